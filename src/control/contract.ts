@@ -1,0 +1,187 @@
+/** What the admin API (and later the NATS service and the command line) may ask of the node; implemented by control/, called by admin/. */
+
+import type { Effect, Endpoint, KeyChange } from '../endpoint/endpoint.ts';
+import type { Issue } from '../kernel/errors.ts';
+import type { HistoryRow } from '../storage/contract.ts';
+
+/** Who asks, over which door. */
+export interface RequestContext {
+  actor: string;
+  source: 'http' | 'nats' | 'file';
+  requestId: string;
+  reason: string | null;
+  /** from If-Match; null = last write wins */
+  expectedRevision: number | null;
+  /** from ?timeout=, milliseconds, 1..300000 */
+  timeoutMs: number;
+}
+
+/** What became of a change on one node. */
+export interface NodeOutcome {
+  node: string;
+  state: 'applied' | 'pending' | 'failed';
+  reason: string | null;
+}
+
+export interface ChangeAnswer {
+  endpoint: Endpoint;
+  revision: number;
+  /** hardest effect among the changed keys; only on update, enable, disable */
+  effect?: Effect;
+  nodes: NodeOutcome[];
+  warnings: string[];
+}
+
+export interface EndpointView {
+  endpoint: Endpoint;
+  revision: number;
+}
+
+/** State of one endpoint on one node (SPEC.md section 5). */
+export type EndpointState = 'starting' | 'running' | 'draining' | 'stopped' | 'failed';
+
+export interface EndpointStatus {
+  id: string;
+  port: number;
+  node: string;
+  state: EndpointState;
+  workers: number;
+  connections: number;
+  sessions: number;
+  /** ISO 8601, null when not listening */
+  listeningSince: string | null;
+  runningRevision: number | null;
+  desiredRevision: number;
+  lastError: string | null;
+  restarts: number;
+}
+
+export interface PlanAnswer {
+  changes: KeyChange[];
+  clientsAffected: number;
+  warnings: string[];
+}
+
+export interface ValidateAnswer {
+  valid: boolean;
+  issues: Issue[];
+  warnings: string[];
+}
+
+export interface PortCheck {
+  port: number;
+  available: boolean;
+  nodes: { node: string; available: boolean; reason: string | null }[];
+}
+
+export interface ProbeResult {
+  port: number;
+  id: string;
+  healthy: boolean;
+  nodes: { node: string; healthy: boolean; reason: string | null; latencyMs: number | null }[];
+}
+
+/** One connected client. */
+export interface ClientInfo {
+  clientId: string;
+  username: string | null;
+  namespace: string;
+  endpoint: string;
+  port: number;
+  address: string;
+  protocolVersion: 3 | 4 | 5;
+  cleanStart: boolean;
+  keepAlive: number;
+  sessionExpiry: number;
+  /** ISO 8601 */
+  connectedAt: string;
+  subscriptions: number;
+  inflight: number;
+  queued: number;
+}
+
+export interface PublishRequest {
+  topic: string;
+  payload: Uint8Array;
+  qos: 0 | 1 | 2;
+  retain: boolean;
+  namespace: string;
+}
+
+/** Where a client is; `connected: false` with `session: true` is an offline session. */
+export interface ClientLocation {
+  clientId: string;
+  namespace: string;
+  connected: boolean;
+  session: boolean;
+  node: string;
+  endpoint: string | null;
+}
+
+export interface HealthAnswer {
+  status: 'ok' | 'degraded' | 'failed';
+  node: string;
+  version: string;
+  uptimeSeconds: number;
+  store: { type: string; ok: boolean; reason: string | null };
+  endpoints: { total: number; running: number; failed: { id: string; port: number; reason: string }[] };
+  /** worker threads replaced since the start */
+  workerRestarts: number;
+}
+
+/** Numbers of one endpoint, summed over its workers; the JSON form of SPEC.md section 8. */
+export interface EndpointMetrics {
+  port: number;
+  endpoint: string;
+  timestamp: string;
+  metrics: {
+    connections: { current: number; max: number; rate: number; total: number };
+    messages: { received: number; sent: number; dropped: number; droppedByReason: Record<string, number>; receivedRate: number; sentRate: number };
+    bytes: { received: number; sent: number };
+    sessions: { current: number; max: number; persistent: number };
+    subscriptions: { current: number };
+    performance: { cpuUsage: number; memoryUsage: number; responseTime: Record<string, { count: number; sumSeconds: number; p50: number; p99: number }> };
+    errors: { rate: number; authFailed: number; aclDenied: number; protocolError: number; connectionErrors: number };
+  };
+}
+
+export interface ResourcesAnswer {
+  cpu: { userSeconds: number; systemSeconds: number; percent: number };
+  memory: { rssBytes: number; heapUsedBytes: number; externalBytes: number };
+  threads: { name: string; role: string; endpoints: string[]; cpuPercent: number; heapUsedBytes: number; eventLoopLagMsP99: number }[];
+  node: string;
+  pid: number;
+}
+
+/** The whole control surface. Every method throws FluxError; `body` arguments are unvalidated JSON. */
+export interface Control {
+  readonly node: string;
+  readonly version: string;
+  add(body: unknown, context: RequestContext): Promise<ChangeAnswer>;
+  update(body: unknown, context: RequestContext): Promise<ChangeAnswer>;
+  remove(body: unknown, context: RequestContext): Promise<ChangeAnswer>;
+  setEnabled(enabled: boolean, body: unknown, context: RequestContext): Promise<ChangeAnswer>;
+  plan(body: unknown): Promise<PlanAnswer>;
+  validate(body: unknown): Promise<ValidateAnswer>;
+  list(): EndpointView[];
+  /** ports that are listening now on this node */
+  activePorts(): number[];
+  /** @throws FluxError `not-found` */
+  get(key: { port?: number; id?: string }): EndpointView;
+  /** all endpoints without `port` */
+  status(port?: number): EndpointStatus[];
+  metrics(port?: number): Promise<EndpointMetrics[]>;
+  /** Prometheus text; of one endpoint with `port`, else the whole node with process metrics */
+  prometheus(port?: number): Promise<string>;
+  checkPort(port: number, host?: string): Promise<PortCheck>;
+  probe(port?: number): Promise<ProbeResult[]>;
+  history(query: { port?: number; id?: string; limit: number; before?: number }): Promise<HistoryRow[]>;
+  health(): HealthAnswer;
+  resources(): Promise<ResourcesAnswer>;
+  publish(request: PublishRequest): Promise<void>;
+  locate(ids: string[], namespace?: string): Promise<ClientLocation[]>;
+  /** returns how many connections were closed */
+  disconnect(ids: string[], namespace?: string): Promise<number>;
+  /** sorted by clientId; page counts from 1 */
+  clients(query: { endpoint?: string; page: number; size: number }): Promise<{ data: ClientInfo[]; total: number; page: number; size: number }>;
+}

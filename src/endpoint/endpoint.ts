@@ -1,0 +1,92 @@
+/** What an endpoint IS: the complete, validated form with every default filled in (SPEC.md section 2). */
+
+export type AuthConfig = FixedAuthConfig;
+
+/** One user of the `fixed` authenticator. */
+export interface FixedUser {
+  username: string;
+  /** clear text for `plain`, else the hash (hex for md5/sha*, PHC-like `scrypt$N$r$p$salt$hash` for scrypt, `$2b$…` for bcrypt) */
+  password: string;
+  encrypt: 'plain' | 'md5' | 'sha1' | 'sha256' | 'sha512' | 'scrypt' | 'bcrypt';
+  salt: string;
+  saltMode: 'disable' | 'prefix' | 'suffix';
+}
+
+/** Limits whom an authenticator entry is for; both are regular expressions over the whole value. */
+export interface AuthFilter {
+  Client?: string;
+  User?: string;
+}
+
+export interface FixedAuthConfig {
+  authType: 'fixed';
+  filter: AuthFilter;
+  users: FixedUser[];
+}
+
+/** One ACL rule in its normal form; FluxMQ's other spellings are turned into it by the schema. */
+export interface AclRule {
+  permission: 'allow' | 'deny';
+  subject: { type: 'all' | 'user' | 'clientId' | 'ip'; value: string };
+  action: 'publish' | 'subscribe' | 'pubsub';
+  /** topic filter; may hold `${clientId}` and `${username}` */
+  topic: string;
+}
+
+export interface AclConfig {
+  default: 'allow' | 'deny';
+  rules: AclRule[];
+}
+
+export interface ServerOptions {
+  soBacklog: number;
+  workerGroupSize: number | 'auto';
+}
+
+export interface ChildOptions {
+  tcpNodelay: boolean;
+  soKeepalive: boolean;
+  /** seconds; -1 = system default, 0 = reset on close */
+  soLinger: number;
+}
+
+/** A configured port. Every key is present: the schema fills defaults in. */
+export interface Endpoint {
+  id: string;
+  port: number;
+  host: string;
+  useWebsocket: boolean;
+  path: string;
+  enableAuth: boolean;
+  /** null: the node's `auth` list is used */
+  authConfig: AuthConfig[] | null;
+  enableAcl: boolean;
+  /** null: the node's `acl` is used */
+  aclConfig: AclConfig | null;
+  messageMaxSize: number;
+  maxConnectionSize: number;
+  maxConnectionPerSecond: number;
+  maxSessionSize: number;
+  maxSendWindowSize: number;
+  maxReceiveWindowSize: number;
+  maxQueuedMessages: number;
+  sessionPersistence: boolean;
+  namespace: string;
+  serverOptions: ServerOptions;
+  childOptions: ChildOptions;
+  exclusivePool: boolean;
+  wiretap: boolean;
+  enabled: boolean;
+  isDefault: boolean;
+}
+
+/** How a change of a key takes effect (SPEC.md section 2, last column). Ordered from mildest to hardest. */
+export type Effect = 'none' | 'live' | 'admission' | 'handshake' | 'rebind' | 'fixed';
+
+/** One changed key. */
+export interface KeyChange {
+  path: string;
+  from: unknown;
+  to: unknown;
+  effect: Effect;
+}

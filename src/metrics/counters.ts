@@ -1,0 +1,99 @@
+/** The slots of an endpoint's counters in shared memory: one block per endpoint and worker, one writer each, no atomics needed. */
+
+/** Counters never go back while a block lives; gauges (…Current) do. Order is the layout: append only. */
+export const COUNTER_NAMES = [
+  'connectionsTotal',
+  'connectionsCurrent',
+  'connectionsMax',
+  'messagesReceived',
+  'messagesSent',
+  'bytesReceived',
+  'bytesSent',
+  'sessionsCurrent',
+  'subscriptionsCurrent',
+  'topicsPublished',
+  'droppedQueueFull',
+  'droppedSlowConsumer',
+  'droppedExpired',
+  'droppedTooLarge',
+  'droppedPeerOverload',
+  'droppedAcl',
+  'droppedReceiveMaximum',
+  'errorAuthFailed',
+  'errorAclDenied',
+  'errorProtocol',
+  'refusedConnectionLimit',
+  'refusedConnectionRate',
+  'refusedSessionLimit',
+  'refusedBadConnect',
+  'connectionReset',
+  'keepAliveTimeout',
+  'connectTimeout',
+  'takenOver',
+] as const;
+
+export type CounterName = (typeof COUNTER_NAMES)[number];
+
+/** Reasons of SPEC.md's `_messages_dropped_total{reason}` and the slots that count them. */
+export const DROP_REASONS = {
+  queue_full: 'droppedQueueFull',
+  slow_consumer: 'droppedSlowConsumer',
+  expired: 'droppedExpired',
+  packet_too_large: 'droppedTooLarge',
+  peer_overload: 'droppedPeerOverload',
+  acl_denied: 'droppedAcl',
+  receive_maximum: 'droppedReceiveMaximum',
+} as const satisfies Record<string, CounterName>;
+
+/** Codes of `_connection_errors_total{error_code}` and the slots that count them. */
+export const CONNECTION_ERRORS = {
+  connection_limit: 'refusedConnectionLimit',
+  connection_rate: 'refusedConnectionRate',
+  session_limit: 'refusedSessionLimit',
+  bad_connect: 'refusedBadConnect',
+  reset: 'connectionReset',
+  keep_alive_timeout: 'keepAliveTimeout',
+  connect_timeout: 'connectTimeout',
+} as const satisfies Record<string, CounterName>;
+
+/** Operations of `_response_time_seconds{operation}`. */
+export const OPERATIONS = ['connect', 'publish', 'subscribe'] as const;
+export type Operation = (typeof OPERATIONS)[number];
+/** Upper bounds in seconds; the last bucket is +Inf. */
+export const RESPONSE_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1] as const;
+/** Upper bounds in bytes of `_message_size_bytes`; the last bucket is +Inf. */
+export const SIZE_BUCKETS = [64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 16777216] as const;
+export const DIRECTIONS = ['in', 'out'] as const;
+
+/** Slot of each counter: `slots[SLOT.messagesSent]++`. */
+export const SLOT = Object.fromEntries(COUNTER_NAMES.map((name, index) => [name, index])) as Record<CounterName, number>;
+
+const RESPONSE_WIDTH = RESPONSE_BUCKETS.length + 2; // buckets, +Inf, sum of seconds
+const SIZE_WIDTH = SIZE_BUCKETS.length + 2;
+const RESPONSE_BASE = COUNTER_NAMES.length;
+const SIZE_BASE = RESPONSE_BASE + OPERATIONS.length * RESPONSE_WIDTH;
+/** Float64 values in one block. */
+export const COUNTER_SLOTS = SIZE_BASE + DIRECTIONS.length * SIZE_WIDTH;
+
+/** A zeroed block. */
+export function createCounters(): SharedArrayBuffer {
+  return new SharedArrayBuffer(COUNTER_SLOTS * Float64Array.BYTES_PER_ELEMENT);
+}
+
+/** Where the histogram of an operation begins: buckets, then +Inf, then the sum in seconds. */
+export function responseBase(operation: Operation): number {
+  return RESPONSE_BASE + OPERATIONS.indexOf(operation) * RESPONSE_WIDTH;
+}
+
+/** Where the size histogram of a direction begins: buckets, then +Inf, then the sum in bytes. */
+export function sizeBase(direction: 'in' | 'out'): number {
+  return SIZE_BASE + DIRECTIONS.indexOf(direction) * SIZE_WIDTH;
+}
+
+/** Counts one observation of `value` in the histogram that begins at `base`. */
+export function observe(slots: Float64Array, base: number, bounds: readonly number[], value: number, times = 1): void {
+  let bucket = 0;
+  while (bucket < bounds.length && value > bounds[bucket]!) bucket++;
+  slots[base + bucket]! += times;
+  slots[base + bounds.length + 1]! += value * times;
+}

@@ -1,0 +1,133 @@
+/** What may cross between main and a worker thread: typed commands, questions and events, plain data only. */
+
+import type { AclConfig, AuthConfig, Endpoint } from '../endpoint/endpoint.ts';
+import type { WireError } from '../kernel/errors.ts';
+import type { LogFields, LogLevel } from '../kernel/logger.ts';
+
+/** Raised when a message changes its form; `ready` carries it and main refuses a worker that speaks another one. */
+export const THREAD_PROTOCOL_VERSION = 1;
+
+export type WorkerRole = 'endpoint' | 'session';
+
+/** The `workerData` of every worker of ours. */
+export interface WorkerBoot {
+  role: WorkerRole;
+  /** unique in this process, never reused: 1.. ; identifies the worker in the mesh */
+  peer: number;
+  node: string;
+  version: string;
+  /** folder of durable sessions and retained messages (session worker); null: keep nothing on disk */
+  dataPath: string | null;
+}
+
+/** An endpoint as a worker runs it: configuration with the node's fallbacks resolved, and its shared memory. */
+export interface EndpointRuntimeConfig {
+  endpoint: Endpoint;
+  revision: number;
+  /** effective authenticators: the endpoint's own or the node's `auth` */
+  auth: AuthConfig[];
+  /** effective rules: the endpoint's own or the node's `acl` */
+  acl: AclConfig;
+}
+
+/** Shared memory handed over once, when the listener of an endpoint opens in a worker. */
+export interface EndpointMemory {
+  /** one per endpoint, shared by all its workers: see metrics/shared-limits.ts */
+  limits: SharedArrayBuffer;
+  /** one per endpoint and worker, written by that worker alone: see metrics/counters.ts */
+  counters: SharedArrayBuffer;
+}
+
+export interface WireClient {
+  clientId: string;
+  username: string | null;
+  namespace: string;
+  endpoint: string;
+  port: number;
+  address: string;
+  protocolVersion: 3 | 4 | 5;
+  cleanStart: boolean;
+  keepAlive: number;
+  sessionExpiry: number;
+  connectedAt: number;
+  subscriptions: number;
+  inflight: number;
+  queued: number;
+}
+
+/** Commands: main → worker, each answered once. `endpoint` is an endpoint id. */
+export interface Commands {
+  /** Joins a peer to the mesh. The MessagePort travels as `port`. Resolves when the peer's interest is known. */
+  'peer.add': { params: { peer: number; role: WorkerRole; port: MessagePort }; result: null };
+  /** The peer is gone (crashed or closed): retract its interest, drop its port. */
+  'peer.remove': { params: { peer: number }; result: null };
+  /** Opens an endpoint's listener in this worker: bound and accepting when it resolves. @throws port-in-use, unprocessable */
+  'endpoint.open': { params: { config: EndpointRuntimeConfig; memory: EndpointMemory }; result: { port: number } };
+  /** New configuration of an endpoint that keeps its listener: live keys at once, admission keys from the next CONNECT. */
+  'endpoint.update': { params: { config: EndpointRuntimeConfig }; result: null };
+  /** Stops accepting; established clients stay. `generation` tells two listeners of one endpoint apart: the older is closed. */
+  'endpoint.stop-accepting': { params: { endpoint: string }; result: null };
+  /**
+   * Stops accepting and disconnects all clients of the endpoint (0x98), spread evenly over drainMs; resolves when the last is gone
+   * and every session with expiry has been handed to the session worker.
+   */
+  'endpoint.close': { params: { endpoint: string; drainMs: number; reasonCode: number }; result: { disconnected: number } };
+  'clients.list': { params: { endpoint: string | null }; result: WireClient[] };
+  /** Disconnects clients by identifier with 0x98; null = every namespace. */
+  'clients.close': { params: { ids: string[]; namespace: string | null }; result: { closed: number } };
+  /** Session worker only: which identifiers are known, and where. */
+  'sessions.locate': {
+    params: { ids: string[]; namespace: string | null };
+    result: { clientId: string; namespace: string; connected: boolean; peer: number | null; endpoint: string | null }[];
+  };
+  /** Session worker only: sessions per endpoint id. */
+  'sessions.count': { params: Record<string, never>; result: { endpoint: string; persistent: number; offline: number }[] };
+  /** Publishes from the server itself (admin API, $SYS): routed like a client's message. */
+  publish: { params: { namespace: string; topic: string; payload: Uint8Array; qos: 0 | 1 | 2; retain: boolean }; result: null };
+  /** CPU, heap and event-loop lag of the thread since the last call. */
+  'thread.usage': { params: Record<string, never>; result: ThreadUsage };
+  /** Closes everything, says `closed`, and lets the thread end by itself. */
+  shutdown: { params: { timeoutMs: number }; result: null };
+}
+
+export interface ThreadUsage {
+  heapUsedBytes: number;
+  externalBytes: number;
+  cpuPercent: number;
+  eventLoopLagMsP99: number;
+  eventLoopLagMsMax: number;
+}
+
+/** One password to compare with one stored form; work for a thread of the access pool. */
+export interface VerifyJob {
+  encrypt: 'plain' | 'md5' | 'sha1' | 'sha256' | 'sha512' | 'scrypt' | 'bcrypt';
+  stored: string;
+  salt: string;
+  saltMode: 'disable' | 'prefix' | 'suffix';
+  password: Uint8Array;
+}
+
+/** Questions: worker → main, each answered once. */
+export interface Questions {
+  /** True when the password matches. Runs in the access pool; rejects with `unavailable` when its queue is full. */
+  'access.verify': { params: VerifyJob; result: boolean };
+}
+
+/** Events: worker → main, never answered. */
+export type WorkerEvent =
+  | { event: 'ready'; protocolVersion: number }
+  | { event: 'log'; level: LogLevel; message: string; fields: LogFields }
+  /** The thread ends because of this error; sent as the last thing that it does. */
+  | { event: 'fault'; message: string; stack: string | null }
+  | { event: 'closed' };
+
+export type CommandName = keyof Commands;
+export type QuestionName = keyof Questions;
+
+/** The frames on the wire in both directions. */
+export type ThreadFrame =
+  | { kind: 'command'; id: number; name: CommandName; params: unknown }
+  | { kind: 'question'; id: number; name: QuestionName; params: unknown }
+  | { kind: 'result'; id: number; ok: true; result: unknown }
+  | { kind: 'result'; id: number; ok: false; error: WireError }
+  | { kind: 'event'; body: WorkerEvent };
