@@ -164,6 +164,8 @@ export interface Control {
   plan(body: unknown): Promise<PlanAnswer>;
   validate(body: unknown): Promise<ValidateAnswer>;
   list(): EndpointView[];
+  /** newest revision of the whole configuration that this node knows; the ETag of the list (a removal moves it too) */
+  revision(): number;
   /** ports that are listening now on this node */
   activePorts(): number[];
   /** @throws FluxError `not-found` */
