@@ -1,5 +1,6 @@
 /** What may cross between main and a worker thread: typed commands, questions and events, plain data only. */
 
+import type { MessagePort } from 'node:worker_threads';
 import type { AclConfig, AuthConfig, Endpoint } from '../endpoint/endpoint.ts';
 import type { WireError } from '../kernel/errors.ts';
 import type { LogFields, LogLevel } from '../kernel/logger.ts';

@@ -1,0 +1,93 @@
+/** A worker's end of its channel to main: answers commands, asks questions, emits events, and is the worker's logger. */
+
+import type { MessagePort } from 'node:worker_threads';
+import { FluxError, toWireError } from '../kernel/errors.ts';
+import type { LogFields, Logger, LogLevel } from '../kernel/logger.ts';
+import { PendingCalls } from './frames.ts';
+import type { CommandName, Commands, QuestionName, Questions, ThreadFrame, WorkerEvent } from './messages.ts';
+
+/** What a worker does for each command; a command without an entry is answered with an error. */
+export type CommandHandlers = {
+  [K in CommandName]?: (params: Commands[K]['params']) => Commands[K]['result'] | Promise<Commands[K]['result']>;
+};
+
+/** Questions in flight from one worker; more are refused with `unavailable`, so that a login storm cannot fill memory. */
+const PENDING_QUESTIONS_MAX = 4096;
+
+type AnyHandler = (params: unknown) => unknown;
+
+/**
+ * Begins to answer commands at once. When `shutdown` has been answered it says `closed` and closes the port, so that the
+ * thread ends by itself once nothing else keeps it alive.
+ */
+export class HostLink {
+  readonly logger: Logger;
+  readonly #port: MessagePort;
+  readonly #handlers: CommandHandlers;
+  readonly #questions = new PendingCalls(PENDING_QUESTIONS_MAX);
+  #closed = false;
+
+  /** @param port the worker's `parentPort` (or one end of a channel in a test) */
+  constructor(port: MessagePort, handlers: CommandHandlers) {
+    this.#port = port;
+    this.#handlers = handlers;
+    const log =
+      (level: LogLevel) =>
+      (message: string, fields: LogFields = {}) =>
+        this.emit({ event: 'log', level, message, fields });
+    this.logger = { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') };
+    port.on('message', (frame: ThreadFrame) => this.#receive(frame));
+  }
+
+  /** Tells main something; never answered. After the link is closed it does nothing. */
+  emit(event: WorkerEvent): void {
+    if (!this.#closed) this.#send({ kind: 'event', body: event });
+  }
+
+  /**
+   * Asks main.
+   * @param timeoutMs milliseconds to wait for the answer, 1..2147483647
+   * @throws FluxError `timeout`, `unavailable` (4096 questions in flight, or the link is closed), or what main answered
+   */
+  ask<K extends QuestionName>(name: K, params: Questions[K]['params'], timeoutMs: number): Promise<Questions[K]['result']> {
+    const answer = this.#questions.begin(name, timeoutMs, (id) => this.#send({ kind: 'question', id, name, params }));
+    return answer as Promise<Questions[K]['result']>;
+  }
+
+  /** Ends the link: questions in flight reject with `unavailable`, the port is closed. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#questions.close(new FluxError('unavailable', 'the link to the main thread is closed'));
+    this.#port.close();
+  }
+
+  #send(frame: ThreadFrame): void {
+    this.#port.postMessage(frame);
+  }
+
+  #receive(frame: ThreadFrame): void {
+    if (frame.kind === 'result') this.#questions.settle(frame);
+    else if (frame.kind === 'command') void this.#answer(frame.id, frame.name, frame.params);
+  }
+
+  async #answer(id: number, name: CommandName, params: unknown): Promise<void> {
+    const handler = this.#handlers[name] as AnyHandler | undefined;
+    try {
+      if (handler === undefined) throw new FluxError('internal', `this worker does not know the command ${name}`);
+      this.#reply({ kind: 'result', id, ok: true, result: await handler(params) });
+    } catch (error) {
+      // A shutdown that failed may have left a uWS app open: without `closed`, main waits before it resorts to terminate().
+      this.#reply({ kind: 'result', id, ok: false, error: toWireError(error) });
+      return;
+    }
+    if (name === 'shutdown') {
+      this.emit({ event: 'closed' });
+      this.close();
+    }
+  }
+
+  #reply(frame: ThreadFrame): void {
+    if (!this.#closed) this.#send(frame);
+  }
+}

@@ -1,0 +1,229 @@
+/** Main's end of the channel to one worker thread: starts it, calls it, answers its questions, and ends it without an abort. */
+
+import { totalmem } from 'node:os';
+import { type MessagePort, type Transferable, Worker } from 'node:worker_threads';
+import { FluxError, toWireError } from '../kernel/errors.ts';
+import type { LogFields, LogLevel } from '../kernel/logger.ts';
+import { PendingCalls } from './frames.ts';
+import type { CommandName, Commands, QuestionName, Questions, ThreadFrame, WorkerBoot, WorkerEvent } from './messages.ts';
+import { THREAD_PROTOCOL_VERSION } from './messages.ts';
+
+/** What main does for each question of a worker. */
+export type QuestionHandlers = {
+  [K in QuestionName]?: (params: Questions[K]['params']) => Promise<Questions[K]['result']>;
+};
+
+/** Why and how a worker ended. `expected`: stop() had been called. */
+export interface WorkerExit {
+  expected: boolean;
+  code: number;
+  /** the worker's own last words, or the uncaught error */
+  reason: string;
+}
+
+export interface WorkerCallbacks {
+  questions: QuestionHandlers;
+  onLog(level: LogLevel, message: string, fields: LogFields): void;
+  /** Called exactly once, after every call in flight has been rejected. */
+  onExit(exit: WorkerExit): void;
+}
+
+export interface CallOptions {
+  /** milliseconds, 1..2147483647 */
+  timeoutMs: number;
+  transfer?: readonly (Transferable | MessagePort)[];
+}
+
+/** Commands in flight to one worker. */
+const PENDING_CALLS_MAX = 4096;
+/** How long a thread that said `closed` may take to end by itself before it is terminated, which is safe by then. */
+const LINGER_AFTER_CLOSED_MS = 500;
+const MIB = 1024 * 1024;
+
+/** Half of the machine for the old generation of a worker, 1..8 GiB: a leak ends one worker, not the machine. */
+export function workerHeapLimitMb(memoryBytes: number = totalmem()): number {
+  return Math.round(Math.min(8192, Math.max(1024, memoryBytes / MIB / 2)));
+}
+
+type AnyQuestionHandler = (params: unknown) => Promise<unknown>;
+
+/**
+ * States: starting → ready → stopping → ended, and from each of them to ended when the thread dies.
+ */
+export class WorkerHandle {
+  readonly boot: WorkerBoot;
+  /** settles when the thread has ended */
+  readonly ended: Promise<WorkerExit>;
+  readonly #worker: Worker;
+  readonly #callbacks: WorkerCallbacks;
+  readonly #calls = new PendingCalls(PENDING_CALLS_MAX);
+  readonly #ready: Promise<void>;
+  #settleReady: { resolve(): void; reject(error: Error): void } = { resolve() {}, reject() {} };
+  #settleEnded: (exit: WorkerExit) => void = () => {};
+  #state: 'starting' | 'ready' | 'stopping' | 'ended' = 'starting';
+  #lastWords: string | null = null;
+  #onClosed: () => void = () => {};
+
+  /** Creates the thread; wait for start() before calling it. */
+  constructor(url: URL, boot: WorkerBoot, callbacks: WorkerCallbacks) {
+    this.boot = boot;
+    this.#callbacks = callbacks;
+    this.#ready = new Promise((resolve, reject) => {
+      this.#settleReady = { resolve, reject };
+    });
+    this.#ready.catch(() => {});
+    this.ended = new Promise((resolve) => {
+      this.#settleEnded = resolve;
+    });
+    this.#worker = new Worker(url, {
+      workerData: boot,
+      name: `${boot.role}-${boot.peer}`,
+      resourceLimits: { maxOldGenerationSizeMb: workerHeapLimitMb() },
+    });
+    this.#worker.on('message', (frame: ThreadFrame) => this.#receive(frame));
+    this.#worker.on('error', (error: unknown) => {
+      this.#lastWords ??= error instanceof Error ? error.message : String(error);
+    });
+    this.#worker.on('exit', (code) => this.#exited(code));
+  }
+
+  get peer(): number {
+    return this.boot.peer;
+  }
+
+  get name(): string {
+    return `${this.boot.role}-${this.boot.peer}`;
+  }
+
+  /** True between `ready` and the call of stop() or the end of the thread. */
+  get isUsable(): boolean {
+    return this.#state === 'ready';
+  }
+
+  /**
+   * Waits until the worker said `ready`. A worker that speaks another protocol, or says nothing in time, is ended.
+   * @param deadlineMs milliseconds, 1..
+   * @throws FluxError `internal` (ended, or another protocol), `timeout`
+   */
+  async start(deadlineMs: number): Promise<void> {
+    const timer = setTimeout(() => {
+      this.#settleReady.reject(new FluxError('timeout', `${this.name} was not ready within ${deadlineMs} ms`));
+    }, deadlineMs);
+    try {
+      await this.#ready;
+    } catch (error) {
+      if (this.#state !== 'ended') {
+        this.#state = 'stopping';
+        await this.#worker.terminate();
+      }
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /**
+   * Sends a command and waits for its answer.
+   * @throws FluxError `timeout`, `unavailable` (the worker has ended, or ends before it answers), or what the worker answered
+   */
+  call<K extends CommandName>(name: K, params: Commands[K]['params'], options: CallOptions): Promise<Commands[K]['result']> {
+    const answer = this.#calls.begin(name, options.timeoutMs, (id) => {
+      this.#worker.postMessage({ kind: 'command', id, name, params } satisfies ThreadFrame, [...(options.transfer ?? [])]);
+    });
+    return answer as Promise<Commands[K]['result']>;
+  }
+
+  /**
+   * Asks the worker to close everything and waits until the thread has ended. terminate() comes only when the worker said
+   * `closed` and lingers, or when `timeoutMs` has passed without it: a thread with an open uWS app takes the process with it.
+   * @returns true when the worker ended in order
+   */
+  async stop(timeoutMs: number): Promise<boolean> {
+    if (this.#state === 'ended') return true;
+    if (this.#state === 'stopping') {
+      await this.ended;
+      return true;
+    }
+    this.#state = 'stopping';
+    const closed = new Promise<'closed'>((resolve) => {
+      this.#onClosed = () => resolve('closed');
+    });
+    const deadline = delay(timeoutMs, 'deadline' as const);
+    this.call('shutdown', { timeoutMs }, { timeoutMs }).catch((error: unknown) => {
+      this.#callbacks.onLog('warn', `${this.name} did not shut down in order`, { reason: toWireError(error).message });
+    });
+    const first = await Promise.race([this.ended, closed, deadline.promise]);
+    deadline.cancel();
+    if (first === 'closed') {
+      const linger = delay(LINGER_AFTER_CLOSED_MS, 'linger' as const);
+      if ((await Promise.race([this.ended, linger.promise])) === 'linger') await this.#worker.terminate();
+      linger.cancel();
+      return true;
+    }
+    if (first !== 'deadline') return true;
+    this.#callbacks.onLog('error', `${this.name} did not end within ${timeoutMs} ms and is terminated`, {});
+    await this.#worker.terminate();
+    return false;
+  }
+
+  #receive(frame: ThreadFrame): void {
+    if (frame.kind === 'result') this.#calls.settle(frame);
+    else if (frame.kind === 'event') this.#event(frame.body);
+    else if (frame.kind === 'question') void this.#answer(frame.id, frame.name, frame.params);
+  }
+
+  #event(event: WorkerEvent): void {
+    switch (event.event) {
+      case 'ready':
+        return this.#becomeReady(event.protocolVersion);
+      case 'log':
+        return this.#callbacks.onLog(event.level, event.message, { worker: this.name, ...event.fields });
+      case 'fault':
+        this.#lastWords = event.message;
+        return this.#callbacks.onLog('error', `${this.name} failed: ${event.message}`, { stack: event.stack });
+      case 'closed':
+        return this.#onClosed();
+    }
+  }
+
+  #becomeReady(protocolVersion: number): void {
+    if (this.#state !== 'starting') return;
+    if (protocolVersion !== THREAD_PROTOCOL_VERSION) {
+      const reason = `${this.name} speaks thread protocol ${protocolVersion}, this process ${THREAD_PROTOCOL_VERSION}`;
+      this.#settleReady.reject(new FluxError('internal', reason));
+      return;
+    }
+    this.#state = 'ready';
+    this.#settleReady.resolve();
+  }
+
+  async #answer(id: number, name: QuestionName, params: unknown): Promise<void> {
+    const handler = this.#callbacks.questions[name] as AnyQuestionHandler | undefined;
+    let frame: ThreadFrame;
+    try {
+      if (handler === undefined) throw new FluxError('internal', `nobody answers the question ${name}`);
+      frame = { kind: 'result', id, ok: true, result: await handler(params) };
+    } catch (error) {
+      frame = { kind: 'result', id, ok: false, error: toWireError(error) };
+    }
+    if (this.#state !== 'ended') this.#worker.postMessage(frame);
+  }
+
+  #exited(code: number): void {
+    const exit: WorkerExit = { expected: this.#state === 'stopping', code, reason: this.#lastWords ?? `exit code ${code}` };
+    this.#state = 'ended';
+    this.#calls.close(new FluxError('unavailable', `${this.name} has ended: ${exit.reason}`));
+    this.#settleReady.reject(new FluxError('internal', `${this.name} ended before it was ready: ${exit.reason}`));
+    this.#settleEnded(exit);
+    this.#callbacks.onExit(exit);
+  }
+}
+
+/** A timer that can be awaited and cancelled. */
+function delay<T>(ms: number, value: T): { promise: Promise<T>; cancel(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  const promise = new Promise<T>((resolve) => {
+    timer = setTimeout(resolve, ms, value);
+  });
+  return { promise, cancel: () => clearTimeout(timer) };
+}
