@@ -63,6 +63,7 @@ export class WorkerHandle {
   #state: 'starting' | 'ready' | 'stopping' | 'ended' = 'starting';
   #lastWords: string | null = null;
   #onClosed: () => void = () => {};
+  #stopping: Promise<boolean> | null = null;
 
   /** Creates the thread; wait for start() before calling it. */
   constructor(url: URL, boot: WorkerBoot, callbacks: WorkerCallbacks) {
@@ -138,12 +139,13 @@ export class WorkerHandle {
    * `closed` and lingers, or when `timeoutMs` has passed without it: a thread with an open uWS app takes the process with it.
    * @returns true when the worker ended in order
    */
-  async stop(timeoutMs: number): Promise<boolean> {
-    if (this.#state === 'ended') return true;
-    if (this.#state === 'stopping') {
-      await this.ended;
-      return true;
-    }
+  stop(timeoutMs: number): Promise<boolean> {
+    if (this.#state === 'ended') return Promise.resolve(true);
+    this.#stopping ??= this.#shutDown(timeoutMs);
+    return this.#stopping;
+  }
+
+  async #shutDown(timeoutMs: number): Promise<boolean> {
     this.#state = 'stopping';
     const closed = new Promise<'closed'>((resolve) => {
       this.#onClosed = () => resolve('closed');
@@ -173,16 +175,12 @@ export class WorkerHandle {
   }
 
   #event(event: WorkerEvent): void {
-    switch (event.event) {
-      case 'ready':
-        return this.#becomeReady(event.protocolVersion);
-      case 'log':
-        return this.#callbacks.onLog(event.level, event.message, { worker: this.name, ...event.fields });
-      case 'fault':
-        this.#lastWords = event.message;
-        return this.#callbacks.onLog('error', `${this.name} failed: ${event.message}`, { stack: event.stack });
-      case 'closed':
-        return this.#onClosed();
+    if (event.event === 'ready') this.#becomeReady(event.protocolVersion);
+    else if (event.event === 'log') this.#callbacks.onLog(event.level, event.message, { worker: this.name, ...event.fields });
+    else if (event.event === 'closed') this.#onClosed();
+    else {
+      this.#lastWords = event.message;
+      this.#callbacks.onLog('error', `${this.name} failed: ${event.message}`, { stack: event.stack });
     }
   }
 
