@@ -1,0 +1,83 @@
+/** Bundles main and every thread entry into dist/, with the files of the API's documentation page; a file is replaced in one step. */
+
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
+const DIST = join(ROOT, 'dist');
+
+/** Output path without `.js` → source. */
+const ENTRIES: Record<string, string> = {
+  main: 'src/main.ts',
+  'workers/endpoint-worker': 'workers/endpoint-worker.ts',
+  'workers/session-worker': 'workers/session-worker.ts',
+  'workers/access-task': 'workers/access/access-task.ts',
+};
+
+/** The documentation page loads nothing from other hosts, so its parts are served from here. */
+const DOCS_FILES = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'];
+
+/**
+ * uWebSockets.js comes as a third party's repack: native code that the lockfile's integrity proves unchanged, and this sum proves to be the
+ * one that was tried. Linux x64, Node 22 (module version 127).
+ */
+const UWS_BINARY = 'node_modules/uWebSockets.js/dist/bin/uws_linux_x64_127.node';
+const UWS_SHA256 = '8cabc918bbf9a07323e54f89a33882491080b2eb35df0607f473ccdb1f3c31af';
+
+/** @throws Error when the native code is not the known one */
+function verifyNativeCode(): void {
+  const found = createHash('sha256')
+    .update(readFileSync(join(ROOT, UWS_BINARY)))
+    .digest('hex');
+  if (found !== UWS_SHA256) throw new Error(`${UWS_BINARY} has sha256 ${found}, expected ${UWS_SHA256}: not built`);
+}
+
+/** Moves every file of `from` over its namesake in `to` (a running broker never sees half a file) and removes what is no longer made. */
+function replaceTree(from: string, to: string): void {
+  mkdirSync(to, { recursive: true });
+  const made = new Set(readdirSync(from));
+  for (const name of made) {
+    const source = join(from, name);
+    if (statSync(source).isDirectory()) replaceTree(source, join(to, name));
+    else renameSync(source, join(to, name));
+  }
+  for (const name of readdirSync(to)) {
+    if (!made.has(name)) rmSync(join(to, name), { recursive: true });
+  }
+}
+
+async function run(): Promise<void> {
+  verifyNativeCode();
+  const entries = Object.entries(ENTRIES).filter(([, source]) => existsSync(join(ROOT, source)));
+  const fresh = join(ROOT, '.prepare', `dist.${process.pid}`);
+  try {
+    await build({
+      absWorkingDir: ROOT,
+      entryPoints: entries.map(([out, source]) => ({ in: source, out })),
+      outdir: fresh,
+      bundle: true,
+      platform: 'node',
+      target: 'node22',
+      format: 'esm',
+      packages: 'external',
+      sourcemap: true,
+      logLevel: 'warning',
+    });
+    const docs = join(fresh, 'static', 'docs');
+    mkdirSync(docs, { recursive: true });
+    for (const name of DOCS_FILES) cpSync(join(ROOT, 'node_modules/swagger-ui-dist', name), join(docs, name));
+    replaceTree(fresh, DIST);
+  } finally {
+    rmSync(fresh, { recursive: true, force: true });
+  }
+}
+
+try {
+  await run();
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

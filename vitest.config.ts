@@ -1,0 +1,30 @@
+/** How vitest runs the tests: one project a folder, so that a step of `npm test` is one project. */
+
+import { defineConfig } from 'vitest/config';
+
+/** `files` = test files at once: two cores are what the smallest machine has; a broker of its own needs most of one. */
+const PROJECTS: { name: string; files: number }[] = [
+  { name: 'layers', files: 2 },
+  { name: 'unit', files: 2 },
+  { name: 'contract', files: 2 },
+  { name: 'broker', files: 2 },
+  { name: 'admin', files: 2 },
+  { name: 'tour', files: 1 },
+];
+
+export default defineConfig({
+  test: {
+    projects: PROJECTS.map(({ name, files }) => ({
+      test: {
+        name,
+        include: [`test/${name}/**/*.test.ts`],
+        environment: 'node',
+        pool: 'forks',
+        maxWorkers: files,
+        testTimeout: 30_000,
+        hookTimeout: 60_000,
+        teardownTimeout: 10_000,
+      },
+    })),
+  },
+});
