@@ -1,0 +1,180 @@
+/** The admin API as a Hono application: checks, routes, and the one place where errors become answers. */
+
+import { type Context, Hono } from 'hono';
+import type { Control } from '../control/contract.ts';
+import { FluxError } from '../kernel/errors.ts';
+import type { Logger } from '../kernel/logger.ts';
+import type { Settings } from '../settings/settings.ts';
+import { HttpError, toFailure, toResponse } from './http/envelope.ts';
+import { addSecurityHeaders, refuseForeign } from './http/guard.ts';
+import { describeApi } from './http/openapi.ts';
+import { DEFAULT_TIMEOUT_MS, parseIfMatch, parseTimeout, readJsonObject, requestIdOf, singleQuery, takeReason } from './http/request.ts';
+import type { Call, Reply, Route } from './http/route.ts';
+import { parseOrRefuse } from './http/validation.ts';
+import type { Login } from './login/contract.ts';
+import { LoginDesk } from './login/login.ts';
+import { changeRoutes } from './routes/changes.ts';
+import { docsRoutes } from './routes/docs.ts';
+import { endpointRoutes } from './routes/endpoints.ts';
+import { laterRoutes } from './routes/later.ts';
+import { loginRoutes } from './routes/login.ts';
+import { messageRoutes } from './routes/messages.ts';
+import { systemRoutes } from './routes/system.ts';
+
+export interface AppOptions {
+  settings: Settings;
+  control: Control;
+  logger: Logger;
+  /** directory URL of the static files, with a final slash */
+  staticRoot: URL;
+}
+
+/** What @hono/node-server passes along; absent when the application is called without a socket. */
+interface Bindings {
+  incoming?: { socket: { remoteAddress?: string | undefined } };
+}
+
+interface Env {
+  Bindings: Bindings;
+  Variables: { requestId: string; login: Login | undefined };
+}
+
+/** Time that a change may take beyond its `?timeout=` before the answer is given up, milliseconds. */
+const GRACE_MS = 5000;
+/** Query parameters of changes that belong to later issues. */
+const LATER_PARAMETERS = ['confirmWithin', 'wait', 'policy'];
+
+export type AdminApp = Hono<Env>;
+
+/** All routes of the API. */
+export function createRoutes(options: AppOptions, desk: LoginDesk): Route[] {
+  const routes: Route[] = [...changeRoutes, ...endpointRoutes, ...messageRoutes, ...systemRoutes, ...loginRoutes(desk), ...laterRoutes];
+  let description: unknown;
+  const docs = docsRoutes(options.staticRoot, () => {
+    description ??= describeApi([...routes, ...docs], options.control.version);
+    return description;
+  });
+  return [...routes, ...docs];
+}
+
+/**
+ * The application, testable without a socket: `app.request(path, init)`.
+ * @throws FluxError `invalid` when the login settings cannot be used
+ */
+export function createApp(options: AppOptions): AdminApp {
+  const { settings, logger } = options;
+  const desk = new LoginDesk(settings.http, logger);
+  const routes = createRoutes(options, desk);
+  const app = new Hono<Env>();
+
+  app.use(async (context, next) => {
+    const started = performance.now();
+    const requestId = requestIdOf(context.req.header('x-request-id'));
+    context.set('requestId', requestId);
+    await next();
+    context.res.headers.set('x-request-id', requestId);
+    addSecurityHeaders(context.res.headers);
+    if (settings.http.accessLog) logAccess(logger, context, started);
+  });
+  app.use(async (context, next) => {
+    refuseForeign(context.req.raw, desk.required);
+    await next();
+  });
+  for (const route of routes) {
+    const handler = (context: Context<Env>): Promise<Response> => answer(route, context, options, desk);
+    for (const path of [route.path, ...(route.aliases ?? [])]) app.on(route.method.toUpperCase(), path, handler);
+  }
+  app.notFound((context) => toResponse(toFailure(unknownRoute(routes, context.req.path), context.get('requestId'))));
+  app.onError((error, context) => {
+    const requestId = context.get('requestId');
+    if (!(error instanceof FluxError) || error.kind === 'internal') {
+      logger.error('Admin API request failed', {
+        requestId,
+        method: context.req.method,
+        path: context.req.path,
+        error: error.stack ?? error.message,
+      });
+    }
+    return toResponse(toFailure(error, requestId));
+  });
+  return app;
+}
+
+async function answer(route: Route, context: Context<Env>, options: AppOptions, desk: LoginDesk): Promise<Response> {
+  const { req } = context;
+  const address = addressOf(context) ?? 'unknown';
+  if (route.access !== 'public') {
+    const login = await desk.identify(req.header('authorization'), address);
+    context.set('login', login);
+    if (route.access === 'admin' && login.role !== 'admin') throw new FluxError('forbidden', 'The role viewer may only read');
+  }
+  const { query, timeoutMs } = readQuery(route, new URL(req.url).searchParams);
+  const raw = route.body === null ? {} : await readJsonObject(req.raw);
+  const { body, reason } = isCheckedByControl(route) ? takeReason(raw, req.header('x-reason')) : { body: raw, reason: null };
+  const condition = parseIfMatch(route.change ? req.header('if-match') : undefined);
+  const call: Call = {
+    control: options.control,
+    context: {
+      actor: context.get('login')?.name ?? 'local',
+      source: 'http',
+      requestId: context.get('requestId'),
+      reason,
+      expectedRevision: condition.revision,
+      timeoutMs,
+    },
+    mustExist: condition.mustExist,
+    ifNoneMatch: req.header('if-none-match') ?? null,
+    address,
+  };
+  const reply = await withDeadline(route.run(query, body, call), timeoutMs + GRACE_MS, route.change);
+  return reply instanceof Response ? reply : toResponse(reply);
+}
+
+function addressOf(context: Context<Env>): string | null {
+  const bindings: Bindings | undefined = context.env;
+  return bindings?.incoming?.socket.remoteAddress ?? null;
+}
+
+/** Bodies of the endpoint routes may carry a `reason`; those of other routes are checked as they are. */
+function isCheckedByControl(route: Route): boolean {
+  return route.path.startsWith('/api/endpoints/');
+}
+
+function readQuery(route: Route, parameters: URLSearchParams): { query: unknown; timeoutMs: number } {
+  const { timeout, ...rest } = singleQuery(parameters);
+  const later = LATER_PARAMETERS.find((name) => route.change && name in rest);
+  if (later !== undefined) {
+    throw new FluxError('not-supported-yet', `${later}: not supported yet`, { issues: [{ path: later, message: 'not supported yet' }] });
+  }
+  const given = route.change || timeout === undefined ? rest : { ...rest, timeout };
+  const schema = route.query.def.catchall === undefined ? route.query.strict() : route.query;
+  const query = parseOrRefuse(schema, given, 'The query');
+  return { query, timeoutMs: route.change ? parseTimeout(timeout) : DEFAULT_TIMEOUT_MS };
+}
+
+/** The control plane keeps its own deadlines; this one only makes sure that a fault there does not leave the client waiting. */
+async function withDeadline(work: Promise<Reply | Response>, milliseconds: number, change: boolean): Promise<Reply | Response> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    const hint = change ? '; the change may still happen, see /api/endpoints/history' : '';
+    timer = setTimeout(() => reject(new FluxError('timeout', `No answer within ${milliseconds} ms${hint}`)), milliseconds);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
+/** 405 with Allow when the path is known under another method, else 404. */
+function unknownRoute(routes: Route[], path: string): FluxError {
+  const methods = routes.filter((route) => route.path === path || route.aliases?.includes(path)).map((route) => route.method.toUpperCase());
+  if (methods.length === 0) return new FluxError('not-found', 'No such route');
+  const allow = methods.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', ');
+  return new HttpError('method-not-allowed', `This route answers ${allow}`, { allow });
+}
+
+function logAccess(logger: Logger, context: Context<Env>, started: number): void {
+  logger.info(`HTTP ${context.req.method} ${context.req.path} ${context.res.status}`, {
+    requestId: context.get('requestId'),
+    actor: context.get('login')?.name ?? null,
+    address: addressOf(context),
+    milliseconds: Math.round(performance.now() - started),
+  });
+}

@@ -1,0 +1,53 @@
+/** The one form of every JSON answer: `{code, message, data}` and, for failures, `error` (SPEC.md section 3). */
+
+import { FluxError } from '../../kernel/errors.ts';
+import type { Reply } from './route.ts';
+
+/** Content type of every JSON answer. */
+export const JSON_TYPE = 'application/json; charset=utf-8';
+
+/** A reply as an HTTP response. */
+export function toResponse(reply: Reply): Response {
+  const status = reply.status ?? 200;
+  const headers = { 'content-type': JSON_TYPE, ...reply.headers };
+  if (status === 304) return new Response(null, { status, headers: reply.headers ?? {} });
+  const body = {
+    code: reply.code ?? status,
+    message: reply.message ?? 'Success',
+    data: reply.data ?? null,
+    ...(reply.error === undefined ? {} : { error: reply.error }),
+  };
+  return new Response(JSON.stringify(body), { status, headers });
+}
+
+/**
+ * A thrown value as a reply. What is no FluxError, or is `internal`, says nothing about the inside: the reason is in the log under the request id.
+ * @param requestId shown in the message of an internal error
+ */
+export function toFailure(error: unknown, requestId: string): Reply {
+  if (!(error instanceof FluxError) || error.kind === 'internal') {
+    const message = `Internal error; the log has more under request id ${requestId}`;
+    return { status: 500, message, data: null, error: { kind: 'internal', issues: [] } };
+  }
+  const reply: Reply = {
+    status: error.status,
+    message: error.message,
+    data: error.data,
+    error: { kind: error.kind, issues: error.issues },
+  };
+  return { ...reply, headers: failureHeaders(error) };
+}
+
+/** An error that asks the client for particular response headers (Allow, Retry-After, WWW-Authenticate). */
+export class HttpError extends FluxError {
+  readonly headers: Record<string, string>;
+
+  constructor(kind: FluxError['kind'], message: string, headers: Record<string, string>) {
+    super(kind, message);
+    this.headers = headers;
+  }
+}
+
+function failureHeaders(error: FluxError): Record<string, string> {
+  return error instanceof HttpError ? error.headers : {};
+}

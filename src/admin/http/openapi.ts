@@ -1,0 +1,100 @@
+/** Makes the OpenAPI 3.1 description from the same declarations that the application registers. */
+
+import { OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
+import type { AnswerInfo, Route } from './route.ts';
+import { failureSchema } from './schemas.ts';
+
+const REASONS: Record<number, string> = {
+  400: 'Not JSON, unknown key, wrong type, out of range, or not supported yet',
+  401: 'No or wrong credentials',
+  403: 'The role may not do this, or the request comes from another web site',
+  404: 'No such endpoint',
+  409: 'Exists already, port taken, default endpoint, or another change of it is in progress',
+  412: 'If-Match is not the current revision; data is the current endpoint',
+  413: 'The body is over 1 MiB',
+  415: 'The body is not application/json',
+  422: 'Valid, but it could not be made to work here',
+  429: 'Too many failed logins',
+  500: 'Internal error; the log has more under the request id',
+  503: 'Not available: nothing was changed',
+};
+
+const changeHeaders = z.object({
+  'If-Match': z.string().optional().openapi({ description: 'Revision that the endpoint must still have', example: '"7"' }),
+  'X-Reason': z.string().optional().openapi({ description: 'Why; goes into the history' }),
+});
+const changeQuery = {
+  timeout: z.string().optional().openapi({ description: 'Milliseconds or a duration, at most 5 minutes', example: '30s' }),
+};
+
+/** Statuses that a route may answer besides its good one. */
+function errorStatuses(route: Route): number[] {
+  const always = [400, 403, 500];
+  const login = route.access === 'public' ? [] : [401, 429];
+  const body = route.body === null ? [] : [413, 415];
+  return [...new Set([...always, ...login, ...body, ...(route.statuses ?? [])])].sort((a, b) => a - b);
+}
+
+function goodAnswer(answer: AnswerInfo): RouteConfig['responses'][string] {
+  if (answer.raw !== undefined) {
+    return { description: 'Success', content: Object.fromEntries(Object.entries(answer.raw).map(([type, schema]) => [type, { schema }])) };
+  }
+  const schema = z.object({
+    code: z.literal(answer.code ?? 200),
+    message: z.string().openapi({ example: 'Success' }),
+    data: answer.data ?? z.null(),
+  });
+  return { description: 'Success', content: { 'application/json': { schema } } };
+}
+
+/** One documented path of a route. */
+function describe(route: Route, path: string): RouteConfig {
+  const good =
+    route.answer.data === undefined && route.answer.raw === undefined ? {} : { [route.answer.status ?? 200]: goodAnswer(route.answer) };
+  const errors = errorStatuses(route).map((status) => [
+    status,
+    { description: REASONS[status] ?? '', content: { 'application/json': { schema: failureSchema } } },
+  ]);
+  const query = route.change ? route.query.extend(changeQuery) : route.query;
+  const hasQuery = Object.keys(query.shape).length > 0;
+  return {
+    method: route.method,
+    path,
+    operationId: `${route.method}${path.replace(/[^A-Za-z0-9]+(.)?/g, (_match, next: string | undefined) => next?.toUpperCase() ?? '')}`,
+    tags: [route.tag],
+    summary: route.summary,
+    ...(route.description === undefined ? {} : { description: route.description }),
+    security: route.access === 'public' ? [] : [{ basic: [] }, { bearer: [] }],
+    request: {
+      ...(hasQuery ? { query } : {}),
+      ...(route.change ? { headers: changeHeaders } : {}),
+      ...(route.body === null
+        ? {}
+        : { body: { required: true, content: { 'application/json': { schema: route.body.schema, example: route.body.example } } } }),
+    },
+    responses: { ...good, ...Object.fromEntries(errors) },
+  };
+}
+
+/** The whole description of `routes`. */
+export function describeApi(routes: Route[], version: string): unknown {
+  const app = new OpenAPIHono();
+  const { openAPIRegistry: registry } = app;
+  registry.registerComponent('securitySchemes', 'basic', { type: 'http', scheme: 'basic' });
+  registry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer', description: 'Token of POST /public/login' });
+  for (const route of routes) {
+    for (const path of [route.path, ...(route.aliases ?? [])]) registry.registerPath(describe(route, path));
+  }
+  return app.getOpenAPI31Document({
+    openapi: '3.1.0',
+    info: {
+      title: 'fluxmq admin API',
+      version,
+      description:
+        'Endpoints (listening ports) are added, changed and removed while the broker runs. Every answer is `{code, message, data}` with ' +
+        'the HTTP status as code; failures add `error: {kind, issues}`. `X-Request-Id` is kept or made.',
+      license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
+    },
+    servers: [{ url: '/' }],
+  });
+}

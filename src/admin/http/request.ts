@@ -1,0 +1,161 @@
+/** Reads the untrusted parts of a request: body, query, If-Match, request id, reason. */
+
+import { randomUUID } from 'node:crypto';
+import { FluxError, type Issue } from '../../kernel/errors.ts';
+
+/** Largest request body, bytes. */
+export const MAX_BODY_BYTES = 1024 * 1024;
+/** Longest `reason` of a change, characters. */
+export const MAX_REASON_LENGTH = 500;
+/** `?timeout=` when it is not given, milliseconds. */
+export const DEFAULT_TIMEOUT_MS = 30_000;
+const MAX_TIMEOUT_MS = 300_000;
+
+/** The client's own request id when it is 1..128 visible ASCII characters, else a new one. */
+export function requestIdOf(header: string | undefined): string {
+  return header !== undefined && /^[\x21-\x7e]{1,128}$/.test(header) ? header : randomUUID();
+}
+
+/**
+ * The body as parsed JSON, which must be an object. Bytes are counted as they come: Content-Length is not trusted.
+ * @throws FluxError `unsupported-media-type`, `too-large`, `invalid`
+ */
+export async function readJsonObject(request: Request): Promise<Record<string, unknown>> {
+  refuseOtherTypes(request.headers.get('content-type'));
+  if (Number(request.headers.get('content-length') ?? 0) > MAX_BODY_BYTES) throw tooLarge();
+  const text = decodeUtf8(await readBytes(request.body));
+  if (text.trim() === '') throw new FluxError('invalid', 'The body is empty: a JSON object is expected', { issues: [bodyIssue('empty')] });
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new FluxError('invalid', 'The body is not JSON', { issues: [bodyIssue(`not JSON: ${why.slice(0, 120)}`)], cause });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new FluxError('invalid', 'The body must be a JSON object', { issues: [bodyIssue('expected an object')] });
+  }
+  return value as Record<string, unknown>;
+}
+
+function bodyIssue(message: string): Issue {
+  return { path: '', message };
+}
+
+function tooLarge(): FluxError {
+  return new FluxError('too-large', `The body is larger than ${MAX_BODY_BYTES} bytes`);
+}
+
+function refuseOtherTypes(contentType: string | null): void {
+  const [type, ...parameters] = (contentType ?? '').split(';').map((part) => part.trim().toLowerCase());
+  const charset = parameters
+    .find((parameter) => parameter.startsWith('charset='))
+    ?.slice('charset='.length)
+    .replaceAll('"', '');
+  if (type === 'application/json' && (charset === undefined || charset === 'utf-8' || charset === 'utf8')) return;
+  const hint = type === 'application/x-www-form-urlencoded' ? " (with curl: -H 'Content-Type: application/json')" : '';
+  throw new FluxError(
+    'unsupported-media-type',
+    `The body must be application/json in UTF-8, not ${contentType ?? 'without a content type'}${hint}`,
+  );
+}
+
+async function readBytes(body: ReadableStream<Uint8Array> | null): Promise<Uint8Array> {
+  if (body === null) return new Uint8Array();
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of body) {
+      size += chunk.byteLength;
+      if (size > MAX_BODY_BYTES) throw tooLarge();
+      chunks.push(chunk);
+    }
+  } catch (cause) {
+    if (cause instanceof FluxError) throw cause;
+    throw new FluxError('invalid', 'The request ended before its body was complete', { cause });
+  }
+  return Buffer.concat(chunks, size);
+}
+
+function decodeUtf8(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new FluxError('invalid', 'The body is not UTF-8', { issues: [bodyIssue('not UTF-8')], cause });
+  }
+}
+
+/**
+ * Each query parameter once.
+ * @throws FluxError `invalid` for a repeated one
+ */
+export function singleQuery(parameters: URLSearchParams): Record<string, string> {
+  const query: Record<string, string> = Object.create(null);
+  const issues: Issue[] = [];
+  for (const [key, value] of parameters) {
+    if (key in query) issues.push({ path: key, message: 'given more than once' });
+    query[key] = value;
+  }
+  if (issues.length > 0) throw new FluxError('invalid', `The query is not valid: ${issues[0]?.path} is given more than once`, { issues });
+  return query;
+}
+
+/**
+ * If-Match: `"7"` (the revision that the endpoint must still have), `*` (it must exist) or absent.
+ * @throws FluxError `invalid` when it is anything else: a condition that is not understood must not be skipped
+ */
+export function parseIfMatch(header: string | undefined): { revision: number | null; mustExist: boolean } {
+  if (header === undefined) return { revision: null, mustExist: false };
+  const value = header.trim();
+  if (value === '*') return { revision: null, mustExist: true };
+  const match = /^(?:"(\d{1,15})"|(\d{1,15}))$/.exec(value);
+  const revision = match?.[1] ?? match?.[2];
+  if (revision === undefined) {
+    const issues = [{ path: 'If-Match', message: 'expected one revision in quotes, as in ETag: "7", or *' }];
+    throw new FluxError('invalid', 'If-Match is not a revision', { issues });
+  }
+  return { revision: Number(revision), mustExist: false };
+}
+
+/** ETag of a revision. */
+export function etagOf(revision: number): string {
+  return `"${revision}"`;
+}
+
+/** True when If-None-Match names this revision; a weak tag counts, as RFC 9110 has it for this header. */
+export function matchesNone(header: string | null, revision: number): boolean {
+  if (header === null) return false;
+  return header.split(',').some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === etagOf(revision));
+}
+
+/**
+ * `?timeout=`: milliseconds (`500`) or with a unit (`500ms`, `30s`, `1m`), 1 ms to 5 minutes.
+ * @throws FluxError `invalid`
+ */
+export function parseTimeout(value: string | undefined): number {
+  if (value === undefined) return DEFAULT_TIMEOUT_MS;
+  const match = /^(\d{1,9})(ms|s|m)?$/.exec(value);
+  const unit = match?.[2] === 'm' ? 60_000 : match?.[2] === 's' ? 1000 : 1;
+  const timeoutMs = match === null ? Number.NaN : Number(match[1]) * unit;
+  if (timeoutMs >= 1 && timeoutMs <= MAX_TIMEOUT_MS) return timeoutMs;
+  const issues = [{ path: 'timeout', message: 'expected 1..300000 milliseconds, or a duration such as 30s' }];
+  throw new FluxError('invalid', 'timeout is not valid', { issues });
+}
+
+/**
+ * The reason of a change, from the body's `reason` (which is taken out of the body) or X-Reason.
+ * @throws FluxError `invalid`
+ */
+export function takeReason(
+  body: Record<string, unknown>,
+  header: string | undefined,
+): { body: Record<string, unknown>; reason: string | null } {
+  const { reason: own, ...rest } = body;
+  const reason = own ?? header ?? null;
+  if (reason === null) return { body: rest, reason: null };
+  if (typeof reason === 'string' && reason.length <= MAX_REASON_LENGTH) return { body: rest, reason };
+  const issues = [
+    { path: own === undefined ? 'X-Reason' : 'reason', message: `expected a string of at most ${MAX_REASON_LENGTH} characters` },
+  ];
+  throw new FluxError('invalid', 'reason is not valid', { issues });
+}

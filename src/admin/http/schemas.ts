@@ -1,0 +1,178 @@
+/** Schemas of the API's answers and of the parameters that many routes share, as the OpenAPI description shows them. */
+
+import { z } from '@hono/zod-openapi';
+
+/** A whole number in a query, with its range checked and documented. */
+export function queryInteger(minimum: number, maximum: number, what: string, example: number) {
+  return z
+    .string()
+    .regex(/^\d{1,15}$/, `expected a whole number, ${minimum}..${maximum}`)
+    .transform(Number)
+    .pipe(z.number().min(minimum, `expected ${minimum}..${maximum}`).max(maximum, `expected ${minimum}..${maximum}`))
+    .openapi({ type: 'integer', minimum, maximum, description: what, example });
+}
+
+export const portQuery = queryInteger(1, 65535, 'Port of the endpoint', 1883);
+export const idQuery = z
+  .string()
+  .regex(/^[A-Za-z0-9_.-]{1,64}$/, 'expected 1 to 64 of A-Z a-z 0-9 _ . -')
+  .openapi({ description: 'Stable name of the endpoint', example: 'mqtt-1883' });
+
+export const issueSchema = z
+  .object({
+    path: z.string().openapi({ description: "Dotted path of the value; '' is the whole input", example: 'serverOptions.soBacklog' }),
+    message: z.string().openapi({ example: 'expected 1..65535' }),
+  })
+  .openapi('Issue');
+
+export const failureSchema = z
+  .object({
+    code: z.number().int().openapi({ description: 'The HTTP status again', example: 409 }),
+    message: z.string().openapi({ example: 'Port 1883 is already in use' }),
+    data: z.unknown().openapi({ description: 'With 412: the current endpoint; with an unhealthy endpoint: the results' }),
+    error: z.object({
+      kind: z.string().openapi({ description: 'Machine-readable reason', example: 'port-in-use' }),
+      issues: z.array(issueSchema).openapi({ description: 'Every problem found, not only the first' }),
+    }),
+  })
+  .openapi('Failure');
+
+const integer = (minimum: number, maximum: number, description: string) =>
+  z.number().int().min(minimum).max(maximum).openapi({ description });
+
+/** Every key of an endpoint; only `port` is required when adding. The check itself is the control plane's. */
+export const endpointSchema = z
+  .object({
+    id: z.string().openapi({ description: 'Stable, unique name; fixed. Default mqtt-<port>' }),
+    port: integer(1, 65535, 'Listening port, unique. Change: rebind'),
+    host: z.string().openapi({ description: 'IP address to bind. Default 0.0.0.0. Change: rebind' }),
+    useWebsocket: z.boolean().openapi({ description: 'MQTT over WebSocket. Change: rebind' }),
+    path: z.string().openapi({ description: 'WebSocket path. Default /mqtt. Change: admission' }),
+    enableAuth: z.boolean().openapi({ description: 'Authenticate CONNECT. Default true. Change: admission' }),
+    authConfig: z.unknown().openapi({ description: 'Authenticators of this endpoint; null: those of the node. Secrets are never shown' }),
+    enableAcl: z.boolean().openapi({ description: 'Authorise PUBLISH, SUBSCRIBE and the will. Default true. Change: live' }),
+    aclConfig: z.unknown().openapi({ description: 'Rules of this endpoint; null: those of the node' }),
+    messageMaxSize: integer(1024, 268435455, 'Largest packet in, bytes. Default 4194304. Change: admission'),
+    maxConnectionSize: integer(1, 10000000, 'Clients at once, per node. Default 1000. Change: live'),
+    maxConnectionPerSecond: integer(1, 1000000, 'New connections a second, per node. Default 100. Change: live'),
+    maxSessionSize: integer(1, 10000000, 'Persistent sessions, per node. Default 100. Change: live'),
+    maxSendWindowSize: integer(1, 65535, 'QoS 1/2 packets in flight to one client. Default 100. Change: admission'),
+    maxReceiveWindowSize: integer(1, 65535, 'Receive Maximum told to clients. Default 100. Change: admission'),
+    maxQueuedMessages: integer(1, 1000000, 'Messages waiting for one session. Default 1000. Change: live'),
+    sessionPersistence: z.boolean().openapi({ description: 'Sessions survive a restart of the node. Change: admission' }),
+    namespace: z
+      .string()
+      .openapi({ description: 'Topics, clients and sessions are separate per namespace. Default default. Change: rebind' }),
+    serverOptions: z
+      .object({
+        soBacklog: integer(1, 65535, 'Listen backlog. Default 511'),
+        workerGroupSize: z
+          .union([z.number().int().min(1).max(64), z.literal('auto')])
+          .openapi({ description: 'Worker threads. Default 1' }),
+      })
+      .openapi({ description: 'Change: rebind' }),
+    childOptions: z
+      .object({
+        tcpNodelay: z.boolean().openapi({ description: 'Default true' }),
+        soKeepalive: z.boolean().openapi({ description: 'Default true' }),
+        soLinger: z.number().int().openapi({ description: 'Seconds; -1: system default, 0: reset on close' }),
+      })
+      .openapi({ description: 'Socket options of a connection. Change: admission' }),
+    exclusivePool: z.boolean().openapi({ description: 'Worker threads of its own. Default true. Change: rebind' }),
+    wiretap: z.boolean().openapi({ description: 'Log every packet. Change: live' }),
+    enabled: z.boolean().openapi({ description: 'false: kept, not listening. Default true. Change: rebind' }),
+    isDefault: z.boolean().openapi({ description: 'At most one; not removed or disabled without force. Change: live' }),
+  })
+  .openapi('Endpoint');
+
+/** The same keys, none required. */
+export const endpointPatchSchema = endpointSchema.partial().openapi('EndpointPatch');
+
+export const effectSchema = z
+  .enum(['none', 'live', 'admission', 'handshake', 'rebind', 'fixed'])
+  .openapi('Effect', { description: 'How a change takes effect, from the mildest to the hardest' });
+
+export const nodeOutcomeSchema = z
+  .object({ node: z.string(), state: z.enum(['applied', 'pending', 'failed']), reason: z.string().nullable() })
+  .openapi('NodeOutcome');
+
+export const changeSchema = z
+  .object({
+    endpoint: endpointSchema,
+    revision: z.number().int().openapi({ description: 'Number of this change', example: 7 }),
+    effect: effectSchema.optional().openapi({ description: 'The hardest effect among the changed keys' }),
+    nodes: z.array(nodeOutcomeSchema),
+    warnings: z.array(z.string()),
+  })
+  .openapi('Change');
+
+export const keyChangeSchema = z
+  .object({ path: z.string(), from: z.unknown(), to: z.unknown(), effect: effectSchema })
+  .openapi('KeyChange');
+
+export const statusSchema = z
+  .object({
+    id: z.string(),
+    port: z.number().int(),
+    node: z.string(),
+    state: z.enum(['starting', 'running', 'draining', 'stopped', 'failed']),
+    workers: z.number().int(),
+    connections: z.number().int(),
+    sessions: z.number().int(),
+    listeningSince: z.string().nullable(),
+    runningRevision: z.number().int().nullable(),
+    desiredRevision: z.number().int(),
+    lastError: z.string().nullable(),
+    restarts: z.number().int(),
+  })
+  .openapi('EndpointStatus');
+
+const counts = (...keys: string[]) => z.object(Object.fromEntries(keys.map((key) => [key, z.number()])));
+
+export const metricsSchema = z
+  .object({
+    port: z.number().int(),
+    endpoint: z.string(),
+    timestamp: z.string(),
+    metrics: z.object({
+      connections: counts('current', 'max', 'rate', 'total'),
+      messages: counts('received', 'sent', 'dropped', 'receivedRate', 'sentRate').extend({
+        droppedByReason: z.record(z.string(), z.number()),
+      }),
+      bytes: counts('received', 'sent'),
+      sessions: counts('current', 'max', 'persistent'),
+      subscriptions: counts('current'),
+      performance: counts('cpuUsage', 'memoryUsage').extend({
+        responseTime: z.record(z.string(), counts('count', 'sumSeconds', 'p50', 'p99')),
+      }),
+      errors: counts('rate', 'authFailed', 'aclDenied', 'protocolError', 'connectionErrors'),
+    }),
+  })
+  .openapi('EndpointMetrics');
+
+export const probeSchema = z
+  .object({
+    port: z.number().int(),
+    id: z.string(),
+    healthy: z.boolean(),
+    nodes: z.array(z.object({ node: z.string(), healthy: z.boolean(), reason: z.string().nullable(), latencyMs: z.number().nullable() })),
+  })
+  .openapi('Probe');
+
+export const historyRowSchema = z
+  .object({
+    revision: z.number().int(),
+    action: z.string(),
+    port: z.number().int(),
+    id: z.string(),
+    actor: z.string(),
+    source: z.string(),
+    node: z.string(),
+    at: z.string().openapi({ description: 'ISO 8601', example: '2026-01-31T12:00:00.000Z' }),
+    requestId: z.string(),
+    reason: z.string().nullable(),
+    before: endpointSchema.nullable(),
+    after: endpointSchema.nullable(),
+    diff: z.array(keyChangeSchema),
+  })
+  .openapi('HistoryRow');

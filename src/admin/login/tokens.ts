@@ -1,0 +1,48 @@
+/** Bearer tokens of logins: random, kept only as hashes, bounded in number and in age. */
+
+import { createHash, randomBytes } from 'node:crypto';
+import type { Login } from './contract.ts';
+
+/** Life of a token, milliseconds. */
+export const TOKEN_LIFETIME_MS = 12 * 3600 * 1000;
+/** Tokens kept at once; the oldest gives way. */
+export const MAX_TOKENS = 1000;
+
+interface Entry {
+  login: Login;
+  expires: number;
+}
+
+export class TokenStore {
+  /** Insertion order is age: the first is the oldest. */
+  readonly #entries = new Map<string, Entry>();
+  readonly #now: () => number;
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** A new token for `login`; `expires` is milliseconds since the epoch. */
+  issue(login: Login): { token: string; expires: number } {
+    const token = randomBytes(32).toString('base64url');
+    const expires = this.#now() + TOKEN_LIFETIME_MS;
+    const oldest = this.#entries.keys().next();
+    if (this.#entries.size >= MAX_TOKENS && oldest.done !== true) this.#entries.delete(oldest.value);
+    this.#entries.set(hashOf(token), { login, expires });
+    return { token, expires };
+  }
+
+  /** Whose token it is; null when it is unknown or too old. */
+  find(token: string): Login | null {
+    const key = hashOf(token);
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return null;
+    if (entry.expires > this.#now()) return entry.login;
+    this.#entries.delete(key);
+    return null;
+  }
+}
+
+function hashOf(token: string): string {
+  return createHash('sha256').update(token).digest('base64');
+}

@@ -1,0 +1,127 @@
+/** Routes that change endpoints, or say what a change would do. */
+
+import { z } from '@hono/zod-openapi';
+import type { ChangeAnswer } from '../../control/contract.ts';
+import { toPublicEndpoint } from '../../endpoint/schema.ts';
+import { FluxError } from '../../kernel/errors.ts';
+import { etagOf } from '../http/request.ts';
+import { type Call, controlRoute, type Reply, type Route } from '../http/route.ts';
+import { changeSchema, endpointPatchSchema, issueSchema, keyChangeSchema } from '../http/schemas.ts';
+
+const TAG = 'Endpoints';
+const reason = z.string().max(500).optional().openapi({ description: 'Why; goes into the history. X-Reason does the same' });
+const target = {
+  port: z.number().int().min(1).max(65535).optional().openapi({ description: 'Which endpoint: its port, or' }),
+  id: z.string().optional().openapi({ description: 'its id' }),
+};
+const changeErrors = [404, 409, 412, 422, 503];
+
+type Change = (body: unknown, call: Call) => Promise<ChangeAnswer>;
+
+function changeRoute(name: string, summary: string, statuses: number[], body: Route['body'] & object, change: Change): Route {
+  const path = `/api/endpoints/${name}`;
+  return controlRoute(
+    {
+      method: 'post',
+      path,
+      aliases: [`/endpoints/${name}`],
+      access: 'admin',
+      tag: TAG,
+      summary,
+      statuses,
+      body,
+      change: true,
+      answer: { data: changeSchema },
+    },
+    async (input, call) => changeReply(await change(input, call)),
+  );
+}
+
+function changeReply(answer: ChangeAnswer): Reply {
+  const data = { ...answer, endpoint: toPublicEndpoint(answer.endpoint) };
+  return { data, headers: { etag: etagOf(answer.revision) } };
+}
+
+/** `If-Match: *` on an add asks for an endpoint that is there already: it can only fail. */
+function refuseMustExist(body: unknown, call: Call): void {
+  const { port, id } = body as { port?: unknown; id?: unknown };
+  const exists = call.control.list().some(({ endpoint }) => endpoint.port === port || endpoint.id === id);
+  if (call.mustExist && !exists) throw new FluxError('revision-mismatch', 'If-Match: * was sent, but there is no such endpoint');
+}
+
+function enabling(enabled: boolean): Change {
+  return (body, call) => call.control.setEnabled(enabled, body, call.context);
+}
+
+const removeSchema = z.object({
+  ...target,
+  drainMs: z.number().int().min(0).optional().openapi({ description: 'Milliseconds over which its clients are disconnected; 0 = at once' }),
+  force: z.boolean().optional().openapi({ description: 'Remove it even if it is the default endpoint' }),
+  reason,
+});
+
+const addBody = {
+  schema: endpointPatchSchema.required({ port: true }).extend({ reason }),
+  example: { port: 1884, maxConnectionSize: 5000 },
+};
+const updateBody = {
+  schema: endpointPatchSchema.extend({
+    newPort: z.number().int().min(1).max(65535).optional().openapi({ description: 'Moves it' }),
+    reason,
+  }),
+  example: { port: 1884, maxConnectionSize: 10000, reason: 'more devices' },
+};
+const removeBody = { schema: removeSchema, example: { port: 1884, drainMs: 5000 } };
+const switchBody = { schema: removeSchema, example: { port: 1884 } };
+const planBody = {
+  schema: updateBody.schema.extend({
+    action: z.enum(['add', 'update', 'remove']),
+    drainMs: z.number().int().min(0).optional(),
+    force: z.boolean().optional(),
+  }),
+  example: { action: 'update', port: 1884, useWebsocket: true },
+};
+const planAnswer = z.object({ changes: z.array(keyChangeSchema), clientsAffected: z.number().int(), warnings: z.array(z.string()) });
+const validateAnswer = z.object({ valid: z.boolean(), issues: z.array(issueSchema), warnings: z.array(z.string()) });
+
+export const changeRoutes: Route[] = [
+  changeRoute('add', 'Adds an endpoint; only `port` is required', [409, 412, 422, 503], addBody, (body, call) => {
+    refuseMustExist(body, call);
+    return call.control.add(body, call.context);
+  }),
+  changeRoute('update', 'Changes the given keys of an endpoint; `null` sets a default', changeErrors, updateBody, (body, call) =>
+    call.control.update(body, call.context),
+  ),
+  changeRoute('remove', 'Removes an endpoint', changeErrors, removeBody, (body, call) => call.control.remove(body, call.context)),
+  changeRoute('enable', 'Lets an endpoint listen again', changeErrors, switchBody, enabling(true)),
+  changeRoute('disable', 'Keeps an endpoint, but stops listening', changeErrors, switchBody, enabling(false)),
+  controlRoute(
+    {
+      method: 'post',
+      path: '/api/endpoints/plan',
+      aliases: ['/endpoints/plan'],
+      access: 'admin',
+      tag: TAG,
+      summary: 'What a change would do; changes nothing',
+      statuses: [404, 409, 422],
+      body: planBody,
+      change: false,
+      answer: { data: planAnswer },
+    },
+    async (body, call) => ({ data: await call.control.plan(body) }),
+  ),
+  controlRoute(
+    {
+      method: 'post',
+      path: '/api/endpoints/validate-config',
+      aliases: ['/endpoints/validate-config'],
+      access: 'admin',
+      tag: TAG,
+      summary: 'Checks the form of an endpoint without adding it',
+      body: addBody,
+      change: false,
+      answer: { data: validateAnswer },
+    },
+    async (body, call) => ({ data: await call.control.validate(body) }),
+  ),
+];

@@ -1,0 +1,83 @@
+/** The API's own description, and Swagger UI for it from local files. */
+
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { z } from '@hono/zod-openapi';
+import { type Route, type RouteInfo, readRoute } from '../http/route.ts';
+
+const TAG = 'Description';
+/** Swagger UI writes style attributes and shows its icons from data URLs. */
+const PAGE_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
+
+const PAGE = `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>fluxmq admin API</title>
+<link rel="icon" href="/docs/favicon-32x32.png">
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+`;
+
+/** validatorUrl null: the page asks no other host for anything. */
+const START = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#swagger-ui', deepLinking: true, validatorUrl: null });\n`;
+
+const FILES: Record<string, string> = {
+  'swagger-ui.css': 'text/css; charset=utf-8',
+  'swagger-ui-bundle.js': 'text/javascript; charset=utf-8',
+  'favicon-32x32.png': 'image/png',
+};
+
+/**
+ * @param staticRoot directory URL; its `docs/` holds Swagger UI's files after a build, else the installed package is used
+ * @param description gives the OpenAPI document
+ */
+export function docsRoutes(staticRoot: URL, description: () => unknown): Route[] {
+  const info = (path: string, summary: string): RouteInfo => ({ method: 'get', path, access: 'viewer', tag: TAG, summary });
+  const query = z.object({});
+  const text = (path: string, summary: string, type: string, body: string): Route =>
+    readRoute({ ...info(path, summary), query, answer: { raw: { [type]: z.string() } } }, () => {
+      return new Response(body, { headers: { 'content-type': type, 'content-security-policy': PAGE_POLICY } });
+    });
+  const files = Object.entries(FILES).map(([name, type]) => {
+    // Read once, on the first request: a failed read is not kept.
+    let content: Promise<Uint8Array<ArrayBuffer>> | null = null;
+    return readRoute({ ...info(`/docs/${name}`, 'A file of the page'), query, answer: { raw: { [type]: z.string() } } }, async () => {
+      content ??= readStatic(staticRoot, name);
+      const body = await content.catch((error: unknown) => {
+        content = null;
+        throw error;
+      });
+      return new Response(body, { headers: { 'content-type': type, 'cache-control': 'private, max-age=3600' } });
+    });
+  });
+  return [
+    readRoute({ ...info('/openapi.json', 'This description'), query, answer: { raw: { 'application/json': z.looseObject({}) } } }, () => {
+      return new Response(JSON.stringify(description()), { headers: { 'content-type': 'application/json; charset=utf-8' } });
+    }),
+    text('/docs', 'A page for the description that works offline', 'text/html; charset=utf-8', PAGE),
+    text('/docs/start.js', 'A file of the page', 'text/javascript; charset=utf-8', START),
+    ...files,
+    readRoute(
+      { ...info('/', 'Leads to the description'), access: 'public', query: z.looseObject({}), answer: { status: 302, raw: {} } },
+      () => new Response(null, { status: 302, headers: { location: '/docs' } }),
+    ),
+  ];
+}
+
+async function readStatic(staticRoot: URL, name: string): Promise<Uint8Array<ArrayBuffer>> {
+  const built = await readFile(new URL(`docs/${name}`, staticRoot)).catch(ignoreMissing);
+  return new Uint8Array(built ?? (await readFile(createRequire(import.meta.url).resolve(`swagger-ui-dist/${name}`))));
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): null {
+  if (error.code === 'ENOENT') return null;
+  throw error;
+}

@@ -1,0 +1,204 @@
+/** Routes that read endpoints: configuration, status, metrics, probes, history. */
+
+import { isIP } from 'node:net';
+import { z } from '@hono/zod-openapi';
+import type { Control } from '../../control/contract.ts';
+import { diffEndpoints } from '../../endpoint/effects.ts';
+import type { KeyChange } from '../../endpoint/endpoint.ts';
+import { toPublicEndpoint } from '../../endpoint/schema.ts';
+import { FluxError } from '../../kernel/errors.ts';
+import type { HistoryRow } from '../../storage/contract.ts';
+import { etagOf, matchesNone } from '../http/request.ts';
+import { type Call, type Reply, type Route, type RouteInfo, readRoute } from '../http/route.ts';
+import {
+  endpointSchema,
+  historyRowSchema,
+  idQuery,
+  metricsSchema,
+  portQuery,
+  probeSchema,
+  queryInteger,
+  statusSchema,
+} from '../http/schemas.ts';
+
+/** Content type of the Prometheus text format. */
+export const PROMETHEUS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+
+function info(name: string, summary: string, statuses: number[] = []): RouteInfo {
+  const path = `/api/endpoints/${name}`;
+  return { method: 'get', path, aliases: [`/endpoints/${name}`], access: 'viewer', tag: 'Endpoints', summary, statuses };
+}
+
+const optionalKey = z.object({ port: portQuery.optional(), id: idQuery.optional() });
+
+/** The query names exactly one endpoint, by port or by id. */
+const oneKey = optionalKey.refine((query) => (query.port === undefined) !== (query.id === undefined), {
+  path: ['port'],
+  message: 'give either port or id',
+});
+
+/** The port that the query means; undefined for all endpoints. @throws FluxError `not-found`, `invalid` */
+function portOf(control: Control, query: z.output<typeof optionalKey>): number | undefined {
+  if (query.id === undefined) return query.port;
+  if (query.port !== undefined)
+    throw new FluxError('invalid', 'Give either port or id', { issues: [{ path: 'id', message: 'give either port or id' }] });
+  return control.get({ id: query.id }).endpoint.port;
+}
+
+/** An empty answer about one port means that there is no such endpoint. @throws FluxError `not-found` */
+function refuseUnknown(control: Control, port: number | undefined, found: unknown[]): void {
+  if (port !== undefined && found.length === 0) control.get({ port });
+}
+
+function listReply({ control, ifNoneMatch }: Call): Reply {
+  const revision = control.revision();
+  const headers = { etag: etagOf(revision), 'cache-control': 'private, no-cache' };
+  if (matchesNone(ifNoneMatch, revision)) return { status: 304, data: null, headers };
+  const views = control.list();
+  const endpoints = Object.fromEntries(views.map(({ endpoint }) => [String(endpoint.port), toPublicEndpoint(endpoint)]));
+  return { data: { endpoints, activePorts: control.activePorts(), total: views.length }, headers };
+}
+
+function getReply(query: z.output<typeof optionalKey>, { control, ifNoneMatch }: Call): Reply {
+  const key = query.id === undefined ? { port: query.port ?? 0 } : { id: query.id };
+  const { endpoint, revision } = control.get(key);
+  const headers = { etag: etagOf(revision), 'cache-control': 'private, no-cache' };
+  if (matchesNone(ifNoneMatch, revision)) return { status: 304, data: null, headers };
+  return { data: { endpoint: toPublicEndpoint(endpoint), revision }, headers };
+}
+
+async function healthReply(port: number | undefined, { control }: Call): Promise<Reply> {
+  const data = await control.probe(port);
+  refuseUnknown(control, port, data);
+  const issues = data
+    .filter((result) => !result.healthy)
+    .map((result) => ({ path: String(result.port), message: result.nodes.find((node) => !node.healthy)?.reason ?? 'not healthy' }));
+  const [first] = issues;
+  if (first === undefined) return { data };
+  return { status: 503, message: `Endpoint ${first.path} is not healthy: ${first.message}`, data, error: { kind: 'unavailable', issues } };
+}
+
+/** The diff of a history row with secrets hidden: values are taken from the public forms. */
+function publicDiff(row: HistoryRow, before: Record<string, unknown> | null, after: Record<string, unknown> | null): KeyChange[] {
+  if (row.before === null || row.after === null) return [];
+  return diffEndpoints(row.before, row.after).map((change) => ({
+    ...change,
+    from: valueAt(before, change.path),
+    to: valueAt(after, change.path),
+  }));
+}
+
+function valueAt(value: unknown, path: string): unknown {
+  let found = value;
+  for (const key of path.split('.')) {
+    if (typeof found !== 'object' || found === null) return null;
+    found = Object.hasOwn(found, key) ? (found as Record<string, unknown>)[key] : null;
+  }
+  return found;
+}
+
+function publicRow(row: HistoryRow): Record<string, unknown> {
+  const before = row.before === null ? null : toPublicEndpoint(row.before);
+  const after = row.after === null ? null : toPublicEndpoint(row.after);
+  return { ...row, at: new Date(row.at).toISOString(), before, after, diff: publicDiff(row, before, after) };
+}
+
+const metricsQuery = optionalKey.extend({
+  format: z.enum(['json', 'prometheus']).default('json').openapi({ description: 'Form of the answer' }),
+});
+const checkPortQuery = z.object({
+  port: portQuery,
+  host: z
+    .string()
+    .refine((host) => isIP(host) !== 0, 'expected an IP address')
+    .optional()
+    .openapi({ description: 'Address to bind; default 0.0.0.0', example: '127.0.0.1' }),
+});
+const historyQuery = optionalKey.extend({
+  limit: queryInteger(1, 1000, 'Rows at most; default 50', 50).optional(),
+  before: queryInteger(1, Number.MAX_SAFE_INTEGER, 'Only rows with a smaller revision', 8).optional(),
+});
+const portCheckSchema = z.object({
+  port: z.number().int(),
+  available: z.boolean(),
+  nodes: z.array(z.object({ node: z.string(), available: z.boolean(), reason: z.string().nullable() })),
+});
+const listSchema = z.object({
+  endpoints: z.record(z.string(), endpointSchema),
+  activePorts: z.array(z.number().int()),
+  total: z.number().int(),
+});
+
+export const endpointRoutes: Route[] = [
+  readRoute({ ...info('list', 'All endpoints, by port'), query: z.object({}), answer: { data: listSchema } }, (_query, call) =>
+    listReply(call),
+  ),
+  readRoute(
+    {
+      ...info('get', 'One endpoint and its revision, which is its ETag', [404]),
+      query: oneKey,
+      answer: { data: z.object({ endpoint: endpointSchema, revision: z.number().int() }) },
+    },
+    getReply,
+  ),
+  readRoute(
+    {
+      ...info('status', 'State of one endpoint, or of all, on each node', [404]),
+      query: optionalKey,
+      answer: { data: z.array(statusSchema) },
+    },
+    (query, { control }) => {
+      const port = portOf(control, query);
+      const data = control.status(port);
+      refuseUnknown(control, port, data);
+      return { data };
+    },
+  ),
+  readRoute(
+    {
+      ...info('metrics', 'Numbers of one endpoint (an object), or of all (an array)', [404]),
+      query: metricsQuery,
+      answer: { data: z.union([metricsSchema, z.array(metricsSchema)]) },
+    },
+    async (query, { control }) => {
+      const port = portOf(control, query);
+      if (port !== undefined) control.get({ port });
+      if (query.format === 'prometheus')
+        return new Response(await control.prometheus(port), { headers: { 'content-type': PROMETHEUS_TYPE } });
+      const data = await control.metrics(port);
+      return { data: port === undefined ? data : (data[0] ?? null) };
+    },
+  ),
+  readRoute(
+    {
+      ...info('check-port', 'Whether a port is free, found by really binding it on each node'),
+      query: checkPortQuery,
+      answer: { data: portCheckSchema },
+    },
+    async ({ port, host }, { control }) => ({ data: await control.checkPort(port, host) }),
+  ),
+  readRoute(
+    {
+      ...info('health', 'Connects to the endpoint with MQTT, on each node', [404, 503]),
+      query: optionalKey,
+      answer: { data: z.array(probeSchema) },
+    },
+    (query, call) => healthReply(portOf(call.control, query), call),
+  ),
+  readRoute(
+    { ...info('history', 'Changes, newest first', [503]), query: historyQuery, answer: { data: z.array(historyRowSchema) } },
+    async ({ limit, ...query }, { control }) => ({
+      data: (await control.history({ limit: limit ?? 50, ...defined(query) })).map(publicRow),
+    }),
+  ),
+];
+
+/** The object without the keys that are undefined. */
+function defined(query: { port?: number | undefined; id?: string | undefined; before?: number | undefined }): {
+  port?: number;
+  id?: string;
+  before?: number;
+} {
+  const { port, id, before } = query;
+  return { ...(port === undefined ? {} : { port }), ...(id === undefined ? {} : { id }), ...(before === undefined ? {} : { before }) };
+}

@@ -1,0 +1,155 @@
+/** Routes about messages and clients, in FluxMQ's form: publish, check, close, clients. */
+
+import { z } from '@hono/zod-openapi';
+import { actionRoute, type Route, readRoute } from '../http/route.ts';
+import { idQuery, queryInteger } from '../http/schemas.ts';
+
+const TAG = 'Messages and clients';
+
+const base64 = z.string().regex(/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/, 'expected base64');
+const encoding = z
+  .enum(['plain', 'base64'])
+  .optional()
+  .openapi({ description: 'How payload or message is written; default plain (UTF-8)' });
+const namespace = z.string().min(1).max(64).openapi({ description: 'Default: default', example: 'default' });
+const ids = z
+  .array(z.string().min(1).max(65535))
+  .min(1)
+  .max(1000)
+  .openapi({ description: 'Client identifiers', example: ['sensor-1'] });
+
+/** A topic name as MQTT has it: no wildcard, no U+0000, at most 65535 bytes. [MQTT-3.3.2-2] [MQTT-1.5.4-2] */
+const topicName = z
+  .string()
+  .min(1)
+  .refine((topic) => !/[#+\0]/.test(topic), 'expected a topic name, without + # and U+0000')
+  .refine((topic) => Buffer.byteLength(topic) <= 65535, 'expected at most 65535 bytes')
+  .refine((topic) => !/\p{Surrogate}/u.test(topic), 'expected well-formed Unicode');
+
+const publishSchema = z
+  .strictObject({
+    topic: topicName.openapi({ example: 'sensors/1/temperature' }),
+    payload: z.string().optional().openapi({ description: 'One of payload, message, payloadBase64' }),
+    message: z.string().optional(),
+    payloadBase64: base64.optional(),
+    encoding,
+    payload_encoding: encoding,
+    qos: z.union([z.literal(0), z.literal(1), z.literal(2)]).default(0),
+    retain: z.boolean().default(false),
+    namespace: namespace.default('default'),
+  })
+  .superRefine((body, context) => {
+    const given = [body.payload, body.message, body.payloadBase64].filter((value) => value !== undefined);
+    if (given.length !== 1)
+      context.addIssue({ code: 'custom', path: ['payload'], message: 'give one of payload, message and payloadBase64' });
+    if (body.encoding !== undefined && body.payload_encoding !== undefined) {
+      context.addIssue({ code: 'custom', path: ['encoding'], message: 'give either encoding or payload_encoding' });
+    }
+    const text = body.payload ?? body.message;
+    if (text !== undefined && isBase64(body) && !base64.safeParse(text).success) {
+      context.addIssue({ code: 'custom', path: [body.payload === undefined ? 'message' : 'payload'], message: 'expected base64' });
+    }
+  })
+  .openapi('Publish');
+
+function isBase64(body: { encoding?: string | undefined; payload_encoding?: string | undefined }): boolean {
+  return (body.encoding ?? body.payload_encoding) === 'base64';
+}
+
+function payloadOf(body: z.output<typeof publishSchema>): Uint8Array {
+  if (body.payloadBase64 !== undefined) return Buffer.from(body.payloadBase64, 'base64');
+  return Buffer.from(body.payload ?? body.message ?? '', isBase64(body) ? 'base64' : 'utf8');
+}
+
+const clientsSchema = z.strictObject({ ids, namespace: namespace.optional() });
+const locationSchema = z.object({
+  clientId: z.string(),
+  namespace: z.string(),
+  connected: z.boolean(),
+  session: z.boolean().openapi({ description: 'connected false and session true: a session that waits for its client' }),
+  node: z.string(),
+  endpoint: z.string().nullable(),
+});
+const clientSchema = z
+  .object({
+    clientId: z.string(),
+    username: z.string().nullable(),
+    namespace: z.string(),
+    endpoint: z.string(),
+    port: z.number().int(),
+    address: z.string(),
+    protocolVersion: z.union([z.literal(3), z.literal(4), z.literal(5)]),
+    cleanStart: z.boolean(),
+    keepAlive: z.number().int(),
+    sessionExpiry: z.number().int(),
+    connectedAt: z.string(),
+    subscriptions: z.number().int(),
+    inflight: z.number().int(),
+    queued: z.number().int(),
+  })
+  .openapi('Client');
+const pageSchema = z.object({ data: z.array(clientSchema), total: z.number().int(), page: z.number().int(), size: z.number().int() });
+
+export const messageRoutes: Route[] = [
+  actionRoute(
+    {
+      method: 'post',
+      path: '/api/publish',
+      access: 'admin',
+      tag: TAG,
+      summary: 'Publishes a message',
+      statuses: [503],
+      body: { schema: publishSchema, example: { topic: 'sensors/1/temperature', payload: '21.5', qos: 1, retain: false } },
+      answer: { code: 0, data: z.null() },
+    },
+    async (body, { control }) => {
+      const { topic, qos, retain, namespace } = body;
+      await control.publish({ topic, payload: payloadOf(body), qos, retain, namespace });
+      return { code: 0, data: null };
+    },
+  ),
+  actionRoute(
+    {
+      method: 'post',
+      path: '/api/check',
+      access: 'admin',
+      tag: TAG,
+      summary: 'Where clients are',
+      body: { schema: clientsSchema, example: { ids: ['sensor-1'] } },
+      answer: { code: 0, data: z.array(locationSchema) },
+    },
+    async (body, { control }) => ({ code: 0, data: await control.locate(body.ids, body.namespace) }),
+  ),
+  actionRoute(
+    {
+      method: 'post',
+      path: '/api/close',
+      access: 'admin',
+      tag: TAG,
+      summary: 'Disconnects clients',
+      body: { schema: clientsSchema, example: { ids: ['sensor-1', 'sensor-2'] } },
+      answer: { code: 0, data: z.object({ closed: z.number().int() }) },
+    },
+    async (body, { control }) => ({ code: 0, data: { closed: await control.disconnect(body.ids, body.namespace) } }),
+  ),
+  readRoute(
+    {
+      method: 'get',
+      path: '/api/clients',
+      access: 'viewer',
+      tag: TAG,
+      summary: 'Connected clients, sorted by identifier',
+      statuses: [404],
+      query: z.object({
+        endpoint: idQuery.optional(),
+        page: queryInteger(1, 1_000_000, 'Counts from 1', 1).optional(),
+        size: queryInteger(1, 1000, 'Clients on a page; default 100', 100).optional(),
+      }),
+      answer: { data: pageSchema },
+    },
+    async (query, { control }) => {
+      const page = { page: query.page ?? 1, size: query.size ?? 100 };
+      return { data: await control.clients(query.endpoint === undefined ? page : { ...page, endpoint: query.endpoint }) };
+    },
+  ),
+];

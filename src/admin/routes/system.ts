@@ -1,0 +1,107 @@
+/** Routes about the node itself: liveness, health, resources, its metrics. */
+
+import { z } from '@hono/zod-openapi';
+import type { HealthAnswer } from '../../control/contract.ts';
+import { type Reply, type Route, readRoute } from '../http/route.ts';
+import { PROMETHEUS_TYPE } from './endpoints.ts';
+
+const TAG = 'System';
+const statusSchema = z.enum(['ok', 'degraded', 'failed']);
+const healthSchema = z.object({
+  status: statusSchema,
+  node: z.string(),
+  version: z.string(),
+  uptimeSeconds: z.number(),
+  store: z.object({ type: z.string(), ok: z.boolean(), reason: z.string().nullable() }),
+  endpoints: z.object({
+    total: z.number().int(),
+    running: z.number().int(),
+    failed: z.array(z.object({ id: z.string(), port: z.number().int(), reason: z.string() })),
+  }),
+  workerRestarts: z.number().int(),
+});
+const resourcesSchema = z.object({
+  cpu: z.object({ userSeconds: z.number(), systemSeconds: z.number(), percent: z.number() }),
+  memory: z.object({ rssBytes: z.number(), heapUsedBytes: z.number(), externalBytes: z.number() }),
+  threads: z.array(
+    z.object({
+      name: z.string(),
+      role: z.string(),
+      endpoints: z.array(z.string()),
+      cpuPercent: z.number(),
+      heapUsedBytes: z.number(),
+      eventLoopLagMsP99: z.number(),
+    }),
+  ),
+  node: z.string(),
+  pid: z.number().int(),
+});
+
+/** A degraded node still serves its clients, so only a failed one is 503. */
+function healthReply(health: HealthAnswer, data: unknown): Reply {
+  if (health.status !== 'failed') return { data };
+  const issues = health.endpoints.failed.map(({ port, reason }) => ({ path: String(port), message: reason }));
+  return { status: 503, message: 'The node is not healthy', data, error: { kind: 'unavailable', issues } };
+}
+
+export const systemRoutes: Route[] = [
+  readRoute(
+    {
+      method: 'get',
+      path: '/health',
+      access: 'public',
+      tag: TAG,
+      summary: 'Liveness, for probes; needs no login',
+      statuses: [503],
+      query: z.object({}),
+      answer: { data: z.object({ status: statusSchema }) },
+    },
+    (_query, { control }) => {
+      const health = control.health();
+      return {
+        ...healthReply(health, { status: health.status }),
+        ...(health.status === 'failed' ? { error: { kind: 'unavailable', issues: [] } } : {}),
+      };
+    },
+  ),
+  readRoute(
+    {
+      method: 'get',
+      path: '/api/system/health',
+      access: 'viewer',
+      tag: TAG,
+      summary: 'Health of the node: store, endpoints, workers',
+      statuses: [503],
+      query: z.object({}),
+      answer: { data: healthSchema },
+    },
+    (_query, { control }) => {
+      const health = control.health();
+      return healthReply(health, health);
+    },
+  ),
+  readRoute(
+    {
+      method: 'get',
+      path: '/api/system/resources',
+      access: 'viewer',
+      tag: TAG,
+      summary: 'CPU, memory and threads of the node',
+      query: z.object({}),
+      answer: { data: resourcesSchema },
+    },
+    async (_query, { control }) => ({ data: await control.resources() }),
+  ),
+  readRoute(
+    {
+      method: 'get',
+      path: '/public/metrics',
+      access: 'public',
+      tag: TAG,
+      summary: 'Prometheus text of the node; needs no login',
+      query: z.object({}),
+      answer: { raw: { [PROMETHEUS_TYPE]: z.string() } },
+    },
+    async (_query, { control }) => new Response(await control.prometheus(), { headers: { 'content-type': PROMETHEUS_TYPE } }),
+  ),
+];

@@ -1,0 +1,107 @@
+/** Serves the admin API on its port: bind, limits on slow clients, graceful close. */
+
+import { createServer, type Server, STATUS_CODES } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { getRequestListener } from '@hono/node-server';
+import { FluxError } from '../kernel/errors.ts';
+import { type AppOptions, createApp } from './app.ts';
+import { JSON_TYPE } from './http/envelope.ts';
+import { isLoopbackAddress } from './http/guard.ts';
+
+/** A client has this long to send its headers, milliseconds. */
+const HEADERS_TIMEOUT_MS = 10_000;
+/** And this long to send the whole request. */
+const REQUEST_TIMEOUT_MS = 30_000;
+/** How often the two above are checked. */
+const CHECK_INTERVAL_MS = 1000;
+const KEEP_ALIVE_MS = 10_000;
+/** Sockets at once; more are closed at once. */
+const MAX_SOCKETS = 8192;
+const BACKLOG = 4096;
+/** Requests under way have this long to end when the server closes. */
+const CLOSE_TIMEOUT_MS = 3000;
+const CLOSE_POLL_MS = 20;
+
+export interface AdminServer {
+  /** the port that was bound, also when the settings say 0 */
+  port: number;
+  /** Stops accepting, lets requests under way end for 3 s, then cuts them. Idempotent. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the admin API; resolves when it is listening.
+ * @throws FluxError `invalid` (login settings), `port-in-use`, `unprocessable` (address not local, no permission)
+ */
+export async function startAdmin(options: AppOptions): Promise<AdminServer> {
+  const { http } = options.settings;
+  if (http.password === null && !isLoopbackAddress(http.host)) {
+    throw new FluxError('invalid', `http.host ${http.host} can be reached from elsewhere: it needs http.password`);
+  }
+  const app = createApp(options);
+  const timeouts = {
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionsCheckingInterval: CHECK_INTERVAL_MS,
+  };
+  const server = createServer(
+    { ...timeouts, keepAliveTimeout: KEEP_ALIVE_MS },
+    getRequestListener(app.fetch, { overrideGlobalObjects: false }),
+  );
+  server.maxConnections = MAX_SOCKETS;
+  server.on('clientError', answerBroken);
+  await listen(server, http.host, http.port);
+  server.on('error', (error) => options.logger.error('Admin API server failed', { error: error.message }));
+  let closing: Promise<void> | null = null;
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () => {
+      closing ??= closeGracefully(server);
+      return closing;
+    },
+  };
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const failed = (error: NodeJS.ErrnoException): void => reject(bindError(error, host, port));
+    server.once('error', failed);
+    server.listen({ host, port, backlog: BACKLOG }, () => {
+      server.off('error', failed);
+      resolve();
+    });
+  });
+}
+
+function bindError(error: NodeJS.ErrnoException, host: string, port: number): FluxError {
+  if (error.code === 'EADDRINUSE') return new FluxError('port-in-use', `Admin API: Port ${port} is already in use`, { cause: error });
+  const why: Record<string, string> = { EADDRNOTAVAIL: 'the address is not local', EACCES: 'no permission for this port' };
+  const reason = why[error.code ?? ''] ?? error.message;
+  return new FluxError('unprocessable', `Admin API: Failed to bind to address ${host}:${port}: ${reason}`, { cause: error });
+}
+
+async function closeGracefully(server: Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  // A connection becomes idle when its answer is out; it would otherwise be kept for the next request.
+  const poll = setInterval(() => server.closeIdleConnections(), CLOSE_POLL_MS);
+  const deadline = setTimeout(() => server.closeAllConnections(), CLOSE_TIMEOUT_MS);
+  await closed;
+  clearInterval(poll);
+  clearTimeout(deadline);
+}
+
+/** What is not HTTP, or came too slowly, gets the envelope too, and the connection ends. */
+function answerBroken(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const statuses: Record<string, number> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 };
+  const status = statuses[error.code ?? ''] ?? 400;
+  const message = STATUS_CODES[status] ?? '';
+  const body = JSON.stringify({ code: status, message, data: null, error: { kind: 'invalid', issues: [] } });
+  socket.end(
+    `HTTP/1.1 ${status} ${message}\r\nContent-Type: ${JSON_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}

@@ -1,0 +1,120 @@
+/** A small in-memory Control for tests of the HTTP layer alone; the real one is tested over HTTP in test/admin. */
+
+import { type AdminApp, createApp } from '../../../src/admin/app.ts';
+import type { ChangeAnswer, Control, RequestContext } from '../../../src/control/contract.ts';
+import { parseEndpoint } from '../../../src/endpoint/schema.ts';
+import { FluxError } from '../../../src/kernel/errors.ts';
+import { type Logger, silentLogger } from '../../../src/kernel/logger.ts';
+import type { Settings } from '../../../src/settings/settings.ts';
+
+export interface Seen {
+  body: unknown;
+  context: RequestContext | null;
+}
+
+/** Remembers what it was asked; knows one endpoint, 1883 at revision 7. */
+export function standInControl(overrides: Partial<Control> = {}): { control: Control; seen: Seen[] } {
+  const seen: Seen[] = [];
+  const endpoint = parseEndpoint({ port: 1883 }).endpoint;
+  const change = async (body: unknown, context: RequestContext): Promise<ChangeAnswer> => {
+    seen.push({ body, context });
+    if (context.expectedRevision !== null && context.expectedRevision !== 7) {
+      throw new FluxError('revision-mismatch', 'The endpoint is at revision 7', { data: { revision: 7 } });
+    }
+    return { endpoint, revision: 8, nodes: [{ node: 'n1', state: 'applied', reason: null }], warnings: [] };
+  };
+  const refuse = (): never => {
+    throw new FluxError('internal', 'secret inside');
+  };
+  const control: Control = {
+    node: 'n1',
+    version: '0.0.0',
+    add: change,
+    update: change,
+    remove: change,
+    setEnabled: (_enabled, body, context) => change(body, context),
+    plan: async (body) => {
+      seen.push({ body, context: null });
+      return { changes: [], clientsAffected: 0, warnings: [] };
+    },
+    validate: async () => ({ valid: true, issues: [], warnings: [] }),
+    list: () => [{ endpoint, revision: 7 }],
+    revision: () => 7,
+    activePorts: () => [1883],
+    get: ({ port, id }) => {
+      if (port === 1883 || id === 'mqtt-1883') return { endpoint, revision: 7 };
+      throw new FluxError('not-found', 'There is no such endpoint');
+    },
+    status: () => [],
+    metrics: async () => [],
+    prometheus: async () => 'fluxmq_up 1\n',
+    checkPort: async (port) => ({ port, available: true, nodes: [] }),
+    probe: async (port) => [
+      { port: port ?? 1883, id: 'mqtt-1883', healthy: false, nodes: [{ node: 'n1', healthy: false, reason: 'refused', latencyMs: null }] },
+    ],
+    history: async () => [],
+    health: refuse,
+    resources: refuse,
+    publish: async (body) => {
+      seen.push({ body, context: null });
+    },
+    locate: async () => [],
+    disconnect: async (ids) => ids.length,
+    clients: async ({ page, size }) => ({ data: [], total: 0, page, size }),
+    ...overrides,
+  };
+  return { control, seen };
+}
+
+export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
+  return {
+    node: { name: 'n1' },
+    http: { host: '127.0.0.1', port: 0, username: 'admin', password: null, accessLog: false, viewers: [], ...http },
+    store: { storeType: 'MEMORY', local: { dataPath: './data' } },
+    auth: [],
+    acl: { default: 'allow', rules: [] },
+    endpoints: [],
+    log: { level: 'info', file: 'fluxmq.log', maxSize: 1, maxFiles: 1 },
+    shutdownTimeout: 1000,
+  };
+}
+
+export function appWith(
+  http: Partial<Settings['http']> = {},
+  overrides: Partial<Control> = {},
+  logger: Logger = silentLogger,
+): { app: AdminApp; seen: Seen[] } {
+  const { control, seen } = standInControl(overrides);
+  const staticRoot = new URL('file:///nonexistent/');
+  return { app: createApp({ settings: settingsWith(http), control, logger, staticRoot }), seen };
+}
+
+export interface Answer {
+  status: number;
+  headers: Headers;
+  body: { code: number; message: string; data: unknown; error?: { kind: string; issues: { path: string; message: string }[] } };
+}
+
+/** One request without a socket; an object body is sent as JSON. */
+export async function ask(
+  app: AdminApp,
+  method: string,
+  path: string,
+  options: { body?: unknown; headers?: Record<string, string> } = {},
+): Promise<Answer> {
+  const headers: Record<string, string> = { host: 'localhost', ...options.headers };
+  const init: RequestInit = { method, headers };
+  if (options.body !== undefined) {
+    init.headers = { 'content-type': 'application/json', ...headers };
+    init.body = typeof options.body === 'string' ? options.body : JSON.stringify(options.body);
+  }
+  const response = await app.request(path, init);
+  const text = await response.text();
+  const isJson = response.headers.get('content-type')?.startsWith('application/json') === true;
+  return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : { code: 0, message: text, data: null } };
+}
+
+/** The header of HTTP Basic. */
+export function basic(username: string, password: string): Record<string, string> {
+  return { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}` };
+}
