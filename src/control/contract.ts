@@ -136,11 +136,22 @@ export interface EndpointMetrics {
   timestamp: string;
   metrics: {
     connections: { current: number; max: number; rate: number; total: number };
-    messages: { received: number; sent: number; dropped: number; droppedByReason: Record<string, number>; receivedRate: number; sentRate: number };
+    messages: {
+      received: number;
+      sent: number;
+      dropped: number;
+      droppedByReason: Record<string, number>;
+      receivedRate: number;
+      sentRate: number;
+    };
     bytes: { received: number; sent: number };
     sessions: { current: number; max: number; persistent: number };
     subscriptions: { current: number };
-    performance: { cpuUsage: number; memoryUsage: number; responseTime: Record<string, { count: number; sumSeconds: number; p50: number; p99: number }> };
+    performance: {
+      cpuUsage: number;
+      memoryUsage: number;
+      responseTime: Record<string, { count: number; sumSeconds: number; p50: number; p99: number }>;
+    };
     errors: { rate: number; authFailed: number; aclDenied: number; protocolError: number; connectionErrors: number };
   };
 }
@@ -185,5 +196,9 @@ export interface Control {
   /** returns how many connections were closed */
   disconnect(ids: string[], namespace?: string): Promise<number>;
   /** sorted by clientId; page counts from 1 */
-  clients(query: { endpoint?: string; page: number; size: number }): Promise<{ data: ClientInfo[]; total: number; page: number; size: number }>;
+  clients(query: {
+    endpoint?: string;
+    page: number;
+    size: number;
+  }): Promise<{ data: ClientInfo[]; total: number; page: number; size: number }>;
 }

@@ -1,0 +1,50 @@
+/** The pool of threads that compare passwords, so that no hash burns time on an endpoint worker. */
+
+import { fileURLToPath } from 'node:url';
+import { Piscina } from 'piscina';
+import { FluxError } from '../kernel/errors.ts';
+import type { VerifyJob } from '../thread/messages.ts';
+
+/** Jobs waiting for a thread; with 50 ms a hash that is about a minute of work for one. */
+const QUEUE_MAX = 1024;
+/** Threads end after this much idleness: many nodes never check a password. */
+const IDLE_MS = 30_000;
+
+export interface AccessPool {
+  /** True when the password matches. @throws FluxError `unavailable` when the queue is full, `timeout` after `timeoutMs` */
+  verify(job: VerifyJob): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the pool; threads start with the first job.
+ * @param options.url the built file whose default export does one job
+ * @param options.threads at most so many threads, 1..
+ * @param options.timeoutMs longest time from the question to the answer
+ */
+export function openAccessPool(options: { url: URL; threads: number; timeoutMs: number }): AccessPool {
+  const pool = new Piscina<VerifyJob, boolean>({
+    filename: fileURLToPath(options.url),
+    minThreads: 0,
+    maxThreads: options.threads,
+    maxQueue: QUEUE_MAX,
+    idleTimeout: IDLE_MS,
+  });
+  // Failures of single jobs reach their caller; this one is a thread that ended, which piscina replaces by itself.
+  pool.on('error', () => {});
+  return {
+    async verify(job) {
+      if (pool.queueSize >= QUEUE_MAX) throw new FluxError('unavailable', 'too many logins wait for their password check');
+      const signal = AbortSignal.timeout(options.timeoutMs);
+      try {
+        return await pool.run(job, { signal });
+      } catch (error) {
+        if (signal.aborted) throw new FluxError('timeout', `a password check took longer than ${options.timeoutMs} ms`, { cause: error });
+        throw error;
+      }
+    },
+    async close() {
+      await pool.destroy();
+    },
+  };
+}

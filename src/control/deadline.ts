@@ -1,0 +1,50 @@
+/** Time limits of the control plane: one deadline is made for a request and handed down to every wait below it. */
+
+import { FluxError } from '../kernel/errors.ts';
+
+/** A moment by which something must have happened. */
+export class Deadline {
+  readonly #at: number;
+
+  /** @param ms milliseconds from now, 0.. */
+  constructor(ms: number) {
+    this.#at = performance.now() + ms;
+  }
+
+  /** Milliseconds left, at least 1, so that it fits as a timer. */
+  get leftMs(): number {
+    return Math.max(1, Math.ceil(this.#at - performance.now()));
+  }
+
+  /** @throws FluxError `timeout` when the moment has passed */
+  check(what: string): void {
+    if (performance.now() >= this.#at) throw new FluxError('timeout', `${what} took too long; nothing was changed`);
+  }
+
+  /** Waits for `promise` at most until the deadline; false when it came first. The promise's own failure is thrown. */
+  async reaches(promise: Promise<unknown>): Promise<boolean> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<false>((resolve) => {
+      timer = setTimeout(resolve, this.leftMs, false);
+    });
+    try {
+      return await Promise.race([promise.then(() => true), late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+/** Waits `ms`; ends early, without an error, when `signal` is aborted. */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
+}

@@ -1,0 +1,97 @@
+/** Whether a port can be bound here, found out by binding it, and who holds it when it cannot. */
+
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { FluxError } from '../../kernel/errors.ts';
+
+/** States of /proc/net/tcp: 0A is LISTEN. */
+const LISTEN = '0A';
+/** Looking through every process's descriptors ends after this. */
+const OWNER_SEARCH_MS = 300;
+
+/**
+ * Binds host:port exclusively and lets go at once. A listener with SO_REUSEPORT, also one of another broker of this user, makes
+ * it fail, while the same bind with SO_REUSEPORT would succeed silently.
+ * @param port 1..65535
+ * @throws FluxError `port-in-use` (naming the process where the system tells), `unprocessable` (address not local, no permission, …)
+ */
+export async function probePort(host: string, port: number): Promise<void> {
+  try {
+    await bindOnce(host, port);
+  } catch (error) {
+    throw await bindFailure(host, port, error);
+  }
+}
+
+function bindOnce(host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    // exclusive, and no reusePort: see above.
+    server.listen({ host, port, exclusive: true, backlog: 1 }, () => server.close(() => resolve()));
+  });
+}
+
+/** A failed bind in the words that users grep for (SPEC.md section 8). */
+export async function bindFailure(host: string, port: number, cause: unknown): Promise<FluxError> {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  if (code === 'EADDRINUSE') return portInUse(port, cause);
+  const why: Record<string, string> = {
+    EADDRNOTAVAIL: 'the address does not belong to this machine',
+    EACCES: 'no permission for this port',
+    EINVAL: 'not a usable address',
+    EAFNOSUPPORT: 'this machine does not speak that address family',
+  };
+  const reason = why[code] ?? (cause instanceof Error ? cause.message : String(cause));
+  const message = `Failed to bind to address ${host}:${port}: ${reason}${code === '' ? '' : ` (${code})`}`;
+  return new FluxError('unprocessable', message, { cause, issues: [{ path: code === 'EACCES' ? 'port' : 'host', message: reason }] });
+}
+
+/** `Port 1883 is already in use`, by whom if /proc tells. */
+export async function portInUse(port: number, cause?: unknown): Promise<FluxError> {
+  const owner = await portOwner(port).catch(() => null);
+  const message = `Port ${port} is already in use${owner === null ? '' : ` by ${owner}`}`;
+  return new FluxError('port-in-use', message, { cause, issues: [{ path: 'port', message }] });
+}
+
+/** `name (pid n)` of the process that listens on a TCP port; null when it is not found or may not be seen. Linux only. */
+export async function portOwner(port: number): Promise<string | null> {
+  const inodes = await listeningInodes(port);
+  if (inodes.size === 0) return null;
+  const giveUpAt = performance.now() + OWNER_SEARCH_MS;
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    if (performance.now() > giveUpAt) return null;
+    if (await holdsOne(pid, inodes)) {
+      if (Number(pid) === process.pid) return 'this broker itself';
+      const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '?');
+      return `${name.trim()} (pid ${pid})`;
+    }
+  }
+  return null;
+}
+
+/** Socket inodes that listen on the port, from lines like `0: 0100007F:075B 00000000:0000 0A … inode`. */
+async function listeningInodes(port: number): Promise<Set<string>> {
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const inodes = new Set<string>();
+  for (const file of ['/proc/net/tcp', '/proc/net/tcp6']) {
+    const text = await readFile(file, 'utf8').catch(() => '');
+    for (const line of text.split('\n').slice(1)) {
+      const fields = line.trim().split(/\s+/);
+      if (fields[1]?.endsWith(suffix) === true && fields[3] === LISTEN && fields[9] !== undefined) inodes.add(fields[9]);
+    }
+  }
+  return inodes;
+}
+
+async function holdsOne(pid: string, inodes: Set<string>): Promise<boolean> {
+  // Processes of other users cannot be looked into: not an error, just not known.
+  const descriptors = await readdir(`/proc/${pid}/fd`).catch(() => []);
+  for (const descriptor of descriptors) {
+    const target = await readlink(`/proc/${pid}/fd/${descriptor}`).catch(() => '');
+    const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
+    if (inode !== undefined && inodes.has(inode)) return true;
+  }
+  return false;
+}

@@ -1,0 +1,59 @@
+/** Joins worker threads pairwise by MessageChannels, and retracts one that has ended at all others. */
+
+import { MessageChannel } from 'node:worker_threads';
+import type { Logger } from '../../kernel/logger.ts';
+import type { WorkerHandle } from '../../thread/worker-handle.ts';
+
+/** How long a peer may take to forget another one. */
+const REMOVE_TIMEOUT_MS = 10_000;
+
+export class Mesh {
+  readonly #members = new Set<WorkerHandle>();
+  readonly #logger: Logger;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  /**
+   * Wires `worker` to every member; when it resolves, each pair knows the other's interest and the worker may be used.
+   * Two workers that join at once are wired by the one that came second.
+   * @throws FluxError when a living peer did not acknowledge in time; the worker is then no member
+   */
+  async join(worker: WorkerHandle, timeoutMs: number): Promise<void> {
+    const others = [...this.#members];
+    this.#members.add(worker);
+    try {
+      await Promise.all(others.map((other) => wire(worker, other, timeoutMs)));
+    } catch (error) {
+      await this.leave(worker);
+      throw error;
+    }
+  }
+
+  /** Retracts `worker` at all others. Never rejects: a peer that does not answer is logged. */
+  async leave(worker: WorkerHandle): Promise<void> {
+    if (!this.#members.delete(worker)) return;
+    await Promise.all([...this.#members].map((other) => this.#retract(worker, other)));
+  }
+
+  async #retract(worker: WorkerHandle, other: WorkerHandle): Promise<void> {
+    try {
+      await other.call('peer.remove', { peer: worker.peer }, { timeoutMs: REMOVE_TIMEOUT_MS });
+    } catch (error) {
+      if (other.isUsable) this.#logger.error(`${other.name} did not retract its peer ${worker.name}`, { reason: String(error) });
+    }
+  }
+}
+
+/** Gives both the ends of one channel. A side that has ended needs none: its retraction is on the way to the other. */
+async function wire(joining: WorkerHandle, member: WorkerHandle, timeoutMs: number): Promise<void> {
+  const { port1, port2 } = new MessageChannel();
+  const add = (to: WorkerHandle, peer: WorkerHandle, port: typeof port1) =>
+    to.call('peer.add', { peer: peer.peer, role: peer.boot.role, port }, { timeoutMs, transfer: [port] });
+  try {
+    await Promise.race([Promise.all([add(joining, member, port1), add(member, joining, port2)]), member.ended]);
+  } catch (error) {
+    if (member.isUsable) throw error;
+  }
+}

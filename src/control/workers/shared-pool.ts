@@ -1,0 +1,53 @@
+/** Worker threads shared by the endpoints with `exclusivePool: false`: as few as possible, none holding an endpoint twice. */
+
+import type { WorkerHandle } from '../../thread/worker-handle.ts';
+import type { Deadline } from '../deadline.ts';
+import type { Supervisor } from './supervisor.ts';
+
+interface Slot {
+  worker: Promise<WorkerHandle>;
+  endpoints: Set<string>;
+}
+
+export class SharedPool {
+  readonly #supervisor: Supervisor;
+  readonly #slots: Slot[] = [];
+
+  constructor(supervisor: Supervisor) {
+    this.#supervisor = supervisor;
+  }
+
+  /** A shared worker that does not hold this endpoint yet: an old listener of it may still have clients in another one. */
+  async acquire(endpoint: string, deadline: Deadline): Promise<WorkerHandle> {
+    const slot = this.#slots.find((each) => !each.endpoints.has(endpoint)) ?? this.#grow(deadline);
+    slot.endpoints.add(endpoint);
+    const worker = await slot.worker;
+    if (worker.isUsable) return worker;
+    this.#drop(slot);
+    return this.acquire(endpoint, deadline);
+  }
+
+  /** Gives the endpoint's place back; the worker ends with its last endpoint. */
+  async release(endpoint: string, worker: WorkerHandle, timeoutMs: number): Promise<void> {
+    for (const slot of [...this.#slots]) {
+      if ((await slot.worker.catch(() => null)) !== worker) continue;
+      slot.endpoints.delete(endpoint);
+      if (slot.endpoints.size > 0) return;
+      this.#drop(slot);
+      await this.#supervisor.release(worker, timeoutMs);
+    }
+  }
+
+  #grow(deadline: Deadline): Slot {
+    const slot: Slot = { worker: this.#supervisor.acquire(deadline), endpoints: new Set() };
+    this.#slots.push(slot);
+    const drop = () => this.#drop(slot);
+    void slot.worker.then((worker) => worker.ended.then(drop), drop);
+    return slot;
+  }
+
+  #drop(slot: Slot): void {
+    const index = this.#slots.indexOf(slot);
+    if (index >= 0) this.#slots.splice(index, 1);
+  }
+}

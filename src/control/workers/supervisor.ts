@@ -1,0 +1,203 @@
+/** Owner of the worker threads: one session worker, endpoint workers on demand with a warm spare, and their mesh. */
+
+import { FluxError } from '../../kernel/errors.ts';
+import type { LogFields, Logger, LogLevel } from '../../kernel/logger.ts';
+import type { WorkerRole } from '../../thread/messages.ts';
+import { type QuestionHandlers, type WorkerExit, WorkerHandle } from '../../thread/worker-handle.ts';
+import { Backoff } from '../backoff.ts';
+import { Deadline, pause } from '../deadline.ts';
+import { Mesh } from './mesh.ts';
+
+export interface SupervisorOptions {
+  node: string;
+  version: string;
+  /** folder of durable sessions; null: nothing on disk */
+  dataPath: string | null;
+  urls: { session: URL; endpoint: URL };
+  logger: Logger;
+  questions: QuestionHandlers;
+}
+
+/** From `new Worker` to `ready`. Measured 55 ms; a busy machine may need much longer. */
+const START_TIMEOUT_MS = 20_000;
+/** From `peer.add` to the peer's interest. */
+const JOIN_TIMEOUT_MS = 10_000;
+/** The spare is replaced after the change that took it, so that the two do not share the processor. */
+const SPARE_DELAY_MS = 250;
+
+/**
+ * A worker is `taken` (by an endpoint), the `spare`, or the `session` worker. A taken one that ends by itself is reported to
+ * `onLost`; the spare and the session worker are replaced here.
+ */
+export class Supervisor {
+  /** Told of each taken worker that ended without release(). */
+  onLost: (worker: WorkerHandle, exit: WorkerExit) => void = () => {};
+  readonly #options: SupervisorOptions;
+  readonly #mesh: Mesh;
+  readonly #alive = new Set<WorkerHandle>();
+  readonly #stopping = new AbortController();
+  readonly #sessionBackoff = new Backoff();
+  #nextPeer = 1;
+  #restarts = 0;
+  #session: WorkerHandle | null = null;
+  #sessionUp: Promise<void> = Promise.resolve();
+  #spare: WorkerHandle | null = null;
+  #spareTimer: NodeJS.Timeout | null = null;
+  #warming: Promise<void> | null = null;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    this.#mesh = new Mesh(options.logger);
+  }
+
+  /** Worker threads replaced since the start. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /** Every living thread. */
+  get workers(): WorkerHandle[] {
+    return [...this.#alive];
+  }
+
+  /** The session worker. @throws FluxError `unavailable` while it is being replaced */
+  get session(): WorkerHandle {
+    if (this.#session === null) throw new FluxError('unavailable', 'the session worker is being replaced');
+    return this.#session;
+  }
+
+  /** Starts the session worker. @throws FluxError when it cannot start */
+  async start(): Promise<void> {
+    const up = this.#launch('session').then((worker) => {
+      this.#session = worker;
+    });
+    this.#sessionUp = up;
+    await up;
+    this.#warmLater();
+  }
+
+  /**
+   * A ready endpoint worker that knows every peer: the spare, or a new one.
+   * @throws FluxError `unavailable` (stopping), `timeout` (no session worker), or why it could not start
+   */
+  async acquire(deadline: Deadline): Promise<WorkerHandle> {
+    const taken = this.#takeSpare() ?? (await this.#launch('endpoint'));
+    try {
+      if (!(await deadline.reaches(this.#sessionUp))) throw new FluxError('timeout', 'the session worker is not available');
+      if (!taken.isUsable) throw new FluxError('unavailable', `${taken.name} has ended`);
+      return taken;
+    } catch (error) {
+      void this.release(taken, deadline.leftMs);
+      throw error;
+    } finally {
+      this.#warmLater();
+    }
+  }
+
+  /** Ends a worker in order; its peers forget it afterwards, so that what it still had for them arrives. */
+  async release(worker: WorkerHandle, timeoutMs: number): Promise<void> {
+    await worker.stop(timeoutMs);
+  }
+
+  /** Counts a worker that an endpoint replaced. */
+  countRestart(): void {
+    this.#restarts++;
+  }
+
+  /**
+   * Ends every thread: endpoint workers first, because they hand their sessions to the session worker.
+   * @param timeoutMs for all of it
+   * @returns true when each of them ended in order
+   */
+  async stop(timeoutMs: number): Promise<boolean> {
+    this.#stopping.abort();
+    if (this.#spareTimer !== null) clearTimeout(this.#spareTimer);
+    const deadline = new Deadline(timeoutMs);
+    const endpointWorkers = this.workers.filter((worker) => worker.boot.role === 'endpoint');
+    // A third is kept for the session worker, which may have much to write.
+    const ended = await Promise.all(endpointWorkers.map((worker) => worker.stop(Math.ceil((timeoutMs * 2) / 3))));
+    const session = await Promise.all(this.workers.map((worker) => worker.stop(deadline.leftMs)));
+    return [...ended, ...session].every(Boolean);
+  }
+
+  #takeSpare(): WorkerHandle | null {
+    const spare = this.#spare;
+    this.#spare = null;
+    return spare?.isUsable === true ? spare : null;
+  }
+
+  #warmLater(): void {
+    if (this.#stopping.signal.aborted) return;
+    if (this.#spareTimer !== null) clearTimeout(this.#spareTimer);
+    this.#spareTimer = setTimeout(() => {
+      this.#spareTimer = null;
+      this.#warming ??= this.#warm().finally(() => {
+        this.#warming = null;
+      });
+    }, SPARE_DELAY_MS);
+  }
+
+  async #warm(): Promise<void> {
+    if (this.#spare?.isUsable === true) return;
+    try {
+      this.#spare = await this.#launch('endpoint');
+    } catch (error) {
+      if (!this.#stopping.signal.aborted)
+        this.#options.logger.error('no spare endpoint worker could be started', { reason: String(error) });
+    }
+  }
+
+  async #launch(role: WorkerRole): Promise<WorkerHandle> {
+    if (this.#stopping.signal.aborted) throw new FluxError('unavailable', 'the node is stopping');
+    const { node, version, dataPath, urls, questions } = this.#options;
+    const boot = { role, peer: this.#nextPeer++, node, version, dataPath: role === 'session' ? dataPath : null };
+    const worker = new WorkerHandle(urls[role], boot, {
+      questions,
+      onLog: (level: LogLevel, message: string, fields: LogFields) => this.#options.logger[level](message, fields),
+      onExit: (exit) => this.#exited(worker, exit),
+    });
+    this.#alive.add(worker);
+    await worker.start(START_TIMEOUT_MS);
+    try {
+      await this.#mesh.join(worker, JOIN_TIMEOUT_MS);
+    } catch (error) {
+      await worker.stop(JOIN_TIMEOUT_MS);
+      throw error;
+    }
+    return worker;
+  }
+
+  #exited(worker: WorkerHandle, exit: WorkerExit): void {
+    this.#alive.delete(worker);
+    void this.#mesh.leave(worker);
+    if (exit.expected || this.#stopping.signal.aborted) return;
+    if (worker === this.#session) this.#replaceSession(exit);
+    else if (worker === this.#spare) {
+      this.#options.logger.warn('the spare endpoint worker ended', { reason: exit.reason });
+      this.#spare = null;
+      this.#restarts++;
+      this.#warmLater();
+    } else this.onLost(worker, exit);
+  }
+
+  #replaceSession(exit: WorkerExit): void {
+    this.#session = null;
+    this.#options.logger.error('the session worker ended and is replaced', { reason: exit.reason });
+    this.#sessionUp = this.#restartSession();
+  }
+
+  async #restartSession(): Promise<void> {
+    const signal = this.#stopping.signal;
+    while (!signal.aborted) {
+      await pause(this.#sessionBackoff.failed(), signal);
+      try {
+        this.#session = await this.#launch('session');
+        this.#restarts++;
+        this.#options.logger.info('the session worker is back', { worker: this.#session.name });
+        return;
+      } catch (error) {
+        if (!signal.aborted) this.#options.logger.error('the session worker could not be started', { reason: String(error) });
+      }
+    }
+  }
+}

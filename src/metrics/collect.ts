@@ -1,0 +1,103 @@
+/** Sums the shared counters of an endpoint over all its workers, living, lingering and dead, and samples rates each second. */
+
+import { COUNTER_NAMES, COUNTER_SLOTS, type CounterName, SLOT } from './counters.ts';
+
+/** Slots that say how it is now; everything else only grows. */
+const GAUGES: readonly CounterName[] = ['connectionsCurrent', 'connectionsMax', 'sessionsCurrent', 'subscriptionsCurrent'];
+const IS_GAUGE = Uint8Array.from({ length: COUNTER_SLOTS }, (_, slot) => (GAUGES.some((name) => SLOT[name] === slot) ? 1 : 0));
+
+/** Endpoint identifiers remembered after their endpoint was removed, so that one that comes back goes on counting. */
+const REMEMBERED_MAX = 10_000;
+
+/** The counters of one endpoint. */
+export class EndpointCounters {
+  readonly #live = new Map<SharedArrayBuffer, Float64Array>();
+  readonly #retired = new Float64Array(COUNTER_SLOTS);
+  #before: Float64Array = new Float64Array(COUNTER_SLOTS);
+  #beforeMs: number | null = null;
+  readonly #rates = new Float64Array(COUNTER_SLOTS);
+  #connectionsMax = 0;
+  #sessionsMax = 0;
+
+  /** A worker begins to write this block. */
+  attach(memory: SharedArrayBuffer): void {
+    this.#live.set(memory, new Float64Array(memory));
+  }
+
+  /** The worker has ended or closed the endpoint: what it counted stays in the sums, its gauges do not. */
+  detach(memory: SharedArrayBuffer): void {
+    const slots = this.#live.get(memory);
+    if (slots === undefined) return;
+    this.#connectionsMax = Math.max(this.#connectionsMax, slots[SLOT.connectionsMax]!);
+    this.#live.delete(memory);
+    for (let slot = 0; slot < COUNTER_SLOTS; slot++) if (IS_GAUGE[slot] === 0) this.#retired[slot]! += slots[slot]!;
+  }
+
+  /** Sum of every slot. */
+  totals(): Float64Array {
+    const sums = this.#retired.slice();
+    for (const slots of this.#live.values()) for (let slot = 0; slot < COUNTER_SLOTS; slot++) sums[slot]! += slots[slot]!;
+    return sums;
+  }
+
+  /** Sum of one counter. */
+  total(name: CounterName): number {
+    let sum = this.#retired[SLOT[name]]!;
+    for (const slots of this.#live.values()) sum += slots[SLOT[name]]!;
+    return sum;
+  }
+
+  /** Growth a second between the last two samples; 0 before there were two. */
+  rate(name: CounterName): number {
+    return this.#rates[SLOT[name]]!;
+  }
+
+  /** Most connections at once. With several workers it is exact to the second, and never less than one worker alone had. */
+  get connectionsMax(): number {
+    let max = Math.max(this.#connectionsMax, this.total('connectionsCurrent'));
+    for (const slots of this.#live.values()) max = Math.max(max, slots[SLOT.connectionsMax]!);
+    return max;
+  }
+
+  /** Most sessions at once, exact to the second. */
+  get sessionsMax(): number {
+    return Math.max(this.#sessionsMax, this.total('sessionsCurrent'));
+  }
+
+  /**
+   * Takes the numbers of this moment for the rates and the maxima.
+   * @param nowMs milliseconds of a steady clock
+   */
+  sample(nowMs: number): void {
+    this.#connectionsMax = this.connectionsMax;
+    this.#sessionsMax = this.sessionsMax;
+    const now = this.totals();
+    const seconds = this.#beforeMs === null ? 0 : (nowMs - this.#beforeMs) / 1000;
+    for (let slot = 0; slot < COUNTER_NAMES.length; slot++) {
+      this.#rates[slot] = seconds > 0 ? Math.max(0, now[slot]! - this.#before[slot]!) / seconds : 0;
+    }
+    this.#before = now;
+    this.#beforeMs = nowMs;
+  }
+}
+
+/** The counters of all endpoints of a node, by endpoint id. */
+export class MetricsCollector {
+  readonly #endpoints = new Map<string, EndpointCounters>();
+
+  /** Those of one endpoint; made on first use. The oldest identifier is forgotten beyond 10,000. */
+  of(id: string): EndpointCounters {
+    let counters = this.#endpoints.get(id);
+    if (counters === undefined) {
+      if (this.#endpoints.size >= REMEMBERED_MAX) this.#endpoints.delete(this.#endpoints.keys().next().value as string);
+      counters = new EndpointCounters();
+      this.#endpoints.set(id, counters);
+    }
+    return counters;
+  }
+
+  /** To be called each second. */
+  sample(nowMs: number = performance.now()): void {
+    for (const counters of this.#endpoints.values()) counters.sample(nowMs);
+  }
+}

@@ -1,0 +1,197 @@
+/** The Prometheus form of the endpoints' numbers (SPEC.md section 8): registries are filled at the scrape, never per message. */
+
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { EndpointCounters } from './collect.ts';
+import {
+  CONNECTION_ERRORS,
+  type CounterName,
+  DIRECTIONS,
+  DROP_REASONS,
+  OPERATIONS,
+  RESPONSE_BUCKETS,
+  responseBase,
+  SIZE_BUCKETS,
+  sizeBase,
+} from './counters.ts';
+import type { EndpointExtras } from './report.ts';
+
+export interface EndpointSample {
+  counters: EndpointCounters;
+  extras: EndpointExtras;
+}
+
+type Labels = Record<string, string | number>;
+type Read = (sample: EndpointSample) => number;
+/** One line of an endpoint: further labels and the value. */
+type ReadMany = (sample: EndpointSample) => [Labels, number][];
+
+const PREFIX = 'fluxmq_endpoint_';
+const STATES = ['starting', 'running', 'draining', 'stopped', 'failed'] as const;
+const ERROR_TYPES = {
+  auth_failed: 'errorAuthFailed',
+  acl_denied: 'errorAclDenied',
+  protocol_error: 'errorProtocol',
+} as const satisfies Record<string, CounterName>;
+
+const total =
+  (name: CounterName): Read =>
+  (sample) =>
+    sample.counters.total(name);
+const rate =
+  (name: CounterName): Read =>
+  (sample) =>
+    sample.counters.rate(name);
+const byLabel =
+  (label: string, names: Record<string, CounterName>, read: (name: CounterName) => Read): ReadMany =>
+  (sample) =>
+    Object.entries(names).map(([value, name]) => [{ [label]: value }, read(name)(sample)]);
+
+const GAUGES: [string, string, Read][] = [
+  ['connections_current', 'Clients connected now', total('connectionsCurrent')],
+  ['connections_max', 'Most clients connected at once', (sample) => sample.counters.connectionsMax],
+  ['connections_rate', 'New connections a second', rate('connectionsTotal')],
+  ['messages_received_rate', 'Messages received a second', rate('messagesReceived')],
+  ['messages_sent_rate', 'Messages sent a second', rate('messagesSent')],
+  ['sessions_current', 'Sessions of connected clients', total('sessionsCurrent')],
+  ['sessions_max', 'Most sessions of connected clients at once', (sample) => sample.counters.sessionsMax],
+  ['sessions_persistent', 'Sessions with an expiry, connected or not', (sample) => sample.extras.persistent],
+  ['subscriptions_current', 'Subscriptions of connected clients', total('subscriptionsCurrent')],
+  ['cpu_usage_percent', 'Processor time of its worker threads, 100 = one processor', (sample) => sample.extras.cpuPercent],
+  ['config_revision', 'Revision of its configuration', (sample) => sample.extras.revision],
+];
+
+const COUNTERS: [string, string, Read][] = [
+  ['connections_total', 'Connections accepted', total('connectionsTotal')],
+  ['messages_received_total', 'Messages received', total('messagesReceived')],
+  ['messages_sent_total', 'Messages sent', total('messagesSent')],
+  ['bytes_received_total', 'Bytes received', total('bytesReceived')],
+  ['bytes_sent_total', 'Bytes sent', total('bytesSent')],
+  ['topics_published_total', 'Different topics published to', total('topicsPublished')],
+];
+
+const LABELLED_GAUGES: [string, string, string, ReadMany][] = [
+  ['errors_rate', 'Errors a second', 'error_type', byLabel('error_type', ERROR_TYPES, rate)],
+  [
+    'memory_usage_bytes',
+    'Memory of its worker threads',
+    'type',
+    ({ extras }) => [
+      [{ type: 'heap' }, extras.heapUsedBytes],
+      [{ type: 'external' }, extras.externalBytes],
+    ],
+  ],
+  ['state', '1 for the state that it is in', 'state', ({ extras }) => STATES.map((state) => [{ state }, extras.state === state ? 1 : 0])],
+];
+
+const LABELLED_COUNTERS: [string, string, string, ReadMany][] = [
+  ['messages_dropped_total', 'Messages dropped', 'reason', byLabel('reason', DROP_REASONS, total)],
+  ['errors_total', 'Errors', 'error_type', byLabel('error_type', ERROR_TYPES, total)],
+  ['connection_errors_total', 'Connections refused or broken', 'error_code', byLabel('error_code', CONNECTION_ERRORS, total)],
+];
+
+/** One series of a histogram that the workers have already sorted into buckets. */
+interface Buckets {
+  labels: Labels;
+  slots: Float64Array;
+  base: number;
+}
+
+/** A histogram whose buckets are counted elsewhere; prom-client only writes it down. */
+class CountedHistogram extends Histogram<string> {
+  readonly #bounds: readonly number[];
+  readonly #series: Buckets[];
+  readonly #meta: { name: string; help: string };
+
+  constructor(meta: { name: string; help: string; registers: Registry[] }, bounds: readonly number[], series: Buckets[]) {
+    super({ ...meta, labelNames: [], buckets: [...bounds] });
+    this.#meta = meta;
+    this.#bounds = bounds;
+    this.#series = series;
+  }
+
+  override async get() {
+    const { name, help } = this.#meta;
+    const values = this.#series.flatMap((each) => this.#lines(name, each));
+    return { ...(await super.get()), name, help, values };
+  }
+
+  #lines(name: string, { labels, slots, base }: Buckets) {
+    let sum = 0;
+    const lines = [...this.#bounds, '+Inf'].map((le, bucket) => {
+      sum += slots[base + bucket]!;
+      return { metricName: `${name}_bucket`, labels: { le, ...labels }, value: sum };
+    });
+    return [
+      ...lines,
+      { metricName: `${name}_sum`, labels, value: slots[base + this.#bounds.length + 1]! },
+      { metricName: `${name}_count`, labels, value: sum },
+    ];
+  }
+}
+
+function fill(registry: Registry, samples: EndpointSample[]): void {
+  const base = (sample: EndpointSample): Labels => ({ port: sample.extras.port, endpoint: sample.extras.endpoint });
+  const labelNames = ['port', 'endpoint'];
+  const registers = [registry];
+  for (const [name, help, read] of GAUGES) {
+    const gauge = new Gauge({ name: PREFIX + name, help, labelNames, registers });
+    for (const sample of samples) gauge.set(base(sample), read(sample));
+  }
+  for (const [name, help, read] of COUNTERS) {
+    const counter = new Counter({ name: PREFIX + name, help, labelNames, registers });
+    for (const sample of samples) counter.inc(base(sample), read(sample));
+  }
+  for (const [name, help, label, read] of LABELLED_GAUGES) {
+    const gauge = new Gauge({ name: PREFIX + name, help, labelNames: [...labelNames, label], registers });
+    for (const sample of samples) for (const [labels, value] of read(sample)) gauge.set({ ...base(sample), ...labels }, value);
+  }
+  for (const [name, help, label, read] of LABELLED_COUNTERS) {
+    const counter = new Counter({ name: PREFIX + name, help, labelNames: [...labelNames, label], registers });
+    for (const sample of samples) for (const [labels, value] of read(sample)) counter.inc({ ...base(sample), ...labels }, value);
+  }
+  const sums = samples.map((sample) => ({ labels: base(sample), slots: sample.counters.totals() }));
+  new CountedHistogram(
+    { name: `${PREFIX}message_size_bytes`, help: 'Size of packets with messages', registers },
+    SIZE_BUCKETS,
+    sums.flatMap(({ labels, slots }) =>
+      DIRECTIONS.map((direction) => ({ labels: { ...labels, direction }, slots, base: sizeBase(direction) })),
+    ),
+  );
+  new CountedHistogram(
+    { name: `${PREFIX}response_time_seconds`, help: 'From a packet to its answer', registers },
+    RESPONSE_BUCKETS,
+    sums.flatMap(({ labels, slots }) =>
+      OPERATIONS.map((operation) => ({ labels: { ...labels, operation }, slots, base: responseBase(operation) })),
+    ),
+  );
+}
+
+/** Prometheus text of these endpoints. */
+export async function endpointsText(samples: EndpointSample[]): Promise<string> {
+  const registry = new Registry();
+  fill(registry, samples);
+  return registry.metrics();
+}
+
+/** Metrics of the process: those of prom-client's default set, event-loop lag among them, and the numbers of the node. */
+export class ProcessMetrics {
+  readonly #registry = new Registry();
+  readonly #restarts: Counter;
+  #counted = 0;
+
+  constructor() {
+    collectDefaultMetrics({ register: this.#registry });
+    this.#restarts = new Counter({
+      name: 'fluxmq_worker_restarts_total',
+      help: 'Worker threads that ended by themselves and were replaced',
+      registers: [this.#registry],
+    });
+  }
+
+  /** Prometheus text. @param workerRestarts since the start, never smaller than before */
+  text(workerRestarts: number): Promise<string> {
+    this.#restarts.inc(workerRestarts - this.#counted);
+    this.#counted = workerRestarts;
+    return this.#registry.metrics();
+  }
+}
