@@ -1,4 +1,4 @@
-/** Reason codes of MQTT 5 (section 2.4), their phrases, and what MQTT 3 clients get instead. */
+/** Reason codes of MQTT 5 (section 2.4) and their phrases. */
 
 export const REASON = {
   success: 0x00,
@@ -47,3 +47,54 @@ export const REASON = {
 } as const;
 
 export type ReasonCode = (typeof REASON)[keyof typeof REASON];
+
+const PHRASES: Record<number, string> = {
+  [REASON.success]: 'Success',
+  [REASON.grantedQos1]: 'Granted QoS 1',
+  [REASON.grantedQos2]: 'Granted QoS 2',
+  [REASON.disconnectWithWill]: 'Disconnect with Will Message',
+  [REASON.noMatchingSubscribers]: 'No matching subscribers',
+  [REASON.noSubscriptionExisted]: 'No subscription existed',
+  [REASON.continueAuthentication]: 'Continue authentication',
+  [REASON.reAuthenticate]: 'Re-authenticate',
+  [REASON.unspecifiedError]: 'Unspecified error',
+  [REASON.malformedPacket]: 'Malformed Packet',
+  [REASON.protocolError]: 'Protocol Error',
+  [REASON.implementationSpecificError]: 'Implementation specific error',
+  [REASON.unsupportedProtocolVersion]: 'Unsupported Protocol Version',
+  [REASON.clientIdentifierNotValid]: 'Client Identifier not valid',
+  [REASON.badUserNameOrPassword]: 'Bad User Name or Password',
+  [REASON.notAuthorized]: 'Not authorized',
+  [REASON.serverUnavailable]: 'Server unavailable',
+  [REASON.serverBusy]: 'Server busy',
+  [REASON.banned]: 'Banned',
+  [REASON.serverShuttingDown]: 'Server shutting down',
+  [REASON.badAuthenticationMethod]: 'Bad authentication method',
+  [REASON.keepAliveTimeout]: 'Keep Alive timeout',
+  [REASON.sessionTakenOver]: 'Session taken over',
+  [REASON.topicFilterInvalid]: 'Topic Filter invalid',
+  [REASON.topicNameInvalid]: 'Topic Name invalid',
+  [REASON.packetIdentifierInUse]: 'Packet Identifier in use',
+  [REASON.packetIdentifierNotFound]: 'Packet Identifier not found',
+  [REASON.receiveMaximumExceeded]: 'Receive Maximum exceeded',
+  [REASON.topicAliasInvalid]: 'Topic Alias invalid',
+  [REASON.packetTooLarge]: 'Packet too large',
+  [REASON.messageRateTooHigh]: 'Message rate too high',
+  [REASON.quotaExceeded]: 'Quota exceeded',
+  [REASON.administrativeAction]: 'Administrative action',
+  [REASON.payloadFormatInvalid]: 'Payload format invalid',
+  [REASON.retainNotSupported]: 'Retain not supported',
+  [REASON.qosNotSupported]: 'QoS not supported',
+  [REASON.useAnotherServer]: 'Use another server',
+  [REASON.serverMoved]: 'Server moved',
+  [REASON.sharedSubscriptionsNotSupported]: 'Shared Subscriptions not supported',
+  [REASON.connectionRateExceeded]: 'Connection rate exceeded',
+  [REASON.maximumConnectTime]: 'Maximum connect time',
+  [REASON.subscriptionIdentifiersNotSupported]: 'Subscription Identifiers not supported',
+  [REASON.wildcardSubscriptionsNotSupported]: 'Wildcard Subscriptions not supported',
+};
+
+/** The standard's name of a reason code, for logs and the dashboard; a code that it does not define is shown as a number. */
+export function phrase(code: number): string {
+  return PHRASES[code] ?? `Reason code 0x${code.toString(16).padStart(2, '0')}`;
+}

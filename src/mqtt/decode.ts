@@ -1,0 +1,132 @@
+/** Reads one whole packet that a client sent, strictly by the standard of its version. */
+
+import { decodeAuth, decodeConnect, decodeDisconnect } from './decode-connect.ts';
+import { decodeAck, decodePublish } from './decode-publish.ts';
+import type { Packet, ProtocolVersion, QoS, SubscribePacket, SubscribeRequest, UnsubscribePacket } from './packet.ts';
+import { PROPERTY, readProperties } from './properties.ts';
+import { bodyReader, malformed, type Reader, violation } from './reader.ts';
+
+export { decodePublish } from './decode-publish.ts';
+
+const NAMES = [
+  'type 0',
+  'CONNECT',
+  'CONNACK',
+  'PUBLISH',
+  'PUBACK',
+  'PUBREC',
+  'PUBREL',
+  'PUBCOMP',
+  'SUBSCRIBE',
+  'SUBACK',
+  'UNSUBSCRIBE',
+  'UNSUBACK',
+  'PINGREQ',
+  'PINGRESP',
+  'DISCONNECT',
+  'AUTH',
+];
+const PUBLISH = 3;
+
+/**
+ * Reads the packet in bytes `start..end` of `buf`, fixed header included; `end` is where it ends by its Remaining Length.
+ * Buffers in the result are parts of `buf`: copy what outlives the tick.
+ * @param version what CONNECT agreed on; 0 = nothing yet, so only CONNECT is accepted [MQTT-3.1.0-1]
+ * @throws ProtocolError with the reason code that the standard names; nothing else
+ */
+export function decodePacket(buf: Buffer, start: number, end: number, version: ProtocolVersion | 0): Packet {
+  if (start >= end) malformed('packet is empty');
+  const first = buf[start]!;
+  const type = first >> 4;
+  if (version === 0) {
+    if (type !== 1) violation(`${NAMES[type]} before CONNECT`);
+    checkFlags(type, first & 0x0f, 0);
+    return decodeConnect(bodyReader(buf, start, end));
+  }
+  if (type === PUBLISH) return decodePublish(buf, start, end, version);
+  checkFlags(type, first & 0x0f, version);
+  const reader = bodyReader(buf, start, end);
+  switch (type) {
+    case 4:
+      return decodeAck('puback', reader, version);
+    case 5:
+      return decodeAck('pubrec', reader, version);
+    case 6:
+      return decodeAck('pubrel', reader, version);
+    case 7:
+      return decodeAck('pubcomp', reader, version);
+    case 8:
+      return decodeSubscribe(reader, version);
+    case 10:
+      return decodeUnsubscribe(reader, version);
+    case 12:
+      reader.finish();
+      return { type: 'pingreq' };
+    case 14:
+      return decodeDisconnect(reader, version);
+    case 15:
+      return version === 5 ? decodeAuth(reader) : malformed('AUTH is not a packet of this version');
+    case 0:
+      return malformed('packet type is 0');
+    default:
+      return violation(type === 1 ? 'second CONNECT' : `a client may not send ${NAMES[type]}`); // [MQTT-3.1.0-2]
+  }
+}
+
+/** Reserved flags of the fixed header [MQTT-2.1.3-1]: 2 for PUBREL, SUBSCRIBE and UNSUBSCRIBE, which in 3.1 also have DUP; else 0. */
+function checkFlags(type: number, flags: number, version: ProtocolVersion | 0): void {
+  if (type === 6 || type === 8 || type === 10) {
+    if (flags === 2 || (flags === 0x0a && version === 3)) return;
+  } else if (flags === 0) return;
+  malformed(`fixed header of ${NAMES[type]} has reserved flags`);
+}
+
+const SUBSCRIBE_PROPERTIES = [PROPERTY.subscriptionIdentifier];
+
+/**
+ * Reads the body of SUBSCRIBE. Filters are text that is not yet checked by the filter rules: a bad one gets its own reason
+ * code in SUBACK and does not end the connection.
+ * @throws ProtocolError malformedPacket, also for reserved option bits [MQTT-3.8.3-5]; protocolError for packet identifier 0,
+ *   no filter [MQTT-3.8.3-2], QoS 3, Retain Handling 3, and No Local on a shared subscription [MQTT-3.8.3-4]
+ */
+function decodeSubscribe(reader: Reader, version: ProtocolVersion): SubscribePacket {
+  const packetId = reader.packetId();
+  const subscriptionIdentifier =
+    version === 5 ? readProperties(reader, SUBSCRIBE_PROPERTIES).number(PROPERTY.subscriptionIdentifier, 0) : 0;
+  if (reader.atEnd) violation('SUBSCRIBE has no topic filter');
+  const subscriptions: SubscribeRequest[] = [];
+  while (!reader.atEnd) subscriptions.push(readRequest(reader, version));
+  return { type: 'subscribe', packetId, subscriptionIdentifier, subscriptions };
+}
+
+function readRequest(reader: Reader, version: ProtocolVersion): SubscribeRequest {
+  const filter = reader.text();
+  const options = reader.byte();
+  if ((options & (version === 5 ? 0xc0 : 0xfc)) !== 0) malformed('reserved bits of the subscription options are set');
+  const qos = options & 0x03;
+  if (qos === 3) return version === 5 ? violation('requested QoS is 3') : malformed('requested QoS is 3');
+  const noLocal = (options & 0x04) !== 0;
+  if (noLocal && (filter.startsWith('$share/') || filter.startsWith('$queue/'))) violation('No Local on a shared subscription');
+  const retainHandling = (options >> 4) & 0x03;
+  if (retainHandling === 3) violation('Retain Handling is 3');
+  return {
+    filter,
+    qos: qos as QoS,
+    noLocal,
+    retainAsPublished: (options & 0x08) !== 0,
+    retainHandling: retainHandling as 0 | 1 | 2,
+  };
+}
+
+/**
+ * Reads the body of UNSUBSCRIBE.
+ * @throws ProtocolError malformedPacket, or protocolError for packet identifier 0 and no filter [MQTT-3.10.3-2]
+ */
+function decodeUnsubscribe(reader: Reader, version: ProtocolVersion): UnsubscribePacket {
+  const packetId = reader.packetId();
+  if (version === 5) readProperties(reader, []);
+  if (reader.atEnd) violation('UNSUBSCRIBE has no topic filter');
+  const filters: string[] = [];
+  while (!reader.atEnd) filters.push(reader.text());
+  return { type: 'unsubscribe', packetId, filters };
+}

@@ -1,0 +1,89 @@
+/** Writes PUBLISH to a subscriber, into a buffer of the caller. */
+
+import { remainingLengthSize, writeRemainingLength } from './framer.ts';
+import type { ProtocolVersion, QoS } from './packet.ts';
+import { PROPERTY } from './properties.ts';
+
+/** One message as one subscriber gets it. Before MQTT 5 the fields of properties are ignored. */
+export interface PublishEncoding {
+  version: ProtocolVersion;
+  qos: QoS;
+  retain: boolean;
+  dup: boolean;
+  /** ignored for QoS 0 */
+  packetId: number;
+  /** UTF-8 bytes; empty with a topic alias that the client knows */
+  topic: Buffer;
+  payload: Buffer;
+  /** 0 = none */
+  topicAlias: number;
+  /** seconds; -1 = none */
+  messageExpiryInterval: number;
+  subscriptionIdentifiers: readonly number[];
+  /** encoded properties that go on unaltered; may be empty */
+  forward: Buffer;
+}
+
+function propertiesSize(o: PublishEncoding): number {
+  let size = o.forward.length;
+  if (o.topicAlias !== 0) size += 3;
+  if (o.messageExpiryInterval >= 0) size += 5;
+  for (const id of o.subscriptionIdentifiers) size += 1 + remainingLengthSize(id);
+  return size;
+}
+
+/** Remaining Length. */
+function bodySize(o: PublishEncoding, properties: number): number {
+  const size = 2 + o.topic.length + (o.qos === 0 ? 0 : 2) + o.payload.length;
+  return o.version === 5 ? size + remainingLengthSize(properties) + properties : size;
+}
+
+/** Bytes that `writePublish` will write, to compare with the Maximum Packet Size of the client [MQTT-3.1.2-24]. */
+export function publishSize(o: PublishEncoding): number {
+  const body = bodySize(o, o.version === 5 ? propertiesSize(o) : 0);
+  return 1 + remainingLengthSize(body) + body;
+}
+
+/** Writes the packet at `offset`, where `publishSize` bytes must be free; returns the offset behind it. */
+export function writePublish(target: Buffer, offset: number, o: PublishEncoding): number {
+  const properties = o.version === 5 ? propertiesSize(o) : 0;
+  target[offset++] = 0x30 | (o.dup ? 0x08 : 0) | (o.qos << 1) | (o.retain ? 0x01 : 0);
+  offset = writeRemainingLength(target, offset, bodySize(o, properties));
+  offset = writeUint16(target, offset, o.topic.length);
+  offset += o.topic.copy(target, offset);
+  if (o.qos !== 0) offset = writeUint16(target, offset, o.packetId);
+  if (o.version === 5) {
+    offset = writeRemainingLength(target, offset, properties);
+    if (properties !== 0) offset = writeProperties(target, offset, o);
+  }
+  return offset + o.payload.copy(target, offset);
+}
+
+function writeProperties(target: Buffer, offset: number, o: PublishEncoding): number {
+  if (o.topicAlias !== 0) {
+    target[offset++] = PROPERTY.topicAlias;
+    offset = writeUint16(target, offset, o.topicAlias);
+  }
+  if (o.messageExpiryInterval >= 0) {
+    target[offset++] = PROPERTY.messageExpiryInterval;
+    offset = target.writeUInt32BE(o.messageExpiryInterval, offset);
+  }
+  for (const id of o.subscriptionIdentifiers) {
+    target[offset++] = PROPERTY.subscriptionIdentifier;
+    offset = writeRemainingLength(target, offset, id);
+  }
+  return offset + o.forward.copy(target, offset);
+}
+
+function writeUint16(target: Buffer, offset: number, value: number): number {
+  target[offset] = value >> 8;
+  target[offset + 1] = value & 0xff;
+  return offset + 2;
+}
+
+/** The packet in a buffer of its own. */
+export function encodePublish(o: PublishEncoding): Buffer {
+  const packet = Buffer.allocUnsafe(publishSize(o));
+  writePublish(packet, 0, o);
+  return packet;
+}

@@ -1,0 +1,42 @@
+/** The Remaining Length field of the fixed header: its reading, its size and its writing. */
+
+import { ProtocolError } from './errors.ts';
+import { REASON } from './reason-codes.ts';
+
+/** Largest value of a Variable Byte Integer, so also of Remaining Length. */
+export const MAX_VARIABLE_BYTE_INTEGER = 268_435_455;
+
+/**
+ * Reads the Variable Byte Integer at `offset`, of which bytes up to `end` have arrived. Returns -1 when it is not complete yet.
+ * @throws ProtocolError malformedPacket when it is longer than 4 bytes or than its value needs [MQTT-1.5.5-1]
+ */
+export function readRemainingLength(buf: Buffer, offset: number, end: number): number {
+  let value = 0;
+  for (let i = 0; i < 4; i++) {
+    if (offset + i >= end) return -1;
+    const byte = buf[offset + i]!;
+    value |= (byte & 0x7f) << (7 * i);
+    if (byte < 0x80) {
+      if (byte === 0 && i > 0) throw new ProtocolError(REASON.malformedPacket, 'length is not encoded in the fewest bytes');
+      return value;
+    }
+  }
+  throw new ProtocolError(REASON.malformedPacket, 'length is longer than 4 bytes');
+}
+
+/** How many bytes the Variable Byte Integer of `value` takes; 0 <= value <= 268435455. */
+export function remainingLengthSize(value: number): 1 | 2 | 3 | 4 {
+  if (value < 128) return 1;
+  if (value < 16_384) return 2;
+  return value < 2_097_152 ? 3 : 4;
+}
+
+/** Writes `value` (0..268435455) as a Variable Byte Integer at `offset`; returns the offset behind it. */
+export function writeRemainingLength(target: Buffer, offset: number, value: number): number {
+  while (value > 0x7f) {
+    target[offset++] = (value & 0x7f) | 0x80;
+    value >>>= 7;
+  }
+  target[offset++] = value;
+  return offset;
+}

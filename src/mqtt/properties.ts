@@ -1,0 +1,222 @@
+/** MQTT 5 properties: identifiers, data types, and the strict reading of a property block. */
+
+import { ProtocolError } from './errors.ts';
+import type { PublishProperties, UserProperties } from './packet.ts';
+import { malformed, type Reader, violation } from './reader.ts';
+import { REASON } from './reason-codes.ts';
+import { hasWildcardBytes } from './topic.ts';
+
+/** Property identifiers (section 2.2.2.2). */
+export const PROPERTY = {
+  payloadFormatIndicator: 0x01,
+  messageExpiryInterval: 0x02,
+  contentType: 0x03,
+  responseTopic: 0x08,
+  correlationData: 0x09,
+  subscriptionIdentifier: 0x0b,
+  sessionExpiryInterval: 0x11,
+  assignedClientIdentifier: 0x12,
+  serverKeepAlive: 0x13,
+  authenticationMethod: 0x15,
+  authenticationData: 0x16,
+  requestProblemInformation: 0x17,
+  willDelayInterval: 0x18,
+  requestResponseInformation: 0x19,
+  responseInformation: 0x1a,
+  serverReference: 0x1c,
+  reasonString: 0x1f,
+  receiveMaximum: 0x21,
+  topicAliasMaximum: 0x22,
+  topicAlias: 0x23,
+  maximumQoS: 0x24,
+  retainAvailable: 0x25,
+  userProperty: 0x26,
+  maximumPacketSize: 0x27,
+  wildcardSubscriptionAvailable: 0x28,
+  subscriptionIdentifiersAvailable: 0x29,
+  sharedSubscriptionAvailable: 0x2a,
+} as const;
+
+type Value = number | string | Buffer;
+
+/** A Byte that is 0 or 1, anything else is a Protocol Error. */
+function flag(reader: Reader): number {
+  const value = reader.byte();
+  return value > 1 ? violation('a property of 0 or 1 has another value') : value;
+}
+
+function notZero(value: number): number {
+  return value === 0 ? violation('a property that must not be 0 is 0') : value;
+}
+
+/** How the properties that `readProperties` serves are read; those of PUBLISH and wills have their own loop below. */
+const READ: Record<number, (reader: Reader) => Value> = {
+  [PROPERTY.subscriptionIdentifier]: (reader) => notZero(reader.variableByteInteger()),
+  [PROPERTY.sessionExpiryInterval]: (reader) => reader.uint32(),
+  [PROPERTY.authenticationMethod]: (reader) => reader.text(),
+  [PROPERTY.authenticationData]: (reader) => reader.binary(),
+  [PROPERTY.requestProblemInformation]: flag,
+  [PROPERTY.requestResponseInformation]: flag,
+  [PROPERTY.reasonString]: (reader) => reader.text(),
+  [PROPERTY.receiveMaximum]: (reader) => notZero(reader.uint16()),
+  [PROPERTY.topicAliasMaximum]: (reader) => reader.uint16(),
+  [PROPERTY.maximumPacketSize]: (reader) => notZero(reader.uint32()),
+};
+
+/** The properties of one packet, each asked for by its identifier. */
+export class PropertyBlock {
+  readonly user: UserProperties = [];
+  readonly #values = new Map<number, Value>();
+
+  /** @throws ProtocolError protocolError for a property that was there before */
+  add(id: number, value: Value): void {
+    if (this.#values.has(id)) duplicate();
+    this.#values.set(id, value);
+  }
+
+  number<T>(id: number, absent: T): number | T {
+    const value = this.#values.get(id);
+    return typeof value === 'number' ? value : absent;
+  }
+
+  text(id: number): string | null {
+    const value = this.#values.get(id);
+    return typeof value === 'string' ? value : null;
+  }
+
+  binary(id: number): Buffer | null {
+    const value = this.#values.get(id);
+    return Buffer.isBuffer(value) ? value : null;
+  }
+}
+
+function duplicate(): never {
+  violation('a property is there twice');
+}
+
+/** Length of a property block; returns where it ends. */
+function blockEnd(reader: Reader): number {
+  const length = reader.variableByteInteger();
+  if (length > reader.end - reader.pos) malformed('property length is larger than the packet');
+  return reader.pos + length;
+}
+
+/** A property may not reach into what follows the block. */
+function checkBlock(reader: Reader, end: number): void {
+  if (reader.pos > end) malformed('a property is larger than the property length');
+}
+
+/**
+ * Reads a whole property block with its length. User properties are always allowed and keep their order [MQTT-3.1.3-10].
+ * @param allowed identifiers that this packet type may have
+ * @throws ProtocolError malformedPacket for an unknown identifier or one of another packet type (section 2.2.2.2), and for
+ *   overruns; protocolError for duplicates and for values that the standard forbids
+ */
+export function readProperties(reader: Reader, allowed: readonly number[]): PropertyBlock {
+  const block = new PropertyBlock();
+  const end = blockEnd(reader);
+  while (reader.pos < end) {
+    const id = reader.variableByteInteger();
+    if (id === PROPERTY.userProperty) {
+      const name = reader.text();
+      block.user.push([name, reader.text()]);
+    } else {
+      const read = allowed.includes(id) ? READ[id] : undefined;
+      if (read === undefined) malformed(`property ${id} is not allowed in this packet`);
+      block.add(id, read(reader));
+    }
+    checkBlock(reader, end);
+  }
+  return block;
+}
+
+const EMPTY = Buffer.alloc(0);
+
+/**
+ * Collects the properties that travel on unaltered: a part of the input as long as they stand side by side, which they
+ * nearly always do; else one copy.
+ */
+class Forward {
+  #from = -1;
+  #to = -1;
+  #copy: Buffer | null = null;
+  #copied = 0;
+
+  add(reader: Reader, from: number, end: number): void {
+    if (this.#from < 0) this.#from = from;
+    else if (this.#to !== from) {
+      this.#copy ??= Buffer.allocUnsafe(end - this.#from);
+      this.#copied += reader.buf.copy(this.#copy, this.#copied, this.#from, this.#to);
+      this.#from = from;
+    }
+    this.#to = reader.pos;
+  }
+
+  take(reader: Reader): Buffer {
+    if (this.#from < 0) return EMPTY;
+    if (this.#copy === null) return reader.buf.subarray(this.#from, this.#to);
+    this.#copied += reader.buf.copy(this.#copy, this.#copied, this.#from, this.#to);
+    return this.#copy.subarray(0, this.#copied);
+  }
+}
+
+/** Checks one property that travels on and moves behind it; false when `id` is none. */
+function skipForwarded(reader: Reader, id: number): boolean {
+  switch (id) {
+    case PROPERTY.userProperty:
+      reader.skipText();
+      reader.skipText();
+      return true;
+    case PROPERTY.payloadFormatIndicator:
+      flag(reader);
+      return true;
+    case PROPERTY.contentType:
+      reader.skipText();
+      return true;
+    case PROPERTY.responseTopic: {
+      const from = reader.skipText();
+      if (from === reader.pos) violation('response topic is empty');
+      if (hasWildcardBytes(reader.buf, from, reader.pos)) violation('response topic has wildcards');
+      return true;
+    }
+    case PROPERTY.correlationData:
+      reader.skip(reader.uint16());
+      return true;
+    default:
+      return false;
+  }
+}
+
+/**
+ * Reads the property block of a PUBLISH, or of a will when `onWillDelay` is given (seconds; then no topic alias is allowed).
+ * Returns null when the block is empty.
+ * @throws ProtocolError as `readProperties`; topicAliasInvalid for alias 0 [MQTT-3.3.2-8]; protocolError for a subscription
+ *   identifier [MQTT-3.3.4-6] and for wildcards in the response topic [MQTT-3.3.2-14]
+ */
+export function readPublishProperties(reader: Reader, onWillDelay: ((seconds: number) => void) | null): PublishProperties | null {
+  const end = blockEnd(reader);
+  if (reader.pos === end) return null;
+  const result: PublishProperties = { topicAlias: 0, messageExpiryInterval: -1, forward: EMPTY };
+  const forward = new Forward();
+  let seen = 0;
+  while (reader.pos < end) {
+    const from = reader.pos;
+    const id = reader.variableByteInteger();
+    if (id < 32) {
+      if ((seen & (1 << id)) !== 0) duplicate();
+      seen |= 1 << id;
+    }
+    if (skipForwarded(reader, id)) forward.add(reader, from, end);
+    else if (id === PROPERTY.messageExpiryInterval) result.messageExpiryInterval = reader.uint32();
+    else if (id === PROPERTY.topicAlias && onWillDelay === null) {
+      if (result.topicAlias !== 0) duplicate();
+      result.topicAlias = reader.uint16();
+      if (result.topicAlias === 0) throw new ProtocolError(REASON.topicAliasInvalid, 'topic alias is 0');
+    } else if (id === PROPERTY.willDelayInterval && onWillDelay !== null) onWillDelay(reader.uint32());
+    else if (id === PROPERTY.subscriptionIdentifier && onWillDelay === null) violation('a client may not send a subscription identifier');
+    else malformed(`property ${id} is not allowed in this packet`);
+    checkBlock(reader, end);
+  }
+  result.forward = forward.take(reader);
+  return result;
+}
