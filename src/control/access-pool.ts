@@ -3,6 +3,7 @@
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import { FluxError } from '../kernel/errors.ts';
+import type { Logger } from '../kernel/logger.ts';
 import type { VerifyJob } from '../thread/messages.ts';
 
 /** Jobs waiting for a thread; with 50 ms a hash that is about a minute of work for one. */
@@ -22,7 +23,7 @@ export interface AccessPool {
  * @param options.threads at most so many threads, 1..
  * @param options.timeoutMs longest time from the question to the answer
  */
-export function openAccessPool(options: { url: URL; threads: number; timeoutMs: number }): AccessPool {
+export function openAccessPool(options: { url: URL; threads: number; timeoutMs: number; logger: Logger }): AccessPool {
   const pool = new Piscina<VerifyJob, boolean>({
     filename: fileURLToPath(options.url),
     minThreads: 0,
@@ -30,8 +31,8 @@ export function openAccessPool(options: { url: URL; threads: number; timeoutMs: 
     maxQueue: QUEUE_MAX,
     idleTimeout: IDLE_MS,
   });
-  // Failures of single jobs reach their caller; this one is a thread that ended, which piscina replaces by itself.
-  pool.on('error', () => {});
+  // Failures of single jobs reach their caller; this one is a thread that ended while idle, which piscina replaces by itself.
+  pool.on('error', (error: unknown) => options.logger.error('Auth: a thread of the password pool failed', { reason: String(error) }));
   return {
     async verify(job) {
       if (pool.queueSize >= QUEUE_MAX) throw new FluxError('unavailable', 'too many logins wait for their password check');

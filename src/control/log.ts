@@ -91,24 +91,28 @@ export class BurstFilter {
   }
 
   write(level: LogLevel, message: string, fields: LogFields): void {
-    if (level === 'debug' || level === 'info') return this.#sink(level, message, fields);
+    const canBurst = level === 'warn' || level === 'error';
+    if (!canBurst || !this.#isRepetition(level, message)) this.#sink(level, message, fields);
+  }
+
+  /** Ends all bursts now. */
+  flush(): void {
+    for (const key of [...this.#bursts.keys()]) this.#end(key);
+  }
+
+  #isRepetition(level: LogLevel, message: string): boolean {
     const key = `${level} ${message}`;
     const burst = this.#bursts.get(key);
     if (burst !== undefined) {
       burst.repeated++;
-      return undefined;
+      return true;
     }
     if (this.#bursts.size < BURSTS_MAX) {
       const timer = setTimeout(() => this.#end(key), BURST_MS);
       timer.unref();
       this.#bursts.set(key, { level, message, repeated: 0, timer });
     }
-    return this.#sink(level, message, fields);
-  }
-
-  /** Ends all bursts now. */
-  flush(): void {
-    for (const key of [...this.#bursts.keys()]) this.#end(key);
+    return false;
   }
 
   #end(key: string): void {

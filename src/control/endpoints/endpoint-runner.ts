@@ -1,0 +1,327 @@
+/** Runs one endpoint on this node: its listeners now, those that linger for their clients, and the repair of what broke. */
+
+import { toWireError } from '../../kernel/errors.ts';
+import { createSharedLimits, SharedLimits } from '../../metrics/shared-limits.ts';
+import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
+import type { WorkerExit, WorkerHandle } from '../../thread/worker-handle.ts';
+import { Backoff } from '../backoff.ts';
+import type { EndpointState } from '../contract.ts';
+import { Deadline, pause } from '../deadline.ts';
+import { probePort } from '../probe/port-probe.ts';
+import { ADMINISTRATIVE_ACTION, Listener, type ListenerContext } from './listener.ts';
+
+/** One attempt to bring a listener back. */
+const REPAIR_TIMEOUT_MS = 20_000;
+/** For a stop of accepting and for changes that nobody waits for. */
+const COMMAND_TIMEOUT_MS = 10_000;
+/** A client that connected just before the end of accepting may still be sending its CONNECT. */
+const LINGER_MIN_MS = 10_000;
+
+/**
+ *                     warm + activate                    stop
+ *   stopped ─────────────────────────────► running ───────────► draining ──► stopped
+ *      │  start                              ▲   │ last listener lost
+ *      └────────► starting ──────────────────┘   ▼
+ *                     └──── attempt failed ──► failed ── attempt succeeds ──► running
+ *
+ * `wanted` is what should run; repair() drives the listeners towards it and is the only code that does so unasked.
+ */
+export class EndpointRunner {
+  readonly id: string;
+  readonly #context: ListenerContext;
+  readonly #limits: SharedLimits;
+  readonly #backoff = new Backoff();
+  #wanted: EndpointRuntimeConfig | null = null;
+  /** threads that it should accept in */
+  #size = 1;
+  #listeners: Listener[] = [];
+  /** no longer accepting, still with clients, and since when (steady milliseconds) */
+  readonly #lingering = new Map<Listener, number>();
+  /** moved by each activation and stop: a repair that began before it is out of date */
+  #generation = new AbortController();
+  #repairing: Promise<void> | null = null;
+  #lastError: string | null = null;
+  #listeningSince: number | null = null;
+  #restarts = 0;
+
+  constructor(id: string, context: Omit<ListenerContext, 'limits'>) {
+    this.id = id;
+    const limits = createSharedLimits();
+    this.#limits = new SharedLimits(limits);
+    this.#context = { ...context, limits };
+  }
+
+  get state(): EndpointState {
+    if (this.#wanted === null) return this.#lingering.size > 0 ? 'draining' : 'stopped';
+    if (this.#listeners.length > 0) return 'running';
+    return this.#lastError === null ? 'starting' : 'failed';
+  }
+
+  get wanted(): EndpointRuntimeConfig | null {
+    return this.#wanted;
+  }
+
+  get lastError(): string | null {
+    return this.#lastError;
+  }
+
+  /** Milliseconds since the epoch; null when it does not listen. */
+  get listeningSince(): number | null {
+    return this.#listeners.length > 0 ? this.#listeningSince : null;
+  }
+
+  /** Workers that ended by themselves. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /** Clients connected, the lingering listeners' included. */
+  get connections(): number {
+    return [...this.#listeners, ...this.#lingering.keys()].reduce((sum, listener) => sum + listener.connections, 0);
+  }
+
+  /** Threads that it accepts in. */
+  get workerCount(): number {
+    return this.#listeners.length;
+  }
+
+  /** Threads that hold clients of it. */
+  get workers(): WorkerHandle[] {
+    return [...new Set([...this.#listeners, ...this.#lingering.keys()].map((listener) => listener.worker))];
+  }
+
+  /** True while it accepts on this port. */
+  listensOn(port: number): boolean {
+    return this.#listeners.some((listener) => listener.config.endpoint.port === port);
+  }
+
+  /** Starts what the store wants; failures are kept as the state `failed` and attempted again. Resolves after the first attempt. */
+  async start(config: EndpointRuntimeConfig, size: number, deadline: Deadline): Promise<void> {
+    try {
+      await this.activate(config, await this.warm(config, size, deadline), 0);
+    } catch (error) {
+      this.#wanted = config;
+      this.#size = size;
+      this.#failed(error);
+      this.#backoff.failed();
+      this.#repair();
+    }
+  }
+
+  /**
+   * Opens `count` listeners beside the ones that there are; nothing else changes until activate() or addWarm().
+   * @throws FluxError `port-in-use`, `unprocessable`, `timeout`; none of them is left open
+   */
+  async warm(config: EndpointRuntimeConfig, count: number, deadline: Deadline): Promise<Listener[]> {
+    const { host, port } = config.endpoint;
+    // Its own listener on this port is the only one that a second bind may share the port with.
+    if (!this.listensOn(port)) await probePort(host, port);
+    const opened = await Promise.allSettled(Array.from({ length: count }, () => Listener.open(config, this.#context, deadline)));
+    const listeners = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+    const failure = opened.find((each) => each.status === 'rejected');
+    if (failure === undefined) return listeners;
+    await this.discard(listeners, deadline);
+    throw failure.reason;
+  }
+
+  /** Takes warm listeners back: the change that they were made for did not happen. */
+  async discard(listeners: Listener[], deadline: Deadline): Promise<void> {
+    await deadline.reaches(Promise.all(listeners.map((listener) => listener.close(0, ADMINISTRATIVE_ACTION))));
+  }
+
+  /**
+   * The warm listeners become the endpoint's; those before them stop accepting, and keep their clients when `drainMs` is 0.
+   * Resolves when the old ones no longer accept.
+   */
+  async activate(config: EndpointRuntimeConfig, listeners: Listener[], drainMs: number): Promise<void> {
+    this.#newGeneration();
+    const old = this.#listeners;
+    this.#wanted = config;
+    this.#size = listeners.length;
+    this.#listeners = this.#stillAlive(listeners);
+    this.#listeningSince = Date.now();
+    this.#lastError = null;
+    const { host, port } = config.endpoint;
+    const workers = `${listeners.length} worker${listeners.length === 1 ? '' : 's'}`;
+    this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port}`, { endpoint: this.id, revision: config.revision, workers });
+    await Promise.all(old.map((listener) => this.#retire(listener, drainMs)));
+    this.#repair();
+  }
+
+  /** Adds warm listeners to the ones that there are, or retires surplus ones, one by one. */
+  async resize(config: EndpointRuntimeConfig, size: number, added: Listener[], drainMs: number): Promise<void> {
+    this.#wanted = config;
+    this.#size = size;
+    this.#listeners.push(...this.#stillAlive(added));
+    while (this.#listeners.length > size) {
+      const surplus = this.#listeners.pop() as Listener;
+      await this.#retire(surplus, drainMs);
+    }
+    this.#repair();
+  }
+
+  /**
+   * Gives every listener the new configuration; lingering ones keep what belongs to their socket. A worker that does not take it
+   * is replaced by one that does.
+   * @throws FluxError of the first such worker; `wanted` has moved nevertheless
+   */
+  async update(config: EndpointRuntimeConfig, deadline: Deadline): Promise<void> {
+    this.#wanted = config;
+    const old = [...this.#lingering.keys()].map((listener) => listener.update(withSocketOf(listener.config, config), deadline));
+    const current = this.#listeners.map(async (listener) => {
+      try {
+        await listener.update(config, deadline);
+      } catch (error) {
+        if (listener.worker.isUsable) await this.#replace(listener, error);
+        throw error;
+      }
+    });
+    const failure = (await Promise.allSettled([...current, ...old])).find((each) => each.status === 'rejected');
+    if (failure !== undefined) throw failure.reason;
+  }
+
+  /**
+   * Stops accepting and disconnects everybody over `drainMs`. Resolves when nothing accepts any more.
+   * @returns `drained` settles when the last client is gone
+   */
+  async stop(drainMs: number, reasonCode: number): Promise<{ drained: Promise<void> }> {
+    this.#newGeneration();
+    this.#wanted = null;
+    this.#lastError = null;
+    const all = [...this.#listeners, ...this.#lingering.keys()];
+    this.#listeners = [];
+    for (const listener of all) this.#lingering.set(listener, performance.now());
+    await Promise.all(all.map((listener) => this.#stopAccepting(listener)));
+    const drained = Promise.all(all.map((listener) => this.#closeLingering(listener, drainMs, reasonCode))).then(() => {});
+    return { drained };
+  }
+
+  /** A worker has died. Connections are given back, and a new worker takes its place. */
+  lost(worker: WorkerHandle, exit: WorkerExit): void {
+    const gone = [...this.#listeners, ...this.#lingering.keys()].filter((listener) => listener.worker === worker);
+    if (gone.length === 0) return;
+    const wasActive = this.#listeners.some((listener) => listener.worker === worker);
+    this.#listeners = this.#listeners.filter((listener) => listener.worker !== worker);
+    for (const listener of gone) {
+      this.#lingering.delete(listener);
+      const connections = listener.bury();
+      this.#limits.release(connections);
+      const message = `Endpoint ${listener.config.endpoint.port} lost its worker ${worker.name}`;
+      this.#context.logger.error(message, { endpoint: this.id, reason: exit.reason, connections });
+    }
+    if (!wasActive || this.#wanted === null) return;
+    this.#restarts++;
+    this.#context.supervisor.countRestart();
+    this.#repair();
+  }
+
+  /** Closes lingering listeners that no client needs any more; to be called each second. @param nowMs steady milliseconds */
+  sweep(nowMs: number = performance.now()): void {
+    for (const [listener, since] of this.#lingering) {
+      const isUnused = listener.connections === 0 && nowMs - since >= LINGER_MIN_MS;
+      if (isUnused) void this.#closeLingering(listener, 0, ADMINISTRATIVE_ACTION);
+    }
+  }
+
+  /** True when nothing of it runs. */
+  get isIdle(): boolean {
+    return this.#wanted === null && this.#listeners.length === 0 && this.#lingering.size === 0;
+  }
+
+  #newGeneration(): void {
+    this.#generation.abort();
+    this.#generation = new AbortController();
+    this.#backoff.reset();
+  }
+
+  async #retire(listener: Listener, drainMs: number): Promise<void> {
+    this.#lingering.set(listener, performance.now());
+    await this.#stopAccepting(listener);
+    if (drainMs > 0) void this.#closeLingering(listener, drainMs, ADMINISTRATIVE_ACTION);
+  }
+
+  async #stopAccepting(listener: Listener): Promise<void> {
+    try {
+      await listener.stopAccepting(COMMAND_TIMEOUT_MS);
+    } catch (error) {
+      if (!listener.worker.isUsable) return;
+      // It must not go on accepting beside its successor: its clients are disconnected rather than that.
+      this.#context.logger.error(`Endpoint ${listener.config.endpoint.port} could not stop accepting and is closed`, {
+        reason: String(error),
+      });
+      void this.#closeLingering(listener, 0, ADMINISTRATIVE_ACTION);
+    }
+  }
+
+  async #closeLingering(listener: Listener, drainMs: number, reasonCode: number): Promise<void> {
+    await listener.close(drainMs, reasonCode);
+    this.#lingering.delete(listener);
+  }
+
+  /** Listeners whose worker has not died between their opening and now. */
+  #stillAlive(listeners: Listener[]): Listener[] {
+    for (const listener of listeners) if (!listener.worker.isUsable) this.#limits.release(listener.bury());
+    return listeners.filter((listener) => listener.worker.isUsable);
+  }
+
+  async #replace(listener: Listener, error: unknown): Promise<void> {
+    this.#context.logger.error(
+      `Endpoint ${listener.config.endpoint.port}: ${listener.worker.name} did not take its configuration and is replaced`,
+      {
+        endpoint: this.id,
+        reason: toWireError(error).message,
+      },
+    );
+    this.#listeners = this.#listeners.filter((each) => each !== listener);
+    await this.#retire(listener, 0);
+    this.#repair();
+  }
+
+  #repair(): void {
+    const signal = this.#generation.signal;
+    this.#repairing = (this.#repairing ?? Promise.resolve()).then(() => this.#repairUntilWhole(signal));
+  }
+
+  async #repairUntilWhole(signal: AbortSignal): Promise<void> {
+    let hasFailed = true;
+    while (!signal.aborted && this.#wanted !== null && this.#listeners.length < this.#size) {
+      if (hasFailed) await pause(this.#backoff.failed(), signal);
+      const config = this.#wanted;
+      if (signal.aborted || config === null) return;
+      hasFailed = true;
+      try {
+        const [listener] = await this.warm(config, 1, new Deadline(REPAIR_TIMEOUT_MS));
+        if (listener === undefined) continue;
+        if (signal.aborted) return await listener.close(0, ADMINISTRATIVE_ACTION);
+        hasFailed = false;
+        await this.#adopt(listener, config);
+      } catch (error) {
+        if (!signal.aborted) this.#failed(error);
+      }
+    }
+  }
+
+  async #adopt(listener: Listener, openedWith: EndpointRuntimeConfig): Promise<void> {
+    this.#listeners.push(listener);
+    if (this.#listeners.length === 1) this.#listeningSince = Date.now();
+    this.#lastError = null;
+    const { host, port } = openedWith.endpoint;
+    this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port} again`, { endpoint: this.id, worker: listener.worker.name });
+    // The configuration may have moved while the worker was starting.
+    const config = this.#wanted;
+    if (config !== null && config !== openedWith) await listener.update(config, new Deadline(COMMAND_TIMEOUT_MS));
+  }
+
+  #failed(error: unknown): void {
+    const { message } = toWireError(error);
+    this.#lastError = message;
+    const port = this.#wanted?.endpoint.port ?? 0;
+    this.#context.logger.error(`Endpoint ${port} cannot listen: ${message}`, { endpoint: this.id });
+  }
+}
+
+/** New values for a listener whose socket stays what it is. */
+function withSocketOf(old: EndpointRuntimeConfig, config: EndpointRuntimeConfig): EndpointRuntimeConfig {
+  const { host, port, useWebsocket, namespace, exclusivePool } = old.endpoint;
+  return { ...config, endpoint: { ...config.endpoint, host, port, useWebsocket, namespace, exclusivePool } };
+}
