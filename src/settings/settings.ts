@@ -2,15 +2,37 @@
 
 import type { AclConfig, AuthConfig, Endpoint } from '../endpoint/endpoint.ts';
 
+export interface HttpSettings {
+  /** IP address or `localhost` */
+  host: string;
+  /** 0..65535; 0 = any free port */
+  port: number;
+  username: string;
+  /** null: no login (loopback only); clear or `scrypt$…` */
+  password: string | null;
+  accessLog: boolean;
+  /** may read only */
+  viewers: { username: string; password: string }[];
+}
+
+export interface LogSettings {
+  level: 'debug' | 'info' | 'warn' | 'error';
+  /** absolute path */
+  file: string;
+  /** bytes */
+  maxSize: number;
+  maxFiles: number;
+}
+
 export interface Settings {
   node: { name: string };
-  http: { host: string; port: number; username: string; /** null: no login (loopback only); clear or `scrypt$…` */ password: string | null; accessLog: boolean; viewers: { username: string; password: string }[] };
-  store: { storeType: 'LOCAL' | 'MEMORY'; local: { dataPath: string } };
+  http: HttpSettings;
+  store: { storeType: 'LOCAL' | 'MEMORY'; local: { /** absolute path */ dataPath: string } };
   auth: AuthConfig[];
   acl: AclConfig;
   /** the first content of an empty store */
   endpoints: Endpoint[];
-  log: { level: 'debug' | 'info' | 'warn' | 'error'; file: string; /** bytes */ maxSize: number; maxFiles: number };
+  log: LogSettings;
   /** milliseconds, SIGTERM to exit */
   shutdownTimeout: number;
 }

@@ -1,0 +1,131 @@
+/** Settings by environment: `FLUXMQ_HTTP_PORT=8080` is `http.port`; lists as JSON or by index (`FLUXMQ_ENDPOINTS_0_PORT`). */
+
+import { defaultEndpoint } from '../endpoint/defaults.ts';
+import type { Issue } from '../kernel/errors.ts';
+import { isTextKey, toPath, toTyped } from './paths.ts';
+
+const PREFIX = 'FLUXMQ_';
+
+/** The names of the keys: a leaf takes any value, `[tree]` is a list of it. Values are judged later, by the schema. */
+type KeyTree = 'leaf' | [KeyTree] | { readonly [key: string]: KeyTree };
+
+function leaves(...names: string[]): { [key: string]: KeyTree } {
+  return Object.fromEntries(names.map((name) => [name, 'leaf' as const]));
+}
+
+const AUTH: KeyTree = [
+  {
+    ...leaves('authType', 'type', 'filter'),
+    users: [leaves('username', 'password', 'encrypt', 'salt', 'saltMode')],
+    ...leaves('authConfig'),
+  },
+];
+const ACL: KeyTree = { default: 'leaf', rules: [{ ...leaves('permission', 'action', 'topic'), subject: leaves('type', 'value') }] };
+
+function endpointKeys(): KeyTree {
+  const trees = Object.entries(defaultEndpoint(1)).map(([key, value]): [string, KeyTree] => {
+    if (key === 'authConfig') return [key, AUTH];
+    if (key === 'aclConfig') return [key, ACL];
+    return [key, typeof value === 'object' && value !== null ? leaves(...Object.keys(value)) : 'leaf'];
+  });
+  return { ...Object.fromEntries(trees), ...leaves('authType', 'aclType', 'enableBridge', 'bridgeConfig', 'proxy', 'sslConfig') };
+}
+
+const KEYS: KeyTree = {
+  node: leaves('name'),
+  http: { ...leaves('host', 'port', 'username', 'password', 'accessLog', 'ssl'), viewers: [leaves('username', 'password')] },
+  store: {
+    storeType: 'leaf',
+    datasource: leaves('url', 'username', 'password', 'driver', 'maxPoolSize'),
+    local: leaves('dataPath'),
+  },
+  cluster: leaves('name', 'localAddress', 'addresses', 'kubernetes', 'credentials', 'sync'),
+  auth: AUTH,
+  acl: ACL,
+  endpoints: [endpointKeys()],
+  mqtt: [endpointKeys()],
+  log: leaves('level', 'file', 'maxSize', 'maxFiles'),
+  shutdownTimeout: 'leaf',
+};
+
+/** Kubernetes and container links set such variables for a service that is called fluxmq. */
+function isInjected(name: string, value: string): boolean {
+  if (/^FLUXMQ(_[A-Z0-9_]*)?_(SERVICE_(HOST|PORT)(_|$)|PORT_\d+_(TCP|UDP|SCTP)(_|$))/.test(name)) return true;
+  return name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(value);
+}
+
+export interface Overlay {
+  value: Record<string, unknown>;
+  issues: Issue[];
+  /** path → the variable that set it */
+  origins: Map<string, string>;
+}
+
+/** Puts every FLUXMQ_ variable over `base` (which is not changed). A name that is no key is an issue. */
+export function overlayEnvironment(base: Record<string, unknown>, env: NodeJS.ProcessEnv): Overlay {
+  const overlay: Overlay = { value: structuredClone(base), issues: [], origins: new Map() };
+  const names = Object.keys(env).filter((name) => name.startsWith(PREFIX));
+  // by length of list index, too: entry 2 is made before entry 10
+  names.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+  for (const name of names) {
+    const text = env[name] ?? '';
+    const segments = toKeys(name.slice(PREFIX.length).split('_'));
+    if (segments === null) {
+      if (!isInjected(name, text)) overlay.issues.push({ path: name, message: 'is not a setting: no key has this name' });
+      continue;
+    }
+    const value = readValue(text, segments);
+    const problem = value instanceof SyntaxError ? `is not JSON: ${value.message}` : put(overlay.value, segments, value);
+    if (problem !== null) overlay.issues.push({ path: name, message: problem });
+    else overlay.origins.set(toPath(segments), name);
+  }
+  return overlay;
+}
+
+/** `['HTTP', 'PORT']` → `['http', 'port']`; null when there is no such key. */
+function toKeys(words: string[]): string[] | null {
+  let tree: KeyTree | undefined = KEYS;
+  const keys: string[] = [];
+  for (const word of words) {
+    if (tree === undefined || tree === 'leaf') return null;
+    if (Array.isArray(tree)) {
+      if (!/^\d{1,4}$/.test(word)) return null;
+      keys.push(String(Number(word)));
+      tree = tree[0];
+      continue;
+    }
+    const key: string | undefined = Object.keys(tree).find((name) => name.toUpperCase() === word);
+    if (key === undefined) return null;
+    keys.push(key);
+    tree = (tree as { readonly [key: string]: KeyTree })[key];
+  }
+  return keys;
+}
+
+function readValue(text: string, segments: string[]): unknown {
+  if (isTextKey(segments)) return text;
+  if (!/^\s*[[{]/.test(text)) return toTyped(text);
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    return error instanceof SyntaxError ? error : new SyntaxError(String(error));
+  }
+}
+
+/** Sets one value, making the objects and list entries on the way. Returns why it cannot be done, or null. */
+function put(root: Record<string, unknown>, segments: string[], value: unknown): string | null {
+  let place: unknown = root;
+  for (const [index, key] of segments.entries()) {
+    const isLast = index === segments.length - 1;
+    if (Array.isArray(place)) {
+      if (Number(key) > place.length) return `the list ends before: it has ${place.length} entries`;
+    } else if (typeof place !== 'object' || place === null) return `${toPath(segments.slice(0, index))} is not a group of keys`;
+    const holder = place as Record<string, unknown>;
+    if (isLast) holder[key] = value;
+    else {
+      holder[key] ??= /^\d+$/.test(segments[index + 1] ?? '') ? [] : {};
+      place = holder[key];
+    }
+  }
+  return null;
+}

@@ -1,0 +1,148 @@
+/** config.yaml + environment → Settings, strict, all problems at once (SPEC.md section 1). */
+
+import { readFileSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { Endpoint } from '../endpoint/endpoint.ts';
+import { isObject, Problems } from '../endpoint/problems.ts';
+import { parseAcl, parseAuthList, parseEndpoint } from '../endpoint/schema.ts';
+import { FluxError, type Issue } from '../kernel/errors.ts';
+import { readDocument } from './document.ts';
+import { overlayEnvironment } from './environment.ts';
+import { translateFluxmq } from './fluxmq21.ts';
+import { toPath, toSegments } from './paths.ts';
+import { readSections } from './schema.ts';
+import type { Settings } from './settings.ts';
+import { SettingsError } from './settings-error.ts';
+
+const DEFAULT_FILE = 'config.yaml';
+const FILE_BYTES_MAX = 8 * 1024 * 1024;
+
+/** What an empty configuration listens on: this machine only, because nobody has to log in. */
+const BUILT_IN_ENDPOINT = { port: 1883, host: '127.0.0.1', enableAuth: false, isDefault: true };
+
+export interface LoadOptions {
+  /** as named by the user, relative to `cwd`; null: `config.yaml` in `cwd` if it is there, else the built-in defaults */
+  file: string | null;
+  env: NodeJS.ProcessEnv;
+  cwd: string;
+}
+
+export interface LoadedSettings {
+  settings: Settings;
+  warnings: string[];
+  /** the file that was read, absolute; null: built-in defaults */
+  file: string | null;
+}
+
+/**
+ * Reads and judges the whole configuration. Paths in the result (`dataPath`, `log.file`) are absolute, taken from `cwd`.
+ * @throws SettingsError with every problem, its path and its line
+ */
+export function loadSettings(options: LoadOptions): LoadedSettings {
+  const { name, text } = readFile(options);
+  const document = readDocument(text, options.env);
+  if (!isObject(document.value)) throw new SettingsError(name, [{ path: '', message: 'must be a group of keys', line: 1 }]);
+  const overlay = overlayEnvironment(document.value, options.env);
+  const translated = translateFluxmq(overlay.value);
+  const warnings = [...translated.warnings];
+  const problems = new Problems();
+  const settings = readSettings(translated.value, translated.endpointsKey, problems, warnings);
+
+  const found = [...translated.issues, ...problems.issues].map((issue) => locate(issue, overlay.origins, document.lineOf));
+  const issues = [...document.issues, ...overlay.issues, ...found];
+  if (issues.length > 0) throw new SettingsError(name, issues);
+  settings.store.local.dataPath = resolve(options.cwd, settings.store.local.dataPath);
+  settings.log.file = resolve(options.cwd, settings.log.file);
+  return { settings, warnings, file: name === null ? null : resolve(options.cwd, name) };
+}
+
+/** A file that was named must be there; the default one need not. */
+function readFile(options: LoadOptions): { name: string | null; text: string } {
+  const name = options.file ?? DEFAULT_FILE;
+  const path = resolve(options.cwd, name);
+  try {
+    if (statSync(path).size > FILE_BYTES_MAX)
+      throw new SettingsError(name, [{ path: '', message: `is larger than ${FILE_BYTES_MAX} bytes` }]);
+    return { name, text: readFileSync(path, 'utf8') };
+  } catch (error) {
+    if (error instanceof SettingsError) throw error;
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' && options.file === null) return { name: null, text: '' };
+    throw new SettingsError(name, [{ path: '', message: code === 'ENOENT' ? 'there is no such file' : `cannot be read: ${message}` }]);
+  }
+}
+
+function readSettings(input: Record<string, unknown>, endpointsKey: string, problems: Problems, warnings: string[]): Settings {
+  const sections = readSections(input, problems, warnings);
+  return {
+    ...sections,
+    auth: collect('auth', problems, () => parseAuthList(input['auth'] ?? [])) ?? [],
+    acl: collect('acl', problems, () => parseAcl(input['acl'] ?? {})) ?? { default: 'allow', rules: [] },
+    endpoints: readEndpoints(input['endpoints'], endpointsKey, problems, warnings),
+  };
+}
+
+/** Runs a parser of src/endpoint; its problems are added under `path`. */
+function collect<T>(path: string, problems: Problems, parse: () => T): T | undefined {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof FluxError)) throw error;
+    const issues: Issue[] = error.issues.length > 0 ? error.issues : [{ path: '', message: error.message }];
+    for (const issue of issues) {
+      const inner = toSegments(issue.path);
+      // the parsers of whole sections name the section themselves
+      problems.add(toPath(inner[0] === path ? inner : [...toSegments(path), ...inner]), issue.message);
+    }
+    return undefined;
+  }
+}
+
+function readEndpoints(input: unknown, key: string, problems: Problems, warnings: string[]): Endpoint[] {
+  const list = input ?? [BUILT_IN_ENDPOINT];
+  if (!Array.isArray(list)) {
+    problems.add(key, 'must be a list');
+    return [];
+  }
+  const endpoints: Endpoint[] = [];
+  const seen = new Map<string, string>();
+  for (const [index, entry] of list.entries()) {
+    const path = `${key}[${index}]`;
+    const parsed = collect(path, problems, () => parseEndpoint(entry));
+    if (parsed === undefined) continue;
+    endpoints.push(parsed.endpoint);
+    warnings.push(...parsed.warnings.map((warning) => `${path}: ${warning}`));
+    noteTwins(parsed.endpoint, path, seen, problems);
+  }
+  return endpoints;
+}
+
+/** Ports and ids are unique, and there is at most one default (SPEC.md section 2). `seen` maps what is taken to who took it. */
+function noteTwins(endpoint: Endpoint, path: string, seen: Map<string, string>, problems: Problems): void {
+  const claims: [string, string][] = [
+    ['port', String(endpoint.port)],
+    ['id', endpoint.id],
+  ];
+  if (endpoint.isDefault) claims.push(['isDefault', 'true']);
+  for (const [name, value] of claims) {
+    const claim = `${name} ${value}`;
+    const holder = seen.get(claim);
+    if (holder === undefined) seen.set(claim, path);
+    else if (name !== 'id' || !seen.has(`twin ${path}`)) {
+      problems.add(`${path}.${name}`, `${value} is given twice: ${holder} has it, too`);
+      seen.set(`twin ${path}`, path);
+    }
+  }
+}
+
+/** Adds the line of the file, or the variable that the value came from. */
+function locate(issue: Issue, origins: Map<string, string>, lineOf: (path: string) => number | undefined): Issue {
+  const segments = toSegments(issue.path);
+  const path = toPath(segments);
+  for (let length = segments.length; length > 0; length--) {
+    const variable = origins.get(toPath(segments.slice(0, length)));
+    if (variable !== undefined) return { path, message: `${issue.message} (set by ${variable})` };
+  }
+  const line = lineOf(path);
+  return line === undefined ? { path, message: issue.message } : { path, message: issue.message, line };
+}

@@ -1,0 +1,45 @@
+/** Paths into a configuration: `endpoints[0].port` as people read it, `['endpoints', '0', 'port']` as code walks it. */
+
+/** Accepts `a.0.b` and `a[0].b`. '' is the whole input. */
+export function toSegments(path: string): string[] {
+  return path.split(/[.[\]]/).filter((part) => part !== '');
+}
+
+/** Numbers become `[0]`, all else is joined by dots. */
+export function toPath(segments: readonly string[]): string {
+  return segments.reduce((left, part) => {
+    if (/^\d+$/.test(part)) return `${left}[${part}]`;
+    return left === '' ? part : `${left}.${part}`;
+  }, '');
+}
+
+/** Values of these keys are text whatever they look like: `password: 0123` means the four digits. */
+const TEXT_KEYS = new Set([
+  'username',
+  'password',
+  'salt',
+  'name',
+  'id',
+  'host',
+  'path',
+  'namespace',
+  'topic',
+  'value',
+  'Client',
+  'User',
+  'url',
+  'driver',
+]);
+
+/** Whether the last key of a path holds text. */
+export function isTextKey(segments: readonly string[]): boolean {
+  return TEXT_KEYS.has(segments.at(-1) ?? '');
+}
+
+/** A word of the environment as YAML would have read it: true, false, null, a number, or text. */
+export function toTyped(word: string): unknown {
+  if (word === 'true') return true;
+  if (word === 'false') return false;
+  if (word === 'null') return null;
+  return /^-?\d+(\.\d+)?$/.test(word) ? Number(word) : word;
+}

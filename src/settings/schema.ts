@@ -1,0 +1,167 @@
+/** The strict schema of the node's own sections: node, http, store, log. Endpoints, auth and acl have theirs in src/endpoint. */
+
+import { isIP } from 'node:net';
+import { hostname } from 'node:os';
+import { z } from 'zod';
+import { check, isObject, type Problems } from '../endpoint/problems.ts';
+import type { HttpSettings, LogSettings, Settings } from './settings.ts';
+
+const UNITS: Record<string, number> = { '': 1, b: 1, k: 1024, kb: 1024, m: 1024 ** 2, mb: 1024 ** 2, g: 1024 ** 3, gb: 1024 ** 3 };
+const LOG_BYTES_MIN = 1024;
+const LOG_BYTES_MAX = 1024 ** 4;
+
+const text = (max = 1024) =>
+  z
+    .string({ error: 'must be a string' })
+    .min(1, { error: 'must not be empty' })
+    .max(max, { error: `must be at most ${max} characters` });
+const flag = z.boolean({ error: 'must be true or false' });
+const integer = (min: number, max: number) => {
+  const error = `must be a whole number from ${min} to ${max}`;
+  return z.int({ error }).min(min, { error }).max(max, { error });
+};
+const oneOf = <const T extends readonly string[]>(values: T) => z.enum(values, { error: `must be one of ${values.join(', ')}` });
+const group = <T extends z.ZodRawShape>(shape: T) =>
+  z.strictObject(shape, { error: (issue) => (issue.code === 'invalid_type' ? 'must be a group of keys' : undefined) });
+
+const host = text(255).refine((value) => isIP(value) !== 0 || value === 'localhost', { error: 'must be an IP address or localhost' });
+
+const bytes = z.union([z.number(), z.string()], { error: 'must be a size such as 100MB' }).transform((value, context) => {
+  const [, digits, unit = ''] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(String(value)) ?? [];
+  const factor = Object.hasOwn(UNITS, unit.toLowerCase()) ? UNITS[unit.toLowerCase()] : undefined;
+  const size = digits === undefined || factor === undefined ? Number.NaN : Math.round(Number(digits) * factor);
+  if (size >= LOG_BYTES_MIN && size <= LOG_BYTES_MAX) return size;
+  context.addIssue({ code: 'custom', message: 'must be a size from 1KB to 1024GB, such as 100MB' });
+  return z.NEVER;
+});
+
+const nodeSchema = group({
+  name: text(64)
+    .regex(/^[A-Za-z0-9_.-]+$/, { error: 'may hold A-Z a-z 0-9 _ . - only' })
+    .optional(),
+});
+const httpSchema = group({
+  host: host.optional(),
+  port: integer(0, 65535).optional(),
+  username: text().optional(),
+  password: text().optional(),
+  accessLog: flag.optional(),
+  viewers: z
+    .array(group({ username: text(), password: text() }), { error: 'must be a list' })
+    .max(1000, { error: 'must be at most 1000 entries' })
+    .optional(),
+});
+const localSchema = group({ dataPath: text(4096).optional() });
+const datasourceSchema = group({
+  url: text().regex(/^(jdbc:)?[a-z][a-z0-9+]*:/i, { error: 'must be a database URL such as jdbc:postgresql://localhost:5432/fluxmq' }),
+  username: z.string({ error: 'must be a string' }).optional(),
+  password: z.string({ error: 'must be a string' }).optional(),
+  driver: text().optional(),
+  maxPoolSize: integer(1, 1000).optional(),
+});
+const logSchema = group({
+  level: oneOf(['debug', 'info', 'warn', 'error']).optional(),
+  file: text(4096).optional(),
+  maxSize: bytes.optional(),
+  maxFiles: integer(1, 1000).optional(),
+});
+
+/** What the sections say, with defaults; paths are as written. */
+export type NodeSections = Pick<Settings, 'node' | 'http' | 'store' | 'log' | 'shutdownTimeout'>;
+
+/** Keys of SPEC.md section 1 by who reads them. */
+const OWN_KEYS = new Set(['node', 'http', 'store', 'log', 'shutdownTimeout']);
+const OTHER_KEYS = new Set(['auth', 'acl', 'endpoints']);
+
+/** Reads the sections of the node; every problem is added to `problems`, and the result is complete in any case. */
+export function readSections(input: Record<string, unknown>, problems: Problems, warnings: string[]): NodeSections {
+  for (const key of Object.keys(input)) {
+    if (key === 'cluster') {
+      if (input[key] !== null) problems.addNotSupportedYet(key);
+    } else if (!OWN_KEYS.has(key) && !OTHER_KEYS.has(key)) problems.addUnknownKey(key);
+  }
+  return {
+    node: { name: check(nodeSchema, input['node'] ?? {}, 'node', problems)?.name ?? defaultName() },
+    http: readHttp(input['http'] ?? {}, problems),
+    store: readStore(input['store'] ?? {}, problems, warnings),
+    log: readLog(input['log'] ?? {}, problems),
+    shutdownTimeout: check(integer(0, 600_000), input['shutdownTimeout'] ?? 10_000, 'shutdownTimeout', problems) ?? 10_000,
+  };
+}
+
+/** The host name, with what a node's name may not hold replaced. */
+function defaultName(): string {
+  return (
+    hostname()
+      .replace(/[^A-Za-z0-9_.-]/g, '-')
+      .slice(0, 64) || 'fluxmq'
+  );
+}
+
+/** An object without keys that are null, which stand for "the default". */
+function withoutNulls(value: unknown): unknown {
+  return isObject(value) ? Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== null)) : value;
+}
+
+function readHttp(input: unknown, problems: Problems): HttpSettings {
+  const given = withoutNulls(input);
+  if (isObject(given) && Object.hasOwn(given, 'ssl')) {
+    problems.addNotSupportedYet('http.ssl');
+    delete given['ssl'];
+  }
+  const read = check(httpSchema, given, 'http', problems);
+  const http = {
+    host: read?.host ?? '127.0.0.1',
+    port: read?.port ?? 18083,
+    username: read?.username ?? 'admin',
+    password: read?.password ?? null,
+    accessLog: read?.accessLog ?? false,
+    viewers: read?.viewers ?? [],
+  };
+  if (read === undefined) return http;
+  if (http.password === null && !isLoopback(http.host)) {
+    problems.add('http.host', `${http.host} can be reached from other machines: set http.password, or use 127.0.0.1`);
+  }
+  if (http.password === null && http.viewers.length > 0)
+    problems.add('http.viewers', 'need http.password: without one nobody has to log in');
+  const names = [http.username, ...http.viewers.map((viewer) => viewer.username)];
+  for (const [index, name] of names.entries()) {
+    if (index > 0 && names.indexOf(name) !== index) problems.add(`http.viewers[${index - 1}].username`, `${name} is given twice`);
+  }
+  return http;
+}
+
+/** 127.0.0.0/8, ::1 and localhost. */
+function isLoopback(address: string): boolean {
+  return address === 'localhost' || address === '::1' || (isIP(address) === 4 && address.startsWith('127.'));
+}
+
+function readStore(input: unknown, problems: Problems, warnings: string[]): Settings['store'] {
+  const store: Settings['store'] = { storeType: 'LOCAL', local: { dataPath: './data' } };
+  const given = withoutNulls(input);
+  if (!isObject(given)) {
+    problems.add('store', 'must be a group of keys');
+    return store;
+  }
+  const { storeType = 'LOCAL', datasource, local, ...unknown } = given;
+  for (const key of Object.keys(unknown)) problems.addUnknownKey(`store.${key}`);
+  if (storeType === 'LOCAL' || storeType === 'MEMORY') store.storeType = storeType;
+  else if (storeType === 'MYSQL' || storeType === 'POSTGRESQL') problems.addNotSupportedYet('store.storeType');
+  else problems.add('store.storeType', 'must be one of MYSQL, POSTGRESQL, LOCAL, MEMORY');
+  if (datasource !== undefined) {
+    check(datasourceSchema, withoutNulls(datasource), 'store.datasource', problems);
+    if (store.storeType === storeType) warnings.push(`store.datasource: not used with storeType ${storeType}`);
+  }
+  store.local.dataPath = check(localSchema, withoutNulls(local ?? {}), 'store.local', problems)?.dataPath ?? store.local.dataPath;
+  return store;
+}
+
+function readLog(input: unknown, problems: Problems): LogSettings {
+  const read = check(logSchema, withoutNulls(input), 'log', problems);
+  return {
+    level: read?.level ?? 'info',
+    file: read?.file ?? 'logs/fluxmq.log',
+    maxSize: read?.maxSize ?? 100 * 1024 ** 2,
+    maxFiles: read?.maxFiles ?? 10,
+  };
+}
