@@ -1,0 +1,100 @@
+/** The OpenAPI description matches what is registered and what an endpoint is; the page for it needs no other host. */
+
+import { describe, expect, test } from 'vitest';
+import { parseEndpoint } from '../../../src/endpoint/schema.ts';
+import { appWith, ask } from './stand-in.ts';
+
+interface Operation {
+  operationId: string;
+  summary: string;
+  security: unknown[];
+  parameters?: { name: string; in: string; schema: unknown; description?: string }[];
+  requestBody?: { content: Record<string, { schema: unknown; example: unknown }> };
+  responses: Record<string, { description: string; content?: Record<string, { schema: unknown }> }>;
+}
+interface Description {
+  openapi: string;
+  paths: Record<string, Record<string, Operation>>;
+  components: {
+    schemas: Record<string, { properties?: Record<string, unknown>; required?: string[] }>;
+    securitySchemes: Record<string, unknown>;
+  };
+}
+
+async function description(): Promise<Description> {
+  const { body } = await ask(appWith().app, 'GET', '/openapi.json');
+  return body as unknown as Description;
+}
+
+function operations(api: Description): [string, Operation][] {
+  return Object.entries(api.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]): [string, Operation] => [`${method.toUpperCase()} ${path}`, operation]),
+  );
+}
+
+describe('/openapi.json', () => {
+  test('describes every registered route, and no other', async () => {
+    const registered = appWith()
+      .app.routes.filter(({ path }) => path !== '/*')
+      .map(({ method, path }) => `${method} ${path}`);
+    const documented = operations(await description()).map(([route]) => route);
+    expect(documented.sort()).toEqual(registered.sort());
+    expect(registered).toContain('POST /endpoints/add');
+  });
+
+  test('every reference leads somewhere, and every operation is whole', async () => {
+    const api = await description();
+    expect(api.openapi).toBe('3.1.0');
+    for (const [, name] of JSON.stringify(api).matchAll(/"#\/components\/schemas\/([^"]+)"/g))
+      expect(api.components.schemas).toHaveProperty(name!);
+    const all = operations(api);
+    for (const [route, operation] of all) {
+      expect(operation.summary, route).not.toBe('');
+      expect(operation.responses, route).toHaveProperty('400');
+      for (const response of Object.values(operation.responses)) expect(response.description, route).not.toBe('');
+      if (operation.requestBody !== undefined) expect(operation.requestBody.content['application/json']?.example, route).toBeDefined();
+    }
+    expect(new Set(all.map(([, operation]) => operation.operationId)).size).toBe(all.length);
+  });
+
+  test('names the login of a route, and what a change takes', async () => {
+    const { paths, components } = await description();
+    expect(Object.keys(components.securitySchemes)).toEqual(['basic', 'bearer']);
+    expect(paths['/health']?.['get']?.security).toEqual([]);
+    const add = paths['/api/endpoints/add']?.['post'];
+    expect(add?.security).toEqual([{ basic: [] }, { bearer: [] }]);
+    expect(add?.parameters?.map((parameter) => parameter.name).sort()).toEqual(['If-Match', 'X-Reason', 'timeout']);
+    expect(Object.keys(add?.responses ?? {})).toEqual(
+      expect.arrayContaining(['200', '400', '401', '409', '412', '413', '415', '422', '429', '503']),
+    );
+    const port = paths['/api/endpoints/get']?.['get']?.parameters?.find((parameter) => parameter.name === 'port');
+    expect(port?.schema).toMatchObject({ type: 'integer', minimum: 1, maximum: 65535 });
+  });
+
+  test('has exactly the keys of an endpoint', async () => {
+    const { components } = await description();
+    const { endpoint } = parseEndpoint({ port: 1883 });
+    expect(Object.keys(components.schemas['Endpoint']?.properties ?? {}).sort()).toEqual(Object.keys(endpoint).sort());
+  });
+});
+
+describe('/docs', () => {
+  test('loads only files that are served here', async () => {
+    const { app } = appWith();
+    const page = await app.request('/docs', { headers: { host: 'localhost' } });
+    const html = await page.text();
+    expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8');
+    const files = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => match[1]!);
+    expect(files).toHaveLength(4);
+    for (const file of files) {
+      const response = await app.request(file, { headers: { host: 'localhost' } });
+      expect([file, response.status]).toEqual([file, 200]);
+      expect((await response.arrayBuffer()).byteLength).toBeGreaterThan(100);
+    }
+  });
+
+  test('/ leads there', async () => {
+    const { status, headers } = await ask(appWith().app, 'GET', '/');
+    expect([status, headers.get('location')]).toEqual([302, '/docs']);
+  });
+});
