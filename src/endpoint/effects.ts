@@ -1,12 +1,60 @@
 /** What changes between two forms of an endpoint, and how each change takes effect (SPEC.md section 2). */
 
-import { FluxError } from '../kernel/errors.ts';
+import { isDeepStrictEqual } from 'node:util';
 import type { Effect, Endpoint, KeyChange } from './endpoint.ts';
+import { maskAuth } from './public-form.ts';
 
-export function diffEndpoints(_from: Endpoint, _to: Endpoint): KeyChange[] {
-  throw new FluxError('internal', 'being built');
+/** The last column of SPEC.md section 2. */
+const EFFECTS: Record<keyof Endpoint, Effect> = {
+  id: 'fixed',
+  port: 'rebind',
+  host: 'rebind',
+  useWebsocket: 'rebind',
+  path: 'admission',
+  enableAuth: 'admission',
+  authConfig: 'admission',
+  enableAcl: 'live',
+  aclConfig: 'live',
+  messageMaxSize: 'admission',
+  maxConnectionSize: 'live',
+  maxConnectionPerSecond: 'live',
+  maxSessionSize: 'live',
+  maxSendWindowSize: 'admission',
+  maxReceiveWindowSize: 'admission',
+  maxQueuedMessages: 'live',
+  sessionPersistence: 'admission',
+  namespace: 'rebind',
+  serverOptions: 'rebind',
+  childOptions: 'admission',
+  exclusivePool: 'rebind',
+  wiretap: 'live',
+  enabled: 'rebind',
+  isDefault: 'live',
+};
+
+/** Mildest first. */
+const HARDNESS: Effect[] = ['none', 'live', 'admission', 'handshake', 'rebind', 'fixed'];
+
+/** Every changed key, options one by one (`serverOptions.soBacklog`). Passwords are masked: a changed one shows as two masks. */
+export function diffEndpoints(from: Endpoint, to: Endpoint): KeyChange[] {
+  const changes: KeyChange[] = [];
+  for (const [key, effect] of Object.entries(EFFECTS) as [keyof Endpoint, Effect][]) {
+    if (isDeepStrictEqual(from[key], to[key])) continue;
+    if (key === 'serverOptions' || key === 'childOptions') changes.push(...diffOptions(key, from, to, effect));
+    else if (key === 'authConfig') changes.push({ path: key, from: maskAuth(from.authConfig), to: maskAuth(to.authConfig), effect });
+    else changes.push({ path: key, from: from[key], to: to[key], effect });
+  }
+  return changes;
 }
 
-export function hardestEffect(_changes: KeyChange[]): Effect {
-  throw new FluxError('internal', 'being built');
+function diffOptions(key: 'serverOptions' | 'childOptions', from: Endpoint, to: Endpoint, effect: Effect): KeyChange[] {
+  const [before, after] = [from[key], to[key]] as unknown as [Record<string, unknown>, Record<string, unknown>];
+  return Object.keys(after)
+    .filter((name) => before[name] !== after[name])
+    .map((name) => ({ path: `${key}.${name}`, from: before[name], to: after[name], effect }));
+}
+
+/** The hardest effect of some changes; `none` when there are none. */
+export function hardestEffect(changes: KeyChange[]): Effect {
+  return HARDNESS[Math.max(0, ...changes.map((change) => HARDNESS.indexOf(change.effect)))] ?? 'none';
 }

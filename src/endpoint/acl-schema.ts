@@ -1,0 +1,172 @@
+/** Turns ACL rules, in our and in FluxMQ's spellings, into their normal form (SPEC.md section 6). */
+
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import type { AclConfig, AclRule } from './endpoint.ts';
+import { check, isObject, join, Problems, splitNulls } from './problems.ts';
+
+const LATER_TYPES = new Set(['http', 'database', 'sql', 'redis']);
+const TOPIC_BYTES_MAX = 65535;
+
+const oneOf = <const T extends readonly string[]>(values: T) => z.enum(values, { error: `must be one of ${values.join(', ')}` });
+const object = { error: (issue: { code?: string }) => (issue.code === 'invalid_type' ? 'must be an object' : undefined) };
+const subjectText = z.string({ error: 'must be a string' });
+
+const permission = oneOf(['allow', 'deny']);
+const action = oneOf(['publish', 'subscribe', 'pubsub']);
+const subjectType = oneOf(['all', 'user', 'clientId', 'ip']);
+const topic = z.string({ error: 'must be a topic filter' }).superRefine((value, context) => {
+  const problem = topicProblem(value);
+  if (problem !== null) context.addIssue({ code: 'custom', message: problem });
+});
+
+const ruleSchema = z.strictObject(
+  {
+    permission,
+    subject: z.strictObject({ type: subjectType, value: subjectText.default('*') }, object),
+    action: action.default('pubsub'),
+    topic,
+  },
+  object,
+);
+
+/** FluxMQ's columns; its HTTP form spells the same in camel case and calls the action `action`. */
+const fluxmqSchema = z.strictObject({
+  acl_strategy: permission,
+  acl_type: subjectType,
+  acl_action: action,
+  subject: subjectText.default('*'),
+  topic,
+});
+const FLUXMQ_KEYS: Record<string, string> = {
+  aclStrategy: 'acl_strategy',
+  aclType: 'acl_type',
+  aclAction: 'acl_action',
+  action: 'acl_action',
+};
+
+const userListSchema = z.strictObject({
+  username: z.string({ error: 'must be a string' }).min(1, { error: 'must not be empty' }),
+  allow: z.array(topic, { error: 'must be a list of topic filters' }),
+});
+
+/** Reads the node's `acl`: `{default, rules}` or a list of rules. Absent and null are `{default: allow, rules: []}`. @throws FluxError `invalid` */
+export function parseAcl(input: unknown): AclConfig {
+  const problems = new Problems();
+  const acl = readAcl(input ?? {}, 'acl', problems, null);
+  problems.throwIfAny('acl');
+  return acl;
+}
+
+/** The value of an endpoint's `aclType` + `aclConfig`. An object is merged into `old`; null means the node's rules. */
+export function readEndpointAcl(aclType: unknown, aclConfig: unknown, problems: Problems, old: AclConfig | null): AclConfig | null {
+  if (aclType !== undefined && aclType !== 'config') {
+    if (LATER_TYPES.has(aclType as string)) problems.addNotSupportedYet('aclType');
+    else problems.add('aclType', 'must be one of config, database, http, redis');
+    return null;
+  }
+  if (aclConfig === undefined || (isObject(aclConfig) && Object.keys(aclConfig).length === 0)) {
+    if (aclType === undefined) return null;
+    if (old === null) problems.add('aclConfig', 'is needed with aclType config: {default, rules}');
+    return old;
+  }
+  return readAcl(aclConfig, 'aclConfig', problems, old);
+}
+
+function readAcl(input: unknown, path: string, problems: Problems, old: AclConfig | null): AclConfig {
+  const acl: AclConfig = { default: old?.default ?? 'allow', rules: old?.rules ?? [] };
+  if (Array.isArray(input)) return { ...acl, rules: readRules(input, path, problems) };
+  if (!isObject(input)) {
+    problems.add(path, 'must be an object {default, rules} or a list of rules');
+    return acl;
+  }
+  const { given, nulls } = splitNulls(input);
+  const { default: byDefault, rules, config, ...unknown } = given;
+  for (const key of Object.keys(unknown)) problems.addUnknownKey(join(path, key));
+  if (nulls.includes('default')) acl.default = 'allow';
+  if (nulls.includes('rules')) acl.rules = [];
+  if (byDefault !== undefined) acl.default = check(permission, byDefault, join(path, 'default'), problems) ?? acl.default;
+  // FluxMQ nests the rules of the type `config` once more: aclConfig.config.rules
+  if (config !== undefined && rules !== undefined) problems.add(join(path, 'config'), 'is the same as rules');
+  else if (config !== undefined) return readAcl(config, join(path, 'config'), problems, acl);
+  if (rules !== undefined) acl.rules = readRules(rules, join(path, 'rules'), problems);
+  return acl;
+}
+
+function readRules(input: unknown, path: string, problems: Problems): AclRule[] {
+  if (Array.isArray(input)) return input.flatMap((rule, index) => readRule(rule, join(path, index), problems));
+  problems.add(path, 'must be a list');
+  return [];
+}
+
+function readRule(input: unknown, path: string, problems: Problems): AclRule[] {
+  if (!isObject(input)) {
+    problems.add(path, 'must be an object');
+    return [];
+  }
+  const { given } = splitNulls(input);
+  if ('username' in given || Array.isArray(given['allow'])) return readUserList(given, path, problems);
+  if (['acl_strategy', 'aclStrategy', 'acl_type', 'aclType', 'acl_action', 'aclAction'].some((key) => key in given)) {
+    const renamed = Object.fromEntries(
+      Object.entries(given).map(([key, value]) => [Object.hasOwn(FLUXMQ_KEYS, key) ? (FLUXMQ_KEYS[key] as string) : key, value]),
+    );
+    const rule = check(fluxmqSchema, renamed, path, problems);
+    if (rule === undefined) return [];
+    const subject = readSubject(rule.acl_type, rule.subject, join(path, 'subject'), problems);
+    return [{ permission: rule.acl_strategy, subject, action: rule.acl_action, topic: rule.topic }];
+  }
+  const rule = check(ruleSchema, given, path, problems);
+  if (rule === undefined) return [];
+  return [{ ...rule, subject: readSubject(rule.subject.type, rule.subject.value, join(path, 'subject.value'), problems) }];
+}
+
+/**
+ * FluxMQ's `{username, allow: [topics]}`: the user may use these topics and no others. So, beside an allow for each, everything else is
+ * denied to that user, `$SYS` too, which `#` does not match; nothing is denied when `#` itself is in the list.
+ */
+function readUserList(input: Record<string, unknown>, path: string, problems: Problems): AclRule[] {
+  const list = check(userListSchema, input, path, problems);
+  if (list === undefined) return [];
+  const rule = (permission: AclRule['permission'], filter: string): AclRule => ({
+    permission,
+    subject: { type: 'user', value: list.username },
+    action: 'pubsub',
+    topic: filter,
+  });
+  const allows = list.allow.map((filter) => rule('allow', filter));
+  return list.allow.includes('#') ? allows : [...allows, rule('deny', '#'), rule('deny', '$SYS/#')];
+}
+
+function readSubject(type: AclRule['subject']['type'], value: string, path: string, problems: Problems): AclRule['subject'] {
+  if (type === 'all') {
+    if (value !== '*' && value !== '') problems.add(path, 'has no use with type all');
+    return { type, value: '*' };
+  }
+  // A deny for a user called "*" would silently be for nobody.
+  if (value === '*' || value === '') problems.add(path, `must name one ${type}; use type all for everyone`);
+  else if (type === 'ip' && !isAddressOrNetwork(value)) problems.add(path, 'must be an IP address or a network (10.0.0.0/8)');
+  return { type, value };
+}
+
+function isAddressOrNetwork(value: string): boolean {
+  const [address = '', prefix, ...rest] = value.split('/');
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return false;
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128));
+}
+
+/** What is wrong with a rule's topic filter, or null. Obeys [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.7.3-1], [MQTT-4.7.3-2]. */
+function topicProblem(value: string): string | null {
+  const filter = value.replaceAll(/\$\{(clientId|username)\}/g, 'x');
+  if (filter === '') return 'must not be empty';
+  if (Buffer.byteLength(filter) > TOPIC_BYTES_MAX) return 'is too long';
+  if (filter.includes('\0')) return 'must not hold a null character';
+  if (filter.includes('${')) return 'knows the placeholders clientId and username only';
+  const levels = filter.split('/');
+  if (levels[0] === '$share' || levels[0] === '$queue') return 'names the topics themselves, without $share or $queue';
+  for (const [index, level] of levels.entries()) {
+    if (level.includes('#') && (level !== '#' || index !== levels.length - 1)) return 'may have # as its whole last level only';
+    if (level.includes('+') && level !== '+') return 'may have + as a whole level only';
+  }
+  return null;
+}

@@ -1,0 +1,177 @@
+/** Turns the authenticators of an endpoint or of the node into their normal form (SPEC.md section 6). */
+
+import { z } from 'zod';
+import type { AuthConfig, AuthFilter, FixedUser } from './endpoint.ts';
+import { passwordFormProblem } from './password-forms.ts';
+import { check, isObject, join, Problems, splitNulls } from './problems.ts';
+
+/** What answers show in place of a password; in an update it stands for the old one. */
+export const MASK = '******';
+
+const LATER_TYPES = new Set(['http', 'database', 'sql', 'redis', 'jwt', 'x509']);
+const ENCRYPTIONS = ['plain', 'md5', 'sha1', 'sha256', 'sha512', 'scrypt', 'bcrypt'] as const;
+/** These carry their salt in themselves, or have none. */
+const WITHOUT_SALT = new Set<unknown>(['plain', 'scrypt', 'bcrypt', undefined]);
+const REGEX_LENGTH_MAX = 1024;
+
+const text = (min: number) =>
+  z.string({ error: 'must be a string' }).min(min, { error: 'must not be empty' }).max(65535, { error: 'is too long' });
+const oneOf = <const T extends readonly string[]>(values: T) => z.enum(values, { error: `must be one of ${values.join(', ')}` });
+
+const userSchema = z.strictObject(
+  {
+    username: text(1),
+    password: text(1),
+    encrypt: oneOf(ENCRYPTIONS).default('plain'),
+    salt: text(0).default(''),
+    saltMode: oneOf(['disable', 'prefix', 'suffix']).default('disable'),
+  },
+  { error: (issue) => (issue.code === 'invalid_type' ? 'must be an object' : undefined) },
+);
+
+/** Reads one list of authenticators, for example the node's `auth`. `null` and absent keys are defaults. @throws FluxError `invalid` */
+export function parseAuthList(input: unknown): AuthConfig[] {
+  const problems = new Problems();
+  const list = input === null || input === undefined ? [] : readAuthList(input, 'auth', problems, null);
+  problems.throwIfAny('auth');
+  return list;
+}
+
+/**
+ * The value of an endpoint's `authType` + `authConfig`: one authenticator's configuration, or a list of entries.
+ * `old` is what the endpoint had: masked passwords keep their old value, and an object is merged into a single old entry.
+ */
+export function readEndpointAuth(
+  authType: unknown,
+  authConfig: unknown,
+  problems: Problems,
+  old: AuthConfig[] | null,
+): AuthConfig[] | null {
+  if (authType !== undefined && !checkType(authType, 'authType', problems)) return null;
+  if (Array.isArray(authConfig)) return readAuthList(authConfig, 'authConfig', problems, old);
+  if (authConfig === undefined || (isObject(authConfig) && Object.keys(authConfig).length === 0)) {
+    if (authType === undefined) return null;
+    if (old === null) problems.add('authConfig', 'is needed with authType fixed: {users: [...]}');
+    return old;
+  }
+  if (!isObject(authConfig)) {
+    problems.add('authConfig', 'must be an object or a list');
+    return null;
+  }
+  const only = old?.length === 1 ? old[0] : undefined;
+  const kept = only === undefined ? {} : { filter: only.filter, ...('fixedAuthConfig' in authConfig ? {} : { users: only.users }) };
+  const merged = { ...kept, ...authConfig };
+  return [readEntry(merged, 'authConfig', problems, old)];
+}
+
+function readAuthList(input: unknown, path: string, problems: Problems, old: AuthConfig[] | null): AuthConfig[] {
+  if (!Array.isArray(input)) {
+    problems.add(path, 'must be a list');
+    return [];
+  }
+  return input.flatMap((entry, index) => {
+    const at = join(path, index);
+    if (isObject(entry)) return [readEntry(entry, at, problems, old)];
+    problems.add(at, 'must be an object');
+    return [];
+  });
+}
+
+function checkType(value: unknown, path: string, problems: Problems): boolean {
+  if (value === 'fixed') return true;
+  if (LATER_TYPES.has(value as string)) problems.addNotSupportedYet(path);
+  else problems.add(path, 'must be one of fixed, http, database, redis, jwt, x509');
+  return false;
+}
+
+/** One entry: `{authType: fixed, filter, users}`; `type` is the same as `authType`, and the configuration may stand in `authConfig`. */
+function readEntry(input: Record<string, unknown>, path: string, problems: Problems, old: AuthConfig[] | null): AuthConfig {
+  const { authType, type, authConfig, ...inline } = splitNulls(input).given;
+  const entry: AuthConfig = { authType: 'fixed', filter: {}, users: [] };
+  if (authType !== undefined && type !== undefined) problems.add(join(path, 'type'), 'is the same as authType');
+  const named = authType ?? type;
+  // The keys of another type mean nothing to this version: one problem is enough.
+  if (named !== undefined && !checkType(named, join(path, authType === undefined ? 'type' : 'authType'), problems)) return entry;
+  let fields = inline;
+  if (isObject(authConfig)) fields = { ...inline, ...splitNulls(authConfig).given };
+  else if (authConfig !== undefined) problems.add(join(path, 'authConfig'), 'must be an object');
+  const { users, fixedAuthConfig, filter, ...unknown } = fields;
+  for (const key of Object.keys(unknown)) problems.addUnknownKey(join(path, key));
+  entry.filter = readFilter(filter, join(path, 'filter'), problems);
+  const [usersKey, list] = users === undefined && fixedAuthConfig !== undefined ? ['fixedAuthConfig', fixedAuthConfig] : ['users', users];
+  entry.users = readUsers(list, join(path, usersKey as string), problems, old);
+  return entry;
+}
+
+function readUsers(input: unknown, path: string, problems: Problems, old: AuthConfig[] | null): FixedUser[] {
+  if (!Array.isArray(input)) {
+    problems.add(path, input === undefined ? 'is required' : 'must be a list');
+    return [];
+  }
+  const seen = new Set<string>();
+  return input.flatMap((raw, index) => {
+    const at = join(path, index);
+    const given = isObject(raw) ? unmask(splitNulls(raw).given, at, problems, old) : raw;
+    if (isObject(given)) checkUserForm(given, at, problems);
+    const user = check(userSchema, given, at, problems);
+    if (user === undefined) return [];
+    if (seen.has(user.username)) problems.add(join(at, 'username'), 'is in the list twice');
+    seen.add(user.username);
+    return [user];
+  });
+}
+
+/** Puts the old password where an answer's mask came back. */
+function unmask(user: Record<string, unknown>, path: string, problems: Problems, old: AuthConfig[] | null): Record<string, unknown> {
+  if (user['password'] !== MASK) return user;
+  const known = old?.flatMap((entry) => entry.users).find((candidate) => candidate.username === user['username']);
+  if (known === undefined) problems.add(join(path, 'password'), 'is only a mask: there is no old password of this user to keep');
+  else if (user['encrypt'] !== undefined && user['encrypt'] !== known.encrypt) {
+    problems.add(join(path, 'password'), 'is only a mask: give the password in its new form to change encrypt');
+  } else return { ...known, ...user, password: known.password };
+  return user;
+}
+
+/** Rules over several keys, checked on the raw values so that they are reported together with the rest. */
+function checkUserForm(user: Record<string, unknown>, path: string, problems: Problems): void {
+  const encrypt = ENCRYPTIONS.find((name) => name === user['encrypt']);
+  const { password, salt, saltMode } = user;
+  if (encrypt !== undefined && typeof password === 'string' && password !== MASK) {
+    const problem = passwordFormProblem(encrypt, password);
+    if (problem !== null) problems.add(join(path, 'password'), problem);
+  }
+  const isSalted = saltMode === 'prefix' || saltMode === 'suffix';
+  if (isSalted && WITHOUT_SALT.has(user['encrypt'])) problems.add(join(path, 'saltMode'), `has no use with encrypt ${encrypt ?? 'plain'}`);
+  if (typeof salt === 'string' && salt !== '' && saltMode === undefined) {
+    problems.add(join(path, 'saltMode'), 'is needed with a salt: prefix, suffix or disable');
+  }
+}
+
+/** `Client{regex}`, `User{regex}`, both, or `{Client, User}`. Each is matched against the whole value. */
+function readFilter(input: unknown, path: string, problems: Problems): AuthFilter {
+  if (input === undefined || input === '') return {};
+  const filter: AuthFilter = {};
+  if (typeof input === 'string') {
+    const match = /^\s*(?:Client\{(.*?)\})?\s*(?:User\{(.*)\})?\s*$/s.exec(input);
+    if (match === null || (match[1] ?? match[2]) === undefined) problems.add(path, 'must be Client{regex}, User{regex} or both');
+    if (match?.[1] !== undefined) filter.Client = match[1];
+    if (match?.[2] !== undefined) filter.User = match[2];
+  } else if (isObject(input)) {
+    for (const [key, value] of Object.entries(splitNulls(input).given)) {
+      if (key !== 'Client' && key !== 'User') problems.addUnknownKey(join(path, key));
+      else if (typeof value !== 'string') problems.add(join(path, key), 'must be a regular expression');
+      else filter[key] = value;
+    }
+  } else problems.add(path, 'must be Client{regex}, User{regex} or an object {Client, User}');
+  for (const [key, source] of Object.entries(filter)) checkRegex(source, join(path, key), problems);
+  return filter;
+}
+
+function checkRegex(source: string, path: string, problems: Problems): void {
+  if (source.length > REGEX_LENGTH_MAX) problems.add(path, `must be at most ${REGEX_LENGTH_MAX} characters`);
+  try {
+    new RegExp(source);
+  } catch (error) {
+    problems.add(path, error instanceof Error ? error.message : 'is not a regular expression');
+  }
+}

@@ -1,0 +1,47 @@
+/** The endpoint that results from a port alone (SPEC.md section 2, column "default"). */
+
+import type { ChildOptions, Endpoint, ServerOptions } from './endpoint.ts';
+
+const SERVER_OPTIONS: ServerOptions = { soBacklog: 511, workerGroupSize: 1 };
+const CHILD_OPTIONS: ChildOptions = { tcpNodelay: true, soKeepalive: true, soLinger: -1 };
+
+/** A complete endpoint with every default. `port` is 1..65535. */
+export function defaultEndpoint(port: number): Endpoint {
+  return {
+    id: `mqtt-${port}`,
+    port,
+    host: '0.0.0.0',
+    useWebsocket: false,
+    path: '/mqtt',
+    enableAuth: true,
+    authConfig: null,
+    enableAcl: true,
+    aclConfig: null,
+    messageMaxSize: 4_194_304,
+    maxConnectionSize: 1000,
+    maxConnectionPerSecond: 100,
+    maxSessionSize: 100,
+    maxSendWindowSize: 100,
+    maxReceiveWindowSize: 100,
+    maxQueuedMessages: 1000,
+    sessionPersistence: false,
+    namespace: 'default',
+    serverOptions: { ...SERVER_OPTIONS },
+    childOptions: { ...CHILD_OPTIONS },
+    exclusivePool: true,
+    wiretap: false,
+    enabled: true,
+    isDefault: false,
+  };
+}
+
+/** An endpoint written by an older version, with the keys that it did not know. */
+export function completeEndpoint(stored: Partial<Endpoint> & { port: number }): Endpoint {
+  const defaults = defaultEndpoint(stored.port);
+  return {
+    ...defaults,
+    ...stored,
+    serverOptions: { ...defaults.serverOptions, ...stored.serverOptions },
+    childOptions: { ...defaults.childOptions, ...stored.childOptions },
+  };
+}

@@ -1,0 +1,81 @@
+/** The one meaning of a commit, shared by all stores: what the content becomes, or why nothing changes. Pure. */
+
+import type { Endpoint } from '../endpoint/endpoint.ts';
+import { FluxError } from '../kernel/errors.ts';
+import type { ChangeMeta, HistoryRow, StoreChange, StoredEndpoint } from './contract.ts';
+
+export interface AppliedChanges {
+  /** the whole content afterwards, by id */
+  next: Map<string, StoredEndpoint>;
+  /** one row per change, in their order */
+  history: HistoryRow[];
+}
+
+/**
+ * Applies all changes at once: ports may move between endpoints in one commit. `current` is left as it is.
+ * @throws FluxError `invalid` (no change, or one id twice), `revision-mismatch`, `exists`, `not-found`
+ */
+export function applyChanges(
+  current: ReadonlyMap<string, StoredEndpoint>,
+  changes: StoreChange[],
+  expected: Record<string, number>,
+  meta: ChangeMeta,
+  stamp: { revision: number; at: number },
+): AppliedChanges {
+  if (changes.length === 0) throw new FluxError('invalid', 'A commit needs at least one change');
+  checkExpected(current, expected);
+  const next = new Map(current);
+  const seen = new Set<string>();
+  const history: HistoryRow[] = [];
+  for (const change of changes) {
+    const id = change.kind === 'put' ? change.endpoint.id : change.id;
+    if (seen.has(id)) throw new FluxError('invalid', `Endpoint ${id} is changed twice in one commit`);
+    seen.add(id);
+    const before = current.get(id)?.endpoint ?? null;
+    const after = change.kind === 'put' ? change.endpoint : null;
+    if (after === null) next.delete(id);
+    else next.set(id, { endpoint: structuredClone(after), revision: stamp.revision });
+    const port = after?.port ?? before?.port;
+    if (port === undefined) throw new FluxError('not-found', `There is no endpoint ${id}`);
+    history.push({ ...pickMeta(meta), ...stamp, id, port, before: structuredClone(before), after: structuredClone(after) });
+  }
+  checkPorts(next);
+  return { next, history };
+}
+
+function checkExpected(current: ReadonlyMap<string, StoredEndpoint>, expected: Record<string, number>): void {
+  for (const [id, wanted] of Object.entries(expected)) {
+    const stored = current.get(id);
+    const revision = stored?.revision ?? 0;
+    if (revision === wanted) continue;
+    if (wanted === 0)
+      throw new FluxError('exists', `Endpoint ${id} exists already`, { issues: [{ path: 'id', message: 'exists already' }] });
+    throw new FluxError('revision-mismatch', `Endpoint ${id} is at revision ${revision}, not ${wanted}`, {
+      data: stored === undefined ? null : structuredClone(stored),
+    });
+  }
+}
+
+function checkPorts(content: ReadonlyMap<string, StoredEndpoint>): void {
+  const owners = new Map<number, Endpoint>();
+  for (const { endpoint } of content.values()) {
+    const owner = owners.get(endpoint.port);
+    if (owner !== undefined) {
+      const message = `Port ${endpoint.port} belongs to both endpoint ${owner.id} and endpoint ${endpoint.id}`;
+      throw new FluxError('exists', message, { issues: [{ path: 'port', message: 'belongs to another endpoint' }] });
+    }
+    owners.set(endpoint.port, endpoint);
+  }
+}
+
+/** Only the contract's fields: a caller's richer object must not leak into the history. */
+function pickMeta({ action, actor, source, node, requestId, reason }: ChangeMeta): ChangeMeta {
+  return { action, actor, source, node, requestId, reason };
+}
+
+/** @throws FluxError `invalid` when the limit is not 1..1000 */
+export function checkHistoryLimit(limit: number): void {
+  if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
+    throw new FluxError('invalid', 'limit must be a whole number, 1..1000', { issues: [{ path: 'limit', message: 'must be 1..1000' }] });
+  }
+}

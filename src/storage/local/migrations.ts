@@ -1,0 +1,57 @@
+/** The schema of the LOCAL store, step by step; the database's user_version is the number of steps that it has taken. */
+
+import type { Database } from 'better-sqlite3';
+import { FluxError } from '../../kernel/errors.ts';
+
+const STEPS = [
+  `CREATE TABLE state (
+     one INTEGER PRIMARY KEY CHECK (one = 1),
+     revision INTEGER NOT NULL
+   ) STRICT;
+   INSERT INTO state (one, revision) VALUES (1, 0);
+   CREATE TABLE endpoint (
+     id TEXT PRIMARY KEY,
+     port INTEGER NOT NULL UNIQUE,
+     revision INTEGER NOT NULL,
+     body TEXT NOT NULL
+   ) STRICT;
+   CREATE TABLE history (
+     revision INTEGER NOT NULL,
+     seq INTEGER NOT NULL,
+     at INTEGER NOT NULL,
+     action TEXT NOT NULL,
+     actor TEXT NOT NULL,
+     source TEXT NOT NULL,
+     node TEXT NOT NULL,
+     request_id TEXT NOT NULL,
+     reason TEXT,
+     id TEXT NOT NULL,
+     port INTEGER NOT NULL,
+     old_port INTEGER,
+     before TEXT,
+     after TEXT,
+     PRIMARY KEY (revision, seq)
+   ) STRICT;`,
+];
+
+/** The newest schema that this version knows. */
+export const SCHEMA_VERSION = STEPS.length;
+
+/**
+ * Brings the database to SCHEMA_VERSION; each step is all or nothing.
+ * @throws FluxError `unavailable` when a newer version has written it
+ */
+export function migrate(database: Database): void {
+  const version = Number(database.pragma('user_version', { simple: true }));
+  if (version > SCHEMA_VERSION) {
+    const message = `${database.name} was written by a newer fluxmq (schema ${version}; this version knows ${SCHEMA_VERSION})`;
+    throw new FluxError('unavailable', message);
+  }
+  for (const [index, step] of STEPS.entries()) {
+    if (index < version) continue;
+    database.transaction(() => {
+      database.exec(step);
+      database.pragma(`user_version = ${index + 1}`);
+    })();
+  }
+}
