@@ -8,7 +8,7 @@ import type { Settings } from '../settings/settings.ts';
 import { HttpError, toFailure, toResponse } from './http/envelope.ts';
 import { addSecurityHeaders, refuseForeign } from './http/guard.ts';
 import { describeApi } from './http/openapi.ts';
-import { DEFAULT_TIMEOUT_MS, parseIfMatch, parseTimeout, readJsonObject, requestIdOf, singleQuery, takeReason } from './http/request.ts';
+import { DEFAULT_TIMEOUT_MS, parseIfMatch, parseReason, parseTimeout, readJsonObject, requestIdOf, singleQuery } from './http/request.ts';
 import type { Call, Reply, Route } from './http/route.ts';
 import { parseOrRefuse } from './http/validation.ts';
 import type { Login } from './login/contract.ts';
@@ -109,8 +109,7 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
     if (route.access === 'admin' && login.role !== 'admin') throw new FluxError('forbidden', 'The role viewer may only read');
   }
   const { query, timeoutMs } = readQuery(route, new URL(req.url).searchParams);
-  const raw = route.body === null ? {} : await readJsonObject(req.raw);
-  const { body, reason } = isCheckedByControl(route) ? takeReason(raw, req.header('x-reason')) : { body: raw, reason: null };
+  const body = route.body === null ? {} : await readJsonObject(req.raw);
   const condition = parseIfMatch(route.change ? req.header('if-match') : undefined);
   const call: Call = {
     control: options.control,
@@ -118,7 +117,7 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
       actor: context.get('login')?.name ?? 'local',
       source: 'http',
       requestId: context.get('requestId'),
-      reason,
+      reason: route.change ? parseReason(req.header('x-reason')) : null,
       expectedRevision: condition.revision,
       timeoutMs,
     },
@@ -133,11 +132,6 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
 function addressOf(context: Context<Env>): string | null {
   const bindings: Bindings | undefined = context.env;
   return bindings?.incoming?.socket.remoteAddress ?? null;
-}
-
-/** Bodies of the endpoint routes may carry a `reason`; those of other routes are checked as they are. */
-function isCheckedByControl(route: Route): boolean {
-  return route.path.startsWith('/api/endpoints/');
 }
 
 function readQuery(route: Route, parameters: URLSearchParams): { query: unknown; timeoutMs: number } {

@@ -5,8 +5,8 @@ import { FluxError, type Issue } from '../../kernel/errors.ts';
 
 /** Largest request body, bytes. */
 export const MAX_BODY_BYTES = 1024 * 1024;
-/** Longest `reason` of a change, characters. */
-export const MAX_REASON_LENGTH = 500;
+/** Longest reason of a change, characters. */
+const MAX_REASON_LENGTH = 1000;
 /** `?timeout=` when it is not given, milliseconds. */
 export const DEFAULT_TIMEOUT_MS = 30_000;
 const MAX_TIMEOUT_MS = 300_000;
@@ -143,19 +143,11 @@ export function parseTimeout(value: string | undefined): number {
 }
 
 /**
- * The reason of a change, from the body's `reason` (which is taken out of the body) or X-Reason.
+ * The reason of a change from X-Reason; one in the body comes first, and is read with the body.
  * @throws FluxError `invalid`
  */
-export function takeReason(
-  body: Record<string, unknown>,
-  header: string | undefined,
-): { body: Record<string, unknown>; reason: string | null } {
-  const { reason: own, ...rest } = body;
-  const reason = own ?? header ?? null;
-  if (reason === null) return { body: rest, reason: null };
-  if (typeof reason === 'string' && reason.length <= MAX_REASON_LENGTH) return { body: rest, reason };
-  const issues = [
-    { path: own === undefined ? 'X-Reason' : 'reason', message: `expected a string of at most ${MAX_REASON_LENGTH} characters` },
-  ];
-  throw new FluxError('invalid', 'reason is not valid', { issues });
+export function parseReason(header: string | undefined): string | null {
+  if (header === undefined || header.length <= MAX_REASON_LENGTH) return header ?? null;
+  const issues = [{ path: 'X-Reason', message: `expected at most ${MAX_REASON_LENGTH} characters` }];
+  throw new FluxError('invalid', 'X-Reason is too long', { issues });
 }

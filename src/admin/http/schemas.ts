@@ -49,9 +49,18 @@ export const endpointSchema = z
     useWebsocket: z.boolean().openapi({ description: 'MQTT over WebSocket. Change: rebind' }),
     path: z.string().openapi({ description: 'WebSocket path. Default /mqtt. Change: admission' }),
     enableAuth: z.boolean().openapi({ description: 'Authenticate CONNECT. Default true. Change: admission' }),
+    authType: z
+      .enum(['fixed'])
+      .nullable()
+      .openapi({ description: 'Kind of authConfig; null: the authenticators of the node. Change: admission' }),
     authConfig: z.unknown().openapi({ description: 'Authenticators of this endpoint; null: those of the node. Secrets are never shown' }),
     enableAcl: z.boolean().openapi({ description: 'Authorise PUBLISH, SUBSCRIBE and the will. Default true. Change: live' }),
+    aclType: z.enum(['config']).nullable().openapi({ description: 'Kind of aclConfig; null: the rules of the node. Change: live' }),
     aclConfig: z.unknown().openapi({ description: 'Rules of this endpoint; null: those of the node' }),
+    enableBridge: z.literal(false).openapi({ description: 'Not supported yet' }),
+    bridgeConfig: z.object({}).openapi({ description: 'Not supported yet' }),
+    proxy: z.literal(false).openapi({ description: 'Not supported yet' }),
+    sslConfig: z.object({}).openapi({ description: 'Not supported yet' }),
     messageMaxSize: integer(1024, 268435455, 'Largest packet in, bytes. Default 4194304. Change: admission'),
     maxConnectionSize: integer(1, 10000000, 'Clients at once, per node. Default 1000. Change: live'),
     maxConnectionPerSecond: integer(1, 1000000, 'New connections a second, per node. Default 100. Change: live'),

@@ -9,7 +9,7 @@ import { type Call, controlRoute, type Reply, type Route } from '../http/route.t
 import { changeSchema, endpointPatchSchema, issueSchema, keyChangeSchema } from '../http/schemas.ts';
 
 const TAG = 'Endpoints';
-const reason = z.string().max(500).optional().openapi({ description: 'Why; goes into the history. X-Reason does the same' });
+const reason = z.string().max(1000).optional().openapi({ description: 'Why; goes into the history. X-Reason does the same' });
 const target = {
   port: z.number().int().min(1).max(65535).optional().openapi({ description: 'Which endpoint: its port, or' }),
   id: z.string().optional().openapi({ description: 'its id' }),
@@ -53,34 +53,33 @@ function enabling(enabled: boolean): Change {
   return (body, call) => call.control.setEnabled(enabled, body, call.context);
 }
 
-const removeSchema = z.object({
-  ...target,
-  drainMs: z.number().int().min(0).optional().openapi({ description: 'Milliseconds over which its clients are disconnected; 0 = at once' }),
-  force: z.boolean().optional().openapi({ description: 'Remove it even if it is the default endpoint' }),
+const options = {
+  drainMs: z
+    .number()
+    .int()
+    .min(0)
+    .max(3_600_000)
+    .optional()
+    .openapi({ description: 'Milliseconds over which clients of what stops listening are disconnected' }),
+  force: z.boolean().optional().openapi({ description: 'Also the default endpoint' }),
   reason,
-});
-
-const addBody = {
-  schema: endpointPatchSchema.required({ port: true }).extend({ reason }),
-  example: { port: 1884, maxConnectionSize: 5000 },
 };
+const newPort = z.number().int().min(1).max(65535).optional().openapi({ description: 'Moves it' });
+const targetSchema = z.object({ ...target, ...options });
+const addSchema = endpointPatchSchema.required({ port: true });
+
+const addBody = { schema: addSchema.extend(options), example: { port: 1884, maxConnectionSize: 5000 } };
 const updateBody = {
-  schema: endpointPatchSchema.extend({
-    newPort: z.number().int().min(1).max(65535).optional().openapi({ description: 'Moves it' }),
-    reason,
-  }),
+  schema: endpointPatchSchema.extend({ newPort, ...options }),
   example: { port: 1884, maxConnectionSize: 10000, reason: 'more devices' },
 };
-const removeBody = { schema: removeSchema, example: { port: 1884, drainMs: 5000 } };
-const switchBody = { schema: removeSchema, example: { port: 1884 } };
+const removeBody = { schema: targetSchema, example: { port: 1884, drainMs: 5000 } };
+const switchBody = { schema: targetSchema, example: { port: 1884 } };
 const planBody = {
-  schema: updateBody.schema.extend({
-    action: z.enum(['add', 'update', 'remove']),
-    drainMs: z.number().int().min(0).optional(),
-    force: z.boolean().optional(),
-  }),
+  schema: updateBody.schema.extend({ action: z.enum(['add', 'update', 'remove', 'enable', 'disable']) }),
   example: { action: 'update', port: 1884, useWebsocket: true },
 };
+const validateBody = { schema: addSchema, example: { port: 1884, maxConnectionSize: 5000 } };
 const planAnswer = z.object({ changes: z.array(keyChangeSchema), clientsAffected: z.number().int(), warnings: z.array(z.string()) });
 const validateAnswer = z.object({ valid: z.boolean(), issues: z.array(issueSchema), warnings: z.array(z.string()) });
 
@@ -118,7 +117,7 @@ export const changeRoutes: Route[] = [
       access: 'admin',
       tag: TAG,
       summary: 'Checks the form of an endpoint without adding it',
-      body: addBody,
+      body: validateBody,
       change: false,
       answer: { data: validateAnswer },
     },

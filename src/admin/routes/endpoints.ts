@@ -4,7 +4,6 @@ import { isIP } from 'node:net';
 import { z } from '@hono/zod-openapi';
 import type { Control } from '../../control/contract.ts';
 import { diffEndpoints } from '../../endpoint/effects.ts';
-import type { KeyChange } from '../../endpoint/endpoint.ts';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { HistoryRow } from '../../storage/contract.ts';
@@ -78,29 +77,16 @@ async function healthReply(port: number | undefined, { control }: Call): Promise
   return { status: 503, message: `Endpoint ${first.path} is not healthy: ${first.message}`, data, error: { kind: 'unavailable', issues } };
 }
 
-/** The diff of a history row with secrets hidden: values are taken from the public forms. */
-function publicDiff(row: HistoryRow, before: Record<string, unknown> | null, after: Record<string, unknown> | null): KeyChange[] {
-  if (row.before === null || row.after === null) return [];
-  return diffEndpoints(row.before, row.after).map((change) => ({
-    ...change,
-    from: valueAt(before, change.path),
-    to: valueAt(after, change.path),
-  }));
-}
-
-function valueAt(value: unknown, path: string): unknown {
-  let found = value;
-  for (const key of path.split('.')) {
-    if (typeof found !== 'object' || found === null) return null;
-    found = Object.hasOwn(found, key) ? (found as Record<string, unknown>)[key] : null;
-  }
-  return found;
-}
-
+/** A history row without its secrets. The diff of a new or a removed endpoint is empty: the whole endpoint is there. */
 function publicRow(row: HistoryRow): Record<string, unknown> {
-  const before = row.before === null ? null : toPublicEndpoint(row.before);
-  const after = row.after === null ? null : toPublicEndpoint(row.after);
-  return { ...row, at: new Date(row.at).toISOString(), before, after, diff: publicDiff(row, before, after) };
+  const { before, after } = row;
+  return {
+    ...row,
+    at: new Date(row.at).toISOString(),
+    before: before === null ? null : toPublicEndpoint(before),
+    after: after === null ? null : toPublicEndpoint(after),
+    diff: before === null || after === null ? [] : diffEndpoints(before, after),
+  };
 }
 
 const metricsQuery = optionalKey.extend({

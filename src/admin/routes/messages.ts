@@ -1,6 +1,7 @@
 /** Routes about messages and clients, in FluxMQ's form: publish, check, close, clients. */
 
 import { z } from '@hono/zod-openapi';
+import { checkTopicName } from '../../mqtt/topic.ts';
 import { actionRoute, type Route, readRoute } from '../http/route.ts';
 import { idQuery, queryInteger } from '../http/schemas.ts';
 
@@ -11,20 +12,14 @@ const encoding = z
   .enum(['plain', 'base64'])
   .optional()
   .openapi({ description: 'How payload or message is written; default plain (UTF-8)' });
-const namespace = z.string().min(1).max(64).openapi({ description: 'Default: default', example: 'default' });
+const namespace = z.string().min(1).max(128).openapi({ description: 'Default: default', example: 'default' });
 const ids = z
   .array(z.string().min(1).max(65535))
   .min(1)
   .max(1000)
   .openapi({ description: 'Client identifiers', example: ['sensor-1'] });
 
-/** A topic name as MQTT has it: no wildcard, no U+0000, at most 65535 bytes. [MQTT-3.3.2-2] [MQTT-1.5.4-2] */
-const topicName = z
-  .string()
-  .min(1)
-  .refine((topic) => !/[#+\0]/.test(topic), 'expected a topic name, without + # and U+0000')
-  .refine((topic) => Buffer.byteLength(topic) <= 65535, 'expected at most 65535 bytes')
-  .refine((topic) => !/\p{Surrogate}/u.test(topic), 'expected well-formed Unicode');
+const topicName = z.string().refine(checkTopicName, 'expected a topic name: 1 to 65535 bytes of UTF-8 without + # and U+0000');
 
 const publishSchema = z
   .strictObject({
