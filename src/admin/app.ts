@@ -47,7 +47,7 @@ const LATER_PARAMETERS = ['confirmWithin', 'wait', 'policy'];
 export type AdminApp = Hono<Env>;
 
 /** All routes of the API. */
-export function createRoutes(options: AppOptions, desk: LoginDesk): Route[] {
+function createRoutes(options: AppOptions, desk: LoginDesk): Route[] {
   const routes: Route[] = [...changeRoutes, ...endpointRoutes, ...messageRoutes, ...systemRoutes, ...loginRoutes(desk), ...laterRoutes];
   let description: unknown;
   const docs = docsRoutes(options.staticRoot, () => {

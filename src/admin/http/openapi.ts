@@ -35,22 +35,23 @@ function errorStatuses(route: Route): number[] {
   return [...new Set([...always, ...login, ...body, ...(route.statuses ?? [])])].sort((a, b) => a - b);
 }
 
-function goodAnswer(answer: AnswerInfo): RouteConfig['responses'][string] {
-  if (answer.raw !== undefined) {
-    return { description: 'Success', content: Object.fromEntries(Object.entries(answer.raw).map(([type, schema]) => [type, { schema }])) };
-  }
-  const schema = z.object({
-    code: z.literal(answer.code ?? 200),
-    message: z.string().openapi({ example: 'Success' }),
-    data: answer.data ?? z.null(),
-  });
-  return { description: 'Success', content: { 'application/json': { schema } } };
+/** The good answers: the envelope, other content types, and 304 where there is an ETag to compare. */
+function goodAnswers(answer: AnswerInfo): RouteConfig['responses'] {
+  const content: Record<string, { schema: z.ZodType }> = {};
+  for (const [type, schema] of Object.entries(answer.raw ?? {})) content[type] = { schema };
+  if (answer.data !== undefined) content['application/json'] = { schema: envelopeOf(answer.data, answer.code ?? 200) };
+  if (Object.keys(content).length === 0) return answer.status === 302 ? { 302: { description: 'Elsewhere, see Location' } } : {};
+  const unchanged = answer.etag === true ? { 304: { description: 'If-None-Match names the current revision' } } : {};
+  return { 200: { description: 'Success', content }, ...unchanged };
+}
+
+function envelopeOf(data: z.ZodType, code: number): z.ZodType {
+  return z.object({ code: z.literal(code), message: z.string().openapi({ example: 'Success' }), data });
 }
 
 /** One documented path of a route. */
 function describe(route: Route, path: string): RouteConfig {
-  const good =
-    route.answer.data === undefined && route.answer.raw === undefined ? {} : { [route.answer.status ?? 200]: goodAnswer(route.answer) };
+  const good = goodAnswers(route.answer);
   const errors = errorStatuses(route).map((status) => [
     status,
     { description: REASONS[status] ?? '', content: { 'application/json': { schema: failureSchema } } },
@@ -63,7 +64,6 @@ function describe(route: Route, path: string): RouteConfig {
     operationId: `${route.method}${path.replace(/[^A-Za-z0-9]+(.)?/g, (_match, next: string | undefined) => next?.toUpperCase() ?? '')}`,
     tags: [route.tag],
     summary: route.summary,
-    ...(route.description === undefined ? {} : { description: route.description }),
     security: route.access === 'public' ? [] : [{ basic: [] }, { bearer: [] }],
     request: {
       ...(hasQuery ? { query } : {}),

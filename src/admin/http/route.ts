@@ -40,21 +40,20 @@ export interface RouteInfo {
   access: Access;
   tag: string;
   summary: string;
-  description?: string;
   statuses?: number[];
-  /** milliseconds until a call that did not answer becomes 503; changes use `?timeout=` plus a grace period */
-  deadlineMs?: number;
 }
 
 /** How a route answers when all is well, for the description. */
 export interface AnswerInfo {
-  /** content type to schema of the whole body; absent: the envelope around `data` */
-  raw?: Record<string, z.ZodType>;
+  /** schema of the envelope's `data` */
   data?: z.ZodType;
+  /** other content types, with the schema of the whole body */
+  raw?: Record<string, z.ZodType>;
   /** literal `code` of the envelope, 200 by default */
   code?: number;
-  status?: 200 | 302;
-  example?: unknown;
+  status?: 302;
+  /** the answer has an ETag that If-None-Match is compared with */
+  etag?: boolean;
 }
 
 /** A route with its types erased, as the application registers it. */

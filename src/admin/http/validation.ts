@@ -4,7 +4,7 @@ import type { z } from '@hono/zod-openapi';
 import { FluxError, type Issue } from '../../kernel/errors.ts';
 
 /** zod's problems as issues; an unknown key is named by its own path. */
-export function issuesOf(error: z.ZodError): Issue[] {
+function issuesOf(error: z.ZodError): Issue[] {
   return error.issues.flatMap((issue): Issue[] => {
     const path = issue.path.map(String);
     if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => ({ path: [...path, key].join('.'), message: 'unknown key' }));
@@ -24,7 +24,7 @@ export function parseOrRefuse<S extends z.ZodType>(schema: S, value: unknown, wh
 }
 
 /** One line for people: the first problem, and how many more there are. */
-export function summaryOf(issues: Issue[]): string {
+function summaryOf(issues: Issue[]): string {
   const first = issues[0];
   if (first === undefined) return 'unknown problem';
   const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : '';

@@ -66,7 +66,7 @@ export function docsRoutes(staticRoot: URL, description: () => unknown): Route[]
     text('/docs/start.js', 'A file of the page', 'text/javascript; charset=utf-8', START),
     ...files,
     readRoute(
-      { ...info('/', 'Leads to the description'), access: 'public', query: z.looseObject({}), answer: { status: 302, raw: {} } },
+      { ...info('/', 'Leads to the description'), access: 'public', query: z.looseObject({}), answer: { status: 302 } },
       () => new Response(null, { status: 302, headers: { location: '/docs' } }),
     ),
   ];

@@ -116,14 +116,14 @@ const listSchema = z.object({
 });
 
 export const endpointRoutes: Route[] = [
-  readRoute({ ...info('list', 'All endpoints, by port'), query: z.object({}), answer: { data: listSchema } }, (_query, call) =>
+  readRoute({ ...info('list', 'All endpoints, by port'), query: z.object({}), answer: { data: listSchema, etag: true } }, (_query, call) =>
     listReply(call),
   ),
   readRoute(
     {
       ...info('get', 'One endpoint and its revision, which is its ETag', [404]),
       query: oneKey,
-      answer: { data: z.object({ endpoint: endpointSchema, revision: z.number().int() }) },
+      answer: { data: z.object({ endpoint: endpointSchema, revision: z.number().int() }), etag: true },
     },
     getReply,
   ),
@@ -144,7 +144,7 @@ export const endpointRoutes: Route[] = [
     {
       ...info('metrics', 'Numbers of one endpoint (an object), or of all (an array)', [404]),
       query: metricsQuery,
-      answer: { data: z.union([metricsSchema, z.array(metricsSchema)]) },
+      answer: { data: z.union([metricsSchema, z.array(metricsSchema)]), raw: { [PROMETHEUS_TYPE]: z.string() } },
     },
     async (query, { control }) => {
       const port = portOf(control, query);
