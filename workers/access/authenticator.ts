@@ -1,26 +1,114 @@
 /** Decides whether a CONNECT may enter: the list of authenticators in order, the first success wins (SPEC.md section 6). */
 
-import type { AuthConfig } from '../../src/endpoint/endpoint.ts';
-import { FluxError } from '../../src/kernel/errors.ts';
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { AuthConfig, FixedAuthConfig, FixedUser } from '../../src/endpoint/endpoint.ts';
 import type { VerifyJob } from '../../src/thread/messages.ts';
+import { LoginThrottle } from './login-throttle.ts';
+import { verifyPlain } from './verify-password.ts';
 
 export interface Credentials {
   clientId: string;
   username: string | null;
   password: Buffer | null;
+  /** IP address of the peer; the unit of delays and limits */
   address: string;
 }
 
 export type AuthResult = { ok: true; username: string | null } | { ok: false; reason: 'badUserNameOrPassword' | 'serverUnavailable' };
 
+/** What is looked up of an entry on each login, made once per configuration. */
+interface CompiledEntry {
+  users: Map<string, FixedUser>;
+  client: RegExp | null;
+  user: RegExp | null;
+}
+
+/** One per worker: it remembers the addresses that failed. */
 export class Authenticator {
   readonly #ask: (job: VerifyJob) => Promise<boolean>;
+  readonly #throttle: LoginThrottle;
+  readonly #compiled = new WeakMap<FixedAuthConfig, CompiledEntry>();
 
-  constructor(ask: (job: VerifyJob) => Promise<boolean>) {
+  /** `ask` verifies a hash off this thread and rejects when that is not possible now. */
+  constructor(ask: (job: VerifyJob) => Promise<boolean>, throttle: LoginThrottle = new LoginThrottle()) {
     this.#ask = ask;
+    this.#throttle = throttle;
   }
 
-  async check(_list: AuthConfig[], _who: Credentials): Promise<AuthResult> {
-    throw new FluxError('internal', `being built ${typeof this.#ask}`);
+  /**
+   * Checks one login. Never rejects. A failure is answered after a delay of 0.1 to 2 s that grows with the failures of the address.
+   * `serverUnavailable`: no entry accepted it and one could not be asked, or the address has too many logins under way after many failures.
+   */
+  async check(list: AuthConfig[], who: Credentials): Promise<AuthResult> {
+    if (!this.#throttle.begin(who.address)) return { ok: false, reason: 'serverUnavailable' };
+    try {
+      const result = await this.#tryAll(list, who);
+      if (!result.ok && result.reason === 'badUserNameOrPassword') {
+        await sleep(this.#throttle.fail(who.address), undefined, { ref: false });
+      }
+      return result;
+    } finally {
+      this.#throttle.end(who.address);
+    }
   }
+
+  async #tryAll(list: AuthConfig[], who: Credentials): Promise<AuthResult> {
+    let isUnavailable = false;
+    for (const config of list) {
+      const entry = this.#compile(config);
+      if (!isFor(entry, who)) continue;
+      try {
+        if (await this.#tryFixed(entry, who)) return { ok: true, username: who.username };
+      } catch {
+        // The reason (queue full, pool gone) is known and logged by who was asked; here it only changes the answer.
+        isUnavailable = true;
+      }
+    }
+    return { ok: false, reason: isUnavailable ? 'serverUnavailable' : 'badUserNameOrPassword' };
+  }
+
+  /** Takes as long for an unknown user as for a known one, so that an answer's time does not tell which names exist. */
+  async #tryFixed(entry: CompiledEntry, who: Credentials): Promise<boolean> {
+    const { username, password } = who;
+    if (username === null || password === null) return false;
+    const user = entry.users.get(username);
+    const compared = user ?? pickDecoy(entry, username);
+    if (compared === undefined) return false;
+    const matches = await this.#verify(compared, password);
+    return matches && user !== undefined;
+  }
+
+  #verify(user: FixedUser, password: Buffer): Promise<boolean> | boolean {
+    if (user.encrypt === 'plain') return verifyPlain(user.password, password);
+    const { encrypt, password: stored, salt, saltMode } = user;
+    return this.#ask({ encrypt, stored, salt, saltMode, password });
+  }
+
+  #compile(config: FixedAuthConfig): CompiledEntry {
+    const known = this.#compiled.get(config);
+    if (known !== undefined) return known;
+    const entry: CompiledEntry = {
+      users: new Map(config.users.map((user) => [user.username, user])),
+      client: toWhole(config.filter.Client),
+      user: toWhole(config.filter.User),
+    };
+    this.#compiled.set(config, entry);
+    return entry;
+  }
+}
+
+function toWhole(source: string | undefined): RegExp | null {
+  return source === undefined ? null : new RegExp(`^(?:${source})$`, 's');
+}
+
+function isFor(entry: CompiledEntry, who: Credentials): boolean {
+  if (entry.client !== null && !entry.client.test(who.clientId)) return false;
+  return entry.user === null || (who.username !== null && entry.user.test(who.username));
+}
+
+/** The same one for the same unknown name each time: repeated tries show no mean of several users that would give it away. */
+function pickDecoy(entry: CompiledEntry, username: string): FixedUser | undefined {
+  const users = [...entry.users.values()];
+  return users[createHash('sha256').update(username).digest().readUInt32BE(0) % Math.max(1, users.length)];
 }

@@ -1,22 +1,76 @@
 /** Decides what one client may publish and subscribe (SPEC.md section 6). */
 
-import type { AclConfig } from '../../src/endpoint/endpoint.ts';
-import { FluxError } from '../../src/kernel/errors.ts';
+import type { AclConfig, AclRule } from '../../src/endpoint/endpoint.ts';
+import { type AclSubject, compileAcl } from './compiled-acl.ts';
+import { filterCovers, filterMatches, filtersIntersect, type Levels, toLevels } from './topic-filters.ts';
 
-export interface AclSubject {
-  clientId: string;
-  username: string | null;
-  ip: string;
+export type { AclSubject } from './compiled-acl.ts';
+
+interface Rules {
+  allow: Levels[];
+  deny: Levels[];
 }
 
+/**
+ * The rules of one client. Made per connection, and again when the rules change: only the rules that are about the client are looked at.
+ *
+ * Decision: a matching allow permits; else a matching deny forbids; else the default. For a subscription, an allow matches when it covers
+ * the whole requested filter, a deny already when the two have a topic in common: `deny secret/#` forbids a subscription to `#`, since
+ * messages are not checked again on their way to the subscriber.
+ */
 export class Authoriser {
-  constructor(_acl: AclConfig, _who: AclSubject) {}
+  readonly #isAllowedByDefault: boolean;
+  readonly #publish: Rules = { allow: [], deny: [] };
+  readonly #subscribe: Rules = { allow: [], deny: [] };
 
-  mayPublish(_topic: string): boolean {
-    throw new FluxError('internal', 'being built');
+  constructor(acl: AclConfig, who: AclSubject) {
+    this.#isAllowedByDefault = acl.default === 'allow';
+    for (const rule of compileAcl(acl).rulesFor(who)) {
+      const filter = substitute(rule, who);
+      if (filter === null) continue;
+      const levels = toLevels(filter);
+      if (rule.action !== 'subscribe') this.#publish[rule.permission].push(levels);
+      if (rule.action !== 'publish') this.#subscribe[rule.permission].push(levels);
+    }
   }
 
-  maySubscribe(_filter: string): boolean {
-    throw new FluxError('internal', 'being built');
+  /** `topic` is a valid topic name. */
+  mayPublish(topic: string): boolean {
+    const { allow, deny } = this.#publish;
+    if (allow.length === 0 && deny.length === 0) return this.#isAllowedByDefault;
+    const levels = topic.split('/');
+    const matches = (filter: Levels) => filterMatches(filter, levels);
+    return allow.some(matches) || (this.#isAllowedByDefault && !deny.some(matches));
   }
+
+  /** `filter` is a valid topic filter; of a shared subscription (`$share/group/filter`, `$queue/filter`) the part after the group is judged. */
+  maySubscribe(filter: string): boolean {
+    const { allow, deny } = this.#subscribe;
+    if (allow.length === 0 && deny.length === 0) return this.#isAllowedByDefault;
+    const wanted = toLevels(withoutShare(filter));
+    if (allow.some((levels) => filterCovers(levels, wanted))) return true;
+    return this.#isAllowedByDefault && !deny.some((levels) => filtersIntersect(levels, wanted));
+  }
+}
+
+function withoutShare(filter: string): string {
+  if (filter.startsWith('$queue/')) return filter.slice('$queue/'.length);
+  return filter.startsWith('$share/') ? filter.slice(filter.indexOf('/', '$share/'.length) + 1) : filter;
+}
+
+/**
+ * The rule's topic with the client's values in it, or null when the rule matches nothing for this client. A value with `+`, `#` or `/`, or
+ * one that would make the topic begin with `$`, must not widen an allow; without a user name there is nothing to put in. A deny keeps a
+ * value with `/`, as more levels: dropping it would let a client escape the deny by the choice of its identifier.
+ */
+function substitute(rule: AclRule, who: AclSubject): string | null {
+  let isUsable = true;
+  const forbidden = rule.permission === 'allow' ? /[+#/]/ : /[+#]/;
+  const filter = rule.topic.replaceAll(/\$\{(clientId|username)\}/g, (_placeholder, name: 'clientId' | 'username', offset: number) => {
+    const value = who[name];
+    if (value === null || value === '' || forbidden.test(value)) isUsable = false;
+    else if (offset === 0 && value.startsWith('$') && rule.permission === 'allow') isUsable = false;
+    return value ?? '';
+  });
+  return isUsable ? filter : null;
 }

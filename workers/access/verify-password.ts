@@ -1,8 +1,57 @@
-/** Compares a password with its stored form, in constant time where it matters (SPEC.md section 6). */
+/** Compares a password with its stored form, in constant time where the form is known to us (SPEC.md section 6). */
 
+import { createHash, scrypt, timingSafeEqual } from 'node:crypto';
+import { verify as verifyBcrypt } from '@node-rs/bcrypt';
+import { parseScrypt, SCRYPT_MEMORY_MAX, type ScryptForm } from '../../src/endpoint/password-forms.ts';
 import { FluxError } from '../../src/kernel/errors.ts';
 import type { VerifyJob } from '../../src/thread/messages.ts';
 
-export async function verifyPassword(_job: VerifyJob): Promise<boolean> {
-  throw new FluxError('internal', 'being built');
+/**
+ * True when the password matches its stored form. Takes as long as the form asks for: belongs off an endpoint's thread, but for `plain`.
+ * @throws FluxError `internal` when the stored form cannot be read; configuration is checked, so that is a fault and not a wrong password
+ */
+export async function verifyPassword(job: VerifyJob): Promise<boolean> {
+  switch (job.encrypt) {
+    case 'plain':
+      return verifyPlain(job.stored, job.password);
+    case 'scrypt':
+      return verifyScrypt(job.stored, job.password);
+    case 'bcrypt':
+      return verifyBcrypt(job.password, job.stored);
+    default:
+      return verifyDigest(job.encrypt, job);
+  }
+}
+
+/** Compares clear text. Digests have one length, so that the comparison does not tell the length of the password. */
+export function verifyPlain(stored: string, password: Uint8Array): boolean {
+  return timingSafeEqual(createHash('sha256').update(stored).digest(), createHash('sha256').update(password).digest());
+}
+
+function verifyDigest(algorithm: 'md5' | 'sha1' | 'sha256' | 'sha512', job: VerifyJob): boolean {
+  const digest = createHash(algorithm);
+  if (job.saltMode === 'prefix') digest.update(job.salt);
+  digest.update(job.password);
+  if (job.saltMode === 'suffix') digest.update(job.salt);
+  const actual = digest.digest();
+  const wanted = Buffer.from(job.stored, 'hex');
+  if (wanted.length !== actual.length) throw unreadable(algorithm);
+  return timingSafeEqual(actual, wanted);
+}
+
+async function verifyScrypt(stored: string, password: Uint8Array): Promise<boolean> {
+  const form = parseScrypt(stored);
+  if (form === null) throw unreadable('scrypt');
+  return timingSafeEqual(await deriveKey(form, password), form.hash);
+}
+
+function deriveKey(form: ScryptForm, password: Uint8Array): Promise<Buffer> {
+  const options = { N: form.cost, r: form.blockSize, p: form.parallelization, maxmem: SCRYPT_MEMORY_MAX + 16 * 1024 * 1024 };
+  return new Promise((resolve, reject) => {
+    scrypt(password, form.salt, form.hash.length, options, (error, key) => (error === null ? resolve(key) : reject(error)));
+  });
+}
+
+function unreadable(form: string): FluxError {
+  return new FluxError('internal', `A stored password is not of the form ${form}`);
 }

@@ -1,0 +1,51 @@
+/** Relations between topic filters, on filters split at `/`: matches, covers, intersects ([MQTT-4.7.1], [MQTT-4.7.2-1]). */
+
+/** Levels of a filter or topic name. */
+export type Levels = readonly string[];
+
+/** Splits a valid filter. A leading `+/#` becomes `#`: each topic has a first level, so that they match the same topics. */
+export function toLevels(filter: string): Levels {
+  const levels = filter.split('/');
+  return levels.length === 2 && levels[0] === '+' && levels[1] === '#' ? ['#'] : levels;
+}
+
+/** Filters that begin with a wildcard do not match topics that begin with `$` [MQTT-4.7.2-1]. */
+function isHidden(wildcardSide: Levels, otherSide: Levels): boolean {
+  const first = wildcardSide[0];
+  return (first === '+' || first === '#') && otherSide[0]?.startsWith('$') === true;
+}
+
+/** True when the topic name matches the filter. */
+export function filterMatches(filter: Levels, topic: Levels): boolean {
+  if (isHidden(filter, topic)) return false;
+  for (const [index, level] of filter.entries()) {
+    // `a/#` matches `a` too: nothing may be left of the topic.
+    if (level === '#') return true;
+    if (index >= topic.length || (level !== '+' && level !== topic[index])) return false;
+  }
+  return filter.length === topic.length;
+}
+
+/** True when each topic that `inner` matches is matched by `outer` too. */
+export function filterCovers(outer: Levels, inner: Levels): boolean {
+  if (isHidden(outer, inner)) return false;
+  for (const [index, level] of outer.entries()) {
+    if (level === '#') return true;
+    const wanted = inner[index];
+    if (wanted === undefined || wanted === '#' || (level !== '+' && level !== wanted)) return false;
+  }
+  return outer.length === inner.length;
+}
+
+/** True when there is a topic that both match. */
+export function filtersIntersect(a: Levels, b: Levels): boolean {
+  if (isHidden(a, b) || isHidden(b, a)) return false;
+  const shared = Math.min(a.length, b.length);
+  for (let index = 0; index < shared; index += 1) {
+    const [left, right] = [a[index], b[index]];
+    if (left === '#' || right === '#') return true;
+    if (left !== right && left !== '+' && right !== '+') return false;
+  }
+  const rest = a.length > b.length ? a : b;
+  return a.length === b.length || rest[shared] === '#';
+}
