@@ -3,7 +3,7 @@
 import { type Document, isAlias, isMap, isPair, isScalar, isSeq, LineCounter, type Node, parseDocument, type Scalar, visit } from 'yaml';
 import type { Issue } from '../kernel/errors.ts';
 import { isTextKey, toPath, toSegments, toTyped } from './paths.ts';
-import { fillIn } from './variables.ts';
+import { fillIn, hideBraces, showBraces } from './variables.ts';
 
 export interface ConfigDocument {
   /** plain values; an empty file is `{}` */
@@ -16,7 +16,7 @@ export interface ConfigDocument {
 /** Parses one YAML document; never throws, problems of syntax and of variables are in `issues`. */
 export function readDocument(text: string, env: NodeJS.ProcessEnv): ConfigDocument {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true });
+  const document = parseDocument(hideBraces(text), { lineCounter: lines, prettyErrors: false, merge: true });
   const issues: Issue[] = document.errors.map((error) => ({
     path: '',
     message: firstLine(error.message),
@@ -25,6 +25,7 @@ export function readDocument(text: string, env: NodeJS.ProcessEnv): ConfigDocume
   if (issues.length > 0) return { value: {}, issues, lineOf: () => undefined };
   visit(document, {
     Scalar(key, node, ancestors) {
+      if (typeof node.value === 'string') node.value = showBraces(node.value);
       if (key === 'key') return;
       const segments = segmentsOf(ancestors, key);
       const filled = typeScalar(node, segments, env);

@@ -48,7 +48,8 @@ export function loadSettings(options: LoadOptions): LoadedSettings {
   const problems = new Problems();
   const settings = readSettings(translated.value, translated.endpointsKey, problems, warnings);
 
-  const found = [...translated.issues, ...problems.issues].map((issue) => locate(issue, overlay.origins, document.lineOf));
+  const untold = (issue: Issue) => !document.issues.some((known) => known.path === issue.path);
+  const found = [...translated.issues, ...problems.issues].map((issue) => locate(issue, overlay.origins, document.lineOf)).filter(untold);
   const issues = [...document.issues, ...overlay.issues, ...found];
   if (issues.length > 0) throw new SettingsError(name, issues);
   settings.store.local.dataPath = resolve(options.cwd, settings.store.local.dataPath);
@@ -104,34 +105,25 @@ function readEndpoints(input: unknown, key: string, problems: Problems, warnings
     problems.add(key, 'must be a list');
     return [];
   }
-  const endpoints: Endpoint[] = [];
-  const seen = new Map<string, string>();
+  const read: { path: string; endpoint: Endpoint }[] = [];
   for (const [index, entry] of list.entries()) {
     const path = `${key}[${index}]`;
     const parsed = collect(path, problems, () => parseEndpoint(entry));
     if (parsed === undefined) continue;
-    endpoints.push(parsed.endpoint);
     warnings.push(...parsed.warnings.map((warning) => `${path}: ${warning}`));
-    noteTwins(parsed.endpoint, path, seen, problems);
+    noteTwins(parsed.endpoint, path, read, problems);
+    read.push({ path, endpoint: parsed.endpoint });
   }
-  return endpoints;
+  return read.map((entry) => entry.endpoint);
 }
 
-/** Ports and ids are unique, and there is at most one default (SPEC.md section 2). `seen` maps what is taken to who took it. */
-function noteTwins(endpoint: Endpoint, path: string, seen: Map<string, string>, problems: Problems): void {
-  const claims: [string, string][] = [
-    ['port', String(endpoint.port)],
-    ['id', endpoint.id],
-  ];
-  if (endpoint.isDefault) claims.push(['isDefault', 'true']);
-  for (const [name, value] of claims) {
-    const claim = `${name} ${value}`;
-    const holder = seen.get(claim);
-    if (holder === undefined) seen.set(claim, path);
-    else if (name !== 'id' || !seen.has(`twin ${path}`)) {
-      problems.add(`${path}.${name}`, `${value} is given twice: ${holder} has it, too`);
-      seen.set(`twin ${path}`, path);
-    }
+/** Ports and ids are unique, and there is at most one default (SPEC.md section 2). An id that only follows from a twin port is not told. */
+function noteTwins(endpoint: Endpoint, path: string, earlier: { path: string; endpoint: Endpoint }[], problems: Problems): void {
+  for (const other of earlier) {
+    const isSamePort = other.endpoint.port === endpoint.port;
+    if (isSamePort) problems.add(`${path}.port`, `${endpoint.port} is the port of ${other.path}, too`);
+    else if (other.endpoint.id === endpoint.id) problems.add(`${path}.id`, `${endpoint.id} is the id of ${other.path}, too`);
+    if (other.endpoint.isDefault && endpoint.isDefault) problems.add(`${path}.isDefault`, `${other.path} is the default already`);
   }
 }
 

@@ -4,6 +4,21 @@
 const PER_CLIENT = new Set(['clientId', 'username', 'password', 'ip', 'endpoint']);
 const PER_CLIENT_SECTIONS = new Set(['auth', 'acl', 'endpoints', 'mqtt']);
 
+// In YAML's flow form (`{port: ${PORT}}`) the braces of a variable would be syntax, so they are other characters while YAML is parsed. These
+// two can be in no text, and the length stays so that positions do.
+const OPEN = '\ufdd0';
+const CLOSE = '\ufdd1';
+
+/** Hides the braces of every variable from YAML. */
+export function hideBraces(text: string): string {
+  return text.replace(/\$\{([^{}\s,]*)\}/g, `$$${OPEN}$1${CLOSE}`);
+}
+
+/** Undoes `hideBraces` in one value. */
+export function showBraces(text: string): string {
+  return text.replaceAll(OPEN, '{').replaceAll(CLOSE, '}');
+}
+
 export interface FilledText {
   text: string;
   problems: string[];
@@ -13,8 +28,8 @@ export interface FilledText {
 export function fillIn(text: string, segments: readonly string[], env: NodeJS.ProcessEnv): FilledText {
   const problems: string[] = [];
   const isPerClient = PER_CLIENT_SECTIONS.has(segments[0] ?? '');
-  const filled = text.replace(/\$(\$?)\{([^}]*)\}/g, (whole, escape: string, name: string) => {
-    if (escape !== '') return whole.slice(1);
+  const filled = text.replace(/\$(\$?)\{([^}]*)\}/g, (whole, second: string, name: string) => {
+    if (second !== '') return whole.slice(1);
     if (isPerClient && PER_CLIENT.has(name)) return whole;
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
       problems.push(`\${${name}} is not the name of a variable`);
