@@ -1,0 +1,173 @@
+/** Authenticators and ACL rules: every accepted spelling, every refused value. */
+
+import { describe, expect, it } from 'vitest';
+import { parseAcl, parseAuthList, parseEndpoint } from '../../../src/endpoint/schema.ts';
+import { FluxError } from '../../../src/kernel/errors.ts';
+
+function issuesOf(work: () => unknown): Record<string, string> {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof FluxError) return Object.fromEntries(error.issues.map(({ path, message }) => [path, message]));
+    throw error;
+  }
+  throw new Error('nothing was thrown');
+}
+
+const bob = { username: 'bob', password: 'b', encrypt: 'plain', salt: '', saltMode: 'disable' };
+
+describe('parseAuthList', () => {
+  it.each([
+    [[{ authType: 'fixed', users: [{ username: 'bob', password: 'b' }] }]],
+    [[{ type: 'fixed', users: [bob] }]],
+    [[{ authType: 'fixed', authConfig: { users: [bob] } }]],
+    [[{ fixedAuthConfig: [bob] }]],
+  ])('reads %j', (input) => {
+    expect(parseAuthList(input)).toEqual([{ authType: 'fixed', filter: {}, users: [bob] }]);
+  });
+
+  it.each([
+    ['Client{^d-[0-9]{3}$}', { Client: '^d-[0-9]{3}$' }],
+    ['User{a|b}', { User: 'a|b' }],
+    ['Client{a}User{b}', { Client: 'a', User: 'b' }],
+    [{ Client: 'x' }, { Client: 'x' }],
+    ['', {}],
+    [null, {}],
+  ])('reads the filter %j', (filter, wanted) => {
+    expect(parseAuthList([{ users: [bob], filter }])[0]?.filter).toEqual(wanted);
+  });
+
+  it.each(['Client', 'Group{x}', 'Client{(}', { Client: '(' }, { Other: 'x' }, 7])('refuses the filter %j', (filter) => {
+    expect(Object.keys(issuesOf(() => parseAuthList([{ users: [bob], filter }])))[0]).toMatch(/^auth\.0\.filter/);
+  });
+
+  const user = (keys: object) => [{ users: [{ username: 'u', password: 'p', ...keys }] }];
+  const salt = Buffer.alloc(16).toString('base64');
+  const hash = Buffer.alloc(32).toString('base64');
+
+  it.each([
+    [{ encrypt: 'md5', password: 'a'.repeat(32) }],
+    [{ encrypt: 'sha1', password: 'A'.repeat(40), salt: 's', saltMode: 'prefix' }],
+    [{ encrypt: 'sha256', password: '0'.repeat(64), salt: 's', saltMode: 'suffix' }],
+    [{ encrypt: 'sha512', password: '0'.repeat(128), salt: 's', saltMode: 'disable' }],
+    [{ encrypt: 'scrypt', password: `scrypt$16384$8$1$${salt}$${hash}` }],
+    [{ encrypt: 'bcrypt', password: `$2b$10$${'a'.repeat(53)}` }],
+  ])('accepts the user %j', (keys) => {
+    expect(parseAuthList(user(keys))[0]?.users[0]).toMatchObject(keys);
+  });
+
+  it.each([
+    [{ encrypt: 'md5', password: 'short' }, 'password'],
+    [{ encrypt: 'sha256', password: 'z'.repeat(64) }, 'password'],
+    [{ encrypt: 'scrypt', password: `scrypt$16383$8$1$${salt}$${hash}` }, 'password'],
+    [{ encrypt: 'scrypt', password: `scrypt$8388608$8$1$${salt}$${hash}` }, 'password'],
+    [{ encrypt: 'bcrypt', password: `$2b$31$${'a'.repeat(53)}` }, 'password'],
+    [{ encrypt: 'bcrypt', password: 'x' }, 'password'],
+    [{ encrypt: 'rot13' }, 'encrypt'],
+    [{ password: '' }, 'password'],
+    [{ username: '' }, 'username'],
+    [{ encrypt: 'md5', password: 'a'.repeat(32), salt: 's' }, 'saltMode'],
+    [{ encrypt: 'plain', salt: 's', saltMode: 'prefix' }, 'saltMode'],
+    [{ extra: 1 }, 'extra'],
+  ])('refuses the user %j', (keys, path) => {
+    expect(Object.keys(issuesOf(() => parseAuthList(user(keys))))).toEqual([`auth.0.users.0.${path}`]);
+  });
+
+  it('lists the problems of all entries and users', () => {
+    const input = [
+      { users: [{ username: 1 }, 5, { ...bob, encrypt: 'md5', salt: 3 }] },
+      'x',
+      { authType: 'magic' },
+      {},
+      { users: [bob, bob], foo: 1 },
+    ];
+    expect(Object.keys(issuesOf(() => parseAuthList(input))).sort()).toEqual([
+      'auth.0.users.0.password',
+      'auth.0.users.0.username',
+      'auth.0.users.1',
+      'auth.0.users.2.password',
+      'auth.0.users.2.salt',
+      'auth.1',
+      'auth.2.authType',
+      'auth.3.users',
+      'auth.4.foo',
+      'auth.4.users.1.username',
+    ]);
+    expect(issuesOf(() => parseAuthList('x'))).toEqual({ auth: 'must be a list' });
+  });
+
+  it('belongs to an endpoint as object or as list', () => {
+    const entry = { authType: 'fixed', filter: {}, users: [bob] };
+    expect(parseEndpoint({ port: 1, authType: 'fixed', authConfig: { users: [bob] } }).endpoint.authConfig).toEqual([entry]);
+    expect(parseEndpoint({ port: 1, authConfig: [entry, entry] }).endpoint.authConfig).toEqual([entry, entry]);
+    expect(issuesOf(() => parseEndpoint({ port: 1, authType: 'fixed' }))).toHaveProperty('authConfig');
+    expect(issuesOf(() => parseEndpoint({ port: 1, authType: 'magic' }))).toHaveProperty('authType');
+  });
+});
+
+describe('parseAcl', () => {
+  const rule = { permission: 'deny', subject: { type: 'user', value: 'bob' }, action: 'publish', topic: 'a/+/#' };
+
+  it.each([
+    [rule],
+    [{ acl_strategy: 'deny', acl_type: 'user', acl_action: 'publish', subject: 'bob', topic: 'a/+/#' }],
+    [{ aclStrategy: 'deny', aclType: 'user', action: 'publish', subject: 'bob', topic: 'a/+/#' }],
+  ])('reads the rule %j', (input) => {
+    expect(parseAcl({ default: 'deny', rules: [input] })).toEqual({ default: 'deny', rules: [rule] });
+    expect(parseAcl([input])).toEqual({ default: 'allow', rules: [rule] });
+    expect(parseAcl({ config: { rules: [input] } })).toEqual({ default: 'allow', rules: [rule] });
+  });
+
+  it('reads {username, allow} as a list of all that the user may use', () => {
+    const { rules } = parseAcl([{ username: 'bob', allow: ['a/#'] }]);
+    expect(rules.map(({ permission, subject, action, topic }) => [permission, subject.value, action, topic])).toEqual([
+      ['allow', 'bob', 'pubsub', 'a/#'],
+      ['deny', 'bob', 'pubsub', '#'],
+      ['deny', 'bob', 'pubsub', '$SYS/#'],
+    ]);
+    expect(parseAcl([{ username: 'root', allow: ['#'] }]).rules.map((one) => one.permission)).toEqual(['allow']);
+  });
+
+  it.each(['', 'a/#/b', 'a#', 'a+/b', '+a', '$share/g/a', 'a\0', 'a'.repeat(65536), `\${foo}/a`, 5])('refuses the topic %j', (topic) => {
+    expect(Object.keys(issuesOf(() => parseAcl([{ ...rule, topic }])))).toEqual(['acl.0.topic']);
+  });
+
+  it.each(['#', '+', '/', 'a//b', '$SYS/#', `\${clientId}/\${username}/#`, `dev-\${clientId}/+`])('accepts the topic %j', (topic) => {
+    expect(parseAcl([{ ...rule, topic }]).rules[0]?.topic).toBe(topic);
+  });
+
+  it.each([
+    [{ type: 'ip', value: '10.0.0.1' }, true],
+    [{ type: 'ip', value: '10.0.0.0/8' }, true],
+    [{ type: 'ip', value: '::1/128' }, true],
+    [{ type: 'ip', value: '10.0.0.0/33' }, false],
+    [{ type: 'ip', value: 'host' }, false],
+    [{ type: 'user', value: '*' }, false],
+    [{ type: 'clientId' }, false],
+    [{ type: 'all' }, true],
+    [{ type: 'all', value: 'x' }, false],
+    [{ type: 'group', value: 'x' }, false],
+  ])('judges the subject %j', (subject, isFine) => {
+    const work = () => parseAcl([{ ...rule, subject }]);
+    if (isFine) expect(work).not.toThrow();
+    else expect(Object.keys(issuesOf(work))[0]).toMatch(/^acl\.0\.subject/);
+  });
+
+  it('lists all problems', () => {
+    const input = {
+      default: 'maybe',
+      rules: [5, { permission: 'no', topic: '' }, { ...rule, more: 1 }, { username: 'x', allow: ['#a'] }],
+      what: 1,
+    };
+    expect(Object.keys(issuesOf(() => parseAcl(input))).sort()).toEqual([
+      'acl.default',
+      'acl.rules.0',
+      'acl.rules.1.permission',
+      'acl.rules.1.subject',
+      'acl.rules.1.topic',
+      'acl.rules.2.more',
+      'acl.rules.3.allow.0',
+      'acl.what',
+    ]);
+  });
+});
