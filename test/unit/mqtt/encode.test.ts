@@ -1,0 +1,76 @@
+/** The exact bytes of what a server sends, in each version. */
+
+import { describe, expect, it } from 'vitest';
+import {
+  connackReturnCode,
+  encodeAck,
+  encodeAuth,
+  encodeConnack,
+  encodeDisconnect,
+  encodeSuback,
+  encodeUnsuback,
+} from '../../../src/mqtt/encode.ts';
+import { phrase, REASON } from '../../../src/mqtt/reason-codes.ts';
+import { bytes } from '../../kit/packets.ts';
+
+describe('shortest forms', () => {
+  it.each<[string, Buffer, string]>([
+    ['CONNACK 3.1 has no session present', encodeConnack(3, { sessionPresent: true, reasonCode: 0 }), '20 02 00 00'],
+    ['CONNACK 3.1.1', encodeConnack(4, { sessionPresent: true, reasonCode: 0 }), '20 02 01 00'],
+    [
+      'CONNACK 3.1.1 refused',
+      encodeConnack(4, { sessionPresent: true, reasonCode: 0x87, properties: { reasonString: 'no' } }),
+      '20 02 00 05',
+    ],
+    ['CONNACK 5', encodeConnack(5, { sessionPresent: true, reasonCode: 0 }), '20 03 01 00 00'],
+    ['CONNACK 5 refused', encodeConnack(5, { sessionPresent: true, reasonCode: 0x87 }), '20 03 00 87 00'],
+    [
+      'CONNACK 5 keeps the order of user properties',
+      encodeConnack(5, {
+        sessionPresent: false,
+        reasonCode: 0,
+        properties: {
+          userProperties: [
+            ['b', '1'],
+            ['a', '2'],
+            ['b', '3'],
+          ],
+        },
+      }),
+      '20 (00 00 (26 "b" "1" 26 "a" "2" 26 "b" "3"))',
+    ],
+    ['PUBACK 4 never has a code', encodeAck('puback', 4, 258, 0x87, 'no'), '40 02 01 02'],
+    ['PUBACK 5', encodeAck('puback', 5, 258, 0), '40 02 01 02'],
+    ['PUBREL 5 with code', encodeAck('pubrel', 5, 1, 0x92), '62 03 00 01 92'],
+    ['PUBCOMP 5 with reason', encodeAck('pubcomp', 5, 1, 0x92, 'é'), '70 (00 01 92 (1f "é"))'],
+    ['SUBACK 3', encodeSuback(3, 1, [0, 2, 0x87]), '90 05 00 01 00 02 80'],
+    ['SUBACK 4', encodeSuback(4, 1, [1, 0x8f], 'no'), '90 04 00 01 01 80'],
+    ['SUBACK 5', encodeSuback(5, 1, [1, 0x8f]), '90 (00 01 () 01 8f)'],
+    ['UNSUBACK 4', encodeUnsuback(4, 1, [0x11]), 'b0 02 00 01'],
+    ['UNSUBACK 5', encodeUnsuback(5, 1, [0x11, 0]), 'b0 (00 01 () 11 00)'],
+    ['DISCONNECT', encodeDisconnect(0x8b), 'e0 01 8b'],
+    ['DISCONNECT with properties', encodeDisconnect(0x9c, { reasonString: 'go', serverReference: 's' }), 'e0 (9c (1f "go" 1c "s"))'],
+    ['AUTH', encodeAuth(0x18, { authenticationMethod: 'M', authenticationData: Buffer.from('d') }), 'f0 (18 (15 "M" 16 "d"))'],
+  ])('%s', (_name, packet, notation) => {
+    expect(packet).toEqual(bytes(notation));
+  });
+
+  it('a text of more than 65535 bytes is an error of the caller', () => {
+    expect(() => encodeDisconnect(0x80, { reasonString: 'x'.repeat(65_536) })).toThrow(RangeError);
+  });
+});
+
+describe('connackReturnCode', () => {
+  it('has a code for each reason', () => {
+    const codes = [0x00, 0x84, 0x85, 0x88, 0x89, 0x97, 0x9f, 0x86, 0x8c, 0x87, 0x8a, 0x80];
+    expect(codes.map(connackReturnCode)).toEqual([0, 1, 2, 3, 3, 3, 3, 4, 4, 5, 5, 3]);
+  });
+});
+
+describe('phrase', () => {
+  it('has a phrase for each code of the standard, and the number of any other', () => {
+    for (const code of Object.values(REASON)) expect(phrase(code)).not.toContain('0x');
+    expect(phrase(REASON.sessionTakenOver)).toBe('Session taken over');
+    expect(phrase(0x03)).toBe('Reason code 0x03');
+  });
+});
