@@ -127,6 +127,8 @@ export interface HealthAnswer {
   endpoints: { total: number; running: number; failed: { id: string; port: number; reason: string }[] };
   /** worker threads replaced since the start */
   workerRestarts: number;
+  /** what the start did: how long until every endpoint had been tried, how many came from the configuration file into an empty store, how many there are */
+  startup?: { durationMs: number; seeded: number; endpoints: number };
 }
 
 /** Numbers of one endpoint, summed over its workers; the JSON form of SPEC.md section 8. */

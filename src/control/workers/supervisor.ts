@@ -60,6 +60,11 @@ export class Supervisor {
     return [...this.#alive];
   }
 
+  /** False while the session worker is being replaced. */
+  get hasSession(): boolean {
+    return this.#session !== null;
+  }
+
   /** The session worker. @throws FluxError `unavailable` while it is being replaced */
   get session(): WorkerHandle {
     if (this.#session === null) throw new FluxError('unavailable', 'the session worker is being replaced');

@@ -1,0 +1,93 @@
+/** Questions about clients and messages, put to all worker threads and answered as one. */
+
+import { FluxError } from '../kernel/errors.ts';
+import type { CommandName, Commands, WireClient } from '../thread/messages.ts';
+import type { WorkerHandle } from '../thread/worker-handle.ts';
+import type { ClientInfo, ClientLocation, PublishRequest } from './contract.ts';
+import type { Supervisor } from './workers/supervisor.ts';
+
+const TIMEOUT_MS = 10_000;
+
+export class Clients {
+  readonly #supervisor: Supervisor;
+  readonly #node: string;
+
+  constructor(supervisor: Supervisor, node: string) {
+    this.#supervisor = supervisor;
+    this.#node = node;
+  }
+
+  /** Connected clients by identifier, those with the same one by namespace. @param page 1.. @param size 1.. */
+  async list(query: {
+    endpoint?: string;
+    page: number;
+    size: number;
+  }): Promise<{ data: ClientInfo[]; total: number; page: number; size: number }> {
+    const lists = await this.#askAll('clients.list', { endpoint: query.endpoint ?? null });
+    const all = lists.flat().sort(byIdentifier);
+    const from = (query.page - 1) * query.size;
+    return { data: all.slice(from, from + query.size).map(toInfo), total: all.length, page: query.page, size: query.size };
+  }
+
+  /** One answer for each identifier and namespace known, and one for each identifier that is not known anywhere. */
+  async locate(ids: string[], namespace: string | undefined): Promise<ClientLocation[]> {
+    const found = await this.#supervisor.session.call('sessions.locate', { ids, namespace: namespace ?? null }, { timeoutMs: TIMEOUT_MS });
+    const known = found.map(({ clientId, namespace: at, connected, endpoint }) => ({
+      clientId,
+      namespace: at,
+      connected,
+      session: true,
+      node: this.#node,
+      endpoint,
+    }));
+    const names = new Set(found.map(({ clientId }) => clientId));
+    const unknown = ids.filter((id) => !names.has(id));
+    const nowhere = { namespace: namespace ?? 'default', connected: false, session: false, node: this.#node, endpoint: null };
+    return [...known, ...unknown.map((clientId) => ({ clientId, ...nowhere }))];
+  }
+
+  /** @returns connections closed */
+  async disconnect(ids: string[], namespace: string | undefined): Promise<number> {
+    const answers = await this.#askAll('clients.close', { ids, namespace: namespace ?? null });
+    return answers.reduce((sum, { closed }) => sum + closed, 0);
+  }
+
+  /** @throws FluxError `unavailable` while the session worker is being replaced, `timeout` */
+  async publish(request: PublishRequest): Promise<void> {
+    await this.#supervisor.session.call('publish', request, { timeoutMs: TIMEOUT_MS });
+  }
+
+  /** Sessions per endpoint id, from the session worker. */
+  async sessionCounts(): Promise<Commands['sessions.count']['result']> {
+    return this.#supervisor.session.call('sessions.count', {}, { timeoutMs: TIMEOUT_MS });
+  }
+
+  async #askAll<K extends CommandName>(name: K, params: Commands[K]['params']): Promise<Commands[K]['result'][]> {
+    const workers = this.#supervisor.workers.filter((worker) => worker.boot.role === 'endpoint' && worker.isUsable);
+    const answers = await Promise.all(workers.map((worker) => ask(worker, name, params)));
+    return answers.filter((answer) => answer !== null);
+  }
+}
+
+/** A worker that ends while it is asked has no clients any more. */
+async function ask<K extends CommandName>(
+  worker: WorkerHandle,
+  name: K,
+  params: Commands[K]['params'],
+): Promise<Commands[K]['result'] | null> {
+  try {
+    return await worker.call(name, params, { timeoutMs: TIMEOUT_MS });
+  } catch (error) {
+    if (error instanceof FluxError && error.kind === 'unavailable' && !worker.isUsable) return null;
+    throw error;
+  }
+}
+
+function byIdentifier(a: WireClient, b: WireClient): number {
+  if (a.clientId !== b.clientId) return a.clientId < b.clientId ? -1 : 1;
+  return a.namespace < b.namespace ? -1 : Number(a.namespace > b.namespace);
+}
+
+function toInfo(client: WireClient): ClientInfo {
+  return { ...client, connectedAt: new Date(client.connectedAt).toISOString() };
+}

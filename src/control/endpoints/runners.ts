@@ -1,0 +1,56 @@
+/** The runners of this node by endpoint id: made on first use, forgotten when nothing of them runs. */
+
+import type { Logger } from '../../kernel/logger.ts';
+import type { MetricsCollector } from '../../metrics/collect.ts';
+import { SharedPool } from '../workers/shared-pool.ts';
+import type { Supervisor } from '../workers/supervisor.ts';
+import { EndpointRunner } from './endpoint-runner.ts';
+
+export class Runners {
+  readonly #byId = new Map<string, EndpointRunner>();
+  readonly #supervisor: Supervisor;
+  readonly #pool: SharedPool;
+  readonly #collector: MetricsCollector;
+  readonly #logger: Logger;
+
+  constructor(supervisor: Supervisor, collector: MetricsCollector, logger: Logger) {
+    this.#supervisor = supervisor;
+    this.#pool = new SharedPool(supervisor);
+    this.#collector = collector;
+    this.#logger = logger;
+    supervisor.onLost = (worker, exit) => {
+      for (const runner of this.#byId.values()) runner.lost(worker, exit);
+    };
+  }
+
+  /** The runner of an endpoint. */
+  of(id: string): EndpointRunner {
+    let runner = this.#byId.get(id);
+    if (runner === undefined) {
+      const context = { supervisor: this.#supervisor, pool: this.#pool, counters: this.#collector.of(id), logger: this.#logger };
+      runner = new EndpointRunner(id, context);
+      this.#byId.set(id, runner);
+    }
+    return runner;
+  }
+
+  /** The runner of an endpoint if anything of it runs. */
+  peek(id: string): EndpointRunner | undefined {
+    return this.#byId.get(id);
+  }
+
+  all(): EndpointRunner[] {
+    return [...this.#byId.values()];
+  }
+
+  /**
+   * Closes lingering listeners that are not needed, and forgets idle runners; to be called each second.
+   * @param isKept whether an endpoint still exists: a change of it may be on the way
+   */
+  sweep(isKept: (id: string) => boolean): void {
+    for (const [id, runner] of this.#byId) {
+      runner.sweep();
+      if (runner.isIdle && !isKept(id)) this.#byId.delete(id);
+    }
+  }
+}

@@ -1,0 +1,185 @@
+/** What a node says about itself: status, numbers, health, resources; sampled each second. */
+
+import type { Logger } from '../kernel/logger.ts';
+import type { MetricsCollector } from '../metrics/collect.ts';
+import { endpointsText, ProcessMetrics } from '../metrics/prometheus.ts';
+import { type EndpointExtras, reportEndpoint } from '../metrics/report.ts';
+import type { StoredEndpoint } from '../storage/contract.ts';
+import type { Clients } from './clients.ts';
+import type { EndpointMetrics, EndpointStatus, HealthAnswer, ResourcesAnswer } from './contract.ts';
+import type { Desired } from './endpoints/desired.ts';
+import type { Runners } from './endpoints/runners.ts';
+import type { Supervisor } from './workers/supervisor.ts';
+import { ThreadUsageReader } from './workers/thread-usage.ts';
+
+export interface MonitorOptions {
+  node: string;
+  version: string;
+  storeType: string;
+  desired: Desired;
+  runners: Runners;
+  supervisor: Supervisor;
+  collector: MetricsCollector;
+  clients: Clients;
+  logger: Logger;
+}
+
+const TICK_MS = 1_000;
+/** Counting sessions costs the session worker a walk over them. */
+const SESSION_COUNT_TICKS = 5;
+
+export class Monitor {
+  readonly #options: MonitorOptions;
+  readonly #usage = new ThreadUsageReader();
+  readonly #process = new ProcessMetrics();
+  readonly #timer: NodeJS.Timeout;
+  #ticks = 0;
+  #sessions = new Map<string, { persistent: number; offline: number }>();
+  #cpuBefore = { usage: process.cpuUsage(), at: performance.now(), percent: 0 };
+
+  constructor(options: MonitorOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** Of all endpoints, or of the one on `port`; none when there is no such endpoint. */
+  status(port?: number): EndpointStatus[] {
+    return this.#chosen(port).map((stored) => this.#statusOf(stored));
+  }
+
+  /** JSON form of SPEC.md section 8. */
+  async metrics(port?: number): Promise<EndpointMetrics[]> {
+    await this.#countSessions();
+    const chosen = this.#chosen(port);
+    return Promise.all(
+      chosen.map(async (stored) => reportEndpoint(this.#options.collector.of(stored.endpoint.id), await this.#extras(stored))),
+    );
+  }
+
+  /** Prometheus text: of one endpoint, or of the whole node with the process's own metrics. */
+  async prometheus(port?: number): Promise<string> {
+    await this.#countSessions();
+    const { collector, supervisor } = this.#options;
+    const samples = await Promise.all(
+      this.#chosen(port).map(async (stored) => ({ counters: collector.of(stored.endpoint.id), extras: await this.#extras(stored) })),
+    );
+    const endpoints = await endpointsText(samples);
+    return port === undefined ? `${endpoints}\n${await this.#process.text(supervisor.restarts)}` : endpoints;
+  }
+
+  health(startup: NonNullable<HealthAnswer['startup']>): HealthAnswer {
+    const { node, version, storeType, desired, supervisor } = this.#options;
+    const states = this.status();
+    const failed = states
+      .filter(({ state }) => state === 'failed')
+      .map(({ id, port, lastError }) => ({ id, port, reason: lastError ?? 'unknown' }));
+    const running = states.filter(({ state }) => state === 'running').length;
+    const isDegraded = failed.length > 0 || desired.storeError !== null || !supervisor.hasSession;
+    return {
+      status: isDegraded ? 'degraded' : 'ok',
+      node,
+      version,
+      uptimeSeconds: Math.round(process.uptime()),
+      store: { type: storeType, ok: desired.storeError === null, reason: desired.storeError },
+      endpoints: { total: states.length, running, failed },
+      workerRestarts: supervisor.restarts,
+      startup,
+    };
+  }
+
+  async resources(): Promise<ResourcesAnswer> {
+    const { supervisor, runners, node } = this.#options;
+    const memory = process.memoryUsage();
+    const cpu = process.cpuUsage();
+    const threads = supervisor.workers.map(async (worker) => {
+      const usage = await this.#usage.of(worker);
+      const endpoints = runners.all().filter((runner) => runner.workers.includes(worker));
+      return {
+        name: worker.name,
+        role: worker.boot.role,
+        endpoints: endpoints.map((runner) => runner.id),
+        cpuPercent: usage?.cpuPercent ?? 0,
+        heapUsedBytes: usage?.heapUsedBytes ?? 0,
+        eventLoopLagMsP99: usage?.eventLoopLagMsP99 ?? 0,
+      };
+    });
+    return {
+      cpu: { userSeconds: cpu.user / 1e6, systemSeconds: cpu.system / 1e6, percent: this.#cpuBefore.percent },
+      memory: { rssBytes: memory.rss, heapUsedBytes: memory.heapUsed, externalBytes: memory.external },
+      threads: await Promise.all(threads),
+      node,
+      pid: process.pid,
+    };
+  }
+
+  #chosen(port: number | undefined): StoredEndpoint[] {
+    const all = this.#options.desired.list();
+    return port === undefined ? all : all.filter(({ endpoint }) => endpoint.port === port);
+  }
+
+  #statusOf({ endpoint, revision }: StoredEndpoint): EndpointStatus {
+    const runner = this.#options.runners.peek(endpoint.id);
+    const since = runner?.listeningSince ?? null;
+    const online = this.#options.collector.of(endpoint.id).total('sessionsCurrent');
+    return {
+      id: endpoint.id,
+      port: endpoint.port,
+      node: this.#options.node,
+      state: runner?.state ?? 'stopped',
+      workers: runner?.workerCount ?? 0,
+      connections: runner?.connections ?? 0,
+      sessions: online + (this.#sessions.get(endpoint.id)?.offline ?? 0),
+      listeningSince: since === null ? null : new Date(since).toISOString(),
+      runningRevision: runner !== undefined && runner.workerCount > 0 ? (runner.wanted?.revision ?? null) : null,
+      desiredRevision: revision,
+      lastError: runner?.lastError ?? null,
+      restarts: runner?.restarts ?? 0,
+    };
+  }
+
+  async #extras({ endpoint, revision }: StoredEndpoint): Promise<EndpointExtras> {
+    const runner = this.#options.runners.peek(endpoint.id);
+    const usages = await Promise.all((runner?.workers ?? []).map((worker) => this.#usage.of(worker)));
+    const sum = (read: (usage: NonNullable<(typeof usages)[number]>) => number) =>
+      usages.reduce((total, usage) => total + (usage === null ? 0 : read(usage)), 0);
+    return {
+      port: endpoint.port,
+      endpoint: endpoint.id,
+      persistent: this.#sessions.get(endpoint.id)?.persistent ?? 0,
+      cpuPercent: sum((usage) => usage.cpuPercent),
+      heapUsedBytes: sum((usage) => usage.heapUsedBytes),
+      externalBytes: sum((usage) => usage.externalBytes),
+      revision,
+      state: runner?.state ?? 'stopped',
+    };
+  }
+
+  #tick(): void {
+    const { collector, runners, desired } = this.#options;
+    collector.sample();
+    runners.sweep((id) => desired.byId(id) !== undefined || desired.isLocked(id));
+    this.#sampleCpu();
+    if (this.#ticks++ % SESSION_COUNT_TICKS === 0) void this.#countSessions();
+  }
+
+  #sampleCpu(): void {
+    const { usage, at } = this.#cpuBefore;
+    const now = performance.now();
+    const spent = process.cpuUsage(usage);
+    this.#cpuBefore = { usage: process.cpuUsage(), at: now, percent: (spent.user + spent.system) / 10 / (now - at) };
+  }
+
+  async #countSessions(): Promise<void> {
+    if (!this.#options.supervisor.hasSession) return;
+    try {
+      const counts = await this.#options.clients.sessionCounts();
+      this.#sessions = new Map(counts.map(({ endpoint, persistent, offline }) => [endpoint, { persistent, offline }]));
+    } catch (error) {
+      this.#options.logger.warn('the session worker did not count its sessions', { reason: String(error) });
+    }
+  }
+}

@@ -1,0 +1,274 @@
+/** The control plane of a node put together: implements what the admin API may ask. */
+
+import { availableParallelism } from 'node:os';
+import { diffEndpoints } from '../endpoint/effects.ts';
+import { mergeEndpoint, parseEndpoint } from '../endpoint/schema.ts';
+import { FluxError } from '../kernel/errors.ts';
+import type { Logger } from '../kernel/logger.ts';
+import { MetricsCollector } from '../metrics/collect.ts';
+import type { Settings } from '../settings/settings.ts';
+import type { EndpointStore, StoredEndpoint } from '../storage/contract.ts';
+import { openAccessPool } from './access-pool.ts';
+import { Clients } from './clients.ts';
+import type { Control, EndpointView, HealthAnswer, PlanAnswer, PortCheck, ProbeResult, ValidateAnswer } from './contract.ts';
+import { Deadline } from './deadline.ts';
+import { readAdd, readPlan, readTarget, readUpdate } from './endpoints/change-request.ts';
+import { Desired } from './endpoints/desired.ts';
+import { EndpointManager } from './endpoints/endpoint-manager.ts';
+import { SERVER_SHUTTING_DOWN } from './endpoints/listener.ts';
+import { Runners } from './endpoints/runners.ts';
+import { Monitor } from './monitor.ts';
+import { probeMqtt } from './probe/mqtt-probe.ts';
+import { probePort } from './probe/port-probe.ts';
+import { Supervisor } from './workers/supervisor.ts';
+
+/** Built files of the threads. */
+export interface WorkerUrls {
+  endpoint: URL;
+  session: URL;
+  access: URL;
+}
+
+export interface ControlOptions {
+  settings: Settings;
+  version: string;
+  store: EndpointStore;
+  workerUrls: WorkerUrls;
+  logger: Logger;
+}
+
+export interface RunningControl {
+  control: Control;
+  /** Drains and ends every thread. @returns true when all ended in order within `timeoutMs` */
+  stop(timeoutMs: number): Promise<boolean>;
+}
+
+/** First opening of all endpoints; what is not up by then goes on being tried. */
+const START_TIMEOUT_MS = 30_000;
+const VERIFY_TIMEOUT_MS = 10_000;
+const PROBE_TIMEOUT_MS = 5_000;
+/** Health probes under way at once. */
+const PROBES_MAX = 16;
+
+/**
+ * Starts threads and endpoints; resolves when each endpoint was tried once.
+ * @throws FluxError when the store cannot be read or the session worker cannot start; no thread is left behind
+ */
+export async function startControl(options: ControlOptions): Promise<RunningControl> {
+  const { settings, version, store, workerUrls, logger } = options;
+  const startedAt = performance.now();
+  const node = settings.node.name;
+  const access = openAccessPool({ url: workerUrls.access, threads: availableParallelism(), timeoutMs: VERIFY_TIMEOUT_MS, logger });
+  const supervisor = new Supervisor({
+    node,
+    version,
+    dataPath: settings.store.storeType === 'LOCAL' ? settings.store.local.dataPath : null,
+    urls: workerUrls,
+    logger,
+    questions: { 'access.verify': (job) => access.verify(job) },
+  });
+  const collector = new MetricsCollector();
+  const desired = new Desired(store);
+  const runners = new Runners(supervisor, collector, logger);
+  const manager = new EndpointManager({ desired, runners, defaults: { auth: settings.auth, acl: settings.acl }, node, logger });
+  const clients = new Clients(supervisor, node);
+  const storeType = settings.store.storeType;
+  const monitor = new Monitor({ node, version, storeType, desired, runners, supervisor, collector, clients, logger });
+  const stop = async (timeoutMs: number) => {
+    monitor.close();
+    const deadline = new Deadline(timeoutMs);
+    const stopped = Promise.all(
+      runners.all().map(async (runner) => {
+        const { drained } = await runner.stop(0, SERVER_SHUTTING_DOWN);
+        await drained;
+      }),
+    );
+    await new Deadline(Math.ceil(timeoutMs * 0.7)).reaches(stopped);
+    const inOrder = await supervisor.stop(deadline.leftMs);
+    await access.close();
+    return inOrder;
+  };
+  try {
+    await desired.load();
+    const seeded = await manager.seed(settings.endpoints);
+    // The endpoint workers start beside the session worker and wait for it before they are used.
+    await Promise.all([supervisor.start(), manager.startAll(new Deadline(START_TIMEOUT_MS))]);
+    const startup = { durationMs: Math.round(performance.now() - startedAt), seeded, endpoints: desired.list().length };
+    return { control: new NodeControl({ node, version, store, desired, runners, manager, clients, monitor, startup }), stop };
+  } catch (error) {
+    await stop(START_TIMEOUT_MS);
+    throw error;
+  }
+}
+
+interface Parts {
+  node: string;
+  version: string;
+  store: EndpointStore;
+  desired: Desired;
+  runners: Runners;
+  manager: EndpointManager;
+  clients: Clients;
+  monitor: Monitor;
+  startup: NonNullable<HealthAnswer['startup']>;
+}
+
+class NodeControl implements Control {
+  readonly node: string;
+  readonly version: string;
+  readonly add: Control['add'];
+  readonly update: Control['update'];
+  readonly remove: Control['remove'];
+  readonly setEnabled: Control['setEnabled'];
+  readonly #parts: Parts;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.node = parts.node;
+    this.version = parts.version;
+    const { manager } = parts;
+    this.add = (body, context) => manager.add(body, context);
+    this.update = (body, context) => manager.update(body, context);
+    this.remove = (body, context) => manager.remove(body, context);
+    this.setEnabled = (enabled, body, context) => manager.setEnabled(enabled, body, context);
+  }
+
+  async plan(body: unknown): Promise<PlanAnswer> {
+    const { desired } = this.#parts;
+    const { action, body: rest } = readPlan(body);
+    if (action === 'add') {
+      const { endpoint, warnings } = parseEndpoint(readAdd(rest).input);
+      desired.ensureFree(endpoint, null);
+      return { changes: [{ path: '', from: null, to: endpoint.id, effect: 'rebind' }], clientsAffected: 0, warnings };
+    }
+    if (action === 'update') {
+      const { options, key, patch } = readUpdate(rest);
+      const { endpoint } = desired.find(key);
+      const merged = mergeEndpoint(endpoint, patch);
+      desired.ensureFree(merged.endpoint, endpoint.id);
+      const changes = diffEndpoints(endpoint, merged.endpoint);
+      const isRebound = changes.some(({ effect }) => effect === 'rebind');
+      const disconnects = !merged.endpoint.enabled || (isRebound && options.drainMs > 0);
+      return { changes, clientsAffected: disconnects ? this.#connections(endpoint.id) : 0, warnings: merged.warnings };
+    }
+    const { endpoint } = desired.find(readTarget(rest).key);
+    const affected = action === 'enable' ? 0 : this.#connections(endpoint.id);
+    if (action === 'remove')
+      return { changes: [{ path: '', from: endpoint.id, to: null, effect: 'rebind' }], clientsAffected: affected, warnings: [] };
+    const changes = diffEndpoints(endpoint, { ...endpoint, enabled: action === 'enable' });
+    return { changes, clientsAffected: affected, warnings: [] };
+  }
+
+  async validate(body: unknown): Promise<ValidateAnswer> {
+    try {
+      const { warnings } = parseEndpoint(readAdd(body).input);
+      return { valid: true, issues: [], warnings };
+    } catch (error) {
+      if (!(error instanceof FluxError) || error.kind === 'internal') throw error;
+      const issues = error.issues.length > 0 ? error.issues : [{ path: '', message: error.message }];
+      return { valid: false, issues, warnings: [] };
+    }
+  }
+
+  list(): EndpointView[] {
+    return this.#parts.desired.list().map(toView);
+  }
+
+  revision(): number {
+    return this.#parts.desired.revision;
+  }
+
+  activePorts(): number[] {
+    return this.#enabled()
+      .filter(({ endpoint }) => this.#parts.runners.peek(endpoint.id)?.listensOn(endpoint.port) === true)
+      .map(({ endpoint }) => endpoint.port);
+  }
+
+  get(key: { port?: number; id?: string }): EndpointView {
+    return toView(this.#parts.desired.find(key));
+  }
+
+  status(port?: number) {
+    return this.#parts.monitor.status(port);
+  }
+
+  metrics(port?: number) {
+    return this.#parts.monitor.metrics(port);
+  }
+
+  prometheus(port?: number) {
+    return this.#parts.monitor.prometheus(port);
+  }
+
+  async checkPort(port: number, host = '0.0.0.0'): Promise<PortCheck> {
+    const answer = (reason: string | null): PortCheck => {
+      const available = reason === null;
+      return { port, available, nodes: [{ node: this.node, available, reason }] };
+    };
+    const own = this.#parts.runners.all().find((runner) => runner.listensOn(port));
+    if (own !== undefined) return answer(`Port ${port} is already in use by endpoint ${own.id}`);
+    try {
+      await probePort(host, port);
+      return answer(null);
+    } catch (error) {
+      return answer(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  async probe(port?: number): Promise<ProbeResult[]> {
+    const chosen = port === undefined ? this.#enabled() : [this.#parts.desired.find({ port })];
+    const results: ProbeResult[] = [];
+    for (let from = 0; from < chosen.length; from += PROBES_MAX) {
+      results.push(...(await Promise.all(chosen.slice(from, from + PROBES_MAX).map((stored) => this.#probeOne(stored)))));
+    }
+    return results;
+  }
+
+  history(query: { port?: number; id?: string; limit: number; before?: number }) {
+    return this.#parts.store.history(query);
+  }
+
+  health(): HealthAnswer {
+    return this.#parts.monitor.health(this.#parts.startup);
+  }
+
+  resources() {
+    return this.#parts.monitor.resources();
+  }
+
+  publish(request: Parameters<Control['publish']>[0]) {
+    return this.#parts.clients.publish(request);
+  }
+
+  locate(ids: string[], namespace?: string) {
+    return this.#parts.clients.locate(ids, namespace);
+  }
+
+  disconnect(ids: string[], namespace?: string) {
+    return this.#parts.clients.disconnect(ids, namespace);
+  }
+
+  clients(query: { endpoint?: string; page: number; size: number }) {
+    return this.#parts.clients.list(query);
+  }
+
+  #enabled(): StoredEndpoint[] {
+    return this.#parts.desired.list().filter(({ endpoint }) => endpoint.enabled);
+  }
+
+  #connections(id: string): number {
+    return this.#parts.runners.peek(id)?.connections ?? 0;
+  }
+
+  async #probeOne({ endpoint }: StoredEndpoint): Promise<ProbeResult> {
+    const { id, port } = endpoint;
+    const outcome = endpoint.enabled
+      ? await probeMqtt(endpoint, PROBE_TIMEOUT_MS)
+      : { healthy: false, reason: 'the endpoint is disabled', latencyMs: null };
+    return { port, id, healthy: outcome.healthy, nodes: [{ node: this.node, ...outcome }] };
+  }
+}
+
+function toView({ endpoint, revision }: StoredEndpoint): EndpointView {
+  return { endpoint, revision };
+}
