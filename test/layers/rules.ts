@@ -1,0 +1,53 @@
+/** The law of the house as tables (DESIGN: rooms and arrows); changed when the design changes, not to let one import through. */
+
+/** Room of `src` → rooms that it may import from. A file directly in `src` is the room `main`, which may import everything. */
+export const SRC_ARROWS: Readonly<Record<string, readonly string[]>> = {
+  admin: ['control', 'metrics', 'settings', 'endpoint', 'mqtt', 'kernel'],
+  control: ['thread', 'metrics', 'storage', 'bus', 'settings', 'endpoint', 'mqtt', 'kernel'],
+  thread: ['metrics', 'endpoint', 'mqtt', 'kernel'],
+  metrics: ['endpoint', 'mqtt', 'kernel'],
+  storage: ['endpoint', 'mqtt', 'kernel'],
+  bus: ['endpoint', 'mqtt', 'kernel'],
+  settings: ['endpoint', 'kernel'],
+  endpoint: ['kernel'],
+  mqtt: ['kernel'],
+  dashboard: [],
+  kernel: [],
+};
+
+/** Rooms of `src` that `workers` may use. */
+export const WORKERS_USE: readonly string[] = ['thread', 'metrics', 'endpoint', 'mqtt', 'kernel'];
+
+/** Rooms of `workers` that know nothing of each other: they meet in workers/connection.ts. */
+export const STRANGERS: readonly (readonly [string, string])[] = [
+  ['listener', 'client'],
+  ['listener', 'handlers'],
+  ['listener', 'session'],
+  ['listener', 'routing'],
+  ['listener', 'mesh'],
+];
+
+/** Library → where it may be imported: folders end with `/`, files do not. `oneFile`: in a single file there. */
+export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; oneFile?: boolean }>> = {
+  hono: { places: ['src/admin/'] },
+  '@hono/node-server': { places: ['src/admin/'], oneFile: true },
+  '@hono/zod-openapi': { places: ['src/admin/'] },
+  zod: { places: ['src/endpoint/', 'src/settings/', 'src/admin/'] },
+  'better-sqlite3': { places: ['src/storage/local/', 'workers/session/'] },
+  pino: { places: ['src/control/'], oneFile: true },
+  'rotating-file-stream': { places: ['src/control/'], oneFile: true },
+  'prom-client': { places: ['src/metrics/'], oneFile: true },
+  piscina: { places: ['src/control/'], oneFile: true },
+  yaml: { places: ['src/settings/'], oneFile: true },
+  'mqtt-packet': { places: ['src/mqtt/'] },
+  'uWebSockets.js': { places: ['workers/listener/'] },
+  '@node-rs/bcrypt': { places: ['workers/access/'], oneFile: true },
+};
+
+/** In `workers`, sockets are opened by listeners alone; types and what only judges an address may be used everywhere. */
+export const SOCKET_MODULES: readonly string[] = ['node:net', 'node:tls', 'node:http', 'node:https'];
+
+export const ADDRESS_HELPERS: readonly string[] = ['isIP', 'isIPv4', 'isIPv6', 'BlockList', 'SocketAddress'];
+
+export const FILE_LINES_MAX = 450;
+export const FOLDER_FILES_MAX = 12;
