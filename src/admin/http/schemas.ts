@@ -1,6 +1,7 @@
 /** Schemas of the API's answers and of the parameters that many routes share, as the OpenAPI description shows them. */
 
 import { z } from '@hono/zod-openapi';
+import type { EndpointMetrics, EndpointStatus, NodeOutcome, ProbeResult } from '../../control/contract.ts';
 
 /** A whole number in a query, with its range checked and documented. */
 export function queryInteger(minimum: number, maximum: number, what: string, example: number) {
@@ -103,7 +104,7 @@ export const effectSchema = z
 
 export const nodeOutcomeSchema = z
   .object({ node: z.string(), state: z.enum(['applied', 'pending', 'failed']), reason: z.string().nullable() })
-  .openapi('NodeOutcome');
+  .openapi('NodeOutcome') satisfies z.ZodType<NodeOutcome>;
 
 export const changeSchema = z
   .object({
@@ -134,9 +135,11 @@ export const statusSchema = z
     lastError: z.string().nullable(),
     restarts: z.number().int(),
   })
-  .openapi('EndpointStatus');
+  .openapi('EndpointStatus') satisfies z.ZodType<EndpointStatus>;
 
-const counts = (...keys: string[]) => z.object(Object.fromEntries(keys.map((key) => [key, z.number()])));
+function counts<K extends string>(...keys: K[]) {
+  return z.object(Object.fromEntries(keys.map((key) => [key, z.number()])) as Record<K, z.ZodNumber>);
+}
 
 export const metricsSchema = z
   .object({
@@ -157,7 +160,7 @@ export const metricsSchema = z
       errors: counts('rate', 'authFailed', 'aclDenied', 'protocolError', 'connectionErrors'),
     }),
   })
-  .openapi('EndpointMetrics');
+  .openapi('EndpointMetrics') satisfies z.ZodType<EndpointMetrics>;
 
 export const probeSchema = z
   .object({
@@ -166,7 +169,7 @@ export const probeSchema = z
     healthy: z.boolean(),
     nodes: z.array(z.object({ node: z.string(), healthy: z.boolean(), reason: z.string().nullable(), latencyMs: z.number().nullable() })),
   })
-  .openapi('Probe');
+  .openapi('Probe') satisfies z.ZodType<ProbeResult>;
 
 export const historyRowSchema = z
   .object({

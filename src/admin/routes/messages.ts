@@ -1,6 +1,7 @@
 /** Routes about messages and clients, in FluxMQ's form: publish, check, close, clients. */
 
 import { z } from '@hono/zod-openapi';
+import type { ClientInfo, ClientLocation } from '../../control/contract.ts';
 import { checkTopicName } from '../../mqtt/topic.ts';
 import { actionRoute, type Route, readRoute } from '../http/route.ts';
 import { idQuery, queryInteger } from '../http/schemas.ts';
@@ -64,7 +65,7 @@ const locationSchema = z.object({
   session: z.boolean().openapi({ description: 'connected false and session true: a session that waits for its client' }),
   node: z.string(),
   endpoint: z.string().nullable(),
-});
+}) satisfies z.ZodType<ClientLocation>;
 const clientSchema = z
   .object({
     clientId: z.string(),
@@ -82,7 +83,7 @@ const clientSchema = z
     inflight: z.number().int(),
     queued: z.number().int(),
   })
-  .openapi('Client');
+  .openapi('Client') satisfies z.ZodType<ClientInfo>;
 const pageSchema = z.object({ data: z.array(clientSchema), total: z.number().int(), page: z.number().int(), size: z.number().int() });
 
 export const messageRoutes: Route[] = [

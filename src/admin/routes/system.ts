@@ -1,7 +1,7 @@
 /** Routes about the node itself: liveness, health, resources, its metrics. */
 
 import { z } from '@hono/zod-openapi';
-import type { HealthAnswer } from '../../control/contract.ts';
+import type { HealthAnswer, ResourcesAnswer } from '../../control/contract.ts';
 import { type Reply, type Route, readRoute } from '../http/route.ts';
 import { PROMETHEUS_TYPE } from './endpoints.ts';
 
@@ -19,6 +19,7 @@ const healthSchema = z.object({
     failed: z.array(z.object({ id: z.string(), port: z.number().int(), reason: z.string() })),
   }),
   workerRestarts: z.number().int(),
+  startup: z.object({ durationMs: z.number(), seeded: z.number().int(), endpoints: z.number().int() }).optional(),
 });
 const resourcesSchema = z.object({
   cpu: z.object({ userSeconds: z.number(), systemSeconds: z.number(), percent: z.number() }),
@@ -35,7 +36,7 @@ const resourcesSchema = z.object({
   ),
   node: z.string(),
   pid: z.number().int(),
-});
+}) satisfies z.ZodType<ResourcesAnswer>;
 
 /** A degraded node still serves its clients, so only a failed one is 503. */
 function healthReply(health: HealthAnswer, data: unknown): Reply {
