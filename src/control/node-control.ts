@@ -89,10 +89,12 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     return inOrder;
   };
   try {
+    // The session worker starts while the store is read; endpoint workers start beside it and wait for it before they are used.
+    const sessionUp = supervisor.start();
+    sessionUp.catch(() => {});
     await desired.load();
     const seeded = await manager.seed(settings.endpoints);
-    // The endpoint workers start beside the session worker and wait for it before they are used.
-    await Promise.all([supervisor.start(), manager.startAll(new Deadline(START_TIMEOUT_MS))]);
+    await Promise.all([sessionUp, manager.startAll(new Deadline(START_TIMEOUT_MS))]);
     const startup = { durationMs: Math.round(performance.now() - startedAt), seeded, endpoints: desired.list().length };
     return { control: new NodeControl({ node, version, store, desired, runners, manager, clients, monitor, startup }), stop };
   } catch (error) {

@@ -1,0 +1,61 @@
+/** A whole node in this process: log given, store, control plane and admin API opened in order, and closed in the opposite one. */
+
+import { startAdmin } from './admin/server.ts';
+import type { Control } from './control/contract.ts';
+import { startControl, type WorkerUrls } from './control/node-control.ts';
+import type { Logger } from './kernel/logger.ts';
+import type { Settings } from './settings/settings.ts';
+import { openStore } from './storage/open-store.ts';
+
+export interface NodeOptions {
+  settings: Settings;
+  version: string;
+  logger: Logger;
+  workerUrls: WorkerUrls;
+  /** folder of the admin API's static files */
+  adminStatic: URL;
+}
+
+export interface RunningNode {
+  control: Control;
+  adminPort: number;
+  /** Stops accepting, drains, flushes; within `settings.shutdownTimeout`. @returns true when every thread ended in order. Idempotent. */
+  stop(): Promise<boolean>;
+}
+
+/** Kept back from the shutdown time for closing the store and the log. */
+const CLOSE_RESERVE_MS = 1_000;
+
+/**
+ * Starts a node; resolves when the admin API and every endpoint that can listen do.
+ * @throws FluxError when the store, the session worker or the admin API cannot be opened; nothing is left running then
+ */
+export async function startNode(options: NodeOptions): Promise<RunningNode> {
+  const { settings, version, logger, workerUrls, adminStatic } = options;
+  const store = await openStore(settings.store);
+  const undo: (() => Promise<unknown>)[] = [() => store.close()];
+  const threadsMs = Math.max(CLOSE_RESERVE_MS, settings.shutdownTimeout - CLOSE_RESERVE_MS);
+  try {
+    const { control, stop: stopControl } = await startControl({ settings, version, store, workerUrls, logger });
+    undo.unshift(() => stopControl(threadsMs));
+    const admin = await startAdmin({ settings, control, logger, staticRoot: adminStatic });
+    let stopping: Promise<boolean> | null = null;
+    const stop = async () => {
+      // Requests under way may still be answered while the clients are drained.
+      const [inOrder] = await Promise.all([stopControl(threadsMs), admin.close()]);
+      await store.close();
+      return inOrder;
+    };
+    return {
+      control,
+      adminPort: admin.port,
+      stop: () => {
+        stopping ??= stop();
+        return stopping;
+      },
+    };
+  } catch (error) {
+    for (const step of undo) await step();
+    throw error;
+  }
+}
