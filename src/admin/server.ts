@@ -16,6 +16,8 @@ const REQUEST_TIMEOUT_MS = 30_000;
 /** How often the two above are checked. */
 const CHECK_INTERVAL_MS = 1000;
 const KEEP_ALIVE_MS = 10_000;
+/** A socket without a byte either way for this long is cut: longer than the longest `?timeout=`. */
+const SILENCE_MS = 330_000;
 /** Sockets at once; more are closed at once. */
 const MAX_SOCKETS = 8192;
 const BACKLOG = 4096;
@@ -50,6 +52,7 @@ export async function startAdmin(options: AppOptions): Promise<AdminServer> {
     getRequestListener(app.fetch, { overrideGlobalObjects: false }),
   );
   server.maxConnections = MAX_SOCKETS;
+  server.setTimeout(SILENCE_MS);
   server.on('clientError', answerBroken);
   await listen(server, http.host, http.port);
   server.on('error', (error) => options.logger.error('Admin API server failed', { error: error.message }));

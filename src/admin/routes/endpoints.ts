@@ -6,7 +6,6 @@ import type { Control } from '../../control/contract.ts';
 import { diffEndpoints } from '../../endpoint/effects.ts';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import type { HistoryRow } from '../../storage/contract.ts';
 import { etagOf, matchesNone } from '../http/request.ts';
 import { type Call, type Reply, type Route, type RouteInfo, readRoute } from '../http/route.ts';
 import {
@@ -76,6 +75,8 @@ async function healthReply(port: number | undefined, { control }: Call): Promise
   if (first === undefined) return { data };
   return { status: 503, message: `Endpoint ${first.path} is not healthy: ${first.message}`, data, error: { kind: 'unavailable', issues } };
 }
+
+type HistoryRow = Awaited<ReturnType<Control['history']>>[number];
 
 /** A history row without its secrets. The diff of a new or a removed endpoint is empty: the whole endpoint is there. */
 function publicRow(row: HistoryRow): Record<string, unknown> {
