@@ -3,9 +3,6 @@
 import { ProtocolError } from './errors.ts';
 import { REASON } from './reason-codes.ts';
 
-/** Largest value of a Variable Byte Integer, so also of Remaining Length. */
-export const MAX_VARIABLE_BYTE_INTEGER = 268_435_455;
-
 /**
  * Reads the Variable Byte Integer at `offset`, of which bytes up to `end` have arrived. Returns -1 when it is not complete yet.
  * @throws ProtocolError malformedPacket when it is longer than 4 bytes or than its value needs [MQTT-1.5.5-1]

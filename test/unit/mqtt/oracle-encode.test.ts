@@ -1,0 +1,193 @@
+/** Packets of the server: mqtt-packet, which is not ours, has to read what we write; and PUBLISH comes back to us. */
+
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { decodePacket } from '../../../src/mqtt/decode.ts';
+import {
+  type ConnackProperties,
+  encodeAck,
+  encodeAuth,
+  encodeConnack,
+  encodeDisconnect,
+  encodeSuback,
+  encodeUnsuback,
+  PINGRESP,
+} from '../../../src/mqtt/encode.ts';
+import { encodePublish, type PublishEncoding, publishSize, writePublish } from '../../../src/mqtt/encode-publish.ts';
+import type { Packet } from '../../../src/mqtt/packet.ts';
+import { bytes } from '../../kit/packets.ts';
+import {
+  binary,
+  flag,
+  named,
+  optional,
+  packetId,
+  present,
+  propertiesOf,
+  qos,
+  text,
+  theirs,
+  topic,
+  uint16,
+  uint32,
+  users,
+  version,
+} from './oracle.ts';
+
+const publishArbitrary: fc.Arbitrary<PublishEncoding> = fc.record({
+  version,
+  qos,
+  retain: flag,
+  dup: flag,
+  packetId,
+  topic: topic.map((name) => Buffer.from(name)),
+  payload: fc.uint8Array({ maxLength: 20_000 }).map((value) => Buffer.from(value)),
+  topicAlias: fc.integer({ min: 0, max: 65_535 }),
+  messageExpiryInterval: fc.oneof(fc.constant(-1), fc.constant(0), uint32),
+  subscriptionIdentifiers: fc.constant([]),
+  forward: fc.constantFrom(Buffer.alloc(0), bytes('01 01'), bytes('26 "b" "1" 26 "a" "2" 26 "b" "3"'), bytes('03 "é" 08 "r" 09 "x"')),
+});
+
+describe('PUBLISH', () => {
+  it('comes back as it was written, into the middle of a buffer', () => {
+    fc.assert(
+      fc.property(publishArbitrary, fc.integer({ min: 0, max: 9 }), (raw, offset) => {
+        const o = { ...raw, dup: raw.dup && raw.qos > 0 };
+        const size = publishSize(o);
+        const target = Buffer.alloc(offset + size + 9, 0xa5);
+        expect(writePublish(target, offset, o)).toBe(offset + size);
+        expect(target.subarray(0, offset).every((byte) => byte === 0xa5)).toBe(true);
+        expect(target.subarray(offset + size).every((byte) => byte === 0xa5)).toBe(true);
+        expect(encodePublish(o)).toEqual(target.subarray(offset, offset + size));
+        const { topicAlias, messageExpiryInterval, forward } = o;
+        const empty = topicAlias === 0 && messageExpiryInterval < 0 && forward.length === 0;
+        expect(decodePacket(target, offset, offset + size, o.version)).toEqual({
+          type: 'publish',
+          qos: o.qos,
+          retain: o.retain,
+          dup: o.dup,
+          packetId: o.qos === 0 ? 0 : o.packetId,
+          topic: o.topic.toString('latin1'),
+          payload: o.payload,
+          properties: o.version < 5 || empty ? null : { topicAlias, messageExpiryInterval, forward },
+        } satisfies Packet);
+      }),
+    );
+  });
+
+  it('with subscription identifiers is read by mqtt-packet', () => {
+    const identifiers = fc.array(fc.integer({ min: 1, max: 268_435_455 }), { minLength: 2, maxLength: 4 });
+    fc.assert(
+      fc.property(publishArbitrary, identifiers, (raw, subscriptionIdentifiers) => {
+        const o: PublishEncoding = { ...raw, version: 5, dup: false, subscriptionIdentifiers, topicAlias: 0 };
+        const packet = theirs(encodePublish(o), 5);
+        expect(packet).toMatchObject({
+          topic: o.topic.toString(),
+          payload: o.payload,
+          properties: { subscriptionIdentifier: subscriptionIdentifiers },
+        });
+      }),
+    );
+  });
+
+  it('with a known topic alias has no topic', () => {
+    const o: PublishEncoding = {
+      version: 5,
+      qos: 1,
+      retain: false,
+      dup: false,
+      packetId: 2,
+      topic: Buffer.alloc(0),
+      payload: Buffer.from('hi'),
+      topicAlias: 9,
+      messageExpiryInterval: -1,
+      subscriptionIdentifiers: [],
+      forward: Buffer.alloc(0),
+    };
+    expect(encodePublish(o)).toEqual(bytes(`32 ("" 00 02 (23 00 09) 'hi')`));
+  });
+});
+
+describe('what mqtt-packet reads', () => {
+  it('CONNACK', () => {
+    const arbitrary = fc.record({
+      sessionExpiryInterval: optional(uint32),
+      receiveMaximum: optional(uint16),
+      maximumQoS: optional(fc.constantFrom<0 | 1>(0, 1)),
+      retainAvailable: optional(flag),
+      maximumPacketSize: optional(uint32),
+      assignedClientIdentifier: optional(text),
+      topicAliasMaximum: optional(uint16),
+      reasonString: optional(text),
+      wildcardSubscriptionAvailable: optional(flag),
+      subscriptionIdentifiersAvailable: optional(flag),
+      sharedSubscriptionAvailable: optional(flag),
+      serverKeepAlive: optional(uint16),
+      responseInformation: optional(text),
+      serverReference: optional(text),
+      authenticationMethod: optional(text),
+      authenticationData: optional(binary),
+    });
+    const code = fc.constantFrom(0, 0x80, 0x84, 0x87, 0x9f);
+    fc.assert(
+      fc.property(arbitrary, users, flag, code, (values, pairs, sessionPresent, reasonCode) => {
+        const plain: ConnackProperties = present(values);
+        const properties: ConnackProperties = pairs.length === 0 ? plain : { ...plain, userProperties: pairs };
+        const expected = { ...plain, ...named(pairs) };
+        expect(theirs(encodeConnack(5, { sessionPresent, reasonCode, properties }), 5)).toMatchObject({
+          cmd: 'connack',
+          sessionPresent: sessionPresent && reasonCode === 0,
+          reasonCode,
+          ...propertiesOf(expected),
+        });
+      }),
+    );
+  });
+
+  it('acknowledgements', () => {
+    const type = fc.constantFrom('puback', 'pubrec', 'pubrel', 'pubcomp');
+    const code = fc.constantFrom(0, 0x92);
+    fc.assert(
+      fc.property(type, version, packetId, code, optional(text), (cmd, v, id, ackCode, reasonString) => {
+        const reasonCode = cmd === 'puback' || cmd === 'pubrec' ? ackCode && 0x87 : ackCode;
+        const five = v === 5 ? { reasonCode, ...propertiesOf({ reasonString }) } : {};
+        expect(theirs(encodeAck(cmd, v, id, reasonCode, reasonString), v)).toMatchObject({ cmd, messageId: id, ...five });
+      }),
+    );
+  });
+
+  it('SUBACK and UNSUBACK', () => {
+    const codes = fc.array(fc.constantFrom(0, 1, 2, 0x80, 0x87, 0x8f), { minLength: 1, maxLength: 200 });
+    fc.assert(
+      fc.property(version, packetId, codes, optional(text), (v, id, list, reasonString) => {
+        expect(theirs(encodeSuback(v, id, list, reasonString), v)).toMatchObject({
+          cmd: 'suback',
+          messageId: id,
+          granted: v === 5 ? list : list.map((code) => Math.min(code, 0x80)),
+          ...(v === 5 ? propertiesOf({ reasonString }) : {}),
+        });
+        const unsubscribed = list.map((code) => (code < 0x80 ? 0x11 : code));
+        expect(theirs(encodeUnsuback(v, id, unsubscribed), v)).toMatchObject({
+          cmd: 'unsuback',
+          messageId: id,
+          ...(v === 5 ? { granted: unsubscribed } : {}),
+        });
+      }),
+    );
+  });
+
+  it('DISCONNECT, AUTH and PINGRESP', () => {
+    fc.assert(
+      fc.property(optional(text), optional(text), text, optional(binary), (reasonString, serverReference, method, data) => {
+        expect(theirs(encodeDisconnect(0x8e, present({ reasonString, serverReference })), 5)).toMatchObject({
+          cmd: 'disconnect',
+          reasonCode: 0x8e,
+          ...propertiesOf({ reasonString, serverReference }),
+        });
+        const auth = { authenticationMethod: method, ...present({ authenticationData: data, reasonString }) };
+        expect(theirs(encodeAuth(0x18, auth), 5)).toMatchObject({ cmd: 'auth', reasonCode: 0x18, properties: auth });
+      }),
+    );
+    expect(theirs(PINGRESP, 4)).toMatchObject({ cmd: 'pingresp' });
+  });
+});
