@@ -1,0 +1,162 @@
+/** The store suite on each implementation, and what only a durable one can lose: reopening, kill -9, damage, a second broker. */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import Database from 'better-sqlite3';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openLocalStore } from '../../src/storage/local/local-store.ts';
+import { SCHEMA_VERSION } from '../../src/storage/local/migrations.ts';
+import { openMemoryStore } from '../../src/storage/memory/memory-store.ts';
+import { openStore } from '../../src/storage/open-store.ts';
+import { META, put } from './store-changes.ts';
+import { describeStore } from './store-suite.ts';
+
+let folder = '';
+const makeFolder = () => {
+  folder = mkdtempSync(join(tmpdir(), 'fluxmq-store-'));
+  return folder;
+};
+const dropFolder = async () => rmSync(folder, { recursive: true, force: true });
+
+describeStore(
+  'MEMORY',
+  async () => openMemoryStore(),
+  async () => {},
+);
+describeStore('LOCAL', () => openLocalStore({ dataPath: join(makeFolder(), 'made', 'here') }), dropFolder);
+
+describe('LOCAL', () => {
+  beforeEach(() => {
+    makeFolder();
+  });
+  afterEach(dropFolder);
+  const open = () => openLocalStore({ dataPath: folder });
+
+  it('has everything after it was closed and opened', async () => {
+    const store = await open();
+    await store.commit([put(1), put(2)], {}, META);
+    await store.commit([{ kind: 'remove', id: 'mqtt-1' }], {}, META);
+    const [content, rows] = [await store.load(), await store.history({ limit: 10 })];
+    await store.close();
+    const again = await openStore({ storeType: 'LOCAL', local: { dataPath: folder } });
+    expect(await again.load()).toEqual(content);
+    expect(await again.history({ limit: 10 })).toEqual(rows);
+    expect(await again.commit([put(3)], {}, META)).toBe(3);
+    await again.close();
+  });
+
+  it('belongs to one process, and to the next one when that is gone', async () => {
+    const store = await open();
+    await expect(open()).rejects.toMatchObject({
+      kind: 'unavailable',
+      message: expect.stringContaining('in use by another fluxmq process'),
+    });
+    await store.close();
+    const child = startCommitting(folder);
+    await answered(child, 1);
+    await expect(open()).rejects.toMatchObject({ kind: 'unavailable', message: expect.stringContaining('in use') });
+    await kill(child);
+    await (await open()).close();
+  });
+
+  it('keeps every answered commit, whole, through kill -9', async () => {
+    let last = 0;
+    for (let round = 0; round < 4; round += 1) {
+      const child = startCommitting(folder);
+      last = await answered(child, last + 5 + round * 7);
+      last = Math.max(last, await kill(child));
+      const store = await open();
+      const { revision, endpoints } = await store.load();
+      // The last one may have been stored without its answer having been read.
+      expect(revision).toBeGreaterThanOrEqual(last);
+      expect(revision).toBeLessThanOrEqual(last + 1);
+      expect(endpoints.map((stored) => [stored.revision, stored.endpoint.maxConnectionSize])).toEqual(Array(3).fill([revision, revision]));
+      const rows = await store.history({ limit: 1000 });
+      expect(rows.map((row) => row.revision)).toEqual(Array.from({ length: revision * 3 }, (_, index) => revision - Math.floor(index / 3)));
+      await store.close();
+      last = revision;
+    }
+  });
+
+  it('opens a store of an older version, with the defaults of new keys', async () => {
+    const store = await open();
+    await store.commit([put(1, { wiretap: true })], {}, META);
+    await store.close();
+    edit((database) => database.exec(`UPDATE endpoint SET body = json_remove(body, '$.maxQueuedMessages', '$.childOptions.soLinger')`));
+    const again = await open();
+    expect((await again.load()).endpoints[0]?.endpoint).toEqual(put(1, { wiretap: true }).endpoint);
+    await again.close();
+  });
+
+  it('refuses a store of a newer version and leaves it alone', async () => {
+    await (await open()).close();
+    edit((database) => database.pragma(`user_version = ${SCHEMA_VERSION + 1}`));
+    await expect(open()).rejects.toMatchObject({ kind: 'unavailable', message: expect.stringContaining('newer fluxmq') });
+    edit((database) => expect(database.pragma('user_version', { simple: true })).toBe(SCHEMA_VERSION + 1));
+  });
+
+  it('says that a damaged file or an unusable folder is unavailable, and lets go of the folder', async () => {
+    writeFileSync(join(folder, 'config.db'), 'this is no database, but it is long enough to be taken for one'.repeat(100));
+    await expect(open()).rejects.toMatchObject({ kind: 'unavailable', message: expect.stringContaining(folder) });
+    rmSync(join(folder, 'config.db'));
+    await (await open()).close();
+    writeFileSync(join(folder, 'file'), '');
+    await expect(openLocalStore({ dataPath: join(folder, 'file') })).rejects.toMatchObject({ kind: 'unavailable' });
+  });
+
+  it('keeps password hashes from other users of the machine', async () => {
+    const dataPath = join(folder, 'data');
+    mkdirSync(dataPath);
+    chmodSync(dataPath, 0o755);
+    const store = await openLocalStore({ dataPath });
+    await store.commit([put(1)], {}, META);
+    for (const file of ['config.db', 'config.db-wal']) expect([file, statSync(join(dataPath, file)).mode & 0o077]).toEqual([file, 0]);
+    await store.close();
+  });
+
+  it('works with a write-ahead log', async () => {
+    const store = await open();
+    edit((database) => expect(database.pragma('journal_mode', { simple: true })).toBe('wal'));
+    await store.close();
+  });
+
+  function edit(work: (database: Database.Database) => void): void {
+    const database = new Database(join(folder, 'config.db'));
+    try {
+      work(database);
+    } finally {
+      database.close();
+    }
+  }
+});
+
+function startCommitting(dataPath: string): ChildProcess & { lines: string[] } {
+  const script = fileURLToPath(new URL('./commit-forever.ts', import.meta.url));
+  const child = spawn(process.execPath, [script, dataPath], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines: string[] = [];
+  createInterface({ input: child.stdout }).on('line', (line) => lines.push(line));
+  return Object.assign(child, { lines });
+}
+
+/** Waits until the child has had the answer to a revision. */
+async function answered(child: ChildProcess & { lines: string[] }, revision: number): Promise<number> {
+  const deadline = Date.now() + 15_000;
+  while (Number(child.lines.at(-1) ?? 0) < revision) {
+    if (Date.now() > deadline || child.exitCode !== null) throw new Error(`the child did not reach revision ${revision}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  return Number(child.lines.at(-1));
+}
+
+/** kill -9; returns the last revision that was answered. */
+async function kill(child: ChildProcess & { lines: string[] }): Promise<number> {
+  const closed = once(child, 'close');
+  child.kill('SIGKILL');
+  await closed;
+  return Number(child.lines.at(-1) ?? 0);
+}
