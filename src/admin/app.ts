@@ -125,7 +125,7 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
     ifNoneMatch: req.header('if-none-match') ?? null,
     address,
   };
-  const reply = await withDeadline(route.run(query, body, call), timeoutMs + GRACE_MS, route.change);
+  const reply = await withDeadline(route.run(query, body, call), timeoutMs, route.change);
   return reply instanceof Response ? reply : toResponse(reply);
 }
 
@@ -140,17 +140,19 @@ function readQuery(route: Route, parameters: URLSearchParams): { query: unknown;
   if (later !== undefined) {
     throw new FluxError('not-supported-yet', `${later}: not supported yet`, { issues: [{ path: later, message: 'not supported yet' }] });
   }
-  const given = route.change || timeout === undefined ? rest : { ...rest, timeout };
+  const takesTimeout = route.change || route.slow === true;
+  const given = takesTimeout || timeout === undefined ? rest : { ...rest, timeout };
   const schema = route.query.def.catchall === undefined ? route.query.strict() : route.query;
   const query = parseOrRefuse(schema, given, 'The query');
-  return { query, timeoutMs: route.change ? parseTimeout(timeout) : DEFAULT_TIMEOUT_MS };
+  return { query, timeoutMs: takesTimeout ? parseTimeout(timeout) : DEFAULT_TIMEOUT_MS };
 }
 
-/** The control plane keeps its own deadlines; this one only makes sure that a fault there does not leave the client waiting. */
-async function withDeadline(work: Promise<Reply | Response>, milliseconds: number, change: boolean): Promise<Reply | Response> {
+/** A change keeps its own deadline in the control plane; this one only makes sure that a fault there does not leave the client waiting. */
+async function withDeadline(work: Promise<Reply | Response>, timeoutMs: number, change: boolean): Promise<Reply | Response> {
+  const milliseconds = change ? timeoutMs + GRACE_MS : timeoutMs;
+  const hint = change ? '; the change may still happen, see /api/endpoints/history' : '';
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    const hint = change ? '; the change may still happen, see /api/endpoints/history' : '';
     timer = setTimeout(() => reject(new FluxError('timeout', `No answer within ${milliseconds} ms${hint}`)), milliseconds);
   });
   return Promise.race([work, late]).finally(() => clearTimeout(timer));

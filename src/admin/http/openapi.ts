@@ -23,13 +23,13 @@ const changeHeaders = z.object({
   'If-Match': z.string().optional().openapi({ description: 'Revision that the endpoint must still have', example: '"7"' }),
   'X-Reason': z.string().optional().openapi({ description: 'Why; goes into the history' }),
 });
-const changeQuery = {
+const timeoutQuery = {
   timeout: z.string().optional().openapi({ description: 'Milliseconds or a duration, at most 5 minutes', example: '30s' }),
 };
 
 /** Statuses that a route may answer besides its good one. */
 function errorStatuses(route: Route): number[] {
-  const always = [400, 403, 500];
+  const always = [400, 403, 500, 503];
   const login = route.access === 'public' ? [] : [401, 429];
   const body = route.body === null ? [] : [413, 415];
   return [...new Set([...always, ...login, ...body, ...(route.statuses ?? [])])].sort((a, b) => a - b);
@@ -56,7 +56,7 @@ function describe(route: Route, path: string): RouteConfig {
     status,
     { description: REASONS[status] ?? '', content: { 'application/json': { schema: failureSchema } } },
   ]);
-  const query = route.change ? route.query.extend(changeQuery) : route.query;
+  const query = route.change || route.slow ? route.query.extend(timeoutQuery) : route.query;
   const hasQuery = Object.keys(query.shape).length > 0;
   return {
     method: route.method,

@@ -41,6 +41,8 @@ export interface RouteInfo {
   tag: string;
   summary: string;
   statuses?: number[];
+  /** a read that waits for others: it takes `?timeout=`, and is 503 when that is over */
+  slow?: boolean;
 }
 
 /** How a route answers when all is well, for the description. */

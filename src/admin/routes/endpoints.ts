@@ -159,6 +159,7 @@ export const endpointRoutes: Route[] = [
   readRoute(
     {
       ...info('check-port', 'Whether a port is free, found by really binding it on each node'),
+      slow: true,
       query: checkPortQuery,
       answer: { data: portCheckSchema },
     },
@@ -166,7 +167,8 @@ export const endpointRoutes: Route[] = [
   ),
   readRoute(
     {
-      ...info('health', 'Connects to the endpoint with MQTT, on each node', [404, 503]),
+      ...info('health', 'Connects to the endpoint with MQTT, on each node', [404]),
+      slow: true,
       query: optionalKey,
       answer: { data: z.array(probeSchema) },
     },

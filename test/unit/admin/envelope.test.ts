@@ -202,6 +202,12 @@ describe('queries', () => {
     expect(seen[0]?.context?.timeoutMs).toBe(wanted);
   });
 
+  test('a read that waits for others is 503 when its timeout is over', async () => {
+    const { app } = appWith({}, { probe: () => new Promise(() => {}) });
+    const { status, body } = await ask(app, 'GET', '/api/endpoints/health?port=1883&timeout=20ms');
+    expect([status, body.error?.kind, body.message]).toEqual([503, 'timeout', 'No answer within 20 ms']);
+  });
+
   test.each(['0', '6m', '-1', 'soon', '1h', ''])('timeout=%s is refused', async (timeout) => {
     const { status, body } = await ask(appWith().app, 'POST', `${ADD}?timeout=${timeout}`, { body: {} });
     expect([status, body.error?.issues[0]?.path]).toEqual([400, 'timeout']);
