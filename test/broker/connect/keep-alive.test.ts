@@ -1,0 +1,61 @@
+/** Keep alive, PINGREQ and the end of silent connections. */
+
+import { describe, expect, test } from 'vitest';
+import * as encode from '../../kit/encode.ts';
+import { LANES, useLanes } from '../../kit/lanes.ts';
+import { sleep, uid } from '../../kit/until.ts';
+
+const kit = useLanes();
+
+describe.concurrent.each(LANES)('keep alive, $name', (lane) => {
+  test('a client that is silent for 1.5 keep alives is closed [5:MQTT-3.1.2-24, 5:MQTT-3.2.2-22, 3:MQTT-3.1.2-24]', async () => {
+    const client = await kit.client(lane, { keepAlive: 1 });
+    const start = Date.now();
+    await client.refused(0x8d);
+    const lasted = Date.now() - start;
+    expect(lasted).toBeGreaterThan(1300);
+    expect(lasted).toBeLessThan(4000);
+  });
+
+  test('PINGREQ is answered and keeps the connection [5:MQTT-3.12.4-1, 3:MQTT-3.12.4-1]', async () => {
+    const client = await kit.client(lane, { keepAlive: 1 });
+    for (let index = 0; index < 4; index++) {
+      await sleep(800);
+      await client.ping();
+    }
+  });
+
+  test('any packet keeps the connection, also one of many parts', async () => {
+    const client = await kit.client(lane, { keepAlive: 1 });
+    const topic = uid('k/');
+    for (let index = 0; index < 3; index++) {
+      await sleep(800);
+      await client.publish(topic, 'x');
+    }
+    await client.ping();
+  });
+
+  test('keep alive 0 turns it off', async () => {
+    const client = await kit.client(lane, { keepAlive: 0 });
+    await sleep(3000);
+    await client.ping();
+  });
+
+  test('what the broker sends does not count for the client', async () => {
+    const topic = uid('k/');
+    const silent = await kit.client(lane, { keepAlive: 1 });
+    await silent.subscribe(topic);
+    const talker = await kit.client(lane);
+    const timer = setInterval(() => talker.send(encode.publish(lane.version, topic, 'x')), 200);
+    try {
+      await silent.closed(4000);
+    } finally {
+      clearInterval(timer);
+    }
+  });
+
+  test('no Server Keep Alive means that the one of the client holds', async () => {
+    const client = await kit.client(lane, { keepAlive: 1 });
+    expect(client.connack!.properties.serverKeepAlive).toBeUndefined();
+  });
+});

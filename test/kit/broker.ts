@@ -1,0 +1,184 @@
+/** Starts the built broker as a user would, in a folder and on ports of its own, and ends it without a trace. */
+
+import type { ChildProcess } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { launch, startMosquitto } from './mosquitto.ts';
+import { sleep, until, within } from './until.ts';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+const READY_MS = 20_000;
+
+/** True when the tests are pointed at mosquitto instead of fluxmq: `KIT_BROKER=mosquitto`. */
+export const isForeign = process.env['KIT_BROKER'] === 'mosquitto';
+
+export interface ApiAnswer {
+  status: number;
+  /** parsed JSON, or the text */
+  body: unknown;
+  headers: Headers;
+}
+
+export interface Broker {
+  /** `http://127.0.0.1:port` */
+  admin: string;
+  dir: string;
+  pid: number;
+  /** of the configured endpoints, in order */
+  ports: number[];
+  /** One request to the admin API; `body` is sent as JSON. */
+  api(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<ApiAnswer>;
+  /** Sends a signal and waits for the end; null when the signal ended it. */
+  kill(signal: NodeJS.Signals): Promise<number | null>;
+  /** SIGTERM, and the exit code. @throws Error when it does not end within 15 s (it is killed then) */
+  stop(): Promise<number>;
+  /** The log file, or '' before there is one. */
+  log(): Promise<string>;
+}
+
+export interface BrokerOptions {
+  /** each gets `host` 127.0.0.1 and a free `port` unless it names them */
+  endpoints?: Record<string, unknown>[];
+  /** merged over the configuration's top level */
+  config?: Record<string, unknown>;
+  env?: Record<string, string>;
+  /** a folder of an earlier broker: its configuration and data are used again */
+  dir?: string;
+}
+
+/**
+ * A loopback port that nothing listens on now, outside the range from which the system takes the local ports of connections,
+ * so that it cannot be lost to one of them.
+ */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 22_000);
+    const isFree = await new Promise<boolean>((resolve) => {
+      const server = createServer();
+      server.once('error', () => resolve(false));
+      server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)));
+    });
+    if (isFree) return port;
+  }
+}
+
+/** Builds `dist/` when it is missing; `npm test` has done that before. */
+function ensureBuilt(): void {
+  if (!existsSync(join(ROOT, 'dist/main.js'))) execFileSync(join(ROOT, 'scripts/prepare'), { cwd: ROOT, stdio: 'ignore' });
+}
+
+const folders = new Set<string>();
+process.on('exit', () => {
+  for (const dir of folders) rmSync(dir, { recursive: true, force: true });
+});
+
+async function writeConfig(dir: string, options: BrokerOptions): Promise<void> {
+  const endpoints = [];
+  for (const endpoint of options.endpoints ?? []) endpoints.push({ host: '127.0.0.1', port: await freePort(), ...endpoint });
+  const config = {
+    http: { host: '127.0.0.1', port: await freePort() },
+    store: { storeType: 'LOCAL', local: { dataPath: join(dir, 'data') } },
+    log: { level: 'info', file: join(dir, 'fluxmq.log') },
+    endpoints,
+    ...options.config,
+  };
+  // JSON is YAML.
+  writeFileSync(join(dir, 'config.yaml'), JSON.stringify(config, null, 2));
+}
+
+/** What the started process has to say when it does not come up. */
+function collectOutput(child: ChildProcess): () => string {
+  let text = '';
+  for (const stream of [child.stdout!, child.stderr!]) {
+    stream.setEncoding('utf8').on('data', (chunk: string) => {
+      text = (text + chunk).slice(-4000);
+    });
+  }
+  return () => text;
+}
+
+/** Starts a broker and waits until it is ready. @throws Error with its output when it is not within 20 s */
+export async function startBroker(options: BrokerOptions = {}): Promise<Broker> {
+  const dir = options.dir ?? mkdtempSync(join(tmpdir(), 'fluxmq-test-'));
+  folders.add(dir);
+  const file = join(dir, 'config.yaml');
+  if (!existsSync(file)) await writeConfig(dir, options);
+  const config = JSON.parse(readFileSync(file, 'utf8')) as {
+    http: { port: number };
+    endpoints: { port: number; useWebsocket?: boolean; enabled?: boolean }[];
+  };
+  const ports = config.endpoints.map((endpoint) => endpoint.port);
+  const admin = `http://127.0.0.1:${config.http.port}`;
+  const child = await spawnBroker(dir, file, options, config.endpoints);
+  const output = collectOutput(child);
+  const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
+  const broker = handle(child, ended, admin, dir, ports);
+  if (isForeign) return broker;
+  try {
+    await until(
+      'broker ready',
+      async () => {
+        if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`);
+        return (await fetch(`${admin}/health`, { signal: AbortSignal.timeout(2000) })).status === 200;
+      },
+      READY_MS,
+      30,
+    );
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw new Error(`${(error as Error).message}\n${output()}\n${await broker.log()}`);
+  }
+  return broker;
+}
+
+async function spawnBroker(
+  dir: string,
+  file: string,
+  options: BrokerOptions,
+  endpoints: { port: number; useWebsocket?: boolean }[],
+): Promise<ChildProcess> {
+  if (isForeign) return startMosquitto(endpoints.map(({ port, useWebsocket }) => ({ port, useWebsocket: useWebsocket ?? false })));
+  ensureBuilt();
+  const env = { ...process.env, ...options.env };
+  return launch(join(ROOT, 'node_modules/.bin/node'), [join(ROOT, 'dist/main.js'), 'start', '--config', file], { cwd: dir, env });
+}
+
+function handle(child: ChildProcess, ended: Promise<number | null>, admin: string, dir: string, ports: number[]): Broker {
+  return {
+    admin,
+    dir,
+    pid: child.pid!,
+    ports,
+    api: async (method, path, body, headers = {}) => {
+      const init: RequestInit = {
+        method,
+        headers: { 'content-type': 'application/json', ...headers },
+        signal: AbortSignal.timeout(30_000),
+      };
+      if (body !== undefined) init.body = JSON.stringify(body);
+      const answer = await fetch(admin + path, init);
+      const text = await answer.text();
+      const isJson = answer.headers.get('content-type')?.includes('json') ?? false;
+      return { status: answer.status, body: isJson ? JSON.parse(text) : text, headers: answer.headers };
+    },
+    kill: async (signal) => {
+      child.kill(signal);
+      return within(`end after ${signal}`, 15_000, ended);
+    },
+    stop: async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return child.exitCode ?? -1;
+      child.kill('SIGTERM');
+      const code = await Promise.race([ended, sleep(15_000).then(() => undefined)]);
+      if (code === undefined) {
+        child.kill('SIGKILL');
+        throw new Error('the broker did not end within 15 s after SIGTERM');
+      }
+      return code ?? -1;
+    },
+    log: () => readFile(join(dir, 'fluxmq.log'), 'utf8').catch(() => ''),
+  };
+}

@@ -1,0 +1,50 @@
+/** Waiting with a deadline: polling for a condition, racing a promise, and unique names for topics and clients. */
+
+/** Resolves after `ms` milliseconds. */
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/**
+ * Calls `probe` every `everyMs` until it returns something truthy, and returns that.
+ * An error thrown by the probe counts as "not yet"; the last one is told when the time is over.
+ * @throws Error after `timeoutMs`
+ */
+export async function until<T>(what: string, probe: () => T | Promise<T>, timeoutMs = 5000, everyMs = 20): Promise<NonNullable<T>> {
+  const end = Date.now() + timeoutMs;
+  let last: unknown = 'false';
+  for (;;) {
+    try {
+      const value = await probe();
+      if (value) return value as NonNullable<T>;
+      last = value;
+    } catch (error) {
+      last = error;
+    }
+    if (Date.now() > end) {
+      throw new Error(`${what}: not within ${timeoutMs} ms, last: ${last instanceof Error ? last.message : JSON.stringify(last)}`);
+    }
+    await sleep(everyMs);
+  }
+}
+
+/** The promise, or an error after `timeoutMs` that says `what` was waited for. */
+export async function within<T>(what: string, timeoutMs: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: not within ${timeoutMs} ms`)), timeoutMs);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+let counter = 0;
+
+/** A name that no other test uses: letters and digits only, at most 23 characters (the shortest client identifier a server must take). */
+export function uid(prefix = 't'): string {
+  counter++;
+  return `${prefix}${process.pid.toString(36)}x${counter.toString(36)}x${Math.floor(Math.random() * 46655).toString(36)}`;
+}
