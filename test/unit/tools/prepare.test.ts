@@ -1,0 +1,113 @@
+/** scripts/prepare: does each step once, also when several run at the same time or one was killed, and says why it failed. */
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFileSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '../../..');
+let project: string;
+
+/** A project with the real script, an `npm` that only links Node, and a build that only notes that it ran. */
+beforeEach(() => {
+  project = mkdtempSync(join(tmpdir(), 'fluxmq-prepare-'));
+  for (const folder of ['scripts', 'src', 'workers', 'bin']) mkdirSync(join(project, folder));
+  copyFileSync(join(ROOT, 'scripts/prepare'), join(project, 'scripts/prepare'));
+  write('package.json', '{}');
+  write('package-lock.json', '{}');
+  write('src/a.ts', '1');
+  write('workers/b.ts', '1');
+  write(
+    'scripts/build.ts',
+    "import { appendFileSync, mkdirSync } from 'node:fs';\nappendFileSync('builds', 'x');\nmkdirSync('dist', { recursive: true });\n",
+  );
+  npm(`echo "$*" >>npm-runs; sleep 0.3; mkdir -p node_modules/.bin; ln -sf '${process.execPath}' node_modules/.bin/node`);
+});
+
+afterEach(() => rmSync(project, { recursive: true }));
+
+function write(path: string, content: string): void {
+  writeFileSync(join(project, path), content);
+}
+
+function npm(script: string): void {
+  writeFileSync(join(project, 'bin/npm'), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+}
+
+async function prepare(...args: string[]): Promise<{ code: number | null; stderr: string }> {
+  const env = { ...process.env, PATH: `${join(project, 'bin')}:/usr/bin:/bin` };
+  const child = spawn(join(project, 'scripts/prepare'), args, { env, stdio: ['ignore', 'ignore', 'pipe'], timeout: 20_000 });
+  const exit = once(child, 'exit') as Promise<[number | null]>;
+  const stderr = await text(child.stderr);
+  return { code: (await exit)[0], stderr };
+}
+
+const runs = () => ({
+  npm: readFileSync(join(project, 'npm-runs'), 'utf8').trim().split('\n').length,
+  build: readFileSync(join(project, 'builds'), 'utf8').length,
+});
+
+test('installs and builds once; nothing when nothing changed', async () => {
+  expect(await prepare()).toMatchObject({ code: 0 });
+  expect(await prepare()).toEqual({ code: 0, stderr: '' });
+  expect(runs()).toEqual({ npm: 1, build: 1 });
+  expect(readFileSync(join(project, 'npm-runs'), 'utf8')).toContain('ci --ignore-scripts');
+});
+
+test('a changed source is built, a changed lockfile is installed', async () => {
+  await prepare();
+  write('workers/b.ts', '2');
+  await prepare();
+  expect(runs()).toEqual({ npm: 1, build: 2 });
+  write('package-lock.json', '{ }');
+  await prepare();
+  expect(runs()).toEqual({ npm: 2, build: 3 });
+  rmSync(join(project, 'dist'), { recursive: true });
+  await prepare();
+  expect(runs()).toEqual({ npm: 2, build: 4 });
+});
+
+test('several at once: one works, the others wait', async () => {
+  const all = await Promise.all([prepare(), prepare(), prepare(), prepare()]);
+  expect(all.map((result) => result.code)).toEqual([0, 0, 0, 0]);
+  expect(runs()).toEqual({ npm: 1, build: 1 });
+  expect(existsSync(join(project, 'node_modules/.fluxmq-stamp'))).toBe(true);
+});
+
+test('the lock of a killed run is taken over', async () => {
+  mkdirSync(join(project, '.prepare'));
+  symlinkSync('99999999', join(project, '.prepare/lock'));
+  expect(await prepare()).toMatchObject({ code: 0 });
+  expect(() => lstatSync(join(project, '.prepare/lock'))).toThrow(/ENOENT/);
+});
+
+test('a failed npm is shown, and tried again the next time', async () => {
+  npm('echo "the registry is away"; exit 1');
+  const failed = await prepare();
+  expect(failed.code).toBe(1);
+  expect(failed.stderr).toContain('the registry is away');
+  npm(`echo again >>npm-runs; mkdir -p node_modules/.bin; ln -sf '${process.execPath}' node_modules/.bin/node`);
+  expect(await prepare()).toMatchObject({ code: 0 });
+});
+
+test('a failed build is shown, and tried again the next time', async () => {
+  const good = readFileSync(join(project, 'scripts/build.ts'), 'utf8');
+  write('scripts/build.ts', "process.stderr.write('no such entry\\n'); process.exitCode = 1;");
+  const failed = await prepare();
+  expect(failed.code).toBe(1);
+  expect(failed.stderr).toContain('no such entry');
+  write('scripts/build.ts', good);
+  expect(await prepare()).toMatchObject({ code: 0 });
+});
+
+test('without a packaged Node, and with none that fits on the machine, it says so', async () => {
+  npm('mkdir -p node_modules');
+  writeFileSync(join(project, 'bin/node'), '#!/bin/sh\nexit 1\n', { mode: 0o755 });
+  const result = await prepare();
+  // a machine whose own Node is 22 is served by that one
+  if (result.code === 0) expect(lstatSync(join(project, 'node_modules/.bin/node')).isSymbolicLink()).toBe(true);
+  else expect(result.stderr).toContain('install Node 22');
+});
