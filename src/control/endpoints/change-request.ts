@@ -90,14 +90,12 @@ export function readAdd(body: unknown): { options: ChangeOptions; input: Record<
   return { options, input: reader.rest() };
 }
 
-/** `update`: `port` or `id` name the endpoint, `newPort` moves it, the rest is merged. @throws FluxError `invalid`, `not-supported-yet` */
+/** `update`: `port` or `id` name the endpoint; the rest, `newPort` too, is merged into it. @throws FluxError `invalid`, `not-supported-yet` */
 export function readUpdate(body: unknown): { options: ChangeOptions; key: EndpointKey; patch: Record<string, unknown> } {
   const reader = new Reader(body);
   const options = reader.options();
   const key = reader.key();
-  const newPort = reader.take('newPort', isPort, 'an integer from 1 to 65535');
-  const patch = reader.rest();
-  return { options, key, patch: newPort === undefined ? patch : { ...patch, port: newPort } };
+  return { options, key, patch: reader.rest() };
 }
 
 /** `remove`, `enable`, `disable`: nothing but the endpoint's name and the options. @throws FluxError `invalid`, `not-supported-yet` */

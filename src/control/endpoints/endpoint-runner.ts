@@ -37,6 +37,8 @@ export class EndpointRunner {
   #listeners: Listener[] = [];
   /** no longer accepting, still with clients, and since when (steady milliseconds) */
   readonly #lingering = new Map<Listener, number>();
+  /** listeners that did not take their configuration: they go on until a successor accepts */
+  readonly #stale = new Set<Listener>();
   /** moved by each activation and stop: a repair that began before it is out of date */
   #generation = new AbortController();
   #repairing: Promise<void> | null = null;
@@ -155,6 +157,7 @@ export class EndpointRunner {
     this.#listeners.push(...this.#stillAlive(added));
     while (this.#listeners.length > size) {
       const surplus = this.#listeners.pop() as Listener;
+      this.#stale.delete(surplus);
       await this.#retire(surplus, drainMs);
     }
     this.#repair();
@@ -172,7 +175,7 @@ export class EndpointRunner {
       try {
         await listener.update(config, deadline);
       } catch (error) {
-        if (listener.worker.isUsable) await this.#replace(listener, error);
+        if (listener.worker.isUsable) this.#replace(listener, error);
         throw error;
       }
     });
@@ -204,6 +207,7 @@ export class EndpointRunner {
     this.#listeners = this.#listeners.filter((listener) => listener.worker !== worker);
     for (const listener of gone) {
       this.#lingering.delete(listener);
+      this.#stale.delete(listener);
       const connections = listener.bury();
       this.#limits.release(connections);
       const message = `Endpoint ${listener.config.endpoint.port} lost its worker ${worker.name}`;
@@ -231,6 +235,7 @@ export class EndpointRunner {
   #newGeneration(): void {
     this.#generation.abort();
     this.#generation = new AbortController();
+    this.#stale.clear();
     this.#backoff.reset();
   }
 
@@ -264,16 +269,10 @@ export class EndpointRunner {
     return listeners.filter((listener) => listener.worker.isUsable);
   }
 
-  async #replace(listener: Listener, error: unknown): Promise<void> {
-    this.#context.logger.error(
-      `Endpoint ${listener.config.endpoint.port}: ${listener.worker.name} did not take its configuration and is replaced`,
-      {
-        endpoint: this.id,
-        reason: toWireError(error).message,
-      },
-    );
-    this.#listeners = this.#listeners.filter((each) => each !== listener);
-    await this.#retire(listener, 0);
+  #replace(listener: Listener, error: unknown): void {
+    const message = `Endpoint ${listener.config.endpoint.port}: ${listener.worker.name} did not take its configuration and is replaced`;
+    this.#context.logger.error(message, { endpoint: this.id, reason: toWireError(error).message });
+    this.#stale.add(listener);
     this.#repair();
   }
 
@@ -284,7 +283,7 @@ export class EndpointRunner {
 
   async #repairUntilWhole(signal: AbortSignal): Promise<void> {
     let hasFailed = true;
-    while (!signal.aborted && this.#wanted !== null && this.#listeners.length < this.#size) {
+    while (!signal.aborted && this.#wanted !== null && this.#listeners.length - this.#stale.size < this.#size) {
       if (hasFailed) await pause(this.#backoff.failed(), signal);
       const config = this.#wanted;
       if (signal.aborted || config === null) return;
@@ -307,6 +306,12 @@ export class EndpointRunner {
     this.#lastError = null;
     const { host, port } = openedWith.endpoint;
     this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port} again`, { endpoint: this.id, worker: listener.worker.name });
+    const [stale] = this.#stale;
+    if (stale !== undefined) {
+      this.#stale.delete(stale);
+      this.#listeners = this.#listeners.filter((each) => each !== stale);
+      await this.#retire(stale, 0);
+    }
     // The configuration may have moved while the worker was starting.
     const config = this.#wanted;
     if (config !== null && config !== openedWith) await listener.update(config, new Deadline(COMMAND_TIMEOUT_MS));

@@ -1,0 +1,283 @@
+/** The life of endpoint changes on one node, with real threads and real sockets. */
+
+import { createServer } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FluxError } from '../../../src/kernel/errors.ts';
+import type { EndpointStore } from '../../../src/storage/contract.ts';
+import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
+import { client, context, freePort, startTestNode, type TestNode, until } from './kit.ts';
+
+const HOST = '127.0.0.1';
+
+async function failure(promise: Promise<unknown>): Promise<FluxError> {
+  const error = await promise.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  if (!(error instanceof FluxError)) throw new Error(`expected a FluxError, got ${String(error)}`);
+  return error;
+}
+
+describe('changes of endpoints', () => {
+  let node: TestNode;
+  let store: EndpointStore & { failNext: boolean };
+
+  beforeEach(async () => {
+    const inner = openMemoryStore();
+    store = Object.assign(Object.create(inner) as EndpointStore, {
+      failNext: false,
+      load: () => inner.load(),
+      history: (query: Parameters<EndpointStore['history']>[0]) => inner.history(query),
+      close: () => inner.close(),
+      commit: (...args: Parameters<EndpointStore['commit']>) => {
+        if (store.failNext) {
+          store.failNext = false;
+          return Promise.reject(new FluxError('unavailable', 'told to fail'));
+        }
+        return inner.commit(...args);
+      },
+    });
+    node = await startTestNode({ store });
+  });
+  afterEach(async () => {
+    expect(await node.stop(5_000)).toBe(true);
+  });
+
+  const add = (body: Record<string, unknown>) => node.control.add({ host: HOST, ...body }, context());
+
+  it('listens, is stored and is reported when add answers', async () => {
+    const port = await freePort();
+    const answer = await add({ port, maxConnectionSize: 7 });
+    expect(answer).toMatchObject({ revision: 1, nodes: [{ node: 'test-node', state: 'applied' }] });
+    const about = await (await client(port)).about();
+    expect(about).toMatchObject({ maxConnectionSize: 7, revision: 1 });
+    expect((await store.load()).endpoints.map(({ endpoint }) => endpoint.port)).toEqual([port]);
+    expect(node.control.activePorts()).toEqual([port]);
+    expect(node.control.status(port)).toMatchObject([
+      { state: 'running', connections: 1, workers: 1, runningRevision: 1, desiredRevision: 1 },
+    ]);
+    expect(await node.control.history({ limit: 5 })).toMatchObject([{ action: 'add', actor: 'tester' }]);
+  });
+
+  it('changes nothing when the port belongs to somebody else, also with SO_REUSEPORT', async () => {
+    const port = await freePort();
+    for (const reusePort of [false, true]) {
+      const foreign = createServer();
+      await new Promise<void>((resolve) => foreign.listen({ port, host: HOST, reusePort }, resolve));
+      const error = await failure(add({ port }));
+      expect(error.kind).toBe('port-in-use');
+      expect(error.message).toContain(`Port ${port} is already in use`);
+      await new Promise((resolve) => foreign.close(resolve));
+    }
+    expect(node.control.list()).toEqual([]);
+    expect((await store.load()).revision).toBe(0);
+  });
+
+  it('refuses an address that is not local with the words that users grep for', async () => {
+    const port = await freePort();
+    const error = await failure(node.control.add({ port, host: '203.0.113.9' }, context()));
+    expect(error.kind).toBe('unprocessable');
+    expect(error.message).toContain(`Failed to bind to address 203.0.113.9:${port}`);
+  });
+
+  it('closes the new listener again when the store fails', async () => {
+    const port = await freePort();
+    store.failNext = true;
+    expect((await failure(add({ port }))).kind).toBe('unavailable');
+    await expect(client(port)).rejects.toThrow('ECONNREFUSED');
+    expect(node.control.health()).toMatchObject({ status: 'degraded', store: { ok: false } });
+    await add({ port });
+    expect(node.control.health()).toMatchObject({ status: 'ok', store: { ok: true } });
+  });
+
+  it('refuses a second endpoint with the port or the id of another one', async () => {
+    const port = await freePort();
+    await add({ port, id: 'a' });
+    expect((await failure(add({ port, id: 'b' }))).kind).toBe('exists');
+    expect((await failure(add({ port: await freePort(), id: 'a' }))).kind).toBe('exists');
+  });
+
+  it('gives live keys to the running worker without a new listener', async () => {
+    const port = await freePort();
+    await add({ port });
+    const before = await client(port);
+    const { peer } = await before.about();
+    const answer = await node.control.update({ port, maxConnectionSize: 9 }, context());
+    expect(answer).toMatchObject({ effect: 'live', revision: 2 });
+    expect(await before.about()).toMatchObject({ peer, maxConnectionSize: 9, revision: 2 });
+  });
+
+  it('answers an update that changes nothing with the same revision', async () => {
+    const port = await freePort();
+    await add({ port });
+    expect(await node.control.update({ port, maxConnectionSize: 1000 }, context())).toMatchObject({ effect: 'none', revision: 1 });
+  });
+
+  it('moves to another port, keeps the clients of the old one, and drains them when told to', async () => {
+    const [port, second, third] = [await freePort(), await freePort(), await freePort()];
+    await add({ port });
+    const old = await client(port);
+    expect(await node.control.update({ port, newPort: second, maxConnectionSize: 5 }, context())).toMatchObject({ effect: 'rebind' });
+    await expect(client(port)).rejects.toThrow('ECONNREFUSED');
+    await (await client(second)).about();
+    expect(await old.about()).toMatchObject({ maxConnectionSize: 5 });
+    expect(node.control.status(second)).toMatchObject([{ connections: 2, workers: 1 }]);
+    await node.control.update({ port: second, newPort: third, drainMs: 50 }, context());
+    await until('the old clients are gone', () => node.control.status(third)[0]?.connections === 1 && !old.isClosed);
+  });
+
+  it('rebinds on the same port without refusing a connection', async () => {
+    const port = await freePort();
+    await add({ port });
+    const errors: string[] = [];
+    let connected = 0;
+    let isDone = false;
+    const storm = (async () => {
+      while (!isDone) {
+        await client(port).then(
+          (one) => {
+            connected++;
+            one.socket.destroy();
+          },
+          (error: NodeJS.ErrnoException) => errors.push(error.code ?? error.message),
+        );
+      }
+    })();
+    for (const soBacklog of [100, 200, 300]) await node.control.update({ port, serverOptions: { soBacklog } }, context());
+    isDone = true;
+    await storm;
+    expect(connected).toBeGreaterThan(10);
+    // One that waits in the accept queue of the closed socket is reset by the kernel: the window is microseconds, and not ours.
+    expect(errors).not.toContain('ECONNREFUSED');
+    expect(errors.length).toBeLessThanOrEqual(connected / 100);
+  });
+
+  it('keeps the old listener when the new one cannot bind', async () => {
+    const [port, taken] = [await freePort(), await freePort()];
+    const foreign = createServer();
+    await new Promise<void>((resolve) => foreign.listen({ port: taken, host: HOST }, resolve));
+    await add({ port });
+    expect((await failure(node.control.update({ port, newPort: taken }, context()))).kind).toBe('port-in-use');
+    await (await client(port)).about();
+    expect(node.control.get({ port }).revision).toBe(1);
+    foreign.close();
+  });
+
+  it('adds and removes workers of a port', async () => {
+    const port = await freePort();
+    await add({ port, serverOptions: { workerGroupSize: 2 } });
+    await node.control.update({ port, serverOptions: { workerGroupSize: 3 } }, context());
+    expect(node.control.status(port)).toMatchObject([{ workers: 3 }]);
+    const peers = new Set<number>();
+    await until('all three accept', async () => {
+      const one = await client(port);
+      const about = await one.about();
+      peers.add(about.peer);
+      expect(about.peers.length).toBeGreaterThanOrEqual(3);
+      one.socket.destroy();
+      return peers.size === 3;
+    });
+    await node.control.update({ port, serverOptions: { workerGroupSize: 1 } }, context());
+    expect(node.control.status(port)).toMatchObject([{ workers: 1, state: 'running' }]);
+  });
+
+  it('disconnects at remove and at disable, and listens again after enable', async () => {
+    const port = await freePort();
+    await add({ port });
+    const one = await client(port);
+    await node.control.setEnabled(false, { port }, context());
+    await until('disconnected', () => one.isClosed);
+    expect(node.control.status(port)).toMatchObject([{ state: 'stopped', connections: 0 }]);
+    await node.control.setEnabled(true, { port }, context());
+    const two = await client(port);
+    await two.about();
+    expect(await node.control.remove({ port }, context())).toMatchObject({ revision: 4 });
+    await until('disconnected', () => two.isClosed);
+    await expect(client(port)).rejects.toThrow('ECONNREFUSED');
+    expect((await failure(Promise.resolve().then(() => node.control.get({ port })))).kind).toBe('not-found');
+  });
+
+  it('keeps at most one default endpoint, and protects it', async () => {
+    const [one, two] = [await freePort(), await freePort()];
+    await add({ port: one, isDefault: true });
+    await add({ port: two });
+    await node.control.update({ port: two, isDefault: true }, context());
+    expect(node.control.get({ port: one })).toMatchObject({ revision: 3, endpoint: { isDefault: false } });
+    expect((await failure(node.control.remove({ port: two }, context()))).kind).toBe('default-endpoint');
+    expect((await failure(node.control.update({ port: two, enabled: false }, context()))).kind).toBe('default-endpoint');
+    await node.control.remove({ port: two, force: true }, context());
+  });
+
+  it('honours If-Match and lets one of two changes at once win', async () => {
+    const port = await freePort();
+    await add({ port });
+    const stale = await failure(node.control.update({ port, wiretap: true }, context({ expectedRevision: 99 })));
+    expect(stale).toMatchObject({ kind: 'revision-mismatch', data: { revision: 1, endpoint: { port } } });
+    const results = await Promise.allSettled(
+      [1, 2, 3].map((n) => node.control.update({ port, serverOptions: { soBacklog: 100 + n } }, context({ expectedRevision: 1 }))),
+    );
+    expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    for (const result of results) if (result.status === 'rejected') expect((result.reason as FluxError).kind).toBe('busy');
+  });
+
+  it('changes different endpoints side by side', async () => {
+    const ports = await Promise.all([1, 2, 3, 4].map(freePort));
+    const answers = await Promise.all(ports.map((port) => add({ port })));
+    expect(new Set(answers.map(({ revision }) => revision)).size).toBe(4);
+    for (const [index, port] of ports.entries()) {
+      expect((await (await client(port)).about()).revision).toBe(answers[index]!.revision);
+    }
+  });
+
+  it('puts endpoints without an exclusive pool into one thread', async () => {
+    const ports = await Promise.all([1, 2, 3].map(freePort));
+    for (const port of ports) await add({ port, exclusivePool: false });
+    const abouts = await Promise.all(ports.map(async (port) => (await client(port)).about()));
+    expect(new Set(abouts.map(({ peer }) => peer)).size).toBe(1);
+    expect(abouts[0]!.endpoints).toHaveLength(3);
+    // The old listener keeps its client, so the new one needs another thread.
+    await node.control.update({ port: ports[0], newPort: await freePort() }, context());
+    await node.control.remove({ port: ports[1] }, context());
+    expect((await (await client(ports[2]!)).about()).endpoints).toHaveLength(2);
+  });
+
+  it('replaces a worker that does not take its configuration', async () => {
+    const port = await freePort();
+    await add({ port });
+    const { peer } = await (await client(port)).about();
+    const answer = await node.control.update({ port, maxQueuedMessages: 13 }, context());
+    expect(answer.nodes).toMatchObject([{ state: 'pending', reason: 'told to refuse' }]);
+    await until('another worker accepts', async () => (await (await client(port)).about().catch(() => ({ peer }))).peer !== peer);
+  });
+
+  it('refuses what is not built yet and what it does not know, and leaves everything as it was', async () => {
+    const port = await freePort();
+    expect((await failure(add({ port, redirect: 'x' }))).kind).toBe('not-supported-yet');
+    expect((await failure(node.control.remove({ port, unknown: 1 }, context()))).kind).toBe('invalid');
+    expect((await failure(node.control.update({}, context()))).kind).toBe('invalid');
+    expect((await failure(node.control.update({ port }, context()))).kind).toBe('not-found');
+  });
+
+  it('probes health through the port, and says why a port is not available', async () => {
+    const port = await freePort();
+    await add({ port, id: 'probed' });
+    expect(await node.control.probe()).toMatchObject([{ id: 'probed', healthy: true, nodes: [{ reason: null }] }]);
+    expect(await node.control.checkPort(port)).toMatchObject({
+      available: false,
+      nodes: [{ reason: `Port ${port} is already in use by endpoint probed` }],
+    });
+    expect(await node.control.checkPort(await freePort())).toMatchObject({ available: true });
+  });
+
+  it('plans without changing', async () => {
+    const port = await freePort();
+    await add({ port });
+    await client(port);
+    await until('counted', () => node.control.status(port)[0]?.connections === 1);
+    const plan = await node.control.plan({ action: 'update', port, serverOptions: { soBacklog: 10 }, drainMs: 5 });
+    expect(plan).toMatchObject({ changes: [{ path: 'serverOptions.soBacklog', to: 10, effect: 'rebind' }], clientsAffected: 1 });
+    expect(await node.control.plan({ action: 'remove', port })).toMatchObject({ clientsAffected: 1 });
+    expect((await store.load()).revision).toBe(1);
+    expect(await node.control.validate({ port: 0 })).toMatchObject({ valid: false, issues: [{ path: 'port' }] });
+  });
+});

@@ -1,0 +1,135 @@
+/** A real worker thread that speaks the thread protocol and really listens, but knows almost no MQTT; commands come as text lines. */
+
+import { createServer, type Server, type Socket } from 'node:net';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { FluxError } from '../../../src/kernel/errors.ts';
+import { SLOT } from '../../../src/metrics/counters.ts';
+import { SharedLimits } from '../../../src/metrics/shared-limits.ts';
+import { HostLink } from '../../../src/thread/host-link.ts';
+import { type EndpointMemory, type EndpointRuntimeConfig, THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../../../src/thread/messages.ts';
+
+const boot = workerData as WorkerBoot;
+
+/** An update with this value is refused; see maxQueuedMessages. */
+const REFUSED_QUEUE = 13;
+
+interface Open {
+  config: EndpointRuntimeConfig;
+  limits: SharedLimits;
+  slots: Float64Array;
+  server: Server;
+  sockets: Set<Socket>;
+}
+
+const endpoints = new Map<string, Open>();
+const peers = new Map<number, MessagePort>();
+
+function listen(config: EndpointRuntimeConfig, memory: EndpointMemory): Promise<Open> {
+  const open: Open = {
+    config,
+    limits: new SharedLimits(memory.limits),
+    slots: new Float64Array(memory.counters),
+    server: createServer((socket) => accept(open, socket)),
+    sockets: new Set(),
+  };
+  const { host, port } = config.endpoint;
+  return new Promise((resolve, reject) => {
+    open.server.once('error', (error: NodeJS.ErrnoException) => {
+      reject(new FluxError(error.code === 'EADDRINUSE' ? 'port-in-use' : 'unprocessable', error.message));
+    });
+    open.server.listen({ host, port, reusePort: true }, () => resolve(open));
+  });
+}
+
+function accept(open: Open, socket: Socket): void {
+  if (!open.limits.acquire(open.config.endpoint.maxConnectionSize)) {
+    socket.destroy();
+    return;
+  }
+  open.sockets.add(socket);
+  open.slots[SLOT.connectionsTotal]!++;
+  open.slots[SLOT.connectionsCurrent]!++;
+  open.slots[SLOT.connectionsMax] = Math.max(open.slots[SLOT.connectionsMax]!, open.slots[SLOT.connectionsCurrent]!);
+  socket.on('error', () => {});
+  socket.on('close', () => {
+    open.sockets.delete(socket);
+    open.slots[SLOT.connectionsCurrent]!--;
+    open.limits.release();
+  });
+  socket.on('data', (bytes) => answer(open, socket, bytes));
+}
+
+function answer(open: Open, socket: Socket, bytes: Buffer): void {
+  if (bytes[0] === 0x10) socket.write(Buffer.of(0x20, 2, 0, 0));
+  else if (bytes[0] === 0xc0) socket.write(Buffer.of(0xd0, 0));
+  else if (bytes.toString() === 'crash') throw new Error('told to crash');
+  else if (bytes.toString() === 'about') {
+    const { endpoint, revision } = open.config;
+    const known = [...peers.keys()].sort((a, b) => a - b);
+    socket.write(
+      `${JSON.stringify({ peer: boot.peer, peers: known, revision, maxConnectionSize: endpoint.maxConnectionSize, endpoints: [...endpoints.keys()] })}\n`,
+    );
+  }
+}
+
+function find(id: string): Open {
+  const open = endpoints.get(id);
+  if (open === undefined) throw new FluxError('not-found', `endpoint ${id} is not open here`);
+  return open;
+}
+
+async function close(open: Open, drainMs: number): Promise<{ disconnected: number }> {
+  open.server.close();
+  const disconnected = open.sockets.size;
+  await new Promise((resolve) => setTimeout(resolve, drainMs));
+  for (const socket of open.sockets) socket.destroy();
+  await new Promise((resolve) => setImmediate(resolve));
+  endpoints.delete(open.config.endpoint.id);
+  return { disconnected };
+}
+
+const link = new HostLink(parentPort!, {
+  'peer.add': ({ peer, port }) => {
+    peers.set(peer, port);
+    // An open port must not keep the thread alive after `closed`.
+    port.unref();
+    return null;
+  },
+  'peer.remove': ({ peer }) => {
+    peers.get(peer)?.close();
+    peers.delete(peer);
+    return null;
+  },
+  'endpoint.open': async ({ config, memory }) => {
+    const { id, port } = config.endpoint;
+    if (endpoints.has(id)) throw new FluxError('internal', `endpoint ${id} is open here already`);
+    endpoints.set(id, await listen(config, memory));
+    return { port };
+  },
+  'endpoint.update': ({ config }) => {
+    if (config.endpoint.maxQueuedMessages === REFUSED_QUEUE) throw new FluxError('internal', 'told to refuse');
+    find(config.endpoint.id).config = config;
+    return null;
+  },
+  'endpoint.stop-accepting': async ({ endpoint }) => {
+    // What waits in the accept queue is taken first, in the poll phase: closing the socket would reset it.
+    await new Promise((resolve) => setImmediate(resolve));
+    find(endpoint).server.close();
+    return null;
+  },
+  'endpoint.close': ({ endpoint, drainMs }) => close(find(endpoint), drainMs),
+  'clients.list': () => [],
+  'clients.close': () => ({ closed: 0 }),
+  'sessions.locate': () => [],
+  'sessions.count': () => [],
+  publish: ({ topic }) => {
+    if (topic === 'crash') setImmediate(() => process.exit(3));
+    return null;
+  },
+  'thread.usage': () => ({ heapUsedBytes: 1000, externalBytes: 10, cpuPercent: 5, eventLoopLagMsP99: 1, eventLoopLagMsMax: 2 }),
+  shutdown: async () => {
+    await Promise.all([...endpoints.values()].map((open) => close(open, 0)));
+    return null;
+  },
+});
+link.emit({ event: 'ready', protocolVersion: THREAD_PROTOCOL_VERSION });

@@ -1,0 +1,153 @@
+/** Worker threads that die, ports that are taken at the start, and the start and end of a whole node. */
+
+import { createServer } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
+import { client, context, freePort, startTestNode, type TestNode, until } from './kit.ts';
+
+const HOST = '127.0.0.1';
+
+describe('faults', () => {
+  let node: TestNode;
+  afterEach(async () => {
+    expect(await node.stop(5_000)).toBe(true);
+  });
+
+  it('replaces a worker that crashed within a second; other endpoints notice nothing', async () => {
+    const [port, other] = [await freePort(), await freePort()];
+    node = await startTestNode({
+      endpoints: [
+        { port, host: HOST, maxConnectionSize: 3 },
+        { port: other, host: HOST },
+      ],
+    });
+    const bystander = await client(other);
+    const victims = [await client(port), await client(port), await client(port)];
+    const { peer } = await victims[0]!.about();
+    const crashedAt = performance.now();
+    victims[0]!.crash();
+    await until('a new worker accepts', () =>
+      client(port)
+        .then((one) => one.about().then(() => true))
+        .catch(() => false),
+    );
+    expect(performance.now() - crashedAt).toBeLessThan(1_000);
+    const about = await (await client(port)).about();
+    expect(about.peer).not.toBe(peer);
+    expect(about.peers).not.toContain(peer);
+    expect((await bystander.about()).peers).toContain(about.peer);
+    expect((await bystander.about()).peers).not.toContain(peer);
+    expect(node.control.status(port)).toMatchObject([{ state: 'running', restarts: 1 }]);
+    expect(node.control.health().workerRestarts).toBe(1);
+    expect(node.lines.some(({ message }) => message.startsWith(`Endpoint ${port} lost its worker`))).toBe(true);
+    expect(bystander.isClosed).toBe(false);
+  });
+
+  it('gives the places of the dead worker back, and keeps what it had counted', async () => {
+    const port = await freePort();
+    node = await startTestNode({ endpoints: [{ port, host: HOST, maxConnectionSize: 2 }] });
+    const victims = [await client(port), await client(port)];
+    await victims[1]!.about();
+    const before = (await node.control.metrics(port))[0]!.metrics.connections;
+    expect(before).toMatchObject({ current: 2, max: 2, total: 2 });
+    victims[0]!.crash();
+    await until(
+      'the worker is back',
+      () => node.control.status(port)[0]?.restarts === 1 && node.control.status(port)[0]?.state === 'running',
+    );
+    await (await client(port)).about();
+    await (await client(port)).about();
+    expect((await node.control.metrics(port))[0]!.metrics.connections).toMatchObject({ current: 2, max: 2, total: 4 });
+  });
+
+  it('slows down when a worker crashes again and again', async () => {
+    const port = await freePort();
+    node = await startTestNode({ endpoints: [{ port, host: HOST }] });
+    const times: number[] = [];
+    for (let round = 0; round < 4; round++) {
+      const startedAt = performance.now();
+      (await client(port)).crash();
+      await until('it is back', () => node.control.status(port)[0]?.restarts === round + 1 && node.control.activePorts().includes(port));
+      times.push(performance.now() - startedAt);
+    }
+    expect(times[3]).toBeGreaterThan(400);
+  });
+
+  it('replaces the session worker while endpoints go on', async () => {
+    const port = await freePort();
+    node = await startTestNode({ endpoints: [{ port, host: HOST }] });
+    const one = await client(port);
+    const before = (await one.about()).peers;
+    await node.control.publish({ topic: 'crash', payload: new Uint8Array(), qos: 0, retain: false, namespace: 'default' });
+    await until('the restart is counted', () => node.control.health().workerRestarts === 1);
+    const after = (await one.about()).peers;
+    expect(after).not.toContain(Math.min(...before));
+    expect(node.control.health().status).toBe('ok');
+    await node.control.add({ port: await freePort(), host: HOST }, context());
+    expect(one.isClosed).toBe(false);
+  });
+
+  it('starts the others when one port is taken, and takes that one as soon as it is free', async () => {
+    const [port, other] = [await freePort(), await freePort()];
+    const foreign = createServer();
+    await new Promise<void>((resolve) => foreign.listen({ port, host: HOST }, resolve));
+    node = await startTestNode({
+      endpoints: [
+        { port, host: HOST },
+        { port: other, host: HOST },
+      ],
+    });
+    expect(node.control.activePorts()).toEqual([other]);
+    expect(node.control.status(port)).toMatchObject([{ state: 'failed', listeningSince: null }]);
+    expect(node.control.status(port)[0]?.lastError).toContain(`Port ${port} is already in use`);
+    expect(node.control.health()).toMatchObject({ status: 'degraded', endpoints: { total: 2, running: 1, failed: [{ port }] } });
+    await new Promise((resolve) => foreign.close(resolve));
+    await until('it listens', () => node.control.activePorts().length === 2);
+    expect(node.control.status(port)).toMatchObject([{ state: 'running', lastError: null }]);
+  });
+
+  it('can be moved, disabled or removed while it has failed', async () => {
+    const [port, free] = [await freePort(), await freePort()];
+    const foreign = createServer();
+    await new Promise<void>((resolve) => foreign.listen({ port, host: HOST }, resolve));
+    node = await startTestNode({ endpoints: [{ port, host: HOST }] });
+    await node.control.update({ port, newPort: free }, context());
+    await (await client(free)).about();
+    await node.control.remove({ port: free }, context());
+    expect(node.control.list()).toEqual([]);
+    await new Promise((resolve) => foreign.close(resolve));
+  });
+
+  it('writes the endpoints of the configuration once; afterwards the store wins', async () => {
+    const [first, second] = [await freePort(), await freePort()];
+    const store = openMemoryStore();
+    node = await startTestNode({ endpoints: [{ port: first, host: HOST }], store });
+    expect(node.control.health()).toMatchObject({ startup: { seeded: 1, endpoints: 1 } });
+    expect(await store.history({ limit: 1 })).toMatchObject([{ action: 'seed', source: 'file', port: first }]);
+    await node.stop(5_000);
+    node = await startTestNode({ endpoints: [{ port: second, host: HOST }], store });
+    expect(node.control.activePorts()).toEqual([first]);
+    expect(node.lines.some(({ message }) => message.includes('the store wins'))).toBe(true);
+  });
+
+  it('stops with clients connected, and nothing listens afterwards', async () => {
+    const port = await freePort();
+    node = await startTestNode({ endpoints: [{ port, host: HOST, serverOptions: { workerGroupSize: 2 } }] });
+    const clients = await Promise.all(Array.from({ length: 50 }, () => client(port)));
+    expect(await node.stop(5_000)).toBe(true);
+    await until('all are disconnected', () => clients.every((one) => one.isClosed));
+    await expect(client(port)).rejects.toThrow('ECONNREFUSED');
+  });
+
+  it('writes all metrics of the node in Prometheus form', async () => {
+    const port = await freePort();
+    node = await startTestNode({ endpoints: [{ port, host: HOST, id: 'a.b' }] });
+    await (await client(port)).about();
+    const text = await node.control.prometheus();
+    expect(text).toContain(`fluxmq_endpoint_connections_current{port="${port}",endpoint="a.b"} 1`);
+    expect(text).toContain(`fluxmq_endpoint_state{port="${port}",endpoint="a.b",state="running"} 1`);
+    expect(text).toContain('nodejs_eventloop_lag_p99_seconds');
+    expect(await node.control.prometheus(port)).not.toContain('nodejs_');
+    expect((await node.control.resources()).threads.map(({ role }) => role)).toContain('session');
+  });
+});

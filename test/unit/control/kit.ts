@@ -1,0 +1,124 @@
+/** A control plane over fake workers and a store in memory, and a client that speaks to them. */
+
+import { connect, createServer, type Socket } from 'node:net';
+import type { RequestContext } from '../../../src/control/contract.ts';
+import { type RunningControl, startControl } from '../../../src/control/node-control.ts';
+import type { Endpoint } from '../../../src/endpoint/endpoint.ts';
+import { parseEndpoint } from '../../../src/endpoint/schema.ts';
+import type { LogFields, Logger } from '../../../src/kernel/logger.ts';
+import type { Settings } from '../../../src/settings/settings.ts';
+import type { EndpointStore } from '../../../src/storage/contract.ts';
+import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
+
+export const FAKE_WORKER = new URL('./fake-worker.ts', import.meta.url);
+const ACCESS_TASK = new URL('./fake-access-task.js', import.meta.url);
+
+export interface Line {
+  level: string;
+  message: string;
+  fields: LogFields;
+}
+
+export function recordingLogger(): { logger: Logger; lines: Line[] } {
+  const lines: Line[] = [];
+  const write =
+    (level: string) =>
+    (message: string, fields: LogFields = {}) =>
+      void lines.push({ level, message, fields });
+  return { logger: { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }, lines };
+}
+
+export function settings(endpoints: Endpoint[] = []): Settings {
+  return {
+    node: { name: 'test-node' },
+    http: { host: '127.0.0.1', port: 0, username: 'admin', password: null, accessLog: false, viewers: [] },
+    store: { storeType: 'MEMORY', local: { dataPath: '/nonexistent' } },
+    auth: [],
+    acl: { default: 'allow', rules: [] },
+    endpoints,
+    log: { level: 'info', file: '/nonexistent/x.log', maxSize: 1e6, maxFiles: 1 },
+    shutdownTimeout: 10_000,
+  };
+}
+
+export interface TestNode extends RunningControl {
+  lines: Line[];
+  store: EndpointStore;
+}
+
+export async function startTestNode(options: { endpoints?: Record<string, unknown>[]; store?: EndpointStore } = {}): Promise<TestNode> {
+  const { logger, lines } = recordingLogger();
+  const store = options.store ?? openMemoryStore();
+  const endpoints = (options.endpoints ?? []).map((input) => parseEndpoint(input).endpoint);
+  const workerUrls = { endpoint: FAKE_WORKER, session: FAKE_WORKER, access: ACCESS_TASK };
+  const running = await startControl({ settings: settings(endpoints), version: '0.0.0', store, workerUrls, logger });
+  return { ...running, lines, store };
+}
+
+export function context(changes: Partial<RequestContext> = {}): RequestContext {
+  return { actor: 'tester', source: 'http', requestId: 'r', reason: null, expectedRevision: null, timeoutMs: 10_000, ...changes };
+}
+
+/** A loopback port outside the range of outgoing connections that nobody listens on. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 22_000);
+    const isFree = await new Promise<boolean>((resolve) => {
+      const server = createServer();
+      server.once('error', () => resolve(false));
+      server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)));
+    });
+    if (isFree) return port;
+  }
+}
+
+export interface About {
+  peer: number;
+  peers: number[];
+  revision: number;
+  maxConnectionSize: number;
+  endpoints: string[];
+}
+
+export interface Client {
+  socket: Socket;
+  about(): Promise<About>;
+  crash(): void;
+  readonly isClosed: boolean;
+}
+
+export function client(port: number): Promise<Client> {
+  return new Promise((resolve, reject) => {
+    let isClosed = false;
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', reject);
+    socket.on('close', () => {
+      isClosed = true;
+    });
+    socket.on('connect', () => {
+      resolve({
+        socket,
+        about: () =>
+          new Promise((done, fail) => {
+            socket.once('data', (bytes) => done(JSON.parse(bytes.toString()) as About));
+            socket.once('close', () => fail(new Error('closed')));
+            socket.write('about');
+          }),
+        crash: () => void socket.write('crash'),
+        get isClosed() {
+          return isClosed;
+        },
+      });
+    });
+  });
+}
+
+/** Waits until `check` is true. @throws Error after 8 seconds */
+export async function until(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
+  const end = performance.now() + 8_000;
+  for (;;) {
+    if (await check()) return;
+    if (performance.now() > end) throw new Error(`not within 8 s: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 15));
+  }
+}
