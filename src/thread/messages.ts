@@ -82,7 +82,10 @@ export interface Commands {
     result: { clientId: string; namespace: string; connected: boolean; peer: number | null; endpoint: string | null }[];
   };
   /** Session worker only: sessions per endpoint id. */
-  'sessions.count': { params: Record<string, never>; result: { endpoint: string; persistent: number; offline: number }[] };
+  'sessions.count': {
+    params: Record<string, never>;
+    result: { endpoint: string; persistent: number; offline: number; dropped: Record<string, number> }[];
+  };
   /** Publishes from the server itself (admin API, $SYS): routed like a client's message. */
   publish: { params: { namespace: string; topic: string; payload: Uint8Array; qos: 0 | 1 | 2; retain: boolean }; result: null };
   /** CPU, heap and event-loop lag of the thread since the last call. */

@@ -1,0 +1,60 @@
+/** What all clients of a worker share, and what the clients of one endpoint share. */
+
+import type { Logger } from '../../src/kernel/logger.ts';
+import { type CounterName, SLOT } from '../../src/metrics/counters.ts';
+import type { SharedLimits } from '../../src/metrics/shared-limits.ts';
+import type { EndpointRuntimeConfig } from '../../src/thread/messages.ts';
+import type { Authenticator } from '../access/authenticator.ts';
+import type { Mesh } from '../mesh/mesh.ts';
+import type { Namespace } from '../routing/namespace.ts';
+import type { Router } from '../routing/router.ts';
+import type { Directory } from '../session/directory.ts';
+import type { DurableBarrier } from '../session/durable-barrier.ts';
+import type { RetainedQueries } from '../session/retained-queries.ts';
+import type { SessionTable } from '../session/session-table.ts';
+
+/** One per worker. */
+export interface WorkerContext {
+  readonly mesh: Mesh;
+  readonly router: Router;
+  readonly table: SessionTable;
+  readonly directory: Directory;
+  readonly authenticator: Authenticator;
+  readonly retained: RetainedQueries;
+  readonly barrier: DurableBarrier;
+  readonly logger: Logger;
+  /** clients that wait until the peers have caught up */
+  readonly paused: Set<{ release(): void }>;
+  /** seconds since the worker started, moved by the sweep: a clock that costs nothing */
+  seconds: number;
+}
+
+/** An endpoint in one worker: configuration and counters. */
+export class EndpointContext {
+  config: EndpointRuntimeConfig;
+  /** moves with each new configuration: cached decisions of clients are void */
+  version = 1;
+  readonly namespace: Namespace;
+  readonly slots: Float64Array;
+  readonly limits: SharedLimits;
+
+  constructor(config: EndpointRuntimeConfig, namespace: Namespace, counters: SharedArrayBuffer, limits: SharedLimits) {
+    this.config = config;
+    this.namespace = namespace;
+    this.slots = new Float64Array(counters);
+    this.limits = limits;
+  }
+
+  get id(): string {
+    return this.config.endpoint.id;
+  }
+
+  count(counter: CounterName, by = 1): void {
+    this.slots[SLOT[counter]]! += by;
+  }
+
+  update(config: EndpointRuntimeConfig): void {
+    this.config = config;
+    this.version++;
+  }
+}

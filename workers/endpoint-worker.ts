@@ -1,0 +1,237 @@
+/** Thread entry: carries the MQTT traffic of one or more endpoints. */
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { FluxError } from '../src/kernel/errors.ts';
+import { checkTopicName, toLatin1 } from '../src/mqtt/topic.ts';
+import type { HostLink } from '../src/thread/host-link.ts';
+import { THREAD_PROTOCOL_VERSION, type WireClient, type WorkerBoot } from '../src/thread/messages.ts';
+import { Authenticator } from './access/authenticator.ts';
+import type { Client } from './client/client.ts';
+import type { WorkerContext } from './client/context.ts';
+import { EndpointRuntime } from './endpoint-runtime.ts';
+import { Mesh } from './mesh/mesh.ts';
+import { EMPTY, Message } from './routing/message.ts';
+import { Namespace } from './routing/namespace.ts';
+import { Router } from './routing/router.ts';
+import { Directory } from './session/directory.ts';
+import { DurableBarrier } from './session/durable-barrier.ts';
+import { RetainedQueries } from './session/retained-queries.ts';
+import { SessionTable } from './session/session-table.ts';
+import { startWorker } from './worker-frame.ts';
+
+const boot = workerData as WorkerBoot;
+const VERIFY_TIMEOUT_MS = 5_000;
+const SWEEP_MS = 1_000;
+
+const runtimes = new Map<string, EndpointRuntime>();
+const mesh = new Mesh(boot.peer, 'endpoint', (name) => new Namespace(name));
+const retained = new RetainedQueries(mesh);
+const router = new Router(boot.peer, {
+  onPeerOverload: (count) => counted(null)?.count('droppedPeerOverload', count),
+  onRetainedPublish: (namespace, topic) => retained.onPublish(namespace, topic),
+});
+const barrier = new DurableBarrier(mesh);
+const table = new SessionTable(mesh, router, {
+  onDrop(session, reason, count) {
+    const counter = (
+      {
+        queue_full: 'droppedQueueFull',
+        slow_consumer: 'droppedSlowConsumer',
+        expired: 'droppedExpired',
+        packet_too_large: 'droppedTooLarge',
+      } as const
+    )[reason];
+    counted(session.endpoint)?.count(counter, count);
+  },
+  onDurable: (session, op) => barrier.tell(session, op),
+});
+const directory = new Directory(mesh, table);
+
+const frame = startWorker(boot, parentPort, {
+  'peer.add': async ({ peer, role, port }) => {
+    await mesh.addPeer(peer, role, port as never);
+    return null;
+  },
+  'peer.remove': ({ peer }) => {
+    mesh.removePeer(peer);
+    return null;
+  },
+  'endpoint.open': async ({ config, memory }) => {
+    const known = runtimes.get(config.endpoint.id);
+    if (known !== undefined) throw new FluxError('internal', `Endpoint ${config.endpoint.port} is open in this worker`);
+    const runtime = new EndpointRuntime(context, config, memory);
+    const port = await runtime.open();
+    runtimes.set(config.endpoint.id, runtime);
+    return { port };
+  },
+  'endpoint.update': ({ config }) => {
+    find(config.endpoint.id).context.update(config);
+    return null;
+  },
+  'endpoint.stop-accepting': ({ endpoint }) => {
+    find(endpoint).stopAccepting();
+    return null;
+  },
+  'endpoint.close': async ({ endpoint, drainMs, reasonCode }) => {
+    const runtime = find(endpoint);
+    const disconnected = await runtime.drain(drainMs, reasonCode);
+    runtime.close();
+    runtimes.delete(endpoint);
+    await untilHandedOver();
+    return { disconnected };
+  },
+  'clients.list': ({ endpoint }) => {
+    const list: WireClient[] = [];
+    for (const [id, runtime] of runtimes) {
+      if (endpoint !== null && endpoint !== id) continue;
+      for (const client of runtime.clients) if (client.session !== null) list.push(describe(client));
+    }
+    return list;
+  },
+  'clients.close': ({ ids, namespace }) => {
+    const wanted = new Set(ids);
+    let closed = 0;
+    for (const runtime of runtimes.values()) {
+      if (namespace !== null && runtime.context.namespace.name !== namespace) continue;
+      for (const client of [...runtime.clients]) {
+        if (client.session === null || !wanted.has(client.clientId)) continue;
+        client.close(0x98);
+        closed++;
+      }
+    }
+    return { closed };
+  },
+  publish: ({ namespace, topic, payload, qos, retain }) => {
+    if (!checkTopicName(topic)) throw new FluxError('invalid', 'topic is not a valid topic name');
+    const message = new Message(toLatin1(topic), Buffer.from(payload), qos, retain, EMPTY, 0, '');
+    const space = mesh.namespace(namespace);
+    router.route(space, space.entry(message.topic), message);
+    return null;
+  },
+  shutdown: async ({ timeoutMs }) => {
+    for (const runtime of runtimes.values()) runtime.stopAccepting();
+    await Promise.race([
+      Promise.all([...runtimes.values()].map((runtime) => runtime.drain(0, 0x8b))).then(() => untilHandedOver()),
+      new Promise((resolve) => setTimeout(resolve, timeoutMs)),
+    ]);
+    for (const runtime of runtimes.values()) runtime.close();
+    clearInterval(sweep);
+    mesh.close();
+    return null;
+  },
+});
+
+const link: HostLink = frame.link;
+const context: WorkerContext = {
+  mesh,
+  router,
+  table,
+  directory,
+  authenticator: new Authenticator((job) => link.ask('access.verify', job, VERIFY_TIMEOUT_MS)),
+  retained,
+  barrier,
+  logger: link.logger,
+  paused: new Set(),
+  seconds: 0,
+};
+
+mesh.hooks = {
+  onPublish(peer, namespace, record) {
+    const space = mesh.namespace(namespace);
+    const orphans = router.receive(space, record, peer.id);
+    if (orphans !== null) frame.bounce(peer, namespace, record.message, orphans);
+  },
+  onRun: (peer, namespace, run) => router.receiveRun(mesh.namespace(namespace), run, peer.id),
+  onFrameEnd() {},
+  onControl(peer, control) {
+    if (directory.onControl(peer, control)) return;
+    switch (control.t) {
+      case 'stored':
+        barrier.onStored(control.serial);
+        return;
+      case 'durable-ok':
+        barrier.onRequestDone(control.request);
+        return;
+      case 'retained':
+        retained.onAnswer(control.request, control.messages);
+        return;
+      case 'bounce':
+        frame.onBounce(peer, control);
+        return;
+      default:
+        link.logger.warn(`A peer sent ${control.t}, which this worker does not take`);
+    }
+  },
+  onPeerAdded(peer) {
+    table.mover.onPeerAdded(peer);
+    if (peer.role !== 'session') return;
+    router.sessionPeer = peer;
+    directory.onSessionWorker(peer);
+    retained.onSessionWorker(peer);
+  },
+  onPeerRemoved(peer) {
+    table.mover.onPeerRemoved(peer);
+    if (peer.role !== 'session') return;
+    router.sessionPeer = null;
+    barrier.onLost();
+  },
+  onMoveAnnounced: (move, target) => table.mover.onAnnounced(move, target),
+  onMoveAcknowledged: (move, peer) => table.mover.onAcknowledged(move, peer),
+  onRelieved() {
+    const clients = [...context.paused];
+    context.paused.clear();
+    for (const client of clients) client.release();
+  },
+};
+frame.setRouter(router, mesh);
+
+const sweep = setInterval(() => {
+  context.seconds++;
+  for (const runtime of runtimes.values()) runtime.sweep(context.seconds);
+}, SWEEP_MS);
+
+function find(id: string): EndpointRuntime {
+  const runtime = runtimes.get(id);
+  if (runtime === undefined) throw new FluxError('not-found', `Endpoint ${id} is not open in this worker`);
+  return runtime;
+}
+
+/** Where something of an endpoint is counted; of a closed one, or of none in particular: at any endpoint of this worker. */
+function counted(id: string | null): EndpointRuntime['context'] | undefined {
+  const runtime = (id === null ? undefined : runtimes.get(id)) ?? runtimes.values().next().value;
+  return runtime?.context;
+}
+
+/** Sessions whose clients went are fetched by the session worker; a worker that ends waits for that. */
+async function untilHandedOver(): Promise<void> {
+  const deadline = performance.now() + 5_000;
+  while (mesh.sessionLink !== null && hasParked() && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+function hasParked(): boolean {
+  for (const session of table.values()) if (session.outlet === null) return true;
+  return false;
+}
+
+function describe(client: Client): WireClient {
+  const { endpoint } = client.endpoint.config;
+  const session = client.session!;
+  return {
+    clientId: client.clientId,
+    username: client.username,
+    namespace: endpoint.namespace,
+    endpoint: endpoint.id,
+    port: endpoint.port,
+    address: client.connection.address,
+    protocolVersion: client.version,
+    cleanStart: client.cleanStart,
+    keepAlive: client.keepAlive,
+    sessionExpiry: session.expirySeconds,
+    connectedAt: client.connectedAt,
+    subscriptions: session.subscriptions.size,
+    inflight: session.inflight.size,
+    queued: session.queue.length,
+  };
+}
+
+link.emit({ event: 'ready', protocolVersion: THREAD_PROTOCOL_VERSION });

@@ -1,0 +1,170 @@
+/** CONNECT: limits, authentication, the claim of the client identifier, CONNACK, and the session's messages (MQTT 5 section 3.1). */
+
+import { randomBytes } from 'node:crypto';
+import { observe, RESPONSE_BUCKETS, responseBase, SLOT } from '../../src/metrics/counters.ts';
+import { type ConnackProperties, encodeConnack } from '../../src/mqtt/encode.ts';
+import { ProtocolError } from '../../src/mqtt/errors.ts';
+import type { ConnectPacket, Will } from '../../src/mqtt/packet.ts';
+import { REASON } from '../../src/mqtt/reason-codes.ts';
+import { toLatin1 } from '../../src/mqtt/topic.ts';
+import type { Client } from '../client/client.ts';
+import { EMPTY, Message } from '../routing/message.ts';
+import type { ClaimAnswer } from '../session/directory.ts';
+import { type PendingWill, type Session, sessionKey } from '../session/session.ts';
+
+/** CONNECT must be answered by then, else the client is refused with "server unavailable". */
+const HANDSHAKE_DEADLINE_MS = 10_000;
+/** What this server takes of the client's Topic Alias Maximum, and offers itself. */
+const ALIASES_IN = 65535;
+const ALIASES_OUT_MAX = 256;
+
+const RESPONSE_CONNECT = responseBase('connect');
+
+export async function handleConnect(client: Client, packet: ConnectPacket): Promise<void> {
+  if (client.state !== 'new') throw new ProtocolError(REASON.protocolError, 'CONNECT was sent twice');
+  const startedAt = performance.now();
+  client.state = 'connecting';
+  client.version = packet.protocolVersion;
+  client.requestProblemInformation = packet.requestProblemInformation;
+  if (refuseEarly(client, packet)) return;
+  // Later packets of the client wait until CONNACK is out.
+  client.hold();
+  const timer = setTimeout(() => client.refuse(REASON.serverUnavailable, 'The server could not answer in time'), HANDSHAKE_DEADLINE_MS);
+  try {
+    if (!(await authenticate(client, packet))) return;
+    const assigned = packet.clientId === '' ? `fluxmq-${randomBytes(12).toString('hex')}` : null;
+    client.clientId = assigned ?? packet.clientId;
+    if (!prepareWill(client, packet)) return;
+    const answer = await claim(client, packet);
+    if (answer.ok) open(client, packet, answer.session, answer.isPresent, assigned);
+    else if (answer.reason === 'quota') client.refuse(REASON.quotaExceeded, 'Session limit reached', 'refusedSessionLimit');
+    else client.refuse(REASON.serverBusy, 'Too many connections claim this client identifier', 'refusedBadConnect');
+    observe(client.endpoint.slots, RESPONSE_CONNECT, RESPONSE_BUCKETS, (performance.now() - startedAt) / 1000);
+  } catch (error) {
+    client.fail(error);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Limits that were exceeded when the connection came, and what the standard forbids in CONNECT. */
+function refuseEarly(client: Client, packet: ConnectPacket): boolean {
+  if (client.refusal === 'connection_limit') client.refuse(REASON.quotaExceeded, 'Connection limit reached');
+  else if (client.refusal === 'connection_rate') client.refuse(REASON.connectionRateExceeded, 'Connection rate exceeded');
+  else if (packet.authenticationMethod !== null) {
+    client.refuse(REASON.badAuthenticationMethod, 'Enhanced authentication is not supported', 'refusedBadConnect');
+  } else if (packet.clientId === '' && packet.protocolVersion !== 5 && (packet.protocolVersion === 3 || !packet.cleanStart)) {
+    // [MQTT-3.1.3-8]: an empty identifier needs a clean session; MQTT 3.1 knows none at all.
+    client.refuse(REASON.clientIdentifierNotValid, undefined, 'refusedBadConnect');
+  } else return false;
+  return true;
+}
+
+async function authenticate(client: Client, packet: ConnectPacket): Promise<boolean> {
+  const { endpoint, auth } = client.endpoint.config;
+  client.username = packet.username;
+  if (!endpoint.enableAuth) return true;
+  const { clientId, username, password } = packet;
+  const result = await client.context.authenticator.check(auth, { clientId, username, password, address: client.connection.address });
+  if (client.isClosed) return false;
+  if (result.ok) {
+    client.username = result.username;
+    return true;
+  }
+  client.context.logger.warn(`Auth failed on Endpoint ${endpoint.port}`, { clientId, username, address: client.connection.address });
+  if (result.reason === 'serverUnavailable') client.refuse(REASON.serverUnavailable, undefined, 'errorAuthFailed');
+  else client.refuse(username === null ? REASON.notAuthorized : REASON.badUserNameOrPassword, undefined, 'errorAuthFailed');
+  return false;
+}
+
+/** Makes the will ready; a client that may not publish it is refused. */
+function prepareWill(client: Client, packet: ConnectPacket): boolean {
+  if (packet.will === null) return true;
+  const key = sessionKey(client.endpoint.namespace.name, client.clientId);
+  client.will = toPendingWill(packet.will, key);
+  if (client.mayPublish(client.will.message.topic)) return true;
+  client.will = null;
+  client.refuse(REASON.notAuthorized, 'The will topic is not authorised', 'errorAclDenied');
+  return false;
+}
+
+function toPendingWill(will: Will, from: string): PendingWill {
+  const { properties } = will;
+  const expiry = properties?.messageExpiryInterval ?? -1;
+  const forward = properties?.forward ?? EMPTY;
+  const expiresAt = expiry < 0 ? 0 : Date.now() + expiry * 1000;
+  const message = new Message(toLatin1(will.topic), will.payload, will.qos, will.retain, forward, expiresAt, from).detach();
+  return { message, delayMs: will.willDelayInterval * 1000 };
+}
+
+function claim(client: Client, packet: ConnectPacket): Promise<ClaimAnswer> {
+  const { endpoint } = client.endpoint.config;
+  const { directory } = client.context;
+  return directory.claim({
+    connection: directory.nextConnection(),
+    namespace: endpoint.namespace,
+    clientId: client.clientId,
+    cleanStart: packet.cleanStart,
+    expirySeconds: packet.sessionExpiryInterval,
+    endpoint: endpoint.id,
+    isDurable: endpoint.sessionPersistence && packet.sessionExpiryInterval > 0,
+    maxSessions: endpoint.maxSessionSize,
+  });
+}
+
+/** The identifier is this connection's: CONNACK, then what the session has waiting. */
+function open(client: Client, packet: ConnectPacket, session: Session, isPresent: boolean, assigned: string | null): void {
+  const { context, endpoint: runtime } = client;
+  const { endpoint } = runtime.config;
+  const wasDurable = isPresent && session.isDurable;
+  session.endpoint = endpoint.id;
+  session.expirySeconds = packet.sessionExpiryInterval;
+  session.maxQueued = endpoint.maxQueuedMessages;
+  session.isDurable = endpoint.sessionPersistence && packet.sessionExpiryInterval > 0;
+  if (client.isClosed) {
+    // The client went while its identifier was claimed: the session is left as if it had been connected for a moment.
+    session.detach();
+    if (context.table.afterDetach(session) === 'ended') context.directory.ended(session);
+    else context.directory.parked(session);
+    return;
+  }
+  const keepAlive = packet.keepAlive;
+  client.keepAlive = keepAlive;
+  client.cleanStart = packet.cleanStart;
+  client.connectedAt = Date.now();
+  client.sendWindow = Math.min(endpoint.maxSendWindowSize, packet.receiveMaximum);
+  client.receiveWindow = endpoint.maxReceiveWindowSize;
+  client.maximumPacketSize = packet.maximumPacketSize;
+  client.aliasesOutMax = Math.min(packet.topicAliasMaximum, ALIASES_OUT_MAX);
+  client.session = session;
+  client.state = 'online';
+  client.openInput();
+  client.write(
+    encodeConnack(client.version, {
+      sessionPresent: isPresent,
+      reasonCode: REASON.success,
+      properties: client.version === 5 ? connackProperties(client, packet, assigned) : {},
+    }),
+  );
+  runtime.slots[SLOT.sessionsCurrent]!++;
+  runtime.slots[SLOT.subscriptionsCurrent]! += session.subscriptions.size;
+  if (session.isDurable) {
+    const wire = session.toWire();
+    context.barrier.tell(session, { op: 'begin', session: wasDurable ? { ...wire, deliveries: [], received: [] } : wire });
+  } else if (wasDurable) context.barrier.tell(session, { op: 'end' });
+  session.attach(client);
+  context.table.subscriptions.presenceChanged(session);
+  client.release();
+}
+
+function connackProperties(client: Client, packet: ConnectPacket, assigned: string | null): ConnackProperties {
+  const { endpoint } = client.endpoint.config;
+  const properties: ConnackProperties = {
+    receiveMaximum: endpoint.maxReceiveWindowSize,
+    maximumPacketSize: endpoint.messageMaxSize,
+    topicAliasMaximum: ALIASES_IN,
+  };
+  if (assigned !== null) properties.assignedClientIdentifier = assigned;
+  if (packet.requestResponseInformation) properties.responseInformation = '';
+  return properties;
+}

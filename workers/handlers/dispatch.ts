@@ -1,0 +1,47 @@
+/** Hands each packet that the fast path leaves to its handler. */
+
+import { PINGRESP } from '../../src/mqtt/encode.ts';
+import { ProtocolError } from '../../src/mqtt/errors.ts';
+import type { Packet } from '../../src/mqtt/packet.ts';
+import { REASON } from '../../src/mqtt/reason-codes.ts';
+import type { Client } from '../client/client.ts';
+import { handleAcknowledge } from './acknowledge.ts';
+import { handleConnect } from './connect.ts';
+import { handleDisconnect } from './disconnect.ts';
+import { handlePublish } from './publish.ts';
+import { handleSubscribe } from './subscribe.ts';
+import { handleUnsubscribe } from './unsubscribe.ts';
+
+/** @throws ProtocolError when the packet is not allowed at this time; the client's one catch decides */
+export function dispatch(client: Client, packet: Packet): void {
+  switch (packet.type) {
+    case 'connect':
+      if (client.state !== 'new') throw new ProtocolError(REASON.protocolError, 'CONNECT was sent twice');
+      handleConnect(client, packet).catch((error: unknown) => client.fail(error));
+      return;
+    case 'publish':
+      handlePublish(client, packet);
+      return;
+    case 'puback':
+    case 'pubrec':
+    case 'pubrel':
+    case 'pubcomp':
+      handleAcknowledge(client, packet);
+      return;
+    case 'subscribe':
+      handleSubscribe(client, packet).catch((error: unknown) => client.fail(error));
+      return;
+    case 'unsubscribe':
+      handleUnsubscribe(client, packet);
+      return;
+    case 'pingreq':
+      client.write(PINGRESP);
+      return;
+    case 'disconnect':
+      handleDisconnect(client, packet);
+      return;
+    case 'auth':
+      // Enhanced authentication was refused in CONNACK, so no AUTH can be in order [MQTT-4.12.0-1].
+      throw new ProtocolError(REASON.protocolError, 'AUTH without an authentication method');
+  }
+}

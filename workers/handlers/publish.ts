@@ -1,0 +1,86 @@
+/** PUBLISH that the fast path leaves: properties, RETAIN, DUP, QoS 2, denied and invalid topics (MQTT 5 section 3.3). */
+
+import { observe, RESPONSE_BUCKETS, responseBase, SLOT } from '../../src/metrics/counters.ts';
+import { encodeAck } from '../../src/mqtt/encode.ts';
+import { ProtocolError } from '../../src/mqtt/errors.ts';
+import type { PublishPacket } from '../../src/mqtt/packet.ts';
+import { REASON } from '../../src/mqtt/reason-codes.ts';
+import type { Client } from '../client/client.ts';
+import { EMPTY, Message } from '../routing/message.ts';
+
+const RESPONSE_PUBLISH = responseBase('publish');
+
+export function handlePublish(client: Client, packet: PublishPacket): void {
+  const topic = resolveAlias(client, packet);
+  const { endpoint, context } = client;
+  const session = client.session!;
+  if (packet.qos === 2 && session.received?.has(packet.packetId)) {
+    // [MQTT-4.3.3-10]: a repeat before PUBREL is acknowledged and not routed again.
+    client.write(encodeAck('pubrec', client.version, packet.packetId, 0));
+    return;
+  }
+  if (!client.mayPublish(topic)) {
+    deny(client, packet);
+    return;
+  }
+  const { properties, payload } = packet;
+  const expiry = properties?.messageExpiryInterval ?? -1;
+  const expiresAt = expiry < 0 ? 0 : Date.now() + expiry * 1000;
+  const message = new Message(topic, payload, packet.qos, packet.retain, properties?.forward ?? EMPTY, expiresAt, session.key);
+  const { namespace } = endpoint;
+  let entry = namespace.known(topic);
+  if (entry === undefined) {
+    endpoint.slots[SLOT.topicsPublished]!++;
+    entry = namespace.entry(topic);
+  }
+  client.remember(entry);
+  const size = payload.length + topic.length + (properties?.forward.length ?? 0) + 4;
+  if (packet.qos === 1) {
+    client.publishQueued(entry, message, packet.packetId, size);
+    return;
+  }
+  if (packet.qos === 0) {
+    client.countIn(size);
+    context.router.route(namespace, entry, message);
+    return;
+  }
+  const inFlight = client.pendingAcks + (session.received?.size ?? 0);
+  if (client.version === 5 && inFlight >= client.receiveWindow) {
+    throw new ProtocolError(REASON.receiveMaximumExceeded, `More than ${client.receiveWindow} QoS 1 and 2 messages are in flight`);
+  }
+  client.countIn(size);
+  const startedAt = performance.now();
+  session.receive(packet.packetId);
+  const { hasReceivers, serial } = context.router.route(namespace, entry, message);
+  const reasonCode = hasReceivers || message.retain || client.version !== 5 ? 0 : REASON.noMatchingSubscribers;
+  const acknowledge = () => {
+    client.write(encodeAck('pubrec', client.version, packet.packetId, reasonCode));
+    observe(endpoint.slots, RESPONSE_PUBLISH, RESPONSE_BUCKETS, (performance.now() - startedAt) / 1000);
+  };
+  if (serial > 0) client.whenStored(serial, acknowledge);
+  else acknowledge();
+}
+
+/** The topic of the packet, from its name or its alias [MQTT-3.3.2-7]; a name with an alias sets the alias. */
+function resolveAlias(client: Client, packet: PublishPacket): string {
+  const alias = packet.properties?.topicAlias ?? 0;
+  if (alias === 0) return packet.topic;
+  if (packet.topic !== '') {
+    client.aliasesIn ??= new Map();
+    client.aliasesIn.set(alias, packet.topic);
+    return packet.topic;
+  }
+  const topic = client.aliasesIn?.get(alias);
+  if (topic === undefined) throw new ProtocolError(REASON.protocolError, `Topic alias ${alias} is not set`);
+  return topic;
+}
+
+/** Not authorised: told in the acknowledgement of MQTT 5, dropped silently else (SPEC.md section 6). */
+function deny(client: Client, packet: PublishPacket): void {
+  client.countIn(packet.payload.length);
+  client.endpoint.count('errorAclDenied');
+  client.endpoint.count('droppedAcl');
+  if (packet.qos === 0) return;
+  const reasonCode = client.version === 5 ? REASON.notAuthorized : REASON.success;
+  client.write(encodeAck(packet.qos === 1 ? 'puback' : 'pubrec', client.version, packet.packetId, reasonCode));
+}

@@ -1,0 +1,64 @@
+/** SUBSCRIBE: checks each filter, waits until every peer knows it, answers, and sends retained messages (MQTT 5 section 3.8). */
+
+import { observe, RESPONSE_BUCKETS, responseBase, SLOT } from '../../src/metrics/counters.ts';
+import { encodeSuback } from '../../src/mqtt/encode.ts';
+import type { SubscribePacket, SubscribeRequest } from '../../src/mqtt/packet.ts';
+import { REASON } from '../../src/mqtt/reason-codes.ts';
+import { parseSharedFilter, toLatin1 } from '../../src/mqtt/topic.ts';
+import type { Client } from '../client/client.ts';
+import type { Message } from '../routing/message.ts';
+import type { Subscription } from '../routing/subscriber.ts';
+import { subscriptionKey, toWireSubscription } from '../session/session.ts';
+import { sendRetained } from './retained.ts';
+
+/** SUBSCRIBEs whose SUBACK is due; a client that sends more without waiting is read no further until one is answered. */
+const PENDING_MAX = 64;
+const RESPONSE_SUBSCRIBE = responseBase('subscribe');
+
+export async function handleSubscribe(client: Client, packet: SubscribePacket): Promise<void> {
+  const startedAt = performance.now();
+  const session = client.session!;
+  const waits: (Promise<void> | null)[] = [];
+  const queries: { subscription: Subscription; ask: () => Promise<Message[]> }[] = [];
+  const codes = packet.subscriptions.map((request) => {
+    const made = makeSubscription(client, request, packet.subscriptionIdentifier);
+    if (typeof made === 'number') return made;
+    const isNew = !session.subscriptions.has(subscriptionKey(made));
+    if (isNew) client.endpoint.slots[SLOT.subscriptionsCurrent]!++;
+    if (wantsRetained(made, isNew)) {
+      queries.push({ subscription: made, ask: client.context.retained.begin(session.namespace.name, made.filter) });
+    }
+    waits.push(client.context.table.subscriptions.add(session, made));
+    if (session.isDurable) waits.push(client.context.barrier.request(session, { op: 'subscribe', subscription: toWireSubscription(made) }));
+    return made.qos;
+  });
+  client.pendingSubscribes++;
+  if (client.pendingSubscribes >= PENDING_MAX) client.hold();
+  // The barrier of DESIGN.md section 4: after SUBACK no publish anywhere on the node may miss the filter.
+  if (waits.some((wait) => wait !== null)) await Promise.all(waits);
+  client.pendingSubscribes--;
+  if (client.session !== session) return;
+  client.write(encodeSuback(client.version, packet.packetId, codes));
+  observe(client.endpoint.slots, RESPONSE_SUBSCRIBE, RESPONSE_BUCKETS, (performance.now() - startedAt) / 1000);
+  if (client.pendingSubscribes === PENDING_MAX - 1) client.release();
+  for (const { subscription, ask } of queries) void ask().then((messages) => sendRetained(client, subscription, messages));
+}
+
+/** No retained messages for shared subscriptions [MQTT-3.8.4]; else as Retain Handling says [MQTT-3.3.1-9..11]. */
+function wantsRetained(subscription: Subscription, isNew: boolean): boolean {
+  if (subscription.group !== null || subscription.retainHandling === 2) return false;
+  return subscription.retainHandling === 0 || isNew;
+}
+
+/** The subscription, or the reason code that refuses it. */
+function makeSubscription(client: Client, request: SubscribeRequest, identifier: number): Subscription | number {
+  const shared = parseSharedFilter(request.filter);
+  if (shared === null) return client.version === 5 ? REASON.topicFilterInvalid : REASON.unspecifiedError;
+  const { config } = client.endpoint;
+  if (config.endpoint.enableAcl && !client.authoriserNow().maySubscribe(request.filter)) {
+    client.endpoint.count('errorAclDenied');
+    return client.version === 5 ? REASON.notAuthorized : REASON.unspecifiedError;
+  }
+  const { qos, noLocal, retainAsPublished, retainHandling } = request;
+  return { filter: toLatin1(shared.filter), group: shared.group, qos, noLocal, retainAsPublished, retainHandling, identifier };
+}

@@ -1,0 +1,139 @@
+/** What peers tell each other beside batches of publishes; plain data, delivered in order with them. */
+
+import type { QoS } from '../../src/mqtt/packet.ts';
+import type { WireMessage } from '../routing/message.ts';
+
+/** A subscription as plain data. */
+export interface WireSubscription {
+  filter: string;
+  group: string | null;
+  qos: QoS;
+  noLocal: boolean;
+  retainAsPublished: boolean;
+  retainHandling: 0 | 1 | 2;
+  identifier: number;
+}
+
+export interface WireWill {
+  message: WireMessage;
+  /** milliseconds */
+  delayMs: number;
+}
+
+/** One QoS 1/2 message on its way to a client. */
+export interface WireDelivery {
+  message: WireMessage;
+  qos: 1 | 2;
+  retain: boolean;
+  identifiers: number[];
+  /** 0: never sent, waits in the queue */
+  packetId: number;
+  /** QoS 2: PUBREC has come, PUBREL is due */
+  isReleased: boolean;
+  /** shared subscription that it came by: filter and group name */
+  group: { filter: string; name: string } | null;
+}
+
+/** A whole session, handed from one peer to another. */
+export interface WireSession {
+  namespace: string;
+  clientId: string;
+  /** endpoint id it was made by: its quota */
+  endpoint: string;
+  /** seconds; 0xFFFFFFFF = never */
+  expirySeconds: number;
+  /** milliseconds since the epoch; 0 while connected */
+  disconnectedAt: number;
+  isDurable: boolean;
+  maxQueued: number;
+  subscriptions: WireSubscription[];
+  /** inflight first, then the queue, in order */
+  deliveries: WireDelivery[];
+  /** received QoS 2 packet identifiers that were not released */
+  received: number[];
+  nextPacketId: number;
+  will: WireWill | null;
+}
+
+/** Interest of the sender in one filter; flags 0 = none. See INTEREST. */
+export type InterestItem = [filter: string, flags: number];
+/** Members of a shared group at the sender; 0/0 = none. */
+export type ShareItem = [filter: string, group: string, connected: number, away: number];
+
+export interface InterestNews {
+  namespace: string;
+  items: InterestItem[];
+  shares: ShareItem[];
+}
+
+/** Who claims a client identifier and as what. */
+export interface Claim {
+  /** unique over all peers; names the connection in what follows */
+  connection: number;
+  namespace: string;
+  clientId: string;
+  cleanStart: boolean;
+  expirySeconds: number;
+  endpoint: string;
+  isDurable: boolean;
+  maxSessions: number;
+}
+
+/** A session that a worker holds, told to a new session worker. */
+export interface Registration extends Omit<Claim, 'cleanStart' | 'maxSessions'> {
+  /** its client is away: fetch it */
+  isParked: boolean;
+}
+
+/** Everything that may stand between two batches. */
+export type Control =
+  // interest
+  | { t: 'snapshot'; news: InterestNews[] }
+  | { t: 'snapshot-ok' }
+  | { t: 'interest'; request: number; news: InterestNews[]; move: { id: number; from: number } | null }
+  | { t: 'interest-ok'; request: number }
+  /** the sender's messages for the moving session go to its new place from here on */
+  | { t: 'cut'; move: number }
+  | { t: 'credit'; bytes: number }
+  /** a chosen group had no member left: choose again */
+  | { t: 'bounce'; namespace: string; group: string; message: WireMessage }
+  /** every record up to this serial is stored */
+  | { t: 'stored'; serial: number }
+  // client identifiers: endpoint worker → session worker
+  | { t: 'claim'; claim: Claim }
+  | { t: 'owned'; connection: number; namespace: string; clientId: string }
+  /** the connection ended, the session (expiry > 0) waits to be fetched */
+  | { t: 'gone'; connection: number; namespace: string; clientId: string; expirySeconds: number }
+  /** session and connection ended */
+  | { t: 'ended'; connection: number; namespace: string; clientId: string }
+  | { t: 'register'; sessions: Registration[] }
+  // session worker → endpoint worker
+  | { t: 'grant'; connection: number; how: 'new' | 'local' }
+  | { t: 'grant-move'; connection: number; move: number; from: number; offer: WireSubscription[]; namespace: string }
+  | { t: 'deny'; connection: number; reason: 'quota' | 'busy' }
+  | { t: 'release'; namespace: string; clientId: string; move: number; to: number; discard: boolean }
+  // answers of the holder of a session
+  | { t: 'released'; move: number; offer: WireSubscription[] | null }
+  | { t: 'state'; move: number; session: WireSession }
+  // retained messages
+  | { t: 'retained-get'; request: number; namespace: string; filter: string }
+  | { t: 'retained'; request: number; messages: WireMessage[] }
+  // durable sessions: endpoint worker → session worker
+  | { t: 'durable'; namespace: string; clientId: string; op: DurableOp; request: number }
+  /** the operations up to this request are taken in: its filters are journalled from here on */
+  | { t: 'durable-ok'; request: number };
+
+/** A change of a connected durable session, to be kept on disk. */
+export type DurableOp =
+  | { op: 'begin'; session: WireSession }
+  | { op: 'subscribe'; subscription: WireSubscription }
+  | { op: 'unsubscribe'; filter: string; group: string | null }
+  /** a shared or retained message that the session worker does not see by itself */
+  | { op: 'put'; delivery: WireDelivery }
+  | { op: 'sent'; source: number; serial: number; packetId: number }
+  | { op: 'released'; packetId: number; source: number; serial: number }
+  | { op: 'settled'; source: number; serial: number }
+  | { op: 'received'; packetId: number }
+  | { op: 'completed'; packetId: number }
+  | { op: 'expiry'; expirySeconds: number }
+  | { op: 'end' };

@@ -1,0 +1,224 @@
+/** This worker's place among its peers: who they are, what they want, and the barrier behind which a new filter is known everywhere. */
+
+import type { MessagePort } from 'node:worker_threads';
+import type { WorkerRole } from '../../src/thread/messages.ts';
+import type { Namespace } from '../routing/namespace.ts';
+import { INTEREST } from '../routing/peer.ts';
+import type { Control, InterestItem, InterestNews, ShareItem } from './controls.ts';
+import { type LinkOwner, PeerLink, type RecordSinkOfPeer } from './peer-link.ts';
+
+/** What the mesh tells the rest of the worker. */
+export interface MeshHooks extends RecordSinkOfPeer {
+  /** Everything that is not about interest. */
+  onControl(link: PeerLink, control: Control): void;
+  onPeerAdded(link: PeerLink): void;
+  onPeerRemoved(link: PeerLink): void;
+  /** `target` has announced the filters of a session that this worker holds: from here on messages go to `target`. */
+  onMoveAnnounced(move: number, target: PeerLink): void;
+  /** A peer has acknowledged the filters of the move: its messages are ours from here on. */
+  onMoveAcknowledged(move: number, peer: PeerLink): void;
+  /** All overloaded peers have caught up. */
+  onRelieved(): void;
+}
+
+interface Barrier {
+  waiting: Set<number>;
+  move: number | null;
+  resolve: () => void;
+}
+
+export class Mesh implements LinkOwner {
+  readonly self: number;
+  readonly #role: WorkerRole;
+  readonly #namespaces = new Map<string, Namespace>();
+  readonly #makeNamespace: (name: string) => Namespace;
+  readonly links = new Map<number, PeerLink>();
+  /** the session worker's link; null in the session worker and while there is none */
+  sessionLink: PeerLink | null = null;
+  /** set once, before the first peer */
+  hooks!: MeshHooks;
+  readonly #barriers = new Map<number, Barrier>();
+  readonly #joining = new Map<number, { snapshot: boolean; acknowledged: boolean; resolve: () => void }>();
+  #lastRequest = 0;
+  /** flags by which this worker announces the interest of the filter's local subscribers */
+  readonly interestFlags: (namespace: Namespace, filter: string) => number;
+
+  constructor(
+    self: number,
+    role: WorkerRole,
+    makeNamespace: (name: string) => Namespace,
+    interestFlags?: (namespace: Namespace, filter: string) => number,
+  ) {
+    this.self = self;
+    this.#role = role;
+    this.#makeNamespace = makeNamespace;
+    this.interestFlags = interestFlags ?? (() => INTEREST.live | INTEREST.queued);
+  }
+
+  get role(): WorkerRole {
+    return this.#role;
+  }
+
+  namespace(name: string): Namespace {
+    let namespace = this.#namespaces.get(name);
+    if (namespace === undefined) {
+      namespace = this.#makeNamespace(name);
+      this.#namespaces.set(name, namespace);
+    }
+    return namespace;
+  }
+
+  namespaces(): Iterable<Namespace> {
+    return this.#namespaces.values();
+  }
+
+  /** Works off everything that any peer has posted until now. */
+  drain(): void {
+    for (const link of [...this.links.values()]) link.drain();
+  }
+
+  get isOverloaded(): boolean {
+    for (const link of this.links.values()) if (link.isOverloaded) return true;
+    return false;
+  }
+
+  /** Joins a peer; resolves when both know each other's interest. */
+  addPeer(id: number, role: WorkerRole, port: MessagePort): Promise<void> {
+    const link = new PeerLink(id, role, port, this);
+    this.links.set(id, link);
+    if (role === 'session') this.sessionLink = link;
+    return new Promise((resolve) => {
+      this.#joining.set(id, { snapshot: false, acknowledged: false, resolve });
+      link.control({ t: 'snapshot', news: this.#snapshot() });
+      this.hooks.onPeerAdded(link);
+    });
+  }
+
+  #snapshot(): InterestNews[] {
+    const news: InterestNews[] = [];
+    for (const namespace of this.#namespaces.values()) {
+      const items: InterestItem[] = [];
+      const shares: ShareItem[] = [];
+      for (const { filter, hasSubscribers, groups } of namespace.localFilters()) {
+        if (hasSubscribers) items.push([filter, this.interestFlags(namespace, filter)]);
+        for (const group of groups) {
+          const { connected, away } = group.localCount();
+          shares.push([filter, group.name, connected, away]);
+        }
+      }
+      if (items.length > 0 || shares.length > 0) news.push({ namespace: namespace.name, items, shares });
+    }
+    return news;
+  }
+
+  /** The peer has ended: nothing more goes to it, and whatever waited for it goes on without. */
+  removePeer(id: number): void {
+    const link = this.links.get(id);
+    if (link === undefined) return;
+    this.links.delete(id);
+    link.close();
+    if (this.sessionLink === link) this.sessionLink = null;
+    for (const namespace of this.#namespaces.values()) namespace.removePeer(link);
+    for (const [request, barrier] of [...this.#barriers]) this.#passed(request, barrier, link);
+    const joining = this.#joining.get(id);
+    this.#joining.delete(id);
+    joining?.resolve();
+    this.hooks.onPeerRemoved(link);
+    if (!this.isOverloaded) this.hooks.onRelieved();
+  }
+
+  /**
+   * Tells all peers; resolves when each has taken it in, so that a publish that is routed anywhere from then on comes here too.
+   * `move`: the filters belong to a session that comes from the peer `from`.
+   */
+  announce(namespace: string, items: InterestItem[], shares: ShareItem[], move: { id: number; from: number } | null = null): Promise<void> {
+    if (this.links.size === 0) return Promise.resolve();
+    const request = ++this.#lastRequest;
+    return new Promise((resolve) => {
+      this.#barriers.set(request, { waiting: new Set(this.links.keys()), move: move?.id ?? null, resolve });
+      for (const link of this.links.values()) link.control({ t: 'interest', request, news: [{ namespace, items, shares }], move });
+    });
+  }
+
+  /** Tells all peers without waiting: retractions and changed member counts. */
+  tell(namespace: string, items: InterestItem[], shares: ShareItem[]): void {
+    if (this.links.size > 0) void this.announce(namespace, items, shares);
+  }
+
+  onControl(link: PeerLink, control: Control): void {
+    switch (control.t) {
+      case 'snapshot': {
+        for (const news of control.news) this.#apply(link, news);
+        link.control({ t: 'snapshot-ok' });
+        this.#join(link, 'snapshot');
+        return;
+      }
+      case 'snapshot-ok':
+        this.#join(link, 'acknowledged');
+        return;
+      case 'interest': {
+        for (const news of control.news) this.#apply(link, news);
+        if (control.move !== null) {
+          // What was published before went to the old place; the cut tells it in the same stream that nothing more follows.
+          if (control.move.from === this.self) this.hooks.onMoveAnnounced(control.move.id, link);
+          else this.links.get(control.move.from)?.control({ t: 'cut', move: control.move.id });
+        }
+        link.control({ t: 'interest-ok', request: control.request });
+        return;
+      }
+      case 'interest-ok': {
+        const barrier = this.#barriers.get(control.request);
+        if (barrier !== undefined) this.#passed(control.request, barrier, link);
+        return;
+      }
+      default:
+        this.hooks.onControl(link, control);
+    }
+  }
+
+  #join(link: PeerLink, step: 'snapshot' | 'acknowledged'): void {
+    const joining = this.#joining.get(link.id);
+    if (joining === undefined) return;
+    joining[step] = true;
+    if (!joining.snapshot || !joining.acknowledged) return;
+    this.#joining.delete(link.id);
+    joining.resolve();
+  }
+
+  #passed(request: number, barrier: Barrier, link: PeerLink): void {
+    if (!barrier.waiting.delete(link.id)) return;
+    if (barrier.move !== null) this.hooks.onMoveAcknowledged(barrier.move, link);
+    if (barrier.waiting.size > 0) return;
+    this.#barriers.delete(request);
+    barrier.resolve();
+  }
+
+  #apply(link: PeerLink, news: InterestNews): void {
+    const namespace = this.namespace(news.namespace);
+    for (const [filter, flags] of news.items) namespace.setInterest(link, filter, flags);
+    for (const [filter, name, connected, away] of news.shares) {
+      const group = namespace.group(filter, name);
+      if (connected + away > 0) group.remote.set(link, { connected, away });
+      else group.remote.delete(link);
+      namespace.dropGroupIfEmpty(group);
+    }
+  }
+
+  /** Sends what is left and drops all channels: the worker ends. */
+  close(): void {
+    for (const link of this.links.values()) {
+      link.flush();
+      link.close();
+    }
+    this.links.clear();
+    this.sessionLink = null;
+  }
+
+  onPublish: RecordSinkOfPeer['onPublish'] = (link, namespace, record) => this.hooks.onPublish(link, namespace, record);
+  onRun: RecordSinkOfPeer['onRun'] = (link, namespace, run) => this.hooks.onRun(link, namespace, run);
+  onFrameEnd: RecordSinkOfPeer['onFrameEnd'] = (link) => this.hooks.onFrameEnd(link);
+
+  onRelieved(): void {
+    if (!this.isOverloaded) this.hooks.onRelieved();
+  }
+}

@@ -1,0 +1,163 @@
+/** The channel to one peer: batches of publishes and controls in one ordered stream, one post per loop iteration, with credit. */
+
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import type { WorkerRole } from '../../src/thread/messages.ts';
+import type { Peer, PeerPublish } from '../routing/peer.ts';
+import type { Run } from '../routing/subscriber.ts';
+import type { Control } from './controls.ts';
+import { type BatchPart, BatchReader, BatchWriter, type RecordSink } from './records.ts';
+
+/** Bytes a peer may be behind before QoS 0 to it is dropped and QoS 1/2 publishers are paused; half of it ends the pause. */
+const OVERLOAD_BYTES = 16 * 1024 * 1024;
+/** Bytes after which a receiver reports that it has worked them off. */
+const CREDIT_BYTES = 256 * 1024;
+
+/** One post: parts in order, either a batch buffer or a list of controls. */
+interface Frame {
+  parts: (BatchPart | Control[])[];
+}
+
+/**
+ * Links with something to send, flushed together at the end of the loop iteration, the session worker's first: who learns from one
+ * peer that a message was routed, and then asks the session worker, must find it there.
+ */
+let scheduled: PeerLink[] = [];
+
+function flushScheduled(): void {
+  const links = scheduled;
+  scheduled = [];
+  for (const link of links) if (link.role === 'session') link.flush();
+  for (const link of links) if (link.role !== 'session') link.flush();
+}
+
+export interface LinkOwner extends RecordSinkOfPeer {
+  onControl(link: PeerLink, control: Control): void;
+  /** The peer has caught up after an overload. */
+  onRelieved(link: PeerLink): void;
+}
+
+export interface RecordSinkOfPeer {
+  onPublish(link: PeerLink, namespace: string, record: PeerPublish): void;
+  onRun(link: PeerLink, namespace: string, run: Run): void;
+  /** A frame has been worked through: everything it brought is routed. */
+  onFrameEnd(link: PeerLink): void;
+}
+
+export class PeerLink implements Peer {
+  readonly id: number;
+  readonly role: WorkerRole;
+  readonly #port: MessagePort;
+  readonly #owner: LinkOwner;
+  readonly #writer = new BatchWriter();
+  readonly #reader: BatchReader;
+  readonly #sink: RecordSink;
+  #parts: (BatchPart | Control[])[] = [];
+  #isScheduled = false;
+  #outstanding = 0;
+  #uncredited = 0;
+  #wasOverloaded = false;
+
+  constructor(id: number, role: WorkerRole, port: MessagePort, owner: LinkOwner) {
+    this.id = id;
+    this.role = role;
+    this.#port = port;
+    this.#owner = owner;
+    this.#reader = new BatchReader(id);
+    this.#sink = {
+      onPublish: (namespace, record) => owner.onPublish(this, namespace, record),
+      onRun: (namespace, run) => owner.onRun(this, namespace, run),
+    };
+    port.on('message', (frame: Frame) => this.#receive(frame));
+  }
+
+  get isOverloaded(): boolean {
+    return this.#outstanding > OVERLOAD_BYTES;
+  }
+
+  publish(namespace: string, record: PeerPublish): void {
+    const before = this.#writer.written;
+    this.#writer.publish(namespace, record);
+    this.#wrote(this.#writer.written - before);
+  }
+
+  publishRun(namespace: string, run: Run): void {
+    const before = this.#writer.written;
+    this.#writer.run(namespace, run);
+    this.#wrote(this.#writer.written - before);
+  }
+
+  #wrote(bytes: number): void {
+    this.#outstanding += bytes;
+    if (this.#outstanding > OVERLOAD_BYTES) this.#wasOverloaded = true;
+    this.#schedule();
+  }
+
+  /** Sends a control behind everything that was published before it. */
+  control(control: Control): void {
+    const batch = this.#writer.take();
+    if (batch.length > 0) this.#parts.push(...batch);
+    const last = this.#parts.at(-1);
+    if (Array.isArray(last)) last.push(control);
+    else this.#parts.push([control]);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    if (scheduled.push(this) === 1) setImmediate(flushScheduled);
+  }
+
+  flush(): void {
+    this.#isScheduled = false;
+    const parts = this.#parts;
+    parts.push(...this.#writer.take());
+    if (parts.length === 0) return;
+    this.#parts = [];
+    const transfer: ArrayBuffer[] = [];
+    for (const part of parts) if (!Array.isArray(part)) transfer.push(part.buffer);
+    this.#port.postMessage({ parts } satisfies Frame, transfer);
+  }
+
+  #receive(frame: Frame): void {
+    for (const part of frame.parts) {
+      if (Array.isArray(part)) {
+        for (const control of part) {
+          if (control.t === 'credit') this.#credit(control.bytes);
+          else this.#owner.onControl(this, control);
+        }
+      } else {
+        this.#uncredited += part.used;
+        this.#reader.read(part, this.#sink);
+      }
+    }
+    this.#owner.onFrameEnd(this);
+    if (this.#uncredited >= CREDIT_BYTES) {
+      this.control({ t: 'credit', bytes: this.#uncredited });
+      this.#uncredited = 0;
+    }
+  }
+
+  /** Works off at once what the peer has posted: ports of different peers are otherwise read in no particular order. */
+  drain(): void {
+    for (;;) {
+      const posted = receiveMessageOnPort(this.#port);
+      if (posted === undefined) return;
+      this.#receive(posted.message as Frame);
+    }
+  }
+
+  #credit(bytes: number): void {
+    this.#outstanding -= bytes;
+    if (this.#wasOverloaded && this.#outstanding < OVERLOAD_BYTES / 2) {
+      this.#wasOverloaded = false;
+      this.#owner.onRelieved(this);
+    }
+  }
+
+  /** Drops the channel; what was not sent is lost with the peer. */
+  close(): void {
+    this.#port.removeAllListeners('message');
+    this.#port.close();
+  }
+}

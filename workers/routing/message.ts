@@ -1,0 +1,101 @@
+/** One application message on its way through a worker: where its bytes are, and what must be known to send it to anyone. */
+
+import type { QoS } from '../../src/mqtt/packet.ts';
+
+/** No properties; shared, never written to. */
+export const EMPTY: Buffer = Buffer.alloc(0);
+
+/**
+ * An application message. Bytes point into the chunk they came in, which nobody writes to again; `detach` copies them when the
+ * message is kept for long, so that a small message does not pin a large chunk.
+ */
+export class Message {
+  /** UTF-8 bytes of the topic as a latin1 string: the key of routing */
+  readonly topic: string;
+  payload: Buffer;
+  readonly qos: QoS;
+  /** the RETAIN flag as published */
+  readonly retain: boolean;
+  /** encoded MQTT 5 properties that travel unaltered */
+  forward: Buffer;
+  /** milliseconds since the epoch at which it expires; 0 = never [MQTT-3.3.2-5] */
+  readonly expiresAt: number;
+  /** session key of the publisher, for No Local; '' for the server itself */
+  readonly from: string;
+  /** peer that first routed it, and its number there: together unique in the life of the process; serial 0 = not numbered */
+  source: number;
+  serial: number;
+  #topicBytes: Buffer | null = null;
+
+  constructor(topic: string, payload: Buffer, qos: QoS, retain: boolean, forward: Buffer, expiresAt: number, from: string) {
+    this.topic = topic;
+    this.payload = payload;
+    this.qos = qos;
+    this.retain = retain;
+    this.forward = forward;
+    this.expiresAt = expiresAt;
+    this.from = from;
+    this.source = 0;
+    this.serial = 0;
+  }
+
+  get topicBytes(): Buffer {
+    this.#topicBytes ??= Buffer.from(this.topic, 'latin1');
+    return this.#topicBytes;
+  }
+
+  /** Copies what points into a larger buffer. */
+  detach(): this {
+    if (this.payload.buffer.byteLength !== this.payload.length) this.payload = copy(this.payload);
+    if (this.forward.length > 0 && this.forward.buffer.byteLength !== this.forward.length) this.forward = copy(this.forward);
+    return this;
+  }
+
+  /** Whole seconds that remain, -1 without expiry; 0 or less: expired. */
+  remainingSeconds(now: number): number {
+    if (this.expiresAt === 0) return -1;
+    const left = this.expiresAt - now;
+    return left <= 0 ? 0 : Math.max(1, Math.round(left / 1000));
+  }
+
+  isExpired(now: number): boolean {
+    return this.expiresAt !== 0 && now >= this.expiresAt;
+  }
+}
+
+function copy(bytes: Buffer): Buffer {
+  const own = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(own);
+  return own;
+}
+
+/** A message as plain data, for handing a session to another thread or to disk. */
+export interface WireMessage {
+  topic: string;
+  payload: Uint8Array;
+  qos: QoS;
+  retain: boolean;
+  forward: Uint8Array;
+  expiresAt: number;
+  from: string;
+  source: number;
+  serial: number;
+}
+
+export function toWireMessage(message: Message): WireMessage {
+  // A clone of a view would carry the whole buffer behind it to the other thread.
+  message.detach();
+  const { topic, qos, retain, expiresAt, from, source, serial } = message;
+  return { topic, payload: message.payload, qos, retain, forward: message.forward, expiresAt, from, source, serial };
+}
+
+export function fromWireMessage(wire: WireMessage): Message {
+  const message = new Message(wire.topic, asBuffer(wire.payload), wire.qos, wire.retain, asBuffer(wire.forward), wire.expiresAt, wire.from);
+  message.source = wire.source;
+  message.serial = wire.serial;
+  return message;
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

@@ -1,0 +1,189 @@
+/** One namespace in one worker: subscriptions of its subscribers, interest of the peers, and the cache of topic entries. */
+
+import type { Peer } from './peer.ts';
+import { ShareGroup } from './share-group.ts';
+import type { Subscriber, Subscription } from './subscriber.ts';
+import { isWildcard, SubscriptionTree } from './subscription-tree.ts';
+import { makeTarget, type Target, TopicEntry } from './topic-entry.ts';
+
+/** Entries kept; when full the cache is dropped whole, because an LRU list costs more than the rare refill. */
+const ENTRIES_MAX = 100_000;
+
+/** What hangs on one filter. */
+class FilterNode {
+  readonly subscribers = new Map<Subscriber, Subscription>();
+  /** peer → INTEREST flags */
+  readonly peers = new Map<Peer, number>();
+  readonly groups = new Map<string, ShareGroup>();
+
+  get isEmpty(): boolean {
+    return this.subscribers.size === 0 && this.peers.size === 0 && this.groups.size === 0;
+  }
+}
+
+export class Namespace {
+  readonly name: string;
+  readonly #tree = new SubscriptionTree<FilterNode>();
+  readonly #entries = new Map<string, TopicEntry>();
+  /** moves when a wildcard filter changes; exact filters mark only their own entry stale */
+  #version = 0;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  /** The entry of a topic name, current. `topic` must have been checked to be a valid topic name when this is its first use. */
+  entry(topic: string): TopicEntry {
+    let entry = this.#entries.get(topic);
+    if (entry === undefined) {
+      if (this.#entries.size >= ENTRIES_MAX) {
+        this.#entries.clear();
+        // Entries that callers still hold would no longer be marked stale by an exact filter: make all of them stale now.
+        this.#version++;
+      }
+      entry = new TopicEntry(topic);
+      this.#entries.set(topic, entry);
+    }
+    if (entry.version !== this.#version) this.#compute(entry);
+    return entry;
+  }
+
+  /** The entry if the topic was seen before, current; undefined: check the topic name, then call entry(). */
+  known(topic: string): TopicEntry | undefined {
+    const entry = this.#entries.get(topic);
+    if (entry !== undefined && entry.version !== this.#version) this.#compute(entry);
+    return entry;
+  }
+
+  /** False: a subscription that may concern the topic has changed since; get the entry anew by its topic. */
+  isCurrent(entry: TopicEntry): boolean {
+    return entry.version === this.#version;
+  }
+
+  #compute(entry: TopicEntry): void {
+    const matches = new Map<Subscriber, Subscription[]>();
+    const peers = new Map<Peer, number>();
+    const groups: ShareGroup[] = [];
+    this.#tree.match(entry.topic, (node) => {
+      for (const [subscriber, subscription] of node.subscribers) {
+        const list = matches.get(subscriber);
+        if (list === undefined) matches.set(subscriber, [subscription]);
+        else list.push(subscription);
+      }
+      for (const [peer, flags] of node.peers) peers.set(peer, (peers.get(peer) ?? 0) | flags);
+      for (const group of node.groups.values()) groups.push(group);
+    });
+    const targets: Target[] = [];
+    for (const [subscriber, subscriptions] of matches) targets.push(makeTarget(subscriber, subscriptions));
+    entry.targets = targets;
+    entry.groups = groups;
+    entry.peers = [...peers].map(([peer, flags]) => ({ peer, flags }));
+    entry.wantsStore = entry.peers.some(({ flags }) => (flags & 4) !== 0);
+    entry.version = this.#version;
+  }
+
+  #changed(filter: string): void {
+    if (isWildcard(filter)) {
+      this.#version++;
+      return;
+    }
+    const entry = this.#entries.get(filter);
+    if (entry !== undefined) entry.version = -1;
+  }
+
+  #node(filter: string): FilterNode {
+    let node = this.#tree.get(filter);
+    if (node === undefined) {
+      node = new FilterNode();
+      this.#tree.set(filter, node);
+    }
+    return node;
+  }
+
+  #dropIfEmpty(filter: string, node: FilterNode): void {
+    if (node.isEmpty) this.#tree.delete(filter);
+  }
+
+  /** Adds or replaces an ordinary subscription. @returns true when it is the first one of this worker on the filter */
+  subscribe(subscriber: Subscriber, subscription: Subscription): boolean {
+    const node = this.#node(subscription.filter);
+    const isFirst = node.subscribers.size === 0;
+    node.subscribers.set(subscriber, subscription);
+    this.#changed(subscription.filter);
+    return isFirst;
+  }
+
+  /** @returns true when it was the last one of this worker on the filter */
+  unsubscribe(subscriber: Subscriber, filter: string): boolean {
+    const node = this.#tree.get(filter);
+    if (node === undefined || !node.subscribers.delete(subscriber)) return false;
+    this.#changed(filter);
+    this.#dropIfEmpty(filter, node);
+    return node.subscribers.size === 0;
+  }
+
+  hasSubscribers(filter: string): boolean {
+    return (this.#tree.get(filter)?.subscribers.size ?? 0) > 0;
+  }
+
+  /** Interest of a peer in a filter; 0 retracts. */
+  setInterest(peer: Peer, filter: string, flags: number): void {
+    const node = flags === 0 ? this.#tree.get(filter) : this.#node(filter);
+    if (node === undefined) return;
+    if (flags === 0) node.peers.delete(peer);
+    else node.peers.set(peer, flags);
+    this.#changed(filter);
+    this.#dropIfEmpty(filter, node);
+  }
+
+  /** The group of a filter, made when it does not exist. */
+  group(filter: string, name: string): ShareGroup {
+    const node = this.#node(filter);
+    let group = node.groups.get(name);
+    if (group === undefined) {
+      group = new ShareGroup(this.name, filter, name);
+      node.groups.set(name, group);
+      this.#changed(filter);
+    }
+    return group;
+  }
+
+  findGroup(filter: string, name: string): ShareGroup | undefined {
+    return this.#tree.get(filter)?.groups.get(name);
+  }
+
+  /** Forgets a group without members. */
+  dropGroupIfEmpty(group: ShareGroup): void {
+    if (!group.isEmpty) return;
+    const node = this.#tree.get(group.filter);
+    if (node === undefined) return;
+    node.groups.delete(group.name);
+    this.#changed(group.filter);
+    this.#dropIfEmpty(group.filter, node);
+  }
+
+  /** Retracts everything of a peer. */
+  removePeer(peer: Peer): void {
+    for (const [filter, node] of [...this.#tree.entries()]) {
+      if (node.peers.has(peer)) this.setInterest(peer, filter, 0);
+      for (const group of [...node.groups.values()]) {
+        if (group.remote.delete(peer)) this.dropGroupIfEmpty(group);
+      }
+    }
+  }
+
+  /** Filters with subscribers here, and groups with members here: what a new peer must know. */
+  *localFilters(): IterableIterator<{ filter: string; hasSubscribers: boolean; groups: ShareGroup[] }> {
+    for (const [filter, node] of this.#tree.entries()) {
+      const groups = [...node.groups.values()].filter((group) => group.local.size > 0);
+      if (node.subscribers.size > 0 || groups.length > 0) yield { filter, hasSubscribers: node.subscribers.size > 0, groups };
+    }
+  }
+
+  /** Subscribers on exactly this filter. */
+  subscribersOf(filter: string): ReadonlyMap<Subscriber, Subscription> {
+    return this.#tree.get(filter)?.subscribers ?? EMPTY_SUBSCRIBERS;
+  }
+}
+
+const EMPTY_SUBSCRIBERS: ReadonlyMap<Subscriber, Subscription> = new Map();

@@ -1,0 +1,254 @@
+/** Routes messages: to the subscribers of this worker, to one member of each shared group, and into the batches of interested peers. */
+
+import { decodePublish } from '../../src/mqtt/decode.ts';
+import { publishSize, writePublish } from '../../src/mqtt/encode-publish.ts';
+import { readRemainingLength, remainingLengthSize } from '../../src/mqtt/framer.ts';
+import { EMPTY, Message } from './message.ts';
+import type { Namespace } from './namespace.ts';
+import { INTEREST, type Peer, type PeerPublish } from './peer.ts';
+import type { ShareGroup } from './share-group.ts';
+import type { Run, Subscriber } from './subscriber.ts';
+import { grantOf, type TopicEntry } from './topic-entry.ts';
+
+/** What became of a message. */
+export interface Routed {
+  /** somebody got it or may get it */
+  hasReceivers: boolean;
+  /** > 0: acknowledge it only when the session worker has stored up to this serial */
+  serial: number;
+}
+
+/** Where retained messages go: the store in the session worker, else null. */
+export interface RetainedSink {
+  retain(namespace: string, message: Message): void;
+}
+
+export interface RouterHooks {
+  /** A QoS 0 message or run was dropped, because a peer is too far behind. */
+  onPeerOverload(count: number): void;
+  /** A retained publish passed through this worker (for subscriptions that wait for their retained messages). */
+  onRetainedPublish(namespace: string, topic: string): void;
+}
+
+export class Router {
+  readonly #self: number;
+  readonly #hooks: RouterHooks;
+  /** the session worker as a peer, null in the session worker itself or while it is away */
+  sessionPeer: Peer | null = null;
+  /** set in the session worker only */
+  retained: RetainedSink | null = null;
+  #serial = 0;
+  /** result of the last route(), reused to spare an object per message */
+  readonly #routed: Routed = { hasReceivers: false, serial: 0 };
+
+  constructor(self: number, hooks: RouterHooks) {
+    this.#self = self;
+    this.#hooks = hooks;
+  }
+
+  /** Routes a message that this worker has received from a client or made itself. The answer is valid until the next call. */
+  route(namespace: Namespace, entry: TopicEntry, message: Message): Routed {
+    const isQueued = message.qos > 0;
+    const store = isQueued && (entry.wantsStore || (message.retain && this.sessionPeer !== null));
+    message.source = this.#self;
+    message.serial = isQueued ? ++this.#serial : 0;
+    this.#deliverLocal(entry, message, 0);
+    const groupsOf = entry.groups.length > 0 ? this.#chooseMembers(entry.groups, message, null) : null;
+    const wanted = isQueued ? INTEREST.queued | INTEREST.durable : INTEREST.live;
+    let toSession = false;
+    for (const { peer, flags } of entry.peers) {
+      const groups = groupsOf?.get(peer) ?? null;
+      const toSubscribers = (flags & wanted) !== 0;
+      if (!toSubscribers && groups === null) continue;
+      if (peer === this.sessionPeer) toSession = true;
+      groupsOf?.delete(peer);
+      this.#toPeer(peer, namespace, { message, toSubscribers, groups, store: store && this.#stores(peer, flags, message) });
+    }
+    if (groupsOf !== null) {
+      for (const [peer, groups] of groupsOf) {
+        if (peer === this.sessionPeer) toSession = true;
+        this.#toPeer(peer, namespace, {
+          message,
+          toSubscribers: false,
+          groups,
+          store: store && message.retain && peer === this.sessionPeer,
+        });
+      }
+    }
+    if (message.retain) this.#retain(namespace, message, toSession, store);
+    const routed = this.#routed;
+    routed.hasReceivers = entry.hasReceivers;
+    routed.serial = store ? message.serial : 0;
+    return routed;
+  }
+
+  /** Numbers a message that is not routed but sent to one session. */
+  number(message: Message): void {
+    message.source = this.#self;
+    message.serial = ++this.#serial;
+  }
+
+  #stores(peer: Peer, flags: number, message: Message): boolean {
+    return (flags & INTEREST.durable) !== 0 || (message.retain && peer === this.sessionPeer);
+  }
+
+  #toPeer(peer: Peer, namespace: Namespace, record: PeerPublish): void {
+    if (peer.isOverloaded && record.message.qos === 0 && !record.message.retain) this.#hooks.onPeerOverload(1);
+    else peer.publish(namespace.name, record);
+  }
+
+  /** Every RETAIN publish goes to the session worker, which keeps the retained messages. */
+  #retain(namespace: Namespace, message: Message, isSent: boolean, store: boolean): void {
+    this.#hooks.onRetainedPublish(namespace.name, message.topic);
+    if (this.retained !== null) this.retained.retain(namespace.name, message);
+    else if (!isSent && this.sessionPeer !== null) {
+      this.sessionPeer.publish(namespace.name, { message, toSubscribers: false, groups: null, store });
+    }
+  }
+
+  #deliverLocal(entry: TopicEntry, message: Message, source: number): void {
+    const targets = entry.targets;
+    for (let i = 0; i < targets.length; i++) {
+      const target = targets[i]!;
+      const grant = message.from !== '' && target.subscriber.key === message.from ? target.ownGrant : target.grant;
+      if (grant !== null) target.subscriber.deliver(message, grant, source, null);
+    }
+  }
+
+  /** Serves the groups whose turn is a member here; the others are returned by peer. */
+  #chooseMembers(groups: readonly ShareGroup[], message: Message, exclude: Peer | null): Map<Peer, string[]> {
+    const remote = new Map<Peer, string[]>();
+    for (const group of groups) {
+      const choice = group.choose(exclude);
+      if (choice === null) continue;
+      if (isSubscriber(choice)) this.#deliverMember(group, choice, message, 0);
+      else {
+        const list = remote.get(choice);
+        if (list === undefined) remote.set(choice, [group.id]);
+        else list.push(group.id);
+      }
+    }
+    return remote;
+  }
+
+  #deliverMember(group: ShareGroup, member: Subscriber, message: Message, source: number): void {
+    member.deliver(message, grantOf(group.local.get(member)!), source, group);
+  }
+
+  /** Gives a message of a shared group to a member again: its last one left, or has none left at the chosen peer. */
+  rerouteShared(namespace: Namespace, group: { filter: string; name: string }, message: Message, exclude: Peer | null): boolean {
+    const known = namespace.findGroup(group.filter, group.name);
+    if (known === undefined) return false;
+    const remote = this.#chooseMembers([known], message, exclude);
+    for (const [peer, groups] of remote) peer.publish(namespace.name, { message, toSubscribers: false, groups, store: false });
+    return true;
+  }
+
+  /** Takes a record from a peer. @returns groups that have no member here any more: send the message back for another choice */
+  receive(namespace: Namespace, record: PeerPublish, source: number): string[] | null {
+    const { message } = record;
+    const entry = namespace.entry(message.topic);
+    if (message.retain) {
+      this.#hooks.onRetainedPublish(namespace.name, message.topic);
+      this.retained?.retain(namespace.name, message);
+    }
+    if (record.toSubscribers) this.#deliverLocal(entry, message, source);
+    let orphans: string[] | null = null;
+    for (const id of record.groups ?? []) {
+      const group = entry.groups.find((candidate) => candidate.id === id);
+      const member = group?.chooseLocal() ?? null;
+      if (group !== undefined && member !== null) this.#deliverMember(group, member, message, source);
+      else {
+        orphans ??= [];
+        orphans.push(id);
+      }
+    }
+    return orphans;
+  }
+
+  /** Routes a run of QoS 0 packets of one topic as bytes wherever that is possible. */
+  routeRun(namespace: Namespace, entry: TopicEntry, run: Run): void {
+    this.#runLocal(entry, run, 0);
+    for (const { peer, flags } of entry.peers) {
+      if ((flags & INTEREST.live) === 0) continue;
+      if (peer.isOverloaded) this.#hooks.onPeerOverload(run.count);
+      else peer.publishRun(namespace.name, run);
+    }
+    if (entry.groups.length === 0) return;
+    for (const message of splitRun(entry.topic, run)) {
+      const remote = this.#chooseMembers(entry.groups, message, null);
+      for (const [peer, groups] of remote) this.#toPeer(peer, namespace, { message, toSubscribers: false, groups, store: false });
+    }
+  }
+
+  receiveRun(namespace: Namespace, run: Run, source: number): void {
+    const topicStart = run.start + 1 + remainingLengthSize(readRemainingLength(run.buf, run.start + 1, run.end)) + 2;
+    const topicEnd = topicStart + run.buf.readUInt16BE(topicStart - 2);
+    this.#runLocal(namespace.entry(run.buf.latin1Slice(topicStart, topicEnd)), run, source);
+  }
+
+  #runLocal(entry: TopicEntry, run: Run, source: number): void {
+    let messages: Message[] | null = null;
+    const targets = entry.targets;
+    for (let i = 0; i < targets.length; i++) {
+      const target = targets[i]!;
+      if (target.isPlain && target.subscriber.deliverRun(run, source)) continue;
+      const grant = source === 0 && target.subscriber.key === run.from ? target.ownGrant : target.grant;
+      if (grant === null) continue;
+      messages ??= splitRun(entry.topic, run);
+      for (const message of messages) target.subscriber.deliver(message, grant, source, null);
+    }
+  }
+}
+
+function isSubscriber(choice: Subscriber | Peer): choice is Subscriber {
+  return 'deliver' in choice;
+}
+
+/** The packets of a run as messages. */
+function splitRun(topic: string, run: Run): Message[] {
+  const messages: Message[] = [];
+  let at = run.start;
+  while (at < run.end) {
+    const remaining = readRemainingLength(run.buf, at + 1, run.end);
+    const end = at + 1 + remainingLengthSize(remaining) + remaining;
+    const packet = decodePublish(run.buf, at, end, run.version);
+    messages.push(new Message(topic, packet.payload, 0, false, EMPTY, 0, run.from));
+    at = end;
+  }
+  return messages;
+}
+
+/** The bytes of a run in the other protocol version: with or without the empty property block. Made once per run. */
+export function runFor(run: Run, version: 4 | 5): { buf: Buffer; start: number; end: number } {
+  if (run.version === version) return run;
+  run.other ??= convertRun(run, version);
+  return { buf: run.other, start: 0, end: run.other.length };
+}
+
+function convertRun(run: Run, version: 4 | 5): Buffer {
+  const messages = splitRun('', run);
+  const topicBytes = firstTopic(run);
+  const encodings = messages.map((message) => ({
+    version,
+    qos: 0 as const,
+    retain: false,
+    dup: false,
+    packetId: 0,
+    topic: topicBytes,
+    payload: message.payload,
+    topicAlias: 0,
+    messageExpiryInterval: -1,
+    subscriptionIdentifiers: [],
+    forward: EMPTY,
+  }));
+  const bytes = Buffer.allocUnsafeSlow(encodings.reduce((sum, encoding) => sum + publishSize(encoding), 0));
+  let at = 0;
+  for (const encoding of encodings) at = writePublish(bytes, at, encoding);
+  return bytes;
+}
+
+function firstTopic(run: Run): Buffer {
+  const start = run.start + 1 + remainingLengthSize(readRemainingLength(run.buf, run.start + 1, run.end)) + 2;
+  return run.buf.subarray(start, start + run.buf.readUInt16BE(start - 2));
+}

@@ -1,0 +1,59 @@
+/** What routing knows of the receivers of messages; sessions implement it. */
+
+import type { QoS } from '../../src/mqtt/packet.ts';
+import type { Message } from './message.ts';
+
+/** One subscription of one subscriber, as SUBSCRIBE asked for it. */
+export interface Subscription {
+  /** latin1 form, without $share prefix */
+  readonly filter: string;
+  /** null: not shared */
+  readonly group: string | null;
+  readonly qos: QoS;
+  readonly noLocal: boolean;
+  readonly retainAsPublished: boolean;
+  readonly retainHandling: 0 | 1 | 2;
+  /** 0 = none */
+  readonly identifier: number;
+}
+
+/** What a matching subscriber gets: overlapping subscriptions folded into one [MQTT-3.3.4-2]. */
+export interface Grant {
+  readonly qos: QoS;
+  readonly retainAsPublished: boolean;
+  /** all identifiers of the matching subscriptions; empty = none [MQTT-3.3.4-3] */
+  readonly identifiers: readonly number[];
+}
+
+/** A run of consecutive QoS 0 packets of one topic, in the bytes of one protocol version, never changed again. */
+export interface Run {
+  buf: Buffer;
+  start: number;
+  end: number;
+  /** packets in the run */
+  count: number;
+  /** 4: bytes for MQTT 3.x clients, 5: for MQTT 5 */
+  version: 4 | 5;
+  /** the same run for the other version, made on first use */
+  other: Buffer | null;
+  /** session key of the publisher */
+  from: string;
+}
+
+export interface Subscriber {
+  /** namespace + NUL + client identifier */
+  readonly key: string;
+  /** False: offline (away); shared groups prefer connected members. */
+  readonly isConnected: boolean;
+  /** Takes one message. `source`: the peer whose batch brought it, 0 = this worker; `group`: the shared subscription that chose it. */
+  deliver(message: Message, grant: Grant, source: number, group: GroupHome | null): void;
+  /** Takes a run of QoS 0 messages; false: it wants them one by one. */
+  deliverRun(run: Run, source: number): boolean;
+}
+
+/** Where a message of a shared subscription goes back to, when its member leaves for good. */
+export interface GroupHome {
+  readonly namespace: string;
+  readonly filter: string;
+  readonly name: string;
+}

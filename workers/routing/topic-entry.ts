@@ -1,0 +1,67 @@
+/** Everything routing knows about one topic name, computed once and kept until a subscription that concerns it changes. */
+
+import type { Peer } from './peer.ts';
+import type { ShareGroup } from './share-group.ts';
+import type { Grant, Subscriber, Subscription } from './subscriber.ts';
+
+/** A subscriber of the topic and what it gets. */
+export interface Target {
+  readonly subscriber: Subscriber;
+  readonly grant: Grant;
+  /** what it gets of its own messages: null = nothing [MQTT-3.8.3-3] */
+  readonly ownGrant: Grant | null;
+  /** a QoS 0 run may go to it as bytes: no subscription identifiers, no No Local */
+  readonly isPlain: boolean;
+}
+
+export interface PeerInterest {
+  readonly peer: Peer;
+  /** see INTEREST */
+  readonly flags: number;
+}
+
+export class TopicEntry {
+  /** latin1 form of the topic name */
+  readonly topic: string;
+  /** version of the namespace's wildcard subscriptions that it was computed for; -1: stale */
+  version = -1;
+  targets: readonly Target[] = [];
+  peers: readonly PeerInterest[] = [];
+  groups: readonly ShareGroup[] = [];
+  /** any peer must have stored a QoS 1/2 message before it is acknowledged */
+  wantsStore = false;
+
+  constructor(topic: string) {
+    this.topic = topic;
+  }
+
+  get hasReceivers(): boolean {
+    return this.targets.length > 0 || this.peers.length > 0 || this.groups.length > 0;
+  }
+}
+
+/** Folds the matching subscriptions of one subscriber into a target: highest QoS, all identifiers [MQTT-3.3.4-2]. */
+export function makeTarget(subscriber: Subscriber, subscriptions: readonly Subscription[]): Target {
+  const others = subscriptions.filter((subscription) => !subscription.noLocal);
+  const grant = fold(subscriptions);
+  const hasNoLocal = others.length < subscriptions.length;
+  const ownGrant = !hasNoLocal ? grant : others.length === 0 ? null : fold(others);
+  return { subscriber, grant, ownGrant, isPlain: !hasNoLocal && grant.identifiers.length === 0 };
+}
+
+/** The grant of one subscription alone: retained messages and members of shared groups. */
+export function grantOf(subscription: Subscription): Grant {
+  return fold([subscription]);
+}
+
+function fold(subscriptions: readonly Subscription[]): Grant {
+  let qos: 0 | 1 | 2 = 0;
+  let retainAsPublished = false;
+  const identifiers: number[] = [];
+  for (const subscription of subscriptions) {
+    if (subscription.qos > qos) qos = subscription.qos;
+    if (subscription.retainAsPublished) retainAsPublished = true;
+    if (subscription.identifier > 0 && !identifiers.includes(subscription.identifier)) identifiers.push(subscription.identifier);
+  }
+  return { qos, retainAsPublished, identifiers };
+}

@@ -1,0 +1,211 @@
+/** Thread entry: the node's authority on client identifiers, host of sessions whose client is away, keeper of retained messages, writer of the message store. */
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { FluxError } from '../src/kernel/errors.ts';
+import { checkTopicName, toLatin1 } from '../src/mqtt/topic.ts';
+import { THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../src/thread/messages.ts';
+import type { Control, WireSession } from './mesh/controls.ts';
+import { Mesh } from './mesh/mesh.ts';
+import type { PeerLink } from './mesh/peer-link.ts';
+import { EMPTY, Message, toWireMessage } from './routing/message.ts';
+import { Namespace } from './routing/namespace.ts';
+import { INTEREST } from './routing/peer.ts';
+import { Router } from './routing/router.ts';
+import { DurableSessions } from './session/durable-sessions.ts';
+import { MessageDisk } from './session/message-disk.ts';
+import { Registry } from './session/registry.ts';
+import { RetainedStore } from './session/retained-store.ts';
+import type { DropReason } from './session/session.ts';
+import { expiresAt, SessionTable } from './session/session-table.ts';
+import { startWorker } from './worker-frame.ts';
+
+const boot = workerData as WorkerBoot;
+const SWEEP_MS = 250;
+/** Retained messages are looked through for expired ones this often. */
+const RETAINED_SWEEP_MS = 30_000;
+
+const disk = boot.dataPath === null ? null : new MessageDisk(boot.dataPath);
+const retainedStore = new RetainedStore(disk);
+const drops = new Map<string, Map<DropReason, number>>();
+
+const mesh = new Mesh(
+  boot.peer,
+  'session',
+  (name) => new Namespace(name),
+  (namespace, filter) => (disk === null ? INTEREST.queued : DurableSessions.interest(namespace, filter)),
+);
+const router = new Router(boot.peer, { onPeerOverload() {}, onRetainedPublish() {} });
+router.retained = {
+  retain(namespace, message) {
+    retainedStore.retain(namespace, message);
+    durable?.schedule();
+  },
+};
+
+const table = new SessionTable(mesh, router, {
+  onDrop(session, reason, count) {
+    let reasons = drops.get(session.endpoint);
+    if (reasons === undefined) {
+      reasons = new Map();
+      drops.set(session.endpoint, reasons);
+    }
+    reasons.set(reason, (reasons.get(reason) ?? 0) + count);
+  },
+  onDurable: (session, op) => void durable?.apply(session.namespace.name, session.clientId, op),
+});
+
+const registry = new Registry(mesh, table, {
+  restore(namespace, clientId) {
+    const session = durable?.load(namespace, clientId) ?? null;
+    if (session === null) return false;
+    hostOffline({ ...session, disconnectedAt: Date.now() });
+    return true;
+  },
+  onFetched: (session) => durable?.update(session.toWire()),
+});
+
+const frame = startWorker(boot, parentPort, {
+  'peer.add': async ({ peer, role, port }) => {
+    await mesh.addPeer(peer, role, port as never);
+    return null;
+  },
+  'peer.remove': ({ peer }) => {
+    mesh.removePeer(peer);
+    return null;
+  },
+  'clients.list': () => [],
+  'clients.close': () => ({ closed: 0 }),
+  'sessions.locate': ({ ids, namespace }) =>
+    ids.flatMap((clientId) =>
+      [...registry.everywhere(clientId)]
+        .filter((entry) => namespace === null || entry.namespace === namespace)
+        .map((entry) => ({
+          clientId,
+          namespace: entry.namespace,
+          connected: entry.owner !== null && entry.owner !== mesh.self && !entry.isGone,
+          peer: entry.owner,
+          endpoint: entry.endpoint,
+        })),
+    ),
+  'sessions.count': () => countSessions(),
+  publish: ({ namespace, topic, payload, qos, retain }) => {
+    if (!checkTopicName(topic))
+      throw new FluxError('invalid', 'topic is not a valid topic name', { issues: [{ path: 'topic', message: 'not a valid topic name' }] });
+    const message = new Message(toLatin1(topic), Buffer.from(payload), qos, retain, EMPTY, 0, '');
+    const space = mesh.namespace(namespace);
+    router.route(space, space.entry(message.topic), message);
+    return null;
+  },
+  shutdown: () => {
+    clearInterval(sweep);
+    clearInterval(retainedSweep);
+    durable?.flush();
+    disk?.close();
+    mesh.close();
+    return null;
+  },
+});
+const { link } = frame;
+const durable = disk === null ? null : new DurableSessions(mesh, disk, link.logger);
+
+mesh.hooks = {
+  onPublish(peer, namespace, record) {
+    const orphans = router.receive(mesh.namespace(namespace), record, peer.id);
+    if (orphans !== null) frame.bounce(peer, namespace, record.message, orphans);
+    if (!record.store) return;
+    if (durable === null) peer.control({ t: 'stored', serial: record.message.serial });
+    else durable.onRecord(peer, record.message.serial);
+  },
+  onRun() {},
+  onFrameEnd() {},
+  onControl,
+  onPeerAdded: (peer) => table.mover.onPeerAdded(peer),
+  onPeerRemoved(peer) {
+    table.mover.onPeerRemoved(peer);
+    registry.onPeerRemoved(peer);
+  },
+  onMoveAnnounced: (move, target) => table.mover.onAnnounced(move, target),
+  onMoveAcknowledged: (move, peer) => table.mover.onAcknowledged(move, peer),
+  onRelieved() {},
+};
+frame.setRouter(router, mesh);
+
+function onControl(peer: PeerLink, control: Control): void {
+  if (registry.onControl(peer, control)) return;
+  switch (control.t) {
+    case 'retained-get': {
+      // What other peers have published before this question may still be in their ports.
+      mesh.drain();
+      const messages = retainedStore.match(control.namespace, control.filter, Date.now());
+      peer.control({ t: 'retained', request: control.request, messages: messages.map(toWireMessage) });
+      return;
+    }
+    case 'durable': {
+      const done = durable?.apply(control.namespace, control.clientId, control.op) ?? null;
+      const { request } = control;
+      if (request === 0) return;
+      if (done === null) peer.control({ t: 'durable-ok', request });
+      else void done.then(() => peer.control({ t: 'durable-ok', request }));
+      return;
+    }
+    case 'bounce':
+      frame.onBounce(peer, control);
+      return;
+    default:
+      link.logger.warn(`A peer sent ${control.t}, which the session worker does not take`);
+  }
+}
+
+/** Hosts a session whose client is away and whose state came from disk. */
+function hostOffline(wire: WireSession): void {
+  const session = table.create(mesh.namespace(wire.namespace), wire.clientId);
+  session.adopt(wire);
+  for (const subscription of wire.subscriptions) void table.subscriptions.add(session, subscription);
+}
+
+function countSessions(): { endpoint: string; persistent: number; offline: number; dropped: Record<string, number> }[] {
+  const counts = new Map<string, { endpoint: string; persistent: number; offline: number; dropped: Record<string, number> }>();
+  const of = (endpoint: string) => {
+    let count = counts.get(endpoint);
+    if (count === undefined) {
+      count = { endpoint, persistent: 0, offline: 0, dropped: {} };
+      counts.set(endpoint, count);
+    }
+    return count;
+  };
+  for (const [endpoint, persistent] of registry.persistentCounts()) of(endpoint).persistent = persistent;
+  for (const session of table.values()) of(session.endpoint).offline++;
+  for (const [endpoint, reasons] of drops) of(endpoint).dropped = Object.fromEntries(reasons);
+  return [...counts.values()];
+}
+
+/** Ends sessions whose time is over and publishes wills whose delay is. */
+function sweepSessions(): void {
+  const now = Date.now();
+  for (const session of table.values()) {
+    if (session.outlet !== null || session.gate !== null || session.disconnectedAt === 0) continue;
+    if (expiresAt(session) <= now) {
+      table.end(session);
+      registry.onOfflineEnded(session.namespace.name, session.clientId);
+    } else if (session.will !== null && session.disconnectedAt + session.will.delayMs <= now) {
+      const { message } = session.will;
+      session.will = null;
+      durable?.update(session.toWire());
+      table.publish(session.namespace, message);
+    }
+  }
+}
+
+const sweep = setInterval(sweepSessions, SWEEP_MS);
+const retainedSweep = setInterval(() => retainedStore.sweep(Date.now()), RETAINED_SWEEP_MS);
+
+if (disk !== null && durable !== null) {
+  for (const { namespace, message } of disk.retained()) retainedStore.put(namespace, message);
+  const now = Date.now();
+  for (const session of durable.restoreAll()) {
+    // Of a client that was connected when the process ended, the time away begins now.
+    hostOffline({ ...session, disconnectedAt: session.disconnectedAt === 0 ? now : session.disconnectedAt });
+    registry.adoptOffline(session.namespace, session.clientId, session.endpoint, session.expirySeconds);
+  }
+}
+link.emit({ event: 'ready', protocolVersion: THREAD_PROTOCOL_VERSION });

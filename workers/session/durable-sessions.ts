@@ -1,0 +1,224 @@
+/** Keeps durable sessions on disk while their clients are connected to any worker: journals messages for them, groups writes, reports what is stored. */
+
+import type { Logger } from '../../src/kernel/logger.ts';
+import type { DurableOp, WireSession, WireSubscription } from '../mesh/controls.ts';
+import type { Mesh } from '../mesh/mesh.ts';
+import type { PeerLink } from '../mesh/peer-link.ts';
+import { type Message, toWireMessage } from '../routing/message.ts';
+import type { Namespace } from '../routing/namespace.ts';
+import { INTEREST } from '../routing/peer.ts';
+import type { Grant, GroupHome, Run, Subscriber } from '../routing/subscriber.ts';
+import type { MessageDisk, SessionState } from './message-disk.ts';
+import { sessionKey, subscriptionKey } from './session.ts';
+
+/** Messages a client may have acknowledged before they came here by another channel; bounded. */
+const EARLY_MAX = 10_000;
+
+/** Subscribes for one durable session beside the session itself and writes what it must get to disk. */
+class Journal implements Subscriber {
+  readonly key: string;
+  readonly namespace: Namespace;
+  readonly isConnected = true;
+  readonly #disk: MessageDisk;
+  readonly early = new Set<string>();
+  state: SessionState;
+
+  constructor(namespace: Namespace, state: SessionState, disk: MessageDisk) {
+    this.key = sessionKey(namespace.name, state.clientId);
+    this.namespace = namespace;
+    this.state = state;
+    this.#disk = disk;
+  }
+
+  deliver(message: Message, grant: Grant, _source: number, _group: GroupHome | null): void {
+    const qos = message.qos < grant.qos ? message.qos : grant.qos;
+    if (qos === 0 || this.early.delete(`${message.source}:${message.serial}`)) return;
+    this.#disk.putDelivery(this.namespace.name, this.state.clientId, {
+      message: toWireMessage(message),
+      qos,
+      retain: grant.retainAsPublished && message.retain,
+      identifiers: [...grant.identifiers],
+      packetId: 0,
+      isReleased: false,
+      group: null,
+    });
+  }
+
+  deliverRun(_run: Run, _source: number): boolean {
+    return true;
+  }
+}
+
+export class DurableSessions {
+  readonly #mesh: Mesh;
+  readonly #disk: MessageDisk;
+  readonly #logger: Logger;
+  readonly #journals = new Map<string, Journal>();
+  /** reports due after the next commit: link → highest serial */
+  readonly #stored = new Map<PeerLink, number>();
+  #isScheduled = false;
+
+  constructor(mesh: Mesh, disk: MessageDisk, logger: Logger) {
+    this.#mesh = mesh;
+    this.#disk = disk;
+    this.#logger = logger;
+  }
+
+  /** Flags of this worker's interest in a filter: it takes QoS 1/2 only, and stores them where a durable session asks for it. */
+  static interest(namespace: Namespace, filter: string): number {
+    for (const subscriber of namespace.subscribersOf(filter).keys()) {
+      if (subscriber instanceof Journal) return INTEREST.queued | INTEREST.durable;
+    }
+    return INTEREST.queued;
+  }
+
+  /** All sessions on disk, each journalled from now on. */
+  *restoreAll(): IterableIterator<WireSession> {
+    for (const { namespace, client } of this.#disk.sessions()) {
+      const session = this.#disk.load(namespace, client);
+      if (session === null) continue;
+      void this.apply(namespace, client, { op: 'begin', session: { ...session, deliveries: [] } });
+      yield session;
+    }
+  }
+
+  load(namespace: string, clientId: string): WireSession | null {
+    return this.#disk.load(namespace, clientId);
+  }
+
+  /** A record that its sender waits for was taken in; reported after the commit that it is part of. */
+  onRecord(link: PeerLink, serial: number): void {
+    this.#stored.set(link, serial);
+    this.#schedule();
+  }
+
+  /** Commits what this loop iteration brought; group commit by construction. */
+  schedule(): void {
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => this.flush());
+  }
+
+  flush(): void {
+    this.#isScheduled = false;
+    try {
+      this.#disk.commit();
+    } catch (error) {
+      // Nothing is acknowledged that is not on disk: the thread ends, is replaced, and publishers repeat.
+      this.#logger.error('Messages could not be stored', { error: error instanceof Error ? error.message : String(error) });
+      throw error;
+    }
+    for (const [link, serial] of this.#stored) link.control({ t: 'stored', serial });
+    this.#stored.clear();
+  }
+
+  /** Applies a change. @returns when every peer knows what is to be journalled; null: nothing to wait for */
+  apply(namespace: string, clientId: string, op: DurableOp): Promise<void> | null {
+    this.#schedule();
+    if (op.op === 'begin') return this.#begin(op.session);
+    const journal = this.#journals.get(sessionKey(namespace, clientId));
+    if (journal === undefined) return null;
+    const disk = this.#disk;
+    switch (op.op) {
+      case 'subscribe':
+        journal.state.subscriptions = [...journal.state.subscriptions.filter(isOther(op.subscription)), op.subscription];
+        disk.putSession(journal.state);
+        return this.#subscribe(journal, op.subscription);
+      case 'unsubscribe':
+        journal.state.subscriptions = journal.state.subscriptions.filter(isOther(op));
+        disk.putSession(journal.state);
+        if (op.group === null) this.#unsubscribe(journal, op.filter);
+        return null;
+      case 'put':
+        disk.putDelivery(namespace, clientId, op.delivery);
+        return null;
+      case 'sent':
+        disk.setPacketId(namespace, clientId, op.source, op.serial, op.packetId, false);
+        return null;
+      case 'released':
+        disk.setPacketId(namespace, clientId, op.source, op.serial, op.packetId, true);
+        return null;
+      case 'settled':
+        if (!disk.deleteDelivery(namespace, clientId, op.source, op.serial) && journal.early.size < EARLY_MAX) {
+          journal.early.add(`${op.source}:${op.serial}`);
+        }
+        return null;
+      case 'received':
+        disk.putReceived(namespace, clientId, op.packetId);
+        return null;
+      case 'completed':
+        disk.deleteReceived(namespace, clientId, op.packetId);
+        return null;
+      case 'expiry':
+        journal.state.expirySeconds = op.expirySeconds;
+        disk.putSession(journal.state);
+        return null;
+      case 'end':
+        this.#end(journal);
+        return null;
+    }
+  }
+
+  /** The session's client is away: what was said at its end is kept. */
+  update(session: WireSession): void {
+    const journal = this.#journals.get(sessionKey(session.namespace, session.clientId));
+    if (journal === undefined) return;
+    journal.state = toState(session);
+    this.#disk.putSession(journal.state);
+    this.#schedule();
+  }
+
+  #begin(session: WireSession): Promise<void> | null {
+    const { namespace, clientId } = session;
+    const known = this.#journals.get(sessionKey(namespace, clientId));
+    if (known !== undefined)
+      for (const { filter, group } of known.state.subscriptions) if (group === null) this.#unsubscribe(known, filter);
+    const journal = known ?? new Journal(this.#mesh.namespace(namespace), toState(session), this.#disk);
+    journal.state = toState(session);
+    this.#journals.set(journal.key, journal);
+    this.#disk.putSession(journal.state);
+    for (const delivery of session.deliveries) this.#disk.putDelivery(namespace, clientId, delivery);
+    for (const packetId of session.received) this.#disk.putReceived(namespace, clientId, packetId);
+    const announced = session.subscriptions.map((subscription) => this.#subscribe(journal, subscription));
+    return Promise.all(announced).then(() => undefined);
+  }
+
+  #subscribe(journal: Journal, subscription: WireSubscription): Promise<void> | null {
+    if (subscription.group !== null || subscription.qos === 0) {
+      if (subscription.group === null) this.#unsubscribe(journal, subscription.filter);
+      return null;
+    }
+    journal.namespace.subscribe(journal, subscription);
+    return this.#announce(journal.namespace, subscription.filter);
+  }
+
+  #unsubscribe(journal: Journal, filter: string): void {
+    journal.namespace.unsubscribe(journal, filter);
+    void this.#announce(journal.namespace, filter);
+  }
+
+  #announce(namespace: Namespace, filter: string): Promise<void> {
+    const flags = namespace.hasSubscribers(filter) ? DurableSessions.interest(namespace, filter) : 0;
+    return this.#mesh.announce(namespace.name, [[filter, flags]], []);
+  }
+
+  #end(journal: Journal): void {
+    for (const { filter, group } of journal.state.subscriptions) if (group === null) this.#unsubscribe(journal, filter);
+    this.#journals.delete(journal.key);
+    this.#disk.deleteSession(journal.namespace.name, journal.state.clientId);
+  }
+}
+
+function isOther(subscription: { filter: string; group: string | null }): (one: WireSubscription) => boolean {
+  const key = subscriptionKey(subscription);
+  return (one) => subscriptionKey(one) !== key;
+}
+
+function toState(session: WireSession): SessionState {
+  const { deliveries: _deliveries, received: _received, ...state } = session;
+  return state;
+}

@@ -1,0 +1,149 @@
+/** Moves a session between two workers so that no message is lost, repeated or reordered, while messages for it keep arriving (DESIGN.md section 4). */
+
+import type { WireSession } from '../mesh/controls.ts';
+import type { Mesh } from '../mesh/mesh.ts';
+import type { PeerLink } from '../mesh/peer-link.ts';
+import type { Subscription } from '../routing/subscriber.ts';
+import { type Session, type SourceGate, toWireSubscription } from './session.ts';
+import type { Subscriptions } from './subscriptions.ts';
+
+/** This worker's own publishers, as a source. */
+const LOCAL = 0;
+
+/**
+ * How it works. The old place B freezes the session and offers its filters; the new place A installs and announces them "with the
+ * move". Each peer P, when it has taken that in, tells B "cut" behind everything it had sent there, and acknowledges to A. So B keeps
+ * what comes before the cut, A takes what comes after the acknowledgement, and nothing is in between. With all cuts in, B sends the
+ * state, and A puts its own queue behind it. Messages of shared groups are not gated: each was sent to one place only.
+ */
+export class Mover {
+  readonly #mesh: Mesh;
+  readonly #subscriptions: Subscriptions;
+  readonly #leaving = new Map<number, Leaving>();
+  readonly #arriving = new Map<number, Arriving>();
+
+  constructor(mesh: Mesh, subscriptions: Subscriptions) {
+    this.#mesh = mesh;
+    this.#subscriptions = subscriptions;
+  }
+
+  /** Freezes a session that will move to the peer `to`. @returns its subscriptions, to be announced there; `done` when it has left */
+  offer(move: number, session: Session, to: number, onLeft: () => void): ReturnType<typeof toWireSubscription>[] {
+    const leaving = new Leaving(session, to, onLeft);
+    session.gate = leaving;
+    this.#leaving.set(move, leaving);
+    return [...session.subscriptions.values()].map(toWireSubscription);
+  }
+
+  /**
+   * Takes a session in: installs and announces the offered subscriptions and waits for the state.
+   * @returns false when the old place ended before it had sent the state
+   */
+  async take(move: number, session: Session, offer: readonly Subscription[], from: number): Promise<boolean> {
+    const arriving = new Arriving(from);
+    session.gate = arriving;
+    this.#arriving.set(move, arriving);
+    if (!this.#mesh.links.has(from)) arriving.resolve(null);
+    const announced = this.#subscriptions.install(session, offer, { id: move, from });
+    const state = await arriving.state;
+    await announced;
+    this.#arriving.delete(move);
+    session.gate = null;
+    if (state === null) return false;
+    session.adopt(state);
+    return true;
+  }
+
+  onAnnounced(move: number, target: PeerLink): void {
+    const leaving = this.#leaving.get(move);
+    if (leaving === undefined) return;
+    leaving.closed.add(LOCAL);
+    leaving.closed.add(target.id);
+    this.#handOverWhenCut(move, leaving);
+  }
+
+  onCut(move: number, peer: PeerLink): void {
+    const leaving = this.#leaving.get(move);
+    if (leaving === undefined) return;
+    leaving.closed.add(peer.id);
+    this.#handOverWhenCut(move, leaving);
+  }
+
+  onAcknowledged(move: number, peer: PeerLink): void {
+    this.#arriving.get(move)?.open.add(peer.id);
+  }
+
+  onState(move: number, state: WireSession): void {
+    this.#arriving.get(move)?.resolve(state);
+  }
+
+  /** A peer that joins during a move has no clients yet; by the time it has some, everybody knows the new place. */
+  onPeerAdded(peer: PeerLink): void {
+    for (const leaving of this.#leaving.values()) leaving.closed.add(peer.id);
+    for (const arriving of this.#arriving.values()) arriving.open.add(peer.id);
+  }
+
+  onPeerRemoved(peer: PeerLink): void {
+    for (const [move, leaving] of [...this.#leaving]) {
+      if (leaving.to === peer.id) {
+        // The new place is gone: the session stays here, until the session worker asks for it again.
+        this.#leaving.delete(move);
+        leaving.session.gate = null;
+      } else this.#handOverWhenCut(move, leaving);
+    }
+    for (const arriving of this.#arriving.values()) if (arriving.from === peer.id) arriving.resolve(null);
+  }
+
+  /** True while the session is on its way out. */
+  isLeaving(session: Session): boolean {
+    return session.gate instanceof Leaving;
+  }
+
+  #handOverWhenCut(move: number, leaving: Leaving): void {
+    if (!leaving.closed.has(LOCAL)) return;
+    for (const id of this.#mesh.links.keys()) if (!leaving.closed.has(id)) return;
+    const target = this.#mesh.links.get(leaving.to);
+    if (target === undefined) return;
+    this.#leaving.delete(move);
+    target.control({ t: 'state', move, session: leaving.session.toWire() });
+    this.#subscriptions.removeAll(leaving.session);
+    leaving.onLeft();
+  }
+}
+
+class Leaving implements SourceGate {
+  readonly session: Session;
+  readonly to: number;
+  readonly onLeft: () => void;
+  /** sources whose messages go to the new place */
+  readonly closed = new Set<number>();
+
+  constructor(session: Session, to: number, onLeft: () => void) {
+    this.session = session;
+    this.to = to;
+    this.onLeft = onLeft;
+  }
+
+  accepts(source: number): boolean {
+    return !this.closed.has(source);
+  }
+}
+
+class Arriving implements SourceGate {
+  readonly from: number;
+  /** sources whose messages come here; this worker's own from the start */
+  readonly open = new Set<number>([LOCAL]);
+  readonly state: Promise<WireSession | null>;
+  resolve!: (state: WireSession | null) => void;
+
+  constructor(from: number) {
+    this.from = from;
+    this.state = new Promise((resolve) => {
+      this.resolve = resolve;
+    });
+  }
+
+  accepts(source: number): boolean {
+    return this.open.has(source);
+  }
+}

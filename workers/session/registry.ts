@@ -1,0 +1,336 @@
+/** The node's one authority on client identifiers: serialises claims, moves sessions between workers, keeps quotas (DESIGN.md section 4). */
+
+import type { Claim, Control, Registration, WireSubscription } from '../mesh/controls.ts';
+import type { Mesh } from '../mesh/mesh.ts';
+import type { PeerLink } from '../mesh/peer-link.ts';
+import { type Session, sessionKey } from './session.ts';
+import type { SessionTable } from './session-table.ts';
+
+/** What is under way for one identifier; there is at most one step at a time. */
+type Step =
+  | { kind: 'claim'; claim: Claim; claimant: PeerLink; move: number; stage: 'release' | 'move' | 'own' }
+  | { kind: 'fetch'; move: number };
+
+interface Entry {
+  readonly key: string;
+  readonly namespace: string;
+  readonly clientId: string;
+  /** peer that holds the session; this worker's own id while the client is away; null: no session yet */
+  owner: number | null;
+  connection: number;
+  endpoint: string;
+  expirySeconds: number;
+  /** the client is away and the session waits at its owner */
+  isGone: boolean;
+  step: Step | null;
+  readonly waiting: { claim: Claim; claimant: PeerLink }[];
+}
+
+/** Claims that may wait for one identifier: more connections than that at once with one name are an attack or a loop. */
+const WAITING_MAX = 64;
+
+export interface RegistryHooks {
+  /** The holder died; brings a durable session back from disk into this worker's table. False: there is none. */
+  restore(namespace: string, clientId: string): boolean;
+  /** A session whose client is away has come into this worker. */
+  onFetched(session: Session): void;
+}
+
+export class Registry {
+  readonly #entries = new Map<string, Entry>();
+  readonly #steps = new Map<number, Entry>();
+  readonly #persistent = new Map<string, number>();
+  readonly #mesh: Mesh;
+  readonly #table: SessionTable;
+  readonly #hooks: RegistryHooks;
+  #lastMove = 0;
+
+  constructor(mesh: Mesh, table: SessionTable, hooks: RegistryHooks) {
+    this.#mesh = mesh;
+    this.#table = table;
+    this.#hooks = hooks;
+  }
+
+  /** Sessions with expiry > 0 of an endpoint. */
+  persistentCount(endpoint: string): number {
+    return this.#persistent.get(endpoint) ?? 0;
+  }
+
+  persistentCounts(): ReadonlyMap<string, number> {
+    return this.#persistent;
+  }
+
+  find(namespace: string, clientId: string): { owner: number | null; endpoint: string; isGone: boolean } | undefined {
+    return this.#entries.get(sessionKey(namespace, clientId));
+  }
+
+  /** Every namespace in which the identifier is known. */
+  *everywhere(clientId: string): IterableIterator<{ namespace: string; owner: number | null; endpoint: string; isGone: boolean }> {
+    for (const namespace of this.#mesh.namespaces()) {
+      const entry = this.#entries.get(sessionKey(namespace.name, clientId));
+      if (entry !== undefined) yield entry;
+    }
+  }
+
+  /** @returns false when the control is not about client identifiers */
+  onControl(link: PeerLink, control: Control): boolean {
+    switch (control.t) {
+      case 'claim':
+        this.#claim(control.claim, link);
+        return true;
+      case 'owned':
+        this.#owned(control, link);
+        return true;
+      case 'gone':
+        this.#gone(control);
+        return true;
+      case 'ended':
+        this.#ended(control);
+        return true;
+      case 'register':
+        for (const session of control.sessions) this.#register(session, link);
+        return true;
+      case 'released':
+        this.#released(control.move, control.offer);
+        return true;
+      case 'state':
+        this.#table.mover.onState(control.move, control.session);
+        return true;
+      case 'cut':
+        this.#table.mover.onCut(control.move, link);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  /** A session that this worker holds from the start: restored from disk. */
+  adoptOffline(namespace: string, clientId: string, endpoint: string, expirySeconds: number): void {
+    const entry = this.#entry(namespace, clientId);
+    entry.owner = this.#mesh.self;
+    this.#describe(entry, endpoint, expirySeconds);
+  }
+
+  /** A session that this worker held has ended. */
+  onOfflineEnded(namespace: string, clientId: string): void {
+    const entry = this.#entries.get(sessionKey(namespace, clientId));
+    if (entry?.owner === this.#mesh.self && entry.step === null) this.#drop(entry);
+  }
+
+  #entry(namespace: string, clientId: string): Entry {
+    const key = sessionKey(namespace, clientId);
+    let entry = this.#entries.get(key);
+    if (entry === undefined) {
+      entry = {
+        key,
+        namespace,
+        clientId,
+        owner: null,
+        connection: 0,
+        endpoint: '',
+        expirySeconds: 0,
+        isGone: false,
+        step: null,
+        waiting: [],
+      };
+      this.#entries.set(key, entry);
+    }
+    return entry;
+  }
+
+  #describe(entry: Entry, endpoint: string, expirySeconds: number): void {
+    if (entry.expirySeconds > 0) this.#count(entry.endpoint, -1);
+    entry.endpoint = endpoint;
+    entry.expirySeconds = expirySeconds;
+    if (expirySeconds > 0) this.#count(endpoint, 1);
+  }
+
+  #count(endpoint: string, change: number): void {
+    const count = this.persistentCount(endpoint) + change;
+    if (count === 0) this.#persistent.delete(endpoint);
+    else this.#persistent.set(endpoint, count);
+  }
+
+  #claim(claim: Claim, claimant: PeerLink): void {
+    const entry = this.#entry(claim.namespace, claim.clientId);
+    if (entry.waiting.length >= WAITING_MAX) {
+      claimant.control({ t: 'deny', connection: claim.connection, reason: 'busy' });
+      return;
+    }
+    entry.waiting.push({ claim, claimant });
+    this.#next(entry);
+  }
+
+  /** The next step of an identifier, when none is under way. */
+  #next(entry: Entry): void {
+    if (entry.step !== null) return;
+    const next = entry.waiting.shift();
+    if (next !== undefined) this.#serve(entry, next.claim, next.claimant);
+    else if (entry.owner === null) this.#drop(entry);
+    else if (entry.isGone && entry.owner !== this.#mesh.self) this.#fetch(entry);
+  }
+
+  #serve(entry: Entry, claim: Claim, claimant: PeerLink): void {
+    if (!this.#mesh.links.has(claimant.id)) {
+      this.#next(entry);
+      return;
+    }
+    const isCounted = entry.expirySeconds > 0 && entry.endpoint === claim.endpoint;
+    if (claim.expirySeconds > 0 && !isCounted && this.persistentCount(claim.endpoint) >= claim.maxSessions) {
+      claimant.control({ t: 'deny', connection: claim.connection, reason: 'quota' });
+      this.#next(entry);
+      return;
+    }
+    const move = ++this.#lastMove;
+    const step: Step = { kind: 'claim', claim, claimant, move, stage: 'release' };
+    entry.step = step;
+    this.#steps.set(move, entry);
+    // The place is taken now, so that claims side by side cannot exceed the quota together.
+    this.#describe(entry, claim.endpoint, claim.expirySeconds);
+    this.#releaseOwner(entry, step);
+  }
+
+  #releaseOwner(entry: Entry, step: Extract<Step, { kind: 'claim' }>): void {
+    const { claim, claimant, move } = step;
+    if (entry.owner === null) this.#grant(entry, 'new');
+    else if (entry.owner === this.#mesh.self) {
+      const offer = this.#table.release(entry.namespace, entry.clientId, move, claimant.id, claim.cleanStart);
+      this.#released(move, offer);
+    } else {
+      const { namespace, clientId } = entry;
+      const owner = this.#mesh.links.get(entry.owner);
+      if (owner === undefined) this.#grant(entry, 'new');
+      else owner.control({ t: 'release', namespace, clientId, move, to: claimant.id, discard: claim.cleanStart });
+    }
+  }
+
+  #released(move: number, offer: WireSubscription[] | null): void {
+    const entry = this.#steps.get(move);
+    const step = entry?.step;
+    if (entry === undefined || !step || step.move !== move) return;
+    if (step.kind === 'fetch') {
+      if (offer === null) this.#fetched(entry, false);
+      else void this.#take(entry, move, offer);
+      return;
+    }
+    if (offer === null) this.#grant(entry, 'new');
+    else if (entry.owner === step.claimant.id) this.#grant(entry, 'local');
+    else {
+      step.stage = 'move';
+      const { connection } = step.claim;
+      step.claimant.control({ t: 'grant-move', connection, move, from: entry.owner!, offer, namespace: entry.namespace });
+    }
+  }
+
+  #grant(entry: Entry, how: 'new' | 'local'): void {
+    const step = entry.step as Extract<Step, { kind: 'claim' }>;
+    step.stage = 'own';
+    step.claimant.control({ t: 'grant', connection: step.claim.connection, how });
+  }
+
+  #owned(control: Extract<Control, { t: 'owned' }>, link: PeerLink): void {
+    const entry = this.#entries.get(sessionKey(control.namespace, control.clientId));
+    if (entry === undefined || entry.step?.kind !== 'claim' || entry.step.claim.connection !== control.connection) return;
+    entry.owner = link.id;
+    entry.connection = control.connection;
+    entry.isGone = false;
+    this.#done(entry);
+  }
+
+  #done(entry: Entry): void {
+    if (entry.step !== null) this.#steps.delete(entry.step.move);
+    entry.step = null;
+    this.#next(entry);
+  }
+
+  #gone(control: Extract<Control, { t: 'gone' }>): void {
+    const entry = this.#entries.get(sessionKey(control.namespace, control.clientId));
+    if (entry === undefined || entry.connection !== control.connection) return;
+    entry.isGone = true;
+    if (entry.step === null) this.#describe(entry, entry.endpoint, control.expirySeconds);
+    this.#next(entry);
+  }
+
+  #ended(control: Extract<Control, { t: 'ended' }>): void {
+    const entry = this.#entries.get(sessionKey(control.namespace, control.clientId));
+    // With a step under way the owner finds out by itself that the session is not there any more.
+    if (entry === undefined || entry.connection !== control.connection || entry.step !== null) return;
+    entry.owner = null;
+    this.#next(entry);
+  }
+
+  #drop(entry: Entry): void {
+    this.#describe(entry, entry.endpoint, 0);
+    this.#entries.delete(entry.key);
+  }
+
+  /** Brings the session of a client that is away into this worker. */
+  #fetch(entry: Entry): void {
+    const move = ++this.#lastMove;
+    entry.step = { kind: 'fetch', move };
+    this.#steps.set(move, entry);
+    const { namespace, clientId } = entry;
+    const owner = this.#mesh.links.get(entry.owner!);
+    if (owner === undefined) this.#fetched(entry, false);
+    else owner.control({ t: 'release', namespace, clientId, move, to: this.#mesh.self, discard: false });
+  }
+
+  async #take(entry: Entry, move: number, offer: WireSubscription[]): Promise<void> {
+    const session = this.#table.create(this.#mesh.namespace(entry.namespace), entry.clientId);
+    const isHere = await this.#table.mover.take(move, session, offer, entry.owner!);
+    if (isHere) this.#hooks.onFetched(session);
+    else this.#table.forget(session);
+    if (entry.step?.move === move) this.#fetched(entry, isHere);
+  }
+
+  #fetched(entry: Entry, isHere: boolean): void {
+    const isKept = isHere || this.#hooks.restore(entry.namespace, entry.clientId);
+    entry.owner = isKept ? this.#mesh.self : null;
+    this.#done(entry);
+  }
+
+  #register(session: Registration, link: PeerLink): void {
+    const entry = this.#entry(session.namespace, session.clientId);
+    if (entry.owner === this.#mesh.self) {
+      // Restored from disk, but its client was connected all the time: what the worker holds is newer.
+      const stale = this.#table.get(session.namespace, session.clientId);
+      if (stale !== undefined) this.#table.forget(stale);
+    }
+    entry.owner = link.id;
+    entry.connection = session.connection;
+    entry.isGone = session.isParked;
+    this.#describe(entry, session.endpoint, session.expirySeconds);
+    this.#next(entry);
+  }
+
+  onPeerRemoved(link: PeerLink): void {
+    for (const entry of [...this.#entries.values()]) {
+      const { step } = entry;
+      if (step?.kind === 'claim' && step.claimant.id === link.id) this.#claimantDied(entry, step, link);
+      else if (entry.owner === link.id) this.#ownerDied(entry);
+    }
+  }
+
+  #claimantDied(entry: Entry, step: Extract<Step, { kind: 'claim' }>, link: PeerLink): void {
+    if (entry.owner === link.id || step.stage === 'own') {
+      entry.owner = this.#hooks.restore(entry.namespace, entry.clientId) ? this.#mesh.self : null;
+    }
+    // Else the old owner keeps the session; its client has been told to go.
+    entry.isGone = true;
+    this.#done(entry);
+  }
+
+  #ownerDied(entry: Entry): void {
+    const isRestored = this.#hooks.restore(entry.namespace, entry.clientId);
+    entry.owner = isRestored ? this.#mesh.self : null;
+    const { step } = entry;
+    if (step === null) this.#next(entry);
+    else if (step.kind === 'claim' && step.stage !== 'own') this.#releaseOwner(entry, step);
+    // A fetch ends by itself: take() has seen that the holder is gone; before that no answer will come.
+    else if (step.kind === 'fetch') {
+      this.#steps.delete(step.move);
+      entry.step = null;
+      this.#next(entry);
+    }
+  }
+}

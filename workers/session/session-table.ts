@@ -1,0 +1,106 @@
+/** The sessions that this worker holds, connected or not, and what happens when one is asked for, ends, or has a will to publish. */
+
+import type { WireSubscription } from '../mesh/controls.ts';
+import type { Mesh } from '../mesh/mesh.ts';
+import type { Message } from '../routing/message.ts';
+import type { Namespace } from '../routing/namespace.ts';
+import type { Router } from '../routing/router.ts';
+import { Mover } from './mover.ts';
+import { NEVER_EXPIRES, Session, type SessionHost, sessionKey } from './session.ts';
+import { Subscriptions } from './subscriptions.ts';
+
+export class SessionTable {
+  readonly #sessions = new Map<string, Session>();
+  readonly #mesh: Mesh;
+  readonly #router: Router;
+  readonly #host: SessionHost;
+  readonly subscriptions: Subscriptions;
+  readonly mover: Mover;
+
+  constructor(mesh: Mesh, router: Router, host: SessionHost) {
+    this.#mesh = mesh;
+    this.#router = router;
+    this.#host = host;
+    this.subscriptions = new Subscriptions(mesh);
+    this.mover = new Mover(mesh, this.subscriptions);
+  }
+
+  get(namespace: string, clientId: string): Session | undefined {
+    return this.#sessions.get(sessionKey(namespace, clientId));
+  }
+
+  values(): IterableIterator<Session> {
+    return this.#sessions.values();
+  }
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  create(namespace: Namespace, clientId: string): Session {
+    const session = new Session(namespace, clientId, this.#host);
+    this.#sessions.set(session.key, session);
+    return session;
+  }
+
+  /** Forgets a session that lives on elsewhere, with its subscriptions here. */
+  forget(session: Session): void {
+    this.subscriptions.removeAll(session);
+    if (this.#sessions.get(session.key) === session) this.#sessions.delete(session.key);
+  }
+
+  /** Ends a session for good: its will is due now [MQTT-3.1.3-9], its unacknowledged shared messages go to other members. */
+  end(session: Session): void {
+    if (session.isEnded) return;
+    const { will } = session;
+    session.will = null;
+    const shared = session.end();
+    this.forget(session);
+    for (const { group, message } of shared) if (group !== null) this.#router.rerouteShared(session.namespace, group, message, null);
+    if (will !== null) this.publish(session.namespace, will.message);
+  }
+
+  publish(namespace: Namespace, message: Message): void {
+    this.#router.route(namespace, namespace.entry(message.topic), message);
+  }
+
+  /** After its client went: the session ends with it, or a will without delay is published, or it waits here to be fetched. */
+  afterDetach(session: Session): 'ended' | 'parked' {
+    if (session.expirySeconds === 0) {
+      this.end(session);
+      return 'ended';
+    }
+    if (session.will !== null && session.will.delayMs === 0) {
+      const { message } = session.will;
+      session.will = null;
+      this.publish(session.namespace, message);
+    }
+    this.subscriptions.presenceChanged(session);
+    return 'parked';
+  }
+
+  /**
+   * The session worker wants the session given to the peer `to`. A client that has it is told that it was taken over.
+   * @returns the subscriptions to announce there; null: no session is left to give
+   */
+  release(namespace: string, clientId: string, move: number, to: number, discard: boolean): WireSubscription[] | null {
+    const session = this.get(namespace, clientId);
+    if (session === undefined || this.mover.isLeaving(session)) return null;
+    if (session.outlet !== null) session.outlet.takenOver();
+    if (session.isEnded) return null;
+    if (discard) {
+      this.end(session);
+      return null;
+    }
+    if (to === this.#mesh.self) return [];
+    return this.mover.offer(move, session, to, () => {
+      if (this.#sessions.get(session.key) === session) this.#sessions.delete(session.key);
+    });
+  }
+}
+
+/** When the session of a client that is away ends; Infinity: never. Milliseconds since the epoch. */
+export function expiresAt(session: Session): number {
+  if (session.expirySeconds === NEVER_EXPIRES) return Number.POSITIVE_INFINITY;
+  return session.disconnectedAt + session.expirySeconds * 1000;
+}

@@ -1,0 +1,319 @@
+/** One session: subscriptions, messages in flight and waiting, received QoS 2 identifiers. It outlives the connection (MQTT 5 section 4.1). */
+
+import { Fifo } from '../../src/kernel/fifo.ts';
+import type { QoS } from '../../src/mqtt/packet.ts';
+import type { DurableOp, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
+import { fromWireMessage, type Message, toWireMessage } from '../routing/message.ts';
+import type { Namespace } from '../routing/namespace.ts';
+import type { Grant, GroupHome, Run, Subscriber, Subscription } from '../routing/subscriber.ts';
+import type { SessionOutlet } from './outlet.ts';
+
+/** Session Expiry Interval of a session that never expires [MQTT-3.1.2.11.2]. */
+export const NEVER_EXPIRES = 0xffffffff;
+
+export type DropReason = 'queue_full' | 'slow_consumer' | 'expired' | 'packet_too_large';
+
+/** A QoS 1/2 message of this session: waiting (packetId 0) or in flight. */
+export interface Delivery {
+  message: Message;
+  qos: 1 | 2;
+  retain: boolean;
+  identifiers: readonly number[];
+  packetId: number;
+  /** PUBREC has come: PUBREL is due until PUBCOMP */
+  isReleased: boolean;
+  group: { filter: string; name: string } | null;
+}
+
+/** Decides which sources a session takes messages from while it moves between workers (see mover.ts). */
+export interface SourceGate {
+  accepts(source: number): boolean;
+}
+
+/** The will of the last connection, waiting for its delay [MQTT-3.1.2-8]. */
+export interface PendingWill {
+  message: Message;
+  delayMs: number;
+}
+
+/** What a session tells the worker that hosts it. */
+export interface SessionHost {
+  onDrop(session: Session, reason: DropReason, count: number): void;
+  /** A change that must be kept on disk; called only while isDurable. */
+  onDurable(session: Session, op: DurableOp): void;
+}
+
+export class Session implements Subscriber {
+  readonly key: string;
+  readonly namespace: Namespace;
+  readonly clientId: string;
+  readonly #host: SessionHost;
+  outlet: SessionOutlet | null = null;
+  gate: SourceGate | null = null;
+  /** key (with $share prefix for shared ones) → subscription */
+  readonly subscriptions = new Map<string, Subscription>();
+  readonly inflight = new Map<number, Delivery>();
+  readonly queue = new Fifo<Delivery>();
+  /** received QoS 2 identifiers that wait for PUBREL */
+  received: Set<number> | null = null;
+  endpoint = '';
+  /** connection number of the claim by which it is held here */
+  connection = 0;
+  expirySeconds = 0;
+  disconnectedAt = 0;
+  isDurable = false;
+  maxQueued = 1000;
+  will: PendingWill | null = null;
+  #nextPacketId = 1;
+  #isEnded = false;
+
+  constructor(namespace: Namespace, clientId: string, host: SessionHost) {
+    this.key = sessionKey(namespace.name, clientId);
+    this.namespace = namespace;
+    this.clientId = clientId;
+    this.#host = host;
+  }
+
+  get isConnected(): boolean {
+    return this.outlet !== null;
+  }
+
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
+  deliverRun(run: Run, source: number): boolean {
+    if (this.gate !== null && !this.gate.accepts(source)) return true;
+    const outlet = this.outlet;
+    // QoS 0 is not kept for a client that is away.
+    if (outlet === null) return true;
+    if (!outlet.takesRuns) return false;
+    if (outlet.isSlow) this.#host.onDrop(this, 'slow_consumer', run.count);
+    else outlet.sendRun(run);
+    return true;
+  }
+
+  deliver(message: Message, grant: Grant, source: number, group: GroupHome | null): void {
+    if (group === null && this.gate !== null && !this.gate.accepts(source)) return;
+    const qos = (message.qos < grant.qos ? message.qos : grant.qos) as QoS;
+    this.send(message, qos, grant.retainAsPublished && message.retain, grant.identifiers, group);
+  }
+
+  /** Sends or queues one message with the flags given. `isPrivate`: routed to this session alone, so that no journal has seen it. */
+  send(message: Message, qos: QoS, retain: boolean, identifiers: readonly number[], group: GroupHome | null, isPrivate = false): void {
+    const outlet = this.outlet;
+    if (qos === 0) {
+      if (outlet === null) return;
+      if (outlet.isSlow) this.#host.onDrop(this, 'slow_consumer', 1);
+      else if (!outlet.sendPublish(message, 0, retain, false, 0, identifiers)) this.#host.onDrop(this, 'packet_too_large', 1);
+      return;
+    }
+    const home = group === null ? null : { filter: group.filter, name: group.name };
+    const delivery: Delivery = { message, qos, retain, identifiers, packetId: 0, isReleased: false, group: home };
+    if (this.isDurable && (home !== null || isPrivate)) this.#journal({ op: 'put', delivery: toWireDelivery(delivery) });
+    if (outlet !== null && this.queue.length === 0 && this.inflight.size < outlet.sendWindow && !outlet.isSlow) {
+      this.#transmit(delivery, outlet);
+      return;
+    }
+    if (this.queue.length >= this.maxQueued) {
+      this.#host.onDrop(this, 'queue_full', 1);
+      this.#settle(delivery);
+      return;
+    }
+    message.detach();
+    this.queue.push(delivery);
+  }
+
+  #transmit(delivery: Delivery, outlet: SessionOutlet): void {
+    const { message } = delivery;
+    if (message.expiresAt !== 0 && message.isExpired(Date.now())) {
+      this.#host.onDrop(this, 'expired', 1);
+      this.#settle(delivery);
+      return;
+    }
+    const packetId = this.#allocatePacketId();
+    if (!outlet.sendPublish(message, delivery.qos, delivery.retain, false, packetId, delivery.identifiers)) {
+      // [MQTT-3.1.2-25]: a packet too large for the client is treated as if it had been sent and acknowledged.
+      this.#host.onDrop(this, 'packet_too_large', 1);
+      this.#settle(delivery);
+      return;
+    }
+    delivery.packetId = packetId;
+    this.inflight.set(packetId, delivery);
+    if (this.isDurable) this.#journal({ op: 'sent', source: message.source, serial: message.serial, packetId });
+  }
+
+  /** Lowest cost: counts up and skips identifiers in use; never 0 [MQTT-2.2.1-3]. */
+  #allocatePacketId(): number {
+    let id = this.#nextPacketId;
+    while (this.inflight.has(id)) id = id === 65535 ? 1 : id + 1;
+    this.#nextPacketId = id === 65535 ? 1 : id + 1;
+    return id;
+  }
+
+  /** Sends what waits, as far as the window and the client's reading allow. */
+  fill(): void {
+    const outlet = this.outlet;
+    if (outlet === null) return;
+    while (this.queue.length > 0 && this.inflight.size < outlet.sendWindow && !outlet.isSlow) this.#transmit(this.queue.shift()!, outlet);
+  }
+
+  /** PUBACK or PUBCOMP, or PUBREC with an error: the message is done. False: no such identifier. */
+  acknowledge(packetId: number, qos: 1 | 2): boolean {
+    const delivery = this.inflight.get(packetId);
+    if (delivery === undefined || delivery.qos !== qos) return false;
+    this.inflight.delete(packetId);
+    this.#settle(delivery);
+    if (this.queue.length > 0) this.fill();
+    return true;
+  }
+
+  /** PUBREC: from now on PUBREL is what is repeated [MQTT-4.3.3-5]. False: no such identifier. */
+  release(packetId: number): boolean {
+    const delivery = this.inflight.get(packetId);
+    if (delivery === undefined || delivery.qos !== 2) return false;
+    delivery.isReleased = true;
+    const { source, serial } = delivery.message;
+    if (this.isDurable) this.#journal({ op: 'released', packetId, source, serial });
+    return true;
+  }
+
+  /** Remembers a received QoS 2 identifier; false: it was there, the PUBLISH is a repeat [MQTT-4.3.3-10]. */
+  receive(packetId: number): boolean {
+    this.received ??= new Set();
+    if (this.received.has(packetId)) return false;
+    this.received.add(packetId);
+    if (this.isDurable) this.#journal({ op: 'received', packetId });
+    return true;
+  }
+
+  /** PUBREL: the identifier is free again. False: not known. */
+  complete(packetId: number): boolean {
+    const known = this.received?.delete(packetId) ?? false;
+    if (known && this.isDurable) this.#journal({ op: 'completed', packetId });
+    return known;
+  }
+
+  /** A connection takes the session: repeats what is in flight with the same identifiers [MQTT-4.4.0-1], then what waits. */
+  attach(outlet: SessionOutlet): void {
+    this.outlet = outlet;
+    this.disconnectedAt = 0;
+    this.will = null;
+    const now = Date.now();
+    for (const [packetId, delivery] of [...this.inflight]) {
+      if (delivery.isReleased) outlet.sendPubrel(packetId);
+      else if (delivery.message.isExpired(now) && delivery.qos === 1) this.#forget(packetId, delivery, 'expired');
+      else if (!outlet.sendPublish(delivery.message, delivery.qos, delivery.retain, true, packetId, delivery.identifiers)) {
+        this.#forget(packetId, delivery, 'packet_too_large');
+      }
+    }
+    this.fill();
+  }
+
+  #forget(packetId: number, delivery: Delivery, reason: DropReason): void {
+    this.inflight.delete(packetId);
+    this.#host.onDrop(this, reason, 1);
+    this.#settle(delivery);
+  }
+
+  /** The connection is gone; the session stays. */
+  detach(): void {
+    this.outlet = null;
+    this.disconnectedAt = Date.now();
+    for (const delivery of this.inflight.values()) delivery.message.detach();
+  }
+
+  /** The session has ended for good. @returns what shared subscriptions gave it and it did not acknowledge: give it to other members */
+  end(): Delivery[] {
+    this.#isEnded = true;
+    this.outlet = null;
+    const shared: Delivery[] = [];
+    for (const delivery of this.inflight.values()) if (delivery.group !== null && !delivery.isReleased) shared.push(delivery);
+    for (const delivery of this.queue) if (delivery.group !== null) shared.push(delivery);
+    if (this.isDurable) this.#journal({ op: 'end' });
+    this.inflight.clear();
+    this.queue.clear();
+    return shared;
+  }
+
+  #settle(delivery: Delivery): void {
+    if (!this.isDurable) return;
+    const { source, serial } = delivery.message;
+    this.#journal({ op: 'settled', source, serial });
+  }
+
+  #journal(op: DurableOp): void {
+    this.#host.onDurable(this, op);
+  }
+
+  /** Everything, as plain data. */
+  toWire(): WireSession {
+    const deliveries: WireDelivery[] = [];
+    for (const delivery of this.inflight.values()) deliveries.push(toWireDelivery(delivery));
+    for (const delivery of this.queue) deliveries.push(toWireDelivery(delivery));
+    return {
+      namespace: this.namespace.name,
+      clientId: this.clientId,
+      endpoint: this.endpoint,
+      expirySeconds: this.expirySeconds,
+      disconnectedAt: this.disconnectedAt,
+      isDurable: this.isDurable,
+      maxQueued: this.maxQueued,
+      subscriptions: [...this.subscriptions.values()].map(toWireSubscription),
+      deliveries,
+      received: this.received === null ? [] : [...this.received],
+      nextPacketId: this.#nextPacketId,
+      will: this.will === null ? null : { message: toWireMessage(this.will.message), delayMs: this.will.delayMs },
+    };
+  }
+
+  /** Takes over state from elsewhere; what arrived here meanwhile comes behind it. Subscriptions are installed by the caller. */
+  adopt(wire: WireSession): void {
+    this.endpoint = wire.endpoint;
+    this.expirySeconds = wire.expirySeconds;
+    this.disconnectedAt = wire.disconnectedAt;
+    this.isDurable = wire.isDurable;
+    this.maxQueued = wire.maxQueued;
+    this.#nextPacketId = wire.nextPacketId;
+    if (wire.received.length > 0) this.received = new Set(wire.received);
+    this.will = wire.will === null ? null : { message: fromWireMessage(wire.will.message), delayMs: wire.will.delayMs };
+    const later = [...this.queue];
+    this.queue.clear();
+    for (const delivery of wire.deliveries) {
+      const own = fromWireDelivery(delivery);
+      if (own.packetId === 0) this.queue.push(own);
+      else this.inflight.set(own.packetId, own);
+    }
+    for (const delivery of later) {
+      if (this.queue.length < this.maxQueued) this.queue.push(delivery);
+      else {
+        this.#host.onDrop(this, 'queue_full', 1);
+        this.#settle(delivery);
+      }
+    }
+  }
+}
+
+/** Identity of a session within the process. */
+export function sessionKey(namespace: string, clientId: string): string {
+  return `${namespace}\0${clientId}`;
+}
+
+/** Identity of a subscription within its session: a shared and an ordinary one of the same filter are two. */
+export function subscriptionKey(subscription: { filter: string; group: string | null }): string {
+  return subscription.group === null ? subscription.filter : `$share/${subscription.group}/${subscription.filter}`;
+}
+
+export function toWireSubscription(subscription: Subscription): WireSubscription {
+  const { filter, group, qos, noLocal, retainAsPublished, retainHandling, identifier } = subscription;
+  return { filter, group, qos, noLocal, retainAsPublished, retainHandling, identifier };
+}
+
+export function toWireDelivery(delivery: Delivery): WireDelivery {
+  const { qos, retain, packetId, isReleased, group } = delivery;
+  return { message: toWireMessage(delivery.message), qos, retain, identifiers: [...delivery.identifiers], packetId, isReleased, group };
+}
+
+export function fromWireDelivery(wire: WireDelivery): Delivery {
+  return { ...wire, message: fromWireMessage(wire.message) };
+}

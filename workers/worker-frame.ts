@@ -1,0 +1,52 @@
+/** What every mesh worker does alike: its link to main, its end on a fault, and messages of shared groups that come back. */
+
+import type { MessagePort } from 'node:worker_threads';
+import { FluxError } from '../src/kernel/errors.ts';
+import { type CommandHandlers, HostLink } from '../src/thread/host-link.ts';
+import type { WorkerBoot } from '../src/thread/messages.ts';
+import { closeAllApps } from './listener/open-apps.ts';
+import type { Control } from './mesh/controls.ts';
+import type { Mesh } from './mesh/mesh.ts';
+import type { PeerLink } from './mesh/peer-link.ts';
+import { fromWireMessage, type Message, toWireMessage } from './routing/message.ts';
+import type { Router } from './routing/router.ts';
+import { UsageMeter } from './usage.ts';
+
+export interface WorkerFrame {
+  readonly link: HostLink;
+  setRouter(router: Router, mesh: Mesh): void;
+  /** Sends a message back whose groups have no member here any more. */
+  bounce(peer: PeerLink, namespace: string, message: Message, groups: string[]): void;
+  onBounce(peer: PeerLink, control: Extract<Control, { t: 'bounce' }>): void;
+}
+
+/** Begins to serve main. @throws FluxError `internal` when not run as a worker */
+export function startWorker(boot: WorkerBoot, port: MessagePort | null, handlers: CommandHandlers): WorkerFrame {
+  if (port === null) throw new FluxError('internal', 'This file is a worker thread of fluxmq');
+  const usage = new UsageMeter();
+  const link = new HostLink(port, { 'thread.usage': () => usage.read(), ...handlers });
+  let router: Router | null = null;
+  let mesh: Mesh | null = null;
+  // uWS aborts the whole process when a thread ends with an open app: close them on every way out (DESIGN.md section 6).
+  process.on('exit', closeAllApps);
+  process.on('uncaughtException', (error) => {
+    link.emit({ event: 'fault', message: `${boot.role} worker ${boot.peer}: ${error.message}`, stack: error.stack ?? null });
+    closeAllApps();
+    process.exit(1);
+  });
+  return {
+    link,
+    setRouter(ownRouter, ownMesh) {
+      router = ownRouter;
+      mesh = ownMesh;
+    },
+    bounce(peer, namespace, message, groups) {
+      for (const group of groups) peer.control({ t: 'bounce', namespace, group, message: toWireMessage(message) });
+    },
+    onBounce(peer, control) {
+      const [filter, name] = control.group.split('\0');
+      if (router === null || mesh === null || filter === undefined || name === undefined) return;
+      router.rerouteShared(mesh.namespace(control.namespace), { filter, name }, fromWireMessage(control.message), peer);
+    },
+  };
+}
