@@ -178,7 +178,7 @@ export class RawClient {
     return this.#nextId;
   }
 
-  /** SUBSCRIBE with one filter or several, and the SUBACK, which must grant what was asked for. Retained messages stay in the inbox. */
+  /** SUBSCRIBE with one filter or several, and the SUBACK, which must grant what was asked for. Messages before it stay in the inbox. */
   async subscribe(filters: string | (string | Filter)[], qos: QoS = 0, properties?: Properties): Promise<PacketOf<'suback'>> {
     const list = (Array.isArray(filters) ? filters : [filters]).map((each) => (typeof each === 'string' ? { filter: each, qos } : each));
     const suback = await this.subscribeRaw(list, properties);
@@ -191,7 +191,7 @@ export class RawClient {
   async subscribeRaw(filters: Filter[], properties?: Properties): Promise<PacketOf<'suback'>> {
     const id = this.id();
     this.send(encode.subscribe(this.version, id, filters, properties));
-    const suback = await this.expect('suback');
+    const suback = await this.#passing('suback');
     if (suback.id !== id) throw new Error(`SUBACK for ${suback.id}, not for ${id}`);
     return suback;
   }
@@ -200,7 +200,7 @@ export class RawClient {
   async unsubscribe(...filters: string[]): Promise<PacketOf<'unsuback'>> {
     const id = this.id();
     this.send(encode.unsubscribe(this.version, id, filters));
-    const unsuback = await this.expect('unsuback');
+    const unsuback = await this.#passing('unsuback');
     if (unsuback.id !== id) throw new Error(`UNSUBACK for ${unsuback.id}, not for ${id}`);
     return unsuback;
   }
@@ -211,11 +211,11 @@ export class RawClient {
     const id = qos === 0 ? 0 : (options.id ?? this.id());
     this.send(encode.publish(this.version, topic, payload, { ...options, id }));
     if (qos === 0) return 0;
-    const first = await this.expect(qos === 1 ? 'puback' : 'pubrec');
+    const first = await this.#passing(qos === 1 ? 'puback' : 'pubrec');
     if (first.id !== id) throw new Error(`${first.type} for ${first.id}, not for ${id}`);
     if (qos === 1 || first.code >= 0x80) return first.code;
     this.send(encode.pubrel(id));
-    const last = await this.expect('pubcomp');
+    const last = await this.#passing('pubcomp');
     if (last.id !== id || last.code !== 0) throw new Error(`PUBCOMP for ${last.id} with ${last.code}, not for ${id}`);
     return first.code;
   }
@@ -227,14 +227,29 @@ export class RawClient {
     return message;
   }
 
-  /** Acknowledges a received PUBLISH to the end. */
+  /** Acknowledges a received PUBLISH to the end; messages that come meanwhile stay in the inbox. */
   async acknowledge(message: Publish): Promise<void> {
     if (message.qos === 1) this.send(encode.puback(message.id));
     if (message.qos !== 2) return;
     this.send(encode.pubrec(message.id));
-    const release = await this.expect('pubrel');
+    const release = await this.#passing('pubrel');
     if (release.id !== message.id) throw new Error(`PUBREL for ${release.id}, not for ${message.id}`);
     this.send(encode.pubcomp(message.id));
+  }
+
+  /** The next packet that is not a PUBLISH, which must be of that type. */
+  async #passing<T extends ServerPacket['type']>(type: T): Promise<PacketOf<T>> {
+    const passed: ServerPacket[] = [];
+    try {
+      for (;;) {
+        const packet = await this.next();
+        if (packet.type === type) return packet as PacketOf<T>;
+        if (packet.type !== 'publish') throw new Error(`${type} expected, got ${JSON.stringify(packet)}`);
+        passed.push(packet);
+      }
+    } finally {
+      this.inbox.unshift(...passed);
+    }
   }
 
   /** Acknowledges everything from now on and hands each message, once for QoS 2, to `handler`. */
@@ -261,7 +276,7 @@ export class RawClient {
   /** PINGREQ and PINGRESP: everything sent before has been read by the broker. */
   async ping(): Promise<void> {
     this.send(encode.pingreq());
-    await this.expect('pingresp');
+    await this.#passing('pingresp');
   }
 
   /** DISCONNECT, and the end of the connection. */
