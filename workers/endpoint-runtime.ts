@@ -12,8 +12,8 @@ import { openTcpListener } from './listener/tcp.ts';
 
 /** Connections over a limit that are kept until their CONNECT can be refused with its reason; more are closed at once. */
 const REFUSED_AT_ONCE_MAX = 64;
-/** Seconds in which CONNECT must have come. */
-const CONNECT_SECONDS = 10;
+/** Half seconds in which CONNECT must have come. */
+const CONNECT_TICKS = 20;
 
 export class EndpointRuntime {
   readonly context: EndpointContext;
@@ -75,15 +75,15 @@ export class EndpointRuntime {
   }
 
   /** Ends clients that sent no CONNECT in time, or nothing for one and a half Keep Alive [MQTT-3.1.2-24]. */
-  sweep(seconds: number): void {
+  sweep(tick: number): void {
     for (const client of this.clients) {
-      const silent = seconds - client.lastSeen;
+      const silent = tick - client.lastSeen;
       if (client.state === 'online') {
-        if (client.keepAlive > 0 && silent > client.keepAlive * 1.5) {
+        if (client.keepAlive > 0 && silent > client.keepAlive * 3 + 1) {
           this.context.count('keepAliveTimeout');
           client.close(REASON.keepAliveTimeout, 'Keep alive timeout');
         }
-      } else if (client.state === 'new' && silent > CONNECT_SECONDS) {
+      } else if (client.state === 'new' && silent > CONNECT_TICKS) {
         this.context.count('connectTimeout');
         client.endNormally();
       }

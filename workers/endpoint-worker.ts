@@ -21,7 +21,7 @@ import { startWorker } from './worker-frame.ts';
 
 const boot = workerData as WorkerBoot;
 const VERIFY_TIMEOUT_MS = 5_000;
-const SWEEP_MS = 1_000;
+const SWEEP_MS = 500;
 
 const runtimes = new Map<string, EndpointRuntime>();
 const mesh = new Mesh(boot.peer, 'endpoint', (name) => new Namespace(name));
@@ -132,7 +132,7 @@ const context: WorkerContext = {
   barrier,
   logger: link.logger,
   paused: new Set(),
-  seconds: 0,
+  tick: 0,
 };
 
 mesh.hooks = {
@@ -186,8 +186,8 @@ mesh.hooks = {
 frame.setRouter(router, mesh);
 
 const sweep = setInterval(() => {
-  context.seconds++;
-  for (const runtime of runtimes.values()) runtime.sweep(context.seconds);
+  context.tick++;
+  for (const runtime of runtimes.values()) runtime.sweep(context.tick);
 }, SWEEP_MS);
 
 function find(id: string): EndpointRuntime {

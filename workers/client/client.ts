@@ -24,8 +24,12 @@ import { Output } from './output.ts';
 
 /** Bytes that may wait for a client that does not read, before QoS 0 to it is dropped. */
 const SLOW_BYTES = 1024 * 1024;
+/** Topic Alias Maximum told to clients: each may make the server remember so many topic names. */
+export const TOPIC_ALIAS_MAXIMUM = 256;
 /** Largest CONNECT while the client is unknown. */
 const CONNECT_BYTES_MAX = 512 * 1024;
+/** Fixed header of CONNECT. */
+const CONNECT_BYTE = 0x10;
 const SIZE_IN = sizeBase('in');
 const SIZE_OUT = sizeBase('out');
 /** ACL decisions remembered per client; bounded, because topics are the client's choice. */
@@ -74,7 +78,7 @@ export class Client implements ConnectionClient, SessionOutlet {
   /** seconds; 0 = no limit */
   keepAlive = 0;
   connectedAt = 0;
-  /** value of context.seconds at the last bytes */
+  /** value of context.tick at the last bytes */
   lastSeen: number;
   sendWindow = 100;
   receiveWindow = 100;
@@ -87,8 +91,6 @@ export class Client implements ConnectionClient, SessionOutlet {
   aliasesIn: Map<number, string> | null = null;
   /** QoS 1/2 publishes whose acknowledgement waits for the store, and SUBACKs under way */
   pendingAcks = 0;
-  /** SUBSCRIBEs whose SUBACK is due */
-  pendingSubscribes = 0;
   authoriser: Authoriser | null = null;
   #authoriserOf = 0;
   decisionsVersion = 0;
@@ -97,6 +99,8 @@ export class Client implements ConnectionClient, SessionOutlet {
   /** input that waits while isHeld */
   #held: Buffer[] = [];
   #isHeld = false;
+  /** the first packet was a CONNECT */
+  #mayAnswer = false;
   #maximumIn: number;
   #lastEntry: TopicEntry | null = null;
   #lastTopic: Buffer = EMPTY;
@@ -114,7 +118,7 @@ export class Client implements ConnectionClient, SessionOutlet {
     this.context = context;
     this.refusal = refusal;
     this.out = new Output(connection);
-    this.lastSeen = context.seconds;
+    this.lastSeen = context.tick;
     this.#maximumIn = Math.min(CONNECT_BYTES_MAX, endpoint.config.endpoint.messageMaxSize);
   }
 
@@ -122,7 +126,7 @@ export class Client implements ConnectionClient, SessionOutlet {
 
   onData(chunk: Buffer): void {
     if (this.state === 'closed') return;
-    this.lastSeen = this.context.seconds;
+    this.lastSeen = this.context.tick;
     this.endpoint.slots[SLOT.bytesReceived]! += chunk.length;
     if (this.#isHeld) this.#held.push(chunk);
     else this.#input(chunk);
@@ -226,8 +230,9 @@ export class Client implements ConnectionClient, SessionOutlet {
       this.#hooks.dispatch(this, decodePacket(buf, start, end, this.version));
       return;
     }
-    // Until CONNECT is understood it tells only in which version to refuse it.
-    this.version = answerVersion(buf, start, end);
+    // Until CONNECT is understood it tells only in which version to refuse it; nothing else is answered [MQTT-3.1.0-1].
+    this.#mayAnswer = buf[start] === CONNECT_BYTE;
+    this.version = this.#mayAnswer ? answerVersion(buf, start, end) : 4;
     this.#hooks.dispatch(this, decodePacket(buf, start, end, 0));
   }
 
@@ -545,7 +550,7 @@ export class Client implements ConnectionClient, SessionOutlet {
         if (this.maximumPacketSize !== 0 && bytes.length > this.maximumPacketSize) bytes = encodeDisconnect(reasonCode, {});
         this.write(bytes);
       }
-    } else if (this.version === 5 || reasonCode === REASON.unsupportedProtocolVersion || reasonCode === REASON.clientIdentifierNotValid) {
+    } else if (this.#mayAnswer && (this.version === 5 || reasonCode === REASON.unsupportedProtocolVersion || reasonCode === REASON.clientIdentifierNotValid)) {
       // A broken CONNECT may be answered; version 3 clients are answered only where the standard has a code for it.
       this.endpoint.count(CONNECTION_ERRORS.bad_connect);
       this.write(encodeConnack(this.version, { sessionPresent: false, reasonCode }));

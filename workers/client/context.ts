@@ -25,8 +25,8 @@ export interface WorkerContext {
   readonly logger: Logger;
   /** clients that wait until the peers have caught up */
   readonly paused: Set<{ release(): void }>;
-  /** seconds since the worker started, moved by the sweep: a clock that costs nothing */
-  seconds: number;
+  /** half seconds since the worker started, moved by the sweep: a clock that costs nothing */
+  tick: number;
 }
 
 /** An endpoint in one worker: configuration and counters. */

@@ -7,15 +7,14 @@ import { ProtocolError } from '../../src/mqtt/errors.ts';
 import type { ConnectPacket, Will } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import { toLatin1 } from '../../src/mqtt/topic.ts';
-import type { Client } from '../client/client.ts';
+import { type Client, TOPIC_ALIAS_MAXIMUM } from '../client/client.ts';
 import { EMPTY, Message } from '../routing/message.ts';
 import type { ClaimAnswer } from '../session/directory.ts';
 import { type PendingWill, type Session, sessionKey } from '../session/session.ts';
 
 /** CONNECT must be answered by then, else the client is refused with "server unavailable". */
 const HANDSHAKE_DEADLINE_MS = 10_000;
-/** What this server takes of the client's Topic Alias Maximum, and offers itself. */
-const ALIASES_IN = 65535;
+/** What this server takes of the client's Topic Alias Maximum; each alias is a topic name to remember. */
 const ALIASES_OUT_MAX = 256;
 
 const RESPONSE_CONNECT = responseBase('connect');
@@ -162,7 +161,7 @@ function connackProperties(client: Client, packet: ConnectPacket, assigned: stri
   const properties: ConnackProperties = {
     receiveMaximum: endpoint.maxReceiveWindowSize,
     maximumPacketSize: endpoint.messageMaxSize,
-    topicAliasMaximum: ALIASES_IN,
+    topicAliasMaximum: TOPIC_ALIAS_MAXIMUM,
   };
   if (assigned !== null) properties.assignedClientIdentifier = assigned;
   if (packet.requestResponseInformation) properties.responseInformation = '';

@@ -5,7 +5,7 @@ import { encodeAck } from '../../src/mqtt/encode.ts';
 import { ProtocolError } from '../../src/mqtt/errors.ts';
 import type { PublishPacket } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
-import type { Client } from '../client/client.ts';
+import { type Client, TOPIC_ALIAS_MAXIMUM } from '../client/client.ts';
 import { EMPTY, Message } from '../routing/message.ts';
 
 const RESPONSE_PUBLISH = responseBase('publish');
@@ -65,6 +65,7 @@ export function handlePublish(client: Client, packet: PublishPacket): void {
 function resolveAlias(client: Client, packet: PublishPacket): string {
   const alias = packet.properties?.topicAlias ?? 0;
   if (alias === 0) return packet.topic;
+  if (alias > TOPIC_ALIAS_MAXIMUM) throw new ProtocolError(REASON.topicAliasInvalid, `Topic alias ${alias} is over ${TOPIC_ALIAS_MAXIMUM}`);
   if (packet.topic !== '') {
     client.aliasesIn ??= new Map();
     client.aliasesIn.set(alias, packet.topic);

@@ -2,6 +2,7 @@
 
 import { observe, RESPONSE_BUCKETS, responseBase, SLOT } from '../../src/metrics/counters.ts';
 import { encodeSuback } from '../../src/mqtt/encode.ts';
+import { ProtocolError } from '../../src/mqtt/errors.ts';
 import type { SubscribePacket, SubscribeRequest } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import { parseSharedFilter, toLatin1 } from '../../src/mqtt/topic.ts';
@@ -11,8 +12,6 @@ import type { Subscription } from '../routing/subscriber.ts';
 import { subscriptionKey, toWireSubscription } from '../session/session.ts';
 import { sendRetained } from './retained.ts';
 
-/** SUBSCRIBEs whose SUBACK is due; a client that sends more without waiting is read no further until one is answered. */
-const PENDING_MAX = 64;
 const RESPONSE_SUBSCRIBE = responseBase('subscribe');
 
 export async function handleSubscribe(client: Client, packet: SubscribePacket): Promise<void> {
@@ -32,15 +31,16 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
     if (session.isDurable) waits.push(client.context.barrier.request(session, { op: 'subscribe', subscription: toWireSubscription(made) }));
     return made.qos;
   });
-  client.pendingSubscribes++;
-  if (client.pendingSubscribes >= PENDING_MAX) client.hold();
-  // The barrier of DESIGN.md section 4: after SUBACK no publish anywhere on the node may miss the filter.
-  if (waits.some((wait) => wait !== null)) await Promise.all(waits);
-  client.pendingSubscribes--;
+  if (waits.some((wait) => wait !== null)) {
+    // The barrier of DESIGN.md section 4: after SUBACK no publish anywhere on the node may miss the filter.
+    // What this client has sent behind its SUBSCRIBE waits too, so that it finds SUBACK before what it publishes itself.
+    client.hold();
+    await Promise.all(waits);
+  }
   if (client.session !== session) return;
   client.write(encodeSuback(client.version, packet.packetId, codes));
   observe(client.endpoint.slots, RESPONSE_SUBSCRIBE, RESPONSE_BUCKETS, (performance.now() - startedAt) / 1000);
-  if (client.pendingSubscribes === PENDING_MAX - 1) client.release();
+  client.release();
   for (const { subscription, ask } of queries) void ask().then((messages) => sendRetained(client, subscription, messages));
 }
 
@@ -53,7 +53,11 @@ function wantsRetained(subscription: Subscription, isNew: boolean): boolean {
 /** The subscription, or the reason code that refuses it. */
 function makeSubscription(client: Client, request: SubscribeRequest, identifier: number): Subscription | number {
   const shared = parseSharedFilter(request.filter);
-  if (shared === null) return client.version === 5 ? REASON.topicFilterInvalid : REASON.unspecifiedError;
+  if (shared === null) {
+    // MQTT 3.1 has no failure code in SUBACK.
+    if (client.version === 3) throw new ProtocolError(REASON.topicFilterInvalid, 'A topic filter is not valid');
+    return client.version === 5 ? REASON.topicFilterInvalid : REASON.unspecifiedError;
+  }
   const { config } = client.endpoint;
   if (config.endpoint.enableAcl && !client.authoriserNow().maySubscribe(request.filter)) {
     client.endpoint.count('errorAclDenied');
