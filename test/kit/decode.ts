@@ -168,6 +168,8 @@ function decodeOther(kind: number, reader: Reader, version: Version): ServerPack
 export class Splitter {
   #pending = Buffer.alloc(0);
   readonly #version: Version;
+  /** length of the largest packet so far, bytes */
+  largest = 0;
 
   constructor(version: Version) {
     this.#version = version;
@@ -197,6 +199,7 @@ export class Splitter {
     const end = at + 1 + length;
     if (bytes.length < end) return null;
     this.#pending = bytes.subarray(end);
+    this.largest = Math.max(this.largest, end);
     return decode(bytes[0]!, bytes.subarray(at + 1, end), this.#version, end);
   }
 }

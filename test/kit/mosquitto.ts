@@ -31,7 +31,8 @@ export interface Subscriber {
 
 /** Runs mosquitto_sub; resolves when its subscription is acknowledged. `args` are its own options (-t, -q, -V, -i, …). */
 export async function mosquittoSub(port: number, args: string[]): Promise<Subscriber> {
-  const child = launch('mosquitto_sub', ['-h', '127.0.0.1', '-p', String(port), '-d', '-F', 'MSG %t %q %r %p', ...args]);
+  // Written to a pipe, its lines would stay in its buffer.
+  const child = launch('stdbuf', ['-oL', 'mosquitto_sub', '-h', '127.0.0.1', '-p', String(port), '-d', '-F', 'MSG %t %q %r %p', ...args]);
   const lines: string[] = [];
   let pending = '';
   let isReady = false;

@@ -58,6 +58,11 @@ export class RawClient {
     return new RawClient(version, transport);
   }
 
+  /** Length of the largest packet that came, bytes. */
+  get largest(): number {
+    return this.#splitter.largest;
+  }
+
   #receive(bytes: Buffer): void {
     try {
       for (const packet of this.#splitter.push(bytes)) {

@@ -36,8 +36,8 @@ describe.each(LANES)('CONNECT, $name', (lane) => {
       encode.pingreq(),
     );
     expect((await client.expect('connack')).code).toBe(0);
+    // A PUBLISH for the subscription may come before its SUBACK.
     const types = [(await client.next()).type, (await client.next()).type, (await client.next()).type];
-    expect(types[0]).toBe('suback');
     expect(types.toSorted()).toEqual(['pingresp', 'publish', 'suback']);
   });
 
@@ -59,9 +59,8 @@ describe.each(LANES)('CONNECT, $name', (lane) => {
       await new Promise((resolve) => setImmediate(resolve));
     }
     await client.expect('connack');
-    await client.expect('suback');
-    const both = [await client.next(), await client.next()];
-    expect(both.map((packet) => packet.type).toSorted()).toEqual(['puback', 'publish']);
+    const three = [await client.next(), await client.next(), await client.next()];
+    expect(three.map((packet) => packet.type).toSorted()).toEqual(['puback', 'publish', 'suback']);
   });
 
   test('a second CONNECT ends the connection [5:MQTT-3.1.0-2, 3:MQTT-3.1.0-2]', async () => {
