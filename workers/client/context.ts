@@ -35,14 +35,21 @@ export class EndpointContext {
   /** moves with each new configuration: cached decisions of clients are void */
   version = 1;
   readonly namespace: Namespace;
+  #isTapped: boolean;
   readonly slots: Float64Array;
   readonly limits: SharedLimits;
 
   constructor(config: EndpointRuntimeConfig, namespace: Namespace, counters: SharedArrayBuffer, limits: SharedLimits) {
     this.config = config;
+    this.#isTapped = config.endpoint.wiretap;
     this.namespace = namespace;
     this.slots = new Float64Array(counters);
     this.limits = limits;
+  }
+
+  /** every packet is logged */
+  get isTapped(): boolean {
+    return this.#isTapped;
   }
 
   get id(): string {
@@ -55,6 +62,7 @@ export class EndpointContext {
 
   update(config: EndpointRuntimeConfig): void {
     this.config = config;
+    this.#isTapped = config.endpoint.wiretap;
     this.version++;
   }
 }

@@ -81,7 +81,7 @@ function prepareWill(client: Client, packet: ConnectPacket): boolean {
   if (packet.will === null) return true;
   const key = sessionKey(client.endpoint.namespace.name, client.clientId);
   client.will = toPendingWill(packet.will, key);
-  if (client.mayPublish(client.will.message.topic)) return true;
+  if (client.decisions.mayPublish(client.will.message.topic)) return true;
   client.will = null;
   client.refuse(REASON.notAuthorized, 'The will topic is not authorised', 'errorAclDenied');
   return false;
@@ -133,8 +133,8 @@ function open(client: Client, packet: ConnectPacket, session: Session, isPresent
   client.connectedAt = Date.now();
   client.sendWindow = Math.min(endpoint.maxSendWindowSize, packet.receiveMaximum);
   client.receiveWindow = endpoint.maxReceiveWindowSize;
-  client.maximumPacketSize = packet.maximumPacketSize;
-  client.aliasesOutMax = Math.min(packet.topicAliasMaximum, ALIASES_OUT_MAX);
+  client.sender.maximumPacketSize = packet.maximumPacketSize;
+  client.sender.topicAliasMaximum = Math.min(packet.topicAliasMaximum, ALIASES_OUT_MAX);
   client.session = session;
   client.state = 'online';
   client.openInput();

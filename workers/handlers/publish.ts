@@ -19,7 +19,7 @@ export function handlePublish(client: Client, packet: PublishPacket): void {
     client.write(encodeAck('pubrec', client.version, packet.packetId, 0));
     return;
   }
-  if (!client.mayPublish(topic)) {
+  if (!client.decisions.mayPublish(topic)) {
     deny(client, packet);
     return;
   }

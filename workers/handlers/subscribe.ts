@@ -58,8 +58,7 @@ function makeSubscription(client: Client, request: SubscribeRequest, identifier:
     if (client.version === 3) throw new ProtocolError(REASON.topicFilterInvalid, 'A topic filter is not valid');
     return client.version === 5 ? REASON.topicFilterInvalid : REASON.unspecifiedError;
   }
-  const { config } = client.endpoint;
-  if (config.endpoint.enableAcl && !client.authoriserNow().maySubscribe(request.filter)) {
+  if (!client.decisions.maySubscribe(request.filter)) {
     client.endpoint.count('errorAclDenied');
     return client.version === 5 ? REASON.notAuthorized : REASON.unspecifiedError;
   }

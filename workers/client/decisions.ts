@@ -1,0 +1,61 @@
+/** Which topics one client may publish to and subscribe, remembered until the rules of its endpoint change. */
+
+import { fromLatin1 } from '../../src/mqtt/topic.ts';
+import { Authoriser } from '../access/authoriser.ts';
+import type { EndpointContext } from './context.ts';
+
+/** Decisions remembered per client; bounded, because topics are the client's choice. */
+const DECISIONS_MAX = 256;
+/** Topics of the server itself. */
+const SYSTEM_PREFIX = '$SYS/';
+
+/** Who is judged. */
+export interface DecisionSubject {
+  readonly clientId: string;
+  readonly username: string | null;
+  readonly address: string;
+}
+
+export class Decisions {
+  readonly #endpoint: EndpointContext;
+  readonly #who: DecisionSubject;
+  #authoriser: Authoriser | null = null;
+  #publish: Map<string, boolean> | null = null;
+  /** version of the endpoint's configuration that the above is for */
+  #version = 0;
+
+  constructor(endpoint: EndpointContext, who: DecisionSubject) {
+    this.#endpoint = endpoint;
+    this.#who = who;
+  }
+
+  /** @param topic latin1 form */
+  mayPublish(topic: string): boolean {
+    if (topic.startsWith(SYSTEM_PREFIX)) return false;
+    if (!this.#endpoint.config.endpoint.enableAcl) return true;
+    const authoriser = this.#current();
+    let isAllowed = this.#publish?.get(topic);
+    if (isAllowed === undefined) {
+      isAllowed = authoriser.mayPublish(fromLatin1(topic));
+      if (this.#publish === null || this.#publish.size >= DECISIONS_MAX) this.#publish = new Map();
+      this.#publish.set(topic, isAllowed);
+    }
+    return isAllowed;
+  }
+
+  /** @param filter text form, with its $share prefix */
+  maySubscribe(filter: string): boolean {
+    return !this.#endpoint.config.endpoint.enableAcl || this.#current().maySubscribe(filter);
+  }
+
+  #current(): Authoriser {
+    const { config, version } = this.#endpoint;
+    if (this.#authoriser === null || this.#version !== version) {
+      const { clientId, username, address } = this.#who;
+      this.#authoriser = new Authoriser(config.acl, { clientId, username, ip: address });
+      this.#publish = null;
+      this.#version = version;
+    }
+    return this.#authoriser;
+  }
+}

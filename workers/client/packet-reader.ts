@@ -1,0 +1,154 @@
+/** The one framer of a client's bytes: whole packets in a chunk are handled where they are, a tail is kept, a held client waits. */
+
+import type { TopicEntry } from '../routing/topic-entry.ts';
+import { PartialPacket, packetSize } from './input.ts';
+
+/** Cuts input into packets and takes the fast path for plain PUBLISH and PUBACK; what they mean is the subclass's business. */
+export abstract class PacketReader {
+  #partial: PartialPacket | null = null;
+  /** input that waits while isHeld */
+  #held: Buffer[] = [];
+  #isHeld = false;
+  /** largest packet that is taken, in bytes */
+  protected maximumIn: number;
+
+  constructor(maximumIn: number) {
+    this.maximumIn = maximumIn;
+  }
+
+  /** CONNECT has been answered: the fast path is open. */
+  protected abstract readonly isOnline: boolean;
+  abstract readonly isClosed: boolean;
+  /** Every packet is to be shown to tapped(). */
+  protected abstract readonly isTapped: boolean;
+  protected abstract tapped(buf: Buffer, start: number, end: number): void;
+  /** The topic of a PUBLISH that has nothing special, when this client may publish to it; null: decode() decides. */
+  protected abstract plainTopic(buf: Buffer, at: number, size: number, first: number): TopicEntry | null;
+  protected abstract publishRun(entry: TopicEntry, buf: Buffer, start: number, end: number, count: number): void;
+  protected abstract publishOnce(entry: TopicEntry, buf: Buffer, at: number, size: number): void;
+  /** PUBACK without reason code; false: decode() decides. */
+  protected abstract acknowledged(buf: Buffer, at: number): boolean;
+  /** Handles a whole packet that is not for the fast path. @throws ProtocolError */
+  protected abstract decode(buf: Buffer, start: number, end: number): void;
+  /** Decides about an error of the input. */
+  abstract fail(error: unknown): void;
+  protected abstract pauseReading(): void;
+  protected abstract resumeReading(): void;
+
+  /** Takes a chunk; errors end in fail(). */
+  protected read(chunk: Buffer): void {
+    if (this.#isHeld) {
+      this.#held.push(chunk);
+      return;
+    }
+    try {
+      let at = 0;
+      while (this.#partial !== null && at < chunk.length) {
+        at = this.#partial.take(chunk, at, chunk.length, this.maximumIn);
+        const { packet } = this.#partial;
+        if (packet === null) return;
+        this.#partial = null;
+        this.#process(packet, 0, packet.length);
+      }
+      if (this.#isHeld) this.#held.push(chunk.subarray(at));
+      else if (at < chunk.length && !this.isClosed) this.#process(chunk, at, chunk.length);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** The one framer: whole packets of buf[at, end) are handled, a tail is kept. */
+  #process(buf: Buffer, at: number, end: number): void {
+    const maximum = this.maximumIn;
+    let runEntry: TopicEntry | null = null;
+    let runStart = 0;
+    let runCount = 0;
+    while (at < end) {
+      let size = -1;
+      if (end - at >= 2) {
+        const low = buf[at + 1]!;
+        if (low < 0x80 && low + 2 <= maximum) size = low + 2;
+        else size = packetSize(buf, at, end, maximum);
+      }
+      if (size < 0 || at + size > end) break;
+      const first = buf[at]!;
+      if (this.isTapped) this.tapped(buf, at, at + size);
+      if (this.isOnline) {
+        if ((first & 0xf9) === 0x30 && (first & 6) < 4) {
+          const entry = this.plainTopic(buf, at, size, first);
+          if (entry !== null && first === 0x30) {
+            if (runEntry !== entry) {
+              if (runEntry !== null) this.publishRun(runEntry, buf, runStart, at, runCount);
+              runEntry = entry;
+              runStart = at;
+              runCount = 0;
+            }
+            runCount++;
+            at += size;
+            continue;
+          }
+          if (runEntry !== null) {
+            this.publishRun(runEntry, buf, runStart, at, runCount);
+            runEntry = null;
+          }
+          if (entry !== null) this.publishOnce(entry, buf, at, size);
+          else this.decode(buf, at, at + size);
+          at += size;
+          if (this.#stopped(buf, at, end)) return;
+          continue;
+        }
+        if (first === 0x40 && size === 4 && this.acknowledged(buf, at)) {
+          at += size;
+          continue;
+        }
+      }
+      if (runEntry !== null) {
+        this.publishRun(runEntry, buf, runStart, at, runCount);
+        runEntry = null;
+      }
+      this.decode(buf, at, at + size);
+      at += size;
+      if (this.#stopped(buf, at, end)) return;
+    }
+    if (runEntry !== null) this.publishRun(runEntry, buf, runStart, at, runCount);
+    if (at < end && !this.isClosed) this.#partial = new PartialPacket(buf, at, end, maximum);
+  }
+
+  /** True when the rest of the input must wait, or nobody wants it any more. */
+  #stopped(buf: Buffer, at: number, end: number): boolean {
+    if (this.isClosed) return true;
+    if (!this.#isHeld) return false;
+    if (at < end) this.#held.unshift(buf.subarray(at, end));
+    return true;
+  }
+
+  /** Stops reading and handling; what comes meanwhile waits. */
+  hold(): void {
+    if (this.#isHeld) return;
+    this.#isHeld = true;
+    this.pauseReading();
+  }
+
+  /** Goes on after hold(). */
+  release(): void {
+    if (!this.#isHeld) return;
+    this.#isHeld = false;
+    const held = this.#held;
+    this.#held = [];
+    for (let i = 0; i < held.length; i++) {
+      if (this.isClosed) return;
+      if (this.#isHeld) {
+        this.#held.push(...held.slice(i));
+        return;
+      }
+      this.read(held[i]!);
+    }
+    if (!this.#isHeld) this.resumeReading();
+  }
+
+  /** Forgets everything: the connection has ended. */
+  protected discardInput(): void {
+    this.#held = [];
+    this.#partial = null;
+  }
+}

@@ -1,0 +1,143 @@
+/** What goes out to one client: publishes in its protocol version, with its topic aliases and its Maximum Packet Size. */
+
+import { observe, SIZE_BUCKETS, SLOT, sizeBase } from '../../src/metrics/counters.ts';
+import { type PublishEncoding, publishSize, writePublish } from '../../src/mqtt/encode-publish.ts';
+import type { ProtocolVersion, QoS } from '../../src/mqtt/packet.ts';
+import type { Connection } from '../connection.ts';
+import { EMPTY, type Message } from '../routing/message.ts';
+import { runFor } from '../routing/router.ts';
+import type { Run } from '../routing/subscriber.ts';
+import type { EndpointContext, WorkerContext } from './context.ts';
+import { Output } from './output.ts';
+import { logPacket } from './tap.ts';
+
+/** Bytes that may wait for a client that does not read, before QoS 0 to it is dropped. */
+const SLOW_BYTES = 1024 * 1024;
+const SIZE_OUT = sizeBase('out');
+
+/** Reused for every packet: the encoder reads it and keeps nothing. */
+const encoding: PublishEncoding = {
+  version: 4,
+  qos: 0,
+  retain: false,
+  dup: false,
+  packetId: 0,
+  topic: EMPTY,
+  payload: EMPTY,
+  topicAlias: 0,
+  messageExpiryInterval: -1,
+  subscriptionIdentifiers: [],
+  forward: EMPTY,
+};
+
+export class Sender {
+  readonly out: Output;
+  readonly #endpoint: EndpointContext;
+  readonly #owner: { readonly clientId: string; readonly context: WorkerContext };
+  version: ProtocolVersion = 4;
+  /** the client's Maximum Packet Size; 0 = none */
+  maximumPacketSize = 0;
+  /** topics that may have an alias: the lower of the client's Topic Alias Maximum and the server's own bound */
+  topicAliasMaximum = 0;
+  #aliases: Map<string, number> | null = null;
+
+  /** @param owner whose name stands in wiretap lines */
+  constructor(connection: Connection, endpoint: EndpointContext, owner: { readonly clientId: string; readonly context: WorkerContext }) {
+    this.out = new Output(connection);
+    this.#endpoint = endpoint;
+    this.#owner = owner;
+  }
+
+  get isSlow(): boolean {
+    const { out } = this;
+    if (out.pendingBytes <= SLOW_BYTES) return false;
+    // Much may wait only because this loop iteration has not ended yet: let the kernel say whether the client reads.
+    if (!out.isBlocked) out.flush();
+    return out.isBlocked && out.pendingBytes > SLOW_BYTES;
+  }
+
+  get takesRuns(): boolean {
+    return this.topicAliasMaximum === 0 && this.maximumPacketSize === 0;
+  }
+
+  sendRun(run: Run): void {
+    const { buf, start, end } = runFor(run, this.version === 5 ? 5 : 4);
+    this.out.append(buf, start, end);
+    const { slots } = this.#endpoint;
+    slots[SLOT.messagesSent]! += run.count;
+    slots[SLOT.bytesSent]! += end - start;
+    observe(slots, SIZE_OUT, SIZE_BUCKETS, (end - start) / run.count, run.count);
+    if (this.#endpoint.isTapped) this.#tap(buf, start, end);
+  }
+
+  /** @returns false when the packet would be larger than the client's Maximum Packet Size [MQTT-3.1.2-24] */
+  sendPublish(message: Message, qos: QoS, retain: boolean, dup: boolean, packetId: number, identifiers: readonly number[]): boolean {
+    const o = encoding;
+    o.version = this.version;
+    o.qos = qos;
+    o.retain = retain;
+    o.dup = dup;
+    o.packetId = packetId;
+    o.payload = message.payload;
+    o.topic = message.topicBytes;
+    o.topicAlias = 0;
+    if (this.version === 5) {
+      o.messageExpiryInterval = message.expiresAt === 0 ? -1 : message.remainingSeconds(Date.now());
+      o.forward = message.forward;
+      o.subscriptionIdentifiers = identifiers;
+      if (this.topicAliasMaximum > 0) this.#useAlias(o, message.topic);
+    }
+    const size = publishSize(o);
+    if (this.maximumPacketSize !== 0 && size > this.maximumPacketSize) {
+      // The client has not seen the packet that would have set the alias.
+      if (o.topicAlias !== 0 && o.topic.length > 0) this.#aliases!.delete(message.topic);
+      return false;
+    }
+    const { out } = this;
+    const at = out.reserve(size);
+    writePublish(out.own!, at, o);
+    const { slots } = this.#endpoint;
+    slots[SLOT.messagesSent]!++;
+    slots[SLOT.bytesSent]! += size;
+    observe(slots, SIZE_OUT, SIZE_BUCKETS, size);
+    if (this.#endpoint.isTapped) this.#tap(out.own!, at, at + size);
+    return true;
+  }
+
+  /** The first topics get an alias each; a topic that has one goes without its name [MQTT-3.3.2-12]. */
+  #useAlias(o: PublishEncoding, topic: string): void {
+    this.#aliases ??= new Map();
+    const known = this.#aliases.get(topic);
+    if (known !== undefined) {
+      o.topicAlias = known;
+      o.topic = EMPTY;
+    } else if (this.#aliases.size < this.topicAliasMaximum) {
+      o.topicAlias = this.#aliases.size + 1;
+      this.#aliases.set(topic, o.topicAlias);
+    }
+  }
+
+  /** PUBACK with reason code 0, the packet that is sent most: written in place. */
+  puback(packetId: number): void {
+    const at = this.out.reserve(4);
+    const own = this.out.own!;
+    own[at] = 0x40;
+    own[at + 1] = 2;
+    own[at + 2] = packetId >> 8;
+    own[at + 3] = packetId & 0xff;
+    this.#endpoint.slots[SLOT.bytesSent]! += 4;
+    if (this.#endpoint.isTapped) this.#tap(own, at, at + 4);
+  }
+
+  #tap(buf: Buffer, start: number, end: number): void {
+    const { context, clientId } = this.#owner;
+    logPacket(context.logger, this.#endpoint.config.endpoint.port, clientId, 'out', buf, start, end);
+  }
+
+  /** Sends a control packet. */
+  write(bytes: Buffer): void {
+    this.out.append(bytes, 0, bytes.length);
+    this.#endpoint.slots[SLOT.bytesSent]! += bytes.length;
+    if (this.#endpoint.isTapped) this.#tap(bytes, 0, bytes.length);
+  }
+}
