@@ -1,0 +1,186 @@
+/** Authentication with the `fixed` authenticator and access rules, per endpoint and for the node. */
+
+import { createHash } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import type { Version } from '../../kit/encode.ts';
+import * as encode from '../../kit/encode.ts';
+import { connected, useBroker } from '../../kit/lanes.ts';
+import { RawClient } from '../../kit/raw-client.ts';
+import { uid } from '../../kit/until.ts';
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+const md5 = (text: string): string => createHash('md5').update(text).digest('hex');
+const quick = { maxConnectionPerSecond: 100_000 };
+
+const held = useBroker(() => ({
+  config: {
+    auth: [{ authType: 'fixed', users: [{ username: 'node', password: 'wide', encrypt: 'plain' }] }],
+    acl: {
+      default: 'allow',
+      rules: [{ permission: 'deny', subject: { type: 'all', value: '' }, action: 'pubsub', topic: 'node/secret/#' }],
+    },
+  },
+  endpoints: [
+    {
+      ...quick,
+      authType: 'fixed',
+      authConfig: {
+        users: [
+          { username: 'plain', password: 'pass1', encrypt: 'plain' },
+          { username: 'sha', password: sha256('pass2'), encrypt: 'sha256' },
+          { username: 'salted', password: md5('saltpass3'), encrypt: 'md5', salt: 'salt', saltMode: 'prefix' },
+        ],
+      },
+      aclConfig: {
+        default: 'allow',
+        rules: [
+          { permission: 'deny', subject: { type: 'all', value: '' }, action: 'pubsub', topic: 'secret/#' },
+          { permission: 'allow', subject: { type: 'user', value: 'sha' }, action: 'pubsub', topic: 'secret/#' },
+          { permission: 'deny', subject: { type: 'all', value: '' }, action: 'publish', topic: 'readonly/#' },
+          { permission: 'deny', subject: { type: 'all', value: '' }, action: 'pubsub', topic: 'own/#' },
+          { permission: 'allow', subject: { type: 'all', value: '' }, action: 'pubsub', topic: 'own/${clientId}/#' },
+        ],
+      },
+    },
+    { ...quick, serverOptions: { workerGroupSize: 3 } },
+    { ...quick, enableAuth: false, enableAcl: false },
+  ],
+}));
+
+const login = (username: string, password: string): encode.ConnectOptions => ({ username, password });
+
+describe.each([5, 4, 3] as Version[])('authentication, MQTT %i', (version) => {
+  test('a right password is accepted, in every stored form', async () => {
+    for (const [name, password] of [
+      ['plain', 'pass1'],
+      ['sha', 'pass2'],
+      ['salted', 'pass3'],
+    ] as const) {
+      await connected('tcp', held.broker.ports[0]!, version, login(name, password));
+    }
+    await connected('tcp', held.broker.ports[1]!, version, login('node', 'wide'));
+    await connected('tcp', held.broker.ports[2]!, version);
+  });
+
+  test('a wrong one is refused with 0x86, or 4 before MQTT 5, and the connection ends [5:MQTT-3.1.4-2, 5:MQTT-3.2.2-8]', async () => {
+    const cases: [number, encode.ConnectOptions][] = [
+      [0, login('plain', 'wrong')],
+      [0, login('nobody', 'pass1')],
+      [0, login('node', 'wide')],
+      [1, login('plain', 'pass1')],
+    ];
+    for (const [endpoint, options] of cases) {
+      const client = await RawClient.open('tcp', held.broker.ports[endpoint]!, version);
+      const connack = await client.handshake({ clientId: uid('c'), ...options });
+      expect(connack).toMatchObject({ sessionPresent: false, code: version === 5 ? 0x86 : 4 });
+      expect(await client.closed()).toEqual([]);
+    }
+  });
+
+  test('none at all is refused', async () => {
+    const client = await RawClient.open('tcp', held.broker.ports[0]!, version);
+    const { code } = await client.handshake({ clientId: uid('c') });
+    expect(version === 5 ? [0x86, 0x87] : [4, 5]).toContain(code);
+    await client.closed();
+  });
+
+  test('a refused client takes over nobody and leaves no session', async () => {
+    const clientId = uid('c');
+    const first = await connected('tcp', held.broker.ports[0]!, version, { clientId, ...login('plain', 'pass1') });
+    const thief = await RawClient.open('tcp', held.broker.ports[0]!, version);
+    await thief.handshake({ clientId, clean: false, ...login('plain', 'wrong') });
+    await thief.closed();
+    await first.ping();
+  });
+});
+
+describe.each([5, 4] as Version[])('access rules, MQTT %i', (version) => {
+  const port = (): number => held.broker.ports[0]!;
+
+  test('a denied PUBLISH reaches nobody: 0x87 for MQTT 5, a usual acknowledgement before [3:MQTT-3.3.5-2]', async () => {
+    const witness = await connected('tcp', port(), version, login('sha', 'pass2'));
+    await witness.subscribe([
+      { filter: 'secret/#', qos: 2 },
+      { filter: 'readonly/#', qos: 2 },
+    ]);
+    const client = await connected('tcp', port(), version, login('plain', 'pass1'));
+    const denied = version === 5 ? 0x87 : 0;
+    for (const topic of ['secret/a', 'readonly/a']) {
+      await client.publish(topic, 'x', { qos: 0 });
+      expect(await client.publish(topic, 'x', { qos: 1 })).toBe(denied);
+      expect(await client.publish(topic, 'x', { qos: 2 })).toBe(denied);
+      expect(await client.publish(topic, 'x', { qos: 1, retain: true })).toBe(denied);
+    }
+    await client.ping();
+    await witness.silence();
+  });
+
+  test('a PUBREC with an error frees the identifier [5:MQTT-4.3.3-9]', async () => {
+    if (version < 5) return;
+    const topic = uid('free/');
+    const client = await connected('tcp', port(), version, login('plain', 'pass1'));
+    await client.subscribe(topic, 2);
+    expect(await client.publish('secret/a', 'x', { qos: 2, id: 3 })).toBe(0x87);
+    expect(await client.publish(topic, 'new', { qos: 2, id: 3 })).toBe(0);
+    expect((await client.take()).payload.toString()).toBe('new');
+  });
+
+  test('a denied SUBSCRIBE is answered with 0x87, or 0x80 before MQTT 5; the other filters hold', async () => {
+    const client = await connected('tcp', port(), version, login('plain', 'pass1'));
+    const open = uid('open/');
+    const suback = await client.subscribeRaw([{ filter: 'secret/#' }, { filter: open, qos: 1 }, { filter: 'secret/a' }]);
+    const denied = version === 5 ? 0x87 : 0x80;
+    expect(suback.codes).toEqual([denied, 1, denied]);
+    const other = await connected('tcp', port(), version, login('sha', 'pass2'));
+    await other.publish('secret/a', 'hidden', { qos: 1 });
+    await other.publish(open, 'seen', { qos: 1 });
+    expect((await client.take()).payload.toString()).toBe('seen');
+    await client.silence();
+  });
+
+  test('a wider filter does not show what is denied', async () => {
+    const client = await connected('tcp', port(), version, login('plain', 'pass1'));
+    const suback = await client.subscribeRaw([{ filter: '#', qos: 1 }]);
+    const other = await connected('tcp', port(), version, login('sha', 'pass2'));
+    await other.publish('secret/a', 'hidden', { qos: 1 });
+    await other.publish('secret/r', 'hidden', { qos: 1, retain: true });
+    await other.publish('secret/r', '', { qos: 1, retain: true });
+    if (suback.codes[0]! < 0x80) {
+      await other.publish('public/a', 'seen', { qos: 1 });
+      let message = await client.take();
+      while (message.topic !== 'public/a') {
+        expect(message.topic).not.toMatch(/^secret/);
+        message = await client.take();
+      }
+    }
+    await client.silence();
+  });
+
+  test('a rule with the client identifier', async () => {
+    const clientId = uid('me');
+    const client = await connected('tcp', port(), version, { clientId, ...login('plain', 'pass1') });
+    expect((await client.subscribeRaw([{ filter: `own/${clientId}/x` }, { filter: 'own/other/x' }])).codes).toEqual([
+      0,
+      version === 5 ? 0x87 : 0x80,
+    ]);
+  });
+
+  test('a will to a denied topic is refused or not published', async () => {
+    const witness = await connected('tcp', port(), version, login('sha', 'pass2'));
+    await witness.subscribe('secret/#', 1);
+    const client = await RawClient.open('tcp', port(), version);
+    client.send(encode.connect(version, { clientId: uid('c'), ...login('plain', 'pass1'), will: { topic: 'secret/will', payload: 'w' } }));
+    const connack = await client.expect('connack');
+    if (connack.code === 0) await client.cut();
+    else expect(connack.code).toBe(version === 5 ? 0x87 : 5);
+    await witness.silence();
+  });
+
+  test('the rules of the node hold where the endpoint has none, and not where they are off', async () => {
+    const denied = version === 5 ? 0x87 : 0x80;
+    const node = await connected('tcp', held.broker.ports[1]!, version, login('node', 'wide'));
+    expect((await node.subscribeRaw([{ filter: 'node/secret/x' }])).codes).toEqual([denied]);
+    const off = await connected('tcp', held.broker.ports[2]!, version);
+    expect((await off.subscribeRaw([{ filter: 'node/secret/x' }])).codes).toEqual([0]);
+  });
+});

@@ -1,0 +1,176 @@
+/** sessionPersistence: sessions, queues and the state of QoS 2 survive `kill -9` and a stop of the node. */
+
+import { describe, expect, test } from 'vitest';
+import type { Broker } from '../../kit/broker.ts';
+import { startBroker } from '../../kit/broker.ts';
+import * as encode from '../../kit/encode.ts';
+import { connected } from '../../kit/lanes.ts';
+import { uid } from '../../kit/until.ts';
+
+const open = { enableAuth: false, maxConnectionPerSecond: 100_000 };
+const ENDPOINTS = [
+  { ...open, sessionPersistence: true },
+  { ...open, sessionPersistence: true, useWebsocket: true, serverOptions: { workerGroupSize: 2 } },
+  { ...open, sessionPersistence: false, namespace: 'forgetful' },
+];
+
+/** Ends the broker this way and starts it again on the same folder and ports. */
+async function again(broker: Broker, how: 'SIGKILL' | 'SIGTERM'): Promise<Broker> {
+  if (how === 'SIGKILL') await broker.kill('SIGKILL');
+  else expect(await broker.stop()).toBe(0);
+  return startBroker({ dir: broker.dir });
+}
+
+describe.each(['SIGKILL', 'SIGTERM'] as const)('after %s', (how) => {
+  test('session, subscriptions, queue, window and QoS 2 state are back', async () => {
+    let broker = await startBroker({ endpoints: ENDPOINTS });
+    try {
+      const topic = uid('p/');
+      const session = (clientId: string): encode.ConnectOptions => ({ clientId, clean: false, properties: { sessionExpiry: 3600 } });
+      const [awayId, busyId, senderId] = [uid('away'), uid('busy'), uid('sender')];
+      const away = await connected('tcp', broker.ports[0]!, 5, session(awayId));
+      await away.subscribe([{ filter: `${topic}/#`, qos: 2 }], 0, { subscriptionIds: [77] });
+      await away.disconnect();
+      const busy = await connected('ws', broker.ports[1]!, 5, session(busyId));
+      await busy.subscribe(`${topic}/#`, 2);
+      const sender = await connected('tcp', broker.ports[0]!, 5, session(senderId));
+      for (let index = 0; index < 20; index++) {
+        await sender.publish(`${topic}/${index % 2}`, `${index}`, {
+          qos: index % 2 === 0 ? 1 : 2,
+          properties: { user: [['n', `${index}`]] },
+        });
+      }
+      // The busy one: two acknowledged, one between PUBREC and PUBCOMP, the rest in flight.
+      const window = await busy.publishes(20);
+      await busy.acknowledge(window[0]!);
+      await busy.acknowledge(window[1]!);
+      busy.send(encode.pubrec(window[3]!.id));
+      await busy.expect('pubrel');
+      await busy.ping();
+      // The sender is between PUBLISH and PUBREL.
+      sender.send(encode.publish(5, `${topic}/half`, 'half', { qos: 2, id: 500 }));
+      await sender.expect('pubrec');
+      await sender.publish(`${topic}/kept`, 'retained', { qos: 1, retain: true });
+
+      broker = await again(broker, how);
+
+      // 1. The sender goes on where it was.
+      const senderBack = await connected('tcp', broker.ports[0]!, 5, session(senderId));
+      expect(senderBack.connack!.sessionPresent).toBe(true);
+      senderBack.send(encode.publish(5, `${topic}/half`, 'half', { qos: 2, id: 500, dup: true }));
+      expect(await senderBack.expect('pubrec')).toMatchObject({ id: 500 });
+      senderBack.send(encode.pubrel(500));
+      expect(await senderBack.expect('pubcomp')).toMatchObject({ id: 500, code: 0 });
+
+      const awayBack = await connected('ws', broker.ports[1]!, 5, session(awayId));
+      expect(awayBack.connack!.sessionPresent).toBe(true);
+      const texts: string[] = [];
+      for (let index = 0; index < 22; index++) {
+        const message = await awayBack.take();
+        expect(message.properties.subscriptionIds).toEqual([77]);
+        if (index < 20) expect(message.properties.user).toEqual([['n', `${index}`]]);
+        texts.push(message.payload.toString());
+      }
+      expect(texts).toEqual([...Array.from({ length: 20 }, (_, index) => `${index}`), 'half', 'retained']);
+      await awayBack.silence();
+
+      const busyBack = await connected('tcp', broker.ports[0]!, 5, session(busyId));
+      expect(busyBack.connack!.sessionPresent).toBe(true);
+      const seen: string[] = [];
+      let releases = 0;
+      // 2 and 4..19 again, PUBREL for 3, and the two that came while it was not there to acknowledge.
+      while (seen.length < 19 || releases < 1) {
+        const packet = await busyBack.next();
+        if (packet.type === 'pubrel') {
+          expect(packet.id).toBe(window[3]!.id);
+          busyBack.send(encode.pubcomp(packet.id));
+          releases++;
+        } else if (packet.type === 'publish') {
+          seen.push(packet.payload.toString());
+          const before = window.find((message) => message.payload.equals(packet.payload));
+          if (before) expect({ text: seen.at(-1), id: packet.id, dup: packet.dup }).toEqual({ text: before.payload.toString(), id: before.id, dup: true });
+          if (packet.qos === 1) busyBack.send(encode.puback(packet.id));
+          else busyBack.send(encode.pubrec(packet.id, 0x80));
+        }
+      }
+      expect(seen.toSorted()).toEqual(
+        [...Array.from({ length: 17 }, (_, index) => `${index + 3}`).filter((text) => text !== '3'), '2', 'half', 'retained'].toSorted(),
+      );
+      await busyBack.silence();
+
+      // Retained messages are kept too.
+      const fresh = await connected('tcp', broker.ports[0]!, 4);
+      await fresh.subscribe(`${topic}/kept`, 1);
+      expect(await fresh.take()).toMatchObject({ retain: true, payload: Buffer.from('retained') });
+    } finally {
+      await broker.stop();
+    }
+  }, 60_000);
+});
+
+test('without sessionPersistence sessions end with the node', async () => {
+  let broker = await startBroker({ endpoints: ENDPOINTS });
+  try {
+    const options = { clientId: uid('c'), clean: false, properties: { sessionExpiry: 3600 } };
+    await connected('tcp', broker.ports[2]!, 5, options);
+    broker = await again(broker, 'SIGTERM');
+    expect((await connected('tcp', broker.ports[2]!, 5, options)).connack!.sessionPresent).toBe(false);
+  } finally {
+    await broker.stop();
+  }
+}, 60_000);
+
+test('an acknowledged QoS 1 message is on disk: kill -9 in the middle of a stream loses none', async () => {
+  let broker = await startBroker({ endpoints: ENDPOINTS });
+  try {
+    const topic = uid('p/');
+    const options = { clientId: uid('c'), clean: false, properties: { sessionExpiry: 3600 } };
+    const to = await connected('tcp', broker.ports[0]!, 5, options);
+    await to.subscribe(topic, 1);
+    await to.disconnect();
+    const from = await connected('tcp', broker.ports[0]!, 5);
+    let acknowledged = 0;
+    from.tap = (packet) => {
+      if (packet.type === 'puback') acknowledged++;
+    };
+    for (let index = 0; index < 90; index++) from.send(encode.publish(5, topic, `${index}`, { qos: 1, id: index + 1 }));
+    while (acknowledged < 30) await new Promise((resolve) => setTimeout(resolve, 1));
+    const sure = acknowledged;
+    broker = await again(broker, 'SIGKILL');
+    const back = await connected('tcp', broker.ports[0]!, 5, options);
+    const messages = await back.publishes(sure);
+    expect(messages.map((message) => message.payload.toString())).toEqual(Array.from({ length: sure }, (_, index) => `${index}`));
+  } finally {
+    await broker.stop();
+  }
+}, 60_000);
+
+test('what expired while the node was down is not back: sessions, queued and retained messages', async () => {
+  let broker = await startBroker({ endpoints: ENDPOINTS });
+  try {
+    const options = { clientId: uid('c'), clean: false, properties: { sessionExpiry: 1 } };
+    const client = await connected('tcp', broker.ports[0]!, 5, options);
+    await client.disconnect();
+    const lasting = { clientId: uid('c'), clean: false, properties: { sessionExpiry: 3600 } };
+    const topic = uid('p/');
+    const to = await connected('tcp', broker.ports[0]!, 5, lasting);
+    await to.subscribe(topic, 1);
+    await to.disconnect();
+    const from = await connected('tcp', broker.ports[0]!, 5);
+    await from.publish(topic, 'short', { qos: 1, retain: true, properties: { messageExpiry: 1 } });
+    await from.publish(topic, 'long', { qos: 1, properties: { messageExpiry: 3600 } });
+    await broker.kill('SIGKILL');
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    broker = await startBroker({ dir: broker.dir });
+    const back = await connected('tcp', broker.ports[0]!, 5, lasting);
+    const [message] = await back.publishes(1);
+    expect(message!.payload.toString()).toBe('long');
+    expect(message!.properties.messageExpiry).toBeLessThanOrEqual(3599);
+    await back.silence();
+    await back.subscribe(`+/${topic.slice(2)}`);
+    await back.silence();
+    expect((await connected('tcp', broker.ports[0]!, 5, options)).connack!.sessionPresent).toBe(false);
+  } finally {
+    await broker.stop();
+  }
+}, 60_000);
