@@ -1,6 +1,7 @@
 /** The process's log: one JSON line an event in a rotating file, one readable line on a terminal (SPEC.md section 8). */
 
 import { once } from 'node:events';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { type DestinationStream, multistream, pino } from 'pino';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
@@ -32,8 +33,11 @@ function openFile(log: Settings['log']): RotatingFileStream {
  * @throws when the file cannot be opened
  */
 export async function openLogger(log: Settings['log'], terminal: NodeJS.WritableStream = process.stdout): Promise<OpenLog> {
+  // Opened here first: the stream's own attempts on a folder that cannot be made never end.
+  mkdirSync(dirname(log.file), { recursive: true });
+  closeSync(openSync(log.file, 'a'));
   const file = openFile(log);
-  await Promise.race([once(file, 'open'), once(file, 'error').then(([error]) => Promise.reject(error))]);
+  await once(file, 'open');
   const isTerminal = 'isTTY' in terminal && terminal.isTTY === true;
   const readable: DestinationStream = { write: (line: string) => void terminal.write(formatLine(line, isTerminal)) };
   // A full disk must not end the broker: it is told once on the terminal, and the file goes on when it can.

@@ -109,10 +109,11 @@ class CountedHistogram extends Histogram<string> {
     this.#series = series;
   }
 
-  override async get() {
+  /** What a registry asks for when it writes text. */
+  async getForPromString() {
     const { name, help } = this.#meta;
     const values = this.#series.flatMap((each) => this.#lines(name, each));
-    return { ...(await super.get()), name, help, values };
+    return { name, help, type: 'histogram', aggregator: 'sum', values };
   }
 
   #lines(name: string, { labels, slots, base }: Buckets) {

@@ -50,8 +50,10 @@ export function probeMqtt(target: ProbeTarget, timeoutMs: number): Promise<Probe
     let wire: Wire | null = null;
     const finish = (reason: string | null, answered: boolean) => {
       clearTimeout(timer);
-      wire?.close();
+      // Closing a WebSocket that is not open yet reports an error at once: it must find nobody.
+      const open = wire;
       wire = null;
+      open?.close();
       resolve({ healthy: reason === null, reason, latencyMs: answered ? Math.round((performance.now() - startedAt) * 10) / 10 : null });
     };
     const timer = setTimeout(() => finish(`no answer within ${timeoutMs} ms`, false), timeoutMs);

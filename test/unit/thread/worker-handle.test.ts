@@ -1,0 +1,91 @@
+/** Main's end of a worker channel, against real threads. */
+
+import { afterEach, expect, it } from 'vitest';
+import type { WorkerBoot } from '../../../src/thread/messages.ts';
+import { type WorkerExit, WorkerHandle, workerHeapLimitMb } from '../../../src/thread/worker-handle.ts';
+
+const URL_OF_WORKER = new URL('./raw-worker.js', import.meta.url);
+let handle: WorkerHandle;
+let exits: WorkerExit[] = [];
+let logs: string[] = [];
+
+function create(behaviour: string): WorkerHandle {
+  exits = [];
+  logs = [];
+  const boot: WorkerBoot = { role: 'endpoint', peer: 9, node: behaviour, version: '0', dataPath: null };
+  handle = new WorkerHandle(URL_OF_WORKER, boot, {
+    questions: { 'access.verify': async () => true },
+    onLog: (level, message, fields) => logs.push(`${level} ${message} ${JSON.stringify(fields)}`),
+    onExit: (exit) => exits.push(exit),
+  });
+  return handle;
+}
+
+afterEach(async () => {
+  await handle.stop(50);
+  await handle.ended;
+});
+
+it('waits for ready, calls, and hands errors on with their kind', async () => {
+  await create('polite').start(5_000);
+  expect(handle.isUsable).toBe(true);
+  expect(await handle.call('clients.list', { endpoint: 'e' }, { timeoutMs: 1_000 })).toEqual(['e']);
+  const publish = { namespace: 'n', topic: 't', payload: new Uint8Array(), qos: 0 as const, retain: false };
+  await expect(handle.call('publish', publish, { timeoutMs: 1_000 })).rejects.toMatchObject({ kind: 'exists', message: 'no' });
+});
+
+it('refuses a worker that speaks another protocol', async () => {
+  await expect(create('old').start(5_000)).rejects.toThrow('speaks thread protocol 0');
+  expect(exits).toMatchObject([{ expected: true }]);
+});
+
+it('gives up on a worker that never says ready', async () => {
+  await expect(create('silent').start(100)).rejects.toMatchObject({ kind: 'timeout' });
+  expect(exits).toHaveLength(1);
+});
+
+it('tells of a worker that ends before it is ready', async () => {
+  create('early-exit');
+  await handle.start(5_000).catch(() => {});
+  await handle.ended;
+  expect(exits).toMatchObject([{ expected: false, code: 4 }]);
+});
+
+it('rejects calls without an answer at their deadline', async () => {
+  await create('polite').start(5_000);
+  await expect(handle.call('sessions.count', {}, { timeoutMs: 50 })).rejects.toMatchObject({ kind: 'timeout' });
+});
+
+it('rejects calls in flight, and later ones, when the worker ends', async () => {
+  await create('polite').start(5_000);
+  await expect(handle.call('thread.usage', {}, { timeoutMs: 5_000 })).rejects.toMatchObject({ kind: 'unavailable' });
+  await expect(handle.call('thread.usage', {}, { timeoutMs: 5_000 })).rejects.toMatchObject({ kind: 'unavailable' });
+  expect(exits).toEqual([{ expected: false, code: 5, reason: 'exit code 5' }]);
+});
+
+it('answers questions of the worker', async () => {
+  await create('polite').start(5_000);
+  await handle.call('sessions.count', {}, { timeoutMs: 100 }).catch(() => {});
+  expect(logs[0]).toContain('"id":77,"ok":true,"result":true');
+  expect(logs[0]).toContain('"worker":"endpoint-9"');
+});
+
+it('stops in order, also when the thread lingers after closed', async () => {
+  await create('polite').start(5_000);
+  expect(await Promise.all([handle.stop(5_000), handle.stop(5_000)])).toEqual([true, true]);
+  expect(exits).toMatchObject([{ expected: true }]);
+  await create('lingering').start(5_000);
+  expect(await handle.stop(5_000)).toBe(true);
+});
+
+it('terminates only after the deadline, and says so', async () => {
+  await create('rude').start(5_000);
+  const startedAt = performance.now();
+  expect(await handle.stop(150)).toBe(false);
+  expect(performance.now() - startedAt).toBeGreaterThan(140);
+  expect(logs.some((line) => line.includes('is terminated'))).toBe(true);
+});
+
+it('limits the heap to half of the machine, within 1 to 8 GiB', () => {
+  expect([1, 4, 64].map((gib) => workerHeapLimitMb(gib * 2 ** 30))).toEqual([1024, 2048, 8192]);
+});
