@@ -180,7 +180,7 @@ mesh.hooks = {
   onRelieved() {
     const clients = [...context.paused];
     context.paused.clear();
-    for (const client of clients) client.release();
+    for (const client of clients) client.onPeersRelieved();
   },
 };
 frame.setRouter(router, mesh);

@@ -15,7 +15,7 @@ import { DurableSessions } from './session/durable-sessions.ts';
 import { MessageDisk } from './session/message-disk.ts';
 import { Registry } from './session/registry.ts';
 import { RetainedStore } from './session/retained-store.ts';
-import type { DropReason } from './session/session.ts';
+import { type DropReason, willMessage } from './session/session.ts';
 import { expiresAt, SessionTable } from './session/session-table.ts';
 import { startWorker } from './worker-frame.ts';
 
@@ -176,6 +176,7 @@ function countSessions(): { endpoint: string; persistent: number; offline: numbe
   for (const [endpoint, persistent] of registry.persistentCounts()) of(endpoint).persistent = persistent;
   for (const session of table.values()) of(session.endpoint).offline++;
   for (const [endpoint, reasons] of drops) of(endpoint).dropped = Object.fromEntries(reasons);
+  drops.clear();
   return [...counts.values()];
 }
 
@@ -188,7 +189,7 @@ function sweepSessions(): void {
       table.end(session);
       registry.onOfflineEnded(session.namespace.name, session.clientId);
     } else if (session.will !== null && session.disconnectedAt + session.will.delayMs <= now) {
-      const { message } = session.will;
+      const message = willMessage(session.will);
       session.will = null;
       durable?.update(session.toWire());
       table.publish(session.namespace, message);

@@ -2,6 +2,7 @@
 
 import type { Logger } from '../kernel/logger.ts';
 import type { MetricsCollector } from '../metrics/collect.ts';
+import { DROP_REASONS } from '../metrics/counters.ts';
 import { endpointsText, ProcessMetrics } from '../metrics/prometheus.ts';
 import { type EndpointExtras, reportEndpoint } from '../metrics/report.ts';
 import type { StoredEndpoint } from '../storage/contract.ts';
@@ -177,6 +178,9 @@ export class Monitor {
     if (!this.#options.supervisor.hasSession) return;
     try {
       const counts = await this.#options.clients.sessionCounts();
+      for (const { endpoint, dropped } of counts) {
+        for (const [reason, name] of Object.entries(DROP_REASONS)) this.#options.collector.of(endpoint).add(name, dropped[reason] ?? 0);
+      }
       this.#sessions = new Map(counts.map(({ endpoint, persistent, offline }) => [endpoint, { persistent, offline }]));
     } catch (error) {
       this.#options.logger.warn('the session worker did not count its sessions', { reason: String(error) });

@@ -20,6 +20,7 @@ import { Runners } from './endpoints/runners.ts';
 import { Monitor } from './monitor.ts';
 import { probeMqtt } from './probe/mqtt-probe.ts';
 import { probePort } from './probe/port-probe.ts';
+import { SystemTopics } from './system-topics.ts';
 import { Supervisor } from './workers/supervisor.ts';
 
 /** Built files of the threads. */
@@ -73,9 +74,11 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   const manager = new EndpointManager({ desired, runners, defaults: { auth: settings.auth, acl: settings.acl }, node, logger });
   const clients = new Clients(supervisor, node);
   const storeType = settings.store.storeType;
+  const systemTopics = new SystemTopics({ version, desired, collector, clients, logger });
   const monitor = new Monitor({ node, version, storeType, desired, runners, supervisor, collector, clients, logger });
   const stop = async (timeoutMs: number) => {
     monitor.close();
+    systemTopics.close();
     const deadline = new Deadline(timeoutMs);
     const stopped = Promise.all(
       runners.all().map(async (runner) => {

@@ -33,6 +33,11 @@ export class EndpointCounters {
     for (let slot = 0; slot < COUNTER_SLOTS; slot++) if (IS_GAUGE[slot] === 0) this.#retired[slot]! += slots[slot]!;
   }
 
+  /** Counts what happened outside the endpoint's own workers: to its sessions whose clients are away. */
+  add(name: CounterName, count: number): void {
+    this.#retired[SLOT[name]]! += count;
+  }
+
   /** Sum of every slot. */
   totals(): Float64Array {
     const sums = this.#retired.slice();

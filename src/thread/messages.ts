@@ -81,7 +81,7 @@ export interface Commands {
     params: { ids: string[]; namespace: string | null };
     result: { clientId: string; namespace: string; connected: boolean; peer: number | null; endpoint: string | null }[];
   };
-  /** Session worker only: sessions per endpoint id. */
+  /** Session worker only: sessions per endpoint id, and messages to sessions that are away dropped since the last call, by reason. */
   'sessions.count': {
     params: Record<string, never>;
     result: { endpoint: string; persistent: number; offline: number; dropped: Record<string, number> }[];

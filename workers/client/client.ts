@@ -17,7 +17,7 @@ import type { SessionOutlet } from '../session/outlet.ts';
 import type { PendingWill, Session } from '../session/session.ts';
 import type { EndpointContext, WorkerContext } from './context.ts';
 import { Decisions } from './decisions.ts';
-import { PacketReader } from './packet-reader.ts';
+import { HOLD, PacketReader } from './packet-reader.ts';
 import { Sender } from './sender.ts';
 import { logPacket } from './tap.ts';
 
@@ -96,13 +96,20 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.lastSeen = this.context.tick;
     this.endpoint.slots[SLOT.bytesReceived]! += chunk.length;
     this.read(chunk);
+    // A client that sends without reading the answers is read no further: they would fill the memory.
+    if (this.state === 'online' && this.sender.isSlow) this.hold(HOLD.output);
     if (!this.#publishedQueued) return;
     this.#publishedQueued = false;
     // One slow worker must not fill the memory of the others: stop reading until it has caught up.
     if (this.state === 'online' && this.context.mesh.isOverloaded) {
       this.context.paused.add(this);
-      this.hold();
+      this.hold(HOLD.peers);
     }
+  }
+
+  /** The peers have caught up. */
+  onPeersRelieved(): void {
+    this.release(HOLD.peers);
   }
 
   protected get isOnline(): boolean {
@@ -303,6 +310,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   onDrain(): void {
     this.sender.out.onDrain();
     if (this.state !== 'online') return;
+    this.release(HOLD.output);
     this.session?.fill();
     const waiting = this.#whenWritable;
     if (waiting.length === 0) return;

@@ -24,7 +24,7 @@ export interface WorkerContext {
   readonly barrier: DurableBarrier;
   readonly logger: Logger;
   /** clients that wait until the peers have caught up */
-  readonly paused: Set<{ release(): void }>;
+  readonly paused: Set<{ onPeersRelieved(): void }>;
   /** half seconds since the worker started, moved by the sweep: a clock that costs nothing */
   tick: number;
 }

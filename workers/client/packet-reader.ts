@@ -3,12 +3,27 @@
 import type { TopicEntry } from '../routing/topic-entry.ts';
 import { PartialPacket, packetSize } from './input.ts';
 
+/** Why a client's input waits; each reason ends by itself. */
+export const HOLD = {
+  /** CONNECT is being answered */
+  connect: 1,
+  /** SUBSCRIBE is being answered */
+  subscribe: 2,
+  /** a peer is too far behind with what this client publishes */
+  peers: 4,
+  /** the client does not read what it is sent */
+  output: 8,
+} as const;
+
+export type Hold = (typeof HOLD)[keyof typeof HOLD];
+
 /** Cuts input into packets and takes the fast path for plain PUBLISH and PUBACK; what they mean is the subclass's business. */
 export abstract class PacketReader {
   #partial: PartialPacket | null = null;
   /** input that waits while isHeld */
   #held: Buffer[] = [];
-  #isHeld = false;
+  /** reasons to wait, as flags; 0 = none */
+  #holds = 0;
   /** largest packet that is taken, in bytes */
   protected maximumIn: number;
 
@@ -122,17 +137,21 @@ export abstract class PacketReader {
     return true;
   }
 
-  /** Stops reading and handling; what comes meanwhile waits. */
-  hold(): void {
-    if (this.#isHeld) return;
-    this.#isHeld = true;
-    this.pauseReading();
+  get #isHeld(): boolean {
+    return this.#holds !== 0;
   }
 
-  /** Goes on after hold(). */
-  release(): void {
-    if (!this.#isHeld) return;
-    this.#isHeld = false;
+  /** Stops reading and handling; what comes meanwhile waits. */
+  hold(reason: Hold): void {
+    if (this.#holds === 0) this.pauseReading();
+    this.#holds |= reason;
+  }
+
+  /** Goes on after hold(), when no other reason is left. */
+  release(reason: Hold): void {
+    if ((this.#holds & reason) === 0) return;
+    this.#holds &= ~reason;
+    if (this.#holds !== 0) return;
     const held = this.#held;
     this.#held = [];
     for (let i = 0; i < held.length; i++) {
@@ -143,7 +162,7 @@ export abstract class PacketReader {
       }
       this.read(held[i]!);
     }
-    if (!this.#isHeld) this.resumeReading();
+    if (!this.#isHeld && !this.isClosed) this.resumeReading();
   }
 
   /** Forgets everything: the connection has ended. */

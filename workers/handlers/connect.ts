@@ -8,6 +8,7 @@ import type { ConnectPacket, Will } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import { toLatin1 } from '../../src/mqtt/topic.ts';
 import { type Client, TOPIC_ALIAS_MAXIMUM } from '../client/client.ts';
+import { HOLD } from '../client/packet-reader.ts';
 import { EMPTY, Message } from '../routing/message.ts';
 import type { ClaimAnswer } from '../session/directory.ts';
 import { type PendingWill, type Session, sessionKey } from '../session/session.ts';
@@ -27,7 +28,7 @@ export async function handleConnect(client: Client, packet: ConnectPacket): Prom
   client.requestProblemInformation = packet.requestProblemInformation;
   if (refuseEarly(client, packet)) return;
   // Later packets of the client wait until CONNACK is out.
-  client.hold();
+  client.hold(HOLD.connect);
   const timer = setTimeout(() => client.refuse(REASON.serverUnavailable, 'The server could not answer in time'), HANDSHAKE_DEADLINE_MS);
   try {
     if (!(await authenticate(client, packet))) return;
@@ -89,11 +90,9 @@ function prepareWill(client: Client, packet: ConnectPacket): boolean {
 
 function toPendingWill(will: Will, from: string): PendingWill {
   const { properties } = will;
-  const expiry = properties?.messageExpiryInterval ?? -1;
   const forward = properties?.forward ?? EMPTY;
-  const expiresAt = expiry < 0 ? 0 : Date.now() + expiry * 1000;
-  const message = new Message(toLatin1(will.topic), will.payload, will.qos, will.retain, forward, expiresAt, from).detach();
-  return { message, delayMs: will.willDelayInterval * 1000 };
+  const message = new Message(toLatin1(will.topic), will.payload, will.qos, will.retain, forward, 0, from).detach();
+  return { message, delayMs: will.willDelayInterval * 1000, expirySeconds: properties?.messageExpiryInterval ?? -1 };
 }
 
 function claim(client: Client, packet: ConnectPacket): Promise<ClaimAnswer> {
@@ -153,7 +152,7 @@ function open(client: Client, packet: ConnectPacket, session: Session, isPresent
   } else if (wasDurable) context.barrier.tell(session, { op: 'end' });
   session.attach(client);
   context.table.subscriptions.presenceChanged(session);
-  client.release();
+  client.release(HOLD.connect);
 }
 
 function connackProperties(client: Client, packet: ConnectPacket, assigned: string | null): ConnackProperties {

@@ -7,6 +7,7 @@ import type { SubscribePacket, SubscribeRequest } from '../../src/mqtt/packet.ts
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import { parseSharedFilter, toLatin1 } from '../../src/mqtt/topic.ts';
 import type { Client } from '../client/client.ts';
+import { HOLD } from '../client/packet-reader.ts';
 import type { Message } from '../routing/message.ts';
 import type { Subscription } from '../routing/subscriber.ts';
 import { subscriptionKey, toWireSubscription } from '../session/session.ts';
@@ -34,13 +35,13 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
   if (waits.some((wait) => wait !== null)) {
     // The barrier of DESIGN.md section 4: after SUBACK no publish anywhere on the node may miss the filter.
     // What this client has sent behind its SUBSCRIBE waits too, so that it finds SUBACK before what it publishes itself.
-    client.hold();
+    client.hold(HOLD.subscribe);
     await Promise.all(waits);
   }
   if (client.session !== session) return;
   client.write(encodeSuback(client.version, packet.packetId, codes));
   observe(client.endpoint.slots, RESPONSE_SUBSCRIBE, RESPONSE_BUCKETS, (performance.now() - startedAt) / 1000);
-  client.release();
+  client.release(HOLD.subscribe);
   for (const { subscription, ask } of queries) void ask().then((messages) => sendRetained(client, subscription, messages));
 }
 

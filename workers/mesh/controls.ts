@@ -18,6 +18,8 @@ export interface WireWill {
   message: WireMessage;
   /** milliseconds */
   delayMs: number;
+  /** seconds from its publication; -1 = none */
+  expirySeconds: number;
 }
 
 /** One QoS 1/2 message on its way to a client. */

@@ -36,7 +36,8 @@ export class RetainedStore {
       if (this.#delete(namespace, message.topic)) this.#disk?.deleteRetained(namespace, message.topic);
       return;
     }
-    if (this.put(namespace, message)) this.#disk?.putRetained(namespace, message);
+    // What the server says of itself is said again after a restart.
+    if (this.put(namespace, message) && !message.topic.startsWith('$SYS/')) this.#disk?.putRetained(namespace, message);
   }
 
   /** Keeps a message without telling the disk. */

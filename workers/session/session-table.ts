@@ -6,7 +6,7 @@ import type { Message } from '../routing/message.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import type { Router } from '../routing/router.ts';
 import { Mover } from './mover.ts';
-import { NEVER_EXPIRES, Session, type SessionHost, sessionKey } from './session.ts';
+import { NEVER_EXPIRES, Session, type SessionHost, sessionKey, willMessage } from './session.ts';
 import { Subscriptions } from './subscriptions.ts';
 
 export class SessionTable {
@@ -57,7 +57,7 @@ export class SessionTable {
     const shared = session.end();
     this.forget(session);
     for (const { group, message } of shared) if (group !== null) this.#router.rerouteShared(session.namespace, group, message, null);
-    if (will !== null) this.publish(session.namespace, will.message);
+    if (will !== null) this.publish(session.namespace, willMessage(will));
   }
 
   publish(namespace: Namespace, message: Message): void {
@@ -71,7 +71,7 @@ export class SessionTable {
       return 'ended';
     }
     if (session.will !== null && session.will.delayMs === 0) {
-      const { message } = session.will;
+      const message = willMessage(session.will);
       session.will = null;
       this.publish(session.namespace, message);
     }

@@ -3,7 +3,7 @@
 import { Fifo } from '../../src/kernel/fifo.ts';
 import type { QoS } from '../../src/mqtt/packet.ts';
 import type { DurableOp, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
-import { fromWireMessage, type Message, toWireMessage } from '../routing/message.ts';
+import { fromWireMessage, Message, toWireMessage } from '../routing/message.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import type { Grant, GroupHome, Run, Subscriber, Subscription } from '../routing/subscriber.ts';
 import type { SessionOutlet } from './outlet.ts';
@@ -32,8 +32,17 @@ export interface SourceGate {
 
 /** The will of the last connection, waiting for its delay [MQTT-3.1.2-8]. */
 export interface PendingWill {
+  /** without expiry: it begins when the will is published (MQTT 5 section 3.1.3.2.4) */
   message: Message;
   delayMs: number;
+  /** seconds; -1 = none */
+  expirySeconds: number;
+}
+
+/** The message of a will that is published now. */
+export function willMessage({ message, expirySeconds }: PendingWill): Message {
+  const { topic, payload, qos, retain, forward, from } = message;
+  return new Message(topic, payload, qos, retain, forward, expirySeconds < 0 ? 0 : Date.now() + expirySeconds * 1000, from);
 }
 
 /** What a session tells the worker that hosts it. */
@@ -263,7 +272,7 @@ export class Session implements Subscriber {
       deliveries,
       received: this.received === null ? [] : [...this.received],
       nextPacketId: this.#nextPacketId,
-      will: this.will === null ? null : { message: toWireMessage(this.will.message), delayMs: this.will.delayMs },
+      will: this.will === null ? null : { ...this.will, message: toWireMessage(this.will.message) },
     };
   }
 
@@ -276,7 +285,7 @@ export class Session implements Subscriber {
     this.maxQueued = wire.maxQueued;
     this.#nextPacketId = wire.nextPacketId;
     if (wire.received.length > 0) this.received = new Set(wire.received);
-    this.will = wire.will === null ? null : { message: fromWireMessage(wire.will.message), delayMs: wire.will.delayMs };
+    this.will = wire.will === null ? null : { ...wire.will, message: fromWireMessage(wire.will.message) };
     const later = [...this.queue];
     this.queue.clear();
     for (const delivery of wire.deliveries) {

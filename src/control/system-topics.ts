@@ -1,0 +1,73 @@
+/** The `$SYS` topics of each namespace: what a client may know of the broker, as retained messages (SPEC.md section 10). */
+
+import type { Logger } from '../kernel/logger.ts';
+import type { MetricsCollector } from '../metrics/collect.ts';
+import { type CounterName, DROP_REASONS } from '../metrics/counters.ts';
+import type { Clients } from './clients.ts';
+import type { Desired } from './endpoints/desired.ts';
+
+export interface SystemTopicsOptions {
+  version: string;
+  desired: Desired;
+  collector: MetricsCollector;
+  clients: Clients;
+  logger: Logger;
+}
+
+/** As often as other brokers do. */
+const INTERVAL_MS = 10_000;
+/** The first ones come soon after the start. */
+const FIRST_MS = 1_000;
+
+/** Numbers of a namespace by topic, below `$SYS/broker/`; each a sum over its endpoints. */
+const SUMS: Record<string, readonly CounterName[]> = {
+  'clients/connected': ['sessionsCurrent'],
+  'connections/total': ['connectionsTotal'],
+  'subscriptions/count': ['subscriptionsCurrent'],
+  'messages/received': ['messagesReceived'],
+  'messages/sent': ['messagesSent'],
+  'messages/dropped': Object.values(DROP_REASONS),
+  'bytes/received': ['bytesReceived'],
+  'bytes/sent': ['bytesSent'],
+};
+
+/** Publishes from its creation until close(). */
+export class SystemTopics {
+  readonly #options: SystemTopicsOptions;
+  #timer: NodeJS.Timeout;
+
+  constructor(options: SystemTopicsOptions) {
+    this.#options = options;
+    this.#timer = setTimeout(() => void this.#publish(), FIRST_MS);
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+  }
+
+  async #publish(): Promise<void> {
+    const { desired, logger } = this.#options;
+    const namespaces = new Set(desired.list().map(({ endpoint }) => endpoint.namespace));
+    try {
+      for (const namespace of namespaces) await this.#publishTo(namespace);
+    } catch (error) {
+      // The session worker is being replaced: the next round comes.
+      logger.debug('the $SYS topics were not published', { reason: error instanceof Error ? error.message : String(error) });
+    }
+    this.#timer = setTimeout(() => void this.#publish(), INTERVAL_MS);
+  }
+
+  async #publishTo(namespace: string): Promise<void> {
+    const { version, desired, collector, clients } = this.#options;
+    const endpoints = desired.list().filter(({ endpoint }) => endpoint.namespace === namespace);
+    const values: Record<string, string> = { version: `fluxmq ${version}`, uptime: `${Math.floor(process.uptime())} seconds` };
+    for (const [topic, counters] of Object.entries(SUMS)) {
+      let sum = 0;
+      for (const { endpoint } of endpoints) for (const name of counters) sum += collector.of(endpoint.id).total(name);
+      values[topic] = String(sum);
+    }
+    for (const [topic, value] of Object.entries(values)) {
+      await clients.publish({ topic: `$SYS/broker/${topic}`, payload: Buffer.from(value), qos: 0, retain: true, namespace });
+    }
+  }
+}
