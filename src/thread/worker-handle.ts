@@ -37,7 +37,7 @@ export interface CallOptions {
 /** Commands in flight to one worker. */
 const PENDING_CALLS_MAX = 4096;
 /** How long a thread that said `closed` may take to end by itself before it is terminated, which is safe by then. */
-const LINGER_AFTER_CLOSED_MS = 500;
+const LINGER_AFTER_CLOSED_MS = 50;
 const MIB = 1024 * 1024;
 
 /** Half of the machine for the old generation of a worker, 1..8 GiB: a leak ends one worker, not the machine. */

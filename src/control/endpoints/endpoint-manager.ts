@@ -169,13 +169,8 @@ export class EndpointManager {
     }
     const outcome = await this.#activate(step, change, warm, revision);
     if (otherDefault !== null) await this.#tellOther(otherDefault.endpoint.id, deadline);
-    logger.info(`Endpoint ${after.port}: ${change.action}`, {
-      endpoint: after.id,
-      revision,
-      actor: context.actor,
-      effect: hardestEffect(changes),
-    });
     const effect = before === null ? {} : { effect: hardestEffect(changes) };
+    logger.info(`Endpoint ${after.port}: ${change.action}`, { endpoint: after.id, revision, actor: context.actor, ...effect });
     return { endpoint: after, revision, ...effect, nodes: [outcome], warnings };
   }
 
