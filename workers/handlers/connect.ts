@@ -141,7 +141,7 @@ function open(client: Client, packet: ConnectPacket, session: Session, isPresent
     encodeConnack(client.version, {
       sessionPresent: isPresent,
       reasonCode: REASON.success,
-      properties: client.version === 5 ? connackProperties(client, packet, assigned) : {},
+      properties: client.version === 5 ? connackProperties(client, assigned) : {},
     }),
   );
   runtime.slots[SLOT.sessionsCurrent]!++;
@@ -155,7 +155,7 @@ function open(client: Client, packet: ConnectPacket, session: Session, isPresent
   client.release(HOLD.connect);
 }
 
-function connackProperties(client: Client, packet: ConnectPacket, assigned: string | null): ConnackProperties {
+function connackProperties(client: Client, assigned: string | null): ConnackProperties {
   const { endpoint } = client.endpoint.config;
   const properties: ConnackProperties = {
     receiveMaximum: endpoint.maxReceiveWindowSize,
@@ -163,6 +163,5 @@ function connackProperties(client: Client, packet: ConnectPacket, assigned: stri
     topicAliasMaximum: TOPIC_ALIAS_MAXIMUM,
   };
   if (assigned !== null) properties.assignedClientIdentifier = assigned;
-  if (packet.requestResponseInformation) properties.responseInformation = '';
   return properties;
 }

@@ -11,8 +11,11 @@ import type { Grant, GroupHome, Run, Subscriber } from '../routing/subscriber.ts
 import type { MessageDisk, SessionState } from './message-disk.ts';
 import { sessionKey, subscriptionKey } from './session.ts';
 
-/** Messages a client may have acknowledged before they came here by another channel; bounded. */
+/** Messages whose fate at the client may be known before they come here by another channel; bounded. */
 const EARLY_MAX = 10_000;
+
+/** How far a message got before it came here. */
+type Fate = 'settled' | { packetId: number; isReleased: boolean };
 
 /** Subscribes for one durable session beside the session itself and writes what it must get to disk. */
 class Journal implements Subscriber {
@@ -20,7 +23,8 @@ class Journal implements Subscriber {
   readonly namespace: Namespace;
   readonly isConnected = true;
   readonly #disk: MessageDisk;
-  readonly early = new Set<string>();
+  /** source:serial → fate */
+  readonly #early = new Map<string, Fate>();
   state: SessionState;
 
   constructor(namespace: Namespace, state: SessionState, disk: MessageDisk) {
@@ -32,16 +36,32 @@ class Journal implements Subscriber {
 
   deliver(message: Message, grant: Grant, _source: number, _group: GroupHome | null): void {
     const qos = message.qos < grant.qos ? message.qos : grant.qos;
-    if (qos === 0 || this.early.delete(`${message.source}:${message.serial}`)) return;
+    if (qos === 0) return;
+    const fate = this.#takeFate(message);
+    if (fate === 'settled') return;
     this.#disk.putDelivery(this.namespace.name, this.state.clientId, {
       message: toWireMessage(message),
       qos,
       retain: grant.retainAsPublished && message.retain,
       identifiers: [...grant.identifiers],
-      packetId: 0,
-      isReleased: false,
+      packetId: fate?.packetId ?? 0,
+      isReleased: fate?.isReleased ?? false,
       group: null,
     });
+  }
+
+  #takeFate({ source, serial }: Message): Fate | undefined {
+    if (this.#early.size === 0) return undefined;
+    const id = `${source}:${serial}`;
+    const fate = this.#early.get(id);
+    this.#early.delete(id);
+    return fate;
+  }
+
+  /** Remembers what was said of a message that has not come yet. */
+  setFate(source: number, serial: number, fate: Fate): void {
+    const id = `${source}:${serial}`;
+    if (this.#early.size < EARLY_MAX || this.#early.has(id)) this.#early.set(id, fate);
   }
 
   deliverRun(_run: Run, _source: number): boolean {
@@ -137,15 +157,15 @@ export class DurableSessions {
         disk.putDelivery(namespace, clientId, op.delivery);
         return null;
       case 'sent':
-        disk.setPacketId(namespace, clientId, op.source, op.serial, op.packetId, false);
+      case 'released': {
+        const { source, serial, packetId } = op;
+        const isReleased = op.op === 'released';
+        if (!disk.setPacketId(namespace, clientId, source, serial, packetId, isReleased))
+          journal.setFate(source, serial, { packetId, isReleased });
         return null;
-      case 'released':
-        disk.setPacketId(namespace, clientId, op.source, op.serial, op.packetId, true);
-        return null;
+      }
       case 'settled':
-        if (!disk.deleteDelivery(namespace, clientId, op.source, op.serial) && journal.early.size < EARLY_MAX) {
-          journal.early.add(`${op.source}:${op.serial}`);
-        }
+        if (!disk.deleteDelivery(namespace, clientId, op.source, op.serial)) journal.setFate(op.source, op.serial, 'settled');
         return null;
       case 'received':
         disk.putReceived(namespace, clientId, op.packetId);

@@ -128,8 +128,9 @@ export class MessageDisk implements RetainedDisk {
     );
   }
 
-  setPacketId(namespace: string, clientId: string, source: number, serial: number, packetId: number, isReleased: boolean): void {
-    this.#run(
+  /** False: there was none (yet). */
+  setPacketId(namespace: string, clientId: string, source: number, serial: number, packetId: number, isReleased: boolean): boolean {
+    const changes = this.#run(
       'UPDATE delivery SET packet_id = ?, released = ? WHERE namespace = ? AND client = ? AND source = ? AND serial = ?',
       packetId,
       Number(isReleased),
@@ -138,6 +139,7 @@ export class MessageDisk implements RetainedDisk {
       source,
       serial,
     );
+    return changes > 0;
   }
 
   /** False: there was none (yet). */
