@@ -10,6 +10,9 @@ import type { Subscriptions } from './subscriptions.ts';
 /** This worker's own publishers, as a source. */
 const LOCAL = 0;
 
+/** Messages that may wait for the state of a session that moves here; the largest `maxQueuedMessages`. */
+const ARRIVING_MAX = 1_000_000;
+
 /**
  * How it works. The old place B freezes the session and offers its filters; the new place A installs and announces them "with the
  * move". Each peer P, when it has taken that in, tells B "cut" behind everything it had sent there, and acknowledges to A. So B keeps
@@ -42,6 +45,8 @@ export class Mover {
   async take(move: number, session: Session, offer: readonly Subscription[], from: number): Promise<boolean> {
     const arriving = new Arriving(from);
     session.gate = arriving;
+    // The limit comes with the state; a short move at full speed must not drop what the session has room for.
+    session.maxQueued = ARRIVING_MAX;
     this.#arriving.set(move, arriving);
     if (!this.#mesh.links.has(from)) arriving.resolve(null);
     const announced = this.#subscriptions.install(session, offer, { id: move, from });
