@@ -1,0 +1,89 @@
+/** A session that roams over workers, endpoints and transports while messages for it arrive at full speed: nothing lost, order kept, QoS 2 exactly once (DESIGN.md section 4). */
+
+import { expect, test } from 'vitest';
+import { droppedByReason, Inbox, Ledger, Pump } from '../../kit/flow.ts';
+import { connected, useBroker } from '../../kit/lanes.ts';
+import { RawClient } from '../../kit/raw-client.ts';
+import { sleep, uid } from '../../kit/until.ts';
+
+/** Longer runs for a machine that has time: `LOAD_SECONDS=60`. */
+const SECONDS = Number(process.env['LOAD_SECONDS'] ?? 6);
+const WIDE = {
+  enableAuth: false,
+  maxConnectionSize: 100_000,
+  maxConnectionPerSecond: 1_000_000,
+  maxSessionSize: 100_000,
+  maxQueuedMessages: 1_000_000,
+  serverOptions: { workerGroupSize: 3 },
+};
+const held = useBroker(() => ({ endpoints: [WIDE, { ...WIDE, useWebsocket: true }] }));
+const PLACES = [
+  ['tcp', 0],
+  ['ws', 1],
+] as const;
+
+/** How a client leaves its connection before, or while, it makes the next one. */
+const WAYS = ['takeover', 'cut', 'disconnect'] as const;
+
+class Roamer {
+  readonly clientId = uid('roam');
+  readonly inbox: Inbox;
+  rounds = 0;
+  #client: RawClient | null = null;
+
+  constructor(qos: 1 | 2) {
+    this.inbox = new Inbox(new Ledger(qos));
+  }
+
+  async connect(): Promise<RawClient> {
+    const [transport, index] = PLACES[Math.floor(Math.random() * 2)]!;
+    const client = await RawClient.open(transport, held.broker.ports[index]!, 5);
+    if (this.#client !== null) Inbox.letGo(this.#client);
+    const { sessionPresent, code } = await client.handshake({
+      clientId: this.clientId,
+      clean: false,
+      properties: { sessionExpiry: 300, receiveMaximum: 1 + Math.floor(Math.random() * 30) },
+    });
+    if (code !== 0) throw new Error(`CONNACK ${code}`);
+    if (sessionPresent !== this.rounds++ > 0) throw new Error(`session present ${sessionPresent} in round ${this.rounds}`);
+    this.inbox.attach(client);
+    this.#client = client;
+    return client;
+  }
+
+  async roam(untilMs: number): Promise<void> {
+    while (Date.now() < untilMs) {
+      const way = WAYS[Math.floor(Math.random() * 3)]!;
+      const old = this.#client!;
+      if (way === 'cut') old.destroy();
+      if (way === 'disconnect') {
+        Inbox.letGo(old);
+        await old.disconnect(0);
+      }
+      if (Math.random() < 0.5) await sleep(Math.random() * 8);
+      await this.connect();
+      await sleep(Math.random() * 10);
+    }
+  }
+}
+
+test.each([1, 2] as const)('QoS %i: nothing is lost or reordered, QoS 2 comes exactly once', async (qos) => {
+  const topic = uid('roam/');
+  const roamers = [new Roamer(qos), new Roamer(qos), new Roamer(qos)];
+  for (const roamer of roamers) await (await roamer.connect()).subscribe(`${topic}/+`, qos);
+  const pumps: Pump[] = [];
+  for (let n = 0; n < 6; n++) {
+    const [transport, index] = PLACES[n % 2]!;
+    const client = await connected(transport, held.broker.ports[index]!, n % 3 === 0 ? 4 : 5);
+    pumps.push(new Pump(client, `p${n}`, `${topic}/${n}`, qos, 4).startPaced(n === 0 ? 500 : 100));
+  }
+  const end = Date.now() + SECONDS * 1000;
+  await Promise.all(roamers.map((roamer) => roamer.roam(end)));
+  await Promise.all(pumps.map((pump) => pump.stop()));
+  expect(await droppedByReason(held.broker)).toMatchObject({ queue_full: 0, slow_consumer: 0, peer_overload: 0 });
+  for (const { inbox } of roamers) await inbox.ledger.complete(pumps, 15_000);
+  const sent = pumps.reduce((sum, pump) => sum + pump.sent, 0);
+  const rounds = roamers.reduce((sum, roamer) => sum + roamer.rounds, 0);
+  expect(sent, 'messages').toBeGreaterThan(SECONDS * 100);
+  expect(rounds, 'reconnects').toBeGreaterThan(SECONDS * 10);
+}, SECONDS * 1000 + 60_000);
