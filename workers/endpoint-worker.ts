@@ -110,10 +110,15 @@ const frame = startWorker(boot, parentPort, {
   },
   shutdown: async ({ timeoutMs }) => {
     for (const runtime of runtimes.values()) runtime.stopAccepting();
+    let deadline: NodeJS.Timeout | undefined;
     await Promise.race([
       Promise.all([...runtimes.values()].map((runtime) => runtime.drain(0, 0x8b))).then(() => untilHandedOver()),
-      new Promise((resolve) => setTimeout(resolve, timeoutMs)),
+      new Promise((resolve) => {
+        deadline = setTimeout(resolve, timeoutMs);
+      }),
     ]);
+    // Left running, it would keep the thread from ending by itself.
+    clearTimeout(deadline);
     for (const runtime of runtimes.values()) runtime.close();
     clearInterval(sweep);
     mesh.close();
