@@ -166,7 +166,7 @@ const CASES: Case[] = [
   ['PUBLISH with a property length past its end', () => encode.frame(0x30, field('a'), u8(50)), [MALFORMED], [5]],
   ['PUBLISH with a property cut off', () => propertyPublish(Buffer.from([2, 0, 0])), [MALFORMED], [5]],
   [
-    'PUBLISH with a property length that is not minimal [5:MQTT-1.5.5-1]',
+    'PUBLISH with a property length of five bytes [5:MQTT-1.5.5-1]',
     () => encode.frame(0x30, field('a'), Buffer.from([0x80, 0x80, 0x80, 0x80, 0x01])),
     [MALFORMED],
     [5],

@@ -43,7 +43,7 @@ describe.each(LANES_5)('properties, $name', (lane) => {
     await from.publish(topic, '', { retain: true });
   });
 
-  test('of a will are passed on, without its delay', async () => {
+  test('of a will are passed on in order, without its delay [5:MQTT-3.1.3-10]', async () => {
     const topic = uid('w/');
     const to = await kit.client(lane);
     await to.subscribe(topic);

@@ -81,6 +81,23 @@ describe.each(LANES)('QoS, $name', (lane) => {
     for (const text of ['first', 'second', 'third', 'fourth']) expect((await to.take()).payload.toString()).toBe(text);
   });
 
+  test('acknowledgements come in the order of what they answer [5:MQTT-4.6.0-2, 5:MQTT-4.6.0-3, 5:MQTT-4.6.0-4, 3:MQTT-4.6.0-2, 3:MQTT-4.6.0-3, 3:MQTT-4.6.0-4]', async () => {
+    const { from, to, topic } = await pair(lane);
+    const ids = [7, 3, 900, 4, 65535, 1, 2];
+    from.send(...ids.map((id) => encode.publish(lane.version, topic, `${id}`, { qos: 1, id })));
+    for (const id of ids) expect(await from.expect('puback')).toMatchObject({ id });
+    for (const message of await to.publishes(ids.length)) await to.acknowledge(message);
+    from.send(...ids.map((id) => encode.publish(lane.version, topic, `${id}`, { qos: 2, id })));
+    for (const id of ids) expect(await from.expect('pubrec')).toMatchObject({ id });
+    from.send(...ids.toReversed().map((id) => encode.pubrel(id)));
+    for (const id of ids.toReversed()) expect(await from.expect('pubcomp')).toMatchObject({ id });
+    const messages = (await to.publishes(ids.length)).toReversed();
+    to.send(...messages.map(({ id }) => encode.pubrec(id)));
+    for (const { id } of messages) expect(await to.expect('pubrel')).toMatchObject({ id });
+    to.send(...messages.map(({ id }) => encode.pubcomp(id)));
+    await to.ping();
+  });
+
   test('DUP of an incoming PUBLISH is not passed on [5:MQTT-3.3.1-3, 3:MQTT-3.3.1-3]', async () => {
     const { from, to, topic } = await pair(lane);
     await from.publish(topic, 'x', { qos: 1, dup: true });

@@ -88,7 +88,12 @@ describe.each(['SIGKILL', 'SIGTERM'] as const)('after %s', (how) => {
         } else if (packet.type === 'publish') {
           seen.push(packet.payload.toString());
           const before = window.find((message) => message.payload.equals(packet.payload));
-          if (before) expect({ text: seen.at(-1), id: packet.id, dup: packet.dup }).toEqual({ text: before.payload.toString(), id: before.id, dup: true });
+          if (before)
+            expect({ text: seen.at(-1), id: packet.id, dup: packet.dup }).toEqual({
+              text: before.payload.toString(),
+              id: before.id,
+              dup: true,
+            });
           if (packet.qos === 1) busyBack.send(encode.puback(packet.id));
           else busyBack.send(encode.pubrec(packet.id, 0x80));
         }
