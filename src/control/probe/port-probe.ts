@@ -7,7 +7,9 @@ import { FluxError } from '../../kernel/errors.ts';
 /** States of /proc/net/tcp: 0A is LISTEN. */
 const LISTEN = '0A';
 /** Looking through every process's descriptors ends after this. */
-const OWNER_SEARCH_MS = 300;
+const OWNER_SEARCH_MS = 1_000;
+/** Descriptors looked at together. */
+const BATCH = 64;
 
 /**
  * Binds host:port exclusively and lets go at once. A listener with SO_REUSEPORT, also one of another broker of this user, makes
@@ -88,10 +90,10 @@ async function listeningInodes(port: number): Promise<Set<string>> {
 async function holdsOne(pid: string, inodes: Set<string>): Promise<boolean> {
   // Processes of other users cannot be looked into: not an error, just not known.
   const descriptors = await readdir(`/proc/${pid}/fd`).catch(() => []);
-  for (const descriptor of descriptors) {
-    const target = await readlink(`/proc/${pid}/fd/${descriptor}`).catch(() => '');
-    const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
-    if (inode !== undefined && inodes.has(inode)) return true;
+  for (let from = 0; from < descriptors.length; from += BATCH) {
+    const batch = descriptors.slice(from, from + BATCH);
+    const targets = await Promise.all(batch.map((descriptor) => readlink(`/proc/${pid}/fd/${descriptor}`).catch(() => '')));
+    if (targets.some((target) => inodes.has(/^socket:\[(\d+)\]$/.exec(target)?.[1] ?? ''))) return true;
   }
   return false;
 }
