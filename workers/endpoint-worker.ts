@@ -65,7 +65,10 @@ const frame = startWorker(boot, parentPort, {
     return { port };
   },
   'endpoint.update': ({ config }) => {
-    find(config.endpoint.id).context.update(config);
+    const { id, maxQueuedMessages } = config.endpoint;
+    find(id).context.update(config);
+    table.setQueueLimit(id, maxQueuedMessages);
+    mesh.sessionLink?.control({ t: 'queue-limit', endpoint: id, maxQueued: maxQueuedMessages });
     return null;
   },
   'endpoint.stop-accepting': ({ endpoint }) => {

@@ -148,6 +148,9 @@ function onControl(peer: PeerLink, control: Control): void {
       else void done.then(() => peer.control({ t: 'durable-ok', request }));
       return;
     }
+    case 'queue-limit':
+      table.setQueueLimit(control.endpoint, control.maxQueued);
+      return;
     case 'bounce':
       frame.onBounce(peer, control);
       return;

@@ -62,7 +62,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   receiveWindow = 100;
   requestProblemInformation = true;
   aliasesIn: Map<number, string> | null = null;
-  /** QoS 1/2 publishes whose acknowledgement waits for the store, and SUBACKs under way */
+  /** QoS 1 publishes whose acknowledgement waits for the store */
   pendingAcks = 0;
   /** the first packet was a CONNECT */
   #mayAnswer = false;
@@ -245,7 +245,13 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     const { hasReceivers, serial } = this.context.router.route(this.endpoint.namespace, entry, message);
     const reasonCode = hasReceivers || message.retain || this.version !== 5 ? 0 : REASON.noMatchingSubscribers;
     if (serial === 0) this.#ack(packetId, reasonCode);
-    else this.whenStored(serial, () => this.#ack(packetId, reasonCode));
+    else {
+      this.pendingAcks++;
+      this.whenStored(serial, () => {
+        this.pendingAcks--;
+        this.#ack(packetId, reasonCode);
+      });
+    }
   }
 
   #ack(packetId: number, reasonCode: number): void {
@@ -258,9 +264,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
 
   /** Runs `then` when the session worker has stored up to `serial`; if it dies before, the connection ends and the client repeats. */
   whenStored(serial: number, then: () => void): void {
-    this.pendingAcks++;
     this.context.barrier.wait(serial, (isStored) => {
-      this.pendingAcks--;
       if (this.state !== 'online') return;
       if (isStored) then();
       else this.close(REASON.unspecifiedError, 'The message could not be stored');

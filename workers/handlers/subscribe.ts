@@ -13,6 +13,8 @@ import type { Subscription } from '../routing/subscriber.ts';
 import { subscriptionKey, toWireSubscription } from '../session/session.ts';
 import { sendRetained } from './retained.ts';
 
+/** A peer that has not taken in a filter by then hangs: the client is sent away rather than promised what may not hold. */
+const BARRIER_DEADLINE_MS = 10_000;
 const RESPONSE_SUBSCRIBE = responseBase('subscribe');
 
 export async function handleSubscribe(client: Client, packet: SubscribePacket): Promise<void> {
@@ -36,7 +38,9 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
     // The barrier of DESIGN.md section 4: after SUBACK no publish anywhere on the node may miss the filter.
     // What this client has sent behind its SUBSCRIBE waits too, so that it finds SUBACK before what it publishes itself.
     client.hold(HOLD.subscribe);
+    const late = setTimeout(() => client.close(REASON.serverBusy, 'The subscription could not be announced in time'), BARRIER_DEADLINE_MS);
     await Promise.all(waits);
+    clearTimeout(late);
   }
   if (client.session !== session) return;
   client.write(encodeSuback(client.version, packet.packetId, codes));

@@ -29,7 +29,7 @@ class TcpConnection implements Connection {
 
   send(bytes: Buffer): boolean {
     const socket = this.#socket;
-    if (socket.destroyed) return true;
+    if (socket.destroyed || socket.writableEnded) return true;
     socket.write(bytes);
     // With a high-water mark of 1, `drain` follows whenever something is left.
     this.isBlocked = socket.writableLength > 0;

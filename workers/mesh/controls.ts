@@ -109,6 +109,8 @@ export type Control =
   /** session and connection ended */
   | { t: 'ended'; connection: number; namespace: string; clientId: string }
   | { t: 'register'; sessions: Registration[] }
+  /** the limit of waiting messages of an endpoint's sessions has changed */
+  | { t: 'queue-limit'; endpoint: string; maxQueued: number }
   // session worker → endpoint worker
   | { t: 'grant'; connection: number; how: 'new' | 'local' }
   | { t: 'grant-move'; connection: number; move: number; from: number; offer: WireSubscription[]; namespace: string }

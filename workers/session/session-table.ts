@@ -43,6 +43,11 @@ export class SessionTable {
     return session;
   }
 
+  /** A changed limit of an endpoint counts for its sessions at once; what waits already stays. */
+  setQueueLimit(endpoint: string, maxQueued: number): void {
+    for (const session of this.#sessions.values()) if (session.endpoint === endpoint) session.maxQueued = maxQueued;
+  }
+
   /** Forgets a session that lives on elsewhere, with its subscriptions here. */
   forget(session: Session): void {
     this.subscriptions.removeAll(session);

@@ -63,6 +63,8 @@ export class Session implements Subscriber {
   readonly subscriptions = new Map<string, Subscription>();
   readonly inflight = new Map<number, Delivery>();
   readonly queue = new Fifo<Delivery>();
+  /** in flight since an earlier connection, not repeated yet: the new one's window is full [MQTT-3.3.4-9] */
+  #unrepeated: Fifo<Delivery> | null = null;
   /** received QoS 2 identifiers that wait for PUBREL */
   received: Set<number> | null = null;
   endpoint = '';
@@ -120,7 +122,13 @@ export class Session implements Subscriber {
     const home = group === null ? null : { filter: group.filter, name: group.name };
     const delivery: Delivery = { message, qos, retain, identifiers, packetId: 0, isReleased: false, group: home };
     if (this.isDurable && (home !== null || isPrivate)) this.#journal({ op: 'put', delivery: toWireDelivery(delivery) });
-    if (outlet !== null && this.queue.length === 0 && this.inflight.size < outlet.sendWindow && !outlet.isSlow) {
+    if (
+      outlet !== null &&
+      this.queue.length === 0 &&
+      this.#unrepeated === null &&
+      this.inflight.size < outlet.sendWindow &&
+      !outlet.isSlow
+    ) {
       this.#transmit(delivery, outlet);
       return;
     }
@@ -164,6 +172,8 @@ export class Session implements Subscriber {
   fill(): void {
     const outlet = this.outlet;
     if (outlet === null) return;
+    if (this.#unrepeated !== null) this.#repeat(this.#unrepeated, outlet);
+    if (this.#unrepeated !== null) return;
     while (this.queue.length > 0 && this.inflight.size < outlet.sendWindow && !outlet.isSlow) this.#transmit(this.queue.shift()!, outlet);
   }
 
@@ -173,7 +183,7 @@ export class Session implements Subscriber {
     if (delivery === undefined || delivery.qos !== qos) return false;
     this.inflight.delete(packetId);
     this.#settle(delivery);
-    if (this.queue.length > 0) this.fill();
+    if (this.queue.length > 0 || this.#unrepeated !== null) this.fill();
     return true;
   }
 
@@ -208,15 +218,26 @@ export class Session implements Subscriber {
     this.outlet = outlet;
     this.disconnectedAt = 0;
     this.will = null;
-    const now = Date.now();
-    for (const [packetId, delivery] of [...this.inflight]) {
+    const unrepeated = new Fifo<Delivery>();
+    for (const [packetId, delivery] of this.inflight) {
       if (delivery.isReleased) outlet.sendPubrel(packetId);
-      else if (delivery.message.isExpired(now) && delivery.qos === 1) this.#forget(packetId, delivery, 'expired');
-      else if (!outlet.sendPublish(delivery.message, delivery.qos, delivery.retain, true, packetId, delivery.identifiers)) {
+      else unrepeated.push(delivery);
+    }
+    this.#unrepeated = unrepeated;
+    this.fill();
+  }
+
+  #repeat(unrepeated: Fifo<Delivery>, outlet: SessionOutlet): void {
+    const now = Date.now();
+    while (unrepeated.length > 0 && this.inflight.size - unrepeated.length < outlet.sendWindow && !outlet.isSlow) {
+      const delivery = unrepeated.shift()!;
+      const { message, packetId, qos } = delivery;
+      if (message.isExpired(now) && qos === 1) this.#forget(packetId, delivery, 'expired');
+      else if (!outlet.sendPublish(message, qos, delivery.retain, true, packetId, delivery.identifiers)) {
         this.#forget(packetId, delivery, 'packet_too_large');
       }
     }
-    this.fill();
+    if (unrepeated.length === 0) this.#unrepeated = null;
   }
 
   #forget(packetId: number, delivery: Delivery, reason: DropReason): void {
@@ -228,6 +249,7 @@ export class Session implements Subscriber {
   /** The connection is gone; the session stays. */
   detach(): void {
     this.outlet = null;
+    this.#unrepeated = null;
     this.disconnectedAt = Date.now();
     for (const delivery of this.inflight.values()) delivery.message.detach();
   }
