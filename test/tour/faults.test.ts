@@ -1,0 +1,115 @@
+/** Starts and changes that must not succeed: a port of somebody else, two changes at once, a configuration with mistakes. */
+
+import { execFile } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, expect, it } from 'vitest';
+import { freePort } from '../kit/broker.ts';
+import { mosquittoPub } from '../kit/mosquitto.ts';
+import { until } from '../kit/until.ts';
+import { Curl, environment, freshFolder, Started } from './started.ts';
+
+const running = new Set<Started>();
+const foreign = new Set<Server>();
+
+afterEach(() => {
+  for (const started of running) started.child.kill('SIGKILL');
+  running.clear();
+  for (const server of foreign) server.close();
+  foreign.clear();
+});
+
+async function start(folder: string, env: NodeJS.ProcessEnv): Promise<Started> {
+  const started = await Started.run('./fluxmq start', folder, env);
+  running.add(started);
+  return started;
+}
+
+/** Another process's listener, as far as the broker can tell. */
+async function occupy(port: number): Promise<Server> {
+  const server = createServer((socket) => socket.destroy());
+  foreign.add(server);
+  await new Promise<void>((resolve) => server.listen({ port, host: '127.0.0.1', exclusive: true }, resolve));
+  return server;
+}
+
+function run(program: string, args: string[], cwd: string): Promise<{ code: number; text: string }> {
+  return new Promise((resolve) => {
+    execFile(program, args, { cwd, timeout: 20_000 }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : Number(error.code);
+      resolve({ code, text: stdout + stderr });
+    });
+  });
+}
+
+it('a taken endpoint port fails that endpoint alone, and it comes by itself when the port is free', async () => {
+  const [admin, port, other] = [await freePort(), await freePort(), await freePort()];
+  const taker = await occupy(port);
+  await start(freshFolder(), environment(admin, { port }));
+  const curl = new Curl(admin);
+  expect(await curl.call(`/api/endpoints/status?port=${port}`)).toMatchObject({
+    data: [{ state: 'failed', lastError: expect.stringContaining(`Port ${port} is already in use`) }],
+  });
+  expect(await curl.call(`/api/endpoints/add`, { port, host: '127.0.0.1' })).toMatchObject({ code: 409 });
+  await curl.change('add', { port: other, host: '127.0.0.1', enableAuth: false });
+  expect(await mosquittoPub(other, ['-t', 'a', '-m', 'b', '-q', '1'])).toBe(0);
+  const second = await freePort();
+  await occupy(second);
+  const refused = await curl.call('/api/endpoints/add', { port: second, host: '127.0.0.1', id: 'second' });
+  expect(refused).toMatchObject({ code: 409, error: { kind: 'port-in-use' } });
+  expect(refused.message).toContain(`Port ${second} is already in use`);
+  expect(await curl.call('/api/endpoints/get?id=second')).toMatchObject({ code: 404 });
+  await new Promise((resolve) => taker.close(resolve));
+  await until('the endpoint listens', async () => (await mosquittoPub(port, ['-t', 'a', '-m', 'b', '-q', '1'])) === 0, 40_000, 300);
+}, 60_000);
+
+it('of two changes at once one wins and the other is told', async () => {
+  const [admin, port, one, two] = [await freePort(), await freePort(), await freePort(), await freePort()];
+  await start(freshFolder(), environment(admin, { port }));
+  const curl = new Curl(admin);
+  const added = await Promise.all([1, 2].map(() => curl.call('/api/endpoints/add', { port: one, host: '127.0.0.1' })));
+  expect(added.map(({ code }) => code).toSorted()).toEqual([200, 409]);
+  const { data } = await curl.call(`/api/endpoints/get?port=${one}`);
+  const match = [`If-Match: "${data['revision']}"`];
+  const moves = [two, await freePort()].map((newPort) => curl.call('/api/endpoints/update', { port: one, newPort }, match));
+  const codes = (await Promise.all(moves)).map(({ code }) => code).toSorted();
+  expect(codes[0]).toBe(200);
+  expect([409, 412]).toContain(codes[1]);
+  // and afterwards the old revision is refused with what is there now
+  const late = await curl.call('/api/endpoints/update', { id: `mqtt-${one}`, maxSessionSize: 5 }, match);
+  expect(late).toMatchObject({ code: 412, data: { endpoint: { id: `mqtt-${one}` } } });
+}, 60_000);
+
+it('a configuration with mistakes does not start, and every mistake is named with its line', async () => {
+  const folder = freshFolder();
+  mkdirSync(join(folder, 'conf'));
+  writeFileSync(join(folder, 'conf/bad.yaml'), 'http: {prot: 80}\nendpoints:\n  - port: 70000\n  - port: 1884\n    hots: 0.0.0.0\n');
+  for (const command of ['check', 'start']) {
+    const { code, text } = await run('./fluxmq', [command, '--config', 'conf/bad.yaml'], folder);
+    expect(code).toBe(1);
+    for (const part of ['http.prot', 'endpoints[0].port', 'endpoints[1].hots']) expect(text).toContain(part);
+    for (const line of [1, 3, 5]) expect(text).toContain(`bad.yaml:${line}`);
+  }
+});
+
+it('a config.yaml of FluxMQ 2.1 starts', async () => {
+  const folder = freshFolder();
+  const [admin, port] = [await freePort(), await freePort()];
+  const lines = [
+    `http: {host: 127.0.0.1, port: ${admin}}`,
+    'store:',
+    '  storeType: LOCAL',
+    '  datasource: {url: "jdbc:mysql://localhost:3306/fluxmq", username: root, password: x, driver: com.mysql.cj.jdbc.Driver}',
+    'mqtt:',
+    `  - {port: ${port}, host: 127.0.0.1, enableAuth: false, serverOptions: {SO_BACKLOG: 256}, childOptions: {TCP_NODELAY: true, SO_RCVBUF: 4096}}`,
+  ];
+  writeFileSync(join(folder, 'config.yaml'), `${lines.join('\n')}\n`);
+  const started = await start(folder, process.env);
+  expect(started.output).toContain('SO_RCVBUF');
+  expect(await new Curl(admin).call(`/api/endpoints/get?port=${port}`)).toMatchObject({
+    data: { endpoint: { serverOptions: { soBacklog: 256 } } },
+  });
+  expect(await mosquittoPub(port, ['-t', 'a', '-m', 'b', '-q', '1'])).toBe(0);
+  expect(await started.stop()).toBe(0);
+}, 30_000);
