@@ -62,7 +62,7 @@ export class Pump {
     while (this.#open.size < this.#window && this.sent < this.#limit) {
       const id = this.#client.id();
       this.#open.add(id);
-      const payload = `${this.name}:${this.sent++}:${this.#padding}`;
+      const payload = `${this.name}:${this.sent++}:${Date.now()}:${this.#padding}`;
       packets.push(encode.publish(this.#client.version, this.#topic(), payload, { qos: this.#qos, id }));
     }
     if (packets.length > 0) this.#client.send(...packets);
@@ -142,11 +142,13 @@ export class Ledger {
   }
 
   /** Waits until everything has come. @throws Error that says what is missing, or came wrongly */
-  async complete(pumps: readonly Pump[], timeoutMs = 10_000): Promise<void> {
+  async complete(pumps: readonly { readonly name: string; readonly sent: number }[], timeoutMs = 10_000): Promise<void> {
     const gaps = (): string[] =>
       pumps.flatMap((pump) => {
         const missing = this.missing(pump.name, pump.sent);
-        return missing.length === 0 ? [] : [`${missing.length} of ${pump.sent} of ${pump.name} missing: ${missing.slice(0, 10).join(', ')}`];
+        return missing.length === 0
+          ? []
+          : [`${missing.length} of ${pump.sent} of ${pump.name} missing: ${missing.slice(0, 10).join(', ')}`];
       });
     await until(
       'every message',
@@ -166,9 +168,12 @@ export class Inbox {
   readonly ledger: Ledger;
   /** QoS 2 identifiers between PUBLISH and PUBREL [MQTT-4.3.3-10] */
   readonly #received = new Set<number>();
+  readonly #onMessage: (message: Publish) => void;
 
-  constructor(ledger: Ledger) {
+  /** @param onMessage told of each message that is new */
+  constructor(ledger: Ledger, onMessage: (message: Publish) => void = () => undefined) {
     this.ledger = ledger;
+    this.#onMessage = onMessage;
   }
 
   /** Takes what comes over this connection from now on, and acknowledges it. */
@@ -193,12 +198,14 @@ export class Inbox {
     if (message.qos === 1) client.send(encode.puback(message.id));
     if (message.qos !== 2) {
       this.ledger.take(message);
+      this.#onMessage(message);
       return;
     }
     client.send(encode.pubrec(message.id));
     if (this.#received.has(message.id)) return;
     this.#received.add(message.id);
     this.ledger.take(message);
+    this.#onMessage(message);
   }
 }
 

@@ -67,23 +67,27 @@ class Roamer {
   }
 }
 
-test.each([1, 2] as const)('QoS %i: nothing is lost or reordered, QoS 2 comes exactly once', async (qos) => {
-  const topic = uid('roam/');
-  const roamers = [new Roamer(qos), new Roamer(qos), new Roamer(qos)];
-  for (const roamer of roamers) await (await roamer.connect()).subscribe(`${topic}/+`, qos);
-  const pumps: Pump[] = [];
-  for (let n = 0; n < 6; n++) {
-    const [transport, index] = PLACES[n % 2]!;
-    const client = await connected(transport, held.broker.ports[index]!, n % 3 === 0 ? 4 : 5);
-    pumps.push(new Pump(client, `p${n}`, `${topic}/${n}`, qos, 4).startPaced(n === 0 ? 500 : 100));
-  }
-  const end = Date.now() + SECONDS * 1000;
-  await Promise.all(roamers.map((roamer) => roamer.roam(end)));
-  await Promise.all(pumps.map((pump) => pump.stop()));
-  expect(await droppedByReason(held.broker)).toMatchObject({ queue_full: 0, slow_consumer: 0, peer_overload: 0 });
-  for (const { inbox } of roamers) await inbox.ledger.complete(pumps, 15_000);
-  const sent = pumps.reduce((sum, pump) => sum + pump.sent, 0);
-  const rounds = roamers.reduce((sum, roamer) => sum + roamer.rounds, 0);
-  expect(sent, 'messages').toBeGreaterThan(SECONDS * 100);
-  expect(rounds, 'reconnects').toBeGreaterThan(SECONDS * 10);
-}, SECONDS * 1000 + 60_000);
+test.each([1, 2] as const)(
+  'QoS %i: nothing is lost or reordered, QoS 2 comes exactly once',
+  async (qos) => {
+    const topic = uid('roam/');
+    const roamers = [new Roamer(qos), new Roamer(qos), new Roamer(qos)];
+    for (const roamer of roamers) await (await roamer.connect()).subscribe(`${topic}/+`, qos);
+    const pumps: Pump[] = [];
+    for (let n = 0; n < 6; n++) {
+      const [transport, index] = PLACES[n % 2]!;
+      const client = await connected(transport, held.broker.ports[index]!, n % 3 === 0 ? 4 : 5);
+      pumps.push(new Pump(client, `p${n}`, `${topic}/${n}`, qos, 4).startPaced(n === 0 ? 500 : 100));
+    }
+    const end = Date.now() + SECONDS * 1000;
+    await Promise.all(roamers.map((roamer) => roamer.roam(end)));
+    await Promise.all(pumps.map((pump) => pump.stop()));
+    expect(await droppedByReason(held.broker)).toMatchObject({ queue_full: 0, slow_consumer: 0, peer_overload: 0 });
+    for (const { inbox } of roamers) await inbox.ledger.complete(pumps, 15_000);
+    const sent = pumps.reduce((sum, pump) => sum + pump.sent, 0);
+    const rounds = roamers.reduce((sum, roamer) => sum + roamer.rounds, 0);
+    expect(sent, 'messages').toBeGreaterThan(SECONDS * 100);
+    expect(rounds, 'reconnects').toBeGreaterThan(SECONDS * 10);
+  },
+  SECONDS * 1000 + 60_000,
+);
