@@ -1,0 +1,110 @@
+/** Runs the commands of the README's tour, word for word but for the port numbers, so that the README stays true. */
+
+import { execFile } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, expect, it } from 'vitest';
+import { defaultEndpoint } from '../../src/endpoint/defaults.ts';
+import { freePort } from '../kit/broker.ts';
+import { environment, freshFolder, ROOT, Started } from './started.ts';
+
+/** Ports that the README names; others may be using them on this machine. */
+const PORTS = ['18083', '1883', '1884', '1885', '1886', '8083'];
+const BLOCK = /<!-- tour: (\w+) -->\n```sh\n([\s\S]*?)```/g;
+
+const running = new Set<Started>();
+
+afterEach(() => {
+  for (const started of running) started.child.kill('SIGKILL');
+  running.clear();
+});
+
+/** The commands of each step, in order. */
+function readTour(): Map<string, string> {
+  const text = readFileSync(join(ROOT, 'README.md'), 'utf8');
+  return new Map([...text.matchAll(BLOCK)].map(([, name = '', commands = '']) => [name, commands.trim()]));
+}
+
+/** Runs commands as a user pastes them, each of which must succeed. @returns the lines that they printed */
+function paste(commands: string, cwd: string): Promise<string[]> {
+  return new Promise((resolve, reject) => {
+    execFile('bash', ['-ec', 'set -o pipefail\n'.concat(commands)], { cwd, timeout: 20_000 }, (error, stdout, stderr) => {
+      if (error !== null) reject(new Error(`${error.message}\n${stdout}\n${stderr}`));
+      // Answers of the API do not end with a newline.
+      else resolve(stdout.replaceAll('}{"code"', '}\n{"code"').trim().split('\n'));
+    });
+  });
+}
+
+interface Line {
+  code: number;
+  data: unknown;
+}
+
+it('the tour of the README does what the README says', async () => {
+  const folder = freshFolder();
+  const tour = readTour();
+  expect([...tour.keys()]).toEqual(['start', 'hello', 'add', 'cross', 'change', 'remove', 'kill', 'again']);
+  const free = new Map<string, string>();
+  while (free.size < PORTS.length) {
+    const port = String(await freePort());
+    if (![...free.values()].includes(port)) free.set(PORTS[free.size]!, port);
+  }
+  const port = (name: string): number => Number(free.get(name));
+  const step = (name: string): Promise<string[]> =>
+    paste(
+      tour.get(name)!.replaceAll(/\b(18083|188[3-6]|8083)\b/g, (name) => free.get(name)!),
+      folder,
+    );
+  const json = (line: string | undefined): Line => JSON.parse(line ?? '') as Line;
+  const env = environment(port('18083'), { port: port('1883') });
+  const start = async (): Promise<Started> => {
+    const started = await Started.run(tour.get('start')!, folder, env);
+    running.add(started);
+    return started;
+  };
+
+  const first = await start();
+  expect(existsSync(join(folder, 'logs/fluxmq.log'))).toBe(true);
+  expect(await step('hello')).toEqual(['it works']);
+  const added = (await step('add')).map(json);
+  expect(added.map(({ code }) => code)).toEqual([200, 200, 200]);
+  expect(added[2]).toMatchObject({ data: { endpoint: { id: 'guests', maxConnectionSize: 50 } } });
+  const [heard, health] = await step('cross');
+  expect(heard).toBe('hello from a guest');
+  expect(json(health)).toMatchObject({ code: 200, data: [{ id: 'browsers', healthy: true }] });
+  const [live, plan, moved] = (await step('change')).map(json);
+  expect(live).toMatchObject({ code: 200, data: { effect: 'live' } });
+  expect(plan).toMatchObject({ code: 200, data: { changes: [{ path: 'port', to: port('1886'), effect: 'rebind' }] } });
+  expect(moved).toMatchObject({ code: 200, data: { effect: 'rebind', endpoint: { port: port('1886') } } });
+  const [removed, list] = (await step('remove')).map(json);
+  expect(removed).toMatchObject({ code: 200 });
+  const left = [port('1883'), port('1884'), port('8083')].toSorted((a, b) => a - b);
+  expect(list).toMatchObject({ data: { total: 3 } });
+  expect((list!.data as { activePorts: number[] }).activePorts.toSorted((a, b) => a - b)).toEqual(left);
+
+  await step('kill');
+  await first.ended();
+  // The launcher has become the broker: the pid that was killed is the one that was started.
+  expect(first.child.signalCode).toBe('SIGKILL');
+  const second = await start();
+  const [message, status] = await step('again');
+  const states = json(status).data as { id: string; state: string }[];
+  expect(states.map(({ id, state }) => `${id} ${state}`).toSorted()).toEqual([
+    'browsers running',
+    `mqtt-${port('1883')} running`,
+    'sensors running',
+  ]);
+  expect(message).toBe('21.5');
+  expect(await second.stop()).toBe(0);
+}, 60_000);
+
+it('the example configuration is valid, and it and the README name every key of an endpoint', async () => {
+  expect(await paste(`./fluxmq check --config ${join(ROOT, 'config.example.yaml')}`, freshFolder())).toHaveLength(1);
+  const [example, readme] = ['config.example.yaml', 'README.md'].map((name) => readFileSync(join(ROOT, name), 'utf8'));
+  const { serverOptions, childOptions, ...keys } = defaultEndpoint(1883);
+  for (const key of [...Object.keys(keys), ...Object.keys(serverOptions), ...Object.keys(childOptions)]) {
+    expect(example).toMatch(new RegExp(`\\b${key}:`));
+    expect(readme).toMatch(new RegExp(`[\`.]${key}\``));
+  }
+});
