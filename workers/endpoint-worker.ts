@@ -71,8 +71,11 @@ const frame = startWorker(boot, parentPort, {
     mesh.sessionLink?.control({ t: 'queue-limit', endpoint: id, maxQueued: maxQueuedMessages });
     return null;
   },
-  'endpoint.stop-accepting': ({ endpoint }) => {
-    find(endpoint).stopAccepting();
+  'endpoint.stop-accepting': async ({ endpoint }) => {
+    const runtime = find(endpoint);
+    // One more pass over the accept queue: what waits in it when the listener closes is reset by the kernel.
+    await new Promise((resolve) => setImmediate(resolve));
+    runtime.stopAccepting();
     return null;
   },
   'endpoint.close': async ({ endpoint, drainMs, reasonCode }) => {

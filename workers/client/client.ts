@@ -1,6 +1,15 @@
 /** One network client: frames its bytes, takes the fast path for plain PUBLISH and PUBACK, and writes what its session sends. */
 
-import { CONNECTION_ERRORS, type CounterName, observe, SIZE_BUCKETS, SLOT, sizeBase } from '../../src/metrics/counters.ts';
+import {
+  CONNECTION_ERRORS,
+  type CounterName,
+  observe,
+  RESPONSE_BUCKETS,
+  responseBase,
+  SIZE_BUCKETS,
+  SLOT,
+  sizeBase,
+} from '../../src/metrics/counters.ts';
 import { decodePacket } from '../../src/mqtt/decode.ts';
 import { answerVersion } from '../../src/mqtt/decode-connect.ts';
 import { encodeAck, encodeConnack, encodeDisconnect } from '../../src/mqtt/encode.ts';
@@ -8,7 +17,6 @@ import { ProtocolError } from '../../src/mqtt/errors.ts';
 import { readRemainingLength, remainingLengthSize } from '../../src/mqtt/framer.ts';
 import type { Packet, ProtocolVersion, QoS } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
-import { isValidTopicBytes } from '../../src/mqtt/topic.ts';
 import type { Connection, ConnectionClient, Refusal } from '../connection.ts';
 import { EMPTY, Message } from '../routing/message.ts';
 import type { Run } from '../routing/subscriber.ts';
@@ -17,6 +25,7 @@ import type { SessionOutlet } from '../session/outlet.ts';
 import type { PendingWill, Session } from '../session/session.ts';
 import type { EndpointContext, WorkerContext } from './context.ts';
 import { Decisions } from './decisions.ts';
+import { LastTopic } from './last-topic.ts';
 import { HOLD, PacketReader } from './packet-reader.ts';
 import { Sender } from './sender.ts';
 import { logPacket } from './tap.ts';
@@ -27,6 +36,7 @@ export const TOPIC_ALIAS_MAXIMUM = 256;
 const CONNECT_BYTES_MAX = 512 * 1024;
 /** Fixed header of CONNECT. */
 const CONNECT_BYTE = 0x10;
+const RESPONSE_PUBLISH = responseBase('publish');
 const SIZE_IN = sizeBase('in');
 /** What a client is given by its endpoint; shared by all its clients. */
 export interface ClientHooks {
@@ -66,16 +76,12 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   pendingAcks = 0;
   /** the first packet was a CONNECT */
   #mayAnswer = false;
-  #lastEntry: TopicEntry | null = null;
-  #lastTopic: Buffer = EMPTY;
-  #lastIsAllowed = false;
-  /** version of the endpoint's configuration that #lastIsAllowed is for */
-  #lastIsAllowedOf = 0;
   #publishedQueued = false;
   /** what waits for a slow client to read: retained messages */
   #whenWritable: (() => void)[] = [];
 
   readonly #hooks: ClientHooks;
+  readonly #topic: LastTopic;
 
   constructor(connection: Connection, endpoint: EndpointContext, context: WorkerContext, refusal: Refusal | null, hooks: ClientHooks) {
     super(Math.min(CONNECT_BYTES_MAX, endpoint.config.endpoint.messageMaxSize));
@@ -86,6 +92,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.refusal = refusal;
     this.sender = new Sender(connection, endpoint, this);
     this.decisions = new Decisions(endpoint, this);
+    this.#topic = new LastTopic(endpoint, this.decisions);
     this.lastSeen = context.tick;
   }
 
@@ -166,56 +173,13 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     return packetId !== 0 && this.session!.acknowledge(packetId, 1);
   }
 
-  /** The topic of a PUBLISH that has nothing special, when this client may publish to it; null: the slow path decides. */
   protected plainTopic(buf: Buffer, at: number, size: number, first: number): TopicEntry | null {
-    const end = at + size;
-    let body = at + 2;
-    if (buf[at + 1]! >= 0x80) body = at + 1 + remainingLengthSize(readRemainingLength(buf, at + 1, end));
-    const start = body + 2;
-    if (start > end) return null;
-    const length = (buf[body]! << 8) | buf[body + 1]!;
-    const topicEnd = start + length;
-    let rest = topicEnd;
-    if (first !== 0x30) {
-      if (rest + 2 > end || (buf[rest] === 0 && buf[rest + 1] === 0)) return null;
-      rest += 2;
-    }
-    if (length === 0 || rest > end) return null;
-    if (this.version === 5 && (rest >= end || buf[rest] !== 0)) return null;
-    let entry = this.#lastEntry;
-    if (entry === null || !sameTopic(this.#lastTopic, buf, start, length) || !this.endpoint.namespace.isCurrent(entry)) {
-      entry = this.#lookUp(buf, start, topicEnd);
-      if (entry === null) return null;
-    }
-    return this.#mayUseLast() ? entry : null;
+    return this.#topic.find(buf, at, size, first, this.version);
   }
 
-  #lookUp(buf: Buffer, start: number, end: number): TopicEntry | null {
-    const topic = buf.latin1Slice(start, end);
-    const { namespace } = this.endpoint;
-    let entry = namespace.known(topic);
-    if (entry === undefined) {
-      if (!isValidTopicBytes(buf, start, end)) return null;
-      this.endpoint.slots[SLOT.topicsPublished]!++;
-      entry = namespace.entry(topic);
-    }
-    this.remember(entry);
-    return entry;
-  }
-
-  /** The last entry and whether this client may publish to it: the next publish is likely to the same topic. */
+  /** The next publish is likely to the same topic. */
   remember(entry: TopicEntry): void {
-    if (this.#lastEntry !== entry) this.#lastTopic = Buffer.from(entry.topic, 'latin1');
-    this.#lastEntry = entry;
-    this.#lastIsAllowedOf = 0;
-  }
-
-  #mayUseLast(): boolean {
-    if (this.#lastIsAllowedOf !== this.endpoint.version) {
-      this.#lastIsAllowed = this.decisions.mayPublish(this.#lastEntry!.topic);
-      this.#lastIsAllowedOf = this.endpoint.version;
-    }
-    return this.#lastIsAllowed;
+    this.#topic.remember(entry);
   }
 
   protected publishRun(entry: TopicEntry, buf: Buffer, start: number, end: number, count: number): void {
@@ -226,21 +190,45 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.context.router.routeRun(this.endpoint.namespace, entry, { buf, start, end, count, version, other: null, from: this.session!.key });
   }
 
-  /** A plain QoS 1 PUBLISH. */
+  /** A plain QoS 1 or 2 PUBLISH. */
   protected publishOnce(entry: TopicEntry, buf: Buffer, at: number, size: number): void {
     const end = at + size;
     const body = buf[at + 1]! < 0x80 ? at + 2 : at + 1 + remainingLengthSize(readRemainingLength(buf, at + 1, end));
     const idAt = body + 2 + entry.topic.length;
-    const payload = buf.subarray(this.version === 5 ? idAt + 3 : idAt + 2, end);
-    const message = new Message(entry.topic, payload, 1, false, EMPTY, 0, this.session!.key);
-    this.publishQueued(entry, message, (buf[idAt]! << 8) | buf[idAt + 1]!, size);
+    const packetId = (buf[idAt]! << 8) | buf[idAt + 1]!;
+    const version = this.version === 5 ? 5 : 4;
+    const packet = { buf, start: at, end, payloadStart: version === 5 ? idAt + 3 : idAt + 2, version } as const;
+    const isOnce = (buf[at]! & 6) === 4;
+    const message = Message.ofPacket(entry.topic, packet, isOnce ? 2 : 1, this.session!.key);
+    if (isOnce) this.publishExactlyOnce(entry, message, packetId, size);
+    else this.publishQueued(entry, message, packetId, size);
+  }
+
+  #checkReceiveMaximum(): void {
+    if (this.version !== 5 || this.pendingAcks + (this.session?.received?.size ?? 0) < this.receiveWindow) return;
+    throw new ProtocolError(REASON.receiveMaximumExceeded, `More than ${this.receiveWindow} QoS 1 and 2 messages are in flight`);
+  }
+
+  /** Routes a QoS 2 message, unless it is a repeat before PUBREL, and answers PUBREC when it is routed or stored [MQTT-4.3.3-10]. */
+  publishExactlyOnce(entry: TopicEntry, message: Message, packetId: number, size: number): void {
+    const session = this.session!;
+    if (session.received?.has(packetId)) {
+      this.write(encodeAck('pubrec', this.version, packetId, 0));
+      return;
+    }
+    this.#checkReceiveMaximum();
+    this.countIn(size);
+    session.receive(packetId);
+    const { hasReceivers, serial } = this.context.router.route(this.endpoint.namespace, entry, message);
+    const reasonCode = hasReceivers || message.retain || this.version !== 5 ? 0 : REASON.noMatchingSubscribers;
+    const acknowledge = () => this.write(encodeAck('pubrec', this.version, packetId, reasonCode));
+    if (serial > 0) this.whenStored(serial, acknowledge);
+    else acknowledge();
   }
 
   /** Routes a QoS 1 message and acknowledges it when it is routed, or stored where that is asked for. */
   publishQueued(entry: TopicEntry, message: Message, packetId: number, size: number): void {
-    if (this.version === 5 && this.pendingAcks + (this.session?.received?.size ?? 0) >= this.receiveWindow) {
-      throw new ProtocolError(REASON.receiveMaximumExceeded, `More than ${this.receiveWindow} QoS 1 and 2 messages are in flight`);
-    }
+    this.#checkReceiveMaximum();
     this.countIn(size);
     const { hasReceivers, serial } = this.context.router.route(this.endpoint.namespace, entry, message);
     const reasonCode = hasReceivers || message.retain || this.version !== 5 ? 0 : REASON.noMatchingSubscribers;
@@ -264,7 +252,9 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
 
   /** Runs `then` when the session worker has stored up to `serial`; if it dies before, the connection ends and the client repeats. */
   whenStored(serial: number, then: () => void): void {
+    const startedAt = performance.now();
     this.context.barrier.wait(serial, (isStored) => {
+      observe(this.endpoint.slots, RESPONSE_PUBLISH, RESPONSE_BUCKETS, (performance.now() - startedAt) / 1000);
       if (this.state !== 'online') return;
       if (isStored) then();
       else this.close(REASON.unspecifiedError, 'The message could not be stored');
@@ -407,7 +397,6 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.state = 'closed';
     this.context.paused.delete(this);
     this.discardInput();
-    this.#lastEntry = null;
     this.#whenWritable = [];
     const { session, context } = this;
     this.session = null;
@@ -420,11 +409,4 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     if (context.table.afterDetach(session) === 'ended') context.directory.ended(session);
     else context.directory.parked(session);
   }
-}
-
-function sameTopic(topic: Buffer, buf: Buffer, start: number, length: number): boolean {
-  if (topic.length !== length) return false;
-  // Topics of one client mostly differ at the end.
-  for (let i = length - 1; i >= 0; i--) if (topic[i] !== buf[start + i]) return false;
-  return true;
 }

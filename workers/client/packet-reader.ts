@@ -89,7 +89,7 @@ export abstract class PacketReader {
       const first = buf[at]!;
       if (this.isTapped) this.tapped(buf, at, at + size);
       if (this.isOnline) {
-        if ((first & 0xf9) === 0x30 && (first & 6) < 4) {
+        if ((first & 0xf9) === 0x30 && (first & 6) !== 6) {
           const entry = this.plainTopic(buf, at, size, first);
           if (entry !== null && first === 0x30) {
             if (runEntry !== entry) {

@@ -4,7 +4,7 @@ import { observe, SIZE_BUCKETS, SLOT, sizeBase } from '../../src/metrics/counter
 import { type PublishEncoding, publishSize, writePublish } from '../../src/mqtt/encode-publish.ts';
 import type { ProtocolVersion, QoS } from '../../src/mqtt/packet.ts';
 import type { Connection } from '../connection.ts';
-import { EMPTY, type Message } from '../routing/message.ts';
+import { EMPTY, type Message, type PlainPacket } from '../routing/message.ts';
 import { runFor } from '../routing/router.ts';
 import type { Run } from '../routing/subscriber.ts';
 import type { EndpointContext, WorkerContext } from './context.ts';
@@ -72,6 +72,17 @@ export class Sender {
 
   /** @returns false when the packet would be larger than the client's Maximum Packet Size [MQTT-3.1.2-24] */
   sendPublish(message: Message, qos: QoS, retain: boolean, dup: boolean, packetId: number, identifiers: readonly number[]): boolean {
+    const { packet } = message;
+    if (
+      packet !== null &&
+      message.qos === qos &&
+      identifiers.length === 0 &&
+      this.takesRuns &&
+      packet.version === (this.version === 5 ? 5 : 4)
+    ) {
+      this.#sendPacket(packet, qos, retain, dup, packetId);
+      return true;
+    }
     const o = encoding;
     o.version = this.version;
     o.qos = qos;
@@ -96,12 +107,32 @@ export class Sender {
     const { out } = this;
     const at = out.reserve(size);
     writePublish(out.own!, at, o);
+    this.#countOut(size);
+    if (this.#endpoint.isTapped) this.#tap(out.own!, at, at + size);
+    return true;
+  }
+
+  /** The bytes as they came, with other flags and another identifier. */
+  #sendPacket(packet: PlainPacket, qos: QoS, retain: boolean, dup: boolean, packetId: number): void {
+    const { out } = this;
+    const { buf, start, end } = packet;
+    const size = end - start;
+    const at = out.reserve(size);
+    const own = out.own!;
+    buf.copy(own, at, start, end);
+    own[at] = 0x30 | (dup ? 0x08 : 0) | (qos << 1) | (retain ? 0x01 : 0);
+    const idAt = at + packet.payloadStart - start - (packet.version === 5 ? 3 : 2);
+    own[idAt] = packetId >> 8;
+    own[idAt + 1] = packetId & 0xff;
+    this.#countOut(size);
+    if (this.#endpoint.isTapped) this.#tap(own, at, at + size);
+  }
+
+  #countOut(size: number): void {
     const { slots } = this.#endpoint;
     slots[SLOT.messagesSent]!++;
     slots[SLOT.bytesSent]! += size;
     observe(slots, SIZE_OUT, SIZE_BUCKETS, size);
-    if (this.#endpoint.isTapped) this.#tap(out.own!, at, at + size);
-    return true;
   }
 
   /** The first topics get an alias each; a topic that has one goes without its name [MQTT-3.3.2-12]. */

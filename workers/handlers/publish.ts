@@ -1,14 +1,12 @@
 /** PUBLISH that the fast path leaves: properties, RETAIN, DUP, QoS 2, denied and invalid topics (MQTT 5 section 3.3). */
 
-import { observe, RESPONSE_BUCKETS, responseBase, SLOT } from '../../src/metrics/counters.ts';
+import { SLOT } from '../../src/metrics/counters.ts';
 import { encodeAck } from '../../src/mqtt/encode.ts';
 import { ProtocolError } from '../../src/mqtt/errors.ts';
 import type { PublishPacket } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import { type Client, TOPIC_ALIAS_MAXIMUM } from '../client/client.ts';
 import { EMPTY, Message } from '../routing/message.ts';
-
-const RESPONSE_PUBLISH = responseBase('publish');
 
 export function handlePublish(client: Client, packet: PublishPacket): void {
   const topic = resolveAlias(client, packet);
@@ -44,21 +42,7 @@ export function handlePublish(client: Client, packet: PublishPacket): void {
     context.router.route(namespace, entry, message);
     return;
   }
-  const inFlight = client.pendingAcks + (session.received?.size ?? 0);
-  if (client.version === 5 && inFlight >= client.receiveWindow) {
-    throw new ProtocolError(REASON.receiveMaximumExceeded, `More than ${client.receiveWindow} QoS 1 and 2 messages are in flight`);
-  }
-  client.countIn(size);
-  const startedAt = performance.now();
-  session.receive(packet.packetId);
-  const { hasReceivers, serial } = context.router.route(namespace, entry, message);
-  const reasonCode = hasReceivers || message.retain || client.version !== 5 ? 0 : REASON.noMatchingSubscribers;
-  const acknowledge = () => {
-    client.write(encodeAck('pubrec', client.version, packet.packetId, reasonCode));
-    observe(endpoint.slots, RESPONSE_PUBLISH, RESPONSE_BUCKETS, (performance.now() - startedAt) / 1000);
-  };
-  if (serial > 0) client.whenStored(serial, acknowledge);
-  else acknowledge();
+  client.publishExactlyOnce(entry, message, packet.packetId, size);
 }
 
 /** The topic of the packet, from its name or its alias [MQTT-3.3.2-7]; a name with an alias sets the alias. */

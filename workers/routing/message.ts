@@ -5,6 +5,16 @@ import type { QoS } from '../../src/mqtt/packet.ts';
 /** No properties; shared, never written to. */
 export const EMPTY: Buffer = Buffer.alloc(0);
 
+/** A whole PUBLISH with QoS 1 or 2 that has no properties, no RETAIN and no DUP. */
+export interface PlainPacket {
+  readonly buf: Buffer;
+  readonly start: number;
+  readonly end: number;
+  readonly payloadStart: number;
+  /** 4: bytes for MQTT 3.x clients, 5: for MQTT 5 */
+  readonly version: 4 | 5;
+}
+
 /**
  * An application message. Bytes point into the chunk they came in, which nobody writes to again; `detach` copies them when the
  * message is kept for long, so that a small message does not pin a large chunk.
@@ -12,7 +22,6 @@ export const EMPTY: Buffer = Buffer.alloc(0);
 export class Message {
   /** UTF-8 bytes of the topic as a latin1 string: the key of routing */
   readonly topic: string;
-  payload: Buffer;
   readonly qos: QoS;
   /** the RETAIN flag as published */
   readonly retain: boolean;
@@ -23,20 +32,40 @@ export class Message {
   /** session key of the publisher, for No Local; '' for the server itself */
   readonly from: string;
   /** peer that first routed it, and its number there: together unique in the life of the process; serial 0 = not numbered */
-  source: number;
-  serial: number;
+  source = 0;
+  serial = 0;
+  #payload: Buffer | null;
+  #packet: PlainPacket | null = null;
   #topicBytes: Buffer | null = null;
 
-  constructor(topic: string, payload: Buffer, qos: QoS, retain: boolean, forward: Buffer, expiresAt: number, from: string) {
+  constructor(topic: string, payload: Buffer | null, qos: QoS, retain: boolean, forward: Buffer, expiresAt: number, from: string) {
     this.topic = topic;
-    this.payload = payload;
+    this.#payload = payload;
     this.qos = qos;
     this.retain = retain;
     this.forward = forward;
     this.expiresAt = expiresAt;
     this.from = from;
-    this.source = 0;
-    this.serial = 0;
+  }
+
+  /** A message whose packet may be sent on as it came, but for its identifier. */
+  static ofPacket(topic: string, packet: PlainPacket, qos: QoS, from: string): Message {
+    const message = new Message(topic, null, qos, false, EMPTY, 0, from);
+    message.#packet = packet;
+    return message;
+  }
+
+  /** The bytes it came in; null when they are gone, or had properties. */
+  get packet(): PlainPacket | null {
+    return this.#packet;
+  }
+
+  get payload(): Buffer {
+    if (this.#payload === null) {
+      const { buf, payloadStart, end } = this.#packet!;
+      this.#payload = buf.subarray(payloadStart, end);
+    }
+    return this.#payload;
   }
 
   get topicBytes(): Buffer {
@@ -46,7 +75,9 @@ export class Message {
 
   /** Copies what points into a larger buffer. */
   detach(): this {
-    if (this.payload.buffer.byteLength !== this.payload.length) this.payload = copy(this.payload);
+    const { payload } = this;
+    this.#packet = null;
+    if (payload.buffer.byteLength !== payload.length) this.#payload = copy(payload);
     if (this.forward.length > 0 && this.forward.buffer.byteLength !== this.forward.length) this.forward = copy(this.forward);
     return this;
   }
