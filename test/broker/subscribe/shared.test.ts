@@ -17,8 +17,8 @@ async function group(lanes: Lane[], filter: string, qos: encode.QoS): Promise<{ 
   for (const lane of lanes) {
     const member = await kit.client(lane);
     const mine: string[] = [];
-    await member.subscribe(filter, qos);
     member.autoAcknowledge((message) => mine.push(message.payload.toString()));
+    await member.subscribe(filter, qos);
     members.push(member);
     got.push(mine);
   }
