@@ -18,7 +18,7 @@ import { readRemainingLength, remainingLengthSize } from '../../src/mqtt/framer.
 import type { Packet, ProtocolVersion, QoS } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import type { Connection, ConnectionClient, Refusal } from '../connection.ts';
-import { EMPTY, Message } from '../routing/message.ts';
+import { Message } from '../routing/message.ts';
 import type { Run } from '../routing/subscriber.ts';
 import type { TopicEntry } from '../routing/topic-entry.ts';
 import type { SessionOutlet } from '../session/outlet.ts';
