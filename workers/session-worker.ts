@@ -135,9 +135,10 @@ function onControl(peer: PeerLink, control: Control): void {
   switch (control.t) {
     case 'retained-get': {
       // What other peers have published before this question may still be in their ports.
-      mesh.drain();
-      const messages = retainedStore.match(control.namespace, control.filter, Date.now());
-      peer.control({ t: 'retained', request: control.request, messages: messages.map(toWireMessage) });
+      mesh.whenDrained(() => {
+        const messages = retainedStore.match(control.namespace, control.filter, Date.now());
+        peer.control({ t: 'retained', request: control.request, messages: messages.map(toWireMessage) });
+      });
       return;
     }
     case 'durable': {

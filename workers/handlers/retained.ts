@@ -4,9 +4,10 @@ import type { Client } from '../client/client.ts';
 import type { Message } from '../routing/message.ts';
 import { Message as OwnMessage } from '../routing/message.ts';
 import type { Subscription } from '../routing/subscriber.ts';
+import type { RetainedQuery } from '../session/retained-queries.ts';
 
 /** Each is a message of its own for this session: RETAIN is 1 [MQTT-3.3.1-8], QoS is the lower of both. */
-export function sendRetained(client: Client, subscription: Subscription, messages: readonly Message[]): void {
+export function sendRetained(client: Client, subscription: Subscription, query: RetainedQuery, messages: readonly Message[]): void {
   const { session } = client;
   if (session === null || session.outlet !== client) return;
   const identifiers = subscription.identifier === 0 ? [] : [subscription.identifier];
@@ -18,6 +19,8 @@ export function sendRetained(client: Client, subscription: Subscription, message
         return;
       }
       const stored = messages[next++]!;
+      // Published anew while the client was slow.
+      if (query.isOvertaken(stored.topic)) continue;
       if (subscription.noLocal && stored.from === session.key) continue;
       const { topic, payload, forward, expiresAt, from } = stored;
       const message = new OwnMessage(topic, payload, stored.qos, true, forward, expiresAt, from);
@@ -25,6 +28,7 @@ export function sendRetained(client: Client, subscription: Subscription, message
       const qos = message.qos < subscription.qos ? message.qos : subscription.qos;
       session.send(message, qos, true, identifiers, null, true);
     }
+    query.end();
   };
   sendMore();
 }

@@ -8,8 +8,8 @@ import { REASON } from '../../src/mqtt/reason-codes.ts';
 import { parseSharedFilter, toLatin1 } from '../../src/mqtt/topic.ts';
 import type { Client } from '../client/client.ts';
 import { HOLD } from '../client/packet-reader.ts';
-import type { Message } from '../routing/message.ts';
 import type { Subscription } from '../routing/subscriber.ts';
+import type { RetainedQuery } from '../session/retained-queries.ts';
 import { subscriptionKey, toWireSubscription } from '../session/session.ts';
 import { sendRetained } from './retained.ts';
 
@@ -21,14 +21,15 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
   const startedAt = performance.now();
   const session = client.session!;
   const waits: (Promise<void> | null)[] = [];
-  const queries: { subscription: Subscription; ask: () => Promise<Message[]> }[] = [];
+  const queries: { subscription: Subscription; query: RetainedQuery }[] = [];
   const codes = packet.subscriptions.map((request) => {
     const made = makeSubscription(client, request, packet.subscriptionIdentifier);
     if (typeof made === 'number') return made;
     const isNew = !session.subscriptions.has(subscriptionKey(made));
     if (isNew) client.endpoint.slots[SLOT.subscriptionsCurrent]!++;
     if (wantsRetained(made, isNew)) {
-      queries.push({ subscription: made, ask: client.context.retained.begin(session.namespace.name, made.filter) });
+      const query = client.context.retained.begin(session.namespace.name, made.filter, () => client.session === session);
+      queries.push({ subscription: made, query });
     }
     waits.push(client.context.table.subscriptions.add(session, made));
     if (session.isDurable) waits.push(client.context.barrier.request(session, { op: 'subscribe', subscription: toWireSubscription(made) }));
@@ -46,7 +47,7 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
   client.write(encodeSuback(client.version, packet.packetId, codes));
   observe(client.endpoint.slots, RESPONSE_SUBSCRIBE, RESPONSE_BUCKETS, (performance.now() - startedAt) / 1000);
   client.release(HOLD.subscribe);
-  for (const { subscription, ask } of queries) void ask().then((messages) => sendRetained(client, subscription, messages));
+  for (const { subscription, query } of queries) query.ask((messages) => sendRetained(client, subscription, query, messages));
 }
 
 /** No retained messages for shared subscriptions [MQTT-3.8.4]; else as Retain Handling says [MQTT-3.3.1-9..11]. */

@@ -38,6 +38,9 @@ export class Mesh implements LinkOwner {
   /** set once, before the first peer */
   hooks!: MeshHooks;
   readonly #barriers = new Map<number, Barrier>();
+  /** frames that are being worked through: one, or one inside a drain */
+  #frames = 0;
+  #whenDrained: (() => void)[] = [];
   readonly #joining = new Map<number, { snapshot: boolean; acknowledged: boolean; resolve: () => void }>();
   #lastRequest = 0;
   /** flags by which this worker announces the interest of the filter's local subscribers */
@@ -72,9 +75,29 @@ export class Mesh implements LinkOwner {
     return this.#namespaces.values();
   }
 
-  /** Works off everything that any peer has posted until now. */
-  drain(): void {
-    for (const link of [...this.links.values()]) link.drain();
+  /**
+   * Calls `then` when everything that any peer has posted until now has been worked off, and no frame is half done: what stands behind
+   * a question in its frame, or in that of another peer, may have been said before the question.
+   */
+  whenDrained(then: () => void): void {
+    this.#whenDrained.push(then);
+    if (this.#frames === 0) this.#drain();
+  }
+
+  #drain(): void {
+    while (this.#whenDrained.length > 0) {
+      const due = this.#whenDrained;
+      this.#whenDrained = [];
+      // Frames within do not come here again: what they ask for waits for the next round.
+      this.#frames++;
+      for (const link of [...this.links.values()]) link.drain();
+      this.#frames--;
+      for (const then of due) then();
+    }
+  }
+
+  onFrameBegin(): void {
+    this.#frames++;
   }
 
   get isOverloaded(): boolean {
@@ -137,6 +160,17 @@ export class Mesh implements LinkOwner {
     return new Promise((resolve) => {
       this.#barriers.set(request, { waiting: new Set(this.links.keys()), move: move?.id ?? null, resolve });
       for (const link of this.links.values()) link.control({ t: 'interest', request, news: [{ namespace, items, shares }], move });
+    });
+  }
+
+  /** Resolves when everything that these peers had routed before they heard of it has come here. Peers that are gone do not count. */
+  fence(peers: Iterable<number>): Promise<void> | null {
+    const links = [...new Set(peers)].flatMap((id) => this.links.get(id) ?? []);
+    if (links.length === 0) return null;
+    const request = ++this.#lastRequest;
+    return new Promise((resolve) => {
+      this.#barriers.set(request, { waiting: new Set(links.map((link) => link.id)), move: null, resolve });
+      for (const link of links) link.control({ t: 'interest', request, news: [], move: null });
     });
   }
 
@@ -216,7 +250,11 @@ export class Mesh implements LinkOwner {
 
   onPublish: RecordSinkOfPeer['onPublish'] = (link, namespace, record) => this.hooks.onPublish(link, namespace, record);
   onRun: RecordSinkOfPeer['onRun'] = (link, namespace, run) => this.hooks.onRun(link, namespace, run);
-  onFrameEnd: RecordSinkOfPeer['onFrameEnd'] = (link) => this.hooks.onFrameEnd(link);
+  onFrameEnd: RecordSinkOfPeer['onFrameEnd'] = (link) => {
+    this.hooks.onFrameEnd(link);
+    this.#frames--;
+    if (this.#frames === 0) this.#drain();
+  };
 
   onRelieved(): void {
     if (!this.isOverloaded) this.hooks.onRelieved();

@@ -31,6 +31,8 @@ function flushScheduled(): void {
 }
 
 export interface LinkOwner extends RecordSinkOfPeer {
+  /** A frame begins to be worked through. */
+  onFrameBegin(link: PeerLink): void;
   onControl(link: PeerLink, control: Control): void;
   /** The peer has caught up after an overload. */
   onRelieved(link: PeerLink): void;
@@ -120,6 +122,7 @@ export class PeerLink implements Peer {
   }
 
   #receive(frame: Frame): void {
+    this.#owner.onFrameBegin(this);
     for (const part of frame.parts) {
       if (Array.isArray(part)) {
         for (const control of part) {
@@ -131,14 +134,17 @@ export class PeerLink implements Peer {
         this.#reader.read(part, this.#sink);
       }
     }
-    this.#owner.onFrameEnd(this);
     if (this.#uncredited >= CREDIT_BYTES) {
       this.control({ t: 'credit', bytes: this.#uncredited });
       this.#uncredited = 0;
     }
+    this.#owner.onFrameEnd(this);
   }
 
-  /** Works off at once what the peer has posted: ports of different peers are otherwise read in no particular order. */
+  /**
+   * Works off at once what the peer has posted: ports of different peers are otherwise read in no particular order. Not to be called
+   * while a frame is half done, of which what follows would be overtaken.
+   */
   drain(): void {
     for (;;) {
       const posted = receiveMessageOnPort(this.#port);

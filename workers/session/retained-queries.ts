@@ -7,63 +7,117 @@ import { fromWireMessage, type Message } from '../routing/message.ts';
 
 /** A question that is not answered by then is given up: the session worker is away for long. */
 const DEADLINE_MS = 10_000;
+/** Questions after which those that nobody wants any more are forgotten. */
+const SWEEP_EVERY = 64;
 
-interface Query {
-  namespace: string;
-  filter: string;
+/** The question of one new subscription. It watches what is published from its beginning until end(). */
+export class RetainedQuery {
+  readonly namespace: string;
+  readonly filter: string;
+  readonly #isWanted: () => boolean;
+  readonly #ask: (query: RetainedQuery) => void;
   /** topics whose retained message was published since the subscription: the stored one may be older */
-  seen: Set<string>;
-  isAsked: boolean;
-  resolve: (messages: Message[]) => void;
+  readonly #seen = new Set<string>();
+  #then: ((messages: Message[]) => void) | null = null;
+  #timer: NodeJS.Timeout | undefined;
+  #isEnded = false;
+
+  constructor(namespace: string, filter: string, isWanted: () => boolean, ask: (query: RetainedQuery) => void) {
+    this.namespace = namespace;
+    this.filter = filter;
+    this.#isWanted = isWanted;
+    this.#ask = ask;
+  }
+
+  /** The question is out, and its answer is not in. */
+  get isWaiting(): boolean {
+    return this.#then !== null;
+  }
+
+  /** Nobody wants an answer any more. */
+  get isOver(): boolean {
+    return this.#isEnded || !this.#isWanted();
+  }
+
+  /** Asks; to be called when every peer knows the filter. `then` is called at most once, when nothing is under way that the answer knows of. */
+  ask(then: (messages: Message[]) => void): void {
+    this.#then = then;
+    this.#timer = setTimeout(() => this.answer([]), DEADLINE_MS);
+    this.#ask(this);
+  }
+
+  answer(messages: Message[]): void {
+    const then = this.#then;
+    this.#then = null;
+    clearTimeout(this.#timer);
+    if (this.isOver) this.end();
+    else then?.(messages);
+  }
+
+  onPublish(topic: string): void {
+    this.#seen.add(topic);
+  }
+
+  /** The subscriber was sent a newer message of the topic: what the answer brought must not follow it. */
+  isOvertaken(topic: string): boolean {
+    return this.#seen.has(topic);
+  }
+
+  /** Everything has been sent. */
+  end(): void {
+    this.#isEnded = true;
+    clearTimeout(this.#timer);
+  }
 }
 
 export class RetainedQueries {
   readonly #mesh: Mesh;
-  readonly #queries = new Map<number, Query>();
+  readonly #queries = new Map<number, RetainedQuery>();
   #last = 0;
 
   constructor(mesh: Mesh) {
     this.#mesh = mesh;
   }
 
-  /** Begins to watch when a subscription is made; call the answer when every peer knows the filter. */
-  begin(namespace: string, filter: string): () => Promise<Message[]> {
+  /** Begins to watch when a subscription is made. @param isWanted false as soon as its client is gone */
+  begin(namespace: string, filter: string, isWanted: () => boolean): RetainedQuery {
     const request = ++this.#last;
-    const query: Query = { namespace, filter, seen: new Set(), isAsked: false, resolve: () => {} };
+    if (request % SWEEP_EVERY === 0) this.#sweep();
+    const query = new RetainedQuery(namespace, filter, isWanted, () => {
+      this.#mesh.sessionLink?.control({ t: 'retained-get', request, namespace, filter });
+    });
     this.#queries.set(request, query);
-    return () =>
-      new Promise((resolve) => {
-        const timer = setTimeout(() => this.#answer(request, []), DEADLINE_MS);
-        query.resolve = (messages) => {
-          clearTimeout(timer);
-          resolve(messages);
-        };
-        query.isAsked = true;
-        this.#mesh.sessionLink?.control({ t: 'retained-get', request, namespace, filter });
-      });
+    return query;
   }
 
   onPublish(namespace: string, topic: string): void {
-    for (const query of this.#queries.values()) if (query.namespace === namespace) query.seen.add(topic);
+    for (const [request, query] of this.#queries) {
+      if (query.isOver) this.#queries.delete(request);
+      else if (query.namespace === namespace) query.onPublish(topic);
+    }
   }
 
   onAnswer(request: number, messages: WireMessage[]): void {
-    // What peers have published and is still in their ports may be newer than the answer.
-    this.#mesh.drain();
-    this.#answer(request, messages);
-  }
-
-  #answer(request: number, messages: WireMessage[]): void {
     const query = this.#queries.get(request);
     if (query === undefined) return;
-    this.#queries.delete(request);
-    query.resolve(messages.filter((message) => !query.seen.has(message.topic)).map(fromWireMessage));
+    const answer = (): void => {
+      query.answer(messages.map(fromWireMessage));
+      if (query.isOver) this.#queries.delete(request);
+    };
+    // The session worker may have heard of a publish before this worker, to which it is on its way with others before it.
+    const fence = this.#mesh.fence(messages.map(({ source }) => source));
+    if (fence === null) answer();
+    else void fence.then(answer);
+  }
+
+  #sweep(): void {
+    for (const [request, query] of this.#queries) if (query.isOver) this.#queries.delete(request);
   }
 
   /** A new session worker: ask again what the old one did not answer. */
   onSessionWorker(link: PeerLink): void {
-    for (const [request, { namespace, filter, isAsked }] of this.#queries) {
-      if (isAsked) link.control({ t: 'retained-get', request, namespace, filter });
+    for (const [request, query] of this.#queries) {
+      if (query.isWaiting) link.control({ t: 'retained-get', request, namespace: query.namespace, filter: query.filter });
     }
   }
 }

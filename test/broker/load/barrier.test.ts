@@ -1,0 +1,109 @@
+/** After SUBACK a publish anywhere reaches the subscriber, and retained messages that change meanwhile are neither missed nor older than what came (DESIGN.md section 4). */
+
+import { expect, test } from 'vitest';
+import * as encode from '../../kit/encode.ts';
+import { connected, useBroker } from '../../kit/lanes.ts';
+import type { RawClient } from '../../kit/raw-client.ts';
+import { sleep, uid } from '../../kit/until.ts';
+
+const SECONDS = Number(process.env['LOAD_SECONDS'] ?? 5);
+const WIDE = {
+  enableAuth: false,
+  maxConnectionSize: 100_000,
+  maxConnectionPerSecond: 1_000_000,
+  maxQueuedMessages: 1_000_000,
+  serverOptions: { workerGroupSize: 3 },
+};
+const held = useBroker(() => ({ endpoints: [WIDE, { ...WIDE, useWebsocket: true }] }));
+const PLACES = [
+  ['tcp', 0],
+  ['ws', 1],
+] as const;
+
+function client(n: number): Promise<RawClient> {
+  const [transport, index] = PLACES[n % 2]!;
+  return connected(transport, held.broker.ports[index]!, 5);
+}
+
+test(
+  'SUBACK barrier: thousands of rounds with exact, wildcard and shared filters',
+  async () => {
+    const end = Date.now() + SECONDS * 1000;
+    let rounds = 0;
+    const run = async (lane: number): Promise<void> => {
+      const subscribers = [];
+      const publishers = [];
+      for (let n = 0; n < 4; n++) {
+        subscribers.push(await client(lane + n));
+        publishers.push(await client(lane + n + 1));
+      }
+      while (Date.now() < end) {
+        const topic = uid(`s/${lane}/`);
+        const kind = Math.floor(Math.random() * 3);
+        const filter = kind === 0 ? topic : kind === 1 ? `${topic.slice(0, topic.lastIndexOf('/'))}/+` : `$share/g/${topic}`;
+        const subscriber = subscribers[Math.floor(Math.random() * 4)]!;
+        const publisher = publishers[Math.floor(Math.random() * 4)]!;
+        await subscriber.subscribe(filter, 1);
+        publisher.send(encode.publish(5, topic, topic));
+        const [message] = await subscriber.publishes(1, 3000);
+        expect(message!.payload.toString()).toBe(topic);
+        await subscriber.unsubscribe(filter);
+        rounds++;
+      }
+    };
+    await Promise.all([0, 1, 2, 3].map(run));
+    expect(rounds).toBeGreaterThan(SECONDS * 100);
+    process.stderr.write(`rounds ${rounds}\n`);
+  },
+  SECONDS * 1000 + 30_000,
+);
+
+test(
+  'retained messages that are updated all the time: the first is not older than the last acknowledged, the others follow without a gap',
+  async () => {
+    const end = Date.now() + SECONDS * 1000;
+    const topics = Array.from({ length: 3 }, () => uid('kept/'));
+    const acknowledged = topics.map(() => -1);
+    const writers = topics.map(async (topic, index) => {
+      const publisher = await client(index);
+      for (let number = 0; Date.now() < end + 300; number++) {
+        // Bursts, so that messages are on the way side by side.
+        const burst = Array.from({ length: 1 + Math.floor(Math.random() * 4) }, (_, at) =>
+          encode.publish(5, topic, String(number + at), { qos: 0, retain: true }),
+        );
+        publisher.send(...burst);
+        number += burst.length;
+        await publisher.publish(topic, String(number), { qos: 1, retain: true });
+        acknowledged[index] = number;
+      }
+    });
+    let joins = 0;
+    const reader = async (n: number): Promise<void> => {
+      while (Date.now() < end) {
+        const one = await client(n + joins);
+        const before = [...acknowledged];
+        const got = topics.map((): number[] => []);
+        await one.subscribe(Math.random() < 0.5 ? 'kept/+' : topics.map((filter) => ({ filter, qos: 0 as const })), 0);
+        await sleep(5 + Math.random() * 20);
+        await one.ping();
+        await sleep(30);
+        for (const packet of one.inbox) if (packet.type === 'publish') got[topics.indexOf(packet.topic)]?.push(Number(packet.payload));
+        for (const [index, numbers] of got.entries()) {
+          if (before[index]! < 0) continue;
+          expect(numbers.length, 'a retained message was missed').toBeGreaterThan(0);
+          expect(numbers[0], 'older than what was acknowledged before').toBeGreaterThanOrEqual(before[index]!);
+          for (let at = 1; at < numbers.length; at++) {
+            const step = numbers[at]! - numbers[at - 1]!;
+            if (step !== 0 && step !== 1) throw new Error(`${numbers[at]} came after ${numbers[at - 1]}: ${numbers.join(' ')}`);
+          }
+        }
+        joins++;
+        one.destroy();
+      }
+    };
+    await Promise.all([0, 1, 2, 3].map(reader));
+    await Promise.all(writers);
+    expect(joins).toBeGreaterThan(SECONDS * 10);
+  },
+  SECONDS * 1000 + 30_000,
+);

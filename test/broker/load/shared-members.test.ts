@@ -1,0 +1,126 @@
+/** Members of a shared subscription come and go under load: each message to exactly one member, none lost while a persistent member exists (DESIGN.md section 4). */
+
+import { expect, test } from 'vitest';
+import { Inbox, Ledger, Pump } from '../../kit/flow.ts';
+import { connected, useBroker } from '../../kit/lanes.ts';
+import { RawClient } from '../../kit/raw-client.ts';
+import { sleep, uid, until } from '../../kit/until.ts';
+
+const SECONDS = Number(process.env['LOAD_SECONDS'] ?? 4);
+const WIDE = {
+  enableAuth: false,
+  maxConnectionSize: 100_000,
+  maxConnectionPerSecond: 1_000_000,
+  maxSessionSize: 100_000,
+  maxQueuedMessages: 1_000_000,
+  serverOptions: { workerGroupSize: 3 },
+};
+const held = useBroker(() => ({ endpoints: [WIDE, { ...WIDE, useWebsocket: true }] }));
+const PLACES = [
+  ['tcp', 0],
+  ['ws', 1],
+] as const;
+
+/** How often each message came to any member. */
+class Tally {
+  readonly #counts = new Map<string, number>();
+
+  inbox(onMessage: () => void = () => undefined): Inbox {
+    return new Inbox(new Ledger(1), (message) => {
+      onMessage();
+      const key = message.payload.toString().split(':').slice(0, 2).join(':');
+      this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
+    });
+  }
+
+  /** Messages that did not come exactly once, or, with `orMore`, not at all. */
+  wrong(pumps: readonly Pump[], orMore: boolean): string[] {
+    const wrong = [];
+    for (const { name, sent } of pumps) {
+      for (let number = 0; number < sent; number++) {
+        const count = this.#counts.get(`${name}:${number}`) ?? 0;
+        if (count === 0 || (count > 1 && !orMore)) wrong.push(`${name}:${number} ${count} times`);
+      }
+    }
+    return wrong;
+  }
+}
+
+async function persistentMember(clientId: string, qos: 1 | 2, filter: string, inbox: Inbox, end: number): Promise<void> {
+  let client: RawClient | null = null;
+  for (let round = 0; ; round++) {
+    const [transport, index] = PLACES[round % 2]!;
+    const next = await RawClient.open(transport, held.broker.ports[index]!, 5);
+    if (client !== null) Inbox.letGo(client);
+    client = next;
+    const { sessionPresent } = await client.handshake({ clientId, clean: false, properties: { sessionExpiry: 300 } });
+    expect(sessionPresent).toBe(round > 0);
+    inbox.attach(client);
+    if (round === 0) await client.subscribe(filter, qos);
+    await sleep(20 + Math.random() * 30);
+    if (Date.now() > end) return;
+    if (Math.random() < 0.5) {
+      client.destroy();
+      await sleep(Math.random() * 20);
+    }
+  }
+}
+
+async function visitor(n: number, qos: 1 | 2, filter: string, tally: Tally, isPolite: boolean, end: number): Promise<number> {
+  let visits = 0;
+  while (Date.now() < end) {
+    const [transport, index] = PLACES[(n + visits++) % 2]!;
+    const client = await connected(transport, held.broker.ports[index]!, 5);
+    let got = 0;
+    tally.inbox(() => got++).attach(client);
+    await client.subscribe(filter, qos);
+    await sleep(Math.random() * 40);
+    if (isPolite) {
+      await client.unsubscribe(filter);
+      // What was given to it before is still its own: it stays until that is done.
+      for (let last = -1; got !== last; ) {
+        last = got;
+        await client.ping();
+        await sleep(30);
+      }
+    }
+    client.destroy();
+  }
+  return visits;
+}
+
+test.each([
+  [2, true],
+  [1, false],
+] as const)(
+  'QoS %i, members leave politely: %s',
+  async (qos, isPolite) => {
+    const topic = uid('work/');
+    const filter = `$share/g/${topic}/#`;
+    const tally = new Tally();
+    const end = Date.now() + SECONDS * 1000;
+    const stay = persistentMember(uid('stay'), qos, filter, tally.inbox(), end);
+    await sleep(100);
+    const pumps: Pump[] = [];
+    for (let n = 0; n < 4; n++) {
+      const [transport, index] = PLACES[n % 2]!;
+      pumps.push(new Pump(await connected(transport, held.broker.ports[index]!, 5), `p${n}`, `${topic}/${n}`, qos, 10).startPaced(200));
+    }
+    const visits = await Promise.all([0, 1, 2, 3].map((n) => visitor(n, qos, filter, tally, isPolite, end)));
+    await stay;
+    for (const pump of pumps) await pump.stop();
+    await until(
+      'each message at one member',
+      () => {
+        const wrong = tally.wrong(pumps, !isPolite);
+        if (wrong.length > 0) throw new Error(`${wrong.length} wrong: ${wrong.slice(0, 10).join(', ')}`);
+        return true;
+      },
+      8000,
+      100,
+    );
+    expect(pumps.reduce((sum, pump) => sum + pump.sent, 0)).toBeGreaterThan(SECONDS * 400);
+    expect(visits.reduce((sum, each) => sum + each, 0)).toBeGreaterThan(SECONDS * 5);
+  },
+  SECONDS * 1000 + 30_000,
+);
