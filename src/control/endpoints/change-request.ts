@@ -1,6 +1,8 @@
 /** Splits the body of a change into what it says about the change and what it says about the endpoint, strictly. */
 
-import { FluxError, type Issue } from '../../kernel/errors.ts';
+import { Problems } from '../../endpoint/problems.ts';
+import { parseEndpoint } from '../../endpoint/schema.ts';
+import { FluxError } from '../../kernel/errors.ts';
 
 /** How a change is to be made. */
 export interface ChangeOptions {
@@ -22,7 +24,7 @@ const REASON_CHARACTERS_MAX = 500;
 const NOT_YET = ['redirect', 'confirmWithin', 'drainRate'];
 
 class Reader {
-  readonly issues: Issue[] = [];
+  readonly problems = new Problems();
   readonly #rest: Record<string, unknown>;
 
   constructor(body: unknown) {
@@ -38,15 +40,15 @@ class Reader {
     const value = this.#rest[key];
     delete this.#rest[key];
     if (isValid(value)) return value;
-    this.issues.push({ path: key, message: `must be ${expected}` });
+    this.problems.add(key, `must be ${expected}`);
     return undefined;
   }
 
   options(): ChangeOptions {
-    const notYet = NOT_YET.filter((key) => Object.hasOwn(this.#rest, key));
-    if (notYet.length > 0) {
-      const issues = notYet.map((path) => ({ path, message: 'not supported yet' }));
-      throw new FluxError('not-supported-yet', `${notYet.join(', ')}: not supported yet`, { issues });
+    for (const key of NOT_YET) {
+      if (!Object.hasOwn(this.#rest, key)) continue;
+      delete this.#rest[key];
+      this.problems.addNotSupportedYet(key);
     }
     const drainMs = this.take('drainMs', isIntegerIn(0, DRAIN_MS_MAX), `an integer from 0 to ${DRAIN_MS_MAX}`);
     const force = this.take('force', isBoolean, 'true or false');
@@ -57,20 +59,28 @@ class Reader {
   key(): EndpointKey {
     const port = this.take('port', isPort, 'an integer from 1 to 65535');
     const id = this.take('id', isId, 'a text of 1 to 64 of A-Z a-z 0-9 _ . -');
-    if (port === undefined && id === undefined && this.issues.length === 0)
-      this.issues.push({ path: 'port', message: 'port or id is required' });
+    if (port === undefined && id === undefined && this.problems.issues.length === 0) this.problems.add('port', 'port or id is required');
     return { ...(port === undefined ? {} : { port }), ...(id === undefined ? {} : { id }) };
   }
 
-  /** What is left. @throws FluxError `invalid` with every problem noted so far */
-  rest(): Record<string, unknown> {
-    if (this.issues.length > 0) throw new FluxError('invalid', 'the request is not valid', { issues: this.issues });
-    return this.#rest;
+  /**
+   * What is left. With problems noted so far, it is looked through by `inspect` as well, so that the answer names all of them at once.
+   * @throws FluxError `not-supported-yet` when nothing worse was found, else `invalid`
+   */
+  rest(inspect?: (rest: Record<string, unknown>) => unknown): Record<string, unknown> {
+    if (this.problems.issues.length === 0) return this.#rest;
+    try {
+      inspect?.(this.#rest);
+    } catch (error) {
+      if (!(error instanceof FluxError)) throw error;
+      this.problems.issues.push(...error.issues);
+    }
+    throw this.problems.toError('request');
   }
 
   /** @throws FluxError `invalid` when anything is left or was wrong */
   end(): void {
-    for (const path of Object.keys(this.#rest)) this.issues.push({ path, message: 'unknown key' });
+    for (const path of Object.keys(this.#rest)) this.problems.addUnknownKey(path);
     this.rest();
   }
 }
@@ -83,11 +93,16 @@ const isBoolean = (value: unknown): value is boolean => typeof value === 'boolea
 const isReason = (value: unknown): value is string => typeof value === 'string' && value.length <= REASON_CHARACTERS_MAX;
 const isId = (value: unknown): value is string => typeof value === 'string' && /^[A-Za-z0-9_.-]{1,64}$/.test(value);
 
+/** Problems of a patch that can be told without the endpoint it is for. */
+function inspectPatch({ newPort, ...patch }: Record<string, unknown>): unknown {
+  return parseEndpoint({ ...patch, port: newPort ?? 1 });
+}
+
 /** `add`: everything but the options is the endpoint. @throws FluxError `invalid`, `not-supported-yet` */
 export function readAdd(body: unknown): { options: ChangeOptions; input: Record<string, unknown> } {
   const reader = new Reader(body);
   const options = reader.options();
-  return { options, input: reader.rest() };
+  return { options, input: reader.rest(parseEndpoint) };
 }
 
 /** `update`: `port` or `id` name the endpoint; the rest, `newPort` too, is merged into it. @throws FluxError `invalid`, `not-supported-yet` */
@@ -95,7 +110,7 @@ export function readUpdate(body: unknown): { options: ChangeOptions; key: Endpoi
   const reader = new Reader(body);
   const options = reader.options();
   const key = reader.key();
-  return { options, key, patch: reader.rest() };
+  return { options, key, patch: reader.rest(inspectPatch) };
 }
 
 /** `remove`, `enable`, `disable`: nothing but the endpoint's name and the options. @throws FluxError `invalid`, `not-supported-yet` */
@@ -112,7 +127,7 @@ export function readPlan(body: unknown): { action: 'add' | 'update' | 'remove' |
   const reader = new Reader(body);
   const isAction = (value: unknown) => ['add', 'update', 'remove', 'enable', 'disable'].includes(String(value));
   const action = reader.take('action', isAction as (value: unknown) => value is 'add', 'add, update, remove, enable or disable');
-  if (action === undefined && reader.issues.length === 0) reader.issues.push({ path: 'action', message: 'is required' });
+  if (action === undefined && reader.problems.issues.length === 0) reader.problems.add('action', 'is required');
   const rest = reader.rest();
   return { action: action as 'add' | 'update' | 'remove' | 'enable' | 'disable', body: rest };
 }

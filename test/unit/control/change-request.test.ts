@@ -1,0 +1,41 @@
+/** A change's body: what it says about the change and about the endpoint, with every problem of both at once. */
+
+import { describe, expect, test } from 'vitest';
+import { readAdd, readTarget, readUpdate } from '../../../src/control/endpoints/change-request.ts';
+import { FluxError } from '../../../src/kernel/errors.ts';
+
+function problemsOf(read: () => unknown): { kind: string; paths: string[] } {
+  try {
+    read();
+  } catch (error) {
+    if (error instanceof FluxError) return { kind: error.kind, paths: error.issues.map(({ path }) => path).toSorted() };
+  }
+  return { kind: 'none', paths: [] };
+}
+
+describe('the body of a change', () => {
+  test('options and endpoint are told apart', () => {
+    expect(readAdd({ port: 1883, drainMs: 5, force: true, reason: 'why' })).toEqual({
+      options: { drainMs: 5, force: true, reason: 'why' },
+      input: { port: 1883 },
+    });
+    expect(readUpdate({ port: 1883, newPort: 1884 })).toMatchObject({ key: { port: 1883 }, patch: { newPort: 1884 } });
+  });
+
+  test('problems of the options and of the endpoint come in one answer', () => {
+    expect(problemsOf(() => readAdd({ port: 0, drainMs: -1, colour: 'red' }))).toEqual({
+      kind: 'invalid',
+      paths: ['colour', 'drainMs', 'port'],
+    });
+    expect(problemsOf(() => readUpdate({ port: 1883, force: 1, host: 7, newPort: 70_000 }))).toEqual({
+      kind: 'invalid',
+      paths: ['force', 'host', 'port'],
+    });
+    expect(problemsOf(() => readTarget({ drainMs: 'x', colour: 1 }))).toEqual({ kind: 'invalid', paths: ['colour', 'drainMs'] });
+  });
+
+  test('what is not built yet is named as such, unless something worse is there', () => {
+    expect(problemsOf(() => readAdd({ port: 1883, redirect: 'other:1883' }))).toEqual({ kind: 'not-supported-yet', paths: ['redirect'] });
+    expect(problemsOf(() => readAdd({ port: 0, redirect: 'other:1883' }))).toEqual({ kind: 'invalid', paths: ['port', 'redirect'] });
+  });
+});
