@@ -331,6 +331,24 @@ test('a client cannot publish to $SYS', async () => {
   await to.silence();
 });
 
+test('a group with # gets no $ topics either, and a will cannot forge $SYS', async () => {
+  const lane = VERSIONS[0]!;
+  const name = uid();
+  const member = await kit.client(lane);
+  await member.subscribe(['$share/g/#', `$share/g/+/${name}`]);
+  const forged = `$SYS/broker/${name}`;
+  const watcher = await kit.client(lane);
+  await watcher.subscribe([forged, `$x/${name}`]);
+  const leaver = await kit.open(lane);
+  const connack = await leaver.handshake({ clientId: uid('c'), will: { topic: forged, payload: 'forged', retain: true } });
+  if (connack.code === 0) await leaver.cut();
+  const from = await kit.client(lane);
+  await from.publish(`$x/${name}`, 'dollar');
+  expect((await watcher.take()).payload.toString()).toBe('dollar');
+  await watcher.silence();
+  expect(member.inbox.filter((packet) => packet.type === 'publish' && packet.topic.startsWith('$'))).toEqual([]);
+});
+
 test('many subscriptions in one session, taken back one by one', async () => {
   const lane = LANES[0]!;
   const client = await kit.client(lane);
