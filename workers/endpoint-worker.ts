@@ -44,6 +44,7 @@ const table = new SessionTable(mesh, router, {
     counted(session.endpoint)?.count(counter, count);
   },
   onDurable: (session, op) => barrier.tell(session, op),
+  whenDurable: (session, op) => barrier.request(session, op),
 });
 const directory = new Directory(mesh, table);
 

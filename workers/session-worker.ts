@@ -52,6 +52,8 @@ const table = new SessionTable(mesh, router, {
     reasons.set(reason, (reasons.get(reason) ?? 0) + count);
   },
   onDurable: (session, op) => void durable?.apply(session.namespace.name, session.clientId, op),
+  // Only connected sessions wait, and none is connected here.
+  whenDurable: async (session, op) => void durable?.apply(session.namespace.name, session.clientId, op),
 });
 
 const registry = new Registry(mesh, table, {
@@ -142,11 +144,12 @@ function onControl(peer: PeerLink, control: Control): void {
       return;
     }
     case 'durable': {
-      const done = durable?.apply(control.namespace, control.clientId, control.op) ?? null;
+      const announced = durable?.apply(control.namespace, control.clientId, control.op) ?? null;
       const { request } = control;
       if (request === 0) return;
-      if (done === null) peer.control({ t: 'durable-ok', request });
-      else void done.then(() => peer.control({ t: 'durable-ok', request }));
+      const answer = () => peer.control({ t: 'durable-ok', request });
+      if (durable === null) answer();
+      else void Promise.all([announced, durable.committed()]).then(answer);
       return;
     }
     case 'queue-limit':

@@ -19,7 +19,10 @@ export function handleAcknowledge(client: Client, packet: AckPacket): void {
         return;
       }
       const known = session.release(packetId);
-      client.write(encodeAck('pubrel', client.version, packetId, known || client.version !== 5 ? 0 : REASON.packetIdentifierNotFound));
+      const reasonCode = known !== false || client.version !== 5 ? 0 : REASON.packetIdentifierNotFound;
+      const answer = () => client.write(encodeAck('pubrel', client.version, packetId, reasonCode));
+      if (known instanceof Promise) void known.then(answer);
+      else answer();
       return;
     }
     case 'pubrel': {

@@ -77,6 +77,8 @@ export class DurableSessions {
   /** reports due after the next commit: link → highest serial */
   readonly #stored = new Map<PeerLink, number>();
   #isScheduled = false;
+  /** bounded by the windows of the durable sessions */
+  #waiting: (() => void)[] = [];
 
   constructor(mesh: Mesh, disk: MessageDisk, logger: Logger) {
     this.#mesh = mesh;
@@ -112,6 +114,12 @@ export class DurableSessions {
     this.#schedule();
   }
 
+  /** Resolves when everything applied until now is on disk. */
+  committed(): Promise<void> {
+    this.#schedule();
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
   /** Commits what this loop iteration brought; group commit by construction. */
   schedule(): void {
     this.#schedule();
@@ -134,6 +142,9 @@ export class DurableSessions {
     }
     for (const [link, serial] of this.#stored) link.control({ t: 'stored', serial });
     this.#stored.clear();
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
   }
 
   /** Applies a change. @returns when every peer knows what is to be journalled; null: nothing to wait for */

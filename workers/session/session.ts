@@ -50,6 +50,8 @@ export interface SessionHost {
   onDrop(session: Session, reason: DropReason, count: number): void;
   /** A change that must be kept on disk; called only while isDurable. */
   onDurable(session: Session, op: DurableOp): void;
+  /** As onDurable(); resolves when it is on disk. */
+  whenDurable(session: Session, op: DurableOp): Promise<void>;
 }
 
 export class Session implements Subscriber {
@@ -76,6 +78,8 @@ export class Session implements Subscriber {
   maxQueued = 1000;
   will: PendingWill | null = null;
   #nextPacketId = 1;
+  /** messages that are sent as soon as their identifier is on disk */
+  #storing = 0;
   #isEnded = false;
 
   constructor(namespace: Namespace, clientId: string, host: SessionHost) {
@@ -149,6 +153,11 @@ export class Session implements Subscriber {
       return;
     }
     const packetId = this.#allocatePacketId();
+    // QoS 1 does not overtake what waits for the disk.
+    if (this.isDurable && (delivery.qos === 2 || this.#storing > 0)) {
+      this.#transmitStored(delivery, outlet, packetId);
+      return;
+    }
     if (!outlet.sendPublish(message, delivery.qos, delivery.retain, false, packetId, delivery.identifiers)) {
       // [MQTT-3.1.2-25]: a packet too large for the client is treated as if it had been sent and acknowledged.
       this.#host.onDrop(this, 'packet_too_large', 1);
@@ -158,6 +167,22 @@ export class Session implements Subscriber {
     delivery.packetId = packetId;
     this.inflight.set(packetId, delivery);
     if (this.isDurable) this.#journal({ op: 'sent', source: message.source, serial: message.serial, packetId });
+  }
+
+  /** Exactly once holds over kill -9 only if the identifier is on disk before the client can see it. */
+  #transmitStored(delivery: Delivery, outlet: SessionOutlet, packetId: number): void {
+    const { message } = delivery;
+    delivery.packetId = packetId;
+    this.inflight.set(packetId, delivery);
+    this.#storing++;
+    const stored = this.#host.whenDurable(this, { op: 'sent', source: message.source, serial: message.serial, packetId });
+    void stored.then(() => {
+      this.#storing--;
+      if (this.outlet !== outlet || this.inflight.get(packetId) !== delivery) return;
+      if (outlet.sendPublish(message, delivery.qos, delivery.retain, false, packetId, delivery.identifiers)) return;
+      this.#forget(packetId, delivery, 'packet_too_large');
+      this.fill();
+    });
   }
 
   /** Lowest cost: counts up and skips identifiers in use; never 0 [MQTT-2.2.1-3]. */
@@ -187,14 +212,17 @@ export class Session implements Subscriber {
     return true;
   }
 
-  /** PUBREC: from now on PUBREL is what is repeated [MQTT-4.3.3-5]. False: no such identifier. */
-  release(packetId: number): boolean {
+  /**
+   * PUBREC: from now on PUBREL is what is repeated [MQTT-4.3.3-5].
+   * @returns false: no such identifier; a promise: PUBREL may be sent when it resolves
+   */
+  release(packetId: number): boolean | Promise<void> {
     const delivery = this.inflight.get(packetId);
     if (delivery === undefined || delivery.qos !== 2) return false;
+    if (delivery.isReleased) return true;
     delivery.isReleased = true;
     const { source, serial } = delivery.message;
-    if (this.isDurable) this.#journal({ op: 'released', packetId, source, serial });
-    return true;
+    return this.isDurable ? this.#host.whenDurable(this, { op: 'released', packetId, source, serial }) : true;
   }
 
   /** Remembers a received QoS 2 identifier; false: it was there, the PUBLISH is a repeat [MQTT-4.3.3-10]. */

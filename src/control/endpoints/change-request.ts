@@ -95,7 +95,13 @@ const isId = (value: unknown): value is string => typeof value === 'string' && /
 
 /** Problems of a patch that can be told without the endpoint it is for. */
 function inspectPatch({ newPort, ...patch }: Record<string, unknown>): unknown {
-  return parseEndpoint({ ...patch, port: newPort ?? 1 });
+  try {
+    return parseEndpoint({ ...patch, port: newPort ?? 1 });
+  } catch (error) {
+    if (!(error instanceof FluxError)) throw error;
+    const issues = error.issues.map((issue) => (issue.path === 'port' ? { ...issue, path: 'newPort' } : issue));
+    throw new FluxError(error.kind, error.message, { issues });
+  }
 }
 
 /** `add`: everything but the options is the endpoint. @throws FluxError `invalid`, `not-supported-yet` */

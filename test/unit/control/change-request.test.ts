@@ -29,7 +29,7 @@ describe('the body of a change', () => {
     });
     expect(problemsOf(() => readUpdate({ port: 1883, force: 1, host: 7, newPort: 70_000 }))).toEqual({
       kind: 'invalid',
-      paths: ['force', 'host', 'port'],
+      paths: ['force', 'host', 'newPort'],
     });
     expect(problemsOf(() => readTarget({ drainMs: 'x', colour: 1 }))).toEqual({ kind: 'invalid', paths: ['colour', 'drainMs'] });
   });
