@@ -22,6 +22,8 @@ export class EndpointRuntime {
   readonly #hooks: ClientHooks = { dispatch, onClosed: (client) => this.#onClosed(client) };
   #listener: Listener | null = null;
   #refused = 0;
+  /** refusals that the log has not been told of, by reason: one line a sweep, so that a storm of connections is not a storm of lines */
+  readonly #untold: Record<Refusal, number> = { connection_limit: 0, connection_rate: 0 };
 
   constructor(worker: WorkerContext, config: EndpointRuntimeConfig, memory: EndpointMemory) {
     this.#worker = worker;
@@ -48,6 +50,7 @@ export class EndpointRuntime {
     else if (!context.limits.acquire(maxConnectionSize)) refusal = 'connection_limit';
     if (refusal !== null) {
       context.count(refusal === 'connection_rate' ? 'refusedConnectionRate' : 'refusedConnectionLimit');
+      this.#untold[refusal]++;
       if (this.#refused >= REFUSED_AT_ONCE_MAX) return null;
       this.#refused++;
     }
@@ -88,6 +91,16 @@ export class EndpointRuntime {
         client.endNormally();
       }
     }
+    this.#tellRefusals();
+  }
+
+  #tellRefusals(): void {
+    const { port, maxConnectionSize, maxConnectionPerSecond } = this.context.config.endpoint;
+    const { logger } = this.#worker;
+    const { connection_limit: overLimit, connection_rate: tooFast } = this.#untold;
+    if (overLimit > 0) logger.warn(`Endpoint ${port}: Connection limit reached`, { refused: overLimit, maxConnectionSize });
+    if (tooFast > 0) logger.warn(`Endpoint ${port}: Connection rate limit reached`, { refused: tooFast, maxConnectionPerSecond });
+    this.#untold.connection_limit = this.#untold.connection_rate = 0;
   }
 
   /** Stops accepting and ends all clients, spread evenly over `drainMs`. @returns how many there were */

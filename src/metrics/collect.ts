@@ -18,6 +18,7 @@ export class EndpointCounters {
   readonly #rates = new Float64Array(COUNTER_SLOTS);
   #connectionsMax = 0;
   #sessionsMax = 0;
+  #readPeak: () => number = () => 0;
 
   /** A worker begins to write this block. */
   attach(memory: SharedArrayBuffer): void {
@@ -31,6 +32,12 @@ export class EndpointCounters {
     this.#connectionsMax = Math.max(this.#connectionsMax, slots[SLOT.connectionsMax]!);
     this.#live.delete(memory);
     for (let slot = 0; slot < COUNTER_SLOTS; slot++) if (IS_GAUGE[slot] === 0) this.#retired[slot]! += slots[slot]!;
+  }
+
+  /** Who knows the most connections at once over all workers; what was known before is kept. */
+  watchPeak(read: () => number): void {
+    this.#connectionsMax = this.connectionsMax;
+    this.#readPeak = read;
   }
 
   /** Counts what happened outside the endpoint's own workers: to its sessions whose clients are away. */
@@ -57,9 +64,9 @@ export class EndpointCounters {
     return this.#rates[SLOT[name]]!;
   }
 
-  /** Most connections at once. With several workers it is exact to the second, and never less than one worker alone had. */
+  /** Most connections at once. */
   get connectionsMax(): number {
-    let max = Math.max(this.#connectionsMax, this.total('connectionsCurrent'));
+    let max = Math.max(this.#connectionsMax, this.#readPeak(), this.total('connectionsCurrent'));
     for (const slots of this.#live.values()) max = Math.max(max, slots[SLOT.connectionsMax]!);
     return max;
   }

@@ -1,6 +1,7 @@
 /** Limits that are exact over all workers of an endpoint: a connection count and a token bucket in shared memory. */
 
 const CONNECTIONS = 0;
+const PEAK = 1;
 const BYTES = 16;
 
 /** Microseconds in a second. */
@@ -17,7 +18,7 @@ export class SharedLimits {
   readonly #clock: BigInt64Array;
 
   constructor(memory: SharedArrayBuffer) {
-    this.#counts = new Int32Array(memory, 0, 1);
+    this.#counts = new Int32Array(memory, 0, 2);
     this.#clock = new BigInt64Array(memory, 8, 1);
   }
 
@@ -26,11 +27,28 @@ export class SharedLimits {
     return Atomics.load(this.#counts, CONNECTIONS);
   }
 
+  /** Most connections at once, over all workers. */
+  get peak(): number {
+    return Atomics.load(this.#counts, PEAK);
+  }
+
   /** Takes a place; false when `maximum` are taken. Each true needs one release(). */
   acquire(maximum: number): boolean {
-    if (Atomics.add(this.#counts, CONNECTIONS, 1) < maximum) return true;
+    const before = Atomics.add(this.#counts, CONNECTIONS, 1);
+    if (before < maximum) {
+      this.#raisePeak(before + 1);
+      return true;
+    }
     Atomics.sub(this.#counts, CONNECTIONS, 1);
     return false;
+  }
+
+  #raisePeak(to: number): void {
+    for (let peak = this.peak; to > peak; ) {
+      const found = Atomics.compareExchange(this.#counts, PEAK, peak, to);
+      if (found === peak) return;
+      peak = found;
+    }
   }
 
   /** Gives `count` places back (more than one when a worker died). */

@@ -30,7 +30,7 @@ const publishSchema = z
     payloadBase64: base64.optional(),
     encoding,
     payload_encoding: encoding,
-    qos: z.union([z.literal(0), z.literal(1), z.literal(2)]).default(0),
+    qos: z.union([z.literal(0), z.literal(1), z.literal(2)], { error: 'expected 0, 1 or 2' }).default(0),
     retain: z.boolean().default(false),
     namespace: namespace.default('default'),
   })

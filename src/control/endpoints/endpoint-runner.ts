@@ -50,6 +50,7 @@ export class EndpointRunner {
     this.id = id;
     const limits = createSharedLimits();
     this.#limits = new SharedLimits(limits);
+    context.counters.watchPeak(() => this.#limits.peak);
     this.#context = { ...context, limits };
   }
 
