@@ -7,6 +7,7 @@ import { toBindError } from './bind-error.ts';
 
 /** A peer that does not close its side, or does not read what is left, is cut off after this time. */
 const END_DEADLINE_MS = 5_000;
+const NOTHING = Buffer.alloc(0);
 
 /** A socket that knows its connection, so that all sockets share the same handlers (no closures per socket). */
 interface OwnedSocket extends net.Socket {
@@ -19,7 +20,6 @@ class TcpConnection implements Connection {
   readonly #resetOnClose: boolean;
   client: ConnectionClient | null = null;
   hadError = false;
-  isBlocked = false;
 
   constructor(socket: net.Socket, resetOnClose: boolean) {
     this.#socket = socket;
@@ -31,9 +31,12 @@ class TcpConnection implements Connection {
     const socket = this.#socket;
     if (socket.destroyed || socket.writableEnded) return true;
     socket.write(bytes);
-    // With a high-water mark of 1, `drain` follows whenever something is left.
-    this.isBlocked = socket.writableLength > 0;
-    return !this.isBlocked;
+    if (socket.writableLength === 0) return true;
+    // 'drain' comes only above the high-water mark; the callback of an empty write comes when everything before it has gone out.
+    socket.write(NOTHING, (error) => {
+      if (!error) this.client?.onDrain();
+    });
+    return false;
   }
 
   pause(): void {
@@ -67,13 +70,6 @@ function onData(this: OwnedSocket, chunk: Buffer): void {
   this.fluxmq?.client?.onData(chunk);
 }
 
-function onDrain(this: OwnedSocket): void {
-  const connection = this.fluxmq;
-  if (connection?.isBlocked !== true || this.writableLength > 0) return;
-  connection.isBlocked = false;
-  connection.client?.onDrain();
-}
-
 function onError(this: OwnedSocket): void {
   if (this.fluxmq !== undefined) this.fluxmq.hadError = true;
 }
@@ -93,7 +89,7 @@ function plainAddress(address: string): string {
  * @param options read at each connection: a changed childOptions counts from the next one
  */
 export async function openTcpListener(endpoint: Endpoint, options: () => ChildOptions, makeClient: ClientFactory): Promise<Listener> {
-  const server = net.createServer({ highWaterMark: 1, noDelay: false }, (socket: OwnedSocket) => {
+  const server = net.createServer((socket: OwnedSocket) => {
     const { tcpNodelay, soKeepalive, soLinger } = options();
     if (tcpNodelay) socket.setNoDelay(true);
     if (soKeepalive) socket.setKeepAlive(true, 60_000);
@@ -107,7 +103,6 @@ export async function openTcpListener(endpoint: Endpoint, options: () => ChildOp
     connection.client = client;
     socket.fluxmq = connection;
     socket.on('data', onData);
-    socket.on('drain', onDrain);
     socket.on('close', onClose);
   });
   const { host, port } = endpoint;
