@@ -1,0 +1,228 @@
+/** One connection of the load generator: batched reads through one shared buffer, minimal framing, one write per loop iteration. */
+
+import net from 'node:net';
+import type { Load } from '../scenario.ts';
+import { connect, frame, upgradeRequest } from './packets.ts';
+
+const READ_BYTES = 256 * 1024;
+const CONNECT_MS = 20_000;
+/** All links read into the same memory: a read is handled before the next one begins. */
+const shared = Buffer.allocUnsafeSlow(READ_BYTES);
+
+/** Who handles the packets of a link. Bytes are valid until the call returns. */
+export interface PacketSink {
+  /** a whole packet that is not CONNACK */
+  onPacket(link: Link, first: number, buf: Buffer, body: number, end: number): void;
+  onEnd(link: Link, reason: string): void;
+}
+
+export class Link {
+  readonly index: number;
+  readonly #socket: net.Socket;
+  readonly #load: Load;
+  #sink: PacketSink | null = null;
+  /** bytes of an incomplete packet, and how many of them are there */
+  #rest: Buffer | null = null;
+  #restLength = 0;
+  #opened: ((error: Error | null) => void) | null = null;
+  #isUpgraded: boolean;
+  /** payload bytes that remain of the current WebSocket frame; header bytes seen so far */
+  #frameLeft = 0;
+  #frameHead = Buffer.alloc(0);
+  #acks = Buffer.allocUnsafe(512);
+  #ackLength = 0;
+  #isClosing = false;
+
+  constructor(load: Load, port: number, index: number, clientId: string) {
+    this.#load = load;
+    this.index = index;
+    this.#isUpgraded = !load.isWebsocket;
+    const onread = { buffer: shared, callback: (bytes: number) => this.#onRead(bytes) };
+    this.#socket = net.connect({ host: '127.0.0.1', port, noDelay: true, onread });
+    this.#socket.once('connect', () => {
+      if (load.isWebsocket) this.#socket.write(upgradeRequest(port));
+      this.#clientId = clientId;
+      if (!load.isWebsocket) this.send(connect(load, clientId));
+    });
+    this.#socket.on('error', (error) => this.#ended(error.message));
+    this.#socket.on('close', () => this.#ended('closed by the broker'));
+  }
+
+  #clientId = '';
+
+  /** Resolves when CONNACK has come. @throws Error when it does not, or refuses */
+  opened(): Promise<this> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => this.#opened?.(new Error('no CONNACK')), CONNECT_MS);
+      this.#opened = (error) => {
+        clearTimeout(timer);
+        this.#opened = null;
+        if (error === null) resolve(this);
+        else reject(error);
+      };
+    });
+  }
+
+  listen(sink: PacketSink): void {
+    this.#sink = sink;
+  }
+
+  /** True when the kernel has taken everything: the bytes may be used again. */
+  send(bytes: Buffer): boolean {
+    this.#socket.write(this.#load.isWebsocket ? frame(bytes) : bytes);
+    return this.#socket.writableLength === 0;
+  }
+
+  onceWritable(go: () => void): void {
+    this.#socket.once('drain', go);
+  }
+
+  get isWritable(): boolean {
+    return this.#socket.writableLength === 0;
+  }
+
+  /** Adds a four byte acknowledgement to the next `flush`; true when it is the first. */
+  ack(first: number, high: number, low: number): boolean {
+    if (this.#ackLength + 4 > this.#acks.length) {
+      const larger = Buffer.allocUnsafe(this.#acks.length * 2);
+      this.#acks.copy(larger);
+      this.#acks = larger;
+    }
+    const at = this.#ackLength;
+    this.#acks[at] = first;
+    this.#acks[at + 1] = 2;
+    this.#acks[at + 2] = high;
+    this.#acks[at + 3] = low;
+    this.#ackLength = at + 4;
+    return at === 0;
+  }
+
+  flush(): void {
+    if (this.#ackLength === 0) return;
+    const length = this.#ackLength;
+    this.#ackLength = 0;
+    if (!this.send(this.#acks.subarray(0, length))) this.#acks = Buffer.allocUnsafe(512);
+  }
+
+  close(): void {
+    this.#isClosing = true;
+    this.#socket.destroy();
+  }
+
+  #ended(reason: string): void {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    this.#opened?.(new Error(reason));
+    this.#sink?.onEnd(this, reason);
+  }
+
+  #onRead(bytes: number): boolean {
+    if (this.#isUpgraded && !this.#load.isWebsocket) this.#bytes(shared, 0, bytes);
+    else if (this.#isUpgraded) this.#frames(shared, 0, bytes);
+    else this.#upgrade(bytes);
+    return true;
+  }
+
+  #upgrade(bytes: number): void {
+    const end = shared.subarray(0, bytes).indexOf('\r\n\r\n');
+    if (end < 0 || !shared.latin1Slice(0, 13).startsWith('HTTP/1.1 101')) {
+      this.#ended(`no upgrade: ${shared.latin1Slice(0, Math.min(bytes, 40))}`);
+      return;
+    }
+    this.#isUpgraded = true;
+    this.send(connect(this.#load, this.#clientId));
+    if (end + 4 < bytes) this.#frames(shared, end + 4, bytes);
+  }
+
+  /** Takes the frame headers out. Headers cut in two are rare: they are put together in a buffer of their own. */
+  #frames(buf: Buffer, at: number, end: number): void {
+    while (at < end) {
+      if (this.#frameLeft > 0) {
+        const stop = Math.min(end, at + this.#frameLeft);
+        this.#frameLeft -= stop - at;
+        this.#bytes(buf, at, stop);
+        at = stop;
+        continue;
+      }
+      const kind = this.#frameHead.length > 1 ? this.#frameHead[1]! : this.#frameHead.length === 1 ? buf[at]! : (buf[at + 1] ?? 0);
+      const size = kind === 127 ? 10 : kind === 126 ? 4 : 2;
+      const missing = size - this.#frameHead.length;
+      const part = buf.subarray(at, Math.min(end, at + missing));
+      at += part.length;
+      if (this.#frameHead.length === 0 && part.length === size) this.#frameLeft = frameSize(part, size);
+      else {
+        this.#frameHead = Buffer.concat([this.#frameHead, part]);
+        // With only the first byte there, the size was a guess.
+        if (this.#frameHead.length < size || this.#frameHead.length < 2) continue;
+        this.#frameLeft = frameSize(this.#frameHead, size);
+        this.#frameHead = Buffer.alloc(0);
+      }
+    }
+  }
+
+  #bytes(buf: Buffer, at: number, end: number): void {
+    if (this.#rest !== null) at = this.#complete(buf, at, end);
+    while (at < end) {
+      const size = packetSize(buf, at, end);
+      if (size === 0 || at + size > end) {
+        this.#rest = Buffer.allocUnsafe(Math.max(size, 5));
+        this.#restLength = buf.copy(this.#rest, 0, at, end);
+        return;
+      }
+      this.#packet(buf, at, at + size);
+      at += size;
+    }
+  }
+
+  /** Fills the incomplete packet; how far it went. */
+  #complete(buf: Buffer, at: number, end: number): number {
+    for (;;) {
+      const rest = this.#rest!;
+      const size = packetSize(rest, 0, this.#restLength);
+      if (size > rest.length) {
+        const larger = Buffer.allocUnsafe(size);
+        rest.copy(larger, 0, 0, this.#restLength);
+        this.#rest = larger;
+        continue;
+      }
+      if (size > 0 && this.#restLength === size) {
+        this.#rest = null;
+        this.#packet(rest, 0, size);
+        return at;
+      }
+      if (at === end) return at;
+      const stop = size === 0 ? at + 1 : Math.min(end, at + size - this.#restLength);
+      this.#restLength += buf.copy(rest, this.#restLength, at, stop);
+      at = stop;
+    }
+  }
+
+  #packet(buf: Buffer, at: number, end: number): void {
+    const first = buf[at]!;
+    let body = at + 1;
+    while (buf[body]! > 127) body++;
+    body++;
+    if (first === 0x20) {
+      const code = buf[body + 1]!;
+      this.#opened?.(code === 0 ? null : new Error(`CONNECT refused with ${code}`));
+    } else this.#sink?.onPacket(this, first, buf, body, end);
+  }
+}
+
+function frameSize(head: Buffer, size: number): number {
+  if (size === 2) return head[1]!;
+  return size === 4 ? head.readUInt16BE(2) : head.readUInt32BE(6);
+}
+
+/** Bytes of the whole packet at `at`; 0 when its header is not complete. */
+function packetSize(buf: Buffer, at: number, end: number): number {
+  let length = 0;
+  let shift = 0;
+  for (let i = at + 1; i < end; i++) {
+    const byte = buf[i]!;
+    length |= (byte & 127) << shift;
+    if (byte < 128) return i + 1 - at + length;
+    shift += 7;
+  }
+  return 0;
+}

@@ -1,0 +1,54 @@
+/** The load generator's process: takes one order as JSON in its first argument and writes the result as JSON to its output. */
+
+import type { Order, RunResult } from '../scenario.ts';
+import { sleep } from './clock.ts';
+import { idle, storm } from './connections.ts';
+import { Flow } from './flow.ts';
+import { Meter } from './meter.ts';
+
+/** A broker that delivers nothing for so long has lost the rest. */
+const STALL_MS = 2000;
+
+async function run(order: Order): Promise<RunResult> {
+  const meter = new Meter(order);
+  if (order.load.kind === 'storm') return storm(order, meter);
+  if (order.load.kind === 'idle') return idle(order, meter);
+  const flow = new Flow(order.load, order.port);
+  await flow.open();
+  flow.start();
+  await sleep(order.warmup * 1000);
+  flow.latencies.clear();
+  const before = { delivered: flow.delivered, published: flow.published };
+  meter.start();
+  await sleep(order.duration * 1000);
+  const result = meter.stop();
+  result.delivered = flow.delivered - before.delivered;
+  result.published = flow.published - before.published;
+  result.latency = flow.latencies.summary();
+  result.connections = flow.connections;
+  flow.isSending = false;
+  await drain(flow);
+  result.total = flow.delivered;
+  result.lost = Math.max(0, flow.missing);
+  result.duplicated = flow.duplicated;
+  result.disordered = flow.disordered;
+  result.failure = flow.failure;
+  flow.close();
+  return result;
+}
+
+async function drain(flow: Flow): Promise<void> {
+  let last = -1;
+  let since = performance.now();
+  while (flow.missing > 0 && performance.now() - since < STALL_MS) {
+    if (flow.delivered !== last) {
+      last = flow.delivered;
+      since = performance.now();
+    }
+    await sleep(10);
+  }
+}
+
+const order = JSON.parse(process.argv[2]!) as Order;
+const result = await run(order).catch((error: Error): RunResult => ({ ...new Meter(order).stop(), failure: error.message }));
+process.stdout.write(JSON.stringify(result), () => process.exit(0));

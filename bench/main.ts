@@ -1,0 +1,139 @@
+/** `npm run bench`: runs every scenario against every broker that is there, in turns, and writes down what came out. */
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus, release, totalmem } from 'node:os';
+import { join, resolve } from 'node:path';
+import { type Options, parseOptions, USAGE } from './options.ts';
+import { aedes } from './peers/aedes.ts';
+import { flashmq } from './peers/flashmq.ts';
+import { commit, fluxmq } from './peers/fluxmq.ts';
+import { mosquitto } from './peers/mosquitto.ts';
+import { nats } from './peers/nats.ts';
+import { findProgram, type Peer } from './peers/peer.ts';
+import { chart } from './report/chart.ts';
+import { readme } from './report/readme.ts';
+import type { Results, ScenarioResult } from './report/results.ts';
+import { summarise } from './report/summary.ts';
+import { alignRows, Progress, ratios, rowsOf } from './report/table.ts';
+import { isPinned, type Run, runOnce } from './runner.ts';
+import type { Scenario } from './scenario.ts';
+import { SCENARIOS } from './scenarios.ts';
+
+const PEERS: readonly Peer[] = [fluxmq, mosquitto, flashmq, nats, aedes];
+const TRACED = { warmup: 0.2, duration: 0.5, isTraced: true };
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function chosenScenarios(options: Options): Scenario[] {
+  const unknown = options.only.filter((name) => !SCENARIOS.some((scenario) => scenario.name === name));
+  if (unknown.length > 0)
+    throw new Error(`unknown scenario ${unknown.join(', ')}; there are: ${SCENARIOS.map(({ name }) => name).join(', ')}`);
+  return SCENARIOS.filter(({ name, isQuick }) => (options.only.length > 0 ? options.only.includes(name) : isQuick || !options.isQuick));
+}
+
+function chosenPeers(options: Options): { peer: Peer; version: string }[] {
+  const unknown = options.peers.filter((name) => !PEERS.some((peer) => peer.name === name));
+  if (unknown.length > 0) throw new Error(`unknown peer ${unknown.join(', ')}; there are: ${PEERS.map(({ name }) => name).join(', ')}`);
+  const found: { peer: Peer; version: string }[] = [];
+  for (const peer of PEERS) {
+    if (options.peers.length > 0 && !options.peers.includes(peer.name)) continue;
+    const version = peer.version();
+    if (version === null) say(`${peer.name} is not on this machine: left out`);
+    else found.push({ peer, version });
+  }
+  return found;
+}
+
+/** All repetitions of one scenario; the brokers take turns, so that a noisy minute hurts all of them alike. */
+async function measure(scenario: Scenario, peers: readonly Peer[], options: Options, progress: Progress): Promise<ScenarioResult> {
+  const refusals: Record<string, string> = {};
+  const able: Peer[] = [];
+  for (const peer of peers) {
+    const reason =
+      scenario.peers.length > 0 && !scenario.peers.includes(peer.name) ? 'not asked' : peer.refuses(scenario.needs, scenario.load.version);
+    if (reason === null) able.push(peer);
+    else if (reason !== 'not asked') refusals[peer.name] = reason;
+  }
+  const runs = new Map<string, Run[]>(able.map((peer) => [peer.name, []]));
+  const lengths = { warmup: options.warmup, duration: options.duration, isTraced: false };
+  for (let i = 0; i < options.repetitions; i++) {
+    // The order changes: nobody is always the one after somebody.
+    const order = able.map((_, at) => able[(at + i) % able.length]!);
+    for (const peer of order) {
+      progress.show(`${scenario.name} · ${peer.name} · ${i + 1}/${options.repetitions}`);
+      runs.get(peer.name)!.push(await runOnce(scenario, peer, lengths));
+      progress.step();
+    }
+  }
+  const isTraced = options.hasSyscalls && scenario.load.kind === 'flow' && findProgram('strace') !== null;
+  const result: ScenarioResult = { scenario, summaries: {}, refusals };
+  for (const peer of able) {
+    if (isTraced) progress.show(`${scenario.name} · ${peer.name} · system calls`);
+    const syscalls = isTraced ? (await runOnce(scenario, peer, TRACED)).syscalls : null;
+    result.summaries[peer.name] = summarise(runs.get(peer.name)!, scenario.load.kind === 'idle', syscalls);
+  }
+  return result;
+}
+
+function machine(): Results['machine'] {
+  const cpu = cpus();
+  return { cpu: cpu[0]?.model ?? 'unknown', cpus: cpu.length, memoryBytes: totalmem(), kernel: release(), node: process.version, isPinned };
+}
+
+async function main(options: Options): Promise<number> {
+  const scenarios = chosenScenarios(options);
+  const peers = chosenPeers(options);
+  const results: Results = {
+    date: new Date().toISOString(),
+    commit: commit(),
+    machine: machine(),
+    repetitions: options.repetitions,
+    seconds: options.duration,
+    peers: peers.map(({ peer, version }) => ({ name: peer.name, version, settings: peer.settings })),
+    scenarios: [],
+  };
+  for (const { name, version, settings } of results.peers) {
+    say(`${name} ${version}: TCP_NODELAY ${settings.tcpNoDelay}; persistence ${settings.persistence}; ${settings.other}`);
+  }
+  if (!isPinned) say('The processes are not pinned: less than two CPUs, or no taskset');
+  const total = scenarios.reduce((sum, { peers: only }) => sum + (only.length || peers.length) * options.repetitions, 0);
+  const progress = new Progress(total, process.stderr);
+  const folder = resolve(import.meta.dirname, options.out);
+  mkdirSync(folder, { recursive: true });
+  for (const scenario of scenarios) {
+    const result = await measure(
+      scenario,
+      peers.map(({ peer }) => peer),
+      options,
+      progress,
+    );
+    progress.clear();
+    results.scenarios.push(result);
+    say(`\n${scenario.name}: ${scenario.title}\n${alignRows(rowsOf(result))}`);
+    if (ratios(result) !== '') say(`  ${ratios(result)}`);
+    // Written after each scenario: a run that is stopped leaves what it has.
+    writeFileSync(join(folder, 'latest.json'), `${JSON.stringify(results, null, 2)}\n`);
+  }
+  for (const result of results.scenarios) writeFileSync(join(folder, `${result.scenario.name}.svg`), chart(result));
+  if (options.out === 'results' && options.only.length === 0 && !options.isQuick) {
+    writeFileSync(join(import.meta.dirname, 'README.md'), readme(results));
+  }
+  say(`\nWritten to ${folder}`);
+  if (results.scenarios.some(({ summaries }) => Object.values(summaries).some(({ isLoadBound }) => isLoadBound))) {
+    say('! the load generator used more CPU than the broker: the rate is a lower bound there, the figure per CPU second is not concerned');
+  }
+  return results.scenarios.some(({ summaries }) => (summaries['fluxmq']?.failures.length ?? 0) > 0 || (summaries['fluxmq']?.lost ?? 0) > 0)
+    ? 1
+    : 0;
+}
+
+try {
+  const options = parseOptions(process.argv.slice(2));
+  if (options === null) process.stdout.write(USAGE);
+  else process.exitCode = await main(options);
+} catch (error) {
+  process.stderr.write(`${(error as Error).message}\n\n${USAGE}`);
+  process.exitCode = 2;
+}

@@ -1,0 +1,69 @@
+/** The command line of `npm run bench`. */
+
+import { parseArgs } from 'node:util';
+
+export interface Options {
+  isQuick: boolean;
+  /** names of scenarios; empty = all */
+  only: string[];
+  /** names of peers; empty = all that are there */
+  peers: string[];
+  repetitions: number;
+  /** seconds */
+  warmup: number;
+  duration: number;
+  /** also count system calls with strace */
+  hasSyscalls: boolean;
+  /** where the results go, relative to bench/ */
+  out: string;
+}
+
+export const USAGE = `npm run bench -- [options]
+  --quick            a subset with short runs, under 3 minutes
+  --only A,B         these scenarios only
+  --peers A,B        these brokers only: fluxmq, mosquitto, aedes, flashmq, nats
+  --repeat N         runs of each scenario and broker (5; quick 3)
+  --seconds N        length of a measurement (3; quick 1)
+  --no-syscalls      leave out the runs under strace
+  --out DIR          folder of the results, relative to bench/ (results)
+`;
+
+/** @throws Error for unknown options */
+export function parseOptions(args: string[]): Options | null {
+  const { values } = parseArgs({
+    args,
+    options: {
+      quick: { type: 'boolean', default: false },
+      only: { type: 'string', default: '' },
+      peers: { type: 'string', default: '' },
+      repeat: { type: 'string' },
+      seconds: { type: 'string' },
+      'no-syscalls': { type: 'boolean', default: false },
+      out: { type: 'string', default: 'results' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return null;
+  const isQuick = values.quick;
+  return {
+    isQuick,
+    only: list(values.only),
+    peers: list(values.peers),
+    repetitions: positive('--repeat', values.repeat, isQuick ? 3 : 5),
+    warmup: isQuick ? 0.4 : 1,
+    duration: positive('--seconds', values.seconds, isQuick ? 1 : 3),
+    hasSyscalls: !isQuick && !values['no-syscalls'],
+    out: values.out,
+  };
+}
+
+function list(text: string): string[] {
+  return text.split(',').filter((part) => part !== '');
+}
+
+function positive(name: string, text: string | undefined, fallback: number): number {
+  if (text === undefined) return fallback;
+  const value = Number(text);
+  if (!(value > 0)) throw new Error(`${name} must be a number above 0, not '${text}'`);
+  return value;
+}

@@ -1,0 +1,67 @@
+/** This broker, built, with its default endpoint; only the limits on connections are raised. */
+
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { LOGIN } from '../scenario.ts';
+import type { Peer } from './peer.ts';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+
+/** The commit that runs, `+` when files differ from it. */
+export function commit(): string {
+  try {
+    const git = (...args: string[]): string => execFileSync('git', args, { cwd: ROOT, encoding: 'utf8', stdio: 'pipe' }).trim();
+    const isChanged = git('status', '--porcelain', '--untracked-files=no', '--', 'src', 'workers') !== '';
+    return git('rev-parse', '--short', 'HEAD') + (isChanged ? '+' : '');
+  } catch {
+    return 'unknown';
+  }
+}
+
+/** As a configuration would hold it. */
+const PASSWORD_HASH = createHash('sha256').update(LOGIN.password).digest('hex');
+
+const ACCESS = {
+  enableAuth: true,
+  authType: 'fixed',
+  authConfig: { users: [{ username: LOGIN.username, password: PASSWORD_HASH, encrypt: 'sha256', salt: '', saltMode: 'disable' }] },
+  enableAcl: true,
+  aclType: 'config',
+  aclConfig: {
+    default: 'deny',
+    rules: [
+      { permission: 'deny', subject: { type: 'user', value: 'nobody' }, action: 'pubsub', topic: 'secret/#' },
+      { permission: 'allow', subject: { type: 'user', value: LOGIN.username }, action: 'pubsub', topic: 'bench/#' },
+    ],
+  },
+};
+export const fluxmq: Peer = {
+  name: 'fluxmq',
+  version: () => (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }).version,
+  settings: { tcpNoDelay: 'on', persistence: 'off', other: 'default endpoint without authentication, one worker; connection limits raised' },
+  refuses: () => null,
+  command: (dir, port, needs) => {
+    const endpoint = {
+      port,
+      host: '127.0.0.1',
+      useWebsocket: needs.isWebsocket,
+      maxConnectionSize: 100_000,
+      maxConnectionPerSecond: 1_000_000,
+      serverOptions: { workerGroupSize: needs.workers, soBacklog: 4096 },
+      ...(needs.hasAuth ? ACCESS : { enableAuth: false }),
+    };
+    const config = {
+      http: { host: '127.0.0.1', port: 0 },
+      store: { storeType: 'LOCAL', local: { dataPath: join(dir, 'data') } },
+      log: { file: join(dir, 'fluxmq.log') },
+      endpoints: [endpoint],
+    };
+    const file = join(dir, 'config.yaml');
+    writeFileSync(file, JSON.stringify(config));
+    const profile = process.env['BENCH_CPU_PROF'];
+    const flags = profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${profile}`];
+    return { command: process.execPath, args: [...flags, join(ROOT, 'dist/main.js'), 'start', '--config', file] };
+  },
+};

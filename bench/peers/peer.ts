@@ -1,0 +1,94 @@
+/** What the benchmark needs of a broker: whether it is there, how it is started for a scenario, and the settings to say beside its figures. */
+
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import net from 'node:net';
+import { delimiter, join } from 'node:path';
+import type { BrokerNeeds } from '../scenario.ts';
+
+/** How to start a broker. */
+export interface Command {
+  command: string;
+  args: string[];
+}
+
+export interface Peer {
+  name: string;
+  /** the version that would run; null = not on this machine */
+  version(): string | null;
+  /** what must be known to judge its figures */
+  settings: { tcpNoDelay: string; persistence: string; other: string };
+  /** what it cannot do: null = it can */
+  refuses(needs: BrokerNeeds, mqttVersion: number): string | null;
+  /** writes its files into `dir` and tells how to start it */
+  command(dir: string, port: number, needs: BrokerNeeds): Command;
+}
+
+/** A program on the PATH or in /usr/sbin; null when there is none. */
+export function findProgram(name: string): string | null {
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
+  return folders.map((folder) => join(folder, name)).find((path) => existsSync(path)) ?? null;
+}
+
+/** The first version number that a program prints. */
+export function versionOf(program: string, ...args: string[]): string | null {
+  const { stdout, stderr, error } = spawnSync(program, args, { encoding: 'utf8', timeout: 5000 });
+  if (error !== undefined) return null;
+  return /\d+\.\d+\.\d+/.exec(`${stdout}${stderr}`)?.[0] ?? 'unknown';
+}
+
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+/** Starts a program on one CPU; the output is thrown away. */
+export function launchOn(cpu: number | null, { command, args }: Command, dir: string): ChildProcess {
+  const pinned = cpu === null ? { command, args } : { command: 'taskset', args: ['-c', String(cpu), command, ...args] };
+  const child = spawn(pinned.command, pinned.args, { cwd: dir, stdio: ['ignore', 'ignore', 'pipe'] });
+  child.stderr!.resume();
+  running.add(child);
+  child.once('exit', () => running.delete(child));
+  return child;
+}
+
+/** Ends a process: politely, and after 10 s by force. */
+export async function endProcess(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), 10_000);
+  await ended;
+  clearTimeout(timer);
+}
+
+/** A loopback port that is free now. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 22_000);
+    const isFree = await new Promise<boolean>((resolve) => {
+      const server = net.createServer();
+      server.once('error', () => resolve(false));
+      server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)));
+    });
+    if (isFree) return port;
+  }
+}
+
+/** Waits until the port takes connections. @throws Error after 20 s, or when the process ends */
+export async function waitForPort(port: number, child: ChildProcess): Promise<void> {
+  const deadline = performance.now() + 20_000;
+  for (;;) {
+    const isOpen = await new Promise<boolean>((resolve) => {
+      const socket = net.connect(port, '127.0.0.1', () => {
+        socket.destroy();
+        resolve(true);
+      });
+      socket.once('error', () => resolve(false));
+    });
+    if (isOpen) return;
+    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`);
+    if (performance.now() > deadline) throw new Error('it does not listen');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}

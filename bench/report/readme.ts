@@ -1,0 +1,59 @@
+/** bench/README.md: how to read the figures, and the latest ones. */
+
+import type { Results } from './results.ts';
+import { markdownRows, ratios, rowsOf } from './table.ts';
+
+const HOW = `# Benchmarks
+
+\`npm run bench\` runs every scenario against fluxmq and every other broker that it finds (mosquitto, aedes from npm, FlashMQ and nats-server
+when they are on the \`PATH\`). \`npm run bench -- --quick\` is a subset that takes less than three minutes, \`--only pairs,fanout\` and
+\`--peers fluxmq,mosquitto\` choose. \`npm run bench:micro\` measures single functions. This file is written by a complete run.
+
+## How to read the figures
+
+- **per CPU-s** is the figure to compare: messages delivered to subscribers per second of CPU time (user and system, all threads) that the
+  broker process used. It does not depend on how fast the load generator is. It is the median of the repetitions; **spread** is the lowest
+  and the highest. For \`storm\` it counts connections, for \`idle\` the growth of resident memory per connection stands under RSS.
+- **rate** is what came out per second on one CPU. A \`!\` behind **load CPU** says that the load generator used more CPU than the broker:
+  then the rate is a lower bound of what the broker could do.
+- **p50, p99, p99.9** are shown where messages go by a schedule (\`rate\` scenarios, sparse), with window 1, and for connects. A scheduled
+  message is stamped with the time at which it was due: a broker (or a machine) that stalls cannot hide it. The schedule is kept with a
+  timer of 1 ms, so all brokers get about half a millisecond that is not theirs. In a closed loop the window decides the latency: left out.
+- **calls/msg** are system calls of the broker per delivered message, from a short run of its own under strace, which slows a broker down
+  and makes it batch more.
+- **checks**: each message carries its publisher and a number. Lost, repeated and reordered ones are counted in every run.
+- Every run has a fresh broker process on CPU 0 and a fresh load generator on CPU 1. The brokers take turns within a scenario.
+- The load generator refills a window when a quarter of it is free, reads in large pieces, and writes once per socket and loop iteration. A
+  broker that batches gains from large windows. \`window-1\`, \`sparse\` and the \`rate\` scenarios leave nothing to batch: there the system
+  calls, which are the same for all, decide, and the brokers are close together.
+- Settings are the defaults of each broker. TCP_NODELAY differs, as said below: with Nagle's algorithm a broker saves system work in the
+  kernel when it writes small pieces, and pays with latency.
+`;
+
+export function readme(results: Results): string {
+  const { machine, peers, scenarios } = results;
+  const lines = [
+    HOW,
+    '## Latest results',
+    '',
+    `${results.date.slice(0, 10)}, commit ${results.commit}, ${machine.cpus} × ${machine.cpu}, ${Math.round(machine.memoryBytes / 2 ** 30)} GB, Linux ${machine.kernel}, Node.js ${machine.node}${machine.isPinned ? '' : ', not pinned'}; ${results.repetitions} repetitions of ${results.seconds} s.`,
+    '',
+    '| broker | version | TCP_NODELAY | persistence | settings |',
+    '|---|---|---|---|---|',
+    ...peers.map(
+      ({ name, version, settings }) => `| ${name} | ${version} | ${settings.tcpNoDelay} | ${settings.persistence} | ${settings.other} |`,
+    ),
+    '',
+  ];
+  for (const result of scenarios) {
+    lines.push(
+      `### ${result.scenario.name}: ${result.scenario.title}`,
+      '',
+      `![${result.scenario.name}](results/${result.scenario.name}.svg)`,
+      '',
+    );
+    lines.push(markdownRows(rowsOf(result)), '');
+    if (ratios(result) !== '') lines.push(`${ratios(result)}`, '');
+  }
+  return `${lines.join('\n').trimEnd()}\n`;
+}

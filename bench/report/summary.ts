@@ -1,0 +1,78 @@
+/** The runs of a scenario and a broker as medians and spreads. */
+
+import type { Run } from '../runner.ts';
+
+export interface Spread {
+  median: number;
+  min: number;
+  max: number;
+}
+
+export interface Summary {
+  runs: number;
+  /** delivered messages (connections, for a storm) per CPU second of the broker */
+  perCpuSecond: Spread | null;
+  /** delivered messages a second */
+  rate: Spread | null;
+  /** CPUs that the broker and the load generator used */
+  brokerCpu: number;
+  loadCpu: number;
+  /** microseconds, medians of the runs */
+  latency: { p50: number; p99: number; p999: number } | null;
+  /** bytes */
+  rss: number;
+  /** bytes a connection; for idle only */
+  rssPerConnection: number | null;
+  syscalls: number | null;
+  lost: number;
+  duplicated: number;
+  disordered: number;
+  /** the load generator used more CPU than the broker */
+  isLoadBound: boolean;
+  failures: string[];
+}
+
+export function summarise(runs: readonly Run[], isIdle: boolean, syscalls: number | null): Summary {
+  const good = runs.filter((run) => run.failure === null);
+  const latencies = good.flatMap((run) => (run.latency === null ? [] : [run.latency]));
+  const brokerCpu = median(good.map((run) => run.brokerCpu / run.seconds));
+  const loadCpu = median(good.map((run) => run.loadCpu / run.seconds));
+  return {
+    runs: good.length,
+    perCpuSecond: isIdle ? null : spread(good.filter((run) => run.brokerCpu > 0).map((run) => run.delivered / run.brokerCpu)),
+    rate: isIdle ? null : spread(good.map((run) => run.delivered / run.seconds)),
+    brokerCpu,
+    loadCpu,
+    latency:
+      latencies.length === 0
+        ? null
+        : {
+            p50: median(latencies.map((latency) => latency.p50)),
+            p99: median(latencies.map((latency) => latency.p99)),
+            p999: median(latencies.map((latency) => latency.p999)),
+          },
+    rss: median(good.map((run) => run.rss)),
+    rssPerConnection: isIdle ? median(good.map((run) => (run.rss - run.rssBefore) / run.connections)) : null,
+    syscalls,
+    lost: sum(runs.map((run) => run.lost)),
+    duplicated: sum(runs.map((run) => run.duplicated)),
+    disordered: sum(runs.map((run) => run.disordered)),
+    isLoadBound: loadCpu > brokerCpu,
+    failures: runs.flatMap((run) => (run.failure === null ? [] : [run.failure])),
+  };
+}
+
+function spread(values: readonly number[]): Spread | null {
+  return values.length === 0 ? null : { median: median(values), min: Math.min(...values), max: Math.max(...values) };
+}
+
+export function median(values: readonly number[]): number {
+  if (values.length === 0) return 0;
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

@@ -1,0 +1,87 @@
+/** Runs one scenario against one broker: a fresh broker process on one CPU, a fresh load generator on another. */
+
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { endProcess, findProgram, freePort, launchOn, type Peer, waitForPort } from './peers/peer.ts';
+import type { Order, RunResult, Scenario } from './scenario.ts';
+import { countSyscalls } from './syscalls.ts';
+
+const RUN_LIMIT_MS = 180_000;
+/** Whether processes can be kept on CPUs of their own. */
+export const isPinned: boolean = availableParallelism() > 1 && findProgram('taskset') !== null && existsSync('/proc/self/stat');
+export const BROKER_CPU: number | null = isPinned ? 0 : null;
+export const LOAD_CPU: number | null = isPinned ? 1 : null;
+
+export interface RunLengths {
+  warmup: number;
+  duration: number;
+  /** count system calls instead of measuring */
+  isTraced: boolean;
+}
+
+export interface Run extends RunResult {
+  /** of the broker, per delivered message; null = not counted */
+  syscalls: number | null;
+}
+
+/** Never throws: what went wrong is the result's `failure`. */
+export async function runOnce(scenario: Scenario, peer: Peer, lengths: RunLengths): Promise<Run> {
+  const dir = mkdtempSync(join(tmpdir(), 'fluxmq-bench-'));
+  const port = await freePort();
+  const broker = launchOn(BROKER_CPU, peer.command(dir, port, scenario.needs), dir);
+  try {
+    await waitForPort(port, broker);
+    const order: Order = { load: scenario.load, port, brokerPid: broker.pid!, warmup: lengths.warmup, duration: lengths.duration };
+    if (!lengths.isTraced) return { ...(await generate(order)), syscalls: null };
+    const calls = countSyscalls(broker.pid!, dir);
+    const run = await generate(order);
+    const total = await calls.stop();
+    // Counted from the first connection on: the preparations are a small part of a run with messages.
+    const messages = run.total;
+    return { ...run, syscalls: total === null || messages === 0 ? null : total / messages };
+  } catch (error) {
+    return { ...EMPTY, failure: (error as Error).message, syscalls: null };
+  } finally {
+    await endProcess(broker);
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+const EMPTY: RunResult = {
+  delivered: 0,
+  published: 0,
+  total: 0,
+  seconds: 0,
+  brokerCpu: 0,
+  loadCpu: 0,
+  rss: 0,
+  rssBefore: 0,
+  latency: null,
+  lost: 0,
+  duplicated: 0,
+  disordered: 0,
+  connections: 0,
+  failure: null,
+};
+
+async function generate(order: Order): Promise<RunResult> {
+  const script = join(import.meta.dirname, 'load/main.ts');
+  const node = [process.execPath, '--disable-warning=ExperimentalWarning', script, JSON.stringify(order)];
+  const [command, ...args] = LOAD_CPU === null ? node : ['taskset', '-c', String(LOAD_CPU), ...node];
+  const child = spawn(command!, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  let errors = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors = (errors + text).slice(-2000);
+  });
+  const timer = setTimeout(() => child.kill('SIGKILL'), RUN_LIMIT_MS);
+  await new Promise<void>((resolve) => child.once('close', () => resolve()));
+  clearTimeout(timer);
+  if (output === '') throw new Error(`the load generator ended without a result: ${errors.trim().split('\n').at(-1)}`);
+  return JSON.parse(output) as RunResult;
+}
