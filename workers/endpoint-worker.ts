@@ -2,7 +2,6 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { FluxError } from '../src/kernel/errors.ts';
-import { checkTopicName, toLatin1 } from '../src/mqtt/topic.ts';
 import type { HostLink } from '../src/thread/host-link.ts';
 import { THREAD_PROTOCOL_VERSION, type WireClient, type WorkerBoot } from '../src/thread/messages.ts';
 import { Authenticator } from './access/authenticator.ts';
@@ -10,7 +9,6 @@ import type { Client } from './client/client.ts';
 import type { WorkerContext } from './client/context.ts';
 import { EndpointRuntime } from './endpoint-runtime.ts';
 import { Mesh } from './mesh/mesh.ts';
-import { EMPTY, Message } from './routing/message.ts';
 import { Namespace } from './routing/namespace.ts';
 import { Router } from './routing/router.ts';
 import { Directory } from './session/directory.ts';
@@ -48,15 +46,7 @@ const table = new SessionTable(mesh, router, {
 });
 const directory = new Directory(mesh, table);
 
-const frame = startWorker(boot, parentPort, {
-  'peer.add': async ({ peer, role, port }) => {
-    await mesh.addPeer(peer, role, port as never);
-    return null;
-  },
-  'peer.remove': ({ peer }) => {
-    mesh.removePeer(peer);
-    return null;
-  },
+const frame = startWorker(boot, parentPort, mesh, router, {
   'endpoint.open': async ({ config, memory }) => {
     const known = runtimes.get(config.endpoint.id);
     if (known !== undefined) throw new FluxError('internal', `Endpoint ${config.endpoint.port} is open in this worker`);
@@ -107,13 +97,6 @@ const frame = startWorker(boot, parentPort, {
       }
     }
     return { closed };
-  },
-  publish: ({ namespace, topic, payload, qos, retain }) => {
-    if (!checkTopicName(topic)) throw new FluxError('invalid', 'topic is not a valid topic name');
-    const message = new Message(toLatin1(topic), Buffer.from(payload), qos, retain, EMPTY, 0, '');
-    const space = mesh.namespace(namespace);
-    router.route(space, space.entry(message.topic), message);
-    return null;
   },
   shutdown: async ({ timeoutMs }) => {
     for (const runtime of runtimes.values()) runtime.stopAccepting();
@@ -195,7 +178,6 @@ mesh.hooks = {
     for (const client of clients) client.onPeersRelieved();
   },
 };
-frame.setRouter(router, mesh);
 
 const sweep = setInterval(() => {
   context.tick++;

@@ -63,18 +63,11 @@ const registry = new Registry(mesh, table, {
     hostOffline({ ...session, disconnectedAt: Date.now() });
     return true;
   },
+  onStuck: (namespace, clientId) => link.logger.error('A session could not be moved in time', { namespace, clientId }),
   onFetched: (session) => durable?.update(session.toWire()),
 });
 
-const frame = startWorker(boot, parentPort, {
-  'peer.add': async ({ peer, role, port }) => {
-    await mesh.addPeer(peer, role, port as never);
-    return null;
-  },
-  'peer.remove': ({ peer }) => {
-    mesh.removePeer(peer);
-    return null;
-  },
+const frame = startWorker(boot, parentPort, mesh, router, {
   'clients.list': () => [],
   'clients.close': () => ({ closed: 0 }),
   'sessions.locate': ({ ids, namespace }) =>
@@ -130,7 +123,6 @@ mesh.hooks = {
   onMoveAcknowledged: (move, peer) => table.mover.onAcknowledged(move, peer),
   onRelieved() {},
 };
-frame.setRouter(router, mesh);
 
 function onControl(peer: PeerLink, control: Control): void {
   if (registry.onControl(peer, control)) return;
@@ -204,7 +196,10 @@ function sweepSessions(): void {
   }
 }
 
-const sweep = setInterval(sweepSessions, SWEEP_MS);
+const sweep = setInterval(() => {
+  sweepSessions();
+  registry.sweep();
+}, SWEEP_MS);
 const retainedSweep = setInterval(() => retainedStore.sweep(Date.now()), RETAINED_SWEEP_MS);
 
 if (disk !== null && durable !== null) {

@@ -1,4 +1,4 @@
-/** What every mesh worker does alike: its link to main, its end on a fault, and messages of shared groups that come back. */
+/** What every mesh worker does alike: its link to main, its peers, its end on a fault, and messages of shared groups that come back. */
 
 import type { MessagePort } from 'node:worker_threads';
 import { FluxError } from '../src/kernel/errors.ts';
@@ -14,19 +14,33 @@ import { UsageMeter } from './usage.ts';
 
 export interface WorkerFrame {
   readonly link: HostLink;
-  setRouter(router: Router, mesh: Mesh): void;
   /** Sends a message back whose groups have no member here any more. */
   bounce(peer: PeerLink, namespace: string, message: Message, groups: string[]): void;
   onBounce(peer: PeerLink, control: Extract<Control, { t: 'bounce' }>): void;
 }
 
 /** Begins to serve main. @throws FluxError `internal` when not run as a worker */
-export function startWorker(boot: WorkerBoot, port: MessagePort | null, handlers: CommandHandlers): WorkerFrame {
+export function startWorker(
+  boot: WorkerBoot,
+  port: MessagePort | null,
+  mesh: Mesh,
+  router: Router,
+  handlers: CommandHandlers,
+): WorkerFrame {
   if (port === null) throw new FluxError('internal', 'This file is a worker thread of fluxmq');
   const usage = new UsageMeter();
-  const link = new HostLink(port, { 'thread.usage': () => usage.read(), ...handlers });
-  let router: Router | null = null;
-  let mesh: Mesh | null = null;
+  const link = new HostLink(port, {
+    'thread.usage': () => usage.read(),
+    'peer.add': async ({ peer, role, port: channel }) => {
+      await mesh.addPeer(peer, role, channel);
+      return null;
+    },
+    'peer.remove': ({ peer }) => {
+      mesh.removePeer(peer);
+      return null;
+    },
+    ...handlers,
+  });
   // uWS aborts the whole process when a thread ends with an open app: close them on every way out (DESIGN.md section 6).
   process.on('exit', closeAllApps);
   process.on('uncaughtException', (error) => {
@@ -36,16 +50,12 @@ export function startWorker(boot: WorkerBoot, port: MessagePort | null, handlers
   });
   return {
     link,
-    setRouter(ownRouter, ownMesh) {
-      router = ownRouter;
-      mesh = ownMesh;
-    },
     bounce(peer, namespace, message, groups) {
       for (const group of groups) peer.control({ t: 'bounce', namespace, group, message: toWireMessage(message) });
     },
     onBounce(peer, control) {
       const [filter, name] = control.group.split('\0');
-      if (router === null || mesh === null || filter === undefined || name === undefined) return;
+      if (filter === undefined || name === undefined) return;
       router.rerouteShared(mesh.namespace(control.namespace), { filter, name }, fromWireMessage(control.message), peer);
     },
   };

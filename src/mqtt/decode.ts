@@ -8,7 +8,8 @@ import { bodyReader, malformed, type Reader, violation } from './reader.ts';
 
 export { decodePublish } from './decode-publish.ts';
 
-const NAMES = [
+/** Names of the packet types, by the upper four bits of the first byte. */
+export const PACKET_NAMES: readonly string[] = [
   'type 0',
   'CONNECT',
   'CONNACK',
@@ -39,7 +40,7 @@ export function decodePacket(buf: Buffer, start: number, end: number, version: P
   const first = buf[start]!;
   const type = first >> 4;
   if (version === 0) {
-    if (type !== 1) violation(`${NAMES[type]} before CONNECT`);
+    if (type !== 1) violation(`${PACKET_NAMES[type]} before CONNECT`);
     checkFlags(type, first & 0x0f, 0);
     return decodeConnect(bodyReader(buf, start, end));
   }
@@ -69,7 +70,7 @@ export function decodePacket(buf: Buffer, start: number, end: number, version: P
     case 0:
       return malformed('packet type is 0');
     default:
-      return violation(type === 1 ? 'second CONNECT' : `a client may not send ${NAMES[type]}`); // [MQTT-3.1.0-2]
+      return violation(type === 1 ? 'second CONNECT' : `a client may not send ${PACKET_NAMES[type]}`); // [MQTT-3.1.0-2]
   }
 }
 
@@ -78,7 +79,7 @@ function checkFlags(type: number, flags: number, version: ProtocolVersion | 0): 
   if (type === 6 || type === 8 || type === 10) {
     if (flags === 2 || (flags === 0x0a && version === 3)) return;
   } else if (flags === 0) return;
-  malformed(`fixed header of ${NAMES[type]} has reserved flags`);
+  malformed(`fixed header of ${PACKET_NAMES[type]} has reserved flags`);
 }
 
 const SUBSCRIBE_PROPERTIES = [PROPERTY.subscriptionIdentifier];

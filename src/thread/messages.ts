@@ -86,7 +86,7 @@ export interface Commands {
     params: Record<string, never>;
     result: { endpoint: string; persistent: number; offline: number; dropped: Record<string, number> }[];
   };
-  /** Publishes from the server itself (admin API, $SYS): routed like a client's message. */
+  /** Session worker only: publishes from the server itself (admin API, $SYS): routed like a client's message. */
   publish: { params: { namespace: string; topic: string; payload: Uint8Array; qos: 0 | 1 | 2; retain: boolean }; result: null };
   /** CPU, heap and event-loop lag of the thread since the last call. */
   'thread.usage': { params: Record<string, never>; result: ThreadUsage };

@@ -1,27 +1,10 @@
 /** The `wiretap` of an endpoint: every packet as a log line, cut so that a payload shows no more than its beginning. */
 
 import type { Logger } from '../../src/kernel/logger.ts';
+import { PACKET_NAMES } from '../../src/mqtt/decode.ts';
 
 /** Bytes of a packet that are shown. */
 const SHOWN_BYTES = 64;
-const TYPES = [
-  'RESERVED',
-  'CONNECT',
-  'CONNACK',
-  'PUBLISH',
-  'PUBACK',
-  'PUBREC',
-  'PUBREL',
-  'PUBCOMP',
-  'SUBSCRIBE',
-  'SUBACK',
-  'UNSUBSCRIBE',
-  'UNSUBACK',
-  'PINGREQ',
-  'PINGRESP',
-  'DISCONNECT',
-  'AUTH',
-];
 
 /** Logs one packet; of CONNECT no byte is shown, because passwords never reach a log (SPEC.md section 6). */
 export function logPacket(
@@ -33,7 +16,7 @@ export function logPacket(
   start: number,
   end: number,
 ): void {
-  const type = TYPES[buf[start]! >> 4]!;
+  const type = PACKET_NAMES[buf[start]! >> 4]!;
   const bytes = type === 'CONNECT' || type === 'AUTH' ? null : buf.toString('hex', start, Math.min(end, start + SHOWN_BYTES));
   logger.info(`Endpoint ${port} wiretap ${direction} ${type}`, { clientId, size: end - start, bytes });
 }

@@ -27,6 +27,9 @@ interface Barrier {
   resolve: () => void;
 }
 
+/** Cuts that may be owed to one peer that is about to join; it joins within milliseconds. */
+const OWED_CUTS_MAX = 10_000;
+
 export class Mesh implements LinkOwner {
   readonly self: number;
   readonly #role: WorkerRole;
@@ -43,6 +46,8 @@ export class Mesh implements LinkOwner {
   #whenDrained: (() => void)[] = [];
   readonly #joining = new Map<number, { snapshot: boolean; acknowledged: boolean; resolve: () => void }>();
   #lastRequest = 0;
+  /** moves whose old place is a peer that this worker does not know yet: peer → moves */
+  readonly #owedCuts = new Map<number, number[]>();
   /** flags by which this worker announces the interest of the filter's local subscribers */
   readonly interestFlags: (namespace: Namespace, filter: string) => number;
 
@@ -113,6 +118,8 @@ export class Mesh implements LinkOwner {
     return new Promise((resolve) => {
       this.#joining.set(id, { snapshot: false, acknowledged: false, resolve });
       link.control({ t: 'snapshot', news: this.#snapshot() });
+      for (const move of this.#owedCuts.get(id) ?? []) link.control({ t: 'cut', move });
+      this.#owedCuts.delete(id);
       this.hooks.onPeerAdded(link);
     });
   }
@@ -136,6 +143,7 @@ export class Mesh implements LinkOwner {
 
   /** The peer has ended: nothing more goes to it, and whatever waited for it goes on without. */
   removePeer(id: number): void {
+    this.#owedCuts.delete(id);
     const link = this.links.get(id);
     if (link === undefined) return;
     this.links.delete(id);
@@ -195,7 +203,7 @@ export class Mesh implements LinkOwner {
         if (control.move !== null) {
           // What was published before went to the old place; the cut tells it in the same stream that nothing more follows.
           if (control.move.from === this.self) this.hooks.onMoveAnnounced(control.move.id, link);
-          else this.links.get(control.move.from)?.control({ t: 'cut', move: control.move.id });
+          else this.#cut(control.move.id, control.move.from);
         }
         link.control({ t: 'interest-ok', request: control.request });
         return;
@@ -208,6 +216,18 @@ export class Mesh implements LinkOwner {
       default:
         this.hooks.onControl(link, control);
     }
+  }
+
+  /** Main wires pairs one by one: the old place may know this peer before this peer knows it, and waits for its cut. */
+  #cut(move: number, from: number): void {
+    const link = this.links.get(from);
+    if (link !== undefined) {
+      link.control({ t: 'cut', move });
+      return;
+    }
+    const owed = this.#owedCuts.get(from) ?? [];
+    if (owed.length < OWED_CUTS_MAX) owed.push(move);
+    this.#owedCuts.set(from, owed);
   }
 
   #join(link: PeerLink, step: 'snapshot' | 'acknowledged'): void {

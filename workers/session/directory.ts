@@ -1,6 +1,6 @@
 /** An endpoint worker's side of client identifiers: claims at the session worker, and hands over sessions that others claim. */
 
-import type { Claim, Control } from '../mesh/controls.ts';
+import type { Claim, Control, Registration } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
 import type { Session } from './session.ts';
@@ -11,6 +11,8 @@ export type ClaimAnswer = { ok: true; session: Session; isPresent: boolean } | {
 interface PendingClaim {
   claim: Claim;
   resolve: (answer: ClaimAnswer) => void;
+  /** the move by which the session comes here */
+  move?: number;
 }
 
 /** Connection numbers are unique over all peers: the peer's id and a count. */
@@ -56,16 +58,7 @@ export class Directory {
 
   /** A new session worker knows nothing: tell it what is held here, then ask again what was asked of the old one. */
   onSessionWorker(link: PeerLink): void {
-    const sessions = [...this.#table.values()].map((session) => ({
-      connection: session.connection,
-      namespace: session.namespace.name,
-      clientId: session.clientId,
-      expirySeconds: session.expirySeconds,
-      endpoint: session.endpoint,
-      isDurable: session.isDurable,
-      isParked: session.outlet === null,
-    }));
-    link.control({ t: 'register', sessions });
+    link.control({ t: 'register', sessions: [...this.#table.values()].map(registration) });
     for (const { claim } of this.#claims.values()) link.control({ t: 'claim', claim });
   }
 
@@ -81,6 +74,7 @@ export class Directory {
       case 'deny': {
         const pending = this.#claims.get(control.connection);
         this.#claims.delete(control.connection);
+        if (pending?.move !== undefined) this.#table.mover.abandon(pending.move);
         pending?.resolve({ ok: false, reason: control.reason });
         return true;
       }
@@ -89,14 +83,8 @@ export class Directory {
         link.control({ t: 'released', move: control.move, offer });
         return true;
       }
-      case 'state':
-        this.#table.mover.onState(control.move, control.session);
-        return true;
-      case 'cut':
-        this.#table.mover.onCut(control.move, link);
-        return true;
       default:
-        return false;
+        return this.#table.mover.onControl(link, control);
     }
   }
 
@@ -115,8 +103,15 @@ export class Directory {
   async #take(grant: Extract<Control, { t: 'grant-move' }>): Promise<void> {
     const pending = this.#claims.get(grant.connection);
     if (pending === undefined) return;
+    pending.move = grant.move;
     const session = this.#table.create(this.#mesh.namespace(grant.namespace), pending.claim.clientId);
-    if (await this.#table.mover.take(grant.move, session, grant.offer, grant.from)) this.#own(grant.connection, session, true);
+    const isHere = await this.#table.mover.take(grant.move, session, grant.offer, grant.from);
+    if (isHere && this.#claims.has(grant.connection)) this.#own(grant.connection, session, true);
+    else if (isHere) {
+      // The claim was given up meanwhile: the session is here and nobody's, so the session worker is told to fetch it.
+      session.connection = grant.connection;
+      this.#mesh.sessionLink?.control({ t: 'register', sessions: [registration(session)] });
+    }
     // Else the old place died: the session worker has seen it too and grants anew.
     else this.#table.forget(session);
   }
@@ -128,4 +123,16 @@ export class Directory {
     this.#mesh.sessionLink?.control({ t: 'owned', connection, namespace: session.namespace.name, clientId: session.clientId });
     pending.resolve({ ok: true, session, isPresent });
   }
+}
+
+function registration(session: Session): Registration {
+  return {
+    connection: session.connection,
+    namespace: session.namespace.name,
+    clientId: session.clientId,
+    expirySeconds: session.expirySeconds,
+    endpoint: session.endpoint,
+    isDurable: session.isDurable,
+    isParked: session.outlet === null,
+  };
 }

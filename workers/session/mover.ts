@@ -1,6 +1,6 @@
 /** Moves a session between two workers so that no message is lost, repeated or reordered, while messages for it keep arriving (DESIGN.md section 4). */
 
-import type { WireSession } from '../mesh/controls.ts';
+import type { Control, WireSession } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
 import type { Subscription } from '../routing/subscriber.ts';
@@ -32,6 +32,8 @@ export class Mover {
 
   /** Freezes a session that will move to the peer `to`. @returns its subscriptions, to be announced there; `done` when it has left */
   offer(move: number, session: Session, to: number, onLeft: () => void): ReturnType<typeof toWireSubscription>[] {
+    // A move that got stuck is given up for the new one.
+    for (const [other, { session: frozen }] of this.#leaving) if (frozen === session) this.#leaving.delete(other);
     const leaving = new Leaving(session, to, onLeft);
     session.gate = leaving;
     this.#leaving.set(move, leaving);
@@ -59,6 +61,11 @@ export class Mover {
     return true;
   }
 
+  /** The move will not be finished: take() answers false. */
+  abandon(move: number): void {
+    this.#arriving.get(move)?.resolve(null);
+  }
+
   onAnnounced(move: number, target: PeerLink): void {
     const leaving = this.#leaving.get(move);
     if (leaving === undefined) return;
@@ -67,7 +74,15 @@ export class Mover {
     this.#handOverWhenCut(move, leaving);
   }
 
-  onCut(move: number, peer: PeerLink): void {
+  /** @returns false when the control is not about a move */
+  onControl(peer: PeerLink, control: Control): boolean {
+    if (control.t === 'cut') this.#onCut(control.move, peer);
+    else if (control.t === 'state') this.#arriving.get(control.move)?.resolve(control.session);
+    else return false;
+    return true;
+  }
+
+  #onCut(move: number, peer: PeerLink): void {
     const leaving = this.#leaving.get(move);
     if (leaving === undefined) return;
     leaving.closed.add(peer.id);
@@ -76,10 +91,6 @@ export class Mover {
 
   onAcknowledged(move: number, peer: PeerLink): void {
     this.#arriving.get(move)?.open.add(peer.id);
-  }
-
-  onState(move: number, state: WireSession): void {
-    this.#arriving.get(move)?.resolve(state);
   }
 
   /** A peer that joins during a move has no clients yet; by the time it has some, everybody knows the new place. */
@@ -97,11 +108,6 @@ export class Mover {
       } else this.#handOverWhenCut(move, leaving);
     }
     for (const arriving of this.#arriving.values()) if (arriving.from === peer.id) arriving.resolve(null);
-  }
-
-  /** True while the session is on its way out. */
-  isLeaving(session: Session): boolean {
-    return session.gate instanceof Leaving;
   }
 
   #handOverWhenCut(move: number, leaving: Leaving): void {

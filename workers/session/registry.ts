@@ -8,8 +8,8 @@ import type { SessionTable } from './session-table.ts';
 
 /** What is under way for one identifier; there is at most one step at a time. */
 type Step =
-  | { kind: 'claim'; claim: Claim; claimant: PeerLink; move: number; stage: 'release' | 'move' | 'own' }
-  | { kind: 'fetch'; move: number };
+  | { kind: 'claim'; claim: Claim; claimant: PeerLink; move: number; stage: 'release' | 'move' | 'own'; since: number }
+  | { kind: 'fetch'; move: number; since: number };
 
 interface Entry {
   readonly key: string;
@@ -29,7 +29,12 @@ interface Entry {
 /** Claims that may wait for one identifier: more connections than that at once with one name are an attack or a loop. */
 const WAITING_MAX = 64;
 
+/** A step takes milliseconds; one that takes longer than this has lost an answer. */
+const STEP_DEADLINE_MS = 8_000;
+
 export interface RegistryHooks {
+  /** A step was given up. */
+  onStuck(namespace: string, clientId: string): void;
   /** The holder died; brings a durable session back from disk into this worker's table. False: there is none. */
   restore(namespace: string, clientId: string): boolean;
   /** A session whose client is away has come into this worker. */
@@ -93,14 +98,8 @@ export class Registry {
       case 'released':
         this.#released(control.move, control.offer);
         return true;
-      case 'state':
-        this.#table.mover.onState(control.move, control.session);
-        return true;
-      case 'cut':
-        this.#table.mover.onCut(control.move, link);
-        return true;
       default:
-        return false;
+        return this.#table.mover.onControl(link, control);
     }
   }
 
@@ -182,7 +181,7 @@ export class Registry {
       return;
     }
     const move = ++this.#lastMove;
-    const step: Step = { kind: 'claim', claim, claimant, move, stage: 'release' };
+    const step: Step = { kind: 'claim', claim, claimant, move, stage: 'release', since: performance.now() };
     entry.step = step;
     this.#steps.set(move, entry);
     // The place is taken now, so that claims side by side cannot exceed the quota together.
@@ -267,7 +266,7 @@ export class Registry {
   /** Brings the session of a client that is away into this worker. */
   #fetch(entry: Entry): void {
     const move = ++this.#lastMove;
-    entry.step = { kind: 'fetch', move };
+    entry.step = { kind: 'fetch', move, since: performance.now() };
     this.#steps.set(move, entry);
     const { namespace, clientId } = entry;
     const owner = this.#mesh.links.get(entry.owner!);
@@ -301,6 +300,21 @@ export class Registry {
     entry.isGone = session.isParked;
     this.#describe(entry, session.endpoint, session.expirySeconds);
     this.#next(entry);
+  }
+
+  /** Gives up steps that are over their deadline, so that one lost answer does not lock an identifier for ever. */
+  sweep(): void {
+    const oldest = performance.now() - STEP_DEADLINE_MS;
+    for (const entry of [...this.#steps.values()]) {
+      const { step } = entry;
+      if (step === null || step.since > oldest) continue;
+      this.#hooks.onStuck(entry.namespace, entry.clientId);
+      if (step.kind === 'claim') step.claimant.control({ t: 'deny', connection: step.claim.connection, reason: 'busy' });
+      else this.#table.mover.abandon(step.move);
+      // Wherever the session is now, its client is not connected any more: the next claim, or the next fetch, asks for it again.
+      entry.isGone = true;
+      this.#done(entry);
+    }
   }
 
   onPeerRemoved(link: PeerLink): void {

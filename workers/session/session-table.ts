@@ -90,7 +90,7 @@ export class SessionTable {
    */
   release(namespace: string, clientId: string, move: number, to: number, discard: boolean): WireSubscription[] | null {
     const session = this.get(namespace, clientId);
-    if (session === undefined || this.mover.isLeaving(session)) return null;
+    if (session === undefined) return null;
     if (session.outlet !== null) session.outlet.takenOver();
     if (session.isEnded) return null;
     if (discard) {
