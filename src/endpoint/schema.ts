@@ -10,7 +10,7 @@ import type { ChildOptions, Endpoint, ServerOptions } from './endpoint.ts';
 import { check, isObject, join, Problems, splitNulls } from './problems.ts';
 
 export { parseAcl } from './acl-schema.ts';
-export { MASK, parseAuthList } from './auth-schema.ts';
+export { parseAuthList } from './auth-schema.ts';
 export { toPublicEndpoint } from './public-form.ts';
 
 export interface ParsedEndpoint {
