@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { type Options, parseOptions, USAGE } from './options.ts';
 import { aedes } from './peers/aedes.ts';
 import { flashmq } from './peers/flashmq.ts';
-import { commit, fluxmq } from './peers/fluxmq.ts';
+import { checkout, commit, fluxmq } from './peers/fluxmq.ts';
 import { mosquitto } from './peers/mosquitto.ts';
 import { nats } from './peers/nats.ts';
 import { findProgram, type Peer } from './peers/peer.ts';
@@ -43,6 +43,7 @@ function chosenPeers(options: Options): { peer: Peer; version: string }[] {
     if (version === null) say(`${peer.name} is not on this machine: left out`);
     else found.push({ peer, version });
   }
+  if (options.compare !== null) found.push({ peer: checkout('other', resolve(options.compare)), version: options.compare });
   return found;
 }
 
@@ -52,7 +53,9 @@ async function measure(scenario: Scenario, peers: readonly Peer[], options: Opti
   const able: Peer[] = [];
   for (const peer of peers) {
     const reason =
-      scenario.peers.length > 0 && !scenario.peers.includes(peer.name) ? 'not asked' : peer.refuses(scenario.needs, scenario.load.version);
+      scenario.peers.length > 0 && ![...scenario.peers, 'other'].includes(peer.name)
+        ? 'not asked'
+        : peer.refuses(scenario.needs, scenario.load.version);
     if (reason === null) able.push(peer);
     else if (reason !== 'not asked') refusals[peer.name] = reason;
   }

@@ -14,6 +14,8 @@ export interface Options {
   duration: number;
   /** also count system calls with strace */
   hasSyscalls: boolean;
+  /** folder of another built fluxmq to compare with; null = none */
+  compare: string | null;
   /** where the results go, relative to bench/ */
   out: string;
 }
@@ -24,6 +26,7 @@ export const USAGE = `npm run bench -- [options]
   --peers A,B        these brokers only: fluxmq, mosquitto, aedes, flashmq, nats
   --repeat N         runs of each scenario and broker (5; quick 3)
   --seconds N        length of a measurement (3; quick 1)
+  --compare DIR      take another built checkout of fluxmq into the comparison
   --no-syscalls      leave out the runs under strace
   --out DIR          folder of the results, relative to bench/ (results)
 `;
@@ -39,6 +42,7 @@ export function parseOptions(args: string[]): Options | null {
       repeat: { type: 'string' },
       seconds: { type: 'string' },
       'no-syscalls': { type: 'boolean', default: false },
+      compare: { type: 'string' },
       out: { type: 'string', default: 'results' },
       help: { type: 'boolean', default: false },
     },
@@ -53,6 +57,7 @@ export function parseOptions(args: string[]): Options | null {
     warmup: isQuick ? 0.4 : 1,
     duration: positive('--seconds', values.seconds, isQuick ? 1 : 3),
     hasSyscalls: !isQuick && !values['no-syscalls'],
+    compare: values.compare ?? null,
     out: values.out,
   };
 }

@@ -43,18 +43,24 @@ export function subscribe(load: Load, packetId: number, filters: readonly string
 
 export const DISCONNECT: Buffer = Buffer.from([0xe0, 0]);
 
+/** Its digits are replaced: no property block is like the one before. */
+const VARIABLE = 'value-0000';
+
 /** A PUBLISH whose packet identifier and stamp are still to be filled in. */
 export interface Template {
   bytes: Buffer;
   /** offset of the packet identifier; -1 with QoS 0 */
   idAt: number;
   stampAt: number;
+  /** offset of four digits in a user property that change with each message; -1: there is none */
+  variableAt: number;
 }
 
 export function publish(load: Load, topic: string, publisher: number): Template {
   const name = text(topic);
   const properties: Buffer[] = [];
-  for (let i = 0; i < load.userProperties; i++) properties.push(Buffer.from([0x26]), text(`property-${i}`), text(`value-${i}`));
+  for (let i = 0; i < load.userProperties; i++)
+    properties.push(Buffer.from([0x26]), text(`property-${i}`), text(i === 0 ? VARIABLE : `value-${i}`));
   const block = Buffer.concat(properties);
   const parts = [name];
   if (load.qos > 0) parts.push(Buffer.alloc(2));
@@ -64,7 +70,8 @@ export function publish(load: Load, topic: string, publisher: number): Template 
   const bytes = packet(0x30 | (load.qos << 1), ...parts, payload);
   const stampAt = bytes.length - load.payload;
   const idAt = load.qos === 0 ? -1 : bytes.indexOf(name) + name.length;
-  return { bytes, idAt, stampAt };
+  const variable = load.userProperties > 0 ? bytes.indexOf(VARIABLE) : -1;
+  return { bytes, idAt, stampAt, variableAt: variable < 0 ? -1 : variable + VARIABLE.length - 4 };
 }
 
 /** A client's WebSocket frame around `bytes`; its mask is zero, which the standard allows, so that the bytes stay as they are. */

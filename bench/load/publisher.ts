@@ -64,7 +64,7 @@ export class Publisher {
   }
 
   #write(slot: number, count: number, at: number): void {
-    const { idAt, stampAt } = this.#template;
+    const { idAt, stampAt, variableAt } = this.#template;
     const run = this.#run;
     for (let i = 0, start = slot * this.#size; i < count; i++, start += this.#size) {
       const sequence = ++this.sent;
@@ -77,6 +77,7 @@ export class Publisher {
       run[k++] = at >>> 16;
       run[k++] = at >>> 8;
       run[k] = at;
+      if (variableAt >= 0) writeDigits(run, start + variableAt, sequence);
       if (idAt < 0) continue;
       const id = (sequence % 65_535) + 1;
       run[start + idAt] = id >> 8;
@@ -98,5 +99,12 @@ export class Publisher {
 
   sendWindow(): number {
     return this.isReady ? this.send(this.credit, micros()) : 0;
+  }
+}
+
+function writeDigits(target: Buffer, at: number, value: number): void {
+  for (let i = at + 3; i >= at; i--) {
+    target[i] = 0x30 + (value % 10);
+    value = Math.floor(value / 10);
   }
 }

@@ -4,8 +4,8 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { LOGIN } from '../scenario.ts';
-import type { Peer } from './peer.ts';
+import { type BrokerNeeds, LOGIN } from '../scenario.ts';
+import type { Command, Peer } from './peer.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
@@ -37,31 +37,42 @@ const ACCESS = {
     ],
   },
 };
-export const fluxmq: Peer = {
-  name: 'fluxmq',
+/** A built fluxmq in a folder: this one, or another to compare it with. */
+export function checkout(name: string, root: string): Peer {
+  return { ...COMMON, name, command: (dir, port, needs) => command(root, dir, port, needs) };
+}
+
+const COMMON: Omit<Peer, 'name' | 'command'> = {
   version: () => (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }).version,
-  settings: { tcpNoDelay: 'on', persistence: 'off', other: 'default endpoint without authentication, one worker; connection limits raised' },
-  refuses: () => null,
-  command: (dir, port, needs) => {
-    const endpoint = {
-      port,
-      host: '127.0.0.1',
-      useWebsocket: needs.isWebsocket,
-      maxConnectionSize: 100_000,
-      maxConnectionPerSecond: 1_000_000,
-      serverOptions: { workerGroupSize: needs.workers, soBacklog: 4096 },
-      ...(needs.hasAuth ? ACCESS : { enableAuth: false }),
-    };
-    const config = {
-      http: { host: '127.0.0.1', port: 0 },
-      store: { storeType: 'LOCAL', local: { dataPath: join(dir, 'data') } },
-      log: { file: join(dir, 'fluxmq.log') },
-      endpoints: [endpoint],
-    };
-    const file = join(dir, 'config.yaml');
-    writeFileSync(file, JSON.stringify(config));
-    const profile = process.env['BENCH_CPU_PROF'];
-    const flags = profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${profile}`];
-    return { command: process.execPath, args: [...flags, join(ROOT, 'dist/main.js'), 'start', '--config', file] };
+  settings: {
+    tcpNoDelay: 'on',
+    persistence: 'off',
+    other: 'default endpoint without authentication, one worker; connection limits raised',
   },
+  refuses: () => null,
 };
+
+function command(root: string, dir: string, port: number, needs: BrokerNeeds): Command {
+  const endpoint = {
+    port,
+    host: '127.0.0.1',
+    useWebsocket: needs.isWebsocket,
+    maxConnectionSize: 100_000,
+    maxConnectionPerSecond: 1_000_000,
+    serverOptions: { workerGroupSize: needs.workers, soBacklog: 4096 },
+    ...(needs.hasAuth ? ACCESS : { enableAuth: false }),
+  };
+  const config = {
+    http: { host: '127.0.0.1', port: 0 },
+    store: { storeType: 'LOCAL', local: { dataPath: join(dir, 'data') } },
+    log: { file: join(dir, 'fluxmq.log') },
+    endpoints: [endpoint],
+  };
+  const file = join(dir, 'config.yaml');
+  writeFileSync(file, JSON.stringify(config));
+  const profile = process.env['BENCH_CPU_PROF'];
+  const flags = profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${profile}`];
+  return { command: process.execPath, args: [...flags, join(root, 'dist/main.js'), 'start', '--config', file] };
+}
+
+export const fluxmq: Peer = checkout('fluxmq', ROOT);

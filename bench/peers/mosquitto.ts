@@ -16,7 +16,8 @@ export const mosquitto: Peer = {
   refuses: ({ workers }) => (workers > 1 ? 'one thread only' : null),
   command: (dir, port, needs) => {
     const lines = [`listener ${port} 127.0.0.1`];
-    if (needs.isWebsocket) lines.push('protocol websockets');
+    // With WebSocket listeners only, this version believes that it has none.
+    if (needs.isWebsocket) lines.push('protocol websockets', `listener 0 ${join(dir, 'mosquitto.socket')}`);
     if (needs.hasAuth) {
       const passwords = join(dir, 'passwords');
       const acl = join(dir, 'acl');
