@@ -13,6 +13,7 @@ import { Namespace } from './routing/namespace.ts';
 import { Router } from './routing/router.ts';
 import { Directory } from './session/directory.ts';
 import { DurableBarrier } from './session/durable-barrier.ts';
+import { Outbox } from './session/outbox.ts';
 import { RetainedQueries } from './session/retained-queries.ts';
 import { SessionTable } from './session/session-table.ts';
 import { startWorker } from './worker-frame.ts';
@@ -26,7 +27,7 @@ const mesh = new Mesh(boot.peer, 'endpoint', (name) => new Namespace(name));
 const retained = new RetainedQueries(mesh);
 const router = new Router(boot.peer, {
   onPeerOverload: (count) => counted(null)?.count('droppedPeerOverload', count),
-  onRetainedPublish: (namespace, topic) => retained.onPublish(namespace, topic),
+  onRetainedPublish: (namespace, message) => retained.onPublish(namespace, message),
 });
 const barrier = new DurableBarrier(mesh);
 const table = new SessionTable(mesh, router, {
@@ -45,6 +46,9 @@ const table = new SessionTable(mesh, router, {
   whenDurable: (session, op) => barrier.request(session, op),
 });
 const directory = new Directory(mesh, table);
+const outbox = new Outbox(() => mesh.onRelieved());
+router.outbox = outbox;
+mesh.backlog = outbox;
 
 const frame = startWorker(boot, parentPort, mesh, router, {
   'endpoint.open': async ({ config, memory }) => {
@@ -142,6 +146,7 @@ mesh.hooks = {
     if (directory.onControl(peer, control)) return;
     switch (control.t) {
       case 'stored':
+        outbox.onStored(control.serial);
         barrier.onStored(control.serial);
         return;
       case 'durable-ok':
@@ -160,15 +165,20 @@ mesh.hooks = {
   onPeerAdded(peer) {
     table.mover.onPeerAdded(peer);
     if (peer.role !== 'session') return;
-    router.sessionPeer = peer;
     directory.onSessionWorker(peer);
+    barrier.onSessionWorker(peer, table.values());
     retained.onSessionWorker(peer);
+  },
+  movesUnderWay: () => table.mover.movesUnderWay(),
+  onPeerKnown(peer) {
+    if (peer.role !== 'session') return;
+    router.sessionPeer = peer;
+    outbox.resend(peer);
   },
   onPeerRemoved(peer) {
     table.mover.onPeerRemoved(peer);
     if (peer.role !== 'session') return;
     router.sessionPeer = null;
-    barrier.onLost();
   },
   onMoveAnnounced: (move, target) => table.mover.onAnnounced(move, target),
   onMoveAcknowledged: (move, peer) => table.mover.onAcknowledged(move, peer),

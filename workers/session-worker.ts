@@ -21,6 +21,8 @@ import { startWorker } from './worker-frame.ts';
 
 const boot = workerData as WorkerBoot;
 const SWEEP_MS = 250;
+/** By then every peer has said again what the last session worker did not confirm. */
+const SAID_AGAIN_MS = 30_000;
 /** Retained messages are looked through for expired ones this often. */
 const RETAINED_SWEEP_MS = 30_000;
 
@@ -115,6 +117,8 @@ mesh.hooks = {
   onFrameEnd() {},
   onControl,
   onPeerAdded: (peer) => table.mover.onPeerAdded(peer),
+  movesUnderWay: () => table.mover.movesUnderWay(),
+  onPeerKnown() {},
   onPeerRemoved(peer) {
     table.mover.onPeerRemoved(peer);
     registry.onPeerRemoved(peer);
@@ -136,6 +140,7 @@ function onControl(peer: PeerLink, control: Control): void {
       return;
     }
     case 'durable': {
+      if (control.op.op === 'end') endRestored(control.namespace, control.clientId);
       const announced = durable?.apply(control.namespace, control.clientId, control.op) ?? null;
       const { request } = control;
       if (request === 0) return;
@@ -159,7 +164,20 @@ function onControl(peer: PeerLink, control: Control): void {
 function hostOffline(wire: WireSession): void {
   const session = table.create(mesh.namespace(wire.namespace), wire.clientId);
   session.adopt(wire);
+  session.restored = new Set(wire.deliveries.map(({ message }) => `${message.source}:${message.serial}`));
+  setTimeout(() => {
+    session.restored = null;
+  }, SAID_AGAIN_MS).unref();
   for (const subscription of wire.subscriptions) void table.subscriptions.add(session, subscription);
+}
+
+/** A session that was restored from disk had ended in its worker before this one started. */
+function endRestored(namespace: string, clientId: string): void {
+  const session = table.get(namespace, clientId);
+  if (session === undefined || registry.find(namespace, clientId)?.owner !== mesh.self) return;
+  session.will = null;
+  table.end(session);
+  registry.onOfflineEnded(namespace, clientId);
 }
 
 function countSessions(): { endpoint: string; persistent: number; offline: number; dropped: Record<string, number> }[] {

@@ -20,7 +20,7 @@ export function sendRetained(client: Client, subscription: Subscription, query: 
       }
       const stored = messages[next++]!;
       // Published anew while the client was slow.
-      if (query.isOvertaken(stored.topic)) continue;
+      if (query.isOvertaken(stored)) continue;
       if (subscription.noLocal && stored.from === session.key) continue;
       const { topic, payload, forward, expiresAt, from } = stored;
       const message = new OwnMessage(topic, payload, stored.qos, true, forward, expiresAt, from);

@@ -68,6 +68,12 @@ export interface InterestNews {
   shares: ShareItem[];
 }
 
+/** A session on its way to the sender from the peer `from`. */
+export interface MoveNews {
+  id: number;
+  from: number;
+}
+
 /** Who claims a client identifier and as what. */
 export interface Claim {
   /** unique over all peers; names the connection in what follows */
@@ -90,9 +96,9 @@ export interface Registration extends Omit<Claim, 'cleanStart' | 'maxSessions'> 
 /** Everything that may stand between two batches. */
 export type Control =
   // interest
-  | { t: 'snapshot'; news: InterestNews[] }
+  | { t: 'snapshot'; news: InterestNews[]; moves: MoveNews[] }
   | { t: 'snapshot-ok' }
-  | { t: 'interest'; request: number; news: InterestNews[]; move: { id: number; from: number } | null }
+  | { t: 'interest'; request: number; news: InterestNews[]; move: MoveNews | null }
   | { t: 'interest-ok'; request: number }
   /** the sender's messages for the moving session go to its new place from here on */
   | { t: 'cut'; move: number }
@@ -130,6 +136,8 @@ export type Control =
 /** A change of a connected durable session, to be kept on disk. */
 export type DurableOp =
   | { op: 'begin'; session: WireSession }
+  /** as begin, told to a new session worker: what it found on disk is older than this */
+  | { op: 'again'; session: WireSession }
   | { op: 'subscribe'; subscription: WireSubscription }
   | { op: 'unsubscribe'; filter: string; group: string | null }
   /** a shared or retained message that the session worker does not see by itself */

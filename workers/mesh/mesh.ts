@@ -4,7 +4,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { WorkerRole } from '../../src/thread/messages.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import { INTEREST } from '../routing/peer.ts';
-import type { Control, InterestItem, InterestNews, ShareItem } from './controls.ts';
+import type { Control, InterestItem, InterestNews, MoveNews, ShareItem } from './controls.ts';
 import { type LinkOwner, PeerLink, type RecordSinkOfPeer } from './peer-link.ts';
 
 /** What the mesh tells the rest of the worker. */
@@ -12,6 +12,10 @@ export interface MeshHooks extends RecordSinkOfPeer {
   /** Everything that is not about interest. */
   onControl(link: PeerLink, control: Control): void;
   onPeerAdded(link: PeerLink): void;
+  /** Sessions on their way to this worker: a peer that joins must tell their old places that it knows. */
+  movesUnderWay(): MoveNews[];
+  /** The interest of a new peer is known. */
+  onPeerKnown(link: PeerLink): void;
   onPeerRemoved(link: PeerLink): void;
   /** `target` has announced the filters of a session that this worker holds: from here on messages go to `target`. */
   onMoveAnnounced(move: number, target: PeerLink): void;
@@ -40,6 +44,8 @@ export class Mesh implements LinkOwner {
   sessionLink: PeerLink | null = null;
   /** set once, before the first peer */
   hooks!: MeshHooks;
+  /** what waits for the session worker */
+  backlog: { readonly isFull: boolean } | null = null;
   readonly #barriers = new Map<number, Barrier>();
   /** frames that are being worked through: one, or one inside a drain */
   #frames = 0;
@@ -106,6 +112,7 @@ export class Mesh implements LinkOwner {
   }
 
   get isOverloaded(): boolean {
+    if (this.backlog?.isFull) return true;
     for (const link of this.links.values()) if (link.isOverloaded) return true;
     return false;
   }
@@ -117,7 +124,8 @@ export class Mesh implements LinkOwner {
     if (role === 'session') this.sessionLink = link;
     return new Promise((resolve) => {
       this.#joining.set(id, { snapshot: false, acknowledged: false, resolve });
-      link.control({ t: 'snapshot', news: this.#snapshot() });
+      // Who sends a session that is on its way waits for this peer's cut too, if it knew the peer before it was asked to send.
+      link.control({ t: 'snapshot', news: this.#snapshot(), moves: this.hooks.movesUnderWay() });
       for (const move of this.#owedCuts.get(id) ?? []) link.control({ t: 'cut', move });
       this.#owedCuts.delete(id);
       this.hooks.onPeerAdded(link);
@@ -162,7 +170,7 @@ export class Mesh implements LinkOwner {
    * Tells all peers; resolves when each has taken it in, so that a publish that is routed anywhere from then on comes here too.
    * `move`: the filters belong to a session that comes from the peer `from`.
    */
-  announce(namespace: string, items: InterestItem[], shares: ShareItem[], move: { id: number; from: number } | null = null): Promise<void> {
+  announce(namespace: string, items: InterestItem[], shares: ShareItem[], move: MoveNews | null = null): Promise<void> {
     if (this.links.size === 0) return Promise.resolve();
     const request = ++this.#lastRequest;
     return new Promise((resolve) => {
@@ -191,7 +199,9 @@ export class Mesh implements LinkOwner {
     switch (control.t) {
       case 'snapshot': {
         for (const news of control.news) this.#apply(link, news);
+        for (const { id, from } of control.moves) this.#cut(id, from);
         link.control({ t: 'snapshot-ok' });
+        this.hooks.onPeerKnown(link);
         this.#join(link, 'snapshot');
         return;
       }

@@ -23,11 +23,21 @@ export interface RetainedSink {
   retain(namespace: string, message: Message): void;
 }
 
+/** Keeps what the session worker must store until it says that it has. */
+export interface StoreOutbox {
+  /** @param groups shared groups that it was chosen for; null: it is away */
+  add(namespace: Namespace, message: Message, groups: readonly string[] | null): void;
+}
+
+/** Serials in a millisecond by which a worker's count begins later than that of every worker of an earlier process. */
+const SERIALS_PER_MS = 1024;
+const NO_GROUPS: readonly string[] = [];
+
 export interface RouterHooks {
   /** A QoS 0 message or run was dropped, because a peer is too far behind. */
   onPeerOverload(count: number): void;
   /** A retained publish passed through this worker (for subscriptions that wait for their retained messages). */
-  onRetainedPublish(namespace: string, topic: string): void;
+  onRetainedPublish(namespace: string, message: Message): void;
 }
 
 export class Router {
@@ -37,7 +47,10 @@ export class Router {
   sessionPeer: Peer | null = null;
   /** set in the session worker only */
   retained: RetainedSink | null = null;
-  #serial = 0;
+  /** set in endpoint workers only */
+  outbox: StoreOutbox | null = null;
+  /** On disk a message is known by its peer and serial: neither a new session worker nor a new process may mistake it for another. */
+  #serial = Date.now() * SERIALS_PER_MS;
   /** result of the last route(), reused to spare an object per message */
   readonly #routed: Routed = { hasReceivers: false, serial: 0 };
 
@@ -49,36 +62,38 @@ export class Router {
   /** Routes a message that this worker has received from a client or made itself. The answer is valid until the next call. */
   route(namespace: Namespace, entry: TopicEntry, message: Message): Routed {
     const isQueued = message.qos > 0;
-    const store = isQueued && (entry.wantsStore || (message.retain && this.sessionPeer !== null));
+    const isAway = this.outbox !== null && this.sessionPeer === null;
+    const store = isQueued && (isAway || entry.wantsStore || message.retain) && (isAway || this.sessionPeer !== null);
     message.source = this.#self;
-    message.serial = isQueued ? ++this.#serial : 0;
+    message.serial = isQueued || message.retain ? ++this.#serial : 0;
     this.#deliverLocal(entry, message, 0);
     const groupsOf = entry.groups.length > 0 ? this.#chooseMembers(entry.groups, message, null) : null;
     const wanted = isQueued ? INTEREST.queued | INTEREST.durable : INTEREST.live;
     let toSession = false;
+    let isAwaited = store;
     for (const { peer, flags } of entry.peers) {
       const groups = groupsOf?.get(peer) ?? null;
       const toSubscribers = (flags & wanted) !== 0;
       if (!toSubscribers && groups === null) continue;
       if (peer === this.sessionPeer) toSession = true;
       groupsOf?.delete(peer);
-      this.#toPeer(peer, namespace, { message, toSubscribers, groups, store: store && this.#stores(peer, flags, message) });
+      const isStored = (store && this.#stores(peer, flags, message)) || this.#isForSomebodyAway(peer, groups, isQueued);
+      isAwaited ||= isStored;
+      this.#toPeer(peer, namespace, { message, toSubscribers, groups, store: isStored });
     }
     if (groupsOf !== null) {
       for (const [peer, groups] of groupsOf) {
         if (peer === this.sessionPeer) toSession = true;
-        this.#toPeer(peer, namespace, {
-          message,
-          toSubscribers: false,
-          groups,
-          store: store && message.retain && peer === this.sessionPeer,
-        });
+        const isStored = this.#isForSomebodyAway(peer, groups, isQueued);
+        isAwaited ||= isStored;
+        this.#toPeer(peer, namespace, { message, toSubscribers: false, groups, store: isStored });
       }
     }
     if (message.retain) this.#retain(namespace, message, toSession, store);
+    if (isAway && (isQueued || message.retain)) this.outbox?.add(namespace, message, null);
     const routed = this.#routed;
     routed.hasReceivers = entry.hasReceivers;
-    routed.serial = store ? message.serial : 0;
+    routed.serial = isAwaited ? message.serial : 0;
     return routed;
   }
 
@@ -88,21 +103,29 @@ export class Router {
     message.serial = ++this.#serial;
   }
 
+  /** The session worker was chosen for a shared group: a durable session may be the member. */
+  #isForSomebodyAway(peer: Peer, groups: readonly string[] | null, isQueued: boolean): boolean {
+    return isQueued && groups !== null && peer === this.sessionPeer;
+  }
+
   #stores(peer: Peer, flags: number, message: Message): boolean {
     return (flags & INTEREST.durable) !== 0 || (message.retain && peer === this.sessionPeer);
   }
 
   #toPeer(peer: Peer, namespace: Namespace, record: PeerPublish): void {
     if (peer.isOverloaded && record.message.qos === 0 && !record.message.retain) this.#hooks.onPeerOverload(1);
-    else peer.publish(namespace.name, record);
+    else {
+      if (record.store) this.outbox?.add(namespace, record.message, record.groups ?? NO_GROUPS);
+      peer.publish(namespace.name, record);
+    }
   }
 
   /** Every RETAIN publish goes to the session worker, which keeps the retained messages. */
   #retain(namespace: Namespace, message: Message, isSent: boolean, store: boolean): void {
-    this.#hooks.onRetainedPublish(namespace.name, message.topic);
+    this.#hooks.onRetainedPublish(namespace.name, message);
     if (this.retained !== null) this.retained.retain(namespace.name, message);
     else if (!isSent && this.sessionPeer !== null) {
-      this.sessionPeer.publish(namespace.name, { message, toSubscribers: false, groups: null, store });
+      this.#toPeer(this.sessionPeer, namespace, { message, toSubscribers: false, groups: null, store });
     }
   }
 
@@ -149,7 +172,7 @@ export class Router {
     const { message } = record;
     const entry = namespace.entry(message.topic);
     if (message.retain) {
-      this.#hooks.onRetainedPublish(namespace.name, message.topic);
+      this.#hooks.onRetainedPublish(namespace.name, message);
       this.retained?.retain(namespace.name, message);
     }
     if (record.toSubscribers) this.#deliverLocal(entry, message, source);

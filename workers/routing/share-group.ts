@@ -33,6 +33,11 @@ export class ShareGroup implements GroupHome {
     return this.local.size === 0 && this.remote.size === 0;
   }
 
+  /** True when every member is at this peer. */
+  isServedOnlyBy(peer: Peer): boolean {
+    return this.local.size === 0 && this.remote.size === 1 && this.remote.has(peer);
+  }
+
   localCount(): MemberCount {
     let connected = 0;
     for (const member of this.local.keys()) if (member.isConnected) connected++;

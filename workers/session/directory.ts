@@ -11,8 +11,8 @@ export type ClaimAnswer = { ok: true; session: Session; isPresent: boolean } | {
 interface PendingClaim {
   claim: Claim;
   resolve: (answer: ClaimAnswer) => void;
-  /** the move by which the session comes here */
-  move?: number;
+  /** the session is on its way here by this move; `done` settles when it has come, or will not */
+  taking: { move: number; done: Promise<void> } | null;
 }
 
 /** Connection numbers are unique over all peers: the peer's id and a count. */
@@ -36,7 +36,7 @@ export class Directory {
   /** Claims a client identifier: afterwards no other connection has it. The caller gives up by its own deadline. */
   claim(claim: Claim): Promise<ClaimAnswer> {
     return new Promise((resolve) => {
-      this.#claims.set(claim.connection, { claim, resolve });
+      this.#claims.set(claim.connection, { claim, resolve, taking: null });
       this.#mesh.sessionLink?.control({ t: 'claim', claim });
     });
   }
@@ -58,8 +58,11 @@ export class Directory {
 
   /** A new session worker knows nothing: tell it what is held here, then ask again what was asked of the old one. */
   onSessionWorker(link: PeerLink): void {
-    link.control({ t: 'register', sessions: [...this.#table.values()].map(registration) });
-    for (const { claim } of this.#claims.values()) link.control({ t: 'claim', claim });
+    // One that leaves is its new holder's; one that comes is told as what it will be.
+    const sessions = [...this.#table.values()].filter((session) => session.gate === null).map(registration);
+    for (const { claim, taking } of this.#claims.values()) if (taking !== null) sessions.push({ ...claim, isParked: false });
+    link.control({ t: 'register', sessions });
+    for (const { claim, taking } of this.#claims.values()) if (taking === null) link.control({ t: 'claim', claim });
   }
 
   /** @returns false when the control is not about client identifiers */
@@ -68,17 +71,25 @@ export class Directory {
       case 'grant':
         this.#granted(control.connection, control.how === 'local');
         return true;
-      case 'grant-move':
-        void this.#take(control);
+      case 'grant-move': {
+        const pending = this.#claims.get(control.connection);
+        if (pending !== undefined) pending.taking = { move: control.move, done: this.#take(control, pending, link) };
         return true;
+      }
       case 'deny': {
         const pending = this.#claims.get(control.connection);
         this.#claims.delete(control.connection);
-        if (pending?.move !== undefined) this.#table.mover.abandon(pending.move);
+        if (pending?.taking) this.#table.mover.abandon(pending.taking.move);
         pending?.resolve({ ok: false, reason: control.reason });
         return true;
       }
       case 'release': {
+        // Ordered by a new session worker while the session is still on its way here.
+        const taking = this.#takingOf(control.namespace, control.clientId);
+        if (taking !== null) {
+          void taking.then(() => this.onControl(link, control));
+          return true;
+        }
         const offer = this.#table.release(control.namespace, control.clientId, control.move, control.to, control.discard);
         link.control({ t: 'released', move: control.move, offer });
         return true;
@@ -91,6 +102,11 @@ export class Directory {
   #granted(connection: number, isLocal: boolean): void {
     const pending = this.#claims.get(connection);
     if (pending === undefined) return;
+    if (pending.taking !== null) {
+      // The old holder died: perhaps after it had sent everything.
+      void pending.taking.done.then(() => this.#granted(connection, isLocal));
+      return;
+    }
     const { claim } = pending;
     const held = this.#table.get(claim.namespace, claim.clientId);
     if (held !== undefined && isLocal) this.#own(connection, held, true);
@@ -100,20 +116,30 @@ export class Directory {
     }
   }
 
-  async #take(grant: Extract<Control, { t: 'grant-move' }>): Promise<void> {
-    const pending = this.#claims.get(grant.connection);
-    if (pending === undefined) return;
-    pending.move = grant.move;
+  #takingOf(namespace: string, clientId: string): Promise<void> | null {
+    const session = this.#table.get(namespace, clientId);
+    if (session === undefined || !this.#table.mover.isArriving(session)) return null;
+    for (const { claim, taking } of this.#claims.values()) {
+      if (taking !== null && claim.clientId === clientId && claim.namespace === namespace) return taking.done;
+    }
+    return null;
+  }
+
+  async #take(grant: Extract<Control, { t: 'grant-move' }>, pending: PendingClaim, by: PeerLink): Promise<void> {
     const session = this.#table.create(this.#mesh.namespace(grant.namespace), pending.claim.clientId);
-    const isHere = await this.#table.mover.take(grant.move, session, grant.offer, grant.from);
-    if (isHere && this.#claims.has(grant.connection)) this.#own(grant.connection, session, true);
-    else if (isHere) {
+    const hasCome = await this.#table.mover.take(grant.move, session, grant.offer, grant.from);
+    pending.taking = null;
+    if (hasCome && this.#claims.has(grant.connection)) this.#own(grant.connection, session, true);
+    else if (hasCome) {
       // The claim was given up meanwhile: the session is here and nobody's, so the session worker is told to fetch it.
       session.connection = grant.connection;
       this.#mesh.sessionLink?.control({ t: 'register', sessions: [registration(session)] });
+    } else {
+      // The old place died. The session worker has seen it too and grants anew, if it is still the one that was asked.
+      this.#table.forget(session);
+      const link = this.#mesh.sessionLink;
+      if (link !== null && link !== by && this.#claims.has(grant.connection)) link.control({ t: 'claim', claim: pending.claim });
     }
-    // Else the old place died: the session worker has seen it too and grants anew.
-    else this.#table.forget(session);
   }
 
   #own(connection: number, session: Session, isPresent: boolean): void {

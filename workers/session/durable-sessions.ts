@@ -1,7 +1,7 @@
 /** Keeps durable sessions on disk while their clients are connected to any worker: journals messages for them, groups writes, reports what is stored. */
 
 import type { Logger } from '../../src/kernel/logger.ts';
-import type { DurableOp, WireSession, WireSubscription } from '../mesh/controls.ts';
+import type { DurableOp, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
 import { type Message, toWireMessage } from '../routing/message.ts';
@@ -26,6 +26,8 @@ class Journal implements Subscriber {
   /** source:serial → fate */
   readonly #early = new Map<string, Fate>();
   state: SessionState;
+  /** deliveries that were on disk when this worker started */
+  restored: readonly WireDelivery[] = [];
 
   constructor(namespace: Namespace, state: SessionState, disk: MessageDisk) {
     this.key = sessionKey(namespace.name, state.clientId);
@@ -100,6 +102,7 @@ export class DurableSessions {
       const session = this.#disk.load(namespace, client);
       if (session === null) continue;
       void this.apply(namespace, client, { op: 'begin', session: { ...session, deliveries: [] } });
+      this.#journals.get(sessionKey(namespace, client))!.restored = session.deliveries;
       yield session;
     }
   }
@@ -151,6 +154,7 @@ export class DurableSessions {
   apply(namespace: string, clientId: string, op: DurableOp): Promise<void> | null {
     this.#schedule();
     if (op.op === 'begin') return this.#begin(op.session);
+    if (op.op === 'again') return this.#again(op.session);
     const journal = this.#journals.get(sessionKey(namespace, clientId));
     if (journal === undefined) return null;
     const disk = this.#disk;
@@ -216,6 +220,23 @@ export class DurableSessions {
     for (const packetId of session.received) this.#disk.putReceived(namespace, clientId, packetId);
     const announced = session.subscriptions.map((subscription) => this.#subscribe(journal, subscription));
     return Promise.all(announced).then(() => undefined);
+  }
+
+  /** Brings what was read from disk up to what the holder of the session says; what came since this worker started stays. */
+  #again(session: WireSession): Promise<void> | null {
+    const { namespace, clientId } = session;
+    const journal = this.#journals.get(sessionKey(namespace, clientId));
+    if (journal === undefined) return this.#begin(session);
+    const open = new Set(session.deliveries.map(({ message }) => `${message.source}:${message.serial}`));
+    for (const { message } of journal.restored) {
+      if (!open.has(`${message.source}:${message.serial}`)) this.#disk.deleteDelivery(namespace, clientId, message.source, message.serial);
+    }
+    journal.restored = [];
+    for (const { message, packetId, isReleased } of session.deliveries) {
+      if (packetId > 0) this.#disk.setPacketId(namespace, clientId, message.source, message.serial, packetId, isReleased);
+    }
+    for (const packetId of this.#disk.load(namespace, clientId)?.received ?? []) this.#disk.deleteReceived(namespace, clientId, packetId);
+    return this.#begin(session);
   }
 
   #subscribe(journal: Journal, subscription: WireSubscription): Promise<void> | null {

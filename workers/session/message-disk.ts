@@ -26,9 +26,6 @@ CREATE TABLE retained (
 /** The part of a session that changes with its subscriptions and its client, not with each message. */
 export type SessionState = Omit<WireSession, 'deliveries' | 'received'>;
 
-/** Source of messages that were read back after a restart: no peer has this id. */
-const RESTORED = -1;
-
 interface DeliveryRow {
   source: number;
   serial: number;
@@ -62,8 +59,6 @@ export class MessageDisk implements RetainedDisk {
     const version = this.#db.pragma('user_version', { simple: true }) as number;
     if (version > SCHEMA_VERSION) throw new Error(`messages.db has version ${version}, this program knows ${SCHEMA_VERSION}`);
     if (version === 0) this.#db.transaction(() => this.#db.exec(`${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION};`))();
-    // Serials start anew with each process: what is left of the last one is told apart by its row.
-    this.#db.exec(`UPDATE delivery SET source = ${RESTORED}, serial = row WHERE source <> ${RESTORED}`);
   }
 
   #run(sql: string, ...values: unknown[]): number {

@@ -1,6 +1,6 @@
 /** Moves a session between two workers so that no message is lost, repeated or reordered, while messages for it keep arriving (DESIGN.md section 4). */
 
-import type { Control, WireSession } from '../mesh/controls.ts';
+import type { Control, MoveNews, WireSession } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
 import type { Subscription } from '../routing/subscriber.ts';
@@ -91,6 +91,15 @@ export class Mover {
 
   onAcknowledged(move: number, peer: PeerLink): void {
     this.#arriving.get(move)?.open.add(peer.id);
+  }
+
+  movesUnderWay(): MoveNews[] {
+    return [...this.#arriving].map(([id, { from }]) => ({ id, from }));
+  }
+
+  /** True while the session is on its way here. */
+  isArriving(session: Session): boolean {
+    return session.gate instanceof Arriving;
   }
 
   /** A peer that joins during a move has no clients yet; by the time it has some, everybody knows the new place. */

@@ -9,7 +9,7 @@ import type { SessionTable } from './session-table.ts';
 /** What is under way for one identifier; there is at most one step at a time. */
 type Step =
   | { kind: 'claim'; claim: Claim; claimant: PeerLink; move: number; stage: 'release' | 'move' | 'own'; since: number }
-  | { kind: 'fetch'; move: number; since: number };
+  | { kind: 'fetch'; move: number; isTaking: boolean; since: number };
 
 interface Entry {
   readonly key: string;
@@ -32,6 +32,9 @@ const WAITING_MAX = 64;
 /** A step takes milliseconds; one that takes longer than this has lost an answer. */
 const STEP_DEADLINE_MS = 8_000;
 
+/** Moves are numbered by the session worker that orders them and a count. */
+const MOVES_PER_PEER = 2 ** 32;
+
 export interface RegistryHooks {
   /** A step was given up. */
   onStuck(namespace: string, clientId: string): void;
@@ -48,10 +51,15 @@ export class Registry {
   readonly #mesh: Mesh;
   readonly #table: SessionTable;
   readonly #hooks: RegistryHooks;
-  #lastMove = 0;
+  /** never used again by a session worker that replaces this one: workers may still be at moves of the old one */
+  #lastMove: number;
+  /** endpoint workers that said what they hold; null: all that were there at the start have, claims are served at once */
+  #registered: Set<number> | null = new Set();
+  #early: { claim: Claim; claimant: PeerLink }[] = [];
 
   constructor(mesh: Mesh, table: SessionTable, hooks: RegistryHooks) {
     this.#mesh = mesh;
+    this.#lastMove = mesh.self * MOVES_PER_PEER;
     this.#table = table;
     this.#hooks = hooks;
   }
@@ -94,6 +102,8 @@ export class Registry {
         return true;
       case 'register':
         for (const session of control.sessions) this.#register(session, link);
+        this.#registered?.add(link.id);
+        this.#checkRegistered();
         return true;
       case 'released':
         this.#released(control.move, control.offer);
@@ -150,7 +160,22 @@ export class Registry {
     else this.#persistent.set(endpoint, count);
   }
 
+  /** Who has joined and what they hold is known: before that a claim could be granted beside a session that lives elsewhere. */
+  #checkRegistered(): void {
+    const registered = this.#registered;
+    if (registered === null) return;
+    for (const id of this.#mesh.links.keys()) if (!registered.has(id)) return;
+    this.#registered = null;
+    const early = this.#early;
+    this.#early = [];
+    for (const { claim, claimant } of early) this.#claim(claim, claimant);
+  }
+
   #claim(claim: Claim, claimant: PeerLink): void {
+    if (this.#registered !== null) {
+      this.#early.push({ claim, claimant });
+      return;
+    }
     const entry = this.#entry(claim.namespace, claim.clientId);
     if (entry.waiting.length >= WAITING_MAX) {
       claimant.control({ t: 'deny', connection: claim.connection, reason: 'busy' });
@@ -209,7 +234,10 @@ export class Registry {
     if (entry === undefined || !step || step.move !== move) return;
     if (step.kind === 'fetch') {
       if (offer === null) this.#fetched(entry, false);
-      else void this.#take(entry, move, offer);
+      else {
+        step.isTaking = true;
+        void this.#take(entry, move, offer);
+      }
       return;
     }
     if (offer === null) this.#grant(entry, 'new');
@@ -266,7 +294,7 @@ export class Registry {
   /** Brings the session of a client that is away into this worker. */
   #fetch(entry: Entry): void {
     const move = ++this.#lastMove;
-    entry.step = { kind: 'fetch', move, since: performance.now() };
+    entry.step = { kind: 'fetch', move, isTaking: false, since: performance.now() };
     this.#steps.set(move, entry);
     const { namespace, clientId } = entry;
     const owner = this.#mesh.links.get(entry.owner!);
@@ -318,6 +346,7 @@ export class Registry {
   }
 
   onPeerRemoved(link: PeerLink): void {
+    this.#checkRegistered();
     for (const entry of [...this.#entries.values()]) {
       const { step } = entry;
       if (step?.kind === 'claim' && step.claimant.id === link.id) this.#claimantDied(entry, step, link);
@@ -335,13 +364,15 @@ export class Registry {
   }
 
   #ownerDied(entry: Entry): void {
+    // take() sees that the holder is gone, or has got everything before it went.
+    if (entry.step?.kind === 'fetch' && entry.step.isTaking) return;
     const isRestored = this.#hooks.restore(entry.namespace, entry.clientId);
     entry.owner = isRestored ? this.#mesh.self : null;
     const { step } = entry;
     if (step === null) this.#next(entry);
     else if (step.kind === 'claim' && step.stage !== 'own') this.#releaseOwner(entry, step);
-    // A fetch ends by itself: take() has seen that the holder is gone; before that no answer will come.
     else if (step.kind === 'fetch') {
+      // No answer will come.
       this.#steps.delete(step.move);
       entry.step = null;
       this.#next(entry);

@@ -16,10 +16,13 @@ export class RetainedQuery {
   readonly filter: string;
   readonly #isWanted: () => boolean;
   readonly #ask: (query: RetainedQuery) => void;
-  /** topics whose retained message was published since the subscription: the stored one may be older */
+  /** topics whose retained message was published since every peer knows the filter: the stored one may be older */
   readonly #seen = new Set<string>();
+  /** topic → the last one that came before that; others may have been missed after it */
+  readonly #before = new Map<string, string>();
   #then: ((messages: Message[]) => void) | null = null;
   #timer: NodeJS.Timeout | undefined;
+  #isAsked = false;
   #isEnded = false;
 
   constructor(namespace: string, filter: string, isWanted: () => boolean, ask: (query: RetainedQuery) => void) {
@@ -42,6 +45,7 @@ export class RetainedQuery {
   /** Asks; to be called when every peer knows the filter. `then` is called at most once, when nothing is under way that the answer knows of. */
   ask(then: (messages: Message[]) => void): void {
     this.#then = then;
+    this.#isAsked = true;
     this.#timer = setTimeout(() => this.answer([]), DEADLINE_MS);
     this.#ask(this);
   }
@@ -54,13 +58,14 @@ export class RetainedQuery {
     else then?.(messages);
   }
 
-  onPublish(topic: string): void {
-    this.#seen.add(topic);
+  onPublish(message: Message): void {
+    if (this.#isAsked) this.#seen.add(message.topic);
+    else this.#before.set(message.topic, identity(message));
   }
 
-  /** The subscriber was sent a newer message of the topic: what the answer brought must not follow it. */
-  isOvertaken(topic: string): boolean {
-    return this.#seen.has(topic);
+  /** The subscriber was sent this message, or a newer one of the topic: what the answer brought must not follow. */
+  isOvertaken(message: Message): boolean {
+    return this.#seen.has(message.topic) || this.#before.get(message.topic) === identity(message);
   }
 
   /** Everything has been sent. */
@@ -68,6 +73,10 @@ export class RetainedQuery {
     this.#isEnded = true;
     clearTimeout(this.#timer);
   }
+}
+
+function identity({ source, serial }: Message): string {
+  return `${source}:${serial}`;
 }
 
 export class RetainedQueries {
@@ -90,10 +99,10 @@ export class RetainedQueries {
     return query;
   }
 
-  onPublish(namespace: string, topic: string): void {
+  onPublish(namespace: string, message: Message): void {
     for (const [request, query] of this.#queries) {
       if (query.isOver) this.#queries.delete(request);
-      else if (query.namespace === namespace) query.onPublish(topic);
+      else if (query.namespace === namespace) query.onPublish(message);
     }
   }
 

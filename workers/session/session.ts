@@ -61,6 +61,8 @@ export class Session implements Subscriber {
   readonly #host: SessionHost;
   outlet: SessionOutlet | null = null;
   gate: SourceGate | null = null;
+  /** source:serial of messages that came back from disk and may be said again by a peer that does not know that they were stored */
+  restored: Set<string> | null = null;
   /** key (with $share prefix for shared ones) → subscription */
   readonly subscriptions = new Map<string, Subscription>();
   readonly inflight = new Map<number, Delivery>();
@@ -110,6 +112,7 @@ export class Session implements Subscriber {
 
   deliver(message: Message, grant: Grant, source: number, group: GroupHome | null): void {
     if (group === null && this.gate !== null && !this.gate.accepts(source)) return;
+    if (this.restored?.delete(`${message.source}:${message.serial}`)) return;
     const qos = (message.qos < grant.qos ? message.qos : grant.qos) as QoS;
     this.send(message, qos, grant.retainAsPublished && message.retain, grant.identifiers, group);
   }

@@ -1,7 +1,7 @@
 /** A broker whose worker threads can be made to fail, and what it says of them. */
 
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Broker, BrokerOptions } from '../../kit/broker.ts';
 import { until } from '../../kit/until.ts';
@@ -72,6 +72,11 @@ function findStatus(value: unknown, port: number): Status | null {
 export async function workerRestarts(broker: Broker): Promise<number> {
   const { body } = await broker.api('GET', '/api/system/health');
   return (body as { data: { workerRestarts: number } }).data.workerRestarts;
+}
+
+/** A second of a machine that has nothing else to do. */
+export function second(): number {
+  return 1000 * Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
 }
 
 /** Makes a thread fail and waits until it has gone. @returns milliseconds from its end (as far as seen from here) to `isBack` */
