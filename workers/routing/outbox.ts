@@ -1,10 +1,10 @@
 /** What this worker has routed and the session worker has not confirmed: kept, so that it is said again when the session worker had to be replaced. */
 
 import { Fifo } from '../../src/kernel/fifo.ts';
-import type { Message } from '../routing/message.ts';
-import type { Namespace } from '../routing/namespace.ts';
-import { INTEREST, type Peer } from '../routing/peer.ts';
-import type { StoreOutbox } from '../routing/router.ts';
+import type { Message } from './message.ts';
+import type { Namespace } from './namespace.ts';
+import { INTEREST, type Peer } from './peer.ts';
+import type { StoreOutbox } from './router.ts';
 
 /** Bytes that may wait; over it, clients that publish QoS 1 and 2 are not read; half of it ends that. */
 const FULL_BYTES = 16 * 1024 * 1024;
