@@ -1,7 +1,7 @@
 /** Runs the commands of the README's tour, word for word but for the port numbers, so that the README stays true. */
 
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
 import { defaultEndpoint } from '../../src/endpoint/defaults.ts';
@@ -98,6 +98,14 @@ it('the tour of the README does what the README says', async () => {
   expect(message).toBe('21.5');
   expect(await second.stop()).toBe(0);
 }, 60_000);
+
+it('what the README shows of a configuration is valid', async () => {
+  const folder = freshFolder();
+  const [, yaml = ''] = /```yaml\n([\s\S]*?)```/.exec(readFileSync(join(ROOT, 'README.md'), 'utf8')) ?? [];
+  expect(yaml).toContain('auth:');
+  writeFileSync(join(folder, 'config.yaml'), yaml);
+  expect(await paste('./fluxmq check --config config.yaml', folder)).toEqual(['config.yaml is valid']);
+});
 
 it('the example configuration is valid, and it and the README name every key of an endpoint', async () => {
   expect(await paste(`./fluxmq check --config ${join(ROOT, 'config.example.yaml')}`, freshFolder())).toHaveLength(1);
