@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../../kit/broker.ts';
+import * as encode from '../../kit/encode.ts';
 import { Inbox, Ledger, Pump } from '../../kit/flow.ts';
 import { connected } from '../../kit/lanes.ts';
 import { destroyAll, RawClient } from '../../kit/raw-client.ts';
@@ -143,7 +144,17 @@ test('a durable session that was connected during the fault survives kill -9 aft
   await publisher.publish(topic, 'held', { qos: 1 });
   await one.expect('publish');
   const session = (await threads(broker)).find(({ role }) => role === 'session')!;
+  // Some of these are acknowledged while there is no session worker that could be told.
+  for (let n = 0; n < 90; n++) await publisher.publish(topic, `early ${n}`, { qos: 1 });
+  const early = await one.publishes(90);
+  const acknowledging = (async () => {
+    for (const { id: packetId } of early) {
+      one.send(encode.puback(packetId));
+      await sleep(4);
+    }
+  })();
   await crash(broker, session.name, 'throw', async () => (await threads(broker)).some(({ role }) => role === 'session'));
+  await acknowledging;
   await publisher.publish(topic, 'after', { qos: 2 });
   const after = await one.expect('publish');
   await one.acknowledge(after);
