@@ -22,8 +22,8 @@ export interface SupervisorOptions {
 const START_TIMEOUT_MS = 20_000;
 /** From `peer.add` to the peer's interest. */
 const JOIN_TIMEOUT_MS = 10_000;
-/** The spare is replaced after the change that took it, so that the two do not share the processor. */
-const SPARE_DELAY_MS = 250;
+/** The spare is replaced after the change that took it, so that the two do not share the processor; soon, because the next one may follow. */
+const SPARE_DELAY_MS = 50;
 
 /**
  * A worker is `taken` (by an endpoint), the `spare`, or the `session` worker. A taken one that ends by itself is reported to
@@ -44,6 +44,8 @@ export class Supervisor {
   #spare: WorkerHandle | null = null;
   #spareTimer: NodeJS.Timeout | null = null;
   #warming: Promise<void> | null = null;
+  /** somebody waits for the spare that is being started */
+  #isPromised = false;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -86,7 +88,7 @@ export class Supervisor {
    * @throws FluxError `unavailable` (stopping), `timeout` (no session worker), or why it could not start
    */
   async acquire(deadline: Deadline): Promise<WorkerHandle> {
-    const taken = this.#takeSpare() ?? (await this.#launch('endpoint'));
+    const taken = this.#takeSpare() ?? (await this.#takeWarming(deadline)) ?? (await this.#launch('endpoint'));
     try {
       if (!(await deadline.reaches(this.#sessionUp))) throw new FluxError('timeout', 'the session worker is not available');
       if (!taken.isUsable) throw new FluxError('unavailable', `${taken.name} has ended`);
@@ -129,6 +131,15 @@ export class Supervisor {
     const spare = this.#spare;
     this.#spare = null;
     return spare?.isUsable === true ? spare : null;
+  }
+
+  /** The spare that is being started, for the first who comes: it is ready sooner than one that starts now. */
+  async #takeWarming(deadline: Deadline): Promise<WorkerHandle | null> {
+    if (this.#warming === null || this.#isPromised) return null;
+    this.#isPromised = true;
+    await deadline.reaches(this.#warming);
+    this.#isPromised = false;
+    return this.#takeSpare();
   }
 
   #warmLater(): void {
