@@ -12,7 +12,7 @@ import { nats } from './peers/nats.ts';
 import { findProgram, type Peer } from './peers/peer.ts';
 import { chart } from './report/chart.ts';
 import { readme } from './report/readme.ts';
-import type { Results, ScenarioResult } from './report/results.ts';
+import { merge, type Results, type ScenarioResult } from './report/results.ts';
 import { summarise } from './report/summary.ts';
 import { alignRows, Progress, ratios, rowsOf } from './report/table.ts';
 import { isPinned, type Run, runOnce } from './runner.ts';
@@ -71,7 +71,15 @@ async function measure(scenario: Scenario, peers: readonly Peer[], options: Opti
     }
   }
   const isTraced = options.hasSyscalls && scenario.load.kind === 'flow' && findProgram('strace') !== null;
-  const result: ScenarioResult = { scenario, summaries: {}, refusals };
+  const result: ScenarioResult = {
+    scenario,
+    date: new Date().toISOString(),
+    commit: commit(),
+    repetitions: options.repetitions,
+    seconds: options.duration,
+    summaries: {},
+    refusals,
+  };
   for (const peer of able) {
     if (isTraced) progress.show(`${scenario.name} · ${peer.name} · system calls`);
     const syscalls = isTraced ? (await runOnce(scenario, peer, TRACED)).syscalls : null;
@@ -85,15 +93,25 @@ function machine(): Results['machine'] {
   return { cpu: cpu[0]?.model ?? 'unknown', cpus: cpu.length, memoryBytes: totalmem(), kernel: release(), node: process.version, isPinned };
 }
 
+/** Quick runs have a file of their own, and a comparison of checkouts is nobody's business but the developer's: no README. */
+function save(folder: string, results: Results, options: Options): void {
+  const file = join(folder, options.isQuick ? 'quick.json' : 'latest.json');
+  const all = merge(
+    file,
+    results,
+    SCENARIOS.map(({ name }) => name),
+  );
+  writeFileSync(file, `${JSON.stringify(all, null, 2)}\n`);
+  if (options.isQuick || options.compare !== null) return;
+  for (const result of results.scenarios) writeFileSync(join(folder, `${result.scenario.name}.svg`), chart(result));
+  if (options.out === 'results') writeFileSync(join(import.meta.dirname, 'README.md'), readme(all));
+}
+
 async function main(options: Options): Promise<number> {
   const scenarios = chosenScenarios(options);
   const peers = chosenPeers(options);
   const results: Results = {
-    date: new Date().toISOString(),
-    commit: commit(),
     machine: machine(),
-    repetitions: options.repetitions,
-    seconds: options.duration,
     peers: peers.map(({ peer, version }) => ({ name: peer.name, version, settings: peer.settings })),
     scenarios: [],
   };
@@ -117,11 +135,7 @@ async function main(options: Options): Promise<number> {
     say(`\n${scenario.name}: ${scenario.title}\n${alignRows(rowsOf(result))}`);
     if (ratios(result) !== '') say(`  ${ratios(result)}`);
     // Written after each scenario: a run that is stopped leaves what it has.
-    writeFileSync(join(folder, 'latest.json'), `${JSON.stringify(results, null, 2)}\n`);
-  }
-  for (const result of results.scenarios) writeFileSync(join(folder, `${result.scenario.name}.svg`), chart(result));
-  if (options.out === 'results' && options.only.length === 0 && !options.isQuick) {
-    writeFileSync(join(import.meta.dirname, 'README.md'), readme(results));
+    save(folder, results, options);
   }
   say(`\nWritten to ${folder}`);
   if (results.scenarios.some(({ summaries }) => Object.values(summaries).some(({ isLoadBound }) => isLoadBound))) {

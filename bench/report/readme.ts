@@ -7,7 +7,8 @@ const HOW = `# Benchmarks
 
 \`npm run bench\` runs every scenario against fluxmq and every other broker that it finds (mosquitto, aedes from npm, FlashMQ and nats-server
 when they are on the \`PATH\`). \`npm run bench -- --quick\` is a subset that takes less than three minutes, \`--only pairs,fanout\` and
-\`--peers fluxmq,mosquitto\` choose. \`npm run bench:micro\` measures single functions. This file is written by a complete run.
+\`--peers fluxmq,mosquitto\` choose. \`npm run bench:micro\` measures single functions. This file is written after
+each scenario of a run that is not quick; \`--only\` replaces single scenarios in it.
 
 ## How to read the figures
 
@@ -36,7 +37,7 @@ export function readme(results: Results): string {
     HOW,
     '## Latest results',
     '',
-    `${results.date.slice(0, 10)}, commit ${results.commit}, ${machine.cpus} × ${machine.cpu}, ${Math.round(machine.memoryBytes / 2 ** 30)} GB, Linux ${machine.kernel}, Node.js ${machine.node}${machine.isPinned ? '' : ', not pinned'}; ${results.repetitions} repetitions of ${results.seconds} s.`,
+    `${machine.cpus} × ${machine.cpu}, ${Math.round(machine.memoryBytes / 2 ** 30)} GB, Linux ${machine.kernel}, Node.js ${machine.node}${machine.isPinned ? '' : ', not pinned'}.`,
     '',
     '| broker | version | TCP_NODELAY | persistence | settings |',
     '|---|---|---|---|---|',
@@ -53,6 +54,8 @@ export function readme(results: Results): string {
       '',
     );
     lines.push(markdownRows(rowsOf(result)), '');
+    const { date, commit, repetitions, seconds } = result;
+    lines.push(`${date.slice(0, 10)}, commit ${commit}, ${repetitions} repetitions of ${seconds} s`, '');
     if (ratios(result) !== '') lines.push(`${ratios(result)}`, '');
   }
   return `${lines.join('\n').trimEnd()}\n`;
