@@ -9,7 +9,7 @@ import { flashmq } from './peers/flashmq.ts';
 import { checkout, commit, fluxmq } from './peers/fluxmq.ts';
 import { mosquitto } from './peers/mosquitto.ts';
 import { nats } from './peers/nats.ts';
-import { findProgram, type Peer } from './peers/peer.ts';
+import type { Peer } from './peers/peer.ts';
 import { chart } from './report/chart.ts';
 import { readme } from './report/readme.ts';
 import { merge, type Results, type ScenarioResult } from './report/results.ts';
@@ -70,7 +70,7 @@ async function measure(scenario: Scenario, peers: readonly Peer[], options: Opti
       progress.step();
     }
   }
-  const isTraced = options.hasSyscalls && scenario.load.kind === 'flow' && findProgram('strace') !== null;
+  const isTraced = options.hasSyscalls && scenario.load.kind === 'flow';
   const result: ScenarioResult = {
     scenario,
     date: new Date().toISOString(),

@@ -3,11 +3,14 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { findProgram } from './peers/peer.ts';
 
 /** Attaches to a process and all its threads; `stop` gives the number of calls, null when they could not be counted. */
 export function countSyscalls(pid: number, dir: string): { stop(): Promise<number | null> } {
   const file = join(dir, 'strace.txt');
-  const child = spawn('strace', ['-c', '-f', '-p', String(pid), '-o', file], { stdio: 'ignore' });
+  const program = findProgram('strace');
+  if (program === null) return { stop: () => Promise.resolve(null) };
+  const child = spawn(program, ['-c', '-f', '-p', String(pid), '-o', file], { stdio: 'ignore' });
   const ended = new Promise<void>((resolve) => {
     child.once('exit', () => resolve());
     child.once('error', () => resolve());

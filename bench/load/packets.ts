@@ -2,9 +2,6 @@
 
 import type { Load } from '../scenario.ts';
 
-/** At the start of each payload: publisher (u16), unused (u16), sequence number (u32), microseconds of the clock (u32). */
-export const STAMP_BYTES = 12;
-
 function text(value: string): Buffer {
   const bytes = Buffer.from(value);
   return Buffer.concat([Buffer.from([bytes.length >> 8, bytes.length & 255]), bytes]);
@@ -41,8 +38,6 @@ export function subscribe(load: Load, packetId: number, filters: readonly string
   return packet(0x82, Buffer.from([packetId >> 8, packetId & 255]), properties, ...entries);
 }
 
-export const DISCONNECT: Buffer = Buffer.from([0xe0, 0]);
-
 /** Its digits are replaced: no property block is like the one before. */
 const VARIABLE = 'value-0000';
 
@@ -51,6 +46,7 @@ export interface Template {
   bytes: Buffer;
   /** offset of the packet identifier; -1 with QoS 0 */
   idAt: number;
+  /** start of the payload: publisher (u16), unused (u16), sequence number (u32), microseconds of the clock (u32) */
   stampAt: number;
   /** offset of four digits in a user property that change with each message; -1: there is none */
   variableAt: number;

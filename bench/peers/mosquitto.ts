@@ -22,7 +22,7 @@ export const mosquitto: Peer = {
       const passwords = join(dir, 'passwords');
       const acl = join(dir, 'acl');
       writeFileSync(passwords, `${LOGIN.username}:${LOGIN.password}\n`, { mode: 0o600 });
-      spawnSync('mosquitto_passwd', ['-U', passwords], { stdio: 'ignore' });
+      spawnSync(findProgram('mosquitto_passwd')!, ['-U', passwords], { stdio: 'ignore' });
       writeFileSync(acl, `user ${LOGIN.username}\ntopic readwrite bench/#\n`, { mode: 0o600 });
       lines.push('allow_anonymous false', `password_file ${passwords}`, `acl_file ${acl}`);
     } else lines.push('allow_anonymous true');
