@@ -72,7 +72,8 @@ it('of two changes at once one wins and the other is told', async () => {
   expect(added.map(({ code }) => code).toSorted()).toEqual([200, 409]);
   const { data } = await curl.call(`/api/endpoints/get?port=${one}`);
   const match = [`If-Match: "${data['revision']}"`];
-  const moves = [two, await freePort()].map((newPort) => curl.call('/api/endpoints/update', { port: one, newPort }, match));
+  // By id: after the first move nothing is on the old port any more.
+  const moves = [two, await freePort()].map((newPort) => curl.call('/api/endpoints/update', { id: `mqtt-${one}`, newPort }, match));
   const codes = (await Promise.all(moves)).map(({ code }) => code).toSorted();
   expect(codes[0]).toBe(200);
   expect([409, 412]).toContain(codes[1]);
