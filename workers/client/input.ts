@@ -5,7 +5,7 @@ import { readRemainingLength, remainingLengthSize } from '../../src/mqtt/framer.
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 
 /** First allocation for a packet whose size the client only claims: memory follows the bytes that really come. */
-const FIRST_BYTES = 64 * 1024;
+const FIRST_BYTES = 128 * 1024;
 const HEADER_MAX = 5;
 
 /**

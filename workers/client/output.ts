@@ -2,6 +2,8 @@
 
 import type { Connection } from '../connection.ts';
 
+/** From here on a system call is cheaper than a copy. */
+const LARGE_BYTES = 16 * 1024;
 const POOLED_BYTES = 16 * 1024;
 const POOL_MAX = 256;
 const pool: Buffer[] = [];
@@ -73,6 +75,16 @@ export class Output {
         return;
       }
     }
+    if (this.#inTransport === null && (end - start >= LARGE_BYTES || this.#end - this.#start + this.#length >= LARGE_BYTES)) {
+      this.#send();
+      if (this.#inTransport === null && this.#connection !== null) {
+        this.#slice = buf;
+        this.#start = start;
+        this.#end = end;
+        if (!this.#isDirty) this.#mark();
+        return;
+      }
+    }
     const at = this.reserve(end - start);
     buf.copy(this.own!, at, start, end);
   }
@@ -117,6 +129,10 @@ export class Output {
   /** Sends what is collected in one write; does nothing while the transport is blocked. */
   flush(): void {
     this.#isDirty = false;
+    this.#send();
+  }
+
+  #send(): void {
     const connection = this.#connection;
     if (connection === null || this.#inTransport !== null) return;
     let bytes: Buffer;
