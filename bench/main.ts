@@ -1,7 +1,7 @@
 /** `npm run bench`: runs every scenario against every broker that is there, in turns, and writes down what came out. */
 
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus, release, totalmem } from 'node:os';
+import { cpus, loadavg, release, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Options, parseOptions, USAGE } from './options.ts';
 import { aedes } from './peers/aedes.ts';
@@ -77,6 +77,7 @@ async function measure(scenario: Scenario, peers: readonly Peer[], options: Opti
     commit: commit(),
     repetitions: options.repetitions,
     seconds: options.duration,
+    loadAverage: 0,
     summaries: {},
     refusals,
   };
@@ -85,6 +86,7 @@ async function measure(scenario: Scenario, peers: readonly Peer[], options: Opti
     const syscalls = isTraced ? (await runOnce(scenario, peer, TRACED)).syscalls : null;
     result.summaries[peer.name] = summarise(runs.get(peer.name)!, scenario.load.kind === 'idle', syscalls);
   }
+  result.loadAverage = loadavg()[0]!;
   return result;
 }
 

@@ -27,6 +27,9 @@ each scenario of a run that is not quick; \`--only\` replaces single scenarios i
 - The load generator refills a window when a quarter of it is free, reads in large pieces, and writes once per socket and loop iteration. A
   broker that batches gains from large windows. \`window-1\`, \`sparse\` and the \`rate\` scenarios leave nothing to batch: there the system
   calls, which are the same for all, decide, and the brokers are close together.
+- **load average** says how busy the machine was. Two or less: the benchmark had it for itself. More: other work took CPU time from broker
+  and load generator, which makes all figures lower and those of a broker that lives from batches most of all (the generator, starved,
+  sends smaller ones). **CPU** far below 1.00 in a scenario without a rate says the same.
 - Settings are the defaults of each broker. TCP_NODELAY differs, as said below: with Nagle's algorithm a broker saves system work in the
   kernel when it writes small pieces, and pays with latency.
 `;
@@ -54,8 +57,11 @@ export function readme(results: Results): string {
       '',
     );
     lines.push(markdownRows(rowsOf(result)), '');
-    const { date, commit, repetitions, seconds } = result;
-    lines.push(`${date.slice(0, 10)}, commit ${commit}, ${repetitions} repetitions of ${seconds} s`, '');
+    const { date, commit, repetitions, seconds, loadAverage } = result;
+    lines.push(
+      `${date.slice(0, 10)}, commit ${commit}, ${repetitions} repetitions of ${seconds} s, load average ${loadAverage.toFixed(1)}`,
+      '',
+    );
     if (ratios(result) !== '') lines.push(`${ratios(result)}`, '');
   }
   return `${lines.join('\n').trimEnd()}\n`;

@@ -23,6 +23,8 @@ export interface ScenarioResult {
   commit: string;
   repetitions: number;
   seconds: number;
+  /** of the machine over the minute before the end: much more than 2 says that others used its CPUs as well */
+  loadAverage: number;
   /** by peer */
   summaries: Record<string, Summary>;
   /** by peer: why it was left out */
