@@ -157,11 +157,13 @@ class NodeControl implements Control {
       return { changes, clientsAffected: disconnects ? this.#connections(endpoint.id) : 0, warnings: merged.warnings };
     }
     const { endpoint } = desired.find(readTarget(rest).key);
+    const warnings =
+      endpoint.isDefault && action !== 'enable' ? [`endpoint ${endpoint.id} is the default endpoint: this needs force: true`] : [];
     const affected = action === 'enable' ? 0 : this.#connections(endpoint.id);
     if (action === 'remove')
-      return { changes: [{ path: '', from: endpoint.id, to: null, effect: 'rebind' }], clientsAffected: affected, warnings: [] };
+      return { changes: [{ path: '', from: endpoint.id, to: null, effect: 'rebind' }], clientsAffected: affected, warnings };
     const changes = diffEndpoints(endpoint, { ...endpoint, enabled: action === 'enable' });
-    return { changes, clientsAffected: affected, warnings: [] };
+    return { changes, clientsAffected: affected, warnings };
   }
 
   async validate(body: unknown): Promise<ValidateAnswer> {

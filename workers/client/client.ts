@@ -77,6 +77,9 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   /** the first packet was a CONNECT */
   #mayAnswer = false;
   #publishedQueued = false;
+  /** QoS 1/2 publishes of this chunk that were acknowledged at once */
+  #answeredAtOnce = 0;
+  #chunkStartedAt = 0;
   /** what waits for a slow client to read: retained messages */
   #whenWritable: (() => void)[] = [];
 
@@ -103,6 +106,10 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.lastSeen = this.context.tick;
     this.endpoint.slots[SLOT.bytesReceived]! += chunk.length;
     this.read(chunk);
+  }
+
+  protected inputEnded(): void {
+    if (this.#answeredAtOnce > 0) this.#observeAtOnce();
     // A client that sends without reading the answers is read no further: they would fill the memory.
     if (this.state === 'online' && this.sender.isSlow) this.hold(HOLD.output);
     if (!this.#publishedQueued) return;
@@ -219,12 +226,13 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.#checkReceiveMaximum();
     this.countIn(size);
     session.receive(packetId);
+    this.#startClock();
     const { hasReceivers, serial } = this.context.router.route(this.endpoint.namespace, entry, message);
     const reasonCode = hasReceivers || message.retain || this.version !== 5 ? 0 : REASON.noMatchingSubscribers;
     const acknowledge = () => this.write(encodeAck('pubrec', this.version, packetId, reasonCode));
     if (serial > 0) this.whenStored(serial, acknowledge);
     else {
-      this.#countAtOnce();
+      this.#answeredAtOnce++;
       acknowledge();
     }
   }
@@ -233,10 +241,11 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   publishQueued(entry: TopicEntry, message: Message, packetId: number, size: number): void {
     this.#checkReceiveMaximum();
     this.countIn(size);
+    this.#startClock();
     const { hasReceivers, serial } = this.context.router.route(this.endpoint.namespace, entry, message);
     const reasonCode = hasReceivers || message.retain || this.version !== 5 ? 0 : REASON.noMatchingSubscribers;
     if (serial === 0) {
-      this.#countAtOnce();
+      this.#answeredAtOnce++;
       this.#ack(packetId, reasonCode);
     } else {
       this.pendingAcks++;
@@ -247,9 +256,15 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     }
   }
 
-  /** Answered where it was read: in the lowest bucket, because asking the clock twice would cost more than that took. */
-  #countAtOnce(): void {
-    this.endpoint.slots[RESPONSE_PUBLISH]!++;
+  /** Publishes acknowledged in the chunk that brought them are timed together: a clock costs as much as a route. */
+  #startClock(): void {
+    if (this.#answeredAtOnce === 0) this.#chunkStartedAt = performance.now();
+  }
+
+  #observeAtOnce(): void {
+    const seconds = (performance.now() - this.#chunkStartedAt) / 1000;
+    observe(this.endpoint.slots, RESPONSE_PUBLISH, RESPONSE_BUCKETS, seconds, this.#answeredAtOnce);
+    this.#answeredAtOnce = 0;
   }
 
   #ack(packetId: number, reasonCode: number): void {

@@ -47,6 +47,8 @@ export abstract class PacketReader {
   protected abstract decode(buf: Buffer, start: number, end: number): void;
   /** Decides about an error of the input. */
   abstract fail(error: unknown): void;
+  /** What was read is worked off, as far as the client is not held. */
+  protected abstract inputEnded(): void;
   protected abstract pauseReading(): void;
   protected abstract resumeReading(): void;
 
@@ -57,19 +59,24 @@ export abstract class PacketReader {
       return;
     }
     try {
-      let at = 0;
-      while (this.#partial !== null && at < chunk.length) {
-        at = this.#partial.take(chunk, at, chunk.length, this.maximumIn);
-        const { packet } = this.#partial;
-        if (packet === null) return;
-        this.#partial = null;
-        this.#process(packet, 0, packet.length);
-      }
-      if (this.#isHeld) this.#held.push(chunk.subarray(at));
-      else if (at < chunk.length && !this.isClosed) this.#process(chunk, at, chunk.length);
+      this.#input(chunk);
     } catch (error) {
       this.fail(error);
     }
+    this.inputEnded();
+  }
+
+  #input(chunk: Buffer): void {
+    let at = 0;
+    while (this.#partial !== null && at < chunk.length) {
+      at = this.#partial.take(chunk, at, chunk.length, this.maximumIn);
+      const { packet } = this.#partial;
+      if (packet === null) return;
+      this.#partial = null;
+      this.#process(packet, 0, packet.length);
+    }
+    if (this.#isHeld) this.#held.push(chunk.subarray(at));
+    else if (at < chunk.length && !this.isClosed) this.#process(chunk, at, chunk.length);
   }
 
   /** The one framer: whole packets of buf[at, end) are handled, a tail is kept. */

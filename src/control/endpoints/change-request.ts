@@ -19,7 +19,7 @@ export interface EndpointKey {
 }
 
 export const DRAIN_MS_MAX = 3_600_000;
-const REASON_CHARACTERS_MAX = 500;
+const REASON_CHARACTERS_MAX = 1000;
 /** Parts of later stages of the product: refused, so that nobody believes they took effect. */
 const NOT_YET = ['redirect', 'confirmWithin', 'drainRate'];
 

@@ -62,7 +62,7 @@ export class EndpointManager {
     const { desired, node, logger } = this.#options;
     if (desired.revision > 0 || endpoints.length === 0) {
       if (endpoints.length > 0)
-        logger.info('the store wins: the endpoints of the configuration file are not used', { stored: desired.list().length });
+        logger.info('the store wins: its endpoints are used, not the configured ones', { stored: desired.list().length });
       return 0;
     }
     const meta: ChangeMeta = { action: 'seed', actor: 'system', source: 'file', node, requestId: 'start', reason: 'first start' };
