@@ -84,7 +84,7 @@ async function measure(scenario: Scenario, peers: readonly Peer[], options: Opti
   for (const peer of able) {
     if (isTraced) progress.show(`${scenario.name} · ${peer.name} · system calls`);
     const syscalls = isTraced ? (await runOnce(scenario, peer, TRACED)).syscalls : null;
-    result.summaries[peer.name] = summarise(runs.get(peer.name)!, scenario.load.kind === 'idle', syscalls);
+    result.summaries[peer.name] = summarise(runs.get(peer.name)!, scenario.load, syscalls);
   }
   result.loadAverage = loadavg()[0]!;
   return result;

@@ -1,6 +1,7 @@
 /** The runs of a scenario and a broker as medians and spreads. */
 
 import type { Run } from '../runner.ts';
+import type { Load } from '../scenario.ts';
 
 export interface Spread {
   median: number;
@@ -27,12 +28,13 @@ export interface Summary {
   lost: number;
   duplicated: number;
   disordered: number;
-  /** the load generator used more CPU than the broker */
+  /** a scenario that should saturate the broker, and the load generator used more CPU than it */
   isLoadBound: boolean;
   failures: string[];
 }
 
-export function summarise(runs: readonly Run[], isIdle: boolean, syscalls: number | null): Summary {
+export function summarise(runs: readonly Run[], load: Load, syscalls: number | null): Summary {
+  const isIdle = load.kind === 'idle';
   const good = runs.filter((run) => run.failure === null);
   const latencies = good.flatMap((run) => (run.latency === null ? [] : [run.latency]));
   const brokerCpu = median(good.map((run) => run.brokerCpu / run.seconds));
@@ -57,7 +59,7 @@ export function summarise(runs: readonly Run[], isIdle: boolean, syscalls: numbe
     lost: sum(runs.map((run) => run.lost)),
     duplicated: sum(runs.map((run) => run.duplicated)),
     disordered: sum(runs.map((run) => run.disordered)),
-    isLoadBound: loadCpu > brokerCpu,
+    isLoadBound: !isIdle && load.rate === 0 && loadCpu > brokerCpu,
     failures: runs.flatMap((run) => (run.failure === null ? [] : [run.failure])),
   };
 }
