@@ -5,21 +5,10 @@ import { Inbox, Ledger, Pump } from '../../kit/flow.ts';
 import { connected, useBroker } from '../../kit/lanes.ts';
 import { RawClient } from '../../kit/raw-client.ts';
 import { sleep, uid, until } from '../../kit/until.ts';
+import { loadSeconds, PLACES, WIDE_ENDPOINTS } from './places.ts';
 
-const SECONDS = Number(process.env['LOAD_SECONDS'] ?? 4);
-const WIDE = {
-  enableAuth: false,
-  maxConnectionSize: 100_000,
-  maxConnectionPerSecond: 1_000_000,
-  maxSessionSize: 100_000,
-  maxQueuedMessages: 1_000_000,
-  serverOptions: { workerGroupSize: 3 },
-};
-const held = useBroker(() => ({ endpoints: [WIDE, { ...WIDE, useWebsocket: true }] }));
-const PLACES = [
-  ['tcp', 0],
-  ['ws', 1],
-] as const;
+const SECONDS = loadSeconds(4);
+const held = useBroker(() => ({ endpoints: WIDE_ENDPOINTS }));
 
 /** How often each message came to any member. */
 class Tally {
