@@ -23,7 +23,7 @@ const VERIFY_TIMEOUT_MS = 5_000;
 const SWEEP_MS = 500;
 
 const runtimes = new Map<string, EndpointRuntime>();
-const mesh = new Mesh(boot.peer, 'endpoint', (name) => new Namespace(name));
+const mesh = new Mesh(boot.peer, (name) => new Namespace(name));
 const retained = new RetainedQueries(mesh);
 const router = new Router(boot.peer, {
   onPeerOverload: (count) => counted(null)?.count('droppedPeerOverload', count),
@@ -141,7 +141,6 @@ mesh.hooks = {
     if (orphans !== null) frame.bounce(peer, namespace, record.message, orphans);
   },
   onRun: (peer, namespace, run) => router.receiveRun(mesh.namespace(namespace), run, peer.id),
-  onFrameEnd() {},
   onControl(peer, control) {
     if (directory.onControl(peer, control)) return;
     switch (control.t) {

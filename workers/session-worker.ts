@@ -32,7 +32,6 @@ const drops = new Map<string, Map<DropReason, number>>();
 
 const mesh = new Mesh(
   boot.peer,
-  'session',
   (name) => new Namespace(name),
   (namespace, filter) => (disk === null ? INTEREST.queued : DurableSessions.interest(namespace, filter)),
 );
@@ -114,7 +113,6 @@ mesh.hooks = {
     else durable.onRecord(peer, record.message.serial);
   },
   onRun() {},
-  onFrameEnd() {},
   onControl,
   onPeerAdded: (peer) => table.mover.onPeerAdded(peer),
   movesUnderWay: () => table.mover.movesUnderWay(),

@@ -36,7 +36,6 @@ const OWED_CUTS_MAX = 10_000;
 
 export class Mesh implements LinkOwner {
   readonly self: number;
-  readonly #role: WorkerRole;
   readonly #namespaces = new Map<string, Namespace>();
   readonly #makeNamespace: (name: string) => Namespace;
   readonly links = new Map<number, PeerLink>();
@@ -57,20 +56,10 @@ export class Mesh implements LinkOwner {
   /** flags by which this worker announces the interest of the filter's local subscribers */
   readonly interestFlags: (namespace: Namespace, filter: string) => number;
 
-  constructor(
-    self: number,
-    role: WorkerRole,
-    makeNamespace: (name: string) => Namespace,
-    interestFlags?: (namespace: Namespace, filter: string) => number,
-  ) {
+  constructor(self: number, makeNamespace: (name: string) => Namespace, interestFlags?: (namespace: Namespace, filter: string) => number) {
     this.self = self;
-    this.#role = role;
     this.#makeNamespace = makeNamespace;
     this.interestFlags = interestFlags ?? (() => INTEREST.live | INTEREST.queued);
-  }
-
-  get role(): WorkerRole {
-    return this.#role;
   }
 
   namespace(name: string): Namespace {
@@ -280,11 +269,10 @@ export class Mesh implements LinkOwner {
 
   onPublish: RecordSinkOfPeer['onPublish'] = (link, namespace, record) => this.hooks.onPublish(link, namespace, record);
   onRun: RecordSinkOfPeer['onRun'] = (link, namespace, run) => this.hooks.onRun(link, namespace, run);
-  onFrameEnd: RecordSinkOfPeer['onFrameEnd'] = (link) => {
-    this.hooks.onFrameEnd(link);
+  onFrameEnd(): void {
     this.#frames--;
     if (this.#frames === 0) this.#drain();
-  };
+  }
 
   onRelieved(): void {
     if (!this.isOverloaded) this.hooks.onRelieved();

@@ -34,6 +34,8 @@ export interface LinkOwner extends RecordSinkOfPeer {
   /** A frame begins to be worked through. */
   onFrameBegin(link: PeerLink): void;
   onControl(link: PeerLink, control: Control): void;
+  /** A frame has been worked through: everything it brought is routed. */
+  onFrameEnd(): void;
   /** The peer has caught up after an overload. */
   onRelieved(link: PeerLink): void;
 }
@@ -41,8 +43,6 @@ export interface LinkOwner extends RecordSinkOfPeer {
 export interface RecordSinkOfPeer {
   onPublish(link: PeerLink, namespace: string, record: PeerPublish): void;
   onRun(link: PeerLink, namespace: string, run: Run): void;
-  /** A frame has been worked through: everything it brought is routed. */
-  onFrameEnd(link: PeerLink): void;
 }
 
 export class PeerLink implements Peer {
@@ -138,7 +138,7 @@ export class PeerLink implements Peer {
       this.control({ t: 'credit', bytes: this.#uncredited });
       this.#uncredited = 0;
     }
-    this.#owner.onFrameEnd(this);
+    this.#owner.onFrameEnd();
   }
 
   /**

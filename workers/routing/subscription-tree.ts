@@ -20,10 +20,6 @@ export class SubscriptionTree<T> {
   readonly #root = new Level<T>();
   #wildcards = 0;
 
-  get size(): number {
-    return this.#exact.size + this.#wildcards;
-  }
-
   get(filter: string): T | undefined {
     if (!isWildcard(filter)) return this.#exact.get(filter);
     let level: Level<T> | null | undefined = this.#root;

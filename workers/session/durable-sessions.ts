@@ -114,21 +114,17 @@ export class DurableSessions {
   /** A record that its sender waits for was taken in; reported after the commit that it is part of. */
   onRecord(link: PeerLink, serial: number): void {
     this.#stored.set(link, serial);
-    this.#schedule();
+    this.schedule();
   }
 
   /** Resolves when everything applied until now is on disk. */
   committed(): Promise<void> {
-    this.#schedule();
+    this.schedule();
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   /** Commits what this loop iteration brought; group commit by construction. */
   schedule(): void {
-    this.#schedule();
-  }
-
-  #schedule(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     setImmediate(() => this.flush());
@@ -152,7 +148,7 @@ export class DurableSessions {
 
   /** Applies a change. @returns when every peer knows what is to be journalled; null: nothing to wait for */
   apply(namespace: string, clientId: string, op: DurableOp): Promise<void> | null {
-    this.#schedule();
+    this.schedule();
     if (op.op === 'begin') return this.#begin(op.session);
     if (op.op === 'again') return this.#again(op.session);
     const journal = this.#journals.get(sessionKey(namespace, clientId));
@@ -204,7 +200,7 @@ export class DurableSessions {
     if (journal === undefined) return;
     journal.state = toState(session);
     this.#disk.putSession(journal.state);
-    this.#schedule();
+    this.schedule();
   }
 
   #begin(session: WireSession): Promise<void> | null {

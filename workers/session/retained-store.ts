@@ -26,10 +26,6 @@ export class RetainedStore {
     this.#disk = disk;
   }
 
-  get size(): number {
-    return this.#size;
-  }
-
   /** Takes a message with the RETAIN flag: an empty payload removes [MQTT-3.3.1-6], anything else replaces [MQTT-3.3.1-5]. */
   retain(namespace: string, message: Message): void {
     if (message.payload.length === 0) {

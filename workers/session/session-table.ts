@@ -33,10 +33,6 @@ export class SessionTable {
     return this.#sessions.values();
   }
 
-  get size(): number {
-    return this.#sessions.size;
-  }
-
   create(namespace: Namespace, clientId: string): Session {
     const session = new Session(namespace, clientId, this.#host);
     this.#sessions.set(session.key, session);
