@@ -12,7 +12,10 @@ const MISSED_MAX = 100_000;
 export class DurableBarrier {
   readonly #mesh: Mesh;
   readonly #waiting = new Fifo<{ serial: number; done: (isStored: boolean) => void }>();
-  readonly #requests = new Map<number, () => void>();
+  /** in the order in which they were made */
+  readonly #requests = new Map<number, { resolve: () => void; isAnswered: boolean }>();
+  /** what a new session worker has been told of each session and has not confirmed */
+  readonly #retelling = new Set<number>();
   #missed: { namespace: string; clientId: string; op: DurableOp }[] = [];
   #lastRequest = 0;
 
@@ -45,35 +48,51 @@ export class DurableBarrier {
     else if ((op.op === 'settled' || op.op === 'end') && this.#missed.length < MISSED_MAX) this.#missed.push({ namespace, clientId, op });
   }
 
-  /** As tell(); resolves when a session worker has it and, for filters, every peer knows that messages for it are to be kept. */
+  /**
+   * As tell(); resolves when a session worker has it and, for filters, every peer knows that messages for it are to be kept. Not
+   * before what an earlier session worker left unanswered: what a client is sent behind these promises keeps its order.
+   */
   request(session: Session, op: DurableOp): Promise<void> {
     const request = ++this.#lastRequest;
-    const link = this.#mesh.sessionLink;
     return new Promise<void>((resolve) => {
-      this.#requests.set(request, resolve);
-      link?.control({ t: 'durable', namespace: session.namespace.name, clientId: session.clientId, op, request });
+      this.#requests.set(request, { resolve, isAnswered: false });
+      this.#ask(this.#mesh.sessionLink, session, op, request);
     });
   }
 
+  #ask(link: PeerLink | null, session: Session, op: DurableOp, request: number): void {
+    link?.control({ t: 'durable', namespace: session.namespace.name, clientId: session.clientId, op, request });
+  }
+
   onRequestDone(request: number): void {
-    const resolve = this.#requests.get(request);
-    this.#requests.delete(request);
-    resolve?.();
+    const known = this.#requests.get(request);
+    if (known !== undefined) known.isAnswered = true;
+    const isToldAll = this.#retelling.delete(request) && this.#retelling.size === 0;
+    if (isToldAll) this.#settle(this.#requests.keys());
+    else if (this.#retelling.size === 0) this.#settle([request]);
+  }
+
+  #settle(requests: Iterable<number>): void {
+    for (const request of [...requests]) {
+      const known = this.#requests.get(request);
+      if (known?.isAnswered !== true) continue;
+      this.#requests.delete(request);
+      known.resolve();
+    }
   }
 
   /** A new session worker: tells it the durable sessions as they are now, and answers what the old one was asked when it has them. */
   onSessionWorker(link: PeerLink, sessions: Iterable<Session>): void {
-    const open = [...this.#requests.values()];
-    this.#requests.clear();
-    const told: Promise<void>[] = [];
+    for (const open of this.#requests.values()) open.isAnswered = true;
+    this.#retelling.clear();
     for (const session of sessions) {
-      if (session.isDurable && session.gate === null) told.push(this.request(session, { op: 'again', session: session.toWire() }));
+      if (!session.isDurable || session.gate !== null) continue;
+      this.#retelling.add(++this.#lastRequest);
+      this.#ask(link, session, { op: 'again', session: session.toWire() }, this.#lastRequest);
     }
     const missed = this.#missed;
     this.#missed = [];
     for (const change of missed) link.control({ t: 'durable', ...change, request: 0 });
-    void Promise.all(told).then(() => {
-      for (const resolve of open) resolve();
-    });
+    if (this.#retelling.size === 0) this.#settle(this.#requests.keys());
   }
 }

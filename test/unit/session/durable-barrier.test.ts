@@ -1,0 +1,58 @@
+/** What waits for the session worker keeps its order when that worker is replaced. */
+
+import { expect, test } from 'vitest';
+import type { Control } from '../../../workers/mesh/controls.ts';
+import type { Mesh } from '../../../workers/mesh/mesh.ts';
+import type { PeerLink } from '../../../workers/mesh/peer-link.ts';
+import { DurableBarrier } from '../../../workers/session/durable-barrier.ts';
+import type { Session } from '../../../workers/session/session.ts';
+
+/** Collects what a session worker is told. */
+class Told {
+  readonly requests: { op: string; request: number }[] = [];
+  readonly link = { control: (control: Control) => this.#take(control) } as unknown as PeerLink;
+
+  #take(control: Control): void {
+    if (control.t === 'durable' && control.request > 0) this.requests.push({ op: control.op.op, request: control.request });
+  }
+
+  number(op: string, nth = 0): number {
+    return this.requests.filter((each) => each.op === op)[nth]!.request;
+  }
+}
+
+test('a request to the new session worker does not overtake those that the old one left unanswered', async () => {
+  const session = { clientId: 'c', namespace: { name: 'default' }, isDurable: true, gate: null, toWire: () => ({}) } as unknown as Session;
+  const old = new Told();
+  const mesh: { sessionLink: PeerLink | null } = { sessionLink: old.link };
+  const barrier = new DurableBarrier(mesh as unknown as Mesh);
+  const order: string[] = [];
+  const sent = (name: string, packetId: number) =>
+    void barrier.request(session, { op: 'sent', source: 1, serial: packetId, packetId }).then(() => order.push(name));
+
+  sent('asked the old one', 1);
+  mesh.sessionLink = null;
+  sent('asked nobody', 2);
+  const fresh = new Told();
+  mesh.sessionLink = fresh.link;
+  barrier.onSessionWorker(fresh.link, [session]);
+  sent('asked the new one', 3);
+  barrier.onRequestDone(fresh.number('sent'));
+  await Promise.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(order).toEqual([]);
+  // It dies as well: what is open now is answered by a third one, still in order.
+  mesh.sessionLink = null;
+  const third = new Told();
+  mesh.sessionLink = third.link;
+  barrier.onSessionWorker(third.link, [session]);
+  sent('asked the third one', 4);
+  barrier.onRequestDone(third.number('sent'));
+  barrier.onRequestDone(third.number('again'));
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(order).toEqual(['asked the old one', 'asked nobody', 'asked the new one', 'asked the third one']);
+  sent('afterwards', 5);
+  barrier.onRequestDone(third.number('sent', 1));
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(order.at(-1)).toBe('afterwards');
+});
