@@ -84,6 +84,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
         })),
     ),
   'sessions.count': () => countSessions(),
+  'retained.count': () => retainedStore.count(),
   publish: ({ namespace, topic, payload, qos, retain }) => {
     if (!checkTopicName(topic))
       throw new FluxError('invalid', 'topic is not a valid topic name', { issues: [{ path: 'topic', message: 'not a valid topic name' }] });

@@ -62,6 +62,11 @@ export class Clients {
     return this.#supervisor.session.call('sessions.count', {}, { timeoutMs: TIMEOUT_MS });
   }
 
+  /** Retained messages kept, and refused since the session worker started. */
+  async retainedCount(): Promise<Commands['retained.count']['result']> {
+    return this.#supervisor.session.call('retained.count', {}, { timeoutMs: TIMEOUT_MS });
+  }
+
   async #askAll<K extends CommandName>(name: K, params: Commands[K]['params']): Promise<Commands[K]['result'][]> {
     const workers = this.#supervisor.workers.filter((worker) => worker.boot.role === 'endpoint' && worker.isUsable);
     const answers = await Promise.all(workers.map((worker) => ask(worker, name, params)));

@@ -35,6 +35,10 @@ export class Monitor {
   readonly #process = new ProcessMetrics();
   readonly #timer: NodeJS.Timeout;
   #ticks = 0;
+  #retained = { retained: 0, retainedRefused: 0 };
+  /** refused by session workers that have ended, and what the present one said last */
+  #refusedBefore = 0;
+  #refusedNow = 0;
   #sessions = new Map<string, { persistent: number; offline: number }>();
   #cpuBefore = { usage: process.cpuUsage(), at: performance.now(), percent: 0 };
 
@@ -69,7 +73,8 @@ export class Monitor {
       this.#chosen(port).map(async (stored) => ({ counters: collector.of(stored.endpoint.id), extras: await this.#extras(stored) })),
     );
     const endpoints = await endpointsText(samples);
-    return port === undefined ? `${endpoints}\n${await this.#process.text(supervisor.restarts)}` : endpoints;
+    if (port !== undefined) return endpoints;
+    return `${endpoints}\n${await this.#process.text({ workerRestarts: supervisor.restarts, ...this.#retained })}`;
   }
 
   health(startup: NonNullable<HealthAnswer['startup']>): HealthAnswer {
@@ -174,10 +179,18 @@ export class Monitor {
     this.#cpuBefore = { usage: process.cpuUsage(), at: now, percent: (spent.user + spent.system) / 10 / (now - at) };
   }
 
+  /** A session worker that was replaced counts from 0 again; the counter of the node does not go back. */
+  #countRetained({ messages, refused }: { messages: number; refused: number }): void {
+    if (refused < this.#refusedNow) this.#refusedBefore += this.#refusedNow;
+    this.#refusedNow = refused;
+    this.#retained = { retained: messages, retainedRefused: this.#refusedBefore + refused };
+  }
+
   async #countSessions(): Promise<void> {
     if (!this.#options.supervisor.hasSession) return;
     try {
-      const counts = await this.#options.clients.sessionCounts();
+      const [counts, retained] = await Promise.all([this.#options.clients.sessionCounts(), this.#options.clients.retainedCount()]);
+      this.#countRetained(retained);
       for (const { endpoint, dropped } of counts) {
         for (const [reason, name] of Object.entries(DROP_REASONS)) this.#options.collector.of(endpoint).add(name, dropped[reason] ?? 0);
       }

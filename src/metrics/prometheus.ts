@@ -178,7 +178,9 @@ export async function endpointsText(samples: EndpointSample[]): Promise<string> 
 export class ProcessMetrics {
   readonly #registry = new Registry();
   readonly #restarts: Counter;
-  #counted = 0;
+  readonly #retained: Gauge;
+  readonly #retainedRefused: Counter;
+  #counted = { workerRestarts: 0, retainedRefused: 0 };
 
   constructor() {
     collectDefaultMetrics({ register: this.#registry });
@@ -187,12 +189,20 @@ export class ProcessMetrics {
       help: 'Worker threads that ended by themselves and were replaced',
       registers: [this.#registry],
     });
+    this.#retained = new Gauge({ name: 'fluxmq_retained_messages', help: 'Retained messages kept', registers: [this.#registry] });
+    this.#retainedRefused = new Counter({
+      name: 'fluxmq_retained_refused_total',
+      help: 'Retained messages refused because as many as may be are kept',
+      registers: [this.#registry],
+    });
   }
 
-  /** Prometheus text. @param workerRestarts since the start, never smaller than before */
-  text(workerRestarts: number): Promise<string> {
-    this.#restarts.inc(workerRestarts - this.#counted);
-    this.#counted = workerRestarts;
+  /** Prometheus text. The two totals are those since the start, never smaller than before. */
+  text(node: { workerRestarts: number; retained: number; retainedRefused: number }): Promise<string> {
+    this.#restarts.inc(node.workerRestarts - this.#counted.workerRestarts);
+    this.#retainedRefused.inc(node.retainedRefused - this.#counted.retainedRefused);
+    this.#retained.set(node.retained);
+    this.#counted = node;
     return this.#registry.metrics();
   }
 }

@@ -99,31 +99,48 @@ function collect<T>(path: string, problems: Problems, parse: () => T): T | undef
   }
 }
 
+/** What no two endpoints may share. */
+interface Names {
+  port?: number;
+  id?: string;
+  isDefault: boolean;
+}
+
 function readEndpoints(input: unknown, key: string, problems: Problems, warnings: string[]): Endpoint[] {
   const list = input ?? [BUILT_IN_ENDPOINT];
   if (!Array.isArray(list)) {
     problems.add(key, 'must be a list');
     return [];
   }
-  const read: { path: string; endpoint: Endpoint }[] = [];
+  const read: { path: string; names: Names }[] = [];
+  const endpoints: Endpoint[] = [];
   for (const [index, entry] of list.entries()) {
     const path = `${key}[${index}]`;
     const parsed = collect(path, problems, () => parseEndpoint(entry));
+    const names = parsed?.endpoint ?? namesOf(entry);
+    noteTwins(names, path, read, problems);
+    read.push({ path, names });
     if (parsed === undefined) continue;
     warnings.push(...parsed.warnings.map((warning) => `${path}: ${warning}`));
-    noteTwins(parsed.endpoint, path, read, problems);
-    read.push({ path, endpoint: parsed.endpoint });
+    endpoints.push(parsed.endpoint);
   }
-  return read.map((entry) => entry.endpoint);
+  return endpoints;
+}
+
+/** What must be unique about an entry that has other problems: all are told at once. */
+function namesOf(entry: unknown): Names {
+  const { port, id, isDefault } = isObject(entry) ? entry : {};
+  return { ...(typeof port === 'number' ? { port } : {}), ...(typeof id === 'string' ? { id } : {}), isDefault: isDefault === true };
 }
 
 /** Ports and ids are unique, and there is at most one default (SPEC.md section 2). An id that only follows from a twin port is not told. */
-function noteTwins(endpoint: Endpoint, path: string, earlier: { path: string; endpoint: Endpoint }[], problems: Problems): void {
+function noteTwins(names: Names, path: string, earlier: { path: string; names: Names }[], problems: Problems): void {
   for (const other of earlier) {
-    const isSamePort = other.endpoint.port === endpoint.port;
-    if (isSamePort) problems.add(`${path}.port`, `${endpoint.port} is the port of ${other.path}, too`);
-    else if (other.endpoint.id === endpoint.id) problems.add(`${path}.id`, `${endpoint.id} is the id of ${other.path}, too`);
-    if (other.endpoint.isDefault && endpoint.isDefault) problems.add(`${path}.isDefault`, `${other.path} is the default already`);
+    const isSamePort = names.port !== undefined && other.names.port === names.port;
+    if (isSamePort) problems.add(`${path}.port`, `${names.port} is the port of ${other.path}, too`);
+    else if (names.id !== undefined && other.names.id === names.id)
+      problems.add(`${path}.id`, `${names.id} is the id of ${other.path}, too`);
+    if (other.names.isDefault && names.isDefault) problems.add(`${path}.isDefault`, `${other.path} is the default already`);
   }
 }
 

@@ -86,6 +86,8 @@ export interface Commands {
     params: Record<string, never>;
     result: { endpoint: string; persistent: number; offline: number; dropped: Record<string, number> }[];
   };
+  /** Session worker only: retained messages kept, and refused since it started because the store is full. */
+  'retained.count': { params: Record<string, never>; result: { messages: number; refused: number } };
   /** Session worker only: publishes from the server itself (admin API, $SYS): routed like a client's message. */
   publish: { params: { namespace: string; topic: string; payload: Uint8Array; qos: 0 | 1 | 2; retain: boolean }; result: null };
   /** CPU, heap and event-loop lag of the thread since the last call. */

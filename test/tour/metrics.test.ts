@@ -107,3 +107,23 @@ test('the names of the README are those of the broker', async () => {
   expect(named.length).toBeGreaterThan(20);
   for (const name of named) if (!reasons.has(name)) expect(known).toContain(name);
 });
+
+test('the retained messages of the node are counted', async () => {
+  const publisher = await client();
+  const kept = async () => {
+    const { body } = await held.broker.api('GET', '/public/metrics');
+    const [, messages, refused] =
+      /^fluxmq_retained_messages (\d+)$[\s\S]*^fluxmq_retained_refused_total (\d+)$/m.exec(body as string) ?? [];
+    return [Number(messages), Number(refused)];
+  };
+  // What the broker says of itself under $SYS is retained as well, from its first second on.
+  let before = 0;
+  await until('all of $SYS is there', async () => {
+    const last = before;
+    [before = 0] = await kept();
+    return before > 0 && before === last;
+  });
+  for (const name of ['a', 'b', 'c']) await publisher.publish(`kept/${name}`, 'x', { qos: 1, retain: true });
+  await publisher.publish('kept/b', '', { qos: 1, retain: true });
+  expect(await kept()).toEqual([before + 2, 0]);
+});

@@ -3,7 +3,7 @@
 import type { Message } from '../routing/message.ts';
 
 /** Retained messages kept; the one that is over is refused and counted. */
-export const RETAINED_MAX = 1_000_000;
+const RETAINED_MAX = 1_000_000;
 
 class Level {
   readonly children = new Map<string, Level>();
@@ -19,11 +19,18 @@ export interface RetainedDisk {
 export class RetainedStore {
   readonly #roots = new Map<string, Level>();
   readonly #disk: RetainedDisk | null;
+  readonly #max: number;
   #size = 0;
-  refused = 0;
+  #refused = 0;
 
-  constructor(disk: RetainedDisk | null) {
+  constructor(disk: RetainedDisk | null, max = RETAINED_MAX) {
     this.#disk = disk;
+    this.#max = max;
+  }
+
+  /** Messages kept, and those refused since the start because the store was full. */
+  count(): { messages: number; refused: number } {
+    return { messages: this.#size, refused: this.#refused };
   }
 
   /** Takes a message with the RETAIN flag: an empty payload removes [MQTT-3.3.1-6], anything else replaces [MQTT-3.3.1-5]. */
@@ -43,18 +50,23 @@ export class RetainedStore {
     for (const part of message.topic.split('/')) {
       let next: Level | undefined = level.children.get(part);
       if (next === undefined) {
-        if (this.#size >= RETAINED_MAX) {
-          this.refused++;
-          return false;
-        }
+        if (this.#size >= this.#max) return this.#refuse();
         next = new Level();
         level.children.set(part, next);
       }
       level = next;
     }
-    if (level.message === null) this.#size++;
+    if (level.message === null) {
+      if (this.#size >= this.#max) return this.#refuse();
+      this.#size++;
+    }
     level.message = message.detach();
     return true;
+  }
+
+  #refuse(): false {
+    this.#refused++;
+    return false;
   }
 
   #delete(namespace: string, topic: string): boolean {

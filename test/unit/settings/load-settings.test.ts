@@ -160,6 +160,8 @@ log: { level: loud }
       'endpoints[2].isDefault:4 endpoints[0] is the default already',
       'endpoints[2].id:4 mqtt-1 is the id of endpoints[1], too',
     ]);
+    const broken = 'endpoints:\n  - { port: 1 }\n  - { port: 1, id: "a b" }\n';
+    expect(problemsOf(() => load(broken)).map((problem) => problem.split(' ')[0])).toEqual(['endpoints[1].id:3', 'endpoints[1].port:3']);
   });
 
   test.each([
