@@ -14,6 +14,7 @@ import type { Control, EndpointView, HealthAnswer, PlanAnswer, PortCheck, ProbeR
 import { Deadline } from './deadline.ts';
 import { readAdd, readPlan, readTarget, readUpdate } from './endpoints/change-request.ts';
 import { Desired } from './endpoints/desired.ts';
+import { Driver } from './endpoints/driver.ts';
 import { EndpointManager } from './endpoints/endpoint-manager.ts';
 import { SERVER_SHUTTING_DOWN } from './endpoints/listener.ts';
 import { Runners } from './endpoints/runners.ts';
@@ -71,7 +72,8 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   const collector = new MetricsCollector();
   const desired = new Desired(store);
   const runners = new Runners(supervisor, collector, logger);
-  const manager = new EndpointManager({ desired, runners, defaults: { auth: settings.auth, acl: settings.acl }, node, logger });
+  const driver = new Driver(runners, { auth: settings.auth, acl: settings.acl });
+  const manager = new EndpointManager({ desired, runners, driver, node, logger });
   const clients = new Clients(supervisor, node);
   const storeType = settings.store.storeType;
   const systemTopics = new SystemTopics({ version, desired, collector, clients, logger });

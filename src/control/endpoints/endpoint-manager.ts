@@ -1,27 +1,23 @@
 /** The life of an endpoint change on this node: parse, plan, bind, commit, activate, drain, answer (DESIGN.md section 3). */
 
 import { diffEndpoints, hardestEffect } from '../../endpoint/effects.ts';
-import type { AclConfig, AuthConfig, Endpoint, KeyChange } from '../../endpoint/endpoint.ts';
+import type { Endpoint, KeyChange } from '../../endpoint/endpoint.ts';
 import { mergeEndpoint, type ParsedEndpoint, parseEndpoint } from '../../endpoint/schema.ts';
 import { FluxError, toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { ChangeMeta, StoreChange, StoredEndpoint } from '../../storage/contract.ts';
-import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
 import type { ChangeAnswer, NodeOutcome, RequestContext } from '../contract.ts';
 import { Deadline } from '../deadline.ts';
 import { type ChangeOptions, readAdd, readTarget, readUpdate } from './change-request.ts';
 import type { Desired } from './desired.ts';
+import type { Driver, Prepared } from './driver.ts';
 import type { EndpointRunner } from './endpoint-runner.ts';
-import { workerGroupSize } from './group-size.ts';
-import { ADMINISTRATIVE_ACTION, type Listener } from './listener.ts';
 import type { Runners } from './runners.ts';
-import { decideStep, type Step } from './step.ts';
 
 export interface ManagerOptions {
   desired: Desired;
   runners: Runners;
-  /** what endpoints use that name none of their own */
-  defaults: { auth: AuthConfig[]; acl: AclConfig };
+  driver: Driver;
   node: string;
   logger: Logger;
 }
@@ -47,14 +43,9 @@ export class EndpointManager {
 
   /** Starts everything that the store wants, side by side. Failures are kept by the runners; resolves when each was tried once. */
   async startAll(deadline: Deadline): Promise<void> {
-    const { desired, runners } = this.#options;
+    const { desired, driver } = this.#options;
     const enabled = desired.list().filter(({ endpoint }) => endpoint.enabled);
-    await Promise.all(
-      enabled.map(({ endpoint, revision }) => {
-        const size = workerGroupSize(endpoint);
-        return runners.of(endpoint.id).start(this.runtimeConfig(endpoint, revision), size, deadline);
-      }),
-    );
+    await Promise.all(enabled.map((stored) => driver.start(stored, deadline)));
   }
 
   /** Writes the endpoints of the configuration file into an empty store. @throws FluxError `unavailable` */
@@ -103,7 +94,7 @@ export class EndpointManager {
 
   /** @throws FluxError as Control.remove */
   async remove(body: unknown, context: RequestContext): Promise<ChangeAnswer> {
-    const { desired, runners, logger } = this.#options;
+    const { desired, driver, logger } = this.#options;
     const { options, key } = readTarget(body);
     const { endpoint } = desired.find(key);
     return desired.exclusively([endpoint.id, `port ${endpoint.port}`], async () => {
@@ -111,17 +102,12 @@ export class EndpointManager {
       desired.ensureRevision(before, context.expectedRevision);
       guardDefault(before.endpoint, options, 'removed');
       const deadline = new Deadline(context.timeoutMs);
+      const prepared = await driver.prepare(endpoint.id, null, desired.revision + 1, deadline);
       const revision = await desired.commit([{ kind: 'remove', id: endpoint.id }], this.#meta('remove', options, context));
-      await this.#stop(runners.of(endpoint.id), options, deadline);
+      await driver.activate(prepared, revision, options.drainMs, deadline);
       logger.info(`Endpoint ${endpoint.port} was removed`, { endpoint: endpoint.id, revision, actor: context.actor });
       return { endpoint: before.endpoint, revision, nodes: [this.#outcome('applied')], warnings: [] };
     });
-  }
-
-  /** An endpoint with the node's fallbacks resolved, as workers want it. */
-  runtimeConfig(endpoint: Endpoint, revision: number): EndpointRuntimeConfig {
-    const { auth, acl } = this.#options.defaults;
-    return { endpoint, revision, auth: endpoint.authConfig ?? auth, acl: endpoint.aclConfig ?? acl };
   }
 
   async #change(
@@ -150,63 +136,46 @@ export class EndpointManager {
 
   /** Each step undoes the ones before it when it fails; after the commit nothing is undone, but repaired. */
   async #apply(change: Change, otherDefault: StoredEndpoint | null): Promise<ChangeAnswer> {
-    const { desired, runners, logger } = this.#options;
+    const { desired, runners, driver, logger } = this.#options;
     const { before, after, changes, warnings, context, deadline } = change;
-    const runner = runners.of(after.id);
-    const step = decideStep(before?.endpoint ?? null, after, changes, runner);
-    if (step.kind === 'nothing' && before !== null && changes.length === 0) {
-      return { endpoint: after, revision: before.revision, effect: 'none', nodes: [this.#current(runner)], warnings };
+    if (before !== null && changes.length === 0) {
+      return { endpoint: after, revision: before.revision, effect: 'none', nodes: [this.#current(runners.of(after.id))], warnings };
     }
-    const guess = this.runtimeConfig(after, desired.revision + 1);
-    const warm = step.warm > 0 ? await runner.warm(guess, step.warm, deadline) : [];
+    const prepared = await driver.prepare(after.id, after, desired.revision + 1, deadline);
     let revision: number;
     try {
       deadline.check(`the change of endpoint ${after.id}`);
       revision = await desired.commit(this.#storeChanges(after, otherDefault), this.#meta(change.action, change.options, context));
     } catch (error) {
-      await runner.discard(warm, new Deadline(context.timeoutMs));
+      await driver.discard(prepared, new Deadline(context.timeoutMs));
       throw error;
     }
-    const outcome = await this.#activate(step, change, warm, revision);
+    const outcome = await this.#activate(change, prepared, revision);
     if (otherDefault !== null) await this.#tellOther(otherDefault.endpoint.id, deadline);
     const effect = before === null ? {} : { effect: hardestEffect(changes) };
     logger.info(`Endpoint ${after.port}: ${change.action}`, { endpoint: after.id, revision, actor: context.actor, ...effect });
     return { endpoint: after, revision, ...effect, nodes: [outcome], warnings };
   }
 
-  async #activate(step: Step, change: Change, warm: Listener[], revision: number): Promise<NodeOutcome> {
-    const runner = this.#options.runners.of(change.after.id);
-    const config = this.runtimeConfig(change.after, revision);
-    const { deadline, options } = change;
+  async #activate({ after, options, deadline }: Change, prepared: Prepared, revision: number): Promise<NodeOutcome> {
     try {
-      if (step.kind === 'stop') await this.#stop(runner, options, deadline);
-      if (step.kind === 'replace') await runner.activate(config, warm, options.drainMs);
-      if (step.kind === 'resize') await runner.resize(config, step.size, warm, options.drainMs);
-      // After a replacement it is for the old listeners, whose clients get the live keys, and for a revision that was guessed wrong.
-      if (step.kind === 'replace' || step.kind === 'resize' || step.kind === 'update') await runner.update(config, deadline);
+      await this.#options.driver.activate(prepared, revision, options.drainMs, deadline);
       return this.#outcome('applied');
     } catch (error) {
       const { message } = toWireError(error);
-      this.#options.logger.error(`Endpoint ${change.after.port} is stored but not yet applied: ${message}`, {
-        endpoint: change.after.id,
-        revision,
-      });
+      this.#options.logger.error(`Endpoint ${after.port} is stored but not yet applied: ${message}`, { endpoint: after.id, revision });
       return { ...this.#outcome('pending'), reason: message };
     }
   }
 
-  async #stop(runner: EndpointRunner, options: ChangeOptions, deadline: Deadline): Promise<void> {
-    const { drained } = await runner.stop(options.drainMs, ADMINISTRATIVE_ACTION);
-    if (options.drainMs === 0) await deadline.reaches(drained);
-  }
-
   /** The other endpoint lost its isDefault; its clients notice nothing. */
   async #tellOther(id: string, deadline: Deadline): Promise<void> {
-    const stored = this.#options.desired.byId(id);
-    const runner = this.#options.runners.of(id);
-    if (stored === undefined || runner.wanted === null) return;
+    const { desired, driver } = this.#options;
+    const stored = desired.byId(id);
+    if (stored === undefined) return;
     try {
-      await runner.update(this.runtimeConfig(stored.endpoint, stored.revision), deadline);
+      const prepared = await driver.prepare(id, stored.endpoint, stored.revision, deadline);
+      await driver.activate(prepared, stored.revision, 0, deadline);
     } catch (error) {
       this.#options.logger.warn(`Endpoint ${stored.endpoint.port} was not told that it is no longer the default`, {
         reason: toWireError(error).message,

@@ -98,11 +98,16 @@ export class EndpointRunner {
     return this.#listeners.some((listener) => listener.config.endpoint.port === port);
   }
 
-  /** Starts what the store wants; failures are kept as the state `failed` and attempted again. Resolves after the first attempt. */
+  /**
+   * Starts what does not listen; a failure is kept as the state `failed` and attempted again. Resolves after the first attempt.
+   * @throws FluxError of that attempt when it listens by now, with another configuration, which goes on
+   */
   async start(config: EndpointRuntimeConfig, size: number, deadline: Deadline): Promise<void> {
     try {
       await this.activate(config, await this.warm(config, size, deadline), 0);
     } catch (error) {
+      if (this.#listeners.length > 0) throw error;
+      this.#newGeneration();
       this.#wanted = config;
       this.#size = size;
       this.#failed(error);
@@ -112,13 +117,14 @@ export class EndpointRunner {
   }
 
   /**
-   * Opens `count` listeners beside the ones that there are; nothing else changes until activate() or addWarm().
+   * Opens `count` listeners beside the ones that there are; nothing else changes until activate() or resize().
+   * @param leaving ports that other endpoints of this node are about to give up
    * @throws FluxError `port-in-use`, `unprocessable`, `timeout`; none of them is left open
    */
-  async warm(config: EndpointRuntimeConfig, count: number, deadline: Deadline): Promise<Listener[]> {
+  async warm(config: EndpointRuntimeConfig, count: number, deadline: Deadline, leaving?: ReadonlySet<number>): Promise<Listener[]> {
     const { host, port } = config.endpoint;
-    // Its own listener on this port is the only one that a second bind may share the port with.
-    if (!this.listensOn(port)) await probePort(host, port);
+    // Listeners of this node that go with this very step are the only ones that a second bind may share the port with.
+    if (!this.listensOn(port) && leaving?.has(port) !== true) await probePort(host, port);
     const opened = await Promise.allSettled(Array.from({ length: count }, () => Listener.open(config, this.#context, deadline)));
     const listeners = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
     const failure = opened.find((each) => each.status === 'rejected');

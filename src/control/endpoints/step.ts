@@ -1,10 +1,12 @@
-/** Decides what a change asks of the listeners on this node; pure but for the state of the runner. */
+/** Decides what an endpoint asks of its listeners on this node; pure but for the state of the runner. */
 
-import type { Endpoint, KeyChange } from '../../endpoint/endpoint.ts';
+import { diffEndpoints } from '../../endpoint/effects.ts';
+import type { Endpoint } from '../../endpoint/endpoint.ts';
+import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
 import type { EndpointState } from '../contract.ts';
 import { workerGroupSize } from './group-size.ts';
 
-/** `warm`: listeners to open before the commit. */
+/** `warm`: listeners to open before anything else changes. */
 export type Step =
   | { kind: 'nothing'; warm: 0 }
   | { kind: 'stop'; warm: 0 }
@@ -12,25 +14,25 @@ export type Step =
   | { kind: 'replace'; warm: number }
   | { kind: 'resize'; warm: number; size: number };
 
+/** What of a runner the decision needs. */
+export interface Running {
+  state: EndpointState;
+  workerCount: number;
+  wanted: EndpointRuntimeConfig | null;
+}
+
 const GROUP_SIZE = 'serverOptions.workerGroupSize';
 
 /**
  * An endpoint that should listen and does not is always opened anew: a change is answered with 200 only when it listens.
- * @param before null for a new endpoint
+ * @param after null when the endpoint is removed
  */
-export function decideStep(
-  before: Endpoint | null,
-  after: Endpoint,
-  changes: KeyChange[],
-  runner: { state: EndpointState; workerCount: number },
-): Step {
-  if (!after.enabled) return { kind: before?.enabled === true ? 'stop' : 'nothing', warm: 0 };
+export function decideStep(after: Endpoint | null, { state, workerCount, wanted }: Running): Step {
+  if (after === null || !after.enabled) return { kind: wanted === null ? 'nothing' : 'stop', warm: 0 };
   const size = workerGroupSize(after);
-  if (before?.enabled !== true) return { kind: 'replace', warm: size };
-  if (changes.length === 0) return { kind: 'nothing', warm: 0 };
-  if (runner.state !== 'running') return { kind: 'replace', warm: size };
-  const rebinds = changes.filter((change) => change.effect === 'rebind');
+  if (wanted === null || state !== 'running') return { kind: 'replace', warm: size };
+  const rebinds = diffEndpoints(wanted.endpoint, after).filter((change) => change.effect === 'rebind');
   if (rebinds.some((change) => change.path !== GROUP_SIZE)) return { kind: 'replace', warm: size };
-  if (rebinds.length > 0) return { kind: 'resize', warm: Math.max(0, size - runner.workerCount), size };
+  if (rebinds.length > 0) return { kind: 'resize', warm: Math.max(0, size - workerCount), size };
   return { kind: 'update', warm: 0 };
 }

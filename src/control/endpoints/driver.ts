@@ -1,0 +1,91 @@
+/** Drives the listeners of this node from what runs to what is wanted: a change, the start and the reconciler all go through here. */
+
+import type { AclConfig, AuthConfig, Endpoint } from '../../endpoint/endpoint.ts';
+import type { StoredEndpoint } from '../../storage/contract.ts';
+import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
+import type { Deadline } from '../deadline.ts';
+import { workerGroupSize } from './group-size.ts';
+import { ADMINISTRATIVE_ACTION, type Listener } from './listener.ts';
+import type { Runners } from './runners.ts';
+import { decideStep, type Step } from './step.ts';
+
+/** What was opened for an endpoint beside what runs; it ends with activate() or discard(). */
+export interface Prepared {
+  readonly id: string;
+  /** null: the endpoint is removed */
+  readonly after: Endpoint | null;
+  readonly step: Step;
+  readonly warm: Listener[];
+}
+
+const NONE_LEAVING: ReadonlySet<number> = new Set();
+
+export class Driver {
+  readonly #runners: Runners;
+  readonly #defaults: { auth: AuthConfig[]; acl: AclConfig };
+
+  /** @param defaults what endpoints use that name none of their own */
+  constructor(runners: Runners, defaults: { auth: AuthConfig[]; acl: AclConfig }) {
+    this.#runners = runners;
+    this.#defaults = defaults;
+  }
+
+  /**
+   * Starts an endpoint that does not listen. A failure is kept by its runner, which attempts it again; resolves after the first attempt.
+   * @throws FluxError when it listens by now with another configuration, and this one does not work
+   */
+  async start({ endpoint, revision }: StoredEndpoint, deadline: Deadline): Promise<void> {
+    await this.#runners.of(endpoint.id).start(this.#configOf(endpoint, revision), workerGroupSize(endpoint), deadline);
+  }
+
+  /**
+   * Opens beside what runs whatever the endpoint needs; nothing else changes until activate().
+   * @param after null: the endpoint goes
+   * @param revision the one that it will probably have
+   * @param leaving ports that other endpoints of this node give up in the same step, so that two may swap theirs
+   * @throws FluxError `port-in-use`, `unprocessable`, `timeout`; nothing is left open then
+   */
+  async prepare(
+    id: string,
+    after: Endpoint | null,
+    revision: number,
+    deadline: Deadline,
+    leaving: ReadonlySet<number> = NONE_LEAVING,
+  ): Promise<Prepared> {
+    const runner = this.#runners.of(id);
+    const step = decideStep(after, runner);
+    const isOpening = after !== null && step.warm > 0;
+    const warm = isOpening ? await runner.warm(this.#configOf(after, revision), step.warm, deadline, leaving) : [];
+    return { id, after, step, warm };
+  }
+
+  /** Closes what was opened: the change that it was opened for did not happen. */
+  async discard({ id, warm }: Prepared, deadline: Deadline): Promise<void> {
+    await this.#runners.of(id).discard(warm, deadline);
+  }
+
+  /**
+   * What was prepared takes the place of what runs; resolves when the old listeners no longer accept, and with `drainMs` 0 when the
+   * clients of a stopped endpoint are gone.
+   * @throws FluxError when a worker did not take its configuration (it is replaced, and the endpoint repaired)
+   */
+  async activate({ id, after, step, warm }: Prepared, revision: number, drainMs: number, deadline: Deadline): Promise<void> {
+    const runner = this.#runners.of(id);
+    if (step.kind === 'stop') {
+      const { drained } = await runner.stop(drainMs, ADMINISTRATIVE_ACTION);
+      if (drainMs === 0) await deadline.reaches(drained);
+    }
+    if (after === null || step.kind === 'stop' || step.kind === 'nothing') return;
+    const config = this.#configOf(after, revision);
+    if (step.kind === 'replace') await runner.activate(config, warm, drainMs);
+    if (step.kind === 'resize') await runner.resize(config, step.size, warm, drainMs);
+    // After a replacement it is for the old listeners, whose clients get the live keys, and for a revision that was guessed wrong.
+    await runner.update(config, deadline);
+  }
+
+  /** An endpoint with the node's fallbacks resolved, as workers want it. */
+  #configOf(endpoint: Endpoint, revision: number): EndpointRuntimeConfig {
+    const { auth, acl } = this.#defaults;
+    return { endpoint, revision, auth: endpoint.authConfig ?? auth, acl: endpoint.aclConfig ?? acl };
+  }
+}
