@@ -8,10 +8,28 @@ export interface StoredEndpoint {
   revision: number;
 }
 
+/** A change that is undone unless it is confirmed in time (`?confirmWithin=`); kept in the store, so that the undoing survives the process. */
+export interface PendingConfirm {
+  /** the revision that waits */
+  revision: number;
+  /** milliseconds since the epoch */
+  until: number;
+}
+
 /** Everything at one moment. `revision` is the newest change of the whole store, 0 for an empty one. */
 export interface StoreSnapshot {
   revision: number;
   endpoints: StoredEndpoint[];
+  /** by revision */
+  pending: PendingConfirm[];
+}
+
+/** What a commit does beside its changes, in the same transaction. */
+export interface CommitOptions {
+  /** milliseconds since the epoch: the new revision becomes a PendingConfirm */
+  confirmUntil?: number;
+  /** this commit undoes what that revision did: its PendingConfirm ends */
+  settles?: number;
 }
 
 /** One row change: put writes the whole endpoint, remove deletes by id. */
@@ -19,7 +37,7 @@ export type StoreChange = { kind: 'put'; endpoint: Endpoint } | { kind: 'remove'
 
 /** Who did it and why; goes into the history rows. */
 export interface ChangeMeta {
-  action: 'add' | 'update' | 'remove' | 'enable' | 'disable' | 'import' | 'rollback' | 'seed';
+  action: 'add' | 'update' | 'remove' | 'enable' | 'disable' | 'import' | 'rollback' | 'restore' | 'seed';
   actor: string;
   source: 'http' | 'nats' | 'file' | 'rollback' | 'import';
   node: string;
@@ -41,6 +59,12 @@ export interface HistoryRow extends ChangeMeta {
 export interface HistoryQuery {
   port?: number;
   id?: string;
+  /** exactly this actor */
+  actor?: string;
+  /** rows of this moment or later; milliseconds since the epoch */
+  since?: number;
+  /** rows before this moment; milliseconds since the epoch */
+  until?: number;
   /** 1..1000 */
   limit: number;
   /** only rows with a smaller revision */
@@ -53,13 +77,28 @@ export interface EndpointStore {
   /**
    * All changes or none, as one new revision, durable when it resolves.
    * `expected` maps an endpoint id to the revision that it must still have (0 = must not exist); ids not named are not compared.
-   * Port and id uniqueness are checked again inside the transaction.
+   * Port and id uniqueness are checked again inside the transaction. A connection that breaks in the middle: the outcome is looked up.
    * @returns the new revision (previous + 1)
-   * @throws FluxError `revision-mismatch` (an expectation failed), `exists` (id or port taken), `not-found` (remove of nothing), `unavailable`
+   * @throws FluxError `revision-mismatch` (an expectation failed), `exists` (id or port taken), `not-found` (remove of nothing),
+   *   `unavailable` (within 2 s; nothing was written, or, when the message says that it is not known, it may have been)
    */
-  commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta): Promise<number>;
-  /** Newest first. @throws FluxError `unavailable` */
+  commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options?: CommitOptions): Promise<number>;
+  /** Newest first; a revision is never cut in two by `limit`. @throws FluxError `unavailable` */
   history(query: HistoryQuery): Promise<HistoryRow[]>;
+  /**
+   * The endpoints as they were right after `revision` (0: none), each with the revision of its last change by then; `pending` is empty.
+   * @throws FluxError `not-found` when the store has no such revision, or no history so far back; `unavailable`
+   */
+  at(revision: number): Promise<StoreSnapshot>;
+  /** Ends the PendingConfirm of the revision: the change stays. @throws FluxError `not-found` when it does not wait (any more), `unavailable` */
+  confirm(revision: number): Promise<void>;
+  /**
+   * Fills an empty store (revision 0) with a history from a backup: its rows with their revisions, and what they lead to as endpoints.
+   * @param rows oldest first, complete from the first revision on
+   * @returns the newest revision
+   * @throws FluxError `exists` when the store is not empty, `invalid` when the rows do not fit together, `unavailable`
+   */
+  adopt(rows: HistoryRow[]): Promise<number>;
   /** Releases files and connections; further calls reject. Idempotent. */
   close(): Promise<void>;
 }
