@@ -79,3 +79,8 @@ export function checkHistoryLimit(limit: number): void {
     throw new FluxError('invalid', 'limit must be a whole number, 1..1000', { issues: [{ path: 'limit', message: 'must be 1..1000' }] });
   }
 }
+
+/** The answer to a confirmation, or an undoing, of a revision that does not wait (any more). */
+export function notWaiting(revision: number): FluxError {
+  return new FluxError('not-found', `Revision ${revision} does not wait for confirmation`);
+}

@@ -28,7 +28,7 @@ export interface StoreSnapshot {
 export interface CommitOptions {
   /** milliseconds since the epoch: the new revision becomes a PendingConfirm */
   confirmUntil?: number;
-  /** this commit undoes what that revision did: its PendingConfirm ends */
+  /** this commit undoes what that revision did: its PendingConfirm ends; when there is none (any more), nothing is written */
   settles?: number;
 }
 
@@ -79,8 +79,8 @@ export interface EndpointStore {
    * `expected` maps an endpoint id to the revision that it must still have (0 = must not exist); ids not named are not compared.
    * Port and id uniqueness are checked again inside the transaction. A connection that breaks in the middle: the outcome is looked up.
    * @returns the new revision (previous + 1)
-   * @throws FluxError `revision-mismatch` (an expectation failed), `exists` (id or port taken), `not-found` (remove of nothing),
-   *   `unavailable` (within 2 s; nothing was written, or, when the message says that it is not known, it may have been)
+   * @throws FluxError `revision-mismatch` (an expectation failed), `exists` (id or port taken), `not-found` (remove of nothing, or `settles`
+   *   does not wait), `unavailable` (within 2 s; nothing was written, or, with `data.outcome` 'unknown', it may have been)
    */
   commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options?: CommitOptions): Promise<number>;
   /** Newest first; a revision is never cut in two by `limit`. @throws FluxError `unavailable` */

@@ -9,3 +9,7 @@ export const META: ChangeMeta = { action: 'add', actor: 'ann', source: 'http', n
 export function put(port: number, more: Record<string, unknown> = {}): StoreChange & { kind: 'put' } {
   return { kind: 'put', endpoint: parseEndpoint({ port, ...more }).endpoint };
 }
+
+export function remove(id: string): StoreChange {
+  return { kind: 'remove', id };
+}

@@ -2,10 +2,9 @@
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Endpoint } from '../../src/endpoint/endpoint.ts';
-import type { ChangeMeta, EndpointStore, StoreChange } from '../../src/storage/contract.ts';
-import { META, put } from './store-changes.ts';
-
-const remove = (id: string): StoreChange => ({ kind: 'remove', id });
+import type { ChangeMeta, EndpointStore } from '../../src/storage/contract.ts';
+import { describePast, type KindOf } from './past-suite.ts';
+import { META, put, remove } from './store-changes.ts';
 
 /** Runs the suite. `open` opens an empty store; `after` removes what it left. */
 export function describeStore(name: string, open: () => Promise<EndpointStore>, after: () => Promise<void>): void {
@@ -33,16 +32,16 @@ export function describeStore(name: string, open: () => Promise<EndpointStore>, 
 
     describeContent(() => store, content, kindOf);
     describeHistory(() => store);
+    describePast(() => store, kindOf);
     describeConcurrency(() => store, content, kindOf);
   });
 }
 
 type Content = () => Promise<{ revision: number; endpoints: Record<string, unknown> }>;
-type KindOf = (work: Promise<unknown>) => Promise<string>;
 
 function describeContent(get: () => EndpointStore, content: Content, kindOf: KindOf): void {
   it('is empty at revision 0', async () => {
-    expect(await get().load()).toEqual({ revision: 0, endpoints: [] });
+    expect(await get().load()).toEqual({ revision: 0, endpoints: [], pending: [] });
     expect(await get().history({ limit: 10 })).toEqual([]);
   });
 

@@ -30,6 +30,32 @@ describeStore(
 );
 describeStore('LOCAL', () => openLocalStore({ dataPath: join(makeFolder(), 'made', 'here') }), dropFolder);
 
+describe('MEMORY', () => {
+  it('keeps the newest 10,000 rows, and knows the content as far back as they reach', async () => {
+    const store = openMemoryStore();
+    await store.commit([put(1, { id: 'still' })], {}, META);
+    for (let revision = 2; revision <= 3; revision += 1) {
+      await store.commit(
+        Array.from({ length: 4000 }, (_, index) => put(index + 2, { maxConnectionSize: revision })),
+        {},
+        META,
+      );
+    }
+    expect((await store.at(1)).endpoints).toHaveLength(1);
+    await store.commit(
+      Array.from({ length: 2000 }, (_, index) => put(index + 2, { maxConnectionSize: 4 })),
+      {},
+      META,
+    );
+    await expect(store.at(0)).rejects.toMatchObject({ kind: 'not-found' });
+    const { endpoints } = await store.at(1);
+    expect(endpoints).toEqual([{ revision: 1, endpoint: put(1, { id: 'still' }).endpoint }]);
+    expect((await store.at(3)).endpoints.map((stored) => stored.revision).toSorted()).toEqual([1, ...Array(4000).fill(3)]);
+    expect((await store.history({ limit: 1, before: 2 })).map((row) => row.revision)).toEqual([]);
+    await store.close();
+  });
+});
+
 describe('LOCAL', () => {
   beforeEach(() => {
     makeFolder();
@@ -90,6 +116,22 @@ describe('LOCAL', () => {
     edit((database) => database.exec(`UPDATE endpoint SET body = json_remove(body, '$.maxQueuedMessages', '$.childOptions.soLinger')`));
     const again = await open();
     expect((await again.load()).endpoints[0]?.endpoint).toEqual(put(1, { wiretap: true }).endpoint);
+    await again.close();
+  });
+
+  it('opens a store of the first schema, with its history', async () => {
+    const store = await open();
+    await store.commit([put(1)], {}, META);
+    const rows = await store.history({ limit: 10 });
+    await store.close();
+    edit((database) => {
+      database.exec(`DROP TABLE pending; DROP INDEX history_facts;
+        ALTER TABLE history RENAME COLUMN old_body TO before; ALTER TABLE history RENAME COLUMN new_body TO after`);
+      database.pragma('user_version = 1');
+    });
+    const again = await open();
+    expect(await again.history({ limit: 10 })).toEqual(rows);
+    expect(await again.commit([put(2)], {}, META, { confirmUntil: 1 })).toBe(2);
     await again.close();
   });
 

@@ -3,15 +3,37 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
-import { completeEndpoint } from '../../endpoint/defaults.ts';
-import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import { applyChanges, checkHistoryLimit } from '../apply-changes.ts';
-import type { ChangeMeta, EndpointStore, HistoryQuery, HistoryRow, StoreChange, StoredEndpoint, StoreSnapshot } from '../contract.ts';
+import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
+import type {
+  ChangeMeta,
+  CommitOptions,
+  EndpointStore,
+  HistoryQuery,
+  HistoryRow,
+  PendingConfirm,
+  StoreChange,
+  StoredEndpoint,
+  StoreSnapshot,
+} from '../contract.ts';
+import {
+  fromBody,
+  type HistoryDialect,
+  type HistoryRecord,
+  type Statement,
+  selectRevisions,
+  selectRows,
+  toBody,
+  toHistoryRow,
+  toRecords,
+} from '../history-sql.ts';
+import { noSuchRevision, replayWhole } from '../replay.ts';
 import { type FolderLock, lockFolder } from './folder-lock.ts';
 import { migrate } from './migrations.ts';
 
 const FILE = 'config.db';
+
+const DIALECT: HistoryDialect = { table: 'history', mark: () => '?', sameText: (column, mark) => `${column} = ${mark}` };
 
 /**
  * Opens `config.db` in the folder, which is made when it is missing. The folder belongs to this process until `close` or its end.
@@ -39,55 +61,80 @@ export async function openLocalStore(options: { dataPath: string }): Promise<End
   }
 }
 
-interface HistoryRecord {
-  revision: number;
-  at: number;
-  action: HistoryRow['action'];
-  actor: string;
-  source: HistoryRow['source'];
-  node: string;
-  request_id: string;
-  reason: string | null;
+interface EndpointRecord {
   id: string;
-  port: number;
-  before: string | null;
-  after: string | null;
+  revision: number;
+  body: string;
 }
 
 class LocalStore implements EndpointStore {
   readonly #database: Database.Database;
   readonly #lock: FolderLock;
-  readonly #commit: (changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta) => number;
   #isClosed = false;
 
   constructor(database: Database.Database, lock: FolderLock) {
     this.#database = database;
     this.#lock = lock;
-    // IMMEDIATE: what is read and what is written are one step, also for a tool that has the file open.
-    this.#commit = database.transaction((changes, expected, meta) => this.#write(changes, expected, meta)).immediate;
   }
 
   async load(): Promise<StoreSnapshot> {
-    return this.#guard('read', () =>
-      this.#database.transaction(() => ({ revision: this.#revision(), endpoints: [...this.#content().values()] }))(),
-    );
+    return this.#read(() => {
+      const pending = this.#database.prepare<[], PendingConfirm>('SELECT revision, until FROM pending ORDER BY revision').all();
+      return { revision: this.#revision(), endpoints: [...this.#content().values()], pending };
+    });
   }
 
-  async commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta): Promise<number> {
-    return this.#guard('written', () => this.#commit(changes, expected, meta));
+  async commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options: CommitOptions = {}): Promise<number> {
+    return this.#write(() => {
+      const revision = this.#revision() + 1;
+      const { next, history } = applyChanges(this.#content(), changes, expected, meta, { revision, at: Date.now() });
+      if (options.settles !== undefined) this.#settle(options.settles);
+      if (options.confirmUntil !== undefined) {
+        this.#database.prepare('INSERT INTO pending (revision, until) VALUES (?, ?)').run(revision, options.confirmUntil);
+      }
+      const remove = this.#database.prepare('DELETE FROM endpoint WHERE id = ?');
+      // All old rows go before the new ones come: two endpoints may swap their ports.
+      for (const row of history) remove.run(row.id);
+      this.#insertEndpoints(history.flatMap(({ id }) => next.get(id) ?? []));
+      this.#insertHistory(history);
+      this.#setRevision(revision);
+      return revision;
+    });
   }
 
   async history(query: HistoryQuery): Promise<HistoryRow[]> {
     checkHistoryLimit(query.limit);
-    return this.#guard('read', () => {
-      const where = `revision < @before AND (@id IS NULL OR id = @id) AND (@port IS NULL OR port = @port OR old_port = @port)`;
-      const values = { before: query.before ?? Number.MAX_SAFE_INTEGER, id: query.id ?? null, port: query.port ?? null };
-      // A revision is never cut in two: `before` could not name its rest.
-      const sql = `SELECT * FROM history WHERE ${where} AND revision >= coalesce(
-          (SELECT revision FROM history WHERE ${where} ORDER BY revision DESC, seq DESC LIMIT 1 OFFSET @skip), 0)
-        ORDER BY revision DESC, seq DESC`;
-      const records = this.#database.prepare<[object], HistoryRecord>(sql).all({ ...values, skip: query.limit - 1 });
-      return records.map(toHistoryRow);
+    return this.#read(() => {
+      const revisions = this.#all<{ revision: number }>(selectRevisions(query, DIALECT)).map((row) => row.revision);
+      if (revisions.length === 0) return [];
+      return this.#all<HistoryRecord>(selectRows(query, [...new Set(revisions)], DIALECT)).map(toHistoryRow);
+    });
+  }
+
+  async at(revision: number): Promise<StoreSnapshot> {
+    return this.#read(() => {
+      if (!Number.isInteger(revision) || revision < 0 || revision > this.#revision()) throw noSuchRevision(revision);
+      const sql = `SELECT id, revision, new_body AS body FROM history
+        JOIN (SELECT id, max(revision) AS revision FROM history WHERE revision <= ? GROUP BY id) USING (id, revision)
+        WHERE new_body IS NOT NULL ORDER BY port`;
+      const records = this.#database.prepare<[number], EndpointRecord>(sql).all(revision);
+      return { revision, endpoints: records.map(toStored), pending: [] };
+    });
+  }
+
+  async confirm(revision: number): Promise<void> {
+    this.#write(() => this.#settle(revision));
+  }
+
+  async adopt(rows: HistoryRow[]): Promise<number> {
+    const content = replayWhole(rows);
+    return this.#write(() => {
+      if (this.#revision() !== 0) throw new FluxError('exists', 'The store is not empty');
+      this.#insertEndpoints([...content.values()]);
+      this.#insertHistory(rows);
+      const revision = rows.at(-1)?.revision ?? 0;
+      this.#setRevision(revision);
+      return revision;
     });
   }
 
@@ -98,39 +145,46 @@ class LocalStore implements EndpointStore {
     this.#lock.release();
   }
 
-  #write(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta): number {
-    const revision = this.#revision() + 1;
-    const { next, history } = applyChanges(this.#content(), changes, expected, meta, { revision, at: Date.now() });
-    const remove = this.#database.prepare('DELETE FROM endpoint WHERE id = ?');
-    // All old rows go before the new ones come: two endpoints may swap their ports.
-    for (const row of history) remove.run(row.id);
+  #settle(revision: number): void {
+    if (this.#database.prepare('DELETE FROM pending WHERE revision = ?').run(revision).changes === 0) throw notWaiting(revision);
+  }
+
+  #insertEndpoints(list: StoredEndpoint[]): void {
     const insert = this.#database.prepare('INSERT INTO endpoint (id, port, revision, body) VALUES (?, ?, ?, ?)');
-    for (const { id } of history) {
-      const stored = next.get(id);
-      if (stored !== undefined) insert.run(id, stored.endpoint.port, revision, JSON.stringify(stored.endpoint));
-    }
-    this.#insertHistory(history);
-    this.#database.prepare('UPDATE state SET revision = ?').run(revision);
-    return revision;
+    for (const { endpoint, revision } of list) insert.run(endpoint.id, endpoint.port, revision, toBody(endpoint));
   }
 
   #insertHistory(rows: HistoryRow[]): void {
     const insert = this.#database.prepare(`INSERT INTO history
-      (revision, seq, at, action, actor, source, node, request_id, reason, id, port, old_port, before, after)
-      VALUES (@revision, @seq, @at, @action, @actor, @source, @node, @requestId, @reason, @id, @port, @oldPort, @before, @after)`);
-    for (const [seq, row] of rows.entries()) {
-      insert.run({ ...row, seq, oldPort: row.before?.port ?? null, before: toText(row.before), after: toText(row.after) });
-    }
+      (revision, seq, at, action, actor, source, node, request_id, reason, id, port, old_port, old_body, new_body)
+      VALUES (@revision, @seq, @at, @action, @actor, @source, @node, @request_id, @reason, @id, @port, @old_port, @old_body, @new_body)`);
+    for (const record of toRecords(rows)) insert.run(record);
   }
 
   #revision(): number {
     return this.#database.prepare<[], { revision: number }>('SELECT revision FROM state').get()?.revision ?? 0;
   }
 
+  #setRevision(revision: number): void {
+    this.#database.prepare('UPDATE state SET revision = ?').run(revision);
+  }
+
   #content(): Map<string, StoredEndpoint> {
-    const sql = 'SELECT id, revision, body FROM endpoint ORDER BY port';
-    const rows = this.#database.prepare<[], { id: string; revision: number; body: string }>(sql).all();
-    return new Map(rows.map(({ id, revision, body }) => [id, { endpoint: fromText(body), revision }]));
+    const records = this.#database.prepare<[], EndpointRecord>('SELECT id, revision, body FROM endpoint ORDER BY port').all();
+    return new Map(records.map((record) => [record.id, toStored(record)]));
+  }
+
+  #all<T>({ sql, values }: Statement): T[] {
+    return this.#database.prepare<unknown[], T>(sql).all(...values);
+  }
+
+  #read<T>(work: () => T): T {
+    return this.#guard('read', () => this.#database.transaction(work)());
+  }
+
+  /** IMMEDIATE: what is read and what is written are one step, also for a tool that has the file open. */
+  #write<T>(work: () => T): T {
+    return this.#guard('written', () => this.#database.transaction(work).immediate());
   }
 
   #guard<T>(verb: 'read' | 'written', work: () => T): T {
@@ -143,19 +197,8 @@ class LocalStore implements EndpointStore {
   }
 }
 
-function toText(endpoint: Endpoint | null): string | null {
-  return endpoint === null ? null : JSON.stringify(endpoint);
-}
-
-function fromText(body: string): Endpoint {
-  return completeEndpoint(JSON.parse(body));
-}
-
-function toHistoryRow({ request_id, before, after, ...record }: HistoryRecord): HistoryRow {
-  const { revision, at, action, actor, source, node, reason, id, port } = record;
-  const [oldForm, newForm] = [before, after].map((body) => (body === null ? null : fromText(body)));
-  const meta = { action, actor, source, node, requestId: request_id, reason };
-  return { ...meta, revision, at, id, port, before: oldForm ?? null, after: newForm ?? null };
+function toStored({ revision, body }: EndpointRecord): StoredEndpoint {
+  return { endpoint: fromBody(body), revision };
 }
 
 /** A FluxError passes; anything else (SQLite, file system) means that the store cannot be used. */

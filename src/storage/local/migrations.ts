@@ -32,6 +32,14 @@ const STEPS = [
      after TEXT,
      PRIMARY KEY (revision, seq)
    ) STRICT;`,
+  // The index holds everything that history is filtered by: a page of a long history is found without reading the bodies.
+  `CREATE TABLE pending (
+     revision INTEGER PRIMARY KEY,
+     until INTEGER NOT NULL
+   ) STRICT;
+   ALTER TABLE history RENAME COLUMN before TO old_body;
+   ALTER TABLE history RENAME COLUMN after TO new_body;
+   CREATE INDEX history_facts ON history (revision, seq, at, actor, id, port, old_port);`,
 ];
 
 /** The newest schema that this version knows. */

@@ -1,0 +1,102 @@
+/** History rows as the SQL stores keep them: the form of a row, and how a page is found. */
+
+import { completeEndpoint } from '../endpoint/defaults.ts';
+import type { Endpoint } from '../endpoint/endpoint.ts';
+import type { HistoryQuery, HistoryRow } from './contract.ts';
+
+/** One row of the table; integers are numbers (below 2^53). */
+export interface HistoryRecord {
+  revision: number;
+  seq: number;
+  at: number;
+  action: HistoryRow['action'];
+  actor: string;
+  source: HistoryRow['source'];
+  node: string;
+  request_id: string;
+  reason: string | null;
+  id: string;
+  port: number;
+  old_port: number | null;
+  old_body: string | null;
+  new_body: string | null;
+}
+
+/** @param rows oldest first; their `seq` is their place in their commit, from 0 */
+export function toRecords(rows: readonly HistoryRow[]): HistoryRecord[] {
+  let last = { revision: 0, seq: 0 };
+  return rows.map((row) => {
+    last = { revision: row.revision, seq: row.revision === last.revision ? last.seq + 1 : 0 };
+    return toRecord(row, last.seq);
+  });
+}
+
+function toRecord(row: HistoryRow, seq: number): HistoryRecord {
+  const { revision, at, action, actor, source, node, requestId, reason, id, port, before, after } = row;
+  const bodies = { old_port: before?.port ?? null, old_body: before && toBody(before), new_body: after && toBody(after) };
+  return { revision, seq, at, action, actor, source, node, request_id: requestId, reason, id, port, ...bodies };
+}
+
+export function toHistoryRow(record: HistoryRecord): HistoryRow {
+  const { revision, at, action, actor, source, node, request_id, reason, id, port, old_body, new_body } = record;
+  const bodies = { before: old_body === null ? null : fromBody(old_body), after: new_body === null ? null : fromBody(new_body) };
+  return { action, actor, source, node, requestId: request_id, reason, revision, at, id, port, ...bodies };
+}
+
+export function toBody(endpoint: Endpoint): string {
+  return JSON.stringify(endpoint);
+}
+
+/** An endpoint as it was written, by this version or an older one. */
+export function fromBody(body: string): Endpoint {
+  return completeEndpoint(JSON.parse(body));
+}
+
+/** The names of the table and of placeholders in one store. */
+export interface HistoryDialect {
+  table: string;
+  /** the placeholder of the n-th value, from 1 */
+  mark(n: number): string;
+  /** compares a text column exactly */
+  sameText(column: string, mark: string): string;
+}
+
+export interface Statement {
+  sql: string;
+  values: (string | number)[];
+}
+
+/**
+ * The revisions of one page. A page is found in two steps: first its revisions, in an index that holds all that is filtered by; then their
+ * rows, each revision whole, because `before` could not name the rest of one that is cut in two.
+ */
+export function selectRevisions(query: HistoryQuery, dialect: HistoryDialect): Statement {
+  const { where, values } = filter(query, dialect, []);
+  const sql = `SELECT revision FROM ${dialect.table} WHERE ${where} ORDER BY revision DESC, seq DESC LIMIT ${query.limit}`;
+  return { sql, values };
+}
+
+/** The rows of these revisions that the query asks for, newest first. @param revisions at least one */
+export function selectRows(query: HistoryQuery, revisions: readonly number[], dialect: HistoryDialect): Statement {
+  const { where, values } = filter(query, dialect, revisions);
+  const marks = revisions.map((_, index) => dialect.mark(index + 1)).join(', ');
+  const sql = `SELECT * FROM ${dialect.table} WHERE revision IN (${marks}) AND ${where} ORDER BY revision DESC, seq DESC`;
+  return { sql, values };
+}
+
+function filter(
+  query: HistoryQuery,
+  { mark, sameText }: HistoryDialect,
+  first: readonly number[],
+): { where: string } & Pick<Statement, 'values'> {
+  const values: (string | number)[] = [...first];
+  const place = (value: string | number) => mark(values.push(value));
+  const terms = ['1 = 1'];
+  if (query.before !== undefined) terms.push(`revision < ${place(query.before)}`);
+  if (query.since !== undefined) terms.push(`at >= ${place(query.since)}`);
+  if (query.until !== undefined) terms.push(`at < ${place(query.until)}`);
+  if (query.id !== undefined) terms.push(sameText('id', place(query.id)));
+  if (query.actor !== undefined) terms.push(sameText('actor', place(query.actor)));
+  if (query.port !== undefined) terms.push(`(port = ${place(query.port)} OR old_port = ${place(query.port)})`);
+  return { where: terms.join(' AND '), values };
+}

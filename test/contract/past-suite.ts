@@ -1,0 +1,176 @@
+/** The part of the store suite about what was: history by actor and time, the content at a revision, confirmations that wait, adopted histories. */
+
+import { expect, it } from 'vitest';
+import type { EndpointStore, HistoryRow } from '../../src/storage/contract.ts';
+import { META, put, remove } from './store-changes.ts';
+
+/** The kind of a failed promise's FluxError, 'resolved' for one that did not fail. */
+export type KindOf = (work: Promise<unknown>) => Promise<string>;
+
+/** Runs this part. */
+export function describePast(get: () => EndpointStore, kindOf: KindOf): void {
+  describeFilters(get);
+  describeAt(get, kindOf);
+  describePending(get, kindOf);
+  describeAdopt(get, kindOf);
+}
+
+/** Endpoints of a snapshot as `id port revision`, by id. */
+async function contentAt(store: EndpointStore, revision: number): Promise<string[]> {
+  const snapshot = await store.at(revision);
+  expect([snapshot.revision, snapshot.pending]).toEqual([revision, []]);
+  return snapshot.endpoints.map((stored) => `${stored.endpoint.id} ${stored.endpoint.port} ${stored.revision}`).sort();
+}
+
+/** Until the clock has moved on: the next commit has another time. */
+async function nextMillisecond(): Promise<number> {
+  const now = Date.now();
+  while (Date.now() === now) await new Promise((resolve) => setTimeout(resolve, 1));
+  return Date.now();
+}
+
+function describeFilters(get: () => EndpointStore): void {
+  it('filters the history by actor and by time', async () => {
+    const revisions = async (query: object) => (await get().history({ limit: 10, ...query })).map((row) => row.revision);
+    await get().commit([put(1)], {}, { ...META, actor: 'ann' });
+    const second = await nextMillisecond();
+    await get().commit([put(2)], {}, { ...META, actor: 'bob' });
+    const third = await nextMillisecond();
+    await get().commit([put(3), put(1, { wiretap: true })], {}, { ...META, actor: 'ann' });
+    expect(await revisions({ actor: 'ann' })).toEqual([3, 3, 1]);
+    expect(await revisions({ actor: 'ann', limit: 1 })).toEqual([3, 3]);
+    expect(await revisions({ actor: 'Ann' })).toEqual([]);
+    expect(await revisions({ actor: 'ann ' })).toEqual([]);
+    expect(await revisions({ actor: 'an%' })).toEqual([]);
+    expect(await revisions({ since: second })).toEqual([3, 3, 2]);
+    expect(await revisions({ until: third })).toEqual([2, 1]);
+    expect(await revisions({ since: second, until: third })).toEqual([2]);
+    const [row] = await get().history({ limit: 1, before: 3 });
+    expect(await revisions({ since: row!.at, until: row!.at + 1 })).toEqual([2]);
+    expect(await revisions({ until: row!.at })).toEqual([1]);
+    expect(await revisions({ actor: 'ann', since: second, port: 1 })).toEqual([3]);
+    expect(await revisions({ actor: 'ann', before: 3, id: 'mqtt-1' })).toEqual([1]);
+  });
+
+  it('keeps any text of who did it and why', async () => {
+    const meta = { ...META, actor: `o'Neil "\\ü🙂`, reason: 'line\n\ttab; -- DROP', requestId: '${x} ? $1 %s' };
+    await get().commit([put(1)], {}, meta);
+    expect(await get().history({ limit: 1, actor: meta.actor })).toMatchObject([meta]);
+    // What a database cannot hold must not keep a change from being made.
+    expect(await get().commit([put(2)], {}, { ...META, reason: 'nul \0 end' })).toBe(2);
+    expect((await get().history({ limit: 1 }))[0]?.reason).toMatch(/^nul . end$/u);
+  });
+}
+
+function describeAt(get: () => EndpointStore, kindOf: KindOf): void {
+  it('knows the content at each revision', async () => {
+    await get().commit([put(1, { id: 'a' }), put(2, { id: 'b' })], {}, META);
+    await get().commit([put(2, { id: 'a' }), put(1, { id: 'b', wiretap: true })], {}, META);
+    await get().commit([remove('a')], {}, META);
+    await get().commit([put(5, { id: 'a' })], {}, META);
+    expect(await contentAt(get(), 0)).toEqual([]);
+    expect(await contentAt(get(), 1)).toEqual(['a 1 1', 'b 2 1']);
+    expect(await contentAt(get(), 2)).toEqual(['a 2 2', 'b 1 2']);
+    expect(await contentAt(get(), 3)).toEqual(['b 1 2']);
+    expect(await contentAt(get(), 4)).toEqual(['a 5 4', 'b 1 2']);
+    expect((await get().at(3)).endpoints[0]?.endpoint).toEqual(put(1, { id: 'b', wiretap: true }).endpoint);
+    for (const revision of [5, -1, 1.5, Number.NaN]) expect(await kindOf(get().at(revision))).toBe('not-found');
+  });
+}
+
+function describePending(get: () => EndpointStore, kindOf: KindOf): void {
+  const pending = async () => (await get().load()).pending;
+
+  it('notes a change that waits, until it is confirmed', async () => {
+    const until = Date.now() + 30_000;
+    await get().commit([put(1)], {}, META, { confirmUntil: until });
+    await get().commit([put(2)], {}, META);
+    await get().commit([put(3)], {}, META, { confirmUntil: until + 1 });
+    expect(await pending()).toEqual([
+      { revision: 1, until },
+      { revision: 3, until: until + 1 },
+    ]);
+    await get().confirm(1);
+    expect(await pending()).toEqual([{ revision: 3, until: until + 1 }]);
+    for (const revision of [1, 2, 4]) expect(await kindOf(get().confirm(revision))).toBe('not-found');
+    expect((await get().load()).revision).toBe(3);
+  });
+
+  it('undoes a change that waits once, and not after it was confirmed', async () => {
+    await get().commit([put(1)], {}, META, { confirmUntil: 1 });
+    await get().commit([put(2)], {}, META, { confirmUntil: 2 });
+    await get().confirm(2);
+    expect(await kindOf(get().commit([remove('mqtt-2')], {}, META, { settles: 2 }))).toBe('not-found');
+    expect(await get().commit([remove('mqtt-1')], {}, META, { settles: 1 })).toBe(3);
+    expect(await pending()).toEqual([]);
+    expect(await kindOf(get().commit([remove('mqtt-2')], {}, META, { settles: 1 }))).toBe('not-found');
+    expect(await contentAt(get(), 3)).toEqual(['mqtt-2 2 2']);
+    expect((await get().load()).revision).toBe(3);
+  });
+
+  it('leaves no trace of a commit that fails', async () => {
+    await get().commit([put(1)], {}, META, { confirmUntil: 1 });
+    expect(await kindOf(get().commit([put(1, { id: 'b' })], {}, META, { confirmUntil: 2, settles: 1 }))).toBe('exists');
+    expect(await pending()).toEqual([{ revision: 1, until: 1 }]);
+    const both = [get().confirm(1), get().commit([remove('mqtt-1')], {}, META, { settles: 1 })];
+    expect((await Promise.all(both.map(kindOf))).sort()).toEqual(['not-found', 'resolved']);
+  });
+}
+
+function describeAdopt(get: () => EndpointStore, kindOf: KindOf): void {
+  /** Three revisions: a on 1 and b on 2; swapped; a removed. */
+  const history = (): HistoryRow[] => {
+    const [a, b, a2, b2] = [put(1, { id: 'a' }), put(2, { id: 'b' }), put(2, { id: 'a' }), put(1, { id: 'b' })].map((one) => one.endpoint);
+    const row = (revision: number, id: string, before = a, after = a): HistoryRow => {
+      return { ...META, at: revision * 1000, revision, id, port: after!.port, before: before ?? null, after: after ?? null };
+    };
+    return [
+      { ...row(1, 'a', a, a), before: null },
+      { ...row(1, 'b', b, b), before: null },
+      row(2, 'a', a, a2),
+      row(2, 'b', b, b2),
+      { ...row(3, 'a', a2, a2), after: null },
+    ];
+  };
+
+  it('takes a whole history over, and goes on from there', async () => {
+    const rows = history();
+    expect(await get().adopt(rows)).toBe(3);
+    expect(await get().history({ limit: 10 })).toEqual(rows.toReversed());
+    expect(await contentAt(get(), 2)).toEqual(['a 2 2', 'b 1 2']);
+    const { revision, endpoints, pending } = await get().load();
+    expect([revision, endpoints, pending]).toEqual([3, [{ revision: 2, endpoint: put(1, { id: 'b' }).endpoint }], []]);
+    expect(
+      await get()
+        .commit([put(2)], { b: 2 }, META)
+        .catch((error) => error),
+    ).toEqual(expect.any(Number));
+    expect(await get().commit([put(4)], {}, META)).toBe(5);
+  });
+
+  it('adopts only into an empty store', async () => {
+    await get().commit([put(9)], {}, META);
+    expect(await kindOf(get().adopt(history()))).toBe('exists');
+    expect(await contentAt(get(), 1)).toEqual(['mqtt-9 9 1']);
+    expect(await get().history({ limit: 10 })).toHaveLength(1);
+  });
+
+  it('refuses a history that does not fit together', async () => {
+    const [a1, b1, a2, b2, end] = history() as [HistoryRow, HistoryRow, HistoryRow, HistoryRow, HistoryRow];
+    const broken: HistoryRow[][] = [
+      [a2, b2],
+      [a1, b1, end],
+      [a1, b1, { ...a2, before: null }],
+      [a1, { ...b1, revision: 2 }, { ...a2, revision: 2 }],
+      [a1, { ...a1, before: a1.after }],
+      [a1, { ...b1, before: null, after: null }],
+      [a1, { ...b1, port: 7 }],
+      [a1, { ...b1, id: 'c' }],
+      [a1, b1, { ...b2, revision: 1.5 }],
+    ];
+    for (const rows of broken) expect([rows.map((row) => row.id), await kindOf(get().adopt(rows))]).toEqual([expect.anything(), 'invalid']);
+    expect(await get().load()).toEqual({ revision: 0, endpoints: [], pending: [] });
+    expect(await get().adopt([])).toBe(0);
+    expect(await get().adopt(history())).toBe(3);
+  });
+}
