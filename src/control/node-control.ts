@@ -13,6 +13,7 @@ import { Clients } from './clients.ts';
 import type { Control, EndpointView, HealthAnswer, PlanAnswer, PortCheck, ProbeResult, ValidateAnswer } from './contract.ts';
 import { Deadline } from './deadline.ts';
 import { readAdd, readPlan, readTarget, readUpdate } from './endpoints/change-request.ts';
+import { reachStep } from './endpoints/change-steps.ts';
 import { Desired } from './endpoints/desired.ts';
 import { Driver } from './endpoints/driver.ts';
 import { EndpointManager } from './endpoints/endpoint-manager.ts';
@@ -98,7 +99,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     const sessionUp = supervisor.start();
     sessionUp.catch(() => {});
     await desired.load();
-    const seeded = await manager.seed(settings.endpoints);
+    const seeded = await desired.onNewest(() => manager.seed(settings.endpoints));
     await Promise.all([sessionUp, manager.startAll(new Deadline(START_TIMEOUT_MS))]);
     const startup = { durationMs: Math.round(performance.now() - startedAt), seeded, endpoints: desired.list().length };
     return { control: new NodeControl({ node, version, store, desired, runners, manager, clients, monitor, startup }), stop };
@@ -133,11 +134,16 @@ class NodeControl implements Control {
     this.#parts = parts;
     this.node = parts.node;
     this.version = parts.version;
-    const { manager } = parts;
-    this.add = (body, context) => manager.add(body, context);
-    this.update = (body, context) => manager.update(body, context);
-    this.remove = (body, context) => manager.remove(body, context);
-    this.setEnabled = (enabled, body, context) => manager.setEnabled(enabled, body, context);
+    const { manager, desired } = parts;
+    const change = async <T>(attempt: () => Promise<T>) => {
+      const answer = await desired.onNewest(attempt);
+      reachStep('announced');
+      return answer;
+    };
+    this.add = (body, context) => change(() => manager.add(body, context));
+    this.update = (body, context) => change(() => manager.update(body, context));
+    this.remove = (body, context) => change(() => manager.remove(body, context));
+    this.setEnabled = (enabled, body, context) => change(() => manager.setEnabled(enabled, body, context));
   }
 
   async plan(body: unknown): Promise<PlanAnswer> {

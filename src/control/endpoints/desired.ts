@@ -1,25 +1,48 @@
-/** What the store wants to run, held in memory by the one process that writes it, and the locks of changes under way. */
+/** What the store wants to run, held in memory and compared with the store at each write, and the locks of changes under way. */
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { ChangeMeta, EndpointStore, StoreChange, StoredEndpoint } from '../../storage/contract.ts';
+import { Deadline } from '../deadline.ts';
 import type { EndpointKey } from './change-request.ts';
+import { reachStep } from './change-steps.ts';
+
+/** Another process was first: the change was made for a state that is gone. By now this process knows the new one. */
+class OutdatedError extends FluxError {}
+
+/** Attempts at a change that another process comes before, again and again. */
+const ATTEMPTS = 4;
+/** A change waits this long for the reconciler to be done with an endpoint. */
+const RECONCILE_WAIT_MS = 5_000;
 
 export class Desired {
+  /** Told when the store failed, or holds changes that this process has not read. */
+  onBehind: () => void = () => {};
   readonly #store: EndpointStore;
   readonly #byId = new Map<string, StoredEndpoint>();
-  readonly #locked = new Set<string>();
-  #revision = 0;
+  /** what a change under way has locked → the revision that it had then, 0 for none */
+  readonly #locked = new Map<string, number>();
+  /** what the reconciler is applying */
+  readonly #applying = new Map<string, Promise<unknown>>();
+  /** all changes up to this revision are in #byId */
+  #complete = 0;
+  /** changes of this process beyond that, while those of others before them are not known yet */
+  readonly #ahead = new Map<number, StoreChange[]>();
   #storeError: string | null = null;
 
   constructor(store: EndpointStore) {
     this.#store = store;
   }
 
-  /** Revision of the newest change. */
+  /** Revision of the newest change that this process knows. */
   get revision(): number {
-    return this.#revision;
+    return Math.max(this.#complete, ...this.#ahead.keys());
+  }
+
+  /** True when the store is known to hold changes of other processes that this one has not read. */
+  get isBehind(): boolean {
+    return this.#ahead.size > 0;
   }
 
   /** Why the store failed when it was last used; null when it worked. */
@@ -75,17 +98,51 @@ export class Desired {
   }
 
   /**
-   * Runs one change while nobody else changes what `keys` names.
-   * @throws FluxError `busy` at once when somebody does; nobody waits in line, because the answer would be about an older state
+   * Runs one change while nobody else on this node changes what `keys` names; what it is based on is what is known now.
+   * @throws FluxError `busy` at once when somebody does; nobody waits in line, because the answer would be about an older state.
+   *   `unavailable` at once when the store is away
    */
   async exclusively<T>(keys: string[], change: () => Promise<T>): Promise<T> {
-    const taken = keys.find((key) => this.#locked.has(key));
+    const basis = keys.map((key) => [key, this.#byId.get(key)?.revision ?? 0] as const);
+    if (keys.some((key) => this.#applying.has(key))) await this.#reconciled(keys);
+    const taken = keys.find((key) => this.#locked.has(key) || this.#applying.has(key));
     if (taken !== undefined) throw new FluxError('busy', `another change of ${taken} is in progress`);
-    for (const key of keys) this.#locked.add(key);
+    for (const [key, revision] of basis) this.#locked.set(key, revision);
     try {
+      if (this.#storeError !== null) await this.load();
       return await change();
     } finally {
       for (const key of keys) this.#locked.delete(key);
+    }
+  }
+
+  /**
+   * Runs a change, and once more on the new state when another process of the same store was first.
+   * @throws FluxError `busy` when that happens again and again
+   */
+  async onNewest<T>(change: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await change();
+      } catch (error) {
+        if (!(error instanceof OutdatedError)) throw error;
+        if (attempt === ATTEMPTS) throw new FluxError('busy', `other nodes change it at the same time: ${error.message}`, { cause: error });
+      }
+    }
+  }
+
+  /** Runs what the reconciler does to the endpoints and ports of `keys`: changes of them wait for it a moment. */
+  async applying<T>(keys: string[], work: () => Promise<T>): Promise<T> {
+    const running = work();
+    const settled = running.then(
+      () => {},
+      () => {},
+    );
+    for (const key of keys) this.#applying.set(key, settled);
+    try {
+      return await running;
+    } finally {
+      for (const key of keys) this.#applying.delete(key);
     }
   }
 
@@ -94,31 +151,67 @@ export class Desired {
     return this.#locked.has(id);
   }
 
-  /** Reads everything. @throws FluxError `unavailable` */
+  /** Reads everything; the store wins, also when it has gone back because a backup was put in its place. @throws FluxError `unavailable` */
   async load(): Promise<void> {
+    const known = this.revision;
     const snapshot = await this.#noting(this.#store.load());
+    const wentBack = snapshot.revision < known;
+    // Read before a change of this process that is known whole by now.
+    if (!wentBack && snapshot.revision < this.#complete) return;
     this.#byId.clear();
     for (const stored of snapshot.endpoints) this.#byId.set(stored.endpoint.id, stored);
-    this.#revision = snapshot.revision;
+    this.#complete = snapshot.revision;
+    if (wentBack) this.#ahead.clear();
+    for (const [revision, changes] of [...this.#ahead].sort(([a], [b]) => a - b)) {
+      if (revision > snapshot.revision) this.#apply(changes, revision);
+      else this.#ahead.delete(revision);
+    }
+    this.#advance();
   }
 
   /**
-   * Writes all changes as one revision, each compared with what this process knows.
-   * @throws FluxError `revision-mismatch`, `exists`, `unavailable`: nothing was written
+   * Writes all changes as one revision, each compared with what was known when its endpoint was locked.
+   * @throws FluxError for onNewest() when another process was first, `unavailable`: nothing was written, unless its message says that
+   *   this is not known
    */
   async commit(changes: StoreChange[], meta: ChangeMeta): Promise<number> {
     const expected: Record<string, number> = {};
     for (const change of changes) {
       const id = change.kind === 'put' ? change.endpoint.id : change.id;
-      expected[id] = this.#byId.get(id)?.revision ?? 0;
+      expected[id] = this.#locked.get(id) ?? this.#byId.get(id)?.revision ?? 0;
     }
-    const revision = await this.#noting(this.#store.commit(changes, expected, meta));
+    reachStep('storing');
+    const revision = await this.#noting(this.#store.commit(changes, expected, meta)).catch((error: unknown) => this.#outdated(error));
+    reachStep('stored');
+    if (revision <= this.#complete) return revision;
+    this.#apply(changes, revision);
+    this.#ahead.set(revision, changes);
+    this.#advance();
+    if (this.isBehind) this.onBehind();
+    return revision;
+  }
+
+  /** What the store refuses although it was fine here has been changed by another process. */
+  async #outdated(error: unknown): Promise<never> {
+    if (!(error instanceof FluxError) || !['revision-mismatch', 'exists', 'not-found'].includes(error.kind)) throw error;
+    await this.load();
+    throw new OutdatedError(error.kind, error.message, { issues: error.issues, cause: error });
+  }
+
+  #apply(changes: StoreChange[], revision: number): void {
     for (const change of changes) {
       if (change.kind === 'put') this.#byId.set(change.endpoint.id, { endpoint: change.endpoint, revision });
       else this.#byId.delete(change.id);
     }
-    this.#revision = Math.max(this.#revision, revision);
-    return revision;
+  }
+
+  #advance(): void {
+    while (this.#ahead.delete(this.#complete + 1)) this.#complete++;
+  }
+
+  async #reconciled(keys: string[]): Promise<void> {
+    const running = keys.flatMap((key) => this.#applying.get(key) ?? []);
+    if (running.length > 0) await new Deadline(RECONCILE_WAIT_MS).reaches(Promise.all(running));
   }
 
   async #noting<T>(work: Promise<T>): Promise<T> {
@@ -128,7 +221,10 @@ export class Desired {
       return result;
     } catch (error) {
       const isConflict = error instanceof FluxError && error.kind !== 'unavailable' && error.kind !== 'internal';
-      if (!isConflict) this.#storeError = error instanceof Error ? error.message : String(error);
+      if (!isConflict) {
+        this.#storeError = error instanceof Error ? error.message : String(error);
+        this.onBehind();
+      }
       throw error;
     }
   }

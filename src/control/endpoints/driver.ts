@@ -4,6 +4,7 @@ import type { AclConfig, AuthConfig, Endpoint } from '../../endpoint/endpoint.ts
 import type { StoredEndpoint } from '../../storage/contract.ts';
 import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
 import type { Deadline } from '../deadline.ts';
+import { reachStep } from './change-steps.ts';
 import { workerGroupSize } from './group-size.ts';
 import { ADMINISTRATIVE_ACTION, type Listener } from './listener.ts';
 import type { Runners } from './runners.ts';
@@ -52,10 +53,12 @@ export class Driver {
     deadline: Deadline,
     leaving: ReadonlySet<number> = NONE_LEAVING,
   ): Promise<Prepared> {
+    reachStep('validated');
     const runner = this.#runners.of(id);
     const step = decideStep(after, runner);
     const isOpening = after !== null && step.warm > 0;
     const warm = isOpening ? await runner.warm(this.#configOf(after, revision), step.warm, deadline, leaving) : [];
+    reachStep('bound');
     return { id, after, step, warm };
   }
 
@@ -69,7 +72,12 @@ export class Driver {
    * clients of a stopped endpoint are gone.
    * @throws FluxError when a worker did not take its configuration (it is replaced, and the endpoint repaired)
    */
-  async activate({ id, after, step, warm }: Prepared, revision: number, drainMs: number, deadline: Deadline): Promise<void> {
+  async activate(prepared: Prepared, revision: number, drainMs: number, deadline: Deadline): Promise<void> {
+    await this.#activate(prepared, revision, drainMs, deadline);
+    reachStep('activated');
+  }
+
+  async #activate({ id, after, step, warm }: Prepared, revision: number, drainMs: number, deadline: Deadline): Promise<void> {
     const runner = this.#runners.of(id);
     if (step.kind === 'stop') {
       const { drained } = await runner.stop(drainMs, ADMINISTRATIVE_ACTION);
