@@ -220,3 +220,78 @@ export function readPublishProperties(reader: Reader, onWillDelay: ((seconds: nu
   result.forward = forward.take(reader);
   return result;
 }
+
+/** Longest length that the two bytes of a short block can tell. */
+const SHORT_BLOCK_BYTES = 16_383;
+
+/**
+ * Where the property block at `at` ends, when it is empty or holds nothing but properties that a server passes on unaltered
+ * [MQTT-3.3.2-17] and all its text is printable ASCII; -1: only `readPublishProperties` can tell what it is. Never throws: a block
+ * with any fault is -1 too.
+ * @param end where the packet ends
+ */
+export function plainPropertiesEnd(buf: Buffer, at: number, end: number): number {
+  if (at >= end) return -1;
+  let length = buf[at++]!;
+  if (length === 0) return at;
+  if (length > 127) {
+    if (at >= end) return -1;
+    const high = buf[at++]!;
+    length = (length & 127) | (high << 7);
+    // The shortest form only, and no third byte.
+    if (high === 0 || length > SHORT_BLOCK_BYTES) return -1;
+  }
+  const stop = at + length;
+  if (stop > end) return -1;
+  // One bit for each property that may stand once.
+  let seen = 0;
+  while (at < stop) {
+    const id = buf[at++]!;
+    if (id === PROPERTY.userProperty) {
+      at = textEnd(buf, at, stop);
+      if (at > 0) at = textEnd(buf, at, stop);
+      if (at < 0) return -1;
+      continue;
+    }
+    if (id > PROPERTY.correlationData || (seen & (1 << id)) !== 0) return -1;
+    seen |= 1 << id;
+    at = singleEnd(buf, at, stop, id);
+    if (at < 0) return -1;
+  }
+  return at;
+}
+
+/** Where the property ends whose value begins at `at`; -1: not plain, or of an identifier that is not passed on. */
+function singleEnd(buf: Buffer, at: number, stop: number, id: number): number {
+  switch (id) {
+    case PROPERTY.payloadFormatIndicator:
+      return at < stop && buf[at]! <= 1 ? at + 1 : -1;
+    case PROPERTY.contentType:
+      return textEnd(buf, at, stop);
+    case PROPERTY.responseTopic: {
+      const end = textEnd(buf, at, stop);
+      if (end <= at + 2) return -1;
+      for (let i = at + 2; i < end; i++) if (buf[i] === 0x23 || buf[i] === 0x2b) return -1;
+      return end;
+    }
+    case PROPERTY.correlationData: {
+      if (at + 2 > stop) return -1;
+      const end = at + 2 + ((buf[at]! << 8) | buf[at + 1]!);
+      return end > stop ? -1 : end;
+    }
+    default:
+      return -1;
+  }
+}
+
+/** Where the string at `at` ends; -1 when it does not fit, or has a byte that is not printable ASCII. */
+function textEnd(buf: Buffer, at: number, stop: number): number {
+  if (at + 2 > stop) return -1;
+  const end = at + 2 + ((buf[at]! << 8) | buf[at + 1]!);
+  if (end > stop) return -1;
+  for (let i = at + 2; i < end; i++) {
+    const byte = buf[i]!;
+    if (byte < 0x20 || byte > 0x7e) return -1;
+  }
+  return end;
+}

@@ -16,6 +16,7 @@ import { encodeAck, encodeConnack, encodeDisconnect } from '../../src/mqtt/encod
 import { ProtocolError } from '../../src/mqtt/errors.ts';
 import { readRemainingLength, remainingLengthSize } from '../../src/mqtt/framer.ts';
 import type { Packet, ProtocolVersion, QoS } from '../../src/mqtt/packet.ts';
+import { plainPropertiesEnd } from '../../src/mqtt/properties.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import type { Connection, ConnectionClient, Refusal } from '../connection.ts';
 import { Message } from '../routing/message.ts';
@@ -184,9 +185,9 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     return this.#topic.find(buf, at, size, first, this.version);
   }
 
-  /** The next publish is likely to the same topic. */
-  remember(entry: TopicEntry): void {
-    this.#topic.remember(entry);
+  /** Asked for each publish that is not plain; the next one is likely to the same topic. */
+  mayPublish(entry: TopicEntry): boolean {
+    return this.#topic.mayPublish(entry);
   }
 
   protected publishRun(entry: TopicEntry, buf: Buffer, start: number, end: number, count: number): void {
@@ -204,7 +205,8 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     const idAt = body + 2 + entry.topic.length;
     const packetId = (buf[idAt]! << 8) | buf[idAt + 1]!;
     const version = this.version === 5 ? 5 : 4;
-    const packet = { buf, start: at, end, payloadStart: version === 5 ? idAt + 3 : idAt + 2, version } as const;
+    const payloadStart = version === 5 ? plainPropertiesEnd(buf, idAt + 2, end) : idAt + 2;
+    const packet = { buf, start: at, end, idAt, payloadStart, version } as const;
     const isOnce = (buf[at]! & 6) === 4;
     const message = Message.ofPacket(entry.topic, packet, isOnce ? 2 : 1, this.session!.key);
     if (isOnce) this.publishExactlyOnce(entry, message, packetId, size);

@@ -3,6 +3,7 @@
 import { SLOT } from '../../src/metrics/counters.ts';
 import { readRemainingLength, remainingLengthSize } from '../../src/mqtt/framer.ts';
 import type { ProtocolVersion } from '../../src/mqtt/packet.ts';
+import { plainPropertiesEnd } from '../../src/mqtt/properties.ts';
 import { isValidTopicBytes } from '../../src/mqtt/topic.ts';
 import { EMPTY } from '../routing/message.ts';
 import type { TopicEntry } from '../routing/topic-entry.ts';
@@ -29,9 +30,15 @@ export class LastTopic {
     this.#allowedOf = 0;
   }
 
+  /** Whether the client may publish to this topic; from now on it is the last one. */
+  mayPublish(entry: TopicEntry): boolean {
+    if (this.#entry !== entry) this.remember(entry);
+    return this.#isPermitted(entry);
+  }
+
   /**
-   * The topic of the whole PUBLISH at buf[at, at + size) when it has nothing special (no properties, a packet identifier where one is
-   * due, a valid topic name) and the client may publish to it; null: the slow path decides what is wrong.
+   * The topic of the whole PUBLISH at buf[at, at + size) when it has nothing special (no properties but such as pass unaltered, a packet
+   * identifier where one is due, a valid topic name) and the client may publish to it; null: the slow path decides what is wrong.
    */
   find(buf: Buffer, at: number, size: number, first: number, version: ProtocolVersion): TopicEntry | null {
     const end = at + size;
@@ -47,7 +54,7 @@ export class LastTopic {
       rest += 2;
     }
     if (length === 0 || rest > end) return null;
-    if (version === 5 && (rest >= end || buf[rest] !== 0)) return null;
+    if (version === 5 && plainPropertiesEnd(buf, rest, end) < 0) return null;
     let entry = this.#entry;
     if (entry === null || !sameBytes(this.#bytes, buf, start, length) || !this.#endpoint.namespace.isCurrent(entry)) {
       entry = this.#lookUp(buf, start, topicEnd);

@@ -121,7 +121,7 @@ export class Sender {
     const own = out.own!;
     buf.copy(own, at, start, end);
     own[at] = 0x30 | (dup ? 0x08 : 0) | (qos << 1) | (retain ? 0x01 : 0);
-    const idAt = at + packet.payloadStart - start - (packet.version === 5 ? 3 : 2);
+    const idAt = at + packet.idAt - start;
     own[idAt] = packetId >> 8;
     own[idAt + 1] = packetId & 0xff;
     this.#countOut(size);

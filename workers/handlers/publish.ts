@@ -1,4 +1,4 @@
-/** PUBLISH that the fast path leaves: properties, RETAIN, DUP, QoS 2, denied and invalid topics (MQTT 5 section 3.3). */
+/** PUBLISH that the fast path leaves: RETAIN, DUP, topic alias, expiry, unusual properties, denied and invalid topics (MQTT 5 section 3.3). */
 
 import { SLOT } from '../../src/metrics/counters.ts';
 import { encodeAck } from '../../src/mqtt/encode.ts';
@@ -17,7 +17,13 @@ export function handlePublish(client: Client, packet: PublishPacket): void {
     client.write(encodeAck('pubrec', client.version, packet.packetId, 0));
     return;
   }
-  if (!client.decisions.mayPublish(topic)) {
+  const { namespace } = endpoint;
+  let entry = namespace.known(topic);
+  if (entry === undefined) {
+    endpoint.slots[SLOT.topicsPublished]!++;
+    entry = namespace.entry(topic);
+  }
+  if (!client.mayPublish(entry)) {
     deny(client, packet);
     return;
   }
@@ -25,13 +31,6 @@ export function handlePublish(client: Client, packet: PublishPacket): void {
   const expiry = properties?.messageExpiryInterval ?? -1;
   const expiresAt = expiry < 0 ? 0 : Date.now() + expiry * 1000;
   const message = new Message(topic, payload, packet.qos, packet.retain, properties?.forward ?? EMPTY, expiresAt, session.key);
-  const { namespace } = endpoint;
-  let entry = namespace.known(topic);
-  if (entry === undefined) {
-    endpoint.slots[SLOT.topicsPublished]!++;
-    entry = namespace.entry(topic);
-  }
-  client.remember(entry);
   const size = payload.length + topic.length + (properties?.forward.length ?? 0) + 4;
   if (packet.qos === 1) {
     client.publishQueued(entry, message, packet.packetId, size);

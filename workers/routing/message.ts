@@ -1,15 +1,18 @@
 /** One application message on its way through a worker: where its bytes are, and what must be known to send it to anyone. */
 
+import { readRemainingLength, remainingLengthSize } from '../../src/mqtt/framer.ts';
 import type { QoS } from '../../src/mqtt/packet.ts';
 
 /** No properties; shared, never written to. */
 export const EMPTY: Buffer = Buffer.alloc(0);
 
-/** A whole PUBLISH with QoS 1 or 2 that has no properties, no RETAIN and no DUP. */
+/** A PUBLISH with QoS 1 or 2 in the bytes it came in: no RETAIN, no DUP, no properties but such as pass unaltered. */
 export interface PlainPacket {
   readonly buf: Buffer;
   readonly start: number;
   readonly end: number;
+  /** where the packet identifier stands */
+  readonly idAt: number;
   readonly payloadStart: number;
   /** 4: bytes for MQTT 3.x clients, 5: for MQTT 5 */
   readonly version: 4 | 5;
@@ -25,8 +28,6 @@ export class Message {
   readonly qos: QoS;
   /** the RETAIN flag as published */
   readonly retain: boolean;
-  /** encoded MQTT 5 properties that travel unaltered */
-  forward: Buffer;
   /** milliseconds since the epoch at which it expires; 0 = never [MQTT-3.3.2-5] */
   readonly expiresAt: number;
   /** session key of the publisher, for No Local; '' for the server itself */
@@ -35,27 +36,28 @@ export class Message {
   source = 0;
   serial = 0;
   #payload: Buffer | null;
+  #forward: Buffer | null;
   #packet: PlainPacket | null = null;
   #topicBytes: Buffer | null = null;
 
-  constructor(topic: string, payload: Buffer | null, qos: QoS, retain: boolean, forward: Buffer, expiresAt: number, from: string) {
+  constructor(topic: string, payload: Buffer | null, qos: QoS, retain: boolean, forward: Buffer | null, expiresAt: number, from: string) {
     this.topic = topic;
     this.#payload = payload;
     this.qos = qos;
     this.retain = retain;
-    this.forward = forward;
+    this.#forward = forward;
     this.expiresAt = expiresAt;
     this.from = from;
   }
 
   /** A message whose packet may be sent on as it came, but for its identifier. */
   static ofPacket(topic: string, packet: PlainPacket, qos: QoS, from: string): Message {
-    const message = new Message(topic, null, qos, false, EMPTY, 0, from);
+    const message = new Message(topic, null, qos, false, null, 0, from);
     message.#packet = packet;
     return message;
   }
 
-  /** The bytes it came in; null when they are gone, or had properties. */
+  /** The bytes it came in; null when they are gone, or are not plain. */
   get packet(): PlainPacket | null {
     return this.#packet;
   }
@@ -68,6 +70,12 @@ export class Message {
     return this.#payload;
   }
 
+  /** Encoded MQTT 5 properties that travel unaltered. */
+  get forward(): Buffer {
+    if (this.#forward === null) this.#forward = propertiesOf(this.#packet!);
+    return this.#forward;
+  }
+
   get topicBytes(): Buffer {
     this.#topicBytes ??= Buffer.from(this.topic, 'latin1');
     return this.#topicBytes;
@@ -75,10 +83,10 @@ export class Message {
 
   /** Copies what points into a larger buffer. */
   detach(): this {
-    const { payload } = this;
+    const { payload, forward } = this;
     this.#packet = null;
     if (payload.buffer.byteLength !== payload.length) this.#payload = copy(payload);
-    if (this.forward.length > 0 && this.forward.buffer.byteLength !== this.forward.length) this.forward = copy(this.forward);
+    if (forward.length > 0 && forward.buffer.byteLength !== forward.length) this.#forward = copy(forward);
     return this;
   }
 
@@ -92,6 +100,12 @@ export class Message {
   isExpired(now: number): boolean {
     return this.expiresAt !== 0 && now >= this.expiresAt;
   }
+}
+
+/** The property block of a plain packet, without its length. */
+function propertiesOf({ buf, idAt, payloadStart, version }: PlainPacket): Buffer {
+  if (version !== 5 || buf[idAt + 2] === 0) return EMPTY;
+  return buf.subarray(idAt + 2 + remainingLengthSize(readRemainingLength(buf, idAt + 2, payloadStart)), payloadStart);
 }
 
 function copy(bytes: Buffer): Buffer {

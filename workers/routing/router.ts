@@ -236,13 +236,13 @@ function splitRun(topic: string, run: Run): Message[] {
     const remaining = readRemainingLength(run.buf, at + 1, run.end);
     const end = at + 1 + remainingLengthSize(remaining) + remaining;
     const packet = decodePublish(run.buf, at, end, run.version);
-    messages.push(new Message(topic, packet.payload, 0, false, EMPTY, 0, run.from));
+    messages.push(new Message(topic, packet.payload, 0, false, packet.properties?.forward ?? EMPTY, 0, run.from));
     at = end;
   }
   return messages;
 }
 
-/** The bytes of a run in the other protocol version: with or without the empty property block. Made once per run. */
+/** The bytes of a run in the other protocol version: without properties, or with an empty block. Made once per run. */
 export function runFor(run: Run, version: 4 | 5): { buf: Buffer; start: number; end: number } {
   if (run.version === version) return run;
   run.other ??= convertRun(run, version);

@@ -1,9 +1,11 @@
 /** What travels with a message in MQTT 5: properties unaltered and in order, and its expiry. */
 
 import { describe, expect, test } from 'vitest';
+import * as encode from '../../kit/encode.ts';
 import type { Lane } from '../../kit/lanes.ts';
 import { LANES, LANES_5, useLanes } from '../../kit/lanes.ts';
 import type { Properties } from '../../kit/properties.ts';
+import type { RawClient } from '../../kit/raw-client.ts';
 import { sleep, uid } from '../../kit/until.ts';
 
 const kit = useLanes();
@@ -93,6 +95,68 @@ describe.each(LANES_5)('properties, $name', (lane) => {
     if (code === 0) expect((await to.take()).payload.equals(payload)).toBe(true);
   });
 });
+
+/** Bytes that go on as they came, for the longest way that the broker has for them; and one block that only the strict reader knows. */
+const PASSING: Properties[] = [
+  { user: [['a', '1']] },
+  {
+    payloadFormat: 1,
+    contentType: 'text/plain',
+    responseTopic: 'answers/here',
+    correlationData: Buffer.from([0, 255]),
+    user: [['b', '2']],
+  },
+  { user: Array.from({ length: 20 }, (_, index): [string, string] => [`name ${index}`, 'x'.repeat(10)]) },
+  RICH,
+];
+
+describe.each(LANES_5)('many messages in one piece, $name', (lane) => {
+  test.each([0, 1, 2] as const)('QoS %i: each receiver gets the properties that came, with what is its own', async (qos) => {
+    const topic = uid('many/');
+    const name = uid('c');
+    const plain = await kit.client(lane);
+    await plain.subscribe(topic, qos);
+    const old = await kit.client({ ...lane, version: 4 });
+    await old.subscribe(topic, qos);
+    const identified = await kit.client(lane);
+    await identified.subscribe(topic, qos, { subscriptionIds: [7] });
+    const aliased = await kit.client(lane, { properties: { topicAliasMaximum: 5 } });
+    await aliased.subscribe(topic, qos);
+    const narrow = await kit.client(lane, { properties: { maximumPacketSize: 200 } });
+    await narrow.subscribe(topic, qos);
+    const lower = await kit.client(lane);
+    await lower.subscribe(topic, 0);
+    const member = await kit.client(lane);
+    await member.subscribe(`$share/g/${topic}`, qos);
+    const from = await kit.client(lane, { clientId: name });
+    await from.subscribe([{ filter: topic, qos, noLocal: true }]);
+    const sent = PASSING.flatMap((properties) => [properties, {}, properties]);
+    from.send(
+      ...sent.map((properties, index) => encode.publish(5, topic, `${index}`, { qos, properties, ...(qos > 0 ? { id: index + 1 } : {}) })),
+    );
+    const expected = sent.map((properties, index) => ({ payload: `${index}`, properties }));
+    for (const to of [plain, lower, member]) expect(await taken(to, sent.length)).toEqual(expected);
+    expect(await taken(old, sent.length)).toEqual(expected.map((each) => ({ ...each, properties: {} })));
+    expect(await taken(identified, sent.length)).toEqual(
+      expected.map((each) => ({ ...each, properties: { subscriptionIds: [7], ...each.properties } })),
+    );
+    expect(await taken(aliased, sent.length)).toEqual(
+      expected.map((each) => ({ ...each, properties: { topicAlias: 1, ...each.properties } })),
+    );
+    const small = expected.filter(({ properties }) => properties !== RICH && (properties.user?.length ?? 0) < 20);
+    expect(await taken(narrow, small.length)).toEqual(small);
+    await narrow.ping();
+  });
+});
+
+async function taken(client: RawClient, count: number): Promise<{ payload: string; properties: Properties }[]> {
+  const all: { payload: string; properties: Properties }[] = [];
+  for (let i = 0; i < count; i++) {
+    const { payload, properties } = await client.take();
+    all.push({ payload: payload.toString(), properties });
+  }
+  return all;
+}
 
 describe.concurrent.each(LANES_5)('message expiry, $name', (lane) => {
   test('the interval that is passed on is less by the time of waiting [5:MQTT-3.3.2-6]', async () => {
