@@ -1,0 +1,57 @@
+/** Debian's MariaDB as a server of the tests. */
+
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type DatabaseServer, PASSWORD, type ServerKind, startServer } from './server.ts';
+
+const USERNAME = 'boss';
+
+const KIND: ServerKind = {
+  name: 'mariadb',
+  user: 'mysql',
+  username: USERNAME,
+  urlScheme: 'mysql',
+  install: (folder) => {
+    const accounts = `CREATE USER IF NOT EXISTS '${USERNAME}'@'%' IDENTIFIED BY '${PASSWORD}';\nGRANT ALL ON *.* TO '${USERNAME}'@'%' WITH GRANT OPTION;\n`;
+    writeFileSync(join(folder, 'accounts.sql'), accounts, { mode: 0o644 });
+    return ['mariadb-install-db', '--no-defaults', `--datadir=${join(folder, 'data')}`, '--skip-test-db', '--skip-name-resolve'];
+  },
+  serve: (folder, port) => [
+    'mariadbd',
+    '--no-defaults',
+    `--datadir=${join(folder, 'data')}`,
+    `--socket=${join(folder, 'socket')}`,
+    `--init-file=${join(folder, 'accounts.sql')}`,
+    '--bind-address=127.0.0.1',
+    `--port=${port}`,
+    '--skip-name-resolve',
+    '--skip-log-bin',
+    '--innodb-buffer-pool-size=32M',
+    '--innodb-log-file-size=16M',
+    '--performance-schema=OFF',
+  ],
+  client: (port, database, sql) => ({
+    command: [
+      'mariadb',
+      '--no-defaults',
+      '-h',
+      '127.0.0.1',
+      '-P',
+      String(port),
+      '-u',
+      USERNAME,
+      '-N',
+      '-B',
+      '-e',
+      sql,
+      ...(database === '' ? [] : [database]),
+    ],
+    env: { MYSQL_PWD: PASSWORD },
+  }),
+  stopSignal: 'SIGTERM',
+};
+
+/** A MariaDB without any database of ours. */
+export function startMariadb(): Promise<DatabaseServer> {
+  return startServer(KIND);
+}

@@ -1,0 +1,48 @@
+/** Debian's Postgres as a server of the tests. */
+
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type DatabaseServer, PASSWORD, type ServerKind, startServer } from './server.ts';
+
+const VERSIONS = '/usr/lib/postgresql';
+const USERNAME = 'postgres';
+
+/** Debian keeps the server's programs off the PATH, in a folder for each version. */
+function program(name: string): string {
+  const [newest] = readdirSync(VERSIONS).sort((a, b) => Number(b) - Number(a));
+  return join(VERSIONS, newest ?? '', 'bin', name);
+}
+
+const KIND: ServerKind = {
+  name: 'postgres',
+  user: 'postgres',
+  username: USERNAME,
+  urlScheme: 'postgres',
+  install: (folder) => {
+    const file = join(folder, 'password');
+    writeFileSync(file, `${PASSWORD}\n`, { mode: 0o644 });
+    const account = ['-U', USERNAME, '-A', 'scram-sha-256', '--pwfile', file];
+    return [program('initdb'), '-D', join(folder, 'data'), ...account, '-E', 'UTF8', '--locale', 'C', '--no-sync'];
+  },
+  serve: (folder, port) => {
+    const settings = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'shared_buffers=16MB', 'max_connections=60'];
+    return [program('postgres'), '-D', join(folder, 'data'), '-p', String(port), ...settings.flatMap((setting) => ['-c', setting])];
+  },
+  client: (port, database, sql) => ({
+    command: ['psql', '-X', '-q', '-t', '-A', '-F', '\t', '-v', 'ON_ERROR_STOP=1', '-c', sql],
+    env: {
+      PGHOST: '127.0.0.1',
+      PGPORT: String(port),
+      PGUSER: USERNAME,
+      PGPASSWORD: PASSWORD,
+      PGDATABASE: database || 'postgres',
+      PGCONNECT_TIMEOUT: '5',
+    },
+  }),
+  stopSignal: 'SIGINT',
+};
+
+/** A Postgres without any database of ours. */
+export function startPostgres(): Promise<DatabaseServer> {
+  return startServer(KIND);
+}

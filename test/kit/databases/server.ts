@@ -1,0 +1,227 @@
+/** A database server of the tests: a real one in a folder and on a port of its own, that can be stopped, killed, held up and brought back. */
+
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { chownSync, closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { freePort } from '../broker.ts';
+import { uid, until, within } from '../until.ts';
+
+const execute = promisify(execFile);
+
+export const PASSWORD = 'secret';
+
+/** What differs between the servers. Programs run as `user` when the tests run as root, because the servers refuse that. */
+export interface ServerKind {
+  name: string;
+  user: string;
+  /** of the account that may do everything */
+  username: string;
+  urlScheme: string;
+  /** makes the data in `<folder>/data`: program and arguments */
+  install(folder: string): string[];
+  /** serves it, in the foreground */
+  serve(folder: string, port: number): string[];
+  /** runs one statement in a database ('' = the server's own): program, arguments, environment */
+  client(port: number, database: string, sql: string): { command: string[]; env: Record<string, string> };
+  /** ends the server in good order */
+  stopSignal: NodeJS.Signals;
+}
+
+export interface DatabaseServer {
+  readonly host: string;
+  readonly port: number;
+  /** may do everything */
+  readonly username: string;
+  readonly password: string;
+  /** `postgres://127.0.0.1:PORT/NAME` or `mysql://…`, without user and password */
+  url(database: string): string;
+  /** An empty database, of this name or of one that nobody else uses. @returns its name */
+  createDatabase(name?: string): Promise<string>;
+  /** Runs SQL as the account that may do everything; returns what the server's own client prints: a line a row, columns split by tabs. */
+  run(database: string, sql: string): Promise<string>;
+  /** Ends the server in good order; its data stay. */
+  halt(): Promise<void>;
+  /** Starts it again after `halt` or `kill`, with the same data and port. */
+  start(): Promise<void>;
+  /** `halt` and `start`. */
+  restart(): Promise<void>;
+  /** kill -9 of the server and all its processes. */
+  kill(): Promise<void>;
+  /** The server hangs: it neither answers nor closes a connection. */
+  pause(): void;
+  resume(): void;
+  /** Ends the server for good and removes its folder. Idempotent. */
+  stop(): Promise<void>;
+}
+
+const folders = new Set<string>();
+const children = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of children) for (const pid of family(child)) signal(pid, 'SIGKILL');
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+/** Installs and starts one. @throws Error with the server's own words when it does not come up */
+export async function startServer(kind: ServerKind): Promise<DatabaseServer> {
+  const folder = mkdtempSync(join(tmpdir(), `kit-${kind.name}-`));
+  folders.add(folder);
+  if (process.getuid?.() === 0) {
+    const ids = await Promise.all(['-u', '-g'].map(async (flag) => Number((await execute('id', [flag, kind.user])).stdout)));
+    chownSync(folder, ids[0]!, ids[1]!);
+  }
+  const [program, ...args] = asUser(kind.user, kind.install(folder));
+  await execute(program!, args, { cwd: folder });
+  const server = new Server(kind, folder, await freePort());
+  await server.start();
+  return server;
+}
+
+/** The command under another user when this one is root, and in any case one that dies with this process. */
+function asUser(user: string, command: string[]): string[] {
+  const identity = process.getuid?.() === 0 ? ['--reuid', user, '--regid', user, '--clear-groups'] : [];
+  return ['setpriv', ...identity, '--pdeathsig', 'KILL', '--', ...command];
+}
+
+class Server implements DatabaseServer {
+  readonly host = '127.0.0.1';
+  readonly port: number;
+  readonly username: string;
+  readonly password = PASSWORD;
+  readonly #kind: ServerKind;
+  readonly #folder: string;
+  #child: ChildProcess | null = null;
+  /** processes that are stopped by `pause` */
+  #paused: number[] = [];
+
+  constructor(kind: ServerKind, folder: string, port: number) {
+    this.#kind = kind;
+    this.#folder = folder;
+    this.port = port;
+    this.username = kind.username;
+  }
+
+  url(database: string): string {
+    return `${this.#kind.urlScheme}://${this.host}:${this.port}/${database}`;
+  }
+
+  async createDatabase(name = uid('db')): Promise<string> {
+    await this.run('', `CREATE DATABASE ${name}`);
+    return name;
+  }
+
+  async run(database: string, sql: string): Promise<string> {
+    const { command, env } = this.#kind.client(this.port, database, sql);
+    const [program, ...args] = command;
+    const { stdout } = await execute(program!, args, { env: { ...process.env, ...env }, timeout: 20_000 });
+    return stdout.trim();
+  }
+
+  async start(): Promise<void> {
+    // After a kill, its helpers may still hold the data for a moment.
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#startOnce();
+      } catch (error) {
+        if (attempt === 5) throw error;
+      }
+    }
+  }
+
+  async halt(): Promise<void> {
+    await this.#end(this.#kind.stopSignal);
+  }
+
+  async restart(): Promise<void> {
+    await this.halt();
+    await this.start();
+  }
+
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  pause(): void {
+    if (this.#child === null) throw new Error(`${this.#kind.name} is not running`);
+    // The one that forks others first, so that none is missed.
+    signal(this.#child.pid!, 'SIGSTOP');
+    this.#paused = family(this.#child);
+    for (const pid of this.#paused) signal(pid, 'SIGSTOP');
+  }
+
+  resume(): void {
+    for (const pid of this.#paused.splice(0).reverse()) signal(pid, 'SIGCONT');
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    rmSync(this.#folder, { recursive: true, force: true });
+    folders.delete(this.#folder);
+  }
+
+  async #startOnce(): Promise<void> {
+    const logPath = join(this.#folder, 'server.log');
+    const log = openSync(logPath, 'w');
+    const [program, ...args] = asUser(this.#kind.user, this.#kind.serve(this.#folder, this.port));
+    const child = spawn(program!, args, { cwd: this.#folder, stdio: ['ignore', log, log] });
+    closeSync(log);
+    children.add(child);
+    this.#child = child;
+    try {
+      await until(
+        `${this.#kind.name} on port ${this.port}`,
+        async () => child.exitCode !== null || child.signalCode !== null || (await this.run('', 'SELECT 1')),
+        30_000,
+        50,
+      );
+      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`${this.#kind.name} ended`);
+    } catch (error) {
+      await this.kill();
+      throw new Error(`${error instanceof Error ? error.message : error}: ${readFileSync(logPath, 'utf8').slice(-2000)}`);
+    }
+  }
+
+  async #end(how: NodeJS.Signals): Promise<void> {
+    this.resume();
+    const child = this.#child;
+    this.#child = null;
+    if (child === null) return;
+    const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
+    const ended = new Promise<void>((resolve) => {
+      child.once('exit', () => resolve());
+      if (hasEnded()) resolve();
+    });
+    const pids = how === 'SIGKILL' ? family(child) : [child.pid!];
+    if (!hasEnded()) for (const pid of pids) signal(pid, how);
+    await within(`end of ${this.#kind.name}`, 20_000, ended);
+    children.delete(child);
+  }
+}
+
+/** The server's process and its direct children: Postgres has one for each connection. */
+function family(child: ChildProcess): number[] {
+  const pids = [child.pid!];
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      // after the last ')': state, parent
+      const fields = readFileSync(`/proc/${name}/stat`, 'latin1')
+        .replace(/^.*\) /s, '')
+        .split(' ');
+      if (Number(fields[1]) === child.pid) pids.push(Number(name));
+    } catch (error) {
+      // it has ended since the folder was read
+      if (!['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    }
+  }
+  return pids;
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
