@@ -14,6 +14,15 @@ export interface RequestContext {
   expectedRevision: number | null;
   /** from ?timeout=, milliseconds, 1..300000 */
   timeoutMs: number;
+  /** from ?confirmWithin=, milliseconds, 1000..86400000: the change is undone unless it is confirmed in time; absent: it stays */
+  confirmWithinMs?: number;
+}
+
+/** A change that is undone unless `confirm` follows. */
+export interface ConfirmView {
+  revision: number;
+  /** ISO 8601 */
+  until: string;
 }
 
 /** What became of a change on one node. */
@@ -30,6 +39,7 @@ export interface ChangeAnswer {
   effect?: Effect;
   nodes: NodeOutcome[];
   warnings: string[];
+  confirm?: ConfirmView;
 }
 
 export interface EndpointView {
@@ -174,7 +184,7 @@ export interface Control {
   update(body: unknown, context: RequestContext): Promise<ChangeAnswer>;
   remove(body: unknown, context: RequestContext): Promise<ChangeAnswer>;
   setEnabled(enabled: boolean, body: unknown, context: RequestContext): Promise<ChangeAnswer>;
-  plan(body: unknown): Promise<PlanAnswer>;
+  plan(body: unknown, context: RequestContext): Promise<PlanAnswer>;
   validate(body: unknown): Promise<ValidateAnswer>;
   list(): EndpointView[];
   /** newest revision of the whole configuration that this node knows; the ETag of the list (a removal moves it too) */

@@ -1,18 +1,27 @@
 /** The control plane of a node put together: implements what the admin API may ask. */
 
 import { availableParallelism } from 'node:os';
-import { diffEndpoints } from '../endpoint/effects.ts';
-import { mergeEndpoint, parseEndpoint } from '../endpoint/schema.ts';
+import { parseEndpoint } from '../endpoint/schema.ts';
 import { FluxError } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
 import { MetricsCollector } from '../metrics/collect.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { EndpointStore, StoredEndpoint } from '../storage/contract.ts';
 import { openAccessPool } from './access-pool.ts';
+import { ChangeRunner } from './changes/change-runner.ts';
 import { Clients } from './clients.ts';
-import type { Control, EndpointView, HealthAnswer, PlanAnswer, PortCheck, ProbeResult, ValidateAnswer } from './contract.ts';
+import type {
+  Control,
+  EndpointView,
+  HealthAnswer,
+  PlanAnswer,
+  PortCheck,
+  ProbeResult,
+  RequestContext,
+  ValidateAnswer,
+} from './contract.ts';
 import { Deadline } from './deadline.ts';
-import { readAdd, readPlan, readTarget, readUpdate } from './endpoints/change-request.ts';
+import { readAdd, readPlan } from './endpoints/change-request.ts';
 import { reachStep } from './endpoints/change-steps.ts';
 import { Desired } from './endpoints/desired.ts';
 import { Driver } from './endpoints/driver.ts';
@@ -74,7 +83,8 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   const desired = new Desired(store);
   const runners = new Runners(supervisor, collector, logger);
   const driver = new Driver(runners, { auth: settings.auth, acl: settings.acl });
-  const manager = new EndpointManager({ desired, runners, driver, node, logger });
+  const changes = new ChangeRunner({ desired, runners, driver, node, logger });
+  const manager = new EndpointManager({ desired, runners, driver, changes, node, logger });
   const clients = new Clients(supervisor, node);
   const storeType = settings.store.storeType;
   const systemTopics = new SystemTopics({ version, desired, collector, clients, logger });
@@ -140,38 +150,16 @@ class NodeControl implements Control {
       reachStep('announced');
       return answer;
     };
-    this.add = (body, context) => change(() => manager.add(body, context));
-    this.update = (body, context) => change(() => manager.update(body, context));
-    this.remove = (body, context) => change(() => manager.remove(body, context));
-    this.setEnabled = (enabled, body, context) => change(() => manager.setEnabled(enabled, body, context));
+    this.add = (body, context) => change(() => manager.change('add', body, context));
+    this.update = (body, context) => change(() => manager.change('update', body, context));
+    this.remove = (body, context) => change(() => manager.change('remove', body, context));
+    this.setEnabled = (enabled, body, context) => change(() => manager.change(enabled ? 'enable' : 'disable', body, context));
   }
 
-  async plan(body: unknown): Promise<PlanAnswer> {
-    const { desired } = this.#parts;
+  async plan(body: unknown, context: RequestContext): Promise<PlanAnswer> {
     const { action, body: rest } = readPlan(body);
-    if (action === 'add') {
-      const { endpoint, warnings } = parseEndpoint(readAdd(rest).input);
-      desired.ensureFree(endpoint, null);
-      return { changes: [{ path: '', from: null, to: endpoint.id, effect: 'rebind' }], clientsAffected: 0, warnings };
-    }
-    if (action === 'update') {
-      const { options, key, patch } = readUpdate(rest);
-      const { endpoint } = desired.find(key);
-      const merged = mergeEndpoint(endpoint, patch);
-      desired.ensureFree(merged.endpoint, endpoint.id);
-      const changes = diffEndpoints(endpoint, merged.endpoint);
-      const isRebound = changes.some(({ effect }) => effect === 'rebind');
-      const disconnects = !merged.endpoint.enabled || (isRebound && options.drainMs > 0);
-      return { changes, clientsAffected: disconnects ? this.#connections(endpoint.id) : 0, warnings: merged.warnings };
-    }
-    const { endpoint } = desired.find(readTarget(rest).key);
-    const warnings =
-      endpoint.isDefault && action !== 'enable' ? [`endpoint ${endpoint.id} is the default endpoint: this needs force: true`] : [];
-    const affected = action === 'enable' ? 0 : this.#connections(endpoint.id);
-    if (action === 'remove')
-      return { changes: [{ path: '', from: endpoint.id, to: null, effect: 'rebind' }], clientsAffected: affected, warnings };
-    const changes = diffEndpoints(endpoint, { ...endpoint, enabled: action === 'enable' });
-    return { changes, clientsAffected: affected, warnings };
+    if (action === 'rollback' || action === 'import') throw new FluxError('not-supported-yet', `${action}: not supported yet`);
+    return this.#parts.manager.plan(action, rest, context);
   }
 
   async validate(body: unknown): Promise<ValidateAnswer> {
@@ -269,10 +257,6 @@ class NodeControl implements Control {
 
   #enabled(): StoredEndpoint[] {
     return this.#parts.desired.list().filter(({ endpoint }) => endpoint.enabled);
-  }
-
-  #connections(id: string): number {
-    return this.#parts.runners.peek(id)?.connections ?? 0;
   }
 
   async #probeOne({ endpoint }: StoredEndpoint): Promise<ProbeResult> {

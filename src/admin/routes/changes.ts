@@ -107,7 +107,7 @@ export const changeRoutes: Route[] = [
       change: false,
       answer: { data: planAnswer },
     },
-    async (body, call) => ({ data: await call.control.plan(body) }),
+    async (body, call) => ({ data: await call.control.plan(body, call.context) }),
   ),
   controlRoute(
     {

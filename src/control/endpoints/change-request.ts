@@ -18,10 +18,13 @@ export interface EndpointKey {
   id?: string;
 }
 
+/** What a request about one endpoint may ask for. */
+export type SingleAction = 'add' | 'update' | 'remove' | 'enable' | 'disable';
+
 export const DRAIN_MS_MAX = 3_600_000;
 const REASON_CHARACTERS_MAX = 1000;
 /** Parts of later stages of the product: refused, so that nobody believes they took effect. */
-const NOT_YET = ['redirect', 'confirmWithin', 'drainRate'];
+const NOT_YET = ['redirect', 'drainRate'];
 
 class Reader {
   readonly problems = new Problems();
@@ -128,12 +131,15 @@ export function readTarget(body: unknown): { options: ChangeOptions; key: Endpoi
   return { options, key };
 }
 
+const PLAN_ACTIONS = ['add', 'update', 'remove', 'enable', 'disable', 'rollback', 'import'] as const;
+
 /** `plan`: which of the others it is, and its body. @throws FluxError `invalid` */
-export function readPlan(body: unknown): { action: 'add' | 'update' | 'remove' | 'enable' | 'disable'; body: Record<string, unknown> } {
+export function readPlan(body: unknown): { action: (typeof PLAN_ACTIONS)[number]; body: Record<string, unknown> } {
   const reader = new Reader(body);
-  const isAction = (value: unknown) => ['add', 'update', 'remove', 'enable', 'disable'].includes(String(value));
-  const action = reader.take('action', isAction as (value: unknown) => value is 'add', 'add, update, remove, enable or disable');
+  const isAction = (value: unknown): value is (typeof PLAN_ACTIONS)[number] => PLAN_ACTIONS.some((name) => name === value);
+  const action = reader.take('action', isAction, `one of ${PLAN_ACTIONS.join(', ')}`);
   if (action === undefined && reader.problems.issues.length === 0) reader.problems.add('action', 'is required');
   const rest = reader.rest();
-  return { action: action as 'add' | 'update' | 'remove' | 'enable' | 'disable', body: rest };
+  if (action === undefined) throw reader.problems.toError('request');
+  return { action, body: rest };
 }

@@ -1,9 +1,9 @@
 /** What the store wants to run, held in memory and compared with the store at each write, and the locks of changes under way. */
 
-import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import type { ChangeMeta, EndpointStore, StoreChange, StoredEndpoint } from '../../storage/contract.ts';
+import type { ChangeMeta, CommitOptions, EndpointStore, HistoryRow, StoreChange, StoredEndpoint } from '../../storage/contract.ts';
+import { lockKeys, WaitingChanges } from '../changes/waiting.ts';
 import { Deadline } from '../deadline.ts';
 import type { EndpointKey } from './change-request.ts';
 import { reachStep } from './change-steps.ts';
@@ -19,6 +19,7 @@ const RECONCILE_WAIT_MS = 5_000;
 export class Desired {
   /** Told when the store failed, or holds changes that this process has not read. */
   onBehind: () => void = () => {};
+  readonly waiting = new WaitingChanges();
   readonly #store: EndpointStore;
   readonly #byId = new Map<string, StoredEndpoint>();
   /** what a change under way has locked → the revision that it had then, 0 for none */
@@ -78,23 +79,17 @@ export class Desired {
     return found;
   }
 
-  /** @throws FluxError `exists` when another endpoint has the port or the identifier */
-  ensureFree(endpoint: Endpoint, except: string | null): void {
-    const issues = [];
-    const samePort = this.byPort(endpoint.port);
-    if (samePort !== undefined && samePort.endpoint.id !== except) {
-      issues.push({ path: 'port', message: `port ${endpoint.port} belongs to endpoint ${samePort.endpoint.id}` });
-    }
-    if (endpoint.id !== except && this.#byId.has(endpoint.id))
-      issues.push({ path: 'id', message: `endpoint ${endpoint.id} exists already` });
-    if (issues.length > 0) throw new FluxError('exists', issues.map((issue) => issue.message).join('; '), { issues });
-  }
-
   /** @throws FluxError `revision-mismatch` with the current endpoint, when If-Match names another revision */
   ensureRevision(stored: StoredEndpoint, expected: number | null): void {
     if (expected === null || expected === stored.revision) return;
     const data = { endpoint: toPublicEndpoint(stored.endpoint), revision: stored.revision };
     throw new FluxError('revision-mismatch', `revision ${expected} is not the current one, ${stored.revision}`, { data });
+  }
+
+  /** @throws FluxError `revision-mismatch` when If-Match names another revision of the whole configuration */
+  ensureWhole(expected: number | null): void {
+    if (expected === null || expected === this.revision) return;
+    throw new FluxError('revision-mismatch', `revision ${expected} is not the current one, ${this.revision}`);
   }
 
   /**
@@ -167,6 +162,27 @@ export class Desired {
       else this.#ahead.delete(revision);
     }
     this.#advance();
+    await this.waiting.replace(snapshot.pending, (revision) => this.rowsOf(revision));
+  }
+
+  /** The history rows of one revision. @throws FluxError `unavailable` */
+  async rowsOf(revision: number): Promise<HistoryRow[]> {
+    const rows = await this.#noting(this.#store.history({ before: revision + 1, limit: 1 }));
+    return rows.filter((row) => row.revision === revision);
+  }
+
+  /** All endpoints as they were right after `revision`. @throws FluxError `not-found`, `unavailable` */
+  async at(revision: number): Promise<StoredEndpoint[]> {
+    return (await this.#noting(this.#store.at(revision))).endpoints;
+  }
+
+  /** A waiting change stays. @throws FluxError `not-found` when it does not wait (any more), `unavailable` */
+  async confirm(revision: number): Promise<void> {
+    await this.#noting(this.#store.confirm(revision)).catch((error: unknown) => {
+      if (error instanceof FluxError && error.kind === 'not-found') this.waiting.settle(revision);
+      throw error;
+    });
+    this.waiting.settle(revision);
   }
 
   /**
@@ -174,15 +190,21 @@ export class Desired {
    * @throws FluxError for onNewest() when another process was first, `unavailable`: nothing was written, unless its message says that
    *   this is not known
    */
-  async commit(changes: StoreChange[], meta: ChangeMeta): Promise<number> {
+  async commit(changes: StoreChange[], meta: ChangeMeta, options: CommitOptions = {}): Promise<number> {
     const expected: Record<string, number> = {};
+    const keys = new Set<string>();
     for (const change of changes) {
       const id = change.kind === 'put' ? change.endpoint.id : change.id;
+      for (const key of lockKeys(id, this.#byId.get(id)?.endpoint ?? null, change.kind === 'put' ? change.endpoint : null)) keys.add(key);
       expected[id] = this.#locked.get(id) ?? this.#byId.get(id)?.revision ?? 0;
     }
     reachStep('storing');
-    const revision = await this.#noting(this.#store.commit(changes, expected, meta)).catch((error: unknown) => this.#outdated(error));
+    const revision = await this.#noting(this.#store.commit(changes, expected, meta, options)).catch((error: unknown) =>
+      this.#outdated(error),
+    );
     reachStep('stored');
+    if (options.settles !== undefined) this.waiting.settle(options.settles);
+    if (options.confirmUntil !== undefined) this.waiting.add({ revision, until: options.confirmUntil, ids: Object.keys(expected), keys });
     if (revision <= this.#complete) return revision;
     this.#apply(changes, revision);
     this.#ahead.set(revision, changes);

@@ -1,37 +1,33 @@
-/** The life of an endpoint change on this node: parse, plan, bind, commit, activate, drain, answer (DESIGN.md section 3). */
+/** Changes of one endpoint at a time, as requests ask for them, and the start of all of them (DESIGN.md section 3). */
 
-import { diffEndpoints, hardestEffect } from '../../endpoint/effects.ts';
-import type { Endpoint, KeyChange } from '../../endpoint/endpoint.ts';
-import { mergeEndpoint, type ParsedEndpoint, parseEndpoint } from '../../endpoint/schema.ts';
-import { FluxError, toWireError } from '../../kernel/errors.ts';
+import type { Endpoint } from '../../endpoint/endpoint.ts';
+import { mergeEndpoint, parseEndpoint } from '../../endpoint/schema.ts';
 import type { Logger } from '../../kernel/logger.ts';
-import type { ChangeMeta, StoreChange, StoredEndpoint } from '../../storage/contract.ts';
-import type { ChangeAnswer, NodeOutcome, RequestContext } from '../contract.ts';
-import { Deadline } from '../deadline.ts';
-import { type ChangeOptions, readAdd, readTarget, readUpdate } from './change-request.ts';
+import type { ChangeMeta, StoredEndpoint } from '../../storage/contract.ts';
+import { type ChangeRunner, confirmViewOf } from '../changes/change-runner.ts';
+import { type ChangeSet, foresee, type JudgedChange } from '../changes/change-set.ts';
+import type { ChangeAnswer, PlanAnswer, RequestContext } from '../contract.ts';
+import type { Deadline } from '../deadline.ts';
+import { type ChangeOptions, readAdd, readTarget, readUpdate, type SingleAction } from './change-request.ts';
 import type { Desired } from './desired.ts';
-import type { Driver, Prepared } from './driver.ts';
-import type { EndpointRunner } from './endpoint-runner.ts';
+import type { Driver } from './driver.ts';
 import type { Runners } from './runners.ts';
 
 export interface ManagerOptions {
   desired: Desired;
   runners: Runners;
   driver: Driver;
+  changes: ChangeRunner;
   node: string;
   logger: Logger;
 }
 
-/** A change that is understood and allowed, with the locks held. */
-interface Change {
-  action: ChangeMeta['action'];
+/** A request about one endpoint, read. */
+interface SingleRequest {
   before: StoredEndpoint | null;
-  after: Endpoint;
-  changes: KeyChange[];
-  warnings: string[];
+  after: Endpoint | null;
   options: ChangeOptions;
-  context: RequestContext;
-  deadline: Deadline;
+  warnings: string[];
 }
 
 export class EndpointManager {
@@ -65,153 +61,78 @@ export class EndpointManager {
     return endpoints.length;
   }
 
-  /** @throws FluxError as Control.add */
-  async add(body: unknown, context: RequestContext): Promise<ChangeAnswer> {
+  /** @throws FluxError as Control.add, .update, .remove, .setEnabled */
+  async change(action: SingleAction, body: unknown, context: RequestContext): Promise<ChangeAnswer> {
+    const { desired, changes } = this.#options;
+    const { before, after, options, warnings } = this.#read(action, body);
+    if (before === null) desired.ensureWhole(context.expectedRevision);
+    else desired.ensureRevision(before, context.expectedRevision);
+    const applied = await changes.apply(toSet(action, before, after, options, context));
+    const isNothing = applied.changes.length === 0;
+    if (isNothing && context.confirmWithinMs !== undefined) warnings.push('nothing was changed, so nothing waits for a confirmation');
+    const endpoint = (after ?? before?.endpoint) as Endpoint;
+    const isUpdate = before !== null && after !== null;
+    return {
+      endpoint,
+      revision: isNothing ? (before?.revision ?? applied.revision) : applied.revision,
+      ...(isUpdate ? { effect: applied.changes.find(({ id }) => id === endpoint.id)?.effect ?? 'none' } : {}),
+      nodes: [isNothing ? changes.current(endpoint.id) : applied.node],
+      warnings,
+      ...confirmViewOf(applied),
+    };
+  }
+
+  /** What the change would do. @throws FluxError when it would be refused for another reason than a missing `force` */
+  plan(action: SingleAction, body: unknown, context: RequestContext): PlanAnswer {
+    const { before, after, options, warnings } = this.#read(action, body);
+    const { judged, warnings: needs } = foresee(toSet(action, before, after, options, context), this.#options.desired);
+    const [first] = judged;
+    return {
+      changes: first === undefined ? [] : keyChangesOf(first),
+      clientsAffected: first === undefined ? 0 : this.clientsAffected(first, options),
+      warnings: [...warnings, ...needs],
+    };
+  }
+
+  /** Connected clients that a change disconnects. */
+  clientsAffected({ before, after, effect, id }: JudgedChange, { drainMs }: ChangeOptions): number {
+    if (before === null) return 0;
+    const disconnects = after === null || !after.enabled || (effect === 'rebind' && drainMs > 0);
+    return disconnects ? (this.#options.runners.peek(id)?.connections ?? 0) : 0;
+  }
+
+  #read(action: SingleAction, body: unknown): SingleRequest {
     const { desired } = this.#options;
-    const { options, input } = readAdd(body);
-    const parsed = parseEndpoint(input);
-    if (context.expectedRevision !== null && context.expectedRevision !== desired.revision) {
-      throw new FluxError('revision-mismatch', `revision ${context.expectedRevision} is not the current one, ${desired.revision}`);
+    if (action === 'add') {
+      const { options, input } = readAdd(body);
+      const { endpoint, warnings } = parseEndpoint(input);
+      return { before: null, after: endpoint, options, warnings };
     }
-    desired.ensureFree(parsed.endpoint, null);
-    return this.#change('add', null, parsed, options, context);
-  }
-
-  /** @throws FluxError as Control.update */
-  async update(body: unknown, context: RequestContext): Promise<ChangeAnswer> {
-    const { options, key, patch } = readUpdate(body);
-    const before = this.#options.desired.find(key);
-    return this.#change('update', before, mergeEndpoint(before.endpoint, patch), options, context);
-  }
-
-  /** @throws FluxError as Control.setEnabled */
-  async setEnabled(enabled: boolean, body: unknown, context: RequestContext): Promise<ChangeAnswer> {
+    if (action === 'update') {
+      const { options, key, patch } = readUpdate(body);
+      const before = desired.find(key);
+      const { endpoint, warnings } = mergeEndpoint(before.endpoint, patch);
+      return { before, after: endpoint, options, warnings };
+    }
     const { options, key } = readTarget(body);
-    const before = this.#options.desired.find(key);
-    const parsed = { endpoint: { ...before.endpoint, enabled }, warnings: [] };
-    return this.#change(enabled ? 'enable' : 'disable', before, parsed, options, context);
-  }
-
-  /** @throws FluxError as Control.remove */
-  async remove(body: unknown, context: RequestContext): Promise<ChangeAnswer> {
-    const { desired, driver, logger } = this.#options;
-    const { options, key } = readTarget(body);
-    const { endpoint } = desired.find(key);
-    return desired.exclusively([endpoint.id, `port ${endpoint.port}`], async () => {
-      const before = desired.find({ id: endpoint.id });
-      desired.ensureRevision(before, context.expectedRevision);
-      guardDefault(before.endpoint, options, 'removed');
-      const deadline = new Deadline(context.timeoutMs);
-      const prepared = await driver.prepare(endpoint.id, null, desired.revision + 1, deadline);
-      const revision = await desired.commit([{ kind: 'remove', id: endpoint.id }], this.#meta('remove', options, context));
-      await driver.activate(prepared, revision, options.drainMs, deadline);
-      logger.info(`Endpoint ${endpoint.port} was removed`, { endpoint: endpoint.id, revision, actor: context.actor });
-      return { endpoint: before.endpoint, revision, nodes: [this.#outcome('applied')], warnings: [] };
-    });
-  }
-
-  async #change(
-    action: ChangeMeta['action'],
-    before: StoredEndpoint | null,
-    { endpoint: after, warnings }: ParsedEndpoint,
-    options: ChangeOptions,
-    context: RequestContext,
-  ): Promise<ChangeAnswer> {
-    const { desired } = this.#options;
-    const changes = before === null ? [] : diffEndpoints(before.endpoint, after);
-    if (before !== null) desired.ensureRevision(before, context.expectedRevision);
-    const fixed = changes.filter((change) => change.effect === 'fixed');
-    if (fixed.length > 0) {
-      const issues = fixed.map(({ path }) => ({ path, message: 'cannot be changed' }));
-      throw new FluxError('invalid', `${fixed.map(({ path }) => path).join(', ')} cannot be changed`, { issues });
-    }
-    if (before?.endpoint.enabled === true && !after.enabled) guardDefault(before.endpoint, options, 'disabled');
-    desired.ensureFree(after, before?.endpoint.id ?? null);
-    const change: Change = { action, before, after, changes, warnings, options, context, deadline: new Deadline(context.timeoutMs) };
-    const keys = new Set([after.id, `port ${after.port}`, `port ${before?.endpoint.port ?? after.port}`]);
-    const other = this.#otherDefault(before, after);
-    if (other !== null) keys.add(other.endpoint.id);
-    return desired.exclusively([...keys], () => this.#apply(change, other));
-  }
-
-  /** Each step undoes the ones before it when it fails; after the commit nothing is undone, but repaired. */
-  async #apply(change: Change, otherDefault: StoredEndpoint | null): Promise<ChangeAnswer> {
-    const { desired, runners, driver, logger } = this.#options;
-    const { before, after, changes, warnings, context, deadline } = change;
-    if (before !== null && changes.length === 0) {
-      return { endpoint: after, revision: before.revision, effect: 'none', nodes: [this.#current(runners.of(after.id))], warnings };
-    }
-    const prepared = await driver.prepare(after.id, after, desired.revision + 1, deadline);
-    let revision: number;
-    try {
-      deadline.check(`the change of endpoint ${after.id}`);
-      revision = await desired.commit(this.#storeChanges(after, otherDefault), this.#meta(change.action, change.options, context));
-    } catch (error) {
-      await driver.discard(prepared, new Deadline(context.timeoutMs));
-      throw error;
-    }
-    const outcome = await this.#activate(change, prepared, revision);
-    if (otherDefault !== null) await this.#tellOther(otherDefault.endpoint.id, deadline);
-    const effect = before === null ? {} : { effect: hardestEffect(changes) };
-    logger.info(`Endpoint ${after.port}: ${change.action}`, { endpoint: after.id, revision, actor: context.actor, ...effect });
-    return { endpoint: after, revision, ...effect, nodes: [outcome], warnings };
-  }
-
-  async #activate({ after, options, deadline }: Change, prepared: Prepared, revision: number): Promise<NodeOutcome> {
-    try {
-      await this.#options.driver.activate(prepared, revision, options.drainMs, deadline);
-      return this.#outcome('applied');
-    } catch (error) {
-      const { message } = toWireError(error);
-      this.#options.logger.error(`Endpoint ${after.port} is stored but not yet applied: ${message}`, { endpoint: after.id, revision });
-      return { ...this.#outcome('pending'), reason: message };
-    }
-  }
-
-  /** The other endpoint lost its isDefault; its clients notice nothing. */
-  async #tellOther(id: string, deadline: Deadline): Promise<void> {
-    const { desired, driver } = this.#options;
-    const stored = desired.byId(id);
-    if (stored === undefined) return;
-    try {
-      const prepared = await driver.prepare(id, stored.endpoint, stored.revision, deadline);
-      await driver.activate(prepared, stored.revision, 0, deadline);
-    } catch (error) {
-      this.#options.logger.warn(`Endpoint ${stored.endpoint.port} was not told that it is no longer the default`, {
-        reason: toWireError(error).message,
-      });
-    }
-  }
-
-  #otherDefault(before: StoredEndpoint | null, after: Endpoint): StoredEndpoint | null {
-    if (!after.isDefault || before?.endpoint.isDefault === true) return null;
-    return this.#options.desired.list().find(({ endpoint }) => endpoint.isDefault && endpoint.id !== after.id) ?? null;
-  }
-
-  #storeChanges(after: Endpoint, otherDefault: StoredEndpoint | null): StoreChange[] {
-    const changes: StoreChange[] = [{ kind: 'put', endpoint: after }];
-    if (otherDefault !== null) changes.push({ kind: 'put', endpoint: { ...otherDefault.endpoint, isDefault: false } });
-    return changes;
-  }
-
-  #meta(action: ChangeMeta['action'], options: ChangeOptions, context: RequestContext): ChangeMeta {
-    const { actor, source, requestId } = context;
-    return { action, actor, source, node: this.#options.node, requestId, reason: options.reason ?? context.reason };
-  }
-
-  /** Nothing was to be done: what the endpoint is like is the outcome. */
-  #current(runner: EndpointRunner): NodeOutcome {
-    if (runner.state === 'failed') return { ...this.#outcome('failed'), reason: runner.lastError };
-    return this.#outcome(runner.state === 'starting' ? 'pending' : 'applied');
-  }
-
-  #outcome(state: NodeOutcome['state']): NodeOutcome {
-    return { node: this.#options.node, state, reason: null };
+    const before = desired.find(key);
+    const after = action === 'remove' ? null : { ...before.endpoint, enabled: action === 'enable' };
+    return { before, after, options, warnings: [] };
   }
 }
 
-function guardDefault(endpoint: Endpoint, options: ChangeOptions, what: string): void {
-  if (endpoint.isDefault && !options.force) {
-    throw new FluxError('default-endpoint', `endpoint ${endpoint.id} is the default endpoint: it is not ${what} without force: true`);
-  }
+function toSet(
+  action: SingleAction,
+  before: StoredEndpoint | null,
+  after: Endpoint | null,
+  options: ChangeOptions,
+  context: RequestContext,
+): ChangeSet {
+  return { action, source: context.source, changes: [{ before, after, path: '' }], options, context, mustListen: true, settles: null };
+}
+
+/** The keys that change; an endpoint that comes or goes is one change of the whole. */
+export function keyChangesOf({ kind, id, changes }: JudgedChange): PlanAnswer['changes'] {
+  if (kind === 'updated') return changes;
+  return [{ path: '', from: kind === 'added' ? null : id, to: kind === 'added' ? id : null, effect: 'rebind' }];
 }

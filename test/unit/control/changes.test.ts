@@ -274,9 +274,9 @@ describe('changes of endpoints', () => {
     await add({ port });
     await client(port);
     await until('counted', () => node.control.status(port)[0]?.connections === 1);
-    const plan = await node.control.plan({ action: 'update', port, serverOptions: { soBacklog: 10 }, drainMs: 5 });
+    const plan = await node.control.plan({ action: 'update', port, serverOptions: { soBacklog: 10 }, drainMs: 5 }, context());
     expect(plan).toMatchObject({ changes: [{ path: 'serverOptions.soBacklog', to: 10, effect: 'rebind' }], clientsAffected: 1 });
-    expect(await node.control.plan({ action: 'remove', port })).toMatchObject({ clientsAffected: 1 });
+    expect(await node.control.plan({ action: 'remove', port }, context())).toMatchObject({ clientsAffected: 1 });
     expect((await store.load()).revision).toBe(1);
     expect(await node.control.validate({ port: 0 })).toMatchObject({ valid: false, issues: [{ path: 'port' }] });
   });

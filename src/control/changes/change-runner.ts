@@ -1,0 +1,201 @@
+/** Makes a change set real on this node: bind everything, commit once, then activate; what fails before the commit undoes all of it. */
+
+import { join } from '../../endpoint/problems.ts';
+import { FluxError, toWireError } from '../../kernel/errors.ts';
+import type { Logger } from '../../kernel/logger.ts';
+import type { ChangeMeta, CommitOptions } from '../../storage/contract.ts';
+import type { ConfirmView, NodeOutcome } from '../contract.ts';
+import { Deadline } from '../deadline.ts';
+import type { Desired } from '../endpoints/desired.ts';
+import type { Driver, Prepared } from '../endpoints/driver.ts';
+import type { Runners } from '../endpoints/runners.ts';
+import { type ChangeSet, type JudgedChange, judge, keysOf, toStoreChanges } from './change-set.ts';
+
+export interface ChangeRunnerOptions {
+  desired: Desired;
+  runners: Runners;
+  driver: Driver;
+  node: string;
+  logger: Logger;
+}
+
+/** What a set did. */
+export interface Applied {
+  /** the new revision; the newest known one when there was nothing to do */
+  revision: number;
+  changes: JudgedChange[];
+  node: NodeOutcome;
+  /** until when the revision waits, milliseconds since the epoch; null: it does not */
+  confirmUntil: number | null;
+}
+
+/** One change and what was opened for it. */
+interface Job {
+  change: JudgedChange;
+  /** null: nothing yet, or it could not be opened */
+  prepared: Prepared | null;
+  /** why it could not */
+  failure: unknown;
+}
+
+/** Endpoints that are opened or closed at once: each may start threads. */
+const SIDE_BY_SIDE = 8;
+/** Endpoints of one set that get a line each in the log. */
+const LINES_MAX = 20;
+/** Endpoints that an error message names; its issues name all. */
+const NAMES_MAX = 3;
+
+export class ChangeRunner {
+  readonly #options: ChangeRunnerOptions;
+
+  constructor(options: ChangeRunnerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Makes the set real. When it resolves, the set is durable and this node listens as it says, or the outcome tells what is still pending.
+   * @throws FluxError nothing was changed: `busy`, `exists`, `default-endpoint`, `invalid`, `port-in-use`, `unprocessable`, `timeout`,
+   *   `unavailable`; for Desired.onNewest() when another process was first
+   */
+  async apply(set: ChangeSet): Promise<Applied> {
+    const { desired } = this.#options;
+    const changes = judge(set, desired);
+    if (changes.length === 0) return { revision: desired.revision, changes, node: this.outcome('applied'), confirmUntil: null };
+    const keys = keysOf(changes);
+    desired.waiting.ensureFree(keys, set.settles);
+    return desired.exclusively(keys, () => this.#run(set, changes));
+  }
+
+  /** Writes the set to the store alone: for a node whose endpoints are not started yet. @throws FluxError as `apply` */
+  async commit(set: ChangeSet): Promise<number> {
+    const { desired } = this.#options;
+    return desired.commit(toStoreChanges(judge(set, desired)), this.#meta(set), commitOptions(set));
+  }
+
+  /** Nothing was to be done for the endpoint: what it is like is the outcome. */
+  current(id: string): NodeOutcome {
+    const runner = this.#options.runners.of(id);
+    if (runner.state === 'failed') return this.outcome('failed', runner.lastError);
+    return this.outcome(runner.state === 'starting' ? 'pending' : 'applied');
+  }
+
+  outcome(state: NodeOutcome['state'], reason: string | null = null): NodeOutcome {
+    return { node: this.#options.node, state, reason };
+  }
+
+  /** Each step undoes the ones before it when it fails; after the commit nothing is undone, but repaired. */
+  async #run(set: ChangeSet, changes: JudgedChange[]): Promise<Applied> {
+    const { desired, driver } = this.#options;
+    const deadline = new Deadline(set.context.timeoutMs);
+    const jobs = changes.map((change): Job => ({ change, prepared: null, failure: null }));
+    let revision: number;
+    let confirmUntil: number | null;
+    try {
+      await this.#prepare(jobs, set.mustListen, deadline);
+      deadline.check(
+        changes.length === 1 ? `the change of endpoint ${changes[0]?.id}` : `the ${set.action} of ${changes.length} endpoints`,
+      );
+      const options = commitOptions(set);
+      confirmUntil = options.confirmUntil ?? null;
+      revision = await desired.commit(toStoreChanges(changes), this.#meta(set), options);
+    } catch (error) {
+      const closing = new Deadline(set.context.timeoutMs);
+      await Promise.all(jobs.map(({ prepared }) => prepared !== null && driver.discard(prepared, closing)));
+      throw error;
+    }
+    const outcomes: NodeOutcome[] = [];
+    await sideBySide(jobs, async (job) => void outcomes.push(await this.#activate(job, revision, set.options.drainMs, deadline)));
+    this.#report(set, changes, revision);
+    const node = outcomes.find(({ state }) => state === 'failed') ?? outcomes.find(({ state }) => state === 'pending');
+    return { revision, changes, node: node ?? this.outcome('applied'), confirmUntil };
+  }
+
+  /** Opens all that has to listen, a few at a time. @throws FluxError naming every endpoint that cannot, unless `mustListen` is false */
+  async #prepare(jobs: Job[], mustListen: boolean, deadline: Deadline): Promise<void> {
+    const { desired, driver, runners } = this.#options;
+    const failed: Job[] = [];
+    await sideBySide(jobs, async (job) => {
+      const { id, after, isAside } = job.change;
+      if (isAside) return;
+      // Within one set all ports fit together: who else of this node listens on one that is taken now is about to leave it.
+      const leaving = runners
+        .all()
+        .flatMap((other) => (other.id !== id && after !== null && other.listensOn(after.port) ? [after.port] : []));
+      try {
+        job.prepared = await driver.prepare(id, after, desired.revision + 1, deadline, new Set(leaving));
+      } catch (error) {
+        job.failure = error;
+        failed.push(job);
+      }
+    });
+    if (failed.length > 0 && mustListen) throw bindFailure(failed, jobs.length);
+  }
+
+  async #activate({ change, prepared, failure }: Job, revision: number, drainMs: number, deadline: Deadline): Promise<NodeOutcome> {
+    const { driver, logger } = this.#options;
+    const { id, port, after, isAside } = change;
+    try {
+      if (failure !== null) throw failure;
+      await driver.activate(prepared ?? (await driver.prepare(id, after, revision, deadline)), revision, drainMs, deadline);
+      return this.outcome('applied');
+    } catch (error) {
+      const { message } = toWireError(error);
+      logger.error(`Endpoint ${port} is stored but not yet applied: ${message}`, { endpoint: id, revision });
+      // An endpoint that only lost isDefault serves its clients as before.
+      return isAside ? this.outcome('applied') : this.outcome('pending', message);
+    }
+  }
+
+  #meta({ action, source, options, context }: ChangeSet): ChangeMeta {
+    const { actor, requestId } = context;
+    return { action, actor, source, node: this.#options.node, requestId, reason: options.reason ?? context.reason };
+  }
+
+  #report({ action, context }: ChangeSet, changes: JudgedChange[], revision: number): void {
+    const { logger } = this.#options;
+    const { actor } = context;
+    if (changes.length > 1) logger.info(`Configuration: ${action} of ${changes.length} endpoints`, { revision, actor });
+    for (const { id, port, kind, effect } of changes.slice(0, LINES_MAX)) {
+      const line = kind === 'removed' ? `Endpoint ${port} was removed` : `Endpoint ${port}: ${action}`;
+      logger.info(line, { endpoint: id, revision, actor, ...(kind === 'updated' ? { effect } : {}) });
+    }
+  }
+}
+
+function commitOptions({ context, settles }: ChangeSet): CommitOptions {
+  const { confirmWithinMs } = context;
+  return {
+    ...(confirmWithinMs === undefined ? {} : { confirmUntil: Date.now() + confirmWithinMs }),
+    ...(settles === null ? {} : { settles }),
+  };
+}
+
+/** The `confirm` of an answer, when the revision waits. */
+export function confirmViewOf({ revision, confirmUntil }: Applied): { confirm?: ConfirmView } {
+  return confirmUntil === null ? {} : { confirm: { revision, until: new Date(confirmUntil).toISOString() } };
+}
+
+/** The failure of a request about one endpoint stays what it is; of several, all are named. */
+function bindFailure(failed: Job[], total: number): unknown {
+  const [first] = failed;
+  if (first === undefined || total === 1 || !(first.failure instanceof FluxError)) return first?.failure;
+  const issues = failed.flatMap(({ change, failure }) => {
+    const own = failure instanceof FluxError ? failure.issues : [];
+    const known = own.length > 0 ? own : [{ path: 'port', message: toWireError(failure).message }];
+    return known.map((issue) => ({ ...issue, path: join(change.path, issue.path) }));
+  });
+  const names = failed.slice(0, NAMES_MAX).map(({ change, failure }) => `endpoint ${change.id}: ${toWireError(failure).message}`);
+  const more = failed.length > NAMES_MAX ? `; and ${failed.length - NAMES_MAX} more` : '';
+  return new FluxError(first.failure.kind, `${names.join('; ')}${more}`, { issues, cause: first.failure });
+}
+
+/** Runs `work` on all items, a bounded number at a time. The first failure is thrown when all that had begun have ended. */
+async function sideBySide<T>(items: T[], work: (item: T) => Promise<void>): Promise<void> {
+  const waiting = [...items];
+  const lane = async () => {
+    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await work(item);
+  };
+  const ended = await Promise.allSettled(Array.from({ length: Math.min(SIDE_BY_SIDE, items.length) }, lane));
+  const failure = ended.find((each) => each.status === 'rejected');
+  if (failure !== undefined) throw failure.reason;
+}

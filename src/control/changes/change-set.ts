@@ -1,0 +1,142 @@
+/** A set of endpoint changes that become real together or not at all: its form, and the judgement on it before anything is touched. */
+
+import { diffEndpoints, hardestEffect } from '../../endpoint/effects.ts';
+import type { Effect, Endpoint, KeyChange } from '../../endpoint/endpoint.ts';
+import { join } from '../../endpoint/problems.ts';
+import { FluxError, type Issue } from '../../kernel/errors.ts';
+import type { ChangeMeta, StoreChange, StoredEndpoint } from '../../storage/contract.ts';
+import type { RequestContext } from '../contract.ts';
+import type { ChangeOptions } from '../endpoints/change-request.ts';
+import type { Desired } from '../endpoints/desired.ts';
+import { lockKeys } from './waiting.ts';
+
+/** What is to become of one endpoint. */
+export interface EndpointChange {
+  /** as it is now; null: there is none of this id */
+  before: StoredEndpoint | null;
+  /** null: it goes away */
+  after: Endpoint | null;
+  /** where the request speaks of it (`configs[3]`), for the paths of problems; '' for a request about one endpoint */
+  path: string;
+}
+
+/** What a request, or an undoing, wants as one revision. Each id at most once. */
+export interface ChangeSet {
+  action: ChangeMeta['action'];
+  source: ChangeMeta['source'];
+  changes: EndpointChange[];
+  options: ChangeOptions;
+  context: RequestContext;
+  /** false: an endpoint that cannot listen is stored nevertheless and attempted again; for an undoing, which must not fail */
+  mustListen: boolean;
+  /** the waiting revision that this set undoes */
+  settles: number | null;
+}
+
+/** A change that does change something, with what it does. */
+export interface JudgedChange extends EndpointChange {
+  id: string;
+  port: number;
+  kind: 'added' | 'updated' | 'removed';
+  /** empty for an added or removed endpoint */
+  changes: KeyChange[];
+  effect: Effect;
+  /** not asked for: it loses isDefault to another one, and its clients notice nothing */
+  isAside: boolean;
+}
+
+/**
+ * The changes that do something, in the order of the set, and behind them the endpoints that lose `isDefault`.
+ * @throws FluxError `invalid` (a fixed key), `default-endpoint`, `exists` (ports and ids of the whole configuration afterwards)
+ */
+export function judge(set: ChangeSet, desired: Desired): JudgedChange[] {
+  const judged = compare(set, desired);
+  refuseFixed(judged);
+  if (!set.options.force) for (const change of judged) guardDefault(change);
+  ensureFit(judged, desired);
+  return judged;
+}
+
+/** As `judge`, for a plan: what would need `force` is not refused. @throws FluxError `invalid`, `exists` */
+export function foresee(set: ChangeSet, desired: Desired): { judged: JudgedChange[]; warnings: string[] } {
+  const judged = compare(set, desired);
+  refuseFixed(judged);
+  ensureFit(judged, desired);
+  const warnings = judged.filter(takesDefaultAway).map(({ id }) => `endpoint ${id} is the default endpoint: this needs force: true`);
+  return { judged, warnings: set.options.force ? [] : warnings };
+}
+
+/** What the store is told. */
+export function toStoreChanges(judged: JudgedChange[]): StoreChange[] {
+  return judged.map(({ id, after }) => (after === null ? { kind: 'remove', id } : { kind: 'put', endpoint: after }));
+}
+
+/** Everything that nobody else may change meanwhile. */
+export function keysOf(judged: JudgedChange[]): string[] {
+  return [...new Set(judged.flatMap(({ id, before, after }) => lockKeys(id, before?.endpoint ?? null, after)))];
+}
+
+function compare(set: ChangeSet, desired: Desired): JudgedChange[] {
+  const judged = set.changes.flatMap((change) => toJudged(change, false));
+  const chosen = judged.find(({ before, after }) => after?.isDefault === true && before?.endpoint.isDefault !== true);
+  if (chosen === undefined) return judged;
+  const named = new Map(set.changes.map((change) => [change.after?.id ?? change.before?.endpoint.id, change]));
+  for (const stored of desired.list()) {
+    const { id, isDefault } = stored.endpoint;
+    const own = named.get(id);
+    const stays = own === undefined ? isDefault : own.after?.isDefault === true && isDefault;
+    if (id === chosen.id || !stays) continue;
+    const aside = toJudged({ before: stored, after: { ...(own?.after ?? stored.endpoint), isDefault: false }, path: chosen.path }, true);
+    const index = judged.findIndex((change) => change.id === id);
+    if (index >= 0) judged.splice(index, 1, ...aside.map((change) => ({ ...change, isAside: false })));
+    else judged.push(...aside);
+  }
+  return judged;
+}
+
+function toJudged(change: EndpointChange, isAside: boolean): JudgedChange[] {
+  const { before, after } = change;
+  const endpoint = after ?? before?.endpoint;
+  if (endpoint === undefined) return [];
+  const { id, port } = endpoint;
+  if (before === null) return [{ ...change, id, port, kind: 'added', changes: [], effect: 'rebind', isAside }];
+  if (after === null) return [{ ...change, id, port, kind: 'removed', changes: [], effect: 'rebind', isAside }];
+  const changes = diffEndpoints(before.endpoint, after);
+  if (changes.length === 0) return [];
+  return [{ ...change, id, port, kind: 'updated', changes, effect: hardestEffect(changes), isAside }];
+}
+
+function refuseFixed(judged: JudgedChange[]): void {
+  const issues = judged.flatMap(({ changes, path }) =>
+    changes.filter(({ effect }) => effect === 'fixed').map((change) => ({ path: join(path, change.path), message: 'cannot be changed' })),
+  );
+  if (issues.length > 0) throw new FluxError('invalid', `${issues.map(({ path }) => path).join(', ')} cannot be changed`, { issues });
+}
+
+function takesDefaultAway({ before, after, isAside }: JudgedChange): boolean {
+  return before?.endpoint.isDefault === true && !isAside && (after === null || (before.endpoint.enabled && !after.enabled));
+}
+
+function guardDefault(change: JudgedChange): void {
+  if (!takesDefaultAway(change)) return;
+  const what = change.after === null ? 'removed' : 'disabled';
+  throw new FluxError('default-endpoint', `endpoint ${change.id} is the default endpoint: it is not ${what} without force: true`);
+}
+
+/** Ports may move between the endpoints of one set: what counts is the whole afterwards. */
+function ensureFit(judged: JudgedChange[], desired: Desired): void {
+  const issues: Issue[] = [];
+  const changed = new Map(judged.map((change) => [change.id, change]));
+  const owners = new Map<number, string>();
+  for (const { endpoint } of desired.list()) if (!changed.has(endpoint.id)) owners.set(endpoint.port, endpoint.id);
+  for (const { id, before, after, path } of judged) {
+    if (after === null) continue;
+    const owner = owners.get(after.port);
+    if (owner !== undefined) issues.push({ path: join(path, 'port'), message: `port ${after.port} belongs to endpoint ${owner}` });
+    else owners.set(after.port, id);
+    if (before === null && desired.byId(id) !== undefined) {
+      issues.push({ path: join(path, 'id'), message: `endpoint ${id} exists already` });
+    }
+  }
+  if (issues.length > 0) throw new FluxError('exists', issues.map((issue) => issue.message).join('; '), { issues });
+}

@@ -1,0 +1,75 @@
+/** The changes that are undone unless they are confirmed in time, and what nobody may change while they wait. */
+
+import type { Endpoint } from '../../endpoint/endpoint.ts';
+import { FluxError } from '../../kernel/errors.ts';
+import type { HistoryRow, PendingConfirm } from '../../storage/contract.ts';
+
+/** A revision that waits. */
+export interface WaitingChange extends PendingConfirm {
+  /** the endpoints that it changed */
+  ids: string[];
+  /** its ids, and the ports that they left and took */
+  keys: ReadonlySet<string>;
+}
+
+/** The id, and the ports that an endpoint leaves and takes. */
+export function lockKeys(id: string, before: Endpoint | null, after: Endpoint | null): string[] {
+  return [id, ...[before, after].flatMap((endpoint) => (endpoint === null ? [] : [`port ${endpoint.port}`]))];
+}
+
+export class WaitingChanges {
+  /** called after the list has changed */
+  onChanged: () => void = () => {};
+  readonly #byRevision = new Map<number, WaitingChange>();
+
+  /** By revision. */
+  list(): WaitingChange[] {
+    return [...this.#byRevision.values()].sort((a, b) => a.revision - b.revision);
+  }
+
+  /** Takes what the store says. @param rowsOf the history rows of a revision that was not known yet */
+  async replace(pending: PendingConfirm[], rowsOf: (revision: number) => Promise<HistoryRow[]>): Promise<void> {
+    const unknown = pending.filter(({ revision }) => !this.#byRevision.has(revision));
+    const found = await Promise.all(
+      unknown.map(async ({ revision, until }): Promise<WaitingChange> => {
+        const rows = await rowsOf(revision);
+        const keys = new Set(rows.flatMap((row) => lockKeys(row.id, row.before, row.after)));
+        return { revision, until, ids: rows.map(({ id }) => id), keys };
+      }),
+    );
+    const gone = [...this.#byRevision.keys()].filter((revision) => !pending.some((one) => one.revision === revision));
+    if (found.length === 0 && gone.length === 0) return;
+    for (const revision of gone) this.#byRevision.delete(revision);
+    for (const change of found) this.#byRevision.set(change.revision, change);
+    this.onChanged();
+  }
+
+  add(change: WaitingChange): void {
+    this.#byRevision.set(change.revision, change);
+    this.onChanged();
+  }
+
+  /** It was confirmed or undone. */
+  settle(revision: number): void {
+    if (this.#byRevision.delete(revision)) this.onChanged();
+  }
+
+  /** @throws FluxError `busy` when a waiting revision changed one of `keys`; the one that is being undone does not count */
+  ensureFree(keys: string[], undone: number | null): void {
+    for (const { revision, until, keys: held } of this.#byRevision.values()) {
+      const key = keys.find((one) => revision !== undone && held.has(one));
+      if (key === undefined) continue;
+      const what = key.startsWith('port ') ? key : `endpoint ${key}`;
+      const message = `${what} was changed by revision ${revision}, which waits for its confirmation until ${new Date(until).toISOString()}: confirm it, or roll back to an earlier revision, first`;
+      throw new FluxError('busy', message);
+    }
+  }
+
+  /** The waiting revision that a rollback of exactly these endpoints to an earlier `revision` undoes; null when there is none, or only a part of one. */
+  undoneBy(revision: number, ids: ReadonlySet<string>): number | null {
+    const touched = this.list().filter((change) => change.ids.some((id) => ids.has(id)));
+    const [only] = touched;
+    if (only === undefined || touched.length > 1 || revision >= only.revision) return null;
+    return only.ids.every((id) => ids.has(id)) ? only.revision : null;
+  }
+}
