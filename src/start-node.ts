@@ -36,7 +36,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const undo: (() => Promise<unknown>)[] = [() => store.close()];
   const threadsMs = Math.max(CLOSE_RESERVE_MS, settings.shutdownTimeout - CLOSE_RESERVE_MS);
   try {
-    const { control, stop: stopControl } = await startControl({ settings, version, store, workerUrls, logger });
+    const isStoreShared = !['LOCAL', 'MEMORY'].includes(settings.store.storeType);
+    const { control, stop: stopControl } = await startControl({ settings, version, store, isStoreShared, workerUrls, logger });
     undo.unshift(() => stopControl(threadsMs));
     const admin = await startAdmin({ settings, control, logger, staticRoot: adminStatic });
     let stopping: Promise<boolean> | null = null;

@@ -9,6 +9,7 @@ import type { StoredEndpoint } from '../storage/contract.ts';
 import type { Clients } from './clients.ts';
 import type { EndpointMetrics, EndpointStatus, HealthAnswer, ResourcesAnswer } from './contract.ts';
 import type { Desired } from './endpoints/desired.ts';
+import type { Reconciler } from './endpoints/reconciler.ts';
 import type { Runners } from './endpoints/runners.ts';
 import type { Supervisor } from './workers/supervisor.ts';
 import { ThreadUsageReader } from './workers/thread-usage.ts';
@@ -19,6 +20,7 @@ export interface MonitorOptions {
   storeType: string;
   desired: Desired;
   runners: Runners;
+  reconciler: Reconciler;
   supervisor: Supervisor;
   collector: MetricsCollector;
   clients: Clients;
@@ -78,10 +80,10 @@ export class Monitor {
   }
 
   health(startup: NonNullable<HealthAnswer['startup']>): HealthAnswer {
-    const { node, version, storeType, desired, supervisor } = this.#options;
+    const { node, version, storeType, desired, reconciler, supervisor } = this.#options;
     const states = this.status();
     const failed = states
-      .filter(({ state }) => state === 'failed')
+      .filter(({ id, state }) => state === 'failed' || reconciler.problemOf(id) !== null)
       .map(({ id, port, lastError }) => ({ id, port, reason: lastError ?? 'unknown' }));
     const running = states.filter(({ state }) => state === 'running').length;
     const isDegraded = failed.length > 0 || desired.storeError !== null || !supervisor.hasSession;
@@ -142,7 +144,7 @@ export class Monitor {
       listeningSince: since === null ? null : new Date(since).toISOString(),
       runningRevision: runner !== undefined && runner.workerCount > 0 ? (runner.wanted?.revision ?? null) : null,
       desiredRevision: revision,
-      lastError: runner?.lastError ?? null,
+      lastError: runner?.lastError ?? this.#options.reconciler.problemOf(endpoint.id),
       restarts: runner?.restarts ?? 0,
     };
   }

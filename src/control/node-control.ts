@@ -27,6 +27,7 @@ import { Desired } from './endpoints/desired.ts';
 import { Driver } from './endpoints/driver.ts';
 import { EndpointManager } from './endpoints/endpoint-manager.ts';
 import { SERVER_SHUTTING_DOWN } from './endpoints/listener.ts';
+import { Reconciler } from './endpoints/reconciler.ts';
 import { Runners } from './endpoints/runners.ts';
 import { Monitor } from './monitor.ts';
 import { probeMqtt } from './probe/mqtt-probe.ts';
@@ -45,6 +46,8 @@ export interface ControlOptions {
   settings: Settings;
   version: string;
   store: EndpointStore;
+  /** other processes may write to the store */
+  isStoreShared: boolean;
   workerUrls: WorkerUrls;
   logger: Logger;
 }
@@ -85,14 +88,17 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   const driver = new Driver(runners, { auth: settings.auth, acl: settings.acl });
   const changes = new ChangeRunner({ desired, runners, driver, node, logger });
   const manager = new EndpointManager({ desired, runners, driver, changes, node, logger });
+  const { storeType } = settings.store;
+  const isShared = options.isStoreShared;
+  const reconciler = new Reconciler({ desired, driver, runners, logger, intervalMs: settings.cluster.sync.interval, isShared });
   const clients = new Clients(supervisor, node);
-  const storeType = settings.store.storeType;
   const systemTopics = new SystemTopics({ version, desired, collector, clients, logger });
-  const monitor = new Monitor({ node, version, storeType, desired, runners, supervisor, collector, clients, logger });
+  const monitor = new Monitor({ node, version, storeType, desired, runners, reconciler, supervisor, collector, clients, logger });
   const stop = async (timeoutMs: number) => {
     monitor.close();
     systemTopics.close();
     const deadline = new Deadline(timeoutMs);
+    await deadline.reaches(reconciler.close());
     const stopped = Promise.all(
       runners.all().map(async (runner) => {
         const { drained } = await runner.stop(0, SERVER_SHUTTING_DOWN);
@@ -111,6 +117,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     await desired.load();
     const seeded = await desired.onNewest(() => manager.seed(settings.endpoints));
     await Promise.all([sessionUp, manager.startAll(new Deadline(START_TIMEOUT_MS))]);
+    reconciler.start();
     const startup = { durationMs: Math.round(performance.now() - startedAt), seeded, endpoints: desired.list().length };
     return { control: new NodeControl({ node, version, store, desired, runners, manager, clients, monitor, startup }), stop };
   } catch (error) {

@@ -39,7 +39,10 @@ const KEYS: KeyTree = {
     datasource: leaves('url', 'username', 'password', 'driver', 'maxPoolSize'),
     local: leaves('dataPath'),
   },
-  cluster: leaves('name', 'localAddress', 'addresses', 'kubernetes', 'credentials', 'sync'),
+  cluster: {
+    ...leaves('name', 'localAddress', 'addresses', 'kubernetes', 'credentials'),
+    sync: leaves('enabled', 'interval', 'timeout', 'retryCount'),
+  },
   auth: AUTH,
   acl: ACL,
   endpoints: [endpointKeys()],

@@ -7,6 +7,7 @@ import { check, isObject, type Problems } from '../endpoint/problems.ts';
 import type { HttpSettings, LogSettings, Settings } from './settings.ts';
 
 const UNITS: Record<string, number> = { '': 1, b: 1, k: 1024, kb: 1024, m: 1024 ** 2, mb: 1024 ** 2, g: 1024 ** 3, gb: 1024 ** 3 };
+const SYNC_INTERVAL_MS = 5_000;
 const LOG_BYTES_MIN = 1024;
 const LOG_BYTES_MAX = 1024 ** 4;
 
@@ -59,6 +60,7 @@ const datasourceSchema = group({
   driver: text().optional(),
   maxPoolSize: integer(1, 1000).optional(),
 });
+const syncSchema = group({ interval: integer(100, 3_600_000).optional() });
 const logSchema = group({
   level: oneOf(['debug', 'info', 'warn', 'error']).optional(),
   file: text(4096).optional(),
@@ -67,23 +69,22 @@ const logSchema = group({
 });
 
 /** What the sections say, with defaults; paths are as written. */
-export type NodeSections = Pick<Settings, 'node' | 'http' | 'store' | 'log' | 'shutdownTimeout'>;
+export type NodeSections = Pick<Settings, 'node' | 'http' | 'store' | 'cluster' | 'log' | 'shutdownTimeout'>;
 
 /** Keys of SPEC.md section 1 by who reads them. */
-const OWN_KEYS = new Set(['node', 'http', 'store', 'log', 'shutdownTimeout']);
+const OWN_KEYS = new Set(['node', 'http', 'store', 'cluster', 'log', 'shutdownTimeout']);
 const OTHER_KEYS = new Set(['auth', 'acl', 'endpoints']);
 
 /** Reads the sections of the node; every problem is added to `problems`, and the result is complete in any case. */
 export function readSections(input: Record<string, unknown>, problems: Problems, warnings: string[]): NodeSections {
   for (const key of Object.keys(input)) {
-    if (key === 'cluster') {
-      if (input[key] !== null) problems.addNotSupportedYet(key);
-    } else if (!OWN_KEYS.has(key) && !OTHER_KEYS.has(key)) problems.addUnknownKey(key);
+    if (!OWN_KEYS.has(key) && !OTHER_KEYS.has(key)) problems.addUnknownKey(key);
   }
   return {
     node: { name: check(nodeSchema, input['node'] ?? {}, 'node', problems)?.name ?? defaultName() },
     http: readHttp(input['http'] ?? {}, problems),
     store: readStore(input['store'] ?? {}, problems, warnings),
+    cluster: readCluster(input['cluster'], problems),
     log: readLog(input['log'] ?? {}, problems),
     shutdownTimeout: check(integer(0, 600_000), input['shutdownTimeout'] ?? 10_000, 'shutdownTimeout', problems) ?? 10_000,
   };
@@ -154,6 +155,21 @@ function readStore(input: unknown, problems: Problems, warnings: string[]): Sett
   }
   store.local.dataPath = check(localSchema, withoutNulls(local ?? {}), 'store.local', problems)?.dataPath ?? store.local.dataPath;
   return store;
+}
+
+/** One node alone has nothing of a cluster but the store that it may share. */
+function readCluster(input: unknown, problems: Problems): Settings['cluster'] {
+  const given = withoutNulls(input ?? {});
+  const isAlone = isObject(given) && Object.keys(given).every((key) => key === 'sync');
+  if (!isAlone) problems.addNotSupportedYet('cluster');
+  const sync = isAlone ? withoutNulls(given['sync'] ?? {}) : {};
+  if (isObject(sync)) {
+    for (const key of ['enabled', 'timeout', 'retryCount']) {
+      if (Object.hasOwn(sync, key)) problems.addNotSupportedYet(`cluster.sync.${key}`);
+      delete sync[key];
+    }
+  }
+  return { sync: { interval: check(syncSchema, sync, 'cluster.sync', problems)?.interval ?? SYNC_INTERVAL_MS } };
 }
 
 function readLog(input: unknown, problems: Problems): LogSettings {

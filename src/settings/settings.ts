@@ -28,6 +28,7 @@ export interface Settings {
   node: { name: string };
   http: HttpSettings;
   store: { storeType: 'LOCAL' | 'MEMORY'; local: { /** absolute path */ dataPath: string } };
+  cluster: { sync: { /** milliseconds between two looks at a store that other nodes use, 100..3600000 */ interval: number } };
   auth: AuthConfig[];
   acl: AclConfig;
   /** the first content of an empty store */

@@ -71,6 +71,7 @@ export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
     node: { name: 'n1' },
     http: { host: '127.0.0.1', port: 0, username: 'admin', password: null, accessLog: false, viewers: [], ...http },
     store: { storeType: 'MEMORY', local: { dataPath: './data' } },
+    cluster: { sync: { interval: 5000 } },
     auth: [],
     acl: { default: 'allow', rules: [] },
     endpoints: [],

@@ -20,22 +20,17 @@ async function failure(promise: Promise<unknown>): Promise<FluxError> {
 
 describe('changes of endpoints', () => {
   let node: TestNode;
-  let store: EndpointStore & { failNext: boolean };
+  let store: EndpointStore & { isAway: boolean };
 
   beforeEach(async () => {
     const inner = openMemoryStore();
     store = Object.assign(Object.create(inner) as EndpointStore, {
-      failNext: false,
-      load: () => inner.load(),
+      isAway: false,
+      load: () => (store.isAway ? Promise.reject(new FluxError('unavailable', 'told to fail')) : inner.load()),
       history: (query: Parameters<EndpointStore['history']>[0]) => inner.history(query),
       close: () => inner.close(),
-      commit: (...args: Parameters<EndpointStore['commit']>) => {
-        if (store.failNext) {
-          store.failNext = false;
-          return Promise.reject(new FluxError('unavailable', 'told to fail'));
-        }
-        return inner.commit(...args);
-      },
+      commit: (...args: Parameters<EndpointStore['commit']>) =>
+        store.isAway ? Promise.reject(new FluxError('unavailable', 'told to fail')) : inner.commit(...args),
     });
     node = await startTestNode({ store });
   });
@@ -82,10 +77,11 @@ describe('changes of endpoints', () => {
 
   it('closes the new listener again when the store fails', async () => {
     const port = await freePort();
-    store.failNext = true;
+    store.isAway = true;
     expect((await failure(add({ port }))).kind).toBe('unavailable');
     await expect(client(port)).rejects.toThrow('ECONNREFUSED');
     expect(node.control.health()).toMatchObject({ status: 'degraded', store: { ok: false } });
+    store.isAway = false;
     await add({ port });
     expect(node.control.health()).toMatchObject({ status: 'ok', store: { ok: true } });
   });

@@ -33,6 +33,7 @@ export function settings(endpoints: Endpoint[] = []): Settings {
     node: { name: 'test-node' },
     http: { host: '127.0.0.1', port: 0, username: 'admin', password: null, accessLog: false, viewers: [] },
     store: { storeType: 'MEMORY', local: { dataPath: '/nonexistent' } },
+    cluster: { sync: { interval: 100 } },
     auth: [],
     acl: { default: 'allow', rules: [] },
     endpoints,
@@ -46,12 +47,22 @@ export interface TestNode extends RunningControl {
   store: EndpointStore;
 }
 
-export async function startTestNode(options: { endpoints?: Record<string, unknown>[]; store?: EndpointStore } = {}): Promise<TestNode> {
+/** `isShared`: another node may use the store. */
+export async function startTestNode(
+  options: { endpoints?: Record<string, unknown>[]; store?: EndpointStore; isShared?: boolean } = {},
+): Promise<TestNode> {
   const { logger, lines } = recordingLogger();
   const store = options.store ?? openMemoryStore();
   const endpoints = (options.endpoints ?? []).map((input) => parseEndpoint(input).endpoint);
   const workerUrls = { endpoint: FAKE_WORKER, session: FAKE_WORKER, access: ACCESS_TASK };
-  const running = await startControl({ settings: settings(endpoints), version: '0.0.0', store, workerUrls, logger });
+  const running = await startControl({
+    settings: settings(endpoints),
+    version: '0.0.0',
+    store,
+    isStoreShared: options.isShared ?? false,
+    workerUrls,
+    logger,
+  });
   return { ...running, lines, store };
 }
 

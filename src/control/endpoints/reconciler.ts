@@ -1,0 +1,242 @@
+/** Keeps what runs on this node in step with the store: reads it when it may have moved, and applies the differences through the driver. */
+
+import { isDeepStrictEqual } from 'node:util';
+import { toWireError } from '../../kernel/errors.ts';
+import type { Logger } from '../../kernel/logger.ts';
+import type { StoredEndpoint } from '../../storage/contract.ts';
+import { Backoff } from '../backoff.ts';
+import { Deadline, pause } from '../deadline.ts';
+import type { Desired } from './desired.ts';
+import type { Driver, Prepared } from './driver.ts';
+import type { Runners } from './runners.ts';
+
+export interface ReconcilerOptions {
+  desired: Desired;
+  driver: Driver;
+  runners: Runners;
+  logger: Logger;
+  /** milliseconds between two looks at the store, 100.. */
+  intervalMs: number;
+  /** other processes may write to the store; else it is read only after a failure */
+  isShared: boolean;
+}
+
+/** One endpoint that runs otherwise than the store wants. */
+interface Difference {
+  id: string;
+  /** null: it is gone from the store */
+  stored: StoredEndpoint | null;
+}
+
+/** Why an endpoint goes on with an older configuration. */
+interface Problem {
+  revision: number;
+  reason: string;
+  backoff: Backoff;
+  /** steady milliseconds */
+  retryAt: number;
+}
+
+/** For all endpoints of one round: workers that have to start included. */
+const APPLY_TIMEOUT_MS = 20_000;
+/** Several notices in a row, as of a failing store, are one. */
+const WAKE_DELAY_MS = 20;
+
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+  readonly #closing = new AbortController();
+  readonly #problems = new Map<string, Problem>();
+  #awake = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+  #isAway = false;
+  #lastRevision = 0;
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+    options.desired.onBehind = () => this.#awake.abort();
+  }
+
+  /** Begins to look after the endpoints; they have been started by then. */
+  start(): void {
+    this.#lastRevision = this.#options.desired.revision;
+    this.#isAway = this.#options.desired.storeError !== null;
+    this.#running = this.#run();
+  }
+
+  /** Resolves when nothing is being applied any more. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#awake.abort();
+    await this.#running;
+  }
+
+  /** Why the endpoint goes on with an older configuration than the store has; null when it does not. */
+  problemOf(id: string): string | null {
+    return this.#problems.get(id)?.reason ?? null;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#closing;
+    for (;;) {
+      const isWoken = await this.#rest();
+      if (signal.aborted) return;
+      if (isWoken) await pause(WAKE_DELAY_MS, signal);
+      await this.#round();
+    }
+  }
+
+  /** Until the next look is due, or somebody calls. @returns true when somebody called */
+  async #rest(): Promise<boolean> {
+    const { intervalMs } = this.#options;
+    const now = performance.now();
+    const retries = [...this.#problems.values()].map(({ retryAt }) => retryAt - now);
+    // While the store is away it is asked twice as often, so that the node is up to date within one interval of its return.
+    const ms = Math.max(WAKE_DELAY_MS, Math.min(this.#isAway ? intervalMs / 2 : intervalMs, ...retries));
+    await pause(ms, this.#awake.signal);
+    const isWoken = this.#awake.signal.aborted;
+    this.#awake = new AbortController();
+    return isWoken;
+  }
+
+  async #round(): Promise<void> {
+    const { desired, isShared } = this.#options;
+    if (isShared || desired.storeError !== null || desired.isBehind) await this.#read();
+    const now = performance.now();
+    const all = this.#differences();
+    for (const id of this.#problems.keys()) if (!all.some((each) => each.id === id)) this.#problems.delete(id);
+    const due = all.filter(({ id, stored }) => {
+      const problem = this.#problems.get(id);
+      return problem === undefined || problem.revision !== (stored?.revision ?? 0) || problem.retryAt <= now;
+    });
+    if (due.length === 0) return;
+    await desired.applying(
+      due.flatMap((each) => this.#keysOf(each)),
+      () => this.#apply(due),
+    );
+  }
+
+  async #read(): Promise<void> {
+    const { desired, logger } = this.#options;
+    const before = Math.max(this.#lastRevision, desired.revision);
+    try {
+      await desired.load();
+    } catch (error) {
+      const reason = toWireError(error).message;
+      if (!this.#isAway) logger.error('ConfigSync: the store is away; endpoints go on as they are, changes are refused', { reason });
+      this.#isAway = true;
+      return;
+    }
+    const { revision } = desired;
+    if (this.#isAway) logger.info('ConfigSync: the store is back', { revision });
+    if (revision < before) logger.warn('ConfigSync: the store has gone back to an earlier revision and wins', { before, revision });
+    this.#isAway = false;
+    this.#lastRevision = revision;
+  }
+
+  /** What runs otherwise than the store wants, and is not being changed right now. */
+  #differences(): Difference[] {
+    const { desired, runners } = this.#options;
+    const differences: Difference[] = [];
+    for (const stored of desired.list()) {
+      const { id, enabled } = stored.endpoint;
+      const wanted = runners.peek(id)?.wanted ?? null;
+      const isSame =
+        wanted === null ? !enabled : enabled && wanted.revision === stored.revision && isDeepStrictEqual(wanted.endpoint, stored.endpoint);
+      if (!isSame) differences.push({ id, stored });
+    }
+    for (const { id, wanted } of runners.all()) {
+      if (wanted !== null && desired.byId(id) === undefined) differences.push({ id, stored: null });
+    }
+    return differences.filter((each) => !this.#keysOf(each).some((key) => desired.isLocked(key)));
+  }
+
+  #keysOf({ id, stored }: Difference): string[] {
+    const ports = [stored?.endpoint.port, this.#options.runners.peek(id)?.wanted?.endpoint.port];
+    return [id, ...ports.flatMap((port) => (port === undefined ? [] : [`port ${port}`]))];
+  }
+
+  /** Stops what has to go, then opens everything new, and only then lets it take the place of the old: two endpoints may swap ports. */
+  async #apply(due: Difference[]): Promise<void> {
+    const deadline = new Deadline(APPLY_TIMEOUT_MS);
+    const isGoing = ({ stored }: Difference) => stored === null || !stored.endpoint.enabled;
+    await Promise.all(due.filter(isGoing).map((each) => this.#stop(each, deadline)));
+    const opened = await this.#open(
+      due.flatMap(({ stored }) => (stored?.endpoint.enabled === true ? [stored] : [])),
+      deadline,
+    );
+    await Promise.all(opened.map(([stored, prepared]) => this.#activate(stored, prepared, deadline)));
+  }
+
+  async #stop({ id, stored }: Difference, deadline: Deadline): Promise<void> {
+    const { driver, logger } = this.#options;
+    await driver.activate(await driver.prepare(id, null, 0, deadline), 0, 0, deadline);
+    logger.info(`ConfigSync: endpoint ${id} was ${stored === null ? 'removed' : 'disabled'}`);
+  }
+
+  async #open(targets: StoredEndpoint[], deadline: Deadline): Promise<[StoredEndpoint, Prepared][]> {
+    const { driver, runners } = this.#options;
+    const portNow = ({ endpoint }: StoredEndpoint) => {
+      const port = runners.peek(endpoint.id)?.wanted?.endpoint.port;
+      return port !== undefined && port !== endpoint.port && runners.peek(endpoint.id)?.listensOn(port) === true ? [port] : [];
+    };
+    const leaving = new Set(targets.flatMap(portNow));
+    const opened = new Map<StoredEndpoint, Prepared>();
+    const staying: number[] = [];
+    const refuse = async (stored: StoredEndpoint, error: unknown) => {
+      staying.push(...portNow(stored));
+      await this.#keepOld(stored, error, deadline);
+    };
+    await Promise.all(
+      targets.map(async (stored) => {
+        const { endpoint, revision } = stored;
+        try {
+          opened.set(stored, await driver.prepare(endpoint.id, endpoint, revision, deadline, leaving));
+        } catch (error) {
+          await refuse(stored, error);
+        }
+      }),
+    );
+    // Who cannot leave its port keeps it: whoever was to follow there stays as well, and so on.
+    for (const port of staying) {
+      for (const [stored, prepared] of opened) {
+        if (stored.endpoint.port !== port || prepared.warm.length === 0) continue;
+        opened.delete(stored);
+        await driver.discard(prepared, deadline);
+        await refuse(stored, new Error(`Port ${port} is still in use by another endpoint of this node, which could not be moved`));
+      }
+    }
+    return [...opened];
+  }
+
+  async #activate(stored: StoredEndpoint, prepared: Prepared, deadline: Deadline): Promise<void> {
+    const { driver, logger } = this.#options;
+    const { id, port } = stored.endpoint;
+    try {
+      await driver.activate(prepared, stored.revision, 0, deadline);
+    } catch (error) {
+      // The runner replaces the worker that did not take it, and goes on until every one has.
+      logger.error(`ConfigSync: endpoint ${id} is not yet whole: ${toWireError(error).message}`);
+    }
+    this.#problems.delete(id);
+    logger.info(`ConfigSync: Endpoint ${port} was brought to revision ${stored.revision}`, { endpoint: id });
+  }
+
+  /** What listens goes on listening; what does not is attempted by its runner from now on. */
+  async #keepOld(stored: StoredEndpoint, error: unknown, deadline: Deadline): Promise<void> {
+    const { driver, runners, logger } = this.#options;
+    const { id, port } = stored.endpoint;
+    if (runners.of(id).workerCount === 0) {
+      const failure = await driver.start(stored, deadline).then(
+        () => null,
+        (reason: unknown) => reason,
+      );
+      if (failure === null) return;
+    }
+    const { message } = toWireError(error);
+    const old = this.#problems.get(id);
+    const backoff = old?.revision === stored.revision ? old.backoff : new Backoff();
+    const reason = `revision ${stored.revision} is not applied: ${message}`;
+    if (old?.reason !== reason) logger.error(`Endpoint ${port}: ${reason}; it goes on as it was`, { endpoint: id });
+    this.#problems.set(id, { revision: stored.revision, reason, backoff, retryAt: performance.now() + backoff.failed() });
+  }
+}
