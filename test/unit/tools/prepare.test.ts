@@ -84,6 +84,17 @@ test('the lock of a killed run is taken over', async () => {
   expect(() => lstatSync(join(project, '.prepare/lock'))).toThrow(/ENOENT/);
 });
 
+test('installs nothing through a link: npm would empty the folder behind it', async () => {
+  mkdirSync(join(project, 'theirs'));
+  write('theirs/kept', '1');
+  symlinkSync('theirs', join(project, 'node_modules'));
+  const refused = await prepare();
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toContain('node_modules is a link');
+  expect(existsSync(join(project, 'npm-runs'))).toBe(false);
+  expect(existsSync(join(project, 'theirs/kept'))).toBe(true);
+});
+
 test('a failed npm is shown, and tried again the next time', async () => {
   npm('echo "the registry is away"; exit 1');
   const failed = await prepare();
