@@ -13,8 +13,11 @@ export interface ConfigDocument {
   lineOf(path: string): number | undefined;
 }
 
-/** Parses one YAML document; never throws, problems of syntax and of variables are in `issues`. */
-export function readDocument(text: string, env: NodeJS.ProcessEnv): ConfigDocument {
+/**
+ * Parses one YAML document; never throws, problems of syntax and of variables are in `issues`.
+ * @param place where the document stands in a configuration, for one that is a part of it: `['endpoints', '0']`
+ */
+export function readDocument(text: string, env: NodeJS.ProcessEnv, place: readonly string[] = []): ConfigDocument {
   const lines = new LineCounter();
   const document = parseDocument(hideBraces(text), { lineCounter: lines, prettyErrors: false, merge: true });
   const issues: Issue[] = document.errors.map((error) => ({
@@ -28,7 +31,7 @@ export function readDocument(text: string, env: NodeJS.ProcessEnv): ConfigDocume
       if (typeof node.value === 'string') node.value = showBraces(node.value);
       if (key === 'key') return;
       const segments = segmentsOf(ancestors, key);
-      const filled = typeScalar(node, segments, env);
+      const filled = typeScalar(node, [...place, ...segments], env);
       for (const message of filled.problems)
         issues.push({ path: toPath(segments), message, line: lines.linePos(node.range?.[0] ?? 0).line });
       node.value = filled.value;
@@ -49,7 +52,7 @@ function firstLine(message: string): string {
 }
 
 /** A scalar's value with its variables filled in; plain (unquoted) results get the type that YAML would have given them. */
-function typeScalar(node: Scalar, segments: string[], env: NodeJS.ProcessEnv): { value: unknown; problems: string[] } {
+function typeScalar(node: Scalar, segments: readonly string[], env: NodeJS.ProcessEnv): { value: unknown; problems: string[] } {
   if (typeof node.value === 'string') {
     const filled = fillIn(node.value, segments, env);
     const isPlain = node.type === 'PLAIN' && filled.text !== node.value && !isTextKey(segments);

@@ -5,6 +5,15 @@ import type { Issue } from '../kernel/errors.ts';
 import { isTextKey, toPath, toTyped } from './paths.ts';
 
 const PREFIX = 'FLUXMQ_';
+/** For the command line, in whose shell a broker may be started, too. */
+const COMMAND_LINE = new Set([
+  'FLUXMQ_API',
+  'FLUXMQ_API_USER',
+  'FLUXMQ_API_PASSWORD',
+  'FLUXMQ_API_TOKEN',
+  'FLUXMQ_API_CACERT',
+  'FLUXMQ_DATABASE_PASSWORD',
+]);
 
 /** The names of the keys: a leaf takes any value, `[tree]` is a list of it. Values are judged later, by the schema. */
 type KeyTree = 'leaf' | [KeyTree] | { readonly [key: string]: KeyTree };
@@ -67,7 +76,7 @@ export interface Overlay {
 /** Puts every FLUXMQ_ variable over `base` (which is not changed). A name that is no key is an issue. */
 export function overlayEnvironment(base: Record<string, unknown>, env: NodeJS.ProcessEnv): Overlay {
   const overlay: Overlay = { value: structuredClone(base), issues: [], origins: new Map() };
-  const names = Object.keys(env).filter((name) => name.startsWith(PREFIX));
+  const names = Object.keys(env).filter((name) => name.startsWith(PREFIX) && !COMMAND_LINE.has(name));
   // by length of list index, too: entry 2 is made before entry 10
   names.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
   for (const name of names) {

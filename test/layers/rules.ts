@@ -3,6 +3,7 @@
 /** Room of `src` → rooms that it may import from. A file directly in `src` is the room `main`, which may import everything. */
 export const SRC_ARROWS: Readonly<Record<string, readonly string[]>> = {
   admin: ['control', 'metrics', 'settings', 'endpoint', 'mqtt', 'kernel'],
+  cli: ['settings', 'endpoint', 'kernel'],
   control: ['thread', 'metrics', 'storage', 'bus', 'settings', 'endpoint', 'mqtt', 'kernel'],
   thread: ['metrics', 'endpoint', 'mqtt', 'kernel'],
   metrics: ['endpoint', 'mqtt', 'kernel'],

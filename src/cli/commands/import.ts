@@ -1,0 +1,100 @@
+/** `import`: endpoints from an export, or from the table of a FluxMQ database. */
+
+import { readSecret } from '../api/target.ts';
+import type { Call, Command } from '../command.ts';
+import { CommandFailure, EXIT, usageFailure } from '../failure.ts';
+import { readDocumentFile } from '../input/document-file.ts';
+import type { OptionSpec } from '../option.ts';
+import { printable } from '../terminal.ts';
+import { CHANGE_OPTIONS, DRAIN, FORCE, refuseSurplus } from './common.ts';
+import { DRY_RUN, oneFile, upload } from './transfer.ts';
+
+/** What a FluxMQ database holds. */
+export interface FluxmqRows {
+  /** endpoints as `add` takes them */
+  configs: Record<string, unknown>[];
+  /** rows that are not taken, and why; in words */
+  leftOut: string[];
+  /** what is taken, but not as it was; in words */
+  warnings: string[];
+}
+
+/** Reads a FluxMQ database. Given from outside: this room knows no store. @throws Error in words */
+export type FluxmqSource = (where: { url: string; username: string; password: string }) => Promise<FluxmqRows>;
+
+const OPTIONS: readonly OptionSpec[] = [
+  { name: 'mode', value: 'MODE', text: 'merge (default) or replace: what is not in the file is removed', completes: ['merge', 'replace'] },
+  DRY_RUN,
+  ...CHANGE_OPTIONS,
+  DRAIN,
+  FORCE,
+  { name: 'from-fluxmq', text: 'read the EndpointConfig table of a FluxMQ database instead of a file' },
+  { name: 'url', value: 'JDBC', text: 'with --from-fluxmq: the database, such as jdbc:mysql://localhost:3306/fluxmq' },
+  { name: 'username', value: 'NAME', text: 'with --from-fluxmq: its user' },
+  {
+    name: 'password-file',
+    value: 'FILE',
+    text: "the admin API's password; with --from-fluxmq that of the database (or set FLUXMQ_DATABASE_PASSWORD)",
+    completes: 'file',
+  },
+];
+
+/** @throws CommandFailure (usage) */
+function readMode(call: Call): string {
+  const mode = call.options.text('mode') ?? 'merge';
+  if (mode !== 'merge' && mode !== 'replace') throw usageFailure(`--mode ${mode}: expected merge or replace`);
+  return mode;
+}
+
+async function readRows(call: Call, source: FluxmqSource): Promise<Record<string, unknown>> {
+  const { options, terminal } = call;
+  refuseSurplus(call.words);
+  const [url, username] = [options.text('url'), options.text('username')];
+  if (url === undefined || username === undefined) throw usageFailure('--from-fluxmq needs --url and --username');
+  const file = options.text('password-file');
+  const password =
+    file === undefined ? (terminal.env['FLUXMQ_DATABASE_PASSWORD'] ?? '') : await readSecret('password-file', file, terminal);
+  let rows: FluxmqRows;
+  try {
+    rows = await source({ url, username, password });
+  } catch (error) {
+    throw new CommandFailure(
+      EXIT.unreachable,
+      `the FluxMQ database cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+  for (const warning of rows.warnings) terminal.err(`warning: ${printable(warning)}`);
+  for (const reason of rows.leftOut) terminal.err(`left out: ${printable(reason)}`);
+  if (rows.configs.length === 0) throw new CommandFailure(EXIT.refused, 'there is nothing to import');
+  return { configs: rows.configs };
+}
+
+async function run(call: Call, source: FluxmqSource): Promise<void> {
+  const { options } = call;
+  const mode = readMode(call);
+  const isFluxmq = options.has('from-fluxmq');
+  if (!isFluxmq && (options.has('url') || options.has('username'))) throw usageFailure('--url and --username belong to --from-fluxmq');
+  const document = isFluxmq
+    ? await readRows(call, source)
+    : await readDocumentFile(oneFile(call.words, 'import'), ['endpoints', '0'], call.terminal);
+  await upload(call, '/api/endpoints/import', { ...document, mode }, 'imported');
+}
+
+/** The command; its second source is given. */
+export function importCommand(source: FluxmqSource): Command {
+  return {
+    name: 'import',
+    usage: 'FILE | --from-fluxmq --url JDBC --username NAME',
+    summary: 'adds or changes endpoints from an export; all or nothing, one revision',
+    details: ['FILE is an export, or an object with a list "configs" of endpoints; - is standard input.'],
+    examples: [
+      'import endpoints.json --dry-run',
+      'import endpoints.json --mode replace --confirm-within 1m',
+      'import --from-fluxmq --url jdbc:mysql://localhost:3306/fluxmq --username root --password-file secret.txt',
+    ],
+    options: OPTIONS,
+    words: ['file'],
+    connects: true,
+    run: (call) => run(call, source),
+  };
+}

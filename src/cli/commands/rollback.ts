@@ -1,0 +1,86 @@
+/** `endpoint rollback` and `endpoint confirm`. */
+
+import type { ConfirmAnswer, PlanAnswer, RollbackAnswer } from '../api/answers.ts';
+import type { Call, Command } from '../command.ts';
+import { CommandFailure, EXIT, usageFailure } from '../failure.ts';
+import { countOf, printEndpointChange, printNotes } from '../print/changes.ts';
+import { printable } from '../terminal.ts';
+import {
+  CHANGE_OPTIONS,
+  changeDetails,
+  changeKeys,
+  DRAIN,
+  FORCE,
+  optionalTarget,
+  printConfirm,
+  printedAsJson,
+  readRevision,
+  refuseSurplus,
+  YES,
+} from './common.ts';
+import { printPlan } from './endpoint-change.ts';
+
+async function rollback(call: Call): Promise<void> {
+  const { options, terminal } = call;
+  const [word, ...rest] = call.words;
+  const revision = readRevision(word);
+  const body = { revision, ...optionalTarget(rest), ...changeKeys(options) };
+  const details = changeDetails(options);
+  const isDry = options.has('dry-run');
+  const asks = !isDry && !options.has('yes');
+  if (asks && !terminal.canAsk) throw usageFailure('a rollback asks before it changes anything, and nobody is there to answer: give --yes');
+  if (isDry || asks) {
+    const planned = (await call.api.post('/api/endpoints/plan', { action: 'rollback', ...body })) as PlanAnswer;
+    if (isDry && printedAsJson(call, planned)) return;
+    printPlan(call, planned);
+    if (isDry || (planned.endpoints ?? []).length === 0) return;
+    const answer = await terminal.ask(`Roll back to revision ${revision}? [y/N] `);
+    if (!/^y(es)?$/i.test(answer.trim())) throw new CommandFailure(EXIT.refused, 'nothing was changed');
+  }
+  const answer = (await call.api.post('/api/endpoints/rollback', body, details)) as RollbackAnswer;
+  printNotes(terminal, answer);
+  printConfirm(terminal, answer.confirm);
+  if (printedAsJson(call, answer) || options.has('quiet')) return;
+  if (answer.changes.length === 0) {
+    terminal.out(`nothing to do: it is as it was at revision ${revision}`);
+    return;
+  }
+  for (const change of answer.changes) printEndpointChange(terminal, change);
+  terminal.out(`rolled ${countOf(answer.changes.length, 'endpoint')} back to revision ${revision}, revision ${answer.revision}`);
+}
+
+async function confirm(call: Call): Promise<void> {
+  const [word, ...surplus] = call.words;
+  const revision = readRevision(word);
+  refuseSurplus(surplus);
+  const answer = (await call.api.post('/api/endpoints/confirm', { revision }, { takesTimeout: true })) as ConfirmAnswer;
+  printNotes(call.terminal, answer);
+  if (printedAsJson(call, answer) || call.options.has('quiet')) return;
+  call.terminal.out(printable(`confirmed revision ${answer.revision}: ${answer.endpoints.map(({ id }) => id).join(', ')} stays as it is`));
+}
+
+export const ROLLBACK_COMMANDS: readonly Command[] = [
+  {
+    name: 'endpoint rollback',
+    usage: 'REV [PORT|ID]',
+    summary: 'makes one endpoint, or all, what they were at a revision',
+    details: [
+      'Shows what it would do and asks; without a terminal it needs --yes. A rollback is a new revision, and can be rolled back itself.',
+    ],
+    examples: ['endpoint rollback 12', 'endpoint rollback 12 sensors --yes --reason "ticket 4712"'],
+    options: [YES, { name: 'dry-run', text: 'show what it would do, and stop' }, ...CHANGE_OPTIONS, DRAIN, FORCE],
+    words: ['revision', 'target'],
+    connects: true,
+    run: rollback,
+  },
+  {
+    name: 'endpoint confirm',
+    usage: 'REV',
+    summary: 'keeps a change that was made with --confirm-within',
+    examples: ['endpoint confirm 13'],
+    options: [],
+    words: ['revision'],
+    connects: true,
+    run: confirm,
+  },
+];

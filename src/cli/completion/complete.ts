@@ -1,0 +1,155 @@
+/** What may stand at the cursor: `__complete WORDS...`, whose last word is the one being typed. */
+
+import type { HistoryRow, ListAnswer } from '../api/answers.ts';
+import type { Api } from '../api/client.ts';
+import { findOption, optionsOf, splitOption } from '../arguments.ts';
+import { GROUP, topWords } from '../catalogue.ts';
+import type { Command, WordKind } from '../command.ts';
+import { KEYS, keyInfo } from '../input/endpoint-keys.ts';
+import type { OptionSpec } from '../option.ts';
+import { SCRIPTS } from './scripts.ts';
+
+/** A word that fits, and what it is. `:file` asks the shell for its own completion of file names. */
+export interface Candidate {
+  value: string;
+  text: string;
+}
+
+/** Asked while somebody types: the broker has this long, milliseconds. */
+export const ASK_MS = 1500;
+
+const FILE: Candidate = { value: ':file', text: '' };
+const REVISIONS = '20';
+const ACTIONS = ['add', 'update', 'remove', 'enable', 'disable'];
+/** Keys of requests that are no keys of an endpoint. */
+const MOVE = 'newPort';
+
+function plain(values: readonly string[]): Candidate[] {
+  return values.map((value) => ({ value, text: '' }));
+}
+
+export interface Question {
+  commands: readonly Command[];
+  /** words before the cursor, without the program's name */
+  before: readonly string[];
+  /** the word at the cursor, '' for a new one */
+  current: string;
+  /** the broker that the options before the cursor name */
+  api: Api;
+}
+
+/** Candidates that begin with the current word; none when the broker cannot be asked. */
+export async function complete(question: Question): Promise<Candidate[]> {
+  const found = await candidates(question);
+  return found.filter((candidate) => candidate === FILE || candidate.value.startsWith(question.current));
+}
+
+async function candidates({ commands, before, current, api }: Question): Promise<Candidate[]> {
+  const [first, second] = before;
+  if (first === undefined) return plain([...topWords(commands), '--help', '--version']);
+  if (first === GROUP && second === undefined) {
+    const inGroup = commands.filter(({ name }) => name.startsWith(`${GROUP} `));
+    return [...inGroup.map(({ name, summary }) => ({ value: name.slice(GROUP.length + 1), text: summary })), { value: '--help', text: '' }];
+  }
+  if (first === 'start' || first === 'check') return before.at(-1) === '--config' ? [FILE] : plain(['--config', '--help']);
+  const name = first === GROUP ? `${GROUP} ${second}` : first;
+  const command = commands.find((candidate) => candidate.name === name);
+  if (command === undefined) return [];
+  return inCommand(command, before.slice(name.split(' ').length), current, api);
+}
+
+async function inCommand(command: Command, before: readonly string[], current: string, api: Api): Promise<Candidate[]> {
+  const specs = optionsOf(command);
+  const { words, open, used } = walk(before, specs);
+  if (open !== undefined) return valuesOf(open, '', api);
+  const { name, inline } = splitOption(current);
+  const spec = current.startsWith('-') ? findOption(name, specs) : undefined;
+  if (spec?.value !== undefined && inline !== undefined) return valuesOf(spec, `${name}=`, api);
+  if (current.startsWith('-')) {
+    return specs.filter((option) => !used.has(option.name)).map((option) => ({ value: `--${option.name}`, text: option.text }));
+  }
+  const kind = kindAt(command, words);
+  return kind === undefined ? [] : ofKind(kind, words, current, api);
+}
+
+/** Words before the cursor, options that are used up, and the option whose value is being typed. */
+function walk(
+  before: readonly string[],
+  specs: readonly OptionSpec[],
+): { words: string[]; open: OptionSpec | undefined; used: Set<string> } {
+  const words: string[] = [];
+  const used = new Set<string>();
+  let open: OptionSpec | undefined;
+  for (const word of before) {
+    if (open !== undefined) {
+      open = undefined;
+      continue;
+    }
+    const { name, inline } = splitOption(word);
+    const spec = word.startsWith('-') ? findOption(name, specs) : undefined;
+    if (spec === undefined) {
+      if (!word.startsWith('-')) words.push(word);
+      continue;
+    }
+    used.add(spec.name);
+    if (spec.value !== undefined && inline === undefined) open = spec;
+  }
+  return { words, open, used };
+}
+
+/** The kind of the next word. `plan add` takes no target; pairs go on and on. */
+function kindAt(command: Command, words: readonly string[]): WordKind | undefined {
+  const kinds = words[0] === 'add' && command.words[0] === 'action' ? (['action', 'pairs'] as const) : command.words;
+  return kinds[words.length] ?? (kinds.at(-1) === 'pairs' ? 'pairs' : undefined);
+}
+
+async function valuesOf({ completes }: OptionSpec, prefix: string, api: Api): Promise<Candidate[]> {
+  if (completes === 'file') return [FILE];
+  const found = completes === 'revision' ? await revisions(api) : plain(completes ?? []);
+  return found.map(({ value, text }) => ({ value: prefix + value, text }));
+}
+
+async function ofKind(kind: WordKind, words: readonly string[], current: string, api: Api): Promise<Candidate[]> {
+  switch (kind) {
+    case 'target':
+      return targets(api);
+    case 'pairs':
+      return pairs(words, current);
+    case 'revision':
+      return [...(await revisions(api)), ...(words.length === 1 ? plain(['now']) : [])];
+    case 'action':
+      return plain(ACTIONS);
+    case 'shell':
+      return plain(Object.keys(SCRIPTS));
+    case 'file':
+      return [FILE];
+    default:
+      return [];
+  }
+}
+
+async function targets(api: Api): Promise<Candidate[]> {
+  const answer = (await api.get('/api/endpoints/list')) as ListAnswer;
+  const endpoints = Object.values(answer.endpoints);
+  return [
+    ...endpoints.map(({ id, port }) => ({ value: id, text: `port ${port}` })),
+    ...endpoints.map(({ id, port }) => ({ value: String(port), text: id })),
+  ];
+}
+
+async function revisions(api: Api): Promise<Candidate[]> {
+  const rows = (await api.get('/api/endpoints/history', { query: { limit: REVISIONS } })) as HistoryRow[];
+  const seen = new Map(rows.map((row) => [row.revision, row]));
+  return [...seen.values()].map((row) => ({ value: String(row.revision), text: `${row.action} ${row.id} by ${row.actor}` }));
+}
+
+/** Keys that are not given yet, or the values of the key before the `=`. */
+function pairs(words: readonly string[], current: string): Candidate[] {
+  const equals = current.indexOf('=');
+  if (equals >= 0) {
+    const path = current.slice(0, equals);
+    return [...(keyInfo(path)?.values ?? []), 'null'].map((value) => ({ value: `${path}=${value}`, text: '' }));
+  }
+  const given = new Set(words.map((word) => word.split('=', 1)[0]));
+  return [...KEYS.map(({ path }) => path), MOVE].filter((path) => !given.has(path)).map((path) => ({ value: `${path}=`, text: '' }));
+}

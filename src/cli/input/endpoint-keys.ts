@@ -1,0 +1,45 @@
+/** The keys of an endpoint by the names that KEY=VALUE uses, and what kind of value each takes. */
+
+import { defaultEndpoint } from '../../endpoint/defaults.ts';
+
+export type KeyKind = 'boolean' | 'number' | 'string' | 'json';
+
+export interface KeyInfo {
+  path: string;
+  kind: KeyKind;
+  /** words that the value may be, for completion */
+  values: readonly string[];
+}
+
+/** Keys that an endpoint's complete form has under another name, and words that are not of the default's kind. */
+const OTHERS: readonly KeyInfo[] = [
+  { path: 'authType', kind: 'string', values: ['fixed'] },
+  { path: 'aclType', kind: 'string', values: ['config'] },
+];
+const WORDS: Readonly<Record<string, readonly string[]>> = { 'serverOptions.workerGroupSize': ['auto', '1', '2', '4'] };
+
+function describe(path: string, value: unknown): KeyInfo[] {
+  const words = WORDS[path] ?? [];
+  if (typeof value === 'boolean') return [{ path, kind: 'boolean', values: ['true', 'false'] }];
+  if (typeof value === 'number') return [{ path, kind: 'number', values: words }];
+  if (typeof value === 'string') return [{ path, kind: 'string', values: words }];
+  const entries = typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : [];
+  return entries.length === 0
+    ? [{ path, kind: 'json', values: words }]
+    : entries.flatMap(([key, part]) => describe(`${path}.${key}`, part));
+}
+
+/** Every key, in the order of the README's table. */
+export const KEYS: readonly KeyInfo[] = [
+  ...Object.entries(defaultEndpoint(1883)).flatMap(([key, value]) => describe(key, value)),
+  ...OTHERS,
+];
+
+export const KEY_PATHS: readonly string[] = KEYS.map(({ path }) => path);
+
+const BY_PATH = new Map(KEYS.map((info) => [info.path, info]));
+
+/** What is known about a key; undefined for one that the broker must judge. */
+export function keyInfo(path: string): KeyInfo | undefined {
+  return BY_PATH.get(path);
+}

@@ -1,0 +1,30 @@
+/** What an option is, and the options that were given. */
+
+/** One option. `value` names what follows it; without it the option is a switch. */
+export interface OptionSpec {
+  name: string;
+  short?: string;
+  value?: string;
+  text: string;
+  /** known words for the value, or what the shell completes it with */
+  completes?: readonly string[] | 'file' | 'revision';
+}
+
+/** The options that were given, by name without dashes. */
+export class Options {
+  readonly #values: ReadonlyMap<string, string | true>;
+
+  constructor(values: ReadonlyMap<string, string | true>) {
+    this.#values = values;
+  }
+
+  has(name: string): boolean {
+    return this.#values.has(name);
+  }
+
+  /** The value of an option that takes one; undefined when it was not given. */
+  text(name: string): string | undefined {
+    const value = this.#values.get(name);
+    return value === true ? undefined : value;
+  }
+}

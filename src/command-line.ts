@@ -1,0 +1,61 @@
+/** The roof of the command line: one process, one command. Nothing of the broker is loaded here. */
+
+import { createInterface } from 'node:readline/promises';
+import { runCommandLine } from './cli/run.ts';
+import type { Terminal } from './cli/terminal.ts';
+
+/** Ended by an error of the program itself. */
+const EXIT_FAULT = 70;
+
+async function readInput(maxBytes: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    size += chunk.byteLength;
+    if (size > maxBytes) throw new Error(`standard input is larger than ${maxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, size).toString('utf8');
+}
+
+async function ask(question: string): Promise<string> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  const ended = new Promise<string>((resolve) => lines.once('close', () => resolve('')));
+  try {
+    return await Promise.race([lines.question(question), ended]);
+  } finally {
+    lines.close();
+  }
+}
+
+function colored(): boolean {
+  const { NO_COLOR, TERM } = process.env;
+  return process.stdout.isTTY === true && (NO_COLOR === undefined || NO_COLOR === '') && TERM !== 'dumb';
+}
+
+const terminal: Terminal = {
+  env: process.env,
+  cwd: process.cwd(),
+  width: process.stdout.isTTY === true ? process.stdout.columns : null,
+  color: colored(),
+  canAsk: process.stdin.isTTY === true && process.stderr.isTTY === true,
+  out: (text) => process.stdout.write(`${text}\n`),
+  err: (text) => process.stderr.write(`${text}\n`),
+  ask,
+  readInput,
+};
+
+// `./fluxmq endpoint list | head -1`: whoever reads has seen enough.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
+
+try {
+  process.exitCode = await runCommandLine(process.argv.slice(2), terminal, async () => {
+    throw new Error('not supported yet');
+  });
+} catch (error) {
+  process.stderr.write(`fluxmq: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  process.exitCode = EXIT_FAULT;
+}
