@@ -6,6 +6,8 @@ import { startControl, type WorkerUrls } from './control/node-control.ts';
 import type { Logger } from './kernel/logger.ts';
 import type { Settings } from './settings/settings.ts';
 import { openStore } from './storage/open-store.ts';
+import { sealStore } from './storage/sealed/sealed-store.ts';
+import { Sealer } from './storage/sealed/sealer.ts';
 
 export interface NodeOptions {
   settings: Settings;
@@ -32,12 +34,13 @@ const CLOSE_RESERVE_MS = 1_000;
  */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { settings, version, logger, workerUrls, adminStatic } = options;
-  const store = await openStore(settings.store);
+  const sealer = new Sealer(settings.secrets);
+  const store = sealStore(await openStore(settings.store), sealer);
   const undo: (() => Promise<unknown>)[] = [() => store.close()];
   const threadsMs = Math.max(CLOSE_RESERVE_MS, settings.shutdownTimeout - CLOSE_RESERVE_MS);
   try {
     const isStoreShared = !['LOCAL', 'MEMORY'].includes(settings.store.storeType);
-    const { control, stop: stopControl } = await startControl({ settings, version, store, isStoreShared, workerUrls, logger });
+    const { control, stop: stopControl } = await startControl({ settings, version, store, sealer, isStoreShared, workerUrls, logger });
     undo.unshift(() => stopControl(threadsMs));
     const admin = await startAdmin({ settings, control, logger, staticRoot: adminStatic });
     let stopping: Promise<boolean> | null = null;

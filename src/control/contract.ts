@@ -2,7 +2,7 @@
 
 import type { Effect, Endpoint, KeyChange } from '../endpoint/endpoint.ts';
 import type { Issue } from '../kernel/errors.ts';
-import type { HistoryRow } from '../storage/contract.ts';
+import type { HistoryQuery, HistoryRow } from '../storage/contract.ts';
 
 /** Who asks, over which door. */
 export interface RequestContext {
@@ -200,7 +200,7 @@ export interface Control {
   prometheus(port?: number): Promise<string>;
   checkPort(port: number, host?: string): Promise<PortCheck>;
   probe(port?: number): Promise<ProbeResult[]>;
-  history(query: { port?: number; id?: string; limit: number; before?: number }): Promise<HistoryRow[]>;
+  history(query: HistoryQuery): Promise<HistoryRow[]>;
   health(): HealthAnswer;
   resources(): Promise<ResourcesAnswer>;
   publish(request: PublishRequest): Promise<void>;

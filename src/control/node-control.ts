@@ -6,7 +6,8 @@ import { FluxError } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
 import { MetricsCollector } from '../metrics/collect.ts';
 import type { Settings } from '../settings/settings.ts';
-import type { EndpointStore, StoredEndpoint } from '../storage/contract.ts';
+import type { EndpointStore, HistoryQuery, StoredEndpoint } from '../storage/contract.ts';
+import type { Sealer } from '../storage/sealed/sealer.ts';
 import { openAccessPool } from './access-pool.ts';
 import { ChangeRunner } from './changes/change-runner.ts';
 import { Clients } from './clients.ts';
@@ -46,6 +47,8 @@ export interface ControlOptions {
   settings: Settings;
   version: string;
   store: EndpointStore;
+  /** seals what leaves the node in files */
+  sealer: Sealer;
   /** other processes may write to the store */
   isStoreShared: boolean;
   workerUrls: WorkerUrls;
@@ -87,7 +90,8 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   const runners = new Runners(supervisor, collector, logger);
   const driver = new Driver(runners, { auth: settings.auth, acl: settings.acl });
   const changes = new ChangeRunner({ desired, runners, driver, node, logger });
-  const manager = new EndpointManager({ desired, runners, driver, changes, node, logger });
+  const keepsSecretsInClear = options.sealer.keyId === null && settings.store.storeType !== 'MEMORY';
+  const manager = new EndpointManager({ desired, runners, driver, changes, keepsSecretsInClear, node, logger });
   const { storeType } = settings.store;
   const isShared = options.isStoreShared;
   const reconciler = new Reconciler({ desired, driver, runners, logger, intervalMs: settings.cluster.sync.interval, isShared });
@@ -234,7 +238,7 @@ class NodeControl implements Control {
     return results;
   }
 
-  history(query: { port?: number; id?: string; limit: number; before?: number }) {
+  history(query: HistoryQuery) {
     return this.#parts.store.history(query);
   }
 

@@ -4,9 +4,7 @@ import { z } from 'zod';
 import type { AuthConfig, AuthFilter, FixedUser } from './endpoint.ts';
 import { passwordFormProblem } from './password-forms.ts';
 import { check, isObject, join, Problems, splitNulls } from './problems.ts';
-
-/** What answers show in place of a password; in an update it stands for the old one. */
-export const MASK = '******';
+import { MASK } from './secrets/secrets.ts';
 
 const LATER_TYPES = new Set(['http', 'database', 'sql', 'redis', 'jwt', 'x509']);
 const ENCRYPTIONS = ['plain', 'md5', 'sha1', 'sha256', 'sha512', 'scrypt', 'bcrypt'] as const;

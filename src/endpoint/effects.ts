@@ -2,7 +2,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Effect, Endpoint, KeyChange } from './endpoint.ts';
-import { maskAuth } from './public-form.ts';
+import { maskSecrets } from './secrets/secrets.ts';
 
 /** The last column of SPEC.md section 2. */
 const EFFECTS: Record<keyof Endpoint, Effect> = {
@@ -38,11 +38,11 @@ const HARDNESS: Effect[] = ['none', 'live', 'admission', 'handshake', 'rebind', 
 /** Every changed key, options one by one (`serverOptions.soBacklog`). Passwords are masked: a changed one shows as two masks. */
 export function diffEndpoints(from: Endpoint, to: Endpoint): KeyChange[] {
   const changes: KeyChange[] = [];
+  const [shownFrom, shownTo] = [maskSecrets(from), maskSecrets(to)];
   for (const [key, effect] of Object.entries(EFFECTS) as [keyof Endpoint, Effect][]) {
     if (isDeepStrictEqual(from[key], to[key])) continue;
     if (key === 'serverOptions' || key === 'childOptions') changes.push(...diffOptions(key, from, to, effect));
-    else if (key === 'authConfig') changes.push({ path: key, from: maskAuth(from.authConfig), to: maskAuth(to.authConfig), effect });
-    else changes.push({ path: key, from: from[key], to: to[key], effect });
+    else changes.push({ path: key, from: shownFrom[key], to: shownTo[key], effect });
   }
   return changes;
 }

@@ -44,7 +44,8 @@ const KEYS: KeyTree = {
   node: leaves('name'),
   http: { ...leaves('host', 'port', 'username', 'password', 'accessLog', 'ssl'), viewers: [leaves('username', 'password')] },
   store: {
-    storeType: 'leaf',
+    ...leaves('storeType', 'secretKey', 'secretKeyFile'),
+    secretKeysOld: ['leaf'],
     datasource: leaves('url', 'username', 'password', 'driver', 'maxPoolSize'),
     local: leaves('dataPath'),
   },

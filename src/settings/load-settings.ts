@@ -11,6 +11,7 @@ import { overlayEnvironment } from './environment.ts';
 import { translateFluxmq } from './fluxmq21.ts';
 import { toPath, toSegments } from './paths.ts';
 import { readSections } from './schema.ts';
+import { readSecretKeys } from './secret-keys.ts';
 import type { Settings } from './settings.ts';
 import { SettingsError } from './settings-error.ts';
 
@@ -46,7 +47,7 @@ export function loadSettings(options: LoadOptions): LoadedSettings {
   const translated = translateFluxmq(overlay.value);
   const warnings = [...translated.warnings];
   const problems = new Problems();
-  const settings = readSettings(translated.value, translated.endpointsKey, problems, warnings);
+  const settings = readSettings(translated.value, translated.endpointsKey, options.cwd, problems, warnings);
 
   const untold = (issue: Issue) => !document.issues.some((known) => known.path === issue.path);
   const found = [...translated.issues, ...problems.issues].map((issue) => locate(issue, overlay.origins, document.lineOf)).filter(untold);
@@ -73,14 +74,27 @@ function readFile(options: LoadOptions): { name: string | null; text: string } {
   }
 }
 
-function readSettings(input: Record<string, unknown>, endpointsKey: string, problems: Problems, warnings: string[]): Settings {
-  const sections = readSections(input, problems, warnings);
+function readSettings(input: Record<string, unknown>, endpointsKey: string, cwd: string, problems: Problems, warnings: string[]): Settings {
+  const { keys, rest } = takeSecretKeys(input);
+  const sections = readSections(rest, problems, warnings);
   return {
     ...sections,
+    secrets: readSecretKeys(keys, cwd, problems),
     auth: collect('auth', problems, () => parseAuthList(input['auth'] ?? [])) ?? [],
     acl: collect('acl', problems, () => parseAcl(input['acl'] ?? {})) ?? { default: 'allow', rules: [] },
     endpoints: readEndpoints(input['endpoints'], endpointsKey, problems, warnings),
   };
+}
+
+/** The keys of `store` that are about sealing, and the configuration without them. */
+function takeSecretKeys(input: Record<string, unknown>): { keys: Record<string, unknown>; rest: Record<string, unknown> } {
+  const store = input['store'];
+  if (!isObject(store)) return { keys: {}, rest: input };
+  const isKey = (name: string) => ['secretKey', 'secretKeyFile', 'secretKeysOld'].includes(name);
+  const [keys, others] = [true, false].map((wanted) => {
+    return Object.fromEntries(Object.entries(store).filter(([name, value]) => isKey(name) === wanted && !(wanted && value === null)));
+  }) as [Record<string, unknown>, Record<string, unknown>];
+  return { keys, rest: { ...input, store: others } };
 }
 
 /** Runs a parser of src/endpoint; its problems are added under `path`. */

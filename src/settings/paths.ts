@@ -29,11 +29,14 @@ const TEXT_KEYS = new Set([
   'User',
   'url',
   'driver',
+  'secretKey',
+  'secretKeyFile',
 ]);
 
 /** Whether the last key of a path holds text. */
 export function isTextKey(segments: readonly string[]): boolean {
-  return TEXT_KEYS.has(segments.at(-1) ?? '');
+  const [parent, last] = [segments.at(-2) ?? '', segments.at(-1) ?? ''];
+  return TEXT_KEYS.has(last) || (parent === 'secretKeysOld' && /^\d+$/.test(last));
 }
 
 /** A word of the environment as YAML would have read it: true, false, null, a number, or text. */

@@ -24,11 +24,21 @@ export interface LogSettings {
   maxFiles: number;
 }
 
+/** What secrets are sealed with in the store: 32 bytes as hex or base64, else a passphrase. */
+export interface SecretKeys {
+  /** null: secrets are stored in clear */
+  secretKey: string | null;
+  /** to read with, what was sealed before the key was changed */
+  secretKeysOld: string[];
+}
+
 export interface Settings {
   node: { name: string };
   http: HttpSettings;
   store: { storeType: 'LOCAL' | 'MEMORY'; local: { /** absolute path */ dataPath: string } };
   cluster: { sync: { /** milliseconds between two looks at a store that other nodes use, 100..3600000 */ interval: number } };
+  /** `store.secretKey` and its like, the file read */
+  secrets: SecretKeys;
   auth: AuthConfig[];
   acl: AclConfig;
   /** the first content of an empty store */

@@ -344,7 +344,7 @@ describe('reads', () => {
         reason: 'more room',
         before: { maxConnectionSize: 1000 },
         after: { maxConnectionSize: 12 },
-        diff: [{ path: 'maxConnectionSize', from: 1000, to: 12, effect: 'live' }],
+        diff: [{ path: 'maxConnectionSize', from: 1000, to: 12 }],
       },
       { action: 'add', before: null },
     ]);

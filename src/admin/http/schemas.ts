@@ -13,6 +13,24 @@ export function queryInteger(minimum: number, maximum: number, what: string, exa
     .openapi({ type: 'integer', minimum, maximum, description: what, example });
 }
 
+const MOMENT = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2}))?$/;
+const MOMENT_EXPECTED = 'expected ISO 8601 with a time zone, such as 2026-01-31T12:00:00Z, a date, or milliseconds since 1970';
+
+/** A moment in a query, as milliseconds since the epoch. */
+export function queryMoment(what: string) {
+  return z
+    .string()
+    .transform((text, context) => {
+      // An unescaped + of a time zone arrives as a space.
+      const iso = text.replace(' ', '+');
+      const at = /^\d{1,15}$/.test(text) ? Number(text) : MOMENT.test(iso) ? Date.parse(iso) : Number.NaN;
+      if (!Number.isNaN(at)) return at;
+      context.addIssue({ code: 'custom', message: MOMENT_EXPECTED });
+      return z.NEVER;
+    })
+    .openapi({ type: 'string', description: `${what}; ISO 8601, or milliseconds since 1970`, example: '2026-01-31T12:00:00Z' });
+}
+
 export const portQuery = queryInteger(1, 65535, 'Port of the endpoint', 1883);
 export const idQuery = z
   .string()
@@ -185,6 +203,15 @@ export const historyRowSchema = z
     reason: z.string().nullable(),
     before: endpointSchema.nullable(),
     after: endpointSchema.nullable(),
-    diff: z.array(keyChangeSchema),
+    diff: z
+      .array(
+        z.object({
+          path: z.string(),
+          from: z.unknown(),
+          to: z.unknown(),
+          secret: z.literal(true).optional().openapi({ description: 'A secret changed: both sides are masks' }),
+        }),
+      )
+      .openapi({ description: 'Every value that is different; empty for an endpoint that came or went' }),
   })
   .openapi('HistoryRow');

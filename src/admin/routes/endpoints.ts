@@ -3,8 +3,8 @@
 import { isIP } from 'node:net';
 import { z } from '@hono/zod-openapi';
 import type { Control } from '../../control/contract.ts';
-import { diffEndpoints } from '../../endpoint/effects.ts';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
+import { readableDiff } from '../../endpoint/secrets/readable-diff.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { etagOf, matchesNone } from '../http/request.ts';
 import { type Call, type Reply, type Route, type RouteInfo, readRoute } from '../http/route.ts';
@@ -16,6 +16,7 @@ import {
   portQuery,
   probeSchema,
   queryInteger,
+  queryMoment,
   statusSchema,
 } from '../http/schemas.ts';
 
@@ -86,7 +87,7 @@ function publicRow(row: HistoryRow): Record<string, unknown> {
     at: new Date(row.at).toISOString(),
     before: before === null ? null : toPublicEndpoint(before),
     after: after === null ? null : toPublicEndpoint(after),
-    diff: before === null || after === null ? [] : diffEndpoints(before, after),
+    diff: before === null || after === null ? [] : readableDiff(before, after),
   };
 }
 
@@ -104,6 +105,9 @@ const checkPortQuery = z.object({
 const historyQuery = optionalKey.extend({
   limit: queryInteger(1, 1000, 'Rows at most; default 50', 50).optional(),
   before: queryInteger(1, Number.MAX_SAFE_INTEGER, 'Only rows with a smaller revision', 8).optional(),
+  actor: z.string().min(1).max(1024).optional().openapi({ description: 'Who did it, exactly', example: 'admin' }),
+  since: queryMoment('Rows of this moment or later').optional(),
+  until: queryMoment('Rows before this moment').optional(),
 });
 const portCheckSchema = z.object({
   port: z.number().int(),
@@ -176,18 +180,23 @@ export const endpointRoutes: Route[] = [
   ),
   readRoute(
     { ...info('history', 'Changes, newest first', [503]), query: historyQuery, answer: { data: z.array(historyRowSchema) } },
-    async ({ limit, ...query }, { control }) => ({
-      data: (await control.history({ limit: limit ?? 50, ...defined(query) })).map(publicRow),
-    }),
+    async (query, { control }) => ({ data: (await control.history(toHistoryQuery(query))).map(publicRow) }),
   ),
 ];
 
+/** @throws FluxError `invalid` for a span of time that ends before it begins */
+function toHistoryQuery({ limit = 50, ...query }: z.output<typeof historyQuery>): Parameters<Control['history']>[0] {
+  const { since, until } = query;
+  if (since !== undefined && until !== undefined && until <= since) {
+    throw new FluxError('invalid', 'The query is not valid: until: must be after since', {
+      issues: [{ path: 'until', message: 'must be after since' }],
+    });
+  }
+  return { limit, ...withoutUndefined(query) };
+}
+
 /** The object without the keys that are undefined. */
-function defined(query: { port?: number | undefined; id?: string | undefined; before?: number | undefined }): {
-  port?: number;
-  id?: string;
-  before?: number;
-} {
-  const { port, id, before } = query;
-  return { ...(port === undefined ? {} : { port }), ...(id === undefined ? {} : { id }), ...(before === undefined ? {} : { before }) };
+function withoutUndefined<T extends object>(object: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  const entries = Object.entries(object).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
 }

@@ -2,6 +2,7 @@
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { mergeEndpoint, parseEndpoint } from '../../endpoint/schema.ts';
+import { secretPathsOf } from '../../endpoint/secrets/secrets.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { ChangeMeta, StoredEndpoint } from '../../storage/contract.ts';
 import { type ChangeRunner, confirmViewOf } from '../changes/change-runner.ts';
@@ -18,6 +19,8 @@ export interface ManagerOptions {
   runners: Runners;
   driver: Driver;
   changes: ChangeRunner;
+  /** the store has no key to seal secrets with */
+  keepsSecretsInClear: boolean;
   node: string;
   logger: Logger;
 }
@@ -70,6 +73,7 @@ export class EndpointManager {
     const applied = await changes.apply(toSet(action, before, after, options, context));
     const isNothing = applied.changes.length === 0;
     if (isNothing && context.confirmWithinMs !== undefined) warnings.push('nothing was changed, so nothing waits for a confirmation');
+    if (this.#options.keepsSecretsInClear) warnings.push(...clearSecretWarnings(after === null ? [] : [after]));
     const endpoint = (after ?? before?.endpoint) as Endpoint;
     const isUpdate = before !== null && after !== null;
     return {
@@ -129,6 +133,14 @@ function toSet(
   context: RequestContext,
 ): ChangeSet {
   return { action, source: context.source, changes: [{ before, after, path: '' }], options, context, mustListen: true, settles: null };
+}
+
+/** What an answer says about secrets when the store has no key to seal them with. */
+export function clearSecretWarnings(endpoints: Endpoint[]): string[] {
+  const ids = endpoints.filter((endpoint) => secretPathsOf(endpoint).length > 0).map(({ id }) => id);
+  if (ids.length === 0) return [];
+  const which = ids.length === 1 ? `endpoint ${ids[0]}` : `${ids.length} endpoints`;
+  return [`the secrets of ${which} are stored as they were given: store.secretKeyFile or store.secretKey would have them sealed`];
 }
 
 /** The keys that change; an endpoint that comes or goes is one change of the whole. */

@@ -72,6 +72,7 @@ export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
     http: { host: '127.0.0.1', port: 0, username: 'admin', password: null, accessLog: false, viewers: [], ...http },
     store: { storeType: 'MEMORY', local: { dataPath: './data' } },
     cluster: { sync: { interval: 5000 } },
+    secrets: { secretKey: null, secretKeysOld: [] },
     auth: [],
     acl: { default: 'allow', rules: [] },
     endpoints: [],

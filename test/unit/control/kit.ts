@@ -9,6 +9,7 @@ import type { LogFields, Logger } from '../../../src/kernel/logger.ts';
 import type { Settings } from '../../../src/settings/settings.ts';
 import type { EndpointStore } from '../../../src/storage/contract.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
+import { Sealer } from '../../../src/storage/sealed/sealer.ts';
 
 export const FAKE_WORKER = new URL('./fake-worker.ts', import.meta.url);
 const ACCESS_TASK = new URL('./fake-access-task.js', import.meta.url);
@@ -34,6 +35,7 @@ export function settings(endpoints: Endpoint[] = []): Settings {
     http: { host: '127.0.0.1', port: 0, username: 'admin', password: null, accessLog: false, viewers: [] },
     store: { storeType: 'MEMORY', local: { dataPath: '/nonexistent' } },
     cluster: { sync: { interval: 100 } },
+    secrets: { secretKey: null, secretKeysOld: [] },
     auth: [],
     acl: { default: 'allow', rules: [] },
     endpoints,
@@ -59,6 +61,7 @@ export async function startTestNode(
     settings: settings(endpoints),
     version: '0.0.0',
     store,
+    sealer: new Sealer({ secretKey: null, secretKeysOld: [] }),
     isStoreShared: options.isShared ?? false,
     workerUrls,
     logger,

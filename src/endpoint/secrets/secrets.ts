@@ -1,0 +1,42 @@
+/** Where the secrets of an endpoint are: answers, diffs, the store and exports all go by this one table. */
+
+import type { Endpoint } from '../endpoint.ts';
+import { isObject } from '../problems.ts';
+
+/** What answers show in place of a secret; sent back, it stands for the old one. */
+export const MASK = '******';
+
+/** A new key that holds a secret belongs here, and is masked and sealed from then on. `*` stands for each element of a list. */
+const SECRETS: readonly string[] = ['authConfig.*.users.*.password'];
+
+const PATHS = SECRETS.map((path) => path.split('.'));
+
+/** A copy whose secrets are what `replace` makes of them. What is absent or empty is no secret. @param path dotted, for messages */
+export function mapSecrets(endpoint: Endpoint, replace: (secret: string, path: string) => string): Endpoint {
+  return PATHS.reduce<unknown>((value, segments) => mapAt(value, segments, '', replace), endpoint) as Endpoint;
+}
+
+/** The endpoint as answers show it. */
+export function maskSecrets(endpoint: Endpoint): Endpoint {
+  return mapSecrets(endpoint, () => MASK);
+}
+
+/** Dotted paths of the secrets that the endpoint has. */
+export function secretPathsOf(endpoint: Endpoint): string[] {
+  const paths: string[] = [];
+  mapSecrets(endpoint, (secret, path) => {
+    paths.push(path);
+    return secret;
+  });
+  return paths;
+}
+
+function mapAt(value: unknown, segments: string[], path: string, replace: (secret: string, path: string) => string): unknown {
+  const [key, ...rest] = segments;
+  if (key === undefined) return typeof value === 'string' && value !== '' ? replace(value, path) : value;
+  if (key === '*') {
+    return Array.isArray(value) ? value.map((element, index) => mapAt(element, rest, `${path}[${index}]`, replace)) : value;
+  }
+  if (!isObject(value) || !Object.hasOwn(value, key)) return value;
+  return { ...value, [key]: mapAt(value[key], rest, path === '' ? key : `${path}.${key}`, replace) };
+}

@@ -1,0 +1,99 @@
+/** A store around a store: what is written below has its secrets sealed, what comes up has them in clear. */
+
+import type { Endpoint } from '../../endpoint/endpoint.ts';
+import { mapSecrets } from '../../endpoint/secrets/secrets.ts';
+import { FluxError } from '../../kernel/errors.ts';
+import type {
+  ChangeMeta,
+  CommitOptions,
+  EndpointStore,
+  HistoryQuery,
+  HistoryRow,
+  StoreChange,
+  StoredEndpoint,
+  StoreSnapshot,
+} from '../contract.ts';
+import type { Sealer } from './sealer.ts';
+
+/**
+ * Wraps a store. Secrets in clear, from the time before there was a key, are read as they are and sealed when they are written next.
+ * `load` and `at` fail with `unprocessable` when a key is missing; `history` then leaves the sealed text where the secret was.
+ */
+export function sealStore(inner: EndpointStore, sealer: Sealer): EndpointStore {
+  return new SealedStore(inner, sealer);
+}
+
+class SealedStore implements EndpointStore {
+  readonly #inner: EndpointStore;
+  readonly #sealer: Sealer;
+
+  constructor(inner: EndpointStore, sealer: Sealer) {
+    this.#inner = inner;
+    this.#sealer = sealer;
+  }
+
+  async load(): Promise<StoreSnapshot> {
+    return this.#unsealAll(await this.#inner.load());
+  }
+
+  async commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options?: CommitOptions): Promise<number> {
+    const sealed = changes.map((change): StoreChange => {
+      return change.kind === 'put' ? { kind: 'put', endpoint: this.#seal(change.endpoint) } : change;
+    });
+    return this.#inner.commit(sealed, expected, meta, options);
+  }
+
+  async history(query: HistoryQuery): Promise<HistoryRow[]> {
+    const rows = await this.#inner.history(query);
+    const read = (endpoint: Endpoint | null) => endpoint && mapSecrets(endpoint, (secret) => this.#tryUnseal(secret));
+    return rows.map((row) => ({ ...row, before: read(row.before), after: read(row.after) }));
+  }
+
+  async at(revision: number): Promise<StoreSnapshot> {
+    return this.#unsealAll(await this.#inner.at(revision));
+  }
+
+  confirm(revision: number): Promise<void> {
+    return this.#inner.confirm(revision);
+  }
+
+  adopt(rows: HistoryRow[]): Promise<number> {
+    const seal = (endpoint: Endpoint | null) => endpoint && this.#seal(endpoint);
+    return this.#inner.adopt(rows.map((row) => ({ ...row, before: seal(row.before), after: seal(row.after) })));
+  }
+
+  close(): Promise<void> {
+    return this.#inner.close();
+  }
+
+  #seal(endpoint: Endpoint): Endpoint {
+    return mapSecrets(endpoint, (secret) => this.#sealer.seal(secret));
+  }
+
+  #unsealAll(snapshot: StoreSnapshot): StoreSnapshot {
+    return { ...snapshot, endpoints: snapshot.endpoints.map((stored) => this.#unseal(stored)) };
+  }
+
+  #unseal({ endpoint, revision }: StoredEndpoint): StoredEndpoint {
+    const read = (secret: string, path: string): string => {
+      try {
+        return this.#sealer.unseal(secret);
+      } catch (error) {
+        if (!(error instanceof FluxError)) throw error;
+        const message = `The secrets of the store cannot be read: ${path} of endpoint ${endpoint.id} ${error.message}`;
+        throw new FluxError(error.kind, message, { cause: error });
+      }
+    };
+    return { endpoint: mapSecrets(endpoint, read), revision };
+  }
+
+  /** A change of long ago may be sealed with a key that nobody has any more; the rest of its row is worth reading. */
+  #tryUnseal(secret: string): string {
+    try {
+      return this.#sealer.unseal(secret);
+    } catch (error) {
+      if (error instanceof FluxError) return secret;
+      throw error;
+    }
+  }
+}
