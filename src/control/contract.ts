@@ -133,7 +133,8 @@ export interface HealthAnswer {
   node: string;
   version: string;
   uptimeSeconds: number;
-  store: { type: string; ok: boolean; reason: string | null };
+  /** `refused`: what is answered with 503 meanwhile */
+  store: { type: string; ok: boolean; reason: string | null; refused: string[] };
   endpoints: { total: number; running: number; failed: { id: string; port: number; reason: string }[] };
   /** worker threads replaced since the start */
   workerRestarts: number;

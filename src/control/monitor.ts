@@ -27,6 +27,8 @@ export interface MonitorOptions {
   logger: Logger;
 }
 
+/** What does not work while the store is away; everything else goes on from memory. */
+const NEED_THE_STORE = ['changes', 'history'];
 const TICK_MS = 1_000;
 /** Counting sessions costs the session worker a walk over them. */
 const SESSION_COUNT_TICKS = 5;
@@ -92,7 +94,12 @@ export class Monitor {
       node,
       version,
       uptimeSeconds: Math.round(process.uptime()),
-      store: { type: storeType, ok: desired.storeError === null, reason: desired.storeError },
+      store: {
+        type: storeType,
+        ok: desired.storeError === null,
+        reason: desired.storeError,
+        refused: desired.storeError === null ? [] : [...NEED_THE_STORE],
+      },
       endpoints: { total: states.length, running, failed },
       workerRestarts: supervisor.restarts,
       startup,

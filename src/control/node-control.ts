@@ -80,7 +80,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   const supervisor = new Supervisor({
     node,
     version,
-    dataPath: settings.store.storeType === 'LOCAL' ? settings.store.local.dataPath : null,
+    dataPath: settings.store.storeType === 'MEMORY' ? null : settings.store.local.dataPath,
     urls: workerUrls,
     logger,
     questions: { 'access.verify': (job) => access.verify(job) },
@@ -119,7 +119,9 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     const sessionUp = supervisor.start();
     sessionUp.catch(() => {});
     await desired.load();
-    const seeded = await desired.onNewest(() => manager.seed(settings.endpoints));
+    const away = desired.storeError;
+    if (away !== null) logger.error('ConfigSync: started with the last known configuration, because the store is away', { reason: away });
+    const seeded = away === null ? await desired.onNewest(() => manager.seed(settings.endpoints)) : 0;
     await Promise.all([sessionUp, manager.startAll(new Deadline(START_TIMEOUT_MS))]);
     reconciler.start();
     const startup = { durationMs: Math.round(performance.now() - startedAt), seeded, endpoints: desired.list().length };

@@ -22,6 +22,8 @@ export interface StoreSnapshot {
   endpoints: StoredEndpoint[];
   /** by revision */
   pending: PendingConfirm[];
+  /** the store is away, and why: this is what was last known of it. Only a node's first load may get such an answer */
+  away?: string;
 }
 
 /** What a commit does beside its changes, in the same transaction. */

@@ -12,7 +12,7 @@ const healthSchema = z.object({
   node: z.string(),
   version: z.string(),
   uptimeSeconds: z.number(),
-  store: z.object({ type: z.string(), ok: z.boolean(), reason: z.string().nullable() }),
+  store: z.object({ type: z.string(), ok: z.boolean(), reason: z.string().nullable(), refused: z.array(z.string()) }),
   endpoints: z.object({
     total: z.number().int(),
     running: z.number().int(),
@@ -45,6 +45,15 @@ function healthReply(health: HealthAnswer, data: unknown): Reply {
   return { status: 503, message: 'The node is not healthy', data, error: { kind: 'unavailable', issues } };
 }
 
+/** Why it is not `ok`, for everybody: no addresses, no names. */
+function publicReasons({ store, endpoints, status }: HealthAnswer): string[] {
+  const reasons = [];
+  if (!store.ok) reasons.push(`the store is away: ${store.refused.join(' and ')} are refused`);
+  if (endpoints.failed.length > 0) reasons.push(`${endpoints.failed.length} of ${endpoints.total} endpoints are not as configured`);
+  if (status !== 'ok' && reasons.length === 0) reasons.push('a part of the node is being replaced');
+  return reasons;
+}
+
 export const systemRoutes: Route[] = [
   readRoute(
     {
@@ -55,12 +64,12 @@ export const systemRoutes: Route[] = [
       summary: 'Liveness, for probes; needs no login',
       statuses: [503],
       query: z.object({}),
-      answer: { data: z.object({ status: statusSchema }) },
+      answer: { data: z.object({ status: statusSchema, reasons: z.array(z.string()) }) },
     },
     (_query, { control }) => {
       const health = control.health();
       return {
-        ...healthReply(health, { status: health.status }),
+        ...healthReply(health, { status: health.status, reasons: publicReasons(health) }),
         ...(health.status === 'failed' ? { error: { kind: 'unavailable', issues: [] } } : {}),
       };
     },

@@ -150,6 +150,7 @@ export class Desired {
   async load(): Promise<void> {
     const known = this.revision;
     const snapshot = await this.#noting(this.#store.load());
+    if (snapshot.away !== undefined) this.#storeError = snapshot.away;
     const wentBack = snapshot.revision < known;
     // Read before a change of this process that is known whole by now.
     if (!wentBack && snapshot.revision < this.#complete) return;

@@ -1,0 +1,146 @@
+/** A store elsewhere that may be away: opened as soon as it can be, and at the start replaced by what was last known of it. */
+
+import { FluxError } from '../kernel/errors.ts';
+import type { ChangeMeta, CommitOptions, EndpointStore, HistoryQuery, HistoryRow, StoreChange, StoreSnapshot } from './contract.ts';
+import { LastKnown } from './last-known.ts';
+import { lockFolder } from './local/folder-lock.ts';
+
+export interface RememberingOptions {
+  /** opens the store; attempted again at each use until it succeeds */
+  open: () => Promise<EndpointStore>;
+  /** the node's folder, for this process alone */
+  dataPath: string;
+  /** names the store, without its password */
+  source: string;
+  /** told when what is known cannot be written beside the node */
+  onFailure: (reason: string) => void;
+}
+
+/** A change is refused within 2 s while the store is away; opening takes no more than this of it. */
+const OPEN_WAIT_MS = 1_800;
+
+/**
+ * Opens the store. While it is away, its first `load` gives what was last known, if anything was, with the reason in `away`.
+ * @throws FluxError `unavailable` when the store is away and nothing is known of it, or when the folder cannot be used; as `open` for
+ *   everything else that is wrong with the store
+ */
+export async function openRemembering({ open, dataPath, source, onFailure }: RememberingOptions): Promise<EndpointStore> {
+  const known = new LastKnown(dataPath, source, onFailure);
+  const lock = lockFolder(dataPath);
+  const store = new RememberingStore(open, known, () => lock.release());
+  try {
+    await store.begin();
+    return store;
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+class RememberingStore implements EndpointStore {
+  readonly #open: () => Promise<EndpointStore>;
+  readonly #known: LastKnown;
+  readonly #release: () => void;
+  #store: EndpointStore | null = null;
+  #opening: Promise<EndpointStore> | null = null;
+  /** for the first load, when the store was away by then */
+  #substitute: StoreSnapshot | null = null;
+  #isClosed = false;
+
+  constructor(open: () => Promise<EndpointStore>, known: LastKnown, release: () => void) {
+    this.#open = open;
+    this.#known = known;
+    this.#release = release;
+  }
+
+  /** Opens the store, or what is known of it. @throws FluxError when neither is there */
+  async begin(): Promise<void> {
+    try {
+      await this.#opened();
+    } catch (error) {
+      this.#substitute = this.#recall(error);
+    }
+  }
+
+  async load(): Promise<StoreSnapshot> {
+    try {
+      const snapshot = await (await this.#opened()).load();
+      this.#substitute = null;
+      this.#known.loaded(snapshot);
+      return snapshot;
+    } catch (error) {
+      const substitute = this.#substitute;
+      if (substitute === null) throw error;
+      this.#substitute = null;
+      return substitute;
+    }
+  }
+
+  async commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options?: CommitOptions): Promise<number> {
+    const revision = await (await this.#opened()).commit(changes, expected, meta, options);
+    this.#known.committed(changes, revision);
+    return revision;
+  }
+
+  async history(query: HistoryQuery): Promise<HistoryRow[]> {
+    return (await this.#opened()).history(query);
+  }
+
+  async at(revision: number): Promise<StoreSnapshot> {
+    return (await this.#opened()).at(revision);
+  }
+
+  async confirm(revision: number): Promise<void> {
+    return (await this.#opened()).confirm(revision);
+  }
+
+  async adopt(rows: HistoryRow[]): Promise<number> {
+    return (await this.#opened()).adopt(rows);
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await this.#known.flush();
+    // One that is just being opened closes itself.
+    await this.#store?.close();
+    this.#release();
+  }
+
+  /** @throws FluxError `unavailable` when it cannot be opened in time; the attempt goes on then */
+  async #opened(): Promise<EndpointStore> {
+    if (this.#isClosed) throw new FluxError('unavailable', 'The store is closed');
+    if (this.#store !== null) return this.#store;
+    this.#opening ??= this.#openOnce().finally(() => {
+      this.#opening = null;
+    });
+    this.#opening.catch(() => {});
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(reject, OPEN_WAIT_MS, new FluxError('unavailable', `The store did not answer within ${OPEN_WAIT_MS} ms`));
+    });
+    try {
+      return await Promise.race([this.#opening, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #openOnce(): Promise<EndpointStore> {
+    const store = await this.#open();
+    if (this.#isClosed) {
+      await store.close();
+      throw new FluxError('unavailable', 'The store is closed');
+    }
+    this.#store = store;
+    return store;
+  }
+
+  /** @throws the error itself when it is no matter of being away, or nothing is known */
+  #recall(error: unknown): StoreSnapshot {
+    if (!(error instanceof FluxError) || error.kind !== 'unavailable') throw error;
+    const known = this.#known.read(error.message);
+    if (known === null) throw error;
+    return { ...known.snapshot, away: `${error.message} (the configuration of ${known.savedAt} is used)` };
+  }
+}

@@ -1,0 +1,75 @@
+/** A node whose store is away when it starts: it serves what was last known, and is in step by itself when the store is back. */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { FluxError } from '../../../src/kernel/errors.ts';
+import type { EndpointStore } from '../../../src/storage/contract.ts';
+import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
+import { openRemembering } from '../../../src/storage/remembering-store.ts';
+import { META, put } from '../../contract/store-changes.ts';
+import { client, context, freePort, startTestNode, type TestNode, until } from './kit.ts';
+
+let dataPath: string;
+let database: EndpointStore;
+let isAway: boolean;
+let node: TestNode | null;
+
+beforeEach(() => {
+  dataPath = mkdtempSync(join(tmpdir(), 'fluxmq-away-'));
+  database = openMemoryStore();
+  isAway = false;
+  node = null;
+});
+afterEach(async () => {
+  await stop();
+  rmSync(dataPath, { recursive: true, force: true });
+});
+
+let store: EndpointStore | null = null;
+
+async function start(): Promise<TestNode> {
+  const open = async () => {
+    if (isAway) throw new FluxError('unavailable', 'the database does not answer');
+    return Object.assign(Object.create(database) as EndpointStore, {
+      load: () => database.load(),
+      commit: (...args: Parameters<EndpointStore['commit']>) => database.commit(...args),
+      close: async () => {},
+    });
+  };
+  store = await openRemembering({ open, dataPath, source: 'test', onFailure: () => {} });
+  node = await startTestNode({ store, isShared: true, endpoints: [{ port: 1, enabled: false, id: 'from-the-file' }] });
+  return node;
+}
+
+async function stop(): Promise<void> {
+  await node?.stop(5_000);
+  node = null;
+  await store?.close();
+}
+
+it('starts with the last known configuration and follows the store when that is back', async () => {
+  const [port, added] = [await freePort(), await freePort()];
+  const first = await start();
+  await first.control.add({ port, host: '127.0.0.1', id: 'a', maxConnectionSize: 7 }, context());
+  await stop();
+  isAway = true;
+  const { control, lines } = await start();
+  const one = await client(port);
+  expect(await one.about()).toMatchObject({ maxConnectionSize: 7 });
+  expect(control.health()).toMatchObject({
+    status: 'degraded',
+    store: { ok: false, reason: expect.stringContaining('the database does not answer'), refused: ['changes', 'history'] },
+  });
+  expect(control.list().map(({ endpoint }) => endpoint.id)).toEqual(['from-the-file', 'a']);
+  await expect(control.remove({ id: 'a' }, context())).rejects.toMatchObject({ kind: 'unavailable' });
+  await expect(control.history({ limit: 1 })).rejects.toMatchObject({ kind: 'unavailable' });
+  expect(lines.some(({ message }) => message.includes('last known configuration'))).toBe(true);
+  await database.commit([put(port, { id: 'a', host: '127.0.0.1', maxConnectionSize: 3 }), put(added, { host: '127.0.0.1' })], {}, META);
+  isAway = false;
+  await until('it is in step', async () => (await one.about()).maxConnectionSize === 3 && control.activePorts().includes(added));
+  expect(control.health()).toMatchObject({ status: 'ok', store: { ok: true, refused: [] } });
+  expect(lines.some(({ message }) => message.includes('the store is back'))).toBe(true);
+  await control.remove({ id: 'a' }, context());
+});
