@@ -37,6 +37,10 @@ export type ClientFactory = (connection: Connection) => ConnectionClient | null;
 /** An open listener of one endpoint in one worker. */
 export interface Listener {
   readonly port: number;
+  /** connections taken from the kernel's accept queue so far */
+  readonly accepted: number;
+  /** Sets the length of the accept queue where the transport can. */
+  setBacklog(backlog: number): void;
   /** Stops accepting; established connections stay. Idempotent. */
   stopAccepting(): void;
   /** Stops accepting and frees everything; connections must be gone or are destroyed. Idempotent. */

@@ -3,10 +3,11 @@
 import { SLOT } from '../src/metrics/counters.ts';
 import { SharedLimits } from '../src/metrics/shared-limits.ts';
 import { REASON } from '../src/mqtt/reason-codes.ts';
-import type { EndpointMemory, EndpointRuntimeConfig } from '../src/thread/messages.ts';
+import type { Drain, Drained, EndpointMemory, EndpointRuntimeConfig } from '../src/thread/messages.ts';
 import { Client, type ClientHooks } from './client/client.ts';
 import { EndpointContext, type WorkerContext } from './client/context.ts';
 import type { Connection, ConnectionClient, Listener, Refusal } from './connection.ts';
+import { drainClients } from './drain.ts';
 import { dispatch } from './handlers/dispatch.ts';
 import { openTcpListener } from './listener/tcp.ts';
 
@@ -14,12 +15,22 @@ import { openTcpListener } from './listener/tcp.ts';
 const REFUSED_AT_ONCE_MAX = 64;
 /** Half seconds in which CONNECT must have come. */
 const CONNECT_TICKS = 20;
+/** How long an end of accepting may wait for its moment. */
+const RETIRE_MS = 250;
+/** A pass of the event loop in which hardly anybody can have come, milliseconds; a busy worker is given ever more. */
+const SHORT_PASS_MS = 0.03;
+const PATIENCE_GROWTH = 1.01;
 
 export class EndpointRuntime {
-  readonly context: EndpointContext;
+  /** of the clients that come now */
+  context: EndpointContext;
   readonly clients = new Set<Client>();
   readonly #worker: WorkerContext;
   readonly #hooks: ClientHooks = { dispatch, onClosed: (client) => this.#onClosed(client) };
+  readonly #limits: SharedLimits;
+  /** of clients that came when the endpoint had another namespace: they stay in it */
+  #former: EndpointContext[] = [];
+  #draining: AbortController | null = null;
   #listener: Listener | null = null;
   #refused = 0;
   /** refusals that the log has not been told of, by reason: one line a sweep, so that a storm of connections is not a storm of lines */
@@ -28,7 +39,8 @@ export class EndpointRuntime {
   constructor(worker: WorkerContext, config: EndpointRuntimeConfig, memory: EndpointMemory) {
     this.#worker = worker;
     const namespace = worker.mesh.namespace(config.endpoint.namespace);
-    this.context = new EndpointContext(config, namespace, memory.counters, new SharedLimits(memory.limits));
+    this.#limits = new SharedLimits(memory.limits);
+    this.context = new EndpointContext(config, namespace, new Float64Array(memory.counters), this.#limits);
   }
 
   /** @throws FluxError `port-in-use`, `unprocessable` */
@@ -66,6 +78,7 @@ export class EndpointRuntime {
 
   #onClosed(client: Client): void {
     this.clients.delete(client);
+    if (client.refusal === null && client.endpoint !== this.context) this.context.slots[SLOT.formerCurrent]!--;
     if (client.refusal !== null) this.#refused--;
     else {
       this.context.slots[SLOT.connectionsCurrent]!--;
@@ -73,8 +86,49 @@ export class EndpointRuntime {
     }
   }
 
+  /** A new configuration: for everybody at once, but for the namespace, which is that of the next connections. */
+  update(config: EndpointRuntimeConfig): void {
+    const { endpoint } = config;
+    const before = this.context;
+    if (before.config.endpoint.serverOptions.soBacklog !== endpoint.serverOptions.soBacklog)
+      this.#listener?.setBacklog(endpoint.serverOptions.soBacklog);
+    if (before.namespace.name !== endpoint.namespace) {
+      const contexts = [...this.#former, before];
+      const known = contexts.find((each) => each.namespace.name === endpoint.namespace);
+      this.context = known ?? new EndpointContext(config, this.#worker.mesh.namespace(endpoint.namespace), before.slots, this.#limits);
+      this.#former = contexts.filter((each) => each !== known);
+      before.slots[SLOT.formerCurrent] = this.#formerClients().filter((client) => client.refusal === null).length;
+    }
+    this.context.update(config);
+    for (const former of this.#former) former.update({ ...config, endpoint: { ...endpoint, namespace: former.namespace.name } });
+  }
+
+  #formerClients(): Client[] {
+    return [...this.clients].filter((client) => client.endpoint !== this.context);
+  }
+
   stopAccepting(): void {
     this.#listener?.stopAccepting();
+  }
+
+  /**
+   * Stops accepting in a moment in which nobody waits to be accepted: what is in the accept queue when its socket closes is reset by
+   * the kernel. A pass of the event loop that took nobody from the queue and lasted next to nothing is such a moment.
+   */
+  async retire(): Promise<void> {
+    const listener = this.#listener;
+    if (listener === null) return;
+    const deadline = performance.now() + RETIRE_MS;
+    let patience = SHORT_PASS_MS;
+    for (;;) {
+      const { accepted } = listener;
+      const startedAt = performance.now();
+      await new Promise((resolve) => setImmediate(resolve));
+      const now = performance.now();
+      if (now > deadline || (listener.accepted === accepted && now - startedAt < patience)) break;
+      patience *= PATIENCE_GROWTH;
+    }
+    listener.stopAccepting();
   }
 
   /** Ends clients that sent no CONNECT in time, or nothing for one and a half Keep Alive [MQTT-3.1.2-24]. */
@@ -92,6 +146,7 @@ export class EndpointRuntime {
       }
     }
     this.#tellRefusals();
+    if (this.#former.length > 0 && this.context.slots[SLOT.formerCurrent] === 0) this.#former = [];
   }
 
   #tellRefusals(): void {
@@ -103,27 +158,30 @@ export class EndpointRuntime {
     this.#untold.connection_limit = this.#untold.connection_rate = 0;
   }
 
-  /** Stops accepting and ends all clients, spread evenly over `drainMs`. @returns how many there were */
-  async drain(drainMs: number, reasonCode: number): Promise<number> {
+  /** Stops accepting and ends all clients. */
+  async drain(drain: Drain): Promise<Drained> {
     this.stopAccepting();
-    const clients = [...this.clients];
-    const step = clients.length === 0 ? 0 : drainMs / clients.length;
-    let due = performance.now();
-    for (const client of clients) {
-      due += step;
-      const pause = due - performance.now();
-      if (pause > 1) await new Promise((resolve) => setTimeout(resolve, pause));
-      client.close(reasonCode);
-    }
-    await this.#untilEmpty();
-    return clients.length;
+    return this.#drain([...this.clients], drain);
   }
 
-  /** Waits for the sockets to close; who does not read its end is cut off by the listener's deadline. */
-  async #untilEmpty(): Promise<void> {
-    const deadline = performance.now() + 6_000;
-    while (this.clients.size > 0 && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));
-    for (const client of [...this.clients]) client.connection.destroy();
+  /** Ends the clients of former namespaces. */
+  async drainFormer(drain: Drain): Promise<Drained> {
+    return this.#drain(this.#formerClients(), drain);
+  }
+
+  /** Ends a drain under way: who is still connected stays. */
+  cancelDrain(): void {
+    this.#draining?.abort();
+  }
+
+  /** One at a time: a new one takes the place of the one before. */
+  async #drain(clients: Client[], drain: Drain): Promise<Drained> {
+    this.cancelDrain();
+    const draining = new AbortController();
+    this.#draining = draining;
+    const drained = await drainClients(clients, drain, draining.signal);
+    if (this.#draining === draining) this.#draining = null;
+    return drained;
   }
 
   close(): void {

@@ -2,6 +2,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { FluxError } from '../src/kernel/errors.ts';
+import { REASON } from '../src/mqtt/reason-codes.ts';
 import type { HostLink } from '../src/thread/host-link.ts';
 import { THREAD_PROTOCOL_VERSION, type WireClient, type WorkerBoot } from '../src/thread/messages.ts';
 import { Authenticator } from './access/authenticator.ts';
@@ -61,25 +62,32 @@ const frame = startWorker(boot, parentPort, mesh, router, {
   },
   'endpoint.update': ({ config }) => {
     const { id, maxQueuedMessages } = config.endpoint;
-    find(id).context.update(config);
+    find(id).update(config);
     table.setQueueLimit(id, maxQueuedMessages);
     mesh.sessionLink?.control({ t: 'queue-limit', endpoint: id, maxQueued: maxQueuedMessages });
     return null;
   },
   'endpoint.stop-accepting': async ({ endpoint }) => {
-    const runtime = find(endpoint);
-    // One more pass over the accept queue: what waits in it when the listener closes is reset by the kernel.
-    await new Promise((resolve) => setImmediate(resolve));
-    runtime.stopAccepting();
+    await find(endpoint).retire();
     return null;
   },
-  'endpoint.close': async ({ endpoint, drainMs, reasonCode }) => {
+  'endpoint.close': async ({ endpoint, drain }) => {
     const runtime = find(endpoint);
-    const disconnected = await runtime.drain(drainMs, reasonCode);
+    const drained = await runtime.drain(drain);
+    if (!drained.done) return drained;
     runtime.close();
     runtimes.delete(endpoint);
     await untilHandedOver();
-    return { disconnected };
+    return drained;
+  },
+  'endpoint.drain-former': async ({ endpoint, drain }) => {
+    const drained = await find(endpoint).drainFormer(drain);
+    await untilHandedOver();
+    return drained;
+  },
+  'endpoint.cancel-drain': ({ endpoint }) => {
+    find(endpoint).cancelDrain();
+    return null;
   },
   'clients.list': ({ endpoint }) => {
     const list: WireClient[] = [];
@@ -93,9 +101,9 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     const wanted = new Set(ids);
     let closed = 0;
     for (const runtime of runtimes.values()) {
-      if (namespace !== null && runtime.context.namespace.name !== namespace) continue;
       for (const client of [...runtime.clients]) {
         if (client.session === null || !wanted.has(client.clientId)) continue;
+        if (namespace !== null && client.endpoint.namespace.name !== namespace) continue;
         client.close(0x98);
         closed++;
       }
@@ -106,7 +114,9 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     for (const runtime of runtimes.values()) runtime.stopAccepting();
     let deadline: NodeJS.Timeout | undefined;
     await Promise.race([
-      Promise.all([...runtimes.values()].map((runtime) => runtime.drain(0, 0x8b))).then(() => untilHandedOver()),
+      Promise.all(
+        [...runtimes.values()].map((runtime) => runtime.drain({ ms: 0, reasonCode: REASON.serverShuttingDown, serverReference: null })),
+      ).then(() => untilHandedOver()),
       new Promise((resolve) => {
         deadline = setTimeout(resolve, timeoutMs);
       }),

@@ -64,6 +64,8 @@ export interface EndpointStatus {
   desiredRevision: number;
   lastError: string | null;
   restarts: number;
+  /** clients that are being disconnected; null: none. A removed endpoint is told until they are gone */
+  draining: { total: number; left: number; until: string } | null;
 }
 
 export interface PlanAnswer {

@@ -57,7 +57,7 @@ export class Monitor {
 
   /** Of all endpoints, or of the one on `port`; none when there is no such endpoint. */
   status(port?: number): EndpointStatus[] {
-    return this.#chosen(port).map((stored) => this.#statusOf(stored));
+    return [...this.#chosen(port).map((stored) => this.#statusOf(stored)), ...this.#removed(port)];
   }
 
   /** JSON form of SPEC.md section 8. */
@@ -83,7 +83,7 @@ export class Monitor {
 
   health(startup: NonNullable<HealthAnswer['startup']>): HealthAnswer {
     const { node, version, storeType, desired, reconciler, supervisor } = this.#options;
-    const states = this.status();
+    const states = this.#chosen(undefined).map((stored) => this.#statusOf(stored));
     const failed = states
       .filter(({ id, state }) => state === 'failed' || reconciler.problemOf(id) !== null)
       .map(({ id, port, lastError }) => ({ id, port, reason: lastError ?? 'unknown' }));
@@ -136,6 +136,15 @@ export class Monitor {
     return port === undefined ? all : all.filter(({ endpoint }) => endpoint.port === port);
   }
 
+  /** Endpoints that are gone from the store and still have clients to disconnect. */
+  #removed(port?: number): EndpointStatus[] {
+    const { desired, runners } = this.#options;
+    return runners.all().flatMap((runner) => {
+      const config = runner.draining === null || desired.byId(runner.id) !== undefined ? null : runner.last;
+      return config === null || (port !== undefined && config.endpoint.port !== port) ? [] : [this.#statusOf(config)];
+    });
+  }
+
   #statusOf({ endpoint, revision }: StoredEndpoint): EndpointStatus {
     const runner = this.#options.runners.peek(endpoint.id);
     const since = runner?.listeningSince ?? null;
@@ -153,6 +162,7 @@ export class Monitor {
       desiredRevision: revision,
       lastError: runner?.lastError ?? this.#options.reconciler.problemOf(endpoint.id),
       restarts: runner?.restarts ?? 0,
+      draining: runner?.draining ?? null,
     };
   }
 

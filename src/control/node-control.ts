@@ -25,14 +25,15 @@ import { Deadline } from './deadline.ts';
 import { readAdd, readPlan } from './endpoints/change-request.ts';
 import { reachStep } from './endpoints/change-steps.ts';
 import { Desired } from './endpoints/desired.ts';
+import { SHUTDOWN } from './endpoints/drain.ts';
 import { Driver } from './endpoints/driver.ts';
 import { EndpointManager } from './endpoints/endpoint-manager.ts';
-import { SERVER_SHUTTING_DOWN } from './endpoints/listener.ts';
 import { Reconciler } from './endpoints/reconciler.ts';
 import { Runners } from './endpoints/runners.ts';
 import { Monitor } from './monitor.ts';
 import { probeMqtt } from './probe/mqtt-probe.ts';
 import { probePort } from './probe/port-probe.ts';
+import { recommendQueueMigration } from './probe/queue-migration.ts';
 import { SystemTopics } from './system-topics.ts';
 import { Supervisor } from './workers/supervisor.ts';
 
@@ -105,7 +106,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     await deadline.reaches(reconciler.close());
     const stopped = Promise.all(
       runners.all().map(async (runner) => {
-        const { drained } = await runner.stop(0, SERVER_SHUTTING_DOWN);
+        const { drained } = await runner.stop(SHUTDOWN);
         await drained;
       }),
     );
@@ -122,7 +123,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     const away = desired.storeError;
     if (away !== null) logger.error('ConfigSync: started with the last known configuration, because the store is away', { reason: away });
     const seeded = away === null ? await desired.onNewest(() => manager.seed(settings.endpoints)) : 0;
-    await Promise.all([sessionUp, manager.startAll(new Deadline(START_TIMEOUT_MS))]);
+    await Promise.all([sessionUp, manager.startAll(new Deadline(START_TIMEOUT_MS)), recommendQueueMigration(logger)]);
     reconciler.start();
     const startup = { durationMs: Math.round(performance.now() - startedAt), seeded, endpoints: desired.list().length };
     return { control: new NodeControl({ node, version, store, desired, runners, manager, clients, monitor, startup }), stop };

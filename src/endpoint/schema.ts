@@ -144,6 +144,8 @@ function readInto(base: Endpoint, given: Record<string, unknown>, nulls: string[
   for (const key of ['serverOptions', 'childOptions'] as const) {
     if (given[key] !== undefined) values[key] = readOptions(key, base, given[key], problems, warnings);
   }
+  if (values['useWebsocket'] === true && (values['serverOptions'] as ServerOptions).soBacklog !== defaults.serverOptions.soBacklog)
+    warnings.push('serverOptions.soBacklog has no effect with useWebsocket: the accept queue of a WebSocket port is always 512 long');
   readAccess(values, base, given, nulls, context);
   return values as unknown as Endpoint;
 }

@@ -3,7 +3,7 @@
 import { COUNTER_NAMES, COUNTER_SLOTS, type CounterName, SLOT } from './counters.ts';
 
 /** Slots that say how it is now; everything else only grows. */
-const GAUGES: readonly CounterName[] = ['connectionsCurrent', 'connectionsMax', 'sessionsCurrent', 'subscriptionsCurrent'];
+const GAUGES: readonly CounterName[] = ['connectionsCurrent', 'connectionsMax', 'sessionsCurrent', 'subscriptionsCurrent', 'formerCurrent'];
 const IS_GAUGE = Uint8Array.from({ length: COUNTER_SLOTS }, (_, slot) => (GAUGES.some((name) => SLOT[name] === slot) ? 1 : 0));
 
 /** Endpoint identifiers remembered after their endpoint was removed, so that one that comes back goes on counting. */

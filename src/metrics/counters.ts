@@ -30,6 +30,7 @@ export const COUNTER_NAMES = [
   'keepAliveTimeout',
   'connectTimeout',
   'takenOver',
+  'formerCurrent',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

@@ -56,6 +56,21 @@ export interface WireClient {
   queued: number;
 }
 
+/** How clients are disconnected. */
+export interface Drain {
+  /** milliseconds over which they are spread evenly; 0: at once */
+  ms: number;
+  reasonCode: number;
+  /** where MQTT 5 clients may go instead [MQTT-3.14.2.2.5]; null: nowhere in particular */
+  serverReference: string | null;
+}
+
+export interface Drained {
+  disconnected: number;
+  /** false: it was cancelled, and the clients that were left stay */
+  done: boolean;
+}
+
 /** Commands: main → worker, each answered once. `endpoint` is an endpoint id. */
 export interface Commands {
   /** Joins a peer to the mesh. The MessagePort travels as `port`. Resolves when the peer's interest is known. */
@@ -64,15 +79,22 @@ export interface Commands {
   'peer.remove': { params: { peer: number }; result: null };
   /** Opens an endpoint's listener in this worker: bound and accepting when it resolves. @throws port-in-use, unprocessable */
   'endpoint.open': { params: { config: EndpointRuntimeConfig; memory: EndpointMemory }; result: { port: number } };
-  /** New configuration of an endpoint that keeps its listener: live keys at once, admission keys from the next CONNECT. */
+  /**
+   * New configuration of an endpoint that keeps its listener: live keys at once, admission keys from the next CONNECT, the namespace and
+   * the listen backlog from the next connection. Clients of another namespace stay in it.
+   */
   'endpoint.update': { params: { config: EndpointRuntimeConfig }; result: null };
-  /** Stops accepting; established clients stay. `generation` tells two listeners of one endpoint apart: the older is closed. */
+  /** Stops accepting in a moment in which nobody waits to be accepted; established clients stay. */
   'endpoint.stop-accepting': { params: { endpoint: string }; result: null };
   /**
-   * Stops accepting and disconnects all clients of the endpoint (0x98), spread evenly over drainMs; resolves when the last is gone
-   * and every session with expiry has been handed to the session worker.
+   * Stops accepting and disconnects all clients of the endpoint; resolves when the last is gone and every session with expiry has been
+   * handed to the session worker, or when it is cancelled: the endpoint is then still open.
    */
-  'endpoint.close': { params: { endpoint: string; drainMs: number; reasonCode: number }; result: { disconnected: number } };
+  'endpoint.close': { params: { endpoint: string; drain: Drain }; result: Drained };
+  /** Disconnects the clients that connected before the endpoint got its namespace; resolves as `endpoint.close`. */
+  'endpoint.drain-former': { params: { endpoint: string; drain: Drain }; result: Drained };
+  /** Ends what the two above have begun: the clients that are left stay. */
+  'endpoint.cancel-drain': { params: { endpoint: string }; result: null };
   'clients.list': { params: { endpoint: string | null }; result: WireClient[] };
   /** Disconnects clients by identifier with 0x98; null = every namespace. */
   'clients.close': { params: { ids: string[]; namespace: string | null }; result: { closed: number } };

@@ -78,6 +78,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   /** the first packet was a CONNECT */
   #mayAnswer = false;
   #publishedQueued = false;
+  #isGone = false;
   /** QoS 1/2 publishes of this chunk that were acknowledged at once */
   #answeredAtOnce = 0;
   #chunkStartedAt = 0;
@@ -133,6 +134,11 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
 
   get isClosed(): boolean {
     return this.state === 'closed';
+  }
+
+  /** True when its connection has ended too. */
+  get isGone(): boolean {
+    return this.#isGone;
   }
 
   protected get isTapped(): boolean {
@@ -413,6 +419,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
 
   onClose(reset: boolean): void {
     if (reset && this.state === 'online') this.endpoint.count(CONNECTION_ERRORS.reset);
+    this.#isGone = true;
     this.#leave();
     this.sender.out.discard();
     this.#hooks.onClosed(this);

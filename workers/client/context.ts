@@ -39,11 +39,11 @@ export class EndpointContext {
   readonly slots: Float64Array;
   readonly limits: SharedLimits;
 
-  constructor(config: EndpointRuntimeConfig, namespace: Namespace, counters: SharedArrayBuffer, limits: SharedLimits) {
+  constructor(config: EndpointRuntimeConfig, namespace: Namespace, slots: Float64Array, limits: SharedLimits) {
     this.config = config;
     this.#isTapped = config.endpoint.wiretap;
     this.namespace = namespace;
-    this.slots = new Float64Array(counters);
+    this.slots = slots;
     this.limits = limits;
   }
 

@@ -79,6 +79,16 @@ function onClose(this: OwnedSocket): void {
   connection?.client?.onClose(connection.hadError);
 }
 
+/** A server whose handle is a libuv TCP handle, as Node 22 has it. */
+interface HandledServer extends net.Server {
+  _handle?: { listen?(backlog: number): number } | null;
+}
+
+/** listen(2) on a socket that listens already changes its backlog and nothing else; Node has no public call for it. */
+function relisten(server: HandledServer, backlog: number): void {
+  server._handle?.listen?.(backlog);
+}
+
 /** IPv4 addresses of dual-stack sockets without their IPv6 wrapping. */
 function plainAddress(address: string): string {
   return address.startsWith('::ffff:') ? address.slice(7) : address;
@@ -89,7 +99,9 @@ function plainAddress(address: string): string {
  * @param options read at each connection: a changed childOptions counts from the next one
  */
 export async function openTcpListener(endpoint: Endpoint, options: () => ChildOptions, makeClient: ClientFactory): Promise<Listener> {
+  let accepted = 0;
   const server = net.createServer((socket: OwnedSocket) => {
+    accepted++;
     const { tcpNodelay, soKeepalive, soLinger } = options();
     if (tcpNodelay) socket.setNoDelay(true);
     if (soKeepalive) socket.setKeepAlive(true, 60_000);
@@ -117,5 +129,13 @@ export async function openTcpListener(endpoint: Endpoint, options: () => ChildOp
     isAccepting = false;
     server.close();
   };
-  return { port: bound, stopAccepting, close: stopAccepting };
+  return {
+    port: bound,
+    get accepted() {
+      return accepted;
+    },
+    setBacklog: (backlog) => relisten(server, backlog),
+    stopAccepting,
+    close: stopAccepting,
+  };
 }

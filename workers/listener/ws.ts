@@ -180,6 +180,11 @@ export async function openWsListener(endpoint: Endpoint, path: () => string, mak
   const uws = await import('uWebSockets.js');
   const app = uws.App();
   addApp(app);
+  let accepted = 0;
+  const count = (_response: Uws.HttpResponse, change: number): void => {
+    if (change > 0) accepted++;
+  };
+  app.filter(count);
   app.ws('/*', behaviour(path, makeClient));
   app.any('/*', (response, request) => {
     const isPath = request.getUrl() === path();
@@ -205,5 +210,14 @@ export async function openWsListener(endpoint: Endpoint, path: () => string, mak
     stopAccepting();
     closeApp(app);
   };
-  return { port: bound, stopAccepting, close };
+  return {
+    port: bound,
+    get accepted() {
+      return accepted;
+    },
+    // uWS listens with 512, always.
+    setBacklog: () => undefined,
+    stopAccepting,
+    close,
+  };
 }

@@ -61,6 +61,19 @@ const options = {
     .max(3_600_000)
     .optional()
     .openapi({ description: 'Milliseconds over which clients of what stops listening are disconnected' }),
+  drainRate: z
+    .number()
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .optional()
+    .openapi({ description: 'Clients disconnected a second, in place of drainMs' }),
+  redirect: z
+    .string()
+    .min(1)
+    .max(1000)
+    .optional()
+    .openapi({ description: 'Server Reference: where the MQTT 5 clients that are disconnected are told to go (0x9C)' }),
   force: z.boolean().optional().openapi({ description: 'Also the default endpoint' }),
   reason,
 };

@@ -7,6 +7,7 @@ import type { ChangeMeta, CommitOptions } from '../../storage/contract.ts';
 import type { ConfirmView, NodeOutcome } from '../contract.ts';
 import { Deadline } from '../deadline.ts';
 import type { Desired } from '../endpoints/desired.ts';
+import type { DrainRequest } from '../endpoints/drain.ts';
 import type { Driver, Prepared } from '../endpoints/driver.ts';
 import type { Runners } from '../endpoints/runners.ts';
 import { type ChangeSet, type JudgedChange, judge, keysOf, toStoreChanges } from './change-set.ts';
@@ -104,7 +105,7 @@ export class ChangeRunner {
       throw error;
     }
     const outcomes: NodeOutcome[] = [];
-    await sideBySide(jobs, async (job) => void outcomes.push(await this.#activate(job, revision, set.options.drainMs, deadline)));
+    await sideBySide(jobs, async (job) => void outcomes.push(await this.#activate(job, revision, set.options, deadline)));
     this.#report(set, changes, revision);
     const node = outcomes.find(({ state }) => state === 'failed') ?? outcomes.find(({ state }) => state === 'pending');
     return { revision, changes, node: node ?? this.outcome('applied'), confirmUntil };
@@ -131,12 +132,12 @@ export class ChangeRunner {
     if (failed.length > 0 && mustListen) throw bindFailure(failed, jobs.length);
   }
 
-  async #activate({ change, prepared, failure }: Job, revision: number, drainMs: number, deadline: Deadline): Promise<NodeOutcome> {
+  async #activate({ change, prepared, failure }: Job, revision: number, drain: DrainRequest, deadline: Deadline): Promise<NodeOutcome> {
     const { driver, logger } = this.#options;
     const { id, port, after, isAside } = change;
     try {
       if (failure !== null) throw failure;
-      await driver.activate(prepared ?? (await driver.prepare(id, after, revision, deadline)), revision, drainMs, deadline);
+      await driver.activate(prepared ?? (await driver.prepare(id, after, revision, deadline)), revision, drain, deadline);
       return this.outcome('applied');
     } catch (error) {
       const { message } = toWireError(error);

@@ -3,11 +3,10 @@
 import { Problems } from '../../endpoint/problems.ts';
 import { parseEndpoint } from '../../endpoint/schema.ts';
 import { FluxError } from '../../kernel/errors.ts';
+import type { DrainRequest } from './drain.ts';
 
 /** How a change is to be made. */
-export interface ChangeOptions {
-  /** milliseconds, 0..3600000; 0: clients of an old listener stay, those of a removed endpoint are disconnected at once */
-  drainMs: number;
+export interface ChangeOptions extends DrainRequest {
   force: boolean;
   reason: string | null;
 }
@@ -22,9 +21,9 @@ export interface EndpointKey {
 export type SingleAction = 'add' | 'update' | 'remove' | 'enable' | 'disable';
 
 export const DRAIN_MS_MAX = 3_600_000;
+export const DRAIN_RATE_MAX = 1_000_000;
+export const SERVER_REFERENCE_MAX = 1000;
 const REASON_CHARACTERS_MAX = 1000;
-/** Parts of later stages of the product: refused, so that nobody believes they took effect. */
-const NOT_YET = ['redirect', 'drainRate'];
 
 class Reader {
   readonly problems = new Problems();
@@ -48,15 +47,19 @@ class Reader {
   }
 
   options(): ChangeOptions {
-    for (const key of NOT_YET) {
-      if (!Object.hasOwn(this.#rest, key)) continue;
-      delete this.#rest[key];
-      this.problems.addNotSupportedYet(key);
-    }
     const drainMs = this.take('drainMs', isIntegerIn(0, DRAIN_MS_MAX), `an integer from 0 to ${DRAIN_MS_MAX}`);
     const force = this.take('force', isBoolean, 'true or false');
     const reason = this.take('reason', isReason, `a text of at most ${REASON_CHARACTERS_MAX} characters`);
-    return { drainMs: drainMs ?? 0, force: force ?? false, reason: reason ?? null };
+    const drainRate = this.take('drainRate', isIntegerIn(1, DRAIN_RATE_MAX), `an integer from 1 to ${DRAIN_RATE_MAX}`);
+    const redirect = this.take('redirect', isServerReference, `a text of 1 to ${SERVER_REFERENCE_MAX} printable characters`);
+    if (drainMs !== undefined && drainRate !== undefined) this.problems.add('drainRate', 'cannot be given beside drainMs');
+    return {
+      drainMs: drainMs ?? 0,
+      drainRate: drainRate ?? null,
+      redirect: redirect ?? null,
+      force: force ?? false,
+      reason: reason ?? null,
+    };
   }
 
   key(): EndpointKey {
@@ -94,6 +97,8 @@ function isIntegerIn(low: number, high: number) {
 const isPort = isIntegerIn(1, 65_535);
 const isBoolean = (value: unknown): value is boolean => typeof value === 'boolean';
 const isReason = (value: unknown): value is string => typeof value === 'string' && value.length <= REASON_CHARACTERS_MAX;
+const isServerReference = (value: unknown): value is string =>
+  typeof value === 'string' && value.length > 0 && value.length <= SERVER_REFERENCE_MAX && /^[^\p{C}]+$/u.test(value);
 const isId = (value: unknown): value is string => typeof value === 'string' && /^[A-Za-z0-9_.-]{1,64}$/.test(value);
 
 /** Problems of a patch that can be told without the endpoint it is for. */

@@ -5,8 +5,9 @@ import type { StoredEndpoint } from '../../storage/contract.ts';
 import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
 import type { Deadline } from '../deadline.ts';
 import { reachStep } from './change-steps.ts';
+import { asksToDrain, type DrainRequest } from './drain.ts';
 import { workerGroupSize } from './group-size.ts';
-import { ADMINISTRATIVE_ACTION, type Listener } from './listener.ts';
+import type { Listener } from './listener.ts';
 import type { Runners } from './runners.ts';
 import { decideStep, type Step } from './step.ts';
 
@@ -68,27 +69,29 @@ export class Driver {
   }
 
   /**
-   * What was prepared takes the place of what runs; resolves when the old listeners no longer accept, and with `drainMs` 0 when the
-   * clients of a stopped endpoint are gone.
+   * What was prepared takes the place of what runs; resolves when the old listeners no longer accept, and when the clients of an
+   * endpoint that stops at once are gone.
+   * @param drain for the clients of what stops
    * @throws FluxError when a worker did not take its configuration (it is replaced, and the endpoint repaired)
    */
-  async activate(prepared: Prepared, revision: number, drainMs: number, deadline: Deadline): Promise<void> {
-    await this.#activate(prepared, revision, drainMs, deadline);
+  async activate(prepared: Prepared, revision: number, drain: DrainRequest, deadline: Deadline): Promise<void> {
+    await this.#activate(prepared, revision, drain, deadline);
     reachStep('activated');
   }
 
-  async #activate({ id, after, step, warm }: Prepared, revision: number, drainMs: number, deadline: Deadline): Promise<void> {
+  async #activate({ id, after, step, warm }: Prepared, revision: number, drain: DrainRequest, deadline: Deadline): Promise<void> {
     const runner = this.#runners.of(id);
     if (step.kind === 'stop') {
-      const { drained } = await runner.stop(drainMs, ADMINISTRATIVE_ACTION);
-      if (drainMs === 0) await deadline.reaches(drained);
+      const { drained } = await runner.stop(drain);
+      if (drain.drainMs === 0 && drain.drainRate === null) await deadline.reaches(drained);
     }
     if (after === null || step.kind === 'stop' || step.kind === 'nothing') return;
     const config = this.#configOf(after, revision);
-    if (step.kind === 'replace') await runner.activate(config, warm, drainMs);
-    if (step.kind === 'resize') await runner.resize(config, step.size, warm, drainMs);
+    if (step.kind === 'replace') await runner.activate(config, warm, drain);
+    if (step.kind === 'resize') await runner.resize(config, step.size, warm, drain);
     // After a replacement it is for the old listeners, whose clients get the live keys, and for a revision that was guessed wrong.
     await runner.update(config, deadline);
+    if (asksToDrain(drain)) runner.drainFormer(drain);
   }
 
   /** An endpoint with the node's fallbacks resolved, as workers want it. */

@@ -11,6 +11,7 @@ import type { ChangeAnswer, PlanAnswer, RequestContext } from '../contract.ts';
 import type { Deadline } from '../deadline.ts';
 import { type ChangeOptions, readAdd, readTarget, readUpdate, type SingleAction } from './change-request.ts';
 import type { Desired } from './desired.ts';
+import { asksToDrain } from './drain.ts';
 import type { Driver } from './driver.ts';
 import type { Runners } from './runners.ts';
 
@@ -72,6 +73,7 @@ export class EndpointManager {
     else desired.ensureRevision(before, context.expectedRevision);
     const applied = await changes.apply(toSet(action, before, after, options, context));
     const isNothing = applied.changes.length === 0;
+    if (isNothing && action === 'enable' && after !== null) await this.#options.runners.of(after.id).cancelDrain();
     if (isNothing && context.confirmWithinMs !== undefined) warnings.push('nothing was changed, so nothing waits for a confirmation');
     if (this.#options.keepsSecretsInClear) warnings.push(...clearSecretWarnings(after === null ? [] : [after]));
     const endpoint = (after ?? before?.endpoint) as Endpoint;
@@ -99,9 +101,10 @@ export class EndpointManager {
   }
 
   /** Connected clients that a change disconnects. */
-  clientsAffected({ before, after, effect, id }: JudgedChange, { drainMs }: ChangeOptions): number {
+  clientsAffected({ before, after, changes, id }: JudgedChange, options: ChangeOptions): number {
     if (before === null) return 0;
-    const disconnects = after === null || !after.enabled || (effect === 'rebind' && drainMs > 0);
+    const isRebound = changes.some(({ path, effect }) => effect === 'rebind' && path !== 'serverOptions.soBacklog');
+    const disconnects = after === null || !after.enabled || (isRebound && asksToDrain(options));
     return disconnects ? (this.#options.runners.peek(id)?.connections ?? 0) : 0;
   }
 

@@ -2,13 +2,14 @@
 
 import { toWireError } from '../../kernel/errors.ts';
 import { createSharedLimits, SharedLimits } from '../../metrics/shared-limits.ts';
-import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
+import type { Drain, EndpointRuntimeConfig } from '../../thread/messages.ts';
 import type { WorkerExit, WorkerHandle } from '../../thread/worker-handle.ts';
 import { Backoff } from '../backoff.ts';
 import type { EndpointState } from '../contract.ts';
 import { Deadline, pause } from '../deadline.ts';
 import { probePort } from '../probe/port-probe.ts';
-import { ADMINISTRATIVE_ACTION, Listener, type ListenerContext } from './listener.ts';
+import { AT_ONCE, asksToDrain, type DrainRequest, type DrainStatus, Drains, NO_DRAIN, toDrain } from './drain.ts';
+import { Listener, type ListenerContext } from './listener.ts';
 
 /** One attempt to bring a listener back. */
 const REPAIR_TIMEOUT_MS = 20_000;
@@ -32,6 +33,7 @@ export class EndpointRunner {
   readonly #limits: SharedLimits;
   readonly #backoff = new Backoff();
   #wanted: EndpointRuntimeConfig | null = null;
+  #last: EndpointRuntimeConfig | null = null;
   /** threads that it should accept in */
   #size = 1;
   #listeners: Listener[] = [];
@@ -42,6 +44,7 @@ export class EndpointRunner {
   /** moved by each activation and stop: a repair that began before it is out of date */
   #generation = new AbortController();
   #repairing: Promise<void> | null = null;
+  readonly #drains = new Drains(() => {});
   #lastError: string | null = null;
   #listeningSince: number | null = null;
   #restarts = 0;
@@ -62,6 +65,11 @@ export class EndpointRunner {
 
   get wanted(): EndpointRuntimeConfig | null {
     return this.#wanted;
+  }
+
+  /** What is wanted, or was when it stopped; null before it was first started. */
+  get last(): EndpointRuntimeConfig | null {
+    return this.#wanted ?? this.#last;
   }
 
   get lastError(): string | null {
@@ -104,7 +112,7 @@ export class EndpointRunner {
    */
   async start(config: EndpointRuntimeConfig, size: number, deadline: Deadline): Promise<void> {
     try {
-      await this.activate(config, await this.warm(config, size, deadline), 0);
+      await this.activate(config, await this.warm(config, size, deadline), NO_DRAIN);
     } catch (error) {
       if (this.#listeners.length > 0) throw error;
       this.#newGeneration();
@@ -135,15 +143,16 @@ export class EndpointRunner {
 
   /** Takes warm listeners back: the change that they were made for did not happen. */
   async discard(listeners: Listener[], deadline: Deadline): Promise<void> {
-    await deadline.reaches(Promise.all(listeners.map((listener) => listener.close(0, ADMINISTRATIVE_ACTION))));
+    await deadline.reaches(Promise.all(listeners.map((listener) => listener.close(AT_ONCE))));
   }
 
   /**
-   * The warm listeners become the endpoint's; those before them stop accepting, and keep their clients when `drainMs` is 0.
-   * Resolves when the old ones no longer accept.
+   * The warm listeners become the endpoint's; those before them stop accepting, and keep their clients unless they are to be drained.
+   * An endpoint that had stopped keeps the clients that it still has. Resolves when the old ones no longer accept.
    */
-  async activate(config: EndpointRuntimeConfig, listeners: Listener[], drainMs: number): Promise<void> {
+  async activate(config: EndpointRuntimeConfig, listeners: Listener[], drain: DrainRequest): Promise<void> {
     this.#newGeneration();
+    const isBack = this.#wanted === null;
     const old = this.#listeners;
     this.#wanted = config;
     this.#size = listeners.length;
@@ -153,20 +162,23 @@ export class EndpointRunner {
     const { host, port } = config.endpoint;
     const workers = `${listeners.length} worker${listeners.length === 1 ? '' : 's'}`;
     this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port}`, { endpoint: this.id, revision: config.revision, workers });
-    await Promise.all(old.map((listener) => this.#retire(listener, drainMs)));
+    await Promise.all(old.map((listener) => this.#retire(listener)));
+    this.#drain(old, drain);
+    if (isBack) await this.cancelDrain();
     this.#repair();
   }
 
   /** Adds warm listeners to the ones that there are, or retires surplus ones, one by one. */
-  async resize(config: EndpointRuntimeConfig, size: number, added: Listener[], drainMs: number): Promise<void> {
+  async resize(config: EndpointRuntimeConfig, size: number, added: Listener[], drain: DrainRequest): Promise<void> {
     this.#wanted = config;
     this.#size = size;
     this.#listeners.push(...this.#stillAlive(added));
-    while (this.#listeners.length > size) {
-      const surplus = this.#listeners.pop() as Listener;
-      this.#stale.delete(surplus);
-      await this.#retire(surplus, drainMs);
+    const surplus = this.#listeners.splice(size);
+    for (const listener of surplus) {
+      this.#stale.delete(listener);
+      await this.#retire(listener);
     }
+    this.#drain(surplus, drain);
     this.#repair();
   }
 
@@ -191,19 +203,42 @@ export class EndpointRunner {
   }
 
   /**
-   * Stops accepting and disconnects everybody over `drainMs`. Resolves when nothing accepts any more.
-   * @returns `drained` settles when the last client is gone
+   * Stops accepting and disconnects everybody. Resolves when nothing accepts any more.
+   * @param request or exactly how, when the node stops
+   * @returns `drained` settles when the last client is gone, or the drain is cancelled
    */
-  async stop(drainMs: number, reasonCode: number): Promise<{ drained: Promise<void> }> {
+  async stop(request: DrainRequest | Drain): Promise<{ drained: Promise<void> }> {
     this.#newGeneration();
+    this.#last = this.last;
     this.#wanted = null;
     this.#lastError = null;
     const all = [...this.#listeners, ...this.#lingering.keys()];
     this.#listeners = [];
     for (const listener of all) this.#lingering.set(listener, performance.now());
     await Promise.all(all.map((listener) => this.#stopAccepting(listener)));
-    const drained = Promise.all(all.map((listener) => this.#closeLingering(listener, drainMs, reasonCode))).then(() => {});
-    return { drained };
+    const drain = 'ms' in request ? request : toDrain(request, this.connections);
+    return { drained: this.#close(all, drain) };
+  }
+
+  /** Disconnects the clients that are left of a former namespace. */
+  drainFormer(request: DrainRequest): void {
+    const parts = this.#listeners.map((listener) => ({ listener, left: () => listener.formerConnections }));
+    const drain = toDrain(
+      request,
+      parts.reduce((sum, part) => sum + part.left(), 0),
+    );
+    const drained = Promise.all(parts.map(({ listener }) => listener.drainFormer(drain)));
+    this.#drains.follow(drain.ms, parts, drained);
+  }
+
+  /** Clients that are being disconnected stay, as far as they are left. @returns false when nobody was */
+  cancelDrain(): Promise<boolean> {
+    return this.#drains.cancel(COMMAND_TIMEOUT_MS);
+  }
+
+  /** Progress of the disconnection of clients; null when none is under way. */
+  get draining(): DrainStatus | null {
+    return this.#drains.status;
   }
 
   /** A worker has died. Connections are given back, and a new worker takes its place. */
@@ -230,7 +265,7 @@ export class EndpointRunner {
   sweep(nowMs: number = performance.now()): void {
     for (const [listener, since] of this.#lingering) {
       const isUnused = listener.connections === 0 && nowMs - since >= LINGER_MIN_MS;
-      if (isUnused) void this.#closeLingering(listener, 0, ADMINISTRATIVE_ACTION);
+      if (isUnused) void this.#closeLingering(listener, AT_ONCE);
     }
   }
 
@@ -246,10 +281,23 @@ export class EndpointRunner {
     this.#backoff.reset();
   }
 
-  async #retire(listener: Listener, drainMs: number): Promise<void> {
+  async #retire(listener: Listener): Promise<void> {
     this.#lingering.set(listener, performance.now());
     await this.#stopAccepting(listener);
-    if (drainMs > 0) void this.#closeLingering(listener, drainMs, ADMINISTRATIVE_ACTION);
+  }
+
+  /** Disconnects the clients of retired listeners if that is asked for. */
+  #drain(listeners: Listener[], request: DrainRequest): void {
+    if (!asksToDrain(request)) return;
+    const clients = listeners.reduce((sum, listener) => sum + listener.connections, 0);
+    void this.#close(listeners, toDrain(request, clients));
+  }
+
+  async #close(listeners: Listener[], drain: Drain): Promise<void> {
+    const closed = Promise.all(listeners.map((listener) => this.#closeLingering(listener, drain)));
+    const parts = listeners.map((listener) => ({ listener, left: () => listener.connections }));
+    this.#drains.follow(drain.ms, parts, closed);
+    await closed;
   }
 
   async #stopAccepting(listener: Listener): Promise<void> {
@@ -261,13 +309,12 @@ export class EndpointRunner {
       this.#context.logger.error(`Endpoint ${listener.config.endpoint.port} could not stop accepting and is closed`, {
         reason: String(error),
       });
-      void this.#closeLingering(listener, 0, ADMINISTRATIVE_ACTION);
+      void this.#closeLingering(listener, AT_ONCE);
     }
   }
 
-  async #closeLingering(listener: Listener, drainMs: number, reasonCode: number): Promise<void> {
-    await listener.close(drainMs, reasonCode);
-    this.#lingering.delete(listener);
+  async #closeLingering(listener: Listener, drain: Drain): Promise<void> {
+    if (await listener.close(drain)) this.#lingering.delete(listener);
   }
 
   /** Listeners whose worker has not died between their opening and now. */
@@ -298,7 +345,10 @@ export class EndpointRunner {
       try {
         const [listener] = await this.warm(config, 1, new Deadline(REPAIR_TIMEOUT_MS));
         if (listener === undefined) continue;
-        if (signal.aborted) return await listener.close(0, ADMINISTRATIVE_ACTION);
+        if (signal.aborted) {
+          await listener.close(AT_ONCE);
+          return;
+        }
         hasFailed = false;
         await this.#adopt(listener, config);
       } catch (error) {
@@ -317,7 +367,7 @@ export class EndpointRunner {
     if (stale !== undefined) {
       this.#stale.delete(stale);
       this.#listeners = this.#listeners.filter((each) => each !== stale);
-      await this.#retire(stale, 0);
+      await this.#retire(stale);
     }
     // The configuration may have moved while the worker was starting.
     const config = this.#wanted;

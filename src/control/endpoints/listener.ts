@@ -4,12 +4,13 @@ import { FluxError, toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { EndpointCounters } from '../../metrics/collect.ts';
 import { createCounters, SLOT } from '../../metrics/counters.ts';
-import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
+import type { Drain, EndpointRuntimeConfig } from '../../thread/messages.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
 import type { Deadline } from '../deadline.ts';
 import { portInUse } from '../probe/port-probe.ts';
 import type { SharedPool } from '../workers/shared-pool.ts';
 import type { Supervisor } from '../workers/supervisor.ts';
+import { AT_ONCE } from './drain.ts';
 
 /** What a listener stands on. */
 export interface ListenerContext {
@@ -21,12 +22,7 @@ export interface ListenerContext {
   logger: Logger;
 }
 
-/** DISCONNECT reason: the endpoint was removed, disabled or changed by an administrator [MQTT-3.14.2-1]. */
-export const ADMINISTRATIVE_ACTION = 0x98;
-/** DISCONNECT reason: the node stops. */
-export const SERVER_SHUTTING_DOWN = 0x8b;
-
-/** Beyond drainMs, for the hand-over of sessions. */
+/** Beyond the time of the drain, for the hand-over of sessions. */
 const CLOSE_EXTRA_MS = 15_000;
 const STOP_WORKER_MS = 10_000;
 
@@ -37,7 +33,7 @@ export class Listener {
   readonly #context: ListenerContext;
   readonly #counters: SharedArrayBuffer;
   readonly #slots: Float64Array;
-  #closing: Promise<void> | null = null;
+  #closing: { ms: number; done: Promise<boolean> } | null = null;
 
   private constructor(worker: WorkerHandle, config: EndpointRuntimeConfig, context: ListenerContext) {
     this.worker = worker;
@@ -62,7 +58,7 @@ export class Listener {
       return listener;
     } catch (error) {
       // A worker that answers too late may have opened it nevertheless: closing it here undoes that.
-      void listener.close(0, ADMINISTRATIVE_ACTION);
+      void listener.close(AT_ONCE);
       if (error instanceof FluxError && error.kind === 'port-in-use') throw await portInUse(port, error);
       throw error;
     }
@@ -71,6 +67,11 @@ export class Listener {
   /** Clients connected through it. */
   get connections(): number {
     return this.#slots[SLOT.connectionsCurrent]!;
+  }
+
+  /** Those of them that connected before the endpoint got its namespace. */
+  get formerConnections(): number {
+    return this.#slots[SLOT.formerCurrent]!;
   }
 
   /** Gives it a new configuration. @throws FluxError when the worker does not take it */
@@ -85,25 +86,56 @@ export class Listener {
   }
 
   /**
-   * Ends accepting, disconnects the clients over `drainMs`, and gives the worker back. Never rejects. Once begun, a second call
-   * waits for the first.
+   * Ends accepting, disconnects the clients, and gives the worker back. Never rejects. A second call takes the place of a drain under
+   * way, and waits for what is being closed at once.
+   * @returns false when it was cancelled: it is then open as before, without accepting
    */
-  close(drainMs: number, reasonCode: number): Promise<void> {
-    this.#closing ??= this.#close(drainMs, reasonCode);
-    return this.#closing;
+  close(drain: Drain): Promise<boolean> {
+    if (this.#closing !== null && this.#closing.ms === 0) return this.#closing.done;
+    const closing = { ms: drain.ms, done: this.#close(drain) };
+    this.#closing = closing;
+    void closing.done.then((isClosed) => {
+      if (!isClosed && this.#closing === closing) this.#closing = null;
+    });
+    return closing.done;
   }
 
-  async #close(drainMs: number, reasonCode: number): Promise<void> {
-    const { id, exclusivePool, port } = this.config.endpoint;
-    const { counters, supervisor, pool, logger } = this.#context;
+  /** Disconnects the clients of former namespaces. Never rejects. */
+  async drainFormer(drain: Drain): Promise<void> {
     try {
-      await this.worker.call('endpoint.close', { endpoint: id, drainMs, reasonCode }, { timeoutMs: drainMs + CLOSE_EXTRA_MS });
+      await this.worker.call('endpoint.drain-former', { endpoint: this.config.endpoint.id, drain }, { timeoutMs: timeoutOf(drain) });
     } catch (error) {
-      if (this.worker.isUsable) logger.warn(`Endpoint ${port} was not closed in order`, { reason: toWireError(error).message });
+      this.#warn('was not drained in order', error);
+    }
+  }
+
+  /** Ends a drain under way: who is left stays. Never rejects. */
+  async cancelDrain(timeoutMs: number): Promise<void> {
+    try {
+      await this.worker.call('endpoint.cancel-drain', { endpoint: this.config.endpoint.id }, { timeoutMs });
+    } catch (error) {
+      this.#warn('goes on being drained', error);
+    }
+  }
+
+  async #close(drain: Drain): Promise<boolean> {
+    const { id, exclusivePool } = this.config.endpoint;
+    const { counters, supervisor, pool } = this.#context;
+    try {
+      const { done } = await this.worker.call('endpoint.close', { endpoint: id, drain }, { timeoutMs: timeoutOf(drain) });
+      if (!done) return false;
+    } catch (error) {
+      this.#warn('was not closed in order', error);
     }
     counters.detach(this.#counters);
     if (exclusivePool) await supervisor.release(this.worker, STOP_WORKER_MS);
     else await pool.release(id, this.worker, STOP_WORKER_MS);
+    return true;
+  }
+
+  #warn(what: string, error: unknown): void {
+    if (!this.worker.isUsable) return;
+    this.#context.logger.warn(`Endpoint ${this.config.endpoint.port} ${what}`, { reason: toWireError(error).message });
   }
 
   /** Its worker has died: the sums keep what it counted. @returns the connections that died with it */
@@ -112,4 +144,9 @@ export class Listener {
     this.#context.counters.detach(this.#counters);
     return lost;
   }
+}
+
+/** Timers are at most 2^31 - 1 milliseconds. */
+function timeoutOf({ ms }: Drain): number {
+  return Math.min(2_147_483_647, ms + CLOSE_EXTRA_MS);
 }

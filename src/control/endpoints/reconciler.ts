@@ -7,6 +7,7 @@ import type { StoredEndpoint } from '../../storage/contract.ts';
 import { Backoff } from '../backoff.ts';
 import { Deadline, pause } from '../deadline.ts';
 import type { Desired } from './desired.ts';
+import { NO_DRAIN } from './drain.ts';
 import type { Driver, Prepared } from './driver.ts';
 import type { Runners } from './runners.ts';
 
@@ -169,7 +170,7 @@ export class Reconciler {
 
   async #stop({ id, stored }: Difference, deadline: Deadline): Promise<void> {
     const { driver, logger } = this.#options;
-    await driver.activate(await driver.prepare(id, null, 0, deadline), 0, 0, deadline);
+    await driver.activate(await driver.prepare(id, null, 0, deadline), 0, NO_DRAIN, deadline);
     logger.info(`ConfigSync: endpoint ${id} was ${stored === null ? 'removed' : 'disabled'}`);
   }
 
@@ -212,7 +213,7 @@ export class Reconciler {
     const { driver, logger } = this.#options;
     const { id, port } = stored.endpoint;
     try {
-      await driver.activate(prepared, stored.revision, 0, deadline);
+      await driver.activate(prepared, stored.revision, NO_DRAIN, deadline);
     } catch (error) {
       // The runner replaces the worker that did not take it, and goes on until every one has.
       logger.error(`ConfigSync: endpoint ${id} is not yet whole: ${toWireError(error).message}`);

@@ -16,7 +16,7 @@ function problemsOf(read: () => unknown): { kind: string; paths: string[] } {
 describe('the body of a change', () => {
   test('options and endpoint are told apart', () => {
     expect(readAdd({ port: 1883, drainMs: 5, force: true, reason: 'why' })).toEqual({
-      options: { drainMs: 5, force: true, reason: 'why' },
+      options: { drainMs: 5, drainRate: null, redirect: null, force: true, reason: 'why' },
       input: { port: 1883 },
     });
     expect(readUpdate({ port: 1883, newPort: 1884 })).toMatchObject({ key: { port: 1883 }, patch: { newPort: 1884 } });
@@ -34,8 +34,19 @@ describe('the body of a change', () => {
     expect(problemsOf(() => readTarget({ drainMs: 'x', colour: 1 }))).toEqual({ kind: 'invalid', paths: ['colour', 'drainMs'] });
   });
 
-  test('what is not built yet is named as such, unless something worse is there', () => {
-    expect(problemsOf(() => readAdd({ port: 1883, redirect: 'other:1883' }))).toEqual({ kind: 'not-supported-yet', paths: ['redirect'] });
-    expect(problemsOf(() => readAdd({ port: 0, redirect: 'other:1883' }))).toEqual({ kind: 'invalid', paths: ['port', 'redirect'] });
+  test('a drain has a time or a rate, and a place to go that can be said in a packet', () => {
+    expect(readTarget({ id: 'a', drainRate: 50, redirect: 'mqtt.example:1883' }).options).toMatchObject({
+      drainMs: 0,
+      drainRate: 50,
+      redirect: 'mqtt.example:1883',
+    });
+    expect(problemsOf(() => readTarget({ id: 'a', drainRate: 50, drainMs: 5, redirect: 'a\0b' }))).toEqual({
+      kind: 'invalid',
+      paths: ['drainRate', 'redirect'],
+    });
+    expect(problemsOf(() => readTarget({ id: 'a', drainRate: 0, redirect: '' }))).toEqual({
+      kind: 'invalid',
+      paths: ['drainRate', 'redirect'],
+    });
   });
 });

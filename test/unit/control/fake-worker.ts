@@ -78,14 +78,14 @@ function find(id: string): Open {
   return open;
 }
 
-async function close(open: Open, drainMs: number): Promise<{ disconnected: number }> {
+async function close(open: Open, drainMs: number): Promise<{ disconnected: number; done: boolean }> {
   open.server.close();
   const disconnected = open.sockets.size;
   await new Promise((resolve) => setTimeout(resolve, drainMs));
   for (const socket of open.sockets) socket.destroy();
   await new Promise((resolve) => setImmediate(resolve));
   endpoints.delete(open.config.endpoint.id);
-  return { disconnected };
+  return { disconnected, done: true };
 }
 
 const link = new HostLink(parentPort!, {
@@ -117,7 +117,9 @@ const link = new HostLink(parentPort!, {
     find(endpoint).server.close();
     return null;
   },
-  'endpoint.close': ({ endpoint, drainMs }) => close(find(endpoint), drainMs),
+  'endpoint.close': ({ endpoint, drain }) => close(find(endpoint), drain.ms),
+  'endpoint.drain-former': () => ({ disconnected: 0, done: true }),
+  'endpoint.cancel-drain': () => null,
   'clients.list': () => [],
   'clients.close': () => ({ closed: 0 }),
   'sessions.locate': () => [],

@@ -1,0 +1,40 @@
+/** Disconnects clients one after the other, evenly over a time, and can be told to stop doing so. */
+
+import type { Drain } from '../src/thread/messages.ts';
+import type { Client } from './client/client.ts';
+
+/** Who does not read its end is cut off by the listener's deadline; this is a little longer. */
+const EMPTY_TIMEOUT_MS = 6_000;
+const POLL_MS = 5;
+
+/** @returns how many were disconnected, and whether that was all of them */
+export async function drainClients(clients: Client[], drain: Drain, signal: AbortSignal): Promise<{ disconnected: number; done: boolean }> {
+  const step = clients.length === 0 ? 0 : drain.ms / clients.length;
+  let due = performance.now();
+  let disconnected = 0;
+  for (const client of clients) {
+    due += step;
+    const pause = due - performance.now();
+    if (pause > 1) await sleep(pause, signal);
+    if (signal.aborted) return { disconnected, done: false };
+    if (client.isClosed) continue;
+    client.close(drain.reasonCode, undefined, drain.serverReference ?? undefined);
+    disconnected++;
+  }
+  const deadline = performance.now() + EMPTY_TIMEOUT_MS;
+  while (clients.some((client) => !client.isGone) && performance.now() < deadline) await sleep(POLL_MS, null);
+  for (const client of clients) if (!client.isGone) client.connection.destroy();
+  return { disconnected, done: true };
+}
+
+function sleep(ms: number, signal: AbortSignal | null): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener('abort', done);
+  });
+}
