@@ -1,7 +1,6 @@
 /** What a change asks of the clients that it leaves behind, and how far their disconnection has got. */
 
 import type { Drain } from '../../thread/messages.ts';
-import type { Listener } from './listener.ts';
 
 /** How clients of a listener that stops are disconnected. */
 export interface DrainRequest {
@@ -49,7 +48,7 @@ export interface DrainStatus {
 }
 
 interface Part {
-  listener: Listener;
+  listener: { cancelDrain(timeoutMs: number): Promise<void> };
   /** clients of it that are to go */
   left(): number;
 }
