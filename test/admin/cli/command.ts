@@ -1,0 +1,93 @@
+/** The command line as a user runs it: a process of its own in a folder of its own. */
+
+import { execFile, spawn } from 'node:child_process';
+import { join, resolve } from 'node:path';
+import { expect } from 'vitest';
+import { within } from '../../kit/until.ts';
+
+export const ROOT = resolve(import.meta.dirname, '../../..');
+const NODE = join(ROOT, 'node_modules/.bin/node');
+const CLI = join(ROOT, 'dist/cli.js');
+const ANSWER_MS = 20_000;
+
+export interface Ended {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+export interface RunOptions {
+  cwd?: string;
+  env?: NodeJS.ProcessEnv;
+  /** what is piped in */
+  input?: string;
+}
+
+/** The environment without what a developer's shell may say about a broker. */
+export function cleanEnvironment(more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
+  const entries = Object.entries(process.env).filter(([name]) => !name.startsWith('FLUXMQ_') && name !== 'NO_COLOR');
+  return { ...Object.fromEntries(entries), ...more };
+}
+
+/** Runs `fluxmq ARGS` to its end. */
+export function fluxmq(args: string[], options: RunOptions = {}): Promise<Ended> {
+  const { cwd = '/', env = {}, input = '' } = options;
+  const ended = new Promise<Ended>((settle) => {
+    const child = execFile(NODE, [CLI, ...args], { cwd, env: cleanEnvironment(env), timeout: ANSWER_MS }, (error, stdout, stderr) => {
+      settle({ code: error === null ? 0 : Number(error.code ?? -1), stdout, stderr });
+    });
+    child.stdin?.end(input);
+  });
+  return within(`end of fluxmq ${args.join(' ')}`, ANSWER_MS + 2000, ended);
+}
+
+/** `fluxmq` against one broker by way of the configuration in its folder. */
+export function commandIn(folder: () => string): (line: string, options?: RunOptions) => Promise<Ended> {
+  return (line, options = {}) => fluxmq(words(line), { cwd: folder(), ...options });
+}
+
+/** Splits at spaces; single quotes hold words together. */
+export function words(line: string): string[] {
+  return (line.match(/(?:'[^']*'|[^\s'])+/g) ?? []).map((word) => word.replaceAll("'", ''));
+}
+
+/** Standard output of a command that must succeed. */
+export function printed(ended: Ended): string {
+  expect(ended, ended.stderr).toMatchObject({ code: 0 });
+  return ended.stdout;
+}
+
+/** The lines of a table as cells; columns are two spaces apart. */
+export function cells(table: string): string[][] {
+  return table
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.trim().split(/ {2,}/));
+}
+
+/** Runs `fluxmq` on a terminal 80 columns wide (util-linux `script`), and answers what it asks. */
+export function onTerminal(
+  line: string,
+  cwd: string,
+  answer: string,
+  env: NodeJS.ProcessEnv = {},
+): Promise<{ code: number | null; output: string }> {
+  const command = `stty cols 80 -echo; '${NODE}' '${CLI}' ${line}`;
+  const child = spawn('script', ['-qec', command, '/dev/null'], {
+    cwd,
+    env: cleanEnvironment({ TERM: 'xterm', ...env }),
+    timeout: ANSWER_MS,
+  });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+    if (answer !== '' && output.includes('[y/N]')) {
+      child.stdin.write(`${answer}\n`);
+      answer = '';
+    }
+  });
+  const ended = new Promise<{ code: number | null; output: string }>((settle) =>
+    child.once('close', (code) => settle({ code, output: output.replaceAll('\r', '') })),
+  );
+  return within(`end of fluxmq ${line}`, ANSWER_MS + 2000, ended);
+}

@@ -1,0 +1,151 @@
+/** `fluxmq endpoint …` against a broker: every command, tables for people, JSON for scripts. */
+
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
+import { beforeAll, expect, test } from 'vitest';
+import { freePort } from '../../kit/broker.ts';
+import { useBroker } from '../../kit/lanes.ts';
+import { cells, commandIn, onTerminal, printed } from './command.ts';
+
+const held = useBroker(() => ({ endpoints: [{ id: 'first', enableAuth: false, isDefault: true }] }));
+const run = commandIn(() => held.broker.dir);
+let first: number;
+let free: number[];
+
+beforeAll(async () => {
+  first = held.broker.ports[0]!;
+  free = [await freePort(), await freePort(), await freePort(), await freePort(), await freePort()];
+});
+
+async function json(line: string): Promise<unknown> {
+  return JSON.parse(printed(await run(`${line} --json`)));
+}
+
+async function data(path: string): Promise<unknown> {
+  const { body } = await held.broker.api('GET', `/api/endpoints/${path}`);
+  return (body as { data: unknown }).data;
+}
+
+test('list, get and status: tables for people, the data of the API with --json', async () => {
+  const table = cells(printed(await run('endpoint list')));
+  expect(table[0]).toEqual(['ID', 'PORT', 'HOST', 'TRANSPORT', 'NAMESPACE', 'LOGIN', 'CLIENTS', 'STATE']);
+  expect(table).toContainEqual(['first', String(first), '127.0.0.1', 'tcp', 'default', 'no', '≤ 1000', 'listening (default)']);
+  expect(await json('endpoint list')).toEqual(await data('list'));
+  const keys = new Map(cells(printed(await run('endpoint get first'))).map(([key, value]) => [key, value]));
+  expect(keys.get('port')).toBe(String(first));
+  expect(keys.get('serverOptions.soBacklog')).toBe('511');
+  expect(keys.get('aclConfig')).toBe('null');
+  expect(await json(`endpoint get ${first}`)).toEqual(await data(`get?port=${first}`));
+  const status = cells(printed(await run('endpoint status first')));
+  expect(status[0]).toEqual(['ID', 'PORT', 'NODE', 'STATE', 'WORKERS', 'CLIENTS', 'SESSIONS', 'SINCE', 'REV']);
+  expect(status[1]?.slice(3, 7)).toEqual(['running', '1', '0', '0']);
+  expect(status[1]?.[7]).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
+  expect(await json('endpoint status')).toMatchObject([{ id: 'first', state: 'running' }]);
+});
+
+test('add, update, disable, enable, remove, and what the history says of them', async () => {
+  const [port, moved] = free as [number, number];
+  const added = await run(
+    `endpoint add port=${port} id=guests host=127.0.0.1 enableAuth=false serverOptions.workerGroupSize=2 namespace=7 --reason 'trade fair'`,
+  );
+  expect(printed(added)).toMatch(new RegExp(`^added guests \\(127\\.0\\.0\\.1:${port}\\), revision \\d+\\n$`));
+  expect(added.stderr).toBe('');
+  expect(await json('endpoint get guests')).toMatchObject({
+    endpoint: { port, enableAuth: false, namespace: '7', serverOptions: { workerGroupSize: 2 } },
+  });
+  expect(
+    printed(await run('endpoint list -q'))
+      .trim()
+      .split('\n'),
+  ).toEqual(expect.arrayContaining(['first', 'guests']));
+  expect(printed(await run('endpoint update guests maxConnectionSize=50'))).toMatch(/^updated guests .*, revision \d+, live\n$/);
+  expect(await json('endpoint update guests maxConnectionSize=null')).toMatchObject({
+    effect: 'live',
+    endpoint: { maxConnectionSize: 1000 },
+  });
+  expect(printed(await run(`endpoint update ${port} newPort=${moved} --drain 1s`))).toContain('rebind');
+  expect(printed(await run('endpoint disable guests'))).toMatch(/^disabled guests/);
+  expect(
+    cells(printed(await run('endpoint list')))
+      .find(([id]) => id === 'guests')
+      ?.at(-1),
+  ).toBe('disabled');
+  expect(printed(await run('endpoint enable guests -q'))).toBe('');
+  expect(printed(await run('endpoint remove id=guests --reason over'))).toMatch(/^removed guests/);
+  const table = cells(printed(await run('endpoint history guests')));
+  expect(table[0]).toEqual(['REV', 'WHEN', 'ACTION', 'ENDPOINT', 'BY', 'REASON', 'CHANGE']);
+  expect(table.slice(1).map((row) => row[2])).toEqual(['remove', 'enable', 'disable', 'update', 'update', 'update', 'add']);
+  expect(table[1]?.slice(3)).toEqual(['guests', 'local', 'over', `port ${moved}`]);
+  expect(table[4]?.at(-1)).toBe(`port ${port} → ${moved}`);
+  expect(printed(await run('endpoint history guests --long --limit 6'))).toMatch(/\n {4}maxConnectionSize {2}1000 → 50\b/);
+  expect(await json('endpoint history guests --limit 2')).toEqual(await data('history?id=guests&limit=2'));
+});
+
+test('plan says what would happen, and nothing happens', async () => {
+  const before = await data('list');
+  const plan = printed(await run(`endpoint plan update first newPort=${free[2]} maxSessionSize=5`));
+  expect(plan).toMatch(new RegExp(`^port +${first} → ${free[2]} +new listener; clients stay connected on the old one$`, 'm'));
+  expect(plan).toMatch(/^maxSessionSize +100 → 5 +at once, for all clients$/m);
+  expect(plan).toMatch(/^0 clients affected$/m);
+  expect(printed(await run('endpoint plan update first maxSessionSize=100'))).toMatch(/^nothing would change$/m);
+  expect(await json(`endpoint plan add port=${free[2]}`)).toMatchObject({ changes: expect.anything() });
+  expect(printed(await run('endpoint plan disable first --force'))).toMatch(/^enabled +true → false/m);
+  expect(await data('list')).toEqual(before);
+});
+
+test('keys from a file: YAML with variables, JSON as it is, standard input, what get has printed', async () => {
+  const { dir } = held.broker;
+  const port = free[3]!;
+  const yaml = `port: ${port}\nid: filed\nhost: 127.0.0.1\nauthType: fixed\nauthConfig:\n  users: [{username: u, password: "\${SECRET}"}]\n`;
+  writeFileSync(
+    join(dir, 'filed.yaml'),
+    `${yaml}aclType: config\naclConfig: {rules: [{permission: deny, subject: {type: all}, action: pubsub, topic: "$SYS/\${username}"}]}\n`,
+  );
+  expect(await run('endpoint add --file filed.yaml')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('the environment variable SECRET is not set'),
+  });
+  printed(await run('endpoint add --file filed.yaml maxSessionSize=9', { env: { SECRET: 'geheim' } }));
+  const got = printed(await run('endpoint get filed --json'));
+  expect(JSON.parse(got)).toMatchObject({ endpoint: { maxSessionSize: 9, aclConfig: { rules: [{ topic: '$SYS/${username}' }] } } });
+  expect(got).not.toContain('geheim');
+  writeFileSync(join(dir, 'got.json'), got.replace('"maxSessionSize": 9', '"maxSessionSize": 11'));
+  printed(await run('endpoint update --file got.json'));
+  printed(await run('endpoint update filed --file -', { input: '{"wiretap": false, "path": "/${x}"}' }));
+  expect(await json('endpoint get filed')).toMatchObject({ endpoint: { maxSessionSize: 11, path: '/${x}' } });
+  printed(await run('endpoint remove filed'));
+});
+
+test('diff between revisions, and between a revision and now', async () => {
+  const port = free[4]!;
+  const start = (await json('endpoint history --limit 1')) as { revision: number }[];
+  const base = start[0]!.revision;
+  printed(await run(`endpoint add port=${port} id=d1 host=127.0.0.1`));
+  printed(await run('endpoint update first maxQueuedMessages=10'));
+  printed(await run('endpoint update first maxQueuedMessages=20 wiretap=true'));
+  printed(await run('endpoint update first wiretap=false'));
+  const parts = new Map([
+    [port, `+ d1 (port ${port})\n`],
+    [first, `~ first (port ${first})\n    maxQueuedMessages  1000 → 10\n`],
+  ]);
+  const inOrder = [...parts].toSorted(([a], [b]) => a - b).map(([, text]) => text);
+  expect(printed(await run(`endpoint diff ${base} ${base + 2}`))).toBe(inOrder.join(''));
+  expect(printed(await run(`endpoint diff ${base} first`))).toBe(`~ first (port ${first})\n    maxQueuedMessages  1000 → 20\n`);
+  expect(printed(await run(`endpoint diff ${base + 4} ${base} d1`))).toBe(`- d1 (port ${port})\n`);
+  expect(await json(`endpoint diff ${base + 1} now d1`)).toEqual([]);
+  expect(await run(`endpoint diff ${base} 99999`)).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('there is no revision 99999'),
+  });
+});
+
+test('on a terminal a table is coloured, and cut to its width; NO_COLOR is respected', async () => {
+  printed(await run(`endpoint update first --reason '${'long '.repeat(40)}' maxQueuedMessages=21`));
+  const { output } = await onTerminal('endpoint history first', held.broker.dir, '');
+  expect(output).toContain('\u001b[1mREV');
+  for (const line of stripVTControlCharacters(output).split('\n')) expect(line.length).toBeLessThanOrEqual(80);
+  const plain = await onTerminal('endpoint list', held.broker.dir, '', { NO_COLOR: '1' });
+  expect(plain.output).not.toContain('\u001b[');
+  expect((await onTerminal('endpoint list', held.broker.dir, '')).output).toContain('\u001b[32mlistening\u001b[0m');
+});

@@ -1,0 +1,182 @@
+/** What `fluxmq` says, and with which exit code it ends, when something is wrong: arguments, the request, the login, the broker. */
+
+import { writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { freePort, startBroker } from '../../kit/broker.ts';
+import { useBroker } from '../../kit/lanes.ts';
+import { commandIn, printed } from './command.ts';
+
+const PASSWORD = 'correct horse';
+const held = useBroker(() => ({ endpoints: [{ id: 'first', enableAuth: false, isDefault: true }] }));
+const run = commandIn(() => held.broker.dir);
+const servers: Server[] = [];
+afterAll(() => {
+  for (const server of servers) server.close();
+});
+
+test.each([
+  ['endpoint', /usage: .\/fluxmq endpoint COMMAND/],
+  ['endpoint lits', /unknown command: endpoint lits \(did you mean list\?\)/],
+  ['edpoint', /unknown command: edpoint \(did you mean endpoint\?\)/],
+  ['endpoint --json list', /options stand behind the command/],
+  ['endpoint list --jsn', /unknown option: --jsn \(did you mean --json\?\)/],
+  ['endpoint list --json=1', /--json takes no value/],
+  ['endpoint list --api', /--api needs a value: --api URL/],
+  ['endpoint list --api x --api y', /--api is given more than once/],
+  ['endpoint list --api ftp://a', /expected an address such as http/],
+  ['endpoint list --api http://a:b@localhost', /holds a login/],
+  ['endpoint list --api http://127.0.0.1:1 --config config.yaml', /not both/],
+  ['endpoint list --config none.yaml', /none\.yaml: there is no such file/],
+  ['endpoint list surplus', /unexpected: surplus/],
+  ['endpoint list --password secret', /--password is not taken on the command line, where others can read it/],
+  ['endpoint list --timeout 30', /expected a time with its unit/],
+  ['endpoint list --timeout 6m', /expected 1ms to 5m/],
+  ['endpoint list --user a', /there is no password for a/],
+  ['endpoint get', /which endpoint\?/],
+  ['endpoint get 70000', /70000 is no port/],
+  ['endpoint get a/b', /neither a port nor an id/],
+  ['endpoint add', /which port\?/],
+  ['endpoint add port=1 =3', /=3: expected KEY=VALUE/],
+  ['endpoint add port=1 host=', /host= has no value: host=null sets the default/],
+  ['endpoint add port=1 port=2', /port is given more than once/],
+  ['endpoint add port=1 serverOptions=1 serverOptions.soBacklog=2', /serverOptions is given as a whole, too/],
+  ['endpoint add port=1 aclConfig={', /is not JSON/],
+  ['endpoint add --file none.yaml', /none\.yaml: there is no such file/],
+  ['endpoint update first', /nothing to change/],
+  ['endpoint update first wiretap=true --if-match x', /expected a revision/],
+  ['endpoint update first wiretap=true --confirm-within 100ms', /expected 1s to 24h/],
+  ['endpoint plan', /which action\?/],
+  ['endpoint plan updat first a=1', /unknown action: updat \(did you mean update\?\)/],
+  ['endpoint diff', /which revision\?/],
+  ['endpoint diff x', /x is no revision/],
+  ['endpoint rollback 1', /nobody is there to answer: give --yes/],
+  ['import', /which file\?/],
+  ['import none.json', /there is no such file/],
+  ['import config.yaml --mode both', /expected merge or replace/],
+  ['import --from-fluxmq', /needs --url and --username/],
+  ['import --url x config.yaml', /belong to --from-fluxmq/],
+  ['export --secrets all', /expected mask or include/],
+  ['completion', /which shell\?/],
+  ['completion bsh', /unknown shell: bsh \(did you mean bash\?\)/],
+])('wrong arguments: fluxmq %s', async (line, why) => {
+  const ended = await run(line);
+  expect(ended).toMatchObject({ code: 2, stdout: '' });
+  expect(ended.stderr).toMatch(why);
+});
+
+test('a refused request ends with 1, and every problem is told', async () => {
+  const bad = await run('endpoint update first maxConnectonSize=5 wiretap=maybe maxSessionSize=0');
+  expect(bad).toMatchObject({ code: 1, stdout: '' });
+  for (const part of [
+    'maxConnectonSize: unknown key (did you mean maxConnectionSize?)',
+    'wiretap: must be true or false',
+    'maxSessionSize: ',
+  ]) {
+    expect(bad.stderr).toContain(`\n  ${part}`);
+  }
+  for (const [line, why] of [
+    ['endpoint get nobody', 'nobody'],
+    [`endpoint add port=${held.broker.ports[0]}`, String(held.broker.ports[0])],
+    ['endpoint remove first', 'default endpoint'],
+    ['endpoint update first wiretap=false --if-match 99', 'revision 99 is not the current one'],
+    ['endpoint history --limit 5000', 'limit: expected 1..1000'],
+  ] as const) {
+    const ended = await run(line);
+    expect(ended, line).toMatchObject({ code: 1, stdout: '' });
+    expect(ended.stderr).toContain(why);
+  }
+});
+
+test('no broker there, one that hangs up, something else that answers: 3', async () => {
+  const nobody = await freePort();
+  expect(await run(`endpoint list --api 127.0.0.1:${nobody}`)).toMatchObject({
+    code: 3,
+    stderr: `fluxmq: no answer from http://127.0.0.1:${nobody}: nothing listens there: is the broker running?\n`,
+  });
+  const answers = async (respond: string | null): Promise<string> => {
+    const server = createServer((socket) =>
+      socket.on('error', () => {}).once('data', () => (respond === null ? socket.destroy() : socket.end(respond))),
+    );
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen({ port: 0, host: '127.0.0.1' }, resolve));
+    return `127.0.0.1:${(server.address() as { port: number }).port}`;
+  };
+  const away = await run(`endpoint remove first --api ${await answers(null)}`);
+  expect(away.code).toBe(3);
+  expect(away.stderr).toContain('the change may have happened all the same');
+  const foreign = await run(`endpoint list --api ${await answers('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi')}`);
+  expect(foreign).toMatchObject({ code: 3, stderr: expect.stringContaining('answers 200, but not as fluxmq does') });
+  expect((await run(`endpoint list --api ${await answers('SSH-2.0-x\r\n')}`)).code).toBe(3);
+  expect((await run('endpoint list --api host.invalid')).code).toBe(3);
+});
+
+test('logins: from the configuration, environment, files and tokens; wrong ones and viewers end with 4', async () => {
+  const port = await freePort();
+  const endpoints = [{ id: 'first', enableAuth: false }];
+  const http = { host: '127.0.0.1', port, username: 'root', password: PASSWORD, viewers: [{ username: 'guest', password: 'look' }] };
+  const broker = await startBroker({ endpoints, config: { http } });
+  try {
+    const here = commandIn(() => broker.dir);
+    const there = (line: string, env: NodeJS.ProcessEnv = {}, input = '') =>
+      run(`${line} --api http://127.0.0.1:${port}`, { cwd: '/', env, input });
+    printed(await here('endpoint list'));
+    const none = await there('endpoint list');
+    expect(none).toMatchObject({ code: 4, stdout: '' });
+    expect(none.stderr).toContain('give --user and FLUXMQ_API_PASSWORD or --password-file');
+    expect(await there('endpoint list --user root', { FLUXMQ_API_PASSWORD: 'wrong' })).toMatchObject({
+      code: 4,
+      stderr: 'fluxmq: Wrong user name or password\n',
+    });
+    printed(await there('endpoint list --user root', { FLUXMQ_API_PASSWORD: PASSWORD }));
+    printed(await there('endpoint list', { FLUXMQ_API_USER: 'root', FLUXMQ_API_PASSWORD: PASSWORD }));
+    printed(await there('endpoint list --user root --password-file -', {}, `${PASSWORD}\n`));
+    const file = join(broker.dir, 'secret');
+    writeFileSync(file, `${PASSWORD}\n`, { mode: 0o600 });
+    printed(await there(`endpoint list --user root --password-file ${file}`));
+    const answer = await broker.api('POST', '/public/login', { username: 'root', password: PASSWORD });
+    const token = (answer.body as { data: { token: string } }).data.token;
+    printed(await there('endpoint list', { FLUXMQ_API_TOKEN: token }));
+    writeFileSync(file, token);
+    printed(await there(`endpoint list --token-file ${file}`));
+    const viewer = { FLUXMQ_API_PASSWORD: 'look' };
+    printed(await there('endpoint list --user guest', viewer));
+    expect(await there('endpoint disable first --user guest', viewer)).toMatchObject({
+      code: 4,
+      stderr: expect.stringContaining('viewer may only read'),
+    });
+    expect(printed(await here('endpoint history'))).toContain('first');
+  } finally {
+    expect(await broker.stop()).toBe(0);
+  }
+});
+
+test('help: of the group, of every command, with an example that names it', async () => {
+  const group = printed(await run('endpoint --help'));
+  const names = [...group.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name!);
+  expect(names).toEqual(
+    expect.arrayContaining([
+      'list',
+      'get',
+      'add',
+      'update',
+      'remove',
+      'enable',
+      'disable',
+      'status',
+      'history',
+      'diff',
+      'rollback',
+      'confirm',
+      'plan',
+    ]),
+  );
+  for (const name of [...names.map((name) => `endpoint ${name}`), 'export', 'import', 'backup', 'restore', 'completion']) {
+    const text = printed(await run(`${name} --help`));
+    expect(text).toContain(`usage: ./fluxmq ${name}`);
+    expect(text).toMatch(new RegExp(`examples:\\n {2}\\./fluxmq ${name}`));
+    for (const line of text.split('\n')) expect(line.length, line).toBeLessThanOrEqual(120);
+  }
+  expect(printed(await run('help endpoint diff'))).toBe(printed(await run('endpoint diff --help')));
+}, 60_000);
