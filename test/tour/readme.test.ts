@@ -26,9 +26,9 @@ function readTour(): Map<string, string> {
 }
 
 /** Runs commands as a user pastes them, each of which must succeed. @returns the lines that they printed */
-function paste(commands: string, cwd: string): Promise<string[]> {
+function paste(commands: string, cwd: string, env = process.env): Promise<string[]> {
   return new Promise((resolve, reject) => {
-    execFile('bash', ['-ec', 'set -o pipefail\n'.concat(commands)], { cwd, timeout: 20_000 }, (error, stdout, stderr) => {
+    execFile('bash', ['-ec', 'set -o pipefail\n'.concat(commands)], { cwd, env, timeout: 20_000 }, (error, stdout, stderr) => {
       if (error !== null) reject(new Error(`${error.message}\n${stdout}\n${stderr}`));
       // Answers of the API do not end with a newline.
       else resolve(stdout.replaceAll('}{"code"', '}\n{"code"').trim().split('\n'));
@@ -44,7 +44,7 @@ interface Line {
 it('the tour of the README does what the README says', async () => {
   const folder = freshFolder();
   const tour = readTour();
-  expect([...tour.keys()]).toEqual(['start', 'hello', 'add', 'cross', 'change', 'remove', 'kill', 'again']);
+  expect([...tour.keys()]).toEqual(['start', 'hello', 'add', 'cross', 'change', 'remove', 'kill', 'again', 'cli']);
   const free = new Map<string, string>();
   while (free.size < PORTS.length) {
     const port = String(await freePort());
@@ -55,6 +55,7 @@ it('the tour of the README does what the README says', async () => {
     paste(
       tour.get(name)!.replaceAll(/\b(18083|188[3-6]|8083)\b/g, (name) => free.get(name)!),
       folder,
+      { ...process.env, FLUXMQ_HTTP_PORT: free.get('18083')! },
     );
   const json = (line: string | undefined): Line => JSON.parse(line ?? '') as Line;
   const env = environment(port('18083'), { port: port('1883') });
@@ -96,6 +97,18 @@ it('the tour of the README does what the README says', async () => {
     'sensors running',
   ]);
   expect(message).toBe('21.5');
+
+  const lines = (await step('cli')).join('\n');
+  for (const part of [
+    /^added guests/m,
+    /^port +\d+ → \d+ /m,
+    /^updated guests/m,
+    /^guests .* ≤ 50 +listening$/m,
+    /^ {4}maxConnectionSize +1000 → 50$/m,
+    /^removed guests/m,
+  ]) {
+    expect(lines).toMatch(part);
+  }
   expect(await second.stop()).toBe(0);
 }, 60_000);
 
