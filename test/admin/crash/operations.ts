@@ -1,0 +1,66 @@
+/** Changes of endpoints of every kind, as requests; what they do is chosen from what is there, and from a seed. */
+
+import { freePort } from '../../kit/broker.ts';
+
+export interface Endpoint {
+  id: string;
+  port: number;
+  enabled: boolean;
+  [key: string]: unknown;
+}
+
+export interface Operation {
+  path: string;
+  body: Record<string, unknown>;
+}
+
+/** What an operation may build on. */
+export interface Scene {
+  endpoints: Endpoint[];
+  revision: number;
+  /** 0 ≤ x < 1 */
+  random: () => number;
+  /** an identifier that was never used */
+  newId: () => string;
+}
+
+type Maker = (scene: Scene) => Promise<Operation> | Operation;
+
+const ENDPOINTS_MIN = 2;
+const ENDPOINTS_MAX = 7;
+
+async function newEndpoint({ newId }: Scene): Promise<Record<string, unknown>> {
+  const id = newId();
+  // Most share a thread, so that a start takes little.
+  return { host: '127.0.0.1', port: await freePort(), id, enableAuth: false, exclusivePool: id.endsWith('7') };
+}
+
+function one({ endpoints, random }: Scene): Endpoint {
+  return endpoints[Math.floor(random() * endpoints.length)]!;
+}
+
+const number = ({ random }: Scene) => 1 + Math.floor(random() * 10_000);
+
+/** Each kind of change that there is. */
+export const MAKERS = {
+  add: async (scene) => ({ path: 'add', body: await newEndpoint(scene) }),
+  update: (scene) => ({ path: 'update', body: { id: one(scene).id, maxConnectionSize: number(scene) } }),
+  rebind: (scene) => ({ path: 'update', body: { id: one(scene).id, serverOptions: { soBacklog: number(scene) } } }),
+  move: async (scene) => ({ path: 'update', body: { id: one(scene).id, newPort: await freePort() } }),
+  toggle: (scene) => {
+    const { id, enabled } = one(scene);
+    return { path: enabled ? 'disable' : 'enable', body: { id } };
+  },
+  remove: (scene) => ({ path: 'remove', body: { id: one(scene).id } }),
+} satisfies Record<string, Maker>;
+
+export type OperationName = keyof typeof MAKERS;
+
+export const OPERATIONS = Object.keys(MAKERS) as OperationName[];
+
+/** A change of this kind, or an addition where there is too little to change, or a removal where there is too much. */
+export async function makeOperation(name: OperationName, scene: Scene): Promise<Operation> {
+  if (scene.endpoints.length < ENDPOINTS_MIN) return MAKERS.add(scene);
+  if (name === 'add' && scene.endpoints.length > ENDPOINTS_MAX) return MAKERS.remove(scene);
+  return MAKERS[name](scene);
+}
