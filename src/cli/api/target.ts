@@ -54,7 +54,7 @@ export async function findTarget(options: Options, terminal: Terminal): Promise<
   return {
     url,
     authorization: await authorize(options, terminal, section),
-    ca: cacert === undefined ? null : readText('cacert', cacert, terminal),
+    ca: cacert === undefined ? null : readCertificates(cacert, terminal),
     ...readTimeout(options),
   };
 }
@@ -127,8 +127,14 @@ function readConfig(file: string | null, terminal: Terminal): string | null {
   }
 }
 
+/** A file without any is refused: nothing would be trusted, and the reason would not be seen. */
+function readCertificates(file: string, terminal: Terminal): string {
+  const text = file.includes('-----BEGIN') ? file : readText('cacert', file, terminal);
+  if (!text.includes('-----BEGIN CERTIFICATE-----')) throw usageFailure(`--cacert ${file}: holds no certificate (PEM)`);
+  return text;
+}
+
 function readText(option: string, file: string, terminal: Terminal): string {
-  if (option === 'cacert' && file.includes('-----BEGIN')) return file;
   try {
     return readFileSync(resolve(terminal.cwd, file), 'utf8');
   } catch (error) {

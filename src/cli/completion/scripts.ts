@@ -50,7 +50,7 @@ _fluxmq() {
   local -a plain open
   for line in "\${(@f)$("\${(Q)words[1]/#\\~/$HOME}" __complete "\${(@Q)words[2,CURRENT]}" 2>/dev/null)}"; do
     [[ -n $line ]] || continue
-    if [[ $line == :file ]]; then _files; continue; fi
+    if [[ $line == :file ]]; then compset -P '--*='; _files; continue; fi
     value=\${line%%$'\\t'*}
     text=\${line#*$'\\t'}
     [[ $text == $line ]] && text=
@@ -66,9 +66,13 @@ const FISH = `# completion of fluxmq for fish: save it as ~/.config/fish/complet
 function __fluxmq_complete
     set -l words (commandline -opc)
     set -l program (string replace -r '^~' $HOME -- $words[1])
-    for line in ($program __complete $words[2..-1] (commandline -ct) 2>/dev/null)
+    set -l token (commandline -ct)
+    set -l option (string match -r '^--[^=]*=' -- $token)
+    for line in ($program __complete $words[2..-1] "$token" 2>/dev/null)
         if test "$line" = ':file'
-            __fish_complete_path (commandline -ct)
+            for path in (__fish_complete_path (string replace -- "$option" '' "$token"))
+                echo "$option$path"
+            end
         else
             echo $line
         end
