@@ -1,6 +1,7 @@
 /** One endpoint in one worker: its listener, its clients and their limits, from open to closed. */
 
 import { SLOT } from '../src/metrics/counters.ts';
+import { loopDelay } from '../src/metrics/loop-delay.ts';
 import { SharedLimits } from '../src/metrics/shared-limits.ts';
 import { REASON } from '../src/mqtt/reason-codes.ts';
 import type { Drain, Drained, EndpointMemory, EndpointRuntimeConfig } from '../src/thread/messages.ts';
@@ -55,6 +56,7 @@ export class EndpointRuntime {
   }
 
   #accept(connection: Connection): ConnectionClient | null {
+    loopDelay.touch();
     const { context } = this;
     const { maxConnectionPerSecond, maxConnectionSize } = context.config.endpoint;
     let refusal: Refusal | null = null;

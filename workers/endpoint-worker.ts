@@ -2,6 +2,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { FluxError } from '../src/kernel/errors.ts';
+import { loopDelay } from '../src/metrics/loop-delay.ts';
 import { REASON } from '../src/mqtt/reason-codes.ts';
 import type { HostLink } from '../src/thread/host-link.ts';
 import { THREAD_PROTOCOL_VERSION, type WireClient, type WorkerBoot } from '../src/thread/messages.ts';
@@ -199,6 +200,7 @@ mesh.hooks = {
 };
 
 const sweep = setInterval(() => {
+  loopDelay.touch();
   context.tick++;
   for (const runtime of runtimes.values()) runtime.sweep(context.tick);
 }, SWEEP_MS);

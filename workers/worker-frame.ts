@@ -2,6 +2,7 @@
 
 import type { MessagePort } from 'node:worker_threads';
 import { FluxError } from '../src/kernel/errors.ts';
+import { loopDelay } from '../src/metrics/loop-delay.ts';
 import { type CommandHandlers, HostLink } from '../src/thread/host-link.ts';
 import type { WorkerBoot } from '../src/thread/messages.ts';
 import { closeAllApps } from './listener/open-apps.ts';
@@ -29,6 +30,7 @@ export function startWorker(
 ): WorkerFrame {
   if (port === null) throw new FluxError('internal', 'This file is a worker thread of fluxmq');
   const usage = new UsageMeter();
+  port.on('message', () => loopDelay.touch());
   const link = new HostLink(port, {
     'thread.usage': () => usage.read(),
     'peer.add': async ({ peer, role, port: channel }) => {

@@ -174,7 +174,18 @@ export interface EndpointMetrics {
 export interface ResourcesAnswer {
   cpu: { userSeconds: number; systemSeconds: number; percent: number };
   memory: { rssBytes: number; heapUsedBytes: number; externalBytes: number };
-  threads: { name: string; role: string; endpoints: string[]; cpuPercent: number; heapUsedBytes: number; eventLoopLagMsP99: number }[];
+  threads: {
+    name: string;
+    role: string;
+    endpoints: string[];
+    cpuPercent: number;
+    heapUsedBytes: number;
+    /** over the last 30 to 60 s */
+    eventLoopLagMsP99: number;
+    eventLoopLagMsMax: number;
+    /** times it was over 50 ms, since the thread began */
+    eventLoopBlocks: number;
+  }[];
   node: string;
   pid: number;
 }

@@ -3,7 +3,7 @@
 import type { Logger } from '../kernel/logger.ts';
 import type { MetricsCollector } from '../metrics/collect.ts';
 import { DROP_REASONS } from '../metrics/counters.ts';
-import { endpointsText, ProcessMetrics } from '../metrics/prometheus.ts';
+import { endpointsText, ProcessMetrics, workersText } from '../metrics/prometheus.ts';
 import { type EndpointExtras, reportEndpoint } from '../metrics/report.ts';
 import type { StoredEndpoint } from '../storage/contract.ts';
 import type { Clients } from './clients.ts';
@@ -78,7 +78,16 @@ export class Monitor {
     );
     const endpoints = await endpointsText(samples);
     if (port !== undefined) return endpoints;
-    return `${endpoints}\n${await this.#process.text({ workerRestarts: supervisor.restarts, ...this.#retained })}`;
+    const workers = await this.#workersText();
+    return `${endpoints}\n${workers}\n${await this.#process.text({ workerRestarts: supervisor.restarts, ...this.#retained })}`;
+  }
+
+  async #workersText(): Promise<string> {
+    const usages = this.#options.supervisor.workers.map(async (worker) => ({ worker, usage: await this.#usage.of(worker) }));
+    const answered = (await Promise.all(usages)).flatMap(({ worker, usage }) =>
+      usage === null ? [] : { worker: worker.name, role: worker.boot.role, ...usage },
+    );
+    return workersText(answered);
   }
 
   health(startup: NonNullable<HealthAnswer['startup']>): HealthAnswer {
@@ -120,6 +129,8 @@ export class Monitor {
         cpuPercent: usage?.cpuPercent ?? 0,
         heapUsedBytes: usage?.heapUsedBytes ?? 0,
         eventLoopLagMsP99: usage?.eventLoopLagMsP99 ?? 0,
+        eventLoopLagMsMax: usage?.eventLoopLagMsMax ?? 0,
+        eventLoopBlocks: usage?.eventLoopBlocks ?? 0,
       };
     });
     return {

@@ -174,6 +174,34 @@ export async function endpointsText(samples: EndpointSample[]): Promise<string> 
   return registry.metrics();
 }
 
+/** Event-loop delay of one worker thread. */
+export interface WorkerSample {
+  worker: string;
+  role: string;
+  /** milliseconds over the last 30 to 60 s */
+  eventLoopLagMsP99: number;
+  eventLoopLagMsMax: number;
+  /** since the thread began */
+  eventLoopBlocks: number;
+}
+
+/** Prometheus text of the worker threads. The gauges are not reset by a scrape; a worker that was replaced has another name. */
+export async function workersText(samples: WorkerSample[]): Promise<string> {
+  const registry = new Registry();
+  const common = { labelNames: ['worker', 'role'], registers: [registry] };
+  const prefix = 'fluxmq_worker_event_loop_';
+  const p99 = new Gauge({ name: `${prefix}delay_p99_seconds`, help: 'Delay of the event loop over the last 30 to 60 s', ...common });
+  const max = new Gauge({ name: `${prefix}delay_max_seconds`, help: 'Longest delay of the last 30 to 60 s', ...common });
+  const blocks = new Counter({ name: `${prefix}blocks_total`, help: 'Delays over 50 ms', ...common });
+  for (const { worker, role, eventLoopLagMsP99, eventLoopLagMsMax, eventLoopBlocks } of samples) {
+    const labels = { worker, role };
+    p99.set(labels, eventLoopLagMsP99 / 1000);
+    max.set(labels, eventLoopLagMsMax / 1000);
+    blocks.inc(labels, eventLoopBlocks);
+  }
+  return registry.metrics();
+}
+
 /** Metrics of the process: those of prom-client's default set, event-loop lag among them, and the numbers of the node. */
 export class ProcessMetrics {
   readonly #registry = new Registry();

@@ -112,7 +112,7 @@ export interface Commands {
   'retained.count': { params: Record<string, never>; result: { messages: number; refused: number } };
   /** Session worker only: publishes from the server itself (admin API, $SYS): routed like a client's message. */
   publish: { params: { namespace: string; topic: string; payload: Uint8Array; qos: 0 | 1 | 2; retain: boolean }; result: null };
-  /** CPU, heap and event-loop lag of the thread since the last call. */
+  /** Loop utilization of the thread since the last call, its heap, and its event-loop lag. */
   'thread.usage': { params: Record<string, never>; result: ThreadUsage };
   /** Closes everything, says `closed`, and lets the thread end by itself. */
   shutdown: { params: { timeoutMs: number }; result: null };
@@ -122,8 +122,11 @@ export interface ThreadUsage {
   heapUsedBytes: number;
   externalBytes: number;
   cpuPercent: number;
+  /** over the last 30 to 60 s, milliseconds; reading does not reset */
   eventLoopLagMsP99: number;
   eventLoopLagMsMax: number;
+  /** times the loop was over 50 ms late since the thread began */
+  eventLoopBlocks: number;
 }
 
 /** One password to compare with one stored form; work for a thread of the access pool. */

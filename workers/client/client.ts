@@ -10,6 +10,7 @@ import {
   SLOT,
   sizeBase,
 } from '../../src/metrics/counters.ts';
+import { loopDelay } from '../../src/metrics/loop-delay.ts';
 import { decodePacket } from '../../src/mqtt/decode.ts';
 import { answerVersion } from '../../src/mqtt/decode-connect.ts';
 import { encodeAck, encodeConnack, encodeDisconnect } from '../../src/mqtt/encode.ts';
@@ -105,6 +106,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
 
   onData(chunk: Buffer): void {
     if (this.state === 'closed') return;
+    loopDelay.touch();
     this.lastSeen = this.context.tick;
     this.endpoint.slots[SLOT.bytesReceived]! += chunk.length;
     this.read(chunk);

@@ -1,6 +1,7 @@
 /** The channel to one peer: batches of publishes and controls in one ordered stream, one post per loop iteration, with credit. */
 
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { loopDelay } from '../../src/metrics/loop-delay.ts';
 import type { WorkerRole } from '../../src/thread/messages.ts';
 import type { Peer, PeerPublish } from '../routing/peer.ts';
 import type { Run } from '../routing/subscriber.ts';
@@ -69,7 +70,10 @@ export class PeerLink implements Peer {
       onPublish: (namespace, record) => owner.onPublish(this, namespace, record),
       onRun: (namespace, run) => owner.onRun(this, namespace, run),
     };
-    port.on('message', (frame: Frame) => this.#receive(frame));
+    port.on('message', (frame: Frame) => {
+      loopDelay.touch();
+      this.#receive(frame);
+    });
   }
 
   get isOverloaded(): boolean {

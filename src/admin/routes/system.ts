@@ -32,6 +32,8 @@ const resourcesSchema = z.object({
       cpuPercent: z.number(),
       heapUsedBytes: z.number(),
       eventLoopLagMsP99: z.number(),
+      eventLoopLagMsMax: z.number(),
+      eventLoopBlocks: z.number().int(),
     }),
   ),
   node: z.string(),

@@ -128,7 +128,14 @@ const link = new HostLink(parentPort!, {
     if (topic === 'crash') setImmediate(() => process.exit(3));
     return null;
   },
-  'thread.usage': () => ({ heapUsedBytes: 1000, externalBytes: 10, cpuPercent: 5, eventLoopLagMsP99: 1, eventLoopLagMsMax: 2 }),
+  'thread.usage': () => ({
+    heapUsedBytes: 1000,
+    externalBytes: 10,
+    cpuPercent: 5,
+    eventLoopLagMsP99: 1,
+    eventLoopLagMsMax: 2,
+    eventLoopBlocks: 0,
+  }),
   shutdown: async () => {
     await Promise.all([...endpoints.values()].map((open) => close(open, 0)));
     return null;

@@ -3,7 +3,7 @@
 import { expect, it } from 'vitest';
 import { EndpointCounters, MetricsCollector } from '../../../src/metrics/collect.ts';
 import { createCounters, observe, RESPONSE_BUCKETS, responseBase, SIZE_BUCKETS, SLOT, sizeBase } from '../../../src/metrics/counters.ts';
-import { endpointsText } from '../../../src/metrics/prometheus.ts';
+import { endpointsText, workersText } from '../../../src/metrics/prometheus.ts';
 import { reportEndpoint } from '../../../src/metrics/report.ts';
 
 const EXTRAS = {
@@ -101,6 +101,15 @@ it('writes every name of the specification, with cumulative buckets', async () =
   expect(text).toContain(`fluxmq_endpoint_message_size_bytes_count{${labels},direction="in"} 3`);
   expect(text).toContain(`fluxmq_endpoint_message_size_bytes_sum{${labels},direction="in"} ${200 + 2 ** 30}`);
   expect(text).toContain(`fluxmq_endpoint_errors_rate{${labels},error_type="acl_denied"} 0`);
+});
+
+it('writes the delays of the workers in seconds', async () => {
+  const sample = { worker: 'endpoint-2', role: 'endpoint', eventLoopLagMsP99: 1.5, eventLoopLagMsMax: 60, eventLoopBlocks: 3 };
+  const text = await workersText([sample]);
+  const labels = '{worker="endpoint-2",role="endpoint"}';
+  expect(text).toContain(`fluxmq_worker_event_loop_delay_p99_seconds${labels} 0.0015`);
+  expect(text).toContain(`fluxmq_worker_event_loop_delay_max_seconds${labels} 0.06`);
+  expect(text).toContain(`fluxmq_worker_event_loop_blocks_total${labels} 3`);
 });
 
 it('escapes what would break a line', async () => {

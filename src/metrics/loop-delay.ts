@@ -1,0 +1,78 @@
+/** How late the event loop of this thread is. */
+
+import { createHistogram, performance, type RecordableHistogram } from 'node:perf_hooks';
+
+/** How far in the future the probe is due, milliseconds: a block may be up to this much longer than the delay that is told. */
+export const PROBE_MS = 5;
+/** A delay over this counts as a block, milliseconds. */
+const BLOCK_MS = 50;
+const WINDOW_MS = 30_000;
+const NANOSECONDS_PER_MS = 1e6;
+
+/**
+ * How late the event loop is: with input comes a timer, and what it is late by is what other input would have waited.
+ * `perf_hooks.monitorEventLoopDelay` would wake every idle thread a hundred times a second; this wakes none.
+ */
+export class LoopDelay {
+  #current: RecordableHistogram = createHistogram();
+  #before: RecordableHistogram = createHistogram();
+  readonly #windowMs: number;
+  #windowStart = performance.now();
+  #isArmed = false;
+  #armedAt = 0;
+  #timer: NodeJS.Timeout | null = null;
+  #blocks = 0;
+
+  /** @param windowMs delays are told of the last one to two of these, milliseconds */
+  constructor(windowMs = WINDOW_MS) {
+    this.#windowMs = windowMs;
+  }
+
+  /** There is work: call it where input of any kind enters the thread. Costs a comparison while the probe is out. */
+  touch(): void {
+    if (this.#isArmed) return;
+    this.#isArmed = true;
+    this.#armedAt = performance.now();
+    if (this.#timer === null) this.#timer = setTimeout(() => this.#fired(), PROBE_MS).unref();
+    else this.#timer.refresh();
+  }
+
+  #fired(): void {
+    this.#isArmed = false;
+    const now = performance.now();
+    this.#turn(now);
+    // The timer counts from the beginning of its loop iteration, which may lie before `#armedAt`.
+    const late = Math.max(0, now - this.#armedAt - PROBE_MS);
+    if (late > BLOCK_MS) this.#blocks++;
+    this.#current.record(Math.max(1, Math.round(late * NANOSECONDS_PER_MS)));
+  }
+
+  #turn(now: number): void {
+    const age = now - this.#windowStart;
+    if (age < this.#windowMs) return;
+    const empty = this.#before;
+    empty.reset();
+    if (age < 2 * this.#windowMs) {
+      this.#before = this.#current;
+      this.#current = empty;
+    } else this.#current.reset();
+    this.#windowStart = now;
+  }
+
+  /** Milliseconds over the last 30 to 60 s, and the number of blocks since the thread began; reading changes nothing. */
+  read(): { p99: number; max: number; blocks: number } {
+    this.#turn(performance.now());
+    const both = createHistogram();
+    both.add(this.#before);
+    both.add(this.#current);
+    const isEmpty = both.count === 0;
+    return {
+      p99: isEmpty ? 0 : both.percentile(99) / NANOSECONDS_PER_MS,
+      max: isEmpty ? 0 : both.max / NANOSECONDS_PER_MS,
+      blocks: this.#blocks,
+    };
+  }
+}
+
+/** Of this thread. */
+export const loopDelay = new LoopDelay();
