@@ -8,7 +8,16 @@ import type { Settings } from '../settings/settings.ts';
 import { HttpError, toFailure, toResponse } from './http/envelope.ts';
 import { addSecurityHeaders, refuseForeign } from './http/guard.ts';
 import { describeApi } from './http/openapi.ts';
-import { DEFAULT_TIMEOUT_MS, parseIfMatch, parseReason, parseTimeout, readJsonObject, requestIdOf, singleQuery } from './http/request.ts';
+import {
+  DEFAULT_TIMEOUT_MS,
+  parseConfirmWithin,
+  parseIfMatch,
+  parseReason,
+  parseTimeout,
+  readJsonObject,
+  requestIdOf,
+  singleQuery,
+} from './http/request.ts';
 import type { Call, Reply, Route } from './http/route.ts';
 import { parseOrRefuse } from './http/validation.ts';
 import type { Login } from './login/contract.ts';
@@ -19,6 +28,7 @@ import { endpointRoutes } from './routes/endpoints.ts';
 import { laterRoutes } from './routes/later.ts';
 import { loginRoutes } from './routes/login.ts';
 import { messageRoutes } from './routes/messages.ts';
+import { restoringRoutes } from './routes/restoring.ts';
 import { systemRoutes } from './routes/system.ts';
 
 export interface AppOptions {
@@ -42,13 +52,21 @@ interface Env {
 /** Time that a change may take beyond its `?timeout=` before the answer is given up, milliseconds. */
 const GRACE_MS = 5000;
 /** Query parameters of changes that belong to later issues. */
-const LATER_PARAMETERS = ['confirmWithin', 'wait', 'policy'];
+const LATER_PARAMETERS = ['wait', 'policy'];
 
 export type AdminApp = Hono<Env>;
 
 /** All routes of the API. */
 function createRoutes(options: AppOptions, desk: LoginDesk): Route[] {
-  const routes: Route[] = [...changeRoutes, ...endpointRoutes, ...messageRoutes, ...systemRoutes, ...loginRoutes(desk), ...laterRoutes];
+  const routes: Route[] = [
+    ...changeRoutes,
+    ...restoringRoutes,
+    ...endpointRoutes,
+    ...messageRoutes,
+    ...systemRoutes,
+    ...loginRoutes(desk),
+    ...laterRoutes,
+  ];
   let description: unknown;
   const docs = docsRoutes(options.staticRoot, () => {
     description ??= describeApi([...routes, ...docs], options.control.version);
@@ -108,7 +126,7 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
     context.set('login', login);
     if (route.access === 'admin' && login.role !== 'admin') throw new FluxError('forbidden', 'The role viewer may only read');
   }
-  const { query, timeoutMs } = readQuery(route, new URL(req.url).searchParams);
+  const { query, timeoutMs, confirmWithinMs } = readQuery(route, new URL(req.url).searchParams);
   const body = route.body === null ? {} : await readJsonObject(req.raw);
   const condition = parseIfMatch(route.change ? req.header('if-match') : undefined);
   const call: Call = {
@@ -120,6 +138,7 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
       reason: route.change ? parseReason(req.header('x-reason')) : null,
       expectedRevision: condition.revision,
       timeoutMs,
+      ...(confirmWithinMs === undefined ? {} : { confirmWithinMs }),
     },
     mustExist: condition.mustExist,
     ifNoneMatch: req.header('if-none-match') ?? null,
@@ -134,17 +153,31 @@ function addressOf(context: Context<Env>): string | null {
   return bindings?.incoming?.socket.remoteAddress ?? null;
 }
 
-function readQuery(route: Route, parameters: URLSearchParams): { query: unknown; timeoutMs: number } {
-  const { timeout, ...rest } = singleQuery(parameters);
+interface ReadQuery {
+  query: unknown;
+  timeoutMs: number;
+  confirmWithinMs: number | undefined;
+}
+
+function readQuery(route: Route, parameters: URLSearchParams): ReadQuery {
+  const { timeout, confirmWithin, ...rest } = singleQuery(parameters);
   const later = LATER_PARAMETERS.find((name) => route.change && name in rest);
   if (later !== undefined) {
     throw new FluxError('not-supported-yet', `${later}: not supported yet`, { issues: [{ path: later, message: 'not supported yet' }] });
   }
   const takesTimeout = route.change || route.slow === true;
-  const given = takesTimeout || timeout === undefined ? rest : { ...rest, timeout };
+  const given = {
+    ...rest,
+    ...(takesTimeout || timeout === undefined ? {} : { timeout }),
+    ...(route.change || confirmWithin === undefined ? {} : { confirmWithin }),
+  };
   const schema = route.query.def.catchall === undefined ? route.query.strict() : route.query;
   const query = parseOrRefuse(schema, given, 'The query');
-  return { query, timeoutMs: takesTimeout ? parseTimeout(timeout) : DEFAULT_TIMEOUT_MS };
+  return {
+    query,
+    timeoutMs: takesTimeout ? parseTimeout(timeout) : DEFAULT_TIMEOUT_MS,
+    confirmWithinMs: route.change ? parseConfirmWithin(confirmWithin) : undefined,
+  };
 }
 
 /** A change keeps its own deadline in the control plane; this one only makes sure that a fault there does not leave the client waiting. */

@@ -68,10 +68,49 @@ export interface EndpointStatus {
   draining: { total: number; left: number; until: string } | null;
 }
 
+/** What became, or would become, of one endpoint among several. */
+export interface EndpointOutcome {
+  id: string;
+  port: number;
+  action: 'added' | 'updated' | 'removed';
+  effect: Effect;
+}
+
+/** Answer to a change of any number of endpoints as one revision. */
+export interface SetAnswer {
+  /** null for a dry run; the newest known one when there was nothing to do */
+  revision: number | null;
+  /** without the endpoints that stay as they are */
+  changes: EndpointOutcome[];
+  nodes: NodeOutcome[];
+  warnings: string[];
+  confirm?: ConfirmView;
+}
+
+export interface RollbackAnswer extends SetAnswer {
+  /** of a rollback of one endpoint: what it is now; null when it is gone */
+  endpoint?: Endpoint | null;
+}
+
+export interface ConfirmAnswer {
+  revision: number;
+  /** what the revision had changed */
+  endpoints: { id: string; port: number }[];
+  nodes: NodeOutcome[];
+  warnings: string[];
+}
+
+/** One changed key of a plan; `endpoint` is its id where the plan is about several. */
+export interface PlannedChange extends KeyChange {
+  endpoint?: string;
+}
+
 export interface PlanAnswer {
-  changes: KeyChange[];
+  changes: PlannedChange[];
   clientsAffected: number;
   warnings: string[];
+  /** of a rollback or an import: endpoint by endpoint */
+  endpoints?: (EndpointOutcome & { clientsAffected: number; changes: KeyChange[] })[];
 }
 
 export interface ValidateAnswer {
@@ -198,6 +237,9 @@ export interface Control {
   update(body: unknown, context: RequestContext): Promise<ChangeAnswer>;
   remove(body: unknown, context: RequestContext): Promise<ChangeAnswer>;
   setEnabled(enabled: boolean, body: unknown, context: RequestContext): Promise<ChangeAnswer>;
+  rollback(body: unknown, context: RequestContext): Promise<RollbackAnswer>;
+  /** keeps a change that was made with `confirmWithinMs` */
+  confirm(body: unknown, context: RequestContext): Promise<ConfirmAnswer>;
   plan(body: unknown, context: RequestContext): Promise<PlanAnswer>;
   validate(body: unknown): Promise<ValidateAnswer>;
   list(): EndpointView[];

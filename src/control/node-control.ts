@@ -10,6 +10,8 @@ import type { EndpointStore, HistoryQuery, StoredEndpoint } from '../storage/con
 import type { Sealer } from '../storage/sealed/sealer.ts';
 import { openAccessPool } from './access-pool.ts';
 import { ChangeRunner } from './changes/change-runner.ts';
+import { Confirmations } from './changes/confirmations.ts';
+import { Rollback } from './changes/rollback.ts';
 import { Clients } from './clients.ts';
 import type {
   Control,
@@ -93,6 +95,8 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   const changes = new ChangeRunner({ desired, runners, driver, node, logger });
   const keepsSecretsInClear = options.sealer.keyId === null && settings.store.storeType !== 'MEMORY';
   const manager = new EndpointManager({ desired, runners, driver, changes, keepsSecretsInClear, node, logger });
+  const rollback = new Rollback({ desired, runners, changes, keepsSecretsInClear });
+  const confirmations = new Confirmations({ desired, changes, logger });
   const { storeType } = settings.store;
   const isShared = options.isStoreShared;
   const reconciler = new Reconciler({ desired, driver, runners, logger, intervalMs: settings.cluster.sync.interval, isShared });
@@ -103,7 +107,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     monitor.close();
     systemTopics.close();
     const deadline = new Deadline(timeoutMs);
-    await deadline.reaches(reconciler.close());
+    await deadline.reaches(Promise.all([reconciler.close(), confirmations.close()]));
     const stopped = Promise.all(
       runners.all().map(async (runner) => {
         const { drained } = await runner.stop(SHUTDOWN);
@@ -123,10 +127,15 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     const away = desired.storeError;
     if (away !== null) logger.error('ConfigSync: started with the last known configuration, because the store is away', { reason: away });
     const seeded = away === null ? await desired.onNewest(() => manager.seed(settings.endpoints)) : 0;
+    if (away === null) await confirmations.undoOverdue();
     await Promise.all([sessionUp, manager.startAll(new Deadline(START_TIMEOUT_MS)), recommendQueueMigration(logger)]);
     reconciler.start();
+    confirmations.start();
     const startup = { durationMs: Math.round(performance.now() - startedAt), seeded, endpoints: desired.list().length };
-    return { control: new NodeControl({ node, version, store, desired, runners, manager, clients, monitor, startup }), stop };
+    return {
+      control: new NodeControl({ node, version, store, desired, runners, manager, rollback, confirmations, clients, monitor, startup }),
+      stop,
+    };
   } catch (error) {
     await stop(START_TIMEOUT_MS);
     throw error;
@@ -140,6 +149,8 @@ interface Parts {
   desired: Desired;
   runners: Runners;
   manager: EndpointManager;
+  rollback: Rollback;
+  confirmations: Confirmations;
   clients: Clients;
   monitor: Monitor;
   startup: NonNullable<HealthAnswer['startup']>;
@@ -152,13 +163,15 @@ class NodeControl implements Control {
   readonly update: Control['update'];
   readonly remove: Control['remove'];
   readonly setEnabled: Control['setEnabled'];
+  readonly rollback: Control['rollback'];
+  readonly confirm: Control['confirm'];
   readonly #parts: Parts;
 
   constructor(parts: Parts) {
     this.#parts = parts;
     this.node = parts.node;
     this.version = parts.version;
-    const { manager, desired } = parts;
+    const { manager, rollback, confirmations, desired } = parts;
     const change = async <T>(attempt: () => Promise<T>) => {
       const answer = await desired.onNewest(attempt);
       reachStep('announced');
@@ -168,11 +181,14 @@ class NodeControl implements Control {
     this.update = (body, context) => change(() => manager.change('update', body, context));
     this.remove = (body, context) => change(() => manager.change('remove', body, context));
     this.setEnabled = (enabled, body, context) => change(() => manager.change(enabled ? 'enable' : 'disable', body, context));
+    this.rollback = (body, context) => change(() => rollback.run(body, context));
+    this.confirm = (body, context) => confirmations.confirm(body, context);
   }
 
   async plan(body: unknown, context: RequestContext): Promise<PlanAnswer> {
     const { action, body: rest } = readPlan(body);
-    if (action === 'rollback' || action === 'import') throw new FluxError('not-supported-yet', `${action}: not supported yet`);
+    if (action === 'rollback') return this.#parts.rollback.plan(rest, context);
+    if (action === 'import') throw new FluxError('not-supported-yet', `${action}: not supported yet`);
     return this.#parts.manager.plan(action, rest, context);
   }
 

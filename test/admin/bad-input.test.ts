@@ -83,10 +83,9 @@ describe('endpoints', () => {
         kind: 'not-supported-yet',
       });
     }
-    for (const query of ['confirmWithin=30s', 'wait=all', 'policy=x']) {
+    for (const query of ['wait=all', 'policy=x']) {
       expect(await post(`/api/endpoints/add?${query}`, JSON.stringify({ port }))).toMatchObject({ status: 400, kind: 'not-supported-yet' });
     }
-    expect(await post('/api/endpoints/rollback', '{"revision": 1}')).toMatchObject({ status: 400, kind: 'not-supported-yet' });
   });
 
   test('update and remove need a name', async () => {

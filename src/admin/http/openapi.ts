@@ -27,6 +27,13 @@ const timeoutQuery = {
   timeout: z.string().optional().openapi({ description: 'Milliseconds or a duration, at most 5 minutes', example: '30s' }),
 };
 
+const confirmQuery = {
+  confirmWithin: z.string().optional().openapi({
+    description: 'Undone unless it is confirmed in time: milliseconds or a duration, 1 second to 24 hours',
+    example: '30s',
+  }),
+};
+
 /** Statuses that a route may answer besides its good one. */
 function errorStatuses(route: Route): number[] {
   const always = [400, 403, 500, 503];
@@ -56,7 +63,8 @@ function describe(route: Route, path: string): RouteConfig {
     status,
     { description: REASONS[status] ?? '', content: { 'application/json': { schema: failureSchema } } },
   ]);
-  const query = route.change || route.slow ? route.query.extend(timeoutQuery) : route.query;
+  const timed = route.change || route.slow ? route.query.extend(timeoutQuery) : route.query;
+  const query = route.change ? timed.extend(confirmQuery) : timed;
   const hasQuery = Object.keys(query.shape).length > 0;
   return {
     method: route.method,

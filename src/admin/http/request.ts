@@ -10,6 +10,8 @@ const MAX_REASON_LENGTH = 1000;
 /** `?timeout=` when it is not given, milliseconds. */
 export const DEFAULT_TIMEOUT_MS = 30_000;
 const MAX_TIMEOUT_MS = 300_000;
+const MIN_CONFIRM_MS = 1000;
+const MAX_CONFIRM_MS = 86_400_000;
 
 /** The client's own request id when it is 1..128 visible ASCII characters, else a new one. */
 export function requestIdOf(header: string | undefined): string {
@@ -140,6 +142,20 @@ export function parseTimeout(value: string | undefined): number {
   if (timeoutMs >= 1 && timeoutMs <= MAX_TIMEOUT_MS) return timeoutMs;
   const issues = [{ path: 'timeout', message: 'expected 1..300000 milliseconds, or a duration such as 30s' }];
   throw new FluxError('invalid', 'timeout is not valid', { issues });
+}
+
+/**
+ * `?confirmWithin=`: as a timeout, 1 second to 24 hours, hours too (`1h`).
+ * @throws FluxError `invalid`
+ */
+export function parseConfirmWithin(value: string | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const match = /^(\d{1,9})(ms|s|m|h)?$/.exec(value);
+  const factors: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+  const milliseconds = match === null ? Number.NaN : Number(match[1]) * (factors[match[2] ?? 'ms'] ?? 1);
+  if (milliseconds >= MIN_CONFIRM_MS && milliseconds <= MAX_CONFIRM_MS) return milliseconds;
+  const issues = [{ path: 'confirmWithin', message: 'expected 1000..86400000 milliseconds, or a duration from 1s to 24h' }];
+  throw new FluxError('invalid', 'confirmWithin is not valid', { issues });
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Schemas of the API's answers and of the parameters that many routes share, as the OpenAPI description shows them. */
 
 import { z } from '@hono/zod-openapi';
-import type { EndpointMetrics, EndpointStatus, NodeOutcome, ProbeResult } from '../../control/contract.ts';
+import type { ConfirmView, EndpointMetrics, EndpointOutcome, EndpointStatus, NodeOutcome, ProbeResult } from '../../control/contract.ts';
 
 /** A whole number in a query, with its range checked and documented. */
 export function queryInteger(minimum: number, maximum: number, what: string, example: number) {
@@ -124,6 +124,25 @@ export const nodeOutcomeSchema = z
   .object({ node: z.string(), state: z.enum(['applied', 'pending', 'failed']), reason: z.string().nullable() })
   .openapi('NodeOutcome') satisfies z.ZodType<NodeOutcome>;
 
+export const confirmSchema = z
+  .object({ revision: z.number().int(), until: z.string().openapi({ description: 'ISO 8601' }) })
+  .openapi('Confirm', { description: 'The change is undone at this moment unless it is confirmed' }) satisfies z.ZodType<ConfirmView>;
+
+export const outcomeSchema = z
+  .object({ id: z.string(), port: z.number().int(), action: z.enum(['added', 'updated', 'removed']), effect: effectSchema })
+  .openapi('EndpointOutcome') satisfies z.ZodType<EndpointOutcome>;
+
+/** Of a change of any number of endpoints. */
+export const setSchema = z
+  .object({
+    revision: z.number().int().nullable().openapi({ description: 'Number of this change; null for a dry run', example: 7 }),
+    changes: z.array(outcomeSchema),
+    nodes: z.array(nodeOutcomeSchema),
+    warnings: z.array(z.string()),
+    confirm: confirmSchema.optional(),
+  })
+  .openapi('SetChange');
+
 export const changeSchema = z
   .object({
     endpoint: endpointSchema,
@@ -131,6 +150,7 @@ export const changeSchema = z
     effect: effectSchema.optional().openapi({ description: 'The hardest effect among the changed keys' }),
     nodes: z.array(nodeOutcomeSchema),
     warnings: z.array(z.string()),
+    confirm: confirmSchema.optional(),
   })
   .openapi('Change');
 

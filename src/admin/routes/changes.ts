@@ -6,11 +6,11 @@ import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { etagOf } from '../http/request.ts';
 import { type Call, controlRoute, type Reply, type Route } from '../http/route.ts';
-import { changeSchema, endpointPatchSchema, issueSchema, keyChangeSchema } from '../http/schemas.ts';
+import { changeSchema, endpointPatchSchema, issueSchema, keyChangeSchema, outcomeSchema } from '../http/schemas.ts';
 
 const TAG = 'Endpoints';
 const reason = z.string().max(1000).optional().openapi({ description: 'Why; goes into the history. X-Reason does the same' });
-const target = {
+export const targetKeys = {
   port: z.number().int().min(1).max(65535).optional().openapi({ description: 'Which endpoint: its port, or' }),
   id: z.string().optional().openapi({ description: 'its id' }),
 };
@@ -53,7 +53,8 @@ function enabling(enabled: boolean): Change {
   return (body, call) => call.control.setEnabled(enabled, body, call.context);
 }
 
-const options = {
+/** What each change takes beside what it is about. */
+export const changeOptions = {
   drainMs: z
     .number()
     .int()
@@ -78,22 +79,37 @@ const options = {
   reason,
 };
 const newPort = z.number().int().min(1).max(65535).optional().openapi({ description: 'Moves it' });
-const targetSchema = z.object({ ...target, ...options });
+const targetSchema = z.object({ ...targetKeys, ...changeOptions });
 const addSchema = endpointPatchSchema.required({ port: true });
 
-const addBody = { schema: addSchema.extend(options), example: { port: 1884, maxConnectionSize: 5000 } };
+const addBody = { schema: addSchema.extend(changeOptions), example: { port: 1884, maxConnectionSize: 5000 } };
 const updateBody = {
-  schema: endpointPatchSchema.extend({ newPort, ...options }),
+  schema: endpointPatchSchema.extend({ newPort, ...changeOptions }),
   example: { port: 1884, maxConnectionSize: 10000, reason: 'more devices' },
 };
 const removeBody = { schema: targetSchema, example: { port: 1884, drainMs: 5000 } };
 const switchBody = { schema: targetSchema, example: { port: 1884 } };
 const planBody = {
-  schema: updateBody.schema.extend({ action: z.enum(['add', 'update', 'remove', 'enable', 'disable']) }),
+  schema: updateBody.schema.extend({
+    action: z.enum(['add', 'update', 'remove', 'enable', 'disable', 'rollback', 'import']),
+    revision: z.number().int().min(0).optional().openapi({ description: 'Of a rollback' }),
+    configs: z.array(endpointPatchSchema).optional().openapi({ description: 'Of an import' }),
+    mode: z.enum(['merge', 'replace']).optional().openapi({ description: 'Of an import' }),
+  }),
   example: { action: 'update', port: 1884, useWebsocket: true },
 };
 const validateBody = { schema: addSchema, example: { port: 1884, maxConnectionSize: 5000 } };
-const planAnswer = z.object({ changes: z.array(keyChangeSchema), clientsAffected: z.number().int(), warnings: z.array(z.string()) });
+const planAnswer = z.object({
+  changes: z.array(
+    keyChangeSchema.extend({ endpoint: z.string().optional().openapi({ description: 'Its id, of a rollback or an import' }) }),
+  ),
+  clientsAffected: z.number().int(),
+  warnings: z.array(z.string()),
+  endpoints: z
+    .array(outcomeSchema.extend({ clientsAffected: z.number().int(), changes: z.array(keyChangeSchema) }))
+    .optional()
+    .openapi({ description: 'Of a rollback or an import, endpoint by endpoint; without those that stay' }),
+});
 const validateAnswer = z.object({ valid: z.boolean(), issues: z.array(issueSchema), warnings: z.array(z.string()) });
 
 export const changeRoutes: Route[] = [

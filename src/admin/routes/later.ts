@@ -5,9 +5,7 @@ import { FluxError } from '../../kernel/errors.ts';
 import type { Route } from '../http/route.ts';
 
 const LATER: [method: 'get' | 'post', path: string][] = [
-  ['post', '/api/endpoints/confirm'],
   ['get', '/api/endpoints/watch'],
-  ['post', '/api/endpoints/rollback'],
   ['get', '/api/endpoints/export'],
   ['post', '/api/endpoints/import'],
   ['get', '/api/endpoints/backup'],

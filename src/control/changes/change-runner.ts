@@ -70,7 +70,9 @@ export class ChangeRunner {
   /** Writes the set to the store alone: for a node whose endpoints are not started yet. @throws FluxError as `apply` */
   async commit(set: ChangeSet): Promise<number> {
     const { desired } = this.#options;
-    return desired.commit(toStoreChanges(judge(set, desired)), this.#meta(set), commitOptions(set));
+    const changes = judge(set, desired);
+    if (changes.length === 0) return desired.revision;
+    return desired.commit(toStoreChanges(changes), this.#meta(set), commitOptions(set));
   }
 
   /** Nothing was to be done for the endpoint: what it is like is the outcome. */

@@ -27,20 +27,24 @@ export class WaitingChanges {
     return [...this.#byRevision.values()].sort((a, b) => a.revision - b.revision);
   }
 
-  /** Takes what the store says. @param rowsOf the history rows of a revision that was not known yet */
-  async replace(pending: PendingConfirm[], rowsOf: (revision: number) => Promise<HistoryRow[]>): Promise<void> {
+  /**
+   * Takes what the store says. A revision whose rows cannot be read now is taken the next time.
+   * @param rowsOf the history rows of a revision that was not known yet; null when the store is away
+   */
+  async replace(pending: PendingConfirm[], rowsOf: (revision: number) => Promise<HistoryRow[] | null>): Promise<void> {
     const unknown = pending.filter(({ revision }) => !this.#byRevision.has(revision));
     const found = await Promise.all(
-      unknown.map(async ({ revision, until }): Promise<WaitingChange> => {
+      unknown.map(async ({ revision, until }): Promise<WaitingChange[]> => {
         const rows = await rowsOf(revision);
+        if (rows === null) return [];
         const keys = new Set(rows.flatMap((row) => lockKeys(row.id, row.before, row.after)));
-        return { revision, until, ids: rows.map(({ id }) => id), keys };
+        return [{ revision, until, ids: rows.map(({ id }) => id), keys }];
       }),
     );
     const gone = [...this.#byRevision.keys()].filter((revision) => !pending.some((one) => one.revision === revision));
     if (found.length === 0 && gone.length === 0) return;
     for (const revision of gone) this.#byRevision.delete(revision);
-    for (const change of found) this.#byRevision.set(change.revision, change);
+    for (const change of found.flat()) this.#byRevision.set(change.revision, change);
     this.onChanged();
   }
 

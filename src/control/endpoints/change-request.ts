@@ -63,10 +63,28 @@ class Reader {
   }
 
   key(): EndpointKey {
+    const key = this.optionalKey();
+    if (key === null && this.problems.issues.length === 0) this.problems.add('port', 'port or id is required');
+    return key ?? {};
+  }
+
+  /** null when the request names no endpoint */
+  optionalKey(): EndpointKey | null {
     const port = this.take('port', isPort, 'an integer from 1 to 65535');
     const id = this.take('id', isId, 'a text of 1 to 64 of A-Z a-z 0-9 _ . -');
-    if (port === undefined && id === undefined && this.problems.issues.length === 0) this.problems.add('port', 'port or id is required');
+    if (port === undefined && id === undefined) return null;
     return { ...(port === undefined ? {} : { port }), ...(id === undefined ? {} : { id }) };
+  }
+
+  revision(min: 0 | 1): number {
+    const revision = this.take('revision', isIntegerIn(min, Number.MAX_SAFE_INTEGER), `a whole number from ${min}`);
+    const isNamed = this.problems.issues.some(({ path }) => path === 'revision');
+    if (revision === undefined && !isNamed) this.problems.add('revision', 'is required');
+    return revision ?? 0;
+  }
+
+  dryRun(): boolean {
+    return this.take('dryRun', isBoolean, 'true or false') ?? false;
   }
 
   /**
@@ -134,6 +152,31 @@ export function readTarget(body: unknown): { options: ChangeOptions; key: Endpoi
   const key = reader.key();
   reader.end();
   return { options, key };
+}
+
+export interface RollbackRequest {
+  options: ChangeOptions;
+  /** 0 is the time before the first change */
+  revision: number;
+  /** null: all endpoints */
+  key: EndpointKey | null;
+  dryRun: boolean;
+}
+
+/** `rollback`. @throws FluxError `invalid`, `not-supported-yet` */
+export function readRollback(body: unknown): RollbackRequest {
+  const reader = new Reader(body);
+  const request = { options: reader.options(), revision: reader.revision(0), key: reader.optionalKey(), dryRun: reader.dryRun() };
+  reader.end();
+  return request;
+}
+
+/** `confirm`: the revision that waits. @throws FluxError `invalid` */
+export function readConfirm(body: unknown): number {
+  const reader = new Reader(body);
+  const revision = reader.revision(1);
+  reader.end();
+  return revision;
 }
 
 const PLAN_ACTIONS = ['add', 'update', 'remove', 'enable', 'disable', 'rollback', 'import'] as const;

@@ -163,7 +163,12 @@ export class Desired {
       else this.#ahead.delete(revision);
     }
     this.#advance();
-    await this.waiting.replace(snapshot.pending, (revision) => this.rowsOf(revision));
+    await this.waiting.replace(snapshot.pending, (revision) =>
+      this.rowsOf(revision).catch((error: unknown) => {
+        if (error instanceof FluxError && error.kind === 'unavailable') return null;
+        throw error;
+      }),
+    );
   }
 
   /** The history rows of one revision. @throws FluxError `unavailable` */

@@ -2,16 +2,15 @@
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { mergeEndpoint, parseEndpoint } from '../../endpoint/schema.ts';
-import { secretPathsOf } from '../../endpoint/secrets/secrets.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { ChangeMeta, StoredEndpoint } from '../../storage/contract.ts';
+import { affectedClients, clearSecretWarnings, keyChangesOf } from '../changes/answers.ts';
 import { type ChangeRunner, confirmViewOf } from '../changes/change-runner.ts';
-import { type ChangeSet, foresee, type JudgedChange } from '../changes/change-set.ts';
+import { type ChangeSet, foresee } from '../changes/change-set.ts';
 import type { ChangeAnswer, PlanAnswer, RequestContext } from '../contract.ts';
 import type { Deadline } from '../deadline.ts';
 import { type ChangeOptions, readAdd, readTarget, readUpdate, type SingleAction } from './change-request.ts';
 import type { Desired } from './desired.ts';
-import { asksToDrain } from './drain.ts';
 import type { Driver } from './driver.ts';
 import type { Runners } from './runners.ts';
 
@@ -93,19 +92,8 @@ export class EndpointManager {
     const { before, after, options, warnings } = this.#read(action, body);
     const { judged, warnings: needs } = foresee(toSet(action, before, after, options, context), this.#options.desired);
     const [first] = judged;
-    return {
-      changes: first === undefined ? [] : keyChangesOf(first),
-      clientsAffected: first === undefined ? 0 : this.clientsAffected(first, options),
-      warnings: [...warnings, ...needs],
-    };
-  }
-
-  /** Connected clients that a change disconnects. */
-  clientsAffected({ before, after, changes, id }: JudgedChange, options: ChangeOptions): number {
-    if (before === null) return 0;
-    const isRebound = changes.some(({ path, effect }) => effect === 'rebind' && path !== 'serverOptions.soBacklog');
-    const disconnects = after === null || !after.enabled || (isRebound && asksToDrain(options));
-    return disconnects ? (this.#options.runners.peek(id)?.connections ?? 0) : 0;
+    const clientsAffected = first === undefined ? 0 : affectedClients(first, options, this.#options.runners);
+    return { changes: first === undefined ? [] : keyChangesOf(first), clientsAffected, warnings: [...warnings, ...needs] };
   }
 
   #read(action: SingleAction, body: unknown): SingleRequest {
@@ -136,18 +124,4 @@ function toSet(
   context: RequestContext,
 ): ChangeSet {
   return { action, source: context.source, changes: [{ before, after, path: '' }], options, context, mustListen: true, settles: null };
-}
-
-/** What an answer says about secrets when the store has no key to seal them with. */
-export function clearSecretWarnings(endpoints: Endpoint[]): string[] {
-  const ids = endpoints.filter((endpoint) => secretPathsOf(endpoint).length > 0).map(({ id }) => id);
-  if (ids.length === 0) return [];
-  const which = ids.length === 1 ? `endpoint ${ids[0]}` : `${ids.length} endpoints`;
-  return [`the secrets of ${which} are stored as they were given: store.secretKeyFile or store.secretKey would have them sealed`];
-}
-
-/** The keys that change; an endpoint that comes or goes is one change of the whole. */
-export function keyChangesOf({ kind, id, changes }: JudgedChange): PlanAnswer['changes'] {
-  if (kind === 'updated') return changes;
-  return [{ path: '', from: kind === 'added' ? null : id, to: kind === 'added' ? id : null, effect: 'rebind' }];
 }

@@ -83,9 +83,7 @@ describe('routes', () => {
   });
 
   test.each([
-    ['POST', '/api/endpoints/confirm'],
     ['GET', '/endpoints/watch'],
-    ['POST', '/api/endpoints/rollback'],
     ['GET', '/api/endpoints/export?secrets=include'],
     ['POST', '/api/endpoints/import'],
     ['GET', '/api/endpoints/backup'],
@@ -97,7 +95,20 @@ describe('routes', () => {
     expect([status, body.error?.kind]).toEqual([400, 'not-supported-yet']);
   });
 
-  test.each(['confirmWithin=30s', 'wait=all', 'policy=all'])('?%s is not supported yet', async (query) => {
+  test('?confirmWithin= is a time from 1 second to 24 hours', async () => {
+    for (const [value, milliseconds] of Object.entries({ 1000: 1000, '30s': 30_000, '1500ms': 1500, '2m': 120_000, '24h': 86_400_000 })) {
+      const { app, seen } = appWith();
+      expect((await ask(app, 'POST', `${ADD}?confirmWithin=${value}`, { body: { port: 1 } })).status).toBe(200);
+      expect(seen[0]?.context?.confirmWithinMs).toBe(milliseconds);
+    }
+    for (const value of ['999', '0s', '25h', '1d', '-5s', '1e9', '']) {
+      const { app, seen } = appWith();
+      const { status, body } = await ask(app, 'POST', `${ADD}?confirmWithin=${value}`, { body: { port: 1 } });
+      expect([value, status, body.error?.issues.map(({ path }) => path), seen.length]).toEqual([value, 400, ['confirmWithin'], 0]);
+    }
+  });
+
+  test.each(['wait=all', 'policy=all'])('?%s is not supported yet', async (query) => {
     const { app, seen } = appWith();
     const { status, body } = await ask(app, 'POST', `${ADD}?${query}`, { body: { port: 1 } });
     expect([status, body.error?.kind, seen.length]).toEqual([400, 'not-supported-yet', 0]);

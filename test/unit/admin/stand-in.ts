@@ -33,6 +33,14 @@ export function standInControl(overrides: Partial<Control> = {}): { control: Con
     update: change,
     remove: change,
     setEnabled: (_enabled, body, context) => change(body, context),
+    rollback: async (body, context) => {
+      seen.push({ body, context });
+      return { revision: 8, changes: [], nodes: [], warnings: [] };
+    },
+    confirm: async (body, context) => {
+      seen.push({ body, context });
+      return { revision: 8, endpoints: [], nodes: [], warnings: [] };
+    },
     plan: async (body) => {
       seen.push({ body, context: null });
       return { changes: [], clientsAffected: 0, warnings: [] };

@@ -1,0 +1,59 @@
+/** Routes that take changes back: rollback to a revision, and the confirmation that keeps a change from being undone. */
+
+import { z } from '@hono/zod-openapi';
+import { toPublicEndpoint } from '../../endpoint/schema.ts';
+import { etagOf } from '../http/request.ts';
+import { controlRoute, type Route, type RouteInfo } from '../http/route.ts';
+import { endpointSchema, nodeOutcomeSchema, setSchema } from '../http/schemas.ts';
+import { changeOptions, targetKeys } from './changes.ts';
+
+const TAG = 'History';
+const dryRun = z.boolean().optional().openapi({ description: 'Only say what it would do' });
+
+const rollbackBody = {
+  schema: z.object({ revision: z.number().int().min(0), ...targetKeys, dryRun, ...changeOptions }),
+  example: { revision: 7, port: 1884 },
+};
+const confirmBody = { schema: z.object({ revision: z.number().int().min(1) }), example: { revision: 8 } };
+const confirmAnswer = z.object({
+  revision: z.number().int(),
+  endpoints: z.array(z.object({ id: z.string(), port: z.number().int() })),
+  nodes: z.array(nodeOutcomeSchema),
+  warnings: z.array(z.string()),
+});
+
+function info(name: string, summary: string, statuses: number[]): RouteInfo {
+  const path = `/api/endpoints/${name}`;
+  return { method: 'post', path, aliases: [`/endpoints/${name}`], access: 'admin', tag: TAG, summary, statuses };
+}
+
+/** The ETag of a change; a dry run has none. */
+export function etagHeaders(revision: number | null): { headers?: Record<string, string> } {
+  return revision === null ? {} : { headers: { etag: etagOf(revision) } };
+}
+
+export const restoringRoutes: Route[] = [
+  controlRoute(
+    {
+      ...info('rollback', 'An endpoint, or all, as of a revision; itself a new revision', [404, 409, 412, 422]),
+      body: rollbackBody,
+      change: true,
+      answer: { data: setSchema.extend({ endpoint: endpointSchema.nullable().optional() }) },
+    },
+    async (body, { control, context }) => {
+      const answer = await control.rollback(body, context);
+      const { endpoint } = answer;
+      const shown = endpoint === undefined || endpoint === null ? {} : { endpoint: toPublicEndpoint(endpoint) };
+      return { data: { ...answer, ...shown }, ...etagHeaders(answer.revision) };
+    },
+  ),
+  controlRoute(
+    {
+      ...info('confirm', 'Keeps a change that was made with `?confirmWithin=`', [404]),
+      body: confirmBody,
+      change: false,
+      answer: { data: confirmAnswer },
+    },
+    async (body, { control, context }) => ({ data: await control.confirm(body, context) }),
+  ),
+];

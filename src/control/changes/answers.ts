@@ -1,0 +1,77 @@
+/** What answers and plans say about the changes of a set. */
+
+import type { Endpoint, KeyChange } from '../../endpoint/endpoint.ts';
+import { secretPathsOf } from '../../endpoint/secrets/secrets.ts';
+import type { EndpointOutcome, PlanAnswer, SetAnswer } from '../contract.ts';
+import type { ChangeOptions } from '../endpoints/change-request.ts';
+import type { Desired } from '../endpoints/desired.ts';
+import { asksToDrain } from '../endpoints/drain.ts';
+import type { Runners } from '../endpoints/runners.ts';
+import { type Applied, confirmViewOf } from './change-runner.ts';
+import { type ChangeSet, foresee, type JudgedChange } from './change-set.ts';
+
+/** Of each endpoint, what became of it. */
+export function outcomesOf(changes: JudgedChange[]): EndpointOutcome[] {
+  return changes.map(({ id, port, kind, effect }) => ({ id, port, action: kind, effect }));
+}
+
+/** Answer to a set that was applied. */
+export function setAnswerOf(applied: Applied, set: ChangeSet): SetAnswer {
+  const isIdle = applied.changes.length === 0 && set.context.confirmWithinMs !== undefined;
+  return {
+    revision: applied.revision,
+    changes: outcomesOf(applied.changes),
+    nodes: [applied.node],
+    warnings: isIdle ? [NOTHING_WAITS] : [],
+    ...confirmViewOf(applied),
+  };
+}
+
+export const NOTHING_WAITS = 'nothing was changed, so nothing waits for a confirmation';
+
+/** Answer to a dry run. @throws FluxError when the set would be refused for another reason than a missing `force` */
+export function dryAnswerOf(set: ChangeSet, desired: Desired): SetAnswer {
+  const { judged, warnings } = foresee(set, desired);
+  return { revision: null, changes: outcomesOf(judged), nodes: [], warnings };
+}
+
+/** Endpoint by endpoint, what a set would do. @throws FluxError as `dryAnswerOf` */
+export function planOf(set: ChangeSet, desired: Desired, runners: Runners): PlanAnswer {
+  const { judged, warnings } = foresee(set, desired);
+  const endpoints = judged.map((change) => ({
+    id: change.id,
+    port: change.port,
+    action: change.kind,
+    effect: change.effect,
+    clientsAffected: affectedClients(change, set.options, runners),
+    changes: keyChangesOf(change),
+  }));
+  return {
+    changes: endpoints.flatMap(({ id, changes }) => changes.map((change) => ({ endpoint: id, ...change }))),
+    clientsAffected: endpoints.reduce((sum, { clientsAffected }) => sum + clientsAffected, 0),
+    warnings,
+    endpoints,
+  };
+}
+
+/** The keys that change; an endpoint that comes or goes is one change of the whole. */
+export function keyChangesOf({ kind, id, changes }: JudgedChange): KeyChange[] {
+  if (kind === 'updated') return changes;
+  return [{ path: '', from: kind === 'added' ? null : id, to: kind === 'added' ? id : null, effect: 'rebind' }];
+}
+
+/** Connected clients that a change disconnects. */
+export function affectedClients({ before, after, changes, id }: JudgedChange, options: ChangeOptions, runners: Runners): number {
+  if (before === null) return 0;
+  const isRebound = changes.some(({ path, effect }) => effect === 'rebind' && path !== 'serverOptions.soBacklog');
+  const disconnects = after === null || !after.enabled || (isRebound && asksToDrain(options));
+  return disconnects ? (runners.peek(id)?.connections ?? 0) : 0;
+}
+
+/** What an answer says about secrets when the store has no key to seal them with. */
+export function clearSecretWarnings(endpoints: Endpoint[]): string[] {
+  const ids = endpoints.filter((endpoint) => secretPathsOf(endpoint).length > 0).map(({ id }) => id);
+  if (ids.length === 0) return [];
+  const which = ids.length === 1 ? `endpoint ${ids[0]}` : `${ids.length} endpoints`;
+  return [`the secrets of ${which} are stored as they were given: store.secretKeyFile or store.secretKey would have them sealed`];
+}

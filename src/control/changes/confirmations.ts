@@ -1,0 +1,157 @@
+/** Undoes changes that nobody confirmed in time, also those that the process before this one made. */
+
+import { toWireError } from '../../kernel/errors.ts';
+import type { Logger } from '../../kernel/logger.ts';
+import type { HistoryRow } from '../../storage/contract.ts';
+import { Backoff } from '../backoff.ts';
+import type { ConfirmAnswer, RequestContext } from '../contract.ts';
+import { readConfirm } from '../endpoints/change-request.ts';
+import type { Desired } from '../endpoints/desired.ts';
+import { NO_DRAIN } from '../endpoints/drain.ts';
+import type { ChangeRunner } from './change-runner.ts';
+import type { ChangeSet, EndpointChange } from './change-set.ts';
+
+export interface ConfirmationOptions {
+  desired: Desired;
+  changes: ChangeRunner;
+  logger: Logger;
+}
+
+/** The wall clock may be set meanwhile: it is looked at this often. */
+const LOOK_MS = 60_000;
+const UNDO_TIMEOUT_MS = 30_000;
+
+export class Confirmations {
+  readonly #options: ConfirmationOptions;
+  readonly #undoing = new Map<number, Promise<void>>();
+  /** revisions whose undoing failed, and when it is attempted next (milliseconds since the epoch) */
+  readonly #failed = new Map<number, { backoff: Backoff; retryAt: number }>();
+  #timer: NodeJS.Timeout | null = null;
+  #isRunning = false;
+
+  constructor(options: ConfirmationOptions) {
+    this.#options = options;
+    options.desired.waiting.onChanged = () => this.#schedule();
+  }
+
+  /**
+   * Undoes in the store what came due while no process ran; for a node whose endpoints are not started yet. What fails is attempted
+   * again after start().
+   */
+  async undoOverdue(): Promise<void> {
+    const { desired, changes } = this.#options;
+    for (const { revision } of desired.waiting.list().filter(({ until }) => until <= Date.now())) {
+      await this.#attempt(revision, async (set) => void (await changes.commit(set)));
+    }
+  }
+
+  /** Begins to watch the deadlines. */
+  start(): void {
+    this.#isRunning = true;
+    this.#schedule();
+  }
+
+  /** Resolves when no undoing is under way any more. */
+  async close(): Promise<void> {
+    this.#isRunning = false;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    await Promise.all(this.#undoing.values());
+  }
+
+  /** The change stays. @throws FluxError `invalid`, `not-found` when no change of this revision waits, `unavailable` */
+  async confirm(body: unknown, context: RequestContext): Promise<ConfirmAnswer> {
+    const { desired, changes, logger } = this.#options;
+    const revision = readConfirm(body);
+    await desired.confirm(revision);
+    const { actor } = context;
+    logger.info(`Configuration: revision ${revision} was confirmed`, { revision, actor, requestId: context.requestId });
+    const rows = await desired.rowsOf(revision);
+    return { revision, endpoints: rows.map(({ id, port }) => ({ id, port })), nodes: [changes.outcome('applied')], warnings: [] };
+  }
+
+  #schedule(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    if (!this.#isRunning) return;
+    const moments = this.#open().map(({ at }) => at - Date.now());
+    if (moments.length === 0) return;
+    this.#timer = setTimeout(() => this.#look(), Math.max(0, Math.min(LOOK_MS, ...moments)));
+  }
+
+  /** Waiting revisions that are not being undone, each with the moment at which that is due. */
+  #open(): { revision: number; at: number }[] {
+    return this.#options.desired.waiting
+      .list()
+      .filter(({ revision }) => !this.#undoing.has(revision))
+      .map(({ revision, until }) => ({ revision, at: Math.max(until, this.#failed.get(revision)?.retryAt ?? 0) }));
+  }
+
+  #look(): void {
+    for (const { revision } of this.#open().filter(({ at }) => at <= Date.now())) {
+      const apply = async (set: ChangeSet) => void (await this.#options.changes.apply(set));
+      const ended = this.#attempt(revision, apply).finally(() => {
+        this.#undoing.delete(revision);
+        this.#schedule();
+      });
+      this.#undoing.set(revision, ended);
+    }
+    this.#schedule();
+  }
+
+  /** Never rejects: what fails is attempted again. */
+  async #attempt(revision: number, make: (set: ChangeSet) => Promise<void>): Promise<void> {
+    const { desired, logger } = this.#options;
+    try {
+      await desired.onNewest(() => this.#undo(revision, make));
+      this.#failed.delete(revision);
+    } catch (error) {
+      const backoff = this.#failed.get(revision)?.backoff ?? new Backoff();
+      this.#failed.set(revision, { backoff, retryAt: Date.now() + Math.max(1, backoff.failed()) });
+      logger.error(`Configuration: revision ${revision} was not confirmed, and cannot be undone yet`, {
+        reason: toWireError(error).message,
+      });
+    }
+  }
+
+  async #undo(revision: number, make: (set: ChangeSet) => Promise<void>): Promise<void> {
+    const { desired, logger } = this.#options;
+    const rows = await desired.rowsOf(revision);
+    // Another node, or a confirmation, was first.
+    if (!desired.waiting.list().some((change) => change.revision === revision)) return;
+    const set = this.#toSet(revision, rows);
+    logger.warn(`Configuration: revision ${revision} was not confirmed in time and is undone`, {
+      endpoints: set.changes.map(({ path }) => path),
+    });
+    if (set.changes.length > 0) await make(set);
+    // Nothing had to be changed: then nothing is left to wait for.
+    if (desired.waiting.list().some((change) => change.revision === revision)) await desired.confirm(revision);
+  }
+
+  #toSet(revision: number, rows: HistoryRow[]): ChangeSet {
+    const { desired, logger } = this.#options;
+    const changes = rows.flatMap(({ id, before, after }): EndpointChange[] => {
+      const now = desired.byId(id) ?? null;
+      const isUntouched = after === null ? now === null : now?.revision === revision;
+      if (!isUntouched)
+        logger.warn(`Configuration: endpoint ${id} was changed again after revision ${revision}, and stays`, { endpoint: id });
+      return isUntouched && (now !== null || before !== null) ? [{ before: now, after: before, path: id }] : [];
+    });
+    const reason = `revision ${revision} was not confirmed in time`;
+    return {
+      action: 'rollback',
+      source: 'rollback',
+      changes,
+      options: { ...NO_DRAIN, force: true, reason },
+      context: {
+        actor: 'system',
+        source: 'file',
+        requestId: `confirm-${revision}`,
+        reason,
+        expectedRevision: null,
+        timeoutMs: UNDO_TIMEOUT_MS,
+      },
+      mustListen: false,
+      settles: revision,
+    };
+  }
+}

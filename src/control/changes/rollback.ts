@@ -1,0 +1,75 @@
+/** Brings endpoints back to what they were at a revision, as one new revision. */
+
+import { FluxError } from '../../kernel/errors.ts';
+import type { PlanAnswer, RequestContext, RollbackAnswer } from '../contract.ts';
+import { type EndpointKey, type RollbackRequest, readRollback } from '../endpoints/change-request.ts';
+import type { Desired } from '../endpoints/desired.ts';
+import type { Runners } from '../endpoints/runners.ts';
+import { clearSecretWarnings, dryAnswerOf, planOf, setAnswerOf } from './answers.ts';
+import type { ChangeRunner } from './change-runner.ts';
+import type { ChangeSet, EndpointChange } from './change-set.ts';
+
+export interface RollbackOptions {
+  desired: Desired;
+  runners: Runners;
+  changes: ChangeRunner;
+  keepsSecretsInClear: boolean;
+}
+
+export class Rollback {
+  readonly #options: RollbackOptions;
+
+  constructor(options: RollbackOptions) {
+    this.#options = options;
+  }
+
+  /** @throws FluxError as Control.rollback */
+  async run(body: unknown, context: RequestContext): Promise<RollbackAnswer> {
+    const { desired, changes, keepsSecretsInClear } = this.#options;
+    const request = readRollback(body);
+    const set = await this.#toSet(request, context);
+    const named = request.key === null ? {} : { endpoint: set.changes[0]?.after ?? null };
+    if (request.dryRun) return { ...dryAnswerOf(set, desired), ...named };
+    const applied = await changes.apply(set);
+    // All is as it was then, although a revision in between waits: it has nothing to undo any more.
+    if (applied.changes.length === 0 && set.settles !== null) await desired.confirm(set.settles);
+    const answer = setAnswerOf(applied, set);
+    if (keepsSecretsInClear) answer.warnings.push(...clearSecretWarnings(applied.changes.flatMap(({ after }) => after ?? [])));
+    return { ...answer, ...named };
+  }
+
+  /** What it would do. @throws FluxError as `run` */
+  async plan(body: unknown, context: RequestContext): Promise<PlanAnswer> {
+    const { desired, runners } = this.#options;
+    return planOf(await this.#toSet(readRollback(body), context), desired, runners);
+  }
+
+  async #toSet({ revision, key, options }: RollbackRequest, context: RequestContext): Promise<ChangeSet> {
+    const { desired } = this.#options;
+    const past = new Map((await desired.at(revision)).map(({ endpoint }) => [endpoint.id, endpoint]));
+    // From here on nothing waits: what the set is based on is what is locked.
+    const ids =
+      key === null ? [...new Set([...desired.list().map(({ endpoint }) => endpoint.id), ...past.keys()])] : this.#chosen(key, past);
+    const changes = ids.map((id): EndpointChange => ({ before: desired.byId(id) ?? null, after: past.get(id) ?? null, path: id }));
+    const [only] = changes;
+    if (key !== null && changes.length === 1 && only?.before) desired.ensureRevision(only.before, context.expectedRevision);
+    else desired.ensureWhole(context.expectedRevision);
+    const settles = desired.waiting.undoneBy(revision, new Set(ids));
+    return { action: 'rollback', source: 'rollback', changes, options, context, mustListen: true, settles };
+  }
+
+  /** A port means whoever has it now, and whoever had it then. @throws FluxError `not-found` */
+  #chosen(key: EndpointKey, past: ReadonlyMap<string, { id: string; port: number }>): string[] {
+    const { desired } = this.#options;
+    const now = key.id === undefined ? desired.byPort(key.port ?? 0)?.endpoint : desired.byId(key.id)?.endpoint;
+    const then = [...past.values()].find(({ id, port }) => (key.id === undefined ? port === key.port : id === key.id));
+    const found = [...(now === undefined ? [] : [now]), ...(then === undefined ? [] : [then])];
+    const what = key.id === undefined ? `endpoint on port ${key.port}` : `endpoint ${key.id}`;
+    if (found.length === 0) throw new FluxError('not-found', `there is no ${what} now, and there was none then`);
+    if (key.id !== undefined && key.port !== undefined && found.every(({ port }) => port !== key.port)) {
+      const message = `endpoint ${key.id} is not on port ${key.port}, and was not then`;
+      throw new FluxError('invalid', message, { issues: [{ path: 'port', message }] });
+    }
+    return [...new Set(found.map(({ id }) => id))];
+  }
+}

@@ -1,0 +1,118 @@
+/** `?confirmWithin=`: kept when it is confirmed, undone when it is not, also when the process died in between. */
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Broker, freePort, startBroker } from '../../kit/broker.ts';
+import { Api, canConnect, type SetAnswer } from './api.ts';
+
+describe.each(['LOCAL', 'MEMORY'])('confirmation on %s', (storeType) => {
+  let broker: Broker;
+  let api: Api;
+  beforeAll(async () => {
+    broker = await startBroker({ endpoints: [{ enableAuth: false, id: 'first' }], config: { store: { storeType } } });
+    api = new Api(broker);
+  });
+  afterAll(async () => {
+    expect(await broker.stop()).toBe(0);
+  });
+
+  it('undoes a change at its deadline, with a row that says why', async () => {
+    const { port } = await api.add({ id: 'undone' });
+    const before = Date.now();
+    const update = { id: 'undone', maxConnectionSize: 3 };
+    const { revision, confirm } = await api.ok('POST', 'update?confirmWithin=3s', update);
+    expect(confirm?.revision).toBe(revision);
+    expect(Date.parse(confirm?.until ?? '') - before).toBeGreaterThanOrEqual(3000);
+    expect(await api.content()).toMatchObject({ undone: [port, 3] });
+    const busy = await api.call('POST', 'update', { id: 'undone', wiretap: true });
+    expect([busy.status, busy.kind]).toEqual([409, 'busy']);
+    expect(busy.message).toContain(`revision ${revision}, which waits for its confirmation`);
+    await expect.poll(() => api.content(), { timeout: 10_000 }).toMatchObject({ undone: [port, 1000] });
+    const [row] = await api.history('id=undone&limit=1');
+    expect(row).toMatchObject({ revision: revision + 1, action: 'rollback', source: 'rollback', actor: 'system' });
+    expect(row?.reason).toBe(`revision ${revision} was not confirmed in time`);
+    expect((await api.call('POST', 'confirm', { revision })).status).toBe(404);
+    await api.ok('POST', 'update', { id: 'undone', wiretap: true });
+    expect(await broker.log()).toContain(`revision ${revision} was not confirmed in time and is undone`);
+  });
+
+  it('keeps a confirmed change', async () => {
+    const { port } = await api.add({ id: 'kept' });
+    const { revision } = await api.ok('POST', 'update?confirmWithin=3000', { id: 'kept', maxConnectionSize: 4 });
+    const answer = await api.ok('POST', 'confirm', { revision });
+    expect(answer).toMatchObject({ revision, endpoints: [{ id: 'kept', port }], nodes: [{ state: 'applied' }] });
+    expect((await api.call('POST', 'confirm', { revision })).status).toBe(404);
+    await new Promise((resolve) => setTimeout(resolve, 3_300));
+    expect(await api.content()).toMatchObject({ kept: [port, 4] });
+    expect(await api.revision()).toBe(revision);
+  });
+
+  it('undoes an added, a removed and a moved endpoint, and guards the ports meanwhile', async () => {
+    const [gone, moved] = [await api.add({ id: 'gone' }), await api.add({ id: 'moved' })];
+    const added = await api.ok<SetAnswer & { endpoint: { port: number } }>('POST', 'add?confirmWithin=4s', {
+      port: await freePort(),
+      host: '127.0.0.1',
+      enableAuth: false,
+      id: 'added',
+    });
+    await api.ok('POST', 'remove?confirmWithin=4s', { id: 'gone' });
+    expect((await api.call('POST', 'add', { port: gone.port, host: '127.0.0.1' })).kind).toBe('busy');
+    const away = await api.ok<SetAnswer & { endpoint: { port: number } }>('POST', 'update?confirmWithin=4s', {
+      id: 'moved',
+      newPort: await freePort(),
+    });
+    expect(await Promise.all([added.endpoint.port, gone.port, away.endpoint.port].map(canConnect))).toEqual([true, false, true]);
+    await expect.poll(async () => Object.keys(await api.content()), { timeout: 10_000 }).not.toContain('added');
+    await expect.poll(() => api.content(), { timeout: 10_000 }).toMatchObject({ gone: [gone.port, 1000], moved: [moved.port, 1000] });
+    const ports = [added.endpoint.port, gone.port, away.endpoint.port, moved.port];
+    await expect.poll(() => Promise.all(ports.map(canConnect)), { timeout: 10_000 }).toEqual([false, true, false, true]);
+  });
+
+  it('a rollback to an earlier revision ends the waiting; a rollback can wait, too', async () => {
+    const { port, revision } = await api.add({ id: 'twice' });
+    const waits = await api.ok('POST', 'update?confirmWithin=1h', { id: 'twice', maxConnectionSize: 8 });
+    await api.ok('POST', 'rollback', { id: 'twice', revision });
+    expect((await api.call('POST', 'confirm', { revision: waits.revision })).status).toBe(404);
+    await api.ok('POST', 'update', { id: 'twice', maxConnectionSize: 9 });
+    const { confirm } = await api.ok('POST', 'rollback?confirmWithin=1s', { id: 'twice', revision });
+    expect(confirm).toBeDefined();
+    await expect.poll(() => api.content(), { timeout: 10_000 }).toMatchObject({ twice: [port, 9] });
+    const idle = await api.ok('POST', 'update?confirmWithin=1s', { id: 'twice', maxConnectionSize: 9 });
+    expect(idle.confirm).toBeUndefined();
+    expect(idle.warnings).toEqual([expect.stringContaining('nothing waits')]);
+  });
+
+  it('refuses what is not a time, and nothing that it does not take', async () => {
+    for (const value of ['999', '25h', 'soon', '']) {
+      const { status, issues } = await api.call('POST', `update?confirmWithin=${value}`, { id: 'first', wiretap: true });
+      expect([value, status, issues.map(({ path }) => path)]).toEqual([value, 400, ['confirmWithin']]);
+    }
+    expect((await api.call('GET', 'list?confirmWithin=5s')).status).toBe(400);
+    expect((await api.call('POST', 'confirm', { revision: 'x', more: 1 })).issues.map(({ path }) => path).toSorted()).toEqual([
+      'more',
+      'revision',
+    ]);
+  });
+});
+
+it('survives the death of the process: what is overdue is undone at the start, the rest goes on waiting', async () => {
+  const broker = await startBroker({ endpoints: [{ enableAuth: false, id: 'first' }] });
+  const { dir } = broker;
+  const api = new Api(broker);
+  const [short, long] = [await api.add({ id: 'short' }), await api.add({ id: 'long' })];
+  const kept = await api.ok('POST', 'update?confirmWithin=5m', { id: 'long', maxConnectionSize: 2 });
+  const lost = await api.ok('POST', 'remove?confirmWithin=1s', { id: 'short' });
+  await broker.kill('SIGKILL');
+  await new Promise((resolve) => setTimeout(resolve, Date.parse(lost.confirm?.until ?? '') - Date.now() + 10));
+  const again = await startBroker({ dir });
+  try {
+    const after = new Api(again);
+    expect(await after.content()).toMatchObject({ short: [short.port, 1000], long: [long.port, 2] });
+    expect(await canConnect(short.port)).toBe(true);
+    expect((await after.history('id=short&limit=1'))[0]).toMatchObject({ actor: 'system', action: 'rollback' });
+    expect((await after.call('POST', 'update', { id: 'long', wiretap: true })).kind).toBe('busy');
+    await after.ok('POST', 'confirm', { revision: kept.revision });
+    await after.ok('POST', 'update', { id: 'long', wiretap: true });
+  } finally {
+    await again.stop();
+  }
+});
