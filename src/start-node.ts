@@ -35,7 +35,7 @@ const CLOSE_RESERVE_MS = 1_000;
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { settings, version, logger, workerUrls, adminStatic } = options;
   const sealer = new Sealer(settings.secrets);
-  const store = sealStore(await openStore(settings.store), sealer);
+  const store = sealStore(await openStore(settings.store, { onFailure: (reason) => logger.warn(reason) }), sealer);
   const undo: (() => Promise<unknown>)[] = [() => store.close()];
   const threadsMs = Math.max(CLOSE_RESERVE_MS, settings.shutdownTimeout - CLOSE_RESERVE_MS);
   try {

@@ -4,26 +4,14 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import { check, isObject, type Problems } from '../endpoint/problems.ts';
+import { flag, group, integer, oneOf, text, withoutNulls } from './forms.ts';
 import type { HttpSettings, LogSettings, Settings } from './settings.ts';
+import { readStore } from './store-section.ts';
 
 const UNITS: Record<string, number> = { '': 1, b: 1, k: 1024, kb: 1024, m: 1024 ** 2, mb: 1024 ** 2, g: 1024 ** 3, gb: 1024 ** 3 };
 const SYNC_INTERVAL_MS = 5_000;
 const LOG_BYTES_MIN = 1024;
 const LOG_BYTES_MAX = 1024 ** 4;
-
-const text = (max = 1024) =>
-  z
-    .string({ error: 'must be a string' })
-    .min(1, { error: 'must not be empty' })
-    .max(max, { error: `must be at most ${max} characters` });
-const flag = z.boolean({ error: 'must be true or false' });
-const integer = (min: number, max: number) => {
-  const error = `must be a whole number from ${min} to ${max}`;
-  return z.int({ error }).min(min, { error }).max(max, { error });
-};
-const oneOf = <const T extends readonly string[]>(values: T) => z.enum(values, { error: `must be one of ${values.join(', ')}` });
-const group = <T extends z.ZodRawShape>(shape: T) =>
-  z.strictObject(shape, { error: (issue) => (issue.code === 'invalid_type' ? 'must be a group of keys' : undefined) });
 
 const host = text(255).refine((value) => isIP(value) !== 0 || value === 'localhost', { error: 'must be an IP address or localhost' });
 
@@ -51,14 +39,6 @@ const httpSchema = group({
     .array(group({ username: text(), password: text() }), { error: 'must be a list' })
     .max(1000, { error: 'must be at most 1000 entries' })
     .optional(),
-});
-const localSchema = group({ dataPath: text(4096).optional() });
-const datasourceSchema = group({
-  url: text().regex(/^(jdbc:)?[a-z][a-z0-9+]*:/i, { error: 'must be a database URL such as jdbc:postgresql://localhost:5432/fluxmq' }),
-  username: z.string({ error: 'must be a string' }).optional(),
-  password: z.string({ error: 'must be a string' }).optional(),
-  driver: text().optional(),
-  maxPoolSize: integer(1, 1000).optional(),
 });
 const syncSchema = group({ interval: integer(100, 3_600_000).optional() });
 const logSchema = group({
@@ -99,11 +79,6 @@ function defaultName(): string {
   );
 }
 
-/** An object without keys that are null, which stand for "the default". */
-function withoutNulls(value: unknown): unknown {
-  return isObject(value) ? Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== null)) : value;
-}
-
 function readHttp(input: unknown, problems: Problems): HttpSettings {
   const given = withoutNulls(input);
   if (isObject(given) && Object.hasOwn(given, 'ssl')) {
@@ -135,26 +110,6 @@ function readHttp(input: unknown, problems: Problems): HttpSettings {
 /** 127.0.0.0/8, ::1 and localhost. */
 function isLoopback(address: string): boolean {
   return address === 'localhost' || address === '::1' || (isIP(address) === 4 && address.startsWith('127.'));
-}
-
-function readStore(input: unknown, problems: Problems, warnings: string[]): Settings['store'] {
-  const store: Settings['store'] = { storeType: 'LOCAL', local: { dataPath: './data' } };
-  const given = withoutNulls(input);
-  if (!isObject(given)) {
-    problems.add('store', 'must be a group of keys');
-    return store;
-  }
-  const { storeType = 'LOCAL', datasource, local, ...unknown } = given;
-  for (const key of Object.keys(unknown)) problems.addUnknownKey(`store.${key}`);
-  if (storeType === 'LOCAL' || storeType === 'MEMORY') store.storeType = storeType;
-  else if (storeType === 'MYSQL' || storeType === 'POSTGRESQL') problems.addNotSupportedYet('store.storeType');
-  else problems.add('store.storeType', 'must be one of MYSQL, POSTGRESQL, LOCAL, MEMORY');
-  if (datasource !== undefined) {
-    check(datasourceSchema, withoutNulls(datasource), 'store.datasource', problems);
-    if (store.storeType === storeType) warnings.push(`store.datasource: not used with storeType ${storeType}`);
-  }
-  store.local.dataPath = check(localSchema, withoutNulls(local ?? {}), 'store.local', problems)?.dataPath ?? store.local.dataPath;
-  return store;
 }
 
 /** One node alone has nothing of a cluster but the store that it may share. */

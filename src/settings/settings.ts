@@ -1,6 +1,7 @@
 /** The node's own configuration in its complete form: config.yaml + environment, every default filled in (SPEC.md section 1). */
 
 import type { AclConfig, AuthConfig, Endpoint } from '../endpoint/endpoint.ts';
+import type { DatabaseLogin } from '../kernel/database-url.ts';
 
 export interface HttpSettings {
   /** IP address or `localhost` */
@@ -32,10 +33,19 @@ export interface SecretKeys {
   secretKeysOld: string[];
 }
 
+/** `local.dataPath` holds sessions and retained messages with every storeType but MEMORY. */
+export type StoreSettings =
+  | { storeType: 'LOCAL' | 'MEMORY'; local: { /** absolute path */ dataPath: string } }
+  | {
+      storeType: 'POSTGRESQL' | 'MYSQL';
+      local: { /** absolute path */ dataPath: string };
+      datasource: DatabaseLogin & { /** connections at once, 1..1000 */ maxPoolSize: number };
+    };
+
 export interface Settings {
   node: { name: string };
   http: HttpSettings;
-  store: { storeType: 'LOCAL' | 'MEMORY'; local: { /** absolute path */ dataPath: string } };
+  store: StoreSettings;
   cluster: { sync: { /** milliseconds between two looks at a store that other nodes use, 100..3600000 */ interval: number } };
   /** `store.secretKey` and its like, the file read */
   secrets: SecretKeys;

@@ -4,6 +4,9 @@ import type { Endpoint } from '../endpoint/endpoint.ts';
 import { FluxError } from '../kernel/errors.ts';
 import type { ChangeMeta, HistoryRow, StoreChange, StoredEndpoint } from './contract.ts';
 
+/** What each database can compare exactly and keep in an index. */
+const ACTOR_MAX = 255;
+
 export interface AppliedChanges {
   /** the whole content afterwards, by id */
   next: Map<string, StoredEndpoint>;
@@ -13,7 +16,7 @@ export interface AppliedChanges {
 
 /**
  * Applies all changes at once: ports may move between endpoints in one commit. `current` is left as it is.
- * @throws FluxError `invalid` (no change, or one id twice), `revision-mismatch`, `exists`, `not-found`
+ * @throws FluxError `invalid` (no change, one id twice, an endless name), `revision-mismatch`, `exists`, `not-found`
  */
 export function applyChanges(
   current: ReadonlyMap<string, StoredEndpoint>,
@@ -22,6 +25,8 @@ export function applyChanges(
   meta: ChangeMeta,
   stamp: { revision: number; at: number },
 ): AppliedChanges {
+  if (meta.actor.length > ACTOR_MAX)
+    throw new FluxError('invalid', `The name of who makes a change must be at most ${ACTOR_MAX} characters`);
   if (changes.length === 0) throw new FluxError('invalid', 'A commit needs at least one change');
   checkExpected(current, expected);
   const next = new Map(current);

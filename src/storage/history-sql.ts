@@ -57,8 +57,8 @@ export interface HistoryDialect {
   table: string;
   /** the placeholder of the n-th value, from 1 */
   mark(n: number): string;
-  /** compares a text column exactly */
-  sameText(column: string, mark: string): string;
+  /** compares a text column exactly; each `place` is the placeholder of the value once more */
+  sameText(column: string, place: () => string): string;
 }
 
 export interface Statement {
@@ -91,12 +91,13 @@ function filter(
 ): { where: string } & Pick<Statement, 'values'> {
   const values: (string | number)[] = [...first];
   const place = (value: string | number) => mark(values.push(value));
+  const { id, actor } = query;
   const terms = ['1 = 1'];
   if (query.before !== undefined) terms.push(`revision < ${place(query.before)}`);
   if (query.since !== undefined) terms.push(`at >= ${place(query.since)}`);
   if (query.until !== undefined) terms.push(`at < ${place(query.until)}`);
-  if (query.id !== undefined) terms.push(sameText('id', place(query.id)));
-  if (query.actor !== undefined) terms.push(sameText('actor', place(query.actor)));
+  if (id !== undefined) terms.push(sameText('id', () => place(id)));
+  if (actor !== undefined) terms.push(sameText('actor', () => place(actor)));
   if (query.port !== undefined) terms.push(`(port = ${place(query.port)} OR old_port = ${place(query.port)})`);
   return { where: terms.join(' AND '), values };
 }

@@ -1,16 +1,38 @@
 /** Opens the store that the settings name. */
 
+import type { DatabaseLogin } from '../kernel/database-url.ts';
 import type { EndpointStore } from './contract.ts';
 import { openLocalStore } from './local/local-store.ts';
 import { openMemoryStore } from './memory/memory-store.ts';
+import { openMysqlStore } from './mysql/mysql-store.ts';
+import { openPostgresStore } from './postgres/postgres-store.ts';
+import { openRemembering } from './remembering-store.ts';
 
 /** What of the settings a store needs; `Settings['store']` fits. */
-export interface StoreSettings {
-  storeType: 'LOCAL' | 'MEMORY';
-  local: { dataPath: string };
+export type StoreSettings =
+  | { storeType: 'LOCAL' | 'MEMORY'; local: { dataPath: string } }
+  | { storeType: 'POSTGRESQL' | 'MYSQL'; local: { dataPath: string }; datasource: DatabaseLogin & { maxPoolSize: number } };
+
+export interface OpenOptions {
+  /** told when what is known of a database cannot be written beside the node */
+  onFailure: (reason: string) => void;
 }
 
-/** Opens the store. @throws FluxError `unavailable` when its folder cannot be used or belongs to a running broker */
-export async function openStore(settings: StoreSettings): Promise<EndpointStore> {
-  return settings.storeType === 'MEMORY' ? openMemoryStore() : openLocalStore({ dataPath: settings.local.dataPath });
+/**
+ * Opens the store. The tables of a database are made or migrated; what is known of it is kept in the data folder, for a start without it.
+ * @throws FluxError `unavailable` when the folder cannot be used or belongs to a running broker, when a database is away and nothing is
+ *   known of it, or cannot be used as it is (login, rights, TLS, newer tables: see `isLasting`)
+ */
+export async function openStore(settings: StoreSettings, { onFailure }: OpenOptions): Promise<EndpointStore> {
+  const { dataPath } = settings.local;
+  if (!('datasource' in settings)) return settings.storeType === 'MEMORY' ? openMemoryStore() : openLocalStore({ dataPath });
+  const { storeType, datasource } = settings;
+  const open = () => (storeType === 'POSTGRESQL' ? openPostgresStore(datasource) : openMysqlStore(datasource));
+  const { host, port, database, schema } = datasource;
+  return openRemembering({
+    open,
+    dataPath,
+    source: `${storeType} ${host}:${port}/${database}${schema === null ? '' : `/${schema}`}`,
+    onFailure,
+  });
 }

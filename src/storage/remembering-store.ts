@@ -2,6 +2,7 @@
 
 import { FluxError } from '../kernel/errors.ts';
 import type { ChangeMeta, CommitOptions, EndpointStore, HistoryQuery, HistoryRow, StoreChange, StoreSnapshot } from './contract.ts';
+import { isLasting } from './failure-reason.ts';
 import { LastKnown } from './last-known.ts';
 import { lockFolder } from './local/folder-lock.ts';
 
@@ -18,11 +19,13 @@ export interface RememberingOptions {
 
 /** A change is refused within 2 s while the store is away; opening takes no more than this of it. */
 const OPEN_WAIT_MS = 1_800;
+/** A node that knows nothing waits longer at its start: another one may be making the tables. */
+const BEGIN_WAIT_MS = 20_000;
 
 /**
  * Opens the store. While it is away, its first `load` gives what was last known, if anything was, with the reason in `away`.
  * @throws FluxError `unavailable` when the store is away and nothing is known of it, or when the folder cannot be used; as `open` for
- *   everything else that is wrong with the store
+ *   everything else that is wrong with the store: a wrong password, a newer schema
  */
 export async function openRemembering({ open, dataPath, source, onFailure }: RememberingOptions): Promise<EndpointStore> {
   const known = new LastKnown(dataPath, source, onFailure);
@@ -59,6 +62,7 @@ class RememberingStore implements EndpointStore {
       await this.#opened();
     } catch (error) {
       this.#substitute = this.#recall(error);
+      if (this.#substitute === null) await this.#opened(BEGIN_WAIT_MS);
     }
   }
 
@@ -108,7 +112,7 @@ class RememberingStore implements EndpointStore {
   }
 
   /** @throws FluxError `unavailable` when it cannot be opened in time; the attempt goes on then */
-  async #opened(): Promise<EndpointStore> {
+  async #opened(waitMs = OPEN_WAIT_MS): Promise<EndpointStore> {
     if (this.#isClosed) throw new FluxError('unavailable', 'The store is closed');
     if (this.#store !== null) return this.#store;
     this.#opening ??= this.#openOnce().finally(() => {
@@ -117,7 +121,7 @@ class RememberingStore implements EndpointStore {
     this.#opening.catch(() => {});
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(reject, OPEN_WAIT_MS, new FluxError('unavailable', `The store did not answer within ${OPEN_WAIT_MS} ms`));
+      timer = setTimeout(reject, waitMs, new FluxError('unavailable', `The store did not answer within ${waitMs} ms`));
     });
     try {
       return await Promise.race([this.#opening, late]);
@@ -136,11 +140,12 @@ class RememberingStore implements EndpointStore {
     return store;
   }
 
-  /** @throws the error itself when it is no matter of being away, or nothing is known */
-  #recall(error: unknown): StoreSnapshot {
-    if (!(error instanceof FluxError) || error.kind !== 'unavailable') throw error;
+  /** Null when nothing is known, but the store is still being opened. @throws the error itself when it is no matter of being away, or nothing is known */
+  #recall(error: unknown): StoreSnapshot | null {
+    if (!(error instanceof FluxError) || error.kind !== 'unavailable' || isLasting(error)) throw error;
     const known = this.#known.read(error.message);
-    if (known === null) throw error;
+    if (known === null && this.#opening === null) throw error;
+    if (known === null) return null;
     return { ...known.snapshot, away: `${error.message} (the configuration of ${known.savedAt} is used)` };
   }
 }

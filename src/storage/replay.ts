@@ -3,6 +3,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { completeEndpoint } from '../endpoint/defaults.ts';
 import type { Endpoint } from '../endpoint/endpoint.ts';
+import { maskSecrets } from '../endpoint/secrets/secrets.ts';
 import { FluxError } from '../kernel/errors.ts';
 import type { HistoryRow, StoredEndpoint } from './contract.ts';
 
@@ -67,10 +68,10 @@ function movePorts(owners: Map<number, string>, group: readonly HistoryRow[]): v
   }
 }
 
-/** Rows of older versions do not know every key of today. */
+/** Rows of older versions do not know every key of today, and sealed secrets look different each time. */
 function isSame(a: Endpoint | null, b: Endpoint | null): boolean {
   if (a === null || b === null) return a === b;
-  return isDeepStrictEqual(completeEndpoint(a), completeEndpoint(b));
+  return isDeepStrictEqual(maskSecrets(completeEndpoint(a)), maskSecrets(completeEndpoint(b)));
 }
 
 function misfit(row: HistoryRow, why: string): FluxError {

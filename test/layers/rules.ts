@@ -35,6 +35,8 @@ export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; one
   '@hono/zod-openapi': { places: ['src/admin/'] },
   zod: { places: ['src/endpoint/', 'src/settings/', 'src/admin/'] },
   'better-sqlite3': { places: ['src/storage/local/', 'workers/session/'] },
+  postgres: { places: ['src/storage/postgres/'], oneFile: true },
+  mysql2: { places: ['src/storage/mysql/'], oneFile: true },
   pino: { places: ['src/control/'], oneFile: true },
   'rotating-file-stream': { places: ['src/control/'], oneFile: true },
   'prom-client': { places: ['src/metrics/'], oneFile: true },

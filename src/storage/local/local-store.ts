@@ -33,7 +33,7 @@ import { migrate } from './migrations.ts';
 
 const FILE = 'config.db';
 
-const DIALECT: HistoryDialect = { table: 'history', mark: () => '?', sameText: (column, mark) => `${column} = ${mark}` };
+const DIALECT: HistoryDialect = { table: 'history', mark: () => '?', sameText: (column, place) => `${column} = ${place()}` };
 
 /**
  * Opens `config.db` in the folder, which is made when it is missing. The folder belongs to this process until `close` or its end.

@@ -2,7 +2,7 @@
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type DatabaseServer, PASSWORD, type ServerKind, startServer } from './server.ts';
+import { type DatabaseServer, PASSWORD, type ServerKind, type ServerOptions, startServer } from './server.ts';
 
 const USERNAME = 'boss';
 
@@ -16,7 +16,7 @@ const KIND: ServerKind = {
     writeFileSync(join(folder, 'accounts.sql'), accounts, { mode: 0o644 });
     return ['mariadb-install-db', '--no-defaults', `--datadir=${join(folder, 'data')}`, '--skip-test-db', '--skip-name-resolve'];
   },
-  serve: (folder, port) => [
+  serve: (folder, port, { isSynced = false }) => [
     'mariadbd',
     '--no-defaults',
     `--datadir=${join(folder, 'data')}`,
@@ -29,6 +29,7 @@ const KIND: ServerKind = {
     '--innodb-buffer-pool-size=32M',
     '--innodb-log-file-size=16M',
     '--performance-schema=OFF',
+    `--innodb-flush-log-at-trx-commit=${isSynced ? 1 : 2}`,
   ],
   client: (port, database, sql) => ({
     command: [
@@ -52,6 +53,6 @@ const KIND: ServerKind = {
 };
 
 /** A MariaDB without any database of ours. */
-export function startMariadb(): Promise<DatabaseServer> {
-  return startServer(KIND);
+export function startMariadb(options: ServerOptions = {}): Promise<DatabaseServer> {
+  return startServer(KIND, options);
 }

@@ -2,7 +2,7 @@
 
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type DatabaseServer, PASSWORD, type ServerKind, startServer } from './server.ts';
+import { type DatabaseServer, PASSWORD, type ServerKind, type ServerOptions, startServer } from './server.ts';
 
 const VERSIONS = '/usr/lib/postgresql';
 const USERNAME = 'postgres';
@@ -24,8 +24,14 @@ const KIND: ServerKind = {
     const account = ['-U', USERNAME, '-A', 'scram-sha-256', '--pwfile', file];
     return [program('initdb'), '-D', join(folder, 'data'), ...account, '-E', 'UTF8', '--locale', 'C', '--no-sync'];
   },
-  serve: (folder, port) => {
-    const settings = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'shared_buffers=16MB', 'max_connections=60'];
+  serve: (folder, port, { isSynced = false }) => {
+    const settings = [
+      'listen_addresses=127.0.0.1',
+      'unix_socket_directories=',
+      'shared_buffers=16MB',
+      'max_connections=60',
+      `fsync=${isSynced}`,
+    ];
     return [program('postgres'), '-D', join(folder, 'data'), '-p', String(port), ...settings.flatMap((setting) => ['-c', setting])];
   },
   client: (port, database, sql) => ({
@@ -43,6 +49,6 @@ const KIND: ServerKind = {
 };
 
 /** A Postgres without any database of ours. */
-export function startPostgres(): Promise<DatabaseServer> {
-  return startServer(KIND);
+export function startPostgres(options: ServerOptions = {}): Promise<DatabaseServer> {
+  return startServer(KIND, options);
 }

@@ -22,11 +22,16 @@ export interface ServerKind {
   /** makes the data in `<folder>/data`: program and arguments */
   install(folder: string): string[];
   /** serves it, in the foreground */
-  serve(folder: string, port: number): string[];
+  serve(folder: string, port: number, options: ServerOptions): string[];
   /** runs one statement in a database ('' = the server's own): program, arguments, environment */
   client(port: number, database: string, sql: string): { command: string[]; env: Record<string, string> };
   /** ends the server in good order */
   stopSignal: NodeJS.Signals;
+}
+
+export interface ServerOptions {
+  /** Each commit waits for the disk. Without it, what is committed survives a kill of the server, but not of the machine: the tests see no difference. */
+  isSynced?: boolean;
 }
 
 export interface DatabaseServer {
@@ -64,7 +69,7 @@ process.on('exit', () => {
 });
 
 /** Installs and starts one. @throws Error with the server's own words when it does not come up */
-export async function startServer(kind: ServerKind): Promise<DatabaseServer> {
+export async function startServer(kind: ServerKind, options: ServerOptions): Promise<DatabaseServer> {
   const folder = mkdtempSync(join(tmpdir(), `kit-${kind.name}-`));
   folders.add(folder);
   if (process.getuid?.() === 0) {
@@ -73,7 +78,7 @@ export async function startServer(kind: ServerKind): Promise<DatabaseServer> {
   }
   const [program, ...args] = asUser(kind.user, kind.install(folder));
   await execute(program!, args, { cwd: folder });
-  const server = new Server(kind, folder, await freePort());
+  const server = new Server(kind, folder, await freePort(), options);
   await server.start();
   return server;
 }
@@ -91,11 +96,13 @@ class Server implements DatabaseServer {
   readonly password = PASSWORD;
   readonly #kind: ServerKind;
   readonly #folder: string;
+  readonly #options: ServerOptions;
   #child: ChildProcess | null = null;
   /** processes that are stopped by `pause` */
   #paused: number[] = [];
 
-  constructor(kind: ServerKind, folder: string, port: number) {
+  constructor(kind: ServerKind, folder: string, port: number, options: ServerOptions) {
+    this.#options = options;
     this.#kind = kind;
     this.#folder = folder;
     this.port = port;
@@ -163,7 +170,7 @@ class Server implements DatabaseServer {
   async #startOnce(): Promise<void> {
     const logPath = join(this.#folder, 'server.log');
     const log = openSync(logPath, 'w');
-    const [program, ...args] = asUser(this.#kind.user, this.#kind.serve(this.#folder, this.port));
+    const [program, ...args] = asUser(this.#kind.user, this.#kind.serve(this.#folder, this.port, this.#options));
     const child = spawn(program!, args, { cwd: this.#folder, stdio: ['ignore', log, log] });
     closeSync(log);
     children.add(child);

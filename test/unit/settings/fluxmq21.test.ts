@@ -109,9 +109,8 @@ test('problems of the mqtt list are told under its own name', () => {
   expect(pathsOf('mqtt: []\nendpoints: []\n')).toEqual(['mqtt:1']);
 });
 
-test('a cluster of several, TLS and a database are later work, and refused', () => {
+test('a cluster of several and TLS are later work, and refused', () => {
   expect(pathsOf('cluster:\n  localAddress: 10.0.0.1\n  addresses: ["10.0.0.1", "10.0.0.2"]\n')).toEqual(['cluster:1']);
-  expect(pathsOf('store: { storeType: MYSQL, datasource: { url: "jdbc:mysql://h/d" } }')).toEqual(['store.storeType:1']);
   expect(pathsOf('mqtt:\n  - port: 1\n    ssl: { crt: a, key: b }\n')).not.toEqual([]);
 });
 

@@ -165,8 +165,6 @@ log: { level: loud }
   });
 
   test.each([
-    ['store: { storeType: POSTGRESQL, datasource: { url: "jdbc:postgresql://h/d" } }', 'store.storeType:1 not supported yet'],
-    ['store: { storeType: MYSQL }', 'store.storeType:1 not supported yet'],
     ['cluster: { name: a, addresses: ["nats://127.0.0.1:4222"] }', 'cluster:1 not supported yet'],
     ['http: { ssl: { crt: a, key: b } }', 'http.ssl:1 not supported yet'],
   ])('%s is not supported yet', (yaml, problem) => {

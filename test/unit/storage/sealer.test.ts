@@ -8,7 +8,7 @@ const of = (secretKey: string | null, secretKeysOld: string[] = []) => new Seale
 
 it('seals any text, another way each time, and gives it back', () => {
   const sealer = of(KEY);
-  for (const text of ['x', 'ünïcode 🔑', 'a'.repeat(10_000), sealer.seal('twice')]) {
+  for (const text of ['!', 'ünïcode 🔑', 'a'.repeat(10_000), sealer.seal('twice')]) {
     const [one, two] = [sealer.seal(text), sealer.seal(text)];
     expect(one).not.toBe(two);
     expect(isSealed(one)).toBe(true);

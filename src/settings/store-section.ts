@@ -1,0 +1,72 @@
+/** The section `store` of the settings: which store, and for a database where it is and how to log in. */
+
+import { z } from 'zod';
+import { check, isObject, type Problems } from '../endpoint/problems.ts';
+import { type DatabaseAddress, readDatabaseUrl } from '../kernel/database-url.ts';
+import { group, integer, text, withoutNulls } from './forms.ts';
+import type { Settings } from './settings.ts';
+
+const localSchema = group({ dataPath: text(4096).optional() });
+const datasourceSchema = group({
+  // also where it is not used: a FluxMQ 2.1 file with its default store has one
+  url: text()
+    .regex(/^(jdbc:)?[a-z][a-z0-9+]*:/i, { error: 'must be a database URL such as jdbc:postgresql://localhost:5432/fluxmq' })
+    .optional(),
+  username: z.string({ error: 'must be a string' }).optional(),
+  password: z.string({ error: 'must be a string' }).optional(),
+  driver: text().optional(),
+  maxPoolSize: integer(1, 1000).optional(),
+});
+type Datasource = z.infer<typeof datasourceSchema>;
+
+const KINDS: Record<string, DatabaseAddress['kind']> = { POSTGRESQL: 'postgres', MYSQL: 'mysql' };
+const MAX_POOL_SIZE = 10;
+
+/** Reads `store`; every problem is added to `problems`, and the result is complete in any case. */
+export function readStore(input: unknown, problems: Problems, warnings: string[]): Settings['store'] {
+  const local = { dataPath: './data' };
+  const given = withoutNulls(input);
+  if (!isObject(given)) {
+    problems.add('store', 'must be a group of keys');
+    return { storeType: 'LOCAL', local };
+  }
+  const { storeType = 'LOCAL', datasource, local: folder, ...unknown } = given;
+  for (const key of Object.keys(unknown)) problems.addUnknownKey(`store.${key}`);
+  local.dataPath = check(localSchema, withoutNulls(folder ?? {}), 'store.local', problems)?.dataPath ?? local.dataPath;
+  const read = check(datasourceSchema, withoutNulls(datasource ?? {}), 'store.datasource', problems);
+  if (storeType === 'POSTGRESQL' || storeType === 'MYSQL') {
+    const login = read === undefined ? null : readLogin(read, storeType, problems, warnings);
+    if (login !== null) return { storeType, local, datasource: { ...login, maxPoolSize: read?.maxPoolSize ?? MAX_POOL_SIZE } };
+  } else if (storeType === 'LOCAL' || storeType === 'MEMORY') {
+    if (datasource !== undefined) warnings.push(`store.datasource: not used with storeType ${storeType}`);
+    return { storeType, local };
+  } else problems.add('store.storeType', 'must be one of MYSQL, POSTGRESQL, LOCAL, MEMORY');
+  return { storeType: 'LOCAL', local };
+}
+
+/** Username and password beside the URL win over those in it. */
+function readLogin(given: Datasource, storeType: 'POSTGRESQL' | 'MYSQL', problems: Problems, warnings: string[]) {
+  if (given.url === undefined) {
+    problems.add('store.datasource.url', `is needed with storeType ${storeType}`);
+    return null;
+  }
+  const read = readDatabaseUrl(given.url);
+  for (const problem of read.problems) problems.add('store.datasource.url', problem);
+  for (const warning of read.warnings) warnings.push(`store.datasource.url: ${warning}`);
+  const driverKind = given.driver === undefined ? null : kindOfDriver(given.driver);
+  if (driverKind !== null && driverKind !== KINDS[storeType]) {
+    problems.add('store.datasource.driver', `${given.driver} does not fit storeType ${storeType}`);
+  }
+  const { address } = read;
+  if (address === null) return null;
+  if (address.kind !== KINDS[storeType]) problems.add('store.datasource.url', `does not fit storeType ${storeType}`);
+  const username = given.username ?? address.username ?? '';
+  if (username === '') problems.add('store.datasource.username', 'is needed, here or in the URL');
+  return { ...address, username, password: given.password ?? address.password ?? '' };
+}
+
+/** Drivers are not loaded here; a name that contradicts the storeType shows a mistake. */
+function kindOfDriver(driver: string): DatabaseAddress['kind'] | null {
+  if (/postgres/i.test(driver)) return 'postgres';
+  return /mysql|mariadb/i.test(driver) ? 'mysql' : null;
+}

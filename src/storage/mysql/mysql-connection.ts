@@ -1,0 +1,122 @@
+/** One connection to MySQL or MariaDB: the driver over a socket of ours, which can be torn down at any moment. */
+
+import { Socket } from 'node:net';
+import { type Connection, createConnection } from 'mysql2';
+import type { DatabaseLogin } from '../../kernel/database-url.ts';
+import { type SqlConnection, SqlFailure, type SqlValue } from '../sql/connection.ts';
+import { type TlsDemands, tlsDemands } from '../sql/secure.ts';
+import { toSqlFailure } from './mysql-failures.ts';
+
+/**
+ * Values are put into the text by the driver, which counts on backslashes: the mode is set first. A transaction that its client has
+ * forgotten holds its locks until `wait_timeout` (seconds); the pool closes idle connections before.
+ */
+const SESSION = [
+  "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 1, wait_timeout = 12, autocommit = 1",
+  'SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ',
+];
+
+/** Logs in. @throws SqlFailure when that fails or is not done by `deadline` (milliseconds since the epoch) */
+export async function connectMysql(login: DatabaseLogin, deadline: number): Promise<SqlConnection> {
+  const demands = tlsDemands(login);
+  try {
+    return await connect(login, demands, deadline);
+  } catch (error) {
+    const isWithoutTls =
+      error instanceof SqlFailure && (error.cause as NodeJS.ErrnoException | undefined)?.code === 'HANDSHAKE_NO_SSL_SUPPORT';
+    if (!isWithoutTls || demands?.isOptional !== true) throw error;
+    return connect(login, null, deadline);
+  }
+}
+
+async function connect(login: DatabaseLogin, demands: TlsDemands | null, deadline: number): Promise<SqlConnection> {
+  const connection = new MysqlConnection(login, demands);
+  const timer = setTimeout(() => connection.destroy(), Math.max(0, deadline - Date.now()));
+  try {
+    await connection.logIn();
+    return connection;
+  } catch (error) {
+    connection.destroy();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+class MysqlConnection implements SqlConnection {
+  readonly #login: DatabaseLogin;
+  readonly #socket = new Socket();
+  readonly #driver: Connection;
+  #isOpen = true;
+  #isLoggedIn = false;
+
+  constructor(login: DatabaseLogin, demands: TlsDemands | null) {
+    this.#login = login;
+    this.#socket.setNoDelay(true);
+    this.#socket.setKeepAlive(true, 30_000);
+    this.#socket.once('close', () => {
+      this.#isOpen = false;
+    });
+    const { host, port, database, username: user, password } = login;
+    this.#driver = createConnection({
+      host,
+      port,
+      database,
+      user,
+      password,
+      charset: 'utf8mb4',
+      // the deadline of whoever connects destroys the socket
+      connectTimeout: 0,
+      stream: () => this.#socket.connect(port, host),
+      ...(demands === null ? {} : { ssl: toDriver(demands) }),
+    });
+    // What is under way is told by its own error; without a listener the driver would end the process.
+    this.#driver.on('error', () => this.destroy());
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  async logIn(): Promise<void> {
+    await this.#answer<void>((done) => this.#driver.connect((error) => done(error, undefined)));
+    for (const statement of SESSION) await this.query(statement);
+    this.#isLoggedIn = true;
+  }
+
+  query<T>(sql: string, values: SqlValue[] = []): Promise<T[]> {
+    return this.#answer<T[]>((done) => {
+      this.#driver.query(sql, values, (error, rows) => done(error, Array.isArray(rows) ? (rows as T[]) : []));
+    });
+  }
+
+  destroy(): void {
+    this.#isOpen = false;
+    this.#driver.destroy();
+    this.#socket.destroy();
+  }
+
+  /** The answer of the driver, or the end of the connection, which the driver does not tell to everything that waits. */
+  #answer<T>(ask: (done: (error: Error | null, result: T) => void) => void): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const fail = (error: unknown) => {
+        this.#socket.off('close', onClose);
+        const failure = toSqlFailure(error, this.#login, this.#isLoggedIn);
+        if (failure.reason === 'lost') this.destroy();
+        reject(failure);
+      };
+      const onClose = () => fail(Object.assign(new Error('the connection is closed'), { code: 'PROTOCOL_CONNECTION_LOST' }));
+      if (!this.#isOpen) return onClose();
+      this.#socket.once('close', onClose);
+      ask((error, result) => {
+        if (error !== null) return fail(error);
+        this.#socket.off('close', onClose);
+        resolve(result);
+      });
+    });
+  }
+}
+
+function toDriver({ rejectUnauthorized, verifyIdentity, ca }: TlsDemands) {
+  return { rejectUnauthorized, verifyIdentity, ...(ca === undefined ? {} : { ca }) };
+}

@@ -1,0 +1,89 @@
+/** The MYSQL store: the tables and words of MySQL and MariaDB for the store over a shared database. */
+
+import type { DatabaseLogin } from '../../kernel/database-url.ts';
+import type { EndpointStore } from '../contract.ts';
+import { placeOf, type SqlDialect, SqlFailure } from '../sql/connection.ts';
+import { openSqlStore } from '../sql/sql-store.ts';
+import { connectMysql } from './mysql-connection.ts';
+
+/** Below the session's wait_timeout. */
+const IDLE_MS = 8_000;
+
+/** Compared byte by byte, as identifiers and names of people are. */
+const EXACT = 'CHARACTER SET utf8mb4 COLLATE utf8mb4_bin';
+const TABLE = 'ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4';
+
+/** A server may have taken some of a step's statements before it was killed: there, making a table ends a transaction. */
+const STEPS: readonly (readonly string[])[] = [
+  [
+    `CREATE TABLE IF NOT EXISTS fluxmq_schema (one SMALLINT PRIMARY KEY, version INT NOT NULL) ${TABLE}`,
+    'INSERT IGNORE INTO fluxmq_schema (one, version) VALUES (1, 0)',
+    `CREATE TABLE IF NOT EXISTS fluxmq_state (one SMALLINT PRIMARY KEY, revision BIGINT NOT NULL) ${TABLE}`,
+    'INSERT IGNORE INTO fluxmq_state (one, revision) VALUES (1, 0)',
+    `CREATE TABLE IF NOT EXISTS fluxmq_endpoint (
+       id VARCHAR(64) ${EXACT} PRIMARY KEY,
+       port INT NOT NULL UNIQUE,
+       revision BIGINT NOT NULL,
+       body LONGTEXT NOT NULL
+     ) ${TABLE}`,
+    `CREATE TABLE IF NOT EXISTS fluxmq_pending (
+       revision BIGINT PRIMARY KEY,
+       until_ms BIGINT NOT NULL,
+       settled VARCHAR(36)
+     ) ${TABLE}`,
+    // The key fluxmq_history_facts holds what history is filtered by: a page is found without reading the bodies.
+    `CREATE TABLE IF NOT EXISTS fluxmq_history (
+       revision BIGINT NOT NULL,
+       seq INT NOT NULL,
+       at BIGINT NOT NULL,
+       action VARCHAR(32) NOT NULL,
+       actor VARCHAR(255) ${EXACT} NOT NULL,
+       source VARCHAR(32) NOT NULL,
+       node VARCHAR(64) NOT NULL,
+       request_id TEXT NOT NULL,
+       reason TEXT,
+       id VARCHAR(64) ${EXACT} NOT NULL,
+       port INT NOT NULL,
+       old_port INT,
+       old_body LONGTEXT,
+       new_body LONGTEXT,
+       commit_id VARCHAR(36) NOT NULL,
+       PRIMARY KEY (revision, seq),
+       KEY fluxmq_history_facts (revision, seq, at, actor, id, port, old_port),
+       KEY fluxmq_history_id (id, revision),
+       KEY fluxmq_history_commit (commit_id)
+     ) ${TABLE}`,
+  ],
+];
+
+/** Names of locks are those of the whole server. */
+const LOCK_NAME = "CONCAT('fluxmq_', SHA1(DATABASE()))";
+const LOCK_SECONDS = 12;
+
+const DIALECT: SqlDialect = {
+  table: 'fluxmq_history',
+  mark: () => '?',
+  // = ignores spaces at the end
+  sameText: (column, place) => `${column} = ${place()} AND CHAR_LENGTH(${column}) = CHAR_LENGTH(${place()})`,
+  beginRead: 'START TRANSACTION READ ONLY',
+  findSchema: "SELECT 1 AS found FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'fluxmq_schema'",
+  steps: STEPS,
+  lockSchema: async (connection, work) => {
+    const [row] = await connection.query<{ done: number | null }>(`SELECT GET_LOCK(${LOCK_NAME}, ${LOCK_SECONDS}) AS done`);
+    if (row?.done !== 1) throw new SqlFailure('busy', 'Another node has been changing the tables for too long');
+    try {
+      await work();
+    } finally {
+      if (connection.isOpen) await connection.query(`SELECT RELEASE_LOCK(${LOCK_NAME})`);
+    }
+  },
+};
+
+/**
+ * Connects, and makes or migrates the tables (`fluxmq_…`).
+ * @throws FluxError `unavailable` with `data.reason`: server away, login, database, rights, TLS, newer schema
+ */
+export function openMysqlStore(datasource: DatabaseLogin & { maxPoolSize: number }): Promise<EndpointStore> {
+  const connect = (deadline: number) => connectMysql(datasource, deadline);
+  return openSqlStore({ connect, size: datasource.maxPoolSize, idleMs: IDLE_MS, name: `MySQL at ${placeOf(datasource)}` }, DIALECT);
+}

@@ -1,0 +1,118 @@
+/** One connection to Postgres: the driver over a socket of ours, without its own pool, reconnections and waiting. */
+
+import { Socket } from 'node:net';
+import postgres from 'postgres';
+import type { DatabaseLogin } from '../../kernel/database-url.ts';
+import type { SqlConnection, SqlFailure, SqlValue } from '../sql/connection.ts';
+import { toSqlFailure } from './postgres-failures.ts';
+import { openSocket } from './socket.ts';
+
+/** Above this a statement is not kept prepared: long lists of values make too many different texts. */
+const PREPARED_VALUES_MAX = 20;
+
+/** Seen by the server: a statement, a lock and a transaction that its client has forgotten end there, too. */
+const SESSION = {
+  application_name: 'fluxmq',
+  synchronous_commit: 'on',
+  statement_timeout: 1_800,
+  lock_timeout: 1_500,
+  idle_in_transaction_session_timeout: 3_000,
+};
+
+/** Logs in. @throws SqlFailure when that fails or is not done by `deadline` (milliseconds since the epoch) */
+export async function connectPostgres(login: DatabaseLogin, deadline: number): Promise<SqlConnection> {
+  const connection = new PostgresConnection(login);
+  const timer = setTimeout(() => connection.destroy(), Math.max(0, deadline - Date.now()));
+  try {
+    await connection.query('SELECT 1');
+    return connection;
+  } catch (error) {
+    connection.destroy();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+class PostgresConnection implements SqlConnection {
+  readonly #login: DatabaseLogin;
+  readonly #socket = new Socket();
+  readonly #sql: postgres.Sql<{ bigint: number }>;
+  /** why the socket could not be opened: the driver would tell less */
+  #refusal: unknown = null;
+  #isOpen = true;
+  #isLoggedIn = false;
+
+  constructor(login: DatabaseLogin) {
+    this.#login = login;
+    this.#socket.once('close', () => this.destroy());
+    const search = login.schema === null ? {} : { search_path: login.schema };
+    const options: postgres.Options<{ bigint: postgres.PostgresType<number> }> & { socket: () => Promise<Socket> } = {
+      host: login.host,
+      port: login.port,
+      database: login.database,
+      username: login.username,
+      password: login.password,
+      max: 1,
+      ssl: false,
+      fetch_types: false,
+      idle_timeout: 0,
+      max_lifetime: null,
+      backoff: false,
+      onnotice: () => undefined,
+      connection: { ...SESSION, ...search },
+      types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },
+      socket: () => this.#open(),
+    };
+    this.#sql = postgres(options);
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  async query<T>(sql: string, values: SqlValue[] = []): Promise<T[]> {
+    if (!this.#isOpen) throw this.#lost();
+    try {
+      // a text cannot hold NUL there
+      const clean = values.map((value) => (typeof value === 'string' ? value.replaceAll('\0', '\ufffd') : value));
+      const rows = await this.#sql.unsafe<T[] & postgres.Row[]>(sql, clean, { prepare: values.length <= PREPARED_VALUES_MAX });
+      this.#isLoggedIn = true;
+      return [...rows];
+    } catch (error) {
+      throw this.#explain(error);
+    }
+  }
+
+  destroy(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#socket.destroy();
+    this.#sql.end({ timeout: 0 }).catch(() => undefined);
+  }
+
+  /** Called by the driver once; again when it would reconnect, which is refused: a lost connection is replaced, not mended. */
+  async #open(): Promise<Socket> {
+    if (!this.#isOpen || this.#socket.connecting || this.#socket.bytesWritten > 0) throw this.#lost();
+    try {
+      return await openSocket(this.#socket, this.#login);
+    } catch (error) {
+      this.#refusal = error;
+      throw error;
+    }
+  }
+
+  #explain(error: unknown): SqlFailure {
+    const failure = toSqlFailure(this.#refusal ?? error, this.#login, this.#isLoggedIn);
+    if (failure.reason === 'lost') this.destroy();
+    return failure;
+  }
+
+  #lost(): SqlFailure {
+    return toSqlFailure(
+      this.#refusal ?? Object.assign(new Error('the connection is closed'), { code: 'CONNECTION_CLOSED' }),
+      this.#login,
+      this.#isLoggedIn,
+    );
+  }
+}

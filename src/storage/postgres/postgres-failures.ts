@@ -1,0 +1,46 @@
+/** What Postgres and its driver report, in words for whoever has to put it right. */
+
+import type { DatabaseLogin } from '../../kernel/database-url.ts';
+import type { FailureReason } from '../failure-reason.ts';
+import { networkFailure, placeOf, SqlFailure, serverFailureOf } from '../sql/connection.ts';
+import { isTlsError } from '../sql/secure.ts';
+
+/** SQLSTATE (PostgreSQL, appendix A) → what it means here. Ends of names in upper case match a whole class. */
+const REASONS: Record<string, FailureReason> = {
+  '28P01': 'login',
+  '28000': 'login',
+  '3D000': 'database',
+  '3F000': 'database',
+  '42501': 'rights',
+  '25006': 'rights',
+  '42P01': 'schema',
+  '42703': 'schema',
+  '53300': 'busy',
+  '55P03': 'busy',
+  '57014': 'busy',
+  '57P01': 'lost',
+  '57P02': 'lost',
+  '57P03': 'away',
+  '57P05': 'lost',
+  '25P03': 'lost',
+};
+
+/** Any error of the driver or of a socket. @param isLoggedIn the connection was there before */
+export function toSqlFailure(error: unknown, login: DatabaseLogin, isLoggedIn: boolean): SqlFailure {
+  if (error instanceof SqlFailure) return error;
+  const known = (error instanceof Error ? error : new Error(String(error))) as NodeJS.ErrnoException & { severity?: string };
+  const place = `Postgres at ${placeOf(login)}`;
+  if (known.severity !== undefined) return serverFailure(known, place, login);
+  const network = networkFailure(known, 'Postgres', login);
+  if (network !== null && !isLoggedIn) return network;
+  if (isTlsError(known)) return new SqlFailure('tls', `${place}: TLS failed with sslmode=${login.tls}: ${known.message}`, known);
+  if (!isLoggedIn) return new SqlFailure('away', `${place} cannot be reached: no answer to the login`, known);
+  return new SqlFailure('lost', `The connection to ${place} broke`, known);
+}
+
+function serverFailure(error: NodeJS.ErrnoException & { severity?: string }, place: string, login: DatabaseLogin): SqlFailure {
+  const code = error.code ?? '';
+  const reason =
+    REASONS[code] ?? (code.startsWith('08') ? 'lost' : error.severity === 'FATAL' || error.severity === 'PANIC' ? 'lost' : 'other');
+  return serverFailureOf(reason, error, place, login);
+}

@@ -1,0 +1,82 @@
+/** The POSTGRESQL store: the tables and words of Postgres for the store over a shared database. */
+
+import type { DatabaseLogin } from '../../kernel/database-url.ts';
+import type { EndpointStore } from '../contract.ts';
+import { placeOf, type SqlDialect } from '../sql/connection.ts';
+import { openSqlStore } from '../sql/sql-store.ts';
+import { connectPostgres } from './postgres-connection.ts';
+
+const IDLE_MS = 30_000;
+
+/** Any number; the same in every version, so that all of them wait for one another. */
+const SCHEMA_LOCK = 7_305_813_441;
+
+/** Step 1 makes the table of versions, too. */
+const STEPS: readonly (readonly string[])[] = [
+  [
+    'CREATE TABLE fluxmq_schema (one smallint PRIMARY KEY CHECK (one = 1), version integer NOT NULL)',
+    'INSERT INTO fluxmq_schema (one, version) VALUES (1, 0)',
+    'CREATE TABLE fluxmq_state (one smallint PRIMARY KEY CHECK (one = 1), revision bigint NOT NULL)',
+    'INSERT INTO fluxmq_state (one, revision) VALUES (1, 0)',
+    `CREATE TABLE fluxmq_endpoint (
+       id varchar(64) COLLATE "C" PRIMARY KEY,
+       port integer NOT NULL UNIQUE,
+       revision bigint NOT NULL,
+       body text NOT NULL
+     )`,
+    'CREATE TABLE fluxmq_pending (revision bigint PRIMARY KEY, until_ms bigint NOT NULL, settled varchar(36))',
+    `CREATE TABLE fluxmq_history (
+       revision bigint NOT NULL,
+       seq integer NOT NULL,
+       at bigint NOT NULL,
+       action varchar(32) NOT NULL,
+       actor text COLLATE "C" NOT NULL,
+       source varchar(32) NOT NULL,
+       node varchar(64) NOT NULL,
+       request_id text NOT NULL,
+       reason text,
+       id varchar(64) COLLATE "C" NOT NULL,
+       port integer NOT NULL,
+       old_port integer,
+       old_body text,
+       new_body text,
+       commit_id varchar(36) NOT NULL,
+       PRIMARY KEY (revision, seq)
+     )`,
+    // What history is filtered by, so that a page is found without reading the bodies; an actor's name may be too long for an index.
+    'CREATE INDEX fluxmq_history_facts ON fluxmq_history (revision, seq) INCLUDE (at, id, port, old_port)',
+    'CREATE INDEX fluxmq_history_id ON fluxmq_history (id, revision)',
+    'CREATE INDEX fluxmq_history_commit ON fluxmq_history (commit_id)',
+  ],
+];
+
+const DIALECT: SqlDialect = {
+  table: 'fluxmq_history',
+  mark: (n) => `$${n}`,
+  sameText: (column, place) => `${column} = ${place()}`,
+  beginRead: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
+  findSchema: "SELECT 1 AS found WHERE to_regclass('fluxmq_schema') IS NOT NULL",
+  steps: STEPS,
+  lockSchema: async (connection, work) => {
+    await connection.query('BEGIN');
+    // The lock of another node that starts may take longer than a statement usually may.
+    for (const name of ['statement_timeout', 'lock_timeout']) await connection.query(`SET LOCAL ${name} = '12s'`);
+    await connection.query(`SELECT pg_advisory_xact_lock(${SCHEMA_LOCK})`);
+    try {
+      await work();
+    } catch (error) {
+      if (connection.isOpen) await connection.query('ROLLBACK');
+      throw error;
+    }
+    await connection.query('COMMIT');
+  },
+};
+
+/**
+ * Connects, and makes or migrates the tables (`fluxmq_…`).
+ * @throws FluxError `unavailable` with `data.reason`: server away, login, database, rights, TLS, newer schema
+ */
+export function openPostgresStore(datasource: DatabaseLogin & { maxPoolSize: number }): Promise<EndpointStore> {
+  const connect = (deadline: number) => connectPostgres(datasource, deadline);
+  return openSqlStore({ connect, size: datasource.maxPoolSize, idleMs: IDLE_MS, name: `Postgres at ${placeOf(datasource)}` }, DIALECT);
+}

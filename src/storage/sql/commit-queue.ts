@@ -1,0 +1,90 @@
+/** Commits of this process that wait for one another: those that come while one is written are written together, each as its own revision. */
+
+import { FluxError } from '../../kernel/errors.ts';
+import type { ChangeMeta, CommitOptions, StoreChange } from '../contract.ts';
+
+/** What one caller wants to commit. */
+export interface CommitRequest {
+  changes: StoreChange[];
+  expected: Record<string, number>;
+  meta: ChangeMeta;
+  options: CommitOptions;
+}
+
+/** The new revision, or why this one could not be made; the others are not concerned. */
+export type CommitOutcome = number | FluxError;
+
+export interface CommitQueueOptions {
+  /**
+   * Writes all in one transaction; ends by `end` (milliseconds since the epoch).
+   * @throws FluxError when none of them is written, or when that is not known
+   */
+  write(requests: CommitRequest[], end: number): Promise<CommitOutcome[]>;
+  /** a commit is answered within this time */
+  timeMs: number;
+  /** with less time left than this, writing is not begun */
+  leastMs: number;
+}
+
+interface Job {
+  request: CommitRequest;
+  end: number;
+  resolve(revision: number): void;
+  reject(error: unknown): void;
+}
+
+/** Written together at most. */
+const BATCH_MAX = 50;
+/** Waiting at most; more are refused at once. */
+const WAITING_MAX = 10_000;
+
+export class CommitQueue {
+  readonly #options: CommitQueueOptions;
+  #waiting: Job[] = [];
+  #isWriting = false;
+
+  constructor(options: CommitQueueOptions) {
+    this.#options = options;
+  }
+
+  /** @returns the new revision @throws FluxError as EndpointStore.commit does */
+  add(request: CommitRequest): Promise<number> {
+    if (this.#waiting.length >= WAITING_MAX) return Promise.reject(new FluxError('unavailable', 'Too many changes wait for the store'));
+    return new Promise<number>((resolve, reject) => {
+      this.#waiting.push({ request, end: Date.now() + this.#options.timeMs, resolve, reject });
+      if (!this.#isWriting) void this.#writeAll();
+    });
+  }
+
+  async #writeAll(): Promise<void> {
+    this.#isWriting = true;
+    while (this.#waiting.length > 0) {
+      const latest = Date.now() + this.#options.leastMs;
+      const batch: Job[] = [];
+      for (const job of this.#waiting.splice(0, BATCH_MAX)) {
+        if (job.end < latest) job.reject(new FluxError('unavailable', 'The store did not get to this change in time: nothing was written'));
+        else batch.push(job);
+      }
+      if (batch.length > 0) await this.#writeBatch(batch);
+    }
+    this.#isWriting = false;
+  }
+
+  /** Never rejects. */
+  async #writeBatch(jobs: Job[]): Promise<void> {
+    const end = Math.min(...jobs.map((job) => job.end));
+    try {
+      const outcomes = await this.#options.write(
+        jobs.map((job) => job.request),
+        end,
+      );
+      for (const [index, job] of jobs.entries()) {
+        const outcome = outcomes[index];
+        if (typeof outcome === 'number') job.resolve(outcome);
+        else job.reject(outcome);
+      }
+    } catch (error) {
+      for (const job of jobs) job.reject(error);
+    }
+  }
+}

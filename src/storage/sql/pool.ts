@@ -1,0 +1,145 @@
+/** A bounded set of connections to one database. Every use has a deadline; a connection that misses it is not used again. */
+
+import { type SqlConnection, SqlFailure } from './connection.ts';
+
+/** A server that is there answers a login within this time. */
+const CONNECT_MS = 1_800;
+
+export interface PoolOptions {
+  /** @throws SqlFailure; a connection that comes after `deadline` (milliseconds since the epoch) is of no use */
+  connect(deadline: number): Promise<SqlConnection>;
+  /** connections at once */
+  size: number;
+  /** an idle connection is closed after this many milliseconds */
+  idleMs: number;
+  /** for messages: `Postgres at db:5432` */
+  name: string;
+}
+
+interface Waiter {
+  resolve(): void;
+}
+
+export class ConnectionPool {
+  readonly #options: PoolOptions;
+  /** newest last: those are used first, the others may become idle for long */
+  readonly #idle: { connection: SqlConnection; timer: NodeJS.Timeout }[] = [];
+  readonly #inUse = new Set<SqlConnection>();
+  readonly #waiting: Waiter[] = [];
+  /** places taken: connections in use or being made */
+  #taken = 0;
+  #isClosed = false;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Runs the work with a connection for itself. When `deadline` (milliseconds since the epoch) passes, the connection is destroyed, so that
+   * nothing which the work still sends can reach the server.
+   * @throws SqlFailure `away`, `lost`, …; whatever the work throws
+   */
+  async use<T>(deadline: number, work: (connection: SqlConnection) => Promise<T>): Promise<T> {
+    await this.#takePlace(deadline);
+    let connection: SqlConnection | null = null;
+    try {
+      connection = this.#takeIdle() ?? (await this.#options.connect(Math.min(deadline, Date.now() + CONNECT_MS)));
+      if (this.#isClosed) throw this.#closed();
+      this.#inUse.add(connection);
+      return await this.#withDeadline(connection, deadline, work);
+    } catch (error) {
+      // What broke one of them has probably broken the others: a restart of the server, of a firewall.
+      if (error instanceof SqlFailure && error.reason === 'lost') this.#dropIdle();
+      throw error;
+    } finally {
+      if (connection !== null) this.#giveBack(connection);
+      this.#taken -= 1;
+      this.#waiting.shift()?.resolve();
+    }
+  }
+
+  /** Closes every connection; what is under way fails. Idempotent. */
+  close(): void {
+    this.#isClosed = true;
+    this.#dropIdle();
+    for (const connection of this.#inUse) connection.destroy();
+    for (const waiter of this.#waiting.splice(0)) waiter.resolve();
+  }
+
+  async #takePlace(deadline: number): Promise<void> {
+    while (!this.#isClosed && this.#taken >= this.#options.size) {
+      const left = deadline - Date.now();
+      if (left <= 0) throw new SqlFailure('busy', `${this.#options.name}: no connection became free in time`);
+      await new Promise<void>((resolve) => {
+        const waiter = {
+          resolve: () => {
+            clearTimeout(timer);
+            resolve();
+          },
+        };
+        const timer = setTimeout(() => {
+          this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
+          resolve();
+        }, left);
+        this.#waiting.push(waiter);
+      });
+    }
+    if (this.#isClosed) throw this.#closed();
+    this.#taken += 1;
+  }
+
+  async #withDeadline<T>(connection: SqlConnection, deadline: number, work: (connection: SqlConnection) => Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(
+        () => {
+          reject(new SqlFailure('lost', `${this.#options.name} does not answer`));
+          connection.destroy();
+        },
+        Math.max(0, deadline - Date.now()),
+      );
+    });
+    const done = work(connection);
+    try {
+      return await Promise.race([done, late]);
+    } finally {
+      clearTimeout(timer);
+      // After the deadline the work ends by itself, because its connection is destroyed; nobody waits for how.
+      done.catch(() => undefined);
+    }
+  }
+
+  #takeIdle(): SqlConnection | null {
+    for (let last = this.#idle.pop(); last !== undefined; last = this.#idle.pop()) {
+      clearTimeout(last.timer);
+      if (last.connection.isOpen) return last.connection;
+    }
+    return null;
+  }
+
+  #giveBack(connection: SqlConnection): void {
+    this.#inUse.delete(connection);
+    if (this.#isClosed) connection.destroy();
+    if (!connection.isOpen) return;
+    const timer = setTimeout(() => {
+      this.#idle.splice(
+        this.#idle.findIndex((entry) => entry.connection === connection),
+        1,
+      );
+      connection.destroy();
+    }, this.#options.idleMs);
+    timer.unref();
+    this.#idle.push({ connection, timer });
+  }
+
+  #dropIdle(): void {
+    for (const { connection, timer } of this.#idle.splice(0)) {
+      clearTimeout(timer);
+      connection.destroy();
+    }
+  }
+
+  #closed(): SqlFailure {
+    return new SqlFailure('away', `${this.#options.name}: the store is closed`);
+  }
+}

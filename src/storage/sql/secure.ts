@@ -1,0 +1,44 @@
+/** How a database connection is protected: what `sslmode` and its like ask for, in the words of node:tls. */
+
+import { readFileSync } from 'node:fs';
+import { rootCertificates } from 'node:tls';
+import type { DatabaseLogin } from '../../kernel/database-url.ts';
+import { SqlFailure } from './connection.ts';
+
+export interface TlsDemands {
+  /** the server may go on without TLS */
+  isOptional: boolean;
+  /** the certificate must come from an authority that is trusted */
+  rejectUnauthorized: boolean;
+  /** and be for the host */
+  verifyIdentity: boolean;
+  /** PEM; the usual authorities and the one that was named */
+  ca: string[] | undefined;
+}
+
+/** Null: no TLS. @throws SqlFailure `tls` when the file of authorities cannot be read */
+export function tlsDemands({ tls, ca }: DatabaseLogin): TlsDemands | null {
+  if (tls === 'off') return null;
+  const isVerified = tls === 'verify-ca' || tls === 'verify-full';
+  return {
+    isOptional: tls === 'prefer',
+    rejectUnauthorized: isVerified,
+    verifyIdentity: tls === 'verify-full',
+    ca: ca === null ? undefined : [...rootCertificates, readCa(ca)],
+  };
+}
+
+function readCa(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new SqlFailure('tls', `The certificate file ${path} cannot be read: ${error instanceof Error ? error.message : error}`, error);
+  }
+}
+
+/** True for what node:tls says of a certificate that it does not trust, and of a handshake that fails. */
+export function isTlsError({ code = '', message }: NodeJS.ErrnoException): boolean {
+  return (
+    /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_MISMATCH|EPROTO)/.test(code) || /SSL routines/.test(message)
+  );
+}

@@ -1,0 +1,361 @@
+/** The store contract over a database that several nodes share: every commit locks the one row of the state, and is found again by its mark. */
+
+import { randomUUID } from 'node:crypto';
+import { FluxError } from '../../kernel/errors.ts';
+import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
+import type {
+  ChangeMeta,
+  CommitOptions,
+  EndpointStore,
+  HistoryQuery,
+  HistoryRow,
+  PendingConfirm,
+  StoreChange,
+  StoredEndpoint,
+  StoreSnapshot,
+} from '../contract.ts';
+import type { UnavailableData } from '../failure-reason.ts';
+import { fromBody, type HistoryRecord, selectRevisions, selectRows, toHistoryRow } from '../history-sql.ts';
+import { noSuchRevision, replayWhole } from '../replay.ts';
+import { type CommitOutcome, CommitQueue, type CommitRequest } from './commit-queue.ts';
+import { type SqlConnection, type SqlDialect, SqlFailure } from './connection.ts';
+import { ConnectionPool, type PoolOptions } from './pool.ts';
+import { prepareSchema } from './schema.ts';
+import * as statements from './statements.ts';
+
+/** Every operation ends within this time. */
+const OPERATION_MS = 1_900;
+/** Of it, kept for finding out what became of a commit whose connection was lost. */
+const LOOK_UP_MS = 600;
+/** The first use, which may make the tables or wait for a node that does. */
+const OPEN_MS = 15_000;
+/** A whole history from a backup is written. */
+const ADOPT_MS = 60_000;
+const RETRY_PAUSE_MS = 50;
+
+/**
+ * Connects, and makes or migrates the tables.
+ * @throws FluxError `unavailable` with `data.reason`, in words that say what to do
+ */
+export async function openSqlStore(pool: PoolOptions, dialect: SqlDialect): Promise<EndpointStore> {
+  const store = new SqlStore(pool, dialect);
+  try {
+    await store.open();
+    return store;
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+interface EndpointRecord {
+  id: string;
+  revision: number;
+  body: string;
+}
+
+/** A write: what runs between BEGIN and COMMIT, with the state locked. */
+type Write<T> = (connection: SqlConnection, revision: number) => Promise<T>;
+
+class SqlStore implements EndpointStore {
+  readonly #pool: ConnectionPool;
+  readonly #dialect: SqlDialect;
+  readonly #commits: CommitQueue;
+  #isPrepared = false;
+  #isClosed = false;
+
+  constructor(pool: PoolOptions, dialect: SqlDialect) {
+    this.#pool = new ConnectionPool(pool);
+    this.#dialect = dialect;
+    const write = (requests: CommitRequest[], end: number) => this.#commitAll(requests, end);
+    this.#commits = new CommitQueue({ write, timeMs: OPERATION_MS, leastMs: 2 * LOOK_UP_MS });
+  }
+
+  async open(): Promise<void> {
+    await this.#read(async () => undefined, Date.now() + OPEN_MS);
+  }
+
+  async load(): Promise<StoreSnapshot> {
+    return this.#read((connection) =>
+      this.#transaction(connection, this.#dialect.beginRead, 'ROLLBACK', async () => {
+        const [revision, endpoints, pending] = await Promise.all([
+          this.#revision(connection),
+          connection.query<EndpointRecord>(statements.READ_ENDPOINTS),
+          connection.query<{ revision: number; until_ms: number }>(statements.READ_PENDING),
+        ]);
+        const waiting = pending.map((row) => ({ revision: row.revision, until: row.until_ms }));
+        return { revision, endpoints: endpoints.map(toStored), pending: waiting };
+      }),
+    );
+  }
+
+  commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options: CommitOptions = {}): Promise<number> {
+    // A copy: it may wait, and belongs to the caller.
+    return this.#commits.add(structuredClone({ changes, expected, meta, options }));
+  }
+
+  async history(query: HistoryQuery): Promise<HistoryRow[]> {
+    checkHistoryLimit(query.limit);
+    return this.#read(async (connection) => {
+      const page = selectRevisions(query, this.#dialect);
+      const revisions = await connection.query<{ revision: number }>(page.sql, page.values);
+      if (revisions.length === 0) return [];
+      const rows = selectRows(query, [...new Set(revisions.map((row) => row.revision))], this.#dialect);
+      return (await connection.query<HistoryRecord>(rows.sql, rows.values)).map(toHistoryRow);
+    });
+  }
+
+  async at(revision: number): Promise<StoreSnapshot> {
+    return this.#read(async (connection) => {
+      if (!Number.isInteger(revision) || revision < 0 || revision > (await this.#revision(connection))) throw noSuchRevision(revision);
+      const records = await connection.query<EndpointRecord>(statements.selectAt(this.#dialect.mark), [revision]);
+      return { revision, endpoints: records.map(toStored), pending: [] };
+    });
+  }
+
+  async confirm(revision: number): Promise<void> {
+    const confirmId = randomUUID();
+    const { mark } = this.#dialect;
+    const find = async (connection: SqlConnection) => {
+      const sql = `SELECT revision FROM fluxmq_pending WHERE settled = ${mark(1)}`;
+      return (await connection.query(sql, [confirmId])).length > 0 ? true : null;
+    };
+    await this.#write(
+      async (connection) => {
+        await this.#settle(connection, revision, confirmId);
+        return true;
+      },
+      find,
+      Date.now() + OPERATION_MS,
+    );
+  }
+
+  async adopt(rows: HistoryRow[]): Promise<number> {
+    const content = replayWhole(rows);
+    const { mark } = this.#dialect;
+    const revision = rows.at(-1)?.revision ?? 0;
+    const ids = new Map<number, string>();
+    for (const row of rows) if (!ids.has(row.revision)) ids.set(row.revision, randomUUID());
+    const write: Write<number> = async (connection, last) => {
+      if (last !== 0) throw new FluxError('exists', 'The store is not empty');
+      const writes = [
+        ...statements.insertEndpoints([...content.values()], mark),
+        ...statements.insertHistory(rows, (one) => ids.get(one) ?? '', mark),
+        statements.updateState(revision, mark),
+      ];
+      for (const { sql, values } of writes) await connection.query(sql, values);
+      return revision;
+    };
+    return this.#write(write, (connection) => this.#findCommit(connection, ids.get(revision) ?? ''), Date.now() + ADOPT_MS);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#pool.close();
+  }
+
+  async #revision(connection: SqlConnection): Promise<number> {
+    const [row] = await connection.query<{ revision: number }>(statements.READ_STATE);
+    return row?.revision ?? 0;
+  }
+
+  async #findCommit(connection: SqlConnection, commitId: string): Promise<number | null> {
+    const sql = `SELECT revision FROM fluxmq_history WHERE commit_id = ${this.#dialect.mark(1)}`;
+    const [row] = await connection.query<{ revision: number }>(sql, [commitId]);
+    return row?.revision ?? null;
+  }
+
+  /** All requests in one transaction, one after the other, each as a revision of its own or refused. */
+  async #commitAll(requests: CommitRequest[], end: number): Promise<CommitOutcome[]> {
+    const commitId = randomUUID();
+    let outcomes: CommitOutcome[] = [];
+    const write: Write<true> = async (connection, last) => {
+      outcomes = await this.#writeRequests(connection, requests, last, commitId);
+      return true;
+    };
+    // The outcome is that of the transaction: if any of its rows is there, all are.
+    const find = async (connection: SqlConnection) => ((await this.#findCommit(connection, commitId)) === null ? null : true);
+    await this.#write(write, find, end);
+    return outcomes;
+  }
+
+  async #writeRequests(connection: SqlConnection, requests: CommitRequest[], last: number, commitId: string): Promise<CommitOutcome[]> {
+    const { mark } = this.#dialect;
+    let content = await this.#concerned(connection, requests);
+    const history: HistoryRow[] = [];
+    const pending: PendingConfirm[] = [];
+    const outcomes: CommitOutcome[] = [];
+    let revision = last;
+    for (const { changes, expected, meta, options } of requests) {
+      try {
+        const applied = applyChanges(content, changes, expected, meta, { revision: revision + 1, at: Date.now() });
+        if (options.settles !== undefined) await this.#settle(connection, options.settles, commitId);
+        content = applied.next;
+        history.push(...applied.history);
+        revision += 1;
+        if (options.confirmUntil !== undefined) pending.push({ revision, until: options.confirmUntil });
+        outcomes.push(revision);
+      } catch (error) {
+        if (!(error instanceof FluxError)) throw error;
+        outcomes.push(error);
+      }
+    }
+    if (revision === last) return outcomes;
+    const changed = [...new Set(history.map((row) => row.id))];
+    const writes = [
+      // All old rows go before the new ones come: two endpoints may swap their ports.
+      statements.deleteEndpoints(changed, mark),
+      ...statements.insertEndpoints(
+        changed.flatMap((id) => content.get(id) ?? []),
+        mark,
+      ),
+      ...statements.insertHistory(history, () => commitId, mark),
+      statements.updateState(revision, mark),
+      ...statements.insertPending(pending, mark),
+    ];
+    await Promise.all(writes.map(({ sql, values }) => connection.query(sql, values)));
+    return outcomes;
+  }
+
+  /** The endpoints that the requests name, or could collide with on their ports. */
+  async #concerned(connection: SqlConnection, requests: CommitRequest[]): Promise<Map<string, StoredEndpoint>> {
+    const ids = new Set<string>();
+    const ports = new Set<number>();
+    for (const { changes, expected } of requests) {
+      for (const id of Object.keys(expected)) ids.add(id);
+      for (const change of changes) {
+        ids.add(change.kind === 'put' ? change.endpoint.id : change.id);
+        if (change.kind === 'put') ports.add(change.endpoint.port);
+      }
+    }
+    if (ids.size === 0) return new Map();
+    const { sql, values } = statements.selectConcerned([...ids], [...ports], this.#dialect.mark);
+    const records = await connection.query<EndpointRecord>(sql, values);
+    return new Map(records.map((record) => [record.id, toStored(record)]));
+  }
+
+  /** The row stays, with the mark of who has settled it: so the outcome can be found out, too. */
+  async #settle(connection: SqlConnection, revision: number, by: string): Promise<void> {
+    const { mark } = this.#dialect;
+    const sql = `SELECT revision FROM fluxmq_pending WHERE revision = ${mark(1)} AND settled IS NULL`;
+    if ((await connection.query(sql, [revision])).length === 0) throw notWaiting(revision);
+    await connection.query(`UPDATE fluxmq_pending SET settled = ${mark(1)} WHERE revision = ${mark(2)}`, [by, revision]);
+  }
+
+  /** A read may be made again when a connection breaks that was idle: after a restart of the server all of them are broken. */
+  async #read<T>(work: (connection: SqlConnection) => Promise<T>, end = Date.now() + OPERATION_MS): Promise<T> {
+    try {
+      return await this.#use(end, work);
+    } catch (error) {
+      if (!isLost(error) || end - Date.now() < LOOK_UP_MS) throw this.#toUnavailable(error, 'nothing-written');
+    }
+    try {
+      return await this.#use(end, work);
+    } catch (error) {
+      throw this.#toUnavailable(error, 'nothing-written');
+    }
+  }
+
+  /**
+   * Runs a write once, whatever happens to its connection. Before COMMIT is sent, nothing can have been written, and it is made again.
+   * After that, the outcome is looked up with the state locked: whoever holds that lock knows that the lost transaction has ended.
+   */
+  async #write<T>(work: Write<T>, find: (connection: SqlConnection) => Promise<T | null>, end: number): Promise<T> {
+    const inState = async (connection: SqlConnection, onCommit: () => void, run: Write<T>) =>
+      this.#transaction(connection, 'BEGIN', 'COMMIT', async () => run(connection, await this.#lockState(connection)), onCommit);
+    for (let attempt = 1; ; attempt += 1) {
+      let isCommitting = false;
+      try {
+        return await this.#use(end - LOOK_UP_MS, (connection) => inState(connection, () => (isCommitting = true), work));
+      } catch (error) {
+        if (isCommitting && error instanceof SqlFailure) {
+          const found = await this.#lookUp(end, find);
+          if (found !== null) return found;
+        }
+        if (!isLost(error) || attempt === 2 || Date.now() > end - 2 * LOOK_UP_MS) throw this.#toUnavailable(error, 'nothing-written');
+      }
+    }
+  }
+
+  /** What `find` sees once the lost transaction has ended. @throws FluxError `unavailable`, outcome unknown, when the server stays away */
+  async #lookUp<T>(end: number, find: (connection: SqlConnection) => Promise<T | null>): Promise<T | null> {
+    for (;;) {
+      try {
+        return await this.#use(end, (connection) =>
+          this.#transaction(connection, 'BEGIN', 'ROLLBACK', async () => {
+            await this.#lockState(connection);
+            return find(connection);
+          }),
+        );
+      } catch (error) {
+        if (!(error instanceof SqlFailure)) throw error;
+        if (this.#isClosed || Date.now() + RETRY_PAUSE_MS >= end) throw this.#toUnavailable(error, 'unknown');
+        await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE_MS));
+      }
+    }
+  }
+
+  async #lockState(connection: SqlConnection): Promise<number> {
+    const [row] = await connection.query<{ revision: number }>(statements.LOCK_STATE);
+    if (row === undefined) throw new SqlFailure('schema', 'The table fluxmq_state is empty: it was changed by something else than fluxmq');
+    return row.revision;
+  }
+
+  /** `finish` is sent last, after `onFinish`; what fails before is rolled back. */
+  async #transaction<T>(
+    connection: SqlConnection,
+    begin: string,
+    finish: 'COMMIT' | 'ROLLBACK',
+    work: () => Promise<T>,
+    onFinish: () => void = () => undefined,
+  ): Promise<T> {
+    let result: T;
+    await connection.query(begin);
+    try {
+      result = await work();
+    } catch (error) {
+      await this.#rollBack(connection);
+      throw error;
+    }
+    if (connection.isOpen) onFinish();
+    await connection.query(finish);
+    return result;
+  }
+
+  async #rollBack(connection: SqlConnection): Promise<void> {
+    try {
+      if (connection.isOpen) await connection.query('ROLLBACK');
+    } catch (error) {
+      if (!(error instanceof SqlFailure)) throw error;
+      // The server rolls back what its client has left.
+      connection.destroy();
+    }
+  }
+
+  async #use<T>(deadline: number, work: (connection: SqlConnection) => Promise<T>): Promise<T> {
+    return this.#pool.use(deadline, async (connection) => {
+      if (!this.#isPrepared) {
+        await prepareSchema(connection, this.#dialect);
+        this.#isPrepared = true;
+      }
+      return work(connection);
+    });
+  }
+
+  /** A FluxError passes; a failure of the database becomes `unavailable`; anything else is a mistake in this program. */
+  #toUnavailable(error: unknown, outcome: UnavailableData['outcome']): unknown {
+    if (!(error instanceof SqlFailure)) return error;
+    const data: UnavailableData = { reason: error.reason, outcome };
+    const unknown = `; the connection broke while the change was being stored, and it is not known whether it was: read it again when the store is back`;
+    const message = this.#isClosed ? 'The store is closed' : `${error.message}${outcome === 'unknown' ? unknown : ''}`;
+    return new FluxError('unavailable', message, { data, cause: error });
+  }
+}
+
+function isLost(error: unknown): boolean {
+  return error instanceof SqlFailure && error.reason === 'lost';
+}
+
+function toStored({ revision, body }: EndpointRecord): StoredEndpoint {
+  return { endpoint: fromBody(body), revision };
+}

@@ -1,0 +1,98 @@
+/** The SQL of the database stores, in the words that Postgres, MySQL and MariaDB share. */
+
+import type { HistoryRow, PendingConfirm, StoredEndpoint } from '../contract.ts';
+import { type HistoryRecord, type Statement, toBody, toRecords } from '../history-sql.ts';
+import type { SqlValue } from './connection.ts';
+
+/** Rows in one INSERT at most, and the characters that they may have: a server limits the size of a statement. */
+const ROWS_MAX = 200;
+const CHARACTERS_MAX = 1_000_000;
+
+type Mark = (n: number) => string;
+
+/** The one row that every writer locks first, so that commits of all nodes follow one another. */
+export const LOCK_STATE = 'SELECT revision FROM fluxmq_state WHERE one = 1 FOR UPDATE';
+export const READ_STATE = 'SELECT revision FROM fluxmq_state WHERE one = 1';
+export const READ_ENDPOINTS = 'SELECT id, revision, body FROM fluxmq_endpoint ORDER BY port';
+export const READ_PENDING = 'SELECT revision, until_ms FROM fluxmq_pending WHERE settled IS NULL ORDER BY revision';
+
+export interface WriteStatement {
+  sql: string;
+  values: SqlValue[];
+}
+
+/** The endpoints that a commit can collide with: of these ids, or on these ports. @param ids at least one */
+export function selectConcerned(ids: readonly string[], ports: readonly number[], mark: Mark): Statement {
+  const values = [...ids, ...ports];
+  const marks = values.map((_, index) => mark(index + 1));
+  const onPorts = ports.length === 0 ? '' : ` OR port IN (${marks.slice(ids.length).join(', ')})`;
+  const sql = `SELECT id, revision, body FROM fluxmq_endpoint WHERE id IN (${marks.slice(0, ids.length).join(', ')})${onPorts}`;
+  return { sql, values };
+}
+
+export function deleteEndpoints(ids: readonly string[], mark: Mark): WriteStatement {
+  return { sql: `DELETE FROM fluxmq_endpoint WHERE id IN (${ids.map((_, index) => mark(index + 1)).join(', ')})`, values: [...ids] };
+}
+
+export function insertEndpoints(list: readonly StoredEndpoint[], mark: Mark): WriteStatement[] {
+  const rows = list.map(({ endpoint, revision }) => [endpoint.id, endpoint.port, revision, toBody(endpoint)]);
+  return insert('fluxmq_endpoint', ['id', 'port', 'revision', 'body'], rows, mark);
+}
+
+const HISTORY_COLUMNS: (keyof HistoryRecord)[] = [
+  'revision',
+  'seq',
+  'at',
+  'action',
+  'actor',
+  'source',
+  'node',
+  'request_id',
+  'reason',
+  'id',
+  'port',
+  'old_port',
+  'old_body',
+  'new_body',
+];
+
+/** @param commitId gives each revision the mark by which the outcome of its commit is found */
+export function insertHistory(rows: readonly HistoryRow[], commitId: (revision: number) => string, mark: Mark): WriteStatement[] {
+  const values = toRecords(rows).map((record) => [...HISTORY_COLUMNS.map((column) => record[column]), commitId(record.revision)]);
+  return insert('fluxmq_history', [...HISTORY_COLUMNS, 'commit_id'], values, mark);
+}
+
+export function updateState(revision: number, mark: Mark): WriteStatement {
+  return { sql: `UPDATE fluxmq_state SET revision = ${mark(1)} WHERE one = 1`, values: [revision] };
+}
+
+export function insertPending(list: readonly PendingConfirm[], mark: Mark): WriteStatement[] {
+  const rows = list.map(({ revision, until }) => [revision, until]);
+  return insert('fluxmq_pending', ['revision', 'until_ms'], rows, mark);
+}
+
+/** What was the newest row of each endpoint at a revision. */
+export function selectAt(mark: Mark): string {
+  return `SELECT h.id, h.revision, h.new_body AS body FROM fluxmq_history h
+    JOIN (SELECT id, max(revision) AS revision FROM fluxmq_history WHERE revision <= ${mark(1)} GROUP BY id) newest
+      ON newest.id = h.id AND newest.revision = h.revision
+    WHERE h.new_body IS NOT NULL ORDER BY h.port`;
+}
+
+function insert(table: string, columns: readonly string[], rows: readonly SqlValue[][], mark: Mark): WriteStatement[] {
+  const statements: WriteStatement[] = [];
+  for (let from = 0; from < rows.length; ) {
+    let to = from;
+    for (let size = 0; to < rows.length && to - from < ROWS_MAX && (to === from || size < CHARACTERS_MAX); to += 1) {
+      for (const value of rows[to] ?? []) size += typeof value === 'string' ? value.length : 8;
+    }
+    const values = rows.slice(from, to).flat();
+    const groups: string[] = [];
+    for (let first = 1; first <= values.length; first += columns.length) {
+      groups.push(`(${columns.map((_, index) => mark(first + index)).join(', ')})`);
+    }
+    statements.push({ sql: `INSERT INTO ${table} (${columns.join(', ')}) VALUES ${groups.join(', ')}`, values });
+    from = to;
+  }
+  return statements;
+}

@@ -1,0 +1,38 @@
+/** How the contract tests open stores in the servers of the kit. */
+
+import { type DatabaseLogin, readDatabaseUrl } from '../../src/kernel/database-url.ts';
+import type { EndpointStore } from '../../src/storage/contract.ts';
+import { openMysqlStore } from '../../src/storage/mysql/mysql-store.ts';
+import { openPostgresStore } from '../../src/storage/postgres/postgres-store.ts';
+import { startMariadb } from '../kit/databases/mariadb.ts';
+import { startPostgres } from '../kit/databases/postgres.ts';
+import type { DatabaseServer, ServerOptions } from '../kit/databases/server.ts';
+
+export type Datasource = DatabaseLogin & { maxPoolSize: number };
+
+export interface DatabaseKind {
+  storeType: 'POSTGRESQL' | 'MYSQL';
+  start(options?: ServerOptions): Promise<DatabaseServer>;
+  open(datasource: Datasource): Promise<EndpointStore>;
+}
+
+export const DATABASES: DatabaseKind[] = [
+  { storeType: 'POSTGRESQL', start: startPostgres, open: openPostgresStore },
+  { storeType: 'MYSQL', start: startMariadb, open: openMysqlStore },
+];
+
+/** What the settings would say of a database of the server. */
+export function loginTo(server: DatabaseServer, database: string, more: Partial<Datasource> = {}): Datasource {
+  const { address, problems } = readDatabaseUrl(server.url(database));
+  if (address === null) throw new Error(problems.join());
+  return { ...address, username: server.username, password: server.password, maxPoolSize: 10, ...more };
+}
+
+export function openOn(
+  kind: DatabaseKind,
+  server: DatabaseServer,
+  database: string,
+  more: Partial<DatabaseLogin> = {},
+): Promise<EndpointStore> {
+  return kind.open(loginTo(server, database, more));
+}
