@@ -15,15 +15,19 @@ import {
   FILE,
   FORCE,
   oneTarget,
+  optionalTarget,
   printConfirm,
   printedAsJson,
   REASON,
   readKeys,
+  readRevision,
   refuseSurplus,
 } from './common.ts';
 
 const ACTIONS = ['add', 'update', 'remove', 'enable', 'disable'] as const;
 type Action = (typeof ACTIONS)[number];
+/** What `plan` knows. */
+export const PLANNED: readonly string[] = [...ACTIONS, 'rollback'];
 
 /** The body of a change: which endpoint, and its keys. @throws CommandFailure (usage) */
 async function readChange(call: Call, action: Action, words: readonly string[]): Promise<Record<string, unknown>> {
@@ -69,12 +73,20 @@ async function change(call: Call, action: Action): Promise<void> {
   call.terminal.out(printable(`${DONE[action]} ${id} (${place}), revision ${answer.revision}${effect}`));
 }
 
+/** The body of what is planned. @throws CommandFailure (usage) */
+async function readPlanned(call: Call, action: string, words: readonly string[]): Promise<Record<string, unknown>> {
+  if (action === 'rollback') {
+    return { revision: readRevision(words[0]), ...optionalTarget(words.slice(1)), ...changeKeys(call.options) };
+  }
+  const known = ACTIONS.find((name) => name === action);
+  if (known === undefined) throw usageFailure(`unknown action: ${action}${hint(action, PLANNED)}; one of ${PLANNED.join(', ')}`);
+  return readChange(call, known, words);
+}
+
 async function plan(call: Call): Promise<void> {
   const [action, ...words] = call.words;
-  if (action === undefined) throw usageFailure(`which action? One of ${ACTIONS.join(', ')}`);
-  const known = ACTIONS.find((name) => name === action);
-  if (known === undefined) throw usageFailure(`unknown action: ${action}${hint(action, ACTIONS)}; one of ${ACTIONS.join(', ')}`);
-  const body = await readChange(call, known, words);
+  if (action === undefined) throw usageFailure(`which action? One of ${PLANNED.join(', ')}`);
+  const body = await readPlanned(call, action, words);
   const answer = (await call.api.post('/api/endpoints/plan', { action, ...body })) as PlanAnswer;
   if (printedAsJson(call, answer)) return;
   printPlan(call, answer);
@@ -145,9 +157,10 @@ export const CHANGE_COMMANDS: readonly Command[] = [
   }),
   {
     name: 'endpoint plan',
-    usage: 'ACTION [PORT|ID] [KEY=VALUE...]',
-    summary: 'what add, update, remove, enable or disable would do; changes nothing',
-    examples: ['endpoint plan update 1884 newPort=1885', 'endpoint plan remove guests'],
+    usage: 'ACTION [PORT|ID|REV] [KEY=VALUE...]',
+    details: [`ACTION is one of ${PLANNED.join(', ')}; what follows is as for that command.`],
+    summary: 'what a change or a rollback would do; changes nothing',
+    examples: ['endpoint plan update 1884 newPort=1885', 'endpoint plan remove guests', 'endpoint plan rollback 12'],
     options: [FILE, DRAIN, FORCE, REASON],
     words: ['action', 'target', 'pairs'],
     connects: true,

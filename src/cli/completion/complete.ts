@@ -5,6 +5,7 @@ import type { Api } from '../api/client.ts';
 import { findOption, optionsOf, splitOption } from '../arguments.ts';
 import { GROUP, topWords } from '../catalogue.ts';
 import type { Command, WordKind } from '../command.ts';
+import { PLANNED } from '../commands/endpoint-change.ts';
 import { KEYS, keyInfo } from '../input/endpoint-keys.ts';
 import type { OptionSpec } from '../option.ts';
 import { SCRIPTS } from './scripts.ts';
@@ -20,7 +21,6 @@ export const ASK_MS = 1500;
 
 const FILE: Candidate = { value: ':file', text: '' };
 const REVISIONS = '20';
-const ACTIONS = ['add', 'update', 'remove', 'enable', 'disable'];
 /** Keys of requests that are no keys of an endpoint. */
 const MOVE = 'newPort';
 
@@ -97,9 +97,17 @@ function walk(
   return { words, open, used };
 }
 
-/** The kind of the next word. `plan add` takes no target; pairs go on and on. */
-function kindAt(command: Command, words: readonly string[]): WordKind | undefined {
-  const kinds = words[0] === 'add' && command.words[0] === 'action' ? (['action', 'pairs'] as const) : command.words;
+/** What follows an action of `plan`. */
+const AFTER_ACTION: Readonly<Record<string, readonly WordKind[]>> = {
+  add: ['pairs'],
+  update: ['target', 'pairs'],
+  rollback: ['revision', 'target'],
+};
+
+/** The kind of the next word; pairs go on and on. */
+function kindAt({ words: declared }: Command, words: readonly string[]): WordKind | undefined {
+  const isAction = declared[0] === 'action' && words.length > 0;
+  const kinds: readonly WordKind[] = isAction ? ['action', ...(AFTER_ACTION[words[0]!] ?? (['target'] as const))] : declared;
   return kinds[words.length] ?? (kinds.at(-1) === 'pairs' ? 'pairs' : undefined);
 }
 
@@ -116,9 +124,9 @@ async function ofKind(kind: WordKind, words: readonly string[], current: string,
     case 'pairs':
       return pairs(words, current);
     case 'revision':
-      return [...(await revisions(api)), ...(words.length === 1 ? plain(['now']) : [])];
+      return [...(await revisions(api)), ...(words.length === 1 && /^\d+$/.test(words[0]!) ? plain(['now']) : [])];
     case 'action':
-      return plain(ACTIONS);
+      return plain(PLANNED);
     case 'shell':
       return plain(Object.keys(SCRIPTS));
     case 'file':

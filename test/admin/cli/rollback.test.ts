@@ -29,6 +29,7 @@ test('rollback: of one endpoint, of all, by plan, with --yes', async () => {
   expect(plan).toContain(`- extra (port ${port})\n`);
   expect(plan).toMatch(/^~ first \(port \d+\)\n {4}maxQueuedMessages +10 → 1000 /m);
   expect(plan).toContain('0 clients affected');
+  expect(printed(await run(`endpoint plan rollback ${base}`))).toBe(plan);
   expect(await newest()).toBe(base + 2);
   const one = printed(await run(`endpoint rollback ${base} first --yes --reason oops`));
   expect(one).toContain(`rolled 1 endpoint back to revision ${base}, revision ${base + 3}`);
