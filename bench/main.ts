@@ -1,5 +1,6 @@
 /** `npm run bench`: runs every scenario against every broker that is there, in turns, and writes down what came out. */
 
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -9,7 +10,7 @@ import { flashmq } from './peers/flashmq.ts';
 import { checkout, commit, fluxmq } from './peers/fluxmq.ts';
 import { mosquitto } from './peers/mosquitto.ts';
 import { nats } from './peers/nats.ts';
-import type { Peer } from './peers/peer.ts';
+import { findProgram, type Peer } from './peers/peer.ts';
 import { chart } from './report/chart.ts';
 import { readme } from './report/readme.ts';
 import { merge, type Results, type ScenarioResult } from './report/results.ts';
@@ -20,7 +21,8 @@ import type { Scenario } from './scenario.ts';
 import { SCENARIOS } from './scenarios.ts';
 
 const PEERS: readonly Peer[] = [fluxmq, mosquitto, flashmq, nats, aedes];
-const TRACED = { warmup: 0.2, duration: 0.5, isTraced: true };
+const INSTALLABLE = ['mosquitto', 'nats-server', 'strace', 'taskset'];
+const TRACED = { warmup: 0.3, duration: 0.5, isTraced: true };
 
 function say(text: string): void {
   process.stdout.write(`${text}\n`);
@@ -31,6 +33,12 @@ function chosenScenarios(options: Options): Scenario[] {
   if (unknown.length > 0)
     throw new Error(`unknown scenario ${unknown.join(', ')}; there are: ${SCENARIOS.map(({ name }) => name).join(', ')}`);
   return SCENARIOS.filter(({ name, isQuick }) => (options.only.length > 0 ? options.only.includes(name) : isQuick || !options.isQuick));
+}
+
+/** Installs the brokers and tools that Debian has; what cannot be installed is left out. */
+function providePrograms(): void {
+  if (INSTALLABLE.every((name) => findProgram(name) !== null)) return;
+  spawnSync(join(import.meta.dirname, '../scripts/prepare'), ['--bench'], { stdio: ['ignore', 'inherit', 'inherit'] });
 }
 
 function chosenPeers(options: Options): { peer: Peer; version: string }[] {
@@ -70,7 +78,7 @@ async function measure(scenario: Scenario, peers: readonly Peer[], options: Opti
       progress.step();
     }
   }
-  const isTraced = options.hasSyscalls && scenario.load.kind === 'flow';
+  const isTraced = options.hasSyscalls && scenario.load.kind !== 'idle' && findProgram('strace') !== null;
   const result: ScenarioResult = {
     scenario,
     date: new Date().toISOString(),
@@ -83,7 +91,8 @@ async function measure(scenario: Scenario, peers: readonly Peer[], options: Opti
   };
   for (const peer of able) {
     if (isTraced) progress.show(`${scenario.name} · ${peer.name} · system calls`);
-    const syscalls = isTraced ? (await runOnce(scenario, peer, TRACED)).syscalls : null;
+    const traced = isTraced ? await runOnce(scenario, peer, TRACED) : null;
+    const syscalls = traced === null || traced.syscalls === null || traced.delivered === 0 ? null : traced.syscalls / traced.delivered;
     result.summaries[peer.name] = summarise(runs.get(peer.name)!, scenario.load, syscalls);
   }
   result.loadAverage = loadavg()[0]!;
@@ -111,6 +120,7 @@ function save(folder: string, results: Results, options: Options): void {
 
 async function main(options: Options): Promise<number> {
   const scenarios = chosenScenarios(options);
+  providePrograms();
   const peers = chosenPeers(options);
   const results: Results = {
     machine: machine(),

@@ -4,9 +4,8 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { endProcess, findProgram, freePort, launchOn, type Peer, waitForPort } from './peers/peer.ts';
+import { endProcess, findProgram, freePort, type LoopDelay, launchOn, type Peer, waitForPort } from './peers/peer.ts';
 import type { Order, RunResult, Scenario } from './scenario.ts';
-import { countSyscalls } from './syscalls.ts';
 
 const RUN_LIMIT_MS = 180_000;
 /** Whether processes can be kept on CPUs of their own. */
@@ -22,34 +21,32 @@ export interface RunLengths {
 }
 
 export interface Run extends RunResult {
-  /** of the broker, per delivered message; null = not counted */
-  syscalls: number | null;
+  /** how long an endpoint worker's event loop was blocked at most; null = this broker does not say */
+  loopDelay: LoopDelay | null;
 }
 
 /** Never throws: what went wrong is the result's `failure`. */
 export async function runOnce(scenario: Scenario, peer: Peer, lengths: RunLengths): Promise<Run> {
   const dir = mkdtempSync(join(tmpdir(), 'fluxmq-bench-'));
   const port = await freePort();
-  const broker = launchOn(BROKER_CPU, peer.command(dir, port, scenario.needs), dir);
+  const adminPort = await freePort();
+  const broker = launchOn(BROKER_CPU, peer.command(dir, port, scenario.needs, adminPort), dir);
   try {
     await waitForPort(port, broker);
-    const order: Order = { load: scenario.load, port, brokerPid: broker.pid!, warmup: lengths.warmup, duration: lengths.duration };
-    if (!lengths.isTraced) return { ...(await generate(order)), syscalls: null };
-    const calls = countSyscalls(broker.pid!, dir);
-    const run = await generate(order);
-    const total = await calls.stop();
-    // Counted from the first connection on: the preparations are a small part of a run with messages.
-    const messages = run.total;
-    return { ...run, syscalls: total === null || messages === 0 ? null : total / messages };
+    const { warmup, duration, isTraced } = lengths;
+    const tracer = isTraced ? findProgram('strace') : null;
+    const run = await generate({ load: scenario.load, port, brokerPid: broker.pid!, warmup, duration, tracer });
+    const loopDelay = isTraced ? null : ((await peer.loopDelay?.(adminPort)) ?? null);
+    return { ...run, loopDelay };
   } catch (error) {
-    return { ...EMPTY, failure: (error as Error).message, syscalls: null };
+    return { ...EMPTY, failure: (error as Error).message };
   } finally {
     await endProcess(broker);
     rmSync(dir, { recursive: true, force: true });
   }
 }
 
-const EMPTY: RunResult = {
+const EMPTY: Run = {
   delivered: 0,
   published: 0,
   total: 0,
@@ -63,6 +60,8 @@ const EMPTY: RunResult = {
   duplicated: 0,
   disordered: 0,
   connections: 0,
+  syscalls: null,
+  loopDelay: null,
   failure: null,
 };
 

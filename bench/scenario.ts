@@ -24,6 +24,8 @@ export interface Load {
   password: string | null;
   /** filters held by the subscribers, of which a fifth has wildcards (scattered) */
   filters: number;
+  /** new filters that ten more clients subscribe during the measurement, a fifth with wildcards */
+  newFilters: number;
   /** connections of storm and idle */
   connections: number;
 }
@@ -54,6 +56,8 @@ export interface Order {
   /** seconds before and of the measurement */
   warmup: number;
   duration: number;
+  /** a program that counts the broker's system calls during the measurement: strace; null = none */
+  tracer: string | null;
 }
 
 /** What the load generator found in one run. */
@@ -77,6 +81,8 @@ export interface RunResult {
   /** messages that came after a later one of the same publisher */
   disordered: number;
   connections: number;
+  /** system calls of the broker within the measurement; null = not counted */
+  syscalls: number | null;
   /** why the run is worth nothing; null = it counts */
   failure: string | null;
 }

@@ -16,6 +16,7 @@ const FLOW: Load = {
   isWebsocket: false,
   ...NO_AUTH,
   filters: 0,
+  newFilters: 0,
   connections: 0,
 };
 
@@ -68,6 +69,12 @@ export const SCENARIOS: readonly Scenario[] = [
     pattern: 'scattered',
     filters: 100_000,
   }),
+  scenario(
+    'subscribe-storm',
+    '50 pairs, QoS 0, 64 B, 5,000 messages/s, while 10 clients subscribe 10,000 new filters, 20 % wildcards',
+    { rate: 5000, newFilters: 10_000 },
+    { isQuick: true },
+  ),
   scenario('auth-acl', '50 pairs, QoS 0, 64 B, window 64, password and ACL', LOGIN, { needs: { hasAuth: true } }),
   scenario('storm', 'connect storm, 200 at a time', { kind: 'storm', connections: 1000 }, { isQuick: true }),
   scenario('idle', '10,000 idle connections', { kind: 'idle', connections: 10_000 }),

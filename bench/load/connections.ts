@@ -37,12 +37,12 @@ export async function storm(order: Order, meter: Meter): Promise<RunResult> {
   await round();
   latencies.clear();
   await sleep(200);
-  meter.start();
+  await meter.start();
   const endsAt = performance.now() + order.duration * 1000;
   let count = 0;
   while (performance.now() < endsAt) count += await round();
   await sleep(100);
-  return { ...meter.stop(), delivered: count, latency: latencies.summary(), connections: order.load.connections };
+  return { ...(await meter.stop()), delivered: count, latency: latencies.summary(), connections: order.load.connections };
 }
 
 /** Opens connections and leaves them alone; what they cost is the growth of the broker's memory. */
@@ -54,9 +54,9 @@ export async function idle(order: Order, meter: Meter): Promise<RunResult> {
   const rssBefore = residentBytes(order.brokerPid);
   const links = await openMany(order, order.load.connections, latencies);
   await sleep(SETTLE_MS);
-  meter.start();
+  await meter.start();
   await sleep(order.duration * 1000);
-  const result = { ...meter.stop(), delivered: 0, latency: null, connections: links.length, rssBefore };
+  const result = { ...(await meter.stop()), delivered: 0, latency: null, connections: links.length, rssBefore };
   for (const link of links) link.close();
   return result;
 }

@@ -5,6 +5,7 @@ import { sleep } from './clock.ts';
 import { idle, storm } from './connections.ts';
 import { Flow } from './flow.ts';
 import { Meter } from './meter.ts';
+import { subscribeMany } from './subscriptions.ts';
 
 /** A broker that delivers nothing for so long has lost the rest. */
 const STALL_MS = 2000;
@@ -17,16 +18,20 @@ async function run(order: Order): Promise<RunResult> {
   await flow.open();
   flow.start();
   await sleep(order.warmup * 1000);
+  await meter.start();
   flow.latencies.clear();
   const before = { delivered: flow.delivered, published: flow.published };
-  meter.start();
+  const subscribed = order.load.newFilters > 0 ? subscribeMany(order) : Promise.resolve();
   await sleep(order.duration * 1000);
-  const result = meter.stop();
-  result.delivered = flow.delivered - before.delivered;
-  result.published = flow.published - before.published;
+  const stopping = meter.stop();
+  const delivered = flow.delivered - before.delivered;
+  const published = flow.published - before.published;
+  const result = await stopping;
+  Object.assign(result, { delivered, published });
   result.latency = flow.latencies.summary();
   result.connections = flow.connections;
   flow.isSending = false;
+  await subscribed;
   await drain(flow);
   result.total = flow.delivered;
   result.lost = Math.max(0, flow.missing);
@@ -50,5 +55,7 @@ async function drain(flow: Flow): Promise<void> {
 }
 
 const order = JSON.parse(process.argv[2]!) as Order;
-const result = await run(order).catch((error: Error): RunResult => ({ ...new Meter(order).stop(), failure: error.message }));
+const result = await run(order).catch(
+  async (error: Error): Promise<RunResult> => ({ ...(await new Meter(order).stop()), failure: error.message }),
+);
 process.stdout.write(JSON.stringify(result), () => process.exit(0));

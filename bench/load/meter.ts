@@ -2,9 +2,12 @@
 
 import type { Order, RunResult } from '../scenario.ts';
 import { cpuSeconds, residentBytes } from './clock.ts';
+import { countSyscalls } from './syscalls.ts';
 
 export class Meter {
   readonly #pid: number;
+  readonly #tracer: string | null;
+  #calls: { stop(): Promise<number | null> } | null = null;
   readonly #rssBefore: number;
   #startedAt = 0;
   #brokerCpu = 0;
@@ -12,19 +15,22 @@ export class Meter {
 
   constructor(order: Order) {
     this.#pid = order.brokerPid;
+    this.#tracer = order.tracer;
     this.#rssBefore = residentBytes(order.brokerPid);
   }
 
-  start(): void {
+  async start(): Promise<void> {
+    if (this.#tracer !== null) this.#calls = await countSyscalls(this.#tracer, this.#pid);
     this.#startedAt = performance.now();
     this.#brokerCpu = cpuSeconds(this.#pid);
     this.#ownCpu = process.cpuUsage();
   }
 
-  stop(): RunResult {
+  /** The clocks are read at once; system calls take a while to come. */
+  async stop(): Promise<RunResult> {
     const seconds = (performance.now() - this.#startedAt) / 1000;
     const own = process.cpuUsage(this.#ownCpu);
-    return {
+    const result: RunResult = {
       delivered: 0,
       published: 0,
       total: 0,
@@ -38,7 +44,10 @@ export class Meter {
       duplicated: 0,
       disordered: 0,
       connections: 0,
+      syscalls: null,
       failure: null,
     };
+    if (this.#calls !== null) result.syscalls = await this.#calls.stop();
+    return result;
   }
 }

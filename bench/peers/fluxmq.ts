@@ -4,8 +4,9 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { PROBE_MS } from '../../src/metrics/loop-delay.ts';
 import { type BrokerNeeds, LOGIN } from '../scenario.ts';
-import type { Command, Peer } from './peer.ts';
+import type { Command, LoopDelay, Peer } from './peer.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
@@ -39,7 +40,7 @@ const ACCESS = {
 };
 /** A built fluxmq in a folder: this one, or another to compare it with. */
 export function checkout(name: string, root: string): Peer {
-  return { ...COMMON, name, command: (dir, port, needs) => command(root, dir, port, needs) };
+  return { ...COMMON, name, command: (dir, port, needs, adminPort) => command(root, dir, port, needs, adminPort) };
 }
 
 const COMMON: Omit<Peer, 'name' | 'command'> = {
@@ -50,9 +51,23 @@ const COMMON: Omit<Peer, 'name' | 'command'> = {
     other: 'default endpoint without authentication, one worker; connection limits raised',
   },
   refuses: () => null,
+  loopDelay,
 };
 
-function command(root: string, dir: string, port: number, needs: BrokerNeeds): Command {
+/** What the endpoint workers say of their event loops; the probe may be out for some milliseconds when a block begins. */
+async function loopDelay(adminPort: number): Promise<LoopDelay> {
+  const answer = await fetch(`http://127.0.0.1:${adminPort}/public/metrics`, { signal: AbortSignal.timeout(10_000) });
+  const text = await answer.text();
+  const values = (name: string): number[] =>
+    [...text.matchAll(new RegExp(`^fluxmq_worker_event_loop_${name}\\{[^}]*role="endpoint"[^}]*\\} (\\S+)$`, 'gm'))].map((match) =>
+      Number(match[1]),
+    );
+  const delays = values('delay_max_seconds');
+  if (delays.length === 0) throw new Error('the broker does not tell the delays of its event loops');
+  return { max: Math.max(...delays) * 1000 + PROBE_MS, blocks: values('blocks_total').reduce((sum, value) => sum + value, 0) };
+}
+
+function command(root: string, dir: string, port: number, needs: BrokerNeeds, adminPort: number): Command {
   const endpoint = {
     port,
     host: '127.0.0.1',
@@ -63,7 +78,7 @@ function command(root: string, dir: string, port: number, needs: BrokerNeeds): C
     ...(needs.hasAuth ? ACCESS : { enableAuth: false }),
   };
   const config = {
-    http: { host: '127.0.0.1', port: 0 },
+    http: { host: '127.0.0.1', port: adminPort },
     store: { storeType: 'LOCAL', local: { dataPath: join(dir, 'data') } },
     log: { file: join(dir, 'fluxmq.log') },
     endpoints: [endpoint],

@@ -21,7 +21,16 @@ export interface Peer {
   /** what it cannot do: null = it can */
   refuses(needs: BrokerNeeds, mqttVersion: number): string | null;
   /** writes its files into `dir` and tells how to start it */
-  command(dir: string, port: number, needs: BrokerNeeds): Command;
+  command(dir: string, port: number, needs: BrokerNeeds, adminPort: number): Command;
+  /** asks the running broker how long an event loop that carries messages was blocked; only for brokers that tell */
+  loopDelay?(adminPort: number): Promise<LoopDelay>;
+}
+
+export interface LoopDelay {
+  /** milliseconds, never less than it was */
+  max: number;
+  /** times over 50 ms since the start */
+  blocks: number;
 }
 
 /** A program on the PATH or in /usr/sbin; null when there is none. */

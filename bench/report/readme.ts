@@ -5,8 +5,8 @@ import { markdownRows, ratios, rowsOf } from './table.ts';
 
 const HOW = `# Benchmarks
 
-\`npm run bench\` runs every scenario against fluxmq and every other broker that it finds (mosquitto, aedes from npm, FlashMQ and nats-server
-when they are on the \`PATH\`). \`npm run bench -- --quick\` is a subset that takes less than three minutes, \`--only pairs,fanout\` and
+\`npm run bench\` runs every scenario against fluxmq and every other broker that it finds or can install (mosquitto and nats-server from
+Debian, aedes from npm; FlashMQ when it is on the \`PATH\`, its adapter has not been run yet). \`npm run bench -- --quick\` is a subset that takes less than three minutes, \`--only pairs,fanout\` and
 \`--peers fluxmq,mosquitto\` choose. \`npm run bench:micro\` measures single functions. This file is written after
 each scenario of a run that is not quick; \`--only\` replaces single scenarios in it.
 
@@ -20,8 +20,13 @@ each scenario of a run that is not quick; \`--only\` replaces single scenarios i
 - **p50, p99, p99.9** are shown where messages go by a schedule (\`rate\` scenarios, sparse), with window 1, and for connects. A scheduled
   message is stamped with the time at which it was due: a broker (or a machine) that stalls cannot hide it. The schedule is kept with a
   timer of 1 ms, so all brokers get about half a millisecond that is not theirs. In a closed loop the window decides the latency: left out.
-- **calls/msg** are system calls of the broker per delivered message, from a short run of its own under strace, which slows a broker down
-  and makes it batch more.
+- **calls/msg** are system calls of the broker (all threads) per delivered message, for \`storm\` per connection, counted by strace in a short
+  run of its own while messages flow. It slows a broker down, which makes it batch more. \`--no-syscalls\` leaves these runs out.
+- **worst block** is the longest time for which an endpoint worker of fluxmq did not look at its sockets in any of the runs, from its start
+  to its end: the workers measure it themselves (\`fluxmq_worker_event_loop_*\` in the metrics), and the figure is at most 5 ms too high.
+  \`!\` says that it was over 50 ms, the number behind it how often. The time for which the machine gave the thread no CPU counts: on a machine
+  with other work it says nothing about the broker. The other brokers do not tell theirs.
+- **subscribe-storm** publishes by a schedule while ten more clients come, each with ten SUBSCRIBE of 100 new filters at once.
 - **checks**: each message carries its publisher and a number. Lost, repeated and reordered ones are counted in every run.
 - Every run has a fresh broker process on CPU 0 and a fresh load generator on CPU 1. The brokers take turns within a scenario.
 - The load generator refills a window when a quarter of it is free, reads in large pieces, and writes once per socket and loop iteration. A

@@ -25,7 +25,21 @@ function time(micros: number): string {
   return micros >= 1000 ? `${digits(micros / 1000)} ms` : `${micros.toFixed(0)} µs`;
 }
 
-const HEAD = ['broker', 'per CPU-s', 'spread', 'rate /s', 'p50', 'p99', 'p99.9', 'CPU', 'load CPU', 'RSS', 'calls/msg', 'checks'];
+const HEAD = [
+  'broker',
+  'per CPU-s',
+  'spread',
+  'rate /s',
+  'p50',
+  'p99',
+  'p99.9',
+  'CPU',
+  'load CPU',
+  'RSS',
+  'calls/msg',
+  'worst block',
+  'checks',
+];
 
 /** The header and one row for each broker. */
 export function rowsOf(result: ScenarioResult): string[][] {
@@ -53,8 +67,18 @@ function row(name: string, summary: Summary, hasLatency: boolean): string[] {
     summary.loadCpu.toFixed(2) + (summary.isLoadBound ? ' !' : ''),
     rss,
     summary.syscalls === null ? '' : digits(summary.syscalls),
+    block(summary),
     checks(summary),
   ];
+}
+
+/** How long an event loop of the broker was blocked at most; `!` when over 50 ms, with the number of times when they are counted. */
+function block({ loopDelay }: Summary): string {
+  if (!loopDelay) return '';
+  const { max, blocks } = loopDelay;
+  const text = `${digits(max)} ms`;
+  if (blocks === 0 && max <= 50) return text;
+  return blocks > 0 ? `${text} !${blocks}` : `${text} !`;
 }
 
 function checks({ lost, duplicated, disordered, failures, runs }: Summary): string {
