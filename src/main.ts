@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { type OpenLog, openLogger } from './control/log.ts';
+import type { Endpoint } from './endpoint/endpoint.ts';
 import { FluxError } from './kernel/errors.ts';
 import type { Logger } from './kernel/logger.ts';
 import { loadSettings } from './settings/load-settings.ts';
@@ -62,9 +63,13 @@ function warnAboutDescriptors(logger: Logger): void {
   }
 }
 
+function schemeOf({ useWebsocket, sslConfig }: Endpoint): string {
+  return (useWebsocket ? 'ws' : 'mqtt') + (sslConfig.enabled ? 's' : '');
+}
+
 function readyLine(node: RunningNode, version: string, settings: Settings): string {
   const views = node.control.list().filter(({ endpoint }) => node.control.activePorts().includes(endpoint.port));
-  const endpoints = views.map(({ endpoint }) => `${endpoint.useWebsocket ? 'ws' : 'mqtt'}://${endpoint.host}:${endpoint.port}`);
+  const endpoints = views.map(({ endpoint }) => `${schemeOf(endpoint)}://${endpoint.host}:${endpoint.port}`);
   const list = endpoints.length === 0 ? 'none' : endpoints.join(' ');
   return `fluxmq ${version} is ready: admin http://${settings.http.host}:${node.adminPort}, endpoints ${list}`;
 }

@@ -1,5 +1,8 @@
 /** The contract between listener and client: bytes in, coalesced bytes out, pause, resume, close, peer facts. The two rooms meet only here. */
 
+import type { Endpoint } from '../src/endpoint/endpoint.ts';
+import type { TlsMaterial } from '../src/thread/tls-material.ts';
+
 /** One network connection as a client sees it; a listener implements it for TCP and for WebSocket. */
 export interface Connection {
   /** remote IP address, without port */
@@ -31,8 +34,26 @@ export interface ConnectionClient {
 /** Why a connection that was accepted will be refused as soon as its CONNECT tells which version it speaks. */
 export type Refusal = 'connection_limit' | 'connection_rate';
 
-/** Makes the client of an accepted connection; null: no capacity even for a refusal, the listener destroys it. */
-export type ClientFactory = (connection: Connection) => ConnectionClient | null;
+/** Why a connection ended before there was a client for it. */
+export type HandshakeFailure = 'tls_handshake' | 'tls_timeout' | 'tls_client_certificate';
+
+/** The endpoint as its listener sees it. A changed key counts from the next connection. */
+export interface ListenerHost {
+  readonly endpoint: Endpoint;
+  /** null: no TLS */
+  readonly tls: TlsMaterial | null;
+  /** The client of a connection that speaks MQTT at once; null: no capacity even for a refusal, the listener destroys it. */
+  accept(connection: Connection): ConnectionClient | null;
+  /**
+   * Takes a place for a connection that has work to do before MQTT. False: over a limit, which is counted; the listener destroys it
+   * before it costs anything. Each true is followed by one welcome() or leave().
+   */
+  admit(): boolean;
+  /** The client of a connection that was admitted; null: the endpoint has closed meanwhile, the listener destroys it. */
+  welcome(connection: Connection): ConnectionClient | null;
+  /** An admitted connection has ended. @param failure null: it just went */
+  leave(failure: HandshakeFailure | null, detail: string): void;
+}
 
 /** An open listener of one endpoint in one worker. */
 export interface Listener {
@@ -41,8 +62,10 @@ export interface Listener {
   readonly accepted: number;
   /** Sets the length of the accept queue where the transport can. */
   setBacklog(backlog: number): void;
+  /** What the next handshakes use; null: no TLS from the next connection on. @throws FluxError `unprocessable`: nothing has changed */
+  setTls(material: TlsMaterial | null): void;
   /** Stops accepting; established connections stay. Idempotent. */
   stopAccepting(): void;
-  /** Stops accepting and frees everything; connections must be gone or are destroyed. Idempotent. */
+  /** Stops accepting and frees everything; connections without a client are destroyed. Idempotent. */
   close(): void;
 }

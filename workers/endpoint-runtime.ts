@@ -1,14 +1,15 @@
 /** One endpoint in one worker: its listener, its clients and their limits, from open to closed. */
 
-import { SLOT } from '../src/metrics/counters.ts';
+import type { Endpoint } from '../src/endpoint/endpoint.ts';
+import { CONNECTION_ERRORS, SLOT } from '../src/metrics/counters.ts';
 import { loopDelay } from '../src/metrics/loop-delay.ts';
 import { SharedLimits } from '../src/metrics/shared-limits.ts';
 import { REASON } from '../src/mqtt/reason-codes.ts';
 import type { Drain, Drained, EndpointMemory, EndpointRuntimeConfig } from '../src/thread/messages.ts';
+import type { TlsMaterial } from '../src/thread/tls-material.ts';
 import { Client, type ClientHooks } from './client/client.ts';
 import { EndpointContext, type WorkerContext } from './client/context.ts';
-import { HOLD } from './client/packet-reader.ts';
-import type { Connection, ConnectionClient, Listener, Refusal } from './connection.ts';
+import type { Connection, ConnectionClient, HandshakeFailure, Listener, ListenerHost, Refusal } from './connection.ts';
 import { drainClients } from './drain.ts';
 import { dispatch } from './handlers/dispatch.ts';
 import { openTcpListener } from './listener/tcp.ts';
@@ -18,15 +19,12 @@ const REFUSED_AT_ONCE_MAX = 64;
 /** Half seconds in which CONNECT must have come. */
 const CONNECT_TICKS = 20;
 /** How long an end of accepting may wait for its moment. */
-const RETIRE_MS = 5_000;
-/** How long clients are not read for that. */
-const HELD_MS = 20;
-/** A pass of the event loop in which hardly anybody can have come, milliseconds, */
+const RETIRE_MS = 250;
+/** A pass of the event loop in which hardly anybody can have come, milliseconds; a busy worker is given ever more. */
 const SHORT_PASS_MS = 0.03;
-/** and this part of the time that such a pass has been waited for. */
-const PASS_PART = 0.01;
+const PATIENCE_GROWTH = 1.01;
 
-export class EndpointRuntime {
+export class EndpointRuntime implements ListenerHost {
   /** of the clients that come now */
   context: EndpointContext;
   readonly clients = new Set<Client>();
@@ -40,6 +38,9 @@ export class EndpointRuntime {
   #refused = 0;
   /** refusals that the log has not been told of, by reason: one line a sweep, so that a storm of connections is not a storm of lines */
   readonly #untold: Record<Refusal, number> = { connection_limit: 0, connection_rate: 0 };
+  /** handshakes that failed and that the log has not been told of */
+  readonly #untoldFailures = { count: 0, last: '' };
+  #isClosing = false;
 
   constructor(worker: WorkerContext, config: EndpointRuntimeConfig, memory: EndpointMemory) {
     this.#worker = worker;
@@ -50,16 +51,56 @@ export class EndpointRuntime {
 
   /** @throws FluxError `port-in-use`, `unprocessable` */
   async open(): Promise<number> {
-    const { endpoint } = this.context.config;
-    const makeClient = (connection: Connection) => this.#accept(connection);
-    if (endpoint.useWebsocket) {
-      const { openWsListener } = await import('./listener/ws.ts');
-      this.#listener = await openWsListener(endpoint, () => this.context.config.endpoint.path, makeClient);
-    } else this.#listener = await openTcpListener(endpoint, () => this.context.config.endpoint.childOptions, makeClient);
+    this.#listener = await this.#openListener();
     return this.#listener.port;
   }
 
-  #accept(connection: Connection): ConnectionClient | null {
+  async #openListener(): Promise<Listener> {
+    const { endpoint, tls } = this.context.config;
+    if (!endpoint.useWebsocket) return openTcpListener(this);
+    // Loaded only where an endpoint needs it.
+    if (tls !== null) return (await import('./listener/wss.ts')).openWssListener(this);
+    return (await import('./listener/ws.ts')).openWsListener(this);
+  }
+
+  // ---- what the listener asks
+
+  get endpoint(): Endpoint {
+    return this.context.config.endpoint;
+  }
+
+  get tls(): TlsMaterial | null {
+    return this.context.config.tls;
+  }
+
+  accept(connection: Connection): ConnectionClient | null {
+    const refusal = this.#takePlace();
+    if (refusal === null) return this.#makeClient(connection, null);
+    if (this.#refused >= REFUSED_AT_ONCE_MAX) return null;
+    this.#refused++;
+    return this.#makeClient(connection, refusal);
+  }
+
+  admit(): boolean {
+    return this.#takePlace() === null;
+  }
+
+  welcome(connection: Connection): ConnectionClient | null {
+    if (!this.#isClosing) return this.#makeClient(connection, null);
+    this.#givePlace();
+    return null;
+  }
+
+  leave(failure: HandshakeFailure | null, detail: string): void {
+    this.#givePlace();
+    if (failure === null) return;
+    this.context.count(CONNECTION_ERRORS[failure]);
+    this.#untoldFailures.count++;
+    this.#untoldFailures.last = detail;
+  }
+
+  /** Null, or why there is none, which is counted. */
+  #takePlace(): Refusal | null {
     loopDelay.touch();
     const { context } = this;
     const { maxConnectionPerSecond, maxConnectionSize } = context.config.endpoint;
@@ -69,16 +110,23 @@ export class EndpointRuntime {
     if (refusal !== null) {
       context.count(refusal === 'connection_rate' ? 'refusedConnectionRate' : 'refusedConnectionLimit');
       this.#untold[refusal]++;
-      if (this.#refused >= REFUSED_AT_ONCE_MAX) return null;
-      this.#refused++;
+      return refusal;
     }
-    const client = new Client(connection, context, this.#worker, refusal, this.#hooks);
-    this.clients.add(client);
-    if (refusal !== null) return client;
     const { slots } = context;
     slots[SLOT.connectionsTotal]!++;
     const current = ++slots[SLOT.connectionsCurrent]!;
     if (current > slots[SLOT.connectionsMax]!) slots[SLOT.connectionsMax] = current;
+    return null;
+  }
+
+  #givePlace(): void {
+    this.context.slots[SLOT.connectionsCurrent]!--;
+    this.context.limits.release();
+  }
+
+  #makeClient(connection: Connection, refusal: Refusal | null): Client {
+    const client = new Client(connection, this.context, this.#worker, refusal, this.#hooks);
+    this.clients.add(client);
     return client;
   }
 
@@ -86,14 +134,15 @@ export class EndpointRuntime {
     this.clients.delete(client);
     if (client.refusal === null && client.endpoint !== this.context) this.context.slots[SLOT.formerCurrent]!--;
     if (client.refusal !== null) this.#refused--;
-    else {
-      this.context.slots[SLOT.connectionsCurrent]!--;
-      this.context.limits.release();
-    }
+    else this.#givePlace();
   }
 
-  /** A new configuration: for everybody at once, but for the namespace, which is that of the next connections. */
+  /**
+   * A new configuration: for everybody at once, but for the namespace, which is that of the next connections, and TLS, which is that of the
+   * next handshakes. @throws FluxError `unprocessable`: nothing has changed
+   */
   update(config: EndpointRuntimeConfig): void {
+    this.#listener?.setTls(config.tls);
     const { endpoint } = config;
     const before = this.context;
     if (before.config.endpoint.serverOptions.soBacklog !== endpoint.serverOptions.soBacklog)
@@ -119,22 +168,22 @@ export class EndpointRuntime {
 
   /**
    * Stops accepting in a moment in which nobody waits to be accepted: what is in the accept queue when its socket closes is reset by
-   * the kernel. A pass of the event loop that took nobody from the queue and lasted next to nothing is such a moment; so that there is
-   * one soon, nobody is read meanwhile.
+   * the kernel. A pass of the event loop that took nobody from the queue and lasted next to nothing is such a moment.
    */
   async retire(): Promise<void> {
     const listener = this.#listener;
     if (listener === null) return;
-    const held = [...this.clients].filter((client) => client.state === 'online');
-    for (const client of held) client.hold(HOLD.retire);
-    const release = () => {
-      for (const client of held) client.release(HOLD.retire);
-    };
-    const timer = setTimeout(release, HELD_MS);
-    await quietMoment(listener);
+    const deadline = performance.now() + RETIRE_MS;
+    let patience = SHORT_PASS_MS;
+    for (;;) {
+      const { accepted } = listener;
+      const startedAt = performance.now();
+      await new Promise((resolve) => setImmediate(resolve));
+      const now = performance.now();
+      if (now > deadline || (listener.accepted === accepted && now - startedAt < patience)) break;
+      patience *= PATIENCE_GROWTH;
+    }
     listener.stopAccepting();
-    clearTimeout(timer);
-    release();
   }
 
   /** Ends clients that sent no CONNECT in time, or nothing for one and a half Keep Alive [MQTT-3.1.2-24]. */
@@ -152,6 +201,7 @@ export class EndpointRuntime {
       }
     }
     this.#tellRefusals();
+    if (tick % 2 === 0) this.#tellFailures();
     if (this.#former.length > 0 && this.context.slots[SLOT.formerCurrent] === 0) this.#former = [];
   }
 
@@ -164,10 +214,21 @@ export class EndpointRuntime {
     this.#untold.connection_limit = this.#untold.connection_rate = 0;
   }
 
-  /** Stops accepting and ends all clients. */
+  /** One line a second at most. */
+  #tellFailures(): void {
+    const { count, last } = this.#untoldFailures;
+    if (count === 0) return;
+    this.#worker.logger.warn(`Endpoint ${this.endpoint.port}: TLS handshakes failed`, { count, last });
+    this.#untoldFailures.count = 0;
+  }
+
+  /** Stops accepting and ends all clients; who is still shaking hands comes too late. */
   async drain(drain: Drain): Promise<Drained> {
     this.stopAccepting();
-    return this.#drain([...this.clients], drain);
+    this.#isClosing = true;
+    const drained = await this.#drain([...this.clients], drain);
+    this.#isClosing = drained.done;
+    return drained;
   }
 
   /** Ends the clients of former namespaces. */
@@ -193,18 +254,5 @@ export class EndpointRuntime {
   close(): void {
     this.#listener?.close();
     this.#listener = null;
-  }
-}
-
-/** The longer it takes, the longer a pass may be: a machine may be so busy that none is short. */
-async function quietMoment(listener: Listener): Promise<void> {
-  const begunAt = performance.now();
-  for (;;) {
-    const { accepted } = listener;
-    const passAt = performance.now();
-    await new Promise((resolve) => setImmediate(resolve));
-    const now = performance.now();
-    const isShort = now - passAt < SHORT_PASS_MS + (passAt - begunAt) * PASS_PART;
-    if ((isShort && listener.accepted === accepted) || now - begunAt > RETIRE_MS) return;
   }
 }

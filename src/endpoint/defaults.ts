@@ -1,9 +1,28 @@
 /** The endpoint that results from a port alone (SPEC.md section 2, column "default"). */
 
-import type { ChildOptions, Endpoint, ServerOptions } from './endpoint.ts';
+import type { ChildOptions, Endpoint, ServerOptions, SslConfig } from './endpoint.ts';
 
 const SERVER_OPTIONS: ServerOptions = { soBacklog: 511, workerGroupSize: 1 };
 const CHILD_OPTIONS: ChildOptions = { tcpNodelay: true, soKeepalive: true, soLinger: -1 };
+
+/** No TLS. */
+export function defaultSslConfig(): SslConfig {
+  return {
+    enabled: false,
+    cert: null,
+    key: null,
+    ca: null,
+    passphrase: null,
+    keyStorePath: null,
+    keyStorePassword: null,
+    trustStorePath: null,
+    trustStorePassword: null,
+    protocols: ['TLSv1.2', 'TLSv1.3'],
+    cipherSuites: [],
+    clientAuth: 'none',
+    crl: null,
+  };
+}
 
 /** A complete endpoint with every default. `port` is 1..65535. */
 export function defaultEndpoint(port: number): Endpoint {
@@ -26,6 +45,7 @@ export function defaultEndpoint(port: number): Endpoint {
     maxQueuedMessages: 1000,
     sessionPersistence: false,
     namespace: 'default',
+    sslConfig: defaultSslConfig(),
     serverOptions: { ...SERVER_OPTIONS },
     childOptions: { ...CHILD_OPTIONS },
     exclusivePool: true,
@@ -41,6 +61,7 @@ export function completeEndpoint(stored: Partial<Endpoint> & { port: number }): 
   return {
     ...defaults,
     ...stored,
+    sslConfig: { ...defaults.sslConfig, ...stored.sslConfig },
     serverOptions: { ...defaults.serverOptions, ...stored.serverOptions },
     childOptions: { ...defaults.childOptions, ...stored.childOptions },
   };

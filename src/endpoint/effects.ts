@@ -1,7 +1,7 @@
 /** What changes between two forms of an endpoint, and how each change takes effect (SPEC.md section 2). */
 
 import { isDeepStrictEqual } from 'node:util';
-import type { Effect, Endpoint, KeyChange } from './endpoint.ts';
+import type { Effect, Endpoint, KeyChange, SslConfig } from './endpoint.ts';
 import { maskSecrets } from './secrets/secrets.ts';
 
 /** The last column of SPEC.md section 2. */
@@ -24,6 +24,8 @@ const EFFECTS: Record<keyof Endpoint, Effect> = {
   maxQueuedMessages: 'live',
   sessionPersistence: 'admission',
   namespace: 'rebind',
+  // `enabled` is a rebind
+  sslConfig: 'handshake',
   serverOptions: 'rebind',
   childOptions: 'admission',
   exclusivePool: 'rebind',
@@ -42,6 +44,7 @@ export function diffEndpoints(from: Endpoint, to: Endpoint): KeyChange[] {
   for (const [key, effect] of Object.entries(EFFECTS) as [keyof Endpoint, Effect][]) {
     if (isDeepStrictEqual(from[key], to[key])) continue;
     if (key === 'serverOptions' || key === 'childOptions') changes.push(...diffOptions(key, from, to, effect));
+    else if (key === 'sslConfig') changes.push(...diffSslConfig(from, to));
     else changes.push({ path: key, from: shownFrom[key], to: shownTo[key], effect });
   }
   return changes;
@@ -52,6 +55,15 @@ function diffOptions(key: 'serverOptions' | 'childOptions', from: Endpoint, to: 
   return Object.keys(after)
     .filter((name) => before[name] !== after[name])
     .map((name) => ({ path: `${key}.${name}`, from: before[name], to: after[name], effect }));
+}
+
+function diffSslConfig(from: Endpoint, to: Endpoint): KeyChange[] {
+  const [before, after] = [maskSecrets(from).sslConfig, maskSecrets(to).sslConfig];
+  const names = (Object.keys(after) as (keyof SslConfig)[]).filter((name) => !isDeepStrictEqual(from.sslConfig[name], to.sslConfig[name]));
+  return names.map((name) => {
+    const effect = name === 'enabled' ? 'rebind' : EFFECTS.sslConfig;
+    return { path: `sslConfig.${name}`, from: before[name], to: after[name], effect };
+  });
 }
 
 /** The hardest effect of some changes; `none` when there are none. */

@@ -50,6 +50,32 @@ export interface ChildOptions {
   soLinger: number;
 }
 
+export type TlsVersion = 'TLSv1.2' | 'TLSv1.3';
+
+/** TLS of an endpoint; every key is present, null where nothing was given (SPEC.md section 7). */
+export interface SslConfig {
+  enabled: boolean;
+  /** PEM text, or the path of a PEM file: the certificate and the intermediate ones behind it */
+  cert: string | null;
+  /** PEM text or path; null: the key stands in the file of `cert` */
+  key: string | null;
+  /** PEM text or path: authorities whose client certificates are taken */
+  ca: string | null;
+  passphrase: string | null;
+  /** PKCS#12 */
+  keyStorePath: string | null;
+  keyStorePassword: string | null;
+  /** PKCS#12 */
+  trustStorePath: string | null;
+  trustStorePassword: string | null;
+  protocols: TlsVersion[];
+  /** OpenSSL's names; empty: the default ones */
+  cipherSuites: string[];
+  clientAuth: 'none' | 'optional' | 'required';
+  /** PEM text or path: revocation lists, one of each authority */
+  crl: string | null;
+}
+
 /** A configured port. Every key is present: the schema fills defaults in. */
 export interface Endpoint {
   id: string;
@@ -72,6 +98,7 @@ export interface Endpoint {
   maxQueuedMessages: number;
   sessionPersistence: boolean;
   namespace: string;
+  sslConfig: SslConfig;
   serverOptions: ServerOptions;
   childOptions: ChildOptions;
   exclusivePool: boolean;

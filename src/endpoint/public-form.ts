@@ -2,6 +2,7 @@
 
 import type { Endpoint } from './endpoint.ts';
 import { maskSecrets } from './secrets/secrets.ts';
+import { toPublicSslConfig } from './ssl-schema.ts';
 
 /**
  * What an answer shows of an endpoint. It may be sent back as an update: masked passwords then keep their values.
@@ -13,7 +14,7 @@ export function toPublicEndpoint(endpoint: Endpoint): Record<string, unknown> {
 
 /** The same form with the secrets as they are: for files that are read back. */
 export function toDocument(endpoint: Endpoint): Record<string, unknown> {
-  const { authConfig, aclConfig, id, port, host, useWebsocket, path, enableAuth, enableAcl, ...rest } = endpoint;
+  const { authConfig, aclConfig, id, port, host, useWebsocket, path, enableAuth, enableAcl, sslConfig, ...rest } = endpoint;
   const only = authConfig?.length === 1 ? authConfig[0] : undefined;
   return {
     id,
@@ -30,7 +31,7 @@ export function toDocument(endpoint: Endpoint): Record<string, unknown> {
     enableBridge: false,
     bridgeConfig: {},
     proxy: false,
-    sslConfig: {},
+    sslConfig: toPublicSslConfig(sslConfig),
     ...rest,
   };
 }

@@ -5,9 +5,10 @@ import { z } from 'zod';
 import { readEndpointAcl } from './acl-schema.ts';
 import { renameOptions } from './aliases.ts';
 import { readEndpointAuth } from './auth-schema.ts';
-import { defaultEndpoint } from './defaults.ts';
-import type { ChildOptions, Endpoint, ServerOptions } from './endpoint.ts';
+import { defaultEndpoint, defaultSslConfig } from './defaults.ts';
+import type { ChildOptions, Endpoint, ServerOptions, SslConfig } from './endpoint.ts';
 import { check, isObject, join, Problems, splitNulls } from './problems.ts';
+import { readSslConfig } from './ssl-schema.ts';
 
 export { parseAcl } from './acl-schema.ts';
 export { parseAuthList } from './auth-schema.ts';
@@ -62,9 +63,9 @@ const OPTIONS = {
 } satisfies Record<string, Record<string, z.ZodType>>;
 
 /** Keys that are read by a function of their own. */
-const SPECIAL = new Set(['authType', 'authConfig', 'aclType', 'aclConfig', 'serverOptions', 'childOptions']);
+const SPECIAL = new Set(['authType', 'authConfig', 'aclType', 'aclConfig', 'serverOptions', 'childOptions', 'sslConfig']);
 /** Keys of the specification whose only accepted value is "off" as yet. */
-const LATER = new Set(['enableBridge', 'bridgeConfig', 'proxy', 'sslConfig']);
+const LATER = new Set(['enableBridge', 'bridgeConfig', 'proxy']);
 /** FluxMQ's keys whose work is done here without being asked. */
 const NEEDLESS: Record<string, { schema: z.ZodType; warning: string }> = {
   metrics: { schema: boolean, warning: 'metrics has no effect: metrics are always collected' },
@@ -144,7 +145,12 @@ function readInto(base: Endpoint, given: Record<string, unknown>, nulls: string[
   for (const key of ['serverOptions', 'childOptions'] as const) {
     if (given[key] !== undefined) values[key] = readOptions(key, base, given[key], problems, warnings);
   }
-  if (values['useWebsocket'] === true && (values['serverOptions'] as ServerOptions).soBacklog !== defaults.serverOptions.soBacklog)
+  if (given['sslConfig'] !== undefined) {
+    const old = context.isUpdate ? base.sslConfig : defaultSslConfig();
+    values['sslConfig'] = readSslConfig(given['sslConfig'], old, problems, warnings);
+  }
+  const hasFixedBacklog = values['useWebsocket'] === true && !(values['sslConfig'] as SslConfig).enabled;
+  if (hasFixedBacklog && (values['serverOptions'] as ServerOptions).soBacklog !== defaults.serverOptions.soBacklog)
     warnings.push('serverOptions.soBacklog has no effect with useWebsocket: the accept queue of a WebSocket port is always 512 long');
   readAccess(values, base, given, nulls, context);
   return values as unknown as Endpoint;
@@ -205,9 +211,5 @@ function checkLater(key: string, value: unknown, problems: Problems): void {
     return;
   }
   const { given } = splitNulls(value);
-  for (const [name, part] of Object.entries(given)) {
-    if (key === 'sslConfig' && name === 'enabled' && part === false) continue;
-    if (key === 'sslConfig' && name === 'enabled' && part !== true) problems.add(join(key, name), 'must be true or false');
-    else problems.addNotSupportedYet(join(key, name));
-  }
+  for (const name of Object.keys(given)) problems.addNotSupportedYet(join(key, name));
 }

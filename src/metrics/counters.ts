@@ -31,6 +31,9 @@ export const COUNTER_NAMES = [
   'connectTimeout',
   'takenOver',
   'formerCurrent',
+  'tlsHandshakeFailed',
+  'tlsTimeout',
+  'tlsClientCertificate',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];
@@ -55,6 +58,9 @@ export const CONNECTION_ERRORS = {
   reset: 'connectionReset',
   keep_alive_timeout: 'keepAliveTimeout',
   connect_timeout: 'connectTimeout',
+  tls_handshake: 'tlsHandshakeFailed',
+  tls_timeout: 'tlsTimeout',
+  tls_client_certificate: 'tlsClientCertificate',
 } as const satisfies Record<string, CounterName>;
 
 /** Operations of `_response_time_seconds{operation}`. */

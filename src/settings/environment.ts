@@ -37,7 +37,7 @@ function endpointKeys(): KeyTree {
     if (key === 'aclConfig') return [key, ACL];
     return [key, typeof value === 'object' && value !== null ? leaves(...Object.keys(value)) : 'leaf'];
   });
-  return { ...Object.fromEntries(trees), ...leaves('authType', 'aclType', 'enableBridge', 'bridgeConfig', 'proxy', 'sslConfig') };
+  return { ...Object.fromEntries(trees), ...leaves('authType', 'aclType', 'enableBridge', 'bridgeConfig', 'proxy') };
 }
 
 const KEYS: KeyTree = {

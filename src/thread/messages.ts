@@ -4,6 +4,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { AclConfig, AuthConfig, Endpoint } from '../endpoint/endpoint.ts';
 import type { WireError } from '../kernel/errors.ts';
 import type { LogFields, LogLevel } from '../kernel/logger.ts';
+import type { TlsMaterial } from './tls-material.ts';
 
 /** Raised when a message changes its form; `ready` carries it and main refuses a worker that speaks another one. */
 export const THREAD_PROTOCOL_VERSION = 1;
@@ -29,6 +30,8 @@ export interface EndpointRuntimeConfig {
   auth: AuthConfig[];
   /** effective rules: the endpoint's own or the node's `acl` */
   acl: AclConfig;
+  /** null: no TLS */
+  tls: TlsMaterial | null;
 }
 
 /** Shared memory handed over once, when the listener of an endpoint opens in a worker. */

@@ -76,7 +76,7 @@ describe('endpoints', () => {
 
   test('parts of later issues are refused, not ignored', async () => {
     const port = await freePort();
-    const later = [{ proxy: true }, { sslConfig: { enabled: true } }, { enableBridge: true }, { authType: 'redis', authConfig: {} }];
+    const later = [{ proxy: true }, { enableBridge: true }, { authType: 'redis', authConfig: {} }];
     for (const extra of later) {
       expect(await post('/api/endpoints/add', JSON.stringify({ port, ...extra }))).toMatchObject({
         status: 400,

@@ -2,6 +2,7 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import { connect as connectTcp, type Socket } from 'node:net';
+import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
 import { within } from './until.ts';
 
 export type TransportName = 'tcp' | 'ws';
@@ -183,6 +184,28 @@ export class WebSocketTransport implements Transport {
 export async function openWebSocket(port: number, options: UpgradeOptions = {}): Promise<WebSocketTransport> {
   const socket = await openTcp(port);
   const answer = await upgrade(socket, options);
+  if (answer.status !== 101) throw new Error(`WebSocket upgrade answered ${answer.status}`);
+  return new WebSocketTransport(socket, answer.rest);
+}
+
+/** A TLS connection whose handshake the client has finished; a refusal of its certificate by a TLS 1.3 server comes later, as its end. */
+export async function openTls(port: number, options: ConnectionOptions): Promise<TLSSocket> {
+  const socket = connectTls({ port, host: '127.0.0.1', servername: 'localhost', ...options });
+  socket.setNoDelay(true);
+  await within(
+    `TLS handshake with port ${port}`,
+    5000,
+    new Promise<void>((resolve, reject) => socket.once('secureConnect', resolve).once('error', reject)),
+  );
+  socket.on('error', () => undefined);
+  return socket;
+}
+
+/** MQTTS or WSS. @throws Error when the handshake or the upgrade fails */
+export async function openSecure(name: TransportName, port: number, options: ConnectionOptions): Promise<Transport> {
+  const socket = await openTls(port, options);
+  if (name === 'tcp') return new TcpTransport(socket);
+  const answer = await upgrade(socket);
   if (answer.status !== 101) throw new Error(`WebSocket upgrade answered ${answer.status}`);
   return new WebSocketTransport(socket, answer.rest);
 }

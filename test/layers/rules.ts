@@ -44,6 +44,7 @@ export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; one
   yaml: { places: ['src/settings/'], oneFile: true },
   'mqtt-packet': { places: ['src/mqtt/'] },
   'uWebSockets.js': { places: ['workers/listener/'] },
+  ws: { places: ['workers/listener/'], oneFile: true },
   '@node-rs/bcrypt': { places: ['workers/access/'], oneFile: true },
 };
 

@@ -1,12 +1,12 @@
-/** MQTT over TCP: a net server per endpoint and worker, on a port shared by SO_REUSEPORT. */
+/** MQTT over TCP, plain or with TLS: one accepting socket, which goes from one to the other without closing. */
 
-import net from 'node:net';
-import type { ChildOptions, Endpoint } from '../../src/endpoint/endpoint.ts';
-import type { ClientFactory, Connection, ConnectionClient, Listener } from '../connection.ts';
-import { toBindError } from './bind-error.ts';
+import type net from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { Connection, ConnectionClient, Listener, ListenerHost } from '../connection.ts';
+import { acceptTcp, plainAddress, toListener } from './accept.ts';
+import { SecureServer } from './secure-server.ts';
+import { END_DEADLINE_MS, HELD_BYTES_MAX } from './ws-rules.ts';
 
-/** A peer that does not close its side, or does not read what is left, is cut off after this time. */
-const END_DEADLINE_MS = 5_000;
 const NOTHING = Buffer.alloc(0);
 
 /** A socket that knows its connection, so that all sockets share the same handlers (no closures per socket). */
@@ -17,14 +17,15 @@ interface OwnedSocket extends net.Socket {
 class TcpConnection implements Connection {
   readonly address: string;
   readonly #socket: net.Socket;
-  readonly #resetOnClose: boolean;
+  /** the socket below TLS, or the same; null: closed without a reset */
+  readonly #toReset: net.Socket | null;
   client: ConnectionClient | null = null;
   hadError = false;
 
-  constructor(socket: net.Socket, resetOnClose: boolean) {
+  constructor(socket: net.Socket, toReset: net.Socket | null) {
     this.#socket = socket;
-    this.#resetOnClose = resetOnClose;
-    this.address = plainAddress(socket.remoteAddress ?? '');
+    this.#toReset = toReset;
+    this.address = plainAddress(socket.remoteAddress);
   }
 
   send(bytes: Buffer): boolean {
@@ -51,8 +52,9 @@ class TcpConnection implements Connection {
     const socket = this.#socket;
     if (socket.destroyed || socket.writableEnded) return;
     socket.resume();
-    if (this.#resetOnClose) {
-      socket.end(() => socket.resetAndDestroy());
+    const toReset = this.#toReset;
+    if (toReset !== null) {
+      socket.end(() => toReset.resetAndDestroy());
       return;
     }
     socket.end();
@@ -63,6 +65,31 @@ class TcpConnection implements Connection {
 
   destroy(): void {
     this.#socket.destroy();
+  }
+}
+
+/** The same over TLS, where a write is never finished at once: its callback comes in the next loop iteration. */
+class TlsConnection extends TcpConnection {
+  readonly #secure: TLSSocket;
+
+  constructor(secure: TLSSocket, toReset: net.Socket | null) {
+    super(secure, toReset);
+    this.#secure = secure;
+  }
+
+  override send(bytes: Buffer): boolean {
+    const socket = this.#secure;
+    if (socket.destroyed || socket.writableEnded) return true;
+    const held = socket.writableLength;
+    if (held >= HELD_BYTES_MAX) {
+      socket.write(bytes, (error) => {
+        if (!error) this.client?.onDrain();
+      });
+      return false;
+    }
+    // With no write under way the bytes are encrypted during this call; else they wait, and the buffer must be free again.
+    socket.write(held === 0 ? bytes : Buffer.from(bytes));
+    return true;
   }
 }
 
@@ -79,63 +106,36 @@ function onClose(this: OwnedSocket): void {
   connection?.client?.onClose(connection.hadError);
 }
 
-/** A server whose handle is a libuv TCP handle, as Node 22 has it. */
-interface HandledServer extends net.Server {
-  _handle?: { listen?(backlog: number): number } | null;
+function join(socket: OwnedSocket, connection: TcpConnection, client: ConnectionClient | null): void {
+  socket.on('error', onError);
+  if (client === null) {
+    socket.destroy();
+    return;
+  }
+  connection.client = client;
+  socket.fluxmq = connection;
+  socket.on('data', onData);
+  socket.on('close', onClose);
 }
 
-/** listen(2) on a socket that listens already changes its backlog and nothing else; Node has no public call for it. */
-function relisten(server: HandledServer, backlog: number): void {
-  server._handle?.listen?.(backlog);
-}
-
-/** IPv4 addresses of dual-stack sockets without their IPv6 wrapping. */
-function plainAddress(address: string): string {
-  return address.startsWith('::ffff:') ? address.slice(7) : address;
-}
-
-/**
- * Binds and accepts. @throws FluxError `port-in-use`, `unprocessable`
- * @param options read at each connection: a changed childOptions counts from the next one
- */
-export async function openTcpListener(endpoint: Endpoint, options: () => ChildOptions, makeClient: ClientFactory): Promise<Listener> {
-  let accepted = 0;
-  const server = net.createServer((socket: OwnedSocket) => {
-    accepted++;
-    const { tcpNodelay, soKeepalive, soLinger } = options();
-    if (tcpNodelay) socket.setNoDelay(true);
-    if (soKeepalive) socket.setKeepAlive(true, 60_000);
-    const connection = new TcpConnection(socket, soLinger === 0);
-    socket.on('error', onError);
-    const client = makeClient(connection);
-    if (client === null) {
-      socket.destroy();
-      return;
-    }
-    connection.client = client;
-    socket.fluxmq = connection;
-    socket.on('data', onData);
-    socket.on('close', onClose);
-  });
-  const { host, port } = endpoint;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(toBindError(error, host, port)));
-    server.listen({ host, port, backlog: endpoint.serverOptions.soBacklog, reusePort: true }, resolve);
-  });
-  const bound = (server.address() as net.AddressInfo).port;
-  let isAccepting = true;
-  const stopAccepting = (): void => {
-    if (!isAccepting) return;
-    isAccepting = false;
-    server.close();
-  };
-  return {
-    port: bound,
-    get accepted() {
-      return accepted;
+/** Binds and accepts. @throws FluxError `port-in-use`, `unprocessable` */
+export async function openTcpListener(host: ListenerHost): Promise<Listener> {
+  const toReset = (socket: net.Socket) => (host.endpoint.childOptions.soLinger === 0 ? socket : null);
+  const secure = new SecureServer({
+    onSecure(socket, raw) {
+      const connection = new TlsConnection(socket, toReset(raw));
+      join(socket, connection, host.welcome(connection));
     },
-    setBacklog: (backlog) => relisten(server, backlog),
-    stopAccepting,
-    close: stopAccepting,
-  };
+    onFailure: (failure, detail) => host.leave(failure, detail),
+  });
+  secure.use(host.tls);
+  const acceptor = await acceptTcp(host, (socket) => {
+    if (!secure.isOn) {
+      const connection = new TcpConnection(socket, toReset(socket));
+      join(socket, connection, host.accept(connection));
+    } else if (host.admit()) secure.take(socket);
+    // A client over a limit costs no handshake.
+    else socket.on('error', onError).destroy();
+  });
+  return toListener(acceptor, secure, () => secure.close());
 }

@@ -1,19 +1,12 @@
 /** MQTT over WebSocket by uWebSockets.js, which is loaded only where an endpoint needs it (DESIGN.md section 6 says why). */
 
 import type * as Uws from 'uWebSockets.js';
-import type { Endpoint } from '../../src/endpoint/endpoint.ts';
 import { FluxError } from '../../src/kernel/errors.ts';
-import type { ClientFactory, Connection, ConnectionClient, Listener } from '../connection.ts';
+import type { TlsMaterial } from '../../src/thread/tls-material.ts';
+import type { Connection, ConnectionClient, Listener, ListenerHost } from '../connection.ts';
 import { addApp, closeApp } from './open-apps.ts';
+import { END_DEADLINE_MS, FRAME_BYTES_MAX, NORMAL_CLOSURE, subprotocolOf, UNSUPPORTED_DATA } from './ws-rules.ts';
 
-/** Larger frames than any packet: the size limit is MQTT's, told with its own reason code. */
-const FRAME_BYTES_MAX = 300 * 1024 * 1024;
-const SUBPROTOCOLS = ['mqtt', 'mqttv3.1'];
-/** A peer that does not close its side, or does not read what is left, is cut off after this time. */
-const END_DEADLINE_MS = 5_000;
-/** Close code of a connection that was ended by the MQTT layer (RFC 6455 section 7.4.1: normal closure). */
-const NORMAL_CLOSURE = 1000;
-const UNSUPPORTED_DATA = 1003;
 const TRY_AGAIN_LATER = 1013;
 /** uWS cannot stop reading a WebSocket: what comes during a pause waits here, and a client that sends more is closed. */
 const PAUSED_BYTES_MAX = 16 * 1024 * 1024;
@@ -99,14 +92,18 @@ class WsConnection implements Connection {
   }
 }
 
+/** uWS cannot exchange a certificate under way, take one that is no file, or tell of failed handshakes: WebSocket over TLS is in wss.ts. */
+function refuseTls(material: TlsMaterial | null): void {
+  if (material !== null) throw new FluxError('internal', 'this listener has no TLS');
+}
+
 /** Everything of the request is copied here, before it becomes invalid. */
-function upgrade(path: () => string, response: Uws.HttpResponse, request: Uws.HttpRequest, context: Uws.us_socket_context_t): void {
-  if (request.getUrl() !== path()) {
+function upgrade(path: string, response: Uws.HttpResponse, request: Uws.HttpRequest, context: Uws.us_socket_context_t): void {
+  if (request.getUrl() !== path) {
     response.writeStatus('404 Not Found').end();
     return;
   }
-  const offered = request.getHeader('sec-websocket-protocol').split(',');
-  const protocol = offered.map((name) => name.trim()).find((name) => SUBPROTOCOLS.includes(name));
+  const protocol = subprotocolOf(request.getHeader('sec-websocket-protocol'));
   if (protocol === undefined) {
     // [MQTT-6.0.0-3]: the client MUST include "mqtt" in the list of subprotocols it offers.
     response.writeStatus('400 Bad Request').end('the WebSocket subprotocol must be mqtt');
@@ -128,7 +125,7 @@ function shortAddress(address: string): string {
   return address;
 }
 
-function behaviour(path: () => string, makeClient: ClientFactory): Uws.WebSocketBehavior<UserData> {
+function behaviour(host: ListenerHost): Uws.WebSocketBehavior<UserData> {
   return {
     compression: 0,
     // MQTT's keep alive rules, not the transport's.
@@ -137,11 +134,11 @@ function behaviour(path: () => string, makeClient: ClientFactory): Uws.WebSocket
     maxPayloadLength: FRAME_BYTES_MAX,
     // The client bounds what waits for it; uWS would drop silently.
     maxBackpressure: 0,
-    upgrade: (response, request, context) => upgrade(path, response, request, context),
+    upgrade: (response, request, context) => upgrade(host.endpoint.path, response, request, context),
     open: (socket) => {
       const data = socket.getUserData();
       const connection = new WsConnection(socket, data.address);
-      const client = makeClient(connection);
+      const client = host.accept(connection);
       if (client === null) {
         socket.close();
         return;
@@ -172,11 +169,8 @@ function behaviour(path: () => string, makeClient: ClientFactory): Uws.WebSocket
   };
 }
 
-/**
- * Binds and accepts. uWS says only that it failed, so main has probed the port before. @throws FluxError `port-in-use`
- * @param path read at each upgrade: a changed path counts from the next one
- */
-export async function openWsListener(endpoint: Endpoint, path: () => string, makeClient: ClientFactory): Promise<Listener> {
+/** Binds and accepts. uWS says only that it failed, so main has probed the port before. @throws FluxError `port-in-use` */
+export async function openWsListener(owner: ListenerHost): Promise<Listener> {
   const uws = await import('uWebSockets.js');
   const app = uws.App();
   addApp(app);
@@ -185,12 +179,12 @@ export async function openWsListener(endpoint: Endpoint, path: () => string, mak
     if (change > 0) accepted++;
   };
   app.filter(count);
-  app.ws('/*', behaviour(path, makeClient));
+  app.ws('/*', behaviour(owner));
   app.any('/*', (response, request) => {
-    const isPath = request.getUrl() === path();
+    const isPath = request.getUrl() === owner.endpoint.path;
     response.writeStatus(isPath ? '426 Upgrade Required' : '404 Not Found').end();
   });
-  const { host, port } = endpoint;
+  const { host, port } = owner.endpoint;
   let token: Uws.us_listen_socket | null = await new Promise((resolve) => {
     app.listen(host, port, (socket) => resolve(socket === false ? null : socket));
   });
@@ -217,6 +211,7 @@ export async function openWsListener(endpoint: Endpoint, path: () => string, mak
     },
     // uWS listens with 512, always.
     setBacklog: () => undefined,
+    setTls: refuseTls,
     stopAccepting,
     close,
   };

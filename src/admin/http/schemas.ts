@@ -79,7 +79,24 @@ export const endpointSchema = z
     enableBridge: z.literal(false).openapi({ description: 'Not supported yet' }),
     bridgeConfig: z.object({}).openapi({ description: 'Not supported yet' }),
     proxy: z.literal(false).openapi({ description: 'Not supported yet' }),
-    sslConfig: z.object({}).openapi({ description: 'Not supported yet' }),
+    sslConfig: z
+      .object({
+        enabled: z.boolean().openapi({ description: 'true as soon as there is a certificate. Change: rebind' }),
+        cert: z.string().openapi({ description: 'Path or PEM text' }),
+        key: z.string().openapi({ description: 'Path or PEM text; PEM text is masked in answers' }),
+        ca: z.string().openapi({ description: 'Path or PEM text: authorities of client certificates' }),
+        passphrase: z.string().openapi({ description: 'Of the key; masked in answers' }),
+        keyStorePath: z.string().openapi({ description: 'PKCS#12' }),
+        keyStorePassword: z.string(),
+        trustStorePath: z.string().openapi({ description: 'PKCS#12' }),
+        trustStorePassword: z.string(),
+        protocols: z.array(z.enum(['TLSv1.2', 'TLSv1.3'])),
+        cipherSuites: z.array(z.string()).openapi({ description: "OpenSSL's or IANA's names; empty: the default ones" }),
+        clientAuth: z.enum(['none', 'optional', 'required']),
+        crl: z.string().openapi({ description: 'Path or PEM text: revocation lists' }),
+      })
+      .partial()
+      .openapi({ description: 'TLS. Change: handshake; rebind when TLS goes on or off' }),
     messageMaxSize: integer(1024, 268435455, 'Largest packet in, bytes. Default 4194304. Change: admission'),
     maxConnectionSize: integer(1, 10000000, 'Clients at once, per node. Default 1000. Change: live'),
     maxConnectionPerSecond: integer(1, 1000000, 'New connections a second, per node. Default 100. Change: live'),

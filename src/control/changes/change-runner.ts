@@ -28,6 +28,8 @@ export interface Applied {
   node: NodeOutcome;
   /** until when the revision waits, milliseconds since the epoch; null: it does not */
   confirmUntil: number | null;
+  /** what should be known about certificates */
+  warnings: string[];
 }
 
 /** One change and what was opened for it. */
@@ -61,7 +63,8 @@ export class ChangeRunner {
   async apply(set: ChangeSet): Promise<Applied> {
     const { desired } = this.#options;
     const changes = judge(set, desired);
-    if (changes.length === 0) return { revision: desired.revision, changes, node: this.outcome('applied'), confirmUntil: null };
+    if (changes.length === 0)
+      return { revision: desired.revision, changes, node: this.outcome('applied'), confirmUntil: null, warnings: [] };
     const keys = keysOf(changes);
     desired.waiting.ensureFree(keys, set.settles);
     return desired.exclusively(keys, () => this.#run(set, changes));
@@ -110,7 +113,8 @@ export class ChangeRunner {
     await sideBySide(jobs, async (job) => void outcomes.push(await this.#activate(job, revision, set.options, deadline)));
     this.#report(set, changes, revision);
     const node = outcomes.find(({ state }) => state === 'failed') ?? outcomes.find(({ state }) => state === 'pending');
-    return { revision, changes, node: node ?? this.outcome('applied'), confirmUntil };
+    const warnings = jobs.flatMap(({ change, prepared }) => (prepared?.warnings ?? []).map((text) => `Endpoint ${change.port}: ${text}`));
+    return { revision, changes, node: node ?? this.outcome('applied'), confirmUntil, warnings };
   }
 
   /** Opens all that has to listen, a few at a time. @throws FluxError naming every endpoint that cannot, unless `mustListen` is false */

@@ -1,9 +1,12 @@
 /** Drives the listeners of this node from what runs to what is wanted: a change, the start and the reconciler all go through here. */
 
+import { isDeepStrictEqual } from 'node:util';
 import type { AclConfig, AuthConfig, Endpoint } from '../../endpoint/endpoint.ts';
 import type { StoredEndpoint } from '../../storage/contract.ts';
 import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
+import type { TlsMaterial } from '../../thread/tls-material.ts';
 import type { Deadline } from '../deadline.ts';
+import { expiryWarnings, loadTls } from '../tls/load-tls.ts';
 import { reachStep } from './change-steps.ts';
 import { asksToDrain, type DrainRequest } from './drain.ts';
 import { workerGroupSize } from './group-size.ts';
@@ -18,6 +21,10 @@ export interface Prepared {
   readonly after: Endpoint | null;
   readonly step: Step;
   readonly warm: Listener[];
+  /** null: no TLS */
+  readonly tls: TlsMaterial | null;
+  /** what the answer should tell about its certificate */
+  readonly warnings: string[];
 }
 
 const NONE_LEAVING: ReadonlySet<number> = new Set();
@@ -37,7 +44,7 @@ export class Driver {
    * @throws FluxError when it listens by now with another configuration, and this one does not work
    */
   async start({ endpoint, revision }: StoredEndpoint, deadline: Deadline): Promise<void> {
-    await this.#runners.of(endpoint.id).start(this.#configOf(endpoint, revision), workerGroupSize(endpoint), deadline);
+    await this.#runners.of(endpoint.id).start(this.#configOf(endpoint, revision, null), workerGroupSize(endpoint), deadline);
   }
 
   /**
@@ -45,7 +52,7 @@ export class Driver {
    * @param after null: the endpoint goes
    * @param revision the one that it will probably have
    * @param leaving ports that other endpoints of this node give up in the same step, so that two may swap theirs
-   * @throws FluxError `port-in-use`, `unprocessable`, `timeout`; nothing is left open then
+   * @throws FluxError `port-in-use`, `unprocessable` (a certificate too), `timeout`; nothing is left open then
    */
   async prepare(
     id: string,
@@ -54,13 +61,14 @@ export class Driver {
     deadline: Deadline,
     leaving: ReadonlySet<number> = NONE_LEAVING,
   ): Promise<Prepared> {
-    reachStep('validated');
     const runner = this.#runners.of(id);
+    const { material: tls, warnings } = await tlsOf(after, runner.wanted);
+    reachStep('validated');
     const step = decideStep(after, runner);
     const isOpening = after !== null && step.warm > 0;
-    const warm = isOpening ? await runner.warm(this.#configOf(after, revision), step.warm, deadline, leaving) : [];
+    const warm = isOpening ? await runner.warm(this.#configOf(after, revision, tls), step.warm, deadline, leaving) : [];
     reachStep('bound');
-    return { id, after, step, warm };
+    return { id, after, step, warm, tls, warnings };
   }
 
   /** Closes what was opened: the change that it was opened for did not happen. */
@@ -79,14 +87,14 @@ export class Driver {
     reachStep('activated');
   }
 
-  async #activate({ id, after, step, warm }: Prepared, revision: number, drain: DrainRequest, deadline: Deadline): Promise<void> {
+  async #activate({ id, after, step, warm, tls }: Prepared, revision: number, drain: DrainRequest, deadline: Deadline): Promise<void> {
     const runner = this.#runners.of(id);
     if (step.kind === 'stop') {
       const { drained } = await runner.stop(drain);
       if (drain.drainMs === 0 && drain.drainRate === null) await deadline.reaches(drained);
     }
     if (after === null || step.kind === 'stop' || step.kind === 'nothing') return;
-    const config = this.#configOf(after, revision);
+    const config = this.#configOf(after, revision, tls);
     if (step.kind === 'replace') await runner.activate(config, warm, drain);
     if (step.kind === 'resize') await runner.resize(config, step.size, warm, drain);
     // After a replacement it is for the old listeners, whose clients get the live keys, and for a revision that was guessed wrong.
@@ -95,8 +103,19 @@ export class Driver {
   }
 
   /** An endpoint with the node's fallbacks resolved, as workers want it. */
-  #configOf(endpoint: Endpoint, revision: number): EndpointRuntimeConfig {
+  #configOf(endpoint: Endpoint, revision: number, tls: TlsMaterial | null): EndpointRuntimeConfig {
     const { auth, acl } = this.#defaults;
-    return { endpoint, revision, auth: endpoint.authConfig ?? auth, acl: endpoint.aclConfig ?? acl };
+    return { endpoint, revision, auth: endpoint.authConfig ?? auth, acl: endpoint.aclConfig ?? acl, tls };
   }
+}
+
+/** What runs goes on where nothing about it changes, also when its files have become useless meanwhile; else it is read and tried. */
+async function tlsOf(
+  after: Endpoint | null,
+  running: EndpointRuntimeConfig | null,
+): Promise<{ material: TlsMaterial | null; warnings: string[] }> {
+  if (after === null || !after.enabled || !after.sslConfig.enabled) return { material: null, warnings: [] };
+  if (running === null || running.tls === null || !isDeepStrictEqual(running.endpoint.sslConfig, after.sslConfig))
+    return loadTls(after.sslConfig);
+  return { material: running.tls, warnings: expiryWarnings(running.tls, Date.now()) };
 }

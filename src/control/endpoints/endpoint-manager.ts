@@ -82,7 +82,7 @@ export class EndpointManager {
       revision: isNothing ? (before?.revision ?? applied.revision) : applied.revision,
       ...(isUpdate ? { effect: applied.changes.find(({ id }) => id === endpoint.id)?.effect ?? 'none' } : {}),
       nodes: [isNothing ? changes.current(endpoint.id) : applied.node],
-      warnings,
+      warnings: [...warnings, ...applied.warnings],
       ...confirmViewOf(applied),
     };
   }

@@ -8,6 +8,7 @@ import { Backoff } from '../backoff.ts';
 import type { EndpointState } from '../contract.ts';
 import { Deadline, pause } from '../deadline.ts';
 import { probePort } from '../probe/port-probe.ts';
+import { loadTls } from '../tls/load-tls.ts';
 import { AT_ONCE, asksToDrain, type DrainRequest, type DrainStatus, Drains, NO_DRAIN, toDrain } from './drain.ts';
 import { Listener, type ListenerContext } from './listener.ts';
 
@@ -44,17 +45,13 @@ export class EndpointRunner {
   /** moved by each activation and stop: a repair that began before it is out of date */
   #generation = new AbortController();
   #repairing: Promise<void> | null = null;
-  readonly #drains: Drains;
-  readonly #tell: () => void;
+  readonly #drains = new Drains(() => {});
   #lastError: string | null = null;
   #listeningSince: number | null = null;
   #restarts = 0;
 
-  /** @param onChange told when what it says of itself may have changed */
-  constructor(id: string, context: Omit<ListenerContext, 'limits'>, onChange: (runner: EndpointRunner) => void) {
+  constructor(id: string, context: Omit<ListenerContext, 'limits'>) {
     this.id = id;
-    this.#tell = () => onChange(this);
-    this.#drains = new Drains(this.#tell);
     const limits = createSharedLimits();
     this.#limits = new SharedLimits(limits);
     context.counters.watchPeak(() => this.#limits.peak);
@@ -116,7 +113,8 @@ export class EndpointRunner {
    */
   async start(config: EndpointRuntimeConfig, size: number, deadline: Deadline): Promise<void> {
     try {
-      await this.activate(config, await this.warm(config, size, deadline), NO_DRAIN);
+      const ready = await withTls(config);
+      await this.activate(ready, await this.warm(ready, size, deadline), NO_DRAIN);
     } catch (error) {
       if (this.#listeners.length > 0) throw error;
       this.#newGeneration();
@@ -166,7 +164,6 @@ export class EndpointRunner {
     const { host, port } = config.endpoint;
     const workers = `${listeners.length} worker${listeners.length === 1 ? '' : 's'}`;
     this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port}`, { endpoint: this.id, revision: config.revision, workers });
-    this.#tell();
     await Promise.all(old.map((listener) => this.#retire(listener)));
     this.#drain(old, drain);
     if (isBack) await this.cancelDrain();
@@ -194,15 +191,7 @@ export class EndpointRunner {
    */
   async update(config: EndpointRuntimeConfig, deadline: Deadline): Promise<void> {
     this.#wanted = config;
-    this.#tell();
-    const old = [...this.#lingering.keys()].map(async (listener) => {
-      try {
-        await listener.update(withSocketOf(listener.config, config), deadline);
-      } catch (error) {
-        // Its last client may go, and with it the listener, while the configuration is on its way.
-        if (!listener.isClosing && listener.worker.isUsable) throw error;
-      }
-    });
+    const old = [...this.#lingering.keys()].map((listener) => listener.update(withSocketOf(listener.config, config), deadline));
     const current = this.#listeners.map(async (listener) => {
       try {
         await listener.update(config, deadline);
@@ -229,7 +218,6 @@ export class EndpointRunner {
     this.#listeners = [];
     for (const listener of all) this.#lingering.set(listener, performance.now());
     await Promise.all(all.map((listener) => this.#stopAccepting(listener)));
-    this.#tell();
     const drain = 'ms' in request ? request : toDrain(request, this.connections);
     return { drained: this.#close(all, drain) };
   }
@@ -269,7 +257,6 @@ export class EndpointRunner {
       const message = `Endpoint ${listener.config.endpoint.port} lost its worker ${worker.name}`;
       this.#context.logger.error(message, { endpoint: this.id, reason: exit.reason, connections });
     }
-    this.#tell();
     if (!wasActive || this.#wanted === null) return;
     this.#restarts++;
     this.#context.supervisor.countRestart();
@@ -282,7 +269,6 @@ export class EndpointRunner {
       const isUnused = listener.connections === 0 && nowMs - since >= LINGER_MIN_MS;
       if (isUnused) void this.#closeLingering(listener, AT_ONCE);
     }
-    if (this.draining !== null) this.#tell();
   }
 
   /** True when nothing of it runs. */
@@ -331,7 +317,6 @@ export class EndpointRunner {
 
   async #closeLingering(listener: Listener, drain: Drain): Promise<void> {
     if (await listener.close(drain)) this.#lingering.delete(listener);
-    this.#tell();
   }
 
   /** Listeners whose worker has not died between their opening and now. */
@@ -356,10 +341,12 @@ export class EndpointRunner {
     let hasFailed = true;
     while (!signal.aborted && this.#wanted !== null && this.#listeners.length - this.#stale.size < this.#size) {
       if (hasFailed) await pause(this.#backoff.failed(), signal);
-      const config = this.#wanted;
-      if (signal.aborted || config === null) return;
+      const incomplete = this.#wanted;
+      if (signal.aborted || incomplete === null) return;
       hasFailed = true;
       try {
+        const config = await withTls(incomplete);
+        if (this.#wanted === incomplete) this.#wanted = config;
         const [listener] = await this.warm(config, 1, new Deadline(REPAIR_TIMEOUT_MS));
         if (listener === undefined) continue;
         if (signal.aborted) {
@@ -380,7 +367,6 @@ export class EndpointRunner {
     this.#lastError = null;
     const { host, port } = openedWith.endpoint;
     this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port} again`, { endpoint: this.id, worker: listener.worker.name });
-    this.#tell();
     const [stale] = this.#stale;
     if (stale !== undefined) {
       this.#stale.delete(stale);
@@ -397,12 +383,17 @@ export class EndpointRunner {
     this.#lastError = message;
     const port = this.#wanted?.endpoint.port ?? 0;
     this.#context.logger.error(`Endpoint ${port} cannot listen: ${message}`, { endpoint: this.id });
-    this.#tell();
   }
+}
+
+/** An endpoint whose certificate could not be used when it started has it read at each attempt. @throws FluxError `unprocessable` */
+async function withTls(config: EndpointRuntimeConfig): Promise<EndpointRuntimeConfig> {
+  if (config.tls !== null || !config.endpoint.sslConfig.enabled) return config;
+  return { ...config, tls: (await loadTls(config.endpoint.sslConfig)).material };
 }
 
 /** New values for a listener whose socket stays what it is. */
 function withSocketOf(old: EndpointRuntimeConfig, config: EndpointRuntimeConfig): EndpointRuntimeConfig {
-  const { host, port, useWebsocket, namespace, exclusivePool } = old.endpoint;
-  return { ...config, endpoint: { ...config.endpoint, host, port, useWebsocket, namespace, exclusivePool } };
+  const { host, port, useWebsocket, namespace, sslConfig, exclusivePool } = old.endpoint;
+  return { ...config, tls: old.tls, endpoint: { ...config.endpoint, host, port, useWebsocket, namespace, sslConfig, exclusivePool } };
 }

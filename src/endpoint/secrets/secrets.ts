@@ -7,7 +7,16 @@ import { isObject } from '../problems.ts';
 export const MASK = '******';
 
 /** A new key that holds a secret belongs here, and is masked and sealed from then on. `*` stands for each element of a list. */
-const SECRETS: readonly string[] = ['authConfig.*.users.*.password'];
+const SECRETS: readonly string[] = [
+  'authConfig.*.users.*.password',
+  'sslConfig.cert',
+  'sslConfig.key',
+  'sslConfig.passphrase',
+  'sslConfig.keyStorePassword',
+  'sslConfig.trustStorePassword',
+];
+/** These may be a path or a certificate as well: secrets only with a private key in them, or when they have been sealed for that. */
+const SOMETIMES = new Set(['sslConfig.cert', 'sslConfig.key']);
 
 const PATHS = SECRETS.map((path) => path.split('.'));
 
@@ -31,9 +40,14 @@ export function secretPathsOf(endpoint: Endpoint): string[] {
   return paths;
 }
 
+function isSecret(value: unknown, path: string): value is string {
+  if (typeof value !== 'string' || value === '') return false;
+  return !SOMETIMES.has(path) || /-----BEGIN [A-Z ]*PRIVATE KEY-----|^sealed:/.test(value);
+}
+
 function mapAt(value: unknown, segments: string[], path: string, replace: (secret: string, path: string) => string): unknown {
   const [key, ...rest] = segments;
-  if (key === undefined) return typeof value === 'string' && value !== '' ? replace(value, path) : value;
+  if (key === undefined) return isSecret(value, path) ? replace(value, path) : value;
   if (key === '*') {
     return Array.isArray(value) ? value.map((element, index) => mapAt(element, rest, `${path}[${index}]`, replace)) : value;
   }

@@ -1,0 +1,64 @@
+/** Reads what `sslConfig` names: PEM text that stands in it, or files, each bounded in size. */
+
+import { createHash } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import type { SslConfig } from '../../endpoint/endpoint.ts';
+import { isPem } from '../../endpoint/ssl-schema.ts';
+import type { Issue } from '../../kernel/errors.ts';
+
+/** A revocation list of a large authority has megabytes. */
+const FILE_BYTES_MAX = 16 * 1024 * 1024;
+const NAMES = ['cert', 'key', 'ca', 'crl', 'keyStorePath', 'trustStorePath'] as const;
+
+export type SourceName = (typeof NAMES)[number];
+
+export interface Sources {
+  /** of what could be read */
+  bytes: Partial<Record<SourceName, Buffer>>;
+  /** one for each that could not be read */
+  issues: Issue[];
+  /** of all of it, also of what could not be read: another digest means that something has changed */
+  digest: string;
+}
+
+/** True when something of it stands in a file, so that it may change by itself. */
+export function hasFiles(config: SslConfig): boolean {
+  return NAMES.some((name) => config[name] !== null && !isPem(config[name]));
+}
+
+/** Reads everything. Never rejects: what cannot be read is an issue. */
+export async function readSources(config: SslConfig): Promise<Sources> {
+  const sources: Sources = { bytes: {}, issues: [], digest: '' };
+  const { protocols, cipherSuites, clientAuth, passphrase, keyStorePassword, trustStorePassword } = config;
+  const hash = createHash('sha256');
+  hash.update(JSON.stringify([protocols, cipherSuites, clientAuth, passphrase, keyStorePassword, trustStorePassword]));
+  for (const name of NAMES) {
+    const value = config[name];
+    if (value === null) continue;
+    hash.update(`\0${name}\0`);
+    try {
+      const bytes = isPem(value) ? Buffer.from(value) : await readBounded(value);
+      sources.bytes[name] = bytes;
+      hash.update(bytes);
+    } catch (error) {
+      const message = `cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+      sources.issues.push({ path: `sslConfig.${name}`, message });
+      hash.update(message);
+    }
+  }
+  sources.digest = hash.digest('hex');
+  return sources;
+}
+
+/** Content of a regular file; a pipe or a device would hold up the node. @throws Error */
+async function readBounded(path: string): Promise<Buffer> {
+  const file = await open(path, 'r');
+  try {
+    const about = await file.stat();
+    if (!about.isFile()) throw new Error(`${path} is not a file`);
+    if (about.size > FILE_BYTES_MAX) throw new Error(`${path} is larger than ${FILE_BYTES_MAX / 1024 / 1024} MiB`);
+    return await file.readFile();
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,80 @@
+/** Accepts TCP connections for an endpoint in this worker, on a port shared by SO_REUSEPORT; what is spoken on them is others' business. */
+
+import net from 'node:net';
+import type { Endpoint } from '../../src/endpoint/endpoint.ts';
+import type { TlsMaterial } from '../../src/thread/tls-material.ts';
+import type { Listener, ListenerHost } from '../connection.ts';
+import { toBindError } from './bind-error.ts';
+
+/** The part of a Listener that is the same for all of node's sockets. */
+export type Acceptor = Pick<Listener, 'port' | 'accepted' | 'setBacklog' | 'stopAccepting'>;
+
+/**
+ * Binds and accepts; each socket has its endpoint's options when it is handed over.
+ * @throws FluxError `port-in-use`, `unprocessable`
+ */
+export async function acceptTcp(host: ListenerHost, onSocket: (socket: net.Socket) => void): Promise<Acceptor> {
+  let accepted = 0;
+  const server = net.createServer((socket) => {
+    accepted++;
+    const { tcpNodelay, soKeepalive } = host.endpoint.childOptions;
+    if (tcpNodelay) socket.setNoDelay(true);
+    if (soKeepalive) socket.setKeepAlive(true, 60_000);
+    onSocket(socket);
+  });
+  await listen(server, host.endpoint);
+  const { port } = server.address() as net.AddressInfo;
+  let isAccepting = true;
+  return {
+    port,
+    get accepted() {
+      return accepted;
+    },
+    setBacklog: (backlog) => relisten(server, backlog),
+    stopAccepting() {
+      if (!isAccepting) return;
+      isAccepting = false;
+      server.close();
+    },
+  };
+}
+
+/** A whole listener. @param end ends the connections that have no client yet */
+export function toListener(acceptor: Acceptor, secure: { use(material: TlsMaterial | null): void }, end: () => void): Listener {
+  return {
+    port: acceptor.port,
+    get accepted() {
+      return acceptor.accepted;
+    },
+    setBacklog: acceptor.setBacklog,
+    setTls: (material) => secure.use(material),
+    stopAccepting: acceptor.stopAccepting,
+    close() {
+      acceptor.stopAccepting();
+      end();
+    },
+  };
+}
+
+/** A server whose handle is a libuv TCP handle, as Node 22 has it. */
+interface HandledServer extends net.Server {
+  _handle?: { listen?(backlog: number): number } | null;
+}
+
+/** listen(2) on a socket that listens already changes its backlog and nothing else; Node has no public call for it. */
+function relisten(server: HandledServer, backlog: number): void {
+  server._handle?.listen?.(backlog);
+}
+
+function listen(server: net.Server, { host, port, serverOptions }: Endpoint): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => reject(toBindError(error, host, port)));
+    server.listen({ host, port, backlog: serverOptions.soBacklog, reusePort: true }, resolve);
+  });
+}
+
+/** IPv4 addresses of dual-stack sockets without their IPv6 wrapping. */
+export function plainAddress(address: string | undefined): string {
+  if (address === undefined) return '';
+  return address.startsWith('::ffff:') ? address.slice(7) : address;
+}
