@@ -4,7 +4,7 @@ import type { ChangeAnswer, PlanAnswer } from '../api/answers.ts';
 import type { Call, Command } from '../command.ts';
 import { usageFailure } from '../failure.ts';
 import { readTarget } from '../input/key-values.ts';
-import { countOf, keyLines, printEndpointChange, printNotes } from '../print/changes.ts';
+import { countOf, printEndpointChange, printKeyChanges, printNotes } from '../print/changes.ts';
 import { hint } from '../suggest.ts';
 import { printable } from '../terminal.ts';
 import {
@@ -97,7 +97,7 @@ export function printPlan(call: Call, answer: PlanAnswer): void {
   const { terminal } = call;
   for (const warning of answer.warnings) terminal.err(`warning: ${printable(warning)}`);
   if (answer.endpoints !== undefined) for (const endpoint of answer.endpoints) printEndpointChange(terminal, endpoint);
-  else for (const line of keyLines(terminal, answer.changes, '')) terminal.out(line);
+  else printKeyChanges(terminal, answer.changes);
   if (answer.changes.length === 0 && (answer.endpoints ?? []).length === 0) terminal.out('nothing would change');
   terminal.out(`${countOf(answer.clientsAffected, 'client')} affected`);
 }

@@ -33,7 +33,9 @@ export function flatten(value: Record<string, unknown>, prefix = ''): [string, u
 }
 
 /** `maxSessionSize  100 → 200`; a secret shows only that it changed. */
-export function keyLines(terminal: Terminal, changes: readonly KeyChange[], indent: string): string[] {
+export function keyLines(terminal: Terminal, all: readonly KeyChange[], indent: string): string[] {
+  // An endpoint that comes or goes is one change without a path.
+  const changes = all.filter(({ path }) => path !== '');
   const width = Math.max(0, ...changes.map(({ path }) => path.length));
   const texts = changes.map((change) => (isSecret(change) ? 'changed (secret)' : `${shown(change.from)} → ${shown(change.to)}`));
   const values = Math.min(40, Math.max(0, ...texts.map((text) => text.length)));
@@ -59,6 +61,14 @@ export function printEndpointChange(terminal: Terminal, change: EndpointChange):
   const clients = clientsAffected === undefined || clientsAffected === 0 ? '' : `, ${countOf(clientsAffected, 'client')} affected`;
   terminal.out(paint(terminal, COLORS[action], `${SIGNS[action]} ${printable(id)} (port ${port})${clients}`));
   for (const line of keyLines(terminal, change.changes ?? [], '    ')) terminal.out(line);
+}
+
+/** The changes of one endpoint, which may itself come or go. */
+export function printKeyChanges(terminal: Terminal, changes: readonly KeyChange[]): void {
+  for (const { path, from, to } of changes) {
+    if (path === '') terminal.out(from === null ? paint(terminal, 'green', `+ ${shown(to)}`) : paint(terminal, 'red', `- ${shown(from)}`));
+  }
+  for (const line of keyLines(terminal, changes, '')) terminal.out(line);
 }
 
 /** `1 client`, `2 clients` */

@@ -89,7 +89,8 @@ test('plan says what would happen, and nothing happens', async () => {
   expect(plan).toMatch(/^maxSessionSize +100 → 5 +at once, for all clients$/m);
   expect(plan).toMatch(/^0 clients affected$/m);
   expect(printed(await run('endpoint plan update first maxSessionSize=100'))).toMatch(/^nothing would change$/m);
-  expect(await json(`endpoint plan add port=${free[2]}`)).toMatchObject({ changes: expect.anything() });
+  expect(printed(await run(`endpoint plan add port=${free[2]} id=extra`))).toBe('+ extra\n0 clients affected\n');
+  expect(printed(await run('endpoint plan remove first --force'))).toMatch(/^- first\n/);
   expect(printed(await run('endpoint plan disable first --force'))).toMatch(/^enabled +true → false/m);
   expect(await data('list')).toEqual(before);
 });

@@ -27,6 +27,7 @@ test('rollback: of one endpoint, of all, by plan, with --yes', async () => {
   printed(await run(`endpoint add port=${port} id=extra host=127.0.0.1`));
   const plan = printed(await run(`endpoint rollback ${base} --dry-run`));
   expect(plan).toContain(`- extra (port ${port})\n`);
+  expect(plan).not.toContain('(default)');
   expect(plan).toMatch(/^~ first \(port \d+\)\n {4}maxQueuedMessages +10 → 1000 /m);
   expect(plan).toContain('0 clients affected');
   expect(printed(await run(`endpoint plan rollback ${base}`))).toBe(plan);

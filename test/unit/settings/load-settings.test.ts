@@ -270,7 +270,13 @@ describe('environment', () => {
   });
 
   test('what the command line reads is not a setting', () => {
-    const env = { FLUXMQ_API: 'http://127.0.0.1:1', FLUXMQ_API_USER: 'a', FLUXMQ_API_PASSWORD: 'b', FLUXMQ_API_TOKEN: 'c', FLUXMQ_HTTP_PORT: '8080' };
+    const env = {
+      FLUXMQ_API: 'http://127.0.0.1:1',
+      FLUXMQ_API_USER: 'a',
+      FLUXMQ_API_PASSWORD: 'b',
+      FLUXMQ_API_TOKEN: 'c',
+      FLUXMQ_HTTP_PORT: '8080',
+    };
     expect(load('', env).settings.http.port).toBe(8080);
     expect(problemsOf(() => load('', { FLUXMQ_APIS: '1' }))).toHaveLength(1);
   });
