@@ -9,6 +9,7 @@ import type { Drain, Drained, EndpointMemory, EndpointRuntimeConfig } from '../s
 import type { TlsMaterial } from '../src/thread/tls-material.ts';
 import { Client, type ClientHooks } from './client/client.ts';
 import { EndpointContext, type WorkerContext } from './client/context.ts';
+import { HOLD } from './client/packet-reader.ts';
 import type { Connection, ConnectionClient, HandshakeFailure, Listener, ListenerHost, Refusal } from './connection.ts';
 import { drainClients } from './drain.ts';
 import { dispatch } from './handlers/dispatch.ts';
@@ -19,10 +20,13 @@ const REFUSED_AT_ONCE_MAX = 64;
 /** Half seconds in which CONNECT must have come. */
 const CONNECT_TICKS = 20;
 /** How long an end of accepting may wait for its moment. */
-const RETIRE_MS = 250;
-/** A pass of the event loop in which hardly anybody can have come, milliseconds; a busy worker is given ever more. */
+const RETIRE_MS = 5_000;
+/** How long clients are not read for that. */
+const HELD_MS = 20;
+/** A pass of the event loop in which hardly anybody can have come, milliseconds, */
 const SHORT_PASS_MS = 0.03;
-const PATIENCE_GROWTH = 1.01;
+/** and this part of the time that such a pass has been waited for. */
+const PASS_PART = 0.01;
 
 export class EndpointRuntime implements ListenerHost {
   /** of the clients that come now */
@@ -168,22 +172,22 @@ export class EndpointRuntime implements ListenerHost {
 
   /**
    * Stops accepting in a moment in which nobody waits to be accepted: what is in the accept queue when its socket closes is reset by
-   * the kernel. A pass of the event loop that took nobody from the queue and lasted next to nothing is such a moment.
+   * the kernel. A pass of the event loop that took nobody from the queue and lasted next to nothing is such a moment; so that there is
+   * one soon, nobody is read meanwhile.
    */
   async retire(): Promise<void> {
     const listener = this.#listener;
     if (listener === null) return;
-    const deadline = performance.now() + RETIRE_MS;
-    let patience = SHORT_PASS_MS;
-    for (;;) {
-      const { accepted } = listener;
-      const startedAt = performance.now();
-      await new Promise((resolve) => setImmediate(resolve));
-      const now = performance.now();
-      if (now > deadline || (listener.accepted === accepted && now - startedAt < patience)) break;
-      patience *= PATIENCE_GROWTH;
-    }
+    const held = [...this.clients].filter((client) => client.state === 'online');
+    for (const client of held) client.hold(HOLD.retire);
+    const release = () => {
+      for (const client of held) client.release(HOLD.retire);
+    };
+    const timer = setTimeout(release, HELD_MS);
+    await quietMoment(listener);
     listener.stopAccepting();
+    clearTimeout(timer);
+    release();
   }
 
   /** Ends clients that sent no CONNECT in time, or nothing for one and a half Keep Alive [MQTT-3.1.2-24]. */
@@ -254,5 +258,18 @@ export class EndpointRuntime implements ListenerHost {
   close(): void {
     this.#listener?.close();
     this.#listener = null;
+  }
+}
+
+/** The longer it takes, the longer a pass may be: a machine may be so busy that none is short. */
+async function quietMoment(listener: Listener): Promise<void> {
+  const begunAt = performance.now();
+  for (;;) {
+    const { accepted } = listener;
+    const passAt = performance.now();
+    await new Promise((resolve) => setImmediate(resolve));
+    const now = performance.now();
+    const isShort = now - passAt < SHORT_PASS_MS + (passAt - begunAt) * PASS_PART;
+    if ((isShort && listener.accepted === accepted) || now - begunAt > RETIRE_MS) return;
   }
 }

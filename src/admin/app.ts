@@ -30,6 +30,7 @@ import { loginRoutes } from './routes/login.ts';
 import { messageRoutes } from './routes/messages.ts';
 import { restoringRoutes } from './routes/restoring.ts';
 import { systemRoutes } from './routes/system.ts';
+import { watchRoutes } from './routes/watch.ts';
 
 export interface AppOptions {
   settings: Settings;
@@ -62,6 +63,7 @@ function createRoutes(options: AppOptions, desk: LoginDesk): Route[] {
     ...changeRoutes,
     ...restoringRoutes,
     ...endpointRoutes,
+    ...watchRoutes,
     ...messageRoutes,
     ...systemRoutes,
     ...loginRoutes(desk),
@@ -142,6 +144,7 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
     },
     mustExist: condition.mustExist,
     ifNoneMatch: req.header('if-none-match') ?? null,
+    lastEventId: req.header('last-event-id') ?? null,
     address,
   };
   const reply = await withDeadline(route.run(query, body, call), timeoutMs, route.change);

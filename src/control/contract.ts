@@ -68,6 +68,29 @@ export interface EndpointStatus {
   draining: { total: number; left: number; until: string } | null;
 }
 
+/** What watchers are told. `id` grows from event to event, also over a restart of the node. */
+export type WatchEvent = { id: number; at: string; node: string } & (
+  | { event: 'state'; endpoint: string; port: number; state: string; revision: number; reason: string | null }
+  | { event: 'revision'; revision: number; changes: { id: string; port: number; change: 'added' | 'updated' | 'removed' }[] }
+  | { event: 'drain'; endpoint: string; port: number; total: number; left: number; until: string; ended: boolean }
+);
+
+export interface Watcher {
+  onEvent(event: WatchEvent): void;
+  /** the node stops */
+  onEnd(): void;
+}
+
+export interface WatchStart {
+  /** identifier of the newest event */
+  lastId: number;
+  /** false: events after the one that was asked for are not kept any more */
+  isComplete: boolean;
+  /** what happened since, oldest first */
+  missed: WatchEvent[];
+  stop(): void;
+}
+
 /** What became, or would become, of one endpoint among several. */
 export interface EndpointOutcome {
   id: string;
@@ -257,6 +280,10 @@ export interface Control {
   checkPort(port: number, host?: string): Promise<PortCheck>;
   probe(port?: number): Promise<ProbeResult[]>;
   history(query: HistoryQuery): Promise<HistoryRow[]>;
+  /** Events after `after`, null for those to come. @throws FluxError `unavailable` when there are too many watchers */
+  watch(after: number | null, watcher: Watcher): WatchStart;
+  /** counts a watcher that did not read and was cut off */
+  watchTooSlow(): void;
   health(): HealthAnswer;
   resources(): Promise<ResourcesAnswer>;
   publish(request: PublishRequest): Promise<void>;

@@ -22,6 +22,8 @@ import type {
   ProbeResult,
   RequestContext,
   ValidateAnswer,
+  Watcher,
+  WatchStart,
 } from './contract.ts';
 import { Deadline } from './deadline.ts';
 import { readAdd, readPlan } from './endpoints/change-request.ts';
@@ -37,6 +39,7 @@ import { probeMqtt } from './probe/mqtt-probe.ts';
 import { probePort } from './probe/port-probe.ts';
 import { recommendQueueMigration } from './probe/queue-migration.ts';
 import { SystemTopics } from './system-topics.ts';
+import { WatchHub } from './watch.ts';
 import { Supervisor } from './workers/supervisor.ts';
 
 /** Built files of the threads. */
@@ -91,6 +94,10 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   const collector = new MetricsCollector();
   const desired = new Desired(store);
   const runners = new Runners(supervisor, collector, logger);
+  const hub = new WatchHub(node);
+  desired.onChanged = () => hub.configured(desired.list(), desired.revision);
+  runners.onChange = (runner) => hub.look(runner);
+  runners.onForget = (id) => hub.forget(id);
   const driver = new Driver(runners, { auth: settings.auth, acl: settings.acl });
   const changes = new ChangeRunner({ desired, runners, driver, node, logger });
   const keepsSecretsInClear = options.sealer.keyId === null && settings.store.storeType !== 'MEMORY';
@@ -106,6 +113,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   const stop = async (timeoutMs: number) => {
     monitor.close();
     systemTopics.close();
+    hub.close();
     const deadline = new Deadline(timeoutMs);
     await deadline.reaches(Promise.all([reconciler.close(), confirmations.close()]));
     const stopped = Promise.all(
@@ -133,7 +141,20 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     confirmations.start();
     const startup = { durationMs: Math.round(performance.now() - startedAt), seeded, endpoints: desired.list().length };
     return {
-      control: new NodeControl({ node, version, store, desired, runners, manager, rollback, confirmations, clients, monitor, startup }),
+      control: new NodeControl({
+        node,
+        version,
+        store,
+        desired,
+        runners,
+        manager,
+        rollback,
+        confirmations,
+        clients,
+        monitor,
+        hub,
+        startup,
+      }),
       stop,
     };
   } catch (error) {
@@ -153,6 +174,7 @@ interface Parts {
   confirmations: Confirmations;
   clients: Clients;
   monitor: Monitor;
+  hub: WatchHub;
   startup: NonNullable<HealthAnswer['startup']>;
 }
 
@@ -259,6 +281,16 @@ class NodeControl implements Control {
 
   history(query: HistoryQuery) {
     return this.#parts.store.history(query);
+  }
+
+  watch(after: number | null, watcher: Watcher): WatchStart {
+    const start = this.#parts.hub.watch(after, watcher);
+    if (start === null) throw new FluxError('unavailable', 'there are too many watchers');
+    return start;
+  }
+
+  watchTooSlow(): void {
+    this.#parts.hub.countSlow();
   }
 
   health(): HealthAnswer {

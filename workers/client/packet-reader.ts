@@ -13,6 +13,8 @@ export const HOLD = {
   peers: 4,
   /** the client does not read what it is sent */
   output: 8,
+  /** the listener waits for a moment without work in which to close */
+  retire: 16,
 } as const;
 
 export type Hold = (typeof HOLD)[keyof typeof HOLD];

@@ -27,6 +27,8 @@ export interface Call {
   readonly mustExist: boolean;
   /** The raw If-None-Match header. */
   readonly ifNoneMatch: string | null;
+  /** The raw Last-Event-ID header. */
+  readonly lastEventId: string | null;
   /** Address of the client, for the login throttle. */
   readonly address: string;
 }

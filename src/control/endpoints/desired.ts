@@ -20,6 +20,8 @@ export class Desired {
   /** Told when the store failed, or holds changes that this process has not read. */
   onBehind: () => void = () => {};
   readonly waiting = new WaitingChanges();
+  /** Told when endpoints may have changed. */
+  onChanged: () => void = () => {};
   readonly #store: EndpointStore;
   readonly #byId = new Map<string, StoredEndpoint>();
   /** what a change under way has locked → the revision that it had then, 0 for none */
@@ -163,6 +165,7 @@ export class Desired {
       else this.#ahead.delete(revision);
     }
     this.#advance();
+    this.onChanged();
     await this.waiting.replace(snapshot.pending, (revision) =>
       this.rowsOf(revision).catch((error: unknown) => {
         if (error instanceof FluxError && error.kind === 'unavailable') return null;
@@ -215,6 +218,7 @@ export class Desired {
     this.#apply(changes, revision);
     this.#ahead.set(revision, changes);
     this.#advance();
+    this.onChanged();
     if (this.isBehind) this.onBehind();
     return revision;
   }

@@ -45,13 +45,17 @@ export class EndpointRunner {
   /** moved by each activation and stop: a repair that began before it is out of date */
   #generation = new AbortController();
   #repairing: Promise<void> | null = null;
-  readonly #drains = new Drains(() => {});
+  readonly #drains: Drains;
+  readonly #tell: () => void;
   #lastError: string | null = null;
   #listeningSince: number | null = null;
   #restarts = 0;
 
-  constructor(id: string, context: Omit<ListenerContext, 'limits'>) {
+  /** @param onChange told when what it says of itself may have changed */
+  constructor(id: string, context: Omit<ListenerContext, 'limits'>, onChange: (runner: EndpointRunner) => void) {
     this.id = id;
+    this.#tell = () => onChange(this);
+    this.#drains = new Drains(this.#tell);
     const limits = createSharedLimits();
     this.#limits = new SharedLimits(limits);
     context.counters.watchPeak(() => this.#limits.peak);
@@ -164,6 +168,7 @@ export class EndpointRunner {
     const { host, port } = config.endpoint;
     const workers = `${listeners.length} worker${listeners.length === 1 ? '' : 's'}`;
     this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port}`, { endpoint: this.id, revision: config.revision, workers });
+    this.#tell();
     await Promise.all(old.map((listener) => this.#retire(listener)));
     this.#drain(old, drain);
     if (isBack) await this.cancelDrain();
@@ -191,7 +196,15 @@ export class EndpointRunner {
    */
   async update(config: EndpointRuntimeConfig, deadline: Deadline): Promise<void> {
     this.#wanted = config;
-    const old = [...this.#lingering.keys()].map((listener) => listener.update(withSocketOf(listener.config, config), deadline));
+    this.#tell();
+    const old = [...this.#lingering.keys()].map(async (listener) => {
+      try {
+        await listener.update(withSocketOf(listener.config, config), deadline);
+      } catch (error) {
+        // Its last client may go, and with it the listener, while the configuration is on its way.
+        if (!listener.isClosing && listener.worker.isUsable) throw error;
+      }
+    });
     const current = this.#listeners.map(async (listener) => {
       try {
         await listener.update(config, deadline);
@@ -218,6 +231,7 @@ export class EndpointRunner {
     this.#listeners = [];
     for (const listener of all) this.#lingering.set(listener, performance.now());
     await Promise.all(all.map((listener) => this.#stopAccepting(listener)));
+    this.#tell();
     const drain = 'ms' in request ? request : toDrain(request, this.connections);
     return { drained: this.#close(all, drain) };
   }
@@ -257,6 +271,7 @@ export class EndpointRunner {
       const message = `Endpoint ${listener.config.endpoint.port} lost its worker ${worker.name}`;
       this.#context.logger.error(message, { endpoint: this.id, reason: exit.reason, connections });
     }
+    this.#tell();
     if (!wasActive || this.#wanted === null) return;
     this.#restarts++;
     this.#context.supervisor.countRestart();
@@ -269,6 +284,7 @@ export class EndpointRunner {
       const isUnused = listener.connections === 0 && nowMs - since >= LINGER_MIN_MS;
       if (isUnused) void this.#closeLingering(listener, AT_ONCE);
     }
+    if (this.draining !== null) this.#tell();
   }
 
   /** True when nothing of it runs. */
@@ -317,6 +333,7 @@ export class EndpointRunner {
 
   async #closeLingering(listener: Listener, drain: Drain): Promise<void> {
     if (await listener.close(drain)) this.#lingering.delete(listener);
+    this.#tell();
   }
 
   /** Listeners whose worker has not died between their opening and now. */
@@ -367,6 +384,7 @@ export class EndpointRunner {
     this.#lastError = null;
     const { host, port } = openedWith.endpoint;
     this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port} again`, { endpoint: this.id, worker: listener.worker.name });
+    this.#tell();
     const [stale] = this.#stale;
     if (stale !== undefined) {
       this.#stale.delete(stale);
@@ -383,6 +401,7 @@ export class EndpointRunner {
     this.#lastError = message;
     const port = this.#wanted?.endpoint.port ?? 0;
     this.#context.logger.error(`Endpoint ${port} cannot listen: ${message}`, { endpoint: this.id });
+    this.#tell();
   }
 }
 

@@ -64,6 +64,11 @@ export class Listener {
     }
   }
 
+  /** True when it is being closed, or has been. */
+  get isClosing(): boolean {
+    return this.#closing !== null;
+  }
+
   /** Clients connected through it. */
   get connections(): number {
     return this.#slots[SLOT.connectionsCurrent]!;

@@ -7,6 +7,10 @@ import type { Supervisor } from '../workers/supervisor.ts';
 import { EndpointRunner } from './endpoint-runner.ts';
 
 export class Runners {
+  /** Told when something of an endpoint may have changed. */
+  onChange: (runner: EndpointRunner) => void = () => {};
+  /** Told when nothing of an endpoint runs any more, and it is gone. */
+  onForget: (id: string) => void = () => {};
   readonly #byId = new Map<string, EndpointRunner>();
   readonly #supervisor: Supervisor;
   readonly #pool: SharedPool;
@@ -28,7 +32,7 @@ export class Runners {
     let runner = this.#byId.get(id);
     if (runner === undefined) {
       const context = { supervisor: this.#supervisor, pool: this.#pool, counters: this.#collector.of(id), logger: this.#logger };
-      runner = new EndpointRunner(id, context);
+      runner = new EndpointRunner(id, context, (changed) => this.onChange(changed));
       this.#byId.set(id, runner);
     }
     return runner;
@@ -50,7 +54,9 @@ export class Runners {
   sweep(isKept: (id: string) => boolean): void {
     for (const [id, runner] of this.#byId) {
       runner.sweep();
-      if (runner.isIdle && !isKept(id)) this.#byId.delete(id);
+      if (!runner.isIdle || isKept(id)) continue;
+      this.#byId.delete(id);
+      this.onForget(id);
     }
   }
 }

@@ -83,7 +83,6 @@ describe('routes', () => {
   });
 
   test.each([
-    ['GET', '/endpoints/watch'],
     ['GET', '/api/endpoints/export?secrets=include'],
     ['POST', '/api/endpoints/import'],
     ['GET', '/api/endpoints/backup'],

@@ -61,6 +61,8 @@ export function standInControl(overrides: Partial<Control> = {}): { control: Con
       { port: port ?? 1883, id: 'mqtt-1883', healthy: false, nodes: [{ node: 'n1', healthy: false, reason: 'refused', latencyMs: null }] },
     ],
     history: async () => [],
+    watch: () => ({ lastId: 1, isComplete: true, missed: [], stop: () => undefined }),
+    watchTooSlow: () => undefined,
     health: refuse,
     resources: refuse,
     publish: async (body) => {

@@ -1,0 +1,93 @@
+/** GET /api/endpoints/watch: what happens to the endpoints, as server-sent events (HTML Living Standard, section 9.2). */
+
+import { z } from '@hono/zod-openapi';
+import type { WatchEvent } from '../../control/contract.ts';
+import { FluxError } from '../../kernel/errors.ts';
+import { type Call, type Route, readRoute } from '../http/route.ts';
+
+const EVENT_STREAM = 'text/event-stream; charset=utf-8';
+/** A line that says nothing, so that proxies and readers see that the stream lives. */
+const HEARTBEAT_MS = 10_000;
+/** What may wait for one reader. */
+const WAITING_BYTES_MAX = 1024 * 1024;
+
+function parseLastId(header: string | null): number | null {
+  if (header === null) return null;
+  if (!/^\d{1,15}\d?$/.test(header)) {
+    const message = 'Last-Event-ID must be the number of an event';
+    throw new FluxError('invalid', message, { issues: [{ path: 'Last-Event-ID', message }] });
+  }
+  return Number(header);
+}
+
+function written(name: string, id: number | null, data: unknown): string {
+  return `${id === null ? '' : `id: ${id}\n`}event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+}
+
+function writtenEvent({ event, id, ...data }: WatchEvent): string {
+  return written(event, id, data);
+}
+
+/** The stream ends when the reader goes, does not read, or the node stops. */
+function stream(after: number | null, { control }: Call): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  let heartbeat: NodeJS.Timeout | undefined;
+  let stop = () => {};
+  const end = (): void => {
+    clearInterval(heartbeat);
+    stop();
+  };
+  return new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        let isOpen = true;
+        const close = (): void => {
+          if (!isOpen) return;
+          isOpen = false;
+          end();
+          controller.close();
+        };
+        const send = (text: string): void => {
+          if (!isOpen) return;
+          controller.enqueue(encoder.encode(text));
+          if ((controller.desiredSize ?? 0) > 0) return;
+          control.watchTooSlow();
+          isOpen = false;
+          end();
+          controller.error(new Error('the reader is too slow'));
+        };
+        const begun = control.watch(after, { onEvent: (event) => send(writtenEvent(event)), onEnd: close });
+        stop = begun.stop;
+        if (!begun.isComplete) send(written('incomplete', null, { reason: 'events after Last-Event-ID are not kept any more' }));
+        for (const event of begun.missed) send(writtenEvent(event));
+        const { node, version } = control;
+        send(written('ready', begun.lastId, { node, version, revision: control.revision() }));
+        heartbeat = setInterval(() => send(': \n\n'), HEARTBEAT_MS);
+        heartbeat.unref();
+      },
+      cancel: end,
+    },
+    new ByteLengthQueuingStrategy({ highWaterMark: WAITING_BYTES_MAX }),
+  );
+}
+
+export const watchRoutes: Route[] = [
+  readRoute(
+    {
+      method: 'get',
+      path: '/api/endpoints/watch',
+      aliases: ['/endpoints/watch'],
+      access: 'viewer',
+      tag: 'Endpoints',
+      summary:
+        'Server-sent events: `state`, `revision`, `drain` as they happen, each with an id; `Last-Event-ID` resumes within the last 1,000, else `incomplete` comes first; `ready` says that from here on it is live',
+      statuses: [503],
+      query: z.object({}),
+      answer: { raw: { [EVENT_STREAM]: z.string() } },
+    },
+    (_query, call) => {
+      const after = parseLastId(call.lastEventId);
+      return new Response(stream(after, call), { headers: { 'content-type': EVENT_STREAM, 'cache-control': 'no-store' } });
+    },
+  ),
+];

@@ -1,0 +1,114 @@
+/** What happens to the endpoints of this node, told to whoever watches: states, revisions, drains; the last thousand events are kept. */
+
+import type { StoredEndpoint } from '../storage/contract.ts';
+import type { WatchEvent, Watcher, WatchStart } from './contract.ts';
+
+/** Events that a watcher who was away is still told. */
+const KEPT_MAX = 1_000;
+const WATCHERS_MAX = 256;
+
+/** What of a runner is told. */
+export interface Watched {
+  readonly id: string;
+  readonly state: string;
+  readonly lastError: string | null;
+  readonly draining: { total: number; left: number; until: string } | null;
+  readonly last: { endpoint: { port: number }; revision: number } | null;
+}
+
+type NewEvent = WatchEvent extends infer E ? (E extends WatchEvent ? Omit<E, 'id' | 'at' | 'node'> : never) : never;
+
+export class WatchHub {
+  readonly #node: string;
+  readonly #events: WatchEvent[] = [];
+  readonly #watchers = new Set<Watcher>();
+  /** what was told last of each endpoint */
+  readonly #states = new Map<string, string>();
+  readonly #drains = new Map<string, { total: number; left: number; until: string }>();
+  #known = new Map<string, { port: number; revision: number }>();
+  #isReading = false;
+  /** Begins with the time, so that an identifier of an earlier process is never taken for one of this one. */
+  #lastId = Date.now() * 1_000;
+  #slowWatchers = 0;
+
+  constructor(node: string) {
+    this.#node = node;
+  }
+
+  /** Watchers that did not read what they were sent, and were cut off. */
+  get slowWatchers(): number {
+    return this.#slowWatchers;
+  }
+
+  countSlow(): void {
+    this.#slowWatchers++;
+  }
+
+  /**
+   * Adds a watcher. Everything after `after` is handed over at once, what comes later as it happens.
+   * @param after identifier of the last event that it saw; null: it begins now
+   * @returns null when there are as many watchers as may be
+   */
+  watch(after: number | null, watcher: Watcher): WatchStart | null {
+    if (this.#watchers.size >= WATCHERS_MAX) return null;
+    const oldest = this.#events[0]?.id ?? this.#lastId + 1;
+    const isKnown = after === null || (after >= oldest - 1 && after <= this.#lastId);
+    const missed = after === null ? [] : this.#events.filter((event) => !isKnown || event.id > after);
+    this.#watchers.add(watcher);
+    return { lastId: this.#lastId, isComplete: isKnown, missed, stop: () => void this.#watchers.delete(watcher) };
+  }
+
+  /** Ends every watcher. */
+  close(): void {
+    for (const watcher of [...this.#watchers]) watcher.onEnd();
+    this.#watchers.clear();
+  }
+
+  /** The configuration may have changed. */
+  configured(endpoints: StoredEndpoint[], revision: number): void {
+    const now = new Map(endpoints.map((stored) => [stored.endpoint.id, { port: stored.endpoint.port, revision: stored.revision }]));
+    const changes = [...now].flatMap(([id, { port, revision: at }]) => {
+      const before = this.#known.get(id);
+      if (before?.revision === at) return [];
+      return [{ id, port, change: before === undefined ? ('added' as const) : ('updated' as const) }];
+    });
+    const removed = [...this.#known].flatMap(([id, { port }]) => (now.has(id) ? [] : [{ id, port, change: 'removed' as const }]));
+    this.#known = now;
+    const isFirst = !this.#isReading;
+    this.#isReading = true;
+    if (!isFirst && changes.length + removed.length > 0) this.#tell({ event: 'revision', revision, changes: [...changes, ...removed] });
+  }
+
+  /** The state of an endpoint, or its drain, may have changed. */
+  look(runner: Watched): void {
+    const { id, state, lastError, draining, last } = runner;
+    if (last === null) return;
+    const { port } = last.endpoint;
+    const said = `${state} ${port} ${last.revision} ${lastError ?? ''}`;
+    if (this.#states.get(id) !== said) {
+      this.#states.set(id, said);
+      this.#tell({ event: 'state', endpoint: id, port, state, revision: last.revision, reason: lastError });
+    }
+    const before = this.#drains.get(id);
+    if (draining === null && before === undefined) return;
+    if (draining === null) {
+      this.#drains.delete(id);
+      this.#tell({ event: 'drain', endpoint: id, port, ...before!, left: 0, ended: true });
+    } else if (before === undefined || before.left !== draining.left || before.total !== draining.total) {
+      this.#drains.set(id, draining);
+      this.#tell({ event: 'drain', endpoint: id, port, ...draining, ended: false });
+    }
+  }
+
+  /** Nothing of the endpoint runs any more. */
+  forget(id: string): void {
+    this.#states.delete(id);
+  }
+
+  #tell(news: NewEvent): void {
+    const event = { ...news, id: ++this.#lastId, at: new Date().toISOString(), node: this.#node } as WatchEvent;
+    this.#events.push(event);
+    if (this.#events.length > KEPT_MAX) this.#events.shift();
+    for (const watcher of [...this.#watchers]) watcher.onEvent(event);
+  }
+}

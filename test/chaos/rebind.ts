@@ -1,0 +1,103 @@
+/** Change after change of one endpoint under a storm of new connections and traffic on established ones. */
+
+import { type Broker, freePort, startBroker } from '../kit/broker.ts';
+import type { TransportName } from '../kit/transport.ts';
+import { Storm, type StormReport, type Target } from './storm.ts';
+import { Traffic } from './traffic.ts';
+
+export const WIDE = {
+  host: '127.0.0.1',
+  enableAuth: false,
+  maxConnectionSize: 1_000_000,
+  maxConnectionPerSecond: 1_000_000,
+  maxSessionSize: 1_000_000,
+  maxQueuedMessages: 1_000_000,
+};
+
+export interface RebindOptions {
+  changes: number;
+  connectionsPerSecond: number;
+  messagesPerSecond: number;
+}
+
+export interface RebindReport {
+  changes: number;
+  storm: StormReport;
+  messages: number;
+  dropped: number;
+  /** milliseconds that an answer took */
+  slowestChangeMs: number;
+  latency: { p50: number; p99: number; max: number };
+}
+
+interface State {
+  port: number;
+  transport: TransportName;
+}
+
+/** A body for `update`, and where the endpoint is afterwards. */
+type Change = (state: State) => Promise<{ body: Record<string, unknown>; after: State }>;
+
+const stays =
+  (body: Record<string, unknown>): Change =>
+  async (after) => ({ body, after });
+const becomes =
+  (transport: TransportName): Change =>
+  async ({ port }) => ({ body: { useWebsocket: transport === 'ws' }, after: { port, transport } });
+const moves: Change = async ({ transport }) => {
+  const port = await freePort();
+  return { body: { newPort: port }, after: { port, transport } };
+};
+
+/** What an administrator may change in an endpoint that needs a listener to change, in turns. */
+export const CHANGES: Change[] = [
+  stays({ serverOptions: { soBacklog: 1024 } }),
+  stays({ namespace: 'other' }),
+  stays({ serverOptions: { workerGroupSize: 2 } }),
+  stays({ host: '0.0.0.0' }),
+  stays({ exclusivePool: false }),
+  becomes('ws'),
+  stays({ serverOptions: { workerGroupSize: 3 } }),
+  stays({ exclusivePool: true }),
+  moves,
+  becomes('tcp'),
+  stays({ namespace: 'default' }),
+  stays({ serverOptions: { workerGroupSize: 1 } }),
+  stays({ host: '127.0.0.1' }),
+  stays({ serverOptions: { soBacklog: 511 } }),
+  moves,
+];
+
+/** One update. @throws Error unless the answer is 200 and applied */
+async function update(broker: Broker, body: Record<string, unknown>): Promise<void> {
+  const answer = await broker.api('POST', '/api/endpoints/update', body);
+  const text = JSON.stringify(answer.body);
+  if (answer.status !== 200 || !text.includes('"applied"')) throw new Error(`${JSON.stringify(body)}: ${text}`);
+}
+
+/** @throws Error when a change is refused, or a message is lost */
+export async function rebindUnderLoad({ changes, connectionsPerSecond, messagesPerSecond }: RebindOptions): Promise<RebindReport> {
+  const broker = await startBroker({ endpoints: [{ ...WIDE, id: 'stormy' }] });
+  try {
+    let state: State = { port: broker.ports[0]!, transport: 'tcp' };
+    const traffic = await Traffic.start({ transport: 'tcp', from: state.port, to: state.port, pairs: 10, perSecond: messagesPerSecond });
+    const storm = new Storm(connectionsPerSecond, [state]);
+    let slowestChangeMs = 0;
+    for (let n = 0; n < changes; n++) {
+      const { body, after } = await (CHANGES[n % CHANGES.length] as Change)(state);
+      const targets: Target[] = after === state ? [state] : [state, after];
+      await storm.aim(targets);
+      const startedAt = performance.now();
+      await update(broker, { id: 'stormy', ...body });
+      slowestChangeMs = Math.max(slowestChangeMs, performance.now() - startedAt);
+      state = after;
+      await storm.aim([state]);
+    }
+    const report = await storm.stop();
+    const { dropped } = traffic;
+    const messages = await traffic.stop();
+    return { changes, storm: report, messages, dropped, slowestChangeMs: Math.round(slowestChangeMs), latency: traffic.latency() };
+  } finally {
+    await broker.stop();
+  }
+}

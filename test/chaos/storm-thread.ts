@@ -1,0 +1,82 @@
+/** Thread of storm.ts: attempts one connection after the other at a steady rate, whole up to CONNACK, and tells what became of them. */
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { RawClient } from '../kit/raw-client.ts';
+import type { TransportName } from '../kit/transport.ts';
+import type { StormReport, Target } from './storm.ts';
+
+const { perSecond } = workerData as { perSecond: number };
+const PATIENCE_MS = 10_000;
+const TRIES_MAX = 20;
+const report: StormReport = { attempts: 0, connected: 0, elsewhere: 0, failures: {} };
+let targets: Target[] = (workerData as { targets: Target[] }).targets;
+let isRunning = true;
+let open = 0;
+let due = 0;
+let last = performance.now();
+
+/** @returns null when it was accepted, else why not */
+async function attempt(transport: TransportName, port: number): Promise<string | null> {
+  let client: RawClient | null = null;
+  try {
+    client = await RawClient.open(transport, port, 5);
+    const { code } = await client.handshake({ clientId: '', properties: {} });
+    return code === 0 ? null : `CONNACK 0x${code.toString(16)}`;
+  } catch (error) {
+    const { code, message } = (client?.transport.socket.errored ?? error) as NodeJS.ErrnoException;
+    return code ?? message;
+  } finally {
+    client?.destroy();
+  }
+}
+
+/**
+ * While a port or a transport changes hands, an attempt that is turned away in order is made at the other place, and again: for a moment
+ * two listeners of different kinds share the port. A reset is a fault at once.
+ */
+async function connect(): Promise<void> {
+  open++;
+  report.attempts++;
+  const begun = targets;
+  let why: string | null = null;
+  for (let tries = 0; tries < TRIES_MAX; tries++) {
+    const places = [...begun, ...targets];
+    const { transport, port } = places[tries % places.length] as Target;
+    why = await attempt(transport, port);
+    if (why === null && tries > 0) report.elsewhere++;
+    const isMoving = new Set(places.map((place) => `${place.transport} ${place.port}`)).size > 1;
+    if (why === null || why === 'ECONNRESET' || !isMoving) break;
+  }
+  if (why !== null) report.failures[why] = (report.failures[why] ?? 0) + 1;
+  else report.connected++;
+  open--;
+}
+
+const pace = setInterval(() => {
+  const now = performance.now();
+  // A machine that stood still is not made up for.
+  due = Math.min(due + ((now - last) / 1000) * perSecond, perSecond / 10 + 1);
+  last = now;
+  while (isRunning && due >= 1) {
+    due--;
+    void connect();
+  }
+}, 1);
+
+parentPort!.on('message', (message: { targets: Target[] } | 'stop') => {
+  if (message !== 'stop') {
+    targets = message.targets;
+    parentPort!.postMessage('heard');
+    return;
+  }
+  isRunning = false;
+  const end = performance.now() + PATIENCE_MS;
+  const check = setInterval(() => {
+    if (open > 0 && performance.now() < end) return;
+    clearInterval(check);
+    clearInterval(pace);
+    if (open > 0) report.failures['no end'] = open;
+    parentPort!.postMessage(report);
+    parentPort!.close();
+  }, 10);
+});

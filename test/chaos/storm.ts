@@ -1,0 +1,46 @@
+/** New connections at a steady rate, made in a thread of their own while endpoints change. */
+
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import type { TransportName } from '../kit/transport.ts';
+
+/** Where the endpoint can be reached now; two of them while it moves. */
+export interface Target {
+  transport: TransportName;
+  port: number;
+}
+
+export interface StormReport {
+  attempts: number;
+  connected: number;
+  /** of these: found the old place closed and connected at the new one */
+  elsewhere: number;
+  /** by reason */
+  failures: Record<string, number>;
+}
+
+export class Storm {
+  readonly #worker: Worker;
+
+  constructor(perSecond: number, targets: Target[]) {
+    this.#worker = new Worker(join(import.meta.dirname, 'storm-thread.ts'), {
+      workerData: { perSecond, targets },
+      execArgv: ['--no-warnings'],
+    });
+  }
+
+  /** From now on these are the places. */
+  async aim(targets: Target[]): Promise<void> {
+    const heard = once(this.#worker, 'message');
+    this.#worker.postMessage({ targets });
+    await heard;
+  }
+
+  async stop(): Promise<StormReport> {
+    const told = once(this.#worker, 'message');
+    this.#worker.postMessage('stop');
+    const [report] = (await told) as [StormReport];
+    return report;
+  }
+}
