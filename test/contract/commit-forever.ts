@@ -1,10 +1,10 @@
-/** A process that commits to a LOCAL store until it is killed, and says each revision that was answered. Argument: the data folder. */
+/** A process that commits to a store until it is killed, and says each revision that was answered. Argument: a StoreSpec as JSON. */
 
 import { writeSync } from 'node:fs';
-import { openLocalStore } from '../../src/storage/local/local-store.ts';
+import { openSpec, type StoreSpec } from './databases.ts';
 import { META, put } from './store-changes.ts';
 
-const store = await openLocalStore({ dataPath: process.argv[2] ?? '' });
+const store = await openSpec(JSON.parse(process.argv[2] ?? '') as StoreSpec);
 for (;;) {
   const { revision } = await store.load();
   // Three rows a commit: a torn one would show.

@@ -2,6 +2,7 @@
 
 import { type DatabaseLogin, readDatabaseUrl } from '../../src/kernel/database-url.ts';
 import type { EndpointStore } from '../../src/storage/contract.ts';
+import { openLocalStore } from '../../src/storage/local/local-store.ts';
 import { openMysqlStore } from '../../src/storage/mysql/mysql-store.ts';
 import { openPostgresStore } from '../../src/storage/postgres/postgres-store.ts';
 import { startMariadb } from '../kit/databases/mariadb.ts';
@@ -35,4 +36,12 @@ export function openOn(
   more: Partial<DatabaseLogin> = {},
 ): Promise<EndpointStore> {
   return kind.open(loginTo(server, database, more));
+}
+
+/** What a process needs to open a store: the argument of commit-forever.ts and write-rivals.ts. */
+export type StoreSpec = { storeType: 'LOCAL'; dataPath: string } | { storeType: DatabaseKind['storeType']; datasource: Datasource };
+
+export function openSpec(spec: StoreSpec): Promise<EndpointStore> {
+  if (spec.storeType === 'LOCAL') return openLocalStore({ dataPath: spec.dataPath });
+  return (spec.storeType === 'POSTGRESQL' ? openPostgresStore : openMysqlStore)(spec.datasource);
 }

@@ -1,18 +1,15 @@
 /** The store suite on each implementation, and what only a durable one can lose: reopening, kill -9, damage, a second broker. */
 
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openLocalStore } from '../../src/storage/local/local-store.ts';
 import { SCHEMA_VERSION } from '../../src/storage/local/migrations.ts';
 import { openMemoryStore } from '../../src/storage/memory/memory-store.ts';
 import { openStore } from '../../src/storage/open-store.ts';
+import { answered, kill, startCommitting } from './processes.ts';
 import { META, put } from './store-changes.ts';
 import { describeStore } from './store-suite.ts';
 
@@ -83,7 +80,7 @@ describe('LOCAL', () => {
       message: expect.stringContaining('in use by another fluxmq process'),
     });
     await store.close();
-    const child = startCommitting(folder);
+    const child = startCommitting({ storeType: 'LOCAL', dataPath: folder });
     await answered(child, 1);
     await expect(open()).rejects.toMatchObject({ kind: 'unavailable', message: expect.stringContaining('in use') });
     await kill(child);
@@ -93,7 +90,7 @@ describe('LOCAL', () => {
   it('keeps every answered commit, whole, through kill -9', async () => {
     let last = 0;
     for (let round = 0; round < 4; round += 1) {
-      const child = startCommitting(folder);
+      const child = startCommitting({ storeType: 'LOCAL', dataPath: folder });
       last = await answered(child, last + 5 + round * 7);
       last = Math.max(last, await kill(child));
       const store = await open();
@@ -176,29 +173,3 @@ describe('LOCAL', () => {
     }
   }
 });
-
-function startCommitting(dataPath: string): ChildProcess & { lines: string[] } {
-  const script = fileURLToPath(new URL('./commit-forever.ts', import.meta.url));
-  const child = spawn(process.execPath, [script, dataPath], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const lines: string[] = [];
-  createInterface({ input: child.stdout }).on('line', (line) => lines.push(line));
-  return Object.assign(child, { lines });
-}
-
-/** Waits until the child has had the answer to a revision. */
-async function answered(child: ChildProcess & { lines: string[] }, revision: number): Promise<number> {
-  const deadline = Date.now() + 15_000;
-  while (Number(child.lines.at(-1) ?? 0) < revision) {
-    if (Date.now() > deadline || child.exitCode !== null) throw new Error(`the child did not reach revision ${revision}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-  return Number(child.lines.at(-1));
-}
-
-/** kill -9; returns the last revision that was answered. */
-async function kill(child: ChildProcess & { lines: string[] }): Promise<number> {
-  const closed = once(child, 'close');
-  child.kill('SIGKILL');
-  await closed;
-  return Number(child.lines.at(-1) ?? 0);
-}

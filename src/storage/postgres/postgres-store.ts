@@ -55,7 +55,9 @@ const DIALECT: SqlDialect = {
   mark: (n) => `$${n}`,
   sameText: (column, place) => `${column} = ${place()}`,
   beginRead: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
-  findSchema: "SELECT 1 AS found WHERE to_regclass('fluxmq_schema') IS NOT NULL",
+  // Not to_regclass: that would answer from the connection's cache, from before another node made the table.
+  findSchema: `SELECT 1 AS found FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relname = 'fluxmq_schema' AND n.nspname = ANY (current_schemas(false))`,
   steps: STEPS,
   lockSchema: async (connection, work) => {
     await connection.query('BEGIN');

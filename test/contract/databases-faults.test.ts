@@ -1,0 +1,243 @@
+/** Postgres and MariaDB going wrong: connections lost at a COMMIT, servers that restart, die or hang, and everything that is wrong with an account. */
+
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { EndpointStore } from '../../src/storage/contract.ts';
+import { type CommitFault, startCommitProxy } from '../kit/databases/commit-proxy.ts';
+import type { DatabaseServer } from '../kit/databases/server.ts';
+import { until } from '../kit/until.ts';
+import { DATABASES, type Datasource, loginTo } from './databases.ts';
+import { answered, kill, startCommitting, writeRivals } from './processes.ts';
+import { META, put } from './store-changes.ts';
+
+/** An operation ends within 2 s; the rest is for a machine that is busy with other tests. */
+const ANSWER_MS = 3_500;
+
+describe.each(DATABASES)('$storeType', (kind) => {
+  let server: DatabaseServer;
+  const opened: EndpointStore[] = [];
+  beforeAll(async () => {
+    server = await kind.start();
+  });
+  afterAll(async () => server.stop());
+  afterEach(async () => {
+    for (const store of opened.splice(0)) await store.close();
+  });
+
+  const open = async (database: string, more: Partial<Datasource> = {}) => {
+    const store = await kind.open(loginTo(server, database, more));
+    opened.push(store);
+    return store;
+  };
+  /** How opening fails. */
+  const refusal = async (database: string, more: Partial<Datasource> = {}) => {
+    const startedAt = Date.now();
+    const error = await open(database, more).then(
+      () => 'opened',
+      (reason: Error & { kind: string; data: unknown }) => ({ kind: reason.kind, message: reason.message, data: reason.data }),
+    );
+    expect(Date.now() - startedAt).toBeLessThan(ANSWER_MS);
+    return error;
+  };
+  const refused = (reason: string, ...words: string[]) => ({
+    kind: 'unavailable',
+    data: { reason, outcome: 'nothing-written' },
+    message: expect.stringMatching(new RegExp(words.join('.*'))),
+  });
+  const timed = async <T>(work: Promise<T>) => {
+    const startedAt = Date.now();
+    const outcome = await work.catch((error: unknown) => error);
+    expect(Date.now() - startedAt).toBeLessThan(ANSWER_MS);
+    return outcome;
+  };
+
+  describe('a connection lost at a COMMIT', () => {
+    const commitThrough = async (fault: CommitFault) => {
+      const database = await server.createDatabase();
+      const proxy = await startCommitProxy(server.port);
+      const store = await open(database, { port: proxy.port });
+      expect(await store.commit([put(1), put(2)], {}, META)).toBe(1);
+      proxy.arm(fault);
+      const outcome = await timed(store.commit([put(1, { wiretap: true }), put(3)], { 'mqtt-1': 1 }, META));
+      expect(proxy.met).toBe(1);
+      return { store, proxy, outcome };
+    };
+    const revisions = async (store: EndpointStore) => (await store.history({ limit: 100 })).map((row) => row.revision);
+
+    it.each<CommitFault>(['cut-before', 'cut-after', 'mute'])('%s: the change is stored once, and answered', async (fault) => {
+      const { store, proxy, outcome } = await commitThrough(fault);
+      expect(outcome).toBe(2);
+      expect(await revisions(store)).toEqual([2, 2, 1, 1]);
+      expect((await store.load()).endpoints.map((stored) => stored.revision).sort()).toEqual([1, 2, 2]);
+      expect(await store.commit([put(4)], {}, META)).toBe(3);
+      await proxy.close();
+    });
+
+    it('swallow: what the server has not seen is known not to be stored', async () => {
+      const { store, proxy, outcome } = await commitThrough('swallow');
+      expect(outcome).toMatchObject({ kind: 'unavailable', data: { reason: 'lost', outcome: 'nothing-written' } });
+      expect(await revisions(store)).toEqual([1, 1]);
+      expect(await store.commit([put(4)], {}, META)).toBe(2);
+      await proxy.close();
+    });
+
+    it('away-after: says that the outcome is not known', async () => {
+      const { store, proxy, outcome } = await commitThrough('away-after');
+      expect(outcome).toMatchObject({ kind: 'unavailable', data: { outcome: 'unknown' }, message: expect.stringContaining('not known') });
+      proxy.comeBack();
+      expect(await revisions(store)).toEqual([2, 2, 1, 1]);
+      expect(await store.commit([put(4)], {}, META)).toBe(3);
+      await proxy.close();
+    });
+
+    it('finds out what became of a confirmation, too', async () => {
+      const { store, proxy } = await commitThrough('cut-after');
+      expect(await store.commit([put(5)], {}, META, { confirmUntil: 1 })).toBe(3);
+      proxy.arm('cut-after');
+      await store.confirm(3);
+      expect(proxy.met).toBe(2);
+      expect((await store.load()).pending).toEqual([]);
+      await expect(store.confirm(3)).rejects.toMatchObject({ kind: 'not-found' });
+      await proxy.close();
+    });
+  });
+
+  it('goes on after a restart of the server, with every connection broken', async () => {
+    const store = await open(await server.createDatabase());
+    await Promise.all([store.commit([put(1)], {}, META), store.load(), store.load(), store.history({ limit: 1 })]);
+    await server.restart();
+    expect(await store.commit([put(2)], {}, META)).toBe(2);
+    await server.restart();
+    expect(await Promise.all([store.load(), store.load(), store.load()])).toMatchObject(Array(3).fill({ revision: 2 }));
+  });
+
+  it('is unavailable at once while the server is away, and works when it is back', async () => {
+    const database = await server.createDatabase();
+    const store = await open(database);
+    await store.commit([put(1)], {}, META);
+    await server.kill();
+    try {
+      expect(await timed(store.commit([put(2)], {}, META))).toMatchObject(refused('away', 'cannot be reached', 'connection refused'));
+      expect(await timed(store.load())).toMatchObject(refused('away', 'cannot be reached'));
+      expect(await timed(store.history({ limit: 1 }))).toMatchObject(refused('away'));
+      expect(await refusal(database)).toEqual(refused('away', String(server.port), 'cannot be reached', 'connection refused'));
+    } finally {
+      await server.start();
+    }
+    expect(await store.commit([put(2)], {}, META)).toBe(2);
+  });
+
+  it('does not wait for a server that hangs', async () => {
+    const database = await server.createDatabase();
+    const store = await open(database);
+    await store.commit([put(1)], {}, META);
+    server.pause();
+    try {
+      const work = [store.commit([put(2)], {}, META), store.load(), store.at(1), store.history({ limit: 1 }), store.confirm(1)];
+      const kinds = work.map((one: Promise<unknown>) =>
+        one.then(
+          () => 'resolved',
+          (error: { kind: string }) => error.kind,
+        ),
+      );
+      expect(await timed(Promise.all(kinds))).toEqual(Array(5).fill('unavailable'));
+      expect(await refusal(database)).toMatchObject({ kind: 'unavailable', message: expect.stringContaining('no answer') });
+    } finally {
+      server.resume();
+    }
+    expect(await until('a commit', () => store.commit([put(2)], {}, META))).toBe(2);
+    expect((await store.load()).revision).toBe(2);
+  });
+
+  it('keeps every answered commit, whole, through kill -9 of the writer and of the server', async () => {
+    const datasource = loginTo(server, await server.createDatabase());
+    let last = 0;
+    for (let round = 0; round < 4; round += 1) {
+      const child = startCommitting({ storeType: kind.storeType, datasource });
+      await answered(child, last + 5 + round * 4);
+      // The server goes down with a write under way in every second round.
+      if (round % 2 === 1) await server.kill();
+      const told = await kill(child);
+      if (round % 2 === 1) await server.start();
+      const store = await open(datasource.database);
+      const { revision, endpoints } = await store.load();
+      expect(revision).toBeGreaterThanOrEqual(told);
+      expect(revision).toBeLessThanOrEqual(told + 1);
+      expect(endpoints.map((stored) => [stored.revision, stored.endpoint.maxConnectionSize])).toEqual(Array(3).fill([revision, revision]));
+      const rows = await store.history({ limit: 1000 });
+      expect(rows.map((row) => row.revision)).toEqual(Array.from({ length: revision * 3 }, (_, index) => revision - Math.floor(index / 3)));
+      last = revision;
+    }
+  });
+
+  it('numbers what 50 writers of two processes do to 10 endpoints without a gap or a repeat, and its history is what they were told', async () => {
+    const datasource = loginTo(server, await server.createDatabase());
+    const order = { spec: { storeType: kind.storeType, datasource }, writers: 25, commits: 2, endpoints: 10 };
+    const told = await Promise.all(['a', 'b'].map((name) => writeRivals({ ...order, name })));
+    const commits = told.flatMap((one) => one.answered).toSorted((a, b) => b.revision - a.revision);
+    expect(commits.map((one) => one.revision)).toEqual(Array.from({ length: 100 }, (_, index) => 100 - index));
+    expect(told.every((one) => one.lost > 0)).toBe(true);
+    const rows = await (await open(datasource.database)).history({ limit: 1000 });
+    expect(rows.map(({ revision, id, reason }) => ({ revision, id, reason }))).toEqual(
+      commits.map(({ revision, id, reason }) => ({ revision, id, reason })),
+    );
+    // Each was made upon the one that its writer had read, and no other one of the endpoint came between.
+    for (const commit of commits) {
+      const before = commits.find((other) => other.id === commit.id && other.revision < commit.revision);
+      expect([commit.id, commit.expected]).toEqual([commit.id, before?.revision ?? 0]);
+    }
+  });
+
+  it('makes its tables once, however many nodes start at the same time', async () => {
+    const database = await server.createDatabase();
+    const stores = await Promise.all(Array.from({ length: 6 }, () => open(database)));
+    expect(await Promise.all(stores.map((store, index) => store.commit([put(index + 1)], {}, META)))).toHaveLength(6);
+    expect((await stores[0]!.load()).revision).toBe(6);
+    expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('1');
+  });
+
+  it('refuses tables of a newer version and leaves them alone', async () => {
+    const database = await server.createDatabase();
+    await (await open(database)).commit([put(1)], {}, META);
+    await server.run(database, 'UPDATE fluxmq_schema SET version = 2');
+    expect(await refusal(database)).toEqual(refused('schema', 'newer fluxmq', 'schema 2; this version knows 1'));
+    expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('2');
+  });
+
+  it('says what is wrong with the address, the account and the database', async () => {
+    const database = await server.createDatabase();
+    expect(await refusal(database, { password: 'wrong' })).toEqual(refused('login', 'refuses the login of', server.username));
+    expect(await refusal(database, { username: 'nobody_here' })).toEqual(refused('login', 'refuses the login of nobody_here'));
+    expect(await refusal('not_there')).toEqual(refused('database', 'not_there', 'store.datasource.url'));
+    expect(await refusal(database, { host: 'no-such-host.invalid' })).toEqual(
+      refused('away', 'no-such-host.invalid', 'host name is not known'),
+    );
+    expect(await refusal(database, { port: 1 })).toEqual(refused('away', '127.0.0.1:1 cannot be reached', 'connection refused'));
+    expect(await refusal(database, { tls: 'require' })).toEqual(refused('tls', 'does not speak TLS'));
+    expect(await refusal(database, { tls: 'verify-ca', ca: '/not/there.pem' })).toEqual(refused('tls', '/not/there.pem cannot be read'));
+  });
+
+  it('says which rights an account lacks, before the first change', async () => {
+    const database = await server.createDatabase();
+    const account = (username: string) => (kind.storeType === 'MYSQL' ? `'${username}'@'%'` : username);
+    const make = (username: string) =>
+      server.run('', `CREATE USER ${account(username)} ${kind.storeType === 'MYSQL' ? 'IDENTIFIED BY' : 'PASSWORD'} 'pw'`);
+    const grant = (right: string, on: string, username: string) => server.run(database, `GRANT ${right} ON ${on} TO ${account(username)}`);
+    const [stranger, reader, writer] = ['stranger', 'reader', 'writer'].map((name) => `${name}_${database}`) as [string, string, string];
+    for (const name of [stranger, reader, writer]) await make(name);
+    const tables = kind.storeType === 'MYSQL' ? `${database}.*` : 'ALL TABLES IN SCHEMA public';
+    if (kind.storeType === 'MYSQL') await grant('SELECT', tables, reader);
+    const login = (username: string) => ({ username, password: 'pw' });
+    expect(await refusal(database, login(kind.storeType === 'MYSQL' ? reader : stranger))).toEqual(
+      refused('rights', 'may not', `in database ${database}`),
+    );
+    await open(database);
+    await grant('SELECT', tables, reader);
+    expect(await refusal(database, login(reader))).toEqual(refused('rights', reader, 'may not', 'fluxmq_'));
+    expect(await refusal(database, login(stranger))).toEqual(refused('rights', stranger, 'may not', database));
+    // Nothing more than this is needed once the tables are there.
+    for (const right of ['SELECT', 'INSERT', 'UPDATE', 'DELETE']) await grant(right, tables, writer);
+    const store = await open(database, login(writer));
+    expect(await store.commit([put(1)], {}, META, { confirmUntil: 1 })).toBe(1);
+    await store.confirm(1);
+  });
+});

@@ -1,0 +1,32 @@
+/** A process with many writers that change the same few endpoints, each against the revision that it has read. Argument: a RivalsOrder as JSON. */
+
+import { FluxError } from '../../src/kernel/errors.ts';
+import { openSpec } from './databases.ts';
+import type { AnsweredCommit, RivalsOrder } from './processes.ts';
+import { META, put } from './store-changes.ts';
+
+const { spec, writers, commits, endpoints, name } = JSON.parse(process.argv[2] ?? '') as RivalsOrder;
+const store = await openSpec(spec);
+const answered: AnsweredCommit[] = [];
+let lost = 0;
+
+async function write(writer: number): Promise<void> {
+  for (let done = 0; done < commits; ) {
+    const port = 1 + ((writer * 7 + done * 3 + lost) % endpoints);
+    const id = `mqtt-${port}`;
+    const expected = (await store.load()).endpoints.find((stored) => stored.endpoint.id === id)?.revision ?? 0;
+    const reason = `${name} ${writer} ${done}`;
+    try {
+      const revision = await store.commit([put(port, { maxConnectionSize: writer + 1 })], { [id]: expected }, { ...META, reason });
+      answered.push({ revision, id, reason, expected });
+      done += 1;
+    } catch (error) {
+      if (!(error instanceof FluxError) || (error.kind !== 'revision-mismatch' && error.kind !== 'exists')) throw error;
+      lost += 1;
+    }
+  }
+}
+
+await Promise.all(Array.from({ length: writers }, (_, writer) => write(writer)));
+await store.close();
+process.stdout.write(JSON.stringify({ answered, lost }));
