@@ -3,6 +3,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import { FluxError } from '../src/kernel/errors.ts';
 import { loopDelay } from '../src/metrics/loop-delay.ts';
+import { startHeartbeat } from '../src/thread/heartbeat.ts';
 import { type CommandHandlers, HostLink } from '../src/thread/host-link.ts';
 import type { WorkerBoot } from '../src/thread/messages.ts';
 import { closeAllApps } from './listener/open-apps.ts';
@@ -29,6 +30,7 @@ export function startWorker(
   handlers: CommandHandlers,
 ): WorkerFrame {
   if (port === null) throw new FluxError('internal', 'This file is a worker thread of fluxmq');
+  startHeartbeat(boot.heartbeat);
   const usage = new UsageMeter();
   port.on('message', () => loopDelay.touch());
   const link = new HostLink(port, {

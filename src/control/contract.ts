@@ -64,6 +64,8 @@ export interface EndpointStatus {
   desiredRevision: number;
   lastError: string | null;
   restarts: number;
+  /** of its threads, those whose event loop has stood still for over 5 s */
+  blockedWorkers: number;
   /** clients that are being disconnected; null: none. A removed endpoint is told until they are gone */
   draining: { total: number; left: number; until: string } | null;
 }
@@ -202,6 +204,8 @@ export interface HealthAnswer {
   endpoints: { total: number; running: number; failed: { id: string; port: number; reason: string }[] };
   /** worker threads replaced since the start */
   workerRestarts: number;
+  /** names of threads whose event loop has stood still for over 5 s */
+  blockedWorkers: string[];
   /** what the start did: how long until every endpoint had been tried, how many came from the configuration file into an empty store, how many there are */
   startup?: { durationMs: number; seeded: number; endpoints: number };
 }

@@ -11,8 +11,10 @@ import type { EndpointMetrics, EndpointStatus, HealthAnswer, ResourcesAnswer } f
 import type { Desired } from './endpoints/desired.ts';
 import type { Reconciler } from './endpoints/reconciler.ts';
 import type { Runners } from './endpoints/runners.ts';
+import type { WatchHub } from './watch.ts';
 import type { Supervisor } from './workers/supervisor.ts';
 import { ThreadUsageReader } from './workers/thread-usage.ts';
+import type { Watchdog } from './workers/watchdog.ts';
 
 export interface MonitorOptions {
   node: string;
@@ -22,6 +24,8 @@ export interface MonitorOptions {
   runners: Runners;
   reconciler: Reconciler;
   supervisor: Supervisor;
+  watchdog: Watchdog;
+  hub: WatchHub;
   collector: MetricsCollector;
   clients: Clients;
   logger: Logger;
@@ -72,14 +76,19 @@ export class Monitor {
   /** Prometheus text: of one endpoint, or of the whole node with the process's own metrics. */
   async prometheus(port?: number): Promise<string> {
     await this.#countSessions();
-    const { collector, supervisor } = this.#options;
+    const { collector } = this.#options;
     const samples = await Promise.all(
       this.#chosen(port).map(async (stored) => ({ counters: collector.of(stored.endpoint.id), extras: await this.#extras(stored) })),
     );
     const endpoints = await endpointsText(samples);
     if (port !== undefined) return endpoints;
     const workers = await this.#workersText();
-    return `${endpoints}\n${workers}\n${await this.#process.text({ workerRestarts: supervisor.restarts, ...this.#retained })}`;
+    return `${endpoints}\n${workers}\n${await this.#process.text({ ...this.#totals(), ...this.#retained })}`;
+  }
+
+  #totals(): { workerRestarts: number; workersBlocked: number; slowWatchers: number } {
+    const { supervisor, watchdog, hub } = this.#options;
+    return { workerRestarts: supervisor.restarts, workersBlocked: watchdog.total, slowWatchers: hub.slowWatchers };
   }
 
   async #workersText(): Promise<string> {
@@ -91,13 +100,14 @@ export class Monitor {
   }
 
   health(startup: NonNullable<HealthAnswer['startup']>): HealthAnswer {
-    const { node, version, storeType, desired, reconciler, supervisor } = this.#options;
+    const { node, version, storeType, desired, reconciler, supervisor, watchdog } = this.#options;
     const states = this.#chosen(undefined).map((stored) => this.#statusOf(stored));
     const failed = states
       .filter(({ id, state }) => state === 'failed' || reconciler.problemOf(id) !== null)
       .map(({ id, port, lastError }) => ({ id, port, reason: lastError ?? 'unknown' }));
     const running = states.filter(({ state }) => state === 'running').length;
-    const isDegraded = failed.length > 0 || desired.storeError !== null || !supervisor.hasSession;
+    const blockedWorkers = watchdog.blocked.map(({ name }) => name);
+    const isDegraded = failed.length > 0 || blockedWorkers.length > 0 || desired.storeError !== null || !supervisor.hasSession;
     return {
       status: isDegraded ? 'degraded' : 'ok',
       node,
@@ -111,6 +121,7 @@ export class Monitor {
       },
       endpoints: { total: states.length, running, failed },
       workerRestarts: supervisor.restarts,
+      blockedWorkers,
       startup,
     };
   }
@@ -173,6 +184,7 @@ export class Monitor {
       desiredRevision: revision,
       lastError: runner?.lastError ?? this.#options.reconciler.problemOf(endpoint.id),
       restarts: runner?.restarts ?? 0,
+      blockedWorkers: runner === undefined ? 0 : this.#options.watchdog.blocked.filter((worker) => runner.workers.includes(worker)).length,
       draining: runner?.draining ?? null,
     };
   }

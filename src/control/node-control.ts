@@ -41,6 +41,7 @@ import { recommendQueueMigration } from './probe/queue-migration.ts';
 import { SystemTopics } from './system-topics.ts';
 import { WatchHub } from './watch.ts';
 import { Supervisor } from './workers/supervisor.ts';
+import { Watchdog } from './workers/watchdog.ts';
 
 /** Built files of the threads. */
 export interface WorkerUrls {
@@ -109,9 +110,28 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   const reconciler = new Reconciler({ desired, driver, runners, logger, intervalMs: settings.cluster.sync.interval, isShared });
   const clients = new Clients(supervisor, node);
   const systemTopics = new SystemTopics({ version, desired, collector, clients, logger });
-  const monitor = new Monitor({ node, version, storeType, desired, runners, reconciler, supervisor, collector, clients, logger });
+  const watchdog = new Watchdog({
+    workers: () => supervisor.workers,
+    isReplaceable: (worker) => runners.isReplaceable(worker),
+    logger,
+  });
+  const monitor = new Monitor({
+    node,
+    version,
+    storeType,
+    desired,
+    runners,
+    reconciler,
+    supervisor,
+    watchdog,
+    hub,
+    collector,
+    clients,
+    logger,
+  });
   const stop = async (timeoutMs: number) => {
     monitor.close();
+    watchdog.close();
     systemTopics.close();
     hub.close();
     const deadline = new Deadline(timeoutMs);

@@ -202,19 +202,39 @@ export async function workersText(samples: WorkerSample[]): Promise<string> {
   return registry.metrics();
 }
 
+/** Numbers of the node since its start. */
+interface NodeTotals {
+  workerRestarts: number;
+  workersBlocked: number;
+  slowWatchers: number;
+  retainedRefused: number;
+}
+
 /** Metrics of the process: those of prom-client's default set, event-loop lag among them, and the numbers of the node. */
 export class ProcessMetrics {
   readonly #registry = new Registry();
   readonly #restarts: Counter;
   readonly #retained: Gauge;
   readonly #retainedRefused: Counter;
-  #counted = { workerRestarts: 0, retainedRefused: 0 };
+  readonly #blocked: Counter;
+  readonly #slowWatchers: Counter;
+  #counted: NodeTotals = { workerRestarts: 0, workersBlocked: 0, slowWatchers: 0, retainedRefused: 0 };
 
   constructor() {
     collectDefaultMetrics({ register: this.#registry });
     this.#restarts = new Counter({
       name: 'fluxmq_worker_restarts_total',
       help: 'Worker threads that ended by themselves and were replaced',
+      registers: [this.#registry],
+    });
+    this.#blocked = new Counter({
+      name: 'fluxmq_worker_blocked_total',
+      help: 'Worker threads found with an event loop that had stood still for over 5 s',
+      registers: [this.#registry],
+    });
+    this.#slowWatchers = new Counter({
+      name: 'fluxmq_watch_slow_readers_total',
+      help: 'Readers of /api/endpoints/watch that did not read, and were cut off',
       registers: [this.#registry],
     });
     this.#retained = new Gauge({ name: 'fluxmq_retained_messages', help: 'Retained messages kept', registers: [this.#registry] });
@@ -225,9 +245,11 @@ export class ProcessMetrics {
     });
   }
 
-  /** Prometheus text. The two totals are those since the start, never smaller than before. */
-  text(node: { workerRestarts: number; retained: number; retainedRefused: number }): Promise<string> {
+  /** Prometheus text. The totals are those since the start, never smaller than before. */
+  text(node: NodeTotals & { retained: number }): Promise<string> {
     this.#restarts.inc(node.workerRestarts - this.#counted.workerRestarts);
+    this.#blocked.inc(node.workersBlocked - this.#counted.workersBlocked);
+    this.#slowWatchers.inc(node.slowWatchers - this.#counted.slowWatchers);
     this.#retainedRefused.inc(node.retainedRefused - this.#counted.retainedRefused);
     this.#retained.set(node.retained);
     this.#counted = node;

@@ -20,6 +20,8 @@ export interface WorkerBoot {
   version: string;
   /** folder of durable sessions and retained messages (session worker); null: keep nothing on disk */
   dataPath: string | null;
+  /** moved by the thread while its event loop runs: see heartbeat.ts */
+  heartbeat: SharedArrayBuffer;
 }
 
 /** An endpoint as a worker runs it: configuration with the node's fallbacks resolved, and its shared memory. */

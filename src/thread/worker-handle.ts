@@ -168,6 +168,12 @@ export class WorkerHandle {
     return false;
   }
 
+  /** Ends a thread that does not answer, as if it had ended by itself. Not for one that may hold an open uWS app: it takes the process with it. */
+  abandon(reason: string): void {
+    this.#lastWords ??= reason;
+    void this.#worker.terminate();
+  }
+
   #receive(frame: ThreadFrame): void {
     if (frame.kind === 'result') this.#calls.settle(frame);
     else if (frame.kind === 'event') this.#event(frame.body);

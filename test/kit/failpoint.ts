@@ -8,6 +8,11 @@ const dir = process.env['FAILPOINTS'];
 const boot = workerData as { role?: string; peer?: number } | null;
 
 function fail(how: string): void {
+  if (how.startsWith('block ')) {
+    const end = Date.now() + Number(how.slice('block '.length));
+    while (Date.now() < end);
+    return;
+  }
   if (how === 'exit') process.exit(3);
   if (how === 'reject') void Promise.reject(new Error('failpoint: rejected'));
   else throw new Error('failpoint: thrown');

@@ -189,6 +189,7 @@ export const statusSchema = z
     desiredRevision: z.number().int(),
     lastError: z.string().nullable(),
     restarts: z.number().int(),
+    blockedWorkers: z.number().int(),
     draining: z.object({ total: z.number().int(), left: z.number().int(), until: z.string() }).nullable(),
   })
   .openapi('EndpointStatus') satisfies z.ZodType<EndpointStatus>;

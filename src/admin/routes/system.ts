@@ -19,6 +19,7 @@ const healthSchema = z.object({
     failed: z.array(z.object({ id: z.string(), port: z.number().int(), reason: z.string() })),
   }),
   workerRestarts: z.number().int(),
+  blockedWorkers: z.array(z.string()),
   startup: z.object({ durationMs: z.number(), seeded: z.number().int(), endpoints: z.number().int() }).optional(),
 });
 const resourcesSchema = z.object({

@@ -106,6 +106,13 @@ export class EndpointRunner {
     return [...new Set([...this.#listeners, ...this.#lingering.keys()].map((listener) => listener.worker))];
   }
 
+  /** True unless it has a WebSocket listener in this thread, or one that shares the thread with other endpoints. */
+  isAloneOverTcp(worker: WorkerHandle): boolean {
+    return [...this.#listeners, ...this.#lingering.keys()].every(
+      (listener) => listener.worker !== worker || (listener.config.endpoint.exclusivePool && !listener.config.endpoint.useWebsocket),
+    );
+  }
+
   /** True while it accepts on this port. */
   listensOn(port: number): boolean {
     return this.#listeners.some((listener) => listener.config.endpoint.port === port);

@@ -2,6 +2,7 @@
 
 import type { Logger } from '../../kernel/logger.ts';
 import type { MetricsCollector } from '../../metrics/collect.ts';
+import type { WorkerHandle } from '../../thread/worker-handle.ts';
 import { SharedPool } from '../workers/shared-pool.ts';
 import type { Supervisor } from '../workers/supervisor.ts';
 import { EndpointRunner } from './endpoint-runner.ts';
@@ -41,6 +42,12 @@ export class Runners {
   /** The runner of an endpoint if anything of it runs. */
   peek(id: string): EndpointRunner | undefined {
     return this.#byId.get(id);
+  }
+
+  /** False for a thread that may hold an open uWS app, or endpoints that share it. */
+  isReplaceable(worker: WorkerHandle): boolean {
+    if (worker.boot.role !== 'endpoint') return false;
+    return this.all().every((runner) => runner.isAloneOverTcp(worker));
   }
 
   all(): EndpointRunner[] {

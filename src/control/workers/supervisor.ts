@@ -2,6 +2,7 @@
 
 import { FluxError } from '../../kernel/errors.ts';
 import type { LogFields, Logger, LogLevel } from '../../kernel/logger.ts';
+import { createHeartbeat } from '../../thread/heartbeat.ts';
 import type { WorkerRole } from '../../thread/messages.ts';
 import { type QuestionHandlers, type WorkerExit, WorkerHandle } from '../../thread/worker-handle.ts';
 import { Backoff } from '../backoff.ts';
@@ -166,7 +167,14 @@ export class Supervisor {
   async #launch(role: WorkerRole): Promise<WorkerHandle> {
     if (this.#stopping.signal.aborted) throw new FluxError('unavailable', 'the node is stopping');
     const { node, version, dataPath, urls, questions } = this.#options;
-    const boot = { role, peer: this.#nextPeer++, node, version, dataPath: role === 'session' ? dataPath : null };
+    const boot = {
+      role,
+      peer: this.#nextPeer++,
+      node,
+      version,
+      dataPath: role === 'session' ? dataPath : null,
+      heartbeat: createHeartbeat(),
+    };
     const worker = new WorkerHandle(urls[role], boot, {
       questions,
       onLog: (level: LogLevel, message: string, fields: LogFields) => this.#options.logger[level](message, fields),

@@ -17,13 +17,14 @@ export const WIDE = {
   maxQueuedMessages: 100_000,
 };
 
-const dir = mkdtempSync(join(tmpdir(), 'fluxmq-failpoints-'));
-mkdirSync(dir, { recursive: true });
+/** A file here, named after a thread, says how that thread is to fail. */
+export const failpoints = mkdtempSync(join(tmpdir(), 'fluxmq-failpoints-'));
+mkdirSync(failpoints, { recursive: true });
 
 /** The options of a broker that can fail. */
 export function failing(options: BrokerOptions): BrokerOptions {
   const hook = resolve(import.meta.dirname, '../../kit/failpoint.ts');
-  return { ...options, env: { ...options.env, FAILPOINTS: dir, NODE_OPTIONS: `--import ${hook} --no-warnings` } };
+  return { ...options, env: { ...options.env, FAILPOINTS: failpoints, NODE_OPTIONS: `--import ${hook} --no-warnings` } };
 }
 
 export interface Thread {
@@ -82,7 +83,7 @@ export function second(): number {
 /** Makes a thread fail and waits until it has gone. @returns milliseconds from its end (as far as seen from here) to `isBack` */
 export async function crash(broker: Broker, thread: string, how: Failure, isBack: () => Promise<boolean>): Promise<number> {
   const before = await workerRestarts(broker);
-  writeFileSync(join(dir, thread), how);
+  writeFileSync(join(failpoints, thread), how);
   const gone = await until(
     `${thread} fails`,
     async () => ((await threads(broker)).some(({ name }) => name === thread) ? 0 : performance.now()),

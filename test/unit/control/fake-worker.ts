@@ -5,10 +5,12 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { FluxError } from '../../../src/kernel/errors.ts';
 import { SLOT } from '../../../src/metrics/counters.ts';
 import { SharedLimits } from '../../../src/metrics/shared-limits.ts';
+import { startHeartbeat } from '../../../src/thread/heartbeat.ts';
 import { HostLink } from '../../../src/thread/host-link.ts';
 import { type EndpointMemory, type EndpointRuntimeConfig, THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../../../src/thread/messages.ts';
 
 const boot = workerData as WorkerBoot;
+startHeartbeat(boot.heartbeat);
 
 /** An update with this value is refused; see maxQueuedMessages. */
 const REFUSED_QUEUE = 13;

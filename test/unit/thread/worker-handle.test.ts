@@ -1,6 +1,7 @@
 /** Main's end of a worker channel, against real threads. */
 
 import { afterEach, expect, it } from 'vitest';
+import { createHeartbeat } from '../../../src/thread/heartbeat.ts';
 import type { WorkerBoot } from '../../../src/thread/messages.ts';
 import { type WorkerExit, WorkerHandle, workerHeapLimitMb } from '../../../src/thread/worker-handle.ts';
 
@@ -12,7 +13,7 @@ let logs: string[] = [];
 function create(behaviour: string): WorkerHandle {
   exits = [];
   logs = [];
-  const boot: WorkerBoot = { role: 'endpoint', peer: 9, node: behaviour, version: '0', dataPath: null };
+  const boot: WorkerBoot = { role: 'endpoint', peer: 9, node: behaviour, version: '0', dataPath: null, heartbeat: createHeartbeat() };
   handle = new WorkerHandle(URL_OF_WORKER, boot, {
     questions: { 'access.verify': async () => true },
     onLog: (level, message, fields) => logs.push(`${level} ${message} ${JSON.stringify(fields)}`),
