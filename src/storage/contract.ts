@@ -22,8 +22,8 @@ export interface StoreSnapshot {
   endpoints: StoredEndpoint[];
   /** by revision */
   pending: PendingConfirm[];
-  /** the store is away, and why: this is what was last known of it. Only a node's first load may get such an answer */
-  away?: string;
+  /** the store is away, and why: this is what was known of it at `savedAt` (ISO 8601). Only a node's first load may get such an answer */
+  away?: { reason: string; savedAt: string };
 }
 
 /** What a commit does beside its changes, in the same transaction. */

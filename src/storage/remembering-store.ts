@@ -146,6 +146,6 @@ class RememberingStore implements EndpointStore {
     const known = this.#known.read(error.message);
     if (known === null && this.#opening === null) throw error;
     if (known === null) return null;
-    return { ...known.snapshot, away: `${error.message} (the configuration of ${known.savedAt} is used)` };
+    return { ...known.snapshot, away: { reason: error.message, savedAt: known.savedAt } };
   }
 }

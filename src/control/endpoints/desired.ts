@@ -2,7 +2,15 @@
 
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import type { ChangeMeta, CommitOptions, EndpointStore, HistoryRow, StoreChange, StoredEndpoint } from '../../storage/contract.ts';
+import type {
+  ChangeMeta,
+  CommitOptions,
+  EndpointStore,
+  HistoryRow,
+  StoreChange,
+  StoredEndpoint,
+  StoreSnapshot,
+} from '../../storage/contract.ts';
 import { lockKeys, WaitingChanges } from '../changes/waiting.ts';
 import { Deadline } from '../deadline.ts';
 import type { EndpointKey } from './change-request.ts';
@@ -33,6 +41,8 @@ export class Desired {
   /** changes of this process beyond that, while those of others before them are not known yet */
   readonly #ahead = new Map<number, StoreChange[]>();
   #storeError: string | null = null;
+  /** the store was away at the start, and this is what stands in for it */
+  #substitute: NonNullable<StoreSnapshot['away']> | null = null;
 
   constructor(store: EndpointStore) {
     this.#store = store;
@@ -50,7 +60,9 @@ export class Desired {
 
   /** Why the store failed when it was last used; null when it worked. */
   get storeError(): string | null {
-    return this.#storeError;
+    const substitute = this.#substitute;
+    if (substitute === null) return this.#storeError;
+    return `${this.#storeError ?? substitute.reason} (the configuration of ${substitute.savedAt} is used)`;
   }
 
   /** All endpoints, by port. */
@@ -106,7 +118,7 @@ export class Desired {
     if (taken !== undefined) throw new FluxError('busy', `another change of ${taken} is in progress`);
     for (const [key, revision] of basis) this.#locked.set(key, revision);
     try {
-      if (this.#storeError !== null) await this.load();
+      if (this.storeError !== null) await this.load();
       return await change();
     } finally {
       for (const key of keys) this.#locked.delete(key);
@@ -151,8 +163,8 @@ export class Desired {
   /** Reads everything; the store wins, also when it has gone back because a backup was put in its place. @throws FluxError `unavailable` */
   async load(): Promise<void> {
     const known = this.revision;
-    const snapshot = await this.#noting(this.#store.load());
-    if (snapshot.away !== undefined) this.#storeError = snapshot.away;
+    const snapshot = await this.#noting(this.#store.load(), () => true);
+    this.#substitute = snapshot.away ?? null;
     const wentBack = snapshot.revision < known;
     // Read before a change of this process that is known whole by now.
     if (!wentBack && snapshot.revision < this.#complete) return;
@@ -246,18 +258,22 @@ export class Desired {
     if (running.length > 0) await new Deadline(RECONCILE_WAIT_MS).reaches(Promise.all(running));
   }
 
-  async #noting<T>(work: Promise<T>): Promise<T> {
+  /** @param isFault whether the store failed, and not what was asked of it */
+  async #noting<T>(work: Promise<T>, isFault = isStoreFault): Promise<T> {
     try {
       const result = await work;
       this.#storeError = null;
       return result;
     } catch (error) {
-      const isConflict = error instanceof FluxError && error.kind !== 'unavailable' && error.kind !== 'internal';
-      if (!isConflict) {
+      if (isFault(error)) {
         this.#storeError = error instanceof Error ? error.message : String(error);
         this.onBehind();
       }
       throw error;
     }
   }
+}
+
+function isStoreFault(error: unknown): boolean {
+  return !(error instanceof FluxError) || error.kind === 'unavailable' || error.kind === 'internal';
 }

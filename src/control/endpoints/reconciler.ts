@@ -123,7 +123,7 @@ export class Reconciler {
       await desired.load();
     } catch (error) {
       const reason = toWireError(error).message;
-      if (!this.#isAway) logger.error('ConfigSync: the store is away; endpoints go on as they are, changes are refused', { reason });
+      if (!this.#isAway) logger.error('ConfigSync: the store cannot be used; endpoints go on as they are, changes are refused', { reason });
       this.#isAway = true;
       return;
     }

@@ -1,15 +1,24 @@
 /** Kills at every step of every kind of change, in turn, on one store. */
 
+import { startMariadb } from '../../kit/databases/mariadb.ts';
+import { startPostgres } from '../../kit/databases/postgres.ts';
+import { storeSection } from '../../kit/databases/store-section.ts';
 import { CrashField, PLACES } from './crash-field.ts';
 import { OPERATIONS } from './operations.ts';
 
-export type StoreName = 'LOCAL';
+export type StoreName = 'LOCAL' | 'POSTGRESQL' | 'MYSQL';
 
-export const STORES: StoreName[] = ['LOCAL'];
+export const STORES: StoreName[] = ['LOCAL', 'POSTGRESQL', 'MYSQL'];
 
-/** Runs `work` with the `store` section of a broker's configuration; null: the broker's own folder. */
-export async function withStore<T>(_store: StoreName, work: (section: Record<string, unknown> | null) => Promise<T>): Promise<T> {
-  return work(null);
+/** Runs `work` with the `store` section of a broker's configuration; null: LOCAL, in the broker's own folder. */
+export async function withStore<T>(store: StoreName, work: (section: Record<string, unknown> | null) => Promise<T>): Promise<T> {
+  if (store === 'LOCAL') return work(null);
+  const server = await (store === 'POSTGRESQL' ? startPostgres() : startMariadb());
+  try {
+    return await work(await storeSection(server, store));
+  } finally {
+    await server.stop();
+  }
 }
 
 /** Numbers that look random, the same for the same seed (mulberry32). */

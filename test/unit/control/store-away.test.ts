@@ -31,7 +31,7 @@ let store: EndpointStore | null = null;
 
 async function start(): Promise<TestNode> {
   const open = async () => {
-    if (isAway) throw new FluxError('unavailable', 'the database does not answer');
+    if (isAway) throw new FluxError('unavailable', 'the database does not answer', { data: { reason: 'away' } });
     return Object.assign(Object.create(database) as EndpointStore, {
       load: () => database.load(),
       commit: (...args: Parameters<EndpointStore['commit']>) => database.commit(...args),
@@ -60,7 +60,11 @@ it('starts with the last known configuration and follows the store when that is 
   expect(await one.about()).toMatchObject({ maxConnectionSize: 7 });
   expect(control.health()).toMatchObject({
     status: 'degraded',
-    store: { ok: false, reason: expect.stringContaining('the database does not answer'), refused: ['changes', 'history'] },
+    store: {
+      ok: false,
+      reason: expect.stringContaining('the database does not answer (the configuration of 20'),
+      refused: ['changes', 'history'],
+    },
   });
   expect(control.list().map(({ endpoint }) => endpoint.id)).toEqual(['from-the-file', 'a']);
   await expect(control.remove({ id: 'a' }, context())).rejects.toMatchObject({ kind: 'unavailable' });
