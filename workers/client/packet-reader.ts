@@ -92,7 +92,15 @@ export abstract class PacketReader {
       if (end - at >= 2) {
         const low = buf[at + 1]!;
         if (low < 0x80 && low + 2 <= maximum) size = low + 2;
-        else size = packetSize(buf, at, end, maximum);
+        else {
+          try {
+            size = packetSize(buf, at, end, maximum);
+          } catch (error) {
+            // What came before is not concerned.
+            if (runEntry !== null) this.publishRun(runEntry, buf, runStart, at, runCount);
+            throw error;
+          }
+        }
       }
       if (size < 0 || at + size > end) break;
       const first = buf[at]!;

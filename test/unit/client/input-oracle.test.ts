@@ -1,0 +1,93 @@
+/** However a client's bytes are cut, they lead to what mqtt-packet reads in them: messages routed, answers, and the end with its reason. */
+
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import type { Client } from '../../../workers/client/client.ts';
+import { MALFORMED, SIZE_MAX } from './malformed.ts';
+import { answerOf, connect, type Effects, expected, generate, type Item, parse, seen, streams, type Version } from './oracle.ts';
+import { settled, type Wire, World } from './world.ts';
+
+/** Where the stream is cut, and after which cuts the event loop gets its turn. */
+interface Cuts {
+  lengths: number[];
+  turns: boolean[];
+}
+
+const cuts = fc.record({
+  lengths: fc.array(fc.oneof(fc.integer({ min: 1, max: 8 }), fc.integer({ min: 1, max: 400 }), fc.constant(65_536)), {
+    minLength: 1,
+    maxLength: 20,
+  }),
+  turns: fc.array(fc.boolean(), { minLength: 1, maxLength: 7 }),
+});
+const WHOLE: Cuts = { lengths: [Number.MAX_SAFE_INTEGER], turns: [false] };
+const BYTES: Cuts = { lengths: [1], turns: [false] };
+const BYTES_APART: Cuts = { lengths: [1], turns: [...Array<boolean>(40).fill(false), true] };
+
+/** Hands bytes over in pieces. */
+async function feed(client: Client, bytes: Buffer, { lengths, turns }: Cuts): Promise<void> {
+  for (let at = 0, i = 0; at < bytes.length; i++) {
+    const chunk = Buffer.from(bytes.subarray(at, at + lengths[i % lengths.length]!));
+    client.onData(chunk);
+    at += chunk.length;
+    if (turns[i % turns.length]) await settled();
+  }
+}
+
+async function watch(world: World, version: 4 | 5): Promise<Wire> {
+  const { client, wire } = world.client();
+  const options = version === 5 ? { rap: true, rh: 2 } : {};
+  const filter = { topic: '#', qos: 2 as const, ...options };
+  await feed(client, connect(`watcher-${version}`, version), WHOLE);
+  await settled();
+  await feed(client, generate({ cmd: 'subscribe', messageId: 1, subscriptions: [filter] } as never, version), WHOLE);
+  await settled();
+  return wire;
+}
+
+function published(wire: Wire, version: 4 | 5) {
+  return parse(wire.sent, version).flatMap((packet) => (packet.cmd === 'publish' ? seen(packet) : []));
+}
+
+/** What really happens in a new world. */
+async function effectsOf(items: readonly Item[], version: Version, how: Cuts): Promise<Effects> {
+  const world = new World(SIZE_MAX);
+  const five = await watch(world, 5);
+  const four = await watch(world, 4);
+  const { client, wire } = world.client();
+  await feed(client, Buffer.concat([connect('publisher', version), ...items.map(({ bytes }) => bytes)]), how);
+  await settled();
+  expect(world.faults).toEqual([]);
+  return {
+    routed: published(five, 5),
+    routedPlain: published(four, 4).map(({ topic, payload, qos }) => ({ topic, payload, qos })),
+    retained: world.retained,
+    answers: parse(wire.sent, version).map(answerOf),
+    isEnded: wire.isEnded,
+  };
+}
+
+for (const version of [3, 4, 5] as const) {
+  it(`version ${version}: whole, byte by byte and in random chunks`, async () => {
+    const property = fc.asyncProperty(streams(version), cuts, async (items, how) => {
+      const wanted = expected(items, version);
+      for (const each of [WHOLE, BYTES, BYTES_APART, how]) expect(await effectsOf(items, version, each)).toEqual(wanted);
+    });
+    await fc.assert(property, { numRuns: 60 });
+  });
+}
+
+for (const { name, versions, reasonCode, bytes } of MALFORMED) {
+  it(`${name}: ends with ${reasonCode}, after what came before it`, async () => {
+    for (const version of versions) {
+      const before = generate({ cmd: 'publish', topic: 'a', payload: 'x', qos: 0, dup: false, retain: false }, version);
+      const items = [
+        { bytes: before, ends: null },
+        { bytes: bytes(version), ends: reasonCode },
+        { bytes: before, ends: null },
+      ];
+      for (const how of [WHOLE, BYTES])
+        expect(await effectsOf(items, version, how), `version ${version}`).toEqual(expected(items, version));
+    }
+  });
+}

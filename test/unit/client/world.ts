@@ -1,0 +1,120 @@
+/** One endpoint worker's insides without threads and sockets: clients on connections that only remember what was sent. */
+
+import { defaultEndpoint } from '../../../src/endpoint/defaults.ts';
+import type { Logger } from '../../../src/kernel/logger.ts';
+import { createCounters } from '../../../src/metrics/counters.ts';
+import { createSharedLimits, SharedLimits } from '../../../src/metrics/shared-limits.ts';
+import { Authenticator } from '../../../workers/access/authenticator.ts';
+import { Client } from '../../../workers/client/client.ts';
+import { EndpointContext, type WorkerContext } from '../../../workers/client/context.ts';
+import type { Connection } from '../../../workers/connection.ts';
+import { dispatch } from '../../../workers/handlers/dispatch.ts';
+import type { Claim } from '../../../workers/mesh/controls.ts';
+import { Mesh } from '../../../workers/mesh/mesh.ts';
+import { Namespace } from '../../../workers/routing/namespace.ts';
+import { Router } from '../../../workers/routing/router.ts';
+import { type ClaimAnswer, Directory } from '../../../workers/session/directory.ts';
+import { DurableBarrier } from '../../../workers/session/durable-barrier.ts';
+import { RetainedQueries } from '../../../workers/session/retained-queries.ts';
+import { SessionTable } from '../../../workers/session/session-table.ts';
+
+const QUIET: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** Takes everything that is sent, at once. */
+export class Wire implements Connection {
+  readonly address = '127.0.0.1';
+  readonly #sent: Buffer[] = [];
+  isEnded = false;
+
+  send(bytes: Buffer): boolean {
+    this.#sent.push(Buffer.from(bytes));
+    return true;
+  }
+
+  pause(): void {}
+
+  resume(): void {}
+
+  end(): void {
+    this.isEnded = true;
+  }
+
+  destroy(): void {
+    this.isEnded = true;
+  }
+
+  get sent(): Buffer {
+    return Buffer.concat(this.#sent);
+  }
+}
+
+/** Grants every claim: there is no session worker. */
+class LocalDirectory extends Directory {
+  readonly #table: SessionTable;
+  readonly #mesh: Mesh;
+
+  constructor(mesh: Mesh, table: SessionTable) {
+    super(mesh, table);
+    this.#mesh = mesh;
+    this.#table = table;
+  }
+
+  override async claim({ namespace, clientId }: Claim): Promise<ClaimAnswer> {
+    return { ok: true, session: this.#table.create(this.#mesh.namespace(namespace), clientId), isPresent: false };
+  }
+}
+
+export class World {
+  /** topics of RETAIN messages, in the order in which they were to be kept */
+  readonly retained: string[] = [];
+  /** what was no ProtocolError */
+  readonly faults: string[] = [];
+  readonly #endpoint: EndpointContext;
+  readonly #context: WorkerContext;
+
+  /** @param messageMaxSize bytes */
+  constructor(messageMaxSize: number) {
+    const mesh = new Mesh(1, (name) => new Namespace(name));
+    const router = new Router(1, { onPeerOverload() {}, onRetainedPublish() {} });
+    router.retained = { retain: (_namespace, { topic }) => this.retained.push(topic) };
+    const table = new SessionTable(mesh, router, { onDrop() {}, onDurable() {}, whenDurable: async () => {} });
+    const logger: Logger = { ...QUIET, error: (_message, fields) => this.faults.push(String(fields?.['error'])) };
+    const endpoint = {
+      ...defaultEndpoint(1883),
+      enableAuth: false,
+      enableAcl: false,
+      maxSendWindowSize: 10_000,
+      maxReceiveWindowSize: 10_000,
+      messageMaxSize,
+    };
+    this.#endpoint = new EndpointContext(
+      { endpoint, revision: 1, auth: [], acl: { default: 'allow', rules: [] }, tls: null },
+      mesh.namespace(endpoint.namespace),
+      new Float64Array(createCounters()),
+      new SharedLimits(createSharedLimits()),
+    );
+    this.#context = {
+      mesh,
+      router,
+      table,
+      directory: new LocalDirectory(mesh, table),
+      authenticator: new Authenticator(async () => false),
+      retained: new RetainedQueries(mesh),
+      barrier: new DurableBarrier(mesh),
+      logger,
+      paused: new Set(),
+      tick: 0,
+    };
+  }
+
+  /** A client that has not said anything yet. */
+  client(): { client: Client; wire: Wire } {
+    const wire = new Wire();
+    return { wire, client: new Client(wire, this.#endpoint, this.#context, null, { dispatch, onClosed() {} }) };
+  }
+}
+
+/** Everything that was put off to the end of the loop iteration, and what follows from it, has happened. */
+export async function settled(): Promise<void> {
+  for (let i = 0; i < 4; i++) await new Promise((resolve) => setImmediate(resolve));
+}
