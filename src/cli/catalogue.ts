@@ -8,6 +8,7 @@ import { HISTORY_COMMANDS } from './commands/history.ts';
 import { type FluxmqSource, importCommand } from './commands/import.ts';
 import { ROLLBACK_COMMANDS } from './commands/rollback.ts';
 import { TRANSFER_COMMANDS } from './commands/transfer.ts';
+import { WATCH_COMMANDS } from './commands/watch.ts';
 import { usageFailure } from './failure.ts';
 import { hint } from './suggest.ts';
 
@@ -26,6 +27,7 @@ export const allCommands = (source: FluxmqSource): readonly Command[] => [
   ...CHANGE_COMMANDS,
   ...HISTORY_COMMANDS,
   ...ROLLBACK_COMMANDS,
+  ...WATCH_COMMANDS,
   ...TRANSFER_COMMANDS,
   importCommand(source),
   ...COMPLETION_COMMANDS,

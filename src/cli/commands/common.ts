@@ -1,7 +1,7 @@
 /** What several commands share: options, bodies of changes, and how answers are printed. */
 
 import type { Confirm } from '../api/answers.ts';
-import type { RequestDetails } from '../api/client.ts';
+import type { RequestDetails } from '../api/exchange.ts';
 import type { Call } from '../command.ts';
 import { usageFailure } from '../failure.ts';
 import { readDocumentFile } from '../input/document-file.ts';
@@ -44,7 +44,7 @@ export function changeDetails(options: Options): RequestDetails {
   return {
     query: { confirmWithin: within },
     headers: { 'if-match': ifMatch === undefined || ifMatch === '*' ? ifMatch : `"${ifMatch}"` },
-    takesTimeout: true,
+    isChange: true,
   };
 }
 

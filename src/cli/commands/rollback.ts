@@ -53,7 +53,7 @@ async function confirm(call: Call): Promise<void> {
   const [word, ...surplus] = call.words;
   const revision = readRevision(word);
   refuseSurplus(surplus);
-  const answer = (await call.api.post('/api/endpoints/confirm', { revision }, { takesTimeout: true })) as ConfirmAnswer;
+  const answer = (await call.api.post('/api/endpoints/confirm', { revision }, { isChange: true })) as ConfirmAnswer;
   printNotes(call.terminal, answer);
   if (printedAsJson(call, answer) || call.options.has('quiet')) return;
   call.terminal.out(printable(`confirmed revision ${answer.revision}: ${answer.endpoints.map(({ id }) => id).join(', ')} stays as it is`));

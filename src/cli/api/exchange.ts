@@ -1,0 +1,118 @@
+/** One HTTP request to the broker: opened, answered within its deadline, and what the network says put into words. */
+
+import { type ClientRequest, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
+import { CommandFailure, EXIT } from '../failure.ts';
+import type { Target } from './target.ts';
+
+/** Longest answer, bytes: a backup of a long history is one. */
+const ANSWER_BYTES_MAX = 512 * 1024 * 1024;
+
+export interface RequestDetails {
+  query?: Record<string, string | undefined>;
+  headers?: Record<string, string | undefined>;
+  /** whether it changes something: it then takes `?timeout=`, and a lost answer leaves open what has happened */
+  isChange?: boolean;
+}
+
+function urlOf(target: Target, path: string, details: RequestDetails): URL {
+  const url = new URL(target.url.href);
+  url.pathname = `${target.url.pathname.replace(/\/+$/, '')}${path}`;
+  const query = { ...details.query, ...(details.isChange === true ? { timeout: target.timeout ?? undefined } : {}) };
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, value);
+  return url;
+}
+
+/** A request whose answer may take as long as the target allows. Its failure is an Error of the network. */
+async function begin(
+  target: Target,
+  method: 'GET' | 'POST',
+  path: string,
+  body: string | null,
+  details: RequestDetails,
+): Promise<{ response: Promise<IncomingMessage>; request: ClientRequest; done: () => void }> {
+  const url = urlOf(target, path, details);
+  const headers: Record<string, string> = { accept: 'application/json' };
+  if (target.authorization !== null) headers['authorization'] = target.authorization;
+  if (body !== null) headers['content-type'] = 'application/json; charset=utf-8';
+  for (const [name, value] of Object.entries(details.headers ?? {})) if (value !== undefined) headers[name] = value;
+  const open = url.protocol === 'https:' ? (await import('node:https')).request : httpRequest;
+  const options: RequestOptions & { ca?: string } = { method, headers };
+  if (target.ca !== null) options.ca = target.ca;
+  const request = open(url, options);
+  const response = new Promise<IncomingMessage>((resolve, reject) => {
+    request.once('response', resolve);
+    request.once('error', reject);
+  });
+  const late = Object.assign(new Error(`no answer within ${target.deadlineMs / 1000} s`), { code: 'LATE' });
+  const timer = setTimeout(() => request.destroy(late), target.deadlineMs);
+  request.end(body ?? undefined);
+  return { response, request, done: () => clearTimeout(timer) };
+}
+
+/** The answer as text. @throws CommandFailure */
+export async function exchange(
+  target: Target,
+  method: 'GET' | 'POST',
+  path: string,
+  body: string | null,
+  details: RequestDetails,
+): Promise<{ status: number; text: string }> {
+  const { response, request, done } = await begin(target, method, path, body, details);
+  try {
+    const answer = await response;
+    return { status: answer.statusCode ?? 0, text: await readAll(answer) };
+  } catch (error) {
+    throw toFailure(error as NodeJS.ErrnoException, target, details.isChange === true && request.writableFinished);
+  } finally {
+    done();
+  }
+}
+
+/** An answer whose body goes on and on: only its beginning has the deadline. @throws CommandFailure */
+export async function openStream(target: Target, path: string, details: RequestDetails): Promise<IncomingMessage> {
+  const { response, done } = await begin(target, 'GET', path, null, details);
+  try {
+    return await response;
+  } catch (error) {
+    throw toFailure(error as NodeJS.ErrnoException, target, false);
+  } finally {
+    done();
+  }
+}
+
+/** @throws Error when the connection breaks, or there is too much */
+export async function readAll(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    size += chunk.byteLength;
+    if (size > ANSWER_BYTES_MAX) throw new Error(`the answer is larger than ${ANSWER_BYTES_MAX} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, size).toString('utf8');
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens there: is the broker running?',
+  ENOTFOUND: 'no such host',
+  EAI_AGAIN: 'the name of the host could not be looked up',
+  EHOSTUNREACH: 'no route to the host',
+  ENETUNREACH: 'no route to the host',
+  ETIMEDOUT: 'no connection in time',
+  EPROTO: 'it does not speak https there',
+  HPE_INVALID_CONSTANT: 'it does not speak HTTP there; is it https?',
+  ECONNRESET: 'the connection ended before the answer',
+};
+
+/** What the network said, as words. A change whose answer did not come may have happened. */
+function toFailure(error: NodeJS.ErrnoException, target: Target, isOpen: boolean): CommandFailure {
+  const code = error.code ?? '';
+  // With both address families tried, the reason is inside.
+  const inner = error instanceof AggregateError ? (error.errors[0] as NodeJS.ErrnoException | undefined) : undefined;
+  const reason = REASONS[code] ?? REASONS[inner?.code ?? ''] ?? error.message;
+  const lines: string[] = [];
+  if (/CERT|SELF_SIGNED|UNABLE_TO/.test(code)) lines.push('--cacert FILE names the certificates to trust');
+  const hasAnswer = !['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'].includes(code);
+  if (isOpen && hasAnswer) lines.push('the change may have happened all the same: see ./fluxmq endpoint history');
+  return new CommandFailure(EXIT.unreachable, `no answer from ${target.url.origin}: ${reason}`, lines);
+}

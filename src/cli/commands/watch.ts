@@ -1,0 +1,99 @@
+/** `endpoint watch`: what happens to the endpoints, as it happens. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { SentEvent } from '../api/events.ts';
+import type { Call, Command } from '../command.ts';
+import { CommandFailure, EXIT } from '../failure.ts';
+import type { TargetKey } from '../input/key-values.ts';
+import { printable } from '../terminal.ts';
+import { optionalTarget, timeText } from './common.ts';
+
+/** How long the broker may be away before the command gives up, and the pause between attempts. */
+const AWAY_MS = 60_000;
+const PAUSE_MS = 1_000;
+
+/** What the events say, as far as it is printed. */
+interface EventData {
+  at?: string;
+  node?: string;
+  endpoint?: string;
+  port?: number;
+  state?: string;
+  revision?: number;
+  reason?: string | null;
+  changes?: { id: string; port: number; change: string }[];
+  total?: number;
+  left?: number;
+  ended?: boolean;
+}
+
+/** Whether an event is about the endpoint; revisions are when one of their changes is. */
+function concerns(target: TargetKey | null, data: EventData): boolean {
+  if (target === null) return true;
+  const { endpoint, port } = data;
+  const isMeant = (id: string | undefined, at: number | undefined): boolean =>
+    target.id === undefined ? at === target.port : id === target.id;
+  return isMeant(endpoint, port) || (data.changes ?? []).some((change) => isMeant(change.id, change.port));
+}
+
+/** One line. */
+function lineOf(event: string, data: EventData): string {
+  const when = data.at === undefined ? '' : `${timeText(data.at)}  `;
+  const who = `${data.endpoint} (port ${data.port})`;
+  switch (event) {
+    case 'state':
+      return `${when}${who} ${data.state}, revision ${data.revision}${typeof data.reason === 'string' ? `: ${data.reason}` : ''}`;
+    case 'revision':
+      return `${when}revision ${data.revision}: ${(data.changes ?? []).map(({ id, change }) => `${id} ${change}`).join(', ')}`;
+    case 'drain':
+      return `${when}${who} drains: ${data.left} of ${data.total} clients left${data.ended === true ? ', ended' : ''}`;
+    case 'ready':
+      return `watching ${data.node} from revision ${data.revision} on`;
+    default:
+      return `${when}${event}${typeof data.reason === 'string' ? `: ${data.reason}` : ''}`;
+  }
+}
+
+async function watch(call: Call): Promise<void> {
+  const { options, terminal, api } = call;
+  const target = optionalTarget(call.words);
+  let lastId: string | null = null;
+  let away: number | null = null;
+  const onEvent = ({ id, event, data: text }: SentEvent): void => {
+    if (id !== null) lastId = id;
+    const data = JSON.parse(text) as EventData;
+    const isNews = event !== 'ready' && event !== 'incomplete';
+    if (isNews && !concerns(target, data)) return;
+    if (options.has('json')) terminal.out(JSON.stringify({ event, id, ...data }));
+    else if (isNews) terminal.out(printable(lineOf(event, data)));
+    else if (!options.has('quiet')) terminal.err(printable(lineOf(event, data)));
+    away = null;
+  };
+  for (;;) {
+    try {
+      await api.events('/api/endpoints/watch', lastId, onEvent);
+      away ??= Date.now();
+      terminal.err('the stream has ended: trying again');
+    } catch (error) {
+      // Only who has been connected waits for the broker to come back.
+      const mayReturn = error instanceof CommandFailure && error.exitCode === EXIT.unreachable && lastId !== null;
+      away ??= Date.now();
+      if (!mayReturn || Date.now() - away > AWAY_MS) throw error;
+    }
+    await sleep(PAUSE_MS);
+  }
+}
+
+export const WATCH_COMMANDS: readonly Command[] = [
+  {
+    name: 'endpoint watch',
+    usage: '[PORT|ID]',
+    summary: 'states, revisions and drains as they happen, until interrupted',
+    details: ['With --json one object a line. A broker that is away for less than a minute is found again.'],
+    examples: ['endpoint watch', 'endpoint watch sensors --json'],
+    options: [],
+    words: ['target'],
+    connects: true,
+    run: watch,
+  },
+];
