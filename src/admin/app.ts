@@ -30,6 +30,7 @@ import { loginRoutes } from './routes/login.ts';
 import { messageRoutes } from './routes/messages.ts';
 import { restoringRoutes } from './routes/restoring.ts';
 import { systemRoutes } from './routes/system.ts';
+import { transferRoutes } from './routes/transfer.ts';
 import { watchRoutes } from './routes/watch.ts';
 
 export interface AppOptions {
@@ -62,6 +63,7 @@ function createRoutes(options: AppOptions, desk: LoginDesk): Route[] {
   const routes: Route[] = [
     ...changeRoutes,
     ...restoringRoutes,
+    ...transferRoutes,
     ...endpointRoutes,
     ...watchRoutes,
     ...messageRoutes,
@@ -129,7 +131,7 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
     if (route.access === 'admin' && login.role !== 'admin') throw new FluxError('forbidden', 'The role viewer may only read');
   }
   const { query, timeoutMs, confirmWithinMs } = readQuery(route, new URL(req.url).searchParams);
-  const body = route.body === null ? {} : await readJsonObject(req.raw);
+  const body = route.body === null ? {} : await readJsonObject(req.raw, route.bodyMaxBytes);
   const condition = parseIfMatch(route.change ? req.header('if-match') : undefined);
   const call: Call = {
     control: options.control,
@@ -144,6 +146,7 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
     },
     mustExist: condition.mustExist,
     ifNoneMatch: req.header('if-none-match') ?? null,
+    isAdmin: context.get('login')?.role === 'admin',
     lastEventId: req.header('last-event-id') ?? null,
     address,
   };

@@ -125,6 +125,47 @@ export interface ConfirmAnswer {
   warnings: string[];
 }
 
+export interface ImportAnswer extends SetAnswer {
+  added: number;
+  updated: number;
+  removed: number;
+  /** named, and as they are already */
+  unchanged: number;
+}
+
+export interface RestoreAnswer extends ImportAnswer {
+  /** the history of the file was taken, with its revisions */
+  adopted: boolean;
+}
+
+/** What a file of endpoints says about itself. */
+interface FileHead {
+  /** of the form of the file: 1 */
+  version: number;
+  revision: number;
+  /** what stands in the place of secrets */
+  secrets: 'none' | 'sealed' | 'masked' | 'clear';
+  /** of the key that they are sealed with */
+  keyId?: string;
+  note?: string;
+  /** endpoints as `list` answers them, but for their secrets; by port */
+  configs: Record<string, unknown>[];
+}
+
+export interface ExportDocument extends FileHead {
+  /** ISO 8601 */
+  exportedAt: string;
+}
+
+export interface BackupDocument extends FileHead {
+  kind: 'fluxmq-backup';
+  /** ISO 8601 */
+  takenAt: string;
+  node: string;
+  /** oldest first; as the history's answers, without diffs */
+  history: Record<string, unknown>[];
+}
+
 /** One changed key of a plan; `endpoint` is its id where the plan is about several. */
 export interface PlannedChange extends KeyChange {
   endpoint?: string;
@@ -265,6 +306,11 @@ export interface Control {
   remove(body: unknown, context: RequestContext): Promise<ChangeAnswer>;
   setEnabled(enabled: boolean, body: unknown, context: RequestContext): Promise<ChangeAnswer>;
   rollback(body: unknown, context: RequestContext): Promise<RollbackAnswer>;
+  /** @param isClear secrets are in it as they are */
+  exportAll(isClear: boolean): ExportDocument;
+  importAll(body: unknown, context: RequestContext): Promise<ImportAnswer>;
+  backup(isClear: boolean): Promise<BackupDocument>;
+  restore(body: unknown, context: RequestContext): Promise<RestoreAnswer>;
   /** keeps a change that was made with `confirmWithinMs` */
   confirm(body: unknown, context: RequestContext): Promise<ConfirmAnswer>;
   plan(body: unknown, context: RequestContext): Promise<PlanAnswer>;

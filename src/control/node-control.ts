@@ -1,6 +1,7 @@
 /** The control plane of a node put together: implements what the admin API may ask. */
 
 import { availableParallelism } from 'node:os';
+import { isObject } from '../endpoint/problems.ts';
 import { parseEndpoint } from '../endpoint/schema.ts';
 import { FluxError } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
@@ -39,6 +40,7 @@ import { probeMqtt } from './probe/mqtt-probe.ts';
 import { probePort } from './probe/port-probe.ts';
 import { recommendQueueMigration } from './probe/queue-migration.ts';
 import { SystemTopics } from './system-topics.ts';
+import { Transfer } from './transfer/transfer.ts';
 import { WatchHub } from './watch.ts';
 import { Supervisor } from './workers/supervisor.ts';
 import { Watchdog } from './workers/watchdog.ts';
@@ -104,6 +106,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   const keepsSecretsInClear = options.sealer.keyId === null && settings.store.storeType !== 'MEMORY';
   const manager = new EndpointManager({ desired, runners, driver, changes, keepsSecretsInClear, node, logger });
   const rollback = new Rollback({ desired, runners, changes, keepsSecretsInClear });
+  const transfer = new Transfer({ desired, runners, changes, sealer: options.sealer, keepsSecretsInClear, node });
   const confirmations = new Confirmations({ desired, changes, logger });
   const { storeType } = settings.store;
   const isShared = options.isStoreShared;
@@ -169,6 +172,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
         runners,
         manager,
         rollback,
+        transfer,
         confirmations,
         clients,
         monitor,
@@ -191,6 +195,7 @@ interface Parts {
   runners: Runners;
   manager: EndpointManager;
   rollback: Rollback;
+  transfer: Transfer;
   confirmations: Confirmations;
   clients: Clients;
   monitor: Monitor;
@@ -207,13 +212,17 @@ class NodeControl implements Control {
   readonly setEnabled: Control['setEnabled'];
   readonly rollback: Control['rollback'];
   readonly confirm: Control['confirm'];
+  readonly exportAll: Control['exportAll'];
+  readonly importAll: Control['importAll'];
+  readonly backup: Control['backup'];
+  readonly restore: Control['restore'];
   readonly #parts: Parts;
 
   constructor(parts: Parts) {
     this.#parts = parts;
     this.node = parts.node;
     this.version = parts.version;
-    const { manager, rollback, confirmations, desired } = parts;
+    const { manager, rollback, transfer, confirmations, desired } = parts;
     const change = async <T>(attempt: () => Promise<T>) => {
       const answer = await desired.onNewest(attempt);
       reachStep('announced');
@@ -225,12 +234,16 @@ class NodeControl implements Control {
     this.setEnabled = (enabled, body, context) => change(() => manager.change(enabled ? 'enable' : 'disable', body, context));
     this.rollback = (body, context) => change(() => rollback.run(body, context));
     this.confirm = (body, context) => confirmations.confirm(body, context);
+    this.exportAll = (isClear) => transfer.exportAll(isClear);
+    this.importAll = (body, context) => change(() => transfer.importAll(toBody(body), context));
+    this.backup = (isClear) => transfer.backup(isClear);
+    this.restore = (body, context) => change(() => transfer.restore(toBody(body), context));
   }
 
   async plan(body: unknown, context: RequestContext): Promise<PlanAnswer> {
     const { action, body: rest } = readPlan(body);
     if (action === 'rollback') return this.#parts.rollback.plan(rest, context);
-    if (action === 'import') throw new FluxError('not-supported-yet', `${action}: not supported yet`);
+    if (action === 'import') return this.#parts.transfer.plan(rest, context);
     return this.#parts.manager.plan(action, rest, context);
   }
 
@@ -348,6 +361,12 @@ class NodeControl implements Control {
       : { healthy: false, reason: 'the endpoint is disabled', latencyMs: null };
     return { port, id, healthy: outcome.healthy, nodes: [{ node: this.node, ...outcome }] };
   }
+}
+
+/** @throws FluxError `invalid` when it is no object */
+function toBody(body: unknown): Record<string, unknown> {
+  if (isObject(body)) return body;
+  throw new FluxError('invalid', 'the body must be a JSON object', { issues: [{ path: '', message: 'must be an object' }] });
 }
 
 function toView({ endpoint, revision }: StoredEndpoint): EndpointView {

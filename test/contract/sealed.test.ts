@@ -69,6 +69,21 @@ it('reads what was stored before there was a key, and seals it with the next cha
   expect(onDisk()).not.toContain('sealed-word');
 });
 
+it('adopts a history with secrets', async () => {
+  const rows = await withStore(sealer(null), async (store) => {
+    await store.commit([secret('one-word')], {}, META);
+    await store.commit([secret('two-word')], {}, META);
+    return (await store.history({ limit: 10 })).toReversed();
+  });
+  rmSync(dataPath, { recursive: true });
+  await withStore(sealer(KEY), async (store) => {
+    expect(await store.adopt(rows)).toBe(2);
+    expect(await passwordOf(store)).toBe('two-word');
+    expect((await store.history({ limit: 10 })).toReversed()).toEqual(rows);
+  });
+  expect(onDisk()).not.toContain('-word');
+});
+
 it('names the key that is missing, and reads with an old one', async () => {
   await withStore(sealer(KEY), async (store) => store.commit([secret('word')], {}, META));
   const id = sealer(KEY).keyId;

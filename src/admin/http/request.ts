@@ -3,8 +3,8 @@
 import { randomUUID } from 'node:crypto';
 import { FluxError, type Issue } from '../../kernel/errors.ts';
 
-/** Largest request body, bytes. */
-export const MAX_BODY_BYTES = 1024 * 1024;
+/** Largest request body of most routes, bytes. */
+const MAX_BODY_BYTES = 1024 * 1024;
 /** Longest reason of a change, characters. */
 const MAX_REASON_LENGTH = 1000;
 /** `?timeout=` when it is not given, milliseconds. */
@@ -20,12 +20,13 @@ export function requestIdOf(header: string | undefined): string {
 
 /**
  * The body as parsed JSON, which must be an object. Bytes are counted as they come: Content-Length is not trusted.
+ * @param maxBytes largest body
  * @throws FluxError `unsupported-media-type`, `too-large`, `invalid`
  */
-export async function readJsonObject(request: Request): Promise<Record<string, unknown>> {
+export async function readJsonObject(request: Request, maxBytes: number = MAX_BODY_BYTES): Promise<Record<string, unknown>> {
   refuseOtherTypes(request.headers.get('content-type'));
-  if (Number(request.headers.get('content-length') ?? 0) > MAX_BODY_BYTES) throw tooLarge();
-  const text = decodeUtf8(await readBytes(request.body));
+  if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge(maxBytes);
+  const text = decodeUtf8(await readBytes(request.body, maxBytes));
   if (text.trim() === '') throw new FluxError('invalid', 'The body is empty: a JSON object is expected', { issues: [bodyIssue('empty')] });
   let value: unknown;
   try {
@@ -44,8 +45,8 @@ function bodyIssue(message: string): Issue {
   return { path: '', message };
 }
 
-function tooLarge(): FluxError {
-  return new FluxError('too-large', `The body is larger than ${MAX_BODY_BYTES} bytes`);
+function tooLarge(maxBytes: number): FluxError {
+  return new FluxError('too-large', `The body is larger than ${maxBytes} bytes`);
 }
 
 function refuseOtherTypes(contentType: string | null): void {
@@ -62,14 +63,14 @@ function refuseOtherTypes(contentType: string | null): void {
   );
 }
 
-async function readBytes(body: ReadableStream<Uint8Array> | null): Promise<Uint8Array> {
+async function readBytes(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<Uint8Array> {
   if (body === null) return new Uint8Array();
   const chunks: Uint8Array[] = [];
   let size = 0;
   try {
     for await (const chunk of body) {
       size += chunk.byteLength;
-      if (size > MAX_BODY_BYTES) throw tooLarge();
+      if (size > maxBytes) throw tooLarge(maxBytes);
       chunks.push(chunk);
     }
   } catch (cause) {

@@ -29,6 +29,8 @@ export interface Call {
   readonly ifNoneMatch: string | null;
   /** The raw Last-Event-ID header. */
   readonly lastEventId: string | null;
+  /** False for a viewer, who may not see secrets. */
+  readonly isAdmin: boolean;
   /** Address of the client, for the login throttle. */
   readonly address: string;
 }
@@ -43,6 +45,8 @@ export interface RouteInfo {
   tag: string;
   summary: string;
   statuses?: number[];
+  /** largest body, bytes; 1 MiB unless told */
+  bodyMaxBytes?: number;
   /** a read that waits for others: it takes `?timeout=`, and is 503 when that is over */
   slow?: boolean;
 }

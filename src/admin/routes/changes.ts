@@ -9,6 +9,8 @@ import { type Call, controlRoute, type Reply, type Route } from '../http/route.t
 import { changeSchema, endpointPatchSchema, issueSchema, keyChangeSchema, outcomeSchema } from '../http/schemas.ts';
 
 const TAG = 'Endpoints';
+/** 500 endpoints with long rules fit, and more. */
+export const IMPORT_MAX_BYTES = 16 * 1024 * 1024;
 const reason = z.string().max(1000).optional().openapi({ description: 'Why; goes into the history. X-Reason does the same' });
 export const targetKeys = {
   port: z.number().int().min(1).max(65535).optional().openapi({ description: 'Which endpoint: its port, or' }),
@@ -132,6 +134,7 @@ export const changeRoutes: Route[] = [
       tag: TAG,
       summary: 'What a change would do; changes nothing',
       statuses: [404, 409, 422],
+      bodyMaxBytes: IMPORT_MAX_BYTES,
       body: planBody,
       change: false,
       answer: { data: planAnswer },

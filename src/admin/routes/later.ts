@@ -5,10 +5,6 @@ import { FluxError } from '../../kernel/errors.ts';
 import type { Route } from '../http/route.ts';
 
 const LATER: [method: 'get' | 'post', path: string][] = [
-  ['get', '/api/endpoints/export'],
-  ['post', '/api/endpoints/import'],
-  ['get', '/api/endpoints/backup'],
-  ['post', '/api/endpoints/restore'],
   ['get', '/api/cluster/status'],
   ['get', '/api/cluster/nodes'],
 ];

@@ -22,7 +22,7 @@ export function setAnswerOf(applied: Applied, set: ChangeSet): SetAnswer {
     revision: applied.revision,
     changes: outcomesOf(applied.changes),
     nodes: [applied.node],
-    warnings: isIdle ? [NOTHING_WAITS] : [],
+    warnings: [...(isIdle ? [NOTHING_WAITS] : []), ...applied.warnings],
     ...confirmViewOf(applied),
   };
 }

@@ -63,7 +63,7 @@ export class ChangeRunner {
   async apply(set: ChangeSet): Promise<Applied> {
     const { desired } = this.#options;
     const changes = judge(set, desired);
-    if (changes.length === 0)
+    if (changes.length === 0 && set.adopts === null)
       return { revision: desired.revision, changes, node: this.outcome('applied'), confirmUntil: null, warnings: [] };
     const keys = keysOf(changes);
     desired.waiting.ensureFree(keys, set.settles);
@@ -103,7 +103,8 @@ export class ChangeRunner {
       );
       const options = commitOptions(set);
       confirmUntil = options.confirmUntil ?? null;
-      revision = await desired.commit(toStoreChanges(changes), this.#meta(set), options);
+      revision =
+        set.adopts === null ? await desired.commit(toStoreChanges(changes), this.#meta(set), options) : await desired.adopt(set.adopts);
     } catch (error) {
       const closing = new Deadline(set.context.timeoutMs);
       await Promise.all(jobs.map(({ prepared }) => prepared !== null && driver.discard(prepared, closing)));

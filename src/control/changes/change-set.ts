@@ -3,8 +3,10 @@
 import { diffEndpoints, hardestEffect } from '../../endpoint/effects.ts';
 import type { Effect, Endpoint, KeyChange } from '../../endpoint/endpoint.ts';
 import { join } from '../../endpoint/problems.ts';
+import { mapSecrets } from '../../endpoint/secrets/secrets.ts';
 import { FluxError, type Issue } from '../../kernel/errors.ts';
-import type { ChangeMeta, StoreChange, StoredEndpoint } from '../../storage/contract.ts';
+import type { ChangeMeta, HistoryRow, StoreChange, StoredEndpoint } from '../../storage/contract.ts';
+import { isSealed } from '../../storage/sealed/sealer.ts';
 import type { RequestContext } from '../contract.ts';
 import type { ChangeOptions } from '../endpoints/change-request.ts';
 import type { Desired } from '../endpoints/desired.ts';
@@ -31,6 +33,8 @@ export interface ChangeSet {
   mustListen: boolean;
   /** the waiting revision that this set undoes */
   settles: number | null;
+  /** a whole history that the empty store takes instead of a new revision; it leads to what the set says */
+  adopts: HistoryRow[] | null;
 }
 
 /** A change that does change something, with what it does. */
@@ -52,6 +56,7 @@ export interface JudgedChange extends EndpointChange {
 export function judge(set: ChangeSet, desired: Desired): JudgedChange[] {
   const judged = compare(set, desired);
   refuseFixed(judged);
+  refuseSealed(judged);
   if (!set.options.force) for (const change of judged) guardDefault(change);
   ensureFit(judged, desired);
   return judged;
@@ -61,6 +66,7 @@ export function judge(set: ChangeSet, desired: Desired): JudgedChange[] {
 export function foresee(set: ChangeSet, desired: Desired): { judged: JudgedChange[]; warnings: string[] } {
   const judged = compare(set, desired);
   refuseFixed(judged);
+  refuseSealed(judged);
   ensureFit(judged, desired);
   const warnings = judged.filter(takesDefaultAway).map(({ id }) => `endpoint ${id} is the default endpoint: this needs force: true`);
   return { judged, warnings: set.options.force ? [] : warnings };
@@ -111,6 +117,19 @@ function refuseFixed(judged: JudgedChange[]): void {
     changes.filter(({ effect }) => effect === 'fixed').map((change) => ({ path: join(path, change.path), message: 'cannot be changed' })),
   );
   if (issues.length > 0) throw new FluxError('invalid', `${issues.map(({ path }) => path).join(', ')} cannot be changed`, { issues });
+}
+
+/** Without a key such a text would be taken for sealed at the next start. Files may hold sealed secrets: they are opened before. */
+function refuseSealed(judged: JudgedChange[]): void {
+  const issues: Issue[] = [];
+  for (const { after, path } of judged) {
+    if (after === null) continue;
+    mapSecrets(after, (secret, at) => {
+      if (isSealed(secret)) issues.push({ path: join(path, at), message: 'is a sealed secret: only an import takes one' });
+      return secret;
+    });
+  }
+  if (issues.length > 0) throw new FluxError('invalid', `${issues[0]?.path} ${issues[0]?.message}`, { issues });
 }
 
 function takesDefaultAway({ before, after, isAside }: JudgedChange): boolean {

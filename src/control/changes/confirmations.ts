@@ -152,6 +152,7 @@ export class Confirmations {
       },
       mustListen: false,
       settles: revision,
+      adopts: null,
     };
   }
 }

@@ -55,7 +55,7 @@ export class Rollback {
     if (key !== null && changes.length === 1 && only?.before) desired.ensureRevision(only.before, context.expectedRevision);
     else desired.ensureWhole(context.expectedRevision);
     const settles = desired.waiting.undoneBy(revision, new Set(ids));
-    return { action: 'rollback', source: 'rollback', changes, options, context, mustListen: true, settles };
+    return { action: 'rollback', source: 'rollback', changes, options, context, mustListen: true, settles, adopts: null };
   }
 
   /** A port means whoever has it now, and whoever had it then. @throws FluxError `not-found` */

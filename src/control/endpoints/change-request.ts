@@ -179,6 +179,25 @@ export function readConfirm(body: unknown): number {
   return revision;
 }
 
+export type ImportMode = 'merge' | 'replace';
+
+export interface ImportRequest {
+  options: ChangeOptions;
+  /** null where the request does not say */
+  mode: ImportMode | null;
+  dryRun: boolean;
+}
+
+/** What `import` and `restore` say beside the file. @throws FluxError `invalid`, `not-supported-yet` */
+export function readImport(body: unknown): ImportRequest {
+  const reader = new Reader(body);
+  const options = reader.options();
+  const mode = reader.take('mode', (value): value is ImportMode => value === 'merge' || value === 'replace', 'merge or replace');
+  const dryRun = reader.dryRun();
+  reader.end();
+  return { options, mode: mode ?? null, dryRun };
+}
+
 const PLAN_ACTIONS = ['add', 'update', 'remove', 'enable', 'disable', 'rollback', 'import'] as const;
 
 /** `plan`: which of the others it is, and its body. @throws FluxError `invalid` */

@@ -6,6 +6,7 @@ import type {
   ChangeMeta,
   CommitOptions,
   EndpointStore,
+  HistoryQuery,
   HistoryRow,
   StoreChange,
   StoredEndpoint,
@@ -188,13 +189,25 @@ export class Desired {
 
   /** The history rows of one revision. @throws FluxError `unavailable` */
   async rowsOf(revision: number): Promise<HistoryRow[]> {
-    const rows = await this.#noting(this.#store.history({ before: revision + 1, limit: 1 }));
+    const rows = await this.history({ before: revision + 1, limit: 1 });
     return rows.filter((row) => row.revision === revision);
   }
 
   /** All endpoints as they were right after `revision`. @throws FluxError `not-found`, `unavailable` */
   async at(revision: number): Promise<StoredEndpoint[]> {
     return (await this.#noting(this.#store.at(revision))).endpoints;
+  }
+
+  /** The whole history, newest first. @throws FluxError `unavailable` */
+  history(query: HistoryQuery): Promise<HistoryRow[]> {
+    return this.#noting(this.#store.history(query));
+  }
+
+  /** The empty store takes a history. @throws FluxError `exists`, `invalid`, `unavailable`: it stays empty */
+  async adopt(rows: HistoryRow[]): Promise<number> {
+    const revision = await this.#noting(this.#store.adopt(rows));
+    await this.load();
+    return revision;
   }
 
   /** A waiting change stays. @throws FluxError `not-found` when it does not wait (any more), `unavailable` */

@@ -4,7 +4,7 @@ import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { mergeEndpoint, parseEndpoint } from '../../endpoint/schema.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { ChangeMeta, StoredEndpoint } from '../../storage/contract.ts';
-import { affectedClients, clearSecretWarnings, keyChangesOf } from '../changes/answers.ts';
+import { affectedClients, clearSecretWarnings, keyChangesOf, NOTHING_WAITS } from '../changes/answers.ts';
 import { type ChangeRunner, confirmViewOf } from '../changes/change-runner.ts';
 import { type ChangeSet, foresee } from '../changes/change-set.ts';
 import type { ChangeAnswer, PlanAnswer, RequestContext } from '../contract.ts';
@@ -73,7 +73,7 @@ export class EndpointManager {
     const applied = await changes.apply(toSet(action, before, after, options, context));
     const isNothing = applied.changes.length === 0;
     if (isNothing && action === 'enable' && after !== null) await this.#options.runners.of(after.id).cancelDrain();
-    if (isNothing && context.confirmWithinMs !== undefined) warnings.push('nothing was changed, so nothing waits for a confirmation');
+    if (isNothing && context.confirmWithinMs !== undefined) warnings.push(NOTHING_WAITS);
     if (this.#options.keepsSecretsInClear) warnings.push(...clearSecretWarnings(after === null ? [] : [after]));
     const endpoint = (after ?? before?.endpoint) as Endpoint;
     const isUpdate = before !== null && after !== null;
@@ -123,5 +123,14 @@ function toSet(
   options: ChangeOptions,
   context: RequestContext,
 ): ChangeSet {
-  return { action, source: context.source, changes: [{ before, after, path: '' }], options, context, mustListen: true, settles: null };
+  return {
+    action,
+    source: context.source,
+    changes: [{ before, after, path: '' }],
+    options,
+    context,
+    mustListen: true,
+    settles: null,
+    adopts: null,
+  };
 }

@@ -13,7 +13,7 @@ import type {
   StoredEndpoint,
   StoreSnapshot,
 } from '../contract.ts';
-import type { Sealer } from './sealer.ts';
+import { isSealed, type Sealer } from './sealer.ts';
 
 /**
  * Wraps a store. Secrets in clear, from the time before there was a key, are read as they are and sealed when they are written next.
@@ -58,8 +58,15 @@ class SealedStore implements EndpointStore {
   }
 
   adopt(rows: HistoryRow[]): Promise<number> {
-    const seal = (endpoint: Endpoint | null) => endpoint && this.#seal(endpoint);
-    return this.#inner.adopt(rows.map((row) => ({ ...row, before: seal(row.before), after: seal(row.after) })));
+    // Each secret has one sealed form here: what a row leaves and what the next one finds must be the same below.
+    const forms = new Map<string, string>();
+    const seal = (secret: string) => {
+      const form = forms.get(secret) ?? (isSealed(secret) ? secret : this.#sealer.seal(secret));
+      forms.set(secret, form);
+      return form;
+    };
+    const sealAll = (endpoint: Endpoint | null) => endpoint && mapSecrets(endpoint, seal);
+    return this.#inner.adopt(rows.map((row) => ({ ...row, before: sealAll(row.before), after: sealAll(row.after) })));
   }
 
   close(): Promise<void> {

@@ -83,10 +83,6 @@ describe('routes', () => {
   });
 
   test.each([
-    ['GET', '/api/endpoints/export?secrets=include'],
-    ['POST', '/api/endpoints/import'],
-    ['GET', '/api/endpoints/backup'],
-    ['POST', '/endpoints/restore'],
     ['GET', '/api/cluster/status'],
     ['GET', '/api/cluster/nodes'],
   ])('%s %s is not supported yet', async (method, path) => {

@@ -1,7 +1,7 @@
 /** A small in-memory Control for tests of the HTTP layer alone; the real one is tested over HTTP in test/admin. */
 
 import { type AdminApp, createApp } from '../../../src/admin/app.ts';
-import type { ChangeAnswer, Control, RequestContext } from '../../../src/control/contract.ts';
+import type { ChangeAnswer, Control, ImportAnswer, RequestContext } from '../../../src/control/contract.ts';
 import { parseEndpoint } from '../../../src/endpoint/schema.ts';
 import { FluxError } from '../../../src/kernel/errors.ts';
 import { type Logger, silentLogger } from '../../../src/kernel/logger.ts';
@@ -11,6 +11,8 @@ export interface Seen {
   body: unknown;
   context: RequestContext | null;
 }
+
+const IMPORTED: ImportAnswer = { revision: 8, added: 0, updated: 0, removed: 0, unchanged: 0, changes: [], nodes: [], warnings: [] };
 
 /** Remembers what it was asked; knows one endpoint, 1883 at revision 7. */
 export function standInControl(overrides: Partial<Control> = {}): { control: Control; seen: Seen[] } {
@@ -36,6 +38,25 @@ export function standInControl(overrides: Partial<Control> = {}): { control: Con
     rollback: async (body, context) => {
       seen.push({ body, context });
       return { revision: 8, changes: [], nodes: [], warnings: [] };
+    },
+    exportAll: () => ({ version: 1, revision: 7, secrets: 'none', configs: [], exportedAt: '2026-01-31T12:00:00.000Z' }),
+    importAll: async (body, context) => {
+      seen.push({ body, context });
+      return { ...IMPORTED };
+    },
+    backup: async () => ({
+      kind: 'fluxmq-backup',
+      version: 1,
+      revision: 7,
+      secrets: 'none',
+      configs: [],
+      history: [],
+      node: 'n1',
+      takenAt: '2026-01-31T12:00:00.000Z',
+    }),
+    restore: async (body, context) => {
+      seen.push({ body, context });
+      return { ...IMPORTED, adopted: false };
     },
     confirm: async (body, context) => {
       seen.push({ body, context });

@@ -1,0 +1,81 @@
+/** The form of exports and backups: how they are written, and how files of this and of older versions are read. */
+
+import type { Endpoint } from '../../endpoint/endpoint.ts';
+import { isObject } from '../../endpoint/problems.ts';
+import { toDocument } from '../../endpoint/public-form.ts';
+import { MASK, mapSecrets, secretPathsOf } from '../../endpoint/secrets/secrets.ts';
+import { FluxError } from '../../kernel/errors.ts';
+import { isSealed, type Sealer } from '../../storage/sealed/sealer.ts';
+import type { ExportDocument } from '../contract.ts';
+
+/** Of the form that is written; all up to it are read. */
+export const DOCUMENT_VERSION = 1;
+
+const MASKED_NOTE =
+  'Secrets are masked: an import keeps those of existing endpoints. With store.secretKey they are sealed, with ?secrets=include in clear.';
+const SEALED_NOTE = 'Secrets are sealed: a node with the same store.secretKey reads them.';
+
+/** What a file says about its secrets, and how each is written. */
+export interface SecretForm {
+  head: Pick<ExportDocument, 'secrets' | 'keyId' | 'note'>;
+  write(secret: string): string;
+}
+
+/** @param isClear on demand of an administrator */
+export function secretFormOf(endpoints: Endpoint[], sealer: Sealer, isClear: boolean): SecretForm {
+  if (!endpoints.some((endpoint) => secretPathsOf(endpoint).length > 0)) return { head: { secrets: 'none' }, write: (secret) => secret };
+  if (isClear) return { head: { secrets: 'clear' }, write: (secret) => secret };
+  if (sealer.keyId === null) return { head: { secrets: 'masked', note: MASKED_NOTE }, write: () => MASK };
+  const head = { secrets: 'sealed', keyId: sealer.keyId, note: SEALED_NOTE } as const;
+  return { head, write: (secret) => (isSealed(secret) ? secret : sealer.seal(secret)) };
+}
+
+/** One endpoint as it stands in a file. */
+export function toConfig(endpoint: Endpoint, form: SecretForm): Record<string, unknown> {
+  return toDocument(mapSecrets(endpoint, form.write));
+}
+
+/** Keys of a file that say something about it, and nothing about what is to be done. */
+const HEAD_KEYS = ['kind', 'exportedAt', 'takenAt', 'node', 'revision', 'secrets', 'keyId', 'note'];
+/** Other names of `configs`: FluxMQ's, and that of the list's answer. */
+const CONFIG_KEYS = ['configs', 'endpoints', 'mqtt'];
+
+/** A body with a file in it, taken apart. */
+export interface FileBody {
+  configs: unknown[];
+  /** undefined: the file has none */
+  history: unknown;
+  /** what the file says about its secrets */
+  secrets: unknown;
+  /** what the request says beside the file */
+  rest: Record<string, unknown>;
+}
+
+/**
+ * Finds the endpoints of a file, which may be a whole answer of the API (`{code, message, data}`), of any version up to ours.
+ * @throws FluxError `invalid` when there are none, or the file is newer
+ */
+export function readFileBody(body: Record<string, unknown>): FileBody {
+  const { code, message, data, ...beside } = body;
+  const isAnswer = typeof code === 'number' && isObject(data);
+  const all: Record<string, unknown> = isAnswer ? { ...data, ...beside } : { ...body };
+  const { version = DOCUMENT_VERSION, history, ...rest } = all;
+  if (typeof version !== 'number' || !Number.isInteger(version) || version < 0) throw refusal('version', 'must be a whole number');
+  if (version > DOCUMENT_VERSION) {
+    throw refusal('version', `is ${version}: the file was written by a newer fluxmq; this one reads up to ${DOCUMENT_VERSION}`);
+  }
+  const keys = CONFIG_KEYS.filter((key) => Object.hasOwn(rest, key));
+  const [key, second] = keys;
+  if (key === undefined) throw refusal('configs', 'is required: a list of endpoints');
+  if (second !== undefined) throw refusal(second, `is the same as ${key}`);
+  // The list's answer has them by port.
+  const configs = isObject(rest[key]) ? Object.values(rest[key]) : rest[key];
+  if (!Array.isArray(configs)) throw refusal(key, 'must be a list of endpoints');
+  const { secrets } = rest;
+  for (const known of [key, ...HEAD_KEYS]) delete rest[known];
+  return { configs, history, secrets, rest };
+}
+
+function refusal(path: string, message: string): FluxError {
+  return new FluxError('invalid', `Invalid file: ${path} ${message}`, { issues: [{ path, message }] });
+}

@@ -1,0 +1,129 @@
+/** From the endpoints of a file to the changes that they ask for, with every problem of every endpoint at once. */
+
+import type { Endpoint } from '../../endpoint/endpoint.ts';
+import { isObject, Problems } from '../../endpoint/problems.ts';
+import { mergeEndpoint, type ParsedEndpoint, parseEndpoint } from '../../endpoint/schema.ts';
+import { MASK, mapSecrets } from '../../endpoint/secrets/secrets.ts';
+import { unmask } from '../../endpoint/secrets/unmask.ts';
+import { FluxError } from '../../kernel/errors.ts';
+import type { StoredEndpoint } from '../../storage/contract.ts';
+import type { Sealer } from '../../storage/sealed/sealer.ts';
+import type { EndpointChange } from '../changes/change-set.ts';
+import type { ImportMode } from '../endpoints/change-request.ts';
+
+export interface ConfigsRead {
+  changes: EndpointChange[];
+  warnings: string[];
+}
+
+/**
+ * Reads all. `merge`: an endpoint that exists gets the keys that the file names; `replace`: it becomes what the file says, and endpoints
+ * that the file does not name go away.
+ * @param stored what there is, by id
+ * @throws FluxError `invalid` (or `not-supported-yet` when that is all that is wrong) with paths such as `configs[3].port`
+ */
+export function readConfigs(
+  configs: unknown[],
+  mode: ImportMode,
+  stored: ReadonlyMap<string, StoredEndpoint>,
+  sealer: Sealer,
+): ConfigsRead {
+  const problems = new Problems();
+  const warnings: string[] = [];
+  const byPort = new Map([...stored.values()].map((each) => [each.endpoint.port, each]));
+  const changes: EndpointChange[] = [];
+  for (const [index, config] of configs.entries()) {
+    const path = `configs[${index}]`;
+    if (!isObject(config)) {
+      problems.add(path, 'must be an object');
+      continue;
+    }
+    const opened = openSealedIn(config, path, sealer, problems);
+    const before = existing(opened, stored, byPort);
+    const parsed = readConfig(opened, path, mode, before, problems);
+    if (parsed === null) continue;
+    warnings.push(...parsed.warnings.map((warning) => `${path}: ${warning}`));
+    noteTwins(parsed.endpoint, path, changes, problems);
+    changes.push({ before, after: parsed.endpoint, path });
+  }
+  problems.throwIfAny('import');
+  if (mode === 'replace') {
+    const named = new Set(changes.map(({ after }) => after?.id));
+    for (const [id, before] of stored) if (!named.has(id)) changes.push({ before, after: null, path: '' });
+  }
+  return { changes, warnings };
+}
+
+/** One endpoint as a file has it, in its complete form; null when something is wrong with it. */
+export function readConfig(
+  config: Record<string, unknown>,
+  path: string,
+  mode: ImportMode,
+  before: StoredEndpoint | null,
+  problems: Problems,
+): ParsedEndpoint | null {
+  try {
+    const parsed = parse(before === null ? config : unmask(config, before.endpoint), mode, before);
+    let isWhole = true;
+    mapSecrets(parsed.endpoint, (secret, at) => {
+      if (secret !== MASK) return secret;
+      isWhole = false;
+      problems.add(`${path}.${at}`, 'is only a mask: there is no old secret to keep');
+      return secret;
+    });
+    return isWhole ? parsed : null;
+  } catch (error) {
+    if (!(error instanceof FluxError)) throw error;
+    const issues = error.issues.length > 0 ? error.issues : [{ path: '', message: error.message }];
+    for (const issue of issues) problems.add(issue.path === '' ? path : `${path}.${issue.path}`, issue.message);
+    return null;
+  }
+}
+
+function parse(config: Record<string, unknown>, mode: ImportMode, before: StoredEndpoint | null): ParsedEndpoint {
+  if (before === null) return parseEndpoint(config);
+  const { id } = before.endpoint;
+  if (mode === 'replace') return parseEndpoint({ ...config, id });
+  const { port, ...rest } = config;
+  return mergeEndpoint(before.endpoint, port === before.endpoint.port || port === undefined ? rest : { ...rest, newPort: port });
+}
+
+/** The endpoint that a file means: by its id, else by its port. */
+function existing(
+  { id, port }: Record<string, unknown>,
+  stored: ReadonlyMap<string, StoredEndpoint>,
+  byPort: ReadonlyMap<number, StoredEndpoint>,
+): StoredEndpoint | null {
+  if (typeof id === 'string') return stored.get(id) ?? null;
+  return (typeof port === 'number' ? byPort.get(port) : undefined) ?? null;
+}
+
+/** Ports and ids are unique in a file, and there is at most one default. */
+function noteTwins(endpoint: Endpoint, path: string, earlier: EndpointChange[], problems: Problems): void {
+  for (const { after, path: other } of earlier) {
+    if (after === null) continue;
+    if (after.id === endpoint.id) problems.add(`${path}.id`, `${endpoint.id} is the id of ${other}, too`);
+    if (after.port === endpoint.port) problems.add(`${path}.port`, `${endpoint.port} is the port of ${other}, too`);
+    if (after.isDefault && endpoint.isDefault) problems.add(`${path}.isDefault`, `${other} is the default already`);
+  }
+}
+
+/** A copy of an endpoint of a file in which every sealed secret is opened; what cannot be is noted under its path. */
+export function openSealedIn(config: Record<string, unknown>, path: string, sealer: Sealer, problems: Problems): Record<string, unknown> {
+  return open(config, path, sealer, problems) as Record<string, unknown>;
+}
+
+function open(value: unknown, path: string, sealer: Sealer, problems: Problems): unknown {
+  if (typeof value === 'string') {
+    try {
+      return sealer.unseal(value);
+    } catch (error) {
+      if (!(error instanceof FluxError)) throw error;
+      problems.add(path, error.message);
+      return value;
+    }
+  }
+  if (Array.isArray(value)) return value.map((element, index) => open(element, `${path}[${index}]`, sealer, problems));
+  if (!isObject(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, open(part, `${path}.${key}`, sealer, problems)]));
+}
