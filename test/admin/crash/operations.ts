@@ -26,7 +26,7 @@ export interface Scene {
 
 type Maker = (scene: Scene) => Promise<Operation> | Operation;
 
-const ENDPOINTS_MIN = 2;
+const ENDPOINTS_MIN = 3;
 const ENDPOINTS_MAX = 7;
 
 async function newEndpoint({ newId }: Scene): Promise<Record<string, unknown>> {
@@ -49,9 +49,16 @@ export const MAKERS = {
   move: async (scene) => ({ path: 'update', body: { id: one(scene).id, newPort: await freePort() } }),
   toggle: (scene) => {
     const { id, enabled } = one(scene);
-    return { path: enabled ? 'disable' : 'enable', body: { id } };
+    return { path: enabled ? 'disable' : 'enable', body: { id, force: true } };
   },
-  remove: (scene) => ({ path: 'remove', body: { id: one(scene).id } }),
+  remove: (scene) => ({ path: 'remove', body: { id: one(scene).id, force: true } }),
+  /** two rows of one revision: the endpoint that was the default until then is written, too */
+  makeDefault: (scene) => {
+    const others = scene.endpoints.filter(({ isDefault }) => isDefault !== true);
+    return { path: 'update', body: { id: one({ ...scene, endpoints: others }).id, isDefault: true } };
+  },
+  /** takes the last change back, whatever it was */
+  rollback: ({ revision }) => ({ path: 'rollback', body: { revision: revision - 1, force: true } }),
 } satisfies Record<string, Maker>;
 
 export type OperationName = keyof typeof MAKERS;
