@@ -40,8 +40,6 @@ export class EndpointRuntime implements ListenerHost {
   #draining: AbortController | null = null;
   #listener: Listener | null = null;
   #refused = 0;
-  /** refusals that the log has not been told of, by reason: one line a sweep, so that a storm of connections is not a storm of lines */
-  readonly #untold: Record<Refusal, number> = { connection_limit: 0, connection_rate: 0 };
   /** handshakes that failed and that the log has not been told of */
   readonly #untoldFailures = { count: 0, last: '' };
   #isClosing = false;
@@ -109,11 +107,11 @@ export class EndpointRuntime implements ListenerHost {
     const { context } = this;
     const { maxConnectionPerSecond, maxConnectionSize } = context.config.endpoint;
     let refusal: Refusal | null = null;
-    if (!context.limits.takeToken(maxConnectionPerSecond, process.hrtime.bigint() / 1000n)) refusal = 'connection_rate';
+    if (!context.limits.takeToken(maxConnectionPerSecond, nowUs())) refusal = 'connection_rate';
     else if (!context.limits.acquire(maxConnectionSize)) refusal = 'connection_limit';
     if (refusal !== null) {
       context.count(refusal === 'connection_rate' ? 'refusedConnectionRate' : 'refusedConnectionLimit');
-      this.#untold[refusal]++;
+      this.#limits.noteRefusal(refusal);
       return refusal;
     }
     const { slots } = context;
@@ -209,13 +207,17 @@ export class EndpointRuntime implements ListenerHost {
     if (this.#former.length > 0 && this.context.slots[SLOT.formerCurrent] === 0) this.#former = [];
   }
 
+  /** One line a second and reason at most, for all workers together: a storm of connections is no storm of lines. */
   #tellRefusals(): void {
-    const { port, maxConnectionSize, maxConnectionPerSecond } = this.context.config.endpoint;
-    const { logger } = this.#worker;
-    const { connection_limit: overLimit, connection_rate: tooFast } = this.#untold;
-    if (overLimit > 0) logger.warn(`Endpoint ${port}: Connection limit reached`, { refused: overLimit, maxConnectionSize });
-    if (tooFast > 0) logger.warn(`Endpoint ${port}: Connection rate limit reached`, { refused: tooFast, maxConnectionPerSecond });
-    this.#untold.connection_limit = this.#untold.connection_rate = 0;
+    const untold = this.#limits.takeUntold(nowUs());
+    if (untold === null) return;
+    const { port, maxConnectionSize, maxConnectionPerSecond, maxSessionSize } = this.endpoint;
+    const tell = (what: string, refused: number, limit: Record<string, number>) => {
+      if (refused > 0) this.#worker.logger.warn(`Endpoint ${port}: ${what} limit reached`, { refused, ...limit });
+    };
+    tell('Connection', untold.connection_limit, { maxConnectionSize });
+    tell('Connection rate', untold.connection_rate, { maxConnectionPerSecond });
+    tell('Session', untold.session_limit, { maxSessionSize });
   }
 
   /** One line a second at most. */
@@ -272,4 +274,9 @@ async function quietMoment(listener: Listener): Promise<void> {
     const isShort = now - passAt < SHORT_PASS_MS + (passAt - begunAt) * PASS_PART;
     if ((isShort && listener.accepted === accepted) || now - begunAt > RETIRE_MS) return;
   }
+}
+
+/** Microseconds of a clock that all threads share. */
+function nowUs(): bigint {
+  return process.hrtime.bigint() / 1000n;
 }

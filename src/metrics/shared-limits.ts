@@ -1,8 +1,17 @@
-/** Limits that are exact over all workers of an endpoint: a connection count and a token bucket in shared memory. */
+/** Limits that are exact over all workers of an endpoint: a connection count, a token bucket and what was refused, in shared memory. */
 
 const CONNECTIONS = 0;
 const PEAK = 1;
-const BYTES = 16;
+const UNTOLD = 2;
+const BUCKET = 0;
+const TOLD_AT = 1;
+const COUNTS = 6;
+const CLOCKS = 2;
+const BYTES = COUNTS * 4 + CLOCKS * 8;
+
+/** Why somebody was refused; the order is the layout. */
+const REFUSALS = ['connection_limit', 'connection_rate', 'session_limit'] as const;
+export type LimitRefusal = (typeof REFUSALS)[number];
 
 /** Microseconds in a second. */
 const SECOND_US = 1_000_000n;
@@ -18,8 +27,8 @@ export class SharedLimits {
   readonly #clock: BigInt64Array;
 
   constructor(memory: SharedArrayBuffer) {
-    this.#counts = new Int32Array(memory, 0, 2);
-    this.#clock = new BigInt64Array(memory, 8, 1);
+    this.#counts = new Int32Array(memory, 0, COUNTS);
+    this.#clock = new BigInt64Array(memory, COUNTS * 4, CLOCKS);
   }
 
   /** Connections open now, over all workers. */
@@ -64,10 +73,28 @@ export class SharedLimits {
   takeToken(perSecond: number, nowUs: bigint): boolean {
     const cost = SECOND_US / BigInt(perSecond);
     for (;;) {
-      const full = Atomics.load(this.#clock, 0);
+      const full = Atomics.load(this.#clock, BUCKET);
       const next = (full > nowUs ? full : nowUs) + cost;
       if (next - nowUs > SECOND_US) return false;
-      if (Atomics.compareExchange(this.#clock, 0, full, next) === full) return true;
+      if (Atomics.compareExchange(this.#clock, BUCKET, full, next) === full) return true;
     }
+  }
+
+  /** Counts a refusal for the log. */
+  noteRefusal(refusal: LimitRefusal): void {
+    Atomics.add(this.#counts, UNTOLD + REFUSALS.indexOf(refusal), 1);
+  }
+
+  /**
+   * Refusals of all workers since the last call that returned some; null when there were none, or that call was less than a second ago.
+   * @param nowUs as for takeToken()
+   */
+  takeUntold(nowUs: bigint): Record<LimitRefusal, number> | null {
+    if (REFUSALS.every((_, index) => Atomics.load(this.#counts, UNTOLD + index) === 0)) return null;
+    const toldAt = Atomics.load(this.#clock, TOLD_AT);
+    if (nowUs - toldAt < SECOND_US) return null;
+    if (Atomics.compareExchange(this.#clock, TOLD_AT, toldAt, nowUs) !== toldAt) return null;
+    const take = (index: number) => Atomics.exchange(this.#counts, UNTOLD + index, 0);
+    return { connection_limit: take(0), connection_rate: take(1), session_limit: take(2) };
   }
 }

@@ -37,8 +37,10 @@ export async function handleConnect(client: Client, packet: ConnectPacket): Prom
     if (!prepareWill(client, packet)) return;
     const answer = await claim(client, packet);
     if (answer.ok) open(client, packet, answer.session, answer.isPresent, assigned);
-    else if (answer.reason === 'quota') client.refuse(REASON.quotaExceeded, 'Session limit reached', 'refusedSessionLimit');
-    else client.refuse(REASON.serverBusy, 'Too many connections claim this client identifier', 'refusedBadConnect');
+    else if (answer.reason === 'quota') {
+      client.endpoint.limits.noteRefusal('session_limit');
+      client.refuse(REASON.quotaExceeded, 'Session limit reached', 'refusedSessionLimit');
+    } else client.refuse(REASON.serverBusy, 'Too many connections claim this client identifier', 'refusedBadConnect');
     observe(client.endpoint.slots, RESPONSE_CONNECT, RESPONSE_BUCKETS, (performance.now() - startedAt) / 1000);
   } catch (error) {
     client.fail(error);

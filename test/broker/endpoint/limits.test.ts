@@ -128,6 +128,29 @@ test('maxSendWindowSize and maxReceiveWindowSize', async () => {
   await to.silence();
 });
 
+test('refusals are told in the log once a second at most, over all workers; the metric counts every one', async () => {
+  const { broker } = held;
+  const port = broker.ports[0]!;
+  const lines = async () => (await broker.log()).split('\n').filter((line) => line.includes(`Endpoint ${port}: Connection limit reached`));
+  const counted = async () => {
+    const { body } = await broker.api('GET', `/api/endpoints/metrics?port=${port}&format=prometheus`);
+    return Number(/connection_errors_total\{[^}]*"connection_limit"[^}]*\} (\d+)/.exec(String(body))![1]);
+  };
+  const clients = [];
+  for (let n = 0; n < 5; n++) clients.push(await connected('tcp', port, 5));
+  const [before, toldBefore, startedAt] = [await counted(), (await lines()).length, Date.now()];
+  let refused = 0;
+  while (Date.now() - startedAt < 2500) {
+    expect((await attempt('tcp', port, 5)).code).toBe(0x97);
+    refused++;
+  }
+  expect((await counted()) - before).toBe(refused);
+  await until('it is told', async () => (await lines()).length > toldBefore, 5000);
+  expect((await lines()).length - toldBefore).toBeLessThanOrEqual(1 + Math.ceil((Date.now() - startedAt) / 1000));
+  for (const client of clients) await client.disconnect();
+  expect(await broker.log()).toContain(': Session limit reached');
+}, 30_000);
+
 test('a limit that was met is counted', async () => {
   const { body } = await held.broker.api('GET', '/public/metrics');
   for (const code of ['connection_limit', 'connection_rate', 'session_limit']) {

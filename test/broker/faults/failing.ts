@@ -39,8 +39,8 @@ export async function threads(broker: Broker): Promise<Thread[]> {
 }
 
 /** The threads that serve the endpoint on this port. */
-export async function workersOf(broker: Broker, port: number): Promise<string[]> {
-  return (await threads(broker)).filter((thread) => thread.endpoints.includes(`mqtt-${port}`)).map((thread) => thread.name);
+export async function workersOf(broker: Broker, port: number, id = `mqtt-${port}`): Promise<string[]> {
+  return (await threads(broker)).filter((thread) => thread.endpoints.includes(id)).map((thread) => thread.name);
 }
 
 export interface Status {
