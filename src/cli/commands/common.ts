@@ -6,9 +6,10 @@ import type { Call } from '../command.ts';
 import { usageFailure } from '../failure.ts';
 import { readDocumentFile } from '../input/document-file.ts';
 import { readDuration } from '../input/duration.ts';
+import { isSecretKey } from '../input/endpoint-keys.ts';
 import { readPairs, readTarget, type TargetKey } from '../input/key-values.ts';
 import type { OptionSpec, Options } from '../option.ts';
-import type { Terminal } from '../terminal.ts';
+import { printable, type Terminal } from '../terminal.ts';
 
 export const REASON: OptionSpec = { name: 'reason', value: 'TEXT', text: 'why; goes into the history' };
 export const IF_MATCH: OptionSpec = { name: 'if-match', value: 'REV', text: 'only if this is still the revision', completes: 'revision' };
@@ -62,6 +63,11 @@ export function changeKeys(options: Options): Record<string, unknown> {
 /** Keys of an endpoint from the words and from `--file`; what is written in words wins. */
 export async function readKeys(call: Call, words: readonly string[]): Promise<{ others: string[]; body: Record<string, unknown> }> {
   const { others, body } = readPairs(words);
+  for (const path of words.map((word) => word.split('=', 1)[0] ?? '').filter(isSecretKey)) {
+    call.terminal.err(
+      `warning: ${printable(path)} stands in an argument, where others can read it; --file - reads keys from standard input`,
+    );
+  }
   const file = call.options.text('file');
   return { others, body: file === undefined ? body : { ...(await readEndpointFile(file, call.terminal)), ...body } };
 }

@@ -16,13 +16,19 @@ const OTHERS: readonly KeyInfo[] = [
   { path: 'authType', kind: 'string', values: ['fixed'] },
   { path: 'aclType', kind: 'string', values: ['config'] },
 ];
-const WORDS: Readonly<Record<string, readonly string[]>> = { 'serverOptions.workerGroupSize': ['auto', '1', '2', '4'] };
+const WORDS: Readonly<Record<string, readonly string[]>> = {
+  'serverOptions.workerGroupSize': ['auto', '1', '2', '4'],
+  'sslConfig.clientAuth': ['none', 'optional', 'required'],
+};
+
+/** Options of this object that are not set are texts: paths, PEM, passwords. */
+const TEXTS = 'sslConfig.';
 
 function describe(path: string, value: unknown): KeyInfo[] {
   const words = WORDS[path] ?? [];
   if (typeof value === 'boolean') return [{ path, kind: 'boolean', values: ['true', 'false'] }];
   if (typeof value === 'number') return [{ path, kind: 'number', values: words }];
-  if (typeof value === 'string') return [{ path, kind: 'string', values: words }];
+  if (typeof value === 'string' || (value === null && path.startsWith(TEXTS))) return [{ path, kind: 'string', values: words }];
   const entries = typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : [];
   return entries.length === 0
     ? [{ path, kind: 'json', values: words }]
@@ -38,6 +44,11 @@ export const KEYS: readonly KeyInfo[] = [
 export const KEY_PATHS: readonly string[] = KEYS.map(({ path }) => path);
 
 const BY_PATH = new Map(KEYS.map((info) => [info.path, info]));
+
+/** Whether the value of a key is a secret. */
+export function isSecretKey(path: string): boolean {
+  return /pass(word|phrase)$/i.test(path);
+}
 
 /** What is known about a key; undefined for one that the broker must judge. */
 export function keyInfo(path: string): KeyInfo | undefined {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { beforeAll, expect, test } from 'vitest';
 import { freePort } from '../../kit/broker.ts';
+import { Authority, certificateFolder } from '../../kit/certificates.ts';
 import { useBroker } from '../../kit/lanes.ts';
 import { cells, commandIn, onTerminal, printed } from './command.ts';
 
@@ -139,6 +140,25 @@ test('diff between revisions, and between a revision and now', async () => {
     code: 1,
     stderr: expect.stringContaining('there is no revision 99999'),
   });
+});
+
+test('TLS: texts stay texts, a secret in an argument is warned of, problems of the material are told', async () => {
+  const refused = await run(
+    `endpoint add port=${free[2]} host=127.0.0.1 sslConfig.enabled=true sslConfig.cert=none.pem sslConfig.key=none.pem sslConfig.passphrase=123`,
+  );
+  expect(refused).toMatchObject({ code: 1, stdout: '' });
+  expect(refused.stderr).toContain('warning: sslConfig.passphrase stands in an argument');
+  expect(refused.stderr).toContain('none.pem');
+  expect(refused.stderr).not.toContain('must be a string');
+  const identity = Authority.root(certificateFolder()).issue('localhost');
+  printed(
+    await run(
+      `endpoint add port=${free[2]} id=tls host=127.0.0.1 sslConfig.enabled=true sslConfig.cert=${identity.cert} sslConfig.key=${identity.key}`,
+    ),
+  );
+  expect(cells(printed(await run('endpoint list'))).find(([id]) => id === 'tls')?.[3]).toBe('tls');
+  expect(printed(await run('endpoint get tls'))).toMatch(/^sslConfig\.clientAuth +none$/m);
+  printed(await run('endpoint remove tls'));
 });
 
 test('on a terminal a table is coloured, and cut to its width; NO_COLOR is respected', async () => {
