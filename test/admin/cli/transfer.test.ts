@@ -1,0 +1,68 @@
+/** `fluxmq export`, `import`, `backup` and `restore` against a broker. */
+
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, expect, test } from 'vitest';
+import { freePort } from '../../kit/broker.ts';
+import { useBroker } from '../../kit/lanes.ts';
+import { commandIn, printed } from './command.ts';
+
+const SECRET = 'do not tell';
+const USERS = { authType: 'fixed', authConfig: { users: [{ username: 'u', password: SECRET }] } };
+const held = useBroker(() => ({ endpoints: [{ id: 'first', isDefault: true, ...USERS }] }));
+const run = commandIn(() => held.broker.dir);
+let first: number;
+let ports: number[];
+
+beforeAll(async () => {
+  first = held.broker.ports[0]!;
+  ports = [await freePort(), await freePort(), await freePort()];
+});
+
+async function json(line: string): Promise<unknown> {
+  return JSON.parse(printed(await run(`${line} --json`)));
+}
+
+async function newest(): Promise<number> {
+  return ((await json('endpoint history --limit 1')) as { revision: number }[])[0]!.revision;
+}
+
+test('export and import: merge, replace, dry run, all problems of a wrong file; secrets stay hidden', async () => {
+  const { dir } = held.broker;
+  const exported = printed(await run('export'));
+  expect(exported).not.toContain(SECRET);
+  expect(JSON.parse(exported)).toMatchObject({ version: 1, configs: [{ id: 'first' }] });
+  printed(await run('export --secrets include --output clear.json'));
+  expect(readFileSync(join(dir, 'clear.json'), 'utf8')).toContain(SECRET);
+  expect(statSync(join(dir, 'clear.json')).mode & 0o777).toBe(0o600);
+  const configs = ports.map((port, index) => ({ port, id: `i${index}`, host: '127.0.0.1', namespace: 'imported' }));
+  writeFileSync(join(dir, 'three.json'), JSON.stringify({ configs }));
+  const base = await newest();
+  const dry = printed(await run('import three.json --dry-run'));
+  expect(dry).toContain('3 added, 0 updated, 0 removed, 0 unchanged: a dry run, nothing was changed');
+  expect(await newest()).toBe(base);
+  const done = printed(await run('import three.json --reason bulk'));
+  expect(done).toContain(`+ i0 (port ${ports[0]})`);
+  expect(done).toContain(`imported 3 changes: 3 added, 0 updated, 0 removed, 0 unchanged, revision ${base + 1}`);
+  expect(printed(await run('import -', { input: JSON.stringify({ configs }) }))).toContain('nothing to do');
+  const bad = await run('import -', { input: JSON.stringify({ configs: [{ port: 0 }, { port: ports[0], colour: 1 }] }) });
+  expect(bad).toMatchObject({ code: 1, stdout: '' });
+  for (const part of ['configs[0].port', 'configs[1].colour: unknown key']) expect(bad.stderr).toContain(part);
+  expect(await json('import clear.json --mode replace')).toMatchObject({ removed: 3, revision: base + 2 });
+  expect((await run('import -', { input: '{"x"' })).code).toBe(2);
+});
+
+test('backup and restore', async () => {
+  const { dir } = held.broker;
+  printed(await run('backup --secrets include -o backup.json'));
+  const backup = JSON.parse(readFileSync(join(dir, 'backup.json'), 'utf8')) as { revision: number; history: unknown[] };
+  expect(backup).toMatchObject({ kind: 'fluxmq-backup', revision: await newest() });
+  expect(backup.history.length).toBeGreaterThan(0);
+  printed(await run(`endpoint add port=${ports[0]} id=late host=127.0.0.1`));
+  printed(await run('endpoint update first maxQueuedMessages=77'));
+  expect(printed(await run('restore backup.json --dry-run'))).toContain('a dry run, nothing was changed');
+  const restored = await run('restore backup.json --reason drill');
+  expect(printed(restored)).toMatch(/^restored 2 changes: 0 added, 1 updated, 1 removed, 0 unchanged, revision \d+$/m);
+  expect(await json('endpoint list')).toMatchObject({ total: 1, endpoints: { [first]: { maxQueuedMessages: 1000 } } });
+  expect(await run('restore -', { input: '{"kind": "something else"}' })).toMatchObject({ code: 1, stdout: '' });
+});
