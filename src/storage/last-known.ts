@@ -25,8 +25,8 @@ export class LastKnown {
   readonly #source: string;
   readonly #onFailure: (reason: string) => void;
   #revision = 0;
-  /** null: nothing has been read in this process */
-  #byId: Map<string, StoredEndpoint> | null = null;
+  /** as JSON, so that a change does not cost the writing of all the others again; null: nothing has been read in this process */
+  #byId: Map<string, { revision: number; text: string }> | null = null;
   /** nothing up to #revision is missing */
   #isWhole = false;
   #isStale = false;
@@ -68,8 +68,14 @@ export class LastKnown {
   loaded({ revision, endpoints }: StoreSnapshot): void {
     if (this.#isWhole && revision === this.#revision) return;
     this.#isWhole = true;
+    const old = revision > this.#revision ? this.#byId : null;
     this.#revision = revision;
-    this.#byId = new Map(endpoints.map((stored) => [stored.endpoint.id, stored]));
+    this.#byId = new Map(
+      endpoints.map((stored) => {
+        const known = old?.get(stored.endpoint.id);
+        return [stored.endpoint.id, known?.revision === stored.revision ? known : toEntry(stored)];
+      }),
+    );
     this.#write();
   }
 
@@ -80,7 +86,7 @@ export class LastKnown {
     if (revision !== this.#revision + 1) this.#isWhole = false;
     this.#revision = revision;
     for (const change of changes) {
-      if (change.kind === 'put') this.#byId.set(change.endpoint.id, { endpoint: change.endpoint, revision });
+      if (change.kind === 'put') this.#byId.set(change.endpoint.id, toEntry({ endpoint: change.endpoint, revision }));
       else this.#byId.delete(change.id);
     }
     this.#write();
@@ -103,21 +109,21 @@ export class LastKnown {
     try {
       while (this.#isStale) {
         this.#isStale = false;
-        const endpoints = [...(this.#byId ?? new Map<string, StoredEndpoint>()).values()];
-        const savedAt = new Date().toISOString();
-        await this.#replace({ version: VERSION, source: this.#source, savedAt, revision: this.#revision, endpoints });
+        const about = { version: VERSION, source: this.#source, savedAt: new Date().toISOString(), revision: this.#revision };
+        const endpoints = this.#byId === null ? [] : [...this.#byId.values()].map(({ text }) => text);
+        await this.#replace(`${JSON.stringify(about).slice(0, -1)},"endpoints":[${endpoints.join(',')}]}`);
       }
     } catch (error) {
       this.#onFailure(error instanceof Error ? error.message : String(error));
     }
   }
 
-  async #replace(content: Content): Promise<void> {
+  async #replace(text: string): Promise<void> {
     const path = join(this.#dataPath, FILE);
     // It holds password hashes.
     const file = await open(`${path}.new`, 'w', 0o600);
     try {
-      await file.writeFile(JSON.stringify(content));
+      await file.writeFile(text);
       await file.sync();
     } finally {
       await file.close();
@@ -130,4 +136,8 @@ export class LastKnown {
       await folder.close();
     }
   }
+}
+
+function toEntry(stored: StoredEndpoint): { revision: number; text: string } {
+  return { revision: stored.revision, text: JSON.stringify(stored) };
 }

@@ -4,7 +4,7 @@ import { channel } from 'node:diagnostics_channel';
 
 /**
  * In this order, `validated`, `bound` and `activated` once for each endpoint that a change concerns. `storing` and `stored` enclose the
- * store's transaction; `announced` comes last, just before the answer.
+ * store's transaction; `announced` comes last, just before the answer. An endpoint that only loses isDefault to another one comes behind `stored`.
  */
 export type ChangeStep = 'validated' | 'bound' | 'storing' | 'stored' | 'activated' | 'announced';
 
