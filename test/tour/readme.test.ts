@@ -44,7 +44,7 @@ interface Line {
 it('the tour of the README does what the README says', async () => {
   const folder = freshFolder();
   const tour = readTour();
-  expect([...tour.keys()]).toEqual(['start', 'hello', 'add', 'cross', 'change', 'remove', 'kill', 'again', 'cli']);
+  expect([...tour.keys()]).toEqual(['start', 'hello', 'add', 'cross', 'change', 'remove', 'kill', 'again', 'history', 'cli']);
   const free = new Map<string, string>();
   while (free.size < PORTS.length) {
     const port = String(await freePort());
@@ -97,6 +97,19 @@ it('the tour of the README does what the README says', async () => {
     'sensors running',
   ]);
   expect(message).toBe('21.5');
+
+  const [rows, foresight, back, waiting, kept, restored] = (await step('history')).map(json);
+  expect(rows).toMatchObject({
+    data: [
+      { action: 'remove', revision: 7 },
+      { action: 'update', diff: [{ path: 'port' }] },
+    ],
+  });
+  expect(foresight).toMatchObject({ data: { endpoints: [{ id: 'guests', action: 'added' }] } });
+  expect(back).toMatchObject({ code: 200, data: { revision: 8, endpoint: { port: port('1885'), maxConnectionSize: 50 } } });
+  expect(waiting).toMatchObject({ code: 200, data: { confirm: { revision: 9 } } });
+  expect(kept).toMatchObject({ code: 200, data: { revision: 9 } });
+  expect(restored).toMatchObject({ code: 200, data: { revision: 10, removed: 1, updated: 1, unchanged: 2, adopted: false } });
 
   const lines = (await step('cli')).join('\n');
   for (const part of [
