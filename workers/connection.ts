@@ -23,8 +23,8 @@ export interface Connection {
 
 /** What a listener calls on the client of a connection. */
 export interface ConnectionClient {
-  /** `chunk` belongs to the client from now on; nobody writes to it again. */
-  onData(chunk: Buffer): void;
+  /** buf[start, end) has come. It is valid during this call only: the client copies what it keeps. */
+  onData(buf: Buffer, start: number, end: number): void;
   /** Everything sent has reached the kernel. */
   onDrain(): void;
   /** Called once. `reset`: the network broke the connection, it was not closed in order. */

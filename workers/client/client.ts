@@ -104,12 +104,12 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
 
   // ---- input
 
-  onData(chunk: Buffer): void {
+  onData(buf: Buffer, start: number, end: number): void {
     if (this.state === 'closed') return;
     loopDelay.touch();
     this.lastSeen = this.context.tick;
-    this.endpoint.slots[SLOT.bytesReceived]! += chunk.length;
-    this.read(chunk);
+    this.endpoint.slots[SLOT.bytesReceived]! += end - start;
+    this.read(buf, start, end);
   }
 
   protected inputEnded(): void {

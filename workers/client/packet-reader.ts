@@ -1,6 +1,7 @@
 /** The one framer of a client's bytes: whole packets in a chunk are handled where they are, a tail is kept, a held client waits. */
 
 import type { TopicEntry } from '../routing/topic-entry.ts';
+import { arena } from './arena.ts';
 import { PartialPacket, packetSize } from './input.ts';
 
 /** Why a client's input waits; each reason ends by itself. */
@@ -54,31 +55,38 @@ export abstract class PacketReader {
   protected abstract pauseReading(): void;
   protected abstract resumeReading(): void;
 
-  /** Takes a chunk; errors end in fail(). */
-  protected read(chunk: Buffer): void {
+  /** Takes buf[start, end), which is valid during this call only; errors end in fail(). */
+  protected read(buf: Buffer, start: number, end: number): void {
     if (this.#isHeld) {
-      this.#held.push(chunk);
+      this.#held.push(own(buf, start, end));
       return;
     }
     try {
-      this.#input(chunk);
+      this.#input(buf, start, end);
     } catch (error) {
       this.fail(error);
     }
     this.inputEnded();
   }
 
-  #input(chunk: Buffer): void {
-    let at = 0;
-    while (this.#partial !== null && at < chunk.length) {
-      at = this.#partial.take(chunk, at, chunk.length, this.maximumIn);
+  #input(buf: Buffer, at: number, end: number): void {
+    while (this.#partial !== null && at < end) {
+      at = this.#partial.take(buf, at, end, this.maximumIn);
       const { packet } = this.#partial;
       if (packet === null) return;
       this.#partial = null;
       this.#process(packet, 0, packet.length);
     }
-    if (this.#isHeld) this.#held.push(chunk.subarray(at));
-    else if (at < chunk.length && !this.isClosed) this.#process(chunk, at, chunk.length);
+    if (at >= end || this.isClosed) return;
+    if (this.#isHeld) this.#held.push(own(buf, at, end));
+    else if (this.isOnline && packetSize(buf, at, end, this.maximumIn) > end - at) {
+      // A large packet in pieces: its bytes go to their place at once.
+      this.#partial = new PartialPacket(buf, at, end, this.maximumIn);
+    } else {
+      // What is routed from here outlives the read.
+      const from = arena.keep(buf, at, end);
+      this.#process(arena.buf, from, from + end - at);
+    }
   }
 
   /** The one framer: whole packets of buf[at, end) are handled, a tail is kept. */
@@ -177,7 +185,7 @@ export abstract class PacketReader {
         this.#held.push(...held.slice(i));
         return;
       }
-      this.read(held[i]!);
+      this.read(held[i]!, 0, held[i]!.length);
     }
     if (!this.#isHeld && !this.isClosed) this.resumeReading();
   }
@@ -187,4 +195,10 @@ export abstract class PacketReader {
     this.#held = [];
     this.#partial = null;
   }
+}
+
+function own(buf: Buffer, start: number, end: number): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(end - start);
+  buf.copy(bytes, 0, start, end);
+  return bytes;
 }

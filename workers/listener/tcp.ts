@@ -94,7 +94,7 @@ class TlsConnection extends TcpConnection {
 }
 
 function onData(this: OwnedSocket, chunk: Buffer): void {
-  this.fluxmq?.client?.onData(chunk);
+  this.fluxmq?.client?.onData(chunk, 0, chunk.length);
 }
 
 function onError(this: OwnedSocket): void {

@@ -41,12 +41,13 @@ class WsConnection implements Connection {
     return !this.isBlocked;
   }
 
+  /** `bytes` is valid during this call only. */
   onMessage(bytes: Buffer): void {
     if (!this.#isPaused) {
-      this.client?.onData(bytes);
+      this.client?.onData(bytes, 0, bytes.length);
       return;
     }
-    this.#waiting.push(bytes);
+    this.#waiting.push(Buffer.from(bytes));
     this.#waitingBytes += bytes.length;
     if (this.#waitingBytes > PAUSED_BYTES_MAX && !this.isEnding) {
       this.isEnding = true;
@@ -155,10 +156,7 @@ function behaviour(host: ListenerHost): Uws.WebSocketBehavior<UserData> {
         socket.end(UNSUPPORTED_DATA);
         return;
       }
-      // The bytes are valid during this call only.
-      const bytes = Buffer.allocUnsafeSlow(message.byteLength);
-      bytes.set(new Uint8Array(message));
-      connection.onMessage(bytes);
+      connection.onMessage(Buffer.from(message));
     },
     drain: (socket) => socket.getUserData().connection?.onDrain(),
     close: (socket, code) => {
