@@ -5,16 +5,19 @@ import type { Endpoint } from '../../src/endpoint/endpoint.ts';
 import type { TlsMaterial } from '../../src/thread/tls-material.ts';
 import type { Listener, ListenerHost } from '../connection.ts';
 import { toBindError } from './bind-error.ts';
+import { acceptHandles } from './tcp-handle.ts';
 
 /** The part of a Listener that is the same for all of node's sockets. */
 export type Acceptor = Pick<Listener, 'port' | 'accepted' | 'setBacklog' | 'stopAccepting'>;
 
 /**
  * Binds and accepts; each socket has its endpoint's options when it is handed over.
+ * @param isPlain asked at each connection: true where no socket is needed, and MQTT is spoken at once
  * @throws FluxError `port-in-use`, `unprocessable`
  */
-export async function acceptTcp(host: ListenerHost, onSocket: (socket: net.Socket) => void): Promise<Acceptor> {
+export async function acceptTcp(host: ListenerHost, isPlain: () => boolean, onSocket: (socket: net.Socket) => void): Promise<Acceptor> {
   let accepted = 0;
+  let longestBacklog = host.endpoint.serverOptions.soBacklog;
   const server = net.createServer((socket) => {
     accepted++;
     const { tcpNodelay, soKeepalive } = host.endpoint.childOptions;
@@ -23,6 +26,15 @@ export async function acceptTcp(host: ListenerHost, onSocket: (socket: net.Socke
     onSocket(socket);
   });
   await listen(server, host.endpoint);
+  acceptHandles(server, {
+    isWanted: isPlain,
+    longestBacklog: () => longestBacklog,
+    options: () => host.endpoint.childOptions,
+    accept(connection) {
+      accepted++;
+      return host.accept(connection);
+    },
+  });
   const { port } = server.address() as net.AddressInfo;
   let isAccepting = true;
   return {
@@ -30,7 +42,10 @@ export async function acceptTcp(host: ListenerHost, onSocket: (socket: net.Socke
     get accepted() {
       return accepted;
     },
-    setBacklog: (backlog) => relisten(server, backlog),
+    setBacklog(backlog) {
+      longestBacklog = Math.max(longestBacklog, backlog);
+      relisten(server, backlog);
+    },
     stopAccepting() {
       if (!isAccepting) return;
       isAccepting = false;
@@ -71,10 +86,4 @@ function listen(server: net.Server, { host, port, serverOptions }: Endpoint): Pr
     server.once('error', (error) => reject(toBindError(error, host, port)));
     server.listen({ host, port, backlog: serverOptions.soBacklog, reusePort: true }, resolve);
   });
-}
-
-/** IPv4 addresses of dual-stack sockets without their IPv6 wrapping. */
-export function plainAddress(address: string | undefined): string {
-  if (address === undefined) return '';
-  return address.startsWith('::ffff:') ? address.slice(7) : address;
 }

@@ -5,7 +5,7 @@ import tls from 'node:tls';
 import { FluxError } from '../../src/kernel/errors.ts';
 import { type TlsMaterial, toTlsOptions } from '../../src/thread/tls-material.ts';
 import type { HandshakeFailure } from '../connection.ts';
-import { plainAddress } from './accept.ts';
+import { plainAddress } from './address.ts';
 
 /** From the connection to the end of the handshake. */
 const HANDSHAKE_MS = 10_000;

@@ -1,20 +1,24 @@
-/** TCP connections on libuv's handles, without Node's stream layer: one buffer to read for the whole worker, one system call a write. */
+/** TCP connections on libuv's handles, without Node's stream layer: one buffer for all reads of a worker, one system call a write. */
 
 import type net from 'node:net';
 import { getSystemErrorName } from 'node:util';
+import type { ChildOptions } from '../../src/endpoint/endpoint.ts';
 import type { Connection, ConnectionClient } from '../connection.ts';
+import { plainAddress } from './address.ts';
 
 /** A peer that does not close its side, or does not read what is left, is cut off after this time. */
 const END_DEADLINE_MS = 5_000;
-/** Every read of every connection goes here; clients copy what they keep. */
+/** Every read of every connection goes into one buffer of this size; clients copy what they keep. */
 const READ_BYTES = 64 * 1024;
+const KEEP_ALIVE_SECONDS = 60;
+/** libuv's UV_EOF. */
 const END_OF_FILE = -4095;
 
-/** What Node's net module itself uses of a TCP handle; not documented, so each piece is looked for before it is used. */
+/** What of a TCP handle is used, as Node's own net module uses it: not documented, so each piece is looked for before. */
 interface TcpHandle {
   onread: (this: TcpHandle) => void;
-  /** what is ours */
-  fluxmq?: HandleConnection;
+  /** ours: all handles share their callbacks (no closures per connection) */
+  fluxmq: HandleConnection | undefined;
   useUserBuffer(buffer: Uint8Array): void;
   readStart(): number;
   readStop(): number;
@@ -27,29 +31,316 @@ interface TcpHandle {
   getpeername(out: { address?: string }): number;
 }
 
-interface ServerHandle {
+interface ServerHandle extends Pick<TcpHandle, 'setNoDelay' | 'setKeepAlive'> {
   onconnection: (error: number, handle: TcpHandle | undefined) => void;
-  setNoDelay(on: boolean): number;
-  setKeepAlive(on: boolean, seconds: number): number;
 }
 
 interface WriteRequest {
   handle?: TcpHandle;
-  /** keeps the bytes alive while the kernel has not taken them */
+  /** keeps the bytes while the kernel has not taken them */
   bytes?: Uint8Array;
   oncomplete?: (this: WriteRequest, status: number) => void;
 }
 
 interface ShutdownRequest {
   handle?: TcpHandle;
-  oncomplete?: (this: ShutdownRequest, status: number) => void;
+  oncomplete?: (this: ShutdownRequest) => void;
 }
 
-interface StreamBinding {
+interface Binding {
   WriteWrap: new () => WriteRequest;
   ShutdownWrap: new () => ShutdownRequest;
-  /** results of the last call and of the read that is being told */
+  /** results of the last call, and of the read that is being told */
   streamBaseState: Int32Array;
   kReadBytesOrError: number;
   kLastWriteWasAsync: number;
+}
+
+const METHODS = ['useUserBuffer', 'readStart', 'readStop', 'writeBuffer', 'shutdown', 'close', 'reset', 'setNoDelay', 'setKeepAlive'];
+
+/** The binding when it is what we expect of Node 22; null: use sockets. */
+function findBinding(): Binding | null {
+  try {
+    const { binding } = process as unknown as { binding: (name: string) => Partial<Binding> };
+    const found = binding('stream_wrap');
+    const isKnown =
+      getSystemErrorName(END_OF_FILE) === 'EOF' &&
+      typeof found.WriteWrap === 'function' &&
+      typeof found.ShutdownWrap === 'function' &&
+      found.streamBaseState instanceof Int32Array &&
+      typeof found.kReadBytesOrError === 'number' &&
+      typeof found.kLastWriteWasAsync === 'number';
+    return isKnown ? (found as Binding) : null;
+  } catch {
+    return null;
+  }
+}
+
+const binding = findBinding();
+const readBuffer = Buffer.allocUnsafeSlow(binding === null ? 0 : READ_BYTES);
+/** Serves every write that the kernel takes at once, and then remains unused; one that it does not take at once keeps it. */
+let writeRequest: WriteRequest | null = null;
+
+class HandleConnection implements Connection {
+  #handle: TcpHandle | null;
+  readonly #resetOnClose: boolean;
+  #address: string | null = null;
+  client: ConnectionClient | null = null;
+  #isReading = true;
+  /** bytes are on their way that the kernel has not taken */
+  #isWriting = false;
+  /** nothing more is sent */
+  #isEnding = false;
+  /** the peer has closed its side */
+  #hasEnded = false;
+  #hadError = false;
+  /** when it is cut off; 0 = not */
+  cutOffAt = 0;
+
+  constructor(handle: TcpHandle, resetOnClose: boolean) {
+    this.#handle = handle;
+    this.#resetOnClose = resetOnClose;
+  }
+
+  /** Asked of the kernel on first use: most connections are never asked. Empty when it is gone by then. */
+  get address(): string {
+    if (this.#address === null) {
+      const out: { address?: string } = {};
+      this.#handle?.getpeername(out);
+      this.#address = plainAddress(out.address);
+    }
+    return this.#address;
+  }
+
+  send(bytes: Buffer): boolean {
+    const handle = this.#handle;
+    if (handle === null || this.#isEnding) return true;
+    const { WriteWrap, streamBaseState, kLastWriteWasAsync } = binding!;
+    writeRequest ??= new WriteWrap();
+    if (handle.writeBuffer(writeRequest, bytes) !== 0) {
+      this.#fail();
+      return true;
+    }
+    if (streamBaseState[kLastWriteWasAsync] === 0) return true;
+    writeRequest.handle = handle;
+    writeRequest.bytes = bytes;
+    writeRequest.oncomplete = onWritten;
+    writeRequest = null;
+    this.#isWriting = true;
+    return false;
+  }
+
+  onWritten(status: number): void {
+    this.#isWriting = false;
+    if (this.#handle === null) return;
+    if (status !== 0) this.#fail();
+    else if (this.#hasEnded) this.#close();
+    else this.client?.onDrain();
+  }
+
+  onRead(): void {
+    const bytes = binding!.streamBaseState[binding!.kReadBytesOrError]!;
+    if (bytes > 0) this.client?.onData(readBuffer, 0, bytes);
+    else if (bytes < 0) {
+      if (bytes === END_OF_FILE) this.#onEnd();
+      else this.#fail();
+    }
+  }
+
+  /** The peer says nothing more: what this loop iteration still has to tell it goes out first. */
+  #onEnd(): void {
+    this.pause();
+    this.#hasEnded = true;
+    if (this.#isEnding && !this.#isWriting) this.#close();
+    else if (ended.push(this) === 1) setImmediate(closeEnded);
+  }
+
+  closeEnded(): void {
+    if (this.#isWriting) cutOffLater(this);
+    else this.#close();
+  }
+
+  pause(): void {
+    if (!this.#isReading) return;
+    this.#isReading = false;
+    this.#handle?.readStop();
+  }
+
+  resume(): void {
+    if (this.#isReading || this.#hasEnded) return;
+    this.#isReading = true;
+    this.#handle?.readStart();
+  }
+
+  end(): void {
+    const handle = this.#handle;
+    if (handle === null || this.#isEnding) return;
+    this.#isEnding = true;
+    if (this.#hasEnded) return;
+    this.resume();
+    const request = new binding!.ShutdownWrap();
+    request.handle = handle;
+    request.oncomplete = onShutdown;
+    // The kernel's word comes when everything before it has gone out.
+    if (handle.shutdown(request) !== 0) this.#close();
+    else cutOffLater(this);
+  }
+
+  onShutdown(): void {
+    if (!this.#resetOnClose || this.#handle === null) return;
+    const handle = this.#handle;
+    this.#handle = null;
+    if (handle.reset(onClosed) !== 0) handle.close(onClosed);
+  }
+
+  #fail(): void {
+    this.#hadError = true;
+    this.#close();
+  }
+
+  destroy(): void {
+    this.#close();
+  }
+
+  #close(): void {
+    const handle = this.#handle;
+    if (handle === null) return;
+    this.#handle = null;
+    handle.close(onClosed);
+  }
+
+  onClosed(): void {
+    cutOffs.delete(this);
+    this.client?.onClose(this.#hadError);
+  }
+}
+
+function onRead(this: TcpHandle): void {
+  this.fluxmq!.onRead();
+}
+
+function onClosed(this: TcpHandle): void {
+  this.fluxmq!.onClosed();
+}
+
+function onWritten(this: WriteRequest, status: number): void {
+  this.handle!.fluxmq!.onWritten(status);
+}
+
+function onShutdown(this: ShutdownRequest): void {
+  this.handle!.fluxmq!.onShutdown();
+}
+
+/** Connections whose peers have ended in this loop iteration; closed in the check phase, after the output of it has gone. */
+let ended: HandleConnection[] = [];
+
+function closeEnded(): void {
+  const list = ended;
+  ended = [];
+  for (const connection of list) connection.closeEnded();
+}
+
+/** Connections that end, the earliest deadline first: one timer for all, which runs while there are any. */
+const cutOffs = new Set<HandleConnection>();
+let isCutOffDue = false;
+
+function cutOffLater(connection: HandleConnection): void {
+  if (cutOffs.has(connection)) return;
+  connection.cutOffAt = performance.now() + END_DEADLINE_MS;
+  cutOffs.add(connection);
+  cutOffIn(END_DEADLINE_MS);
+}
+
+function cutOffIn(ms: number): void {
+  if (isCutOffDue) return;
+  isCutOffDue = true;
+  setTimeout(cutOff, ms).unref();
+}
+
+function cutOff(): void {
+  isCutOffDue = false;
+  const now = performance.now();
+  for (const connection of cutOffs) {
+    if (connection.cutOffAt > now) {
+      cutOffIn(Math.ceil(connection.cutOffAt - now));
+      return;
+    }
+    cutOffs.delete(connection);
+    connection.destroy();
+  }
+}
+
+/** Options of accepted sockets; on Linux they inherit those of the listening socket, which saves system calls for each. */
+class Inheritance {
+  readonly #server: ServerHandle;
+  readonly #backlog: () => number;
+  #noDelay = false;
+  #keepAlive = false;
+  /** connections that may have come before the last change */
+  #unsure = process.platform === 'linux' ? 0 : Number.POSITIVE_INFINITY;
+
+  constructor(server: ServerHandle, backlog: () => number) {
+    this.#server = server;
+    this.#backlog = backlog;
+  }
+
+  apply({ tcpNodelay, soKeepalive }: ChildOptions, handle: TcpHandle): void {
+    if (tcpNodelay !== this.#noDelay || soKeepalive !== this.#keepAlive) this.prepare(tcpNodelay, soKeepalive);
+    if (this.#unsure === 0) return;
+    this.#unsure--;
+    handle.setNoDelay(tcpNodelay);
+    handle.setKeepAlive(soKeepalive, KEEP_ALIVE_SECONDS);
+  }
+
+  prepare(noDelay: boolean, keepAlive: boolean): void {
+    this.#noDelay = noDelay;
+    this.#keepAlive = keepAlive;
+    this.#server.setNoDelay(noDelay);
+    this.#server.setKeepAlive(keepAlive, KEEP_ALIVE_SECONDS);
+    this.#unsure += this.#backlog() + 1;
+  }
+}
+
+/** Who takes connections. */
+export interface HandleHooks {
+  /** asked at each connection; false: the server makes a socket of it */
+  isWanted(): boolean;
+  /** the longest accept queue so far */
+  longestBacklog(): number;
+  /** asked at each connection: what has changed counts from the next one */
+  options(): ChildOptions;
+  /** null: the connection is closed */
+  accept(connection: Connection): ConnectionClient | null;
+}
+
+/**
+ * Takes the connections of a server that listens, from now on; false: this Node is not as expected, and the server makes sockets of
+ * them as ever.
+ */
+export function acceptHandles(server: net.Server, hooks: HandleHooks): boolean {
+  const own = (server as unknown as { _handle?: ServerHandle })._handle;
+  if (binding === null || !own || typeof own.onconnection !== 'function') return false;
+  const asSocket = own.onconnection;
+  const known = own as unknown as Record<string, unknown>;
+  if (METHODS.some((name) => typeof known[name] !== 'function')) return false;
+  const inheritance = new Inheritance(own, hooks.longestBacklog);
+  own.onconnection = (error, handle) => {
+    const options = hooks.options();
+    if (handle !== undefined) inheritance.apply(options, handle);
+    if (error !== 0 || handle === undefined || !hooks.isWanted()) {
+      asSocket.call(own, error, handle);
+      return;
+    }
+    const connection = new HandleConnection(handle, options.soLinger === 0);
+    handle.fluxmq = connection;
+    connection.client = hooks.accept(connection);
+    if (connection.client === null) {
+      connection.destroy();
+      return;
+    }
+    handle.onread = onRead;
+    handle.useUserBuffer(readBuffer);
+    if (handle.readStart() !== 0) connection.destroy();
+  };
+  return true;
 }

@@ -3,7 +3,8 @@
 import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Connection, ConnectionClient, Listener, ListenerHost } from '../connection.ts';
-import { acceptTcp, plainAddress, toListener } from './accept.ts';
+import { acceptTcp, toListener } from './accept.ts';
+import { plainAddress } from './address.ts';
 import { SecureServer } from './secure-server.ts';
 import { END_DEADLINE_MS, HELD_BYTES_MAX } from './ws-rules.ts';
 
@@ -118,8 +119,11 @@ function join(socket: OwnedSocket, connection: TcpConnection, client: Connection
   socket.on('close', onClose);
 }
 
-/** Binds and accepts. @throws FluxError `port-in-use`, `unprocessable` */
-export async function openTcpListener(host: ListenerHost): Promise<Listener> {
+/**
+ * Binds and accepts. @throws FluxError `port-in-use`, `unprocessable`
+ * @param stream `handle`: connections without TLS do without Node's stream layer, where this Node can; `socket`: with it
+ */
+export async function openTcpListener(host: ListenerHost, stream: 'handle' | 'socket' = 'handle'): Promise<Listener> {
   const toReset = (socket: net.Socket) => (host.endpoint.childOptions.soLinger === 0 ? socket : null);
   const secure = new SecureServer({
     onSecure(socket, raw) {
@@ -129,7 +133,8 @@ export async function openTcpListener(host: ListenerHost): Promise<Listener> {
     onFailure: (failure, detail) => host.leave(failure, detail),
   });
   secure.use(host.tls);
-  const acceptor = await acceptTcp(host, (socket) => {
+  const isPlain = () => stream === 'handle' && !secure.isOn;
+  const acceptor = await acceptTcp(host, isPlain, (socket) => {
     if (!secure.isOn) {
       const connection = new TcpConnection(socket, toReset(socket));
       join(socket, connection, host.accept(connection));

@@ -6,7 +6,8 @@ import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { WebSocket, WebSocketServer } from 'ws';
 import type { Connection, ConnectionClient, Listener, ListenerHost } from '../connection.ts';
-import { acceptTcp, plainAddress, toListener } from './accept.ts';
+import { acceptTcp, toListener } from './accept.ts';
+import { plainAddress } from './address.ts';
 import { SecureServer } from './secure-server.ts';
 import {
   END_DEADLINE_MS,
@@ -55,7 +56,7 @@ class WssConnection implements Connection {
   onMessage(data: Buffer, isBinary: boolean): void {
     if (this.#isEnding) return;
     // [MQTT-6.0.0-1]: MQTT control packets come in binary frames only.
-    if (isBinary) this.client?.onData(data);
+    if (isBinary) this.client?.onData(data, 0, data.length);
     else this.#end(UNSUPPORTED_DATA);
   }
 
@@ -176,11 +177,15 @@ export async function openWssListener(host: ListenerHost): Promise<Listener> {
     onFailure: (failure, detail) => host.leave(failure, detail),
   });
   secure.use(host.tls);
-  const acceptor = await acceptTcp(host, (socket: net.Socket) => {
-    if (host.admit()) secure.take(socket);
-    // A client over a limit costs no handshake.
-    else socket.on('error', () => undefined).destroy();
-  });
+  const acceptor = await acceptTcp(
+    host,
+    () => false,
+    (socket: net.Socket) => {
+      if (host.admit()) secure.take(socket);
+      // A client over a limit costs no handshake.
+      else socket.on('error', () => undefined).destroy();
+    },
+  );
   return toListener(acceptor, secure, () => {
     secure.close();
     upgrades.close();

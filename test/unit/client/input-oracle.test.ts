@@ -7,6 +7,8 @@ import { MALFORMED, SIZE_MAX } from './malformed.ts';
 import { answerOf, connect, type Effects, expected, generate, type Item, parse, seen, streams, type Version } from './oracle.ts';
 import { settled, type Wire, World } from './world.ts';
 
+const shared = Buffer.alloc(1024 * 1024);
+
 /** Where the stream is cut, and after which cuts the event loop gets its turn. */
 interface Cuts {
   lengths: number[];
@@ -24,12 +26,14 @@ const WHOLE: Cuts = { lengths: [Number.MAX_SAFE_INTEGER], turns: [false] };
 const BYTES: Cuts = { lengths: [1], turns: [false] };
 const BYTES_APART: Cuts = { lengths: [1], turns: [...Array<boolean>(40).fill(false), true] };
 
-/** Hands bytes over in pieces. */
+/** Hands bytes over in pieces, as a listener does: one buffer for all, which holds something else after each call. */
 async function feed(client: Client, bytes: Buffer, { lengths, turns }: Cuts): Promise<void> {
   for (let at = 0, i = 0; at < bytes.length; i++) {
-    const chunk = Buffer.from(bytes.subarray(at, at + lengths[i % lengths.length]!));
-    client.onData(chunk);
-    at += chunk.length;
+    const from = i % 7;
+    const end = from + bytes.copy(shared, from, at, at + Math.min(lengths[i % lengths.length]!, shared.length - from));
+    client.onData(shared, from, end);
+    shared.fill(0xee, 0, end);
+    at += end - from;
     if (turns[i % turns.length]) await settled();
   }
 }
