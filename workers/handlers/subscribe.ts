@@ -15,6 +15,8 @@ import { sendRetained } from './retained.ts';
 
 /** A peer that has not taken in a filter by then hangs: the client is sent away rather than promised what may not hold. */
 const BARRIER_DEADLINE_MS = 10_000;
+/** Filters of one SUBSCRIBE after which the others on this thread get their turn. */
+const FILTERS_AT_ONCE = 200;
 const RESPONSE_SUBSCRIBE = responseBase('subscribe');
 
 export async function handleSubscribe(client: Client, packet: SubscribePacket): Promise<void> {
@@ -22,9 +24,16 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
   const session = client.session!;
   const waits: (Promise<void> | null)[] = [];
   const queries: { subscription: Subscription; query: RetainedQuery }[] = [];
-  const codes = packet.subscriptions.map((request) => {
+  const codes: number[] = [];
+  for (const request of packet.subscriptions) {
+    if (codes.length > 0 && codes.length % FILTERS_AT_ONCE === 0) {
+      client.hold(HOLD.subscribe);
+      await new Promise((resolve) => setImmediate(resolve));
+      if (client.session !== session) return;
+    }
     const made = makeSubscription(client, request, packet.subscriptionIdentifier);
-    if (typeof made === 'number') return made;
+    codes.push(typeof made === 'number' ? made : made.qos);
+    if (typeof made === 'number') continue;
     const isNew = !session.subscriptions.has(subscriptionKey(made));
     if (isNew) client.endpoint.slots[SLOT.subscriptionsCurrent]!++;
     if (wantsRetained(made, isNew)) {
@@ -33,8 +42,7 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
     }
     waits.push(client.context.table.subscriptions.add(session, made));
     if (session.isDurable) waits.push(client.context.barrier.request(session, { op: 'subscribe', subscription: toWireSubscription(made) }));
-    return made.qos;
-  });
+  }
   if (waits.some((wait) => wait !== null)) {
     // The barrier of DESIGN.md section 4: after SUBACK no publish anywhere on the node may miss the filter.
     // What this client has sent behind its SUBSCRIBE waits too, so that it finds SUBACK before what it publishes itself.
