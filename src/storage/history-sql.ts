@@ -22,13 +22,13 @@ export interface HistoryRecord {
   new_body: string | null;
 }
 
-/** @param rows oldest first; their `seq` is their place in their commit, from 0 */
-export function toRecords(rows: readonly HistoryRow[]): HistoryRecord[] {
+/** One by one, because a whole history is large. @param rows oldest first; their `seq` is their place in their commit, from 0 */
+export function* toRecords(rows: readonly HistoryRow[]): Generator<HistoryRecord> {
   let last = { revision: 0, seq: 0 };
-  return rows.map((row) => {
+  for (const row of rows) {
     last = { revision: row.revision, seq: row.revision === last.revision ? last.seq + 1 : 0 };
-    return toRecord(row, last.seq);
-  });
+    yield toRecord(row, last.seq);
+  }
 }
 
 function toRecord(row: HistoryRow, seq: number): HistoryRecord {

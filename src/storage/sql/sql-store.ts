@@ -138,12 +138,13 @@ class SqlStore implements EndpointStore {
     for (const row of rows) if (!ids.has(row.revision)) ids.set(row.revision, randomUUID());
     const write: Write<number> = async (connection, last) => {
       if (last !== 0) throw new FluxError('exists', 'The store is not empty');
-      const writes = [
-        ...statements.insertEndpoints([...content.values()], mark),
-        ...statements.insertHistory(rows, (one) => ids.get(one) ?? '', mark),
-        statements.updateState(revision, mark),
+      const inserts = [
+        statements.insertEndpoints([...content.values()], mark),
+        statements.insertHistory(rows, (one) => ids.get(one) ?? '', mark),
       ];
-      for (const { sql, values } of writes) await connection.query(sql, values);
+      for (const list of inserts) for (const { sql, values } of list) await connection.query(sql, values);
+      const state = statements.updateState(revision, mark);
+      await connection.query(state.sql, state.values);
       return revision;
     };
     return this.#write(write, (connection) => this.#findCommit(connection, ids.get(revision) ?? ''), Date.now() + ADOPT_MS);

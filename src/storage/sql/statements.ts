@@ -4,7 +4,7 @@ import type { HistoryRow, PendingConfirm, StoredEndpoint } from '../contract.ts'
 import { type HistoryRecord, type Statement, toBody, toRecords } from '../history-sql.ts';
 import type { SqlValue } from './connection.ts';
 
-/** Rows in one INSERT at most, and the characters that they may have: a server limits the size of a statement. */
+/** Rows in one INSERT at most, and the characters after which no further row is added: a server limits the size of a statement. */
 const ROWS_MAX = 200;
 const CHARACTERS_MAX = 1_000_000;
 
@@ -34,7 +34,7 @@ export function deleteEndpoints(ids: readonly string[], mark: Mark): WriteStatem
   return { sql: `DELETE FROM fluxmq_endpoint WHERE id IN (${ids.map((_, index) => mark(index + 1)).join(', ')})`, values: [...ids] };
 }
 
-export function insertEndpoints(list: readonly StoredEndpoint[], mark: Mark): WriteStatement[] {
+export function insertEndpoints(list: readonly StoredEndpoint[], mark: Mark): Generator<WriteStatement> {
   const rows = list.map(({ endpoint, revision }) => [endpoint.id, endpoint.port, revision, toBody(endpoint)]);
   return insert('fluxmq_endpoint', ['id', 'port', 'revision', 'body'], rows, mark);
 }
@@ -57,18 +57,22 @@ const HISTORY_COLUMNS: (keyof HistoryRecord)[] = [
 ];
 
 /** @param commitId gives each revision the mark by which the outcome of its commit is found */
-export function insertHistory(rows: readonly HistoryRow[], commitId: (revision: number) => string, mark: Mark): WriteStatement[] {
-  const values = toRecords(rows).map((record) => [...HISTORY_COLUMNS.map((column) => record[column]), commitId(record.revision)]);
-  return insert('fluxmq_history', [...HISTORY_COLUMNS, 'commit_id'], values, mark);
+export function insertHistory(rows: readonly HistoryRow[], commitId: (revision: number) => string, mark: Mark): Generator<WriteStatement> {
+  const toValues = (record: HistoryRecord) => [...HISTORY_COLUMNS.map((column) => record[column]), commitId(record.revision)];
+  return insert('fluxmq_history', [...HISTORY_COLUMNS, 'commit_id'], mapped(toRecords(rows), toValues), mark);
 }
 
 export function updateState(revision: number, mark: Mark): WriteStatement {
   return { sql: `UPDATE fluxmq_state SET revision = ${mark(1)} WHERE one = 1`, values: [revision] };
 }
 
-export function insertPending(list: readonly PendingConfirm[], mark: Mark): WriteStatement[] {
+export function insertPending(list: readonly PendingConfirm[], mark: Mark): Generator<WriteStatement> {
   const rows = list.map(({ revision, until }) => [revision, until]);
   return insert('fluxmq_pending', ['revision', 'until_ms'], rows, mark);
+}
+
+function* mapped<T, U>(items: Iterable<T>, map: (item: T) => U): Generator<U> {
+  for (const item of items) yield map(item);
 }
 
 /** What was the newest row of each endpoint at a revision. */
@@ -79,20 +83,23 @@ export function selectAt(mark: Mark): string {
     WHERE h.new_body IS NOT NULL ORDER BY h.port`;
 }
 
-function insert(table: string, columns: readonly string[], rows: readonly SqlValue[][], mark: Mark): WriteStatement[] {
-  const statements: WriteStatement[] = [];
-  for (let from = 0; from < rows.length; ) {
-    let to = from;
-    for (let size = 0; to < rows.length && to - from < ROWS_MAX && (to === from || size < CHARACTERS_MAX); to += 1) {
-      for (const value of rows[to] ?? []) size += typeof value === 'string' ? value.length : 8;
-    }
-    const values = rows.slice(from, to).flat();
+/** INSERTs of a bounded size each, made as they are taken. */
+function* insert(table: string, columns: readonly string[], rows: Iterable<SqlValue[]>, mark: Mark): Generator<WriteStatement> {
+  let values: SqlValue[] = [];
+  let size = 0;
+  const flush = (): WriteStatement => {
     const groups: string[] = [];
     for (let first = 1; first <= values.length; first += columns.length) {
       groups.push(`(${columns.map((_, index) => mark(first + index)).join(', ')})`);
     }
-    statements.push({ sql: `INSERT INTO ${table} (${columns.join(', ')}) VALUES ${groups.join(', ')}`, values });
-    from = to;
+    const statement = { sql: `INSERT INTO ${table} (${columns.join(', ')}) VALUES ${groups.join(', ')}`, values };
+    [values, size] = [[], 0];
+    return statement;
+  };
+  for (const row of rows) {
+    for (const value of row) size += typeof value === 'string' ? value.length : 8;
+    values.push(...row);
+    if (values.length >= ROWS_MAX * columns.length || size >= CHARACTERS_MAX) yield flush();
   }
-  return statements;
+  if (values.length > 0) yield flush();
 }
