@@ -1,6 +1,7 @@
 /** The roof of the command line: one process, one command. Nothing of the broker is loaded here. */
 
 import { createInterface } from 'node:readline/promises';
+import type { FluxmqSource } from './cli/commands/import.ts';
 import { runCommandLine } from './cli/run.ts';
 import type { Terminal } from './cli/terminal.ts';
 
@@ -51,10 +52,15 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(0);
 });
 
+/** The database drivers are loaded by the one command that needs them. */
+const readFluxmq: FluxmqSource = async (where) => {
+  const { readFluxmqEndpoints } = await import('./storage/fluxmq-import/read-fluxmq.ts');
+  const { configs, leftOut, warnings } = await readFluxmqEndpoints(where);
+  return { configs, warnings, leftOut: leftOut.map(({ id, port, reason }) => `${id} (port ${port}): ${reason}`) };
+};
+
 try {
-  process.exitCode = await runCommandLine(process.argv.slice(2), terminal, async () => {
-    throw new Error('not supported yet');
-  });
+  process.exitCode = await runCommandLine(process.argv.slice(2), terminal, readFluxmq);
 } catch (error) {
   process.stderr.write(`fluxmq: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   process.exitCode = EXIT_FAULT;

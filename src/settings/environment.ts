@@ -46,7 +46,7 @@ const KEYS: KeyTree = {
   store: {
     ...leaves('storeType', 'secretKey', 'secretKeyFile'),
     secretKeysOld: ['leaf'],
-    datasource: leaves('url', 'username', 'password', 'driver', 'maxPoolSize'),
+    datasource: leaves('url', 'username', 'password', 'driver', 'schema', 'maxPoolSize'),
     local: leaves('dataPath'),
   },
   cluster: {

@@ -15,6 +15,7 @@ const datasourceSchema = group({
   username: z.string({ error: 'must be a string' }).optional(),
   password: z.string({ error: 'must be a string' }).optional(),
   driver: text().optional(),
+  schema: text(63).optional(),
   maxPoolSize: integer(1, 1000).optional(),
 });
 type Datasource = z.infer<typeof datasourceSchema>;
@@ -62,7 +63,8 @@ function readLogin(given: Datasource, storeType: 'POSTGRESQL' | 'MYSQL', problem
   if (address.kind !== KINDS[storeType]) problems.add('store.datasource.url', `does not fit storeType ${storeType}`);
   const username = given.username ?? address.username ?? '';
   if (username === '') problems.add('store.datasource.username', 'is needed, here or in the URL');
-  return { ...address, username, password: given.password ?? address.password ?? '' };
+  if (given.schema !== undefined && address.kind === 'mysql') problems.add('store.datasource.schema', 'is for POSTGRESQL only');
+  return { ...address, schema: given.schema ?? address.schema, username, password: given.password ?? address.password ?? '' };
 }
 
 /** Drivers are not loaded here; a name that contradicts the storeType shows a mistake. */

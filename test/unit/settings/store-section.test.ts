@@ -38,6 +38,14 @@ describe('readStore', () => {
     expect([without.problems, without.store]).toMatchObject([[], { datasource: { username: 'bob', password: '' } }]);
   });
 
+  it('takes the schema of a FluxMQ 2.1 file', () => {
+    const datasource = { url: 'jdbc:postgresql://h/d', username: 'u', schema: 'fluxmq' };
+    expect(read({ storeType: 'POSTGRESQL', datasource }).store).toMatchObject({ datasource: { schema: 'fluxmq' } });
+    expect(read({ storeType: 'MYSQL', datasource: { ...datasource, url: 'jdbc:mysql://h/d' } }).problems).toEqual([
+      'store.datasource.schema is for POSTGRESQL only',
+    ]);
+  });
+
   it.each<[object, string[]]>([
     [{ storeType: 'MYSQL' }, ['store.datasource.url is needed with storeType MYSQL']],
     [{ storeType: 'POSTGRESQL', datasource: null }, ['store.datasource.url is needed with storeType POSTGRESQL']],
