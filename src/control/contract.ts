@@ -50,6 +50,22 @@ export interface EndpointView {
 /** State of one endpoint on one node (SPEC.md section 5). */
 export type EndpointState = 'starting' | 'running' | 'draining' | 'stopped' | 'failed';
 
+/** The certificate that an endpoint shows. */
+export interface CertificateStatus {
+  subject: string;
+  issuer: string;
+  /** SHA-256 */
+  fingerprint: string;
+  /** ISO 8601 */
+  notBefore: string;
+  /** ISO 8601; of the certificate, or of one of its chain that ends sooner */
+  notAfter: string;
+  /** ISO 8601: when the first revocation list expires; null without lists */
+  crlNextUpdate: string | null;
+  /** why its files as they are now are not used; null when they are */
+  refused: string | null;
+}
+
 export interface EndpointStatus {
   id: string;
   port: number;
@@ -68,6 +84,8 @@ export interface EndpointStatus {
   blockedWorkers: number;
   /** clients that are being disconnected; null: none. A removed endpoint is told until they are gone */
   draining: { total: number; left: number; until: string } | null;
+  /** null: no TLS */
+  certificate: CertificateStatus | null;
 }
 
 /** What watchers are told. `id` grows from event to event, also over a restart of the node. */

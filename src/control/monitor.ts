@@ -11,6 +11,7 @@ import type { EndpointMetrics, EndpointStatus, HealthAnswer, ResourcesAnswer } f
 import type { Desired } from './endpoints/desired.ts';
 import type { Reconciler } from './endpoints/reconciler.ts';
 import type { Runners } from './endpoints/runners.ts';
+import type { CertificateWatch } from './tls/certificate-watch.ts';
 import type { WatchHub } from './watch.ts';
 import type { Supervisor } from './workers/supervisor.ts';
 import { ThreadUsageReader } from './workers/thread-usage.ts';
@@ -28,6 +29,7 @@ export interface MonitorOptions {
   hub: WatchHub;
   collector: MetricsCollector;
   clients: Clients;
+  certificates: CertificateWatch;
   logger: Logger;
 }
 
@@ -186,11 +188,13 @@ export class Monitor {
       restarts: runner?.restarts ?? 0,
       blockedWorkers: runner === undefined ? 0 : this.#options.watchdog.blocked.filter((worker) => runner.workers.includes(worker)).length,
       draining: runner?.draining ?? null,
+      certificate: this.#options.certificates.statusOf(runner),
     };
   }
 
   async #extras({ endpoint, revision }: StoredEndpoint): Promise<EndpointExtras> {
     const runner = this.#options.runners.peek(endpoint.id);
+    const certificate = this.#options.certificates.statusOf(runner);
     const usages = await Promise.all((runner?.workers ?? []).map((worker) => this.#usage.of(worker)));
     const sum = (read: (usage: NonNullable<(typeof usages)[number]>) => number) =>
       usages.reduce((total, usage) => total + (usage === null ? 0 : read(usage)), 0);
@@ -203,6 +207,7 @@ export class Monitor {
       externalBytes: sum((usage) => usage.externalBytes),
       revision,
       state: runner?.state ?? 'stopped',
+      certificateEndsAt: certificate === null ? null : Date.parse(certificate.notAfter),
     };
   }
 

@@ -31,7 +31,7 @@ import { readAdd, readPlan } from './endpoints/change-request.ts';
 import { reachStep } from './endpoints/change-steps.ts';
 import { Desired } from './endpoints/desired.ts';
 import { SHUTDOWN } from './endpoints/drain.ts';
-import { Driver } from './endpoints/driver.ts';
+import { Driver, tlsOf } from './endpoints/driver.ts';
 import { EndpointManager } from './endpoints/endpoint-manager.ts';
 import { Reconciler } from './endpoints/reconciler.ts';
 import { Runners } from './endpoints/runners.ts';
@@ -40,6 +40,7 @@ import { probeMqtt } from './probe/mqtt-probe.ts';
 import { probePort } from './probe/port-probe.ts';
 import { recommendQueueMigration } from './probe/queue-migration.ts';
 import { SystemTopics } from './system-topics.ts';
+import { CertificateWatch } from './tls/certificate-watch.ts';
 import { Transfer } from './transfer/transfer.ts';
 import { WatchHub } from './watch.ts';
 import { Supervisor } from './workers/supervisor.ts';
@@ -118,6 +119,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     isReplaceable: (worker) => runners.isReplaceable(worker),
     logger,
   });
+  const certificates = new CertificateWatch({ runners, isLocked: (id) => desired.isLocked(id), logger });
   const monitor = new Monitor({
     node,
     version,
@@ -130,6 +132,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     hub,
     collector,
     clients,
+    certificates,
     logger,
   });
   const stop = async (timeoutMs: number) => {
@@ -138,7 +141,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     systemTopics.close();
     hub.close();
     const deadline = new Deadline(timeoutMs);
-    await deadline.reaches(Promise.all([reconciler.close(), confirmations.close()]));
+    await deadline.reaches(Promise.all([reconciler.close(), confirmations.close(), certificates.close()]));
     const stopped = Promise.all(
       runners.all().map(async (runner) => {
         const { drained } = await runner.stop(SHUTDOWN);
@@ -249,8 +252,9 @@ class NodeControl implements Control {
 
   async validate(body: unknown): Promise<ValidateAnswer> {
     try {
-      const { warnings } = parseEndpoint(readAdd(body).input);
-      return { valid: true, issues: [], warnings };
+      const { endpoint, warnings } = parseEndpoint(readAdd(body).input);
+      const { warnings: more } = await tlsOf(endpoint, null);
+      return { valid: true, issues: [], warnings: [...warnings, ...more] };
     } catch (error) {
       if (!(error instanceof FluxError) || error.kind === 'internal') throw error;
       const issues = error.issues.length > 0 ? error.issues : [{ path: '', message: error.message }];

@@ -83,6 +83,12 @@ const LABELLED_GAUGES: [string, string, string, ReadMany][] = [
   ['state', '1 for the state that it is in', 'state', ({ extras }) => STATES.map((state) => [{ state }, extras.state === state ? 1 : 0])],
 ];
 
+/** Of endpoints with TLS alone. */
+const CERTIFICATE_GAUGE = {
+  name: `${PREFIX}certificate_expiry_seconds`,
+  help: 'Seconds until its certificate, or one of the chain, expires; negative when it has',
+};
+
 const LABELLED_COUNTERS: [string, string, string, ReadMany][] = [
   ['messages_dropped_total', 'Messages dropped', 'reason', byLabel('reason', DROP_REASONS, total)],
   ['errors_total', 'Errors', 'error_type', byLabel('error_type', ERROR_TYPES, total)],
@@ -137,6 +143,11 @@ function fill(registry: Registry, samples: EndpointSample[]): void {
   for (const [name, help, read] of GAUGES) {
     const gauge = new Gauge({ name: PREFIX + name, help, labelNames, registers });
     for (const sample of samples) gauge.set(base(sample), read(sample));
+  }
+  const expiry = new Gauge({ ...CERTIFICATE_GAUGE, labelNames, registers });
+  for (const sample of samples) {
+    const { certificateEndsAt } = sample.extras;
+    if (certificateEndsAt !== null) expiry.set(base(sample), Math.round((certificateEndsAt - Date.now()) / 1000));
   }
   for (const [name, help, read] of COUNTERS) {
     const counter = new Counter({ name: PREFIX + name, help, labelNames, registers });

@@ -16,6 +16,8 @@ export interface EndpointExtras {
   externalBytes: number;
   revision: number;
   state: string;
+  /** milliseconds since the epoch; null: no TLS */
+  certificateEndsAt: number | null;
 }
 
 /**

@@ -191,6 +191,18 @@ export const statusSchema = z
     restarts: z.number().int(),
     blockedWorkers: z.number().int(),
     draining: z.object({ total: z.number().int(), left: z.number().int(), until: z.string() }).nullable(),
+    certificate: z
+      .object({
+        subject: z.string(),
+        issuer: z.string(),
+        fingerprint: z.string().openapi({ description: 'SHA-256' }),
+        notBefore: z.string(),
+        notAfter: z.string().openapi({ description: 'Of the certificate, or of one of its chain that ends sooner' }),
+        crlNextUpdate: z.string().nullable().openapi({ description: 'When the first revocation list expires' }),
+        refused: z.string().nullable().openapi({ description: 'Why its files as they are now are not used' }),
+      })
+      .nullable()
+      .openapi({ description: 'null: no TLS' }),
   })
   .openapi('EndpointStatus') satisfies z.ZodType<EndpointStatus>;
 

@@ -109,8 +109,11 @@ export class Driver {
   }
 }
 
-/** What runs goes on where nothing about it changes, also when its files have become useless meanwhile; else it is read and tried. */
-async function tlsOf(
+/**
+ * What runs goes on where nothing about it changes, also when its files have become useless meanwhile; else it is read and tried.
+ * @throws FluxError `unprocessable` with everything that is wrong
+ */
+export async function tlsOf(
   after: Endpoint | null,
   running: EndpointRuntimeConfig | null,
 ): Promise<{ material: TlsMaterial | null; warnings: string[] }> {

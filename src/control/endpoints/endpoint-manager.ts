@@ -11,7 +11,7 @@ import type { ChangeAnswer, PlanAnswer, RequestContext } from '../contract.ts';
 import type { Deadline } from '../deadline.ts';
 import { type ChangeOptions, readAdd, readTarget, readUpdate, type SingleAction } from './change-request.ts';
 import type { Desired } from './desired.ts';
-import type { Driver } from './driver.ts';
+import { type Driver, tlsOf } from './driver.ts';
 import type { Runners } from './runners.ts';
 
 export interface ManagerOptions {
@@ -88,12 +88,18 @@ export class EndpointManager {
   }
 
   /** What the change would do. @throws FluxError when it would be refused for another reason than a missing `force` */
-  plan(action: SingleAction, body: unknown, context: RequestContext): PlanAnswer {
+  async plan(action: SingleAction, body: unknown, context: RequestContext): Promise<PlanAnswer> {
     const { before, after, options, warnings } = this.#read(action, body);
     const { judged, warnings: needs } = foresee(toSet(action, before, after, options, context), this.#options.desired);
+    const running = after === null ? null : (this.#options.runners.peek(after.id)?.wanted ?? null);
+    const { warnings: ofCertificate } = await tlsOf(after, running);
     const [first] = judged;
     const clientsAffected = first === undefined ? 0 : affectedClients(first, options, this.#options.runners);
-    return { changes: first === undefined ? [] : keyChangesOf(first), clientsAffected, warnings: [...warnings, ...needs] };
+    return {
+      changes: first === undefined ? [] : keyChangesOf(first),
+      clientsAffected,
+      warnings: [...warnings, ...needs, ...ofCertificate],
+    };
   }
 
   #read(action: SingleAction, body: unknown): SingleRequest {

@@ -1,13 +1,17 @@
-/** A health check from outside: a real MQTT 3.1.1 CONNECT and PINGREQ over TCP or WebSocket. */
+/** A health check from outside: a real MQTT 3.1.1 CONNECT and PINGREQ over TCP or WebSocket, with TLS where there is. */
 
 import { randomUUID } from 'node:crypto';
-import { connect, isIPv6 } from 'node:net';
+import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import type { SslConfig } from '../../endpoint/endpoint.ts';
+import { joinWebSocket, type Wire, type WireEvents } from './web-socket.ts';
 
 export interface ProbeTarget {
   host: string;
   port: number;
   useWebsocket: boolean;
   path: string;
+  sslConfig: Pick<SslConfig, 'enabled' | 'clientAuth'>;
 }
 
 export interface ProbeOutcome {
@@ -26,11 +30,8 @@ const DISCONNECT = Buffer.of(0xe0, 0);
 const WANTS_LOGIN = new Set([4, 5]);
 const REFUSALS: Record<number, string> = { 1: 'unacceptable protocol version', 2: 'identifier rejected', 3: 'server unavailable' };
 
-/** What both transports offer to the conversation. */
-interface Wire {
-  send(bytes: Uint8Array): void;
-  close(): void;
-}
+/** Alerts with which a server asks for the client certificate that a probe does not have: it works. */
+const WANTS_CERTIFICATE = /ALERT_(CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE)/;
 
 /** CONNECT of MQTT 3.1.1: clean session, keep alive 30 s, identifier of 23 characters at most [MQTT-3.1.3-5]. */
 function connectPacket(): Buffer {
@@ -70,15 +71,9 @@ export function probeMqtt(target: ProbeTarget, timeoutMs: number): Promise<Probe
         finish(received[4] === PINGRESP ? null : 'the answer to PINGREQ is not a PINGRESP', true);
       }
     };
-    const events = { onOpen: () => wire?.send(connectPacket()), onData, onEnd: (reason: string) => finish(reason, false) };
-    wire = target.useWebsocket ? openWebSocket(target, events) : openTcp(target, events);
+    const events = { onOpen: () => wire?.send(connectPacket()), onData, onEnd: (reason: string | null) => finish(reason, reason === null) };
+    wire = open(target, events);
   });
-}
-
-interface WireEvents {
-  onOpen(): void;
-  onData(bytes: Uint8Array): void;
-  onEnd(reason: string): void;
 }
 
 /** The address to reach a listener that is bound to every address. */
@@ -87,25 +82,22 @@ function reachable(host: string): string {
   return host === '::' ? '::1' : host;
 }
 
-function openTcp(target: ProbeTarget, events: WireEvents): Wire {
-  const socket = connect({ host: reachable(target.host), port: target.port, noDelay: true });
-  socket.on('connect', events.onOpen);
-  socket.on('data', events.onData);
-  socket.on('error', (error) => events.onEnd(error.message));
-  socket.on('close', () => events.onEnd('the connection was closed without an answer'));
-  return { send: (bytes) => socket.write(bytes), close: () => socket.destroySoon() };
+/** This very process is asked: whose certificate it is need not be proved. */
+function openSocket({ host, port, sslConfig }: ProbeTarget): { socket: Socket; ready: 'connect' | 'secureConnect' } {
+  const to = { host: reachable(host), port };
+  if (!sslConfig.enabled) return { socket: connect({ ...to, noDelay: true }), ready: 'connect' };
+  return { socket: connectTls({ ...to, rejectUnauthorized: false }).setNoDelay(true), ready: 'secureConnect' };
 }
 
-function openWebSocket(target: ProbeTarget, events: WireEvents): Wire {
-  const host = reachable(target.host);
-  const socket = new WebSocket(`ws://${isIPv6(host) ? `[${host}]` : host}:${target.port}${target.path}`, 'mqtt');
-  socket.binaryType = 'arraybuffer';
-  socket.addEventListener('open', events.onOpen);
-  socket.addEventListener('message', (event: MessageEvent<unknown>) => {
-    if (event.data instanceof ArrayBuffer) events.onData(new Uint8Array(event.data));
-    else events.onEnd('a text frame came where MQTT wants binary ones [MQTT-6.0.0-1]');
+function open(target: ProbeTarget, events: WireEvents): Wire {
+  const { socket, ready } = openSocket(target);
+  const mayBeRefused = target.sslConfig.enabled && target.sslConfig.clientAuth === 'required';
+  socket.on('error', (error: NodeJS.ErrnoException) => {
+    events.onEnd(mayBeRefused && WANTS_CERTIFICATE.test(error.code ?? '') ? null : error.message);
   });
-  socket.addEventListener('error', () => events.onEnd('the WebSocket could not be opened'));
-  socket.addEventListener('close', () => events.onEnd('the connection was closed without an answer'));
-  return { send: (bytes) => socket.send(Uint8Array.from(bytes)), close: () => socket.close() };
+  socket.on('close', () => events.onEnd('the connection was closed without an answer'));
+  if (target.useWebsocket) return joinWebSocket(socket, ready, target, events);
+  socket.on(ready, events.onOpen);
+  socket.on('data', events.onData);
+  return { send: (bytes) => socket.write(bytes), close: () => socket.destroySoon() };
 }

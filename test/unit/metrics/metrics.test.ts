@@ -15,6 +15,7 @@ const EXTRAS = {
   externalBytes: 5,
   revision: 8,
   state: 'running',
+  certificateEndsAt: null,
 };
 
 function worker(counters: EndpointCounters) {

@@ -1,0 +1,113 @@
+/** Follows the files of certificates while they are in use: another content is tried and taken over or refused, and what expires is told. */
+
+import { toWireError } from '../../kernel/errors.ts';
+import type { Logger } from '../../kernel/logger.ts';
+import type { CertificateStatus } from '../contract.ts';
+import { Deadline } from '../deadline.ts';
+import type { EndpointRunner } from '../endpoints/endpoint-runner.ts';
+import type { Runners } from '../endpoints/runners.ts';
+import { expiryWarnings, loadTls } from './load-tls.ts';
+import { hasFiles, readSources } from './sources.ts';
+
+const INTERVAL_MS = 10_000;
+const DAY_MS = 86_400_000;
+/** For the workers of one endpoint to take new material. */
+const UPDATE_TIMEOUT_MS = 10_000;
+
+export interface CertificateWatchOptions {
+  runners: Runners;
+  /** a change of this endpoint is under way: it is left alone */
+  isLocked: (id: string) => boolean;
+  logger: Logger;
+  intervalMs?: number;
+}
+
+export class CertificateWatch {
+  readonly #options: CertificateWatchOptions;
+  readonly #timer: NodeJS.Timeout;
+  /** content that was refused, by endpoint: told once */
+  readonly #refused = new Map<string, { digest: string; reason: string }>();
+  /** day on which its expiry was told last, by endpoint */
+  readonly #toldOn = new Map<string, number>();
+  #round: Promise<void> | null = null;
+
+  constructor(options: CertificateWatchOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => {
+      this.#round ??= this.#look().finally(() => {
+        this.#round = null;
+      });
+    }, options.intervalMs ?? INTERVAL_MS);
+  }
+
+  /** Resolves when nothing is under way any more. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#round;
+  }
+
+  /** Null without TLS. */
+  statusOf(runner: EndpointRunner | undefined): CertificateStatus | null {
+    const tls = runner?.wanted?.tls ?? null;
+    if (runner === undefined || tls === null) return null;
+    return { ...tls.certificate, refused: this.#refused.get(runner.id)?.reason ?? null };
+  }
+
+  /** One after the other: reading files is not worth hurrying for. */
+  async #look(): Promise<void> {
+    const { runners, isLocked, logger } = this.#options;
+    const all = runners.all();
+    for (const known of [this.#refused, this.#toldOn]) {
+      for (const id of known.keys()) if ((runners.peek(id)?.wanted?.tls ?? null) === null) known.delete(id);
+    }
+    for (const runner of all) {
+      if (runner.wanted === null || runner.wanted.tls === null) continue;
+      this.#tellExpiry(runner);
+      try {
+        if (!isLocked(runner.id)) await this.#follow(runner);
+      } catch (error) {
+        logger.error(`Endpoint ${runner.wanted?.endpoint.port}: the changed certificate was not taken by every worker`, {
+          endpoint: runner.id,
+          reason: toWireError(error).message,
+        });
+      }
+    }
+  }
+
+  /** @throws FluxError when a worker does not take what was found good; it is replaced */
+  async #follow(runner: EndpointRunner): Promise<void> {
+    const { isLocked, logger } = this.#options;
+    const { wanted, id } = runner;
+    if (wanted === null || wanted.tls === null || !hasFiles(wanted.endpoint.sslConfig)) return;
+    const { sslConfig, port } = wanted.endpoint;
+    const sources = await readSources(sslConfig);
+    if (sources.digest === wanted.tls.digest) {
+      this.#refused.delete(id);
+      return;
+    }
+    if (sources.digest === this.#refused.get(id)?.digest) return;
+    const loaded = await loadTls(sslConfig, sources).catch((error: unknown) => toWireError(error).message);
+    // A change came in between: it has read the files itself, or the next round will.
+    if (runner.wanted !== wanted || isLocked(id)) return;
+    if (typeof loaded === 'string') {
+      this.#refused.set(id, { digest: sources.digest, reason: loaded });
+      logger.error(`Endpoint ${port}: the changed certificate is not used, the old one stays`, { endpoint: id, reason: loaded });
+      return;
+    }
+    this.#refused.delete(id);
+    this.#toldOn.delete(id);
+    await runner.update({ ...wanted, tls: loaded.material }, new Deadline(UPDATE_TIMEOUT_MS));
+    const { subject, notAfter, fingerprint } = loaded.material.certificate;
+    logger.info(`Endpoint ${port}: the changed certificate is used from now on`, { endpoint: id, subject, notAfter, fingerprint });
+  }
+
+  /** Once a day. */
+  #tellExpiry({ id, wanted }: EndpointRunner): void {
+    const now = Date.now();
+    const today = Math.floor(now / DAY_MS);
+    if (wanted === null || wanted.tls === null || this.#toldOn.get(id) === today) return;
+    const warnings = expiryWarnings(wanted.tls, now);
+    if (warnings.length > 0) this.#toldOn.set(id, today);
+    for (const warning of warnings) this.#options.logger.warn(`Endpoint ${wanted.endpoint.port}: ${warning}`, { endpoint: id });
+  }
+}
