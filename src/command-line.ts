@@ -55,8 +55,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 /** The database drivers are loaded by the one command that needs them. */
 const readFluxmq: FluxmqSource = async (where) => {
   const { readFluxmqEndpoints } = await import('./storage/fluxmq-import/read-fluxmq.ts');
-  const { configs, leftOut, warnings } = await readFluxmqEndpoints(where);
-  return { configs, warnings, leftOut: leftOut.map(({ id, port, reason }) => `${id} (port ${port}): ${reason}`) };
+  return readFluxmqEndpoints(where);
 };
 
 try {

@@ -1,5 +1,6 @@
 /** `import`: endpoints from an export, or from the table of a FluxMQ database. */
 
+import { FluxError } from '../../kernel/errors.ts';
 import { readSecret } from '../api/target.ts';
 import type { Call, Command } from '../command.ts';
 import { CommandFailure, EXIT, usageFailure } from '../failure.ts';
@@ -13,13 +14,13 @@ import { DRY_RUN, oneFile, upload } from './transfer.ts';
 export interface FluxmqRows {
   /** endpoints as `add` takes them */
   configs: Record<string, unknown>[];
-  /** rows that are not taken, and why; in words */
-  leftOut: string[];
+  /** rows that are not taken, and why */
+  leftOut: { id: string; port: number; reason: string }[];
   /** what is taken, but not as it was; in words */
   warnings: string[];
 }
 
-/** Reads a FluxMQ database. Given from outside: this room knows no store. @throws Error in words */
+/** Reads a FluxMQ database. Given from outside: this room knows no store. @throws FluxError `invalid` (the URL), `not-found` (no such table), `unavailable` */
 export type FluxmqSource = (where: { url: string; username: string; password: string }) => Promise<FluxmqRows>;
 
 const OPTIONS: readonly OptionSpec[] = [
@@ -46,6 +47,13 @@ function readMode(call: Call): string {
   return mode;
 }
 
+/** A wrong URL is a wrong argument, a database without the table is refused, all else is a server that cannot be used. */
+function unreadable(error: unknown): CommandFailure {
+  const kind = error instanceof FluxError ? error.kind : null;
+  const message = `the FluxMQ database cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+  return new CommandFailure(kind === 'invalid' ? EXIT.usage : kind === 'not-found' ? EXIT.refused : EXIT.unreachable, message);
+}
+
 async function readRows(call: Call, source: FluxmqSource): Promise<Record<string, unknown>> {
   const { options, terminal } = call;
   refuseSurplus(call.words);
@@ -58,13 +66,10 @@ async function readRows(call: Call, source: FluxmqSource): Promise<Record<string
   try {
     rows = await source({ url, username, password });
   } catch (error) {
-    throw new CommandFailure(
-      EXIT.unreachable,
-      `the FluxMQ database cannot be read: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    throw unreadable(error);
   }
   for (const warning of rows.warnings) terminal.err(`warning: ${printable(warning)}`);
-  for (const reason of rows.leftOut) terminal.err(`left out: ${printable(reason)}`);
+  for (const { id, port, reason } of rows.leftOut) terminal.err(printable(`left out: ${id} (port ${port}): ${reason}`));
   if (rows.configs.length === 0) throw new CommandFailure(EXIT.refused, 'there is nothing to import');
   return { configs: rows.configs };
 }
