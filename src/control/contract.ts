@@ -37,6 +37,8 @@ export interface ChangeAnswer {
   revision: number;
   /** hardest effect among the changed keys; only on update, enable, disable */
   effect?: Effect;
+  /** every changed key with its effect; with `effect` only */
+  changes?: KeyChange[];
   nodes: NodeOutcome[];
   warnings: string[];
   confirm?: ConfirmView;

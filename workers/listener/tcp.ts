@@ -22,6 +22,7 @@ class TcpConnection implements Connection {
   readonly #toReset: net.Socket | null;
   client: ConnectionClient | null = null;
   hadError = false;
+  #isResetting = false;
 
   constructor(socket: net.Socket, toReset: net.Socket | null) {
     this.#socket = socket;
@@ -51,14 +52,15 @@ class TcpConnection implements Connection {
 
   end(): void {
     const socket = this.#socket;
-    if (socket.destroyed || socket.writableEnded) return;
+    if (socket.destroyed || socket.writableEnded || this.#isResetting) return;
     socket.resume();
     const toReset = this.#toReset;
-    if (toReset !== null) {
-      socket.end(() => toReset.resetAndDestroy());
-      return;
+    if (toReset === null) socket.end();
+    else {
+      // What was sent goes to the kernel first; a FIN before the reset would make it an end in order.
+      this.#isResetting = true;
+      socket.write(NOTHING, () => toReset.resetAndDestroy());
     }
-    socket.end();
     const timer = setTimeout(() => socket.destroy(), END_DEADLINE_MS);
     timer.unref();
     socket.once('close', () => clearTimeout(timer));

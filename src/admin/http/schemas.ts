@@ -160,20 +160,21 @@ export const setSchema = z
   })
   .openapi('SetChange');
 
+export const keyChangeSchema = z
+  .object({ path: z.string(), from: z.unknown(), to: z.unknown(), effect: effectSchema })
+  .openapi('KeyChange');
+
 export const changeSchema = z
   .object({
     endpoint: endpointSchema,
     revision: z.number().int().openapi({ description: 'Number of this change', example: 7 }),
     effect: effectSchema.optional().openapi({ description: 'The hardest effect among the changed keys' }),
+    changes: z.array(keyChangeSchema).optional(),
     nodes: z.array(nodeOutcomeSchema),
     warnings: z.array(z.string()),
     confirm: confirmSchema.optional(),
   })
   .openapi('Change');
-
-export const keyChangeSchema = z
-  .object({ path: z.string(), from: z.unknown(), to: z.unknown(), effect: effectSchema })
-  .openapi('KeyChange');
 
 export const statusSchema = z
   .object({

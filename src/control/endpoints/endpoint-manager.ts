@@ -77,10 +77,11 @@ export class EndpointManager {
     if (this.#options.keepsSecretsInClear) warnings.push(...clearSecretWarnings(after === null ? [] : [after]));
     const endpoint = (after ?? before?.endpoint) as Endpoint;
     const isUpdate = before !== null && after !== null;
+    const judged = applied.changes.find(({ id }) => id === endpoint.id);
     return {
       endpoint,
       revision: isNothing ? (before?.revision ?? applied.revision) : applied.revision,
-      ...(isUpdate ? { effect: applied.changes.find(({ id }) => id === endpoint.id)?.effect ?? 'none' } : {}),
+      ...(isUpdate ? { effect: judged?.effect ?? 'none', changes: judged?.changes ?? [] } : {}),
       nodes: [isNothing ? changes.current(endpoint.id) : applied.node],
       warnings: [...warnings, ...applied.warnings],
       ...confirmViewOf(applied),
