@@ -89,7 +89,7 @@ export class Supervisor {
    * @throws FluxError `unavailable` (stopping), `timeout` (no session worker), or why it could not start
    */
   async acquire(deadline: Deadline): Promise<WorkerHandle> {
-    const taken = this.#takeSpare() ?? (await this.#takeWarming(deadline)) ?? (await this.#launch('endpoint'));
+    const taken = this.#takeSpare() ?? (await this.#takeWarming(deadline)) ?? (await this.#launchBy(deadline));
     try {
       if (!(await deadline.reaches(this.#sessionUp))) throw new FluxError('timeout', 'the session worker is not available');
       if (!taken.isUsable) throw new FluxError('unavailable', `${taken.name} has ended`);
@@ -126,6 +126,20 @@ export class Supervisor {
     const ended = await Promise.all(endpointWorkers.map((worker) => worker.stop(Math.ceil((timeoutMs * 2) / 3))));
     const session = await Promise.all(this.workers.map((worker) => worker.stop(deadline.leftMs)));
     return [...ended, ...session].every(Boolean);
+  }
+
+  /** A new worker. One that is ready too late is kept as the spare. @throws FluxError `timeout`, or why it could not start */
+  async #launchBy(deadline: Deadline): Promise<WorkerHandle> {
+    const launching = this.#launch('endpoint');
+    if (await deadline.reaches(launching)) return launching;
+    void launching.then(
+      (late) => {
+        if (this.#spare?.isUsable === true) void this.release(late, JOIN_TIMEOUT_MS);
+        else this.#spare = late;
+      },
+      (error: unknown) => this.#options.logger.error('an endpoint worker could not be started', { reason: String(error) }),
+    );
+    throw new FluxError('timeout', 'no worker thread was ready in time');
   }
 
   #takeSpare(): WorkerHandle | null {
