@@ -25,7 +25,7 @@ export const USAGE = `npm run bench -- [options]
   --only A,B         these scenarios only
   --peers A,B        these brokers only: fluxmq, mosquitto, aedes, flashmq, nats
   --repeat N         runs of each scenario and broker (3; quick 2)
-  --seconds N        length of a measurement (1.5; quick 1)
+  --seconds N        length of a measurement (1.5; quick 0.6)
   --compare DIR      take another built checkout of fluxmq into the comparison
   --no-syscalls      leave out the runs under strace
   --out DIR          folder of the results, relative to bench/ (results)
@@ -54,8 +54,8 @@ export function parseOptions(args: string[]): Options | null {
     only: list(values.only),
     peers: list(values.peers),
     repetitions: positive('--repeat', values.repeat, isQuick ? 2 : 3),
-    warmup: isQuick ? 0.4 : 0.6,
-    duration: positive('--seconds', values.seconds, isQuick ? 1 : 1.5),
+    warmup: isQuick ? 0.3 : 0.6,
+    duration: positive('--seconds', values.seconds, isQuick ? 0.6 : 1.5),
     hasSyscalls: !isQuick && !values['no-syscalls'],
     compare: values.compare ?? null,
     out: values.out,

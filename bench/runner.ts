@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { endProcess, findProgram, freePort, type LoopDelay, launchOn, type Peer, waitForPort } from './peers/peer.ts';
+import { endProcess, findProgram, freePort, type Inside, launchOn, type Peer, waitForPort } from './peers/peer.ts';
 import type { Order, RunResult, Scenario } from './scenario.ts';
 
 const RUN_LIMIT_MS = 180_000;
@@ -21,8 +21,8 @@ export interface RunLengths {
 }
 
 export interface Run extends RunResult {
-  /** how long an endpoint worker's event loop was blocked at most; null = this broker does not say */
-  loopDelay: LoopDelay | null;
+  /** null = this broker does not say */
+  inside: Inside | null;
 }
 
 /** Never throws: what went wrong is the result's `failure`. */
@@ -36,8 +36,8 @@ export async function runOnce(scenario: Scenario, peer: Peer, lengths: RunLength
     const { warmup, duration, isTraced } = lengths;
     const tracer = isTraced ? findProgram('strace') : null;
     const run = await generate({ load: scenario.load, port, brokerPid: broker.pid!, warmup, duration, tracer });
-    const loopDelay = isTraced ? null : ((await peer.loopDelay?.(adminPort)) ?? null);
-    return { ...run, loopDelay };
+    const inside = isTraced ? null : ((await peer.inside?.(adminPort)) ?? null);
+    return { ...run, inside };
   } catch (error) {
     return { ...EMPTY, failure: (error as Error).message };
   } finally {
@@ -61,7 +61,7 @@ const EMPTY: Run = {
   disordered: 0,
   connections: 0,
   syscalls: null,
-  loopDelay: null,
+  inside: null,
   failure: null,
 };
 

@@ -1,6 +1,7 @@
 /** Heap, loop utilization and event-loop delay of this thread, for metrics. */
 
 import { performance } from 'node:perf_hooks';
+import { crossing } from '../src/metrics/crossing.ts';
 import { loopDelay } from '../src/metrics/loop-delay.ts';
 import type { ThreadUsage } from '../src/thread/messages.ts';
 
@@ -22,6 +23,7 @@ export class UsageMeter {
       eventLoopLagMsP99: p99,
       eventLoopLagMsMax: max,
       eventLoopBlocks: blocks,
+      crossedMessages: crossing.messages,
     };
   }
 }

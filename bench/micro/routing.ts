@@ -47,6 +47,15 @@ function matching(): Measured[] {
     measure('look up a topic among 20,000 that are cached', (times) => {
       for (let i = 0; i < times; i++) sink.value = namespace.entry(topics[i % topics.length]!);
     }),
+    measure('a new topic entry with 50 subscribers', (times) => {
+      const crowd = new Namespace('crowd');
+      for (let i = 0; i < 50; i++) crowd.subscribe({ ...subscriber, key: `crowd-${i}` }, subscription('crowd/#'));
+      for (let i = 0; i < times; i++) {
+        // Any wildcard makes every entry stale.
+        crowd.subscribe(subscriber, subscription('other/#'));
+        sink.value = crowd.entry('crowd/topic');
+      }
+    }),
     measure('subscribe and unsubscribe, exact filter', (times) => {
       for (let i = 0; i < times; i++) {
         const filter = `new/${i}`;

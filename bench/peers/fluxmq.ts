@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { PROBE_MS } from '../../src/metrics/loop-delay.ts';
 import { type BrokerNeeds, LOGIN } from '../scenario.ts';
-import type { Command, LoopDelay, Peer } from './peer.ts';
+import type { Command, Inside, Peer } from './peer.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
@@ -51,20 +51,23 @@ const COMMON: Omit<Peer, 'name' | 'command'> = {
     other: 'default endpoint without authentication, one worker; connection limits raised',
   },
   refuses: () => null,
-  loopDelay,
+  inside,
 };
 
-/** What the endpoint workers say of their event loops; the probe may be out for some milliseconds when a block begins. */
-async function loopDelay(adminPort: number): Promise<LoopDelay> {
+/** What the endpoint workers say; the probe of their event loops may be out for some milliseconds when a block begins. */
+async function inside(adminPort: number): Promise<Inside> {
   const answer = await fetch(`http://127.0.0.1:${adminPort}/public/metrics`, { signal: AbortSignal.timeout(10_000) });
   const text = await answer.text();
   const values = (name: string): number[] =>
-    [...text.matchAll(new RegExp(`^fluxmq_worker_event_loop_${name}\\{[^}]*role="endpoint"[^}]*\\} (\\S+)$`, 'gm'))].map((match) =>
-      Number(match[1]),
-    );
-  const delays = values('delay_max_seconds');
+    [...text.matchAll(new RegExp(`^fluxmq_worker_${name}\\{[^}]*role="endpoint"[^}]*\\} (\\S+)$`, 'gm'))].map((match) => Number(match[1]));
+  const sum = (name: string): number => values(name).reduce((total, value) => total + value, 0);
+  const delays = values('event_loop_delay_max_seconds');
   if (delays.length === 0) throw new Error('the broker does not tell the delays of its event loops');
-  return { max: Math.max(...delays) * 1000 + PROBE_MS, blocks: values('blocks_total').reduce((sum, value) => sum + value, 0) };
+  return {
+    blockMs: Math.max(...delays) * 1000 + PROBE_MS,
+    blocks: sum('event_loop_blocks_total'),
+    crossed: sum('crossed_messages_total'),
+  };
 }
 
 function command(root: string, dir: string, port: number, needs: BrokerNeeds, adminPort: number): Command {

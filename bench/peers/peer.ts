@@ -22,15 +22,18 @@ export interface Peer {
   refuses(needs: BrokerNeeds, mqttVersion: number): string | null;
   /** writes its files into `dir` and tells how to start it */
   command(dir: string, port: number, needs: BrokerNeeds, adminPort: number): Command;
-  /** asks the running broker how long an event loop that carries messages was blocked; only for brokers that tell */
-  loopDelay?(adminPort: number): Promise<LoopDelay>;
+  /** asks the running broker about its threads that carry messages; only for brokers that tell */
+  inside?(adminPort: number): Promise<Inside>;
 }
 
-export interface LoopDelay {
-  /** milliseconds, never less than it was */
-  max: number;
-  /** times over 50 ms since the start */
+/** How the threads of a broker that carry messages fared since its start. */
+export interface Inside {
+  /** longest time without a look at the sockets: milliseconds, never less than it was */
+  blockMs: number;
+  /** times over 50 ms */
   blocks: number;
+  /** messages that went from one of these threads to another */
+  crossed: number;
 }
 
 /** A program on the PATH or in /usr/sbin; null when there is none. */

@@ -26,6 +26,7 @@ each scenario of a run that is not quick; \`--only\` replaces single scenarios i
   to its end: the workers measure it themselves (\`fluxmq_worker_event_loop_*\` in the metrics), and the figure is at most 5 ms too high.
   \`!\` says that it was over 50 ms, the number behind it how often. The time for which the machine gave the thread no CPU counts: on a machine
   with other work it says nothing about the broker. The other brokers do not tell theirs.
+- **workers-N**: the kernel spreads the connections over the workers by chance; the share of the messages that crossed is counted and stands below.
 - **subscribe-storm** publishes by a schedule while ten more clients come, each with ten SUBSCRIBE of 100 new filters at once.
 - **checks**: each message carries its publisher and a number. Lost, repeated and reordered ones are counted in every run.
 - Every run has a fresh broker process on CPU 0 and a fresh load generator on CPU 1. The brokers take turns within a scenario.

@@ -1,6 +1,5 @@
 /** The runs of a scenario and a broker as medians and spreads. */
 
-import type { LoopDelay } from '../peers/peer.ts';
 import type { Run } from '../runner.ts';
 import type { Load } from '../scenario.ts';
 
@@ -26,8 +25,10 @@ export interface Summary {
   /** bytes a connection; for idle only */
   rssPerConnection: number | null;
   syscalls: number | null;
-  /** milliseconds: the longest block of an endpoint worker's event loop in any run, from its start to its end, and how many were over 50 ms */
-  loopDelay: LoopDelay | null;
+  /** the worst of all runs: the longest block of an event loop in milliseconds, from start to end, and how many were over 50 ms */
+  block: { ms: number; times: number } | null;
+  /** share of the delivered messages that went from one thread to another; null = one thread, or not told */
+  crossing: number | null;
   lost: number;
   duplicated: number;
   disordered: number;
@@ -40,7 +41,8 @@ export function summarise(runs: readonly Run[], load: Load, syscalls: number | n
   const isIdle = load.kind === 'idle';
   const good = runs.filter((run) => run.failure === null);
   const latencies = good.flatMap((run) => (run.latency === null ? [] : [run.latency]));
-  const delays = good.flatMap((run) => run.loopDelay ?? []);
+  const told = good.flatMap((run) => (run.inside === null ? [] : { ...run.inside, total: run.total }));
+  const crossed = sum(told.map((each) => each.crossed));
   const brokerCpu = median(good.map((run) => run.brokerCpu / run.seconds));
   const loadCpu = median(good.map((run) => run.loadCpu / run.seconds));
   return {
@@ -60,8 +62,8 @@ export function summarise(runs: readonly Run[], load: Load, syscalls: number | n
     rss: median(good.map((run) => run.rss)),
     rssPerConnection: isIdle ? median(good.map((run) => (run.rss - run.rssBefore) / run.connections)) : null,
     syscalls,
-    loopDelay:
-      delays.length === 0 ? null : { max: Math.max(...delays.map(({ max }) => max)), blocks: sum(delays.map(({ blocks }) => blocks)) },
+    block: told.length === 0 ? null : { ms: Math.max(...told.map(({ blockMs }) => blockMs)), times: sum(told.map(({ blocks }) => blocks)) },
+    crossing: crossed === 0 ? null : crossed / sum(told.map(({ total }) => total)),
     lost: sum(runs.map((run) => run.lost)),
     duplicated: sum(runs.map((run) => run.duplicated)),
     disordered: sum(runs.map((run) => run.disordered)),

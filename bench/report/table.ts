@@ -41,6 +41,9 @@ const HEAD = [
   'checks',
 ];
 
+/** What no event loop should be blocked for, milliseconds. */
+const BLOCK_MS = 50;
+
 /** The header and one row for each broker. */
 export function rowsOf(result: ScenarioResult): string[][] {
   const isStorm = result.scenario.load.kind === 'storm';
@@ -67,18 +70,17 @@ function row(name: string, summary: Summary, hasLatency: boolean): string[] {
     summary.loadCpu.toFixed(2) + (summary.isLoadBound ? ' !' : ''),
     rss,
     summary.syscalls === null ? '' : digits(summary.syscalls),
-    block(summary),
+    blockText(summary),
     checks(summary),
   ];
 }
 
 /** How long an event loop of the broker was blocked at most; `!` when over 50 ms, with the number of times when they are counted. */
-function block({ loopDelay }: Summary): string {
-  if (!loopDelay) return '';
-  const { max, blocks } = loopDelay;
-  const text = `${digits(max)} ms`;
-  if (blocks === 0 && max <= 50) return text;
-  return blocks > 0 ? `${text} !${blocks}` : `${text} !`;
+function blockText({ block }: Summary): string {
+  if (!block) return '';
+  const text = `${digits(block.ms)} ms`;
+  if (block.times > 0) return `${text} !${block.times}`;
+  return block.ms > BLOCK_MS ? `${text} !` : text;
 }
 
 function checks({ lost, duplicated, disordered, failures, runs }: Summary): string {
@@ -118,6 +120,7 @@ export function ratios(result: ScenarioResult): string {
       parts.push(`${digits(own.perCpuSecond.median / other.perCpuSecond.median)} × ${name}`);
     }
   }
+  if (own.crossing) parts.push(`${(own.crossing * 100).toFixed(0)} % of the messages crossed from one worker to another`);
   return parts.length === 0 ? '' : `fluxmq: ${parts.join(', ')}`;
 }
 

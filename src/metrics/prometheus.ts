@@ -185,7 +185,7 @@ export async function endpointsText(samples: EndpointSample[]): Promise<string> 
   return registry.metrics();
 }
 
-/** Event-loop delay of one worker thread. */
+/** Event-loop delay of one worker thread, and what it handed to others. */
 export interface WorkerSample {
   worker: string;
   role: string;
@@ -194,6 +194,8 @@ export interface WorkerSample {
   eventLoopLagMsMax: number;
   /** since the thread began */
   eventLoopBlocks: number;
+  /** since the thread began */
+  crossedMessages: number;
 }
 
 /** Prometheus text of the worker threads. The gauges are not reset by a scrape; a worker that was replaced has another name. */
@@ -204,11 +206,17 @@ export async function workersText(samples: WorkerSample[]): Promise<string> {
   const p99 = new Gauge({ name: `${prefix}delay_p99_seconds`, help: 'Delay of the event loop over the last 30 to 60 s', ...common });
   const max = new Gauge({ name: `${prefix}delay_max_seconds`, help: 'Longest delay of the last 30 to 60 s', ...common });
   const blocks = new Counter({ name: `${prefix}blocks_total`, help: 'Delays over 50 ms', ...common });
-  for (const { worker, role, eventLoopLagMsP99, eventLoopLagMsMax, eventLoopBlocks } of samples) {
+  const crossed = new Counter({
+    name: 'fluxmq_worker_crossed_messages_total',
+    help: 'Messages handed to other endpoint workers',
+    ...common,
+  });
+  for (const { worker, role, eventLoopLagMsP99, eventLoopLagMsMax, eventLoopBlocks, crossedMessages } of samples) {
     const labels = { worker, role };
     p99.set(labels, eventLoopLagMsP99 / 1000);
     max.set(labels, eventLoopLagMsMax / 1000);
     blocks.inc(labels, eventLoopBlocks);
+    crossed.inc(labels, crossedMessages);
   }
   return registry.metrics();
 }

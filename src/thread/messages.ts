@@ -132,6 +132,8 @@ export interface ThreadUsage {
   eventLoopLagMsMax: number;
   /** times the loop was over 50 ms late since the thread began */
   eventLoopBlocks: number;
+  /** handed to endpoint workers of this node since the thread began */
+  crossedMessages: number;
 }
 
 /** One password to compare with one stored form; work for a thread of the access pool. */

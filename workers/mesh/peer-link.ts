@@ -1,6 +1,7 @@
 /** The channel to one peer: batches of publishes and controls in one ordered stream, one post per loop iteration, with credit. */
 
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { crossing } from '../../src/metrics/crossing.ts';
 import { loopDelay } from '../../src/metrics/loop-delay.ts';
 import type { WorkerRole } from '../../src/thread/messages.ts';
 import type { Peer, PeerPublish } from '../routing/peer.ts';
@@ -83,12 +84,14 @@ export class PeerLink implements Peer {
   publish(namespace: string, record: PeerPublish): void {
     const before = this.#writer.written;
     this.#writer.publish(namespace, record);
+    if (this.role === 'endpoint') crossing.messages++;
     this.#wrote(this.#writer.written - before);
   }
 
   publishRun(namespace: string, run: Run): void {
     const before = this.#writer.written;
     this.#writer.run(namespace, run);
+    if (this.role === 'endpoint') crossing.messages += run.count;
     this.#wrote(this.#writer.written - before);
   }
 

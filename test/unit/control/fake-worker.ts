@@ -137,6 +137,7 @@ const link = new HostLink(parentPort!, {
     eventLoopLagMsP99: 1,
     eventLoopLagMsMax: 2,
     eventLoopBlocks: 0,
+    crossedMessages: 0,
   }),
   shutdown: async () => {
     await Promise.all([...endpoints.values()].map((open) => close(open, 0)));

@@ -105,12 +105,20 @@ it('writes every name of the specification, with cumulative buckets', async () =
 });
 
 it('writes the delays of the workers in seconds', async () => {
-  const sample = { worker: 'endpoint-2', role: 'endpoint', eventLoopLagMsP99: 1.5, eventLoopLagMsMax: 60, eventLoopBlocks: 3 };
+  const sample = {
+    worker: 'endpoint-2',
+    role: 'endpoint',
+    eventLoopLagMsP99: 1.5,
+    eventLoopLagMsMax: 60,
+    eventLoopBlocks: 3,
+    crossedMessages: 7,
+  };
   const text = await workersText([sample]);
   const labels = '{worker="endpoint-2",role="endpoint"}';
   expect(text).toContain(`fluxmq_worker_event_loop_delay_p99_seconds${labels} 0.0015`);
   expect(text).toContain(`fluxmq_worker_event_loop_delay_max_seconds${labels} 0.06`);
   expect(text).toContain(`fluxmq_worker_event_loop_blocks_total${labels} 3`);
+  expect(text).toContain(`fluxmq_worker_crossed_messages_total${labels} 7`);
 });
 
 it('escapes what would break a line', async () => {
