@@ -63,7 +63,7 @@ async function measure(scenario: Scenario, peers: readonly Peer[], options: Opti
     const reason =
       scenario.peers.length > 0 && ![...scenario.peers, 'other'].includes(peer.name)
         ? 'not asked'
-        : peer.refuses(scenario.needs, scenario.load.version);
+        : peer.refuses(scenario.needs, scenario.load);
     if (reason === null) able.push(peer);
     else if (reason !== 'not asked') refusals[peer.name] = reason;
   }

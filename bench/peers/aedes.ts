@@ -18,8 +18,8 @@ export const aedes: Peer = {
   name: 'aedes',
   version: installed,
   settings: { tcpNoDelay: 'off (its default)', persistence: 'in memory (its default)', other: 'default settings behind net.createServer' },
-  refuses: ({ isWebsocket, workers }, mqttVersion) => {
-    if (mqttVersion === 5) return 'no MQTT 5';
+  refuses: ({ isWebsocket, workers }, { version }) => {
+    if (version === 5) return 'no MQTT 5';
     if (isWebsocket) return 'needs another library for WebSocket';
     return workers > 1 ? 'one thread only' : null;
   },

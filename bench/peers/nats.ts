@@ -15,8 +15,9 @@ export const nats: Peer = {
     persistence: 'JetStream, as its MQTT asks for',
     other: 'default settings, GOMAXPROCS by CPU',
   },
-  refuses: ({ isWebsocket, hasAuth, workers }, mqttVersion) => {
-    if (mqttVersion === 5) return 'no MQTT 5';
+  refuses: ({ isWebsocket, hasAuth, workers }, { version, qos }) => {
+    if (version === 5) return 'no MQTT 5';
+    if (qos === 2) return 'no QoS 2 before 2.10';
     if (isWebsocket || hasAuth) return 'not prepared here';
     return workers > 1 ? 'its threads cannot be chosen' : null;
   },

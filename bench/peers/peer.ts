@@ -4,7 +4,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import net from 'node:net';
 import { delimiter, join } from 'node:path';
-import type { BrokerNeeds } from '../scenario.ts';
+import type { BrokerNeeds, Load } from '../scenario.ts';
 
 /** How to start a broker. */
 export interface Command {
@@ -19,7 +19,7 @@ export interface Peer {
   /** what must be known to judge its figures */
   settings: { tcpNoDelay: string; persistence: string; other: string };
   /** what it cannot do: null = it can */
-  refuses(needs: BrokerNeeds, mqttVersion: number): string | null;
+  refuses(needs: BrokerNeeds, load: Load): string | null;
   /** writes its files into `dir` and tells how to start it */
   command(dir: string, port: number, needs: BrokerNeeds, adminPort: number): Command;
   /** asks the running broker about its threads that carry messages; only for brokers that tell */
