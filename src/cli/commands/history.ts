@@ -34,12 +34,37 @@ async function history(call: Call): Promise<void> {
   if (printedAsJson(call, rows)) return;
   if (options.has('quiet')) for (const revision of new Set(rows.map((row) => row.revision))) terminal.out(String(revision));
   else if (options.has('long')) for (const row of rows) printRow(call, row);
-  else
-    printTable(
-      terminal,
-      COLUMNS,
-      rows.map((row) => [String(row.revision), timeText(row.at), row.action, row.id, byText(row), row.reason ?? '', summaryOf(row)]),
-    );
+  else printTable(terminal, COLUMNS, tableRows(rows));
+}
+
+/** Rows of one revision that are told one by one; an import of hundreds is one line. */
+const TOLD_MAX = 5;
+
+function tableRows(rows: readonly HistoryRow[]): string[][] {
+  const revisions = new Map<number, HistoryRow[]>();
+  for (const row of rows) {
+    const group = revisions.get(row.revision);
+    if (group === undefined) revisions.set(row.revision, [row]);
+    else group.push(row);
+  }
+  return [...revisions.values()].flatMap((group) => {
+    const told = group.length > TOLD_MAX ? group.slice(0, 1) : group;
+    return told.map((row) => [
+      String(row.revision),
+      timeText(row.at),
+      row.action,
+      group.length > TOLD_MAX ? `(${group.length} endpoints)` : row.id,
+      byText(row),
+      row.reason ?? '',
+      group.length > TOLD_MAX ? countsOf(group) : summaryOf(row),
+    ]);
+  });
+}
+
+function countsOf(rows: readonly HistoryRow[]): string {
+  const added = rows.filter(({ before }) => before === null).length;
+  const removed = rows.filter(({ after }) => after === null).length;
+  return `${added} added, ${rows.length - added - removed} updated, ${removed} removed`;
 }
 
 function byText({ actor, source }: HistoryRow): string {

@@ -52,6 +52,22 @@ test('export and import: merge, replace, dry run, all problems of a wrong file; 
   expect((await run('import -', { input: '{"x"' })).code).toBe(2);
 });
 
+test('an import of many is one line of the history, and one row an endpoint with --long', async () => {
+  const configs = Array.from({ length: 8 }, (_, index) => ({ port: 40_000 + index, id: `m${index}`, host: '127.0.0.1', enabled: false }));
+  printed(await run('import -', { input: JSON.stringify({ configs }) }));
+  const [, line] = printed(await run('endpoint history --limit 1'))
+    .trimEnd()
+    .split('\n');
+  expect(line).toMatch(/ import {2}\(8 endpoints\) .* 8 added, 0 updated, 0 removed$/);
+  expect(
+    printed(await run('endpoint history --limit 1 --long'))
+      .trimEnd()
+      .split('\n'),
+  ).toHaveLength(8);
+  expect(printed(await run('endpoint history m3'))).toMatch(/ m3 .* port 40003$/m);
+  printed(await run(`endpoint rollback ${(await newest()) - 1} --yes -q`));
+});
+
 test('backup and restore', async () => {
   const { dir } = held.broker;
   printed(await run('backup --secrets include -o backup.json'));
