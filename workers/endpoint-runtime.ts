@@ -19,6 +19,8 @@ import { openTcpListener } from './listener/tcp.ts';
 const REFUSED_AT_ONCE_MAX = 64;
 /** Half seconds in which CONNECT must have come. */
 const CONNECT_TICKS = 20;
+/** CONNECT must be answered by then, else the client is refused with "server unavailable". */
+const HANDSHAKE_MS = 10_000;
 /** How long an end of accepting may wait for its moment. */
 const RETIRE_MS = 5_000;
 /** How long clients are not read for that. */
@@ -188,7 +190,7 @@ export class EndpointRuntime implements ListenerHost {
     release();
   }
 
-  /** Ends clients that sent no CONNECT in time, or nothing for one and a half Keep Alive [MQTT-3.1.2-24]. */
+  /** Ends clients that sent no CONNECT in time, have got no answer to it in time, or sent nothing for one and a half Keep Alive [MQTT-3.1.2-24]. */
   sweep(tick: number): void {
     for (const client of this.clients) {
       const silent = tick - client.lastSeen;
@@ -200,6 +202,8 @@ export class EndpointRuntime implements ListenerHost {
       } else if (client.state === 'new' && silent > CONNECT_TICKS) {
         this.context.count('connectTimeout');
         client.endNormally();
+      } else if (client.state === 'connecting' && performance.now() - client.connectAt > HANDSHAKE_MS) {
+        client.refuse(REASON.serverUnavailable, 'The server could not answer in time');
       }
     }
     this.#tellRefusals();

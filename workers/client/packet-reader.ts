@@ -27,6 +27,7 @@ export abstract class PacketReader {
   #held: Buffer[] = [];
   /** reasons to wait, as flags; 0 = none */
   #holds = 0;
+  #isPaused = false;
   /** largest packet that is taken, in bytes */
   protected maximumIn: number;
 
@@ -59,6 +60,11 @@ export abstract class PacketReader {
   protected read(buf: Buffer, start: number, end: number): void {
     if (this.#isHeld) {
       this.#held.push(own(buf, start, end));
+      // Only now: most clients send nothing while they wait, and to stop and to go on are system calls.
+      if (!this.#isPaused) {
+        this.#isPaused = true;
+        this.pauseReading();
+      }
       return;
     }
     try {
@@ -166,9 +172,8 @@ export abstract class PacketReader {
     return this.#holds !== 0;
   }
 
-  /** Stops reading and handling; what comes meanwhile waits. */
+  /** Stops handling, and reading with the next bytes; what comes meanwhile waits. */
   hold(reason: Hold): void {
-    if (this.#holds === 0) this.pauseReading();
     this.#holds |= reason;
   }
 
@@ -187,7 +192,10 @@ export abstract class PacketReader {
       }
       this.read(held[i]!, 0, held[i]!.length);
     }
-    if (!this.#isHeld && !this.isClosed) this.resumeReading();
+    if (this.#isPaused && !this.#isHeld && !this.isClosed) {
+      this.#isPaused = false;
+      this.resumeReading();
+    }
   }
 
   /** Forgets everything: the connection has ended. */

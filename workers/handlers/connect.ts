@@ -13,40 +13,62 @@ import { EMPTY, Message } from '../routing/message.ts';
 import type { ClaimAnswer } from '../session/directory.ts';
 import { type PendingWill, type Session, sessionKey } from '../session/session.ts';
 
-/** CONNECT must be answered by then, else the client is refused with "server unavailable". */
-const HANDSHAKE_DEADLINE_MS = 10_000;
 /** What this server takes of the client's Topic Alias Maximum; each alias is a topic name to remember. */
 const ALIASES_OUT_MAX = 256;
 
 const RESPONSE_CONNECT = responseBase('connect');
 
-export async function handleConnect(client: Client, packet: ConnectPacket): Promise<void> {
+/** @throws ProtocolError; what goes wrong later ends in client.fail() */
+export function handleConnect(client: Client, packet: ConnectPacket): void {
   if (client.state !== 'new') throw new ProtocolError(REASON.protocolError, 'CONNECT was sent twice');
-  const startedAt = performance.now();
+  client.connectAt = performance.now();
   client.state = 'connecting';
   client.version = packet.protocolVersion;
   client.requestProblemInformation = packet.requestProblemInformation;
   if (refuseEarly(client, packet)) return;
   // Later packets of the client wait until CONNACK is out.
   client.hold(HOLD.connect);
-  const timer = setTimeout(() => client.refuse(REASON.serverUnavailable, 'The server could not answer in time'), HANDSHAKE_DEADLINE_MS);
-  try {
-    if (!(await authenticate(client, packet))) return;
-    const assigned = packet.clientId === '' ? `fluxmq-${randomBytes(12).toString('hex')}` : null;
-    client.clientId = assigned ?? packet.clientId;
-    if (!prepareWill(client, packet)) return;
-    const answer = await claim(client, packet);
-    if (answer.ok) open(client, packet, answer.session, answer.isPresent, assigned);
-    else if (answer.reason === 'quota') {
-      client.endpoint.limits.noteRefusal('session_limit');
-      client.refuse(REASON.quotaExceeded, 'Session limit reached', 'refusedSessionLimit');
-    } else client.refuse(REASON.serverBusy, 'Too many connections claim this client identifier', 'refusedBadConnect');
-    observe(client.endpoint.slots, RESPONSE_CONNECT, RESPONSE_BUCKETS, (performance.now() - startedAt) / 1000);
-  } catch (error) {
-    client.fail(error);
-  } finally {
-    clearTimeout(timer);
-  }
+  client.username = packet.username;
+  // Without authentication nothing is waited for: a storm of connections pays for each promise.
+  if (client.endpoint.config.endpoint.enableAuth) {
+    authenticate(client, packet)
+      .then((isKnown) => isKnown && claimIdentifier(client, packet))
+      .catch((error: unknown) => client.fail(error));
+  } else claimIdentifier(client, packet);
+}
+
+function claimIdentifier(client: Client, packet: ConnectPacket): void {
+  const assigned = packet.clientId === '' ? `fluxmq-${randomBytes(12).toString('hex')}` : null;
+  client.clientId = assigned ?? packet.clientId;
+  if (!prepareWill(client, packet)) return;
+  const { endpoint } = client.endpoint.config;
+  const { directory } = client.context;
+  const claim = {
+    connection: directory.nextConnection(),
+    namespace: endpoint.namespace,
+    clientId: client.clientId,
+    cleanStart: packet.cleanStart,
+    expirySeconds: packet.sessionExpiryInterval,
+    endpoint: endpoint.id,
+    isDurable: endpoint.sessionPersistence && packet.sessionExpiryInterval > 0,
+    maxSessions: endpoint.maxSessionSize,
+  };
+  directory.claim(claim, (answer) => {
+    try {
+      onClaimed(client, packet, answer, assigned);
+    } catch (error) {
+      client.fail(error);
+    }
+  });
+}
+
+function onClaimed(client: Client, packet: ConnectPacket, answer: ClaimAnswer, assigned: string | null): void {
+  if (answer.ok) open(client, packet, answer.session, answer.isPresent, assigned);
+  else if (answer.reason === 'quota') {
+    client.endpoint.limits.noteRefusal('session_limit');
+    client.refuse(REASON.quotaExceeded, 'Session limit reached', 'refusedSessionLimit');
+  } else client.refuse(REASON.serverBusy, 'Too many connections claim this client identifier', 'refusedBadConnect');
+  observe(client.endpoint.slots, RESPONSE_CONNECT, RESPONSE_BUCKETS, (performance.now() - client.connectAt) / 1000);
 }
 
 /** Limits that were exceeded when the connection came, and what the standard forbids in CONNECT. */
@@ -64,8 +86,6 @@ function refuseEarly(client: Client, packet: ConnectPacket): boolean {
 
 async function authenticate(client: Client, packet: ConnectPacket): Promise<boolean> {
   const { endpoint, auth } = client.endpoint.config;
-  client.username = packet.username;
-  if (!endpoint.enableAuth) return true;
   const { clientId, username, password } = packet;
   const result = await client.context.authenticator.check(auth, { clientId, username, password, address: client.connection.address });
   if (client.isClosed) return false;
@@ -95,21 +115,6 @@ function toPendingWill(will: Will, from: string): PendingWill {
   const forward = properties?.forward ?? EMPTY;
   const message = new Message(toLatin1(will.topic), will.payload, will.qos, will.retain, forward, 0, from).detach();
   return { message, delayMs: will.willDelayInterval * 1000, expirySeconds: properties?.messageExpiryInterval ?? -1 };
-}
-
-function claim(client: Client, packet: ConnectPacket): Promise<ClaimAnswer> {
-  const { endpoint } = client.endpoint.config;
-  const { directory } = client.context;
-  return directory.claim({
-    connection: directory.nextConnection(),
-    namespace: endpoint.namespace,
-    clientId: client.clientId,
-    cleanStart: packet.cleanStart,
-    expirySeconds: packet.sessionExpiryInterval,
-    endpoint: endpoint.id,
-    isDurable: endpoint.sessionPersistence && packet.sessionExpiryInterval > 0,
-    maxSessions: endpoint.maxSessionSize,
-  });
 }
 
 /** The identifier is this connection's: CONNACK, then what the session has waiting. */

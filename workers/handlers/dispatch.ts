@@ -16,8 +16,7 @@ import { handleUnsubscribe } from './unsubscribe.ts';
 export function dispatch(client: Client, packet: Packet): void {
   switch (packet.type) {
     case 'connect':
-      if (client.state !== 'new') throw new ProtocolError(REASON.protocolError, 'CONNECT was sent twice');
-      handleConnect(client, packet).catch((error: unknown) => client.fail(error));
+      handleConnect(client, packet);
       return;
     case 'publish':
       handlePublish(client, packet);

@@ -10,7 +10,7 @@ export type ClaimAnswer = { ok: true; session: Session; isPresent: boolean } | {
 
 interface PendingClaim {
   claim: Claim;
-  resolve: (answer: ClaimAnswer) => void;
+  then: (answer: ClaimAnswer) => void;
   /** the session is on its way here by this move; `done` settles when it has come, or will not */
   taking: { move: number; done: Promise<void> } | null;
 }
@@ -33,12 +33,13 @@ export class Directory {
     return this.#mesh.self * CONNECTIONS_PER_PEER + ++this.#lastConnection;
   }
 
-  /** Claims a client identifier: afterwards no other connection has it. The caller gives up by its own deadline. */
-  claim(claim: Claim): Promise<ClaimAnswer> {
-    return new Promise((resolve) => {
-      this.#claims.set(claim.connection, { claim, resolve, taking: null });
-      this.#mesh.sessionLink?.control({ t: 'claim', claim });
-    });
+  /**
+   * Claims a client identifier: afterwards no other connection has it. The caller gives up by its own deadline.
+   * @param then called at once with the answer: what the session worker says next may be about the session
+   */
+  claim(claim: Claim, then: (answer: ClaimAnswer) => void): void {
+    this.#claims.set(claim.connection, { claim, then, taking: null });
+    this.#mesh.sessionLink?.control({ t: 'claim', claim });
   }
 
   /** The client is gone; `session` stays here until the session worker fetches it. */
@@ -80,7 +81,7 @@ export class Directory {
         const pending = this.#claims.get(control.connection);
         this.#claims.delete(control.connection);
         if (pending?.taking) this.#table.mover.abandon(pending.taking.move);
-        pending?.resolve({ ok: false, reason: control.reason });
+        pending?.then({ ok: false, reason: control.reason });
         return true;
       }
       case 'release': {
@@ -129,8 +130,10 @@ export class Directory {
     const session = this.#table.create(this.#mesh.namespace(grant.namespace), pending.claim.clientId);
     const hasCome = await this.#table.mover.take(grant.move, session, grant.offer, grant.from);
     pending.taking = null;
-    if (hasCome && this.#claims.has(grant.connection)) this.#own(grant.connection, session, true);
-    else if (hasCome) {
+    if (hasCome && this.#claims.has(grant.connection)) {
+      this.#mesh.sessionLink?.control({ t: 'owned', connection: grant.connection, namespace: grant.namespace, clientId: session.clientId });
+      this.#own(grant.connection, session, true);
+    } else if (hasCome) {
       // The claim was given up meanwhile: the session is here and nobody's, so the session worker is told to fetch it.
       session.connection = grant.connection;
       this.#mesh.sessionLink?.control({ t: 'register', sessions: [registration(session)] });
@@ -146,8 +149,7 @@ export class Directory {
     const pending = this.#claims.get(connection)!;
     this.#claims.delete(connection);
     session.connection = connection;
-    this.#mesh.sessionLink?.control({ t: 'owned', connection, namespace: session.namespace.name, clientId: session.clientId });
-    pending.resolve({ ok: true, session, isPresent });
+    pending.then({ ok: true, session, isPresent });
   }
 }
 

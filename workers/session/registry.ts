@@ -8,7 +8,7 @@ import type { SessionTable } from './session-table.ts';
 
 /** What is under way for one identifier; there is at most one step at a time. */
 type Step =
-  | { kind: 'claim'; claim: Claim; claimant: PeerLink; move: number; stage: 'release' | 'move' | 'own'; since: number }
+  | { kind: 'claim'; claim: Claim; claimant: PeerLink; move: number; stage: 'release' | 'move'; since: number }
   | { kind: 'fetch'; move: number; isTaking: boolean; since: number };
 
 interface Entry {
@@ -249,17 +249,23 @@ export class Registry {
     }
   }
 
+  /** A session that is new, or at the claimant already, is its own with the grant: whatever follows on that channel finds it there. */
   #grant(entry: Entry, how: 'new' | 'local'): void {
-    const step = entry.step as Extract<Step, { kind: 'claim' }>;
-    step.stage = 'own';
-    step.claimant.control({ t: 'grant', connection: step.claim.connection, how });
+    const { claim, claimant } = entry.step as Extract<Step, { kind: 'claim' }>;
+    claimant.control({ t: 'grant', connection: claim.connection, how });
+    this.#own(entry, claim.connection, claimant);
   }
 
+  /** The session has come to the claimant. */
   #owned(control: Extract<Control, { t: 'owned' }>, link: PeerLink): void {
     const entry = this.#entries.get(sessionKey(control.namespace, control.clientId));
     if (entry === undefined || entry.step?.kind !== 'claim' || entry.step.claim.connection !== control.connection) return;
-    entry.owner = link.id;
-    entry.connection = control.connection;
+    this.#own(entry, control.connection, link);
+  }
+
+  #own(entry: Entry, connection: number, owner: PeerLink): void {
+    entry.owner = owner.id;
+    entry.connection = connection;
     entry.isGone = false;
     this.#done(entry);
   }
@@ -349,13 +355,13 @@ export class Registry {
     this.#checkRegistered();
     for (const entry of [...this.#entries.values()]) {
       const { step } = entry;
-      if (step?.kind === 'claim' && step.claimant.id === link.id) this.#claimantDied(entry, step, link);
+      if (step?.kind === 'claim' && step.claimant.id === link.id) this.#claimantDied(entry, link);
       else if (entry.owner === link.id) this.#ownerDied(entry);
     }
   }
 
-  #claimantDied(entry: Entry, step: Extract<Step, { kind: 'claim' }>, link: PeerLink): void {
-    if (entry.owner === link.id || step.stage === 'own') {
+  #claimantDied(entry: Entry, link: PeerLink): void {
+    if (entry.owner === link.id) {
       entry.owner = this.#hooks.restore(entry.namespace, entry.clientId) ? this.#mesh.self : null;
     }
     // Else the old owner keeps the session; its client has been told to go.
@@ -370,7 +376,7 @@ export class Registry {
     entry.owner = isRestored ? this.#mesh.self : null;
     const { step } = entry;
     if (step === null) this.#next(entry);
-    else if (step.kind === 'claim' && step.stage !== 'own') this.#releaseOwner(entry, step);
+    else if (step.kind === 'claim') this.#releaseOwner(entry, step);
     else if (step.kind === 'fetch') {
       // No answer will come.
       this.#steps.delete(step.move);

@@ -59,8 +59,9 @@ class LocalDirectory extends Directory {
     this.#table = table;
   }
 
-  override async claim({ namespace, clientId }: Claim): Promise<ClaimAnswer> {
-    return { ok: true, session: this.#table.create(this.#mesh.namespace(namespace), clientId), isPresent: false };
+  override claim({ namespace, clientId }: Claim, then: (answer: ClaimAnswer) => void): void {
+    const session = this.#table.create(this.#mesh.namespace(namespace), clientId);
+    queueMicrotask(() => then({ ok: true, session, isPresent: false }));
   }
 }
 
