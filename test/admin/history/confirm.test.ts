@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Broker, freePort, startBroker } from '../../kit/broker.ts';
-import { Api, canConnect, type SetAnswer } from './api.ts';
+import { Api, canConnect } from './api.ts';
 
 describe.each(['LOCAL', 'MEMORY'])('confirmation on %s', (storeType) => {
   let broker: Broker;
@@ -18,53 +18,47 @@ describe.each(['LOCAL', 'MEMORY'])('confirmation on %s', (storeType) => {
   it('undoes a change at its deadline, with a row that says why', async () => {
     const { port } = await api.add({ id: 'undone' });
     const before = Date.now();
-    const update = { id: 'undone', maxConnectionSize: 3 };
-    const { revision, confirm } = await api.ok('POST', 'update?confirmWithin=3s', update);
+    const { revision, confirm } = await api.ok('POST', 'update?confirmWithin=1s', { id: 'undone', maxConnectionSize: 3 });
     expect(confirm?.revision).toBe(revision);
-    expect(Date.parse(confirm?.until ?? '') - before).toBeGreaterThanOrEqual(3000);
-    expect(await api.content()).toMatchObject({ undone: [port, 3] });
-    const busy = await api.call('POST', 'update', { id: 'undone', wiretap: true });
-    expect([busy.status, busy.kind]).toEqual([409, 'busy']);
-    expect(busy.message).toContain(`revision ${revision}, which waits for its confirmation`);
-    await expect.poll(() => api.content(), { timeout: 10_000 }).toMatchObject({ undone: [port, 1000] });
-    const [row] = await api.history('id=undone&limit=1');
+    expect(Date.parse(confirm?.until ?? '') - before).toBeGreaterThanOrEqual(1000);
+    await expect.poll(() => api.content(), { timeout: 15_000 }).toMatchObject({ undone: [port, 1000] });
+    const [row, change] = await api.history('id=undone&limit=2');
     expect(row).toMatchObject({ revision: revision + 1, action: 'rollback', source: 'rollback', actor: 'system' });
     expect(row?.reason).toBe(`revision ${revision} was not confirmed in time`);
+    expect(change?.after).toMatchObject({ maxConnectionSize: 3 });
     expect((await api.call('POST', 'confirm', { revision })).status).toBe(404);
     await api.ok('POST', 'update', { id: 'undone', wiretap: true });
     expect(await broker.log()).toContain(`revision ${revision} was not confirmed in time and is undone`);
   });
 
-  it('keeps a confirmed change', async () => {
-    const { port } = await api.add({ id: 'kept' });
-    const { revision } = await api.ok('POST', 'update?confirmWithin=3000', { id: 'kept', maxConnectionSize: 4 });
+  it('keeps a confirmed change, and others off its endpoints and ports until then', async () => {
+    const [kept, gone] = [await api.add({ id: 'kept' }), await api.add({ id: 'gone' })];
+    const { revision } = await api.ok('POST', 'update?confirmWithin=3600000', { id: 'kept', maxConnectionSize: 4 });
+    const removal = await api.ok('POST', 'remove?confirmWithin=24h', { id: 'gone' });
+    const busy = await api.call('POST', 'update', { id: 'kept', wiretap: true });
+    expect([busy.status, busy.kind]).toEqual([409, 'busy']);
+    expect(busy.message).toContain(`revision ${revision}, which waits for its confirmation`);
+    expect((await api.call('POST', 'add', { port: gone.port, host: '127.0.0.1' })).kind).toBe('busy');
     const answer = await api.ok('POST', 'confirm', { revision });
-    expect(answer).toMatchObject({ revision, endpoints: [{ id: 'kept', port }], nodes: [{ state: 'applied' }] });
+    expect(answer).toMatchObject({ revision, endpoints: [{ id: 'kept', port: kept.port }], nodes: [{ state: 'applied' }] });
     expect((await api.call('POST', 'confirm', { revision })).status).toBe(404);
-    await new Promise((resolve) => setTimeout(resolve, 3_300));
-    expect(await api.content()).toMatchObject({ kept: [port, 4] });
-    expect(await api.revision()).toBe(revision);
+    await api.ok('POST', 'confirm', { revision: removal.revision });
+    expect(await api.content()).toMatchObject({ kept: [kept.port, 4] });
+    await api.ok('POST', 'update', { id: 'kept', wiretap: true });
+    await api.ok('POST', 'add', { port: gone.port, host: '127.0.0.1' });
   });
 
-  it('undoes an added, a removed and a moved endpoint, and guards the ports meanwhile', async () => {
-    const [gone, moved] = [await api.add({ id: 'gone' }), await api.add({ id: 'moved' })];
-    const added = await api.ok<SetAnswer & { endpoint: { port: number } }>('POST', 'add?confirmWithin=4s', {
-      port: await freePort(),
-      host: '127.0.0.1',
-      enableAuth: false,
-      id: 'added',
-    });
-    await api.ok('POST', 'remove?confirmWithin=4s', { id: 'gone' });
-    expect((await api.call('POST', 'add', { port: gone.port, host: '127.0.0.1' })).kind).toBe('busy');
-    const away = await api.ok<SetAnswer & { endpoint: { port: number } }>('POST', 'update?confirmWithin=4s', {
-      id: 'moved',
-      newPort: await freePort(),
-    });
-    expect(await Promise.all([added.endpoint.port, gone.port, away.endpoint.port].map(canConnect))).toEqual([true, false, true]);
-    await expect.poll(async () => Object.keys(await api.content()), { timeout: 10_000 }).not.toContain('added');
-    await expect.poll(() => api.content(), { timeout: 10_000 }).toMatchObject({ gone: [gone.port, 1000], moved: [moved.port, 1000] });
-    const ports = [added.endpoint.port, gone.port, away.endpoint.port, moved.port];
-    await expect.poll(() => Promise.all(ports.map(canConnect)), { timeout: 10_000 }).toEqual([false, true, false, true]);
+  it('undoes an added, a removed and a moved endpoint', async () => {
+    const [gone, moved] = [await api.add({ id: 'removed' }), await api.add({ id: 'moved' })];
+    const [fresh, elsewhere] = [await freePort(), await freePort()];
+    await api.ok('POST', 'add?confirmWithin=1s', { port: fresh, host: '127.0.0.1', enableAuth: false, id: 'added' });
+    await api.ok('POST', 'remove?confirmWithin=1s', { id: 'removed' });
+    await api.ok('POST', 'update?confirmWithin=1s', { id: 'moved', newPort: elsewhere });
+    await expect.poll(async () => Object.keys(await api.content()), { timeout: 15_000 }).not.toContain('added');
+    const back = { removed: [gone.port, 1000], moved: [moved.port, 1000] };
+    await expect.poll(() => api.content(), { timeout: 15_000 }).toMatchObject(back);
+    const ports = [fresh, gone.port, elsewhere, moved.port];
+    await expect.poll(() => Promise.all(ports.map(canConnect)), { timeout: 15_000 }).toEqual([false, true, false, true]);
   });
 
   it('a rollback to an earlier revision ends the waiting; a rollback can wait, too', async () => {
@@ -75,7 +69,7 @@ describe.each(['LOCAL', 'MEMORY'])('confirmation on %s', (storeType) => {
     await api.ok('POST', 'update', { id: 'twice', maxConnectionSize: 9 });
     const { confirm } = await api.ok('POST', 'rollback?confirmWithin=1s', { id: 'twice', revision });
     expect(confirm).toBeDefined();
-    await expect.poll(() => api.content(), { timeout: 10_000 }).toMatchObject({ twice: [port, 9] });
+    await expect.poll(() => api.content(), { timeout: 15_000 }).toMatchObject({ twice: [port, 9] });
     const idle = await api.ok('POST', 'update?confirmWithin=1s', { id: 'twice', maxConnectionSize: 9 });
     expect(idle.confirm).toBeUndefined();
     expect(idle.warnings).toEqual([expect.stringContaining('nothing waits')]);
@@ -94,7 +88,7 @@ describe.each(['LOCAL', 'MEMORY'])('confirmation on %s', (storeType) => {
   });
 });
 
-it('survives the death of the process: what is overdue is undone at the start, the rest goes on waiting', async () => {
+it('survives the death of the process: what is overdue is undone at the start, the rest goes on waiting', { timeout: 90_000 }, async () => {
   const broker = await startBroker({ endpoints: [{ enableAuth: false, id: 'first' }] });
   const { dir } = broker;
   const api = new Api(broker);

@@ -162,7 +162,7 @@ describe.each(['LOCAL', 'MEMORY'])('files on %s', (storeType) => {
       for (const server of foreign) await new Promise((resolve) => server.close(resolve));
     }
     expect(counts(await api.ok<Import>('POST', 'import?confirmWithin=1s', { configs }))).toMatchObject({ added: 4 });
-    await expect.poll(async () => Object.keys(await api.content()), { timeout: 10_000 }).toEqual(['first']);
+    await expect.poll(async () => Object.keys(await api.content()), { timeout: 15_000 }).toEqual(['first']);
   });
 
   it('takes older forms: without a version, endpoints by port, FluxMQ spellings', async () => {
@@ -232,7 +232,7 @@ const RULES = Array.from({ length: 20 }, (_, index) => ({
 }));
 
 describe('with a secret key', () => {
-  const config = (secretKey: string | null, endpoints: object[] = []) => ({ store: { storeType: 'MEMORY', secretKey }, endpoints });
+  const sealing = (secretKey: string, endpoints: object[]) => ({ store: { storeType: 'MEMORY', secretKey }, endpoints });
   const run = async (settings: Record<string, unknown>, work: (api: Api) => Promise<void>) => {
     const broker = await startBroker({ config: settings });
     try {
@@ -242,11 +242,11 @@ describe('with a secret key', () => {
     }
   };
 
-  it('exports are sealed, and a node with the key takes them; a backup goes whole into an empty store', async () => {
+  it('exports are sealed, and a node with the key takes them; a backup goes whole into an empty store', { timeout: 90_000 }, async () => {
     let sealed: File | null = null;
     let backup: File | null = null;
     let rows: unknown[] = [];
-    await run(config(KEY, []), async (api) => {
+    await run(sealing(KEY, []), async (api) => {
       await api.add({ id: 'guarded', ...users('word-1') });
       await api.ok('POST', 'update', { id: 'guarded', ...users('word-2'), reason: 'rotated' });
       sealed = await api.ok<File>('GET', 'export');
@@ -257,7 +257,12 @@ describe('with a secret key', () => {
       const pasted = await api.call('POST', 'update', { id: 'guarded', ...users(`sealed:v1:${'0'.repeat(8)}:x`) });
       expect([pasted.status, pasted.message]).toEqual([400, expect.stringContaining('only an import takes one')]);
     });
-    await run(config(KEY, []), async (api) => {
+    await run(sealing(KEY, []), async (api) => {
+      const { history } = backup as unknown as { history: Record<string, unknown>[] };
+      const misfits = [{ history: history.slice(1) }, { configs: [] }, { history: 'x' }, { history: [{ ...history[0], revision: 0 }] }];
+      for (const misfit of misfits)
+        expect((await api.call('POST', 'restore', { ...(backup as unknown as File), ...misfit })).status).toBe(400);
+      expect(await api.revision()).toBe(0);
       expect(await api.ok<Import>('POST', 'restore', { ...backup, dryRun: true })).toMatchObject({ adopted: true, revision: null });
       const answer = await api.ok<Import>('POST', 'restore', backup);
       expect(answer).toMatchObject({ adopted: true, revision: 2, added: 1, nodes: [{ state: 'applied' }] });
@@ -269,29 +274,6 @@ describe('with a secret key', () => {
       expect(JSON.stringify(await api.ok('GET', 'export?secrets=include'))).toContain('word-1');
       expect(counts(await api.ok<Import>('POST', 'import', sealed))).toMatchObject({ updated: 1 });
     });
-    await run(config(null, []), async (api) => {
-      const { status, issues } = await api.call('POST', 'import', sealed);
-      expect([status, issues]).toEqual([
-        400,
-        [{ path: 'configs[0].authConfig.users[0].password', message: expect.stringContaining('is sealed with key') }],
-      ]);
-      const broken = { ...(backup as unknown as File), configs: [] };
-      expect((await api.call('POST', 'restore', broken)).status).toBe(400);
-      expect(await api.revision()).toBe(0);
-    });
-    await run(config(KEY, []), async (api) => {
-      const history = (backup as unknown as { history: Record<string, unknown>[] }).history;
-      for (const wrong of [
-        { history: history.slice(1) },
-        { configs: [] },
-        { history: 'x' },
-        { history: [{ ...history[0], revision: 0 }] },
-      ]) {
-        const { status } = await api.call('POST', 'restore', { ...(backup as unknown as File), ...wrong });
-        expect([JSON.stringify(wrong).slice(0, 40), status]).toEqual([JSON.stringify(wrong).slice(0, 40), 400]);
-      }
-      expect(await api.revision()).toBe(0);
-    });
   });
 
   it('a viewer may export and back up, but not see secrets', async () => {
@@ -302,7 +284,7 @@ describe('with a secret key', () => {
       password: 'pw',
       viewers: [{ username: 'eve', password: 'look' }],
     };
-    await run({ ...config(KEY, []), http }, async (api) => {
+    await run({ ...sealing(KEY, []), http }, async (api) => {
       const authorization = `Basic ${Buffer.from('eve:look').toString('base64')}`;
       for (const route of ['export', 'backup']) {
         expect((await api.call('GET', route, undefined, { authorization })).status).toBe(200);
