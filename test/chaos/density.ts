@@ -1,0 +1,52 @@
+/** Many endpoints on one node: how long adding them takes, what each costs, and whether all answer. */
+
+import { type Broker, startBroker } from '../kit/broker.ts';
+import { WIDE } from './rebind.ts';
+
+export interface DensityReport {
+  endpoints: number;
+  exclusivePool: boolean;
+  seconds: number;
+  /** resident memory of the process for each of them */
+  mibEach: number;
+  /** endpoints that a health probe by MQTT found well */
+  healthy: number;
+}
+
+const AT_ONCE = 4;
+const MIB = 1024 * 1024;
+
+async function rss(broker: Broker): Promise<number> {
+  const { body } = await broker.api('GET', '/api/system/resources');
+  return (body as { data: { memory: { rssBytes: number } } }).data.memory.rssBytes;
+}
+
+/** @param firstPort of as many following ones */
+export async function addMany(endpoints: number, exclusivePool: boolean, firstPort: number): Promise<DensityReport> {
+  const broker = await startBroker({ endpoints: [WIDE], config: { store: { storeType: 'MEMORY' } } });
+  try {
+    const before = await rss(broker);
+    const startedAt = performance.now();
+    let next = firstPort;
+    let added = 0;
+    const lane = async (): Promise<void> => {
+      while (added < endpoints) {
+        added++;
+        for (;;) {
+          const { status, body } = await broker.api('POST', '/api/endpoints/add', { ...WIDE, port: next++, exclusivePool });
+          if (status === 200) break;
+          // Somebody else's port: the next one will do.
+          if (status !== 409) throw new Error(JSON.stringify(body));
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, lane));
+    const seconds = Number(((performance.now() - startedAt) / 1000).toFixed(1));
+    const { body } = await broker.api('GET', '/api/endpoints/health?timeout=60s');
+    const healthy = (body as { data: { healthy: boolean }[] }).data.filter((each) => each.healthy).length - 1;
+    const mibEach = Number(((await rss(broker)) / MIB / endpoints - before / MIB / endpoints).toFixed(2));
+    return { endpoints, exclusivePool, seconds, mibEach, healthy };
+  } finally {
+    await broker.stop();
+  }
+}
