@@ -93,9 +93,9 @@ export class Authority {
   }
 
   /** An authority under this one. */
-  intermediate(name = 'intermediate'): Authority {
+  intermediate(name = 'intermediate', dates: Pick<IssueOptions, 'from' | 'to'> = { to: 1800 }): Authority {
     const authority = new Authority(this.folder, name, this);
-    this.#sign(request(this.folder, name), authority.cert, { kind: 'authority', to: 1800 }, this.#own());
+    this.#sign(request(this.folder, name), authority.cert, { kind: 'authority', ...dates }, this.#own());
     return authority;
   }
 
@@ -114,9 +114,10 @@ export class Authority {
     openssl('ca', '-config', this.#config, ...this.#own(), '-revoke', cert);
   }
 
-  /** Its revocation list as PEM text. @param hours until its next update */
-  crl(hours = 24): string {
-    return openssl('ca', '-config', this.#config, ...this.#own(), '-gencrl', '-crlhours', String(hours));
+  /** Its revocation list as PEM text, of ten days ago. @param days until its next update */
+  crl(days = 1): string {
+    const dates = ['-crl_lastupdate', moment(-10), '-crl_nextupdate', moment(days)];
+    return openssl('ca', '-config', this.#config, ...this.#own(), '-gencrl', ...dates);
   }
 
   #own(): string[] {
