@@ -71,7 +71,7 @@ function readyLine(node: RunningNode, version: string, settings: Settings): stri
   const views = node.control.list().filter(({ endpoint }) => node.control.activePorts().includes(endpoint.port));
   const endpoints = views.map(({ endpoint }) => `${schemeOf(endpoint)}://${endpoint.host}:${endpoint.port}`);
   const list = endpoints.length === 0 ? 'none' : endpoints.join(' ');
-  return `fluxmq ${version} is ready: admin http://${settings.http.host}:${node.adminPort}, endpoints ${list}`;
+  return `fluxmq ${version} is ready: admin http${settings.http.ssl === null ? '' : 's'}://${settings.http.host}:${node.adminPort}, endpoints ${list}`;
 }
 
 /** Orderly end on the first signal, at once on the second. */

@@ -1,9 +1,11 @@
 /** Serves the admin API on its port: bind, limits on slow clients, graceful close. */
 
-import { createServer, type Server, STATUS_CODES } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerOptions, STATUS_CODES } from 'node:http';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
+import { ServerTls } from '../control/tls/server-tls.ts';
 import { FluxError } from '../kernel/errors.ts';
 import { type AppOptions, createApp } from './app.ts';
 import { JSON_TYPE } from './http/envelope.ts';
@@ -34,7 +36,7 @@ export interface AdminServer {
 
 /**
  * Starts the admin API; resolves when it is listening.
- * @throws FluxError `invalid` (login settings), `port-in-use`, `unprocessable` (address not local, no permission)
+ * @throws FluxError `invalid` (login settings), `port-in-use`, `unprocessable` (address not local, no permission, certificate)
  */
 export async function startAdmin(options: AppOptions): Promise<AdminServer> {
   const { http } = options.settings;
@@ -47,23 +49,32 @@ export async function startAdmin(options: AppOptions): Promise<AdminServer> {
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionsCheckingInterval: CHECK_INTERVAL_MS,
   };
-  const server = createServer(
-    { ...timeouts, keepAliveTimeout: KEEP_ALIVE_MS },
-    getRequestListener(app.fetch, { overrideGlobalObjects: false }),
-  );
+  const tls = http.ssl === null ? null : await ServerTls.open({ ...http.ssl, logger: options.logger });
+  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+  const server = openServer({ ...timeouts, keepAliveTimeout: KEEP_ALIVE_MS }, tls, listener);
   server.maxConnections = MAX_SOCKETS;
   server.setTimeout(SILENCE_MS);
   server.on('clientError', answerBroken);
   await listen(server, http.host, http.port);
+  if (server instanceof TlsServer) tls?.follow((changed) => server.setSecureContext(changed));
   server.on('error', (error) => options.logger.error('Admin API server failed', { error: error.message }));
   let closing: Promise<void> | null = null;
   return {
     port: (server.address() as AddressInfo).port,
     close: () => {
+      tls?.close();
       closing ??= closeGracefully(server);
       return closing;
     },
   };
+}
+
+function openServer(timeouts: ServerOptions, tls: ServerTls | null, listener: RequestListener): Server {
+  if (tls === null) return createServer(timeouts, listener);
+  const server = createTlsServer({ ...timeouts, ...tls.options, handshakeTimeout: HEADERS_TIMEOUT_MS }, listener);
+  // Node tells of a handshake that takes too long, and goes on waiting.
+  server.on('tlsClientError', (_error, socket) => socket.destroy());
+  return server;
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {

@@ -42,7 +42,11 @@ function endpointKeys(): KeyTree {
 
 const KEYS: KeyTree = {
   node: leaves('name'),
-  http: { ...leaves('host', 'port', 'username', 'password', 'accessLog', 'ssl'), viewers: [leaves('username', 'password')] },
+  http: {
+    ...leaves('host', 'port', 'username', 'password', 'accessLog'),
+    ssl: leaves('crt', 'cert', 'key'),
+    viewers: [leaves('username', 'password')],
+  },
   store: {
     ...leaves('storeType', 'secretKey', 'secretKeyFile'),
     secretKeysOld: ['leaf'],

@@ -29,7 +29,12 @@ const nodeSchema = group({
     .regex(/^[A-Za-z0-9_.-]+$/, { error: 'may hold A-Z a-z 0-9 _ . - only' })
     .optional(),
 });
+/** A certificate may stand in the configuration itself. */
+const PEM_CHARACTERS_MAX = 512 * 1024;
+const pem = text(PEM_CHARACTERS_MAX);
+const sslSchema = group({ crt: pem.optional(), cert: pem.optional(), key: pem.optional() });
 const httpSchema = group({
+  ssl: sslSchema.optional(),
   host: host.optional(),
   port: integer(0, 65535).optional(),
   username: text().optional(),
@@ -79,12 +84,19 @@ function defaultName(): string {
   );
 }
 
+/** `cert` is another name of `crt`. */
+function readSsl(given: z.infer<typeof sslSchema> | undefined, problems: Problems): HttpSettings['ssl'] {
+  if (given === undefined) return null;
+  const { crt, cert, key } = given;
+  if (crt !== undefined && cert !== undefined) problems.add('http.ssl.cert', 'is another name of crt: give one of them');
+  const certificate = crt ?? cert;
+  if (certificate !== undefined) return { crt: certificate, key: key ?? null };
+  if (key !== undefined) problems.add('http.ssl.crt', 'is needed: the certificate, a path or PEM text');
+  return null;
+}
+
 function readHttp(input: unknown, problems: Problems): HttpSettings {
   const given = withoutNulls(input);
-  if (isObject(given) && Object.hasOwn(given, 'ssl')) {
-    problems.addNotSupportedYet('http.ssl');
-    delete given['ssl'];
-  }
   const read = check(httpSchema, given, 'http', problems);
   const http = {
     host: read?.host ?? '127.0.0.1',
@@ -93,6 +105,7 @@ function readHttp(input: unknown, problems: Problems): HttpSettings {
     password: read?.password ?? null,
     accessLog: read?.accessLog ?? false,
     viewers: read?.viewers ?? [],
+    ssl: readSsl(read?.ssl, problems),
   };
   if (read === undefined) return http;
   if (http.password === null && !isLoopback(http.host)) {

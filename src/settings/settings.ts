@@ -14,6 +14,8 @@ export interface HttpSettings {
   accessLog: boolean;
   /** may read only */
   viewers: { username: string; password: string }[];
+  /** null: plain HTTP; paths or PEM text. `key` null: it stands in the file of `crt` */
+  ssl: { crt: string; key: string | null } | null;
 }
 
 export interface LogSettings {

@@ -100,7 +100,7 @@ export function standInControl(overrides: Partial<Control> = {}): { control: Con
 export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
   return {
     node: { name: 'n1' },
-    http: { host: '127.0.0.1', port: 0, username: 'admin', password: null, accessLog: false, viewers: [], ...http },
+    http: { host: '127.0.0.1', port: 0, username: 'admin', password: null, accessLog: false, viewers: [], ssl: null, ...http },
     store: { storeType: 'MEMORY', local: { dataPath: './data' } },
     cluster: { sync: { interval: 5000 } },
     secrets: { secretKey: null, secretKeysOld: [] },

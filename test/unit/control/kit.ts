@@ -32,7 +32,7 @@ export function recordingLogger(): { logger: Logger; lines: Line[] } {
 export function settings(endpoints: Endpoint[] = []): Settings {
   return {
     node: { name: 'test-node' },
-    http: { host: '127.0.0.1', port: 0, username: 'admin', password: null, accessLog: false, viewers: [] },
+    http: { host: '127.0.0.1', port: 0, username: 'admin', password: null, accessLog: false, viewers: [], ssl: null },
     store: { storeType: 'MEMORY', local: { dataPath: '/nonexistent' } },
     cluster: { sync: { interval: 100 } },
     secrets: { secretKey: null, secretKeysOld: [] },

@@ -36,7 +36,15 @@ describe('without a file', () => {
     const { settings, warnings, file } = loadSettings({ file: null, env: {}, cwd });
     expect(file).toBeNull();
     expect(warnings).toEqual([]);
-    expect(settings.http).toEqual({ host: '127.0.0.1', port: 18083, username: 'admin', password: null, accessLog: false, viewers: [] });
+    expect(settings.http).toEqual({
+      host: '127.0.0.1',
+      port: 18083,
+      username: 'admin',
+      password: null,
+      accessLog: false,
+      viewers: [],
+      ssl: null,
+    });
     expect(settings.store).toEqual({ storeType: 'LOCAL', local: { dataPath: join(cwd, 'data') } });
     expect(settings.log).toEqual({ level: 'info', file: join(cwd, 'logs/fluxmq.log'), maxSize: 104_857_600, maxFiles: 10 });
     expect(settings.endpoints).toHaveLength(1);
@@ -164,11 +172,21 @@ log: { level: loud }
     expect(problemsOf(() => load(broken)).map((problem) => problem.split(' ')[0])).toEqual(['endpoints[1].id:3', 'endpoints[1].port:3']);
   });
 
-  test.each([
-    ['cluster: { name: a, addresses: ["nats://127.0.0.1:4222"] }', 'cluster:1 not supported yet'],
-    ['http: { ssl: { crt: a, key: b } }', 'http.ssl:1 not supported yet'],
-  ])('%s is not supported yet', (yaml, problem) => {
-    expect(problemsOf(() => load(yaml))).toEqual([problem]);
+  test.each([['cluster: { name: a, addresses: ["nats://127.0.0.1:4222"] }', 'cluster:1 not supported yet']])(
+    '%s is not supported yet',
+    (yaml, problem) => {
+      expect(problemsOf(() => load(yaml))).toEqual([problem]);
+    },
+  );
+
+  test('http.ssl', () => {
+    const ssl = (yaml: string) => load(`http: { ssl: ${yaml} }`).settings.http.ssl;
+    expect(ssl('{ crt: a.pem, key: b.pem }')).toEqual({ crt: 'a.pem', key: 'b.pem' });
+    expect(ssl('{ cert: both.pem }')).toEqual({ crt: 'both.pem', key: null });
+    expect(ssl('{}')).toBeNull();
+    expect(problemsOf(() => ssl('{ key: b.pem }'))).toEqual(['http.ssl.crt:1 is needed: the certificate, a path or PEM text']);
+    expect(problemsOf(() => ssl('{ crt: a, cert: b, colour: c }'))).toEqual(['http.ssl.colour:1 unknown key']);
+    expect(problemsOf(() => ssl('{ crt: a, cert: b }'))).toEqual(['http.ssl.cert:1 is another name of crt: give one of them']);
   });
 
   test('what a key may not be', () => {

@@ -1,0 +1,105 @@
+/** The TLS of a server of the main thread, the admin API's: tried when it opens, and followed on disk like that of endpoints. */
+
+import { defaultSslConfig } from '../../endpoint/defaults.ts';
+import type { SslConfig } from '../../endpoint/endpoint.ts';
+import { FluxError, toWireError } from '../../kernel/errors.ts';
+import type { Logger } from '../../kernel/logger.ts';
+import { type TlsMaterial, toTlsOptions } from '../../thread/tls-material.ts';
+import { expiryWarnings, loadTls } from './load-tls.ts';
+import { readSources } from './sources.ts';
+
+const INTERVAL_MS = 10_000;
+const DAY_MS = 86_400_000;
+/** Our names of the keys, and those that the settings have. */
+const NAMES: [RegExp, string][] = [
+  [/sslConfig\.cert/g, 'http.ssl.crt'],
+  [/sslConfig\.(\w+)/g, 'http.ssl.$1'],
+];
+
+export interface ServerTlsOptions {
+  crt: string;
+  /** null: in the file of `crt` */
+  key: string | null;
+  logger: Logger;
+  /** milliseconds */
+  intervalMs?: number;
+}
+
+export class ServerTls {
+  readonly #config: SslConfig;
+  readonly #logger: Logger;
+  readonly #intervalMs: number;
+  #material: TlsMaterial;
+  #refused = '';
+  #toldOn = 0;
+  #round: Promise<void> | null = null;
+  #timer: NodeJS.Timeout | null = null;
+
+  private constructor(config: SslConfig, material: TlsMaterial, { logger, intervalMs = INTERVAL_MS }: ServerTlsOptions) {
+    this.#config = config;
+    this.#material = material;
+    this.#logger = logger;
+    this.#intervalMs = intervalMs;
+  }
+
+  /** @throws FluxError `unprocessable` with everything that is wrong, by the names of the settings */
+  static async open(options: ServerTlsOptions): Promise<ServerTls> {
+    const config = { ...defaultSslConfig(), enabled: true, cert: options.crt, key: options.key };
+    try {
+      return new ServerTls(config, (await loadTls(config)).material, options);
+    } catch (error) {
+      if (!(error instanceof FluxError)) throw error;
+      const issues = error.issues.map(({ path, message }) => ({ path: rename(path), message: rename(message) }));
+      throw new FluxError(error.kind, `Admin API: ${rename(error.message)}`, { issues, cause: error });
+    }
+  }
+
+  /** For node's TLS server. */
+  get options(): ReturnType<typeof toTlsOptions> {
+    return toTlsOptions(this.#material);
+  }
+
+  /** From now on changed files are tried and handed over, until close(). */
+  follow(onChange: (options: ReturnType<typeof toTlsOptions>) => void): void {
+    this.#timer = setInterval(() => {
+      this.#round ??= this.#look(onChange).finally(() => {
+        this.#round = null;
+      });
+    }, this.#intervalMs);
+  }
+
+  close(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+  }
+
+  async #look(onChange: (options: ReturnType<typeof toTlsOptions>) => void): Promise<void> {
+    this.#tellExpiry();
+    const sources = await readSources(this.#config);
+    if (sources.digest === this.#material.digest || sources.digest === this.#refused) return;
+    try {
+      const { material } = await loadTls(this.#config, sources);
+      onChange(toTlsOptions(material));
+      this.#material = material;
+      this.#toldOn = 0;
+      const { subject, notAfter, fingerprint } = material.certificate;
+      this.#logger.info('Admin API: the changed certificate is used from now on', { subject, notAfter, fingerprint });
+    } catch (error) {
+      this.#refused = sources.digest;
+      const reason = rename(toWireError(error).message);
+      this.#logger.error('Admin API: the changed certificate is not used, the old one stays', { reason });
+    }
+  }
+
+  /** Once a day. */
+  #tellExpiry(): void {
+    const today = Math.floor(Date.now() / DAY_MS);
+    if (this.#toldOn === today) return;
+    const warnings = expiryWarnings(this.#material, Date.now());
+    if (warnings.length > 0) this.#toldOn = today;
+    for (const warning of warnings) this.#logger.warn(`Admin API: ${warning}`);
+  }
+}
+
+function rename(text: string): string {
+  return NAMES.reduce((renamed, [pattern, name]) => renamed.replace(pattern, name), text);
+}
