@@ -32,5 +32,7 @@ export interface Command {
   words: readonly WordKind[];
   /** whether it talks to the broker, and so takes the options of the connection */
   connects: boolean;
+  /** which options say where the broker is and who logs in; default: all */
+  connectionOf?: (options: Options) => Options;
   run(call: Call): Promise<void>;
 }

@@ -27,4 +27,9 @@ export class Options {
     const value = this.#values.get(name);
     return value === true ? undefined : value;
   }
+
+  /** The same without one. */
+  without(name: string): Options {
+    return new Options(new Map([...this.#values].filter(([given]) => given !== name)));
+  }
 }

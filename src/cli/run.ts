@@ -35,7 +35,10 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
     command = found.command;
     const { words, options } = parseArguments(asksHelp ? ['--help'] : found.rest, optionsOf(command));
     if (options.has('help')) terminal.out(commandHelp(command));
-    else await command.run({ words, options, terminal, api: new Api(() => findTarget(options, terminal)) });
+    else {
+      const connection = command.connectionOf?.(options) ?? options;
+      await command.run({ words, options, terminal, api: new Api(() => findTarget(connection, terminal)) });
+    }
     return EXIT.ok;
   } catch (error) {
     if (!(error instanceof CommandFailure)) throw error;

@@ -100,6 +100,8 @@ export function importCommand(source: FluxmqSource): Command {
     options: OPTIONS,
     words: ['file'],
     connects: true,
+    // The password of a database is no business of the broker.
+    connectionOf: (options) => (options.has('from-fluxmq') ? options.without('password-file') : options),
     run: (call) => run(call, source),
   };
 }

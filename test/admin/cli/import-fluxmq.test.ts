@@ -10,7 +10,9 @@ import type { DatabaseServer } from '../../kit/databases/server.ts';
 import { useBroker } from '../../kit/lanes.ts';
 import { commandIn, printed } from './command.ts';
 
-const held = useBroker(() => ({ endpoints: [{ id: 'first', enableAuth: false, isDefault: true }] }));
+/** The broker's own password, which is another one than the database's. */
+const http = { host: '127.0.0.1', port: await freePort(), username: 'admin', password: 'of the broker' };
+const held = useBroker(() => ({ endpoints: [{ id: 'first', enableAuth: false, isDefault: true }], config: { http } }));
 const run = commandIn(() => held.broker.dir);
 const servers: DatabaseServer[] = [];
 afterAll(() => Promise.all(servers.map((server) => server.stop())));
