@@ -58,13 +58,7 @@ class SealedStore implements EndpointStore {
   }
 
   adopt(rows: HistoryRow[]): Promise<number> {
-    // Each secret has one sealed form here: what a row leaves and what the next one finds must be the same below.
-    const forms = new Map<string, string>();
-    const seal = (secret: string) => {
-      const form = forms.get(secret) ?? (isSealed(secret) ? secret : this.#sealer.seal(secret));
-      forms.set(secret, form);
-      return form;
-    };
+    const seal = (secret: string) => (isSealed(secret) ? secret : this.#sealer.seal(secret));
     const sealAll = (endpoint: Endpoint | null) => endpoint && mapSecrets(endpoint, seal);
     return this.#inner.adopt(rows.map((row) => ({ ...row, before: sealAll(row.before), after: sealAll(row.after) })));
   }
