@@ -100,7 +100,8 @@ export class CrashField {
     const { endpoints, revision } = await read(broker);
     const newId = () => `e${(this.#serial++).toString()}`;
     const { path, body } = await makeOperation(name, { endpoints, revision, random: this.#random, newId });
-    for (const port of [body['port'], body['newPort']]) if (typeof port === 'number') this.#ports.add(port);
+    const imported = Array.isArray(body['configs']) ? body['configs'].map(({ port }: { port: unknown }) => port) : [];
+    for (const port of [body['port'], body['newPort'], ...imported]) if (typeof port === 'number') this.#ports.add(port);
     const reason = `change ${this.#serial++}`;
     if (isToBeKilled) void sleep(this.#random() * 12).then(() => broker.kill('SIGKILL'));
     try {

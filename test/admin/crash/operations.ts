@@ -57,6 +57,12 @@ export const MAKERS = {
     const others = scene.endpoints.filter(({ isDefault }) => isDefault !== true);
     return { path: 'update', body: { id: one({ ...scene, endpoints: others }).id, isDefault: true } };
   },
+  /** three rows of one revision: two endpoints swap their ports, and a third comes */
+  import: async (scene) => {
+    const [a, b] = scene.endpoints as [Endpoint, Endpoint];
+    const configs = [{ ...a, port: b.port }, { ...b, port: a.port }, await newEndpoint(scene)];
+    return { path: 'import', body: { configs, mode: 'merge' } };
+  },
   /** takes the last change back, whatever it was */
   rollback: ({ revision }) => ({ path: 'rollback', body: { revision: revision - 1, force: true } }),
 } satisfies Record<string, Maker>;
