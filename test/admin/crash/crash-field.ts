@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { ChangeStep } from '../../../src/control/endpoints/change-steps.ts';
 import { type Broker, startBroker } from '../../kit/broker.ts';
+import { listeningPorts } from '../../kit/listening-ports.ts';
 import { sleep } from '../../kit/until.ts';
 import { type Endpoint, makeOperation, type OperationName } from './operations.ts';
 
@@ -47,8 +48,6 @@ interface Known {
 const PRELOAD = resolve(import.meta.dirname, '../../kit/crash-at.ts');
 /** Changes before the one that is cut off, at most. */
 const OPERATIONS_MAX = 8;
-/** Old ports that are looked at. */
-const PORTS_MAX = 40;
 
 export class CrashField {
   /** how often the change that was cut off was there afterwards, and how often it was not */
@@ -58,7 +57,6 @@ export class CrashField {
   #dir: string | undefined;
   #known: Known = { revision: 0, endpoints: new Map() };
   #sent: Sent[] = [];
-  readonly #ports = new Set<number>();
   #serial = 0;
 
   /** @param store the broker's `store` section; null: LOCAL in the broker's own folder */
@@ -100,12 +98,12 @@ export class CrashField {
     const { endpoints, revision } = await read(broker);
     const newId = () => `e${(this.#serial++).toString()}`;
     const { path, body } = await makeOperation(name, { endpoints, revision, random: this.#random, newId });
-    const imported = Array.isArray(body['configs']) ? body['configs'].map(({ port }: { port: unknown }) => port) : [];
-    for (const port of [body['port'], body['newPort'], ...imported]) if (typeof port === 'number') this.#ports.add(port);
     const reason = `change ${this.#serial++}`;
     if (isToBeKilled) void sleep(this.#random() * 12).then(() => broker.kill('SIGKILL'));
     try {
       const answer = await broker.api('POST', `/api/endpoints/${path}`, { ...body, reason });
+      // A port that was free a moment ago: refused, and so it must not be in the history.
+      if (JSON.stringify(answer.body).includes('port-in-use')) return !isToBeKilled;
       if (answer.status !== 200) throw new Error(`${path} ${JSON.stringify(body)}: ${JSON.stringify(answer.body)}`);
       this.#sent.push({ reason, revision: (answer.body as { data: { revision: number } }).data.revision, place, operation: name });
       return !isToBeKilled;
@@ -130,7 +128,7 @@ export class CrashField {
     const content = new Map(endpoints.map((endpoint) => [endpoint.id, endpoint]));
     const same = folded.size === content.size && [...folded].every(([id, endpoint]) => isDeepStrictEqual(endpoint, content.get(id)));
     if (!same) throw new Error(`the history leads to ${JSON.stringify([...folded.values()])}, but there is ${JSON.stringify(endpoints)}`);
-    await this.#judgeListeners(endpoints);
+    await judgeListeners(broker, endpoints);
     this.#known = { revision, endpoints: content };
     this.#sent = [];
   }
@@ -156,14 +154,16 @@ export class CrashField {
     const foreign = rows.find((row) => !known.has(row.reason));
     if (foreign !== undefined) throw new Error(`nobody asked for ${JSON.stringify(foreign)}`);
   }
+}
 
-  async #judgeListeners(endpoints: Endpoint[]): Promise<void> {
-    const listening = new Set(endpoints.filter(({ enabled }) => enabled).map(({ port }) => port));
-    const old = [...this.#ports].filter((port) => !listening.has(port)).slice(-PORTS_MAX);
-    const found = await Promise.all([...listening, ...old].map(async (port) => [port, await mqttAnswers(port)] as const));
-    const wrong = found.filter(([port, answers]) => answers !== listening.has(port));
-    if (wrong.length > 0) throw new Error(`ports that do not follow the store: ${JSON.stringify(wrong)} of ${JSON.stringify(endpoints)}`);
-  }
+/** The process listens where the store says and nowhere else, and there it speaks MQTT. */
+async function judgeListeners(broker: Broker, endpoints: Endpoint[]): Promise<void> {
+  const expected = endpoints.filter(({ enabled }) => enabled).map(({ port }) => port);
+  const found = await listeningPorts(broker.pid);
+  const wanted = new Set([...expected, Number(new URL(broker.admin).port)]);
+  if (found.size !== wanted.size || [...found].some((port) => !wanted.has(port)))
+    throw new Error(`it listens on ${[...found]} instead of ${[...wanted]}: ${JSON.stringify(endpoints)}`);
+  await Promise.all(expected.map(connectMqtt));
 }
 
 /** The request got no answer because the other end was gone. */
@@ -180,20 +180,17 @@ async function read(broker: Broker): Promise<{ endpoints: Endpoint[]; revision: 
 /** CONNECT of MQTT 3.1.1 with a clean session, without an identifier. */
 const CONNECT = Buffer.from([0x10, 12, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 60, 0, 0]);
 
-/** Whether a CONNECT is accepted there; false when nobody listens. @throws Error when it is answered otherwise */
-function mqttAnswers(port: number): Promise<boolean> {
+/** @throws Error when it is not accepted there */
+function connectMqtt(port: number): Promise<void> {
   return new Promise((done, fail) => {
     const socket = connect(port, '127.0.0.1');
     socket.setTimeout(10_000, () => socket.destroy(new Error(`port ${port} accepts and says nothing`)));
     socket.once('connect', () => socket.write(CONNECT));
     socket.once('data', (bytes) => {
       socket.destroy();
-      if (bytes.equals(Buffer.from([0x20, 2, 0, 0]))) done(true);
+      if (bytes.equals(Buffer.from([0x20, 2, 0, 0]))) done();
       else fail(new Error(`port ${port} answered ${bytes.toString('hex')}`));
     });
-    socket.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ECONNREFUSED') done(false);
-      else fail(error);
-    });
+    socket.once('error', fail);
   });
 }
