@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { AuthConfig, FixedAuthConfig, FixedUser } from '../../src/endpoint/endpoint.ts';
 import type { VerifyJob } from '../../src/thread/messages.ts';
 import { LoginThrottle } from './login-throttle.ts';
-import { verifyPlain } from './verify-password.ts';
+import { verifyPlain } from './verify-plain.ts';
 
 export interface Credentials {
   clientId: string;

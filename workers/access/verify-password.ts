@@ -5,6 +5,7 @@ import { verify as verifyBcrypt } from '@node-rs/bcrypt';
 import { parseScrypt, SCRYPT_MEMORY_MAX, type ScryptForm } from '../../src/endpoint/password-forms.ts';
 import { FluxError } from '../../src/kernel/errors.ts';
 import type { VerifyJob } from '../../src/thread/messages.ts';
+import { verifyPlain } from './verify-plain.ts';
 
 /**
  * True when the password matches its stored form. Takes as long as the form asks for: belongs off an endpoint's thread, but for `plain`.
@@ -21,11 +22,6 @@ export async function verifyPassword(job: VerifyJob): Promise<boolean> {
     default:
       return verifyDigest(job.encrypt, job);
   }
-}
-
-/** Compares clear text. Digests have one length, so that the comparison does not tell the length of the password. */
-export function verifyPlain(stored: string, password: Uint8Array): boolean {
-  return timingSafeEqual(createHash('sha256').update(stored).digest(), createHash('sha256').update(password).digest());
 }
 
 function verifyDigest(algorithm: 'md5' | 'sha1' | 'sha256' | 'sha512', job: VerifyJob): boolean {

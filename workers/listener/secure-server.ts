@@ -1,7 +1,7 @@
 /** TLS on sockets that others have accepted: handshakes with a deadline, client certificates, and material that is exchanged under way. */
 
 import type net from 'node:net';
-import tls from 'node:tls';
+import type tls from 'node:tls';
 import { FluxError } from '../../src/kernel/errors.ts';
 import { type TlsMaterial, toTlsOptions } from '../../src/thread/tls-material.ts';
 import type { HandshakeFailure } from '../connection.ts';
@@ -93,7 +93,8 @@ export class SecureServer {
     const { clientAuth, ticketKeys } = material;
     let server: tls.Server;
     try {
-      server = tls.createServer({
+      // Loaded only where an endpoint needs it, and here nobody can wait.
+      server = process.getBuiltinModule('node:tls').createServer({
         ...toTlsOptions(material),
         requestCert: clientAuth !== 'none',
         rejectUnauthorized: clientAuth === 'required',

@@ -1,10 +1,10 @@
 /** MQTT over WebSocket with TLS: node's TLS and `ws`, which know client certificates, revocation and the exchange of a certificate; uWS does not. */
 
-import http from 'node:http';
+import type http from 'node:http';
 import type net from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
-import { WebSocket, WebSocketServer } from 'ws';
+import type { WebSocket, WebSocketServer } from 'ws';
 import type { Connection, ConnectionClient, Listener, ListenerHost } from '../connection.ts';
 import { acceptTcp, toListener } from './accept.ts';
 import { plainAddress } from './address.ts';
@@ -40,7 +40,7 @@ class WssConnection implements Connection {
 
   send(bytes: Buffer): boolean {
     const ws = this.#ws;
-    if (ws.readyState !== WebSocket.OPEN) return true;
+    if (ws.readyState !== ws.OPEN) return true;
     const held = this.#socket.writableLength;
     if (held >= HELD_BYTES_MAX) {
       ws.send(bytes, BINARY, (error) => {
@@ -96,20 +96,28 @@ interface Waiting {
   onClose(): void;
 }
 
+/** Loaded only where an endpoint needs them: a worker without them is 4 MiB smaller. */
+interface Libraries {
+  createServer: typeof http.createServer;
+  Server: typeof WebSocketServer;
+}
+
 class Upgrades {
   readonly #host: ListenerHost;
-  readonly #http = http.createServer();
-  readonly #ws = new WebSocketServer({
-    noServer: true,
-    clientTracking: false,
-    perMessageDeflate: false,
-    maxPayload: FRAME_BYTES_MAX,
-    handleProtocols: (offered) => [...offered].find((name) => SUBPROTOCOLS.includes(name)) ?? false,
-  });
+  readonly #http: http.Server;
+  readonly #ws: WebSocketServer;
   readonly #waiting = new Map<Duplex, Waiting>();
 
-  constructor(host: ListenerHost) {
+  constructor(host: ListenerHost, { createServer, Server }: Libraries) {
     this.#host = host;
+    this.#http = createServer();
+    this.#ws = new Server({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      maxPayload: FRAME_BYTES_MAX,
+      handleProtocols: (offered) => [...offered].find((name) => SUBPROTOCOLS.includes(name)) ?? false,
+    });
     this.#http.on('request', (request, response) => {
       const isPath = pathOf(request.url) === host.endpoint.path;
       response.writeHead(isPath ? 426 : 404, { connection: 'close' }).end();
@@ -171,7 +179,8 @@ class Upgrades {
 
 /** Binds and accepts. @throws FluxError `port-in-use`, `unprocessable` */
 export async function openWssListener(host: ListenerHost): Promise<Listener> {
-  const upgrades = new Upgrades(host);
+  const [{ createServer }, { WebSocketServer: Server }] = await Promise.all([import('node:http'), import('ws')]);
+  const upgrades = new Upgrades(host, { createServer, Server });
   const secure = new SecureServer({
     onSecure: (socket) => upgrades.take(socket),
     onFailure: (failure, detail) => host.leave(failure, detail),
