@@ -59,6 +59,7 @@ const STEPS: Step[] = [
   vitest('contract'),
   vitest('broker'),
   vitest('admin'),
+  vitest('cluster'),
   vitest('tour'),
 ];
 

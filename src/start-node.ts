@@ -1,6 +1,7 @@
 /** A whole node in this process: log given, store, control plane and admin API opened in order, and closed in the opposite one. */
 
 import { startAdmin } from './admin/server.ts';
+import { openNatsBus } from './bus/nats/nats-bus.ts';
 import type { Control } from './control/contract.ts';
 import { startControl, type WorkerUrls } from './control/node-control.ts';
 import type { Logger } from './kernel/logger.ts';
@@ -34,19 +35,27 @@ const CLOSE_RESERVE_MS = 1_000;
  */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { settings, version, logger, workerUrls, adminStatic } = options;
+  const connectionName = `fluxmq ${settings.node.name}`;
   const sealer = new Sealer(settings.secrets);
-  const store = sealStore(await openStore(settings.store, { onFailure: (reason) => logger.warn(reason) }), sealer);
-  const undo: (() => Promise<unknown>)[] = [() => store.close()];
+  const store = sealStore(
+    await openStore(settings.store, { bus: settings.cluster.bus, name: connectionName, onFailure: (reason) => logger.warn(reason) }),
+    sealer,
+  );
+  const bus = settings.cluster.bus === null ? null : openNatsBus(settings.cluster.bus, connectionName, logger);
+  const undo: (() => Promise<unknown>)[] = [async () => bus?.close(), () => store.close()];
   const threadsMs = Math.max(CLOSE_RESERVE_MS, settings.shutdownTimeout - CLOSE_RESERVE_MS);
   try {
-    const isStoreShared = !['LOCAL', 'MEMORY'].includes(settings.store.storeType);
-    const { control, stop: stopControl } = await startControl({ settings, version, store, sealer, isStoreShared, workerUrls, logger });
+    const isStoreShared = bus !== null || !['LOCAL', 'MEMORY'].includes(settings.store.storeType);
+    const running = await startControl({ settings, version, store, bus, sealer, isStoreShared, workerUrls, logger });
+    const { control, stop: stopControl } = running;
     undo.unshift(() => stopControl(threadsMs));
     const admin = await startAdmin({ settings, control, logger, staticRoot: adminStatic });
+    running.announceAdmin(admin.port);
     let stopping: Promise<boolean> | null = null;
     const stop = async () => {
       // Requests under way may still be answered while the clients are drained.
       const [inOrder] = await Promise.all([stopControl(threadsMs), admin.close()]);
+      await bus?.close();
       await store.close();
       return inOrder;
     };

@@ -1,7 +1,7 @@
 /** The admin API as a Hono application: checks, routes, and the one place where errors become answers. */
 
 import { type Context, Hono } from 'hono';
-import type { Control } from '../control/contract.ts';
+import type { Control, RequestContext } from '../control/contract.ts';
 import { FluxError } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
 import type { Settings } from '../settings/settings.ts';
@@ -17,15 +17,16 @@ import {
   readJsonObject,
   requestIdOf,
   singleQuery,
+  takeSpread,
 } from './http/request.ts';
 import type { Call, Reply, Route } from './http/route.ts';
 import { parseOrRefuse } from './http/validation.ts';
 import type { Login } from './login/contract.ts';
 import { LoginDesk } from './login/login.ts';
 import { changeRoutes } from './routes/changes.ts';
+import { clusterRoutes } from './routes/cluster.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { endpointRoutes } from './routes/endpoints.ts';
-import { laterRoutes } from './routes/later.ts';
 import { loginRoutes } from './routes/login.ts';
 import { messageRoutes } from './routes/messages.ts';
 import { restoringRoutes } from './routes/restoring.ts';
@@ -53,8 +54,6 @@ interface Env {
 
 /** Time that a change may take beyond its `?timeout=` before the answer is given up, milliseconds. */
 const GRACE_MS = 5000;
-/** Query parameters of changes that belong to later issues. */
-const LATER_PARAMETERS = ['wait', 'policy'];
 
 export type AdminApp = Hono<Env>;
 
@@ -68,8 +67,8 @@ function createRoutes(options: AppOptions, desk: LoginDesk): Route[] {
     ...watchRoutes,
     ...messageRoutes,
     ...systemRoutes,
+    ...clusterRoutes,
     ...loginRoutes(desk),
-    ...laterRoutes,
   ];
   let description: unknown;
   const docs = docsRoutes(options.staticRoot, () => {
@@ -130,7 +129,7 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
     context.set('login', login);
     if (route.access === 'admin' && login.role !== 'admin') throw new FluxError('forbidden', 'The role viewer may only read');
   }
-  const { query, timeoutMs, confirmWithinMs } = readQuery(route, new URL(req.url).searchParams);
+  const { query, timeoutMs, confirmWithinMs, spread } = readQuery(route, new URL(req.url).searchParams);
   const body = route.body === null ? {} : await readJsonObject(req.raw, route.bodyMaxBytes);
   const condition = parseIfMatch(route.change ? req.header('if-match') : undefined);
   const call: Call = {
@@ -143,6 +142,7 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
       expectedRevision: condition.revision,
       timeoutMs,
       ...(confirmWithinMs === undefined ? {} : { confirmWithinMs }),
+      ...spread,
     },
     mustExist: condition.mustExist,
     ifNoneMatch: req.header('if-none-match') ?? null,
@@ -163,14 +163,12 @@ interface ReadQuery {
   query: unknown;
   timeoutMs: number;
   confirmWithinMs: number | undefined;
+  spread: Pick<RequestContext, 'wait' | 'policy'>;
 }
 
 function readQuery(route: Route, parameters: URLSearchParams): ReadQuery {
-  const { timeout, confirmWithin, ...rest } = singleQuery(parameters);
-  const later = LATER_PARAMETERS.find((name) => route.change && name in rest);
-  if (later !== undefined) {
-    throw new FluxError('not-supported-yet', `${later}: not supported yet`, { issues: [{ path: later, message: 'not supported yet' }] });
-  }
+  const { timeout, confirmWithin, ...all } = singleQuery(parameters);
+  const { spread, rest } = route.change ? takeSpread(all) : { spread: {}, rest: all };
   const takesTimeout = route.change || route.slow === true;
   const given = {
     ...rest,
@@ -181,6 +179,7 @@ function readQuery(route: Route, parameters: URLSearchParams): ReadQuery {
   const query = parseOrRefuse(schema, given, 'The query');
   return {
     query,
+    spread,
     timeoutMs: takesTimeout ? parseTimeout(timeout) : DEFAULT_TIMEOUT_MS,
     confirmWithinMs: route.change ? parseConfirmWithin(confirmWithin) : undefined,
   };

@@ -16,6 +16,10 @@ export interface RequestContext {
   timeoutMs: number;
   /** from ?confirmWithin=, milliseconds, 1000..86400000: the change is undone unless it is confirmed in time; absent: it stays */
   confirmWithinMs?: number;
+  /** from ?wait=: `local` does not wait for the other nodes; absent: `all` */
+  wait?: 'local' | 'all';
+  /** from ?policy=: `all` changes nothing unless every node can make the change; absent: `each` */
+  policy?: 'each' | 'all';
 }
 
 /** A change that is undone unless `confirm` follows. */
@@ -298,6 +302,48 @@ export interface EndpointMetrics {
   };
 }
 
+/** The cluster as this node sees it. */
+export interface ClusterStatus {
+  name: string;
+  node: string;
+  /** false: a single node */
+  enabled: boolean;
+  nats: { connected: boolean; server: string | null; reason: string | null };
+  store: { ok: boolean; reason: string | null };
+  revision: number;
+  /** revisions that another node knows and this one does not */
+  lag: number;
+  nodes: { total: number; up: number };
+  /** every node that is up runs the newest revision */
+  inStep: boolean;
+  /** announcements and receipts since the start */
+  sync: Record<string, number>;
+}
+
+/** A node of the cluster. */
+export interface NodeView {
+  name: string;
+  /** made anew at each start of the node */
+  incarnation: string;
+  address: string;
+  adminPort: number;
+  version: string;
+  /** ISO 8601 */
+  upSince: string;
+  /** ISO 8601 */
+  lastSeen: string;
+  state: 'up' | 'down';
+  status: 'ok' | 'degraded' | 'failed';
+  self: boolean;
+  /** another node that is up has the same name */
+  twin: boolean;
+  revision: number;
+  lag: number;
+  store: { ok: boolean };
+  /** ids of endpoints that do not run as the store wants */
+  failed: string[];
+}
+
 export interface ResourcesAnswer {
   cpu: { userSeconds: number; systemSeconds: number; percent: number };
   memory: { rssBytes: number; heapUsedBytes: number; externalBytes: number };
@@ -342,11 +388,16 @@ export interface Control {
   activePorts(): number[];
   /** @throws FluxError `not-found` */
   get(key: { port?: number; id?: string }): EndpointView;
-  /** all endpoints without `port` */
+  /** all endpoints without `port`, on this node */
   status(port?: number): EndpointStatus[];
+  /** as `status`, on every node that answers; this one first */
+  statusEverywhere(port?: number): Promise<EndpointStatus[]>;
   metrics(port?: number): Promise<EndpointMetrics[]>;
   /** Prometheus text; of one endpoint with `port`, else the whole node with process metrics */
   prometheus(port?: number): Promise<string>;
+  cluster(): ClusterStatus;
+  /** this node and all that it knows */
+  nodes(): NodeView[];
   checkPort(port: number, host?: string): Promise<PortCheck>;
   probe(port?: number): Promise<ProbeResult[]>;
   history(query: HistoryQuery): Promise<HistoryRow[]>;

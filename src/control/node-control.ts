@@ -1,6 +1,7 @@
 /** The control plane of a node put together: implements what the admin API may ask. */
 
 import { availableParallelism } from 'node:os';
+import type { Bus } from '../bus/contract.ts';
 import { isObject } from '../endpoint/problems.ts';
 import { parseEndpoint } from '../endpoint/schema.ts';
 import { FluxError } from '../kernel/errors.ts';
@@ -13,14 +14,17 @@ import { openAccessPool } from './access-pool.ts';
 import { ChangeRunner } from './changes/change-runner.ts';
 import { Confirmations } from './changes/confirmations.ts';
 import { Rollback } from './changes/rollback.ts';
+import { ALONE } from './changes/spreader.ts';
 import { Clients } from './clients.ts';
+import { Cluster } from './cluster/cluster.ts';
+import { Nodes } from './cluster/nodes.ts';
 import type {
+  ClusterStatus,
   Control,
   EndpointView,
   HealthAnswer,
+  NodeView,
   PlanAnswer,
-  PortCheck,
-  ProbeResult,
   RequestContext,
   ValidateAnswer,
   Watcher,
@@ -36,8 +40,7 @@ import { EndpointManager } from './endpoints/endpoint-manager.ts';
 import { Reconciler } from './endpoints/reconciler.ts';
 import { Runners } from './endpoints/runners.ts';
 import { Monitor } from './monitor.ts';
-import { probeMqtt } from './probe/mqtt-probe.ts';
-import { probePort } from './probe/port-probe.ts';
+import { NodeProbes } from './probe/node-probes.ts';
 import { recommendQueueMigration } from './probe/queue-migration.ts';
 import { SystemTopics } from './system-topics.ts';
 import { CertificateWatch } from './tls/certificate-watch.ts';
@@ -57,6 +60,8 @@ export interface ControlOptions {
   settings: Settings;
   version: string;
   store: EndpointStore;
+  /** null: a single node */
+  bus: Bus | null;
   /** seals what leaves the node in files */
   sealer: Sealer;
   /** other processes may write to the store */
@@ -67,6 +72,8 @@ export interface ControlOptions {
 
 export interface RunningControl {
   control: Control;
+  /** Tells the other nodes where the admin API of this one is. */
+  announceAdmin(port: number): void;
   /** Drains and ends every thread. @returns true when all ended in order within `timeoutMs` */
   stop(timeoutMs: number): Promise<boolean>;
 }
@@ -74,9 +81,6 @@ export interface RunningControl {
 /** First opening of all endpoints; what is not up by then goes on being tried. */
 const START_TIMEOUT_MS = 30_000;
 const VERIFY_TIMEOUT_MS = 10_000;
-const PROBE_TIMEOUT_MS = 5_000;
-/** Health probes under way at once. */
-const PROBES_MAX = 16;
 
 /**
  * Starts threads and endpoints; resolves when each endpoint was tried once.
@@ -102,16 +106,18 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   desired.onChanged = () => hub.configured(desired.list(), desired.revision);
   runners.onChange = (runner) => hub.look(runner);
   runners.onForget = (id) => hub.forget(id);
-  const driver = new Driver(runners, { auth: settings.auth, acl: settings.acl });
-  const changes = new ChangeRunner({ desired, runners, driver, node, logger });
+  const driver = new Driver(runners, { auth: settings.auth, acl: settings.acl, bindAddress: settings.node.bindAddress });
+  const { storeType } = settings.store;
+  const isShared = options.isStoreShared;
+  const reconciler = new Reconciler({ desired, driver, runners, logger, intervalMs: settings.cluster.sync.interval, isShared });
+  const cluster = options.bus === null ? null : joinCluster(options, options.bus, { desired, runners, reconciler });
+  const spreadTimeoutMs = settings.cluster.sync.timeout;
+  const changes = new ChangeRunner({ desired, runners, driver, spreader: cluster ?? ALONE, spreadTimeoutMs, node, logger });
   const keepsSecretsInClear = options.sealer.keyId === null && settings.store.storeType !== 'MEMORY';
   const manager = new EndpointManager({ desired, runners, driver, changes, keepsSecretsInClear, node, logger });
   const rollback = new Rollback({ desired, runners, changes, keepsSecretsInClear });
   const transfer = new Transfer({ desired, runners, changes, sealer: options.sealer, keepsSecretsInClear, node });
   const confirmations = new Confirmations({ desired, changes, logger });
-  const { storeType } = settings.store;
-  const isShared = options.isStoreShared;
-  const reconciler = new Reconciler({ desired, driver, runners, logger, intervalMs: settings.cluster.sync.interval, isShared });
   const clients = new Clients(supervisor, node);
   const systemTopics = new SystemTopics({ version, desired, collector, clients, logger });
   const watchdog = new Watchdog({
@@ -135,7 +141,9 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     certificates,
     logger,
   });
+  const nodes = new Nodes({ node, probes: new NodeProbes(desired, runners, driver), monitor, cluster });
   const stop = async (timeoutMs: number) => {
+    cluster?.close();
     monitor.close();
     watchdog.close();
     systemTopics.close();
@@ -166,28 +174,49 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     reconciler.start();
     confirmations.start();
     const startup = { durationMs: Math.round(performance.now() - startedAt), seeded, endpoints: desired.list().length };
-    return {
-      control: new NodeControl({
-        node,
-        version,
-        store,
-        desired,
-        runners,
-        manager,
-        rollback,
-        transfer,
-        confirmations,
-        clients,
-        monitor,
-        hub,
-        startup,
-      }),
-      stop,
+    const parts = {
+      node,
+      version,
+      store,
+      desired,
+      runners,
+      manager,
+      rollback,
+      transfer,
+      confirmations,
+      clients,
+      monitor,
+      hub,
+      nodes,
+      cluster,
+      startup,
     };
+    const announceAdmin = (port: number) => {
+      if (cluster !== null) cluster.adminPort = port;
+    };
+    return { control: new NodeControl(parts), announceAdmin, stop };
   } catch (error) {
     await stop(START_TIMEOUT_MS);
     throw error;
   }
+}
+
+function joinCluster(
+  { settings, version, logger }: ControlOptions,
+  bus: Bus,
+  parts: { desired: Desired; runners: Runners; reconciler: Reconciler },
+): Cluster {
+  const { name, localAddress, sync } = settings.cluster;
+  return new Cluster({
+    ...parts,
+    bus,
+    name,
+    address: localAddress,
+    retryCount: sync.retryCount,
+    node: settings.node.name,
+    version,
+    logger,
+  });
 }
 
 interface Parts {
@@ -203,6 +232,8 @@ interface Parts {
   clients: Clients;
   monitor: Monitor;
   hub: WatchHub;
+  nodes: Nodes;
+  cluster: Cluster | null;
   startup: NonNullable<HealthAnswer['startup']>;
 }
 
@@ -284,6 +315,10 @@ class NodeControl implements Control {
     return this.#parts.monitor.status(port);
   }
 
+  statusEverywhere(port?: number) {
+    return this.#parts.nodes.status(port);
+  }
+
   metrics(port?: number) {
     return this.#parts.monitor.metrics(port);
   }
@@ -292,28 +327,25 @@ class NodeControl implements Control {
     return this.#parts.monitor.prometheus(port);
   }
 
-  async checkPort(port: number, host = '0.0.0.0'): Promise<PortCheck> {
-    const answer = (reason: string | null): PortCheck => {
-      const available = reason === null;
-      return { port, available, nodes: [{ node: this.node, available, reason }] };
-    };
-    const own = this.#parts.runners.all().find((runner) => runner.listensOn(port));
-    if (own !== undefined) return answer(`Port ${port} is already in use by endpoint ${own.id}`);
-    try {
-      await probePort(host, port);
-      return answer(null);
-    } catch (error) {
-      return answer(error instanceof Error ? error.message : String(error));
-    }
+  checkPort(port: number, host = '0.0.0.0') {
+    return this.#parts.nodes.checkPort(port, host);
   }
 
-  async probe(port?: number): Promise<ProbeResult[]> {
-    const chosen = port === undefined ? this.#enabled() : [this.#parts.desired.find({ port })];
-    const results: ProbeResult[] = [];
-    for (let from = 0; from < chosen.length; from += PROBES_MAX) {
-      results.push(...(await Promise.all(chosen.slice(from, from + PROBES_MAX).map((stored) => this.#probeOne(stored)))));
-    }
-    return results;
+  probe(port?: number) {
+    return this.#parts.nodes.probe(port);
+  }
+
+  cluster(): ClusterStatus {
+    const { cluster, desired } = this.#parts;
+    if (cluster !== null) return cluster.status();
+    const store = { ok: desired.storeError === null, reason: desired.storeError };
+    const nats = { connected: false, server: null, reason: 'this node is not part of a cluster' };
+    const nodes = { total: 1, up: 1 };
+    return { name: '', node: this.node, enabled: false, nats, store, revision: desired.revision, lag: 0, nodes, inStep: true, sync: {} };
+  }
+
+  nodes(): NodeView[] {
+    return this.#parts.cluster?.nodes() ?? [];
   }
 
   history(query: HistoryQuery) {
@@ -356,14 +388,6 @@ class NodeControl implements Control {
 
   #enabled(): StoredEndpoint[] {
     return this.#parts.desired.list().filter(({ endpoint }) => endpoint.enabled);
-  }
-
-  async #probeOne({ endpoint }: StoredEndpoint): Promise<ProbeResult> {
-    const { id, port } = endpoint;
-    const outcome = endpoint.enabled
-      ? await probeMqtt(endpoint, PROBE_TIMEOUT_MS)
-      : { healthy: false, reason: 'the endpoint is disabled', latencyMs: null };
-    return { port, id, healthy: outcome.healthy, nodes: [{ node: this.node, ...outcome }] };
   }
 }
 

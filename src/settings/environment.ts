@@ -41,7 +41,7 @@ function endpointKeys(): KeyTree {
 }
 
 const KEYS: KeyTree = {
-  node: leaves('name'),
+  node: leaves('name', 'bindAddress'),
   http: {
     ...leaves('host', 'port', 'username', 'password', 'accessLog'),
     ssl: leaves('crt', 'cert', 'key'),
@@ -54,7 +54,9 @@ const KEYS: KeyTree = {
     local: leaves('dataPath'),
   },
   cluster: {
-    ...leaves('name', 'localAddress', 'addresses', 'kubernetes', 'credentials'),
+    ...leaves('name', 'localAddress', 'addresses'),
+    kubernetes: leaves('service', 'namespace', 'port', 'dnsServers'),
+    credentials: { ...leaves('user', 'password', 'token', 'credsFile'), tls: leaves('ca', 'crt', 'key') },
     sync: leaves('enabled', 'interval', 'timeout', 'retryCount'),
   },
   auth: AUTH,

@@ -2,6 +2,7 @@
 
 import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
+import type { BusSettings } from '../bus/settings.ts';
 import type { Endpoint } from '../endpoint/endpoint.ts';
 import { isObject, Problems } from '../endpoint/problems.ts';
 import { parseAcl, parseAuthList, parseEndpoint } from '../endpoint/schema.ts';
@@ -54,8 +55,16 @@ export function loadSettings(options: LoadOptions): LoadedSettings {
   const issues = [...document.issues, ...overlay.issues, ...found];
   if (issues.length > 0) throw new SettingsError(name, issues);
   settings.store.local.dataPath = resolve(options.cwd, settings.store.local.dataPath);
+  if (settings.cluster.bus !== null) resolveFiles(settings.cluster.bus, options.cwd);
   settings.log.file = resolve(options.cwd, settings.log.file);
   return { settings, warnings, file: name === null ? null : resolve(options.cwd, name) };
+}
+
+function resolveFiles({ credentials }: BusSettings, cwd: string): void {
+  const at = (path: string | null) => (path === null ? null : resolve(cwd, path));
+  credentials.credsFile = at(credentials.credsFile);
+  const { tls } = credentials;
+  if (tls !== null) credentials.tls = { ca: at(tls.ca), crt: at(tls.crt), key: at(tls.key) };
 }
 
 /** A file that was named must be there; the default one need not. */

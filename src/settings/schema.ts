@@ -4,12 +4,12 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import { check, isObject, type Problems } from '../endpoint/problems.ts';
+import { readCluster } from './cluster-schema.ts';
 import { flag, group, integer, oneOf, text, withoutNulls } from './forms.ts';
 import type { HttpSettings, LogSettings, Settings } from './settings.ts';
 import { readStore } from './store-section.ts';
 
 const UNITS: Record<string, number> = { '': 1, b: 1, k: 1024, kb: 1024, m: 1024 ** 2, mb: 1024 ** 2, g: 1024 ** 3, gb: 1024 ** 3 };
-const SYNC_INTERVAL_MS = 5_000;
 const LOG_BYTES_MIN = 1024;
 const LOG_BYTES_MAX = 1024 ** 4;
 
@@ -28,6 +28,9 @@ const nodeSchema = group({
   name: text(64)
     .regex(/^[A-Za-z0-9_.-]+$/, { error: 'may hold A-Z a-z 0-9 _ . - only' })
     .optional(),
+  bindAddress: text(255)
+    .refine((value) => isIP(value) !== 0, { error: 'must be an IP address' })
+    .optional(),
 });
 /** A certificate may stand in the configuration itself. */
 const PEM_CHARACTERS_MAX = 512 * 1024;
@@ -45,7 +48,6 @@ const httpSchema = group({
     .max(1000, { error: 'must be at most 1000 entries' })
     .optional(),
 });
-const syncSchema = group({ interval: integer(100, 3_600_000).optional() });
 const logSchema = group({
   level: oneOf(['debug', 'info', 'warn', 'error']).optional(),
   file: text(4096).optional(),
@@ -66,13 +68,18 @@ export function readSections(input: Record<string, unknown>, problems: Problems,
     if (!OWN_KEYS.has(key) && !OTHER_KEYS.has(key)) problems.addUnknownKey(key);
   }
   return {
-    node: { name: check(nodeSchema, input['node'] ?? {}, 'node', problems)?.name ?? defaultName() },
+    node: readNode(input['node'] ?? {}, problems),
     http: readHttp(input['http'] ?? {}, problems),
     store: readStore(input['store'] ?? {}, problems, warnings),
     cluster: readCluster(input['cluster'], problems),
     log: readLog(input['log'] ?? {}, problems),
     shutdownTimeout: check(integer(0, 600_000), input['shutdownTimeout'] ?? 10_000, 'shutdownTimeout', problems) ?? 10_000,
   };
+}
+
+function readNode(input: unknown, problems: Problems): Settings['node'] {
+  const read = check(nodeSchema, withoutNulls(input), 'node', problems);
+  return { name: read?.name ?? defaultName(), bindAddress: read?.bindAddress ?? null };
 }
 
 /** The host name, with what a node's name may not hold replaced. */
@@ -123,21 +130,6 @@ function readHttp(input: unknown, problems: Problems): HttpSettings {
 /** 127.0.0.0/8, ::1 and localhost. */
 function isLoopback(address: string): boolean {
   return address === 'localhost' || address === '::1' || (isIP(address) === 4 && address.startsWith('127.'));
-}
-
-/** One node alone has nothing of a cluster but the store that it may share. */
-function readCluster(input: unknown, problems: Problems): Settings['cluster'] {
-  const given = withoutNulls(input ?? {});
-  const isAlone = isObject(given) && Object.keys(given).every((key) => key === 'sync');
-  if (!isAlone) problems.addNotSupportedYet('cluster');
-  const sync = isAlone ? withoutNulls(given['sync'] ?? {}) : {};
-  if (isObject(sync)) {
-    for (const key of ['enabled', 'timeout', 'retryCount']) {
-      if (Object.hasOwn(sync, key)) problems.addNotSupportedYet(`cluster.sync.${key}`);
-      delete sync[key];
-    }
-  }
-  return { sync: { interval: check(syncSchema, sync, 'cluster.sync', problems)?.interval ?? SYNC_INTERVAL_MS } };
 }
 
 function readLog(input: unknown, problems: Problems): LogSettings {

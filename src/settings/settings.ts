@@ -1,5 +1,6 @@
 /** The node's own configuration in its complete form: config.yaml + environment, every default filled in (SPEC.md section 1). */
 
+import type { BusSettings } from '../bus/settings.ts';
 import type { AclConfig, AuthConfig, Endpoint } from '../endpoint/endpoint.ts';
 import type { DatabaseLogin } from '../kernel/database-url.ts';
 
@@ -44,11 +45,30 @@ export type StoreSettings =
       datasource: DatabaseLogin & { /** connections at once, 1..1000 */ maxPoolSize: number };
     };
 
+export interface ClusterSettings {
+  /** first word of all subjects */
+  name: string;
+  /** address of this node, told to the others */
+  localAddress: string;
+  /** null: a single node */
+  bus: BusSettings | null;
+  sync: {
+    /** false: the store is read at the start and when a notice comes, but not every `interval` */
+    enabled: boolean;
+    /** milliseconds between two looks at a store that other nodes use, 100..3600000 */
+    interval: number;
+    /** milliseconds that a change waits for the other nodes */
+    timeout: number;
+    /** a notice that a node has not answered is said again so often */
+    retryCount: number;
+  };
+}
+
 export interface Settings {
-  node: { name: string };
+  node: { name: string /** where endpoints listen whose host is 0.0.0.0 or ::, on this node; null: there */; bindAddress: string | null };
   http: HttpSettings;
   store: StoreSettings;
-  cluster: { sync: { /** milliseconds between two looks at a store that other nodes use, 100..3600000 */ interval: number } };
+  cluster: ClusterSettings;
   /** `store.secretKey` and its like, the file read */
   secrets: SecretKeys;
   auth: AuthConfig[];

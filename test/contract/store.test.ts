@@ -66,7 +66,10 @@ describe('LOCAL', () => {
     await store.commit([{ kind: 'remove', id: 'mqtt-1' }], {}, META);
     const [content, rows] = [await store.load(), await store.history({ limit: 10 })];
     await store.close();
-    const again = await openStore({ storeType: 'LOCAL', local: { dataPath: folder } }, { onFailure: expect.unreachable });
+    const again = await openStore(
+      { storeType: 'LOCAL', local: { dataPath: folder } },
+      { bus: null, name: 'test', onFailure: expect.unreachable },
+    );
     expect(await again.load()).toEqual(content);
     expect(await again.history({ limit: 10 })).toEqual(rows);
     expect(await again.commit([put(3)], {}, META)).toBe(3);

@@ -49,8 +49,8 @@ export class RawClient {
   }
 
   /** Opens a connection and sends nothing. */
-  static async open(transport: TransportName, port: number, version: Version): Promise<RawClient> {
-    return new RawClient(version, await openTransport(transport, port));
+  static async open(transport: TransportName, port: number, version: Version, host?: string): Promise<RawClient> {
+    return new RawClient(version, await openTransport(transport, port, host));
   }
 
   /** A client on a connection that the test opened itself. */

@@ -18,8 +18,8 @@ export interface Transport {
 }
 
 /** A TCP connection. @throws Error when the port does not accept within 3 s */
-export async function openTcp(port: number): Promise<Socket> {
-  const socket = connectTcp({ port, host: '127.0.0.1', noDelay: true });
+export async function openTcp(port: number, host = '127.0.0.1'): Promise<Socket> {
+  const socket = connectTcp({ port, host, noDelay: true });
   await within(
     `connection to port ${port}`,
     3000,
@@ -211,6 +211,7 @@ export async function openSecure(name: TransportName, port: number, options: Con
 }
 
 /** A connection over the named transport, with subprotocol `mqtt` and path `/mqtt` for WebSocket. */
-export async function openTransport(name: TransportName, port: number): Promise<Transport> {
-  return name === 'tcp' ? new TcpTransport(await openTcp(port)) : openWebSocket(port);
+/** @param host for tcp; a WebSocket goes to 127.0.0.1 */
+export async function openTransport(name: TransportName, port: number, host?: string): Promise<Transport> {
+  return name === 'tcp' ? new TcpTransport(await openTcp(port, host)) : openWebSocket(port);
 }

@@ -168,3 +168,22 @@ export function parseReason(header: string | undefined): string | null {
   const issues = [{ path: 'X-Reason', message: `expected at most ${MAX_REASON_LENGTH} characters` }];
   throw new FluxError('invalid', 'X-Reason is too long', { issues });
 }
+
+/**
+ * `?wait=local|all` and `?policy=each|all` of a change in a cluster, taken out of the query.
+ * @throws FluxError `invalid` for another value
+ */
+export function takeSpread(query: Record<string, string>): {
+  spread: { wait?: 'local' | 'all'; policy?: 'each' | 'all' };
+  rest: Record<string, string>;
+} {
+  const { wait, policy, ...rest } = query;
+  const issues: Issue[] = [];
+  if (wait !== undefined && wait !== 'local' && wait !== 'all') issues.push({ path: 'wait', message: 'must be local or all' });
+  if (policy !== undefined && policy !== 'each' && policy !== 'all') issues.push({ path: 'policy', message: 'must be each or all' });
+  if (issues.length > 0) throw new FluxError('invalid', `The query is not valid: ${issues[0]?.path} ${issues[0]?.message}`, { issues });
+  return {
+    spread: { ...(wait === 'local' || wait === 'all' ? { wait } : {}), ...(policy === 'each' || policy === 'all' ? { policy } : {}) },
+    rest,
+  };
+}

@@ -138,9 +138,9 @@ export const endpointRoutes: Route[] = [
       query: optionalKey,
       answer: { data: z.array(statusSchema) },
     },
-    (query, { control }) => {
+    async (query, { control }) => {
       const port = portOf(control, query);
-      const data = control.status(port);
+      const data = await control.statusEverywhere(port);
       refuseUnknown(control, port, data);
       return { data };
     },

@@ -21,7 +21,7 @@ export function setAnswerOf(applied: Applied, set: ChangeSet): SetAnswer {
   return {
     revision: applied.revision,
     changes: outcomesOf(applied.changes),
-    nodes: [applied.node],
+    nodes: applied.nodes,
     warnings: [...(isIdle ? [NOTHING_WAITS] : []), ...applied.warnings],
     ...confirmViewOf(applied),
   };

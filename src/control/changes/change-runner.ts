@@ -11,11 +11,15 @@ import type { DrainRequest } from '../endpoints/drain.ts';
 import type { Driver, Prepared } from '../endpoints/driver.ts';
 import type { Runners } from '../endpoints/runners.ts';
 import { type ChangeSet, type JudgedChange, judge, keysOf, toStoreChanges } from './change-set.ts';
+import type { Spreader } from './spreader.ts';
 
 export interface ChangeRunnerOptions {
   desired: Desired;
   runners: Runners;
   driver: Driver;
+  spreader: Spreader;
+  /** longest wait for other nodes, milliseconds */
+  spreadTimeoutMs: number;
   node: string;
   logger: Logger;
 }
@@ -25,7 +29,8 @@ export interface Applied {
   /** the new revision; the newest known one when there was nothing to do */
   revision: number;
   changes: JudgedChange[];
-  node: NodeOutcome;
+  /** this node first */
+  nodes: NodeOutcome[];
   /** until when the revision waits, milliseconds since the epoch; null: it does not */
   confirmUntil: number | null;
   /** what should be known about certificates */
@@ -64,7 +69,7 @@ export class ChangeRunner {
     const { desired } = this.#options;
     const changes = judge(set, desired);
     if (changes.length === 0 && set.adopts === null)
-      return { revision: desired.revision, changes, node: this.outcome('applied'), confirmUntil: null, warnings: [] };
+      return { revision: desired.revision, changes, nodes: [this.outcome('applied')], confirmUntil: null, warnings: [] };
     const keys = keysOf(changes);
     desired.waiting.ensureFree(keys, set.settles);
     return desired.exclusively(keys, () => this.#run(set, changes));
@@ -101,6 +106,7 @@ export class ChangeRunner {
       deadline.check(
         changes.length === 1 ? `the change of endpoint ${changes[0]?.id}` : `the ${set.action} of ${changes.length} endpoints`,
       );
+      if (set.context.policy === 'all') await this.#prepareEverywhere(changes, deadline);
       const options = commitOptions(set);
       confirmUntil = options.confirmUntil ?? null;
       revision =
@@ -110,12 +116,30 @@ export class ChangeRunner {
       await Promise.all(jobs.map(({ prepared }) => prepared !== null && driver.discard(prepared, closing)));
       throw error;
     }
+    const others = this.#spread(set, changes, revision, deadline);
     const outcomes: NodeOutcome[] = [];
     await sideBySide(jobs, async (job) => void outcomes.push(await this.#activate(job, revision, set.options, deadline)));
     this.#report(set, changes, revision);
     const node = outcomes.find(({ state }) => state === 'failed') ?? outcomes.find(({ state }) => state === 'pending');
     const warnings = jobs.flatMap(({ change, prepared }) => (prepared?.warnings ?? []).map((text) => `Endpoint ${change.port}: ${text}`));
-    return { revision, changes, node: node ?? this.outcome('applied'), confirmUntil, warnings };
+    return { revision, changes, nodes: [node ?? this.outcome('applied'), ...(await others)], confirmUntil, warnings };
+  }
+
+  /** The other nodes read the store while this one activates: what is stored is what they are told of. */
+  #spread({ context }: ChangeSet, changes: JudgedChange[], revision: number, deadline: Deadline): Promise<NodeOutcome[]> {
+    const { spreader, spreadTimeoutMs } = this.#options;
+    const waitMs = context.wait === 'local' ? 0 : Math.min(deadline.leftMs, spreadTimeoutMs);
+    return spreader.spread(
+      revision,
+      changes.map(({ id }) => id),
+      waitMs,
+    );
+  }
+
+  /** @throws FluxError `unprocessable`, `unavailable` when a node cannot listen as the set wants */
+  #prepareEverywhere(changes: JudgedChange[], deadline: Deadline): Promise<void> {
+    const plans = changes.flatMap(({ id, after }) => (after?.enabled === true ? [{ id, host: after.host, port: after.port }] : []));
+    return this.#options.spreader.prepareAll({ plans }, deadline.leftMs);
   }
 
   /** Opens all that has to listen, a few at a time. @throws FluxError naming every endpoint that cannot, unless `mustListen` is false */

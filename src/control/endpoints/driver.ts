@@ -27,16 +27,36 @@ export interface Prepared {
   readonly warnings: string[];
 }
 
+/** What endpoints use that name none of their own. */
+export interface DriverDefaults {
+  auth: AuthConfig[];
+  acl: AclConfig;
+  /** where endpoints listen that name every address; null: there */
+  bindAddress: string | null;
+}
+
+const EVERY_ADDRESS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 const NONE_LEAVING: ReadonlySet<number> = new Set();
 
 export class Driver {
   readonly #runners: Runners;
-  readonly #defaults: { auth: AuthConfig[]; acl: AclConfig };
+  readonly #defaults: DriverDefaults;
 
-  /** @param defaults what endpoints use that name none of their own */
-  constructor(runners: Runners, defaults: { auth: AuthConfig[]; acl: AclConfig }) {
+  constructor(runners: Runners, defaults: DriverDefaults) {
     this.#runners = runners;
     this.#defaults = defaults;
+  }
+
+  /** The endpoint as this node runs it: the same on every node but for the address of "every address". */
+  asRun(endpoint: Endpoint): Endpoint {
+    const host = this.hostHere(endpoint.host);
+    return host === endpoint.host ? endpoint : { ...endpoint, host };
+  }
+
+  /** The address that an endpoint of this host binds on this node. */
+  hostHere(host: string): string {
+    const { bindAddress } = this.#defaults;
+    return bindAddress !== null && EVERY_ADDRESS.has(host) ? bindAddress : host;
   }
 
   /**
@@ -44,7 +64,7 @@ export class Driver {
    * @throws FluxError when it listens by now with another configuration, and this one does not work
    */
   async start({ endpoint, revision }: StoredEndpoint, deadline: Deadline): Promise<void> {
-    await this.#runners.of(endpoint.id).start(this.#configOf(endpoint, revision, null), workerGroupSize(endpoint), deadline);
+    await this.#runners.of(endpoint.id).start(this.#configOf(this.asRun(endpoint), revision, null), workerGroupSize(endpoint), deadline);
   }
 
   /**
@@ -62,13 +82,14 @@ export class Driver {
     leaving: ReadonlySet<number> = NONE_LEAVING,
   ): Promise<Prepared> {
     const runner = this.#runners.of(id);
-    const { material: tls, warnings } = await tlsOf(after, runner.wanted);
+    const own = after === null ? null : this.asRun(after);
+    const { material: tls, warnings } = await tlsOf(own, runner.wanted);
     reachStep('validated');
-    const step = decideStep(after, runner);
-    const isOpening = after !== null && step.warm > 0;
-    const warm = isOpening ? await runner.warm(this.#configOf(after, revision, tls), step.warm, deadline, leaving) : [];
+    const step = decideStep(own, runner);
+    const isOpening = own !== null && step.warm > 0;
+    const warm = isOpening ? await runner.warm(this.#configOf(own, revision, tls), step.warm, deadline, leaving) : [];
     reachStep('bound');
-    return { id, after, step, warm, tls, warnings };
+    return { id, after: own, step, warm, tls, warnings };
   }
 
   /** Closes what was opened: the change that it was opened for did not happen. */

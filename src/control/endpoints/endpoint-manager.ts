@@ -82,7 +82,7 @@ export class EndpointManager {
       endpoint,
       revision: isNothing ? (before?.revision ?? applied.revision) : applied.revision,
       ...(isUpdate ? { effect: judged?.effect ?? 'none', changes: judged?.changes ?? [] } : {}),
-      nodes: [isNothing ? changes.current(endpoint.id) : applied.node],
+      nodes: isNothing ? [changes.current(endpoint.id)] : applied.nodes,
       warnings: [...warnings, ...applied.warnings],
       ...confirmViewOf(applied),
     };

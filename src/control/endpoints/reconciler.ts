@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { StoredEndpoint } from '../../storage/contract.ts';
+import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
 import { Backoff } from '../backoff.ts';
 import { Deadline, pause } from '../deadline.ts';
 import type { Desired } from './desired.ts';
@@ -44,12 +45,15 @@ const APPLY_TIMEOUT_MS = 20_000;
 const WAKE_DELAY_MS = 20;
 
 export class Reconciler {
+  /** Called after each look at the store, and what followed from it. */
+  onRound: () => void = () => {};
   readonly #options: ReconcilerOptions;
   readonly #closing = new AbortController();
   readonly #problems = new Map<string, Problem>();
   #awake = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #isAway = false;
+  #isUrgent = false;
   #lastRevision = 0;
 
   constructor(options: ReconcilerOptions) {
@@ -71,6 +75,21 @@ export class Reconciler {
     await this.#running;
   }
 
+  /** Another node says that the store has something new: it is read at once. */
+  wake(): void {
+    this.#isUrgent = true;
+    this.#awake.abort();
+  }
+
+  /** True when the endpoint runs as the store wants, as far as this node has read it, and nobody is changing it. */
+  isInStep(id: string): boolean {
+    const { desired, runners } = this.#options;
+    const stored = desired.byId(id);
+    const wanted = runners.peek(id)?.wanted ?? null;
+    if (desired.isLocked(id)) return false;
+    return stored === undefined ? wanted === null : this.#isSame(stored, wanted);
+  }
+
   /** Why the endpoint goes on with an older configuration than the store has; null when it does not. */
   problemOf(id: string): string | null {
     return this.#problems.get(id)?.reason ?? null;
@@ -81,8 +100,10 @@ export class Reconciler {
     for (;;) {
       const isWoken = await this.#rest();
       if (signal.aborted) return;
-      if (isWoken) await pause(WAKE_DELAY_MS, signal);
+      if (isWoken && !this.#isUrgent) await pause(WAKE_DELAY_MS, signal);
+      this.#isUrgent = false;
       await this.#round();
+      this.onRound();
     }
   }
 
@@ -139,11 +160,8 @@ export class Reconciler {
     const { desired, runners } = this.#options;
     const differences: Difference[] = [];
     for (const stored of desired.list()) {
-      const { id, enabled } = stored.endpoint;
-      const wanted = runners.peek(id)?.wanted ?? null;
-      const isSame =
-        wanted === null ? !enabled : enabled && wanted.revision === stored.revision && isDeepStrictEqual(wanted.endpoint, stored.endpoint);
-      if (!isSame) differences.push({ id, stored });
+      const { id } = stored.endpoint;
+      if (!this.#isSame(stored, runners.peek(id)?.wanted ?? null)) differences.push({ id, stored });
     }
     for (const { id, wanted } of runners.all()) {
       if (wanted !== null && desired.byId(id) === undefined) differences.push({ id, stored: null });
@@ -239,5 +257,11 @@ export class Reconciler {
     const reason = `revision ${stored.revision} is not applied: ${message}`;
     if (old?.reason !== reason) logger.error(`Endpoint ${port}: ${reason}; it goes on as it was`, { endpoint: id });
     this.#problems.set(id, { revision: stored.revision, reason, backoff, retryAt: performance.now() + backoff.failed() });
+  }
+
+  #isSame({ endpoint, revision }: StoredEndpoint, wanted: EndpointRuntimeConfig | null): boolean {
+    if (wanted === null) return !endpoint.enabled;
+    const own = this.#options.driver.asRun(endpoint);
+    return endpoint.enabled && wanted.revision === revision && isDeepStrictEqual(wanted.endpoint, own);
   }
 }

@@ -12,6 +12,7 @@ import type {
   StoredEndpoint,
   StoreSnapshot,
 } from '../contract.ts';
+import { matches } from '../history-match.ts';
 import { noSuchRevision, replay, replayWhole } from '../replay.ts';
 
 /** Rows kept at most; the oldest revisions go first, so that a long-lived process stays bounded. */
@@ -103,12 +104,4 @@ class MemoryStore implements EndpointStore {
   #checkOpen(): void {
     if (this.#isClosed) throw new FluxError('unavailable', 'The store is closed');
   }
-}
-
-function matches(row: HistoryRow, query: HistoryQuery): boolean {
-  const { port, id, actor, since = -Infinity, until = Infinity, before = Infinity } = query;
-  if (row.revision >= before || row.at < since || row.at >= until) return false;
-  if (id !== undefined && row.id !== id) return false;
-  if (actor !== undefined && row.actor !== actor) return false;
-  return port === undefined || row.port === port || row.before?.port === port;
 }

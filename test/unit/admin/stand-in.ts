@@ -75,6 +75,9 @@ export function standInControl(overrides: Partial<Control> = {}): { control: Con
       throw new FluxError('not-found', 'There is no such endpoint');
     },
     status: () => [],
+    statusEverywhere: async () => [],
+    cluster: refuse,
+    nodes: () => [],
     metrics: async () => [],
     prometheus: async () => 'fluxmq_up 1\n',
     checkPort: async (port) => ({ port, available: true, nodes: [] }),
@@ -99,10 +102,15 @@ export function standInControl(overrides: Partial<Control> = {}): { control: Con
 
 export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
   return {
-    node: { name: 'n1' },
+    node: { name: 'n1', bindAddress: null },
     http: { host: '127.0.0.1', port: 0, username: 'admin', password: null, accessLog: false, viewers: [], ssl: null, ...http },
     store: { storeType: 'MEMORY', local: { dataPath: './data' } },
-    cluster: { sync: { interval: 5000 } },
+    cluster: {
+      name: 'fluxmq',
+      localAddress: '127.0.0.1',
+      bus: null,
+      sync: { enabled: true, interval: 5000, timeout: 30_000, retryCount: 3 },
+    },
     secrets: { secretKey: null, secretKeysOld: [] },
     auth: [],
     acl: { default: 'allow', rules: [] },

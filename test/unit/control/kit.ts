@@ -31,10 +31,15 @@ export function recordingLogger(): { logger: Logger; lines: Line[] } {
 
 export function settings(endpoints: Endpoint[] = []): Settings {
   return {
-    node: { name: 'test-node' },
+    node: { name: 'test-node', bindAddress: null },
     http: { host: '127.0.0.1', port: 0, username: 'admin', password: null, accessLog: false, viewers: [], ssl: null },
     store: { storeType: 'MEMORY', local: { dataPath: '/nonexistent' } },
-    cluster: { sync: { interval: 100 } },
+    cluster: {
+      name: 'fluxmq',
+      localAddress: '127.0.0.1',
+      bus: null,
+      sync: { enabled: true, interval: 100, timeout: 30_000, retryCount: 3 },
+    },
     secrets: { secretKey: null, secretKeysOld: [] },
     auth: [],
     acl: { default: 'allow', rules: [] },
@@ -61,6 +66,7 @@ export async function startTestNode(
     settings: settings(endpoints),
     version: '0.0.0',
     store,
+    bus: null,
     sealer: new Sealer({ secretKey: null, secretKeysOld: [] }),
     isStoreShared: options.isShared ?? false,
     workerUrls,

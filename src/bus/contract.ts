@@ -1,0 +1,47 @@
+/** The bus contract: notices and requests between nodes. What it carries is news, never the truth: that is the store's. */
+
+/** A request that came in; exactly one of the two is called, once. */
+export interface Incoming {
+  /** last word of the subject */
+  readonly name: string;
+  /** the parsed body; undefined when it is empty or not JSON */
+  readonly body: unknown;
+  readonly headers: ReadonlyMap<string, string>;
+  respond(body: unknown): void;
+}
+
+/** What a service of this node answers; of several nodes with the same service one takes each request. */
+export interface BusService {
+  /** `[A-Za-z0-9_-]+` */
+  readonly name: string;
+  readonly version: string;
+  readonly description: string;
+  /** each is `<prefix>.<name>` */
+  readonly prefix: string;
+  readonly endpoints: readonly string[];
+  /** Answers by respond(), also its failures; does not throw. */
+  handle(request: Incoming): Promise<void>;
+}
+
+export type BusState = { readonly connected: true; readonly server: string } | { readonly connected: false; readonly reason: string };
+
+/**
+ * Everything subscribed and served is so again after each reconnect. What is published while there is no connection is lost: receivers
+ * are told by the next heartbeat, or read the store by themselves.
+ */
+export interface Bus {
+  readonly state: BusState;
+  /** Called at once and at each change of the connection. */
+  onState(listener: (state: BusState) => void): void;
+  /** @param body JSON; undefined for none. @returns false when it was lost at once */
+  publish(subject: string, body: unknown): boolean;
+  /** Own notices come back, too. `handler` gets parsed JSON, undefined for anything else. @returns ends the subscription */
+  subscribe(subject: string, handler: (body: unknown, subject: string) => void): () => void;
+  /** Answers every request on a subject by itself: each node that subscribed answers. @returns ends it */
+  answer(subject: string, handler: (body: unknown) => Promise<unknown>): () => void;
+  /** @throws FluxError `unavailable` (no connection, nobody answers there), `timeout` */
+  request(subject: string, body: unknown, timeoutMs: number): Promise<unknown>;
+  serve(service: BusService): void;
+  /** Sends what is left, and ends. Idempotent. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,173 @@
+/** The bus over NATS: one connection that is made again for ever, with everything that was subscribed and served on it. */
+
+import { Events, type Msg, type NatsConnection, type Service, type ServiceMsg, type Subscription } from 'nats';
+import { FluxError } from '../../kernel/errors.ts';
+import type { Logger } from '../../kernel/logger.ts';
+import type { Bus, BusService, BusState } from '../contract.ts';
+import type { BusSettings } from '../settings.ts';
+import { NatsLink } from './nats-link.ts';
+
+/** Of one subject; a body of the bus is a change at most, and NATS's own default is the same. */
+const BODY_BYTES_MAX = 1024 * 1024;
+
+interface Subscribed {
+  subject: string;
+  handle: (message: Msg) => void;
+  live: Subscription | null;
+}
+
+/** @param name shown in the server's list of connections */
+export function openNatsBus(settings: BusSettings, name: string, logger: Logger): Bus {
+  return new NatsBus(settings, name, logger);
+}
+
+class NatsBus implements Bus {
+  readonly #logger: Logger;
+  readonly #subscribed = new Set<Subscribed>();
+  readonly #services: BusService[] = [];
+  readonly #listeners: ((state: BusState) => void)[] = [];
+  readonly #link: NatsLink;
+
+  constructor(settings: BusSettings, name: string, logger: Logger) {
+    this.#logger = logger;
+    this.#link = new NatsLink(settings, name, {
+      onConnected: (connection) => this.#resume(connection),
+      onState: (state) => this.#moved(state),
+    });
+  }
+
+  get state(): BusState {
+    return this.#link.state;
+  }
+
+  onState(listener: (state: BusState) => void): void {
+    this.#listeners.push(listener);
+    listener(this.state);
+  }
+
+  /** Everything that was there on the last connection. */
+  async #resume(connection: NatsConnection): Promise<void> {
+    for (const each of this.#subscribed) this.#open(connection, each);
+    for (const service of this.#services) await this.#add(connection, service);
+    void this.#watch(connection);
+  }
+
+  async #watch(connection: NatsConnection): Promise<void> {
+    for await (const { type, data } of connection.status()) {
+      if (type === Events.Error) this.#logger.warn('Cluster: NATS reports an error', { error: String(data) });
+    }
+  }
+
+  #moved(state: BusState): void {
+    if (state.connected) this.#logger.info('Cluster: connected to NATS', { server: state.server });
+    else {
+      this.#logger.warn('Cluster: no connection to NATS', { reason: state.reason });
+      for (const each of this.#subscribed) each.live = null;
+    }
+    for (const listener of this.#listeners) listener(state);
+  }
+
+  #open(connection: NatsConnection, subscribed: Subscribed): void {
+    subscribed.live = connection.subscribe(subscribed.subject, {
+      callback: (error, message) => {
+        if (error === null) subscribed.handle(message);
+        else this.#logger.warn('Cluster: a subscription failed', { subject: subscribed.subject, error: error.message });
+      },
+    });
+  }
+
+  #subscribe(subject: string, handle: (message: Msg) => void): () => void {
+    const subscribed: Subscribed = { subject, handle, live: null };
+    this.#subscribed.add(subscribed);
+    if (this.#link.connection !== null) this.#open(this.#link.connection, subscribed);
+    return () => {
+      this.#subscribed.delete(subscribed);
+      subscribed.live?.unsubscribe();
+    };
+  }
+
+  publish(subject: string, body: unknown): boolean {
+    if (this.#link.connection === null) return false;
+    try {
+      this.#link.connection.publish(subject, encode(body));
+      return true;
+    } catch (error) {
+      this.#logger.warn('Cluster: a notice could not be sent', { subject, error: String(error) });
+      return false;
+    }
+  }
+
+  subscribe(subject: string, handler: (body: unknown, subject: string) => void): () => void {
+    return this.#subscribe(subject, (message) => handler(decode(message.data), message.subject));
+  }
+
+  answer(subject: string, handler: (body: unknown) => Promise<unknown>): () => void {
+    return this.#subscribe(subject, (message) => {
+      void handler(decode(message.data)).then(
+        (body) => message.respond(encode(body)),
+        (error: unknown) => this.#logger.error('Cluster: a request was not answered', { subject, error: String(error) }),
+      );
+    });
+  }
+
+  async request(subject: string, body: unknown, timeoutMs: number): Promise<unknown> {
+    const { state } = this;
+    if (this.#link.connection === null)
+      throw new FluxError('unavailable', `no connection to NATS${state.connected ? '' : `: ${state.reason}`}`);
+    try {
+      const answer = await this.#link.connection.request(subject, encode(body), { timeout: Math.max(1, timeoutMs) });
+      return decode(answer.data);
+    } catch (error) {
+      const code = (error as { code?: string }).code;
+      if (code === 'TIMEOUT') throw new FluxError('timeout', `no answer on ${subject} within ${timeoutMs} ms`, { cause: error });
+      const why = code === '503' ? 'nobody answers there' : error instanceof Error ? error.message : String(error);
+      throw new FluxError('unavailable', `request on ${subject}: ${why}`, { cause: error });
+    }
+  }
+
+  serve(service: BusService): void {
+    this.#services.push(service);
+    if (this.#link.connection !== null) void this.#add(this.#link.connection, service);
+  }
+
+  async #add(connection: NatsConnection, service: BusService): Promise<void> {
+    const { name, version, description, prefix, endpoints } = service;
+    let added: Service;
+    try {
+      added = await connection.services.add({ name, version, description, queue: name });
+    } catch (error) {
+      this.#logger.error('Cluster: the service could not be added to NATS', { name, error: String(error) });
+      return;
+    }
+    const group = added.addGroup(prefix);
+    for (const endpoint of endpoints) {
+      group.addEndpoint(endpoint, (error, message) => {
+        if (error === null) void service.handle(toIncoming(endpoint, message));
+      });
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#link.close();
+  }
+}
+
+function toIncoming(name: string, message: ServiceMsg) {
+  const headers = new Map<string, string>();
+  for (const key of message.headers?.keys() ?? []) headers.set(key.toLowerCase(), message.headers?.get(key) ?? '');
+  return { name, body: decode(message.data), headers, respond: (body: unknown) => void message.respond(encode(body)) };
+}
+
+function encode(body: unknown): Uint8Array {
+  return body === undefined ? new Uint8Array() : Buffer.from(JSON.stringify(body));
+}
+
+/** Undefined for what is empty, too large, or not JSON: a stranger may publish anything. */
+function decode(data: Uint8Array): unknown {
+  if (data.length === 0 || data.length > BODY_BYTES_MAX) return undefined;
+  try {
+    return JSON.parse(Buffer.from(data).toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}

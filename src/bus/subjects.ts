@@ -1,0 +1,34 @@
+/** The subjects on the bus; the first word is the cluster's name. */
+
+/** What nodes of one cluster tell each other. */
+export interface Subjects {
+  /** each node, all the time: who it is, and the revision that it runs */
+  readonly heartbeat: string;
+  /** a node that comes asks the others to say who they are */
+  readonly hello: string;
+  /** a node that goes in order */
+  readonly bye: string;
+  /** revision N is in the store */
+  readonly announce: string;
+  /** what a node made of revision N */
+  readonly receipt: string;
+  /** requests to one node: `<node>` is its incarnation */
+  node(incarnation: string, what: 'prepare' | 'check-port' | 'status' | 'probe'): string;
+  /** events for everybody: `endpoint.added`, `node.up`, … */
+  event(name: string): string;
+  /** prefix of the operations served for automation */
+  readonly operations: string;
+}
+
+export function subjectsOf(cluster: string): Subjects {
+  return {
+    heartbeat: `${cluster}.internal.heartbeat`,
+    hello: `${cluster}.internal.hello`,
+    bye: `${cluster}.internal.bye`,
+    announce: `${cluster}.internal.announce`,
+    receipt: `${cluster}.internal.receipt`,
+    node: (incarnation, what) => `${cluster}.internal.node.${incarnation}.${what}`,
+    event: (name) => `${cluster}.events.${name}`,
+    operations: `${cluster}.endpoints`,
+  };
+}

@@ -1,0 +1,19 @@
+/** How a change reaches the other nodes. */
+
+import type { NodeOutcome } from '../contract.ts';
+
+export interface Spreader {
+  /**
+   * First half of a change that every node must be able to make.
+   * @throws FluxError `unprocessable`, `unavailable`: at least one cannot
+   */
+  prepareAll(changes: unknown, timeoutMs: number): Promise<void>;
+  /** Tells the others of a stored revision. @returns what each known node made of it within `waitMs`; never fails */
+  spread(revision: number, ids: readonly string[], waitMs: number): Promise<NodeOutcome[]>;
+}
+
+/** A node on its own has nobody to tell. */
+export const ALONE: Spreader = {
+  prepareAll: async () => {},
+  spread: async () => [],
+};

@@ -1,0 +1,233 @@
+/** This node's part of the cluster: tells and hears of revisions, asks the other nodes, and says what it knows of them. */
+
+import { randomUUID } from 'node:crypto';
+import type { Bus } from '../../bus/contract.ts';
+import { type Subjects, subjectsOf } from '../../bus/subjects.ts';
+import { FluxError, toWireError } from '../../kernel/errors.ts';
+import type { Logger } from '../../kernel/logger.ts';
+import type { ClusterStatus, NodeOutcome, NodeView } from '../contract.ts';
+import type { Desired } from '../endpoints/desired.ts';
+import type { Reconciler } from '../endpoints/reconciler.ts';
+import type { Runners } from '../endpoints/runners.ts';
+import { Announcer } from './announcer.ts';
+import type { Announcement, NodeFacts } from './contract.ts';
+import { Members } from './members.ts';
+import { type NodeAnswer, QUESTIONS, type Question, readAnswer } from './questions.ts';
+
+export interface ClusterOptions {
+  bus: Bus;
+  /** first word of the subjects */
+  name: string;
+  /** address of this node, told to the others */
+  address: string;
+  retryCount: number;
+  node: string;
+  version: string;
+  desired: Desired;
+  runners: Runners;
+  reconciler: Reconciler;
+  logger: Logger;
+}
+
+export class Cluster {
+  /** Answers a question of another node. */
+  onQuestion: (question: Question, body: unknown) => Promise<unknown> = async () => null;
+  /** Port of the admin API, told to the others. */
+  adminPort = 0;
+  readonly #options: ClusterOptions;
+  readonly #incarnation = randomUUID();
+  readonly #upSince = Date.now();
+  readonly #subjects: Subjects;
+  readonly #members: Members;
+  readonly #announcer: Announcer;
+  /** the changeable part of the last heartbeat but those of the clock */
+  #said = '';
+
+  constructor(options: ClusterOptions) {
+    this.#options = options;
+    const { bus, name, logger, reconciler, retryCount } = options;
+    this.#subjects = subjectsOf(name);
+    const common = { bus, subjects: this.#subjects, facts: () => this.#facts() };
+    this.#members = new Members({ ...common, logger });
+    this.#announcer = new Announcer({
+      ...common,
+      members: this.#members,
+      retryCount,
+      outcomeOf: (announcement) => this.#outcomeOf(announcement),
+      onAnnounced: () => reconciler.wake(),
+    });
+    this.#members.onRevision = () => reconciler.wake();
+    this.#members.onChange = (facts, isUp) => this.#moved(facts, isUp);
+    reconciler.onRound = () => this.#reconciled();
+    for (const question of QUESTIONS) {
+      bus.answer(this.#subjects.node(this.#incarnation, question), (body) => this.#answer(question, body));
+    }
+  }
+
+  /** Revisions that another node knows and this one does not. */
+  get lag(): number {
+    return this.#newest() - this.#options.desired.revision;
+  }
+
+  /**
+   * Tells the others that a revision is in the store.
+   * @param waitMs how long to wait for what they make of it; 0: not at all
+   * @returns an outcome for each known node but this one; never fails
+   */
+  spread(revision: number, ids: readonly string[], waitMs: number): Promise<NodeOutcome[]> {
+    return this.#announcer.announce(revision, ids, waitMs);
+  }
+
+  /** Tells whoever listens on NATS what happened here. @param name as in `endpoint.added` */
+  event(name: string, body: Record<string, unknown>): void {
+    const { bus, node } = this.#options;
+    bus.publish(this.#subjects.event(name), { ...body, node, at: new Date().toISOString() });
+  }
+
+  /** Asks every other node. Never fails: one that does not answer says why. */
+  async askAll(question: Question, body: unknown, timeoutMs: number): Promise<NodeAnswer[]> {
+    const { bus } = this.#options;
+    const asked = this.#members.others().map(async ({ name, incarnation }): Promise<NodeAnswer> => {
+      try {
+        const answer = await bus.request(this.#subjects.node(incarnation, question), body, timeoutMs);
+        return { node: name, answer: readAnswer(answer), reason: null };
+      } catch (error) {
+        return { node: name, answer: null, reason: toWireError(error).message };
+      }
+    });
+    const missing = this.#members.missing().map(({ name }): NodeAnswer => ({ node: name, answer: null, reason: 'the node is down' }));
+    return [...(await Promise.all(asked)), ...missing];
+  }
+
+  /**
+   * First half of a change that all nodes must be able to make.
+   * @param changes what each of them tries, in its answer to `prepare`
+   * @throws FluxError `unprocessable` naming each node that cannot or does not answer, `unavailable` without NATS
+   */
+  async prepareAll(changes: unknown, timeoutMs: number): Promise<void> {
+    const { state } = this.#options.bus;
+    if (!state.connected)
+      throw new FluxError('unavailable', `policy=all asks every node, and there is no connection to NATS: ${state.reason}`);
+    const failed = (await this.askAll('prepare', changes, timeoutMs)).filter(({ reason }) => reason !== null);
+    if (failed.length === 0) return;
+    const issues = failed.map(({ node, reason }) => ({ path: `nodes.${node}`, message: reason ?? '' }));
+    const reasons = failed.map(({ node, reason }) => `${node}: ${reason}`).join('; ');
+    throw new FluxError('unprocessable', `not every node can make this change, and nothing was changed: ${reasons}`, { issues });
+  }
+
+  status(): ClusterStatus {
+    const { bus, name, node, desired } = this.#options;
+    const members = this.#members.list();
+    const newest = this.#newest();
+    const { state } = bus;
+    return {
+      name,
+      node,
+      enabled: true,
+      nats: state.connected
+        ? { connected: true, server: state.server, reason: null }
+        : { connected: false, server: null, reason: state.reason },
+      store: { ok: desired.storeError === null, reason: desired.storeError },
+      revision: desired.revision,
+      lag: newest - desired.revision,
+      nodes: { total: members.length, up: members.filter(({ isUp }) => isUp).length },
+      inStep: members.every(({ isUp, revision, failed }) => !isUp || (revision === newest && failed.length === 0)),
+      sync: { ...this.#announcer.counts },
+    };
+  }
+
+  nodes(): NodeView[] {
+    const newest = this.#newest();
+    return this.#members.list().map((member) => ({
+      name: member.name,
+      incarnation: member.incarnation,
+      address: member.address,
+      adminPort: member.adminPort,
+      version: member.version,
+      upSince: new Date(member.upSince).toISOString(),
+      lastSeen: new Date(member.lastSeen).toISOString(),
+      state: member.isUp ? 'up' : 'down',
+      status: member.status,
+      self: member.isSelf,
+      twin: member.isTwin,
+      revision: member.revision,
+      lag: newest - member.revision,
+      store: { ok: member.storeOk },
+      failed: [...member.failed],
+    }));
+  }
+
+  /** Says good-bye to the others. */
+  close(): void {
+    this.#members.close();
+  }
+
+  #moved({ name, incarnation, address, version }: NodeFacts, isUp: boolean): void {
+    if (!isUp) this.#announcer.lost(incarnation);
+    // Each node that sees it says so: it must not depend on one of them.
+    const { bus, node } = this.#options;
+    bus.publish(this.#subjects.event(isUp ? 'node.up' : 'node.down'), {
+      node: name,
+      incarnation,
+      address,
+      version,
+      seenBy: node,
+      at: new Date().toISOString(),
+    });
+  }
+
+  /** Answers who waits, and tells everybody when this node is another than it last said. */
+  #reconciled(): void {
+    this.#announcer.onReconciled();
+    const { revision, failed, storeOk } = this.#facts();
+    const said = `${revision} ${storeOk} ${failed.join(' ')}`;
+    if (said !== this.#said) this.#members.beat();
+    this.#said = said;
+  }
+
+  async #answer(question: Question, body: unknown): Promise<unknown> {
+    try {
+      return { ok: true, answer: await this.onQuestion(question, body) };
+    } catch (error) {
+      return { ok: false, error: toWireError(error) };
+    }
+  }
+
+  #newest(): number {
+    return Math.max(this.#options.desired.revision, ...this.#members.others().map(({ revision }) => revision));
+  }
+
+  #facts(): NodeFacts {
+    const { node, address, version, desired, runners, reconciler } = this.#options;
+    const ids = desired.list().map(({ endpoint }) => endpoint.id);
+    const failed = ids.filter((id) => runners.peek(id)?.state === 'failed' || reconciler.problemOf(id) !== null);
+    const storeOk = desired.storeError === null;
+    return {
+      name: node,
+      incarnation: this.#incarnation,
+      address,
+      adminPort: this.adminPort,
+      version,
+      upSince: this.#upSince,
+      revision: desired.revision,
+      status: storeOk && failed.length === 0 ? 'ok' : 'degraded',
+      storeOk,
+      failed,
+    };
+  }
+
+  /** Null while the revision, or one of its endpoints, has not been tried here. */
+  #outcomeOf({ revision, ids }: Announcement): Omit<NodeOutcome, 'node'> | null {
+    const { desired, runners, reconciler } = this.#options;
+    if (desired.storeError !== null) return { state: 'pending', reason: `the store is away for this node: ${desired.storeError}` };
+    if (desired.revision < revision) return null;
+    for (const id of ids) {
+      const problem = reconciler.problemOf(id);
+      if (problem !== null) return { state: 'failed', reason: problem };
+      const runner = runners.peek(id);
+      if (runner?.state === 'failed') return { state: 'failed', reason: runner.lastError };
+      if (!reconciler.isInStep(id)) return null;
+    }
+    return { state: 'applied', reason: null };
+  }
+}

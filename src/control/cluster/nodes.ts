@@ -1,0 +1,101 @@
+/** Questions about every node of the cluster: asked here and at all others, and put together as one answer. */
+
+import { isObject } from '../../endpoint/problems.ts';
+import { FluxError } from '../../kernel/errors.ts';
+import type { EndpointStatus, PortCheck, ProbeResult } from '../contract.ts';
+import type { Monitor } from '../monitor.ts';
+import type { ListenerPlan, NodeProbes } from '../probe/node-probes.ts';
+import type { Cluster } from './cluster.ts';
+import type { NodeAnswer, Question } from './questions.ts';
+
+export interface NodesOptions {
+  node: string;
+  probes: NodeProbes;
+  monitor: Monitor;
+  /** null: a single node */
+  cluster: Cluster | null;
+}
+
+/** Other nodes have this long for an answer. */
+const ASK_TIMEOUT_MS = 7_000;
+
+export class Nodes {
+  readonly #options: NodesOptions;
+
+  constructor(options: NodesOptions) {
+    this.#options = options;
+    const { cluster } = options;
+    if (cluster !== null) cluster.onQuestion = (question, body) => this.#answer(question, body);
+  }
+
+  /** Binds the port on every node. */
+  async checkPort(port: number, host: string): Promise<PortCheck> {
+    const { node, probes } = this.#options;
+    const [own, others] = await Promise.all([probes.portProblem(port, host), this.#ask('check-port', { port, host })]);
+    const nodes = [
+      { node, available: own === null, reason: own },
+      ...others.map((other) => {
+        const reason = other.reason ?? (typeof other.answer === 'string' ? other.answer : null);
+        return { node: other.node, available: reason === null, reason };
+      }),
+    ];
+    return { port, available: nodes.every(({ available }) => available), nodes };
+  }
+
+  /** Of all nodes, this one first; a node that does not answer has no lines. */
+  async status(port?: number): Promise<EndpointStatus[]> {
+    const others = await this.#ask('status', { port: port ?? null });
+    const theirs = others.flatMap(({ answer }) => (Array.isArray(answer) ? (answer as EndpointStatus[]) : []));
+    return [...this.#options.monitor.status(port), ...theirs];
+  }
+
+  /** Connects with MQTT to the endpoints of every node. @throws FluxError `not-found` */
+  async probe(port?: number): Promise<ProbeResult[]> {
+    const { node, probes } = this.#options;
+    const [own, others] = await Promise.all([probes.probe(port), this.#ask('probe', { port: port ?? null })]);
+    return own.map(({ port: at, id, ...outcome }): ProbeResult => {
+      const nodes = [{ node, ...outcome }, ...others.map((other) => theirProbe(other, id))];
+      return { port: at, id, healthy: nodes.every(({ healthy }) => healthy), nodes };
+    });
+  }
+
+  async #ask(question: Question, body: unknown): Promise<NodeAnswer[]> {
+    return (await this.#options.cluster?.askAll(question, body, ASK_TIMEOUT_MS)) ?? [];
+  }
+
+  /** What another node asks. @throws FluxError `invalid` for what is not understood */
+  async #answer(question: Question, body: unknown): Promise<unknown> {
+    const { probes, monitor } = this.#options;
+    const { port, host, plans } = isObject(body) ? body : {};
+    if (question === 'prepare') return probes.prepare(readPlans(plans));
+    const chosen = isPort(port) ? port : undefined;
+    if (question === 'status') return monitor.status(chosen);
+    if (question === 'probe') return probes.probe(chosen);
+    if (chosen === undefined || typeof host !== 'string') throw new FluxError('invalid', 'check-port needs a port and a host');
+    return probes.portProblem(chosen, host);
+  }
+}
+
+const isPort = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 65_535;
+
+function readPlans(plans: unknown): ListenerPlan[] {
+  if (!Array.isArray(plans)) throw new FluxError('invalid', 'prepare needs plans');
+  return plans.map((plan: unknown) => {
+    const { id, host, port } = isObject(plan) ? plan : {};
+    if (typeof id !== 'string' || typeof host !== 'string' || !isPort(port))
+      throw new FluxError('invalid', 'a plan needs id, host and port');
+    return { id, host, port };
+  });
+}
+
+function theirProbe({ node, answer, reason }: NodeAnswer, id: string): ProbeResult['nodes'][number] {
+  const found: unknown = Array.isArray(answer) ? answer.find((each: unknown) => isObject(each) && each['id'] === id) : undefined;
+  if (!isObject(found)) return { node, healthy: false, reason: reason ?? 'the node does not know this endpoint', latencyMs: null };
+  const { healthy, reason: why, latencyMs } = found;
+  return {
+    node,
+    healthy: healthy === true,
+    reason: typeof why === 'string' ? why : null,
+    latencyMs: typeof latencyMs === 'number' ? latencyMs : null,
+  };
+}

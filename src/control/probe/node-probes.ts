@@ -1,0 +1,82 @@
+/** What this node finds out about its own ports: whether one can be bound, and whether its endpoints answer MQTT. */
+
+import type { StoredEndpoint } from '../../storage/contract.ts';
+import type { Desired } from '../endpoints/desired.ts';
+import type { Driver } from '../endpoints/driver.ts';
+import type { Runners } from '../endpoints/runners.ts';
+import { probeMqtt } from './mqtt-probe.ts';
+import { probePort } from './port-probe.ts';
+
+const PROBE_TIMEOUT_MS = 5_000;
+/** Health probes under way at once. */
+const PROBES_MAX = 16;
+
+export interface Probed {
+  port: number;
+  id: string;
+  healthy: boolean;
+  reason: string | null;
+  latencyMs: number | null;
+}
+
+/** A listener that a change would open. */
+export interface ListenerPlan {
+  id: string;
+  host: string;
+  port: number;
+}
+
+export class NodeProbes {
+  readonly #desired: Desired;
+  readonly #runners: Runners;
+
+  readonly #driver: Driver;
+
+  constructor(desired: Desired, runners: Runners, driver: Driver) {
+    this.#desired = desired;
+    this.#runners = runners;
+    this.#driver = driver;
+  }
+
+  /** Why the port cannot be bound here, found out by binding it; null when it can. */
+  async portProblem(port: number, host: string): Promise<string | null> {
+    const own = this.#runners.all().find((runner) => runner.listensOn(port));
+    if (own !== undefined) return `Port ${port} is already in use by endpoint ${own.id}`;
+    try {
+      await probePort(this.#driver.hostHere(host), port);
+      return null;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  /**
+   * Tries the listeners of a change that is not made yet: each port must be free, its endpoint's own, or left by another one of them.
+   * @throws FluxError `port-in-use`, `unprocessable`
+   */
+  async prepare(plans: ListenerPlan[]): Promise<void> {
+    const changing = new Set(plans.map(({ id }) => id));
+    for (const { id, host, port } of plans) {
+      const holders = this.#runners.all().filter((runner) => runner.listensOn(port));
+      if (holders.some((holder) => holder.id === id || changing.has(holder.id))) continue;
+      await probePort(this.#driver.hostHere(host), port);
+    }
+  }
+
+  /** Connects with MQTT to the endpoint on `port`, or to every enabled one. @throws FluxError `not-found` */
+  async probe(port?: number): Promise<Probed[]> {
+    const enabled = () => this.#desired.list().filter(({ endpoint }) => endpoint.enabled);
+    const chosen = port === undefined ? enabled() : [this.#desired.find({ port })];
+    const results: Probed[] = [];
+    for (let from = 0; from < chosen.length; from += PROBES_MAX) {
+      results.push(...(await Promise.all(chosen.slice(from, from + PROBES_MAX).map((stored) => this.#probeOne(stored)))));
+    }
+    return results;
+  }
+
+  async #probeOne({ endpoint }: StoredEndpoint): Promise<Probed> {
+    const { id, port } = endpoint;
+    if (!endpoint.enabled) return { port, id, healthy: false, reason: 'the endpoint is disabled', latencyMs: null };
+    return { port, id, ...(await probeMqtt(this.#driver.asRun(endpoint), PROBE_TIMEOUT_MS)) };
+  }
+}

@@ -1,0 +1,120 @@
+/** The strict schema of the `cluster` section: where NATS is, how to be let in, how the nodes keep in step. */
+
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import type { BusCredentials, BusPlace } from '../bus/settings.ts';
+import { check, isObject, type Problems } from '../endpoint/problems.ts';
+import { flag, group, integer, text } from './forms.ts';
+import type { ClusterSettings } from './settings.ts';
+
+const NATS_PORT = 4222;
+const ADDRESSES_MAX = 64;
+
+/** The first word of all subjects. */
+const word = text(64).regex(/^[A-Za-z0-9_-]+$/, { error: 'may hold A-Z a-z 0-9 _ - only' });
+const dnsLabel = text(253).regex(/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/, { error: 'must be a DNS name' });
+
+/** `nats://host:port`, `tls://host`, `host:port` or `host` → `host:port`. */
+const address = text(300).transform((value, context) => {
+  const [, rest = ''] = /^(?:(?:nats|tls):\/\/)?(.+)$/.exec(value) ?? [];
+  const [, bracketed, plain, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:/@\s]+))(?::(\d{1,5}))?$/.exec(rest) ?? [];
+  const host = bracketed ?? plain;
+  const number = port === undefined ? NATS_PORT : Number(port);
+  const isHost = bracketed === undefined || isIP(bracketed) === 6;
+  if (host !== undefined && isHost && number >= 1 && number <= 65_535) return `${bracketed === undefined ? host : `[${host}]`}:${number}`;
+  context.addIssue({ code: 'custom', message: 'must be an address of a NATS server such as nats://127.0.0.1:4222' });
+  return z.NEVER;
+});
+
+const schema = group({
+  name: word.optional(),
+  localAddress: text(255)
+    .refine((value) => isIP(value) !== 0, { error: 'must be an IP address' })
+    .optional(),
+  addresses: z
+    .array(address, { error: 'must be a list' })
+    .min(1, { error: 'must not be empty' })
+    .max(ADDRESSES_MAX, { error: `must be at most ${ADDRESSES_MAX} entries` })
+    .optional(),
+  kubernetes: group({
+    service: dnsLabel,
+    namespace: dnsLabel.optional(),
+    port: integer(1, 65_535).optional(),
+    dnsServers: z.array(text(300), { error: 'must be a list' }).optional(),
+  }).optional(),
+  credentials: group({
+    user: text().optional(),
+    password: z.string({ error: 'must be a string' }).optional(),
+    token: text().optional(),
+    credsFile: text(4096).optional(),
+    tls: group({ ca: text(4096).optional(), crt: text(4096).optional(), key: text(4096).optional() }).optional(),
+  }).optional(),
+  sync: group({
+    enabled: flag.optional(),
+    interval: integer(100, 3_600_000).optional(),
+    timeout: integer(100, 300_000).optional(),
+    retryCount: integer(0, 100).optional(),
+  }).optional(),
+});
+
+type Read = z.infer<typeof schema>;
+
+/** Without servers it is a single node, which has nothing of a cluster but the store that others may use. Paths of files are as written. */
+export function readCluster(input: unknown, problems: Problems): ClusterSettings {
+  const read = check(schema, withoutNullsInside(input ?? {}), 'cluster', problems);
+  const { sync = {} } = read ?? {};
+  const hasServers = read !== undefined && (read.addresses !== undefined || read.kubernetes !== undefined);
+  if (read !== undefined) checkPlace(read, problems);
+  if (read !== undefined) checkCredentials(read.credentials, problems);
+  return {
+    name: read?.name ?? 'fluxmq',
+    localAddress: read?.localAddress ?? '127.0.0.1',
+    bus: hasServers ? { place: toPlace(read), credentials: toCredentials(read.credentials ?? {}) } : null,
+    sync: {
+      enabled: sync.enabled ?? true,
+      interval: sync.interval ?? 5_000,
+      timeout: sync.timeout ?? 30_000,
+      retryCount: sync.retryCount ?? 3,
+    },
+  };
+}
+
+function toPlace({ addresses, kubernetes }: Read): BusPlace {
+  if (kubernetes === undefined) return { kind: 'addresses', addresses: addresses ?? [] };
+  const { service, namespace = 'default', port = NATS_PORT, dnsServers = [] } = kubernetes;
+  return { kind: 'dns', service, namespace, port, dnsServers };
+}
+
+function toCredentials({ user, password, token, credsFile, tls }: NonNullable<Read['credentials']>): BusCredentials {
+  return {
+    user: user ?? null,
+    password: password ?? null,
+    token: token ?? null,
+    credsFile: credsFile ?? null,
+    tls: tls === undefined ? null : { ca: tls.ca ?? null, crt: tls.crt ?? null, key: tls.key ?? null },
+  };
+}
+
+function checkPlace({ addresses, kubernetes, name, localAddress, credentials }: Read, problems: Problems): void {
+  if (addresses !== undefined && kubernetes !== undefined)
+    problems.add('cluster.kubernetes', 'stands instead of cluster.addresses: only one of them');
+  const isMeant = name !== undefined || localAddress !== undefined || credentials !== undefined;
+  if (isMeant && addresses === undefined && kubernetes === undefined)
+    problems.add('cluster.addresses', 'is required: the NATS servers (or cluster.kubernetes)');
+}
+
+function checkCredentials(credentials: Read['credentials'], problems: Problems): void {
+  if (credentials === undefined) return;
+  const { user, password, token, credsFile, tls } = credentials;
+  const ways = [user, token, credsFile].filter((way) => way !== undefined);
+  if (ways.length > 1) problems.add('cluster.credentials', 'only one of user, token and credsFile');
+  if (password !== undefined && user === undefined) problems.add('cluster.credentials.user', 'is required with a password');
+  if ((tls?.crt === undefined) !== (tls?.key === undefined)) problems.add('cluster.credentials.tls', 'crt and key go together');
+}
+
+/** Keys that are null stand for "the default", on every level. */
+function withoutNullsInside(value: unknown): unknown {
+  if (!isObject(value)) return value;
+  const given = Object.entries(value).filter(([, entry]) => entry !== null);
+  return Object.fromEntries(given.map(([key, entry]) => [key, withoutNullsInside(entry)]));
+}

@@ -1,0 +1,12 @@
+/** Which history rows a query asks for, in stores that keep them as they are. */
+
+import type { HistoryQuery, HistoryRow } from './contract.ts';
+
+/** True when the row is asked for; `limit` is not looked at. */
+export function matches(row: HistoryRow, query: HistoryQuery): boolean {
+  const { port, id, actor, since = -Infinity, until = Infinity, before = Infinity } = query;
+  if (row.revision >= before || row.at < since || row.at >= until) return false;
+  if (id !== undefined && row.id !== id) return false;
+  if (actor !== undefined && row.actor !== actor) return false;
+  return port === undefined || row.port === port || row.before?.port === port;
+}

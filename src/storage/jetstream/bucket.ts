@@ -1,0 +1,106 @@
+/** The JetStream key-value bucket of the store: keys, compare-and-set, and failures in the contract's words. */
+
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { type KV, type NatsConnection, type NatsError, StorageType } from 'nats';
+import { FluxError } from '../../kernel/errors.ts';
+
+/** Fixed by the specification (SPEC.md section 9). */
+const BUCKET = 'ENDPOINT_CONFIG';
+/** One request to JetStream. */
+const REQUEST_TIMEOUT_MS = 1_500;
+const REPLICAS_MAX = 3;
+/** JetStream's own number for "the last sequence is another one". */
+const WRONG_LAST_SEQUENCE = 10071;
+/** Left free in a message for headers and subject. */
+const ENVELOPE_BYTES = 4096;
+
+/** A value and the bucket's number of its last write. */
+export interface Entry {
+  readonly value: unknown;
+  readonly sequence: number;
+}
+
+/** Somebody else has written the key. */
+export class ConflictError extends Error {}
+
+export class Bucket {
+  readonly #kv: KV;
+  readonly #bytesMax: number;
+
+  private constructor(kv: KV, bytesMax: number) {
+    this.#kv = kv;
+    this.#bytesMax = bytesMax;
+  }
+
+  /**
+   * Opens the bucket, made when it is missing, with as many copies as the servers allow.
+   * @throws FluxError `unavailable`
+   */
+  static async open(connection: NatsConnection, storage: 'file' | 'memory'): Promise<Bucket> {
+    const js = connection.jetstream({ timeout: REQUEST_TIMEOUT_MS });
+    const options = { history: 1, timeout: REQUEST_TIMEOUT_MS, storage: storage === 'file' ? StorageType.File : StorageType.Memory };
+    let failure: unknown;
+    for (const replicas of [REPLICAS_MAX, 1]) {
+      try {
+        const kv = await js.views.kv(BUCKET, { ...options, replicas });
+        return new Bucket(kv, (connection.info?.max_payload ?? 1024 * 1024) - ENVELOPE_BYTES);
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw toUnavailable(failure, `The bucket ${BUCKET} cannot be opened`);
+  }
+
+  /** Null when there is no such key. @throws FluxError `unavailable` */
+  async get(key: string): Promise<Entry | null> {
+    const entry = await this.#guard(`read ${key}`, () => this.#kv.get(key));
+    if (entry === null || entry.operation !== 'PUT') return null;
+    return { value: unpack(entry.value), sequence: entry.revision };
+  }
+
+  /**
+   * Writes the key if its last write is the one that is known; null: if it was never written.
+   * @throws ConflictError when it is not, FluxError `unavailable`: it may have been written nevertheless
+   */
+  async put(key: string, value: unknown, after: Entry | null): Promise<number> {
+    const bytes = pack(value);
+    if (bytes.length > this.#bytesMax) throw new FluxError('too-large', `${key} has ${bytes.length} bytes; NATS takes ${this.#bytesMax}`);
+    return this.#guard(`write ${key}`, () => (after === null ? this.#kv.create(key, bytes) : this.#kv.update(key, bytes, after.sequence)));
+  }
+
+  /** True when the value, packed, goes into one message. */
+  fits(value: unknown): boolean {
+    return pack(value).length <= this.#bytesMax;
+  }
+
+  async #guard<T>(what: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if ((error as NatsError).api_error?.err_code === WRONG_LAST_SEQUENCE) throw new ConflictError(what);
+      throw toUnavailable(error, `The bucket ${BUCKET} cannot ${what}`);
+    }
+  }
+}
+
+/** NATS says little: codes are turned into words. */
+export function toUnavailable(error: unknown, what: string): FluxError {
+  if (error instanceof FluxError) return error;
+  const code = (error as { code?: string }).code;
+  const words: Record<string, string> = {
+    '503': 'JetStream does not answer (is it enabled, and has it a leader?)',
+    TIMEOUT: 'no answer in time',
+    CONNECTION_CLOSED: 'the connection was lost',
+    DISCONNECT: 'the connection was lost',
+  };
+  const why = words[code ?? ''] ?? (error instanceof Error ? error.message : String(error));
+  return new FluxError('unavailable', `${what}: ${why}`, { cause: error });
+}
+
+function pack(value: unknown): Uint8Array {
+  return deflateRawSync(JSON.stringify(value));
+}
+
+function unpack(bytes: Uint8Array): unknown {
+  return JSON.parse(inflateRawSync(bytes).toString('utf8'));
+}

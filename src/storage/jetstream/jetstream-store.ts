@@ -1,0 +1,240 @@
+/** The store of a cluster without a database: a JetStream key-value bucket, durable on the disks of the NATS servers, or in their memory. */
+
+import { randomUUID } from 'node:crypto';
+import { NatsLink } from '../../bus/nats/nats-link.ts';
+import type { BusSettings } from '../../bus/settings.ts';
+import { FluxError } from '../../kernel/errors.ts';
+import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
+import type {
+  ChangeMeta,
+  CommitOptions,
+  EndpointStore,
+  HistoryQuery,
+  HistoryRow,
+  PendingConfirm,
+  StoreChange,
+  StoredEndpoint,
+  StoreSnapshot,
+} from '../contract.ts';
+import { matches } from '../history-match.ts';
+import { noSuchRevision, replayWhole } from '../replay.ts';
+import { Bucket, ConflictError } from './bucket.ts';
+import { Journal, type Place } from './journal.ts';
+
+/** The contract: an operation on a store that is away fails within two seconds. */
+const OPERATION_MS = 1_900;
+const PAUSE_MS = 20;
+/** Revisions looked through side by side for a page of the history. */
+const HISTORY_STEP = 64;
+
+/**
+ * Opens the store, and makes its bucket when there is none. Once open it may go away, and comes back by itself.
+ * @param name shown in the server's list of connections
+ * @param storage where the servers keep it
+ * @param waitMs how long the servers may take to come
+ * @throws FluxError `unavailable`
+ */
+export async function openJetStreamStore(
+  settings: BusSettings,
+  name: string,
+  storage: 'file' | 'memory',
+  waitMs = OPERATION_MS,
+): Promise<EndpointStore> {
+  const store = new JetStreamStore(settings, name, storage);
+  const deadline = performance.now() + waitMs;
+  for (;;) {
+    try {
+      await store.load();
+      return store;
+    } catch (error) {
+      if (performance.now() < deadline) continue;
+      await store.close();
+      throw error;
+    }
+  }
+}
+
+/** What a commit, tried on the newest place, would make of it. */
+interface Attempt {
+  rows: HistoryRow[];
+  pending: PendingConfirm[];
+}
+
+class JetStreamStore implements EndpointStore {
+  readonly #link: NatsLink;
+  #journal: Journal | null = null;
+  #isClosed = false;
+  /** commits of this process go one after the other: they would only hinder each other */
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(settings: BusSettings, name: string, storage: 'file' | 'memory') {
+    this.#link = new NatsLink(settings, name, {
+      onConnected: async (connection) => {
+        this.#journal = new Journal(await Bucket.open(connection, storage));
+      },
+      onState: ({ connected }) => {
+        if (!connected) this.#journal = null;
+      },
+    });
+  }
+
+  async load(): Promise<StoreSnapshot> {
+    const journal = await this.#open();
+    const { head, content } = await inTime(journal.read());
+    return structuredClone({ revision: head?.revision ?? 0, endpoints: [...content.values()], pending: head?.pending ?? [] });
+  }
+
+  commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options: CommitOptions = {}): Promise<number> {
+    const { confirmUntil, settles } = options;
+    const given = structuredClone(changes);
+    return this.#write((place, revision) => {
+      const pending = place.head?.pending ?? [];
+      if (settles !== undefined && !pending.some((each) => each.revision === settles)) throw notWaiting(settles);
+      const { history } = applyChanges(place.content, given, expected, meta, { revision, at: Date.now() });
+      const left = pending.filter((each) => each.revision !== settles);
+      return { rows: history, pending: confirmUntil === undefined ? left : [...left, { revision, until: confirmUntil }] };
+    });
+  }
+
+  async history(query: HistoryQuery): Promise<HistoryRow[]> {
+    checkHistoryLimit(query.limit);
+    const journal = await this.#open();
+    return inTime(this.#page(journal, query));
+  }
+
+  async at(revision: number): Promise<StoreSnapshot> {
+    const journal = await this.#open();
+    return inTime(this.#contentAt(journal, revision));
+  }
+
+  async confirm(revision: number): Promise<void> {
+    const deadline = performance.now() + OPERATION_MS;
+    for (;;) {
+      const journal = await this.#open();
+      const { head, entry } = await inTime(journal.head());
+      const pending = head?.pending ?? [];
+      const left = pending.filter((each) => each.revision !== revision);
+      if (head === null || entry === null || left.length === pending.length) throw notWaiting(revision);
+      try {
+        return await inTime(journal.setPending(head, entry, left));
+      } catch (error) {
+        if (!(error instanceof ConflictError) || performance.now() > deadline) throw error;
+      }
+    }
+  }
+
+  adopt(rows: HistoryRow[]): Promise<number> {
+    return this.#inLine(async () => {
+      const journal = await this.#open();
+      const { head, entry } = await inTime(journal.head());
+      if (head !== null) throw new FluxError('exists', 'The store is not empty');
+      replayWhole(rows);
+      const last = rows.at(-1);
+      if (last === undefined) return 0;
+      // As long as the history is; nobody sees any of it before the head is there.
+      await journal.adopt(rows.filter(({ revision }) => revision < last.revision));
+      const newest = rows.filter(({ revision }) => revision === last.revision);
+      const place: Place = { head: null, entry, content: new Map() };
+      try {
+        await inTime(journal.advance(place, last.revision, newest, [], randomUUID()));
+      } catch (error) {
+        if (error instanceof ConflictError) throw new FluxError('exists', 'The store is not empty', { cause: error });
+        throw error;
+      }
+      return last.revision;
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#link.close();
+  }
+
+  /** The bucket on the connection that there is; waits a moment for one that is being made. @throws FluxError `unavailable` */
+  async #open(): Promise<Journal> {
+    const deadline = performance.now() + OPERATION_MS;
+    for (;;) {
+      if (this.#isClosed) throw new FluxError('unavailable', 'The store is closed');
+      if (this.#journal !== null) return this.#journal;
+      const { state } = this.#link;
+      if (performance.now() > deadline) {
+        throw new FluxError('unavailable', `The store is away: ${state.connected ? 'its bucket is not open yet' : state.reason}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    }
+  }
+
+  #inLine<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => {});
+    return result;
+  }
+
+  /** Compare and set until nobody came in between. @throws FluxError of `attempt`, `unavailable` */
+  #write(attempt: (place: Place, revision: number) => Attempt): Promise<number> {
+    return this.#inLine(async () => {
+      const deadline = performance.now() + OPERATION_MS;
+      for (;;) {
+        const journal = await this.#open();
+        const place = await inTime(journal.read());
+        const revision = (place.head?.revision ?? 0) + 1;
+        const { rows, pending } = attempt(place, revision);
+        const commit = randomUUID();
+        try {
+          await inTime(journal.advance(place, revision, rows, pending, commit));
+          return revision;
+        } catch (error) {
+          if (error instanceof ConflictError) {
+            if (performance.now() > deadline) throw new FluxError('unavailable', 'The store is too busy: others write to it all the time');
+          } else if (await this.#wasWritten(revision, commit, error)) return revision;
+          else throw error;
+        }
+      }
+    });
+  }
+
+  /** After a failure in the middle: whether the head, or what came before it, is this commit. @throws FluxError when nobody can tell */
+  async #wasWritten(revision: number, commit: string, failure: unknown): Promise<boolean> {
+    if (failure instanceof FluxError && failure.kind === 'too-large') return false;
+    try {
+      const journal = await this.#open();
+      return (await inTime(journal.commitAt(revision))) === commit;
+    } catch (cause) {
+      const why = failure instanceof Error ? failure.message : String(failure);
+      const message = `The store was lost while it was written to (${why}): it is not known whether the change was made`;
+      throw new FluxError('unavailable', message, { data: { outcome: 'unknown' }, cause });
+    }
+  }
+
+  async #page(journal: Journal, query: HistoryQuery): Promise<HistoryRow[]> {
+    const { head } = await journal.head();
+    const found: HistoryRow[] = [];
+    let next = Math.min(head?.revision ?? 0, (query.before ?? Number.POSITIVE_INFINITY) - 1);
+    while (head !== null && next > 0) {
+      const revisions = Array.from({ length: Math.min(HISTORY_STEP, next) }, (_, index) => next - index);
+      for (const rows of await journal.rowsOf(head, revisions)) {
+        found.push(...rows.toReversed().filter((row) => matches(row, query)));
+        // A revision is never cut in two: `before` could not name its rest.
+        if (found.length >= query.limit) return structuredClone(found);
+      }
+      next -= revisions.length;
+    }
+    return structuredClone(found);
+  }
+
+  async #contentAt(journal: Journal, revision: number): Promise<StoreSnapshot> {
+    const { head } = await journal.head();
+    if (!Number.isInteger(revision) || revision < 0 || revision > (head?.revision ?? 0)) throw noSuchRevision(revision);
+    const content = head === null ? new Map<string, StoredEndpoint>() : await journal.contentAt(head, revision);
+    return structuredClone({ revision, endpoints: [...content.values()], pending: [] });
+  }
+}
+
+/** The bucket's own requests have a time limit each; several of them together have this one. */
+async function inTime<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new FluxError('unavailable', 'The store did not answer in time')), OPERATION_MS);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}

@@ -1,0 +1,218 @@
+/**
+ * The form of the store in its bucket. `head` is compared and set, and carries the newest revision whole, so that a commit is one write.
+ * `history.N` and, every SNAPSHOT_EVERY revisions, `snapshot.N` are written behind it, by whoever comes first: they follow from the head.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { completeEndpoint } from '../../endpoint/defaults.ts';
+import type { Endpoint } from '../../endpoint/endpoint.ts';
+import { FluxError } from '../../kernel/errors.ts';
+import type { HistoryRow, PendingConfirm, StoredEndpoint } from '../contract.ts';
+import { replay } from '../replay.ts';
+import { type Bucket, ConflictError, type Entry } from './bucket.ts';
+
+const SCHEMA = 1;
+const SNAPSHOT_EVERY = 64;
+/** Keys that are read side by side. */
+const READS = 64;
+
+/** Rows too large for one message lie in keys of their own. */
+interface Parts {
+  parts: string[];
+}
+
+export interface Head {
+  schema: number;
+  revision: number;
+  /** of the commit that made the revision: how a writer that lost its connection finds out whether it was its own */
+  commit: string;
+  pending: PendingConfirm[];
+  /** of the newest revision */
+  last: HistoryRow[] | Parts;
+}
+
+/** The value of a `history` or `snapshot` key: what the commit of that name has led to. */
+interface Kept<T> {
+  commit: string;
+  items: T[] | Parts;
+}
+
+/** A place in the life of the store: its head as it was read, null for an empty one, and what it leads to. */
+export interface Place {
+  head: Head | null;
+  entry: Entry | null;
+  content: Map<string, StoredEndpoint>;
+}
+
+export class Journal {
+  readonly #bucket: Bucket;
+  /** what was read last; whoever reads again begins there */
+  #known: { revision: number; commit: string; content: Map<string, StoredEndpoint> } = { revision: 0, commit: '', content: new Map() };
+
+  constructor(bucket: Bucket) {
+    this.#bucket = bucket;
+  }
+
+  /** @throws FluxError `unavailable`, also when a newer version has written the bucket */
+  async head(): Promise<{ head: Head | null; entry: Entry | null }> {
+    const entry = await this.#bucket.get('head');
+    const head = (entry?.value ?? null) as Head | null;
+    if (head !== null && head.schema > SCHEMA) {
+      throw new FluxError('unavailable', `The bucket was written by a newer fluxmq (schema ${head.schema}; this version knows ${SCHEMA})`);
+    }
+    return { head, entry };
+  }
+
+  /** The newest content. @throws FluxError `unavailable` */
+  async read(): Promise<Place> {
+    const { head, entry } = await this.head();
+    if (head === null) return { head, entry, content: new Map() };
+    const { revision, commit } = this.#known;
+    const isAhead = revision < head.revision && revision > 0 && head.revision - revision <= SNAPSHOT_EVERY;
+    if (revision !== head.revision || commit !== head.commit) {
+      const isKnown = isAhead && (await this.#commitOf(revision)) === commit;
+      const content = isKnown ? await this.#replayFrom(revision, this.#known.content, head) : await this.contentAt(head, head.revision);
+      this.#known = { revision: head.revision, commit: head.commit, content };
+    }
+    return { head, entry, content: this.#known.content };
+  }
+
+  /** The content right after a revision that is not newer than the head's. */
+  async contentAt(head: Head, revision: number): Promise<Map<string, StoredEndpoint>> {
+    if (revision === 0) return new Map();
+    // A snapshot is written after its revision: that of the newest one may be missing yet.
+    const base = Math.floor((revision - 1) / SNAPSHOT_EVERY) * SNAPSHOT_EVERY;
+    const content = base === 0 ? new Map<string, StoredEndpoint>() : await this.#snapshot(base);
+    return this.#replayFrom(base, content, head, revision);
+  }
+
+  async #replayFrom(
+    base: number,
+    content: ReadonlyMap<string, StoredEndpoint>,
+    head: Head,
+    revision = head.revision,
+  ): Promise<Map<string, StoredEndpoint>> {
+    const revisions = Array.from({ length: revision - base }, (_, index) => base + 1 + index);
+    return replay((await this.rowsOf(head, revisions)).flat(), content);
+  }
+
+  /** The rows of each of these revisions, in the order asked for. @throws FluxError `unavailable` when one is missing */
+  async rowsOf(head: Head, revisions: number[]): Promise<HistoryRow[][]> {
+    const found: HistoryRow[][] = [];
+    for (let from = 0; from < revisions.length; from += READS) {
+      const some = revisions.slice(from, from + READS);
+      found.push(...(await Promise.all(some.map((revision) => this.#rows(head, revision)))));
+    }
+    return found;
+  }
+
+  async #rows(head: Head, revision: number): Promise<HistoryRow[]> {
+    if (revision === head.revision) return completeRows(await this.#unwrap(head.last));
+    const entry = await this.#bucket.get(`history.${revision}`);
+    if (entry === null) throw new FluxError('unavailable', `The bucket has lost revision ${revision}`);
+    return completeRows(await this.#unwrap((entry.value as Kept<HistoryRow>).items));
+  }
+
+  /** The commit that has made the revision; null when there is none yet. @throws FluxError `unavailable` */
+  async commitAt(revision: number): Promise<string | null> {
+    const { head } = await this.head();
+    if (head === null || head.revision < revision) return null;
+    return head.revision === revision ? head.commit : this.#commitOf(revision);
+  }
+
+  async #commitOf(revision: number): Promise<string | null> {
+    const entry = await this.#bucket.get(`history.${revision}`);
+    return entry === null ? null : (entry.value as Kept<HistoryRow>).commit;
+  }
+
+  async #snapshot(revision: number): Promise<Map<string, StoredEndpoint>> {
+    const entry = await this.#bucket.get(`snapshot.${revision}`);
+    if (entry === null) throw new FluxError('unavailable', `The bucket has lost the snapshot of revision ${revision}`);
+    const stored = await this.#unwrap((entry.value as Kept<StoredEndpoint>).items);
+    return new Map(stored.map(({ endpoint, revision: at }) => [endpoint.id, { endpoint: completeEndpoint(endpoint), revision: at }]));
+  }
+
+  /**
+   * Makes a new revision the head.
+   * @throws ConflictError when another one was first, FluxError `unavailable`: it may have been written
+   */
+  async advance(place: Place, revision: number, rows: HistoryRow[], pending: PendingConfirm[], commit: string): Promise<void> {
+    if (place.head !== null) await this.secure(place.head, place.content);
+    const last = await this.#wrap(rows);
+    await this.#bucket.put('head', { schema: SCHEMA, revision, commit, pending, last } satisfies Head, place.entry);
+  }
+
+  /** Replaces only what waits for confirmation. @throws as advance() */
+  async setPending(head: Head, entry: Entry, pending: PendingConfirm[]): Promise<void> {
+    await this.#bucket.put('head', { ...head, pending } satisfies Head, entry);
+  }
+
+  /** Writes what follows from a head, before the next one replaces it. */
+  async secure(head: Head, content: ReadonlyMap<string, StoredEndpoint>): Promise<void> {
+    const { revision, commit, last } = head;
+    await this.#once(`history.${revision}`, { commit, items: last });
+    if (revision % SNAPSHOT_EVERY === 0)
+      await this.#once(`snapshot.${revision}`, { commit, items: await this.#wrap([...content.values()]) });
+  }
+
+  /** Writes a history that another store has had, into an empty bucket; it counts when its head is there. */
+  async adopt(rows: readonly HistoryRow[]): Promise<void> {
+    const byRevision = new Map<number, HistoryRow[]>();
+    for (const row of rows) byRevision.set(row.revision, [...(byRevision.get(row.revision) ?? []), row]);
+    let content: Map<string, StoredEndpoint> = new Map();
+    for (const [revision, group] of byRevision) {
+      content = replay(group, content);
+      const commit = randomUUID();
+      await this.#once(`history.${revision}`, { commit, items: await this.#wrap(group) });
+      if (revision % SNAPSHOT_EVERY === 0)
+        await this.#once(`snapshot.${revision}`, { commit, items: await this.#wrap([...content.values()]) });
+    }
+  }
+
+  /** Another node may have written the same; what is left of an adoption that was broken off is replaced. */
+  async #once(key: string, value: Kept<HistoryRow> | Kept<StoredEndpoint>): Promise<void> {
+    for (;;) {
+      const known = await this.#bucket.get(key);
+      if (known !== null && (known.value as Kept<unknown>).commit === value.commit) return;
+      try {
+        await this.#bucket.put(key, value, known);
+        return;
+      } catch (error) {
+        if (!(error instanceof ConflictError)) throw error;
+      }
+    }
+  }
+
+  /** Too much for one message goes into keys of its own, in pieces. */
+  async #wrap<T>(items: T[]): Promise<T[] | Parts> {
+    if (this.#bucket.fits(items)) return items;
+    if (items.length === 1) throw new FluxError('too-large', 'One endpoint is larger than what NATS takes as one message');
+    const half = Math.ceil(items.length / 2);
+    const parts: string[] = [];
+    for (const piece of [items.slice(0, half), items.slice(half)]) {
+      const wrapped = await this.#wrap(piece);
+      if (!Array.isArray(wrapped)) parts.push(...wrapped.parts);
+      else {
+        const key = `part.${randomUUID()}`;
+        await this.#bucket.put(key, wrapped, null);
+        parts.push(key);
+      }
+    }
+    return { parts };
+  }
+
+  async #unwrap<T>(items: T[] | Parts): Promise<T[]> {
+    if (Array.isArray(items)) return items;
+    const pieces = await Promise.all(items.parts.map((key) => this.#bucket.get(key)));
+    return pieces.flatMap((piece) => {
+      if (piece === null) throw new FluxError('unavailable', 'The bucket has lost a part of a revision');
+      return piece.value as T[];
+    });
+  }
+}
+
+/** Rows of an older version get the defaults of keys that it did not know. */
+function completeRows(rows: HistoryRow[]): HistoryRow[] {
+  const complete = (endpoint: Endpoint | null) => (endpoint === null ? null : completeEndpoint(endpoint));
+  return rows.map((row) => ({ ...row, before: complete(row.before), after: complete(row.after) }));
+}

@@ -1,0 +1,168 @@
+/** The store suite on a JetStream bucket, and what only this store can lose: servers, writers in the middle, and a second writer. */
+
+import { connect } from 'nats';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { EndpointStore } from '../../src/storage/contract.ts';
+import { openJetStreamStore } from '../../src/storage/jetstream/jetstream-store.ts';
+import { type NatsServers, startNats } from '../kit/nats.ts';
+import { until } from '../kit/until.ts';
+import { META, put } from './store-changes.ts';
+import { describeStore } from './store-suite.ts';
+
+const STREAM = 'KV_ENDPOINT_CONFIG';
+let nats: NatsServers;
+beforeAll(async () => {
+  nats = await startNats();
+}, 30_000);
+afterAll(() => nats.stop());
+
+function settings(servers: NatsServers) {
+  const addresses = servers.urls.map((url) => url.slice('nats://'.length));
+  const credentials = { user: null, password: null, token: null, credsFile: null, tls: null };
+  return { place: { kind: 'addresses' as const, addresses }, credentials };
+}
+
+const open = (storage: 'file' | 'memory' = 'file', servers = nats) => openJetStreamStore(settings(servers), 'test', storage, 20_000);
+
+async function empty(): Promise<void> {
+  const connection = await connect({ servers: nats.urls });
+  await (await connection.jetstreamManager()).streams.delete(STREAM).catch(() => {});
+  await connection.close();
+}
+
+for (const storage of ['file', 'memory'] as const) {
+  describeStore(
+    `JETSTREAM ${storage}`,
+    async () => {
+      await empty();
+      return open(storage);
+    },
+    async () => {},
+  );
+}
+
+describe('JETSTREAM', () => {
+  async function withStores(count: number, work: (...stores: EndpointStore[]) => Promise<void>): Promise<void> {
+    await empty();
+    const stores = await Promise.all(Array.from({ length: count }, () => open()));
+    try {
+      await work(...stores);
+    } finally {
+      for (const store of stores) await store.close();
+    }
+  }
+
+  it('goes on over many revisions, from a snapshot, also for one who reads them for the first time', async () => {
+    await withStores(2, async (writer, reader) => {
+      for (let n = 1; n <= 200; n++) await writer!.commit([put(1000 + (n % 7), { maxConnectionSize: n })], {}, META);
+      const content = await writer!.load();
+      expect(content.revision).toBe(200);
+      expect(await reader!.load()).toEqual(content);
+      for (const revision of [1, 63, 64, 65, 128, 129, 199]) {
+        const { endpoints } = await reader!.at(revision);
+        expect([revision, Math.max(...endpoints.map(({ endpoint }) => endpoint.maxConnectionSize))]).toEqual([revision, revision]);
+      }
+      const rows = await reader!.history({ limit: 150, port: 1003 });
+      expect(rows.map(({ revision }) => revision)).toEqual(Array.from({ length: 29 }, (_, index) => 199 - 7 * index));
+    });
+  });
+
+  it('two nodes that write at once lose nothing and number without a gap', async () => {
+    await withStores(2, async (a, b) => {
+      const work = [a!, b!].flatMap((store, node) =>
+        Array.from({ length: 25 }, (_, n) => store.commit([put(2000 + node * 100 + n)], {}, META)),
+      );
+      const revisions = await Promise.all(work);
+      expect(revisions.toSorted((x, y) => x - y)).toEqual(Array.from({ length: 50 }, (_, index) => index + 1));
+      expect(await a!.load()).toEqual(await b!.load());
+      expect((await b!.load()).endpoints).toHaveLength(50);
+    });
+  });
+
+  it('takes 500 endpoints as one revision, though they are more than one message', async () => {
+    await withStores(2, async (writer, reader) => {
+      const noise = () =>
+        Array.from({ length: 60 }, () => ({ username: Math.random().toString(36), password: Math.random().toString(36) }));
+      const changes = Array.from({ length: 500 }, (_, n) => put(3000 + n, { authConfig: { users: noise() } }));
+      expect(await writer!.commit(changes, {}, META)).toBe(1);
+      expect(await writer!.commit([put(9000)], {}, META)).toBe(2);
+      expect((await reader!.load()).endpoints).toHaveLength(501);
+      expect(await reader!.history({ limit: 1, before: 2 })).toHaveLength(500);
+    });
+  });
+
+  it('says within two seconds that it is away, and comes back by itself with everything', async () => {
+    const servers = await startNats();
+    const store = await open('file', servers);
+    try {
+      await store.commit([put(1)], {}, META);
+      await servers.servers[0]!.kill();
+      for (const work of [() => store.load(), () => store.commit([put(2)], {}, META), () => store.history({ limit: 1 })]) {
+        const began = performance.now();
+        await expect(work()).rejects.toMatchObject({ kind: 'unavailable' });
+        expect(performance.now() - began).toBeLessThan(2_500);
+      }
+      await servers.servers[0]!.start();
+      await until(
+        'it is back',
+        () =>
+          store.load().then(
+            () => true,
+            () => false,
+          ),
+        15_000,
+      );
+      expect(await store.commit([put(3)], {}, META)).toBe(2);
+      expect((await store.load()).endpoints).toHaveLength(2);
+    } finally {
+      await store.close();
+      await servers.stop();
+    }
+  }, 60_000);
+
+  it('of three servers one may be gone; each answered commit is there once', async () => {
+    const servers = await startNats({ size: 3 });
+    const store = await open('file', servers);
+    try {
+      await until(
+        'a leader',
+        () =>
+          store.load().then(
+            () => true,
+            () => false,
+          ),
+        20_000,
+      );
+      const answered: number[] = [];
+      const writing = (async () => {
+        for (let n = 0; n < 60; n++) {
+          await store.commit([put(4000 + n)], {}, { ...META, requestId: `r${n}` }).then(
+            (revision) => answered.push(revision),
+            () => {},
+          );
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+      })();
+      await servers.servers[1]!.kill();
+      await writing;
+      await until(
+        'it is back',
+        () =>
+          store.load().then(
+            () => true,
+            () => false,
+          ),
+        20_000,
+      );
+      const rows = await store.history({ limit: 1000 });
+      const revisions = rows.map(({ revision }) => revision);
+      expect(revisions).toEqual(Array.from({ length: revisions.length }, (_, index) => revisions.length - index));
+      expect(new Set(rows.map(({ requestId }) => requestId)).size).toBe(rows.length);
+      for (const revision of answered) expect(revisions).toContain(revision);
+      expect(answered.length).toBeGreaterThan(10);
+    } finally {
+      await store.close();
+      await servers.stop();
+    }
+  }, 90_000);
+});

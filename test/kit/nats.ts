@@ -1,0 +1,133 @@
+/** Real nats-servers of the tests: one alone or a JetStream cluster, each of which can be killed, held up and brought back. */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createConnection } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePort } from './broker.ts';
+import { until } from './until.ts';
+
+export interface NatsServer {
+  readonly port: number;
+  readonly url: string;
+  start(): Promise<void>;
+  /** kill -9 */
+  kill(): Promise<void>;
+  /** It neither answers nor closes a connection. */
+  pause(): void;
+  resume(): void;
+}
+
+export interface NatsServers {
+  readonly urls: string[];
+  readonly servers: NatsServer[];
+  /** Ends all for good and removes their folder. Idempotent. */
+  stop(): Promise<void>;
+}
+
+export interface NatsOptions {
+  /** servers; more than one are a cluster */
+  size?: number;
+  /** further lines of each configuration file */
+  config?: string;
+}
+
+const children = new Set<ChildProcess>();
+const folders = new Set<string>();
+process.on('exit', () => {
+  for (const child of children) child.kill('SIGKILL');
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+/** @throws Error with the server's own words when one does not come up */
+export async function startNats({ size = 1, config = '' }: NatsOptions = {}): Promise<NatsServers> {
+  const folder = mkdtempSync(join(tmpdir(), 'kit-nats-'));
+  folders.add(folder);
+  const ports = await Promise.all(Array.from({ length: size }, () => freePort()));
+  const routes = await Promise.all(ports.map(() => freePort()));
+  const servers = ports.map((port, index) => {
+    const path = join(folder, `n${index}`);
+    mkdirSync(path);
+    writeFileSync(join(path, 'nats.conf'), configOf({ index, port, routes, path, config }));
+    return new Server(path, port);
+  });
+  await Promise.all(servers.map((server) => server.start()));
+  return {
+    urls: servers.map(({ url }) => url),
+    servers,
+    stop: async () => {
+      for (const server of servers) await server.kill();
+      rmSync(folder, { recursive: true, force: true });
+      folders.delete(folder);
+    },
+  };
+}
+
+function configOf(options: { index: number; port: number; routes: number[]; path: string; config: string }): string {
+  const { index, port, routes, path, config } = options;
+  const others = routes.map((route) => `nats-route://127.0.0.1:${route}`).join(', ');
+  const cluster = routes.length === 1 ? '' : `cluster { name: kit, listen: "127.0.0.1:${routes[index]}", routes: [${others}] }\n`;
+  return `server_name: kit-${index}\nlisten: "127.0.0.1:${port}"\njetstream { store_dir: "${path}" }\n${cluster}${config}\n`;
+}
+
+class Server implements NatsServer {
+  readonly port: number;
+  readonly url: string;
+  readonly #path: string;
+  #child: ChildProcess | null = null;
+
+  constructor(path: string, port: number) {
+    this.#path = path;
+    this.port = port;
+    this.url = `nats://127.0.0.1:${port}`;
+  }
+
+  async start(): Promise<void> {
+    const logPath = join(this.#path, 'server.log');
+    const log = openSync(logPath, 'a');
+    // It dies with this process, however that ends.
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', 'nats-server', '-c', join(this.#path, 'nats.conf')], {
+      stdio: ['ignore', log, log],
+      env: { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin` },
+    });
+    closeSync(log);
+    children.add(child);
+    this.#child = child;
+    const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
+    await until(`nats-server on port ${this.port}`, async () => hasEnded() || (await answers(this.port)), 20_000, 20);
+    if (hasEnded()) throw new Error(`nats-server ended: ${readFileSync(logPath, 'utf8').slice(-2000)}`);
+  }
+
+  async kill(): Promise<void> {
+    const child = this.#child;
+    this.#child = null;
+    if (child === null) return;
+    children.delete(child);
+    child.kill('SIGCONT');
+    child.kill('SIGKILL');
+    await until('the end of nats-server', () => child.exitCode !== null || child.signalCode !== null, 10_000, 5);
+  }
+
+  pause(): void {
+    this.#child?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#child?.kill('SIGCONT');
+  }
+}
+
+/** True when something on the port greets as a nats-server does. */
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection({ host: '127.0.0.1', port });
+    const done = (isUp: boolean) => {
+      socket.destroy();
+      resolve(isUp);
+    };
+    socket.once('data', (bytes) => done(bytes.toString('latin1').startsWith('INFO ')));
+    socket.once('error', () => done(false));
+    socket.setTimeout(1_000, () => done(false));
+  });
+}
