@@ -3,7 +3,7 @@
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { z } from 'zod';
-import { check, isObject, type Problems } from '../endpoint/problems.ts';
+import { check, type Problems } from '../endpoint/problems.ts';
 import { readCluster } from './cluster-schema.ts';
 import { flag, group, integer, oneOf, text, withoutNulls } from './forms.ts';
 import type { HttpSettings, LogSettings, Settings } from './settings.ts';

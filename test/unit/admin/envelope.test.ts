@@ -82,14 +82,6 @@ describe('routes', () => {
     expect(headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
   });
 
-  test.each([
-    ['GET', '/api/cluster/status'],
-    ['GET', '/api/cluster/nodes'],
-  ])('%s %s is not supported yet', async (method, path) => {
-    const { status, body } = await ask(appWith().app, method, path, method === 'POST' ? { body: { revision: 1 } } : {});
-    expect([status, body.error?.kind]).toEqual([400, 'not-supported-yet']);
-  });
-
   test('?confirmWithin= is a time from 1 second to 24 hours', async () => {
     for (const [value, milliseconds] of Object.entries({ 1000: 1000, '30s': 30_000, '1500ms': 1500, '2m': 120_000, '24h': 86_400_000 })) {
       const { app, seen } = appWith();
@@ -103,10 +95,14 @@ describe('routes', () => {
     }
   });
 
-  test.each(['wait=all', 'policy=all'])('?%s is not supported yet', async (query) => {
+  test('?wait= and ?policy= of a change reach it; other values are refused, all at once', async () => {
     const { app, seen } = appWith();
-    const { status, body } = await ask(app, 'POST', `${ADD}?${query}`, { body: { port: 1 } });
-    expect([status, body.error?.kind, seen.length]).toEqual([400, 'not-supported-yet', 0]);
+    expect((await ask(app, 'POST', `${ADD}?wait=local&policy=all`, { body: { port: 1 } })).status).toBe(200);
+    expect(seen[0]?.context).toMatchObject({ wait: 'local', policy: 'all' });
+    const { status, body } = await ask(app, 'POST', `${ADD}?wait=some&policy=most`, { body: { port: 1 } });
+    expect([status, body.error?.issues.map(({ path }) => path), seen.length]).toEqual([400, ['wait', 'policy'], 1]);
+    // Of a read they are unknown.
+    expect((await ask(app, 'GET', '/api/endpoints/list?wait=all')).status).toBe(400);
   });
 });
 

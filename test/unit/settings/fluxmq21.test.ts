@@ -116,8 +116,9 @@ test('problems of the mqtt list are told under its own name', () => {
   expect(pathsOf('mqtt: []\nendpoints: []\n')).toEqual(['mqtt:1']);
 });
 
-test('a cluster of several is later work, and refused', () => {
-  expect(pathsOf('cluster:\n  localAddress: 10.0.0.1\n  addresses: ["10.0.0.1", "10.0.0.2"]\n')).toEqual(['cluster:1']);
+test('a cluster of several has its NATS servers at these addresses', () => {
+  const { cluster } = load('cluster:\n  localAddress: 10.0.0.1\n  addresses: ["10.0.0.1", "10.0.0.2"]\n').settings;
+  expect(cluster).toMatchObject({ localAddress: '10.0.0.1', bus: { place: { addresses: ['10.0.0.1:4222', '10.0.0.2:4222'] } } });
 });
 
 test('a database URL that is none is told even when it is not used', () => {

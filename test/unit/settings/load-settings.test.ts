@@ -172,13 +172,6 @@ log: { level: loud }
     expect(problemsOf(() => load(broken)).map((problem) => problem.split(' ')[0])).toEqual(['endpoints[1].id:3', 'endpoints[1].port:3']);
   });
 
-  test.each([['cluster: { name: a, addresses: ["nats://127.0.0.1:4222"] }', 'cluster:1 not supported yet']])(
-    '%s is not supported yet',
-    (yaml, problem) => {
-      expect(problemsOf(() => load(yaml))).toEqual([problem]);
-    },
-  );
-
   test('http.ssl', () => {
     const ssl = (yaml: string) => load(`http: { ssl: ${yaml} }`).settings.http.ssl;
     expect(ssl('{ crt: a.pem, key: b.pem }')).toEqual({ crt: 'a.pem', key: 'b.pem' });
