@@ -4,10 +4,10 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import { check, type Problems } from '../endpoint/problems.ts';
-import { readCluster } from './cluster-schema.ts';
 import { flag, group, integer, oneOf, text, withoutNulls } from './forms.ts';
+import { readCluster } from './sections/cluster.ts';
+import { readStore } from './sections/store.ts';
 import type { HttpSettings, LogSettings, Settings } from './settings.ts';
-import { readStore } from './store-section.ts';
 
 const UNITS: Record<string, number> = { '': 1, b: 1, k: 1024, kb: 1024, m: 1024 ** 2, mb: 1024 ** 2, g: 1024 ** 3, gb: 1024 ** 3 };
 const LOG_BYTES_MIN = 1024;

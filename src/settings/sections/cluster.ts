@@ -2,10 +2,10 @@
 
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import type { BusCredentials, BusPlace } from '../bus/settings.ts';
-import { check, isObject, type Problems } from '../endpoint/problems.ts';
-import { flag, group, integer, text } from './forms.ts';
-import type { ClusterSettings } from './settings.ts';
+import type { BusCredentials, BusPlace } from '../../bus/settings.ts';
+import { check, isObject, type Problems } from '../../endpoint/problems.ts';
+import { flag, group, integer, text } from '../forms.ts';
+import type { ClusterSettings } from '../settings.ts';
 
 const NATS_PORT = 4222;
 const ADDRESSES_MAX = 64;

@@ -1,10 +1,10 @@
 /** The section `store` of the settings: which store, and for a database where it is and how to log in. */
 
 import { z } from 'zod';
-import { check, isObject, type Problems } from '../endpoint/problems.ts';
-import { type DatabaseAddress, readDatabaseUrl } from '../kernel/database-url.ts';
-import { group, integer, text, withoutNulls } from './forms.ts';
-import type { Settings } from './settings.ts';
+import { check, isObject, type Problems } from '../../endpoint/problems.ts';
+import { type DatabaseAddress, readDatabaseUrl } from '../../kernel/database-url.ts';
+import { group, integer, text, withoutNulls } from '../forms.ts';
+import type { Settings } from '../settings.ts';
 
 const localSchema = group({ dataPath: text(4096).optional() });
 const datasourceSchema = group({
@@ -25,7 +25,7 @@ const MAX_POOL_SIZE = 10;
 
 /** Reads `store`; every problem is added to `problems`, and the result is complete in any case. */
 export function readStore(input: unknown, problems: Problems, warnings: string[]): Settings['store'] {
-  const local = { dataPath: './data' };
+  const local = { dataPath: '../data' };
   const given = withoutNulls(input);
   if (!isObject(given)) {
     problems.add('store', 'must be a group of keys');
