@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { Problems } from '../../../src/endpoint/problems.ts';
-import { readStore } from '../../../src/settings/store-section.ts';
+import { readStore } from '../../../src/settings/sections/store.ts';
 
 function read(input: unknown) {
   const problems = new Problems();
