@@ -25,7 +25,7 @@ const MAX_POOL_SIZE = 10;
 
 /** Reads `store`; every problem is added to `problems`, and the result is complete in any case. */
 export function readStore(input: unknown, problems: Problems, warnings: string[]): Settings['store'] {
-  const local = { dataPath: '../data' };
+  const local = { dataPath: './data' };
   const given = withoutNulls(input);
   if (!isObject(given)) {
     problems.add('store', 'must be a group of keys');
