@@ -42,10 +42,8 @@ interface WriteRequest {
   oncomplete?: (this: WriteRequest, status: number) => void;
 }
 
-interface ShutdownRequest {
-  handle?: TcpHandle;
-  oncomplete?: (this: ShutdownRequest) => void;
-}
+/** Keeps nothing and tells nothing: the end of the connection is the peer's word, or the deadline. */
+type ShutdownRequest = object;
 
 interface Binding {
   WriteWrap: new () => WriteRequest;
@@ -135,6 +133,7 @@ class HandleConnection implements Connection {
     if (this.#handle === null) return;
     if (status !== 0) this.#fail();
     else if (this.#hasEnded) this.#close();
+    else if (this.#isEnding && this.#resetOnClose) this.#reset();
     else this.client?.onDrain();
   }
 
@@ -177,18 +176,21 @@ class HandleConnection implements Connection {
     if (handle === null || this.#isEnding) return;
     this.#isEnding = true;
     if (this.#hasEnded) return;
+    if (this.#resetOnClose) {
+      if (this.#isWriting) cutOffLater(this);
+      else this.#reset();
+      return;
+    }
     this.resume();
-    const request = new binding!.ShutdownWrap();
-    request.handle = handle;
-    request.oncomplete = onShutdown;
-    // The kernel's word comes when everything before it has gone out.
-    if (handle.shutdown(request) !== 0) this.#close();
+    // libuv sends what waits before it.
+    if (handle.shutdown(new binding!.ShutdownWrap()) !== 0) this.#close();
     else cutOffLater(this);
   }
 
-  onShutdown(): void {
-    if (!this.#resetOnClose || this.#handle === null) return;
+  /** `soLinger` 0: no FIN goes before the RST, else it is the peer's luck which of them it sees. What it was sent stays readable for it. */
+  #reset(): void {
     const handle = this.#handle;
+    if (handle === null) return;
     this.#handle = null;
     if (handle.reset(onClosed) !== 0) handle.close(onClosed);
   }
@@ -225,10 +227,6 @@ function onClosed(this: TcpHandle): void {
 
 function onWritten(this: WriteRequest, status: number): void {
   this.handle!.fluxmq!.onWritten(status);
-}
-
-function onShutdown(this: ShutdownRequest): void {
-  this.handle!.fluxmq!.onShutdown();
 }
 
 /** Connections whose peers have ended in this loop iteration; closed in the check phase, after the output of it has gone. */

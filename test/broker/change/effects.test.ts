@@ -304,10 +304,11 @@ const CASES: Record<keyof Endpoint, Case | null> = {
     to: { childOptions: { soLinger: 0 } },
     paths: ['childOptions.soLinger'],
     effect: 'admission',
-    async check({ before, during, after }) {
+    async check({ before, during, port }) {
       const accepted = (await during({ clientId: uid('k') })).client;
       const options = { clientId: uid('l') };
-      const later = (await after(options)).client;
+      // MQTT 3.1.1 is sent nothing at its end: libuv calls a reset that it meets together with data the end of the stream.
+      const later = await connected('tcp', port, 4, options);
       const ids = ['linger-before', options.clientId];
       await held.broker.api('POST', '/api/close', { ids });
       expect([await isReset(before), await isReset(later)]).toEqual([false, true]);
