@@ -34,7 +34,8 @@ export interface IssueOptions {
   /** days from now at which it begins and ends; default -1 and 365 */
   from?: number;
   to?: number;
-  kind?: 'server' | 'client' | 'authority';
+  /** `server` is for localhost and 127.0.0.1, `named` for localhost alone */
+  kind?: 'server' | 'named' | 'client' | 'authority';
 }
 
 /** openssl's form of a moment, UTC. */
@@ -45,6 +46,7 @@ function moment(days: number): string {
 const EXTENSIONS = {
   authority: 'basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign',
   server: 'basicConstraints=CA:false\nextendedKeyUsage=serverAuth\nsubjectAltName=DNS:localhost,IP:127.0.0.1',
+  named: 'basicConstraints=CA:false\nextendedKeyUsage=serverAuth\nsubjectAltName=DNS:localhost',
   client: 'basicConstraints=CA:false\nextendedKeyUsage=clientAuth',
 };
 

@@ -1,10 +1,12 @@
 /** One connection to NATS that is made again for ever; the servers are looked up anew each time. */
 
-import { readFileSync } from 'node:fs';
-import { connect, credsAuthenticator, type NatsConnection } from 'nats';
+import { type ConnectionOptions, connect, type NatsConnection } from 'nats';
+import { FluxError } from '../../kernel/errors.ts';
 import type { BusState } from '../contract.ts';
 import type { BusSettings } from '../settings.ts';
+import { connectFailure } from './connect-failure.ts';
 import { findServers } from './discovery.ts';
+import { readLogin } from './login.ts';
 
 const CONNECT_TIMEOUT_MS = 2_000;
 /** A server that is frozen is noticed after two of these. */
@@ -12,6 +14,8 @@ const PING_MS = 2_000;
 const PINGS_OPEN_MAX = 2;
 const PAUSE_FIRST_MS = 100;
 const PAUSE_MAX_MS = 1_000;
+/** Servers that the reason for no connection names. */
+const NAMED_MAX = 5;
 
 export interface LinkHooks {
   /** A new connection, before anybody is told of it. What it throws ends the connection. */
@@ -84,22 +88,35 @@ export class NatsLink {
     });
   }
 
+  /** To the first server, of those that there are now, that lets this node in. @throws FluxError `unavailable`: why none does */
   async #connect(): Promise<NatsConnection> {
     const { place, credentials } = this.#settings;
-    const { user, password, token, credsFile, tls } = credentials;
-    const servers = await findServers(place);
+    const failures: string[] = [];
+    const login = readLogin(credentials);
+    for (const server of await findServers(place)) {
+      if (this.#isClosing) break;
+      try {
+        return await this.#connectTo(server.address, login(server.name));
+      } catch (error) {
+        failures.push(`${server.address}: ${connectFailure(error, credentials)}`);
+      }
+    }
+    // Sorted: the servers are tried in any order, and the same reason is told once.
+    const reasons = failures.sort();
+    const more = reasons.length > NAMED_MAX ? `; and ${reasons.length - NAMED_MAX} more` : '';
+    throw new FluxError('unavailable', `${reasons.slice(0, NAMED_MAX).join('; ')}${more}`);
+  }
+
+  #connectTo(address: string, login: Partial<ConnectionOptions>): Promise<NatsConnection> {
     return connect({
-      servers,
+      servers: address,
       name: this.#name,
       timeout: CONNECT_TIMEOUT_MS,
       reconnect: false,
       ignoreClusterUpdates: true,
       pingInterval: PING_MS,
       maxPingOut: PINGS_OPEN_MAX,
-      ...(user === null ? {} : { user, pass: password ?? '' }),
-      ...(token === null ? {} : { token }),
-      ...(credsFile === null ? {} : { authenticator: credsAuthenticator(readFileSync(credsFile)) }),
-      ...(tls === null ? {} : { tls: { ...file('caFile', tls.ca), ...file('certFile', tls.crt), ...file('keyFile', tls.key) } }),
+      ...login,
     });
   }
 
@@ -127,8 +144,4 @@ export class NatsLink {
     const isNews = state.connected || old.connected || state.reason !== old.reason;
     if (isNews && !this.#isClosing) this.#hooks.onState(state);
   }
-}
-
-function file<K extends string>(key: K, path: string | null): Partial<Record<K, string>> {
-  return path === null ? {} : ({ [key]: path } as Partial<Record<K, string>>);
 }

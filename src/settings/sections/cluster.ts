@@ -14,17 +14,25 @@ const ADDRESSES_MAX = 64;
 const word = text(64).regex(/^[A-Za-z0-9_-]+$/, { error: 'may hold A-Z a-z 0-9 _ - only' });
 const dnsLabel = text(253).regex(/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/, { error: 'must be a DNS name' });
 
-/** `nats://host:port`, `tls://host`, `host:port` or `host` → `host:port`. */
+/** `nats://host:port`, `tls://host`, `host:port` or `host` → `host:port`; `tls://` demands TLS. */
 const address = text(300).transform((value, context) => {
-  const [, rest = ''] = /^(?:(?:nats|tls):\/\/)?(.+)$/.exec(value) ?? [];
+  const [, scheme, rest = ''] = /^(?:(nats|tls):\/\/)?(.+)$/.exec(value) ?? [];
   const [, bracketed, plain, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:/@\s]+))(?::(\d{1,5}))?$/.exec(rest) ?? [];
   const host = bracketed ?? plain;
   const number = port === undefined ? NATS_PORT : Number(port);
   const isHost = bracketed === undefined || isIP(bracketed) === 6;
-  if (host !== undefined && isHost && number >= 1 && number <= 65_535) return `${bracketed === undefined ? host : `[${host}]`}:${number}`;
+  if (host !== undefined && isHost && number >= 1 && number <= 65_535)
+    return { server: `${bracketed === undefined ? host : `[${host}]`}:${number}`, isTls: scheme === 'tls' };
   context.addIssue({ code: 'custom', message: 'must be an address of a NATS server such as nats://127.0.0.1:4222' });
   return z.NEVER;
 });
+
+const dnsServer = text(300).refine(
+  (value) => isIP(/^\[(.+)\](?::\d{1,5})?$/.exec(value)?.[1] ?? value.replace(/^([\d.]+):\d{1,5}$/, '$1')) !== 0,
+  {
+    error: 'must be the IP address of a DNS server, such as 10.96.0.10 or 10.96.0.10:53',
+  },
+);
 
 const schema = group({
   name: word.optional(),
@@ -40,7 +48,10 @@ const schema = group({
     service: dnsLabel,
     namespace: dnsLabel.optional(),
     port: integer(1, 65_535).optional(),
-    dnsServers: z.array(text(300), { error: 'must be a list' }).optional(),
+    dnsServers: z
+      .array(dnsServer, { error: 'must be a list' })
+      .max(ADDRESSES_MAX, { error: `must be at most ${ADDRESSES_MAX} entries` })
+      .optional(),
   }).optional(),
   credentials: group({
     user: text().optional(),
@@ -69,7 +80,7 @@ export function readCluster(input: unknown, problems: Problems): ClusterSettings
   return {
     name: read?.name ?? 'fluxmq',
     localAddress: read?.localAddress ?? '127.0.0.1',
-    bus: hasServers ? { place: toPlace(read), credentials: toCredentials(read.credentials ?? {}) } : null,
+    bus: hasServers ? { place: toPlace(read), credentials: toCredentials(read) } : null,
     sync: {
       enabled: sync.enabled ?? true,
       interval: sync.interval ?? 5_000,
@@ -80,18 +91,21 @@ export function readCluster(input: unknown, problems: Problems): ClusterSettings
 }
 
 function toPlace({ addresses, kubernetes }: Read): BusPlace {
-  if (kubernetes === undefined) return { kind: 'addresses', addresses: addresses ?? [] };
+  if (kubernetes === undefined) return { kind: 'addresses', addresses: (addresses ?? []).map(({ server }) => server) };
   const { service, namespace = 'default', port = NATS_PORT, dnsServers = [] } = kubernetes;
   return { kind: 'dns', service, namespace, port, dnsServers };
 }
 
-function toCredentials({ user, password, token, credsFile, tls }: NonNullable<Read['credentials']>): BusCredentials {
+function toCredentials({ credentials = {}, addresses = [] }: Read): BusCredentials {
+  const { user, password, token, credsFile, tls } = credentials;
+  // One connection may go to any of them: what is demanded of one server is demanded of all.
+  const isTls = tls !== undefined || addresses.some((each) => each.isTls);
   return {
     user: user ?? null,
     password: password ?? null,
     token: token ?? null,
     credsFile: credsFile ?? null,
-    tls: tls === undefined ? null : { ca: tls.ca ?? null, crt: tls.crt ?? null, key: tls.key ?? null },
+    tls: isTls ? { ca: tls?.ca ?? null, crt: tls?.crt ?? null, key: tls?.key ?? null } : null,
   };
 }
 

@@ -39,6 +39,13 @@ test('each way to write a server is understood', () => {
   });
 });
 
+test('tls:// of one server demands TLS of all', () => {
+  expect(load('{"addresses":["nats://n1","n2"]}').bus?.credentials.tls).toBeNull();
+  expect(load('{"addresses":["n1","tls://n2"]}').bus?.credentials.tls).toEqual({ ca: null, crt: null, key: null });
+  const text = '{"addresses":["tls://n2"],"credentials":{"tls":{"ca":"/ca.pem"}}}';
+  expect(load(text).bus?.credentials.tls).toEqual({ ca: '/ca.pem', crt: null, key: null });
+});
+
 test('kubernetes, credentials and files', () => {
   const text = JSON.stringify({
     name: 'farm',
@@ -73,6 +80,10 @@ test.each([
   ['{"addresses":["n1"],"credentials":{"user":"u","token":"t"}}', ['cluster.credentials']],
   ['{"addresses":["n1"],"credentials":{"password":"p"}}', ['cluster.credentials.user']],
   ['{"addresses":["n1"],"credentials":{"tls":{"crt":"c"}}}', ['cluster.credentials.tls']],
+  [
+    '{"kubernetes":{"service":"s","dnsServers":["dns.local","1.2.3.4","1.2.3.4:53","[::1]:53","::1","1.2.3:53"]}}',
+    ['cluster.kubernetes.dnsServers.0', 'cluster.kubernetes.dnsServers.5'],
+  ],
   ['{"sync":{"interval":1,"timeout":0,"retryCount":-1}}', ['cluster.sync.interval', 'cluster.sync.retryCount', 'cluster.sync.timeout']],
 ])('%s is refused', (text, paths) => {
   expect(problemsOf(text).map((path) => path.replace(/\[(\d+)\]/g, '.$1'))).toEqual(paths);

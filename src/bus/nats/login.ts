@@ -1,0 +1,57 @@
+/** What a node shows a NATS server to be let in; files are read anew for each connection, so that what was exchanged is used. */
+
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { type ConnectionOptions, credsAuthenticator } from 'nats';
+import { FluxError } from '../../kernel/errors.ts';
+import type { BusCredentials } from '../settings.ts';
+
+const KEY = 'cluster.credentials';
+
+/**
+ * Reads what the credentials name.
+ * @returns options of the connection to one server, by the host name or address that its certificate must be for
+ * @throws FluxError `unavailable` naming the key and its file, never what stands in it
+ */
+export function readLogin(credentials: BusCredentials): (name: string) => Partial<ConnectionOptions> {
+  const { user, password, token, credsFile, tls } = credentials;
+  const login = {
+    ...(user === null ? {} : { user, pass: password ?? '' }),
+    ...(token === null ? {} : { token }),
+    ...(credsFile === null ? {} : { authenticator: fromFile(credsFile) }),
+  };
+  if (tls === null) return () => login;
+  const own = { ...pem('ca', tls.ca), ...pem('cert', tls.crt, 'crt'), ...pem('key', tls.key) };
+  return (name) => ({ ...login, tls: { ...identity(name), ...own } });
+}
+
+function fromFile(path: string): NonNullable<ConnectionOptions['authenticator']> {
+  const bytes = read(path, `${KEY}.credsFile`);
+  try {
+    const authenticator = credsAuthenticator(bytes);
+    // It signs here once, so that a file that is none is found before it is needed.
+    authenticator('nonce');
+    return authenticator;
+  } catch {
+    throw new FluxError('unavailable', `${KEY}.credsFile: ${path} is no NATS credentials file (a JWT and the nkey seed of a user)`);
+  }
+}
+
+/** The library would check the certificate of an address for the name `localhost`. */
+function identity(name: string): { host: string } | { servername: string } {
+  return isIP(name) === 0 ? { servername: name } : { host: name };
+}
+
+function pem<K extends string>(option: K, path: string | null, key: string = option): Partial<Record<K, string>> {
+  return path === null ? {} : ({ [option]: read(path, `${KEY}.tls.${key}`).toString('utf8') } as Partial<Record<K, string>>);
+}
+
+function read(path: string, key: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const why = code === 'ENOENT' ? 'there is no such file' : code === 'EACCES' ? 'it may not be read' : (code ?? String(error));
+    throw new FluxError('unavailable', `${key}: ${path}: ${why}`, { cause: error });
+  }
+}
