@@ -39,6 +39,20 @@ export function checkTopicFilter(filter: string): boolean {
   return true;
 }
 
+/** Levels up to which trees of levels are worth their memory, and recursion its stack. */
+const DEEP_LEVELS = 128;
+
+/** Whether a topic name or filter has more levels than a tree of levels should have; the standard knows no limit but the length. */
+export function isDeep(topic: string): boolean {
+  if (topic.length < DEEP_LEVELS) return false;
+  let at = -1;
+  for (let levels = 1; levels <= DEEP_LEVELS; levels++) {
+    at = topic.indexOf('/', at + 1);
+    if (at < 0) return false;
+  }
+  return true;
+}
+
 /** What a client subscribed to: the filter to match with, and the group that shares its messages. */
 export interface SharedFilter {
   /** null = an ordinary subscription */

@@ -1,4 +1,6 @@
-/** Topic filters of one namespace and what hangs on them: exact filters in a map, wildcard filters in a tree of levels. */
+/** Topic filters of one namespace and what hangs on them: exact filters in a map, wildcard filters in a tree of levels, very deep ones in a list. */
+
+import { isDeep, matchesFilter } from '../../src/mqtt/topic.ts';
 
 /** A node that holds a value for one filter. */
 class Level<T> {
@@ -18,10 +20,13 @@ class Level<T> {
 export class SubscriptionTree<T> {
   readonly #exact = new Map<string, T>();
   readonly #root = new Level<T>();
+  /** wildcard filters of more levels than the tree should have */
+  readonly #deep = new Map<string, T>();
   #wildcards = 0;
 
   get(filter: string): T | undefined {
     if (!isWildcard(filter)) return this.#exact.get(filter);
+    if (isDeep(filter)) return this.#deep.get(filter);
     let level: Level<T> | null | undefined = this.#root;
     for (const part of filter.split('/')) {
       if (part === '#') return level.hash ?? undefined;
@@ -34,6 +39,10 @@ export class SubscriptionTree<T> {
   set(filter: string, value: T): void {
     if (!isWildcard(filter)) {
       this.#exact.set(filter, value);
+      return;
+    }
+    if (isDeep(filter)) {
+      this.#deep.set(filter, value);
       return;
     }
     if (this.get(filter) === undefined) this.#wildcards++;
@@ -59,6 +68,7 @@ export class SubscriptionTree<T> {
       this.#exact.delete(filter);
       return;
     }
+    if (this.#deep.delete(filter)) return;
     if (this.get(filter) === undefined) return;
     this.#wildcards--;
     this.#prune(this.#root, filter.split('/'), 0);
@@ -81,6 +91,7 @@ export class SubscriptionTree<T> {
   match(topic: string, found: (value: T) => void): void {
     const exact = this.#exact.get(topic);
     if (exact !== undefined) found(exact);
+    for (const [filter, value] of this.#deep) if (matchesFilter(filter, topic)) found(value);
     if (this.#wildcards === 0) return;
     const parts = topic.split('/');
     const root = this.#root;
@@ -106,6 +117,7 @@ export class SubscriptionTree<T> {
   /** Every filter with its value. */
   *entries(): IterableIterator<[string, T]> {
     yield* this.#exact;
+    yield* this.#deep;
     yield* this.#below(this.#root, '', true);
   }
 

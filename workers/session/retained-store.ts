@@ -1,5 +1,6 @@
-/** Retained messages of a node, by namespace: a tree of topic levels, so that a wildcard filter visits only what it matches. */
+/** Retained messages of a node, by namespace: a tree of topic levels, so that a wildcard filter visits only what it matches; very deep topics in a list. */
 
+import { isDeep, matchesFilter } from '../../src/mqtt/topic.ts';
 import type { Message } from '../routing/message.ts';
 
 /** Retained messages kept; the one that is over is refused and counted. */
@@ -10,6 +11,91 @@ class Level {
   message: Message | null = null;
 }
 
+/** What is retained in one namespace. */
+class Root {
+  readonly top = new Level();
+  /** of topics of more levels than the tree should have */
+  readonly deep = new Map<string, Message>();
+
+  get(topic: string): Message | null {
+    if (isDeep(topic)) return this.deep.get(topic) ?? null;
+    let level: Level | undefined = this.top;
+    for (const part of topic.split('/')) {
+      level = level.children.get(part);
+      if (level === undefined) return null;
+    }
+    return level.message;
+  }
+
+  set(topic: string, message: Message): void {
+    if (isDeep(topic)) {
+      this.deep.set(topic, message);
+      return;
+    }
+    let level = this.top;
+    for (const part of topic.split('/')) {
+      let next = level.children.get(part);
+      if (next === undefined) {
+        next = new Level();
+        level.children.set(part, next);
+      }
+      level = next;
+    }
+    level.message = message;
+  }
+
+  /** False: nothing was there. */
+  delete(topic: string): boolean {
+    return isDeep(topic) ? this.deep.delete(topic) : this.#prune(this.top, topic.split('/'), 0);
+  }
+
+  #prune(level: Level, parts: string[], depth: number): boolean {
+    const part = parts[depth];
+    if (part === undefined) {
+      if (level.message === null) return false;
+      level.message = null;
+      return true;
+    }
+    const child = level.children.get(part);
+    if (child === undefined || !this.#prune(child, parts, depth + 1)) return false;
+    if (child.message === null && child.children.size === 0) level.children.delete(part);
+    return true;
+  }
+
+  match(filter: string): Message[] {
+    const found: Message[] = [];
+    // No further than the tree reaches, however long the filter is.
+    this.#walk(this.top, filter.split('/'), 0, found);
+    for (const [topic, message] of this.deep) if (matchesFilter(filter, topic)) found.push(message);
+    return found;
+  }
+
+  #walk(level: Level, parts: string[], depth: number, found: Message[]): void {
+    const part = parts[depth];
+    if (part === undefined) {
+      if (level.message !== null) found.push(level.message);
+    } else if (part === '#') this.#collect(level, depth === 0, found);
+    else if (part === '+') {
+      for (const [name, child] of level.children) if (depth > 0 || !name.startsWith('$')) this.#walk(child, parts, depth + 1, found);
+    } else {
+      const child = level.children.get(part);
+      if (child !== undefined) this.#walk(child, parts, depth + 1, found);
+    }
+  }
+
+  #collect(level: Level, isTop: boolean, found: Message[]): void {
+    if (level.message !== null) found.push(level.message);
+    for (const [name, child] of level.children) if (!isTop || !name.startsWith('$')) this.#collect(child, false, found);
+  }
+
+  /** Every message, `$`-topics too. */
+  all(): Message[] {
+    const found = [...this.deep.values()];
+    this.#collect(this.top, false, found);
+    return found;
+  }
+}
+
 /** Where retained messages are kept over a restart. */
 export interface RetainedDisk {
   putRetained(namespace: string, message: Message): void;
@@ -17,7 +103,7 @@ export interface RetainedDisk {
 }
 
 export class RetainedStore {
-  readonly #roots = new Map<string, Level>();
+  readonly #roots = new Map<string, Root>();
   readonly #disk: RetainedDisk | null;
   readonly #max: number;
   #size = 0;
@@ -45,81 +131,35 @@ export class RetainedStore {
 
   /** Keeps a message without telling the disk. */
   put(namespace: string, message: Message): boolean {
-    let level = this.#roots.get(namespace) ?? new Level();
-    this.#roots.set(namespace, level);
-    for (const part of message.topic.split('/')) {
-      let next: Level | undefined = level.children.get(part);
-      if (next === undefined) {
-        if (this.#size >= this.#max) return this.#refuse();
-        next = new Level();
-        level.children.set(part, next);
+    const root = this.#roots.get(namespace) ?? new Root();
+    if (root.get(message.topic) === null) {
+      if (this.#size >= this.#max) {
+        this.#refused++;
+        return false;
       }
-      level = next;
-    }
-    if (level.message === null) {
-      if (this.#size >= this.#max) return this.#refuse();
       this.#size++;
     }
-    level.message = message.detach();
+    this.#roots.set(namespace, root);
+    root.set(message.topic, message.detach());
     return true;
-  }
-
-  #refuse(): false {
-    this.#refused++;
-    return false;
   }
 
   #delete(namespace: string, topic: string): boolean {
-    const root = this.#roots.get(namespace);
-    return root !== undefined && this.#prune(root, topic.split('/'), 0);
-  }
-
-  #prune(level: Level, parts: string[], depth: number): boolean {
-    const part = parts[depth];
-    if (part === undefined) {
-      if (level.message === null) return false;
-      level.message = null;
-      this.#size--;
-      return true;
-    }
-    const child = level.children.get(part);
-    if (child === undefined || !this.#prune(child, parts, depth + 1)) return false;
-    if (child.message === null && child.children.size === 0) level.children.delete(part);
-    return true;
+    const isDeleted = this.#roots.get(namespace)?.delete(topic) ?? false;
+    if (isDeleted) this.#size--;
+    return isDeleted;
   }
 
   /** Messages that match the filter and have not expired. A leading wildcard does not match `$`-topics [MQTT-4.7.2-1]. */
   match(namespace: string, filter: string, now: number): Message[] {
-    const found: Message[] = [];
-    const root = this.#roots.get(namespace);
-    if (root !== undefined) this.#walk(root, filter.split('/'), 0, found);
+    const found = this.#roots.get(namespace)?.match(filter) ?? [];
     return found.filter((message) => !message.isExpired(now));
-  }
-
-  #walk(level: Level, parts: string[], depth: number, found: Message[]): void {
-    const part = parts[depth];
-    if (part === undefined) {
-      if (level.message !== null) found.push(level.message);
-    } else if (part === '#') this.#collect(level, depth === 0, found);
-    else if (part === '+') {
-      for (const [name, child] of level.children) if (depth > 0 || !name.startsWith('$')) this.#walk(child, parts, depth + 1, found);
-    } else {
-      const child = level.children.get(part);
-      if (child !== undefined) this.#walk(child, parts, depth + 1, found);
-    }
-  }
-
-  #collect(level: Level, isRoot: boolean, found: Message[]): void {
-    if (level.message !== null) found.push(level.message);
-    for (const [name, child] of level.children) if (!isRoot || !name.startsWith('$')) this.#collect(child, false, found);
   }
 
   /** Drops what has expired. */
   sweep(now: number): void {
     for (const [namespace, root] of this.#roots) {
-      const all: Message[] = [];
-      for (const child of root.children.values()) this.#collect(child, false, all);
-      for (const message of all) {
+      for (const message of root.all()) {
         if (!message.isExpired(now)) continue;
         this.#delete(namespace, message.topic);
         this.#disk?.deleteRetained(namespace, message.topic);

@@ -22,3 +22,33 @@ test('over its limit a message on a new topic is refused and counted, until one 
   expect(texts(store)).toEqual(['4', '5']);
   expect(store.count()).toEqual({ messages: 2, refused: 2 });
 });
+
+test('a topic of very many levels is kept, found, replaced, swept and removed like any other, next to the depth where the tree ends', () => {
+  const store = new RetainedStore(null);
+  const at = (levels: number) => Array.from({ length: levels }, () => 'l').join('/');
+  const depths = [127, 128, 129, 130, 32_768];
+  for (const levels of depths) store.retain('default', message(at(levels), `${levels}`));
+  store.retain('default', message('/'.repeat(65_535), 'slashes'));
+  expect(texts(store)).toHaveLength(6);
+  const found = (filter: string) => store.match('default', filter, Date.now()).map(({ payload }) => payload.toString());
+  for (const levels of depths) {
+    expect(found(at(levels))).toEqual([`${levels}`]);
+    expect(found(`${at(levels - 1)}/+`)).toEqual([`${levels}`]);
+    expect(found(`+/${at(levels - 1)}`)).toEqual([`${levels}`]);
+    // a level above too: `#` stands for the parent
+    expect(found(`${at(levels)}/#`).sort()).toEqual(
+      depths
+        .filter((each) => each >= levels)
+        .map(String)
+        .sort(),
+    );
+  }
+  store.retain('default', message(at(130), 'new'));
+  expect(found(at(130))).toEqual(['new']);
+  for (const levels of depths) store.retain('default', message(at(levels), ''));
+  expect(texts(store)).toEqual(['slashes']);
+  expect(store.count().messages).toBe(1);
+  store.retain('default', new Message('/'.repeat(65_535), Buffer.from('x'), 1, true, EMPTY, 1, 'c'));
+  store.sweep(2);
+  expect(store.count().messages).toBe(0);
+});
