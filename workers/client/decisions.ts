@@ -6,6 +6,8 @@ import type { EndpointContext } from './context.ts';
 
 /** Decisions remembered per client; bounded, because topics are the client's choice. */
 const DECISIONS_MAX = 256;
+/** Characters of a topic whose decision is remembered. */
+const REMEMBERED_MAX = 512;
 /** Topics of the server itself. */
 const SYSTEM_PREFIX = '$SYS/';
 
@@ -37,6 +39,7 @@ export class Decisions {
     let isAllowed = this.#publish?.get(topic);
     if (isAllowed === undefined) {
       isAllowed = authoriser.mayPublish(fromLatin1(topic));
+      if (topic.length > REMEMBERED_MAX) return isAllowed;
       if (this.#publish === null || this.#publish.size >= DECISIONS_MAX) this.#publish = new Map();
       this.#publish.set(topic, isAllowed);
     }

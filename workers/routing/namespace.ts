@@ -8,6 +8,8 @@ import { makeTarget, type Target, TopicEntry } from './topic-entry.ts';
 
 /** Entries kept; when full the cache is dropped whole, because an LRU list costs more than the rare refill. */
 const ENTRIES_MAX = 100_000;
+/** Characters of their topics, which a client may make 65535 long. */
+const ENTRY_CHARACTERS_MAX = 16 * 1024 * 1024;
 
 /** What hangs on one filter. */
 class FilterNode {
@@ -25,6 +27,7 @@ export class Namespace {
   readonly name: string;
   readonly #tree = new SubscriptionTree<FilterNode>();
   readonly #entries = new Map<string, TopicEntry>();
+  #entryCharacters = 0;
   /** moves when a wildcard filter changes; exact filters mark only their own entry stale */
   #version = 0;
 
@@ -36,8 +39,10 @@ export class Namespace {
   entry(topic: string): TopicEntry {
     let entry = this.#entries.get(topic);
     if (entry === undefined) {
-      if (this.#entries.size >= ENTRIES_MAX) {
+      this.#entryCharacters += topic.length;
+      if (this.#entries.size >= ENTRIES_MAX || this.#entryCharacters > ENTRY_CHARACTERS_MAX) {
         this.#entries.clear();
+        this.#entryCharacters = topic.length;
         // Entries that callers still hold would no longer be marked stale by an exact filter: make all of them stale now.
         this.#version++;
       }
