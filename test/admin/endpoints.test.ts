@@ -288,7 +288,7 @@ describe('reads', () => {
   });
 
   test('health and resources of the node', async () => {
-    expect((await call('GET', '/health')).body.data).toEqual({ status: 'ok' });
+    expect((await call('GET', '/health')).body.data).toEqual({ status: 'ok', reasons: [] });
     expect((await call('GET', '/api/system/health')).body.data).toMatchObject({
       status: 'ok',
       store: { type: 'LOCAL', ok: true },
