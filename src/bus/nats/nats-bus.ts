@@ -103,10 +103,10 @@ class NatsBus implements Bus {
 
   answer(subject: string, handler: (body: unknown) => Promise<unknown>): () => void {
     return this.#subscribe(subject, (message) => {
-      void handler(decode(message.data)).then(
-        (body) => message.respond(encode(body)),
-        (error: unknown) => this.#logger.error('Cluster: a request was not answered', { subject, error: String(error) }),
-      );
+      void handler(decode(message.data))
+        .then((body) => message.respond(encode(body)))
+        // Also when the connection, or who asked, has gone meanwhile, or the answer is too large for NATS.
+        .catch((error: unknown) => this.#logger.error('Cluster: a request was not answered', { subject, error: String(error) }));
     });
   }
 
@@ -140,9 +140,10 @@ class NatsBus implements Bus {
       return;
     }
     const group = added.addGroup(prefix);
+    const refuse = (error: unknown) => this.#logger.error('Cluster: a request was not answered', { name, error: String(error) });
     for (const endpoint of endpoints) {
       group.addEndpoint(endpoint, (error, message) => {
-        if (error === null) void service.handle(toIncoming(endpoint, message));
+        if (error === null) service.handle(toIncoming(endpoint, message)).catch(refuse);
       });
     }
   }

@@ -9,8 +9,8 @@ import { findServers } from './discovery.ts';
 import { readLogin } from './login.ts';
 
 const CONNECT_TIMEOUT_MS = 2_000;
-/** A server that is frozen is noticed after two of these. */
-const PING_MS = 2_000;
+/** A server that is frozen is noticed after three of these. */
+const PING_MS = 1_000;
 const PINGS_OPEN_MAX = 2;
 const PAUSE_FIRST_MS = 100;
 const PAUSE_MAX_MS = 1_000;

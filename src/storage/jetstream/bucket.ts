@@ -8,7 +8,10 @@ import { FluxError } from '../../kernel/errors.ts';
 const BUCKET = 'ENDPOINT_CONFIG';
 /** One request to JetStream. */
 const REQUEST_TIMEOUT_MS = 1_500;
-const REPLICAS_MAX = 3;
+const REPLICAS_WANTED = 3;
+/** JetStream's own numbers for "so many copies are not possible": on a server alone, and with too few servers (now). */
+const NOT_CLUSTERED = 10074;
+const TOO_FEW_SERVERS = 10005;
 /** JetStream's own number for "the last sequence is another one". */
 const WRONG_LAST_SEQUENCE = 10071;
 /** Left free in a message for headers and subject. */
@@ -33,22 +36,31 @@ export class Bucket {
   }
 
   /**
-   * Opens the bucket, made when it is missing, with as many copies as the servers allow.
+   * Opens the bucket, made when it is missing, with as many copies as the servers allow; one that has fewer than that gets them.
+   * @param isPatient servers may still be starting: a bucket that would have too few copies now is not made yet
    * @throws FluxError `unavailable`
    */
-  static async open(connection: NatsConnection, storage: 'file' | 'memory'): Promise<Bucket> {
+  static async open(connection: NatsConnection, storage: 'file' | 'memory', isPatient: boolean): Promise<Bucket> {
     const js = connection.jetstream({ timeout: REQUEST_TIMEOUT_MS });
-    const options = { history: 1, timeout: REQUEST_TIMEOUT_MS, storage: storage === 'file' ? StorageType.File : StorageType.Memory };
-    let failure: unknown;
-    for (const replicas of [REPLICAS_MAX, 1]) {
-      try {
-        const kv = await js.views.kv(BUCKET, { ...options, replicas });
-        return new Bucket(kv, (connection.info?.max_payload ?? 1024 * 1024) - ENVELOPE_BYTES);
-      } catch (error) {
-        failure = error;
-      }
+    const options = {
+      history: 1,
+      timeout: REQUEST_TIMEOUT_MS,
+      storage: storage === 'file' ? StorageType.File : StorageType.Memory,
+      // Only the leader is asked: a copy may be far behind.
+      allow_direct: false,
+    };
+    try {
+      const kv = await js.views.kv(BUCKET, { ...options, replicas: REPLICAS_WANTED }).catch((error: unknown) => {
+        const code = (error as NatsError).api_error?.err_code;
+        if (code !== NOT_CLUSTERED && (code !== TOO_FEW_SERVERS || isPatient)) throw error;
+        return js.views.kv(BUCKET, { ...options, replicas: 1 });
+      });
+      const { replicas, streamInfo } = await kv.status();
+      if (replicas < REPLICAS_WANTED && streamInfo.cluster !== undefined) await addReplicas(connection, streamInfo.config.name);
+      return new Bucket(kv, (connection.info?.max_payload ?? 1024 * 1024) - ENVELOPE_BYTES);
+    } catch (error) {
+      throw toUnavailable(error, `The bucket ${BUCKET} cannot be opened`);
     }
-    throw toUnavailable(failure, `The bucket ${BUCKET} cannot be opened`);
   }
 
   /** Null when there is no such key. @throws FluxError `unavailable` */
@@ -80,6 +92,16 @@ export class Bucket {
       if ((error as NatsError).api_error?.err_code === WRONG_LAST_SEQUENCE) throw new ConflictError(what);
       throw toUnavailable(error, `The bucket ${BUCKET} cannot ${what}`);
     }
+  }
+}
+
+/** Two servers cannot hold three copies, and need not: it is attempted again with the next connection. */
+async function addReplicas(connection: NatsConnection, stream: string): Promise<void> {
+  try {
+    const manager = await connection.jetstreamManager({ timeout: REQUEST_TIMEOUT_MS });
+    await manager.streams.update(stream, { num_replicas: REPLICAS_WANTED });
+  } catch (error) {
+    if ((error as NatsError).api_error === undefined) throw error;
   }
 }
 

@@ -16,13 +16,18 @@ import type {
   StoredEndpoint,
   StoreSnapshot,
 } from '../contract.ts';
+import type { UnavailableData } from '../failure-reason.ts';
 import { matches } from '../history-match.ts';
 import { noSuchRevision, replayWhole } from '../replay.ts';
 import { Bucket, ConflictError } from './bucket.ts';
-import { Journal, type Place } from './journal.ts';
+import { Journal, Memory, type Place } from './journal.ts';
 
 /** The contract: an operation on a store that is away fails within two seconds. */
 const OPERATION_MS = 1_900;
+/** After a write was lost on its way, finding out what became of it may take this long: a new leader has to be elected. */
+const SETTLE_MS = 8_000;
+/** A bucket with fewer copies than wanted is not made before the servers have had this long to come up. */
+const SERVERS_WAIT_MS = 10_000;
 const PAUSE_MS = 20;
 /** Revisions looked through side by side for a page of the history. */
 const HISTORY_STEP = 64;
@@ -68,9 +73,11 @@ class JetStreamStore implements EndpointStore {
   #queue: Promise<unknown> = Promise.resolve();
 
   constructor(settings: BusSettings, name: string, storage: 'file' | 'memory') {
+    const memory = new Memory();
+    const patientUntil = performance.now() + SERVERS_WAIT_MS;
     this.#link = new NatsLink(settings, name, {
       onConnected: async (connection) => {
-        this.#journal = new Journal(await Bucket.open(connection, storage));
+        this.#journal = new Journal(await Bucket.open(connection, storage, performance.now() < patientUntil), memory);
       },
       onState: ({ connected }) => {
         if (!connected) this.#journal = null;
@@ -127,16 +134,17 @@ class JetStreamStore implements EndpointStore {
     return this.#inLine(async () => {
       const journal = await this.#open();
       const { head, entry } = await inTime(journal.head());
-      if (head !== null) throw new FluxError('exists', 'The store is not empty');
+      if (head !== null && head.revision > 0) throw new FluxError('exists', 'The store is not empty');
       replayWhole(rows);
       const last = rows.at(-1);
       if (last === undefined) return 0;
       // As long as the history is; nobody sees any of it before the head is there.
       await journal.adopt(rows.filter(({ revision }) => revision < last.revision));
       const newest = rows.filter(({ revision }) => revision === last.revision);
-      const place: Place = { head: null, entry, content: new Map() };
+      const place: Place = { head, entry, content: new Map() };
+      const newHead = await inTime(journal.prepare(place, last.revision, newest, [], randomUUID()));
       try {
-        await inTime(journal.advance(place, last.revision, newest, [], randomUUID()));
+        await inTime(journal.advance(place, newHead));
       } catch (error) {
         if (error instanceof ConflictError) throw new FluxError('exists', 'The store is not empty', { cause: error });
         throw error;
@@ -180,29 +188,42 @@ class JetStreamStore implements EndpointStore {
         const revision = (place.head?.revision ?? 0) + 1;
         const { rows, pending } = attempt(place, revision);
         const commit = randomUUID();
+        const head = await inTime(journal.prepare(place, revision, rows, pending, commit));
         try {
-          await inTime(journal.advance(place, revision, rows, pending, commit));
+          await inTime(journal.advance(place, head));
           return revision;
         } catch (error) {
-          if (error instanceof ConflictError) {
-            if (performance.now() > deadline) throw new FluxError('unavailable', 'The store is too busy: others write to it all the time');
-          } else if (await this.#wasWritten(revision, commit, error)) return revision;
-          else throw error;
+          if (await this.#wasWritten(revision, commit, error)) return revision;
+          if (!(error instanceof ConflictError)) throw error;
+          if (performance.now() > deadline) throw new FluxError('unavailable', 'The store is too busy: others write to it all the time');
         }
       }
     });
   }
 
-  /** After a failure in the middle: whether the head, or what came before it, is this commit. @throws FluxError when nobody can tell */
+  /**
+   * After a failure in the middle, or a conflict, which may be with what was sent before: whether the revision is this commit. One that
+   * nobody has made is shut out, so that the write cannot arrive later.
+   * @throws FluxError when nobody can tell in time
+   */
   async #wasWritten(revision: number, commit: string, failure: unknown): Promise<boolean> {
-    if (failure instanceof FluxError && failure.kind === 'too-large') return false;
-    try {
-      const journal = await this.#open();
-      return (await inTime(journal.commitAt(revision))) === commit;
-    } catch (cause) {
-      const why = failure instanceof Error ? failure.message : String(failure);
-      const message = `The store was lost while it was written to (${why}): it is not known whether the change was made`;
-      throw new FluxError('unavailable', message, { data: { outcome: 'unknown' }, cause });
+    const deadline = performance.now() + SETTLE_MS;
+    for (;;) {
+      try {
+        const journal = await this.#open();
+        const found = await inTime(journal.commitAt(revision));
+        if (found !== null) return found === commit;
+        await inTime(journal.fence());
+        return false;
+      } catch (cause) {
+        if (performance.now() < deadline && !this.#isClosed) {
+          await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+          continue;
+        }
+        const why = failure instanceof Error ? failure.message : String(failure);
+        const message = `The store was lost while it was written to (${why}): it is not known whether the change was made`;
+        throw new FluxError('unavailable', message, { data: { reason: 'lost', outcome: 'unknown' } satisfies UnavailableData, cause });
+      }
     }
   }
 

@@ -10,6 +10,7 @@ import { FluxError } from '../../kernel/errors.ts';
 import type { HistoryRow, PendingConfirm, StoredEndpoint } from '../contract.ts';
 import { replay } from '../replay.ts';
 import { type Bucket, ConflictError, type Entry } from './bucket.ts';
+import { Freshness } from './freshness.ts';
 
 const SCHEMA = 1;
 const SNAPSHOT_EVERY = 64;
@@ -23,6 +24,9 @@ interface Parts {
 
 export interface Head {
   schema: number;
+  /** made with the first head, so that a bucket that was emptied is not taken for an older state */
+  life: string;
+  /** 0: there is no revision yet */
   revision: number;
   /** of the commit that made the revision: how a writer that lost its connection finds out whether it was its own */
   commit: string;
@@ -44,19 +48,27 @@ export interface Place {
   content: Map<string, StoredEndpoint>;
 }
 
+/** What a process knows of the bucket, over all its connections. */
+export class Memory {
+  readonly freshness = new Freshness();
+  /** what was read last; whoever reads again begins there */
+  known: { revision: number; commit: string; content: Map<string, StoredEndpoint> } = { revision: 0, commit: '', content: new Map() };
+}
+
 export class Journal {
   readonly #bucket: Bucket;
-  /** what was read last; whoever reads again begins there */
-  #known: { revision: number; commit: string; content: Map<string, StoredEndpoint> } = { revision: 0, commit: '', content: new Map() };
+  readonly #memory: Memory;
 
-  constructor(bucket: Bucket) {
+  constructor(bucket: Bucket, memory: Memory) {
     this.#bucket = bucket;
+    this.#memory = memory;
   }
 
-  /** @throws FluxError `unavailable`, also when a newer version has written the bucket */
+  /** @throws FluxError `unavailable`, also when a newer version has written the bucket, or what answers is older than what was read before */
   async head(): Promise<{ head: Head | null; entry: Entry | null }> {
     const entry = await this.#bucket.get('head');
     const head = (entry?.value ?? null) as Head | null;
+    this.#memory.freshness.check(head?.life ?? '', entry?.sequence ?? 0);
     if (head !== null && head.schema > SCHEMA) {
       throw new FluxError('unavailable', `The bucket was written by a newer fluxmq (schema ${head.schema}; this version knows ${SCHEMA})`);
     }
@@ -67,14 +79,16 @@ export class Journal {
   async read(): Promise<Place> {
     const { head, entry } = await this.head();
     if (head === null) return { head, entry, content: new Map() };
-    const { revision, commit } = this.#known;
+    const { revision, commit } = this.#memory.known;
     const isAhead = revision < head.revision && revision > 0 && head.revision - revision <= SNAPSHOT_EVERY;
     if (revision !== head.revision || commit !== head.commit) {
       const isKnown = isAhead && (await this.#commitOf(revision)) === commit;
-      const content = isKnown ? await this.#replayFrom(revision, this.#known.content, head) : await this.contentAt(head, head.revision);
-      this.#known = { revision: head.revision, commit: head.commit, content };
+      const content = isKnown
+        ? await this.#replayFrom(revision, this.#memory.known.content, head)
+        : await this.contentAt(head, head.revision);
+      this.#memory.known = { revision: head.revision, commit: head.commit, content };
     }
-    return { head, entry, content: this.#known.content };
+    return { head, entry, content: this.#memory.known.content };
   }
 
   /** The content right after a revision that is not newer than the head's. */
@@ -132,14 +146,28 @@ export class Journal {
     return new Map(stored.map(({ endpoint, revision: at }) => [endpoint.id, { endpoint: completeEndpoint(endpoint), revision: at }]));
   }
 
+  /** The head of a new revision, with all that it needs beside it written. @throws FluxError `unavailable`, `too-large`: nothing has changed */
+  async prepare(place: Place, revision: number, rows: HistoryRow[], pending: PendingConfirm[], commit: string): Promise<Head> {
+    if (place.head !== null) await this.secure(place.head, place.content);
+    return { schema: SCHEMA, life: place.head?.life ?? randomUUID(), revision, commit, pending, last: await this.#wrap(rows) };
+  }
+
   /**
-   * Makes a new revision the head.
+   * Makes a prepared head the newest one.
    * @throws ConflictError when another one was first, FluxError `unavailable`: it may have been written
    */
-  async advance(place: Place, revision: number, rows: HistoryRow[], pending: PendingConfirm[], commit: string): Promise<void> {
-    if (place.head !== null) await this.secure(place.head, place.content);
-    const last = await this.#wrap(rows);
-    await this.#bucket.put('head', { schema: SCHEMA, revision, commit, pending, last } satisfies Head, place.entry);
+  async advance(place: Place, head: Head): Promise<void> {
+    await this.#bucket.put('head', head, place.entry);
+  }
+
+  /**
+   * Writes the head once more as it is: whatever was sent before, and has not arrived by now, then comes too late.
+   * @throws ConflictError when it has, or somebody else was first; FluxError `unavailable`
+   */
+  async fence(): Promise<void> {
+    const { head, entry } = await this.head();
+    const empty: Head = { schema: SCHEMA, life: randomUUID(), revision: 0, commit: '', pending: [], last: [] };
+    await this.#bucket.put('head', head ?? empty, entry);
   }
 
   /** Replaces only what waits for confirmation. @throws as advance() */
@@ -150,6 +178,7 @@ export class Journal {
   /** Writes what follows from a head, before the next one replaces it. */
   async secure(head: Head, content: ReadonlyMap<string, StoredEndpoint>): Promise<void> {
     const { revision, commit, last } = head;
+    if (revision === 0) return;
     await this.#once(`history.${revision}`, { commit, items: last });
     if (revision % SNAPSHOT_EVERY === 0)
       await this.#once(`snapshot.${revision}`, { commit, items: await this.#wrap([...content.values()]) });
