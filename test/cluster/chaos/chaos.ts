@@ -1,0 +1,49 @@
+/** Changes from all nodes while everything that they stand on is killed, held up and cut off; then the judgement. */
+
+import { randomFrom } from '../../admin/crash/kill-repeatedly.ts';
+import { Field, type StoreName } from './field.ts';
+import { Harms } from './harms.ts';
+import { judge } from './judge.ts';
+import { type Answered, Writers } from './writer.ts';
+
+export interface ChaosOptions {
+  changes: number;
+  seed: number;
+}
+
+export interface ChaosReport {
+  /** how many changes were answered how */
+  answers: Record<Answered, number>;
+  /** how often each harm was done */
+  harms: Record<string, number>;
+  seconds: number;
+  /** from the moment in which everything was whole again until all nodes ran the same */
+  convergedMs: number;
+}
+
+/** @throws Error that names the seed, and says what was wrong */
+export async function chaos(store: StoreName, { changes, seed }: ChaosOptions): Promise<ChaosReport> {
+  const startedAt = performance.now();
+  const field = await Field.open(store, randomFrom(seed));
+  let report: ChaosReport;
+  try {
+    const writers = new Writers(field.nodes, randomFrom(seed + 1), changes);
+    const harms = new Harms(field, randomFrom(seed + 2));
+    try {
+      await writers.run();
+    } finally {
+      await harms.end();
+    }
+    const convergedMs = Math.round(await judge(field, writers.ledger));
+    const answers: ChaosReport['answers'] = { changed: 0, nothing: 0, refused: 0, unknown: 0 };
+    for (const { answered } of writers.ledger) answers[answered]++;
+    report = { answers, harms: harms.done, seconds: Math.round((performance.now() - startedAt) / 1000), convergedMs };
+  } catch (error) {
+    const logs = process.env['CHAOS_LOGS'] === undefined ? [] : await Promise.all(field.nodes.map(({ broker }) => broker.log()));
+    for (const [index, log] of logs.entries()) process.stderr.write(`--- node-${index + 1}\n${log}\n`);
+    await field.close().catch(() => {});
+    throw new Error(`${store}, seed ${seed}: ${(error as Error).message}`, { cause: error });
+  }
+  await field.close();
+  return report;
+}

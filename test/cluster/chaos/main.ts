@@ -1,0 +1,23 @@
+/** `npm run chaos:cluster -- [--changes N] [--store POSTGRESQL|MYSQL|LOCAL|all] [--seed N]`: 500 changes from three nodes while everything is harmed; exit 1 and the seed when something was wrong. */
+
+import { parseArgs } from 'node:util';
+import { chaos } from './chaos.ts';
+import { STORES } from './field.ts';
+
+const { values } = parseArgs({
+  options: { changes: { type: 'string', default: '500' }, store: { type: 'string', default: 'all' }, seed: { type: 'string' } },
+});
+const say = (line: string) => process.stdout.write(`${line}\n`);
+const seed = values.seed === undefined ? Math.floor(Math.random() * 0x7fffffff) : Number(values.seed);
+const changes = Number(values.changes);
+if (!Number.isSafeInteger(seed) || !Number.isSafeInteger(changes) || changes < 1) throw new Error('--seed and --changes are whole numbers');
+const stores = STORES.filter((store) => values.store === 'all' || store === values.store);
+if (stores.length === 0) throw new Error(`--store: one of ${STORES.join(', ')}, all`);
+say(`seed ${seed}`);
+try {
+  for (const store of stores) say(`${store}: ${JSON.stringify(await chaos(store, { changes, seed }))}; nothing was wrong`);
+  process.exit(0);
+} catch (error) {
+  process.stderr.write(`${(error as Error).stack}\n`);
+  process.exit(1);
+}

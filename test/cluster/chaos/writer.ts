@@ -1,0 +1,94 @@
+/** Changes of every kind, through any node, and a ledger of what was answered to each. */
+
+import { makeOperation, OPERATIONS } from '../../admin/crash/operations.ts';
+import { sleep } from '../../kit/until.ts';
+import type { ChaosNode } from './field.ts';
+import { readConfiguration } from './judge.ts';
+
+/** What the answer says that became of a change. `unknown`: there was none, or it says itself that this is not known. */
+export type Answered = 'changed' | 'nothing' | 'refused' | 'unknown';
+
+export interface Entry {
+  /** names the change in the history */
+  reason: string;
+  request: string;
+  answered: Answered;
+  /** of `changed` */
+  revision: number;
+  message: string;
+}
+
+/** Statuses that say that nothing was changed. */
+const REFUSALS = [400, 404, 409, 412, 422, 503];
+const PAUSE_MS = 120;
+/** Changes under way at once through one node. */
+const LANES = 3;
+/** Such a node takes nothing: it is down, or it cannot say what there is. */
+const DOWN_PAUSE_MS = 100;
+const QUERIES = ['', '', '?wait=local', '?timeout=2s', '?policy=all'];
+
+interface Data {
+  revision: number;
+  effect?: string;
+  changes?: unknown[];
+}
+
+export class Writers {
+  readonly ledger: Entry[] = [];
+  readonly #nodes: ChaosNode[];
+  readonly #random: () => number;
+  readonly #total: number;
+  #serial = 0;
+
+  /** @param total changes to send, over all nodes */
+  constructor(nodes: ChaosNode[], random: () => number, total: number) {
+    this.#nodes = nodes;
+    this.#random = random;
+    this.#total = total;
+  }
+
+  /** Resolves when all have been sent and answered, or will not be. @throws Error for an answer that no change may have */
+  async run(): Promise<void> {
+    const lanes = this.#nodes.flatMap((node) => Array.from({ length: LANES }, () => this.#lane(node)));
+    await Promise.all(lanes);
+  }
+
+  async #lane(node: ChaosNode): Promise<void> {
+    while (this.#serial < this.#total) {
+      const scene = await readConfiguration(node).catch(() => null);
+      if (scene === null) await sleep(DOWN_PAUSE_MS);
+      else await this.#send(node, scene);
+      await sleep(this.#random() * PAUSE_MS);
+    }
+  }
+
+  async #send(node: ChaosNode, { endpoints, revision }: Awaited<ReturnType<typeof readConfiguration>>): Promise<void> {
+    const serial = this.#serial++;
+    const name = OPERATIONS[Math.floor(this.#random() * OPERATIONS.length)]!;
+    const query = QUERIES[Math.floor(this.#random() * QUERIES.length)]!;
+    const { path, body } = await makeOperation(name, { endpoints, revision, random: this.#random, newId: () => `e${serial}` });
+    const reason = `change ${serial}`;
+    // On every address, which means the node's own one.
+    const text = JSON.stringify({ ...body, reason }).replaceAll('"host":"127.0.0.1"', '"host":"0.0.0.0"');
+    const request = `${node.name} ${path}${query} ${text}`;
+    const entry: Entry = { reason, request, answered: 'unknown', revision: 0, message: 'no answer' };
+    this.ledger.push(entry);
+    try {
+      const answer = await node.broker.api('POST', `/api/endpoints/${path}${query}`, JSON.parse(text));
+      const { message, data } = answer.body as { message: string; data: Data };
+      entry.message = `${answer.status} ${message}`;
+      if (answer.status === 200) {
+        entry.revision = data.revision;
+        entry.answered = data.effect === 'none' || data.changes?.length === 0 ? 'nothing' : 'changed';
+      } else if (!REFUSALS.includes(answer.status)) throw new Error(`${request}: ${JSON.stringify(answer.body)}`);
+      else entry.answered = message.includes('not known') ? 'unknown' : 'refused';
+    } catch (error) {
+      if (!isCutOff(error)) throw error;
+    }
+  }
+}
+
+/** The other end was gone, or is frozen. */
+function isCutOff(error: unknown): boolean {
+  return error instanceof TypeError || (error instanceof DOMException && error.name === 'TimeoutError');
+}
