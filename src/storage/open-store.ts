@@ -36,7 +36,7 @@ export async function openStore(settings: StoreSettings, { bus, name, onFailure 
   const { dataPath } = settings.local;
   if (!('datasource' in settings) && bus !== null) {
     if (settings.storeType === 'MEMORY') return openJetStreamStore(bus, name, 'memory', BUCKET_WAIT_MS);
-    return openRemembering({ open: () => openJetStreamStore(bus, name, 'file'), dataPath, source: 'JetStream', onFailure });
+    return openRemembering({ open: () => openJetStreamStore(bus, name, 'file', BUCKET_WAIT_MS), dataPath, source: 'JetStream', onFailure });
   }
   if (!('datasource' in settings)) return settings.storeType === 'MEMORY' ? openMemoryStore() : openLocalStore({ dataPath });
   const { storeType, datasource } = settings;

@@ -120,6 +120,61 @@ describe('JETSTREAM', () => {
     }
   }, 60_000);
 
+  it('a write that the server takes long after its time is told as what it became, and never comes later', async () => {
+    const servers = await startNats();
+    const store = await open('file', servers);
+    try {
+      await store.commit([put(1)], {}, META);
+      for (const [round, pauseMs] of [1_700, 3_500, 5_000].entries()) {
+        // The read that comes first is through when the writing begins: the server freezes somewhere in between.
+        const commit = store.commit([put(100 + round)], {}, { ...META, requestId: `late-${round}` });
+        await new Promise((resolve) => setTimeout(resolve, 2 * round));
+        servers.servers[0]!.pause();
+        setTimeout(() => servers.servers[0]!.resume(), pauseMs);
+        const revision = await commit.catch((error: { kind: string; data: { outcome?: string } | null }) => {
+          expect(error).toMatchObject({ kind: 'unavailable' });
+          expect(error.data?.outcome).not.toBe('unknown');
+          return null;
+        });
+        const rowsOf = () => store.history({ limit: 50 }).then((rows) => rows.filter(({ requestId }) => requestId === `late-${round}`));
+        const rows = await until('it is back', () => rowsOf().catch(() => null), 15_000);
+        expect(rows.map((row) => row.revision)).toEqual(revision === null ? [] : [revision]);
+        // What was on its way then would be there by now.
+        const next = await store.commit([put(200 + round)], {}, META);
+        expect(await rowsOf()).toHaveLength(rows.length);
+        expect((await store.load()).revision).toBe(next);
+      }
+    } finally {
+      await store.close();
+      await servers.stop();
+    }
+  }, 60_000);
+
+  it('a bucket with one copy gets three where there are three servers', async () => {
+    const servers = await startNats({ size: 3 });
+    try {
+      const connection = await connect({ servers: servers.urls });
+      await until(
+        'a bucket',
+        () =>
+          connection
+            .jetstream()
+            .views.kv('ENDPOINT_CONFIG', { replicas: 1 })
+            .catch(() => null),
+        30_000,
+      );
+      const store = await open('file', servers);
+      await store.commit([put(1)], {}, META);
+      const { config } = await (await connection.jetstreamManager()).streams.info(STREAM);
+      expect(config.num_replicas).toBe(3);
+      expect((await store.load()).endpoints).toHaveLength(1);
+      await store.close();
+      await connection.close();
+    } finally {
+      await servers.stop();
+    }
+  }, 60_000);
+
   it('of three servers one may be gone; each answered commit is there once', async () => {
     const servers = await startNats({ size: 3 });
     const store = await open('file', servers);

@@ -52,9 +52,11 @@ export async function openJetStreamStore(
       await store.load();
       return store;
     } catch (error) {
-      if (performance.now() < deadline) continue;
-      await store.close();
-      throw error;
+      if (performance.now() > deadline) {
+        await store.close();
+        throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   }
 }

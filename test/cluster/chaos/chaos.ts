@@ -7,7 +7,10 @@ import { judge } from './judge.ts';
 import { type Answered, Writers } from './writer.ts';
 
 export interface ChaosOptions {
+  /** to be made; further ones are refused or not answered */
   changes: number;
+  /** or until so much time is over */
+  secondsMax?: number;
   seed: number;
 }
 
@@ -22,12 +25,16 @@ export interface ChaosReport {
 }
 
 /** @throws Error that names the seed, and says what was wrong */
-export async function chaos(store: StoreName, { changes, seed }: ChaosOptions): Promise<ChaosReport> {
+export async function chaos(
+  store: StoreName,
+  { changes, secondsMax = Number.POSITIVE_INFINITY, seed }: ChaosOptions,
+): Promise<ChaosReport> {
   const startedAt = performance.now();
   const field = await Field.open(store, randomFrom(seed));
   let report: ChaosReport;
   try {
-    const writers = new Writers(field.nodes, randomFrom(seed + 1), changes);
+    const until = performance.now() + secondsMax * 1000;
+    const writers = new Writers(field.nodes, randomFrom(seed + 1), (changed) => changed >= changes || performance.now() > until);
     const harms = new Harms(field, randomFrom(seed + 2));
     try {
       await writers.run();

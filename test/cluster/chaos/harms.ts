@@ -42,7 +42,8 @@ export class Harms {
     while (!this.#isOver) {
       await sleep(this.#between(PAUSE_MS));
       const all = this.#all().filter(({ target }) => !this.#busy.has(target));
-      const harm = all[Math.floor(this.#random() * all.length)];
+      const target = this.#one([...new Set(all.map((harm) => harm.target))]);
+      const harm = this.#one(all.filter((each) => each.target === target));
       if (harm === undefined) continue;
       this.#busy.add(harm.target);
       const undo = await harm.begin();
@@ -51,6 +52,10 @@ export class Harms {
       await undo();
       this.#busy.delete(harm.target);
     }
+  }
+
+  #one<T>(list: T[]): T | undefined {
+    return list[Math.floor(this.#random() * list.length)];
   }
 
   #between([low, high]: readonly [number, number]): number {

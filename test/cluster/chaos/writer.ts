@@ -3,7 +3,7 @@
 import { makeOperation, OPERATIONS } from '../../admin/crash/operations.ts';
 import { sleep } from '../../kit/until.ts';
 import type { ChaosNode } from './field.ts';
-import { readConfiguration } from './judge.ts';
+import { type Configuration, readConfiguration } from './judge.ts';
 
 /** What the answer says that became of a change. `unknown`: there was none, or it says itself that this is not known. */
 export type Answered = 'changed' | 'nothing' | 'refused' | 'unknown';
@@ -23,8 +23,8 @@ const REFUSALS = [400, 404, 409, 412, 422, 503];
 const PAUSE_MS = 120;
 /** Changes under way at once through one node. */
 const LANES = 3;
-/** Such a node takes nothing: it is down, or it cannot say what there is. */
-const DOWN_PAUSE_MS = 100;
+/** A node that takes nothing now, because it or its store is away, is not asked all the time. */
+const AWAY_PAUSE_MS = 500;
 const QUERIES = ['', '', '?wait=local', '?timeout=2s', '?policy=all'];
 
 interface Data {
@@ -37,32 +37,36 @@ export class Writers {
   readonly ledger: Entry[] = [];
   readonly #nodes: ChaosNode[];
   readonly #random: () => number;
-  readonly #total: number;
+  readonly #isEnough: (changed: number) => boolean;
   #serial = 0;
+  #changed = 0;
+  #hasFailed = false;
 
-  /** @param total changes to send, over all nodes */
-  constructor(nodes: ChaosNode[], random: () => number, total: number) {
+  /** @param isEnough asked before each change, with the number of those that were made */
+  constructor(nodes: ChaosNode[], random: () => number, isEnough: (changed: number) => boolean) {
     this.#nodes = nodes;
     this.#random = random;
-    this.#total = total;
+    this.#isEnough = isEnough;
   }
 
-  /** Resolves when all have been sent and answered, or will not be. @throws Error for an answer that no change may have */
+  /** Resolves when it is enough, and all have been answered, or will not be. @throws Error for an answer that no change may have */
   async run(): Promise<void> {
     const lanes = this.#nodes.flatMap((node) => Array.from({ length: LANES }, () => this.#lane(node)));
-    await Promise.all(lanes);
+    const ended = await Promise.allSettled(lanes);
+    const failure = ended.find((each) => each.status === 'rejected');
+    if (failure !== undefined) throw failure.reason;
   }
 
   async #lane(node: ChaosNode): Promise<void> {
-    while (this.#serial < this.#total) {
+    while (!this.#hasFailed && !this.#isEnough(this.#changed)) {
       const scene = await readConfiguration(node).catch(() => null);
-      if (scene === null) await sleep(DOWN_PAUSE_MS);
-      else await this.#send(node, scene);
-      await sleep(this.#random() * PAUSE_MS);
+      const isTaken = scene !== null && (await this.#send(node, scene));
+      await sleep(isTaken ? this.#random() * PAUSE_MS : AWAY_PAUSE_MS);
     }
   }
 
-  async #send(node: ChaosNode, { endpoints, revision }: Awaited<ReturnType<typeof readConfiguration>>): Promise<void> {
+  /** @returns false when the node is away, or has no store */
+  async #send(node: ChaosNode, { endpoints, revision }: Configuration): Promise<boolean> {
     const serial = this.#serial++;
     const name = OPERATIONS[Math.floor(this.#random() * OPERATIONS.length)]!;
     const query = QUERIES[Math.floor(this.#random() * QUERIES.length)]!;
@@ -80,10 +84,14 @@ export class Writers {
       if (answer.status === 200) {
         entry.revision = data.revision;
         entry.answered = data.effect === 'none' || data.changes?.length === 0 ? 'nothing' : 'changed';
+        if (entry.answered === 'changed') this.#changed++;
       } else if (!REFUSALS.includes(answer.status)) throw new Error(`${request}: ${JSON.stringify(answer.body)}`);
       else entry.answered = message.includes('not known') ? 'unknown' : 'refused';
+      return answer.status !== 503;
     } catch (error) {
-      if (!isCutOff(error)) throw error;
+      this.#hasFailed ||= !isCutOff(error);
+      if (this.#hasFailed) throw error;
+      return false;
     }
   }
 }
