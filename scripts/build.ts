@@ -1,7 +1,6 @@
 /** Bundles main and every thread entry into dist/, with the files of the API's documentation page; a file is replaced in one step. */
 
-import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -22,21 +21,6 @@ const COMMAND_LINE: Record<string, string> = { cli: 'src/command-line.ts' };
 
 /** The documentation page loads nothing from other hosts, so its parts are served from here. */
 const DOCS_FILES = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'];
-
-/**
- * uWebSockets.js comes as a third party's repack: native code that the lockfile's integrity proves unchanged, and this sum proves to be the
- * one that was tried. Linux x64, Node 22 (module version 127).
- */
-const UWS_BINARY = 'node_modules/uWebSockets.js/dist/bin/uws_linux_x64_127.node';
-const UWS_SHA256 = '8cabc918bbf9a07323e54f89a33882491080b2eb35df0607f473ccdb1f3c31af';
-
-/** @throws Error when the native code is not the known one */
-function verifyNativeCode(): void {
-  const found = createHash('sha256')
-    .update(readFileSync(join(ROOT, UWS_BINARY)))
-    .digest('hex');
-  if (found !== UWS_SHA256) throw new Error(`${UWS_BINARY} has sha256 ${found}, expected ${UWS_SHA256}: not built`);
-}
 
 /** Moves every file of `from` over its namesake in `to` (a running broker never sees half a file) and removes what is no longer made. */
 function replaceTree(from: string, to: string): void {
@@ -71,7 +55,6 @@ async function bundle(sources: Record<string, string>, outdir: string, splitting
 }
 
 async function run(): Promise<void> {
-  verifyNativeCode();
   const fresh = join(ROOT, '.prepare', `dist.${process.pid}`);
   try {
     await bundle(ENTRIES, fresh, false);

@@ -34,6 +34,9 @@ export interface ConnectionClient {
 /** Why a connection that was accepted will be refused as soon as its CONNECT tells which version it speaks. */
 export type Refusal = 'connection_limit' | 'connection_rate';
 
+/** What a connection was let in with: a place under the limits, or only to be told why it has none. */
+export type Admission = 'place' | Refusal;
+
 /** Why a connection ended before there was a client for it. */
 export type HandshakeFailure = 'tls_handshake' | 'tls_timeout' | 'tls_client_certificate';
 
@@ -45,14 +48,15 @@ export interface ListenerHost {
   /** The client of a connection that speaks MQTT at once; null: no capacity even for a refusal, the listener destroys it. */
   accept(connection: Connection): ConnectionClient | null;
   /**
-   * Takes a place for a connection that has work to do before MQTT. False: over a limit, which is counted; the listener destroys it
-   * before it costs anything. Each true is followed by one welcome() or leave().
+   * Takes a place for a connection that has work to do before MQTT. Null: over a limit, which is counted; the listener destroys it
+   * before it costs anything. Everything else is followed by one welcome() or leave().
+   * @param canBeTold whether it may be let in without a place, to be refused with a reason; as many as there is capacity for are
    */
-  admit(): boolean;
+  admit(canBeTold: boolean): Admission | null;
   /** The client of a connection that was admitted; null: the endpoint has closed meanwhile, the listener destroys it. */
-  welcome(connection: Connection): ConnectionClient | null;
+  welcome(connection: Connection, admission: Admission): ConnectionClient | null;
   /** An admitted connection has ended. @param failure null: it just went */
-  leave(failure: HandshakeFailure | null, detail: string): void;
+  leave(admission: Admission, failure: HandshakeFailure | null, detail: string): void;
 }
 
 /** An open listener of one endpoint in one worker. */

@@ -10,7 +10,7 @@ import type { TlsMaterial } from '../src/thread/tls-material.ts';
 import { Client, type ClientHooks } from './client/client.ts';
 import { EndpointContext, type WorkerContext } from './client/context.ts';
 import { HOLD } from './client/packet-reader.ts';
-import type { Connection, ConnectionClient, HandshakeFailure, Listener, ListenerHost, Refusal } from './connection.ts';
+import type { Admission, Connection, ConnectionClient, HandshakeFailure, Listener, ListenerHost, Refusal } from './connection.ts';
 import { drainClients } from './drain.ts';
 import { dispatch } from './handlers/dispatch.ts';
 import { openTcpListener } from './listener/tcp.ts';
@@ -38,7 +38,9 @@ export class EndpointRuntime implements ListenerHost {
   readonly #hooks: ClientHooks = { dispatch, onClosed: (client) => this.#onClosed(client) };
   readonly #limits: SharedLimits;
   /** of clients that came when the endpoint had another namespace: they stay in it */
-  #former: EndpointContext[] = [];
+  #formerContexts: EndpointContext[] = [];
+  /** clients that were there when it was last rebound on the socket that it has */
+  #former = new Set<Client>();
   #draining: AbortController | null = null;
   #listener: Listener | null = null;
   #refused = 0;
@@ -55,16 +57,8 @@ export class EndpointRuntime implements ListenerHost {
 
   /** @throws FluxError `port-in-use`, `unprocessable` */
   async open(): Promise<number> {
-    this.#listener = await this.#openListener();
+    this.#listener = await openTcpListener(this);
     return this.#listener.port;
-  }
-
-  async #openListener(): Promise<Listener> {
-    const { endpoint, tls } = this.context.config;
-    if (!endpoint.useWebsocket) return openTcpListener(this);
-    // Loaded only where an endpoint needs it.
-    if (tls !== null) return (await import('./listener/wss.ts')).openWssListener(this);
-    return (await import('./listener/ws.ts')).openWsListener(this);
   }
 
   // ---- what the listener asks
@@ -78,25 +72,26 @@ export class EndpointRuntime implements ListenerHost {
   }
 
   accept(connection: Connection): ConnectionClient | null {
+    const admission = this.admit(true);
+    return admission === null ? null : this.#makeClient(connection, admission);
+  }
+
+  admit(canBeTold: boolean): Admission | null {
     const refusal = this.#takePlace();
-    if (refusal === null) return this.#makeClient(connection, null);
-    if (this.#refused >= REFUSED_AT_ONCE_MAX) return null;
+    if (refusal === null) return 'place';
+    if (!canBeTold || this.#refused >= REFUSED_AT_ONCE_MAX) return null;
     this.#refused++;
-    return this.#makeClient(connection, refusal);
+    return refusal;
   }
 
-  admit(): boolean {
-    return this.#takePlace() === null;
-  }
-
-  welcome(connection: Connection): ConnectionClient | null {
-    if (!this.#isClosing) return this.#makeClient(connection, null);
-    this.#givePlace();
+  welcome(connection: Connection, admission: Admission): ConnectionClient | null {
+    if (!this.#isClosing) return this.#makeClient(connection, admission);
+    this.#release(admission);
     return null;
   }
 
-  leave(failure: HandshakeFailure | null, detail: string): void {
-    this.#givePlace();
+  leave(admission: Admission, failure: HandshakeFailure | null, detail: string): void {
+    this.#release(admission);
     if (failure === null) return;
     this.context.count(CONNECTION_ERRORS[failure]);
     this.#untoldFailures.count++;
@@ -123,47 +118,50 @@ export class EndpointRuntime implements ListenerHost {
     return null;
   }
 
-  #givePlace(): void {
+  #release(admission: Admission): void {
+    if (admission !== 'place') {
+      this.#refused--;
+      return;
+    }
     this.context.slots[SLOT.connectionsCurrent]!--;
     this.context.limits.release();
   }
 
-  #makeClient(connection: Connection, refusal: Refusal | null): Client {
-    const client = new Client(connection, this.context, this.#worker, refusal, this.#hooks);
+  #makeClient(connection: Connection, admission: Admission): Client {
+    const client = new Client(connection, this.context, this.#worker, admission === 'place' ? null : admission, this.#hooks);
     this.clients.add(client);
     return client;
   }
 
   #onClosed(client: Client): void {
     this.clients.delete(client);
-    if (client.refusal === null && client.endpoint !== this.context) this.context.slots[SLOT.formerCurrent]!--;
-    if (client.refusal !== null) this.#refused--;
-    else this.#givePlace();
+    if (this.#former.delete(client)) this.context.slots[SLOT.formerCurrent]!--;
+    this.#release(client.refusal ?? 'place');
   }
 
   /**
-   * A new configuration: for everybody at once, but for the namespace, which is that of the next connections, and TLS, which is that of the
-   * next handshakes. @throws FluxError `unprocessable`: nothing has changed
+   * A new configuration: for everybody at once, but for the namespace, TLS and WebSocket, which are those of the next connections.
+   * @param isRebind who is connected now is meant by drainFormer()
+   * @throws FluxError `unprocessable`: nothing has changed
    */
-  update(config: EndpointRuntimeConfig): void {
+  update(config: EndpointRuntimeConfig, isRebind: boolean): void {
     this.#listener?.setTls(config.tls);
     const { endpoint } = config;
     const before = this.context;
     if (before.config.endpoint.serverOptions.soBacklog !== endpoint.serverOptions.soBacklog)
       this.#listener?.setBacklog(endpoint.serverOptions.soBacklog);
     if (before.namespace.name !== endpoint.namespace) {
-      const contexts = [...this.#former, before];
+      const contexts = [...this.#formerContexts, before];
       const known = contexts.find((each) => each.namespace.name === endpoint.namespace);
       this.context = known ?? new EndpointContext(config, this.#worker.mesh.namespace(endpoint.namespace), before.slots, this.#limits);
-      this.#former = contexts.filter((each) => each !== known);
-      before.slots[SLOT.formerCurrent] = this.#formerClients().filter((client) => client.refusal === null).length;
+      this.#formerContexts = contexts.filter((each) => each !== known);
+    }
+    if (isRebind) {
+      this.#former = new Set([...this.clients].filter((client) => client.refusal === null));
+      before.slots[SLOT.formerCurrent] = this.#former.size;
     }
     this.context.update(config);
-    for (const former of this.#former) former.update({ ...config, endpoint: { ...endpoint, namespace: former.namespace.name } });
-  }
-
-  #formerClients(): Client[] {
-    return [...this.clients].filter((client) => client.endpoint !== this.context);
+    for (const former of this.#formerContexts) former.update({ ...config, endpoint: { ...endpoint, namespace: former.namespace.name } });
   }
 
   stopAccepting(): void {
@@ -208,7 +206,13 @@ export class EndpointRuntime implements ListenerHost {
     }
     this.#tellRefusals();
     if (tick % 2 === 0) this.#tellFailures();
-    if (this.#former.length > 0 && this.context.slots[SLOT.formerCurrent] === 0) this.#former = [];
+    if (this.#formerContexts.length > 0) this.#forgetContexts();
+  }
+
+  /** Contexts that nobody is in any more. */
+  #forgetContexts(): void {
+    const used = new Set([...this.clients].map((client) => client.endpoint));
+    this.#formerContexts = this.#formerContexts.filter((context) => used.has(context));
   }
 
   /** One line a second and reason at most, for all workers together: a storm of connections is no storm of lines. */
@@ -241,9 +245,9 @@ export class EndpointRuntime implements ListenerHost {
     return drained;
   }
 
-  /** Ends the clients of former namespaces. */
+  /** Ends the clients that were there at the last rebind. */
   async drainFormer(drain: Drain): Promise<Drained> {
-    return this.#drain(this.#formerClients(), drain);
+    return this.#drain([...this.#former], drain);
   }
 
   /** Ends a drain under way: who is still connected stays. */

@@ -61,9 +61,9 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     runtimes.set(config.endpoint.id, runtime);
     return { port };
   },
-  'endpoint.update': ({ config }) => {
+  'endpoint.update': ({ config, isRebind }) => {
     const { id, maxQueuedMessages } = config.endpoint;
-    find(id).update(config);
+    find(id).update(config, isRebind);
     table.setQueueLimit(id, maxQueuedMessages);
     mesh.sessionLink?.control({ t: 'queue-limit', endpoint: id, maxQueued: maxQueuedMessages });
     return null;

@@ -6,7 +6,6 @@ import { loopDelay } from '../src/metrics/loop-delay.ts';
 import { startHeartbeat } from '../src/thread/heartbeat.ts';
 import { type CommandHandlers, HostLink } from '../src/thread/host-link.ts';
 import type { WorkerBoot } from '../src/thread/messages.ts';
-import { closeAllApps } from './listener/open-apps.ts';
 import type { Control } from './mesh/controls.ts';
 import type { Mesh } from './mesh/mesh.ts';
 import type { PeerLink } from './mesh/peer-link.ts';
@@ -45,11 +44,8 @@ export function startWorker(
     },
     ...handlers,
   });
-  // uWS aborts the whole process when a thread ends with an open app: close them on every way out (DESIGN.md section 6).
-  process.on('exit', closeAllApps);
   process.on('uncaughtException', (error) => {
     link.emit({ event: 'fault', message: `${boot.role} worker ${boot.peer}: ${error.message}`, stack: error.stack ?? null });
-    closeAllApps();
     process.exit(1);
   });
   return {

@@ -77,7 +77,7 @@ export class HostLink {
       if (handler === undefined) throw new FluxError('internal', `this worker does not know the command ${name}`);
       this.#reply({ kind: 'result', id, ok: true, result: await handler(params) });
     } catch (error) {
-      // A shutdown that failed may have left a uWS app open: without `closed`, main waits before it resorts to terminate().
+      // Without `closed`, main waits for the end of the thread before it resorts to terminate().
       this.#reply({ kind: 'result', id, ok: false, error: toWireError(error) });
       return;
     }

@@ -85,10 +85,11 @@ export interface Commands {
   /** Opens an endpoint's listener in this worker: bound and accepting when it resolves. @throws port-in-use, unprocessable */
   'endpoint.open': { params: { config: EndpointRuntimeConfig; memory: EndpointMemory }; result: { port: number } };
   /**
-   * New configuration of an endpoint that keeps its listener: live keys at once, admission keys from the next CONNECT, the namespace and
-   * the listen backlog from the next connection. Clients of another namespace stay in it.
+   * New configuration of an endpoint that keeps its listener: live keys at once, admission keys from the next CONNECT, the namespace,
+   * TLS, WebSocket and the listen backlog from the next connection. Clients of another namespace stay in it.
    */
-  'endpoint.update': { params: { config: EndpointRuntimeConfig }; result: null };
+  /** `isRebind`: clients of now are the former ones of `endpoint.drain-former` */
+  'endpoint.update': { params: { config: EndpointRuntimeConfig; isRebind: boolean }; result: null };
   /** Stops accepting in a moment in which nobody waits to be accepted; established clients stay. */
   'endpoint.stop-accepting': { params: { endpoint: string }; result: null };
   /**
@@ -96,7 +97,7 @@ export interface Commands {
    * handed to the session worker, or when it is cancelled: the endpoint is then still open.
    */
   'endpoint.close': { params: { endpoint: string; drain: Drain }; result: Drained };
-  /** Disconnects the clients that connected before the endpoint got its namespace; resolves as `endpoint.close`. */
+  /** Disconnects the clients that connected before the last update with `isRebind`; resolves as `endpoint.close`. */
   'endpoint.drain-former': { params: { endpoint: string; drain: Drain }; result: Drained };
   /** Ends what the two above have begun: the clients that are left stay. */
   'endpoint.cancel-drain': { params: { endpoint: string }; result: null };

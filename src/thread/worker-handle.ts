@@ -1,4 +1,4 @@
-/** Main's end of the channel to one worker thread: starts it, calls it, answers its questions, and ends it without an abort. */
+/** Main's end of the channel to one worker thread: starts it, calls it, answers its questions, and ends it in order. */
 
 import { totalmem } from 'node:os';
 import { type MessagePort, type Transferable, Worker } from 'node:worker_threads';
@@ -136,7 +136,7 @@ export class WorkerHandle {
 
   /**
    * Asks the worker to close everything and waits until the thread has ended. terminate() comes only when the worker said
-   * `closed` and lingers, or when `timeoutMs` has passed without it: a thread with an open uWS app takes the process with it.
+   * `closed` and lingers, or when `timeoutMs` has passed without it: what it has not handed over by then is lost.
    * @returns true when the worker ended in order
    */
   stop(timeoutMs: number): Promise<boolean> {
@@ -168,7 +168,7 @@ export class WorkerHandle {
     return false;
   }
 
-  /** Ends a thread that does not answer, as if it had ended by itself. Not for one that may hold an open uWS app: it takes the process with it. */
+  /** Ends a thread that does not answer, as if it had ended by itself. */
   abandon(reason: string): void {
     this.#lastWords ??= reason;
     void this.#worker.terminate();

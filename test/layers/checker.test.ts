@@ -95,7 +95,7 @@ describe('libraries', () => {
     ['src/control/a.ts', 'hono/cors', 'hono belongs into src/admin/'],
     ['src/kernel/a.ts', 'zod', 'zod belongs into'],
     ['workers/client/a.ts', 'mqtt-packet', 'mqtt-packet belongs into src/mqtt/'],
-    ['workers/client/a.ts', 'uWebSockets.js', 'uWebSockets.js belongs into workers/listener/'],
+    ['workers/client/a.ts', 'yaml', 'yaml belongs into src/settings/'],
     ['src/control/a.ts', 'left-pad', 'left-pad has no place in the rules'],
     ['workers/client/a.ts', 'node:net', 'sockets are opened in workers/listener/ alone'],
   ])('%s imports %s', (from, library, why) => {

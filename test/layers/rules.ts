@@ -44,8 +44,6 @@ export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; one
   yaml: { places: ['src/settings/'], oneFile: true },
   'mqtt-packet': { places: ['src/mqtt/'] },
   nats: { places: ['src/bus/nats/', 'src/storage/jetstream/'] },
-  'uWebSockets.js': { places: ['workers/listener/'] },
-  ws: { places: ['workers/listener/'], oneFile: true },
   '@node-rs/bcrypt': { places: ['workers/access/'], oneFile: true },
 };
 

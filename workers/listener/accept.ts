@@ -2,20 +2,26 @@
 
 import net from 'node:net';
 import type { Endpoint } from '../../src/endpoint/endpoint.ts';
-import type { TlsMaterial } from '../../src/thread/tls-material.ts';
-import type { Listener, ListenerHost } from '../connection.ts';
+import type { Connection, ConnectionClient, Listener, ListenerHost } from '../connection.ts';
 import { toBindError } from './bind-error.ts';
 import { acceptHandles } from './tcp-handle.ts';
 
-/** The part of a Listener that is the same for all of node's sockets. */
+/** The part of a Listener that knows no protocol. */
 export type Acceptor = Pick<Listener, 'port' | 'accepted' | 'setBacklog' | 'stopAccepting'>;
+
+/** Who takes what has been accepted. */
+export interface AcceptHooks {
+  /** Where no socket is needed. Null: the connection is closed. */
+  onHandle(connection: Connection): ConnectionClient | null;
+  onSocket(socket: net.Socket): void;
+}
 
 /**
  * Binds and accepts; each socket has its endpoint's options when it is handed over.
- * @param isPlain asked at each connection: true where no socket is needed, and MQTT is spoken at once
+ * @param isPlain asked at each connection: true where no socket is needed
  * @throws FluxError `port-in-use`, `unprocessable`
  */
-export async function acceptTcp(host: ListenerHost, isPlain: () => boolean, onSocket: (socket: net.Socket) => void): Promise<Acceptor> {
+export async function acceptTcp(host: ListenerHost, isPlain: () => boolean, hooks: AcceptHooks): Promise<Acceptor> {
   let accepted = 0;
   let longestBacklog = host.endpoint.serverOptions.soBacklog;
   const server = net.createServer((socket) => {
@@ -23,7 +29,7 @@ export async function acceptTcp(host: ListenerHost, isPlain: () => boolean, onSo
     const { tcpNodelay, soKeepalive } = host.endpoint.childOptions;
     if (tcpNodelay) socket.setNoDelay(true);
     if (soKeepalive) socket.setKeepAlive(true, 60_000);
-    onSocket(socket);
+    hooks.onSocket(socket);
   });
   await listen(server, host.endpoint);
   acceptHandles(server, {
@@ -32,7 +38,7 @@ export async function acceptTcp(host: ListenerHost, isPlain: () => boolean, onSo
     options: () => host.endpoint.childOptions,
     accept(connection) {
       accepted++;
-      return host.accept(connection);
+      return hooks.onHandle(connection);
     },
   });
   const { port } = server.address() as net.AddressInfo;
@@ -50,23 +56,6 @@ export async function acceptTcp(host: ListenerHost, isPlain: () => boolean, onSo
       if (!isAccepting) return;
       isAccepting = false;
       server.close();
-    },
-  };
-}
-
-/** A whole listener. @param end ends the connections that have no client yet */
-export function toListener(acceptor: Acceptor, secure: { use(material: TlsMaterial | null): void }, end: () => void): Listener {
-  return {
-    port: acceptor.port,
-    get accepted() {
-      return acceptor.accepted;
-    },
-    setBacklog: acceptor.setBacklog,
-    setTls: (material) => secure.use(material),
-    stopAccepting: acceptor.stopAccepting,
-    close() {
-      acceptor.stopAccepting();
-      end();
     },
   };
 }

@@ -1,14 +1,18 @@
-/** MQTT over TCP, plain or with TLS: one accepting socket, which goes from one to the other without closing. */
+/** MQTT over TCP and WebSocket, plain or with TLS: one accepting socket, which goes from one to the other without closing. */
 
 import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Connection, ConnectionClient, Listener, ListenerHost } from '../connection.ts';
-import { acceptTcp, toListener } from './accept.ts';
+import { acceptTcp } from './accept.ts';
 import { plainAddress } from './address.ts';
 import { SecureServer } from './secure-server.ts';
-import { END_DEADLINE_MS, HELD_BYTES_MAX } from './ws-rules.ts';
+import { WebSockets } from './web-socket.ts';
 
 const NOTHING = Buffer.alloc(0);
+/** A peer that does not close its side, or does not read what is left, is cut off after this time. */
+const END_DEADLINE_MS = 5_000;
+/** What may wait for TLS beside the write under way; of an unencrypted connection the kernel takes that much. */
+const HELD_BYTES_MAX = 256 * 1024;
 
 /** A socket that knows its connection, so that all sockets share the same handlers (no closures per socket). */
 interface OwnedSocket extends net.Socket {
@@ -121,28 +125,57 @@ function join(socket: OwnedSocket, connection: TcpConnection, client: Connection
   socket.on('close', onClose);
 }
 
+/** A socket under a TLS handshake that knows what it will speak. */
+interface PromisedSocket extends net.Socket {
+  isWebSocket?: boolean;
+}
+
 /**
- * Binds and accepts. @throws FluxError `port-in-use`, `unprocessable`
+ * Binds and accepts. What a connection speaks is what the endpoint says when it is accepted. @throws FluxError `port-in-use`, `unprocessable`
  * @param stream `handle`: connections without TLS do without Node's stream layer, where this Node can; `socket`: with it
  */
 export async function openTcpListener(host: ListenerHost, stream: 'handle' | 'socket' = 'handle'): Promise<Listener> {
   const toReset = (socket: net.Socket) => (host.endpoint.childOptions.soLinger === 0 ? socket : null);
+  const webSockets = new WebSockets(host);
   const secure = new SecureServer({
-    onSecure(socket, raw) {
+    onSecure(socket, raw: PromisedSocket) {
       const connection = new TlsConnection(socket, toReset(raw));
-      join(socket, connection, host.welcome(connection));
+      join(socket, connection, raw.isWebSocket === true ? webSockets.take(connection, 'place') : host.welcome(connection, 'place'));
     },
-    onFailure: (failure, detail) => host.leave(failure, detail),
+    onFailure: (failure, detail) => host.leave('place', failure, detail),
   });
   secure.use(host.tls);
   const isPlain = () => stream === 'handle' && !secure.isOn;
-  const acceptor = await acceptTcp(host, isPlain, (socket) => {
-    if (!secure.isOn) {
-      const connection = new TcpConnection(socket, toReset(socket));
-      join(socket, connection, host.accept(connection));
-    } else if (host.admit()) secure.take(socket);
-    // A client over a limit costs no handshake.
-    else socket.on('error', onError).destroy();
+  const accept = (connection: Connection): ConnectionClient | null => {
+    if (!host.endpoint.useWebsocket) return host.accept(connection);
+    const admission = host.admit(true);
+    return admission === null ? null : webSockets.take(connection, admission);
+  };
+  const acceptor = await acceptTcp(host, isPlain, {
+    onHandle: accept,
+    onSocket(socket: PromisedSocket) {
+      if (!secure.isOn) {
+        const connection = new TcpConnection(socket, toReset(socket));
+        join(socket, connection, accept(connection));
+      } else if (host.admit(false) !== null) {
+        socket.isWebSocket = host.endpoint.useWebsocket;
+        secure.take(socket);
+        // A client over a limit costs no handshake.
+      } else socket.on('error', onError).destroy();
+    },
   });
-  return toListener(acceptor, secure, () => secure.close());
+  return {
+    port: acceptor.port,
+    get accepted() {
+      return acceptor.accepted;
+    },
+    setBacklog: acceptor.setBacklog,
+    setTls: (material) => secure.use(material),
+    stopAccepting: acceptor.stopAccepting,
+    close() {
+      acceptor.stopAccepting();
+      secure.close();
+      webSockets.close();
+    },
+  };
 }

@@ -63,7 +63,7 @@ export function keyChangesOf({ kind, id, changes }: JudgedChange): KeyChange[] {
 /** Connected clients that a change disconnects. */
 export function affectedClients({ before, after, changes, id }: JudgedChange, options: ChangeOptions, runners: Runners): number {
   if (before === null) return 0;
-  const isRebound = changes.some(({ path, effect }) => effect === 'rebind' && path !== 'serverOptions.soBacklog');
+  const isRebound = changes.some(({ effect }) => effect === 'rebind');
   const disconnects = after === null || !after.enabled || (isRebound && asksToDrain(options));
   return disconnects ? (runners.peek(id)?.connections ?? 0) : 0;
 }

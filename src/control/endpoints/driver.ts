@@ -119,8 +119,9 @@ export class Driver {
     if (step.kind === 'replace') await runner.activate(config, warm, drain);
     if (step.kind === 'resize') await runner.resize(config, step.size, warm, drain);
     // After a replacement it is for the old listeners, whose clients get the live keys, and for a revision that was guessed wrong.
-    await runner.update(config, deadline);
-    if (asksToDrain(drain)) runner.drainFormer(drain);
+    const isRebind = step.kind !== 'replace' && step.isRebind;
+    await runner.update(config, deadline, isRebind);
+    if (isRebind && asksToDrain(drain)) runner.drainFormer(drain);
   }
 
   /** An endpoint with the node's fallbacks resolved, as workers want it. */

@@ -106,10 +106,10 @@ export class EndpointRunner {
     return [...new Set([...this.#listeners, ...this.#lingering.keys()].map((listener) => listener.worker))];
   }
 
-  /** True unless it has a WebSocket listener in this thread, or one that shares the thread with other endpoints. */
-  isAloneOverTcp(worker: WorkerHandle): boolean {
+  /** True unless it has a listener in this thread that shares it with other endpoints. */
+  isAlone(worker: WorkerHandle): boolean {
     return [...this.#listeners, ...this.#lingering.keys()].every(
-      (listener) => listener.worker !== worker || (listener.config.endpoint.exclusivePool && !listener.config.endpoint.useWebsocket),
+      (listener) => listener.worker !== worker || listener.config.endpoint.exclusivePool,
     );
   }
 
@@ -199,9 +199,10 @@ export class EndpointRunner {
   /**
    * Gives every listener the new configuration; lingering ones keep what belongs to their socket. A worker that does not take it
    * is replaced by one that does.
+   * @param isRebind makes the clients of now the former ones
    * @throws FluxError of the first such worker; `wanted` has moved nevertheless
    */
-  async update(config: EndpointRuntimeConfig, deadline: Deadline): Promise<void> {
+  async update(config: EndpointRuntimeConfig, deadline: Deadline, isRebind = false): Promise<void> {
     this.#wanted = config;
     this.#tell();
     const old = [...this.#lingering.keys()].map(async (listener) => {
@@ -214,7 +215,7 @@ export class EndpointRunner {
     });
     const current = this.#listeners.map(async (listener) => {
       try {
-        await listener.update(config, deadline);
+        await listener.update(config, deadline, isRebind);
       } catch (error) {
         if (listener.worker.isUsable) this.#replace(listener, error);
         throw error;
@@ -243,7 +244,7 @@ export class EndpointRunner {
     return { drained: this.#close(all, drain) };
   }
 
-  /** Disconnects the clients that are left of a former namespace. */
+  /** Disconnects the clients that are left of those before the last rebind on the same sockets. */
   drainFormer(request: DrainRequest): void {
     const parts = this.#listeners.map((listener) => ({ listener, left: () => listener.formerConnections }));
     const drain = toDrain(

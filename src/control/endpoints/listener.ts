@@ -74,14 +74,14 @@ export class Listener {
     return this.#slots[SLOT.connectionsCurrent]!;
   }
 
-  /** Those of them that connected before the endpoint got its namespace. */
+  /** Those of them that connected before the last rebind on the socket that it has. */
   get formerConnections(): number {
     return this.#slots[SLOT.formerCurrent]!;
   }
 
-  /** Gives it a new configuration. @throws FluxError when the worker does not take it */
-  async update(config: EndpointRuntimeConfig, deadline: Deadline): Promise<void> {
-    await this.worker.call('endpoint.update', { config }, { timeoutMs: deadline.leftMs });
+  /** Gives it a new configuration. @param isRebind makes its clients of now the former ones @throws FluxError when the worker does not take it */
+  async update(config: EndpointRuntimeConfig, deadline: Deadline, isRebind = false): Promise<void> {
+    await this.worker.call('endpoint.update', { config, isRebind }, { timeoutMs: deadline.leftMs });
     this.config = config;
   }
 
@@ -105,7 +105,7 @@ export class Listener {
     return closing.done;
   }
 
-  /** Disconnects the clients of former namespaces. Never rejects. */
+  /** Disconnects the clients that were there at the last rebind on the socket. Never rejects. */
   async drainFormer(drain: Drain): Promise<void> {
     try {
       await this.worker.call('endpoint.drain-former', { endpoint: this.config.endpoint.id, drain }, { timeoutMs: timeoutOf(drain) });

@@ -44,10 +44,10 @@ export class Runners {
     return this.#byId.get(id);
   }
 
-  /** False for a thread that may hold an open uWS app, or endpoints that share it. */
+  /** False for a thread that endpoints share, and for those that are no endpoint’s. */
   isReplaceable(worker: WorkerHandle): boolean {
     if (worker.boot.role !== 'endpoint') return false;
-    return this.all().every((runner) => runner.isAloneOverTcp(worker));
+    return this.all().every((runner) => runner.isAlone(worker));
   }
 
   all(): EndpointRunner[] {

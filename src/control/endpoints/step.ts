@@ -6,13 +6,13 @@ import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
 import type { EndpointState } from '../contract.ts';
 import { workerGroupSize } from './group-size.ts';
 
-/** `warm`: listeners to open before anything else changes. */
+/** `warm`: listeners to open before anything else changes. `isRebind`: the sockets that stay serve new connections in another way. */
 export type Step =
   | { kind: 'nothing'; warm: 0 }
   | { kind: 'stop'; warm: 0 }
-  | { kind: 'update'; warm: 0 }
+  | { kind: 'update'; warm: 0; isRebind: boolean }
   | { kind: 'replace'; warm: number }
-  | { kind: 'resize'; warm: number; size: number };
+  | { kind: 'resize'; warm: number; size: number; isRebind: boolean };
 
 /** What of a runner the decision needs. */
 export interface Running {
@@ -23,8 +23,7 @@ export interface Running {
 
 const GROUP_SIZE = 'serverOptions.workerGroupSize';
 /** Keys of the connections to come that a listening socket takes on as it is: it stays, and so nobody can be refused. */
-const ON_THE_SOCKET: readonly string[] = ['namespace', 'serverOptions.soBacklog'];
-const TLS_SWITCH = 'sslConfig.enabled';
+const ON_THE_SOCKET: readonly string[] = ['namespace', 'useWebsocket', 'sslConfig.enabled', 'serverOptions.soBacklog'];
 
 /**
  * An endpoint that should listen and does not is always opened anew: a change is answered with 200 only when it listens.
@@ -34,10 +33,10 @@ export function decideStep(after: Endpoint | null, { state, workerCount, wanted 
   if (after === null || !after.enabled) return { kind: wanted === null ? 'nothing' : 'stop', warm: 0 };
   const size = workerGroupSize(after);
   if (wanted === null || state !== 'running') return { kind: 'replace', warm: size };
-  // Over TCP the same socket serves TLS and plain connections.
-  const staysOpen = (path: string) => ON_THE_SOCKET.includes(path) || (path === TLS_SWITCH && !wanted.endpoint.useWebsocket);
-  const rebinds = diffEndpoints(wanted.endpoint, after).filter(({ path, effect }) => effect === 'rebind' && !staysOpen(path));
+  const all = diffEndpoints(wanted.endpoint, after).filter(({ effect }) => effect === 'rebind');
+  const rebinds = all.filter(({ path }) => !ON_THE_SOCKET.includes(path));
+  const isRebind = all.length > rebinds.length;
   if (rebinds.some((change) => change.path !== GROUP_SIZE)) return { kind: 'replace', warm: size };
-  if (rebinds.length > 0) return { kind: 'resize', warm: Math.max(0, size - workerCount), size };
-  return { kind: 'update', warm: 0 };
+  if (rebinds.length > 0) return { kind: 'resize', warm: Math.max(0, size - workerCount), size, isRebind };
+  return { kind: 'update', warm: 0, isRebind };
 }

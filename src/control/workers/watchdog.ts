@@ -15,7 +15,7 @@ const LATE_MS = 3_000;
 export interface WatchdogOptions {
   /** every living thread */
   workers(): WorkerHandle[];
-  /** whether the thread may be terminated while it runs: not while it may hold an open uWS app, nor endpoints that others share */
+  /** whether the thread may be terminated while it runs: not where other endpoints share it */
   isReplaceable(worker: WorkerHandle): boolean;
   logger: Logger;
 }

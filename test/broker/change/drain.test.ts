@@ -1,13 +1,22 @@
 /** Clients of an endpoint that is removed, disabled or rebound: told why and where to go, over the time asked for; and that this can be called off. */
 
-import { expect, test } from 'vitest';
+import { rmSync } from 'node:fs';
+import { afterAll, expect, test } from 'vitest';
 import { freePort, startBroker } from '../../kit/broker.ts';
+import { Authority, certificateFolder } from '../../kit/certificates.ts';
 import type { PacketOf } from '../../kit/decode.ts';
 import { connected, useBroker } from '../../kit/lanes.ts';
-import type { RawClient } from '../../kit/raw-client.ts';
+import { RawClient } from '../../kit/raw-client.ts';
+import { openSecure } from '../../kit/transport.ts';
 import { uid, until } from '../../kit/until.ts';
 
 const WIDE = { enableAuth: false, maxConnectionSize: 10_000, maxConnectionPerSecond: 100_000, maxSessionSize: 10_000 };
+const folder = certificateFolder();
+afterAll(() => rmSync(folder, { recursive: true }));
+const serverTls = () => {
+  const { chain, key } = Authority.root(folder).issue('server');
+  return { cert: chain, key };
+};
 const held = useBroker(() => ({ endpoints: [WIDE] }));
 
 interface Status {
@@ -127,6 +136,25 @@ test('another namespace on the same socket: with drainMs the clients of the old 
   for (const client of old) expect((await goodbye(client)).code).toBe(0x98);
   await until('the drain is over', async () => (await statusOf(port))!.draining === null);
   await fresh.ping();
+});
+
+test.each([
+  ['TCP to WebSocket', () => ({ useWebsocket: true }), 'ws'],
+  ['TLS on', () => ({ sslConfig: serverTls() }), 'tls'],
+  ['the backlog', () => ({ serverOptions: { soBacklog: 64 } }), 'tcp'],
+] as const)('%s, on the socket that is there: who was there is drained, who comes meanwhile stays', async (_name, body, transport) => {
+  const port = await add({ maxConnectionSize: 100 });
+  const clients = await Promise.all(Array.from({ length: 4 }, () => connected('tcp', port, 5)));
+  await change('update', { port, ...body(), drainMs: 1000, redirect: 'elsewhere:1' });
+  expect(await statusOf(port)).toMatchObject({ state: 'running', draining: { total: 4 } });
+  const newcomer =
+    transport === 'tls'
+      ? RawClient.over(await openSecure('tcp', port, { rejectUnauthorized: false }), 5)
+      : await RawClient.open(transport, port, 5);
+  await newcomer.handshake({ clientId: uid('c') });
+  for (const client of clients) expect((await goodbye(client)).properties.serverReference).toBe('elsewhere:1');
+  await until('the drain is over', async () => (await statusOf(port))!.draining === null);
+  await newcomer.ping();
 });
 
 test('sessions stay, and are resumed over another endpoint of the namespace', async () => {

@@ -8,7 +8,7 @@ import { connected, useBroker } from '../../kit/lanes.ts';
 import { uid, until } from '../../kit/until.ts';
 import { failing, failpoints, WIDE, workersOf } from './failing.ts';
 
-const held = useBroker(() => failing({ endpoints: [WIDE, WIDE, { ...WIDE, useWebsocket: true }] }));
+const held = useBroker(() => failing({ endpoints: [WIDE, WIDE, { ...WIDE, exclusivePool: false }, { ...WIDE, useWebsocket: true }] }));
 
 interface Health {
   status: string;
@@ -47,11 +47,11 @@ async function bystanders(): Promise<{ check(): Promise<void> }> {
   };
 }
 
-test('WebSocket, for 12 s: told in status, health, log and metric; not replaced, and its clients are still there', async () => {
+test('a thread that endpoints may share, for 12 s: told in status, health, log and metric; not replaced, and its clients are still there', async () => {
   const { broker } = held;
   const port = broker.ports[2]!;
   const calm = await bystanders();
-  const client = await connected('ws', port, 5);
+  const client = await connected('tcp', port, 5);
   const thread = await block(port, 12_000);
   await until('it is told', async () => (await health()).blockedWorkers.includes(thread), 11_000);
   expect(await status(port)).toMatchObject({ blockedWorkers: 1 });
@@ -64,16 +64,23 @@ test('WebSocket, for 12 s: told in status, health, log and metric; not replaced,
   await calm.check();
 }, 60_000);
 
-test('TCP, for much longer: replaced, and new clients are served; the others notice nothing', async () => {
-  const { broker } = held;
-  const port = broker.ports[1]!;
-  const calm = await bystanders();
-  const client = await connected('tcp', port, 5);
-  const thread = await block(port, 120_000);
-  await until('it is replaced', async () => (await status(port)).restarts === 1 && (await status(port)).workers === 1, 25_000);
-  await client.closed();
-  await (await connected('tcp', port, 5)).ping();
-  const lines = (await broker.log()).split('\n').filter((line) => line.includes(`Endpoint ${port} lost its worker ${thread}`));
-  expect(lines.join()).toContain('stood still');
-  await calm.check();
-}, 60_000);
+test.each([
+  ['tcp', 1],
+  ['ws', 3],
+] as const)(
+  '%s, for much longer: replaced, and new clients are served; the others notice nothing',
+  async (transport, index) => {
+    const { broker } = held;
+    const port = broker.ports[index]!;
+    const calm = await bystanders();
+    const client = await connected(transport, port, 5);
+    const thread = await block(port, 120_000);
+    await until('it is replaced', async () => (await status(port)).restarts === 1 && (await status(port)).workers === 1, 25_000);
+    await client.closed();
+    await (await connected(transport, port, 5)).ping();
+    const lines = (await broker.log()).split('\n').filter((line) => line.includes(`Endpoint ${port} lost its worker ${thread}`));
+    expect(lines.join()).toContain('stood still');
+    await calm.check();
+  },
+  60_000,
+);

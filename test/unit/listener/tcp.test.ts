@@ -73,7 +73,7 @@ async function serve(stream: 'handle' | 'socket', options: ChildOptions = OPTION
     endpoint: { ...defaultEndpoint(0), host: '127.0.0.1', childOptions: options },
     tls: null,
     accept,
-    admit: () => false,
+    admit: () => null,
     welcome: () => null,
     leave: () => undefined,
   };

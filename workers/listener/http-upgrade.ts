@@ -1,0 +1,84 @@
+/** The HTTP request that asks for a WebSocket (RFC 6455 section 4.2), and its answer. */
+
+import { createHash } from 'node:crypto';
+
+/** A request's line and headers together; no client needs more. */
+export const HEAD_BYTES_MAX = 16 * 1024;
+/** From the connection, or the end of its TLS handshake, to the end of the request. */
+export const UPGRADE_MS = 10_000;
+const SUBPROTOCOLS = ['mqtt', 'mqttv3.1'];
+const MAGIC = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
+
+/** `isOpen`: the bytes behind the request are frames; else the connection ends behind the answer. */
+export interface UpgradeAnswer {
+  bytes: Buffer;
+  isOpen: boolean;
+}
+
+/**
+ * @param head the request without the empty line at its end, latin1
+ * @param path where MQTT is spoken
+ */
+export function answerUpgrade(head: string, path: string): UpgradeAnswer {
+  const [line = '', ...fields] = head.split('\r\n');
+  const [method, target, version] = line.split(' ');
+  const headers = readHeaders(fields);
+  if (headers === null || target === undefined || !/^HTTP\/1\.[1-9]$/.test(version ?? '')) return refuse('400 Bad Request');
+  if (pathOf(target) !== path) return refuse('404 Not Found');
+  const isUpgrade = hasToken(headers.get('upgrade'), 'websocket') && hasToken(headers.get('connection'), 'upgrade');
+  if (method !== 'GET' || !isUpgrade) return refuse('426 Upgrade Required', '', 'Upgrade: websocket\r\n');
+  if (headers.get('sec-websocket-version') !== '13') return refuse('426 Upgrade Required', '', 'Sec-WebSocket-Version: 13\r\n');
+  const key = headers.get('sec-websocket-key') ?? '';
+  if (!/^[A-Za-z0-9+/]{22}==$/.test(key)) return refuse('400 Bad Request', 'Sec-WebSocket-Key is missing or malformed');
+  const protocol = subprotocolOf(headers.get('sec-websocket-protocol') ?? '');
+  // [MQTT-6.0.0-3]: the client MUST include "mqtt" in the list of subprotocols it offers.
+  if (protocol === undefined) return refuse('400 Bad Request', 'the WebSocket subprotocol must be mqtt');
+  const accept = createHash('sha1').update(`${key}${MAGIC}`).digest('base64');
+  const lines = ['HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade', `Sec-WebSocket-Accept: ${accept}`];
+  // [MQTT-6.0.0-4]: the server MUST indicate the selected subprotocol.
+  lines.push(`Sec-WebSocket-Protocol: ${protocol}`);
+  return { bytes: Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), isOpen: true };
+}
+
+/** The answer to a request that never ends. */
+export function refuseLongHead(): UpgradeAnswer {
+  return refuse('431 Request Header Fields Too Large');
+}
+
+function refuse(status: string, body = '', extra = ''): UpgradeAnswer {
+  const type = body === '' ? '' : 'Content-Type: text/plain\r\n';
+  const head = `HTTP/1.1 ${status}\r\n${extra}${type}Connection: close\r\nContent-Length: ${body.length}\r\n\r\n`;
+  return { bytes: Buffer.from(head + body, 'latin1'), isOpen: false };
+}
+
+/** By name in lower case, repeated ones joined as RFC 9110 section 5.3 has it; null: malformed. */
+function readHeaders(fields: string[]): Map<string, string> | null {
+  const headers = new Map<string, string>();
+  for (const field of fields) {
+    const colon = field.indexOf(':');
+    // A space before the colon, or a line that goes on with the one before, is a way to smuggle headers.
+    if (colon <= 0 || !/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(field.slice(0, colon))) return null;
+    const name = field.slice(0, colon).toLowerCase();
+    const value = field.slice(colon + 1).trim();
+    const before = headers.get(name);
+    headers.set(name, before === undefined ? value : `${before}, ${value}`);
+  }
+  return headers;
+}
+
+function hasToken(header: string | undefined, token: string): boolean {
+  return header !== undefined && listOf(header).some((each) => each.toLowerCase() === token);
+}
+
+function subprotocolOf(header: string): string | undefined {
+  return listOf(header).find((name) => SUBPROTOCOLS.includes(name));
+}
+
+function listOf(header: string): string[] {
+  return header.split(',').map((each) => each.trim());
+}
+
+/** Of an origin, or of the absolute form that RFC 9112 section 3.2.2 wants taken; without its query. */
+function pathOf(target: string): string {
+  return target.replace(/^https?:\/\/[^/?]*/i, '').split('?')[0] ?? '';
+}

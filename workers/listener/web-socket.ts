@@ -1,0 +1,220 @@
+/** MQTT over WebSocket on connections of any kind: the request, then frames both ways. */
+
+import type { Admission, Connection, ConnectionClient, ListenerHost } from '../connection.ts';
+import { FrameReader, NORMAL_CLOSURE, OPCODE, writeHeader } from './frame-reader.ts';
+import { answerUpgrade, HEAD_BYTES_MAX, refuseLongHead, UPGRADE_MS, type UpgradeAnswer } from './http-upgrade.ts';
+
+const HEADER_BYTES_MAX = 10;
+/** Frames are put together in one buffer of this size; larger ones get their own. */
+const SCRATCH_BYTES = 64 * 1024;
+let scratch: Buffer | null = null;
+
+/** What is between a network connection and its client: `inner` is the one, `client` the other. */
+class WebSocketConnection implements Connection, ConnectionClient {
+  readonly #inner: Connection;
+  readonly #upgrades: WebSockets;
+  readonly #admission: Admission;
+  /** it has, and not its client */
+  #hasPlace = true;
+  readonly #reader = new FrameReader();
+  client: ConnectionClient | null = null;
+  /** steady milliseconds by which it must be open */
+  openBy = performance.now() + UPGRADE_MS;
+  #state: 'asked' | 'open' | 'ending' = 'asked';
+  /** the start of the request */
+  #head: Buffer | null = null;
+  /** the connection below has bytes that it keeps */
+  #isBlocked = false;
+  /** frames that wait for that */
+  #waiting: Buffer[] = [];
+  /** it ended as WebSockets end */
+  #isOrderly = false;
+
+  constructor(inner: Connection, upgrades: WebSockets, admission: Admission) {
+    this.#inner = inner;
+    this.#upgrades = upgrades;
+    this.#admission = admission;
+  }
+
+  // ---- what the client asks
+
+  get address(): string {
+    return this.#inner.address;
+  }
+
+  send(bytes: Buffer): boolean {
+    if (this.#state !== 'open') return true;
+    if (!this.#isBlocked) return this.#sendFrame(OPCODE.binary, bytes);
+    this.#waiting.push(frame(OPCODE.binary, bytes));
+    return false;
+  }
+
+  pause(): void {
+    this.#inner.pause();
+  }
+
+  resume(): void {
+    this.#inner.resume();
+  }
+
+  end(): void {
+    this.#end(NORMAL_CLOSURE, true);
+  }
+
+  destroy(): void {
+    this.#inner.destroy();
+  }
+
+  // ---- what the connection below tells
+
+  onData(buf: Buffer, start: number, end: number): void {
+    if (this.#state === 'asked') this.#readHead(buf, start, end);
+    else if (this.#state === 'open') this.#readFrames(buf, start, end);
+  }
+
+  onDrain(): void {
+    this.#isBlocked = false;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const bytes of waiting) if (!this.#inner.send(bytes)) this.#isBlocked = true;
+    if (!this.#isBlocked && this.#state === 'open') this.client?.onDrain();
+  }
+
+  onClose(reset: boolean): void {
+    this.#upgrades.forget(this);
+    this.#waiting = [];
+    if (this.#hasPlace) this.#upgrades.host.leave(this.#admission, null, '');
+    this.client?.onClose(reset || !this.#isOrderly);
+  }
+
+  // ----
+
+  #readHead(buf: Buffer, start: number, end: number): void {
+    const chunk = buf.subarray(start, end);
+    const bytes = this.#head === null ? chunk : Buffer.concat([this.#head, chunk]);
+    const size = bytes.indexOf('\r\n\r\n');
+    if (size < 0 && bytes.length < HEAD_BYTES_MAX) {
+      this.#head = Buffer.from(bytes);
+      return;
+    }
+    this.#head = null;
+    const { host } = this.#upgrades;
+    const isLong = size < 0 || size > HEAD_BYTES_MAX;
+    const answer: UpgradeAnswer = isLong ? refuseLongHead() : answerUpgrade(bytes.toString('latin1', 0, size), host.endpoint.path);
+    this.#isBlocked = !this.#inner.send(answer.bytes);
+    if (!answer.isOpen) {
+      this.#state = 'ending';
+      this.#inner.end();
+      return;
+    }
+    this.#upgrades.forget(this);
+    this.#state = 'open';
+    this.client = host.welcome(this, this.#admission);
+    // Its place has been given back.
+    this.#hasPlace = false;
+    if (this.client === null) this.#inner.destroy();
+    else if (bytes.length > size + 4) this.#readFrames(bytes, size + 4, bytes.length);
+  }
+
+  #readFrames(buf: Buffer, start: number, end: number): void {
+    const reader = this.#reader;
+    const dataEnd = reader.read(buf, start, end);
+    if (dataEnd > start) this.client?.onData(buf, start, dataEnd);
+    if (this.#state !== 'open') return;
+    if (reader.ping !== null) {
+      // Of several pings the latest may be answered alone (RFC 6455 section 5.5.3).
+      if (this.#isBlocked) this.#pongLater(reader.ping);
+      else this.#sendFrame(OPCODE.pong, reader.ping);
+      reader.ping = null;
+    }
+    if (reader.ended !== null) this.#end(reader.ended.code, reader.ended.isOrderly);
+  }
+
+  /** One that waits already is no longer the latest. */
+  #pongLater(payload: Buffer): void {
+    this.#waiting = this.#waiting.filter((bytes) => (bytes[0]! & 0x0f) !== OPCODE.pong);
+    this.#waiting.push(frame(OPCODE.pong, payload));
+  }
+
+  #end(code: number, isOrderly: boolean): void {
+    if (this.#state === 'ending') return;
+    const wasOpen = this.#state === 'open';
+    this.#state = 'ending';
+    this.#isOrderly = isOrderly;
+    if (wasOpen) {
+      for (const bytes of this.#waiting) this.#inner.send(bytes);
+      this.#waiting = [];
+      const reason = Buffer.alloc(2);
+      reason.writeUInt16BE(code);
+      this.#inner.send(frame(OPCODE.close, reason));
+    }
+    this.#inner.end();
+  }
+
+  #sendFrame(opcode: number, bytes: Buffer): boolean {
+    const end = HEADER_BYTES_MAX + bytes.length;
+    scratch ??= Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+    const out = end <= SCRATCH_BYTES ? scratch : Buffer.allocUnsafeSlow(end);
+    bytes.copy(out, HEADER_BYTES_MAX);
+    const start = writeHeader(out, HEADER_BYTES_MAX, opcode, bytes.length);
+    if (this.#inner.send(out.subarray(start, end))) return true;
+    this.#isBlocked = true;
+    // It is in use until onDrain.
+    if (out === scratch) scratch = null;
+    return false;
+  }
+}
+
+/** A frame of its own. */
+function frame(opcode: number, bytes: Buffer): Buffer {
+  const out = Buffer.allocUnsafe(HEADER_BYTES_MAX + bytes.length);
+  bytes.copy(out, HEADER_BYTES_MAX);
+  return out.subarray(writeHeader(out, HEADER_BYTES_MAX, opcode, bytes.length));
+}
+
+/** The WebSockets of one listener. Those that are not open yet have a deadline. */
+export class WebSockets {
+  readonly host: ListenerHost;
+  /** the earliest deadline first */
+  readonly #asked = new Set<WebSocketConnection>();
+  #isExpiring = false;
+
+  constructor(host: ListenerHost) {
+    this.host = host;
+  }
+
+  /** Takes a connection that has a place, or is to be told why it has none. */
+  take(inner: Connection, admission: Admission): ConnectionClient {
+    const connection = new WebSocketConnection(inner, this, admission);
+    this.#asked.add(connection);
+    this.#expireIn(UPGRADE_MS);
+    return connection;
+  }
+
+  forget(connection: WebSocketConnection): void {
+    this.#asked.delete(connection);
+  }
+
+  /** Ends those that are not open yet. */
+  close(): void {
+    for (const connection of [...this.#asked]) connection.destroy();
+  }
+
+  #expireIn(ms: number): void {
+    if (this.#isExpiring) return;
+    this.#isExpiring = true;
+    setTimeout(() => this.#expire(), ms).unref();
+  }
+
+  #expire(): void {
+    this.#isExpiring = false;
+    const now = performance.now();
+    for (const connection of [...this.#asked]) {
+      if (connection.openBy > now) {
+        this.#expireIn(Math.ceil(connection.openBy - now));
+        return;
+      }
+      connection.destroy();
+    }
+  }
+}
