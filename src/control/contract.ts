@@ -260,12 +260,15 @@ export interface ClientLocation {
 }
 
 export interface HealthAnswer {
+  /** `failed`: it serves no client, though it has endpoints that are enabled; `degraded`: clients are served, something else is wrong */
   status: 'ok' | 'degraded' | 'failed';
   node: string;
   version: string;
   uptimeSeconds: number;
   /** `refused`: what is answered with 503 meanwhile */
   store: { type: string; ok: boolean; reason: string | null; refused: string[] };
+  /** null: a single node */
+  nats: ClusterStatus['nats'] | null;
   endpoints: { total: number; running: number; failed: { id: string; port: number; reason: string }[] };
   /** worker threads replaced since the start */
   workerRestarts: number;

@@ -3,10 +3,11 @@
 import type { Logger } from '../kernel/logger.ts';
 import type { MetricsCollector } from '../metrics/collect.ts';
 import { DROP_REASONS } from '../metrics/counters.ts';
-import { endpointsText, ProcessMetrics, workersText } from '../metrics/prometheus.ts';
+import { type ClusterSample, configurationText, endpointsText, ProcessMetrics, workersText } from '../metrics/prometheus.ts';
 import { type EndpointExtras, reportEndpoint } from '../metrics/report.ts';
 import type { StoredEndpoint } from '../storage/contract.ts';
 import type { Clients } from './clients.ts';
+import type { Cluster } from './cluster/cluster.ts';
 import type { EndpointMetrics, EndpointStatus, HealthAnswer, ResourcesAnswer } from './contract.ts';
 import type { Desired } from './endpoints/desired.ts';
 import type { Reconciler } from './endpoints/reconciler.ts';
@@ -30,6 +31,8 @@ export interface MonitorOptions {
   collector: MetricsCollector;
   clients: Clients;
   certificates: CertificateWatch;
+  /** null: a single node */
+  cluster: Cluster | null;
   logger: Logger;
 }
 
@@ -85,7 +88,28 @@ export class Monitor {
     const endpoints = await endpointsText(samples);
     if (port !== undefined) return endpoints;
     const workers = await this.#workersText();
-    return `${endpoints}\n${workers}\n${await this.#process.text({ ...this.#totals(), ...this.#retained })}`;
+    const configuration = await configurationText(this.#configuration(), this.#clusterSample());
+    return `${endpoints}\n${configuration}\n${workers}\n${await this.#process.text({ ...this.#totals(), ...this.#retained })}`;
+  }
+
+  #configuration() {
+    const { desired, reconciler } = this.#options;
+    const diverged = this.#unlikeStore(this.#chosen(undefined).map((stored) => this.#statusOf(stored))).length;
+    return { revision: desired.revision, isStoreUp: desired.storeError === null, diverged, ...reconciler.counts };
+  }
+
+  #clusterSample(): ClusterSample | null {
+    const { cluster } = this.#options;
+    if (cluster === null) return null;
+    const { nats, lag, nodes } = cluster.status();
+    const diverged = cluster.nodes().filter(({ state, lag: behind, failed }) => state === 'up' && (behind > 0 || failed.length > 0)).length;
+    return { isNatsUp: nats.connected, lag, up: nodes.up, down: nodes.total - nodes.up, diverged, counts: cluster.counts };
+  }
+
+  /** Endpoints that do not run as the store wants. */
+  #unlikeStore(states: EndpointStatus[]): EndpointStatus[] {
+    const { reconciler } = this.#options;
+    return states.filter(({ id, state }) => state === 'failed' || reconciler.problemOf(id) !== null);
   }
 
   #totals(): { workerRestarts: number; workersBlocked: number; slowWatchers: number } {
@@ -102,16 +126,17 @@ export class Monitor {
   }
 
   health(startup: NonNullable<HealthAnswer['startup']>): HealthAnswer {
-    const { node, version, storeType, desired, reconciler, supervisor, watchdog } = this.#options;
+    const { node, version, storeType, desired, supervisor, watchdog, cluster } = this.#options;
     const states = this.#chosen(undefined).map((stored) => this.#statusOf(stored));
-    const failed = states
-      .filter(({ id, state }) => state === 'failed' || reconciler.problemOf(id) !== null)
-      .map(({ id, port, lastError }) => ({ id, port, reason: lastError ?? 'unknown' }));
+    const failed = this.#unlikeStore(states).map(({ id, port, lastError }) => ({ id, port, reason: lastError ?? 'unknown' }));
     const running = states.filter(({ state }) => state === 'running').length;
     const blockedWorkers = watchdog.blocked.map(({ name }) => name);
-    const isDegraded = failed.length > 0 || blockedWorkers.length > 0 || desired.storeError !== null || !supervisor.hasSession;
+    const nats = cluster?.status().nats ?? null;
+    const isWhole = failed.length === 0 && blockedWorkers.length === 0 && supervisor.hasSession;
+    const isOk = isWhole && desired.storeError === null && nats?.connected !== false;
+    const isServing = running > 0 || states.every(({ state }) => state === 'stopped');
     return {
-      status: isDegraded ? 'degraded' : 'ok',
+      status: isOk ? 'ok' : isServing ? 'degraded' : 'failed',
       node,
       version,
       uptimeSeconds: Math.round(process.uptime()),
@@ -121,6 +146,7 @@ export class Monitor {
         reason: desired.storeError,
         refused: desired.storeError === null ? [] : [...NEED_THE_STORE],
       },
+      nats,
       endpoints: { total: states.length, running, failed },
       workerRestarts: supervisor.restarts,
       blockedWorkers,

@@ -109,7 +109,8 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   const driver = new Driver(runners, { auth: settings.auth, acl: settings.acl, bindAddress: settings.node.bindAddress });
   const { storeType } = settings.store;
   const isShared = options.isStoreShared;
-  const reconciler = new Reconciler({ desired, driver, runners, logger, intervalMs: settings.cluster.sync.interval, isShared });
+  const { interval: intervalMs, enabled: isPeriodic } = settings.cluster.sync;
+  const reconciler = new Reconciler({ desired, driver, runners, logger, intervalMs, isPeriodic, isShared });
   const cluster = options.bus === null ? null : joinCluster(options, options.bus, { desired, runners, reconciler });
   const spreadTimeoutMs = settings.cluster.sync.timeout;
   const changes = new ChangeRunner({ desired, runners, driver, spreader: cluster ?? ALONE, spreadTimeoutMs, node, logger });
@@ -139,6 +140,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     collector,
     clients,
     certificates,
+    cluster,
     logger,
   });
   const nodes = new Nodes({ node, probes: new NodeProbes(desired, runners, driver), monitor, cluster });

@@ -221,6 +221,67 @@ export async function workersText(samples: WorkerSample[]): Promise<string> {
   return registry.metrics();
 }
 
+/** The node's configuration and the store; totals are since the start. */
+export interface ConfigurationSample {
+  revision: number;
+  isStoreUp: boolean;
+  /** endpoints that do not run as the store wants */
+  diverged: number;
+  reads: number;
+  readsFailed: number;
+  applied: number;
+  failed: number;
+}
+
+/** The cluster as the node sees it; totals are since the start. */
+export interface ClusterSample {
+  isNatsUp: boolean;
+  /** revisions that another node knows and this one does not */
+  lag: number;
+  up: number;
+  down: number;
+  /** nodes that are up and do not run the newest revision whole */
+  diverged: number;
+  counts: {
+    announced: number;
+    repeated: number;
+    heard: number;
+    receiptsSent: number;
+    receiptsHeard: number;
+    receiptsMissed: number;
+  };
+}
+
+/** Prometheus text of how the node keeps in step with the store, and of its cluster. @param cluster null: a single node */
+export async function configurationText(configuration: ConfigurationSample, cluster: ClusterSample | null): Promise<string> {
+  const registry = new Registry();
+  const registers = [registry];
+  const gauge = (name: string, help: string, value: number) => new Gauge({ name, help, registers }).set(value);
+  const labelled = (kind: typeof Gauge | typeof Counter, name: string, help: string, label: string, values: Record<string, number>) => {
+    const metric = new kind({ name, help, labelNames: [label], registers });
+    for (const [value, count] of Object.entries(values)) metric.inc({ [label]: value }, count);
+  };
+  const { revision, isStoreUp, diverged, reads, readsFailed, applied, failed } = configuration;
+  gauge('fluxmq_config_revision', 'Newest revision of the configuration that the node knows', revision);
+  gauge('fluxmq_config_store_up', '1 while the store can be used', Number(isStoreUp));
+  gauge('fluxmq_config_diverged_endpoints', 'Endpoints that do not run as the store wants', diverged);
+  const looks = { ok: reads - readsFailed, failed: readsFailed };
+  labelled(Counter, 'fluxmq_config_store_reads_total', 'Looks at the store for what others have changed', 'outcome', looks);
+  const help = 'Endpoints brought to what the store says, and attempts of that which failed';
+  labelled(Counter, 'fluxmq_config_reconciliations_total', help, 'outcome', { applied, failed });
+  if (cluster === null) return registry.metrics();
+  const { announced, repeated, heard, receiptsSent, receiptsHeard, receiptsMissed } = cluster.counts;
+  gauge('fluxmq_cluster_nats_up', '1 while there is a connection to NATS', Number(cluster.isNatsUp));
+  gauge('fluxmq_cluster_lag_revisions', 'Revisions that another node knows and this one does not', cluster.lag);
+  gauge('fluxmq_cluster_diverged_nodes', 'Nodes that are up and do not run the newest revision whole', cluster.diverged);
+  labelled(Gauge, 'fluxmq_cluster_nodes', 'Nodes that this one knows, itself included', 'state', { up: cluster.up, down: cluster.down });
+  const announcements = { sent: announced, repeated, received: heard };
+  labelled(Counter, 'fluxmq_cluster_announcements_total', 'Announcements of new revisions', 'event', announcements);
+  const receipts = { sent: receiptsSent, received: receiptsHeard, missed: receiptsMissed };
+  labelled(Counter, 'fluxmq_cluster_receipts_total', 'Receipts for announcements; missed: not there in time', 'event', receipts);
+  return registry.metrics();
+}
+
 /** Numbers of the node since its start. */
 interface NodeTotals {
   workerRestarts: number;

@@ -51,9 +51,14 @@ it('a taken endpoint port fails that endpoint alone, and it comes by itself when
   expect(await curl.call(`/api/endpoints/status?port=${port}`)).toMatchObject({
     data: [{ state: 'failed', lastError: expect.stringContaining(`Port ${port} is already in use`) }],
   });
+  // For probes: nobody is served yet.
+  const unready = { status: 'failed', reasons: ['1 of 1 endpoints are not as configured'] };
+  expect(await curl.call('/health')).toMatchObject({ code: 503, data: unready });
+  expect(await curl.call('/api/system/health')).toMatchObject({ code: 503, error: { issues: [{ path: String(port) }] } });
   expect(await curl.call(`/api/endpoints/add`, { port, host: '127.0.0.1' })).toMatchObject({ code: 409 });
   await curl.change('add', { port: other, host: '127.0.0.1', enableAuth: false });
   expect(await mosquittoPub(other, ['-t', 'a', '-m', 'b', '-q', '1'])).toBe(0);
+  expect(await curl.call('/health')).toMatchObject({ code: 200, data: { status: 'degraded' } });
   const second = await freePort();
   await occupy(second);
   const refused = await curl.call('/api/endpoints/add', { port: second, host: '127.0.0.1', id: 'second' });

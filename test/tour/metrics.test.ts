@@ -99,13 +99,26 @@ test('names and counts', async () => {
 }, 30_000);
 
 test('the names of the README are those of the broker', async () => {
-  const section = /## Metrics and log\n([\s\S]*?)Beside them/.exec(readFileSync(join(ROOT, 'README.md'), 'utf8'))?.[1] ?? '';
+  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
+  const section = /## Metrics and log\n([\s\S]*?)Beside them/.exec(readme)?.[1] ?? '';
   const words = [...section.matchAll(/`([a-z_]+)(?:\{\w+\})?`/g)].map(([, word = '']) => word).filter((word) => word.includes('_'));
-  const known = [...(await scrape()).keys()].map((name) => name.replace(/\{.*/, '').replace(/_(bucket|sum|count)$/, ''));
+  const { body } = await held.broker.api('GET', '/public/metrics');
+  // Also of what has no value now, such as the end of a certificate that there is not.
+  const all = [...(body as string).matchAll(/^# TYPE (\w+) /gm)].map(([, name = '']) => name);
+  const known = all.map((name) => name.replace('fluxmq_endpoint_', ''));
   const named = words.filter((word) => !word.startsWith('fluxmq_') && !word.startsWith('_'));
   const reasons = new Set(['queue_full', 'slow_consumer', 'packet_too_large', 'peer_overload', 'acl_denied', 'receive_maximum']);
   expect(named.length).toBeGreaterThan(20);
   for (const name of named) if (!reasons.has(name)) expect(known).toContain(name);
+  // Of the whole section, but what only nodes of a cluster have: test/cluster/seen.test.ts.
+  const whole = /## Metrics and log\n([\s\S]*?)\n## /.exec(readme)?.[1] ?? '';
+  const more = [...whole.matchAll(/`(fluxmq_\w+[a-z])(?:\{\w+\})?`/g)].map(([, name = '']) => name);
+  const alone = more.filter((name) => !name.startsWith('fluxmq_cluster_'));
+  expect(alone.length).toBeGreaterThan(10);
+  for (const name of alone) expect(all).toContain(name);
+  for (const name of all)
+    if (/^fluxmq_(config|cluster|worker|watch|retained)_/.test(name) && !whole.includes(name))
+      expect(whole).toContain(name.slice(name.indexOf('loop_') + 4));
 });
 
 test('the retained messages of the node are counted', async () => {

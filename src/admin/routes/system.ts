@@ -13,6 +13,10 @@ const healthSchema = z.object({
   version: z.string(),
   uptimeSeconds: z.number(),
   store: z.object({ type: z.string(), ok: z.boolean(), reason: z.string().nullable(), refused: z.array(z.string()) }),
+  nats: z
+    .object({ connected: z.boolean(), server: z.string().nullable(), reason: z.string().nullable() })
+    .nullable()
+    .openapi({ description: 'Null for a single node' }),
   endpoints: z.object({
     total: z.number().int(),
     running: z.number().int(),
@@ -41,7 +45,7 @@ const resourcesSchema = z.object({
   pid: z.number().int(),
 }) satisfies z.ZodType<ResourcesAnswer>;
 
-/** A degraded node still serves its clients, so only a failed one is 503. */
+/** A degraded node still serves its clients, so only a failed one is 503: all nodes lose NATS or the store at once, and none is to be left out for it. */
 function healthReply(health: HealthAnswer, data: unknown): Reply {
   if (health.status !== 'failed') return { data };
   const issues = health.endpoints.failed.map(({ port, reason }) => ({ path: String(port), message: reason }));
@@ -49,9 +53,10 @@ function healthReply(health: HealthAnswer, data: unknown): Reply {
 }
 
 /** Why it is not `ok`, for everybody: no addresses, no names. */
-function publicReasons({ store, endpoints, status }: HealthAnswer): string[] {
+function publicReasons({ store, nats, endpoints, status }: HealthAnswer): string[] {
   const reasons = [];
   if (!store.ok) reasons.push(`the store is away: ${store.refused.join(' and ')} are refused`);
+  if (nats?.connected === false) reasons.push('there is no connection to NATS: changes of other nodes come late');
   if (endpoints.failed.length > 0) reasons.push(`${endpoints.failed.length} of ${endpoints.total} endpoints are not as configured`);
   if (status !== 'ok' && reasons.length === 0) reasons.push('a part of the node is being replaced');
   return reasons;
@@ -64,7 +69,7 @@ export const systemRoutes: Route[] = [
       path: '/health',
       access: 'public',
       tag: TAG,
-      summary: 'Liveness, for probes; needs no login',
+      summary: 'For probes, without a login: 200 while clients are served (ok, degraded), 503 when no endpoint listens that should',
       statuses: [503],
       query: z.object({}),
       answer: { data: z.object({ status: statusSchema, reasons: z.array(z.string()) }) },
@@ -83,7 +88,7 @@ export const systemRoutes: Route[] = [
       path: '/api/system/health',
       access: 'viewer',
       tag: TAG,
-      summary: 'Health of the node: store, endpoints, workers',
+      summary: 'Health of the node: store, NATS, endpoints, workers',
       statuses: [503],
       query: z.object({}),
       answer: { data: healthSchema },

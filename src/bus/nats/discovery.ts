@@ -1,5 +1,6 @@
 /** Finds the NATS servers: the addresses given, or what the DNS records of a Kubernetes service say at this moment. */
 
+import type { SrvRecord } from 'node:dns';
 import { Resolver } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
 import { FluxError } from '../../kernel/errors.ts';
@@ -37,17 +38,27 @@ export async function findServers(place: BusPlace): Promise<BusServer[]> {
       return [];
     }
   };
-  const records = (await attempt('SRV', resolver.resolveSrv(name))).map((record) => ({
-    ...record,
-    at: -Math.log(Math.random()) / (record.weight + LEAST_WEIGHT),
-  }));
-  records.sort((a, b) => a.priority - b.priority || a.at - b.at);
+  const records = weigh(ofPort(await attempt('SRV', resolver.resolveSrv(name)), port));
   const targets = await Promise.all(records.map(async (record) => toServers(record, await addressesOf(resolver, record.name))));
   if (targets.length > 0) return targets.flat();
   const [four, six] = await Promise.all([attempt('A', resolver.resolve4(name)), attempt('AAAA', resolver.resolve6(name))]);
   const addresses = shuffle([...four, ...six]);
   if (addresses.length > 0) return toServers({ name, port }, addresses);
   throw new FluxError('unavailable', `no NATS server is found under ${name} (${failures.join(', ')})`);
+}
+
+/** The bare name of a service has a record for each port of each server, those between servers among them: if some are of the port given, only they are meant. */
+function ofPort(records: SrvRecord[], port: number): SrvRecord[] {
+  const own = records.filter((record) => record.port === port);
+  return own.length > 0 ? own : records;
+}
+
+/** RFC 2782: by priority, and within one in any order in which the heavier are first more often. */
+function weigh(records: SrvRecord[]): SrvRecord[] {
+  return records
+    .map((record) => ({ record, at: -Math.log(Math.random()) / (record.weight + LEAST_WEIGHT) }))
+    .sort((a, b) => a.record.priority - b.record.priority || a.at - b.at)
+    .map(({ record }) => record);
 }
 
 /** A server's own name is only known to the same DNS server, so it is looked up here; what that does not know, the system may. */

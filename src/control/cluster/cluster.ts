@@ -9,7 +9,7 @@ import type { ClusterStatus, NodeOutcome, NodeView } from '../contract.ts';
 import type { Desired } from '../endpoints/desired.ts';
 import type { Reconciler } from '../endpoints/reconciler.ts';
 import type { Runners } from '../endpoints/runners.ts';
-import { Announcer } from './announcer.ts';
+import { Announcer, type SyncCounts } from './announcer.ts';
 import type { Announcement, NodeFacts } from './contract.ts';
 import { Members } from './members.ts';
 import { type NodeAnswer, QUESTIONS, type Question, readAnswer } from './questions.ts';
@@ -67,6 +67,11 @@ export class Cluster {
   /** Revisions that another node knows and this one does not. */
   get lag(): number {
     return this.#newest() - this.#options.desired.revision;
+  }
+
+  /** Announcements and receipts since the start. */
+  get counts(): SyncCounts {
+    return { ...this.#announcer.counts };
   }
 
   /**
@@ -132,7 +137,7 @@ export class Cluster {
       lag: newest - desired.revision,
       nodes: { total: members.length, up: members.filter(({ isUp }) => isUp).length },
       inStep: members.every(({ isUp, revision, failed }) => !isUp || (revision === newest && failed.length === 0)),
-      sync: { ...this.#announcer.counts },
+      sync: { ...this.counts },
     };
   }
 

@@ -19,6 +19,8 @@ export interface ReconcilerOptions {
   logger: Logger;
   /** milliseconds between two looks at the store, 100.. */
   intervalMs: number;
+  /** false: after the start it looks when it is told to, and after a failure */
+  isPeriodic: boolean;
   /** other processes may write to the store; else it is read only after a failure */
   isShared: boolean;
 }
@@ -39,6 +41,19 @@ interface Problem {
   retryAt: number;
 }
 
+/** Numbers of the synchronisation with the store, since the start. */
+export interface SyncNumbers {
+  /** looks at the store */
+  reads: number;
+  readsFailed: number;
+  /** endpoints brought to what the store says, because it was another node that changed it, or the store was away */
+  applied: number;
+  /** attempts of that which failed */
+  failed: number;
+}
+
+/** Longest pause of a timer. */
+const FOR_EVER_MS = 2 ** 31 - 1;
 /** For all endpoints of one round: workers that have to start included. */
 const APPLY_TIMEOUT_MS = 20_000;
 /** Several notices in a row, as of a failing store, are one. */
@@ -47,6 +62,7 @@ const WAKE_DELAY_MS = 20;
 export class Reconciler {
   /** Called after each look at the store, and what followed from it. */
   onRound: () => void = () => {};
+  readonly counts: SyncNumbers = { reads: 0, readsFailed: 0, applied: 0, failed: 0 };
   readonly #options: ReconcilerOptions;
   readonly #closing = new AbortController();
   readonly #problems = new Map<string, Problem>();
@@ -109,11 +125,12 @@ export class Reconciler {
 
   /** Until the next look is due, or somebody calls. @returns true when somebody called */
   async #rest(): Promise<boolean> {
-    const { intervalMs } = this.#options;
+    const { intervalMs, isPeriodic } = this.#options;
+    const regular = isPeriodic ? intervalMs : FOR_EVER_MS;
     const now = performance.now();
     const retries = [...this.#problems.values()].map(({ retryAt }) => retryAt - now);
     // While the store is away it is asked twice as often, so that the node is up to date within one interval of its return.
-    const ms = Math.max(WAKE_DELAY_MS, Math.min(this.#isAway ? intervalMs / 2 : intervalMs, ...retries));
+    const ms = Math.max(WAKE_DELAY_MS, Math.min(this.#isAway ? intervalMs / 2 : regular, ...retries));
     await pause(ms, this.#awake.signal);
     const isWoken = this.#awake.signal.aborted;
     this.#awake = new AbortController();
@@ -140,11 +157,16 @@ export class Reconciler {
   async #read(): Promise<void> {
     const { desired, logger } = this.#options;
     const before = Math.max(this.#lastRevision, desired.revision);
+    this.counts.reads++;
     try {
       await desired.load();
     } catch (error) {
       const reason = toWireError(error).message;
-      if (!this.#isAway) logger.error('ConfigSync: the store cannot be used; endpoints go on as they are, changes are refused', { reason });
+      this.counts.readsFailed++;
+      if (!this.#isAway)
+        logger.error('ConfigSync: Configuration sync failed: the store cannot be used; endpoints go on as they are, changes are refused', {
+          reason,
+        });
       this.#isAway = true;
       return;
     }
@@ -189,6 +211,7 @@ export class Reconciler {
   async #stop({ id, stored }: Difference, deadline: Deadline): Promise<void> {
     const { driver, logger } = this.#options;
     await driver.activate(await driver.prepare(id, null, 0, deadline), 0, NO_DRAIN, deadline);
+    this.counts.applied++;
     logger.info(`ConfigSync: endpoint ${id} was ${stored === null ? 'removed' : 'disabled'}`);
   }
 
@@ -234,9 +257,12 @@ export class Reconciler {
       await driver.activate(prepared, stored.revision, NO_DRAIN, deadline);
     } catch (error) {
       // The runner replaces the worker that did not take it, and goes on until every one has.
-      logger.error(`ConfigSync: endpoint ${id} is not yet whole: ${toWireError(error).message}`);
+      logger.error(`ConfigSync: Configuration sync failed for now: Endpoint ${port} is not yet whole: ${toWireError(error).message}`, {
+        endpoint: id,
+      });
     }
     this.#problems.delete(id);
+    this.counts.applied++;
     logger.info(`ConfigSync: Endpoint ${port} was brought to revision ${stored.revision}`, { endpoint: id });
   }
 
@@ -251,11 +277,13 @@ export class Reconciler {
       );
       if (failure === null) return;
     }
+    this.counts.failed++;
     const { message } = toWireError(error);
     const old = this.#problems.get(id);
     const backoff = old?.revision === stored.revision ? old.backoff : new Backoff();
     const reason = `revision ${stored.revision} is not applied: ${message}`;
-    if (old?.reason !== reason) logger.error(`Endpoint ${port}: ${reason}; it goes on as it was`, { endpoint: id });
+    if (old?.reason !== reason)
+      logger.error(`ConfigSync: Configuration sync failed: Endpoint ${port}: ${reason}; it goes on as it was`, { endpoint: id });
     this.#problems.set(id, { revision: stored.revision, reason, backoff, retryAt: performance.now() + backoff.failed() });
   }
 

@@ -39,6 +39,13 @@ test('SRV records name host and port of each server, in order of priority', asyn
   expect(dns.asked).not.toContain(`A ${NAME}`);
 });
 
+test('of the records of all ports of a service, those of the port in the settings are meant', async () => {
+  const srv = [8222, 4444, 6222].map((port) => ({ target: `nats-0.${NAME}`, port }));
+  dns.zones.set(NAME, { srv });
+  dns.zones.set(`nats-0.${NAME}`, { a: ['10.0.0.1', '10.0.0.2'] });
+  expect((await findServers(place)).map(({ address }) => address)).toEqual(['10.0.0.1:4444', '10.0.0.2:4444']);
+});
+
 test('of one priority, the heavier is first more often, and none is never first', async () => {
   dns.zones.set(NAME, {
     srv: [

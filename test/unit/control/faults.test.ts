@@ -111,7 +111,12 @@ describe('faults', () => {
     const foreign = createServer();
     await new Promise<void>((resolve) => foreign.listen({ port, host: HOST }, resolve));
     node = await startTestNode({ endpoints: [{ port, host: HOST }] });
+    expect(node.control.health()).toMatchObject({ status: 'failed', nats: null, endpoints: { total: 1, running: 0 } });
     await node.control.update({ port, newPort: free }, context());
+    expect(node.control.health().status).toBe('ok');
+    await node.control.setEnabled(false, { port: free, force: true }, context());
+    expect(node.control.health().status).toBe('ok');
+    await node.control.setEnabled(true, { port: free }, context());
     await (await client(free)).about();
     await node.control.remove({ port: free }, context());
     expect(node.control.list()).toEqual([]);

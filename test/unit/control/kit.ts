@@ -54,16 +54,18 @@ export interface TestNode extends RunningControl {
   store: EndpointStore;
 }
 
-/** `isShared`: another node may use the store. */
+/** `isShared`: another node may use the store; `isPeriodic`: it is looked at again and again. */
 export async function startTestNode(
-  options: { endpoints?: Record<string, unknown>[]; store?: EndpointStore; isShared?: boolean } = {},
+  options: { endpoints?: Record<string, unknown>[]; store?: EndpointStore; isShared?: boolean; isPeriodic?: boolean } = {},
 ): Promise<TestNode> {
   const { logger, lines } = recordingLogger();
   const store = options.store ?? openMemoryStore();
   const endpoints = (options.endpoints ?? []).map((input) => parseEndpoint(input).endpoint);
   const workerUrls = { endpoint: FAKE_WORKER, session: FAKE_WORKER, access: ACCESS_TASK };
+  const whole = settings(endpoints);
+  whole.cluster.sync.enabled = options.isPeriodic ?? true;
   const running = await startControl({
-    settings: settings(endpoints),
+    settings: whole,
     version: '0.0.0',
     store,
     bus: null,

@@ -91,6 +91,18 @@ describe('two nodes over one store', () => {
     await until('nothing listens', () => isRefused(moved));
   });
 
+  it('does not look by itself with sync.enabled false, but finds out with its next change', async () => {
+    await node.stop(5_000);
+    node = await startTestNode({ store: mine.store, isShared: true, isPeriodic: false });
+    const [port, own] = [await freePort(), await freePort()];
+    await store.commit([put(port, { id: 'a' })], {}, META);
+    // Five of its intervals.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(node.control.list()).toEqual([]);
+    await node.control.add({ port: own, host: HOST, id: 'b' }, context());
+    await until('both listen', () => node.control.activePorts().length === 2);
+  });
+
   it('lets two endpoints swap their ports', async () => {
     const [first, second] = [await freePort(), await freePort()];
     await store.commit([put(first, { id: 'a' }), put(second, { id: 'b' })], {}, META);
