@@ -1,13 +1,26 @@
 /** PUBACK, PUBREC, PUBREL and PUBCOMP from the client (MQTT 5 sections 3.4 to 3.7, 4.3). */
 
 import { encodeAck } from '../../src/mqtt/encode.ts';
+import { ProtocolError } from '../../src/mqtt/errors.ts';
 import type { AckPacket } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import type { Client } from '../client/client.ts';
+import type { Delivery } from '../session/session.ts';
 
+/** Whether the acknowledgement is one that the delivery can have now; of an unknown identifier any may come late. */
+function isInOrder(type: 'puback' | 'pubrec' | 'pubcomp', delivery: Delivery | undefined): boolean {
+  if (delivery === undefined) return true;
+  if (type === 'puback') return delivery.qos === 1;
+  return delivery.qos === 2 && (type === 'pubrec' || delivery.isReleased);
+}
+
+/** @throws ProtocolError when the message in flight with that identifier asks for another acknowledgement */
 export function handleAcknowledge(client: Client, packet: AckPacket): void {
   const session = client.session!;
   const { packetId } = packet;
+  if (packet.type !== 'pubrel' && !isInOrder(packet.type, session.inflight.get(packetId))) {
+    throw new ProtocolError(REASON.protocolError, `${packet.type} is not what is due for packet identifier ${packetId}`);
+  }
   switch (packet.type) {
     case 'puback':
       // An identifier that is not in flight is one that was settled before a reconnect: nothing to do.

@@ -132,6 +132,30 @@ describe.each(LANES)('QoS, $name', (lane) => {
     await to.take();
   });
 
+  test('an acknowledgement that is not the one due ends the connection and settles nothing [5:MQTT-4.13.1-1, 3:MQTT-4.8.0-1]', async () => {
+    const topic = uid('qos/wrong/');
+    const stays = { clientId: uid('c'), clean: false, ...(lane.version === 5 ? { properties: { sessionExpiry: 60 } } : {}) };
+    await (await kit.client(lane, stays)).subscribe(topic, 2);
+    const from = await kit.client(lane);
+    for (const [qos, wrong] of [
+      [1, encode.pubrec],
+      [1, encode.pubcomp],
+      [2, encode.puback],
+      [2, encode.pubcomp],
+    ] as const) {
+      const to = await kit.client(lane, stays);
+      await from.publish(topic, 'x', { qos });
+      const { id } = await to.expect('publish');
+      to.send(wrong(id));
+      await to.refused(0x82);
+      const again = await kit.client(lane, stays);
+      const repeated = await again.expect('publish');
+      expect(repeated).toMatchObject({ id, qos, dup: true });
+      await again.acknowledge(repeated);
+      await again.ping();
+    }
+  });
+
   test('a message of every size comes through whole', async () => {
     const { from, to, topic } = await pair(lane, 1);
     for (const size of [0, 1, 100, 127, 128, 16_000, 16_383, 16_384, 70_000, 1_000_000, 2_097_152]) {
