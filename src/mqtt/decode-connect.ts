@@ -28,6 +28,9 @@ function readVersion(reader: Reader): ProtocolVersion {
   throw new ProtocolError(REASON.unsupportedProtocolVersion, 'protocol name or level is not supported');
 }
 
+/** Some bridges set this bit of the level to say that they are one, and leave it out when they are refused by the code of their own version. */
+const BRIDGE_BIT = 0x80;
+
 /**
  * In which version to answer the CONNECT in bytes `start..end` when `decodePacket` refuses it: its own if that can be read,
  * 5 for a higher level, else 4. Never throws.
@@ -38,7 +41,7 @@ export function answerVersion(buf: Buffer, start: number, end: number): Protocol
     const name = reader.binary().toString('latin1');
     const level = reader.byte();
     if (name === 'MQIsdp') return 3;
-    return level >= 5 ? 5 : 4;
+    return (level & ~BRIDGE_BIT) >= 5 ? 5 : 4;
   } catch {
     return 4; // too short to tell: the caller closes without an answer, as the standards have it
   }

@@ -1,11 +1,13 @@
 /** CONNECT and CONNACK: what a server must accept, refuse and answer. */
 
+import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { startBroker } from '../../kit/broker.ts';
 import * as encode from '../../kit/encode.ts';
 import { connected, LANES, LANES_3, LANES_5, useLanes, VERSIONS } from '../../kit/lanes.ts';
 import { field, u8, u16, u32 } from '../../kit/properties.ts';
 import { RawClient } from '../../kit/raw-client.ts';
+import { openTcp } from '../../kit/transport.ts';
 import { uid } from '../../kit/until.ts';
 
 const kit = useLanes();
@@ -177,6 +179,23 @@ test('an unknown protocol level is told so and the connection ends [5:MQTT-3.1.2
     const said = await client.closed().catch((error: Error) => error.message);
     // 0x01 in the form of MQTT 3.1.1, or 0x84 in the form of MQTT 5: the client's own form cannot be known.
     expect(JSON.stringify(said), `level ${level}`).toMatch(/"code":1[,}]|CONNACK return code 132/);
+  }
+});
+
+test('a level with the bit by which bridges name themselves is refused in the form of its own version', async () => {
+  for (const [name, level, answer] of [
+    ['MQTT', 0x84, '20020001'],
+    ['MQIsdp', 0x83, '20020001'],
+    ['MQTT', 0x85, '2003008400'],
+  ] as const) {
+    const socket = await openTcp(kit.broker.ports[0]!);
+    const said: Buffer[] = [];
+    socket.on('data', (bytes) => said.push(bytes));
+    const closed = once(socket, 'close');
+    const properties = level === 0x85 ? [u8(0)] : [];
+    socket.write(encode.frame(0x10, field(name), u8(level), u8(2), u16(60), ...properties, field(uid())));
+    await closed;
+    expect(Buffer.concat(said).toString('hex'), `level ${level}`).toBe(answer);
   }
 });
 
