@@ -379,8 +379,9 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   refuse(reasonCode: number, reasonString?: string, counter?: CounterName): void {
     if (this.state === 'closed') return;
     if (counter !== undefined) this.endpoint.count(counter);
+    const refusal = { sessionPresent: false, reasonCode };
     const properties = reasonString === undefined || !this.requestProblemInformation ? {} : { reasonString };
-    this.write(encodeConnack(this.version, { sessionPresent: false, reasonCode, properties }));
+    this.sender.writeFitting(encodeConnack(this.version, { ...refusal, properties }), encodeConnack(this.version, refusal));
     this.#finish();
   }
 
@@ -390,10 +391,8 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     if (this.state === 'online') {
       if (this.version === 5) {
         const options = reasonString === undefined || !this.requestProblemInformation ? {} : { reasonString };
-        let bytes = encodeDisconnect(reasonCode, serverReference === undefined ? options : { ...options, serverReference });
-        // [MQTT-3.14.2-3]: no Reason String that would make the packet too large for the client.
-        if (this.sender.maximumPacketSize !== 0 && bytes.length > this.sender.maximumPacketSize) bytes = encodeDisconnect(reasonCode, {});
-        this.write(bytes);
+        const bytes = encodeDisconnect(reasonCode, serverReference === undefined ? options : { ...options, serverReference });
+        this.sender.writeFitting(bytes, encodeDisconnect(reasonCode, {}));
       }
     } else if (
       this.#mayAnswer &&

@@ -165,6 +165,12 @@ export class Sender {
     logPacket(context.logger, this.#endpoint.config.endpoint.port, clientId, 'out', buf, start, end);
   }
 
+  /** Sends a control packet, or `shorter`, without its Reason String, when it is larger than the client takes [MQTT-3.2.2-19] [MQTT-3.14.2-3]. */
+  writeFitting(bytes: Buffer, shorter: Buffer): void {
+    const isTooLarge = this.maximumPacketSize !== 0 && bytes.length > this.maximumPacketSize;
+    this.write(isTooLarge ? shorter : bytes);
+  }
+
   /** Sends a control packet. */
   write(bytes: Buffer): void {
     this.out.append(bytes, 0, bytes.length);

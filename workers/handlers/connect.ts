@@ -25,6 +25,7 @@ export function handleConnect(client: Client, packet: ConnectPacket): void {
   client.state = 'connecting';
   client.version = packet.protocolVersion;
   client.requestProblemInformation = packet.requestProblemInformation;
+  client.sender.maximumPacketSize = packet.maximumPacketSize;
   if (refuseEarly(client, packet)) return;
   // Later packets of the client wait until CONNACK is out.
   client.hold(HOLD.connect);
@@ -139,7 +140,6 @@ function open(client: Client, packet: ConnectPacket, session: Session, isPresent
   client.connectedAt = Date.now();
   client.sendWindow = Math.min(endpoint.maxSendWindowSize, packet.receiveMaximum);
   client.receiveWindow = endpoint.maxReceiveWindowSize;
-  client.sender.maximumPacketSize = packet.maximumPacketSize;
   client.sender.topicAliasMaximum = Math.min(packet.topicAliasMaximum, ALIASES_OUT_MAX);
   client.session = session;
   client.state = 'online';

@@ -141,6 +141,20 @@ describe.each(LANES_5)('Maximum Packet Size, $name', (lane) => {
   });
 });
 
+test('a refusal that explains itself is left unexplained where the explanation would be too large [5:MQTT-3.2.2-19]', async () => {
+  for (const [maximumPacketSize, hasReason] of [
+    [20, false],
+    [200, true],
+  ] as const) {
+    const client = await kit.open(LANES_5[0]!);
+    const connack = await client.handshake({ properties: { maximumPacketSize, authMethod: 'GS2-KRB5' } });
+    expect(connack.code).toBe(0x8c);
+    expect(connack.properties.reasonString !== undefined).toBe(hasReason);
+    await client.closed();
+    expect(client.largest).toBeLessThanOrEqual(maximumPacketSize);
+  }
+});
+
 describe.each(VERSIONS)('messageMaxSize, $name', (lane: Lane) => {
   const held = useBroker(() => ({ endpoints: [{ enableAuth: false, messageMaxSize: 2048 }] }));
 
