@@ -2,7 +2,7 @@
 
 import type { Endpoint } from '../endpoint/endpoint.ts';
 import { FluxError } from '../kernel/errors.ts';
-import type { ChangeMeta, HistoryRow, StoreChange, StoredEndpoint } from './contract.ts';
+import { type ChangeMeta, type HistoryRow, type StoreChange, type StoredEndpoint, WHOLE } from './contract.ts';
 
 /** What each database can compare exactly and keep in an index. */
 const ACTOR_MAX = 255;
@@ -28,6 +28,7 @@ export function applyChanges(
   if (meta.actor.length > ACTOR_MAX)
     throw new FluxError('invalid', `The name of who makes a change must be at most ${ACTOR_MAX} characters`);
   if (changes.length === 0) throw new FluxError('invalid', 'A commit needs at least one change');
+  checkWhole(stamp.revision - 1, expected[WHOLE]);
   checkExpected(current, expected);
   const next = new Map(current);
   const seen = new Set<string>();
@@ -48,8 +49,14 @@ export function applyChanges(
   return { next, history };
 }
 
+function checkWhole(newest: number, wanted: number | undefined): void {
+  if (wanted === undefined || wanted === newest) return;
+  throw new FluxError('revision-mismatch', `The configuration is at revision ${newest}, not ${wanted}`);
+}
+
 function checkExpected(current: ReadonlyMap<string, StoredEndpoint>, expected: Record<string, number>): void {
   for (const [id, wanted] of Object.entries(expected)) {
+    if (id === WHOLE) continue;
     const stored = current.get(id);
     const revision = stored?.revision ?? 0;
     if (revision === wanted) continue;

@@ -26,6 +26,9 @@ export interface StoreSnapshot {
   away?: { reason: string; savedAt: string };
 }
 
+/** Stands for the whole configuration among the ids that a commit compares: no endpoint has this id. */
+export const WHOLE = '*';
+
 /** What a commit does beside its changes, in the same transaction. */
 export interface CommitOptions {
   /** milliseconds since the epoch: the new revision becomes a PendingConfirm */
@@ -78,7 +81,8 @@ export interface EndpointStore {
   load(): Promise<StoreSnapshot>;
   /**
    * All changes or none, as one new revision, durable when it resolves.
-   * `expected` maps an endpoint id to the revision that it must still have (0 = must not exist); ids not named are not compared.
+   * `expected` maps an endpoint id to the revision that it must still have (0 = must not exist), and WHOLE to
+   * the newest revision of the whole store; what is not named is not compared.
    * Port and id uniqueness are checked again inside the transaction. A connection that breaks in the middle: the outcome is looked up.
    * @returns the new revision (previous + 1)
    * @throws FluxError `revision-mismatch` (an expectation failed), `exists` (id or port taken), `not-found` (remove of nothing, or `settles`

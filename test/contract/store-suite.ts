@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Endpoint } from '../../src/endpoint/endpoint.ts';
-import type { ChangeMeta, EndpointStore } from '../../src/storage/contract.ts';
+import { type ChangeMeta, type EndpointStore, WHOLE } from '../../src/storage/contract.ts';
 import { describePast, type KindOf } from './past-suite.ts';
 import { META, put, remove } from './store-changes.ts';
 
@@ -76,6 +76,16 @@ function describeContent(get: () => EndpointStore, content: Content, kindOf: Kin
     expect(await get().commit([put(1883, { wiretap: true })], { 'mqtt-1883': 1 }, META)).toBe(2);
     expect(await get().commit([remove('mqtt-1883')], { 'mqtt-1883': 2 }, META)).toBe(3);
     expect(await get().commit([put(1883)], { 'mqtt-1883': 0 }, META)).toBe(4);
+  });
+
+  it('compares the whole configuration when it is asked to', async () => {
+    await get().commit([put(1883)], { [WHOLE]: 0 }, META);
+    await get().commit([put(1884)], {}, META);
+    expect(await kindOf(get().commit([put(1883, { wiretap: true })], { 'mqtt-1883': 1, [WHOLE]: 1 }, META))).toBe('revision-mismatch');
+    expect(await content()).toEqual({ revision: 2, endpoints: { 'mqtt-1883': [1883, 1], 'mqtt-1884': [1884, 2] } });
+    expect(await get().commit([put(1883, { wiretap: true })], { 'mqtt-1883': 1, [WHOLE]: 2 }, META)).toBe(3);
+    const both = [2, 3].map((max) => get().commit([put(1884, { maxConnectionSize: max })], { [WHOLE]: 3 }, META));
+    expect((await Promise.all(both.map(kindOf))).sort()).toEqual(['resolved', 'revision-mismatch']);
   });
 
   it('says what the current endpoint is when an expectation fails', async () => {

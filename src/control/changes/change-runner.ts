@@ -70,9 +70,11 @@ export class ChangeRunner {
     const changes = judge(set, desired);
     if (changes.length === 0 && set.adopts === null)
       return { revision: desired.revision, changes, nodes: [this.outcome('applied')], confirmUntil: null, warnings: [] };
+    // What is judged now is what the store compares with, whatever is read meanwhile.
+    const whole = set.isWhole ? desired.complete : null;
     const keys = keysOf(changes);
     desired.waiting.ensureFree(keys, set.settles);
-    return desired.exclusively(keys, () => this.#run(set, changes));
+    return desired.exclusively(keys, () => this.#run(set, changes, whole));
   }
 
   /** Writes the set to the store alone: for a node whose endpoints are not started yet. @throws FluxError as `apply` */
@@ -80,7 +82,10 @@ export class ChangeRunner {
     const { desired } = this.#options;
     const changes = judge(set, desired);
     if (changes.length === 0) return desired.revision;
-    return desired.commit(toStoreChanges(changes), this.#meta(set), commitOptions(set));
+    return desired.commit(toStoreChanges(changes), this.#meta(set), {
+      ...commitOptions(set),
+      whole: set.isWhole ? desired.complete : null,
+    });
   }
 
   /** Nothing was to be done for the endpoint: what it is like is the outcome. */
@@ -95,7 +100,7 @@ export class ChangeRunner {
   }
 
   /** Each step undoes the ones before it when it fails; after the commit nothing is undone, but repaired. */
-  async #run(set: ChangeSet, changes: JudgedChange[]): Promise<Applied> {
+  async #run(set: ChangeSet, changes: JudgedChange[], whole: number | null): Promise<Applied> {
     const { desired, driver } = this.#options;
     const deadline = new Deadline(set.context.timeoutMs);
     const jobs = changes.map((change): Job => ({ change, prepared: null, failure: null }));
@@ -110,7 +115,9 @@ export class ChangeRunner {
       const options = commitOptions(set);
       confirmUntil = options.confirmUntil ?? null;
       revision =
-        set.adopts === null ? await desired.commit(toStoreChanges(changes), this.#meta(set), options) : await desired.adopt(set.adopts);
+        set.adopts === null
+          ? await desired.commit(toStoreChanges(changes), this.#meta(set), { ...options, whole })
+          : await desired.adopt(set.adopts);
     } catch (error) {
       const closing = new Deadline(set.context.timeoutMs);
       await Promise.all(jobs.map(({ prepared }) => prepared !== null && driver.discard(prepared, closing)));

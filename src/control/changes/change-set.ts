@@ -31,6 +31,8 @@ export interface ChangeSet {
   context: RequestContext;
   /** false: an endpoint that cannot listen is stored nevertheless and attempted again; for an undoing, which must not fail */
   mustListen: boolean;
+  /** true: what the set says depends on all endpoints, so that nobody may have changed any when it is stored; false: those of the set are compared */
+  isWhole: boolean;
   /** the waiting revision that this set undoes */
   settles: number | null;
   /** a whole history that the empty store takes instead of a new revision; it leads to what the set says */

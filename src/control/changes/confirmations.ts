@@ -151,6 +151,7 @@ export class Confirmations {
         timeoutMs: UNDO_TIMEOUT_MS,
       },
       mustListen: false,
+      isWhole: false,
       settles: revision,
       adopts: null,
     };

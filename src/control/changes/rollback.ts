@@ -52,10 +52,12 @@ export class Rollback {
       key === null ? [...new Set([...desired.list().map(({ endpoint }) => endpoint.id), ...past.keys()])] : this.#chosen(key, past);
     const changes = ids.map((id): EndpointChange => ({ before: desired.byId(id) ?? null, after: past.get(id) ?? null, path: id }));
     const [only] = changes;
-    if (key !== null && changes.length === 1 && only?.before) desired.ensureRevision(only.before, context.expectedRevision);
+    const isOne = key !== null && changes.length === 1 && only?.before !== null;
+    if (isOne && only?.before) desired.ensureRevision(only.before, context.expectedRevision);
     else desired.ensureWhole(context.expectedRevision);
+    const isWhole = key === null || (!isOne && context.expectedRevision !== null);
     const settles = desired.waiting.undoneBy(revision, new Set(ids));
-    return { action: 'rollback', source: 'rollback', changes, options, context, mustListen: true, settles, adopts: null };
+    return { action: 'rollback', source: 'rollback', changes, options, context, mustListen: true, isWhole, settles, adopts: null };
   }
 
   /** A port means whoever has it now, and whoever had it then. @throws FluxError `not-found` */

@@ -2,15 +2,16 @@
 
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import type {
-  ChangeMeta,
-  CommitOptions,
-  EndpointStore,
-  HistoryQuery,
-  HistoryRow,
-  StoreChange,
-  StoredEndpoint,
-  StoreSnapshot,
+import {
+  type ChangeMeta,
+  type CommitOptions,
+  type EndpointStore,
+  type HistoryQuery,
+  type HistoryRow,
+  type StoreChange,
+  type StoredEndpoint,
+  type StoreSnapshot,
+  WHOLE,
 } from '../../storage/contract.ts';
 import { lockKeys, WaitingChanges } from '../changes/waiting.ts';
 import { Deadline } from '../deadline.ts';
@@ -52,6 +53,11 @@ export class Desired {
   /** Revision of the newest change that this process knows. */
   get revision(): number {
     return Math.max(this.#complete, ...this.#ahead.keys());
+  }
+
+  /** Every change up to this revision is known. */
+  get complete(): number {
+    return this.#complete;
   }
 
   /** True when the store is known to hold changes of other processes that this one has not read. */
@@ -221,24 +227,32 @@ export class Desired {
 
   /**
    * Writes all changes as one revision, each compared with what was known when its endpoint was locked.
+   * @param options `whole`: the revision that the whole configuration must still have; null: that is not compared
    * @throws FluxError for onNewest() when another process was first, `unavailable`: nothing was written, unless its message says that
    *   this is not known
    */
-  async commit(changes: StoreChange[], meta: ChangeMeta, options: CommitOptions = {}): Promise<number> {
-    const expected: Record<string, number> = {};
+  async commit(
+    changes: StoreChange[],
+    meta: ChangeMeta,
+    { whole = null, ...options }: CommitOptions & { whole?: number | null } = {},
+  ): Promise<number> {
+    // Without a prototype: an endpoint may be called __proto__.
+    const expected: Record<string, number> = Object.create(null);
     const keys = new Set<string>();
     for (const change of changes) {
       const id = change.kind === 'put' ? change.endpoint.id : change.id;
       for (const key of lockKeys(id, this.#byId.get(id)?.endpoint ?? null, change.kind === 'put' ? change.endpoint : null)) keys.add(key);
       expected[id] = this.#locked.get(id) ?? this.#byId.get(id)?.revision ?? 0;
     }
+    const ids = Object.keys(expected);
+    if (whole !== null) expected[WHOLE] = whole;
     reachStep('storing');
     const revision = await this.#noting(this.#store.commit(changes, expected, meta, options)).catch((error: unknown) =>
       this.#outdated(error),
     );
     reachStep('stored');
     if (options.settles !== undefined) this.waiting.settle(options.settles);
-    if (options.confirmUntil !== undefined) this.waiting.add({ revision, until: options.confirmUntil, ids: Object.keys(expected), keys });
+    if (options.confirmUntil !== undefined) this.waiting.add({ revision, until: options.confirmUntil, ids, keys });
     if (revision <= this.#complete) return revision;
     this.#apply(changes, revision);
     this.#ahead.set(revision, changes);

@@ -137,6 +137,7 @@ function toSet(
     options,
     context,
     mustListen: true,
+    isWhole: before === null && context.expectedRevision !== null,
     settles: null,
     adopts: null,
   };

@@ -117,8 +117,17 @@ export class Transfer {
     desired.ensureWhole(context.expectedRevision);
     const stored = new Map(desired.list().map((each) => [each.endpoint.id, each]));
     const { changes, warnings } = readConfigs(configs, request.mode ?? 'merge', stored, sealer);
-    const { options } = request;
-    const set: ChangeSet = { action, source: 'import', changes, options, context, mustListen: true, settles: null, adopts: null };
+    const set: ChangeSet = {
+      action,
+      source: 'import',
+      changes,
+      options: request.options,
+      context,
+      mustListen: true,
+      isWhole: request.mode === 'replace' || context.expectedRevision !== null,
+      settles: null,
+      adopts: null,
+    };
     return { set, request, warnings };
   }
 
