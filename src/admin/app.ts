@@ -13,11 +13,12 @@ import {
   parseConfirmWithin,
   parseIfMatch,
   parseReason,
+  parseSpread,
   parseTimeout,
+  Refusals,
   readJsonObject,
   requestIdOf,
   singleQuery,
-  takeSpread,
 } from './http/request.ts';
 import type { Call, Reply, Route } from './http/route.ts';
 import { parseOrRefuse } from './http/validation.ts';
@@ -129,16 +130,22 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
     context.set('login', login);
     if (route.access === 'admin' && login.role !== 'admin') throw new FluxError('forbidden', 'The role viewer may only read');
   }
-  const { query, timeoutMs, confirmWithinMs, spread } = readQuery(route, new URL(req.url).searchParams);
+  const refusals = new Refusals();
+  const { query, timeoutMs, confirmWithinMs, spread } = readQuery(route, new URL(req.url).searchParams, refusals);
+  const condition = refusals.of(() => parseIfMatch(route.change ? req.header('if-match') : undefined), {
+    revision: null,
+    mustExist: false,
+  });
+  const reason = refusals.of(() => parseReason(route.change ? req.header('x-reason') : undefined), null);
+  refusals.throwIfAny();
   const body = route.body === null ? {} : await readJsonObject(req.raw, route.bodyMaxBytes);
-  const condition = parseIfMatch(route.change ? req.header('if-match') : undefined);
   const call: Call = {
     control: options.control,
     context: {
       actor: context.get('login')?.name ?? 'local',
       source: 'http',
       requestId: context.get('requestId'),
-      reason: route.change ? parseReason(req.header('x-reason')) : null,
+      reason,
       expectedRevision: condition.revision,
       timeoutMs,
       ...(confirmWithinMs === undefined ? {} : { confirmWithinMs }),
@@ -166,22 +173,24 @@ interface ReadQuery {
   spread: Pick<RequestContext, 'wait' | 'policy'>;
 }
 
-function readQuery(route: Route, parameters: URLSearchParams): ReadQuery {
-  const { timeout, confirmWithin, ...all } = singleQuery(parameters);
-  const { spread, rest } = route.change ? takeSpread(all) : { spread: {}, rest: all };
+/** @param refusals takes what is wrong */
+function readQuery(route: Route, parameters: URLSearchParams, refusals: Refusals): ReadQuery {
+  const all = refusals.of(() => singleQuery(parameters), Object.fromEntries(parameters));
+  const { timeout, confirmWithin, ...others } = all;
   const takesTimeout = route.change || route.slow === true;
+  const { wait, policy, ...left } = others;
+  const rest = route.change ? left : others;
   const given = {
     ...rest,
     ...(takesTimeout || timeout === undefined ? {} : { timeout }),
     ...(route.change || confirmWithin === undefined ? {} : { confirmWithin }),
   };
   const schema = route.query.def.catchall === undefined ? route.query.strict() : route.query;
-  const query = parseOrRefuse(schema, given, 'The query');
   return {
-    query,
-    spread,
-    timeoutMs: takesTimeout ? parseTimeout(timeout) : DEFAULT_TIMEOUT_MS,
-    confirmWithinMs: route.change ? parseConfirmWithin(confirmWithin) : undefined,
+    query: refusals.of(() => parseOrRefuse(schema, given, 'The query'), {}),
+    spread: refusals.of(() => parseSpread(route.change ? { wait, policy } : {}), {}),
+    timeoutMs: refusals.of(() => parseTimeout(takesTimeout ? timeout : undefined), DEFAULT_TIMEOUT_MS),
+    confirmWithinMs: refusals.of(() => parseConfirmWithin(route.change ? confirmWithin : undefined), undefined),
   };
 }
 

@@ -16,8 +16,10 @@ import { Confirmations } from './changes/confirmations.ts';
 import { Rollback } from './changes/rollback.ts';
 import { ALONE } from './changes/spreader.ts';
 import { Clients } from './clients.ts';
+import { Alone } from './cluster/alone.ts';
 import { Cluster } from './cluster/cluster.ts';
 import { Nodes } from './cluster/nodes.ts';
+import { OwnFacts } from './cluster/own-facts.ts';
 import type {
   ClusterStatus,
   Control,
@@ -111,7 +113,9 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   const isShared = options.isStoreShared;
   const { interval: intervalMs, enabled: isPeriodic } = settings.cluster.sync;
   const reconciler = new Reconciler({ desired, driver, runners, logger, intervalMs, isPeriodic, isShared });
-  const cluster = options.bus === null ? null : joinCluster(options, options.bus, { desired, runners, reconciler });
+  const address = settings.cluster.localAddress;
+  const facts = new OwnFacts({ node, version: options.version, address, desired, runners, reconciler });
+  const cluster = options.bus === null ? null : joinCluster(options, options.bus, { facts, desired, runners, reconciler });
   const spreadTimeoutMs = settings.cluster.sync.timeout;
   const changes = new ChangeRunner({ desired, runners, driver, spreader: cluster ?? ALONE, spreadTimeoutMs, node, logger });
   const keepsSecretsInClear = options.sealer.keyId === null && settings.store.storeType !== 'MEMORY';
@@ -190,11 +194,11 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
       monitor,
       hub,
       nodes,
-      cluster,
+      cluster: cluster ?? new Alone(facts, desired),
       startup,
     };
     const announceAdmin = (port: number) => {
-      if (cluster !== null) cluster.adminPort = port;
+      facts.adminPort = port;
     };
     return { control: new NodeControl(parts), announceAdmin, stop };
   } catch (error) {
@@ -204,19 +208,17 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
 }
 
 function joinCluster(
-  { settings, version, logger }: ControlOptions,
+  { settings, logger }: ControlOptions,
   bus: Bus,
-  parts: { desired: Desired; runners: Runners; reconciler: Reconciler },
+  parts: { facts: OwnFacts; desired: Desired; runners: Runners; reconciler: Reconciler },
 ): Cluster {
-  const { name, localAddress, sync } = settings.cluster;
+  const { name, sync } = settings.cluster;
   return new Cluster({
     ...parts,
     bus,
     name,
-    address: localAddress,
     retryCount: sync.retryCount,
     node: settings.node.name,
-    version,
     logger,
   });
 }
@@ -235,7 +237,7 @@ interface Parts {
   monitor: Monitor;
   hub: WatchHub;
   nodes: Nodes;
-  cluster: Cluster | null;
+  cluster: Cluster | Alone;
   startup: NonNullable<HealthAnswer['startup']>;
 }
 
@@ -338,16 +340,11 @@ class NodeControl implements Control {
   }
 
   cluster(): ClusterStatus {
-    const { cluster, desired } = this.#parts;
-    if (cluster !== null) return cluster.status();
-    const store = { ok: desired.storeError === null, reason: desired.storeError };
-    const nats = { connected: false, server: null, reason: 'this node is not part of a cluster' };
-    const nodes = { total: 1, up: 1 };
-    return { name: '', node: this.node, enabled: false, nats, store, revision: desired.revision, lag: 0, nodes, inStep: true, sync: {} };
+    return this.#parts.cluster.status();
   }
 
   nodes(): NodeView[] {
-    return this.#parts.cluster?.nodes() ?? [];
+    return this.#parts.cluster.nodes();
   }
 
   history(query: HistoryQuery) {

@@ -23,6 +23,17 @@ export class Problems {
     this.add(path, UNKNOWN_KEY);
   }
 
+  /** What `work` gives; undefined when it refuses its input: what is wrong with that is noted then. @throws whatever else `work` throws */
+  gather<T>(work: () => T): T | undefined {
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof FluxError) || error.issues.length === 0) throw error;
+      this.issues.push(...error.issues);
+      return undefined;
+    }
+  }
+
   /** @throws FluxError with every problem; nothing when there is none */
   throwIfAny(what: string): void {
     if (this.issues.length > 0) throw this.toError(what);

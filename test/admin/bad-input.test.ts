@@ -19,8 +19,9 @@ async function post(
   path: string,
   body: string,
   type = 'application/json',
+  headers: Record<string, string> = {},
 ): Promise<{ status: number; code: number; kind: string; paths: string[] }> {
-  const answer = await fetch(broker.admin + path, { method: 'POST', headers: { 'content-type': type }, body });
+  const answer = await fetch(broker.admin + path, { method: 'POST', headers: { 'content-type': type, ...headers }, body });
   const envelope = (await answer.json()) as { code: number; error: { kind: string; issues: { path: string }[] } };
   return {
     status: answer.status,
@@ -30,17 +31,25 @@ async function post(
   };
 }
 
-const CHANGES = ['add', 'update', 'remove', 'enable', 'disable', 'plan', 'validate-config'].map((action) => `/api/endpoints/${action}`);
-const POSTS = [...CHANGES, '/api/publish', '/api/check', '/api/close', '/public/login'];
+const MIB = 1 << 20;
+const routes = (names: string[]) => names.map((name) => `/api/endpoints/${name}`);
+/** Path → largest body, bytes. */
+const POSTS: [string, number][] = [
+  ...routes(['add', 'update', 'remove', 'enable', 'disable', 'validate-config', 'rollback', 'confirm']).map((path): [string, number] => [
+    path,
+    MIB,
+  ]),
+  ...['/api/publish', '/api/check', '/api/close', '/public/login'].map((path): [string, number] => [path, MIB]),
+  ...routes(['plan', 'import']).map((path): [string, number] => [path, 16 * MIB]),
+  ...routes(['restore']).map((path): [string, number] => [path, 64 * MIB]),
+];
 
-describe.each(POSTS)('POST %s', (path) => {
+describe.each(POSTS)('POST %s', (path, bytesMax) => {
   test('refuses what is not a JSON object', async () => {
     expect(await post(path, '{"port": 1883')).toMatchObject({ status: 400, code: 400, kind: 'invalid' });
     expect(await post(path, '[1]')).toMatchObject({ status: 400, kind: 'invalid' });
     expect(await post(path, '')).toMatchObject({ status: 400, kind: 'invalid' });
     expect(await post(path, '{}', 'text/plain')).toMatchObject({ status: 415, kind: 'unsupported-media-type' });
-    // A plan may be about a file of endpoints, as an import is.
-    const bytesMax = (path.endsWith('/plan') ? 16 : 1) * 1024 * 1024;
     expect(await post(path, JSON.stringify({ x: 'y'.repeat(bytesMax) }))).toMatchObject({ status: 413, kind: 'too-large' });
     expect((await broker.api('POST', path, { x: 'y'.repeat(bytesMax - 100) })).status).not.toBe(413);
   });
@@ -88,11 +97,41 @@ describe('endpoints', () => {
     }
   });
 
-  test('whom a change waits for and asks is one of the known words', async () => {
-    const body = JSON.stringify({ port: await freePort() });
-    for (const name of ['wait', 'policy']) {
-      expect(await post(`/api/endpoints/add?${name}=some`, body)).toMatchObject({ status: 400, kind: 'invalid', paths: [name] });
+  test('all problems of a query and of the headers at once', async () => {
+    const port = await freePort();
+    const query = 'colour=red&timeout=soon&confirmWithin=1ms&wait=some&policy=most&wait=all';
+    const headers = { 'if-match': 'W/"1"', 'x-reason': 'x'.repeat(1001) };
+    const answer = await post(`/api/endpoints/add?${query}`, JSON.stringify({ port }), 'application/json', headers);
+    expect(answer).toMatchObject({ status: 400, kind: 'invalid' });
+    expect(answer.paths).toEqual(['If-Match', 'X-Reason', 'colour', 'confirmWithin', 'policy', 'timeout', 'wait']);
+    for (const one of ['wait=some', 'policy=most', 'timeout=0', 'confirmWithin=25h']) {
+      expect(await post(`/api/endpoints/add?${one}`, JSON.stringify({ port }))).toMatchObject({ status: 400, paths: [one.split('=')[0]] });
     }
+  });
+
+  test('all problems of a file and of the request with it at once', async () => {
+    const configs = [{ port: 0, colour: 'red' }, 7, { port: 1883 }, { port: 1883 }];
+    const wrong = { version: '1', configs, mode: 'both', dryRun: 1, colour: 'red', drainMs: -1, history: 5 };
+    const common = [
+      'colour',
+      'configs[0].colour',
+      'configs[0].port',
+      'configs[1]',
+      'configs[3].id',
+      'configs[3].port',
+      'drainMs',
+      'dryRun',
+    ];
+    for (const route of ['import', 'restore']) {
+      const { status, paths } = await post(`/api/endpoints/${route}`, JSON.stringify(wrong));
+      expect([status, paths], route).toEqual([400, [...common, 'history', 'mode', 'version']]);
+    }
+    const { paths } = await post('/api/endpoints/plan', JSON.stringify({ action: 'import', ...wrong }));
+    expect(paths).toEqual([...common, 'history', 'mode', 'version']);
+    const twice = { configs: [], endpoints: [], mqtt: {}, colour: 'red' };
+    expect((await post('/api/endpoints/import', JSON.stringify(twice))).paths).toEqual(['colour', 'endpoints', 'mqtt']);
+    expect((await post('/api/endpoints/restore', JSON.stringify({ mode: 'merge', configs: [] }))).paths).toEqual(['mode']);
+    expect((await post('/api/endpoints/import', JSON.stringify({ version: 2, colour: 'red' }))).paths).toEqual(['version']);
   });
 
   test('update and remove need a name', async () => {

@@ -161,29 +161,63 @@ export function parseConfirmWithin(value: string | undefined): number | undefine
 
 /**
  * The reason of a change from X-Reason; one in the body comes first, and is read with the body.
+ * @param header as the HTTP library has it: a character for each byte; UTF-8 is what terminals send
  * @throws FluxError `invalid`
  */
 export function parseReason(header: string | undefined): string | null {
-  if (header === undefined || header.length <= MAX_REASON_LENGTH) return header ?? null;
+  if (header === undefined || header === '') return null;
+  const reason = fromUtf8(header);
+  if (reason.length <= MAX_REASON_LENGTH) return reason;
   const issues = [{ path: 'X-Reason', message: `expected at most ${MAX_REASON_LENGTH} characters` }];
   throw new FluxError('invalid', 'X-Reason is too long', { issues });
 }
 
+/** Bytes that are no UTF-8 stay what they are in Latin-1. */
+function fromUtf8(bytes: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(bytes, 'latin1'));
+  } catch {
+    return bytes;
+  }
+}
+
+/** Gathers what several checks of a request refuse, so that the answer names all of it. */
+export class Refusals {
+  readonly #errors: FluxError[] = [];
+
+  /** What `check` gives, or `otherwise` when it refuses. */
+  of<T>(check: () => T, otherwise: T): T {
+    try {
+      return check();
+    } catch (error) {
+      if (!(error instanceof FluxError) || error.kind !== 'invalid') throw error;
+      this.#errors.push(error);
+      return otherwise;
+    }
+  }
+
+  /** @throws FluxError `invalid` with every problem; nothing when there is none */
+  throwIfAny(): void {
+    const [first] = this.#errors;
+    if (first === undefined) return;
+    if (this.#errors.length === 1) throw first;
+    const issues = this.#errors.flatMap((error) => error.issues);
+    const [{ path, message } = { path: '', message: first.message }] = issues;
+    throw new FluxError('invalid', `The request is not valid: ${path}: ${message} (and ${issues.length - 1} more)`, { issues });
+  }
+}
+
 /**
- * `?wait=local|all` and `?policy=each|all` of a change in a cluster, taken out of the query.
+ * `?wait=local|all` and `?policy=each|all` of a change in a cluster.
  * @throws FluxError `invalid` for another value
  */
-export function takeSpread(query: Record<string, string>): {
-  spread: { wait?: 'local' | 'all'; policy?: 'each' | 'all' };
-  rest: Record<string, string>;
+export function parseSpread({ wait, policy }: { wait?: string | undefined; policy?: string | undefined }): {
+  wait?: 'local' | 'all';
+  policy?: 'each' | 'all';
 } {
-  const { wait, policy, ...rest } = query;
   const issues: Issue[] = [];
   if (wait !== undefined && wait !== 'local' && wait !== 'all') issues.push({ path: 'wait', message: 'must be local or all' });
   if (policy !== undefined && policy !== 'each' && policy !== 'all') issues.push({ path: 'policy', message: 'must be each or all' });
   if (issues.length > 0) throw new FluxError('invalid', `The query is not valid: ${issues[0]?.path} ${issues[0]?.message}`, { issues });
-  return {
-    spread: { ...(wait === 'local' || wait === 'all' ? { wait } : {}), ...(policy === 'each' || policy === 'all' ? { policy } : {}) },
-    rest,
-  };
+  return { ...(wait === 'local' || wait === 'all' ? { wait } : {}), ...(policy === 'each' || policy === 'all' ? { policy } : {}) };
 }

@@ -121,6 +121,7 @@ export class ChangeRunner {
     } catch (error) {
       const closing = new Deadline(set.context.timeoutMs);
       await Promise.all(jobs.map(({ prepared }) => prepared !== null && driver.discard(prepared, closing)));
+      this.#reportRefused(set, changes, error);
       throw error;
     }
     const others = this.#spread(set, changes, revision, deadline);
@@ -192,12 +193,26 @@ export class ChangeRunner {
 
   #report({ action, context }: ChangeSet, changes: JudgedChange[], revision: number): void {
     const { logger } = this.#options;
-    const { actor } = context;
-    if (changes.length > 1) logger.info(`Configuration: ${action} of ${changes.length} endpoints`, { revision, actor });
+    const { actor, requestId } = context;
+    if (changes.length > 1) logger.info(`Configuration: ${action} of ${changes.length} endpoints`, { revision, actor, requestId });
     for (const { id, port, kind, effect } of changes.slice(0, LINES_MAX)) {
       const line = kind === 'removed' ? `Endpoint ${port} was removed` : `Endpoint ${port}: ${action}`;
-      logger.info(line, { endpoint: id, revision, actor, ...(kind === 'updated' ? { effect } : {}) });
+      logger.info(line, { endpoint: id, revision, actor, requestId, ...(kind === 'updated' ? { effect } : {}) });
     }
+  }
+
+  /** What was wanted and could not be made here, for whoever asks later why it did not come. */
+  #reportRefused({ action, context }: ChangeSet, changes: JudgedChange[], error: unknown): void {
+    const { desired, logger } = this.#options;
+    if (desired.isOutdated(error)) return;
+    const [first] = changes;
+    const what = changes.length === 1 ? `Endpoint ${first?.port}: ${action}` : `Configuration: ${action} of ${changes.length} endpoints`;
+    const { actor, requestId } = context;
+    logger.warn(`${what} was not made: ${toWireError(error).message}`, {
+      actor,
+      requestId,
+      ...(changes.length === 1 ? { endpoint: first?.id } : {}),
+    });
   }
 }
 

@@ -1,6 +1,5 @@
 /** This node's part of the cluster: tells and hears of revisions, asks the other nodes, and says what it knows of them. */
 
-import { randomUUID } from 'node:crypto';
 import type { Bus } from '../../bus/contract.ts';
 import { type Subjects, subjectsOf } from '../../bus/subjects.ts';
 import { FluxError, toWireError } from '../../kernel/errors.ts';
@@ -12,17 +11,16 @@ import type { Runners } from '../endpoints/runners.ts';
 import { Announcer, type SyncCounts } from './announcer.ts';
 import type { Announcement, NodeFacts } from './contract.ts';
 import { Members } from './members.ts';
+import { type OwnFacts, toNodeView } from './own-facts.ts';
 import { type NodeAnswer, QUESTIONS, type Question, readAnswer } from './questions.ts';
 
 export interface ClusterOptions {
   bus: Bus;
   /** first word of the subjects */
   name: string;
-  /** address of this node, told to the others */
-  address: string;
+  facts: OwnFacts;
   retryCount: number;
   node: string;
-  version: string;
   desired: Desired;
   runners: Runners;
   reconciler: Reconciler;
@@ -32,11 +30,7 @@ export interface ClusterOptions {
 export class Cluster {
   /** Answers a question of another node. */
   onQuestion: (question: Question, body: unknown) => Promise<unknown> = async () => null;
-  /** Port of the admin API, told to the others. */
-  adminPort = 0;
   readonly #options: ClusterOptions;
-  readonly #incarnation = randomUUID();
-  readonly #upSince = Date.now();
   readonly #subjects: Subjects;
   readonly #members: Members;
   readonly #announcer: Announcer;
@@ -45,9 +39,9 @@ export class Cluster {
 
   constructor(options: ClusterOptions) {
     this.#options = options;
-    const { bus, name, logger, reconciler, retryCount } = options;
+    const { bus, name, logger, reconciler, retryCount, facts } = options;
     this.#subjects = subjectsOf(name);
-    const common = { bus, subjects: this.#subjects, facts: () => this.#facts() };
+    const common = { bus, subjects: this.#subjects, facts: () => facts.read() };
     this.#members = new Members({ ...common, logger });
     this.#announcer = new Announcer({
       ...common,
@@ -60,7 +54,7 @@ export class Cluster {
     this.#members.onChange = (facts, isUp) => this.#moved(facts, isUp);
     reconciler.onRound = () => this.#reconciled();
     for (const question of QUESTIONS) {
-      bus.answer(this.#subjects.node(this.#incarnation, question), (body) => this.#answer(question, body));
+      bus.answer(this.#subjects.node(facts.incarnation, question), (body) => this.#answer(question, body));
     }
   }
 
@@ -143,23 +137,7 @@ export class Cluster {
 
   nodes(): NodeView[] {
     const newest = this.#newest();
-    return this.#members.list().map((member) => ({
-      name: member.name,
-      incarnation: member.incarnation,
-      address: member.address,
-      adminPort: member.adminPort,
-      version: member.version,
-      upSince: new Date(member.upSince).toISOString(),
-      lastSeen: new Date(member.lastSeen).toISOString(),
-      state: member.isUp ? 'up' : 'down',
-      status: member.status,
-      self: member.isSelf,
-      twin: member.isTwin,
-      revision: member.revision,
-      lag: newest - member.revision,
-      store: { ok: member.storeOk },
-      failed: [...member.failed],
-    }));
+    return this.#members.list().map((member) => toNodeView(member, newest));
   }
 
   /** Says good-bye to the others. */
@@ -184,7 +162,7 @@ export class Cluster {
   /** Answers who waits, and tells everybody when this node is another than it last said. */
   #reconciled(): void {
     this.#announcer.onReconciled();
-    const { revision, failed, storeOk } = this.#facts();
+    const { revision, failed, storeOk } = this.#options.facts.read();
     const said = `${revision} ${storeOk} ${failed.join(' ')}`;
     if (said !== this.#said) this.#members.beat();
     this.#said = said;
@@ -200,25 +178,6 @@ export class Cluster {
 
   #newest(): number {
     return Math.max(this.#options.desired.revision, ...this.#members.others().map(({ revision }) => revision));
-  }
-
-  #facts(): NodeFacts {
-    const { node, address, version, desired, runners, reconciler } = this.#options;
-    const ids = desired.list().map(({ endpoint }) => endpoint.id);
-    const failed = ids.filter((id) => runners.peek(id)?.state === 'failed' || reconciler.problemOf(id) !== null);
-    const storeOk = desired.storeError === null;
-    return {
-      name: node,
-      incarnation: this.#incarnation,
-      address,
-      adminPort: this.adminPort,
-      version,
-      upSince: this.#upSince,
-      revision: desired.revision,
-      status: storeOk && failed.length === 0 ? 'ok' : 'degraded',
-      storeOk,
-      failed,
-    };
   }
 
   /** Null while the revision, or one of its endpoints, has not been tried here. */

@@ -147,6 +147,11 @@ export class Desired {
     }
   }
 
+  /** True for what `onNewest` makes again: it says nothing about the change itself. */
+  isOutdated(error: unknown): boolean {
+    return error instanceof OutdatedError;
+  }
+
   /** Runs what the reconciler does to the endpoints and ports of `keys`: changes of them wait for it a moment. */
   async applying<T>(keys: string[], work: () => Promise<T>): Promise<T> {
     const running = work();

@@ -1,7 +1,7 @@
 /** The form of exports and backups: how they are written, and how files of this and of older versions are read. */
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
-import { isObject } from '../../endpoint/problems.ts';
+import { isObject, type Problems } from '../../endpoint/problems.ts';
 import { toDocument } from '../../endpoint/public-form.ts';
 import { MASK, mapSecrets, secretPathsOf } from '../../endpoint/secrets/secrets.ts';
 import { FluxError } from '../../kernel/errors.ts';
@@ -53,27 +53,33 @@ export interface FileBody {
 
 /**
  * Finds the endpoints of a file, which may be a whole answer of the API (`{code, message, data}`), of any version up to ours.
- * @throws FluxError `invalid` when there are none, or the file is newer
+ * @param problems takes what is wrong, such as that there are none
+ * @throws FluxError `invalid` when the file is newer: what else may seem wrong with it is not known
  */
-export function readFileBody(body: Record<string, unknown>): FileBody {
+export function readFileBody(body: Record<string, unknown>, problems: Problems): FileBody {
   const { code, message, data, ...beside } = body;
   const isAnswer = typeof code === 'number' && isObject(data);
   const all: Record<string, unknown> = isAnswer ? { ...data, ...beside } : { ...body };
   const { version = DOCUMENT_VERSION, history, ...rest } = all;
-  if (typeof version !== 'number' || !Number.isInteger(version) || version < 0) throw refusal('version', 'must be a whole number');
-  if (version > DOCUMENT_VERSION) {
+  if (typeof version !== 'number' || !Number.isInteger(version) || version < 0) problems.add('version', 'must be a whole number');
+  else if (version > DOCUMENT_VERSION) {
     throw refusal('version', `is ${version}: the file was written by a newer fluxmq; this one reads up to ${DOCUMENT_VERSION}`);
   }
-  const keys = CONFIG_KEYS.filter((key) => Object.hasOwn(rest, key));
-  const [key, second] = keys;
-  if (key === undefined) throw refusal('configs', 'is required: a list of endpoints');
-  if (second !== undefined) throw refusal(second, `is the same as ${key}`);
-  // The list's answer has them by port.
-  const configs = isObject(rest[key]) ? Object.values(rest[key]) : rest[key];
-  if (!Array.isArray(configs)) throw refusal(key, 'must be a list of endpoints');
+  const [key, ...more] = CONFIG_KEYS.filter((name) => Object.hasOwn(rest, name));
+  if (key === undefined) problems.add('configs', 'is required: a list of endpoints');
+  for (const twin of more) problems.add(twin, `is the same as ${key}`);
+  const configs = key === undefined ? [] : readList(rest[key], key, problems);
   const { secrets } = rest;
-  for (const known of [key, ...HEAD_KEYS]) delete rest[known];
+  for (const known of [...CONFIG_KEYS, ...HEAD_KEYS]) delete rest[known];
   return { configs, history, secrets, rest };
+}
+
+function readList(list: unknown, key: string, problems: Problems): unknown[] {
+  // The list's answer has them by port.
+  const configs = isObject(list) ? Object.values(list) : list;
+  if (Array.isArray(configs)) return configs;
+  problems.add(key, 'must be a list of endpoints');
+  return [];
 }
 
 function refusal(path: string, message: string): FluxError {

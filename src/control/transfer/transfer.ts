@@ -1,17 +1,16 @@
 /** Endpoints and their history in files: export, import, backup and restore. */
 
 import { Problems } from '../../endpoint/problems.ts';
-import { FluxError } from '../../kernel/errors.ts';
 import type { HistoryRow } from '../../storage/contract.ts';
 import type { Sealer } from '../../storage/sealed/sealer.ts';
 import { clearSecretWarnings, dryAnswerOf, planOf, setAnswerOf } from '../changes/answers.ts';
 import type { ChangeRunner } from '../changes/change-runner.ts';
 import type { ChangeSet } from '../changes/change-set.ts';
 import type { BackupDocument, ExportDocument, ImportAnswer, PlanAnswer, RequestContext, RestoreAnswer, SetAnswer } from '../contract.ts';
-import { type ImportRequest, readImport } from '../endpoints/change-request.ts';
+import { readImport } from '../endpoints/change-request.ts';
 import type { Desired } from '../endpoints/desired.ts';
 import type { Runners } from '../endpoints/runners.ts';
-import { DOCUMENT_VERSION, readFileBody, secretFormOf, toConfig } from './document.ts';
+import { DOCUMENT_VERSION, type FileBody, readFileBody, secretFormOf, toConfig } from './document.ts';
 import { readRows, toRows } from './history-file.ts';
 import { readConfigs } from './read-configs.ts';
 
@@ -30,7 +29,7 @@ const PAGE_ROWS = 1000;
 /** What an import or a restore would make of the configuration. */
 interface Prepared {
   set: ChangeSet;
-  request: ImportRequest;
+  dryRun: boolean;
   warnings: string[];
 }
 
@@ -72,8 +71,8 @@ export class Transfer {
 
   /** @throws FluxError as Control.importAll */
   async importAll(body: Record<string, unknown>, context: RequestContext): Promise<ImportAnswer> {
-    const { set, request, warnings } = this.#prepareImport(body, context);
-    return countsOf(await this.#make(set, request, warnings), set);
+    const prepared = this.#prepareImport(body, context);
+    return countsOf(await this.#make(prepared), prepared.set);
   }
 
   /** What an import would do. @throws FluxError as `importAll` */
@@ -86,14 +85,14 @@ export class Transfer {
 
   /** @throws FluxError as Control.restore */
   async restore(body: Record<string, unknown>, context: RequestContext): Promise<RestoreAnswer> {
-    const { configs, history, secrets, rest } = readFileBody(body);
-    const request = readImport(rest);
-    if (request.mode === 'merge') throw refuse('mode', 'a restore always replaces');
-    const prepared = this.#prepare('restore', configs, { ...request, mode: 'replace' }, context);
+    const problems = new Problems();
+    const file = readFileBody(body, problems);
+    const { history, secrets } = file;
+    if (history !== undefined && !Array.isArray(history)) problems.add('history', 'must be a list');
+    const prepared = this.#prepare('restore', file, context, problems);
     const { set } = prepared;
     const obstacle = this.#obstacle(history, secrets, context);
     if (obstacle === null) {
-      const problems = new Problems();
       set.adopts = readRows(
         history,
         set.changes.flatMap(({ after }) => after ?? []),
@@ -103,35 +102,41 @@ export class Transfer {
       problems.throwIfAny('backup');
     } else prepared.warnings.push(`the history of the file was not taken: ${obstacle}`);
     const isAdopted = set.adopts !== null;
-    return { ...countsOf(await this.#make(set, request, prepared.warnings), set), adopted: isAdopted };
+    return { ...countsOf(await this.#make(prepared), set), adopted: isAdopted };
   }
 
   #prepareImport(body: Record<string, unknown>, context: RequestContext): Prepared {
-    const { configs, history, rest } = readFileBody(body);
-    if (history !== undefined) throw refuse('history', 'is part of a backup: restore takes it');
-    return this.#prepare('import', configs, readImport(rest), context);
+    const problems = new Problems();
+    const file = readFileBody(body, problems);
+    if (file.history !== undefined) problems.add('history', 'is part of a backup: restore takes it');
+    return this.#prepare('import', file, context, problems);
   }
 
-  #prepare(action: 'import' | 'restore', configs: unknown[], request: ImportRequest, context: RequestContext): Prepared {
+  /** @throws FluxError with every problem of the request and of the file, `revision-mismatch` */
+  #prepare(action: 'import' | 'restore', { configs, rest }: FileBody, context: RequestContext, problems: Problems): Prepared {
     const { desired, sealer } = this.#options;
     desired.ensureWhole(context.expectedRevision);
+    const request = problems.gather(() => readImport(rest));
+    if (action === 'restore' && request?.mode === 'merge') problems.add('mode', 'a restore always replaces');
+    const mode = action === 'restore' ? 'replace' : (request?.mode ?? 'merge');
     const stored = new Map(desired.list().map((each) => [each.endpoint.id, each]));
-    const { changes, warnings } = readConfigs(configs, request.mode ?? 'merge', stored, sealer);
+    const read = problems.gather(() => readConfigs(configs, mode, stored, sealer));
+    if (request === undefined || read === undefined || problems.issues.length > 0) throw problems.toError(action);
     const set: ChangeSet = {
       action,
       source: 'import',
-      changes,
+      changes: read.changes,
       options: request.options,
       context,
       mustListen: true,
-      isWhole: request.mode === 'replace' || context.expectedRevision !== null,
+      isWhole: mode === 'replace' || context.expectedRevision !== null,
       settles: null,
       adopts: null,
     };
-    return { set, request, warnings };
+    return { set, dryRun: request.dryRun, warnings: read.warnings };
   }
 
-  async #make(set: ChangeSet, { dryRun }: ImportRequest, warnings: string[]): Promise<SetAnswer> {
+  async #make({ set, dryRun, warnings }: Prepared): Promise<SetAnswer> {
     const { desired, changes, keepsSecretsInClear } = this.#options;
     if (dryRun) {
       const answer = dryAnswerOf(set, desired);
@@ -171,8 +176,4 @@ function countsOf(answer: SetAnswer, set: ChangeSet): ImportAnswer {
   const changed = new Set(answer.changes.map(({ id }) => id));
   const unchanged = set.changes.filter(({ after }) => after !== null && !changed.has(after.id)).length;
   return { added, updated, removed, unchanged, ...answer };
-}
-
-function refuse(path: string, message: string): FluxError {
-  return new FluxError('invalid', `${path}: ${message}`, { issues: [{ path, message }] });
 }

@@ -80,6 +80,30 @@ it('is filtered by actor and time, and paged without cutting a revision', async 
   expect(paged).toEqual(all);
 });
 
+it('has the reason as it was written, from the body or the header, and the request under which the log has it, too', async () => {
+  const port = await freePort();
+  const reason = 'größer — ☃';
+  const header = Buffer.from(reason).toString('latin1');
+  await api.call('POST', 'add', { id: 'named', port, host: HOST }, { ...ADMIN, 'x-reason': header, 'x-request-id': 'request-4711' });
+  await api.call('POST', 'update', { id: 'named', wiretap: true, reason }, { ...ADMIN, 'x-reason': 'another' });
+  await api.call('POST', 'update', { id: 'named', wiretap: false }, { ...ADMIN, 'x-reason': 'caf\xe9' });
+  await api.call('POST', 'update', { id: 'named', wiretap: true }, { ...ADMIN, 'x-reason': '' });
+  expect((await rows('id=named')).map((row) => row.reason)).toEqual([null, 'café', reason, reason]);
+  const taken = await api.call(
+    'POST',
+    'add',
+    { id: 'late', port: Number(new URL(broker.admin).port), host: HOST },
+    { ...ADMIN, 'x-request-id': 'request-4712' },
+  );
+  expect(taken.status).toBe(409);
+  const lines = (await broker.log()).split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Record<string, unknown>]));
+  const of = (requestId: string) => lines.filter((line) => line['requestId'] === requestId);
+  expect(of('request-4711')).toMatchObject([{ level: 'info', msg: `Endpoint ${port}: add`, actor: 'admin', endpoint: 'named' }]);
+  expect(of('request-4712')).toMatchObject([
+    { level: 'warn', msg: expect.stringMatching(/^Endpoint \d+: add was not made: Port \d+ is already in use/), actor: 'admin' },
+  ]);
+});
+
 it('refuses what it cannot understand, all at once', async () => {
   const query = 'limit=0&before=x&since=yesterday&until=2026-13-01&actor=&colour=red';
   const { status, issues } = await api.call('GET', `history?${query}`, undefined, ADMIN);

@@ -1,0 +1,38 @@
+/** What a node that is part of no cluster answers about its cluster: itself. */
+
+import type { ClusterStatus, NodeView } from '../contract.ts';
+import type { Desired } from '../endpoints/desired.ts';
+import { type OwnFacts, toNodeView } from './own-facts.ts';
+
+export class Alone {
+  readonly #facts: OwnFacts;
+  readonly #desired: Desired;
+
+  constructor(facts: OwnFacts, desired: Desired) {
+    this.#facts = facts;
+    this.#desired = desired;
+  }
+
+  status(): ClusterStatus {
+    const { storeError } = this.#desired;
+    const { name: node, revision, failed } = this.#facts.read();
+    const nats = { connected: false, server: null, reason: 'this node is not part of a cluster' };
+    return {
+      name: '',
+      node,
+      enabled: false,
+      nats,
+      store: { ok: storeError === null, reason: storeError },
+      revision,
+      lag: 0,
+      nodes: { total: 1, up: 1 },
+      inStep: failed.length === 0,
+      sync: {},
+    };
+  }
+
+  nodes(): NodeView[] {
+    const facts = this.#facts.read();
+    return [toNodeView({ ...facts, isUp: true, isSelf: true, isTwin: false, lastSeen: Date.now() }, facts.revision)];
+  }
+}

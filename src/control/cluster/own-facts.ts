@@ -1,0 +1,71 @@
+/** What a node says of itself, in a cluster or alone, and how a node stands in an answer. */
+
+import { randomUUID } from 'node:crypto';
+import type { NodeView } from '../contract.ts';
+import type { Desired } from '../endpoints/desired.ts';
+import type { Reconciler } from '../endpoints/reconciler.ts';
+import type { Runners } from '../endpoints/runners.ts';
+import type { Member, NodeFacts } from './contract.ts';
+
+export interface OwnFactsOptions {
+  node: string;
+  version: string;
+  /** told to the others */
+  address: string;
+  desired: Desired;
+  runners: Runners;
+  reconciler: Reconciler;
+}
+
+export class OwnFacts {
+  readonly incarnation = randomUUID();
+  /** Port of the admin API. */
+  adminPort = 0;
+  readonly #options: OwnFactsOptions;
+  readonly #upSince = Date.now();
+
+  constructor(options: OwnFactsOptions) {
+    this.#options = options;
+  }
+
+  /** As they are now. */
+  read(): NodeFacts {
+    const { node, address, version, desired, runners, reconciler } = this.#options;
+    const ids = desired.list().map(({ endpoint }) => endpoint.id);
+    const failed = ids.filter((id) => runners.peek(id)?.state === 'failed' || reconciler.problemOf(id) !== null);
+    const storeOk = desired.storeError === null;
+    return {
+      name: node,
+      incarnation: this.incarnation,
+      address,
+      adminPort: this.adminPort,
+      version,
+      upSince: this.#upSince,
+      revision: desired.revision,
+      status: storeOk && failed.length === 0 ? 'ok' : 'degraded',
+      storeOk,
+      failed,
+    };
+  }
+}
+
+/** @param newest the newest revision that any node knows */
+export function toNodeView(member: Member, newest: number): NodeView {
+  return {
+    name: member.name,
+    incarnation: member.incarnation,
+    address: member.address,
+    adminPort: member.adminPort,
+    version: member.version,
+    upSince: new Date(member.upSince).toISOString(),
+    lastSeen: new Date(member.lastSeen).toISOString(),
+    state: member.isUp ? 'up' : 'down',
+    status: member.status,
+    self: member.isSelf,
+    twin: member.isTwin,
+    revision: member.revision,
+    lag: newest - member.revision,
+    store: { ok: member.storeOk },
+    failed: [...member.failed],
+  };
+}
