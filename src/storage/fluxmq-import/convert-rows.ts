@@ -43,6 +43,9 @@ const NUMBERS: Record<string, string> = {
 /** JSON texts; empty and null stand for the default. */
 const OBJECTS: Record<string, string> = { f_ssl_config: 'sslConfig', f_server_options: 'serverOptions', f_child_options: 'childOptions' };
 
+const YES = ['1', 'true', 't'];
+const NO = ['0', 'false', 'f'];
+
 const ID = /^[A-Za-z0-9_.-]{1,64}$/;
 
 interface Candidate {
@@ -63,7 +66,7 @@ export function convertFluxmqRows(rows: readonly FluxmqRow[]): FluxmqEndpoints {
   }));
   candidates.sort(compare);
   const owners = new Map<number, string>();
-  const ids = new Set(candidates.map((candidate) => candidate.id));
+  const ids = new Ids(candidates.map((candidate) => candidate.id));
   let defaultId: string | null = null;
   for (const { id, port, row } of candidates) {
     const owner = owners.get(port);
@@ -71,25 +74,54 @@ export function convertFluxmqRows(rows: readonly FluxmqRow[]): FluxmqEndpoints {
       result.leftOut.push({ id, port, reason: `port ${port} is that of ${owner}, too` });
       continue;
     }
-    try {
-      const warnings: string[] = [];
-      const config = convertRow(id, port, row, ids, warnings);
-      if (config['isDefault'] === true && defaultId !== null) {
-        config['isDefault'] = false;
-        warnings.push(`${defaultId} is the default endpoint already`);
-      }
-      warnings.push(...parseEndpoint(config).warnings);
-      if (config['isDefault'] === true) defaultId = id;
-      owners.set(port, id);
-      result.configs.push(config);
-      result.warnings.push(...warnings.map((warning) => `${id} (port ${port}): ${warning}`));
-    } catch (error) {
-      if (!(error instanceof FluxError)) throw error;
-      const issues = error.issues.map(({ path, message }) => `${path}: ${message}`);
-      result.leftOut.push({ id, port, reason: issues.length > 0 ? issues.join('; ') : error.message });
+    const problems: string[] = [];
+    const config = convertRow(port, row, problems);
+    const isSecond = config['isDefault'] === true && defaultId !== null;
+    const warnings = [
+      ...withoutEffect(row),
+      ...(isSecond ? [`${defaultId} is the default endpoint already`] : []),
+      ...check(config, problems),
+    ];
+    if (problems.length > 0) {
+      result.leftOut.push({ id, port, reason: problems.join('; ') });
+      continue;
     }
+    const own = ids.take(id, port);
+    if (own.why !== null) warnings.unshift(`this id is ${own.why}, it becomes ${own.id}`);
+    if (isSecond) config['isDefault'] = false;
+    else if (config['isDefault'] === true) defaultId = own.id;
+    owners.set(port, own.id);
+    result.configs.push({ id: own.id, ...config });
+    result.warnings.push(...warnings.map((warning) => `${id} (port ${port}): ${warning}`));
   }
   return result;
+}
+
+/** Ids as they may be here, each once. */
+class Ids {
+  readonly #given: ReadonlySet<string>;
+  readonly #taken = new Set<string>();
+
+  /** @param given those of all rows: a generated one must not be another row's */
+  constructor(given: string[]) {
+    this.#given = new Set(given);
+  }
+
+  /** The row's own id, or another one and why. */
+  take(id: string, port: number): { id: string; why: string | null } {
+    const why = !ID.test(id) ? 'not possible here' : this.#taken.has(id) ? 'that of another row, too' : null;
+    const own = why === null ? id : this.#generate(port);
+    this.#taken.add(own);
+    return { id: own, why };
+  }
+
+  #generate(port: number): string {
+    const isFree = (id: string) => !this.#given.has(id) && !this.#taken.has(id);
+    for (let n = 0; ; n++) {
+      const id = n === 0 ? defaultEndpoint(port).id : n === 1 ? `fluxmq-${port}` : `fluxmq-${port}-${n}`;
+      if (isFree(id)) return id;
+    }
+  }
 }
 
 function compare(a: Candidate, b: Candidate): number {
@@ -100,19 +132,13 @@ function compare(a: Candidate, b: Candidate): number {
   return a.id < b.id ? -1 : 1;
 }
 
-/** @throws FluxError `invalid` for a text that is no JSON object */
-function convertRow(id: string, port: number, row: FluxmqRow, ids: Set<string>, warnings: string[]): Record<string, unknown> {
+/** All of a row but its id. @param problems takes what is not as FluxMQ writes it */
+function convertRow(port: number, row: FluxmqRow, problems: string[]): Record<string, unknown> {
   const config: Record<string, unknown> = { port };
-  if (ID.test(id)) config['id'] = id;
-  else {
-    // the generated one may be another row's
-    const generated = defaultEndpoint(port).id;
-    config['id'] = ids.has(generated) ? `fluxmq-${port}` : generated;
-    warnings.push(`this id is not possible here, it becomes ${config['id']}`);
-  }
   for (const [column, key] of Object.entries(FLAGS)) {
     const value = flagOf(row[column]);
-    if (value !== null) config[key] = value;
+    if (value === undefined) problems.push(`${column}: must be 0 or 1, not ${textOf(row[column]).slice(0, 40)}`);
+    else if (value !== null) config[key] = value;
   }
   for (const [column, key] of Object.entries(NUMBERS)) {
     const value = numberOf(row[column]);
@@ -121,13 +147,31 @@ function convertRow(id: string, port: number, row: FluxmqRow, ids: Set<string>, 
   const path = textOf(row['f_path']);
   if (path !== '') config['path'] = path;
   for (const [column, key] of Object.entries(OBJECTS)) {
-    const value = objectOf(row[column], column);
+    const value = objectOf(row[column], column, problems);
     if (value !== null && (key !== 'sslConfig' || value['enabled'] === true || value['enable'] === true)) config[key] = value;
   }
+  return config;
+}
+
+/** What an endpoint is warned of. @param problems takes why it is none */
+function check(config: Record<string, unknown>, problems: string[]): string[] {
+  try {
+    return parseEndpoint(config).warnings;
+  } catch (error) {
+    if (!(error instanceof FluxError)) throw error;
+    const issues = error.issues.map(({ path, message }) => `${path}: ${message}`);
+    problems.push(...(issues.length > 0 ? issues : [error.message]));
+    return [];
+  }
+}
+
+/** What of a row changes nothing here. */
+function withoutEffect(row: FluxmqRow): string[] {
+  const warnings: string[] = [];
   if (flagOf(row['f_enable_bridge']) === true) warnings.push('f_enable_bridge has no effect here without a bridgeConfig');
   if ((numberOf(row['f_acl_refresh_period']) ?? 0) !== 0)
     warnings.push('f_acl_refresh_period has no effect here: rules apply at once when they change');
-  return config;
+  return warnings;
 }
 
 function textOf(value: unknown): string {
@@ -138,23 +182,23 @@ function numberOf(value: unknown): number | null {
   return value === null || value === undefined || value === '' ? null : Number(value);
 }
 
-/** BIT columns come as bytes. */
-function flagOf(value: unknown): boolean | null {
+/** Null where nothing is said, undefined for what is neither yes nor no. BIT columns come as bytes. */
+function flagOf(value: unknown): boolean | null | undefined {
   if (value === null || value === undefined || value === '') return null;
-  if (value instanceof Uint8Array) return value[0] === 1;
-  return value === true || value === 't' || Number(value) === 1;
+  const text = value instanceof Uint8Array ? String(value[0]) : String(value).toLowerCase();
+  return YES.includes(text) ? true : NO.includes(text) ? false : undefined;
 }
 
-/** A JSON object without its nulls; null when there is none. */
-function objectOf(value: unknown, column: string): Record<string, unknown> | null {
+/** A JSON object without its nulls; null when there is none. @param problems takes why a text is none */
+function objectOf(value: unknown, column: string, problems: string[]): Record<string, unknown> | null {
   const text = textOf(value).trim();
   if (text === '' || text === 'null') return null;
-  let parsed: unknown;
   try {
-    parsed = JSON.parse(text);
+    const parsed: unknown = JSON.parse(text);
+    if (isObject(parsed)) return Object.fromEntries(Object.entries(parsed).filter(([, entry]) => entry !== null));
+    problems.push(`${column} is not a JSON object`);
   } catch (error) {
-    throw new FluxError('invalid', `${column} is not JSON: ${error instanceof Error ? error.message : error}`, { cause: error });
+    problems.push(`${column} is not JSON: ${error instanceof Error ? error.message : error}`);
   }
-  if (!isObject(parsed)) throw new FluxError('invalid', `${column} is not a JSON object`);
-  return Object.fromEntries(Object.entries(parsed).filter(([, entry]) => entry !== null));
+  return null;
 }

@@ -133,11 +133,40 @@ describe('convertFluxmqRows', () => {
     [{ f_ssl_config: '[1]' }, 'f_ssl_config is not a JSON object'],
     [{ f_child_options: '{"colour":1}' }, 'childOptions.colour: unknown key'],
     [{ f_path: 'ws' }, 'path: '],
+    // Taken for "off", it would open a port that was closed.
+    [{ f_enable_auth: 7 }, 'f_enable_auth: must be 0 or 1, not 7'],
+    [{ f_enable_acl: 'maybe' }, 'f_enable_acl: must be 0 or 1, not maybe'],
+    [{ f_enabled: 2 }, 'f_enabled: must be 0 or 1, not 2'],
+    [
+      { f_enable_auth: 7, f_path: 'ws', f_ssl_config: '[1]' },
+      'f_enable_auth: must be 0 or 1, not 7; f_ssl_config is not a JSON object; path: ',
+    ],
   ])('leaves out a row with %j, and says why', (more, reason) => {
     expect(convertFluxmqRows([row('a', 1, more)])).toMatchObject({
       configs: [],
       leftOut: [{ id: 'a', reason: expect.stringContaining(reason) }],
     });
+  });
+
+  it('takes rows of one id under ids of their own', () => {
+    const rows = [
+      row('twin', 2, { f_enabled: 'TRUE', f_enable_auth: 'false' }),
+      row('twin', 1),
+      row('mqtt-3', 3),
+      row('mqtt-3', 4),
+      row('fluxmq-2', 5),
+      row('mqtt-2', 6),
+    ];
+    const { configs, leftOut, warnings } = convertFluxmqRows(rows);
+    expect([configs.map((config) => `${config['id']} ${config['port']}`), leftOut]).toEqual([
+      ['twin 1', 'fluxmq-2-2 2', 'mqtt-3 3', 'mqtt-4 4', 'fluxmq-2 5', 'mqtt-2 6'],
+      [],
+    ]);
+    expect(warnings).toEqual([
+      'twin (port 2): this id is that of another row, too, it becomes fluxmq-2-2',
+      'mqtt-3 (port 4): this id is that of another row, too, it becomes mqtt-4',
+    ]);
+    expect(configs[1]).toMatchObject({ enabled: true, enableAuth: false });
   });
 
   it('has one default, possible ids, and warnings for what has no effect', () => {
