@@ -7,7 +7,7 @@ import type { ChangeMeta, CommitOptions } from '../../storage/contract.ts';
 import type { ConfirmView, NodeOutcome } from '../contract.ts';
 import { Deadline } from '../deadline.ts';
 import type { Desired } from '../endpoints/desired.ts';
-import type { DrainRequest } from '../endpoints/drain.ts';
+import { type DrainRequest, NO_DRAIN } from '../endpoints/drain.ts';
 import type { Driver, Prepared } from '../endpoints/driver.ts';
 import type { Runners } from '../endpoints/runners.ts';
 import { type ChangeSet, type JudgedChange, judge, keysOf, toStoreChanges } from './change-set.ts';
@@ -88,6 +88,12 @@ export class ChangeRunner {
     });
   }
 
+  /** A waiting change was confirmed: the others need not undo it. */
+  tellConfirmed(): void {
+    const { spreader, desired } = this.#options;
+    void spreader.spread(desired.revision, [], NO_DRAIN, 0);
+  }
+
   /** Nothing was to be done for the endpoint: what it is like is the outcome. */
   current(id: string): NodeOutcome {
     const runner = this.#options.runners.of(id);
@@ -134,12 +140,13 @@ export class ChangeRunner {
   }
 
   /** The other nodes read the store while this one activates: what is stored is what they are told of. */
-  #spread({ context }: ChangeSet, changes: JudgedChange[], revision: number, deadline: Deadline): Promise<NodeOutcome[]> {
+  #spread({ context, options }: ChangeSet, changes: JudgedChange[], revision: number, deadline: Deadline): Promise<NodeOutcome[]> {
     const { spreader, spreadTimeoutMs } = this.#options;
     const waitMs = context.wait === 'local' ? 0 : Math.min(deadline.leftMs, spreadTimeoutMs);
     return spreader.spread(
       revision,
       changes.map(({ id }) => id),
+      options,
       waitMs,
     );
   }

@@ -15,7 +15,7 @@ export class Alone {
 
   status(): ClusterStatus {
     const { storeError } = this.#desired;
-    const { name: node, revision, failed } = this.#facts.read();
+    const { name: node, known: revision, failed } = this.#facts.read();
     const nats = { connected: false, server: null, reason: 'this node is not part of a cluster' };
     return {
       name: '',
@@ -33,6 +33,6 @@ export class Alone {
 
   nodes(): NodeView[] {
     const facts = this.#facts.read();
-    return [toNodeView({ ...facts, isUp: true, isSelf: true, isTwin: false, lastSeen: Date.now() }, facts.revision)];
+    return [toNodeView({ ...facts, isUp: true, isSelf: true, isTwin: false, lastSeen: Date.now() }, facts.known)];
   }
 }

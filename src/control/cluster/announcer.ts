@@ -11,6 +11,8 @@ import { readAnnouncement, readReceipt } from './read-notice.ts';
 
 /** Between two announcements of one revision, while a node has not answered. */
 const REPEAT_MS = 500;
+/** Without NATS for so many of these, nobody is waited for any longer. */
+const AWAY_MAX = 4;
 /** Announcements of others that wait for this node's listeners; the oldest is dropped, its sender says it again or reads the heartbeat. */
 const OWED_MAX = 10_000;
 /** An announcement is not answered any more after this long: nobody waits for it. */
@@ -21,13 +23,13 @@ export interface AnnouncerOptions {
   subjects: Subjects;
   members: Members;
   /** who this node is */
-  facts: () => NodeFacts;
+  self: { readonly name: string; readonly incarnation: string };
   /** a notice is said again so often to nodes that have not answered */
   retryCount: number;
   /** What this node makes of a revision; null: it has not come to it yet. */
   outcomeOf: (announcement: Announcement) => Omit<NodeOutcome, 'node'> | null;
-  /** A revision is announced that this node may not run yet. */
-  onAnnounced: () => void;
+  /** Something is announced that this node may not know, or not run yet. */
+  onAnnounced: (announcement: Announcement) => void;
 }
 
 /** Numbers of the cluster's sync, since the start. */
@@ -41,8 +43,13 @@ export interface SyncCounts {
   receiptsMissed: number;
 }
 
+/** What is told of a revision. */
+export type News = Pick<Announcement, 'revision' | 'ids' | 'drain'>;
+
 interface Waiting {
-  receipts: Map<string, Receipt>;
+  news: News;
+  /** by incarnation */
+  outcomes: Map<string, Omit<NodeOutcome, 'node'>>;
   /** nodes that have not applied or failed */
   open: Set<string>;
   done: () => void;
@@ -65,12 +72,12 @@ export class Announcer {
    * Announces a revision and waits for the nodes that are up, at most `timeoutMs`; 0: does not wait.
    * @returns one outcome for each known node but this one, never fails: a node that was not reached is `pending`, and reads the store later
    */
-  async announce(revision: number, ids: readonly string[], timeoutMs: number): Promise<NodeOutcome[]> {
-    const { bus, subjects, members, facts, retryCount } = this.#options;
+  async announce(news: News, timeoutMs: number): Promise<NodeOutcome[]> {
+    const { bus, subjects, members, self } = this.#options;
     const request = randomUUID();
-    const notice: Announcement = { revision, ids, incarnation: facts().incarnation, request };
-    const others = members.others();
-    const waiting: Waiting = { receipts: new Map(), open: new Set(others.map(({ incarnation }) => incarnation)), done: () => {} };
+    const notice: Announcement = { ...news, incarnation: self.incarnation, request };
+    const asked = members.others();
+    const waiting: Waiting = { news, outcomes: new Map(), open: new Set(asked.map(({ incarnation }) => incarnation)), done: () => {} };
     const answered = new Promise<void>((resolve) => {
       waiting.done = resolve;
     });
@@ -78,43 +85,37 @@ export class Announcer {
     this.counts.announced++;
     const isSent = bus.publish(subjects.announce, notice);
     if (timeoutMs > 0 && isSent && waiting.open.size > 0) {
-      let said = 0;
-      const repeat = setInterval(() => {
-        if (said++ >= retryCount) return clearInterval(repeat);
-        this.counts.repeated++;
-        bus.publish(subjects.announce, notice);
-      }, REPEAT_MS);
+      const repeating = this.#repeat(notice, waiting);
       await new Deadline(timeoutMs).reaches(answered);
-      clearInterval(repeat);
+      clearInterval(repeating);
       this.counts.receiptsMissed += waiting.open.size;
     }
     this.#waiting.delete(request);
-    const unreached = isSent ? 'it has not answered yet' : 'there is no connection to NATS: it follows when it reads the store';
-    return [
-      ...others.map((other): NodeOutcome => {
-        const receipt = waiting.receipts.get(other.incarnation);
-        if (receipt === undefined)
-          return { node: other.name, state: 'pending', reason: timeoutMs === 0 && isSent ? 'not waited for' : unreached };
-        return { node: other.name, state: receipt.state, reason: receipt.reason };
-      }),
-      ...members.missing().map(({ name }): NodeOutcome => ({ node: name, state: 'pending', reason: 'the node is down' })),
-    ];
-  }
-
-  #heard(body: unknown): void {
-    const announcement = readAnnouncement(body);
-    if (announcement === null || announcement.incarnation === this.#options.facts().incarnation) return;
-    this.counts.heard++;
-    if (this.#owed.size >= OWED_MAX) this.#owed.delete(this.#owed.keys().next().value as string);
-    this.#owed.set(announcement.request, { announcement, until: performance.now() + OWED_MS });
-    this.#answer(announcement);
-    if (this.#owed.has(announcement.request)) this.#options.onAnnounced();
+    const unreached = bus.state.connected
+      ? 'it has not answered yet'
+      : 'there is no connection to NATS: it follows when it reads the store';
+    const reason = timeoutMs === 0 && isSent ? 'not waited for' : unreached;
+    return this.#outcomes(asked, waiting, reason);
   }
 
   /** A node has gone: nobody waits for it. */
   lost(incarnation: string): void {
     for (const waiting of this.#waiting.values()) {
       if (waiting.open.delete(incarnation) && waiting.open.size === 0) waiting.done();
+    }
+  }
+
+  /** What a node says of itself tells as much as a receipt that was lost. */
+  heartbeat({ incarnation, revision, failed }: NodeFacts): void {
+    for (const waiting of this.#waiting.values()) {
+      const { news, open, outcomes } = waiting;
+      if (revision < news.revision || !open.delete(incarnation)) continue;
+      const bad = news.ids.find((id) => failed.includes(id));
+      outcomes.set(incarnation, {
+        state: bad === undefined ? 'applied' : 'failed',
+        reason: bad === undefined ? null : 'its status tells why',
+      });
+      if (open.size === 0) waiting.done();
     }
   }
 
@@ -127,13 +128,56 @@ export class Announcer {
     }
   }
 
+  #repeat(notice: Announcement, waiting: Waiting): NodeJS.Timeout {
+    const { bus, subjects, retryCount } = this.#options;
+    let said = 0;
+    let away = 0;
+    return setInterval(() => {
+      away = bus.state.connected ? 0 : away + 1;
+      if (away >= AWAY_MAX) waiting.done();
+      if (said >= retryCount || !bus.publish(subjects.announce, notice)) return;
+      said++;
+      this.counts.repeated++;
+    }, REPEAT_MS);
+  }
+
+  /** Of the nodes that were asked, in place of those that were started anew their successors, and those that are down. */
+  #outcomes(asked: NodeFacts[], { news, outcomes }: Waiting, unanswered: string): NodeOutcome[] {
+    const { members } = this.#options;
+    const now = new Map(members.others().map((facts) => [facts.incarnation, facts]));
+    const names = new Set([...now.values()].map(({ name }) => name));
+    const all = new Map([...asked.map((facts) => [facts.incarnation, facts] as const), ...now]);
+    const listed = [...all.values()].filter(
+      ({ name, incarnation }) => now.has(incarnation) || outcomes.has(incarnation) || !names.has(name),
+    );
+    const missing = members.missing().filter(({ incarnation }) => !all.has(incarnation));
+    return [
+      ...listed.map((facts): NodeOutcome => {
+        const isThere = facts.revision >= news.revision && !news.ids.some((id) => facts.failed.includes(id));
+        const known = outcomes.get(facts.incarnation) ?? (isThere ? { state: 'applied' as const, reason: null } : null);
+        const reason = now.has(facts.incarnation) ? unanswered : 'the node is down';
+        return { node: members.labelOf(facts), ...(known ?? { state: 'pending', reason }) };
+      }),
+      ...missing.map(({ name }): NodeOutcome => ({ node: name, state: 'pending', reason: 'the node is down' })),
+    ];
+  }
+
+  #heard(body: unknown): void {
+    const announcement = readAnnouncement(body);
+    if (announcement === null || announcement.incarnation === this.#options.self.incarnation) return;
+    this.counts.heard++;
+    if (this.#owed.size >= OWED_MAX) this.#owed.delete(this.#owed.keys().next().value as string);
+    this.#owed.set(announcement.request, { announcement, until: performance.now() + OWED_MS });
+    this.#answer(announcement);
+    if (this.#owed.has(announcement.request) || announcement.ids.length === 0) this.#options.onAnnounced(announcement);
+  }
+
   /** An outcome that may still get better is told, and told again when it does. */
   #answer(announcement: Announcement): void {
-    const { bus, subjects, facts, outcomeOf } = this.#options;
+    const { bus, subjects, self, outcomeOf } = this.#options;
     const outcome = outcomeOf(announcement);
     if (outcome === null) return;
-    const { name, incarnation } = facts();
-    const receipt: Receipt = { request: announcement.request, incarnation, name, ...outcome };
+    const receipt: Receipt = { request: announcement.request, ...self, ...outcome };
     if (bus.publish(subjects.receipt, receipt)) this.counts.receiptsSent++;
     if (outcome.state !== 'pending') this.#owed.delete(announcement.request);
   }
@@ -141,12 +185,13 @@ export class Announcer {
   #receipt(body: unknown): void {
     const receipt = readReceipt(body);
     if (receipt === null) return;
-    const waiting = this.#waiting.get(receipt.request);
-    if (waiting === undefined || !(waiting.open.has(receipt.incarnation) || waiting.receipts.has(receipt.incarnation))) return;
+    const { request, incarnation, state, reason } = receipt;
+    const waiting = this.#waiting.get(request);
+    if (waiting === undefined || !(waiting.open.has(incarnation) || waiting.outcomes.has(incarnation))) return;
     this.counts.receiptsHeard++;
-    waiting.receipts.set(receipt.incarnation, receipt);
-    if (receipt.state === 'pending') return;
-    waiting.open.delete(receipt.incarnation);
+    waiting.outcomes.set(incarnation, { state, reason });
+    if (state === 'pending') return;
+    waiting.open.delete(incarnation);
     if (waiting.open.size === 0) waiting.done();
   }
 }

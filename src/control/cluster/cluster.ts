@@ -6,6 +6,7 @@ import { FluxError, toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { ClusterStatus, NodeOutcome, NodeView } from '../contract.ts';
 import type { Desired } from '../endpoints/desired.ts';
+import type { DrainRequest } from '../endpoints/drain.ts';
 import type { Reconciler } from '../endpoints/reconciler.ts';
 import type { Runners } from '../endpoints/runners.ts';
 import { Announcer, type SyncCounts } from './announcer.ts';
@@ -39,22 +40,25 @@ export class Cluster {
 
   constructor(options: ClusterOptions) {
     this.#options = options;
-    const { bus, name, logger, reconciler, retryCount, facts } = options;
+    const { bus, name, logger, reconciler, retryCount, facts: own } = options;
     this.#subjects = subjectsOf(name);
-    const common = { bus, subjects: this.#subjects, facts: () => facts.read() };
-    this.#members = new Members({ ...common, logger });
+    const self = { name: options.node, incarnation: own.incarnation };
+    const common = { bus, subjects: this.#subjects, self };
+    this.#members = new Members({ ...common, facts: () => own.read(), logger });
     this.#announcer = new Announcer({
       ...common,
       members: this.#members,
       retryCount,
       outcomeOf: (announcement) => this.#outcomeOf(announcement),
-      onAnnounced: () => reconciler.wake(),
+      onAnnounced: ({ revision, ids, drain }) => reconciler.announced(revision, ids, drain),
     });
-    this.#members.onRevision = () => reconciler.wake();
+    this.#members.onFacts = (facts) => this.#heardOf(facts);
     this.#members.onChange = (facts, isUp) => this.#moved(facts, isUp);
     reconciler.onRound = () => this.#reconciled();
+    // What was announced while there was no connection was not heard.
+    bus.onState(({ connected }) => connected && reconciler.wake());
     for (const question of QUESTIONS) {
-      bus.answer(this.#subjects.node(facts.incarnation, question), (body) => this.#answer(question, body));
+      bus.answer(this.#subjects.node(own.incarnation, question), (body) => this.#answer(question, body));
     }
   }
 
@@ -70,11 +74,13 @@ export class Cluster {
 
   /**
    * Tells the others that a revision is in the store.
+   * @param ids the endpoints that it changed; none: something beside them has changed
+   * @param drain for the clients of what stops
    * @param waitMs how long to wait for what they make of it; 0: not at all
    * @returns an outcome for each known node but this one; never fails
    */
-  spread(revision: number, ids: readonly string[], waitMs: number): Promise<NodeOutcome[]> {
-    return this.#announcer.announce(revision, ids, waitMs);
+  spread(revision: number, ids: readonly string[], drain: DrainRequest, waitMs: number): Promise<NodeOutcome[]> {
+    return this.#announcer.announce({ revision, ids, drain }, waitMs);
   }
 
   /** Tells whoever listens on NATS what happened here. @param name as in `endpoint.added` */
@@ -86,7 +92,9 @@ export class Cluster {
   /** Asks every other node. Never fails: one that does not answer says why. */
   async askAll(question: Question, body: unknown, timeoutMs: number): Promise<NodeAnswer[]> {
     const { bus } = this.#options;
-    const asked = this.#members.others().map(async ({ name, incarnation }): Promise<NodeAnswer> => {
+    const asked = this.#members.others().map(async (facts): Promise<NodeAnswer> => {
+      const { incarnation } = facts;
+      const name = this.#members.labelOf(facts);
       try {
         const answer = await bus.request(this.#subjects.node(incarnation, question), body, timeoutMs);
         return { node: name, answer: readAnswer(answer), reason: null };
@@ -145,6 +153,12 @@ export class Cluster {
     this.#members.close();
   }
 
+  #heardOf(facts: NodeFacts): void {
+    const { desired, reconciler } = this.#options;
+    this.#announcer.heartbeat(facts);
+    if (facts.known > desired.revision) reconciler.wake();
+  }
+
   #moved({ name, incarnation, address, version }: NodeFacts, isUp: boolean): void {
     if (!isUp) this.#announcer.lost(incarnation);
     // Each node that sees it says so: it must not depend on one of them.
@@ -177,7 +191,7 @@ export class Cluster {
   }
 
   #newest(): number {
-    return Math.max(this.#options.desired.revision, ...this.#members.others().map(({ revision }) => revision));
+    return Math.max(this.#options.desired.revision, ...this.#members.others().map(({ known }) => known));
   }
 
   /** Null while the revision, or one of its endpoints, has not been tried here. */
@@ -185,6 +199,7 @@ export class Cluster {
     const { desired, runners, reconciler } = this.#options;
     if (desired.storeError !== null) return { state: 'pending', reason: `the store is away for this node: ${desired.storeError}` };
     if (desired.revision < revision) return null;
+    if (ids.length === 0) return { state: 'applied', reason: null };
     for (const id of ids) {
       const problem = reconciler.problemOf(id);
       if (problem !== null) return { state: 'failed', reason: problem };

@@ -1,4 +1,4 @@
-/** Who is in the cluster: heartbeats sent and heard, nodes that come, go, fall silent, or carry a name that is taken. */
+/** Who is in the cluster: heartbeats sent and heard, nodes that come, go, fall silent, are started anew, or carry a name that is taken. */
 
 import type { Bus } from '../../bus/contract.ts';
 import type { Subjects } from '../../bus/subjects.ts';
@@ -10,14 +10,23 @@ import { readFacts } from './read-notice.ts';
 const HEARTBEAT_MS = 1_000;
 /** Silence of more than three heartbeats. */
 const SILENT_MS = 3_500;
+/** Two nodes of one name: the older one, if it lives, is heard within this time after the other one came. */
+const REPLACED_MS = 1_500;
+/** What was on its way when a node died does not make it one that lives beside its successor. */
+const TWIN_MS = 500;
 /** A node that is down stays in the answers so long. */
 const FORGET_MS = 3_600_000;
+/** One that was stopped in order may be gone for good. */
+const FORGET_LEFT_MS = 600_000;
 /** More are a mistake, or somebody who makes names up. */
 const MEMBERS_MAX = 1_000;
 
 export interface MembersOptions {
   bus: Bus;
   subjects: Subjects;
+  /** who this node is */
+  self: { readonly name: string; readonly incarnation: string };
+  /** the same, with what changes */
   facts: () => NodeFacts;
   logger: Logger;
 }
@@ -25,7 +34,10 @@ export interface MembersOptions {
 interface Known {
   facts: NodeFacts;
   isUp: boolean;
-  /** steady milliseconds */
+  /** it said good-bye */
+  hasLeft: boolean;
+  /** steady milliseconds: first and last notice of it */
+  since: number;
   heardAt: number;
   lastSeen: number;
 }
@@ -33,13 +45,18 @@ interface Known {
 export class Members {
   /** A node came or went. */
   onChange: (member: NodeFacts, isUp: boolean) => void = () => {};
-  /** Another node runs a revision that is higher than that of this one. */
-  onRevision: (revision: number) => void = () => {};
+  /** A node said what it is like now. */
+  onFacts: (member: NodeFacts) => void = () => {};
   readonly #options: MembersOptions;
+  readonly #since = performance.now();
+  /** by incarnation */
   readonly #known = new Map<string, Known>();
+  /** incarnations that have been warned of */
   readonly #twins = new Set<string>();
   readonly #timer: NodeJS.Timeout;
   #isFull = false;
+  #isClosed = false;
+  #tickedAt = performance.now();
 
   constructor(options: MembersOptions) {
     this.#options = options;
@@ -52,79 +69,106 @@ export class Members {
     bus.subscribe(subjects.bye, (body) => this.#left(body));
     bus.onState(({ connected }) => {
       // Silence while there was no connection says nothing of the others.
-      for (const known of this.#known.values()) known.heardAt = performance.now();
-      if (connected) bus.publish(subjects.hello, options.facts());
+      this.#excuseSilence();
+      if (connected && !this.#isClosed) bus.publish(subjects.hello, options.facts());
     });
     this.#timer = setInterval(() => this.#tick(), HEARTBEAT_MS);
   }
 
   /** This node and all it has heard of, by name; those down for an hour are forgotten. */
   list(): Member[] {
-    const { facts } = this.#options;
-    const self = facts();
+    const self = this.#options.facts();
     const others = [...this.#known.values()].map(
-      ({ facts: theirs, isUp, lastSeen }): Member => ({ ...theirs, isUp, isSelf: false, isTwin: this.#isTwin(theirs), lastSeen }),
+      ({ facts, isUp, lastSeen }): Member => ({ ...facts, isUp, isSelf: false, isTwin: this.isTwin(facts), lastSeen }),
     );
-    const own: Member = { ...self, isUp: true, isSelf: true, isTwin: this.#isTwin(self), lastSeen: Date.now() };
+    const own: Member = { ...self, isUp: true, isSelf: true, isTwin: this.isTwin(self), lastSeen: Date.now() };
     return [own, ...others].sort((a, b) => (a.name === b.name ? a.upSince - b.upSince : a.name < b.name ? -1 : 1));
   }
 
-  /** Others that are up, by incarnation. */
+  /** Others that are up. */
   others(): NodeFacts[] {
     return [...this.#known.values()].filter(({ isUp }) => isUp).map(({ facts }) => facts);
   }
 
   /** Others that are known and do not answer now; of a node that was started anew only the new incarnation counts. */
   missing(): NodeFacts[] {
-    const up = new Set([this.#options.facts().name, ...this.others().map(({ name }) => name)]);
+    const up = new Set([this.#options.self.name, ...this.others().map(({ name }) => name)]);
     const names = new Map<string, NodeFacts>();
     for (const { facts, isUp } of this.#known.values()) if (!isUp && !up.has(facts.name)) names.set(facts.name, facts);
     return [...names.values()];
   }
 
+  /** How answers name a node: its name, and of two nodes of one name also what tells them apart. */
+  labelOf(facts: NodeFacts): string {
+    return this.isTwin(facts) ? `${facts.name} (${facts.address}, ${facts.incarnation.slice(0, 8)})` : facts.name;
+  }
+
+  /** True when another node that is up has the same name, and both were heard of since the later one came. */
+  isTwin({ name, incarnation }: Pick<NodeFacts, 'name' | 'incarnation'>): boolean {
+    const own = this.#presenceOf(incarnation);
+    if (own === null) return false;
+    const { self } = this.#options;
+    const others = [self, ...this.others()].filter((other) => other.name === name && other.incarnation !== incarnation);
+    return others.some((other) => {
+      const theirs = this.#presenceOf(other.incarnation);
+      if (theirs === null) return false;
+      const both = Math.max(own.since, theirs.since) + TWIN_MS;
+      return own.heardAt >= both && theirs.heardAt >= both;
+    });
+  }
+
   /** Tells the others at once what this node is like now. */
   beat(): void {
     const { bus, subjects, facts } = this.#options;
-    if (bus.state.connected) bus.publish(subjects.heartbeat, facts());
+    if (bus.state.connected && !this.#isClosed) bus.publish(subjects.heartbeat, facts());
   }
 
-  /** Says good-bye. */
+  /** Says good-bye; nothing more is said then. */
   close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     clearInterval(this.#timer);
     const { bus, subjects, facts } = this.#options;
     bus.publish(subjects.bye, facts());
   }
 
-  #heard(body: unknown): void {
-    const facts = readFacts(body);
-    const self = this.#options.facts();
-    if (facts === null || facts.incarnation === self.incarnation) return;
-    const known = this.#known.get(facts.incarnation);
-    const now = performance.now();
-    if (known === undefined) {
-      if (!this.#hasRoom()) return;
-      this.#known.set(facts.incarnation, { facts, isUp: true, heardAt: now, lastSeen: Date.now() });
-    } else {
-      known.facts = facts;
-      known.heardAt = now;
-      known.lastSeen = Date.now();
-    }
-    if (known === undefined || !known.isUp) this.#came(facts);
-    if (facts.revision > self.revision) this.onRevision(facts.revision);
-    this.#lookForTwins(facts);
+  /** Null when it is not up. */
+  #presenceOf(incarnation: string): { since: number; heardAt: number } | null {
+    if (incarnation === this.#options.self.incarnation) return { since: this.#since, heardAt: performance.now() };
+    const known = this.#known.get(incarnation);
+    return known?.isUp === true ? known : null;
   }
 
-  #came(facts: NodeFacts): void {
-    const known = this.#known.get(facts.incarnation);
-    if (known !== undefined) known.isUp = true;
-    this.#options.logger.info(`Cluster: node ${facts.name} is up`, { address: facts.address, version: facts.version });
-    this.onChange(facts, true);
+  #heard(body: unknown): void {
+    const facts = readFacts(body);
+    if (facts === null || facts.incarnation === this.#options.self.incarnation || this.#isClosed) return;
+    const now = performance.now();
+    let known = this.#known.get(facts.incarnation);
+    if (known === undefined) {
+      if (!this.#hasRoom()) return;
+      known = { facts, isUp: false, hasLeft: false, since: now, heardAt: now, lastSeen: Date.now() };
+      this.#known.set(facts.incarnation, known);
+    }
+    // What was on its way when it said good-bye.
+    if (known.hasLeft) return;
+    known.facts = facts;
+    known.heardAt = now;
+    known.lastSeen = Date.now();
+    if (!known.isUp) {
+      known.isUp = true;
+      this.#options.logger.info(`Cluster: node ${facts.name} is up`, { address: facts.address, version: facts.version });
+      this.onChange(facts, true);
+    }
+    this.onFacts(facts);
+    this.#warnOfTwin(facts);
   }
 
   #left(body: unknown): void {
     const facts = readFacts(body);
     const known = facts === null ? undefined : this.#known.get(facts.incarnation);
-    if (known?.isUp === true) this.#went(known, 'it was stopped');
+    if (known === undefined) return;
+    known.hasLeft = true;
+    if (known.isUp) this.#went(known, 'it was stopped');
   }
 
   #went(known: Known, why: string): void {
@@ -134,15 +178,29 @@ export class Members {
   }
 
   #tick(): void {
-    const { bus } = this.#options;
     this.beat();
-    if (!bus.state.connected) return;
     const now = performance.now();
+    // This process itself was held up: what the others have said meanwhile is still to be read.
+    if (now - this.#tickedAt > 2 * HEARTBEAT_MS) this.#excuseSilence();
+    this.#tickedAt = now;
+    if (!this.#options.bus.state.connected) return;
     for (const [incarnation, known] of this.#known) {
       const silent = now - known.heardAt;
       if (known.isUp && silent > SILENT_MS) this.#went(known, `nothing was heard of it for ${Math.round(silent / 100) / 10} s`);
-      else if (!known.isUp && silent > FORGET_MS) this.#known.delete(incarnation);
+      else if (known.isUp && silent > REPLACED_MS && this.#isReplaced(known)) this.#went(known, 'it was started anew');
+      else if (!known.isUp && silent > (known.hasLeft ? FORGET_LEFT_MS : FORGET_MS)) this.#known.delete(incarnation);
     }
+  }
+
+  #excuseSilence(): void {
+    const enough = performance.now() - TWIN_MS;
+    for (const known of this.#known.values()) if (known.isUp) known.heardAt = Math.max(known.heardAt, enough);
+  }
+
+  /** Another one of its name came after the last notice of it. */
+  #isReplaced({ facts, heardAt }: Known): boolean {
+    const later = (other: Known) => other.isUp && other.facts.name === facts.name && other.since > heardAt;
+    return [...this.#known.values()].some(later);
   }
 
   #hasRoom(): boolean {
@@ -157,16 +215,11 @@ export class Members {
     return false;
   }
 
-  #isTwin({ name, incarnation }: NodeFacts): boolean {
-    const self = this.#options.facts();
-    return [self, ...this.others()].some((other) => other.name === name && other.incarnation !== incarnation);
-  }
-
-  #lookForTwins({ name, incarnation, address }: NodeFacts): void {
-    const self = this.#options.facts();
-    if (name !== self.name || this.#twins.has(incarnation)) return;
+  #warnOfTwin(facts: NodeFacts): void {
+    const { name, incarnation, address } = facts;
+    if (this.#twins.has(incarnation) || !this.isTwin(facts)) return;
     this.#twins.add(incarnation);
-    const message = `Cluster: another node is called ${name}, too: give each node its own name (node.name), or their answers cannot be told apart`;
-    this.#options.logger.warn(message, { address });
+    const message = `Cluster: two nodes are called ${name}: give each node its own name (node.name), or what they do cannot be told apart`;
+    this.#options.logger.warn(message, { address, incarnation });
   }
 }

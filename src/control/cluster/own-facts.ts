@@ -7,6 +7,9 @@ import type { Reconciler } from '../endpoints/reconciler.ts';
 import type { Runners } from '../endpoints/runners.ts';
 import type { Member, NodeFacts } from './contract.ts';
 
+/** Failed endpoints that a heartbeat names at most: it must fit into a message of NATS. */
+const FAILED_MAX = 1_000;
+
 export interface OwnFactsOptions {
   node: string;
   version: string;
@@ -31,7 +34,7 @@ export class OwnFacts {
   /** As they are now. */
   read(): NodeFacts {
     const { node, address, version, desired, runners, reconciler } = this.#options;
-    const ids = desired.list().map(({ endpoint }) => endpoint.id);
+    const ids = desired.all().map(({ endpoint }) => endpoint.id);
     const failed = ids.filter((id) => runners.peek(id)?.state === 'failed' || reconciler.problemOf(id) !== null);
     const storeOk = desired.storeError === null;
     return {
@@ -41,10 +44,11 @@ export class OwnFacts {
       adminPort: this.adminPort,
       version,
       upSince: this.#upSince,
-      revision: desired.revision,
+      revision: reconciler.reached,
+      known: desired.revision,
       status: storeOk && failed.length === 0 ? 'ok' : 'degraded',
       storeOk,
-      failed,
+      failed: failed.slice(0, FAILED_MAX),
     };
   }
 }

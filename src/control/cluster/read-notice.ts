@@ -1,6 +1,8 @@
 /** Reads what came over the bus: anything may be published there, so that nothing is believed to have a form. */
 
 import { isObject } from '../../endpoint/problems.ts';
+import { DRAIN_MS_MAX, DRAIN_RATE_MAX, SERVER_REFERENCE_MAX } from '../endpoints/change-request.ts';
+import { type DrainRequest, NO_DRAIN } from '../endpoints/drain.ts';
 import type { Announcement, NodeFacts, Receipt } from './contract.ts';
 
 const TEXT_MAX = 4096;
@@ -11,22 +13,36 @@ const isName = (value: unknown): value is string => isText(value) && value !== '
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 const isNames = (value: unknown): value is string[] => Array.isArray(value) && value.length <= IDS_MAX && value.every(isName);
 
-/** Null when it is not what a node says of itself. Keys that this version does not know are left out. */
+/**
+ * Null when it is not what a node says of itself. Nodes of other versions may be among them: keys that this one does not know are left
+ * out, words that it does not know mean what is nearest.
+ */
 export function readFacts(body: unknown): NodeFacts | null {
   if (!isObject(body)) return null;
-  const { name, incarnation, address, adminPort, version, upSince, revision, status, storeOk, failed } = body;
+  const { name, incarnation, address, adminPort, version, upSince, revision, known = revision, status, storeOk, failed } = body;
   if (!isName(name) || !isName(incarnation) || !isText(address) || !isName(version)) return null;
   if (!isCount(adminPort) || !isCount(upSince) || !isCount(revision) || !isNames(failed) || typeof storeOk !== 'boolean') return null;
-  if (status !== 'ok' && status !== 'degraded' && status !== 'failed') return null;
-  return { name, incarnation, address, adminPort, version, upSince, revision, status, storeOk, failed };
+  if (!isCount(known) || !isText(status)) return null;
+  const near = status === 'ok' || status === 'failed' ? status : 'degraded';
+  return { name, incarnation, address, adminPort, version, upSince, revision, known, status: near, storeOk, failed };
 }
 
 /** Null when it announces nothing. */
 export function readAnnouncement(body: unknown): Announcement | null {
   if (!isObject(body)) return null;
-  const { revision, ids, incarnation, request } = body;
+  const { revision, ids, incarnation, request, drain } = body;
   if (!isCount(revision) || !isNames(ids) || !isName(incarnation) || !isName(request)) return null;
-  return { revision, ids, incarnation, request };
+  return { revision, ids, incarnation, request, drain: readDrain(drain) };
+}
+
+/** What is not understood does not keep a change from being made. */
+function readDrain(drain: unknown): DrainRequest {
+  const { drainMs, drainRate, redirect } = isObject(drain) ? drain : {};
+  return {
+    drainMs: isCount(drainMs) ? Math.min(drainMs, DRAIN_MS_MAX) : NO_DRAIN.drainMs,
+    drainRate: isCount(drainRate) && drainRate > 0 ? Math.min(drainRate, DRAIN_RATE_MAX) : NO_DRAIN.drainRate,
+    redirect: isText(redirect) && redirect !== '' && redirect.length <= SERVER_REFERENCE_MAX ? redirect : NO_DRAIN.redirect,
+  };
 }
 
 /** Null when it is no receipt. */
@@ -34,6 +50,7 @@ export function readReceipt(body: unknown): Receipt | null {
   if (!isObject(body)) return null;
   const { request, incarnation, name, state, reason } = body;
   if (!isName(request) || !isName(incarnation) || !isName(name) || !(reason === null || isText(reason))) return null;
-  if (state !== 'applied' && state !== 'pending' && state !== 'failed') return null;
-  return { request, incarnation, name, state, reason };
+  if (!isText(state)) return null;
+  const near = state === 'applied' || state === 'failed' ? state : 'pending';
+  return { request, incarnation, name, state: near, reason };
 }

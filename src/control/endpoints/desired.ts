@@ -30,6 +30,8 @@ export class Desired {
   /** Told when the store failed, or holds changes that this process has not read. */
   onBehind: () => void = () => {};
   readonly waiting = new WaitingChanges();
+  /** Told when a change has given back what it had locked. */
+  onReleased: () => void = () => {};
   /** Told when endpoints may have changed. */
   onChanged: () => void = () => {};
   readonly #store: EndpointStore;
@@ -75,6 +77,11 @@ export class Desired {
   /** All endpoints, by port. */
   list(): StoredEndpoint[] {
     return [...this.#byId.values()].sort((a, b) => a.endpoint.port - b.endpoint.port);
+  }
+
+  /** All endpoints, in no order. */
+  all(): StoredEndpoint[] {
+    return [...this.#byId.values()];
   }
 
   byId(id: string): StoredEndpoint | undefined {
@@ -129,6 +136,7 @@ export class Desired {
       return await change();
     } finally {
       for (const key of keys) this.#locked.delete(key);
+      this.onReleased();
     }
   }
 

@@ -8,7 +8,7 @@ import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
 import { Backoff } from '../backoff.ts';
 import { Deadline, pause } from '../deadline.ts';
 import type { Desired } from './desired.ts';
-import { NO_DRAIN } from './drain.ts';
+import { type DrainRequest, NO_DRAIN } from './drain.ts';
 import type { Driver, Prepared } from './driver.ts';
 import type { Runners } from './runners.ts';
 
@@ -56,6 +56,10 @@ export interface SyncNumbers {
 const FOR_EVER_MS = 2 ** 31 - 1;
 /** For all endpoints of one round: workers that have to start included. */
 const APPLY_TIMEOUT_MS = 20_000;
+/** While the store is away it is asked so often at least: the node is up to date soon after its return. */
+const AWAY_MS = 1_000;
+/** What was announced of endpoints and has not been applied yet; the oldest is forgotten. */
+const DRAINS_MAX = 10_000;
 /** Several notices in a row, as of a failing store, are one. */
 const WAKE_DELAY_MS = 20;
 
@@ -71,10 +75,34 @@ export class Reconciler {
   #isAway = false;
   #isUrgent = false;
   #lastRevision = 0;
+  #reached = 0;
+  /** a difference was left to a change under way */
+  #isSkipping = false;
+  /** how clients of an endpoint are to be disconnected by a revision: what was announced with it */
+  readonly #drains = new Map<string, { revision: number; drain: DrainRequest }>();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
     options.desired.onBehind = () => this.#awake.abort();
+    options.desired.onReleased = () => {
+      if (this.#isSkipping) this.#awake.abort();
+    };
+  }
+
+  /**
+   * Newest revision to which all listeners of this node have been brought; one that cannot be brought there, and is attempted again and
+   * again, counts as well.
+   */
+  get reached(): number {
+    const { desired, runners } = this.#options;
+    const isThere = ({ endpoint, revision }: StoredEndpoint) => {
+      const wanted = runners.peek(endpoint.id)?.wanted ?? null;
+      const isSame = endpoint.enabled ? wanted?.revision === revision : wanted === null;
+      return isSame || this.#problems.get(endpoint.id)?.revision === revision;
+    };
+    const isGone = runners.all().every(({ id, wanted }) => wanted === null || desired.byId(id) !== undefined);
+    if (isGone && desired.all().every(isThere)) this.#reached = desired.revision;
+    return this.#reached;
   }
 
   /** Begins to look after the endpoints; they have been started by then. */
@@ -95,6 +123,16 @@ export class Reconciler {
   wake(): void {
     this.#isUrgent = true;
     this.#awake.abort();
+  }
+
+  /** Another node says that a revision is there, and how the clients of what it stops are to be disconnected. */
+  announced(revision: number, ids: readonly string[], drain: DrainRequest): void {
+    for (const id of ids) {
+      this.#drains.delete(id);
+      this.#drains.set(id, { revision, drain });
+      if (this.#drains.size > DRAINS_MAX) this.#drains.delete(this.#drains.keys().next().value as string);
+    }
+    this.wake();
   }
 
   /** True when the endpoint runs as the store wants, as far as this node has read it, and nobody is changing it. */
@@ -129,8 +167,7 @@ export class Reconciler {
     const regular = isPeriodic ? intervalMs : FOR_EVER_MS;
     const now = performance.now();
     const retries = [...this.#problems.values()].map(({ retryAt }) => retryAt - now);
-    // While the store is away it is asked twice as often, so that the node is up to date within one interval of its return.
-    const ms = Math.max(WAKE_DELAY_MS, Math.min(this.#isAway ? intervalMs / 2 : regular, ...retries));
+    const ms = Math.max(WAKE_DELAY_MS, Math.min(this.#isAway ? Math.min(AWAY_MS, intervalMs / 2) : regular, ...retries));
     await pause(ms, this.#awake.signal);
     const isWoken = this.#awake.signal.aborted;
     this.#awake = new AbortController();
@@ -188,7 +225,17 @@ export class Reconciler {
     for (const { id, wanted } of runners.all()) {
       if (wanted !== null && desired.byId(id) === undefined) differences.push({ id, stored: null });
     }
-    return differences.filter((each) => !this.#keysOf(each).some((key) => desired.isLocked(key)));
+    const free = differences.filter((each) => !this.#keysOf(each).some((key) => desired.isLocked(key)));
+    this.#isSkipping = free.length < differences.length;
+    return free;
+  }
+
+  /** What was announced with exactly what is being applied; without an announcement clients stay where that is possible. */
+  #drainOf({ id, stored }: Difference): DrainRequest {
+    const announced = this.#drains.get(id);
+    this.#drains.delete(id);
+    const isMeant = announced !== undefined && (stored === null || stored.revision === announced.revision);
+    return isMeant ? announced.drain : NO_DRAIN;
   }
 
   #keysOf({ id, stored }: Difference): string[] {
@@ -210,7 +257,7 @@ export class Reconciler {
 
   async #stop({ id, stored }: Difference, deadline: Deadline): Promise<void> {
     const { driver, logger } = this.#options;
-    await driver.activate(await driver.prepare(id, null, 0, deadline), 0, NO_DRAIN, deadline);
+    await driver.activate(await driver.prepare(id, null, 0, deadline), 0, this.#drainOf({ id, stored }), deadline);
     this.counts.applied++;
     logger.info(`ConfigSync: endpoint ${id} was ${stored === null ? 'removed' : 'disabled'}`);
   }
@@ -254,7 +301,7 @@ export class Reconciler {
     const { driver, logger } = this.#options;
     const { id, port } = stored.endpoint;
     try {
-      await driver.activate(prepared, stored.revision, NO_DRAIN, deadline);
+      await driver.activate(prepared, stored.revision, this.#drainOf({ id, stored }), deadline);
     } catch (error) {
       // The runner replaces the worker that did not take it, and goes on until every one has.
       logger.error(`ConfigSync: Configuration sync failed for now: Endpoint ${port} is not yet whole: ${toWireError(error).message}`, {
