@@ -10,6 +10,8 @@ import { until } from './until.ts';
 
 export interface NatsServer {
   readonly port: number;
+  /** of its own numbers, over HTTP */
+  readonly monitor: number;
   readonly url: string;
   start(): Promise<void>;
   /** kill -9 */
@@ -46,11 +48,12 @@ export async function startNats({ size = 1, config = '' }: NatsOptions = {}): Pr
   folders.add(folder);
   const ports = await Promise.all(Array.from({ length: size }, () => freePort()));
   const routes = await Promise.all(ports.map(() => freePort()));
+  const monitors = await Promise.all(ports.map(() => freePort()));
   const servers = ports.map((port, index) => {
     const path = join(folder, `n${index}`);
     mkdirSync(path);
-    writeFileSync(join(path, 'nats.conf'), configOf({ index, port, routes, path, config }));
-    return new Server(path, port);
+    writeFileSync(join(path, 'nats.conf'), configOf({ index, port, monitor: monitors[index]!, routes, path, config }));
+    return new Server(path, port, monitors[index]!);
   });
   await Promise.all(servers.map((server) => server.start()));
   return {
@@ -64,22 +67,24 @@ export async function startNats({ size = 1, config = '' }: NatsOptions = {}): Pr
   };
 }
 
-function configOf(options: { index: number; port: number; routes: number[]; path: string; config: string }): string {
-  const { index, port, routes, path, config } = options;
+function configOf(options: { index: number; port: number; monitor: number; routes: number[]; path: string; config: string }): string {
+  const { index, port, monitor, routes, path, config } = options;
   const others = routes.map((route) => `nats-route://127.0.0.1:${route}`).join(', ');
   const cluster = routes.length === 1 ? '' : `cluster { name: kit, listen: "127.0.0.1:${routes[index]}", routes: [${others}] }\n`;
-  return `server_name: kit-${index}\nlisten: "127.0.0.1:${port}"\njetstream { store_dir: "${path}" }\n${cluster}${config}\n`;
+  return `server_name: kit-${index}\nlisten: "127.0.0.1:${port}"\nhttp: "127.0.0.1:${monitor}"\njetstream { store_dir: "${path}" }\n${cluster}${config}\n`;
 }
 
 class Server implements NatsServer {
   readonly port: number;
+  readonly monitor: number;
   readonly url: string;
   readonly #path: string;
   #child: ChildProcess | null = null;
 
-  constructor(path: string, port: number) {
+  constructor(path: string, port: number, monitor: number) {
     this.#path = path;
     this.port = port;
+    this.monitor = monitor;
     this.url = `nats://127.0.0.1:${port}`;
   }
 

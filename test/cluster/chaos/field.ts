@@ -74,16 +74,19 @@ export class Field {
     this.nodes = nodes;
   }
 
-  /** @param random chooses the addresses, so that fields beside each other do not meet */
-  static async open(store: StoreName, random: () => number): Promise<Field> {
+  /**
+   * @param random chooses the addresses, so that fields beside each other do not meet
+   * @param isDirect the nodes have no lines that can be cut
+   */
+  static async open(store: StoreName, random: () => number, isDirect = false): Promise<Field> {
     const database = store === 'LOCAL' ? null : await (store === 'POSTGRESQL' ? startPostgres() : startMariadb());
     const nats = await startNats({ size: 3 });
     const name = (await database?.createDatabase()) ?? '';
     const net = `127.${1 + Math.floor(random() * 250)}.${1 + Math.floor(random() * 250)}`;
     const nodes: ChaosNode[] = [];
     for (let n = 1; n <= NODES; n++) {
-      const toNats = await Promise.all(nats.servers.map(({ port }) => startCutProxy(port)));
-      const toDatabase = database === null ? [] : [await startCutProxy(database.port)];
+      const toNats = isDirect ? [] : await Promise.all(nats.servers.map(({ port }) => startCutProxy(port)));
+      const toDatabase = isDirect || database === null ? [] : [await startCutProxy(database.port)];
       nodes.push(new ChaosNode(`node-${n}`, `${net}.${n}`, toNats, toDatabase));
     }
     const field = new Field(store, nats, database, nodes);
@@ -100,10 +103,12 @@ export class Field {
   #configOf({ name, address, toNats, toDatabase }: ChaosNode, database: string): Record<string, unknown> {
     const [line] = toDatabase;
     const { username = '', password = '' } = this.database ?? {};
-    const url = this.database?.url(database).replace(`:${this.database.port}`, `:${line?.port}`);
+    const direct = this.database?.url(database);
+    const url = line === undefined ? direct : direct?.replace(`:${this.database?.port}`, `:${line.port}`);
+    const servers = toNats.length === 0 ? this.nats.servers : toNats;
     return {
       node: { name, bindAddress: address },
-      cluster: { addresses: toNats.map(({ port }) => `nats://127.0.0.1:${port}`), localAddress: address },
+      cluster: { addresses: servers.map(({ port }) => `nats://127.0.0.1:${port}`), localAddress: address },
       ...(this.database === null ? {} : { store: { storeType: this.store, datasource: { url, username, password } } }),
     };
   }

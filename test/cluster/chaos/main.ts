@@ -1,11 +1,21 @@
-/** `npm run chaos:cluster -- [--changes N] [--store POSTGRESQL|MYSQL|LOCAL|all] [--seed N]`: 500 changes from three nodes while everything is harmed; exit 1 and the seed when something was wrong. */
+/**
+ * `npm run chaos:cluster -- [--changes N] [--store POSTGRESQL|MYSQL|LOCAL|all] [--seed N] [--numbers]`: 500 changes from three nodes while
+ * everything is harmed; exit 1 and the seed when something was wrong. `--numbers`: nothing is harmed, and the numbers of the cluster are measured.
+ */
 
 import { parseArgs } from 'node:util';
+import { randomFrom } from '../../admin/crash/kill-repeatedly.ts';
 import { chaos } from './chaos.ts';
 import { STORES } from './field.ts';
+import { measure } from './numbers.ts';
 
 const { values } = parseArgs({
-  options: { changes: { type: 'string', default: '500' }, store: { type: 'string', default: 'all' }, seed: { type: 'string' } },
+  options: {
+    changes: { type: 'string', default: '500' },
+    store: { type: 'string', default: 'all' },
+    seed: { type: 'string' },
+    numbers: { type: 'boolean', default: false },
+  },
 });
 const say = (line: string) => process.stdout.write(`${line}\n`);
 const seed = values.seed === undefined ? Math.floor(Math.random() * 0x7fffffff) : Number(values.seed);
@@ -15,7 +25,9 @@ const stores = STORES.filter((store) => values.store === 'all' || store === valu
 if (stores.length === 0) throw new Error(`--store: one of ${STORES.join(', ')}, all`);
 say(`seed ${seed}`);
 try {
-  for (const store of stores) say(`${store}: ${JSON.stringify(await chaos(store, { changes, seed }))}; nothing was wrong`);
+  for (const store of values.numbers ? stores : []) say(`${store}: ${JSON.stringify(await measure(store, randomFrom(seed)))}`);
+  for (const store of values.numbers ? [] : stores)
+    say(`${store}: ${JSON.stringify(await chaos(store, { changes, seed }))}; nothing was wrong`);
   process.exit(0);
 } catch (error) {
   process.stderr.write(`${(error as Error).stack}\n`);
