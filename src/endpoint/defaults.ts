@@ -1,6 +1,6 @@
 /** The endpoint that results from a port alone (SPEC.md section 2, column "default"). */
 
-import type { ChildOptions, Endpoint, ServerOptions, SslConfig } from './endpoint.ts';
+import { type ChildOptions, type Endpoint, KEEP_ALIVE_MAX, type ServerOptions, type SslConfig } from './endpoint.ts';
 
 const SERVER_OPTIONS: ServerOptions = { soBacklog: 511, workerGroupSize: 1 };
 const CHILD_OPTIONS: ChildOptions = { tcpNodelay: true, soKeepalive: true, soLinger: -1 };
@@ -43,6 +43,7 @@ export function defaultEndpoint(port: number): Endpoint {
     maxSendWindowSize: 100,
     maxReceiveWindowSize: 100,
     maxQueuedMessages: 1000,
+    maxKeepAlive: KEEP_ALIVE_MAX,
     sessionPersistence: false,
     namespace: 'default',
     sslConfig: defaultSslConfig(),

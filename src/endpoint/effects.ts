@@ -22,6 +22,7 @@ const EFFECTS: Record<keyof Endpoint, Effect> = {
   maxSendWindowSize: 'admission',
   maxReceiveWindowSize: 'admission',
   maxQueuedMessages: 'live',
+  maxKeepAlive: 'admission',
   sessionPersistence: 'admission',
   namespace: 'rebind',
   // `enabled` is a rebind

@@ -96,6 +96,8 @@ export interface Endpoint {
   maxSendWindowSize: number;
   maxReceiveWindowSize: number;
   maxQueuedMessages: number;
+  /** seconds, for MQTT 5 clients; KEEP_ALIVE_MAX: as they wish */
+  maxKeepAlive: number;
   sessionPersistence: boolean;
   namespace: string;
   sslConfig: SslConfig;
@@ -106,6 +108,9 @@ export interface Endpoint {
   enabled: boolean;
   isDefault: boolean;
 }
+
+/** The longest Keep Alive that a client can ask for, seconds. */
+export const KEEP_ALIVE_MAX = 65_535;
 
 /** How a change of a key takes effect (SPEC.md section 2, last column). Ordered from mildest to hardest. */
 export type Effect = 'none' | 'live' | 'admission' | 'handshake' | 'rebind' | 'fixed';

@@ -6,7 +6,7 @@ import { readEndpointAcl } from './acl-schema.ts';
 import { renameOptions } from './aliases.ts';
 import { readEndpointAuth } from './auth-schema.ts';
 import { defaultEndpoint, defaultSslConfig } from './defaults.ts';
-import type { ChildOptions, Endpoint, ServerOptions, SslConfig } from './endpoint.ts';
+import { type ChildOptions, type Endpoint, KEEP_ALIVE_MAX, type ServerOptions, type SslConfig } from './endpoint.ts';
 import { check, isObject, join, Problems, splitNulls } from './problems.ts';
 import { readSslConfig } from './ssl-schema.ts';
 
@@ -43,6 +43,7 @@ const KEYS: Record<string, z.ZodType> = {
   maxSendWindowSize: integer(1, 65535),
   maxReceiveWindowSize: integer(1, 65535),
   maxQueuedMessages: integer(1, 1_000_000),
+  maxKeepAlive: integer(1, KEEP_ALIVE_MAX),
   sessionPersistence: boolean,
   namespace: string
     .min(1, { error: 'must not be empty' })

@@ -1,6 +1,7 @@
 /** CONNECT: limits, authentication, the claim of the client identifier, CONNACK, and the session's messages (MQTT 5 section 3.1). */
 
 import { randomBytes } from 'node:crypto';
+import { KEEP_ALIVE_MAX } from '../../src/endpoint/endpoint.ts';
 import { observe, RESPONSE_BUCKETS, responseBase, SLOT } from '../../src/metrics/counters.ts';
 import { type ConnackProperties, encodeConnack } from '../../src/mqtt/encode.ts';
 import { ProtocolError } from '../../src/mqtt/errors.ts';
@@ -134,8 +135,7 @@ function open(client: Client, packet: ConnectPacket, session: Session, isPresent
     else context.directory.parked(session);
     return;
   }
-  const keepAlive = packet.keepAlive;
-  client.keepAlive = keepAlive;
+  client.keepAlive = allowedKeepAlive(client, packet.keepAlive);
   client.cleanStart = packet.cleanStart;
   client.connectedAt = Date.now();
   client.sendWindow = Math.min(endpoint.maxSendWindowSize, packet.receiveMaximum);
@@ -148,7 +148,7 @@ function open(client: Client, packet: ConnectPacket, session: Session, isPresent
     encodeConnack(client.version, {
       sessionPresent: isPresent,
       reasonCode: REASON.success,
-      properties: client.version === 5 ? connackProperties(client, assigned) : {},
+      properties: client.version === 5 ? connackProperties(client, packet, assigned) : {},
     }),
   );
   runtime.slots[SLOT.sessionsCurrent]!++;
@@ -162,13 +162,21 @@ function open(client: Client, packet: ConnectPacket, session: Session, isPresent
   client.release(HOLD.connect);
 }
 
-function connackProperties(client: Client, assigned: string | null): ConnackProperties {
+/** Only MQTT 5 clients can be told of another Keep Alive than they asked for [MQTT-3.2.2-21]; of the others their own holds. */
+function allowedKeepAlive(client: Client, asked: number): number {
+  const { maxKeepAlive } = client.endpoint.config.endpoint;
+  if (client.version < 5 || maxKeepAlive === KEEP_ALIVE_MAX) return asked;
+  return asked === 0 ? maxKeepAlive : Math.min(asked, maxKeepAlive);
+}
+
+function connackProperties(client: Client, packet: ConnectPacket, assigned: string | null): ConnackProperties {
   const { endpoint } = client.endpoint.config;
   const properties: ConnackProperties = {
     receiveMaximum: endpoint.maxReceiveWindowSize,
     maximumPacketSize: endpoint.messageMaxSize,
     topicAliasMaximum: TOPIC_ALIAS_MAXIMUM,
   };
+  if (client.keepAlive !== packet.keepAlive) properties.serverKeepAlive = client.keepAlive;
   if (assigned !== null) properties.assignedClientIdentifier = assigned;
   return properties;
 }

@@ -104,6 +104,7 @@ export const endpointSchema = z
     maxSendWindowSize: integer(1, 65535, 'QoS 1/2 packets in flight to one client. Default 100. Change: admission'),
     maxReceiveWindowSize: integer(1, 65535, 'Receive Maximum told to clients. Default 100. Change: admission'),
     maxQueuedMessages: integer(1, 1000000, 'Messages waiting for one session. Default 1000. Change: live'),
+    maxKeepAlive: integer(1, 65535, 'Longest Keep Alive, seconds, told to MQTT 5 clients. Default 65535: as they wish. Change: admission'),
     sessionPersistence: z.boolean().openapi({ description: 'Sessions survive a restart of the node. Change: admission' }),
     namespace: z
       .string()

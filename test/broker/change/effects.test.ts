@@ -252,6 +252,15 @@ const CASES: Record<keyof Endpoint, Case | null> = {
       }
     },
   },
+  maxKeepAlive: {
+    to: { maxKeepAlive: 7 },
+    effect: 'admission',
+    async check({ before, during, after }) {
+      expect(before.connack!.properties.serverKeepAlive).toBeUndefined();
+      expect((await during()).client.connack!.properties.serverKeepAlive).toBe(7);
+      expect((await after()).client.connack!.properties.serverKeepAlive).toBe(7);
+    },
+  },
   sessionPersistence: {
     to: { sessionPersistence: true },
     effect: 'admission',

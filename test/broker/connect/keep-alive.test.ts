@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import * as encode from '../../kit/encode.ts';
-import { LANES, useLanes } from '../../kit/lanes.ts';
+import { connected, LANES, useBroker, useLanes } from '../../kit/lanes.ts';
 import { sleep, uid } from '../../kit/until.ts';
 
 const kit = useLanes();
@@ -57,5 +57,32 @@ describe.concurrent.each(LANES)('keep alive, $name', (lane) => {
   test('no Server Keep Alive means that the one of the client holds', async () => {
     const client = await kit.client(lane, { keepAlive: 1 });
     expect(client.connack!.properties.serverKeepAlive).toBeUndefined();
+  });
+});
+
+describe.concurrent('maxKeepAlive', () => {
+  const held = useBroker(() => ({ endpoints: [{ enableAuth: false, maxKeepAlive: 2 }] }));
+  const connect = (version: encode.Version, keepAlive: number) => connected('tcp', held.broker.ports[0]!, version, { keepAlive });
+
+  test.each([60, 0, 3])('an MQTT 5 client that asks for %i is told the one that holds, and it holds [5:MQTT-3.1.2-22]', async (asked) => {
+    const start = Date.now();
+    const client = await connect(5, asked);
+    expect(client.connack!.properties.serverKeepAlive).toBe(2);
+    await client.refused(0x8d);
+    const lasted = Date.now() - start;
+    expect(lasted).toBeGreaterThan(2800);
+    expect(lasted).toBeLessThan(5500);
+  });
+
+  test.each([1, 2])('one that asks for %i has what it asked for [5:MQTT-3.2.2-22]', async (asked) => {
+    const client = await connect(5, asked);
+    expect(client.connack!.properties.serverKeepAlive).toBeUndefined();
+  });
+
+  test.each([3, 4] as const)('version %i cannot be told: what the client asked for holds', async (version) => {
+    const [none, long] = [await connect(version, 0), await connect(version, 60)];
+    await sleep(4500);
+    await none.ping();
+    await long.ping();
   });
 });

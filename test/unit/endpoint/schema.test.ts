@@ -35,6 +35,7 @@ describe('parseEndpoint', () => {
       maxSendWindowSize: 100,
       maxReceiveWindowSize: 100,
       maxQueuedMessages: 1000,
+      maxKeepAlive: 65535,
       sessionPersistence: false,
       namespace: 'default',
       sslConfig: {
@@ -88,6 +89,7 @@ describe('parseEndpoint', () => {
     ['maxSendWindowSize', [0, 65536]],
     ['maxReceiveWindowSize', [0, 65536]],
     ['maxQueuedMessages', [0, 1000001]],
+    ['maxKeepAlive', [0, 65536, '60']],
     ['namespace', ['', 'a\0b', 'x'.repeat(129), 1]],
     ['serverOptions', [[], 'x', 1]],
     ['childOptions', [[], true]],
