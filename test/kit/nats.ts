@@ -12,6 +12,8 @@ export interface NatsServer {
   readonly port: number;
   /** of its own numbers, over HTTP */
   readonly monitor: number;
+  /** null while it does not run */
+  readonly pid: number | null;
   readonly url: string;
   start(): Promise<void>;
   /** kill -9 */
@@ -86,6 +88,10 @@ class Server implements NatsServer {
     this.port = port;
     this.monitor = monitor;
     this.url = `nats://127.0.0.1:${port}`;
+  }
+
+  get pid(): number | null {
+    return this.#child?.pid ?? null;
   }
 
   async start(): Promise<void> {
