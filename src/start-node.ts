@@ -1,7 +1,10 @@
 /** A whole node in this process: log given, store, control plane and admin API opened in order, and closed in the opposite one. */
 
-import { startAdmin } from './admin/server.ts';
+import { OPERATIONS } from './admin/messages/operations.ts';
+import { type AdminServer, startAdmin } from './admin/server.ts';
+import type { Bus, Serving } from './bus/contract.ts';
 import { openNatsBus } from './bus/nats/nats-bus.ts';
+import { subjectsOf } from './bus/subjects.ts';
 import type { Control } from './control/contract.ts';
 import { startControl, type WorkerUrls } from './control/node-control.ts';
 import type { Logger } from './kernel/logger.ts';
@@ -28,6 +31,8 @@ export interface RunningNode {
 
 /** Kept back from the shutdown time for closing the store and the log. */
 const CLOSE_RESERVE_MS = 1_000;
+/** Requests over NATS that are under way have as long as those over HTTP to end. */
+const ANSWER_RESERVE_MS = 3_000;
 
 /**
  * Starts a node; resolves when the admin API and every endpoint that can listen do.
@@ -51,10 +56,11 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     undo.unshift(() => stopControl(threadsMs));
     const admin = await startAdmin({ settings, control, logger, staticRoot: adminStatic });
     running.announceAdmin(admin.port);
+    const automation = bus === null ? null : serveOperations(bus, admin, options);
     let stopping: Promise<boolean> | null = null;
     const stop = async () => {
       // Requests under way may still be answered while the clients are drained.
-      const [inOrder] = await Promise.all([stopControl(threadsMs), admin.close()]);
+      const [inOrder] = await Promise.all([stopControl(threadsMs), admin.close(), automation?.close(ANSWER_RESERVE_MS)]);
       await bus?.close();
       await store.close();
       return inOrder;
@@ -71,4 +77,18 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     for (const step of undo) await step();
     throw error;
   }
+}
+
+/** The operations on endpoints over NATS: this is where the routes of the admin API meet the bus, neither of which knows the other. */
+function serveOperations(bus: Bus, admin: AdminServer, { settings, version }: NodeOptions): Serving {
+  const { name } = settings.cluster;
+  return bus.serve({
+    name: `${name}-endpoints`,
+    version,
+    description: `Endpoints of the fluxmq cluster ${name}`,
+    metadata: { cluster: name, node: settings.node.name },
+    prefix: subjectsOf(name).operations,
+    endpoints: Object.keys(OPERATIONS),
+    handle: (request) => admin.answer(request),
+  });
 }

@@ -12,6 +12,7 @@ import {
   DEFAULT_TIMEOUT_MS,
   parseConfirmWithin,
   parseIfMatch,
+  parseJsonObject,
   parseReason,
   parseSpread,
   parseTimeout,
@@ -24,6 +25,8 @@ import type { Call, Reply, Route } from './http/route.ts';
 import { parseOrRefuse } from './http/validation.ts';
 import type { Login } from './login/contract.ts';
 import { LoginDesk } from './login/login.ts';
+import type { Message } from './messages/contract.ts';
+import { actorOf, parametersOf } from './messages/read-message.ts';
 import { changeRoutes } from './routes/changes.ts';
 import { clusterRoutes } from './routes/cluster.ts';
 import { docsRoutes } from './routes/docs.ts';
@@ -43,9 +46,12 @@ export interface AppOptions {
   staticRoot: URL;
 }
 
-/** What @hono/node-server passes along; absent when the application is called without a socket. */
+/** What comes along with a request; absent when the application is called without a socket. */
 interface Bindings {
+  /** from @hono/node-server */
   incoming?: { socket: { remoteAddress?: string | undefined } };
+  /** from the message desk: the request is this message, and not HTTP */
+  message?: Message;
 }
 
 interface Env {
@@ -91,7 +97,7 @@ export function createApp(options: AppOptions): AdminApp {
 
   app.use(async (context, next) => {
     const started = performance.now();
-    const requestId = requestIdOf(context.req.header('x-request-id'));
+    const requestId = requestIdOf(headerOf(context, 'x-request-id'));
     context.set('requestId', requestId);
     await next();
     context.res.headers.set('x-request-id', requestId);
@@ -99,7 +105,7 @@ export function createApp(options: AppOptions): AdminApp {
     if (settings.http.accessLog) logAccess(logger, context, started);
   });
   app.use(async (context, next) => {
-    refuseForeign(context.req.raw, desk.required);
+    if (messageOf(context) === undefined) refuseForeign(context.req.raw, desk.required);
     await next();
   });
   for (const route of routes) {
@@ -124,26 +130,29 @@ export function createApp(options: AppOptions): AdminApp {
 
 async function answer(route: Route, context: Context<Env>, options: AppOptions, desk: LoginDesk): Promise<Response> {
   const { req } = context;
+  const message = messageOf(context);
   const address = addressOf(context) ?? 'unknown';
-  if (route.access !== 'public') {
+  if (message === undefined && route.access !== 'public') {
     const login = await desk.identify(req.header('authorization'), address);
     context.set('login', login);
     if (route.access === 'admin' && login.role !== 'admin') throw new FluxError('forbidden', 'The role viewer may only read');
   }
   const refusals = new Refusals();
-  const { query, timeoutMs, confirmWithinMs, spread } = readQuery(route, new URL(req.url).searchParams, refusals);
-  const condition = refusals.of(() => parseIfMatch(route.change ? req.header('if-match') : undefined), {
+  const parameters = message === undefined ? new URL(req.url).searchParams : parametersOf(message, route.body === null);
+  const { query, timeoutMs, confirmWithinMs, spread } = readQuery(route, parameters, refusals);
+  const condition = refusals.of(() => parseIfMatch(route.change ? headerOf(context, 'if-match') : undefined), {
     revision: null,
     mustExist: false,
   });
-  const reason = refusals.of(() => parseReason(route.change ? req.header('x-reason') : undefined), null);
+  const reason = refusals.of(() => parseReason(route.change ? headerOf(context, 'x-reason') : undefined), null);
+  const actor = message === undefined ? (context.get('login')?.name ?? 'local') : refusals.of(() => actorOf(message), '');
   refusals.throwIfAny();
-  const body = route.body === null ? {} : await readJsonObject(req.raw, route.bodyMaxBytes);
+  const body = route.body === null ? {} : await readBody(context, route);
   const call: Call = {
     control: options.control,
     context: {
-      actor: context.get('login')?.name ?? 'local',
-      source: 'http',
+      actor,
+      source: message === undefined ? 'http' : 'nats',
       requestId: context.get('requestId'),
       reason,
       expectedRevision: condition.revision,
@@ -152,13 +161,31 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
       ...spread,
     },
     mustExist: condition.mustExist,
-    ifNoneMatch: req.header('if-none-match') ?? null,
-    isAdmin: context.get('login')?.role === 'admin',
-    lastEventId: req.header('last-event-id') ?? null,
+    ifNoneMatch: headerOf(context, 'if-none-match') ?? null,
+    isAdmin: message !== undefined || context.get('login')?.role === 'admin',
+    lastEventId: headerOf(context, 'last-event-id') ?? null,
     address,
   };
   const reply = await withDeadline(route.run(query, body, call), timeoutMs, route.change);
   return reply instanceof Response ? reply : toResponse(reply);
+}
+
+function messageOf(context: Context<Env>): Message | undefined {
+  const bindings: Bindings | undefined = context.env;
+  return bindings?.message;
+}
+
+/** A header with a character for each byte, as HTTP has it. */
+function headerOf(context: Context<Env>, name: string): string | undefined {
+  const message = messageOf(context);
+  if (message === undefined) return context.req.header(name);
+  const value = message.headers.get(name);
+  return value === undefined ? undefined : Buffer.from(value).toString('latin1');
+}
+
+function readBody(context: Context<Env>, route: Route): Promise<Record<string, unknown>> | Record<string, unknown> {
+  const message = messageOf(context);
+  return message === undefined ? readJsonObject(context.req.raw, route.bodyMaxBytes) : parseJsonObject(message.body, route.bodyMaxBytes);
 }
 
 function addressOf(context: Context<Env>): string | null {
@@ -214,7 +241,9 @@ function unknownRoute(routes: Route[], path: string): FluxError {
 }
 
 function logAccess(logger: Logger, context: Context<Env>, started: number): void {
-  logger.info(`HTTP ${context.req.method} ${context.req.path} ${context.res.status}`, {
+  const message = messageOf(context);
+  const what = message === undefined ? `HTTP ${context.req.method} ${context.req.path}` : `NATS ${message.name}`;
+  logger.info(`${what} ${context.res.status}`, {
     requestId: context.get('requestId'),
     actor: context.get('login')?.name ?? null,
     address: addressOf(context),

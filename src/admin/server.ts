@@ -10,6 +10,8 @@ import { FluxError } from '../kernel/errors.ts';
 import { type AppOptions, createApp } from './app.ts';
 import { JSON_TYPE } from './http/envelope.ts';
 import { isLoopbackAddress } from './http/guard.ts';
+import type { Message, MessageAnswer } from './messages/contract.ts';
+import { MessageDesk } from './messages/message-desk.ts';
 
 /** A client has this long to send its headers, milliseconds. */
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -30,6 +32,8 @@ const CLOSE_POLL_MS = 20;
 export interface AdminServer {
   /** the port that was bound, also when the settings say 0 */
   port: number;
+  /** Answers what came over a bus, as HTTP is answered; never fails. */
+  answer(message: Message): Promise<MessageAnswer>;
   /** Stops accepting, lets requests under way end for 3 s, then cuts them. Idempotent. */
   close(): Promise<void>;
 }
@@ -59,8 +63,10 @@ export async function startAdmin(options: AppOptions): Promise<AdminServer> {
   if (server instanceof TlsServer) tls?.follow((changed) => server.setSecureContext(changed));
   server.on('error', (error) => options.logger.error('Admin API server failed', { error: error.message }));
   let closing: Promise<void> | null = null;
+  const desk = new MessageDesk(app);
   return {
     port: (server.address() as AddressInfo).port,
+    answer: (message) => desk.answer(message),
     close: () => {
       tls?.close();
       closing ??= closeGracefully(server);

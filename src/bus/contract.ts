@@ -1,26 +1,45 @@
 /** The bus contract: notices and requests between nodes. What it carries is news, never the truth: that is the store's. */
 
-/** A request that came in; exactly one of the two is called, once. */
+/** A request that came in. */
 export interface Incoming {
   /** last word of the subject */
   readonly name: string;
-  /** the parsed body; undefined when it is empty or not JSON */
-  readonly body: unknown;
+  /** as it came: anybody may send anything */
+  readonly body: Uint8Array;
+  /** names in lower case; values of one name joined by ", ", as HTTP has it */
   readonly headers: ReadonlyMap<string, string>;
-  respond(body: unknown): void;
+  /** a larger body of an answer is not taken */
+  readonly answerBytesMax: number;
+}
+
+/** What a request is answered with. */
+export interface Answer {
+  readonly body: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** null: all is well; else it is told and counted as a failure in the way of the bus, beside the body */
+  readonly failure: { readonly code: number; readonly message: string } | null;
 }
 
 /** What a service of this node answers; of several nodes with the same service one takes each request. */
 export interface BusService {
   /** `[A-Za-z0-9_-]+` */
   readonly name: string;
+  /** semantic version */
   readonly version: string;
   readonly description: string;
+  /** further facts, shown to whoever lists services */
+  readonly metadata: Readonly<Record<string, string>>;
   /** each is `<prefix>.<name>` */
   readonly prefix: string;
   readonly endpoints: readonly string[];
-  /** Answers by respond(), also its failures; does not throw. */
-  handle(request: Incoming): Promise<void>;
+  /** Failures are answers, too; does not throw. */
+  handle(request: Incoming): Promise<Answer>;
+}
+
+/** A service while it is there. */
+export interface Serving {
+  /** Takes no new request; resolves when those under way are answered, or `timeoutMs` are over. Idempotent. */
+  close(timeoutMs: number): Promise<void>;
 }
 
 export type BusState = { readonly connected: true; readonly server: string } | { readonly connected: false; readonly reason: string };
@@ -41,7 +60,7 @@ export interface Bus {
   answer(subject: string, handler: (body: unknown) => Promise<unknown>): () => void;
   /** @throws FluxError `unavailable` (no connection, nobody answers there), `timeout` */
   request(subject: string, body: unknown, timeoutMs: number): Promise<unknown>;
-  serve(service: BusService): void;
+  serve(service: BusService): Serving;
   /** Sends what is left, and ends. Idempotent. */
   close(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** What the admin API (and later the NATS service and the command line) may ask of the node; implemented by control/, called by admin/. */
+/** What the admin API may ask of the node, over HTTP or by messages; implemented by control/, called by admin/. */
 
 import type { Effect, Endpoint, KeyChange } from '../endpoint/endpoint.ts';
 import type { Issue } from '../kernel/errors.ts';

@@ -116,6 +116,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   const address = settings.cluster.localAddress;
   const facts = new OwnFacts({ node, version: options.version, address, desired, runners, reconciler });
   const cluster = options.bus === null ? null : joinCluster(options, options.bus, { facts, desired, runners, reconciler });
+  if (cluster !== null) tellEvents(cluster, runners, hub);
   const spreadTimeoutMs = settings.cluster.sync.timeout;
   const changes = new ChangeRunner({ desired, runners, driver, spreader: cluster ?? ALONE, spreadTimeoutMs, node, logger });
   const keepsSecretsInClear = options.sealer.keyId === null && settings.store.storeType !== 'MEMORY';
@@ -205,6 +206,15 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     await stop(START_TIMEOUT_MS);
     throw error;
   }
+}
+
+/** What watchers are told over HTTP is told over NATS, too, and what became of each change. */
+function tellEvents({ events }: Cluster, runners: Runners, hub: WatchHub): void {
+  runners.onChange = (runner) => {
+    hub.look(runner);
+    events.look(runner.id);
+  };
+  hub.watch(null, { onEvent: (event) => events.watched(event), onEnd: () => {} });
 }
 
 function joinCluster(

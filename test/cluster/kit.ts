@@ -27,15 +27,24 @@ export class TestCluster {
   readonly nats: NatsServers;
   readonly nodes: Broker[] = [];
   readonly #store: Record<string, unknown>;
+  readonly #settings: Record<string, unknown>;
 
-  private constructor(nats: NatsServers, store: Record<string, unknown>) {
+  private constructor(nats: NatsServers, store: Record<string, unknown>, settings: Record<string, unknown>) {
     this.nats = nats;
     this.#store = store;
+    this.#settings = settings;
   }
 
-  static async start(options: { store: Record<string, unknown>; nodes: number; servers?: number; config?: string }): Promise<TestCluster> {
+  /** `config` is of the NATS servers; `cluster` is that section of each node. */
+  static async start(options: {
+    store: Record<string, unknown>;
+    nodes: number;
+    servers?: number;
+    config?: string;
+    cluster?: Record<string, unknown>;
+  }): Promise<TestCluster> {
     const nats = await startNats({ size: options.servers ?? 1, ...(options.config === undefined ? {} : { config: options.config }) });
-    const cluster = new TestCluster(nats, options.store);
+    const cluster = new TestCluster(nats, options.store, options.cluster ?? {});
     try {
       for (let n = 1; n <= options.nodes; n++) await cluster.add(`node-${n}`);
       await cluster.untilUp(options.nodes);
@@ -54,7 +63,7 @@ export class TestCluster {
         // Each on an address of its own: they all listen on the same ports.
         node: { name, bindAddress: `127.0.0.${10 + this.nodes.length}` },
         store: this.#store,
-        cluster: { addresses: this.nats.urls, sync: { interval: 1000 }, ...cluster },
+        cluster: { addresses: this.nats.urls, sync: { interval: 1000 }, ...this.#settings, ...cluster },
       },
     });
     this.nodes.push(node);

@@ -26,7 +26,16 @@ export function requestIdOf(header: string | undefined): string {
 export async function readJsonObject(request: Request, maxBytes: number = MAX_BODY_BYTES): Promise<Record<string, unknown>> {
   refuseOtherTypes(request.headers.get('content-type'));
   if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge(maxBytes);
-  const text = decodeUtf8(await readBytes(request.body, maxBytes));
+  return parseJsonObject(await readBytes(request.body, maxBytes), maxBytes);
+}
+
+/**
+ * Bytes as parsed JSON, which must be an object.
+ * @throws FluxError `too-large`, `invalid`
+ */
+export function parseJsonObject(bytes: Uint8Array, maxBytes: number = MAX_BODY_BYTES): Record<string, unknown> {
+  if (bytes.byteLength > maxBytes) throw tooLarge(maxBytes);
+  const text = decodeUtf8(bytes);
   if (text.trim() === '') throw new FluxError('invalid', 'The body is empty: a JSON object is expected', { issues: [bodyIssue('empty')] });
   let value: unknown;
   try {

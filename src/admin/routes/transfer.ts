@@ -65,8 +65,10 @@ const restoreBody = {
   example: { kind: 'fluxmq-backup', version: 1, configs: [{ port: 1884 }], history: [] },
 };
 
-/** @throws FluxError `forbidden` when a viewer asks for secrets in clear */
+/** @throws FluxError `forbidden` when a viewer asks for secrets in clear, or anybody where others may listen */
 function isClear({ secrets }: { secrets: 'mask' | 'include' }, call: Call): boolean {
+  if (secrets === 'include' && call.context.source === 'nats')
+    throw new FluxError('forbidden', 'Secrets in clear are not sent over NATS: the HTTP API gives them to an administrator');
   if (secrets === 'include' && !call.isAdmin) throw new FluxError('forbidden', 'Only an administrator may have secrets in clear');
   return secrets === 'include';
 }

@@ -1,11 +1,12 @@
 /** The bus over NATS: one connection that is made again for ever, with everything that was subscribed and served on it. */
 
-import { Events, type Msg, type NatsConnection, type Service, type ServiceMsg, type Subscription } from 'nats';
+import { Events, type Msg, type NatsConnection, type Subscription } from 'nats';
 import { FluxError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
-import type { Bus, BusService, BusState } from '../contract.ts';
+import type { Bus, BusService, BusState, Serving } from '../contract.ts';
 import type { BusSettings } from '../settings.ts';
 import { NatsLink } from './nats-link.ts';
+import { NatsService } from './nats-service.ts';
 
 /** Of one subject; a body of the bus is a change at most, and NATS's own default is the same. */
 const BODY_BYTES_MAX = 1024 * 1024;
@@ -24,7 +25,7 @@ export function openNatsBus(settings: BusSettings, name: string, logger: Logger)
 class NatsBus implements Bus {
   readonly #logger: Logger;
   readonly #subscribed = new Set<Subscribed>();
-  readonly #services: BusService[] = [];
+  readonly #services: NatsService[] = [];
   readonly #listeners: ((state: BusState) => void)[] = [];
   readonly #link: NatsLink;
 
@@ -48,7 +49,7 @@ class NatsBus implements Bus {
   /** Everything that was there on the last connection. */
   async #resume(connection: NatsConnection): Promise<void> {
     for (const each of this.#subscribed) this.#open(connection, each);
-    for (const service of this.#services) await this.#add(connection, service);
+    for (const service of this.#services) await service.open(connection);
     void this.#watch(connection);
   }
 
@@ -125,38 +126,16 @@ class NatsBus implements Bus {
     }
   }
 
-  serve(service: BusService): void {
-    this.#services.push(service);
-    if (this.#link.connection !== null) void this.#add(this.#link.connection, service);
-  }
-
-  async #add(connection: NatsConnection, service: BusService): Promise<void> {
-    const { name, version, description, prefix, endpoints } = service;
-    let added: Service;
-    try {
-      added = await connection.services.add({ name, version, description, queue: name });
-    } catch (error) {
-      this.#logger.error('Cluster: the service could not be added to NATS', { name, error: String(error) });
-      return;
-    }
-    const group = added.addGroup(prefix);
-    const refuse = (error: unknown) => this.#logger.error('Cluster: a request was not answered', { name, error: String(error) });
-    for (const endpoint of endpoints) {
-      group.addEndpoint(endpoint, (error, message) => {
-        if (error === null) service.handle(toIncoming(endpoint, message)).catch(refuse);
-      });
-    }
+  serve(service: BusService): Serving {
+    const served = new NatsService(service, this.#logger);
+    this.#services.push(served);
+    if (this.#link.connection !== null) void served.open(this.#link.connection);
+    return served;
   }
 
   close(): Promise<void> {
     return this.#link.close();
   }
-}
-
-function toIncoming(name: string, message: ServiceMsg) {
-  const headers = new Map<string, string>();
-  for (const key of message.headers?.keys() ?? []) headers.set(key.toLowerCase(), message.headers?.get(key) ?? '');
-  return { name, body: decode(message.data), headers, respond: (body: unknown) => void message.respond(encode(body)) };
 }
 
 function encode(body: unknown): Uint8Array {

@@ -73,7 +73,8 @@ export class ChangeRunner {
     // What is judged now is what the store compares with, whatever is read meanwhile.
     const whole = set.isWhole ? desired.complete : null;
     const keys = keysOf(changes);
-    desired.waiting.ensureFree(keys, set.settles);
+    // Without a wait where nothing is held: what the set is based on is what is locked.
+    if (!desired.waiting.isFree(keys, set.settles)) await desired.refuseWaiting(keys, set.settles);
     return desired.exclusively(keys, () => this.#run(set, changes, whole));
   }
 
@@ -120,10 +121,11 @@ export class ChangeRunner {
       if (set.context.policy === 'all') await this.#prepareEverywhere(changes, deadline);
       const options = commitOptions(set);
       confirmUntil = options.confirmUntil ?? null;
+      const meta = this.#meta(set);
       revision =
         set.adopts === null
-          ? await desired.commit(toStoreChanges(changes), this.#meta(set), { ...options, whole })
-          : await desired.adopt(set.adopts);
+          ? await desired.commit(toStoreChanges(changes), meta, { ...options, whole })
+          : await desired.adopt(set.adopts, meta);
     } catch (error) {
       const closing = new Deadline(set.context.timeoutMs);
       await Promise.all(jobs.map(({ prepared }) => prepared !== null && driver.discard(prepared, closing)));

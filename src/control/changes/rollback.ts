@@ -57,7 +57,9 @@ export class Rollback {
     else desired.ensureWhole(context.expectedRevision);
     const isWhole = key === null || (!isOne && context.expectedRevision !== null);
     const settles = desired.waiting.undoneBy(revision, new Set(ids));
-    return { action: 'rollback', source: 'rollback', changes, options, context, mustListen: true, isWhole, settles, adopts: null };
+    // Who asks over NATS is not proven: the history says so whatever the action.
+    const source = context.source === 'nats' ? 'nats' : 'rollback';
+    return { action: 'rollback', source, changes, options, context, mustListen: true, isWhole, settles, adopts: null };
   }
 
   /** A port means whoever has it now, and whoever had it then. @throws FluxError `not-found` */

@@ -58,6 +58,11 @@ export class WaitingChanges {
     if (this.#byRevision.delete(revision)) this.onChanged();
   }
 
+  /** False when a waiting revision changed one of `keys`; the one that is being undone does not count. */
+  isFree(keys: string[], undone: number | null): boolean {
+    return [...this.#byRevision.values()].every(({ revision, keys: held }) => revision === undone || !keys.some((key) => held.has(key)));
+  }
+
   /** @throws FluxError `busy` when a waiting revision changed one of `keys`; the one that is being undone does not count */
   ensureFree(keys: string[], undone: number | null): void {
     for (const { revision, until, keys: held } of this.#byRevision.values()) {

@@ -11,6 +11,7 @@ import type { Reconciler } from '../endpoints/reconciler.ts';
 import type { Runners } from '../endpoints/runners.ts';
 import { Announcer, type SyncCounts } from './announcer.ts';
 import type { Announcement, NodeFacts } from './contract.ts';
+import { EndpointEvents } from './endpoint-events.ts';
 import { Members } from './members.ts';
 import { type OwnFacts, toNodeView } from './own-facts.ts';
 import { type NodeAnswer, QUESTIONS, type Question, readAnswer } from './questions.ts';
@@ -28,6 +29,9 @@ export interface ClusterOptions {
   logger: Logger;
 }
 
+/** Each start of a node is one more; the oldest are forgotten. */
+const GONE_MAX = 1_000;
+
 export class Cluster {
   /** Answers a question of another node. */
   onQuestion: (question: Question, body: unknown) => Promise<unknown> = async () => null;
@@ -35,12 +39,15 @@ export class Cluster {
   readonly #subjects: Subjects;
   readonly #members: Members;
   readonly #announcer: Announcer;
+  readonly #events: EndpointEvents;
+  /** incarnations that it has seen going, and not coming back */
+  readonly #gone = new Set<string>();
   /** the changeable part of the last heartbeat but those of the clock */
   #said = '';
 
   constructor(options: ClusterOptions) {
     this.#options = options;
-    const { bus, name, logger, reconciler, retryCount, facts: own } = options;
+    const { bus, name, logger, desired, runners, reconciler, retryCount, facts: own } = options;
     this.#subjects = subjectsOf(name);
     const self = { name: options.node, incarnation: own.incarnation };
     const common = { bus, subjects: this.#subjects, self };
@@ -57,6 +64,12 @@ export class Cluster {
     reconciler.onRound = () => this.#reconciled();
     // What was announced while there was no connection was not heard.
     bus.onState(({ connected }) => connected && reconciler.wake());
+    this.#events = new EndpointEvents({ desired, runners, reconciler, publish: (event, body) => this.#publish(event, body) });
+    let isTold = false;
+    bus.onState(({ connected }) => {
+      if (connected && !isTold) this.#tellNode(own.read(), true);
+      isTold ||= connected;
+    });
     for (const question of QUESTIONS) {
       bus.answer(this.#subjects.node(own.incarnation, question), (body) => this.#answer(question, body));
     }
@@ -83,10 +96,9 @@ export class Cluster {
     return this.#announcer.announce({ revision, ids, drain }, waitMs);
   }
 
-  /** Tells whoever listens on NATS what happened here. @param name as in `endpoint.added` */
-  event(name: string, body: Record<string, unknown>): void {
-    const { bus, node } = this.#options;
-    bus.publish(this.#subjects.event(name), { ...body, node, at: new Date().toISOString() });
+  /** What of an endpoint is told over NATS as it happens. */
+  get events(): EndpointEvents {
+    return this.#events;
   }
 
   /** Asks every other node. Never fails: one that does not answer says why. */
@@ -151,6 +163,7 @@ export class Cluster {
   /** Says good-bye to the others. */
   close(): void {
     this.#members.close();
+    this.#tellNode(this.#options.facts.read(), false);
   }
 
   #heardOf(facts: NodeFacts): void {
@@ -159,23 +172,33 @@ export class Cluster {
     if (facts.known > desired.revision) reconciler.wake();
   }
 
-  #moved({ name, incarnation, address, version }: NodeFacts, isUp: boolean): void {
-    if (!isUp) this.#announcer.lost(incarnation);
-    // Each node that sees it says so: it must not depend on one of them.
+  #moved(facts: NodeFacts, isUp: boolean): void {
+    const { incarnation, upSince } = facts;
+    if (!isUp) {
+      this.#announcer.lost(incarnation);
+      this.#gone.add(incarnation);
+      if (this.#gone.size > GONE_MAX) this.#gone.delete([...this.#gone][0] ?? '');
+      this.#tellNode(facts, false);
+    } else if (this.#gone.delete(incarnation) || upSince > this.#options.facts.read().upSince) this.#tellNode(facts, true);
+    // Else this node is the one that has come.
+  }
+
+  /** Each node that sees it says so: it must not depend on one of them. */
+  #tellNode({ name, incarnation, address, version }: NodeFacts, isUp: boolean): void {
+    const { node: seenBy, bus } = this.#options;
+    const at = new Date().toISOString();
+    bus.publish(this.#subjects.event(isUp ? 'node.up' : 'node.down'), { node: name, incarnation, address, version, seenBy, at });
+  }
+
+  #publish(event: string, body: Record<string, unknown>): void {
     const { bus, node } = this.#options;
-    bus.publish(this.#subjects.event(isUp ? 'node.up' : 'node.down'), {
-      node: name,
-      incarnation,
-      address,
-      version,
-      seenBy: node,
-      at: new Date().toISOString(),
-    });
+    bus.publish(this.#subjects.event(event), { ...body, node, at: new Date().toISOString() });
   }
 
   /** Answers who waits, and tells everybody when this node is another than it last said. */
   #reconciled(): void {
     this.#announcer.onReconciled();
+    this.#events.lookAll();
     const { revision, failed, storeOk } = this.#options.facts.read();
     const said = `${revision} ${storeOk} ${failed.join(' ')}`;
     if (said !== this.#said) this.#members.beat();

@@ -21,6 +21,13 @@ import { reachStep } from './change-steps.ts';
 /** Another process was first: the change was made for a state that is gone. By now this process knows the new one. */
 class OutdatedError extends FluxError {}
 
+/** A revision that this process has written. */
+export interface Committed {
+  revision: number;
+  meta: ChangeMeta;
+  changes: { id: string; port: number; kind: 'added' | 'updated' | 'removed' }[];
+}
+
 /** Attempts at a change that another process comes before, again and again. */
 const ATTEMPTS = 4;
 /** A change waits this long for the reconciler to be done with an endpoint. */
@@ -29,6 +36,10 @@ const RECONCILE_WAIT_MS = 5_000;
 export class Desired {
   /** Told when the store failed, or holds changes that this process has not read. */
   onBehind: () => void = () => {};
+  /** Told of each change that this process has written. */
+  onCommitted: (change: Committed) => void = () => {};
+  /** Told what is not being changed, or brought in step, any more: identifiers, and ports as `port N`. */
+  onIdle: (keys: string[]) => void = () => {};
   readonly waiting = new WaitingChanges();
   /** Told when a change has given back what it had locked. */
   onReleased: () => void = () => {};
@@ -121,6 +132,16 @@ export class Desired {
   }
 
   /**
+   * For a change of what another one holds that waits for its confirmation: the store is asked, for another node may have confirmed it.
+   * @throws FluxError `busy` when it still waits, for onNewest() when it does not, `unavailable`
+   */
+  async refuseWaiting(keys: string[], undone: number | null): Promise<never> {
+    await this.load();
+    this.waiting.ensureFree(keys, undone);
+    throw new OutdatedError('busy', 'what waited has just been confirmed or undone');
+  }
+
+  /**
    * Runs one change while nobody else on this node changes what `keys` names; what it is based on is what is known now.
    * @throws FluxError `busy` at once when somebody does; nobody waits in line, because the answer would be about an older state.
    *   `unavailable` at once when the store is away
@@ -137,6 +158,7 @@ export class Desired {
     } finally {
       for (const key of keys) this.#locked.delete(key);
       this.onReleased();
+      this.onIdle(keys);
     }
   }
 
@@ -172,12 +194,18 @@ export class Desired {
       return await running;
     } finally {
       for (const key of keys) this.#applying.delete(key);
+      this.onIdle(keys);
     }
   }
 
   /** True while a change of this endpoint is under way. */
   isLocked(id: string): boolean {
     return this.#locked.has(id);
+  }
+
+  /** True while this endpoint is brought in step with the store. */
+  isApplying(id: string): boolean {
+    return this.#applying.has(id);
   }
 
   /** Reads everything; the store wins, also when it has gone back because a backup was put in its place. @throws FluxError `unavailable` */
@@ -223,9 +251,11 @@ export class Desired {
   }
 
   /** The empty store takes a history. @throws FluxError `exists`, `invalid`, `unavailable`: it stays empty */
-  async adopt(rows: HistoryRow[]): Promise<number> {
+  async adopt(rows: HistoryRow[], meta: ChangeMeta): Promise<number> {
     const revision = await this.#noting(this.#store.adopt(rows));
     await this.load();
+    const changes = this.list().map(({ endpoint: { id, port } }) => ({ id, port, kind: 'added' as const }));
+    this.onCommitted({ revision, meta, changes });
     return revision;
   }
 
@@ -252,10 +282,14 @@ export class Desired {
     // Without a prototype: an endpoint may be called __proto__.
     const expected: Record<string, number> = Object.create(null);
     const keys = new Set<string>();
+    const kinds: Committed['changes'] = [];
     for (const change of changes) {
       const id = change.kind === 'put' ? change.endpoint.id : change.id;
-      for (const key of lockKeys(id, this.#byId.get(id)?.endpoint ?? null, change.kind === 'put' ? change.endpoint : null)) keys.add(key);
+      const before = this.#byId.get(id)?.endpoint ?? null;
+      const after = change.kind === 'put' ? change.endpoint : null;
+      for (const key of lockKeys(id, before, after)) keys.add(key);
       expected[id] = this.#locked.get(id) ?? this.#byId.get(id)?.revision ?? 0;
+      kinds.push({ id, port: (after ?? before)?.port ?? 0, kind: after === null ? 'removed' : expected[id] === 0 ? 'added' : 'updated' });
     }
     const ids = Object.keys(expected);
     if (whole !== null) expected[WHOLE] = whole;
@@ -264,6 +298,7 @@ export class Desired {
       this.#outdated(error),
     );
     reachStep('stored');
+    this.onCommitted({ revision, meta, changes: kinds });
     if (options.settles !== undefined) this.waiting.settle(options.settles);
     if (options.confirmUntil !== undefined) this.waiting.add({ revision, until: options.confirmUntil, ids, keys });
     if (revision <= this.#complete) return revision;

@@ -10,6 +10,8 @@ const LISTEN = '0A';
 const OWNER_SEARCH_MS = 1_000;
 /** Descriptors looked at together. */
 const BATCH = 64;
+/** The last probe of each port: two at once would be in each other's way. */
+const probing = new Map<number, Promise<void>>();
 
 /**
  * Binds host:port exclusively and lets go at once. A listener with SO_REUSEPORT, also one of another broker of this user, makes
@@ -18,10 +20,15 @@ const BATCH = 64;
  * @throws FluxError `port-in-use` (naming the process where the system tells), `unprocessable` (address not local, no permission, …)
  */
 export async function probePort(host: string, port: number): Promise<void> {
+  const turn = (probing.get(port) ?? Promise.resolve()).then(() => bindOnce(host, port));
+  const ended = turn.catch(() => {});
+  probing.set(port, ended);
   try {
-    await bindOnce(host, port);
+    await turn;
   } catch (error) {
     throw await bindFailure(host, port, error);
+  } finally {
+    if (probing.get(port) === ended) probing.delete(port);
   }
 }
 

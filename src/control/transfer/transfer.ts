@@ -124,7 +124,8 @@ export class Transfer {
     if (request === undefined || read === undefined || problems.issues.length > 0) throw problems.toError(action);
     const set: ChangeSet = {
       action,
-      source: 'import',
+      // Who asks over NATS is not proven: the history says so whatever the action.
+      source: context.source === 'nats' ? 'nats' : 'import',
       changes: read.changes,
       options: request.options,
       context,

@@ -189,6 +189,16 @@ describe('two nodes over one store', () => {
     expect(node.control.get({ port }).endpoint).toMatchObject({ maxConnectionSize: 1000, wiretap: true });
   });
 
+  it('asks the store before it refuses what waits for a confirmation: the other one may have confirmed it', async () => {
+    const port = await freePort();
+    await node.control.add({ port, host: HOST }, context());
+    const { revision } = await node.control.update({ port, maxConnectionSize: 9 }, context({ confirmWithinMs: 60_000 }));
+    await expect(node.control.update({ port, wiretap: true }, context())).rejects.toMatchObject({ kind: 'busy' });
+    await store.confirm(revision);
+    const answer = await node.control.update({ port, wiretap: true }, context());
+    expect(answer).toMatchObject({ revision: revision + 1, endpoint: { maxConnectionSize: 9, wiretap: true } });
+  });
+
   it('takes what was added elsewhere for what exists', async () => {
     const port = await freePort();
     mine.view.beforeCommit = () => store.commit([put(port, { id: 'theirs' })], {}, META).then(() => {});

@@ -1,0 +1,31 @@
+/** Which operations of the API may be asked by a message. Not `watch`, which does not end, nor backup and restore, whose files outgrow a message. */
+
+/** `read` takes parameters; `ask` has a body and changes no endpoint; `change` has a body and makes a revision. */
+type Kind = 'read' | 'ask' | 'change';
+
+/** Each is the route `/api/endpoints/<name>`. */
+export const OPERATIONS = {
+  add: 'change',
+  update: 'change',
+  remove: 'change',
+  enable: 'change',
+  disable: 'change',
+  rollback: 'change',
+  import: 'change',
+  confirm: 'ask',
+  plan: 'ask',
+  'validate-config': 'ask',
+  list: 'read',
+  get: 'read',
+  status: 'read',
+  metrics: 'read',
+  history: 'read',
+  export: 'read',
+  'check-port': 'read',
+  health: 'read',
+} as const satisfies Record<string, Kind>;
+
+/** Undefined for a name that is none. */
+export function kindOf(name: string): Kind | undefined {
+  return Object.hasOwn(OPERATIONS, name) ? OPERATIONS[name as keyof typeof OPERATIONS] : undefined;
+}

@@ -1,0 +1,89 @@
+/** What happens to endpoints, told over NATS: each change by the node that wrote it, what became of it by each node. */
+
+import type { WatchEvent } from '../contract.ts';
+import type { Committed, Desired } from '../endpoints/desired.ts';
+import type { Reconciler } from '../endpoints/reconciler.ts';
+import type { Runners } from '../endpoints/runners.ts';
+
+export interface EndpointEventsOptions {
+  desired: Desired;
+  runners: Runners;
+  reconciler: Reconciler;
+  /** @param event as in `endpoint.added` */
+  publish: (event: string, body: Record<string, unknown>) => void;
+}
+
+/** What was told last of an endpoint on this node. */
+interface Told {
+  port: number;
+  revision: number;
+  /** null: it is applied */
+  problem: string | null;
+}
+
+export class EndpointEvents {
+  readonly #options: EndpointEventsOptions;
+  readonly #told = new Map<string, Told>();
+
+  constructor(options: EndpointEventsOptions) {
+    this.#options = options;
+    const { desired } = options;
+    desired.onCommitted = (change) => this.#committed(change);
+    desired.onIdle = (keys) => {
+      // Keys that are ports name no endpoint.
+      for (const key of keys) if (desired.byId(key) !== undefined || this.#told.has(key)) this.look(key);
+    };
+  }
+
+  /** A change is in the store. Only the process that wrote it tells: so everybody is told once. */
+  #committed({ revision, meta, changes }: Committed): void {
+    const { action, actor, source, requestId, reason } = meta;
+    for (const { id, port, kind } of changes)
+      this.#options.publish(`endpoint.${kind}`, { id, port, revision, action, actor, source, requestId, reason });
+  }
+
+  /** An endpoint of this node may have come to another revision, or may have failed to. */
+  look(id: string): void {
+    const { desired, runners, reconciler } = this.#options;
+    const stored = desired.byId(id);
+    const told = this.#told.get(id);
+    const runner = runners.peek(id);
+    if (stored === undefined) {
+      if (told !== undefined && reconciler.isInStep(id) && !desired.isApplying(id)) this.#gone(id, told);
+      return;
+    }
+    const { revision, endpoint } = stored;
+    const problem = reconciler.problemOf(id) ?? (runner?.state === 'failed' ? (runner.lastError ?? 'unknown') : null);
+    if (told?.revision === revision && told.problem === problem) return;
+    const { port, enabled } = endpoint;
+    const isThere = !enabled || runner?.state === 'running';
+    if (problem !== null) this.#tell('failed', id, { port, revision, problem });
+    else if (isThere && !desired.isApplying(id) && reconciler.isInStep(id)) this.#tell('applied', id, { port, revision, problem });
+  }
+
+  /** After a look at the store: endpoints may have come, changed or gone. */
+  lookAll(): void {
+    const { desired } = this.#options;
+    for (const { endpoint } of desired.list()) this.look(endpoint.id);
+    for (const id of this.#told.keys()) if (desired.byId(id) === undefined) this.look(id);
+  }
+
+  /** States as watchers over HTTP are told them. */
+  watched(event: WatchEvent): void {
+    if (event.event !== 'state') return;
+    const { endpoint: id, port, state, revision, reason } = event;
+    this.#options.publish('endpoint.state', { id, port, state, revision, reason });
+  }
+
+  #tell(event: 'applied' | 'failed', id: string, told: Told): void {
+    this.#told.set(id, told);
+    const { port, revision, problem: reason } = told;
+    this.#options.publish(`endpoint.${event}`, { id, port, revision, reason, removed: false });
+  }
+
+  /** Nothing of it listens any more. */
+  #gone(id: string, { port }: Told): void {
+    this.#told.delete(id);
+    this.#options.publish('endpoint.applied', { id, port, revision: this.#options.desired.revision, reason: null, removed: true });
+  }
+}
