@@ -1,6 +1,7 @@
 /** The contract between listener and client: bytes in, coalesced bytes out, pause, resume, close, peer facts. The two rooms meet only here. */
 
 import type { Endpoint } from '../src/endpoint/endpoint.ts';
+import type { SocketHandle } from '../src/thread/socket-passing.ts';
 import type { TlsMaterial } from '../src/thread/tls-material.ts';
 
 /** One network connection as a client sees it; a listener implements it for TCP and for WebSocket. */
@@ -59,12 +60,22 @@ export interface ListenerHost {
   leave(admission: Admission, failure: HandshakeFailure | null, detail: string): void;
 }
 
+/** This worker's duplicate of a socket that main has bound. */
+export interface ListeningSocket {
+  /** main's number for it */
+  readonly key: number;
+  readonly handle: SocketHandle;
+}
+
 /** An open listener of one endpoint in one worker. */
 export interface Listener {
-  readonly port: number;
   /** connections taken from the kernel's accept queue so far */
   readonly accepted: number;
-  /** Sets the length of the accept queue where the transport can. */
+  /** Accepts from these too. @throws FluxError `port-in-use`, `unprocessable` */
+  adopt(sockets: readonly ListeningSocket[]): Promise<void>;
+  /** Leaves these to others. */
+  drop(keys: readonly number[]): void;
+  /** Sets the length of the accept queues. */
   setBacklog(backlog: number): void;
   /** What the next handshakes use; null: no TLS from the next connection on. @throws FluxError `unprocessable`: nothing has changed */
   setTls(material: TlsMaterial | null): void;

@@ -10,7 +10,16 @@ import type { TlsMaterial } from '../src/thread/tls-material.ts';
 import { Client, type ClientHooks } from './client/client.ts';
 import { EndpointContext, type WorkerContext } from './client/context.ts';
 import { HOLD } from './client/packet-reader.ts';
-import type { Admission, Connection, ConnectionClient, HandshakeFailure, Listener, ListenerHost, Refusal } from './connection.ts';
+import type {
+  Admission,
+  Connection,
+  ConnectionClient,
+  HandshakeFailure,
+  Listener,
+  ListenerHost,
+  ListeningSocket,
+  Refusal,
+} from './connection.ts';
 import { drainClients } from './drain.ts';
 import { dispatch } from './handlers/dispatch.ts';
 import { openTcpListener } from './listener/tcp.ts';
@@ -56,9 +65,19 @@ export class EndpointRuntime implements ListenerHost {
   }
 
   /** @throws FluxError `port-in-use`, `unprocessable` */
-  async open(): Promise<number> {
-    this.#listener = await openTcpListener(this);
-    return this.#listener.port;
+  async open(sockets: readonly ListeningSocket[]): Promise<void> {
+    this.#listener = await openTcpListener(this, sockets);
+  }
+
+  /** Accepts from these too. @throws FluxError `port-in-use`, `unprocessable` */
+  async adopt(sockets: readonly ListeningSocket[]): Promise<void> {
+    if (this.#listener === null) for (const { handle } of sockets) handle.close();
+    await this.#listener?.adopt(sockets);
+  }
+
+  /** Leaves these to others. */
+  drop(keys: readonly number[]): void {
+    this.#listener?.drop(keys);
   }
 
   // ---- what the listener asks
@@ -170,12 +189,16 @@ export class EndpointRuntime implements ListenerHost {
 
   /**
    * Stops accepting in a moment in which nobody waits to be accepted: what is in the accept queue when its socket closes is reset by
-   * the kernel. A pass of the event loop that took nobody from the queue and lasted next to nothing is such a moment; so that there is
+   * the kernel, unless others have the socket too. A pass of the event loop that took nobody from the queue and lasted next to nothing is such a moment; so that there is
    * one soon, nobody is read meanwhile.
    */
-  async retire(): Promise<void> {
+  async retire(isShared: boolean): Promise<void> {
     const listener = this.#listener;
     if (listener === null) return;
+    if (isShared) {
+      listener.stopAccepting();
+      return;
+    }
     const held = [...this.clients].filter((client) => client.state === 'online');
     for (const client of held) client.hold(HOLD.retire);
     const release = () => {

@@ -5,10 +5,12 @@ import { FluxError } from '../src/kernel/errors.ts';
 import { loopDelay } from '../src/metrics/loop-delay.ts';
 import { REASON } from '../src/mqtt/reason-codes.ts';
 import type { HostLink } from '../src/thread/host-link.ts';
-import { THREAD_PROTOCOL_VERSION, type WireClient, type WorkerBoot } from '../src/thread/messages.ts';
+import { type SocketOffer, THREAD_PROTOCOL_VERSION, type WireClient, type WorkerBoot } from '../src/thread/messages.ts';
+import { fetchSockets } from '../src/thread/socket-passing.ts';
 import { Authenticator } from './access/authenticator.ts';
 import type { Client } from './client/client.ts';
 import type { WorkerContext } from './client/context.ts';
+import type { ListeningSocket } from './connection.ts';
 import { EndpointRuntime } from './endpoint-runtime.ts';
 import { Mesh } from './mesh/mesh.ts';
 import { Namespace } from './routing/namespace.ts';
@@ -53,13 +55,22 @@ router.outbox = outbox;
 mesh.backlog = outbox;
 
 const frame = startWorker(boot, parentPort, mesh, router, {
-  'endpoint.open': async ({ config, memory }) => {
+  'endpoint.open': async ({ config, memory, sockets }) => {
     const known = runtimes.get(config.endpoint.id);
     if (known !== undefined) throw new FluxError('internal', `Endpoint ${config.endpoint.port} is open in this worker`);
     const runtime = new EndpointRuntime(context, config, memory);
-    const port = await runtime.open();
+    await runtime.open(await fetchOffer(sockets));
     runtimes.set(config.endpoint.id, runtime);
-    return { port };
+    return null;
+  },
+  'endpoint.adopt': async ({ endpoint, sockets }) => {
+    const adopted = await fetchOffer(sockets);
+    await find(endpoint).adopt(adopted);
+    return null;
+  },
+  'endpoint.drop': ({ endpoint, keys }) => {
+    find(endpoint).drop(keys);
+    return null;
   },
   'endpoint.update': ({ config, isRebind }) => {
     const { id, maxQueuedMessages } = config.endpoint;
@@ -68,8 +79,8 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     mesh.sessionLink?.control({ t: 'queue-limit', endpoint: id, maxQueued: maxQueuedMessages });
     return null;
   },
-  'endpoint.stop-accepting': async ({ endpoint }) => {
-    await find(endpoint).retire();
+  'endpoint.stop-accepting': async ({ endpoint, isShared }) => {
+    await find(endpoint).retire(isShared);
     return null;
   },
   'endpoint.close': async ({ endpoint, drain }) => {
@@ -204,6 +215,11 @@ const sweep = setInterval(() => {
   context.tick++;
   for (const runtime of runtimes.values()) runtime.sweep(context.tick);
 }, SWEEP_MS);
+
+async function fetchOffer({ path, keys }: SocketOffer): Promise<ListeningSocket[]> {
+  const handles = await fetchSockets(path, keys.length);
+  return handles.map((handle, index) => ({ key: keys[index]!, handle }));
+}
 
 function find(id: string): EndpointRuntime {
   const runtime = runtimes.get(id);

@@ -76,22 +76,32 @@ export interface Drained {
   done: boolean;
 }
 
+/** Listening sockets that main offers to a worker (socket-passing.ts), by the numbers that it has for them. */
+export interface SocketOffer {
+  path: string;
+  keys: number[];
+}
+
 /** Commands: main → worker, each answered once. `endpoint` is an endpoint id. */
 export interface Commands {
   /** Joins a peer to the mesh. The MessagePort travels as `port`. Resolves when the peer's interest is known. */
   'peer.add': { params: { peer: number; role: WorkerRole; port: MessagePort }; result: null };
   /** The peer is gone (crashed or closed): retract its interest, drop its port. */
   'peer.remove': { params: { peer: number }; result: null };
-  /** Opens an endpoint's listener in this worker: bound and accepting when it resolves. @throws port-in-use, unprocessable */
-  'endpoint.open': { params: { config: EndpointRuntimeConfig; memory: EndpointMemory }; result: { port: number } };
+  /** Opens an endpoint's listener in this worker: accepting when it resolves. @throws port-in-use, unprocessable */
+  'endpoint.open': { params: { config: EndpointRuntimeConfig; memory: EndpointMemory; sockets: SocketOffer }; result: null };
+  /** Accepts from these sockets too. */
+  'endpoint.adopt': { params: { endpoint: string; sockets: SocketOffer }; result: null };
+  /** Stops accepting from sockets that others accept from. */
+  'endpoint.drop': { params: { endpoint: string; keys: number[] }; result: null };
   /**
    * New configuration of an endpoint that keeps its listener: live keys at once, admission keys from the next CONNECT, the namespace,
    * TLS, WebSocket and the listen backlog from the next connection. Clients of another namespace stay in it.
    */
   /** `isRebind`: clients of now are the former ones of `endpoint.drain-former` */
   'endpoint.update': { params: { config: EndpointRuntimeConfig; isRebind: boolean }; result: null };
-  /** Stops accepting in a moment in which nobody waits to be accepted; established clients stay. */
-  'endpoint.stop-accepting': { params: { endpoint: string }; result: null };
+  /** Stops accepting; established clients stay. Where `isShared` is false, in a moment in which nobody waits to be accepted. */
+  'endpoint.stop-accepting': { params: { endpoint: string; isShared: boolean }; result: null };
   /**
    * Stops accepting and disconnects all clients of the endpoint; resolves when the last is gone and every session with expiry has been
    * handed to the session worker, or when it is cancelled: the endpoint is then still open.

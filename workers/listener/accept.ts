@@ -1,13 +1,14 @@
-/** Accepts TCP connections for an endpoint in this worker, on a port shared by SO_REUSEPORT; what is spoken on them is others' business. */
+/** Accepts TCP connections for an endpoint in this worker, from sockets that main has bound; what is spoken on them is others' business. */
 
 import net from 'node:net';
 import type { Endpoint } from '../../src/endpoint/endpoint.ts';
-import type { Connection, ConnectionClient, Listener, ListenerHost } from '../connection.ts';
+import type { SocketHandle } from '../../src/thread/socket-passing.ts';
+import type { Connection, ConnectionClient, Listener, ListenerHost, ListeningSocket } from '../connection.ts';
 import { toBindError } from './bind-error.ts';
 import { acceptHandles } from './tcp-handle.ts';
 
 /** The part of a Listener that knows no protocol. */
-export type Acceptor = Pick<Listener, 'port' | 'accepted' | 'setBacklog' | 'stopAccepting'>;
+export type Acceptor = Pick<Listener, 'accepted' | 'setBacklog' | 'adopt' | 'drop' | 'stopAccepting'>;
 
 /** Who takes what has been accepted. */
 export interface AcceptHooks {
@@ -16,48 +17,91 @@ export interface AcceptHooks {
   onSocket(socket: net.Socket): void;
 }
 
+class SocketAcceptor implements Acceptor {
+  accepted = 0;
+  readonly #host: ListenerHost;
+  readonly #isPlain: () => boolean;
+  readonly #hooks: AcceptHooks;
+  /** by main's number of the socket */
+  readonly #servers = new Map<number, net.Server>();
+  #longestBacklog: number;
+  #isAccepting = true;
+
+  constructor(host: ListenerHost, isPlain: () => boolean, hooks: AcceptHooks) {
+    this.#host = host;
+    this.#isPlain = isPlain;
+    this.#hooks = hooks;
+    this.#longestBacklog = host.endpoint.serverOptions.soBacklog;
+  }
+
+  async adopt(sockets: readonly ListeningSocket[]): Promise<void> {
+    await Promise.all(sockets.map((socket) => this.#adopt(socket)));
+  }
+
+  async #adopt({ key, handle }: ListeningSocket): Promise<void> {
+    const server = net.createServer((socket) => this.#onSocket(socket));
+    await listen(server, handle, this.#host.endpoint);
+    if (!this.#isAccepting) {
+      server.close();
+      return;
+    }
+    this.#servers.set(key, server);
+    acceptHandles(server, {
+      isWanted: this.#isPlain,
+      longestBacklog: () => this.#longestBacklog,
+      options: () => this.#host.endpoint.childOptions,
+      accept: (connection) => {
+        this.accepted++;
+        return this.#hooks.onHandle(connection);
+      },
+    });
+  }
+
+  #onSocket(socket: net.Socket): void {
+    this.accepted++;
+    const { tcpNodelay, soKeepalive } = this.#host.endpoint.childOptions;
+    socket.setNoDelay(tcpNodelay);
+    socket.setKeepAlive(soKeepalive, 60_000);
+    this.#hooks.onSocket(socket);
+  }
+
+  drop(keys: readonly number[]): void {
+    for (const key of keys) {
+      this.#servers.get(key)?.close();
+      this.#servers.delete(key);
+    }
+  }
+
+  setBacklog(backlog: number): void {
+    this.#longestBacklog = Math.max(this.#longestBacklog, backlog);
+    for (const server of this.#servers.values()) relisten(server, backlog);
+  }
+
+  stopAccepting(): void {
+    this.#isAccepting = false;
+    this.drop([...this.#servers.keys()]);
+  }
+}
+
 /**
- * Binds and accepts; each socket has its endpoint's options when it is handed over.
+ * Accepts; each connection has its endpoint's options when it is handed over.
  * @param isPlain asked at each connection: true where no socket is needed
  * @throws FluxError `port-in-use`, `unprocessable`
  */
-export async function acceptTcp(host: ListenerHost, isPlain: () => boolean, hooks: AcceptHooks): Promise<Acceptor> {
-  let accepted = 0;
-  let longestBacklog = host.endpoint.serverOptions.soBacklog;
-  const server = net.createServer((socket) => {
-    accepted++;
-    const { tcpNodelay, soKeepalive } = host.endpoint.childOptions;
-    if (tcpNodelay) socket.setNoDelay(true);
-    if (soKeepalive) socket.setKeepAlive(true, 60_000);
-    hooks.onSocket(socket);
-  });
-  await listen(server, host.endpoint);
-  acceptHandles(server, {
-    isWanted: isPlain,
-    longestBacklog: () => longestBacklog,
-    options: () => host.endpoint.childOptions,
-    accept(connection) {
-      accepted++;
-      return hooks.onHandle(connection);
-    },
-  });
-  const { port } = server.address() as net.AddressInfo;
-  let isAccepting = true;
-  return {
-    port,
-    get accepted() {
-      return accepted;
-    },
-    setBacklog(backlog) {
-      longestBacklog = Math.max(longestBacklog, backlog);
-      relisten(server, backlog);
-    },
-    stopAccepting() {
-      if (!isAccepting) return;
-      isAccepting = false;
-      server.close();
-    },
-  };
+export async function acceptTcp(
+  host: ListenerHost,
+  sockets: readonly ListeningSocket[],
+  isPlain: () => boolean,
+  hooks: AcceptHooks,
+): Promise<Acceptor> {
+  const acceptor = new SocketAcceptor(host, isPlain, hooks);
+  try {
+    await acceptor.adopt(sockets);
+  } catch (error) {
+    acceptor.stopAccepting();
+    throw error;
+  }
+  return acceptor;
 }
 
 /** A server whose handle is a libuv TCP handle, as Node 22 has it. */
@@ -70,9 +114,9 @@ function relisten(server: HandledServer, backlog: number): void {
   server._handle?.listen?.(backlog);
 }
 
-function listen(server: net.Server, { host, port, serverOptions }: Endpoint): Promise<void> {
+function listen(server: net.Server, handle: SocketHandle, { host, port, serverOptions }: Endpoint): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error) => reject(toBindError(error, host, port)));
-    server.listen({ host, port, backlog: serverOptions.soBacklog, reusePort: true }, resolve);
+    server.listen(handle, serverOptions.soBacklog, resolve);
   });
 }

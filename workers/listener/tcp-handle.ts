@@ -272,8 +272,9 @@ function cutOff(): void {
 class Inheritance {
   readonly #server: ServerHandle;
   readonly #backlog: () => number;
-  #noDelay = false;
-  #keepAlive = false;
+  /** null: others had the socket before, and it is not known */
+  #noDelay: boolean | null = null;
+  #keepAlive: boolean | null = null;
   /** connections that may have come before the last change */
   #unsure = process.platform === 'linux' ? 0 : Number.POSITIVE_INFINITY;
 

@@ -2,7 +2,7 @@
 
 import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { Connection, ConnectionClient, Listener, ListenerHost } from '../connection.ts';
+import type { Connection, ConnectionClient, Listener, ListenerHost, ListeningSocket } from '../connection.ts';
 import { acceptTcp } from './accept.ts';
 import { plainAddress } from './address.ts';
 import { SecureServer } from './secure-server.ts';
@@ -131,10 +131,14 @@ interface PromisedSocket extends net.Socket {
 }
 
 /**
- * Binds and accepts. What a connection speaks is what the endpoint says when it is accepted. @throws FluxError `port-in-use`, `unprocessable`
+ * Accepts. What a connection speaks is what the endpoint says when it is accepted. @throws FluxError `port-in-use`, `unprocessable`
  * @param stream `handle`: connections without TLS do without Node's stream layer, where this Node can; `socket`: with it
  */
-export async function openTcpListener(host: ListenerHost, stream: 'handle' | 'socket' = 'handle'): Promise<Listener> {
+export async function openTcpListener(
+  host: ListenerHost,
+  sockets: readonly ListeningSocket[],
+  stream: 'handle' | 'socket' = 'handle',
+): Promise<Listener> {
   const toReset = (socket: net.Socket) => (host.endpoint.childOptions.soLinger === 0 ? socket : null);
   const webSockets = new WebSockets(host);
   const secure = new SecureServer({
@@ -151,7 +155,7 @@ export async function openTcpListener(host: ListenerHost, stream: 'handle' | 'so
     const admission = host.admit(true);
     return admission === null ? null : webSockets.take(connection, admission);
   };
-  const acceptor = await acceptTcp(host, isPlain, {
+  const acceptor = await acceptTcp(host, sockets, isPlain, {
     onHandle: accept,
     onSocket(socket: PromisedSocket) {
       if (!secure.isOn) {
@@ -165,13 +169,14 @@ export async function openTcpListener(host: ListenerHost, stream: 'handle' | 'so
     },
   });
   return {
-    port: acceptor.port,
     get accepted() {
       return acceptor.accepted;
     },
-    setBacklog: acceptor.setBacklog,
+    adopt: (more) => acceptor.adopt(more),
+    drop: (keys) => acceptor.drop(keys),
+    setBacklog: (backlog) => acceptor.setBacklog(backlog),
     setTls: (material) => secure.use(material),
-    stopAccepting: acceptor.stopAccepting,
+    stopAccepting: () => acceptor.stopAccepting(),
     close() {
       acceptor.stopAccepting();
       secure.close();

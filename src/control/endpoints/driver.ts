@@ -87,7 +87,9 @@ export class Driver {
     reachStep('validated');
     const step = decideStep(own, runner);
     const isOpening = own !== null && step.warm > 0;
-    const warm = isOpening ? await runner.warm(this.#configOf(own, revision, tls), step.warm, deadline, leaving) : [];
+    const warm = isOpening
+      ? await runner.warm(this.#configOf(own, revision, tls), step.warm, step.kind === 'resize' ? 'more' : 'all', deadline, leaving)
+      : [];
     reachStep('bound');
     return { id, after: own, step, warm, tls, warnings };
   }

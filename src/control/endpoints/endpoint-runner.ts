@@ -11,6 +11,7 @@ import { probePort } from '../probe/port-probe.ts';
 import { loadTls } from '../tls/load-tls.ts';
 import { AT_ONCE, asksToDrain, type DrainRequest, type DrainStatus, Drains, NO_DRAIN, toDrain } from './drain.ts';
 import { Listener, type ListenerContext } from './listener.ts';
+import { type ListeningSocket, ListeningSockets, share } from './listening-sockets.ts';
 
 /** One attempt to bring a listener back. */
 const REPAIR_TIMEOUT_MS = 20_000;
@@ -38,6 +39,7 @@ export class EndpointRunner {
   /** threads that it should accept in */
   #size = 1;
   #listeners: Listener[] = [];
+  readonly #sockets = new ListeningSockets();
   /** no longer accepting, still with clients, and since when (steady milliseconds) */
   readonly #lingering = new Map<Listener, number>();
   /** listeners that did not take their configuration: they go on until a successor accepts */
@@ -113,9 +115,9 @@ export class EndpointRunner {
     );
   }
 
-  /** True while it accepts on this port. */
+  /** True while a socket of it is on this port. */
   listensOn(port: number): boolean {
-    return this.#listeners.some((listener) => listener.config.endpoint.port === port);
+    return this.#sockets.has(port);
   }
 
   /**
@@ -125,7 +127,7 @@ export class EndpointRunner {
   async start(config: EndpointRuntimeConfig, size: number, deadline: Deadline): Promise<void> {
     try {
       const ready = await withTls(config);
-      await this.activate(ready, await this.warm(ready, size, deadline), NO_DRAIN);
+      await this.activate(ready, await this.warm(ready, size, 'all', deadline), NO_DRAIN);
     } catch (error) {
       if (this.#listeners.length > 0) throw error;
       this.#newGeneration();
@@ -138,15 +140,26 @@ export class EndpointRunner {
   }
 
   /**
-   * Opens `count` listeners beside the ones that there are; nothing else changes until activate() or resize().
+   * Opens `count` listeners beside the ones that there are; nothing else changes until activate() or resize(). Sockets that there are for the
+   * address are accepted from on both sides meanwhile.
+   * @param which `all`: they will be the only ones; `more`: they come to the others
    * @param leaving ports that other endpoints of this node are about to give up
    * @throws FluxError `port-in-use`, `unprocessable`, `timeout`; none of them is left open
    */
-  async warm(config: EndpointRuntimeConfig, count: number, deadline: Deadline, leaving?: ReadonlySet<number>): Promise<Listener[]> {
+  async warm(
+    config: EndpointRuntimeConfig,
+    count: number,
+    which: 'all' | 'more',
+    deadline: Deadline,
+    leaving?: ReadonlySet<number>,
+  ): Promise<Listener[]> {
     const { host, port } = config.endpoint;
     // Listeners of this node that go with this very step are the only ones that a second bind may share the port with.
     if (!this.listensOn(port) && leaving?.has(port) !== true) await probePort(host, port);
-    const opened = await Promise.allSettled(Array.from({ length: count }, () => Listener.open(config, this.#context, deadline)));
+    const kept = which === 'all' ? [] : this.#listeners.filter((listener) => !this.#stale.has(listener));
+    const { shares, release } = await this.#sockets.reserve(config.endpoint, count, kept);
+    const opened = await Promise.allSettled(shares.map((sockets) => Listener.open(config, sockets, this.#context, deadline)));
+    release();
     const listeners = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
     const failure = opened.find((each) => each.status === 'rejected');
     if (failure === undefined) return listeners;
@@ -156,7 +169,9 @@ export class EndpointRunner {
 
   /** Takes warm listeners back: the change that they were made for did not happen. */
   async discard(listeners: Listener[], deadline: Deadline): Promise<void> {
-    await deadline.reaches(Promise.all(listeners.map((listener) => listener.close(AT_ONCE))));
+    const closed = Promise.all(listeners.map((listener) => listener.close(AT_ONCE)));
+    this.#sockets.closeUnused();
+    await deadline.reaches(closed);
   }
 
   /**
@@ -176,6 +191,7 @@ export class EndpointRunner {
     const workers = `${listeners.length} worker${listeners.length === 1 ? '' : 's'}`;
     this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port}`, { endpoint: this.id, revision: config.revision, workers });
     this.#tell();
+    this.#sockets.keepOnly(config.endpoint);
     await Promise.all(old.map((listener) => this.#retire(listener)));
     this.#drain(old, drain);
     if (isBack) await this.cancelDrain();
@@ -187,9 +203,11 @@ export class EndpointRunner {
     this.#wanted = config;
     this.#size = size;
     this.#listeners.push(...this.#stillAlive(added));
+    await this.#settle(added);
     const surplus = this.#listeners.splice(size);
     for (const listener of surplus) {
       this.#stale.delete(listener);
+      await this.#bequeath(listener.sockets);
       await this.#retire(listener);
     }
     this.#drain(surplus, drain);
@@ -238,6 +256,7 @@ export class EndpointRunner {
     const all = [...this.#listeners, ...this.#lingering.keys()];
     this.#listeners = [];
     for (const listener of all) this.#lingering.set(listener, performance.now());
+    this.#sockets.keepOnly(null);
     await Promise.all(all.map((listener) => this.#stopAccepting(listener)));
     this.#tell();
     const drain = 'ms' in request ? request : toDrain(request, this.connections);
@@ -270,6 +289,7 @@ export class EndpointRunner {
     const gone = [...this.#listeners, ...this.#lingering.keys()].filter((listener) => listener.worker === worker);
     if (gone.length === 0) return;
     const wasActive = this.#listeners.some((listener) => listener.worker === worker);
+    const sockets = gone.flatMap((listener) => listener.sockets);
     this.#listeners = this.#listeners.filter((listener) => listener.worker !== worker);
     for (const listener of gone) {
       this.#lingering.delete(listener);
@@ -283,6 +303,8 @@ export class EndpointRunner {
     if (!wasActive || this.#wanted === null) return;
     this.#restarts++;
     this.#context.supervisor.countRestart();
+    // Who comes meanwhile waits there: for another worker, or for the new one.
+    void this.#bequeath(sockets);
     this.#repair();
   }
 
@@ -326,9 +348,43 @@ export class EndpointRunner {
     await closed;
   }
 
+  /** Sockets that new listeners accept from are left to them. */
+  async #settle(added: readonly Listener[]): Promise<void> {
+    for (const listener of this.#listeners) {
+      if (added.includes(listener)) continue;
+      const taken = listener.sockets.filter(({ holders }) => added.some((each) => holders.has(each)));
+      try {
+        if (taken.length > 0) await listener.drop(taken, COMMAND_TIMEOUT_MS);
+      } catch (error) {
+        // It accepts from them beside the new one, which harms nobody.
+        if (listener.worker.isUsable) this.#context.logger.warn(`${listener.worker.name} kept a socket`, { reason: String(error) });
+      }
+    }
+  }
+
+  /** Has the others accept from what no other one accepts from. What none of them takes is given up. */
+  async #bequeath(sockets: readonly ListeningSocket[]): Promise<void> {
+    const isHeld = ({ holders }: ListeningSocket) => this.#listeners.some((listener) => holders.has(listener));
+    const left = sockets.filter((socket) => this.#sockets.keeps(socket) && !isHeld(socket));
+    const heirs = this.#listeners.filter((listener) => listener.worker.isUsable);
+    if (heirs.length === 0) return;
+    const shares = share(left, heirs.length);
+    for (const [index, heir] of heirs.entries()) {
+      const part = shares[index]!;
+      if (part.length === 0) continue;
+      try {
+        await heir.adopt(part, COMMAND_TIMEOUT_MS);
+      } catch (error) {
+        this.#context.logger.warn(`${heir.worker.name} did not take a socket over`, { endpoint: this.id, reason: String(error) });
+        this.#sockets.giveUp(part);
+      }
+    }
+  }
+
   async #stopAccepting(listener: Listener): Promise<void> {
     try {
-      await listener.stopAccepting(COMMAND_TIMEOUT_MS);
+      const isShared = listener.sockets.every((socket) => this.#sockets.keeps(socket));
+      await listener.stopAccepting(isShared, COMMAND_TIMEOUT_MS);
     } catch (error) {
       if (!listener.worker.isUsable) return;
       // It must not go on accepting beside its successor: its clients are disconnected rather than that.
@@ -372,7 +428,7 @@ export class EndpointRunner {
       try {
         const config = await withTls(incomplete);
         if (this.#wanted === incomplete) this.#wanted = config;
-        const [listener] = await this.warm(config, 1, new Deadline(REPAIR_TIMEOUT_MS));
+        const [listener] = await this.warm(config, 1, 'more', new Deadline(REPAIR_TIMEOUT_MS));
         if (listener === undefined) continue;
         if (signal.aborted) {
           await listener.close(AT_ONCE);
@@ -388,6 +444,7 @@ export class EndpointRunner {
 
   async #adopt(listener: Listener, openedWith: EndpointRuntimeConfig): Promise<void> {
     this.#listeners.push(listener);
+    await this.#settle([listener]);
     if (this.#listeners.length === 1) this.#listeningSince = Date.now();
     this.#lastError = null;
     const { host, port } = openedWith.endpoint;
@@ -397,6 +454,7 @@ export class EndpointRunner {
     if (stale !== undefined) {
       this.#stale.delete(stale);
       this.#listeners = this.#listeners.filter((each) => each !== stale);
+      await this.#bequeath(stale.sockets);
       await this.#retire(stale);
     }
     // The configuration may have moved while the worker was starting.

@@ -4,13 +4,15 @@ import { FluxError, toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { EndpointCounters } from '../../metrics/collect.ts';
 import { createCounters, SLOT } from '../../metrics/counters.ts';
-import type { Drain, EndpointRuntimeConfig } from '../../thread/messages.ts';
+import type { Drain, EndpointRuntimeConfig, SocketOffer } from '../../thread/messages.ts';
+import { offerSockets } from '../../thread/socket-passing.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
 import type { Deadline } from '../deadline.ts';
 import { portInUse } from '../probe/port-probe.ts';
 import type { SharedPool } from '../workers/shared-pool.ts';
 import type { Supervisor } from '../workers/supervisor.ts';
 import { AT_ONCE } from './drain.ts';
+import type { ListeningSocket } from './listening-sockets.ts';
 
 /** What a listener stands on. */
 export interface ListenerContext {
@@ -33,6 +35,8 @@ export class Listener {
   readonly #context: ListenerContext;
   readonly #counters: SharedArrayBuffer;
   readonly #slots: Float64Array;
+  /** what it accepts from */
+  readonly #sockets = new Set<ListeningSocket>();
   #closing: { ms: number; done: Promise<boolean> } | null = null;
 
   private constructor(worker: WorkerHandle, config: EndpointRuntimeConfig, context: ListenerContext) {
@@ -45,16 +49,24 @@ export class Listener {
 
   /**
    * Takes a worker and opens the endpoint in it; accepting when it resolves.
+   * @param sockets at least one
    * @throws FluxError `port-in-use`, `unprocessable`, `timeout`, `unavailable`; nothing is left behind
    */
-  static async open(config: EndpointRuntimeConfig, context: ListenerContext, deadline: Deadline): Promise<Listener> {
+  static async open(
+    config: EndpointRuntimeConfig,
+    sockets: readonly ListeningSocket[],
+    context: ListenerContext,
+    deadline: Deadline,
+  ): Promise<Listener> {
     const { id, exclusivePool, port } = config.endpoint;
     const worker = exclusivePool ? await context.supervisor.acquire(deadline) : await context.pool.acquire(id, deadline);
     const listener = new Listener(worker, config, context);
     context.counters.attach(listener.#counters);
     try {
       const memory = { limits: context.limits, counters: listener.#counters };
-      await worker.call('endpoint.open', { config, memory }, { timeoutMs: deadline.leftMs });
+      await listener.#pass(sockets, (offer) =>
+        worker.call('endpoint.open', { config, memory, sockets: offer }, { timeoutMs: deadline.leftMs }),
+      );
       return listener;
     } catch (error) {
       // A worker that answers too late may have opened it nevertheless: closing it here undoes that.
@@ -85,9 +97,52 @@ export class Listener {
     this.config = config;
   }
 
-  /** Ends accepting; clients stay. @throws FluxError when the worker does not answer */
-  async stopAccepting(timeoutMs: number): Promise<void> {
-    await this.worker.call('endpoint.stop-accepting', { endpoint: this.config.endpoint.id }, { timeoutMs });
+  /** What it accepts from. */
+  get sockets(): ListeningSocket[] {
+    return [...this.#sockets];
+  }
+
+  /** Has it accept from these too. @throws FluxError when the worker does not take them */
+  async adopt(sockets: readonly ListeningSocket[], timeoutMs: number): Promise<void> {
+    const { id } = this.config.endpoint;
+    await this.#pass(sockets, (offer) => this.worker.call('endpoint.adopt', { endpoint: id, sockets: offer }, { timeoutMs }));
+  }
+
+  /** Leaves these to others. @throws FluxError when the worker does not answer */
+  async drop(sockets: readonly ListeningSocket[], timeoutMs: number): Promise<void> {
+    const keys = sockets.map(({ key }) => key);
+    await this.worker.call('endpoint.drop', { endpoint: this.config.endpoint.id, keys }, { timeoutMs });
+    this.#letGo(sockets);
+  }
+
+  /**
+   * Ends accepting; clients stay.
+   * @param isShared others accept from its sockets, so that nobody who waits there is lost
+   * @throws FluxError when the worker does not answer
+   */
+  async stopAccepting(isShared: boolean, timeoutMs: number): Promise<void> {
+    await this.worker.call('endpoint.stop-accepting', { endpoint: this.config.endpoint.id, isShared }, { timeoutMs });
+    this.#letGo(this.#sockets);
+  }
+
+  async #pass(sockets: readonly ListeningSocket[], call: (offer: SocketOffer) => Promise<unknown>): Promise<void> {
+    const offer = offerSockets(sockets.map(({ handle }) => handle));
+    for (const socket of sockets) {
+      this.#sockets.add(socket);
+      socket.holders.add(this);
+    }
+    try {
+      await call({ path: offer.path, keys: sockets.map(({ key }) => key) });
+    } finally {
+      offer.end();
+    }
+  }
+
+  #letGo(sockets: Iterable<ListeningSocket>): void {
+    for (const socket of [...sockets]) {
+      this.#sockets.delete(socket);
+      socket.holders.delete(this);
+    }
   }
 
   /**
@@ -126,6 +181,8 @@ export class Listener {
   async #close(drain: Drain): Promise<boolean> {
     const { id, exclusivePool } = this.config.endpoint;
     const { counters, supervisor, pool } = this.#context;
+    // Closing ends accepting first, also when it is called off later.
+    this.#letGo(this.#sockets);
     try {
       const { done } = await this.worker.call('endpoint.close', { endpoint: id, drain }, { timeoutMs: timeoutOf(drain) });
       if (!done) return false;
@@ -146,6 +203,7 @@ export class Listener {
   /** Its worker has died: the sums keep what it counted. @returns the connections that died with it */
   bury(): number {
     const lost = this.connections;
+    this.#letGo(this.#sockets);
     this.#context.counters.detach(this.#counters);
     return lost;
   }

@@ -7,7 +7,14 @@ import { SLOT } from '../../../src/metrics/counters.ts';
 import { SharedLimits } from '../../../src/metrics/shared-limits.ts';
 import { startHeartbeat } from '../../../src/thread/heartbeat.ts';
 import { HostLink } from '../../../src/thread/host-link.ts';
-import { type EndpointMemory, type EndpointRuntimeConfig, THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../../../src/thread/messages.ts';
+import {
+  type EndpointMemory,
+  type EndpointRuntimeConfig,
+  type SocketOffer,
+  THREAD_PROTOCOL_VERSION,
+  type WorkerBoot,
+} from '../../../src/thread/messages.ts';
+import { fetchSockets } from '../../../src/thread/socket-passing.ts';
 
 const boot = workerData as WorkerBoot;
 startHeartbeat(boot.heartbeat);
@@ -19,28 +26,37 @@ interface Open {
   config: EndpointRuntimeConfig;
   limits: SharedLimits;
   slots: Float64Array;
-  server: Server;
+  servers: Map<number, Server>;
   sockets: Set<Socket>;
 }
 
 const endpoints = new Map<string, Open>();
 const peers = new Map<number, MessagePort>();
 
-function listen(config: EndpointRuntimeConfig, memory: EndpointMemory): Promise<Open> {
+async function listen(config: EndpointRuntimeConfig, memory: EndpointMemory, offer: SocketOffer): Promise<Open> {
   const open: Open = {
     config,
     limits: new SharedLimits(memory.limits),
     slots: new Float64Array(memory.counters),
-    server: createServer((socket) => accept(open, socket)),
+    servers: new Map(),
     sockets: new Set(),
   };
-  const { host, port } = config.endpoint;
-  return new Promise((resolve, reject) => {
-    open.server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(new FluxError(error.code === 'EADDRINUSE' ? 'port-in-use' : 'unprocessable', error.message));
+  await adopt(open, offer);
+  return open;
+}
+
+async function adopt(open: Open, { path, keys }: SocketOffer): Promise<void> {
+  const handles = await fetchSockets(path, keys.length);
+  for (const [index, handle] of handles.entries()) {
+    const server = createServer((socket) => accept(open, socket));
+    open.servers.set(keys[index]!, server);
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (error: NodeJS.ErrnoException) => {
+        reject(new FluxError(error.code === 'EADDRINUSE' ? 'port-in-use' : 'unprocessable', error.message));
+      });
+      server.listen(handle, resolve);
     });
-    open.server.listen({ host, port, reusePort: true }, () => resolve(open));
-  });
+  }
 }
 
 function accept(open: Open, socket: Socket): void {
@@ -81,7 +97,7 @@ function find(id: string): Open {
 }
 
 async function close(open: Open, drainMs: number): Promise<{ disconnected: number; done: boolean }> {
-  open.server.close();
+  for (const server of open.servers.values()) server.close();
   const disconnected = open.sockets.size;
   await new Promise((resolve) => setTimeout(resolve, drainMs));
   for (const socket of open.sockets) socket.destroy();
@@ -102,11 +118,19 @@ const link = new HostLink(parentPort!, {
     peers.delete(peer);
     return null;
   },
-  'endpoint.open': async ({ config, memory }) => {
-    const { id, port } = config.endpoint;
+  'endpoint.open': async ({ config, memory, sockets }) => {
+    const { id } = config.endpoint;
     if (endpoints.has(id)) throw new FluxError('internal', `endpoint ${id} is open here already`);
-    endpoints.set(id, await listen(config, memory));
-    return { port };
+    endpoints.set(id, await listen(config, memory, sockets));
+    return null;
+  },
+  'endpoint.adopt': async ({ endpoint, sockets }) => {
+    await adopt(find(endpoint), sockets);
+    return null;
+  },
+  'endpoint.drop': ({ endpoint, keys }) => {
+    for (const key of keys) find(endpoint).servers.get(key)?.close();
+    return null;
   },
   'endpoint.update': ({ config }) => {
     if (config.endpoint.maxQueuedMessages === REFUSED_QUEUE) throw new FluxError('internal', 'told to refuse');
@@ -116,7 +140,7 @@ const link = new HostLink(parentPort!, {
   'endpoint.stop-accepting': async ({ endpoint }) => {
     // What waits in the accept queue is taken first, in the poll phase: closing the socket would reset it.
     await new Promise((resolve) => setImmediate(resolve));
-    find(endpoint).server.close();
+    for (const server of find(endpoint).servers.values()) server.close();
     return null;
   },
   'endpoint.close': ({ endpoint, drain }) => close(find(endpoint), drain.ms),

@@ -4,6 +4,7 @@ import net from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { defaultEndpoint } from '../../../src/endpoint/defaults.ts';
 import type { ChildOptions } from '../../../src/endpoint/endpoint.ts';
+import { bindSocket } from '../../../src/thread/socket-passing.ts';
 import type { Connection, ConnectionClient, Listener, ListenerHost } from '../../../workers/connection.ts';
 import { openTcpListener } from '../../../workers/listener/tcp.ts';
 import { acceptHandles } from '../../../workers/listener/tcp-handle.ts';
@@ -77,10 +78,14 @@ async function serve(stream: 'handle' | 'socket', options: ChildOptions = OPTION
     welcome: () => null,
     leave: () => undefined,
   };
-  const listener = await openTcpListener(host, stream);
+  const handle = bindSocket('127.0.0.1', 0);
+  const listener = await openTcpListener(host, [{ key: 1, handle }], stream);
+  const name: { port?: number } = {};
+  (handle as unknown as { getsockname(out: object): number }).getsockname(name);
+  const port = name.port!;
   open.push({ listener, clients, sockets });
   const dial = async (half = true): Promise<net.Socket> => {
-    const socket = net.connect({ port: listener.port, host: '127.0.0.1', allowHalfOpen: half });
+    const socket = net.connect({ port, host: '127.0.0.1', allowHalfOpen: half });
     sockets.push(socket);
     socket.on('error', () => undefined);
     await new Promise((resolve) => socket.once('connect', resolve));
@@ -91,7 +96,7 @@ async function serve(stream: 'handle' | 'socket', options: ChildOptions = OPTION
     await when(() => clients.length === sockets.length);
     return { socket, client: clients.at(-1)! };
   };
-  return { listener, clients, dial, pair };
+  return { listener, port, clients, dial, pair };
 }
 
 /** Everything that comes until the other side has ended; rejects when the connection breaks. */
@@ -293,14 +298,14 @@ describe.each(['handle', 'socket'] as const)('a TCP connection by %s', (stream) 
   });
 
   test('a listener that has stopped keeps what it has', async () => {
-    const { listener, pair } = await serve(stream);
+    const { listener, port, pair } = await serve(stream);
     const { socket, client } = await pair();
     listener.stopAccepting();
     listener.stopAccepting();
     socket.write('still here');
     await when(() => client.received === 'still here');
     await expect(
-      new Promise((resolve, reject) => net.connect(listener.port, '127.0.0.1').once('connect', resolve).once('error', reject)),
+      new Promise((resolve, reject) => net.connect(port, '127.0.0.1').once('connect', resolve).once('error', reject)),
     ).rejects.toThrow('ECONNREFUSED');
   });
 });

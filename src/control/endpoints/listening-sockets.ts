@@ -1,0 +1,115 @@
+/** The listening sockets of one endpoint on this node: bound here, accepted from in workers, closed when nobody is to come that way any more. */
+
+import type { Endpoint } from '../../endpoint/endpoint.ts';
+import { bindSocket, type SocketHandle } from '../../thread/socket-passing.ts';
+import { bindFailure } from '../probe/port-probe.ts';
+
+/** A socket and who accepts from it. */
+export interface ListeningSocket {
+  readonly key: number;
+  readonly host: string;
+  readonly port: number;
+  readonly handle: SocketHandle;
+  /** listeners that have a duplicate */
+  readonly holders: Set<object>;
+}
+
+type Address = Pick<Endpoint, 'host' | 'port'>;
+
+/** Who accepts from sockets. */
+interface Holder {
+  readonly sockets: readonly ListeningSocket[];
+}
+
+let nextKey = 0;
+
+export class ListeningSockets {
+  #sockets: ListeningSocket[] = [];
+
+  /** True while a socket of this port is open. */
+  has(port: number): boolean {
+    return this.#sockets.some((socket) => socket.port === port);
+  }
+
+  /** Those that an endpoint with this address may accept from: of its own host, or of one that its host includes. */
+  of({ host, port }: Address): ListeningSocket[] {
+    return this.#sockets.filter((socket) => socket.port === port && includes(host, socket.host));
+  }
+
+  /**
+   * Sockets for `count` new listeners, at least one each: those that nobody of `kept` accepts from, what the richest of them can spare, and
+   * new ones, so that one has exactly the host. They are not closed as unused before `release` is called.
+   * @param kept listeners that go on beside the new ones
+   * @throws FluxError `port-in-use`, `unprocessable`
+   */
+  async reserve(address: Address, count: number, kept: readonly Holder[]): Promise<{ shares: ListeningSocket[][]; release: () => void }> {
+    const reservation = {};
+    const taken: ListeningSocket[] = [];
+    const take = (socket: ListeningSocket): void => {
+      socket.holders.add(reservation);
+      taken.push(socket);
+    };
+    const release = (): void => {
+      for (const { holders } of taken) holders.delete(reservation);
+    };
+    const known = this.of(address);
+    for (const socket of known) if (!kept.some((holder) => socket.holders.has(holder))) take(socket);
+    const richFirst = kept.map(({ sockets }) => [...sockets]).sort((a, b) => b.length - a.length);
+    for (const sockets of richFirst) {
+      while (taken.length < count && sockets.length > 1) take(sockets.pop()!);
+    }
+    const isExact = () => [...known, ...taken].some(({ host }) => host === address.host);
+    try {
+      while (taken.length < count || !isExact()) take(await this.#bind(address));
+    } catch (error) {
+      release();
+      this.closeUnused();
+      throw error;
+    }
+    return { shares: share(taken, count), release };
+  }
+
+  async #bind({ host, port }: Address): Promise<ListeningSocket> {
+    try {
+      const socket = { key: nextKey++, host, port, handle: bindSocket(host, port), holders: new Set<object>() };
+      this.#sockets.push(socket);
+      return socket;
+    } catch (error) {
+      throw await bindFailure(host, port, error);
+    }
+  }
+
+  /** Gives up those that are not for this address, and with null all: they are closed as soon as the listeners that hold them stop. */
+  keepOnly(address: Address | null): void {
+    const kept = address === null ? [] : this.of(address);
+    this.giveUp(this.#sockets.filter((socket) => !kept.includes(socket)));
+  }
+
+  /** Gives up what nobody accepts from. */
+  closeUnused(): void {
+    this.giveUp(this.#sockets.filter(({ holders }) => holders.size === 0));
+  }
+
+  giveUp(sockets: readonly ListeningSocket[]): void {
+    for (const socket of sockets) if (this.keeps(socket)) socket.handle.close();
+    this.#sockets = this.#sockets.filter((socket) => !sockets.includes(socket));
+  }
+
+  /** True while it has not been given up. */
+  keeps(socket: ListeningSocket): boolean {
+    return this.#sockets.includes(socket);
+  }
+}
+
+/** Whether who connects to `host` is served by a socket of `wider`. */
+function includes(wider: string, host: string): boolean {
+  if (wider === host) return true;
+  return wider === '::' || (wider === '0.0.0.0' && !host.includes(':'));
+}
+
+/** Shares sockets out to `count` listeners, at least one each as long as there are enough. */
+export function share(sockets: readonly ListeningSocket[], count: number): ListeningSocket[][] {
+  const shares: ListeningSocket[][] = Array.from({ length: count }, () => []);
+  for (const [index, socket] of sockets.entries()) shares[index % count]!.push(socket);
+  return shares;
+}

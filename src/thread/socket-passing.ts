@@ -1,0 +1,196 @@
+/**
+ * Listening sockets that cross threads. Main binds and keeps each, and never accepts; a worker gets a duplicate, and accepts from that. The
+ * kernel's socket, with the connections that wait in it, is there as long as anybody has one: a worker that goes resets nobody.
+ * Duplicates travel over a Unix socket in a folder of ours, as handles of child processes do. The bindings are those of Node 22.
+ */
+
+import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { isIPv6 } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { getSystemErrorMap } from 'node:util';
+import { FluxError } from '../kernel/errors.ts';
+
+/** One thread's duplicate of a socket; `net.Server.listen()` takes it and owns it from then on. */
+export interface SocketHandle {
+  readonly fd: number;
+  close(): void;
+}
+
+interface BoundHandle extends SocketHandle {
+  bind(address: string, port: number, flags: number): number;
+  bind6(address: string, port: number, flags: number): number;
+  getsockname(out: { port?: number }): number;
+}
+
+interface PipeHandle {
+  readonly fd: number;
+  pendingHandle?: SocketHandle | null;
+  onread: () => void;
+  onconnection: (status: number, accepted: PipeHandle | undefined) => void;
+  bind(path: string): number;
+  listen(backlog: number): number;
+  open(fd: number): number;
+  connect(request: ConnectRequest, path: string): number;
+  readStart(): number;
+  writeUtf8String(request: WriteRequest, text: string, handle: SocketHandle): number;
+  close(): void;
+}
+
+interface ConnectRequest {
+  oncomplete?: (status: number) => void;
+}
+
+interface WriteRequest {
+  oncomplete?: (status: number) => void;
+}
+
+interface Bindings {
+  tcp: { TCP: new (kind: number) => BoundHandle; constants: { SERVER: number; UV_TCP_REUSEPORT: number } };
+  pipe: {
+    Pipe: new (kind: number) => PipeHandle;
+    PipeConnectWrap: new () => ConnectRequest;
+    constants: { SERVER: number; IPC: number };
+  };
+  stream: { WriteWrap: new () => WriteRequest; streamBaseState: Int32Array; kReadBytesOrError: number };
+}
+
+let found: Bindings | null = null;
+
+function bindings(): Bindings {
+  const { binding } = process as unknown as { binding: (name: string) => unknown };
+  found ??= { tcp: binding('tcp_wrap'), pipe: binding('pipe_wrap'), stream: binding('stream_wrap') } as Bindings;
+  return found;
+}
+
+/** A negative number of libuv's as an error with its code. */
+function systemError(code: number, what: string): NodeJS.ErrnoException {
+  const [name = 'UNKNOWN', message = 'unknown error'] = getSystemErrorMap().get(code) ?? [];
+  return Object.assign(new Error(`${what}: ${name}: ${message}`), { code: name });
+}
+
+/**
+ * Binds a socket that may share its port with others of this node. It listens when a worker does.
+ * @param port 0..65535; 0: any
+ * @throws Error with the system's code, `EADDRINUSE` and others
+ */
+export function bindSocket(host: string, port: number): SocketHandle {
+  const { TCP, constants } = bindings().tcp;
+  const handle = new TCP(constants.SERVER);
+  const isSix = isIPv6(host.split('%')[0] ?? '');
+  const status = isSix ? handle.bind6(host, port, constants.UV_TCP_REUSEPORT) : handle.bind(host, port, constants.UV_TCP_REUSEPORT);
+  const name: { port?: number } = {};
+  // libuv tells of a taken port only when it listens: the socket has none then.
+  const isBound = status === 0 && handle.getsockname(name) === 0 && (name.port ?? 0) > 0;
+  if (isBound) return handle;
+  handle.close();
+  throw status === 0 ? Object.assign(new Error(`bind: EADDRINUSE`), { code: 'EADDRINUSE' }) : systemError(status, 'bind');
+}
+
+let folder: string | null = null;
+let offers = 0;
+
+/** Where others of this machine cannot look; removed when the process ends. */
+function pathOfOffer(): string {
+  if (folder === null) {
+    const made = mkdtempSync(join(tmpdir(), 'fluxmq-'));
+    folder = made;
+    process.on('exit', () => rmSync(made, { recursive: true, force: true }));
+  }
+  return join(folder, String(offers++));
+}
+
+/** Duplicates that wait for a worker to fetch them. */
+export interface Offer {
+  readonly path: string;
+  /** To be called when the worker has them, or is not to get them any more. */
+  end(): void;
+}
+
+/** Main only. @throws FluxError `internal` when the system refuses */
+export function offerSockets(handles: readonly SocketHandle[]): Offer {
+  const { Pipe, constants } = bindings().pipe;
+  const path = pathOfOffer();
+  const server = new Pipe(constants.SERVER);
+  const status = server.bind(path) || server.listen(1);
+  if (status !== 0) {
+    server.close();
+    throw new FluxError('internal', 'sockets cannot be passed to a worker', { cause: systemError(status, path) });
+  }
+  // It takes its path with it.
+  let close: (() => void) | null = () => server.close();
+  server.onconnection = (_status, accepted) => {
+    if (accepted === undefined || close === null) return;
+    server.close();
+    close = send(accepted, handles);
+  };
+  return {
+    path,
+    end() {
+      close?.();
+      close = null;
+    },
+  };
+}
+
+/** @returns what closes it: not before the worker has read everything, because libuv forgets what it has not read by then */
+function send(accepted: PipeHandle, handles: readonly SocketHandle[]): () => void {
+  const { Pipe, constants } = bindings().pipe;
+  const { WriteWrap } = bindings().stream;
+  // A pipe that was accepted cannot carry handles: one that can takes over its descriptor.
+  const pipe = new Pipe(constants.IPC);
+  const { fd } = accepted;
+  pipe.open(fd);
+  // A worker that has gone meanwhile tells by its end.
+  for (const handle of handles) pipe.writeUtf8String(new WriteWrap(), 's', handle);
+  return () => {
+    pipe.close();
+    closeStale(accepted, fd);
+  };
+}
+
+/**
+ * Closes a handle whose descriptor has been closed by another one. The number may be somebody else's by now, in any thread: it is closed
+ * only when we can take it ourselves. Else the handle stays, which costs a few hundred bytes.
+ */
+function closeStale(handle: PipeHandle, fd: number): void {
+  const taken = openSync('/dev/null', 'r');
+  if (taken === fd) handle.close();
+  else closeSync(taken);
+}
+
+/**
+ * Fetches what main offers.
+ * @param count of sockets, at least 1
+ * @throws FluxError `internal` when the offer has ended
+ */
+export function fetchSockets(path: string, count: number): Promise<SocketHandle[]> {
+  const { Pipe, PipeConnectWrap, constants } = bindings().pipe;
+  const { streamBaseState, kReadBytesOrError } = bindings().stream;
+  return new Promise((resolve, reject) => {
+    const pipe = new Pipe(constants.IPC);
+    const handles: SocketHandle[] = [];
+    const fail = (status: number): void => {
+      pipe.close();
+      for (const handle of handles) handle.close();
+      reject(new FluxError('internal', 'sockets were not passed to this worker', { cause: systemError(status, path) }));
+    };
+    pipe.onread = () => {
+      const status = streamBaseState[kReadBytesOrError]!;
+      const handle = pipe.pendingHandle;
+      pipe.pendingHandle = null;
+      if (handle) handles.push(handle);
+      if (handles.length === count) {
+        pipe.close();
+        resolve(handles);
+      } else if (status < 0) fail(status);
+    };
+    const request = new PipeConnectWrap();
+    request.oncomplete = (status) => {
+      const problem = status || pipe.readStart();
+      if (problem !== 0) fail(problem);
+    };
+    const status = pipe.connect(request, path);
+    if (status !== 0) fail(status);
+  });
+}

@@ -1,0 +1,125 @@
+/** Listening sockets that go from thread to thread while clients connect: nobody is refused or reset, and nothing of it is left behind. */
+
+import { readdirSync, readFileSync } from 'node:fs';
+import net from 'node:net';
+import { Worker } from 'node:worker_threads';
+import { afterEach, expect, test } from 'vitest';
+import { bindSocket, fetchSockets, offerSockets, type SocketHandle } from '../../../src/thread/socket-passing.ts';
+
+const workers: Worker[] = [];
+const handles: SocketHandle[] = [];
+afterEach(async () => {
+  for (const worker of workers.splice(0)) await worker.terminate();
+  for (const handle of handles.splice(0)) handle.close();
+});
+
+function bind(port = 0): { handle: SocketHandle; port: number } {
+  const handle = bindSocket('127.0.0.1', port);
+  handles.push(handle);
+  const name: { port?: number } = {};
+  (handle as unknown as { getsockname(out: object): number }).getsockname(name);
+  return { handle, port: name.port! };
+}
+
+/** A thread that accepts from what it fetches, greets with its name, and closes when it is told to. */
+const ACCEPTOR = `
+  import net from 'node:net';
+  import { parentPort, workerData } from 'node:worker_threads';
+  const { fetchSockets } = await import(workerData.module);
+  const handles = await fetchSockets(workerData.path, workerData.count);
+  const servers = handles.map((handle) => net.createServer((socket) => socket.on('error', () => {}).end(workerData.name)).listen(handle, 511));
+  parentPort.on('message', () => { for (const server of servers) server.close(); parentPort.close(); });
+  parentPort.postMessage('accepts');
+`;
+
+async function acceptor(name: string, sockets: SocketHandle[]): Promise<Worker> {
+  const offer = offerSockets(sockets);
+  const module = new URL('../../../src/thread/socket-passing.ts', import.meta.url).href;
+  const worker = new Worker(ACCEPTOR, {
+    eval: true,
+    workerData: { module, path: offer.path, count: sockets.length, name },
+    execArgv: ['--input-type=module', '--no-warnings', '--experimental-strip-types'],
+  });
+  workers.push(worker);
+  await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
+  offer.end();
+  return worker;
+}
+
+function greeting(port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(port, '127.0.0.1');
+    let text = '';
+    socket.on('data', (bytes) => {
+      text += bytes.toString();
+    });
+    socket.once('end', () => resolve(text)).once('error', reject);
+  });
+}
+
+test('a socket passed on thirty times under connections: each of them is served', async () => {
+  const { handle, port } = bind();
+  let current = await acceptor('0', [handle]);
+  const outcomes: Promise<string>[] = [];
+  const storm = setInterval(() => {
+    for (let n = 0; n < 5; n++) outcomes.push(greeting(port).catch((error: Error) => `failed: ${error.message}`));
+  }, 2);
+  for (let round = 1; round <= 30; round++) {
+    const next = await acceptor(String(round), [handle]);
+    current.postMessage('close');
+    await new Promise((resolve) => current.once('exit', resolve));
+    current = next;
+  }
+  clearInterval(storm);
+  const names = await Promise.all(outcomes);
+  expect(names.filter((name) => !/^\d+$/.test(name))).toEqual([]);
+  expect(new Set(names).size).toBeGreaterThan(20);
+}, 60_000);
+
+test('who connects while nobody accepts waits, also when the thread before has been ended in the middle', async () => {
+  const { handle, port } = bind();
+  const first = await acceptor('first', [handle]);
+  await first.terminate();
+  const waiting = Array.from({ length: 20 }, () => greeting(port));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await acceptor('second', [handle]);
+  expect(new Set(await Promise.all(waiting))).toEqual(new Set(['second']));
+});
+
+test('several at once; and no descriptor and no path is left behind', async () => {
+  const bound = [bind(), bind(), bind()];
+  const count = () => readdirSync('/proc/self/fd').length;
+  await (await acceptor('warm', [bound[0]!.handle])).terminate();
+  const before = count();
+  for (let round = 0; round < 5; round++) {
+    const worker = await acceptor(
+      'all',
+      bound.map(({ handle }) => handle),
+    );
+    for (const { port } of bound) expect(await greeting(port)).toBe('all');
+    await worker.terminate();
+  }
+  expect(count()).toBeLessThanOrEqual(before + 1);
+  expect(readFileSync('/proc/net/unix', 'latin1')).not.toMatch(/fluxmq-[^/]*\/\d+$/m);
+});
+
+test('a port that is taken is told at once, and an address that is not local', async () => {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as net.AddressInfo;
+  expect(() => bindSocket('127.0.0.1', port)).toThrow('EADDRINUSE');
+  expect(() => bindSocket('192.0.2.1', 1883)).toThrow('EADDRNOTAVAIL');
+  server.close();
+});
+
+test('an offer that has ended, and one that has fewer, are refused', async () => {
+  const { handle } = bind();
+  const ended = offerSockets([handle]);
+  ended.end();
+  await expect(fetchSockets(ended.path, 1)).rejects.toThrow('not passed');
+  const short = offerSockets([handle]);
+  const fetched = fetchSockets(short.path, 2);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  short.end();
+  await expect(fetched).rejects.toThrow('not passed');
+});
