@@ -44,6 +44,8 @@ export type HandshakeFailure = 'tls_handshake' | 'tls_timeout' | 'tls_client_cer
 /** The endpoint as its listener sees it. A changed key counts from the next connection. */
 export interface ListenerHost {
   readonly endpoint: Endpoint;
+  /** WebSocket has gone on or off a moment ago: connections may be of either kind, as their first byte tells */
+  readonly mayChangeProtocol: boolean;
   /** null: no TLS */
   readonly tls: TlsMaterial | null;
   /** The client of a connection that speaks MQTT at once; null: no capacity even for a refusal, the listener destroys it. */

@@ -30,6 +30,8 @@ const REFUSED_AT_ONCE_MAX = 64;
 const CONNECT_TICKS = 20;
 /** CONNECT must be answered by then, else the client is refused with "server unavailable". */
 const HANDSHAKE_MS = 10_000;
+/** Who connected before WebSocket went on or off, and waited to be accepted or shook hands meanwhile, speaks what was true before. */
+const EITHER_MS = 5_000;
 /** How long an end of accepting may wait for its moment. */
 const RETIRE_MS = 5_000;
 /** How long clients are not read for that. */
@@ -53,6 +55,8 @@ export class EndpointRuntime implements ListenerHost {
   #draining: AbortController | null = null;
   #listener: Listener | null = null;
   #refused = 0;
+  /** steady milliseconds until which connections may speak WebSocket or not; 0: they may not */
+  #eitherUntil = 0;
   /** handshakes that failed and that the log has not been told of */
   readonly #untoldFailures = { count: 0, last: '' };
   #isClosing = false;
@@ -84,6 +88,10 @@ export class EndpointRuntime implements ListenerHost {
 
   get endpoint(): Endpoint {
     return this.context.config.endpoint;
+  }
+
+  get mayChangeProtocol(): boolean {
+    return this.#eitherUntil > 0 && performance.now() < this.#eitherUntil;
   }
 
   get tls(): TlsMaterial | null {
@@ -169,6 +177,7 @@ export class EndpointRuntime implements ListenerHost {
     const before = this.context;
     if (before.config.endpoint.serverOptions.soBacklog !== endpoint.serverOptions.soBacklog)
       this.#listener?.setBacklog(endpoint.serverOptions.soBacklog);
+    if (before.config.endpoint.useWebsocket !== endpoint.useWebsocket) this.#eitherUntil = performance.now() + EITHER_MS;
     if (before.namespace.name !== endpoint.namespace) {
       const contexts = [...this.#formerContexts, before];
       const known = contexts.find((each) => each.namespace.name === endpoint.namespace);

@@ -127,7 +127,14 @@ function join(socket: OwnedSocket, connection: TcpConnection, client: Connection
 
 /** A socket under a TLS handshake that knows what it will speak. */
 interface PromisedSocket extends net.Socket {
-  isWebSocket?: boolean;
+  speaks?: Spoken;
+}
+
+type Spoken = 'mqtt' | 'websocket' | 'either';
+
+function spoken({ mayChangeProtocol, endpoint }: ListenerHost): Spoken {
+  if (mayChangeProtocol) return 'either';
+  return endpoint.useWebsocket ? 'websocket' : 'mqtt';
 }
 
 /**
@@ -144,16 +151,18 @@ export async function openTcpListener(
   const secure = new SecureServer({
     onSecure(socket, raw: PromisedSocket) {
       const connection = new TlsConnection(socket, toReset(raw));
-      join(socket, connection, raw.isWebSocket === true ? webSockets.take(connection, 'place') : host.welcome(connection, 'place'));
+      const isMqtt = raw.speaks === 'mqtt';
+      join(socket, connection, isMqtt ? host.welcome(connection, 'place') : webSockets.take(connection, 'place', raw.speaks === 'either'));
     },
     onFailure: (failure, detail) => host.leave('place', failure, detail),
   });
   secure.use(host.tls);
   const isPlain = () => stream === 'handle' && !secure.isOn;
   const accept = (connection: Connection): ConnectionClient | null => {
-    if (!host.endpoint.useWebsocket) return host.accept(connection);
+    const speaks = spoken(host);
+    if (speaks === 'mqtt') return host.accept(connection);
     const admission = host.admit(true);
-    return admission === null ? null : webSockets.take(connection, admission);
+    return admission === null ? null : webSockets.take(connection, admission, speaks === 'either');
   };
   const acceptor = await acceptTcp(host, sockets, isPlain, {
     onHandle: accept,
@@ -162,7 +171,7 @@ export async function openTcpListener(
         const connection = new TcpConnection(socket, toReset(socket));
         join(socket, connection, accept(connection));
       } else if (host.admit(false) !== null) {
-        socket.isWebSocket = host.endpoint.useWebsocket;
+        socket.speaks = spoken(host);
         secure.take(socket);
         // A client over a limit costs no handshake.
       } else socket.on('error', onError).destroy();

@@ -1,10 +1,13 @@
-/** MQTT over WebSocket on connections of any kind: the request, then frames both ways. */
+/** MQTT over WebSocket on connections of any kind: the request, then frames both ways; or MQTT at once, where both may come. */
 
 import type { Admission, Connection, ConnectionClient, ListenerHost } from '../connection.ts';
 import { FrameReader, NORMAL_CLOSURE, OPCODE, writeHeader } from './frame-reader.ts';
 import { answerUpgrade, HEAD_BYTES_MAX, refuseLongHead, UPGRADE_MS, type UpgradeAnswer } from './http-upgrade.ts';
 
 const HEADER_BYTES_MAX = 10;
+/** First byte of a CONNECT packet. */
+const CONNECT = 0x10;
+const LETTERS_FROM = 0x41;
 /** Frames are put together in one buffer of this size; larger ones get their own. */
 const SCRATCH_BYTES = 64 * 1024;
 let scratch: Buffer | null = null;
@@ -14,26 +17,31 @@ class WebSocketConnection implements Connection, ConnectionClient {
   readonly #inner: Connection;
   readonly #upgrades: WebSockets;
   readonly #admission: Admission;
+  readonly #mayBePlain: boolean;
   /** it has, and not its client */
   #hasPlace = true;
   readonly #reader = new FrameReader();
   client: ConnectionClient | null = null;
   /** steady milliseconds by which it must be open */
   openBy = performance.now() + UPGRADE_MS;
-  #state: 'asked' | 'open' | 'ending' = 'asked';
+  /** `plain`: it turned out to speak MQTT without WebSocket */
+  #state: 'asked' | 'open' | 'plain' | 'ending' = 'asked';
   /** the start of the request */
   #head: Buffer | null = null;
   /** the connection below has bytes that it keeps */
   #isBlocked = false;
   /** frames that wait for that */
   #waiting: Buffer[] = [];
+  /** it is a WebSocket */
+  #isFramed = false;
   /** it ended as WebSockets end */
   #isOrderly = false;
 
-  constructor(inner: Connection, upgrades: WebSockets, admission: Admission) {
+  constructor(inner: Connection, upgrades: WebSockets, admission: Admission, mayBePlain: boolean) {
     this.#inner = inner;
     this.#upgrades = upgrades;
     this.#admission = admission;
+    this.#mayBePlain = mayBePlain;
   }
 
   // ---- what the client asks
@@ -43,6 +51,7 @@ class WebSocketConnection implements Connection, ConnectionClient {
   }
 
   send(bytes: Buffer): boolean {
+    if (this.#state === 'plain') return this.#inner.send(bytes);
     if (this.#state !== 'open') return true;
     if (!this.#isBlocked) return this.#sendFrame(OPCODE.binary, bytes);
     this.#waiting.push(frame(OPCODE.binary, bytes));
@@ -70,6 +79,7 @@ class WebSocketConnection implements Connection, ConnectionClient {
   onData(buf: Buffer, start: number, end: number): void {
     if (this.#state === 'asked') this.#readHead(buf, start, end);
     else if (this.#state === 'open') this.#readFrames(buf, start, end);
+    else if (this.#state === 'plain') this.client?.onData(buf, start, end);
   }
 
   onDrain(): void {
@@ -77,19 +87,25 @@ class WebSocketConnection implements Connection, ConnectionClient {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const bytes of waiting) if (!this.#inner.send(bytes)) this.#isBlocked = true;
-    if (!this.#isBlocked && this.#state === 'open') this.client?.onDrain();
+    if (!this.#isBlocked && this.#state !== 'ending') this.client?.onDrain();
   }
 
   onClose(reset: boolean): void {
     this.#upgrades.forget(this);
     this.#waiting = [];
     if (this.#hasPlace) this.#upgrades.host.leave(this.#admission, null, '');
-    this.client?.onClose(reset || !this.#isOrderly);
+    this.client?.onClose(reset || (this.#isFramed && !this.#isOrderly));
   }
 
   // ----
 
   #readHead(buf: Buffer, start: number, end: number): void {
+    // A request begins with a letter, CONNECT does not [MQTT-2.2.2-2]: who speaks MQTT would wait for an answer, and we for the rest.
+    if (this.#head === null && buf[start]! < LETTERS_FROM) {
+      if (buf[start] === CONNECT && this.#mayBePlain) this.#becomePlain(buf, start, end);
+      else this.#inner.destroy();
+      return;
+    }
     const chunk = buf.subarray(start, end);
     const bytes = this.#head === null ? chunk : Buffer.concat([this.#head, chunk]);
     const size = bytes.indexOf('\r\n\r\n');
@@ -107,13 +123,23 @@ class WebSocketConnection implements Connection, ConnectionClient {
       this.#inner.end();
       return;
     }
-    this.#upgrades.forget(this);
     this.#state = 'open';
-    this.client = host.welcome(this, this.#admission);
-    // Its place has been given back.
+    this.#isFramed = true;
+    if (this.#welcome() && bytes.length > size + 4) this.#readFrames(bytes, size + 4, bytes.length);
+  }
+
+  #becomePlain(buf: Buffer, start: number, end: number): void {
+    this.#state = 'plain';
+    if (this.#welcome()) this.client?.onData(buf, start, end);
+  }
+
+  #welcome(): boolean {
+    this.#upgrades.forget(this);
+    this.client = this.#upgrades.host.welcome(this, this.#admission);
+    // Its client has it, or it has been given back.
     this.#hasPlace = false;
     if (this.client === null) this.#inner.destroy();
-    else if (bytes.length > size + 4) this.#readFrames(bytes, size + 4, bytes.length);
+    return this.client !== null;
   }
 
   #readFrames(buf: Buffer, start: number, end: number): void {
@@ -183,9 +209,12 @@ export class WebSockets {
     this.host = host;
   }
 
-  /** Takes a connection that has a place, or is to be told why it has none. */
-  take(inner: Connection, admission: Admission): ConnectionClient {
-    const connection = new WebSocketConnection(inner, this, admission);
+  /**
+   * Takes a connection that has a place, or is to be told why it has none.
+   * @param mayBePlain whether it may speak MQTT without WebSocket too
+   */
+  take(inner: Connection, admission: Admission, mayBePlain: boolean): ConnectionClient {
+    const connection = new WebSocketConnection(inner, this, admission, mayBePlain);
     this.#asked.add(connection);
     this.#expireIn(UPGRADE_MS);
     return connection;

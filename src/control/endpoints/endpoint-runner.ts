@@ -11,7 +11,7 @@ import { probePort } from '../probe/port-probe.ts';
 import { loadTls } from '../tls/load-tls.ts';
 import { AT_ONCE, asksToDrain, type DrainRequest, type DrainStatus, Drains, NO_DRAIN, toDrain } from './drain.ts';
 import { Listener, type ListenerContext } from './listener.ts';
-import { type ListeningSocket, ListeningSockets, share } from './listening-sockets.ts';
+import { ListeningSockets } from './listening-sockets.ts';
 
 /** One attempt to bring a listener back. */
 const REPAIR_TIMEOUT_MS = 20_000;
@@ -39,7 +39,7 @@ export class EndpointRunner {
   /** threads that it should accept in */
   #size = 1;
   #listeners: Listener[] = [];
-  readonly #sockets = new ListeningSockets();
+  readonly #sockets: ListeningSockets;
   /** no longer accepting, still with clients, and since when (steady milliseconds) */
   readonly #lingering = new Map<Listener, number>();
   /** listeners that did not take their configuration: they go on until a successor accepts */
@@ -62,6 +62,7 @@ export class EndpointRunner {
     this.#limits = new SharedLimits(limits);
     context.counters.watchPeak(() => this.#limits.peak);
     this.#context = { ...context, limits };
+    this.#sockets = new ListeningSockets(context.logger);
   }
 
   get state(): EndpointState {
@@ -169,9 +170,9 @@ export class EndpointRunner {
 
   /** Takes warm listeners back: the change that they were made for did not happen. */
   async discard(listeners: Listener[], deadline: Deadline): Promise<void> {
-    const closed = Promise.all(listeners.map((listener) => listener.close(AT_ONCE)));
+    const closed = listeners.map((listener) => listener.close(AT_ONCE));
     this.#sockets.closeUnused();
-    await deadline.reaches(closed);
+    await deadline.reaches(Promise.all(closed));
   }
 
   /**
@@ -188,8 +189,8 @@ export class EndpointRunner {
     this.#listeningSince = Date.now();
     this.#lastError = null;
     const { host, port } = config.endpoint;
-    const workers = `${listeners.length} worker${listeners.length === 1 ? '' : 's'}`;
-    this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port}`, { endpoint: this.id, revision: config.revision, workers });
+    const detail = { endpoint: this.id, revision: config.revision, workers: `${listeners.length} worker${listeners.length === 1 ? '' : 's'}` };
+    this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port}`, detail);
     this.#tell();
     this.#sockets.keepOnly(config.endpoint);
     await Promise.all(old.map((listener) => this.#retire(listener)));
@@ -203,11 +204,11 @@ export class EndpointRunner {
     this.#wanted = config;
     this.#size = size;
     this.#listeners.push(...this.#stillAlive(added));
-    await this.#settle(added);
+    await this.#sockets.settle(this.#listeners, added);
     const surplus = this.#listeners.splice(size);
     for (const listener of surplus) {
       this.#stale.delete(listener);
-      await this.#bequeath(listener.sockets);
+      await this.#sockets.bequeath(listener.sockets, this.#listeners);
       await this.#retire(listener);
     }
     this.#drain(surplus, drain);
@@ -279,7 +280,7 @@ export class EndpointRunner {
     return this.#drains.cancel(COMMAND_TIMEOUT_MS);
   }
 
-  /** Progress of the disconnection of clients; null when none is under way. */
+  /** Progress; null when nobody is being disconnected. */
   get draining(): DrainStatus | null {
     return this.#drains.status;
   }
@@ -289,7 +290,6 @@ export class EndpointRunner {
     const gone = [...this.#listeners, ...this.#lingering.keys()].filter((listener) => listener.worker === worker);
     if (gone.length === 0) return;
     const wasActive = this.#listeners.some((listener) => listener.worker === worker);
-    const sockets = gone.flatMap((listener) => listener.sockets);
     this.#listeners = this.#listeners.filter((listener) => listener.worker !== worker);
     for (const listener of gone) {
       this.#lingering.delete(listener);
@@ -304,7 +304,7 @@ export class EndpointRunner {
     this.#restarts++;
     this.#context.supervisor.countRestart();
     // Who comes meanwhile waits there: for another worker, or for the new one.
-    void this.#bequeath(sockets);
+    void this.#sockets.bequeath(this.#sockets.of(this.#wanted.endpoint), this.#listeners);
     this.#repair();
   }
 
@@ -346,39 +346,6 @@ export class EndpointRunner {
     const parts = listeners.map((listener) => ({ listener, left: () => listener.connections }));
     this.#drains.follow(drain.ms, parts, closed);
     await closed;
-  }
-
-  /** Sockets that new listeners accept from are left to them. */
-  async #settle(added: readonly Listener[]): Promise<void> {
-    for (const listener of this.#listeners) {
-      if (added.includes(listener)) continue;
-      const taken = listener.sockets.filter(({ holders }) => added.some((each) => holders.has(each)));
-      try {
-        if (taken.length > 0) await listener.drop(taken, COMMAND_TIMEOUT_MS);
-      } catch (error) {
-        // It accepts from them beside the new one, which harms nobody.
-        if (listener.worker.isUsable) this.#context.logger.warn(`${listener.worker.name} kept a socket`, { reason: String(error) });
-      }
-    }
-  }
-
-  /** Has the others accept from what no other one accepts from. What none of them takes is given up. */
-  async #bequeath(sockets: readonly ListeningSocket[]): Promise<void> {
-    const isHeld = ({ holders }: ListeningSocket) => this.#listeners.some((listener) => holders.has(listener));
-    const left = sockets.filter((socket) => this.#sockets.keeps(socket) && !isHeld(socket));
-    const heirs = this.#listeners.filter((listener) => listener.worker.isUsable);
-    if (heirs.length === 0) return;
-    const shares = share(left, heirs.length);
-    for (const [index, heir] of heirs.entries()) {
-      const part = shares[index]!;
-      if (part.length === 0) continue;
-      try {
-        await heir.adopt(part, COMMAND_TIMEOUT_MS);
-      } catch (error) {
-        this.#context.logger.warn(`${heir.worker.name} did not take a socket over`, { endpoint: this.id, reason: String(error) });
-        this.#sockets.giveUp(part);
-      }
-    }
   }
 
   async #stopAccepting(listener: Listener): Promise<void> {
@@ -444,7 +411,7 @@ export class EndpointRunner {
 
   async #adopt(listener: Listener, openedWith: EndpointRuntimeConfig): Promise<void> {
     this.#listeners.push(listener);
-    await this.#settle([listener]);
+    await this.#sockets.settle(this.#listeners, [listener]);
     if (this.#listeners.length === 1) this.#listeningSince = Date.now();
     this.#lastError = null;
     const { host, port } = openedWith.endpoint;
@@ -454,7 +421,7 @@ export class EndpointRunner {
     if (stale !== undefined) {
       this.#stale.delete(stale);
       this.#listeners = this.#listeners.filter((each) => each !== stale);
-      await this.#bequeath(stale.sockets);
+      await this.#sockets.bequeath(stale.sockets, this.#listeners);
       await this.#retire(stale);
     }
     // The configuration may have moved while the worker was starting.
@@ -463,10 +430,9 @@ export class EndpointRunner {
   }
 
   #failed(error: unknown): void {
-    const { message } = toWireError(error);
-    this.#lastError = message;
+    this.#lastError = toWireError(error).message;
     const port = this.#wanted?.endpoint.port ?? 0;
-    this.#context.logger.error(`Endpoint ${port} cannot listen: ${message}`, { endpoint: this.id });
+    this.#context.logger.error(`Endpoint ${port} cannot listen: ${this.#lastError}`, { endpoint: this.id });
     this.#tell();
   }
 }

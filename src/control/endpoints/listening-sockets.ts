@@ -1,6 +1,7 @@
 /** The listening sockets of one endpoint on this node: bound here, accepted from in workers, closed when nobody is to come that way any more. */
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
+import type { Logger } from '../../kernel/logger.ts';
 import { bindSocket, type SocketHandle } from '../../thread/socket-passing.ts';
 import { bindFailure } from '../probe/port-probe.ts';
 
@@ -16,15 +17,26 @@ export interface ListeningSocket {
 
 type Address = Pick<Endpoint, 'host' | 'port'>;
 
-/** Who accepts from sockets. */
-interface Holder {
+/** A listener, which accepts from sockets. */
+export interface Holder {
   readonly sockets: readonly ListeningSocket[];
+  readonly worker: { readonly name: string; readonly isUsable: boolean };
+  adopt(sockets: readonly ListeningSocket[], timeoutMs: number): Promise<void>;
+  drop(sockets: readonly ListeningSocket[], timeoutMs: number): Promise<void>;
 }
+
+/** For a listener to take sockets, or to leave them. */
+const HAND_OVER_MS = 10_000;
 
 let nextKey = 0;
 
 export class ListeningSockets {
   #sockets: ListeningSocket[] = [];
+  readonly #logger: Logger;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
 
   /** True while a socket of this port is open. */
   has(port: number): boolean {
@@ -95,6 +107,37 @@ export class ListeningSockets {
     this.#sockets = this.#sockets.filter((socket) => !sockets.includes(socket));
   }
 
+  /** Sockets that new listeners accept from are left to them. Never rejects. */
+  async settle(listeners: readonly Holder[], added: readonly Holder[]): Promise<void> {
+    for (const listener of listeners) {
+      if (added.includes(listener)) continue;
+      const taken = listener.sockets.filter(({ holders }) => added.some((each) => holders.has(each)));
+      try {
+        if (taken.length > 0) await listener.drop(taken, HAND_OVER_MS);
+      } catch (error) {
+        // It accepts from them beside the new one, which harms nobody.
+        if (listener.worker.isUsable) this.#logger.warn(`${listener.worker.name} kept a socket`, { reason: String(error) });
+      }
+    }
+  }
+
+  /** Has listeners accept from those of these that none of them accepts from. What one does not take is given up. Never rejects. */
+  async bequeath(sockets: readonly ListeningSocket[], listeners: readonly Holder[]): Promise<void> {
+    const heirs = listeners.filter(({ worker }) => worker.isUsable);
+    if (heirs.length === 0) return;
+    const left = sockets.filter((socket) => this.keeps(socket) && !listeners.some((listener) => socket.holders.has(listener)));
+    const shares = share(left, heirs.length);
+    for (const [index, heir] of heirs.entries()) {
+      const part = shares[index]!;
+      try {
+        if (part.length > 0) await heir.adopt(part, HAND_OVER_MS);
+      } catch (error) {
+        this.#logger.warn(`${heir.worker.name} did not take a socket over`, { reason: String(error) });
+        this.giveUp(part);
+      }
+    }
+  }
+
   /** True while it has not been given up. */
   keeps(socket: ListeningSocket): boolean {
     return this.#sockets.includes(socket);
@@ -108,7 +151,7 @@ function includes(wider: string, host: string): boolean {
 }
 
 /** Shares sockets out to `count` listeners, at least one each as long as there are enough. */
-export function share(sockets: readonly ListeningSocket[], count: number): ListeningSocket[][] {
+function share(sockets: readonly ListeningSocket[], count: number): ListeningSocket[][] {
   const shares: ListeningSocket[][] = Array.from({ length: count }, () => []);
   for (const [index, socket] of sockets.entries()) shares[index % count]!.push(socket);
   return shares;

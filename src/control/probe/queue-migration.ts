@@ -15,6 +15,6 @@ export async function migratesQueue(path = SETTING): Promise<boolean | null> {
 export async function recommendQueueMigration(logger: Logger, path = SETTING): Promise<void> {
   if ((await migratesQueue(path)) !== false) return;
   logger.info(
-    'net.ipv4.tcp_migrate_req is 0: a change that closes one of several sockets on a port may reset a connection that arrives in that very moment; `sysctl -w net.ipv4.tcp_migrate_req=1` rules it out',
+    'net.ipv4.tcp_migrate_req is 0: should a thread not take over the socket of another one on its port, connections that wait there are reset; `sysctl -w net.ipv4.tcp_migrate_req=1` rules it out',
   );
 }

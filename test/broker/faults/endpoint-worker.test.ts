@@ -15,9 +15,12 @@ const held = useBroker(() =>
       { ...WIDE, useWebsocket: true, serverOptions: { workerGroupSize: 2 } },
       { ...WIDE, maxConnectionSize: LIMIT, serverOptions: { workerGroupSize: 2 } },
       { ...WIDE, useWebsocket: true, maxConnectionSize: LIMIT, serverOptions: { workerGroupSize: 2 } },
+      WIDE,
     ],
   }),
 );
+/** The only worker of its endpoint. */
+const ALONE = 4;
 const PLACES = [
   ['tcp', 0, 2],
   ['ws', 1, 3],
@@ -92,3 +95,29 @@ test.each(CASES)(
   },
   30_000,
 );
+
+test('the only worker of an endpoint fails: who connects meanwhile waits for the next one, and nobody is refused', async () => {
+  const { broker } = held;
+  const port = broker.ports[ALONE]!;
+  const outcomes: Promise<string>[] = [];
+  // Who had been accepted by the one that failed is cut off: that is not the matter here.
+  const attempt = async (): Promise<string> => {
+    try {
+      const client = await RawClient.open('tcp', port, 5);
+      await client.handshake({ clientId: uid('c') });
+      client.destroy();
+      return 'connected';
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code ?? 'cut off';
+    }
+  };
+  const storm = setInterval(() => outcomes.push(attempt()), 5);
+  const [thread] = await workersOf(broker, port);
+  await crash(broker, thread!, 'exit', async () => (await status(broker, port)).workers === 1);
+  const last = outcomes.length;
+  await until('some more have come', () => outcomes.length > last + 20);
+  clearInterval(storm);
+  const all = await Promise.all(outcomes);
+  expect(all.filter((outcome) => outcome === 'ECONNREFUSED')).toEqual([]);
+  expect(all.slice(-15)).toEqual(Array.from({ length: 15 }, () => 'connected'));
+}, 30_000);

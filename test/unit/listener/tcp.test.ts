@@ -72,6 +72,7 @@ async function serve(stream: 'handle' | 'socket', options: ChildOptions = OPTION
   };
   const host: ListenerHost = {
     endpoint: { ...defaultEndpoint(0), host: '127.0.0.1', childOptions: options },
+    mayChangeProtocol: false,
     tls: null,
     accept,
     admit: () => null,

@@ -168,7 +168,7 @@ class Inner implements Connection {
   }
 }
 
-function serve(refuse = false) {
+function serve(refuse = false, isEither = false) {
   const inner = new Inner();
   const events: string[] = [];
   let outer: Connection | null = null;
@@ -179,6 +179,7 @@ function serve(refuse = false) {
   };
   const host: ListenerHost = {
     endpoint: { ...defaultEndpoint(0), useWebsocket: true },
+    mayChangeProtocol: false,
     tls: null,
     accept: () => null,
     admit: () => 'place',
@@ -188,7 +189,7 @@ function serve(refuse = false) {
     },
     leave: (admission) => events.push(`left ${admission}`),
   };
-  const below = new WebSockets(host).take(inner, 'place');
+  const below = new WebSockets(host).take(inner, 'place', isEither);
   const say = (bytes: Buffer): void => below.onData(Buffer.from(bytes), 0, bytes.length);
   const open = (): Connection => {
     say(Buffer.from(`${request()}\r\n\r\n`));
@@ -252,6 +253,19 @@ describe('a connection', () => {
     expect(frames).toEqual(['one', 'b', 'two']);
     expect(inner.sent[2]![0]).toBe(0x8a);
     expect(events).toEqual(['drain']);
+  });
+
+  test('that speaks MQTT at once: let in where both may come, else ended without waiting for a request', () => {
+    for (const isEither of [true, false]) {
+      const { inner, events, below, say } = serve(false, isEither);
+      say(Buffer.from('\x10rest'));
+      expect(inner.destroyed).toBe(!isEither);
+      say(Buffer.from('more'));
+      below.onDrain();
+      below.onClose(false);
+      expect(events).toEqual(isEither ? ['data \x10rest', 'data more', 'drain', 'closed false'] : ['left place']);
+      expect(inner.sent).toEqual([]);
+    }
   });
 
   test('that is closed with bytes waiting gets them, then the close frame', () => {
