@@ -116,9 +116,9 @@ export class EndpointRunner {
     );
   }
 
-  /** True while a socket of it is on this port. */
+  /** True while it accepts on this port. */
   listensOn(port: number): boolean {
-    return this.#sockets.has(port);
+    return this.#listeners.some((listener) => listener.config.endpoint.port === port);
   }
 
   /**
@@ -155,8 +155,8 @@ export class EndpointRunner {
     leaving?: ReadonlySet<number>,
   ): Promise<Listener[]> {
     const { host, port } = config.endpoint;
-    // Listeners of this node that go with this very step are the only ones that a second bind may share the port with.
-    if (!this.listensOn(port) && leaving?.has(port) !== true) await probePort(host, port);
+    // Sockets of its own, and those of this node that go with this very step, are the only ones that a bind may share the port with.
+    if (!this.#sockets.has(port) && leaving?.has(port) !== true) await probePort(host, port);
     const kept = which === 'all' ? [] : this.#listeners.filter((listener) => !this.#stale.has(listener));
     const { shares, release } = await this.#sockets.reserve(config.endpoint, count, kept);
     const opened = await Promise.allSettled(shares.map((sockets) => Listener.open(config, sockets, this.#context, deadline)));
@@ -189,7 +189,11 @@ export class EndpointRunner {
     this.#listeningSince = Date.now();
     this.#lastError = null;
     const { host, port } = config.endpoint;
-    const detail = { endpoint: this.id, revision: config.revision, workers: `${listeners.length} worker${listeners.length === 1 ? '' : 's'}` };
+    const detail = {
+      endpoint: this.id,
+      revision: config.revision,
+      workers: `${listeners.length} worker${listeners.length === 1 ? '' : 's'}`,
+    };
     this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port}`, detail);
     this.#tell();
     this.#sockets.keepOnly(config.endpoint);

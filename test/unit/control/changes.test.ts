@@ -271,7 +271,7 @@ describe('changes of endpoints', () => {
     await client(port);
     await until('counted', () => node.control.status(port)[0]?.connections === 1);
     const backlog = await node.control.plan({ action: 'update', port, serverOptions: { soBacklog: 10 }, drainMs: 5 }, context());
-    expect(backlog).toMatchObject({ changes: [{ path: 'serverOptions.soBacklog', to: 10, effect: 'rebind' }], clientsAffected: 0 });
+    expect(backlog).toMatchObject({ changes: [{ path: 'serverOptions.soBacklog', to: 10, effect: 'rebind' }], clientsAffected: 1 });
     const plan = await node.control.plan({ action: 'update', port, namespace: 'other', drainMs: 5 }, context());
     expect(plan).toMatchObject({ changes: [{ path: 'namespace', to: 'other', effect: 'rebind' }], clientsAffected: 1 });
     expect(await node.control.plan({ action: 'remove', port }, context())).toMatchObject({ clientsAffected: 1 });
