@@ -64,8 +64,8 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     return null;
   },
   'endpoint.adopt': async ({ endpoint, sockets }) => {
-    const adopted = await fetchOffer(sockets);
-    await find(endpoint).adopt(adopted);
+    const runtime = find(endpoint);
+    await runtime.adopt(await fetchOffer(sockets));
     return null;
   },
   'endpoint.drop': ({ endpoint, keys }) => {

@@ -87,17 +87,32 @@ export function bindSocket(host: string, port: number): SocketHandle {
   throw status === 0 ? Object.assign(new Error(`bind: EADDRINUSE`), { code: 'EADDRINUSE' }) : systemError(status, 'bind');
 }
 
+/** The path of a Unix socket has 107 bytes at most. */
+const PLACE_LENGTH_MAX = 80;
+
 let folder: string | null = null;
 let offers = 0;
 
-/** Where others of this machine cannot look; removed when the process ends. */
+/** Where others of this machine cannot look; removed when the process ends. @throws FluxError `internal` when there is no place for it */
 function pathOfOffer(): string {
-  if (folder === null) {
-    const made = mkdtempSync(join(tmpdir(), 'fluxmq-'));
-    folder = made;
-    process.on('exit', () => rmSync(made, { recursive: true, force: true }));
-  }
+  folder ??= makeFolder();
   return join(folder, String(offers++));
+}
+
+function makeFolder(): string {
+  let problem: unknown;
+  for (const place of [tmpdir(), '/dev/shm', '/run']) {
+    if (place.length > PLACE_LENGTH_MAX) continue;
+    try {
+      const made = mkdtempSync(join(place, 'fluxmq-'));
+      process.on('exit', () => rmSync(made, { recursive: true, force: true }));
+      return made;
+    } catch (error) {
+      problem = error;
+    }
+  }
+  const message = 'sockets cannot be passed to workers: neither the temporary folder (TMPDIR) nor /dev/shm can be written to';
+  throw new FluxError('internal', message, { cause: problem });
 }
 
 /** Duplicates that wait for a worker to fetch them. */

@@ -1,5 +1,6 @@
 /** Listening sockets that go from thread to thread while clients connect: nobody is refused or reset, and nothing of it is left behind. */
 
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import net from 'node:net';
 import { Worker } from 'node:worker_threads';
@@ -122,4 +123,20 @@ test('an offer that has ended, and one that has fewer, are refused', async () =>
   await new Promise((resolve) => setTimeout(resolve, 50));
   short.end();
   await expect(fetched).rejects.toThrow('not passed');
+});
+
+test.each(['/nonexistent', `/tmp/${'long/'.repeat(20)}`])('a temporary folder that is of no use (%s): another place is found', (folder) => {
+  const module = new URL('../../../src/thread/socket-passing.ts', import.meta.url).href;
+  const script = `
+    const { bindSocket, fetchSockets, offerSockets } = await import(${JSON.stringify(module)});
+    const offer = offerSockets([bindSocket('127.0.0.1', 0)]);
+    console.log((await fetchSockets(offer.path, 1)).length);
+    process.exit(0);
+  `;
+  const args = ['--no-warnings', '--experimental-strip-types', '--input-type=module', '-e', script];
+  const { stdout, stderr } = spawnSync(process.execPath, args, {
+    encoding: 'utf8',
+    env: { ...process.env, TMPDIR: folder, NODE_OPTIONS: '' },
+  });
+  expect(stdout, stderr).toBe('1\n');
 });
