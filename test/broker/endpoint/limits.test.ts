@@ -14,6 +14,7 @@ const held = useBroker(() => ({
     { ...open, maxConnectionPerSecond: 20, serverOptions: { workerGroupSize: 3 }, namespace: 'c' },
     { ...open, maxSessionSize: 3, serverOptions: { workerGroupSize: 3 }, namespace: 'd' },
     { ...open, maxSendWindowSize: 4, maxReceiveWindowSize: 7, namespace: 'e' },
+    { ...open, maxConnectionPerSecond: 20, useWebsocket: true, serverOptions: { workerGroupSize: 3 }, namespace: 'f' },
   ],
 }));
 
@@ -79,25 +80,30 @@ describe('maxConnectionSize', () => {
   });
 });
 
-test('maxConnectionPerSecond: a burst of one second’s worth, the next is refused with 0x9F, or 3, until time has passed', async () => {
-  const port = held.broker.ports[2]!;
-  await sleep(1100);
-  const start = Date.now();
-  const codes: number[] = [];
-  for (let n = 0; n < 30; n++) codes.push((await attempt('tcp', port, 5)).code);
-  const lasted = Date.now() - start;
-  const accepted = codes.filter((code) => code === 0).length;
-  expect(accepted).toBeGreaterThanOrEqual(20);
-  expect(accepted).toBeLessThanOrEqual(21 + Math.ceil((lasted / 1000) * 20));
-  expect(codes.filter((code) => code !== 0).every((code) => code === 0x9f || code === -1)).toBe(true);
-  expect(codes).toContain(0x9f);
-  await sleep(300);
-  expect((await attempt('tcp', port, 4)).code).toBe(0);
-  const old: number[] = [];
-  for (let n = 0; n < 30; n++) old.push((await attempt('tcp', port, 4)).code);
-  expect(old.filter((code) => code !== 0).every((code) => code === 3 || code === -1)).toBe(true);
-  expect(old).toContain(3);
-});
+test.each([
+  ['tcp', 2],
+  ['ws', 5],
+] as const)(
+  'maxConnectionPerSecond, %s: a burst of one second’s worth, the next is refused with 0x9F, or 3, until time has passed',
+  async (transport, index) => {
+    const port = held.broker.ports[index]!;
+    await sleep(1100);
+    const start = Date.now();
+    // All at once: one after the other might be slower than the limit on a busy machine.
+    const codes = (await Promise.all(Array.from({ length: 100 }, () => attempt(transport, port, 5)))).map(({ code }) => code);
+    const lasted = Date.now() - start;
+    const accepted = codes.filter((code) => code === 0).length;
+    expect(accepted).toBeGreaterThanOrEqual(20);
+    expect(accepted).toBeLessThanOrEqual(21 + Math.ceil((lasted / 1000) * 20));
+    expect(codes.filter((code) => code !== 0).every((code) => code === 0x9f || code === -1)).toBe(true);
+    expect(codes).toContain(0x9f);
+    await sleep(300);
+    expect((await attempt(transport, port, 4)).code).toBe(0);
+    const old = (await Promise.all(Array.from({ length: 100 }, () => attempt(transport, port, 4)))).map(({ code }) => code);
+    expect(old.filter((code) => code !== 0).every((code) => code === 3 || code === -1)).toBe(true);
+    expect(old).toContain(3);
+  },
+);
 
 test('maxSessionSize: one persistent session more is refused, one without expiry is not, and an ended one makes room', async () => {
   const port = held.broker.ports[3]!;
