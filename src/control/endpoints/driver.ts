@@ -9,10 +9,9 @@ import type { Deadline } from '../deadline.ts';
 import { expiryWarnings, loadTls } from '../tls/load-tls.ts';
 import { reachStep } from './change-steps.ts';
 import { asksToDrain, type DrainRequest } from './drain.ts';
-import { workerGroupSize } from './group-size.ts';
 import type { Listener } from './listener.ts';
 import type { Runners } from './runners.ts';
-import { decideStep, type Step } from './step.ts';
+import { decideStep, type Step, workerGroupSize } from './step.ts';
 
 /** What was opened for an endpoint beside what runs; it ends with activate() or discard(). */
 export interface Prepared {

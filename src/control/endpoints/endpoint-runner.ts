@@ -94,9 +94,13 @@ export class EndpointRunner {
     return this.#restarts;
   }
 
+  get #all(): Listener[] {
+    return [...this.#listeners, ...this.#lingering.keys()];
+  }
+
   /** Clients connected, the lingering listeners' included. */
   get connections(): number {
-    return [...this.#listeners, ...this.#lingering.keys()].reduce((sum, listener) => sum + listener.connections, 0);
+    return this.#all.reduce((sum, listener) => sum + listener.connections, 0);
   }
 
   /** Threads that it accepts in. */
@@ -106,14 +110,12 @@ export class EndpointRunner {
 
   /** Threads that hold clients of it. */
   get workers(): WorkerHandle[] {
-    return [...new Set([...this.#listeners, ...this.#lingering.keys()].map((listener) => listener.worker))];
+    return [...new Set(this.#all.map((listener) => listener.worker))];
   }
 
   /** True unless it has a listener in this thread that shares it with other endpoints. */
   isAlone(worker: WorkerHandle): boolean {
-    return [...this.#listeners, ...this.#lingering.keys()].every(
-      (listener) => listener.worker !== worker || listener.config.endpoint.exclusivePool,
-    );
+    return this.#all.every((listener) => listener.worker !== worker || listener.config.endpoint.exclusivePool);
   }
 
   /** True while it accepts on this port. */
@@ -189,12 +191,8 @@ export class EndpointRunner {
     this.#listeningSince = Date.now();
     this.#lastError = null;
     const { host, port } = config.endpoint;
-    const detail = {
-      endpoint: this.id,
-      revision: config.revision,
-      workers: `${listeners.length} worker${listeners.length === 1 ? '' : 's'}`,
-    };
-    this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port}`, detail);
+    const workers = `${listeners.length} worker${listeners.length === 1 ? '' : 's'}`;
+    this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port}`, { endpoint: this.id, revision: config.revision, workers });
     this.#tell();
     this.#sockets.keepOnly(config.endpoint);
     await Promise.all(old.map((listener) => this.#retire(listener)));
@@ -258,7 +256,7 @@ export class EndpointRunner {
     this.#last = this.last;
     this.#wanted = null;
     this.#lastError = null;
-    const all = [...this.#listeners, ...this.#lingering.keys()];
+    const all = this.#all;
     this.#listeners = [];
     for (const listener of all) this.#lingering.set(listener, performance.now());
     this.#sockets.keepOnly(null);
@@ -271,10 +269,8 @@ export class EndpointRunner {
   /** Disconnects the clients that are left of those before the last rebind on the same sockets. */
   drainFormer(request: DrainRequest): void {
     const parts = this.#listeners.map((listener) => ({ listener, left: () => listener.formerConnections }));
-    const drain = toDrain(
-      request,
-      parts.reduce((sum, part) => sum + part.left(), 0),
-    );
+    const clients = parts.reduce((sum, part) => sum + part.left(), 0);
+    const drain = toDrain(request, clients);
     const drained = Promise.all(parts.map(({ listener }) => listener.drainFormer(drain)));
     this.#drains.follow(drain.ms, parts, drained);
   }
@@ -291,7 +287,7 @@ export class EndpointRunner {
 
   /** A worker has died. Connections are given back, and a new worker takes its place. */
   lost(worker: WorkerHandle, exit: WorkerExit): void {
-    const gone = [...this.#listeners, ...this.#lingering.keys()].filter((listener) => listener.worker === worker);
+    const gone = this.#all.filter((listener) => listener.worker === worker);
     if (gone.length === 0) return;
     const wasActive = this.#listeners.some((listener) => listener.worker === worker);
     this.#listeners = this.#listeners.filter((listener) => listener.worker !== worker);

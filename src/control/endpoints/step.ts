@@ -1,10 +1,10 @@
 /** Decides what an endpoint asks of its listeners on this node; pure but for the state of the runner. */
 
+import { availableParallelism } from 'node:os';
 import { diffEndpoints } from '../../endpoint/effects.ts';
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
 import type { EndpointState } from '../contract.ts';
-import { workerGroupSize } from './group-size.ts';
 
 /** `warm`: listeners to open before anything else changes. `isRebind`: the sockets that stay serve new connections in another way. */
 export type Step =
@@ -39,4 +39,10 @@ export function decideStep(after: Endpoint | null, { state, workerCount, wanted 
   if (rebinds.some((change) => change.path !== GROUP_SIZE)) return { kind: 'replace', warm: size };
   if (rebinds.length > 0) return { kind: 'resize', warm: Math.max(0, size - workerCount), size, isRebind };
   return { kind: 'update', warm: 0, isRebind };
+}
+
+/** How many threads an endpoint accepts in, 1..64; `auto` leaves one processor for the rest and is at least 1. */
+export function workerGroupSize(endpoint: Endpoint): number {
+  const size = endpoint.serverOptions.workerGroupSize;
+  return size === 'auto' ? Math.min(64, Math.max(1, availableParallelism() - 1)) : size;
 }
