@@ -69,14 +69,15 @@ export async function mosquittoPub(port: number, args: string[]): Promise<number
   return within('end of mosquitto_pub', 10_000, new Promise<number | null>((resolve) => child.once('exit', resolve)));
 }
 
-/** Starts a mosquitto broker with these listeners: to check the tests themselves against another implementation. */
-export async function startMosquitto(listeners: { port: number; useWebsocket: boolean }[]): Promise<ChildProcess> {
+/** Starts a mosquitto broker with these listeners: to check the tests themselves against another implementation. `more`: further lines of its configuration. */
+export async function startMosquitto(listeners: { port: number; useWebsocket: boolean }[], more: string[] = []): Promise<ChildProcess> {
   const dir = mkdtempSync(join(tmpdir(), 'kit-mosquitto-'));
   process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
   const lines = ['allow_anonymous true', 'user root', 'max_queued_messages 1000', 'max_inflight_messages 100', 'sys_interval 1'];
   for (const { port, useWebsocket } of listeners) {
     lines.push(`listener ${port} 127.0.0.1`, `protocol ${useWebsocket ? 'websockets' : 'mqtt'}`, 'max_topic_alias 10');
   }
+  lines.push(...more);
   writeFileSync(join(dir, 'mosquitto.conf'), `${lines.join('\n')}\n`);
   const child = launch('mosquitto', ['-c', join(dir, 'mosquitto.conf')]);
   child.stdout!.resume();

@@ -11,6 +11,11 @@ const REMEMBERED_MAX = 512;
 /** Topics of the server itself. */
 const SYSTEM_PREFIX = '$SYS/';
 
+/** Whether no client may publish to the topic, whatever the rules say. */
+export function isSystemTopic(topic: string): boolean {
+  return topic.startsWith(SYSTEM_PREFIX);
+}
+
 /** Who is judged. */
 export interface DecisionSubject {
   readonly clientId: string;
@@ -33,7 +38,7 @@ export class Decisions {
 
   /** @param topic latin1 form */
   mayPublish(topic: string): boolean {
-    if (topic.startsWith(SYSTEM_PREFIX)) return false;
+    if (isSystemTopic(topic)) return false;
     if (!this.#endpoint.config.endpoint.enableAcl) return true;
     const authoriser = this.#current();
     let isAllowed = this.#publish?.get(topic);

@@ -9,6 +9,7 @@ import type { ConnectPacket, Will } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import { toLatin1 } from '../../src/mqtt/topic.ts';
 import { type Client, TOPIC_ALIAS_MAXIMUM } from '../client/client.ts';
+import { isSystemTopic } from '../client/decisions.ts';
 import { HOLD } from '../client/packet-reader.ts';
 import { EMPTY, Message } from '../routing/message.ts';
 import type { ClaimAnswer } from '../session/directory.ts';
@@ -104,6 +105,11 @@ async function authenticate(client: Client, packet: ConnectPacket): Promise<bool
 /** Makes the will ready; a client that may not publish it is refused. */
 function prepareWill(client: Client, packet: ConnectPacket): boolean {
   if (packet.will === null) return true;
+  if (isSystemTopic(packet.will.topic)) {
+    // Like such a PUBLISH it is dropped and its client is let be: mosquitto's bridges come with one.
+    client.endpoint.count('droppedAcl');
+    return true;
+  }
   const key = sessionKey(client.endpoint.namespace.name, client.clientId);
   client.will = toPendingWill(packet.will, key);
   if (client.decisions.mayPublish(client.will.message.topic)) return true;

@@ -339,9 +339,11 @@ test('a group with # gets no $ topics either, and a will cannot forge $SYS', asy
   const forged = `$SYS/broker/${name}`;
   const watcher = await kit.client(lane);
   await watcher.subscribe([forged, `$x/${name}`]);
-  const leaver = await kit.open(lane);
-  const connack = await leaver.handshake({ clientId: uid('c'), will: { topic: forged, payload: 'forged', retain: true } });
-  if (connack.code === 0) await leaver.cut();
+  // Dropped as such a PUBLISH is: the client itself is let in.
+  for (const on of VERSIONS) {
+    const leaver = await kit.client(on, { will: { topic: forged, payload: 'forged', retain: true } });
+    await leaver.cut();
+  }
   const from = await kit.client(lane);
   await from.publish(`$x/${name}`, 'dollar');
   expect((await watcher.take()).payload.toString()).toBe('dollar');
