@@ -165,10 +165,11 @@ export class Sender {
     logPacket(context.logger, this.#endpoint.config.endpoint.port, clientId, 'out', buf, start, end);
   }
 
-  /** Sends a control packet, or `shorter`, without its Reason String, when it is larger than the client takes [MQTT-3.2.2-19] [MQTT-3.14.2-3]. */
+  /** Sends a control packet, or `shorter`, without its Reason String, when it is larger than the client takes [MQTT-3.2.2-19] [MQTT-3.14.2-3]; nothing, when that is too large as well. */
   writeFitting(bytes: Buffer, shorter: Buffer): void {
-    const isTooLarge = this.maximumPacketSize !== 0 && bytes.length > this.maximumPacketSize;
-    this.write(isTooLarge ? shorter : bytes);
+    const maximum = this.maximumPacketSize === 0 ? Number.POSITIVE_INFINITY : this.maximumPacketSize;
+    if (bytes.length <= maximum) this.write(bytes);
+    else if (shorter.length <= maximum) this.write(shorter);
   }
 
   /** Sends a control packet. */

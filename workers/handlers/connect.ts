@@ -43,7 +43,8 @@ export function handleConnect(client: Client, packet: ConnectPacket): void {
 function claimIdentifier(client: Client, packet: ConnectPacket): void {
   const assigned = packet.clientId === '' ? `fluxmq-${randomBytes(12).toString('hex')}` : null;
   client.clientId = assigned ?? packet.clientId;
-  if (!prepareWill(client, packet)) return;
+  client.keepAlive = allowedKeepAlive(client, packet.keepAlive);
+  if (!takesConnack(client, packet, assigned) || !prepareWill(client, packet)) return;
   const { endpoint } = client.endpoint.config;
   const { directory } = client.context;
   const claim = {
@@ -102,6 +103,15 @@ async function authenticate(client: Client, packet: ConnectPacket): Promise<bool
   return false;
 }
 
+/** A client that says that it takes no packet as large as its CONNACK is refused, by a shorter one if it takes that [MQTT-3.1.2-24]. */
+function takesConnack(client: Client, packet: ConnectPacket, assigned: string | null): boolean {
+  if (packet.maximumPacketSize === 0) return true;
+  const connack = { sessionPresent: false, reasonCode: REASON.success, properties: connackProperties(client, packet, assigned) };
+  if (encodeConnack(client.version, connack).length <= packet.maximumPacketSize) return true;
+  client.refuse(REASON.packetTooLarge, 'CONNACK is larger than the Maximum Packet Size', 'refusedBadConnect');
+  return false;
+}
+
 /** Makes the will ready; a client that may not publish it is refused. */
 function prepareWill(client: Client, packet: ConnectPacket): boolean {
   if (packet.will === null) return true;
@@ -141,7 +151,6 @@ function open(client: Client, packet: ConnectPacket, session: Session, isPresent
     else context.directory.parked(session);
     return;
   }
-  client.keepAlive = allowedKeepAlive(client, packet.keepAlive);
   client.cleanStart = packet.cleanStart;
   client.connectedAt = Date.now();
   client.sendWindow = Math.min(endpoint.maxSendWindowSize, packet.receiveMaximum);

@@ -155,6 +155,27 @@ test('a refusal that explains itself is left unexplained where the explanation w
   }
 });
 
+test.each([{}, { clientId: '' }])(
+  'a client that does not take its own CONNACK is refused within what it takes, %o [5:MQTT-3.1.2-24]',
+  async (options) => {
+    const lane = LANES_5[0]!;
+    const { largest } = await kit.client(lane, options);
+    for (const maximumPacketSize of [1, 4, 5, largest - 1, largest]) {
+      const client = await kit.open(lane);
+      client.send(encode.connect(5, { clientId: uid('c'), ...options, properties: { maximumPacketSize } }));
+      if (maximumPacketSize === largest) {
+        expect(await client.expect('connack')).toMatchObject({ code: 0 });
+        await client.ping();
+        continue;
+      }
+      const said = await client.closed();
+      if (maximumPacketSize < 5) expect(said).toEqual([]);
+      else expect(said).toMatchObject([{ type: 'connack', code: 0x95 }]);
+      expect(client.largest).toBeLessThanOrEqual(maximumPacketSize);
+    }
+  },
+);
+
 describe.each(VERSIONS)('messageMaxSize, $name', (lane: Lane) => {
   const held = useBroker(() => ({ endpoints: [{ enableAuth: false, messageMaxSize: 2048 }] }));
 
