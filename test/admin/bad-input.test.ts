@@ -172,3 +172,10 @@ describe('reads', () => {
     expect((await broker.api('POST', '/api/close', { ids: ['a'] }, { 'sec-fetch-site': 'cross-site' })).status).toBe(403);
   });
 });
+
+test('what is missing is said to be required, in a query and in a body', async () => {
+  const inQuery = await broker.api('GET', '/api/endpoints/check-port');
+  expect(inQuery).toMatchObject({ status: 400, body: { error: { issues: [{ path: 'port', message: 'is required' }] } } });
+  const inBody = await broker.api('POST', '/api/publish', { payload: 'x' });
+  expect(inBody).toMatchObject({ status: 400, body: { error: { issues: [{ path: 'topic', message: 'is required' }] } } });
+});

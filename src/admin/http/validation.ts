@@ -8,7 +8,8 @@ function issuesOf(error: z.ZodError): Issue[] {
   return error.issues.flatMap((issue): Issue[] => {
     const path = issue.path.map(String);
     if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => ({ path: [...path, key].join('.'), message: 'unknown key' }));
-    return [{ path: path.join('.'), message: issue.message }];
+    const isMissing = issue.code === 'invalid_type' && issue.input === undefined && path.length > 0;
+    return [{ path: path.join('.'), message: isMissing ? 'is required' : issue.message }];
   });
 }
 
@@ -17,7 +18,7 @@ function issuesOf(error: z.ZodError): Issue[] {
  * @throws FluxError `invalid` with every problem
  */
 export function parseOrRefuse<S extends z.ZodType>(schema: S, value: unknown, what: string): z.output<S> {
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
   const issues = issuesOf(result.error);
   throw new FluxError('invalid', `${what} is not valid: ${summaryOf(issues)}`, { issues });
