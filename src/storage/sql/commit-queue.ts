@@ -20,7 +20,7 @@ export interface CommitQueueOptions {
    * @throws FluxError when none of them is written, or when that is not known
    */
   write(requests: CommitRequest[], end: number): Promise<CommitOutcome[]>;
-  /** a commit is answered within this time */
+  /** a commit is answered within this time, milliseconds; a large one, see LARGE_CHANGES, within TIME_PER_CHANGE_MS more for each of its changes */
   timeMs: number;
   /** with less time left than this, writing is not begun */
   leastMs: number;
@@ -33,6 +33,11 @@ interface Job {
   reject(error: unknown): void;
 }
 
+/** A commit of more changes is written alone, so that nobody waits for it who could have been served before. */
+const LARGE_CHANGES = 20;
+/** Of a file with hundreds of endpoints: a server under load that works on it must not be taken for one that hangs. */
+const TIME_PER_CHANGE_MS = 10;
+const TIME_MAX_MS = 30_000;
 /** Written together at most. */
 const BATCH_MAX = 50;
 /** Waiting at most; more are refused at once. */
@@ -51,7 +56,7 @@ export class CommitQueue {
   add(request: CommitRequest): Promise<number> {
     if (this.#waiting.length >= WAITING_MAX) return Promise.reject(new FluxError('unavailable', 'Too many changes wait for the store'));
     return new Promise<number>((resolve, reject) => {
-      this.#waiting.push({ request, end: Date.now() + this.#options.timeMs, resolve, reject });
+      this.#waiting.push({ request, end: Date.now() + this.#timeOf(request), resolve, reject });
       if (!this.#isWriting) void this.#writeAll();
     });
   }
@@ -61,13 +66,24 @@ export class CommitQueue {
     while (this.#waiting.length > 0) {
       const latest = Date.now() + this.#options.leastMs;
       const batch: Job[] = [];
-      for (const job of this.#waiting.splice(0, BATCH_MAX)) {
+      for (const job of this.#waiting.splice(0, this.#nextCount())) {
         if (job.end < latest) job.reject(new FluxError('unavailable', 'The store did not get to this change in time: nothing was written'));
         else batch.push(job);
       }
       if (batch.length > 0) await this.#writeBatch(batch);
     }
     this.#isWriting = false;
+  }
+
+  #timeOf({ changes }: CommitRequest): number {
+    const { timeMs } = this.#options;
+    return isLarge(changes) ? Math.min(TIME_MAX_MS, timeMs + changes.length * TIME_PER_CHANGE_MS) : timeMs;
+  }
+
+  /** A large one alone, else all up to it. */
+  #nextCount(): number {
+    const large = this.#waiting.findIndex(({ request }) => isLarge(request.changes));
+    return Math.min(BATCH_MAX, large < 0 ? BATCH_MAX : Math.max(1, large));
   }
 
   /** Never rejects. */
@@ -87,4 +103,8 @@ export class CommitQueue {
       for (const job of jobs) job.reject(error);
     }
   }
+}
+
+function isLarge(changes: StoreChange[]): boolean {
+  return changes.length > LARGE_CHANGES;
 }

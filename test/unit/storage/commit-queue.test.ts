@@ -1,0 +1,45 @@
+/** Commits that wait for one another: which are written together, and how long each may take. */
+
+import { expect, it } from 'vitest';
+import { CommitQueue, type CommitRequest } from '../../../src/storage/sql/commit-queue.ts';
+
+const request = (count: number): CommitRequest => ({
+  changes: Array.from({ length: count }, (_, n) => ({ kind: 'remove', id: `e${n}` })),
+  expected: {},
+  meta: { action: 'remove', actor: 'a', source: 'http', node: 'n', requestId: 'r', reason: null },
+  options: {},
+});
+
+/** A queue whose writes are noted: how many changes each commit has, and the time that is left for them. */
+function noted() {
+  const writes: { sizes: number[]; leftMs: number }[] = [];
+  let revision = 0;
+  const write = async (requests: CommitRequest[], end: number) => {
+    writes.push({ sizes: requests.map(({ changes }) => changes.length), leftMs: end - Date.now() });
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    return requests.map(() => ++revision);
+  };
+  return { writes, queue: new CommitQueue({ write, timeMs: 2_000, leastMs: 100 }) };
+}
+
+it('writes together what waits, in order', async () => {
+  const { writes, queue } = noted();
+  const revisions = await Promise.all([1, 2, 3, 1].map((count) => queue.add(request(count))));
+  expect([revisions, writes.map(({ sizes }) => sizes)]).toEqual([
+    [1, 2, 3, 4],
+    [[1], [2, 3, 1]],
+  ]);
+  for (const { leftMs } of writes) expect(leftMs).toBeLessThanOrEqual(2_000);
+});
+
+it('gives a large commit more time, and writes it alone, in its turn', async () => {
+  const { writes, queue } = noted();
+  await Promise.all([1, 2, 1_000, 3, 10_000, 500].map((count) => queue.add(request(count))));
+  expect(writes.map(({ sizes }) => sizes)).toEqual([[1], [2], [1_000], [3], [10_000], [500]]);
+  const left = writes.map(({ leftMs }) => leftMs);
+  expect(left[2]).toBeGreaterThan(11_000);
+  expect(left[3]).toBeLessThanOrEqual(2_000);
+  // never longer than a request waits for its answer
+  expect(left[4]).toBeLessThanOrEqual(30_000);
+  expect(left[5]).toBeGreaterThan(6_000);
+});
