@@ -1,10 +1,11 @@
-/** `npm run bench:config -- [--store LOCAL|POSTGRESQL|MYSQL|all]`: how long a start with 1,000 endpoints takes, and a change from POST to answer. */
+/** `npm run bench:config -- [--store LOCAL|POSTGRESQL|MYSQL|all]`: how long a start with 1,000 endpoints takes, a change from POST to answer, and a page of a long history. */
 
 import { connect } from 'node:net';
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { STORES, type StoreName, withStore } from '../../test/admin/crash/kill-repeatedly.ts';
 import { type Broker, freePort, startBroker } from '../../test/kit/broker.ts';
+import { measureHistory } from './history.ts';
 
 const ENDPOINTS = 1000;
 const ENABLED = 10;
@@ -98,5 +99,6 @@ for (const store of stores) {
   const once = (store: StoreName, measure: typeof measureStart) => withStore(store, measure);
   await once(store, measureStart);
   await once(store, measureChanges);
+  await withStore(store, (section) => measureHistory(section, say));
 }
 process.exit(0);

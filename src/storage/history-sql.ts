@@ -52,11 +52,16 @@ export function fromBody(body: string): Endpoint {
   return completeEndpoint(JSON.parse(body));
 }
 
+/** What a page is found by: the filter that leaves the fewest rows. */
+export type HistoryPath = 'id' | 'port' | 'old_port' | 'actor' | 'at' | 'revision';
+
 /** The names of the table and of placeholders in one store. */
 export interface HistoryDialect {
   table: string;
   /** the placeholder of the n-th value, from 1 */
   mark(n: number): string;
+  /** behind the table's name: the index that a page is found by, where the database chooses badly by itself; '' or nothing: its own choice */
+  index?(by: HistoryPath): string;
   /** compares a text column exactly; each `place` is the placeholder of the value once more */
   sameText(column: string, place: () => string): string;
 }
@@ -67,37 +72,48 @@ export interface Statement {
 }
 
 /**
- * The revisions of one page. A page is found in two steps: first its revisions, in an index that holds all that is filtered by; then their
- * rows, each revision whole, because `before` could not name the rest of one that is cut in two.
+ * The revisions of one page. A page is found in two steps: first its revisions, in an index; then their rows, each revision whole, because
+ * `before` could not name the rest of one that is cut in two.
  */
 export function selectRevisions(query: HistoryQuery, dialect: HistoryDialect): Statement {
-  const { where, values } = filter(query, dialect, []);
-  const sql = `SELECT revision FROM ${dialect.table} WHERE ${where} ORDER BY revision DESC, seq DESC LIMIT ${query.limit}`;
-  return { sql, values };
+  const values: (string | number)[] = [];
+  const { port, limit } = query;
+  const page = (by: HistoryPath, more: string | null) => {
+    const where = filter(query, dialect, values, more);
+    return `SELECT revision, seq FROM ${dialect.table}${dialect.index?.(by) ?? ''} WHERE ${where} ORDER BY revision DESC, seq DESC LIMIT ${limit}`;
+  };
+  if (port === undefined || query.id !== undefined) return { sql: page(pathOf(query), port === undefined ? null : 'either'), values };
+  // Whoever left the port, and whoever has it: an OR of the two would be found by no index.
+  const sides = (['port', 'old_port'] as const).map((side) => `SELECT revision, seq FROM (${page(side, side)}) AS by_${side}`);
+  return { sql: `SELECT revision FROM (${sides.join(' UNION ')}) AS found ORDER BY revision DESC, seq DESC LIMIT ${limit}`, values };
+}
+
+function pathOf({ id, actor, since, until }: HistoryQuery): HistoryPath {
+  if (id !== undefined) return 'id';
+  if (actor !== undefined) return 'actor';
+  return since !== undefined || until !== undefined ? 'at' : 'revision';
 }
 
 /** The rows of these revisions that the query asks for, newest first. @param revisions at least one */
 export function selectRows(query: HistoryQuery, revisions: readonly number[], dialect: HistoryDialect): Statement {
-  const { where, values } = filter(query, dialect, revisions);
+  const values: (string | number)[] = [...revisions];
   const marks = revisions.map((_, index) => dialect.mark(index + 1)).join(', ');
-  const sql = `SELECT * FROM ${dialect.table} WHERE revision IN (${marks}) AND ${where} ORDER BY revision DESC, seq DESC`;
-  return { sql, values };
+  const where = filter(query, dialect, values, query.port === undefined ? null : 'either');
+  return { sql: `SELECT * FROM ${dialect.table} WHERE revision IN (${marks}) AND ${where} ORDER BY revision DESC, seq DESC`, values };
 }
 
-function filter(
-  query: HistoryQuery,
-  { mark, sameText }: HistoryDialect,
-  first: readonly number[],
-): { where: string } & Pick<Statement, 'values'> {
-  const values: (string | number)[] = [...first];
+/** @param values takes what the placeholders stand for @param side where `query.port` is looked for; null: nowhere */
+function filter(query: HistoryQuery, { mark, sameText }: HistoryDialect, values: (string | number)[], side: string | null): string {
   const place = (value: string | number) => mark(values.push(value));
   const { id, actor } = query;
+  const port = query.port ?? 0;
   const terms = ['1 = 1'];
   if (query.before !== undefined) terms.push(`revision < ${place(query.before)}`);
   if (query.since !== undefined) terms.push(`at >= ${place(query.since)}`);
   if (query.until !== undefined) terms.push(`at < ${place(query.until)}`);
   if (id !== undefined) terms.push(sameText('id', () => place(id)));
   if (actor !== undefined) terms.push(sameText('actor', () => place(actor)));
-  if (query.port !== undefined) terms.push(`(port = ${place(query.port)} OR old_port = ${place(query.port)})`);
-  return { where: terms.join(' AND '), values };
+  if (side === 'either') terms.push(`(port = ${place(port)} OR old_port = ${place(port)})`);
+  else if (side !== null) terms.push(`${side} = ${place(port)}`);
+  return terms.join(' AND ');
 }

@@ -126,11 +126,14 @@ describe('LOCAL', () => {
     await store.close();
     edit((database) => {
       database.exec(`DROP TABLE pending; DROP INDEX history_facts;
+        DROP INDEX history_id; DROP INDEX history_actor; DROP INDEX history_port; DROP INDEX history_old_port;
         ALTER TABLE history RENAME COLUMN old_body TO before; ALTER TABLE history RENAME COLUMN new_body TO after`);
       database.pragma('user_version = 1');
     });
     const again = await open();
-    expect(await again.history({ limit: 10 })).toEqual(rows);
+    for (const query of [{}, { id: 'mqtt-1' }, { port: 1 }, { actor: META.actor }]) {
+      expect(await again.history({ limit: 10, ...query })).toEqual(rows);
+    }
     expect(await again.commit([put(2)], {}, META, { confirmUntil: 1 })).toBe(2);
     await again.close();
   });

@@ -21,10 +21,17 @@ async function write(writer: number): Promise<void> {
       answered.push({ revision, id, reason, expected });
       done += 1;
     } catch (error) {
-      if (!(error instanceof FluxError) || (error.kind !== 'revision-mismatch' && error.kind !== 'exists')) throw error;
-      lost += 1;
+      if (!(error instanceof FluxError)) throw error;
+      if (error.kind === 'revision-mismatch' || error.kind === 'exists') lost += 1;
+      else if (!wasTooBusy(error)) throw error;
     }
   }
+}
+
+/** A machine with a lot to do may not get to a commit in time; what says for certain that it was not made may be tried again. */
+function wasTooBusy({ kind, data }: FluxError): boolean {
+  const { reason, outcome } = (data ?? {}) as { reason?: string; outcome?: string };
+  return kind === 'unavailable' && reason === 'busy' && outcome === 'nothing-written';
 }
 
 await Promise.all(Array.from({ length: writers }, (_, writer) => write(writer)));

@@ -40,6 +40,11 @@ const STEPS = [
    ALTER TABLE history RENAME COLUMN before TO old_body;
    ALTER TABLE history RENAME COLUMN after TO new_body;
    CREATE INDEX history_facts ON history (revision, seq, at, actor, id, port, old_port);`,
+  // Each of what history is filtered by, but the time, leads to its newest rows at once.
+  `CREATE INDEX history_id ON history (id, revision, seq);
+   CREATE INDEX history_actor ON history (actor, revision, seq);
+   CREATE INDEX history_port ON history (port, revision, seq);
+   CREATE INDEX history_old_port ON history (old_port, revision, seq);`,
 ];
 
 /** The newest schema that this version knows. */

@@ -5,12 +5,14 @@ import type { FailureReason } from '../failure-reason.ts';
 import { networkFailure, placeOf, SqlFailure, serverFailureOf } from '../sql/connection.ts';
 import { isTlsError } from '../sql/secure.ts';
 
+/** invalid_schema_name: the schema is not there, or not for this account. */
+const NO_SCHEMA = '3F000';
+
 /** SQLSTATE (PostgreSQL, appendix A) → what it means here. Ends of names in upper case match a whole class. */
 const REASONS: Record<string, FailureReason> = {
   '28P01': 'login',
   '28000': 'login',
   '3D000': 'database',
-  '3F000': 'database',
   '42501': 'rights',
   '25006': 'rights',
   '42P01': 'schema',
@@ -40,6 +42,15 @@ export function toSqlFailure(error: unknown, login: DatabaseLogin, isLoggedIn: b
 
 function serverFailure(error: NodeJS.ErrnoException & { severity?: string }, place: string, login: DatabaseLogin): SqlFailure {
   const code = error.code ?? '';
+  if (code === NO_SCHEMA) {
+    const which = login.schema === null ? 'of its search path' : login.schema;
+    const remedy = `create it, or grant USAGE and CREATE on it, or name another one in store.datasource.schema`;
+    return new SqlFailure(
+      'database',
+      `${place}: the account ${login.username} has no schema ${which} in database ${login.database}: ${remedy}`,
+      error,
+    );
+  }
   const reason =
     REASONS[code] ?? (code.startsWith('08') ? 'lost' : error.severity === 'FATAL' || error.severity === 'PANIC' ? 'lost' : 'other');
   return serverFailureOf(reason, error, place, login);

@@ -43,10 +43,16 @@ const STEPS: readonly (readonly string[])[] = [
        commit_id varchar(36) NOT NULL,
        PRIMARY KEY (revision, seq)
      )`,
-    // What history is filtered by, so that a page is found without reading the bodies; an actor's name may be too long for an index.
+    // What history is filtered by, so that a page is found without reading the bodies.
     'CREATE INDEX fluxmq_history_facts ON fluxmq_history (revision, seq) INCLUDE (at, id, port, old_port)',
     'CREATE INDEX fluxmq_history_id ON fluxmq_history (id, revision)',
     'CREATE INDEX fluxmq_history_commit ON fluxmq_history (commit_id)',
+  ],
+  // Each of what history is filtered by, but the time, leads to its newest rows at once; the name of an actor is bounded (ACTOR_MAX).
+  [
+    'CREATE INDEX fluxmq_history_actor ON fluxmq_history (actor, revision, seq)',
+    'CREATE INDEX fluxmq_history_port ON fluxmq_history (port, revision, seq)',
+    'CREATE INDEX fluxmq_history_old_port ON fluxmq_history (old_port, revision, seq)',
   ],
 ];
 

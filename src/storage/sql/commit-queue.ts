@@ -2,6 +2,7 @@
 
 import { FluxError } from '../../kernel/errors.ts';
 import type { ChangeMeta, CommitOptions, StoreChange } from '../contract.ts';
+import type { UnavailableData } from '../failure-reason.ts';
 
 /** What one caller wants to commit. */
 export interface CommitRequest {
@@ -54,7 +55,7 @@ export class CommitQueue {
 
   /** @returns the new revision @throws FluxError as EndpointStore.commit does */
   add(request: CommitRequest): Promise<number> {
-    if (this.#waiting.length >= WAITING_MAX) return Promise.reject(new FluxError('unavailable', 'Too many changes wait for the store'));
+    if (this.#waiting.length >= WAITING_MAX) return Promise.reject(tooBusy('Too many changes wait for the store'));
     return new Promise<number>((resolve, reject) => {
       this.#waiting.push({ request, end: Date.now() + this.#timeOf(request), resolve, reject });
       if (!this.#isWriting) void this.#writeAll();
@@ -67,7 +68,7 @@ export class CommitQueue {
       const latest = Date.now() + this.#options.leastMs;
       const batch: Job[] = [];
       for (const job of this.#waiting.splice(0, this.#nextCount())) {
-        if (job.end < latest) job.reject(new FluxError('unavailable', 'The store did not get to this change in time: nothing was written'));
+        if (job.end < latest) job.reject(tooBusy('The store did not get to this change in time: nothing was written'));
         else batch.push(job);
       }
       if (batch.length > 0) await this.#writeBatch(batch);
@@ -107,4 +108,9 @@ export class CommitQueue {
 
 function isLarge(changes: StoreChange[]): boolean {
   return changes.length > LARGE_CHANGES;
+}
+
+function tooBusy(message: string): FluxError {
+  const data: UnavailableData = { reason: 'busy', outcome: 'nothing-written' };
+  return new FluxError('unavailable', message, { data });
 }

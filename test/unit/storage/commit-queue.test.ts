@@ -43,3 +43,14 @@ it('gives a large commit more time, and writes it alone, in its turn', async () 
   expect(left[4]).toBeLessThanOrEqual(30_000);
   expect(left[5]).toBeGreaterThan(6_000);
 });
+
+it('says of a commit that it did not get to in time that nothing was written', async () => {
+  const write = async (requests: CommitRequest[]) => {
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    return requests.map((_, index) => index + 1);
+  };
+  const queue = new CommitQueue({ write, timeMs: 20, leastMs: 1 });
+  const [first, second] = await Promise.allSettled([queue.add(request(1)), queue.add(request(1))]);
+  expect(first).toMatchObject({ status: 'fulfilled', value: 1 });
+  expect(second).toMatchObject({ reason: { kind: 'unavailable', data: { reason: 'busy', outcome: 'nothing-written' } } });
+});
