@@ -35,6 +35,7 @@ interface Container {
   readinessProbe: Probe;
   livenessProbe: Probe;
   volumeMounts: { name: string; mountPath: string }[];
+  lifecycle: { preStop: { exec: { command: [string, string] } } };
 }
 
 interface ComposeService {
@@ -181,7 +182,8 @@ test('Kubernetes: the configuration with its variables is valid, and secrets, vo
     shutdownTimeout: number;
     store: { local: { dataPath: string } };
   };
-  expect(terminationGracePeriodSeconds * 1000).toBeGreaterThan(shutdownTimeout);
+  const [, pause] = container.lifecycle.preStop.exec.command;
+  expect((terminationGracePeriodSeconds - Number(pause)) * 1000).toBeGreaterThan(shutdownTimeout);
 
   const ports = new Map(container.ports.map(({ name, containerPort }) => [name, containerPort]));
   expect([...ports.values()].sort()).toEqual([...endpoints.map(({ port }) => port), http.port].sort());
