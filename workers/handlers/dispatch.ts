@@ -31,7 +31,7 @@ export function dispatch(client: Client, packet: Packet): void {
       handleSubscribe(client, packet).catch((error: unknown) => client.fail(error));
       return;
     case 'unsubscribe':
-      handleUnsubscribe(client, packet);
+      handleUnsubscribe(client, packet).catch((error: unknown) => client.fail(error));
       return;
     case 'pingreq':
       client.write(PINGRESP);

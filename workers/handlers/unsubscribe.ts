@@ -6,18 +6,32 @@ import type { UnsubscribePacket } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import { parseSharedFilter, toLatin1 } from '../../src/mqtt/topic.ts';
 import type { Client } from '../client/client.ts';
+import { HOLD } from '../client/packet-reader.ts';
 import { subscriptionKey } from '../session/session.ts';
 
-export function handleUnsubscribe(client: Client, packet: UnsubscribePacket): void {
+/** A session worker that has not written it by then hangs: the client is sent away rather than promised what may not hold. */
+const STORED_DEADLINE_MS = 10_000;
+
+export async function handleUnsubscribe(client: Client, packet: UnsubscribePacket): Promise<void> {
   const session = client.session!;
+  const kept: Promise<void>[] = [];
   const codes = packet.filters.map((text) => {
     const shared = parseSharedFilter(text);
     if (shared === null) return REASON.topicFilterInvalid;
     const subscription = { filter: toLatin1(shared.filter), group: shared.group };
     if (!client.context.table.subscriptions.remove(session, subscriptionKey(subscription))) return REASON.noSubscriptionExisted;
     client.endpoint.slots[SLOT.subscriptionsCurrent]!--;
-    if (session.isDurable) client.context.barrier.tell(session, { op: 'unsubscribe', ...subscription });
+    if (session.isDurable) kept.push(client.context.barrier.request(session, { op: 'unsubscribe', ...subscription }));
     return REASON.success;
   });
+  if (kept.length > 0) {
+    // What UNSUBACK has told of does not come back with the session after kill -9.
+    client.hold(HOLD.subscribe);
+    const late = setTimeout(() => client.close(REASON.serverBusy, 'The change could not be stored in time'), STORED_DEADLINE_MS);
+    await Promise.all(kept);
+    clearTimeout(late);
+    if (client.session !== session) return;
+  }
   client.write(encodeUnsuback(client.version, packet.packetId, codes));
+  client.release(HOLD.subscribe);
 }
