@@ -26,6 +26,8 @@ class Journal implements Subscriber {
   /** source:serial → fate */
   readonly #early = new Map<string, Fate>();
   state: SessionState;
+  /** by subscriptionKey() */
+  readonly subscriptions = new Map<string, WireSubscription>();
   /** deliveries that were on disk when this worker started */
   restored: readonly WireDelivery[] = [];
 
@@ -101,7 +103,8 @@ export class DurableSessions {
     for (const { namespace, client } of this.#disk.sessions()) {
       const session = this.#disk.load(namespace, client);
       if (session === null) continue;
-      void this.apply(namespace, client, { op: 'begin', session: { ...session, deliveries: [] } });
+      this.schedule();
+      void this.#begin({ ...session, deliveries: [] }, true);
       this.#journals.get(sessionKey(namespace, client))!.restored = session.deliveries;
       yield session;
     }
@@ -156,12 +159,12 @@ export class DurableSessions {
     const disk = this.#disk;
     switch (op.op) {
       case 'subscribe':
-        journal.state.subscriptions = [...journal.state.subscriptions.filter(isOther(op.subscription)), op.subscription];
-        disk.putSession(journal.state);
+        journal.subscriptions.set(subscriptionKey(op.subscription), op.subscription);
+        disk.putSubscription(namespace, clientId, op.subscription);
         return this.#subscribe(journal, op.subscription);
       case 'unsubscribe':
-        journal.state.subscriptions = journal.state.subscriptions.filter(isOther(op));
-        disk.putSession(journal.state);
+        journal.subscriptions.delete(subscriptionKey(op));
+        disk.deleteSubscription(namespace, clientId, subscriptionKey(op));
         if (op.group === null) this.#unsubscribe(journal, op.filter);
         return null;
       case 'put':
@@ -198,20 +201,39 @@ export class DurableSessions {
   update(session: WireSession): void {
     const journal = this.#journals.get(sessionKey(session.namespace, session.clientId));
     if (journal === undefined) return;
-    journal.state = toState(session);
-    this.#disk.putSession(journal.state);
+    this.#keep(journal, session);
     this.schedule();
   }
 
-  #begin(session: WireSession): Promise<void> | null {
+  /** Makes the journal and the disk say what the session says; subscriptions that are there already are not written again. */
+  #keep(journal: Journal, session: WireSession): void {
+    const { namespace, clientId } = session;
+    journal.state = toState(session);
+    this.#disk.putSession(journal.state);
+    const gone = new Set(journal.subscriptions.keys());
+    for (const subscription of session.subscriptions) {
+      const key = subscriptionKey(subscription);
+      gone.delete(key);
+      if (isSame(journal.subscriptions.get(key), subscription)) continue;
+      journal.subscriptions.set(key, subscription);
+      this.#disk.putSubscription(namespace, clientId, subscription);
+    }
+    for (const key of gone) {
+      journal.subscriptions.delete(key);
+      this.#disk.deleteSubscription(namespace, clientId, key);
+    }
+  }
+
+  /** @param isOnDisk it was read from there just now */
+  #begin(session: WireSession, isOnDisk = false): Promise<void> | null {
     const { namespace, clientId } = session;
     const known = this.#journals.get(sessionKey(namespace, clientId));
     if (known !== undefined)
-      for (const { filter, group } of known.state.subscriptions) if (group === null) this.#unsubscribe(known, filter);
+      for (const { filter, group } of known.subscriptions.values()) if (group === null) this.#unsubscribe(known, filter);
     const journal = known ?? new Journal(this.#mesh.namespace(namespace), toState(session), this.#disk);
-    journal.state = toState(session);
     this.#journals.set(journal.key, journal);
-    this.#disk.putSession(journal.state);
+    if (isOnDisk) for (const subscription of session.subscriptions) journal.subscriptions.set(subscriptionKey(subscription), subscription);
+    this.#keep(journal, session);
     for (const delivery of session.deliveries) this.#disk.putDelivery(namespace, clientId, delivery);
     for (const packetId of session.received) this.#disk.putReceived(namespace, clientId, packetId);
     const announced = session.subscriptions.map((subscription) => this.#subscribe(journal, subscription));
@@ -255,18 +277,24 @@ export class DurableSessions {
   }
 
   #end(journal: Journal): void {
-    for (const { filter, group } of journal.state.subscriptions) if (group === null) this.#unsubscribe(journal, filter);
+    for (const { filter, group } of journal.subscriptions.values()) if (group === null) this.#unsubscribe(journal, filter);
     this.#journals.delete(journal.key);
     this.#disk.deleteSession(journal.namespace.name, journal.state.clientId);
   }
 }
 
-function isOther(subscription: { filter: string; group: string | null }): (one: WireSubscription) => boolean {
-  const key = subscriptionKey(subscription);
-  return (one) => subscriptionKey(one) !== key;
+function isSame(known: WireSubscription | undefined, subscription: WireSubscription): boolean {
+  return (
+    known !== undefined &&
+    known.qos === subscription.qos &&
+    known.noLocal === subscription.noLocal &&
+    known.retainAsPublished === subscription.retainAsPublished &&
+    known.retainHandling === subscription.retainHandling &&
+    known.identifier === subscription.identifier
+  );
 }
 
 function toState(session: WireSession): SessionState {
-  const { deliveries: _deliveries, received: _received, ...state } = session;
+  const { subscriptions: _subscriptions, deliveries: _deliveries, received: _received, ...state } = session;
   return state;
 }

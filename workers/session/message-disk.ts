@@ -4,12 +4,13 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import type { QoS } from '../../src/mqtt/packet.ts';
-import type { WireDelivery, WireSession } from '../mesh/controls.ts';
+import type { WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
 import { Message } from '../routing/message.ts';
 import type { RetainedDisk } from './retained-store.ts';
+import { subscriptionKey } from './session.ts';
 
-const SCHEMA_VERSION = 1;
-const SCHEMA = `
+const SCHEMA_VERSION = 2;
+const SCHEMA_1 = `
 CREATE TABLE session (namespace TEXT NOT NULL, client TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (namespace, client)) WITHOUT ROWID;
 CREATE TABLE delivery (
   row INTEGER PRIMARY KEY, namespace TEXT NOT NULL, client TEXT NOT NULL, source INTEGER NOT NULL, serial INTEGER NOT NULL,
@@ -23,8 +24,16 @@ CREATE TABLE retained (
   sender TEXT NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (namespace, topic));
 `;
 
-/** The part of a session that changes with its subscriptions and its client, not with each message. */
-export type SessionState = Omit<WireSession, 'deliveries' | 'received'>;
+/** Version 1 had the subscriptions in the state of their session, which was written anew for each of them. */
+const SCHEMA_2 = `
+CREATE TABLE subscription (
+  namespace TEXT NOT NULL, client TEXT NOT NULL, key TEXT NOT NULL, subscription TEXT NOT NULL, PRIMARY KEY (namespace, client, key)) WITHOUT ROWID;
+`;
+const PUT_SESSION = 'INSERT OR REPLACE INTO session VALUES (?, ?, ?)';
+const PUT_SUBSCRIPTION = 'INSERT OR REPLACE INTO subscription VALUES (?, ?, ?, ?)';
+
+/** The part of a session that changes with its client, not with each subscription or message. */
+export type SessionState = Omit<WireSession, 'subscriptions' | 'deliveries' | 'received'>;
 
 interface DeliveryRow {
   source: number;
@@ -58,7 +67,24 @@ export class MessageDisk implements RetainedDisk {
     this.#db.pragma('synchronous = FULL');
     const version = this.#db.pragma('user_version', { simple: true }) as number;
     if (version > SCHEMA_VERSION) throw new Error(`messages.db has version ${version}, this program knows ${SCHEMA_VERSION}`);
-    if (version === 0) this.#db.transaction(() => this.#db.exec(`${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION};`))();
+    if (version < SCHEMA_VERSION) this.#db.transaction(() => this.#migrate(version))();
+  }
+
+  #migrate(version: number): void {
+    if (version < 1) this.#db.exec(SCHEMA_1);
+    this.#db.exec(SCHEMA_2);
+    const rows = this.#db.prepare('SELECT namespace, client, state FROM session').all() as Record<
+      'namespace' | 'client' | 'state',
+      string
+    >[];
+    for (const { namespace, client, state } of rows) {
+      const { subscriptions, ...rest } = JSON.parse(state) as SessionState & { subscriptions: WireSubscription[] };
+      this.#statement(PUT_SESSION).run(namespace, client, JSON.stringify(rest));
+      for (const each of subscriptions) {
+        this.#statement(PUT_SUBSCRIPTION).run(namespace, client, subscriptionKey(each), JSON.stringify(each));
+      }
+    }
+    this.#db.pragma(`user_version = ${SCHEMA_VERSION}`);
   }
 
   #run(sql: string, ...values: unknown[]): number {
@@ -91,12 +117,21 @@ export class MessageDisk implements RetainedDisk {
 
   putSession(state: SessionState): void {
     const text = JSON.stringify(state, (_key, value) => (value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value));
-    this.#run('INSERT OR REPLACE INTO session VALUES (?, ?, ?)', state.namespace, state.clientId, text);
+    this.#run(PUT_SESSION, state.namespace, state.clientId, text);
   }
 
   deleteSession(namespace: string, clientId: string): void {
-    for (const table of ['session', 'delivery', 'received'])
+    for (const table of ['session', 'subscription', 'delivery', 'received'])
       this.#run(`DELETE FROM ${table} WHERE namespace = ? AND client = ?`, namespace, clientId);
+  }
+
+  putSubscription(namespace: string, clientId: string, subscription: WireSubscription): void {
+    this.#run(PUT_SUBSCRIPTION, namespace, clientId, subscriptionKey(subscription), JSON.stringify(subscription));
+  }
+
+  /** @param key see subscriptionKey() */
+  deleteSubscription(namespace: string, clientId: string, key: string): void {
+    this.#run('DELETE FROM subscription WHERE namespace = ? AND client = ? AND key = ?', namespace, clientId, key);
   }
 
   putDelivery(namespace: string, clientId: string, delivery: WireDelivery): void {
@@ -205,7 +240,9 @@ export class MessageDisk implements RetainedDisk {
     const of = 'WHERE namespace = ? AND client = ?';
     const rows = this.#statement(`SELECT * FROM delivery ${of} ORDER BY packet_id = 0, row`).all(namespace, clientId) as DeliveryRow[];
     const received = this.#statement(`SELECT packet_id FROM received ${of}`).all(namespace, clientId) as { packet_id: number }[];
-    return { ...state, deliveries: rows.map(toDelivery), received: received.map((entry) => entry.packet_id) };
+    const kept = this.#statement(`SELECT subscription FROM subscription ${of}`).all(namespace, clientId) as { subscription: string }[];
+    const subscriptions = kept.map((entry) => JSON.parse(entry.subscription) as WireSubscription);
+    return { ...state, subscriptions, deliveries: rows.map(toDelivery), received: received.map((entry) => entry.packet_id) };
   }
 
   close(): void {

@@ -179,3 +179,31 @@ test('what expired while the node was down is not back: sessions, queued and ret
     await broker.stop();
   }
 }, 60_000);
+
+test('thousands of filters of one session are kept without holding anybody up, and those taken back stay away', async () => {
+  let broker = await startBroker({ endpoints: ENDPOINTS });
+  try {
+    const base = uid('many/');
+    const session: encode.ConnectOptions = { clientId: uid('many'), clean: false, properties: { sessionExpiry: 3600 } };
+    const filters = Array.from({ length: 5000 }, (_, index) => `${base}/${index}/a/filter/of/ordinary/length`);
+    const first = await connected('tcp', broker.ports[0]!, 5, session);
+    // Each is awaited: written anew with every one of them, such a session would take minutes.
+    for (let at = 0; at < filters.length; at += 500) await first.subscribe(filters.slice(at, at + 500), 1);
+    await first.subscribe(filters[7]!, 2);
+    await first.unsubscribe(...filters.slice(1000, 1100));
+    await first.cut();
+    broker = await again(broker, 'SIGKILL');
+    const from = await connected('tcp', broker.ports[0]!, 5);
+    for (const index of [7, 1050, 4999]) await from.publish(filters[index]!, `${index}`, { qos: 2 });
+    const back = await connected('tcp', broker.ports[0]!, 5, session);
+    expect(back.connack!.sessionPresent).toBe(true);
+    const got = [await back.take(), await back.take()];
+    expect(got.map(({ payload, qos }) => [payload.toString(), qos])).toEqual([
+      ['7', 2],
+      ['4999', 1],
+    ]);
+    await back.silence();
+  } finally {
+    await broker.stop();
+  }
+}, 60_000);
