@@ -54,6 +54,9 @@ interface Binding {
   kLastWriteWasAsync: number;
 }
 
+/** Whether accepted sockets have the options of the one that listens. */
+const INHERITS = process.platform === 'linux';
+
 const METHODS = ['useUserBuffer', 'readStart', 'readStop', 'writeBuffer', 'shutdown', 'close', 'reset', 'setNoDelay', 'setKeepAlive'];
 
 /** The binding when it is what we expect of Node 22; null: use sockets. */
@@ -276,7 +279,9 @@ class Inheritance {
   #noDelay: boolean | null = null;
   #keepAlive: boolean | null = null;
   /** connections that may have come before the last change */
-  #unsure = process.platform === 'linux' ? 0 : Number.POSITIVE_INFINITY;
+  #unsure = INHERITS ? 0 : Number.POSITIVE_INFINITY;
+  /** connections so far */
+  #taken = 0;
 
   constructor(server: ServerHandle, backlog: () => number) {
     this.#server = server;
@@ -284,19 +289,33 @@ class Inheritance {
   }
 
   apply({ tcpNodelay, soKeepalive }: ChildOptions, handle: TcpHandle): void {
-    if (tcpNodelay !== this.#noDelay || soKeepalive !== this.#keepAlive) this.prepare(tcpNodelay, soKeepalive);
+    this.#taken++;
+    this.prepare(tcpNodelay, soKeepalive);
     if (this.#unsure === 0) return;
     this.#unsure--;
     handle.setNoDelay(tcpNodelay);
     handle.setKeepAlive(soKeepalive, KEEP_ALIVE_SECONDS);
   }
 
+  /** From now on connections come with these; does nothing when they did before. */
   prepare(noDelay: boolean, keepAlive: boolean): void {
+    if (noDelay === this.#noDelay && keepAlive === this.#keepAlive) return;
     this.#noDelay = noDelay;
     this.#keepAlive = keepAlive;
     this.#server.setNoDelay(noDelay);
     this.#server.setKeepAlive(keepAlive, KEEP_ALIVE_SECONDS);
     this.#unsure += this.#backlog() + 1;
+    if (INHERITS) setImmediate(() => this.#untilEmpty());
+  }
+
+  /** A whole pass of the event loop that took nobody has found the accept queue empty: who comes later has come after the change. */
+  #untilEmpty(): void {
+    const taken = this.#taken;
+    setImmediate(() => {
+      if (this.#unsure === 0) return;
+      if (this.#taken === taken) this.#unsure = 0;
+      else this.#untilEmpty();
+    });
   }
 }
 
@@ -323,6 +342,8 @@ export function acceptHandles(server: net.Server, hooks: HandleHooks): boolean {
   const known = own as unknown as Record<string, unknown>;
   if (METHODS.some((name) => typeof known[name] !== 'function')) return false;
   const inheritance = new Inheritance(own, hooks.longestBacklog);
+  const { tcpNodelay, soKeepalive } = hooks.options();
+  inheritance.prepare(tcpNodelay, soKeepalive);
   own.onconnection = (error, handle) => {
     const options = hooks.options();
     if (handle !== undefined) inheritance.apply(options, handle);

@@ -326,6 +326,55 @@ test('bytes of one connection are gone when those of another have come: the buff
   expect(seen[0]!.toString()).toBe('bbbb');
 });
 
+describe('options of accepted sockets', () => {
+  /** A server whose connections say which options were set on them one by one. */
+  function pretend(options: ChildOptions) {
+    const calls: string[] = [];
+    const methods = Object.fromEntries(
+      ['useUserBuffer', 'readStart', 'readStop', 'writeBuffer', 'shutdown', 'close', 'reset'].map((name) => [name, () => 0]),
+    );
+    const own = {
+      ...methods,
+      onconnection: (_error: number, _handle: unknown): void => undefined,
+      setNoDelay: (on: boolean) => calls.push(`server noDelay ${on}`),
+      setKeepAlive: (on: boolean) => calls.push(`server keepAlive ${on}`),
+    };
+    const hooks = { isWanted: () => true, longestBacklog: () => 100, options: () => options, accept: () => null };
+    expect(acceptHandles({ _handle: own } as unknown as net.Server, hooks)).toBe(true);
+    const connect = (): string[] => {
+      const before = calls.length;
+      own.onconnection(0, {
+        ...own,
+        setNoDelay: (on: boolean) => calls.push(`noDelay ${on}`),
+        setKeepAlive: (on: boolean) => calls.push(`keepAlive ${on}`),
+      });
+      return calls.slice(before);
+    };
+    return { calls, connect };
+  }
+
+  const pass = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+  test('are set on each connection only until the accept queue has been empty after a change', async () => {
+    const options = { ...OPTIONS };
+    const { calls, connect } = pretend(options);
+    expect(calls).toEqual(['server noDelay true', 'server keepAlive true']);
+    // Who is in the queue when the options change has the former ones.
+    expect(connect()).toEqual(['noDelay true', 'keepAlive true']);
+    await pass();
+    expect(connect()).toEqual(['noDelay true', 'keepAlive true']);
+    await pass();
+    expect(connect()).toEqual(['noDelay true', 'keepAlive true']);
+    // One pass begins, one passes with nobody.
+    for (let i = 0; i < 3; i++) await pass();
+    expect(connect()).toEqual([]);
+    options.tcpNodelay = false;
+    expect(connect()).toEqual(['server noDelay false', 'server keepAlive true', 'noDelay false', 'keepAlive true']);
+    for (let i = 0; i < 4; i++) await pass();
+    expect(connect()).toEqual([]);
+  });
+});
+
 test('a server that is not as expected is left as it is', () => {
   const server = net.createServer();
   foreign.push(server);
