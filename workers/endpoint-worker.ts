@@ -5,6 +5,7 @@ import { FluxError } from '../src/kernel/errors.ts';
 import { loopDelay } from '../src/metrics/loop-delay.ts';
 import { REASON } from '../src/mqtt/reason-codes.ts';
 import type { HostLink } from '../src/thread/host-link.ts';
+import { IdentifierTable } from '../src/thread/identifier-table.ts';
 import { type SocketOffer, THREAD_PROTOCOL_VERSION, type WireClient, type WorkerBoot } from '../src/thread/messages.ts';
 import { fetchSockets } from '../src/thread/socket-passing.ts';
 import { Authenticator } from './access/authenticator.ts';
@@ -12,11 +13,11 @@ import type { Client } from './client/client.ts';
 import type { WorkerContext } from './client/context.ts';
 import type { ListeningSocket } from './connection.ts';
 import { EndpointRuntime } from './endpoint-runtime.ts';
+import { Directory } from './identifiers/directory.ts';
 import { Mesh } from './mesh/mesh.ts';
 import { Namespace } from './routing/namespace.ts';
 import { Outbox } from './routing/outbox.ts';
 import { Router } from './routing/router.ts';
-import { Directory } from './session/directory.ts';
 import { DurableBarrier } from './session/durable-barrier.ts';
 import { RetainedQueries } from './session/retained-queries.ts';
 import { SessionTable } from './session/session-table.ts';
@@ -49,7 +50,7 @@ const table = new SessionTable(mesh, router, {
   onDurable: (session, op) => barrier.tell(session, op),
   whenDurable: (session, op) => barrier.request(session, op),
 });
-const directory = new Directory(mesh, table);
+const directory = new Directory(mesh, table, new IdentifierTable(boot.identifiers));
 const outbox = new Outbox(() => mesh.onRelieved());
 router.outbox = outbox;
 mesh.backlog = outbox;
@@ -108,6 +109,16 @@ const frame = startWorker(boot, parentPort, mesh, router, {
       for (const client of runtime.clients) if (client.session !== null) list.push(describe(client));
     }
     return list;
+  },
+  'clients.find': ({ ids, namespace }) => {
+    const wanted = new Set(ids);
+    const found: { clientId: string; namespace: string; endpoint: string }[] = [];
+    for (const session of table.values()) {
+      if (session.outlet === null || !wanted.has(session.clientId) || (namespace !== null && namespace !== session.namespace.name))
+        continue;
+      found.push({ clientId: session.clientId, namespace: session.namespace.name, endpoint: session.endpoint });
+    }
+    return found;
   },
   'clients.close': ({ ids, namespace }) => {
     const wanted = new Set(ids);

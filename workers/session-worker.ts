@@ -3,7 +3,9 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { FluxError } from '../src/kernel/errors.ts';
 import { checkTopicName, toLatin1 } from '../src/mqtt/topic.ts';
+import { IdentifierTable } from '../src/thread/identifier-table.ts';
 import { THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../src/thread/messages.ts';
+import { Registry } from './identifiers/registry.ts';
 import type { Control, WireSession } from './mesh/controls.ts';
 import { Mesh } from './mesh/mesh.ts';
 import type { PeerLink } from './mesh/peer-link.ts';
@@ -13,7 +15,6 @@ import { INTEREST } from './routing/peer.ts';
 import { Router } from './routing/router.ts';
 import { DurableSessions } from './session/durable-sessions.ts';
 import { MessageDisk } from './session/message-disk.ts';
-import { Registry } from './session/registry.ts';
 import { RetainedStore } from './session/retained-store.ts';
 import { type DropReason, willMessage } from './session/session.ts';
 import { expiresAt, SessionTable } from './session/session-table.ts';
@@ -57,7 +58,7 @@ const table = new SessionTable(mesh, router, {
   whenDurable: async (session, op) => void durable?.apply(session.namespace.name, session.clientId, op),
 });
 
-const registry = new Registry(mesh, table, {
+const registry = new Registry(mesh, table, new IdentifierTable(boot.identifiers), {
   restore(namespace, clientId) {
     const session = durable?.load(namespace, clientId) ?? null;
     if (session === null) return false;
@@ -70,6 +71,7 @@ const registry = new Registry(mesh, table, {
 
 const frame = startWorker(boot, parentPort, mesh, router, {
   'clients.list': () => [],
+  'clients.find': () => [],
   'clients.close': () => ({ closed: 0 }),
   'sessions.locate': ({ ids, namespace }) =>
     ids.flatMap((clientId) =>
@@ -115,7 +117,10 @@ mesh.hooks = {
   },
   onRun() {},
   onControl,
-  onPeerAdded: (peer) => table.mover.onPeerAdded(peer),
+  onPeerAdded(peer) {
+    table.mover.onPeerAdded(peer);
+    registry.onPeerAdded(peer);
+  },
   movesUnderWay: () => table.mover.movesUnderWay(),
   onPeerKnown() {},
   onPeerRemoved(peer) {

@@ -31,8 +31,16 @@ export class Clients {
 
   /** One answer for each identifier and namespace known, and one for each identifier that is not known anywhere. */
   async locate(ids: string[], namespace: string | undefined): Promise<ClientLocation[]> {
-    const found = await this.#supervisor.session.call('sessions.locate', { ids, namespace: namespace ?? null }, { timeoutMs: TIMEOUT_MS });
-    const known = found.map(({ clientId, namespace: at, connected, endpoint }) => ({
+    const query = { ids, namespace: namespace ?? null };
+    const [here, sessions] = await Promise.all([
+      this.#askAll('clients.find', query),
+      this.#supervisor.session.call('sessions.locate', query, { timeoutMs: TIMEOUT_MS }),
+    ]);
+    // Of one that both know, what its worker says is newer.
+    const found = new Map<string, { clientId: string; namespace: string; connected: boolean; endpoint: string | null }>();
+    for (const session of sessions) found.set(`${session.namespace}\0${session.clientId}`, session);
+    for (const client of here.flat()) found.set(`${client.namespace}\0${client.clientId}`, { ...client, connected: true });
+    const known = [...found.values()].map(({ clientId, namespace: at, connected, endpoint }) => ({
       clientId,
       namespace: at,
       connected,
@@ -40,7 +48,7 @@ export class Clients {
       node: this.#node,
       endpoint,
     }));
-    const names = new Set(found.map(({ clientId }) => clientId));
+    const names = new Set(known.map(({ clientId }) => clientId));
     const unknown = ids.filter((id) => !names.has(id));
     const nowhere = { namespace: namespace ?? 'default', connected: false, session: false, node: this.#node, endpoint: null };
     return [...known, ...unknown.map((clientId) => ({ clientId, ...nowhere }))];

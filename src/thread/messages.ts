@@ -22,6 +22,8 @@ export interface WorkerBoot {
   dataPath: string | null;
   /** moved by the thread while its event loop runs: see heartbeat.ts */
   heartbeat: SharedArrayBuffer;
+  /** who decides about client identifiers, of all threads: see identifier-table.ts */
+  identifiers: SharedArrayBuffer;
 }
 
 /** An endpoint as a worker runs it: configuration with the node's fallbacks resolved, and its shared memory. */
@@ -114,7 +116,12 @@ export interface Commands {
   'clients.list': { params: { endpoint: string | null }; result: WireClient[] };
   /** Disconnects clients by identifier with 0x98; null = every namespace. */
   'clients.close': { params: { ids: string[]; namespace: string | null }; result: { closed: number } };
-  /** Session worker only: which identifiers are known, and where. */
+  /** Which of these identifiers are connected here; null = in every namespace. */
+  'clients.find': {
+    params: { ids: string[]; namespace: string | null };
+    result: { clientId: string; namespace: string; endpoint: string }[];
+  };
+  /** Session worker only: which identifiers it knows, and where; clients whose session ends with them may be known to their worker alone. */
   'sessions.locate': {
     params: { ids: string[]; namespace: string | null };
     result: { clientId: string; namespace: string; connected: boolean; peer: number | null; endpoint: string | null }[];

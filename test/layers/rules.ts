@@ -24,6 +24,7 @@ export const STRANGERS: readonly (readonly [string, string])[] = [
   ['listener', 'client'],
   ['listener', 'handlers'],
   ['listener', 'session'],
+  ['listener', 'identifiers'],
   ['listener', 'routing'],
   ['listener', 'mesh'],
 ];

@@ -11,8 +11,8 @@ import { toLatin1 } from '../../src/mqtt/topic.ts';
 import { type Client, TOPIC_ALIAS_MAXIMUM } from '../client/client.ts';
 import { isSystemTopic } from '../client/decisions.ts';
 import { HOLD } from '../client/packet-reader.ts';
+import type { ClaimAnswer } from '../identifiers/directory.ts';
 import { EMPTY, Message } from '../routing/message.ts';
-import type { ClaimAnswer } from '../session/directory.ts';
 import { type PendingWill, type Session, sessionKey } from '../session/session.ts';
 
 /** What this server takes of the client's Topic Alias Maximum; each alias is a topic name to remember. */

@@ -115,12 +115,16 @@ export type Control =
   /** session and connection ended */
   | { t: 'ended'; connection: number; namespace: string; clientId: string }
   | { t: 'register'; sessions: Registration[] }
+  /** answer to `revoke`: the sessions of the group that were decided about here */
+  | { t: 'revoked'; group: number; sessions: Registration[] }
   /** the limit of waiting messages of an endpoint's sessions has changed */
   | { t: 'queue-limit'; endpoint: string; maxQueued: number }
   // session worker → endpoint worker
   | { t: 'grant'; connection: number; how: 'new' | 'local' }
   | { t: 'grant-move'; connection: number; move: number; from: number; offer: WireSubscription[]; namespace: string }
   | { t: 'deny'; connection: number; reason: 'quota' | 'busy' }
+  /** the session worker decides about this group of identifiers from now on, and has to know what is held in it */
+  | { t: 'revoke'; group: number }
   | { t: 'release'; namespace: string; clientId: string; move: number; to: number; discard: boolean }
   // answers of the holder of a session
   | { t: 'released'; move: number; offer: WireSubscription[] | null }

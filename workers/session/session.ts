@@ -74,6 +74,10 @@ export class Session implements Subscriber {
   endpoint = '';
   /** connection number of the claim by which it is held here */
   connection = 0;
+  /** group of identifiers by which it was decided about in this worker; -1: the session worker knows it */
+  group = -1;
+  /** the next one of the group */
+  nextOfGroup: Session | null = null;
   expirySeconds = 0;
   disconnectedAt = 0;
   isDurable = false;

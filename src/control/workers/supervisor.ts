@@ -3,6 +3,7 @@
 import { FluxError } from '../../kernel/errors.ts';
 import type { LogFields, Logger, LogLevel } from '../../kernel/logger.ts';
 import { createHeartbeat } from '../../thread/heartbeat.ts';
+import { createIdentifierTable, IdentifierTable } from '../../thread/identifier-table.ts';
 import type { WorkerRole } from '../../thread/messages.ts';
 import { type QuestionHandlers, type WorkerExit, WorkerHandle } from '../../thread/worker-handle.ts';
 import { Backoff } from '../backoff.ts';
@@ -38,6 +39,7 @@ export class Supervisor {
   readonly #alive = new Set<WorkerHandle>();
   readonly #stopping = new AbortController();
   readonly #sessionBackoff = new Backoff();
+  readonly #identifiers = createIdentifierTable();
   #nextPeer = 1;
   #restarts = 0;
   #session: WorkerHandle | null = null;
@@ -188,6 +190,7 @@ export class Supervisor {
       version,
       dataPath: role === 'session' ? dataPath : null,
       heartbeat: createHeartbeat(),
+      identifiers: this.#identifiers,
     };
     const worker = new WorkerHandle(urls[role], boot, {
       questions,
@@ -207,6 +210,8 @@ export class Supervisor {
 
   #exited(worker: WorkerHandle, exit: WorkerExit): void {
     this.#alive.delete(worker);
+    // Before its peers hear of it: they may claim what it held.
+    new IdentifierTable(this.#identifiers).forget(worker.peer);
     void this.#mesh.leave(worker);
     if (exit.expected || this.#stopping.signal.aborted) return;
     if (worker === this.#session) this.#replaceSession(exit);

@@ -4,16 +4,17 @@ import { defaultEndpoint } from '../../../src/endpoint/defaults.ts';
 import type { Logger } from '../../../src/kernel/logger.ts';
 import { createCounters } from '../../../src/metrics/counters.ts';
 import { createSharedLimits, SharedLimits } from '../../../src/metrics/shared-limits.ts';
+import { createIdentifierTable, IdentifierTable } from '../../../src/thread/identifier-table.ts';
 import { Authenticator } from '../../../workers/access/authenticator.ts';
 import { Client } from '../../../workers/client/client.ts';
 import { EndpointContext, type WorkerContext } from '../../../workers/client/context.ts';
 import type { Connection } from '../../../workers/connection.ts';
 import { dispatch } from '../../../workers/handlers/dispatch.ts';
+import { type ClaimAnswer, Directory } from '../../../workers/identifiers/directory.ts';
 import type { Claim } from '../../../workers/mesh/controls.ts';
 import { Mesh } from '../../../workers/mesh/mesh.ts';
 import { Namespace } from '../../../workers/routing/namespace.ts';
 import { Router } from '../../../workers/routing/router.ts';
-import { type ClaimAnswer, Directory } from '../../../workers/session/directory.ts';
 import { DurableBarrier } from '../../../workers/session/durable-barrier.ts';
 import { RetainedQueries } from '../../../workers/session/retained-queries.ts';
 import { SessionTable } from '../../../workers/session/session-table.ts';
@@ -54,7 +55,7 @@ class LocalDirectory extends Directory {
   readonly #mesh: Mesh;
 
   constructor(mesh: Mesh, table: SessionTable) {
-    super(mesh, table);
+    super(mesh, table, new IdentifierTable(createIdentifierTable()));
     this.#mesh = mesh;
     this.#table = table;
   }

@@ -148,6 +148,7 @@ const link = new HostLink(parentPort!, {
   'endpoint.cancel-drain': () => null,
   'clients.list': () => [],
   'clients.close': () => ({ closed: 0 }),
+  'clients.find': () => [],
   'sessions.locate': () => [],
   'sessions.count': () => [],
   publish: ({ topic }) => {

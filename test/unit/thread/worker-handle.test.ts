@@ -2,6 +2,7 @@
 
 import { afterEach, expect, it } from 'vitest';
 import { createHeartbeat } from '../../../src/thread/heartbeat.ts';
+import { createIdentifierTable } from '../../../src/thread/identifier-table.ts';
 import type { WorkerBoot } from '../../../src/thread/messages.ts';
 import { type WorkerExit, WorkerHandle, workerHeapLimitMb } from '../../../src/thread/worker-handle.ts';
 
@@ -13,7 +14,15 @@ let logs: string[] = [];
 function create(behaviour: string): WorkerHandle {
   exits = [];
   logs = [];
-  const boot: WorkerBoot = { role: 'endpoint', peer: 9, node: behaviour, version: '0', dataPath: null, heartbeat: createHeartbeat() };
+  const boot: WorkerBoot = {
+    role: 'endpoint',
+    peer: 9,
+    node: behaviour,
+    version: '0',
+    dataPath: null,
+    heartbeat: createHeartbeat(),
+    identifiers: createIdentifierTable(),
+  };
   handle = new WorkerHandle(URL_OF_WORKER, boot, {
     questions: { 'access.verify': async () => true },
     onLog: (level, message, fields) => logs.push(`${level} ${message} ${JSON.stringify(fields)}`),

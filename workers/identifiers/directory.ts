@@ -1,15 +1,18 @@
-/** An endpoint worker's side of client identifiers: claims at the session worker, and hands over sessions that others claim. */
+/** An endpoint worker's side of client identifiers: decides where nobody else can know one, else claims at the session worker; hands over what others claim. */
 
+import { type IdentifierTable, identifierGroup } from '../../src/thread/identifier-table.ts';
 import type { Claim, Control, Registration } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
-import type { Session } from './session.ts';
-import type { SessionTable } from './session-table.ts';
+import type { Session } from '../session/session.ts';
+import type { SessionTable } from '../session/session-table.ts';
+import { OwnGroups } from './own-groups.ts';
 
 export type ClaimAnswer = { ok: true; session: Session; isPresent: boolean } | { ok: false; reason: 'quota' | 'busy' };
 
 interface PendingClaim {
   claim: Claim;
+  group: number;
   then: (answer: ClaimAnswer) => void;
   /** the session is on its way here by this move; `done` settles when it has come, or will not */
   taking: { move: number; done: Promise<void> } | null;
@@ -22,11 +25,13 @@ export class Directory {
   readonly #mesh: Mesh;
   readonly #table: SessionTable;
   readonly #claims = new Map<number, PendingClaim>();
+  readonly #own: OwnGroups;
   #lastConnection = 0;
 
-  constructor(mesh: Mesh, table: SessionTable) {
+  constructor(mesh: Mesh, table: SessionTable, identifiers: IdentifierTable) {
     this.#mesh = mesh;
     this.#table = table;
+    this.#own = new OwnGroups(identifiers, mesh.self);
   }
 
   nextConnection(): number {
@@ -38,8 +43,40 @@ export class Directory {
    * @param then called at once with the answer: what the session worker says next may be about the session
    */
   claim(claim: Claim, then: (answer: ClaimAnswer) => void): void {
-    this.#claims.set(claim.connection, { claim, then, taking: null });
+    const group = identifierGroup(claim.namespace, claim.clientId);
+    // A session that outlives its connection is the session worker's business, and so is whoever may meet one.
+    const session = claim.expirySeconds === 0 ? this.#decide(claim, group) : null;
+    if (session === null) this.#ask(claim, group, then);
+    else then({ ok: true, session, isPresent: false });
+  }
+
+  /** A new session, when nobody else can know the identifier; null: the session worker has to say. */
+  #decide(claim: Claim, group: number): Session | null {
+    const { namespace, clientId } = claim;
+    if (!this.#own.take(group)) return null;
+    if (this.#table.get(namespace, clientId) !== undefined) {
+      // Who has it here is taken over, and its session ends with that; the group may be somebody else's by then.
+      this.#table.release(namespace, clientId, 0, this.#mesh.self, true);
+      if (!this.#own.take(group)) return null;
+    }
+    const session = this.#table.create(this.#mesh.namespace(namespace), clientId);
+    session.connection = claim.connection;
+    this.#own.add(session, group);
+    return session;
+  }
+
+  #ask(claim: Claim, group: number, then: (answer: ClaimAnswer) => void): void {
+    this.#claims.set(claim.connection, { claim, group, then, taking: null });
+    // What comes after the question must not be decided before it.
+    const sessions = this.#own.handOver(group).map(registration);
+    if (sessions.length > 0) this.#mesh.sessionLink?.control({ t: 'register', sessions });
     this.#mesh.sessionLink?.control({ t: 'claim', claim });
+  }
+
+  #answer(connection: number, pending: PendingClaim, answer: ClaimAnswer): void {
+    this.#claims.delete(connection);
+    this.#own.answered(pending.group);
+    pending.then(answer);
   }
 
   /** The client is gone; `session` stays here until the session worker fetches it. */
@@ -49,6 +86,7 @@ export class Directory {
   }
 
   ended(session: Session): void {
+    if (this.#own.remove(session)) return;
     this.#mesh.sessionLink?.control({
       t: 'ended',
       connection: session.connection,
@@ -59,6 +97,7 @@ export class Directory {
 
   /** A new session worker knows nothing: tell it what is held here, then ask again what was asked of the old one. */
   onSessionWorker(link: PeerLink): void {
+    this.#own.handOverAll();
     // One that leaves is its new holder's; one that comes is told as what it will be.
     const sessions = [...this.#table.values()].filter((session) => session.gate === null).map(registration);
     for (const { claim, taking } of this.#claims.values()) if (taking !== null) sessions.push({ ...claim, isParked: false });
@@ -79,11 +118,13 @@ export class Directory {
       }
       case 'deny': {
         const pending = this.#claims.get(control.connection);
-        this.#claims.delete(control.connection);
         if (pending?.taking) this.#table.mover.abandon(pending.taking.move);
-        pending?.then({ ok: false, reason: control.reason });
+        if (pending !== undefined) this.#answer(control.connection, pending, { ok: false, reason: control.reason });
         return true;
       }
+      case 'revoke':
+        link.control({ t: 'revoked', group: control.group, sessions: this.#own.give(control.group).map(registration) });
+        return true;
       case 'release': {
         // Ordered by a new session worker while the session is still on its way here.
         const taking = this.#takingOf(control.namespace, control.clientId);
@@ -110,10 +151,10 @@ export class Directory {
     }
     const { claim } = pending;
     const held = this.#table.get(claim.namespace, claim.clientId);
-    if (held !== undefined && isLocal) this.#own(connection, held, true);
+    if (held !== undefined && isLocal) this.#owned(connection, held, true);
     else {
       if (held !== undefined) this.#table.forget(held);
-      this.#own(connection, this.#table.create(this.#mesh.namespace(claim.namespace), claim.clientId), false);
+      this.#owned(connection, this.#table.create(this.#mesh.namespace(claim.namespace), claim.clientId), false);
     }
   }
 
@@ -132,7 +173,7 @@ export class Directory {
     pending.taking = null;
     if (hasCome && this.#claims.has(grant.connection)) {
       this.#mesh.sessionLink?.control({ t: 'owned', connection: grant.connection, namespace: grant.namespace, clientId: session.clientId });
-      this.#own(grant.connection, session, true);
+      this.#owned(grant.connection, session, true);
     } else if (hasCome) {
       // The claim was given up meanwhile: the session is here and nobody's, so the session worker is told to fetch it.
       session.connection = grant.connection;
@@ -145,11 +186,9 @@ export class Directory {
     }
   }
 
-  #own(connection: number, session: Session, isPresent: boolean): void {
-    const pending = this.#claims.get(connection)!;
-    this.#claims.delete(connection);
+  #owned(connection: number, session: Session, isPresent: boolean): void {
     session.connection = connection;
-    pending.then({ ok: true, session, isPresent });
+    this.#answer(connection, this.#claims.get(connection)!, { ok: true, session, isPresent });
   }
 }
 

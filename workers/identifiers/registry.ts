@@ -1,10 +1,12 @@
 /** The node's one authority on client identifiers: serialises claims, moves sessions between workers, keeps quotas (DESIGN.md section 4). */
 
+import { type IdentifierTable, identifierGroup } from '../../src/thread/identifier-table.ts';
 import type { Claim, Control, Registration, WireSubscription } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
-import { type Session, sessionKey } from './session.ts';
-import type { SessionTable } from './session-table.ts';
+import { type Session, sessionKey } from '../session/session.ts';
+import type { SessionTable } from '../session/session-table.ts';
+import { HeldGroups } from './held-groups.ts';
 
 /** What is under way for one identifier; there is at most one step at a time. */
 type Step =
@@ -13,6 +15,8 @@ type Step =
 
 interface Entry {
   readonly key: string;
+  /** of identifiers: see src/thread/identifier-table.ts */
+  readonly group: number;
   readonly namespace: string;
   readonly clientId: string;
   /** peer that holds the session; this worker's own id while the client is away; null: no session yet */
@@ -51,14 +55,16 @@ export class Registry {
   readonly #mesh: Mesh;
   readonly #table: SessionTable;
   readonly #hooks: RegistryHooks;
+  readonly #groups: HeldGroups<Entry>;
   /** never used again by a session worker that replaces this one: workers may still be at moves of the old one */
   #lastMove: number;
   /** endpoint workers that said what they hold; null: all that were there at the start have, claims are served at once */
   #registered: Set<number> | null = new Set();
   #early: { claim: Claim; claimant: PeerLink }[] = [];
 
-  constructor(mesh: Mesh, table: SessionTable, hooks: RegistryHooks) {
+  constructor(mesh: Mesh, table: SessionTable, identifiers: IdentifierTable, hooks: RegistryHooks) {
     this.#mesh = mesh;
+    this.#groups = new HeldGroups(mesh, identifiers);
     this.#lastMove = mesh.self * MOVES_PER_PEER;
     this.#table = table;
     this.#hooks = hooks;
@@ -105,6 +111,10 @@ export class Registry {
         this.#registered?.add(link.id);
         this.#checkRegistered();
         return true;
+      case 'revoked':
+        for (const session of control.sessions) this.#register(session, link);
+        this.#goOn(this.#groups.known(control.group, link.id));
+        return true;
       case 'released':
         this.#released(control.move, control.offer);
         return true;
@@ -130,8 +140,11 @@ export class Registry {
     const key = sessionKey(namespace, clientId);
     let entry = this.#entries.get(key);
     if (entry === undefined) {
+      const group = identifierGroup(namespace, clientId);
+      this.#groups.enter(group);
       entry = {
         key,
+        group,
         namespace,
         clientId,
         owner: null,
@@ -185,9 +198,14 @@ export class Registry {
     this.#next(entry);
   }
 
+  /** What endpoint workers have decided alone about the groups of these is known: they go on. */
+  #goOn(waiting: Iterable<Entry>): void {
+    for (const entry of waiting) if (this.#entries.get(entry.key) === entry) this.#next(entry);
+  }
+
   /** The next step of an identifier, when none is under way. */
   #next(entry: Entry): void {
-    if (entry.step !== null) return;
+    if (entry.step !== null || this.#groups.waits(entry.group, entry)) return;
     const next = entry.waiting.shift();
     if (next !== undefined) this.#serve(entry, next.claim, next.claimant);
     else if (entry.owner === null) this.#drop(entry);
@@ -295,6 +313,7 @@ export class Registry {
   #drop(entry: Entry): void {
     this.#describe(entry, entry.endpoint, 0);
     this.#entries.delete(entry.key);
+    this.#groups.leave(entry.group);
   }
 
   /** Brings the session of a client that is away into this worker. */
@@ -349,6 +368,15 @@ export class Registry {
       entry.isGone = true;
       this.#done(entry);
     }
+    for (const entry of this.#groups.stuck(oldest)) {
+      if (entry.waiting.length > 0) this.#hooks.onStuck(entry.namespace, entry.clientId);
+      for (const { claim, claimant } of entry.waiting.splice(0))
+        claimant.control({ t: 'deny', connection: claim.connection, reason: 'busy' });
+    }
+  }
+
+  onPeerAdded(link: PeerLink): void {
+    this.#groups.onPeerAdded(link);
   }
 
   onPeerRemoved(link: PeerLink): void {
@@ -358,6 +386,7 @@ export class Registry {
       if (step?.kind === 'claim' && step.claimant.id === link.id) this.#claimantDied(entry, link);
       else if (entry.owner === link.id) this.#ownerDied(entry);
     }
+    this.#goOn(this.#groups.onPeerRemoved(link));
   }
 
   #claimantDied(entry: Entry, link: PeerLink): void {
