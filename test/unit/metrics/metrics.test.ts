@@ -3,7 +3,7 @@
 import { expect, it } from 'vitest';
 import { EndpointCounters, MetricsCollector } from '../../../src/metrics/collect.ts';
 import { createCounters, observe, RESPONSE_BUCKETS, responseBase, SIZE_BUCKETS, SLOT, sizeBase } from '../../../src/metrics/counters.ts';
-import { endpointsText, workersText } from '../../../src/metrics/prometheus.ts';
+import { endpointsText, ProcessMetrics, workersText } from '../../../src/metrics/prometheus.ts';
 import { reportEndpoint } from '../../../src/metrics/report.ts';
 
 const EXTRAS = {
@@ -124,4 +124,24 @@ it('writes the delays of the workers in seconds', async () => {
 it('escapes what would break a line', async () => {
   const text = await endpointsText([{ counters: new EndpointCounters(), extras: { ...EXTRAS, endpoint: 'a"b\\c\nd' } }]);
   expect(text).toContain('endpoint="a\\"b\\\\c\\nd"} 0');
+});
+
+it('tells how late the event loop of the main thread was since the scrape before, without what the sampling itself takes', async () => {
+  const metrics = new ProcessMetrics();
+  const node = { workerRestarts: 0, workersBlocked: 0, slowWatchers: 0, retainedRefused: 0, retained: 0 };
+  const lags = async (): Promise<Record<string, number>> => {
+    const found = [...(await metrics.text(node)).matchAll(/^nodejs_eventloop_lag_(\w+)_seconds (\S+)$/gm)];
+    return Object.fromEntries(found.map(([, name, value]) => [name, Number(value)]));
+  };
+  expect(await lags()).toEqual({ min: 0, max: 0, mean: 0, stddev: 0, p50: 0, p90: 0, p99: 0 });
+  // Two samples have to be there: one before and one after.
+  await new Promise((resolve) => setTimeout(resolve, 250));
+  const endsAt = performance.now() + 700;
+  while (performance.now() < endsAt);
+  await new Promise((resolve) => setTimeout(resolve, 250));
+  const { min, max, p50 } = await lags();
+  expect(max).toBeGreaterThan(0.55);
+  expect(min).toBeLessThan(max!);
+  expect(p50).toBeLessThan(max!);
+  expect((await lags())['max']).toBe(0);
 });
