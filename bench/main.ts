@@ -23,6 +23,8 @@ import { SCENARIOS } from './scenarios.ts';
 const PEERS: readonly Peer[] = [fluxmq, mosquitto, flashmq, nats, aedes];
 const INSTALLABLE = ['mosquitto', 'nats-server', 'strace', 'taskset'];
 const TRACED = { warmup: 0.3, duration: 0.5, isTraced: true };
+/** Where little happens in a second, a broker with a compiler takes longer to be what it will be: a multiple of the warm-up. */
+const SLOW_WARMUP = 4;
 
 function say(text: string): void {
   process.stdout.write(`${text}\n`);
@@ -68,7 +70,8 @@ async function measure(scenario: Scenario, peers: readonly Peer[], options: Opti
     else if (reason !== 'not asked') refusals[peer.name] = reason;
   }
   const runs = new Map<string, Run[]>(able.map((peer) => [peer.name, []]));
-  const lengths = { warmup: options.warmup, duration: options.duration, isTraced: false };
+  const isSlow = !options.isQuick && (scenario.load.rate > 0 || scenario.load.kind === 'storm');
+  const lengths = { warmup: options.warmup * (isSlow ? SLOW_WARMUP : 1), duration: options.duration, isTraced: false };
   for (let i = 0; i < options.repetitions; i++) {
     // The order changes: nobody is always the one after somebody.
     const order = able.map((_, at) => able[(at + i) % able.length]!);

@@ -34,7 +34,9 @@ export async function storm(order: Order, meter: Meter): Promise<RunResult> {
     for (const link of links) link.close();
     return links.length;
   };
-  await round();
+  const warmUntil = performance.now() + order.warmup * 1000;
+  do await round();
+  while (performance.now() < warmUntil);
   latencies.clear();
   await sleep(200);
   await meter.start();
