@@ -2,7 +2,9 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Effect, Endpoint, KeyChange, SslConfig } from './endpoint.ts';
-import { maskSecrets } from './secrets/secrets.ts';
+import { foreignKeysOf, isKnownKey } from './foreign.ts';
+import { isObject } from './problems.ts';
+import { MASK, maskSecrets } from './secrets/secrets.ts';
 
 /** The last column of SPEC.md section 2. */
 const EFFECTS: Record<keyof Endpoint, Effect> = {
@@ -48,19 +50,35 @@ export function diffEndpoints(from: Endpoint, to: Endpoint): KeyChange[] {
     else if (key === 'sslConfig') changes.push(...diffSslConfig(from, to));
     else changes.push({ path: key, from: shownFrom[key], to: shownTo[key], effect });
   }
-  return changes;
+  return [...changes, ...diffForeign(from, to)];
+}
+
+/** Keys of a newer version change nothing here, but are changes: what is in them is not shown, it may be secret. */
+function diffForeign(from: Endpoint, to: Endpoint): KeyChange[] {
+  const paths = [...new Set([...foreignKeysOf(from), ...foreignKeysOf(to)])];
+  return paths.flatMap((path): KeyChange[] => {
+    const [before, after] = [valueAt(from, path), valueAt(to, path)];
+    if (isDeepStrictEqual(before, after)) return [];
+    return [{ path, from: before === undefined ? null : MASK, to: after === undefined ? null : MASK, effect: 'none' }];
+  });
+}
+
+function valueAt(endpoint: Endpoint, path: string): unknown {
+  return path.split('.').reduce<unknown>((value, key) => (isObject(value) ? value[key] : undefined), endpoint);
 }
 
 function diffOptions(key: 'serverOptions' | 'childOptions', from: Endpoint, to: Endpoint, effect: Effect): KeyChange[] {
   const [before, after] = [from[key], to[key]] as unknown as [Record<string, unknown>, Record<string, unknown>];
   return Object.keys(after)
-    .filter((name) => before[name] !== after[name])
+    .filter((name) => isKnownKey(key, name) && before[name] !== after[name])
     .map((name) => ({ path: `${key}.${name}`, from: before[name], to: after[name], effect }));
 }
 
 function diffSslConfig(from: Endpoint, to: Endpoint): KeyChange[] {
   const [before, after] = [maskSecrets(from).sslConfig, maskSecrets(to).sslConfig];
-  const names = (Object.keys(after) as (keyof SslConfig)[]).filter((name) => !isDeepStrictEqual(from.sslConfig[name], to.sslConfig[name]));
+  const names = (Object.keys(after) as (keyof SslConfig)[]).filter(
+    (name) => isKnownKey('sslConfig', name) && !isDeepStrictEqual(from.sslConfig[name], to.sslConfig[name]),
+  );
   return names.map((name) => {
     const effect = name === 'enabled' ? 'rebind' : EFFECTS.sslConfig;
     return { path: `sslConfig.${name}`, from: before[name], to: after[name], effect };

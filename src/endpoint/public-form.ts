@@ -1,6 +1,7 @@
 /** The JSON form of an endpoint in answers: the keys of SPEC.md section 2, no password in it. */
 
 import type { Endpoint } from './endpoint.ts';
+import { withoutForeign } from './foreign.ts';
 import { maskSecrets } from './secrets/secrets.ts';
 import { toPublicSslConfig } from './ssl-schema.ts';
 
@@ -9,7 +10,7 @@ import { toPublicSslConfig } from './ssl-schema.ts';
  * `authType`/`authConfig` and `aclType`/`aclConfig` are null where the node's own are used.
  */
 export function toPublicEndpoint(endpoint: Endpoint): Record<string, unknown> {
-  return toDocument(maskSecrets(endpoint));
+  return toDocument(maskSecrets(withoutForeign(endpoint)));
 }
 
 /** The same form with the secrets as they are: for files that are read back. */
@@ -23,7 +24,7 @@ export function toDocument(endpoint: Endpoint): Record<string, unknown> {
     useWebsocket,
     path,
     enableAuth,
-    authType: authConfig === null ? null : 'fixed',
+    authType: authConfig === null ? null : (only?.authType ?? 'fixed'),
     authConfig: only === undefined ? authConfig : { filter: only.filter, users: only.users },
     enableAcl,
     aclType: aclConfig === null ? null : 'config',

@@ -9,7 +9,7 @@ import type { Deadline } from '../deadline.ts';
 import { expiryWarnings, loadTls } from '../tls/load-tls.ts';
 import { reachStep } from './change-steps.ts';
 import { asksToDrain, type DrainRequest } from './drain.ts';
-import type { Listener } from './listener.ts';
+import { ensureUnderstood, type Listener } from './listener.ts';
 import type { Runners } from './runners.ts';
 import { decideStep, type Step, workerGroupSize } from './step.ts';
 
@@ -82,6 +82,7 @@ export class Driver {
   ): Promise<Prepared> {
     const runner = this.#runners.of(id);
     const own = after === null ? null : this.asRun(after);
+    if (own?.enabled === true) ensureUnderstood(own);
     const { material: tls, warnings } = await tlsOf(own, runner.wanted);
     reachStep('validated');
     const step = decideStep(own, runner);

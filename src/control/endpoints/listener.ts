@@ -1,5 +1,7 @@
 /** One endpoint in one worker thread: opened, updated, kept for its last clients, and closed without losing its counts. */
 
+import type { Endpoint } from '../../endpoint/endpoint.ts';
+import { foreignProblem } from '../../endpoint/foreign.ts';
 import { FluxError, toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { EndpointCounters } from '../../metrics/collect.ts';
@@ -59,6 +61,7 @@ export class Listener {
     deadline: Deadline,
   ): Promise<Listener> {
     const { id, exclusivePool, port } = config.endpoint;
+    ensureUnderstood(config.endpoint);
     const worker = exclusivePool ? await context.supervisor.acquire(deadline) : await context.pool.acquire(id, deadline);
     const listener = new Listener(worker, config, context);
     context.counters.attach(listener.#counters);
@@ -207,6 +210,12 @@ export class Listener {
     this.#context.counters.detach(this.#counters);
     return lost;
   }
+}
+
+/** @throws FluxError `unprocessable` when a newer version has written what this one cannot run */
+export function ensureUnderstood(endpoint: Endpoint): void {
+  const problem = foreignProblem(endpoint);
+  if (problem !== null) throw new FluxError('unprocessable', problem, { issues: [{ path: 'authType', message: problem }] });
 }
 
 /** Timers are at most 2^31 - 1 milliseconds. */

@@ -1,6 +1,7 @@
 /** Keeps what runs on this node in step with the store: reads it when it may have moved, and applies the differences through the driver. */
 
 import { isDeepStrictEqual } from 'node:util';
+import { foreignKeysOf } from '../../endpoint/foreign.ts';
 import { toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { StoredEndpoint } from '../../storage/contract.ts';
@@ -78,6 +79,8 @@ export class Reconciler {
   #reached = 0;
   /** a difference was left to a change under way */
   #isSkipping = false;
+  /** what has been told of endpoints that a newer version has written, by id */
+  readonly #foreign = new Map<string, string>();
   /** how clients of an endpoint are to be disconnected by a revision: what was announced with it */
   readonly #drains = new Map<string, { revision: number; drain: DrainRequest }>();
 
@@ -177,6 +180,7 @@ export class Reconciler {
   async #round(): Promise<void> {
     const { desired, isShared } = this.#options;
     if (isShared || desired.storeError !== null || desired.isBehind) await this.#read();
+    this.#tellForeign();
     const now = performance.now();
     const all = this.#differences();
     for (const id of this.#problems.keys()) if (!all.some((each) => each.id === id)) this.#problems.delete(id);
@@ -212,6 +216,17 @@ export class Reconciler {
     if (revision < before) logger.warn('ConfigSync: the store has gone back to an earlier revision and wins', { before, revision });
     this.#isAway = false;
     this.#lastRevision = revision;
+  }
+
+  /** Once for each endpoint that has keys of a newer version. */
+  #tellForeign(): void {
+    for (const { endpoint } of this.#options.desired.all()) {
+      const keys = foreignKeysOf(endpoint).join(', ');
+      if ((this.#foreign.get(endpoint.id) ?? '') === keys) continue;
+      this.#foreign.set(endpoint.id, keys);
+      const message = `ConfigSync: Endpoint ${endpoint.port} has keys that this version does not know: ${keys}; they are kept, and have no effect on this node`;
+      if (keys !== '') this.#options.logger.warn(message, { endpoint: endpoint.id });
+    }
   }
 
   /** What runs otherwise than the store wants, and is not being changed right now. */

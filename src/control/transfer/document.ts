@@ -1,6 +1,7 @@
 /** The form of exports and backups: how they are written, and how files of this and of older versions are read. */
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
+import { foreignKeysOf, withoutForeign } from '../../endpoint/foreign.ts';
 import { isObject, type Problems } from '../../endpoint/problems.ts';
 import { toDocument } from '../../endpoint/public-form.ts';
 import { MASK, mapSecrets, secretPathsOf } from '../../endpoint/secrets/secrets.ts';
@@ -15,24 +16,36 @@ const MASKED_NOTE =
   'Secrets are masked: an import keeps those of existing endpoints. With store.secretKey they are sealed, with ?secrets=include in clear.';
 const SEALED_NOTE = 'Secrets are sealed: a node with the same store.secretKey reads them.';
 
+const FOREIGN_NOTE =
+  'Keys that a newer version has written are left out, because it is not known here what in them is secret: take the file from a node of that version, or with ?secrets=include.';
+
 /** What a file says about its secrets, and how each is written. */
 export interface SecretForm {
   head: Pick<ExportDocument, 'secrets' | 'keyId' | 'note'>;
+  /** on demand of an administrator: everything is written as it is */
+  isClear: boolean;
   write(secret: string): string;
 }
 
 /** @param isClear on demand of an administrator */
 export function secretFormOf(endpoints: Endpoint[], sealer: Sealer, isClear: boolean): SecretForm {
-  if (!endpoints.some((endpoint) => secretPathsOf(endpoint).length > 0)) return { head: { secrets: 'none' }, write: (secret) => secret };
-  if (isClear) return { head: { secrets: 'clear' }, write: (secret) => secret };
-  if (sealer.keyId === null) return { head: { secrets: 'masked', note: MASKED_NOTE }, write: () => MASK };
-  const head = { secrets: 'sealed', keyId: sealer.keyId, note: SEALED_NOTE } as const;
-  return { head, write: (secret) => (isSealed(secret) ? secret : sealer.seal(secret)) };
+  const hasSecrets = endpoints.some((endpoint) => secretPathsOf(endpoint).length > 0);
+  const isCut = !isClear && endpoints.some((endpoint) => foreignKeysOf(endpoint).length > 0);
+  const headOf = (head: SecretForm['head']): SecretForm['head'] => {
+    const notes = [...(head.note === undefined ? [] : [head.note]), ...(isCut ? [FOREIGN_NOTE] : [])];
+    return notes.length === 0 ? head : { ...head, note: notes.join(' ') };
+  };
+  const asIs = (secret: string) => secret;
+  if (!hasSecrets) return { head: headOf({ secrets: 'none' }), isClear, write: asIs };
+  if (isClear) return { head: { secrets: 'clear' }, isClear, write: asIs };
+  if (sealer.keyId === null) return { head: headOf({ secrets: 'masked', note: MASKED_NOTE }), isClear, write: () => MASK };
+  const head = headOf({ secrets: 'sealed', keyId: sealer.keyId, note: SEALED_NOTE });
+  return { head, isClear, write: (secret) => (isSealed(secret) ? secret : sealer.seal(secret)) };
 }
 
 /** One endpoint as it stands in a file. */
 export function toConfig(endpoint: Endpoint, form: SecretForm): Record<string, unknown> {
-  return toDocument(mapSecrets(endpoint, form.write));
+  return toDocument(mapSecrets(form.isClear ? endpoint : withoutForeign(endpoint), form.write));
 }
 
 /** Keys of a file that say something about it, and nothing about what is to be done. */

@@ -2,6 +2,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Endpoint } from '../endpoint.ts';
+import { withoutForeign } from '../foreign.ts';
 import { isObject } from '../problems.ts';
 import { maskSecrets } from './secrets.ts';
 
@@ -27,7 +28,11 @@ interface Both {
  */
 export function readableDiff(before: Endpoint, after: Endpoint): DiffEntry[] {
   const entries: DiffEntry[] = [];
-  compare('', { real: before, shown: maskSecrets(before) }, { real: after, shown: maskSecrets(after) }, entries);
+  const bothOf = (endpoint: Endpoint): Both => {
+    const real = withoutForeign(endpoint);
+    return { real, shown: maskSecrets(real) };
+  };
+  compare('', bothOf(before), bothOf(after), entries);
   return entries;
 }
 
