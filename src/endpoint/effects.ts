@@ -2,8 +2,8 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Effect, Endpoint, KeyChange, SslConfig } from './endpoint.ts';
-import { foreignKeysOf, isKnownKey } from './foreign.ts';
 import { isObject } from './problems.ts';
+import { foreignKeysOf, isKnownKey } from './secrets/foreign.ts';
 import { MASK, maskSecrets } from './secrets/secrets.ts';
 
 /** The last column of SPEC.md section 2. */

@@ -1,7 +1,7 @@
 /** The JSON form of an endpoint in answers: the keys of SPEC.md section 2, no password in it. */
 
 import type { Endpoint } from './endpoint.ts';
-import { withoutForeign } from './foreign.ts';
+import { withoutForeign } from './secrets/foreign.ts';
 import { maskSecrets } from './secrets/secrets.ts';
 import { toPublicSslConfig } from './ssl-schema.ts';
 

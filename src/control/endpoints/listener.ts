@@ -1,7 +1,7 @@
 /** One endpoint in one worker thread: opened, updated, kept for its last clients, and closed without losing its counts. */
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
-import { foreignProblem } from '../../endpoint/foreign.ts';
+import { foreignProblem } from '../../endpoint/secrets/foreign.ts';
 import { FluxError, toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { EndpointCounters } from '../../metrics/collect.ts';

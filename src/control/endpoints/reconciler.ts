@@ -1,7 +1,7 @@
 /** Keeps what runs on this node in step with the store: reads it when it may have moved, and applies the differences through the driver. */
 
 import { isDeepStrictEqual } from 'node:util';
-import { foreignKeysOf } from '../../endpoint/foreign.ts';
+import { foreignKeysOf } from '../../endpoint/secrets/foreign.ts';
 import { toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { StoredEndpoint } from '../../storage/contract.ts';

@@ -1,9 +1,9 @@
 /** The form of exports and backups: how they are written, and how files of this and of older versions are read. */
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
-import { foreignKeysOf, withoutForeign } from '../../endpoint/foreign.ts';
 import { isObject, type Problems } from '../../endpoint/problems.ts';
 import { toDocument } from '../../endpoint/public-form.ts';
+import { foreignKeysOf, withoutForeign } from '../../endpoint/secrets/foreign.ts';
 import { MASK, mapSecrets, secretPathsOf } from '../../endpoint/secrets/secrets.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { isSealed, type Sealer } from '../../storage/sealed/sealer.ts';

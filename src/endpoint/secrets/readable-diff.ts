@@ -2,8 +2,8 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Endpoint } from '../endpoint.ts';
-import { withoutForeign } from '../foreign.ts';
 import { isObject } from '../problems.ts';
+import { withoutForeign } from './foreign.ts';
 import { maskSecrets } from './secrets.ts';
 
 /** One value that is different; null where there is none. */

@@ -1,7 +1,7 @@
 /** What a newer version has written into an endpoint and this one does not know: kept by every change, left out of what is shown. */
 
-import { defaultEndpoint } from './defaults.ts';
-import type { Endpoint } from './endpoint.ts';
+import { defaultEndpoint } from '../defaults.ts';
+import type { Endpoint } from '../endpoint.ts';
 
 const KNOWN = defaultEndpoint(1);
 const GROUPS = ['sslConfig', 'serverOptions', 'childOptions'] as const;
