@@ -1,6 +1,7 @@
 /** Changes from all nodes while everything that they stand on is killed, held up and cut off; then the judgement. */
 
 import { randomFrom } from '../../admin/crash/kill-repeatedly.ts';
+import { httpDoor, natsDoor } from './doors.ts';
 import { Field, type StoreName } from './field.ts';
 import { Harms } from './harms.ts';
 import { judge } from './judge.ts';
@@ -32,9 +33,15 @@ export async function chaos(
   const startedAt = performance.now();
   const field = await Field.open(store, randomFrom(seed));
   let report: ChaosReport;
+  let door: Awaited<ReturnType<typeof natsDoor>> | null = null;
   try {
     const until = performance.now() + secondsMax * 1000;
-    const writers = new Writers(field.nodes, randomFrom(seed + 1), (changed) => changed >= changes || performance.now() > until);
+    door = await natsDoor(field);
+    const writers = new Writers(
+      [...field.nodes.map(httpDoor), door],
+      randomFrom(seed + 1),
+      (changed) => changed >= changes || performance.now() > until,
+    );
     const harms = new Harms(field, randomFrom(seed + 2));
     try {
       await writers.run();
@@ -49,8 +56,10 @@ export async function chaos(
     const logs = process.env['CHAOS_LOGS'] === undefined ? [] : await Promise.all(field.nodes.map(({ broker }) => broker.log()));
     for (const [index, log] of logs.entries()) process.stderr.write(`--- node-${index + 1}\n${log}\n`);
     await field.close().catch(() => {});
+    await door?.close();
     throw new Error(`${store}, seed ${seed}: ${(error as Error).message}`, { cause: error });
   }
+  await door?.close();
   await field.close();
   return report;
 }

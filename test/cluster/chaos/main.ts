@@ -3,6 +3,7 @@
  * everything is harmed; exit 1 and the seed when something was wrong. `--numbers`: nothing is harmed, and the numbers of the cluster are measured.
  */
 
+import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { randomFrom } from '../../admin/crash/kill-repeatedly.ts';
 import { chaos } from './chaos.ts';
@@ -25,7 +26,15 @@ const stores = STORES.filter((store) => values.store === 'all' || store === valu
 if (stores.length === 0) throw new Error(`--store: one of ${STORES.join(', ')}, all`);
 say(`seed ${seed}`);
 try {
-  for (const store of values.numbers ? stores : []) say(`${store}: ${JSON.stringify(await measure(store, randomFrom(seed)))}`);
+  for (const store of values.numbers ? stores : []) {
+    const report = (part: object) =>
+      say(
+        `${store}: ${JSON.stringify(part)} (load average ${loadavg()
+          .map((load) => load.toFixed(1))
+          .join(' ')})`,
+      );
+    await measure(store, randomFrom(seed), report);
+  }
   for (const store of values.numbers ? [] : stores)
     say(`${store}: ${JSON.stringify(await chaos(store, { changes, seed }))}; nothing was wrong`);
   process.exit(0);

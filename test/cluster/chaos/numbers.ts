@@ -8,14 +8,13 @@ import { sleep, until } from '../../kit/until.ts';
 import { type ChaosNode, Field, type StoreName } from './field.ts';
 import { readConfiguration } from './judge.ts';
 
-const WARM_UP = 20;
-const CHANGES = 200;
+const WARM_UP = 10;
+const CHANGES = 100;
 const THOUSAND = 1_000;
 const IDLE_SECONDS = 10;
-/** One request of an import carries so many endpoints: its body has a bound. */
 const RECONCILE_WAIT_MS = 60_000;
 
-export interface Numbers {
+interface Numbers {
   /** from the request until the last of three nodes accepts, milliseconds */
   addMs: Spread;
   /** until the answer says that all have applied it */
@@ -36,14 +35,17 @@ interface Spread {
 
 const endpoint = (port: number, more: Record<string, unknown> = {}) => ({ port, enableAuth: false, ...more });
 
-/** @param random chooses addresses */
-export async function measure(store: StoreName, random: () => number): Promise<Numbers> {
+/**
+ * @param random chooses addresses
+ * @param report told each part as soon as it is known
+ */
+export async function measure(store: StoreName, random: () => number, report: (part: Partial<Numbers>) => void): Promise<void> {
   // Lines that can be cut go through this process, and would be measured with it.
-  const changes = await withField(store, random, true, async (field) => {
-    const messagesPerSecondAndNode = await idleMessages(field);
-    return { ...(await timeChanges(field)), messagesPerSecondAndNode };
+  await withField(store, random, true, async (field) => {
+    report(await idleMessages(field));
+    report(await timeChanges(field));
   });
-  return { ...changes, ...(await withField(store, random, false, timePartition)) };
+  await withField(store, random, false, async (field) => report(await timePartition(field)));
 }
 
 async function withField<T>(store: StoreName, random: () => number, isDirect: boolean, work: (field: Field) => Promise<T>): Promise<T> {
@@ -125,7 +127,7 @@ async function runs({ broker, name }: ChaosNode, revision: number): Promise<bool
   return data.find((each) => each.name === name)?.revision === revision;
 }
 
-async function idleMessages({ nats, nodes }: Field): Promise<number> {
+async function idleMessages({ nats, nodes }: Field): Promise<Pick<Numbers, 'messagesPerSecondAndNode'>> {
   await sleep(2_000);
   const count = async () => {
     const all = await Promise.all(nats.servers.map(({ monitor }) => fromBrokers(monitor)));
@@ -133,7 +135,7 @@ async function idleMessages({ nats, nodes }: Field): Promise<number> {
   };
   const before = await count();
   await sleep(IDLE_SECONDS * 1000);
-  return Number((((await count()) - before) / IDLE_SECONDS / nodes.length).toFixed(2));
+  return { messagesPerSecondAndNode: Number((((await count()) - before) / IDLE_SECONDS / nodes.length).toFixed(2)) };
 }
 
 /** What a server has got from the brokers' connections: what servers tell each other is not theirs. */

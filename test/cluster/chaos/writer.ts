@@ -1,9 +1,9 @@
-/** Changes of every kind, through any node, and a ledger of what was answered to each. */
+/** Changes of every kind, through any door, and a ledger of what was answered to each. */
 
 import { makeOperation, OPERATIONS } from '../../admin/crash/operations.ts';
 import { sleep } from '../../kit/until.ts';
-import type { ChaosNode } from './field.ts';
-import { type Configuration, readConfiguration } from './judge.ts';
+import { type Door, isCutOff } from './doors.ts';
+import type { Configuration } from './judge.ts';
 
 /** What the answer says that became of a change. `unknown`: there was none, or it says itself that this is not known. */
 export type Answered = 'changed' | 'nothing' | 'refused' | 'unknown';
@@ -21,21 +21,15 @@ export interface Entry {
 /** Statuses that say that nothing was changed. */
 const REFUSALS = [400, 404, 409, 412, 422, 503];
 const PAUSE_MS = 120;
-/** Changes under way at once through one node. */
-const LANES = 3;
+/** Changes under way at once through one door. */
+const LANES = 2;
 /** A node that takes nothing now, because it or its store is away, is not asked all the time. */
 const AWAY_PAUSE_MS = 500;
 const QUERIES = ['', '', '?wait=local', '?timeout=2s', '?policy=all'];
 
-interface Data {
-  revision: number;
-  effect?: string;
-  changes?: unknown[];
-}
-
 export class Writers {
   readonly ledger: Entry[] = [];
-  readonly #nodes: ChaosNode[];
+  readonly #doors: Door[];
   readonly #random: () => number;
   readonly #isEnough: (changed: number) => boolean;
   #serial = 0;
@@ -43,30 +37,30 @@ export class Writers {
   #hasFailed = false;
 
   /** @param isEnough asked before each change, with the number of those that were made */
-  constructor(nodes: ChaosNode[], random: () => number, isEnough: (changed: number) => boolean) {
-    this.#nodes = nodes;
+  constructor(doors: Door[], random: () => number, isEnough: (changed: number) => boolean) {
+    this.#doors = doors;
     this.#random = random;
     this.#isEnough = isEnough;
   }
 
   /** Resolves when it is enough, and all have been answered, or will not be. @throws Error for an answer that no change may have */
   async run(): Promise<void> {
-    const lanes = this.#nodes.flatMap((node) => Array.from({ length: LANES }, () => this.#lane(node)));
+    const lanes = this.#doors.flatMap((door) => Array.from({ length: LANES }, () => this.#lane(door)));
     const ended = await Promise.allSettled(lanes);
     const failure = ended.find((each) => each.status === 'rejected');
     if (failure !== undefined) throw failure.reason;
   }
 
-  async #lane(node: ChaosNode): Promise<void> {
+  async #lane(door: Door): Promise<void> {
     while (!this.#hasFailed && !this.#isEnough(this.#changed)) {
-      const scene = await readConfiguration(node).catch(() => null);
-      const isTaken = scene !== null && (await this.#send(node, scene));
+      const scene = await door.read().catch(() => null);
+      const isTaken = scene !== null && (await this.#send(door, scene));
       await sleep(isTaken ? this.#random() * PAUSE_MS : AWAY_PAUSE_MS);
     }
   }
 
   /** @returns false when the node is away, or has no store */
-  async #send(node: ChaosNode, { endpoints, revision }: Configuration): Promise<boolean> {
+  async #send(door: Door, { endpoints, revision }: Configuration): Promise<boolean> {
     const serial = this.#serial++;
     const name = OPERATIONS[Math.floor(this.#random() * OPERATIONS.length)]!;
     const query = QUERIES[Math.floor(this.#random() * QUERIES.length)]!;
@@ -74,29 +68,24 @@ export class Writers {
     const reason = `change ${serial}`;
     // On every address, which means the node's own one.
     const text = JSON.stringify({ ...body, reason }).replaceAll('"host":"127.0.0.1"', '"host":"0.0.0.0"');
-    const request = `${node.name} ${path}${query} ${text}`;
+    const request = `${door.name} ${path}${query} ${text}`;
     const entry: Entry = { reason, request, answered: 'unknown', revision: 0, message: 'no answer' };
     this.ledger.push(entry);
     try {
-      const answer = await node.broker.api('POST', `/api/endpoints/${path}${query}`, JSON.parse(text));
-      const { message, data } = answer.body as { message: string; data: Data };
-      entry.message = `${answer.status} ${message}`;
-      if (answer.status === 200) {
+      const answer = await door.change(path, query, JSON.parse(text));
+      const { code, message, data } = answer;
+      entry.message = `${code} ${message}`;
+      if (code === 200) {
         entry.revision = data.revision;
         entry.answered = data.effect === 'none' || data.changes?.length === 0 ? 'nothing' : 'changed';
         if (entry.answered === 'changed') this.#changed++;
-      } else if (!REFUSALS.includes(answer.status)) throw new Error(`${request}: ${JSON.stringify(answer.body)}`);
+      } else if (!REFUSALS.includes(code)) throw new Error(`${request}: ${JSON.stringify(answer)}`);
       else entry.answered = message.includes('not known') ? 'unknown' : 'refused';
-      return answer.status !== 503;
+      return code !== 503;
     } catch (error) {
       this.#hasFailed ||= !isCutOff(error);
       if (this.#hasFailed) throw error;
       return false;
     }
   }
-}
-
-/** The other end was gone, or is frozen. */
-function isCutOff(error: unknown): boolean {
-  return error instanceof TypeError || (error instanceof DOMException && error.name === 'TimeoutError');
 }

@@ -1,0 +1,69 @@
+/** The doors through which changes reach the cluster: the HTTP of one node, and NATS, where whichever node takes a request answers it. */
+
+import { connect, headers, type NatsConnection, NatsError } from 'nats';
+import type { Endpoint } from '../../admin/crash/operations.ts';
+import type { ChaosNode, Field } from './field.ts';
+import { type Configuration, readConfiguration } from './judge.ts';
+
+/** What is read of an answer, the same over both. */
+export interface Answer {
+  code: number;
+  message: string;
+  data: { revision: number; effect?: string; changes?: unknown[] };
+}
+
+export interface Door {
+  readonly name: string;
+  /** What there is to change. @throws Error while nobody answers */
+  read(): Promise<Configuration>;
+  /** @param query with its `?` @throws Error when there was no answer: see isCutOff */
+  change(path: string, query: string, body: unknown): Promise<Answer>;
+}
+
+const REQUEST_MS = 30_000;
+const READ_MS = 2_000;
+
+export function httpDoor(node: ChaosNode): Door {
+  return {
+    name: node.name,
+    read: () => readConfiguration(node),
+    change: async (path, query, body) => {
+      const { status, body: answer } = await node.broker.api('POST', `/api/endpoints/${path}${query}`, body);
+      return { ...(answer as Answer), code: status };
+    },
+  };
+}
+
+/** Its connection is made again for ever. */
+export async function natsDoor({ nats }: Field): Promise<Door & { close(): Promise<void> }> {
+  const connection = await connect({
+    servers: nats.urls,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 200,
+    pingInterval: 1_000,
+    maxPingOut: 2,
+  });
+  return {
+    name: 'NATS',
+    read: async () => {
+      const { message, body } = await ask<{ data: { endpoints: Record<string, Endpoint> } }>(connection, 'list', '', '', READ_MS);
+      const revision = Number((message.headers?.get('etag') ?? '').replaceAll('"', ''));
+      return { endpoints: Object.values(body.data.endpoints), revision };
+    },
+    change: async (path, query, body) => (await ask<Answer>(connection, path, query, JSON.stringify(body), REQUEST_MS)).body,
+    close: () => connection.close(),
+  };
+}
+
+async function ask<T>(connection: NatsConnection, name: string, query: string, text: string, timeout: number) {
+  const named = headers();
+  if (query !== '') named.set('X-Query', query.slice(1));
+  const message = await connection.request(`fluxmq.endpoints.${name}`, text, { timeout, headers: named });
+  return { message, body: message.json<T>() };
+}
+
+/** The other end was gone, or is frozen. */
+export function isCutOff(error: unknown): boolean {
+  if (error instanceof TypeError || error instanceof NatsError) return true;
+  return error instanceof DOMException && error.name === 'TimeoutError';
+}
