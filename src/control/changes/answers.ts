@@ -68,6 +68,14 @@ export function affectedClients({ before, after, changes, id }: JudgedChange, op
   return disconnects ? (runners.peek(id)?.connections ?? 0) : 0;
 }
 
+/** What an answer says about a drain that was asked for and disconnects nobody. */
+export function idleDrainWarnings(judged: JudgedChange | undefined, options: ChangeOptions): string[] {
+  if (!asksToDrain(options)) return [];
+  const isLeft =
+    judged !== undefined && judged.before !== null && (judged.after === null || judged.changes.some(({ effect }) => effect === 'rebind'));
+  return isLeft ? [] : ['drainMs, drainRate and redirect have no effect here: nothing is rebound, disabled or removed'];
+}
+
 /** What an answer says about secrets when the store has no key to seal them with. */
 export function clearSecretWarnings(endpoints: Endpoint[]): string[] {
   const ids = endpoints.filter((endpoint) => secretPathsOf(endpoint).length > 0).map(({ id }) => id);

@@ -4,7 +4,7 @@ import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { mergeEndpoint, parseEndpoint } from '../../endpoint/schema.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { ChangeMeta, StoredEndpoint } from '../../storage/contract.ts';
-import { affectedClients, clearSecretWarnings, keyChangesOf, NOTHING_WAITS } from '../changes/answers.ts';
+import { affectedClients, clearSecretWarnings, idleDrainWarnings, keyChangesOf, NOTHING_WAITS } from '../changes/answers.ts';
 import { type ChangeRunner, confirmViewOf } from '../changes/change-runner.ts';
 import { type ChangeSet, foresee } from '../changes/change-set.ts';
 import type { ChangeAnswer, PlanAnswer, RequestContext } from '../contract.ts';
@@ -78,6 +78,7 @@ export class EndpointManager {
     const endpoint = (after ?? before?.endpoint) as Endpoint;
     const isUpdate = before !== null && after !== null;
     const judged = applied.changes.find(({ id }) => id === endpoint.id);
+    warnings.push(...idleDrainWarnings(judged, options));
     return {
       endpoint,
       revision: isNothing ? (before?.revision ?? applied.revision) : applied.revision,
@@ -99,7 +100,7 @@ export class EndpointManager {
     return {
       changes: first === undefined ? [] : keyChangesOf(first),
       clientsAffected,
-      warnings: [...warnings, ...needs, ...ofCertificate],
+      warnings: [...warnings, ...needs, ...idleDrainWarnings(first, options), ...ofCertificate],
     };
   }
 

@@ -115,6 +115,25 @@ test('removed and added again: who is left stays', async () => {
   await client.ping();
 });
 
+test.each([
+  ['a live key', { maxConnectionSize: 77 }],
+  ['nothing', {}],
+])('a drain that is asked for with a change of %s disconnects nobody, and the answer says so, as the plan does', async (_name, body) => {
+  const port = await add();
+  const client = await connected('tcp', port, 5);
+  for (const [action, extra] of [
+    ['plan', { action: 'update' }],
+    ['update', {}],
+  ] as const) {
+    const answer = await held.broker.api('POST', `/api/endpoints/${action}`, { port, ...body, ...extra, drainMs: 10 });
+    expect(answer.status).toBe(200);
+    expect((answer.body as { data: { warnings: string[] } }).data.warnings.join()).toContain('have no effect here');
+  }
+  const moved = await held.broker.api('POST', '/api/endpoints/plan', { action: 'update', port, newPort: await freePort(), drainMs: 10 });
+  expect(moved.body).toMatchObject({ data: { warnings: [], clientsAffected: 1 } });
+  await client.ping();
+});
+
 test('a rebind is drained while the new listener accepts; enable calls that off', async () => {
   const port = await add();
   const clients = await Promise.all(Array.from({ length: 10 }, () => connected('tcp', port, 5)));
