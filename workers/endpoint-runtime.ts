@@ -168,10 +168,18 @@ export class EndpointRuntime implements ListenerHost {
 
   /**
    * A new configuration: for everybody at once, but for the namespace, TLS and WebSocket, which are those of the next connections.
+   * TLS goes on or off in a moment in which nobody waits to be accepted, who would then speak what was true before.
    * @param isRebind who is connected now is meant by drainFormer()
    * @throws FluxError `unprocessable`: nothing has changed
    */
-  update(config: EndpointRuntimeConfig, isRebind: boolean): void {
+  async update(config: EndpointRuntimeConfig, isRebind: boolean): Promise<void> {
+    const listener = this.#listener;
+    const isSwitch = listener !== null && (this.tls === null) !== (config.tls === null);
+    if (isSwitch) await this.#whenNobodyWaits(listener, () => this.#update(config, isRebind));
+    else this.#update(config, isRebind);
+  }
+
+  #update(config: EndpointRuntimeConfig, isRebind: boolean): void {
     this.#listener?.setTls(config.tls);
     const { endpoint } = config;
     const before = this.context;
@@ -198,8 +206,7 @@ export class EndpointRuntime implements ListenerHost {
 
   /**
    * Stops accepting in a moment in which nobody waits to be accepted: what is in the accept queue when its socket closes is reset by
-   * the kernel, unless others have the socket too. A pass of the event loop that took nobody from the queue and lasted next to nothing is such a moment; so that there is
-   * one soon, nobody is read meanwhile.
+   * the kernel, unless others have the socket too.
    */
   async retire(isShared: boolean): Promise<void> {
     const listener = this.#listener;
@@ -208,6 +215,14 @@ export class EndpointRuntime implements ListenerHost {
       listener.stopAccepting();
       return;
     }
+    await this.#whenNobodyWaits(listener, () => listener.stopAccepting());
+  }
+
+  /**
+   * A pass of the event loop that took nobody from the accept queue and lasted next to nothing is such a moment; so that there is one soon,
+   * nobody is read meanwhile.
+   */
+  async #whenNobodyWaits(listener: Listener, act: () => void): Promise<void> {
     const held = [...this.clients].filter((client) => client.state === 'online');
     for (const client of held) client.hold(HOLD.retire);
     const release = () => {
@@ -215,9 +230,12 @@ export class EndpointRuntime implements ListenerHost {
     };
     const timer = setTimeout(release, HELD_MS);
     await quietMoment(listener);
-    listener.stopAccepting();
-    clearTimeout(timer);
-    release();
+    try {
+      act();
+    } finally {
+      clearTimeout(timer);
+      release();
+    }
   }
 
   /** Ends clients that sent no CONNECT in time, have got no answer to it in time, or sent nothing for one and a half Keep Alive [MQTT-3.1.2-24]. */

@@ -73,9 +73,9 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     find(endpoint).drop(keys);
     return null;
   },
-  'endpoint.update': ({ config, isRebind }) => {
+  'endpoint.update': async ({ config, isRebind }) => {
     const { id, maxQueuedMessages } = config.endpoint;
-    find(id).update(config, isRebind);
+    await find(id).update(config, isRebind);
     table.setQueueLimit(id, maxQueuedMessages);
     mesh.sessionLink?.control({ t: 'queue-limit', endpoint: id, maxQueued: maxQueuedMessages });
     return null;

@@ -1,6 +1,8 @@
 /** Change after change of one endpoint under a storm of new connections and traffic on established ones. */
 
+import { readFileSync, rmSync } from 'node:fs';
 import { type Broker, freePort, startBroker } from '../kit/broker.ts';
+import { Authority, certificateFolder } from '../kit/certificates.ts';
 import type { TransportName } from '../kit/transport.ts';
 import { Storm, type StormReport, type Target } from './storm.ts';
 import { Traffic } from './traffic.ts';
@@ -30,24 +32,31 @@ export interface RebindReport {
   latency: { p50: number; p99: number; max: number };
 }
 
-interface State {
-  port: number;
-  transport: TransportName;
-}
-
 /** A body for `update`, and where the endpoint is afterwards. */
-type Change = (state: State) => Promise<{ body: Record<string, unknown>; after: State }>;
+type Change = (state: Target) => Promise<{ body: Record<string, unknown>; after: Target }>;
 
 const stays =
   (body: Record<string, unknown>): Change =>
   async (after) => ({ body, after });
 const becomes =
   (transport: TransportName): Change =>
-  async ({ port }) => ({ body: { useWebsocket: transport === 'ws' }, after: { port, transport } });
-const moves: Change = async ({ transport }) => {
+  async (state) => ({ body: { useWebsocket: transport === 'ws' }, after: { ...state, transport } });
+const moves: Change = async (state) => {
   const port = await freePort();
-  return { body: { newPort: port }, after: { port, transport } };
+  return { body: { newPort: port }, after: { ...state, port } };
 };
+/** One for the whole run: openssl takes its time. */
+let server: { cert: string; key: string } | null = null;
+function serverCertificate(): { cert: string; key: string } {
+  if (server !== null) return server;
+  const folder = certificateFolder();
+  const { chain, key } = Authority.root(folder).issue('server');
+  server = { cert: readFileSync(chain, 'utf8'), key: readFileSync(key, 'utf8') };
+  rmSync(folder, { recursive: true });
+  return server;
+}
+const secures: Change = async (state) => ({ body: { sslConfig: serverCertificate() }, after: { ...state, isSecure: true } });
+const unsecures: Change = async (state) => ({ body: { sslConfig: null }, after: { ...state, isSecure: false } });
 
 /** What an administrator may change in an endpoint that needs a listener to change, in turns. */
 export const CHANGES: Change[] = [
@@ -59,9 +68,11 @@ export const CHANGES: Change[] = [
   becomes('ws'),
   stays({ serverOptions: { workerGroupSize: 3 } }),
   stays({ exclusivePool: true }),
+  secures,
   moves,
   becomes('tcp'),
   stays({ namespace: 'default' }),
+  unsecures,
   stays({ serverOptions: { workerGroupSize: 1 } }),
   stays({ host: '127.0.0.1' }),
   stays({ serverOptions: { soBacklog: 511 } }),
@@ -79,7 +90,7 @@ async function update(broker: Broker, body: Record<string, unknown>): Promise<vo
 export async function rebindUnderLoad({ changes, connectionsPerSecond, messagesPerSecond }: RebindOptions): Promise<RebindReport> {
   const broker = await startBroker({ endpoints: [{ ...WIDE, id: 'stormy' }] });
   try {
-    let state: State = { port: broker.ports[0]!, transport: 'tcp' };
+    let state: Target = { port: broker.ports[0]!, transport: 'tcp', isSecure: false };
     const traffic = await Traffic.start({ transport: 'tcp', from: state.port, to: state.port, pairs: 10, perSecond: messagesPerSecond });
     const storm = new Storm(connectionsPerSecond, [state]);
     let slowestChangeMs = 0;

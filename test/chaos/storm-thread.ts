@@ -2,7 +2,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { RawClient } from '../kit/raw-client.ts';
-import type { TransportName } from '../kit/transport.ts';
+import { openSecure } from '../kit/transport.ts';
 import type { StormReport, Target } from './storm.ts';
 
 const { perSecond } = workerData as { perSecond: number };
@@ -16,15 +16,18 @@ let due = 0;
 let last = performance.now();
 
 /** @returns null when it was accepted, else why not */
-async function attempt(transport: TransportName, port: number): Promise<string | null> {
+async function attempt({ transport, port, isSecure }: Target): Promise<string | null> {
   let client: RawClient | null = null;
   try {
-    client = await RawClient.open(transport, port, 5);
+    client = isSecure
+      ? RawClient.over(await openSecure(transport, port, { rejectUnauthorized: false }), 5)
+      : await RawClient.open(transport, port, 5);
     const { code } = await client.handshake({ clientId: '', properties: {} });
     return code === 0 ? null : `CONNACK 0x${code.toString(16)}`;
   } catch (error) {
-    const { code, message } = (client?.transport.socket.errored ?? error) as NodeJS.ErrnoException;
-    return code ?? message;
+    const { code, message, syscall } = (client?.transport.socket.errored ?? error) as NodeJS.ErrnoException;
+    // An end in order before a handshake is done has the code of a reset too, but no system call told of it.
+    return code === undefined || syscall === undefined ? message : code;
   } finally {
     client?.destroy();
   }
@@ -41,11 +44,13 @@ async function connect(): Promise<void> {
   let why: string | null = null;
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const places = [...begun, ...targets];
-    const { transport, port } = places[tries % places.length] as Target;
-    why = await attempt(transport, port);
+    const place = places[tries % places.length] as Target;
+    why = await attempt(place);
     if (why === null && tries > 0) report.elsewhere++;
-    const isMoving = new Set(places.map((place) => `${place.transport} ${place.port}`)).size > 1;
-    if (why === null || why === 'ECONNRESET' || !isMoving) break;
+    const isMoving = new Set(places.map((place) => JSON.stringify(place))).size > 1;
+    // Who speaks TLS where it has gone, or does not where it has come, may be cut off in any way.
+    const isOutdated = place.isSecure !== targets.at(-1)?.isSecure;
+    if (why === null || (why === 'ECONNRESET' && !isOutdated) || !isMoving) break;
   }
   if (why !== null) report.failures[why] = (report.failures[why] ?? 0) + 1;
   else report.connected++;

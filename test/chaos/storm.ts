@@ -8,6 +8,8 @@ import type { TransportName } from '../kit/transport.ts';
 /** Where the endpoint can be reached now; two of them while it moves. */
 export interface Target {
   transport: TransportName;
+  /** over TLS */
+  isSecure: boolean;
   port: number;
 }
 
