@@ -34,6 +34,8 @@ const HANDSHAKE_MS = 10_000;
 const EITHER_MS = 5_000;
 /** How long an end of accepting may wait for its moment. */
 const RETIRE_MS = 5_000;
+/** Of a thread that more connect to than it can take, the kernel then lets one wait: to the others it does not answer, and they try again. */
+const DOOR_MS = 250;
 /** How long clients are not read for that. */
 const HELD_MS = 20;
 /** A pass of the event loop in which hardly anybody can have come, milliseconds, */
@@ -235,6 +237,7 @@ export class EndpointRuntime implements ListenerHost {
     } finally {
       clearTimeout(timer);
       release();
+      listener.setBacklog(this.endpoint.serverOptions.soBacklog);
     }
   }
 
@@ -324,6 +327,7 @@ export class EndpointRuntime implements ListenerHost {
 /** The longer it takes, the longer a pass may be: a machine may be so busy that none is short. */
 async function quietMoment(listener: Listener): Promise<void> {
   const begunAt = performance.now();
+  let isOpen = true;
   for (;;) {
     const { accepted } = listener;
     const passAt = performance.now();
@@ -331,6 +335,10 @@ async function quietMoment(listener: Listener): Promise<void> {
     const now = performance.now();
     const isShort = now - passAt < SHORT_PASS_MS + (passAt - begunAt) * PASS_PART;
     if ((isShort && listener.accepted === accepted) || now - begunAt > RETIRE_MS) return;
+    if (isOpen && now - begunAt > DOOR_MS) {
+      isOpen = false;
+      listener.setBacklog(0);
+    }
   }
 }
 

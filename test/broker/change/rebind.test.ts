@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { CHANGES, rebindUnderLoad } from '../../chaos/rebind.ts';
 
 test('every kind of rebind, under connections and traffic: none refused, no client dropped, no message lost or overtaken', async () => {
-  const report = await rebindUnderLoad({ changes: CHANGES.length, connectionsPerSecond: 100, messagesPerSecond: 500 });
+  const report = await rebindUnderLoad({ changes: CHANGES.length, connectionsPerSecond: 50, messagesPerSecond: 500 });
   expect(report.storm.failures).toEqual({});
   expect(report.storm.connected).toBeGreaterThan(100);
   expect(report.messages).toBeGreaterThan(500);
