@@ -27,7 +27,12 @@ const timeoutQuery = {
   timeout: z.string().optional().openapi({ description: 'Milliseconds or a duration, at most 5 minutes', example: '30s' }),
 };
 
-const confirmQuery = {
+const changeQuery = {
+  wait: z.enum(['all', 'local']).optional().openapi({ description: 'In a cluster: for all nodes (default), or not for the others' }),
+  policy: z
+    .enum(['each', 'all'])
+    .optional()
+    .openapi({ description: 'In a cluster: all asks every node first, and changes nothing unless each can make the change; default each' }),
   confirmWithin: z.string().optional().openapi({
     description: 'Undone unless it is confirmed in time: milliseconds or a duration, 1 second to 24 hours',
     example: '30s',
@@ -64,7 +69,7 @@ function describe(route: Route, path: string): RouteConfig {
     { description: REASONS[status] ?? '', content: { 'application/json': { schema: failureSchema } } },
   ]);
   const timed = route.change || route.slow ? route.query.extend(timeoutQuery) : route.query;
-  const query = route.change ? timed.extend(confirmQuery) : timed;
+  const query = route.change ? timed.extend(changeQuery) : timed;
   const hasQuery = Object.keys(query.shape).length > 0;
   return {
     method: route.method,

@@ -63,7 +63,7 @@ describe('/openapi.json', () => {
     expect(paths['/health']?.['get']?.security).toEqual([]);
     const add = paths['/api/endpoints/add']?.['post'];
     expect(add?.security).toEqual([{ basic: [] }, { bearer: [] }]);
-    expect(add?.parameters?.map((parameter) => parameter.name).sort()).toEqual(['If-Match', 'X-Reason', 'confirmWithin', 'timeout']);
+    expect(add?.parameters?.map(({ name }) => name).sort()).toEqual(['If-Match', 'X-Reason', 'confirmWithin', 'policy', 'timeout', 'wait']);
     expect(Object.keys(add?.responses ?? {})).toEqual(
       expect.arrayContaining(['200', '400', '401', '409', '412', '413', '415', '422', '429', '503']),
     );
