@@ -49,9 +49,15 @@ const version: fc.Arbitrary<Version> = fc.constantFrom(3, 4, 5);
 const qos: fc.Arbitrary<QoS> = fc.constantFrom(0, 1, 2);
 const id = fc.oneof(fc.integer({ min: 1, max: 8 }), fc.integer({ min: 0, max: 65535 }));
 const level = fc.oneof(fc.constantFrom('a', 'b', 'c', '', '$SYS', 'ü', '\u{1f600}'), fc.string({ unit: 'binary', maxLength: 6 }));
-const topic = fc.array(level, { minLength: 1, maxLength: 4 }).map((levels) => `fuzz/${levels.join('/')}`);
+/** As long, or as deep, as a topic can be. */
+const longest = fc.constantFrom('fuzz/'.padEnd(65_535, 'x'), 'fuzz/'.padEnd(65_535, '/'), 'fuzz/'.padEnd(40_001, 'a/'));
+const topic = fc.oneof(
+  { weight: 60, arbitrary: fc.array(level, { minLength: 1, maxLength: 4 }).map((levels) => `fuzz/${levels.join('/')}`) },
+  { weight: 1, arbitrary: longest },
+);
 const filter = fc.oneof(
-  topic,
+  { weight: 8, arbitrary: topic },
+  { weight: 1, arbitrary: fc.constantFrom('fuzz/'.padEnd(40_001, '+/'), `${'fuzz/'.padEnd(40_001, '+/')}#`) },
   fc.array(fc.oneof(level, fc.constantFrom('+', '#')), { minLength: 1, maxLength: 4 }).map((levels) => levels.join('/')),
   fc.constantFrom('#', '+/+', '$share/g/fuzz/#', '$share/g/+', '$queue/fuzz/a', '$SYS/#', '$share//x', 'a/#/b', ''),
 );
@@ -209,7 +215,7 @@ export function makeAttack(seed: number): Attack {
       const whole = Buffer.concat(one(conversation).map((each) => (dice.below(4) === 0 ? mutate(dice, each) : each)));
       const chunks = [];
       for (let at = 0; at < whole.length; ) {
-        const size = 1 + dice.below(30);
+        const size = 1 + dice.below(Math.max(30, Math.ceil(whole.length / 50)));
         chunks.push(whole.subarray(at, at + size));
         at += size;
       }
