@@ -1,5 +1,6 @@
 /** Makes a change set real on this node: bind everything, commit once, then activate; what fails before the commit undoes all of it. */
 
+import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { join } from '../../endpoint/problems.ts';
 import { FluxError, toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
@@ -155,7 +156,7 @@ export class ChangeRunner {
 
   /** @throws FluxError `unprocessable`, `unavailable` when a node cannot listen as the set wants */
   #prepareEverywhere(changes: JudgedChange[], deadline: Deadline): Promise<void> {
-    const plans = changes.flatMap(({ id, after }) => (after?.enabled === true ? [{ id, host: after.host, port: after.port }] : []));
+    const plans = changes.flatMap(({ id, after }) => (after?.enabled === true ? [planOf(id, after)] : []));
     return this.#options.spreader.prepareAll({ plans }, deadline.leftMs);
   }
 
@@ -223,6 +224,11 @@ export class ChangeRunner {
       ...(changes.length === 1 ? { endpoint: first?.id } : {}),
     });
   }
+}
+
+/** What another node needs to try the listener. */
+function planOf(id: string, { host, port, sslConfig }: Endpoint) {
+  return { id, host, port, sslConfig: sslConfig.enabled ? sslConfig : null };
 }
 
 function commitOptions({ context, settles }: ChangeSet): CommitOptions {

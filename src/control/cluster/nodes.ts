@@ -1,6 +1,8 @@
 /** Questions about every node of the cluster: asked here and at all others, and put together as one answer. */
 
-import { isObject } from '../../endpoint/problems.ts';
+import { defaultSslConfig } from '../../endpoint/defaults.ts';
+import { isObject, Problems } from '../../endpoint/problems.ts';
+import { readSslConfig } from '../../endpoint/ssl-schema.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { EndpointStatus, PortCheck, ProbeResult } from '../contract.ts';
 import type { Monitor } from '../monitor.ts';
@@ -81,10 +83,13 @@ const isPort = (value: unknown): value is number => Number.isInteger(value) && (
 function readPlans(plans: unknown): ListenerPlan[] {
   if (!Array.isArray(plans)) throw new FluxError('invalid', 'prepare needs plans');
   return plans.map((plan: unknown) => {
-    const { id, host, port } = isObject(plan) ? plan : {};
+    const { id, host, port, sslConfig = null } = isObject(plan) ? plan : {};
     if (typeof id !== 'string' || typeof host !== 'string' || !isPort(port))
       throw new FluxError('invalid', 'a plan needs id, host and port');
-    return { id, host, port };
+    const problems = new Problems();
+    const tls = sslConfig === null ? null : readSslConfig(sslConfig, defaultSslConfig(), problems, []);
+    problems.throwIfAny('endpoint');
+    return { id, host, port, sslConfig: tls };
   });
 }
 

@@ -1,9 +1,12 @@
 /** What this node finds out about its own ports: whether one can be bound, and whether its endpoints answer MQTT. */
 
+import { isDeepStrictEqual } from 'node:util';
+import type { SslConfig } from '../../endpoint/endpoint.ts';
 import type { StoredEndpoint } from '../../storage/contract.ts';
 import type { Desired } from '../endpoints/desired.ts';
 import type { Driver } from '../endpoints/driver.ts';
 import type { Runners } from '../endpoints/runners.ts';
+import { loadTls } from '../tls/load-tls.ts';
 import { probeMqtt } from './mqtt-probe.ts';
 import { probePort } from './port-probe.ts';
 
@@ -24,6 +27,8 @@ export interface ListenerPlan {
   id: string;
   host: string;
   port: number;
+  /** null: no TLS */
+  sslConfig: SslConfig | null;
 }
 
 export class NodeProbes {
@@ -51,12 +56,17 @@ export class NodeProbes {
   }
 
   /**
-   * Tries the listeners of a change that is not made yet: each port must be free, its endpoint's own, or left by another one of them.
+   * Tries the listeners of a change that is not made yet: each port must be free, its endpoint's own, or left by another one of them, and
+   * what its TLS names must be here and of use.
    * @throws FluxError `port-in-use`, `unprocessable`
    */
   async prepare(plans: ListenerPlan[]): Promise<void> {
     const changing = new Set(plans.map(({ id }) => id));
-    for (const { id, host, port } of plans) {
+    for (const { id, host, port, sslConfig } of plans) {
+      // What runs goes on, as with a change of this node.
+      const running = this.#runners.peek(id)?.wanted ?? null;
+      const isRunning = running?.tls !== null && isDeepStrictEqual(running?.endpoint.sslConfig, sslConfig);
+      if (sslConfig !== null && !isRunning) await loadTls(sslConfig);
       const holders = this.#runners.all().filter((runner) => runner.listensOn(port));
       if (holders.some((holder) => holder.id === id || changing.has(holder.id))) continue;
       await probePort(this.#driver.hostHere(host), port);
