@@ -130,6 +130,9 @@ describe.each(['POSTGRESQL', 'LOCAL'])('store %s', (kind) => {
     const port = await freePort();
     const added = await change(a!, 'add', { id: 'u', port, enableAuth: false });
     expect(added).toMatchObject({ status: 200, nodes: { 'node-1': 'applied', 'node-2': 'applied', 'node-3': 'pending' } });
+    const ofAll = () => change(a!, 'update', { id: 'u', maxConnectionSize: 9 }, '?policy=all');
+    const unable = await ofAll();
+    expect(unable).toMatchObject({ status: 422, message: expect.stringContaining('node-3: the node is down') });
     await cluster.again(2);
     await cluster.untilUp(3);
     await cluster.untilInStep();
@@ -140,6 +143,7 @@ describe.each(['POSTGRESQL', 'LOCAL'])('store %s', (kind) => {
       const { data } = (await a!.api('GET', '/api/cluster/status')).body as { data: { nats: { connected: boolean } } };
       return !data.nats.connected;
     });
+    expect(await ofAll()).toMatchObject({ status: 503, message: expect.stringContaining('there is no connection to NATS') });
     const newPort = await freePort();
     expect(await change(b!, 'update', { id: 'u', newPort })).toMatchObject({ status: 200 });
     await cluster.untilInStep();
