@@ -6,24 +6,14 @@ import type { DurableOp, WireDelivery, WireSession, WireSubscription } from '../
 import { fromWireMessage, Message, toWireMessage } from '../routing/message.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import type { Grant, GroupHome, Run, Subscriber, Subscription } from '../routing/subscriber.ts';
+import { type Delivery, fromWireDelivery, toWireDelivery } from './flight/delivery.ts';
+import { InFlight } from './flight/in-flight.ts';
 import type { SessionOutlet } from './outlet.ts';
 
 /** Session Expiry Interval of a session that never expires [MQTT-3.1.2.11.2]. */
 export const NEVER_EXPIRES = 0xffffffff;
 
 export type DropReason = 'queue_full' | 'slow_consumer' | 'expired' | 'packet_too_large';
-
-/** A QoS 1/2 message of this session: waiting (packetId 0) or in flight. */
-export interface Delivery {
-  message: Message;
-  qos: 1 | 2;
-  retain: boolean;
-  identifiers: readonly number[];
-  packetId: number;
-  /** PUBREC has come: PUBREL is due until PUBCOMP */
-  isReleased: boolean;
-  group: { filter: string; name: string } | null;
-}
 
 /** Decides which sources a session takes messages from while it moves between workers (see mover.ts). */
 export interface SourceGate {
@@ -65,7 +55,7 @@ export class Session implements Subscriber {
   restored: Set<string> | null = null;
   /** key (with $share prefix for shared ones) → subscription */
   readonly subscriptions = new Map<string, Subscription>();
-  readonly inflight = new Map<number, Delivery>();
+  readonly inflight = new InFlight();
   readonly queue = new Fifo<Delivery>();
   /** in flight since an earlier connection, not repeated yet: the new one's window is full [MQTT-3.3.4-9] */
   #unrepeated: Fifo<Delivery> | null = null;
@@ -131,7 +121,7 @@ export class Session implements Subscriber {
       return;
     }
     const home = group === null ? null : { filter: group.filter, name: group.name };
-    const delivery: Delivery = { message, qos, retain, identifiers, packetId: 0, isReleased: false, group: home };
+    const delivery: Delivery = { message, qos, retain, identifiers, packetId: 0, order: 0, isReleased: false, group: home };
     if (this.isDurable && (home !== null || isPrivate)) this.#journal({ op: 'put', delivery: toWireDelivery(delivery) });
     if (
       outlet !== null &&
@@ -159,7 +149,8 @@ export class Session implements Subscriber {
       this.#settle(delivery);
       return;
     }
-    const packetId = this.#allocatePacketId();
+    const packetId = this.inflight.freeId(this.#nextPacketId);
+    this.#nextPacketId = packetId === 65535 ? 1 : packetId + 1;
     // QoS 1 does not overtake what waits for the disk.
     if (this.isDurable && (delivery.qos === 2 || this.#storing > 0)) {
       this.#transmitStored(delivery, outlet, packetId);
@@ -171,16 +162,14 @@ export class Session implements Subscriber {
       this.#settle(delivery);
       return;
     }
-    delivery.packetId = packetId;
-    this.inflight.set(packetId, delivery);
+    this.inflight.add(delivery, packetId);
     if (this.isDurable) this.#journal({ op: 'sent', source: message.source, serial: message.serial, packetId });
   }
 
   /** Exactly once holds over kill -9 only if the identifier is on disk before the client can see it. */
   #transmitStored(delivery: Delivery, outlet: SessionOutlet, packetId: number): void {
     const { message } = delivery;
-    delivery.packetId = packetId;
-    this.inflight.set(packetId, delivery);
+    this.inflight.add(delivery, packetId);
     this.#storing++;
     const stored = this.#host.whenDurable(this, { op: 'sent', source: message.source, serial: message.serial, packetId });
     void stored.then(() => {
@@ -190,14 +179,6 @@ export class Session implements Subscriber {
       this.#forget(packetId, delivery, 'packet_too_large');
       this.fill();
     });
-  }
-
-  /** Lowest cost: counts up and skips identifiers in use; never 0 [MQTT-2.2.1-3]. */
-  #allocatePacketId(): number {
-    let id = this.#nextPacketId;
-    while (this.inflight.has(id)) id = id === 65535 ? 1 : id + 1;
-    this.#nextPacketId = id === 65535 ? 1 : id + 1;
-    return id;
   }
 
   /** Sends what waits, as far as the window and the client's reading allow. */
@@ -254,8 +235,8 @@ export class Session implements Subscriber {
     this.disconnectedAt = 0;
     this.will = null;
     const unrepeated = new Fifo<Delivery>();
-    for (const [packetId, delivery] of this.inflight) {
-      if (delivery.isReleased) outlet.sendPubrel(packetId);
+    for (const delivery of this.inflight.inOrder()) {
+      if (delivery.isReleased) outlet.sendPubrel(delivery.packetId);
       else unrepeated.push(delivery);
     }
     this.#unrepeated = unrepeated;
@@ -286,7 +267,7 @@ export class Session implements Subscriber {
     this.outlet = null;
     this.#unrepeated = null;
     this.disconnectedAt = Date.now();
-    for (const delivery of this.inflight.values()) delivery.message.detach();
+    for (const delivery of this.inflight.inOrder()) delivery.message.detach();
   }
 
   /** The session has ended for good. @returns what shared subscriptions gave it and it did not acknowledge: give it to other members */
@@ -294,7 +275,7 @@ export class Session implements Subscriber {
     this.#isEnded = true;
     this.outlet = null;
     const shared: Delivery[] = [];
-    for (const delivery of this.inflight.values()) if (delivery.group !== null && !delivery.isReleased) shared.push(delivery);
+    for (const delivery of this.inflight.inOrder()) if (delivery.group !== null && !delivery.isReleased) shared.push(delivery);
     for (const delivery of this.queue) if (delivery.group !== null) shared.push(delivery);
     if (this.isDurable) this.#journal({ op: 'end' });
     this.inflight.clear();
@@ -315,7 +296,7 @@ export class Session implements Subscriber {
   /** Everything, as plain data. */
   toWire(): WireSession {
     const deliveries: WireDelivery[] = [];
-    for (const delivery of this.inflight.values()) deliveries.push(toWireDelivery(delivery));
+    for (const delivery of this.inflight.inOrder()) deliveries.push(toWireDelivery(delivery));
     for (const delivery of this.queue) deliveries.push(toWireDelivery(delivery));
     return {
       namespace: this.namespace.name,
@@ -348,7 +329,7 @@ export class Session implements Subscriber {
     for (const delivery of wire.deliveries) {
       const own = fromWireDelivery(delivery);
       if (own.packetId === 0) this.queue.push(own);
-      else this.inflight.set(own.packetId, own);
+      else this.inflight.add(own, own.packetId);
     }
     for (const delivery of later) {
       if (this.queue.length < this.maxQueued) this.queue.push(delivery);
@@ -373,13 +354,4 @@ export function subscriptionKey(subscription: { filter: string; group: string | 
 export function toWireSubscription(subscription: Subscription): WireSubscription {
   const { filter, group, qos, noLocal, retainAsPublished, retainHandling, identifier } = subscription;
   return { filter, group, qos, noLocal, retainAsPublished, retainHandling, identifier };
-}
-
-export function toWireDelivery(delivery: Delivery): WireDelivery {
-  const { qos, retain, packetId, isReleased, group } = delivery;
-  return { message: toWireMessage(delivery.message), qos, retain, identifiers: [...delivery.identifiers], packetId, isReleased, group };
-}
-
-export function fromWireDelivery(wire: WireDelivery): Delivery {
-  return { ...wire, message: fromWireMessage(wire.message) };
 }

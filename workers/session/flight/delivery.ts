@@ -1,0 +1,27 @@
+/** A QoS 1/2 message of one session, and its form as plain data. */
+
+import type { WireDelivery } from '../../mesh/controls.ts';
+import { fromWireMessage, type Message, toWireMessage } from '../../routing/message.ts';
+
+/** A QoS 1/2 message of a session: waiting (packetId 0) or in flight. */
+export interface Delivery {
+  message: Message;
+  qos: 1 | 2;
+  retain: boolean;
+  identifiers: readonly number[];
+  packetId: number;
+  /** its place in the order in which messages went into flight; 0 while it waits */
+  order: number;
+  /** PUBREC has come: PUBREL is due until PUBCOMP */
+  isReleased: boolean;
+  group: { filter: string; name: string } | null;
+}
+
+export function toWireDelivery(delivery: Delivery): WireDelivery {
+  const { qos, retain, packetId, isReleased, group } = delivery;
+  return { message: toWireMessage(delivery.message), qos, retain, identifiers: [...delivery.identifiers], packetId, isReleased, group };
+}
+
+export function fromWireDelivery({ message, qos, retain, identifiers, packetId, isReleased, group }: WireDelivery): Delivery {
+  return { message: fromWireMessage(message), qos, retain, identifiers, packetId, order: 0, isReleased, group };
+}
