@@ -1,4 +1,4 @@
-/** Writes PUBLISH to a subscriber, into a buffer of the caller. */
+/** Writes PUBLISH to a subscriber, and the short packets that acknowledge one, into a buffer of the caller. */
 
 import { remainingLengthSize, writeRemainingLength } from './framer.ts';
 import type { ProtocolVersion, QoS } from './packet.ts';
@@ -86,4 +86,31 @@ export function encodePublish(o: PublishEncoding): Buffer {
   const packet = Buffer.allocUnsafe(publishSize(o));
   writePublish(packet, 0, o);
   return packet;
+}
+
+/** First bytes of PUBACK, PUBREC, PUBREL and PUBCOMP. */
+export const ACK = { puback: 0x40, pubrec: 0x50, pubrel: 0x62, pubcomp: 0x70 } as const;
+export type Acknowledgement = (typeof ACK)[keyof typeof ACK];
+
+/** Bytes that `writeAck` will write: the reason code is told to MQTT 5 only, and only where it is not 0. */
+export function ackSize(version: ProtocolVersion, reasonCode: number): 4 | 5 {
+  return version === 5 && reasonCode !== 0 ? 5 : 4;
+}
+
+/** Writes the packet at `offset`, where the `ackSize` bytes must be free; returns the offset behind it. */
+export function writeAck(
+  target: Buffer,
+  offset: number,
+  first: Acknowledgement,
+  version: ProtocolVersion,
+  packetId: number,
+  reasonCode: number,
+): number {
+  const size = ackSize(version, reasonCode);
+  target[offset] = first;
+  target[offset + 1] = size - 2;
+  target[offset + 2] = packetId >> 8;
+  target[offset + 3] = packetId & 0xff;
+  if (size === 5) target[offset + 4] = reasonCode;
+  return offset + size;
 }

@@ -1,7 +1,7 @@
-/** Writes the packets that a server sends, except PUBLISH. */
+/** Writes the packets that a server sends, except PUBLISH and its acknowledgements. */
 
 import { remainingLengthSize, writeRemainingLength } from './framer.ts';
-import type { AckPacket, ProtocolVersion, UserProperties } from './packet.ts';
+import type { ProtocolVersion, UserProperties } from './packet.ts';
 import { PROPERTY } from './properties.ts';
 import { REASON } from './reason-codes.ts';
 
@@ -141,31 +141,6 @@ export function connackReturnCode(reasonCode: number): number {
     default:
       return 3;
   }
-}
-
-const ACK_FIRST_BYTE: Record<AckPacket['type'], number> = { puback: 0x40, pubrec: 0x50, pubrel: 0x62, pubcomp: 0x70 };
-
-/** PUBACK, PUBREC, PUBREL or PUBCOMP in the shortest form that says everything; before MQTT 5 always 4 bytes. */
-export function encodeAck(
-  type: AckPacket['type'],
-  version: ProtocolVersion,
-  packetId: number,
-  reasonCode: number,
-  reasonString?: string,
-): Buffer {
-  const first = ACK_FIRST_BYTE[type];
-  if (version === 5 && reasonString !== undefined) {
-    const block = propertyBlock(textProperty(PROPERTY.reasonString, reasonString));
-    return packet(first, uint(packetId, 2), uint(reasonCode, 1), block);
-  }
-  const long = version === 5 && reasonCode !== 0;
-  const bytes = Buffer.allocUnsafe(long ? 5 : 4);
-  bytes[0] = first;
-  bytes[1] = long ? 3 : 2;
-  bytes[2] = packetId >> 8;
-  bytes[3] = packetId & 0xff;
-  if (long) bytes[4] = reasonCode;
-  return bytes;
 }
 
 /** SUBACK with one MQTT 5 code for each filter, in their order [MQTT-3.9.3-1]; before MQTT 5 every failure is 0x80. */

@@ -1,23 +1,13 @@
 /** One network client: frames its bytes, takes the fast path for plain PUBLISH and PUBACK, and writes what its session sends. */
 
-import {
-  CONNECTION_ERRORS,
-  type CounterName,
-  observe,
-  RESPONSE_BUCKETS,
-  responseBase,
-  SIZE_BUCKETS,
-  SLOT,
-  sizeBase,
-} from '../../src/metrics/counters.ts';
+import { CONNECTION_ERRORS, type CounterName, observe, SIZE_BUCKETS, SLOT, sizeBase } from '../../src/metrics/counters.ts';
 import { loopDelay } from '../../src/metrics/loop-delay.ts';
 import { decodePacket } from '../../src/mqtt/decode.ts';
 import { answerVersion } from '../../src/mqtt/decode-connect.ts';
-import { encodeAck, encodeConnack, encodeDisconnect } from '../../src/mqtt/encode.ts';
+import { encodeConnack, encodeDisconnect } from '../../src/mqtt/encode.ts';
+import { ACK, type Acknowledgement } from '../../src/mqtt/encode-publish.ts';
 import { ProtocolError } from '../../src/mqtt/errors.ts';
-import { readRemainingLength, remainingLengthSize } from '../../src/mqtt/framer.ts';
 import type { Packet, ProtocolVersion, QoS } from '../../src/mqtt/packet.ts';
-import { plainPropertiesEnd } from '../../src/mqtt/properties.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import type { Connection, ConnectionClient, Refusal } from '../connection.ts';
 import { Message } from '../routing/message.ts';
@@ -29,6 +19,7 @@ import type { EndpointContext, WorkerContext } from './context.ts';
 import { Decisions } from './decisions.ts';
 import { LastTopic } from './last-topic.ts';
 import { HOLD, PacketReader } from './packet-reader.ts';
+import { QueuedInput } from './queued-input.ts';
 import { Sender } from './sender.ts';
 import { logPacket } from './tap.ts';
 
@@ -38,7 +29,6 @@ export const TOPIC_ALIAS_MAXIMUM = 256;
 const CONNECT_BYTES_MAX = 512 * 1024;
 /** Fixed header of CONNECT. */
 const CONNECT_BYTE = 0x10;
-const RESPONSE_PUBLISH = responseBase('publish');
 const SIZE_IN = sizeBase('in');
 /** What a client is given by its endpoint; shared by all its clients. */
 export interface ClientHooks {
@@ -57,6 +47,8 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   readonly context: WorkerContext;
   readonly sender: Sender;
   readonly decisions: Decisions;
+  /** what it publishes with QoS 1 and 2 */
+  readonly queued: QueuedInput;
   readonly refusal: Refusal | null;
   state: ClientState = 'new';
   clientId = '';
@@ -76,15 +68,10 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   receiveWindow = 100;
   requestProblemInformation = true;
   aliasesIn: Map<number, string> | null = null;
-  /** QoS 1 publishes whose acknowledgement waits for the store */
-  pendingAcks = 0;
   /** the first packet was a CONNECT */
   #mayAnswer = false;
   #publishedQueued = false;
   #isGone = false;
-  /** QoS 1/2 publishes of this chunk that were acknowledged at once */
-  #answeredAtOnce = 0;
-  #chunkStartedAt = 0;
   /** what waits for a slow client to read: retained messages */
   #whenWritable: (() => void)[] = [];
 
@@ -100,6 +87,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.refusal = refusal;
     this.sender = new Sender(connection, endpoint, this);
     this.decisions = new Decisions(endpoint, this);
+    this.queued = new QueuedInput(this);
     this.#topic = new LastTopic(endpoint, this.decisions);
     this.lastSeen = context.tick;
   }
@@ -115,7 +103,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   }
 
   protected inputEnded(): void {
-    if (this.#answeredAtOnce > 0) this.#observeAtOnce();
+    this.queued.chunkEnded();
     // A client that sends without reading the answers is read no further: they would fill the memory.
     if (this.state === 'online' && this.sender.isSlow) this.hold(HOLD.output);
     if (!this.#publishedQueued) return;
@@ -132,7 +120,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.release(HOLD.peers);
   }
 
-  protected get isOnline(): boolean {
+  get isOnline(): boolean {
     return this.state === 'online';
   }
 
@@ -185,10 +173,24 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.#hooks.dispatch(this, decodePacket(buf, start, end, 0));
   }
 
-  /** PUBACK without reason code; false: let the slow path handle it. */
-  protected acknowledged(buf: Buffer, at: number): boolean {
-    const packetId = (buf[at + 2]! << 8) | buf[at + 3]!;
-    return packetId !== 0 && this.session!.acknowledge(packetId, 1);
+  /** An acknowledgement without reason code, of something that is in flight; false: let the slow path handle it. */
+  protected acknowledged(first: number, packetId: number): boolean {
+    const session = this.session!;
+    switch (first) {
+      case ACK.puback:
+        return session.acknowledge(packetId, 1);
+      case ACK.pubcomp:
+        return session.acknowledge(packetId, 2);
+      case ACK.pubrec:
+        // A durable session tells the store first.
+        if (session.isDurable || session.release(packetId) !== true) return false;
+        this.ack(ACK.pubrel, packetId, 0);
+        return true;
+      default:
+        if (!session.complete(packetId)) return false;
+        this.ack(ACK.pubcomp, packetId, 0);
+        return true;
+    }
   }
 
   protected plainTopic(buf: Buffer, at: number, size: number, first: number): TopicEntry | null {
@@ -208,94 +210,15 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.context.router.routeRun(this.endpoint.namespace, entry, { buf, start, end, count, version, other: null, from: this.session!.key });
   }
 
-  /** A plain QoS 1 or 2 PUBLISH. */
+  /** A plain QoS 1 or 2 PUBLISH, whose topic has just been found. */
   protected publishOnce(entry: TopicEntry, buf: Buffer, at: number, size: number): void {
-    const end = at + size;
-    const body = buf[at + 1]! < 0x80 ? at + 2 : at + 1 + remainingLengthSize(readRemainingLength(buf, at + 1, end));
-    const idAt = body + 2 + entry.topic.length;
+    const { idAt, payloadStart } = this.#topic;
     const packetId = (buf[idAt]! << 8) | buf[idAt + 1]!;
-    const version = this.version === 5 ? 5 : 4;
-    const payloadStart = version === 5 ? plainPropertiesEnd(buf, idAt + 2, end) : idAt + 2;
-    const packet = { buf, start: at, end, idAt, payloadStart, version } as const;
     const isOnce = (buf[at]! & 6) === 4;
+    const packet = { buf, start: at, end: at + size, idAt, payloadStart, version: this.version === 5 ? 5 : 4 } as const;
     const message = Message.ofPacket(entry.topic, packet, isOnce ? 2 : 1, this.session!.key);
-    if (isOnce) this.publishExactlyOnce(entry, message, packetId, size);
-    else this.publishQueued(entry, message, packetId, size);
-  }
-
-  #checkReceiveMaximum(): void {
-    if (this.version !== 5 || this.pendingAcks + (this.session?.received?.size ?? 0) < this.receiveWindow) return;
-    throw new ProtocolError(REASON.receiveMaximumExceeded, `More than ${this.receiveWindow} QoS 1 and 2 messages are in flight`);
-  }
-
-  /** Routes a QoS 2 message, unless it is a repeat before PUBREL, and answers PUBREC when it is routed or stored [MQTT-4.3.3-10]. */
-  publishExactlyOnce(entry: TopicEntry, message: Message, packetId: number, size: number): void {
-    const session = this.session!;
-    if (session.received?.has(packetId)) {
-      this.write(encodeAck('pubrec', this.version, packetId, 0));
-      return;
-    }
-    this.#checkReceiveMaximum();
-    this.countIn(size);
-    session.receive(packetId);
-    this.#startClock();
-    const { hasReceivers, serial } = this.context.router.route(this.endpoint.namespace, entry, message);
-    const reasonCode = hasReceivers || message.retain || this.version !== 5 ? 0 : REASON.noMatchingSubscribers;
-    const acknowledge = () => this.write(encodeAck('pubrec', this.version, packetId, reasonCode));
-    if (serial > 0) this.whenStored(serial, acknowledge);
-    else {
-      this.#answeredAtOnce++;
-      acknowledge();
-    }
-  }
-
-  /** Routes a QoS 1 message and acknowledges it when it is routed, or stored where that is asked for. */
-  publishQueued(entry: TopicEntry, message: Message, packetId: number, size: number): void {
-    this.#checkReceiveMaximum();
-    this.countIn(size);
-    this.#startClock();
-    const { hasReceivers, serial } = this.context.router.route(this.endpoint.namespace, entry, message);
-    const reasonCode = hasReceivers || message.retain || this.version !== 5 ? 0 : REASON.noMatchingSubscribers;
-    if (serial === 0) {
-      this.#answeredAtOnce++;
-      this.#ack(packetId, reasonCode);
-    } else {
-      this.pendingAcks++;
-      this.whenStored(serial, () => {
-        this.pendingAcks--;
-        this.#ack(packetId, reasonCode);
-      });
-    }
-  }
-
-  /** Publishes acknowledged in the chunk that brought them are timed together: a clock costs as much as a route. */
-  #startClock(): void {
-    if (this.#answeredAtOnce === 0) this.#chunkStartedAt = performance.now();
-  }
-
-  #observeAtOnce(): void {
-    const seconds = (performance.now() - this.#chunkStartedAt) / 1000;
-    observe(this.endpoint.slots, RESPONSE_PUBLISH, RESPONSE_BUCKETS, seconds, this.#answeredAtOnce);
-    this.#answeredAtOnce = 0;
-  }
-
-  #ack(packetId: number, reasonCode: number): void {
-    if (reasonCode !== 0) {
-      this.write(encodeAck('puback', this.version, packetId, reasonCode));
-      return;
-    }
-    this.sender.puback(packetId);
-  }
-
-  /** Runs `then` when the session worker has stored up to `serial`; if it dies before, the connection ends and the client repeats. */
-  whenStored(serial: number, then: () => void): void {
-    const startedAt = performance.now();
-    this.context.barrier.wait(serial, (isStored) => {
-      observe(this.endpoint.slots, RESPONSE_PUBLISH, RESPONSE_BUCKETS, (performance.now() - startedAt) / 1000);
-      if (this.state !== 'online') return;
-      if (isStored) then();
-      else this.close(REASON.unspecifiedError, 'The message could not be stored');
-    });
+    if (isOnce) this.queued.exactlyOnce(entry, message, packetId, size);
+    else this.queued.atLeastOnce(entry, message, packetId, size);
   }
 
   /** Counts a PUBLISH that came in. */
@@ -330,10 +253,15 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   }
 
   sendPubrel(packetId: number): void {
-    this.write(encodeAck('pubrel', this.version, packetId, 0));
+    this.ack(ACK.pubrel, packetId, 0);
   }
 
-  /** Sends a control packet. */
+  /** Sends an acknowledgement. */
+  ack(first: Acknowledgement, packetId: number, reasonCode: number): void {
+    if (this.state !== 'closed') this.sender.ack(first, packetId, reasonCode);
+  }
+
+  /** Sends any other control packet. */
   write(bytes: Buffer): void {
     if (this.state !== 'closed') this.sender.write(bytes);
   }

@@ -18,6 +18,9 @@ export class LastTopic {
   #isAllowed = false;
   /** version of the endpoint's configuration that #isAllowed is for; 0 = none */
   #allowedOf = 0;
+  /** of the packet that find() has found last: where its packet identifier stands, if it has one, and its payload */
+  idAt = 0;
+  payloadStart = 0;
 
   constructor(endpoint: EndpointContext, decisions: Decisions) {
     this.#endpoint = endpoint;
@@ -51,10 +54,15 @@ export class LastTopic {
     let rest = topicEnd;
     if (first !== 0x30) {
       if (rest + 2 > end || (buf[rest] === 0 && buf[rest + 1] === 0)) return null;
+      this.idAt = rest;
       rest += 2;
     }
     if (length === 0 || rest > end) return null;
-    if (version === 5 && plainPropertiesEnd(buf, rest, end) < 0) return null;
+    if (version === 5) {
+      rest = plainPropertiesEnd(buf, rest, end);
+      if (rest < 0) return null;
+    }
+    this.payloadStart = rest;
     let entry = this.#entry;
     if (entry === null || !sameBytes(this.#bytes, buf, start, length) || !this.#endpoint.namespace.isCurrent(entry)) {
       entry = this.#lookUp(buf, start, topicEnd);

@@ -45,8 +45,8 @@ export abstract class PacketReader {
   protected abstract plainTopic(buf: Buffer, at: number, size: number, first: number): TopicEntry | null;
   protected abstract publishRun(entry: TopicEntry, buf: Buffer, start: number, end: number, count: number): void;
   protected abstract publishOnce(entry: TopicEntry, buf: Buffer, at: number, size: number): void;
-  /** PUBACK without reason code; false: decode() decides. */
-  protected abstract acknowledged(buf: Buffer, at: number): boolean;
+  /** PUBACK, PUBREC, PUBREL or PUBCOMP without reason code, by its first byte; false: decode() decides. */
+  protected abstract acknowledged(first: number, packetId: number): boolean;
   /** Handles a whole packet that is not for the fast path. @throws ProtocolError */
   protected abstract decode(buf: Buffer, start: number, end: number): void;
   /** Decides about an error of the input. */
@@ -143,7 +143,7 @@ export abstract class PacketReader {
           if (this.#stopped(buf, at, end)) return;
           continue;
         }
-        if (first === 0x40 && size === 4 && this.acknowledged(buf, at)) {
+        if (size === 4 && isAcknowledgement(first) && this.acknowledged(first, (buf[at + 2]! << 8) | buf[at + 3]!)) {
           at += size;
           continue;
         }
@@ -203,6 +203,10 @@ export abstract class PacketReader {
     this.#held = [];
     this.#partial = null;
   }
+}
+
+function isAcknowledgement(first: number): boolean {
+  return first === 0x40 || first === 0x50 || first === 0x62 || first === 0x70;
 }
 
 function own(buf: Buffer, start: number, end: number): Buffer {

@@ -1,7 +1,7 @@
 /** What goes out to one client: publishes in its protocol version, with its topic aliases and its Maximum Packet Size. */
 
 import { observe, SIZE_BUCKETS, SLOT, sizeBase } from '../../src/metrics/counters.ts';
-import { type PublishEncoding, publishSize, writePublish } from '../../src/mqtt/encode-publish.ts';
+import { type Acknowledgement, ackSize, type PublishEncoding, publishSize, writeAck, writePublish } from '../../src/mqtt/encode-publish.ts';
 import type { ProtocolVersion, QoS } from '../../src/mqtt/packet.ts';
 import type { Connection } from '../connection.ts';
 import { EMPTY, type Message, type PlainPacket } from '../routing/message.ts';
@@ -148,16 +148,14 @@ export class Sender {
     }
   }
 
-  /** PUBACK with reason code 0, the packet that is sent most: written in place. */
-  puback(packetId: number): void {
-    const at = this.out.reserve(4);
+  /** An acknowledgement, written in place: the packets that are sent most. */
+  ack(first: Acknowledgement, packetId: number, reasonCode: number): void {
+    const size = ackSize(this.version, reasonCode);
+    const at = this.out.reserve(size);
     const own = this.out.own!;
-    own[at] = 0x40;
-    own[at + 1] = 2;
-    own[at + 2] = packetId >> 8;
-    own[at + 3] = packetId & 0xff;
-    this.#endpoint.slots[SLOT.bytesSent]! += 4;
-    if (this.#endpoint.isTapped) this.#tap(own, at, at + 4);
+    writeAck(own, at, first, this.version, packetId, reasonCode);
+    this.#endpoint.slots[SLOT.bytesSent]! += size;
+    if (this.#endpoint.isTapped) this.#tap(own, at, at + size);
   }
 
   #tap(buf: Buffer, start: number, end: number): void {

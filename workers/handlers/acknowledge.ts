@@ -1,11 +1,11 @@
 /** PUBACK, PUBREC, PUBREL and PUBCOMP from the client (MQTT 5 sections 3.4 to 3.7, 4.3). */
 
-import { encodeAck } from '../../src/mqtt/encode.ts';
+import { ACK } from '../../src/mqtt/encode-publish.ts';
 import { ProtocolError } from '../../src/mqtt/errors.ts';
 import type { AckPacket } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import type { Client } from '../client/client.ts';
-import type { Delivery } from '../session/session.ts';
+import type { Delivery } from '../session/flight/delivery.ts';
 
 /** Whether the acknowledgement is one that the delivery can have now; of an unknown identifier any may come late. */
 function isInOrder(type: 'puback' | 'pubrec' | 'pubcomp', delivery: Delivery | undefined): boolean {
@@ -33,14 +33,14 @@ export function handleAcknowledge(client: Client, packet: AckPacket): void {
       }
       const known = session.release(packetId);
       const reasonCode = known !== false || client.version !== 5 ? 0 : REASON.packetIdentifierNotFound;
-      const answer = () => client.write(encodeAck('pubrel', client.version, packetId, reasonCode));
+      const answer = () => client.ack(ACK.pubrel, packetId, reasonCode);
       if (known instanceof Promise) void known.then(answer);
       else answer();
       return;
     }
     case 'pubrel': {
       const known = session.complete(packetId);
-      client.write(encodeAck('pubcomp', client.version, packetId, known || client.version !== 5 ? 0 : REASON.packetIdentifierNotFound));
+      client.ack(ACK.pubcomp, packetId, known ? 0 : REASON.packetIdentifierNotFound);
       return;
     }
     case 'pubcomp':

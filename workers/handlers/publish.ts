@@ -1,7 +1,7 @@
 /** PUBLISH that the fast path leaves: RETAIN, DUP, topic alias, expiry, unusual properties, denied and invalid topics (MQTT 5 section 3.3). */
 
 import { SLOT } from '../../src/metrics/counters.ts';
-import { encodeAck } from '../../src/mqtt/encode.ts';
+import { ACK } from '../../src/mqtt/encode-publish.ts';
 import { ProtocolError } from '../../src/mqtt/errors.ts';
 import type { PublishPacket } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
@@ -14,7 +14,7 @@ export function handlePublish(client: Client, packet: PublishPacket): void {
   const session = client.session!;
   if (packet.qos === 2 && session.received?.has(packet.packetId)) {
     // [MQTT-4.3.3-10]: a repeat before PUBREL is acknowledged and not routed again.
-    client.write(encodeAck('pubrec', client.version, packet.packetId, 0));
+    client.ack(ACK.pubrec, packet.packetId, 0);
     return;
   }
   const { namespace } = endpoint;
@@ -33,7 +33,7 @@ export function handlePublish(client: Client, packet: PublishPacket): void {
   const message = new Message(topic, payload, packet.qos, packet.retain, properties?.forward ?? EMPTY, expiresAt, session.key);
   const size = payload.length + topic.length + (properties?.forward.length ?? 0) + 4;
   if (packet.qos === 1) {
-    client.publishQueued(entry, message, packet.packetId, size);
+    client.queued.atLeastOnce(entry, message, packet.packetId, size);
     return;
   }
   if (packet.qos === 0) {
@@ -41,7 +41,7 @@ export function handlePublish(client: Client, packet: PublishPacket): void {
     context.router.route(namespace, entry, message);
     return;
   }
-  client.publishExactlyOnce(entry, message, packet.packetId, size);
+  client.queued.exactlyOnce(entry, message, packet.packetId, size);
 }
 
 /** The topic of the packet, from its name or its alias [MQTT-3.3.2-7]; a name with an alias sets the alias. */
@@ -65,6 +65,5 @@ function deny(client: Client, packet: PublishPacket): void {
   client.endpoint.count('errorAclDenied');
   client.endpoint.count('droppedAcl');
   if (packet.qos === 0) return;
-  const reasonCode = client.version === 5 ? REASON.notAuthorized : REASON.success;
-  client.write(encodeAck(packet.qos === 1 ? 'puback' : 'pubrec', client.version, packet.packetId, reasonCode));
+  client.ack(packet.qos === 1 ? ACK.puback : ACK.pubrec, packet.packetId, REASON.notAuthorized);
 }

@@ -2,41 +2,10 @@
 
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import type { Client } from '../../../workers/client/client.ts';
+import { BYTES, BYTES_APART, type Cuts, cuts, feed, WHOLE } from './cuts.ts';
 import { MALFORMED, SIZE_MAX } from './malformed.ts';
 import { answerOf, connect, type Effects, expected, generate, type Item, parse, seen, streams, type Version } from './oracle.ts';
 import { settled, type Wire, World } from './world.ts';
-
-const shared = Buffer.alloc(1024 * 1024);
-
-/** Where the stream is cut, and after which cuts the event loop gets its turn. */
-interface Cuts {
-  lengths: number[];
-  turns: boolean[];
-}
-
-const cuts = fc.record({
-  lengths: fc.array(fc.oneof(fc.integer({ min: 1, max: 8 }), fc.integer({ min: 1, max: 400 }), fc.constant(65_536)), {
-    minLength: 1,
-    maxLength: 20,
-  }),
-  turns: fc.array(fc.boolean(), { minLength: 1, maxLength: 7 }),
-});
-const WHOLE: Cuts = { lengths: [Number.MAX_SAFE_INTEGER], turns: [false] };
-const BYTES: Cuts = { lengths: [1], turns: [false] };
-const BYTES_APART: Cuts = { lengths: [1], turns: [...Array<boolean>(40).fill(false), true] };
-
-/** Hands bytes over in pieces, as a listener does: one buffer for all, which holds something else after each call. */
-async function feed(client: Client, bytes: Buffer, { lengths, turns }: Cuts): Promise<void> {
-  for (let at = 0, i = 0; at < bytes.length; i++) {
-    const from = i % 7;
-    const end = from + bytes.copy(shared, from, at, at + Math.min(lengths[i % lengths.length]!, shared.length - from));
-    client.onData(shared, from, end);
-    shared.fill(0xee, 0, end);
-    at += end - from;
-    if (turns[i % turns.length]) await settled();
-  }
-}
 
 async function watch(world: World, version: 4 | 5): Promise<Wire> {
   const { client, wire } = world.client();

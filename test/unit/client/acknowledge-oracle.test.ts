@@ -1,0 +1,99 @@
+/** What a subscriber acknowledges, however its bytes are cut: what leaves the flight, what is answered, and what is repeated. */
+
+import fc from 'fast-check';
+import mqttPacket, { type Packet as TheirPacket } from 'mqtt-packet';
+import { expect, it } from 'vitest';
+import { REASON } from '../../../src/mqtt/reason-codes.ts';
+import { BYTES, type Cuts, cuts, feed, WHOLE } from './cuts.ts';
+import { answerOf, connect, generate, parse, type Version } from './oracle.ts';
+import { settled, World } from './world.ts';
+
+type Ack = 'puback' | 'pubrec' | 'pubcomp';
+
+interface Step {
+  cmd: Ack;
+  /** identifiers are given from 1 on: some of these are in flight */
+  messageId: number;
+  hasFailed: boolean;
+}
+
+const steps = fc.array(
+  fc.record<Step>({
+    cmd: fc.constantFrom<Ack>('puback', 'pubrec', 'pubcomp'),
+    messageId: fc.integer({ min: 1, max: 24 }),
+    hasFailed: fc.integer({ min: 0, max: 7 }).map((n) => n === 0),
+  }),
+  { maxLength: 60 },
+);
+const levels = fc.array(fc.constantFrom<1 | 2>(1, 2), { minLength: 1, maxLength: 20 });
+
+interface Outcome {
+  /** identifier and QoS, `released` when PUBREC has come */
+  inFlight: string[];
+  answers: string[];
+}
+
+function encode({ cmd, messageId, hasFailed }: Step, version: Version): Buffer {
+  const reasonCode = version === 5 && hasFailed && cmd !== 'pubcomp' ? REASON.unspecifiedError : 0;
+  return mqttPacket.generate({ cmd, messageId, reasonCode } as TheirPacket, { protocolVersion: version });
+}
+
+/** What the standard asks for. */
+function expected(qos: readonly (1 | 2)[], acks: readonly Step[], version: Version): Outcome {
+  const flight = new Map(qos.map((level, i) => [i + 1, { level, isReleased: false }]));
+  const answers: string[] = [];
+  for (const step of acks) {
+    const packet = parse(encode(step, version), version)[0] as TheirPacket & { messageId: number; reasonCode?: number };
+    const id = packet.messageId;
+    const known = flight.get(id);
+    if (packet.cmd === 'puback' && known?.level === 1) flight.delete(id);
+    if (packet.cmd === 'pubcomp' && known?.level === 2) flight.delete(id);
+    if (packet.cmd !== 'pubrec') continue;
+    const isKnown = known?.level === 2;
+    if ((packet.reasonCode ?? 0) >= 0x80) {
+      if (isKnown) flight.delete(id);
+      continue;
+    }
+    if (isKnown) known.isReleased = true;
+    answers.push(`pubrel ${id} ${isKnown || version < 5 ? 0 : REASON.packetIdentifierNotFound}`);
+  }
+  return { answers, inFlight: [...flight].map(([id, { level, isReleased }]) => `${id} ${level}${isReleased ? ' released' : ''}`) };
+}
+
+async function outcome(qos: readonly (1 | 2)[], acks: readonly Step[], version: Version, how: Cuts): Promise<Outcome> {
+  const world = new World(1_000_000);
+  const subscriber = world.client();
+  await feed(subscriber.client, connect('subscriber', version), WHOLE);
+  await settled();
+  const filters = { cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'a', qos: 2 }] };
+  await feed(subscriber.client, generate(filters as TheirPacket, version), WHOLE);
+  await settled();
+  const publisher = world.client();
+  await feed(publisher.client, connect('publisher', version), WHOLE);
+  await settled();
+  const messages = qos.map((level, i) =>
+    generate({ cmd: 'publish', topic: 'a', payload: String(i), qos: level, dup: false, retain: false, messageId: i + 1 }, version),
+  );
+  await feed(publisher.client, Buffer.concat(messages), WHOLE);
+  await settled();
+  const before = parse(subscriber.wire.sent, version);
+  expect(before.flatMap((packet) => (packet.cmd === 'publish' ? packet.messageId : []))).toEqual(qos.map((_, i) => i + 1));
+  await feed(subscriber.client, Buffer.concat(acks.map((step) => encode(step, version))), how);
+  await settled();
+  expect(world.faults).toEqual([]);
+  const inFlight = subscriber.client.session!.inflight.inOrder();
+  return {
+    inFlight: inFlight.map((one) => `${one.packetId} ${one.qos}${one.isReleased ? ' released' : ''}`),
+    answers: parse(subscriber.wire.sent, version).slice(before.length).map(answerOf),
+  };
+}
+
+for (const version of [3, 4, 5] as const) {
+  it(`version ${version}: whole, byte by byte and in random chunks`, async () => {
+    const property = fc.asyncProperty(levels, steps, cuts, async (qos, acks, how) => {
+      const wanted = expected(qos, acks, version);
+      for (const each of [WHOLE, BYTES, how]) expect(await outcome(qos, acks, version, each)).toEqual(wanted);
+    });
+    await fc.assert(property, { numRuns: 60 });
+  });
+}

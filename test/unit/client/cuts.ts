@@ -1,0 +1,36 @@
+/** The ways in which a stream reaches a client: cut anywhere, in one buffer for all reads, which holds something else after each. */
+
+import fc from 'fast-check';
+import type { Client } from '../../../workers/client/client.ts';
+import { settled } from './world.ts';
+
+const shared = Buffer.alloc(1024 * 1024);
+
+/** Where the stream is cut, and after which cuts the event loop gets its turn. */
+export interface Cuts {
+  lengths: number[];
+  turns: boolean[];
+}
+
+export const cuts: fc.Arbitrary<Cuts> = fc.record({
+  lengths: fc.array(fc.oneof(fc.integer({ min: 1, max: 8 }), fc.integer({ min: 1, max: 400 }), fc.constant(65_536)), {
+    minLength: 1,
+    maxLength: 20,
+  }),
+  turns: fc.array(fc.boolean(), { minLength: 1, maxLength: 7 }),
+});
+export const WHOLE: Cuts = { lengths: [Number.MAX_SAFE_INTEGER], turns: [false] };
+export const BYTES: Cuts = { lengths: [1], turns: [false] };
+export const BYTES_APART: Cuts = { lengths: [1], turns: [...Array<boolean>(40).fill(false), true] };
+
+/** Hands bytes over in pieces, as a listener does. */
+export async function feed(client: Client, bytes: Buffer, { lengths, turns }: Cuts): Promise<void> {
+  for (let at = 0, i = 0; at < bytes.length; i++) {
+    const from = i % 7;
+    const end = from + bytes.copy(shared, from, at, at + Math.min(lengths[i % lengths.length]!, shared.length - from));
+    client.onData(shared, from, end);
+    shared.fill(0xee, 0, end);
+    at += end - from;
+    if (turns[i % turns.length]) await settled();
+  }
+}

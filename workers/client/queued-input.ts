@@ -1,0 +1,114 @@
+/** What one client publishes with QoS 1 and 2: routed, and acknowledged when it is routed, or stored where that is asked for. */
+
+import { observe, RESPONSE_BUCKETS, responseBase } from '../../src/metrics/counters.ts';
+import { ACK, type Acknowledgement } from '../../src/mqtt/encode-publish.ts';
+import { ProtocolError } from '../../src/mqtt/errors.ts';
+import type { ProtocolVersion } from '../../src/mqtt/packet.ts';
+import { REASON } from '../../src/mqtt/reason-codes.ts';
+import type { Message } from '../routing/message.ts';
+import type { TopicEntry } from '../routing/topic-entry.ts';
+import type { Session } from '../session/session.ts';
+import type { EndpointContext, WorkerContext } from './context.ts';
+
+const RESPONSE_PUBLISH = responseBase('publish');
+
+/** The client, as far as its publishes are concerned. */
+export interface QueuedPublisher {
+  readonly endpoint: EndpointContext;
+  readonly context: WorkerContext;
+  readonly version: ProtocolVersion;
+  readonly session: Session | null;
+  readonly isOnline: boolean;
+  /** QoS 1 and 2 publishes that may be unacknowledged, as MQTT 5 clients were told */
+  readonly receiveWindow: number;
+  /** Counts a PUBLISH of `size` bytes that came in. */
+  countIn(size: number): void;
+  ack(first: Acknowledgement, packetId: number, reasonCode: number): void;
+  close(reasonCode: number, reasonString: string): void;
+}
+
+export class QueuedInput {
+  readonly #client: QueuedPublisher;
+  /** QoS 1 publishes whose acknowledgement waits for the store */
+  #pendingAcks = 0;
+  /** publishes of this chunk that were acknowledged at once */
+  #answeredAtOnce = 0;
+  #chunkStartedAt = 0;
+
+  constructor(client: QueuedPublisher) {
+    this.#client = client;
+  }
+
+  /** Routes a QoS 1 message of a packet of `size` bytes and acknowledges it. @throws ProtocolError over the Receive Maximum [MQTT-3.3.4-9] */
+  atLeastOnce(entry: TopicEntry, message: Message, packetId: number, size: number): void {
+    const client = this.#client;
+    this.#begin(size);
+    const { hasReceivers, serial } = client.context.router.route(client.endpoint.namespace, entry, message);
+    const reasonCode = this.#reason(hasReceivers || message.retain);
+    if (serial === 0) {
+      this.#answeredAtOnce++;
+      client.ack(ACK.puback, packetId, reasonCode);
+    } else {
+      this.#pendingAcks++;
+      this.#whenStored(serial, () => {
+        this.#pendingAcks--;
+        client.ack(ACK.puback, packetId, reasonCode);
+      });
+    }
+  }
+
+  /**
+   * Routes a QoS 2 message, unless it is a repeat before PUBREL, and answers PUBREC when it is routed or stored [MQTT-4.3.3-10].
+   * @throws ProtocolError over the Receive Maximum
+   */
+  exactlyOnce(entry: TopicEntry, message: Message, packetId: number, size: number): void {
+    const client = this.#client;
+    const session = client.session!;
+    if (session.received?.has(packetId)) {
+      client.ack(ACK.pubrec, packetId, 0);
+      return;
+    }
+    this.#begin(size);
+    session.receive(packetId);
+    const { hasReceivers, serial } = client.context.router.route(client.endpoint.namespace, entry, message);
+    const reasonCode = this.#reason(hasReceivers || message.retain);
+    if (serial === 0) {
+      this.#answeredAtOnce++;
+      client.ack(ACK.pubrec, packetId, reasonCode);
+    } else this.#whenStored(serial, () => client.ack(ACK.pubrec, packetId, reasonCode));
+  }
+
+  #begin(size: number): void {
+    const client = this.#client;
+    if (client.version === 5 && this.#pendingAcks + (client.session!.received?.size ?? 0) >= client.receiveWindow) {
+      throw new ProtocolError(REASON.receiveMaximumExceeded, `More than ${client.receiveWindow} QoS 1 and 2 messages are in flight`);
+    }
+    client.countIn(size);
+    // Publishes acknowledged in the chunk that brought them are timed together: a clock costs as much as a route.
+    if (this.#answeredAtOnce === 0) this.#chunkStartedAt = performance.now();
+  }
+
+  #reason(isTaken: boolean): number {
+    return isTaken || this.#client.version !== 5 ? 0 : REASON.noMatchingSubscribers;
+  }
+
+  /** The chunk has been worked off. */
+  chunkEnded(): void {
+    if (this.#answeredAtOnce === 0) return;
+    const seconds = (performance.now() - this.#chunkStartedAt) / 1000;
+    observe(this.#client.endpoint.slots, RESPONSE_PUBLISH, RESPONSE_BUCKETS, seconds, this.#answeredAtOnce);
+    this.#answeredAtOnce = 0;
+  }
+
+  /** Runs `then` when the session worker has stored up to `serial`; if it dies before, the connection ends and the client repeats. */
+  #whenStored(serial: number, then: () => void): void {
+    const client = this.#client;
+    const startedAt = performance.now();
+    client.context.barrier.wait(serial, (isStored) => {
+      observe(client.endpoint.slots, RESPONSE_PUBLISH, RESPONSE_BUCKETS, (performance.now() - startedAt) / 1000);
+      if (!client.isOnline) return;
+      if (isStored) then();
+      else client.close(REASON.unspecifiedError, 'The message could not be stored');
+    });
+  }
+}
