@@ -172,7 +172,7 @@ function hostOffline(wire: WireSession): void {
   setTimeout(() => {
     session.restored = null;
   }, SAID_AGAIN_MS).unref();
-  for (const subscription of wire.subscriptions) void table.subscriptions.add(session, subscription);
+  table.subscriptions.add(session, wire.subscriptions);
 }
 
 /** A session that was restored from disk had ended in its worker before this one started. */

@@ -10,7 +10,7 @@ import type { Client } from '../client/client.ts';
 import { HOLD } from '../client/packet-reader.ts';
 import type { Subscription } from '../routing/subscriber.ts';
 import type { RetainedQuery } from '../session/retained-queries.ts';
-import { subscriptionKey, toWireSubscription } from '../session/session.ts';
+import { type Session, subscriptionKey, toWireSubscription } from '../session/session.ts';
 import { sendRetained } from './retained.ts';
 
 /** A peer that has not taken in a filter by then hangs: the client is sent away rather than promised what may not hold. */
@@ -19,31 +19,28 @@ const BARRIER_DEADLINE_MS = 10_000;
 const FILTERS_AT_ONCE = 200;
 const RESPONSE_SUBSCRIBE = responseBase('subscribe');
 
+/** A subscription that was made, and the question for its retained messages. */
+interface Asked {
+  subscription: Subscription;
+  query: RetainedQuery;
+}
+
 export async function handleSubscribe(client: Client, packet: SubscribePacket): Promise<void> {
   const startedAt = performance.now();
   const session = client.session!;
-  const waits: (Promise<void> | null)[] = [];
-  const queries: { subscription: Subscription; query: RetainedQuery }[] = [];
+  const waits: Promise<void>[] = [];
+  const queries: Asked[] = [];
   const codes: number[] = [];
-  for (const request of packet.subscriptions) {
-    if (codes.length > 0 && codes.length % FILTERS_AT_ONCE === 0) {
+  const { subscriptions } = packet;
+  for (let at = 0; at < subscriptions.length; at += FILTERS_AT_ONCE) {
+    if (at > 0) {
       client.hold(HOLD.subscribe);
       await new Promise((resolve) => setImmediate(resolve));
       if (client.session !== session) return;
     }
-    const made = makeSubscription(client, request, packet.subscriptionIdentifier);
-    codes.push(typeof made === 'number' ? made : made.qos);
-    if (typeof made === 'number') continue;
-    const isNew = !session.subscriptions.has(subscriptionKey(made));
-    if (isNew) client.endpoint.slots[SLOT.subscriptionsCurrent]!++;
-    if (wantsRetained(made, isNew)) {
-      const query = client.context.retained.begin(session.namespace.name, made.filter, () => client.session === session);
-      queries.push({ subscription: made, query });
-    }
-    waits.push(client.context.table.subscriptions.add(session, made));
-    if (session.isDurable) waits.push(client.context.barrier.request(session, { op: 'subscribe', subscription: toWireSubscription(made) }));
+    waits.push(...subscribe(client, session, subscriptions.slice(at, at + FILTERS_AT_ONCE), packet.subscriptionIdentifier, codes, queries));
   }
-  if (waits.some((wait) => wait !== null)) {
+  if (waits.length > 0) {
     // The barrier of DESIGN.md section 4: after SUBACK no publish anywhere on the node may miss the filter.
     // What this client has sent behind its SUBSCRIBE waits too, so that it finds SUBACK before what it publishes itself.
     client.hold(HOLD.subscribe);
@@ -56,6 +53,39 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
   observe(client.endpoint.slots, RESPONSE_SUBSCRIBE, RESPONSE_BUCKETS, (performance.now() - startedAt) / 1000);
   client.release(HOLD.subscribe);
   for (const { subscription, query } of queries) query.ask((messages) => sendRetained(client, subscription, query, messages));
+}
+
+/** Makes subscriptions, and adds their codes and questions. @returns what SUBACK must wait for */
+function subscribe(
+  client: Client,
+  session: Session,
+  requests: readonly SubscribeRequest[],
+  identifier: number,
+  codes: number[],
+  queries: Asked[],
+): Promise<void>[] {
+  const { retained, table, barrier } = client.context;
+  const made = new Map<string, Subscription>();
+  for (const request of requests) {
+    const subscription = makeSubscription(client, request, identifier);
+    codes.push(typeof subscription === 'number' ? subscription : subscription.qos);
+    if (typeof subscription === 'number') continue;
+    const key = subscriptionKey(subscription);
+    const isNew = !session.subscriptions.has(key) && !made.has(key);
+    if (isNew) client.endpoint.slots[SLOT.subscriptionsCurrent]!++;
+    if (wantsRetained(subscription, isNew)) {
+      const query = retained.begin(session.namespace.name, subscription.filter, () => client.session === session);
+      queries.push({ subscription, query });
+    }
+    // The last one of a filter that is there twice counts [MQTT-3.8.4-5].
+    made.set(key, subscription);
+  }
+  const subscriptions = [...made.values()];
+  const waits = table.subscriptions.add(session, subscriptions);
+  if (session.isDurable) {
+    for (const each of subscriptions) waits.push(barrier.request(session, { op: 'subscribe', subscription: toWireSubscription(each) }));
+  }
+  return waits;
 }
 
 /** No retained messages for shared subscriptions [MQTT-3.8.4]; else as Retain Handling says [MQTT-3.3.1-9..11]. */

@@ -1,5 +1,6 @@
 /** One namespace in one worker: subscriptions of its subscribers, interest of the peers, and the cache of topic entries. */
 
+import { SmallMap } from '../../src/kernel/small-map.ts';
 import type { Peer } from './peer.ts';
 import { ShareGroup } from './share-group.ts';
 import type { Subscriber, Subscription } from './subscriber.ts';
@@ -11,16 +12,20 @@ const ENTRIES_MAX = 100_000;
 /** Characters of their topics, which a client may make 65535 long. */
 const ENTRY_CHARACTERS_MAX = 16 * 1024 * 1024;
 
-/** What hangs on one filter. */
+/** What hangs on one filter; most have one subscriber or one peer, and nothing else. */
 class FilterNode {
-  readonly subscribers = new Map<Subscriber, Subscription>();
+  subscribers: SmallMap<Subscriber, Subscription> | null = null;
   /** peer → INTEREST flags */
-  readonly peers = new Map<Peer, number>();
-  readonly groups = new Map<string, ShareGroup>();
+  peers: SmallMap<Peer, number> | null = null;
+  groups: SmallMap<string, ShareGroup> | null = null;
 
   get isEmpty(): boolean {
-    return this.subscribers.size === 0 && this.peers.size === 0 && this.groups.size === 0;
+    return sizeOf(this.subscribers) + sizeOf(this.peers) + sizeOf(this.groups) === 0;
   }
+}
+
+function sizeOf(map: { readonly size: number } | null): number {
+  return map === null ? 0 : map.size;
 }
 
 export class Namespace {
@@ -70,13 +75,17 @@ export class Namespace {
     const peers = new Map<Peer, number>();
     const groups: ShareGroup[] = [];
     this.#tree.match(entry.topic, (node) => {
-      for (const [subscriber, subscription] of node.subscribers) {
+      node.subscribers?.forEach((subscription, subscriber) => {
         const list = matches.get(subscriber);
         if (list === undefined) matches.set(subscriber, [subscription]);
         else list.push(subscription);
-      }
-      for (const [peer, flags] of node.peers) peers.set(peer, (peers.get(peer) ?? 0) | flags);
-      for (const group of node.groups.values()) groups.push(group);
+      });
+      node.peers?.forEach((flags, peer) => {
+        peers.set(peer, (peers.get(peer) ?? 0) | flags);
+      });
+      node.groups?.forEach((group) => {
+        groups.push(group);
+      });
     });
     const targets: Target[] = [];
     for (const [subscriber, subscriptions] of matches) targets.push(makeTarget(subscriber, subscriptions));
@@ -112,6 +121,7 @@ export class Namespace {
   /** Adds or replaces an ordinary subscription. @returns true when it is the first one of this worker on the filter */
   subscribe(subscriber: Subscriber, subscription: Subscription): boolean {
     const node = this.#node(subscription.filter);
+    node.subscribers ??= new SmallMap();
     const isFirst = node.subscribers.size === 0;
     node.subscribers.set(subscriber, subscription);
     this.#changed(subscription.filter);
@@ -121,22 +131,25 @@ export class Namespace {
   /** @returns true when it was the last one of this worker on the filter */
   unsubscribe(subscriber: Subscriber, filter: string): boolean {
     const node = this.#tree.get(filter);
-    if (node === undefined || !node.subscribers.delete(subscriber)) return false;
+    if (!node?.subscribers?.delete(subscriber)) return false;
     this.#changed(filter);
     this.#dropIfEmpty(filter, node);
     return node.subscribers.size === 0;
   }
 
   hasSubscribers(filter: string): boolean {
-    return (this.#tree.get(filter)?.subscribers.size ?? 0) > 0;
+    return (this.#tree.get(filter)?.subscribers?.size ?? 0) > 0;
   }
 
   /** Interest of a peer in a filter; 0 retracts. */
   setInterest(peer: Peer, filter: string, flags: number): void {
     const node = flags === 0 ? this.#tree.get(filter) : this.#node(filter);
     if (node === undefined) return;
-    if (flags === 0) node.peers.delete(peer);
-    else node.peers.set(peer, flags);
+    if (flags === 0) node.peers?.delete(peer);
+    else {
+      node.peers ??= new SmallMap();
+      node.peers.set(peer, flags);
+    }
     this.#changed(filter);
     this.#dropIfEmpty(filter, node);
   }
@@ -144,6 +157,7 @@ export class Namespace {
   /** The group of a filter, made when it does not exist. */
   group(filter: string, name: string): ShareGroup {
     const node = this.#node(filter);
+    node.groups ??= new SmallMap();
     let group = node.groups.get(name);
     if (group === undefined) {
       group = new ShareGroup(this.name, filter, name);
@@ -154,7 +168,7 @@ export class Namespace {
   }
 
   findGroup(filter: string, name: string): ShareGroup | undefined {
-    return this.#tree.get(filter)?.groups.get(name);
+    return this.#tree.get(filter)?.groups?.get(name);
   }
 
   /** Forgets a group without members. */
@@ -162,7 +176,7 @@ export class Namespace {
     if (!group.isEmpty) return;
     const node = this.#tree.get(group.filter);
     if (node === undefined) return;
-    node.groups.delete(group.name);
+    node.groups?.delete(group.name);
     this.#changed(group.filter);
     this.#dropIfEmpty(group.filter, node);
   }
@@ -170,8 +184,9 @@ export class Namespace {
   /** Retracts everything of a peer. */
   removePeer(peer: Peer): void {
     for (const [filter, node] of [...this.#tree.entries()]) {
-      if (node.peers.has(peer)) this.setInterest(peer, filter, 0);
-      for (const group of [...node.groups.values()]) {
+      if (node.peers?.has(peer)) this.setInterest(peer, filter, 0);
+      for (const name of node.groups?.keys() ?? []) {
+        const group = node.groups!.get(name)!;
         if (group.remote.delete(peer)) this.dropGroupIfEmpty(group);
       }
     }
@@ -180,15 +195,17 @@ export class Namespace {
   /** Filters with subscribers here, and groups with members here: what a new peer must know. */
   *localFilters(): IterableIterator<{ filter: string; hasSubscribers: boolean; groups: ShareGroup[] }> {
     for (const [filter, node] of this.#tree.entries()) {
-      const groups = [...node.groups.values()].filter((group) => group.local.size > 0);
-      if (node.subscribers.size > 0 || groups.length > 0) yield { filter, hasSubscribers: node.subscribers.size > 0, groups };
+      const groups: ShareGroup[] = [];
+      node.groups?.forEach((group) => {
+        if (group.localSize > 0) groups.push(group);
+      });
+      const hasSubscribers = sizeOf(node.subscribers) > 0;
+      if (hasSubscribers || groups.length > 0) yield { filter, hasSubscribers, groups };
     }
   }
 
   /** Subscribers on exactly this filter. */
-  subscribersOf(filter: string): ReadonlyMap<Subscriber, Subscription> {
-    return this.#tree.get(filter)?.subscribers ?? EMPTY_SUBSCRIBERS;
+  subscribersOf(filter: string): readonly Subscriber[] {
+    return this.#tree.get(filter)?.subscribers?.keys() ?? [];
   }
 }
-
-const EMPTY_SUBSCRIBERS: ReadonlyMap<Subscriber, Subscription> = new Map();

@@ -6,9 +6,9 @@ import { readRemainingLength, remainingLengthSize } from '../../src/mqtt/framer.
 import { EMPTY, Message } from './message.ts';
 import type { Namespace } from './namespace.ts';
 import { INTEREST, type Peer, type PeerPublish } from './peer.ts';
-import type { ShareGroup } from './share-group.ts';
-import type { Run, Subscriber } from './subscriber.ts';
-import { grantOf, type TopicEntry } from './topic-entry.ts';
+import type { Member, ShareGroup } from './share-group.ts';
+import type { Run } from './subscriber.ts';
+import type { TopicEntry } from './topic-entry.ts';
 
 /** What became of a message. */
 export interface Routed {
@@ -139,23 +139,15 @@ export class Router {
   }
 
   /** Serves the groups whose turn is a member here; the others are returned by peer. */
-  #chooseMembers(groups: readonly ShareGroup[], message: Message, exclude: Peer | null): Map<Peer, string[]> {
-    const remote = new Map<Peer, string[]>();
+  #chooseMembers(groups: readonly ShareGroup[], message: Message, exclude: Peer | null): Map<Peer, string[]> | null {
+    let remote: Map<Peer, string[]> | null = null;
     for (const group of groups) {
       const choice = group.choose(exclude);
       if (choice === null) continue;
-      if (isSubscriber(choice)) this.#deliverMember(group, choice, message, 0);
-      else {
-        const list = remote.get(choice);
-        if (list === undefined) remote.set(choice, [group.id]);
-        else list.push(group.id);
-      }
+      if (isMember(choice)) choice.subscriber.deliver(message, choice.grant, 0, group);
+      else remote = noteRemote(remote, choice, group);
     }
     return remote;
-  }
-
-  #deliverMember(group: ShareGroup, member: Subscriber, message: Message, source: number): void {
-    member.deliver(message, grantOf(group.local.get(member)!), source, group);
   }
 
   /** Gives a message of a shared group to a member again: its last one left, or has none left at the chosen peer. */
@@ -163,7 +155,7 @@ export class Router {
     const known = namespace.findGroup(group.filter, group.name);
     if (known === undefined) return false;
     const remote = this.#chooseMembers([known], message, exclude);
-    for (const [peer, groups] of remote) peer.publish(namespace.name, { message, toSubscribers: false, groups, store: false });
+    for (const [peer, groups] of remote ?? []) peer.publish(namespace.name, { message, toSubscribers: false, groups, store: false });
     return true;
   }
 
@@ -180,7 +172,7 @@ export class Router {
     for (const id of record.groups ?? []) {
       const group = entry.groups.find((candidate) => candidate.id === id);
       const member = group?.chooseLocal() ?? null;
-      if (group !== undefined && member !== null) this.#deliverMember(group, member, message, source);
+      if (group !== undefined && member !== null) member.subscriber.deliver(message, member.grant, source, group);
       else {
         orphans ??= [];
         orphans.push(id);
@@ -197,9 +189,29 @@ export class Router {
       if (peer.isOverloaded) this.#hooks.onPeerOverload(run.count);
       else peer.publishRun(namespace.name, run);
     }
-    if (entry.groups.length === 0) return;
-    for (const message of splitRun(entry.topic, run)) {
-      const remote = this.#chooseMembers(entry.groups, message, null);
+    if (entry.groups.length > 0) this.#runToGroups(namespace, entry, run);
+  }
+
+  /** Each packet of the run goes to one member of each group: as bytes where that is possible. */
+  #runToGroups(namespace: Namespace, entry: TopicEntry, run: Run): void {
+    const part = { ...run, count: 1 };
+    for (let at = run.start; at < run.end; at = part.end) {
+      part.start = at;
+      part.end = packetEnd(run, at);
+      part.other = null;
+      let message: Message | null = null;
+      let remote: Map<Peer, string[]> | null = null;
+      for (const group of entry.groups) {
+        const choice = group.choose(null);
+        if (choice === null) continue;
+        if (!isMember(choice)) remote = noteRemote(remote, choice, group);
+        else if (choice.grant.identifiers.length > 0 || !choice.subscriber.deliverRun(part, 0, group)) {
+          message ??= splitRun(entry.topic, part)[0]!;
+          choice.subscriber.deliver(message, choice.grant, 0, group);
+        }
+      }
+      if (remote === null) continue;
+      message ??= splitRun(entry.topic, part)[0]!;
       for (const [peer, groups] of remote) this.#toPeer(peer, namespace, { message, toSubscribers: false, groups, store: false });
     }
   }
@@ -215,7 +227,7 @@ export class Router {
     const targets = entry.targets;
     for (let i = 0; i < targets.length; i++) {
       const target = targets[i]!;
-      if (target.isPlain && target.subscriber.deliverRun(run, source)) continue;
+      if (target.isPlain && target.subscriber.deliverRun(run, source, null)) continue;
       const grant = source === 0 && target.subscriber.key === run.from ? target.ownGrant : target.grant;
       if (grant === null) continue;
       messages ??= splitRun(entry.topic, run);
@@ -224,8 +236,24 @@ export class Router {
   }
 }
 
-function isSubscriber(choice: Subscriber | Peer): choice is Subscriber {
-  return 'deliver' in choice;
+function isMember(choice: Member | Peer): choice is Member {
+  return 'subscriber' in choice;
+}
+
+function noteRemote(remote: Map<Peer, string[]> | null, peer: Peer, group: ShareGroup): Map<Peer, string[]> {
+  const noted = remote ?? new Map<Peer, string[]>();
+  const list = noted.get(peer);
+  if (list === undefined) noted.set(peer, [group.id]);
+  else list.push(group.id);
+  return noted;
+}
+
+/** Where the packet ends that begins at `at`. */
+function packetEnd({ buf, end }: Run, at: number): number {
+  const low = buf[at + 1]!;
+  if (low < 0x80) return at + 2 + low;
+  const remaining = readRemainingLength(buf, at + 1, end);
+  return at + 1 + remainingLengthSize(remaining) + remaining;
 }
 
 /** The packets of a run as messages. */
@@ -233,8 +261,7 @@ function splitRun(topic: string, run: Run): Message[] {
   const messages: Message[] = [];
   let at = run.start;
   while (at < run.end) {
-    const remaining = readRemainingLength(run.buf, at + 1, run.end);
-    const end = at + 1 + remainingLengthSize(remaining) + remaining;
+    const end = packetEnd(run, at);
     const packet = decodePublish(run.buf, at, end, run.version);
     messages.push(new Message(topic, packet.payload, 0, false, packet.properties?.forward ?? EMPTY, 0, run.from));
     at = end;

@@ -1,7 +1,7 @@
 /** One shared subscription group of one filter: its members here and at the peers, and whose turn it is. */
 
 import type { Peer } from './peer.ts';
-import type { GroupHome, Subscriber, Subscription } from './subscriber.ts';
+import { type Grant, type GroupHome, grantOf, type Subscriber, type Subscription } from './subscriber.ts';
 
 /** How many members a peer has in the group. */
 export interface MemberCount {
@@ -9,12 +9,21 @@ export interface MemberCount {
   away: number;
 }
 
+/** A member of this worker. */
+export interface Member {
+  readonly subscriber: Subscriber;
+  readonly subscription: Subscription;
+  readonly grant: Grant;
+}
+
 /** Each message goes to exactly one member of the group [MQTT-4.8.2-4]; connected members come before sessions that are away. */
 export class ShareGroup implements GroupHome {
   readonly namespace: string;
   readonly filter: string;
   readonly name: string;
-  readonly local = new Map<Subscriber, Subscription>();
+  /** key of the group in records between peers */
+  readonly id: string;
+  #members: Member[] = [];
   readonly remote = new Map<Peer, MemberCount>();
   #turn = 0;
 
@@ -22,44 +31,75 @@ export class ShareGroup implements GroupHome {
     this.namespace = namespace;
     this.filter = filter;
     this.name = name;
-  }
-
-  /** Key of the group in records between peers. */
-  get id(): string {
-    return `${this.filter}\0${this.name}`;
+    this.id = `${filter}\0${name}`;
   }
 
   get isEmpty(): boolean {
-    return this.local.size === 0 && this.remote.size === 0;
+    return this.#members.length === 0 && this.remote.size === 0;
+  }
+
+  /** Members of this worker. */
+  get localSize(): number {
+    return this.#members.length;
   }
 
   /** True when every member is at this peer. */
   isServedOnlyBy(peer: Peer): boolean {
-    return this.local.size === 0 && this.remote.size === 1 && this.remote.has(peer);
+    return this.#members.length === 0 && this.remote.size === 1 && this.remote.has(peer);
+  }
+
+  /** Adds a member of this worker, or replaces its subscription. */
+  join(subscriber: Subscriber, subscription: Subscription): void {
+    const member = { subscriber, subscription, grant: grantOf(subscription) };
+    const at = this.#members.findIndex((known) => known.subscriber === subscriber);
+    if (at < 0) this.#members.push(member);
+    else this.#members[at] = member;
+  }
+
+  leave(subscriber: Subscriber): void {
+    this.#members = this.#members.filter((member) => member.subscriber !== subscriber);
   }
 
   localCount(): MemberCount {
-    let connected = 0;
-    for (const member of this.local.keys()) if (member.isConnected) connected++;
-    return { connected, away: this.local.size - connected };
+    const connected = this.#countLocal(true);
+    return { connected, away: this.#members.length - connected };
+  }
+
+  #countLocal(connected: boolean): number {
+    let count = 0;
+    for (let i = 0; i < this.#members.length; i++) if (this.#members[i]!.subscriber.isConnected === connected) count++;
+    return count;
   }
 
   /** Whose turn it is: a member here, a peer, or nobody. `exclude` was tried and had no member left. */
-  choose(exclude: Peer | null): Subscriber | Peer | null {
+  choose(exclude: Peer | null): Member | Peer | null {
+    if (this.remote.size === 0) return this.chooseLocal();
     return this.#pick('connected', exclude) ?? this.#pick('away', exclude);
   }
 
   /** Whose turn it is among the members of this worker. */
-  chooseLocal(): Subscriber | null {
-    return this.#pickLocal(true) ?? this.#pickLocal(false);
+  chooseLocal(): Member | null {
+    return this.#nextLocal(true) ?? this.#nextLocal(false);
   }
 
-  #pick(kind: keyof MemberCount, exclude: Peer | null): Subscriber | Peer | null {
-    const here = this.localCount()[kind];
+  #nextLocal(connected: boolean): Member | null {
+    const members = this.#members;
+    for (let tried = 0; tried < members.length; tried++) {
+      const at = (this.#turn + tried) % members.length;
+      if (members[at]!.subscriber.isConnected !== connected) continue;
+      this.#turn = at + 1;
+      return members[at]!;
+    }
+    return null;
+  }
+
+  #pick(kind: keyof MemberCount, exclude: Peer | null): Member | Peer | null {
+    const here = this.#countLocal(kind === 'connected');
     let total = here;
     for (const [peer, count] of this.remote) if (peer !== exclude) total += count[kind];
     if (total === 0) return null;
-    let turn = this.#turn++ % total;
+    let turn = this.#turn % total;
+    this.#turn = turn + 1;
     if (turn < here) return this.#nth(kind === 'connected', turn);
     turn -= here;
     for (const [peer, count] of this.remote) {
@@ -70,13 +110,8 @@ export class ShareGroup implements GroupHome {
     return null;
   }
 
-  #pickLocal(connected: boolean): Subscriber | null {
-    const count = this.localCount()[connected ? 'connected' : 'away'];
-    return count === 0 ? null : this.#nth(connected, this.#turn++ % count);
-  }
-
-  #nth(connected: boolean, index: number): Subscriber | null {
-    for (const member of this.local.keys()) if (member.isConnected === connected && index-- === 0) return member;
+  #nth(connected: boolean, index: number): Member | null {
+    for (const member of this.#members) if (member.subscriber.isConnected === connected && index-- === 0) return member;
     return null;
   }
 }

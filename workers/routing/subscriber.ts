@@ -47,8 +47,8 @@ export interface Subscriber {
   readonly isConnected: boolean;
   /** Takes one message. `source`: the peer whose batch brought it, 0 = this worker; `group`: the shared subscription that chose it. */
   deliver(message: Message, grant: Grant, source: number, group: GroupHome | null): void;
-  /** Takes a run of QoS 0 messages; false: it wants them one by one. */
-  deliverRun(run: Run, source: number): boolean;
+  /** Takes a run of QoS 0 messages, and keeps no reference to `run`; false: it wants them one by one. */
+  deliverRun(run: Run, source: number, group: GroupHome | null): boolean;
 }
 
 /** Where a message of a shared subscription goes back to, when its member leaves for good. */
@@ -56,4 +56,22 @@ export interface GroupHome {
   readonly namespace: string;
   readonly filter: string;
   readonly name: string;
+}
+
+/** The grant of one subscription alone: retained messages and members of shared groups. */
+export function grantOf(subscription: Subscription): Grant {
+  return foldGrants([subscription]);
+}
+
+/** What overlapping subscriptions of one subscriber give it together: the highest QoS, all identifiers [MQTT-3.3.4-2]. */
+export function foldGrants(subscriptions: readonly Subscription[]): Grant {
+  let qos: 0 | 1 | 2 = 0;
+  let retainAsPublished = false;
+  const identifiers: number[] = [];
+  for (const subscription of subscriptions) {
+    if (subscription.qos > qos) qos = subscription.qos;
+    if (subscription.retainAsPublished) retainAsPublished = true;
+    if (subscription.identifier > 0 && !identifiers.includes(subscription.identifier)) identifiers.push(subscription.identifier);
+  }
+  return { qos, retainAsPublished, identifiers };
 }

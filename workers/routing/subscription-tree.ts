@@ -4,7 +4,8 @@ import { isDeep, matchesFilter } from '../../src/mqtt/topic.ts';
 
 /** A node that holds a value for one filter. */
 class Level<T> {
-  readonly children = new Map<string, Level<T>>();
+  /** null: none, as below every filter's end */
+  children: Map<string, Level<T>> | null = null;
   plus: Level<T> | null = null;
   /** value of the filter that ends here */
   value: T | null = null;
@@ -12,7 +13,7 @@ class Level<T> {
   hash: T | null = null;
 
   get isEmpty(): boolean {
-    return this.value === null && this.hash === null && this.plus === null && this.children.size === 0;
+    return this.value === null && this.hash === null && this.plus === null && this.children === null;
   }
 }
 
@@ -30,7 +31,7 @@ export class SubscriptionTree<T> {
     let level: Level<T> | null | undefined = this.#root;
     for (const part of filter.split('/')) {
       if (part === '#') return level.hash ?? undefined;
-      level = part === '+' ? level.plus : level.children.get(part);
+      level = part === '+' ? level.plus : level.children?.get(part);
       if (!level) return undefined;
     }
     return level.value ?? undefined;
@@ -52,11 +53,14 @@ export class SubscriptionTree<T> {
         level.hash = value;
         return;
       }
-      let next: Level<T> | null | undefined = part === '+' ? level.plus : level.children.get(part);
+      let next: Level<T> | null | undefined = part === '+' ? level.plus : level.children?.get(part);
       if (!next) {
         next = new Level<T>();
         if (part === '+') level.plus = next;
-        else level.children.set(part, next);
+        else {
+          level.children ??= new Map();
+          level.children.set(part, next);
+        }
       }
       level = next;
     }
@@ -79,11 +83,12 @@ export class SubscriptionTree<T> {
     if (part === undefined) level.value = null;
     else if (part === '#') level.hash = null;
     else {
-      const next = part === '+' ? level.plus! : level.children.get(part)!;
+      const next = part === '+' ? level.plus! : level.children!.get(part)!;
       this.#prune(next, parts, depth + 1);
       if (!next.isEmpty) return;
       if (part === '+') level.plus = null;
-      else level.children.delete(part);
+      else if (level.children!.size > 1) level.children!.delete(part);
+      else level.children = null;
     }
   }
 
@@ -96,7 +101,7 @@ export class SubscriptionTree<T> {
     const parts = topic.split('/');
     const root = this.#root;
     if (topic.charCodeAt(0) === 0x24) {
-      const first = root.children.get(parts[0]!);
+      const first = root.children?.get(parts[0]!);
       if (first) this.#walk(first, parts, 1, found);
       return;
     }
@@ -109,7 +114,7 @@ export class SubscriptionTree<T> {
       if (level.value !== null) found(level.value);
       return;
     }
-    const child = level.children.get(parts[depth]!);
+    const child = level.children?.get(parts[depth]!);
     if (child !== undefined) this.#walk(child, parts, depth + 1, found);
     if (level.plus !== null) this.#walk(level.plus, parts, depth + 1, found);
   }
@@ -126,7 +131,7 @@ export class SubscriptionTree<T> {
     if (level.value !== null) yield [prefix, level.value];
     if (level.hash !== null) yield [`${join}#`, level.hash];
     if (level.plus !== null) yield* this.#below(level.plus, `${join}+`, false);
-    for (const [part, child] of level.children) yield* this.#below(child, join + part, false);
+    for (const [part, child] of level.children ?? []) yield* this.#below(child, join + part, false);
   }
 }
 

@@ -2,7 +2,7 @@
 
 import type { Peer } from './peer.ts';
 import type { ShareGroup } from './share-group.ts';
-import type { Grant, Subscriber, Subscription } from './subscriber.ts';
+import { foldGrants, type Grant, type Subscriber, type Subscription } from './subscriber.ts';
 
 /** A subscriber of the topic and what it gets. */
 export interface Target {
@@ -43,25 +43,8 @@ export class TopicEntry {
 /** Folds the matching subscriptions of one subscriber into a target: highest QoS, all identifiers [MQTT-3.3.4-2]. */
 export function makeTarget(subscriber: Subscriber, subscriptions: readonly Subscription[]): Target {
   const others = subscriptions.filter((subscription) => !subscription.noLocal);
-  const grant = fold(subscriptions);
+  const grant = foldGrants(subscriptions);
   const hasNoLocal = others.length < subscriptions.length;
-  const ownGrant = !hasNoLocal ? grant : others.length === 0 ? null : fold(others);
+  const ownGrant = !hasNoLocal ? grant : others.length === 0 ? null : foldGrants(others);
   return { subscriber, grant, ownGrant, isPlain: !hasNoLocal && grant.identifiers.length === 0 };
-}
-
-/** The grant of one subscription alone: retained messages and members of shared groups. */
-export function grantOf(subscription: Subscription): Grant {
-  return fold([subscription]);
-}
-
-function fold(subscriptions: readonly Subscription[]): Grant {
-  let qos: 0 | 1 | 2 = 0;
-  let retainAsPublished = false;
-  const identifiers: number[] = [];
-  for (const subscription of subscriptions) {
-    if (subscription.qos > qos) qos = subscription.qos;
-    if (subscription.retainAsPublished) retainAsPublished = true;
-    if (subscription.identifier > 0 && !identifiers.includes(subscription.identifier)) identifiers.push(subscription.identifier);
-  }
-  return { qos, retainAsPublished, identifiers };
 }

@@ -92,7 +92,7 @@ export class DurableSessions {
 
   /** Flags of this worker's interest in a filter: it takes QoS 1/2 only, and stores them where a durable session asks for it. */
   static interest(namespace: Namespace, filter: string): number {
-    for (const subscriber of namespace.subscribersOf(filter).keys()) {
+    for (const subscriber of namespace.subscribersOf(filter)) {
       if (subscriber instanceof Journal) return INTEREST.queued | INTEREST.durable;
     }
     return INTEREST.queued;

@@ -93,8 +93,8 @@ export class Session implements Subscriber {
     return this.#isEnded;
   }
 
-  deliverRun(run: Run, source: number): boolean {
-    if (this.gate !== null && !this.gate.accepts(source)) return true;
+  deliverRun(run: Run, source: number, group: GroupHome | null): boolean {
+    if (group === null && this.gate !== null && !this.gate.accepts(source)) return true;
     const outlet = this.outlet;
     // QoS 0 is not kept for a client that is away.
     if (outlet === null) return true;

@@ -8,41 +8,46 @@ import { type Session, subscriptionKey } from './session.ts';
 
 export class Subscriptions {
   readonly #mesh: Mesh;
-  /** filters whose announcement is on its way: namespace + NUL + filter → done */
-  readonly #pending = new Map<string, Promise<void>>();
+  /** filters whose announcement is on its way */
+  readonly #pending = new Map<Namespace, Map<string, Promise<void>>>();
 
   constructor(mesh: Mesh) {
     this.#mesh = mesh;
   }
 
   /**
-   * Adds or replaces a subscription. Local messages are delivered at once.
-   * @returns when every peer knows it (null: already): only then may SUBACK be sent
+   * Adds or replaces subscriptions of one SUBSCRIBE. Local messages are delivered at once.
+   * @returns when every peer knows them (empty: already): only then may SUBACK be sent
    */
-  add(session: Session, subscription: Subscription): Promise<void> | null {
+  add(session: Session, subscriptions: readonly Subscription[]): Promise<void>[] {
     const { namespace } = session;
-    session.subscriptions.set(subscriptionKey(subscription), subscription);
-    if (subscription.group !== null) {
-      const group = namespace.group(subscription.filter, subscription.group);
-      group.local.set(session, subscription);
-      return this.#mesh.announce(namespace.name, [], [shareItem(namespace, subscription.filter, subscription.group)]);
+    const items: InterestItem[] = [];
+    const shares: ShareItem[] = [];
+    const waits = new Set<Promise<void>>();
+    for (const subscription of subscriptions) {
+      const { filter, group } = subscription;
+      session.subscriptions.set(subscriptionKey(subscription), subscription);
+      if (group !== null) {
+        namespace.group(filter, group).join(session, subscription);
+        shares.push(shareItem(namespace, filter, group));
+      } else if (namespace.subscribe(session, subscription)) items.push([filter, this.#mesh.interestFlags(namespace, filter)]);
+      else {
+        // Somebody else's announcement of this filter may still be on its way.
+        const wait = this.#pending.get(namespace)?.get(filter);
+        if (wait !== undefined) waits.add(wait);
+      }
     }
-    const isFirst = namespace.subscribe(session, subscription);
-    return isFirst ? this.#announce(namespace, subscription.filter) : this.barrier(namespace, subscription.filter);
+    if (items.length > 0 || shares.length > 0) waits.add(this.#announce(namespace, items, shares));
+    return [...waits];
   }
 
-  /** The announcement of a filter that is still on its way. */
-  barrier(namespace: Namespace, filter: string): Promise<void> | null {
-    return this.#pending.get(`${namespace.name}\0${filter}`) ?? null;
-  }
-
-  #announce(namespace: Namespace, filter: string): Promise<void> {
-    const key = `${namespace.name}\0${filter}`;
-    const items: InterestItem[] = [[filter, this.#mesh.interestFlags(namespace, filter)]];
-    const done = this.#mesh.announce(namespace.name, items, []).finally(() => {
-      if (this.#pending.get(key) === done) this.#pending.delete(key);
+  #announce(namespace: Namespace, items: InterestItem[], shares: ShareItem[]): Promise<void> {
+    const pending = this.#pending.get(namespace) ?? new Map<string, Promise<void>>();
+    this.#pending.set(namespace, pending);
+    const done = this.#mesh.announce(namespace.name, items, shares).finally(() => {
+      for (const [filter] of items) if (pending.get(filter) === done) pending.delete(filter);
     });
-    this.#pending.set(key, done);
+    for (const [filter] of items) pending.set(filter, done);
     return done;
   }
 
@@ -55,7 +60,7 @@ export class Subscriptions {
     const { filter, group } = subscription;
     if (group !== null) {
       const known = namespace.findGroup(filter, group);
-      known?.local.delete(session);
+      known?.leave(session);
       this.#mesh.tell(namespace.name, [], [shareItem(namespace, filter, group)]);
       if (known !== undefined) namespace.dropGroupIfEmpty(known);
     } else if (namespace.unsubscribe(session, filter)) {
@@ -88,7 +93,7 @@ export class Subscriptions {
         namespace.subscribe(session, subscription);
         items.push([subscription.filter, this.#mesh.interestFlags(namespace, subscription.filter)]);
       } else {
-        namespace.group(subscription.filter, subscription.group).local.set(session, subscription);
+        namespace.group(subscription.filter, subscription.group).join(session, subscription);
         shares.push(shareItem(namespace, subscription.filter, subscription.group));
       }
     }

@@ -35,7 +35,9 @@ class Tally {
   }
 }
 
-async function persistentMember(clientId: string, qos: 1 | 2, filter: string, inbox: Inbox, end: number): Promise<void> {
+/** @param onSubscribed called when it has become a member */
+async function persistentMember(qos: 1 | 2, filter: string, inbox: Inbox, end: number, onSubscribed: () => void): Promise<void> {
+  const clientId = uid('stay');
   let client: RawClient | null = null;
   for (let round = 0; ; round++) {
     const [transport, index] = PLACES[round % 2]!;
@@ -45,7 +47,10 @@ async function persistentMember(clientId: string, qos: 1 | 2, filter: string, in
     const { sessionPresent } = await client.handshake({ clientId, clean: false, properties: { sessionExpiry: 300 } });
     expect(sessionPresent).toBe(round > 0);
     inbox.attach(client);
-    if (round === 0) await client.subscribe(filter, qos);
+    if (round === 0) {
+      await client.subscribe(filter, qos);
+      onSubscribed();
+    }
     await sleep(20 + Math.random() * 30);
     if (Date.now() > end) return;
     if (Math.random() < 0.5) {
@@ -88,8 +93,11 @@ test.each([
     const filter = `$share/g/${topic}/#`;
     const tally = new Tally();
     const end = Date.now() + SECONDS * 1000;
-    const stay = persistentMember(uid('stay'), qos, filter, tally.inbox(), end);
-    await sleep(100);
+    let stay: Promise<void> = Promise.resolve();
+    const isThere = new Promise<void>((resolve) => {
+      stay = persistentMember(qos, filter, tally.inbox(), end, resolve);
+    });
+    await Promise.race([isThere, stay]);
     const pumps: Pump[] = [];
     for (let n = 0; n < 4; n++) {
       const [transport, index] = PLACES[n % 2]!;
