@@ -226,7 +226,7 @@ const SHORT_BLOCK_BYTES = 16_383;
 
 /**
  * Where the property block at `at` ends, when it is empty or holds nothing but properties that a server passes on unaltered
- * [MQTT-3.3.2-17] and all its text is printable ASCII; -1: only `readPublishProperties` can tell what it is. Never throws: a block
+ * [MQTT-3.3.2-17] and all its text is ASCII without NUL; -1: only `readPublishProperties` can tell what it is. Never throws: a block
  * with any fault is -1 too.
  * @param end where the packet ends
  */
@@ -284,14 +284,35 @@ function singleEnd(buf: Buffer, at: number, stop: number, id: number): number {
   }
 }
 
-/** Where the string at `at` ends; -1 when it does not fit, or has a byte that is not printable ASCII. */
+/** Where the string at `at` ends; -1 when it does not fit, or has a byte that is not ASCII or is NUL. */
 function textEnd(buf: Buffer, at: number, stop: number): number {
   if (at + 2 > stop) return -1;
-  const end = at + 2 + ((buf[at]! << 8) | buf[at + 1]!);
+  const start = at + 2;
+  const end = start + ((buf[at]! << 8) | buf[at + 1]!);
   if (end > stop) return -1;
-  for (let i = at + 2; i < end; i++) {
-    const byte = buf[i]!;
-    if (byte < 0x20 || byte > 0x7e) return -1;
+  const words = viewOf(buf);
+  let seen = 0;
+  let i = start;
+  // The highest bit of a byte is set when it is not ASCII; one less, it is set for NUL too, which borrows from it.
+  for (; i + 4 <= end; i += 4) {
+    const word = words.getInt32(i, true);
+    seen |= word | (word - 0x01010101);
   }
-  return end;
+  for (; i < end; i++) {
+    const byte = buf[i]!;
+    seen |= byte | (byte - 1);
+  }
+  return (seen & 0x80808080) === 0 ? end : -1;
+}
+
+let viewed: Buffer = EMPTY;
+let view: DataView = new DataView(EMPTY.buffer, EMPTY.byteOffset, 0);
+
+/** Many packets stand in one buffer: the view of the last one is kept. */
+function viewOf(buf: Buffer): DataView {
+  if (viewed !== buf) {
+    viewed = buf;
+    view = new DataView(buf.buffer, buf.byteOffset, buf.length);
+  }
+  return view;
 }
