@@ -3,10 +3,13 @@
 import { ProtocolError } from '../../src/mqtt/errors.ts';
 import { readRemainingLength, remainingLengthSize } from '../../src/mqtt/framer.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
+import { arena, Slab } from './arena.ts';
 
 /** First allocation for a packet whose size the client only claims: memory follows the bytes that really come. */
 const FIRST_BYTES = 128 * 1024;
 const HEADER_MAX = 5;
+/** From this size on a packet stands in a buffer that was used before: what comes new from the system costs more than the bytes. */
+const LARGE_PACKET_BYTES = 16 * 1024;
 
 /**
  * Size of the packet that begins at `at`, with its fixed header; -1 when that is not known yet.
@@ -23,7 +26,7 @@ export function packetSize(buf: Buffer, at: number, end: number, maximum: number
 
 /** The beginning of a packet whose end has not come yet. */
 export class PartialPacket {
-  #bytes: Buffer;
+  #slab: Slab;
   #length: number;
   /** size of the whole packet, -1 while the length bytes are incomplete */
   #size: number;
@@ -31,33 +34,45 @@ export class PartialPacket {
   constructor(buf: Buffer, start: number, end: number, maximum: number) {
     this.#size = packetSize(buf, start, end, maximum);
     this.#length = end - start;
-    this.#bytes = Buffer.allocUnsafeSlow(this.#size < 0 ? HEADER_MAX : Math.max(this.#length, Math.min(this.#size, FIRST_BYTES)));
-    buf.copy(this.#bytes, 0, start, end);
+    this.#slab = this.#size < 0 ? new Slab(HEADER_MAX, false) : slabFor(Math.max(this.#length, Math.min(this.#size, FIRST_BYTES)));
+    buf.copy(this.#slab.buf, 0, start, end);
   }
 
   /** Takes what it needs from buf[start, end); returns where it stopped. */
   take(buf: Buffer, start: number, end: number, maximum: number): number {
     while (this.#size < 0 && start < end) {
-      this.#bytes[this.#length++] = buf[start++]!;
-      this.#size = packetSize(this.#bytes, 0, this.#length, maximum);
+      this.#slab.buf[this.#length++] = buf[start++]!;
+      this.#size = packetSize(this.#slab.buf, 0, this.#length, maximum);
     }
     if (this.#size < 0) return start;
     const taken = Math.min(this.#size - this.#length, end - start);
     this.#reserve(this.#length + taken);
-    buf.copy(this.#bytes, this.#length, start, start + taken);
+    buf.copy(this.#slab.buf, this.#length, start, start + taken);
     this.#length += taken;
     return start + taken;
   }
 
   #reserve(bytes: number): void {
-    if (bytes <= this.#bytes.length) return;
-    const bigger = Buffer.allocUnsafeSlow(Math.min(this.#size, Math.max(bytes, this.#bytes.length * 2)));
-    this.#bytes.copy(bigger, 0, 0, this.#length);
-    this.#bytes = bigger;
+    const { buf } = this.#slab;
+    if (bytes <= buf.length) return;
+    const bigger = slabFor(Math.min(this.#size, Math.max(bytes, buf.length * 2)));
+    buf.copy(bigger.buf, 0, 0, this.#length);
+    arena.retire(this.#slab);
+    this.#slab = bigger;
   }
 
-  /** The whole packet; null while bytes are missing. */
-  get packet(): Buffer | null {
-    return this.#size >= 0 && this.#length >= this.#size ? this.#bytes.subarray(0, this.#size) : null;
+  /** Bytes of the whole packet, from the beginning of the slab; -1 while some are missing. */
+  get size(): number {
+    return this.#size >= 0 && this.#length >= this.#size ? this.#size : -1;
   }
+
+  /** Where the packet stands; the one who takes it when it is whole retires it. */
+  get slab(): Slab {
+    return this.#slab;
+  }
+}
+
+/** A small packet gets exactly what it needs: it may wait for its end for long. */
+function slabFor(bytes: number): Slab {
+  return bytes < LARGE_PACKET_BYTES ? new Slab(bytes, false) : arena.take(bytes);
 }

@@ -1,6 +1,7 @@
 /** Coalesced output: everything that becomes writable in one loop iteration leaves in one write per connection. */
 
 import type { Connection } from '../connection.ts';
+import { arena } from './arena.ts';
 
 /** From here on a system call is cheaper than a copy. */
 const LARGE_BYTES = 16 * 1024;
@@ -27,6 +28,8 @@ function flushAll(): void {
   const list = dirty;
   dirty = [];
   for (let i = 0; i < list.length; i++) list[i]!.flush();
+  arena.waiting -= list.length;
+  arena.recycle();
 }
 
 /**
@@ -67,6 +70,8 @@ export class Output {
         this.#slice = buf;
         this.#start = start;
         this.#end = end;
+        // It stays until the transport has sent what it holds.
+        if (this.#inTransport !== null) arena.pin(buf);
         if (!this.#isDirty) this.#mark();
         return;
       }
@@ -120,6 +125,7 @@ export class Output {
   #mark(): void {
     this.#isDirty = true;
     dirty.push(this);
+    arena.waiting++;
     if (!scheduled) {
       scheduled = true;
       setImmediate(flushAll);
@@ -137,8 +143,9 @@ export class Output {
     if (connection === null || this.#inTransport !== null) return;
     let bytes: Buffer;
     let owned: Buffer | null = null;
-    if (this.#slice !== null) {
-      bytes = this.#slice.subarray(this.#start, this.#end);
+    const slice = this.#slice;
+    if (slice !== null) {
+      bytes = slice.subarray(this.#start, this.#end);
       this.#slice = null;
       this.#start = this.#end = 0;
     } else if (this.own !== null) {
@@ -155,6 +162,7 @@ export class Output {
       if (this.#ending) this.#finish();
     } else {
       this.#inTransport = bytes;
+      if (slice !== null) arena.pin(slice);
     }
   }
 

@@ -78,10 +78,12 @@ export abstract class PacketReader {
   #input(buf: Buffer, at: number, end: number): void {
     while (this.#partial !== null && at < end) {
       at = this.#partial.take(buf, at, end, this.maximumIn);
-      const { packet } = this.#partial;
-      if (packet === null) return;
+      const { size, slab } = this.#partial;
+      if (size < 0) return;
       this.#partial = null;
-      this.#process(packet, 0, packet.length);
+      // Retired before, so that whoever keeps its bytes can pin it; free at the end of the loop iteration at the earliest.
+      arena.retire(slab);
+      this.#process(slab.buf, 0, size);
     }
     if (at >= end || this.isClosed) return;
     if (this.#isHeld) this.#held.push(own(buf, at, end));
@@ -137,6 +139,7 @@ export abstract class PacketReader {
             this.publishRun(runEntry, buf, runStart, at, runCount);
             runEntry = null;
           }
+          arena.pin(buf);
           if (entry !== null) this.publishOnce(entry, buf, at, size);
           else this.decode(buf, at, at + size);
           at += size;
@@ -152,6 +155,7 @@ export abstract class PacketReader {
         this.publishRun(runEntry, buf, runStart, at, runCount);
         runEntry = null;
       }
+      arena.pin(buf);
       this.decode(buf, at, at + size);
       at += size;
       if (this.#stopped(buf, at, end)) return;

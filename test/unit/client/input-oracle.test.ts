@@ -7,14 +7,16 @@ import { MALFORMED, SIZE_MAX } from './malformed.ts';
 import { answerOf, connect, type Effects, expected, generate, type Item, parse, seen, streams, type Version } from './oracle.ts';
 import { settled, type Wire, World } from './world.ts';
 
-async function watch(world: World, version: 4 | 5): Promise<Wire> {
-  const { client, wire } = world.client();
+async function watch(world: World, version: 4 | 5, isSlow = false): Promise<Wire> {
+  const { client, wire } = world.client(isSlow);
   const options = version === 5 ? { rap: true, rh: 2 } : {};
   const filter = { topic: '#', qos: 2 as const, ...options };
-  await feed(client, connect(`watcher-${version}`, version), WHOLE);
+  await feed(client, connect(`watcher-${version}-${isSlow}`, version), WHOLE);
   await settled();
+  wire.drain();
   await feed(client, generate({ cmd: 'subscribe', messageId: 1, subscriptions: [filter] } as never, version), WHOLE);
   await settled();
+  wire.drain();
   return wire;
 }
 
@@ -27,10 +29,14 @@ async function effectsOf(items: readonly Item[], version: Version, how: Cuts): P
   const world = new World(SIZE_MAX);
   const five = await watch(world, 5);
   const four = await watch(world, 4);
+  const slow = await watch(world, 5, true);
   const { client, wire } = world.client();
   await feed(client, Buffer.concat([connect('publisher', version), ...items.map(({ bytes }) => bytes)]), how);
   await settled();
+  while (slow.drain()) await settled();
   expect(world.faults).toEqual([]);
+  // What waits for a slow reader is not written over.
+  expect(published(slow, 5)).toEqual(published(five, 5));
   return {
     routed: published(five, 5),
     routedPlain: published(four, 4).map(({ topic, payload, qos }) => ({ topic, payload, qos })),

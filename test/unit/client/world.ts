@@ -6,6 +6,7 @@ import { createCounters } from '../../../src/metrics/counters.ts';
 import { createSharedLimits, SharedLimits } from '../../../src/metrics/shared-limits.ts';
 import { createIdentifierTable, IdentifierTable } from '../../../src/thread/identifier-table.ts';
 import { Authenticator } from '../../../workers/access/authenticator.ts';
+import { arena } from '../../../workers/client/arena.ts';
 import { Client } from '../../../workers/client/client.ts';
 import { EndpointContext, type WorkerContext } from '../../../workers/client/context.ts';
 import type { Connection } from '../../../workers/connection.ts';
@@ -21,14 +22,36 @@ import { SessionTable } from '../../../workers/session/session-table.ts';
 
 const QUIET: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** Takes everything that is sent, at once. */
+/** Takes everything that is sent: at once, or every second time only when the loop has gone on. */
 export class Wire implements Connection {
   readonly address = '127.0.0.1';
   readonly #sent: Buffer[] = [];
+  readonly #isSlow: boolean;
+  #count = 0;
+  #held: Buffer | null = null;
+  onDrain: () => void = () => undefined;
   isEnded = false;
 
+  constructor(isSlow: boolean) {
+    this.#isSlow = isSlow;
+  }
+
   send(bytes: Buffer): boolean {
+    if (this.#held !== null) throw new Error('more was sent while the transport holds something');
+    if (this.#isSlow && this.#count++ % 2 === 0) {
+      this.#held = bytes;
+      return false;
+    }
     this.#sent.push(Buffer.from(bytes));
+    return true;
+  }
+
+  /** What was held goes out. @returns false when there was nothing */
+  drain(): boolean {
+    if (this.#held === null) return false;
+    this.#sent.push(Buffer.from(this.#held));
+    this.#held = null;
+    this.onDrain();
     return true;
   }
 
@@ -109,14 +132,17 @@ export class World {
     };
   }
 
-  /** A client that has not said anything yet. */
-  client(): { client: Client; wire: Wire } {
-    const wire = new Wire();
-    return { wire, client: new Client(wire, this.#endpoint, this.#context, null, { dispatch, onClosed() {} }) };
+  /** A client that has not said anything yet. @param isSlow its connection does not always take at once what it is sent */
+  client(isSlow = false): { client: Client; wire: Wire } {
+    const wire = new Wire(isSlow);
+    const client = new Client(wire, this.#endpoint, this.#context, null, { dispatch, onClosed() {} });
+    wire.onDrain = () => client.onDrain();
+    return { wire, client };
   }
 }
 
-/** Everything that was put off to the end of the loop iteration, and what follows from it, has happened. */
+/** Everything that was put off to the end of the loop iteration, and what follows from it, has happened; memory that is free holds something else. */
 export async function settled(): Promise<void> {
   for (let i = 0; i < 4; i++) await new Promise((resolve) => setImmediate(resolve));
+  for (const buf of arena.unused()) buf.fill(0xee);
 }
