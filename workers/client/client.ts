@@ -173,14 +173,14 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.#hooks.dispatch(this, decodePacket(buf, start, end, 0));
   }
 
-  /** An acknowledgement without reason code, of something that is in flight; false: let the slow path handle it. */
+  /** An acknowledgement without reason code that is due; false: let the slow path handle it. */
   protected acknowledged(first: number, packetId: number): boolean {
     const session = this.session!;
     switch (first) {
       case ACK.puback:
         return session.acknowledge(packetId, 1);
       case ACK.pubcomp:
-        return session.acknowledge(packetId, 2);
+        return session.inflight.get(packetId)?.isReleased === true && session.acknowledge(packetId, 2);
       case ACK.pubrec:
         // A durable session tells the store first.
         if (session.isDurable || session.release(packetId) !== true) return false;

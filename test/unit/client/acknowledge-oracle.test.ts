@@ -1,4 +1,4 @@
-/** What a subscriber acknowledges, however its bytes are cut: what leaves the flight, what is answered, and what is repeated. */
+/** What a subscriber acknowledges, however its bytes are cut: what leaves the flight, what is answered, and where it ends. */
 
 import fc from 'fast-check';
 import mqttPacket, { type Packet as TheirPacket } from 'mqtt-packet';
@@ -11,7 +11,7 @@ import { settled, World } from './world.ts';
 type Ack = 'puback' | 'pubrec' | 'pubcomp';
 
 interface Step {
-  cmd: Ack;
+  cmd: Ack | 'due';
   /** identifiers are given from 1 on: some of these are in flight */
   messageId: number;
   hasFailed: boolean;
@@ -19,7 +19,8 @@ interface Step {
 
 const steps = fc.array(
   fc.record<Step>({
-    cmd: fc.constantFrom<Ack>('puback', 'pubrec', 'pubcomp'),
+    // Of what is in flight, mostly what is due.
+    cmd: fc.constantFrom<Ack | 'due'>('puback', 'pubrec', 'pubcomp', ...Array<'due'>(40).fill('due')),
     messageId: fc.integer({ min: 1, max: 24 }),
     hasFailed: fc.integer({ min: 0, max: 7 }).map((n) => n === 0),
   }),
@@ -28,9 +29,20 @@ const steps = fc.array(
 const levels = fc.array(fc.constantFrom<1 | 2>(1, 2), { minLength: 1, maxLength: 20 });
 
 interface Outcome {
-  /** identifier and QoS, `released` when PUBREC has come */
-  inFlight: string[];
+  /** identifier and QoS, `released` when PUBREC has come; null: the connection has ended */
+  inFlight: string[] | null;
   answers: string[];
+}
+
+/** What is due of each identifier, one after the other. */
+function settle(qos: readonly (1 | 2)[], acks: readonly Step[]): (Step & { cmd: Ack })[] {
+  const seen = new Set<number>();
+  return acks.map(({ cmd, messageId, hasFailed }) => {
+    const isSecond = seen.has(messageId);
+    seen.add(messageId);
+    const due = qos[messageId - 1] === 2 ? (isSecond ? 'pubcomp' : 'pubrec') : 'puback';
+    return { cmd: cmd === 'due' ? due : cmd, messageId, hasFailed };
+  });
 }
 
 function encode({ cmd, messageId, hasFailed }: Step, version: Version): Buffer {
@@ -46,16 +58,17 @@ function expected(qos: readonly (1 | 2)[], acks: readonly Step[], version: Versi
     const packet = parse(encode(step, version), version)[0] as TheirPacket & { messageId: number; reasonCode?: number };
     const id = packet.messageId;
     const known = flight.get(id);
-    if (packet.cmd === 'puback' && known?.level === 1) flight.delete(id);
-    if (packet.cmd === 'pubcomp' && known?.level === 2) flight.delete(id);
-    if (packet.cmd !== 'pubrec') continue;
-    const isKnown = known?.level === 2;
-    if ((packet.reasonCode ?? 0) >= 0x80) {
-      if (isKnown) flight.delete(id);
-      continue;
+    const isDue = packet.cmd === 'puback' ? known?.level === 1 : known?.level === 2 && (packet.cmd === 'pubrec' || known.isReleased);
+    if (known !== undefined && !isDue) {
+      if (version === 5) answers.push(`disconnect ${REASON.protocolError}`);
+      return { answers, inFlight: null };
     }
-    if (isKnown) known.isReleased = true;
-    answers.push(`pubrel ${id} ${isKnown || version < 5 ? 0 : REASON.packetIdentifierNotFound}`);
+    const hasFailed = (packet.reasonCode ?? 0) >= 0x80;
+    if (packet.cmd !== 'pubrec' || hasFailed) flight.delete(id);
+    else {
+      if (known !== undefined) known.isReleased = true;
+      answers.push(`pubrel ${id} ${known !== undefined || version < 5 ? 0 : REASON.packetIdentifierNotFound}`);
+    }
   }
   return { answers, inFlight: [...flight].map(([id, { level, isReleased }]) => `${id} ${level}${isReleased ? ' released' : ''}`) };
 }
@@ -81,16 +94,17 @@ async function outcome(qos: readonly (1 | 2)[], acks: readonly Step[], version: 
   await feed(subscriber.client, Buffer.concat(acks.map((step) => encode(step, version))), how);
   await settled();
   expect(world.faults).toEqual([]);
-  const inFlight = subscriber.client.session!.inflight.inOrder();
+  const inFlight = subscriber.client.session?.inflight.inOrder() ?? null;
   return {
-    inFlight: inFlight.map((one) => `${one.packetId} ${one.qos}${one.isReleased ? ' released' : ''}`),
+    inFlight: inFlight === null ? null : inFlight.map((one) => `${one.packetId} ${one.qos}${one.isReleased ? ' released' : ''}`),
     answers: parse(subscriber.wire.sent, version).slice(before.length).map(answerOf),
   };
 }
 
 for (const version of [3, 4, 5] as const) {
   it(`version ${version}: whole, byte by byte and in random chunks`, async () => {
-    const property = fc.asyncProperty(levels, steps, cuts, async (qos, acks, how) => {
+    const property = fc.asyncProperty(levels, steps, cuts, async (qos, wishes, how) => {
+      const acks = settle(qos, wishes);
       const wanted = expected(qos, acks, version);
       for (const each of [WHOLE, BYTES, how]) expect(await outcome(qos, acks, version, each)).toEqual(wanted);
     });
