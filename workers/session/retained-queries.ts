@@ -7,8 +7,8 @@ import { fromWireMessage, type Message } from '../routing/message.ts';
 
 /** A question that is not answered by then is given up: the session worker is away for long. */
 const DEADLINE_MS = 10_000;
-/** Questions after which those that nobody wants any more are forgotten. */
-const SWEEP_EVERY = 64;
+/** Questions from which on those that nobody wants any more are looked for, each time that there are twice as many. */
+const SWEEP_FROM = 64;
 
 /** The question of one new subscription. It watches what is published from its beginning until end(). */
 export class RetainedQuery {
@@ -17,9 +17,9 @@ export class RetainedQuery {
   readonly #isWanted: () => boolean;
   readonly #ask: (query: RetainedQuery) => void;
   /** topics whose retained message was published since every peer knows the filter: the stored one may be older */
-  readonly #seen = new Set<string>();
+  #seen: Set<string> | null = null;
   /** topic → the last one that came before that; others may have been missed after it */
-  readonly #before = new Map<string, string>();
+  #before: Map<string, string> | null = null;
   #then: ((messages: Message[]) => void) | null = null;
   #timer: NodeJS.Timeout | undefined;
   #isAsked = false;
@@ -59,13 +59,18 @@ export class RetainedQuery {
   }
 
   onPublish(message: Message): void {
-    if (this.#isAsked) this.#seen.add(message.topic);
-    else this.#before.set(message.topic, identity(message));
+    if (this.#isAsked) {
+      this.#seen ??= new Set();
+      this.#seen.add(message.topic);
+    } else {
+      this.#before ??= new Map();
+      this.#before.set(message.topic, identity(message));
+    }
   }
 
   /** The subscriber was sent this message, or a newer one of the topic: what the answer brought must not follow. */
   isOvertaken(message: Message): boolean {
-    return this.#seen.has(message.topic) || this.#before.get(message.topic) === identity(message);
+    return this.#seen?.has(message.topic) === true || this.#before?.get(message.topic) === identity(message);
   }
 
   /** Everything has been sent. */
@@ -83,6 +88,7 @@ export class RetainedQueries {
   readonly #mesh: Mesh;
   readonly #queries = new Map<number, RetainedQuery>();
   #last = 0;
+  #sweepAt = SWEEP_FROM;
 
   constructor(mesh: Mesh) {
     this.#mesh = mesh;
@@ -91,7 +97,7 @@ export class RetainedQueries {
   /** Begins to watch when a subscription is made. @param isWanted false as soon as its client is gone */
   begin(namespace: string, filter: string, isWanted: () => boolean): RetainedQuery {
     const request = ++this.#last;
-    if (request % SWEEP_EVERY === 0) this.#sweep();
+    if (this.#queries.size >= this.#sweepAt) this.#sweep();
     const query = new RetainedQuery(namespace, filter, isWanted, () => {
       this.#mesh.sessionLink?.control({ t: 'retained-get', request, namespace, filter });
     });
@@ -121,6 +127,7 @@ export class RetainedQueries {
 
   #sweep(): void {
     for (const [request, query] of this.#queries) if (query.isOver) this.#queries.delete(request);
+    this.#sweepAt = Math.max(SWEEP_FROM, this.#queries.size * 2);
   }
 
   /** A new session worker: ask again what the old one did not answer. */

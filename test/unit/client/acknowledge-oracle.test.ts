@@ -108,6 +108,7 @@ for (const version of [3, 4, 5] as const) {
       const wanted = expected(qos, acks, version);
       for (const each of [WHOLE, BYTES, how]) expect(await outcome(qos, acks, version, each)).toEqual(wanted);
     });
-    await fc.assert(property, { numRuns: 60 });
+    // A busy machine gets through fewer of them.
+    await fc.assert(property, { numRuns: 60, interruptAfterTimeLimit: 15_000 });
   });
 }

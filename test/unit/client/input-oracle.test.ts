@@ -52,7 +52,8 @@ for (const version of [3, 4, 5] as const) {
       const wanted = expected(items, version);
       for (const each of [WHOLE, BYTES, BYTES_APART, how]) expect(await effectsOf(items, version, each)).toEqual(wanted);
     });
-    await fc.assert(property, { numRuns: 60 });
+    // A busy machine gets through fewer of them.
+    await fc.assert(property, { numRuns: 60, interruptAfterTimeLimit: 15_000 });
   });
 }
 
