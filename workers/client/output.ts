@@ -32,9 +32,19 @@ function flushAll(): void {
   arena.recycle();
 }
 
+/** What is sent with one call. */
+interface Piece {
+  bytes: Buffer;
+  /** the buffer that they stand in, which may be pooled; null: it is shared with others */
+  owned: Buffer | null;
+  /** the shared buffer; null: it is owned */
+  shared: Buffer | null;
+}
+
 /**
  * Output of one connection. Holds either one slice of a shared buffer (fan-out: no copy at all) or an own pooled buffer,
- * into which the slice is copied when a second, non-adjacent range comes.
+ * into which the slice is copied when a second, non-adjacent range comes. Large ranges that come while the transport is blocked
+ * are not copied either: they wait in a queue before the slice or the own buffer.
  */
 export class Output {
   #connection: Connection | null;
@@ -47,6 +57,8 @@ export class Output {
   #isDirty = false;
   /** bytes the transport holds and could not send yet */
   #inTransport: Buffer | null = null;
+  #queue: Piece[] | null = null;
+  #queuedBytes = 0;
   #ending = false;
 
   constructor(connection: Connection) {
@@ -55,7 +67,8 @@ export class Output {
 
   /** Bytes not yet taken by the kernel: the measure of a slow reader. */
   get pendingBytes(): number {
-    return this.#end - this.#start + this.#length + (this.#inTransport === null ? 0 : this.#inTransport.length);
+    const held = this.#inTransport === null ? 0 : this.#inTransport.length;
+    return this.#end - this.#start + this.#length + this.#queuedBytes + held;
   }
 
   /** True while the kernel does not take what was sent. */
@@ -65,6 +78,10 @@ export class Output {
 
   /** Appends buf[start, end) without copying where possible; the range must not change any more. */
   append(buf: Buffer, start: number, end: number): void {
+    if (this.#inTransport !== null && end - start >= LARGE_BYTES) {
+      this.#enqueue(buf, start, end);
+      return;
+    }
     if (this.own === null) {
       if (this.#slice === null) {
         this.#slice = buf;
@@ -80,7 +97,8 @@ export class Output {
         return;
       }
     }
-    if (this.#inTransport === null && (end - start >= LARGE_BYTES || this.#end - this.#start + this.#length >= LARGE_BYTES)) {
+    const isLarge = end - start >= LARGE_BYTES;
+    if (this.#inTransport === null && (isLarge || this.#end - this.#start + this.#length >= LARGE_BYTES)) {
       this.#send();
       if (this.#inTransport === null && this.#connection !== null) {
         this.#slice = buf;
@@ -89,9 +107,47 @@ export class Output {
         if (!this.#isDirty) this.#mark();
         return;
       }
+      if (this.#inTransport !== null && isLarge) {
+        this.#enqueue(buf, start, end);
+        return;
+      }
     }
     const at = this.reserve(end - start);
     buf.copy(this.own!, at, start, end);
+  }
+
+  /** Lets a large range wait behind everything that was appended before. */
+  #enqueue(buf: Buffer, start: number, end: number): void {
+    const before = this.#takeCollected();
+    this.#queue ??= [];
+    if (before !== null) this.#queue.push(before);
+    arena.pin(buf);
+    this.#queue.push({ bytes: buf.subarray(start, end), owned: null, shared: buf });
+    this.#queuedBytes += end - start + (before === null ? 0 : before.bytes.length);
+  }
+
+  /** The slice or the own buffer, which is empty from then on; null: there is neither. */
+  #takeCollected(): Piece | null {
+    const { own } = this;
+    const slice = this.#slice;
+    if (slice !== null) {
+      const bytes = slice.subarray(this.#start, this.#end);
+      this.#slice = null;
+      this.#start = this.#end = 0;
+      return { bytes, owned: null, shared: slice };
+    }
+    if (own === null) return null;
+    const bytes = own.subarray(0, this.#length);
+    this.own = null;
+    this.#length = 0;
+    return { bytes, owned: own, shared: null };
+  }
+
+  #takeQueued(): Piece | null {
+    const piece = this.#queue?.shift() ?? null;
+    if (piece === null) this.#queue = null;
+    else this.#queuedBytes -= piece.bytes.length;
+    return piece;
   }
 
   /** Makes room for `bytes` in the own buffer and returns where to write them: `out.own`. */
@@ -132,38 +188,26 @@ export class Output {
     }
   }
 
-  /** Sends what is collected in one write; does nothing while the transport is blocked. */
+  /** Sends what is collected in one write, behind what is queued; does nothing while the transport is blocked. */
   flush(): void {
     this.#isDirty = false;
+    while (this.#queue !== null && this.#inTransport === null && this.#connection !== null) this.#sendPiece(this.#takeQueued());
     this.#send();
   }
 
   #send(): void {
-    const connection = this.#connection;
-    if (connection === null || this.#inTransport !== null) return;
-    let bytes: Buffer;
-    let owned: Buffer | null = null;
-    const slice = this.#slice;
-    if (slice !== null) {
-      bytes = slice.subarray(this.#start, this.#end);
-      this.#slice = null;
-      this.#start = this.#end = 0;
-    } else if (this.own !== null) {
-      owned = this.own;
-      bytes = owned.subarray(0, this.#length);
-      this.own = null;
-      this.#length = 0;
-    } else {
-      if (this.#ending) this.#finish();
-      return;
-    }
-    if (connection.send(bytes)) {
-      if (owned !== null) giveBuffer(owned);
-      if (this.#ending) this.#finish();
-    } else {
+    if (this.#connection === null || this.#inTransport !== null) return;
+    this.#sendPiece(this.#takeCollected());
+    if (this.#ending && this.#inTransport === null) this.#finish();
+  }
+
+  #sendPiece(piece: Piece | null): void {
+    if (piece === null) return;
+    const { bytes, owned, shared } = piece;
+    if (!this.#connection!.send(bytes)) {
       this.#inTransport = bytes;
-      if (slice !== null) arena.pin(slice);
-    }
+      if (shared !== null) arena.pin(shared);
+    } else if (owned !== null) giveBuffer(owned);
   }
 
   /** The transport has sent everything. */
@@ -195,5 +239,7 @@ export class Output {
     this.own = null;
     this.#length = 0;
     this.#inTransport = null;
+    this.#queue = null;
+    this.#queuedBytes = 0;
   }
 }
