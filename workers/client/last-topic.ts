@@ -28,7 +28,7 @@ export class LastTopic {
   }
 
   remember(entry: TopicEntry): void {
-    if (this.#entry !== entry) this.#bytes = Buffer.from(entry.topic, 'latin1');
+    this.#bytes = entry.bytes;
     this.#entry = entry;
     this.#allowedOf = 0;
   }

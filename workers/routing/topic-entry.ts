@@ -30,9 +30,16 @@ export class TopicEntry {
   groups: readonly ShareGroup[] = [];
   /** any peer must have stored a QoS 1/2 message before it is acknowledged */
   wantsStore = false;
+  #bytes: Buffer | null = null;
 
   constructor(topic: string) {
     this.topic = topic;
+  }
+
+  /** UTF-8 bytes of the topic name. */
+  get bytes(): Buffer {
+    this.#bytes ??= Buffer.from(this.topic, 'latin1');
+    return this.#bytes;
   }
 
   get hasReceivers(): boolean {
