@@ -2,7 +2,7 @@
 
 /** Small, because one message that is kept for long keeps all of it. */
 const SMALL_BYTES = 16 * 1024;
-/** A read from this size on stands in a larger buffer. */
+/** A read from this size on stands in a larger buffer, and one that is larger than that in a buffer of its own. */
 const LARGE_READ_BYTES = 4 * 1024;
 const LARGE_BYTES = 64 * 1024;
 /** The largest buffer that is used again. */
@@ -46,7 +46,7 @@ class Arena {
   /** Copies source[start, end) and returns at which offset of `buf` it is. */
   keep(source: Buffer, start: number, end: number): number {
     const length = end - start;
-    const slab = length < LARGE_READ_BYTES ? this.#smallFor(length) : this.#largeFor(length);
+    const slab = length < LARGE_READ_BYTES ? this.#smallFor(length) : length <= LARGE_BYTES ? this.#largeFor(length) : this.#own(length);
     const at = slab.used;
     slab.used = at + length;
     this.buf = slab.buf;
@@ -68,9 +68,16 @@ class Arena {
     let slab = this.#large;
     if (slab === null || slab.used + length > slab.buf.length) {
       if (slab !== null) this.retire(slab);
-      slab = this.take(Math.max(LARGE_BYTES, length));
+      slab = this.take(LARGE_BYTES);
       this.#large = slab;
     }
+    return slab;
+  }
+
+  /** For one read alone; retired at once, so that whoever keeps its bytes can pin it. */
+  #own(length: number): Slab {
+    const slab = this.take(length);
+    this.retire(slab);
     return slab;
   }
 

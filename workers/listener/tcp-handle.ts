@@ -9,7 +9,7 @@ import { plainAddress } from './address.ts';
 /** A peer that does not close its side, or does not read what is left, is cut off after this time. */
 const END_DEADLINE_MS = 5_000;
 /** Every read of every connection goes into one buffer of this size; clients copy what they keep. */
-const READ_BYTES = 64 * 1024;
+const READ_BYTES = 256 * 1024;
 const KEEP_ALIVE_SECONDS = 60;
 /** libuv's UV_EOF. */
 const END_OF_FILE = -4095;
