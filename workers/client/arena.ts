@@ -7,6 +7,8 @@ const LARGE_READ_BYTES = 4 * 1024;
 const LARGE_BYTES = 64 * 1024;
 /** The largest buffer that is used again. */
 const REUSED_BYTES_MAX = 1024 * 1024;
+/** Sizes of buffers are multiples of this. */
+const STEP_BYTES = 16 * 1024;
 /** Bytes that may wait for their next use. */
 const FREE_BYTES_MAX = 8 * 1024 * 1024;
 
@@ -34,6 +36,8 @@ class Arena {
   #large: Slab | null = null;
   /** full, or done with, and not recycled yet */
   #retired: Slab[] = [];
+  /** of these */
+  retiredBytes = 0;
   /** size → slabs that nobody refers to */
   readonly #free = new Map<number, Slab[]>();
   #freeBytes = 0;
@@ -84,7 +88,7 @@ class Arena {
   /** An empty slab of at least so many bytes, the caller's own until retire(). */
   take(bytes: number): Slab {
     if (bytes > REUSED_BYTES_MAX) return new Slab(bytes, false);
-    const size = 2 ** Math.ceil(Math.log2(bytes));
+    const size = Math.ceil(bytes / STEP_BYTES) * STEP_BYTES;
     const slab = this.#free.get(size)?.pop();
     if (slab === undefined) return new Slab(size, true);
     this.#freeBytes -= size;
@@ -95,6 +99,7 @@ class Arena {
   retire(slab: Slab): void {
     if (slab.isPinned || !slab.isReused) return;
     this.#retired.push(slab);
+    this.retiredBytes += slab.buf.length;
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     setImmediate(() => {
@@ -118,6 +123,7 @@ class Arena {
     if (this.#retired.length === 0) return;
     for (const slab of this.#retired) if (!slab.isPinned) this.#giveBack(slab);
     this.#retired = [];
+    this.retiredBytes = 0;
   }
 
   #giveBack(slab: Slab): void {

@@ -25,6 +25,11 @@ let scheduled = false;
 
 function flushAll(): void {
   scheduled = false;
+  flushDirty();
+}
+
+/** Sends everything that is collected, on all connections. Not to be called while input is read, nor by a transport. */
+export function flushDirty(): void {
   const list = dirty;
   dirty = [];
   for (let i = 0; i < list.length; i++) list[i]!.flush();

@@ -3,6 +3,7 @@
 import type { TopicEntry } from '../routing/topic-entry.ts';
 import { arena } from './arena.ts';
 import { PartialPacket, packetSize } from './input.ts';
+import { flushDirty } from './output.ts';
 
 /** Why a client's input waits; each reason ends by itself. */
 export const HOLD = {
@@ -17,6 +18,11 @@ export const HOLD = {
   /** the listener waits for a moment without work in which to close */
   retire: 16,
 } as const;
+
+/** Input of one loop iteration from which on the output does not wait for its end. */
+const EARLY_BYTES = 512 * 1024;
+/** Clients whose input is being read: one, or others whose waiting input it has released. */
+let reading = 0;
 
 export type Hold = (typeof HOLD)[keyof typeof HOLD];
 
@@ -67,12 +73,16 @@ export abstract class PacketReader {
       }
       return;
     }
+    reading++;
     try {
       this.#input(buf, start, end);
     } catch (error) {
       this.fail(error);
     }
     this.inputEnded();
+    reading--;
+    // What is large is sent while the processor's cache still has it, and its memory serves the next read of this loop iteration.
+    if (reading === 0 && arena.retiredBytes > EARLY_BYTES) flushDirty();
   }
 
   #input(buf: Buffer, at: number, end: number): void {
