@@ -14,6 +14,7 @@ const PING_MS = 1_000;
 const PINGS_OPEN_MAX = 2;
 const PAUSE_FIRST_MS = 100;
 const PAUSE_MAX_MS = 1_000;
+const CLOSE_WAIT_MS = 1_000;
 /** Servers that the reason for no connection names. */
 const NAMED_MAX = 5;
 
@@ -51,14 +52,20 @@ export class NatsLink {
     return this.#connection;
   }
 
-  /** Sends what is left, and ends. Idempotent. */
+  /** Sends what is left, and ends; waits a second at most for an attempt to connect. Idempotent. */
   async close(): Promise<void> {
     if (!this.#isClosing) {
       this.#isClosing = true;
       this.#wake();
       await this.#connection?.drain().catch(() => this.#connection?.close());
     }
-    await this.#running;
+    // An attempt under way ends by itself, and closes what it has opened: a silent DNS server is not waited for.
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, CLOSE_WAIT_MS);
+    });
+    await Promise.race([this.#running, late]);
+    clearTimeout(timer);
   }
 
   async #run(): Promise<void> {

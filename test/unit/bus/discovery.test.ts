@@ -76,6 +76,21 @@ test('no record, and a DNS server that is silent, are told', async () => {
   await expect(findServers(place)).rejects.toThrow(/\(SRV: ETIMEOUT, A: ETIMEOUT, AAAA: ETIMEOUT\)/);
 });
 
+test('an end does not wait for a DNS server that is silent, nor does its answer wake what has ended', async () => {
+  dns.isAnswering = false;
+  const states: boolean[] = [];
+  const credentials = { user: null, password: null, token: null, credsFile: null, tls: null };
+  const bus = openNatsBus({ place, credentials }, 'test', { debug() {}, info() {}, warn() {}, error() {} });
+  bus.onState(({ connected }) => states.push(connected));
+  await until('it is asked', () => dns.asked.length > 0);
+  const began = performance.now();
+  await bus.close();
+  // Its look-ups would take four seconds.
+  expect(performance.now() - began).toBeLessThan(3_000);
+  await until('the look-ups are over', () => dns.asked.some((each) => each.startsWith('A ')));
+  expect(states).toEqual([false]);
+});
+
 test('addresses come in any order, so that nodes spread over the servers', async () => {
   const addresses = ['n1:4222', '[::1]:4223', 'n3:4222'];
   const firsts = new Set<string>();
