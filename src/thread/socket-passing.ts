@@ -90,23 +90,13 @@ export function bindSocket(host: string, port: number): SocketHandle {
 /** The path of a Unix socket has 107 bytes at most. */
 const PLACE_LENGTH_MAX = 80;
 
-let folder: string | null = null;
-let offers = 0;
-
-/** Where others of this machine cannot look; removed when the process ends. @throws FluxError `internal` when there is no place for it */
-function pathOfOffer(): string {
-  folder ??= makeFolder();
-  return join(folder, String(offers++));
-}
-
+/** A folder of one offer, where others of this machine cannot look. @throws FluxError `internal` when there is no place for it */
 function makeFolder(): string {
   let problem: unknown;
   for (const place of [tmpdir(), '/dev/shm', '/run']) {
     if (place.length > PLACE_LENGTH_MAX) continue;
     try {
-      const made = mkdtempSync(join(place, 'fluxmq-'));
-      process.on('exit', () => rmSync(made, { recursive: true, force: true }));
-      return made;
+      return mkdtempSync(join(place, 'fluxmq-'));
     } catch (error) {
       problem = error;
     }
@@ -125,11 +115,13 @@ export interface Offer {
 /** Main only. @throws FluxError `internal` when the system refuses */
 export function offerSockets(handles: readonly SocketHandle[]): Offer {
   const { Pipe, constants } = bindings().pipe;
-  const path = pathOfOffer();
+  const folder = makeFolder();
+  const path = join(folder, 's');
   const server = new Pipe(constants.SERVER);
   const status = server.bind(path) || server.listen(1);
   if (status !== 0) {
     server.close();
+    rmSync(folder, { recursive: true, force: true });
     throw new FluxError('internal', 'sockets cannot be passed to a worker', { cause: systemError(status, path) });
   }
   // It takes its path with it.
@@ -142,8 +134,10 @@ export function offerSockets(handles: readonly SocketHandle[]): Offer {
   return {
     path,
     end() {
-      close?.();
+      if (close === null) return;
+      close();
       close = null;
+      rmSync(folder, { recursive: true, force: true });
     },
   };
 }

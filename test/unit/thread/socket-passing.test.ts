@@ -1,11 +1,21 @@
 /** Listening sockets that go from thread to thread while clients connect: nobody is refused or reset, and nothing of it is left behind. */
 
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { afterEach, expect, test } from 'vitest';
+import { afterAll, afterEach, expect, test, vi } from 'vitest';
 import { bindSocket, fetchSockets, offerSockets, type SocketHandle } from '../../../src/thread/socket-passing.ts';
+
+/** Offers of this file, and of nobody else. */
+const places = mkdtempSync(join(tmpdir(), 'fluxmq-places-'));
+vi.stubEnv('TMPDIR', places);
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(places, { recursive: true });
+});
 
 const workers: Worker[] = [];
 const handles: SocketHandle[] = [];
@@ -58,14 +68,14 @@ function greeting(port: number): Promise<string> {
   });
 }
 
-test('a socket passed on thirty times under connections: each of them is served', async () => {
+test('a socket passed on fifteen times under connections: each of them is served', async () => {
   const { handle, port } = bind();
   let current = await acceptor('0', [handle]);
   const outcomes: Promise<string>[] = [];
   const storm = setInterval(() => {
     for (let n = 0; n < 5; n++) outcomes.push(greeting(port).catch((error: Error) => `failed: ${error.message}`));
   }, 2);
-  for (let round = 1; round <= 30; round++) {
+  for (let round = 1; round <= 15; round++) {
     const next = await acceptor(String(round), [handle]);
     current.postMessage('close');
     await new Promise((resolve) => current.once('exit', resolve));
@@ -74,7 +84,7 @@ test('a socket passed on thirty times under connections: each of them is served'
   clearInterval(storm);
   const names = await Promise.all(outcomes);
   expect(names.filter((name) => !/^\d+$/.test(name))).toEqual([]);
-  expect(new Set(names).size).toBeGreaterThan(20);
+  expect(new Set(names).size).toBeGreaterThan(10);
 }, 60_000);
 
 test('who connects while nobody accepts waits, also when the thread before has been ended in the middle', async () => {
@@ -101,7 +111,7 @@ test('several at once; and no descriptor and no path is left behind', async () =
     await worker.terminate();
   }
   expect(count()).toBeLessThanOrEqual(before + 1);
-  expect(readFileSync('/proc/net/unix', 'latin1')).not.toMatch(/fluxmq-[^/]*\/\d+$/m);
+  expect(readdirSync(places)).toEqual([]);
 });
 
 test('a port that is taken is told at once, and an address that is not local', async () => {
