@@ -158,8 +158,16 @@ class HandleConnection implements Connection {
   }
 
   closeEnded(): void {
-    if (this.#isWriting) cutOffLater(this);
-    else this.#close();
+    if (this.#isWriting) {
+      cutOffLater(this);
+      return;
+    }
+    const handle = this.#handle;
+    if (handle === null) return;
+    this.#handle = null;
+    // Nobody is in the middle of anything here: the client hears of it at once, and libuv need not call back for it.
+    handle.close();
+    this.onClosed();
   }
 
   pause(): void {
