@@ -31,6 +31,9 @@ interface HistoryRow {
   after: Endpoint | null;
 }
 
+/** What is judged is what a start leads to. Two hundred of them meet moments in which the machine has a lot else to do. */
+const READY_MS = 120_000;
+
 interface Sent {
   reason: string;
   /** null: there was no answer */
@@ -88,7 +91,12 @@ export class CrashField {
   }
 
   async #start(env: Record<string, string>): Promise<Broker> {
-    const broker = await startBroker({ config: this.#config, env, ...(this.#dir === undefined ? {} : { dir: this.#dir }) });
+    const broker = await startBroker({
+      config: this.#config,
+      env,
+      readyMs: READY_MS,
+      ...(this.#dir === undefined ? {} : { dir: this.#dir }),
+    });
     this.#dir = broker.dir;
     return broker;
   }
