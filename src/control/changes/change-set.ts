@@ -60,7 +60,7 @@ export function judge(set: ChangeSet, desired: Desired): JudgedChange[] {
   refuseFixed(judged);
   refuseSealed(judged);
   if (!set.options.force) for (const change of judged) guardDefault(change);
-  ensureFit(judged, desired);
+  ensureFit(set, judged, desired);
   return judged;
 }
 
@@ -69,7 +69,7 @@ export function foresee(set: ChangeSet, desired: Desired): { judged: JudgedChang
   const judged = compare(set, desired);
   refuseFixed(judged);
   refuseSealed(judged);
-  ensureFit(judged, desired);
+  ensureFit(set, judged, desired);
   const warnings = judged.filter(takesDefaultAway).map(({ id }) => `endpoint ${id} is the default endpoint: this needs force: true`);
   return { judged, warnings: set.options.force ? [] : warnings };
 }
@@ -145,7 +145,7 @@ function guardDefault(change: JudgedChange): void {
 }
 
 /** Ports may move between the endpoints of one set: what counts is the whole afterwards. */
-function ensureFit(judged: JudgedChange[], desired: Desired): void {
+function ensureFit({ action }: ChangeSet, judged: JudgedChange[], desired: Desired): void {
   const issues: Issue[] = [];
   const changed = new Map(judged.map((change) => [change.id, change]));
   const owners = new Map<number, string>();
@@ -153,8 +153,12 @@ function ensureFit(judged: JudgedChange[], desired: Desired): void {
   for (const { id, before, after, path } of judged) {
     if (after === null) continue;
     const owner = owners.get(after.port);
-    if (owner !== undefined) issues.push({ path: join(path, 'port'), message: `port ${after.port} belongs to endpoint ${owner}` });
-    else owners.set(after.port, id);
+    if (owner === undefined) owners.set(after.port, id);
+    else {
+      const isForeign = action === 'import' && !changed.has(owner);
+      const remedy = isForeign ? ', which this import does not name: with mode replace it would go away' : '';
+      issues.push({ path: join(path, 'port'), message: `port ${after.port} belongs to endpoint ${owner}${remedy}` });
+    }
     if (before === null && desired.byId(id) !== undefined) {
       issues.push({ path: join(path, 'id'), message: `endpoint ${id} exists already` });
     }

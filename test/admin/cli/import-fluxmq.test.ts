@@ -46,6 +46,12 @@ describe.each([
     const dry = await run(`${from} --password-file database-password --dry-run`);
     expect(printed(dry)).toContain('2 added, 0 updated, 0 removed, 0 unchanged: a dry run, nothing was changed');
     expect(dry.stderr).toContain(`left out: ${name}-old (port ${one}): port ${one} is that of ${name}-1, too`);
+    const [ownPort] = held.broker.ports;
+    await server.run(database, `INSERT INTO ${table} (id, f_port) VALUES ('theirs', ${ownPort})`);
+    const taken = await run(`${from} --password-file database-password`);
+    const why = `port ${ownPort} belongs to endpoint first, which this import does not name: with mode replace it would go away`;
+    expect(taken).toMatchObject({ code: 1, stderr: expect.stringContaining(why) });
+    await server.run(database, `DELETE FROM ${table} WHERE id = 'theirs'`);
     const done = await run(from, { env: { FLUXMQ_DATABASE_PASSWORD: server.password } });
     expect(printed(done)).toMatch(/^imported 2 changes: 2 added/m);
     const imported = JSON.parse(printed(await run(`endpoint get ${name}-1 --json`))) as unknown;

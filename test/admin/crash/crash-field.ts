@@ -110,8 +110,8 @@ export class CrashField {
     if (isToBeKilled) void sleep(this.#random() * 12).then(() => broker.kill('SIGKILL'));
     try {
       const answer = await broker.api('POST', `/api/endpoints/${path}`, { ...body, reason });
-      // A port that was free a moment ago: refused, and so it must not be in the history.
-      if (JSON.stringify(answer.body).includes('port-in-use')) return !isToBeKilled;
+      // A port that was free a moment ago, or a store with too much to do: refused, and so it must not be in the history.
+      if (/port-in-use|"outcome":"nothing-written"/.test(JSON.stringify(answer.body))) return !isToBeKilled;
       if (answer.status !== 200) throw new Error(`${path} ${JSON.stringify(body)}: ${JSON.stringify(answer.body)}`);
       this.#sent.push({ reason, revision: (answer.body as { data: { revision: number } }).data.revision, place, operation: name });
       return !isToBeKilled;
