@@ -43,7 +43,12 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const connectionName = `fluxmq ${settings.node.name}`;
   const sealer = new Sealer(settings.secrets);
   const store = sealStore(
-    await openStore(settings.store, { bus: settings.cluster.bus, name: connectionName, onFailure: (reason) => logger.warn(reason) }),
+    await openStore(settings.store, {
+      bus: settings.cluster.bus,
+      name: connectionName,
+      node: settings.node.name,
+      onFailure: (reason) => logger.warn(reason),
+    }),
     sealer,
   );
   const bus = settings.cluster.bus === null ? null : openNatsBus(settings.cluster.bus, connectionName, logger);

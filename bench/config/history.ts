@@ -68,7 +68,7 @@ export async function measureHistory(section: Record<string, unknown> | null, sa
   const folder = mkdtempSync(join(tmpdir(), 'fluxmq-bench-history-'));
   const store = { ...(section ?? { storeType: 'LOCAL' }), local: { dataPath: folder } };
   const bus: BusSettings | null = null;
-  const opened = await openStore(toSettings(store), { bus, name: 'bench', onFailure: (reason) => say(reason) });
+  const opened = await openStore(toSettings(store), { bus, name: 'bench', node: 'bench', onFailure: (reason) => say(reason) });
   await opened.adopt([...rows()]);
   await opened.close();
   const broker = await startBroker({ config: { store }, endpoints: [] });

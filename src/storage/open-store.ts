@@ -8,6 +8,7 @@ import { openLocalStore } from './local/local-store.ts';
 import { openMemoryStore } from './memory/memory-store.ts';
 import { openMysqlStore } from './mysql/mysql-store.ts';
 import { openPostgresStore } from './postgres/postgres-store.ts';
+import { refill } from './refilling-store.ts';
 import { openRemembering } from './remembering-store.ts';
 
 /** What of the settings a store needs; `Settings['store']` fits. */
@@ -20,6 +21,8 @@ export interface OpenOptions {
   bus: BusSettings | null;
   /** shown in the server's list of connections */
   name: string;
+  /** of this process, for the history */
+  node: string;
   /** told when what is known of a database cannot be written beside the node */
   onFailure: (reason: string) => void;
 }
@@ -32,10 +35,10 @@ const BUCKET_WAIT_MS = 20_000;
  * @throws FluxError `unavailable` when the folder cannot be used or belongs to a running broker, when a database is away and nothing is
  *   known of it, or cannot be used as it is (login, rights, TLS, newer tables: see `isLasting`)
  */
-export async function openStore(settings: StoreSettings, { bus, name, onFailure }: OpenOptions): Promise<EndpointStore> {
+export async function openStore(settings: StoreSettings, { bus, name, node, onFailure }: OpenOptions): Promise<EndpointStore> {
   const { dataPath } = settings.local;
   if (!('datasource' in settings) && bus !== null) {
-    if (settings.storeType === 'MEMORY') return openJetStreamStore(bus, name, 'memory', BUCKET_WAIT_MS);
+    if (settings.storeType === 'MEMORY') return refill(await openJetStreamStore(bus, name, 'memory', BUCKET_WAIT_MS), node);
     return openRemembering({ open: () => openJetStreamStore(bus, name, 'file', BUCKET_WAIT_MS), dataPath, source: 'JetStream', onFailure });
   }
   if (!('datasource' in settings)) return settings.storeType === 'MEMORY' ? openMemoryStore() : openLocalStore({ dataPath });

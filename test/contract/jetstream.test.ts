@@ -4,6 +4,7 @@ import { connect } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { EndpointStore } from '../../src/storage/contract.ts';
 import { openJetStreamStore } from '../../src/storage/jetstream/jetstream-store.ts';
+import { refill } from '../../src/storage/refilling-store.ts';
 import { type NatsServers, startNats } from '../kit/nats.ts';
 import { until } from '../kit/until.ts';
 import { META, put } from './store-changes.ts';
@@ -35,7 +36,8 @@ for (const storage of ['file', 'memory'] as const) {
     `JETSTREAM ${storage}`,
     async () => {
       await empty();
-      return open(storage);
+      const store = await open(storage);
+      return storage === 'file' ? store : refill(store, 'test');
     },
     async () => {},
   );
@@ -140,12 +142,37 @@ describe('JETSTREAM', () => {
         const rows = await until('it is back', () => rowsOf().catch(() => null), 15_000);
         expect(rows.map((row) => row.revision)).toEqual(revision === null ? [] : [revision]);
         // What was on its way then would be there by now.
-        const next = await store.commit([put(200 + round)], {}, META);
-        expect(await rowsOf()).toHaveLength(rows.length);
-        expect((await store.load()).revision).toBe(next);
+        const next = await until('a commit', () => store.commit([put(200 + round)], {}, META).catch(() => null), 15_000);
+        expect(await until('the rows', () => rowsOf().catch(() => null), 15_000)).toHaveLength(rows.length);
+        expect((await until('the content', () => store.load().catch(() => null), 15_000)).revision).toBe(next);
       }
     } finally {
       await store.close();
+      await servers.stop();
+    }
+  }, 60_000);
+
+  it('what servers had in their memory alone is put back by one of those who know it, also before a change', async () => {
+    const servers = await startNats();
+    const [a, b] = await Promise.all(['a', 'b'].map(async (name) => refill(await open('memory', servers), name)));
+    try {
+      await a!.commit([put(1), put(2)], {}, META);
+      await b!.load();
+      await b!.commit([put(3)], {}, META);
+      await a!.load();
+      await servers.servers[0]!.kill();
+      await servers.servers[0]!.start();
+      const added = until('it is back', () => b!.commit([put(4)], {}, META).catch(() => null), 25_000);
+      const loaded = until('it is back', () => a!.load().catch(() => null), 25_000);
+      expect((await loaded).endpoints.length).toBeGreaterThan(2);
+      expect(await added).toBe(2);
+      const all = await a!.load();
+      expect(all.endpoints.map(({ endpoint }) => endpoint.port).sort()).toEqual([1, 2, 3, 4]);
+      expect(await b!.load()).toEqual(all);
+      expect((await a!.history({ limit: 10 })).map(({ action }) => action)).toEqual(['add', 'restore', 'restore', 'restore']);
+    } finally {
+      await a!.close();
+      await b!.close();
       await servers.stop();
     }
   }, 60_000);
@@ -165,8 +192,8 @@ describe('JETSTREAM', () => {
       );
       const store = await open('file', servers);
       await store.commit([put(1)], {}, META);
-      const { config } = await (await connection.jetstreamManager()).streams.info(STREAM);
-      expect(config.num_replicas).toBe(3);
+      const manager = await connection.jetstreamManager();
+      await until('three copies', async () => (await manager.streams.info(STREAM)).config.num_replicas === 3, 30_000, 200);
       expect((await store.load()).endpoints).toHaveLength(1);
       await store.close();
       await connection.close();

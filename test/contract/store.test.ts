@@ -68,7 +68,7 @@ describe('LOCAL', () => {
     await store.close();
     const again = await openStore(
       { storeType: 'LOCAL', local: { dataPath: folder } },
-      { bus: null, name: 'test', onFailure: expect.unreachable },
+      { bus: null, node: 'n', name: 'test', onFailure: expect.unreachable },
     );
     expect(await again.load()).toEqual(content);
     expect(await again.history({ limit: 10 })).toEqual(rows);

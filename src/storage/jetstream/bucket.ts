@@ -9,6 +9,7 @@ const BUCKET = 'ENDPOINT_CONFIG';
 /** One request to JetStream. */
 const REQUEST_TIMEOUT_MS = 1_500;
 const REPLICAS_WANTED = 3;
+const REPLICAS_PAUSE_MS = 5_000;
 /** JetStream's own numbers for "so many copies are not possible": on a server alone, and with too few servers (now). */
 const NOT_CLUSTERED = 10074;
 const TOO_FEW_SERVERS = 10005;
@@ -56,7 +57,7 @@ export class Bucket {
         return js.views.kv(BUCKET, { ...options, replicas: 1 });
       });
       const { replicas, streamInfo } = await kv.status();
-      if (replicas < REPLICAS_WANTED && streamInfo.cluster !== undefined) await addReplicas(connection, streamInfo.config.name);
+      if (replicas < REPLICAS_WANTED && streamInfo.cluster !== undefined) void addReplicas(connection, streamInfo.config.name);
       return new Bucket(kv, (connection.info?.max_payload ?? 1024 * 1024) - ENVELOPE_BYTES);
     } catch (error) {
       throw toUnavailable(error, `The bucket ${BUCKET} cannot be opened`);
@@ -95,13 +96,17 @@ export class Bucket {
   }
 }
 
-/** Two servers cannot hold three copies, and need not: it is attempted again with the next connection. */
+/** Attempts it as long as the connection lives: a server may be on its way. Two servers cannot hold three copies, and need not. */
 async function addReplicas(connection: NatsConnection, stream: string): Promise<void> {
-  try {
-    const manager = await connection.jetstreamManager({ timeout: REQUEST_TIMEOUT_MS });
-    await manager.streams.update(stream, { num_replicas: REPLICAS_WANTED });
-  } catch (error) {
-    if ((error as NatsError).api_error === undefined) throw error;
+  while (!connection.isClosed()) {
+    try {
+      const manager = await connection.jetstreamManager({ timeout: REQUEST_TIMEOUT_MS });
+      await manager.streams.update(stream, { num_replicas: REPLICAS_WANTED });
+      return;
+    } catch {
+      // Nobody waits for it, and the next attempt tells whether it matters.
+      await new Promise((resolve) => setTimeout(resolve, REPLICAS_PAUSE_MS).unref());
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * `npm run chaos:cluster -- [--changes N] [--store POSTGRESQL|MYSQL|LOCAL|all] [--seed N] [--numbers]`: 500 changes from three nodes while
- * everything is harmed; exit 1 and the seed when something was wrong. `--numbers`: nothing is harmed, and the numbers of the cluster are measured.
+ * everything is harmed; exit 1 and the seed when something was wrong. `--numbers`: nothing is harmed, and so many changes are timed.
  */
 
 import { loadavg } from 'node:os';
@@ -33,7 +33,7 @@ try {
           .map((load) => load.toFixed(1))
           .join(' ')})`,
       );
-    await measure(store, randomFrom(seed), report);
+    await measure(store, randomFrom(seed), changes, report);
   }
   for (const store of values.numbers ? [] : stores)
     say(`${store}: ${JSON.stringify(await chaos(store, { changes, seed }))}; nothing was wrong`);

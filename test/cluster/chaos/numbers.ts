@@ -8,8 +8,7 @@ import { sleep, until } from '../../kit/until.ts';
 import { type ChaosNode, Field, type StoreName } from './field.ts';
 import { readConfiguration } from './judge.ts';
 
-const WARM_UP = 10;
-const CHANGES = 100;
+const WARM_UP = 5;
 const THOUSAND = 1_000;
 const IDLE_SECONDS = 10;
 const RECONCILE_WAIT_MS = 60_000;
@@ -37,13 +36,19 @@ const endpoint = (port: number, more: Record<string, unknown> = {}) => ({ port, 
 
 /**
  * @param random chooses addresses
+ * @param changes to be timed
  * @param report told each part as soon as it is known
  */
-export async function measure(store: StoreName, random: () => number, report: (part: Partial<Numbers>) => void): Promise<void> {
+export async function measure(
+  store: StoreName,
+  random: () => number,
+  changes: number,
+  report: (part: Partial<Numbers>) => void,
+): Promise<void> {
   // Lines that can be cut go through this process, and would be measured with it.
   await withField(store, random, true, async (field) => {
+    report(await timeChanges(field, changes));
     report(await idleMessages(field));
-    report(await timeChanges(field));
   });
   await withField(store, random, false, async (field) => report(await timePartition(field)));
 }
@@ -57,9 +62,9 @@ async function withField<T>(store: StoreName, random: () => number, isDirect: bo
   }
 }
 
-async function timeChanges(field: Field): Promise<Pick<Numbers, 'addMs' | 'answerMs' | 'moveMs'>> {
+async function timeChanges(field: Field, changes: number): Promise<Pick<Numbers, 'addMs' | 'answerMs' | 'moveMs'>> {
   const [addMs, answerMs, moveMs]: number[][] = [[], [], []];
-  for (let n = 0; n < WARM_UP + CHANGES; n++) {
+  for (let n = 0; n < WARM_UP + changes; n++) {
     const node = field.nodes[n % field.nodes.length]!;
     const [port, newPort] = [await freePort(), await freePort()];
     const added = await timeOne(field, node, 'add', endpoint(port, { exclusivePool: false }), port);

@@ -1,0 +1,92 @@
+/** A store in the memory of other servers, which may lose it when they are restarted: whoever still knows what was in it puts it back. */
+
+import { FluxError } from '../kernel/errors.ts';
+import {
+  type ChangeMeta,
+  type CommitOptions,
+  type EndpointStore,
+  type HistoryQuery,
+  type HistoryRow,
+  type StoreChange,
+  type StoreSnapshot,
+  WHOLE,
+} from './contract.ts';
+
+/**
+ * Wraps a store. One that is empty after it was not is filled with the endpoints that this process knows, as its first revision, by
+ * whichever process comes first; its history begins anew.
+ * @param node for the history
+ */
+export function refill(inner: EndpointStore, node: string): EndpointStore {
+  return new RefillingStore(inner, node);
+}
+
+class RefillingStore implements EndpointStore {
+  readonly #inner: EndpointStore;
+  readonly #meta: ChangeMeta;
+  /** what is known of the store; null before it was read */
+  #known: Pick<StoreSnapshot, 'revision' | 'endpoints'> | null = null;
+
+  constructor(inner: EndpointStore, node: string) {
+    this.#inner = inner;
+    const reason = 'the NATS servers have lost what was in their memory';
+    this.#meta = { action: 'restore', actor: 'system', source: 'file', node, requestId: 'refill', reason };
+  }
+
+  async load(): Promise<StoreSnapshot> {
+    let snapshot = await this.#inner.load();
+    if (snapshot.revision === 0 && this.#known !== null && this.#known.endpoints.length > 0) {
+      await this.#putBack(this.#known.endpoints);
+      snapshot = await this.#inner.load();
+    }
+    this.#known = snapshot;
+    return snapshot;
+  }
+
+  async commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options?: CommitOptions): Promise<number> {
+    // Else the change would be all that there is.
+    await this.load();
+    const revision = await this.#inner.commit(changes, expected, meta, options);
+    if (this.#known !== null && revision > this.#known.revision) {
+      const byId = new Map(this.#known.endpoints.map((stored) => [stored.endpoint.id, stored]));
+      for (const change of changes) {
+        if (change.kind === 'put') byId.set(change.endpoint.id, { endpoint: change.endpoint, revision });
+        else byId.delete(change.id);
+      }
+      this.#known = { revision, endpoints: [...byId.values()] };
+    }
+    return revision;
+  }
+
+  history(query: HistoryQuery): Promise<HistoryRow[]> {
+    return this.#inner.history(query);
+  }
+
+  at(revision: number): Promise<StoreSnapshot> {
+    return this.#inner.at(revision);
+  }
+
+  confirm(revision: number): Promise<void> {
+    return this.#inner.confirm(revision);
+  }
+
+  async adopt(rows: HistoryRow[]): Promise<number> {
+    const revision = await this.#inner.adopt(rows);
+    this.#known = await this.#inner.load();
+    return revision;
+  }
+
+  close(): Promise<void> {
+    return this.#inner.close();
+  }
+
+  async #putBack(endpoints: StoreSnapshot['endpoints']): Promise<void> {
+    const changes = endpoints.map(({ endpoint }): StoreChange => ({ kind: 'put', endpoint }));
+    try {
+      await this.#inner.commit(changes, { [WHOLE]: 0 }, this.#meta);
+    } catch (error) {
+      // Another node was first.
+      if (!(error instanceof FluxError) || error.kind !== 'revision-mismatch') throw error;
+    }
+  }
+}
