@@ -156,9 +156,16 @@ export abstract class PacketReader {
           if (this.#stopped(buf, at, end)) return;
           continue;
         }
-        if (size === 4 && isAcknowledgement(first) && this.acknowledged(first, (buf[at + 2]! << 8) | buf[at + 3]!)) {
-          at += size;
-          continue;
+        if (size === 4 && isAcknowledgement(first)) {
+          // The run is a range of bytes: it ends where anything else stands between its packets.
+          if (runEntry !== null) {
+            this.publishRun(runEntry, buf, runStart, at, runCount);
+            runEntry = null;
+          }
+          if (this.acknowledged(first, (buf[at + 2]! << 8) | buf[at + 3]!)) {
+            at += size;
+            continue;
+          }
         }
       }
       if (runEntry !== null) {

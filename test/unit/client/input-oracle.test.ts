@@ -57,6 +57,16 @@ for (const version of [3, 4, 5] as const) {
   });
 }
 
+it('an acknowledgement between messages of one topic is no part of what their subscribers get', async () => {
+  for (const version of [3, 4, 5] as const) {
+    const message = generate({ cmd: 'publish', topic: 'a', payload: 'x', qos: 0, dup: false, retain: false }, version);
+    const held = generate({ cmd: 'publish', topic: 'b', payload: 'y', qos: 2, messageId: 2, dup: false, retain: false }, version);
+    const release = generate({ cmd: 'pubrel', messageId: 2 }, version);
+    const items = [held, message, release, message, message].map((bytes) => ({ bytes, ends: null }));
+    for (const how of [WHOLE, BYTES]) expect(await effectsOf(items, version, how)).toEqual(expected(items, version));
+  }
+});
+
 for (const { name, versions, reasonCode, bytes } of MALFORMED) {
   it(`${name}: ends with ${reasonCode}, after what came before it`, async () => {
     for (const version of versions) {
