@@ -70,6 +70,7 @@ export class IdentifierTable {
 
   /** A worker has ended: what it held is gone with it. */
   forget(peer: number): void {
-    for (let group = 0; group < GROUPS; group++) this.give(group, peer);
+    const holders = this.#holders;
+    for (let group = holders.indexOf(peer); group >= 0; group = holders.indexOf(peer, group + 1)) this.give(group, peer);
   }
 }
