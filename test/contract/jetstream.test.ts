@@ -191,7 +191,13 @@ describe('JETSTREAM', () => {
         30_000,
       );
       const store = await open('file', servers);
-      await store.commit([put(1)], {}, META);
+      const commit = () =>
+        store.commit([put(1)], {}, META).then(
+          () => true,
+          () => false,
+        );
+      // While the two others join, the three may be without a leader.
+      await until('a commit', commit, 20_000);
       const manager = await connection.jetstreamManager();
       await until('three copies', async () => (await manager.streams.info(STREAM)).config.num_replicas === 3, 30_000, 200);
       expect((await store.load()).endpoints).toHaveLength(1);

@@ -1,13 +1,16 @@
 /** The JetStream key-value bucket of the store: keys, compare-and-set, and failures in the contract's words. */
 
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
-import { type KV, type NatsConnection, type NatsError, StorageType } from 'nats';
+import { ErrorCode, type KV, type NatsConnection, type NatsError, StorageType } from 'nats';
 import { FluxError } from '../../kernel/errors.ts';
 
 /** Fixed by the specification (SPEC.md section 9). */
 const BUCKET = 'ENDPOINT_CONFIG';
 /** One request to JetStream. */
 const REQUEST_TIMEOUT_MS = 1_500;
+/** How long a request that nobody takes is made again; below the time in which a change is told that the store is away. */
+const LEADERLESS_MS = 1_000;
+const LEADERLESS_PAUSE_MS = 100;
 const REPLICAS_WANTED = 3;
 const REPLICAS_PAUSE_MS = 5_000;
 /** JetStream's own numbers for "so many copies are not possible": on a server alone, and with too few servers (now). */
@@ -87,11 +90,17 @@ export class Bucket {
   }
 
   async #guard<T>(what: string, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      if ((error as NatsError).api_error?.err_code === WRONG_LAST_SEQUENCE) throw new ConflictError(what);
-      throw toUnavailable(error, `The bucket ${BUCKET} cannot ${what}`);
+    const deadline = performance.now() + LEADERLESS_MS;
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if ((error as NatsError).api_error?.err_code === WRONG_LAST_SEQUENCE) throw new ConflictError(what);
+        // Nobody has taken the request, so that it may be made again: an election takes about a second.
+        const isUntaken = (error as NatsError).code === ErrorCode.NoResponders;
+        if (!isUntaken || performance.now() > deadline) throw toUnavailable(error, `The bucket ${BUCKET} cannot ${what}`);
+        await new Promise((resolve) => setTimeout(resolve, LEADERLESS_PAUSE_MS));
+      }
     }
   }
 }
