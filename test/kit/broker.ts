@@ -125,7 +125,8 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
       'broker ready',
       async () => {
         if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`);
-        return (await fetch(`${admin}/health`, { signal: AbortSignal.timeout(2000) })).status === 200;
+        // 503: it has started, and no endpoint could listen. The API answers when each has been tried.
+        return [200, 503].includes((await fetch(`${admin}/health`, { signal: AbortSignal.timeout(2000) })).status);
       },
       options.readyMs ?? READY_MS,
       30,
