@@ -48,6 +48,7 @@ class RememberingStore implements EndpointStore {
   #opening: Promise<EndpointStore> | null = null;
   /** for the first load, when the store was away by then */
   #substitute: StoreSnapshot | null = null;
+  #hasLoaded = false;
   #isClosed = false;
 
   constructor(open: () => Promise<EndpointStore>, known: LastKnown, release: () => void) {
@@ -67,13 +68,16 @@ class RememberingStore implements EndpointStore {
   }
 
   async load(): Promise<StoreSnapshot> {
+    const isFirst = !this.#hasLoaded;
+    this.#hasLoaded = true;
     try {
       const snapshot = await (await this.#opened()).load();
       this.#substitute = null;
       this.#known.loaded(snapshot);
       return snapshot;
     } catch (error) {
-      const substitute = this.#substitute;
+      // It may also go away between its opening and the first load.
+      const substitute = this.#substitute ?? (isFirst ? this.#recall(error) : null);
       if (substitute === null) throw error;
       this.#substitute = null;
       return substitute;

@@ -79,6 +79,21 @@ describe('a store that may be away', () => {
     expect(await store.commit([put(3)], {}, META)).toBe(4);
   });
 
+  it('starts with what was last known when the store goes away between its opening and the first load, and then only', async () => {
+    const unknowing = await open();
+    fault = away();
+    await expect(unknowing.load()).rejects.toThrow('does not answer');
+    await unknowing.close();
+    fault = null;
+    await leave(1, 2);
+    const store = await open();
+    fault = away();
+    expect(await store.load()).toMatchObject({ revision: 2, away: { reason: 'the database does not answer' } });
+    await expect(store.load()).rejects.toThrow('does not answer');
+    fault = null;
+    expect((await store.load()).away).toBeUndefined();
+  });
+
   it('has the store when that comes back between the start and the first load', async () => {
     await leave(1);
     fault = away();
