@@ -1,5 +1,6 @@
 /** SUBSCRIBE: checks each filter, waits until every peer knows it, answers, and sends retained messages (MQTT 5 section 3.8). */
 
+import { Fifo } from '../../src/kernel/fifo.ts';
 import { observe, RESPONSE_BUCKETS, responseBase, SLOT } from '../../src/metrics/counters.ts';
 import { encodeSuback } from '../../src/mqtt/encode.ts';
 import { ProtocolError } from '../../src/mqtt/errors.ts';
@@ -19,6 +20,8 @@ const BARRIER_DEADLINE_MS = 10_000;
 const FILTERS_AT_ONCE = 50;
 /** taken in this loop iteration; many clients that come back at once ask for theirs in the same one */
 let takenNow = 0;
+/** who waits for a later iteration, each client once: nobody while there is room in this one */
+const waiting = new Fifo<{ filters: number; go: () => void }>();
 const RESPONSE_SUBSCRIBE = responseBase('subscribe');
 
 /** A subscription that was made, and the question for its retained messages. */
@@ -36,12 +39,12 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
   const { subscriptions } = packet;
   for (let at = 0; at < subscriptions.length; at += FILTERS_AT_ONCE) {
     const slice = subscriptions.slice(at, at + FILTERS_AT_ONCE);
-    while (takenNow >= FILTERS_AT_ONCE) {
+    const later = turn(slice.length);
+    if (later !== null) {
       client.hold(HOLD.subscribe);
-      await new Promise((resolve) => setImmediate(resolve));
+      await later;
       if (client.session !== session) return;
     }
-    take(slice.length);
     waits.push(...subscribe(client, session, slice, packet.subscriptionIdentifier, codes, queries));
   }
   if (waits.length > 0) {
@@ -59,14 +62,23 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
   for (const { subscription, query } of queries) query.ask((messages) => sendRetained(client, subscription, query, messages));
 }
 
-/** Counts filters of this loop iteration. Who waits for the next one comes after this has forgotten them, in the order in which they came. */
-function take(filters: number): void {
-  if (takenNow === 0) {
-    setImmediate(() => {
-      takenNow = 0;
-    });
-  }
+/** Null: there is room for filters in this loop iteration. Else resolves in one that has, in the order in which they came. */
+function turn(filters: number): Promise<void> | null {
+  if (takenNow === 0) setImmediate(nextTurns);
+  if (takenNow >= FILTERS_AT_ONCE) return new Promise((go) => waiting.push({ filters, go }));
   takenNow += filters;
+  return null;
+}
+
+function nextTurns(): void {
+  takenNow = 0;
+  while (takenNow < FILTERS_AT_ONCE) {
+    const next = waiting.shift();
+    if (next === undefined) break;
+    takenNow += next.filters;
+    next.go();
+  }
+  if (takenNow > 0) setImmediate(nextTurns);
 }
 
 /** Makes subscriptions, and adds their codes and questions. @returns what SUBACK must wait for */
