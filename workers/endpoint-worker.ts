@@ -185,7 +185,7 @@ mesh.hooks = {
         barrier.onRequestDone(control.request);
         return;
       case 'retained':
-        retained.onAnswer(control.request, control.messages);
+        retained.onAnswer(control.request, control.found);
         return;
       case 'bounce':
         frame.onBounce(peer, control);

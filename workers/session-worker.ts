@@ -6,7 +6,7 @@ import { checkTopicName, toLatin1 } from '../src/mqtt/topic.ts';
 import { IdentifierTable } from '../src/thread/identifier-table.ts';
 import { THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../src/thread/messages.ts';
 import { Registry } from './identifiers/registry.ts';
-import type { Control, WireSession } from './mesh/controls.ts';
+import type { Control, RetainedFound, WireSession } from './mesh/controls.ts';
 import { Mesh } from './mesh/mesh.ts';
 import type { PeerLink } from './mesh/peer-link.ts';
 import { EMPTY, Message, toWireMessage } from './routing/message.ts';
@@ -138,8 +138,13 @@ function onControl(peer: PeerLink, control: Control): void {
     case 'retained-get': {
       // What other peers have published before this question may still be in their ports.
       mesh.whenDrained(() => {
-        const messages = retainedStore.match(control.namespace, control.filter, Date.now());
-        peer.control({ t: 'retained', request: control.request, messages: messages.map(toWireMessage) });
+        const now = Date.now();
+        const found: RetainedFound[] = [];
+        for (const [filter, text] of control.filters.entries()) {
+          const messages = retainedStore.match(control.namespace, text, now);
+          if (messages.length > 0) found.push({ filter, messages: messages.map(toWireMessage) });
+        }
+        peer.control({ t: 'retained', request: control.request, found });
       });
       return;
     }

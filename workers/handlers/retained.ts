@@ -1,24 +1,34 @@
-/** Sends the retained messages of a new subscription, no faster than the client reads. */
+/** Sends the retained messages of new subscriptions, no faster than the client reads. */
 
 import type { Client } from '../client/client.ts';
 import type { Message } from '../routing/message.ts';
 import { Message as OwnMessage } from '../routing/message.ts';
 import type { Subscription } from '../routing/subscriber.ts';
-import type { RetainedQuery } from '../session/retained-queries.ts';
+import type { Retained, RetainedQuery } from '../session/retained-queries.ts';
 
-/** Each is a message of its own for this session: RETAIN is 1 [MQTT-3.3.1-8], QoS is the lower of both. */
-export function sendRetained(client: Client, subscription: Subscription, query: RetainedQuery, messages: readonly Message[]): void {
+/**
+ * Each is a message of its own for this session: RETAIN is 1 [MQTT-3.3.1-8], QoS is the lower of both.
+ * @param subscriptions in the order of the question's filters
+ */
+export function sendRetained(
+  client: Client,
+  subscriptions: readonly Subscription[],
+  query: RetainedQuery,
+  found: readonly Retained[],
+): void {
   const { session } = client;
   if (session === null || session.outlet !== client) return;
-  const identifiers = subscription.identifier === 0 ? [] : [subscription.identifier];
+  const due: [Subscription, Message][] = found.flatMap(({ filter, messages }) =>
+    messages.map((message): [Subscription, Message] => [subscriptions[filter]!, message]),
+  );
   let next = 0;
   const sendMore = (): void => {
-    while (next < messages.length) {
+    while (next < due.length) {
       if (client.isSlow) {
         client.whenWritable(sendMore);
         return;
       }
-      const stored = messages[next++]!;
+      const [subscription, stored] = due[next++]!;
       // Published anew while the client was slow.
       if (query.isOvertaken(stored)) continue;
       if (subscription.noLocal && stored.from === session.key) continue;
@@ -26,6 +36,7 @@ export function sendRetained(client: Client, subscription: Subscription, query: 
       const message = new OwnMessage(topic, payload, stored.qos, true, forward, expiresAt, from);
       client.context.router.number(message);
       const qos = message.qos < subscription.qos ? message.qos : subscription.qos;
+      const identifiers = subscription.identifier === 0 ? [] : [subscription.identifier];
       session.send(message, qos, true, identifiers, null, true);
     }
     query.end();

@@ -1,6 +1,5 @@
 /** SUBSCRIBE: checks each filter, waits until every peer knows it, answers, and sends retained messages (MQTT 5 section 3.8). */
 
-import { Fifo } from '../../src/kernel/fifo.ts';
 import { observe, RESPONSE_BUCKETS, responseBase, SLOT } from '../../src/metrics/counters.ts';
 import { encodeSuback } from '../../src/mqtt/encode.ts';
 import { ProtocolError } from '../../src/mqtt/errors.ts';
@@ -10,23 +9,18 @@ import { parseSharedFilter, toLatin1 } from '../../src/mqtt/topic.ts';
 import type { Client } from '../client/client.ts';
 import { HOLD } from '../client/packet-reader.ts';
 import type { Subscription } from '../routing/subscriber.ts';
+import { filterTurns } from '../session/filter-turns.ts';
 import type { RetainedQuery } from '../session/retained-queries.ts';
 import { type Session, subscriptionKey, toWireSubscription } from '../session/session.ts';
 import { sendRetained } from './retained.ts';
 
 /** A peer that has not taken in a filter by then hangs: the client is sent away rather than promised what may not hold. */
 const BARRIER_DEADLINE_MS = 10_000;
-/** Filters of one SUBSCRIBE, and of all clients in one loop iteration, after which the others on this thread get their turn. */
-const FILTERS_AT_ONCE = 50;
-/** taken in this loop iteration; many clients that come back at once ask for theirs in the same one */
-let takenNow = 0;
-/** who waits for a later iteration, each client once: nobody while there is room in this one */
-const waiting = new Fifo<{ filters: number; go: () => void }>();
 const RESPONSE_SUBSCRIBE = responseBase('subscribe');
 
-/** A subscription that was made, and the question for its retained messages. */
+/** Subscriptions that were made together, and the question for their retained messages. */
 interface Asked {
-  subscription: Subscription;
+  subscriptions: readonly Subscription[];
   query: RetainedQuery;
 }
 
@@ -37,9 +31,10 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
   const queries: Asked[] = [];
   const codes: number[] = [];
   const { subscriptions } = packet;
-  for (let at = 0; at < subscriptions.length; at += FILTERS_AT_ONCE) {
-    const slice = subscriptions.slice(at, at + FILTERS_AT_ONCE);
-    const later = turn(slice.length);
+  const { atOnce } = filterTurns;
+  for (let at = 0; at < subscriptions.length; at += atOnce) {
+    const slice = subscriptions.slice(at, at + atOnce);
+    const later = filterTurns.take(slice.length);
     if (later !== null) {
       client.hold(HOLD.subscribe);
       await later;
@@ -59,26 +54,7 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
   client.write(encodeSuback(client.version, packet.packetId, codes));
   observe(client.endpoint.slots, RESPONSE_SUBSCRIBE, RESPONSE_BUCKETS, (performance.now() - startedAt) / 1000);
   client.release(HOLD.subscribe);
-  for (const { subscription, query } of queries) query.ask((messages) => sendRetained(client, subscription, query, messages));
-}
-
-/** Null: there is room for filters in this loop iteration. Else resolves in one that has, in the order in which they came. */
-function turn(filters: number): Promise<void> | null {
-  if (takenNow === 0) setImmediate(nextTurns);
-  if (takenNow >= FILTERS_AT_ONCE) return new Promise((go) => waiting.push({ filters, go }));
-  takenNow += filters;
-  return null;
-}
-
-function nextTurns(): void {
-  takenNow = 0;
-  while (takenNow < FILTERS_AT_ONCE) {
-    const next = waiting.shift();
-    if (next === undefined) break;
-    takenNow += next.filters;
-    next.go();
-  }
-  if (takenNow > 0) setImmediate(nextTurns);
+  for (const { subscriptions: asked, query } of queries) query.ask((found) => sendRetained(client, asked, query, found));
 }
 
 /** Makes subscriptions, and adds their codes and questions. @returns what SUBACK must wait for */
@@ -92,6 +68,7 @@ function subscribe(
 ): Promise<void>[] {
   const { retained, table, barrier } = client.context;
   const made = new Map<string, Subscription>();
+  const asked: Subscription[] = [];
   for (const request of requests) {
     const subscription = makeSubscription(client, request, identifier);
     codes.push(typeof subscription === 'number' ? subscription : subscription.qos);
@@ -99,12 +76,14 @@ function subscribe(
     const key = subscriptionKey(subscription);
     const isNew = !session.subscriptions.has(key) && !made.has(key);
     if (isNew) client.endpoint.slots[SLOT.subscriptionsCurrent]!++;
-    if (wantsRetained(subscription, isNew)) {
-      const query = retained.begin(session.namespace.name, subscription.filter, () => client.session === session);
-      queries.push({ subscription, query });
-    }
+    if (wantsRetained(subscription, isNew)) asked.push(subscription);
     // The last one of a filter that is there twice counts [MQTT-3.8.4-5].
     made.set(key, subscription);
+  }
+  if (asked.length > 0) {
+    const filters = asked.map(({ filter }) => filter);
+    const query = retained.begin(session.namespace.name, filters, () => client.session === session);
+    queries.push({ subscriptions: asked, query });
   }
   const subscriptions = [...made.values()];
   const waits = table.subscriptions.add(session, subscriptions);

@@ -7,7 +7,8 @@ import { REASON } from '../../src/mqtt/reason-codes.ts';
 import { parseSharedFilter, toLatin1 } from '../../src/mqtt/topic.ts';
 import type { Client } from '../client/client.ts';
 import { HOLD } from '../client/packet-reader.ts';
-import { subscriptionKey } from '../session/session.ts';
+import { filterTurns } from '../session/filter-turns.ts';
+import { type Session, subscriptionKey } from '../session/session.ts';
 
 /** A session worker that has not written it by then hangs: the client is sent away rather than promised what may not hold. */
 const STORED_DEADLINE_MS = 10_000;
@@ -15,15 +16,19 @@ const STORED_DEADLINE_MS = 10_000;
 export async function handleUnsubscribe(client: Client, packet: UnsubscribePacket): Promise<void> {
   const session = client.session!;
   const kept: Promise<void>[] = [];
-  const codes = packet.filters.map((text) => {
-    const shared = parseSharedFilter(text);
-    if (shared === null) return REASON.topicFilterInvalid;
-    const subscription = { filter: toLatin1(shared.filter), group: shared.group };
-    if (!client.context.table.subscriptions.remove(session, subscriptionKey(subscription))) return REASON.noSubscriptionExisted;
-    client.endpoint.slots[SLOT.subscriptionsCurrent]!--;
-    if (session.isDurable) kept.push(client.context.barrier.request(session, { op: 'unsubscribe', ...subscription }));
-    return REASON.success;
-  });
+  const codes: number[] = [];
+  const { filters } = packet;
+  const { atOnce } = filterTurns;
+  for (let at = 0; at < filters.length; at += atOnce) {
+    const slice = filters.slice(at, at + atOnce);
+    const later = filterTurns.take(slice.length);
+    if (later !== null) {
+      client.hold(HOLD.subscribe);
+      await later;
+      if (client.session !== session) return;
+    }
+    for (const text of slice) codes.push(unsubscribe(client, session, text, kept));
+  }
   if (kept.length > 0) {
     // What UNSUBACK has told of does not come back with the session after kill -9.
     client.hold(HOLD.subscribe);
@@ -34,4 +39,15 @@ export async function handleUnsubscribe(client: Client, packet: UnsubscribePacke
   }
   client.write(encodeUnsuback(client.version, packet.packetId, codes));
   client.release(HOLD.subscribe);
+}
+
+/** Takes a filter back. @param kept takes what UNSUBACK must wait for @returns its reason code */
+function unsubscribe(client: Client, session: Session, text: string, kept: Promise<void>[]): number {
+  const shared = parseSharedFilter(text);
+  if (shared === null) return REASON.topicFilterInvalid;
+  const subscription = { filter: toLatin1(shared.filter), group: shared.group };
+  if (!client.context.table.subscriptions.remove(session, subscriptionKey(subscription))) return REASON.noSubscriptionExisted;
+  client.endpoint.slots[SLOT.subscriptionsCurrent]!--;
+  if (session.isDurable) kept.push(client.context.barrier.request(session, { op: 'unsubscribe', ...subscription }));
+  return REASON.success;
 }

@@ -57,14 +57,15 @@ export interface WireSession {
   will: WireWill | null;
 }
 
-/** Interest of the sender in one filter; flags 0 = none. See INTEREST. */
-export type InterestItem = [filter: string, flags: number];
 /** Members of a shared group at the sender; 0/0 = none. */
 export type ShareItem = [filter: string, group: string, connected: number, away: number];
 
+/** What of the sender's interest has changed: flat lists, because they are copied between threads with each storm of subscriptions. */
 export interface InterestNews {
   namespace: string;
-  items: InterestItem[];
+  filters: string[];
+  /** of each filter: see INTEREST; 0 = none */
+  flags: number[];
   shares: ShareItem[];
 }
 
@@ -93,11 +94,18 @@ export interface Registration extends Omit<Claim, 'cleanStart' | 'maxSessions'> 
   isParked: boolean;
 }
 
+/** Retained messages that match a filter of a question: the filter's place in it. */
+export interface RetainedFound {
+  filter: number;
+  messages: WireMessage[];
+}
+
 /** Everything that may stand between two batches. */
 export type Control =
   // interest
   | { t: 'snapshot'; news: InterestNews[]; moves: MoveNews[] }
   | { t: 'snapshot-ok' }
+  /** request 0: no answer */
   | { t: 'interest'; request: number; news: InterestNews[]; move: MoveNews | null }
   | { t: 'interest-ok'; request: number }
   /** the sender's messages for the moving session go to its new place from here on */
@@ -130,8 +138,8 @@ export type Control =
   | { t: 'released'; move: number; offer: WireSubscription[] | null }
   | { t: 'state'; move: number; session: WireSession }
   // retained messages
-  | { t: 'retained-get'; request: number; namespace: string; filter: string }
-  | { t: 'retained'; request: number; messages: WireMessage[] }
+  | { t: 'retained-get'; request: number; namespace: string; filters: readonly string[] }
+  | { t: 'retained'; request: number; found: RetainedFound[] }
   // durable sessions: endpoint worker → session worker
   | { t: 'durable'; namespace: string; clientId: string; op: DurableOp; request: number }
   /** the operations up to this request are taken in: its filters are journalled from here on */

@@ -4,7 +4,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { WorkerRole } from '../../src/thread/messages.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import { INTEREST } from '../routing/peer.ts';
-import type { Control, InterestItem, InterestNews, MoveNews, ShareItem } from './controls.ts';
+import type { Control, InterestNews, MoveNews } from './controls.ts';
 import { type LinkOwner, PeerLink, type RecordSinkOfPeer } from './peer-link.ts';
 
 /** What the mesh tells the rest of the worker. */
@@ -31,6 +31,14 @@ interface Barrier {
   resolve: () => void;
 }
 
+/** News that is about to be posted: what is told in the same loop iteration joins it. */
+interface Collected {
+  readonly control: Extract<Control, { t: 'interest' }>;
+  readonly byNamespace: Map<string, InterestNews>;
+  /** null: nobody waits for it yet */
+  known: Promise<void> | null;
+}
+
 /** Cuts that may be owed to one peer that is about to join; it joins within milliseconds. */
 const OWED_CUTS_MAX = 10_000;
 
@@ -46,6 +54,7 @@ export class Mesh implements LinkOwner {
   /** what waits for the session worker */
   backlog: { readonly isFull: boolean } | null = null;
   readonly #barriers = new Map<number, Barrier>();
+  #collected: Collected | null = null;
   /** frames that are being worked through: one, or one inside a drain */
   #frames = 0;
   #whenDrained: (() => void)[] = [];
@@ -109,6 +118,8 @@ export class Mesh implements LinkOwner {
   /** Joins a peer; resolves when both know each other's interest. */
   addPeer(id: number, role: WorkerRole, port: MessagePort): Promise<void> {
     const link = new PeerLink(id, role, port, this);
+    // Its snapshot has what is collected; what comes later must reach it too.
+    this.#collected = null;
     this.links.set(id, link);
     if (role === 'session') this.sessionLink = link;
     return new Promise((resolve) => {
@@ -124,16 +135,18 @@ export class Mesh implements LinkOwner {
   #snapshot(): InterestNews[] {
     const news: InterestNews[] = [];
     for (const namespace of this.#namespaces.values()) {
-      const items: InterestItem[] = [];
-      const shares: ShareItem[] = [];
+      const { filters, flags, shares } = noNews(namespace.name);
       for (const { filter, hasSubscribers, groups } of namespace.localFilters()) {
-        if (hasSubscribers) items.push([filter, this.interestFlags(namespace, filter)]);
+        if (hasSubscribers) {
+          filters.push(filter);
+          flags.push(this.interestFlags(namespace, filter));
+        }
         for (const group of groups) {
           const { connected, away } = group.localCount();
           shares.push([filter, group.name, connected, away]);
         }
       }
-      if (items.length > 0 || shares.length > 0) news.push({ namespace: namespace.name, items, shares });
+      if (filters.length > 0 || shares.length > 0) news.push({ namespace: namespace.name, filters, flags, shares });
     }
     return news;
   }
@@ -156,16 +169,55 @@ export class Mesh implements LinkOwner {
   }
 
   /**
-   * Tells all peers; resolves when each has taken it in, so that a publish that is routed anywhere from then on comes here too.
-   * `move`: the filters belong to a session that comes from the peer `from`.
+   * Tells all peers; resolves when each has taken it in, so that a publish that is routed anywhere from then on comes here too. What is
+   * told in one loop iteration goes as one, where the first of it stood: before what was published since, which nothing depends on.
    */
-  announce(namespace: string, items: InterestItem[], shares: ShareItem[], move: MoveNews | null = null): Promise<void> {
+  announce(news: InterestNews): Promise<void> {
     if (this.links.size === 0) return Promise.resolve();
+    const collected = this.#collect(news);
+    if (collected.known === null) {
+      collected.control.request = ++this.#lastRequest;
+      collected.known = this.#whenTaken(collected.control.request, this.links.keys(), null);
+    }
+    return collected.known;
+  }
+
+  /** As announce(); the filters belong to a session that comes from the peer `from`. */
+  announceMove(news: InterestNews, move: MoveNews): Promise<void> {
+    if (this.links.size === 0) return Promise.resolve();
+    this.#collected = null;
     const request = ++this.#lastRequest;
-    return new Promise((resolve) => {
-      this.#barriers.set(request, { waiting: new Set(this.links.keys()), move: move?.id ?? null, resolve });
-      for (const link of this.links.values()) link.control({ t: 'interest', request, news: [{ namespace, items, shares }], move });
-    });
+    for (const link of this.links.values()) link.control({ t: 'interest', request, news: [news], move });
+    return this.#whenTaken(request, this.links.keys(), move.id);
+  }
+
+  /** Tells all peers without waiting: retractions and changed member counts. */
+  tell(news: InterestNews): void {
+    if (this.links.size > 0) this.#collect(news);
+  }
+
+  #collect({ namespace, filters, flags, shares }: InterestNews): Collected {
+    let collected = this.#collected;
+    if (collected === null) {
+      collected = { control: { t: 'interest', request: 0, news: [], move: null }, byNamespace: new Map(), known: null };
+      this.#collected = collected;
+      for (const link of this.links.values()) link.control(collected.control);
+    }
+    let news = collected.byNamespace.get(namespace);
+    if (news === undefined) {
+      news = noNews(namespace);
+      collected.byNamespace.set(namespace, news);
+      collected.control.news.push(news);
+    }
+    // In order: the last word on a filter is the one that counts.
+    for (const filter of filters) news.filters.push(filter);
+    for (const each of flags) news.flags.push(each);
+    for (const share of shares) news.shares.push(share);
+    return collected;
+  }
+
+  #whenTaken(request: number, peers: Iterable<number>, move: number | null): Promise<void> {
+    return new Promise((resolve) => this.#barriers.set(request, { waiting: new Set(peers), move, resolve }));
   }
 
   /** Resolves when everything that these peers had routed before they heard of it has come here. Peers that are gone do not count. */
@@ -173,15 +225,9 @@ export class Mesh implements LinkOwner {
     const links = [...new Set(peers)].flatMap((id) => this.links.get(id) ?? []);
     if (links.length === 0) return null;
     const request = ++this.#lastRequest;
-    return new Promise((resolve) => {
-      this.#barriers.set(request, { waiting: new Set(links.map((link) => link.id)), move: null, resolve });
-      for (const link of links) link.control({ t: 'interest', request, news: [], move: null });
-    });
-  }
-
-  /** Tells all peers without waiting: retractions and changed member counts. */
-  tell(namespace: string, items: InterestItem[], shares: ShareItem[]): void {
-    if (this.links.size > 0) void this.announce(namespace, items, shares);
+    for (const link of links) link.control({ t: 'interest', request, news: [], move: null });
+    const ids = links.map((link) => link.id);
+    return this.#whenTaken(request, ids, null);
   }
 
   onControl(link: PeerLink, control: Control): void {
@@ -204,7 +250,7 @@ export class Mesh implements LinkOwner {
           if (control.move.from === this.self) this.hooks.onMoveAnnounced(control.move.id, link);
           else this.#cut(control.move.id, control.move.from);
         }
-        link.control({ t: 'interest-ok', request: control.request });
+        if (control.request !== 0) link.control({ t: 'interest-ok', request: control.request });
         return;
       }
       case 'interest-ok': {
@@ -248,7 +294,8 @@ export class Mesh implements LinkOwner {
 
   #apply(link: PeerLink, news: InterestNews): void {
     const namespace = this.namespace(news.namespace);
-    for (const [filter, flags] of news.items) namespace.setInterest(link, filter, flags);
+    const { filters, flags } = news;
+    for (let i = 0; i < filters.length; i++) namespace.setInterest(link, filters[i]!, flags[i]!);
     for (const [filter, name, connected, away] of news.shares) {
       const group = namespace.group(filter, name);
       if (connected + away > 0) group.remote.set(link, { connected, away });
@@ -267,6 +314,10 @@ export class Mesh implements LinkOwner {
     this.sessionLink = null;
   }
 
+  onFlush(): void {
+    this.#collected = null;
+  }
+
   onPublish: RecordSinkOfPeer['onPublish'] = (link, namespace, record) => this.hooks.onPublish(link, namespace, record);
   onRun: RecordSinkOfPeer['onRun'] = (link, namespace, run) => this.hooks.onRun(link, namespace, run);
   onFrameEnd(): void {
@@ -277,4 +328,9 @@ export class Mesh implements LinkOwner {
   onRelieved(): void {
     if (!this.isOverloaded) this.hooks.onRelieved();
   }
+}
+
+/** News of which nothing is known yet. */
+export function noNews(namespace: string): InterestNews {
+  return { namespace, filters: [], flags: [], shares: [] };
 }

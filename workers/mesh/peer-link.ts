@@ -38,6 +38,8 @@ export interface LinkOwner extends RecordSinkOfPeer {
   onControl(link: PeerLink, control: Control): void;
   /** A frame has been worked through: everything it brought is routed. */
   onFrameEnd(): void;
+  /** What was said until now is about to be posted. */
+  onFlush(): void;
   /** The peer has caught up after an overload. */
   onRelieved(link: PeerLink): void;
 }
@@ -119,6 +121,7 @@ export class PeerLink implements Peer {
 
   flush(): void {
     this.#isScheduled = false;
+    this.#owner.onFlush();
     const parts = this.#parts;
     parts.push(...this.#writer.take());
     if (parts.length === 0) return;

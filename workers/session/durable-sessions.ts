@@ -273,7 +273,7 @@ export class DurableSessions {
 
   #announce(namespace: Namespace, filter: string): Promise<void> {
     const flags = namespace.hasSubscribers(filter) ? DurableSessions.interest(namespace, filter) : 0;
-    return this.#mesh.announce(namespace.name, [[filter, flags]], []);
+    return this.#mesh.announce({ namespace: namespace.name, filters: [filter], flags: [flags], shares: [] });
   }
 
   #end(journal: Journal): void {

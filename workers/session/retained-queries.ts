@@ -1,8 +1,8 @@
 /** An endpoint worker's questions for retained messages, merged with what is published meanwhile: nothing missed, nothing older than what was delivered. */
 
+import type { RetainedFound } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
-import type { WireMessage } from '../routing/message.ts';
 import { fromWireMessage, type Message } from '../routing/message.ts';
 
 /** A question that is not answered by then is given up: the session worker is away for long. */
@@ -10,24 +10,31 @@ const DEADLINE_MS = 10_000;
 /** Questions from which on those that nobody wants any more are looked for, each time that there are twice as many. */
 const SWEEP_FROM = 64;
 
-/** The question of one new subscription. It watches what is published from its beginning until end(). */
+/** Retained messages of one filter of a question. */
+export interface Retained {
+  /** the filter's place in the question */
+  filter: number;
+  messages: readonly Message[];
+}
+
+/** The question of new subscriptions that were made together. It watches what is published from its beginning until end(). */
 export class RetainedQuery {
   readonly namespace: string;
-  readonly filter: string;
+  readonly filters: readonly string[];
   readonly #isWanted: () => boolean;
   readonly #ask: (query: RetainedQuery) => void;
-  /** topics whose retained message was published since every peer knows the filter: the stored one may be older */
+  /** topics whose retained message was published since every peer knows the filters: the stored one may be older */
   #seen: Set<string> | null = null;
   /** topic → the last one that came before that; others may have been missed after it */
   #before: Map<string, string> | null = null;
-  #then: ((messages: Message[]) => void) | null = null;
+  #then: ((found: Retained[]) => void) | null = null;
   #timer: NodeJS.Timeout | undefined;
   #isAsked = false;
   #isEnded = false;
 
-  constructor(namespace: string, filter: string, isWanted: () => boolean, ask: (query: RetainedQuery) => void) {
+  constructor(namespace: string, filters: readonly string[], isWanted: () => boolean, ask: (query: RetainedQuery) => void) {
     this.namespace = namespace;
-    this.filter = filter;
+    this.filters = filters;
     this.#isWanted = isWanted;
     this.#ask = ask;
   }
@@ -42,20 +49,20 @@ export class RetainedQuery {
     return this.#isEnded || !this.#isWanted();
   }
 
-  /** Asks; to be called when every peer knows the filter. `then` is called at most once, when nothing is under way that the answer knows of. */
-  ask(then: (messages: Message[]) => void): void {
+  /** Asks; to be called when every peer knows the filters. `then` is called at most once, when nothing is under way that the answer knows of. */
+  ask(then: (found: Retained[]) => void): void {
     this.#then = then;
     this.#isAsked = true;
     this.#timer = setTimeout(() => this.answer([]), DEADLINE_MS);
     this.#ask(this);
   }
 
-  answer(messages: Message[]): void {
+  answer(found: Retained[]): void {
     const then = this.#then;
     this.#then = null;
     clearTimeout(this.#timer);
     if (this.isOver) this.end();
-    else then?.(messages);
+    else then?.(found);
   }
 
   onPublish(message: Message): void {
@@ -94,12 +101,12 @@ export class RetainedQueries {
     this.#mesh = mesh;
   }
 
-  /** Begins to watch when a subscription is made. @param isWanted false as soon as its client is gone */
-  begin(namespace: string, filter: string, isWanted: () => boolean): RetainedQuery {
+  /** Begins to watch when subscriptions are made. @param isWanted false as soon as their client is gone */
+  begin(namespace: string, filters: readonly string[], isWanted: () => boolean): RetainedQuery {
     const request = ++this.#last;
     if (this.#queries.size >= this.#sweepAt) this.#sweep();
-    const query = new RetainedQuery(namespace, filter, isWanted, () => {
-      this.#mesh.sessionLink?.control({ t: 'retained-get', request, namespace, filter });
+    const query = new RetainedQuery(namespace, filters, isWanted, () => {
+      this.#mesh.sessionLink?.control({ t: 'retained-get', request, namespace, filters });
     });
     this.#queries.set(request, query);
     return query;
@@ -112,15 +119,15 @@ export class RetainedQueries {
     }
   }
 
-  onAnswer(request: number, messages: WireMessage[]): void {
+  onAnswer(request: number, found: readonly RetainedFound[]): void {
     const query = this.#queries.get(request);
     if (query === undefined) return;
     const answer = (): void => {
-      query.answer(messages.map(fromWireMessage));
+      query.answer(found.map(({ filter, messages }) => ({ filter, messages: messages.map(fromWireMessage) })));
       if (query.isOver) this.#queries.delete(request);
     };
     // The session worker may have heard of a publish before this worker, to which it is on its way with others before it.
-    const fence = this.#mesh.fence(messages.map(({ source }) => source));
+    const fence = this.#mesh.fence(found.flatMap(({ messages }) => messages.map(({ source }) => source)));
     if (fence === null) answer();
     else void fence.then(answer);
   }
@@ -133,7 +140,7 @@ export class RetainedQueries {
   /** A new session worker: ask again what the old one did not answer. */
   onSessionWorker(link: PeerLink): void {
     for (const [request, query] of this.#queries) {
-      if (query.isWaiting) link.control({ t: 'retained-get', request, namespace: query.namespace, filter: query.filter });
+      if (query.isWaiting) link.control({ t: 'retained-get', request, namespace: query.namespace, filters: query.filters });
     }
   }
 }

@@ -1,0 +1,144 @@
+/** What peers are told when filters come and go in one loop iteration, and how a session with many filters leaves. */
+
+import { MessageChannel } from 'node:worker_threads';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Mesh, type MeshHooks, noNews } from '../../../workers/mesh/mesh.ts';
+import { EMPTY, Message } from '../../../workers/routing/message.ts';
+import { Namespace } from '../../../workers/routing/namespace.ts';
+import { Router } from '../../../workers/routing/router.ts';
+import type { Subscription } from '../../../workers/routing/subscriber.ts';
+import { filterTurns } from '../../../workers/session/filter-turns.ts';
+import type { SessionOutlet } from '../../../workers/session/outlet.ts';
+import { SessionTable } from '../../../workers/session/session-table.ts';
+import { until } from '../../kit/until.ts';
+
+const HOOKS: MeshHooks = {
+  onPublish() {},
+  onRun() {},
+  onControl() {},
+  onPeerAdded() {},
+  movesUnderWay: () => [],
+  onPeerKnown() {},
+  onPeerRemoved() {},
+  onMoveAnnounced() {},
+  onMoveAcknowledged() {},
+  onRelieved() {},
+};
+
+function makeMesh(peer: number): Mesh {
+  const mesh = new Mesh(peer, (name) => new Namespace(name));
+  mesh.hooks = HOOKS;
+  return mesh;
+}
+
+let here: Mesh;
+let there: Mesh;
+
+beforeEach(async () => {
+  here = makeMesh(1);
+  there = makeMesh(2);
+  const { port1, port2 } = new MessageChannel();
+  await Promise.all([here.addPeer(2, 'endpoint', port1), there.addPeer(1, 'endpoint', port2)]);
+});
+
+afterEach(() => {
+  here.close();
+  there.close();
+});
+
+/** What `there` knows that `here` wants of this topic, as flags; 0 = nothing. */
+function wanted(topic: string): number {
+  const [first] = there.namespace('n').entry(topic).peers;
+  return first?.flags ?? 0;
+}
+
+function change(filter: string, flags: number): ReturnType<typeof noNews> {
+  return { ...noNews('n'), filters: [filter], flags: [flags] };
+}
+
+test('the last word on a filter counts, and who announced waits until it is known', async () => {
+  here.tell(change('a', 0));
+  const known = here.announce(change('a', 1));
+  here.tell(change('b', 1));
+  expect(wanted('a')).toBe(0);
+  await known;
+  expect(wanted('a')).toBe(1);
+  expect(wanted('b')).toBe(1);
+  const second = here.announce(change('c', 1));
+  here.tell(change('c', 0));
+  here.tell(change('a', 0));
+  await second;
+  expect(wanted('c')).toBe(0);
+  expect(wanted('a')).toBe(0);
+});
+
+test('what is told after a post is posted with the next one', async () => {
+  for (let i = 0; i < 20; i++) {
+    const known = here.announce(change(`${i}`, 1));
+    // Between the posting and the answer.
+    setImmediate(() => here.tell(change(`late/${i}`, 1)));
+    await known;
+  }
+  await until('the late ones', () => Array.from({ length: 20 }, (_, i) => wanted(`late/${i}`)).every((flags) => flags === 1), 5_000, 1);
+});
+
+test('a peer that joins knows what was told just before and just after', async () => {
+  here.namespace('n').subscribe(SINK, subscription('before'));
+  here.tell(change('before', 1));
+  const other = makeMesh(3);
+  const { port1, port2 } = new MessageChannel();
+  const joined = Promise.all([here.addPeer(3, 'endpoint', port1), other.addPeer(1, 'endpoint', port2)]);
+  const known = here.announce(change('after', 1));
+  await Promise.all([joined, known]);
+  expect(other.namespace('n').entry('before').peers).toHaveLength(1);
+  expect(other.namespace('n').entry('after').peers).toHaveLength(1);
+  other.close();
+});
+
+const SINK = { key: 'sink', isConnected: true, deliver() {}, deliverRun: () => true };
+
+function subscription(filter: string, group: string | null = null): Subscription {
+  return { filter, group, qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0, identifier: 0 };
+}
+
+test('a session that ends with many filters gets nothing more at once; the filters go in turns, and the peers hear of it', async () => {
+  const router = new Router(1, { onPeerOverload() {}, onRetainedPublish() {} });
+  const table = new SessionTable(here, router, { onDrop() {}, onDurable() {}, whenDurable: async () => {} });
+  const namespace = here.namespace('n');
+  const session = table.create(namespace, 'client');
+  const filters = Array.from({ length: 10 * filterTurns.atOnce }, (_, i) => `f/${i}`);
+  await Promise.all(table.subscriptions.add(session, [...filters.map((filter) => subscription(filter)), subscription('f/1', 'group')]));
+  expect(wanted('f/499')).not.toBe(0);
+  let received = 0;
+  const outlet: SessionOutlet = {
+    sendWindow: 10,
+    isSlow: false,
+    takesRuns: true,
+    sendRun() {},
+    sendPublish: () => {
+      received++;
+      return true;
+    },
+    sendPubrel() {},
+    takenOver() {},
+  };
+  session.attach(outlet);
+  const publish = (topic: string): void =>
+    void router.route(namespace, namespace.entry(topic), new Message(topic, EMPTY, 1, false, EMPTY, 0, ''));
+  publish('f/1');
+  publish('f/499');
+  // Of f/1 by the group too.
+  expect(received).toBe(3);
+  table.end(session);
+  publish('f/1');
+  publish('f/499');
+  expect(received).toBe(3);
+  expect(session.queue.length + session.inflight.size).toBe(0);
+  const left = (): number => [...namespace.localFilters()].length;
+  // Groups choose among their members: this one is left at once.
+  expect(namespace.findGroup('f/1', 'group')).toBeUndefined();
+  expect(left()).toBeGreaterThan(filters.length / 2);
+  await until('the filters are gone', () => left() === 0, 5_000, 1);
+  await until('the peer has heard of it', () => filters.every((filter) => wanted(filter) === 0), 5_000, 1);
+  expect(there.namespace('n').entry('f/1').groups).toHaveLength(0);
+});
