@@ -88,13 +88,14 @@ export class Supervisor {
 
   /**
    * A ready endpoint worker that knows every peer: the spare, or a new one.
-   * @throws FluxError `unavailable` (stopping), `timeout` (no session worker), or why it could not start
+   * @throws FluxError `unavailable` (stopping), `timeout` (no session worker, a peer that does not answer), or why it could not start
    */
   async acquire(deadline: Deadline): Promise<WorkerHandle> {
     const taken = this.#takeSpare() ?? (await this.#takeWarming(deadline)) ?? (await this.#launchBy(deadline));
     try {
       if (!(await deadline.reaches(this.#sessionUp))) throw new FluxError('timeout', 'the session worker is not available');
       if (!taken.isUsable) throw new FluxError('unavailable', `${taken.name} has ended`);
+      await this.#mesh.join(taken, Math.min(JOIN_TIMEOUT_MS, deadline.leftMs));
       return taken;
     } catch (error) {
       void this.release(taken, deadline.leftMs);
@@ -130,7 +131,7 @@ export class Supervisor {
     return [...ended, ...session].every(Boolean);
   }
 
-  /** A new worker. One that is ready too late is kept as the spare. @throws FluxError `timeout`, or why it could not start */
+  /** A new endpoint worker, without peers. One that is ready too late is kept as the spare. @throws FluxError `timeout`, or why it could not start */
   async #launchBy(deadline: Deadline): Promise<WorkerHandle> {
     const launching = this.#launch('endpoint');
     if (await deadline.reaches(launching)) return launching;
@@ -180,6 +181,7 @@ export class Supervisor {
     }
   }
 
+  /** A new worker. One for endpoints has no peers before it is acquired: they would tell a spare of every filter that comes and goes. */
   async #launch(role: WorkerRole): Promise<WorkerHandle> {
     if (this.#stopping.signal.aborted) throw new FluxError('unavailable', 'the node is stopping');
     const { node, version, dataPath, urls, questions } = this.#options;
@@ -199,6 +201,7 @@ export class Supervisor {
     });
     this.#alive.add(worker);
     await worker.start(START_TIMEOUT_MS);
+    if (role === 'endpoint') return worker;
     try {
       await this.#mesh.join(worker, JOIN_TIMEOUT_MS);
     } catch (error) {
