@@ -23,7 +23,7 @@ each scenario of a run that is not quick; \`--only\` replaces single scenarios i
 - **calls/msg** are system calls of the broker (all threads) per delivered message, for \`storm\` per connection, counted by strace in a short
   run of its own while messages flow. It slows a broker down, which makes it batch more. \`--no-syscalls\` leaves these runs out.
 - **worst block** is the longest time for which an endpoint worker of fluxmq did not look at its sockets in any of the runs, from its start
-  to its end: the workers measure it themselves (\`fluxmq_worker_event_loop_*\` in the metrics), and the figure is at most 5 ms too high.
+  to its end: the workers measure it themselves (\`fluxmq_worker_event_loop_*\` in the metrics), and the figure is at most 10 ms too high.
   \`!\` says that it was over 50 ms, the number behind it how often. The time for which the machine gave the thread no CPU counts: on a machine
   with other work it says nothing about the broker. The other brokers do not tell theirs.
 - **workers-N**: the kernel spreads the connections over the workers by chance; the share of the messages that crossed is counted and stands below.

@@ -4,6 +4,7 @@ import type { TopicEntry } from '../routing/topic-entry.ts';
 import { arena } from './arena.ts';
 import { PartialPacket, packetSize } from './input.ts';
 import { flushDirty } from './output.ts';
+import { readTurn, type TurnTaker } from './read-turn.ts';
 
 /** Why a client's input waits; each reason ends by itself. */
 export const HOLD = {
@@ -17,7 +18,12 @@ export const HOLD = {
   output: 8,
   /** the listener waits for a moment without work in which to close */
   retire: 16,
+  /** others on this thread have their turn */
+  turn: 32,
 } as const;
+
+/** What a packet that is not for the fast path counts for in a turn. */
+const DECODED_UNITS = 4;
 
 /** Input of one loop iteration from which on the output does not wait for its end. */
 const EARLY_BYTES = 512 * 1024;
@@ -27,7 +33,7 @@ let reading = 0;
 export type Hold = (typeof HOLD)[keyof typeof HOLD];
 
 /** Cuts input into packets and takes the fast path for plain PUBLISH and PUBACK; what they mean is the subclass's business. */
-export abstract class PacketReader {
+export abstract class PacketReader implements TurnTaker {
   #partial: PartialPacket | null = null;
   /** input that waits while isHeld */
   #held: Buffer[] = [];
@@ -73,6 +79,10 @@ export abstract class PacketReader {
       }
       return;
     }
+    if (readTurn.isOver) {
+      this.#yield(own(buf, start, end));
+      return;
+    }
     reading++;
     try {
       this.#input(buf, start, end);
@@ -83,6 +93,20 @@ export abstract class PacketReader {
     reading--;
     // What is large is sent while the processor's cache still has it, and its memory serves the next read of this loop iteration.
     if (reading === 0 && arena.retiredBytes > EARLY_BYTES) flushDirty();
+  }
+
+  /** Lets input wait for a later turn. Reading stops at once: the end of the connection must not overtake it. */
+  #yield(input: Buffer): void {
+    this.#held.unshift(input);
+    this.hold(HOLD.turn);
+    readTurn.wait(this, input.length);
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    this.pauseReading();
+  }
+
+  onTurn(): void {
+    this.release(HOLD.turn);
   }
 
   #input(buf: Buffer, at: number, end: number): void {
@@ -136,7 +160,14 @@ export abstract class PacketReader {
           const entry = this.plainTopic(buf, at, size, first);
           if (entry !== null && first === 0x30) {
             if (runEntry !== entry) {
-              if (runEntry !== null) this.publishRun(runEntry, buf, runStart, at, runCount);
+              if (runEntry !== null) {
+                this.publishRun(runEntry, buf, runStart, at, runCount);
+                if (readTurn.worked(runEntry.targets.length + 1)) {
+                  arena.pin(buf);
+                  this.#yield(buf.subarray(at, end));
+                  return;
+                }
+              }
               runEntry = entry;
               runStart = at;
               runCount = 0;
@@ -153,7 +184,7 @@ export abstract class PacketReader {
           if (entry !== null) this.publishOnce(entry, buf, at, size);
           else this.decode(buf, at, at + size);
           at += size;
-          if (this.#stopped(buf, at, end)) return;
+          if (this.#stopped(buf, at, end, entry === null ? DECODED_UNITS : entry.targets.length + 1)) return;
           continue;
         }
         if (size === 4 && isAcknowledgement(first)) {
@@ -164,6 +195,11 @@ export abstract class PacketReader {
           }
           if (this.acknowledged(first, (buf[at + 2]! << 8) | buf[at + 3]!)) {
             at += size;
+            if (readTurn.worked(1) && at < end) {
+              arena.pin(buf);
+              this.#yield(buf.subarray(at, end));
+              return;
+            }
             continue;
           }
         }
@@ -175,17 +211,23 @@ export abstract class PacketReader {
       arena.pin(buf);
       this.decode(buf, at, at + size);
       at += size;
-      if (this.#stopped(buf, at, end)) return;
+      if (this.#stopped(buf, at, end, DECODED_UNITS)) return;
     }
-    if (runEntry !== null) this.publishRun(runEntry, buf, runStart, at, runCount);
+    if (runEntry !== null) {
+      this.publishRun(runEntry, buf, runStart, at, runCount);
+      readTurn.worked(runEntry.targets.length + 1);
+    }
     if (at < end && !this.isClosed) this.#partial = new PartialPacket(buf, at, end, maximum);
   }
 
-  /** True when the rest of the input must wait, or nobody wants it any more. */
-  #stopped(buf: Buffer, at: number, end: number): boolean {
+  /** True when the rest of the input must wait, or nobody wants it any more. @param units work that the packet before it was */
+  #stopped(buf: Buffer, at: number, end: number, units: number): boolean {
     if (this.isClosed) return true;
-    if (!this.#isHeld) return false;
-    if (at < end) this.#held.unshift(buf.subarray(at, end));
+    const isOver = readTurn.worked(units);
+    if (at === end) return this.#isHeld;
+    if (this.#isHeld) this.#held.unshift(buf.subarray(at, end));
+    else if (isOver) this.#yield(buf.subarray(at, end));
+    else return false;
     return true;
   }
 
@@ -207,8 +249,10 @@ export abstract class PacketReader {
     this.#held = [];
     for (let i = 0; i < held.length; i++) {
       if (this.isClosed) return;
-      if (this.#isHeld) {
-        this.#held.push(...held.slice(i));
+      if (this.#isHeld || readTurn.isOver) {
+        const rest = held.slice(i);
+        if (!this.#isHeld) this.#yield(rest.shift()!);
+        this.#held.push(...rest);
         return;
       }
       this.read(held[i]!, 0, held[i]!.length);

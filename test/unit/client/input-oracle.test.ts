@@ -1,8 +1,8 @@
 /** However a client's bytes are cut, they lead to what mqtt-packet reads in them: messages routed, answers, and the end with its reason. */
 
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
-import { BYTES, BYTES_APART, type Cuts, cuts, feed, WHOLE } from './cuts.ts';
+import { expect, it, vi } from 'vitest';
+import { BYTES, BYTES_APART, type Cuts, cuts, feed, HURRIED, hurry, WHOLE } from './cuts.ts';
 import { MALFORMED, SIZE_MAX } from './malformed.ts';
 import { answerOf, connect, type Effects, expected, generate, type Item, parse, seen, streams, type Version } from './oracle.ts';
 import { settled, type Wire, World } from './world.ts';
@@ -50,7 +50,8 @@ for (const version of [3, 4, 5] as const) {
   it(`version ${version}: whole, byte by byte and in random chunks`, async () => {
     const property = fc.asyncProperty(streams(version), cuts, async (items, how) => {
       const wanted = expected(items, version);
-      for (const each of [WHOLE, BYTES, BYTES_APART, how]) expect(await effectsOf(items, version, each)).toEqual(wanted);
+      for (const each of [WHOLE, BYTES, BYTES_APART, how, HURRIED, { ...how, isHurried: true }])
+        expect(await effectsOf(items, version, each)).toEqual(wanted);
     });
     // A busy machine gets through fewer of them.
     await fc.assert(property, { numRuns: 60, interruptAfterTimeLimit: 15_000 });
@@ -65,6 +66,34 @@ it('an acknowledgement between messages of one topic is no part of what their su
     const items = [held, message, release, message, message].map((bytes) => ({ bytes, ends: null }));
     for (const how of [WHOLE, BYTES]) expect(await effectsOf(items, version, how)).toEqual(expected(items, version));
   }
+});
+
+it('input of clients that wait for their turn at the same time is nobody else’s', async () => {
+  const world = new World(SIZE_MAX);
+  const five = await watch(world, 5);
+  const publishers = ['a', 'b', 'c'].map((name) => ({ name, ...world.client() }));
+  for (const { name, client } of publishers) await feed(client, connect(name, 4), WHOLE);
+  await settled();
+  const rounds = 5;
+  const perRound = 20;
+  for (let round = 0; round < rounds; round++) {
+    for (const { name, client } of publishers) {
+      const packets = Array.from({ length: perRound }, (_, i) =>
+        generate({ cmd: 'publish', topic: `${name}/${i % 3}`, payload: `${round * perRound + i}`, qos: 0, dup: false, retain: false }, 4),
+      );
+      const bytes = Buffer.concat(packets);
+      hurry();
+      client.onData(bytes, 0, bytes.length);
+    }
+    await settled();
+  }
+  vi.restoreAllMocks();
+  const got = published(five, 5).map(({ topic, payload }) => `${topic} ${Buffer.from(payload, 'hex')}`);
+  for (const { name } of publishers) {
+    const wanted = Array.from({ length: rounds * perRound }, (_, n) => `${name}/${(n % perRound) % 3} ${n}`);
+    expect(got.filter((text) => text.startsWith(name))).toEqual(wanted);
+  }
+  expect(got).toHaveLength(publishers.length * rounds * perRound);
 });
 
 for (const { name, versions, reasonCode, bytes } of MALFORMED) {

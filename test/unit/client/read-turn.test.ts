@@ -1,0 +1,81 @@
+/** A thread's turn at its clients' input: how long it is, and who goes on when. */
+
+import { expect, test } from 'vitest';
+import { ReadTurn, type TurnTaker } from '../../../workers/client/read-turn.ts';
+
+const immediate = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Has so many pieces of work left, of `units` and `ms` each. */
+class Worker implements TurnTaker {
+  left: number;
+  readonly #name: string;
+  readonly #work: (name: string) => boolean;
+  readonly #turn: ReadTurn;
+
+  constructor(name: string, left: number, turn: ReadTurn, work: (name: string) => boolean) {
+    this.#name = name;
+    this.left = left;
+    this.#turn = turn;
+    this.#work = work;
+  }
+
+  onTurn(): void {
+    while (this.left > 0) {
+      this.left--;
+      if (this.#work(this.#name) && this.left > 0) {
+        this.#turn.wait(this, 1);
+        return;
+      }
+    }
+  }
+}
+
+test('is over after 20 ms, goes on with who waited, in their order, and begins anew', async () => {
+  let now = 1000;
+  const turn = new ReadTurn(() => now);
+  const done: string[] = [];
+  const work = (name: string): boolean => {
+    done.push(name);
+    now += 5;
+    return turn.worked(256);
+  };
+  const a = new Worker('a', 8, turn, work);
+  const b = new Worker('b', 8, turn, work);
+  const c = new Worker('c', 1, turn, work);
+  a.onTurn();
+  // The clock begins with the first piece, and is read after each.
+  expect(done.join('')).toBe('aaaaa');
+  expect(turn.isOver).toBe(true);
+  turn.wait(b, 1);
+  turn.wait(c, 1);
+  await immediate();
+  // The rest of a is 15 ms; the turn ends with the first piece of b that reaches 20.
+  expect(done.join('')).toBe('aaaaaaaab');
+  for (let i = 0; i < 10; i++) await immediate();
+  expect(done.join('')).toBe('aaaaaaaabcbbbbbbb');
+  expect(turn.isOver).toBe(false);
+});
+
+test('the clock is not read for little work', () => {
+  let reads = 0;
+  const turn = new ReadTurn(() => {
+    reads++;
+    return 1000 * reads;
+  });
+  for (let i = 0; i < 255; i++) turn.worked(1);
+  expect(reads).toBe(0);
+  expect(turn.isOver).toBe(false);
+});
+
+test('with too much input waiting the turn goes on', () => {
+  let now = 1;
+  const turn = new ReadTurn(() => now);
+  turn.worked(256);
+  now += 20;
+  expect(turn.worked(256)).toBe(true);
+  const taker = { onTurn: () => undefined };
+  turn.wait(taker, 63 * 1024 * 1024);
+  expect(turn.isOver).toBe(true);
+  turn.wait(taker, 1024 * 1024);
+  expect(turn.isOver).toBe(false);
+});
