@@ -3,7 +3,7 @@
 import { Fifo } from '../../src/kernel/fifo.ts';
 
 /** Milliseconds. Not much longer than this waits whoever has something to say while others have a lot. */
-const TURN_MS = 20;
+const TURN_MS = 15;
 /** Units of work, about one delivery each, after which the clock is read. */
 const CLOCK_UNITS = 256;
 /** Input that may wait for a later turn, bytes; with more, the turn goes on. */
@@ -21,6 +21,8 @@ export class ReadTurn {
   /** 0: no clock was needed yet */
   #startedAt = 0;
   #isOver = false;
+  /** the time was up in this loop iteration: who waits goes on in the next one */
+  #isResting = false;
   readonly #waiting = new Fifo<{ taker: TurnTaker; bytes: number }>();
   #waitingBytes = 0;
 
@@ -53,13 +55,19 @@ export class ReadTurn {
     this.#waitingBytes += bytes;
   }
 
+  /** In the check phase, behind what was read in this loop iteration. */
   readonly #next = (): void => {
-    this.#isOver = false;
-    this.#startedAt = 0;
-    if (this.#waiting.length === 0) return;
-    // What waits belongs to this turn, and so does what is read behind it.
-    this.#startedAt = this.#now();
+    if (this.#waiting.length === 0) {
+      this.#isOver = false;
+      this.#startedAt = 0;
+      return;
+    }
     setImmediate(this.#next);
+    this.#isResting = this.#isOver && !this.#isResting;
+    if (this.#isResting) return;
+    // What waits belongs to this turn, and so does what is read behind it.
+    this.#isOver = false;
+    this.#startedAt = this.#now();
     // Who lets some of its input wait again stands at the end.
     for (let left = this.#waiting.length; left > 0 && !this.#isOver; left--) {
       const { taker, bytes } = this.#waiting.shift()!;

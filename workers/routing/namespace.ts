@@ -1,7 +1,7 @@
 /** One namespace in one worker: subscriptions of its subscribers, interest of the peers, and the cache of topic entries. */
 
 import { SmallMap } from '../../src/kernel/small-map.ts';
-import type { Peer } from './peer.ts';
+import { INTEREST, type Peer } from './peer.ts';
 import { ShareGroup } from './share-group.ts';
 import type { Subscriber, Subscription } from './subscriber.ts';
 import { isWildcard, SubscriptionTree } from './subscription-tree.ts';
@@ -26,6 +26,37 @@ class FilterNode {
 
 function sizeOf(map: { readonly size: number } | null): number {
   return map === null ? 0 : map.size;
+}
+
+/** Subscribers up to which a list is looked through faster than a map. */
+const LISTED_MAX = 16;
+
+/** The subscribers that a topic has, each with those of its subscriptions that match. */
+class Matches {
+  readonly #subscribers: Subscriber[] = [];
+  readonly #subscriptions: Subscription[][] = [];
+  /** subscriber → place; null: few */
+  #places: Map<Subscriber, number> | null = null;
+
+  readonly add = (subscription: Subscription, subscriber: Subscriber): void => {
+    const place = this.#placeOf(subscriber);
+    if (place >= 0) {
+      this.#subscriptions[place]!.push(subscription);
+      return;
+    }
+    const next = this.#subscribers.push(subscriber) - 1;
+    this.#subscriptions.push([subscription]);
+    if (this.#places !== null) this.#places.set(subscriber, next);
+    else if (next === LISTED_MAX) this.#places = new Map(this.#subscribers.map((each, at) => [each, at]));
+  };
+
+  #placeOf(subscriber: Subscriber): number {
+    return this.#places === null ? this.#subscribers.indexOf(subscriber) : (this.#places.get(subscriber) ?? -1);
+  }
+
+  targets(): Target[] {
+    return this.#subscribers.map((subscriber, at) => makeTarget(subscriber, this.#subscriptions[at]!));
+  }
 }
 
 export class Namespace {
@@ -71,28 +102,27 @@ export class Namespace {
   }
 
   #compute(entry: TopicEntry): void {
-    const matches = new Map<Subscriber, Subscription[]>();
-    const peers = new Map<Peer, number>();
+    const nodes: FilterNode[] = [];
+    this.#tree.match(entry.topic, nodes);
+    const matches = new Matches();
+    const peers: { peer: Peer; flags: number }[] = [];
     const groups: ShareGroup[] = [];
-    this.#tree.match(entry.topic, (node) => {
-      node.subscribers?.forEach((subscription, subscriber) => {
-        const list = matches.get(subscriber);
-        if (list === undefined) matches.set(subscriber, [subscription]);
-        else list.push(subscription);
-      });
+    for (let i = 0; i < nodes.length; i++) {
+      const node = nodes[i]!;
+      node.subscribers?.forEach(matches.add);
       node.peers?.forEach((flags, peer) => {
-        peers.set(peer, (peers.get(peer) ?? 0) | flags);
+        const known = peers.find((each) => each.peer === peer);
+        if (known === undefined) peers.push({ peer, flags });
+        else known.flags |= flags;
       });
       node.groups?.forEach((group) => {
         groups.push(group);
       });
-    });
-    const targets: Target[] = [];
-    for (const [subscriber, subscriptions] of matches) targets.push(makeTarget(subscriber, subscriptions));
-    entry.targets = targets;
+    }
+    entry.targets = matches.targets();
     entry.groups = groups;
-    entry.peers = [...peers].map(([peer, flags]) => ({ peer, flags }));
-    entry.wantsStore = entry.peers.some(({ flags }) => (flags & 4) !== 0);
+    entry.peers = peers;
+    entry.wantsStore = peers.some(({ flags }) => (flags & INTEREST.durable) !== 0);
     entry.version = this.#version;
   }
 

@@ -58,6 +58,15 @@ export interface GroupHome {
   readonly name: string;
 }
 
+const PLAIN_GRANTS: readonly Grant[] = [false, true].flatMap((retainAsPublished) =>
+  ([0, 1, 2] as const).map((qos): Grant => ({ qos, retainAsPublished, identifiers: [] })),
+);
+
+/** The grant of a subscription without an identifier: shared, because most are alike. */
+export function plainGrant(qos: QoS, retainAsPublished: boolean): Grant {
+  return PLAIN_GRANTS[retainAsPublished ? 3 + qos : qos]!;
+}
+
 /** The grant of one subscription alone: retained messages and members of shared groups. */
 export function grantOf(subscription: Subscription): Grant {
   return foldGrants([subscription]);

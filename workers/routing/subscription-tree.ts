@@ -92,11 +92,11 @@ export class SubscriptionTree<T> {
     }
   }
 
-  /** Calls `found` for each filter that matches the topic name. `$`-topics are not matched by a leading wildcard [MQTT-4.7.2-1]. */
-  match(topic: string, found: (value: T) => void): void {
+  /** Adds to `found` what each filter has that matches the topic name. `$`-topics are not matched by a leading wildcard [MQTT-4.7.2-1]. */
+  match(topic: string, found: T[]): void {
     const exact = this.#exact.get(topic);
-    if (exact !== undefined) found(exact);
-    for (const [filter, value] of this.#deep) if (matchesFilter(filter, topic)) found(value);
+    if (exact !== undefined) found.push(exact);
+    for (const [filter, value] of this.#deep) if (matchesFilter(filter, topic)) found.push(value);
     if (this.#wildcards === 0) return;
     const parts = topic.split('/');
     const root = this.#root;
@@ -108,10 +108,10 @@ export class SubscriptionTree<T> {
     this.#walk(root, parts, 0, found);
   }
 
-  #walk(level: Level<T>, parts: string[], depth: number, found: (value: T) => void): void {
-    if (level.hash !== null) found(level.hash);
+  #walk(level: Level<T>, parts: string[], depth: number, found: T[]): void {
+    if (level.hash !== null) found.push(level.hash);
     if (depth === parts.length) {
-      if (level.value !== null) found(level.value);
+      if (level.value !== null) found.push(level.value);
       return;
     }
     const child = level.children?.get(parts[depth]!);

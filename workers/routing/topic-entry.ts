@@ -2,7 +2,7 @@
 
 import type { Peer } from './peer.ts';
 import type { ShareGroup } from './share-group.ts';
-import { foldGrants, type Grant, type Subscriber, type Subscription } from './subscriber.ts';
+import { foldGrants, type Grant, plainGrant, type Subscriber, type Subscription } from './subscriber.ts';
 
 /** A subscriber of the topic and what it gets. */
 export interface Target {
@@ -49,6 +49,11 @@ export class TopicEntry {
 
 /** Folds the matching subscriptions of one subscriber into a target: highest QoS, all identifiers [MQTT-3.3.4-2]. */
 export function makeTarget(subscriber: Subscriber, subscriptions: readonly Subscription[]): Target {
+  const [only] = subscriptions;
+  if (subscriptions.length === 1 && only!.identifier === 0 && !only!.noLocal) {
+    const grant = plainGrant(only!.qos, only!.retainAsPublished);
+    return { subscriber, grant, ownGrant: grant, isPlain: true };
+  }
   const others = subscriptions.filter((subscription) => !subscription.noLocal);
   const grant = foldGrants(subscriptions);
   const hasNoLocal = others.length < subscriptions.length;

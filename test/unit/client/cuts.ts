@@ -54,6 +54,7 @@ export async function feed(client: Client, bytes: Buffer, { lengths, turns, isHu
     if (turns[i % turns.length]) await settled();
   }
   if (!isHurried) return;
-  await settled();
+  // Every turn takes two loop iterations.
+  for (let i = 0; i < 3; i++) await settled();
   vi.restoreAllMocks();
 }

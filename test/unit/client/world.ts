@@ -143,6 +143,11 @@ export class World {
 
 /** Everything that was put off to the end of the loop iteration, and what follows from it, has happened; memory that is free holds something else. */
 export async function settled(): Promise<void> {
-  for (let i = 0; i < 4; i++) await new Promise((resolve) => setImmediate(resolve));
+  for (let i = 0; i < 4; i++) await nextIteration();
+}
+
+/** One loop iteration has ended; memory that is free holds something else. */
+export async function nextIteration(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
   for (const buf of arena.unused()) buf.fill(0xee);
 }
