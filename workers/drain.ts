@@ -1,5 +1,6 @@
-/** Disconnects clients one after the other, evenly over a time, and can be told to stop doing so. */
+/** Disconnects clients one after the other, evenly over a time, or as fast as others on the thread allow, and can be told to stop doing so. */
 
+import { Pace } from '../src/kernel/pace.ts';
 import type { Drain } from '../src/thread/messages.ts';
 import type { Client } from './client/client.ts';
 
@@ -12,10 +13,12 @@ export async function drainClients(clients: Client[], drain: Drain, signal: Abor
   const step = clients.length === 0 ? 0 : drain.ms / clients.length;
   let due = performance.now();
   let disconnected = 0;
+  const pace = new Pace();
   for (const client of clients) {
     due += step;
     const pause = due - performance.now();
     if (pause > 1) await sleep(pause, signal);
+    else if (pace.isOver) await pace.next();
     if (signal.aborted) return { disconnected, done: false };
     if (client.isClosed) continue;
     client.close(drain.reasonCode, undefined, drain.serverReference ?? undefined);
@@ -23,7 +26,11 @@ export async function drainClients(clients: Client[], drain: Drain, signal: Abor
   }
   const deadline = performance.now() + EMPTY_TIMEOUT_MS;
   while (clients.some((client) => !client.isGone) && performance.now() < deadline) await sleep(POLL_MS, null);
-  for (const client of clients) if (!client.isGone) client.connection.destroy();
+  for (const client of clients) {
+    if (client.isGone) continue;
+    if (pace.isOver) await pace.next();
+    client.connection.destroy();
+  }
   return { disconnected, done: true };
 }
 

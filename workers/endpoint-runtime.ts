@@ -1,6 +1,7 @@
 /** One endpoint in one worker: its listener, its clients and their limits, from open to closed. */
 
 import type { Endpoint } from '../src/endpoint/endpoint.ts';
+import { Pace } from '../src/kernel/pace.ts';
 import { CONNECTION_ERRORS, SLOT } from '../src/metrics/counters.ts';
 import { loopDelay } from '../src/metrics/loop-delay.ts';
 import { SharedLimits } from '../src/metrics/shared-limits.ts';
@@ -243,23 +244,31 @@ export class EndpointRuntime implements ListenerHost {
 
   /** Ends clients that sent no CONNECT in time, have got no answer to it in time, or sent nothing for one and a half Keep Alive [MQTT-3.1.2-24]. */
   sweep(tick: number): void {
-    for (const client of this.clients) {
-      const silent = tick - client.lastSeen;
-      if (client.state === 'online') {
-        if (client.keepAlive > 0 && silent > client.keepAlive * 3 + 1) {
-          this.context.count('keepAliveTimeout');
-          client.close(REASON.keepAliveTimeout, 'Keep alive timeout');
-        }
-      } else if (client.state === 'new' && silent > CONNECT_TICKS) {
-        this.context.count('connectTimeout');
-        client.endNormally();
-      } else if (client.state === 'connecting' && performance.now() - client.connectAt > HANDSHAKE_MS) {
-        client.refuse(REASON.serverUnavailable, 'The server could not answer in time');
-      }
-    }
+    const overdue: Client[] = [];
+    for (const client of this.clients) if (isOverdue(client, tick)) overdue.push(client);
+    if (overdue.length > 0) void this.#endOverdue(overdue, tick);
     this.#tellRefusals();
     if (tick % 2 === 0) this.#tellFailures();
     if (this.#formerContexts.length > 0) this.#forgetContexts();
+  }
+
+  /** Thousands that lose their network at once are overdue at once. */
+  async #endOverdue(clients: readonly Client[], tick: number): Promise<void> {
+    const pace = new Pace();
+    for (const client of clients) {
+      if (pace.isOver) {
+        await pace.next();
+        // It may have been heard of meanwhile.
+        if (!isOverdue(client, tick)) continue;
+      }
+      if (client.state === 'online') {
+        this.context.count('keepAliveTimeout');
+        client.close(REASON.keepAliveTimeout, 'Keep alive timeout');
+      } else if (client.state === 'new') {
+        this.context.count('connectTimeout');
+        client.endNormally();
+      } else client.refuse(REASON.serverUnavailable, 'The server could not answer in time');
+    }
   }
 
   /** Contexts that nobody is in any more. */
@@ -322,6 +331,14 @@ export class EndpointRuntime implements ListenerHost {
     this.#listener?.close();
     this.#listener = null;
   }
+}
+
+/** It is to be ended; at `tick`. */
+function isOverdue(client: Client, tick: number): boolean {
+  const silent = tick - client.lastSeen;
+  if (client.state === 'online') return client.keepAlive > 0 && silent > client.keepAlive * 3 + 1;
+  if (client.state === 'new') return silent > CONNECT_TICKS;
+  return client.state === 'connecting' && performance.now() - client.connectAt > HANDSHAKE_MS;
 }
 
 /** The longer it takes, the longer a pass may be: a machine may be so busy that none is short. */

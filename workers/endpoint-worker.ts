@@ -2,6 +2,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { FluxError } from '../src/kernel/errors.ts';
+import { Pace } from '../src/kernel/pace.ts';
 import { loopDelay } from '../src/metrics/loop-delay.ts';
 import { REASON } from '../src/mqtt/reason-codes.ts';
 import type { HostLink } from '../src/thread/host-link.ts';
@@ -120,14 +121,16 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     }
     return found;
   },
-  'clients.close': ({ ids, namespace }) => {
+  'clients.close': async ({ ids, namespace }) => {
     const wanted = new Set(ids);
+    const pace = new Pace();
     let closed = 0;
     for (const runtime of runtimes.values()) {
       for (const client of [...runtime.clients]) {
         if (client.session === null || !wanted.has(client.clientId)) continue;
         if (namespace !== null && client.endpoint.namespace.name !== namespace) continue;
-        client.close(0x98);
+        if (pace.isOver) await pace.next();
+        client.close(REASON.administrativeAction);
         closed++;
       }
     }

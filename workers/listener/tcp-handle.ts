@@ -3,6 +3,8 @@
 import type net from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import type { ChildOptions } from '../../src/endpoint/endpoint.ts';
+import { Pace } from '../../src/kernel/pace.ts';
+import { loopDelay } from '../../src/metrics/loop-delay.ts';
 import type { Connection, ConnectionClient } from '../connection.ts';
 import { plainAddress } from './address.ts';
 
@@ -115,7 +117,7 @@ class HandleConnection implements Connection {
 
   send(bytes: Buffer): boolean {
     const handle = this.#handle;
-    if (handle === null || this.#isEnding) return true;
+    if (handle === null || this.#isEnding || this.#hadError) return true;
     const { WriteWrap, streamBaseState, kLastWriteWasAsync } = binding!;
     writeRequest ??= new WriteWrap();
     if (handle.writeBuffer(writeRequest, bytes) !== 0) {
@@ -154,11 +156,16 @@ class HandleConnection implements Connection {
     this.pause();
     this.#hasEnded = true;
     if (this.#isEnding && !this.#isWriting) this.#close();
-    else if (ended.push(this) === 1) setImmediate(closeEnded);
+    else this.#closeLater();
+  }
+
+  #closeLater(): void {
+    loopDelay.touch();
+    if (ended.push(this) === 1) setImmediate(closeEnded);
   }
 
   closeEnded(): void {
-    if (this.#isWriting) {
+    if (this.#isWriting && !this.#hadError) {
       cutOffLater(this);
       return;
     }
@@ -206,9 +213,13 @@ class HandleConnection implements Connection {
     if (handle.reset(onClosed) !== 0) handle.close(onClosed);
   }
 
+  /** Nothing more goes either way. */
   #fail(): void {
+    if (this.#hadError) return;
+    this.pause();
     this.#hadError = true;
-    this.#close();
+    this.#hasEnded = true;
+    this.#closeLater();
   }
 
   destroy(): void {
@@ -240,13 +251,20 @@ function onWritten(this: WriteRequest, status: number): void {
   this.handle!.fluxmq!.onWritten(status);
 }
 
-/** Connections whose peers have ended in this loop iteration; closed in the check phase, after the output of it has gone. */
+/**
+ * Connections whose peers have ended, or that have failed; closed in the check phase, after the output of their loop iteration has gone. In
+ * slices: when a network goes, thousands of clients go with it, and each may have a will.
+ */
 let ended: HandleConnection[] = [];
+/** Closed between two looks at the clock. */
+const CLOSED_AT_ONCE = 16;
 
 function closeEnded(): void {
-  const list = ended;
-  ended = [];
-  for (const connection of list) connection.closeEnded();
+  const pace = new Pace();
+  let at = 0;
+  while (at < ended.length && (at % CLOSED_AT_ONCE !== 0 || !pace.isOver)) ended[at++]!.closeEnded();
+  ended = ended.slice(at);
+  if (ended.length > 0) setImmediate(closeEnded);
 }
 
 /** Connections that end, the earliest deadline first: one timer for all, which runs while there are any. */

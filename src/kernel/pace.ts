@@ -1,0 +1,26 @@
+/** The pace of work that comes in large lumps and need not be done at once: a slice of it, and then whatever else the thread has to do. */
+
+/** Milliseconds of such work in one loop iteration. */
+const SLICE_MS = 10;
+
+export class Pace {
+  readonly #sliceMs: number;
+  #until: number;
+
+  /** Begins with a slice. @param sliceMs milliseconds */
+  constructor(sliceMs = SLICE_MS) {
+    this.#sliceMs = sliceMs;
+    this.#until = performance.now() + sliceMs;
+  }
+
+  /** The slice is over: go on with the next one, in a later loop iteration. */
+  get isOver(): boolean {
+    return performance.now() >= this.#until;
+  }
+
+  /** Resolves in a later loop iteration, with a new slice. */
+  async next(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#until = performance.now() + this.#sliceMs;
+  }
+}
