@@ -7,10 +7,16 @@ import { loopDelay } from '../src/metrics/loop-delay.ts';
 import { REASON } from '../src/mqtt/reason-codes.ts';
 import type { HostLink } from '../src/thread/host-link.ts';
 import { IdentifierTable } from '../src/thread/identifier-table.ts';
-import { type SocketOffer, THREAD_PROTOCOL_VERSION, type WireClient, type WorkerBoot } from '../src/thread/messages.ts';
+import {
+  type SocketOffer,
+  THREAD_PROTOCOL_VERSION,
+  type WireClient,
+  type WireClientNames,
+  type WorkerBoot,
+} from '../src/thread/messages.ts';
 import { fetchSockets } from '../src/thread/socket-passing.ts';
 import { Authenticator } from './access/authenticator.ts';
-import type { Client } from './client/client.ts';
+import { Client } from './client/client.ts';
 import type { WorkerContext } from './client/context.ts';
 import type { ListeningSocket } from './connection.ts';
 import { EndpointRuntime } from './endpoint-runtime.ts';
@@ -104,13 +110,22 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     return null;
   },
   'clients.list': ({ endpoint }) => {
-    const list: WireClient[] = [];
+    const names: WireClientNames = { clientIds: [], namespaces: [] };
     for (const [id, runtime] of runtimes) {
       if (endpoint !== null && endpoint !== id) continue;
-      for (const client of runtime.clients) if (client.session !== null) list.push(describe(client));
+      for (const { session } of runtime.clients) {
+        if (session === null) continue;
+        names.clientIds.push(session.clientId);
+        names.namespaces.push(session.namespace.name);
+      }
     }
-    return list;
+    return names;
   },
+  'clients.describe': ({ clientIds, namespaces }) =>
+    clientIds.flatMap((clientId, i) => {
+      const outlet = table.get(namespaces[i]!, clientId)?.outlet;
+      return outlet instanceof Client ? [describe(outlet)] : [];
+    }),
   'clients.find': ({ ids, namespace }) => {
     const wanted = new Set(ids);
     const found: { clientId: string; namespace: string; endpoint: string }[] = [];

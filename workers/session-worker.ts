@@ -70,7 +70,8 @@ const registry = new Registry(mesh, table, new IdentifierTable(boot.identifiers)
 });
 
 const frame = startWorker(boot, parentPort, mesh, router, {
-  'clients.list': () => [],
+  'clients.list': () => ({ clientIds: [], namespaces: [] }),
+  'clients.describe': () => [],
   'clients.find': () => [],
   'clients.close': () => ({ closed: 0 }),
   'sessions.locate': ({ ids, namespace }) =>

@@ -23,10 +23,26 @@ export class Clients {
     page: number;
     size: number;
   }): Promise<{ data: ClientInfo[]; total: number; page: number; size: number }> {
-    const lists = await this.#askAll('clients.list', { endpoint: query.endpoint ?? null });
-    const all = lists.flat().sort(byIdentifier);
+    const all: Named[] = [];
+    const workers = this.#endpointWorkers();
+    const lists = await Promise.all(workers.map((worker) => ask(worker, 'clients.list', { endpoint: query.endpoint ?? null })));
+    for (const [at, names] of lists.entries()) {
+      if (names === null) continue;
+      for (const [i, clientId] of names.clientIds.entries()) all.push({ worker: workers[at]!, clientId, namespace: names.namespaces[i]! });
+    }
     const from = (query.page - 1) * query.size;
-    return { data: all.slice(from, from + query.size).map(toInfo), total: all.length, page: query.page, size: query.size };
+    const page = all.sort(byIdentifier).slice(from, from + query.size);
+    // Of these alone: to describe all of them would keep the workers from their sockets.
+    const described = await Promise.all(
+      workers.map((worker) => {
+        const mine = page.filter((client) => client.worker === worker);
+        if (mine.length === 0) return [];
+        const clientIds = mine.map(({ clientId }) => clientId);
+        return ask(worker, 'clients.describe', { clientIds, namespaces: mine.map(({ namespace }) => namespace) });
+      }),
+    );
+    const data = described.flatMap((clients) => clients ?? []).sort(byIdentifier);
+    return { data: data.map(toInfo), total: all.length, page: query.page, size: query.size };
   }
 
   /** One answer for each identifier and namespace known, and one for each identifier that is not known anywhere. */
@@ -76,9 +92,12 @@ export class Clients {
   }
 
   async #askAll<K extends CommandName>(name: K, params: Commands[K]['params']): Promise<Commands[K]['result'][]> {
-    const workers = this.#supervisor.workers.filter((worker) => worker.boot.role === 'endpoint' && worker.isUsable);
-    const answers = await Promise.all(workers.map((worker) => ask(worker, name, params)));
+    const answers = await Promise.all(this.#endpointWorkers().map((worker) => ask(worker, name, params)));
     return answers.filter((answer) => answer !== null);
+  }
+
+  #endpointWorkers(): WorkerHandle[] {
+    return this.#supervisor.workers.filter((worker) => worker.boot.role === 'endpoint' && worker.isUsable);
   }
 }
 
@@ -96,7 +115,13 @@ async function ask<K extends CommandName>(
   }
 }
 
-function byIdentifier(a: WireClient, b: WireClient): number {
+interface Named {
+  worker: WorkerHandle;
+  clientId: string;
+  namespace: string;
+}
+
+function byIdentifier(a: Omit<Named, 'worker'>, b: Omit<Named, 'worker'>): number {
   if (a.clientId !== b.clientId) return a.clientId < b.clientId ? -1 : 1;
   return a.namespace < b.namespace ? -1 : Number(a.namespace > b.namespace);
 }

@@ -46,6 +46,12 @@ export interface EndpointMemory {
   counters: SharedArrayBuffer;
 }
 
+/** Connected clients by name, as two lists of the same length: there may be very many. */
+export interface WireClientNames {
+  clientIds: string[];
+  namespaces: string[];
+}
+
 export interface WireClient {
   clientId: string;
   username: string | null;
@@ -113,7 +119,9 @@ export interface Commands {
   'endpoint.drain-former': { params: { endpoint: string; drain: Drain }; result: Drained };
   /** Ends what the two above have begun: the clients that are left stay. */
   'endpoint.cancel-drain': { params: { endpoint: string }; result: null };
-  'clients.list': { params: { endpoint: string | null }; result: WireClient[] };
+  'clients.list': { params: { endpoint: string | null }; result: WireClientNames };
+  /** those that are still connected */
+  'clients.describe': { params: WireClientNames; result: WireClient[] };
   /** Disconnects clients by identifier with 0x98; null = every namespace. */
   'clients.close': { params: { ids: string[]; namespace: string | null }; result: { closed: number } };
   /** Which of these identifiers are connected here; null = in every namespace. */
