@@ -4,6 +4,8 @@ import net from 'node:net';
 import type { Load } from '../scenario.ts';
 import { connect, frame, upgradeRequest } from './packets.ts';
 
+/** Addresses that a storm comes from. */
+const SOURCES = 16;
 const READ_BYTES = 256 * 1024;
 const CONNECT_MS = 20_000;
 /** All links read into the same memory: a read is handled before the next one begins. */
@@ -14,6 +16,14 @@ export interface PacketSink {
   /** a whole packet that is not CONNACK */
   onPacket(link: Link, first: number, buf: Buffer, body: number, end: number): void;
   onEnd(link: Link, reason: string): void;
+}
+
+/**
+ * In a storm one address runs out of ports after two seconds: they wait for their second end, and the kernel looks through all of them for one
+ * that may be used again, 200 ms long, which is not the broker's time. All of 127.0.0.0/8 is this machine, on Linux.
+ */
+function sourceOf({ kind }: Load, index: number): { localAddress?: string } {
+  return kind === 'storm' && process.platform === 'linux' ? { localAddress: `127.0.0.${1 + (index % SOURCES)}` } : {};
 }
 
 export class Link {
@@ -38,7 +48,7 @@ export class Link {
     this.index = index;
     this.#isUpgraded = !load.isWebsocket;
     const onread = { buffer: shared, callback: (bytes: number) => this.#onRead(bytes) };
-    this.#socket = net.connect({ host: '127.0.0.1', port, noDelay: true, onread });
+    this.#socket = net.connect({ host: '127.0.0.1', port, noDelay: true, onread, ...sourceOf(load, index) });
     this.#socket.once('connect', () => {
       if (load.isWebsocket) this.#socket.write(upgradeRequest(port));
       this.#clientId = clientId;
