@@ -52,8 +52,8 @@ export function fromBody(body: string): Endpoint {
   return completeEndpoint(JSON.parse(body));
 }
 
-/** What a page is found by: the filter that leaves the fewest rows. */
-export type HistoryPath = 'id' | 'port' | 'old_port' | 'actor' | 'at' | 'revision';
+/** What a page is found by: the filter that leaves the fewest rows. `span`: the first and the last revision of a time. */
+export type HistoryPath = 'id' | 'port' | 'old_port' | 'actor' | 'at' | 'span' | 'revision';
 
 /** The names of the table and of placeholders in one store. */
 export interface HistoryDialect {
@@ -79,7 +79,7 @@ export function selectRevisions(query: HistoryQuery, dialect: HistoryDialect): S
   const values: (string | number)[] = [];
   const { port, limit } = query;
   const page = (by: HistoryPath, more: string | null) => {
-    const where = filter(query, dialect, values, more);
+    const where = [...(by === 'at' ? within(query, dialect, values) : []), filter(query, dialect, values, more)].join(' AND ');
     return `SELECT revision, seq FROM ${dialect.table}${dialect.index?.(by) ?? ''} WHERE ${where} ORDER BY revision DESC, seq DESC LIMIT ${limit}`;
   };
   if (port === undefined || query.id !== undefined) return { sql: page(pathOf(query), port === undefined ? null : 'either'), values };
@@ -92,6 +92,27 @@ function pathOf({ id, actor, since, until }: HistoryQuery): HistoryPath {
   if (id !== undefined) return 'id';
   if (actor !== undefined) return 'actor';
   return since !== undefined || until !== undefined ? 'at' : 'revision';
+}
+
+/**
+ * Between which revisions all of a time are. Clocks of nodes differ, so that revisions are not quite in the order of their times; but
+ * nearly, and between two revisions a page of the newest ones is found at once.
+ */
+function within(query: HistoryQuery, dialect: HistoryDialect, values: (string | number)[]): string[] {
+  const { table, mark } = dialect;
+  const bound = (compare: string, which: string) => {
+    const terms = times(query, (value) => mark(values.push(value)));
+    // + 0: not by looking through the revisions, of which the newest may all be outside.
+    return `revision ${compare} (SELECT ${which}(revision + 0) FROM ${table}${dialect.index?.('span') ?? ''} WHERE ${terms.join(' AND ')})`;
+  };
+  return [bound('>=', 'min'), bound('<=', 'max')];
+}
+
+function times({ since, until }: HistoryQuery, place: (value: number) => string, column = 'at'): string[] {
+  const terms: string[] = [];
+  if (since !== undefined) terms.push(`${column} >= ${place(since)}`);
+  if (until !== undefined) terms.push(`${column} < ${place(until)}`);
+  return terms;
 }
 
 /** The rows of these revisions that the query asks for, newest first. @param revisions at least one */
@@ -109,8 +130,8 @@ function filter(query: HistoryQuery, { mark, sameText }: HistoryDialect, values:
   const port = query.port ?? 0;
   const terms = ['1 = 1'];
   if (query.before !== undefined) terms.push(`revision < ${place(query.before)}`);
-  if (query.since !== undefined) terms.push(`at >= ${place(query.since)}`);
-  if (query.until !== undefined) terms.push(`at < ${place(query.until)}`);
+  // + 0: what leaves fewer rows is to be taken for the way to them.
+  terms.push(...times(query, place, 'at + 0'));
   if (id !== undefined) terms.push(sameText('id', () => place(id)));
   if (actor !== undefined) terms.push(sameText('actor', () => place(actor)));
   if (side === 'either') terms.push(`(port = ${place(port)} OR old_port = ${place(port)})`);

@@ -192,15 +192,15 @@ describe.each(DATABASES)('$storeType', (kind) => {
     const stores = await Promise.all(Array.from({ length: 6 }, () => open(database)));
     expect(await Promise.all(stores.map((store, index) => store.commit([put(index + 1)], {}, META)))).toHaveLength(6);
     expect((await stores[0]!.load()).revision).toBe(6);
-    expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('2');
+    expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('3');
   });
 
   it('refuses tables of a newer version and leaves them alone', async () => {
     const database = await server.createDatabase();
     await (await open(database)).commit([put(1)], {}, META);
-    await server.run(database, 'UPDATE fluxmq_schema SET version = 3');
-    expect(await refusal(database)).toEqual(refused('schema', 'newer fluxmq', 'schema 3; this version knows 2'));
-    expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('3');
+    await server.run(database, 'UPDATE fluxmq_schema SET version = 4');
+    expect(await refusal(database)).toEqual(refused('schema', 'newer fluxmq', 'schema 4; this version knows 3'));
+    expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('4');
   });
 
   it('brings tables of the first version to its own, with all that is in them, also when it was interrupted', async () => {
@@ -209,7 +209,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     await first.commit([put(1)], {}, META);
     await first.commit([put(2, { id: 'mqtt-1' })], {}, { ...META, actor: 'bob' });
     const rows = await first.history({ limit: 10 });
-    const names = ['actor', 'port', 'old_port'].map((name) => `fluxmq_history_${name}`);
+    const names = ['actor', 'port', 'old_port', 'at'].map((name) => `fluxmq_history_${name}`);
     const drops = names.map((name) => (kind.storeType === 'POSTGRESQL' ? `DROP INDEX ${name}` : `DROP INDEX ${name} ON fluxmq_history`));
     for (const sql of drops) await server.run(database, sql);
     const indexes =
@@ -223,7 +223,8 @@ describe.each(DATABASES)('$storeType', (kind) => {
       const store = await open(database);
       expect(await store.history({ limit: 10 })).toEqual(rows);
       expect(await store.history({ limit: 10, actor: 'bob', port: 1 })).toEqual([rows[0]]);
-      expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('2');
+      expect(await store.history({ limit: 10, since: rows[0]!.at })).toContainEqual(rows[0]);
+      expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('3');
       for (const name of names) expect(await server.run(database, indexes)).toContain(name);
     }
   });

@@ -1,6 +1,6 @@
 /** The part of the store suite about what was: history by actor and time, the content at a revision, confirmations that wait, adopted histories. */
 
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import type { EndpointStore, HistoryRow } from '../../src/storage/contract.ts';
 import { META, put, remove } from './store-changes.ts';
 
@@ -50,6 +50,37 @@ function describeFilters(get: () => EndpointStore): void {
     expect(await revisions({ until: row!.at })).toEqual([1]);
     expect(await revisions({ actor: 'ann', since: second, port: 1 })).toEqual([3]);
     expect(await revisions({ actor: 'ann', before: 3, id: 'mqtt-1' })).toEqual([1]);
+  });
+
+  it('finds the time of changes by nodes whose clocks differ', async () => {
+    const hour = 3_600_000;
+    const start = Date.now();
+    try {
+      for (const [port, hours] of [2, 0, 1, 3].entries()) {
+        vi.useFakeTimers({ toFake: ['Date'], now: start + hours * hour });
+        await get().commit([put(port + 1)], {}, META);
+      }
+    } finally {
+      vi.useRealTimers();
+    }
+    const between = async (since: number | undefined, until: number | undefined, more = {}) => {
+      const query = {
+        ...(since !== undefined && { since: start + since * hour }),
+        ...(until !== undefined && { until: start + until * hour }),
+      };
+      return (await get().history({ limit: 10, ...query, ...more })).map((row) => row.revision);
+    };
+    expect(await between(0, undefined)).toEqual([4, 3, 2, 1]);
+    expect(await between(0.5, 1.5)).toEqual([3]);
+    expect(await between(1.5, undefined)).toEqual([4, 1]);
+    expect(await between(undefined, 1.5)).toEqual([3, 2]);
+    expect(await between(1.5, 2.5)).toEqual([1]);
+    expect(await between(undefined, 2.5, { before: 3 })).toEqual([2, 1]);
+    expect(await between(undefined, 2.5, { limit: 1 })).toEqual([3]);
+    expect(await between(3.5, undefined)).toEqual([]);
+    expect(await between(undefined, 0)).toEqual([]);
+    expect(await between(0.5, 1.5, { port: 3 })).toEqual([3]);
+    expect(await between(0.5, 1.5, { port: 2 })).toEqual([]);
   });
 
   it('keeps any text of who did it and why', async () => {

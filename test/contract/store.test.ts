@@ -126,7 +126,7 @@ describe('LOCAL', () => {
     await store.close();
     edit((database) => {
       database.exec(`DROP TABLE pending; DROP INDEX history_facts;
-        DROP INDEX history_id; DROP INDEX history_actor; DROP INDEX history_port; DROP INDEX history_old_port;
+        DROP INDEX history_id; DROP INDEX history_at; DROP INDEX history_actor; DROP INDEX history_port; DROP INDEX history_old_port;
         ALTER TABLE history RENAME COLUMN old_body TO before; ALTER TABLE history RENAME COLUMN new_body TO after`);
       database.pragma('user_version = 1');
     });

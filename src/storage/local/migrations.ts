@@ -45,6 +45,7 @@ const STEPS = [
    CREATE INDEX history_actor ON history (actor, revision, seq);
    CREATE INDEX history_port ON history (port, revision, seq);
    CREATE INDEX history_old_port ON history (old_port, revision, seq);`,
+  'CREATE INDEX history_at ON history (at, revision);',
 ];
 
 /** The newest schema that this version knows. */

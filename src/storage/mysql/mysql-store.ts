@@ -55,18 +55,28 @@ const STEPS: readonly (readonly string[])[] = [
        KEY fluxmq_history_commit (commit_id)
      ) ${TABLE}`,
   ],
-  // Each of what history is filtered by, but the time, leads to its newest rows at once. The three are made by one statement, or are there already.
-  [
+  // Each of what history is filtered by, but the time, leads to its newest rows at once.
+  addIndexes(
+    ['fluxmq_history_actor', 'actor, revision, seq'],
+    ['fluxmq_history_port', 'port, revision, seq'],
+    ['fluxmq_history_old_port', 'old_port, revision, seq'],
+  ),
+  addIndexes(['fluxmq_history_at', 'at, revision']),
+];
+
+/** Indexes of the history that are made by one statement, or are there already: a step that was cut off is done again. */
+function addIndexes(...indexes: [name: string, columns: string][]): string[] {
+  return [
     `SET @fluxmq_step = IF(
        EXISTS (SELECT 1 FROM information_schema.statistics
-         WHERE table_schema = DATABASE() AND table_name = 'fluxmq_history' AND index_name = 'fluxmq_history_actor'),
+         WHERE table_schema = DATABASE() AND table_name = 'fluxmq_history' AND index_name = '${indexes[0]![0]}'),
        'DO 0',
-       'ALTER TABLE fluxmq_history ADD INDEX fluxmq_history_actor (actor, revision, seq), ADD INDEX fluxmq_history_port (port, revision, seq), ADD INDEX fluxmq_history_old_port (old_port, revision, seq)')`,
+       'ALTER TABLE fluxmq_history ${indexes.map(([name, columns]) => `ADD INDEX ${name} (${columns})`).join(', ')}')`,
     'PREPARE fluxmq_step FROM @fluxmq_step',
     'EXECUTE fluxmq_step',
     'DEALLOCATE PREPARE fluxmq_step',
-  ],
-];
+  ];
+}
 
 /** The server takes any order for a reason to read the rows with their bodies. A span of time is looked for in the key that has it all. */
 const INDEXES: Record<HistoryPath, string> = {
@@ -75,6 +85,7 @@ const INDEXES: Record<HistoryPath, string> = {
   old_port: 'fluxmq_history_old_port',
   actor: 'fluxmq_history_actor',
   at: 'fluxmq_history_facts',
+  span: 'fluxmq_history_at',
   revision: 'PRIMARY',
 };
 

@@ -54,6 +54,7 @@ const STEPS: readonly (readonly string[])[] = [
     'CREATE INDEX fluxmq_history_port ON fluxmq_history (port, revision, seq)',
     'CREATE INDEX fluxmq_history_old_port ON fluxmq_history (old_port, revision, seq)',
   ],
+  ['CREATE INDEX fluxmq_history_at ON fluxmq_history (at, revision)'],
 ];
 
 const DIALECT: SqlDialect = {
