@@ -333,7 +333,7 @@ export class ProcessMetrics {
     this.#retained = new Gauge({ name: 'fluxmq_retained_messages', help: 'Retained messages kept', registers: [this.#registry] });
     this.#retainedRefused = new Counter({
       name: 'fluxmq_retained_refused_total',
-      help: 'Retained messages refused because as many as may be are kept',
+      help: 'Retained messages refused because there was no room for them',
       registers: [this.#registry],
     });
   }

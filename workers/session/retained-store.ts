@@ -3,8 +3,10 @@
 import { isDeep, matchesFilter } from '../../src/mqtt/topic.ts';
 import type { Message } from '../routing/message.ts';
 
-/** Retained messages kept; the one that is over is refused and counted. */
-const RETAINED_MAX = 1_000_000;
+/** Retained messages kept, and what they may take together; the one that is over is refused and counted. */
+const LIMITS = { messages: 1_000_000, bytes: 1024 * 1024 * 1024 };
+/** What a message takes beside its topic, payload and properties, about. */
+const MESSAGE_BYTES = 200;
 
 class Level {
   readonly children = new Map<string, Level>();
@@ -105,13 +107,14 @@ export interface RetainedDisk {
 export class RetainedStore {
   readonly #roots = new Map<string, Root>();
   readonly #disk: RetainedDisk | null;
-  readonly #max: number;
+  readonly #limits: typeof LIMITS;
   #size = 0;
+  #bytes = 0;
   #refused = 0;
 
-  constructor(disk: RetainedDisk | null, max = RETAINED_MAX) {
+  constructor(disk: RetainedDisk | null, limits = LIMITS) {
     this.#disk = disk;
-    this.#max = max;
+    this.#limits = limits;
   }
 
   /** Messages kept, and those refused since the start because the store was full. */
@@ -126,28 +129,39 @@ export class RetainedStore {
       return;
     }
     // What the server says of itself is said again after a restart.
-    if (this.put(namespace, message) && !message.topic.startsWith('$SYS/')) this.#disk?.putRetained(namespace, message);
+    if (this.put(namespace, message)) {
+      if (!message.topic.startsWith('$SYS/')) this.#disk?.putRetained(namespace, message);
+      return;
+    }
+    // The one before is no longer what the topic says.
+    if (this.#delete(namespace, message.topic)) this.#disk?.deleteRetained(namespace, message.topic);
   }
 
-  /** Keeps a message without telling the disk. */
+  /** Keeps a message without telling the disk. False: there is no room for it; one that was there before still is. */
   put(namespace: string, message: Message): boolean {
     const root = this.#roots.get(namespace) ?? new Root();
-    if (root.get(message.topic) === null) {
-      if (this.#size >= this.#max) {
-        this.#refused++;
-        return false;
-      }
-      this.#size++;
+    const before = root.get(message.topic);
+    const size = this.#size + (before === null ? 1 : 0);
+    const bytes = this.#bytes + sizeOf(message) - (before === null ? 0 : sizeOf(before));
+    if (size > this.#limits.messages || bytes > this.#limits.bytes) {
+      this.#refused++;
+      return false;
     }
+    this.#size = size;
+    this.#bytes = bytes;
     this.#roots.set(namespace, root);
     root.set(message.topic, message.detach());
     return true;
   }
 
   #delete(namespace: string, topic: string): boolean {
-    const isDeleted = this.#roots.get(namespace)?.delete(topic) ?? false;
-    if (isDeleted) this.#size--;
-    return isDeleted;
+    const root = this.#roots.get(namespace);
+    const before = root?.get(topic) ?? null;
+    if (root === undefined || before === null) return false;
+    root.delete(topic);
+    this.#size--;
+    this.#bytes -= sizeOf(before);
+    return true;
   }
 
   /** Messages that match the filter and have not expired. A leading wildcard does not match `$`-topics [MQTT-4.7.2-1]. */
@@ -166,4 +180,8 @@ export class RetainedStore {
       }
     }
   }
+}
+
+function sizeOf({ topic, payload, forward }: Message): number {
+  return topic.length + payload.length + forward.length + MESSAGE_BYTES;
 }

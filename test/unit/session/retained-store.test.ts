@@ -8,7 +8,7 @@ const message = (topic: string, text: string) => new Message(topic, Buffer.from(
 const texts = (store: RetainedStore) => store.match('default', '#', Date.now()).map(({ payload }) => payload.toString());
 
 test('over its limit a message on a new topic is refused and counted, until one is removed', () => {
-  const store = new RetainedStore(null, 2);
+  const store = new RetainedStore(null, { messages: 2, bytes: 1_000_000 });
   store.retain('default', message('a', '1'));
   store.retain('default', message('b/c', '2'));
   store.retain('default', message('d/e', '3'));
@@ -20,6 +20,31 @@ test('over its limit a message on a new topic is refused and counted, until one 
   store.retain('default', message('b/c', ''));
   store.retain('default', message('d/e', '5'));
   expect(texts(store)).toEqual(['4', '5']);
+  expect(store.count()).toEqual({ messages: 2, refused: 2 });
+});
+
+test('over its bytes too; a message that finds no room is not given out as the one before it', () => {
+  const disk = new Map<string, string>();
+  const store = new RetainedStore(
+    {
+      putRetained: (_namespace, { topic, payload }) => void disk.set(topic, payload.toString()),
+      deleteRetained: (_namespace, topic) => void disk.delete(topic),
+    },
+    { messages: 100, bytes: 1000 },
+  );
+  store.retain('default', message('a', 'x'.repeat(300)));
+  store.retain('default', message('b', 'y'.repeat(250)));
+  store.retain('default', message('c', 'z'));
+  expect(store.count()).toEqual({ messages: 2, refused: 1 });
+  store.retain('default', message('b', 'y'.repeat(400)));
+  expect(texts(store)).toEqual(['x'.repeat(300)]);
+  expect([...disk.keys()]).toEqual(['a']);
+  expect(store.count()).toEqual({ messages: 1, refused: 2 });
+  store.retain('default', message('c', 'z'));
+  store.retain('default', message('a', ''));
+  expect(texts(store)).toEqual(['z']);
+  // What went has given its room back.
+  store.retain('default', message('d', 'd'.repeat(500)));
   expect(store.count()).toEqual({ messages: 2, refused: 2 });
 });
 
