@@ -256,11 +256,9 @@ export class EndpointRuntime implements ListenerHost {
   async #endOverdue(clients: readonly Client[], tick: number): Promise<void> {
     const pace = new Pace();
     for (const client of clients) {
-      if (pace.isOver) {
-        await pace.next();
-        // It may have been heard of meanwhile.
-        if (!isOverdue(client, tick)) continue;
-      }
+      if (pace.isOver) await pace.next();
+      // It may have been heard of meanwhile.
+      if (!isOverdue(client, tick)) continue;
       if (client.state === 'online') {
         this.context.count('keepAliveTimeout');
         client.close(REASON.keepAliveTimeout, 'Keep alive timeout');
@@ -333,7 +331,7 @@ export class EndpointRuntime implements ListenerHost {
   }
 }
 
-/** It is to be ended; at `tick`. */
+/** Whether the client has been silent, or unanswered, for longer at `tick` than it may be. */
 function isOverdue(client: Client, tick: number): boolean {
   const silent = tick - client.lastSeen;
   if (client.state === 'online') return client.keepAlive > 0 && silent > client.keepAlive * 3 + 1;

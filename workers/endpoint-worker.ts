@@ -145,6 +145,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
         if (client.session === null || !wanted.has(client.clientId)) continue;
         if (namespace !== null && client.endpoint.namespace.name !== namespace) continue;
         if (pace.isOver) await pace.next();
+        if (client.isClosed) continue;
         client.close(REASON.administrativeAction);
         closed++;
       }

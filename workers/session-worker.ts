@@ -141,9 +141,9 @@ function onControl(peer: PeerLink, control: Control): void {
       mesh.whenDrained(() => {
         const now = Date.now();
         const found: RetainedFound[] = [];
-        for (const [filter, text] of control.filters.entries()) {
-          const messages = retainedStore.match(control.namespace, text, now);
-          if (messages.length > 0) found.push({ filter, messages: messages.map(toWireMessage) });
+        for (const [filterAt, filter] of control.filters.entries()) {
+          const messages = retainedStore.match(control.namespace, filter, now);
+          if (messages.length > 0) found.push({ filterAt, messages: messages.map(toWireMessage) });
         }
         peer.control({ t: 'retained', request: control.request, found });
       });

@@ -23,7 +23,7 @@ export class Clients {
     page: number;
     size: number;
   }): Promise<{ data: ClientInfo[]; total: number; page: number; size: number }> {
-    const all: Named[] = [];
+    const all: ListedClient[] = [];
     const workers = this.#endpointWorkers();
     const lists = await Promise.all(workers.map((worker) => ask(worker, 'clients.list', { endpoint: query.endpoint ?? null })));
     for (const [at, names] of lists.entries()) {
@@ -115,13 +115,14 @@ async function ask<K extends CommandName>(
   }
 }
 
-interface Named {
+/** A connected client, and the worker that has it. */
+interface ListedClient {
   worker: WorkerHandle;
   clientId: string;
   namespace: string;
 }
 
-function byIdentifier(a: Omit<Named, 'worker'>, b: Omit<Named, 'worker'>): number {
+function byIdentifier(a: Omit<ListedClient, 'worker'>, b: Omit<ListedClient, 'worker'>): number {
   if (a.clientId !== b.clientId) return a.clientId < b.clientId ? -1 : 1;
   return a.namespace < b.namespace ? -1 : Number(a.namespace > b.namespace);
 }

@@ -3,8 +3,10 @@
 /** Milliseconds of such work in one loop iteration. */
 const SLICE_MS = 10;
 
+/** One piece of work's share of the thread. */
 export class Pace {
   readonly #sliceMs: number;
+  /** end of the slice, by performance.now() */
   #until: number;
 
   /** Begins with a slice. @param sliceMs milliseconds */

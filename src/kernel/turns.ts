@@ -2,12 +2,13 @@
 
 import { Fifo } from './fifo.ts';
 
+/** Shared by all who do one kind of work on a thread. */
 export class Turns {
   /** units after which the others on this thread get their turn; also how large one piece of work should be */
   readonly atOnce: number;
   /** taken in this loop iteration */
   #taken = 0;
-  /** who waits for a later iteration: nobody while there is room in this one */
+  /** who waits for a later iteration: nobody while there is room in this one; bounded by those who do the work */
   readonly #waiting = new Fifo<{ units: number; go: () => void }>();
 
   /** @param atOnce units of work, above 0 */
@@ -23,6 +24,7 @@ export class Turns {
     return null;
   }
 
+  /** In the check phase of each iteration in which something was taken. */
   readonly #next = (): void => {
     this.#taken = 0;
     while (this.#taken < this.atOnce) {

@@ -71,6 +71,9 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   /** the first packet was a CONNECT */
   #mayAnswer = false;
   #publishedQueued = false;
+  /** The connection has ended; what it has brought is still heard. */
+  #hasEnded = false;
+  #wasReset = false;
   #isGone = false;
   /** what waits for a slow client to read: retained messages */
   #whenWritable: (() => void)[] = [];
@@ -128,7 +131,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     return this.state === 'closed';
   }
 
-  /** True when its connection has ended too. */
+  /** True when its connection has ended, and all that it brought is handled. */
   get isGone(): boolean {
     return this.#isGone;
   }
@@ -340,7 +343,8 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
 
   #finish(): void {
     this.#leave();
-    this.sender.out.end();
+    if (this.#hasEnded) this.inputOver();
+    else this.sender.out.end();
   }
 
   takenOver(): void {
@@ -349,9 +353,20 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   }
 
   onClose(reset: boolean): void {
-    if (reset && this.state === 'online') this.endpoint.count(CONNECTION_ERRORS.reset);
+    this.#hasEnded = true;
+    this.#wasReset = reset;
+    this.sender.out.discard();
+    // A DISCONNECT may wait, which takes the will away, and messages before it.
+    if (this.hasInput && !this.isClosed) this.hearOut();
+    else this.inputOver();
+  }
+
+  protected inputOver(): void {
+    if (this.#isGone) return;
+    if (this.#wasReset && this.state === 'online') this.endpoint.count(CONNECTION_ERRORS.reset);
     this.#isGone = true;
     this.#leave();
+    // What was written since it ended.
     this.sender.out.discard();
     this.#hooks.onClosed(this);
   }

@@ -10,7 +10,7 @@ import { readTurn, type TurnTaker } from './read-turn.ts';
 export const HOLD = {
   /** CONNECT is being answered */
   connect: 1,
-  /** SUBSCRIBE is being answered */
+  /** SUBSCRIBE or UNSUBSCRIBE is being answered */
   subscribe: 2,
   /** a peer is too far behind with what this client publishes */
   peers: 4,
@@ -40,6 +40,8 @@ export abstract class PacketReader implements TurnTaker {
   /** reasons to wait, as flags; 0 = none */
   #holds = 0;
   #isPaused = false;
+  /** The connection has ended: what it has brought is all that comes. */
+  #isLast = false;
   /** largest packet that is taken, in bytes */
   protected maximumIn: number;
 
@@ -65,6 +67,8 @@ export abstract class PacketReader implements TurnTaker {
   abstract fail(error: unknown): void;
   /** What was read is worked off, as far as the client is not held. */
   protected abstract inputEnded(): void;
+  /** All input of a connection that has ended is handled. */
+  protected abstract inputOver(): void;
   protected abstract pauseReading(): void;
   protected abstract resumeReading(): void;
 
@@ -79,7 +83,7 @@ export abstract class PacketReader implements TurnTaker {
       }
       return;
     }
-    if (readTurn.isOver) {
+    if (readTurn.isOver && !this.#isLast) {
       this.#yield(own(buf, start, end));
       return;
     }
@@ -95,11 +99,17 @@ export abstract class PacketReader implements TurnTaker {
     if (reading === 0 && arena.retiredBytes > EARLY_BYTES) flushDirty();
   }
 
-  /** Lets input wait for a later turn. Reading stops at once: the end of the connection must not overtake it. */
+  /** Counts work that was done. True: what is left of the input waits for a later turn. */
+  #isTurnOver(units: number): boolean {
+    return readTurn.worked(units) && !this.#isLast;
+  }
+
+  /** Lets input wait for a later turn, before all that waits already. Reading stops at once, so that it is not much. */
   #yield(input: Buffer): void {
     this.#held.unshift(input);
     this.hold(HOLD.turn);
-    readTurn.wait(this, input.length);
+    // It keeps the memory that it stands in.
+    readTurn.wait(this, input.buffer.byteLength);
     if (this.#isPaused) return;
     this.#isPaused = true;
     this.pauseReading();
@@ -162,9 +172,9 @@ export abstract class PacketReader implements TurnTaker {
             if (runEntry !== entry) {
               if (runEntry !== null) {
                 this.publishRun(runEntry, buf, runStart, at, runCount);
-                if (readTurn.worked(runEntry.targets.length + 1)) {
-                  arena.pin(buf);
-                  this.#yield(buf.subarray(at, end));
+                if (this.#isTurnOver(runEntry.targets.length + 1)) {
+                  this.publishRun(entry, buf, at, at + size, 1);
+                  if (at + size < end) this.#yieldRest(buf, at + size, end);
                   return;
                 }
               }
@@ -195,9 +205,8 @@ export abstract class PacketReader implements TurnTaker {
           }
           if (this.acknowledged(first, (buf[at + 2]! << 8) | buf[at + 3]!)) {
             at += size;
-            if (readTurn.worked(1) && at < end) {
-              arena.pin(buf);
-              this.#yield(buf.subarray(at, end));
+            if (this.#isTurnOver(1) && at < end) {
+              this.#yieldRest(buf, at, end);
               return;
             }
             continue;
@@ -223,12 +232,17 @@ export abstract class PacketReader implements TurnTaker {
   /** True when the rest of the input must wait, or nobody wants it any more. @param units work that the packet before it was */
   #stopped(buf: Buffer, at: number, end: number, units: number): boolean {
     if (this.isClosed) return true;
-    const isOver = readTurn.worked(units);
+    const isOver = this.#isTurnOver(units);
     if (at === end) return this.#isHeld;
     if (this.#isHeld) this.#held.unshift(buf.subarray(at, end));
     else if (isOver) this.#yield(buf.subarray(at, end));
     else return false;
     return true;
+  }
+
+  #yieldRest(buf: Buffer, at: number, end: number): void {
+    arena.pin(buf);
+    this.#yield(buf.subarray(at, end));
   }
 
   get #isHeld(): boolean {
@@ -244,12 +258,32 @@ export abstract class PacketReader implements TurnTaker {
   release(reason: Hold): void {
     if ((this.#holds & reason) === 0) return;
     this.#holds &= ~reason;
+    this.#goOn();
+  }
+
+  /** Input has come that is not handled yet. */
+  protected get hasInput(): boolean {
+    return this.#held.length > 0;
+  }
+
+  /**
+   * The connection has ended, and its end must not overtake what it has brought: that is handled now, or when what comes before it is done, as
+   * an answer to SUBSCRIBE. inputOver() follows, unless the client is closed by its input.
+   */
+  protected hearOut(): void {
+    this.#isLast = true;
+    this.#holds &= ~(HOLD.turn | HOLD.output);
+    this.#goOn();
+  }
+
+  /** Handles what waits, when there is no reason to wait. */
+  #goOn(): void {
     if (this.#holds !== 0) return;
     const held = this.#held;
     this.#held = [];
     for (let i = 0; i < held.length; i++) {
       if (this.isClosed) return;
-      if (this.#isHeld || readTurn.isOver) {
+      if (this.#isHeld || (readTurn.isOver && !this.#isLast)) {
         const rest = held.slice(i);
         if (!this.#isHeld) this.#yield(rest.shift()!);
         this.#held.push(...rest);
@@ -257,7 +291,9 @@ export abstract class PacketReader implements TurnTaker {
       }
       this.read(held[i]!, 0, held[i]!.length);
     }
-    if (this.#isPaused && !this.#isHeld && !this.isClosed) {
+    if (this.#isHeld || this.isClosed) return;
+    if (this.#isLast) this.inputOver();
+    else if (this.#isPaused) {
       this.#isPaused = false;
       this.resumeReading();
     }

@@ -15,11 +15,14 @@ export interface TurnTaker {
   onTurn(): void;
 }
 
+/** The turn of one thread at all its clients' input. */
 export class ReadTurn {
   readonly #now: () => number;
+  /** since the clock was read */
   #units = 0;
   /** 0: no clock was needed yet */
   #startedAt = 0;
+  /** the time is up */
   #isOver = false;
   /** the time was up in this loop iteration: who waits goes on in the next one */
   #isResting = false;

@@ -18,8 +18,8 @@ export function sendRetained(
 ): void {
   const { session } = client;
   if (session === null || session.outlet !== client) return;
-  const due: [Subscription, Message][] = found.flatMap(({ filter, messages }) =>
-    messages.map((message): [Subscription, Message] => [subscriptions[filter]!, message]),
+  const due: [Subscription, Message][] = found.flatMap(({ filterAt, messages }) =>
+    messages.map((message): [Subscription, Message] => [subscriptions[filterAt]!, message]),
   );
   let next = 0;
   const sendMore = (): void => {

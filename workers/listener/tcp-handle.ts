@@ -159,11 +159,13 @@ class HandleConnection implements Connection {
     else this.#closeLater();
   }
 
+  /** In the check phase, once. */
   #closeLater(): void {
     loopDelay.touch();
     if (ended.push(this) === 1) setImmediate(closeEnded);
   }
 
+  /** Its turn has come, see closeEnded() below. */
   closeEnded(): void {
     if (this.#isWriting && !this.#hadError) {
       cutOffLater(this);
@@ -262,9 +264,12 @@ const CLOSED_AT_ONCE = 16;
 function closeEnded(): void {
   const pace = new Pace();
   let at = 0;
-  while (at < ended.length && (at % CLOSED_AT_ONCE !== 0 || !pace.isOver)) ended[at++]!.closeEnded();
-  ended = ended.slice(at);
-  if (ended.length > 0) setImmediate(closeEnded);
+  try {
+    while (at < ended.length && (at % CLOSED_AT_ONCE !== 0 || !pace.isOver)) ended[at++]!.closeEnded();
+  } finally {
+    ended = ended.slice(at);
+    if (ended.length > 0) setImmediate(closeEnded);
+  }
 }
 
 /** Connections that end, the earliest deadline first: one timer for all, which runs while there are any. */

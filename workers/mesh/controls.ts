@@ -96,7 +96,7 @@ export interface Registration extends Omit<Claim, 'cleanStart' | 'maxSessions'> 
 
 /** Retained messages that match a filter of a question: the filter's place in it. */
 export interface RetainedFound {
-  filter: number;
+  filterAt: number;
   messages: WireMessage[];
 }
 

@@ -35,8 +35,8 @@ interface Barrier {
 interface Collected {
   readonly control: Extract<Control, { t: 'interest' }>;
   readonly byNamespace: Map<string, InterestNews>;
-  /** null: nobody waits for it yet */
-  known: Promise<void> | null;
+  /** resolves when all peers have taken it in; null: nobody waits for that yet */
+  taken: Promise<void> | null;
 }
 
 /** Cuts that may be owed to one peer that is about to join; it joins within milliseconds. */
@@ -175,11 +175,11 @@ export class Mesh implements LinkOwner {
   announce(news: InterestNews): Promise<void> {
     if (this.links.size === 0) return Promise.resolve();
     const collected = this.#collect(news);
-    if (collected.known === null) {
+    if (collected.taken === null) {
       collected.control.request = ++this.#lastRequest;
-      collected.known = this.#whenTaken(collected.control.request, this.links.keys(), null);
+      collected.taken = this.#whenTaken(collected.control.request, this.links.keys(), null);
     }
-    return collected.known;
+    return collected.taken;
   }
 
   /** As announce(); the filters belong to a session that comes from the peer `from`. */
@@ -193,13 +193,14 @@ export class Mesh implements LinkOwner {
 
   /** Tells all peers without waiting: retractions and changed member counts. */
   tell(news: InterestNews): void {
-    if (this.links.size > 0) this.#collect(news);
+    if (this.links.size > 0 && news.filters.length + news.shares.length > 0) this.#collect(news);
   }
 
+  /** Adds to what is posted next, and has it posted. */
   #collect({ namespace, filters, flags, shares }: InterestNews): Collected {
     let collected = this.#collected;
     if (collected === null) {
-      collected = { control: { t: 'interest', request: 0, news: [], move: null }, byNamespace: new Map(), known: null };
+      collected = { control: { t: 'interest', request: 0, news: [], move: null }, byNamespace: new Map(), taken: null };
       this.#collected = collected;
       for (const link of this.links.values()) link.control(collected.control);
     }
@@ -216,6 +217,7 @@ export class Mesh implements LinkOwner {
     return collected;
   }
 
+  /** Resolves when each of the peers has answered the request, or is gone. */
   #whenTaken(request: number, peers: Iterable<number>, move: number | null): Promise<void> {
     return new Promise((resolve) => this.#barriers.set(request, { waiting: new Set(peers), move, resolve }));
   }

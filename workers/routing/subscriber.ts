@@ -58,6 +58,7 @@ export interface GroupHome {
   readonly name: string;
 }
 
+/** By QoS without Retain As Published, then by QoS with it. */
 const PLAIN_GRANTS: readonly Grant[] = [false, true].flatMap((retainAsPublished) =>
   ([0, 1, 2] as const).map((qos): Grant => ({ qos, retainAsPublished, identifiers: [] })),
 );

@@ -1,7 +1,7 @@
 /** Keeps durable sessions on disk while their clients are connected to any worker: journals messages for them, groups writes, reports what is stored. */
 
 import type { Logger } from '../../src/kernel/logger.ts';
-import type { DurableOp, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
+import type { DurableOp, InterestNews, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
 import { type Message, toWireMessage } from '../routing/message.ts';
@@ -263,17 +263,12 @@ export class DurableSessions {
       return null;
     }
     journal.namespace.subscribe(journal, subscription);
-    return this.#announce(journal.namespace, subscription.filter);
+    return this.#mesh.announce(interestIn(journal.namespace, subscription.filter));
   }
 
   #unsubscribe(journal: Journal, filter: string): void {
     journal.namespace.unsubscribe(journal, filter);
-    void this.#announce(journal.namespace, filter);
-  }
-
-  #announce(namespace: Namespace, filter: string): Promise<void> {
-    const flags = namespace.hasSubscribers(filter) ? DurableSessions.interest(namespace, filter) : 0;
-    return this.#mesh.announce({ namespace: namespace.name, filters: [filter], flags: [flags], shares: [] });
+    this.#mesh.tell(interestIn(journal.namespace, filter));
   }
 
   #end(journal: Journal): void {
@@ -281,6 +276,12 @@ export class DurableSessions {
     this.#journals.delete(journal.key);
     this.#disk.deleteSession(journal.namespace.name, journal.state.clientId);
   }
+}
+
+/** What peers have to know of a filter now. */
+function interestIn(namespace: Namespace, filter: string): InterestNews {
+  const flags = namespace.hasSubscribers(filter) ? DurableSessions.interest(namespace, filter) : 0;
+  return { namespace: namespace.name, filters: [filter], flags: [flags], shares: [] };
 }
 
 function isSame(known: WireSubscription | undefined, subscription: WireSubscription): boolean {

@@ -1,4 +1,4 @@
-/** How many filters this thread subscribes and unsubscribes in one loop iteration: clients that come back or go at once bring thousands. */
+/** How many filters SUBSCRIBE and UNSUBSCRIBE are given in one loop iteration of this thread: clients that come back at once bring thousands. */
 
 import { Turns } from '../../src/kernel/turns.ts';
 

@@ -55,7 +55,8 @@ export class Mover {
     const state = await arriving.state;
     await announced;
     this.#arriving.delete(move);
-    session.gate = null;
+    // It may have been given up meanwhile.
+    if (session.gate === arriving) session.gate = null;
     if (state === null) return false;
     session.adopt(state);
     return true;
@@ -113,7 +114,7 @@ export class Mover {
       if (leaving.to === peer.id) {
         // The new place is gone: the session stays here, until the session worker asks for it again.
         this.#leaving.delete(move);
-        leaving.session.gate = null;
+        if (leaving.session.gate === leaving) leaving.session.gate = null;
       } else this.#handOverWhenCut(move, leaving);
     }
     for (const arriving of this.#arriving.values()) if (arriving.from === peer.id) arriving.resolve(null);

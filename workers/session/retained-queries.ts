@@ -13,7 +13,7 @@ const SWEEP_FROM = 64;
 /** Retained messages of one filter of a question. */
 export interface Retained {
   /** the filter's place in the question */
-  filter: number;
+  filterAt: number;
   messages: readonly Message[];
 }
 
@@ -123,7 +123,7 @@ export class RetainedQueries {
     const query = this.#queries.get(request);
     if (query === undefined) return;
     const answer = (): void => {
-      query.answer(found.map(({ filter, messages }) => ({ filter, messages: messages.map(fromWireMessage) })));
+      query.answer(found.map(({ filterAt, messages }) => ({ filterAt, messages: messages.map(fromWireMessage) })));
       if (query.isOver) this.#queries.delete(request);
     };
     // The session worker may have heard of a publish before this worker, to which it is on its way with others before it.

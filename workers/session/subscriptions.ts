@@ -1,19 +1,31 @@
 /** Subscribes and unsubscribes sessions: the tree of this worker, the interest told to the peers, and the barrier before SUBACK. */
 
+import { Fifo } from '../../src/kernel/fifo.ts';
+import { Pace } from '../../src/kernel/pace.ts';
 import type { InterestNews, ShareItem } from '../mesh/controls.ts';
 import { type Mesh, noNews } from '../mesh/mesh.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import type { Subscription } from '../routing/subscriber.ts';
-import { filterTurns } from './filter-turns.ts';
 import { type Session, type SourceGate, subscriptionKey } from './session.ts';
 
 /** Of a session that is no more, or elsewhere: its filters may stand here for a while. */
-const CLOSED: SourceGate = { accepts: () => false };
+const CLOSED_GATE: SourceGate = { accepts: () => false };
+/** Filters of a session that are removed at once. */
+const FILTERS_AT_ONCE = 50;
+/** Milliseconds for the removal of others in one loop iteration. */
+const SLICE_MS = 5;
+/** Part of what waits for it that goes in any case: more never comes for long than goes. */
+const SLICE_PART = 1 / 8;
+/** Filters that may wait for it; with more, those of a session go at once. */
+const LEAVING_MAX = 100_000;
 
 export class Subscriptions {
   readonly #mesh: Mesh;
   /** filters whose announcement is on its way */
   readonly #pending = new Map<Namespace, Map<string, Promise<void>>>();
+  /** sessions that are no more, and have filters left here */
+  readonly #leaving = new Fifo<Session>();
+  #leavingFilters = 0;
 
   constructor(mesh: Mesh) {
     this.#mesh = mesh;
@@ -44,16 +56,21 @@ export class Subscriptions {
     return [...waits];
   }
 
+  /** Adds to `news` that the filter is wanted here. */
   #addInterest(news: InterestNews, namespace: Namespace, filter: string): void {
     news.filters.push(filter);
     news.flags.push(this.#mesh.interestFlags(namespace, filter));
   }
 
   #announce(namespace: Namespace, news: InterestNews): Promise<void> {
+    return this.#untilKnown(namespace, news.filters, this.#mesh.announce(news));
+  }
+
+  /** Others who subscribe one of the filters meanwhile wait for the same announcement. */
+  #untilKnown(namespace: Namespace, filters: readonly string[], known: Promise<void>): Promise<void> {
     const pending = this.#pending.get(namespace) ?? new Map<string, Promise<void>>();
     this.#pending.set(namespace, pending);
-    const { filters } = news;
-    const done = this.#mesh.announce(news).finally(() => {
+    const done = known.finally(() => {
       for (const filter of filters) if (pending.get(filter) === done) pending.delete(filter);
     });
     for (const filter of filters) pending.set(filter, done);
@@ -70,6 +87,7 @@ export class Subscriptions {
     return true;
   }
 
+  /** Removes one, and adds to `news` what peers have to hear of it. */
   #remove(session: Session, key: string, { filter, group }: Subscription, news: InterestNews): void {
     session.subscriptions.delete(key);
     const { namespace } = session;
@@ -84,31 +102,41 @@ export class Subscriptions {
     }
   }
 
-  /** Of a session that has ended, or has moved away: it gets nothing more at once, and its filters go in turns. */
+  /** Of a session that has ended, or has moved away: it gets nothing more at once, and its filters, if they are many, go in slices. */
   removeAll(session: Session): void {
-    session.gate = CLOSED;
+    if (session.gate === CLOSED_GATE) return;
+    session.gate = CLOSED_GATE;
+    const isLarge = session.subscriptions.size > FILTERS_AT_ONCE && this.#leavingFilters < LEAVING_MAX;
     const news = noNews(session.namespace.name);
-    const ordinary: [string, Subscription][] = [];
     for (const [key, subscription] of session.subscriptions) {
       // A group would go on to choose a member that has left.
-      if (subscription.group !== null) this.#remove(session, key, subscription, news);
-      else ordinary.push([key, subscription]);
+      if (!isLarge || subscription.group !== null) this.#remove(session, key, subscription, news);
     }
     this.#mesh.tell(news);
-    void this.#removeInTurns(session, ordinary);
+    if (session.subscriptions.size === 0) return;
+    this.#leavingFilters += session.subscriptions.size;
+    this.#leaving.push(session);
+    if (this.#leaving.length === 1) setImmediate(this.#removeSlice);
   }
 
-  async #removeInTurns(session: Session, entries: readonly [string, Subscription][]): Promise<void> {
-    const { atOnce } = filterTurns;
-    for (let at = 0; at < entries.length; at += atOnce) {
-      const slice = entries.slice(at, at + atOnce);
-      const later = filterTurns.take(slice.length);
-      if (later !== null) await later;
+  /** As many as there is time for, the session that left first. */
+  readonly #removeSlice = (): void => {
+    const pace = new Pace(SLICE_MS);
+    const mayWait = this.#leavingFilters * (1 - SLICE_PART);
+    for (let session = this.#leaving.peek(); session !== undefined; session = this.#leaving.peek()) {
       const news = noNews(session.namespace.name);
-      for (const [key, subscription] of slice) this.#remove(session, key, subscription, news);
+      let count = 0;
+      for (const [key, subscription] of session.subscriptions) {
+        this.#remove(session, key, subscription, news);
+        if (++count === FILTERS_AT_ONCE) break;
+      }
+      this.#leavingFilters -= count;
       this.#mesh.tell(news);
+      if (session.subscriptions.size === 0) this.#leaving.shift();
+      if (pace.isOver && this.#leavingFilters <= mayWait) break;
     }
-  }
+    if (this.#leaving.length > 0) setImmediate(this.#removeSlice);
+  };
 
   /** The client of the session came or went: members that are connected come first in shared groups. */
   presenceChanged(session: Session): void {
@@ -133,7 +161,7 @@ export class Subscriptions {
         news.shares.push(shareItem(namespace, subscription.filter, subscription.group));
       }
     }
-    return this.#mesh.announceMove(news, move);
+    return this.#untilKnown(namespace, news.filters, this.#mesh.announceMove(news, move));
   }
 }
 

@@ -27,9 +27,10 @@ export const WHOLE: Cuts = { lengths: [Number.MAX_SAFE_INTEGER], turns: [false] 
 export const BYTES: Cuts = { lengths: [1], turns: [false] };
 export const BYTES_APART: Cuts = { lengths: [1], turns: [...Array<boolean>(40).fill(false), true] };
 
+/** The thread has no time for more than one piece of work of each read. */
 export const HURRIED: Cuts = { lengths: [400, 30], turns: [false, false, true], isHurried: true };
 
-/** The clock jumps whenever it is read; it is read after the next unit of work. */
+/** The turn of the thread is over with the next unit of work: the clock jumps whenever it is read; it is read after the next unit of work. */
 export function hurry(): void {
   if (!vi.isMockFunction(performance.now)) {
     let now = performance.now();

@@ -102,6 +102,21 @@ it('input of clients that wait for their turn at the same time is nobody else’
   expect(got).toHaveLength(publishers.length * rounds * perRound);
 });
 
+it('wiretap shows each packet once, also when the turn is over with it', async () => {
+  const world = new World(SIZE_MAX);
+  const lines: string[] = [];
+  Object.assign(world.context.logger, { info: (message: string) => lines.push(message) });
+  const { client } = world.client();
+  await feed(client, connect('tapped', 4), WHOLE);
+  await settled();
+  Object.defineProperty(world.endpoint, 'isTapped', { value: true });
+  const packets = ['a', 'b', 'b', 'c', 'a'].map((topic) =>
+    generate({ cmd: 'publish', topic, payload: 'x', qos: 0, dup: false, retain: false }, 4),
+  );
+  await feed(client, Buffer.concat(packets), HURRIED);
+  expect(lines.filter((line) => line.includes('PUBLISH'))).toHaveLength(packets.length);
+});
+
 for (const { name, versions, reasonCode, bytes } of MALFORMED) {
   it(`${name}: ends with ${reasonCode}, after what came before it`, async () => {
     for (const version of versions) {

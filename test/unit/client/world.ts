@@ -94,8 +94,8 @@ export class World {
   readonly retained: string[] = [];
   /** what was no ProtocolError */
   readonly faults: string[] = [];
-  readonly #endpoint: EndpointContext;
-  readonly #context: WorkerContext;
+  readonly endpoint: EndpointContext;
+  readonly context: WorkerContext;
 
   /** @param messageMaxSize bytes */
   constructor(messageMaxSize: number) {
@@ -112,13 +112,13 @@ export class World {
       maxReceiveWindowSize: 10_000,
       messageMaxSize,
     };
-    this.#endpoint = new EndpointContext(
+    this.endpoint = new EndpointContext(
       { endpoint, revision: 1, auth: [], acl: { default: 'allow', rules: [] }, tls: null },
       mesh.namespace(endpoint.namespace),
       new Float64Array(createCounters()),
       new SharedLimits(createSharedLimits()),
     );
-    this.#context = {
+    this.context = {
       mesh,
       router,
       table,
@@ -132,10 +132,15 @@ export class World {
     };
   }
 
+  /** The client of a connection that is real, or another one's. */
+  clientOn(connection: Connection): Client {
+    return new Client(connection, this.endpoint, this.context, null, { dispatch, onClosed() {} });
+  }
+
   /** A client that has not said anything yet. @param isSlow its connection does not always take at once what it is sent */
   client(isSlow = false): { client: Client; wire: Wire } {
     const wire = new Wire(isSlow);
-    const client = new Client(wire, this.#endpoint, this.#context, null, { dispatch, onClosed() {} });
+    const client = this.clientOn(wire);
     wire.onDrain = () => client.onDrain();
     return { wire, client };
   }

@@ -1,13 +1,13 @@
 /** What peers are told when filters come and go in one loop iteration, and how a session with many filters leaves. */
 
 import { MessageChannel } from 'node:worker_threads';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Mesh, type MeshHooks, noNews } from '../../../workers/mesh/mesh.ts';
+import { PeerLink } from '../../../workers/mesh/peer-link.ts';
 import { EMPTY, Message } from '../../../workers/routing/message.ts';
 import { Namespace } from '../../../workers/routing/namespace.ts';
 import { Router } from '../../../workers/routing/router.ts';
 import type { Subscription } from '../../../workers/routing/subscriber.ts';
-import { filterTurns } from '../../../workers/session/filter-turns.ts';
 import type { SessionOutlet } from '../../../workers/session/outlet.ts';
 import { SessionTable } from '../../../workers/session/session-table.ts';
 import { until } from '../../kit/until.ts';
@@ -95,18 +95,61 @@ test('a peer that joins knows what was told just before and just after', async (
   other.close();
 });
 
+test('news of nothing is not posted', async () => {
+  const table = makeTable();
+  table.end(table.create(here.namespace('n'), 'client'));
+  const posted = vi.spyOn(PeerLink.prototype, 'control');
+  table.end(table.create(here.namespace('n'), 'other'));
+  expect(posted).not.toHaveBeenCalled();
+  vi.restoreAllMocks();
+});
+
+test('who subscribes what a session that moves here has brought waits until the peers know it', async () => {
+  const table = makeTable();
+  const namespace = here.namespace('n');
+  const announced = table.subscriptions.install(table.create(namespace, 'moving'), [subscription('f')], { id: 7, from: 2 });
+  await Promise.all(table.subscriptions.add(table.create(namespace, 'other'), [subscription('f')]));
+  expect(wanted('f')).not.toBe(0);
+  await announced;
+});
+
+test('sessions with many filters that come and go again and again leave nothing behind that grows', async () => {
+  const table = makeTable();
+  const namespace = here.namespace('n');
+  const lingering = (): number =>
+    [...namespace.localFilters()].reduce((sum, { filter }) => sum + namespace.subscribersOf(filter).length, 0);
+  let most = 0;
+  for (let round = 0; round < 300; round++) {
+    for (let k = 0; k < 3; k++) {
+      const session = table.create(namespace, `client-${k}`);
+      const filters = Array.from({ length: 100 }, (_, i) => subscription(`f/${k}/${i}`));
+      void table.subscriptions.install(session, filters, { id: round * 3 + k, from: 2 });
+      table.forget(session);
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+    most = Math.max(most, lingering());
+  }
+  expect(most).toBeLessThan(5_000);
+  await until('all are gone', () => lingering() === 0, 5_000, 1);
+});
+
+function makeTable(): SessionTable {
+  const router = new Router(1, { onPeerOverload() {}, onRetainedPublish() {} });
+  return new SessionTable(here, router, { onDrop() {}, onDurable() {}, whenDurable: async () => {} });
+}
+
 const SINK = { key: 'sink', isConnected: true, deliver() {}, deliverRun: () => true };
 
 function subscription(filter: string, group: string | null = null): Subscription {
   return { filter, group, qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0, identifier: 0 };
 }
 
-test('a session that ends with many filters gets nothing more at once; the filters go in turns, and the peers hear of it', async () => {
+test('a session that ends with many filters gets nothing more at once; the filters go in slices, and the peers hear of it', async () => {
   const router = new Router(1, { onPeerOverload() {}, onRetainedPublish() {} });
   const table = new SessionTable(here, router, { onDrop() {}, onDurable() {}, whenDurable: async () => {} });
   const namespace = here.namespace('n');
   const session = table.create(namespace, 'client');
-  const filters = Array.from({ length: 10 * filterTurns.atOnce }, (_, i) => `f/${i}`);
+  const filters = Array.from({ length: 500 }, (_, i) => `f/${i}`);
   await Promise.all(table.subscriptions.add(session, [...filters.map((filter) => subscription(filter)), subscription('f/1', 'group')]));
   expect(wanted('f/499')).not.toBe(0);
   let received = 0;
