@@ -334,7 +334,7 @@ export class EndpointRuntime implements ListenerHost {
 /** Whether the client has been silent, or unanswered, for longer at `tick` than it may be. */
 function isOverdue(client: Client, tick: number): boolean {
   const silent = tick - client.lastSeen;
-  if (client.state === 'online') return client.keepAlive > 0 && silent > client.keepAlive * 3 + 1;
+  if (client.state === 'online') return client.keepAlive > 0 && silent > client.keepAlive * 3 + 1 && !client.isKeptWaiting;
   if (client.state === 'new') return silent > CONNECT_TICKS;
   return client.state === 'connecting' && performance.now() - client.connectAt > HANDSHAKE_MS;
 }

@@ -150,6 +150,8 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   }
 
   protected resumeReading(): void {
+    // Silence that was the server's does not count.
+    this.lastSeen = this.context.tick;
     this.connection.resume();
   }
 

@@ -261,6 +261,11 @@ export abstract class PacketReader implements TurnTaker {
     this.#goOn();
   }
 
+  /** It is not read for reasons that are not its own: what it says meanwhile, a PINGREQ too, is not heard. */
+  get isKeptWaiting(): boolean {
+    return this.#isPaused && (this.#holds & ~HOLD.output) !== 0;
+  }
+
   /** Input has come that is not handled yet. */
   protected get hasInput(): boolean {
     return this.#held.length > 0;

@@ -14,16 +14,18 @@ afterEach(() => {
 /** Milliseconds that it takes to end one: two of them fill a slice. */
 const END_MS = 6;
 
-test('who is heard of while others are ended is not ended', async () => {
+test('who is heard of while others are ended, and who is kept waiting, is not ended', async () => {
   let now = 1000;
   vi.spyOn(performance, 'now').mockImplementation(() => now);
   const world = new World(1000);
   const runtime = new EndpointRuntime(world.context, world.endpoint.config, { limits: createSharedLimits(), counters: createCounters() });
   const closed: number[] = [];
-  const clients = Array.from({ length: 6 }, (_, i) => ({
+  const clients = Array.from({ length: 8 }, (_, i) => ({
     state: 'online',
     lastSeen: 0,
     keepAlive: 1,
+    // The server does not read it.
+    isKeptWaiting: i === 6,
     close() {
       this.state = 'closed';
       closed.push(i);
@@ -36,5 +38,5 @@ test('who is heard of while others are ended is not ended', async () => {
   clients[3]!.lastSeen = 100;
   clients[5]!.lastSeen = 100;
   for (let i = 0; i < 3; i++) await settled();
-  expect(closed).toEqual([0, 1, 2, 4]);
+  expect(closed).toEqual([0, 1, 2, 4, 7]);
 });
