@@ -3,10 +3,9 @@
 import type net from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import type { ChildOptions } from '../../src/endpoint/endpoint.ts';
-import { Pace } from '../../src/kernel/pace.ts';
-import { loopDelay } from '../../src/metrics/loop-delay.ts';
 import type { Connection, ConnectionClient } from '../connection.ts';
 import { plainAddress } from './address.ts';
+import { type Departing, departLater } from './departures.ts';
 
 /** A peer that does not close its side, or does not read what is left, is cut off after this time. */
 const END_DEADLINE_MS = 5_000;
@@ -84,7 +83,7 @@ const readBuffer = Buffer.allocUnsafeSlow(binding === null ? 0 : READ_BYTES);
 /** Serves every write that the kernel takes at once, and then remains unused; one that it does not take at once keeps it. */
 let writeRequest: WriteRequest | null = null;
 
-class HandleConnection implements Connection {
+class HandleConnection implements Connection, Departing {
   #handle: TcpHandle | null;
   readonly #resetOnClose: boolean;
   #address: string | null = null;
@@ -156,16 +155,9 @@ class HandleConnection implements Connection {
     this.pause();
     this.#hasEnded = true;
     if (this.#isEnding && !this.#isWriting) this.#close();
-    else this.#closeLater();
+    else departLater(this);
   }
 
-  /** In the check phase, once. */
-  #closeLater(): void {
-    loopDelay.touch();
-    if (ended.push(this) === 1) setImmediate(closeEnded);
-  }
-
-  /** Its turn has come, see closeEnded() below. */
   closeEnded(): void {
     if (this.#isWriting && !this.#hadError) {
       cutOffLater(this);
@@ -221,7 +213,7 @@ class HandleConnection implements Connection {
     this.pause();
     this.#hadError = true;
     this.#hasEnded = true;
-    this.#closeLater();
+    departLater(this);
   }
 
   destroy(): void {
@@ -251,25 +243,6 @@ function onClosed(this: TcpHandle): void {
 
 function onWritten(this: WriteRequest, status: number): void {
   this.handle!.fluxmq!.onWritten(status);
-}
-
-/**
- * Connections whose peers have ended, or that have failed; closed in the check phase, after the output of their loop iteration has gone. In
- * slices: when a network goes, thousands of clients go with it, and each may have a will.
- */
-let ended: HandleConnection[] = [];
-/** Closed between two looks at the clock. */
-const CLOSED_AT_ONCE = 16;
-
-function closeEnded(): void {
-  const pace = new Pace();
-  let at = 0;
-  try {
-    while (at < ended.length && (at % CLOSED_AT_ONCE !== 0 || !pace.isOver)) ended[at++]!.closeEnded();
-  } finally {
-    ended = ended.slice(at);
-    if (ended.length > 0) setImmediate(closeEnded);
-  }
 }
 
 /** Connections that end, the earliest deadline first: one timer for all, which runs while there are any. */

@@ -5,6 +5,7 @@ import type { TLSSocket } from 'node:tls';
 import type { Connection, ConnectionClient, Listener, ListenerHost, ListeningSocket } from '../connection.ts';
 import { acceptTcp } from './accept.ts';
 import { plainAddress } from './address.ts';
+import { type Departing, departLater } from './departures.ts';
 import { SecureServer } from './secure-server.ts';
 import { WebSockets } from './web-socket.ts';
 
@@ -19,7 +20,7 @@ interface OwnedSocket extends net.Socket {
   fluxmq?: TcpConnection;
 }
 
-class TcpConnection implements Connection {
+class TcpConnection implements Connection, Departing {
   readonly address: string;
   readonly #socket: net.Socket;
   /** the socket below TLS, or the same; null: closed without a reset */
@@ -73,6 +74,11 @@ class TcpConnection implements Connection {
   destroy(): void {
     this.#socket.destroy();
   }
+
+  /** The socket is closed already. */
+  closeEnded(): void {
+    this.client?.onClose(this.hadError);
+  }
 }
 
 /** The same over TLS, where a write is never finished at once: its callback comes in the next loop iteration. */
@@ -109,8 +115,7 @@ function onError(this: OwnedSocket): void {
 }
 
 function onClose(this: OwnedSocket): void {
-  const connection = this.fluxmq;
-  connection?.client?.onClose(connection.hadError);
+  if (this.fluxmq !== undefined) departLater(this.fluxmq);
 }
 
 function join(socket: OwnedSocket, connection: TcpConnection, client: ConnectionClient | null): void {
