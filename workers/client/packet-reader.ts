@@ -143,7 +143,7 @@ export abstract class PacketReader implements TurnTaker {
 
   /** The one framer: whole packets of buf[at, end) are handled, a tail is kept. */
   #process(buf: Buffer, at: number, end: number): void {
-    const maximum = this.maximumIn;
+    let maximum = this.maximumIn;
     let runEntry: TopicEntry | null = null;
     let runStart = 0;
     let runCount = 0;
@@ -220,6 +220,8 @@ export abstract class PacketReader implements TurnTaker {
       arena.pin(buf);
       this.decode(buf, at, at + size);
       at += size;
+      // CONNECT raises it, and what comes behind it need not wait for CONNACK.
+      maximum = this.maximumIn;
       if (this.#stopped(buf, at, end, DECODED_UNITS)) return;
     }
     if (runEntry !== null) {

@@ -68,6 +68,18 @@ it('an acknowledgement between messages of one topic is no part of what their su
   }
 });
 
+it('a packet behind CONNECT, before CONNACK, may be as large as any other', async () => {
+  for (const how of [WHOLE, { lengths: [200_000], turns: [false] }]) {
+    const world = new World(2 * 1024 * 1024);
+    const five = await watch(world, 5);
+    const { client } = world.client();
+    const large = generate({ cmd: 'publish', topic: 'a', payload: 'x'.repeat(700_000), qos: 0, dup: false, retain: false }, 4);
+    await feed(client, Buffer.concat([connect('eager', 4), large]), how);
+    await settled();
+    expect(published(five, 5)).toHaveLength(1);
+  }
+});
+
 it('input of clients that wait for their turn at the same time is nobody else’s', async () => {
   const world = new World(SIZE_MAX);
   const five = await watch(world, 5);
