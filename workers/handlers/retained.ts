@@ -1,4 +1,4 @@
-/** Sends the retained messages of new subscriptions, no faster than the client reads. */
+/** Sends the retained messages of new subscriptions, no faster than the client reads and acknowledges. */
 
 import type { Client } from '../client/client.ts';
 import type { Message } from '../routing/message.ts';
@@ -22,14 +22,19 @@ export function sendRetained(
     messages.map((message): [Subscription, Message] => [subscriptions[filterAt]!, message]),
   );
   let next = 0;
-  const sendMore = (): void => {
+  const sendMore = (isLast = false): void => {
     while (next < due.length) {
-      if (client.isSlow) {
+      if (client.isSlow && !isLast) {
         client.whenWritable(sendMore);
         return;
       }
-      const [subscription, stored] = due[next++]!;
-      // Published anew while the client was slow.
+      const [subscription, stored] = due[next]!;
+      if (!isLast && subscription.qos > 0 && stored.qos > 0 && !session.hasRoom) {
+        session.whenRoom(sendMore);
+        return;
+      }
+      next++;
+      // Published anew while it waited.
       if (query.isOvertaken(stored)) continue;
       if (subscription.noLocal && stored.from === session.key) continue;
       const { topic, payload, forward, expiresAt, from } = stored;

@@ -76,6 +76,8 @@ export class Session implements Subscriber {
   #nextPacketId = 1;
   /** messages that are sent as soon as their identifier is on disk */
   #storing = 0;
+  /** who waits for room; null: nobody */
+  #whenRoom: ((isLast: boolean) => void)[] | null = null;
   #isEnded = false;
 
   constructor(namespace: Namespace, clientId: string, host: SessionHost) {
@@ -181,6 +183,26 @@ export class Session implements Subscriber {
     });
   }
 
+  /** Whether QoS 1 and 2 messages that could come at any pace should come now: half of the queue is left to those that cannot wait. */
+  get hasRoom(): boolean {
+    const outlet = this.outlet;
+    const isFlowing = outlet !== null && this.queue.length === 0 && this.#unrepeated === null && this.inflight.size < outlet.sendWindow;
+    return isFlowing || this.queue.length * 2 < this.maxQueued;
+  }
+
+  /** Calls `go` when there is room again; with true when the connection ends before: what is not sent now never is. */
+  whenRoom(go: (isLast: boolean) => void): void {
+    this.#whenRoom ??= [];
+    this.#whenRoom.push(go);
+  }
+
+  #tellRoom(isLast: boolean): void {
+    const waiting = this.#whenRoom;
+    if (waiting === null) return;
+    this.#whenRoom = null;
+    for (const go of waiting) go(isLast);
+  }
+
   /** Sends what waits, as far as the window and the client's reading allow. */
   fill(): void {
     const outlet = this.outlet;
@@ -188,6 +210,7 @@ export class Session implements Subscriber {
     if (this.#unrepeated !== null) this.#repeat(this.#unrepeated, outlet);
     if (this.#unrepeated !== null) return;
     while (this.queue.length > 0 && this.inflight.size < outlet.sendWindow && !outlet.isSlow) this.#transmit(this.queue.shift()!, outlet);
+    if (this.#whenRoom !== null && this.hasRoom) this.#tellRoom(false);
   }
 
   /** PUBACK or PUBCOMP, or PUBREC with an error: the message is done. False: no such identifier. */
@@ -196,7 +219,7 @@ export class Session implements Subscriber {
     if (delivery === undefined || delivery.qos !== qos) return false;
     this.inflight.delete(packetId);
     this.#settle(delivery);
-    if (this.queue.length > 0 || this.#unrepeated !== null) this.fill();
+    if (this.queue.length > 0 || this.#unrepeated !== null || this.#whenRoom !== null) this.fill();
     return true;
   }
 
@@ -264,6 +287,8 @@ export class Session implements Subscriber {
 
   /** The connection is gone; the session stays. */
   detach(): void {
+    if (this.expirySeconds > 0) this.#tellRoom(true);
+    this.#whenRoom = null;
     this.outlet = null;
     this.#unrepeated = null;
     this.disconnectedAt = Date.now();
@@ -274,6 +299,7 @@ export class Session implements Subscriber {
   end(): Delivery[] {
     this.#isEnded = true;
     this.outlet = null;
+    this.#whenRoom = null;
     const shared: Delivery[] = [];
     for (const delivery of this.inflight.inOrder()) if (delivery.group !== null && !delivery.isReleased) shared.push(delivery);
     for (const delivery of this.queue) if (delivery.group !== null) shared.push(delivery);

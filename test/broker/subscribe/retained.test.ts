@@ -141,6 +141,47 @@ describe.each(LANES)('retained messages, $name', (lane) => {
   });
 });
 
+describe('more retained messages than a session may have waiting', () => {
+  const lane = LANES.find(({ version }) => version === 4)!;
+
+  /** Keeps so many; their topics begin with the answer. */
+  async function keep(count: number): Promise<string> {
+    const base = uid('many/');
+    const from = await kit.client(lane);
+    let acknowledged = 0;
+    from.tap = (packet) => {
+      if (packet.type === 'puback') acknowledged++;
+    };
+    for (let i = 0; i < count; i++) from.send(encode.publish(4, `${base}/${i}`, `${i}`, { retain: true, qos: 1, id: i + 1 }));
+    await until('all are kept', () => acknowledged === count, 10_000);
+    return base;
+  }
+
+  test('come all, as fast as they are acknowledged', async () => {
+    const base = await keep(2_500);
+    const to = await kit.client(lane);
+    const got = new Map<string, number>();
+    to.autoAcknowledge((message) => got.set(message.topic, (got.get(message.topic) ?? 0) + 1));
+    to.send(encode.subscribe(4, 1, [{ filter: `${base}/#`, qos: 1 }]));
+    await until('all retained messages', () => got.size === 2_500, 10_000);
+    await sleep(100);
+    expect([...got.values()].every((times) => times === 1)).toBe(true);
+  });
+
+  test('wait in the session of a client that goes meanwhile, as many as may', async () => {
+    const base = await keep(900);
+    const clientId = uid('c');
+    const first = await kit.client(lane, { clientId, clean: false });
+    await first.subscribe(`${base}/#`, 1);
+    await sleep(100);
+    await first.cut();
+    const second = await kit.client(lane, { clientId, clean: false });
+    const got = new Set<string>();
+    second.autoAcknowledge((message) => got.add(message.topic));
+    await until('all retained messages', () => got.size === 900, 10_000);
+  });
+});
+
 describe.each(LANES_5)('retain handling, $name', (lane) => {
   test('0 always, 1 only for a new subscription, 2 never [5:MQTT-3.3.1-9, 5:MQTT-3.3.1-10, 5:MQTT-3.3.1-11]', async () => {
     const topic = uid('rh/');
