@@ -43,6 +43,14 @@ describe('Authenticator', () => {
     expect(await check(list, 'a', '2')).toEqual(refused);
   });
 
+  it('is not kept busy by a user name that is made for a slow filter', async () => {
+    const list = parseAuthList([{ users: [plain('ann', '1')], filter: { User: '(a+)+' } }]);
+    const startedAt = performance.now();
+    expect(await check(list, `${'a'.repeat(40)}b1`, '1')).toEqual(refused);
+    // Without a bound it takes hours.
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+  });
+
   it('refuses without user name, without password and without entries', async () => {
     const list = parseAuthList([{ users: [plain('a', '1')] }]);
     expect(await Promise.all([check(list, null, '1'), check(list, 'a', null), check(list, 'a', ''), check([], 'a', '1')])).toEqual(
