@@ -8,7 +8,7 @@ import type { Client } from './client/client.ts';
 const EMPTY_TIMEOUT_MS = 6_000;
 const POLL_MS = 5;
 
-/** @returns how many were disconnected, and whether that was all of them */
+/** @returns how many were disconnected, and whether that was all of them, and nothing has ended it before */
 export async function drainClients(clients: Client[], drain: Drain, signal: AbortSignal): Promise<{ disconnected: number; done: boolean }> {
   const step = clients.length === 0 ? 0 : drain.ms / clients.length;
   let due = performance.now();
@@ -25,13 +25,15 @@ export async function drainClients(clients: Client[], drain: Drain, signal: Abor
     disconnected++;
   }
   const deadline = performance.now() + EMPTY_TIMEOUT_MS;
-  while (clients.some((client) => !client.isGone) && performance.now() < deadline) await sleep(POLL_MS, null);
+  while (!signal.aborted && clients.some((client) => !client.isGone) && performance.now() < deadline) await sleep(POLL_MS, null);
   for (const client of clients) {
+    if (signal.aborted) break;
     if (client.isGone) continue;
     if (pace.isOver) await pace.next();
     client.connection.destroy();
   }
-  return { disconnected, done: true };
+  // What is done closes the listener: where a newer drain has taken its place, that is the newer one's.
+  return { disconnected, done: !signal.aborted };
 }
 
 function sleep(ms: number, signal: AbortSignal | null): Promise<void> {

@@ -301,7 +301,8 @@ export class EndpointRuntime implements ListenerHost {
     this.stopAccepting();
     this.#isClosing = true;
     const drained = await this.#drain([...this.clients], drain);
-    this.#isClosing = drained.done;
+    // Where a newer drain has taken its place, that one goes on closing.
+    if (this.#draining === null) this.#isClosing = drained.done;
     return drained;
   }
 

@@ -80,7 +80,7 @@ export interface Drain {
 
 export interface Drained {
   disconnected: number;
-  /** false: it was cancelled, and the clients that were left stay */
+  /** false: it was cancelled, and the clients that were left stay, or a newer one goes on with them */
   done: boolean;
 }
 
@@ -112,7 +112,7 @@ export interface Commands {
   'endpoint.stop-accepting': { params: { endpoint: string; isShared: boolean }; result: null };
   /**
    * Stops accepting and disconnects all clients of the endpoint; resolves when the last is gone and every session with expiry has been
-   * handed to the session worker, or when it is cancelled: the endpoint is then still open.
+   * handed to the session worker, or when it is cancelled or a newer one takes its place: the endpoint is then still open.
    */
   'endpoint.close': { params: { endpoint: string; drain: Drain }; result: Drained };
   /** Disconnects the clients that connected before the last update with `isRebind`; resolves as `endpoint.close`. */

@@ -71,9 +71,12 @@ export function affectedClients({ before, after, changes, id }: JudgedChange, op
 /** What an answer says about a drain that was asked for and disconnects nobody. */
 export function idleDrainWarnings(judged: JudgedChange | undefined, options: ChangeOptions): string[] {
   if (!asksToDrain(options)) return [];
-  const isLeft =
-    judged !== undefined && judged.before !== null && (judged.after === null || judged.changes.some(({ effect }) => effect === 'rebind'));
-  return isLeft ? [] : ['drainMs, drainRate and redirect have no effect here: nothing is rebound, disabled or removed'];
+  if (judged !== undefined && judged.before !== null) {
+    const { after, changes } = judged;
+    // One that is disabled may still be draining: it goes on at the pace asked for.
+    if (after === null || !after.enabled || changes.some(({ effect }) => effect === 'rebind')) return [];
+  }
+  return ['drainMs, drainRate and redirect have no effect here: nothing is rebound, disabled or removed'];
 }
 
 /** What an answer says about secrets when the store has no key to seal them with. */

@@ -53,9 +53,14 @@ interface Part {
   left(): number;
 }
 
-/** The drains of an endpoint that are under way. */
+/** Clients that are to go, over all parts. */
+export function leftOf(parts: readonly Part[]): number {
+  return parts.reduce((sum, part) => sum + part.left(), 0);
+}
+
+/** The drain of an endpoint that is under way: one at a time, since each is of all clients that are to go. */
 export class Drains {
-  readonly #open = new Set<{ total: number; untilMs: number; parts: Part[] }>();
+  #current: { total: number; untilMs: number; parts: Part[] } | null = null;
   /** told when a drain begins, ends or is cancelled */
   readonly #onChange: () => void;
 
@@ -65,36 +70,32 @@ export class Drains {
 
   /** null when nothing is being drained. */
   get status(): DrainStatus | null {
-    if (this.#open.size === 0) return null;
-    let [total, left, untilMs] = [0, 0, 0];
-    for (const drain of this.#open) {
-      total += drain.total;
-      left += drain.parts.reduce((sum, part) => sum + part.left(), 0);
-      untilMs = Math.max(untilMs, drain.untilMs);
-    }
-    return { total, left: Math.min(left, total), until: new Date(untilMs).toISOString() };
+    if (this.#current === null) return null;
+    const { total, untilMs, parts } = this.#current;
+    return { total, left: Math.min(leftOf(parts), total), until: new Date(untilMs).toISOString() };
   }
 
   /**
-   * Follows a drain until `ended` settles.
+   * Follows a drain, in place of the one before, until `ended` settles.
    * @param parts where its clients are
    */
   follow(ms: number, parts: Part[], ended: Promise<unknown>): void {
-    const total = parts.reduce((sum, part) => sum + part.left(), 0);
+    const total = leftOf(parts);
     if (total === 0) return;
     const drain = { total, untilMs: Date.now() + ms, parts };
-    this.#open.add(drain);
+    this.#current = drain;
     this.#onChange();
     void ended.then(() => {
-      this.#open.delete(drain);
+      if (this.#current !== drain) return;
+      this.#current = null;
       this.#onChange();
     });
   }
 
   /** Lets the clients that are left stay. @returns false when nothing was being drained */
   async cancel(timeoutMs: number): Promise<boolean> {
-    const listeners = new Set([...this.#open].flatMap(({ parts }) => parts.map((part) => part.listener)));
-    await Promise.all([...listeners].map((listener) => listener.cancelDrain(timeoutMs)));
-    return listeners.size > 0;
+    if (this.#current === null) return false;
+    await Promise.all(this.#current.parts.map(({ listener }) => listener.cancelDrain(timeoutMs)));
+    return true;
   }
 }

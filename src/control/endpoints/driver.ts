@@ -102,7 +102,7 @@ export class Driver {
   /**
    * What was prepared takes the place of what runs; resolves when the old listeners no longer accept, and when the clients of an
    * endpoint that stops at once are gone.
-   * @param drain for the clients of what stops
+   * @param drain for the clients of what stops, and for those that earlier changes have left behind
    * @throws FluxError when a worker did not take its configuration (it is replaced, and the endpoint repaired)
    */
   async activate(prepared: Prepared, revision: number, drain: DrainRequest, deadline: Deadline): Promise<void> {
@@ -116,14 +116,19 @@ export class Driver {
       const { drained } = await runner.stop(drain);
       if (drain.drainMs === 0 && drain.drainRate === null) await deadline.reaches(drained);
     }
+    // What has stopped may still be draining, at a pace that is now too slow.
+    if (step.kind === 'nothing' && asksToDrain(drain)) void runner.drain(drain);
     if (after === null || step.kind === 'stop' || step.kind === 'nothing') return;
     const config = this.#configOf(after, revision, tls);
-    if (step.kind === 'replace') await runner.activate(config, warm, drain);
-    if (step.kind === 'resize') await runner.resize(config, step.size, warm, drain);
+    if (step.kind === 'replace') await runner.activate(config, warm);
+    if (step.kind === 'resize') await runner.resize(config, step.size, warm);
     // After a replacement it is for the old listeners, whose clients get the live keys, and for a revision that was guessed wrong.
     const isRebind = step.kind !== 'replace' && step.isRebind;
-    await runner.update(config, deadline, isRebind);
-    if (isRebind && asksToDrain(drain)) runner.drainFormer(drain);
+    try {
+      await runner.update(config, deadline, isRebind);
+    } finally {
+      if ((step.kind !== 'update' || isRebind) && asksToDrain(drain)) void runner.drain(drain);
+    }
   }
 
   /** An endpoint with the node's fallbacks resolved, as workers want it. */

@@ -9,7 +9,7 @@ import type { EndpointState } from '../contract.ts';
 import { Deadline, pause } from '../deadline.ts';
 import { probePort } from '../probe/port-probe.ts';
 import { loadTls } from '../tls/load-tls.ts';
-import { AT_ONCE, asksToDrain, type DrainRequest, type DrainStatus, Drains, NO_DRAIN, toDrain } from './drain.ts';
+import { AT_ONCE, type DrainRequest, type DrainStatus, Drains, leftOf, toDrain } from './drain.ts';
 import { Listener, type ListenerContext } from './listener.ts';
 import { ListeningSockets } from './listening-sockets.ts';
 
@@ -130,7 +130,7 @@ export class EndpointRunner {
   async start(config: EndpointRuntimeConfig, size: number, deadline: Deadline): Promise<void> {
     try {
       const ready = await withTls(config);
-      await this.activate(ready, await this.warm(ready, size, 'all', deadline), NO_DRAIN);
+      await this.activate(ready, await this.warm(ready, size, 'all', deadline));
     } catch (error) {
       if (this.#listeners.length > 0) throw error;
       this.#newGeneration();
@@ -178,10 +178,10 @@ export class EndpointRunner {
   }
 
   /**
-   * The warm listeners become the endpoint's; those before them stop accepting, and keep their clients unless they are to be drained.
+   * The warm listeners become the endpoint's; those before them stop accepting, and keep their clients until drain().
    * An endpoint that had stopped keeps the clients that it still has. Resolves when the old ones no longer accept.
    */
-  async activate(config: EndpointRuntimeConfig, listeners: Listener[], drain: DrainRequest): Promise<void> {
+  async activate(config: EndpointRuntimeConfig, listeners: Listener[]): Promise<void> {
     this.#newGeneration();
     const isBack = this.#wanted === null;
     const old = this.#listeners;
@@ -196,13 +196,12 @@ export class EndpointRunner {
     this.#tell();
     this.#sockets.keepOnly(config.endpoint);
     await Promise.all(old.map((listener) => this.#retire(listener)));
-    this.#drain(old, drain);
     if (isBack) await this.cancelDrain();
     this.#repair();
   }
 
   /** Adds warm listeners to the ones that there are, or retires surplus ones, one by one. */
-  async resize(config: EndpointRuntimeConfig, size: number, added: Listener[], drain: DrainRequest): Promise<void> {
+  async resize(config: EndpointRuntimeConfig, size: number, added: Listener[]): Promise<void> {
     this.#wanted = config;
     this.#size = size;
     this.#listeners.push(...this.#stillAlive(added));
@@ -213,7 +212,6 @@ export class EndpointRunner {
       await this.#sockets.bequeath(listener.sockets, this.#listeners);
       await this.#retire(listener);
     }
-    this.#drain(surplus, drain);
     this.#repair();
   }
 
@@ -262,17 +260,28 @@ export class EndpointRunner {
     this.#sockets.keepOnly(null);
     await Promise.all(all.map((listener) => this.#stopAccepting(listener)));
     this.#tell();
-    const drain = 'ms' in request ? request : toDrain(request, this.connections);
-    return { drained: this.#close(all, drain) };
+    return { drained: this.drain(request) };
   }
 
-  /** Disconnects the clients that are left of those before the last rebind on the same sockets. */
-  drainFormer(request: DrainRequest): void {
-    const parts = this.#listeners.map((listener) => ({ listener, left: () => listener.formerConnections }));
-    const clients = parts.reduce((sum, part) => sum + part.left(), 0);
-    const drain = toDrain(request, clients);
-    const drained = Promise.all(parts.map(({ listener }) => listener.drainFormer(drain)));
+  /**
+   * Disconnects whom changes have left behind, this one and those before it: the clients of listeners that no longer accept, and those
+   * from before the last rebind on the same sockets. It takes the place of a drain under way.
+   * @param request or exactly how
+   * @returns settles when the last of them is gone, or the drain is cancelled or replaced
+   */
+  async drain(request: DrainRequest | Drain): Promise<void> {
+    const lingering = [...this.#lingering.keys()];
+    const parts = [
+      ...lingering.map((listener) => ({ listener, left: () => listener.connections })),
+      ...this.#listeners.map((listener) => ({ listener, left: () => listener.formerConnections })),
+    ];
+    const drain = 'ms' in request ? request : toDrain(request, leftOf(parts));
+    const drained = Promise.all([
+      ...lingering.map((listener) => this.#closeLingering(listener, drain)),
+      ...this.#listeners.map((listener) => listener.drainFormer(drain)),
+    ]);
     this.#drains.follow(drain.ms, parts, drained);
+    await drained;
   }
 
   /** Clients that are being disconnected stay, as far as they are left. @returns false when nobody was */
@@ -332,20 +341,6 @@ export class EndpointRunner {
   async #retire(listener: Listener): Promise<void> {
     this.#lingering.set(listener, performance.now());
     await this.#stopAccepting(listener);
-  }
-
-  /** Disconnects the clients of retired listeners if that is asked for. */
-  #drain(listeners: Listener[], request: DrainRequest): void {
-    if (!asksToDrain(request)) return;
-    const clients = listeners.reduce((sum, listener) => sum + listener.connections, 0);
-    void this.#close(listeners, toDrain(request, clients));
-  }
-
-  async #close(listeners: Listener[], drain: Drain): Promise<void> {
-    const closed = Promise.all(listeners.map((listener) => this.#closeLingering(listener, drain)));
-    const parts = listeners.map((listener) => ({ listener, left: () => listener.connections }));
-    this.#drains.follow(drain.ms, parts, closed);
-    await closed;
   }
 
   async #stopAccepting(listener: Listener): Promise<void> {

@@ -151,7 +151,7 @@ export class Listener {
   /**
    * Ends accepting, disconnects the clients, and gives the worker back. Never rejects. A second call takes the place of a drain under
    * way, and waits for what is being closed at once.
-   * @returns false when it was cancelled: it is then open as before, without accepting
+   * @returns false when it was cancelled or replaced: it is then open as before, without accepting
    */
   close(drain: Drain): Promise<boolean> {
     if (this.#closing !== null && this.#closing.ms === 0) return this.#closing.done;

@@ -146,6 +146,55 @@ test('a rebind is drained while the new listener accepts; enable calls that off'
   for (const client of clients.filter((each) => !each.isClosed)) await client.ping();
 });
 
+test.each([
+  ['a new port', async () => ({ newPort: await freePort() })],
+  ['another pool', async () => ({ exclusivePool: false })],
+  ['another namespace on the same socket', async () => ({ namespace: uid('n') })],
+  ['fewer workers', async () => ({ serverOptions: { workerGroupSize: 1 } })],
+  ['disabled', async () => ({ enabled: false })],
+] as const)('%s, with a drain: who stayed through earlier changes goes too', async (_name, body) => {
+  const first = await add({ serverOptions: { workerGroupSize: 2 } });
+  const port = await freePort();
+  const clients = [await connected('tcp', first, 5), await connected('tcp', first, 5)];
+  await change('update', { port: first, newPort: port });
+  clients.push(await connected('tcp', port, 5));
+  await change('update', { port, namespace: uid('n') });
+  for (const client of clients) await client.ping();
+  const patch = { port, ...(await body()), drainMs: 500 };
+  const planned = await held.broker.api('POST', '/api/endpoints/plan', { action: 'update', ...patch });
+  expect(planned.body).toMatchObject({ data: { clientsAffected: 3 } });
+  await change('update', patch);
+  for (const client of clients) expect((await goodbye(client)).code).toBe(0x98);
+});
+
+test('a newer drain takes the place of the one under way, and a change without one leaves that as it is', async () => {
+  const first = await add();
+  const [second, third, fourth] = [await freePort(), await freePort(), await freePort()];
+  const clients = await Promise.all(Array.from({ length: 20 }, () => connected('tcp', first, 5)));
+  await change('update', { port: first, newPort: second, drainMs: 600_000 });
+  const { until: slow } = (await statusOf(second))!.draining!;
+  clients.push(await connected('tcp', second, 5));
+  await change('update', { port: second, newPort: third });
+  expect((await statusOf(third))!.draining).toMatchObject({ total: 20, until: slow });
+  const startedAt = Date.now();
+  await change('update', { port: third, newPort: fourth, drainMs: 1500 });
+  const { total, until: end } = (await statusOf(fourth))!.draining!;
+  expect(total).toBe(clients.length);
+  expect(Math.abs(Date.parse(end) - startedAt - 1500)).toBeLessThan(1000);
+  for (const client of clients) expect((await goodbye(client)).code).toBe(0x98);
+  expect(Date.now() - startedAt).toBeGreaterThanOrEqual(1400);
+  await until('the drain is over', async () => (await statusOf(fourth))!.draining === null);
+});
+
+test('disabled with a drain, then removed with a shorter one: the shorter one counts', async () => {
+  const port = await add();
+  const clients = await Promise.all(Array.from({ length: 4 }, () => connected('tcp', port, 5)));
+  await change('disable', { port, drainMs: 60_000 });
+  await change('remove', { port, drainMs: 300 });
+  for (const client of clients) expect((await goodbye(client)).code).toBe(0x98);
+  await until('nothing of it is left', async () => (await statusOf(port)) === undefined);
+});
+
 test('another namespace on the same socket: with drainMs the clients of the old one go, those of the new one stay', async () => {
   const port = await add({ id: uid('ns') });
   const old = await Promise.all(Array.from({ length: 4 }, () => connected('tcp', port, 5)));
