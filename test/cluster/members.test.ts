@@ -69,7 +69,9 @@ test('a node that is killed and started again at once is one node, no twin, and 
   const port = await freePort();
   const added = await change(a!, 'add', { id: 'r', port, enableAuth: false });
   expect(added.outcomes.map(({ node }) => node).sort()).toEqual(['node-1', 'node-2', 'node-3']);
-  await until('the old one is down', async () => (await upAt(a!, 'node-3')).length === 1, 5_000);
+  await until('the old one is forgotten', async () => (await statesOf(a!)).length === 3, 5_000);
+  expect(await a!.api('GET', '/api/cluster/status')).toMatchObject({ body: { data: { nodes: { total: 3, up: 3 } } } });
+  await until('it is logged', async () => (await a!.log()).includes('node-3 is down'), 5_000);
   for (const node of [...cluster.nodes.slice(0, 2), again]) expect(await node.log()).not.toContain('two nodes are called');
   expect((await statesOf(a!)).some(({ twin }) => twin)).toBe(false);
   await change(a!, 'remove', { id: 'r', force: true });

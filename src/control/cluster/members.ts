@@ -51,12 +51,16 @@ export class Members {
   readonly #since = performance.now();
   /** by incarnation */
   readonly #known = new Map<string, Known>();
+  /** incarnations that a newer one has followed, the latest last: the first notice that came all the same (steady milliseconds), or null */
+  readonly #replaced = new Map<string, number | null>();
   /** incarnations that have been warned of */
   readonly #twins = new Set<string>();
   readonly #timer: NodeJS.Timeout;
   #isFull = false;
   #isClosed = false;
   #tickedAt = performance.now();
+  /** before this moment silence says nothing */
+  #excusedAt = 0;
 
   constructor(options: MembersOptions) {
     this.#options = options;
@@ -75,7 +79,7 @@ export class Members {
     this.#timer = setInterval(() => this.#tick(), HEARTBEAT_MS);
   }
 
-  /** This node and all it has heard of, by name; those down for an hour are forgotten. */
+  /** This node and all it has heard of, by name; those down for an hour, and those that were started anew, are forgotten. */
   list(): Member[] {
     const self = this.#options.facts();
     const others = [...this.#known.values()].map(
@@ -145,7 +149,7 @@ export class Members {
     const now = performance.now();
     let known = this.#known.get(facts.incarnation);
     if (known === undefined) {
-      if (!this.#hasRoom()) return;
+      if (this.#isLate(facts.incarnation, now) || !this.#hasRoom()) return;
       known = { facts, isUp: false, hasLeft: false, since: now, heardAt: now, lastSeen: Date.now() };
       this.#known.set(facts.incarnation, known);
     }
@@ -158,6 +162,7 @@ export class Members {
       known.isUp = true;
       this.#options.logger.info(`Cluster: node ${facts.name} is up`, { address: facts.address, version: facts.version });
       this.onChange(facts, true);
+      this.#forgetReplaced();
     }
     this.onFacts(facts);
     this.#warnOfTwin(facts);
@@ -185,22 +190,49 @@ export class Members {
     this.#tickedAt = now;
     if (!this.#options.bus.state.connected) return;
     for (const [incarnation, known] of this.#known) {
-      const silent = now - known.heardAt;
+      const silent = now - Math.max(known.heardAt, this.#excusedAt);
       if (known.isUp && silent > SILENT_MS) this.#went(known, `nothing was heard of it for ${Math.round(silent / 100) / 10} s`);
       else if (known.isUp && silent > REPLACED_MS && this.#isReplaced(known)) this.#went(known, 'it was started anew');
       else if (!known.isUp && silent > (known.hasLeft ? FORGET_LEFT_MS : FORGET_MS)) this.#known.delete(incarnation);
     }
+    this.#forgetReplaced();
   }
 
   #excuseSilence(): void {
-    const enough = performance.now() - TWIN_MS;
-    for (const known of this.#known.values()) if (known.isUp) known.heardAt = Math.max(known.heardAt, enough);
+    this.#excusedAt = performance.now() - TWIN_MS;
   }
 
-  /** Another one of its name came after the last notice of it. */
+  /** Another one of its name is up, this node's own process or one of #known, and came after the last notice of it. */
   #isReplaced({ facts, heardAt }: Known): boolean {
-    const later = (other: Known) => other.isUp && other.facts.name === facts.name && other.since > heardAt;
+    const { self } = this.#options;
+    if (facts.name === self.name && heardAt < this.#since + TWIN_MS) return true;
+    const later = (other: Known) => other.isUp && other.facts.name === facts.name && heardAt < other.since + TWIN_MS;
     return [...this.#known.values()].some(later);
+  }
+
+  /** A node that was started anew is one node, not one more that is down. */
+  #forgetReplaced(): void {
+    for (const [incarnation, known] of this.#known) {
+      if (known.isUp || !this.#isReplaced(known)) continue;
+      this.#known.delete(incarnation);
+      this.#replaced.set(incarnation, null);
+    }
+    for (const incarnation of this.#replaced.keys()) {
+      if (this.#replaced.size <= MEMBERS_MAX) break;
+      this.#replaced.delete(incarnation);
+    }
+  }
+
+  /**
+   * True for a notice of a process that a newer one has followed: it was on its way when that process died. One that goes on after that is
+   * of a process that lives, beside the newer one, and which is known again from then on.
+   */
+  #isLate(incarnation: string, now: number): boolean {
+    const first = this.#replaced.get(incarnation);
+    if (first === undefined) return false;
+    if (first === null) this.#replaced.set(incarnation, now);
+    else if (now - first >= TWIN_MS) this.#replaced.delete(incarnation);
+    return this.#replaced.has(incarnation);
   }
 
   #hasRoom(): boolean {
