@@ -16,6 +16,12 @@ export function queryInteger(minimum: number, maximum: number, what: string, exa
 const MOMENT = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2}))?$/;
 const MOMENT_EXPECTED = 'expected ISO 8601 with a time zone, such as 2026-01-31T12:00:00Z, a date, or milliseconds since 1970';
 
+/** Date.parse takes the 30th of February for a day in March. */
+function isDay(date: string): boolean {
+  const at = new Date(date);
+  return !Number.isNaN(at.getTime()) && at.toISOString().startsWith(date);
+}
+
 /** A moment in a query, as milliseconds since the epoch. */
 export function queryMoment(what: string) {
   return z
@@ -23,7 +29,7 @@ export function queryMoment(what: string) {
     .transform((text, context) => {
       // An unescaped + of a time zone arrives as a space.
       const iso = text.replace(' ', '+');
-      const at = /^\d{1,15}$/.test(text) ? Number(text) : MOMENT.test(iso) ? Date.parse(iso) : Number.NaN;
+      const at = /^\d{1,15}$/.test(text) ? Number(text) : MOMENT.test(iso) && isDay(iso.slice(0, 10)) ? Date.parse(iso) : Number.NaN;
       if (!Number.isNaN(at)) return at;
       context.addIssue({ code: 'custom', message: MOMENT_EXPECTED });
       return z.NEVER;

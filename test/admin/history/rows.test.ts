@@ -111,6 +111,13 @@ it('refuses what it cannot understand, all at once', async () => {
   const backwards = await api.call('GET', 'history?since=2000&until=1000', undefined, ADMIN);
   expect([backwards.status, backwards.issues]).toEqual([400, [{ path: 'until', message: 'must be after since' }]]);
   expect((await api.call('GET', 'history?since=2026-01-31T12:00', undefined, ADMIN)).status).toBe(400);
+  const noMonth = await api.call('GET', 'history?since=2026-13-01', undefined, ADMIN);
+  for (const moment of ['2026-02-30', '2026-02-29', '2026-02-30T10:00:00Z', '2026-04-31T10:00:00%2B02:00']) {
+    expect(await api.call('GET', `history?since=${moment}`, undefined, ADMIN)).toMatchObject({ status: 400, issues: noMonth.issues });
+  }
+  for (const moment of ['2024-02-29', '2026-12-31T23:59:59-12:00']) {
+    expect((await api.call('GET', `history?since=${moment}`, undefined, ADMIN)).status).toBe(200);
+  }
 });
 
 it('does not start with another key, names the one that is needed, and starts with it as an old key', { timeout: 60_000 }, async () => {
