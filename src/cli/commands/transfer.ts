@@ -33,7 +33,10 @@ async function download(call: Call, path: string): Promise<void> {
     throw usageFailure(`--secrets ${secrets}: expected mask or include`);
   const data = (await call.api.get(path, { query: { secrets } })) as { note?: unknown };
   const text = JSON.stringify(data, null, 2);
-  if (typeof data.note === 'string' && !call.options.has('quiet')) call.terminal.err(`note: ${printable(data.note)}`);
+  if (typeof data.note === 'string' && !call.options.has('quiet')) {
+    // The broker speaks to whoever asks over HTTP.
+    call.terminal.err(`note: ${printable(data.note.replaceAll('?secrets=', '--secrets '))}`);
+  }
   const file = call.options.text('output');
   if (file === undefined) call.terminal.out(text);
   else writeWhole(resolve(call.terminal.cwd, file), `${text}\n`);

@@ -29,8 +29,10 @@ async function newest(): Promise<number> {
 
 test('export and import: merge, replace, dry run, all problems of a wrong file; secrets stay hidden', async () => {
   const { dir } = held.broker;
-  const exported = printed(await run('export'));
+  const masked = await run('export');
+  const exported = printed(masked);
   expect(exported).not.toContain(SECRET);
+  expect(masked.stderr).toMatch(/^note: Secrets are masked: .* with --secrets include in clear\.$/m);
   expect(JSON.parse(exported)).toMatchObject({ version: 1, configs: [{ id: 'first' }] });
   printed(await run('export --secrets include --output clear.json'));
   expect(readFileSync(join(dir, 'clear.json'), 'utf8')).toContain(SECRET);
