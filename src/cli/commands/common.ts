@@ -3,7 +3,7 @@
 import type { Confirm } from '../api/answers.ts';
 import type { RequestDetails } from '../api/exchange.ts';
 import type { Call } from '../command.ts';
-import { usageFailure } from '../failure.ts';
+import { CommandFailure, EXIT, usageFailure } from '../failure.ts';
 import { readDocumentFile } from '../input/document-file.ts';
 import { readDuration } from '../input/duration.ts';
 import { isSecretKey } from '../input/endpoint-keys.ts';
@@ -116,6 +116,12 @@ export function printedAsJson(call: Call, data: unknown): boolean {
   if (!call.options.has('json')) return false;
   call.terminal.out(JSON.stringify(data, null, 2));
   return true;
+}
+
+/** Returns when the answer is yes. @throws CommandFailure (refused) for any other one */
+export async function untilYes(terminal: Terminal, question: string): Promise<void> {
+  const answer = await terminal.ask(`${question} [y/N] `);
+  if (!/^y(es)?$/i.test(answer.trim())) throw new CommandFailure(EXIT.refused, 'nothing was changed');
 }
 
 /** Says how to keep a change that waits for that. */

@@ -2,7 +2,7 @@
 
 import type { ConfirmAnswer, PlanAnswer, RollbackAnswer } from '../api/answers.ts';
 import type { Call, Command } from '../command.ts';
-import { CommandFailure, EXIT, usageFailure } from '../failure.ts';
+import { usageFailure } from '../failure.ts';
 import { countOf, printEndpointChange, printNotes } from '../print/changes.ts';
 import { printable } from '../terminal.ts';
 import {
@@ -16,6 +16,7 @@ import {
   printedAsJson,
   readRevision,
   refuseSurplus,
+  untilYes,
   YES,
 } from './common.ts';
 import { printPlan } from './endpoint-change.ts';
@@ -34,8 +35,7 @@ async function rollback(call: Call): Promise<void> {
     if (isDry && printedAsJson(call, planned)) return;
     printPlan(call, planned);
     if (isDry || (planned.endpoints ?? []).length === 0) return;
-    const answer = await terminal.ask(`Roll back to revision ${revision}? [y/N] `);
-    if (!/^y(es)?$/i.test(answer.trim())) throw new CommandFailure(EXIT.refused, 'nothing was changed');
+    await untilYes(terminal, `Roll back to revision ${revision}?`);
   }
   const answer = (await call.api.post('/api/endpoints/rollback', body, details)) as RollbackAnswer;
   printNotes(terminal, answer);

@@ -9,7 +9,18 @@ import { readDocumentFile } from '../input/document-file.ts';
 import type { OptionSpec } from '../option.ts';
 import { countOf, printEndpointChange, printNotes } from '../print/changes.ts';
 import { printable } from '../terminal.ts';
-import { CHANGE_OPTIONS, changeDetails, changeKeys, DRAIN, FORCE, printConfirm, printedAsJson, refuseSurplus } from './common.ts';
+import {
+  CHANGE_OPTIONS,
+  changeDetails,
+  changeKeys,
+  DRAIN,
+  FORCE,
+  printConfirm,
+  printedAsJson,
+  refuseSurplus,
+  untilYes,
+  YES,
+} from './common.ts';
 
 const OUTPUT: OptionSpec = {
   name: 'output',
@@ -24,6 +35,7 @@ const SECRETS: OptionSpec = {
   text: 'mask (default) or include: passwords in clear',
   completes: ['mask', 'include'],
 };
+const RESTORE = '/api/endpoints/restore';
 export const DRY_RUN: OptionSpec = { name: 'dry-run', text: 'say what would change, and change nothing' };
 
 async function download(call: Call, path: string): Promise<void> {
@@ -77,11 +89,37 @@ export async function upload(call: Call, path: string, document: Record<string, 
   printConfirm(terminal, answer.confirm);
   if (printedAsJson(call, answer) || options.has('quiet')) return;
   for (const change of answer.changes) printEndpointChange(terminal, change);
-  const counts = `${answer.added} added, ${answer.updated} updated, ${answer.removed} removed, ${answer.unchanged} unchanged`;
+  const counts = countsText(answer);
   const history = answer.adopted === true ? ', with the history' : '';
   if (isDry) terminal.out(`${counts}: a dry run, nothing was changed`);
   else if (answer.changes.length === 0) terminal.out(`${counts}: nothing to do`);
   else terminal.out(`${done} ${countOf(answer.changes.length, 'change')}: ${counts}, revision ${answer.revision}${history}`);
+}
+
+function countsText({ added, updated, removed, unchanged }: ImportAnswer): string {
+  return `${added} added, ${updated} updated, ${removed} removed, ${unchanged} unchanged`;
+}
+
+async function restore(call: Call): Promise<void> {
+  const document = await readDocumentFile(oneFile(call.words, 'restore'), ['endpoints', '0'], call.terminal);
+  if (!call.options.has('dry-run') && !call.options.has('yes')) await askBeforeRestore(call, document);
+  await upload(call, RESTORE, document, 'restored');
+}
+
+/** Shows what a restore would do, and asks; one that only adds takes nothing from anybody. @throws CommandFailure (refused, usage) */
+async function askBeforeRestore(call: Call, document: Record<string, unknown>): Promise<void> {
+  const { options, terminal } = call;
+  const body = { ...document, ...changeKeys(options), dryRun: true };
+  const foreseen = (await call.api.post(RESTORE, body, changeDetails(options))) as ImportAnswer;
+  if (foreseen.updated + foreseen.removed === 0) return;
+  const counts = countsText(foreseen);
+  if (!terminal.canAsk) {
+    throw usageFailure(`a restore asks before it changes or removes endpoints (${counts}), and nobody is there to answer: give --yes`);
+  }
+  printNotes(terminal, foreseen);
+  for (const change of foreseen.changes) printEndpointChange(terminal, change);
+  terminal.out(counts);
+  await untilYes(terminal, 'Restore?');
 }
 
 export const TRANSFER_COMMANDS: readonly Command[] = [
@@ -110,14 +148,13 @@ export const TRANSFER_COMMANDS: readonly Command[] = [
     name: 'restore',
     usage: 'FILE',
     summary: 'makes the endpoints what they are in a backup; all or nothing',
-    details: ['An empty store takes the history, too; else this is one new revision.'],
-    examples: ['restore backup.json --dry-run', 'restore backup.json --reason "new machine"'],
-    options: [DRY_RUN, ...CHANGE_OPTIONS, DRAIN, FORCE],
+    details: [
+      'Where it changes or removes endpoints it shows what it would do and asks; without a terminal it needs --yes. An empty store takes the history, too; else this is one new revision.',
+    ],
+    examples: ['restore backup.json --dry-run', 'restore backup.json --yes --reason "new machine"'],
+    options: [YES, DRY_RUN, ...CHANGE_OPTIONS, DRAIN, FORCE],
     words: ['file'],
     connects: true,
-    run: async (call) => {
-      const document = await readDocumentFile(oneFile(call.words, 'restore'), ['endpoints', '0'], call.terminal);
-      await upload(call, '/api/endpoints/restore', document, 'restored');
-    },
+    run: restore,
   },
 ];

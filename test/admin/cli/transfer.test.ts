@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { freePort } from '../../kit/broker.ts';
 import { useBroker } from '../../kit/lanes.ts';
-import { commandIn, printed } from './command.ts';
+import { commandIn, onTerminal, printed } from './command.ts';
 
 const SECRET = 'do not tell';
 const USERS = { authType: 'fixed', authConfig: { users: [{ username: 'u', password: SECRET }] } };
@@ -73,14 +73,35 @@ test('an import of many is one line of the history, and one row an endpoint with
 test('backup and restore', async () => {
   const { dir } = held.broker;
   printed(await run('backup --secrets include -o backup.json'));
-  const backup = JSON.parse(readFileSync(join(dir, 'backup.json'), 'utf8')) as { revision: number; history: unknown[] };
+  const backup = JSON.parse(readFileSync(join(dir, 'backup.json'), 'utf8')) as {
+    revision: number;
+    history: unknown[];
+    configs: unknown[];
+  };
   expect(backup).toMatchObject({ kind: 'fluxmq-backup', revision: await newest() });
   expect(backup.history.length).toBeGreaterThan(0);
   printed(await run(`endpoint add port=${ports[0]} id=late host=127.0.0.1`));
   printed(await run('endpoint update first maxQueuedMessages=77'));
   expect(printed(await run('restore backup.json --dry-run'))).toContain('a dry run, nothing was changed');
-  const restored = await run('restore backup.json --reason drill');
+  const unasked = await run('restore backup.json --reason drill');
+  expect(unasked).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('0 added, 1 updated, 1 removed, 0 unchanged') });
+  expect(unasked.stderr).toContain('give --yes');
+  const before = await newest();
+  const no = await onTerminal('restore backup.json', dir, 'n');
+  expect(no).toMatchObject({ code: 1, output: expect.stringContaining(`- late (port ${ports[0]})`) });
+  expect(no.output).toContain('Restore? [y/N]');
+  expect(no.output).toContain('nothing was changed');
+  expect(await newest()).toBe(before);
+  const restored = await run('restore backup.json --yes --reason drill');
   expect(printed(restored)).toMatch(/^restored 2 changes: 0 added, 1 updated, 1 removed, 0 unchanged, revision \d+$/m);
   expect(await json('endpoint list')).toMatchObject({ total: 1, endpoints: { [first]: { maxQueuedMessages: 1000 } } });
   expect(await run('restore -', { input: '{"kind": "something else"}' })).toMatchObject({ code: 1, stdout: '' });
+  // What takes nothing away, or does nothing, needs no yes.
+  expect(printed(await run('restore backup.json'))).toContain('nothing to do');
+  const more = { ...backup, configs: [...backup.configs, { port: ports[0], id: 'more', host: '127.0.0.1', enabled: false }] };
+  expect(printed(await run('restore -', { input: JSON.stringify(more) }))).toContain('restored 1 change: 1 added, 0 updated, 0 removed');
+  expect(await onTerminal('restore backup.json', dir, 'y')).toMatchObject({
+    code: 0,
+    output: expect.stringContaining('restored 1 change'),
+  });
 });
