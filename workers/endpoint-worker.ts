@@ -182,6 +182,7 @@ const context: WorkerContext = {
   retained,
   barrier,
   logger: link.logger,
+  probePrefix: boot.probePrefix,
   paused: new Set(),
   tick: 0,
 };

@@ -42,6 +42,7 @@ import { EndpointManager } from './endpoints/endpoint-manager.ts';
 import { Reconciler } from './endpoints/reconciler.ts';
 import { Runners } from './endpoints/runners.ts';
 import { Monitor } from './monitor.ts';
+import { newProbePrefix } from './probe/mqtt-probe.ts';
 import { NodeProbes } from './probe/node-probes.ts';
 import { recommendQueueMigration } from './probe/queue-migration.ts';
 import { SystemTopics } from './system-topics.ts';
@@ -93,11 +94,13 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   const startedAt = performance.now();
   const node = settings.node.name;
   const access = openAccessPool({ url: workerUrls.access, threads: availableParallelism(), timeoutMs: VERIFY_TIMEOUT_MS, logger });
+  const probePrefix = newProbePrefix();
   const supervisor = new Supervisor({
     node,
     version,
     dataPath: settings.store.storeType === 'MEMORY' ? null : settings.store.local.dataPath,
     urls: workerUrls,
+    probePrefix,
     logger,
     questions: { 'access.verify': (job) => access.verify(job) },
   });
@@ -148,7 +151,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     cluster,
     logger,
   });
-  const nodes = new Nodes({ node, probes: new NodeProbes(desired, runners, driver), monitor, cluster });
+  const nodes = new Nodes({ node, probes: new NodeProbes(desired, runners, driver, probePrefix), monitor, cluster });
   const stop = async (timeoutMs: number) => {
     cluster?.close();
     monitor.close();

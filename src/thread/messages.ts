@@ -24,6 +24,8 @@ export interface WorkerBoot {
   heartbeat: SharedArrayBuffer;
   /** who decides about client identifiers, of all threads: see identifier-table.ts */
   identifiers: SharedArrayBuffer;
+  /** client identifiers of this process's own health checks begin with it; nobody else can guess it */
+  probePrefix: string;
 }
 
 /** An endpoint as a worker runs it: configuration with the node's fallbacks resolved, and its shared memory. */

@@ -23,6 +23,8 @@ export interface WorkerContext {
   readonly retained: RetainedQueries;
   readonly barrier: DurableBarrier;
   readonly logger: Logger;
+  /** of `WorkerBoot`: with what the client identifiers of this node's health checks begin */
+  readonly probePrefix: string;
   /** clients that wait until the peers have caught up */
   readonly paused: Set<{ onPeersRelieved(): void }>;
   /** half seconds since the worker started, moved by the sweep: a clock that costs nothing */

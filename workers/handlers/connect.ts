@@ -91,6 +91,12 @@ function refuseEarly(client: Client, packet: ConnectPacket): boolean {
 async function authenticate(client: Client, packet: ConnectPacket): Promise<boolean> {
   const { endpoint, auth } = client.endpoint.config;
   const { clientId, username, password } = packet;
+  if (username === null && password === null && clientId.startsWith(client.context.probePrefix)) {
+    // A health check of this node: it has no login, knows so, and must not look like somebody who guesses, nor slow down who shares its
+    // address. Who brings a login is checked and counted, whatever it calls itself.
+    client.refuse(REASON.notAuthorized);
+    return false;
+  }
   const result = await client.context.authenticator.check(auth, { clientId, username, password, address: client.connection.address });
   if (client.isClosed) return false;
   if (result.ok) {

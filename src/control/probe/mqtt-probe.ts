@@ -1,6 +1,6 @@
 /** A health check from outside: a real MQTT 3.1.1 CONNECT and PINGREQ over TCP or WebSocket, with TLS where there is. */
 
-import { randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { SslConfig } from '../../endpoint/endpoint.ts';
@@ -33,18 +33,24 @@ const REFUSALS: Record<number, string> = { 1: 'unacceptable protocol version', 2
 /** Alerts with which a server asks for the client certificate that a probe does not have: it works. */
 const WANTS_CERTIFICATE = /ALERT_(CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE)/;
 
-/** CONNECT of MQTT 3.1.1: clean session, keep alive 30 s, identifier of 23 characters at most [MQTT-3.1.3-5]. */
-function connectPacket(): Buffer {
-  const id = Buffer.from(`fluxmq-probe-${randomUUID().slice(0, 8)}`);
+/** With what the client identifiers of a process's probes begin: its workers do not take such a client for one that tries logins. */
+export function newProbePrefix(): string {
+  return `fluxmq-probe-${randomBytes(8).toString('hex')}-`;
+}
+
+/** CONNECT of MQTT 3.1.1 without a login: clean session, keep alive 30 s. The server is FluxMQ itself, which takes long identifiers. */
+function connectPacket(prefix: string): Buffer {
+  const id = Buffer.from(`${prefix}${randomBytes(4).toString('hex')}`);
   const head = Buffer.from([0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 30, 0, id.length]);
   return Buffer.concat([Buffer.of(0x10, head.length + id.length), head, id]);
 }
 
 /**
  * Speaks with an endpoint. Never rejects: each failure is a reason.
+ * @param prefix of the client identifier: see newProbePrefix
  * @param timeoutMs for the whole conversation, 1..2147483647
  */
-export function probeMqtt(target: ProbeTarget, timeoutMs: number): Promise<ProbeOutcome> {
+export function probeMqtt(target: ProbeTarget, prefix: string, timeoutMs: number): Promise<ProbeOutcome> {
   return new Promise((resolve) => {
     const startedAt = performance.now();
     let received = Buffer.alloc(0);
@@ -71,7 +77,11 @@ export function probeMqtt(target: ProbeTarget, timeoutMs: number): Promise<Probe
         finish(received[4] === PINGRESP ? null : 'the answer to PINGREQ is not a PINGRESP', true);
       }
     };
-    const events = { onOpen: () => wire?.send(connectPacket()), onData, onEnd: (reason: string | null) => finish(reason, reason === null) };
+    const events = {
+      onOpen: () => wire?.send(connectPacket(prefix)),
+      onData,
+      onEnd: (reason: string | null) => finish(reason, reason === null),
+    };
     wire = open(target, events);
   });
 }

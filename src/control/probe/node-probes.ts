@@ -36,11 +36,14 @@ export class NodeProbes {
   readonly #runners: Runners;
 
   readonly #driver: Driver;
+  readonly #probePrefix: string;
 
-  constructor(desired: Desired, runners: Runners, driver: Driver) {
+  /** @param probePrefix by which workers know a health check */
+  constructor(desired: Desired, runners: Runners, driver: Driver, probePrefix: string) {
     this.#desired = desired;
     this.#runners = runners;
     this.#driver = driver;
+    this.#probePrefix = probePrefix;
   }
 
   /** Why the port cannot be bound here, found out by binding it; null when it can. */
@@ -87,6 +90,6 @@ export class NodeProbes {
   async #probeOne({ endpoint }: StoredEndpoint): Promise<Probed> {
     const { id, port } = endpoint;
     if (!endpoint.enabled) return { port, id, healthy: false, reason: 'the endpoint is disabled', latencyMs: null };
-    return { port, id, ...(await probeMqtt(this.#driver.asRun(endpoint), PROBE_TIMEOUT_MS)) };
+    return { port, id, ...(await probeMqtt(this.#driver.asRun(endpoint), this.#probePrefix, PROBE_TIMEOUT_MS)) };
   }
 }

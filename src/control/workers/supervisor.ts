@@ -18,6 +18,8 @@ export interface SupervisorOptions {
   urls: { session: URL; endpoint: URL };
   logger: Logger;
   questions: QuestionHandlers;
+  /** of `WorkerBoot` */
+  probePrefix: string;
 }
 
 /** From `new Worker` to `ready`. Measured 55 ms; a busy machine may need much longer. */
@@ -184,7 +186,7 @@ export class Supervisor {
   /** A new worker. One for endpoints has no peers before it is acquired: they would tell a spare of every filter that comes and goes. */
   async #launch(role: WorkerRole): Promise<WorkerHandle> {
     if (this.#stopping.signal.aborted) throw new FluxError('unavailable', 'the node is stopping');
-    const { node, version, dataPath, urls, questions } = this.#options;
+    const { node, version, dataPath, probePrefix, urls, questions } = this.#options;
     const boot = {
       role,
       peer: this.#nextPeer++,
@@ -193,6 +195,7 @@ export class Supervisor {
       dataPath: role === 'session' ? dataPath : null,
       heartbeat: createHeartbeat(),
       identifiers: this.#identifiers,
+      probePrefix,
     };
     const worker = new WorkerHandle(urls[role], boot, {
       questions,

@@ -127,6 +127,7 @@ export class World {
       retained: new RetainedQueries(mesh),
       barrier: new DurableBarrier(mesh),
       logger,
+      probePrefix: 'probe-',
       paused: new Set(),
       tick: 0,
     };

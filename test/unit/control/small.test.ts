@@ -59,7 +59,8 @@ describe('health probe', () => {
     cleanups.push(() => server.close());
     return (server.address() as { port: number }).port;
   }
-  const probe = (port: number, ms = 1_000) => probeMqtt({ host: HOST, port, useWebsocket: false, path: '/mqtt', sslConfig: PLAIN }, ms);
+  const probe = (port: number, ms = 1_000) =>
+    probeMqtt({ host: HOST, port, useWebsocket: false, path: '/mqtt', sslConfig: PLAIN }, 'probe-', ms);
 
   it.each([
     ['an answer', [Buffer.of(0x20, 2, 0, 0), Buffer.of(0xd0, 0)], true, null],
@@ -73,7 +74,11 @@ describe('health probe', () => {
   it('does not wait for ever, and tells a closed port', async () => {
     expect(await probe(await serve([]), 60)).toEqual({ healthy: false, reason: 'no answer within 60 ms', latencyMs: null });
     expect((await probe(await freePort())).reason).toContain('ECONNREFUSED');
-    const closed = await probeMqtt({ host: HOST, port: await freePort(), useWebsocket: true, path: '/mqtt', sslConfig: PLAIN }, 1_000);
+    const closed = await probeMqtt(
+      { host: HOST, port: await freePort(), useWebsocket: true, path: '/mqtt', sslConfig: PLAIN },
+      'probe-',
+      1_000,
+    );
     expect(closed).toMatchObject({ healthy: false, latencyMs: null });
     expect(closed.reason).toContain('ECONNREFUSED');
   });

@@ -22,6 +22,7 @@ function create(behaviour: string): WorkerHandle {
     dataPath: null,
     heartbeat: createHeartbeat(),
     identifiers: createIdentifierTable(),
+    probePrefix: 'probe-',
   };
   handle = new WorkerHandle(URL_OF_WORKER, boot, {
     questions: { 'access.verify': async () => true },
