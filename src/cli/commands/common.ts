@@ -74,7 +74,7 @@ export async function readKeys(call: Call, words: readonly string[]): Promise<{ 
 
 /** An endpoint's keys; what `endpoint get --json` prints is taken, too. */
 async function readEndpointFile(file: string, terminal: Terminal): Promise<Record<string, unknown>> {
-  const document = await readDocumentFile(file, ['endpoints', '0'], terminal);
+  const document = await readDocumentFile(file, ['endpoints', '0'], 'an object of keys', terminal);
   const { endpoint, revision, ...rest } = document;
   const isAnswer = typeof endpoint === 'object' && endpoint !== null && typeof revision === 'number' && Object.keys(rest).length === 0;
   return isAnswer ? (endpoint as Record<string, unknown>) : document;

@@ -8,7 +8,7 @@ import { readDocumentFile } from '../input/document-file.ts';
 import type { OptionSpec } from '../option.ts';
 import { printable } from '../terminal.ts';
 import { CHANGE_OPTIONS, DRAIN, FORCE, refuseSurplus } from './common.ts';
-import { DRY_RUN, oneFile, upload } from './transfer.ts';
+import { DRY_RUN, oneFile, upload, WITH_CONFIGS } from './transfer.ts';
 
 /** What a FluxMQ database holds. */
 export interface FluxmqRows {
@@ -81,7 +81,7 @@ async function run(call: Call, source: FluxmqSource): Promise<void> {
   if (!isFluxmq && (options.has('url') || options.has('username'))) throw usageFailure('--url and --username belong to --from-fluxmq');
   const document = isFluxmq
     ? await readRows(call, source)
-    : await readDocumentFile(oneFile(call.words, 'import'), ['endpoints', '0'], call.terminal);
+    : await readDocumentFile(oneFile(call.words, 'import'), ['endpoints', '0'], WITH_CONFIGS, call.terminal);
   await upload(call, '/api/endpoints/import', { ...document, mode }, 'imported');
 }
 

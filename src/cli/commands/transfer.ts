@@ -35,6 +35,8 @@ const SECRETS: OptionSpec = {
   text: 'mask (default) or include: passwords in clear',
   completes: ['mask', 'include'],
 };
+/** What `import` and `restore` read. */
+export const WITH_CONFIGS = 'an object with a list "configs" of endpoints, as export and backup write it';
 const RESTORE = '/api/endpoints/restore';
 export const DRY_RUN: OptionSpec = { name: 'dry-run', text: 'say what would change, and change nothing' };
 
@@ -101,7 +103,7 @@ function countsText({ added, updated, removed, unchanged }: ImportAnswer): strin
 }
 
 async function restore(call: Call): Promise<void> {
-  const document = await readDocumentFile(oneFile(call.words, 'restore'), ['endpoints', '0'], call.terminal);
+  const document = await readDocumentFile(oneFile(call.words, 'restore'), ['endpoints', '0'], WITH_CONFIGS, call.terminal);
   if (!call.options.has('dry-run') && !call.options.has('yes')) await askBeforeRestore(call, document);
   await upload(call, RESTORE, document, 'restored');
 }

@@ -11,11 +11,17 @@ const BYTES_MAX = 512 * 1024 * 1024;
 /**
  * @param file a path, or `-` for standard input
  * @param place where the document stands in a configuration: what is filled in for each client there is left alone
+ * @param expected what the object is, for who brings something else
  * @throws CommandFailure (usage)
  */
-export async function readDocumentFile(file: string, place: string[], terminal: Terminal): Promise<Record<string, unknown>> {
+export async function readDocumentFile(
+  file: string,
+  place: string[],
+  expected: string,
+  terminal: Terminal,
+): Promise<Record<string, unknown>> {
   const value = await parse(await read(file, terminal), file, place, terminal);
-  if (!isObject(value)) throw usageFailure(`${nameOf(file)}: expected an object of keys`);
+  if (!isObject(value)) throw usageFailure(`${nameOf(file)}: expected ${expected}`);
   return value;
 }
 

@@ -52,6 +52,10 @@ test('export and import: merge, replace, dry run, all problems of a wrong file; 
   for (const part of ['configs[0].port', 'configs[1].colour: unknown key']) expect(bad.stderr).toContain(part);
   expect(await json('import clear.json --mode replace')).toMatchObject({ removed: 3, revision: base + 2 });
   expect((await run('import -', { input: '{"x"' })).code).toBe(2);
+  for (const command of ['import', 'restore']) {
+    const list = await run(`${command} -`, { input: '[]' });
+    expect(list).toMatchObject({ code: 2, stderr: expect.stringContaining('standard input: expected an object with a list "configs"') });
+  }
 });
 
 test('an import of many is one line of the history, and one row an endpoint with --long', async () => {
