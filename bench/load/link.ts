@@ -4,8 +4,8 @@ import net from 'node:net';
 import type { Load } from '../scenario.ts';
 import { connect, frame, upgradeRequest } from './packets.ts';
 
-/** Addresses that a storm comes from. */
-const SOURCES = 16;
+/** Addresses that a storm goes to; brokers listen on all. */
+const ADDRESSES = 16;
 const READ_BYTES = 256 * 1024;
 const CONNECT_MS = 20_000;
 /** All links read into the same memory: a read is handled before the next one begins. */
@@ -22,8 +22,8 @@ export interface PacketSink {
  * In a storm one address runs out of ports after two seconds: they wait for their second end, and the kernel looks through all of them for one
  * that may be used again, 200 ms long, which is not the broker's time. All of 127.0.0.0/8 is this machine, on Linux.
  */
-function sourceOf({ kind }: Load, index: number): { localAddress?: string } {
-  return kind === 'storm' && process.platform === 'linux' ? { localAddress: `127.0.0.${1 + (index % SOURCES)}` } : {};
+function hostOf({ kind }: Load, index: number): string {
+  return kind === 'storm' && process.platform === 'linux' ? `127.0.0.${1 + (index % ADDRESSES)}` : '127.0.0.1';
 }
 
 export class Link {
@@ -48,7 +48,7 @@ export class Link {
     this.index = index;
     this.#isUpgraded = !load.isWebsocket;
     const onread = { buffer: shared, callback: (bytes: number) => this.#onRead(bytes) };
-    this.#socket = net.connect({ host: '127.0.0.1', port, noDelay: true, onread, ...sourceOf(load, index) });
+    this.#socket = net.connect({ host: hostOf(load, index), port, noDelay: true, onread });
     this.#socket.once('connect', () => {
       if (load.isWebsocket) this.#socket.write(upgradeRequest(port));
       this.#clientId = clientId;

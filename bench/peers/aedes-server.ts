@@ -12,5 +12,5 @@ if (access === 'auth') {
   broker.authorizePublish = (_client, packet, done) => done(packet.topic.startsWith('bench/') ? null : new Error('denied'));
   broker.authorizeSubscribe = (_client, subscription, done) => done(null, subscription.topic.startsWith('bench/') ? subscription : null);
 }
-net.createServer({ noDelay: false }, broker.handle).listen({ port: Number(port), host: '127.0.0.1', backlog: 4096 });
+net.createServer({ noDelay: false }, broker.handle).listen({ port: Number(port), host: '0.0.0.0', backlog: 4096 });
 process.on('SIGTERM', () => process.exit(0));

@@ -15,7 +15,7 @@ export const flashmq: Peer = {
   command: (dir, port, needs) => {
     const storage = join(dir, 'storage');
     mkdirSync(storage, { recursive: true });
-    const listen = `listen {\n  protocol ${needs.isWebsocket ? 'websockets' : 'mqtt'}\n  port ${port}\n  inet4_bind_address 127.0.0.1\n}\n`;
+    const listen = `listen {\n  protocol ${needs.isWebsocket ? 'websockets' : 'mqtt'}\n  port ${port}\n  inet4_bind_address 0.0.0.0\n}\n`;
     const rest = `allow_anonymous true\nthread_count ${needs.workers}\nstorage_dir ${storage}\nlog_file ${join(dir, 'flashmq.log')}\nlog_level error\n`;
     const file = join(dir, 'flashmq.conf');
     writeFileSync(file, listen + rest);

@@ -73,7 +73,7 @@ async function inside(adminPort: number): Promise<Inside> {
 function command(root: string, dir: string, port: number, needs: BrokerNeeds, adminPort: number): Command {
   const endpoint = {
     port,
-    host: '127.0.0.1',
+    host: '0.0.0.0',
     useWebsocket: needs.isWebsocket,
     maxConnectionSize: 100_000,
     maxConnectionPerSecond: 1_000_000,

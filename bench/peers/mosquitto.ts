@@ -15,7 +15,7 @@ export const mosquitto: Peer = {
   settings: { tcpNoDelay: 'off (its default)', persistence: 'off (its default)', other: 'default settings, anonymous clients allowed' },
   refuses: ({ workers }) => (workers > 1 ? 'one thread only' : null),
   command: (dir, port, needs) => {
-    const lines = [`listener ${port} 127.0.0.1`];
+    const lines = [`listener ${port} 0.0.0.0`];
     // With WebSocket listeners only, this version believes that it has none.
     if (needs.isWebsocket) lines.push('protocol websockets', `listener 0 ${join(dir, 'mosquitto.socket')}`);
     if (needs.hasAuth) {

@@ -27,7 +27,7 @@ export const nats: Peer = {
     const file = join(dir, 'nats.conf');
     writeFileSync(
       file,
-      `server_name: bench\nhost: 127.0.0.1\nport: -1\njetstream { store_dir: ${JSON.stringify(storage)} }\nmqtt { host: 127.0.0.1, port: ${port} }\n`,
+      `server_name: bench\nhost: 0.0.0.0\nport: -1\njetstream { store_dir: ${JSON.stringify(storage)} }\nmqtt { host: 0.0.0.0, port: ${port} }\n`,
     );
     return { command: findProgram('nats-server')!, args: ['-c', file] };
   },
