@@ -201,20 +201,8 @@ export class Output {
   }
 
   #send(): void {
-    const connection = this.#connection;
-    if (connection === null || this.#inTransport !== null) return;
-    const slice = this.#slice;
-    if (slice === null) this.#sendPiece(this.#takeCollected());
-    else {
-      // What is sent most often, a slice, needs no piece.
-      const bytes = slice.subarray(this.#start, this.#end);
-      this.#slice = null;
-      this.#start = this.#end = 0;
-      if (!connection.send(bytes)) {
-        this.#inTransport = bytes;
-        arena.pin(slice);
-      }
-    }
+    if (this.#connection === null || this.#inTransport !== null) return;
+    this.#sendPiece(this.#takeCollected());
     if (this.#ending && this.#inTransport === null) this.#finish();
   }
 
