@@ -140,11 +140,11 @@ export class Subscriptions {
 
   /** The client of the session came or went: members that are connected come first in shared groups. */
   presenceChanged(session: Session): void {
-    const shares: ShareItem[] = [];
+    const news = noNews(session.namespace.name);
     for (const { filter, group } of session.subscriptions.values()) {
-      if (group !== null) shares.push(shareItem(session.namespace, filter, group));
+      if (group !== null) news.shares.push(shareItem(session.namespace, filter, group));
     }
-    if (shares.length > 0) this.#mesh.tell({ ...noNews(session.namespace.name), shares });
+    this.#mesh.tell(news);
   }
 
   /** Installs the subscriptions of a session that moves here from `from`, and tells the peers with the move. */
