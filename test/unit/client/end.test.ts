@@ -1,34 +1,20 @@
 /** The end of a connection does not overtake what it has brought: messages come, and the DISCONNECT behind them takes the will away. */
 
 import net from 'node:net';
-import { MessageChannel } from 'node:worker_threads';
 import { afterEach, describe, expect, test } from 'vitest';
 import { defaultEndpoint } from '../../../src/endpoint/defaults.ts';
 import { bindSocket } from '../../../src/thread/socket-passing.ts';
 import { readTurn, type TurnTaker } from '../../../workers/client/read-turn.ts';
 import type { Connection, Listener, ListenerHost } from '../../../workers/connection.ts';
 import { openTcpListener } from '../../../workers/listener/tcp.ts';
-import { Mesh, type MeshHooks } from '../../../workers/mesh/mesh.ts';
-import { Namespace } from '../../../workers/routing/namespace.ts';
 import { filterTurns } from '../../../workers/session/filter-turns.ts';
 import * as encode from '../../kit/encode.ts';
 import { sleep, until } from '../../kit/until.ts';
+import { joinMeshes, makeMesh } from '../session/meshes.ts';
 import { type Wire, World } from './world.ts';
 
 const WILL = { topic: 'will', payload: 'WILL' };
 const MESSAGE = encode.publish(4, 't', 'MESSAGE');
-const HOOKS: MeshHooks = {
-  onPublish() {},
-  onRun() {},
-  onControl() {},
-  onPeerAdded() {},
-  movesUnderWay: () => [],
-  onPeerKnown() {},
-  onPeerRemoved() {},
-  onMoveAnnounced() {},
-  onMoveAcknowledged() {},
-  onRelieved() {},
-};
 
 /** Ends what a test has opened. */
 const ends: (() => void)[] = [];
@@ -132,12 +118,9 @@ describe.each(['handle', 'socket'] as const)('a TCP connection, as %s', (stream)
 
   test('that ends while its SUBSCRIBE waits for the peers', async () => {
     const world = new World(100_000);
-    const other = new Mesh(2, (name) => new Namespace(name));
     const { mesh } = world.context;
-    mesh.hooks = HOOKS;
-    other.hooks = HOOKS;
-    const { port1, port2 } = new MessageChannel();
-    await Promise.all([mesh.addPeer(2, 'endpoint', port1), other.addPeer(1, 'endpoint', port2)]);
+    const other = makeMesh(2);
+    await joinMeshes(mesh, other);
     ends.push(() => {
       mesh.close();
       other.close();

@@ -1,35 +1,15 @@
 /** What peers are told when filters come and go in one loop iteration, and how a session with many filters leaves. */
 
-import { MessageChannel } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { Mesh, type MeshHooks, noNews } from '../../../workers/mesh/mesh.ts';
+import { type Mesh, noNews } from '../../../workers/mesh/mesh.ts';
 import { PeerLink } from '../../../workers/mesh/peer-link.ts';
 import { EMPTY, Message } from '../../../workers/routing/message.ts';
-import { Namespace } from '../../../workers/routing/namespace.ts';
 import { Router } from '../../../workers/routing/router.ts';
 import type { Subscription } from '../../../workers/routing/subscriber.ts';
 import type { SessionOutlet } from '../../../workers/session/outlet.ts';
 import { SessionTable } from '../../../workers/session/session-table.ts';
 import { until } from '../../kit/until.ts';
-
-const HOOKS: MeshHooks = {
-  onPublish() {},
-  onRun() {},
-  onControl() {},
-  onPeerAdded() {},
-  movesUnderWay: () => [],
-  onPeerKnown() {},
-  onPeerRemoved() {},
-  onMoveAnnounced() {},
-  onMoveAcknowledged() {},
-  onRelieved() {},
-};
-
-function makeMesh(peer: number): Mesh {
-  const mesh = new Mesh(peer, (name) => new Namespace(name));
-  mesh.hooks = HOOKS;
-  return mesh;
-}
+import { joinMeshes, makeMesh } from './meshes.ts';
 
 let here: Mesh;
 let there: Mesh;
@@ -37,8 +17,7 @@ let there: Mesh;
 beforeEach(async () => {
   here = makeMesh(1);
   there = makeMesh(2);
-  const { port1, port2 } = new MessageChannel();
-  await Promise.all([here.addPeer(2, 'endpoint', port1), there.addPeer(1, 'endpoint', port2)]);
+  await joinMeshes(here, there);
 });
 
 afterEach(() => {
@@ -86,8 +65,7 @@ test('a peer that joins knows what was told just before and just after', async (
   here.namespace('n').subscribe(SINK, subscription('before'));
   here.tell(change('before', 1));
   const other = makeMesh(3);
-  const { port1, port2 } = new MessageChannel();
-  const joined = Promise.all([here.addPeer(3, 'endpoint', port1), other.addPeer(1, 'endpoint', port2)]);
+  const joined = joinMeshes(here, other);
   const known = here.announce(change('after', 1));
   await Promise.all([joined, known]);
   expect(other.namespace('n').entry('before').peers).toHaveLength(1);
