@@ -88,6 +88,23 @@ describe('check, close, clients', () => {
     await client.endAsync(true);
   });
 
+  test('pages over several threads are sorted by identifier, and each client stands on one', async () => {
+    const prefix = uid('threads');
+    const wanted = ['a', 'b', 'c', 'd', 'e'].map((name) => `${prefix}-${name}`);
+    // Each endpoint has a thread of its own; the first page takes the later one's client first.
+    const clients = await Promise.all(wanted.map((id, index) => connect(id, index === 1 || index === 2 ? 0 : 1)));
+    const got: string[] = [];
+    for (let page = 1, total = 1; got.length < total; page++) {
+      const { body } = await broker.api('GET', `/api/clients?page=${page}&size=2`);
+      const { data, total: all } = (body as { data: { data: { clientId: string }[]; total: number } }).data;
+      total = all;
+      expect(data.length).toBeGreaterThan(0);
+      got.push(...data.map(({ clientId }) => clientId));
+    }
+    expect(got.filter((id) => id.startsWith(prefix))).toEqual(wanted);
+    await Promise.all(clients.map((client) => client.endAsync()));
+  });
+
   test('pages are sorted by identifier and do not overlap', async () => {
     const prefix = uid('page');
     const clients = await Promise.all(['c', 'a', 'b'].map((name) => connect(prefix + name, 1)));
