@@ -52,13 +52,18 @@ export interface BrokerOptions {
   dir?: string;
 }
 
+/** Ports that this process was given: one that is not in use yet would be given to two. */
+const given = new Set<number>();
+
 /**
  * A loopback port that nothing listens on now, outside the range from which the system takes the local ports of connections,
- * so that it cannot be lost to one of them.
+ * so that it cannot be lost to one of them. Never the same one twice.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = 10_000 + Math.floor(Math.random() * 22_000);
+    if (given.has(port)) continue;
+    given.add(port);
     const isFree = await new Promise<boolean>((resolve) => {
       const server = createServer();
       server.once('error', () => resolve(false));
