@@ -2,12 +2,14 @@
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const REPORTS = join(ROOT, '.prepare', `test.${process.pid}`);
 const STEP_DEADLINE_MS = 900_000;
+/** Lines of each failure's message and stack that are said once more at the end. */
+const FAILURE_LINES = 12;
 
 interface Step {
   name: string;
@@ -21,14 +23,20 @@ interface Outcome {
   step: string;
   passed: number;
   failed: number;
+  /** each test that failed, with the first lines of why */
+  failures: string[];
   ok: boolean;
 }
 
 /** The part of vitest's JSON report that is read here. */
 interface Report {
   numPassedTests: number;
-  numFailedTests: number;
-  testResults: { status: string; assertionResults: { status: string }[] }[];
+  testResults: {
+    name: string;
+    status: string;
+    message: string;
+    assertionResults: { status: string; fullName: string; failureMessages: string[] }[];
+  }[];
 }
 
 function command(name: string, ...args: string[]): Step {
@@ -92,14 +100,21 @@ function execute([program, ...args]: string[]): Promise<boolean> {
   });
 }
 
+function failure(step: string, file: string, test: string, why: string): string {
+  const lines = why.trim().split('\n').slice(0, FAILURE_LINES);
+  return [`FAILED ${step}: ${relative(ROOT, file)}${test === '' ? '' : ` > ${test}`}`, ...lines.map((line) => `    ${line}`)].join('\n');
+}
+
 /** Tests that passed and failed; a file that could not even be loaded counts as one failed test. */
-function count(report: string): { passed: number; failed: number } {
-  if (!existsSync(report)) return { passed: 0, failed: 0 };
+function count(step: string, report: string): Omit<Outcome, 'step' | 'ok'> {
+  if (!existsSync(report)) return { passed: 0, failed: 0, failures: [] };
   const read = JSON.parse(readFileSync(report, 'utf8')) as Report;
-  const unloaded = read.testResults.filter(
-    (file) => file.status === 'failed' && !file.assertionResults.some((test) => test.status === 'failed'),
-  );
-  return { passed: read.numPassedTests, failed: read.numFailedTests + unloaded.length };
+  const failures = read.testResults.flatMap((file) => {
+    const failed = file.assertionResults.filter((test) => test.status === 'failed');
+    if (file.status === 'failed' && failed.length === 0) return [failure(step, file.name, '', file.message)];
+    return failed.map((test) => failure(step, file.name, test.fullName, test.failureMessages.join('\n')));
+  });
+  return { passed: read.numPassedTests, failed: failures.length, failures };
 }
 
 async function perform(step: Step, rest: string[]): Promise<Outcome> {
@@ -110,7 +125,7 @@ async function perform(step: Step, rest: string[]): Promise<Outcome> {
     const passOn = step.report !== null && rest.length > 0 ? [...rest, '--passWithNoTests'] : [];
     ok = ok && (await execute([...words, ...passOn]));
   }
-  const sums = step.report === null ? { passed: 0, failed: 0 } : count(step.report);
+  const sums = step.report === null ? { passed: 0, failed: 0, failures: [] } : count(step.name, step.report);
   // so that the last line never says "0 failed" when the exit code says otherwise
   if (!ok && sums.failed === 0) sums.failed = 1;
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
@@ -127,6 +142,8 @@ rmSync(REPORTS, { recursive: true, force: true });
 const failures = outcomes.filter((outcome) => !outcome.ok).map((outcome) => outcome.step);
 const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0);
 const failed = outcomes.reduce((sum, outcome) => sum + outcome.failed, 0);
+// at the end, where who reads only the tail of a log finds it
+for (const outcome of outcomes) for (const line of outcome.failures) process.stdout.write(`\n${line}\n`);
 process.stdout.write(failures.length > 0 ? `\nfailed: ${failures.join(', ')}\n` : '\n');
 process.stdout.write(`${passed} passed, ${failed} failed\n`);
 process.exitCode = failures.length > 0 ? 1 : 0;
