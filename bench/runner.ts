@@ -4,7 +4,8 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { endProcess, findProgram, freePort, type Inside, launchOn, type Peer, waitForPort } from './peers/peer.ts';
+import { freePort } from '../test/kit/free-port.ts';
+import { endProcess, findProgram, type Inside, launchOn, type Peer, waitForPort } from './peers/peer.ts';
 import type { Order, RunResult, Scenario } from './scenario.ts';
 
 const RUN_LIMIT_MS = 180_000;

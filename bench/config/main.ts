@@ -4,7 +4,8 @@ import { connect } from 'node:net';
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { STORES, type StoreName, withStore } from '../../test/admin/crash/kill-repeatedly.ts';
-import { type Broker, freePort, startBroker } from '../../test/kit/broker.ts';
+import { type Broker, startBroker } from '../../test/kit/broker.ts';
+import { freePort } from '../../test/kit/free-port.ts';
 import { measureHistory } from './history.ts';
 
 const ENDPOINTS = 1000;

@@ -74,19 +74,6 @@ export async function endProcess(child: ChildProcess): Promise<void> {
   clearTimeout(timer);
 }
 
-/** A loopback port that is free now. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 10_000 + Math.floor(Math.random() * 22_000);
-    const isFree = await new Promise<boolean>((resolve) => {
-      const server = net.createServer();
-      server.once('error', () => resolve(false));
-      server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)));
-    });
-    if (isFree) return port;
-  }
-}
-
 /** Waits until the port takes connections. @throws Error after 20 s, or when the process ends */
 export async function waitForPort(port: number, child: ChildProcess): Promise<void> {
   const deadline = performance.now() + 20_000;

@@ -2,7 +2,8 @@
 
 import { randomBytes, scryptSync } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Broker, freePort, startBroker } from '../kit/broker.ts';
+import { type Broker, startBroker } from '../kit/broker.ts';
+import { freePort } from '../kit/free-port.ts';
 
 const PASSWORD = 'correct horse';
 let broker: Broker;

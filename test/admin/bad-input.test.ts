@@ -1,7 +1,8 @@
 /** What the real broker's API refuses, and with which words; nothing of it changes anything. */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Broker, freePort, startBroker } from '../kit/broker.ts';
+import { type Broker, startBroker } from '../kit/broker.ts';
+import { freePort } from '../kit/free-port.ts';
 
 let broker: Broker;
 let before: unknown;

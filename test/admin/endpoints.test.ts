@@ -3,7 +3,8 @@
 import { createServer } from 'node:net';
 import { connectAsync } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type ApiAnswer, type Broker, freePort, startBroker } from '../kit/broker.ts';
+import { type ApiAnswer, type Broker, startBroker } from '../kit/broker.ts';
+import { freePort } from '../kit/free-port.ts';
 
 interface Envelope<T> {
   code: number;

@@ -1,7 +1,8 @@
 /** Guessing passwords at the real broker: a file of its own, for it locks its address out. */
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Broker, freePort, startBroker } from '../kit/broker.ts';
+import { type Broker, startBroker } from '../kit/broker.ts';
+import { freePort } from '../kit/free-port.ts';
 
 let broker: Broker;
 beforeAll(async () => {

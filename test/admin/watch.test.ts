@@ -1,8 +1,9 @@
 /** GET /api/endpoints/watch: what it tells, how a reader that was away resumes, and how readers that do not read are bounded. */
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Broker, freePort, startBroker } from '../kit/broker.ts';
+import { type Broker, startBroker } from '../kit/broker.ts';
 import { EventReader } from '../kit/events.ts';
+import { freePort } from '../kit/free-port.ts';
 import { connected } from '../kit/lanes.ts';
 import { until } from '../kit/until.ts';
 

@@ -1,7 +1,8 @@
 /** An endpoint with many clients is rebound: how soon the new listener accepts, who notices, and what the messages of the others take meanwhile. */
 
 import { performance } from 'node:perf_hooks';
-import { freePort, startBroker } from '../kit/broker.ts';
+import { startBroker } from '../kit/broker.ts';
+import { freePort } from '../kit/free-port.ts';
 import { connected } from '../kit/lanes.ts';
 import { RawClient } from '../kit/raw-client.ts';
 import { sleep } from '../kit/until.ts';

@@ -2,7 +2,8 @@
 
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { type Broker, freePort } from '../kit/broker.ts';
+import type { Broker } from '../kit/broker.ts';
+import { freePort } from '../kit/free-port.ts';
 import { sleep } from '../kit/until.ts';
 import { WIDE } from './rebind.ts';
 import { Traffic } from './traffic.ts';

@@ -1,6 +1,7 @@
 /** Many endpoints on one node: how long adding them takes, what each costs, and whether all answer. */
 
 import { type Broker, startBroker } from '../kit/broker.ts';
+import { freePort } from '../kit/free-port.ts';
 import { WIDE } from './rebind.ts';
 
 export interface DensityReport {
@@ -21,23 +22,17 @@ async function rss(broker: Broker): Promise<number> {
   return (body as { data: { memory: { rssBytes: number } } }).data.memory.rssBytes;
 }
 
-/** @param firstPort of as many following ones */
-export async function addMany(endpoints: number, exclusivePool: boolean, firstPort: number): Promise<DensityReport> {
+export async function addMany(endpoints: number, exclusivePool: boolean): Promise<DensityReport> {
   const broker = await startBroker({ endpoints: [WIDE], config: { store: { storeType: 'MEMORY' } } });
   try {
     const before = await rss(broker);
     const startedAt = performance.now();
-    let next = firstPort;
     let added = 0;
     const lane = async (): Promise<void> => {
       while (added < endpoints) {
         added++;
-        for (;;) {
-          const { status, body } = await broker.api('POST', '/api/endpoints/add', { ...WIDE, port: next++, exclusivePool });
-          if (status === 200) break;
-          // Somebody else's port: the next one will do.
-          if (status !== 409) throw new Error(JSON.stringify(body));
-        }
+        const { status, body } = await broker.api('POST', '/api/endpoints/add', { ...WIDE, port: await freePort(), exclusivePool });
+        if (status !== 200) throw new Error(JSON.stringify(body));
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, lane));

@@ -36,8 +36,8 @@ const SCENARIOS: Record<string, () => Promise<unknown>> = {
   'many-clients': () => rebindWithClients(pick(2000, 200), pick(1000, 200)),
   'live-limit': () => changeLimits(pick(10, 3), 4, pick(20, 5)),
   'blast-radius': radius,
-  'density-own': () => addMany(pick(200, 10), true, 20_000),
-  'density-shared': () => addMany(pick(1000, 100), false, 21_000),
+  'density-own': () => addMany(pick(200, 10), true),
+  'density-shared': () => addMany(pick(1000, 100), false),
 };
 
 const print = (value: unknown): void =>

@@ -1,7 +1,8 @@
 /** Change after change of one endpoint under a storm of new connections and traffic on established ones. */
 
-import { type Broker, freePort, startBroker } from '../kit/broker.ts';
+import { type Broker, startBroker } from '../kit/broker.ts';
 import { openssl } from '../kit/certificates.ts';
+import { freePort } from '../kit/free-port.ts';
 import type { TransportName } from '../kit/transport.ts';
 import { Storm, type StormReport, type Target } from './storm.ts';
 import { Traffic } from './traffic.ts';

@@ -2,7 +2,7 @@
 
 import { connect, type NatsConnection, headers as natsHeaders } from 'nats';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { freePort } from '../kit/broker.ts';
+import { freePort } from '../kit/free-port.ts';
 import { until } from '../kit/until.ts';
 import { storeOf, TestCluster } from './kit.ts';
 

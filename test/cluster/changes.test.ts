@@ -2,9 +2,9 @@
 
 import { createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { freePort } from '../kit/broker.ts';
 import { startPostgres } from '../kit/databases/postgres.ts';
 import type { DatabaseServer } from '../kit/databases/server.ts';
+import { freePort } from '../kit/free-port.ts';
 import { RawClient } from '../kit/raw-client.ts';
 import { until } from '../kit/until.ts';
 import { change, configurationOf, statesOf, storeOf, TestCluster } from './kit.ts';

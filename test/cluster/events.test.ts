@@ -3,7 +3,7 @@
 import { createServer } from 'node:net';
 import { connect, type NatsConnection } from 'nats';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { freePort } from '../kit/broker.ts';
+import { freePort } from '../kit/free-port.ts';
 import { until } from '../kit/until.ts';
 import { change, storeOf, TestCluster } from './kit.ts';
 

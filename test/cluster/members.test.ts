@@ -3,8 +3,9 @@
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Broker, freePort } from '../kit/broker.ts';
+import type { Broker } from '../kit/broker.ts';
 import { Authority, certificateFolder } from '../kit/certificates.ts';
+import { freePort } from '../kit/free-port.ts';
 import { RawClient } from '../kit/raw-client.ts';
 import { until } from '../kit/until.ts';
 import { change, statesOf, storeOf, TestCluster } from './kit.ts';

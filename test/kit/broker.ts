@@ -4,9 +4,9 @@ import type { ChildProcess } from 'node:child_process';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { freePort } from './free-port.ts';
 import { launch, startMosquitto } from './mosquitto.ts';
 import { sleep, until, within } from './until.ts';
 
@@ -50,27 +50,6 @@ export interface BrokerOptions {
   readyMs?: number;
   /** a folder of an earlier broker: its configuration and data are used again */
   dir?: string;
-}
-
-/** Ports that this process was given: one that is not in use yet would be given to two. */
-const given = new Set<number>();
-
-/**
- * A loopback port that nothing listens on now, outside the range from which the system takes the local ports of connections,
- * so that it cannot be lost to one of them. Never the same one twice.
- */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 10_000 + Math.floor(Math.random() * 22_000);
-    if (given.has(port)) continue;
-    given.add(port);
-    const isFree = await new Promise<boolean>((resolve) => {
-      const server = createServer();
-      server.once('error', () => resolve(false));
-      server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)));
-    });
-    if (isFree) return port;
-  }
 }
 
 /** Builds `dist/` when it is missing; `npm test` has done that before. */

@@ -1,7 +1,7 @@
 /** A TCP proxy that can be cut: everything is held up without a word, as by a network that lost its way, or reset, as by one that says so. */
 
 import { connect, createServer, type Socket } from 'node:net';
-import { freePort } from './broker.ts';
+import { freePort } from './free-port.ts';
 
 export interface CutProxy {
   readonly port: number;

@@ -5,7 +5,7 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writ
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from './broker.ts';
+import { freePort } from './free-port.ts';
 import { until } from './until.ts';
 
 export interface NatsServer {

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
-import { freePort, startBroker } from '../kit/broker.ts';
+import { startBroker } from '../kit/broker.ts';
+import { freePort } from '../kit/free-port.ts';
 import { freshFolder, ROOT } from './started.ts';
 
 const DEPLOY = join(ROOT, 'deploy');

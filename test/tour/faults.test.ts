@@ -5,7 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
-import { freePort } from '../kit/broker.ts';
+import { freePort } from '../kit/free-port.ts';
 import { mosquittoPub } from '../kit/mosquitto.ts';
 import { until } from '../kit/until.ts';
 import { Curl, environment, freshFolder, Started } from './started.ts';

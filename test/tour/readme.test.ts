@@ -5,7 +5,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
 import { defaultEndpoint } from '../../src/endpoint/defaults.ts';
-import { freePort } from '../kit/broker.ts';
+import { freePort } from '../kit/free-port.ts';
 import { environment, freshFolder, ROOT, Started } from './started.ts';
 
 /** Ports that the README names; others may be using them on this machine. */

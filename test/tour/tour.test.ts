@@ -3,7 +3,7 @@
 import { connect as connectSocket } from 'node:net';
 import { connect, connectAsync, type IClientOptions, type IConnackPacket, type MqttClient } from 'mqtt';
 import { afterEach, expect, it } from 'vitest';
-import { freePort } from '../kit/broker.ts';
+import { freePort } from '../kit/free-port.ts';
 import { mosquittoPub, mosquittoSub } from '../kit/mosquitto.ts';
 import { destroyAll, RawClient } from '../kit/raw-client.ts';
 import { until, within } from '../kit/until.ts';

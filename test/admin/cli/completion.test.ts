@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { freePort } from '../../kit/broker.ts';
+import { freePort } from '../../kit/free-port.ts';
 import { useBroker } from '../../kit/lanes.ts';
 import { until, within } from '../../kit/until.ts';
 import { cleanEnvironment, commandIn, fluxmq, printed, ROOT } from './command.ts';

@@ -4,8 +4,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { beforeAll, expect, test } from 'vitest';
-import { freePort } from '../../kit/broker.ts';
 import { Authority, certificateFolder } from '../../kit/certificates.ts';
+import { freePort } from '../../kit/free-port.ts';
 import { useBroker } from '../../kit/lanes.ts';
 import { cells, commandIn, onTerminal, printed } from './command.ts';
 

@@ -3,10 +3,10 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { freePort } from '../../kit/broker.ts';
 import { startMariadb } from '../../kit/databases/mariadb.ts';
 import { startPostgres } from '../../kit/databases/postgres.ts';
 import type { DatabaseServer } from '../../kit/databases/server.ts';
+import { freePort } from '../../kit/free-port.ts';
 import { useBroker } from '../../kit/lanes.ts';
 import { commandIn, printed } from './command.ts';
 

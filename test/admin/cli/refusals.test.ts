@@ -4,7 +4,8 @@ import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { freePort, startBroker } from '../../kit/broker.ts';
+import { startBroker } from '../../kit/broker.ts';
+import { freePort } from '../../kit/free-port.ts';
 import { useBroker } from '../../kit/lanes.ts';
 import { commandIn, printed } from './command.ts';
 

@@ -1,7 +1,7 @@
 /** `fluxmq endpoint rollback` and `confirm` against a broker: by plan, by question, by --yes. */
 
 import { beforeAll, expect, test } from 'vitest';
-import { freePort } from '../../kit/broker.ts';
+import { freePort } from '../../kit/free-port.ts';
 import { useBroker } from '../../kit/lanes.ts';
 import { commandIn, onTerminal, printed } from './command.ts';
 

@@ -3,7 +3,8 @@
 import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Broker, freePort, startBroker } from '../../kit/broker.ts';
+import { type Broker, startBroker } from '../../kit/broker.ts';
+import { freePort } from '../../kit/free-port.ts';
 import { launch } from '../../kit/mosquitto.ts';
 import { until, within } from '../../kit/until.ts';
 import { cleanEnvironment, commandIn, printed, ROOT } from './command.ts';

@@ -1,6 +1,6 @@
 /** Changes of endpoints of every kind, as requests; what they do is chosen from what is there, and from a seed. */
 
-import { freePort } from '../../kit/broker.ts';
+import { freePort } from '../../kit/free-port.ts';
 
 export interface Endpoint {
   id: string;

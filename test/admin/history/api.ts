@@ -2,7 +2,8 @@
 
 import { connectAsync, type MqttClient } from 'mqtt';
 import { expect } from 'vitest';
-import { type Broker, freePort } from '../../kit/broker.ts';
+import type { Broker } from '../../kit/broker.ts';
+import { freePort } from '../../kit/free-port.ts';
 
 export interface Issue {
   path: string;

@@ -1,7 +1,8 @@
 /** `?confirmWithin=`: kept when it is confirmed, undone when it is not, also when the process died in between. */
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Broker, freePort, startBroker } from '../../kit/broker.ts';
+import { type Broker, startBroker } from '../../kit/broker.ts';
+import { freePort } from '../../kit/free-port.ts';
 import { Api, canConnect } from './api.ts';
 
 describe.each(['LOCAL', 'MEMORY'])('confirmation on %s', (storeType) => {

@@ -2,7 +2,8 @@
 
 import { createServer } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type Broker, freePort, startBroker } from '../../kit/broker.ts';
+import { type Broker, startBroker } from '../../kit/broker.ts';
+import { freePort } from '../../kit/free-port.ts';
 import { Api, canConnect, type SetAnswer, tryConnect } from './api.ts';
 
 describe.each(['LOCAL', 'MEMORY'])('rollback on %s', (storeType) => {

@@ -5,7 +5,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Broker, freePort, startBroker } from '../../kit/broker.ts';
+import { type Broker, startBroker } from '../../kit/broker.ts';
+import { freePort } from '../../kit/free-port.ts';
 import { Api, type Row } from './api.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../..');

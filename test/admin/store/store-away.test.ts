@@ -5,11 +5,12 @@ import { rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import mqtt from 'mqtt';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { type ApiAnswer, type Broker, freePort, startBroker } from '../../kit/broker.ts';
+import { type ApiAnswer, type Broker, startBroker } from '../../kit/broker.ts';
 import { startMariadb } from '../../kit/databases/mariadb.ts';
 import { startPostgres } from '../../kit/databases/postgres.ts';
 import type { DatabaseServer } from '../../kit/databases/server.ts';
 import { storeSection } from '../../kit/databases/store-section.ts';
+import { freePort } from '../../kit/free-port.ts';
 import { launch } from '../../kit/mosquitto.ts';
 import { until, within } from '../../kit/until.ts';
 

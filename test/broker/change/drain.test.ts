@@ -2,9 +2,10 @@
 
 import { rmSync } from 'node:fs';
 import { afterAll, expect, test } from 'vitest';
-import { freePort, startBroker } from '../../kit/broker.ts';
+import { startBroker } from '../../kit/broker.ts';
 import { Authority, certificateFolder } from '../../kit/certificates.ts';
 import type { PacketOf } from '../../kit/decode.ts';
+import { freePort } from '../../kit/free-port.ts';
 import { connected, useBroker } from '../../kit/lanes.ts';
 import { RawClient } from '../../kit/raw-client.ts';
 import { openSecure } from '../../kit/transport.ts';

@@ -3,7 +3,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { freePort } from '../../kit/broker.ts';
+import { freePort } from '../../kit/free-port.ts';
 import { connected, useBroker } from '../../kit/lanes.ts';
 import { startMosquitto } from '../../kit/mosquitto.ts';
 import type { RawClient } from '../../kit/raw-client.ts';

@@ -1,9 +1,9 @@
 /** A session that roams over workers, endpoints and transports while messages for it arrive at full speed: nothing lost, order kept, QoS 2 exactly once (DESIGN.md section 4). */
 
 import { expect, test } from 'vitest';
-import { freePort } from '../../kit/broker.ts';
 import * as encode from '../../kit/encode.ts';
 import { droppedByReason, Inbox, Ledger, Pump } from '../../kit/flow.ts';
+import { freePort } from '../../kit/free-port.ts';
 import { connected, useBroker } from '../../kit/lanes.ts';
 import { RawClient } from '../../kit/raw-client.ts';
 import { sleep, uid } from '../../kit/until.ts';

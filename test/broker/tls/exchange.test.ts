@@ -3,8 +3,9 @@
 import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Broker, freePort, startBroker } from '../../kit/broker.ts';
+import { type Broker, startBroker } from '../../kit/broker.ts';
 import { Authority, certificateFolder, type Issued } from '../../kit/certificates.ts';
+import { freePort } from '../../kit/free-port.ts';
 import { connected } from '../../kit/lanes.ts';
 import { destroyAll, RawClient } from '../../kit/raw-client.ts';
 import { openSecure, openTcp, openTls, type TransportName } from '../../kit/transport.ts';

@@ -2,7 +2,7 @@
 
 import { get } from 'node:http';
 import { connect } from 'node:net';
-import { freePort } from '../../kit/broker.ts';
+import { freePort } from '../../kit/free-port.ts';
 import { listeningPorts } from '../../kit/listening-ports.ts';
 import { sleep, until } from '../../kit/until.ts';
 import { type ChaosNode, Field, type StoreName } from './field.ts';

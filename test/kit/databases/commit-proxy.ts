@@ -1,7 +1,7 @@
 /** A TCP proxy in front of a database server that breaks a connection just when a COMMIT is on its way. */
 
 import { connect, createServer, type Socket } from 'node:net';
-import { freePort } from '../broker.ts';
+import { freePort } from '../free-port.ts';
 
 /**
  * What happens to the next COMMIT. cut-before: both sides are cut, the server never sees it; cut-after: the server gets it, the answer is lost;

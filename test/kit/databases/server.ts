@@ -5,7 +5,7 @@ import { chownSync, closeSync, mkdtempSync, openSync, readdirSync, readFileSync,
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { freePort } from '../broker.ts';
+import { freePort } from '../free-port.ts';
 import { uid, until, within } from '../until.ts';
 
 const execute = promisify(execFile);

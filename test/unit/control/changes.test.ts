@@ -5,7 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FluxError } from '../../../src/kernel/errors.ts';
 import type { EndpointStore } from '../../../src/storage/contract.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
-import { client, context, freePort, startTestNode, type TestNode, until } from './kit.ts';
+import { freePort } from '../../kit/free-port.ts';
+import { client, context, startTestNode, type TestNode, until } from './kit.ts';
 
 const HOST = '127.0.0.1';
 

@@ -3,7 +3,8 @@
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
-import { client, context, freePort, startTestNode, type TestNode, until } from './kit.ts';
+import { freePort } from '../../kit/free-port.ts';
+import { client, context, startTestNode, type TestNode, until } from './kit.ts';
 
 const HOST = '127.0.0.1';
 

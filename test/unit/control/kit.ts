@@ -1,6 +1,6 @@
 /** A control plane over fake workers and a store in memory, and a client that speaks to them. */
 
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import type { RequestContext } from '../../../src/control/contract.ts';
 import { type RunningControl, startControl } from '../../../src/control/node-control.ts';
 import type { Endpoint } from '../../../src/endpoint/endpoint.ts';
@@ -79,19 +79,6 @@ export async function startTestNode(
 
 export function context(changes: Partial<RequestContext> = {}): RequestContext {
   return { actor: 'tester', source: 'http', requestId: 'r', reason: null, expectedRevision: null, timeoutMs: 10_000, ...changes };
-}
-
-/** A loopback port outside the range of outgoing connections that nobody listens on. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 10_000 + Math.floor(Math.random() * 22_000);
-    const isFree = await new Promise<boolean>((resolve) => {
-      const server = createServer();
-      server.once('error', () => resolve(false));
-      server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)));
-    });
-    if (isFree) return port;
-  }
 }
 
 export interface About {

@@ -4,7 +4,7 @@ import net from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { type Holder, type ListeningSocket, ListeningSockets } from '../../../src/control/endpoints/listening-sockets.ts';
 import { probePort } from '../../../src/control/probe/port-probe.ts';
-import { freePort } from './kit.ts';
+import { freePort } from '../../kit/free-port.ts';
 
 const logged: string[] = [];
 const log = (message: string): void => void logged.push(message);

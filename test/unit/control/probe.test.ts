@@ -3,7 +3,7 @@
 import { createServer } from 'node:net';
 import { expect, test } from 'vitest';
 import { probePort } from '../../../src/control/probe/port-probe.ts';
-import { freePort } from './kit.ts';
+import { freePort } from '../../kit/free-port.ts';
 
 test('a free port stays free for all who ask at once, on every address', async () => {
   const port = await freePort();

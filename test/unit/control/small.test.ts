@@ -15,7 +15,8 @@ import { formatLine } from '../../../src/control/log-line.ts';
 import { probeMqtt } from '../../../src/control/probe/mqtt-probe.ts';
 import { probePort } from '../../../src/control/probe/port-probe.ts';
 import type { VerifyJob } from '../../../src/thread/messages.ts';
-import { freePort, recordingLogger } from './kit.ts';
+import { freePort } from '../../kit/free-port.ts';
+import { recordingLogger } from './kit.ts';
 
 const HOST = '127.0.0.1';
 const cleanups: (() => unknown)[] = [];

@@ -9,7 +9,8 @@ import type { EndpointStore } from '../../../src/storage/contract.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
 import { openRemembering } from '../../../src/storage/remembering-store.ts';
 import { META, put } from '../../contract/store-changes.ts';
-import { client, context, freePort, startTestNode, type TestNode, until } from './kit.ts';
+import { freePort } from '../../kit/free-port.ts';
+import { client, context, startTestNode, type TestNode, until } from './kit.ts';
 
 let dataPath: string;
 let database: EndpointStore;

@@ -4,7 +4,8 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { parseEndpoint } from '../../../src/endpoint/schema.ts';
 import { unmask } from '../../../src/endpoint/secrets/unmask.ts';
 import { Sealer } from '../../../src/storage/sealed/sealer.ts';
-import { context, freePort, startTestNode, type TestNode } from './kit.ts';
+import { freePort } from '../../kit/free-port.ts';
+import { context, startTestNode, type TestNode } from './kit.ts';
 
 const sealed = new Sealer({ secretKey: 'ab'.repeat(32), secretKeysOld: [] }).seal('word');
 const users = (password: string) => ({ authConfig: { users: [{ username: 'u', password }] } });

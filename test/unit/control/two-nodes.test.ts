@@ -7,7 +7,8 @@ import { parseEndpoint } from '../../../src/endpoint/schema.ts';
 import { FluxError } from '../../../src/kernel/errors.ts';
 import type { ChangeMeta, EndpointStore } from '../../../src/storage/contract.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
-import { client, context, freePort, startTestNode, type TestNode, until } from './kit.ts';
+import { freePort } from '../../kit/free-port.ts';
+import { client, context, startTestNode, type TestNode, until } from './kit.ts';
 
 const HOST = '127.0.0.1';
 const META: ChangeMeta = { action: 'update', actor: 'ann', source: 'http', node: 'other', requestId: 'r', reason: null };
