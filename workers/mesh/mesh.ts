@@ -151,11 +151,13 @@ export class Mesh implements LinkOwner {
     return news;
   }
 
-  /** The peer has ended: nothing more goes to it, and whatever waited for it goes on without. */
+  /** The peer has ended: what it has said is heard, nothing more goes to it, and whatever waited for it goes on without. */
   removePeer(id: number): void {
     this.#owedCuts.delete(id);
     const link = this.links.get(id);
     if (link === undefined) return;
+    // Main's word of its end may overtake its last ones, which may be a session, or messages that were acknowledged to their publishers.
+    link.drain();
     this.links.delete(id);
     link.close();
     if (this.sessionLink === link) this.sessionLink = null;
