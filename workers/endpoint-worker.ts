@@ -33,6 +33,8 @@ import { startWorker } from './worker-frame.ts';
 const boot = workerData as WorkerBoot;
 const VERIFY_TIMEOUT_MS = 5_000;
 const SWEEP_MS = 500;
+/** A peer that stands still for longer delays nobody's end. */
+const PEERS_KNOW_MS = 5_000;
 
 const runtimes = new Map<string, EndpointRuntime>();
 const mesh = new Mesh(boot.peer, (name) => new Namespace(name));
@@ -154,17 +156,12 @@ const frame = startWorker(boot, parentPort, mesh, router, {
   },
   shutdown: async ({ timeoutMs }) => {
     for (const runtime of runtimes.values()) runtime.stopAccepting();
-    let deadline: NodeJS.Timeout | undefined;
-    await Promise.race([
-      Promise.all(
-        [...runtimes.values()].map((runtime) => runtime.drain({ ms: 0, reasonCode: REASON.serverShuttingDown, serverReference: null })),
-      ).then(() => untilHandedOver()),
-      new Promise((resolve) => {
-        deadline = setTimeout(resolve, timeoutMs);
-      }),
-    ]);
-    // Left running, it would keep the thread from ending by itself.
-    clearTimeout(deadline);
+    const drain = { ms: 0, reasonCode: REASON.serverShuttingDown, serverReference: null };
+    const drained = Promise.all([...runtimes.values()].map((runtime) => runtime.drain(drain)));
+    await atMost(
+      timeoutMs,
+      drained.then(() => untilHandedOver()).then(() => untilPeersKnow()),
+    );
     for (const runtime of runtimes.values()) runtime.close();
     clearInterval(sweep);
     mesh.close();
@@ -268,6 +265,23 @@ function counted(id: string | null): EndpointRuntime['context'] | undefined {
 async function untilHandedOver(): Promise<void> {
   const deadline = performance.now() + 5_000;
   while (mesh.sessionLink !== null && hasParked() && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+/** Before they heard that nobody is here any more, peers may have sent messages here: those for shared groups go back, to other members. */
+async function untilPeersKnow(): Promise<void> {
+  const known = mesh.fence(mesh.links.keys());
+  if (known !== null) await atMost(PEERS_KNOW_MS, known);
+}
+
+/** Waits for it no longer than `ms`. */
+async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  let deadline: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => {
+    deadline = setTimeout(resolve, ms);
+  });
+  await Promise.race([work, late]);
+  // Left running, it would keep the thread from ending by itself.
+  clearTimeout(deadline);
 }
 
 function hasParked(): boolean {
