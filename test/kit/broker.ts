@@ -12,6 +12,7 @@ import { sleep, until, within } from './until.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const READY_MS = 20_000;
+const PAUSES = join(import.meta.dirname, 'pauses.ts');
 
 /** True when the tests are pointed at mosquitto instead of fluxmq: `KIT_BROKER=mosquitto`. */
 export const isForeign = process.env['KIT_BROKER'] === 'mosquitto';
@@ -130,7 +131,8 @@ async function spawnBroker(
 ): Promise<ChildProcess> {
   if (isForeign) return startMosquitto(endpoints.map(({ port, useWebsocket }) => ({ port, useWebsocket: useWebsocket ?? false })));
   ensureBuilt();
-  const env = { ...process.env, ...options.env };
+  const env: NodeJS.ProcessEnv = { ...process.env, ...options.env };
+  if (env['KIT_PAUSES'] !== undefined) env['NODE_OPTIONS'] = `${env['NODE_OPTIONS'] ?? ''} --import ${PAUSES} --no-warnings`;
   return launch(join(ROOT, 'node_modules/.bin/node'), [join(ROOT, 'dist/main.js'), 'start', '--config', file], { cwd: dir, env });
 }
 

@@ -9,8 +9,8 @@ const boot = workerData as { role?: string; peer?: number } | null;
 
 function fail(how: string): void {
   if (how.startsWith('block ')) {
-    const end = Date.now() + Number(how.slice('block '.length));
-    while (Date.now() < end);
+    const end = performance.now() + Number(how.slice('block '.length));
+    while (performance.now() < end);
     return;
   }
   if (how === 'exit') process.exit(3);

@@ -84,13 +84,13 @@ export class RawClient {
 
   /** The next packet. @throws Error when none comes in time, or the connection ends first */
   async next(timeoutMs = PATIENCE_MS): Promise<ServerPacket> {
-    const end = Date.now() + timeoutMs;
+    const end = performance.now() + timeoutMs;
     for (;;) {
       if (this.#failure) throw this.#failure;
       const packet = this.inbox.shift();
       if (packet) return packet;
       if (this.isClosed) throw new Error('the connection is closed and no packet is left');
-      const left = end - Date.now();
+      const left = end - performance.now();
       if (left <= 0) throw new Error(`no packet within ${timeoutMs} ms`);
       await this.#woken(left);
     }
@@ -135,9 +135,9 @@ export class RawClient {
 
   /** Waits until the broker ends the connection; returns what it said before. @throws Error when it stays open */
   async closed(timeoutMs = PATIENCE_MS): Promise<ServerPacket[]> {
-    const end = Date.now() + timeoutMs;
+    const end = performance.now() + timeoutMs;
     while (!this.isClosed) {
-      const left = end - Date.now();
+      const left = end - performance.now();
       if (left <= 0) throw new Error(`the broker did not close within ${timeoutMs} ms; it said ${JSON.stringify(this.inbox)}`);
       await this.#woken(left);
     }

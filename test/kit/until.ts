@@ -11,7 +11,7 @@ export function sleep(ms: number): Promise<void> {
  * @throws Error after `timeoutMs`
  */
 export async function until<T>(what: string, probe: () => T | Promise<T>, timeoutMs = 5000, everyMs = 20): Promise<NonNullable<T>> {
-  const end = Date.now() + timeoutMs;
+  const end = performance.now() + timeoutMs;
   let last: unknown = 'false';
   for (;;) {
     try {
@@ -21,7 +21,7 @@ export async function until<T>(what: string, probe: () => T | Promise<T>, timeou
     } catch (error) {
       last = error;
     }
-    if (Date.now() > end) {
+    if (performance.now() > end) {
       throw new Error(`${what}: not within ${timeoutMs} ms, last: ${last instanceof Error ? last.message : JSON.stringify(last)}`);
     }
     await sleep(everyMs);

@@ -74,11 +74,11 @@ test('a worker that does not come up within the time of the request', async () =
   const taken = Math.max(...(await threads(held.broker)).map(({ name }) => Number(name.split('-')[1])));
   // Whatever thread is started next stands still before it is ready.
   for (let n = 1; n <= 6; n++) writeFileSync(join(failpoints, `endpoint-${taken + n}`), 'block 6000');
-  const startedAt = Date.now();
+  const startedAt = performance.now();
   const answer = await leavesAll(() =>
     update({ port: held.broker.ports[0], serverOptions: { workerGroupSize: 4 }, ...OTHERS }, '?timeout=1500ms'),
   );
   expect(answer).toMatchObject({ kind: 'timeout' });
   expect(answer.status).toBeGreaterThanOrEqual(500);
-  expect(Date.now() - startedAt).toBeLessThan(6000);
+  expect(performance.now() - startedAt).toBeLessThan(6000);
 }, 30_000);

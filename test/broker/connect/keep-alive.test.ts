@@ -10,9 +10,9 @@ const kit = useLanes();
 describe.concurrent.each(LANES)('keep alive, $name', (lane) => {
   test('a client that is silent for 1.5 keep alives is closed [5:MQTT-3.1.2-22, 5:MQTT-3.2.2-22, 3:MQTT-3.1.2-24]', async () => {
     const client = await kit.client(lane, { keepAlive: 1 });
-    const start = Date.now();
+    const start = performance.now();
     await client.refused(0x8d);
-    const lasted = Date.now() - start;
+    const lasted = performance.now() - start;
     expect(lasted).toBeGreaterThan(1300);
     expect(lasted).toBeLessThan(4000);
   });
@@ -65,11 +65,11 @@ describe.concurrent('maxKeepAlive', () => {
   const connect = (version: encode.Version, keepAlive: number) => connected('tcp', held.broker.ports[0]!, version, { keepAlive });
 
   test.each([60, 0, 3])('an MQTT 5 client that asks for %i is told the one that holds, and it holds [5:MQTT-3.1.2-22]', async (asked) => {
-    const start = Date.now();
+    const start = performance.now();
     const client = await connect(5, asked);
     expect(client.connack!.properties.serverKeepAlive).toBe(2);
     await client.refused(0x8d);
-    const lasted = Date.now() - start;
+    const lasted = performance.now() - start;
     expect(lasted).toBeGreaterThan(2800);
     expect(lasted).toBeLessThan(5500);
   });

@@ -88,10 +88,10 @@ test.each([
   async (transport, index) => {
     const port = held.broker.ports[index]!;
     await sleep(1100);
-    const start = Date.now();
+    const start = performance.now();
     // All at once: one after the other might be slower than the limit on a busy machine.
     const codes = (await Promise.all(Array.from({ length: 100 }, () => attempt(transport, port, 5)))).map(({ code }) => code);
-    const lasted = Date.now() - start;
+    const lasted = performance.now() - start;
     const accepted = codes.filter((code) => code === 0).length;
     expect(accepted).toBeGreaterThanOrEqual(20);
     expect(accepted).toBeLessThanOrEqual(21 + Math.ceil((lasted / 1000) * 20));
@@ -144,15 +144,15 @@ test('refusals are told in the log once a second at most, over all workers; the 
   };
   const clients = [];
   for (let n = 0; n < 5; n++) clients.push(await connected('tcp', port, 5));
-  const [before, toldBefore, startedAt] = [await counted(), (await lines()).length, Date.now()];
+  const [before, toldBefore, startedAt] = [await counted(), (await lines()).length, performance.now()];
   let refused = 0;
-  while (Date.now() - startedAt < 2500) {
+  while (performance.now() - startedAt < 2500) {
     expect((await attempt('tcp', port, 5)).code).toBe(0x97);
     refused++;
   }
   expect((await counted()) - before).toBe(refused);
   await until('it is told', async () => (await lines()).length > toldBefore, 5000);
-  expect((await lines()).length - toldBefore).toBeLessThanOrEqual(1 + Math.ceil((Date.now() - startedAt) / 1000));
+  expect((await lines()).length - toldBefore).toBeLessThanOrEqual(1 + Math.ceil((performance.now() - startedAt) / 1000));
   for (const client of clients) await client.disconnect();
   expect(await broker.log()).toContain(': Session limit reached');
 }, 30_000);

@@ -18,8 +18,10 @@ function client(n: number): Promise<RawClient> {
 test(
   'SUBACK barrier: thousands of rounds with exact, wildcard and shared filters',
   async () => {
-    const end = Date.now() + SECONDS * 1000;
+    const end = performance.now() + SECONDS * 1000;
     let rounds = 0;
+    // A machine that has much else to do takes longer for as much.
+    const isOver = (): boolean => performance.now() > end && rounds > SECONDS * 100;
     const run = async (lane: number): Promise<void> => {
       const subscribers = [];
       const publishers = [];
@@ -27,7 +29,7 @@ test(
         subscribers.push(await client(lane + n));
         publishers.push(await client(lane + n + 1));
       }
-      while (Date.now() < end) {
+      while (!isOver()) {
         const topic = uid(`s/${lane}/`);
         const kind = Math.floor(Math.random() * 3);
         const filter = kind === 0 ? topic : kind === 1 ? `${topic.slice(0, topic.lastIndexOf('/'))}/+` : `$share/g/${topic}`;
@@ -42,7 +44,6 @@ test(
       }
     };
     await Promise.all([0, 1, 2, 3].map(run));
-    expect(rounds).toBeGreaterThan(SECONDS * 100);
   },
   SECONDS * 1000 + 30_000,
 );
@@ -50,12 +51,15 @@ test(
 test(
   'retained messages that are updated all the time: the first is not older than the last acknowledged, the others follow without a gap',
   async () => {
-    const end = Date.now() + SECONDS * 1000;
+    const end = performance.now() + SECONDS * 1000;
+    let joins = 0;
+    const isOver = (): boolean => performance.now() > end && joins > SECONDS * 10;
+    let areReadersGone = false;
     const topics = Array.from({ length: 3 }, () => uid('kept/'));
     const acknowledged = topics.map(() => -1);
     const writers = topics.map(async (topic, index) => {
       const publisher = await client(index);
-      for (let number = 0; Date.now() < end + 300; number++) {
+      for (let number = 0; !areReadersGone; number++) {
         // Bursts, so that messages are on the way side by side.
         const burst = Array.from({ length: 1 + Math.floor(Math.random() * 4) }, (_, at) =>
           encode.publish(5, topic, String(number + at), { qos: 0, retain: true }),
@@ -66,9 +70,8 @@ test(
         acknowledged[index] = number;
       }
     });
-    let joins = 0;
     const reader = async (n: number): Promise<void> => {
-      while (Date.now() < end) {
+      while (!isOver()) {
         const one = await client(n + joins);
         const before = [...acknowledged];
         const got = topics.map((): { number: number; isBefore: boolean }[] => []);
@@ -105,9 +108,10 @@ test(
         one.destroy();
       }
     };
-    await Promise.all([0, 1, 2, 3].map(reader));
+    await Promise.all([0, 1, 2, 3].map(reader)).finally(() => {
+      areReadersGone = true;
+    });
     await Promise.all(writers);
-    expect(joins).toBeGreaterThan(SECONDS * 10);
   },
   SECONDS * 1000 + 30_000,
 );

@@ -44,8 +44,8 @@ class Roamer {
     return client;
   }
 
-  async roam(untilMs: number): Promise<void> {
-    while (Date.now() < untilMs) {
+  async roam(isOver: () => boolean): Promise<void> {
+    while (!isOver()) {
       const way = WAYS[Math.floor(Math.random() * 3)]!;
       const old = this.#client!;
       if (way === 'cut') old.destroy();
@@ -60,16 +60,15 @@ class Roamer {
   }
 }
 
-/** Workers that join and leave the mesh, as endpoints are added and removed. */
-async function comeAndGo(untilMs: number): Promise<number> {
-  let rounds = 0;
-  for (; Date.now() < untilMs; rounds++) {
+/** Workers that join and leave the mesh, as endpoints are added and removed. @param onDone called with each that has come and gone */
+async function comeAndGo(isOver: () => boolean, onDone: () => void): Promise<void> {
+  while (!isOver()) {
     const port = await freePort();
     expect((await held.broker.api('POST', '/api/endpoints/add', { port, host: '127.0.0.1', ...WIDE })).status).toBe(200);
     await sleep(Math.random() * 100);
     expect((await held.broker.api('POST', '/api/endpoints/remove', { port })).status).toBe(200);
+    onDone();
   }
-  return rounds;
 }
 
 test.each([
@@ -88,16 +87,18 @@ test.each([
       const client = await connected(transport, held.broker.ports[index]!, n % 3 === 0 ? 4 : 5);
       pumps.push(new Pump(client, `p${n}`, `${topic}/${n}`, qos, 4).startPaced(n === 0 ? 500 : 100));
     }
-    const end = Date.now() + SECONDS * 1000;
-    const [changes] = await Promise.all([hasChurn ? comeAndGo(end) : 0, ...roamers.map((roamer) => roamer.roam(end))]);
-    if (hasChurn) expect(changes, 'endpoints added and removed').toBeGreaterThan(SECONDS / 2);
+    const end = performance.now() + SECONDS * 1000;
+    let changes = 0;
+    const rounds = (): number => roamers.reduce((sum, roamer) => sum + roamer.rounds, 0);
+    const sent = (): number => pumps.reduce((sum, pump) => sum + pump.sent, 0);
+    // A machine that has much else to do takes longer for as much.
+    const hasEnough = (): boolean => sent() > SECONDS * 100 && rounds() > SECONDS * 2 && (!hasChurn || changes > SECONDS / 2);
+    const isOver = (): boolean => performance.now() > end && hasEnough();
+    const churn = hasChurn ? comeAndGo(isOver, () => changes++) : null;
+    await Promise.all([churn, ...roamers.map((roamer) => roamer.roam(isOver))]);
     await Promise.all(pumps.map((pump) => pump.stop()));
     expect(await droppedByReason(held.broker)).toMatchObject({ queue_full: 0, slow_consumer: 0, peer_overload: 0 });
     for (const { inbox } of roamers) await inbox.ledger.complete(pumps, 15_000);
-    const sent = pumps.reduce((sum, pump) => sum + pump.sent, 0);
-    const rounds = roamers.reduce((sum, roamer) => sum + roamer.rounds, 0);
-    expect(sent, 'messages').toBeGreaterThan(SECONDS * 100);
-    expect(rounds, 'reconnects').toBeGreaterThan(SECONDS * 2);
   },
   SECONDS * 1000 + 60_000,
 );

@@ -35,8 +35,23 @@ class Tally {
   }
 }
 
+/** One test: how much has happened, and whether that is enough. A machine that has much else to do takes longer for as much. */
+class Run {
+  readonly pumps: Pump[] = [];
+  visits = 0;
+  readonly #endsAt = performance.now() + SECONDS * 1000;
+
+  get sent(): number {
+    return this.pumps.reduce((sum, pump) => sum + pump.sent, 0);
+  }
+
+  isOver(): boolean {
+    return performance.now() > this.#endsAt && this.sent > SECONDS * 400 && this.visits > SECONDS * 5;
+  }
+}
+
 /** @param onSubscribed called when it has become a member */
-async function persistentMember(qos: 1 | 2, filter: string, inbox: Inbox, end: number, onSubscribed: () => void): Promise<void> {
+async function persistentMember(qos: 1 | 2, filter: string, inbox: Inbox, run: Run, onSubscribed: () => void): Promise<void> {
   const clientId = uid('stay');
   let client: RawClient | null = null;
   for (let round = 0; ; round++) {
@@ -52,7 +67,7 @@ async function persistentMember(qos: 1 | 2, filter: string, inbox: Inbox, end: n
       onSubscribed();
     }
     await sleep(20 + Math.random() * 30);
-    if (Date.now() > end) return;
+    if (run.isOver()) return;
     if (Math.random() < 0.5) {
       client.destroy();
       await sleep(Math.random() * 20);
@@ -60,10 +75,9 @@ async function persistentMember(qos: 1 | 2, filter: string, inbox: Inbox, end: n
   }
 }
 
-async function visitor(n: number, qos: 1 | 2, filter: string, tally: Tally, isPolite: boolean, end: number): Promise<number> {
-  let visits = 0;
-  while (Date.now() < end) {
-    const [transport, index] = PLACES[(n + visits++) % 2]!;
+async function visitor(n: number, qos: 1 | 2, filter: string, tally: Tally, isPolite: boolean, run: Run): Promise<void> {
+  while (!run.isOver()) {
+    const [transport, index] = PLACES[(n + run.visits++) % 2]!;
     const client = await connected(transport, held.broker.ports[index]!, 5);
     let got = 0;
     tally.inbox(() => got++).attach(client);
@@ -80,7 +94,6 @@ async function visitor(n: number, qos: 1 | 2, filter: string, tally: Tally, isPo
     }
     client.destroy();
   }
-  return visits;
 }
 
 test.each([
@@ -92,18 +105,18 @@ test.each([
     const topic = uid('work/');
     const filter = `$share/g/${topic}/#`;
     const tally = new Tally();
-    const end = Date.now() + SECONDS * 1000;
+    const run = new Run();
     let stay: Promise<void> = Promise.resolve();
     const isThere = new Promise<void>((resolve) => {
-      stay = persistentMember(qos, filter, tally.inbox(), end, resolve);
+      stay = persistentMember(qos, filter, tally.inbox(), run, resolve);
     });
     await Promise.race([isThere, stay]);
-    const pumps: Pump[] = [];
+    const { pumps } = run;
     for (let n = 0; n < 4; n++) {
       const [transport, index] = PLACES[n % 2]!;
       pumps.push(new Pump(await connected(transport, held.broker.ports[index]!, 5), `p${n}`, `${topic}/${n}`, qos, 10).startPaced(200));
     }
-    const visits = await Promise.all([0, 1, 2, 3].map((n) => visitor(n, qos, filter, tally, isPolite, end)));
+    await Promise.all([0, 1, 2, 3].map((n) => visitor(n, qos, filter, tally, isPolite, run)));
     await stay;
     for (const pump of pumps) await pump.stop();
     await until(
@@ -116,8 +129,6 @@ test.each([
       8000,
       100,
     );
-    expect(pumps.reduce((sum, pump) => sum + pump.sent, 0)).toBeGreaterThan(SECONDS * 400);
-    expect(visits.reduce((sum, each) => sum + each, 0)).toBeGreaterThan(SECONDS * 5);
   },
   SECONDS * 1000 + 30_000,
 );
