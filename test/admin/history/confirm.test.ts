@@ -28,7 +28,8 @@ describe.each(['LOCAL', 'MEMORY'])('confirmation on %s', (storeType) => {
     expect(row?.reason).toBe(`revision ${revision} was not confirmed in time`);
     expect(change?.after).toMatchObject({ maxConnectionSize: 3 });
     expect((await api.call('POST', 'confirm', { revision })).status).toBe(404);
-    await api.ok('POST', 'update', { id: 'undone', wiretap: true });
+    // It is undone for all to see before its threads are done with that.
+    await expect.poll(async () => (await api.call('POST', 'update', { id: 'undone', wiretap: true })).status).toBe(200);
     expect(await broker.log()).toContain(`revision ${revision} was not confirmed in time and is undone`);
   });
 
