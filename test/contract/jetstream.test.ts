@@ -208,6 +208,31 @@ describe('JETSTREAM', () => {
     }
   }, 60_000);
 
+  it.each(['file', 'memory'] as const)(
+    'three that write at once to three servers lose nothing, and number without a gap: %s',
+    async (storage) => {
+      const servers = await startNats({ size: 3 });
+      // Each by a server of its own, as far as that goes: one of them leads.
+      const stores = await Promise.all(servers.urls.map((url) => open(storage, { ...servers, urls: [url] })));
+      try {
+        const work = stores.flatMap((store, node) =>
+          Array.from({ length: 20 }, (_, n) => store.commit([put(2000 + node * 100 + n)], {}, META)),
+        );
+        const revisions = await Promise.all(work);
+        expect(revisions.toSorted((x, y) => x - y)).toEqual(Array.from({ length: 60 }, (_, index) => index + 1));
+        const contents = await Promise.all(stores.map((store) => store.load()));
+        for (const content of contents) expect(content).toEqual(contents[0]);
+        expect(contents[0]!.endpoints).toHaveLength(60);
+        const rows = await stores[0]!.history({ limit: 100 });
+        expect(rows.map(({ revision }) => revision)).toEqual(Array.from({ length: 60 }, (_, index) => 60 - index));
+      } finally {
+        for (const store of stores) await store.close();
+        await servers.stop();
+      }
+    },
+    60_000,
+  );
+
   it('of three servers one may be gone; each answered commit is there once', async () => {
     const servers = await startNats({ size: 3 });
     const store = await open('file', servers);

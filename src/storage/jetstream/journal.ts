@@ -157,7 +157,7 @@ export class Journal {
    * @throws ConflictError when another one was first, FluxError `unavailable`: it may have been written
    */
   async advance(place: Place, head: Head): Promise<void> {
-    await this.#bucket.put('head', head, place.entry);
+    await this.#bucket.swap('head', head, place.entry);
   }
 
   /**
@@ -167,12 +167,12 @@ export class Journal {
   async fence(): Promise<void> {
     const { head, entry } = await this.head();
     const empty: Head = { schema: SCHEMA, life: randomUUID(), revision: 0, commit: '', pending: [], last: [] };
-    await this.#bucket.put('head', head ?? empty, entry);
+    await this.#bucket.swap('head', head ?? empty, entry);
   }
 
   /** Replaces only what waits for confirmation. @throws as advance() */
   async setPending(head: Head, entry: Entry, pending: PendingConfirm[]): Promise<void> {
-    await this.#bucket.put('head', { ...head, pending } satisfies Head, entry);
+    await this.#bucket.swap('head', { ...head, pending } satisfies Head, entry);
   }
 
   /** Writes what follows from a head, before the next one replaces it. */
