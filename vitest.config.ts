@@ -9,7 +9,7 @@ const PROJECTS: { name: string; files: number }[] = [
   { name: 'contract', files: 2 },
   { name: 'broker', files: 2 },
   { name: 'admin', files: 2 },
-  { name: 'cluster', files: 1 },
+  { name: 'cluster', files: 2 },
   { name: 'tour', files: 1 },
 ];
 
