@@ -19,10 +19,12 @@ const REPLICAS_PAUSE_MS = 5_000;
 /** JetStream's own numbers for "so many copies are not possible": on a server alone, and with too few servers (now). */
 const NOT_CLUSTERED = 10074;
 const TOO_FEW_SERVERS = 10005;
-/** JetStream's own number for "the last sequence is another one". */
-const WRONG_LAST_SEQUENCE = 10071;
+/** JetStream's own numbers for "the last sequence is another one"; newer servers say the second one while a write of it is under way. */
+const WRONG_LAST_SEQUENCE = [10071, 10164];
 /** Writes of other keys that may come in between: they are few, and belong to changes that are made at the same time. */
 const SWAP_ATTEMPTS = 20;
+/** At most so long between two of them, milliseconds: whoever is in the way is not met in step. */
+const SWAP_PAUSE_MS = 10;
 /** Left free in a message for headers and subject. */
 const ENVELOPE_BYTES = 4096;
 
@@ -97,8 +99,9 @@ export class Bucket {
   /**
    * Writes the key if its last write is the one that is known, and of several that do so at once only one succeeds. A cluster of servers
    * checks the last number of a key when its leader takes a message, against what is stored by then (2.9.10: of three that wrote at once
-   * two or three succeeded, in five rounds of six); the last number of the whole bucket it checks when the message is stored.
-   * @throws as put()
+   * two or three succeeded, in five rounds of six); the last number of the whole bucket it checks when the message is stored. Both are
+   * sent: a server that was held up may answer with an old state of the key, and the other number alone would let that pass.
+   * @throws as put(); FluxError `unavailable` also when other keys are written all the time: it was not written then
    */
   async swap(key: string, value: unknown, after: Entry | null): Promise<void> {
     const bytes = this.#pack(key, value);
@@ -110,12 +113,16 @@ export class Bucket {
       );
       const now = await this.get(key);
       if (now?.sequence !== after?.sequence) throw new ConflictError(`write ${key}`);
+      // A key that was deleted has a number that get() does not tell.
+      const expect = after === null ? { lastSequence } : { lastSequence, lastSubjectSequence: after.sequence };
       try {
-        await this.#guard(`write ${key}`, () => this.#js.publish(`${SUBJECTS}.${key}`, bytes, { expect: { lastSequence } }));
+        await this.#guard(`write ${key}`, () => this.#js.publish(`${SUBJECTS}.${key}`, bytes, { expect }));
         return;
       } catch (error) {
         // Another key may have been written in between.
-        if (!(error instanceof ConflictError) || attempt === SWAP_ATTEMPTS) throw error;
+        if (!(error instanceof ConflictError)) throw error;
+        if (attempt === SWAP_ATTEMPTS) throw new FluxError('unavailable', 'The store is too busy: others write to it all the time');
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * SWAP_PAUSE_MS));
       }
     }
   }
@@ -137,7 +144,7 @@ export class Bucket {
       try {
         return await work();
       } catch (error) {
-        if ((error as NatsError).api_error?.err_code === WRONG_LAST_SEQUENCE) throw new ConflictError(what);
+        if (WRONG_LAST_SEQUENCE.includes((error as NatsError).api_error?.err_code ?? 0)) throw new ConflictError(what);
         // Nobody has taken the request, so that it may be made again: an election takes about a second.
         const isUntaken = (error as NatsError).code === ErrorCode.NoResponders;
         if (!isUntaken || performance.now() > deadline) throw toUnavailable(error, `The bucket ${BUCKET} cannot ${what}`);
