@@ -34,7 +34,7 @@ const boot = workerData as WorkerBoot;
 const VERIFY_TIMEOUT_MS = 5_000;
 const SWEEP_MS = 500;
 /** A peer that stands still for longer delays nobody's end. */
-const PEERS_KNOW_MS = 5_000;
+const PEERS_KNOW_MS = 3_000;
 
 const runtimes = new Map<string, EndpointRuntime>();
 const mesh = new Mesh(boot.peer, (name) => new Namespace(name));

@@ -157,7 +157,8 @@ export class Mesh implements LinkOwner {
     const link = this.links.get(id);
     if (link === undefined) return;
     // Main's word of its end may overtake its last ones, which may be a session, or messages that were acknowledged to their publishers.
-    link.drain();
+    // What a session worker ordered last is void: the next one begins with what each worker holds.
+    if (link.role !== 'session') link.drain();
     this.links.delete(id);
     link.close();
     if (this.sessionLink === link) this.sessionLink = null;
