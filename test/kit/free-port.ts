@@ -2,14 +2,14 @@
 
 import { linkSync, mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 
 const FIRST = 10_000;
 /** Up to where Linux begins to take the local ports of connections from (32,768). */
 const COUNT = 22_000;
-/** A file for each port that is given, with the number of the process that it was given to. */
-const CLAIMS = join(tmpdir(), 'fluxmq-test-ports');
+/** A file for each port that is given, with the number of the process that it was given to; each user has a folder. */
+const CLAIMS = join(tmpdir(), `fluxmq-test-ports-${userInfo().uid}`);
 
 const own = new Set<string>();
 process.on('exit', () => {

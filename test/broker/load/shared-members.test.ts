@@ -76,8 +76,9 @@ async function persistentMember(qos: 1 | 2, filter: string, inbox: Inbox, run: R
 }
 
 async function visitor(n: number, qos: 1 | 2, filter: string, tally: Tally, isPolite: boolean, run: Run): Promise<void> {
-  while (!run.isOver()) {
-    const [transport, index] = PLACES[(n + run.visits++) % 2]!;
+  for (let visit = 0; !run.isOver(); visit++) {
+    run.visits++;
+    const [transport, index] = PLACES[(n + visit) % 2]!;
     const client = await connected(transport, held.broker.ports[index]!, 5);
     let got = 0;
     tally.inbox(() => got++).attach(client);
