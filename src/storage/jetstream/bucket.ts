@@ -71,8 +71,8 @@ export class Bucket {
         return js.views.kv(BUCKET, { ...options, replicas: 1 });
       });
       const { replicas, streamInfo } = await kv.status();
-      if (replicas < REPLICAS_WANTED && streamInfo.cluster !== undefined) void addReplicas(connection, streamInfo.config.name);
       const manager = await connection.jetstreamManager({ timeout: REQUEST_TIMEOUT_MS, checkAPI: false });
+      if (replicas < REPLICAS_WANTED && streamInfo.cluster !== undefined) void addReplicas(connection, manager);
       return new Bucket(kv, js, manager, (connection.info?.max_payload ?? 1024 * 1024) - ENVELOPE_BYTES);
     } catch (error) {
       throw toUnavailable(error, `The bucket ${BUCKET} cannot be opened`);
@@ -155,11 +155,10 @@ export class Bucket {
 }
 
 /** Attempts it as long as the connection lives: a server may be on its way. Two servers cannot hold three copies, and need not. */
-async function addReplicas(connection: NatsConnection, stream: string): Promise<void> {
+async function addReplicas(connection: NatsConnection, manager: JetStreamManager): Promise<void> {
   while (!connection.isClosed()) {
     try {
-      const manager = await connection.jetstreamManager({ timeout: REQUEST_TIMEOUT_MS });
-      await manager.streams.update(stream, { num_replicas: REPLICAS_WANTED });
+      await manager.streams.update(STREAM, { num_replicas: REPLICAS_WANTED });
       return;
     } catch {
       // Nobody waits for it, and the next attempt tells whether it matters.
