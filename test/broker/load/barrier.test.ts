@@ -44,6 +44,7 @@ test(
       }
     };
     await Promise.all([0, 1, 2, 3].map(run));
+    expect(rounds).toBeGreaterThan(SECONDS * 100);
   },
   SECONDS * 1000 + 30_000,
 );
@@ -112,6 +113,7 @@ test(
       areReadersGone = true;
     });
     await Promise.all(writers);
+    expect(joins).toBeGreaterThan(SECONDS * 10);
   },
   SECONDS * 1000 + 30_000,
 );

@@ -96,9 +96,12 @@ test.each([
     const isOver = (): boolean => performance.now() > end && hasEnough();
     const churn = hasChurn ? comeAndGo(isOver, () => changes++) : null;
     await Promise.all([churn, ...roamers.map((roamer) => roamer.roam(isOver))]);
+    if (hasChurn) expect(changes, 'endpoints added and removed').toBeGreaterThan(SECONDS / 2);
     await Promise.all(pumps.map((pump) => pump.stop()));
     expect(await droppedByReason(held.broker)).toMatchObject({ queue_full: 0, slow_consumer: 0, peer_overload: 0 });
     for (const { inbox } of roamers) await inbox.ledger.complete(pumps, 15_000);
+    expect(sent(), 'messages').toBeGreaterThan(SECONDS * 100);
+    expect(rounds(), 'reconnects').toBeGreaterThan(SECONDS * 2);
   },
   SECONDS * 1000 + 60_000,
 );

@@ -130,6 +130,8 @@ test.each([
       8000,
       100,
     );
+    expect(run.sent).toBeGreaterThan(SECONDS * 400);
+    expect(run.visits).toBeGreaterThan(SECONDS * 5);
   },
   SECONDS * 1000 + 30_000,
 );
