@@ -75,10 +75,24 @@ function systemError(code: number, what: string): NodeJS.ErrnoException {
  * @throws Error with the system's code, `EADDRINUSE` and others
  */
 export function bindSocket(host: string, port: number): SocketHandle {
+  return bound(host, port, bindings().tcp.constants.UV_TCP_REUSEPORT);
+}
+
+/**
+ * Whether a socket of its own could have the port: binds one, and lets go at once. It never listens, so it is in the way of nobody who binds
+ * the port at the same moment, also in another process; whoever listens there, sharing or not, is in its way.
+ * @param port 1..65535
+ * @throws Error with the system's code, `EADDRINUSE` and others
+ */
+export function tryBind(host: string, port: number): void {
+  bound(host, port, 0).close();
+}
+
+function bound(host: string, port: number, flags: number): SocketHandle {
   const { TCP, constants } = bindings().tcp;
   const handle = new TCP(constants.SERVER);
   const isSix = isIPv6(host.split('%')[0] ?? '');
-  const status = isSix ? handle.bind6(host, port, constants.UV_TCP_REUSEPORT) : handle.bind(host, port, constants.UV_TCP_REUSEPORT);
+  const status = isSix ? handle.bind6(host, port, flags) : handle.bind(host, port, flags);
   const name: { port?: number } = {};
   // libuv tells of a taken port only when it listens: the socket has none then.
   const isBound = status === 0 && handle.getsockname(name) === 0 && (name.port ?? 0) > 0;

@@ -1,8 +1,8 @@
 /** Whether a port can be bound here, found out by binding it, and who holds it when it cannot. */
 
 import { readdir, readFile, readlink } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { FluxError } from '../../kernel/errors.ts';
+import { tryBind } from '../../thread/socket-passing.ts';
 
 /** States of /proc/net/tcp: 0A is LISTEN. */
 const LISTEN = '0A';
@@ -10,35 +10,19 @@ const LISTEN = '0A';
 const OWNER_SEARCH_MS = 1_000;
 /** Descriptors looked at together. */
 const BATCH = 64;
-/** The last probe of each port: two at once would be in each other's way. */
-const probing = new Map<number, Promise<void>>();
 
 /**
- * Binds host:port exclusively and lets go at once. A listener with SO_REUSEPORT, also one of another broker of this user, makes
- * it fail, while the same bind with SO_REUSEPORT would succeed silently.
+ * Tries to bind host:port, not sharing it. A listener with SO_REUSEPORT, also one of another broker of this user, makes it fail, while the
+ * same bind with SO_REUSEPORT would succeed silently. Probes, here and in other brokers of this machine, are not in each other's way.
  * @param port 1..65535
  * @throws FluxError `port-in-use` (naming the process where the system tells), `unprocessable` (address not local, no permission, …)
  */
 export async function probePort(host: string, port: number): Promise<void> {
-  const turn = (probing.get(port) ?? Promise.resolve()).then(() => bindOnce(host, port));
-  const ended = turn.catch(() => {});
-  probing.set(port, ended);
   try {
-    await turn;
+    tryBind(host, port);
   } catch (error) {
     throw await bindFailure(host, port, error);
-  } finally {
-    if (probing.get(port) === ended) probing.delete(port);
   }
-}
-
-function bindOnce(host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    // exclusive, and no reusePort: see above.
-    server.listen({ host, port, exclusive: true, backlog: 1 }, () => server.close(() => resolve()));
-  });
 }
 
 /** A failed bind in the words that users grep for (SPEC.md section 8). */
