@@ -20,6 +20,9 @@ const WORDS: Readonly<Record<string, string>> = {
 /** Codes of Node and OpenSSL for a certificate of the server that is not believed. */
 const UNTRUSTED = /^(UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|CERT_|ERR_TLS_CERT_ALTNAME_INVALID|INVALID_CA|HOSTNAME_MISMATCH)/;
 
+/** Codes of a connection that ended without an end. */
+const CUT = /^(ECONNRESET|EPIPE)$/;
+
 /** One line without the server's address. */
 export function connectFailure(error: unknown, credentials: BusCredentials): string {
   if (error instanceof FluxError) return error.message;
@@ -32,11 +35,21 @@ export function connectFailure(error: unknown, credentials: BusCredentials): str
   }
   if (code.startsWith('ERR_SSL_')) {
     const alert = /alert ([a-z ]+)/.exec(message)?.[1] ?? code;
-    const has = credentials.tls?.crt ?? null;
-    return `it refuses the TLS handshake (${alert}): ${has === null ? 'it may want a client certificate (cluster.credentials.tls.crt)' : `is ${has} of an authority that it trusts?`}`;
+    return `it refuses the TLS handshake (${alert}): ${certificateHint(credentials)}`;
+  }
+  if (CUT.test(code)) {
+    // A server that does not like a certificate of TLS 1.3 says so when the client has begun to talk: what it leaves unread makes its system
+    // reset the connection, and the alert may be lost with it.
+    return `it reset the connection (${code})${credentials.tls === null ? '' : `: ${certificateHint(credentials)}`}`;
   }
   if (code === 'TLS') return `cluster.credentials.tls cannot be used: ${chainedError?.message ?? message}`;
   return WORDS[code] ?? message;
+}
+
+function certificateHint({ tls }: BusCredentials): string {
+  const has = tls?.crt ?? null;
+  if (has === null) return 'it may want a client certificate (cluster.credentials.tls.crt)';
+  return `is ${has} of an authority that it trusts?`;
 }
 
 function refusal({ user, token, credsFile }: BusCredentials): string {

@@ -1,6 +1,8 @@
 /** How a node is let in by a real nats-server, and what it says when it is not: the key to look at, and nothing of a secret. */
 
+import { once } from 'node:events';
 import { chmodSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { openNatsBus } from '../../../src/bus/nats/nats-bus.ts';
@@ -24,7 +26,11 @@ async function nats(config: string): Promise<NatsServers> {
 }
 
 /** What comes of a first attempt: `in`, or the reason. */
-async function attempt(servers: NatsServers, credentials: Partial<BusCredentials>, host = '127.0.0.1'): Promise<string> {
+async function attempt(
+  servers: { readonly servers: readonly { readonly port: number }[] },
+  credentials: Partial<BusCredentials>,
+  host = '127.0.0.1',
+): Promise<string> {
   const note = (message: string, details?: unknown) => void lines.push(`${message} ${JSON.stringify(details)}`);
   const nobody: BusCredentials = { user: null, password: null, token: null, credsFile: null, tls: null };
   const place = { kind: 'addresses', addresses: servers.servers.map(({ port }) => `${host}:${port}`) } as const;
@@ -121,6 +127,21 @@ describe('TLS', () => {
       /cluster\.credentials\.tls cannot be used: .*key values mismatch/,
     );
     expect(lines.join('\n')).not.toContain('PRIVATE KEY');
+  });
+
+  test("a server that resets the connection, its alert lost on the way, is not called by the system's code alone", async () => {
+    const server = createServer((socket) => {
+      socket.write('INFO {"server_id":"N","version":"2.9.10","proto":1,"tls_required":true,"max_payload":1048576}\r\n');
+      socket.once('data', () => socket.resetAndDestroy());
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    ends.push(async () => void server.close());
+    const at = { servers: [{ port: (server.address() as AddressInfo).port }] };
+    const own = ours.issue('node', { kind: 'client' });
+    expect(await attempt(at, files(ours.cert, own))).toContain(`it reset the connection (ECONNRESET): is ${own.cert} of an authority`);
+    expect(await attempt(at, files(ours.cert))).toContain('it reset the connection (ECONNRESET): it may want a client certificate');
+    expect(await attempt(at, {})).toMatch(/it reset the connection \(ECONNRESET\)$/);
   });
 
   test('a password does not go to a server that offers no TLS where it is asked for', async () => {
