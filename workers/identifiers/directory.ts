@@ -113,7 +113,7 @@ export class Directory {
         return true;
       case 'grant-move': {
         const pending = this.#claims.get(control.connection);
-        if (pending !== undefined) pending.taking = { move: control.move, done: this.#take(control, pending, link) };
+        if (pending !== undefined) pending.taking = { move: control.move, done: this.#take(control, pending) };
         return true;
       }
       case 'deny': {
@@ -144,11 +144,6 @@ export class Directory {
   #granted(connection: number, isLocal: boolean): void {
     const pending = this.#claims.get(connection);
     if (pending === undefined) return;
-    if (pending.taking !== null) {
-      // The old holder died: perhaps after it had sent everything.
-      void pending.taking.done.then(() => this.#granted(connection, isLocal));
-      return;
-    }
     const { claim } = pending;
     const held = this.#table.get(claim.namespace, claim.clientId);
     if (held !== undefined && isLocal) this.#owned(connection, held, true);
@@ -167,7 +162,7 @@ export class Directory {
     return null;
   }
 
-  async #take(grant: Extract<Control, { t: 'grant-move' }>, pending: PendingClaim, by: PeerLink): Promise<void> {
+  async #take(grant: Extract<Control, { t: 'grant-move' }>, pending: PendingClaim): Promise<void> {
     const session = this.#table.create(this.#mesh.namespace(grant.namespace), pending.claim.clientId);
     const hasCome = await this.#table.mover.take(grant.move, session, grant.offer, grant.from);
     pending.taking = null;
@@ -179,10 +174,9 @@ export class Directory {
       session.connection = grant.connection;
       this.#mesh.sessionLink?.control({ t: 'register', sessions: [registration(session)] });
     } else {
-      // The old place died. The session worker has seen it too and grants anew, if it is still the one that was asked.
+      // The old place died: the session worker, be it the one that was asked or a new one, brings back what is on disk.
       this.#table.forget(session);
-      const link = this.#mesh.sessionLink;
-      if (link !== null && link !== by && this.#claims.has(grant.connection)) link.control({ t: 'claim', claim: pending.claim });
+      if (this.#claims.has(grant.connection)) this.#mesh.sessionLink?.control({ t: 'claim', claim: pending.claim });
     }
   }
 

@@ -190,12 +190,27 @@ export class Registry {
       return;
     }
     const entry = this.#entry(claim.namespace, claim.clientId);
+    const { step } = entry;
+    if (step?.kind === 'claim' && step.claim.connection === claim.connection) {
+      this.#claimAgain(entry, step);
+      return;
+    }
     if (entry.waiting.length >= WAITING_MAX) {
       claimant.control({ t: 'deny', connection: claim.connection, reason: 'busy' });
       return;
     }
     entry.waiting.push({ claim, claimant });
     this.#next(entry);
+  }
+
+  /** The old place died before the session had come: what the claimant asks for now is what is on disk. */
+  #claimAgain(entry: Entry, step: Extract<Step, { kind: 'claim' }>): void {
+    if (step.stage !== 'move') return;
+    this.#steps.delete(step.move);
+    step.move = ++this.#lastMove;
+    step.stage = 'release';
+    this.#steps.set(step.move, entry);
+    this.#releaseOwner(entry, step);
   }
 
   /** What endpoint workers have decided alone about the groups of these is known: they go on. */
@@ -241,8 +256,10 @@ export class Registry {
     } else {
       const { namespace, clientId } = entry;
       const owner = this.#mesh.links.get(entry.owner);
-      if (owner === undefined) this.#grant(entry, 'new');
-      else owner.control({ t: 'release', namespace, clientId, move, to: claimant.id, discard: claim.cleanStart });
+      if (owner === undefined) {
+        entry.owner = this.#restored(entry);
+        this.#releaseOwner(entry, step);
+      } else owner.control({ t: 'release', namespace, clientId, move, to: claimant.id, discard: claim.cleanStart });
     }
   }
 
@@ -336,9 +353,13 @@ export class Registry {
   }
 
   #fetched(entry: Entry, isHere: boolean): void {
-    const isKept = isHere || this.#hooks.restore(entry.namespace, entry.clientId);
-    entry.owner = isKept ? this.#mesh.self : null;
+    entry.owner = isHere ? this.#mesh.self : this.#restored(entry);
     this.#done(entry);
+  }
+
+  /** The owner, whose worker died, of a session: this worker, when the session could be brought back from disk, or nobody. */
+  #restored(entry: Entry): number | null {
+    return this.#hooks.restore(entry.namespace, entry.clientId) ? this.#mesh.self : null;
   }
 
   #register(session: Registration, link: PeerLink): void {
@@ -390,20 +411,17 @@ export class Registry {
   }
 
   #claimantDied(entry: Entry, link: PeerLink): void {
-    if (entry.owner === link.id) {
-      entry.owner = this.#hooks.restore(entry.namespace, entry.clientId) ? this.#mesh.self : null;
-    }
+    if (entry.owner === link.id) entry.owner = this.#restored(entry);
     // Else the old owner keeps the session; its client has been told to go.
     entry.isGone = true;
     this.#done(entry);
   }
 
   #ownerDied(entry: Entry): void {
-    // take() sees that the holder is gone, or has got everything before it went.
-    if (entry.step?.kind === 'fetch' && entry.step.isTaking) return;
-    const isRestored = this.#hooks.restore(entry.namespace, entry.clientId);
-    entry.owner = isRestored ? this.#mesh.self : null;
     const { step } = entry;
+    // take() sees that the holder is gone, or has got everything before it went: the claimant says which, by `owned` or by claiming again.
+    if (step?.kind === 'fetch' ? step.isTaking : step?.stage === 'move') return;
+    entry.owner = this.#restored(entry);
     if (step === null) this.#next(entry);
     else if (step.kind === 'claim') this.#releaseOwner(entry, step);
     else if (step.kind === 'fetch') {

@@ -16,6 +16,15 @@ import { SessionTable } from '../../../workers/session/session-table.ts';
 import { until } from '../../kit/until.ts';
 
 const ENDPOINT = 'endpoint';
+const SUBSCRIPTION = {
+  filter: 'a/filter',
+  group: null,
+  qos: 1,
+  noLocal: false,
+  retainAsPublished: false,
+  retainHandling: 0,
+  identifier: 0,
+} as const;
 
 /** A thread without a thread: its mesh, its sessions, and who decides about them. */
 class Place {
@@ -27,6 +36,10 @@ class Place {
   readonly registry: Registry;
   /** controls that came about client identifiers */
   readonly heard: string[] = [];
+  /** sessions on disk: the session worker's, of holders that die */
+  readonly disk = new Set<string>();
+  #held: (() => void)[] | null = null;
+  #holdsFrom = '';
 
   constructor(peer: number, role: WorkerRole, memory: SharedArrayBuffer) {
     this.peer = peer;
@@ -38,14 +51,26 @@ class Place {
     const { table } = this;
     const identifiers = new IdentifierTable(memory);
     this.directory = new Directory(mesh, table, identifiers);
-    this.registry = new Registry(mesh, table, identifiers, { onStuck() {}, restore: () => false, onFetched() {} });
+    const restore = (namespace: string, clientId: string): boolean => {
+      if (!this.disk.has(clientId)) return false;
+      const session = table.create(mesh.namespace(namespace), clientId);
+      session.expirySeconds = 1000;
+      void table.subscriptions.add(session, [SUBSCRIPTION]);
+      return true;
+    };
+    this.registry = new Registry(mesh, table, identifiers, { onStuck() {}, restore, onFetched() {} });
     mesh.hooks = {
       onPublish() {},
       onRun() {},
       onControl: (link, control) => {
         this.heard.push(control.t);
-        if (role === 'session') this.registry.onControl(link, control);
-        else this.directory.onControl(link, control);
+        const take = (): void => {
+          if (role === 'session') this.registry.onControl(link, control);
+          else this.directory.onControl(link, control);
+        };
+        if (control.t === this.#holdsFrom) this.#held ??= [];
+        if (this.#held === null) take();
+        else this.#held.push(take);
       },
       onPeerAdded: (link: PeerLink) => {
         table.mover.onPeerAdded(link);
@@ -62,6 +87,23 @@ class Place {
       onMoveAcknowledged: (move, from) => table.mover.onAcknowledged(move, from),
       onRelieved() {},
     };
+  }
+
+  /** Is busy from the first control of this kind on. */
+  hold(kind: string): void {
+    this.#holdsFrom = kind;
+  }
+
+  get isHolding(): boolean {
+    return this.#held !== null;
+  }
+
+  /** Takes in what has come meanwhile. */
+  goOn(): void {
+    const held = this.#held ?? [];
+    this.#held = null;
+    this.#holdsFrom = '';
+    for (const take of held) take();
   }
 
   /** @param expirySeconds 0: the session ends with the connection */
@@ -259,6 +301,49 @@ describe('client identifiers', () => {
     const next = await two.connect('a').online();
     expect([client.isTakenOver, next.isOnline]).toEqual([true, true]);
     expect(keeper.table.get('default', 'a')).toBeUndefined();
+  });
+
+  describe('a durable session is on its way to another worker, which is busy, when its old worker ends', () => {
+    /** Begins the move, and ends its old place when the new one stands still at `kind`. */
+    async function interrupted(kind: string): Promise<Visitor> {
+      const client = await one.connect('a', 1000).online();
+      await one.table.subscriptions.add(client.session!, [SUBSCRIPTION]);
+      keeper.disk.add('a');
+      two.hold(kind);
+      const next = two.connect('a', 1000);
+      await until('the new place is busy', () => two.isHolding, 5_000, 1);
+      one.mesh.close();
+      keeper.mesh.removePeer(one.peer);
+      await quiet();
+      return next;
+    }
+    /** Nobody but the new place wants its messages. */
+    const interests = () => [keeper, two].map(({ mesh }) => [...mesh.namespace('default').localFilters()].length);
+
+    test.each(['grant-move', 'state'])('at %s: it is there once, with what the old one or the disk had', async (kind) => {
+      const next = await interrupted(kind);
+      two.goOn();
+      await quiet();
+      two.mesh.removePeer(one.peer);
+      await next.online();
+      await quiet();
+      expect(next.answer).toMatchObject({ ok: true, isPresent: true });
+      expect([...next.session!.subscriptions.values()]).toMatchObject([SUBSCRIPTION]);
+      expect(keeper.table.get('default', 'a')).toBeUndefined();
+      expect(interests()).toEqual([0, 1]);
+      // Who asks next finds it: nothing of the move is left behind.
+      const last = await two.connect('a', 1000).online();
+      expect([next.isTakenOver, last.answer]).toMatchObject([true, { ok: true, isPresent: true }]);
+    });
+
+    test.each(['grant-move', 'state'])('at %s, and the new worker ends too: it waits where it was brought back from disk', async (kind) => {
+      await interrupted(kind);
+      two.mesh.close();
+      keeper.mesh.removePeer(two.peer);
+      await quiet();
+      expect(keeper.table.get('default', 'a')?.subscriptions.size).toBe(1);
+      expect(keeper.registry.find('default', 'a')).toMatchObject({ owner: keeper.peer });
+    });
   });
 
   test('two identifiers of one group: what is decided about one concerns the other only in its way', async () => {
