@@ -1,6 +1,7 @@
 /** Thread entry: carries the MQTT traffic of one or more endpoints. */
 
 import { parentPort, workerData } from 'node:worker_threads';
+import { Deadline } from '../src/kernel/deadline.ts';
 import { FluxError } from '../src/kernel/errors.ts';
 import { Pace } from '../src/kernel/pace.ts';
 import { loopDelay } from '../src/metrics/loop-delay.ts';
@@ -158,10 +159,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     for (const runtime of runtimes.values()) runtime.stopAccepting();
     const drain = { ms: 0, reasonCode: REASON.serverShuttingDown, serverReference: null };
     const drained = Promise.all([...runtimes.values()].map((runtime) => runtime.drain(drain)));
-    await atMost(
-      timeoutMs,
-      drained.then(() => untilHandedOver()).then(() => untilPeersKnow()),
-    );
+    await new Deadline(timeoutMs).reaches(drained.then(() => untilHandedOver()).then(() => untilPeersKnow()));
     for (const runtime of runtimes.values()) runtime.close();
     clearInterval(sweep);
     mesh.close();
@@ -270,18 +268,7 @@ async function untilHandedOver(): Promise<void> {
 /** Before they heard that nobody is here any more, peers may have sent messages here: those for shared groups go back, to other members. */
 async function untilPeersKnow(): Promise<void> {
   const known = mesh.fence(mesh.links.keys());
-  if (known !== null) await atMost(PEERS_KNOW_MS, known);
-}
-
-/** Waits for it no longer than `ms`. */
-async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
-  let deadline: NodeJS.Timeout | undefined;
-  const late = new Promise((resolve) => {
-    deadline = setTimeout(resolve, ms);
-  });
-  await Promise.race([work, late]);
-  // Left running, it would keep the thread from ending by itself.
-  clearTimeout(deadline);
+  if (known !== null) await new Deadline(PEERS_KNOW_MS).reaches(known);
 }
 
 function hasParked(): boolean {

@@ -2,6 +2,7 @@
 
 import { type Context, Hono } from 'hono';
 import type { Control, RequestContext } from '../control/contract.ts';
+import { within } from '../kernel/deadline.ts';
 import { FluxError } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
 import type { Settings } from '../settings/settings.ts';
@@ -222,14 +223,10 @@ function readQuery(route: Route, parameters: URLSearchParams, refusals: Refusals
 }
 
 /** A change keeps its own deadline in the control plane; this one only makes sure that a fault there does not leave the client waiting. */
-async function withDeadline(work: Promise<Reply | Response>, timeoutMs: number, change: boolean): Promise<Reply | Response> {
+function withDeadline(work: Promise<Reply | Response>, timeoutMs: number, change: boolean): Promise<Reply | Response> {
   const milliseconds = change ? timeoutMs + GRACE_MS : timeoutMs;
   const hint = change ? '; the change may still happen, see /api/endpoints/history' : '';
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new FluxError('timeout', `No answer within ${milliseconds} ms${hint}`)), milliseconds);
-  });
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+  return within(milliseconds, work, () => new FluxError('timeout', `No answer within ${milliseconds} ms${hint}`));
 }
 
 /** 405 with Allow when the path is known under another method, else 404. */

@@ -5,6 +5,7 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { type DestinationStream, multistream, pino } from 'pino';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
+import { Deadline } from '../kernel/deadline.ts';
 import type { LogFields, Logger, LogLevel } from '../kernel/logger.ts';
 import type { Settings } from '../settings/settings.ts';
 import { formatLine } from './log-line.ts';
@@ -66,12 +67,7 @@ export async function openLogger(log: Settings['log'], terminal: NodeJS.Writable
       bursts.flush();
       const closed = once(file, 'close');
       file.end();
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise((resolve) => {
-        timer = setTimeout(resolve, CLOSE_TIMEOUT_MS);
-      });
-      await Promise.race([closed, late]);
-      clearTimeout(timer);
+      await new Deadline(CLOSE_TIMEOUT_MS).reaches(closed);
     },
   };
 }

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import type { Bus } from '../bus/contract.ts';
 import { isObject } from '../endpoint/problems.ts';
 import { parseEndpoint } from '../endpoint/schema.ts';
+import { Deadline } from '../kernel/deadline.ts';
 import { FluxError } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
 import { MetricsCollector } from '../metrics/collect.ts';
@@ -32,7 +33,6 @@ import type {
   Watcher,
   WatchStart,
 } from './contract.ts';
-import { Deadline } from './deadline.ts';
 import { readAdd, readPlan } from './endpoints/change-request.ts';
 import { reachStep } from './endpoints/change-steps.ts';
 import { Desired } from './endpoints/desired.ts';

@@ -1,5 +1,6 @@
 /** A store elsewhere that may be away: opened as soon as it can be, and at the start replaced by what was last known of it. */
 
+import { within } from '../kernel/deadline.ts';
 import { FluxError } from '../kernel/errors.ts';
 import type { ChangeMeta, CommitOptions, EndpointStore, HistoryQuery, HistoryRow, StoreChange, StoreSnapshot } from './contract.ts';
 import { isLasting } from './failure-reason.ts';
@@ -123,15 +124,7 @@ class RememberingStore implements EndpointStore {
       this.#opening = null;
     });
     this.#opening.catch(() => {});
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(reject, waitMs, new FluxError('unavailable', `The store did not answer within ${waitMs} ms`));
-    });
-    try {
-      return await Promise.race([this.#opening, late]);
-    } finally {
-      clearTimeout(timer);
-    }
+    return within(waitMs, this.#opening, () => new FluxError('unavailable', `The store did not answer within ${waitMs} ms`));
   }
 
   async #openOnce(): Promise<EndpointStore> {

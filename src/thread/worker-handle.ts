@@ -2,6 +2,7 @@
 
 import { totalmem } from 'node:os';
 import { type MessagePort, type Transferable, Worker } from 'node:worker_threads';
+import { Deadline } from '../kernel/deadline.ts';
 import { FluxError, toWireError } from '../kernel/errors.ts';
 import type { LogFields, LogLevel } from '../kernel/logger.ts';
 import { PendingCalls } from './frames.ts';
@@ -147,25 +148,19 @@ export class WorkerHandle {
 
   async #shutDown(timeoutMs: number): Promise<boolean> {
     this.#state = 'stopping';
-    const closed = new Promise<'closed'>((resolve) => {
-      this.#onClosed = () => resolve('closed');
+    const closed = new Promise<void>((resolve) => {
+      this.#onClosed = resolve;
     });
-    const deadline = delay(timeoutMs, 'deadline' as const);
     this.call('shutdown', { timeoutMs }, { timeoutMs }).catch((error: unknown) => {
       this.#callbacks.onLog('warn', `${this.name} did not shut down in order`, { reason: toWireError(error).message });
     });
-    const first = await Promise.race([this.ended, closed, deadline.promise]);
-    deadline.cancel();
-    if (first === 'closed') {
-      const linger = delay(LINGER_AFTER_CLOSED_MS, 'linger' as const);
-      if ((await Promise.race([this.ended, linger.promise])) === 'linger') await this.#worker.terminate();
-      linger.cancel();
-      return true;
+    if (!(await new Deadline(timeoutMs).reaches(Promise.race([this.ended, closed])))) {
+      this.#callbacks.onLog('error', `${this.name} did not end within ${timeoutMs} ms and is terminated`, {});
+      await this.#worker.terminate();
+      return false;
     }
-    if (first !== 'deadline') return true;
-    this.#callbacks.onLog('error', `${this.name} did not end within ${timeoutMs} ms and is terminated`, {});
-    await this.#worker.terminate();
-    return false;
+    if (!(await new Deadline(LINGER_AFTER_CLOSED_MS).reaches(this.ended))) await this.#worker.terminate();
+    return true;
   }
 
   /** Ends a thread that does not answer, as if it had ended by itself. */
@@ -221,13 +216,4 @@ export class WorkerHandle {
     this.#settleEnded(exit);
     this.#callbacks.onExit(exit);
   }
-}
-
-/** A timer that can be awaited and cancelled. */
-function delay<T>(ms: number, value: T): { promise: Promise<T>; cancel(): void } {
-  let timer: NodeJS.Timeout | undefined;
-  const promise = new Promise<T>((resolve) => {
-    timer = setTimeout(resolve, ms, value);
-  });
-  return { promise, cancel: () => clearTimeout(timer) };
 }

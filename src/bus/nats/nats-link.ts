@@ -1,6 +1,7 @@
 /** One connection to NATS that is made again for ever; the servers are looked up anew each time. */
 
 import { type ConnectionOptions, connect, type NatsConnection } from 'nats';
+import { Deadline } from '../../kernel/deadline.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { BusState } from '../contract.ts';
 import type { BusSettings } from '../settings.ts';
@@ -60,12 +61,7 @@ export class NatsLink {
       await this.#connection?.drain().catch(() => this.#connection?.close());
     }
     // An attempt under way ends by itself, and closes what it has opened: a silent DNS server is not waited for.
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, CLOSE_WAIT_MS);
-    });
-    await Promise.race([this.#running, late]);
-    clearTimeout(timer);
+    await new Deadline(CLOSE_WAIT_MS).reaches(this.#running);
   }
 
   async #run(): Promise<void> {

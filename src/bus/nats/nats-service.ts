@@ -1,6 +1,7 @@
 /** One service of this node under the micro protocol of NATS: seen by `nats micro`, and there again on each new connection. */
 
 import { type Endpoint, headers, type NatsConnection, type Service, type ServiceMsg } from 'nats';
+import { Deadline } from '../../kernel/deadline.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { Answer, BusService, Incoming, Serving } from '../contract.ts';
 
@@ -61,12 +62,7 @@ export class NatsService implements Serving {
   async close(timeoutMs: number): Promise<void> {
     this.#isClosed = true;
     await this.#live?.stop();
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, timeoutMs);
-    });
-    await Promise.race([Promise.all(this.#running), late]);
-    clearTimeout(timer);
+    await new Deadline(timeoutMs).reaches(Promise.all(this.#running));
   }
 
   /** One subscription that the server does not allow ends them all. */

@@ -2,11 +2,11 @@
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { join } from '../../endpoint/problems.ts';
+import { Deadline } from '../../kernel/deadline.ts';
 import { FluxError, toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { ChangeMeta, CommitOptions } from '../../storage/contract.ts';
 import type { ConfirmView, NodeOutcome } from '../contract.ts';
-import { Deadline } from '../deadline.ts';
 import type { Desired } from '../endpoints/desired.ts';
 import { type DrainRequest, NO_DRAIN } from '../endpoints/drain.ts';
 import type { Driver, Prepared } from '../endpoints/driver.ts';

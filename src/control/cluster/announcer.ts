@@ -3,8 +3,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Bus } from '../../bus/contract.ts';
 import type { Subjects } from '../../bus/subjects.ts';
+import { Deadline } from '../../kernel/deadline.ts';
 import type { NodeOutcome } from '../contract.ts';
-import { Deadline } from '../deadline.ts';
 import type { Announcement, NodeFacts, Receipt } from './contract.ts';
 import type { Members } from './members.ts';
 import { readAnnouncement, readReceipt } from './read-notice.ts';

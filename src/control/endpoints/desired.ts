@@ -1,6 +1,7 @@
 /** What the store wants to run, held in memory and compared with the store at each write, and the locks of changes under way. */
 
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
+import { Deadline } from '../../kernel/deadline.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import {
   type ChangeMeta,
@@ -14,7 +15,6 @@ import {
   WHOLE,
 } from '../../storage/contract.ts';
 import { lockKeys, WaitingChanges } from '../changes/waiting.ts';
-import { Deadline } from '../deadline.ts';
 import type { EndpointKey } from './change-request.ts';
 import { reachStep } from './change-steps.ts';
 

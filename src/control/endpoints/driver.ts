@@ -2,10 +2,10 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { AclConfig, AuthConfig, Endpoint } from '../../endpoint/endpoint.ts';
+import type { Deadline } from '../../kernel/deadline.ts';
 import type { StoredEndpoint } from '../../storage/contract.ts';
 import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
 import type { TlsMaterial } from '../../thread/tls-material.ts';
-import type { Deadline } from '../deadline.ts';
 import { expiryWarnings, loadTls } from '../tls/load-tls.ts';
 import { reachStep } from './change-steps.ts';
 import { asksToDrain, type DrainRequest } from './drain.ts';

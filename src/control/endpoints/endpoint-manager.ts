@@ -2,13 +2,13 @@
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { mergeEndpoint, parseEndpoint } from '../../endpoint/schema.ts';
+import type { Deadline } from '../../kernel/deadline.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { ChangeMeta, StoredEndpoint } from '../../storage/contract.ts';
 import { affectedClients, clearSecretWarnings, idleDrainWarnings, keyChangesOf, NOTHING_WAITS } from '../changes/answers.ts';
 import { type ChangeRunner, confirmViewOf } from '../changes/change-runner.ts';
 import { type ChangeSet, foresee } from '../changes/change-set.ts';
 import type { ChangeAnswer, PlanAnswer, RequestContext } from '../contract.ts';
-import type { Deadline } from '../deadline.ts';
 import { type ChangeOptions, readAdd, readTarget, readUpdate, type SingleAction } from './change-request.ts';
 import type { Desired } from './desired.ts';
 import { type Driver, tlsOf } from './driver.ts';

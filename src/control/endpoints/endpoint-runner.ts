@@ -1,12 +1,12 @@
 /** Runs one endpoint on this node: its listeners now, those that linger for their clients, and the repair of what broke. */
 
+import { Deadline, pause } from '../../kernel/deadline.ts';
 import { toWireError } from '../../kernel/errors.ts';
 import { createSharedLimits, SharedLimits } from '../../metrics/shared-limits.ts';
 import type { Drain, EndpointRuntimeConfig } from '../../thread/messages.ts';
 import type { WorkerExit, WorkerHandle } from '../../thread/worker-handle.ts';
 import { Backoff } from '../backoff.ts';
 import type { EndpointState } from '../contract.ts';
-import { Deadline, pause } from '../deadline.ts';
 import { probePort } from '../probe/port-probe.ts';
 import { loadTls } from '../tls/load-tls.ts';
 import { AT_ONCE, type DrainRequest, type DrainStatus, Drains, leftOf, toDrain } from './drain.ts';

@@ -2,6 +2,7 @@
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { foreignProblem } from '../../endpoint/secrets/foreign.ts';
+import type { Deadline } from '../../kernel/deadline.ts';
 import { FluxError, toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { EndpointCounters } from '../../metrics/collect.ts';
@@ -9,7 +10,6 @@ import { createCounters, SLOT } from '../../metrics/counters.ts';
 import type { Drain, EndpointRuntimeConfig, SocketOffer } from '../../thread/messages.ts';
 import { offerSockets } from '../../thread/socket-passing.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
-import type { Deadline } from '../deadline.ts';
 import { portInUse } from '../probe/port-probe.ts';
 import type { SharedPool } from '../workers/shared-pool.ts';
 import type { Supervisor } from '../workers/supervisor.ts';

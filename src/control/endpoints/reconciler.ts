@@ -2,12 +2,12 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { foreignKeysOf } from '../../endpoint/secrets/foreign.ts';
+import { Deadline, pause } from '../../kernel/deadline.ts';
 import { toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { StoredEndpoint } from '../../storage/contract.ts';
 import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
 import { Backoff } from '../backoff.ts';
-import { Deadline, pause } from '../deadline.ts';
 import type { Desired } from './desired.ts';
 import { type DrainRequest, NO_DRAIN } from './drain.ts';
 import type { Driver, Prepared } from './driver.ts';

@@ -1,9 +1,9 @@
 /** Follows the files of certificates while they are in use: another content is tried and taken over or refused, and what expires is told. */
 
+import { Deadline } from '../../kernel/deadline.ts';
 import { toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { CertificateStatus } from '../contract.ts';
-import { Deadline } from '../deadline.ts';
 import type { EndpointRunner } from '../endpoints/endpoint-runner.ts';
 import type { Runners } from '../endpoints/runners.ts';
 import { expiryWarnings, loadTls } from './load-tls.ts';

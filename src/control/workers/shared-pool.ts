@@ -1,7 +1,7 @@
 /** Worker threads shared by the endpoints with `exclusivePool: false`: as few as possible, none holding an endpoint twice. */
 
+import type { Deadline } from '../../kernel/deadline.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
-import type { Deadline } from '../deadline.ts';
 import type { Supervisor } from './supervisor.ts';
 
 interface Slot {

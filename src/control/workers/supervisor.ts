@@ -1,5 +1,6 @@
 /** Owner of the worker threads: one session worker, endpoint workers on demand with a warm spare, and their mesh. */
 
+import { Deadline, pause } from '../../kernel/deadline.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { LogFields, Logger, LogLevel } from '../../kernel/logger.ts';
 import { createHeartbeat } from '../../thread/heartbeat.ts';
@@ -7,7 +8,6 @@ import { createIdentifierTable, IdentifierTable } from '../../thread/identifier-
 import type { WorkerRole } from '../../thread/messages.ts';
 import { type QuestionHandlers, type WorkerExit, WorkerHandle } from '../../thread/worker-handle.ts';
 import { Backoff } from '../backoff.ts';
-import { Deadline, pause } from '../deadline.ts';
 import { Mesh } from './mesh.ts';
 
 export interface SupervisorOptions {

@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { NatsLink } from '../../bus/nats/nats-link.ts';
 import type { BusSettings } from '../../bus/settings.ts';
+import { within } from '../../kernel/deadline.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
 import type {
@@ -254,10 +255,6 @@ class JetStreamStore implements EndpointStore {
 }
 
 /** The bucket's own requests have a time limit each; several of them together have this one. */
-async function inTime<T>(work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new FluxError('unavailable', 'The store did not answer in time')), OPERATION_MS);
-  });
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+function inTime<T>(work: Promise<T>): Promise<T> {
+  return within(OPERATION_MS, work, () => new FluxError('unavailable', 'The store did not answer in time'));
 }

@@ -1,5 +1,6 @@
 /** A bounded set of connections to one database. Every use has a deadline; a connection that misses it is not used again. */
 
+import { within } from '../../kernel/deadline.ts';
 import { type SqlConnection, SqlFailure } from './connection.ts';
 
 /** A server that is there answers a login within this time. */
@@ -88,25 +89,12 @@ export class ConnectionPool {
     this.#taken += 1;
   }
 
-  async #withDeadline<T>(connection: SqlConnection, deadline: number, work: (connection: SqlConnection) => Promise<T>): Promise<T> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(
-        () => {
-          reject(new SqlFailure('lost', `${this.#options.name} does not answer`));
-          connection.destroy();
-        },
-        Math.max(0, deadline - Date.now()),
-      );
+  #withDeadline<T>(connection: SqlConnection, deadline: number, work: (connection: SqlConnection) => Promise<T>): Promise<T> {
+    return within(Math.max(0, deadline - Date.now()), work(connection), () => {
+      // The work ends by itself then; nobody waits for how.
+      connection.destroy();
+      return new SqlFailure('lost', `${this.#options.name} does not answer`);
     });
-    const done = work(connection);
-    try {
-      return await Promise.race([done, late]);
-    } finally {
-      clearTimeout(timer);
-      // After the deadline the work ends by itself, because its connection is destroyed; nobody waits for how.
-      done.catch(() => undefined);
-    }
   }
 
   #takeIdle(): SqlConnection | null {

@@ -1,6 +1,6 @@
-/** Time limits of the control plane: one deadline is made for a request and handed down to every wait below it. */
+/** Time limits: one deadline is made for a request and handed down to every wait below it. */
 
-import { FluxError } from '../kernel/errors.ts';
+import { FluxError } from './errors.ts';
 
 /** A moment by which something must have happened. */
 export class Deadline {
@@ -33,6 +33,15 @@ export class Deadline {
       clearTimeout(timer);
     }
   }
+}
+
+/**
+ * The outcome of `work`, when it comes within `ms`. What comes later is not heard of, a failure neither.
+ * @throws what `late` makes, when it does not
+ */
+export async function within<T>(ms: number, work: Promise<T>, late: () => Error): Promise<T> {
+  if (await new Deadline(ms).reaches(work)) return work;
+  throw late();
 }
 
 /** Waits `ms`; ends early, without an error, when `signal` is aborted. */
