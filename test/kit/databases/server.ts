@@ -77,10 +77,15 @@ export async function startServer(kind: ServerKind, options: ServerOptions): Pro
     chownSync(folder, ids[0]!, ids[1]!);
   }
   const [program, ...args] = asUser(kind.user, kind.install(folder));
-  await execute(program!, args, { cwd: folder });
+  await execute(program!, args, { cwd: folder, env: environment(folder) });
   const server = new Server(kind, folder, await freePort(), options);
   await server.start();
   return server;
+}
+
+/** Its temporary files are its own: a MariaDB that starts removes those that it finds, also of another one in the same place. */
+function environment(folder: string): NodeJS.ProcessEnv {
+  return { ...process.env, TMPDIR: folder };
 }
 
 /** The command under another user when this one is root, and in any case one that dies with this process. */
@@ -171,7 +176,7 @@ class Server implements DatabaseServer {
     const logPath = join(this.#folder, 'server.log');
     const log = openSync(logPath, 'w');
     const [program, ...args] = asUser(this.#kind.user, this.#kind.serve(this.#folder, this.port, this.#options));
-    const child = spawn(program!, args, { cwd: this.#folder, stdio: ['ignore', log, log] });
+    const child = spawn(program!, args, { cwd: this.#folder, env: environment(this.#folder), stdio: ['ignore', log, log] });
     closeSync(log);
     children.add(child);
     this.#child = child;
