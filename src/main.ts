@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { checkConfiguration } from './check.ts';
 import { type OpenLog, openLogger } from './control/log.ts';
 import type { Endpoint } from './endpoint/endpoint.ts';
 import { FluxError } from './kernel/errors.ts';
@@ -101,7 +102,7 @@ function handleSignals(starting: Promise<RunningNode>, log: OpenLog, settings: S
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      // process.exit() would abort with a core dump while a thread still has a WebSocket listener open (DESIGN section 6).
+      // process.exit() would wait for the end of each thread.
       if (isStopping) process.kill(process.pid, 'SIGKILL');
       else begin(0, signal);
     });
@@ -137,15 +138,14 @@ async function start(file: string | null): Promise<void> {
   }
 }
 
-function check(file: string | null): void {
-  const { warnings } = loadSettings({ file, env: process.env, cwd: process.cwd() });
-  for (const warning of warnings) say(`warning: ${warning}`);
+async function check(file: string | null): Promise<void> {
+  for (const warning of await checkConfiguration(file, process.env, process.cwd())) say(`warning: ${warning}`);
   say(`${file} is valid`);
 }
 
 try {
   const { command, file } = readCommand();
-  if (command === 'check') check(file);
+  if (command === 'check') await check(file);
   else await start(file);
 } catch (error) {
   if (error instanceof SettingsError) complain(formatIssues(error));

@@ -5,6 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
+import { Authority, certificateFolder } from '../kit/certificates.ts';
 import { freePort } from '../kit/free-port.ts';
 import { mosquittoPub } from '../kit/mosquitto.ts';
 import { until } from '../kit/until.ts';
@@ -97,6 +98,24 @@ it('a configuration with mistakes does not start, and every mistake is named wit
     for (const part of ['http.prot', 'endpoints[0].port', 'endpoints[1].hots']) expect(text).toContain(part);
     for (const line of [1, 3, 5]) expect(text).toContain(`bad.yaml:${line}`);
   }
+});
+
+it('check warns of certificates that cannot be used: they are the business of the machine that the node runs on', async () => {
+  const folder = freshFolder();
+  const certificate = Authority.root(certificateFolder()).issue('broker', { to: 10 });
+  const [admin, ...endpoints] = [
+    'http: {port: 8080, ssl: {crt: nowhere.pem, key: nowhere.pem}}\nendpoints:',
+    `  - {port: 1883, sslConfig: {cert: ${certificate.cert}, key: nowhere.pem}}`,
+    `  - {port: 1884, sslConfig: {cert: ${certificate.cert}, key: ${certificate.key}}}`,
+    '  - {port: 1885}',
+  ];
+  writeFileSync(join(folder, 'tls.yaml'), [admin, ...endpoints].join('\n'));
+  const { code, text } = await run('./fluxmq', ['check', '--config', 'tls.yaml'], folder);
+  expect(text).toMatch(/^warning: http\.ssl\.crt: .*no such file.*; the node will not start until that is mended$/m);
+  expect(text).toMatch(/^warning: endpoints\[0\]\.sslConfig\.key: .*no such file.*; endpoint 1883 will not listen until that is mended$/m);
+  expect(text).toMatch(/^warning: endpoints\[1\]\.sslConfig: the certificate .*broker expires in \d days/m);
+  expect(text).not.toContain('endpoints[2]');
+  expect([code, text.trimEnd().split('\n').at(-1)]).toEqual([0, 'tls.yaml is valid']);
 });
 
 it('a config.yaml of FluxMQ 2.1 starts', async () => {
