@@ -12,6 +12,7 @@ import type { Settings } from '../settings/settings.ts';
 import type { EndpointStore, HistoryQuery, StoredEndpoint } from '../storage/contract.ts';
 import type { Sealer } from '../storage/sealed/sealer.ts';
 import { openAccessPool } from './access-pool.ts';
+import { readAdd, readPlan } from './changes/change-request.ts';
 import { ChangeRunner } from './changes/change-runner.ts';
 import { Confirmations } from './changes/confirmations.ts';
 import { Rollback } from './changes/rollback.ts';
@@ -33,7 +34,6 @@ import type {
   Watcher,
   WatchStart,
 } from './contract.ts';
-import { readAdd, readPlan } from './endpoints/change-request.ts';
 import { reachStep } from './endpoints/change-steps.ts';
 import { Desired } from './endpoints/desired.ts';
 import { SHUTDOWN } from './endpoints/drain.ts';

@@ -3,10 +3,10 @@
 import type { Endpoint, KeyChange } from '../../endpoint/endpoint.ts';
 import { secretPathsOf } from '../../endpoint/secrets/secrets.ts';
 import type { EndpointOutcome, PlanAnswer, SetAnswer } from '../contract.ts';
-import type { ChangeOptions } from '../endpoints/change-request.ts';
 import type { Desired } from '../endpoints/desired.ts';
 import { asksToDrain } from '../endpoints/drain.ts';
 import type { Runners } from '../endpoints/runners.ts';
+import type { ChangeOptions } from './change-request.ts';
 import { type Applied, confirmViewOf } from './change-runner.ts';
 import { type ChangeSet, foresee, type JudgedChange } from './change-set.ts';
 

@@ -8,8 +8,8 @@ import { FluxError, type Issue } from '../../kernel/errors.ts';
 import type { ChangeMeta, HistoryRow, StoreChange, StoredEndpoint } from '../../storage/contract.ts';
 import { isSealed } from '../../storage/sealed/sealer.ts';
 import type { RequestContext } from '../contract.ts';
-import type { ChangeOptions } from '../endpoints/change-request.ts';
 import type { Desired } from '../endpoints/desired.ts';
+import type { ChangeOptions } from './change-request.ts';
 import { lockKeys } from './waiting.ts';
 
 /** What is to become of one endpoint. */

@@ -5,9 +5,9 @@ import type { Logger } from '../../kernel/logger.ts';
 import type { HistoryRow } from '../../storage/contract.ts';
 import { Backoff } from '../backoff.ts';
 import type { ConfirmAnswer, RequestContext } from '../contract.ts';
-import { readConfirm } from '../endpoints/change-request.ts';
 import type { Desired } from '../endpoints/desired.ts';
 import { NO_DRAIN } from '../endpoints/drain.ts';
+import { readConfirm } from './change-request.ts';
 import type { ChangeRunner } from './change-runner.ts';
 import type { ChangeSet, EndpointChange } from './change-set.ts';
 

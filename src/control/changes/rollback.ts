@@ -2,10 +2,10 @@
 
 import { FluxError } from '../../kernel/errors.ts';
 import type { PlanAnswer, RequestContext, RollbackAnswer } from '../contract.ts';
-import { type EndpointKey, type RollbackRequest, readRollback } from '../endpoints/change-request.ts';
 import type { Desired } from '../endpoints/desired.ts';
 import type { Runners } from '../endpoints/runners.ts';
 import { clearSecretWarnings, dryAnswerOf, planOf, setAnswerOf } from './answers.ts';
+import { type EndpointKey, type RollbackRequest, readRollback } from './change-request.ts';
 import type { ChangeRunner } from './change-runner.ts';
 import type { ChangeSet, EndpointChange } from './change-set.ts';
 

@@ -1,7 +1,7 @@
 /** Reads what came over the bus: anything may be published there, so that nothing is believed to have a form. */
 
 import { isObject } from '../../endpoint/problems.ts';
-import { DRAIN_MS_MAX, DRAIN_RATE_MAX, SERVER_REFERENCE_MAX } from '../endpoints/change-request.ts';
+import { DRAIN_MS_MAX, DRAIN_RATE_MAX, SERVER_REFERENCE_MAX } from '../changes/change-request.ts';
 import { type DrainRequest, NO_DRAIN } from '../endpoints/drain.ts';
 import type { Announcement, NodeFacts, Receipt } from './contract.ts';
 

@@ -14,8 +14,8 @@ import {
   type StoreSnapshot,
   WHOLE,
 } from '../../storage/contract.ts';
+import type { EndpointKey } from '../changes/change-request.ts';
 import { lockKeys, WaitingChanges } from '../changes/waiting.ts';
-import type { EndpointKey } from './change-request.ts';
 import { reachStep } from './change-steps.ts';
 
 /** Another process was first: the change was made for a state that is gone. By now this process knows the new one. */

@@ -10,15 +10,14 @@ import type { EndpointState } from '../contract.ts';
 import { probePort } from '../probe/port-probe.ts';
 import { loadTls } from '../tls/load-tls.ts';
 import { AT_ONCE, type DrainRequest, type DrainStatus, Drains, leftOf, toDrain } from './drain.ts';
+import { Lingering } from './lingering.ts';
 import { Listener, type ListenerContext } from './listener.ts';
 import { ListeningSockets } from './listening-sockets.ts';
 
 /** One attempt to bring a listener back. */
 const REPAIR_TIMEOUT_MS = 20_000;
-/** For a stop of accepting and for changes that nobody waits for. */
+/** For changes that nobody waits for. */
 const COMMAND_TIMEOUT_MS = 10_000;
-/** A client that connected just before the end of accepting may still be sending its CONNECT. */
-const LINGER_MIN_MS = 10_000;
 
 /**
  *                     warm + activate                    stop
@@ -40,8 +39,7 @@ export class EndpointRunner {
   #size = 1;
   #listeners: Listener[] = [];
   readonly #sockets: ListeningSockets;
-  /** no longer accepting, still with clients, and since when (steady milliseconds) */
-  readonly #lingering = new Map<Listener, number>();
+  readonly #lingering: Lingering;
   /** listeners that did not take their configuration: they go on until a successor accepts */
   readonly #stale = new Set<Listener>();
   /** moved by each activation and stop: a repair that began before it is out of date */
@@ -63,6 +61,7 @@ export class EndpointRunner {
     context.counters.watchPeak(() => this.#limits.peak);
     this.#context = { ...context, limits };
     this.#sockets = new ListeningSockets(context.logger);
+    this.#lingering = new Lingering(this.#sockets, context.logger, this.#tell);
   }
 
   get state(): EndpointState {
@@ -95,7 +94,7 @@ export class EndpointRunner {
   }
 
   get #all(): Listener[] {
-    return [...this.#listeners, ...this.#lingering.keys()];
+    return [...this.#listeners, ...this.#lingering.listeners];
   }
 
   /** Clients connected, the lingering listeners' included. */
@@ -195,7 +194,7 @@ export class EndpointRunner {
     this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port}`, { endpoint: this.id, revision: config.revision, workers });
     this.#tell();
     this.#sockets.keepOnly(config.endpoint);
-    await Promise.all(old.map((listener) => this.#retire(listener)));
+    await this.#lingering.add(old);
     if (isBack) await this.cancelDrain();
     this.#repair();
   }
@@ -210,7 +209,7 @@ export class EndpointRunner {
     for (const listener of surplus) {
       this.#stale.delete(listener);
       await this.#sockets.bequeath(listener.sockets, this.#listeners);
-      await this.#retire(listener);
+      await this.#lingering.add([listener]);
     }
     this.#repair();
   }
@@ -224,14 +223,6 @@ export class EndpointRunner {
   async update(config: EndpointRuntimeConfig, deadline: Deadline, isRebind = false): Promise<void> {
     this.#wanted = config;
     this.#tell();
-    const old = [...this.#lingering.keys()].map(async (listener) => {
-      try {
-        await listener.update(withSocketOf(listener.config, config), deadline);
-      } catch (error) {
-        // Its last client may go, and with it the listener, while the configuration is on its way.
-        if (!listener.isClosing && listener.worker.isUsable) throw error;
-      }
-    });
     const current = this.#listeners.map(async (listener) => {
       try {
         await listener.update(config, deadline, isRebind);
@@ -240,7 +231,9 @@ export class EndpointRunner {
         throw error;
       }
     });
-    const failure = (await Promise.allSettled([...current, ...old])).find((each) => each.status === 'rejected');
+    const failure = (await Promise.allSettled([...current, this.#lingering.update(config, deadline)])).find(
+      (each) => each.status === 'rejected',
+    );
     if (failure !== undefined) throw failure.reason;
   }
 
@@ -256,9 +249,8 @@ export class EndpointRunner {
     this.#lastError = null;
     const all = this.#all;
     this.#listeners = [];
-    for (const listener of all) this.#lingering.set(listener, performance.now());
     this.#sockets.keepOnly(null);
-    await Promise.all(all.map((listener) => this.#stopAccepting(listener)));
+    await this.#lingering.add(all);
     this.#tell();
     return { drained: this.drain(request) };
   }
@@ -270,14 +262,14 @@ export class EndpointRunner {
    * @returns settles when the last of them is gone, or the drain is cancelled or replaced
    */
   async drain(request: DrainRequest | Drain): Promise<void> {
-    const lingering = [...this.#lingering.keys()];
+    const lingering = this.#lingering.listeners;
     const parts = [
       ...lingering.map((listener) => ({ listener, left: () => listener.connections })),
       ...this.#listeners.map((listener) => ({ listener, left: () => listener.formerConnections })),
     ];
     const drain = 'ms' in request ? request : toDrain(request, leftOf(parts));
     const drained = Promise.all([
-      ...lingering.map((listener) => this.#closeLingering(listener, drain)),
+      ...lingering.map((listener) => this.#lingering.close(listener, drain)),
       ...this.#listeners.map((listener) => listener.drainFormer(drain)),
     ]);
     this.#drains.follow(drain.ms, parts, drained);
@@ -301,7 +293,7 @@ export class EndpointRunner {
     const wasActive = this.#listeners.some((listener) => listener.worker === worker);
     this.#listeners = this.#listeners.filter((listener) => listener.worker !== worker);
     for (const listener of gone) {
-      this.#lingering.delete(listener);
+      this.#lingering.forget(listener);
       this.#stale.delete(listener);
       const connections = listener.bury();
       this.#limits.release(connections);
@@ -319,10 +311,7 @@ export class EndpointRunner {
 
   /** Closes lingering listeners that no client needs any more; to be called each second. @param nowMs steady milliseconds */
   sweep(nowMs: number = performance.now()): void {
-    for (const [listener, since] of this.#lingering) {
-      const isUnused = listener.connections === 0 && nowMs - since >= LINGER_MIN_MS;
-      if (isUnused) void this.#closeLingering(listener, AT_ONCE);
-    }
+    this.#lingering.sweep(nowMs);
     if (this.draining !== null) this.#tell();
   }
 
@@ -336,30 +325,6 @@ export class EndpointRunner {
     this.#generation = new AbortController();
     this.#stale.clear();
     this.#backoff.reset();
-  }
-
-  async #retire(listener: Listener): Promise<void> {
-    this.#lingering.set(listener, performance.now());
-    await this.#stopAccepting(listener);
-  }
-
-  async #stopAccepting(listener: Listener): Promise<void> {
-    try {
-      const isShared = listener.sockets.every((socket) => this.#sockets.keeps(socket));
-      await listener.stopAccepting(isShared, COMMAND_TIMEOUT_MS);
-    } catch (error) {
-      if (!listener.worker.isUsable) return;
-      // It must not go on accepting beside its successor: its clients are disconnected rather than that.
-      this.#context.logger.error(`Endpoint ${listener.config.endpoint.port} could not stop accepting and is closed`, {
-        reason: String(error),
-      });
-      void this.#closeLingering(listener, AT_ONCE);
-    }
-  }
-
-  async #closeLingering(listener: Listener, drain: Drain): Promise<void> {
-    if (await listener.close(drain)) this.#lingering.delete(listener);
-    this.#tell();
   }
 
   /** Listeners whose worker has not died between their opening and now. */
@@ -417,7 +382,7 @@ export class EndpointRunner {
       this.#stale.delete(stale);
       this.#listeners = this.#listeners.filter((each) => each !== stale);
       await this.#sockets.bequeath(stale.sockets, this.#listeners);
-      await this.#retire(stale);
+      await this.#lingering.add([stale]);
     }
     // The configuration may have moved while the worker was starting.
     const config = this.#wanted;
@@ -436,10 +401,4 @@ export class EndpointRunner {
 async function withTls(config: EndpointRuntimeConfig): Promise<EndpointRuntimeConfig> {
   if (config.tls !== null || !config.endpoint.sslConfig.enabled) return config;
   return { ...config, tls: (await loadTls(config.endpoint.sslConfig)).material };
-}
-
-/** New values for a listener whose socket stays what it is. */
-function withSocketOf(old: EndpointRuntimeConfig, config: EndpointRuntimeConfig): EndpointRuntimeConfig {
-  const { host, port, useWebsocket, namespace, sslConfig, exclusivePool } = old.endpoint;
-  return { ...config, tls: old.tls, endpoint: { ...config.endpoint, host, port, useWebsocket, namespace, sslConfig, exclusivePool } };
 }

@@ -8,8 +8,8 @@ import { unmask } from '../../endpoint/secrets/unmask.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { StoredEndpoint } from '../../storage/contract.ts';
 import type { Sealer } from '../../storage/sealed/sealer.ts';
+import type { ImportMode } from '../changes/change-request.ts';
 import type { EndpointChange } from '../changes/change-set.ts';
-import type { ImportMode } from '../endpoints/change-request.ts';
 
 export interface ConfigsRead {
   changes: EndpointChange[];

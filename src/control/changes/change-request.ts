@@ -3,7 +3,7 @@
 import { Problems } from '../../endpoint/problems.ts';
 import { parseEndpoint } from '../../endpoint/schema.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import type { DrainRequest } from './drain.ts';
+import type { DrainRequest } from '../endpoints/drain.ts';
 
 /** How a change is to be made. */
 export interface ChangeOptions extends DrainRequest {
