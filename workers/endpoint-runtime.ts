@@ -57,6 +57,8 @@ export class EndpointRuntime implements ListenerHost {
   #former = new Set<Client>();
   #draining: AbortController | null = null;
   #listener: Listener | null = null;
+  /** what it accepts from when it begins to */
+  #bound: readonly ListeningSocket[] = [];
   #refused = 0;
   /** steady milliseconds until which connections may speak WebSocket or not; 0: they may not */
   #eitherUntil = 0;
@@ -71,9 +73,22 @@ export class EndpointRuntime implements ListenerHost {
     this.context = new EndpointContext(config, namespace, new Float64Array(memory.counters), this.#limits);
   }
 
-  /** @throws FluxError `port-in-use`, `unprocessable` */
-  async open(sockets: readonly ListeningSocket[]): Promise<void> {
-    this.#listener = await openTcpListener(this, sockets);
+  /** Everything that can fail before anybody is let in. @throws FluxError `unprocessable` */
+  open(sockets: readonly ListeningSocket[]): void {
+    this.#listener = openTcpListener(this);
+    this.#bound = sockets;
+  }
+
+  /** Lets clients in. @throws FluxError `port-in-use`, `unprocessable`: nobody comes in */
+  async begin(): Promise<void> {
+    const sockets = this.#bound;
+    this.#bound = [];
+    try {
+      await this.#listener?.adopt(sockets);
+    } catch (error) {
+      this.stopAccepting();
+      throw error;
+    }
   }
 
   /** Accepts from these too. @throws FluxError `port-in-use`, `unprocessable` */
@@ -85,6 +100,12 @@ export class EndpointRuntime implements ListenerHost {
   /** Leaves these to others. */
   drop(keys: readonly number[]): void {
     this.#listener?.drop(keys);
+    this.#unbind(({ key }) => keys.includes(key));
+  }
+
+  #unbind(isMeant: (socket: ListeningSocket) => boolean): void {
+    for (const socket of this.#bound) if (isMeant(socket)) socket.handle.close();
+    this.#bound = this.#bound.filter((socket) => !isMeant(socket));
   }
 
   // ---- what the listener asks
@@ -205,6 +226,7 @@ export class EndpointRuntime implements ListenerHost {
 
   stopAccepting(): void {
     this.#listener?.stopAccepting();
+    this.#unbind(() => true);
   }
 
   /**
@@ -214,11 +236,8 @@ export class EndpointRuntime implements ListenerHost {
   async retire(isShared: boolean): Promise<void> {
     const listener = this.#listener;
     if (listener === null) return;
-    if (isShared) {
-      listener.stopAccepting();
-      return;
-    }
-    await this.#whenNobodyWaits(listener, () => listener.stopAccepting());
+    if (isShared) this.stopAccepting();
+    else await this.#whenNobodyWaits(listener, () => this.stopAccepting());
   }
 
   /**
@@ -327,6 +346,7 @@ export class EndpointRuntime implements ListenerHost {
   }
 
   close(): void {
+    this.stopAccepting();
     this.#listener?.close();
     this.#listener = null;
   }

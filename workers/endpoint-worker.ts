@@ -70,8 +70,18 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     const known = runtimes.get(config.endpoint.id);
     if (known !== undefined) throw new FluxError('internal', `Endpoint ${config.endpoint.port} is open in this worker`);
     const runtime = new EndpointRuntime(context, config, memory);
-    await runtime.open(await fetchOffer(sockets));
+    const fetched = await fetchOffer(sockets);
+    try {
+      runtime.open(fetched);
+    } catch (error) {
+      for (const { handle } of fetched) handle.close();
+      throw error;
+    }
     runtimes.set(config.endpoint.id, runtime);
+    return null;
+  },
+  'endpoint.accept': async ({ endpoint }) => {
+    await find(endpoint).begin();
     return null;
   },
   'endpoint.adopt': async ({ endpoint, sockets }) => {

@@ -98,8 +98,10 @@ export interface Commands {
   'peer.add': { params: { peer: number; role: WorkerRole; port: MessagePort }; result: null };
   /** The peer is gone (crashed or closed): retract its interest, drop its port. */
   'peer.remove': { params: { peer: number }; result: null };
-  /** Opens an endpoint's listener in this worker: accepting when it resolves. @throws port-in-use, unprocessable */
+  /** Opens an endpoint in this worker, ready to accept: nobody comes in yet. @throws unprocessable */
   'endpoint.open': { params: { config: EndpointRuntimeConfig; memory: EndpointMemory; sockets: SocketOffer }; result: null };
+  /** Accepting when it resolves. @throws port-in-use, unprocessable */
+  'endpoint.accept': { params: { endpoint: string }; result: null };
   /** Accepts from these sockets too. */
   'endpoint.adopt': { params: { endpoint: string; sockets: SocketOffer }; result: null };
   /** Stops accepting from sockets that others accept from. */

@@ -17,7 +17,8 @@ export interface AcceptHooks {
   onSocket(socket: net.Socket): void;
 }
 
-class SocketAcceptor implements Acceptor {
+/** Accepts; each connection has its endpoint's options when it is handed over. */
+export class SocketAcceptor implements Acceptor {
   accepted = 0;
   readonly #host: ListenerHost;
   readonly #isPlain: () => boolean;
@@ -27,6 +28,7 @@ class SocketAcceptor implements Acceptor {
   #longestBacklog: number;
   #isAccepting = true;
 
+  /** @param isPlain asked at each connection: true where no socket is needed */
   constructor(host: ListenerHost, isPlain: () => boolean, hooks: AcceptHooks) {
     this.#host = host;
     this.#isPlain = isPlain;
@@ -81,27 +83,6 @@ class SocketAcceptor implements Acceptor {
     this.#isAccepting = false;
     this.drop([...this.#servers.keys()]);
   }
-}
-
-/**
- * Accepts; each connection has its endpoint's options when it is handed over.
- * @param isPlain asked at each connection: true where no socket is needed
- * @throws FluxError `port-in-use`, `unprocessable`
- */
-export async function acceptTcp(
-  host: ListenerHost,
-  sockets: readonly ListeningSocket[],
-  isPlain: () => boolean,
-  hooks: AcceptHooks,
-): Promise<Acceptor> {
-  const acceptor = new SocketAcceptor(host, isPlain, hooks);
-  try {
-    await acceptor.adopt(sockets);
-  } catch (error) {
-    acceptor.stopAccepting();
-    throw error;
-  }
-  return acceptor;
 }
 
 /** A server whose handle is a libuv TCP handle, as Node 22 has it. */

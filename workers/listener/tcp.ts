@@ -2,8 +2,8 @@
 
 import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { Connection, ConnectionClient, Listener, ListenerHost, ListeningSocket } from '../connection.ts';
-import { acceptTcp } from './accept.ts';
+import type { Connection, ConnectionClient, Listener, ListenerHost } from '../connection.ts';
+import { SocketAcceptor } from './accept.ts';
 import { plainAddress } from './address.ts';
 import { type Departing, departLater } from './departures.ts';
 import { SecureServer } from './secure-server.ts';
@@ -143,14 +143,11 @@ function spoken({ mayChangeProtocol, endpoint }: ListenerHost): Spoken {
 }
 
 /**
- * Accepts. What a connection speaks is what the endpoint says when it is accepted. @throws FluxError `port-in-use`, `unprocessable`
+ * A listener without a socket: it accepts from those that it adopts. What a connection speaks is what the endpoint says when it is accepted.
+ * @throws FluxError `unprocessable`
  * @param stream `handle`: connections without TLS do without Node's stream layer, where this Node can; `socket`: with it
  */
-export async function openTcpListener(
-  host: ListenerHost,
-  sockets: readonly ListeningSocket[],
-  stream: 'handle' | 'socket' = 'handle',
-): Promise<Listener> {
+export function openTcpListener(host: ListenerHost, stream: 'handle' | 'socket' = 'handle'): Listener {
   const toReset = (socket: net.Socket) => (host.endpoint.childOptions.soLinger === 0 ? socket : null);
   const webSockets = new WebSockets(host);
   const secure = new SecureServer({
@@ -169,7 +166,7 @@ export async function openTcpListener(
     const admission = host.admit(true);
     return admission === null ? null : webSockets.take(connection, admission, speaks === 'either');
   };
-  const acceptor = await acceptTcp(host, sockets, isPlain, {
+  const acceptor = new SocketAcceptor(host, isPlain, {
     onHandle: accept,
     onSocket(socket: PromisedSocket) {
       if (!secure.isOn) {

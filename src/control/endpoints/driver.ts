@@ -103,7 +103,7 @@ export class Driver {
    * What was prepared takes the place of what runs; resolves when the old listeners no longer accept, and when the clients of an
    * endpoint that stops at once are gone.
    * @param drain for the clients of what stops, and for those that earlier changes have left behind
-   * @throws FluxError when a worker did not take its configuration (it is replaced, and the endpoint repaired)
+   * @throws FluxError when a worker does not accept, or did not take its configuration (it is replaced, and the endpoint repaired)
    */
   async activate(prepared: Prepared, revision: number, drain: DrainRequest, deadline: Deadline): Promise<void> {
     await this.#activate(prepared, revision, drain, deadline);
@@ -120,8 +120,9 @@ export class Driver {
     if (step.kind === 'nothing' && asksToDrain(drain)) void runner.drain(drain);
     if (after === null || step.kind === 'stop' || step.kind === 'nothing') return;
     const config = this.#configOf(after, revision, tls);
-    if (step.kind === 'replace') await runner.activate(config, warm);
-    if (step.kind === 'resize') await runner.resize(config, step.size, warm);
+    let failure: unknown = null;
+    if (step.kind === 'replace') failure = await runner.activate(config, warm);
+    if (step.kind === 'resize') failure = await runner.resize(config, step.size, warm);
     // After a replacement it is for the old listeners, whose clients get the live keys, and for a revision that was guessed wrong.
     const isRebind = step.kind !== 'replace' && step.isRebind;
     try {
@@ -129,6 +130,7 @@ export class Driver {
     } finally {
       if ((step.kind !== 'update' || isRebind) && asksToDrain(drain)) void runner.drain(drain);
     }
+    if (failure !== null) throw failure;
   }
 
   /** An endpoint with the node's fallbacks resolved, as workers want it. */

@@ -142,8 +142,8 @@ export class EndpointRunner {
   }
 
   /**
-   * Opens `count` listeners beside the ones that there are; nothing else changes until activate() or resize(). Sockets that there are for the
-   * address are accepted from on both sides meanwhile.
+   * Opens `count` listeners beside the ones that there are. They let nobody in, and nothing else changes, until activate() or resize():
+   * the change that they are for may still be refused.
    * @param which `all`: they will be the only ones; `more`: they come to the others
    * @param leaving ports that other endpoints of this node are about to give up
    * @throws FluxError `port-in-use`, `unprocessable`, `timeout`; none of them is left open
@@ -177,34 +177,43 @@ export class EndpointRunner {
   }
 
   /**
-   * The warm listeners become the endpoint's; those before them stop accepting, and keep their clients until drain().
+   * The warm listeners become the endpoint's: they begin to accept; then those before them stop, and keep their clients until drain().
    * An endpoint that had stopped keeps the clients that it still has. Resolves when the old ones no longer accept.
+   * @returns why one of them does not accept, in whose place repair() puts another; null when all do
    */
-  async activate(config: EndpointRuntimeConfig, listeners: Listener[]): Promise<void> {
+  async activate(config: EndpointRuntimeConfig, listeners: Listener[]): Promise<unknown> {
     this.#newGeneration();
     const isBack = this.#wanted === null;
     const old = this.#listeners;
     this.#wanted = config;
     this.#size = listeners.length;
-    this.#listeners = this.#stillAlive(listeners);
+    const { accepting, failure } = await this.#begin(listeners);
+    // One of them may have died meanwhile, and another one have come in its place.
+    const left = old.filter((listener) => this.#listeners.includes(listener));
+    this.#listeners = [...accepting, ...this.#listeners.filter((listener) => !old.includes(listener))];
     this.#listeningSince = Date.now();
-    this.#lastError = null;
-    const { host, port } = config.endpoint;
-    const workers = `${listeners.length} worker${listeners.length === 1 ? '' : 's'}`;
-    this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port}`, { endpoint: this.id, revision: config.revision, workers });
-    this.#tell();
+    if (this.#listeners.length === 0 && failure !== null) this.#failed(failure);
+    else {
+      this.#lastError = null;
+      const { host, port } = config.endpoint;
+      const workers = `${accepting.length} worker${accepting.length === 1 ? '' : 's'}`;
+      this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port}`, { endpoint: this.id, revision: config.revision, workers });
+      this.#tell();
+    }
     this.#sockets.keepOnly(config.endpoint);
-    await this.#lingering.add(old);
+    await this.#lingering.add(left);
     if (isBack) await this.cancelDrain();
     this.#repair();
+    return failure;
   }
 
-  /** Adds warm listeners to the ones that there are, or retires surplus ones, one by one. */
-  async resize(config: EndpointRuntimeConfig, size: number, added: Listener[]): Promise<void> {
+  /** Adds warm listeners to the ones that there are, or retires surplus ones, one by one. @returns as activate() */
+  async resize(config: EndpointRuntimeConfig, size: number, added: Listener[]): Promise<unknown> {
     this.#wanted = config;
     this.#size = size;
-    this.#listeners.push(...this.#stillAlive(added));
-    await this.#sockets.settle(this.#listeners, added);
+    const { accepting, failure } = await this.#begin(added);
+    this.#listeners.push(...accepting);
+    await this.#sockets.settle(this.#listeners, accepting);
     const surplus = this.#listeners.splice(size);
     for (const listener of surplus) {
       this.#stale.delete(listener);
@@ -212,6 +221,18 @@ export class EndpointRunner {
       await this.#lingering.add([listener]);
     }
     this.#repair();
+    return failure;
+  }
+
+  /** Has warm listeners accept; one that cannot is closed. @returns those that do, and why one does not */
+  async #begin(warm: readonly Listener[]): Promise<{ accepting: Listener[]; failure: unknown }> {
+    const begun = await Promise.allSettled(warm.map((listener) => listener.accept(COMMAND_TIMEOUT_MS)));
+    const failed = warm.filter((listener, index) => begun[index]?.status === 'rejected' && listener.worker.isUsable);
+    // A worker that answers too late lets nobody in for long: closing comes behind. Nobody waits for it.
+    for (const listener of failed) void listener.close(AT_ONCE);
+    this.#sockets.closeUnused();
+    const failure = begun.find((each) => each.status === 'rejected')?.reason ?? null;
+    return { accepting: this.#stillAlive(warm.filter((listener) => !failed.includes(listener))), failure };
   }
 
   /**
@@ -361,6 +382,9 @@ export class EndpointRunner {
           await listener.close(AT_ONCE);
           return;
         }
+        const { accepting, failure } = await this.#begin([listener]);
+        if (failure !== null) throw failure;
+        if (accepting.length === 0) continue;
         hasFailed = false;
         await this.#adopt(listener, config);
       } catch (error) {

@@ -50,9 +50,9 @@ export class Listener {
   }
 
   /**
-   * Takes a worker and opens the endpoint in it; accepting when it resolves.
+   * Takes a worker and opens the endpoint in it. Nobody comes in before accept(): what it was opened for may not happen.
    * @param sockets at least one
-   * @throws FluxError `port-in-use`, `unprocessable`, `timeout`, `unavailable`; nothing is left behind
+   * @throws FluxError `unprocessable`, `timeout`, `unavailable`; nothing is left behind
    */
   static async open(
     config: EndpointRuntimeConfig,
@@ -60,7 +60,7 @@ export class Listener {
     context: ListenerContext,
     deadline: Deadline,
   ): Promise<Listener> {
-    const { id, exclusivePool, port } = config.endpoint;
+    const { id, exclusivePool } = config.endpoint;
     ensureUnderstood(config.endpoint);
     const worker = exclusivePool ? await context.supervisor.acquire(deadline) : await context.pool.acquire(id, deadline);
     const listener = new Listener(worker, config, context);
@@ -74,6 +74,16 @@ export class Listener {
     } catch (error) {
       // A worker that answers too late may have opened it nevertheless: closing it here undoes that.
       void listener.close(AT_ONCE);
+      throw error;
+    }
+  }
+
+  /** Lets clients in: accepting when it resolves. @throws FluxError `port-in-use`, `unprocessable`, `timeout`, `unavailable` */
+  async accept(timeoutMs: number): Promise<void> {
+    const { id, port } = this.config.endpoint;
+    try {
+      await this.worker.call('endpoint.accept', { endpoint: id }, { timeoutMs });
+    } catch (error) {
       if (error instanceof FluxError && error.kind === 'port-in-use') throw await portInUse(port, error);
       throw error;
     }

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { freePort } from '../../kit/free-port.ts';
 import { connected, useBroker } from '../../kit/lanes.ts';
+import type { RawClient } from '../../kit/raw-client.ts';
+import { sleep } from '../../kit/until.ts';
 import { failing, failpoints, threads, WIDE } from '../faults/failing.ts';
 
 const held = useBroker(() => failing({ endpoints: [WIDE] }));
@@ -26,12 +28,31 @@ const stored = async () => (await held.broker.api('GET', `/api/endpoints/get?por
 const history = async () => (await held.broker.api('GET', '/api/endpoints/history')).body;
 const threadNames = async () => (await threads(held.broker)).filter(({ endpoints }) => endpoints.length > 0).map(({ name }) => name);
 
-/** Nothing of the refused change is to be seen by a client that was there, by a new one, in the store, in the history or among the threads. */
+/** Clients that come, one after the other, until told to stop: each is let in, and stays. */
+async function keepComing(port: number, isOver: () => boolean): Promise<number> {
+  const come: RawClient[] = [];
+  while (!isOver()) {
+    come.push(await connected('tcp', port, 5));
+    await sleep(5);
+  }
+  for (const client of come) expect(await client.publish('a', 'x', { qos: 1 })).toBe(0x10);
+  for (const client of come) client.destroy();
+  return come.length;
+}
+
+/**
+ * Nothing of the refused change is to be seen by a client that was there, by those that come while it is attempted, by a new one, in the
+ * store, in the history or among the threads.
+ */
 async function leavesAll(change: () => Promise<Answer>): Promise<Answer> {
   const port = held.broker.ports[0]!;
   const there = await connected('tcp', port, 5);
   const before = [await stored(), await history(), await threadNames()];
+  let isOver = false;
+  const coming = Promise.all(Array.from({ length: 4 }, () => keepComing(port, () => isOver)));
   const answer = await change();
+  isOver = true;
+  expect(Math.min(...(await coming))).toBeGreaterThan(0);
   await there.ping();
   // Keys of the same request that take effect at once: a limit of one connection, and rules that forbid everything.
   const fresh = [await connected('tcp', port, 5), await connected('tcp', port, 5)];

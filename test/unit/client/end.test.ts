@@ -74,7 +74,8 @@ async function serve(useWebsocket: boolean, stream: 'handle' | 'socket', world =
     leave() {},
   };
   const handle = bindSocket('127.0.0.1', 0);
-  const listener: Listener = await openTcpListener(host, [{ key: 1, handle }], stream);
+  const listener: Listener = openTcpListener(host, stream);
+  await listener.adopt([{ key: 1, handle }]);
   const name: { port?: number } = {};
   (handle as unknown as { getsockname(out: object): number }).getsockname(name);
   const socket = net.connect(name.port!, '127.0.0.1');

@@ -1,7 +1,7 @@
 /** The life of endpoint changes on one node, with real threads and real sockets. */
 
 import { createServer } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { FluxError } from '../../../src/kernel/errors.ts';
 import type { EndpointStore } from '../../../src/storage/contract.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
@@ -245,6 +245,36 @@ describe('changes of endpoints', () => {
     const answer = await node.control.update({ port, maxQueuedMessages: 13 }, context());
     expect(answer.nodes).toMatchObject([{ state: 'pending', reason: 'told to refuse' }]);
     await until('another worker accepts', async () => (await (await client(port)).about().catch(() => ({ peer }))).peer !== peer);
+  });
+
+  it('says when a listener that was ready cannot let anybody in, and goes on until it can', async () => {
+    const [port, newPort] = [await freePort(), await freePort()];
+    await add({ port, id: 'late' });
+    await client(port);
+    const answer = await node.control.update({ port, newPort, maxReceiveWindowSize: 13 }, context());
+    expect(answer.nodes).toMatchObject([{ state: 'pending', reason: `Port ${newPort} is already in use` }]);
+    await expect(client(newPort)).rejects.toThrow('ECONNREFUSED');
+    expect(await node.control.status(newPort)).toMatchObject([{ state: 'failed', lastError: `Port ${newPort} is already in use` }]);
+    const again = await node.control.update({ port: newPort, maxReceiveWindowSize: 20 }, context());
+    expect(again.nodes).toMatchObject([{ state: 'applied' }]);
+    await client(newPort);
+  });
+
+  it('lets nobody in before the change is stored', async () => {
+    const [port, newPort] = [await freePort(), await freePort()];
+    await add({ port });
+    const commit = node.store.commit.bind(node.store);
+    let early = '';
+    vi.spyOn(node.store, 'commit').mockImplementationOnce(async (...args) => {
+      early = await client(newPort).then(
+        () => 'let in',
+        (error: Error) => error.message,
+      );
+      return commit(...args);
+    });
+    await node.control.update({ port, newPort }, context());
+    expect(early).toContain('ECONNREFUSED');
+    await client(newPort);
   });
 
   it('refuses what it does not know, and leaves everything as it was', async () => {

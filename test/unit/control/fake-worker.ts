@@ -14,42 +14,49 @@ import {
   THREAD_PROTOCOL_VERSION,
   type WorkerBoot,
 } from '../../../src/thread/messages.ts';
-import { fetchSockets } from '../../../src/thread/socket-passing.ts';
+import { fetchSockets, type SocketHandle } from '../../../src/thread/socket-passing.ts';
 
 const boot = workerData as WorkerBoot;
 startHeartbeat(boot.heartbeat);
 
 /** An update with this value is refused; see maxQueuedMessages. */
 const REFUSED_QUEUE = 13;
+/** With this maxReceiveWindowSize nobody is let in. */
+const REFUSED_WINDOW = 13;
 
 interface Open {
   config: EndpointRuntimeConfig;
   limits: SharedLimits;
   slots: Float64Array;
   servers: Map<number, Server>;
+  /** to be accepted from */
+  bound: { key: number; handle: SocketHandle }[];
   sockets: Set<Socket>;
 }
 
 const endpoints = new Map<string, Open>();
 const peers = new Map<number, MessagePort>();
 
-async function listen(config: EndpointRuntimeConfig, memory: EndpointMemory, offer: SocketOffer): Promise<Open> {
-  const open: Open = {
+async function open(config: EndpointRuntimeConfig, memory: EndpointMemory, offer: SocketOffer): Promise<Open> {
+  return {
     config,
     limits: new SharedLimits(memory.limits),
     slots: new Float64Array(memory.counters),
     servers: new Map(),
     sockets: new Set(),
+    bound: await fetch(offer),
   };
-  await adopt(open, offer);
-  return open;
 }
 
-async function adopt(open: Open, { path, keys }: SocketOffer): Promise<void> {
+async function fetch({ path, keys }: SocketOffer): Promise<Open['bound']> {
   const handles = await fetchSockets(path, keys.length);
-  for (const [index, handle] of handles.entries()) {
+  return handles.map((handle, index) => ({ key: keys[index]!, handle }));
+}
+
+async function listen(open: Open, sockets: Open['bound']): Promise<void> {
+  for (const { key, handle } of sockets) {
     const server = createServer((socket) => accept(open, socket));
-    open.servers.set(keys[index]!, server);
+    open.servers.set(key, server);
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) => {
         reject(new FluxError(error.code === 'EADDRINUSE' ? 'port-in-use' : 'unprocessable', error.message));
@@ -97,6 +104,7 @@ function find(id: string): Open {
 }
 
 async function close(open: Open, drainMs: number): Promise<{ disconnected: number; done: boolean }> {
+  for (const { handle } of open.bound.splice(0)) handle.close();
   for (const server of open.servers.values()) server.close();
   const disconnected = open.sockets.size;
   await new Promise((resolve) => setTimeout(resolve, drainMs));
@@ -121,11 +129,17 @@ const link = new HostLink(parentPort!, {
   'endpoint.open': async ({ config, memory, sockets }) => {
     const { id } = config.endpoint;
     if (endpoints.has(id)) throw new FluxError('internal', `endpoint ${id} is open here already`);
-    endpoints.set(id, await listen(config, memory, sockets));
+    endpoints.set(id, await open(config, memory, sockets));
+    return null;
+  },
+  'endpoint.accept': async ({ endpoint }) => {
+    const it = find(endpoint);
+    if (it.config.endpoint.maxReceiveWindowSize === REFUSED_WINDOW) throw new FluxError('port-in-use', 'told to refuse');
+    await listen(it, it.bound.splice(0));
     return null;
   },
   'endpoint.adopt': async ({ endpoint, sockets }) => {
-    await adopt(find(endpoint), sockets);
+    await listen(find(endpoint), await fetch(sockets));
     return null;
   },
   'endpoint.drop': ({ endpoint, keys }) => {

@@ -80,7 +80,8 @@ async function serve(stream: 'handle' | 'socket', options: ChildOptions = OPTION
     leave: () => undefined,
   };
   const handle = bindSocket('127.0.0.1', 0);
-  const listener = await openTcpListener(host, [{ key: 1, handle }], stream);
+  const listener = openTcpListener(host, stream);
+  await listener.adopt([{ key: 1, handle }]);
   const name: { port?: number } = {};
   (handle as unknown as { getsockname(out: object): number }).getsockname(name);
   const port = name.port!;
