@@ -21,6 +21,12 @@ interface Answered {
   revision: number;
   endpoint: Endpoint;
 }
+/** What a writer was told in the end. */
+interface Told extends Answered {
+  reason: string;
+  /** an attempt before was neither made nor refused for certain: it may be the one that the answer is about */
+  isRepeated: boolean;
+}
 interface Row {
   reason: string | null;
   revision: number;
@@ -55,8 +61,9 @@ async function current(broker: Broker, id: string): Promise<Answered> {
 const unknown = new Set<string>();
 
 /** Changes until it was allowed to: one key of its own among those of the others, and half the time only what it has read. */
-async function write(broker: Broker, n: number, round: number, refusals: Set<number>): Promise<Answered> {
+async function write(broker: Broker, n: number, round: number, refusals: Set<number>): Promise<Told> {
   const id = idOf(n + round);
+  let isRepeated = false;
   for (let attempt = 0; ; attempt++) {
     const headers: Record<string, string> = {};
     if (n % 2 === 0) headers['if-match'] = `"${(await current(broker, id)).revision}"`;
@@ -64,9 +71,12 @@ async function write(broker: Broker, n: number, round: number, refusals: Set<num
     const reason = `${n} ${round} ${attempt}`;
     const change = { id, [key]: 2000 + n * ROUNDS + round, reason };
     const { status, body } = await broker.api('POST', '/api/endpoints/update', change, headers);
-    if (status === 200) return (body as { data: Answered }).data;
+    if (status === 200) return { ...(body as { data: Answered }).data, reason, isRepeated };
     refusals.add(status);
-    if (status === 503 && (body as { data?: { outcome?: string } }).data?.outcome === 'unknown') unknown.add(reason);
+    if (status === 503 && (body as { data?: { outcome?: string } }).data?.outcome === 'unknown') {
+      unknown.add(reason);
+      isRepeated = true;
+    }
     if (status === 412) expect((body as { data: Answered }).data.endpoint.id).toBe(id);
     await sleep(Math.random() * 100);
   }
@@ -78,7 +88,7 @@ it('keeps one order of changes for both', async () => {
   for (let n = 0; n < ENDPOINTS; n++) await first.api('POST', '/api/endpoints/add', { id: idOf(n), port: 40_000 + n, enabled: false });
   await until('both know them', async () => (await current(second, idOf(ENDPOINTS - 1))).revision === ENDPOINTS);
   const refusals = new Set<number>();
-  const answers: Answered[] = [];
+  const answers: Told[] = [];
   const writer = async (n: number) => {
     const broker = n % 3 === 0 ? second : first;
     for (let round = 0; round < ROUNDS; round++) answers.push(await write(broker, n, round, refusals));
@@ -89,10 +99,16 @@ it('keeps one order of changes for both', async () => {
   const rows = (body as { data: Row[] }).data.reverse();
   expect(rows.map(({ revision }) => revision)).toEqual(rows.map((_, index) => index + 1));
   const updates = rows.filter(({ action, reason }) => action === 'update' && !unknown.has(reason ?? ''));
-  const byRevision = (a: Answered, b: Answered) => a.revision - b.revision;
-  expect(updates.map(({ revision, after }) => ({ revision, endpoint: after }))).toEqual(
-    answers.map(({ revision, endpoint }) => ({ revision, endpoint })).sort(byRevision),
-  );
+  // Each answer is the row of its revision: the writer's own one, unless what it had attempted before was made after all.
+  for (const { revision, endpoint, reason, isRepeated } of answers) {
+    const row = rows[revision - 1]!;
+    expect(row.after).toEqual(endpoint);
+    if (!isRepeated) expect(row.reason).toBe(reason);
+  }
+  // And nobody's change was made that nobody was told of.
+  const told = new Set(answers.map(({ revision }) => revision));
+  expect(updates.filter(({ revision }) => !told.has(revision))).toEqual([]);
+  expect(answers).toHaveLength(WRITERS * ROUNDS);
   expect(new Set(updates.map(({ node }) => node))).toEqual(new Set(['a', 'b']));
   // A key that one writer did not name is what the one before had made of it.
   for (const id of Array.from({ length: ENDPOINTS }, (_, n) => idOf(n))) {
