@@ -22,14 +22,14 @@ export async function checkConfiguration(file: string | null, env: NodeJS.Proces
 async function adminProblems({ http }: Settings): Promise<string[]> {
   const { ssl } = http;
   if (ssl === null) return [];
-  const work = ServerTls.open({ ...ssl, logger: SILENT }).then(() => []);
+  const work = ServerTls.open({ ...ssl, logger: SILENT }).then(({ warnings }) => warnings.map((text) => `http.ssl: ${text}`));
   return tried('the node will not start', work);
 }
 
 async function endpointProblems({ endpoints }: Settings): Promise<string[]> {
   const found: string[] = [];
-  for (const [index, { port, sslConfig }] of endpoints.entries()) {
-    if (!sslConfig.enabled) continue;
+  for (const [index, { port, enabled, sslConfig }] of endpoints.entries()) {
+    if (!enabled || !sslConfig.enabled) continue;
     const work = loadTls(sslConfig).then(({ warnings }) => warnings);
     const problems = await tried(`endpoint ${port} will not listen`, work);
     found.push(...problems.map((text) => `endpoints[${index}].${text.startsWith('sslConfig') ? '' : 'sslConfig: '}${text}`));

@@ -54,6 +54,11 @@ export class ServerTls {
     }
   }
 
+  /** What to say of the certificate now. */
+  get warnings(): string[] {
+    return expiryWarnings(this.#material, Date.now());
+  }
+
   /** For node's TLS server. */
   get options(): ReturnType<typeof toTlsOptions> {
     return toTlsOptions(this.#material);
