@@ -25,6 +25,8 @@ export interface RebindOptions {
 export interface RebindReport {
   changes: number;
   storm: StormReport;
+  /** what went wrong, and during which change */
+  faults: string[];
   messages: number;
   dropped: number;
   /** milliseconds that an answer took */
@@ -108,20 +110,27 @@ export async function rebindUnderLoad({ changes, connectionsPerSecond, messagesP
     const traffic = await Traffic.start({ transport: 'tcp', from: state.port, to: state.port, pairs: 10, perSecond: messagesPerSecond });
     const storm = new Storm(connectionsPerSecond, [state]);
     let slowestChangeMs = 0;
+    const made: { body: Record<string, unknown>; from: number; to: number }[] = [];
     for (let n = 0; n < changes; n++) {
       const { body, after } = await (CHANGES[n % CHANGES.length] as Change)(state);
       const targets: Target[] = after === state ? [state] : [state, after];
       await storm.aim(targets);
-      const startedAt = performance.now();
+      const from = Date.now();
       await update(broker, { id: 'stormy', ...body });
-      slowestChangeMs = Math.max(slowestChangeMs, performance.now() - startedAt);
+      made.push({ body, from, to: Date.now() });
+      slowestChangeMs = Math.max(slowestChangeMs, Date.now() - from);
       state = after;
       await storm.aim([state]);
     }
     const report = await storm.stop();
+    const faults = report.faults.map(({ why, place, at }) => {
+      const last = made.findLast(({ from }) => from <= at);
+      const during = last === undefined ? 'before all changes' : `${at - last.from} ms into a change of ${last.to - last.from} ms`;
+      return `${why} at ${JSON.stringify(place)} ${during}: ${JSON.stringify(last?.body).slice(0, 100)}`;
+    });
     const { dropped } = traffic;
     const messages = await traffic.stop();
-    return { changes, storm: report, messages, dropped, slowestChangeMs: Math.round(slowestChangeMs), latency: traffic.latency() };
+    return { changes, storm: report, faults, messages, dropped, slowestChangeMs: Math.round(slowestChangeMs), latency: traffic.latency() };
   } finally {
     await broker.stop();
   }

@@ -8,7 +8,8 @@ import type { StormReport, Target } from './storm.ts';
 const { perSecond } = workerData as { perSecond: number };
 const PATIENCE_MS = 10_000;
 const TRIES_MAX = 20;
-const report: StormReport = { attempts: 0, connected: 0, elsewhere: 0, failures: {} };
+const FAULTS_MAX = 100;
+const report: StormReport = { attempts: 0, connected: 0, elsewhere: 0, resetAtTheEnd: 0, failures: {}, faults: [] };
 let targets: Target[] = (workerData as { targets: Target[] }).targets;
 let isRunning = true;
 let open = 0;
@@ -35,25 +36,31 @@ async function attempt({ transport, port, isSecure }: Target): Promise<string | 
 
 /**
  * While a port or a transport changes hands, an attempt that is turned away in order is made at the other place, and again: for a moment
- * two listeners of different kinds share the port. A reset is a fault at once.
+ * two listeners of different kinds share the port. A reset is a fault at once, but for one at a port that is being given up.
  */
 async function connect(): Promise<void> {
   open++;
   report.attempts++;
   const begun = targets;
   let why: string | null = null;
+  let place = begun[0] as Target;
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const places = [...begun, ...targets];
-    const place = places[tries % places.length] as Target;
+    place = places[tries % places.length] as Target;
     why = await attempt(place);
     if (why === null && tries > 0) report.elsewhere++;
     const isMoving = new Set(places.map((place) => JSON.stringify(place))).size > 1;
     // Who speaks TLS where it has gone, or does not where it has come, may be cut off in any way.
     const isOutdated = place.isSecure !== targets.at(-1)?.isSecure;
-    if (why === null || (why === 'ECONNRESET' && !isOutdated) || !isMoving) break;
+    const isGivenUp = place.port !== targets.at(-1)?.port;
+    if (why === 'ECONNRESET' && isGivenUp) report.resetAtTheEnd++;
+    if (why === null || (why === 'ECONNRESET' && !isOutdated && !isGivenUp) || !isMoving) break;
   }
-  if (why !== null) report.failures[why] = (report.failures[why] ?? 0) + 1;
-  else report.connected++;
+  if (why === null) report.connected++;
+  else {
+    report.failures[why] = (report.failures[why] ?? 0) + 1;
+    if (report.faults.length < FAULTS_MAX) report.faults.push({ why, place, at: Date.now() });
+  }
   open--;
 }
 

@@ -18,8 +18,12 @@ export interface StormReport {
   connected: number;
   /** of these: found the old place closed and connected at the new one */
   elsewhere: number;
+  /** resets at a port that was being given up, where others were refused: who comes between the last look at the accept queue and its end */
+  resetAtTheEnd: number;
   /** by reason */
   failures: Record<string, number>;
+  /** the first of them: what it was, where it was attempted, and when it failed (milliseconds since the epoch) */
+  faults: { why: string; place: Target; at: number }[];
 }
 
 export class Storm {
