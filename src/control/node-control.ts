@@ -121,7 +121,16 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   const cluster = options.bus === null ? null : joinCluster(options, options.bus, { facts, desired, runners, reconciler });
   if (cluster !== null) tellEvents(cluster, runners, hub);
   const spreadTimeoutMs = settings.cluster.sync.timeout;
-  const changes = new ChangeRunner({ desired, runners, driver, spreader: cluster ?? ALONE, spreadTimeoutMs, node, logger });
+  const changes = new ChangeRunner({
+    desired,
+    runners,
+    driver,
+    spreader: cluster ?? ALONE,
+    spreadTimeoutMs,
+    node,
+    logger,
+    onUnapplied: () => reconciler.wake(),
+  });
   const keepsSecretsInClear = options.sealer.keyId === null && settings.store.storeType !== 'MEMORY';
   const manager = new EndpointManager({ desired, runners, driver, changes, keepsSecretsInClear, node, logger });
   const rollback = new Rollback({ desired, runners, changes, keepsSecretsInClear });

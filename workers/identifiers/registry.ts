@@ -412,7 +412,7 @@ export class Registry {
 
   #claimantDied(entry: Entry, link: PeerLink): void {
     if (entry.owner === link.id) entry.owner = this.#restored(entry);
-    // Else the old owner keeps the session; its client has been told to go.
+    // Else the old owner keeps the session, its client told to go; where it is dead too, a fetch finds what is on disk.
     entry.isGone = true;
     this.#done(entry);
   }

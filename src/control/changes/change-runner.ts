@@ -23,6 +23,8 @@ export interface ChangeRunnerOptions {
   spreadTimeoutMs: number;
   node: string;
   logger: Logger;
+  /** told when an endpoint runs here otherwise than it is stored */
+  onUnapplied(): void;
 }
 
 /** What a set did. */
@@ -134,6 +136,7 @@ export class ChangeRunner {
       throw error;
     }
     const others = this.#spread(set, changes, revision, deadline);
+    await sideBySide(jobs, (job) => this.#begin(job, revision, deadline));
     const outcomes: NodeOutcome[] = [];
     await sideBySide(jobs, async (job) => void outcomes.push(await this.#activate(job, revision, set.options, deadline)));
     this.#report(set, changes, revision);
@@ -181,16 +184,30 @@ export class ChangeRunner {
     if (failed.length > 0 && mustListen) throw bindFailure(failed, jobs.length);
   }
 
+  /** What has to listen does, before anything stops. A failure is kept for the outcome. */
+  async #begin(job: Job, revision: number, deadline: Deadline): Promise<void> {
+    const { driver } = this.#options;
+    const { id, after } = job.change;
+    try {
+      if (job.failure !== null) return;
+      job.prepared ??= await driver.prepare(id, after, revision, deadline);
+      await driver.begin(job.prepared);
+    } catch (error) {
+      job.failure = error;
+    }
+  }
+
   async #activate({ change, prepared, failure }: Job, revision: number, drain: DrainRequest, deadline: Deadline): Promise<NodeOutcome> {
     const { driver, logger } = this.#options;
-    const { id, port, after, isAside } = change;
+    const { id, port, isAside } = change;
     try {
-      if (failure !== null) throw failure;
-      await driver.activate(prepared ?? (await driver.prepare(id, after, revision, deadline)), revision, drain, deadline);
+      if (failure !== null || prepared === null) throw failure;
+      await driver.activate(prepared, revision, drain, deadline);
       return this.outcome('applied');
     } catch (error) {
       const { message } = toWireError(error);
       logger.error(`Endpoint ${port} is stored but not yet applied: ${message}`, { endpoint: id, revision });
+      this.#options.onUnapplied();
       // An endpoint that only lost isDefault serves its clients as before.
       return isAside ? this.outcome('applied') : this.outcome('pending', message);
     }

@@ -9,7 +9,7 @@ import type { TlsMaterial } from '../../thread/tls-material.ts';
 import { expiryWarnings, loadTls } from '../tls/load-tls.ts';
 import { reachStep } from './change-steps.ts';
 import { asksToDrain, type DrainRequest } from './drain.ts';
-import { ensureUnderstood, type Listener } from './listener.ts';
+import { type Begun, ensureUnderstood, type Listener } from './listener.ts';
 import type { Runners } from './runners.ts';
 import { decideStep, type Step, workerGroupSize } from './step.ts';
 
@@ -20,6 +20,8 @@ export interface Prepared {
   readonly after: Endpoint | null;
   readonly step: Step;
   readonly warm: Listener[];
+  /** set by begin() */
+  begun: Begun | null;
   /** null: no TLS */
   readonly tls: TlsMaterial | null;
   /** what the answer should tell about its certificate */
@@ -36,6 +38,8 @@ export interface DriverDefaults {
 
 const EVERY_ADDRESS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 const NONE_LEAVING: ReadonlySet<number> = new Set();
+/** Where nothing had to be opened. */
+const NONE_BEGUN: Begun = { count: 0, accepting: [], refused: [], failure: null };
 
 export class Driver {
   readonly #runners: Runners;
@@ -91,7 +95,7 @@ export class Driver {
       ? await runner.warm(this.#configOf(own, revision, tls), step.warm, step.kind === 'resize' ? 'more' : 'all', deadline, leaving)
       : [];
     reachStep('bound');
-    return { id, after: own, step, warm, tls, warnings };
+    return { id, after: own, step, warm, begun: null, tls, warnings };
   }
 
   /** Closes what was opened: the change that it was opened for did not happen. */
@@ -100,7 +104,21 @@ export class Driver {
   }
 
   /**
-   * What was prepared takes the place of what runs; resolves when the old listeners no longer accept, and when the clients of an
+   * What was opened accepts, beside what runs. Of several endpoints that change together each is to come so far before the first is
+   * activated: a port may pass from one to another.
+   * @throws FluxError when nothing of it accepts, and something runs, which goes on as it is: this one is not to be activated
+   */
+  async begin(prepared: Prepared): Promise<void> {
+    const { id, warm } = prepared;
+    if (warm.length === 0) return;
+    const runner = this.#runners.of(id);
+    const begun = await runner.begin(warm);
+    if (begun.accepting.length === 0 && runner.workerCount > 0) throw begun.failure;
+    prepared.begun = begun;
+  }
+
+  /**
+   * What was prepared takes the place of what runs, after begin(); resolves when the old listeners no longer accept, and when the clients of an
    * endpoint that stops at once are gone.
    * @param drain for the clients of what stops, and for those that earlier changes have left behind
    * @throws FluxError when a worker does not accept, or did not take its configuration (it is replaced, and the endpoint repaired)
@@ -110,7 +128,7 @@ export class Driver {
     reachStep('activated');
   }
 
-  async #activate({ id, after, step, warm, tls }: Prepared, revision: number, drain: DrainRequest, deadline: Deadline): Promise<void> {
+  async #activate({ id, after, step, begun, tls }: Prepared, revision: number, drain: DrainRequest, deadline: Deadline): Promise<void> {
     const runner = this.#runners.of(id);
     if (step.kind === 'stop') {
       const { drained } = await runner.stop(drain);
@@ -120,9 +138,8 @@ export class Driver {
     if (step.kind === 'nothing' && asksToDrain(drain)) void runner.drain(drain);
     if (after === null || step.kind === 'stop' || step.kind === 'nothing') return;
     const config = this.#configOf(after, revision, tls);
-    let failure: unknown = null;
-    if (step.kind === 'replace') failure = await runner.activate(config, warm);
-    if (step.kind === 'resize') failure = await runner.resize(config, step.size, warm);
+    if (step.kind === 'replace') await runner.activate(config, begun ?? NONE_BEGUN);
+    if (step.kind === 'resize') await runner.resize(config, step.size, begun ?? NONE_BEGUN);
     // After a replacement it is for the old listeners, whose clients get the live keys, and for a revision that was guessed wrong.
     const isRebind = step.kind !== 'replace' && step.isRebind;
     try {
@@ -130,7 +147,7 @@ export class Driver {
     } finally {
       if ((step.kind !== 'update' || isRebind) && asksToDrain(drain)) void runner.drain(drain);
     }
-    if (failure !== null) throw failure;
+    if (begun !== null && begun.failure !== null) throw begun.failure;
   }
 
   /** An endpoint with the node's fallbacks resolved, as workers want it. */

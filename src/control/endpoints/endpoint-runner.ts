@@ -11,7 +11,7 @@ import { probePort } from '../probe/port-probe.ts';
 import { loadTls } from '../tls/load-tls.ts';
 import { AT_ONCE, type DrainRequest, type DrainStatus, Drains, leftOf, toDrain } from './drain.ts';
 import { Lingering } from './lingering.ts';
-import { Listener, type ListenerContext } from './listener.ts';
+import { type Begun, beginAll, Listener, type ListenerContext } from './listener.ts';
 import { ListeningSockets } from './listening-sockets.ts';
 
 /** One attempt to bring a listener back. */
@@ -129,7 +129,7 @@ export class EndpointRunner {
   async start(config: EndpointRuntimeConfig, size: number, deadline: Deadline): Promise<void> {
     try {
       const ready = await withTls(config);
-      await this.activate(ready, await this.warm(ready, size, 'all', deadline));
+      await this.activate(ready, await this.begin(await this.warm(ready, size, 'all', deadline)));
     } catch (error) {
       if (this.#listeners.length > 0) throw error;
       this.#newGeneration();
@@ -142,8 +142,8 @@ export class EndpointRunner {
   }
 
   /**
-   * Opens `count` listeners beside the ones that there are. They let nobody in, and nothing else changes, until activate() or resize():
-   * the change that they are for may still be refused.
+   * Opens `count` listeners beside the ones that there are. They let nobody in before begin(): the change that they are for may still be
+   * refused.
    * @param which `all`: they will be the only ones; `more`: they come to the others
    * @param leaving ports that other endpoints of this node are about to give up
    * @throws FluxError `port-in-use`, `unprocessable`, `timeout`; none of them is left open
@@ -157,13 +157,15 @@ export class EndpointRunner {
   ): Promise<Listener[]> {
     const { host, port } = config.endpoint;
     // Sockets of its own, and those of this node that go with this very step, are the only ones that a bind may share the port with.
-    if (!this.#sockets.has(port) && leaving?.has(port) !== true) await probePort(host, port);
+    const isUntaken = !this.#sockets.has(port) && leaving?.has(port) !== true;
+    if (isUntaken) await probePort(host, port);
     const kept = which === 'all' ? [] : this.#listeners.filter((listener) => !this.#stale.has(listener));
     const { shares, release } = await this.#sockets.reserve(config.endpoint, count, kept);
     const opened = await Promise.allSettled(shares.map((sockets) => Listener.open(config, sockets, this.#context, deadline)));
     release();
     const listeners = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
     const failure = opened.find((each) => each.status === 'rejected');
+    for (const listener of listeners) listener.isFirst = isUntaken;
     if (failure === undefined) return listeners;
     await this.discard(listeners, deadline);
     throw failure.reason;
@@ -177,43 +179,51 @@ export class EndpointRunner {
   }
 
   /**
-   * The warm listeners become the endpoint's: they begin to accept; then those before them stop, and keep their clients until drain().
-   * An endpoint that had stopped keeps the clients that it still has. Resolves when the old ones no longer accept.
-   * @returns why one of them does not accept, in whose place repair() puts another; null when all do
+   * Has warm listeners accept, beside those that there are; one that cannot is closed. The rest follows with activate() or resize(), after
+   * all other endpoints of the change have come as far: a port may pass from one to another.
    */
-  async activate(config: EndpointRuntimeConfig, listeners: Listener[]): Promise<unknown> {
+  async begin(warm: readonly Listener[]): Promise<Begun> {
+    const begun = await beginAll(warm, COMMAND_TIMEOUT_MS);
+    // A worker that answers too late lets nobody in for long: closing comes behind. Nobody waits for it.
+    for (const listener of this.#stillAlive(begun.refused)) void listener.close(AT_ONCE);
+    if (begun.refused.length > 0) this.#sockets.closeUnused();
+    return begun;
+  }
+
+  /**
+   * Listeners that have begun to accept become the endpoint's; those before them stop, and keep their clients until drain().
+   * An endpoint that had stopped keeps the clients that it still has. Resolves when the old ones no longer accept. repair() puts others in
+   * the place of those that did not begin.
+   */
+  async activate(config: EndpointRuntimeConfig, { count, accepting, failure }: Begun): Promise<void> {
     this.#newGeneration();
     const isBack = this.#wanted === null;
     const old = this.#listeners;
     this.#wanted = config;
-    this.#size = listeners.length;
-    const { accepting, failure } = await this.#begin(listeners);
-    // One of them may have died meanwhile, and another one have come in its place.
-    const left = old.filter((listener) => this.#listeners.includes(listener));
-    this.#listeners = [...accepting, ...this.#listeners.filter((listener) => !old.includes(listener))];
+    this.#size = count;
+    this.#listeners = this.#stillAlive(accepting);
     this.#listeningSince = Date.now();
+    this.#lastError = null;
     if (this.#listeners.length === 0 && failure !== null) this.#failed(failure);
     else {
-      this.#lastError = null;
       const { host, port } = config.endpoint;
       const workers = `${accepting.length} worker${accepting.length === 1 ? '' : 's'}`;
       this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port}`, { endpoint: this.id, revision: config.revision, workers });
       this.#tell();
     }
     this.#sockets.keepOnly(config.endpoint);
-    await this.#lingering.add(left);
+    await this.#lingering.add(old);
     if (isBack) await this.cancelDrain();
     this.#repair();
-    return failure;
   }
 
-  /** Adds warm listeners to the ones that there are, or retires surplus ones, one by one. @returns as activate() */
-  async resize(config: EndpointRuntimeConfig, size: number, added: Listener[]): Promise<unknown> {
+  /** Adds listeners that have begun to accept to the ones that there are, or retires surplus ones, one by one. */
+  async resize(config: EndpointRuntimeConfig, size: number, { accepting }: Begun): Promise<void> {
     this.#wanted = config;
     this.#size = size;
-    const { accepting, failure } = await this.#begin(added);
-    this.#listeners.push(...accepting);
-    await this.#sockets.settle(this.#listeners, accepting);
+    const added = this.#stillAlive(accepting);
+    this.#listeners.push(...added);
+    await this.#sockets.settle(this.#listeners, added);
     const surplus = this.#listeners.splice(size);
     for (const listener of surplus) {
       this.#stale.delete(listener);
@@ -221,18 +231,6 @@ export class EndpointRunner {
       await this.#lingering.add([listener]);
     }
     this.#repair();
-    return failure;
-  }
-
-  /** Has warm listeners accept; one that cannot is closed. @returns those that do, and why one does not */
-  async #begin(warm: readonly Listener[]): Promise<{ accepting: Listener[]; failure: unknown }> {
-    const begun = await Promise.allSettled(warm.map((listener) => listener.accept(COMMAND_TIMEOUT_MS)));
-    const failed = warm.filter((listener, index) => begun[index]?.status === 'rejected' && listener.worker.isUsable);
-    // A worker that answers too late lets nobody in for long: closing comes behind. Nobody waits for it.
-    for (const listener of failed) void listener.close(AT_ONCE);
-    this.#sockets.closeUnused();
-    const failure = begun.find((each) => each.status === 'rejected')?.reason ?? null;
-    return { accepting: this.#stillAlive(warm.filter((listener) => !failed.includes(listener))), failure };
   }
 
   /**
@@ -316,15 +314,11 @@ export class EndpointRunner {
     for (const listener of gone) {
       this.#lingering.forget(listener);
       this.#stale.delete(listener);
-      const connections = listener.bury();
-      this.#limits.release(connections);
-      const message = `Endpoint ${listener.config.endpoint.port} lost its worker ${worker.name}`;
-      this.#context.logger.error(message, { endpoint: this.id, reason: exit.reason, connections });
+      this.#bury(listener, exit.reason);
     }
     this.#tell();
     if (!wasActive || this.#wanted === null) return;
-    this.#restarts++;
-    this.#context.supervisor.countRestart();
+    this.#countRestart();
     // Who comes meanwhile waits there: for another worker, or for the new one.
     void this.#sockets.bequeath(this.#sockets.of(this.#wanted.endpoint), this.#listeners);
     this.#repair();
@@ -350,8 +344,25 @@ export class EndpointRunner {
 
   /** Listeners whose worker has not died between their opening and now. */
   #stillAlive(listeners: Listener[]): Listener[] {
-    for (const listener of listeners) if (!listener.worker.isUsable) this.#limits.release(listener.bury());
+    for (const listener of listeners) {
+      if (listener.worker.isUsable) continue;
+      this.#bury(listener, 'it ended before it was the endpoint’s');
+      this.#countRestart();
+    }
     return listeners.filter((listener) => listener.worker.isUsable);
+  }
+
+  /** Gives back what the clients of a dead worker had. */
+  #bury(listener: Listener, reason: string): void {
+    const connections = listener.bury();
+    this.#limits.release(connections);
+    const message = `Endpoint ${listener.config.endpoint.port} lost its worker ${listener.worker.name}`;
+    this.#context.logger.error(message, { endpoint: this.id, reason, connections });
+  }
+
+  #countRestart(): void {
+    this.#restarts++;
+    this.#context.supervisor.countRestart();
   }
 
   #replace(listener: Listener, error: unknown): void {
@@ -382,9 +393,14 @@ export class EndpointRunner {
           await listener.close(AT_ONCE);
           return;
         }
-        const { accepting, failure } = await this.#begin([listener]);
+        const { accepting, failure } = await this.begin([listener]);
         if (failure !== null) throw failure;
-        if (accepting.length === 0) continue;
+        if (signal.aborted) {
+          // A change has come in between: it is for what was wanted before.
+          await listener.close(AT_ONCE);
+          return;
+        }
+        if (this.#stillAlive(accepting).length === 0) continue;
         hasFailed = false;
         await this.#adopt(listener, config);
       } catch (error) {

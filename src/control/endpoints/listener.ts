@@ -10,7 +10,7 @@ import { createCounters, SLOT } from '../../metrics/counters.ts';
 import type { Drain, EndpointRuntimeConfig, SocketOffer } from '../../thread/messages.ts';
 import { offerSockets } from '../../thread/socket-passing.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
-import { portInUse } from '../probe/port-probe.ts';
+import { portInUse, probePort } from '../probe/port-probe.ts';
 import type { SharedPool } from '../workers/shared-pool.ts';
 import type { Supervisor } from '../workers/supervisor.ts';
 import { AT_ONCE } from './drain.ts';
@@ -39,6 +39,8 @@ export class Listener {
   readonly #slots: Float64Array;
   /** what it accepts from */
   readonly #sockets = new Set<ListeningSocket>();
+  /** nobody of this node listened on its port when it was opened */
+  isFirst = false;
   #closing: { ms: number; done: Promise<boolean> } | null = null;
 
   private constructor(worker: WorkerHandle, config: EndpointRuntimeConfig, context: ListenerContext) {
@@ -220,6 +222,26 @@ export class Listener {
     this.#context.counters.detach(this.#counters);
     return lost;
   }
+}
+
+/** Listeners that were to begin to accept: how many, which of them do, which do not, and why one does not; null: all do. */
+export interface Begun {
+  count: number;
+  accepting: Listener[];
+  refused: Listener[];
+  failure: unknown;
+}
+
+/** Has the listeners of one endpoint accept. */
+export async function beginAll(warm: readonly Listener[], timeoutMs: number): Promise<Begun> {
+  const first = warm.find(({ isFirst }) => isFirst)?.config.endpoint;
+  // The port is not held while its socket does not listen: somebody may have come since it was bound.
+  const isFree = first === undefined ? Promise.resolve() : probePort(first.host, first.port);
+  const begun = await Promise.allSettled(warm.map((listener) => isFree.then(() => listener.accept(timeoutMs))));
+  const accepting = warm.filter((_, index) => begun[index]?.status === 'fulfilled');
+  const refused = warm.filter((listener) => !accepting.includes(listener));
+  const failure = begun.find((each) => each.status === 'rejected')?.reason ?? null;
+  return { count: warm.length, accepting, refused, failure };
 }
 
 /** @throws FluxError `unprocessable` when a newer version has written what this one cannot run */

@@ -267,7 +267,21 @@ export class Reconciler {
       due.flatMap(({ stored }) => (stored?.endpoint.enabled === true ? [stored] : [])),
       deadline,
     );
-    await Promise.all(opened.map(([stored, prepared]) => this.#activate(stored, prepared, deadline)));
+    const begun = await Promise.all(
+      opened.map(async ([stored, prepared]) => ((await this.#begin(stored, prepared, deadline)) ? [{ stored, prepared }] : [])),
+    );
+    await Promise.all(begun.flat().map(({ stored, prepared }) => this.#activate(stored, prepared, deadline)));
+  }
+
+  /** @returns false when nothing of it accepts, and what there was goes on */
+  async #begin(stored: StoredEndpoint, prepared: Prepared, deadline: Deadline): Promise<boolean> {
+    try {
+      await this.#options.driver.begin(prepared);
+      return true;
+    } catch (error) {
+      await this.#keepOld(stored, error, deadline);
+      return false;
+    }
   }
 
   async #stop({ id, stored }: Difference, deadline: Deadline): Promise<void> {

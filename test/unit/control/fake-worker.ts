@@ -21,8 +21,11 @@ startHeartbeat(boot.heartbeat);
 
 /** An update with this value is refused; see maxQueuedMessages. */
 const REFUSED_QUEUE = 13;
-/** With this maxReceiveWindowSize nobody is let in. */
+/** With this maxReceiveWindowSize nobody is let in, */
 const REFUSED_WINDOW = 13;
+/** and with this one not at once. */
+const SLOW_WINDOW = 14;
+const SLOW_MS = 300;
 
 interface Open {
   config: EndpointRuntimeConfig;
@@ -133,6 +136,7 @@ const link = new HostLink(parentPort!, {
     return null;
   },
   'endpoint.accept': async ({ endpoint }) => {
+    if (find(endpoint).config.endpoint.maxReceiveWindowSize === SLOW_WINDOW) await new Promise((resolve) => setTimeout(resolve, SLOW_MS));
     const it = find(endpoint);
     if (it.config.endpoint.maxReceiveWindowSize === REFUSED_WINDOW) throw new FluxError('port-in-use', 'told to refuse');
     await listen(it, it.bound.splice(0));

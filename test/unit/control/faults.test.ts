@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
 import { freePort } from '../../kit/free-port.ts';
+import { sleep } from '../../kit/until.ts';
 import { client, context, startTestNode, type TestNode, until } from './kit.ts';
 
 const HOST = '127.0.0.1';
@@ -42,6 +43,48 @@ describe('faults', () => {
     expect(node.control.health().workerRestarts).toBe(1);
     expect(node.lines.some(({ message }) => message.startsWith(`Endpoint ${port} lost its worker`))).toBe(true);
     expect(bystander.isClosed).toBe(false);
+  });
+
+  const SLOW = 14;
+
+  /** Its worker has died, and the one that comes in its place has not begun to accept yet. */
+  async function beingRepaired(): Promise<number> {
+    const port = await freePort();
+    node = await startTestNode({ endpoints: [{ port, host: HOST, id: 'slow', maxReceiveWindowSize: SLOW }] });
+    (await client(port)).crash();
+    await until('its worker is lost', () => node.control.status(port)[0]?.restarts === 1);
+    await sleep(100);
+    return port;
+  }
+
+  it('an endpoint that is removed while it is being repaired is gone', async () => {
+    const port = await beingRepaired();
+    await node.control.remove({ port }, context());
+    await sleep(600);
+    await expect(client(port)).rejects.toThrow('ECONNREFUSED');
+    expect(node.lines.filter(({ message }) => message.endsWith('again'))).toEqual([]);
+  });
+
+  it('an endpoint that is moved while it is being repaired listens in the new place alone', async () => {
+    const [port, newPort] = [await beingRepaired(), await freePort()];
+    await node.control.update({ port, newPort }, context());
+    await sleep(600);
+    await expect(client(port)).rejects.toThrow('ECONNREFUSED');
+    expect(node.control.status(newPort)).toMatchObject([{ state: 'running', workers: 1 }]);
+    await (await client(newPort)).about();
+  });
+
+  it('of an endpoint whose worker dies while its successor begins there is one listener afterwards', async () => {
+    const [port, newPort] = [await freePort(), await freePort()];
+    node = await startTestNode({ endpoints: [{ port, host: HOST, maxReceiveWindowSize: SLOW }] });
+    const victim = await client(port);
+    const moved = node.control.update({ port, newPort }, context());
+    await until('it is stored', () => node.control.list().some(({ endpoint }) => endpoint.port === newPort));
+    victim.crash();
+    expect((await moved).nodes).toMatchObject([{ state: 'applied' }]);
+    await sleep(800);
+    expect(node.control.status(newPort)).toMatchObject([{ state: 'running', workers: 1 }]);
+    await expect(client(port)).rejects.toThrow('ECONNREFUSED');
   });
 
   it('gives the places of the dead worker back, and keeps what it had counted', async () => {
