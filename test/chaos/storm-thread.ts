@@ -49,7 +49,8 @@ async function connect(): Promise<void> {
     place = places[tries % places.length] as Target;
     why = await attempt(place);
     if (why === null && tries > 0) report.elsewhere++;
-    const isMoving = new Set(places.map((place) => JSON.stringify(place))).size > 1;
+    // Also when the move began during the attempt.
+    const isMoving = new Set([...begun, ...targets].map((place) => JSON.stringify(place))).size > 1;
     // Who speaks TLS where it has gone, or does not where it has come, may be cut off in any way.
     const isOutdated = place.isSecure !== targets.at(-1)?.isSecure;
     const isGivenUp = place.port !== targets.at(-1)?.port;
