@@ -314,6 +314,26 @@ describe('changes of endpoints', () => {
     await client(newPort);
   });
 
+  it('shares no port with somebody who has come to it while the change was stored', async () => {
+    const [port, newPort] = [await freePort(), await freePort()];
+    await add({ port });
+    const commit = node.store.commit.bind(node.store);
+    const stranger = createServer((socket) => socket.end('stranger'));
+    vi.spyOn(node.store, 'commit').mockImplementationOnce(async (...args) => {
+      // As another broker of this user would: the system lets both have it.
+      await new Promise<void>((resolve) => stranger.listen({ port: newPort, host: HOST, reusePort: true }, resolve));
+      return commit(...args);
+    });
+    try {
+      const answer = await node.control.update({ port, newPort }, context());
+      expect(answer.nodes).toMatchObject([{ state: 'pending', reason: expect.stringContaining(`Port ${newPort} is already in use`) }]);
+      await (await client(port)).about();
+    } finally {
+      await new Promise((resolve) => stranger.close(resolve));
+    }
+    await until('it is tried again', () => node.control.activePorts().includes(newPort));
+  });
+
   it('refuses what it does not know, and leaves everything as it was', async () => {
     const port = await freePort();
     expect((await failure(add({ port, colour: 'red' }))).kind).toBe('invalid');
