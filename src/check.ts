@@ -9,40 +9,48 @@ import type { Settings } from './settings/settings.ts';
 
 const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
-/**
- * @returns what to warn of. Certificates belong to the machine that the node runs on, so that their faults are warnings here: an endpoint
- *   with such a fault fails alone, the admin API keeps the node from starting.
- * @throws SettingsError with every problem of the file and the environment
- */
-export async function checkConfiguration(file: string | null, env: NodeJS.ProcessEnv, cwd: string): Promise<string[]> {
-  const { settings, warnings } = loadSettings({ file, env, cwd });
-  return [...warnings, ...(await adminProblems(settings)), ...(await endpointProblems(settings))];
+/** What is wrong with a configuration that can be read. */
+export interface Verdict {
+  /** the node would not start */
+  problems: string[];
+  warnings: string[];
 }
 
-async function adminProblems({ http }: Settings): Promise<string[]> {
-  const { ssl } = http;
-  if (ssl === null) return [];
-  const work = ServerTls.open({ ...ssl, logger: SILENT }).then(({ warnings }) => warnings.map((text) => `http.ssl: ${text}`));
-  return tried('the node will not start', work);
+/**
+ * Certificates of endpoints are warned of: one that cannot be used keeps its endpoint alone from listening.
+ * @throws SettingsError with every problem of the file and the environment
+ */
+export async function checkConfiguration(file: string | null, env: NodeJS.ProcessEnv, cwd: string): Promise<Verdict> {
+  const { settings, warnings } = loadSettings({ file, env, cwd });
+  const { problems, warnings: ofAdmin } = await adminVerdict(settings);
+  return { problems, warnings: [...warnings, ...ofAdmin, ...(await endpointProblems(settings))] };
+}
+
+async function adminVerdict({ http: { ssl } }: Settings): Promise<Verdict> {
+  if (ssl === null) return { problems: [], warnings: [] };
+  try {
+    const { warnings } = await ServerTls.open({ ...ssl, logger: SILENT });
+    return { problems: [], warnings: warnings.map((text) => `http.ssl: ${text}`) };
+  } catch (error) {
+    return { problems: linesOf(error, 'the node does not start without it'), warnings: [] };
+  }
 }
 
 async function endpointProblems({ endpoints }: Settings): Promise<string[]> {
   const found: string[] = [];
   for (const [index, { port, enabled, sslConfig }] of endpoints.entries()) {
     if (!enabled || !sslConfig.enabled) continue;
-    const work = loadTls(sslConfig).then(({ warnings }) => warnings);
-    const problems = await tried(`endpoint ${port} will not listen`, work);
-    found.push(...problems.map((text) => `endpoints[${index}].${text.startsWith('sslConfig') ? '' : 'sslConfig: '}${text}`));
+    const lines = await loadTls(sslConfig).then(
+      ({ warnings }) => warnings,
+      (error: unknown) => linesOf(error, `endpoint ${port} will not listen until that is mended`),
+    );
+    found.push(...lines.map((text) => `endpoints[${index}].${text.startsWith('sslConfig') ? '' : 'sslConfig: '}${text}`));
   }
   return found;
 }
 
-/** A line for each thing that is wrong. @param consequence of what is thrown */
-async function tried(consequence: string, work: Promise<string[]>): Promise<string[]> {
-  try {
-    return await work;
-  } catch (error) {
-    if (!(error instanceof FluxError)) throw error;
-    return error.issues.map(({ path, message }: Issue) => `${path}: ${message}; ${consequence} until that is mended`);
-  }
+/** A line for each thing that is wrong. @param consequence of it */
+function linesOf(error: unknown, consequence: string): string[] {
+  if (!(error instanceof FluxError)) throw error;
+  return error.issues.map(({ path, message }: Issue) => `${path}: ${message}; ${consequence}`);
 }

@@ -139,7 +139,10 @@ async function start(file: string | null): Promise<void> {
 }
 
 async function check(file: string | null): Promise<void> {
-  for (const warning of await checkConfiguration(file, process.env, process.cwd())) say(`warning: ${warning}`);
+  const { problems, warnings } = await checkConfiguration(file, process.env, process.cwd());
+  for (const warning of warnings) say(`warning: ${warning}`);
+  for (const problem of problems) complain(`${file}: ${problem}`);
+  if (problems.length > 0) exit(1);
   say(`${file} is valid`);
 }
 

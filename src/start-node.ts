@@ -1,7 +1,7 @@
 /** A whole node in this process: log given, store, control plane and admin API opened in order, and closed in the opposite one. */
 
 import { OPERATIONS } from './admin/messages/operations.ts';
-import { type AdminServer, startAdmin } from './admin/server.ts';
+import { type AdminServer, startAdmin, tryAdmin } from './admin/server.ts';
 import type { Bus, Serving } from './bus/contract.ts';
 import { openNatsBus } from './bus/nats/nats-bus.ts';
 import { subjectsOf } from './bus/subjects.ts';
@@ -36,10 +36,12 @@ const ANSWER_RESERVE_MS = 3_000;
 
 /**
  * Starts a node; resolves when the admin API and every endpoint that can listen do.
- * @throws FluxError when the store, the session worker or the admin API cannot be opened; nothing is left running then
+ * @throws FluxError when the store, the session worker or the admin API cannot be opened; nothing is left running then, and where it is the
+ *   admin API's port or certificate, nothing has been written
  */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { settings, version, logger, workerUrls, adminStatic } = options;
+  await tryAdmin(options);
   const connectionName = `fluxmq ${settings.node.name}`;
   const sealer = new Sealer(settings.secrets);
   const store = sealStore(

@@ -38,22 +38,41 @@ export interface AdminServer {
   close(): Promise<void>;
 }
 
+type TlsPlace = Pick<AppOptions, 'settings' | 'logger'>;
+
+/** @throws FluxError `invalid`, `unprocessable` */
+async function openTls({ settings: { http }, logger }: TlsPlace): Promise<ServerTls | null> {
+  if (http.password === null && !isLoopbackAddress(http.host)) {
+    throw new FluxError('invalid', `http.host ${http.host} can be reached from elsewhere: it needs http.password`);
+  }
+  return http.ssl === null ? null : ServerTls.open({ ...http.ssl, logger });
+}
+
+/**
+ * Tries what could keep the admin API from starting, before anything else of the node does: a start that fails leaves no trace.
+ * @throws FluxError as startAdmin()
+ */
+export async function tryAdmin(place: TlsPlace): Promise<void> {
+  const { host, port } = place.settings.http;
+  await openTls(place);
+  const server = createServer();
+  await listen(server, host, port);
+  await new Promise((resolve) => server.close(resolve));
+}
+
 /**
  * Starts the admin API; resolves when it is listening.
  * @throws FluxError `invalid` (login settings), `port-in-use`, `unprocessable` (address not local, no permission, certificate)
  */
 export async function startAdmin(options: AppOptions): Promise<AdminServer> {
   const { http } = options.settings;
-  if (http.password === null && !isLoopbackAddress(http.host)) {
-    throw new FluxError('invalid', `http.host ${http.host} can be reached from elsewhere: it needs http.password`);
-  }
   const app = createApp(options);
   const timeouts = {
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionsCheckingInterval: CHECK_INTERVAL_MS,
   };
-  const tls = http.ssl === null ? null : await ServerTls.open({ ...http.ssl, logger: options.logger });
+  const tls = await openTls(options);
   const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
   const server = openServer({ ...timeouts, keepAliveTimeout: KEEP_ALIVE_MS }, tls, listener);
   server.maxConnections = MAX_SOCKETS;

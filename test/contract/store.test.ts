@@ -164,6 +164,24 @@ describe('LOCAL', () => {
     await store.close();
   });
 
+  it('says soon that a tool holds its file, and goes on when that lets go', async () => {
+    const store = await open();
+    const tool = new Database(join(folder, 'config.db'));
+    try {
+      tool.exec('BEGIN IMMEDIATE');
+      const startedAt = performance.now();
+      await expect(store.commit([put(1)], {}, META)).rejects.toMatchObject({ kind: 'unavailable', message: expect.stringContaining('locked') });
+      // SQLite's own default is 5 s, for which the main thread would stand still.
+      expect(performance.now() - startedAt).toBeLessThan(4_000);
+      expect((await store.load()).revision).toBe(0);
+      tool.exec('COMMIT');
+      expect(await store.commit([put(1)], {}, META)).toBe(1);
+    } finally {
+      tool.close();
+      await store.close();
+    }
+  });
+
   it('works with a write-ahead log', async () => {
     const store = await open();
     edit((database) => expect(database.pragma('journal_mode', { simple: true })).toBe('wal'));

@@ -52,6 +52,10 @@ it('a taken endpoint port fails that endpoint alone, and it comes by itself when
   expect(await curl.call(`/api/endpoints/status?port=${port}`)).toMatchObject({
     data: [{ state: 'failed', lastError: expect.stringContaining(`Port ${port} is already in use`) }],
   });
+  expect(await curl.call(`/api/endpoints/health?port=${port}`)).toMatchObject({
+    code: 503,
+    message: expect.stringContaining(`Port ${port} is already in use`),
+  });
   // For probes: nobody is served yet.
   const unready = { status: 'failed', reasons: ['1 of 1 endpoints are not as configured'] };
   expect(await curl.call('/health')).toMatchObject({ code: 503, data: unready });
@@ -100,23 +104,55 @@ it('a configuration with mistakes does not start, and every mistake is named wit
   }
 });
 
-it('check warns of certificates that cannot be used: they are the business of the machine that the node runs on', async () => {
+it('check tries certificates: one of an endpoint is warned of, one of the admin API keeps the node from starting', async () => {
   const folder = freshFolder();
   const certificate = Authority.root(certificateFolder()).issue('broker', { to: 10 });
-  const [admin, ...endpoints] = [
-    'http: {port: 8080, ssl: {crt: nowhere.pem, key: nowhere.pem}}\nendpoints:',
+  const endpoints = [
+    'endpoints:',
     `  - {port: 1883, sslConfig: {cert: ${certificate.cert}, key: nowhere.pem}}`,
     `  - {port: 1884, sslConfig: {cert: ${certificate.cert}, key: ${certificate.key}}}`,
     '  - {port: 1885}',
     '  - {port: 1886, enabled: false, sslConfig: {cert: nowhere.pem, key: nowhere.pem}}',
   ];
-  writeFileSync(join(folder, 'tls.yaml'), [admin, ...endpoints].join('\n'));
-  const { code, text } = await run('./fluxmq', ['check', '--config', 'tls.yaml'], folder);
-  expect(text).toMatch(/^warning: http\.ssl\.crt: .*no such file.*; the node will not start until that is mended$/m);
+  const check = async (ssl: string) => {
+    writeFileSync(join(folder, 'tls.yaml'), [`http: {port: 8080, ssl: ${ssl}}`, ...endpoints].join('\n'));
+    return run('./fluxmq', ['check', '--config', 'tls.yaml'], folder);
+  };
+  const { code, text } = await check(`{crt: ${certificate.cert}, key: ${certificate.key}}`);
+  expect(text).toMatch(/^warning: http\.ssl: the certificate .*broker expires in \d days/m);
   expect(text).toMatch(/^warning: endpoints\[0\]\.sslConfig\.key: .*no such file.*; endpoint 1883 will not listen until that is mended$/m);
   expect(text).toMatch(/^warning: endpoints\[1\]\.sslConfig: the certificate .*broker expires in \d days/m);
   expect(text).not.toMatch(/endpoints\[[23]\]/);
   expect([code, text.trimEnd().split('\n').at(-1)]).toEqual([0, 'tls.yaml is valid']);
+  const bad = await check('{crt: nowhere.pem, key: nowhere.pem}');
+  expect(bad.code).toBe(1);
+  expect(bad.text).toMatch(/^tls\.yaml: http\.ssl\.crt: .*no such file.*; the node does not start without it$/m);
+  expect(bad.text).not.toContain('is valid');
+});
+
+it('a start that the admin API prevents leaves nothing behind: what is mended afterwards counts as written', async () => {
+  const folder = freshFolder();
+  const [admin, port, second] = [await freePort(), await freePort(), await freePort()];
+  const config = (ssl: string, ports: number[]) => {
+    const endpoints = ports.map((each) => `  - {port: ${each}, host: 127.0.0.1, enableAuth: false}`);
+    writeFileSync(join(folder, 'config.yaml'), [`http: {host: 127.0.0.1, port: ${admin}${ssl}}`, 'endpoints:', ...endpoints].join('\n'));
+  };
+  config(', ssl: {crt: nowhere.pem}', [port]);
+  const failed = await run('./fluxmq', ['start'], folder);
+  expect(failed.code).toBe(1);
+  expect(failed.text).toContain('nowhere.pem');
+  expect(failed.text).not.toMatch(/written to the empty store|listens on/);
+  const taker = await occupy(admin);
+  config('', [port]);
+  expect(await run('./fluxmq', ['start'], folder)).toMatchObject({
+    code: 1,
+    text: expect.stringContaining(`Port ${admin} is already in use`),
+  });
+  await new Promise((resolve) => taker.close(resolve));
+  config('', [port, second]);
+  await start(folder, process.env);
+  const { data } = await new Curl(admin).call('/api/endpoints/list');
+  expect(data['activePorts']).toEqual([port, second].toSorted((a, b) => a - b));
 });
 
 it('a config.yaml of FluxMQ 2.1 starts', async () => {

@@ -7,6 +7,9 @@ import type { Target } from './target.ts';
 /** Longest answer, bytes: a backup of a long history is one. */
 const ANSWER_BYTES_MAX = 512 * 1024 * 1024;
 
+/** A change is the broker's to end by the deadline, and to answer that it has: so much later, milliseconds. */
+const GRACE_MS = 7000;
+
 export interface RequestDetails {
   query?: Record<string, string | undefined>;
   headers?: Record<string, string | undefined>;
@@ -43,8 +46,9 @@ async function begin(
     request.once('response', resolve);
     request.once('error', reject);
   });
-  const late = Object.assign(new Error(`no answer within ${target.deadlineMs / 1000} s`), { code: 'LATE' });
-  const timer = setTimeout(() => request.destroy(late), target.deadlineMs);
+  const waitMs = target.deadlineMs + (details.isChange === true ? GRACE_MS : 0);
+  const late = Object.assign(new Error(`no answer within ${waitMs / 1000} s`), { code: 'LATE' });
+  const timer = setTimeout(() => request.destroy(late), waitMs);
   request.end(body ?? undefined);
   return { response, request, done: () => clearTimeout(timer) };
 }

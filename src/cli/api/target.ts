@@ -15,7 +15,7 @@ export interface Target {
   authorization: string | null;
   /** PEM certificates to trust; null: those of the system */
   ca: string | null;
-  /** longest wait for an answer, milliseconds: what the broker may take, and its own grace */
+  /** longest wait for an answer, milliseconds; one to a change may come a little later than that */
   deadlineMs: number;
   /** the words of `--timeout`, passed on to the broker; null when it was not given */
   timeout: string | null;
@@ -23,8 +23,6 @@ export interface Target {
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const MAX_TIMEOUT_MS = 300_000;
-/** How long the broker's answer may be late beyond its own deadline, milliseconds. */
-const GRACE_MS = 7000;
 const SECRET_BYTES_MAX = 64 * 1024;
 
 /** What the configuration says about its admin API. */
@@ -63,7 +61,7 @@ function readTimeout(options: Options): Pick<Target, 'timeout' | 'deadlineMs'> {
   const timeout = options.text('timeout') ?? null;
   const timeoutMs = timeout === null ? DEFAULT_TIMEOUT_MS : readDuration('timeout', timeout);
   if (timeoutMs < 1 || timeoutMs > MAX_TIMEOUT_MS) throw usageFailure(`--timeout ${timeout}: expected 1ms to 5m`);
-  return { timeout, deadlineMs: timeoutMs + GRACE_MS };
+  return { timeout, deadlineMs: timeoutMs };
 }
 
 /** `http://host:port`, also without the scheme. */

@@ -53,6 +53,8 @@ interface Job {
 const SIDE_BY_SIDE = 8;
 /** Endpoints of one set that get a line each in the log. */
 const LINES_MAX = 20;
+/** Keys of an endpoint that its line names. */
+const KEYS_MAX = 10;
 /** Endpoints that an error message names; its issues name all. */
 const NAMES_MAX = 3;
 
@@ -222,9 +224,17 @@ export class ChangeRunner {
     const { logger } = this.#options;
     const { actor, requestId } = context;
     if (changes.length > 1) logger.info(`Configuration: ${action} of ${changes.length} endpoints`, { revision, actor, requestId });
-    for (const { id, port, kind, effect } of changes.slice(0, LINES_MAX)) {
+    for (const { id, port, kind, effect, changes: keys, before } of changes.slice(0, LINES_MAX)) {
       const line = kind === 'removed' ? `Endpoint ${port} was removed` : `Endpoint ${port}: ${action}`;
-      logger.info(line, { endpoint: id, revision, actor, requestId, ...(kind === 'updated' ? { effect } : {}) });
+      logger.info(line, {
+        endpoint: id,
+        revision,
+        actor,
+        requestId,
+        ...(kind === 'updated'
+          ? { effect, keys: namesOf(keys), ...(before?.endpoint.port === port ? {} : { formerPort: before?.endpoint.port }) }
+          : {}),
+      });
     }
   }
 
@@ -241,6 +251,12 @@ export class ChangeRunner {
       ...(changes.length === 1 ? { endpoint: first?.id } : {}),
     });
   }
+}
+
+/** Keys that change, without their values, which may be secret. */
+function namesOf(keys: readonly { path: string }[]): string {
+  const names = keys.slice(0, KEYS_MAX).map(({ path }) => path);
+  return `${names.join(', ')}${keys.length > KEYS_MAX ? ` and ${keys.length - KEYS_MAX} more` : ''}`;
 }
 
 /** What another node needs to try the listener. */

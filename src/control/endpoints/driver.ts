@@ -1,12 +1,14 @@
 /** Drives the listeners of this node from what runs to what is wanted: a change, the start and the reconciler all go through here. */
 
 import { isDeepStrictEqual } from 'node:util';
-import type { AclConfig, AuthConfig, Endpoint } from '../../endpoint/endpoint.ts';
+import type { AclConfig, AuthConfig, Endpoint, SslConfig } from '../../endpoint/endpoint.ts';
 import type { Deadline } from '../../kernel/deadline.ts';
+import { toWireError } from '../../kernel/errors.ts';
 import type { StoredEndpoint } from '../../storage/contract.ts';
 import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
 import type { TlsMaterial } from '../../thread/tls-material.ts';
 import { expiryWarnings, loadTls } from '../tls/load-tls.ts';
+import { hasFiles, readSources } from '../tls/sources.ts';
 import { reachStep } from './change-steps.ts';
 import { asksToDrain, type DrainRequest } from './drain.ts';
 import { type Begun, ensureUnderstood, type Listener } from './listener.ts';
@@ -168,5 +170,19 @@ export async function tlsOf(
   if (after === null || !after.enabled || !after.sslConfig.enabled) return { material: null, warnings: [] };
   if (running === null || running.tls === null || !isDeepStrictEqual(running.endpoint.sslConfig, after.sslConfig))
     return loadTls(after.sslConfig);
-  return { material: running.tls, warnings: expiryWarnings(running.tls, Date.now()) };
+  const { tls } = running;
+  return { material: tls, warnings: [...expiryWarnings(tls, Date.now()), ...(await fileWarnings(after.sslConfig, tls))] };
+}
+
+/** What runs is in memory: its files are needed at the next start. */
+async function fileWarnings(sslConfig: SslConfig, { digest }: TlsMaterial): Promise<string[]> {
+  if (!hasFiles(sslConfig)) return [];
+  const sources = await readSources(sslConfig);
+  if (sources.digest === digest) return [];
+  try {
+    await loadTls(sslConfig, sources);
+    return [];
+  } catch (error) {
+    return [`${toWireError(error).message}: the endpoint goes on with what it has, and would not listen after a start of the node`];
+  }
 }

@@ -430,9 +430,12 @@ export class EndpointRunner {
   }
 
   #failed(error: unknown): void {
+    const before = this.#lastError;
     this.#lastError = toWireError(error).message;
     const port = this.#wanted?.endpoint.port ?? 0;
-    this.#context.logger.error(`Endpoint ${port} cannot listen: ${this.#lastError}`, { endpoint: this.id });
+    // Attempted again and again: what is the same each time is said once.
+    if (this.#lastError !== before)
+      this.#context.logger.error(`Endpoint ${port} cannot listen: ${this.#lastError}; it is tried again`, { endpoint: this.id });
     this.#tell();
   }
 }

@@ -90,6 +90,10 @@ export class NodeProbes {
   async #probeOne({ endpoint }: StoredEndpoint): Promise<Probed> {
     const { id, port } = endpoint;
     if (!endpoint.enabled) return { port, id, healthy: false, reason: 'the endpoint is disabled', latencyMs: null };
+    // Whoever answers on a port that the endpoint could not get is somebody else.
+    const runner = this.#runners.peek(id);
+    if (runner === undefined || runner.workerCount === 0)
+      return { port, id, healthy: false, reason: runner?.lastError ?? 'it does not listen', latencyMs: null };
     return { port, id, ...(await probeMqtt(this.#driver.asRun(endpoint), this.#probePrefix, PROBE_TIMEOUT_MS)) };
   }
 }

@@ -49,8 +49,14 @@ export class ServerTls {
       return new ServerTls(config, (await loadTls(config)).material, options);
     } catch (error) {
       if (!(error instanceof FluxError)) throw error;
-      const issues = error.issues.map(({ path, message }) => ({ path: rename(path), message: rename(message) }));
-      throw new FluxError(error.kind, `Admin API: ${rename(error.message)}`, { issues, cause: error });
+      const issues = error.issues.map(({ path, message }) =>
+        path === 'sslConfig.passphrase'
+          ? { path: 'http.ssl.key', message: 'is encrypted, which is not supported here' }
+          : { path: rename(path), message: rename(message) },
+      );
+      const [first] = issues;
+      const why = first === undefined ? rename(error.message) : `TLS cannot be used: ${first.path} ${first.message}`;
+      throw new FluxError(error.kind, `Admin API: ${why}`, { issues, cause: error });
     }
   }
 

@@ -33,6 +33,11 @@ import { migrate } from './migrations.ts';
 
 const FILE = 'config.db';
 
+/**
+ * How long another program's lock on the file is waited for, milliseconds: the main thread stands still meanwhile. Ours is the only broker,
+ * so that it is a tool's.
+ */
+const LOCKED_MS = 500;
 const DIALECT: HistoryDialect = { table: 'history', mark: () => '?', sameText: (column, place) => `${column} = ${place()}` };
 
 /**
@@ -49,7 +54,7 @@ export async function openLocalStore(options: { dataPath: string }): Promise<End
     const path = join(dataPath, FILE);
     // The file holds password hashes; SQLite gives its companions (WAL) the same mode.
     closeSync(openSync(path, 'a', 0o600));
-    database = new Database(path);
+    database = new Database(path, { timeout: LOCKED_MS });
     database.pragma('journal_mode = WAL');
     database.pragma('synchronous = FULL');
     migrate(database);

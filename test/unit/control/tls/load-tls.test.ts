@@ -1,10 +1,11 @@
 /** What `sslConfig` names is read and tried: every good form is taken, every bad one refused with its key and a reason. */
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { tlsOf } from '../../../../src/control/endpoints/driver.ts';
 import { expiryWarnings, loadTls } from '../../../../src/control/tls/load-tls.ts';
-import { defaultSslConfig } from '../../../../src/endpoint/defaults.ts';
+import { defaultEndpoint, defaultSslConfig } from '../../../../src/endpoint/defaults.ts';
 import type { SslConfig } from '../../../../src/endpoint/endpoint.ts';
 import { FluxError } from '../../../../src/kernel/errors.ts';
 import { Authority, certificateFolder, encryptKey, openssl, toPkcs12 } from '../../../kit/certificates.ts';
@@ -174,4 +175,26 @@ it('warns 30 days ahead, of what has expired, of a chain out of order and of an 
   expect((await load({ ...MUTUAL, ca: text(root.cert) + text(gone.cert) })).warnings).toEqual([
     expect.stringContaining('CN=gone2 expired'),
   ]);
+});
+
+describe('what runs', () => {
+  it('goes on when its files have become useless, and says so in the answer to each change', async () => {
+    const cert = file('rots.pem', text(server.chain));
+    const endpoint = { ...defaultEndpoint(8883), sslConfig: { ...defaultSslConfig(), enabled: true, cert, key: server.key } };
+    const { material, warnings } = await tlsOf(endpoint, null);
+    expect(warnings).toEqual([]);
+    const running = { endpoint, revision: 1, auth: [], acl: { default: 'allow' as const, rules: [] }, tls: material };
+    expect(await tlsOf(endpoint, running)).toEqual({ material, warnings: [] });
+    rmSync(cert);
+    const gone = await tlsOf(endpoint, running);
+    expect(gone.material).toBe(material);
+    expect(gone.warnings).toEqual([
+      expect.stringMatching(/sslConfig\.cert cannot be read: .*rots\.pem.*: the endpoint goes on with what it has/),
+    ]);
+    // One that does not belong to the key is as useless.
+    writeFileSync(cert, text(ca.issue('localhost').chain));
+    expect((await tlsOf(endpoint, running)).warnings).toHaveLength(1);
+    writeFileSync(cert, text(server.chain));
+    expect((await tlsOf(endpoint, running)).warnings).toEqual([]);
+  });
 });
