@@ -111,7 +111,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   desired.onChanged = () => hub.configured(desired.list(), desired.revision);
   runners.onChange = (runner) => hub.look(runner);
   runners.onForget = (id) => hub.forget(id);
-  const driver = new Driver(runners, { auth: settings.auth, acl: settings.acl, bindAddress: settings.node.bindAddress });
+  const driver = new Driver(runners, { auth: settings.auth, acl: settings.acl, bindAddress: settings.node.bindAddress }, logger);
   const { storeType } = settings.store;
   const isShared = options.isStoreShared;
   const { interval: intervalMs, enabled: isPeriodic } = settings.cluster.sync;

@@ -170,7 +170,10 @@ describe('LOCAL', () => {
     try {
       tool.exec('BEGIN IMMEDIATE');
       const startedAt = performance.now();
-      await expect(store.commit([put(1)], {}, META)).rejects.toMatchObject({ kind: 'unavailable', message: expect.stringContaining('locked') });
+      await expect(store.commit([put(1)], {}, META)).rejects.toMatchObject({
+        kind: 'unavailable',
+        message: expect.stringContaining('locked'),
+      });
       // SQLite's own default is 5 s, for which the main thread would stand still.
       expect(performance.now() - startedAt).toBeLessThan(4_000);
       expect((await store.load()).revision).toBe(0);

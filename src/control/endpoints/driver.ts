@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { AclConfig, AuthConfig, Endpoint, SslConfig } from '../../endpoint/endpoint.ts';
 import type { Deadline } from '../../kernel/deadline.ts';
 import { toWireError } from '../../kernel/errors.ts';
+import type { Logger } from '../../kernel/logger.ts';
 import type { StoredEndpoint } from '../../storage/contract.ts';
 import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
 import type { TlsMaterial } from '../../thread/tls-material.ts';
@@ -46,9 +47,11 @@ const NONE_BEGUN: Begun = { count: 0, accepting: [], refused: [], failure: null 
 export class Driver {
   readonly #runners: Runners;
   readonly #defaults: DriverDefaults;
+  readonly #logger: Logger;
 
-  constructor(runners: Runners, defaults: DriverDefaults) {
+  constructor(runners: Runners, defaults: DriverDefaults, logger: Logger) {
     this.#runners = runners;
+    this.#logger = logger;
     this.#defaults = defaults;
   }
 
@@ -69,6 +72,7 @@ export class Driver {
    * @throws FluxError when it listens by now with another configuration, and this one does not work
    */
   async start({ endpoint, revision }: StoredEndpoint, deadline: Deadline): Promise<void> {
+    for (const text of this.loginWarnings(endpoint)) this.#logger.warn(`Endpoint ${endpoint.port}: ${text}`, { endpoint: endpoint.id });
     await this.#runners.of(endpoint.id).start(this.#configOf(this.asRun(endpoint), revision, null), workerGroupSize(endpoint), deadline);
   }
 
@@ -89,7 +93,8 @@ export class Driver {
     const runner = this.#runners.of(id);
     const own = after === null ? null : this.asRun(after);
     if (own?.enabled === true) ensureUnderstood(own);
-    const { material: tls, warnings } = await tlsOf(own, runner.wanted);
+    const { material: tls, warnings: ofTls } = await tlsOf(own, runner.wanted);
+    const warnings = [...this.loginWarnings(own), ...ofTls];
     reachStep('validated');
     const step = decideStep(own, runner);
     const isOpening = own !== null && step.warm > 0;
@@ -98,6 +103,15 @@ export class Driver {
       : [];
     reachStep('bound');
     return { id, after: own, step, warm, begun: null, tls, warnings };
+  }
+
+  /** What should be known about who may log in. */
+  loginWarnings(endpoint: Endpoint | null): string[] {
+    if (endpoint === null || !endpoint.enabled || !endpoint.enableAuth) return [];
+    const hasAny = (endpoint.authConfig ?? this.#defaults.auth).length > 0;
+    return hasAny
+      ? []
+      : ['nobody can log in: enableAuth is on, and there is no authenticator, neither here (authConfig) nor for the node (auth)'];
   }
 
   /** Closes what was opened: the change that it was opened for did not happen. */

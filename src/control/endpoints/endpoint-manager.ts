@@ -3,6 +3,7 @@
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { mergeEndpoint, parseEndpoint } from '../../endpoint/schema.ts';
 import type { Deadline } from '../../kernel/deadline.ts';
+import { toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { ChangeMeta, StoredEndpoint } from '../../storage/contract.ts';
 import { affectedClients, clearSecretWarnings, idleDrainWarnings, keyChangesOf, NOTHING_WAITS } from '../changes/answers.ts';
@@ -10,6 +11,7 @@ import { type ChangeOptions, readAdd, readTarget, readUpdate, type SingleAction 
 import { type ChangeRunner, confirmViewOf } from '../changes/change-runner.ts';
 import { type ChangeSet, foresee } from '../changes/change-set.ts';
 import type { ChangeAnswer, PlanAnswer, RequestContext } from '../contract.ts';
+import { probePort } from '../probe/port-probe.ts';
 import type { Desired } from './desired.ts';
 import { type Driver, tlsOf } from './driver.ts';
 import type { Runners } from './runners.ts';
@@ -95,13 +97,27 @@ export class EndpointManager {
     const { judged, warnings: needs } = foresee(toSet(action, before, after, options, context), this.#options.desired);
     const running = after === null ? null : (this.#options.runners.peek(after.id)?.wanted ?? null);
     const { warnings: ofCertificate } = await tlsOf(after, running);
+    const ofNode = [...this.#options.driver.loginWarnings(after), ...(await this.#portWarnings(after))];
     const [first] = judged;
     const clientsAffected = first === undefined ? 0 : affectedClients(first, options, this.#options.runners);
     return {
       changes: first === undefined ? [] : keyChangesOf(first),
       clientsAffected,
-      warnings: [...warnings, ...needs, ...idleDrainWarnings(first, options), ...ofCertificate],
+      warnings: [...warnings, ...needs, ...idleDrainWarnings(first, options), ...ofNode, ...ofCertificate],
     };
+  }
+
+  /** Why this node could not listen now as the endpoint says; other nodes are not asked. */
+  async #portWarnings(after: Endpoint | null): Promise<string[]> {
+    const { driver, runners } = this.#options;
+    // A port of this node's own endpoints is the judgement's business.
+    if (after === null || !after.enabled || runners.all().some((runner) => runner.listensOn(after.port))) return [];
+    try {
+      await probePort(driver.hostHere(after.host), after.port);
+      return [];
+    } catch (error) {
+      return [toWireError(error).message];
+    }
   }
 
   #read(action: SingleAction, body: unknown): SingleRequest {

@@ -353,6 +353,26 @@ describe('changes of endpoints', () => {
     expect(await node.control.checkPort(await freePort())).toMatchObject({ available: true });
   });
 
+  it('warns of a port that nobody can log in to, and plans with what this node could not do', async () => {
+    const port = await freePort();
+    const nobody = expect.stringContaining('nobody can log in');
+    const added = await add({ port, enableAuth: true });
+    expect(added.warnings).toEqual([nobody]);
+    const users = [{ type: 'fixed', users: [{ username: 'u', password: 'p' }] }];
+    expect((await node.control.update({ port, authConfig: users }, context())).warnings).not.toContainEqual(nobody);
+    const stranger = createServer();
+    await new Promise<void>((resolve) => stranger.listen(0, HOST, resolve));
+    const newPort = (stranger.address() as { port: number }).port;
+    try {
+      const plan = await node.control.plan({ action: 'update', port, newPort, authConfig: null }, context());
+      expect(plan.warnings).toEqual(expect.arrayContaining([nobody, expect.stringContaining(`Port ${newPort} is already in use`)]));
+      const free = await node.control.plan({ action: 'update', port, newPort: await freePort() }, context());
+      expect(free.warnings.filter((text) => text.includes('in use'))).toEqual([]);
+    } finally {
+      await new Promise((resolve) => stranger.close(resolve));
+    }
+  });
+
   it('plans without changing', async () => {
     const port = await freePort();
     await add({ port });
