@@ -39,6 +39,8 @@ export interface StatusRow {
   runningRevision: number | null;
   desiredRevision: number;
   lastError: string | null;
+  /** `refused`: why its files, which have changed, cannot be used */
+  certificate: { refused: string | null } | null;
 }
 
 export interface KeyChange {

@@ -44,8 +44,10 @@ async function readChange(call: Call, action: Action, words: readonly string[]):
     if (action === 'add' && whole.port === undefined) throw usageFailure('which port? endpoint add port=1884');
     if (action === 'update' && whole.port === undefined && whole.id === undefined)
       throw usageFailure('which endpoint? Give its port or its id');
-    if (action === 'update' && Object.keys(whole).every((key) => key === 'port' || key === 'id'))
-      throw usageFailure('nothing to change: give KEY=VALUE, or --file');
+    if (action === 'update' && Object.keys(whole).every((key) => key === 'port' || key === 'id')) {
+      const isMove = 'port' in body && 'id' in named;
+      throw usageFailure(isMove ? 'port= says which endpoint is meant; newPort= moves it' : 'nothing to change: give KEY=VALUE, or --file');
+    }
     return { ...whole, ...changeKeys(options) };
   }
   const target = oneTarget(words);

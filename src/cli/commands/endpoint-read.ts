@@ -87,8 +87,10 @@ async function status(call: Call): Promise<void> {
     revisionText(row),
   ]);
   printTable(call.terminal, STATUS_COLUMNS, cells);
-  for (const { id, node, lastError } of inOrder) {
+  for (const { id, node, lastError, certificate } of inOrder) {
     if (lastError !== null) call.terminal.out(printable(`${id} on ${node}: ${lastError}`));
+    const refused = certificate?.refused ?? null;
+    if (refused !== null) call.terminal.out(printable(`${id} on ${node}: its certificate files have changed and are not used: ${refused}`));
   }
 }
 

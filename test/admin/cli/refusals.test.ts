@@ -46,6 +46,7 @@ test.each([
   ['endpoint add port=1 aclConfig={', /is not JSON/],
   ['endpoint add --file none.yaml', /none\.yaml: there is no such file/],
   ['endpoint update first', /nothing to change/],
+  ['endpoint update first port=4000', /newPort= moves it/],
   ['endpoint update first wiretap=true --if-match x', /expected a revision/],
   ['endpoint update first wiretap=true --confirm-within 100ms', /expected 1s to 24h/],
   ['endpoint plan', /which action\?/],
