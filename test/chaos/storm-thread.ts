@@ -44,6 +44,7 @@ async function connect(): Promise<void> {
   const begun = targets;
   let why: string | null = null;
   let place = begun[0] as Target;
+  let wasReset = false;
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const places = [...begun, ...targets];
     place = places[tries % places.length] as Target;
@@ -54,9 +55,10 @@ async function connect(): Promise<void> {
     // Who speaks TLS where it has gone, or does not where it has come, may be cut off in any way.
     const isOutdated = place.isSecure !== targets.at(-1)?.isSecure;
     const isGivenUp = place.port !== targets.at(-1)?.port;
-    if (why === 'ECONNRESET' && isGivenUp) report.resetAtTheEnd++;
+    if (why === 'ECONNRESET' && isGivenUp) wasReset = true;
     if (why === null || (why === 'ECONNRESET' && !isOutdated && !isGivenUp) || !isMoving) break;
   }
+  if (wasReset) report.resetAtTheEnd++;
   if (why === null) report.connected++;
   else {
     report.failures[why] = (report.failures[why] ?? 0) + 1;

@@ -115,7 +115,8 @@ function toFailure(error: NodeJS.ErrnoException, target: Target, isOpen: boolean
   const inner = error instanceof AggregateError ? (error.errors[0] as NodeJS.ErrnoException | undefined) : undefined;
   const reason = REASONS[code] ?? REASONS[inner?.code ?? ''] ?? error.message;
   const lines: string[] = [];
-  if (code === 'ECONNRESET' && target.url.protocol === 'http:') lines.push('perhaps it speaks https there: give --api https://...');
+  if (code === 'ECONNRESET' && target.url.protocol === 'http:' && !isOpen)
+    lines.push('perhaps it speaks https there: give --api https://...');
   if (/CERT|SELF_SIGNED|UNABLE_TO/.test(code)) lines.push('--cacert FILE names the certificates to trust');
   const hasAnswer = !['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'].includes(code);
   if (isOpen && hasAnswer) lines.push('the change may have happened all the same: see ./fluxmq endpoint history');

@@ -138,7 +138,7 @@ export class ChangeRunner {
       throw error;
     }
     const others = this.#spread(set, changes, revision, deadline);
-    await sideBySide(jobs, (job) => this.#begin(job, revision, deadline));
+    await this.#begin(jobs, revision, deadline);
     const outcomes: NodeOutcome[] = [];
     await sideBySide(jobs, async (job) => void outcomes.push(await this.#activate(job, revision, set.options, deadline)));
     this.#report(set, changes, revision);
@@ -187,16 +187,20 @@ export class ChangeRunner {
   }
 
   /** What has to listen does, before anything stops. A failure is kept for the outcome. */
-  async #begin(job: Job, revision: number, deadline: Deadline): Promise<void> {
+  async #begin(jobs: Job[], revision: number, deadline: Deadline): Promise<void> {
     const { driver } = this.#options;
-    const { id, after } = job.change;
-    try {
-      if (job.failure !== null) return;
-      job.prepared ??= await driver.prepare(id, after, revision, deadline);
-      await driver.begin(job.prepared);
-    } catch (error) {
-      job.failure = error;
-    }
+    await sideBySide(jobs, async (job) => {
+      const { id, after } = job.change;
+      try {
+        if (job.failure !== null) return;
+        job.prepared ??= await driver.prepare(id, after, revision, deadline);
+        await driver.begin(job.prepared);
+      } catch (error) {
+        job.failure = error;
+      }
+    });
+    const stuck = driver.stuck(jobs.flatMap(({ prepared, failure }) => (prepared === null || failure !== null ? [] : [prepared])));
+    for (const job of jobs) if (job.prepared !== null && stuck.has(job.prepared)) job.failure = stuck.get(job.prepared);
   }
 
   async #activate({ change, prepared, failure }: Job, revision: number, drain: DrainRequest, deadline: Deadline): Promise<NodeOutcome> {

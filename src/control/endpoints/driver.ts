@@ -108,10 +108,10 @@ export class Driver {
   /** What should be known about who may log in. */
   loginWarnings(endpoint: Endpoint | null): string[] {
     if (endpoint === null || !endpoint.enabled || !endpoint.enableAuth) return [];
-    const hasAny = (endpoint.authConfig ?? this.#defaults.auth).length > 0;
-    return hasAny
-      ? []
-      : ['nobody can log in: enableAuth is on, and there is no authenticator, neither here (authConfig) nor for the node (auth)'];
+    const list = endpoint.authConfig ?? this.#defaults.auth;
+    if (list.some(({ users }) => users.length > 0)) return [];
+    const where = endpoint.authConfig === null ? 'neither here (authConfig) nor for the node (auth)' : 'in its authConfig';
+    return [`nobody can log in: enableAuth is on, and there is no user ${where}`];
   }
 
   /** Closes what was opened: the change that it was opened for did not happen. */
@@ -122,15 +122,30 @@ export class Driver {
   /**
    * What was opened accepts, beside what runs. Of several endpoints that change together each is to come so far before the first is
    * activated: a port may pass from one to another.
-   * @throws FluxError when nothing of it accepts, and something runs, which goes on as it is: this one is not to be activated
    */
   async begin(prepared: Prepared): Promise<void> {
     const { id, warm } = prepared;
-    if (warm.length === 0) return;
-    const runner = this.#runners.of(id);
-    const begun = await runner.begin(warm);
-    if (begun.accepting.length === 0 && runner.workerCount > 0) throw begun.failure;
-    prepared.begun = begun;
+    if (warm.length > 0) prepared.begun = await this.#runners.of(id).begin(warm);
+  }
+
+  /**
+   * After begin() of all that change together: those of which nothing accepts, while something runs that may go on as it is. They are not
+   * to be activated. Who holds a port on which another one of them accepts by now cannot go on: of it, nothing will listen for the time being.
+   * @returns why, by endpoint
+   */
+  stuck(together: readonly Prepared[]): Map<Prepared, unknown> {
+    const stuck = new Map<Prepared, unknown>();
+    for (const prepared of together) {
+      const { id, begun } = prepared;
+      if (begun === null || begun.accepting.length > 0) continue;
+      const runner = this.#runners.of(id);
+      const isFollowed = together.some(
+        (other) =>
+          other !== prepared && (other.begun?.accepting.length ?? 0) > 0 && other.after !== null && runner.listensOn(other.after.port),
+      );
+      if (runner.workerCount > 0 && !isFollowed) stuck.set(prepared, begun.failure);
+    }
+    return stuck;
   }
 
   /**

@@ -111,7 +111,7 @@ export class EndpointManager {
   async #portWarnings(after: Endpoint | null): Promise<string[]> {
     const { driver, runners } = this.#options;
     // A port of this node's own endpoints is the judgement's business.
-    if (after === null || !after.enabled || runners.all().some((runner) => runner.listensOn(after.port))) return [];
+    if (after === null || !after.enabled || runners.all().some((runner) => runner.holds(after.port))) return [];
     try {
       await probePort(driver.hostHere(after.host), after.port);
       return [];

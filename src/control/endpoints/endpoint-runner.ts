@@ -8,7 +8,7 @@ import type { WorkerExit, WorkerHandle } from '../../thread/worker-handle.ts';
 import { Backoff } from '../backoff.ts';
 import type { EndpointState } from '../contract.ts';
 import { probePort } from '../probe/port-probe.ts';
-import { loadTls } from '../tls/load-tls.ts';
+import { withTls } from '../tls/load-tls.ts';
 import { AT_ONCE, type DrainRequest, type DrainStatus, Drains, leftOf, toDrain } from './drain.ts';
 import { Lingering } from './lingering.ts';
 import { type Begun, beginAll, Listener, type ListenerContext } from './listener.ts';
@@ -122,6 +122,11 @@ export class EndpointRunner {
     return this.#listeners.some((listener) => listener.config.endpoint.port === port);
   }
 
+  /** True while it has a socket of this port, also when nobody accepts from it just now. */
+  holds(port: number): boolean {
+    return this.#sockets.has(port);
+  }
+
   /**
    * Starts what does not listen; a failure is kept as the state `failed` and attempted again. Resolves after the first attempt.
    * @throws FluxError of that attempt when it listens by now, with another configuration, which goes on
@@ -183,6 +188,8 @@ export class EndpointRunner {
    * all other endpoints of the change have come as far: a port may pass from one to another.
    */
   async begin(warm: readonly Listener[]): Promise<Begun> {
+    // A repair may have come first.
+    for (const listener of warm) if (this.listensOn(listener.config.endpoint.port)) listener.isFirst = false;
     const begun = await beginAll(warm, COMMAND_TIMEOUT_MS);
     // A worker that answers too late lets nobody in for long: closing comes behind. Nobody waits for it.
     for (const listener of this.#stillAlive(begun.refused)) void listener.close(AT_ONCE);
@@ -438,10 +445,4 @@ export class EndpointRunner {
       this.#context.logger.error(`Endpoint ${port} cannot listen: ${this.#lastError}; it is tried again`, { endpoint: this.id });
     this.#tell();
   }
-}
-
-/** An endpoint whose certificate could not be used when it started has it read at each attempt. @throws FluxError `unprocessable` */
-async function withTls(config: EndpointRuntimeConfig): Promise<EndpointRuntimeConfig> {
-  if (config.tls !== null || !config.endpoint.sslConfig.enabled) return config;
-  return { ...config, tls: (await loadTls(config.endpoint.sslConfig)).material };
 }

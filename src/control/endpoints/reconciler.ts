@@ -267,21 +267,14 @@ export class Reconciler {
       due.flatMap(({ stored }) => (stored?.endpoint.enabled === true ? [stored] : [])),
       deadline,
     );
-    const begun = await Promise.all(
-      opened.map(async ([stored, prepared]) => ((await this.#begin(stored, prepared, deadline)) ? [{ stored, prepared }] : [])),
+    const { driver } = this.#options;
+    await Promise.all(opened.map(([, prepared]) => driver.begin(prepared)));
+    const stuck = driver.stuck(opened.map(([, prepared]) => prepared));
+    await Promise.all(
+      opened.map(([stored, prepared]) =>
+        stuck.has(prepared) ? this.#keepOld(stored, stuck.get(prepared), deadline) : this.#activate(stored, prepared, deadline),
+      ),
     );
-    await Promise.all(begun.flat().map(({ stored, prepared }) => this.#activate(stored, prepared, deadline)));
-  }
-
-  /** @returns false when nothing of it accepts, and what there was goes on */
-  async #begin(stored: StoredEndpoint, prepared: Prepared, deadline: Deadline): Promise<boolean> {
-    try {
-      await this.#options.driver.begin(prepared);
-      return true;
-    } catch (error) {
-      await this.#keepOld(stored, error, deadline);
-      return false;
-    }
   }
 
   async #stop({ id, stored }: Difference, deadline: Deadline): Promise<void> {

@@ -92,8 +92,8 @@ export class NodeProbes {
     if (!endpoint.enabled) return { port, id, healthy: false, reason: 'the endpoint is disabled', latencyMs: null };
     // Whoever answers on a port that the endpoint could not get is somebody else.
     const runner = this.#runners.peek(id);
-    if (runner === undefined || runner.workerCount === 0)
-      return { port, id, healthy: false, reason: runner?.lastError ?? 'it does not listen', latencyMs: null };
+    if (runner?.listensOn(port) !== true)
+      return { port, id, healthy: false, reason: runner?.lastError ?? 'it does not listen on this port here', latencyMs: null };
     return { port, id, ...(await probeMqtt(this.#driver.asRun(endpoint), this.#probePrefix, PROBE_TIMEOUT_MS)) };
   }
 }

@@ -4,6 +4,7 @@ import { randomBytes, type X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { SslConfig } from '../../endpoint/endpoint.ts';
 import { FluxError, type Issue } from '../../kernel/errors.ts';
+import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
 import { type TlsMaterial, toTlsOptions } from '../../thread/tls-material.ts';
 import { readAuthorities } from './authorities.ts';
 import { oneLine, readIdentity } from './identity.ts';
@@ -51,6 +52,12 @@ export async function loadTls(config: SslConfig, sources?: Sources): Promise<Loa
   Object.assign(material.certificate, factsOf(chain, config, now));
   warnings.push(...expiryWarnings(material, now.getTime()));
   return { material, warnings };
+}
+
+/** An endpoint whose certificate could not be used when it started has it read at each attempt. @throws FluxError `unprocessable` */
+export async function withTls(config: EndpointRuntimeConfig): Promise<EndpointRuntimeConfig> {
+  if (config.tls !== null || !config.endpoint.sslConfig.enabled) return config;
+  return { ...config, tls: (await loadTls(config.endpoint.sslConfig)).material };
 }
 
 /** What to say about material whose time ends soon: the certificate's, or that of the revocation lists. */

@@ -282,7 +282,8 @@ describe('changes of endpoints', () => {
     const refused: string[] = [];
     const coming = ports.map(async (port) => {
       while (!isOver) {
-        await client(port).catch((error: Error) => {
+        const came = client(port).then(({ socket }) => void socket.destroy());
+        await came.catch((error: Error) => {
           // The workers of these tests close a socket whoever waits in its queue.
           if (!error.message.includes('ECONNRESET')) refused.push(error.message);
         });
@@ -312,6 +313,33 @@ describe('changes of endpoints', () => {
     await node.control.update({ port, newPort }, context());
     expect(early).toContain('ECONNREFUSED');
     await client(newPort);
+  });
+
+  it('a port is one endpoint’s alone also when the one before cannot leave it', async () => {
+    const [first, second, third] = [await freePort(), await freePort(), await freePort()];
+    const config = (id: string, port: number) => ({ id, port, host: HOST });
+    await node.control.importAll({ configs: [config('a', first), config('b', second)] }, context());
+    const commit = node.store.commit.bind(node.store);
+    const stranger = createServer();
+    vi.spyOn(node.store, 'commit').mockImplementationOnce(async (...args) => {
+      await new Promise<void>((resolve) => stranger.listen({ port: third, host: HOST }, resolve));
+      return commit(...args);
+    });
+    try {
+      const answer = await node.control.importAll({ configs: [config('a', second), config('b', third)] }, context());
+      expect(answer.nodes).toMatchObject([{ state: 'pending' }]);
+      const who = new Set<string>();
+      for (let n = 0; n < 20; n++) {
+        const one = await client(second);
+        who.add((await one.about()).endpoints.join());
+        one.socket.destroy();
+      }
+      expect([...who]).toEqual(['a']);
+      expect(await node.control.status(third)).toMatchObject([{ id: 'b', state: 'failed' }]);
+    } finally {
+      await new Promise((resolve) => stranger.close(resolve));
+    }
+    await until('it has come', () => node.control.activePorts().includes(third));
   });
 
   it('shares no port with somebody who has come to it while the change was stored', async () => {
