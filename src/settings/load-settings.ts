@@ -86,12 +86,14 @@ function readFile(options: LoadOptions): { name: string | null; text: string } {
 function readSettings(input: Record<string, unknown>, endpointsKey: string, cwd: string, problems: Problems, warnings: string[]): Settings {
   const { keys, rest } = takeSecretKeys(input);
   const sections = readSections(rest, problems, warnings);
+  const endpoints = readEndpoints(input['endpoints'], endpointsKey, problems, warnings);
+  noteAdminPort(sections.http, endpoints, endpointsKey, problems);
   return {
     ...sections,
     secrets: readSecretKeys(keys, cwd, problems),
     auth: collect('auth', problems, () => parseAuthList(input['auth'] ?? [])) ?? [],
     acl: collect('acl', problems, () => parseAcl(input['acl'] ?? {})) ?? { default: 'allow', rules: [] },
-    endpoints: readEndpoints(input['endpoints'], endpointsKey, problems, warnings),
+    endpoints,
   };
 }
 
@@ -127,6 +129,16 @@ interface Names {
   port?: number;
   id?: string;
   isDefault: boolean;
+}
+
+/** The endpoint would have the port first, and the node not start. */
+function noteAdminPort(http: { host: string; port: number }, endpoints: readonly Endpoint[], key: string, problems: Problems): void {
+  const isEvery = (host: string) => host === '0.0.0.0' || host === '::';
+  for (const [index, { enabled, host, port }] of endpoints.entries()) {
+    const isShared = host === http.host || isEvery(host) || isEvery(http.host);
+    if (enabled && port === http.port && isShared)
+      problems.add(`${key}[${index}].port`, `is the port of the admin API (http.port ${port})`);
+  }
 }
 
 function readEndpoints(input: unknown, key: string, problems: Problems, warnings: string[]): Endpoint[] {

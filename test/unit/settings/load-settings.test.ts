@@ -63,6 +63,18 @@ describe('without a file', () => {
   test('an empty file is the built-in defaults, too', () => {
     expect(load('# nothing\n').settings.endpoints[0]?.port).toBe(1883);
   });
+
+  test('an endpoint may not have the port of the admin API where both would listen', () => {
+    const port = (host: string, more = '') => `http: {host: 127.0.0.1, port: 1999}\nendpoints:\n  - {port: 1999, host: ${host}${more}}\n`;
+    for (const host of ['127.0.0.1', '0.0.0.0'])
+      expect(() => load(port(host))).toThrow(
+        expect.objectContaining({
+          issues: [{ path: 'endpoints[0].port', message: 'is the port of the admin API (http.port 1999)', line: 3 }],
+        }),
+      );
+    expect(load(port('127.0.0.2')).settings.endpoints).toHaveLength(1);
+    expect(load(port('0.0.0.0', ', enabled: false')).settings.endpoints).toHaveLength(1);
+  });
 });
 
 test('reads every section', () => {
