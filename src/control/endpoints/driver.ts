@@ -2,6 +2,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { AclConfig, AuthConfig, Endpoint, SslConfig } from '../../endpoint/endpoint.ts';
+import { foreignProblem } from '../../endpoint/secrets/foreign.ts';
 import type { Deadline } from '../../kernel/deadline.ts';
 import { toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
@@ -107,7 +108,7 @@ export class Driver {
 
   /** What should be known about who may log in. */
   loginWarnings(endpoint: Endpoint | null): string[] {
-    if (endpoint === null || !endpoint.enabled || !endpoint.enableAuth) return [];
+    if (endpoint === null || !endpoint.enabled || !endpoint.enableAuth || foreignProblem(endpoint) !== null) return [];
     const list = endpoint.authConfig ?? this.#defaults.auth;
     if (list.some(({ users }) => users.length > 0)) return [];
     const where = endpoint.authConfig === null ? 'neither here (authConfig) nor for the node (auth)' : 'in its authConfig';
