@@ -114,6 +114,18 @@ test('no broker there, one that hangs up, something else that answers: 3', async
   expect((await run('endpoint list --api host.invalid')).code).toBe(3);
 });
 
+test('--timeout is how long a question is waited for; a change may be answered a little later', async () => {
+  const silent = createServer((socket) => socket.on('error', () => {}));
+  servers.push(silent);
+  await new Promise<void>((resolve) => silent.listen({ port: 0, host: '127.0.0.1' }, resolve));
+  const api = `127.0.0.1:${(silent.address() as { port: number }).port}`;
+  const asked = await run(`endpoint list --timeout 300ms --api ${api}`);
+  expect(asked).toMatchObject({ code: 3, stderr: `fluxmq: no answer from http://${api}: no answer within 0.3 s\n` });
+  const changed = await run(`endpoint remove first --timeout 300ms --api ${api}`);
+  expect(changed).toMatchObject({ code: 3, stderr: expect.stringContaining('no answer within 7.3 s') });
+  expect(changed.stderr).toContain('the change may have happened all the same');
+}, 30_000);
+
 test('logins: from the configuration, environment, files and tokens; wrong ones and viewers end with 4', async () => {
   const port = await freePort();
   const endpoints = [{ id: 'first', enableAuth: false }];
