@@ -3,11 +3,9 @@
 import { loadTls } from './control/tls/load-tls.ts';
 import { ServerTls } from './control/tls/server-tls.ts';
 import { FluxError, type Issue } from './kernel/errors.ts';
-import type { Logger } from './kernel/logger.ts';
+import { silentLogger } from './kernel/logger.ts';
 import { loadSettings } from './settings/load-settings.ts';
 import type { Settings } from './settings/settings.ts';
-
-const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** What is wrong with a configuration that can be read. */
 export interface Verdict {
@@ -29,7 +27,7 @@ export async function checkConfiguration(file: string | null, env: NodeJS.Proces
 async function adminVerdict({ http: { ssl } }: Settings): Promise<Verdict> {
   if (ssl === null) return { problems: [], warnings: [] };
   try {
-    const { warnings } = await ServerTls.open({ ...ssl, logger: SILENT });
+    const { warnings } = await ServerTls.open({ ...ssl, logger: silentLogger });
     return { problems: [], warnings: warnings.map((text) => `http.ssl: ${text}`) };
   } catch (error) {
     return { problems: linesOf(error, 'the node does not start without it'), warnings: [] };

@@ -122,3 +122,11 @@ export interface KeyChange {
   to: unknown;
   effect: Effect;
 }
+
+/** Hosts that stand for all addresses of a machine. */
+const EVERY_ADDRESS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
+
+/** True for a host on which a listener hears every address, of IPv4 or of both families. */
+export function isEveryAddress(host: string): boolean {
+  return EVERY_ADDRESS.has(host);
+}

@@ -3,7 +3,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { BusSettings } from '../bus/settings.ts';
-import type { Endpoint } from '../endpoint/endpoint.ts';
+import { type Endpoint, isEveryAddress } from '../endpoint/endpoint.ts';
 import { isObject, Problems } from '../endpoint/problems.ts';
 import { parseAcl, parseAuthList, parseEndpoint } from '../endpoint/schema.ts';
 import { FluxError, type Issue } from '../kernel/errors.ts';
@@ -133,9 +133,8 @@ interface Names {
 
 /** The endpoint would have the port first, and the node not start. */
 function noteAdminPort(http: { host: string; port: number }, endpoints: readonly Endpoint[], key: string, problems: Problems): void {
-  const isEvery = (host: string) => host === '0.0.0.0' || host === '::';
   for (const [index, { enabled, host, port }] of endpoints.entries()) {
-    const isShared = host === http.host || isEvery(host) || isEvery(http.host);
+    const isShared = host === http.host || isEveryAddress(host) || isEveryAddress(http.host);
     if (enabled && port === http.port && isShared)
       problems.add(`${key}[${index}].port`, `is the port of the admin API (http.port ${port})`);
   }

@@ -1,7 +1,7 @@
 /** Drives the listeners of this node from what runs to what is wanted: a change, the start and the reconciler all go through here. */
 
 import { isDeepStrictEqual } from 'node:util';
-import type { AclConfig, AuthConfig, Endpoint, SslConfig } from '../../endpoint/endpoint.ts';
+import { type AclConfig, type AuthConfig, type Endpoint, isEveryAddress, type SslConfig } from '../../endpoint/endpoint.ts';
 import { foreignProblem } from '../../endpoint/secrets/foreign.ts';
 import type { Deadline } from '../../kernel/deadline.ts';
 import { toWireError } from '../../kernel/errors.ts';
@@ -24,8 +24,8 @@ export interface Prepared {
   readonly after: Endpoint | null;
   readonly step: Step;
   readonly warm: Listener[];
-  /** set by begin() */
-  begun: Begun | null;
+  /** what came of begin(); nobody before it */
+  begun: Begun;
   /** null: no TLS */
   readonly tls: TlsMaterial | null;
   /** what the answer should tell about its certificate */
@@ -40,7 +40,6 @@ export interface DriverDefaults {
   bindAddress: string | null;
 }
 
-const EVERY_ADDRESS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 const NONE_LEAVING: ReadonlySet<number> = new Set();
 /** Where nothing had to be opened. */
 const NONE_BEGUN: Begun = { count: 0, accepting: [], refused: [], failure: null };
@@ -65,7 +64,7 @@ export class Driver {
   /** The address that an endpoint of this host binds on this node. */
   hostHere(host: string): string {
     const { bindAddress } = this.#defaults;
-    return bindAddress !== null && EVERY_ADDRESS.has(host) ? bindAddress : host;
+    return bindAddress !== null && isEveryAddress(host) ? bindAddress : host;
   }
 
   /**
@@ -103,7 +102,7 @@ export class Driver {
       ? await runner.warm(this.#configOf(own, revision, tls), step.warm, step.kind === 'resize' ? 'more' : 'all', deadline, leaving)
       : [];
     reachStep('bound');
-    return { id, after: own, step, warm, begun: null, tls, warnings };
+    return { id, after: own, step, warm, begun: NONE_BEGUN, tls, warnings };
   }
 
   /** What should be known about who may log in. */
@@ -138,11 +137,10 @@ export class Driver {
     const stuck = new Map<Prepared, unknown>();
     for (const prepared of together) {
       const { id, begun } = prepared;
-      if (begun === null || begun.accepting.length > 0) continue;
+      if (begun.count === 0 || begun.accepting.length > 0) continue;
       const runner = this.#runners.of(id);
       const isFollowed = together.some(
-        (other) =>
-          other !== prepared && (other.begun?.accepting.length ?? 0) > 0 && other.after !== null && runner.listensOn(other.after.port),
+        (other) => other !== prepared && other.begun.accepting.length > 0 && other.after !== null && runner.listensOn(other.after.port),
       );
       if (runner.workerCount > 0 && !isFollowed) stuck.set(prepared, begun.failure);
     }
@@ -170,8 +168,8 @@ export class Driver {
     if (step.kind === 'nothing' && asksToDrain(drain)) void runner.drain(drain);
     if (after === null || step.kind === 'stop' || step.kind === 'nothing') return;
     const config = this.#configOf(after, revision, tls);
-    if (step.kind === 'replace') await runner.activate(config, begun ?? NONE_BEGUN);
-    if (step.kind === 'resize') await runner.resize(config, step.size, begun ?? NONE_BEGUN);
+    if (step.kind === 'replace') await runner.activate(config, begun);
+    if (step.kind === 'resize') await runner.resize(config, step.size, begun);
     // After a replacement it is for the old listeners, whose clients get the live keys, and for a revision that was guessed wrong.
     const isRebind = step.kind !== 'replace' && step.isRebind;
     try {
@@ -179,7 +177,7 @@ export class Driver {
     } finally {
       if ((step.kind !== 'update' || isRebind) && asksToDrain(drain)) void runner.drain(drain);
     }
-    if (begun !== null && begun.failure !== null) throw begun.failure;
+    if (begun.failure !== null) throw begun.failure;
   }
 
   /** An endpoint with the node's fallbacks resolved, as workers want it. */
