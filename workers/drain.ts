@@ -1,5 +1,6 @@
 /** Disconnects clients one after the other, evenly over a time, or as fast as others on the thread allow, and can be told to stop doing so. */
 
+import { steadyNow } from '../src/kernel/clock.ts';
 import { Pace } from '../src/kernel/pace.ts';
 import type { Drain } from '../src/thread/messages.ts';
 import type { Client } from './client/client.ts';
@@ -11,12 +12,12 @@ const POLL_MS = 5;
 /** @returns how many were disconnected, and whether that was all of them, and nothing has ended it before */
 export async function drainClients(clients: Client[], drain: Drain, signal: AbortSignal): Promise<{ disconnected: number; done: boolean }> {
   const step = clients.length === 0 ? 0 : drain.ms / clients.length;
-  let due = performance.now();
+  let due = steadyNow();
   let disconnected = 0;
   const pace = new Pace();
   for (const client of clients) {
     due += step;
-    const pause = due - performance.now();
+    const pause = due - steadyNow();
     if (pause > 1) await sleep(pause, signal);
     else if (pace.isOver) await pace.next();
     if (signal.aborted) return { disconnected, done: false };
@@ -24,8 +25,8 @@ export async function drainClients(clients: Client[], drain: Drain, signal: Abor
     client.close(drain.reasonCode, undefined, drain.serverReference ?? undefined);
     disconnected++;
   }
-  const deadline = performance.now() + EMPTY_TIMEOUT_MS;
-  while (!signal.aborted && clients.some((client) => !client.isGone) && performance.now() < deadline) await sleep(POLL_MS, null);
+  const deadline = steadyNow() + EMPTY_TIMEOUT_MS;
+  while (!signal.aborted && clients.some((client) => !client.isGone) && steadyNow() < deadline) await sleep(POLL_MS, null);
   for (const client of clients) {
     if (signal.aborted) break;
     if (client.isGone) continue;

@@ -1,6 +1,7 @@
 /** One endpoint in one worker: its listener, its clients and their limits, from open to closed. */
 
 import type { Endpoint } from '../src/endpoint/endpoint.ts';
+import { steadyMicros, steadyNow } from '../src/kernel/clock.ts';
 import { Pace } from '../src/kernel/pace.ts';
 import { CONNECTION_ERRORS, SLOT } from '../src/metrics/counters.ts';
 import { loopDelay } from '../src/metrics/loop-delay.ts';
@@ -115,7 +116,7 @@ export class EndpointRuntime implements ListenerHost {
   }
 
   get mayChangeProtocol(): boolean {
-    return this.#eitherUntil > 0 && performance.now() < this.#eitherUntil;
+    return this.#eitherUntil > 0 && steadyNow() < this.#eitherUntil;
   }
 
   get tls(): TlsMaterial | null {
@@ -155,7 +156,7 @@ export class EndpointRuntime implements ListenerHost {
     const { context } = this;
     const { maxConnectionPerSecond, maxConnectionSize } = context.config.endpoint;
     let refusal: Refusal | null = null;
-    if (!context.limits.takeToken(maxConnectionPerSecond, nowUs())) refusal = 'connection_rate';
+    if (!context.limits.takeToken(maxConnectionPerSecond, steadyMicros())) refusal = 'connection_rate';
     else if (!context.limits.acquire(maxConnectionSize)) refusal = 'connection_limit';
     if (refusal !== null) {
       context.count(refusal === 'connection_rate' ? 'refusedConnectionRate' : 'refusedConnectionLimit');
@@ -209,7 +210,7 @@ export class EndpointRuntime implements ListenerHost {
     const before = this.context;
     if (before.config.endpoint.serverOptions.soBacklog !== endpoint.serverOptions.soBacklog)
       this.#listener?.setBacklog(endpoint.serverOptions.soBacklog);
-    if (before.config.endpoint.useWebsocket !== endpoint.useWebsocket) this.#eitherUntil = performance.now() + EITHER_MS;
+    if (before.config.endpoint.useWebsocket !== endpoint.useWebsocket) this.#eitherUntil = steadyNow() + EITHER_MS;
     if (before.namespace.name !== endpoint.namespace) {
       const contexts = [...this.#formerContexts, before];
       const known = contexts.find((each) => each.namespace.name === endpoint.namespace);
@@ -296,7 +297,7 @@ export class EndpointRuntime implements ListenerHost {
 
   /** One line a second and reason at most, for all workers together: a storm of connections is no storm of lines. */
   #tellRefusals(): void {
-    const untold = this.#limits.takeUntold(nowUs());
+    const untold = this.#limits.takeUntold(steadyMicros());
     if (untold === null) return;
     const { port, maxConnectionSize, maxConnectionPerSecond, maxSessionSize } = this.endpoint;
     const tell = (what: string, refused: number, limit: Record<string, number>) => {
@@ -357,18 +358,18 @@ function isOverdue(client: Client, tick: number): boolean {
   const silent = tick - client.lastSeen;
   if (client.state === 'online') return client.keepAlive > 0 && silent > client.keepAlive * 3 + 1 && !client.isKeptWaiting;
   if (client.state === 'new') return silent > CONNECT_TICKS;
-  return client.state === 'connecting' && performance.now() - client.connectAt > HANDSHAKE_MS;
+  return client.state === 'connecting' && steadyNow() - client.connectAt > HANDSHAKE_MS;
 }
 
 /** The longer it takes, the longer a pass may be: a machine may be so busy that none is short. */
 async function quietMoment(listener: Listener): Promise<void> {
-  const begunAt = performance.now();
+  const begunAt = steadyNow();
   let isOpen = true;
   for (;;) {
     const { accepted } = listener;
-    const passAt = performance.now();
+    const passAt = steadyNow();
     await new Promise((resolve) => setImmediate(resolve));
-    const now = performance.now();
+    const now = steadyNow();
     const isShort = now - passAt < SHORT_PASS_MS + (passAt - begunAt) * PASS_PART;
     if ((isShort && listener.accepted === accepted) || now - begunAt > RETIRE_MS) return;
     if (isOpen && now - begunAt > DOOR_MS) {
@@ -376,9 +377,4 @@ async function quietMoment(listener: Listener): Promise<void> {
       listener.setBacklog(0);
     }
   }
-}
-
-/** Microseconds of a clock that all threads share. */
-function nowUs(): bigint {
-  return process.hrtime.bigint() / 1000n;
 }

@@ -1,6 +1,7 @@
 /** Thread entry: carries the MQTT traffic of one or more endpoints. */
 
 import { parentPort, workerData } from 'node:worker_threads';
+import { steadyNow } from '../src/kernel/clock.ts';
 import { Deadline } from '../src/kernel/deadline.ts';
 import { FluxError } from '../src/kernel/errors.ts';
 import { Pace } from '../src/kernel/pace.ts';
@@ -271,8 +272,8 @@ function counted(id: string | null): EndpointRuntime['context'] | undefined {
 
 /** Sessions whose clients went are fetched by the session worker; a worker that ends waits for that. */
 async function untilHandedOver(): Promise<void> {
-  const deadline = performance.now() + 5_000;
-  while (mesh.sessionLink !== null && hasParked() && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 2));
+  const deadline = steadyNow() + 5_000;
+  while (mesh.sessionLink !== null && hasParked() && steadyNow() < deadline) await new Promise((resolve) => setTimeout(resolve, 2));
 }
 
 /** Before they heard that nobody is here any more, peers may have sent messages here: those for shared groups go back, to other members. */

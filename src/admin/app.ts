@@ -2,6 +2,7 @@
 
 import { type Context, Hono } from 'hono';
 import type { Control, RequestContext } from '../control/contract.ts';
+import { steadyNow } from '../kernel/clock.ts';
 import { within } from '../kernel/deadline.ts';
 import { FluxError } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
@@ -97,7 +98,7 @@ export function createApp(options: AppOptions): AdminApp {
   const app = new Hono<Env>();
 
   app.use(async (context, next) => {
-    const started = performance.now();
+    const started = steadyNow();
     const requestId = requestIdOf(headerOf(context, 'x-request-id'));
     context.set('requestId', requestId);
     await next();
@@ -244,6 +245,6 @@ function logAccess(logger: Logger, context: Context<Env>, started: number): void
     requestId: context.get('requestId'),
     actor: context.get('login')?.name ?? null,
     address: addressOf(context),
-    milliseconds: Math.round(performance.now() - started),
+    milliseconds: Math.round(steadyNow() - started),
   });
 }

@@ -1,5 +1,7 @@
 /** How long to wait before the next attempt at something that failed: at once first, then doubling up to 30 seconds. */
 
+import { steadyNow } from '../kernel/clock.ts';
+
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 30_000;
 /** What ran this long had recovered: its next failure counts as the first again. */
@@ -15,7 +17,7 @@ export class Backoff {
    * @param now milliseconds of a steady clock
    * @returns milliseconds to wait before the next attempt: 0, 100, 200, 400 … 30000
    */
-  failed(now: number = performance.now()): number {
+  failed(now: number = steadyNow()): number {
     if (now - this.#lastFailureAt > LONGEST_PAUSE_MS + STABLE_MS) this.#failures = 0;
     this.#lastFailureAt = now;
     this.#failures++;

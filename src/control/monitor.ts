@@ -1,5 +1,6 @@
 /** What a node says about itself: status, numbers, health, resources; sampled each second. */
 
+import { steadyNow } from '../kernel/clock.ts';
 import type { Logger } from '../kernel/logger.ts';
 import type { MetricsCollector } from '../metrics/collect.ts';
 import { DROP_REASONS } from '../metrics/counters.ts';
@@ -53,7 +54,7 @@ export class Monitor {
   #refusedBefore = 0;
   #refusedNow = 0;
   #sessions = new Map<string, { persistent: number; offline: number }>();
-  #cpuBefore = { usage: process.cpuUsage(), at: performance.now(), percent: 0 };
+  #cpuBefore = { usage: process.cpuUsage(), at: steadyNow(), percent: 0 };
 
   constructor(options: MonitorOptions) {
     this.#options = options;
@@ -247,7 +248,7 @@ export class Monitor {
 
   #sampleCpu(): void {
     const { usage, at } = this.#cpuBefore;
-    const now = performance.now();
+    const now = steadyNow();
     const spent = process.cpuUsage(usage);
     this.#cpuBefore = { usage: process.cpuUsage(), at: now, percent: (spent.user + spent.system) / 10 / (now - at) };
   }

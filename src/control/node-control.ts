@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import type { Bus } from '../bus/contract.ts';
 import { isObject } from '../endpoint/problems.ts';
 import { parseEndpoint } from '../endpoint/schema.ts';
+import { steadyNow } from '../kernel/clock.ts';
 import { Deadline } from '../kernel/deadline.ts';
 import { FluxError } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
@@ -91,7 +92,7 @@ const VERIFY_TIMEOUT_MS = 10_000;
  */
 export async function startControl(options: ControlOptions): Promise<RunningControl> {
   const { settings, version, store, workerUrls, logger } = options;
-  const startedAt = performance.now();
+  const startedAt = steadyNow();
   const node = settings.node.name;
   const access = openAccessPool({ url: workerUrls.access, threads: availableParallelism(), timeoutMs: VERIFY_TIMEOUT_MS, logger });
   const probePrefix = newProbePrefix();
@@ -192,7 +193,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     await Promise.all([sessionUp, manager.startAll(new Deadline(START_TIMEOUT_MS)), recommendQueueMigration(logger)]);
     reconciler.start();
     confirmations.start();
-    const startup = { durationMs: Math.round(performance.now() - startedAt), seeded, endpoints: desired.list().length };
+    const startup = { durationMs: Math.round(steadyNow() - startedAt), seeded, endpoints: desired.list().length };
     const parts = {
       node,
       version,

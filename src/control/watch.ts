@@ -1,5 +1,6 @@
 /** What happens to the endpoints of this node, told to whoever watches: states, revisions, drains; the last thousand events are kept. */
 
+import { wallNow } from '../kernel/clock.ts';
 import type { StoredEndpoint } from '../storage/contract.ts';
 import type { WatchEvent, Watcher, WatchStart } from './contract.ts';
 
@@ -28,7 +29,7 @@ export class WatchHub {
   #known = new Map<string, { port: number; revision: number }>();
   #isReading = false;
   /** Begins with the time, so that an identifier of an earlier process is never taken for one of this one. */
-  #lastId = Date.now() * 1_000;
+  #lastId = wallNow() * 1_000;
   #slowWatchers = 0;
 
   constructor(node: string) {
@@ -106,7 +107,7 @@ export class WatchHub {
   }
 
   #tell(news: NewEvent): void {
-    const event = { ...news, id: ++this.#lastId, at: new Date().toISOString(), node: this.#node } as WatchEvent;
+    const event = { ...news, id: ++this.#lastId, at: new Date(wallNow()).toISOString(), node: this.#node } as WatchEvent;
     this.#events.push(event);
     if (this.#events.length > KEPT_MAX) this.#events.shift();
     for (const watcher of [...this.#watchers]) watcher.onEvent(event);

@@ -1,5 +1,6 @@
 /** Time limits: one deadline is made for a request and handed down to every wait below it. */
 
+import { steadyNow } from './clock.ts';
 import { FluxError } from './errors.ts';
 
 /** A moment by which something must have happened. */
@@ -8,17 +9,17 @@ export class Deadline {
 
   /** @param ms milliseconds from now, 0.. */
   constructor(ms: number) {
-    this.#at = performance.now() + ms;
+    this.#at = steadyNow() + ms;
   }
 
   /** Milliseconds left, at least 1, so that it fits as a timer. */
   get leftMs(): number {
-    return Math.max(1, Math.ceil(this.#at - performance.now()));
+    return Math.max(1, Math.ceil(this.#at - steadyNow()));
   }
 
   /** @throws FluxError `timeout` when the moment has passed */
   check(what: string): void {
-    if (performance.now() >= this.#at) throw new FluxError('timeout', `${what} took too long; nothing was changed`);
+    if (steadyNow() >= this.#at) throw new FluxError('timeout', `${what} took too long; nothing was changed`);
   }
 
   /** Waits for `promise` at most until the deadline; false when it came first. The promise's own failure is thrown. */

@@ -1,5 +1,6 @@
 /** Sums the shared counters of an endpoint over all its workers, living, lingering and dead, and samples rates each second. */
 
+import { steadyNow } from '../kernel/clock.ts';
 import { COUNTER_NAMES, COUNTER_SLOTS, type CounterName, SLOT } from './counters.ts';
 
 /** Slots that say how it is now; everything else only grows. */
@@ -109,7 +110,7 @@ export class MetricsCollector {
   }
 
   /** To be called each second. */
-  sample(nowMs: number = performance.now()): void {
+  sample(nowMs: number = steadyNow()): void {
     for (const counters of this.#endpoints.values()) counters.sample(nowMs);
   }
 }

@@ -1,6 +1,7 @@
 /** How late the event loop of this thread is. */
 
-import { createHistogram, performance, type RecordableHistogram } from 'node:perf_hooks';
+import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
+import { steadyNow } from '../kernel/clock.ts';
 
 /**
  * How far in the future the probe is due, milliseconds: a block may be up to this much longer than the delay that is told. With 5 ms
@@ -20,7 +21,7 @@ export class LoopDelay {
   #current: RecordableHistogram = createHistogram();
   #before: RecordableHistogram = createHistogram();
   readonly #windowMs: number;
-  #windowStart = performance.now();
+  #windowStart = steadyNow();
   #isArmed = false;
   #armedAt = 0;
   #timer: NodeJS.Timeout | null = null;
@@ -35,14 +36,14 @@ export class LoopDelay {
   touch(): void {
     if (this.#isArmed) return;
     this.#isArmed = true;
-    this.#armedAt = performance.now();
+    this.#armedAt = steadyNow();
     if (this.#timer === null) this.#timer = setTimeout(() => this.#fired(), PROBE_MS).unref();
     else this.#timer.refresh();
   }
 
   #fired(): void {
     this.#isArmed = false;
-    const now = performance.now();
+    const now = steadyNow();
     this.#turn(now);
     // The timer counts from the beginning of its loop iteration, which may lie before `#armedAt`.
     const late = Math.max(0, now - this.#armedAt - PROBE_MS);
@@ -64,7 +65,7 @@ export class LoopDelay {
 
   /** Milliseconds over the last 30 to 60 s, and the number of blocks since the thread began; reading changes nothing. */
   read(): { p99: number; max: number; blocks: number } {
-    this.#turn(performance.now());
+    this.#turn(steadyNow());
     const both = createHistogram();
     both.add(this.#before);
     both.add(this.#current);

@@ -1,6 +1,7 @@
 /** The Prometheus form of the endpoints' numbers (SPEC.md section 8): registries are filled at the scrape, never per message. */
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { wallNow } from '../kernel/clock.ts';
 import type { EndpointCounters } from './collect.ts';
 import {
   CONNECTION_ERRORS,
@@ -148,7 +149,7 @@ function fill(registry: Registry, samples: EndpointSample[]): void {
   const expiry = new Gauge({ ...CERTIFICATE_GAUGE, labelNames, registers });
   for (const sample of samples) {
     const { certificateEndsAt } = sample.extras;
-    if (certificateEndsAt !== null) expiry.set(base(sample), Math.round((certificateEndsAt - Date.now()) / 1000));
+    if (certificateEndsAt !== null) expiry.set(base(sample), Math.round((certificateEndsAt - wallNow()) / 1000));
   }
   for (const [name, help, read] of COUNTERS) {
     const counter = new Counter({ name: PREFIX + name, help, labelNames, registers });

@@ -1,5 +1,6 @@
 /** The JSON form of one endpoint's numbers (SPEC.md section 8). */
 
+import { wallNow } from '../kernel/clock.ts';
 import type { EndpointCounters } from './collect.ts';
 import { CONNECTION_ERRORS, DROP_REASONS, OPERATIONS, RESPONSE_BUCKETS, responseBase } from './counters.ts';
 
@@ -58,7 +59,7 @@ export function reportEndpoint(counters: EndpointCounters, extras: EndpointExtra
   return {
     port: extras.port,
     endpoint: extras.endpoint,
-    timestamp: new Date().toISOString(),
+    timestamp: new Date(wallNow()).toISOString(),
     metrics: {
       connections: {
         current: counters.total('connectionsCurrent'),

@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { completeEndpoint } from '../endpoint/defaults.ts';
+import { wallNow } from '../kernel/clock.ts';
 import { FluxError } from '../kernel/errors.ts';
 import type { StoreChange, StoredEndpoint, StoreSnapshot } from './contract.ts';
 
@@ -109,7 +110,7 @@ export class LastKnown {
     try {
       while (this.#isStale) {
         this.#isStale = false;
-        const about = { version: VERSION, source: this.#source, savedAt: new Date().toISOString(), revision: this.#revision };
+        const about = { version: VERSION, source: this.#source, savedAt: new Date(wallNow()).toISOString(), revision: this.#revision };
         const endpoints = this.#byId === null ? [] : [...this.#byId.values()].map(({ text }) => text);
         await this.#replace(`${JSON.stringify(about).slice(0, -1)},"endpoints":[${endpoints.join(',')}]}`);
       }

@@ -178,6 +178,38 @@ describe('words', () => {
   });
 });
 
+describe('clocks', () => {
+  test.each([
+    'const a = Date.now();',
+    'const a = { now: Date.now };',
+    'const a = new Date();',
+    'const a = new Date;',
+    'const a = Date();',
+    'const a = performance.now();',
+    'const a = performance.timeOrigin;',
+    'const a = process.hrtime.bigint();',
+  ])('%s is for the clock alone', (text) => {
+    expect(breaches({ 'workers/session/a.ts': text, 'test/unit/a.test.ts': text, 'src/kernel/clock.ts': text })).toEqual([
+      'workers/session/a.ts:2: reads a clock by itself: src/kernel/clock.ts has steadyNow() for spans and wallNow()',
+    ]);
+  });
+
+  test.each(['const a = new Date(b).toISOString();', 'const a = steadyNow();', 'const a = Date.UTC(2000, 1);', '// Date.now()'])(
+    '%s is fine',
+    (text) => {
+      expect(breaches({ 'workers/session/a.ts': text })).toEqual([]);
+    },
+  );
+
+  test('the wall clock is read by listed files alone', () => {
+    const text = "import { wallNow } from './clock.ts';";
+    expect(breaches({ 'src/kernel/a.ts': text })).toEqual([
+      'src/kernel/a.ts:2: may not read the wall clock: spans are measured by steadyNow()',
+    ]);
+    expect(breaches({ 'src/metrics/report.ts': "import { wallNow } from '../kernel/clock.ts';" })).toEqual([]);
+  });
+});
+
 describe('scanner', () => {
   test('keeps code after templates, regular expressions and divisions', () => {
     const text = 'const a = `x ${b ? `y ${"}"}` : {c: 1}.c} // no`; const d = e / f / g; const h = /[/"]/; const i = 2; // gone';

@@ -3,12 +3,14 @@
 import { posix } from 'node:path';
 import {
   ADDRESS_HELPERS,
+  CLOCK,
   FILE_LINES_MAX,
   FOLDER_FILES_MAX,
   LIBRARIES,
   SOCKET_MODULES,
   SRC_ARROWS,
   STRANGERS,
+  WALL_CLOCK_READERS,
   WORKERS_USE,
 } from './rules.ts';
 import { importsOf, type Scanned, scan } from './scanner.ts';
@@ -37,7 +39,7 @@ export function checkSources(files: readonly SourceFile[]): string[] {
     ...edges.flatMap(checkLibrary),
     ...checkSingleFiles(edges),
     ...findCircles(edges),
-    ...scanned.flatMap(({ file, codeOnly }) => [...checkShape(file), ...checkWords(file, codeOnly)]),
+    ...scanned.flatMap(({ file, codeOnly }) => [...checkShape(file), ...checkWords(file, codeOnly), ...checkClocks(file, codeOnly)]),
     ...checkFolders(files),
   ].sort();
 }
@@ -174,6 +176,20 @@ function checkWords(file: SourceFile, codeOnly: string): string[] {
     if (leftover !== null) found.push(`${file.path}:${index + 1}: leftover ${leftover[0]}`);
   }
   return found;
+}
+
+const RAW_CLOCK =
+  /\bDate\s*\.\s*now\b|\bnew\s+Date\b(?!\s*\(\s*[^\s)])|(?<!new )\bDate\s*\(|\btimeOrigin\b|\bperformance\s*\.\s*now\b|\bhrtime\b/;
+
+function checkClocks(file: SourceFile, codeOnly: string): string[] {
+  if (!isProduct(file.path) || file.path === CLOCK) return [];
+  const mayReadWall = WALL_CLOCK_READERS.includes(file.path);
+  return codeOnly.split('\n').flatMap((line, index) => {
+    const at = `${file.path}:${index + 1}`;
+    if (RAW_CLOCK.test(line)) return [`${at}: reads a clock by itself: ${CLOCK} has steadyNow() for spans and wallNow()`];
+    if (!mayReadWall && /\bwallNow\b/.test(line)) return [`${at}: may not read the wall clock: spans are measured by steadyNow()`];
+    return [];
+  });
 }
 
 function checkFolders(files: readonly SourceFile[]): string[] {

@@ -53,5 +53,43 @@ export const SOCKET_MODULES: readonly string[] = ['node:net', 'node:tls', 'node:
 
 export const ADDRESS_HELPERS: readonly string[] = ['isIP', 'isIPv4', 'isIPv6', 'BlockList', 'SocketAddress'];
 
+/** The file that reads the clocks of the process. */
+export const CLOCK = 'src/kernel/clock.ts';
+
+/**
+ * Files that may read the wall clock, each for moments that people read, that others have written (certificates), or that outlive the
+ * process. Every other span is measured by steadyNow(): the wall clock jumps.
+ */
+export const WALL_CLOCK_READERS: readonly string[] = [
+  'src/admin/login/login.ts',
+  'src/control/changes/change-runner.ts',
+  'src/control/changes/confirmations.ts',
+  'src/control/cluster/alone.ts',
+  'src/control/cluster/cluster.ts',
+  'src/control/cluster/members.ts',
+  'src/control/cluster/own-facts.ts',
+  'src/control/endpoints/drain.ts',
+  'src/control/endpoints/driver.ts',
+  'src/control/endpoints/endpoint-runner.ts',
+  'src/control/tls/certificate-watch.ts',
+  'src/control/tls/load-tls.ts',
+  'src/control/tls/server-tls.ts',
+  'src/control/transfer/transfer.ts',
+  'src/control/watch.ts',
+  'src/metrics/prometheus.ts',
+  'src/metrics/report.ts',
+  'src/storage/jetstream/jetstream-store.ts',
+  'src/storage/last-known.ts',
+  'src/storage/local/local-store.ts',
+  'src/storage/memory/memory-store.ts',
+  'src/storage/sql/sql-store.ts',
+  'workers/client/sender.ts',
+  'workers/handlers/connect.ts',
+  'workers/handlers/publish.ts',
+  'workers/routing/router.ts',
+  'workers/session-worker.ts',
+  'workers/session/session.ts',
+];
+
 export const FILE_LINES_MAX = 450;
 export const FOLDER_FILES_MAX = 12;

@@ -1,6 +1,7 @@
 /** Slows down who guesses passwords: per address, a growing delay of failures and a limit of checks at once (SPEC.md section 6). */
 
 import { isIPv4 } from 'node:net';
+import { steadyNow } from '../../src/kernel/clock.ts';
 
 const DELAY_FIRST_MS = 100;
 const DELAY_MAX_MS = 2000;
@@ -23,7 +24,7 @@ export class LoginThrottle {
   readonly #entries = new Map<string, Entry>();
   readonly #now: () => number;
 
-  constructor(now: () => number = () => performance.now()) {
+  constructor(now: () => number = steadyNow) {
     this.#now = now;
   }
 

@@ -60,7 +60,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   /** seconds; 0 = no limit */
   keepAlive = 0;
   connectedAt = 0;
-  /** when CONNECT came, by performance.now(); 0 before */
+  /** when CONNECT came, by steadyNow(); 0 before */
   connectAt = 0;
   /** value of context.tick at the last bytes */
   lastSeen: number;

@@ -1,5 +1,6 @@
 /** What one client publishes with QoS 1 and 2: routed, and acknowledged when it is routed, or stored where that is asked for. */
 
+import { steadyNow } from '../../src/kernel/clock.ts';
 import { observe, RESPONSE_BUCKETS, responseBase } from '../../src/metrics/counters.ts';
 import { ACK, type Acknowledgement } from '../../src/mqtt/encode-publish.ts';
 import { ProtocolError } from '../../src/mqtt/errors.ts';
@@ -85,7 +86,7 @@ export class QueuedInput {
     }
     client.countIn(size);
     // Publishes acknowledged in the chunk that brought them are timed together: a clock costs as much as a route.
-    if (this.#answeredAtOnce === 0) this.#chunkStartedAt = performance.now();
+    if (this.#answeredAtOnce === 0) this.#chunkStartedAt = steadyNow();
   }
 
   #reason(isTaken: boolean): number {
@@ -95,7 +96,7 @@ export class QueuedInput {
   /** The chunk has been worked off. */
   chunkEnded(): void {
     if (this.#answeredAtOnce === 0) return;
-    const seconds = (performance.now() - this.#chunkStartedAt) / 1000;
+    const seconds = (steadyNow() - this.#chunkStartedAt) / 1000;
     observe(this.#client.endpoint.slots, RESPONSE_PUBLISH, RESPONSE_BUCKETS, seconds, this.#answeredAtOnce);
     this.#answeredAtOnce = 0;
   }
@@ -103,9 +104,9 @@ export class QueuedInput {
   /** Runs `then` when the session worker has stored up to `serial`; if it dies before, the connection ends and the client repeats. */
   #whenStored(serial: number, then: () => void): void {
     const client = this.#client;
-    const startedAt = performance.now();
+    const startedAt = steadyNow();
     client.context.barrier.wait(serial, (isStored) => {
-      observe(client.endpoint.slots, RESPONSE_PUBLISH, RESPONSE_BUCKETS, (performance.now() - startedAt) / 1000);
+      observe(client.endpoint.slots, RESPONSE_PUBLISH, RESPONSE_BUCKETS, (steadyNow() - startedAt) / 1000);
       if (!client.isOnline) return;
       if (isStored) then();
       else client.close(REASON.unspecifiedError, 'The message could not be stored');

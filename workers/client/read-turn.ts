@@ -1,5 +1,6 @@
 /** How long a thread works on its clients' input before it sends what came of it and looks at all its sockets anew. */
 
+import { steadyNow } from '../../src/kernel/clock.ts';
 import { Fifo } from '../../src/kernel/fifo.ts';
 
 /** Milliseconds. Not much longer than this waits whoever has something to say while others have a lot. */
@@ -30,7 +31,7 @@ export class ReadTurn {
   #waitingBytes = 0;
 
   /** @param now milliseconds */
-  constructor(now: () => number = () => performance.now()) {
+  constructor(now: () => number = steadyNow) {
     this.#now = now;
   }
 

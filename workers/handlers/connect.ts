@@ -2,6 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { KEEP_ALIVE_MAX } from '../../src/endpoint/endpoint.ts';
+import { steadyNow, wallNow } from '../../src/kernel/clock.ts';
 import { observe, RESPONSE_BUCKETS, responseBase, SLOT } from '../../src/metrics/counters.ts';
 import { type ConnackProperties, encodeConnack } from '../../src/mqtt/encode.ts';
 import { ProtocolError } from '../../src/mqtt/errors.ts';
@@ -23,7 +24,7 @@ const RESPONSE_CONNECT = responseBase('connect');
 /** @throws ProtocolError; what goes wrong later ends in client.fail() */
 export function handleConnect(client: Client, packet: ConnectPacket): void {
   if (client.state !== 'new') throw new ProtocolError(REASON.protocolError, 'CONNECT was sent twice');
-  client.connectAt = performance.now();
+  client.connectAt = steadyNow();
   client.state = 'connecting';
   client.version = packet.protocolVersion;
   client.requestProblemInformation = packet.requestProblemInformation;
@@ -72,7 +73,7 @@ function onClaimed(client: Client, packet: ConnectPacket, answer: ClaimAnswer, a
     client.endpoint.limits.noteRefusal('session_limit');
     client.refuse(REASON.quotaExceeded, 'Session limit reached', 'refusedSessionLimit');
   } else client.refuse(REASON.serverBusy, 'Too many connections claim this client identifier', 'refusedBadConnect');
-  observe(client.endpoint.slots, RESPONSE_CONNECT, RESPONSE_BUCKETS, (performance.now() - client.connectAt) / 1000);
+  observe(client.endpoint.slots, RESPONSE_CONNECT, RESPONSE_BUCKETS, (steadyNow() - client.connectAt) / 1000);
 }
 
 /** Limits that were exceeded when the connection came, and what the standard forbids in CONNECT. */
@@ -158,7 +159,7 @@ function open(client: Client, packet: ConnectPacket, session: Session, isPresent
     return;
   }
   client.cleanStart = packet.cleanStart;
-  client.connectedAt = Date.now();
+  client.connectedAt = wallNow();
   client.sendWindow = Math.min(endpoint.maxSendWindowSize, packet.receiveMaximum);
   client.receiveWindow = endpoint.maxReceiveWindowSize;
   client.sender.topicAliasMaximum = Math.min(packet.topicAliasMaximum, ALIASES_OUT_MAX);

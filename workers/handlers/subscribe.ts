@@ -1,5 +1,6 @@
 /** SUBSCRIBE: checks each filter, waits until every peer knows it, answers, and sends retained messages (MQTT 5 section 3.8). */
 
+import { steadyNow } from '../../src/kernel/clock.ts';
 import { observe, RESPONSE_BUCKETS, responseBase, SLOT } from '../../src/metrics/counters.ts';
 import { encodeSuback } from '../../src/mqtt/encode.ts';
 import { ProtocolError } from '../../src/mqtt/errors.ts';
@@ -25,7 +26,7 @@ interface Asked {
 }
 
 export async function handleSubscribe(client: Client, packet: SubscribePacket): Promise<void> {
-  const startedAt = performance.now();
+  const startedAt = steadyNow();
   const session = client.session!;
   const waits: Promise<void>[] = [];
   const queries: Asked[] = [];
@@ -52,7 +53,7 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
   }
   if (client.session !== session) return;
   client.write(encodeSuback(client.version, packet.packetId, codes));
-  observe(client.endpoint.slots, RESPONSE_SUBSCRIBE, RESPONSE_BUCKETS, (performance.now() - startedAt) / 1000);
+  observe(client.endpoint.slots, RESPONSE_SUBSCRIBE, RESPONSE_BUCKETS, (steadyNow() - startedAt) / 1000);
   client.release(HOLD.subscribe);
   for (const { subscriptions: asked, query } of queries) query.ask((found) => sendRetained(client, asked, query, found));
 }

@@ -1,5 +1,6 @@
 /** The groups of client identifiers that the session worker decides about, and what of them an endpoint worker has yet to tell (src/thread/identifier-table.ts). */
 
+import { steadyNow } from '../../src/kernel/clock.ts';
 import type { IdentifierTable } from '../../src/thread/identifier-table.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
@@ -7,7 +8,7 @@ import type { PeerLink } from '../mesh/peer-link.ts';
 /** A group of which its former holder has not told yet what it holds. */
 interface Unknown<T> {
   readonly holder: number;
-  /** by performance.now() */
+  /** by steadyNow() */
   readonly since: number;
   readonly waiting: Set<T>;
 }
@@ -32,7 +33,7 @@ export class HeldGroups<T> {
     if (count > 0) return;
     const holder = this.#identifiers.takeForSessionWorker(group);
     if (holder === null) return;
-    this.#unknown.set(group, { holder, since: performance.now(), waiting: new Set() });
+    this.#unknown.set(group, { holder, since: steadyNow(), waiting: new Set() });
     // One that has not joined yet is asked when it does.
     this.#mesh.links.get(holder)?.control({ t: 'revoke', group });
   }
@@ -73,7 +74,7 @@ export class HeldGroups<T> {
     return groups.flatMap(([group]) => [...this.known(group, peer.id)]);
   }
 
-  /** Who has waited since before `oldest` (performance.now()), and waits on. */
+  /** Who has waited since before `oldest` (steadyNow()), and waits on. */
   stuck(oldest: number): T[] {
     return [...this.#unknown.values()].filter(({ since }) => since < oldest).flatMap(({ waiting }) => [...waiting]);
   }

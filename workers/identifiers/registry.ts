@@ -1,5 +1,6 @@
 /** The node's one authority on client identifiers: serialises claims, moves sessions between workers, keeps quotas (DESIGN.md section 4). */
 
+import { steadyNow } from '../../src/kernel/clock.ts';
 import { type IdentifierTable, identifierGroup } from '../../src/thread/identifier-table.ts';
 import type { Claim, Control, Registration, WireSubscription } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
@@ -239,7 +240,7 @@ export class Registry {
       return;
     }
     const move = ++this.#lastMove;
-    const step: Step = { kind: 'claim', claim, claimant, move, stage: 'release', since: performance.now() };
+    const step: Step = { kind: 'claim', claim, claimant, move, stage: 'release', since: steadyNow() };
     entry.step = step;
     this.#steps.set(move, entry);
     // The place is taken now, so that claims side by side cannot exceed the quota together.
@@ -336,7 +337,7 @@ export class Registry {
   /** Brings the session of a client that is away into this worker. */
   #fetch(entry: Entry): void {
     const move = ++this.#lastMove;
-    entry.step = { kind: 'fetch', move, isTaking: false, since: performance.now() };
+    entry.step = { kind: 'fetch', move, isTaking: false, since: steadyNow() };
     this.#steps.set(move, entry);
     const { namespace, clientId } = entry;
     const owner = this.#mesh.links.get(entry.owner!);
@@ -378,7 +379,7 @@ export class Registry {
 
   /** Gives up steps that are over their deadline, so that one lost answer does not lock an identifier for ever. */
   sweep(): void {
-    const oldest = performance.now() - STEP_DEADLINE_MS;
+    const oldest = steadyNow() - STEP_DEADLINE_MS;
     for (const entry of [...this.#steps.values()]) {
       const { step } = entry;
       if (step === null || step.since > oldest) continue;

@@ -3,6 +3,7 @@
 import type net from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import type { ChildOptions } from '../../src/endpoint/endpoint.ts';
+import { steadyNow } from '../../src/kernel/clock.ts';
 import type { Connection, ConnectionClient } from '../connection.ts';
 import { plainAddress } from './address.ts';
 import { type Departing, departLater } from './departures.ts';
@@ -251,7 +252,7 @@ let isCutOffDue = false;
 
 function cutOffLater(connection: HandleConnection): void {
   if (cutOffs.has(connection)) return;
-  connection.cutOffAt = performance.now() + END_DEADLINE_MS;
+  connection.cutOffAt = steadyNow() + END_DEADLINE_MS;
   cutOffs.add(connection);
   cutOffIn(END_DEADLINE_MS);
 }
@@ -264,7 +265,7 @@ function cutOffIn(ms: number): void {
 
 function cutOff(): void {
   isCutOffDue = false;
-  const now = performance.now();
+  const now = steadyNow();
   for (const connection of cutOffs) {
     if (connection.cutOffAt > now) {
       cutOffIn(Math.ceil(connection.cutOffAt - now));

@@ -1,5 +1,6 @@
 /** MQTT over WebSocket on connections of any kind: the request, then frames both ways; or MQTT at once, where both may come. */
 
+import { steadyNow } from '../../src/kernel/clock.ts';
 import type { Admission, Connection, ConnectionClient, ListenerHost } from '../connection.ts';
 import { FrameReader, NORMAL_CLOSURE, OPCODE, writeHeader } from './frame-reader.ts';
 import { answerUpgrade, HEAD_BYTES_MAX, refuseLongHead, UPGRADE_MS, type UpgradeAnswer } from './http-upgrade.ts';
@@ -23,7 +24,7 @@ class WebSocketConnection implements Connection, ConnectionClient {
   readonly #reader = new FrameReader();
   client: ConnectionClient | null = null;
   /** steady milliseconds by which it must be open */
-  openBy = performance.now() + UPGRADE_MS;
+  openBy = steadyNow() + UPGRADE_MS;
   /** `plain`: it turned out to speak MQTT without WebSocket */
   #state: 'asked' | 'open' | 'plain' | 'ending' = 'asked';
   /** the start of the request */
@@ -237,7 +238,7 @@ export class WebSockets {
 
   #expire(): void {
     this.#isExpiring = false;
-    const now = performance.now();
+    const now = steadyNow();
     for (const connection of [...this.#asked]) {
       if (connection.openBy > now) {
         this.#expireIn(Math.ceil(connection.openBy - now));

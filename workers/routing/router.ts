@@ -1,5 +1,6 @@
 /** Routes messages: to the subscribers of this worker, to one member of each shared group, and into the batches of interested peers. */
 
+import { wallNow } from '../../src/kernel/clock.ts';
 import { decodePublish } from '../../src/mqtt/decode.ts';
 import { publishSize, writePublish } from '../../src/mqtt/encode-publish.ts';
 import { readRemainingLength, remainingLengthSize } from '../../src/mqtt/framer.ts';
@@ -50,7 +51,7 @@ export class Router {
   /** set in endpoint workers only */
   outbox: StoreOutbox | null = null;
   /** On disk a message is known by its peer and serial: neither a new session worker nor a new process may mistake it for another. */
-  #serial = Date.now() * SERIALS_PER_MS;
+  #serial = wallNow() * SERIALS_PER_MS;
   /** result of the last route(), reused to spare an object per message */
   readonly #routed: Routed = { hasReceivers: false, serial: 0 };
 

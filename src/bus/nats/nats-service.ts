@@ -1,6 +1,7 @@
 /** One service of this node under the micro protocol of NATS: seen by `nats micro`, and there again on each new connection. */
 
 import { type Endpoint, headers, type NatsConnection, type Service, type ServiceMsg } from 'nats';
+import { steadyNow } from '../../kernel/clock.ts';
 import { Deadline } from '../../kernel/deadline.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { Answer, BusService, Incoming, Serving } from '../contract.ts';
@@ -82,10 +83,10 @@ export class NatsService implements Serving {
   }
 
   async #answer(endpoint: string, message: ServiceMsg, answerBytesMax: number): Promise<void> {
-    const started = performance.now();
+    const started = steadyNow();
     try {
       const answer = await this.#service.handle(toIncoming(endpoint, message, answerBytesMax));
-      this.#count(endpoint, answer, performance.now() - started);
+      this.#count(endpoint, answer, steadyNow() - started);
       respond(message, answer);
     } catch (error) {
       this.#logger.warn(`Cluster: a request of ${this.#service.name} could not be answered`, {

@@ -1,6 +1,7 @@
 /** `endpoint watch`: what happens to the endpoints, as it happens. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { steadyNow } from '../../kernel/clock.ts';
 import type { SentEvent } from '../api/events.ts';
 import type { Call, Command } from '../command.ts';
 import { CommandFailure, EXIT } from '../failure.ts';
@@ -72,13 +73,13 @@ async function watch(call: Call): Promise<void> {
   for (;;) {
     try {
       await api.events('/api/endpoints/watch', lastId, onEvent);
-      away ??= Date.now();
+      away ??= steadyNow();
       terminal.err('the stream has ended: trying again');
     } catch (error) {
       // Only who has been connected waits for the broker to come back.
       const mayReturn = error instanceof CommandFailure && error.exitCode === EXIT.unreachable && lastId !== null;
-      away ??= Date.now();
-      if (!mayReturn || Date.now() - away > AWAY_MS) throw error;
+      away ??= steadyNow();
+      if (!mayReturn || steadyNow() - away > AWAY_MS) throw error;
     }
     await sleep(PAUSE_MS);
   }

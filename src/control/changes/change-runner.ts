@@ -2,6 +2,7 @@
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { join } from '../../endpoint/problems.ts';
+import { wallNow } from '../../kernel/clock.ts';
 import { Deadline } from '../../kernel/deadline.ts';
 import { FluxError, toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
@@ -271,7 +272,7 @@ function planOf(id: string, { host, port, sslConfig }: Endpoint) {
 function commitOptions({ context, settles }: ChangeSet): CommitOptions {
   const { confirmWithinMs } = context;
   return {
-    ...(confirmWithinMs === undefined ? {} : { confirmUntil: Date.now() + confirmWithinMs }),
+    ...(confirmWithinMs === undefined ? {} : { confirmUntil: wallNow() + confirmWithinMs }),
     ...(settles === null ? {} : { settles }),
   };
 }

@@ -1,5 +1,6 @@
 /** Undoes changes that nobody confirmed in time, also those that the process before this one made. */
 
+import { wallNow } from '../../kernel/clock.ts';
 import { toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { HistoryRow } from '../../storage/contract.ts';
@@ -40,7 +41,7 @@ export class Confirmations {
    */
   async undoOverdue(): Promise<void> {
     const { desired, changes } = this.#options;
-    for (const { revision } of desired.waiting.list().filter(({ until }) => until <= Date.now())) {
+    for (const { revision } of desired.waiting.list().filter(({ until }) => until <= wallNow())) {
       await this.#attempt(revision, async (set) => void (await changes.commit(set)));
     }
   }
@@ -74,7 +75,7 @@ export class Confirmations {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     if (!this.#isRunning) return;
-    const moments = this.#open().map(({ at }) => at - Date.now());
+    const moments = this.#open().map(({ at }) => at - wallNow());
     if (moments.length === 0) return;
     this.#timer = setTimeout(() => this.#look(), Math.max(0, Math.min(LOOK_MS, ...moments)));
   }
@@ -88,7 +89,7 @@ export class Confirmations {
   }
 
   #look(): void {
-    for (const { revision } of this.#open().filter(({ at }) => at <= Date.now())) {
+    for (const { revision } of this.#open().filter(({ at }) => at <= wallNow())) {
       const apply = async (set: ChangeSet) => void (await this.#options.changes.apply(set));
       const ended = this.#attempt(revision, apply).finally(() => {
         this.#undoing.delete(revision);
@@ -107,7 +108,7 @@ export class Confirmations {
       this.#failed.delete(revision);
     } catch (error) {
       const backoff = this.#failed.get(revision)?.backoff ?? new Backoff();
-      this.#failed.set(revision, { backoff, retryAt: Date.now() + Math.max(1, backoff.failed()) });
+      this.#failed.set(revision, { backoff, retryAt: wallNow() + Math.max(1, backoff.failed()) });
       logger.error(`Configuration: revision ${revision} was not confirmed, and cannot be undone yet`, {
         reason: toWireError(error).message,
       });

@@ -1,5 +1,6 @@
 /** What a node that is part of no cluster answers about its cluster: itself. */
 
+import { wallNow } from '../../kernel/clock.ts';
 import type { ClusterStatus, NodeView } from '../contract.ts';
 import type { Desired } from '../endpoints/desired.ts';
 import { type OwnFacts, toNodeView } from './own-facts.ts';
@@ -33,6 +34,6 @@ export class Alone {
 
   nodes(): NodeView[] {
     const facts = this.#facts.read();
-    return [toNodeView({ ...facts, isUp: true, isSelf: true, isTwin: false, lastSeen: Date.now() }, facts.known)];
+    return [toNodeView({ ...facts, isUp: true, isSelf: true, isTwin: false, lastSeen: wallNow() }, facts.known)];
   }
 }

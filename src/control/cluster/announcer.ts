@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Bus } from '../../bus/contract.ts';
 import type { Subjects } from '../../bus/subjects.ts';
+import { steadyNow } from '../../kernel/clock.ts';
 import { Deadline } from '../../kernel/deadline.ts';
 import type { NodeOutcome } from '../contract.ts';
 import type { Announcement, NodeFacts, Receipt } from './contract.ts';
@@ -121,7 +122,7 @@ export class Announcer {
 
   /** The listeners of this node have moved: answers what can be answered by now. */
   onReconciled(): void {
-    const now = performance.now();
+    const now = steadyNow();
     for (const [request, { announcement, until }] of this.#owed) {
       if (until < now) this.#owed.delete(request);
       else this.#answer(announcement);
@@ -167,7 +168,7 @@ export class Announcer {
     if (announcement === null || announcement.incarnation === this.#options.self.incarnation) return;
     this.counts.heard++;
     if (this.#owed.size >= OWED_MAX) this.#owed.delete(this.#owed.keys().next().value as string);
-    this.#owed.set(announcement.request, { announcement, until: performance.now() + OWED_MS });
+    this.#owed.set(announcement.request, { announcement, until: steadyNow() + OWED_MS });
     this.#answer(announcement);
     if (this.#owed.has(announcement.request) || announcement.ids.length === 0) this.#options.onAnnounced(announcement);
   }

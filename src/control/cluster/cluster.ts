@@ -2,6 +2,7 @@
 
 import type { Bus } from '../../bus/contract.ts';
 import { type Subjects, subjectsOf } from '../../bus/subjects.ts';
+import { wallNow } from '../../kernel/clock.ts';
 import { FluxError, toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { ClusterStatus, NodeOutcome, NodeView } from '../contract.ts';
@@ -186,13 +187,13 @@ export class Cluster {
   /** Each node that sees it says so: it must not depend on one of them. */
   #tellNode({ name, incarnation, address, version }: NodeFacts, isUp: boolean): void {
     const { node: seenBy, bus } = this.#options;
-    const at = new Date().toISOString();
+    const at = new Date(wallNow()).toISOString();
     bus.publish(this.#subjects.event(isUp ? 'node.up' : 'node.down'), { node: name, incarnation, address, version, seenBy, at });
   }
 
   #publish(event: string, body: Record<string, unknown>): void {
     const { bus, node } = this.#options;
-    bus.publish(this.#subjects.event(event), { ...body, node, at: new Date().toISOString() });
+    bus.publish(this.#subjects.event(event), { ...body, node, at: new Date(wallNow()).toISOString() });
   }
 
   /** Answers who waits, and tells everybody when this node is another than it last said. */

@@ -2,6 +2,7 @@
 
 import type { Bus } from '../../bus/contract.ts';
 import type { Subjects } from '../../bus/subjects.ts';
+import { steadyNow, wallNow } from '../../kernel/clock.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { Member, NodeFacts } from './contract.ts';
 import { readFacts } from './read-notice.ts';
@@ -48,7 +49,7 @@ export class Members {
   /** A node said what it is like now. */
   onFacts: (member: NodeFacts) => void = () => {};
   readonly #options: MembersOptions;
-  readonly #since = performance.now();
+  readonly #since = steadyNow();
   /** by incarnation */
   readonly #known = new Map<string, Known>();
   /** incarnations that a newer one has followed, the latest last: the first notice that came all the same (steady milliseconds), or null */
@@ -58,7 +59,7 @@ export class Members {
   readonly #timer: NodeJS.Timeout;
   #isFull = false;
   #isClosed = false;
-  #tickedAt = performance.now();
+  #tickedAt = steadyNow();
   /** before this moment silence says nothing */
   #excusedAt = 0;
 
@@ -85,7 +86,7 @@ export class Members {
     const others = [...this.#known.values()].map(
       ({ facts, isUp, lastSeen }): Member => ({ ...facts, isUp, isSelf: false, isTwin: this.isTwin(facts), lastSeen }),
     );
-    const own: Member = { ...self, isUp: true, isSelf: true, isTwin: this.isTwin(self), lastSeen: Date.now() };
+    const own: Member = { ...self, isUp: true, isSelf: true, isTwin: this.isTwin(self), lastSeen: wallNow() };
     return [own, ...others].sort((a, b) => (a.name === b.name ? a.upSince - b.upSince : a.name < b.name ? -1 : 1));
   }
 
@@ -138,7 +139,7 @@ export class Members {
 
   /** Null when it is not up. */
   #presenceOf(incarnation: string): { since: number; heardAt: number } | null {
-    if (incarnation === this.#options.self.incarnation) return { since: this.#since, heardAt: performance.now() };
+    if (incarnation === this.#options.self.incarnation) return { since: this.#since, heardAt: steadyNow() };
     const known = this.#known.get(incarnation);
     return known?.isUp === true ? known : null;
   }
@@ -146,18 +147,18 @@ export class Members {
   #heard(body: unknown): void {
     const facts = readFacts(body);
     if (facts === null || facts.incarnation === this.#options.self.incarnation || this.#isClosed) return;
-    const now = performance.now();
+    const now = steadyNow();
     let known = this.#known.get(facts.incarnation);
     if (known === undefined) {
       if (this.#isLate(facts.incarnation, now) || !this.#hasRoom()) return;
-      known = { facts, isUp: false, hasLeft: false, since: now, heardAt: now, lastSeen: Date.now() };
+      known = { facts, isUp: false, hasLeft: false, since: now, heardAt: now, lastSeen: wallNow() };
       this.#known.set(facts.incarnation, known);
     }
     // What was on its way when it said good-bye.
     if (known.hasLeft) return;
     known.facts = facts;
     known.heardAt = now;
-    known.lastSeen = Date.now();
+    known.lastSeen = wallNow();
     if (!known.isUp) {
       known.isUp = true;
       this.#options.logger.info(`Cluster: node ${facts.name} is up`, { address: facts.address, version: facts.version });
@@ -184,7 +185,7 @@ export class Members {
 
   #tick(): void {
     this.beat();
-    const now = performance.now();
+    const now = steadyNow();
     // This process itself was held up: what the others have said meanwhile is still to be read.
     if (now - this.#tickedAt > 2 * HEARTBEAT_MS) this.#excuseSilence();
     this.#tickedAt = now;
@@ -199,7 +200,7 @@ export class Members {
   }
 
   #excuseSilence(): void {
-    this.#excusedAt = performance.now() - TWIN_MS;
+    this.#excusedAt = steadyNow() - TWIN_MS;
   }
 
   /** Another one of its name is up, this node's own process or one of #known, and came after the last notice of it. */

@@ -1,6 +1,7 @@
 /** What a node says of itself, in a cluster or alone, and how a node stands in an answer. */
 
 import { randomUUID } from 'node:crypto';
+import { wallNow } from '../../kernel/clock.ts';
 import type { NodeView } from '../contract.ts';
 import type { Desired } from '../endpoints/desired.ts';
 import type { Reconciler } from '../endpoints/reconciler.ts';
@@ -25,7 +26,7 @@ export class OwnFacts {
   /** Port of the admin API. */
   adminPort = 0;
   readonly #options: OwnFactsOptions;
-  readonly #upSince = Date.now();
+  readonly #upSince = wallNow();
 
   constructor(options: OwnFactsOptions) {
     this.#options = options;

@@ -1,5 +1,6 @@
 /** What a change asks of the clients that it leaves behind, and how far their disconnection has got. */
 
+import { wallNow } from '../../kernel/clock.ts';
 import type { Drain } from '../../thread/messages.ts';
 
 /** How clients of a listener that stops are disconnected. */
@@ -82,7 +83,7 @@ export class Drains {
   follow(ms: number, parts: Part[], ended: Promise<unknown>): void {
     const total = leftOf(parts);
     if (total === 0) return;
-    const drain = { total, untilMs: Date.now() + ms, parts };
+    const drain = { total, untilMs: wallNow() + ms, parts };
     this.#current = drain;
     this.#onChange();
     void ended.then(() => {

@@ -3,6 +3,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type AclConfig, type AuthConfig, type Endpoint, isEveryAddress, type SslConfig } from '../../endpoint/endpoint.ts';
 import { foreignProblem } from '../../endpoint/secrets/foreign.ts';
+import { wallNow } from '../../kernel/clock.ts';
 import type { Deadline } from '../../kernel/deadline.ts';
 import { toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
@@ -199,7 +200,7 @@ export async function tlsOf(
   if (running === null || running.tls === null || !isDeepStrictEqual(running.endpoint.sslConfig, after.sslConfig))
     return loadTls(after.sslConfig);
   const { tls } = running;
-  return { material: tls, warnings: [...expiryWarnings(tls, Date.now()), ...(await fileWarnings(after.sslConfig, tls))] };
+  return { material: tls, warnings: [...expiryWarnings(tls, wallNow()), ...(await fileWarnings(after.sslConfig, tls))] };
 }
 
 /** What runs is in memory: its files are needed at the next start. */

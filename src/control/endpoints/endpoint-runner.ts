@@ -1,5 +1,6 @@
 /** Runs one endpoint on this node: its listeners now, those that linger for their clients, and the repair of what broke. */
 
+import { steadyNow, wallNow } from '../../kernel/clock.ts';
 import { Deadline, pause } from '../../kernel/deadline.ts';
 import { toWireError } from '../../kernel/errors.ts';
 import { createSharedLimits, SharedLimits } from '../../metrics/shared-limits.ts';
@@ -209,7 +210,7 @@ export class EndpointRunner {
     this.#wanted = config;
     this.#size = count;
     this.#listeners = this.#stillAlive(accepting);
-    this.#listeningSince = Date.now();
+    this.#listeningSince = wallNow();
     this.#lastError = null;
     if (this.#listeners.length === 0 && failure !== null) this.#failed(failure);
     else {
@@ -332,7 +333,7 @@ export class EndpointRunner {
   }
 
   /** Closes lingering listeners that no client needs any more; to be called each second. @param nowMs steady milliseconds */
-  sweep(nowMs: number = performance.now()): void {
+  sweep(nowMs: number = steadyNow()): void {
     this.#lingering.sweep(nowMs);
     if (this.draining !== null) this.#tell();
   }
@@ -419,7 +420,7 @@ export class EndpointRunner {
   async #adopt(listener: Listener, openedWith: EndpointRuntimeConfig): Promise<void> {
     this.#listeners.push(listener);
     await this.#sockets.settle(this.#listeners, [listener]);
-    if (this.#listeners.length === 1) this.#listeningSince = Date.now();
+    if (this.#listeners.length === 1) this.#listeningSince = wallNow();
     this.#lastError = null;
     const { host, port } = openedWith.endpoint;
     this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port} again`, { endpoint: this.id, worker: listener.worker.name });

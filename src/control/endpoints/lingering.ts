@@ -1,5 +1,6 @@
 /** Listeners of an endpoint that no longer accept, and stay for the clients that they have. */
 
+import { steadyNow } from '../../kernel/clock.ts';
 import type { Deadline } from '../../kernel/deadline.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { Drain, EndpointRuntimeConfig } from '../../thread/messages.ts';
@@ -36,7 +37,7 @@ export class Lingering {
 
   /** From now on these linger; resolves when none of them accepts any more. Never rejects. */
   async add(listeners: readonly Listener[]): Promise<void> {
-    for (const listener of listeners) this.#since.set(listener, performance.now());
+    for (const listener of listeners) this.#since.set(listener, steadyNow());
     await Promise.all(listeners.map((listener) => this.#stopAccepting(listener)));
   }
 

@@ -2,6 +2,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { foreignKeysOf } from '../../endpoint/secrets/foreign.ts';
+import { steadyNow } from '../../kernel/clock.ts';
 import { Deadline, pause } from '../../kernel/deadline.ts';
 import { toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
@@ -168,7 +169,7 @@ export class Reconciler {
   async #rest(): Promise<boolean> {
     const { intervalMs, isPeriodic } = this.#options;
     const regular = isPeriodic ? intervalMs : FOR_EVER_MS;
-    const now = performance.now();
+    const now = steadyNow();
     const retries = [...this.#problems.values()].map(({ retryAt }) => retryAt - now);
     const ms = Math.max(WAKE_DELAY_MS, Math.min(this.#isAway ? Math.min(AWAY_MS, intervalMs / 2) : regular, ...retries));
     await pause(ms, this.#awake.signal);
@@ -181,7 +182,7 @@ export class Reconciler {
     const { desired, isShared } = this.#options;
     if (isShared || desired.storeError !== null || desired.isBehind) await this.#read();
     this.#tellForeign();
-    const now = performance.now();
+    const now = steadyNow();
     const all = this.#differences();
     for (const id of this.#problems.keys()) if (!all.some((each) => each.id === id)) this.#problems.delete(id);
     const due = all.filter(({ id, stored }) => {
@@ -353,7 +354,7 @@ export class Reconciler {
     const reason = `revision ${stored.revision} is not applied: ${message}`;
     if (old?.reason !== reason)
       logger.error(`ConfigSync: Configuration sync failed: Endpoint ${port}: ${reason}; it goes on as it was`, { endpoint: id });
-    this.#problems.set(id, { revision: stored.revision, reason, backoff, retryAt: performance.now() + backoff.failed() });
+    this.#problems.set(id, { revision: stored.revision, reason, backoff, retryAt: steadyNow() + backoff.failed() });
   }
 
   #isSame({ endpoint, revision }: StoredEndpoint, wanted: EndpointRuntimeConfig | null): boolean {

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { SslConfig } from '../../endpoint/endpoint.ts';
+import { steadyNow } from '../../kernel/clock.ts';
 import { joinWebSocket, type Wire, type WireEvents } from './web-socket.ts';
 
 export interface ProbeTarget {
@@ -52,7 +53,7 @@ function connectPacket(prefix: string): Buffer {
  */
 export function probeMqtt(target: ProbeTarget, prefix: string, timeoutMs: number): Promise<ProbeOutcome> {
   return new Promise((resolve) => {
-    const startedAt = performance.now();
+    const startedAt = steadyNow();
     let received = Buffer.alloc(0);
     let wire: Wire | null = null;
     const finish = (reason: string | null, answered: boolean) => {
@@ -61,7 +62,7 @@ export function probeMqtt(target: ProbeTarget, prefix: string, timeoutMs: number
       const open = wire;
       wire = null;
       open?.close();
-      resolve({ healthy: reason === null, reason, latencyMs: answered ? Math.round((performance.now() - startedAt) * 10) / 10 : null });
+      resolve({ healthy: reason === null, reason, latencyMs: answered ? Math.round((steadyNow() - startedAt) * 10) / 10 : null });
     };
     const timer = setTimeout(() => finish(`no answer within ${timeoutMs} ms`, false), timeoutMs);
     const onData = (bytes: Uint8Array) => {

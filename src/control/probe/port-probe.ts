@@ -1,6 +1,7 @@
 /** Whether a port can be bound here, found out by binding it, and who holds it when it cannot. */
 
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import { steadyNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { tryBind } from '../../thread/socket-passing.ts';
 
@@ -51,10 +52,10 @@ export async function portInUse(port: number, cause?: unknown): Promise<FluxErro
 export async function portOwner(port: number): Promise<string | null> {
   const inodes = await listeningInodes(port);
   if (inodes.size === 0) return null;
-  const giveUpAt = performance.now() + OWNER_SEARCH_MS;
+  const giveUpAt = steadyNow() + OWNER_SEARCH_MS;
   for (const pid of await readdir('/proc')) {
     if (!/^\d+$/.test(pid)) continue;
-    if (performance.now() > giveUpAt) return null;
+    if (steadyNow() > giveUpAt) return null;
     if (await holdsOne(pid, inodes)) {
       if (Number(pid) === process.pid) return 'this broker itself';
       const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '?');

@@ -1,5 +1,6 @@
 /** Follows the files of certificates while they are in use: another content is tried and taken over or refused, and what expires is told. */
 
+import { wallNow } from '../../kernel/clock.ts';
 import { Deadline } from '../../kernel/deadline.ts';
 import { toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
@@ -103,7 +104,7 @@ export class CertificateWatch {
 
   /** Once a day. */
   #tellExpiry({ id, wanted }: EndpointRunner): void {
-    const now = Date.now();
+    const now = wallNow();
     const today = Math.floor(now / DAY_MS);
     if (wanted === null || wanted.tls === null || this.#toldOn.get(id) === today) return;
     const warnings = expiryWarnings(wanted.tls, now);

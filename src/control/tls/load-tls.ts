@@ -3,6 +3,7 @@
 import { randomBytes, type X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { SslConfig } from '../../endpoint/endpoint.ts';
+import { wallNow } from '../../kernel/clock.ts';
 import { FluxError, type Issue } from '../../kernel/errors.ts';
 import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
 import { type TlsMaterial, toTlsOptions } from '../../thread/tls-material.ts';
@@ -29,7 +30,7 @@ export interface LoadedTls {
  */
 export async function loadTls(config: SslConfig, sources?: Sources): Promise<LoadedTls> {
   const read = sources ?? (await readSources(config));
-  const now = new Date();
+  const now = new Date(wallNow());
   const issues: Issue[] = [...read.issues];
   const warnings: string[] = [];
   const identity = readIdentity(config, read, issues, warnings);

@@ -2,6 +2,7 @@
 
 import { defaultSslConfig } from '../../endpoint/defaults.ts';
 import type { SslConfig } from '../../endpoint/endpoint.ts';
+import { wallNow } from '../../kernel/clock.ts';
 import { FluxError, toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import { type TlsMaterial, toTlsOptions } from '../../thread/tls-material.ts';
@@ -62,7 +63,7 @@ export class ServerTls {
 
   /** What to say of the certificate now. */
   get warnings(): string[] {
-    return expiryWarnings(this.#material, Date.now());
+    return expiryWarnings(this.#material, wallNow());
   }
 
   /** For node's TLS server. */
@@ -103,9 +104,9 @@ export class ServerTls {
 
   /** Once a day. */
   #tellExpiry(): void {
-    const today = Math.floor(Date.now() / DAY_MS);
+    const today = Math.floor(wallNow() / DAY_MS);
     if (this.#toldOn === today) return;
-    const warnings = expiryWarnings(this.#material, Date.now());
+    const warnings = expiryWarnings(this.#material, wallNow());
     if (warnings.length > 0) this.#toldOn = today;
     for (const warning of warnings) this.#logger.warn(`Admin API: ${warning}`);
   }

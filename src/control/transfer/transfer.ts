@@ -1,6 +1,7 @@
 /** Endpoints and their history in files: export, import, backup and restore. */
 
 import { Problems } from '../../endpoint/problems.ts';
+import { wallNow } from '../../kernel/clock.ts';
 import type { HistoryRow } from '../../storage/contract.ts';
 import type { Sealer } from '../../storage/sealed/sealer.ts';
 import { clearSecretWarnings, dryAnswerOf, planOf, setAnswerOf } from '../changes/answers.ts';
@@ -45,7 +46,7 @@ export class Transfer {
     const endpoints = desired.list().map(({ endpoint }) => endpoint);
     const form = secretFormOf(endpoints, sealer, isClear);
     const configs = endpoints.map((endpoint) => toConfig(endpoint, form));
-    return { version: DOCUMENT_VERSION, exportedAt: new Date().toISOString(), revision: desired.revision, ...form.head, configs };
+    return { version: DOCUMENT_VERSION, exportedAt: new Date(wallNow()).toISOString(), revision: desired.revision, ...form.head, configs };
   }
 
   /** @throws FluxError `unavailable` */
@@ -60,7 +61,7 @@ export class Transfer {
     return {
       kind: 'fluxmq-backup',
       version: DOCUMENT_VERSION,
-      takenAt: new Date().toISOString(),
+      takenAt: new Date(wallNow()).toISOString(),
       node,
       revision,
       ...form.head,

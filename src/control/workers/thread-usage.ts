@@ -1,5 +1,6 @@
 /** CPU, heap and lag of the worker threads, asked at most once a second however many want to know. */
 
+import { steadyNow } from '../../kernel/clock.ts';
 import type { Commands } from '../../thread/messages.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
 
@@ -14,7 +15,7 @@ export class ThreadUsageReader {
 
   /** Usage of one thread; null when it does not answer within a second. */
   of(worker: WorkerHandle): Promise<Usage | null> {
-    const now = performance.now();
+    const now = steadyNow();
     const known = this.#known.get(worker);
     if (known !== undefined && now - known.at < FRESH_MS) return known.usage;
     const usage = worker.call('thread.usage', {}, { timeoutMs: TIMEOUT_MS }).catch(() => null);

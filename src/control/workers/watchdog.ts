@@ -1,5 +1,6 @@
 /** Finds worker threads whose event loop stands still, tells of them, and has those replaced that can be. */
 
+import { steadyNow } from '../../kernel/clock.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import { readHeartbeat } from '../../thread/heartbeat.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
@@ -31,12 +32,12 @@ export class Watchdog {
   readonly #options: WatchdogOptions;
   readonly #timer: NodeJS.Timeout;
   #pulses = new Map<WorkerHandle, Pulse>();
-  #checkedAt = performance.now();
+  #checkedAt = steadyNow();
   #total = 0;
 
   constructor(options: WatchdogOptions) {
     this.#options = options;
-    this.#timer = setInterval(() => this.check(performance.now()), CHECK_MS);
+    this.#timer = setInterval(() => this.check(steadyNow()), CHECK_MS);
   }
 
   close(): void {

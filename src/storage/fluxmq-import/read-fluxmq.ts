@@ -1,5 +1,6 @@
 /** Reads the endpoints of a FluxMQ from its database, for `import --from-fluxmq`. Nothing is written there. */
 
+import { steadyNow } from '../../kernel/clock.ts';
 import { type DatabaseLogin, readDatabaseUrl } from '../../kernel/database-url.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { connectMysql } from '../mysql/mysql-connection.ts';
@@ -30,7 +31,7 @@ export async function readFluxmqEndpoints(source: { url: string; username: strin
     username: source.username || (address.username ?? ''),
     password: source.password || (address.password ?? ''),
   };
-  const deadline = Date.now() + TIME_MS;
+  const deadline = steadyNow() + TIME_MS;
   let connection: SqlConnection | null = null;
   // A server that hangs in the middle does not answer by itself.
   const timer = setTimeout(() => connection?.destroy(), TIME_MS);

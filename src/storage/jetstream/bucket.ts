@@ -2,6 +2,7 @@
 
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { ErrorCode, type JetStreamClient, type JetStreamManager, type KV, type NatsConnection, type NatsError, StorageType } from 'nats';
+import { steadyNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 
 /** Fixed by the specification (SPEC.md section 9). */
@@ -139,7 +140,7 @@ export class Bucket {
   }
 
   async #guard<T>(what: string, work: () => Promise<T>): Promise<T> {
-    const deadline = performance.now() + LEADERLESS_MS;
+    const deadline = steadyNow() + LEADERLESS_MS;
     for (;;) {
       try {
         return await work();
@@ -147,7 +148,7 @@ export class Bucket {
         if (WRONG_LAST_SEQUENCE.includes((error as NatsError).api_error?.err_code ?? 0)) throw new ConflictError(what);
         // Nobody has taken the request, so that it may be made again: an election takes about a second.
         const isUntaken = (error as NatsError).code === ErrorCode.NoResponders;
-        if (!isUntaken || performance.now() > deadline) throw toUnavailable(error, `The bucket ${BUCKET} cannot ${what}`);
+        if (!isUntaken || steadyNow() > deadline) throw toUnavailable(error, `The bucket ${BUCKET} cannot ${what}`);
         await new Promise((resolve) => setTimeout(resolve, LEADERLESS_PAUSE_MS));
       }
     }

@@ -1,5 +1,6 @@
 /** Heads that are older than one read before are refused: a server that was held up may still believe that it leads, and answer from the past. */
 
+import { steadyNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 
 /** An older state that stays so long is the new truth: somebody has put a backup in the bucket's place, or has emptied it. */
@@ -18,7 +19,7 @@ export class Freshness {
    * @param life made with the first revision; '' for an empty store
    * @throws FluxError `unavailable` when it is older than another one of the same life, or empty, and has not been for long
    */
-  check(life: string, sequence: number, now: number = performance.now()): void {
+  check(life: string, sequence: number, now: number = steadyNow()): void {
     const isOlder = sequence < this.#sequence && (life === this.#life || life === '');
     if (isOlder) {
       this.#olderSince ??= now;

@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { NatsLink } from '../../bus/nats/nats-link.ts';
 import type { BusSettings } from '../../bus/settings.ts';
+import { steadyNow, wallNow } from '../../kernel/clock.ts';
 import { within } from '../../kernel/deadline.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
@@ -47,13 +48,13 @@ export async function openJetStreamStore(
   waitMs = OPERATION_MS,
 ): Promise<EndpointStore> {
   const store = new JetStreamStore(settings, name, storage);
-  const deadline = performance.now() + waitMs;
+  const deadline = steadyNow() + waitMs;
   for (;;) {
     try {
       await store.load();
       return store;
     } catch (error) {
-      if (performance.now() > deadline) {
+      if (steadyNow() > deadline) {
         await store.close();
         throw error;
       }
@@ -77,10 +78,10 @@ class JetStreamStore implements EndpointStore {
 
   constructor(settings: BusSettings, name: string, storage: 'file' | 'memory') {
     const memory = new Memory();
-    const patientUntil = performance.now() + SERVERS_WAIT_MS;
+    const patientUntil = steadyNow() + SERVERS_WAIT_MS;
     this.#link = new NatsLink(settings, name, {
       onConnected: async (connection) => {
-        this.#journal = new Journal(await Bucket.open(connection, storage, performance.now() < patientUntil), memory);
+        this.#journal = new Journal(await Bucket.open(connection, storage, steadyNow() < patientUntil), memory);
       },
       onState: ({ connected }) => {
         if (!connected) this.#journal = null;
@@ -100,7 +101,7 @@ class JetStreamStore implements EndpointStore {
     return this.#write((place, revision) => {
       const pending = place.head?.pending ?? [];
       if (settles !== undefined && !pending.some((each) => each.revision === settles)) throw notWaiting(settles);
-      const { history } = applyChanges(place.content, given, expected, meta, { revision, at: Date.now() });
+      const { history } = applyChanges(place.content, given, expected, meta, { revision, at: wallNow() });
       const left = pending.filter((each) => each.revision !== settles);
       return { rows: history, pending: confirmUntil === undefined ? left : [...left, { revision, until: confirmUntil }] };
     });
@@ -118,7 +119,7 @@ class JetStreamStore implements EndpointStore {
   }
 
   async confirm(revision: number): Promise<void> {
-    const deadline = performance.now() + OPERATION_MS;
+    const deadline = steadyNow() + OPERATION_MS;
     for (;;) {
       const journal = await this.#open();
       const { head, entry } = await inTime(journal.head());
@@ -128,7 +129,7 @@ class JetStreamStore implements EndpointStore {
       try {
         return await inTime(journal.setPending(head, entry, left));
       } catch (error) {
-        if (!(error instanceof ConflictError) || performance.now() > deadline) throw error;
+        if (!(error instanceof ConflictError) || steadyNow() > deadline) throw error;
       }
     }
   }
@@ -163,12 +164,12 @@ class JetStreamStore implements EndpointStore {
 
   /** The bucket on the connection that there is; waits a moment for one that is being made. @throws FluxError `unavailable` */
   async #open(): Promise<Journal> {
-    const deadline = performance.now() + OPERATION_MS;
+    const deadline = steadyNow() + OPERATION_MS;
     for (;;) {
       if (this.#isClosed) throw new FluxError('unavailable', 'The store is closed');
       if (this.#journal !== null) return this.#journal;
       const { state } = this.#link;
-      if (performance.now() > deadline) {
+      if (steadyNow() > deadline) {
         throw new FluxError('unavailable', `The store is away: ${state.connected ? 'its bucket is not open yet' : state.reason}`);
       }
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
@@ -184,7 +185,7 @@ class JetStreamStore implements EndpointStore {
   /** Compare and set until nobody came in between. @throws FluxError of `attempt`, `unavailable` */
   #write(attempt: (place: Place, revision: number) => Attempt): Promise<number> {
     return this.#inLine(async () => {
-      const deadline = performance.now() + OPERATION_MS;
+      const deadline = steadyNow() + OPERATION_MS;
       for (;;) {
         const journal = await this.#open();
         const place = await inTime(journal.read());
@@ -198,7 +199,7 @@ class JetStreamStore implements EndpointStore {
         } catch (error) {
           if (await this.#wasWritten(revision, commit, error)) return revision;
           if (!(error instanceof ConflictError)) throw error;
-          if (performance.now() > deadline) throw new FluxError('unavailable', 'The store is too busy: others write to it all the time');
+          if (steadyNow() > deadline) throw new FluxError('unavailable', 'The store is too busy: others write to it all the time');
         }
       }
     });
@@ -210,7 +211,7 @@ class JetStreamStore implements EndpointStore {
    * @throws FluxError when nobody can tell in time
    */
   async #wasWritten(revision: number, commit: string, failure: unknown): Promise<boolean> {
-    const deadline = performance.now() + SETTLE_MS;
+    const deadline = steadyNow() + SETTLE_MS;
     for (;;) {
       try {
         const journal = await this.#open();
@@ -219,7 +220,7 @@ class JetStreamStore implements EndpointStore {
         await inTime(journal.fence());
         return false;
       } catch (cause) {
-        if (performance.now() < deadline && !this.#isClosed) {
+        if (steadyNow() < deadline && !this.#isClosed) {
           await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
           continue;
         }

@@ -3,6 +3,7 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
+import { wallNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
 import type {
@@ -92,7 +93,7 @@ class LocalStore implements EndpointStore {
   async commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options: CommitOptions = {}): Promise<number> {
     return this.#write(() => {
       const revision = this.#revision() + 1;
-      const { next, history } = applyChanges(this.#content(), changes, expected, meta, { revision, at: Date.now() });
+      const { next, history } = applyChanges(this.#content(), changes, expected, meta, { revision, at: wallNow() });
       if (options.settles !== undefined) this.#settle(options.settles);
       if (options.confirmUntil !== undefined) {
         this.#database.prepare('INSERT INTO pending (revision, until) VALUES (?, ?)').run(revision, options.confirmUntil);

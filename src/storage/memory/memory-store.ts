@@ -1,5 +1,6 @@
 /** The MEMORY store: the contract without durability, for tests and for brokers that are configured from a file. */
 
+import { wallNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
 import type {
@@ -45,7 +46,7 @@ class MemoryStore implements EndpointStore {
     const { confirmUntil, settles } = options;
     const revision = this.#revision + 1;
     if (settles !== undefined && !this.#pending.has(settles)) throw notWaiting(settles);
-    const { next, history } = applyChanges(this.#content, changes, expected, meta, { revision, at: Date.now() });
+    const { next, history } = applyChanges(this.#content, changes, expected, meta, { revision, at: wallNow() });
     if (settles !== undefined) this.#pending.delete(settles);
     if (confirmUntil !== undefined) this.#pending.set(revision, confirmUntil);
     this.#content = next;

@@ -2,6 +2,7 @@
 
 import { Socket } from 'node:net';
 import { type Connection, createConnection } from 'mysql2';
+import { steadyNow } from '../../kernel/clock.ts';
 import type { DatabaseLogin } from '../../kernel/database-url.ts';
 import { type SqlConnection, SqlFailure, type SqlValue } from '../sql/connection.ts';
 import { type TlsDemands, tlsDemands } from '../sql/secure.ts';
@@ -31,7 +32,7 @@ export async function connectMysql(login: DatabaseLogin, deadline: number): Prom
 
 async function connect(login: DatabaseLogin, demands: TlsDemands | null, deadline: number): Promise<SqlConnection> {
   const connection = new MysqlConnection(login, demands);
-  const timer = setTimeout(() => connection.destroy(), Math.max(0, deadline - Date.now()));
+  const timer = setTimeout(() => connection.destroy(), Math.max(0, deadline - steadyNow()));
   try {
     await connection.logIn();
     return connection;

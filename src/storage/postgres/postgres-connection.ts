@@ -2,6 +2,7 @@
 
 import { Socket } from 'node:net';
 import postgres from 'postgres';
+import { steadyNow } from '../../kernel/clock.ts';
 import type { DatabaseLogin } from '../../kernel/database-url.ts';
 import type { SqlConnection, SqlFailure, SqlValue } from '../sql/connection.ts';
 import { toSqlFailure } from './postgres-failures.ts';
@@ -22,7 +23,7 @@ const SESSION = {
 /** Logs in. @throws SqlFailure when that fails or is not done by `deadline` (milliseconds since the epoch) */
 export async function connectPostgres(login: DatabaseLogin, deadline: number): Promise<SqlConnection> {
   const connection = new PostgresConnection(login);
-  const timer = setTimeout(() => connection.destroy(), Math.max(0, deadline - Date.now()));
+  const timer = setTimeout(() => connection.destroy(), Math.max(0, deadline - steadyNow()));
   try {
     await connection.query('SELECT 1');
     return connection;

@@ -1,5 +1,6 @@
 /** Commits of this process that wait for one another: those that come while one is written are written together, each as its own revision. */
 
+import { steadyNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { ChangeMeta, CommitOptions, StoreChange } from '../contract.ts';
 import type { UnavailableData } from '../failure-reason.ts';
@@ -57,7 +58,7 @@ export class CommitQueue {
   add(request: CommitRequest): Promise<number> {
     if (this.#waiting.length >= WAITING_MAX) return Promise.reject(tooBusy('Too many changes wait for the store'));
     return new Promise<number>((resolve, reject) => {
-      this.#waiting.push({ request, end: Date.now() + this.#timeOf(request), resolve, reject });
+      this.#waiting.push({ request, end: steadyNow() + this.#timeOf(request), resolve, reject });
       if (!this.#isWriting) void this.#writeAll();
     });
   }
@@ -65,7 +66,7 @@ export class CommitQueue {
   async #writeAll(): Promise<void> {
     this.#isWriting = true;
     while (this.#waiting.length > 0) {
-      const latest = Date.now() + this.#options.leastMs;
+      const latest = steadyNow() + this.#options.leastMs;
       const batch: Job[] = [];
       for (const job of this.#waiting.splice(0, this.#nextCount())) {
         if (job.end < latest) job.reject(tooBusy('The store did not get to this change in time: nothing was written'));

@@ -1,5 +1,6 @@
 /** A bounded set of connections to one database. Every use has a deadline; a connection that misses it is not used again. */
 
+import { steadyNow } from '../../kernel/clock.ts';
 import { within } from '../../kernel/deadline.ts';
 import { type SqlConnection, SqlFailure } from './connection.ts';
 
@@ -44,7 +45,7 @@ export class ConnectionPool {
     await this.#takePlace(deadline);
     let connection: SqlConnection | null = null;
     try {
-      connection = this.#takeIdle() ?? (await this.#options.connect(Math.min(deadline, Date.now() + CONNECT_MS)));
+      connection = this.#takeIdle() ?? (await this.#options.connect(Math.min(deadline, steadyNow() + CONNECT_MS)));
       if (this.#isClosed) throw this.#closed();
       this.#inUse.add(connection);
       return await this.#withDeadline(connection, deadline, work);
@@ -69,7 +70,7 @@ export class ConnectionPool {
 
   async #takePlace(deadline: number): Promise<void> {
     while (!this.#isClosed && this.#taken >= this.#options.size) {
-      const left = deadline - Date.now();
+      const left = deadline - steadyNow();
       if (left <= 0) throw new SqlFailure('busy', `${this.#options.name}: no connection became free in time`);
       await new Promise<void>((resolve) => {
         const waiter = {
@@ -90,7 +91,7 @@ export class ConnectionPool {
   }
 
   #withDeadline<T>(connection: SqlConnection, deadline: number, work: (connection: SqlConnection) => Promise<T>): Promise<T> {
-    return within(Math.max(0, deadline - Date.now()), work(connection), () => {
+    return within(Math.max(0, deadline - steadyNow()), work(connection), () => {
       // The work ends by itself then; nobody waits for how.
       connection.destroy();
       return new SqlFailure('lost', `${this.#options.name} does not answer`);

@@ -1,6 +1,7 @@
 /** The store contract over a database that several nodes share: every commit locks the one row of the state, and is found again by its mark. */
 
 import { randomUUID } from 'node:crypto';
+import { steadyNow, wallNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
 import type {
@@ -72,7 +73,7 @@ class SqlStore implements EndpointStore {
   }
 
   async open(): Promise<void> {
-    await this.#read(async () => undefined, Date.now() + OPEN_MS);
+    await this.#read(async () => undefined, steadyNow() + OPEN_MS);
   }
 
   async load(): Promise<StoreSnapshot> {
@@ -126,7 +127,7 @@ class SqlStore implements EndpointStore {
         return true;
       },
       find,
-      Date.now() + OPERATION_MS,
+      steadyNow() + OPERATION_MS,
     );
   }
 
@@ -147,7 +148,7 @@ class SqlStore implements EndpointStore {
       await connection.query(state.sql, state.values);
       return revision;
     };
-    return this.#write(write, (connection) => this.#findCommit(connection, ids.get(revision) ?? ''), Date.now() + ADOPT_MS);
+    return this.#write(write, (connection) => this.#findCommit(connection, ids.get(revision) ?? ''), steadyNow() + ADOPT_MS);
   }
 
   async close(): Promise<void> {
@@ -189,7 +190,7 @@ class SqlStore implements EndpointStore {
     let revision = last;
     for (const { changes, expected, meta, options } of requests) {
       try {
-        const applied = applyChanges(content, changes, expected, meta, { revision: revision + 1, at: Date.now() });
+        const applied = applyChanges(content, changes, expected, meta, { revision: revision + 1, at: wallNow() });
         if (options.settles !== undefined) await this.#settle(connection, options.settles, commitId);
         content = applied.next;
         history.push(...applied.history);
@@ -244,11 +245,11 @@ class SqlStore implements EndpointStore {
   }
 
   /** A read may be made again when a connection breaks that was idle: after a restart of the server all of them are broken. */
-  async #read<T>(work: (connection: SqlConnection) => Promise<T>, end = Date.now() + OPERATION_MS): Promise<T> {
+  async #read<T>(work: (connection: SqlConnection) => Promise<T>, end = steadyNow() + OPERATION_MS): Promise<T> {
     try {
       return await this.#use(end, work);
     } catch (error) {
-      if (!isLost(error) || end - Date.now() < LOOK_UP_MS) throw this.#toUnavailable(error, 'nothing-written');
+      if (!isLost(error) || end - steadyNow() < LOOK_UP_MS) throw this.#toUnavailable(error, 'nothing-written');
     }
     try {
       return await this.#use(end, work);
@@ -273,7 +274,7 @@ class SqlStore implements EndpointStore {
           const found = await this.#lookUp(end, find);
           if (found !== null) return found;
         }
-        if (!isLost(error) || attempt === 2 || Date.now() > end - 2 * LOOK_UP_MS) throw this.#toUnavailable(error, 'nothing-written');
+        if (!isLost(error) || attempt === 2 || steadyNow() > end - 2 * LOOK_UP_MS) throw this.#toUnavailable(error, 'nothing-written');
       }
     }
   }
@@ -290,7 +291,7 @@ class SqlStore implements EndpointStore {
         );
       } catch (error) {
         if (!(error instanceof SqlFailure)) throw error;
-        if (this.#isClosed || Date.now() + RETRY_PAUSE_MS >= end) throw this.#toUnavailable(error, 'unknown');
+        if (this.#isClosed || steadyNow() + RETRY_PAUSE_MS >= end) throw this.#toUnavailable(error, 'unknown');
         await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE_MS));
       }
     }

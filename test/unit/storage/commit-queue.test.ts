@@ -1,6 +1,7 @@
 /** Commits that wait for one another: which are written together, and how long each may take. */
 
 import { expect, it } from 'vitest';
+import { steadyNow } from '../../../src/kernel/clock.ts';
 import { CommitQueue, type CommitRequest } from '../../../src/storage/sql/commit-queue.ts';
 
 const request = (count: number): CommitRequest => ({
@@ -15,7 +16,7 @@ function noted() {
   const writes: { sizes: number[]; leftMs: number }[] = [];
   let revision = 0;
   const write = async (requests: CommitRequest[], end: number) => {
-    writes.push({ sizes: requests.map(({ changes }) => changes.length), leftMs: end - Date.now() });
+    writes.push({ sizes: requests.map(({ changes }) => changes.length), leftMs: end - steadyNow() });
     await new Promise((resolve) => setTimeout(resolve, 5));
     return requests.map(() => ++revision);
   };
