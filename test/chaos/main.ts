@@ -1,4 +1,4 @@
-/** `npm run chaos -- [--quick] [--only NAME,…]`: endpoints changed, crashed, flooded and multiplied under load, and the numbers of that. */
+/** `npm run chaos -- [--quick] [--only NAME,…] [--minutes N]`: endpoints changed, crashed, flooded and multiplied under load, and the numbers of that. */
 
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
@@ -8,8 +8,11 @@ import { blast, comesAndGoes, flooded } from './blast.ts';
 import { addMany } from './density.ts';
 import { changeLimits } from './live-limit.ts';
 import { rebindUnderLoad, WIDE } from './rebind.ts';
+import { soak } from './soak/soak.ts';
 
-const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, only: { type: 'string', default: '' } } });
+const { values } = parseArgs({
+  options: { quick: { type: 'boolean', default: false }, only: { type: 'string', default: '' }, minutes: { type: 'string', default: '' } },
+});
 const isQuick = values.quick;
 const pick = <T>(full: T, quick: T): T => (isQuick ? quick : full);
 
@@ -38,6 +41,7 @@ const SCENARIOS: Record<string, () => Promise<unknown>> = {
   'blast-radius': radius,
   'density-own': () => addMany(pick(200, 10), true),
   'density-shared': () => addMany(pick(1000, 100), false),
+  soak: () => soak(values.minutes === '' ? pick(20, 1) : Number(values.minutes)),
 };
 
 const print = (value: unknown): void =>

@@ -1,0 +1,41 @@
+/** Contract of what a soak does all the time: one activity repeats its round until the soak ends. */
+
+import type { Broker } from '../../kit/broker.ts';
+
+/** Where the activities of a soak find the broker. */
+export interface Field {
+  broker: Broker;
+  /** MQTT over TCP, two threads, durable sessions */
+  tcp: number;
+  /** MQTT over WebSocket, same namespace */
+  ws: number;
+  /** endpoint that is changed all the time */
+  changing: number;
+}
+
+/** One round of an activity. It leaves no client behind. @throws Error when the broker did what it must not */
+export type Round = (field: Field, round: number) => Promise<void>;
+
+/** Counts of rounds, and the first failures, of one activity. */
+export interface ActivityReport {
+  rounds: number;
+  failed: number;
+  failures: string[];
+}
+
+const FAILURES_MAX = 5;
+
+/** Repeats a round until `isOver`, one after the other. */
+export async function repeat(field: Field, round: Round, isOver: () => boolean): Promise<ActivityReport> {
+  const report: ActivityReport = { rounds: 0, failed: 0, failures: [] };
+  while (!isOver()) {
+    try {
+      await round(field, report.rounds);
+    } catch (error) {
+      report.failed++;
+      if (report.failures.length < FAILURES_MAX) report.failures.push((error as Error).message);
+    }
+    report.rounds++;
+  }
+  return report;
+}

@@ -1,0 +1,116 @@
+/** Everything at once for a long time: afterwards memory is flat, every gauge is back at zero and no file descriptor is left. */
+
+import { startBroker } from '../../kit/broker.ts';
+import { sleep, until } from '../../kit/until.ts';
+import { WIDE } from '../rebind.ts';
+import { Storm } from '../storm.ts';
+import { Traffic } from '../traffic.ts';
+import { type ActivityReport, type Field, type Round, repeat } from './activity.ts';
+import { die, misbehave, readSlowly, retain, roam, subscribe } from './clients.ts';
+import { descriptors, leftOver, moreThan, residentMb } from './gauges.ts';
+import { CHANGES, change, look } from './operator.ts';
+
+const ROUNDS: Readonly<Record<string, Round>> = { roam, retain, die, subscribe, readSlowly, misbehave, change, look };
+const SAMPLE_MS = 5000;
+/** Sessions of the soak expire within 60 s. */
+const CALM_MS = 90_000;
+/** Growth of the median from the middle third to the last third that counts as flat. */
+const GROWTH_MAX = 0.1;
+const GROWTH_MAX_MB = 20;
+const STORM_PER_SECOND = 50;
+const MESSAGES_PER_SECOND = 1000;
+
+export interface SoakReport {
+  minutes: number;
+  /** established clients: messages that all arrived in order, and clients that lost their connection */
+  messages: number;
+  dropped: number;
+  storm: { attempts: number; failures: Record<string, number> };
+  activities: Record<string, ActivityReport>;
+  memory: { startMb: number; middleThirdMb: number; lastThirdMb: number; maxMb: number; calmMb: number; samplesMb: number[] };
+  /** open file descriptors that were not there before, by kind */
+  descriptors: string[];
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+}
+
+/** @throws Error when a message was lost, memory grew, or a gauge or descriptor was left */
+export async function soak(minutes: number): Promise<SoakReport> {
+  const durable = { ...WIDE, sessionPersistence: true };
+  const broker = await startBroker({
+    endpoints: [
+      { ...durable, id: 'tcp', serverOptions: { workerGroupSize: 2 } },
+      { ...durable, id: 'ws', useWebsocket: true },
+      { ...WIDE, id: 'changing' },
+    ],
+  });
+  try {
+    const [tcp, ws, changing] = broker.ports as [number, number, number];
+    const field: Field = { broker, tcp, ws, changing };
+    // Each thread and pool that the changes need exists from now on.
+    for (let round = 0; round < CHANGES.length; round++) await change(field, round);
+    const before = await descriptors(broker.pid);
+    const startMb = await residentMb(broker.pid);
+    const end = performance.now() + minutes * 60_000;
+    const isOver = () => performance.now() >= end;
+    const traffic = await Traffic.start({ transport: 'tcp', from: tcp, to: tcp, pairs: 4, perSecond: MESSAGES_PER_SECOND });
+    const storm = new Storm(STORM_PER_SECOND, [{ transport: 'tcp', isSecure: false, port: tcp }]);
+    const running = Object.entries(ROUNDS).map(async ([name, round]) => [name, await repeat(field, round, isOver)] as const);
+    const samplesMb: number[] = [];
+    while (!isOver()) {
+      await sleep(SAMPLE_MS);
+      samplesMb.push(await residentMb(broker.pid));
+      traffic.latency();
+    }
+    const activities = Object.fromEntries(await Promise.all(running));
+    for (let round = activities['change']?.rounds ?? 0; round % CHANGES.length !== 0; round++) await change(field, round);
+    const { attempts, failures } = await storm.stop();
+    const { dropped } = traffic;
+    const messages = await traffic.stop();
+    await until(
+      'every gauge back at zero',
+      async () => {
+        const left = await leftOver(broker);
+        if (left.length > 0) throw new Error(left.join('; '));
+        return true;
+      },
+      CALM_MS,
+      1000,
+    );
+    const third = Math.floor(samplesMb.length / 3);
+    const report: SoakReport = {
+      minutes,
+      messages,
+      dropped,
+      storm: { attempts, failures },
+      activities,
+      memory: {
+        startMb,
+        middleThirdMb: median(samplesMb.slice(third, 2 * third)),
+        lastThirdMb: median(samplesMb.slice(2 * third)),
+        maxMb: Math.max(...samplesMb),
+        calmMb: await residentMb(broker.pid),
+        samplesMb,
+      },
+      descriptors: moreThan(before, await descriptors(broker.pid)),
+    };
+    judge(report);
+    return report;
+  } finally {
+    await broker.stop();
+  }
+}
+
+/** @throws Error that names each promise the soak broke, with the whole report */
+function judge(report: SoakReport): void {
+  const faults: string[] = [];
+  const { middleThirdMb, lastThirdMb } = report.memory;
+  if (lastThirdMb > middleThirdMb * (1 + GROWTH_MAX) + GROWTH_MAX_MB) faults.push(`memory grew from ${middleThirdMb} to ${lastThirdMb} MB`);
+  if (report.descriptors.length > 0) faults.push(`file descriptors were left: ${report.descriptors.join(', ')}`);
+  if (report.dropped > 0) faults.push(`${report.dropped} established clients lost their connection`);
+  if (Object.keys(report.storm.failures).length > 0) faults.push('connections failed');
+  for (const [name, { failed }] of Object.entries(report.activities)) if (failed > 0) faults.push(`${name} failed ${failed} times`);
+  if (faults.length > 0) throw new Error(`${faults.join('; ')}\n${JSON.stringify(report, null, 2)}`);
+}
