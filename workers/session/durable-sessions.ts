@@ -8,7 +8,8 @@ import { type Message, toWireMessage } from '../routing/message.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import { INTEREST } from '../routing/peer.ts';
 import type { Grant, GroupHome, Run, Subscriber } from '../routing/subscriber.ts';
-import type { MessageDisk, SessionState } from './message-disk.ts';
+import type { SessionState } from './disk/codec.ts';
+import type { MessageDisk } from './message-disk.ts';
 import { sessionKey, subscriptionKey } from './session.ts';
 
 /** Messages whose fate at the client may be known before they come here by another channel; bounded. */

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { WireSubscription } from '../../../workers/mesh/controls.ts';
-import { MessageDisk, type SessionState } from '../../../workers/session/message-disk.ts';
+import type { SessionState } from '../../../workers/session/disk/codec.ts';
+import { MessageDisk } from '../../../workers/session/message-disk.ts';
 
 const STATE: SessionState = {
   namespace: 'default',

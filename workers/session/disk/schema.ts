@@ -1,0 +1,73 @@
+/** The schema of messages.db, step by step; the file's user_version is the number of steps that it has taken. */
+
+import type Database from 'better-sqlite3';
+import type { WireSubscription } from '../../mesh/controls.ts';
+import { subscriptionKey } from '../session.ts';
+import { decodeStateOfVersion2, encodeState, encodeSubscription, type SessionState } from './codec.ts';
+
+const SCHEMA_1 = `
+CREATE TABLE session (namespace TEXT NOT NULL, client TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (namespace, client)) WITHOUT ROWID;
+CREATE TABLE delivery (
+  row INTEGER PRIMARY KEY, namespace TEXT NOT NULL, client TEXT NOT NULL, source INTEGER NOT NULL, serial INTEGER NOT NULL,
+  packet_id INTEGER NOT NULL, released INTEGER NOT NULL, qos INTEGER NOT NULL, retain INTEGER NOT NULL, identifiers TEXT NOT NULL,
+  share_filter TEXT, share_name TEXT, topic TEXT NOT NULL, message_qos INTEGER NOT NULL, message_retain INTEGER NOT NULL,
+  forward BLOB NOT NULL, expires_at INTEGER NOT NULL, payload BLOB NOT NULL);
+CREATE UNIQUE INDEX delivery_of ON delivery (namespace, client, source, serial);
+CREATE TABLE received (namespace TEXT NOT NULL, client TEXT NOT NULL, packet_id INTEGER NOT NULL, PRIMARY KEY (namespace, client, packet_id)) WITHOUT ROWID;
+CREATE TABLE retained (
+  namespace TEXT NOT NULL, topic TEXT NOT NULL, qos INTEGER NOT NULL, forward BLOB NOT NULL, expires_at INTEGER NOT NULL,
+  sender TEXT NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (namespace, topic));
+`;
+
+/** Version 1 had the subscriptions in the state of their session, which was written anew for each of them. */
+const SCHEMA_2 = `
+CREATE TABLE subscription (
+  namespace TEXT NOT NULL, client TEXT NOT NULL, key TEXT NOT NULL, subscription TEXT NOT NULL, PRIMARY KEY (namespace, client, key)) WITHOUT ROWID;
+`;
+
+/** A step is appended, never changed. */
+const STEPS: readonly ((db: Database.Database) => void)[] = [
+  (db) => db.exec(SCHEMA_1),
+  (db) => {
+    db.exec(SCHEMA_2);
+    splitSubscriptions(db);
+  },
+  rewriteStates,
+];
+
+/** The newest schema that this version knows. */
+export const SCHEMA_VERSION = STEPS.length;
+
+/** Brings the file to SCHEMA_VERSION, wholly or not at all. @throws Error when a newer version has written it */
+export function migrate(db: Database.Database): void {
+  const version = db.pragma('user_version', { simple: true }) as number;
+  if (version > SCHEMA_VERSION) throw new Error(`messages.db has version ${version}, this program knows ${SCHEMA_VERSION}`);
+  if (version === SCHEMA_VERSION) return;
+  db.transaction(() => {
+    for (const step of STEPS.slice(version)) step(db);
+    db.pragma(`user_version = ${SCHEMA_VERSION}`);
+  })();
+}
+
+type StateRow = Record<'namespace' | 'client' | 'state', string>;
+
+function states(db: Database.Database): StateRow[] {
+  return db.prepare<[], StateRow>('SELECT namespace, client, state FROM session').all();
+}
+
+function splitSubscriptions(db: Database.Database): void {
+  const putSubscription = db.prepare('INSERT INTO subscription VALUES (?, ?, ?, ?)');
+  const putState = db.prepare('UPDATE session SET state = ? WHERE namespace = ? AND client = ?');
+  for (const { namespace, client, state } of states(db)) {
+    const { subscriptions, ...rest } = JSON.parse(state) as SessionState & { subscriptions: WireSubscription[] };
+    // Its bytes are still in the form of version 1, for the step that knows it.
+    putState.run(JSON.stringify(rest), namespace, client);
+    for (const each of subscriptions) putSubscription.run(namespace, client, subscriptionKey(each), encodeSubscription(each));
+  }
+}
+
+/** Until version 2, bytes in a state had two forms; the reader knew one of them. */
+function rewriteStates(db: Database.Database): void {
+  const put = db.prepare('UPDATE session SET state = ? WHERE namespace = ? AND client = ?');
+  for (const { namespace, client, state } of states(db)) put.run(encodeState(decodeStateOfVersion2(state)), namespace, client);
+}
