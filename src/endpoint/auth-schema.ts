@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import type { AuthConfig, AuthFilter, FixedUser } from './endpoint.ts';
 import { passwordFormProblem } from './password-forms.ts';
+import { PATTERN_LENGTH_MAX, patternProblem } from './pattern/pattern.ts';
 import { check, isObject, join, Problems, splitNulls } from './problems.ts';
 import { MASK } from './secrets/secrets.ts';
 
@@ -10,7 +11,8 @@ const LATER_TYPES = new Set(['http', 'database', 'sql', 'redis', 'jwt', 'x509'])
 const ENCRYPTIONS = ['plain', 'md5', 'sha1', 'sha256', 'sha512', 'scrypt', 'bcrypt'] as const;
 /** These carry their salt in themselves, or have none. */
 const WITHOUT_SALT = new Set<unknown>(['plain', 'scrypt', 'bcrypt', undefined]);
-const REGEX_LENGTH_MAX = 1024;
+/** Characters of a filter in its text form: two patterns and what is around them. */
+const FILTER_LENGTH_MAX = 2 * PATTERN_LENGTH_MAX + 64;
 
 const text = (min: number) =>
   z.string({ error: 'must be a string' }).min(min, { error: 'must not be empty' }).max(65535, { error: 'is too long' });
@@ -148,12 +150,11 @@ function checkUserForm(user: Record<string, unknown>, path: string, problems: Pr
 /** `Client{regex}`, `User{regex}`, both, or `{Client, User}`. Each is matched against the whole value. */
 function readFilter(input: unknown, path: string, problems: Problems): AuthFilter {
   if (input === undefined || input === '') return {};
-  const filter: AuthFilter = {};
+  let filter: AuthFilter = {};
   if (typeof input === 'string') {
-    const match = /^\s*(?:Client\{(.*?)\})?\s*(?:User\{(.*)\})?\s*$/s.exec(input);
-    if (match === null || (match[1] ?? match[2]) === undefined) problems.add(path, 'must be Client{regex}, User{regex} or both');
-    if (match?.[1] !== undefined) filter.Client = match[1];
-    if (match?.[2] !== undefined) filter.User = match[2];
+    const read = readFilterText(input);
+    if (read === null) problems.add(path, 'must be Client{regex}, User{regex} or both');
+    else filter = read;
   } else if (isObject(input)) {
     for (const [key, value] of Object.entries(splitNulls(input).given)) {
       if (key !== 'Client' && key !== 'User') problems.addUnknownKey(join(path, key));
@@ -161,15 +162,16 @@ function readFilter(input: unknown, path: string, problems: Problems): AuthFilte
       else filter[key] = value;
     }
   } else problems.add(path, 'must be Client{regex}, User{regex} or an object {Client, User}');
-  for (const [key, source] of Object.entries(filter)) checkRegex(source, join(path, key), problems);
+  for (const [key, source] of Object.entries(filter)) {
+    const problem = patternProblem(source);
+    if (problem !== null) problems.add(join(path, key), problem);
+  }
   return filter;
 }
 
-function checkRegex(source: string, path: string, problems: Problems): void {
-  if (source.length > REGEX_LENGTH_MAX) problems.add(path, `must be at most ${REGEX_LENGTH_MAX} characters`);
-  try {
-    new RegExp(source);
-  } catch (error) {
-    problems.add(path, error instanceof Error ? error.message : 'is not a regular expression');
-  }
+/** Blanks are trimmed first: the expression below must not be tried with each of a million of them. */
+function readFilterText(text: string): AuthFilter | null {
+  const match = text.length > FILTER_LENGTH_MAX ? null : /^(?:Client\{(.*?)\})?\s{0,64}(?:User\{(.*)\})?$/s.exec(text.trim());
+  if (match === null || (match[1] ?? match[2]) === undefined) return null;
+  return { ...(match[1] === undefined ? {} : { Client: match[1] }), ...(match[2] === undefined ? {} : { User: match[2] }) };
 }

@@ -2,17 +2,11 @@
 
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
 import type { AuthConfig, FixedAuthConfig, FixedUser } from '../../src/endpoint/endpoint.ts';
+import { Pattern } from '../../src/endpoint/pattern/pattern.ts';
 import type { VerifyJob } from '../../src/thread/messages.ts';
 import { LoginThrottle } from './login-throttle.ts';
 import { verifyPlain } from './verify-plain.ts';
-
-/**
- * A filter is the operator's, what it is tried on is a stranger's: `(a+)+` takes minutes for the right 40 characters. V8 then goes over to
- * its other engine, whose time is linear; it takes any expression but one with back references or look-around.
- */
-setFlagsFromString('--enable-experimental-regexp_engine-on-excessive-backtracks');
 
 export interface Credentials {
   clientId: string;
@@ -27,8 +21,8 @@ export type AuthResult = { ok: true; username: string | null } | { ok: false; re
 /** What is looked up of an entry on each login, made once per configuration. */
 interface CompiledEntry {
   users: Map<string, FixedUser>;
-  client: RegExp | null;
-  user: RegExp | null;
+  client: NamePattern | null;
+  user: NamePattern | null;
 }
 
 /** One per worker: it remembers the addresses that failed. */
@@ -97,21 +91,32 @@ export class Authenticator {
     if (known !== undefined) return known;
     const entry: CompiledEntry = {
       users: new Map(config.users.map((user) => [user.username, user])),
-      client: toWhole(config.filter.Client),
-      user: toWhole(config.filter.User),
+      client: toPattern(config.filter.Client),
+      user: toPattern(config.filter.User),
     };
     this.#compiled.set(config, entry);
     return entry;
   }
 }
 
-function toWhole(source: string | undefined): RegExp | null {
-  return source === undefined ? null : new RegExp(`^(?:${source})$`, 's');
+type NamePattern = Pick<Pattern, 'matches'>;
+
+/** Of a filter that an older version took and this one refuses. */
+const NOBODY: NamePattern = { matches: () => false };
+
+function toPattern(source: string | undefined): NamePattern | null {
+  if (source === undefined) return null;
+  try {
+    return new Pattern(source);
+  } catch {
+    // Main warns of it, with the reason, when the endpoint starts.
+    return NOBODY;
+  }
 }
 
 function isFor(entry: CompiledEntry, who: Credentials): boolean {
-  if (entry.client !== null && !entry.client.test(who.clientId)) return false;
-  return entry.user === null || (who.username !== null && entry.user.test(who.username));
+  if (entry.client !== null && !entry.client.matches(who.clientId)) return false;
+  return entry.user === null || (who.username !== null && entry.user.matches(who.username));
 }
 
 /** The same one for the same unknown name each time: repeated tries show no mean of several users that would give it away. */

@@ -2,6 +2,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { type AclConfig, type AuthConfig, type Endpoint, isEveryAddress, type SslConfig } from '../../endpoint/endpoint.ts';
+import { patternProblem } from '../../endpoint/pattern/pattern.ts';
 import { foreignProblem } from '../../endpoint/secrets/foreign.ts';
 import { wallNow } from '../../kernel/clock.ts';
 import type { Deadline } from '../../kernel/deadline.ts';
@@ -110,9 +111,16 @@ export class Driver {
   loginWarnings(endpoint: Endpoint | null): string[] {
     if (endpoint === null || !endpoint.enabled || !endpoint.enableAuth || foreignProblem(endpoint) !== null) return [];
     const list = endpoint.authConfig ?? this.#defaults.auth;
-    if (list.some(({ users }) => users.length > 0)) return [];
+    const unusable = list.flatMap(({ filter }, index) =>
+      Object.entries(filter).flatMap(([key, source]) => {
+        const problem = patternProblem(source);
+        const path = `${endpoint.authConfig === null ? 'auth' : 'authConfig'}.${index}.filter.${key}`;
+        return problem === null ? [] : [`${path} ${problem}; the entry is for nobody until it is changed`];
+      }),
+    );
+    if (list.some(({ users }) => users.length > 0)) return unusable;
     const where = endpoint.authConfig === null ? 'neither here (authConfig) nor for the node (auth)' : 'in its authConfig';
-    return [`nobody can log in: enableAuth is on, and there is no user ${where}`];
+    return [...unusable, `nobody can log in: enableAuth is on, and there is no user ${where}`];
   }
 
   /** Closes what was opened: the change that it was opened for did not happen. */

@@ -37,6 +37,23 @@ describe('parseAuthList', () => {
     expect(parseAuthList([{ users: [bob], filter }])[0]?.filter).toEqual(wanted);
   });
 
+  it.each([
+    [{ User: '(?=device)(\\w+\\d*)+\\1-x' }, 'User', 'look-around'],
+    [{ Client: '(a)\\1' }, 'Client', 'back reference'],
+    ['User{(?<!a)b}', 'User', 'look-around'],
+    [{ User: '(a{30}){30}' }, 'User', 'too large'],
+  ])('refuses the filter %j, and says why', (filter, key, reason) => {
+    const issues = issuesOf(() => parseAuthList([{ users: [bob] }, { users: [bob], filter }]));
+    expect(Object.keys(issues)).toEqual([`auth.1.filter.${key}`]);
+    expect(Object.values(issues)[0]).toContain(reason);
+  });
+
+  it.each([' ', '\t', 'Client{', 'User{x} '])('refuses a long filter of %j at once', (part) => {
+    const startedAt = performance.now();
+    issuesOf(() => parseAuthList([{ users: [bob], filter: `${part.repeat(200_000)}x` }]));
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+  });
+
   it.each(['Client', 'Group{x}', 'Client{(}', { Client: '(' }, { Other: 'x' }, 7])('refuses the filter %j', (filter) => {
     expect(Object.keys(issuesOf(() => parseAuthList([{ users: [bob], filter }])))[0]).toMatch(/^auth\.0\.filter/);
   });
