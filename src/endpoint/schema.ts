@@ -6,7 +6,7 @@ import { readEndpointAcl } from './acl-schema.ts';
 import { renameOptions } from './aliases.ts';
 import { readEndpointAuth } from './auth-schema.ts';
 import { defaultEndpoint, defaultSslConfig } from './defaults.ts';
-import { type ChildOptions, type Endpoint, KEEP_ALIVE_MAX, type ServerOptions, type SslConfig } from './endpoint.ts';
+import { type ChildOptions, type Endpoint, KEEP_ALIVE_MAX, type ServerOptions } from './endpoint.ts';
 import { check, isObject, join, Problems, splitNulls } from './problems.ts';
 import { readSslConfig } from './ssl-schema.ts';
 
@@ -150,9 +150,6 @@ function readInto(base: Endpoint, given: Record<string, unknown>, nulls: string[
     const old = context.isUpdate ? base.sslConfig : defaultSslConfig();
     values['sslConfig'] = readSslConfig(given['sslConfig'], old, problems, warnings);
   }
-  const hasFixedBacklog = values['useWebsocket'] === true && !(values['sslConfig'] as SslConfig).enabled;
-  if (hasFixedBacklog && (values['serverOptions'] as ServerOptions).soBacklog !== defaults.serverOptions.soBacklog)
-    warnings.push('serverOptions.soBacklog has no effect with useWebsocket: the accept queue of a WebSocket port is always 512 long');
   readAccess(values, base, given, nulls, context);
   return values as unknown as Endpoint;
 }

@@ -157,6 +157,8 @@ describe('parseEndpoint', () => {
     const off = { enableBridge: false, bridgeConfig: {}, proxy: false, sslConfig: { enabled: false }, authConfig: {}, aclConfig: {} };
     expect(parseEndpoint({ port: 1, ...off }).endpoint).toEqual(parseEndpoint({ port: 1 }).endpoint);
     expect(parseEndpoint({ port: 1, sslConfig: {} }).warnings).toEqual([]);
+    // The backlog of a WebSocket port is obeyed like that of a TCP port.
+    expect(parseEndpoint({ port: 1, useWebsocket: true, serverOptions: { soBacklog: 64 } }).warnings).toEqual([]);
   });
 
   it('knows the spellings of Netty, and warns of what cannot be set', () => {
