@@ -78,7 +78,14 @@ export class HostLink {
       this.#reply({ kind: 'result', id, ok: true, result: await handler(params) });
     } catch (error) {
       // Without `closed`, main waits for the end of the thread before it resorts to terminate().
-      this.#reply({ kind: 'result', id, ok: false, error: toWireError(error) });
+      const wire = toWireError(error);
+      this.#reply({ kind: 'result', id, ok: false, error: wire });
+      // The wire form has no stack, and main only passes the message on.
+      if (wire.kind === 'internal')
+        this.logger.error('A command of the main thread failed', {
+          command: name,
+          reason: error instanceof Error ? error.stack : wire.message,
+        });
       return;
     }
     if (name === 'shutdown') {

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { MessageChannel } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { FluxError } from '../../../src/kernel/errors.ts';
+import type { LogFields } from '../../../src/kernel/logger.ts';
 import { HostLink } from '../../../src/thread/host-link.ts';
 import type { ThreadFrame, VerifyJob } from '../../../src/thread/messages.ts';
 
@@ -33,9 +34,20 @@ async function next(): Promise<ThreadFrame> {
   return frame as ThreadFrame;
 }
 
+/** Lines that the worker logged while commands were answered. */
+const logged: LogFields[] = [];
+
+async function nextResult(): Promise<ThreadFrame> {
+  for (;;) {
+    const frame = await next();
+    if (frame.kind !== 'event' || frame.body.event !== 'log') return frame;
+    logged.push(frame.body.fields);
+  }
+}
+
 function command(name: string): Promise<ThreadFrame> {
   channel.port2.postMessage({ kind: 'command', id: 5, name, params: {} });
-  return next();
+  return nextResult();
 }
 
 it('answers commands, failed and unknown ones too', async () => {
@@ -44,6 +56,14 @@ it('answers commands, failed and unknown ones too', async () => {
   expect(await command('peer.remove')).toEqual({ kind: 'result', id: 5, ok: false, error });
   expect(await command('clients.list')).toMatchObject({ ok: false, error: { kind: 'internal', message: 'broken' } });
   expect(await command('endpoint.open')).toMatchObject({ ok: false, error: { message: expect.stringContaining('endpoint.open') } });
+});
+
+it('logs the stack of an internal error once, with the command, and of no other error', async () => {
+  logged.length = 0;
+  await command('peer.remove');
+  await command('clients.list');
+  await command('sessions.count');
+  expect(logged).toEqual([{ command: 'clients.list', reason: expect.stringMatching(/^Error: broken\n +at /) }]);
 });
 
 it('answers with an error when the result cannot be copied', async () => {
