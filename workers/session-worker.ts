@@ -1,7 +1,7 @@
 /** Thread entry: the node's authority on client identifiers, host of sessions whose client is away, keeper of retained messages, writer of the message store. */
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { wallNow } from '../src/kernel/clock.ts';
+import { steadyNow } from '../src/kernel/clock.ts';
 import { FluxError } from '../src/kernel/errors.ts';
 import { checkTopicName, toLatin1 } from '../src/mqtt/topic.ts';
 import { IdentifierTable } from '../src/thread/identifier-table.ts';
@@ -63,7 +63,7 @@ const registry = new Registry(mesh, table, new IdentifierTable(boot.identifiers)
   restore(namespace, clientId) {
     const session = durable?.load(namespace, clientId) ?? null;
     if (session === null) return false;
-    hostOffline({ ...session, disconnectedAt: wallNow() });
+    hostOffline({ ...session, disconnectedAt: steadyNow() });
     return true;
   },
   onStuck: (namespace, clientId) => link.logger.error('A session could not be moved in time', { namespace, clientId }),
@@ -140,7 +140,7 @@ function onControl(peer: PeerLink, control: Control): void {
     case 'retained-get': {
       // What other peers have published before this question may still be in their ports.
       mesh.whenDrained(() => {
-        const now = wallNow();
+        const now = steadyNow();
         const found: RetainedFound[] = [];
         for (const [filterAt, filter] of control.filters.entries()) {
           const messages = retainedStore.match(control.namespace, filter, now);
@@ -210,7 +210,7 @@ function countSessions(): { endpoint: string; persistent: number; offline: numbe
 
 /** Ends sessions whose time is over and publishes wills whose delay is. */
 function sweepSessions(): void {
-  const now = wallNow();
+  const now = steadyNow();
   for (const session of table.values()) {
     if (session.outlet !== null || session.gate !== null || session.disconnectedAt === 0) continue;
     if (expiresAt(session) <= now) {
@@ -226,14 +226,15 @@ function sweepSessions(): void {
 }
 
 const sweep = setInterval(() => {
+  if (disk?.keepTime()) durable?.schedule();
   sweepSessions();
   registry.sweep();
 }, SWEEP_MS);
-const retainedSweep = setInterval(() => retainedStore.sweep(wallNow()), RETAINED_SWEEP_MS);
+const retainedSweep = setInterval(() => retainedStore.sweep(steadyNow()), RETAINED_SWEEP_MS);
 
 if (disk !== null && durable !== null) {
   for (const { namespace, message } of disk.retained()) retainedStore.put(namespace, message);
-  const now = wallNow();
+  const now = steadyNow();
   for (const session of durable.restoreAll()) {
     // Of a client that was connected when the process ended, the time away begins now.
     hostOffline({ ...session, disconnectedAt: session.disconnectedAt === 0 ? now : session.disconnectedAt });

@@ -1,6 +1,6 @@
 /** What goes out to one client: publishes in its protocol version, with its topic aliases and its Maximum Packet Size. */
 
-import { wallNow } from '../../src/kernel/clock.ts';
+import { steadyNow } from '../../src/kernel/clock.ts';
 import { observe, SIZE_BUCKETS, SLOT, sizeBase } from '../../src/metrics/counters.ts';
 import { type Acknowledgement, ackSize, type PublishEncoding, publishSize, writeAck, writePublish } from '../../src/mqtt/encode-publish.ts';
 import type { ProtocolVersion, QoS } from '../../src/mqtt/packet.ts';
@@ -94,7 +94,7 @@ export class Sender {
     o.topic = message.topicBytes;
     o.topicAlias = 0;
     if (this.version === 5) {
-      o.messageExpiryInterval = message.expiresAt === 0 ? -1 : message.remainingSeconds(wallNow());
+      o.messageExpiryInterval = message.expiresAt === 0 ? -1 : message.remainingSeconds(steadyNow());
       o.forward = message.forward;
       o.subscriptionIdentifiers = identifiers;
       if (this.topicAliasMaximum > 0) this.#useAlias(o, message.topic);

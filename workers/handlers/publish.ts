@@ -1,6 +1,6 @@
 /** PUBLISH that the fast path leaves: RETAIN, DUP, topic alias, expiry, unusual properties, denied and invalid topics (MQTT 5 section 3.3). */
 
-import { wallNow } from '../../src/kernel/clock.ts';
+import { steadyNow } from '../../src/kernel/clock.ts';
 import { SLOT } from '../../src/metrics/counters.ts';
 import { ACK } from '../../src/mqtt/encode-publish.ts';
 import { ProtocolError } from '../../src/mqtt/errors.ts';
@@ -30,7 +30,7 @@ export function handlePublish(client: Client, packet: PublishPacket): void {
   }
   const { properties, payload } = packet;
   const expiry = properties?.messageExpiryInterval ?? -1;
-  const expiresAt = expiry < 0 ? 0 : wallNow() + expiry * 1000;
+  const expiresAt = expiry < 0 ? 0 : steadyNow() + expiry * 1000;
   const message = new Message(topic, payload, packet.qos, packet.retain, properties?.forward ?? EMPTY, expiresAt, session.key);
   const size = payload.length + topic.length + (properties?.forward.length ?? 0) + 4;
   if (packet.qos === 1) {

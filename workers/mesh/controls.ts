@@ -44,7 +44,7 @@ export interface WireSession {
   endpoint: string;
   /** seconds; 0xFFFFFFFF = never */
   expirySeconds: number;
-  /** milliseconds since the epoch; 0 while connected */
+  /** a moment of steadyNow(); 0 while connected */
   disconnectedAt: number;
   isDurable: boolean;
   maxQueued: number;

@@ -28,7 +28,7 @@ export class Message {
   readonly qos: QoS;
   /** the RETAIN flag as published */
   readonly retain: boolean;
-  /** milliseconds since the epoch at which it expires; 0 = never [MQTT-3.3.2-5] */
+  /** when it expires, by steadyNow(); 0 = never [MQTT-3.3.2-5] */
   readonly expiresAt: number;
   /** session key of the publisher, for No Local; '' for the server itself */
   readonly from: string;

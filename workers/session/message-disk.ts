@@ -3,6 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
+import { type ClockNote, LastingClock } from '../../src/kernel/lasting-clock.ts';
 import type { WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
 import type { Message } from '../routing/message.ts';
 import {
@@ -25,19 +26,28 @@ import { subscriptionKey } from './session.ts';
 const PUT_SESSION = 'INSERT OR REPLACE INTO session VALUES (?, ?, ?)';
 const PUT_SUBSCRIPTION = 'INSERT OR REPLACE INTO subscription VALUES (?, ?, ?, ?)';
 
-/** All calls are synchronous and belong to one open transaction; `commit` makes them durable. */
+/**
+ * All calls are synchronous and belong to one open transaction; `commit` makes them durable. Moments are those of steadyNow() to the
+ * callers, and of a clock that outlives the process in the file.
+ */
 export class MessageDisk implements RetainedDisk {
   readonly #db: Database.Database;
   readonly #statements = new Map<string, Database.Statement<unknown[]>>();
+  readonly #clock: LastingClock;
   #isOpen = false;
 
-  /** @param dataPath folder; made when missing. @throws when the file was written by a newer version */
-  constructor(dataPath: string) {
+  /**
+   * @param dataPath folder; made when missing
+   * @param clockOf the clock that goes on from what was kept of it
+   * @throws when the file was written by a newer version
+   */
+  constructor(dataPath: string, clockOf = (note: ClockNote | null) => new LastingClock(note)) {
     mkdirSync(dataPath, { recursive: true });
     this.#db = new Database(join(dataPath, 'messages.db'));
     this.#db.pragma('journal_mode = WAL');
     this.#db.pragma('synchronous = FULL');
     migrate(this.#db);
+    this.#clock = clockOf(this.#db.prepare<[], ClockNote>('SELECT lasting, wall FROM clock').get() ?? null);
   }
 
   #run(sql: string, ...values: unknown[]): number {
@@ -68,8 +78,21 @@ export class MessageDisk implements RetainedDisk {
     this.#isOpen = false;
   }
 
+  /**
+   * Writes what the next process needs to know how much time has passed. To be called every second or more often.
+   * @returns false: there is nothing to write
+   */
+  keepTime(): boolean {
+    const note = this.#clock.due();
+    if (note === null) return false;
+    this.#run('INSERT OR REPLACE INTO clock VALUES (1, ?, ?)', note.lasting, note.wall);
+    this.#clock.keep(note);
+    return true;
+  }
+
   putSession(state: SessionState): void {
-    this.#run(PUT_SESSION, state.namespace, state.clientId, encodeState(state));
+    const kept = { ...state, disconnectedAt: this.#clock.toLasting(state.disconnectedAt) };
+    this.#run(PUT_SESSION, state.namespace, state.clientId, encodeState(kept));
   }
 
   deleteSession(namespace: string, clientId: string): void {
@@ -105,7 +128,7 @@ export class MessageDisk implements RetainedDisk {
       row.message_qos,
       row.message_retain,
       row.forward,
-      row.expires_at,
+      this.#clock.toLasting(row.expires_at),
       row.payload,
     );
   }
@@ -147,7 +170,8 @@ export class MessageDisk implements RetainedDisk {
 
   putRetained(namespace: string, message: Message): void {
     const { topic, qos, forward, expires_at, sender, payload } = toRetainedRow(message);
-    this.#run('INSERT OR REPLACE INTO retained VALUES (?, ?, ?, ?, ?, ?, ?)', namespace, topic, qos, forward, expires_at, sender, payload);
+    const expiresAt = this.#clock.toLasting(expires_at);
+    this.#run('INSERT OR REPLACE INTO retained VALUES (?, ?, ?, ?, ?, ?, ?)', namespace, topic, qos, forward, expiresAt, sender, payload);
   }
 
   deleteRetained(namespace: string, topic: string): void {
@@ -156,7 +180,7 @@ export class MessageDisk implements RetainedDisk {
 
   *retained(): IterableIterator<{ namespace: string; message: Message }> {
     const rows = this.#db.prepare<[], RetainedRow & { namespace: string }>('SELECT * FROM retained').all();
-    for (const row of rows) yield { namespace: row.namespace, message: fromRetainedRow(row) };
+    for (const row of rows) yield { namespace: row.namespace, message: fromRetainedRow(this.#inSteady(row)) };
   }
 
   /** Names of all durable sessions. */
@@ -171,15 +195,24 @@ export class MessageDisk implements RetainedDisk {
       | undefined;
     if (row === undefined) return null;
     const state = decodeState(row.state);
+    state.disconnectedAt = this.#clock.toSteady(state.disconnectedAt);
     const of = 'WHERE namespace = ? AND client = ?';
     const rows = this.#statement(`SELECT * FROM delivery ${of} ORDER BY packet_id = 0, row`).all(namespace, clientId) as DeliveryRow[];
     const received = this.#statement(`SELECT packet_id FROM received ${of}`).all(namespace, clientId) as { packet_id: number }[];
     const kept = this.#statement(`SELECT subscription FROM subscription ${of}`).all(namespace, clientId) as { subscription: string }[];
     const subscriptions = kept.map((entry) => decodeSubscription(entry.subscription));
-    return { ...state, subscriptions, deliveries: rows.map(fromDeliveryRow), received: received.map((entry) => entry.packet_id) };
+    const deliveries = rows.map((each) => fromDeliveryRow(this.#inSteady(each)));
+    return { ...state, subscriptions, deliveries, received: received.map((entry) => entry.packet_id) };
+  }
+
+  /** The row, which was just read, with its moment as callers know it. */
+  #inSteady<Row extends { expires_at: number }>(row: Row): Row {
+    row.expires_at = this.#clock.toSteady(row.expires_at);
+    return row;
   }
 
   close(): void {
+    this.keepTime();
     this.commit();
     this.#db.close();
   }

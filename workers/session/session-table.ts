@@ -100,7 +100,7 @@ export class SessionTable {
   }
 }
 
-/** When the session of a client that is away ends; Infinity: never. Milliseconds since the epoch. */
+/** When the session of a client that is away ends; Infinity: never. By steadyNow(). */
 export function expiresAt(session: Session): number {
   if (session.expirySeconds === NEVER_EXPIRES) return Number.POSITIVE_INFINITY;
   return session.disconnectedAt + session.expirySeconds * 1000;

@@ -1,6 +1,6 @@
 /** One session: subscriptions, messages in flight and waiting, received QoS 2 identifiers. It outlives the connection (MQTT 5 section 4.1). */
 
-import { wallNow } from '../../src/kernel/clock.ts';
+import { steadyNow } from '../../src/kernel/clock.ts';
 import { Fifo } from '../../src/kernel/fifo.ts';
 import type { QoS } from '../../src/mqtt/packet.ts';
 import type { DurableOp, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
@@ -33,7 +33,7 @@ export interface PendingWill {
 /** The message of a will that is published now. */
 export function willMessage({ message, expirySeconds }: PendingWill): Message {
   const { topic, payload, qos, retain, forward, from } = message;
-  return new Message(topic, payload, qos, retain, forward, expirySeconds < 0 ? 0 : wallNow() + expirySeconds * 1000, from);
+  return new Message(topic, payload, qos, retain, forward, expirySeconds < 0 ? 0 : steadyNow() + expirySeconds * 1000, from);
 }
 
 /** What a session tells the worker that hosts it. */
@@ -147,7 +147,7 @@ export class Session implements Subscriber {
 
   #transmit(delivery: Delivery, outlet: SessionOutlet): void {
     const { message } = delivery;
-    if (message.expiresAt !== 0 && message.isExpired(wallNow())) {
+    if (message.expiresAt !== 0 && message.isExpired(steadyNow())) {
       this.#host.onDrop(this, 'expired', 1);
       this.#settle(delivery);
       return;
@@ -268,7 +268,7 @@ export class Session implements Subscriber {
   }
 
   #repeat(unrepeated: Fifo<Delivery>, outlet: SessionOutlet): void {
-    const now = wallNow();
+    const now = steadyNow();
     while (unrepeated.length > 0 && this.inflight.size - unrepeated.length < outlet.sendWindow && !outlet.isSlow) {
       const delivery = unrepeated.shift()!;
       const { message, packetId, qos } = delivery;
@@ -292,7 +292,7 @@ export class Session implements Subscriber {
     this.#whenRoom = null;
     this.outlet = null;
     this.#unrepeated = null;
-    this.disconnectedAt = wallNow();
+    this.disconnectedAt = steadyNow();
     for (const delivery of this.inflight.inOrder()) delivery.message.detach();
   }
 

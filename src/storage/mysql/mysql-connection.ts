@@ -17,7 +17,7 @@ const SESSION = [
   'SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ',
 ];
 
-/** Logs in. @throws SqlFailure when that fails or is not done by `deadline` (milliseconds since the epoch) */
+/** Logs in. @throws SqlFailure when that fails or is not done by `deadline` (steadyNow()) */
 export async function connectMysql(login: DatabaseLogin, deadline: number): Promise<SqlConnection> {
   const demands = tlsDemands(login);
   try {

@@ -20,7 +20,7 @@ const SESSION = {
   idle_in_transaction_session_timeout: 3_000,
 };
 
-/** Logs in. @throws SqlFailure when that fails or is not done by `deadline` (milliseconds since the epoch) */
+/** Logs in. @throws SqlFailure when that fails or is not done by `deadline` (steadyNow()) */
 export async function connectPostgres(login: DatabaseLogin, deadline: number): Promise<SqlConnection> {
   const connection = new PostgresConnection(login);
   const timer = setTimeout(() => connection.destroy(), Math.max(0, deadline - steadyNow()));

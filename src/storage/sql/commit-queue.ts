@@ -18,7 +18,7 @@ export type CommitOutcome = number | FluxError;
 
 export interface CommitQueueOptions {
   /**
-   * Writes all in one transaction; ends by `end` (milliseconds since the epoch).
+   * Writes all in one transaction; ends by `end` (steadyNow()).
    * @throws FluxError when none of them is written, or when that is not known
    */
   write(requests: CommitRequest[], end: number): Promise<CommitOutcome[]>;

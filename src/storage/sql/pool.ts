@@ -8,7 +8,7 @@ import { type SqlConnection, SqlFailure } from './connection.ts';
 const CONNECT_MS = 1_800;
 
 export interface PoolOptions {
-  /** @throws SqlFailure; a connection that comes after `deadline` (milliseconds since the epoch) is of no use */
+  /** @throws SqlFailure; a connection that comes after `deadline` (steadyNow()) is of no use */
   connect(deadline: number): Promise<SqlConnection>;
   /** connections at once */
   size: number;
@@ -37,7 +37,7 @@ export class ConnectionPool {
   }
 
   /**
-   * Runs the work with a connection for itself. When `deadline` (milliseconds since the epoch) passes, the connection is destroyed, so that
+   * Runs the work with a connection for itself. When `deadline` (steadyNow()) passes, the connection is destroyed, so that
    * nothing which the work still sends can reach the server.
    * @throws SqlFailure `away`, `lost`, …; whatever the work throws
    */

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import * as fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { LastingClock } from '../../../src/kernel/lasting-clock.ts';
 import type { WireDelivery, WireSubscription } from '../../../workers/mesh/controls.ts';
 import { Message, type WireMessage } from '../../../workers/routing/message.ts';
 import {
@@ -135,6 +136,16 @@ describe('the codec', () => {
   });
 });
 
+/** Moments are kept as they are: what becomes of them is the lasting clock's test. */
+class StillClock extends LastingClock {
+  override toLasting(moment: number): number {
+    return moment;
+  }
+  override toSteady(moment: number): number {
+    return moment;
+  }
+}
+
 describe('the file', () => {
   let folder = '';
   beforeEach(() => {
@@ -143,10 +154,10 @@ describe('the file', () => {
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
   function written<T>(write: (disk: MessageDisk) => void, read: (disk: MessageDisk) => T): T {
-    let disk = new MessageDisk(folder);
+    let disk = new MessageDisk(folder, () => new StillClock(null));
     write(disk);
     disk.close();
-    disk = new MessageDisk(folder);
+    disk = new MessageDisk(folder, () => new StillClock(null));
     const found = read(disk);
     disk.close();
     rmSync(folder, { recursive: true, force: true });

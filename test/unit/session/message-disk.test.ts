@@ -4,8 +4,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { steadyNow } from '../../../src/kernel/clock.ts';
 import type { WireSubscription } from '../../../workers/mesh/controls.ts';
+import { EMPTY, Message, toWireMessage } from '../../../workers/routing/message.ts';
 import type { SessionState } from '../../../workers/session/disk/codec.ts';
 import { MessageDisk } from '../../../workers/session/message-disk.ts';
 
@@ -92,4 +94,45 @@ test('a file of a later version is refused', () => {
   file.pragma('user_version = 99');
   file.close();
   expect(() => new MessageDisk(folder)).toThrow('version 99');
+});
+
+test('moments are kept over a restart in which the wall clock goes on, goes back, or was not set', () => {
+  const HOUR = 3_600_000;
+  const message = (expiresAt: number): Message => new Message('t', Buffer.from('x'), 1, true, EMPTY, expiresAt, '');
+  const clock = vi.spyOn(Date, 'now');
+  const today = Date.UTC(2026, 10, 29);
+  for (const [after, away] of [
+    [today + HOUR, HOUR],
+    [today - HOUR, 0],
+    [10_000, 0],
+  ] as const) {
+    clock.mockReturnValue(today);
+    const disk = new MessageDisk(folder);
+    const now = steadyNow();
+    disk.putSession({ ...STATE, disconnectedAt: now - 600_000 });
+    disk.putRetained('default', message(now + 2 * HOUR));
+    disk.putDelivery('default', 'c', {
+      message: toWireMessage(message(now + 3 * HOUR)),
+      qos: 1,
+      retain: false,
+      identifiers: [],
+      packetId: 0,
+      isReleased: false,
+      group: null,
+    });
+    expect(disk.keepTime()).toBe(true);
+    expect(disk.keepTime()).toBe(false);
+    disk.commit();
+    clock.mockReturnValue(after);
+    const again = new MessageDisk(folder);
+    const [retained] = [...again.retained()];
+    const session = again.load('default', 'c')!;
+    expect(steadyNow() - session.disconnectedAt).toBeCloseTo(600_000 + away, -4);
+    expect(session.deliveries[0]!.message.expiresAt - steadyNow()).toBeCloseTo(3 * HOUR - away, -4);
+    expect(retained!.message.expiresAt - steadyNow()).toBeCloseTo(2 * HOUR - away, -4);
+    again.close();
+    disk.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+  clock.mockRestore();
 });

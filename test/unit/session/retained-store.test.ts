@@ -1,11 +1,12 @@
 /** The retained store is bounded: what is over is refused and counted, what is there stays replaceable. */
 
 import { expect, test } from 'vitest';
+import { steadyNow } from '../../../src/kernel/clock.ts';
 import { EMPTY, Message } from '../../../workers/routing/message.ts';
 import { RetainedStore } from '../../../workers/session/retained-store.ts';
 
 const message = (topic: string, text: string) => new Message(topic, Buffer.from(text), 1, true, EMPTY, 0, 'c');
-const texts = (store: RetainedStore) => store.match('default', '#', Date.now()).map(({ payload }) => payload.toString());
+const texts = (store: RetainedStore) => store.match('default', '#', steadyNow()).map(({ payload }) => payload.toString());
 
 test('over its limit a message on a new topic is refused and counted, until one is removed', () => {
   const store = new RetainedStore(null, { messages: 2, bytes: 1_000_000 });
@@ -55,7 +56,7 @@ test('a topic of very many levels is kept, found, replaced, swept and removed li
   for (const levels of depths) store.retain('default', message(at(levels), `${levels}`));
   store.retain('default', message('/'.repeat(65_535), 'slashes'));
   expect(texts(store)).toHaveLength(6);
-  const found = (filter: string) => store.match('default', filter, Date.now()).map(({ payload }) => payload.toString());
+  const found = (filter: string) => store.match('default', filter, steadyNow()).map(({ payload }) => payload.toString());
   for (const levels of depths) {
     expect(found(at(levels))).toEqual([`${levels}`]);
     expect(found(`${at(levels - 1)}/+`)).toEqual([`${levels}`]);

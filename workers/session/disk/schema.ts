@@ -25,6 +25,11 @@ CREATE TABLE subscription (
   namespace TEXT NOT NULL, client TEXT NOT NULL, key TEXT NOT NULL, subscription TEXT NOT NULL, PRIMARY KEY (namespace, client, key)) WITHOUT ROWID;
 `;
 
+/** Until version 3 moments were those of the wall clock; the lasting clock begins with it, so that they stay true. */
+const SCHEMA_4 = `
+CREATE TABLE IF NOT EXISTS clock (one INTEGER PRIMARY KEY CHECK (one = 1), lasting REAL NOT NULL, wall REAL NOT NULL);
+`;
+
 /** A step is appended, never changed. */
 const STEPS: readonly ((db: Database.Database) => void)[] = [
   (db) => db.exec(SCHEMA_1),
@@ -33,6 +38,7 @@ const STEPS: readonly ((db: Database.Database) => void)[] = [
     splitSubscriptions(db);
   },
   rewriteStates,
+  (db) => db.exec(SCHEMA_4),
 ];
 
 /** The newest schema that this version knows. */
