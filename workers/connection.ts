@@ -8,6 +8,8 @@ import type { TlsMaterial } from '../src/thread/tls-material.ts';
 export interface Connection {
   /** remote IP address, without port */
   readonly address: string;
+  /** steady milliseconds at which it was accepted, before any handshake */
+  readonly acceptedAt: number;
   /**
    * Hands bytes to the kernel. True: all of them were taken and the buffer is free again. False: the transport keeps the buffer
    * until onDrain; nothing more may be sent before that.
@@ -38,8 +40,8 @@ export type Refusal = 'connection_limit' | 'connection_rate';
 /** What a connection was let in with: a place under the limits, or only to be told why it has none. */
 export type Admission = 'place' | Refusal;
 
-/** Why a connection ended before there was a client for it. */
-export type HandshakeFailure = 'tls_handshake' | 'tls_timeout' | 'tls_client_certificate';
+/** Why a connection ended before there was a client for it: by its TLS, its time, or what it spoke instead of WebSocket. */
+export type HandshakeFailure = 'tls_handshake' | 'tls_timeout' | 'tls_client_certificate' | 'connect_timeout' | 'bad_connect';
 
 /** The endpoint as its listener sees it. A changed key counts from the next connection. */
 export interface ListenerHost {
@@ -81,6 +83,8 @@ export interface Listener {
   setBacklog(backlog: number): void;
   /** What the next handshakes use; null: no TLS from the next connection on. @throws FluxError `unprocessable`: nothing has changed */
   setTls(material: TlsMaterial | null): void;
+  /** Ends handshakes that have taken too long. @param now steady milliseconds */
+  sweep(now: number): void;
   /** Stops accepting; established connections stay. Idempotent. */
   stopAccepting(): void;
   /** Stops accepting and frees everything; connections without a client are destroyed. Idempotent. */

@@ -3,6 +3,7 @@
 import type { Endpoint } from '../src/endpoint/endpoint.ts';
 import { steadyMicros, steadyNow } from '../src/kernel/clock.ts';
 import { Pace } from '../src/kernel/pace.ts';
+import { Untold } from '../src/kernel/untold.ts';
 import { CONNECTION_ERRORS, SLOT } from '../src/metrics/counters.ts';
 import { loopDelay } from '../src/metrics/loop-delay.ts';
 import { SharedLimits } from '../src/metrics/shared-limits.ts';
@@ -28,8 +29,6 @@ import { openTcpListener } from './listener/tcp.ts';
 
 /** Connections over a limit that are kept until their CONNECT can be refused with its reason; more are closed at once. */
 const REFUSED_AT_ONCE_MAX = 64;
-/** Half seconds in which CONNECT must have come. */
-const CONNECT_TICKS = 20;
 /** CONNECT must be answered by then, else the client is refused with "server unavailable". */
 const HANDSHAKE_MS = 10_000;
 /** Who connected before WebSocket went on or off, and waited to be accepted or shook hands meanwhile, speaks what was true before. */
@@ -64,7 +63,7 @@ export class EndpointRuntime implements ListenerHost {
   /** steady milliseconds until which connections may speak WebSocket or not; 0: they may not */
   #eitherUntil = 0;
   /** handshakes that failed and that the log has not been told of */
-  readonly #untoldFailures = { count: 0, last: '' };
+  readonly #untoldFailures = new Untold();
   #isClosing = false;
 
   constructor(worker: WorkerContext, config: EndpointRuntimeConfig, memory: EndpointMemory) {
@@ -146,8 +145,8 @@ export class EndpointRuntime implements ListenerHost {
     this.#release(admission);
     if (failure === null) return;
     this.context.count(CONNECTION_ERRORS[failure]);
-    this.#untoldFailures.count++;
-    this.#untoldFailures.last = detail;
+    if (failure === 'bad_connect') this.context.strangers.note(detail);
+    else if (failure !== 'connect_timeout') this.#untoldFailures.note(detail);
   }
 
   /** Null, or why there is none, which is counted. */
@@ -262,10 +261,15 @@ export class EndpointRuntime implements ListenerHost {
     }
   }
 
-  /** Ends clients that sent no CONNECT in time, have got no answer to it in time, or sent nothing for one and a half Keep Alive [MQTT-3.1.2-24]. */
+  /**
+   * Ends clients that sent no CONNECT in time, have got no answer to it in time, sent nothing for one and a half Keep Alive [MQTT-3.1.2-24],
+   * or have begun a packet that does not come.
+   */
   sweep(tick: number): void {
+    const now = steadyNow();
+    this.#listener?.sweep(now);
     const overdue: Client[] = [];
-    for (const client of this.clients) if (isOverdue(client, tick)) overdue.push(client);
+    for (const client of this.clients) if (overdueOf(client, tick, now) !== null) overdue.push(client);
     if (overdue.length > 0) void this.#endOverdue(overdue, tick);
     this.#tellRefusals();
     if (tick % 2 === 0) this.#tellFailures();
@@ -278,14 +282,25 @@ export class EndpointRuntime implements ListenerHost {
     for (const client of clients) {
       if (pace.isOver) await pace.next();
       // It may have been heard of meanwhile.
-      if (!isOverdue(client, tick)) continue;
-      if (client.state === 'online') {
-        this.context.count('keepAliveTimeout');
-        client.close(REASON.keepAliveTimeout, 'Keep alive timeout');
-      } else if (client.state === 'new') {
-        this.context.count('connectTimeout');
-        client.endNormally();
-      } else client.refuse(REASON.serverUnavailable, 'The server could not answer in time');
+      switch (overdueOf(client, tick, steadyNow())) {
+        case 'keep-alive':
+          this.context.count('keepAliveTimeout');
+          client.close(REASON.keepAliveTimeout, 'Keep alive timeout');
+          break;
+        case 'packet':
+          this.context.count('packetTimeout');
+          client.close(REASON.unspecifiedError, 'A packet did not come whole in time');
+          break;
+        case 'connect':
+          this.context.count('connectTimeout');
+          // A peer that was never heard is owed no orderly end, which would hold its place for longer.
+          client.connection.destroy();
+          break;
+        case 'answer':
+          client.refuse(REASON.serverUnavailable, 'The server could not answer in time');
+          break;
+        case null:
+      }
     }
   }
 
@@ -310,10 +325,13 @@ export class EndpointRuntime implements ListenerHost {
 
   /** One line a second at most. */
   #tellFailures(): void {
-    const { count, last } = this.#untoldFailures;
-    if (count === 0) return;
-    this.#worker.logger.warn(`Endpoint ${this.endpoint.port}: TLS handshakes failed`, { count, last });
-    this.#untoldFailures.count = 0;
+    const { port } = this.endpoint;
+    const failures = this.#untoldFailures.take();
+    if (failures !== null) this.#worker.logger.warn(`Endpoint ${port}: TLS handshakes failed`, failures);
+    for (const { strangers } of [this.context, ...this.#formerContexts]) {
+      const told = strangers.take();
+      if (told !== null) this.#worker.logger.warn(`Endpoint ${port}: connections did not begin with CONNECT and were closed`, told);
+    }
   }
 
   /** Stops accepting and ends all clients; who is still shaking hands comes too late. */
@@ -353,12 +371,20 @@ export class EndpointRuntime implements ListenerHost {
   }
 }
 
-/** Whether the client has been silent, or unanswered, for longer at `tick` than it may be. */
-function isOverdue(client: Client, tick: number): boolean {
-  const silent = tick - client.lastSeen;
-  if (client.state === 'online') return client.keepAlive > 0 && silent > client.keepAlive * 3 + 1 && !client.isKeptWaiting;
-  if (client.state === 'new') return silent > CONNECT_TICKS;
-  return client.state === 'connecting' && steadyNow() - client.connectAt > HANDSHAKE_MS;
+/** What a client has not done, or not been answered, in time; null: nothing. @param now steady milliseconds */
+function overdueOf(client: Client, tick: number, now: number): 'connect' | 'answer' | 'keep-alive' | 'packet' | null {
+  switch (client.state) {
+    case 'online':
+      if (client.keepAlive > 0 && tick - client.lastSeen > client.keepAlive * 3 + 1 && !client.isKeptWaiting) return 'keep-alive';
+      return client.isDripping(tick) ? 'packet' : null;
+    case 'new':
+      // By the age of the connection: no byte that drips makes it younger.
+      return now - client.connection.acceptedAt > client.endpoint.config.endpoint.idleTimeout ? 'connect' : null;
+    case 'connecting':
+      return now - client.connectAt > HANDSHAKE_MS ? 'answer' : null;
+    case 'closed':
+      return null;
+  }
 }
 
 /** The longer it takes, the longer a pass may be: a machine may be so busy that none is short. */

@@ -44,6 +44,8 @@ export function defaultEndpoint(port: number): Endpoint {
     maxReceiveWindowSize: 100,
     maxQueuedMessages: 1000,
     maxKeepAlive: KEEP_ALIVE_MAX,
+    idleTimeout: 10_000,
+    handshakeTimeout: 10_000,
     sessionPersistence: false,
     namespace: 'default',
     sslConfig: defaultSslConfig(),

@@ -25,6 +25,8 @@ const EFFECTS: Record<keyof Endpoint, Effect> = {
   maxReceiveWindowSize: 'admission',
   maxQueuedMessages: 'live',
   maxKeepAlive: 'admission',
+  idleTimeout: 'admission',
+  handshakeTimeout: 'admission',
   sessionPersistence: 'admission',
   namespace: 'rebind',
   // `enabled` is a rebind

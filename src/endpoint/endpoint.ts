@@ -98,6 +98,10 @@ export interface Endpoint {
   maxQueuedMessages: number;
   /** seconds, for MQTT 5 clients; KEEP_ALIVE_MAX: as they wish */
   maxKeepAlive: number;
+  /** milliseconds from the accepted connection to its CONNECT */
+  idleTimeout: number;
+  /** milliseconds from the accepted connection to the end of its TLS handshake and HTTP upgrade */
+  handshakeTimeout: number;
   sessionPersistence: boolean;
   namespace: string;
   sslConfig: SslConfig;

@@ -44,6 +44,8 @@ const KEYS: Record<string, z.ZodType> = {
   maxReceiveWindowSize: integer(1, 65535),
   maxQueuedMessages: integer(1, 1_000_000),
   maxKeepAlive: integer(1, KEEP_ALIVE_MAX),
+  idleTimeout: integer(100, 3_600_000),
+  handshakeTimeout: integer(100, 3_600_000),
   sessionPersistence: boolean,
   namespace: string
     .min(1, { error: 'must not be empty' })

@@ -34,6 +34,7 @@ export const COUNTER_NAMES = [
   'tlsHandshakeFailed',
   'tlsTimeout',
   'tlsClientCertificate',
+  'packetTimeout',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];
@@ -58,6 +59,7 @@ export const CONNECTION_ERRORS = {
   reset: 'connectionReset',
   keep_alive_timeout: 'keepAliveTimeout',
   connect_timeout: 'connectTimeout',
+  packet_timeout: 'packetTimeout',
   tls_handshake: 'tlsHandshakeFailed',
   tls_timeout: 'tlsTimeout',
   tls_client_certificate: 'tlsClientCertificate',

@@ -2,6 +2,7 @@
 
 import { CONNECTION_ERRORS, type CounterName, observe, SIZE_BUCKETS, SLOT, sizeBase } from '../../src/metrics/counters.ts';
 import { loopDelay } from '../../src/metrics/loop-delay.ts';
+import { CONNECT_BYTE, canBeConnect, describeStranger } from '../../src/mqtt/connect/first-bytes.ts';
 import { decodePacket } from '../../src/mqtt/decode.ts';
 import { answerVersion } from '../../src/mqtt/decode-connect.ts';
 import { encodeConnack, encodeDisconnect } from '../../src/mqtt/encode.ts';
@@ -27,8 +28,6 @@ import { logPacket } from './tap.ts';
 export const TOPIC_ALIAS_MAXIMUM = 256;
 /** Largest CONNECT while the client is unknown. */
 const CONNECT_BYTES_MAX = 512 * 1024;
-/** Fixed header of CONNECT. */
-const CONNECT_BYTE = 0x10;
 const SIZE_IN = sizeBase('in');
 /** What a client is given by its endpoint; shared by all its clients. */
 export interface ClientHooks {
@@ -102,7 +101,24 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     loopDelay.touch();
     this.lastSeen = this.context.tick;
     this.endpoint.slots[SLOT.bytesReceived]! += end - start;
+    if (this.state === 'new') this.#readFirst(buf, start, end);
+    else this.read(buf, start, end);
+  }
+
+  /** Nothing is waited for that cannot become a CONNECT [MQTT-3.1.0-1]: who speaks something else hears it at once. */
+  #readFirst(buf: Buffer, start: number, end: number): void {
+    if (!this.hasPartial && end > start && buf[start] !== CONNECT_BYTE) {
+      this.#failStranger(buf, start, end);
+      return;
+    }
     this.read(buf, start, end);
+    const begun = this.state === 'new' ? this.partialBytes : null;
+    if (begun !== null && !canBeConnect(begun, 0, begun.length)) this.#failStranger(begun, 0, begun.length);
+  }
+
+  #failStranger(buf: Buffer, start: number, end: number): void {
+    this.endpoint.strangers.note(`${this.address}: ${describeStranger(buf, start, end, 'MQTT')}`);
+    this.fail(new ProtocolError(REASON.protocolError, 'The first packet is not CONNECT'));
   }
 
   protected inputEnded(): void {

@@ -1,6 +1,7 @@
 /** What all clients of a worker share, and what the clients of one endpoint share. */
 
 import type { Logger } from '../../src/kernel/logger.ts';
+import { Untold } from '../../src/kernel/untold.ts';
 import { type CounterName, SLOT } from '../../src/metrics/counters.ts';
 import type { SharedLimits } from '../../src/metrics/shared-limits.ts';
 import type { EndpointRuntimeConfig } from '../../src/thread/messages.ts';
@@ -40,6 +41,8 @@ export class EndpointContext {
   #isTapped: boolean;
   readonly slots: Float64Array;
   readonly limits: SharedLimits;
+  /** connections that did not begin with CONNECT */
+  readonly strangers = new Untold();
 
   constructor(config: EndpointRuntimeConfig, namespace: Namespace, slots: Float64Array, limits: SharedLimits) {
     this.config = config;

@@ -61,6 +61,16 @@ export class PartialPacket {
     this.#slab = bigger;
   }
 
+  /** What has come of it so far. */
+  get bytes(): Buffer {
+    return this.#slab.buf.subarray(0, this.#length);
+  }
+
+  /** How much of it has come, bytes. */
+  get length(): number {
+    return this.#length;
+  }
+
   /** Bytes of the whole packet, from the beginning of the slab; -1 while some are missing. */
   get size(): number {
     return this.#size >= 0 && this.#length >= this.#size ? this.#size : -1;

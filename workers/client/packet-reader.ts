@@ -25,6 +25,9 @@ export const HOLD = {
 /** What a packet that is not for the fast path counts for in a turn. */
 const DECODED_UNITS = 4;
 
+/** Half seconds that a packet may take to come whole, beside a second for each KiB: a slow network is slow, a peer that drips is ended. */
+const PACKET_TICKS = 60;
+const BYTES_PER_TICK = 512;
 /** Input of one loop iteration from which on the output does not wait for its end. */
 const EARLY_BYTES = 512 * 1024;
 /** Clients whose input is being read: one, or others whose waiting input it has released. */
@@ -35,6 +38,9 @@ export type Hold = (typeof HOLD)[keyof typeof HOLD];
 /** Cuts input into packets and takes the fast path for plain PUBLISH and PUBACK; what they mean is the subclass's business. */
 export abstract class PacketReader implements TurnTaker {
   #partial: PartialPacket | null = null;
+  /** the partial packet that the last sweep saw, and since which tick */
+  #seen: PartialPacket | null = null;
+  #seenAt = 0;
   /** input that waits while isHeld */
   #held: Buffer[] = [];
   /** reasons to wait, as flags; 0 = none */
@@ -266,6 +272,29 @@ export abstract class PacketReader implements TurnTaker {
   /** It is not read for reasons that are not its own: what it says meanwhile, a PINGREQ too, is not heard. */
   get isKeptWaiting(): boolean {
     return this.#isPaused && (this.#holds & ~HOLD.output) !== 0;
+  }
+
+  protected get hasPartial(): boolean {
+    return this.#partial !== null;
+  }
+
+  /** The beginning of the packet that is not whole yet; null: there is none. */
+  protected get partialBytes(): Buffer | null {
+    return this.#partial?.bytes ?? null;
+  }
+
+  /**
+   * True when a packet takes longer than 30 seconds and a second for each KiB that has come. The time in which it is not read does not count.
+   * To be asked at each sweep. @param tick half seconds
+   */
+  isDripping(tick: number): boolean {
+    const partial = this.#partial;
+    if (partial === null || partial !== this.#seen || this.#isPaused) {
+      this.#seen = partial;
+      this.#seenAt = tick;
+      return false;
+    }
+    return tick - this.#seenAt > PACKET_TICKS + partial.length / BYTES_PER_TICK;
   }
 
   /** Input has come that is not handled yet. */

@@ -4,8 +4,6 @@ import { createHash } from 'node:crypto';
 
 /** A request's line and headers together; no client needs more. */
 export const HEAD_BYTES_MAX = 16 * 1024;
-/** From the connection, or the end of its TLS handshake, to the end of the request. */
-export const UPGRADE_MS = 10_000;
 const SUBPROTOCOLS = ['mqtt', 'mqttv3.1'];
 const MAGIC = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 

@@ -2,18 +2,20 @@
 
 import type net from 'node:net';
 import type tls from 'node:tls';
+import { steadyNow } from '../../src/kernel/clock.ts';
 import { FluxError } from '../../src/kernel/errors.ts';
 import { type TlsMaterial, toTlsOptions } from '../../src/thread/tls-material.ts';
 import type { HandshakeFailure } from '../connection.ts';
 import { plainAddress } from './address.ts';
 
-/** From the connection to the end of the handshake. */
-const HANDSHAKE_MS = 10_000;
+/** Node's own limit begins anew with each byte: the sweep goes by the age of the connection instead. */
+const NEVER_MS = 2 ** 31 - 1;
 /** OpenSSL's complaint when a client shows none where it must. */
 const NO_CERTIFICATE = 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE';
 
 export interface SecureHooks {
-  onSecure(socket: tls.TLSSocket, raw: net.Socket): void;
+  /** @param acceptedAt steady milliseconds at which take() was called */
+  onSecure(socket: tls.TLSSocket, raw: net.Socket, acceptedAt: number): void;
   /** Once for each socket that did not become secure; it is closed. */
   onFailure(failure: HandshakeFailure, detail: string): void;
 }
@@ -26,6 +28,8 @@ interface LayeredSocket extends tls.TLSSocket {
 /** A handshake under way. */
 interface Handshake {
   address: string;
+  /** steady milliseconds */
+  acceptedAt: number;
   /** why it failed, as soon as that is known */
   failure: HandshakeFailure;
   detail: string;
@@ -39,7 +43,7 @@ export class SecureServer {
   readonly #hooks: SecureHooks;
   #server: tls.Server | null = null;
   #material: TlsMaterial | null = null;
-  /** by raw socket */
+  /** by raw socket, the oldest first */
   readonly #pending = new Map<net.Socket, Handshake>();
 
   constructor(hooks: SecureHooks) {
@@ -61,6 +65,7 @@ export class SecureServer {
   take(raw: net.Socket): void {
     const handshake: Handshake = {
       address: plainAddress(raw.remoteAddress),
+      acceptedAt: steadyNow(),
       failure: 'tls_handshake',
       detail: 'the connection was closed during the handshake',
     };
@@ -78,6 +83,16 @@ export class SecureServer {
       }),
     );
     this.#server.emit('connection', raw);
+  }
+
+  /** Ends handshakes that began more than `timeoutMs` ago. @param now steady milliseconds */
+  sweep(now: number, timeoutMs: number): void {
+    for (const [raw, handshake] of this.#pending) {
+      if (now - handshake.acceptedAt <= timeoutMs) return;
+      handshake.failure = 'tls_timeout';
+      handshake.detail = `the handshake was not done after ${timeoutMs} ms`;
+      raw.destroy();
+    }
   }
 
   /** Ends every handshake under way. */
@@ -99,7 +114,7 @@ export class SecureServer {
         requestCert: clientAuth !== 'none',
         rejectUnauthorized: clientAuth === 'required',
         ticketKeys: Buffer.from(ticketKeys),
-        handshakeTimeout: HANDSHAKE_MS,
+        handshakeTimeout: NEVER_MS,
       });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
@@ -125,7 +140,7 @@ export class SecureServer {
       return;
     }
     this.#pending.delete(raw);
-    this.#hooks.onSecure(socket, raw);
+    this.#hooks.onSecure(socket, raw, handshake.acceptedAt);
   }
 
   #onError(error: NodeJS.ErrnoException, socket: LayeredSocket): void {
@@ -133,8 +148,7 @@ export class SecureServer {
     if (handshake !== undefined) {
       // Typed as Error, but it is OpenSSL's code; null when the client was not to show a certificate, or a good one.
       const refused: unknown = socket.authorizationError;
-      if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') handshake.failure = 'tls_timeout';
-      else if (error.code === NO_CERTIFICATE || (refused !== null && refused !== undefined)) handshake.failure = 'tls_client_certificate';
+      if (error.code === NO_CERTIFICATE || (refused !== null && refused !== undefined)) handshake.failure = 'tls_client_certificate';
       handshake.detail = refused !== null && refused !== undefined ? `client certificate refused: ${String(refused)}` : reasonOf(error);
     }
     socket.destroy();
@@ -142,5 +156,6 @@ export class SecureServer {
 }
 
 function reasonOf(error: NodeJS.ErrnoException): string {
-  return /:SSL routines:[^:]*:([^:]+):/.exec(error.message)?.[1] ?? error.message;
+  const reason = /:SSL routines:[^:]*:([^:]+):/.exec(error.message)?.[1] ?? error.message;
+  return reason === 'wrong version number' ? `${reason}: its first bytes are no TLS` : reason;
 }

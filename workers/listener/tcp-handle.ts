@@ -87,6 +87,7 @@ let writeRequest: WriteRequest | null = null;
 class HandleConnection implements Connection, Departing {
   #handle: TcpHandle | null;
   readonly #resetOnClose: boolean;
+  readonly acceptedAt = steadyNow();
   #address: string | null = null;
   client: ConnectionClient | null = null;
   #isReading = true;

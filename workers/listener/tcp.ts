@@ -2,6 +2,7 @@
 
 import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { steadyNow } from '../../src/kernel/clock.ts';
 import type { Connection, ConnectionClient, Listener, ListenerHost } from '../connection.ts';
 import { SocketAcceptor } from './accept.ts';
 import { plainAddress } from './address.ts';
@@ -22,6 +23,7 @@ interface OwnedSocket extends net.Socket {
 
 class TcpConnection implements Connection, Departing {
   readonly address: string;
+  readonly acceptedAt: number;
   readonly #socket: net.Socket;
   /** the socket below TLS, or the same; null: closed without a reset */
   readonly #toReset: net.Socket | null;
@@ -29,8 +31,9 @@ class TcpConnection implements Connection, Departing {
   hadError = false;
   #isResetting = false;
 
-  constructor(socket: net.Socket, toReset: net.Socket | null) {
+  constructor(socket: net.Socket, toReset: net.Socket | null, acceptedAt: number) {
     this.#socket = socket;
+    this.acceptedAt = acceptedAt;
     this.#toReset = toReset;
     this.address = plainAddress(socket.remoteAddress);
   }
@@ -85,8 +88,8 @@ class TcpConnection implements Connection, Departing {
 class TlsConnection extends TcpConnection {
   readonly #secure: TLSSocket;
 
-  constructor(secure: TLSSocket, toReset: net.Socket | null) {
-    super(secure, toReset);
+  constructor(secure: TLSSocket, toReset: net.Socket | null, acceptedAt: number) {
+    super(secure, toReset, acceptedAt);
     this.#secure = secure;
   }
 
@@ -151,8 +154,8 @@ export function openTcpListener(host: ListenerHost, stream: 'handle' | 'socket' 
   const toReset = (socket: net.Socket) => (host.endpoint.childOptions.soLinger === 0 ? socket : null);
   const webSockets = new WebSockets(host);
   const secure = new SecureServer({
-    onSecure(socket, raw: PromisedSocket) {
-      const connection = new TlsConnection(socket, toReset(raw));
+    onSecure(socket, raw: PromisedSocket, acceptedAt) {
+      const connection = new TlsConnection(socket, toReset(raw), acceptedAt);
       const isMqtt = raw.speaks === 'mqtt';
       join(socket, connection, isMqtt ? host.welcome(connection, 'place') : webSockets.take(connection, 'place', raw.speaks === 'either'));
     },
@@ -170,7 +173,7 @@ export function openTcpListener(host: ListenerHost, stream: 'handle' | 'socket' 
     onHandle: accept,
     onSocket(socket: PromisedSocket) {
       if (!secure.isOn) {
-        const connection = new TcpConnection(socket, toReset(socket));
+        const connection = new TcpConnection(socket, toReset(socket), steadyNow());
         join(socket, connection, accept(connection));
       } else if (host.admit(false) !== null) {
         socket.speaks = spoken(host);
@@ -187,6 +190,11 @@ export function openTcpListener(host: ListenerHost, stream: 'handle' | 'socket' 
     drop: (keys) => acceptor.drop(keys),
     setBacklog: (backlog) => acceptor.setBacklog(backlog),
     setTls: (material) => secure.use(material),
+    sweep(now) {
+      const { handshakeTimeout } = host.endpoint;
+      secure.sweep(now, handshakeTimeout);
+      webSockets.sweep(now, handshakeTimeout);
+    },
     stopAccepting: () => acceptor.stopAccepting(),
     close() {
       acceptor.stopAccepting();

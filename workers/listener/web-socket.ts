@@ -1,13 +1,11 @@
 /** MQTT over WebSocket on connections of any kind: the request, then frames both ways; or MQTT at once, where both may come. */
 
-import { steadyNow } from '../../src/kernel/clock.ts';
-import type { Admission, Connection, ConnectionClient, ListenerHost } from '../connection.ts';
+import { CONNECT_BYTE, describeStranger } from '../../src/mqtt/connect/first-bytes.ts';
+import type { Admission, Connection, ConnectionClient, HandshakeFailure, ListenerHost } from '../connection.ts';
 import { FrameReader, NORMAL_CLOSURE, OPCODE, writeHeader } from './frame-reader.ts';
-import { answerUpgrade, HEAD_BYTES_MAX, refuseLongHead, UPGRADE_MS, type UpgradeAnswer } from './http-upgrade.ts';
+import { answerUpgrade, HEAD_BYTES_MAX, refuseLongHead, type UpgradeAnswer } from './http-upgrade.ts';
 
 const HEADER_BYTES_MAX = 10;
-/** First byte of a CONNECT packet. */
-const CONNECT = 0x10;
 const LETTERS_FROM = 0x41;
 /** Frames are put together in one buffer of this size; larger ones get their own. */
 const SCRATCH_BYTES = 64 * 1024;
@@ -23,8 +21,6 @@ class WebSocketConnection implements Connection, ConnectionClient {
   #hasPlace = true;
   readonly #reader = new FrameReader();
   client: ConnectionClient | null = null;
-  /** steady milliseconds by which it must be open */
-  openBy = steadyNow() + UPGRADE_MS;
   /** `plain`: it turned out to speak MQTT without WebSocket */
   #state: 'asked' | 'open' | 'plain' | 'ending' = 'asked';
   /** the start of the request */
@@ -37,6 +33,9 @@ class WebSocketConnection implements Connection, ConnectionClient {
   #isFramed = false;
   /** it ended as WebSockets end */
   #isOrderly = false;
+  /** why it ended before there was a client; null: the peer went, or was answered over HTTP */
+  #failure: HandshakeFailure | null = null;
+  #detail = '';
 
   constructor(inner: Connection, upgrades: WebSockets, admission: Admission, mayBePlain: boolean) {
     this.#inner = inner;
@@ -49,6 +48,10 @@ class WebSocketConnection implements Connection, ConnectionClient {
 
   get address(): string {
     return this.#inner.address;
+  }
+
+  get acceptedAt(): number {
+    return this.#inner.acceptedAt;
   }
 
   send(bytes: Buffer): boolean {
@@ -94,7 +97,7 @@ class WebSocketConnection implements Connection, ConnectionClient {
   onClose(reset: boolean): void {
     this.#upgrades.forget(this);
     this.#waiting = [];
-    if (this.#hasPlace) this.#upgrades.host.leave(this.#admission, null, '');
+    if (this.#hasPlace) this.#upgrades.host.leave(this.#admission, this.#failure, this.#detail);
     this.client?.onClose(reset || (this.#isFramed && !this.#isOrderly));
   }
 
@@ -103,8 +106,8 @@ class WebSocketConnection implements Connection, ConnectionClient {
   #readHead(buf: Buffer, start: number, end: number): void {
     // A request begins with a letter, CONNECT does not [MQTT-2.2.2-2]: who speaks MQTT would wait for an answer, and we for the rest.
     if (this.#head === null && buf[start]! < LETTERS_FROM) {
-      if (buf[start] === CONNECT && this.#mayBePlain) this.#becomePlain(buf, start, end);
-      else this.#inner.destroy();
+      if (buf[start] === CONNECT_BYTE && this.#mayBePlain) this.#becomePlain(buf, start, end);
+      else this.fail('bad_connect', `${this.address}: ${describeStranger(buf, start, end, 'WebSocket')}`);
       return;
     }
     const chunk = buf.subarray(start, end);
@@ -127,6 +130,13 @@ class WebSocketConnection implements Connection, ConnectionClient {
     this.#state = 'open';
     this.#isFramed = true;
     if (this.#welcome() && bytes.length > size + 4) this.#readFrames(bytes, size + 4, bytes.length);
+  }
+
+  /** Ends a connection that is not open yet. */
+  fail(failure: HandshakeFailure, detail: string): void {
+    this.#failure = failure;
+    this.#detail = detail;
+    this.#inner.destroy();
   }
 
   #becomePlain(buf: Buffer, start: number, end: number): void {
@@ -199,12 +209,11 @@ function frame(opcode: number, bytes: Buffer): Buffer {
   return out.subarray(writeHeader(out, HEADER_BYTES_MAX, opcode, bytes.length));
 }
 
-/** The WebSockets of one listener. Those that are not open yet have a deadline. */
+/** The WebSockets of one listener. The sweep ends those that are not open in time. */
 export class WebSockets {
   readonly host: ListenerHost;
-  /** the earliest deadline first */
+  /** not open yet, the oldest first, but for the time that TLS took */
   readonly #asked = new Set<WebSocketConnection>();
-  #isExpiring = false;
 
   constructor(host: ListenerHost) {
     this.host = host;
@@ -217,7 +226,6 @@ export class WebSockets {
   take(inner: Connection, admission: Admission, mayBePlain: boolean): ConnectionClient {
     const connection = new WebSocketConnection(inner, this, admission, mayBePlain);
     this.#asked.add(connection);
-    this.#expireIn(UPGRADE_MS);
     return connection;
   }
 
@@ -230,21 +238,12 @@ export class WebSockets {
     for (const connection of [...this.#asked]) connection.destroy();
   }
 
-  #expireIn(ms: number): void {
-    if (this.#isExpiring) return;
-    this.#isExpiring = true;
-    setTimeout(() => this.#expire(), ms).unref();
-  }
-
-  #expire(): void {
-    this.#isExpiring = false;
-    const now = steadyNow();
+  /** Ends those that were accepted more than `timeoutMs` ago and are not open. @param now steady milliseconds */
+  sweep(now: number, timeoutMs: number): void {
     for (const connection of [...this.#asked]) {
-      if (connection.openBy > now) {
-        this.#expireIn(Math.ceil(connection.openBy - now));
-        return;
+      if (now - connection.acceptedAt > timeoutMs) {
+        connection.fail('connect_timeout', `${connection.address}: no whole WebSocket request came within ${timeoutMs} ms`);
       }
-      connection.destroy();
     }
   }
 }

@@ -111,6 +111,12 @@ export const endpointSchema = z
     maxReceiveWindowSize: integer(1, 65535, 'Receive Maximum told to clients. Default 100. Change: admission'),
     maxQueuedMessages: integer(1, 1000000, 'Messages waiting for one session. Default 1000. Change: live'),
     maxKeepAlive: integer(1, 65535, 'Longest Keep Alive, seconds, told to MQTT 5 clients. Default 65535: as they wish. Change: admission'),
+    idleTimeout: integer(100, 3600000, 'Milliseconds from the connection to its CONNECT. Default 10000. Change: admission'),
+    handshakeTimeout: integer(
+      100,
+      3600000,
+      'Milliseconds from the connection to the end of its TLS handshake and HTTP upgrade. Default 10000. Change: admission',
+    ),
     sessionPersistence: z.boolean().openapi({ description: 'Sessions survive a restart of the node. Change: admission' }),
     namespace: z
       .string()

@@ -10,7 +10,7 @@ import { freePort } from '../../kit/free-port.ts';
 import { connected, useBroker } from '../../kit/lanes.ts';
 import { RawClient } from '../../kit/raw-client.ts';
 import { openTcp, type TransportName, upgrade } from '../../kit/transport.ts';
-import { sleep, uid, until } from '../../kit/until.ts';
+import { sleep, uid, until, within } from '../../kit/until.ts';
 
 type Body = Record<string, unknown>;
 
@@ -259,6 +259,27 @@ const CASES: Record<keyof Endpoint, Case | null> = {
       expect(before.connack!.properties.serverKeepAlive).toBeUndefined();
       expect((await during()).client.connack!.properties.serverKeepAlive).toBe(7);
       expect((await after()).client.connack!.properties.serverKeepAlive).toBe(7);
+    },
+  },
+  idleTimeout: {
+    to: { idleTimeout: 300 },
+    effect: 'admission',
+    async check({ before, during, port }) {
+      expect((await during()).code).toBe(0);
+      const silent = await RawClient.open('tcp', port, 5);
+      await silent.closed();
+      await before.ping();
+    },
+  },
+  handshakeTimeout: {
+    to: { handshakeTimeout: 300 },
+    effect: 'admission',
+    transport: 'ws',
+    async check({ before, during, port }) {
+      expect((await during()).code).toBe(0);
+      const silent = await openTcp(port);
+      await within('its end', 3000, new Promise((resolve) => silent.once('close', resolve)));
+      await before.ping();
     },
   },
   sessionPersistence: {

@@ -8,6 +8,7 @@ import type { Connection } from '../../../workers/connection.ts';
 /** Blocks as it is told, and keeps what it holds where it was. */
 class Transport implements Connection {
   readonly address = '127.0.0.1';
+  readonly acceptedAt = 0;
   readonly #sent: Buffer[] = [];
   #held: Buffer | null = null;
   blocks = 0;

@@ -26,6 +26,7 @@ test('who is heard of while others are ended, and who is kept waiting, is not en
     keepAlive: 1,
     // The server does not read it.
     isKeptWaiting: i === 6,
+    isDripping: () => false,
     close() {
       this.state = 'closed';
       closed.push(i);

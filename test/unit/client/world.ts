@@ -1,6 +1,7 @@
 /** One endpoint worker's insides without threads and sockets: clients on connections that only remember what was sent. */
 
 import { defaultEndpoint } from '../../../src/endpoint/defaults.ts';
+import { steadyNow } from '../../../src/kernel/clock.ts';
 import type { Logger } from '../../../src/kernel/logger.ts';
 import { createCounters } from '../../../src/metrics/counters.ts';
 import { createSharedLimits, SharedLimits } from '../../../src/metrics/shared-limits.ts';
@@ -25,6 +26,7 @@ const QUIET: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 /** Takes everything that is sent: at once, or every second time only when the loop has gone on. */
 export class Wire implements Connection {
   readonly address = '127.0.0.1';
+  readonly acceptedAt = steadyNow();
   readonly #sent: Buffer[] = [];
   readonly #isSlow: boolean;
   #count = 0;

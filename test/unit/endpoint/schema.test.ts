@@ -36,6 +36,8 @@ describe('parseEndpoint', () => {
       maxReceiveWindowSize: 100,
       maxQueuedMessages: 1000,
       maxKeepAlive: 65535,
+      idleTimeout: 10_000,
+      handshakeTimeout: 10_000,
       sessionPersistence: false,
       namespace: 'default',
       sslConfig: {

@@ -150,6 +150,7 @@ test.each([
 
 class Inner implements Connection {
   readonly address = '127.0.0.1';
+  readonly acceptedAt = 0;
   readonly sent: Buffer[] = [];
   takes = true;
   ended = false;

@@ -1,0 +1,20 @@
+/** Failures that repeat: counted at once, logged in one line later. */
+
+/** How often something happened since the log was told of it, and the last time in words. */
+export class Untold {
+  #count = 0;
+  #last = '';
+
+  note(last: string): void {
+    this.#count++;
+    this.#last = last;
+  }
+
+  /** What the log has not been told of, which is then told; null: nothing. */
+  take(): { count: number; last: string } | null {
+    if (this.#count === 0) return null;
+    const told = { count: this.#count, last: this.#last };
+    this.#count = 0;
+    return told;
+  }
+}
