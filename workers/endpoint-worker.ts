@@ -9,6 +9,7 @@ import { loopDelay } from '../src/metrics/loop-delay.ts';
 import { REASON } from '../src/mqtt/reason-codes.ts';
 import type { HostLink } from '../src/thread/host-link.ts';
 import { IdentifierTable } from '../src/thread/identifier-table.ts';
+import { serialBase } from '../src/thread/message-numbers.ts';
 import {
   type SocketOffer,
   THREAD_PROTOCOL_VERSION,
@@ -70,6 +71,8 @@ const frame = startWorker(boot, parentPort, mesh, router, {
   'endpoint.open': async ({ config, memory, sockets }) => {
     const known = runtimes.get(config.endpoint.id);
     if (known !== undefined) throw new FluxError('internal', `Endpoint ${config.endpoint.port} is open in this worker`);
+    // No client before this: by now the session worker has read the number of this start.
+    router.numberFrom(serialBase(boot.numbers));
     const runtime = new EndpointRuntime(context, config, memory);
     const fetched = await fetchOffer(sockets);
     try {

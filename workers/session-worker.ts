@@ -5,6 +5,7 @@ import { steadyNow } from '../src/kernel/clock.ts';
 import { FluxError } from '../src/kernel/errors.ts';
 import { checkTopicName, toLatin1 } from '../src/mqtt/topic.ts';
 import { IdentifierTable } from '../src/thread/identifier-table.ts';
+import { countConflict, readStart, serialBase, writeStart } from '../src/thread/message-numbers.ts';
 import { THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../src/thread/messages.ts';
 import { Registry } from './identifiers/registry.ts';
 import type { Control, RetainedFound, WireSession } from './mesh/controls.ts';
@@ -15,6 +16,7 @@ import { Namespace } from './routing/namespace.ts';
 import { INTEREST } from './routing/peer.ts';
 import { Router } from './routing/router.ts';
 import { DurableSessions } from './session/durable-sessions.ts';
+import { deliveryKey } from './session/flight/delivery.ts';
 import { MessageDisk } from './session/message-disk.ts';
 import { RetainedStore } from './session/retained-store.ts';
 import { type DropReason, willMessage } from './session/session.ts';
@@ -30,6 +32,7 @@ const RETAINED_SWEEP_MS = 30_000;
 
 const disk = boot.dataPath === null ? null : new MessageDisk(boot.dataPath);
 const retainedStore = new RetainedStore(disk);
+if (readStart(boot.numbers) === 0) writeStart(boot.numbers, disk?.claimStart() ?? 1);
 const drops = new Map<string, Map<DropReason, number>>();
 
 const mesh = new Mesh(
@@ -38,6 +41,7 @@ const mesh = new Mesh(
   (namespace, filter) => (disk === null ? INTEREST.queued : DurableSessions.interest(namespace, filter)),
 );
 const router = new Router(boot.peer, { onPeerOverload() {}, onRetainedPublish() {} });
+router.numberFrom(serialBase(boot.numbers));
 router.retained = {
   retain(namespace, message) {
     retainedStore.retain(namespace, message);
@@ -107,6 +111,12 @@ const frame = startWorker(boot, parentPort, mesh, router, {
   },
 });
 const { link } = frame;
+if (disk !== null) {
+  disk.onConflict = (namespace, clientId, topic) => {
+    countConflict(boot.numbers);
+    link.logger.error('Two messages have one number; the second is stored under another one', { namespace, clientId, topic });
+  };
+}
 const durable = disk === null ? null : new DurableSessions(mesh, disk, link.logger);
 
 mesh.hooks = {
@@ -175,7 +185,7 @@ function onControl(peer: PeerLink, control: Control): void {
 function hostOffline(wire: WireSession): void {
   const session = table.create(mesh.namespace(wire.namespace), wire.clientId);
   session.adopt(wire);
-  session.restored = new Set(wire.deliveries.map(({ message }) => `${message.source}:${message.serial}`));
+  session.restored = new Set(wire.deliveries.map(({ message, group }) => deliveryKey(message, group)));
   setTimeout(() => {
     session.restored = null;
   }, SAID_AGAIN_MS).unref();

@@ -113,9 +113,10 @@ export class Monitor {
     return states.filter(({ id, state }) => state === 'failed' || reconciler.problemOf(id) !== null);
   }
 
-  #totals(): { workerRestarts: number; workersBlocked: number; slowWatchers: number } {
+  #totals(): { workerRestarts: number; workersBlocked: number; slowWatchers: number; identityConflicts: number } {
     const { supervisor, watchdog, hub } = this.#options;
-    return { workerRestarts: supervisor.restarts, workersBlocked: watchdog.total, slowWatchers: hub.slowWatchers };
+    const { restarts, identityConflicts } = supervisor;
+    return { workerRestarts: restarts, workersBlocked: watchdog.total, slowWatchers: hub.slowWatchers, identityConflicts };
   }
 
   async #workersText(): Promise<string> {

@@ -290,6 +290,7 @@ interface NodeTotals {
   workersBlocked: number;
   slowWatchers: number;
   retainedRefused: number;
+  identityConflicts: number;
 }
 
 /** prom-client measures the event-loop lag by waking the thread a hundred times a second for good: longer than a timer can be is never. */
@@ -306,7 +307,8 @@ export class ProcessMetrics {
   readonly #retainedRefused: Counter;
   readonly #blocked: Counter;
   readonly #slowWatchers: Counter;
-  #counted: NodeTotals = { workerRestarts: 0, workersBlocked: 0, slowWatchers: 0, retainedRefused: 0 };
+  readonly #identityConflicts: Counter;
+  #counted: NodeTotals = { workerRestarts: 0, workersBlocked: 0, slowWatchers: 0, retainedRefused: 0, identityConflicts: 0 };
 
   constructor() {
     collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: NEVER_MS });
@@ -331,6 +333,11 @@ export class ProcessMetrics {
       help: 'Readers of /api/endpoints/watch that did not read, and were cut off',
       registers: [this.#registry],
     });
+    this.#identityConflicts = new Counter({
+      name: 'fluxmq_message_identity_conflicts_total',
+      help: 'Messages found with the number of another one, and stored under a new one',
+      registers: [this.#registry],
+    });
     this.#retained = new Gauge({ name: 'fluxmq_retained_messages', help: 'Retained messages kept', registers: [this.#registry] });
     this.#retainedRefused = new Counter({
       name: 'fluxmq_retained_refused_total',
@@ -345,6 +352,7 @@ export class ProcessMetrics {
     this.#blocked.inc(node.workersBlocked - this.#counted.workersBlocked);
     this.#slowWatchers.inc(node.slowWatchers - this.#counted.slowWatchers);
     this.#retainedRefused.inc(node.retainedRefused - this.#counted.retainedRefused);
+    this.#identityConflicts.inc(node.identityConflicts - this.#counted.identityConflicts);
     this.#retained.set(node.retained);
     const lag = this.#lag.take();
     for (const [name, gauge] of this.#lags) gauge.set(lag[name]);

@@ -24,6 +24,8 @@ export interface WorkerBoot {
   heartbeat: SharedArrayBuffer;
   /** who decides about client identifiers, of all threads: see identifier-table.ts */
   identifiers: SharedArrayBuffer;
+  /** from which all threads number messages: see message-numbers.ts */
+  numbers: SharedArrayBuffer;
   /** client identifiers of this process's own health checks begin with it; nobody else can guess it */
   probePrefix: string;
 }

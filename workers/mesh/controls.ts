@@ -22,6 +22,19 @@ export interface WireWill {
   expirySeconds: number;
 }
 
+/** A shared subscription: filter and group name. */
+export interface WireGroup {
+  filter: string;
+  name: string;
+}
+
+/** Names a delivery within its session: its message, and the shared subscription that it came by. */
+export interface DeliveryName {
+  source: number;
+  serial: number;
+  group: WireGroup | null;
+}
+
 /** One QoS 1/2 message on its way to a client. */
 export interface WireDelivery {
   message: WireMessage;
@@ -32,8 +45,8 @@ export interface WireDelivery {
   packetId: number;
   /** QoS 2: PUBREC has come, PUBREL is due */
   isReleased: boolean;
-  /** shared subscription that it came by: filter and group name */
-  group: { filter: string; name: string } | null;
+  /** shared subscription that it came by */
+  group: WireGroup | null;
 }
 
 /** A whole session, handed from one peer to another. */
@@ -154,9 +167,9 @@ export type DurableOp =
   | { op: 'unsubscribe'; filter: string; group: string | null }
   /** a shared or retained message that the session worker does not see by itself */
   | { op: 'put'; delivery: WireDelivery }
-  | { op: 'sent'; source: number; serial: number; packetId: number }
-  | { op: 'released'; packetId: number; source: number; serial: number }
-  | { op: 'settled'; source: number; serial: number }
+  | ({ op: 'sent'; packetId: number } & DeliveryName)
+  | ({ op: 'released'; packetId: number } & DeliveryName)
+  | ({ op: 'settled' } & DeliveryName)
   | { op: 'received'; packetId: number }
   | { op: 'completed'; packetId: number }
   | { op: 'expiry'; expirySeconds: number }

@@ -1,6 +1,5 @@
 /** Routes messages: to the subscribers of this worker, to one member of each shared group, and into the batches of interested peers. */
 
-import { wallNow } from '../../src/kernel/clock.ts';
 import { decodePublish } from '../../src/mqtt/decode.ts';
 import { publishSize, writePublish } from '../../src/mqtt/encode-publish.ts';
 import { readRemainingLength, remainingLengthSize } from '../../src/mqtt/framer.ts';
@@ -30,8 +29,6 @@ export interface StoreOutbox {
   add(namespace: Namespace, message: Message, groups: readonly string[] | null): void;
 }
 
-/** Serials in a millisecond by which a worker's count begins later than that of every worker of an earlier process. */
-const SERIALS_PER_MS = 1024;
 const NO_GROUPS: readonly string[] = [];
 
 export interface RouterHooks {
@@ -51,13 +48,18 @@ export class Router {
   /** set in endpoint workers only */
   outbox: StoreOutbox | null = null;
   /** On disk a message is known by its peer and serial: neither a new session worker nor a new process may mistake it for another. */
-  #serial = wallNow() * SERIALS_PER_MS;
+  #serial = 0;
   /** result of the last route(), reused to spare an object per message */
   readonly #routed: Routed = { hasReceivers: false, serial: 0 };
 
   constructor(self: number, hooks: RouterHooks) {
     this.#self = self;
     this.#hooks = hooks;
+  }
+
+  /** Numbers messages from `serial` on, of which no earlier process has used any: see src/thread/message-numbers.ts. To be called before the first one. */
+  numberFrom(serial: number): void {
+    this.#serial = Math.max(this.#serial, serial);
   }
 
   /** Routes a message that this worker has received from a client or made itself. The answer is valid until the next call. */

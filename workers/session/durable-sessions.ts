@@ -1,7 +1,7 @@
 /** Keeps durable sessions on disk while their clients are connected to any worker: journals messages for them, groups writes, reports what is stored. */
 
 import type { Logger } from '../../src/kernel/logger.ts';
-import type { DurableOp, InterestNews, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
+import type { DeliveryName, DurableOp, InterestNews, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
 import { type Message, toWireMessage } from '../routing/message.ts';
@@ -9,6 +9,7 @@ import type { Namespace } from '../routing/namespace.ts';
 import { INTEREST } from '../routing/peer.ts';
 import type { Grant, GroupHome, Run, Subscriber } from '../routing/subscriber.ts';
 import type { SessionState } from './disk/codec.ts';
+import { deliveryKey } from './flight/delivery.ts';
 import type { MessageDisk } from './message-disk.ts';
 import { sessionKey, subscriptionKey } from './session.ts';
 
@@ -24,7 +25,7 @@ class Journal implements Subscriber {
   readonly namespace: Namespace;
   readonly isConnected = true;
   readonly #disk: MessageDisk;
-  /** source:serial → fate */
+  /** deliveryKey() → fate */
   readonly #early = new Map<string, Fate>();
   state: SessionState;
   /** by subscriptionKey() */
@@ -42,30 +43,35 @@ class Journal implements Subscriber {
   deliver(message: Message, grant: Grant, _source: number, _group: GroupHome | null): void {
     const qos = message.qos < grant.qos ? message.qos : grant.qos;
     if (qos === 0) return;
-    const fate = this.#takeFate(message);
-    if (fate === 'settled') return;
-    this.#disk.putDelivery(this.namespace.name, this.state.clientId, {
+    this.put({
       message: toWireMessage(message),
       qos,
       retain: grant.retainAsPublished && message.retain,
       identifiers: [...grant.identifiers],
-      packetId: fate?.packetId ?? 0,
-      isReleased: fate?.isReleased ?? false,
+      packetId: 0,
+      isReleased: false,
       group: null,
     });
   }
 
-  #takeFate({ source, serial }: Message): Fate | undefined {
+  /** Stores a delivery, unless it is known to be settled. */
+  put(delivery: WireDelivery): void {
+    const fate = this.#takeFate(delivery);
+    if (fate === 'settled') return;
+    this.#disk.putDelivery(this.namespace.name, this.state.clientId, fate === undefined ? delivery : { ...delivery, ...fate });
+  }
+
+  #takeFate({ message, group }: WireDelivery): Fate | undefined {
     if (this.#early.size === 0) return undefined;
-    const id = `${source}:${serial}`;
+    const id = deliveryKey(message, group);
     const fate = this.#early.get(id);
     this.#early.delete(id);
     return fate;
   }
 
   /** Remembers what was said of a message that has not come yet. */
-  setFate(source: number, serial: number, fate: Fate): void {
-    const id = `${source}:${serial}`;
+  setFate(name: DeliveryName, fate: Fate): void {
+    const id = deliveryKey(name, name.group);
     if (this.#early.size < EARLY_MAX || this.#early.has(id)) this.#early.set(id, fate);
   }
 
@@ -169,18 +175,17 @@ export class DurableSessions {
         if (op.group === null) this.#unsubscribe(journal, op.filter);
         return null;
       case 'put':
-        disk.putDelivery(namespace, clientId, op.delivery);
+        journal.put(op.delivery);
         return null;
       case 'sent':
       case 'released': {
-        const { source, serial, packetId } = op;
+        const { packetId } = op;
         const isReleased = op.op === 'released';
-        if (!disk.setPacketId(namespace, clientId, source, serial, packetId, isReleased))
-          journal.setFate(source, serial, { packetId, isReleased });
+        if (!disk.setPacketId(namespace, clientId, op, packetId, isReleased)) journal.setFate(op, { packetId, isReleased });
         return null;
       }
       case 'settled':
-        if (!disk.deleteDelivery(namespace, clientId, op.source, op.serial)) journal.setFate(op.source, op.serial, 'settled');
+        if (!disk.deleteDelivery(namespace, clientId, op)) journal.setFate(op, 'settled');
         return null;
       case 'received':
         disk.putReceived(namespace, clientId, op.packetId);
@@ -246,13 +251,15 @@ export class DurableSessions {
     const { namespace, clientId } = session;
     const journal = this.#journals.get(sessionKey(namespace, clientId));
     if (journal === undefined) return this.#begin(session);
-    const open = new Set(session.deliveries.map(({ message }) => `${message.source}:${message.serial}`));
-    for (const { message } of journal.restored) {
-      if (!open.has(`${message.source}:${message.serial}`)) this.#disk.deleteDelivery(namespace, clientId, message.source, message.serial);
+    const open = new Set(session.deliveries.map(({ message, group }) => deliveryKey(message, group)));
+    for (const { message, group } of journal.restored) {
+      const { source, serial } = message;
+      if (!open.has(deliveryKey(message, group))) this.#disk.deleteDelivery(namespace, clientId, { source, serial, group });
     }
     journal.restored = [];
-    for (const { message, packetId, isReleased } of session.deliveries) {
-      if (packetId > 0) this.#disk.setPacketId(namespace, clientId, message.source, message.serial, packetId, isReleased);
+    for (const { message, group, packetId, isReleased } of session.deliveries) {
+      const { source, serial } = message;
+      if (packetId > 0) this.#disk.setPacketId(namespace, clientId, { source, serial, group }, packetId, isReleased);
     }
     for (const packetId of this.#disk.load(namespace, clientId)?.received ?? []) this.#disk.deleteReceived(namespace, clientId, packetId);
     return this.#begin(session);

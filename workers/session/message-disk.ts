@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { type ClockNote, LastingClock } from '../../src/kernel/lasting-clock.ts';
-import type { WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
+import type { DeliveryName, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
 import type { Message } from '../routing/message.ts';
 import {
   type DeliveryRow,
@@ -20,9 +20,15 @@ import {
   toRetainedRow,
 } from './disk/codec.ts';
 import { migrate } from './disk/schema.ts';
+import { claimStart } from './disk/start-counter.ts';
 import type { RetainedDisk } from './retained-store.ts';
 import { subscriptionKey } from './session.ts';
 
+/** The columns of the unique index `delivery_of`. */
+const ONE_DELIVERY = `WHERE namespace = ? AND client = ? AND source = ? AND serial = ?
+  AND ifnull(share_filter, '') = ? AND ifnull(share_name, '') = ?`;
+/** In place of the peer that has numbered a message. */
+const NUMBERED_BY_DISK = -1;
 const PUT_SESSION = 'INSERT OR REPLACE INTO session VALUES (?, ?, ?)';
 const PUT_SUBSCRIPTION = 'INSERT OR REPLACE INTO subscription VALUES (?, ?, ?, ?)';
 
@@ -35,6 +41,8 @@ export class MessageDisk implements RetainedDisk {
   readonly #statements = new Map<string, Database.Statement<unknown[]>>();
   readonly #clock: LastingClock;
   #isOpen = false;
+  /** Called when a message is to be stored under the name of another one. */
+  onConflict: (namespace: string, clientId: string, topic: string) => void = () => {};
 
   /**
    * @param dataPath folder; made when missing
@@ -48,6 +56,11 @@ export class MessageDisk implements RetainedDisk {
     this.#db.pragma('synchronous = FULL');
     migrate(this.#db);
     this.#clock = clockOf(this.#db.prepare<[], ClockNote>('SELECT lasting, wall FROM clock').get() ?? null);
+  }
+
+  /** Counts this start of the program, durably. @returns its number: no message on disk has been numbered by it */
+  claimStart(): number {
+    return claimStart(this.#db);
   }
 
   #run(sql: string, ...values: unknown[]): number {
@@ -109,10 +122,22 @@ export class MessageDisk implements RetainedDisk {
     this.#run('DELETE FROM subscription WHERE namespace = ? AND client = ? AND key = ?', namespace, clientId, key);
   }
 
+  /** Stores a delivery. One that is there already, because it is said again, stays as it is. */
   putDelivery(namespace: string, clientId: string, delivery: WireDelivery): void {
     const row = toDeliveryRow(delivery);
-    this.#run(
-      'INSERT OR IGNORE INTO delivery VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+    if (this.#insert(namespace, clientId, row)) return;
+    const known = this.#statement(`SELECT * FROM delivery ${ONE_DELIVERY}`).get(...nameOf(namespace, clientId, row)) as DeliveryRow;
+    if (isSameMessage(known, row)) return;
+    this.onConflict(namespace, clientId, delivery.message.topic);
+    // Nobody will settle it under its new number: it is delivered once more after a restart, but not lost.
+    const { next } = this.#statement('SELECT coalesce(max(row), 0) + 1 AS next FROM delivery').get() as { next: number };
+    this.#insert(namespace, clientId, { ...row, source: NUMBERED_BY_DISK, serial: next });
+  }
+
+  /** False: there is a delivery of this name. */
+  #insert(namespace: string, clientId: string, row: DeliveryRow): boolean {
+    const changes = this.#run(
+      'INSERT INTO delivery VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
       namespace,
       clientId,
       row.source,
@@ -131,37 +156,22 @@ export class MessageDisk implements RetainedDisk {
       this.#clock.toLasting(row.expires_at),
       row.payload,
     );
-  }
-
-  /** False: there was none (yet). */
-  setPacketId(namespace: string, clientId: string, source: number, serial: number, packetId: number, isReleased: boolean): boolean {
-    const changes = this.#run(
-      'UPDATE delivery SET packet_id = ?, released = ? WHERE namespace = ? AND client = ? AND source = ? AND serial = ?',
-      packetId,
-      Number(isReleased),
-      namespace,
-      clientId,
-      source,
-      serial,
-    );
     return changes > 0;
   }
 
   /** False: there was none (yet). */
-  deleteDelivery(namespace: string, clientId: string, source: number, serial: number): boolean {
-    return (
-      this.#run(
-        'DELETE FROM delivery WHERE namespace = ? AND client = ? AND source = ? AND serial = ?',
-        namespace,
-        clientId,
-        source,
-        serial,
-      ) > 0
-    );
+  setPacketId(namespace: string, clientId: string, name: DeliveryName, packetId: number, isReleased: boolean): boolean {
+    const sql = `UPDATE delivery SET packet_id = ?, released = ? ${ONE_DELIVERY}`;
+    return this.#run(sql, packetId, Number(isReleased), ...nameOf(namespace, clientId, toNameRow(name))) > 0;
+  }
+
+  /** False: there was none (yet). */
+  deleteDelivery(namespace: string, clientId: string, name: DeliveryName): boolean {
+    return this.#run(`DELETE FROM delivery ${ONE_DELIVERY}`, ...nameOf(namespace, clientId, toNameRow(name))) > 0;
   }
 
   putReceived(namespace: string, clientId: string, packetId: number): void {
-    this.#run('INSERT OR IGNORE INTO received VALUES (?, ?, ?)', namespace, clientId, packetId);
+    this.#run('INSERT INTO received VALUES (?, ?, ?) ON CONFLICT DO NOTHING', namespace, clientId, packetId);
   }
 
   deleteReceived(namespace: string, clientId: string, packetId: number): void {
@@ -216,4 +226,24 @@ export class MessageDisk implements RetainedDisk {
     this.commit();
     this.#db.close();
   }
+}
+
+type NameRow = Pick<DeliveryRow, 'source' | 'serial' | 'share_filter' | 'share_name'>;
+
+function toNameRow({ source, serial, group }: DeliveryName): NameRow {
+  return { source, serial, share_filter: group?.filter ?? null, share_name: group?.name ?? null };
+}
+
+/** Values for ONE_DELIVERY. */
+function nameOf(namespace: string, clientId: string, row: NameRow): unknown[] {
+  return [namespace, clientId, row.source, row.serial, row.share_filter ?? '', row.share_name ?? ''];
+}
+
+function isSameMessage(known: DeliveryRow, row: DeliveryRow): boolean {
+  return (
+    known.topic === row.topic &&
+    known.message_qos === row.message_qos &&
+    Buffer.compare(known.payload, row.payload) === 0 &&
+    Buffer.compare(known.forward, row.forward) === 0
+  );
 }

@@ -7,7 +7,7 @@ import type { DurableOp, WireDelivery, WireSession, WireSubscription } from '../
 import { fromWireMessage, Message, toWireMessage } from '../routing/message.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import type { Grant, GroupHome, Run, Subscriber, Subscription } from '../routing/subscriber.ts';
-import { type Delivery, fromWireDelivery, toWireDelivery } from './flight/delivery.ts';
+import { type Delivery, deliveryKey, fromWireDelivery, nameOf, toWireDelivery } from './flight/delivery.ts';
 import { InFlight } from './flight/in-flight.ts';
 import type { SessionOutlet } from './outlet.ts';
 
@@ -52,7 +52,7 @@ export class Session implements Subscriber {
   readonly #host: SessionHost;
   outlet: SessionOutlet | null = null;
   gate: SourceGate | null = null;
-  /** source:serial of messages that came back from disk and may be said again by a peer that does not know that they were stored */
+  /** deliveryKey() of messages that came back from disk and may be said again by a peer that does not know that they were stored */
   restored: Set<string> | null = null;
   /** key (with $share prefix for shared ones) → subscription */
   readonly subscriptions = new Map<string, Subscription>();
@@ -109,7 +109,7 @@ export class Session implements Subscriber {
 
   deliver(message: Message, grant: Grant, source: number, group: GroupHome | null): void {
     if (group === null && this.gate !== null && !this.gate.accepts(source)) return;
-    if (this.restored?.delete(`${message.source}:${message.serial}`)) return;
+    if (this.restored?.delete(deliveryKey(message, group))) return;
     const qos = (message.qos < grant.qos ? message.qos : grant.qos) as QoS;
     this.send(message, qos, grant.retainAsPublished && message.retain, grant.identifiers, group);
   }
@@ -166,7 +166,7 @@ export class Session implements Subscriber {
       return;
     }
     this.inflight.add(delivery, packetId);
-    if (this.isDurable) this.#journal({ op: 'sent', source: message.source, serial: message.serial, packetId });
+    if (this.isDurable) this.#journal({ op: 'sent', ...nameOf(delivery), packetId });
   }
 
   /** Exactly once holds over kill -9 only if the identifier is on disk before the client can see it. */
@@ -174,7 +174,7 @@ export class Session implements Subscriber {
     const { message } = delivery;
     this.inflight.add(delivery, packetId);
     this.#storing++;
-    const stored = this.#host.whenDurable(this, { op: 'sent', source: message.source, serial: message.serial, packetId });
+    const stored = this.#host.whenDurable(this, { op: 'sent', ...nameOf(delivery), packetId });
     void stored.then(() => {
       this.#storing--;
       if (this.outlet !== outlet || this.inflight.get(packetId) !== delivery) return;
@@ -233,8 +233,7 @@ export class Session implements Subscriber {
     if (delivery === undefined || delivery.qos !== 2) return false;
     if (delivery.isReleased) return true;
     delivery.isReleased = true;
-    const { source, serial } = delivery.message;
-    return this.isDurable ? this.#host.whenDurable(this, { op: 'released', packetId, source, serial }) : true;
+    return this.isDurable ? this.#host.whenDurable(this, { op: 'released', packetId, ...nameOf(delivery) }) : true;
   }
 
   /** Remembers a received QoS 2 identifier; false: it was there, the PUBLISH is a repeat [MQTT-4.3.3-10]. */
@@ -312,8 +311,7 @@ export class Session implements Subscriber {
 
   #settle(delivery: Delivery): void {
     if (!this.isDurable) return;
-    const { source, serial } = delivery.message;
-    this.#journal({ op: 'settled', source, serial });
+    this.#journal({ op: 'settled', ...nameOf(delivery) });
   }
 
   #journal(op: DurableOp): void {

@@ -5,6 +5,7 @@ import { FluxError } from '../../kernel/errors.ts';
 import type { LogFields, Logger, LogLevel } from '../../kernel/logger.ts';
 import { createHeartbeat } from '../../thread/heartbeat.ts';
 import { createIdentifierTable, IdentifierTable } from '../../thread/identifier-table.ts';
+import { createMessageNumbers, readConflicts } from '../../thread/message-numbers.ts';
 import type { WorkerRole } from '../../thread/messages.ts';
 import { type QuestionHandlers, type WorkerExit, WorkerHandle } from '../../thread/worker-handle.ts';
 import { Backoff } from '../backoff.ts';
@@ -42,6 +43,7 @@ export class Supervisor {
   readonly #stopping = new AbortController();
   readonly #sessionBackoff = new Backoff();
   readonly #identifiers = createIdentifierTable();
+  readonly #numbers = createMessageNumbers();
   #nextPeer = 1;
   #restarts = 0;
   #session: WorkerHandle | null = null;
@@ -60,6 +62,11 @@ export class Supervisor {
   /** Worker threads replaced since the start. */
   get restarts(): number {
     return this.#restarts;
+  }
+
+  /** Messages found with the number of another one since the start; none of them was lost. */
+  get identityConflicts(): number {
+    return readConflicts(this.#numbers);
   }
 
   /** Every living thread. */
@@ -195,6 +202,7 @@ export class Supervisor {
       dataPath: role === 'session' ? dataPath : null,
       heartbeat: createHeartbeat(),
       identifiers: this.#identifiers,
+      numbers: this.#numbers,
       probePrefix,
     };
     const worker = new WorkerHandle(urls[role], boot, {

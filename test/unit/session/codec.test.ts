@@ -3,7 +3,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import Database from 'better-sqlite3';
 import * as fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LastingClock } from '../../../src/kernel/lasting-clock.ts';
@@ -21,6 +20,7 @@ import {
   toRetainedRow,
 } from '../../../workers/session/disk/codec.ts';
 import { MessageDisk } from '../../../workers/session/message-disk.ts';
+import { oldFile } from './old-file.ts';
 
 /** All of Unicode, and what JSON or SQL could take for their own. */
 const text = fc.oneof(
@@ -202,8 +202,7 @@ describe('the file', () => {
   }, 60_000);
 
   test('of version 2 is read by its rule: the bytes of a will in either form', () => {
-    new MessageDisk(folder).close();
-    const file = new Database(join(folder, 'messages.db'));
+    const file = oldFile(folder, 2);
     const payload = Buffer.from([0, 255, 128, 65]);
     const forward = Buffer.from([3, 0, 1, 97]);
     const put = (client: string, form: (bytes: Buffer) => unknown) => {
@@ -223,7 +222,6 @@ describe('the file', () => {
     };
     put('text', (each) => each.toString('base64'));
     put('list', (each) => each);
-    file.pragma('user_version = 2');
     file.close();
     for (let start = 0; start < 2; start++) {
       const disk = new MessageDisk(folder);

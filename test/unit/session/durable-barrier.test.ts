@@ -28,7 +28,7 @@ test('a request to the new session worker does not overtake those that the old o
   const barrier = new DurableBarrier(mesh as unknown as Mesh);
   const order: string[] = [];
   const sent = (name: string, packetId: number) =>
-    void barrier.request(session, { op: 'sent', source: 1, serial: packetId, packetId }).then(() => order.push(name));
+    void barrier.request(session, { op: 'sent', source: 1, serial: packetId, group: null, packetId }).then(() => order.push(name));
 
   sent('asked the old one', 1);
   mesh.sessionLink = null;

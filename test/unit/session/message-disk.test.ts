@@ -6,10 +6,12 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { steadyNow } from '../../../src/kernel/clock.ts';
-import type { WireSubscription } from '../../../workers/mesh/controls.ts';
+import { START_MAX } from '../../../src/thread/message-numbers.ts';
+import type { WireDelivery, WireSubscription } from '../../../workers/mesh/controls.ts';
 import { EMPTY, Message, toWireMessage } from '../../../workers/routing/message.ts';
 import type { SessionState } from '../../../workers/session/disk/codec.ts';
 import { MessageDisk } from '../../../workers/session/message-disk.ts';
+import { oldFile } from './old-file.ts';
 
 const STATE: SessionState = {
   namespace: 'default',
@@ -70,9 +72,7 @@ test('they go with their session', () => {
 });
 
 test('a file of version 1, which had them within the session, is taken over once', () => {
-  new MessageDisk(folder).close();
-  const file = new Database(join(folder, 'messages.db'));
-  file.exec('DROP TABLE subscription; PRAGMA user_version = 1;');
+  const file = oldFile(folder, 1);
   const state = { ...STATE, subscriptions: [subscription('a/+'), subscription('b', 'g')] };
   file.prepare('INSERT INTO session VALUES (?, ?, ?)').run('default', 'c', JSON.stringify(state));
   file.close();
@@ -135,4 +135,104 @@ test('moments are kept over a restart in which the wall clock goes on, goes back
     rmSync(folder, { recursive: true, force: true });
   }
   clock.mockRestore();
+});
+
+const delivery = (text: string, serial: number, group: WireDelivery['group'] = null): WireDelivery => ({
+  message: {
+    topic: 't',
+    payload: Buffer.from(text),
+    qos: 1,
+    retain: false,
+    forward: Buffer.alloc(0),
+    expiresAt: 0,
+    from: '',
+    source: 2,
+    serial,
+  },
+  qos: 1,
+  retain: false,
+  identifiers: [],
+  packetId: 0,
+  isReleased: false,
+  group,
+});
+const texts = (disk: MessageDisk): string[] =>
+  disk.load('default', 'c')!.deliveries.map(({ message }) => Buffer.from(message.payload).toString());
+
+test('each start has a number that no message on disk has, also when the counter begins anew', () => {
+  let disk = new MessageDisk(folder);
+  expect(disk.claimStart()).toBe(1);
+  expect(disk.claimStart()).toBe(2);
+  disk.close();
+  // Whatever was not committed when the process died, the number was.
+  new Database(join(folder, 'messages.db')).prepare('UPDATE start SET count = ?').run(START_MAX - 1);
+  disk = new MessageDisk(folder);
+  disk.putSession(STATE);
+  expect(disk.claimStart()).toBe(START_MAX);
+  disk.putDelivery('default', 'c', delivery('of the last start', 7));
+  disk.commit();
+  expect(disk.claimStart()).toBe(1);
+  let conflicts = 0;
+  disk.onConflict = () => conflicts++;
+  disk.putDelivery('default', 'c', delivery('of the first one', 7));
+  expect([texts(disk), conflicts]).toEqual([['of the last start', 'of the first one'], 0]);
+  disk.close();
+});
+
+test('a message that is said again is one; another one with its number is kept too, and told of', () => {
+  const disk = new MessageDisk(folder);
+  const conflicts: string[] = [];
+  disk.onConflict = (namespace, client, topic) => conflicts.push(`${namespace} ${client} ${topic}`);
+  disk.putSession(STATE);
+  disk.putDelivery('default', 'c', delivery('one', 7));
+  disk.setPacketId('default', 'c', { source: 2, serial: 7, group: null }, 3, false);
+  disk.putDelivery('default', 'c', delivery('one', 7));
+  expect([texts(disk), conflicts]).toEqual([['one'], []]);
+  for (const text of ['other', 'third']) disk.putDelivery('default', 'c', delivery(text, 7));
+  expect(conflicts).toEqual(['default c t', 'default c t']);
+  expect(disk.deleteDelivery('default', 'c', { source: 2, serial: 7, group: null })).toBe(true);
+  expect(disk.deleteDelivery('default', 'c', { source: 2, serial: 7, group: null })).toBe(false);
+  disk.close();
+  const again = new MessageDisk(folder);
+  expect(texts(again)).toEqual(['other', 'third']);
+  again.close();
+});
+
+test('a message that comes by itself and by shared groups is one delivery for each', () => {
+  const disk = new MessageDisk(folder);
+  let conflicts = 0;
+  disk.onConflict = () => conflicts++;
+  disk.putSession(STATE);
+  const groups = [null, { filter: 't', name: 'g' }, { filter: 't', name: 'h' }, { filter: '#', name: 'g' }];
+  for (const group of groups) disk.putDelivery('default', 'c', delivery('m', 7, group));
+  expect(disk.setPacketId('default', 'c', { source: 2, serial: 7, group: groups[1]! }, 9, true)).toBe(true);
+  expect(disk.deleteDelivery('default', 'c', { source: 2, serial: 7, group: null })).toBe(true);
+  disk.close();
+  const again = new MessageDisk(folder);
+  const left = again.load('default', 'c')!.deliveries.map(({ group, packetId }) => [group, packetId]);
+  expect([left, conflicts]).toEqual([
+    [
+      [groups[1], 9],
+      [groups[2], 0],
+      [groups[3], 0],
+    ],
+    0,
+  ]);
+  again.close();
+});
+
+test('a file of version 4 keeps its messages; none of them is taken for one of now', () => {
+  const file = oldFile(folder, 4);
+  file.prepare('INSERT INTO session VALUES (?, ?, ?)').run('default', 'c', JSON.stringify(STATE));
+  const put = file.prepare("INSERT INTO delivery VALUES (NULL, 'default', 'c', 2, ?, 0, 0, 1, 0, '[]', NULL, NULL, 't', 1, 0, x'', 0, ?)");
+  const serial = 2 ** 42 + 1;
+  put.run(serial, Buffer.from('old'));
+  file.close();
+  const disk = new MessageDisk(folder);
+  let conflicts = 0;
+  disk.onConflict = () => conflicts++;
+  expect(disk.claimStart()).toBe(1);
+  disk.putDelivery('default', 'c', delivery('new', serial));
+  expect([texts(disk), conflicts]).toEqual([['old', 'new'], 0]);
+  disk.close();
 });

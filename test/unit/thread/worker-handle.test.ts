@@ -3,6 +3,7 @@
 import { afterEach, expect, it } from 'vitest';
 import { createHeartbeat } from '../../../src/thread/heartbeat.ts';
 import { createIdentifierTable } from '../../../src/thread/identifier-table.ts';
+import { createMessageNumbers } from '../../../src/thread/message-numbers.ts';
 import type { WorkerBoot } from '../../../src/thread/messages.ts';
 import { type WorkerExit, WorkerHandle, workerHeapLimitMb } from '../../../src/thread/worker-handle.ts';
 
@@ -22,6 +23,7 @@ function create(behaviour: string): WorkerHandle {
     dataPath: null,
     heartbeat: createHeartbeat(),
     identifiers: createIdentifierTable(),
+    numbers: createMessageNumbers(),
     probePrefix: 'probe-',
   };
   handle = new WorkerHandle(URL_OF_WORKER, boot, {

@@ -4,6 +4,7 @@ import type Database from 'better-sqlite3';
 import type { WireSubscription } from '../../mesh/controls.ts';
 import { subscriptionKey } from '../session.ts';
 import { decodeStateOfVersion2, encodeState, encodeSubscription, type SessionState } from './codec.ts';
+import { renumber } from './start-counter.ts';
 
 const SCHEMA_1 = `
 CREATE TABLE session (namespace TEXT NOT NULL, client TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (namespace, client)) WITHOUT ROWID;
@@ -30,6 +31,14 @@ const SCHEMA_4 = `
 CREATE TABLE IF NOT EXISTS clock (one INTEGER PRIMARY KEY CHECK (one = 1), lasting REAL NOT NULL, wall REAL NOT NULL);
 `;
 
+/** Until version 4, serials were made from the clock, and a message that came to a session by itself and by a shared group was one row. */
+const SCHEMA_5 = `
+DROP INDEX delivery_of;
+CREATE UNIQUE INDEX delivery_of ON delivery (namespace, client, source, serial, ifnull(share_filter, ''), ifnull(share_name, ''));
+CREATE TABLE start (one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO start VALUES (1, 0);
+`;
+
 /** A step is appended, never changed. */
 const STEPS: readonly ((db: Database.Database) => void)[] = [
   (db) => db.exec(SCHEMA_1),
@@ -39,6 +48,10 @@ const STEPS: readonly ((db: Database.Database) => void)[] = [
   },
   rewriteStates,
   (db) => db.exec(SCHEMA_4),
+  (db) => {
+    renumber(db);
+    db.exec(SCHEMA_5);
+  },
 ];
 
 /** The newest schema that this version knows. */

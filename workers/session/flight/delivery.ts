@@ -1,6 +1,6 @@
 /** A QoS 1/2 message of one session, and its form as plain data. */
 
-import type { WireDelivery } from '../../mesh/controls.ts';
+import type { DeliveryName, WireDelivery } from '../../mesh/controls.ts';
 import { fromWireMessage, type Message, toWireMessage } from '../../routing/message.ts';
 
 /** A QoS 1/2 message of a session: waiting (packetId 0) or in flight. */
@@ -15,6 +15,15 @@ export interface Delivery {
   /** PUBREC has come: PUBREL is due until PUBCOMP */
   isReleased: boolean;
   group: { filter: string; name: string } | null;
+}
+
+/** Names one delivery within its session: a message may come to it by itself, and by shared groups as well. */
+export function deliveryKey({ source, serial }: { source: number; serial: number }, group: Delivery['group']): string {
+  return group === null ? `${source}:${serial}` : `${source}:${serial}:${group.name}/${group.filter}`;
+}
+
+export function nameOf({ message, group }: Delivery): DeliveryName {
+  return { source: message.source, serial: message.serial, group };
 }
 
 export function toWireDelivery(delivery: Delivery): WireDelivery {

@@ -1,0 +1,26 @@
+/** The start counter of messages.db: the high part of every message's serial, so that no process gives a number that is on disk already. */
+
+import type Database from 'better-sqlite3';
+import { START_MAX } from '../../../src/thread/message-numbers.ts';
+
+/** Peers of a process are numbered from 1. */
+const NO_PEER = 0;
+
+/**
+ * Counts a start, durably. To be called once in the life of a process, before any thread of it numbers a message.
+ * @returns 1..START_MAX; no message on disk has a serial of this start
+ */
+export function claimStart(db: Database.Database): number {
+  return db.transaction(() => {
+    const { count } = db.prepare('SELECT count FROM start').get() as { count: number };
+    if (count >= START_MAX) renumber(db);
+    const start = count >= START_MAX ? 1 : count + 1;
+    db.prepare('UPDATE start SET count = ?').run(start);
+    return start;
+  })();
+}
+
+/** Names every delivery by its row: what earlier processes called it means nothing to this one, and may be given again. */
+export function renumber(db: Database.Database): void {
+  db.prepare(`UPDATE delivery SET source = ${NO_PEER}, serial = row`).run();
+}
