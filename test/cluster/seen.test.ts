@@ -83,9 +83,9 @@ test('a change, and an endpoint that cannot follow, are counted and logged on bo
   await change(a, 'remove', { id: 'x', force: true });
 });
 
-test('the metrics of a cluster are those of the README', async () => {
-  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
-  const named = new Set([...readme.matchAll(/`(fluxmq_cluster_\w+)(?:\{\w+\})?`/g)].map(([, name = '']) => name));
+test('the metrics of a cluster are those of the document', async () => {
+  const document = readFileSync(join(ROOT, 'docs/metrics-and-logs.md'), 'utf8');
+  const named = new Set([...document.matchAll(/`(fluxmq_cluster_\w+)(?:\{\w+\})?`/g)].map(([, name = '']) => name));
   const known = new Set(
     Object.keys(await numbersOf(cluster.nodes[0]!))
       .map((name) => name.replace(/\{.*/, ''))

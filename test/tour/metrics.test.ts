@@ -1,4 +1,4 @@
-/** Every metric that the README names is there, and what it counts is right over several threads. */
+/** Every metric that docs/metrics-and-logs.md names is there, and what it counts is right over several threads. */
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -98,9 +98,9 @@ test('names and counts', async () => {
   expect(log).not.toContain('"q"');
 }, 30_000);
 
-test('the names of the README are those of the broker', async () => {
-  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
-  const section = /## Metrics and log\n([\s\S]*?)Beside them/.exec(readme)?.[1] ?? '';
+test('the names of the document are those of the broker', async () => {
+  const whole = readFileSync(join(ROOT, 'docs/metrics-and-logs.md'), 'utf8');
+  const section = /## Endpoints\n([\s\S]*?)\n## /.exec(whole)?.[1] ?? '';
   const words = [...section.matchAll(/`([a-z_]+)(?:\{\w+\})?`/g)].map(([, word = '']) => word).filter((word) => word.includes('_'));
   const { body } = await held.broker.api('GET', '/public/metrics');
   // Also of what has no value now, such as the end of a certificate that there is not.
@@ -110,8 +110,7 @@ test('the names of the README are those of the broker', async () => {
   const reasons = new Set(['queue_full', 'slow_consumer', 'packet_too_large', 'peer_overload', 'acl_denied', 'receive_maximum']);
   expect(named.length).toBeGreaterThan(20);
   for (const name of named) if (!reasons.has(name)) expect(known).toContain(name);
-  // Of the whole section, but what only nodes of a cluster have: test/cluster/seen.test.ts.
-  const whole = /## Metrics and log\n([\s\S]*?)\n## /.exec(readme)?.[1] ?? '';
+  // Nodes of a cluster alone have the rest: test/cluster/seen.test.ts.
   const more = [...whole.matchAll(/`(fluxmq_\w+[a-z])(?:\{\w+\})?`/g)].map(([, name = '']) => name);
   const alone = more.filter((name) => !name.startsWith('fluxmq_cluster_'));
   expect(alone.length).toBeGreaterThan(10);

@@ -1,4 +1,4 @@
-/** Runs the commands of the README's tour, word for word but for the port numbers, so that the README stays true. */
+/** Runs the commands of README.md and docs/tour.md, word for word but for the port numbers, and looks for what the documents must name. */
 
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { defaultEndpoint } from '../../src/endpoint/defaults.ts';
 import { freePort } from '../kit/free-port.ts';
 import { environment, freshFolder, ROOT, Started } from './started.ts';
 
-/** Ports that the README names; others may be using them on this machine. */
+/** Ports that the documents name; others may be using them on this machine. */
 const PORTS = ['18083', '1883', '1884', '1885', '1886', '8083'];
 const BLOCK = /<!-- tour: (\w+) -->\n```sh\n([\s\S]*?)```/g;
 
@@ -21,8 +21,22 @@ afterEach(() => {
 
 /** The commands of each step, in order. */
 function readTour(): Map<string, string> {
-  const text = readFileSync(join(ROOT, 'README.md'), 'utf8');
+  const text = readFileSync(join(ROOT, 'docs/tour.md'), 'utf8');
   return new Map([...text.matchAll(BLOCK)].map(([, name = '', commands = '']) => [name, commands.trim()]));
+}
+
+/** A free port for each that the documents name. */
+async function freePorts(): Promise<Map<string, string>> {
+  const free = new Map<string, string>();
+  while (free.size < PORTS.length) {
+    const port = String(await freePort());
+    if (![...free.values()].includes(port)) free.set(PORTS[free.size]!, port);
+  }
+  return free;
+}
+
+function withPorts(commands: string, free: ReadonlyMap<string, string>): string {
+  return commands.replaceAll(/\b(18083|188[3-6]|8083)\b/g, (name) => free.get(name)!);
 }
 
 /** Runs commands as a user pastes them, each of which must succeed. @returns the lines that they printed */
@@ -41,22 +55,14 @@ interface Line {
   data: unknown;
 }
 
-it('the tour of the README does what the README says', async () => {
+it('the tour does what docs/tour.md says', async () => {
   const folder = freshFolder();
   const tour = readTour();
   expect([...tour.keys()]).toEqual(['start', 'hello', 'add', 'cross', 'change', 'remove', 'kill', 'again', 'history', 'cli']);
-  const free = new Map<string, string>();
-  while (free.size < PORTS.length) {
-    const port = String(await freePort());
-    if (![...free.values()].includes(port)) free.set(PORTS[free.size]!, port);
-  }
+  const free = await freePorts();
   const port = (name: string): number => Number(free.get(name));
   const step = (name: string): Promise<string[]> =>
-    paste(
-      tour.get(name)!.replaceAll(/\b(18083|188[3-6]|8083)\b/g, (name) => free.get(name)!),
-      folder,
-      { ...process.env, FLUXMQ_HTTP_PORT: free.get('18083')! },
-    );
+    paste(withPorts(tour.get(name)!, free), folder, { ...process.env, FLUXMQ_HTTP_PORT: free.get('18083')! });
   const json = (line: string | undefined): Line => JSON.parse(line ?? '') as Line;
   const env = environment(port('18083'), { port: port('1883') });
   const start = async (): Promise<Started> => {
@@ -126,20 +132,35 @@ it('the tour of the README does what the README says', async () => {
   expect(await second.stop()).toBe(0);
 }, 60_000);
 
-it('what the README shows of a configuration is valid', async () => {
+it('the ten lines of README.md do what they show', async () => {
+  const [, commands = ''] =
+    /## A tour in ten lines\n[\s\S]*?```sh\n([\s\S]*?)```/.exec(readFileSync(join(ROOT, 'README.md'), 'utf8')) ?? [];
+  const free = await freePorts();
+  const port = (name: string): number => Number(free.get(name));
   const folder = freshFolder();
-  const [, yaml = ''] = /```yaml\n([\s\S]*?)```/.exec(readFileSync(join(ROOT, 'README.md'), 'utf8')) ?? [];
+  running.add(await Started.run('./fluxmq start', folder, environment(port('18083'), { port: port('1883') })));
+  const env = { ...process.env, FLUXMQ_HTTP_PORT: free.get('18083')! };
+  const lines = (await paste(withPorts(commands.trim(), free), folder, env)).join('\n');
+  const moved = `${port('1884')} → ${port('1885')}`;
+  for (const part of [/it works$/m, new RegExp(`^port +${moved} `, 'm'), /^updated guests/m, /trade fair/, /^removed guests/m]) {
+    expect(lines).toMatch(part);
+  }
+}, 60_000);
+
+it('what docs/access.md shows of a configuration is valid', async () => {
+  const folder = freshFolder();
+  const [, yaml = ''] = /```yaml\n([\s\S]*?)```/.exec(readFileSync(join(ROOT, 'docs/access.md'), 'utf8')) ?? [];
   expect(yaml).toContain('auth:');
   writeFileSync(join(folder, 'config.yaml'), yaml);
   expect(await paste('./fluxmq check --config config.yaml', folder)).toEqual(['config.yaml is valid']);
 });
 
-it('the example configuration is valid, and it and the README name every key of an endpoint', async () => {
+it('the example configuration is valid, and it and docs/endpoints.md name every key of an endpoint', async () => {
   expect(await paste(`./fluxmq check --config ${join(ROOT, 'config.example.yaml')}`, freshFolder())).toHaveLength(1);
-  const [example, readme] = ['config.example.yaml', 'README.md'].map((name) => readFileSync(join(ROOT, name), 'utf8'));
+  const [example, document] = ['config.example.yaml', 'docs/endpoints.md'].map((name) => readFileSync(join(ROOT, name), 'utf8'));
   const { serverOptions, childOptions, ...keys } = defaultEndpoint(1883);
   for (const key of [...Object.keys(keys), ...Object.keys(serverOptions), ...Object.keys(childOptions)]) {
     expect(example).toMatch(new RegExp(`\\b${key}:`));
-    expect(readme).toMatch(new RegExp(`[\`.]${key}\``));
+    expect(document).toMatch(new RegExp(`[\`.]${key}\``));
   }
 });

@@ -35,7 +35,7 @@ function describe(path: string, value: unknown): KeyInfo[] {
     : entries.flatMap(([key, part]) => describe(`${path}.${key}`, part));
 }
 
-/** Every key, in the order of the README's table. */
+/** Every key, in the order of the table in docs/endpoints.md. */
 export const KEYS: readonly KeyInfo[] = [
   ...Object.entries(defaultEndpoint(1883)).flatMap(([key, value]) => describe(key, value)),
   ...OTHERS,

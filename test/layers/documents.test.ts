@@ -1,0 +1,52 @@
+/** The documents of the project: links lead somewhere, and README.md stays one page. */
+
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { expect, test } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const README_WORDS_MAX = 900;
+
+const DOCUMENTS = [
+  ...readdirSync(ROOT).filter((name) => name.endsWith('.md')),
+  ...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`),
+  'deploy/README.md',
+];
+
+const textOf = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
+
+/** Headings as anchors, the way that hosting platforms make them. */
+function anchorsOf(path: string): string[] {
+  const headings = [...textOf(path).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => heading);
+  return headings.map((heading) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+/** Links within the project that lead nowhere, as `file: link`. */
+function brokenLinks(path: string): string[] {
+  const prose = textOf(path).replaceAll(/```[\s\S]*?```/g, '');
+  return [...prose.matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link = '']) => {
+    if (/^[a-z]+:/.test(link)) return [];
+    const [file = '', anchor = ''] = link.split('#');
+    const target = file === '' ? path : relative(ROOT, join(ROOT, dirname(path), file));
+    const leads = existsSync(join(ROOT, target)) && (anchor === '' || anchorsOf(target).includes(anchor));
+    return leads ? [] : [`${path}: ${link}`];
+  });
+}
+
+test('each link of the documents leads to a file and a heading that exist', () => {
+  expect(DOCUMENTS.length).toBeGreaterThan(15);
+  expect(DOCUMENTS.flatMap(brokenLinks)).toEqual([]);
+});
+
+test('README.md is one page', () => {
+  expect(
+    textOf('README.md')
+      .split(/\s+/)
+      .filter((word) => word !== '').length,
+  ).toBeLessThanOrEqual(README_WORDS_MAX);
+});
