@@ -85,7 +85,6 @@ export const WALL_CLOCK_READERS: readonly string[] = [
   'src/storage/memory/memory-store.ts',
   'src/storage/sql/sql-store.ts',
   'workers/handlers/connect.ts',
-  'workers/routing/router.ts',
 ];
 
 export const FILE_LINES_MAX = 450;

@@ -209,6 +209,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
         return true;
       default:
         if (!session.complete(packetId)) return false;
+        this.queued.completed();
         this.ack(ACK.pubcomp, packetId, 0);
         return true;
     }

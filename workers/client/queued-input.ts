@@ -32,6 +32,8 @@ export class QueuedInput {
   readonly #client: QueuedPublisher;
   /** QoS 1 publishes whose acknowledgement waits for the store */
   #pendingAcks = 0;
+  /** QoS 2 publishes of this connection whose PUBCOMP has not gone out; a new connection begins with none (MQTT 5 section 4.9) */
+  #uncompleted = 0;
   /** publishes of this chunk that were acknowledged at once */
   #answeredAtOnce = 0;
   #chunkStartedAt = 0;
@@ -64,13 +66,10 @@ export class QueuedInput {
    */
   exactlyOnce(entry: TopicEntry, message: Message, packetId: number, size: number): void {
     const client = this.#client;
-    const session = client.session!;
-    if (session.received?.has(packetId)) {
-      client.ack(ACK.pubrec, packetId, 0);
-      return;
-    }
+    if (this.isRepeat(packetId)) return;
     this.#begin(size);
-    session.receive(packetId);
+    client.session!.receive(packetId);
+    this.#uncompleted++;
     const { hasReceivers, serial } = client.context.router.route(client.endpoint.namespace, entry, message);
     const reasonCode = this.#reason(hasReceivers || message.retain);
     if (serial === 0) {
@@ -79,11 +78,37 @@ export class QueuedInput {
     } else this.#whenStored(serial, () => client.ack(ACK.pubrec, packetId, reasonCode));
   }
 
+  /**
+   * Answers a QoS 2 PUBLISH whose identifier still waits for PUBREL [MQTT-4.3.3-10]; false: it is none. The first repeat on a new
+   * connection takes a place of the window as any PUBLISH does. @throws ProtocolError over the Receive Maximum
+   */
+  isRepeat(packetId: number): boolean {
+    const client = this.#client;
+    const session = client.session!;
+    if (session.received === null || !session.received.has(packetId)) return false;
+    if (session.received.get(packetId) !== session.connection) {
+      this.#ensurePlace();
+      session.receive(packetId);
+      this.#uncompleted++;
+    }
+    client.ack(ACK.pubrec, packetId, 0);
+    return true;
+  }
+
+  /** PUBCOMP goes out: a place of the window is free, whichever connection brought the message, but never more than there are. */
+  completed(): void {
+    if (this.#uncompleted > 0) this.#uncompleted--;
+  }
+
+  #ensurePlace(): void {
+    const { version, receiveWindow } = this.#client;
+    if (version !== 5 || this.#pendingAcks + this.#uncompleted < receiveWindow) return;
+    throw new ProtocolError(REASON.receiveMaximumExceeded, `More than ${receiveWindow} QoS 1 and 2 messages are in flight`);
+  }
+
   #begin(size: number): void {
     const client = this.#client;
-    if (client.version === 5 && this.#pendingAcks + (client.session!.received?.size ?? 0) >= client.receiveWindow) {
-      throw new ProtocolError(REASON.receiveMaximumExceeded, `More than ${client.receiveWindow} QoS 1 and 2 messages are in flight`);
-    }
+    this.#ensurePlace();
     client.countIn(size);
     // Publishes acknowledged in the chunk that brought them are timed together: a clock costs as much as a route.
     if (this.#answeredAtOnce === 0) this.#chunkStartedAt = steadyNow();

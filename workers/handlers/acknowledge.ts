@@ -40,6 +40,8 @@ export function handleAcknowledge(client: Client, packet: AckPacket): void {
     }
     case 'pubrel': {
       const known = session.complete(packetId);
+      // Known or not: PUBCOMP gives the client a place back (MQTT 5 section 4.9).
+      client.queued.completed();
       client.ack(ACK.pubcomp, packetId, known ? 0 : REASON.packetIdentifierNotFound);
       return;
     }

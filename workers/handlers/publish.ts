@@ -13,11 +13,8 @@ export function handlePublish(client: Client, packet: PublishPacket): void {
   const topic = resolveAlias(client, packet);
   const { endpoint, context } = client;
   const session = client.session!;
-  if (packet.qos === 2 && session.received?.has(packet.packetId)) {
-    // [MQTT-4.3.3-10]: a repeat before PUBREL is acknowledged and not routed again.
-    client.ack(ACK.pubrec, packet.packetId, 0);
-    return;
-  }
+  // Before its topic is looked at: a repeat is no new decision.
+  if (packet.qos === 2 && client.queued.isRepeat(packet.packetId)) return;
   const { namespace } = endpoint;
   let entry = namespace.known(topic);
   if (entry === undefined) {

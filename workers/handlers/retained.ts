@@ -1,5 +1,6 @@
 /** Sends the retained messages of new subscriptions, no faster than the client reads and acknowledges. */
 
+import { steadyNow } from '../../src/kernel/clock.ts';
 import type { Client } from '../client/client.ts';
 import type { Message } from '../routing/message.ts';
 import { Message as OwnMessage } from '../routing/message.ts';
@@ -34,8 +35,8 @@ export function sendRetained(
         return;
       }
       next++;
-      // Published anew while it waited.
-      if (query.isOvertaken(stored)) continue;
+      // Published anew, or expired, while it waited.
+      if (query.isOvertaken(stored) || stored.isExpired(steadyNow())) continue;
       if (subscription.noLocal && stored.from === session.key) continue;
       const { topic, payload, forward, expiresAt, from } = stored;
       const message = new OwnMessage(topic, payload, stored.qos, true, forward, expiresAt, from);

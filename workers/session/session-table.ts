@@ -1,5 +1,6 @@
 /** The sessions that this worker holds, connected or not, and what happens when one is asked for, ends, or has a will to publish. */
 
+import { steadyNow } from '../../src/kernel/clock.ts';
 import type { WireSubscription } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { Message } from '../routing/message.ts';
@@ -57,7 +58,12 @@ export class SessionTable {
     session.will = null;
     const shared = session.end();
     this.forget(session);
-    for (const { group, message } of shared) if (group !== null) this.#router.rerouteShared(session.namespace, group, message, null);
+    const now = steadyNow();
+    for (const { group, message } of shared) {
+      if (group === null) continue;
+      if (message.isExpired(now)) this.#host.onDrop(session, 'expired', 1);
+      else this.#router.rerouteShared(session.namespace, group, message, null);
+    }
     if (will !== null) this.publish(session.namespace, willMessage(will));
   }
 

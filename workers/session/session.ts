@@ -14,6 +14,9 @@ import type { SessionOutlet } from './outlet.ts';
 /** Session Expiry Interval of a session that never expires [MQTT-3.1.2.11.2]. */
 export const NEVER_EXPIRES = 0xffffffff;
 
+/** Every packet identifier is in use. */
+const IN_FLIGHT_MAX = 65_535;
+
 export type DropReason = 'queue_full' | 'slow_consumer' | 'expired' | 'packet_too_large';
 
 /** Decides which sources a session takes messages from while it moves between workers (see mover.ts). */
@@ -60,8 +63,8 @@ export class Session implements Subscriber {
   readonly queue = new Fifo<Delivery>();
   /** in flight since an earlier connection, not repeated yet: the new one's window is full [MQTT-3.3.4-9] */
   #unrepeated: Fifo<Delivery> | null = null;
-  /** received QoS 2 identifiers that wait for PUBREL */
-  received: Set<number> | null = null;
+  /** received QoS 2 identifiers that wait for PUBREL, each with the connection that brought its PUBLISH last; 0: one before a move or restart */
+  received: Map<number, number> | null = null;
   endpoint = '';
   /** connection number of the claim by which it is held here */
   connection = 0;
@@ -75,6 +78,8 @@ export class Session implements Subscriber {
   maxQueued = 1000;
   will: PendingWill | null = null;
   #nextPacketId = 1;
+  /** places of the send window that are taken: PUBLISH packets of this connection that were not settled; a new one begins with none (MQTT 5 section 4.9) */
+  #open = 0;
   /** messages that are sent as soon as their identifier is on disk */
   #storing = 0;
   /** who waits for room; null: nobody */
@@ -126,32 +131,30 @@ export class Session implements Subscriber {
     const home = group === null ? null : { filter: group.filter, name: group.name };
     const delivery: Delivery = { message, qos, retain, identifiers, packetId: 0, order: 0, isReleased: false, group: home };
     if (this.isDurable && (home !== null || isPrivate)) this.#journal({ op: 'put', delivery: toWireDelivery(delivery) });
-    if (
-      outlet !== null &&
-      this.queue.length === 0 &&
-      this.#unrepeated === null &&
-      this.inflight.size < outlet.sendWindow &&
-      !outlet.isSlow
-    ) {
+    if (outlet !== null && this.queue.length === 0 && this.#unrepeated === null && this.#hasPlace(outlet) && !outlet.isSlow) {
+      // Onward delivery begins with the routing: what expires at once still reaches who is there (MQTT 5 section 3.3.2.3.3).
       this.#transmit(delivery, outlet);
       return;
     }
+    if (message.expiresAt !== 0 && message.isExpired(steadyNow())) {
+      this.#drop(delivery, 'expired');
+      return;
+    }
     if (this.queue.length >= this.maxQueued) {
-      this.#host.onDrop(this, 'queue_full', 1);
-      this.#settle(delivery);
+      this.#drop(delivery, 'queue_full');
       return;
     }
     message.detach();
     this.queue.push(delivery);
   }
 
+  /** The window has a place, and an identifier is free: those that the client has forgotten take none of the window, but their identifier. */
+  #hasPlace(outlet: SessionOutlet): boolean {
+    return this.#open < outlet.sendWindow && this.inflight.size < IN_FLIGHT_MAX;
+  }
+
   #transmit(delivery: Delivery, outlet: SessionOutlet): void {
     const { message } = delivery;
-    if (message.expiresAt !== 0 && message.isExpired(steadyNow())) {
-      this.#host.onDrop(this, 'expired', 1);
-      this.#settle(delivery);
-      return;
-    }
     const packetId = this.inflight.freeId(this.#nextPacketId);
     this.#nextPacketId = packetId === 65535 ? 1 : packetId + 1;
     // QoS 1 does not overtake what waits for the disk.
@@ -161,11 +164,11 @@ export class Session implements Subscriber {
     }
     if (!outlet.sendPublish(message, delivery.qos, delivery.retain, false, packetId, delivery.identifiers)) {
       // [MQTT-3.1.2-25]: a packet too large for the client is treated as if it had been sent and acknowledged.
-      this.#host.onDrop(this, 'packet_too_large', 1);
-      this.#settle(delivery);
+      this.#drop(delivery, 'packet_too_large');
       return;
     }
     this.inflight.add(delivery, packetId);
+    this.#open++;
     if (this.isDurable) this.#journal({ op: 'sent', ...nameOf(delivery), packetId });
   }
 
@@ -173,12 +176,14 @@ export class Session implements Subscriber {
   #transmitStored(delivery: Delivery, outlet: SessionOutlet, packetId: number): void {
     const { message } = delivery;
     this.inflight.add(delivery, packetId);
+    this.#open++;
     this.#storing++;
     const stored = this.#host.whenDurable(this, { op: 'sent', ...nameOf(delivery), packetId });
     void stored.then(() => {
       this.#storing--;
       if (this.outlet !== outlet || this.inflight.get(packetId) !== delivery) return;
       if (outlet.sendPublish(message, delivery.qos, delivery.retain, false, packetId, delivery.identifiers)) return;
+      this.#open--;
       this.#forget(packetId, delivery, 'packet_too_large');
       this.fill();
     });
@@ -187,7 +192,7 @@ export class Session implements Subscriber {
   /** Whether QoS 1 and 2 messages that could come at any pace should come now: half of the queue is left to those that cannot wait. */
   get hasRoom(): boolean {
     const outlet = this.outlet;
-    const isFlowing = outlet !== null && this.queue.length === 0 && this.#unrepeated === null && this.inflight.size < outlet.sendWindow;
+    const isFlowing = outlet !== null && this.queue.length === 0 && this.#unrepeated === null && this.#hasPlace(outlet);
     return isFlowing || this.queue.length * 2 < this.maxQueued;
   }
 
@@ -210,7 +215,12 @@ export class Session implements Subscriber {
     if (outlet === null) return;
     if (this.#unrepeated !== null) this.#repeat(this.#unrepeated, outlet);
     if (this.#unrepeated !== null) return;
-    while (this.queue.length > 0 && this.inflight.size < outlet.sendWindow && !outlet.isSlow) this.#transmit(this.queue.shift()!, outlet);
+    while (this.queue.length > 0 && this.#hasPlace(outlet) && !outlet.isSlow) {
+      const delivery = this.queue.shift()!;
+      const { message } = delivery;
+      if (message.expiresAt !== 0 && message.isExpired(steadyNow())) this.#drop(delivery, 'expired');
+      else this.#transmit(delivery, outlet);
+    }
     if (this.#whenRoom !== null && this.hasRoom) this.#tellRoom(false);
   }
 
@@ -219,6 +229,8 @@ export class Session implements Subscriber {
     const delivery = this.inflight.get(packetId);
     if (delivery === undefined || delivery.qos !== qos) return false;
     this.inflight.delete(packetId);
+    // Also by one of an earlier connection, but never over the whole window (MQTT 5 section 4.9).
+    if (this.#open > 0) this.#open--;
     this.#settle(delivery);
     if (this.queue.length > 0 || this.#unrepeated !== null || this.#whenRoom !== null) this.fill();
     return true;
@@ -236,13 +248,18 @@ export class Session implements Subscriber {
     return this.isDurable ? this.#host.whenDurable(this, { op: 'released', packetId, ...nameOf(delivery) }) : true;
   }
 
-  /** Remembers a received QoS 2 identifier; false: it was there, the PUBLISH is a repeat [MQTT-4.3.3-10]. */
-  receive(packetId: number): boolean {
-    this.received ??= new Set();
-    if (this.received.has(packetId)) return false;
-    this.received.add(packetId);
+  /**
+   * Remembers a received QoS 2 identifier [MQTT-4.3.3-10].
+   * @returns `repeat`: this connection has brought it before; `resumed`: an earlier one has; in both cases the message is not routed again
+   */
+  receive(packetId: number): 'new' | 'resumed' | 'repeat' {
+    this.received ??= new Map();
+    const connection = this.received.get(packetId);
+    if (connection === this.connection) return 'repeat';
+    this.received.set(packetId, this.connection);
+    if (connection !== undefined) return 'resumed';
     if (this.isDurable) this.#journal({ op: 'received', packetId });
-    return true;
+    return 'new';
   }
 
   /** PUBREL: the identifier is free again. False: not known. */
@@ -257,6 +274,7 @@ export class Session implements Subscriber {
     this.outlet = outlet;
     this.disconnectedAt = 0;
     this.will = null;
+    this.#open = 0;
     const unrepeated = new Fifo<Delivery>();
     for (const delivery of this.inflight.inOrder()) {
       if (delivery.isReleased) outlet.sendPubrel(delivery.packetId);
@@ -268,19 +286,25 @@ export class Session implements Subscriber {
 
   #repeat(unrepeated: Fifo<Delivery>, outlet: SessionOutlet): void {
     const now = steadyNow();
-    while (unrepeated.length > 0 && this.inflight.size - unrepeated.length < outlet.sendWindow && !outlet.isSlow) {
+    while (unrepeated.length > 0 && this.#open < outlet.sendWindow && !outlet.isSlow) {
       const delivery = unrepeated.shift()!;
       const { message, packetId, qos } = delivery;
+      // The client acknowledged it before its turn came.
+      if (delivery.isReleased || this.inflight.get(packetId) !== delivery) continue;
       if (message.isExpired(now) && qos === 1) this.#forget(packetId, delivery, 'expired');
       else if (!outlet.sendPublish(message, qos, delivery.retain, true, packetId, delivery.identifiers)) {
         this.#forget(packetId, delivery, 'packet_too_large');
-      }
+      } else this.#open++;
     }
     if (unrepeated.length === 0) this.#unrepeated = null;
   }
 
   #forget(packetId: number, delivery: Delivery, reason: DropReason): void {
     this.inflight.delete(packetId);
+    this.#drop(delivery, reason);
+  }
+
+  #drop(delivery: Delivery, reason: DropReason): void {
     this.#host.onDrop(this, reason, 1);
     this.#settle(delivery);
   }
@@ -333,7 +357,7 @@ export class Session implements Subscriber {
       maxQueued: this.maxQueued,
       subscriptions: [...this.subscriptions.values()].map(toWireSubscription),
       deliveries,
-      received: this.received === null ? [] : [...this.received],
+      received: this.received === null ? [] : [...this.received.keys()],
       nextPacketId: this.#nextPacketId,
       will: this.will === null ? null : { ...this.will, message: toWireMessage(this.will.message) },
     };
@@ -347,7 +371,7 @@ export class Session implements Subscriber {
     this.isDurable = wire.isDurable;
     this.maxQueued = wire.maxQueued;
     this.#nextPacketId = wire.nextPacketId;
-    if (wire.received.length > 0) this.received = new Set(wire.received);
+    if (wire.received.length > 0) this.received = new Map(wire.received.map((packetId) => [packetId, 0]));
     this.will = wire.will === null ? null : { ...wire.will, message: fromWireMessage(wire.will.message) };
     const later = [...this.queue];
     this.queue.clear();
@@ -358,10 +382,7 @@ export class Session implements Subscriber {
     }
     for (const delivery of later) {
       if (this.queue.length < this.maxQueued) this.queue.push(delivery);
-      else {
-        this.#host.onDrop(this, 'queue_full', 1);
-        this.#settle(delivery);
-      }
+      else this.#drop(delivery, 'queue_full');
     }
   }
 }
