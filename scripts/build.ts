@@ -10,14 +10,16 @@ const DIST = join(ROOT, 'dist');
 
 /** Output path without `.js` → source. */
 const ENTRIES: Record<string, string> = {
-  main: 'src/main.ts',
   'workers/endpoint-worker': 'workers/endpoint-worker.ts',
   'workers/session-worker': 'workers/session-worker.ts',
   'workers/access-task': 'workers/access/access-task.ts',
 };
 
-/** The command line: in parts of its own, so that a command loads only what it uses. */
-const COMMAND_LINE: Record<string, string> = { cli: 'src/command-line.ts' };
+/** In parts of their own: the broker takes its signals before it loads the rest, a command of the command line loads only what it uses. */
+const IN_PARTS: Record<string, Record<string, string>> = {
+  'main-parts': { main: 'src/main.ts' },
+  'cli-parts': { cli: 'src/command-line.ts' },
+};
 
 /** The documentation page loads nothing from other hosts, so its parts are served from here. */
 const DOCS_FILES = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'];
@@ -36,15 +38,15 @@ function replaceTree(from: string, to: string): void {
   }
 }
 
-async function bundle(sources: Record<string, string>, outdir: string, splitting: boolean): Promise<void> {
+async function bundle(sources: Record<string, string>, outdir: string, parts: string | null): Promise<void> {
   const entries = Object.entries(sources).filter(([, source]) => existsSync(join(ROOT, source)));
   await build({
     absWorkingDir: ROOT,
     entryPoints: entries.map(([out, source]) => ({ in: source, out })),
     outdir,
     bundle: true,
-    splitting,
-    chunkNames: 'cli-parts/[name]-[hash]',
+    splitting: parts !== null,
+    ...(parts === null ? {} : { chunkNames: `${parts}/[name]-[hash]` }),
     platform: 'node',
     target: 'node22',
     format: 'esm',
@@ -57,8 +59,8 @@ async function bundle(sources: Record<string, string>, outdir: string, splitting
 async function run(): Promise<void> {
   const fresh = join(ROOT, '.prepare', `dist.${process.pid}`);
   try {
-    await bundle(ENTRIES, fresh, false);
-    await bundle(COMMAND_LINE, fresh, true);
+    await bundle(ENTRIES, fresh, null);
+    for (const [parts, sources] of Object.entries(IN_PARTS)) await bundle(sources, fresh, parts);
     const docs = join(fresh, 'static', 'docs');
     mkdirSync(docs, { recursive: true });
     for (const name of DOCS_FILES) cpSync(join(ROOT, 'node_modules/swagger-ui-dist', name), join(docs, name));

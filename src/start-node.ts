@@ -6,6 +6,7 @@ import type { Bus, Serving } from './bus/contract.ts';
 import { openNatsBus } from './bus/nats/nats-bus.ts';
 import { subjectsOf } from './bus/subjects.ts';
 import type { Control } from './control/contract.ts';
+import type { LinesLost } from './control/log/log.ts';
 import { startControl, type WorkerUrls } from './control/node-control.ts';
 import type { Logger } from './kernel/logger.ts';
 import type { Settings } from './settings/settings.ts';
@@ -20,6 +21,8 @@ export interface NodeOptions {
   workerUrls: WorkerUrls;
   /** folder of the admin API's static files */
   adminStatic: URL;
+  /** of the log, since the start */
+  linesLost: () => LinesLost;
 }
 
 export interface RunningNode {
@@ -27,6 +30,8 @@ export interface RunningNode {
   adminPort: number;
   /** Stops accepting, drains, flushes; within `settings.shutdownTimeout`. @returns true when every thread ended in order. Idempotent. */
   stop(): Promise<boolean>;
+  /** Looks at certificate files now. @returns what has changed, a text for each; empty while it stops */
+  reload(): Promise<string[]>;
 }
 
 /** Kept back from the shutdown time for closing the store and the log. */
@@ -40,7 +45,7 @@ const ANSWER_RESERVE_MS = 3_000;
  *   admin API's port or certificate, nothing has been written
  */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
-  const { settings, version, logger, workerUrls, adminStatic } = options;
+  const { settings, version, logger, workerUrls, adminStatic, linesLost } = options;
   await tryAdmin(options);
   const connectionName = `fluxmq ${settings.node.name}`;
   const sealer = new Sealer(settings.secrets);
@@ -58,7 +63,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const threadsMs = Math.max(CLOSE_RESERVE_MS, settings.shutdownTimeout - CLOSE_RESERVE_MS);
   try {
     const isStoreShared = bus !== null || !['LOCAL', 'MEMORY'].includes(settings.store.storeType);
-    const running = await startControl({ settings, version, store, bus, sealer, isStoreShared, workerUrls, logger });
+    const running = await startControl({ settings, version, store, bus, sealer, isStoreShared, workerUrls, logger, linesLost });
     const { control, stop: stopControl } = running;
     undo.unshift(() => stopControl(threadsMs));
     const admin = await startAdmin({ settings, control, logger, staticRoot: adminStatic });
@@ -79,6 +84,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
         stopping ??= stop();
         return stopping;
       },
+      reload: async () => (stopping === null ? [...(await admin.reload()), ...(await running.reload())] : []),
     };
   } catch (error) {
     for (const step of undo) await step();

@@ -34,6 +34,8 @@ export interface AdminServer {
   port: number;
   /** Answers what came over a bus, as HTTP is answered; never fails. */
   answer(message: Message): Promise<MessageAnswer>;
+  /** Looks at the files of its certificate now. @returns what has changed, as a text */
+  reload(): Promise<string[]>;
   /** Stops accepting, lets requests under way end for 3 s, then cuts them. Idempotent. */
   close(): Promise<void>;
 }
@@ -86,6 +88,7 @@ export async function startAdmin(options: AppOptions): Promise<AdminServer> {
   return {
     port: (server.address() as AddressInfo).port,
     answer: (message) => desk.answer(message),
+    reload: async () => (await tls?.lookNow()) ?? [],
     close: () => {
       tls?.close();
       closing ??= closeGracefully(server);

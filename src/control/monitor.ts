@@ -13,6 +13,7 @@ import type { EndpointMetrics, EndpointStatus, HealthAnswer, ResourcesAnswer } f
 import type { Desired } from './endpoints/desired.ts';
 import type { Reconciler } from './endpoints/reconciler.ts';
 import type { Runners } from './endpoints/runners.ts';
+import type { LinesLost } from './log/log.ts';
 import type { CertificateWatch } from './tls/certificate-watch.ts';
 import type { WatchHub } from './watch.ts';
 import type { Supervisor } from './workers/supervisor.ts';
@@ -35,6 +36,7 @@ export interface MonitorOptions {
   /** null: a single node */
   cluster: Cluster | null;
   logger: Logger;
+  linesLost: () => LinesLost;
 }
 
 /** What does not work while the store is away; everything else goes on from memory. */
@@ -113,10 +115,18 @@ export class Monitor {
     return states.filter(({ id, state }) => state === 'failed' || reconciler.problemOf(id) !== null);
   }
 
-  #totals(): { workerRestarts: number; workersBlocked: number; slowWatchers: number; identityConflicts: number } {
-    const { supervisor, watchdog, hub } = this.#options;
+  #totals() {
+    const { supervisor, watchdog, hub, linesLost } = this.#options;
     const { restarts, identityConflicts } = supervisor;
-    return { workerRestarts: restarts, workersBlocked: watchdog.total, slowWatchers: hub.slowWatchers, identityConflicts };
+    const { file, terminal } = linesLost();
+    return {
+      workerRestarts: restarts,
+      workersBlocked: watchdog.total,
+      slowWatchers: hub.slowWatchers,
+      identityConflicts,
+      linesLostFile: file,
+      linesLostTerminal: terminal,
+    };
   }
 
   async #workersText(): Promise<string> {

@@ -42,6 +42,7 @@ import { Driver, tlsOf } from './endpoints/driver.ts';
 import { EndpointManager } from './endpoints/endpoint-manager.ts';
 import { Reconciler } from './endpoints/reconciler.ts';
 import { Runners } from './endpoints/runners.ts';
+import type { LinesLost } from './log/log.ts';
 import { Monitor } from './monitor.ts';
 import { newProbePrefix } from './probe/mqtt-probe.ts';
 import { NodeProbes } from './probe/node-probes.ts';
@@ -72,12 +73,16 @@ export interface ControlOptions {
   isStoreShared: boolean;
   workerUrls: WorkerUrls;
   logger: Logger;
+  /** of the log, since the start */
+  linesLost: () => LinesLost;
 }
 
 export interface RunningControl {
   control: Control;
   /** Tells the other nodes where the admin API of this one is. */
   announceAdmin(port: number): void;
+  /** Looks at the certificate files of endpoints now. @returns what has changed, a text for each */
+  reload(): Promise<string[]>;
   /** Drains and ends every thread. @returns true when all ended in order within `timeoutMs` */
   stop(timeoutMs: number): Promise<boolean>;
 }
@@ -160,6 +165,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     certificates,
     cluster,
     logger,
+    linesLost: options.linesLost,
   });
   const nodes = new Nodes({ node, probes: new NodeProbes(desired, runners, driver, probePrefix), monitor, cluster });
   const stop = async (timeoutMs: number) => {
@@ -214,7 +220,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     const announceAdmin = (port: number) => {
       facts.adminPort = port;
     };
-    return { control: new NodeControl(parts), announceAdmin, stop };
+    return { control: new NodeControl(parts), announceAdmin, reload: () => certificates.lookNow(), stop };
   } catch (error) {
     await stop(START_TIMEOUT_MS);
     throw error;

@@ -291,6 +291,9 @@ interface NodeTotals {
   slowWatchers: number;
   retainedRefused: number;
   identityConflicts: number;
+  /** lines of the log, by where they were to go */
+  linesLostFile: number;
+  linesLostTerminal: number;
 }
 
 /** prom-client measures the event-loop lag by waking the thread a hundred times a second for good: longer than a timer can be is never. */
@@ -308,7 +311,16 @@ export class ProcessMetrics {
   readonly #blocked: Counter;
   readonly #slowWatchers: Counter;
   readonly #identityConflicts: Counter;
-  #counted: NodeTotals = { workerRestarts: 0, workersBlocked: 0, slowWatchers: 0, retainedRefused: 0, identityConflicts: 0 };
+  readonly #linesLost: Counter;
+  #counted: NodeTotals = {
+    workerRestarts: 0,
+    workersBlocked: 0,
+    slowWatchers: 0,
+    retainedRefused: 0,
+    identityConflicts: 0,
+    linesLostFile: 0,
+    linesLostTerminal: 0,
+  };
 
   constructor() {
     collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: NEVER_MS });
@@ -338,6 +350,12 @@ export class ProcessMetrics {
       help: 'Messages found with the number of another one, and stored under a new one',
       registers: [this.#registry],
     });
+    this.#linesLost = new Counter({
+      name: 'fluxmq_log_lines_lost_total',
+      help: 'Lines of the log that could not be written, because the file or the terminal failed or did not take them',
+      labelNames: ['to'],
+      registers: [this.#registry],
+    });
     this.#retained = new Gauge({ name: 'fluxmq_retained_messages', help: 'Retained messages kept', registers: [this.#registry] });
     this.#retainedRefused = new Counter({
       name: 'fluxmq_retained_refused_total',
@@ -353,6 +371,8 @@ export class ProcessMetrics {
     this.#slowWatchers.inc(node.slowWatchers - this.#counted.slowWatchers);
     this.#retainedRefused.inc(node.retainedRefused - this.#counted.retainedRefused);
     this.#identityConflicts.inc(node.identityConflicts - this.#counted.identityConflicts);
+    this.#linesLost.inc({ to: 'file' }, node.linesLostFile - this.#counted.linesLostFile);
+    this.#linesLost.inc({ to: 'terminal' }, node.linesLostTerminal - this.#counted.linesLostTerminal);
     this.#retained.set(node.retained);
     const lag = this.#lag.take();
     for (const [name, gauge] of this.#lags) gauge.set(lag[name]);

@@ -255,6 +255,9 @@ test('systemd: the unit is sound, hardened, and starts what is there with settin
   expect(env['FLUXMQ_LOG_FILE']?.startsWith(`/var/log/${value('LogsDirectory')}/`)).toBe(true);
   expect(Number(value('LimitNOFILE'))).toBeGreaterThanOrEqual(16_384);
   expect(Number(value('TimeoutStopSec')) * 1000).toBeGreaterThan(10_000);
+  expect(value('Restart')).toBe('always');
+  expect(value('ExecReload')).toBe('/bin/kill -HUP $MAINPID');
+  expect(value('ExecStart')).toContain(' --disable-sigusr1 ');
   for (const command of [value('ExecStart'), value('ExecStartPre')]) {
     const [program = '', ...args] = command.split(' ');
     for (const path of [program, args.find((arg) => arg.endsWith('.js'))]) expect(existsSync(path ?? '')).toBe(true);
@@ -270,6 +273,7 @@ test('Docker: what is copied exists, the entry point is the broker, and its heal
   const [, entry = '[]'] = /^ENTRYPOINT (\[.*\])$/m.exec(dockerfile) ?? [];
   const [, health = '[]'] = /^ {2}CMD (\[.*\])$/m.exec(dockerfile) ?? [];
   const inRoot = (command: string) => (JSON.parse(command) as string[]).map((word) => word.replace('/opt/fluxmq', ROOT));
+  expect(inRoot(entry)).toContain('--disable-sigusr1');
   for (const path of inRoot(entry).filter((word) => word.startsWith('/'))) expect(existsSync(path)).toBe(true);
   const [, copied = ''] = /cp -a (.*) \/image\//.exec(dockerfile) ?? [];
   for (const name of copied.split(' ')) expect(existsSync(join(ROOT, name))).toBe(true);

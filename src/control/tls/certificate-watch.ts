@@ -30,19 +30,30 @@ export class CertificateWatch {
   readonly #refused = new Map<string, { digest: string; reason: string }>();
   /** day on which its expiry was told last, by endpoint */
   readonly #toldOn = new Map<string, number>();
-  #round: Promise<void> | null = null;
+  #round: Promise<string[]> | null = null;
+  #isClosed = false;
 
   constructor(options: CertificateWatchOptions) {
     this.#options = options;
-    this.#timer = setInterval(() => {
-      this.#round ??= this.#look().finally(() => {
-        this.#round = null;
-      });
-    }, options.intervalMs ?? INTERVAL_MS);
+    this.#timer = setInterval(() => void this.#begin(), options.intervalMs ?? INTERVAL_MS);
+  }
+
+  #begin(): Promise<string[]> {
+    this.#round ??= this.#look().finally(() => {
+      this.#round = null;
+    });
+    return this.#round;
+  }
+
+  /** Looks at once, at what is there after the call. @returns what has changed, a text for each endpoint that is concerned */
+  async lookNow(): Promise<string[]> {
+    const before = this.#round === null ? [] : await this.#round;
+    return this.#isClosed ? before : [...before, ...(await this.#begin())];
   }
 
   /** Resolves when nothing is under way any more. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     clearInterval(this.#timer);
     await this.#round;
   }
@@ -55,8 +66,9 @@ export class CertificateWatch {
   }
 
   /** One after the other: reading files is not worth hurrying for. */
-  async #look(): Promise<void> {
+  async #look(): Promise<string[]> {
     const { runners, isLocked, logger } = this.#options;
+    const changed: string[] = [];
     const all = runners.all();
     for (const known of [this.#refused, this.#toldOn]) {
       for (const id of known.keys()) if ((runners.peek(id)?.wanted?.tls ?? null) === null) known.delete(id);
@@ -65,7 +77,8 @@ export class CertificateWatch {
       if (runner.wanted === null || runner.wanted.tls === null) continue;
       this.#tellExpiry(runner);
       try {
-        if (!isLocked(runner.id)) await this.#follow(runner);
+        const what = isLocked(runner.id) ? null : await this.#follow(runner);
+        if (what !== null) changed.push(`Endpoint ${runner.wanted.endpoint.port}: ${what}`);
       } catch (error) {
         logger.error(`Endpoint ${runner.wanted?.endpoint.port}: the changed certificate was not taken by every worker`, {
           endpoint: runner.id,
@@ -73,33 +86,35 @@ export class CertificateWatch {
         });
       }
     }
+    return changed;
   }
 
-  /** @throws FluxError when a worker does not take what was found good; it is replaced */
-  async #follow(runner: EndpointRunner): Promise<void> {
+  /** @returns what has changed; null: nothing. @throws FluxError when a worker does not take what was found good; it is replaced */
+  async #follow(runner: EndpointRunner): Promise<string | null> {
     const { isLocked, logger } = this.#options;
     const { wanted, id } = runner;
-    if (wanted === null || wanted.tls === null || !hasFiles(wanted.endpoint.sslConfig)) return;
+    if (wanted === null || wanted.tls === null || !hasFiles(wanted.endpoint.sslConfig)) return null;
     const { sslConfig, port } = wanted.endpoint;
     const sources = await readSources(sslConfig);
     if (sources.digest === wanted.tls.digest) {
       this.#refused.delete(id);
-      return;
+      return null;
     }
-    if (sources.digest === this.#refused.get(id)?.digest) return;
+    if (sources.digest === this.#refused.get(id)?.digest) return null;
     const loaded = await loadTls(sslConfig, sources).catch((error: unknown) => toWireError(error).message);
     // A change came in between: it has read the files itself, or the next round will.
-    if (runner.wanted !== wanted || isLocked(id)) return;
+    if (runner.wanted !== wanted || isLocked(id)) return null;
     if (typeof loaded === 'string') {
       this.#refused.set(id, { digest: sources.digest, reason: loaded });
       logger.error(`Endpoint ${port}: the changed certificate is not used, the old one stays`, { endpoint: id, reason: loaded });
-      return;
+      return 'the changed certificate is refused';
     }
     this.#refused.delete(id);
     this.#toldOn.delete(id);
     await runner.update({ ...wanted, tls: loaded.material }, new Deadline(UPDATE_TIMEOUT_MS));
     const { subject, notAfter, fingerprint } = loaded.material.certificate;
     logger.info(`Endpoint ${port}: the changed certificate is used from now on`, { endpoint: id, subject, notAfter, fingerprint });
+    return 'a new certificate';
   }
 
   /** Once a day. */

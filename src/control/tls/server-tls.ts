@@ -33,7 +33,8 @@ export class ServerTls {
   #material: TlsMaterial;
   #refused = '';
   #toldOn = 0;
-  #round: Promise<void> | null = null;
+  #round: Promise<string[]> | null = null;
+  #onChange: ((options: ReturnType<typeof toTlsOptions>) => void) | null = null;
   #timer: NodeJS.Timeout | null = null;
 
   private constructor(config: SslConfig, material: TlsMaterial, { logger, intervalMs = INTERVAL_MS }: ServerTlsOptions) {
@@ -73,32 +74,46 @@ export class ServerTls {
 
   /** From now on changed files are tried and handed over, until close(). */
   follow(onChange: (options: ReturnType<typeof toTlsOptions>) => void): void {
-    this.#timer = setInterval(() => {
-      this.#round ??= this.#look(onChange).finally(() => {
-        this.#round = null;
-      });
-    }, this.#intervalMs);
+    this.#onChange = onChange;
+    this.#timer = setInterval(() => void this.#begin(), this.#intervalMs);
+  }
+
+  /** Looks at once, at what is there after the call. @returns what has changed, as a text; none before follow() and after close() */
+  async lookNow(): Promise<string[]> {
+    const before = this.#round === null ? [] : await this.#round;
+    return [...before, ...(await this.#begin())];
+  }
+
+  #begin(): Promise<string[]> {
+    this.#round ??= this.#look().finally(() => {
+      this.#round = null;
+    });
+    return this.#round;
   }
 
   close(): void {
+    this.#onChange = null;
     if (this.#timer !== null) clearInterval(this.#timer);
   }
 
-  async #look(onChange: (options: ReturnType<typeof toTlsOptions>) => void): Promise<void> {
+  async #look(): Promise<string[]> {
+    if (this.#onChange === null) return [];
     this.#tellExpiry();
     const sources = await readSources(this.#config);
-    if (sources.digest === this.#material.digest || sources.digest === this.#refused) return;
+    if (sources.digest === this.#material.digest || sources.digest === this.#refused) return [];
     try {
       const { material } = await loadTls(this.#config, sources);
-      onChange(toTlsOptions(material));
+      this.#onChange(toTlsOptions(material));
       this.#material = material;
       this.#toldOn = 0;
       const { subject, notAfter, fingerprint } = material.certificate;
       this.#logger.info('Admin API: the changed certificate is used from now on', { subject, notAfter, fingerprint });
+      return ['Admin API: a new certificate'];
     } catch (error) {
       this.#refused = sources.digest;
       const reason = rename(toWireError(error).message);
       this.#logger.error('Admin API: the changed certificate is not used, the old one stays', { reason });
+      return ['Admin API: the changed certificate is refused'];
     }
   }
 

@@ -2,17 +2,19 @@
 
 import { createInterface } from 'node:readline';
 import { BroadcastChannel } from 'node:worker_threads';
-import { openLogger } from '../../../src/control/log.ts';
+import { openLogger } from '../../../src/control/log/log.ts';
+import { openTerminal } from '../../../src/control/log/terminal-target.ts';
 import { loadSettings } from '../../../src/settings/load-settings.ts';
 import { startNode } from '../../../src/start-node.ts';
 
 const { settings } = loadSettings({ file: process.argv[2] ?? null, env: {}, cwd: process.cwd() });
-const log = await openLogger(settings.log, process.stderr);
+const log = openLogger(settings.log, openTerminal(2));
 const worker = new URL('./crashable-worker.js', import.meta.url);
 const node = await startNode({
   settings,
   version: '0.0.0',
   logger: log.logger,
+  linesLost: () => log.linesLost,
   workerUrls: { endpoint: worker, session: worker, access: new URL('../../../dist/workers/access-task.js', import.meta.url) },
   adminStatic: new URL('../../../dist/static/', import.meta.url),
 });

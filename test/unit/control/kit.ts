@@ -73,6 +73,7 @@ export async function startTestNode(
     isStoreShared: options.isShared ?? false,
     workerUrls,
     logger,
+    linesLost: () => ({ file: 0, terminal: 0 }),
   });
   return { ...running, lines, store };
 }

@@ -10,8 +10,10 @@ import { PassThrough } from 'node:stream';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { openAccessPool } from '../../../src/control/access-pool.ts';
 import { Backoff } from '../../../src/control/backoff.ts';
-import { BURST_MS, BurstFilter, openLogger } from '../../../src/control/log.ts';
-import { formatLine } from '../../../src/control/log-line.ts';
+import { BURST_MS, BurstFilter } from '../../../src/control/log/bursts.ts';
+import { openLogger } from '../../../src/control/log/log.ts';
+import { formatLine } from '../../../src/control/log/log-line.ts';
+import { streamTerminal } from '../../../src/control/log/terminal-target.ts';
 import { probeMqtt } from '../../../src/control/probe/mqtt-probe.ts';
 import { probePort } from '../../../src/control/probe/port-probe.ts';
 import type { VerifyJob } from '../../../src/thread/messages.ts';
@@ -114,7 +116,8 @@ describe('log', () => {
   it('writes JSON lines to the file, readable ones to the terminal, and rotates', async () => {
     const folder = dir();
     const terminal = new PassThrough();
-    const log = await openLogger({ level: 'info', file: join(folder, 'sub', 'fluxmq.log'), maxSize: 2_000, maxFiles: 2 }, terminal);
+    const settings = { level: 'info', file: join(folder, 'sub', 'fluxmq.log'), maxSize: 2_000, maxFiles: 2 } as const;
+    const log = openLogger(settings, streamTerminal(terminal));
     log.logger.debug('not written');
     log.logger.info('Endpoint 1883 listens', { port: 1883 });
     for (let n = 0; n < 100; n++) {
@@ -136,8 +139,8 @@ describe('log', () => {
   it('refuses to start with a file that cannot be written', async () => {
     const file = join(dir(), 'file');
     writeFileSync(file, '');
-    const opening = openLogger({ level: 'info', file: join(file, 'x.log'), maxSize: 1e6, maxFiles: 1 }, new PassThrough());
-    await expect(opening).rejects.toThrow();
+    const settings = { level: 'info', file: join(file, 'x.log'), maxSize: 1e6, maxFiles: 1 } as const;
+    expect(() => openLogger(settings, streamTerminal(new PassThrough()))).toThrow();
   });
 
   it('does not let a value forge a line or move the cursor', () => {

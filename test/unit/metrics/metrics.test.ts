@@ -128,7 +128,8 @@ it('escapes what would break a line', async () => {
 
 it('tells how late the event loop of the main thread was since the scrape before, without what the sampling itself takes', async () => {
   const metrics = new ProcessMetrics();
-  const node = { workerRestarts: 0, workersBlocked: 0, slowWatchers: 0, retainedRefused: 0, identityConflicts: 0, retained: 0 };
+  const lost = { linesLostFile: 0, linesLostTerminal: 0 };
+  const node = { workerRestarts: 0, workersBlocked: 0, slowWatchers: 0, retainedRefused: 0, identityConflicts: 0, retained: 0, ...lost };
   const lags = async (): Promise<Record<string, number>> => {
     const found = [...(await metrics.text(node)).matchAll(/^nodejs_eventloop_lag_(\w+)_seconds (\S+)$/gm)];
     return Object.fromEntries(found.map(([, name, value]) => [name, Number(value)]));

@@ -18,7 +18,7 @@ beforeAll(() => {
   writeFileSync(join(project, 'package.json'), '{\n  "version": "1.2.3"\n}\n');
   writeFileSync(join(project, 'scripts/prepare'), '#!/bin/sh\n', { mode: 0o755 });
   const broker = `process.on('SIGTERM', () => process.exit(7));
-process.stdout.write(JSON.stringify({ pid: process.pid, args: process.argv.slice(2), cwd: process.cwd() }) + '\\n');
+process.stdout.write(JSON.stringify({ pid: process.pid, args: process.argv.slice(2), options: process.execArgv, cwd: process.cwd() }) + '\\n');
 setTimeout(() => {}, process.argv[2] === 'check' ? 0 : 20000);`;
   writeFileSync(join(project, 'dist/main.js'), broker);
   symlinkSync(process.execPath, join(project, 'node_modules/.bin/node'));
@@ -34,7 +34,9 @@ function run(...args: string[]): SpawnSyncReturns<string> {
 test('becomes the broker: the pid and the signals are its own', async () => {
   const child = spawn(join(project, 'fluxmq'), ['start'], { cwd: project, stdio: ['ignore', 'pipe', 'inherit'] });
   const [line] = (await once(child.stdout, 'data')) as [Buffer];
-  expect((JSON.parse(line.toString()) as { pid: number }).pid).toBe(child.pid);
+  const told = JSON.parse(line.toString()) as { pid: number; options: string[] };
+  expect(told.pid).toBe(child.pid);
+  expect(told.options).toContain('--disable-sigusr1');
   child.kill('SIGTERM');
   expect(await once(child, 'exit')).toEqual([7, null]);
 });

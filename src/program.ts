@@ -1,0 +1,189 @@
+/** The roof: reads the command line and the configuration, starts the node, and ends the process when a signal asks for it. */
+
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { checkConfiguration } from './check.ts';
+import { type OpenLog, openLogger } from './control/log/log.ts';
+import { guardStandardStreams } from './control/log/terminal-target.ts';
+import type { Endpoint } from './endpoint/endpoint.ts';
+import { FluxError } from './kernel/errors.ts';
+import type { Logger } from './kernel/logger.ts';
+import { loadSettings } from './settings/load-settings.ts';
+import type { Settings } from './settings/settings.ts';
+import { formatIssues, SettingsError } from './settings/settings-error.ts';
+import type { Signals } from './signals.ts';
+import { type RunningNode, startNode } from './start-node.ts';
+
+/** Below it, `ulimit -n` ends a busy broker before its configured limits do. */
+const DESCRIPTORS_WANTED = 16_384;
+
+/** The built files. @param dist their folder */
+const builtFiles = (dist: URL) => ({
+  workerUrls: {
+    endpoint: new URL('workers/endpoint-worker.js', dist),
+    session: new URL('workers/session-worker.js', dist),
+    access: new URL('workers/access-task.js', dist),
+  },
+  adminStatic: new URL('static/', dist),
+});
+
+const say = (text: string) => process.stdout.write(`${text}\n`);
+const complain = (text: string) => process.stderr.write(`${text}\n`);
+
+function readVersion(dist: URL): string {
+  const about: unknown = JSON.parse(readFileSync(new URL('../package.json', dist), 'utf8'));
+  const version = typeof about === 'object' && about !== null && 'version' in about ? about.version : null;
+  return typeof version === 'string' ? version : 'unknown';
+}
+
+/** Ends the process. Everything that must not be lost has been closed before. */
+function exit(code: number): never {
+  process.exit(code);
+}
+
+function readCommand(): { command: 'start' | 'check'; file: string | null } {
+  const { values, positionals } = parseArgs({ options: { config: { type: 'string' } }, allowPositionals: true });
+  const [command = 'start', ...surplus] = positionals;
+  if ((command !== 'start' && command !== 'check') || surplus.length > 0)
+    throw new FluxError('invalid', `unknown command: ${positionals.join(' ')}`);
+  if (command === 'check' && values.config === undefined) throw new FluxError('invalid', 'check needs --config FILE');
+  return { command, file: values.config ?? null };
+}
+
+/** Soft limit of open files; null where /proc does not tell. */
+function descriptorLimit(): number | null {
+  try {
+    const limits = readFileSync('/proc/self/limits', 'utf8');
+    const soft = /^Max open files\s+(\d+)/m.exec(limits)?.[1];
+    return soft === undefined ? null : Number(soft);
+  } catch {
+    return null; // not Linux
+  }
+}
+
+function warnAboutDescriptors(logger: Logger): void {
+  const limit = descriptorLimit();
+  if (limit !== null && limit < DESCRIPTORS_WANTED) {
+    logger.warn(`only ${limit} files and sockets may be open at once: raise it with ulimit -n`, { wanted: DESCRIPTORS_WANTED });
+  }
+}
+
+function schemeOf({ useWebsocket, sslConfig }: Endpoint): string {
+  return (useWebsocket ? 'ws' : 'mqtt') + (sslConfig.enabled ? 's' : '');
+}
+
+function readyLine(node: RunningNode, version: string, settings: Settings): string {
+  const views = node.control.list().filter(({ endpoint }) => node.control.activePorts().includes(endpoint.port));
+  const endpoints = views.map(({ endpoint }) => `${schemeOf(endpoint)}://${endpoint.host}:${endpoint.port}`);
+  const list = endpoints.length === 0 ? 'none' : endpoints.join(' ');
+  return `fluxmq ${version} is ready: admin http${settings.http.ssl === null ? '' : 's'}://${settings.http.host}:${node.adminPort}, endpoints ${list}`;
+}
+
+/** Ends in order on the first signal, at once on the second. @returns what ends the process for another reason */
+function endOnSignal(
+  signals: Signals,
+  starting: Promise<RunningNode>,
+  log: OpenLog,
+  settings: Settings,
+): (code: number, why: string) => void {
+  let isStopping = false;
+  const end = async (code: number) => {
+    const late = setTimeout(() => {
+      complain(`the shutdown took longer than ${settings.shutdownTimeout} ms`);
+      exit(1);
+    }, settings.shutdownTimeout);
+    try {
+      const node = await starting;
+      const inOrder = await node.stop();
+      log.logger[inOrder ? 'info' : 'error'](inOrder ? 'stopped in order' : 'stopped, but not every thread ended in order');
+    } catch (error) {
+      log.logger.error('the shutdown failed', { reason: String(error) });
+      code = 1;
+    }
+    await log.close();
+    clearTimeout(late);
+    exit(code);
+  };
+  const begin = (code: number, why: string) => {
+    isStopping = true;
+    log.logger.info(`stopping: ${why}`);
+    void end(code);
+  };
+  signals.onEnd((signal) => {
+    // process.exit() would wait for the end of each thread.
+    if (isStopping) process.kill(process.pid, 'SIGKILL');
+    else begin(0, signal);
+  });
+  return (code, why) => {
+    if (!isStopping) begin(code, why);
+  };
+}
+
+/** SIGHUP: the log file is opened again and changed files are read, at any time; one line says what came of it. */
+function reloadOnSignal(signals: Signals, starting: Promise<RunningNode>, log: OpenLog): void {
+  let node: RunningNode | null = null;
+  starting.then(
+    (running) => {
+      node = running;
+    },
+    () => {},
+  );
+  signals.onReload(async () => {
+    log.reopen();
+    try {
+      const changed = node === null ? ['the node is starting and reads every file anyway'] : await node.reload();
+      log.logger.info(`SIGHUP: the log file is opened again; ${changed.length === 0 ? 'no certificate has changed' : changed.join('; ')}`);
+    } catch (error) {
+      log.logger.error('SIGHUP: the log file is opened again; other files could not be read', { reason: String(error) });
+    }
+  });
+}
+
+async function start(file: string | null, dist: URL, signals: Signals): Promise<void> {
+  const { settings, warnings } = loadSettings({ file, env: process.env, cwd: process.cwd() });
+  const version = readVersion(dist);
+  const log = openLogger(settings.log);
+  const { logger } = log;
+  for (const warning of warnings) logger.warn(`configuration: ${warning}`);
+  warnAboutDescriptors(logger);
+  const starting = startNode({ settings, version, logger, linesLost: () => log.linesLost, ...builtFiles(dist) });
+  const endOnce = endOnSignal(signals, starting, log, settings);
+  reloadOnSignal(signals, starting, log);
+  const onFault = (what: string) => (error: unknown) => {
+    logger.error(`${what} in the main thread`, { reason: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+    endOnce(1, what);
+  };
+  process.on('uncaughtException', onFault('uncaught error'));
+  process.on('unhandledRejection', onFault('unhandled rejection'));
+  try {
+    const line = readyLine(await starting, version, settings);
+    logger.info(line);
+    if (settings.log.level === 'warn' || settings.log.level === 'error') log.say(line);
+  } catch (error) {
+    logger.error('fluxmq cannot start', { reason: error instanceof Error ? error.message : String(error) });
+    await log.close();
+    throw error;
+  }
+}
+
+async function check(file: string | null): Promise<void> {
+  const { problems, warnings } = await checkConfiguration(file, process.env, process.cwd());
+  for (const warning of warnings) say(`warning: ${warning}`);
+  for (const problem of problems) complain(`${file}: ${problem}`);
+  if (problems.length > 0) exit(1);
+  say(`${file} is valid`);
+}
+
+/** @param dist folder of the built files */
+export async function run(dist: URL, signals: Signals): Promise<void> {
+  guardStandardStreams();
+  try {
+    const { command, file } = readCommand();
+    if (command === 'check') await check(file);
+    else await start(file, dist, signals);
+  } catch (error) {
+    if (error instanceof SettingsError) complain(formatIssues(error));
+    else complain(`fluxmq: ${error instanceof Error ? error.message : String(error)}`);
+    exit(1);
+  }
+}
