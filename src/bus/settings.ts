@@ -1,4 +1,4 @@
-/** What the bus must know to find its servers and to be let in. */
+/** Settings of the bus: where its servers are, and which credentials they accept. */
 
 export interface BusCredentials {
   user: string | null;
@@ -6,7 +6,7 @@ export interface BusCredentials {
   token: string | null;
   /** absolute path of a NATS credentials file */
   credsFile: string | null;
-  /** paths of PEM files; null: no TLS unless the server asks for it */
+  /** paths of PEM files; null: no TLS unless the server demands it */
   tls: { ca: string | null; crt: string | null; key: string | null } | null;
 }
 
@@ -17,9 +17,9 @@ export type BusPlace =
       kind: 'dns';
       service: string;
       namespace: string;
-      /** where the records name none */
+      /** port for records that name none */
       port: number;
-      /** `address` or `address:port`; empty: those of the system */
+      /** `address` or `address:port`; empty: the servers of the system */
       dnsServers: string[];
     };
 

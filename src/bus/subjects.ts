@@ -1,16 +1,16 @@
 /** The subjects on the bus; the first word is the cluster's name. */
 
-/** What nodes of one cluster tell each other. */
+/** Subjects between the nodes of one cluster. */
 export interface Subjects {
-  /** each node, all the time: who it is, and the revision that it runs */
+  /** heartbeat of each node: its name, and the revision that it runs */
   readonly heartbeat: string;
-  /** a node that comes asks the others to say who they are */
+  /** a node that starts asks the others for a heartbeat */
   readonly hello: string;
-  /** a node that goes in order */
+  /** a node that shuts down in order */
   readonly bye: string;
   /** revision N is in the store */
   readonly announce: string;
-  /** what a node made of revision N */
+  /** receipt: how a node applied revision N */
   readonly receipt: string;
   /** requests to one node: `<node>` is its incarnation */
   node(incarnation: string, what: 'prepare' | 'check-port' | 'status' | 'probe'): string;

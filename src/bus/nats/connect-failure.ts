@@ -1,4 +1,4 @@
-/** Why a connection to a NATS server was not made, in words that name the setting to look at; nothing of a secret is in them. */
+/** Explains why a connection to a NATS server failed: names the setting to look at, and never contains a secret. */
 
 import type { NatsError } from 'nats';
 import { FluxError } from '../../kernel/errors.ts';
@@ -10,17 +10,17 @@ const WORDS: Readonly<Record<string, string>> = {
   CONNECTION_TIMEOUT: 'it does not answer',
   CONNECTION_CLOSED: 'it closed the connection',
   DISCONNECT: 'it closed the connection',
-  SERVER_OPT_NA: 'it does not offer TLS, which is asked for (cluster.credentials.tls, or tls:// in cluster.addresses)',
+  SERVER_OPT_NA: 'it does not offer TLS, which the configuration demands (cluster.credentials.tls, or tls:// in cluster.addresses)',
   ENOTFOUND: 'there is no such host',
   EAI_AGAIN: 'the host name cannot be looked up now',
   EHOSTUNREACH: 'the host cannot be reached',
   ENETUNREACH: 'the network cannot be reached',
 };
 
-/** Codes of Node and OpenSSL for a certificate of the server that is not believed. */
+/** Codes of Node and OpenSSL for a server certificate that does not verify. */
 const UNTRUSTED = /^(UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|CERT_|ERR_TLS_CERT_ALTNAME_INVALID|INVALID_CA|HOSTNAME_MISMATCH)/;
 
-/** Codes of a connection that ended without an end. */
+/** Codes of a connection that the server broke off. */
 const CUT = /^(ECONNRESET|EPIPE)$/;
 
 /** One line without the server's address. */
@@ -38,8 +38,8 @@ export function connectFailure(error: unknown, credentials: BusCredentials): str
     return `it refuses the TLS handshake (${alert}): ${certificateHint(credentials)}`;
   }
   if (CUT.test(code)) {
-    // A server that does not like a certificate of TLS 1.3 says so when the client has begun to talk: what it leaves unread makes its system
-    // reset the connection, and the alert may be lost with it.
+    // With TLS 1.3 a server refuses a client certificate after the client has begun to send. The unread bytes make the server's
+    // system reset the connection, and the reset may overtake the alert.
     return `it reset the connection (${code})${credentials.tls === null ? '' : `: ${certificateHint(credentials)}`}`;
   }
   if (code === 'TLS') return `cluster.credentials.tls cannot be used: ${chainedError?.message ?? message}`;

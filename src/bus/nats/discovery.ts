@@ -1,4 +1,4 @@
-/** Finds the NATS servers: the addresses given, or what the DNS records of a Kubernetes service say at this moment. */
+/** Finds the NATS servers: the configured addresses, or the current DNS records of a Kubernetes service. */
 
 import type { SrvRecord } from 'node:dns';
 import { Resolver } from 'node:dns/promises';
@@ -8,19 +8,19 @@ import type { BusPlace } from '../settings.ts';
 
 const LOOKUP_TIMEOUT_MS = 2_000;
 const CLUSTER_DOMAIN = 'cluster.local';
-/** A record of weight 0 is seldom first, but may be. */
+/** A record of weight 0 is rarely first, but can be (RFC 2782). */
 const LEAST_WEIGHT = 0.01;
 
 export interface BusServer {
   /** `host:port`, `[address]:port` */
   address: string;
-  /** what its certificate must be for: a host name or an address */
+  /** host name or address that its certificate must name */
   name: string;
 }
 
 /**
- * Servers in the order in which they are to be tried. Of a service: its SRV records, which name host and port of each server, in their order of
- * priority and weight (RFC 2782), else its addresses with the port given. Equal ones come in any order, so that nodes spread over them.
+ * Lists the servers in the order to try them. A service yields its SRV records, which name host and port of each server, by
+ * priority and weight (RFC 2782); without SRV records, its addresses with the given port. Equal servers come in random order, which spreads the nodes.
  * @throws FluxError `unavailable` when no record is found
  */
 export async function findServers(place: BusPlace): Promise<BusServer[]> {
@@ -47,13 +47,13 @@ export async function findServers(place: BusPlace): Promise<BusServer[]> {
   throw new FluxError('unavailable', `no NATS server is found under ${name} (${failures.join(', ')})`);
 }
 
-/** The bare name of a service has a record for each port of each server, those between servers among them: if some are of the port given, only they are meant. */
+/** The bare name of a service has a record for each port of each server, including ports between servers. Records of the given port, if any, exclude the others. */
 function ofPort(records: SrvRecord[], port: number): SrvRecord[] {
   const own = records.filter((record) => record.port === port);
   return own.length > 0 ? own : records;
 }
 
-/** RFC 2782: by priority, and within one in any order in which the heavier are first more often. */
+/** RFC 2782: by priority; within one priority at random, heavier records first more often. */
 function weigh(records: SrvRecord[]): SrvRecord[] {
   return records
     .map((record) => ({ record, at: -Math.log(Math.random()) / (record.weight + LEAST_WEIGHT) }))
@@ -61,7 +61,7 @@ function weigh(records: SrvRecord[]): SrvRecord[] {
     .map(({ record }) => record);
 }
 
-/** A server's own name is only known to the same DNS server, so it is looked up here; what that does not know, the system may. */
+/** Only the same DNS server knows a server's own name, so it is asked first, and the system's resolver second. */
 async function addressesOf(resolver: Resolver, name: string): Promise<string[]> {
   const found = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)]);
   const addresses = found.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
@@ -83,7 +83,7 @@ function shuffle<T>(items: readonly T[]): T[] {
     .map(({ item }) => item);
 }
 
-/** The domain of the cluster by the search list of a pod, such as `default.svc.cluster.local`. */
+/** The cluster's domain from the search list of a pod, such as `default.svc.cluster.local`. */
 function clusterDomain(): string {
   try {
     return /^search\s.*?\bsvc\.(\S+)/m.exec(readFileSync('/etc/resolv.conf', 'utf8'))?.[1] ?? CLUSTER_DOMAIN;

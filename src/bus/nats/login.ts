@@ -1,4 +1,4 @@
-/** What a node shows a NATS server to be let in; files are read anew for each connection, so that what was exchanged is used. */
+/** Builds the credentials for a NATS server; reads the files anew for each connection, so a rotated file takes effect. */
 
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
@@ -9,9 +9,9 @@ import type { BusCredentials } from '../settings.ts';
 const KEY = 'cluster.credentials';
 
 /**
- * Reads what the credentials name.
- * @returns options of the connection to one server, by the host name or address that its certificate must be for
- * @throws FluxError `unavailable` naming the key and its file, never what stands in it
+ * Reads the files of the credentials.
+ * @returns a function from the name that a server's certificate must carry to the connection's options
+ * @throws FluxError `unavailable` naming the key and its file, never the content
  */
 export function readLogin(credentials: BusCredentials): (name: string) => Partial<ConnectionOptions> {
   const { user, password, token, credsFile, tls } = credentials;
@@ -29,11 +29,11 @@ function fromFile(path: string): NonNullable<ConnectionOptions['authenticator']>
   const bytes = read(path, `${KEY}.credsFile`);
   try {
     const authenticator = credsAuthenticator(bytes);
-    // It signs here once, so that a file that is none is found before it is needed.
+    // Signing once here finds a bad file before a server asks for the signature.
     authenticator('nonce');
     return authenticator;
   } catch {
-    throw new FluxError('unavailable', `${KEY}.credsFile: ${path} is no NATS credentials file (a JWT and the nkey seed of a user)`);
+    throw new FluxError('unavailable', `${KEY}.credsFile: ${path} is not a NATS credentials file (a JWT and the nkey seed of a user)`);
   }
 }
 

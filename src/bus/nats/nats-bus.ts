@@ -1,4 +1,4 @@
-/** The bus over NATS: one connection that is made again for ever, with everything that was subscribed and served on it. */
+/** The bus over NATS: one connection that reconnects for ever, and restores its subscriptions and services each time. */
 
 import { Events, type Msg, type NatsConnection, type Subscription } from 'nats';
 import { FluxError } from '../../kernel/errors.ts';
@@ -8,7 +8,7 @@ import type { BusSettings } from '../settings.ts';
 import { NatsLink } from './nats-link.ts';
 import { NatsService } from './nats-service.ts';
 
-/** Of one subject; a body of the bus is a change at most, and NATS's own default is the same. */
+/** Largest body, bytes: a body of the bus is at most one change, and NATS has the same default. */
 const BODY_BYTES_MAX = 1024 * 1024;
 
 interface Subscribed {
@@ -46,7 +46,7 @@ class NatsBus implements Bus {
     listener(this.state);
   }
 
-  /** Everything that was there on the last connection. */
+  /** Subscriptions and services to restore on the next connection. */
   async #resume(connection: NatsConnection): Promise<void> {
     for (const each of this.#subscribed) this.#open(connection, each);
     for (const service of this.#services) await service.open(connection);
@@ -106,7 +106,7 @@ class NatsBus implements Bus {
     return this.#subscribe(subject, (message) => {
       void handler(decode(message.data))
         .then((body) => message.respond(encode(body)))
-        // Also when the connection, or who asked, has gone meanwhile, or the answer is too large for NATS.
+        // The connection or the requester may have gone, or the answer may be too large for NATS.
         .catch((error: unknown) => this.#logger.error('Cluster: a request was not answered', { subject, error: String(error) }));
     });
   }
@@ -142,7 +142,7 @@ function encode(body: unknown): Uint8Array {
   return body === undefined ? new Uint8Array() : Buffer.from(JSON.stringify(body));
 }
 
-/** Undefined for what is empty, too large, or not JSON: a stranger may publish anything. */
+/** Returns undefined for an empty body, a body that is too large, and a body that is not JSON: any client may publish anything. */
 function decode(data: Uint8Array): unknown {
   if (data.length === 0 || data.length > BODY_BYTES_MAX) return undefined;
   try {

@@ -1,4 +1,4 @@
-/** One connection to NATS that is made again for ever; the servers are looked up anew each time. */
+/** One connection to NATS that reconnects for ever, and looks the servers up anew each time. */
 
 import { type ConnectionOptions, connect, type NatsConnection } from 'nats';
 import { Deadline } from '../../kernel/deadline.ts';
@@ -10,19 +10,19 @@ import { findServers } from './discovery.ts';
 import { readLogin } from './login.ts';
 
 const CONNECT_TIMEOUT_MS = 2_000;
-/** A server that is frozen is noticed after three of these. */
+/** Ping interval, ms. Three missed answers show a frozen server. */
 const PING_MS = 1_000;
 const PINGS_OPEN_MAX = 2;
 const PAUSE_FIRST_MS = 100;
 const PAUSE_MAX_MS = 1_000;
 const CLOSE_WAIT_MS = 1_000;
-/** Servers that the reason for no connection names. */
+/** Most servers that the reason for a missing connection names. */
 const NAMED_MAX = 5;
 
 export interface LinkHooks {
-  /** A new connection, before anybody is told of it. What it throws ends the connection. */
+  /** Called with a new connection before its state is announced. An error thrown here closes the connection. */
   onConnected(connection: NatsConnection): Promise<void>;
-  /** Each change of the connection, and each new reason why there is none. */
+  /** Called at each change of the connection, and for each new reason why there is none. */
   onState(state: BusState): void;
 }
 
@@ -48,25 +48,25 @@ export class NatsLink {
     return this.#state;
   }
 
-  /** Null while there is none. */
+  /** Null while there is no connection. */
   get connection(): NatsConnection | null {
     return this.#connection;
   }
 
-  /** Sends what is left, and ends; waits a second at most for an attempt to connect. Idempotent. */
+  /** Sends what is queued, then closes; waits at most a second for a pending attempt to connect. Idempotent. */
   async close(): Promise<void> {
     if (!this.#isClosing) {
       this.#isClosing = true;
       this.#wake();
       await this.#connection?.drain().catch(() => this.#connection?.close());
     }
-    // An attempt under way ends by itself, and closes what it has opened: a silent DNS server is not waited for.
+    // A pending attempt ends by itself and closes what it opened, so a silent DNS server delays nothing.
     await new Deadline(CLOSE_WAIT_MS).reaches(this.#running);
   }
 
   async #run(): Promise<void> {
     let failures = 0;
-    // What is handed to the hooks belongs to an object that is complete.
+    // The hooks must see a complete object, so the first attempt starts here.
     await Promise.resolve();
     while (!this.#isClosing) {
       try {
@@ -91,7 +91,7 @@ export class NatsLink {
     });
   }
 
-  /** To the first server, of those that there are now, that lets this node in. @throws FluxError `unavailable`: why none does */
+  /** Connects to the first current server that accepts this node. @throws FluxError `unavailable` with the reason of each server */
   async #connect(): Promise<NatsConnection> {
     const { place, credentials } = this.#settings;
     const failures: string[] = [];
@@ -104,7 +104,7 @@ export class NatsLink {
         failures.push(`${server.address}: ${connectFailure(error, credentials)}`);
       }
     }
-    // Sorted: the servers are tried in any order, and the same reason is told once.
+    // Sorted, because the order of attempts is random and an unchanged reason is logged once.
     const reasons = failures.sort();
     const more = reasons.length > NAMED_MAX ? `; and ${reasons.length - NAMED_MAX} more` : '';
     throw new FluxError('unavailable', `${reasons.slice(0, NAMED_MAX).join('; ')}${more}`);
@@ -123,7 +123,7 @@ export class NatsLink {
     });
   }
 
-  /** From a connection's first moment to its last. */
+  /** Watches one connection from start to end. */
   async #live(connection: NatsConnection): Promise<void> {
     if (this.#isClosing) return connection.close();
     const closed = connection.closed();

@@ -1,4 +1,4 @@
-/** One service of this node under the micro protocol of NATS: seen by `nats micro`, and there again on each new connection. */
+/** One service of this node under the micro protocol of NATS: `nats micro` shows it, and each new connection restores it. */
 
 import { type Endpoint, headers, type NatsConnection, type Service, type ServiceMsg } from 'nats';
 import { steadyNow } from '../../kernel/clock.ts';
@@ -6,18 +6,18 @@ import { Deadline } from '../../kernel/deadline.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { Answer, BusService, Incoming, Serving } from '../contract.ts';
 
-/** Left free in a message for headers and subject. */
+/** Bytes of a message reserved for headers and subject. */
 const ENVELOPE_BYTES = 8192;
-/** What a server takes unless it says otherwise. */
+/** Largest payload of a server that announces no limit, bytes. */
 const PAYLOAD_BYTES = 1024 * 1024;
-/** Of a failure in the headers; the body has all of it. */
+/** Longest failure text in the headers, characters; the body has the whole text. */
 const REASON_LENGTH_MAX = 1000;
 
 /** Numbers of one operation since the start; shown by `nats micro stats` as its data. */
 interface Counts {
   answered: number;
   failed: number;
-  /** of all that were answered */
+  /** sum over all answered requests */
   milliseconds: number;
 }
 
@@ -35,7 +35,7 @@ export class NatsService implements Serving {
     for (const name of service.endpoints) this.#counts.set(name, { answered: 0, failed: 0, milliseconds: 0 });
   }
 
-  /** Serves on this connection, for as long as it lives. Never fails: what goes wrong is in the log. */
+  /** Serves on this connection until it closes. Logs failures and does not throw. */
   async open(connection: NatsConnection): Promise<void> {
     if (this.#isClosed) return;
     const { name, version, description, metadata, prefix, endpoints } = this.#service;
@@ -57,7 +57,9 @@ export class NatsService implements Serving {
     void added.stopped.then((reason) => this.#stopped(reason, connection));
     const { info } = connection;
     if (info !== undefined && info.auth_required !== true && !isLoopback(connection.getServer()))
-      this.#logger.warn(`Cluster: NATS lets everybody in, and with that change endpoints: the service ${name} has no login of its own`);
+      this.#logger.warn(
+        `Cluster: NATS accepts every client, so every client may change endpoints: the service ${name} has no login of its own`,
+      );
   }
 
   async close(timeoutMs: number): Promise<void> {
@@ -66,7 +68,7 @@ export class NatsService implements Serving {
     await new Deadline(timeoutMs).reaches(Promise.all(this.#running));
   }
 
-  /** One subscription that the server does not allow ends them all. */
+  /** The library ends all subscriptions of a service when the server refuses one. */
   #stopped(reason: Error | null, connection: NatsConnection): void {
     if (this.#isClosed || connection.isClosed()) return;
     const { name, prefix } = this.#service;
@@ -110,7 +112,7 @@ export class NatsService implements Serving {
   }
 }
 
-/** @throws NatsError when the connection is gone, or the answer larger than the server takes */
+/** @throws NatsError when the connection has closed, or the answer exceeds the server's limit */
 function respond(message: ServiceMsg, { body, headers: named, failure }: Answer): void {
   const all = headers();
   for (const [name, value] of Object.entries(named)) all.set(name, value);

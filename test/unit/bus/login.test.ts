@@ -69,11 +69,11 @@ test('a credentials file; one that is exchanged is used from the next connection
   const credsFile = join(folder, 'node.creds');
   expect(await attempt(servers, { credsFile })).toBe(`cluster.credentials.credsFile: ${credsFile}: there is no such file`);
   writeFileSync(credsFile, 'SUABRACADABRA');
-  expect(await attempt(servers, { credsFile })).toContain(`cluster.credentials.credsFile: ${credsFile} is no NATS credentials file`);
+  expect(await attempt(servers, { credsFile })).toContain(`cluster.credentials.credsFile: ${credsFile} is not a NATS credentials file`);
   const good = operator.credentials();
   const seed = /SU[A-Z2-7]{20,}/.exec(good)![0];
   writeFileSync(credsFile, good.replace(seed, `${seed.slice(0, -1)}1`));
-  expect(await attempt(servers, { credsFile })).toContain('is no NATS credentials file');
+  expect(await attempt(servers, { credsFile })).toContain('is not a NATS credentials file');
   for (const stranger of [operator.credentials(-60_000), new NatsOperator().credentials()]) {
     writeFileSync(credsFile, stranger);
     expect(await attempt(servers, { credsFile })).toMatch(/it refuses the login: .*node\.creds \(cluster\.credentials\.credsFile\)$/);
@@ -147,7 +147,7 @@ describe('TLS', () => {
   test('a password does not go to a server that offers no TLS where it is asked for', async () => {
     const servers = await nats('authorization { user: node, password: open-sesame }');
     const reason = await attempt(servers, { user: 'node', password: 'open-sesame', ...files(ours.cert) });
-    expect(reason).toContain('it does not offer TLS, which is asked for');
+    expect(reason).toContain('it does not offer TLS, which the configuration demands');
   });
 
   test('beside TLS, a login', async () => {
