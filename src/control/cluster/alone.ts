@@ -1,4 +1,4 @@
-/** What a node that is part of no cluster answers about its cluster: itself. */
+/** Answers about the cluster of a node that has none: the node itself is all of it. */
 
 import { wallNow } from '../../kernel/clock.ts';
 import type { ClusterStatus, NodeView } from '../contract.ts';

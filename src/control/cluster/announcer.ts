@@ -1,4 +1,4 @@
-/** Tells the other nodes of a new revision, and collects what they made of it; answers the announcements of others. */
+/** Announces a new revision to the other nodes and collects their receipts; answers the announcements of others. */
 
 import { randomUUID } from 'node:crypto';
 import type { Bus } from '../../bus/contract.ts';
@@ -10,26 +10,26 @@ import type { Announcement, NodeFacts, Receipt } from './contract.ts';
 import type { Members } from './members.ts';
 import { readAnnouncement, readReceipt } from './read-notice.ts';
 
-/** Between two announcements of one revision, while a node has not answered. */
+/** Pause between two announcements of one revision while a receipt is missing, ms. */
 const REPEAT_MS = 500;
-/** Without NATS for so many of these, nobody is waited for any longer. */
+/** Announcements without a NATS connection after which a change waits no longer. */
 const AWAY_MAX = 4;
-/** Announcements of others that wait for this node's listeners; the oldest is dropped, its sender says it again or reads the heartbeat. */
+/** Most announcements of others that wait for this node's listeners. The oldest is dropped: its sender repeats it, or reads the heartbeat. */
 const OWED_MAX = 10_000;
-/** An announcement is not answered any more after this long: nobody waits for it. */
+/** An older announcement gets no receipt, because no change waits that long (ms). */
 const OWED_MS = 300_000;
 
 export interface AnnouncerOptions {
   bus: Bus;
   subjects: Subjects;
   members: Members;
-  /** who this node is */
+  /** facts of this node */
   self: { readonly name: string; readonly incarnation: string };
-  /** a notice is said again so often to nodes that have not answered */
+  /** how often a notice is repeated to nodes that have not answered */
   retryCount: number;
-  /** What this node makes of a revision; null: it has not come to it yet. */
+  /** This node's receipt for a revision; null while it has not tried the revision. */
   outcomeOf: (announcement: Announcement) => Omit<NodeOutcome, 'node'> | null;
-  /** Something is announced that this node may not know, or not run yet. */
+  /** Called for an announcement that this node may not know, or not run yet. */
   onAnnounced: (announcement: Announcement) => void;
 }
 
@@ -40,18 +40,18 @@ export interface SyncCounts {
   heard: number;
   receiptsSent: number;
   receiptsHeard: number;
-  /** nodes that had not answered when a change's time was over */
+  /** receipts that were missing when a change's time was over */
   receiptsMissed: number;
 }
 
-/** What is told of a revision. */
+/** The content of an announcement. */
 export type News = Pick<Announcement, 'revision' | 'ids' | 'drain'>;
 
 interface Waiting {
   news: News;
   /** by incarnation */
   outcomes: Map<string, Omit<NodeOutcome, 'node'>>;
-  /** nodes that have not applied or failed */
+  /** nodes without a final receipt */
   open: Set<string>;
   done: () => void;
 }
@@ -71,7 +71,7 @@ export class Announcer {
 
   /**
    * Announces a revision and waits for the nodes that are up, at most `timeoutMs`; 0: does not wait.
-   * @returns one outcome for each known node but this one, never fails: a node that was not reached is `pending`, and reads the store later
+   * @returns one outcome for each other known node. Never fails: an unreached node is `pending`, and reads the store later
    */
   async announce(news: News, timeoutMs: number): Promise<NodeOutcome[]> {
     const { bus, subjects, members, self } = this.#options;
@@ -99,14 +99,14 @@ export class Announcer {
     return this.#outcomes(asked, waiting, reason);
   }
 
-  /** A node has gone: nobody waits for it. */
+  /** A node has gone: no change waits for it any more. */
   lost(incarnation: string): void {
     for (const waiting of this.#waiting.values()) {
       if (waiting.open.delete(incarnation) && waiting.open.size === 0) waiting.done();
     }
   }
 
-  /** What a node says of itself tells as much as a receipt that was lost. */
+  /** A heartbeat says as much as a lost receipt. */
   heartbeat({ incarnation, revision, failed }: NodeFacts): void {
     for (const waiting of this.#waiting.values()) {
       const { news, open, outcomes } = waiting;
@@ -114,13 +114,13 @@ export class Announcer {
       const bad = news.ids.find((id) => failed.includes(id));
       outcomes.set(incarnation, {
         state: bad === undefined ? 'applied' : 'failed',
-        reason: bad === undefined ? null : 'its status tells why',
+        reason: bad === undefined ? null : 'see the status of that node',
       });
       if (open.size === 0) waiting.done();
     }
   }
 
-  /** The listeners of this node have moved: answers what can be answered by now. */
+  /** The listeners of this node have moved: sends each receipt that is final now. */
   onReconciled(): void {
     const now = steadyNow();
     for (const [request, { announcement, until }] of this.#owed) {
@@ -142,7 +142,7 @@ export class Announcer {
     }, REPEAT_MS);
   }
 
-  /** Of the nodes that were asked, in place of those that were started anew their successors, and those that are down. */
+  /** Outcomes of the asked nodes, where a restarted node replaces its former incarnation, and of nodes that are down. */
   #outcomes(asked: NodeFacts[], { news, outcomes }: Waiting, unanswered: string): NodeOutcome[] {
     const { members } = this.#options;
     const now = new Map(members.others().map((facts) => [facts.incarnation, facts]));
@@ -173,7 +173,7 @@ export class Announcer {
     if (this.#owed.has(announcement.request) || announcement.ids.length === 0) this.#options.onAnnounced(announcement);
   }
 
-  /** An outcome that may still get better is told, and told again when it does. */
+  /** Sends a pending receipt at once, and a final one later. */
   #answer(announcement: Announcement): void {
     const { bus, subjects, self, outcomeOf } = this.#options;
     const outcome = outcomeOf(announcement);

@@ -1,4 +1,4 @@
-/** This node's part of the cluster: tells and hears of revisions, asks the other nodes, and says what it knows of them. */
+/** This node's part of the cluster: announces and hears revisions, asks the other nodes, and describes them. */
 
 import type { Bus } from '../../bus/contract.ts';
 import { type Subjects, subjectsOf } from '../../bus/subjects.ts';
@@ -30,7 +30,7 @@ export interface ClusterOptions {
   logger: Logger;
 }
 
-/** Each start of a node is one more; the oldest are forgotten. */
+/** Most incarnations remembered: each start of a node adds one, the oldest is evicted. */
 const GONE_MAX = 1_000;
 
 export class Cluster {
@@ -41,9 +41,9 @@ export class Cluster {
   readonly #members: Members;
   readonly #announcer: Announcer;
   readonly #events: EndpointEvents;
-  /** incarnations that it has seen going, and not coming back */
+  /** incarnations that it saw leave and not come back */
   readonly #gone = new Set<string>();
-  /** the changeable part of the last heartbeat but those of the clock */
+  /** the variable part of the last heartbeat, without its times */
   #said = '';
 
   constructor(options: ClusterOptions) {
@@ -63,7 +63,7 @@ export class Cluster {
     this.#members.onFacts = (facts) => this.#heardOf(facts);
     this.#members.onChange = (facts, isUp) => this.#moved(facts, isUp);
     reconciler.onRound = () => this.#reconciled();
-    // What was announced while there was no connection was not heard.
+    // Announcements made without a connection were lost.
     bus.onState(({ connected }) => connected && reconciler.wake());
     this.#events = new EndpointEvents({ desired, runners, reconciler, publish: (event, body) => this.#publish(event, body) });
     let isTold = false;
@@ -87,22 +87,22 @@ export class Cluster {
   }
 
   /**
-   * Tells the others that a revision is in the store.
-   * @param ids the endpoints that it changed; none: something beside them has changed
-   * @param drain for the clients of what stops
-   * @param waitMs how long to wait for what they make of it; 0: not at all
-   * @returns an outcome for each known node but this one; never fails
+   * Announces that a revision is in the store.
+   * @param ids the changed endpoints; empty: the revision changed something else
+   * @param drain for the clients of listeners that stop
+   * @param waitMs longest wait for receipts; 0: does not wait
+   * @returns an outcome for each other known node; never fails
    */
   spread(revision: number, ids: readonly string[], drain: DrainRequest, waitMs: number): Promise<NodeOutcome[]> {
     return this.#announcer.announce({ revision, ids, drain }, waitMs);
   }
 
-  /** What of an endpoint is told over NATS as it happens. */
+  /** Publishes an event about an endpoint. */
   get events(): EndpointEvents {
     return this.#events;
   }
 
-  /** Asks every other node. Never fails: one that does not answer says why. */
+  /** Asks every other node. Never fails: the answer of a silent node is the reason. */
   async askAll(question: Question, body: unknown, timeoutMs: number): Promise<NodeAnswer[]> {
     const { bus } = this.#options;
     const asked = this.#members.others().map(async (facts): Promise<NodeAnswer> => {
@@ -121,7 +121,7 @@ export class Cluster {
 
   /**
    * First half of a change that all nodes must be able to make.
-   * @param changes what each of them tries, in its answer to `prepare`
+   * @param changes what each node tries in its answer to `prepare`
    * @throws FluxError `unprocessable` naming each node that cannot or does not answer, `unavailable` without NATS
    */
   async prepareAll(changes: unknown, timeoutMs: number): Promise<void> {
@@ -161,7 +161,7 @@ export class Cluster {
     return this.#members.list().map((member) => toNodeView(member, newest));
   }
 
-  /** Says good-bye to the others. */
+  /** Announces that this node leaves. */
   close(): void {
     this.#members.close();
     this.#tellNode(this.#options.facts.read(), false);
@@ -181,10 +181,10 @@ export class Cluster {
       if (this.#gone.size > GONE_MAX) this.#gone.delete([...this.#gone][0] ?? '');
       this.#tellNode(facts, false);
     } else if (this.#gone.delete(incarnation) || upSince > this.#options.facts.read().upSince) this.#tellNode(facts, true);
-    // Else this node is the one that has come.
+    // Otherwise this node is the one that has come.
   }
 
-  /** Each node that sees it says so: it must not depend on one of them. */
+  /** Every node that sees the event publishes it, so the event depends on no single node. */
   #tellNode({ name, incarnation, address, version }: NodeFacts, isUp: boolean): void {
     const { node: seenBy, bus } = this.#options;
     const at = new Date(wallNow()).toISOString();
@@ -196,7 +196,7 @@ export class Cluster {
     bus.publish(this.#subjects.event(event), { ...body, node, at: new Date(wallNow()).toISOString() });
   }
 
-  /** Answers who waits, and tells everybody when this node is another than it last said. */
+  /** Sends due receipts, and a heartbeat when this node differs from its last one. */
   #reconciled(): void {
     this.#announcer.onReconciled();
     this.#events.lookAll();
@@ -218,7 +218,7 @@ export class Cluster {
     return Math.max(this.#options.desired.revision, ...this.#members.others().map(({ known }) => known));
   }
 
-  /** Null while the revision, or one of its endpoints, has not been tried here. */
+  /** Null while this node has not tried the revision or one of its endpoints. */
   #outcomeOf({ revision, ids }: Announcement): Omit<NodeOutcome, 'node'> | null {
     const { desired, runners, reconciler } = this.#options;
     if (desired.storeError !== null) return { state: 'pending', reason: `the store is away for this node: ${desired.storeError}` };

@@ -1,10 +1,10 @@
-/** What one node knows of the nodes of its cluster. */
+/** Shapes of what nodes of a cluster tell each other. */
 
 import type { DrainRequest } from '../endpoints/drain.ts';
 
-/** A node as it describes itself in its heartbeats. */
+/** A node's description of itself, sent as its heartbeat. */
 export interface NodeFacts {
-  /** from the configuration; two nodes of one name are a mistake, and told apart by `incarnation` */
+  /** from the configuration; `incarnation` tells two nodes apart that share a name by mistake */
   readonly name: string;
   /** made anew at each start */
   readonly incarnation: string;
@@ -13,39 +13,39 @@ export interface NodeFacts {
   readonly version: string;
   /** milliseconds since the epoch */
   readonly upSince: number;
-  /** newest revision that it has brought its listeners to, but for those in `failed` */
+  /** newest revision that its listeners run, except those in `failed` */
   readonly revision: number;
   /** newest revision that it has read or written */
   readonly known: number;
   readonly status: 'ok' | 'degraded' | 'failed';
   readonly storeOk: boolean;
-  /** ids of endpoints that do not run as the store wants, the first thousand of them */
+  /** ids of endpoints that do not run as the store says, at most the first thousand */
   readonly failed: readonly string[];
 }
 
-/** A node of the cluster as another one sees it. */
+/** A node of the cluster as another node sees it. */
 export interface Member extends NodeFacts {
   readonly isUp: boolean;
   readonly isSelf: boolean;
-  /** another node that is up has the same name */
+  /** true when another node that is up has the same name */
   readonly isTwin: boolean;
   /** milliseconds since the epoch */
   readonly lastSeen: number;
 }
 
-/** Says that the store has something new. */
+/** An announcement: the store has a new revision. */
 export interface Announcement {
   readonly revision: number;
-  /** the endpoints that the revision changed; none: it is something else, such as a confirmation */
+  /** the changed endpoints; empty: something else, such as a confirmation */
   readonly ids: readonly string[];
-  /** how clients of what stops are to be disconnected; the store does not say that */
+  /** how to disconnect clients of listeners that stop; the store does not keep that */
   readonly drain: DrainRequest;
-  /** who asks for receipts */
+  /** incarnation that asks for receipts */
   readonly incarnation: string;
   readonly request: string;
 }
 
-/** What a node made of an announced revision. */
+/** A receipt: how a node applied an announced revision. */
 export interface Receipt {
   readonly request: string;
   readonly incarnation: string;

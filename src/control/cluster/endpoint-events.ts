@@ -1,4 +1,4 @@
-/** What happens to endpoints, told over NATS: each change by the node that wrote it, what became of it by each node. */
+/** Publishes events about endpoints over NATS: each change by the node that wrote it, each result by every node. */
 
 import type { WatchEvent } from '../contract.ts';
 import type { Committed, Desired } from '../endpoints/desired.ts';
@@ -13,7 +13,7 @@ export interface EndpointEventsOptions {
   publish: (event: string, body: Record<string, unknown>) => void;
 }
 
-/** What was told last of an endpoint on this node. */
+/** The last published result of an endpoint on this node. */
 interface Told {
   port: number;
   revision: number;
@@ -30,19 +30,19 @@ export class EndpointEvents {
     const { desired } = options;
     desired.onCommitted = (change) => this.#committed(change);
     desired.onIdle = (keys) => {
-      // Keys that are ports name no endpoint.
+      // Some keys of the watch are ports, not ids.
       for (const key of keys) if (desired.byId(key) !== undefined || this.#told.has(key)) this.look(key);
     };
   }
 
-  /** A change is in the store. Only the process that wrote it tells: so everybody is told once. */
+  /** A change is in the store. Only the process that wrote it publishes the event, so each event comes once. */
   #committed({ revision, meta, changes }: Committed): void {
     const { action, actor, source, requestId, reason } = meta;
     for (const { id, port, kind } of changes)
       this.#options.publish(`endpoint.${kind}`, { id, port, revision, action, actor, source, requestId, reason });
   }
 
-  /** An endpoint of this node may have come to another revision, or may have failed to. */
+  /** An endpoint of this node may have reached another revision, or failed to. */
   look(id: string): void {
     const { desired, runners, reconciler } = this.#options;
     const stored = desired.byId(id);
@@ -61,14 +61,14 @@ export class EndpointEvents {
     else if (isThere && !desired.isApplying(id) && reconciler.isInStep(id)) this.#tell('applied', id, { port, revision, problem });
   }
 
-  /** After a look at the store: endpoints may have come, changed or gone. */
+  /** After a read of the store: endpoints may have been added, changed or removed. */
   lookAll(): void {
     const { desired } = this.#options;
     for (const { endpoint } of desired.list()) this.look(endpoint.id);
     for (const id of this.#told.keys()) if (desired.byId(id) === undefined) this.look(id);
   }
 
-  /** States as watchers over HTTP are told them. */
+  /** Publishes states as the HTTP watch has them. */
   watched(event: WatchEvent): void {
     if (event.event !== 'state') return;
     const { endpoint: id, port, state, revision, reason } = event;
@@ -81,7 +81,7 @@ export class EndpointEvents {
     this.#options.publish(`endpoint.${event}`, { id, port, revision, reason, removed: false });
   }
 
-  /** Nothing of it listens any more. */
+  /** No listener of the endpoint is left. */
   #gone(id: string, { port }: Told): void {
     this.#told.delete(id);
     this.#options.publish('endpoint.applied', { id, port, revision: this.#options.desired.revision, reason: null, removed: true });

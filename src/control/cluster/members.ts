@@ -1,4 +1,4 @@
-/** Who is in the cluster: heartbeats sent and heard, nodes that come, go, fall silent, are started anew, or carry a name that is taken. */
+/** Membership of the cluster: sends and hears heartbeats; notices nodes that come, leave, fall silent, restart, or share a name. */
 
 import type { Bus } from '../../bus/contract.ts';
 import type { Subjects } from '../../bus/subjects.ts';
@@ -7,19 +7,19 @@ import type { Logger } from '../../kernel/logger.ts';
 import type { Member, NodeFacts } from './contract.ts';
 import { readFacts } from './read-notice.ts';
 
-/** Together with the receipts it keeps an idle cluster far below five messages a second and node. */
+/** Interval of heartbeats: keeps an idle cluster far below five messages a second and node, receipts included. */
 const HEARTBEAT_MS = 1_000;
 /** Silence of more than three heartbeats. */
 const SILENT_MS = 3_500;
-/** Two nodes of one name: the older one, if it lives, is heard within this time after the other one came. */
+/** When a second node of one name comes, the first one, if alive, sends a heartbeat within this time. */
 const REPLACED_MS = 1_500;
-/** What was on its way when a node died does not make it one that lives beside its successor. */
+/** A notice that was in transit when a node died arrives within this time, and does not make the node alive. */
 const TWIN_MS = 500;
-/** A node that is down stays in the answers so long. */
+/** A node that is down stays in answers this long. */
 const FORGET_MS = 3_600_000;
-/** One that was stopped in order may be gone for good. */
+/** A node that was stopped in order leaves the answers after this time. */
 const FORGET_LEFT_MS = 600_000;
-/** More are a mistake, or somebody who makes names up. */
+/** More nodes are a mistake, or a client that invents names. */
 const MEMBERS_MAX = 1_000;
 
 export interface MembersOptions {
@@ -35,7 +35,7 @@ export interface MembersOptions {
 interface Known {
   facts: NodeFacts;
   isUp: boolean;
-  /** it said good-bye */
+  /** it announced that it leaves */
   hasLeft: boolean;
   /** steady milliseconds: first and last notice of it */
   since: number;
@@ -44,23 +44,23 @@ interface Known {
 }
 
 export class Members {
-  /** A node came or went. */
+  /** Called when a node came or left. */
   onChange: (member: NodeFacts, isUp: boolean) => void = () => {};
-  /** A node said what it is like now. */
+  /** Called for each heartbeat. */
   onFacts: (member: NodeFacts) => void = () => {};
   readonly #options: MembersOptions;
   readonly #since = steadyNow();
   /** by incarnation */
   readonly #known = new Map<string, Known>();
-  /** incarnations that a newer one has followed, the latest last: the first notice that came all the same (steady milliseconds), or null */
+  /** superseded incarnations, the latest last → time of the first notice that arrived since (steady milliseconds), or null */
   readonly #replaced = new Map<string, number | null>();
-  /** incarnations that have been warned of */
+  /** incarnations that a warning has named */
   readonly #twins = new Set<string>();
   readonly #timer: NodeJS.Timeout;
   #isFull = false;
   #isClosed = false;
   #tickedAt = steadyNow();
-  /** before this moment silence says nothing */
+  /** silence before this moment proves nothing */
   #excusedAt = 0;
 
   constructor(options: MembersOptions) {
@@ -73,14 +73,14 @@ export class Members {
     });
     bus.subscribe(subjects.bye, (body) => this.#left(body));
     bus.onState(({ connected }) => {
-      // Silence while there was no connection says nothing of the others.
+      // Silence without a connection says nothing about the others.
       this.#excuseSilence();
       if (connected && !this.#isClosed) bus.publish(subjects.hello, options.facts());
     });
     this.#timer = setInterval(() => this.#tick(), HEARTBEAT_MS);
   }
 
-  /** This node and all it has heard of, by name; those down for an hour, and those that were started anew, are forgotten. */
+  /** This node and all known nodes, by name, without nodes down for an hour and without superseded incarnations. */
   list(): Member[] {
     const self = this.#options.facts();
     const others = [...this.#known.values()].map(
@@ -95,7 +95,7 @@ export class Members {
     return [...this.#known.values()].filter(({ isUp }) => isUp).map(({ facts }) => facts);
   }
 
-  /** Others that are known and do not answer now; of a node that was started anew only the new incarnation counts. */
+  /** Known other nodes that are down; a superseded incarnation does not count. */
   missing(): NodeFacts[] {
     const up = new Set([this.#options.self.name, ...this.others().map(({ name }) => name)]);
     const names = new Map<string, NodeFacts>();
@@ -103,12 +103,12 @@ export class Members {
     return [...names.values()];
   }
 
-  /** How answers name a node: its name, and of two nodes of one name also what tells them apart. */
+  /** Name of a node in answers; nodes that share a name add address and incarnation. */
   labelOf(facts: NodeFacts): string {
     return this.isTwin(facts) ? `${facts.name} (${facts.address}, ${facts.incarnation.slice(0, 8)})` : facts.name;
   }
 
-  /** True when another node that is up has the same name, and both were heard of since the later one came. */
+  /** True when another node that is up has the same name, and both sent a notice since the later one came. */
   isTwin({ name, incarnation }: Pick<NodeFacts, 'name' | 'incarnation'>): boolean {
     const own = this.#presenceOf(incarnation);
     if (own === null) return false;
@@ -122,13 +122,13 @@ export class Members {
     });
   }
 
-  /** Tells the others at once what this node is like now. */
+  /** Sends a heartbeat at once. */
   beat(): void {
     const { bus, subjects, facts } = this.#options;
     if (bus.state.connected && !this.#isClosed) bus.publish(subjects.heartbeat, facts());
   }
 
-  /** Says good-bye; nothing more is said then. */
+  /** Announces that this node leaves, and sends nothing more. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -137,7 +137,7 @@ export class Members {
     bus.publish(subjects.bye, facts());
   }
 
-  /** Null when it is not up. */
+  /** Null when the node is not up. */
   #presenceOf(incarnation: string): { since: number; heardAt: number } | null {
     if (incarnation === this.#options.self.incarnation) return { since: this.#since, heardAt: steadyNow() };
     const known = this.#known.get(incarnation);
@@ -154,7 +154,7 @@ export class Members {
       known = { facts, isUp: false, hasLeft: false, since: now, heardAt: now, lastSeen: wallNow() };
       this.#known.set(facts.incarnation, known);
     }
-    // What was on its way when it said good-bye.
+    // This notice was in transit when the node left.
     if (known.hasLeft) return;
     known.facts = facts;
     known.heardAt = now;
@@ -186,13 +186,13 @@ export class Members {
   #tick(): void {
     this.beat();
     const now = steadyNow();
-    // This process itself was held up: what the others have said meanwhile is still to be read.
+    // This process itself stood still, so heartbeats of the others are still unread.
     if (now - this.#tickedAt > 2 * HEARTBEAT_MS) this.#excuseSilence();
     this.#tickedAt = now;
     if (!this.#options.bus.state.connected) return;
     for (const [incarnation, known] of this.#known) {
       const silent = now - Math.max(known.heardAt, this.#excusedAt);
-      if (known.isUp && silent > SILENT_MS) this.#went(known, `nothing was heard of it for ${Math.round(silent / 100) / 10} s`);
+      if (known.isUp && silent > SILENT_MS) this.#went(known, `no heartbeat for ${Math.round(silent / 100) / 10} s`);
       else if (known.isUp && silent > REPLACED_MS && this.#isReplaced(known)) this.#went(known, 'it was started anew');
       else if (!known.isUp && silent > (known.hasLeft ? FORGET_LEFT_MS : FORGET_MS)) this.#known.delete(incarnation);
     }
@@ -203,7 +203,7 @@ export class Members {
     this.#excusedAt = steadyNow() - TWIN_MS;
   }
 
-  /** Another one of its name is up, this node's own process or one of #known, and came after the last notice of it. */
+  /** True when another incarnation of its name is up and came after this one's last notice. */
   #isReplaced({ facts, heardAt }: Known): boolean {
     const { self } = this.#options;
     if (facts.name === self.name && heardAt < this.#since + TWIN_MS) return true;
@@ -211,7 +211,7 @@ export class Members {
     return [...this.#known.values()].some(later);
   }
 
-  /** A node that was started anew is one node, not one more that is down. */
+  /** A restarted node counts once: its former incarnation is superseded, not down. */
   #forgetReplaced(): void {
     for (const [incarnation, known] of this.#known) {
       if (known.isUp || !this.#isReplaced(known)) continue;
@@ -225,8 +225,8 @@ export class Members {
   }
 
   /**
-   * True for a notice of a process that a newer one has followed: it was on its way when that process died. One that goes on after that is
-   * of a process that lives, beside the newer one, and which is known again from then on.
+   * True for a notice of a superseded incarnation that was in transit when its process died. A process whose notices keep
+   * coming lives beside the newer one, and counts as a node again.
    */
   #isLate(incarnation: string, now: number): boolean {
     const first = this.#replaced.get(incarnation);
@@ -252,7 +252,7 @@ export class Members {
     const { name, incarnation, address } = facts;
     if (this.#twins.has(incarnation) || !this.isTwin(facts)) return;
     this.#twins.add(incarnation);
-    const message = `Cluster: two nodes are called ${name}: give each node its own name (node.name), or what they do cannot be told apart`;
+    const message = `Cluster: two nodes are called ${name}: give each node a name of its own (node.name), else answers and history cannot tell them apart`;
     this.#options.logger.warn(message, { address, incarnation });
   }
 }

@@ -1,4 +1,4 @@
-/** Questions about every node of the cluster: asked here and at all others, and put together as one answer. */
+/** Questions about every node of the cluster: asks this node and all others, and merges the answers. */
 
 import { defaultSslConfig } from '../../endpoint/defaults.ts';
 import { isObject, Problems } from '../../endpoint/problems.ts';
@@ -18,7 +18,7 @@ export interface NodesOptions {
   cluster: Cluster | null;
 }
 
-/** Other nodes have this long for an answer. */
+/** Deadline for the answers of other nodes, ms. */
 const ASK_TIMEOUT_MS = 7_000;
 
 export class Nodes {
@@ -44,7 +44,7 @@ export class Nodes {
     return { port, available: nodes.every(({ available }) => available), nodes };
   }
 
-  /** Of all nodes, this one first; a node that does not answer has no lines. */
+  /** Rows of all nodes, this node first; a silent node has no rows. */
   async status(port?: number): Promise<EndpointStatus[]> {
     const others = await this.#ask('status', { port: port ?? null });
     const theirs = others.flatMap(({ answer }) => (Array.isArray(answer) ? (answer as EndpointStatus[]) : []));
@@ -65,7 +65,7 @@ export class Nodes {
     return (await this.#options.cluster?.askAll(question, body, ASK_TIMEOUT_MS)) ?? [];
   }
 
-  /** What another node asks. @throws FluxError `invalid` for what is not understood */
+  /** Answers a question of another node. @throws FluxError `invalid` for an unknown question */
   async #answer(question: Question, body: unknown): Promise<unknown> {
     const { probes, monitor } = this.#options;
     const { port, host, plans } = isObject(body) ? body : {};

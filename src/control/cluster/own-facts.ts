@@ -1,4 +1,4 @@
-/** What a node says of itself, in a cluster or alone, and how a node stands in an answer. */
+/** A node's description of itself, in a cluster or alone, and its form in answers. */
 
 import { randomUUID } from 'node:crypto';
 import { wallNow } from '../../kernel/clock.ts';
@@ -8,13 +8,13 @@ import type { Reconciler } from '../endpoints/reconciler.ts';
 import type { Runners } from '../endpoints/runners.ts';
 import type { Member, NodeFacts } from './contract.ts';
 
-/** Failed endpoints that a heartbeat names at most: it must fit into a message of NATS. */
+/** Most failed endpoints that a heartbeat names: it must fit into one NATS message. */
 const FAILED_MAX = 1_000;
 
 export interface OwnFactsOptions {
   node: string;
   version: string;
-  /** told to the others */
+  /** address announced to the other nodes */
   address: string;
   desired: Desired;
   runners: Runners;
@@ -32,7 +32,7 @@ export class OwnFacts {
     this.#options = options;
   }
 
-  /** As they are now. */
+  /** The current facts. */
   read(): NodeFacts {
     const { node, address, version, desired, runners, reconciler } = this.#options;
     const ids = desired.all().map(({ endpoint }) => endpoint.id);

@@ -1,4 +1,4 @@
-/** Questions that nodes put to each other, and the form of the answers. */
+/** Questions between nodes, and the form of their answers. */
 
 import { isObject } from '../../endpoint/problems.ts';
 import { FluxError } from '../../kernel/errors.ts';
@@ -6,16 +6,16 @@ import { FluxError } from '../../kernel/errors.ts';
 export const QUESTIONS = ['check-port', 'status', 'probe', 'prepare'] as const;
 export type Question = (typeof QUESTIONS)[number];
 
-/** What one node answered to a question that all were asked. */
+/** One node's answer to a question for all nodes. */
 export interface NodeAnswer {
   node: string;
-  /** null: it did not answer */
+  /** null without an answer */
   answer: unknown;
-  /** why it did not */
+  /** why there is no answer */
   reason: string | null;
 }
 
-/** The answer inside what came over the bus. @throws FluxError what the other node threw, or `internal` when it is no answer */
+/** Reads the answer of another node. @throws FluxError that the other node threw, or `internal` for anything that is not an answer */
 export function readAnswer(body: unknown): unknown {
   if (isObject(body) && body['ok'] === true) return body['answer'] ?? null;
   const error = isObject(body) ? body['error'] : null;

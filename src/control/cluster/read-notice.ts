@@ -1,4 +1,4 @@
-/** Reads what came over the bus: anything may be published there, so that nothing is believed to have a form. */
+/** Reads notices from the bus. Any client may publish there, so every field is checked. */
 
 import { isObject } from '../../endpoint/problems.ts';
 import { DRAIN_MS_MAX, DRAIN_RATE_MAX, SERVER_REFERENCE_MAX } from '../changes/change-request.ts';
@@ -14,8 +14,8 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 const isNames = (value: unknown): value is string[] => Array.isArray(value) && value.length <= IDS_MAX && value.every(isName);
 
 /**
- * Null when it is not what a node says of itself. Nodes of other versions may be among them: keys that this one does not know are left
- * out, words that it does not know mean what is nearest.
+ * Returns null unless the value is a heartbeat. A node of another version may send it: unknown keys are left out, and an unknown
+ * word takes the nearest known meaning.
  */
 export function readFacts(body: unknown): NodeFacts | null {
   if (!isObject(body)) return null;
@@ -27,7 +27,7 @@ export function readFacts(body: unknown): NodeFacts | null {
   return { name, incarnation, address, adminPort, version, upSince, revision, known, status: near, storeOk, failed };
 }
 
-/** Null when it announces nothing. */
+/** Returns null unless the value is an announcement. */
 export function readAnnouncement(body: unknown): Announcement | null {
   if (!isObject(body)) return null;
   const { revision, ids, incarnation, request, drain } = body;
@@ -35,7 +35,7 @@ export function readAnnouncement(body: unknown): Announcement | null {
   return { revision, ids, incarnation, request, drain: readDrain(drain) };
 }
 
-/** What is not understood does not keep a change from being made. */
+/** Ignores drain options that it does not understand, so that they do not prevent the change. */
 function readDrain(drain: unknown): DrainRequest {
   const { drainMs, drainRate, redirect } = isObject(drain) ? drain : {};
   return {
@@ -45,7 +45,7 @@ function readDrain(drain: unknown): DrainRequest {
   };
 }
 
-/** Null when it is no receipt. */
+/** Returns null unless the value is a receipt. */
 export function readReceipt(body: unknown): Receipt | null {
   if (!isObject(body)) return null;
   const { request, incarnation, name, state, reason } = body;
