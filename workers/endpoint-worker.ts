@@ -1,6 +1,7 @@
 /** Thread entry: carries the MQTT traffic of one or more endpoints. */
 
 import { parentPort, workerData } from 'node:worker_threads';
+import type { Endpoint } from '../src/endpoint/endpoint.ts';
 import { steadyNow } from '../src/kernel/clock.ts';
 import { Deadline } from '../src/kernel/deadline.ts';
 import { FluxError } from '../src/kernel/errors.ts';
@@ -25,11 +26,12 @@ import type { ListeningSocket } from './connection.ts';
 import { EndpointRuntime } from './endpoint-runtime.ts';
 import { Directory } from './identifiers/directory.ts';
 import { Mesh } from './mesh/mesh.ts';
+import type { PeerLink } from './mesh/peer-link.ts';
 import { Namespace } from './routing/namespace.ts';
 import { Outbox } from './routing/outbox.ts';
 import { Router } from './routing/router.ts';
 import { DurableBarrier } from './session/durable-barrier.ts';
-import { RetainedQueries } from './session/retained-queries.ts';
+import { RetainedQueries } from './session/retained/queries.ts';
 import { SessionTable } from './session/session-table.ts';
 import { startWorker } from './worker-frame.ts';
 
@@ -82,6 +84,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
       throw error;
     }
     runtimes.set(config.endpoint.id, runtime);
+    if (mesh.sessionLink !== null) tellRetainedLimit(mesh.sessionLink, config.endpoint);
     return null;
   },
   'endpoint.accept': async ({ endpoint }) => {
@@ -102,6 +105,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     await find(id).update(config, isRebind);
     table.setQueueLimit(id, maxQueuedMessages);
     mesh.sessionLink?.control({ t: 'queue-limit', endpoint: id, maxQueued: maxQueuedMessages });
+    if (mesh.sessionLink !== null) tellRetainedLimit(mesh.sessionLink, config.endpoint);
     return null;
   },
   'endpoint.stop-accepting': async ({ endpoint, isShared }) => {
@@ -210,6 +214,9 @@ mesh.hooks = {
         outbox.onStored(control.serial);
         barrier.onStored(control.serial);
         return;
+      case 'refused':
+        barrier.onRefused(control.serial);
+        return;
       case 'durable-ok':
         barrier.onRequestDone(control.request);
         return;
@@ -226,6 +233,7 @@ mesh.hooks = {
   onPeerAdded(peer) {
     table.mover.onPeerAdded(peer);
     if (peer.role !== 'session') return;
+    for (const runtime of runtimes.values()) tellRetainedLimit(peer, runtime.endpoint);
     directory.onSessionWorker(peer);
     barrier.onSessionWorker(peer, table.values());
     retained.onSessionWorker(peer);
@@ -255,6 +263,11 @@ const sweep = setInterval(() => {
   context.tick++;
   for (const runtime of runtimes.values()) runtime.sweep(context.tick);
 }, SWEEP_MS);
+
+/** Before the first message that the endpoint's clients have retained. */
+function tellRetainedLimit(session: PeerLink, { id, port, maxRetainedMessages, maxRetainedBytes }: Endpoint): void {
+  session.control({ t: 'retained-limit', endpoint: id, port, messages: maxRetainedMessages, bytes: maxRetainedBytes });
+}
 
 async function fetchOffer({ path, keys }: SocketOffer): Promise<ListeningSocket[]> {
   const handles = await fetchSockets(path, keys.length);

@@ -18,7 +18,8 @@ import { Router } from './routing/router.ts';
 import { DurableSessions } from './session/durable-sessions.ts';
 import { deliveryKey } from './session/flight/delivery.ts';
 import { MessageDisk } from './session/message-disk.ts';
-import { RetainedStore } from './session/retained-store.ts';
+import { RefusalLog } from './session/retained/refusal-log.ts';
+import { RetainedStore } from './session/retained/store.ts';
 import { type DropReason, willMessage } from './session/session.ts';
 import { expiresAt, SessionTable } from './session/session-table.ts';
 import { startWorker } from './worker-frame.ts';
@@ -33,6 +34,7 @@ const RETAINED_SWEEP_MS = 30_000;
 const disk = boot.dataPath === null ? null : new MessageDisk(boot.dataPath);
 const retainedStore = new RetainedStore(disk);
 if (readStart(boot.numbers) === 0) writeStart(boot.numbers, disk?.claimStart() ?? 1);
+const refusals = new RefusalLog(() => link.logger);
 const drops = new Map<string, Map<DropReason, number>>();
 
 const mesh = new Mesh(
@@ -44,8 +46,12 @@ const router = new Router(boot.peer, { onPeerOverload() {}, onRetainedPublish() 
 router.numberFrom(serialBase(boot.numbers));
 router.retained = {
   retain(namespace, message) {
-    retainedStore.retain(namespace, message);
+    const refusal = retainedStore.retain(namespace, message);
     durable?.schedule();
+    if (refusal === null) return;
+    refusals.note(namespace, message.origin, refusal, steadyNow());
+    // Its sender waits for `stored`, and hears this before.
+    if (message.qos > 0) mesh.links.get(message.source)?.control({ t: 'refused', serial: message.serial });
   },
 };
 
@@ -97,6 +103,10 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     if (!checkTopicName(topic))
       throw new FluxError('invalid', 'topic is not a valid topic name', { issues: [{ path: 'topic', message: 'not a valid topic name' }] });
     const message = new Message(toLatin1(topic), Buffer.from(payload), qos, retain, EMPTY, 0, '');
+    // Whoever asks by the admin API is told before anything has happened.
+    const refusal = retain ? retainedStore.refusal(namespace, message) : null;
+    if (refusal !== null)
+      throw new FluxError('unprocessable', `The message cannot be retained: namespace ${namespace} has no room (${refusal.measure})`);
     const space = mesh.namespace(namespace);
     router.route(space, space.entry(message.topic), message);
     return null;
@@ -153,7 +163,11 @@ function onControl(peer: PeerLink, control: Control): void {
         const now = steadyNow();
         const found: RetainedFound[] = [];
         for (const [filterAt, filter] of control.filters.entries()) {
-          const messages = retainedStore.match(control.namespace, filter, now);
+          const messages: Message[] = [];
+          const walk = retainedStore.walk(control.namespace, filter);
+          for (let found = walk?.step(); found !== undefined; found = walk?.step()) {
+            if (found !== null && !found.isExpired(now)) messages.push(found);
+          }
           if (messages.length > 0) found.push({ filterAt, messages: messages.map(toWireMessage) });
         }
         peer.control({ t: 'retained', request: control.request, found });
@@ -173,6 +187,12 @@ function onControl(peer: PeerLink, control: Control): void {
     case 'queue-limit':
       table.setQueueLimit(control.endpoint, control.maxQueued);
       return;
+    case 'retained-limit': {
+      const { endpoint, port, messages, bytes } = control;
+      retainedStore.quota.setLimit(endpoint, { messages, bytes });
+      refusals.name(endpoint, port);
+      return;
+    }
     case 'bounce':
       frame.onBounce(peer, control);
       return;
@@ -227,7 +247,7 @@ function sweepSessions(): void {
       table.end(session);
       registry.onOfflineEnded(session.namespace.name, session.clientId);
     } else if (session.will !== null && session.disconnectedAt + session.will.delayMs <= now) {
-      const message = willMessage(session.will);
+      const message = willMessage(session.will, session.endpoint);
       session.will = null;
       durable?.update(session.toWire());
       table.publish(session.namespace, message);
@@ -240,7 +260,7 @@ const sweep = setInterval(() => {
   sweepSessions();
   registry.sweep();
 }, SWEEP_MS);
-const retainedSweep = setInterval(() => retainedStore.sweep(steadyNow()), RETAINED_SWEEP_MS);
+const retainedSweep = setInterval(() => void retainedStore.sweep(steadyNow()).then(() => durable?.schedule()), RETAINED_SWEEP_MS);
 
 if (disk !== null && durable !== null) {
   for (const { namespace, message } of disk.retained()) retainedStore.put(namespace, message);

@@ -14,6 +14,7 @@ import type { Desired } from './endpoints/desired.ts';
 import type { Reconciler } from './endpoints/reconciler.ts';
 import type { Runners } from './endpoints/runners.ts';
 import type { LinesLost } from './log/log.ts';
+import { RetainedTotals } from './retained-totals.ts';
 import type { CertificateWatch } from './tls/certificate-watch.ts';
 import type { WatchHub } from './watch.ts';
 import type { Supervisor } from './workers/supervisor.ts';
@@ -51,10 +52,7 @@ export class Monitor {
   readonly #process = new ProcessMetrics();
   readonly #timer: NodeJS.Timeout;
   #ticks = 0;
-  #retained = { retained: 0, retainedRefused: 0 };
-  /** refused by session workers that have ended, and what the present one said last */
-  #refusedBefore = 0;
-  #refusedNow = 0;
+  readonly #retained = new RetainedTotals();
   #sessions = new Map<string, { persistent: number; offline: number }>();
   #cpuBefore = { usage: process.cpuUsage(), at: steadyNow(), percent: 0 };
 
@@ -92,7 +90,7 @@ export class Monitor {
     if (port !== undefined) return endpoints;
     const workers = await this.#workersText();
     const configuration = await configurationText(this.#configuration(), this.#clusterSample());
-    return `${endpoints}\n${configuration}\n${workers}\n${await this.#process.text({ ...this.#totals(), ...this.#retained })}`;
+    return `${endpoints}\n${configuration}\n${workers}\n${await this.#process.text(this.#totals(), this.#retained.sample)}`;
   }
 
   #configuration() {
@@ -124,6 +122,7 @@ export class Monitor {
       workersBlocked: watchdog.total,
       slowWatchers: hub.slowWatchers,
       identityConflicts,
+      retainedRefused: this.#retained.refused,
       linesLostFile: file,
       linesLostTerminal: terminal,
     };
@@ -243,6 +242,7 @@ export class Monitor {
       cpuPercent: sum((usage) => usage.cpuPercent),
       heapUsedBytes: sum((usage) => usage.heapUsedBytes),
       externalBytes: sum((usage) => usage.externalBytes),
+      retained: this.#retained.of(endpoint.id),
       revision,
       state: runner?.state ?? 'stopped',
       certificateEndsAt: certificate === null ? null : Date.parse(certificate.notAfter),
@@ -264,18 +264,11 @@ export class Monitor {
     this.#cpuBefore = { usage: process.cpuUsage(), at: now, percent: (spent.user + spent.system) / 10 / (now - at) };
   }
 
-  /** A session worker that was replaced counts from 0 again; the counter of the node does not go back. */
-  #countRetained({ messages, refused }: { messages: number; refused: number }): void {
-    if (refused < this.#refusedNow) this.#refusedBefore += this.#refusedNow;
-    this.#refusedNow = refused;
-    this.#retained = { retained: messages, retainedRefused: this.#refusedBefore + refused };
-  }
-
   async #countSessions(): Promise<void> {
     if (!this.#options.supervisor.hasSession) return;
     try {
       const [counts, retained] = await Promise.all([this.#options.clients.sessionCounts(), this.#options.clients.retainedCount()]);
-      this.#countRetained(retained);
+      this.#retained.count(retained, (endpoint, refused) => this.#options.collector.of(endpoint).add('retainedRefused', refused));
       for (const { endpoint, dropped } of counts) {
         for (const [reason, name] of Object.entries(DROP_REASONS)) this.#options.collector.of(endpoint).add(name, dropped[reason] ?? 0);
       }

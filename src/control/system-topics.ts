@@ -27,6 +27,7 @@ const SUMS: Record<string, readonly CounterName[]> = {
   'messages/received': ['messagesReceived'],
   'messages/sent': ['messagesSent'],
   'messages/dropped': Object.values(DROP_REASONS),
+  'retained messages/refused': ['retainedRefused'],
   'bytes/received': ['bytesReceived'],
   'bytes/sent': ['bytesSent'],
 };
@@ -46,10 +47,15 @@ export class SystemTopics {
   }
 
   async #publish(): Promise<void> {
-    const { desired, logger } = this.#options;
+    const { desired, logger, clients } = this.#options;
     const namespaces = new Set(desired.list().map(({ endpoint }) => endpoint.namespace));
     try {
-      for (const namespace of namespaces) await this.#publishTo(namespace);
+      const { namespaces: retained } = await clients.retainedCount();
+      for (const namespace of namespaces)
+        await this.#publishTo(
+          namespace,
+          retained.find((each) => each.namespace === namespace),
+        );
     } catch (error) {
       // The session worker is being replaced: the next round comes.
       logger.debug('the $SYS topics were not published', { reason: error instanceof Error ? error.message : String(error) });
@@ -57,7 +63,7 @@ export class SystemTopics {
     this.#timer = setTimeout(() => void this.#publish(), INTERVAL_MS);
   }
 
-  async #publishTo(namespace: string): Promise<void> {
+  async #publishTo(namespace: string, retained: { messages: number; bytes: number } = { messages: 0, bytes: 0 }): Promise<void> {
     const { version, desired, collector, clients } = this.#options;
     const endpoints = desired.list().filter(({ endpoint }) => endpoint.namespace === namespace);
     const values: Record<string, string> = { version: `fluxmq ${version}`, uptime: `${Math.floor(process.uptime())} seconds` };
@@ -66,6 +72,8 @@ export class SystemTopics {
       for (const { endpoint } of endpoints) for (const name of counters) sum += collector.of(endpoint.id).total(name);
       values[topic] = String(sum);
     }
+    values['retained messages/count'] = String(retained.messages);
+    values['retained messages/bytes'] = String(retained.bytes);
     for (const [topic, value] of Object.entries(values)) {
       await clients.publish({ topic: `$SYS/broker/${topic}`, payload: Buffer.from(value), qos: 0, retain: true, namespace });
     }

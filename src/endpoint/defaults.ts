@@ -43,6 +43,8 @@ export function defaultEndpoint(port: number): Endpoint {
     maxSendWindowSize: 100,
     maxReceiveWindowSize: 100,
     maxQueuedMessages: 1000,
+    maxRetainedMessages: 1_000_000,
+    maxRetainedBytes: 268_435_456,
     maxKeepAlive: KEEP_ALIVE_MAX,
     idleTimeout: 10_000,
     handshakeTimeout: 10_000,

@@ -24,6 +24,8 @@ const EFFECTS: Record<keyof Endpoint, Effect> = {
   maxSendWindowSize: 'admission',
   maxReceiveWindowSize: 'admission',
   maxQueuedMessages: 'live',
+  maxRetainedMessages: 'live',
+  maxRetainedBytes: 'live',
   maxKeepAlive: 'admission',
   idleTimeout: 'admission',
   handshakeTimeout: 'admission',

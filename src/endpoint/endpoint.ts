@@ -96,6 +96,10 @@ export interface Endpoint {
   maxSendWindowSize: number;
   maxReceiveWindowSize: number;
   maxQueuedMessages: number;
+  /** retained messages that its clients may have on this node */
+  maxRetainedMessages: number;
+  /** bytes of these, with their topics and properties and 200 more for each */
+  maxRetainedBytes: number;
   /** seconds, for MQTT 5 clients; KEEP_ALIVE_MAX: as they wish */
   maxKeepAlive: number;
   /** milliseconds from the accepted connection to its CONNECT */

@@ -43,6 +43,8 @@ const KEYS: Record<string, z.ZodType> = {
   maxSendWindowSize: integer(1, 65535),
   maxReceiveWindowSize: integer(1, 65535),
   maxQueuedMessages: integer(1, 1_000_000),
+  maxRetainedMessages: integer(1, 10_000_000),
+  maxRetainedBytes: integer(1024, 1_099_511_627_776),
   maxKeepAlive: integer(1, KEEP_ALIVE_MAX),
   idleTimeout: integer(100, 3_600_000),
   handshakeTimeout: integer(100, 3_600_000),

@@ -35,6 +35,7 @@ export const COUNTER_NAMES = [
   'tlsTimeout',
   'tlsClientCertificate',
   'packetTimeout',
+  'retainedRefused',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

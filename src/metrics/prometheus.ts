@@ -59,6 +59,8 @@ const GAUGES: [string, string, Read][] = [
   ['sessions_persistent', 'Sessions with an expiry, connected or not', (sample) => sample.extras.persistent],
   ['subscriptions_current', 'Subscriptions of connected clients', total('subscriptionsCurrent')],
   ['cpu_usage_percent', 'Processor time of its worker threads, 100 = one processor', (sample) => sample.extras.cpuPercent],
+  ['retained_messages', 'Retained messages that came by it', (sample) => sample.extras.retained.messages],
+  ['retained_bytes', 'Bytes of these', (sample) => sample.extras.retained.bytes],
   ['config_revision', 'Revision of its configuration', (sample) => sample.extras.revision],
 ];
 
@@ -68,6 +70,7 @@ const COUNTERS: [string, string, Read][] = [
   ['messages_sent_total', 'Messages sent', total('messagesSent')],
   ['bytes_received_total', 'Bytes received', total('bytesReceived')],
   ['bytes_sent_total', 'Bytes sent', total('bytesSent')],
+  ['retained_refused_total', 'Messages that were not retained because there was no room for them', total('retainedRefused')],
   ['topics_published_total', 'Different topics published to', total('topicsPublished')],
 ];
 
@@ -296,6 +299,13 @@ interface NodeTotals {
   linesLostTerminal: number;
 }
 
+/** Retained messages of the node, and of each of its namespaces. */
+export interface RetainedSample {
+  messages: number;
+  bytes: number;
+  namespaces: readonly { namespace: string; messages: number; bytes: number }[];
+}
+
 /** prom-client measures the event-loop lag by waking the thread a hundred times a second for good: longer than a timer can be is never. */
 const NEVER_MS = 2 ** 31 - 1;
 const LAGS = ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'] as const satisfies readonly (keyof Lag)[];
@@ -307,6 +317,9 @@ export class ProcessMetrics {
   readonly #lags: [keyof Lag, Gauge][];
   readonly #restarts: Counter;
   readonly #retained: Gauge;
+  readonly #retainedBytes: Gauge;
+  readonly #namespaceMessages: Gauge;
+  readonly #namespaceBytes: Gauge;
   readonly #retainedRefused: Counter;
   readonly #blocked: Counter;
   readonly #slowWatchers: Counter;
@@ -356,7 +369,13 @@ export class ProcessMetrics {
       labelNames: ['to'],
       registers: [this.#registry],
     });
-    this.#retained = new Gauge({ name: 'fluxmq_retained_messages', help: 'Retained messages kept', registers: [this.#registry] });
+    const registers = [this.#registry];
+    this.#retained = new Gauge({ name: 'fluxmq_retained_messages', help: 'Retained messages kept', registers });
+    this.#retainedBytes = new Gauge({ name: 'fluxmq_retained_bytes', help: 'Bytes of the retained messages', registers });
+    const ofNamespace = { labelNames: ['namespace'], registers };
+    const names = { messages: 'fluxmq_namespace_retained_messages', bytes: 'fluxmq_namespace_retained_bytes' };
+    this.#namespaceMessages = new Gauge({ name: names.messages, help: 'Retained messages of the namespace', ...ofNamespace });
+    this.#namespaceBytes = new Gauge({ name: names.bytes, help: 'Bytes of the retained messages of the namespace', ...ofNamespace });
     this.#retainedRefused = new Counter({
       name: 'fluxmq_retained_refused_total',
       help: 'Retained messages refused because there was no room for them',
@@ -365,7 +384,7 @@ export class ProcessMetrics {
   }
 
   /** Prometheus text. The totals are those since the start, never smaller than before. */
-  text(node: NodeTotals & { retained: number }): Promise<string> {
+  text(node: NodeTotals, retained: RetainedSample): Promise<string> {
     this.#restarts.inc(node.workerRestarts - this.#counted.workerRestarts);
     this.#blocked.inc(node.workersBlocked - this.#counted.workersBlocked);
     this.#slowWatchers.inc(node.slowWatchers - this.#counted.slowWatchers);
@@ -373,7 +392,14 @@ export class ProcessMetrics {
     this.#identityConflicts.inc(node.identityConflicts - this.#counted.identityConflicts);
     this.#linesLost.inc({ to: 'file' }, node.linesLostFile - this.#counted.linesLostFile);
     this.#linesLost.inc({ to: 'terminal' }, node.linesLostTerminal - this.#counted.linesLostTerminal);
-    this.#retained.set(node.retained);
+    this.#retained.set(retained.messages);
+    this.#retainedBytes.set(retained.bytes);
+    this.#namespaceMessages.reset();
+    this.#namespaceBytes.reset();
+    for (const { namespace, messages, bytes } of retained.namespaces) {
+      this.#namespaceMessages.set({ namespace }, messages);
+      this.#namespaceBytes.set({ namespace }, bytes);
+    }
     const lag = this.#lag.take();
     for (const [name, gauge] of this.#lags) gauge.set(lag[name]);
     this.#counted = node;

@@ -15,6 +15,8 @@ export interface EndpointExtras {
   /** of its worker threads */
   heapUsedBytes: number;
   externalBytes: number;
+  /** that came by it */
+  retained: { messages: number; bytes: number };
   revision: number;
   state: string;
   /** milliseconds since the epoch; null: no TLS */
@@ -77,6 +79,7 @@ export function reportEndpoint(counters: EndpointCounters, extras: EndpointExtra
       },
       bytes: { received: counters.total('bytesReceived'), sent: counters.total('bytesSent') },
       sessions: { current: counters.total('sessionsCurrent'), max: counters.sessionsMax, persistent: extras.persistent },
+      retained: { ...extras.retained, refused: counters.total('retainedRefused') },
       subscriptions: { current: counters.total('subscriptionsCurrent') },
       performance: {
         cpuUsage: extras.cpuPercent,

@@ -145,14 +145,24 @@ export interface Commands {
     params: Record<string, never>;
     result: { endpoint: string; persistent: number; offline: number; dropped: Record<string, number> }[];
   };
-  /** Session worker only: retained messages kept, and refused since it started because the store is full. */
-  'retained.count': { params: Record<string, never>; result: { messages: number; refused: number } };
+  /** Session worker only: retained messages kept, and refused since it started because there was no room for them. */
+  'retained.count': { params: Record<string, never>; result: RetainedCounts };
   /** Session worker only: publishes from the server itself (admin API, $SYS): routed like a client's message. */
   publish: { params: { namespace: string; topic: string; payload: Uint8Array; qos: 0 | 1 | 2; retain: boolean }; result: null };
   /** Loop utilization of the thread since the last call, its heap, and its event-loop lag. */
   'thread.usage': { params: Record<string, never>; result: ThreadUsage };
   /** Closes everything, says `closed`, and lets the thread end by itself. */
   shutdown: { params: { timeoutMs: number }; result: null };
+}
+
+/** Retained messages of the node, of its namespaces, and of the endpoints by which they came; bytes as quotas count them. */
+export interface RetainedCounts {
+  messages: number;
+  bytes: number;
+  /** since the session worker started */
+  refused: number;
+  namespaces: { namespace: string; messages: number; bytes: number }[];
+  endpoints: { endpoint: string; messages: number; bytes: number; refused: number }[];
 }
 
 export interface ThreadUsage {

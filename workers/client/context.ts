@@ -11,7 +11,7 @@ import type { Mesh } from '../mesh/mesh.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import type { Router } from '../routing/router.ts';
 import type { DurableBarrier } from '../session/durable-barrier.ts';
-import type { RetainedQueries } from '../session/retained-queries.ts';
+import type { RetainedQueries } from '../session/retained/queries.ts';
 import type { SessionTable } from '../session/session-table.ts';
 
 /** One per worker. */

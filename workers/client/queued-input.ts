@@ -25,7 +25,6 @@ export interface QueuedPublisher {
   /** Counts a PUBLISH of `size` bytes that came in. */
   countIn(size: number): void;
   ack(first: Acknowledgement, packetId: number, reasonCode: number): void;
-  close(reasonCode: number, reasonString: string): void;
 }
 
 export class QueuedInput {
@@ -53,9 +52,9 @@ export class QueuedInput {
       client.ack(ACK.puback, packetId, reasonCode);
     } else {
       this.#pendingAcks++;
-      this.#whenStored(serial, () => {
+      this.#whenStored(serial, (isRefused) => {
         this.#pendingAcks--;
-        client.ack(ACK.puback, packetId, reasonCode);
+        client.ack(ACK.puback, packetId, isRefused ? this.#refusal : reasonCode);
       });
     }
   }
@@ -75,7 +74,16 @@ export class QueuedInput {
     if (serial === 0) {
       this.#answeredAtOnce++;
       client.ack(ACK.pubrec, packetId, reasonCode);
-    } else this.#whenStored(serial, () => client.ack(ACK.pubrec, packetId, reasonCode));
+    } else {
+      this.#whenStored(serial, (isRefused) => {
+        // A PUBREC with an error ends the exchange: the identifier is free again [MQTT-4.3.3-9]. MQTT 3.1.1 knows no such PUBREC.
+        if (isRefused && client.version === 5) {
+          client.session!.complete(packetId);
+          this.completed();
+        }
+        client.ack(ACK.pubrec, packetId, isRefused ? this.#refusal : reasonCode);
+      });
+    }
   }
 
   /**
@@ -114,6 +122,11 @@ export class QueuedInput {
     if (this.#answeredAtOnce === 0) this.#chunkStartedAt = steadyNow();
   }
 
+  /** Of a message that was routed but is not retained: MQTT 5 clients learn it, others have no code for it. */
+  get #refusal(): number {
+    return this.#client.version === 5 ? REASON.quotaExceeded : 0;
+  }
+
   #reason(isTaken: boolean): number {
     return isTaken || this.#client.version !== 5 ? 0 : REASON.noMatchingSubscribers;
   }
@@ -126,15 +139,13 @@ export class QueuedInput {
     this.#answeredAtOnce = 0;
   }
 
-  /** Runs `then` when the session worker has stored up to `serial`; if it dies before, the connection ends and the client repeats. */
-  #whenStored(serial: number, then: () => void): void {
+  /** Runs `then` when the session worker, or the one that replaces it, has stored up to `serial`. */
+  #whenStored(serial: number, then: (isRefused: boolean) => void): void {
     const client = this.#client;
     const startedAt = steadyNow();
-    client.context.barrier.wait(serial, (isStored) => {
+    client.context.barrier.wait(serial, (outcome) => {
       observe(client.endpoint.slots, RESPONSE_PUBLISH, RESPONSE_BUCKETS, (steadyNow() - startedAt) / 1000);
-      if (!client.isOnline) return;
-      if (isStored) then();
-      else client.close(REASON.unspecifiedError, 'The message could not be stored');
+      if (client.isOnline) then(outcome === 'refused');
     });
   }
 }

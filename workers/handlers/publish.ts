@@ -29,6 +29,7 @@ export function handlePublish(client: Client, packet: PublishPacket): void {
   const expiry = properties?.messageExpiryInterval ?? -1;
   const expiresAt = expiry < 0 ? 0 : steadyNow() + expiry * 1000;
   const message = new Message(topic, payload, packet.qos, packet.retain, properties?.forward ?? EMPTY, expiresAt, session.key);
+  if (packet.retain) message.origin = endpoint.id;
   const size = payload.length + topic.length + (properties?.forward.length ?? 0) + 4;
   if (packet.qos === 1) {
     client.queued.atLeastOnce(entry, message, packet.packetId, size);

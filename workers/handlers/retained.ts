@@ -5,7 +5,7 @@ import type { Client } from '../client/client.ts';
 import type { Message } from '../routing/message.ts';
 import { Message as OwnMessage } from '../routing/message.ts';
 import type { Subscription } from '../routing/subscriber.ts';
-import type { Retained, RetainedQuery } from '../session/retained-queries.ts';
+import type { Retained, RetainedQuery } from '../session/retained/queries.ts';
 
 /**
  * Each is a message of its own for this session: RETAIN is 1 [MQTT-3.3.1-8], QoS is the lower of both.

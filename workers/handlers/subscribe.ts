@@ -11,7 +11,7 @@ import type { Client } from '../client/client.ts';
 import { HOLD } from '../client/packet-reader.ts';
 import type { Subscription } from '../routing/subscriber.ts';
 import { filterTurns } from '../session/filter-turns.ts';
-import type { RetainedQuery } from '../session/retained-queries.ts';
+import type { RetainedQuery } from '../session/retained/queries.ts';
 import { type Session, subscriptionKey, toWireSubscription } from '../session/session.ts';
 import { sendRetained } from './retained.ts';
 

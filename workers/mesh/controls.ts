@@ -128,6 +128,8 @@ export type Control =
   | { t: 'bounce'; namespace: string; group: string; message: WireMessage }
   /** every record up to this serial is stored */
   | { t: 'stored'; serial: number }
+  /** the retained message with this serial found no room; said before `stored` */
+  | { t: 'refused'; serial: number }
   // client identifiers: endpoint worker → session worker
   | { t: 'claim'; claim: Claim }
   | { t: 'owned'; connection: number; namespace: string; clientId: string }
@@ -140,6 +142,8 @@ export type Control =
   | { t: 'revoked'; group: number; sessions: Registration[] }
   /** the limit of waiting messages of an endpoint's sessions has changed */
   | { t: 'queue-limit'; endpoint: string; maxQueued: number }
+  /** what an endpoint may have retained, and the port by which the log names it */
+  | { t: 'retained-limit'; endpoint: string; port: number; messages: number; bytes: number }
   // session worker → endpoint worker
   | { t: 'grant'; connection: number; how: 'new' | 'local' }
   | { t: 'grant-move'; connection: number; move: number; from: number; offer: WireSubscription[]; namespace: string }

@@ -37,7 +37,10 @@ export class BatchWriter {
     const from = message.retain || record.store ? message.from : '';
     let size = HEAD + 1 + 8 + 2 + message.topic.length + 2 + from.length * 3 + message.payload.length;
     let flags: number = message.qos;
-    if (message.retain) flags |= FLAG.retain;
+    if (message.retain) {
+      flags |= FLAG.retain;
+      size += 2 + message.origin.length * 3;
+    }
     if (record.toSubscribers) flags |= FLAG.toSubscribers;
     if (record.store) flags |= FLAG.store;
     if (message.expiresAt !== 0) {
@@ -62,6 +65,7 @@ export class BatchWriter {
     at = b.writeUInt16LE(message.topic.length, at);
     at += b.latin1Write(message.topic, at);
     at = writeText(b, from, at);
+    if (message.retain) at = writeText(b, message.origin, at);
     if (message.expiresAt !== 0) at = b.writeDoubleLE(message.expiresAt, at);
     if (message.forward.length > 0) {
       at = b.writeUInt32LE(message.forward.length, at);
@@ -188,6 +192,12 @@ export class BatchReader {
     const fromLength = b.readUInt16LE(at);
     const from = fromLength === 0 ? '' : b.utf8Slice(at + 2, at + 2 + fromLength);
     at += 2 + fromLength;
+    let origin = '';
+    if (flags & FLAG.retain) {
+      const length = b.readUInt16LE(at);
+      origin = b.utf8Slice(at + 2, at + 2 + length);
+      at += 2 + length;
+    }
     let expiresAt = 0;
     if (flags & FLAG.expires) {
       expiresAt = b.readDoubleLE(at);
@@ -213,6 +223,7 @@ export class BatchReader {
     const message = new Message(topic, b.subarray(at, end), (flags & 3) as QoS, (flags & FLAG.retain) !== 0, forward, expiresAt, from);
     message.source = this.#source;
     message.serial = serial;
+    message.origin = origin;
     return { message, toSubscribers: (flags & FLAG.toSubscribers) !== 0, groups, store: (flags & FLAG.store) !== 0 };
   }
 }

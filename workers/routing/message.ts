@@ -35,6 +35,8 @@ export class Message {
   /** peer that first routed it, and its number there: together unique in the life of the process; serial 0 = not numbered */
   source = 0;
   serial = 0;
+  /** with RETAIN: endpoint id of the publisher, whose quota it takes; '' for the server itself */
+  origin = '';
   #payload: Buffer | null;
   #forward: Buffer | null;
   #packet: PlainPacket | null = null;

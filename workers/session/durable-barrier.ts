@@ -6,12 +6,17 @@ import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
 import type { Session } from './session.ts';
 
+/** What became of a message: `refused`: it was routed, but is not retained. */
+export type StoreOutcome = 'stored' | 'refused';
+
 /** Changes that are kept while there is no session worker; bounded. */
 const MISSED_MAX = 100_000;
 
 export class DurableBarrier {
   readonly #mesh: Mesh;
-  readonly #waiting = new Fifo<{ serial: number; done: (isStored: boolean) => void }>();
+  readonly #waiting = new Fifo<{ serial: number; done: (outcome: StoreOutcome) => void }>();
+  /** serials of retained messages that found no room; each goes when its record is told to be stored */
+  readonly #refused = new Set<number>();
   /** in the order in which they were made */
   readonly #requests = new Map<number, { resolve: () => void; isAnswered: boolean }>();
   /** what a new session worker has been told of each session and has not confirmed */
@@ -24,18 +29,25 @@ export class DurableBarrier {
   }
 
   /**
-   * Calls `done(true)` when the session worker, or the one that replaces it, has stored every record up to `serial`. Bounded by the
+   * Calls `done` when the session worker, or the one that replaces it, has stored every record up to `serial`. Bounded by the
    * clients' receive windows.
    */
-  wait(serial: number, done: (isStored: boolean) => void): void {
+  wait(serial: number, done: (outcome: StoreOutcome) => void): void {
     this.#waiting.push({ serial, done });
+  }
+
+  /** The retained message of this serial found no room. */
+  onRefused(serial: number): void {
+    this.#refused.add(serial);
   }
 
   onStored(serial: number): void {
     for (let next = this.#waiting.peek(); next !== undefined && next.serial <= serial; next = this.#waiting.peek()) {
       this.#waiting.shift();
-      next.done(true);
+      next.done(this.#refused.delete(next.serial) ? 'refused' : 'stored');
     }
+    // Those of wills, for which nobody waits.
+    for (const refused of this.#refused) if (refused <= serial) this.#refused.delete(refused);
   }
 
   /** Passes a change of a durable session on to be kept; behind everything published before. */

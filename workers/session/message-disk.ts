@@ -21,7 +21,7 @@ import {
 } from './disk/codec.ts';
 import { migrate } from './disk/schema.ts';
 import { claimStart } from './disk/start-counter.ts';
-import type { RetainedDisk } from './retained-store.ts';
+import type { RetainedDisk } from './retained/store.ts';
 import { subscriptionKey } from './session.ts';
 
 /** The columns of the unique index `delivery_of`. */
@@ -179,9 +179,10 @@ export class MessageDisk implements RetainedDisk {
   }
 
   putRetained(namespace: string, message: Message): void {
-    const { topic, qos, forward, expires_at, sender, payload } = toRetainedRow(message);
+    const { topic, qos, forward, expires_at, sender, payload, endpoint } = toRetainedRow(message);
     const expiresAt = this.#clock.toLasting(expires_at);
-    this.#run('INSERT OR REPLACE INTO retained VALUES (?, ?, ?, ?, ?, ?, ?)', namespace, topic, qos, forward, expiresAt, sender, payload);
+    const sql = 'INSERT OR REPLACE INTO retained VALUES (?, ?, ?, ?, ?, ?, ?, ?)';
+    this.#run(sql, namespace, topic, qos, forward, expiresAt, sender, payload, endpoint);
   }
 
   deleteRetained(namespace: string, topic: string): void {
@@ -189,8 +190,9 @@ export class MessageDisk implements RetainedDisk {
   }
 
   *retained(): IterableIterator<{ namespace: string; message: Message }> {
-    const rows = this.#db.prepare<[], RetainedRow & { namespace: string }>('SELECT * FROM retained').all();
-    for (const row of rows) yield { namespace: row.namespace, message: fromRetainedRow(this.#inSteady(row)) };
+    // Row by row: all of them at once would be there twice.
+    for (const row of this.#db.prepare<[], RetainedRow & { namespace: string }>('SELECT * FROM retained').iterate())
+      yield { namespace: row.namespace, message: fromRetainedRow(this.#inSteady(row)) };
   }
 
   /** Names of all durable sessions. */

@@ -64,7 +64,7 @@ export class SessionTable {
       if (message.isExpired(now)) this.#host.onDrop(session, 'expired', 1);
       else this.#router.rerouteShared(session.namespace, group, message, null);
     }
-    if (will !== null) this.publish(session.namespace, willMessage(will));
+    if (will !== null) this.publish(session.namespace, willMessage(will, session.endpoint));
   }
 
   publish(namespace: Namespace, message: Message): void {
@@ -78,7 +78,7 @@ export class SessionTable {
       return 'ended';
     }
     if (session.will !== null && session.will.delayMs === 0) {
-      const message = willMessage(session.will);
+      const message = willMessage(session.will, session.endpoint);
       session.will = null;
       this.publish(session.namespace, message);
     }

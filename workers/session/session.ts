@@ -33,10 +33,12 @@ export interface PendingWill {
   expirySeconds: number;
 }
 
-/** The message of a will that is published now. */
-export function willMessage({ message, expirySeconds }: PendingWill): Message {
+/** The message of a will that is published now. @param endpoint id of that by which its client came */
+export function willMessage({ message, expirySeconds }: PendingWill, endpoint: string): Message {
   const { topic, payload, qos, retain, forward, from } = message;
-  return new Message(topic, payload, qos, retain, forward, expirySeconds < 0 ? 0 : steadyNow() + expirySeconds * 1000, from);
+  const published = new Message(topic, payload, qos, retain, forward, expirySeconds < 0 ? 0 : steadyNow() + expirySeconds * 1000, from);
+  published.origin = endpoint;
+  return published;
 }
 
 /** What a session tells the worker that hosts it. */

@@ -110,6 +110,8 @@ export const endpointSchema = z
     maxSendWindowSize: integer(1, 65535, 'QoS 1/2 packets in flight to one client. Default 100. Change: admission'),
     maxReceiveWindowSize: integer(1, 65535, 'Receive Maximum told to clients. Default 100. Change: admission'),
     maxQueuedMessages: integer(1, 1000000, 'Messages waiting for one session. Default 1000. Change: live'),
+    maxRetainedMessages: integer(1, 10000000, 'Retained messages of its clients, per node. Default 1000000. Change: live'),
+    maxRetainedBytes: integer(1024, 1099511627776, 'Bytes of its retained messages, per node. Default 268435456. Change: live'),
     maxKeepAlive: integer(1, 65535, 'Longest Keep Alive, seconds, told to MQTT 5 clients. Default 65535: as they wish. Change: admission'),
     idleTimeout: integer(100, 3600000, 'Milliseconds from the connection to its CONNECT. Default 10000. Change: admission'),
     handshakeTimeout: integer(

@@ -62,6 +62,17 @@ const puback = async (client: RawClient, topic: string, code: number, size = 1):
   expect(await client.publish(topic, Buffer.alloc(size, 'x'), { qos: 1 })).toBe(code);
 };
 
+/** After it, what `to` leaves room for may be replaced, and nothing more is retained. */
+function limitsRetained(to: Body, size: number): Case {
+  const retain = (client: RawClient, topic: string) => client.publish(topic, Buffer.alloc(size, 'x'), { qos: 1, retain: true });
+  const check = async ({ before, during, after, topic }: Scene) => {
+    for (const { client } of [{ client: before }, await during(), await after()]) {
+      expect([await retain(client, `${topic}/1`), await retain(client, topic)]).toEqual([0x97, 0]);
+    }
+  };
+  return { to, effect: 'live', prepare: async ({ before, topic }) => void (await retain(before, topic)), check };
+}
+
 /** How many messages come unacknowledged to a subscriber when ten are published. */
 async function window(scene: Scene, client: RawClient): Promise<number> {
   const topic = uid('w/');
@@ -252,6 +263,8 @@ const CASES: Record<keyof Endpoint, Case | null> = {
       }
     },
   },
+  maxRetainedMessages: limitsRetained({ maxRetainedMessages: 1 }, 1),
+  maxRetainedBytes: limitsRetained({ maxRetainedBytes: 1024 }, 1000),
   maxKeepAlive: {
     to: { maxKeepAlive: 7 },
     effect: 'admission',

@@ -18,7 +18,7 @@ import { Mesh } from '../../../workers/mesh/mesh.ts';
 import { Namespace } from '../../../workers/routing/namespace.ts';
 import { Router } from '../../../workers/routing/router.ts';
 import { DurableBarrier } from '../../../workers/session/durable-barrier.ts';
-import { RetainedQueries } from '../../../workers/session/retained-queries.ts';
+import { RetainedQueries } from '../../../workers/session/retained/queries.ts';
 import { SessionTable } from '../../../workers/session/session-table.ts';
 
 const QUIET: Logger = { debug() {}, info() {}, warn() {}, error() {} };

@@ -13,6 +13,7 @@ const EXTRAS = {
   cpuPercent: 12,
   heapUsedBytes: 100,
   externalBytes: 5,
+  retained: { messages: 3, bytes: 700 },
   revision: 8,
   state: 'running',
   certificateEndsAt: null,
@@ -92,7 +93,8 @@ it('writes every name of the specification, with cumulative buckets', async () =
   const names = `connections_current connections_max connections_rate connections_total messages_received_total messages_sent_total
     messages_received_rate messages_sent_rate messages_dropped_total message_size_bytes bytes_received_total bytes_sent_total sessions_current
     sessions_max sessions_persistent subscriptions_current topics_published_total response_time_seconds errors_total errors_rate
-    connection_errors_total cpu_usage_percent memory_usage_bytes config_revision state`.split(/\s+/);
+    connection_errors_total cpu_usage_percent memory_usage_bytes config_revision state
+    retained_messages retained_bytes retained_refused_total`.split(/\s+/);
   for (const name of names) expect(text).toMatch(new RegExp(`^# TYPE fluxmq_endpoint_${name} (gauge|counter|histogram)$`, 'm'));
   const labels = 'port="1883",endpoint="e"';
   expect(text).toContain(`fluxmq_endpoint_messages_dropped_total{${labels},reason="queue_full"} 1`);
@@ -129,9 +131,10 @@ it('escapes what would break a line', async () => {
 it('tells how late the event loop of the main thread was since the scrape before, without what the sampling itself takes', async () => {
   const metrics = new ProcessMetrics();
   const lost = { linesLostFile: 0, linesLostTerminal: 0 };
-  const node = { workerRestarts: 0, workersBlocked: 0, slowWatchers: 0, retainedRefused: 0, identityConflicts: 0, retained: 0, ...lost };
+  const node = { workerRestarts: 0, workersBlocked: 0, slowWatchers: 0, retainedRefused: 0, identityConflicts: 0, ...lost };
+  const retained = { messages: 7, bytes: 70, namespaces: [{ namespace: 'n', messages: 7, bytes: 70 }] };
   const lags = async (): Promise<Record<string, number>> => {
-    const found = [...(await metrics.text(node)).matchAll(/^nodejs_eventloop_lag_(\w+)_seconds (\S+)$/gm)];
+    const found = [...(await metrics.text(node, retained)).matchAll(/^nodejs_eventloop_lag_(\w+)_seconds (\S+)$/gm)];
     return Object.fromEntries(found.map(([, name, value]) => [name, Number(value)]));
   };
   expect(await lags()).toEqual({ min: 0, max: 0, mean: 0, stddev: 0, p50: 0, p90: 0, p99: 0 });

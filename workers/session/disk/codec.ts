@@ -119,14 +119,17 @@ export interface RetainedRow {
   expires_at: number;
   sender: string;
   payload: Buffer;
+  endpoint: string;
 }
 
-export function toRetainedRow({ topic, qos, forward, expiresAt, from, payload }: Message): RetainedRow {
-  return { topic, qos, forward, expires_at: expiresAt, sender: from, payload };
+export function toRetainedRow({ topic, qos, forward, expiresAt, from, payload, origin }: Message): RetainedRow {
+  return { topic, qos, forward, expires_at: expiresAt, sender: from, payload, endpoint: origin };
 }
 
 export function fromRetainedRow(row: RetainedRow): Message {
-  return new Message(row.topic, row.payload, row.qos, true, row.forward, row.expires_at, row.sender);
+  const message = new Message(row.topic, row.payload, row.qos, true, row.forward, row.expires_at, row.sender);
+  message.origin = row.endpoint;
+  return message;
 }
 
 /**

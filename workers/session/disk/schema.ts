@@ -39,6 +39,9 @@ CREATE TABLE start (one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT N
 INSERT INTO start VALUES (1, 0);
 `;
 
+/** The endpoint by which a retained message came: what is kept counts in its quota. Of older ones it is not known. */
+const RETAINED_ENDPOINT = `ALTER TABLE retained ADD COLUMN endpoint TEXT NOT NULL DEFAULT '';`;
+
 /** A step is appended, never changed. */
 const STEPS: readonly ((db: Database.Database) => void)[] = [
   (db) => db.exec(SCHEMA_1),
@@ -52,6 +55,7 @@ const STEPS: readonly ((db: Database.Database) => void)[] = [
     renumber(db);
     db.exec(SCHEMA_5);
   },
+  (db) => db.exec(RETAINED_ENDPOINT),
 ];
 
 /** The newest schema that this version knows. */

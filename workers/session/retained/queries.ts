@@ -1,9 +1,9 @@
 /** An endpoint worker's questions for retained messages, merged with what is published meanwhile: nothing missed, nothing older than what was delivered. */
 
-import type { RetainedFound } from '../mesh/controls.ts';
-import type { Mesh } from '../mesh/mesh.ts';
-import type { PeerLink } from '../mesh/peer-link.ts';
-import { fromWireMessage, type Message } from '../routing/message.ts';
+import type { RetainedFound } from '../../mesh/controls.ts';
+import type { Mesh } from '../../mesh/mesh.ts';
+import type { PeerLink } from '../../mesh/peer-link.ts';
+import { fromWireMessage, type Message } from '../../routing/message.ts';
 
 /** A question that is not answered by then is given up: the session worker is away for long. */
 const DEADLINE_MS = 10_000;

@@ -1,0 +1,39 @@
+/** What the node says of its retained messages, from what the session worker counts: the numbers of refusals never go back. */
+
+import type { RetainedSample } from '../metrics/prometheus.ts';
+import type { RetainedCounts } from '../thread/messages.ts';
+
+const NONE: RetainedCounts = { messages: 0, bytes: 0, refused: 0, namespaces: [], endpoints: [] };
+
+export class RetainedTotals {
+  #last = NONE;
+  /** refused by session workers that have ended */
+  #refusedBefore = 0;
+
+  /** Takes a new count. A session worker that was replaced counts from 0 again. @param onRefused further refusals of an endpoint */
+  count(counts: RetainedCounts, onRefused: (endpoint: string, refused: number) => void): void {
+    const isReplaced = counts.refused < this.#last.refused;
+    if (isReplaced) this.#refusedBefore += this.#last.refused;
+    const before = new Map(isReplaced ? [] : this.#last.endpoints.map(({ endpoint, refused }) => [endpoint, refused]));
+    for (const { endpoint, refused } of counts.endpoints) {
+      const further = refused - (before.get(endpoint) ?? 0);
+      if (further > 0) onRefused(endpoint, further);
+    }
+    this.#last = counts;
+  }
+
+  /** Messages that were not retained since the start. */
+  get refused(): number {
+    return this.#refusedBefore + this.#last.refused;
+  }
+
+  get sample(): RetainedSample {
+    return this.#last;
+  }
+
+  /** What came by an endpoint and is kept. */
+  of(id: string): { messages: number; bytes: number } {
+    const { messages, bytes } = this.#last.endpoints.find(({ endpoint }) => endpoint === id) ?? { messages: 0, bytes: 0 };
+    return { messages, bytes };
+  }
+}
