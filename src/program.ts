@@ -8,6 +8,7 @@ import { guardStandardStreams } from './control/log/terminal-target.ts';
 import type { Endpoint } from './endpoint/endpoint.ts';
 import { FluxError } from './kernel/errors.ts';
 import type { Logger } from './kernel/logger.ts';
+import { exampleSettings, examplesOf } from './settings/example-passwords.ts';
 import { loadSettings } from './settings/load-settings.ts';
 import type { Settings } from './settings/settings.ts';
 import { formatIssues, SettingsError } from './settings/settings-error.ts';
@@ -65,6 +66,14 @@ function warnAboutDescriptors(logger: Logger): void {
   const limit = descriptorLimit();
   if (limit !== null && limit < DESCRIPTORS_WANTED) {
     logger.warn(`only ${limit} files and sockets may be open at once: raise it with ulimit -n`, { wanted: DESCRIPTORS_WANTED });
+  }
+}
+
+/** The store's endpoints are those in use, whatever the file says. */
+function warnAboutExamples({ control }: RunningNode, logger: Logger): void {
+  for (const { endpoint } of control.list()) {
+    const paths = examplesOf(endpoint);
+    if (paths.length > 0) logger.warn(`Endpoint ${endpoint.port}: ${paths.join(', ')}: an example of the documentation, anybody knows it`);
   }
 }
 
@@ -146,6 +155,8 @@ async function start(file: string | null, dist: URL, signals: Signals): Promise<
   const { logger } = log;
   for (const warning of warnings) logger.warn(`configuration: ${warning}`);
   warnAboutDescriptors(logger);
+  for (const path of exampleSettings(settings))
+    logger.warn(`Auth: ${path} is an example of the documentation: anybody knows it, change it`);
   const starting = startNode({ settings, version, logger, linesLost: () => log.linesLost, ...builtFiles(dist) });
   const endOnce = endOnSignal(signals, starting, log, settings);
   reloadOnSignal(signals, starting, log);
@@ -156,7 +167,9 @@ async function start(file: string | null, dist: URL, signals: Signals): Promise<
   process.on('uncaughtException', onFault('uncaught error'));
   process.on('unhandledRejection', onFault('unhandled rejection'));
   try {
-    const line = readyLine(await starting, version, settings);
+    const node = await starting;
+    warnAboutExamples(node, logger);
+    const line = readyLine(node, version, settings);
     logger.info(line);
     if (settings.log.level === 'warn' || settings.log.level === 'error') log.say(line);
   } catch (error) {

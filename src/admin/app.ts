@@ -1,6 +1,7 @@
 /** The admin API as a Hono application: checks, routes, and the one place where errors become answers. */
 
 import { type Context, Hono } from 'hono';
+import { getPath } from 'hono/utils/url';
 import type { Control, RequestContext } from '../control/contract.ts';
 import { steadyNow } from '../kernel/clock.ts';
 import { within } from '../kernel/deadline.ts';
@@ -10,6 +11,7 @@ import type { Settings } from '../settings/settings.ts';
 import { HttpError, toFailure, toResponse } from './http/envelope.ts';
 import { addSecurityHeaders, refuseForeign } from './http/guard.ts';
 import { describeApi } from './http/openapi.ts';
+import { type Forwarded, Proxies } from './http/proxies.ts';
 import {
   DEFAULT_TIMEOUT_MS,
   parseConfirmWithin,
@@ -51,14 +53,14 @@ export interface AppOptions {
 /** What comes along with a request; absent when the application is called without a socket. */
 interface Bindings {
   /** from @hono/node-server */
-  incoming?: { socket: { remoteAddress?: string | undefined } };
+  incoming?: { httpVersion?: string; socket: { remoteAddress?: string | undefined } };
   /** from the message desk: the request is this message, and not HTTP */
   message?: Message;
 }
 
 interface Env {
   Bindings: Bindings;
-  Variables: { requestId: string; login: Login | undefined };
+  Variables: { requestId: string; login: Login | undefined; forwarded: Forwarded };
 }
 
 /** Time that a change may take beyond its `?timeout=` before the answer is given up, milliseconds. */
@@ -95,26 +97,44 @@ export function createApp(options: AppOptions): AdminApp {
   const { settings, logger } = options;
   const desk = new LoginDesk(settings.http, logger);
   const routes = createRoutes(options, desk);
-  const app = new Hono<Env>();
+  const proxies = new Proxies(settings.http.trustedProxies, settings.http.basePath);
+  const app = new Hono<Env>({
+    getPath: (request, env) => {
+      const { prefix } = proxies.read(peerOf(env?.env as Bindings | undefined), request.headers);
+      return proxies.routeOf(getPath(request), prefix);
+    },
+  });
 
   app.use(async (context, next) => {
     const started = steadyNow();
     const requestId = requestIdOf(headerOf(context, 'x-request-id'));
     context.set('requestId', requestId);
+    context.set('forwarded', proxies.read(peerOf(context.env), context.req.raw.headers));
     await next();
+    // The answer to HEAD is that to GET without its body: a stream must not stay behind.
+    if (context.req.raw.method === 'HEAD') await context.res.body?.cancel();
     context.res.headers.set('x-request-id', requestId);
     addSecurityHeaders(context.res.headers);
     if (settings.http.accessLog) logAccess(logger, context, started);
   });
   app.use(async (context, next) => {
-    if (messageOf(context) === undefined) refuseForeign(context.req.raw, desk.required);
+    if (messageOf(context) === undefined && !isProbe(routes, context)) {
+      const { method, headers } = context.req.raw;
+      const needsHost = bindingsOf(context)?.incoming?.httpVersion === '1.1';
+      refuseForeign({ method, headers, host: context.get('forwarded').host, needsHost }, desk.required);
+    }
     await next();
   });
   for (const route of routes) {
     const handler = (context: Context<Env>): Promise<Response> => answer(route, context, options, desk);
     for (const path of [route.path, ...(route.aliases ?? [])]) app.on(route.method.toUpperCase(), path, handler);
   }
-  app.notFound((context) => toResponse(toFailure(unknownRoute(routes, context.req.path), context.get('requestId'))));
+  app.notFound((context) => {
+    const { method, path } = context.req;
+    const allow = allowedOn(routes, path);
+    if (method === 'OPTIONS' && allow !== null) return new Response(null, { status: 204, headers: { allow } });
+    return toResponse(toFailure(unknownRoute(allow), context.get('requestId')));
+  });
   app.onError((error, context) => {
     const requestId = context.get('requestId');
     if (!(error instanceof FluxError) || error.kind === 'internal') {
@@ -133,7 +153,7 @@ export function createApp(options: AppOptions): AdminApp {
 async function answer(route: Route, context: Context<Env>, options: AppOptions, desk: LoginDesk): Promise<Response> {
   const { req } = context;
   const message = messageOf(context);
-  const address = addressOf(context) ?? 'unknown';
+  const { address } = context.get('forwarded');
   if (message === undefined && route.access !== 'public') {
     const login = await desk.identify(req.header('authorization'), address);
     context.set('login', login);
@@ -167,14 +187,23 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
     isAdmin: message !== undefined || context.get('login')?.role === 'admin',
     lastEventId: headerOf(context, 'last-event-id') ?? null,
     address,
+    root: rootOf(context),
   };
   const reply = await withDeadline(route.run(query, body, call), timeoutMs, route.change);
   return reply instanceof Response ? reply : toResponse(reply);
 }
 
+function bindingsOf(context: Context<Env>): Bindings | undefined {
+  return context.env;
+}
+
 function messageOf(context: Context<Env>): Message | undefined {
-  const bindings: Bindings | undefined = context.env;
-  return bindings?.message;
+  return bindingsOf(context)?.message;
+}
+
+/** Address of the socket's other end; null without a socket. */
+function peerOf(bindings: Bindings | undefined): string | null {
+  return bindings?.incoming?.socket.remoteAddress ?? null;
 }
 
 /** A header with a character for each byte, as HTTP has it. */
@@ -188,11 +217,6 @@ function headerOf(context: Context<Env>, name: string): string | undefined {
 function readBody(context: Context<Env>, route: Route): Promise<Record<string, unknown>> | Record<string, unknown> {
   const message = messageOf(context);
   return message === undefined ? readJsonObject(context.req.raw, route.bodyMaxBytes) : parseJsonObject(message.body, route.bodyMaxBytes);
-}
-
-function addressOf(context: Context<Env>): string | null {
-  const bindings: Bindings | undefined = context.env;
-  return bindings?.incoming?.socket.remoteAddress ?? null;
 }
 
 interface ReadQuery {
@@ -230,12 +254,33 @@ function withDeadline(work: Promise<Reply | Response>, timeoutMs: number, change
   return within(milliseconds, work, () => new FluxError('timeout', `No answer within ${milliseconds} ms${hint}`));
 }
 
-/** 405 with Allow when the path is known under another method, else 404. */
-function unknownRoute(routes: Route[], path: string): FluxError {
+/** The methods of a path, as Allow has them; null when no route has the path. */
+function allowedOn(routes: Route[], path: string): string | null {
   const methods = routes.filter((route) => route.path === path || route.aliases?.includes(path)).map((route) => route.method.toUpperCase());
-  if (methods.length === 0) return new FluxError('not-found', 'No such route');
-  const allow = methods.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', ');
+  if (methods.length === 0) return null;
+  return [...methods.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method])), 'OPTIONS'].join(', ');
+}
+
+/** 405 with Allow when the path is known under another method, else 404. */
+function unknownRoute(allow: string | null): FluxError {
+  if (allow === null) return new FluxError('not-found', 'No such route');
   return new HttpError('method-not-allowed', `This route answers ${allow}`, { allow });
+}
+
+/** Health checks of load balancers name any Host, or none; OPTIONS says nothing that is not in the documentation. */
+function isProbe(routes: Route[], { req }: Context<Env>): boolean {
+  if (req.raw.method === 'OPTIONS') return true;
+  const isRead = req.raw.method === 'GET' || req.raw.method === 'HEAD';
+  return isRead && routes.some((route) => route.anyHost === true && route.path === req.path);
+}
+
+/** See Call.root. @param prefix as a proxy, or http.basePath, names it */
+function rootOf(context: Context<Env>): string {
+  const { pathname } = new URL(context.req.url);
+  const { prefix } = context.get('forwarded');
+  if (prefix !== '') return `${prefix}/`;
+  if (context.req.path === '/') return './';
+  return pathname.endsWith('/') ? '../' : './';
 }
 
 function logAccess(logger: Logger, context: Context<Env>, started: number): void {
@@ -244,7 +289,7 @@ function logAccess(logger: Logger, context: Context<Env>, started: number): void
   logger.info(`${what} ${context.res.status}`, {
     requestId: context.get('requestId'),
     actor: context.get('login')?.name ?? null,
-    address: addressOf(context),
+    address: peerOf(bindingsOf(context)) === null ? null : context.get('forwarded').address,
     milliseconds: Math.round(steadyNow() - started),
   });
 }

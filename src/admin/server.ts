@@ -1,14 +1,22 @@
 /** Serves the admin API on its port: bind, limits on slow clients, graceful close. */
 
-import { createServer, type RequestListener, type Server, type ServerOptions, STATUS_CODES } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http';
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import { ServerTls } from '../control/tls/server-tls.ts';
 import { FluxError } from '../kernel/errors.ts';
-import { type AppOptions, createApp } from './app.ts';
-import { JSON_TYPE } from './http/envelope.ts';
+import { type AdminApp, type AppOptions, createApp } from './app.ts';
+import { JSON_TYPE, toResponse } from './http/envelope.ts';
 import { isLoopbackAddress } from './http/guard.ts';
 import type { Message, MessageAnswer } from './messages/contract.ts';
 import { MessageDesk } from './messages/message-desk.ts';
@@ -73,13 +81,16 @@ export async function startAdmin(options: AppOptions): Promise<AdminServer> {
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionsCheckingInterval: CHECK_INTERVAL_MS,
+    // Probes may come without one; the guard refuses what else does.
+    requireHostHeader: false,
   };
   const tls = await openTls(options);
-  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+  const listener = listenerOf(app);
   const server = openServer({ ...timeouts, keepAliveTimeout: KEEP_ALIVE_MS }, tls, listener);
   server.maxConnections = MAX_SOCKETS;
   server.setTimeout(SILENCE_MS);
   server.on('clientError', answerBroken);
+  server.on('checkExpectation', refuseExpectation);
   await listen(server, http.host, http.port);
   if (server instanceof TlsServer) tls?.follow((changed) => server.setSecureContext(changed));
   server.on('error', (error) => options.logger.error('Admin API server failed', { error: error.message }));
@@ -95,6 +106,27 @@ export async function startAdmin(options: AppOptions): Promise<AdminServer> {
       return closing;
     },
   };
+}
+
+/**
+ * The application behind Node's server. The library refuses requests whose Host it cannot make a URL of (none, underscores, blanks); no
+ * route needs that URL's host, and the guard looks at the header as it was sent.
+ */
+function listenerOf(app: AdminApp): RequestListener {
+  const listener = getRequestListener(app.fetch, {
+    overrideGlobalObjects: false,
+    errorHandler: () => toResponse({ status: 400, message: 'Bad Request', data: null, error: { kind: 'invalid', issues: [] } }),
+  });
+  return (incoming, outgoing) => {
+    incoming.headers.host = 'localhost';
+    void listener(incoming, outgoing);
+  };
+}
+
+/** Node would answer an expectation that it does not know without the envelope. */
+function refuseExpectation(_request: IncomingMessage, answer: ServerResponse): void {
+  const body = `${JSON.stringify({ code: 417, message: STATUS_CODES[417], data: null, error: { kind: 'invalid', issues: [] } })}\n`;
+  answer.writeHead(417, { 'content-type': JSON_TYPE, connection: 'close' }).end(body);
 }
 
 function openServer(timeouts: ServerOptions, tls: ServerTls | null, listener: RequestListener): Server {
@@ -142,7 +174,7 @@ function answerBroken(error: NodeJS.ErrnoException, socket: Duplex): void {
   const statuses: Record<string, number> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 };
   const status = statuses[error.code ?? ''] ?? 400;
   const message = STATUS_CODES[status] ?? '';
-  const body = JSON.stringify({ code: status, message, data: null, error: { kind: 'invalid', issues: [] } });
+  const body = `${JSON.stringify({ code: status, message, data: null, error: { kind: 'invalid', issues: [] } })}\n`;
   socket.end(
     `HTTP/1.1 ${status} ${message}\r\nContent-Type: ${JSON_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );

@@ -194,7 +194,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     await desired.load();
     const away = desired.storeError;
     if (away !== null) logger.error('ConfigSync: started with the last known configuration, because the store is away', { reason: away });
-    const seeded = away === null ? await desired.onNewest(() => manager.seed(settings.endpoints)) : 0;
+    const seeded = away === null ? await desired.onNewest(() => manager.seed(settings.endpoints, settings.areEndpointsGiven)) : 0;
     if (away === null) await confirmations.undoOverdue();
     await Promise.all([sessionUp, manager.startAll(new Deadline(START_TIMEOUT_MS)), recommendQueueMigration(logger)]);
     reconciler.start();

@@ -5,6 +5,14 @@ import { type ChildOptions, type Endpoint, KEEP_ALIVE_MAX, type ServerOptions, t
 const SERVER_OPTIONS: ServerOptions = { soBacklog: 511, workerGroupSize: 1 };
 const CHILD_OPTIONS: ChildOptions = { tcpNodelay: true, soKeepalive: true, soLinger: -1 };
 
+const DEFAULT_CONNECTION_SIZE = 1000;
+const DEFAULT_SESSION_SIZE = 100;
+
+/** `maxSessionSize` where nobody has set it: each client that is let in may have a persistent session. */
+export function defaultSessionSize(maxConnectionSize: number): number {
+  return Math.max(DEFAULT_SESSION_SIZE, maxConnectionSize);
+}
+
 /** No TLS. */
 export function defaultSslConfig(): SslConfig {
   return {
@@ -37,9 +45,9 @@ export function defaultEndpoint(port: number): Endpoint {
     enableAcl: true,
     aclConfig: null,
     messageMaxSize: 4_194_304,
-    maxConnectionSize: 1000,
+    maxConnectionSize: DEFAULT_CONNECTION_SIZE,
     maxConnectionPerSecond: 100,
-    maxSessionSize: 100,
+    maxSessionSize: defaultSessionSize(DEFAULT_CONNECTION_SIZE),
     maxSendWindowSize: 100,
     maxReceiveWindowSize: 100,
     maxQueuedMessages: 1000,

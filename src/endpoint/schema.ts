@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { readEndpointAcl } from './acl-schema.ts';
 import { renameOptions } from './aliases.ts';
 import { readEndpointAuth } from './auth-schema.ts';
-import { defaultEndpoint, defaultSslConfig } from './defaults.ts';
+import { defaultEndpoint, defaultSessionSize, defaultSslConfig } from './defaults.ts';
 import { type ChildOptions, type Endpoint, KEEP_ALIVE_MAX, type ServerOptions } from './endpoint.ts';
 import { check, isObject, join, Problems, splitNulls } from './problems.ts';
 import { readSslConfig } from './ssl-schema.ts';
@@ -155,7 +155,22 @@ function readInto(base: Endpoint, given: Record<string, unknown>, nulls: string[
     values['sslConfig'] = readSslConfig(given['sslConfig'], old, problems, warnings);
   }
   readAccess(values, base, given, nulls, context);
+  followConnections(values, base, given, nulls, context);
   return values as unknown as Endpoint;
+}
+
+/** Sessions that nobody has counted follow the connections upwards: those of an endpoint whose number is the default for its connections. */
+function followConnections(
+  values: Record<string, unknown>,
+  base: Endpoint,
+  given: Record<string, unknown>,
+  nulls: string[],
+  { isUpdate }: Context,
+): void {
+  if (given['maxSessionSize'] !== undefined || typeof values['maxConnectionSize'] !== 'number') return;
+  const wanted = defaultSessionSize(values['maxConnectionSize']);
+  const isFollowing = base.maxSessionSize === defaultSessionSize(base.maxConnectionSize) && wanted > base.maxSessionSize;
+  if (!isUpdate || nulls.includes('maxSessionSize') || isFollowing) values['maxSessionSize'] = wanted;
 }
 
 function readAccess(

@@ -19,10 +19,10 @@ export interface ConfigDocument {
  */
 export function readDocument(text: string, env: NodeJS.ProcessEnv, place: readonly string[] = []): ConfigDocument {
   const lines = new LineCounter();
-  const document = parseDocument(hideBraces(text), { lineCounter: lines, prettyErrors: false, merge: true });
+  const document = parseDocument(hideBraces(text.replace(/^\ufeff/, '')), { lineCounter: lines, prettyErrors: false, merge: true });
   const issues: Issue[] = document.errors.map((error) => ({
     path: '',
-    message: firstLine(error.message),
+    message: error.code === 'MULTIPLE_DOCS' ? 'a second YAML document begins here (---): give one document' : firstLine(error.message),
     line: lines.linePos(error.pos[0]).line,
   }));
   if (issues.length > 0) return { value: {}, issues, lineOf: () => undefined };

@@ -43,7 +43,7 @@ function endpointKeys(): KeyTree {
 const KEYS: KeyTree = {
   node: leaves('name', 'bindAddress'),
   http: {
-    ...leaves('host', 'port', 'username', 'password', 'accessLog'),
+    ...leaves('host', 'port', 'username', 'password', 'accessLog', 'trustedProxies', 'basePath'),
     ssl: leaves('crt', 'cert', 'key'),
     viewers: [leaves('username', 'password')],
   },
@@ -67,30 +67,50 @@ const KEYS: KeyTree = {
   shutdownTimeout: 'leaf',
 };
 
-/** Kubernetes and container links set such variables for a service that is called fluxmq. */
+/**
+ * Variables that Kubernetes (service links) and Docker (container links) put into every container beside a service called fluxmq or
+ * fluxmq-something. A service fluxmq-http has FLUXMQ_HTTP_PORT=tcp://10.96.7.8:18083, which is the name of a setting.
+ */
 function isInjected(name: string, value: string): boolean {
   if (/^FLUXMQ(_[A-Z0-9_]*)?_(SERVICE_(HOST|PORT)(_|$)|PORT_\d+_(TCP|UDP|SCTP)(_|$))/.test(name)) return true;
-  return name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(value);
+  if (/^FLUXMQ(_[A-Z0-9_]*)?_ENV_/.test(name)) return true;
+  if (name.endsWith('_NAME')) return /^\/[^/]+\/[^/]+$/.test(value);
+  return name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//i.test(value);
+}
+
+/** Variables that a note names. */
+const NAMES_MAX = 4;
+
+function noteOf(names: string[]): string {
+  const more = names.length > NAMES_MAX ? ` and ${names.length - NAMES_MAX} more` : '';
+  return `environment: ${names.slice(0, NAMES_MAX).join(', ')}${more}: set by Kubernetes or Docker for a service of that name, ignored`;
 }
 
 export interface Overlay {
   value: Record<string, unknown>;
   issues: Issue[];
+  /** about variables that are ignored */
+  notes: string[];
   /** path → the variable that set it */
   origins: Map<string, string>;
 }
 
 /** Puts every FLUXMQ_ variable over `base` (which is not changed). A name that is no key is an issue. */
 export function overlayEnvironment(base: Record<string, unknown>, env: NodeJS.ProcessEnv): Overlay {
-  const overlay: Overlay = { value: structuredClone(base), issues: [], origins: new Map() };
+  const overlay: Overlay = { value: structuredClone(base), issues: [], notes: [], origins: new Map() };
+  const injected: string[] = [];
   const names = Object.keys(env).filter((name) => name.startsWith(PREFIX) && !COMMAND_LINE.has(name));
   // by length of list index, too: entry 2 is made before entry 10
   names.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
   for (const name of names) {
     const text = env[name] ?? '';
+    if (isInjected(name, text)) {
+      injected.push(name);
+      continue;
+    }
     const segments = toKeys(name.slice(PREFIX.length).split('_'));
     if (segments === null) {
-      if (!isInjected(name, text)) overlay.issues.push({ path: name, message: 'is not a setting: no key has this name' });
+      overlay.issues.push({ path: name, message: 'is not a setting: no key has this name' });
       continue;
     }
     const value = readValue(text, segments);
@@ -98,6 +118,7 @@ export function overlayEnvironment(base: Record<string, unknown>, env: NodeJS.Pr
     if (problem !== null) overlay.issues.push({ path: name, message: problem });
     else overlay.origins.set(toPath(segments), name);
   }
+  if (injected.length > 0) overlay.notes.push(noteOf(injected));
   return overlay;
 }
 

@@ -7,6 +7,7 @@ import { type Endpoint, isEveryAddress } from '../endpoint/endpoint.ts';
 import { isObject, Problems } from '../endpoint/problems.ts';
 import { parseAcl, parseAuthList, parseEndpoint } from '../endpoint/schema.ts';
 import { FluxError, type Issue } from '../kernel/errors.ts';
+import { textOf } from '../kernel/input/file-text.ts';
 import { readDocument } from './document.ts';
 import { overlayEnvironment } from './environment.ts';
 import { translateFluxmq } from './fluxmq21.ts';
@@ -46,9 +47,10 @@ export function loadSettings(options: LoadOptions): LoadedSettings {
   if (!isObject(document.value)) throw new SettingsError(name, [{ path: '', message: 'must be a group of keys', line: 1 }]);
   const overlay = overlayEnvironment(document.value, options.env);
   const translated = translateFluxmq(overlay.value);
-  const warnings = [...translated.warnings];
+  const warnings = [...overlay.notes, ...translated.warnings];
   const problems = new Problems();
   const settings = readSettings(translated.value, translated.endpointsKey, options.cwd, problems, warnings);
+  noteTildes(settings, problems);
 
   const untold = (issue: Issue) => !document.issues.some((known) => known.path === issue.path);
   const found = [...translated.issues, ...problems.issues].map((issue) => locate(issue, overlay.origins, document.lineOf)).filter(untold);
@@ -58,6 +60,24 @@ export function loadSettings(options: LoadOptions): LoadedSettings {
   if (settings.cluster.bus !== null) resolveFiles(settings.cluster.bus, options.cwd);
   settings.log.file = resolve(options.cwd, settings.log.file);
   return { settings, warnings, file: name === null ? null : resolve(options.cwd, name) };
+}
+
+/** Only a shell makes a home folder of `~`: a folder of that name would be made. */
+function noteTildes({ store, log, http, cluster }: Settings, problems: Problems): void {
+  const { credentials } = cluster.bus ?? {};
+  const paths: Record<string, string | null | undefined> = {
+    'store.local.dataPath': store.local.dataPath,
+    'log.file': log.file,
+    'http.ssl.crt': http.ssl?.crt,
+    'http.ssl.key': http.ssl?.key,
+    'cluster.credentials.credsFile': credentials?.credsFile,
+    'cluster.credentials.tls.ca': credentials?.tls?.ca,
+    'cluster.credentials.tls.crt': credentials?.tls?.crt,
+    'cluster.credentials.tls.key': credentials?.tls?.key,
+  };
+  for (const [path, value] of Object.entries(paths)) {
+    if (value?.startsWith('~')) problems.add(path, `begins with ~, which is not replaced here: write \${HOME}${value.slice(1)}`);
+  }
 }
 
 function resolveFiles({ credentials }: BusSettings, cwd: string): void {
@@ -74,12 +94,15 @@ function readFile(options: LoadOptions): { name: string | null; text: string } {
   try {
     if (statSync(path).size > FILE_BYTES_MAX)
       throw new SettingsError(name, [{ path: '', message: `is larger than ${FILE_BYTES_MAX} bytes` }]);
-    return { name, text: readFileSync(path, 'utf8') };
+    const { text, problem } = textOf(readFileSync(path), false);
+    if (problem !== null) throw new SettingsError(name, [{ path: '', message: problem }]);
+    return { name, text };
   } catch (error) {
     if (error instanceof SettingsError) throw error;
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' && options.file === null) return { name: null, text: '' };
-    throw new SettingsError(name, [{ path: '', message: code === 'ENOENT' ? 'there is no such file' : `cannot be read: ${message}` }]);
+    const words: Record<string, string> = { ENOENT: 'there is no such file', EISDIR: 'is a folder' };
+    throw new SettingsError(name, [{ path: '', message: words[code ?? ''] ?? `cannot be read: ${message}` }]);
   }
 }
 
@@ -94,6 +117,7 @@ function readSettings(input: Record<string, unknown>, endpointsKey: string, cwd:
     auth: collect('auth', problems, () => parseAuthList(input['auth'] ?? [])) ?? [],
     acl: collect('acl', problems, () => parseAcl(input['acl'] ?? {})) ?? { default: 'allow', rules: [] },
     endpoints,
+    areEndpointsGiven: Array.isArray(input['endpoints']),
   };
 }
 

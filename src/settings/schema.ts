@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import { check, type Problems } from '../endpoint/problems.ts';
+import { isNetwork } from '../kernel/input/networks.ts';
 import { flag, group, integer, oneOf, text, withoutNulls } from './forms.ts';
 import { readCluster } from './sections/cluster.ts';
 import { readStore } from './sections/store.ts';
@@ -43,6 +44,13 @@ const httpSchema = group({
   username: text().optional(),
   password: text().optional(),
   accessLog: flag.optional(),
+  trustedProxies: z
+    .array(text(64).refine(isNetwork, { error: 'must be an IP address or a network such as 10.0.0.0/8' }), { error: 'must be a list' })
+    .max(1000, { error: 'must be at most 1000 entries' })
+    .optional(),
+  basePath: text(255)
+    .regex(/^(\/[A-Za-z0-9._~-]+)+\/?$/, { error: 'must be a path such as /fluxmq' })
+    .optional(),
   viewers: z
     .array(group({ username: text(), password: text() }), { error: 'must be a list' })
     .max(1000, { error: 'must be at most 1000 entries' })
@@ -112,6 +120,8 @@ function readHttp(input: unknown, problems: Problems): HttpSettings {
     password: read?.password ?? null,
     accessLog: read?.accessLog ?? false,
     viewers: read?.viewers ?? [],
+    trustedProxies: read?.trustedProxies ?? [],
+    basePath: (read?.basePath ?? '').replace(/\/$/, ''),
     ssl: readSsl(read?.ssl, problems),
   };
   if (read === undefined) return http;

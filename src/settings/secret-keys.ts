@@ -31,6 +31,8 @@ export function readSecretKeys(
   if (secretKey !== undefined) problems.add('store.secretKeyFile', 'is given beside secretKey: one of them');
   const file = check(path, secretKeyFile, 'store.secretKeyFile', problems);
   if (file === undefined) return read;
+  if (file.startsWith('~'))
+    problems.add('store.secretKeyFile', `begins with ~, which is not replaced here: write \${HOME}${file.slice(1)}`);
   const [first, ...others] = readLines(resolve(cwd, file), problems);
   return { secretKey: first ?? read.secretKey, secretKeysOld: [...others, ...read.secretKeysOld] };
 }

@@ -15,6 +15,10 @@ export interface HttpSettings {
   accessLog: boolean;
   /** may read only */
   viewers: { username: string; password: string }[];
+  /** addresses and networks of reverse proxies whose X-Forwarded-* headers are believed */
+  trustedProxies: string[];
+  /** '' or a path such as `/fluxmq`, under which the API answers, too */
+  basePath: string;
   /** null: plain HTTP; paths or PEM text. `key` null: it stands in the file of `crt` */
   ssl: { crt: string; key: string | null } | null;
 }
@@ -75,6 +79,8 @@ export interface Settings {
   acl: AclConfig;
   /** the first content of an empty store */
   endpoints: Endpoint[];
+  /** false: nobody has written `endpoints`, and they are the built-in ones */
+  areEndpointsGiven: boolean;
   log: LogSettings;
   /** milliseconds, SIGTERM to exit */
   shutdownTimeout: number;

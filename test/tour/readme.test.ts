@@ -44,8 +44,7 @@ function paste(commands: string, cwd: string, env = process.env): Promise<string
   return new Promise((resolve, reject) => {
     execFile('bash', ['-ec', 'set -o pipefail\n'.concat(commands)], { cwd, env, timeout: 20_000 }, (error, stdout, stderr) => {
       if (error !== null) reject(new Error(`${error.message}\n${stdout}\n${stderr}`));
-      // Answers of the API do not end with a newline.
-      else resolve(stdout.replaceAll('}{"code"', '}\n{"code"').trim().split('\n'));
+      else resolve(stdout.trim().split('\n'));
     });
   });
 }
@@ -145,6 +144,24 @@ it('the ten lines of README.md do what they show', async () => {
   for (const part of [/it works$/m, new RegExp(`^port +${moved} `, 'm'), /^updated guests/m, /trade fair/, /^removed guests/m]) {
     expect(lines).toMatch(part);
   }
+}, 60_000);
+
+it('the port of docs/tls.md with TLS and a login lets in who has both, and nobody else', async () => {
+  const folder = freshFolder();
+  const document = readFileSync(join(ROOT, 'docs/tls.md'), 'utf8');
+  const blocks = [...document.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, commands = '']) => commands);
+  expect(blocks).toHaveLength(2);
+  const [admin, first, secure] = [await freePort(), await freePort(), await freePort()];
+  running.add(await Started.run('./fluxmq start', folder, environment(admin, { port: first })));
+  const commands = blocks.join('\n').replaceAll('18083', String(admin)).replaceAll('8883', String(secure));
+  const printed = (await paste(commands, folder)).join('\n');
+  expect(printed).toContain('Verify return code: 0 (ok)');
+  expect(printed.match(/"code":200/g)).toHaveLength(2);
+  const tls = `mosquitto_pub -h localhost -p ${secure} --cafile ca.pem -t hello -m world -q 1`;
+  await expect(paste(`${tls} -u sensor-1 -P wrong --cert client.pem --key client.key`, folder)).rejects.toThrow(
+    'bad user name or password',
+  );
+  await expect(paste(`${tls} -u sensor-1 -P wrong`, folder)).rejects.toThrow();
 }, 60_000);
 
 it('what docs/access.md shows of a configuration is valid', async () => {

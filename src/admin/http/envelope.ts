@@ -6,7 +6,7 @@ import type { Reply } from './route.ts';
 /** Content type of every JSON answer. */
 export const JSON_TYPE = 'application/json; charset=utf-8';
 
-/** A reply as an HTTP response. */
+/** A reply as an HTTP response; its body ends with a newline, for terminals. */
 export function toResponse(reply: Reply): Response {
   const status = reply.status ?? 200;
   const headers = { 'content-type': JSON_TYPE, ...reply.headers };
@@ -17,7 +17,7 @@ export function toResponse(reply: Reply): Response {
     data: reply.data ?? null,
     ...(reply.error === undefined ? {} : { error: reply.error }),
   };
-  return new Response(JSON.stringify(body), { status, headers });
+  return new Response(`${JSON.stringify(body)}\n`, { status, headers });
 }
 
 /**

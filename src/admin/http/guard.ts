@@ -2,23 +2,40 @@
 
 import { FluxError } from '../../kernel/errors.ts';
 
+/** The parts of a request that tell where it comes from. */
+export interface Origin {
+  method: string;
+  /** as the client sent them */
+  headers: { get(name: string): string | null };
+  /** host that the client asked for, as a trusted proxy tells it */
+  host: string;
+  /** HTTP/1.1 demands a Host header (RFC 9112 section 3.2) */
+  needsHost: boolean;
+}
+
 /**
  * Refuses a request that a page of another site makes through the user's browser, and, where no login is needed, a request
  * under a name that is not a loopback name (DNS rebinding).
  * @param loginRequired false on loopback without a password: every method is then guarded, else only those that change something
- * @throws FluxError `forbidden`
+ * @throws FluxError `forbidden`, `invalid`
  */
-export function refuseForeign(request: Request, loginRequired: boolean): void {
-  const host = request.headers.get('host') ?? '';
+export function refuseForeign({ method, headers, host, needsHost }: Origin, loginRequired: boolean): void {
+  if (needsHost && headers.get('host') === null) throw new FluxError('invalid', 'An HTTP/1.1 request needs a Host header');
   if (!loginRequired && !isLoopbackName(host)) {
     throw new FluxError('forbidden', 'Without a login the API answers only under a loopback name: localhost, 127.0.0.1 or [::1]');
   }
-  const harmless = request.method === 'GET' || request.method === 'HEAD';
+  const harmless = method === 'GET' || method === 'HEAD';
   if (loginRequired && harmless) return;
-  const site = request.headers.get('sec-fetch-site');
-  const origin = request.headers.get('origin');
-  const foreign = site === 'cross-site' || site === 'same-site' || (origin !== null && hostOf(origin) !== host.toLowerCase());
-  if (foreign) throw new FluxError('forbidden', 'A request from another web site is refused');
+  const site = headers.get('sec-fetch-site');
+  // A browser alone sets this header, and knows better than a Host that a proxy may have rewritten.
+  if (site === 'same-origin') return;
+  const origin = headers.get('origin');
+  const isOther = origin !== null && !isSameHost(origin, host);
+  if (site === 'cross-site' || site === 'same-site') throw new FluxError('forbidden', 'A request from another web site is refused');
+  if (isOther) {
+    const remedy = 'behind a proxy that rewrites Host: let it send X-Forwarded-Host, and name it in http.trustedProxies';
+    throw new FluxError('forbidden', `A request from another web site is refused (${remedy})`);
+  }
 }
 
 /** True for localhost, 127.0.0.0/8 and [::1], with any port. */
@@ -26,8 +43,12 @@ function isLoopbackName(host: string): boolean {
   return /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i.test(host);
 }
 
-function hostOf(origin: string): string | null {
-  return URL.canParse(origin) ? new URL(origin).host : null;
+/** Compares host and port; the scheme's own port may be written or left out on either side. */
+function isSameHost(origin: string, host: string): boolean {
+  if (!URL.canParse(origin)) return false;
+  const { protocol, host: wanted } = new URL(origin);
+  const asked = `${protocol}//${host}`;
+  return wanted !== '' && URL.canParse(asked) && new URL(asked).host === wanted;
 }
 
 /** True for an address that only this machine can reach. */

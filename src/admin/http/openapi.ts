@@ -108,6 +108,7 @@ export function describeApi(routes: Route[], version: string): unknown {
         'the HTTP status as code; failures add `error: {kind, issues}`. `X-Request-Id` is kept or made.',
       license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
     },
-    servers: [{ url: '/' }],
+    // Relative to this document: a proxy may have put a path in front.
+    servers: [{ url: './' }],
   });
 }

@@ -2,6 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { FluxError, type Issue } from '../../kernel/errors.ts';
+import { HttpError } from './envelope.ts';
 
 /** Largest request body of most routes, bytes. */
 const MAX_BODY_BYTES = 1024 * 1024;
@@ -24,7 +25,7 @@ export function requestIdOf(header: string | undefined): string {
  * @throws FluxError `unsupported-media-type`, `too-large`, `invalid`
  */
 export async function readJsonObject(request: Request, maxBytes: number = MAX_BODY_BYTES): Promise<Record<string, unknown>> {
-  refuseOtherTypes(request.headers.get('content-type'));
+  refuseOtherTypes(request.headers);
   if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge(maxBytes);
   return parseJsonObject(await readBytes(request.body, maxBytes), maxBytes);
 }
@@ -58,7 +59,15 @@ function tooLarge(maxBytes: number): FluxError {
   return new FluxError('too-large', `The body is larger than ${maxBytes} bytes`);
 }
 
-function refuseOtherTypes(contentType: string | null): void {
+function refuseOtherTypes(headers: Headers): void {
+  const coding = headers.get('content-encoding') ?? 'identity';
+  if (coding.trim().toLowerCase() !== 'identity') {
+    // RFC 7694: the answer names what is taken.
+    throw new HttpError('unsupported-media-type', `The body must not be compressed (Content-Encoding: ${coding})`, {
+      'accept-encoding': 'identity',
+    });
+  }
+  const contentType = headers.get('content-type');
   const [type, ...parameters] = (contentType ?? '').split(';').map((part) => part.trim().toLowerCase());
   const charset = parameters
     .find((parameter) => parameter.startsWith('charset='))

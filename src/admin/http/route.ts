@@ -33,6 +33,8 @@ export interface Call {
   readonly isAdmin: boolean;
   /** Address of the client, for the login throttle. */
   readonly address: string;
+  /** Leads from the request's URL to the root of the API: a proxy may have put a path in front. Ends with a slash. */
+  readonly root: string;
 }
 
 /** Documentation of a route; `statuses` are the errors beside those that every route may answer. */
@@ -47,6 +49,8 @@ export interface RouteInfo {
   statuses?: number[];
   /** largest body, bytes; 1 MiB unless told */
   bodyMaxBytes?: number;
+  /** a probe: it answers under every Host, and without one */
+  anyHost?: boolean;
   /** a read that waits for others: it takes `?timeout=`, and is 503 when that is over */
   slow?: boolean;
 }

@@ -9,25 +9,26 @@ const TAG = 'Description';
 /** Swagger UI writes style attributes and shows its icons from data URLs. */
 const PAGE_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
 
-const PAGE = `<!doctype html>
+/** @param root leads to the root of the API, whatever a proxy has put in front of it */
+const pageOf = (root: string) => `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>fluxmq admin API</title>
-<link rel="icon" href="/docs/favicon-32x32.png">
-<link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="icon" href="${root}docs/favicon-32x32.png">
+<link rel="stylesheet" href="${root}docs/swagger-ui.css">
 </head>
 <body>
 <div id="swagger-ui"></div>
-<script src="/docs/swagger-ui-bundle.js"></script>
-<script src="/docs/start.js"></script>
+<script src="${root}docs/swagger-ui-bundle.js"></script>
+<script src="${root}docs/start.js"></script>
 </body>
 </html>
 `;
 
 /** validatorUrl null: the page asks no other host for anything. */
-const START = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#swagger-ui', deepLinking: true, validatorUrl: null });\n`;
+const START = `SwaggerUIBundle({ url: new URL('../openapi.json', document.currentScript.src).href, dom_id: '#swagger-ui', deepLinking: true, validatorUrl: null });\n`;
 
 const FILES: Record<string, string> = {
   'swagger-ui.css': 'text/css; charset=utf-8',
@@ -42,9 +43,9 @@ const FILES: Record<string, string> = {
 export function docsRoutes(staticRoot: URL, description: () => unknown): Route[] {
   const info = (path: string, summary: string): RouteInfo => ({ method: 'get', path, access: 'viewer', tag: TAG, summary });
   const query = z.object({});
-  const text = (path: string, summary: string, type: string, body: string): Route =>
-    readRoute({ ...info(path, summary), query, answer: { raw: { [type]: z.string() } } }, () => {
-      return new Response(body, { headers: { 'content-type': type, 'content-security-policy': PAGE_POLICY } });
+  const text = (path: string, summary: string, type: string, bodyOf: (root: string) => string): Route =>
+    readRoute({ ...info(path, summary), query, answer: { raw: { [type]: z.string() } } }, (_query, { root }) => {
+      return new Response(bodyOf(root), { headers: { 'content-type': type, 'content-security-policy': PAGE_POLICY } });
     });
   const files = Object.entries(FILES).map(([name, type]) => {
     // Read once, on the first request: a failed read is not kept.
@@ -60,14 +61,14 @@ export function docsRoutes(staticRoot: URL, description: () => unknown): Route[]
   });
   return [
     readRoute({ ...info('/openapi.json', 'This description'), query, answer: { raw: { 'application/json': z.looseObject({}) } } }, () => {
-      return new Response(JSON.stringify(description()), { headers: { 'content-type': 'application/json; charset=utf-8' } });
+      return new Response(`${JSON.stringify(description())}\n`, { headers: { 'content-type': 'application/json; charset=utf-8' } });
     }),
-    text('/docs', 'A page for the description that works offline', 'text/html; charset=utf-8', PAGE),
-    text('/docs/start.js', 'A file of the page', 'text/javascript; charset=utf-8', START),
+    text('/docs', 'A page for the description that works offline', 'text/html; charset=utf-8', pageOf),
+    text('/docs/start.js', 'A file of the page', 'text/javascript; charset=utf-8', () => START),
     ...files,
     readRoute(
       { ...info('/', 'Leads to the description'), access: 'public', query: z.looseObject({}), answer: { status: 302 } },
-      () => new Response(null, { status: 302, headers: { location: '/docs' } }),
+      (_query, { root }) => new Response(null, { status: 302, headers: { location: `${root}docs` } }),
     ),
   ];
 }

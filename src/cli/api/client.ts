@@ -16,7 +16,8 @@ export class Refusal extends CommandFailure {
 
   constructor(status: number, message: string, issues: readonly Issue[], data: unknown) {
     const others = issues.length === 1 && message.endsWith(issues[0]!.message) && !isUnknownKey(issues[0]!) ? [] : issues.map(withHint);
-    super(exitCodeOf(status), message, issueLines(others));
+    // The broker speaks to whoever asks over HTTP.
+    super(exitCodeOf(status), message.replace('without force: true', 'without --force'), issueLines(others));
     this.status = status;
     this.data = data;
   }

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { textOf } from '../../kernel/input/file-text.ts';
 import { usageFailure } from '../failure.ts';
 import { readDuration } from '../input/duration.ts';
 import type { Options } from '../option.ts';
@@ -117,7 +118,9 @@ async function readSection(file: string | null, terminal: Terminal): Promise<Htt
 /** The text of the configuration; null when none was named and there is none. */
 function readConfig(file: string | null, terminal: Terminal): string | null {
   try {
-    return readFileSync(resolve(terminal.cwd, file ?? 'config.yaml'), 'utf8');
+    const { text, problem } = textOf(readFileSync(resolve(terminal.cwd, file ?? 'config.yaml')), false);
+    if (problem !== null) throw new Error(problem);
+    return text;
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (file === null && code === 'ENOENT') return null;

@@ -97,7 +97,7 @@ async function plan(call: Call): Promise<void> {
 /** What a change would do, in words. */
 export function printPlan(call: Call, answer: PlanAnswer): void {
   const { terminal } = call;
-  for (const warning of answer.warnings) terminal.err(`warning: ${printable(warning)}`);
+  for (const warning of answer.warnings) terminal.err(`warning: ${printable(warning.replace('needs force: true', 'needs --force'))}`);
   if (answer.endpoints !== undefined) for (const endpoint of answer.endpoints) printEndpointChange(terminal, endpoint);
   else printKeyChanges(terminal, answer.changes);
   if (answer.changes.length === 0 && (answer.endpoints ?? []).length === 0) terminal.out('nothing would change');

@@ -3,6 +3,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { isObject } from '../../endpoint/problems.ts';
+import { textOf } from '../../kernel/input/file-text.ts';
 import { issueLines, usageFailure } from '../failure.ts';
 import type { Terminal } from '../terminal.ts';
 
@@ -31,13 +32,16 @@ function nameOf(file: string): string {
 
 async function read(file: string, terminal: Terminal): Promise<string> {
   try {
-    if (file === '-') return await terminal.readInput(BYTES_MAX);
+    if (file === '-') return (await terminal.readInput(BYTES_MAX)).replace(/^\ufeff/, '');
     const path = resolve(terminal.cwd, file);
     if (statSync(path).size > BYTES_MAX) throw new Error(`is larger than ${BYTES_MAX} bytes`);
-    return readFileSync(path, 'utf8');
+    const { text, problem } = textOf(readFileSync(path), true);
+    if (problem !== null) throw new Error(problem);
+    return text;
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    throw usageFailure(`${nameOf(file)}: ${code === 'ENOENT' ? 'there is no such file' : message}`);
+    const words: Record<string, string> = { ENOENT: 'there is no such file', EISDIR: 'is a folder' };
+    throw usageFailure(`${nameOf(file)}: ${words[code ?? ''] ?? message}`);
   }
 }
 

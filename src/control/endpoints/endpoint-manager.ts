@@ -10,6 +10,7 @@ import { affectedClients, clearSecretWarnings, idleDrainWarnings, keyChangesOf, 
 import { type ChangeOptions, readAdd, readTarget, readUpdate, type SingleAction } from '../changes/change-request.ts';
 import { type ChangeRunner, confirmViewOf } from '../changes/change-runner.ts';
 import { type ChangeSet, foresee } from '../changes/change-set.ts';
+import { driftOf } from '../changes/file-drift.ts';
 import type { ChangeAnswer, PlanAnswer, RequestContext } from '../contract.ts';
 import { probePort } from '../probe/port-probe.ts';
 import type { Desired } from './desired.ts';
@@ -26,6 +27,10 @@ export interface ManagerOptions {
   node: string;
   logger: Logger;
 }
+
+/** Endpoints that one line of the log names. */
+const NAMES_MAX = 8;
+const APPLY_ADVICE = 'To make the store what the file says: ./fluxmq apply FILE (with --dry-run it only tells what would change)';
 
 /** A request about one endpoint, read. */
 interface SingleRequest {
@@ -49,14 +54,18 @@ export class EndpointManager {
     await Promise.all(enabled.map((stored) => driver.start(stored, deadline)));
   }
 
-  /** Writes the endpoints of the configuration file into an empty store. @throws FluxError `unavailable` */
-  async seed(endpoints: Endpoint[]): Promise<number> {
+  /**
+   * Writes the endpoints of the configuration file into an empty store; of another one it warns what the file says in vain.
+   * @param areGiven false: they are the built-in ones, which nobody expects to be used
+   * @throws FluxError `unavailable`
+   */
+  async seed(endpoints: Endpoint[], areGiven: boolean): Promise<number> {
     const { desired, node, logger } = this.#options;
-    if (desired.revision > 0 || endpoints.length === 0) {
-      if (endpoints.length > 0)
-        logger.info('the store wins: its endpoints are used, not the configured ones', { stored: desired.list().length });
+    if (desired.revision > 0) {
+      if (areGiven) this.#warnOfDrift(endpoints);
       return 0;
     }
+    if (endpoints.length === 0) return 0;
     const meta: ChangeMeta = { action: 'seed', actor: 'system', source: 'file', node, requestId: 'start', reason: 'first start' };
     await desired.commit(
       endpoints.map((endpoint) => ({ kind: 'put', endpoint })),
@@ -64,6 +73,22 @@ export class EndpointManager {
     );
     logger.info('the endpoints of the configuration file were written to the empty store', { endpoints: endpoints.length });
     return endpoints.length;
+  }
+
+  #warnOfDrift(endpoints: Endpoint[]): void {
+    const { desired, logger } = this.#options;
+    const { ignored, added } = driftOf(
+      endpoints,
+      desired.list().map(({ endpoint }) => endpoint),
+    );
+    const more = added.length > NAMES_MAX ? ` and ${added.length - NAMES_MAX} more` : '';
+    const others = added.length === 0 ? {} : { inTheStoreAlone: `${added.slice(0, NAMES_MAX).join(', ')}${more}` };
+    if (ignored.length === 0) {
+      if (added.length > 0) logger.info('the store wins: it has endpoints that the configuration file does not name', others);
+      return;
+    }
+    const told = `${ignored.slice(0, NAMES_MAX).join('; ')}${ignored.length > NAMES_MAX ? `; and ${ignored.length - NAMES_MAX} more` : ''}`;
+    logger.warn(`endpoints of the configuration file are ignored, because the store wins: ${told}. ${APPLY_ADVICE}`, others);
   }
 
   /** @throws FluxError as Control.add, .update, .remove, .setEnabled */

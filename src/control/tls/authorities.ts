@@ -54,7 +54,7 @@ function readCa(config: SslConfig, { bytes }: Sources, issues: Issue[]): X509Cer
     const found = readTrustStore(bytes.trustStorePath, config.trustStorePassword ?? '').map((der) => new X509Certificate(der));
     return found.length > 0 ? found : fail('holds no certificate');
   } catch (error) {
-    if (error instanceof OldEncryption) return fail(oldEncryption(path));
+    if (error instanceof OldEncryption) return fail(oldEncryption(path, 'trust'));
     if (error instanceof Error && /decrypt/i.test(error.message))
       return fail('does not open the trust store', 'sslConfig.trustStorePassword');
     return fail(`is no PKCS#12 store of certificates: ${error instanceof Error ? error.message : String(error)}`);

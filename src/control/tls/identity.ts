@@ -4,7 +4,7 @@ import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import type { SslConfig } from '../../endpoint/endpoint.ts';
 import type { Issue } from '../../kernel/errors.ts';
-import { asPem, holdsPrivateKey, pemBlocks } from './pem.ts';
+import { holdsPrivateKey, isDer, pemBlocks } from './pem.ts';
 import type { Sources } from './sources.ts';
 
 /** What a worker makes its TLS context of; see TlsMaterial. */
@@ -22,7 +22,13 @@ export function readIdentity(config: SslConfig, { bytes }: Sources, issues: Issu
   if (bytes.keyStorePath !== undefined) return readKeyStore(config, bytes.keyStorePath, issues);
   if (bytes.cert === undefined) return null;
   const before = issues.length;
-  const certText = asPem(bytes.cert, 'CERTIFICATE');
+  if (isDer(bytes.cert)) {
+    const target = (config.cert ?? '').replace(/\.(der|cer|crt)$/i, '');
+    const remedy = `openssl x509 -inform DER -in ${config.cert} -out ${target}.pem`;
+    issues.push({ path: 'sslConfig.cert', message: `is DER, which holds no intermediate certificates; convert it: ${remedy}` });
+    return null;
+  }
+  const certText = bytes.cert.toString('utf8');
   const chain = readCertificates(certText, 'sslConfig.cert', issues);
   const hasOwnFile = config.key !== null;
   if (hasOwnFile && bytes.key === undefined) return null;
@@ -71,7 +77,12 @@ function readKey(text: string, { key, passphrase }: SslConfig, issues: Issue[]):
     return null;
   };
   if (!holdsPrivateKey(text)) {
-    return fail('sslConfig.key', key === null ? 'is needed: sslConfig.cert holds no private key' : 'holds no private key in PEM');
+    return fail(
+      'sslConfig.key',
+      key === null
+        ? 'is needed: sslConfig.cert holds no private key'
+        : 'holds no private key in PEM (openssl pkey -inform DER converts one)',
+    );
   }
   const isEncrypted = /-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: 4,ENCRYPTED/.test(text);
   if (isEncrypted && passphrase === null) return fail('sslConfig.passphrase', 'is needed: the private key is encrypted');
@@ -97,7 +108,8 @@ function readKeyStore({ keyStorePath, keyStorePassword }: SslConfig, pfx: Buffer
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     if (/mac verify failure/i.test(message)) issues.push({ path: 'sslConfig.keyStorePassword', message: 'does not open the key store' });
-    else if (/unsupported/i.test(message)) issues.push({ path: 'sslConfig.keyStorePath', message: oldEncryption(keyStorePath ?? '') });
+    else if (/unsupported/i.test(message))
+      issues.push({ path: 'sslConfig.keyStorePath', message: oldEncryption(keyStorePath ?? '', 'key') });
     else issues.push({ path: 'sslConfig.keyStorePath', message: `is no PKCS#12 store with a key and its certificate: ${message}` });
     return null;
   }
@@ -113,10 +125,16 @@ export function storeProblem(bytes: Buffer, path: string): string | null {
   return null;
 }
 
-/** What to do with a store whose encryption OpenSSL has given up. */
-export function oldEncryption(path: string): string {
-  const target = path.replace(/\.(p12|pfx)$/i, '');
-  return `is encrypted in an old way that OpenSSL 3 does not open; renew it: openssl pkcs12 -legacy -in ${path} -nodes | openssl pkcs12 -export -out ${target}-new.p12`;
+/**
+ * What to do with a store whose encryption OpenSSL has given up. One command that asks for one password: OpenSSL makes no PKCS#12 without a
+ * key, as a trust store is, and two commands behind one another would ask at the same time.
+ * @param kind what is in the store, and so which key of `sslConfig` takes the PEM file that comes out
+ */
+export function oldEncryption(path: string, kind: 'key' | 'trust'): string {
+  const target = `${path.replace(/\.(p12|pfx)$/i, '')}.pem`;
+  const command = `openssl pkcs12 -legacy -in ${path} ${kind === 'key' ? '-nodes' : '-nokeys'} -out ${target}`;
+  const use = kind === 'key' ? '"cert" (it holds the key, too), in place of keyStorePath' : '"ca", in place of trustStorePath';
+  return `is encrypted in an old way that OpenSSL 3 does not open; make a PEM file of it and name that as ${use}: ${command}`;
 }
 
 /** `CN=a\nO=b` → `CN=a, O=b`. */

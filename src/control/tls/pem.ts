@@ -13,9 +13,14 @@ export function holdsPrivateKey(text: string): boolean {
   return /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text);
 }
 
+/** True for bytes that begin as a DER sequence does. */
+export function isDer(bytes: Buffer): boolean {
+  return bytes[0] === 0x30;
+}
+
 /** Files named .crt, .cer or .crl are often DER: the same as PEM text. Other bytes stay what they are. */
 export function asPem(bytes: Buffer, label: 'CERTIFICATE' | 'X509 CRL'): string {
-  if (bytes[0] !== 0x30) return bytes.toString('utf8');
+  if (!isDer(bytes)) return bytes.toString('utf8');
   const lines = bytes.toString('base64').match(/.{1,64}/g) ?? [];
   return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`;
 }

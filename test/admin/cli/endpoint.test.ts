@@ -87,9 +87,9 @@ test('plan says what would happen, and nothing happens', async () => {
   const before = await data('list');
   const plan = printed(await run(`endpoint plan update first newPort=${free[2]} maxSessionSize=5`));
   expect(plan).toMatch(new RegExp(`^port +${first} → ${free[2]} +new listener; clients stay connected on the old one$`, 'm'));
-  expect(plan).toMatch(/^maxSessionSize +100 → 5 +at once, for all clients$/m);
+  expect(plan).toMatch(/^maxSessionSize +1000 → 5 +at once, for all clients$/m);
   expect(plan).toMatch(/^0 clients affected$/m);
-  expect(printed(await run('endpoint plan update first maxSessionSize=100'))).toMatch(/^nothing would change$/m);
+  expect(printed(await run('endpoint plan update first maxSessionSize=1000'))).toMatch(/^nothing would change$/m);
   expect(printed(await run(`endpoint plan add port=${free[2]} id=extra`))).toBe('+ extra\n0 clients affected\n');
   expect(printed(await run('endpoint plan remove first --force'))).toMatch(/^- first\n/);
   expect(printed(await run('endpoint plan disable first --force'))).toMatch(/^enabled +true → false/m);

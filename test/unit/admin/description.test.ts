@@ -95,6 +95,6 @@ describe('/docs', () => {
 
   test('/ leads there', async () => {
     const { status, headers } = await ask(appWith().app, 'GET', '/');
-    expect([status, headers.get('location')]).toEqual([302, '/docs']);
+    expect([status, headers.get('location')]).toEqual([302, './docs']);
   });
 });

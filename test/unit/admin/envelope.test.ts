@@ -68,12 +68,34 @@ describe('routes', () => {
   });
 
   test.each([
-    ['GET', ADD, 'POST'],
-    ['DELETE', '/endpoints/list', 'GET, HEAD'],
-    ['POST', '/openapi.json', 'GET, HEAD'],
+    ['GET', ADD, 'POST, OPTIONS'],
+    ['DELETE', '/endpoints/list', 'GET, HEAD, OPTIONS'],
+    ['POST', '/openapi.json', 'GET, HEAD, OPTIONS'],
   ])('%s %s is 405 with Allow: %s', async (method, path, allow) => {
     const { status, headers, body } = await ask(appWith().app, method, path);
     expect([status, body.code, headers.get('allow')]).toEqual([405, 405, allow]);
+  });
+
+  test('OPTIONS names the methods of a route, without a login', async () => {
+    const { app } = appWith({ password: 'secret' });
+    for (const [path, allow] of Object.entries({ '/': 'GET, HEAD, OPTIONS', [ADD]: 'POST, OPTIONS' })) {
+      const { status, headers, body } = await ask(app, 'OPTIONS', path, { headers: { host: 'any.example' } });
+      expect([path, status, headers.get('allow'), body.message]).toEqual([path, 204, allow, '']);
+    }
+    expect((await ask(app, 'OPTIONS', '/nowhere')).status).toBe(404);
+  });
+
+  test('a slash at the end of a path changes nothing', async () => {
+    const { app } = appWith();
+    for (const path of ['/health/', '/public/metrics/', '/api/endpoints/list/', '/endpoints/get//?port=1883', '/docs/'])
+      expect([path, (await app.request(path, { headers: { host: 'localhost' } })).status === 404]).toEqual([path, false]);
+    expect((await ask(app, 'POST', `${ADD}/`, { body: { port: 5 } })).status).toBe(200);
+  });
+
+  test('every answer of text ends with a newline', async () => {
+    const { app } = appWith();
+    for (const path of ['/api/endpoints/list', '/nowhere', '/openapi.json', '/public/metrics', '/api/endpoints/get?port=1'])
+      expect([path, (await (await app.request(path, { headers: { host: 'localhost' } })).text()).slice(-1)]).toEqual([path, '\n']);
   });
 
   test('HEAD answers as GET, without a body', async () => {
@@ -113,6 +135,7 @@ describe('bodies', () => {
     ['no content type', undefined, {}, 415],
     ['text', '{}', plain, 415],
     ["curl's default", '{}', { 'content-type': 'application/x-www-form-urlencoded' }, 415],
+    ['a compressed body', '{}', { ...json, 'content-encoding': 'gzip' }, 415],
     ['another charset', '{}', { 'content-type': 'application/json; charset=latin1' }, 415],
     ['not JSON', '{"port":', json, 400],
     ['empty', '', json, 400],

@@ -103,7 +103,18 @@ export function standInControl(overrides: Partial<Control> = {}): { control: Con
 export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
   return {
     node: { name: 'n1', bindAddress: null },
-    http: { host: '127.0.0.1', port: 0, username: 'admin', password: null, accessLog: false, viewers: [], ssl: null, ...http },
+    http: {
+      host: '127.0.0.1',
+      port: 0,
+      username: 'admin',
+      password: null,
+      accessLog: false,
+      viewers: [],
+      trustedProxies: [],
+      basePath: '',
+      ssl: null,
+      ...http,
+    },
     store: { storeType: 'MEMORY', local: { dataPath: './data' } },
     cluster: {
       name: 'fluxmq',
@@ -115,6 +126,7 @@ export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
     auth: [],
     acl: { default: 'allow', rules: [] },
     endpoints: [],
+    areEndpointsGiven: true,
     log: { level: 'info', file: 'fluxmq.log', maxSize: 1, maxFiles: 1 },
     shutdownTimeout: 1000,
   };

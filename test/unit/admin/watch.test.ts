@@ -67,3 +67,16 @@ test('a reader that goes is unsubscribed', async () => {
   await response.body!.cancel();
   expect(stopped()).toBe(1);
 });
+
+test('HEAD leaves no watcher behind', async () => {
+  const { app, watchers, stopped } = watching();
+  for (let n = 1; n <= 300; n++) {
+    const response = await app.request('/api/endpoints/watch', { method: 'HEAD', headers: { host: 'localhost' } });
+    expect([response.status, response.headers.get('content-type'), await response.text()]).toEqual([
+      200,
+      'text/event-stream; charset=utf-8',
+      '',
+    ]);
+  }
+  expect(stopped()).toBe(watchers.length);
+});

@@ -32,7 +32,17 @@ export function recordingLogger(): { logger: Logger; lines: Line[] } {
 export function settings(endpoints: Endpoint[] = []): Settings {
   return {
     node: { name: 'test-node', bindAddress: null },
-    http: { host: '127.0.0.1', port: 0, username: 'admin', password: null, accessLog: false, viewers: [], ssl: null },
+    http: {
+      host: '127.0.0.1',
+      port: 0,
+      username: 'admin',
+      password: null,
+      accessLog: false,
+      viewers: [],
+      trustedProxies: [],
+      basePath: '',
+      ssl: null,
+    },
     store: { storeType: 'MEMORY', local: { dataPath: '/nonexistent' } },
     cluster: {
       name: 'fluxmq',
@@ -44,6 +54,7 @@ export function settings(endpoints: Endpoint[] = []): Settings {
     auth: [],
     acl: { default: 'allow', rules: [] },
     endpoints,
+    areEndpointsGiven: false,
     log: { level: 'info', file: '/nonexistent/x.log', maxSize: 1e6, maxFiles: 1 },
     shutdownTimeout: 10_000,
   };

@@ -15,6 +15,19 @@ function problemsOf(work: () => unknown): { kind: string; issues: Record<string,
 }
 
 describe('parseEndpoint', () => {
+  it('each client may have a session where nobody has counted them', () => {
+    expect(parseEndpoint({ port: 1, maxConnectionSize: 50 }).endpoint.maxSessionSize).toBe(100);
+    const { endpoint } = parseEndpoint({ port: 1, maxConnectionSize: 5000 });
+    expect(endpoint.maxSessionSize).toBe(5000);
+    expect(parseEndpoint({ port: 1, maxConnectionSize: 5000, maxSessionSize: 7 }).endpoint.maxSessionSize).toBe(7);
+    const raised = mergeEndpoint(endpoint, { maxConnectionSize: 9000 }).endpoint;
+    expect([raised.maxConnectionSize, raised.maxSessionSize]).toEqual([9000, 9000]);
+    expect(mergeEndpoint(raised, { maxConnectionSize: 5 }).endpoint.maxSessionSize).toBe(9000);
+    const counted = mergeEndpoint(endpoint, { maxSessionSize: 200 }).endpoint;
+    expect(mergeEndpoint(counted, { maxConnectionSize: 9000 }).endpoint.maxSessionSize).toBe(200);
+    expect(mergeEndpoint(counted, { maxSessionSize: null }).endpoint.maxSessionSize).toBe(5000);
+  });
+
   it('fills in every default of the specification', () => {
     const { endpoint, warnings } = parseEndpoint({ port: 1884 });
     expect(warnings).toEqual([]);
@@ -31,7 +44,7 @@ describe('parseEndpoint', () => {
       messageMaxSize: 4194304,
       maxConnectionSize: 1000,
       maxConnectionPerSecond: 100,
-      maxSessionSize: 100,
+      maxSessionSize: 1000,
       maxSendWindowSize: 100,
       maxReceiveWindowSize: 100,
       maxQueuedMessages: 1000,

@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type LoadedSettings, loadSettings } from '../../../src/settings/load-settings.ts';
 import { formatIssues, SettingsError } from '../../../src/settings/settings-error.ts';
@@ -43,6 +44,8 @@ describe('without a file', () => {
       password: null,
       accessLog: false,
       viewers: [],
+      trustedProxies: [],
+      basePath: '',
       ssl: null,
     });
     expect(settings.store).toEqual({ storeType: 'LOCAL', local: { dataPath: join(cwd, 'data') } });
@@ -158,6 +161,37 @@ log: { level: loud }
         ].join('\n'),
       );
     }
+  });
+
+  test('files that are no UTF-8 text are named for what they are', () => {
+    const told = (bytes: Buffer) => {
+      writeFileSync(join(cwd, 'config.yaml'), bytes);
+      return problemsOf(() => loadSettings({ file: null, env: {}, cwd }));
+    };
+    expect(told(Buffer.from('\ufeffhttp: { port: 1 }\r\n', 'utf8'))).toEqual([]);
+    expect(told(Buffer.from('\ufeffhttp: { port: 1 }\n', 'utf16le'))).toEqual([
+      ':- is UTF-16, as Windows PowerShell writes it: save it as UTF-8',
+    ]);
+    expect(told(gzipSync('http: { port: 1 }'))).toEqual([':- is compressed (gzip): unpack it first']);
+    expect(told(Buffer.from('a: \0'))).toEqual([':- is no text: it holds NUL bytes']);
+    expect(told(Buffer.from([0x61, 0x3a, 0x20, 0xff]))).toEqual([':- is not UTF-8']);
+    expect(problemsOf(() => loadSettings({ file: '.', env: {}, cwd }))).toEqual([':- is a folder']);
+  });
+
+  test('two documents, and a home folder that only a shell knows', () => {
+    expect(problemsOf(() => load('log: {}\n---\nlog: {}\n'))).toEqual([':2 a second YAML document begins here (---): give one document']);
+    const paths = 'store:\n  local: { dataPath: ~/data }\n  secretKeyFile: ~/key\nlog:\n  file: ~/x.log\nhttp:\n  ssl: { crt: ~/a.pem }\n';
+    const lines = problemsOf(() => load(paths)).filter((line) => line.includes('begins with ~'));
+    expect(lines.map((line) => line.split(':')[0]).sort()).toEqual([
+      'http.ssl.crt',
+      'log.file',
+      'store.local.dataPath',
+      'store.secretKeyFile',
+    ]);
+    expect(lines).toContain('store.local.dataPath:2 begins with ~, which is not replaced here: write ${HOME}/data');
+    expect(load('store: { local: { dataPath: "${HOME}/data" } }', { HOME: '/home/me' }).settings.store.local.dataPath).toBe(
+      '/home/me/data',
+    );
   });
 
   test('a missing key has the line of its entry', () => {
@@ -314,5 +348,28 @@ describe('environment', () => {
       FLUXMQ_PORT_1883_TCP_ADDR: '10.0.0.1',
     };
     expect(load('', env).settings.http.port).toBe(18083);
+  });
+
+  test('a service whose name makes the name of a setting is no setting either, and is told', () => {
+    const link = (service: string, port: number) => ({
+      [`${service}_SERVICE_HOST`]: '10.96.7.8',
+      [`${service}_SERVICE_PORT`]: String(port),
+      [`${service}_SERVICE_PORT_HTTP`]: String(port),
+      [`${service}_PORT`]: `tcp://10.96.7.8:${port}`,
+      [`${service}_PORT_${port}_TCP`]: `tcp://10.96.7.8:${port}`,
+      [`${service}_PORT_${port}_TCP_PROTO`]: 'tcp',
+      [`${service}_PORT_${port}_TCP_PORT`]: String(port),
+      [`${service}_PORT_${port}_TCP_ADDR`]: '10.96.7.8',
+    });
+    for (const service of ['FLUXMQ_HTTP', 'FLUXMQ_ENDPOINTS_0', 'FLUXMQ_CLUSTER_KUBERNETES', 'FLUXMQ_NODE', 'FLUXMQ_WS', 'FLUXMQ']) {
+      const { settings, warnings } = load('', link(service, 1883));
+      expect([service, settings.http.port, settings.endpoints.length, settings.cluster.bus]).toEqual([service, 18083, 1, null]);
+      expect(warnings).toEqual([expect.stringMatching(new RegExp(`^environment: ${service}_.* and 4 more: set by Kubernetes`))]);
+    }
+    const udp = load('', { FLUXMQ_HTTP_PORT: 'udp://[2001:db8::1]:5' });
+    expect([udp.settings.http.port, udp.warnings.length]).toEqual([18083, 1]);
+    expect(load('', { FLUXMQ_NAME: '/web/fluxmq', FLUXMQ_ENV_PATH: '/usr/bin' }).warnings).toHaveLength(1);
+    expect(problemsOf(() => load('', { FLUXMQ_HTTP_PORT: 'http://10.96.7.8:80' }))).toHaveLength(1);
+    expect(load('', { FLUXMQ_HTTP_PORT: '8080' })).toMatchObject({ warnings: [], settings: { http: { port: 8080 } } });
   });
 });

@@ -1,5 +1,6 @@
 /** What `sslConfig` names is read and tried: every good form is taken, every bad one refused with its key and a reason. */
 
+import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -142,11 +143,32 @@ describe('refuses', () => {
     ]);
   });
 
+  it('a DER certificate, which comes without its chain, with the command that converts it', async () => {
+    const der = join(folder, 'server.der');
+    openssl('x509', '-in', server.cert, '-outform', 'DER', '-out', der);
+    const remedy = `openssl x509 -inform DER -in ${der} -out ${join(folder, 'server.pem')}`;
+    expect(await problemsOf({ cert: der, key: server.key })).toEqual([['cert', expect.stringContaining(remedy)]]);
+  });
+
   it('old encryption and wrong passwords of stores, with the way out', async () => {
     const legacy = toPkcs12(other, 'hush', '-legacy');
     const [[path, message] = []] = await problemsOf({ keyStorePath: legacy, keyStorePassword: 'hush' });
     expect(path).toBe('keyStorePath');
-    expect(message).toMatch(/openssl pkcs12 -legacy -in \S+ -nodes \| openssl pkcs12 -export/);
+    const advised = (text: string) => {
+      const command = /: (openssl pkcs12 .+)$/.exec(text)?.[1] ?? text;
+      // Without a terminal the password is read from the standard input.
+      const env = { ...process.env, COMMAND: command };
+      const { status, stderr } = spawnSync('sh', ['-c', 'exec setsid -w sh -c "$COMMAND"'], { input: 'hush\n', encoding: 'utf8', env });
+      expect([status, stderr]).toEqual([0, expect.not.stringContaining('rror')]);
+      return command.split(' -out ')[1]!;
+    };
+    expect((await load({ cert: advised(message!) })).material.certificate.subject).toBe('CN=other');
+    const oldTrust = join(folder, 'old-trust.p12');
+    openssl('pkcs12', '-export', '-nokeys', '-legacy', '-in', root.cert, '-out', oldTrust, '-passout', 'pass:hush');
+    const mutual = { ...PAIR, clientAuth: 'required' } as const;
+    const [[where, advice] = []] = await problemsOf({ ...mutual, trustStorePath: oldTrust, trustStorePassword: 'hush' });
+    expect(where).toBe('trustStorePath');
+    expect((await load({ ...mutual, ca: advised(advice!) })).material.ca).toEqual((await load({ ...mutual, ca: root.cert })).material.ca);
     const store = join(folder, 'locked.p12');
     openssl('pkcs12', '-export', '-nokeys', '-in', root.cert, '-out', store, '-passout', 'pass:hush');
     const trust = { ...PAIR, clientAuth: 'required', trustStorePath: store } as const;
