@@ -35,10 +35,18 @@ export interface ConnectionClient {
 }
 
 /** Why a connection that was accepted will be refused as soon as its CONNECT tells which version it speaks. */
-export type Refusal = 'connection_limit' | 'connection_rate';
+export type Refusal = 'connection_limit' | 'connection_rate' | 'address_limit' | 'address_rate';
 
 /** What a connection was let in with: a place under the limits, or only to be told why it has none. */
-export type Admission = 'place' | Refusal;
+export interface Admission {
+  /** null: it has a place */
+  readonly refusal: Refusal | null;
+  /** where its address is counted: see metrics/address-table.ts */
+  readonly slot: number;
+}
+
+/** A place that is not counted by address. */
+export const PLACE: Admission = { refusal: null, slot: -1 };
 
 /** Why a connection ended before there was a client for it: by its TLS, its time, or what it spoke instead of WebSocket. */
 export type HandshakeFailure = 'tls_handshake' | 'tls_timeout' | 'tls_client_certificate' | 'connect_timeout' | 'bad_connect';
@@ -55,9 +63,10 @@ export interface ListenerHost {
   /**
    * Takes a place for a connection that has work to do before MQTT. Null: over a limit, which is counted; the listener destroys it
    * before it costs anything. Everything else is followed by one welcome() or leave().
+   * @param address of the peer
    * @param canBeTold whether it may be let in without a place, to be refused with a reason; as many as there is capacity for are
    */
-  admit(canBeTold: boolean): Admission | null;
+  admit(address: string, canBeTold: boolean): Admission | null;
   /** The client of a connection that was admitted; null: the endpoint has closed meanwhile, the listener destroys it. */
   welcome(connection: Connection, admission: Admission): ConnectionClient | null;
   /** An admitted connection has ended. @param failure null: it just went */

@@ -1,34 +1,23 @@
 /** One endpoint in one worker: its listener, its clients and their limits, from open to closed. */
 
 import type { Endpoint } from '../src/endpoint/endpoint.ts';
-import { steadyMicros, steadyNow } from '../src/kernel/clock.ts';
+import { steadyNow } from '../src/kernel/clock.ts';
 import { Pace } from '../src/kernel/pace.ts';
-import { Untold } from '../src/kernel/untold.ts';
 import { CONNECTION_ERRORS, SLOT } from '../src/metrics/counters.ts';
 import { loopDelay } from '../src/metrics/loop-delay.ts';
-import { SharedLimits } from '../src/metrics/shared-limits.ts';
+import { Untold } from '../src/metrics/untold.ts';
 import { REASON } from '../src/mqtt/reason-codes.ts';
 import type { Drain, Drained, EndpointMemory, EndpointRuntimeConfig } from '../src/thread/messages.ts';
 import type { TlsMaterial } from '../src/thread/tls-material.ts';
 import { Client, type ClientHooks } from './client/client.ts';
 import { EndpointContext, type WorkerContext } from './client/context.ts';
 import { HOLD } from './client/packet-reader.ts';
-import type {
-  Admission,
-  Connection,
-  ConnectionClient,
-  HandshakeFailure,
-  Listener,
-  ListenerHost,
-  ListeningSocket,
-  Refusal,
-} from './connection.ts';
+import type { Admission, Connection, ConnectionClient, HandshakeFailure, Listener, ListenerHost, ListeningSocket } from './connection.ts';
 import { drainClients } from './drain.ts';
+import { Gate } from './gate.ts';
 import { dispatch } from './handlers/dispatch.ts';
 import { openTcpListener } from './listener/tcp.ts';
 
-/** Connections over a limit that are kept until their CONNECT can be refused with its reason; more are closed at once. */
-const REFUSED_AT_ONCE_MAX = 64;
 /** CONNECT must be answered by then, else the client is refused with "server unavailable". */
 const HANDSHAKE_MS = 10_000;
 /** Who connected before WebSocket went on or off, and waited to be accepted or shook hands meanwhile, speaks what was true before. */
@@ -50,7 +39,7 @@ export class EndpointRuntime implements ListenerHost {
   readonly clients = new Set<Client>();
   readonly #worker: WorkerContext;
   readonly #hooks: ClientHooks = { dispatch, onClosed: (client) => this.#onClosed(client) };
-  readonly #limits: SharedLimits;
+  readonly #gate: Gate;
   /** of clients that came when the endpoint had another namespace: they stay in it */
   #formerContexts: EndpointContext[] = [];
   /** clients that were there when it was last rebound on the socket that it has */
@@ -59,7 +48,6 @@ export class EndpointRuntime implements ListenerHost {
   #listener: Listener | null = null;
   /** what it accepts from when it begins to */
   #bound: readonly ListeningSocket[] = [];
-  #refused = 0;
   /** steady milliseconds until which connections may speak WebSocket or not; 0: they may not */
   #eitherUntil = 0;
   /** handshakes that failed and that the log has not been told of */
@@ -69,8 +57,8 @@ export class EndpointRuntime implements ListenerHost {
   constructor(worker: WorkerContext, config: EndpointRuntimeConfig, memory: EndpointMemory) {
     this.#worker = worker;
     const namespace = worker.mesh.namespace(config.endpoint.namespace);
-    this.#limits = new SharedLimits(memory.limits);
-    this.context = new EndpointContext(config, namespace, new Float64Array(memory.counters), this.#limits);
+    this.#gate = new Gate(memory);
+    this.context = new EndpointContext(config, namespace, new Float64Array(memory.counters), this.#gate.limits);
   }
 
   /** Everything that can fail before anybody is let in. @throws FluxError `unprocessable` */
@@ -123,16 +111,13 @@ export class EndpointRuntime implements ListenerHost {
   }
 
   accept(connection: Connection): ConnectionClient | null {
-    const admission = this.admit(true);
+    const admission = this.admit(connection.address, true);
     return admission === null ? null : this.#makeClient(connection, admission);
   }
 
-  admit(canBeTold: boolean): Admission | null {
-    const refusal = this.#takePlace();
-    if (refusal === null) return 'place';
-    if (!canBeTold || this.#refused >= REFUSED_AT_ONCE_MAX) return null;
-    this.#refused++;
-    return refusal;
+  admit(address: string, canBeTold: boolean): Admission | null {
+    loopDelay.touch();
+    return this.#gate.admit(this.context, address, canBeTold);
   }
 
   welcome(connection: Connection, admission: Admission): ConnectionClient | null {
@@ -149,37 +134,12 @@ export class EndpointRuntime implements ListenerHost {
     else if (failure !== 'connect_timeout') this.#untoldFailures.note(detail);
   }
 
-  /** Null, or why there is none, which is counted. */
-  #takePlace(): Refusal | null {
-    loopDelay.touch();
-    const { context } = this;
-    const { maxConnectionPerSecond, maxConnectionSize } = context.config.endpoint;
-    let refusal: Refusal | null = null;
-    if (!context.limits.takeToken(maxConnectionPerSecond, steadyMicros())) refusal = 'connection_rate';
-    else if (!context.limits.acquire(maxConnectionSize)) refusal = 'connection_limit';
-    if (refusal !== null) {
-      context.count(refusal === 'connection_rate' ? 'refusedConnectionRate' : 'refusedConnectionLimit');
-      this.#limits.noteRefusal(refusal);
-      return refusal;
-    }
-    const { slots } = context;
-    slots[SLOT.connectionsTotal]!++;
-    const current = ++slots[SLOT.connectionsCurrent]!;
-    if (current > slots[SLOT.connectionsMax]!) slots[SLOT.connectionsMax] = current;
-    return null;
-  }
-
   #release(admission: Admission): void {
-    if (admission !== 'place') {
-      this.#refused--;
-      return;
-    }
-    this.context.slots[SLOT.connectionsCurrent]!--;
-    this.context.limits.release();
+    this.#gate.release(this.context, admission);
   }
 
   #makeClient(connection: Connection, admission: Admission): Client {
-    const client = new Client(connection, this.context, this.#worker, admission === 'place' ? null : admission, this.#hooks);
+    const client = new Client(connection, this.context, this.#worker, admission, this.#hooks);
     this.clients.add(client);
     return client;
   }
@@ -187,7 +147,7 @@ export class EndpointRuntime implements ListenerHost {
   #onClosed(client: Client): void {
     this.clients.delete(client);
     if (this.#former.delete(client)) this.context.slots[SLOT.formerCurrent]!--;
-    this.#release(client.refusal ?? 'place');
+    this.#release(client.admission);
   }
 
   /**
@@ -213,7 +173,7 @@ export class EndpointRuntime implements ListenerHost {
     if (before.namespace.name !== endpoint.namespace) {
       const contexts = [...this.#formerContexts, before];
       const known = contexts.find((each) => each.namespace.name === endpoint.namespace);
-      this.context = known ?? new EndpointContext(config, this.#worker.mesh.namespace(endpoint.namespace), before.slots, this.#limits);
+      this.context = known ?? new EndpointContext(config, this.#worker.mesh.namespace(endpoint.namespace), before.slots, this.#gate.limits);
       this.#formerContexts = contexts.filter((each) => each !== known);
     }
     if (isRebind) {
@@ -271,7 +231,7 @@ export class EndpointRuntime implements ListenerHost {
     const overdue: Client[] = [];
     for (const client of this.clients) if (overdueOf(client, tick, now) !== null) overdue.push(client);
     if (overdue.length > 0) void this.#endOverdue(overdue, tick);
-    this.#tellRefusals();
+    this.#gate.tellRefusals(this.context, this.#worker.logger);
     if (tick % 2 === 0) this.#tellFailures();
     if (this.#formerContexts.length > 0) this.#forgetContexts();
   }
@@ -308,19 +268,6 @@ export class EndpointRuntime implements ListenerHost {
   #forgetContexts(): void {
     const used = new Set([...this.clients].map((client) => client.endpoint));
     this.#formerContexts = this.#formerContexts.filter((context) => used.has(context));
-  }
-
-  /** One line a second and reason at most, for all workers together: a storm of connections is no storm of lines. */
-  #tellRefusals(): void {
-    const untold = this.#limits.takeUntold(steadyMicros());
-    if (untold === null) return;
-    const { port, maxConnectionSize, maxConnectionPerSecond, maxSessionSize } = this.endpoint;
-    const tell = (what: string, refused: number, limit: Record<string, number>) => {
-      if (refused > 0) this.#worker.logger.warn(`Endpoint ${port}: ${what} limit reached`, { refused, ...limit });
-    };
-    tell('Connection', untold.connection_limit, { maxConnectionSize });
-    tell('Connection rate', untold.connection_rate, { maxConnectionPerSecond });
-    tell('Session', untold.session_limit, { maxSessionSize });
   }
 
   /** One line a second at most. */

@@ -5,6 +5,9 @@ import { type ChildOptions, type Endpoint, KEEP_ALIVE_MAX, type ServerOptions, t
 const SERVER_OPTIONS: ServerOptions = { soBacklog: 511, workerGroupSize: 1 };
 const CHILD_OPTIONS: ChildOptions = { tcpNodelay: true, soKeepalive: true, soLinger: -1 };
 
+/** So much one address may have of the smallest endpoint: behind an address there may be a household. */
+const PER_ADDRESS_MIN = 10;
+const PART = 10;
 const DEFAULT_CONNECTION_SIZE = 1000;
 const DEFAULT_SESSION_SIZE = 100;
 
@@ -47,6 +50,8 @@ export function defaultEndpoint(port: number): Endpoint {
     messageMaxSize: 4_194_304,
     maxConnectionSize: DEFAULT_CONNECTION_SIZE,
     maxConnectionPerSecond: 100,
+    maxConnectionPerAddress: null,
+    maxConnectionPerAddressPerSecond: null,
     maxSessionSize: defaultSessionSize(DEFAULT_CONNECTION_SIZE),
     maxSendWindowSize: 100,
     maxReceiveWindowSize: 100,
@@ -66,6 +71,20 @@ export function defaultEndpoint(port: number): Endpoint {
     enabled: true,
     isDefault: false,
   };
+}
+
+/** Connections at once from one address: `maxConnectionPerAddress`, else a tenth of the endpoint's. */
+export function connectionsPerAddress({ maxConnectionPerAddress, maxConnectionSize }: Endpoint): number {
+  return maxConnectionPerAddress ?? tenthOf(maxConnectionSize);
+}
+
+/** New connections a second from one address: `maxConnectionPerAddressPerSecond`, else a tenth of the endpoint's. */
+export function ratePerAddress({ maxConnectionPerAddressPerSecond, maxConnectionPerSecond }: Endpoint): number {
+  return maxConnectionPerAddressPerSecond ?? tenthOf(maxConnectionPerSecond);
+}
+
+function tenthOf(whole: number): number {
+  return Math.max(PER_ADDRESS_MIN, Math.ceil(whole / PART));
 }
 
 /** An endpoint written by an older version, with the keys that it did not know. */

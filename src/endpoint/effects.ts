@@ -20,6 +20,8 @@ const EFFECTS: Record<keyof Endpoint, Effect> = {
   messageMaxSize: 'admission',
   maxConnectionSize: 'live',
   maxConnectionPerSecond: 'live',
+  maxConnectionPerAddress: 'live',
+  maxConnectionPerAddressPerSecond: 'live',
   maxSessionSize: 'live',
   maxSendWindowSize: 'admission',
   maxReceiveWindowSize: 'admission',

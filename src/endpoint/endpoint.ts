@@ -92,6 +92,10 @@ export interface Endpoint {
   messageMaxSize: number;
   maxConnectionSize: number;
   maxConnectionPerSecond: number;
+  /** from one address; null: a tenth of maxConnectionSize (defaults.ts) */
+  maxConnectionPerAddress: number | null;
+  /** from one address; null: a tenth of maxConnectionPerSecond */
+  maxConnectionPerAddressPerSecond: number | null;
   maxSessionSize: number;
   maxSendWindowSize: number;
   maxReceiveWindowSize: number;

@@ -39,6 +39,8 @@ const KEYS: Record<string, z.ZodType> = {
   messageMaxSize: integer(1024, 268_435_455),
   maxConnectionSize: integer(1, 10_000_000),
   maxConnectionPerSecond: integer(1, 1_000_000),
+  maxConnectionPerAddress: integer(1, 10_000_000),
+  maxConnectionPerAddressPerSecond: integer(1, 1_000_000),
   maxSessionSize: integer(1, 10_000_000),
   maxSendWindowSize: integer(1, 65535),
   maxReceiveWindowSize: integer(1, 65535),

@@ -35,6 +35,8 @@ export const COUNTER_NAMES = [
   'tlsTimeout',
   'tlsClientCertificate',
   'packetTimeout',
+  'refusedAddressLimit',
+  'refusedAddressRate',
   'retainedRefused',
 ] as const;
 
@@ -61,6 +63,8 @@ export const CONNECTION_ERRORS = {
   keep_alive_timeout: 'keepAliveTimeout',
   connect_timeout: 'connectTimeout',
   packet_timeout: 'packetTimeout',
+  address_limit: 'refusedAddressLimit',
+  address_rate: 'refusedAddressRate',
   tls_handshake: 'tlsHandshakeFailed',
   tls_timeout: 'tlsTimeout',
   tls_client_certificate: 'tlsClientCertificate',

@@ -5,12 +5,12 @@ const PEAK = 1;
 const UNTOLD = 2;
 const BUCKET = 0;
 const TOLD_AT = 1;
-const COUNTS = 6;
+const COUNTS = 8;
 const CLOCKS = 2;
 const BYTES = COUNTS * 4 + CLOCKS * 8;
 
 /** Why somebody was refused; the order is the layout. */
-const REFUSALS = ['connection_limit', 'connection_rate', 'session_limit'] as const;
+const REFUSALS = ['connection_limit', 'connection_rate', 'session_limit', 'address_limit', 'address_rate'] as const;
 export type LimitRefusal = (typeof REFUSALS)[number];
 
 /** Microseconds in a second. */
@@ -95,6 +95,6 @@ export class SharedLimits {
     if (nowUs - toldAt < SECOND_US) return null;
     if (Atomics.compareExchange(this.#clock, TOLD_AT, toldAt, nowUs) !== toldAt) return null;
     const take = (index: number) => Atomics.exchange(this.#counts, UNTOLD + index, 0);
-    return { connection_limit: take(0), connection_rate: take(1), session_limit: take(2) };
+    return { connection_limit: take(0), connection_rate: take(1), session_limit: take(2), address_limit: take(3), address_rate: take(4) };
   }
 }

@@ -46,6 +46,10 @@ export interface EndpointRuntimeConfig {
 export interface EndpointMemory {
   /** one per endpoint, shared by all its workers: see metrics/shared-limits.ts */
   limits: SharedArrayBuffer;
+  /** one per endpoint, shared by all its workers: see metrics/address-table.ts */
+  addresses: SharedArrayBuffer;
+  /** places by address of one worker, written by it alone */
+  places: SharedArrayBuffer;
   /** one per endpoint and worker, written by that worker alone: see metrics/counters.ts */
   counters: SharedArrayBuffer;
 }

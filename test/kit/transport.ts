@@ -19,7 +19,8 @@ export interface Transport {
 
 /** A TCP connection. @throws Error when the port does not accept within 3 s */
 export async function openTcp(port: number, host = '127.0.0.1'): Promise<Socket> {
-  const socket = connectTcp({ port, host, noDelay: true });
+  // From the address that it goes to: it is this machine's, and the kernel might take another one.
+  const socket = connectTcp({ port, host, localAddress: host, noDelay: true });
   await within(
     `connection to port ${port}`,
     3000,
@@ -181,8 +182,8 @@ export class WebSocketTransport implements Transport {
 }
 
 /** A WebSocket connection that was accepted. @throws Error when it was not */
-export async function openWebSocket(port: number, options: UpgradeOptions = {}): Promise<WebSocketTransport> {
-  const socket = await openTcp(port);
+export async function openWebSocket(port: number, options: UpgradeOptions = {}, host?: string): Promise<WebSocketTransport> {
+  const socket = await openTcp(port, host);
   const answer = await upgrade(socket, options);
   if (answer.status !== 101) throw new Error(`WebSocket upgrade answered ${answer.status}`);
   return new WebSocketTransport(socket, answer.rest);
@@ -211,7 +212,6 @@ export async function openSecure(name: TransportName, port: number, options: Con
 }
 
 /** A connection over the named transport, with subprotocol `mqtt` and path `/mqtt` for WebSocket. */
-/** @param host for tcp; a WebSocket goes to 127.0.0.1 */
 export async function openTransport(name: TransportName, port: number, host?: string): Promise<Transport> {
-  return name === 'tcp' ? new TcpTransport(await openTcp(port, host)) : openWebSocket(port);
+  return name === 'tcp' ? new TcpTransport(await openTcp(port, host)) : openWebSocket(port, {}, host);
 }

@@ -10,7 +10,7 @@ import { ACK, type Acknowledgement } from '../../src/mqtt/encode-publish.ts';
 import { ProtocolError } from '../../src/mqtt/errors.ts';
 import type { Packet, ProtocolVersion, QoS } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
-import type { Connection, ConnectionClient, Refusal } from '../connection.ts';
+import type { Admission, Connection, ConnectionClient, Refusal } from '../connection.ts';
 import { Message } from '../routing/message.ts';
 import type { Run } from '../routing/subscriber.ts';
 import type { TopicEntry } from '../routing/topic-entry.ts';
@@ -48,7 +48,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   readonly decisions: Decisions;
   /** what it publishes with QoS 1 and 2 */
   readonly queued: QueuedInput;
-  readonly refusal: Refusal | null;
+  readonly admission: Admission;
   state: ClientState = 'new';
   clientId = '';
   username: string | null = null;
@@ -80,13 +80,13 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   readonly #hooks: ClientHooks;
   readonly #topic: LastTopic;
 
-  constructor(connection: Connection, endpoint: EndpointContext, context: WorkerContext, refusal: Refusal | null, hooks: ClientHooks) {
+  constructor(connection: Connection, endpoint: EndpointContext, context: WorkerContext, admission: Admission, hooks: ClientHooks) {
     super(Math.min(CONNECT_BYTES_MAX, endpoint.config.endpoint.messageMaxSize));
     this.#hooks = hooks;
     this.connection = connection;
     this.endpoint = endpoint;
     this.context = context;
-    this.refusal = refusal;
+    this.admission = admission;
     this.sender = new Sender(connection, endpoint, this);
     this.decisions = new Decisions(endpoint, this);
     this.queued = new QueuedInput(this);
@@ -145,6 +145,11 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
 
   get isClosed(): boolean {
     return this.state === 'closed';
+  }
+
+  /** Why it will be refused as soon as its CONNECT has come; null: it has a place. */
+  get refusal(): Refusal | null {
+    return this.admission.refusal;
   }
 
   /** True when its connection has ended, and all that it brought is handled. */

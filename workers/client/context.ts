@@ -1,9 +1,9 @@
 /** What all clients of a worker share, and what the clients of one endpoint share. */
 
 import type { Logger } from '../../src/kernel/logger.ts';
-import { Untold } from '../../src/kernel/untold.ts';
 import { type CounterName, SLOT } from '../../src/metrics/counters.ts';
 import type { SharedLimits } from '../../src/metrics/shared-limits.ts';
+import { Untold } from '../../src/metrics/untold.ts';
 import type { EndpointRuntimeConfig } from '../../src/thread/messages.ts';
 import type { Authenticator } from '../access/authenticator.ts';
 import type { Directory } from '../identifiers/directory.ts';

@@ -80,6 +80,9 @@ function onClaimed(client: Client, packet: ConnectPacket, answer: ClaimAnswer, a
 function refuseEarly(client: Client, packet: ConnectPacket): boolean {
   if (client.refusal === 'connection_limit') client.refuse(REASON.quotaExceeded, 'Connection limit reached');
   else if (client.refusal === 'connection_rate') client.refuse(REASON.connectionRateExceeded, 'Connection rate exceeded');
+  else if (client.refusal === 'address_limit') client.refuse(REASON.quotaExceeded, 'Too many connections from this address');
+  else if (client.refusal === 'address_rate')
+    client.refuse(REASON.connectionRateExceeded, 'Too many connections a second from this address');
   else if (packet.authenticationMethod !== null) {
     client.refuse(REASON.badAuthenticationMethod, 'Enhanced authentication is not supported', 'refusedBadConnect');
   } else if (packet.clientId === '' && packet.protocolVersion !== 5 && (packet.protocolVersion === 3 || !packet.cleanStart)) {

@@ -2,11 +2,11 @@
 
 import type net from 'node:net';
 import type tls from 'node:tls';
+import { plainAddress } from '../../src/kernel/address.ts';
 import { steadyNow } from '../../src/kernel/clock.ts';
 import { FluxError } from '../../src/kernel/errors.ts';
 import { type TlsMaterial, toTlsOptions } from '../../src/thread/tls-material.ts';
 import type { HandshakeFailure } from '../connection.ts';
-import { plainAddress } from './address.ts';
 
 /** Node's own limit begins anew with each byte: the sweep goes by the age of the connection instead. */
 const NEVER_MS = 2 ** 31 - 1;
@@ -17,7 +17,7 @@ export interface SecureHooks {
   /** @param acceptedAt steady milliseconds at which take() was called */
   onSecure(socket: tls.TLSSocket, raw: net.Socket, acceptedAt: number): void;
   /** Once for each socket that did not become secure; it is closed. */
-  onFailure(failure: HandshakeFailure, detail: string): void;
+  onFailure(failure: HandshakeFailure, detail: string, raw: net.Socket): void;
 }
 
 /** A secure socket that knows the one below it, as Node 22 has it; there is no public name for it. */
@@ -72,14 +72,14 @@ export class SecureServer {
     raw.on('error', () => raw.destroy());
     if (this.#server === null) {
       raw.destroy();
-      this.#fail(handshake);
+      this.#fail(handshake, raw);
       return;
     }
     this.#pending.set(raw, handshake);
     // Node tells why it closed a socket right after that.
     raw.once('close', () =>
       setImmediate(() => {
-        if (this.#pending.delete(raw)) this.#fail(handshake);
+        if (this.#pending.delete(raw)) this.#fail(handshake, raw);
       }),
     );
     this.#server.emit('connection', raw);
@@ -100,8 +100,8 @@ export class SecureServer {
     for (const raw of [...this.#pending.keys()]) raw.destroy();
   }
 
-  #fail({ failure, detail, address }: Handshake): void {
-    this.#hooks.onFailure(failure, `${address}: ${detail}`);
+  #fail({ failure, detail, address }: Handshake, raw: net.Socket): void {
+    this.#hooks.onFailure(failure, `${address}: ${detail}`, raw);
   }
 
   #createServer(material: TlsMaterial): tls.Server {

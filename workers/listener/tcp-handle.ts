@@ -3,9 +3,9 @@
 import type net from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import type { ChildOptions } from '../../src/endpoint/endpoint.ts';
+import { plainAddress } from '../../src/kernel/address.ts';
 import { steadyNow } from '../../src/kernel/clock.ts';
 import type { Connection, ConnectionClient } from '../connection.ts';
-import { plainAddress } from './address.ts';
 import { type Departing, departLater } from './departures.ts';
 
 /** A peer that does not close its side, or does not read what is left, is cut off after this time. */

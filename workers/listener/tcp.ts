@@ -2,10 +2,10 @@
 
 import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { plainAddress } from '../../src/kernel/address.ts';
 import { steadyNow } from '../../src/kernel/clock.ts';
-import type { Connection, ConnectionClient, Listener, ListenerHost } from '../connection.ts';
+import { type Admission, type Connection, type ConnectionClient, type Listener, type ListenerHost, PLACE } from '../connection.ts';
 import { SocketAcceptor } from './accept.ts';
-import { plainAddress } from './address.ts';
 import { type Departing, departLater } from './departures.ts';
 import { SecureServer } from './secure-server.ts';
 import { WebSockets } from './web-socket.ts';
@@ -136,6 +136,7 @@ function join(socket: OwnedSocket, connection: TcpConnection, client: Connection
 /** A socket under a TLS handshake that knows what it will speak. */
 interface PromisedSocket extends net.Socket {
   speaks?: Spoken;
+  admission?: Admission;
 }
 
 type Spoken = 'mqtt' | 'websocket' | 'either';
@@ -157,16 +158,17 @@ export function openTcpListener(host: ListenerHost, stream: 'handle' | 'socket' 
     onSecure(socket, raw: PromisedSocket, acceptedAt) {
       const connection = new TlsConnection(socket, toReset(raw), acceptedAt);
       const isMqtt = raw.speaks === 'mqtt';
-      join(socket, connection, isMqtt ? host.welcome(connection, 'place') : webSockets.take(connection, 'place', raw.speaks === 'either'));
+      const { admission = PLACE, speaks } = raw;
+      join(socket, connection, isMqtt ? host.welcome(connection, admission) : webSockets.take(connection, admission, speaks === 'either'));
     },
-    onFailure: (failure, detail) => host.leave('place', failure, detail),
+    onFailure: (failure, detail, raw: PromisedSocket) => host.leave(raw.admission ?? PLACE, failure, detail),
   });
   secure.use(host.tls);
   const isPlain = () => stream === 'handle' && !secure.isOn;
   const accept = (connection: Connection): ConnectionClient | null => {
     const speaks = spoken(host);
     if (speaks === 'mqtt') return host.accept(connection);
-    const admission = host.admit(true);
+    const admission = host.admit(connection.address, true);
     return admission === null ? null : webSockets.take(connection, admission, speaks === 'either');
   };
   const acceptor = new SocketAcceptor(host, isPlain, {
@@ -175,7 +177,11 @@ export function openTcpListener(host: ListenerHost, stream: 'handle' | 'socket' 
       if (!secure.isOn) {
         const connection = new TcpConnection(socket, toReset(socket), steadyNow());
         join(socket, connection, accept(connection));
-      } else if (host.admit(false) !== null) {
+        return;
+      }
+      const admission = host.admit(plainAddress(socket.remoteAddress), false);
+      if (admission !== null) {
+        socket.admission = admission;
         socket.speaks = spoken(host);
         secure.take(socket);
         // A client over a limit costs no handshake.

@@ -106,6 +106,16 @@ export const endpointSchema = z
     messageMaxSize: integer(1024, 268435455, 'Largest packet in, bytes. Default 4194304. Change: admission'),
     maxConnectionSize: integer(1, 10000000, 'Clients at once, per node. Default 1000. Change: live'),
     maxConnectionPerSecond: integer(1, 1000000, 'New connections a second, per node. Default 100. Change: live'),
+    maxConnectionPerAddress: integer(
+      1,
+      10000000,
+      'Clients at once from one address; null: a tenth of maxConnectionSize. Change: live',
+    ).nullable(),
+    maxConnectionPerAddressPerSecond: integer(
+      1,
+      1000000,
+      'New connections a second from one address; null: a tenth of maxConnectionPerSecond. Change: live',
+    ).nullable(),
     maxSessionSize: integer(1, 10000000, 'Persistent sessions, per node. Default: maxConnectionSize, at least 100. Change: live'),
     maxSendWindowSize: integer(1, 65535, 'QoS 1/2 packets in flight to one client. Default 100. Change: admission'),
     maxReceiveWindowSize: integer(1, 65535, 'Receive Maximum told to clients. Default 100. Change: admission'),

@@ -21,13 +21,16 @@ const WORDS: Readonly<Record<string, readonly string[]>> = {
   'sslConfig.clientAuth': ['none', 'optional', 'required'],
 };
 
+/** Numbers whose default follows from another key. */
+const DERIVED: ReadonlySet<string> = new Set(['maxConnectionPerAddress', 'maxConnectionPerAddressPerSecond']);
+
 /** Options of this object that are not set are texts: paths, PEM, passwords. */
 const TEXTS = 'sslConfig.';
 
 function describe(path: string, value: unknown): KeyInfo[] {
   const words = WORDS[path] ?? [];
   if (typeof value === 'boolean') return [{ path, kind: 'boolean', values: ['true', 'false'] }];
-  if (typeof value === 'number') return [{ path, kind: 'number', values: words }];
+  if (typeof value === 'number' || DERIVED.has(path)) return [{ path, kind: 'number', values: words }];
   if (typeof value === 'string' || (value === null && path.startsWith(TEXTS))) return [{ path, kind: 'string', values: words }];
   const entries = typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : [];
   return entries.length === 0

@@ -3,6 +3,7 @@
 import { steadyNow, wallNow } from '../../kernel/clock.ts';
 import { Deadline, pause } from '../../kernel/deadline.ts';
 import { toWireError } from '../../kernel/errors.ts';
+import { createAddressTable } from '../../metrics/address-table.ts';
 import { createSharedLimits, SharedLimits } from '../../metrics/shared-limits.ts';
 import type { Drain, EndpointRuntimeConfig } from '../../thread/messages.ts';
 import type { WorkerExit, WorkerHandle } from '../../thread/worker-handle.ts';
@@ -53,14 +54,14 @@ export class EndpointRunner {
   #restarts = 0;
 
   /** @param onChange told when what it says of itself may have changed */
-  constructor(id: string, context: Omit<ListenerContext, 'limits'>, onChange: (runner: EndpointRunner) => void) {
+  constructor(id: string, context: Omit<ListenerContext, 'limits' | 'addresses'>, onChange: (runner: EndpointRunner) => void) {
     this.id = id;
     this.#tell = () => onChange(this);
     this.#drains = new Drains(this.#tell);
     const limits = createSharedLimits();
     this.#limits = new SharedLimits(limits);
     context.counters.watchPeak(() => this.#limits.peak);
-    this.#context = { ...context, limits };
+    this.#context = { ...context, limits, addresses: createAddressTable() };
     this.#sockets = new ListeningSockets(context.logger);
     this.#lingering = new Lingering(this.#sockets, context.logger, this.#tell);
   }

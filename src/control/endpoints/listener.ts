@@ -5,6 +5,7 @@ import { foreignProblem } from '../../endpoint/secrets/foreign.ts';
 import type { Deadline } from '../../kernel/deadline.ts';
 import { FluxError, toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
+import { AddressTable, createAddressPlaces } from '../../metrics/address-table.ts';
 import type { EndpointCounters } from '../../metrics/collect.ts';
 import { createCounters, SLOT } from '../../metrics/counters.ts';
 import type { Drain, EndpointRuntimeConfig, SocketOffer } from '../../thread/messages.ts';
@@ -23,6 +24,8 @@ export interface ListenerContext {
   counters: EndpointCounters;
   /** shared over all listeners of the endpoint */
   limits: SharedArrayBuffer;
+  /** shared over all listeners of the endpoint */
+  addresses: SharedArrayBuffer;
   logger: Logger;
 }
 
@@ -36,6 +39,7 @@ export class Listener {
   config: EndpointRuntimeConfig;
   readonly #context: ListenerContext;
   readonly #counters: SharedArrayBuffer;
+  readonly #places = createAddressPlaces();
   readonly #slots: Float64Array;
   /** what it accepts from */
   readonly #sockets = new Set<ListeningSocket>();
@@ -68,7 +72,7 @@ export class Listener {
     const listener = new Listener(worker, config, context);
     context.counters.attach(listener.#counters);
     try {
-      const memory = { limits: context.limits, counters: listener.#counters };
+      const memory = { limits: context.limits, addresses: context.addresses, places: listener.#places, counters: listener.#counters };
       await listener.#pass(sockets, (offer) =>
         worker.call('endpoint.open', { config, memory, sockets: offer }, { timeoutMs: deadline.leftMs }),
       );
@@ -220,6 +224,7 @@ export class Listener {
     const lost = this.connections;
     this.#letGo(this.#sockets);
     this.#context.counters.detach(this.#counters);
+    new AddressTable(this.#context.addresses, null).releaseAll(this.#places);
     return lost;
   }
 }

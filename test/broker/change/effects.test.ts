@@ -274,6 +274,9 @@ const CASES: Record<keyof Endpoint, Case | null> = {
       expect((await after()).client.connack!.properties.serverKeepAlive).toBe(7);
     },
   },
+  // They concern addresses that are not loopback: see endpoint/per-address.ts.
+  maxConnectionPerAddress: null,
+  maxConnectionPerAddressPerSecond: null,
   idleTimeout: {
     to: { idleTimeout: 300 },
     effect: 'admission',

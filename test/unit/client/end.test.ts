@@ -5,7 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { defaultEndpoint } from '../../../src/endpoint/defaults.ts';
 import { bindSocket } from '../../../src/thread/socket-passing.ts';
 import { readTurn, type TurnTaker } from '../../../workers/client/read-turn.ts';
-import type { Connection, Listener, ListenerHost } from '../../../workers/connection.ts';
+import { type Connection, type Listener, type ListenerHost, PLACE } from '../../../workers/connection.ts';
 import { openTcpListener } from '../../../workers/listener/tcp.ts';
 import { filterTurns } from '../../../workers/session/filter-turns.ts';
 import * as encode from '../../kit/encode.ts';
@@ -69,7 +69,7 @@ async function serve(useWebsocket: boolean, stream: 'handle' | 'socket', world =
     mayChangeProtocol: false,
     tls: null,
     accept: make,
-    admit: () => 'place',
+    admit: () => PLACE,
     welcome: make,
     leave() {},
   };

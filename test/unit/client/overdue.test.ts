@@ -1,6 +1,7 @@
 /** Thousands of clients that are overdue at once are ended in slices: who is heard of meanwhile stays. */
 
 import { afterEach, expect, test, vi } from 'vitest';
+import { createAddressPlaces, createAddressTable } from '../../../src/metrics/address-table.ts';
 import { createCounters } from '../../../src/metrics/counters.ts';
 import { createSharedLimits } from '../../../src/metrics/shared-limits.ts';
 import type { Client } from '../../../workers/client/client.ts';
@@ -18,7 +19,12 @@ test('who is heard of while others are ended, and who is kept waiting, is not en
   let now = 1000;
   vi.spyOn(performance, 'now').mockImplementation(() => now);
   const world = new World(1000);
-  const runtime = new EndpointRuntime(world.context, world.endpoint.config, { limits: createSharedLimits(), counters: createCounters() });
+  const runtime = new EndpointRuntime(world.context, world.endpoint.config, {
+    limits: createSharedLimits(),
+    addresses: createAddressTable(),
+    places: createAddressPlaces(),
+    counters: createCounters(),
+  });
   const closed: number[] = [];
   const clients = Array.from({ length: 8 }, (_, i) => ({
     state: 'online',

@@ -10,7 +10,7 @@ import { Authenticator } from '../../../workers/access/authenticator.ts';
 import { arena } from '../../../workers/client/arena.ts';
 import { Client } from '../../../workers/client/client.ts';
 import { EndpointContext, type WorkerContext } from '../../../workers/client/context.ts';
-import type { Connection } from '../../../workers/connection.ts';
+import { type Connection, PLACE } from '../../../workers/connection.ts';
 import { dispatch } from '../../../workers/handlers/dispatch.ts';
 import { type ClaimAnswer, Directory } from '../../../workers/identifiers/directory.ts';
 import type { Claim } from '../../../workers/mesh/controls.ts';
@@ -137,7 +137,7 @@ export class World {
 
   /** The client of a connection that is real, or another one's. */
   clientOn(connection: Connection): Client {
-    return new Client(connection, this.endpoint, this.context, null, { dispatch, onClosed() {} });
+    return new Client(connection, this.endpoint, this.context, PLACE, { dispatch, onClosed() {} });
   }
 
   /** A client that has not said anything yet. @param isSlow its connection does not always take at once what it is sent */

@@ -44,6 +44,8 @@ describe('parseEndpoint', () => {
       messageMaxSize: 4194304,
       maxConnectionSize: 1000,
       maxConnectionPerSecond: 100,
+      maxConnectionPerAddress: null,
+      maxConnectionPerAddressPerSecond: null,
       maxSessionSize: 1000,
       maxSendWindowSize: 100,
       maxReceiveWindowSize: 100,

@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { defaultEndpoint } from '../../../src/endpoint/defaults.ts';
-import type { Admission, Connection, ConnectionClient, ListenerHost } from '../../../workers/connection.ts';
+import { type Admission, type Connection, type ConnectionClient, type ListenerHost, PLACE } from '../../../workers/connection.ts';
 import { FrameReader } from '../../../workers/listener/frame-reader.ts';
 import { answerUpgrade } from '../../../workers/listener/http-upgrade.ts';
 import { WebSockets } from '../../../workers/listener/web-socket.ts';
@@ -183,14 +183,14 @@ function serve(refuse = false, isEither = false) {
     mayChangeProtocol: false,
     tls: null,
     accept: () => null,
-    admit: () => 'place',
+    admit: () => PLACE,
     welcome(connection: Connection, _admission: Admission) {
       outer = connection;
       return refuse ? null : client;
     },
-    leave: (admission) => events.push(`left ${admission}`),
+    leave: (admission) => events.push(`left ${admission === PLACE ? 'place' : 'another'}`),
   };
-  const below = new WebSockets(host).take(inner, 'place', isEither);
+  const below = new WebSockets(host).take(inner, PLACE, isEither);
   const say = (bytes: Buffer): void => below.onData(Buffer.from(bytes), 0, bytes.length);
   const open = (): Connection => {
     say(Buffer.from(`${request()}\r\n\r\n`));

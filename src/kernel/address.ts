@@ -1,0 +1,80 @@
+/** IP addresses as they are counted: one number for each unit that a stranger may own. */
+
+/** Before IPv4 addresses: no /64 of IPv6 begins like that, the block is reserved (RFC 4291 section 2.5.5). */
+const IPV4 = 1n << 32n;
+const GROUPS = 8;
+/** First groups of fe80::/64, whose hosts are neighbours, and of the well-known prefix of NAT64 (RFC 6052). */
+const LINK_LOCAL = 0xfe80;
+const NAT64 = [0x64, 0xff9b, 0, 0, 0, 0];
+
+/** IPv4 addresses of dual-stack sockets without their IPv6 wrapping; '' for an unknown one. */
+export function plainAddress(address: string | undefined): string {
+  if (address === undefined) return '';
+  return /^::ffff:\d+\./i.test(address) ? address.slice(7) : address;
+}
+
+/** 127.0.0.0/8 and ::1, IPv4 in IPv6 too. */
+export function isLoopback(address: string): boolean {
+  const plain = plainAddress(address);
+  return plain === '::1' || /^127\.\d+\.\d+\.\d+$/.test(plain);
+}
+
+/**
+ * The number by which an address is counted, not 0: an IPv4 address (also inside IPv6, or behind NAT64) is one unit, of IPv6 a /64 is,
+ * because its owner has all of it; of link-local addresses each one is.
+ * @returns null for what is no IP address
+ */
+export function addressKey(address: string): bigint | null {
+  const plain = plainAddress(address);
+  if (!plain.includes(':')) {
+    const value = ipv4(plain);
+    return value === null ? null : IPV4 | BigInt(value);
+  }
+  const groups = groupsOf(plain);
+  if (groups === null) return null;
+  if (NAT64.every((group, at) => groups[at] === group)) return IPV4 | joined(groups.slice(6));
+  return joined(groups[0] === LINK_LOCAL ? groups.slice(4) : groups.slice(0, 4)) || null;
+}
+
+function joined(groups: readonly number[]): bigint {
+  return groups.reduce((value, group) => (value << 16n) | BigInt(group), 0n);
+}
+
+function ipv4(text: string): number | null {
+  const parts = text.split('.');
+  if (parts.length !== 4) return null;
+  let value = 0;
+  for (const part of parts) {
+    const octet = Number(part);
+    if (part === '' || !(octet >= 0 && octet <= 255)) return null;
+    value = value * 256 + octet;
+  }
+  return value;
+}
+
+/** The eight groups of an IPv6 address; null: it is none. */
+function groupsOf(address: string): number[] | null {
+  const [text = ''] = address.split('%');
+  const [head = '', tail, more] = text.split('::');
+  if (more !== undefined) return null;
+  const left = partsOf(head);
+  const right = tail === undefined ? [] : partsOf(tail);
+  if (left === null || right === null) return null;
+  const missing = GROUPS - left.length - right.length;
+  if (tail === undefined ? missing !== 0 : missing < 0) return null;
+  return [...left, ...new Array<number>(missing).fill(0), ...right];
+}
+
+function partsOf(text: string): number[] | null {
+  if (text === '') return [];
+  const groups: number[] = [];
+  for (const part of text.split(':')) {
+    if (part.includes('.')) {
+      const value = ipv4(part);
+      if (value === null) return null;
+      groups.push(Math.floor(value / 65_536), value % 65_536);
+    } else if (/^[0-9a-f]{1,4}$/i.test(part)) groups.push(Number.parseInt(part, 16));
+    else return null;
+  }
+  return groups;
+}

@@ -1,0 +1,158 @@
+/**
+ * Connections of each address at an endpoint, and how fast they come: exact over all its workers, in shared memory, without a lock.
+ * The table is bounded: an address that finds no slot is not limited by itself, only with all others.
+ */
+
+/** Addresses that are followed at once. The system gives memory to the slots that are used, not to the table. */
+const SLOTS = 65_536;
+/** Slots that an address may have; they stand side by side. */
+const WAYS = 8;
+const SETS = SLOTS / WAYS;
+/** Count of a slot that is being given to another address. */
+const CHANGING = -(2 ** 30);
+/** Looks at a slot that is being given away before it is passed over: the thread that does it may have been ended. */
+const PATIENCE = 1000;
+const SECOND_US = 1_000_000n;
+const SEED_BYTES = 8;
+const TABLE_BYTES = SEED_BYTES + SLOTS * (8 + 8 + 4);
+
+/** Why an address gets no place. */
+export type AddressRefusal = 'address_limit' | 'address_rate';
+
+/** A place that is not counted by address. */
+export const NO_SLOT = -1;
+
+export interface AddressLimits {
+  /** connections at once */
+  connections: number;
+  /** new connections a second; a burst of one second's worth */
+  perSecond: number;
+}
+
+/** A block for one endpoint. */
+export function createAddressTable(): SharedArrayBuffer {
+  const memory = new SharedArrayBuffer(TABLE_BYTES);
+  // Who could tell which addresses share their slots could fill them.
+  new Uint8Array(memory).set(crypto.getRandomValues(new Uint8Array(SEED_BYTES)));
+  return memory;
+}
+
+/** Places that one worker holds, by slot: written by it alone, given back for it when it has died. */
+export function createAddressPlaces(): SharedArrayBuffer {
+  return new SharedArrayBuffer(SLOTS * 4);
+}
+
+/** View of one endpoint's block. */
+export class AddressTable {
+  readonly #seed: Uint32Array;
+  readonly #keys: BigUint64Array;
+  /** microseconds at which the bucket of the slot is full again */
+  readonly #clocks: BigInt64Array;
+  readonly #counts: Int32Array;
+  readonly #places: Int32Array | null;
+
+  /** @param places of this worker; null: it takes none */
+  constructor(memory: SharedArrayBuffer, places: SharedArrayBuffer | null) {
+    this.#seed = new Uint32Array(memory, 0, 2);
+    this.#keys = new BigUint64Array(memory, SEED_BYTES, SLOTS);
+    this.#clocks = new BigInt64Array(memory, SEED_BYTES + SLOTS * 8, SLOTS);
+    this.#counts = new Int32Array(memory, SEED_BYTES + SLOTS * 16, SLOTS);
+    this.#places = places === null ? null : new Int32Array(places);
+  }
+
+  /**
+   * Takes a place for an address.
+   * @param key of addressKey(), not 0
+   * @param nowUs microseconds of a clock that all threads share
+   * @returns the slot, for release(); NO_SLOT: the table is full, and the address not followed; or why there is no place
+   */
+  take(key: bigint, limits: AddressLimits, nowUs: bigint): number | AddressRefusal {
+    const slot = this.#hold(key, nowUs);
+    if (slot === NO_SLOT) return NO_SLOT;
+    const refusal =
+      Atomics.load(this.#counts, slot) > limits.connections
+        ? 'address_limit'
+        : this.#takeToken(slot, limits.perSecond, nowUs)
+          ? null
+          : 'address_rate';
+    if (refusal !== null) {
+      Atomics.sub(this.#counts, slot, 1);
+      return refusal;
+    }
+    if (this.#places !== null) this.#places[slot]!++;
+    return slot;
+  }
+
+  /** Gives a place back. @param slot as take() has returned it */
+  release(slot: number): void {
+    if (slot === NO_SLOT) return;
+    Atomics.sub(this.#counts, slot, 1);
+    if (this.#places !== null) this.#places[slot]!--;
+  }
+
+  /** Gives back what a worker that has died held. */
+  releaseAll(places: SharedArrayBuffer): void {
+    const held = new Int32Array(places);
+    for (let slot = 0; slot < SLOTS; slot++) if (held[slot]! > 0) Atomics.sub(this.#counts, slot, held[slot]!);
+  }
+
+  /** Connections of an address now. */
+  countOf(key: bigint): number {
+    const slot = this.#find(key);
+    return slot === NO_SLOT ? 0 : Math.max(0, Atomics.load(this.#counts, slot));
+  }
+
+  /** The slot of the address, its count raised by one; NO_SLOT: there is none to have. */
+  #hold(key: bigint, nowUs: bigint): number {
+    for (let tries = 0; tries < PATIENCE; tries++) {
+      const slot = this.#find(key);
+      if (slot === NO_SLOT) return this.#claim(key, nowUs);
+      const before = Atomics.load(this.#counts, slot);
+      if (before < 0 || Atomics.compareExchange(this.#counts, slot, before, before + 1) !== before) continue;
+      if (Atomics.load(this.#keys, slot) === key) return slot;
+      // It was given to another address between the two looks.
+      Atomics.sub(this.#counts, slot, 1);
+    }
+    return NO_SLOT;
+  }
+
+  #find(key: bigint): number {
+    const first = this.#firstOf(key);
+    for (let slot = first; slot < first + WAYS; slot++) if (Atomics.load(this.#keys, slot) === key) return slot;
+    return NO_SLOT;
+  }
+
+  /** Gives the address the first slot of its set that nobody needs: without connections, and with a bucket that is full. */
+  #claim(key: bigint, nowUs: bigint): number {
+    const first = this.#firstOf(key);
+    for (let slot = first; slot < first + WAYS; slot++) {
+      for (let tries = 0; Atomics.load(this.#counts, slot) < 0 && tries < PATIENCE; tries++);
+      if (Atomics.load(this.#keys, slot) === key) return this.#hold(key, nowUs);
+      if (Atomics.load(this.#clocks, slot) > nowUs) continue;
+      if (Atomics.compareExchange(this.#counts, slot, 0, CHANGING) !== 0) continue;
+      Atomics.store(this.#clocks, slot, 0n);
+      Atomics.store(this.#keys, slot, key);
+      Atomics.store(this.#counts, slot, 1);
+      return slot;
+    }
+    return NO_SLOT;
+  }
+
+  /** Generic cell rate algorithm, as of the whole endpoint (shared-limits.ts). */
+  #takeToken(slot: number, perSecond: number, nowUs: bigint): boolean {
+    const cost = SECOND_US / BigInt(perSecond);
+    for (;;) {
+      const full = Atomics.load(this.#clocks, slot);
+      const next = (full > nowUs ? full : nowUs) + cost;
+      if (next - nowUs > SECOND_US) return false;
+      if (Atomics.compareExchange(this.#clocks, slot, full, next) === full) return true;
+    }
+  }
+
+  #firstOf(key: bigint): number {
+    let hash = Number(BigInt.asUintN(32, key)) ^ this.#seed[0]!;
+    hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b) ^ Number(BigInt.asUintN(32, key >> 32n)) ^ this.#seed[1]!;
+    hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+    return (((hash ^ (hash >>> 16)) >>> 0) % SETS) * WAYS;
+  }
+}

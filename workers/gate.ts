@@ -1,0 +1,109 @@
+/** Who gets in: the places of an endpoint, and of each address at it, counted over all workers; and what the log hears of who does not. */
+
+import { connectionsPerAddress, ratePerAddress } from '../src/endpoint/defaults.ts';
+import { addressKey, isLoopback } from '../src/kernel/address.ts';
+import { steadyMicros } from '../src/kernel/clock.ts';
+import type { Logger } from '../src/kernel/logger.ts';
+import { AddressTable, NO_SLOT } from '../src/metrics/address-table.ts';
+import { type CounterName, SLOT } from '../src/metrics/counters.ts';
+import { SharedLimits } from '../src/metrics/shared-limits.ts';
+import type { EndpointMemory } from '../src/thread/messages.ts';
+import type { EndpointContext } from './client/context.ts';
+import { type Admission, PLACE, type Refusal } from './connection.ts';
+
+/** Connections over a limit that are kept until their CONNECT can be refused with its reason; more are closed at once. */
+const REFUSED_AT_ONCE_MAX = 64;
+/** Of these, for those whose address has too many: it could take all. */
+const REFUSED_ADDRESSES_MAX = 32;
+
+const COUNTERS: Record<Refusal, CounterName> = {
+  connection_limit: 'refusedConnectionLimit',
+  connection_rate: 'refusedConnectionRate',
+  address_limit: 'refusedAddressLimit',
+  address_rate: 'refusedAddressRate',
+};
+const TOLD: Record<Refusal, Admission> = {
+  connection_limit: { refusal: 'connection_limit', slot: NO_SLOT },
+  connection_rate: { refusal: 'connection_rate', slot: NO_SLOT },
+  address_limit: { refusal: 'address_limit', slot: NO_SLOT },
+  address_rate: { refusal: 'address_rate', slot: NO_SLOT },
+};
+
+export class Gate {
+  readonly limits: SharedLimits;
+  readonly #addresses: AddressTable;
+  /** connections that wait here to be refused */
+  #refused = 0;
+  #lastAddress = '';
+
+  constructor(memory: Pick<EndpointMemory, 'limits' | 'addresses' | 'places'>) {
+    this.limits = new SharedLimits(memory.limits);
+    this.#addresses = new AddressTable(memory.addresses, memory.places);
+  }
+
+  /**
+   * A place for a connection, or the reason to refuse it with; null: it is closed at once. What is refused is counted.
+   * @param canBeTold whether it may be let in without a place, to hear the reason
+   */
+  admit(context: EndpointContext, address: string, canBeTold: boolean): Admission | null {
+    const admission = this.#take(context, address);
+    const { refusal } = admission;
+    if (refusal === null) {
+      const { slots } = context;
+      slots[SLOT.connectionsTotal]!++;
+      const current = ++slots[SLOT.connectionsCurrent]!;
+      if (current > slots[SLOT.connectionsMax]!) slots[SLOT.connectionsMax] = current;
+      return admission;
+    }
+    context.count(COUNTERS[refusal]);
+    this.limits.noteRefusal(refusal);
+    const isOfAddress = refusal === 'address_limit' || refusal === 'address_rate';
+    if (isOfAddress) this.#lastAddress = address;
+    if (!canBeTold || this.#refused >= (isOfAddress ? REFUSED_ADDRESSES_MAX : REFUSED_AT_ONCE_MAX)) return null;
+    this.#refused++;
+    return admission;
+  }
+
+  /** The address first: who has too much must not take what is everybody's. Loopback is exempt: the machine's own proxies come from there. */
+  #take({ config: { endpoint } }: EndpointContext, address: string): Admission {
+    const nowUs = steadyMicros();
+    const key = isLoopback(address) ? null : addressKey(address);
+    const limits = { connections: connectionsPerAddress(endpoint), perSecond: ratePerAddress(endpoint) };
+    const slot = key === null ? NO_SLOT : this.#addresses.take(key, limits, nowUs);
+    if (typeof slot !== 'number') return TOLD[slot];
+    let refusal: Refusal | null = null;
+    if (!this.limits.takeToken(endpoint.maxConnectionPerSecond, nowUs)) refusal = 'connection_rate';
+    else if (!this.limits.acquire(endpoint.maxConnectionSize)) refusal = 'connection_limit';
+    if (refusal === null) return slot === NO_SLOT ? PLACE : { refusal: null, slot };
+    this.#addresses.release(slot);
+    return TOLD[refusal];
+  }
+
+  /** The connection has gone. */
+  release(context: EndpointContext, { refusal, slot }: Admission): void {
+    if (refusal !== null) {
+      this.#refused--;
+      return;
+    }
+    context.slots[SLOT.connectionsCurrent]!--;
+    this.limits.release();
+    this.#addresses.release(slot);
+  }
+
+  /** One line a second and reason at most, for all workers together: a storm of connections is no storm of lines. */
+  tellRefusals({ config: { endpoint } }: EndpointContext, logger: Logger): void {
+    const untold = this.limits.takeUntold(steadyMicros());
+    if (untold === null) return;
+    const { port, maxConnectionSize, maxConnectionPerSecond, maxSessionSize } = endpoint;
+    const tell = (what: string, refused: number, limit: Record<string, number | string>) => {
+      if (refused > 0) logger.warn(`Endpoint ${port}: ${what} limit reached`, { refused, ...limit });
+    };
+    tell('Connection', untold.connection_limit, { maxConnectionSize });
+    tell('Connection rate', untold.connection_rate, { maxConnectionPerSecond });
+    tell('Session', untold.session_limit, { maxSessionSize });
+    // Another worker may have refused them.
+    const last = this.#lastAddress === '' ? {} : { last: this.#lastAddress };
+    tell('Connection per address', untold.address_limit, { maxConnectionPerAddress: connectionsPerAddress(endpoint), ...last });
+    tell('Connection rate per address', untold.address_rate, { maxConnectionPerAddressPerSecond: ratePerAddress(endpoint), ...last });
+  }
+}
