@@ -148,7 +148,6 @@ export function decodeConnect(reader: Reader): ConnectPacket {
     topicAliasMaximum: properties?.number(PROPERTY.topicAliasMaximum, 0) ?? 0,
     requestResponseInformation: properties?.number(PROPERTY.requestResponseInformation, 0) === 1,
     requestProblemInformation: properties?.number(PROPERTY.requestProblemInformation, 1) !== 0,
-    userProperties: properties?.user ?? [],
     ...authentication,
   };
 }

@@ -5,6 +5,7 @@ import { decodeAck, decodePublish } from './decode-publish.ts';
 import type { Packet, ProtocolVersion, QoS, SubscribePacket, SubscribeRequest, UnsubscribePacket } from './packet.ts';
 import { PROPERTY, readProperties } from './properties.ts';
 import { bodyReader, malformed, type Reader, violation } from './reader.ts';
+import { parseSharedFilter } from './topic.ts';
 
 export { decodePublish } from './decode-publish.ts';
 
@@ -85,10 +86,19 @@ function checkFlags(type: number, flags: number, version: ProtocolVersion | 0): 
 const SUBSCRIBE_PROPERTIES = [PROPERTY.subscriptionIdentifier];
 
 /**
- * Reads the body of SUBSCRIBE. Filters are text that is not yet checked by the filter rules: a bad one gets its own reason
- * code in SUBACK and does not end the connection.
+ * A topic filter by the rules of sections 4.7 and 4.8.2. An ill-formed one is data that the protocol does not allow, thus a Protocol
+ * Error (section 4.13.1): the reason code 0x8F, Topic Filter invalid, is for filters that are "correctly formed" and not accepted.
+ */
+function readFilter(reader: Reader): string {
+  const filter = reader.text();
+  // [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.7.3-1] [MQTT-4.8.2-1] [MQTT-4.8.2-2]
+  return parseSharedFilter(filter) === null ? violation('a topic filter is not well formed') : filter;
+}
+
+/**
+ * Reads the body of SUBSCRIBE.
  * @throws ProtocolError malformedPacket, also for reserved option bits [MQTT-3.8.3-5]; protocolError for packet identifier 0,
- *   no filter [MQTT-3.8.3-2], QoS 3, Retain Handling 3, and No Local on a shared subscription [MQTT-3.8.3-4]
+ *   no filter [MQTT-3.8.3-2], an ill-formed one, QoS 3, Retain Handling 3, and No Local on a shared subscription [MQTT-3.8.3-4]
  */
 function decodeSubscribe(reader: Reader, version: ProtocolVersion): SubscribePacket {
   const packetId = reader.packetId();
@@ -101,7 +111,7 @@ function decodeSubscribe(reader: Reader, version: ProtocolVersion): SubscribePac
 }
 
 function readRequest(reader: Reader, version: ProtocolVersion): SubscribeRequest {
-  const filter = reader.text();
+  const filter = readFilter(reader);
   const options = reader.byte();
   if ((options & (version === 5 ? 0xc0 : 0xfc)) !== 0) malformed('reserved bits of the subscription options are set');
   const qos = options & 0x03;
@@ -121,13 +131,13 @@ function readRequest(reader: Reader, version: ProtocolVersion): SubscribeRequest
 
 /**
  * Reads the body of UNSUBSCRIBE.
- * @throws ProtocolError malformedPacket, or protocolError for packet identifier 0 and no filter [MQTT-3.10.3-2]
+ * @throws ProtocolError malformedPacket, or protocolError for packet identifier 0, no filter [MQTT-3.10.3-2] and an ill-formed one
  */
 function decodeUnsubscribe(reader: Reader, version: ProtocolVersion): UnsubscribePacket {
   const packetId = reader.packetId();
   if (version === 5) readProperties(reader, []);
   if (reader.atEnd) violation('UNSUBSCRIBE has no topic filter');
   const filters: string[] = [];
-  while (!reader.atEnd) filters.push(reader.text());
+  while (!reader.atEnd) filters.push(readFilter(reader));
   return { type: 'unsubscribe', packetId, filters };
 }

@@ -51,7 +51,6 @@ export interface ConnectPacket {
   topicAliasMaximum: number;
   requestResponseInformation: boolean;
   requestProblemInformation: boolean;
-  userProperties: UserProperties;
   authenticationMethod: string | null;
   authenticationData: Buffer | null;
 }
@@ -77,7 +76,7 @@ export interface AckPacket {
 }
 
 export interface SubscribeRequest {
-  /** UTF-8 text, not yet checked by filter rules */
+  /** UTF-8 text, a valid filter: see parseSharedFilter() */
   filter: string;
   qos: QoS;
   noLocal: boolean;
@@ -96,6 +95,7 @@ export interface SubscribePacket {
 export interface UnsubscribePacket {
   type: 'unsubscribe';
   packetId: number;
+  /** valid filters, as in SUBSCRIBE */
   filters: string[];
 }
 

@@ -1,10 +1,10 @@
 /** MQTT 5 properties: identifiers, data types, and the strict reading of a property block. */
 
 import { ProtocolError } from './errors.ts';
-import type { PublishProperties, UserProperties } from './packet.ts';
+import type { PublishProperties } from './packet.ts';
 import { malformed, type Reader, violation } from './reader.ts';
 import { REASON } from './reason-codes.ts';
-import { hasWildcardBytes } from './topic.ts';
+import { hasWildcardBytes, isTextBytes } from './topic.ts';
 
 /** Property identifiers (section 2.2.2.2). */
 export const PROPERTY = {
@@ -65,7 +65,6 @@ const READ: Record<number, (reader: Reader) => Value> = {
 
 /** The properties of one packet, each asked for by its identifier. */
 export class PropertyBlock {
-  readonly user: UserProperties = [];
   readonly #values = new Map<number, Value>();
 
   /** @throws ProtocolError protocolError for a property that was there before */
@@ -107,7 +106,44 @@ function checkBlock(reader: Reader, end: number): void {
 }
 
 /**
- * Reads a whole property block with its length. User properties are always allowed and keep their order [MQTT-3.1.3-10].
+ * User properties of one packet that are taken: an implementation limit (MQTT 5 section 4.13), so that a packet of the largest size is
+ * looked through without holding its thread. A packet of the default `messageMaxSize` has no room for so many.
+ */
+const USER_PROPERTIES_MAX = 1_000_000;
+
+/**
+ * Checks the user properties that follow one another from `reader.pos` on, and moves behind them: in one pass, and nothing is built.
+ * @param before user properties of the packet that came earlier
+ * @returns how many there are now
+ * @throws ProtocolError malformedPacket; quotaExceeded over USER_PROPERTIES_MAX
+ */
+function skipUserProperties(reader: Reader, end: number, before: number): number {
+  const { buf } = reader;
+  let { pos } = reader;
+  let count = before;
+  while (pos < end && buf[pos] === PROPERTY.userProperty) {
+    if (++count > USER_PROPERTIES_MAX) {
+      throw new ProtocolError(REASON.quotaExceeded, `a packet may have ${USER_PROPERTIES_MAX} user properties`);
+    }
+    pos = textEndIn(buf, textEndIn(buf, pos + 1, end), end);
+  }
+  reader.pos = pos;
+  return count;
+}
+
+/** Where the UTF-8 Encoded String at `at` ends, of a block that ends at `end`. @throws ProtocolError malformedPacket */
+function textEndIn(buf: Buffer, at: number, end: number): number {
+  const from = at + 2;
+  if (from > end) malformed('a property is larger than the property length');
+  const to = from + ((buf[at]! << 8) | buf[at + 1]!);
+  if (to > end) malformed('a property is larger than the property length');
+  if (to > from && !isTextBytes(buf, from, to)) malformed('a string is not well-formed UTF-8 or holds U+0000');
+  return to;
+}
+
+/**
+ * Reads a whole property block with its length. User properties are always allowed; nobody keeps those of the packets that this is for,
+ * so they are checked and left out.
  * @param allowed identifiers that this packet type may have
  * @throws ProtocolError malformedPacket for an unknown identifier or one of another packet type (section 2.2.2.2), and for
  *   overruns; protocolError for duplicates and for values that the standard forbids
@@ -115,16 +151,14 @@ function checkBlock(reader: Reader, end: number): void {
 export function readProperties(reader: Reader, allowed: readonly number[]): PropertyBlock {
   const block = new PropertyBlock();
   const end = blockEnd(reader);
+  let users = 0;
   while (reader.pos < end) {
+    users = skipUserProperties(reader, end, users);
+    if (reader.pos === end) break;
     const id = reader.variableByteInteger();
-    if (id === PROPERTY.userProperty) {
-      const name = reader.text();
-      block.user.push([name, reader.text()]);
-    } else {
-      const read = allowed.includes(id) ? READ[id] : undefined;
-      if (read === undefined) malformed(`property ${id} is not allowed in this packet`);
-      block.add(id, read(reader));
-    }
+    const read = allowed.includes(id) ? READ[id] : undefined;
+    if (read === undefined) malformed(`property ${id} is not allowed in this packet`);
+    block.add(id, read(reader));
     checkBlock(reader, end);
   }
   return block;
@@ -160,13 +194,9 @@ class Forward {
   }
 }
 
-/** Checks one property that travels on and moves behind it; false when `id` is none. */
+/** Checks one property that travels on, other than a user property, and moves behind it; false when `id` is none. */
 function skipForwarded(reader: Reader, id: number): boolean {
   switch (id) {
-    case PROPERTY.userProperty:
-      reader.skipText();
-      reader.skipText();
-      return true;
     case PROPERTY.payloadFormatIndicator:
       flag(reader);
       return true;
@@ -199,8 +229,14 @@ export function readPublishProperties(reader: Reader, onWillDelay: ((seconds: nu
   const result: PublishProperties = { topicAlias: 0, messageExpiryInterval: -1, forward: EMPTY };
   const forward = new Forward();
   let seen = 0;
+  let users = 0;
   while (reader.pos < end) {
     const from = reader.pos;
+    users = skipUserProperties(reader, end, users);
+    if (reader.pos > from) {
+      forward.add(reader, from, end);
+      continue;
+    }
     const id = reader.variableByteInteger();
     if (id < 32) {
       if ((seen & (1 << id)) !== 0) duplicate();

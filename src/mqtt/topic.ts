@@ -88,8 +88,15 @@ export function fromLatin1(key: string): string {
   return NOT_ASCII.test(key) ? Buffer.from(key, 'latin1').toString('utf8') : key;
 }
 
+const SHORT_TEXT_BYTES = 256;
+
 /** Whether bytes `start..end` of `buf` are well-formed UTF-8 [MQTT-1.5.4-1] without U+0000 [MQTT-1.5.4-2]. May be empty. */
 export function isTextBytes(buf: Buffer, start: number, end: number): boolean {
+  // Longer texts are left to native code.
+  if (end - start > SHORT_TEXT_BYTES) {
+    const bytes = buf.subarray(start, end);
+    return isUtf8(bytes) && !bytes.includes(0);
+  }
   let nonAscii = false;
   for (let i = start; i < end; i++) {
     const byte = buf[i]!;

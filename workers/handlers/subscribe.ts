@@ -3,7 +3,6 @@
 import { steadyNow } from '../../src/kernel/clock.ts';
 import { observe, RESPONSE_BUCKETS, responseBase, SLOT } from '../../src/metrics/counters.ts';
 import { encodeSuback } from '../../src/mqtt/encode.ts';
-import { ProtocolError } from '../../src/mqtt/errors.ts';
 import type { SubscribePacket, SubscribeRequest } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import { parseSharedFilter, toLatin1 } from '../../src/mqtt/topic.ts';
@@ -102,12 +101,7 @@ function wantsRetained(subscription: Subscription, isNew: boolean): boolean {
 
 /** The subscription, or the reason code that refuses it. */
 function makeSubscription(client: Client, request: SubscribeRequest, identifier: number): Subscription | number {
-  const shared = parseSharedFilter(request.filter);
-  if (shared === null) {
-    // MQTT 3.1 has no failure code in SUBACK.
-    if (client.version === 3) throw new ProtocolError(REASON.topicFilterInvalid, 'A topic filter is not valid');
-    return client.version === 5 ? REASON.topicFilterInvalid : REASON.unspecifiedError;
-  }
+  const shared = parseSharedFilter(request.filter)!;
   if (!client.decisions.maySubscribe(request.filter)) {
     client.endpoint.count('errorAclDenied');
     return client.version === 5 ? REASON.notAuthorized : REASON.unspecifiedError;

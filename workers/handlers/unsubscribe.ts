@@ -43,8 +43,7 @@ export async function handleUnsubscribe(client: Client, packet: UnsubscribePacke
 
 /** Takes a filter back. @param kept takes what UNSUBACK must wait for @returns its reason code */
 function unsubscribe(client: Client, session: Session, text: string, kept: Promise<void>[]): number {
-  const shared = parseSharedFilter(text);
-  if (shared === null) return REASON.topicFilterInvalid;
+  const shared = parseSharedFilter(text)!;
   const subscription = { filter: toLatin1(shared.filter), group: shared.group };
   if (!client.context.table.subscriptions.remove(session, subscriptionKey(subscription))) return REASON.noSubscriptionExisted;
   client.endpoint.slots[SLOT.subscriptionsCurrent]!--;

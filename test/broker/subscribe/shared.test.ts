@@ -90,14 +90,11 @@ describe.each(LANES_5)('shared subscription of MQTT 5, $name', (lane) => {
     expect(a.got.flat()).toHaveLength(20);
   });
 
-  test('an invalid share name or filter is refused [5:MQTT-4.8.2-2]', async () => {
+  test('an ill-formed share name or filter ends the connection [5:MQTT-4.8.2-2]', async () => {
     for (const filter of ['$share/', '$share/g', '$share/g/', '$share//a', '$share/+/a', '$share/g#/a', '$share/#', '$share/a+b/c']) {
       const client = await kit.client(lane);
       client.send(encode.subscribe(5, 1, [{ filter }]));
-      const packet = await client.next();
-      if (packet.type === 'suback') expect(packet.codes, filter).toEqual([0x8f]);
-      else
-        expect(packet, filter).toMatchObject({ type: 'disconnect', code: expect.toSatisfy((code) => [0x81, 0x82, 0x8f].includes(code)) });
+      await client.refused(0x81, 0x82);
     }
   });
 

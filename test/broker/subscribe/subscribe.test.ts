@@ -6,6 +6,21 @@ import { LANES, LANES_5, useLanes, VERSIONS } from '../../kit/lanes.ts';
 import { uid } from '../../kit/until.ts';
 
 const kit = useLanes();
+const MALFORMED = 0x81;
+const PROTOCOL = 0x82;
+/** [MQTT-4.8.2-1] [MQTT-4.8.2-2] */
+const ILL_FORMED_SHARES = [
+  '$share/',
+  '$share/g',
+  '$share/g/',
+  '$share//a',
+  '$share/+/a',
+  '$share/g+/a',
+  '$share/g#/a',
+  '$share/#',
+  '$share/a+b/c',
+  '$share/g/a+',
+];
 
 describe.each(LANES)('SUBSCRIBE, $name', (lane) => {
   test('is answered by SUBACK with its identifier and one code for each filter, in order [5:MQTT-3.8.4-1, 5:MQTT-3.8.4-2, 5:MQTT-3.8.4-5, 5:MQTT-3.8.4-6, 5:MQTT-3.8.4-7, 5:MQTT-3.9.3-1, 5:MQTT-3.9.3-2, 5:MQTT-2.2.1-6, 3:MQTT-3.8.4-1, 3:MQTT-3.8.4-2, 3:MQTT-3.8.4-4, 3:MQTT-3.8.4-5, 3:MQTT-3.9.3-1, 3:MQTT-3.9.3-2, 3:MQTT-2.3.1-7]', async () => {
@@ -89,21 +104,41 @@ describe.each(LANES)('SUBSCRIBE, $name', (lane) => {
     expect(both.map((packet) => packet.type).toSorted()).toEqual(['puback', 'publish']);
   });
 
-  test('an invalid filter is refused and the others hold [5:MQTT-4.7.1-1, 5:MQTT-4.7.1-2, 3:MQTT-4.7.1-2, 3:MQTT-4.7.1-3]', async () => {
-    for (const bad of ['a/#/b', 'a#', '#/a', 'a+', 'a/+b', '+a/b', 'a/b#', '']) {
-      const client = await kit.client(lane);
-      const good = uid('s/');
-      client.send(encode.subscribe(lane.version, 7, [{ filter: good }, { filter: bad }]));
-      const packet = await client.next().catch(() => null);
-      if (packet?.type === 'suback') {
-        // MQTT 3.1 has no failure code of its own and is given that of 3.1.1.
-        expect(packet.codes, bad).toEqual([0, lane.version === 5 ? 0x8f : 0x80]);
-        await client.publish(good, 'x');
-        await client.take();
-      } else {
-        if (packet) expect(packet).toMatchObject({ type: 'disconnect' });
-        await client.closed();
-      }
+  test('an ill-formed filter ends the connection, and nothing of its packet holds [5:MQTT-4.7.1-1, 5:MQTT-4.7.1-2, 5:MQTT-4.7.3-1, 3:MQTT-4.7.1-2, 3:MQTT-4.7.1-3, 3:MQTT-4.7.3-1]', async () => {
+    const stays = { clean: false, ...(lane.version === 5 ? { properties: { sessionExpiry: 60 } } : {}) };
+    const from = await kit.client(lane);
+    for (const bad of [
+      '',
+      'a/#/b',
+      'a#',
+      '#/a',
+      '##',
+      'a+',
+      '+a',
+      'a/+b',
+      '+a/b',
+      'a/b#',
+      '/#/',
+      '++',
+      'a\0b',
+      '$queue/',
+      ...ILL_FORMED_SHARES,
+    ]) {
+      const clientId = uid('c');
+      const [had, good] = [uid('s/'), uid('s/')];
+      const client = await kit.client(lane, { clientId, ...stays });
+      await client.subscribe(had);
+      client.send(encode.subscribe(lane.version, 7, [{ filter: good }, { filter: bad }, { filter: good }]));
+      await client.refused(PROTOCOL, MALFORMED);
+      // UNSUBSCRIBE likewise: what it names beside is still subscribed.
+      const again = await kit.client(lane, { clientId, ...stays });
+      again.send(encode.unsubscribe(lane.version, 8, [had, bad]));
+      await again.refused(PROTOCOL, MALFORMED);
+      const back = await kit.client(lane, { clientId, ...stays });
+      await from.publish(good, 'never');
+      await from.publish(had, 'still');
+      expect((await back.take()).payload.toString(), bad).toBe('still');
+      await back.disconnect();
     }
   });
 });

@@ -107,7 +107,6 @@ describe('what mqtt-packet writes', () => {
           topicAliasMaximum: (five && plain.topicAliasMaximum) || 0,
           requestResponseInformation: five && plain.requestResponseInformation === true,
           requestProblemInformation: !five || plain.requestProblemInformation !== false,
-          userProperties: five ? userProperties : [],
           authenticationMethod: (five && plain.authenticationMethod) || null,
           authenticationData: five && plain.authenticationMethod !== undefined ? authenticationData : null,
         } satisfies Packet);
