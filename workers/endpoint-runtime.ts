@@ -1,5 +1,6 @@
 /** One endpoint in one worker: its listener, its clients and their limits, from open to closed. */
 
+import { isDeepStrictEqual } from 'node:util';
 import type { Endpoint } from '../src/endpoint/endpoint.ts';
 import { steadyNow } from '../src/kernel/clock.ts';
 import { Pace } from '../src/kernel/pace.ts';
@@ -17,6 +18,7 @@ import { drainClients } from './drain.ts';
 import { Gate } from './gate.ts';
 import { dispatch } from './handlers/dispatch.ts';
 import { openTcpListener } from './listener/tcp.ts';
+import type { EndpointRules } from './mesh/controls.ts';
 
 /** CONNECT must be answered by then, else the client is refused with "server unavailable". */
 const HANDSHAKE_MS = 10_000;
@@ -102,6 +104,10 @@ export class EndpointRuntime implements ListenerHost {
     return this.context.config.endpoint;
   }
 
+  get rules(): EndpointRules {
+    return { enableAcl: this.endpoint.enableAcl, acl: this.context.config.acl };
+  }
+
   get mayChangeProtocol(): boolean {
     return this.#eitherUntil > 0 && steadyNow() < this.#eitherUntil;
   }
@@ -159,8 +165,10 @@ export class EndpointRuntime implements ListenerHost {
   async update(config: EndpointRuntimeConfig, isRebind: boolean): Promise<void> {
     const listener = this.#listener;
     const isSwitch = listener !== null && (this.tls === null) !== (config.tls === null);
+    const before = this.rules;
     if (isSwitch) await this.#whenNobodyWaits(listener, () => this.#update(config, isRebind));
     else this.#update(config, isRebind);
+    if (!isDeepStrictEqual(before, this.rules)) await this.#obeyRules();
   }
 
   #update(config: EndpointRuntimeConfig, isRebind: boolean): void {
@@ -182,6 +190,15 @@ export class EndpointRuntime implements ListenerHost {
     }
     this.context.update(config);
     for (const former of this.#formerContexts) former.update({ ...config, endpoint: { ...endpoint, namespace: former.namespace.name } });
+  }
+
+  /** Takes back from everybody who is connected what the rules no longer allow. */
+  async #obeyRules(): Promise<void> {
+    const pace = new Pace();
+    for (const client of [...this.clients]) {
+      if (pace.isOver) await pace.next();
+      if (client.session !== null) client.withdraw(client.session);
+    }
   }
 
   stopAccepting(): void {

@@ -8,6 +8,7 @@ import { FluxError } from '../src/kernel/errors.ts';
 import { Pace } from '../src/kernel/pace.ts';
 import { loopDelay } from '../src/metrics/loop-delay.ts';
 import { REASON } from '../src/mqtt/reason-codes.ts';
+import { fromLatin1 } from '../src/mqtt/topic.ts';
 import type { HostLink } from '../src/thread/host-link.ts';
 import { IdentifierTable } from '../src/thread/identifier-table.ts';
 import { serialBase } from '../src/thread/message-numbers.ts';
@@ -20,6 +21,7 @@ import {
 } from '../src/thread/messages.ts';
 import { fetchSockets } from '../src/thread/socket-passing.ts';
 import { Authenticator } from './access/authenticator.ts';
+import { HolderRules } from './access/holder-rules.ts';
 import { Client } from './client/client.ts';
 import type { WorkerContext } from './client/context.ts';
 import type { ListeningSocket } from './connection.ts';
@@ -57,12 +59,23 @@ const table = new SessionTable(mesh, router, {
         slow_consumer: 'droppedSlowConsumer',
         expired: 'droppedExpired',
         packet_too_large: 'droppedTooLarge',
+        acl_denied: 'droppedAcl',
       } as const
     )[reason];
     counted(session.endpoint)?.count(counter, count);
   },
   onDurable: (session, op) => barrier.tell(session, op),
   whenDurable: (session, op) => barrier.request(session, op),
+  mayPublishWill(session, { message }) {
+    const runtime = runtimes.get(session.endpoint);
+    const { clientId, holder } = session;
+    if (runtime === undefined || holder === null) return true;
+    const topic = fromLatin1(message.topic);
+    if (new HolderRules(runtime.rules, clientId, holder).mayPublish(topic)) return true;
+    runtime.context.count('droppedAcl');
+    link.logger.warn(`Endpoint ${runtime.endpoint.port}: a will is not published: access rules deny it`, { clientId, topic });
+    return false;
+  },
 });
 const directory = new Directory(mesh, table, new IdentifierTable(boot.identifiers));
 const outbox = new Outbox(() => mesh.onRelieved());
@@ -85,6 +98,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     }
     runtimes.set(config.endpoint.id, runtime);
     if (mesh.sessionLink !== null) tellRetainedLimit(mesh.sessionLink, config.endpoint);
+    tellRules(runtime);
     return null;
   },
   'endpoint.accept': async ({ endpoint }) => {
@@ -102,7 +116,9 @@ const frame = startWorker(boot, parentPort, mesh, router, {
   },
   'endpoint.update': async ({ config, isRebind }) => {
     const { id, maxQueuedMessages } = config.endpoint;
-    await find(id).update(config, isRebind);
+    const runtime = find(id);
+    await runtime.update(config, isRebind);
+    tellRules(runtime);
     table.setQueueLimit(id, maxQueuedMessages);
     mesh.sessionLink?.control({ t: 'queue-limit', endpoint: id, maxQueued: maxQueuedMessages });
     if (mesh.sessionLink !== null) tellRetainedLimit(mesh.sessionLink, config.endpoint);
@@ -119,6 +135,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     runtime.close();
     runtimes.delete(endpoint);
     await untilHandedOver();
+    mesh.sessionLink?.control({ t: 'rules', endpoint, rules: null });
     return drained;
   },
   'endpoint.drain-former': async ({ endpoint, drain }) => {
@@ -237,6 +254,7 @@ mesh.hooks = {
     directory.onSessionWorker(peer);
     barrier.onSessionWorker(peer, table.values());
     retained.onSessionWorker(peer);
+    for (const runtime of runtimes.values()) tellRules(runtime);
   },
   movesUnderWay: () => table.mover.movesUnderWay(),
   onPeerKnown(peer) {
@@ -278,6 +296,11 @@ function find(id: string): EndpointRuntime {
   const runtime = runtimes.get(id);
   if (runtime === undefined) throw new FluxError('not-found', `Endpoint ${id} is not open in this worker`);
   return runtime;
+}
+
+/** The session worker obeys them for clients that are away. */
+function tellRules(runtime: EndpointRuntime): void {
+  mesh.sessionLink?.control({ t: 'rules', endpoint: runtime.endpoint.id, rules: runtime.rules });
 }
 
 /** Where something of an endpoint is counted; of a closed one, or of none in particular: at any endpoint of this worker. */

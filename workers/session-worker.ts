@@ -3,10 +3,11 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { steadyNow } from '../src/kernel/clock.ts';
 import { FluxError } from '../src/kernel/errors.ts';
-import { checkTopicName, toLatin1 } from '../src/mqtt/topic.ts';
+import { Pace } from '../src/kernel/pace.ts';
+import { checkTopicName, fromLatin1, toLatin1 } from '../src/mqtt/topic.ts';
 import { IdentifierTable } from '../src/thread/identifier-table.ts';
 import { countConflict, readStart, serialBase, writeStart } from '../src/thread/message-numbers.ts';
-import { THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../src/thread/messages.ts';
+import { type SessionCount, THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../src/thread/messages.ts';
 import { Registry } from './identifiers/registry.ts';
 import type { Control, RetainedFound, WireSession } from './mesh/controls.ts';
 import { Mesh } from './mesh/mesh.ts';
@@ -20,7 +21,9 @@ import { deliveryKey } from './session/flight/delivery.ts';
 import { MessageDisk } from './session/message-disk.ts';
 import { RefusalLog } from './session/retained/refusal-log.ts';
 import { RetainedStore } from './session/retained/store.ts';
-import { type DropReason, willMessage } from './session/session.ts';
+import { AwayRules } from './session/rights/away-rules.ts';
+import { withdraw, withdrawnFields } from './session/rights/withdrawal.ts';
+import type { DropReason, Session } from './session/session.ts';
 import { expiresAt, SessionTable } from './session/session-table.ts';
 import { startWorker } from './worker-frame.ts';
 
@@ -28,6 +31,8 @@ const boot = workerData as WorkerBoot;
 const SWEEP_MS = 250;
 /** By then every peer has said again what the last session worker did not confirm. */
 const SAID_AGAIN_MS = 30_000;
+/** By then the rules of an endpoint are known, if it opens at all. */
+const RULES_KNOWN_MS = 10_000;
 /** Retained messages are looked through for expired ones this often. */
 const RETAINED_SWEEP_MS = 30_000;
 
@@ -36,6 +41,10 @@ const retainedStore = new RetainedStore(disk);
 if (readStart(boot.numbers) === 0) writeStart(boot.numbers, disk?.claimStart() ?? 1);
 const refusals = new RefusalLog(() => link.logger);
 const drops = new Map<string, Map<DropReason, number>>();
+/** subscriptions that were taken back since they were last counted, by endpoint */
+const withdrawals = new Map<string, number>();
+const rules = new AwayRules();
+const startedAt = steadyNow();
 
 const mesh = new Mesh(
   boot.peer,
@@ -56,17 +65,17 @@ router.retained = {
 };
 
 const table = new SessionTable(mesh, router, {
-  onDrop(session, reason, count) {
-    let reasons = drops.get(session.endpoint);
-    if (reasons === undefined) {
-      reasons = new Map();
-      drops.set(session.endpoint, reasons);
-    }
-    reasons.set(reason, (reasons.get(reason) ?? 0) + count);
-  },
+  onDrop: (session, reason, count) => countDropped(session, reason, count),
   onDurable: (session, op) => void durable?.apply(session.namespace.name, session.clientId, op),
   // Only connected sessions wait, and none is connected here.
   whenDurable: async (session, op) => void durable?.apply(session.namespace.name, session.clientId, op),
+  mayPublishWill(session, { message }) {
+    if (rules.of(session)?.mayPublish(fromLatin1(message.topic)) !== false) return true;
+    countDropped(session, 'acl_denied', 1);
+    const { clientId, endpoint } = session;
+    link.logger.warn('A will is not published: access rules deny it', { clientId, endpoint, topic: fromLatin1(message.topic) });
+    return false;
+  },
 });
 
 const registry = new Registry(mesh, table, new IdentifierTable(boot.identifiers), {
@@ -77,7 +86,10 @@ const registry = new Registry(mesh, table, new IdentifierTable(boot.identifiers)
     return true;
   },
   onStuck: (namespace, clientId) => link.logger.error('A session could not be moved in time', { namespace, clientId }),
-  onFetched: (session) => durable?.update(session.toWire()),
+  onFetched(session) {
+    durable?.update(session.toWire());
+    obeyRules(session);
+  },
 });
 
 const frame = startWorker(boot, parentPort, mesh, router, {
@@ -148,6 +160,7 @@ mesh.hooks = {
   onPeerRemoved(peer) {
     table.mover.onPeerRemoved(peer);
     registry.onPeerRemoved(peer);
+    rules.peerRemoved(peer.id);
   },
   onMoveAnnounced: (move, target) => table.mover.onAnnounced(move, target),
   onMoveAcknowledged: (move, peer) => table.mover.onAcknowledged(move, peer),
@@ -193,12 +206,51 @@ function onControl(peer: PeerLink, control: Control): void {
       refusals.name(endpoint, port);
       return;
     }
+    case 'rules':
+      if (control.rules === null) rules.closed(control.endpoint, peer.id);
+      else if (rules.tell(control.endpoint, control.rules, peer.id)) void obeyNewRules(control.endpoint);
+      return;
     case 'bounce':
       frame.onBounce(peer, control);
       return;
     default:
       link.logger.warn(`A peer sent ${control.t}, which the session worker does not take`);
   }
+}
+
+function countDropped(session: Session, reason: DropReason, count: number): void {
+  let reasons = drops.get(session.endpoint);
+  if (reasons === undefined) {
+    reasons = new Map();
+    drops.set(session.endpoint, reasons);
+  }
+  reasons.set(reason, (reasons.get(reason) ?? 0) + count);
+}
+
+/** Takes back from a session whose client is away what the rules of its endpoint no longer allow. */
+function obeyRules(session: Session): void {
+  const own = rules.of(session);
+  const withdrawn = own === null ? null : withdraw(session, own, table.subscriptions, router);
+  if (withdrawn === null) return;
+  const { endpoint, clientId, holder } = session;
+  if (withdrawn.messages > 0) countDropped(session, 'acl_denied', withdrawn.messages);
+  withdrawals.set(endpoint, (withdrawals.get(endpoint) ?? 0) + withdrawn.filters.length);
+  const fields = withdrawnFields(clientId, holder?.username ?? null, withdrawn);
+  link.logger.warn('Access rules took subscriptions of a client that is away back', { endpoint, ...fields });
+}
+
+async function obeyNewRules(endpoint: string): Promise<void> {
+  const pace = new Pace();
+  for (const session of [...table.values()]) {
+    if (session.endpoint !== endpoint) continue;
+    if (pace.isOver) await pace.next();
+    if (isSettledHere(session)) obeyRules(session);
+  }
+}
+
+/** Neither ended nor on its way to or from here. */
+function isSettledHere(session: Session): boolean {
+  return session.outlet === null && session.gate === null && !session.isEnded;
 }
 
 /** Hosts a session whose client is away and whose state came from disk. */
@@ -221,12 +273,12 @@ function endRestored(namespace: string, clientId: string): void {
   registry.onOfflineEnded(namespace, clientId);
 }
 
-function countSessions(): { endpoint: string; persistent: number; offline: number; dropped: Record<string, number> }[] {
-  const counts = new Map<string, { endpoint: string; persistent: number; offline: number; dropped: Record<string, number> }>();
+function countSessions(): SessionCount[] {
+  const counts = new Map<string, SessionCount>();
   const of = (endpoint: string) => {
     let count = counts.get(endpoint);
     if (count === undefined) {
-      count = { endpoint, persistent: 0, offline: 0, dropped: {} };
+      count = { endpoint, persistent: 0, offline: 0, dropped: {}, withdrawn: 0 };
       counts.set(endpoint, count);
     }
     return count;
@@ -235,6 +287,8 @@ function countSessions(): { endpoint: string; persistent: number; offline: numbe
   for (const session of table.values()) of(session.endpoint).offline++;
   for (const [endpoint, reasons] of drops) of(endpoint).dropped = Object.fromEntries(reasons);
   drops.clear();
+  for (const [endpoint, withdrawn] of withdrawals) of(endpoint).withdrawn = withdrawn;
+  withdrawals.clear();
   return [...counts.values()];
 }
 
@@ -243,14 +297,14 @@ function sweepSessions(): void {
   const now = steadyNow();
   for (const session of table.values()) {
     if (session.outlet !== null || session.gate !== null || session.disconnectedAt === 0) continue;
+    // After a start the endpoints open, and tell their rules, a moment later.
+    if (session.will !== null && !rules.isKnown(session.endpoint) && now - startedAt < RULES_KNOWN_MS) continue;
     if (expiresAt(session) <= now) {
       table.end(session);
       registry.onOfflineEnded(session.namespace.name, session.clientId);
     } else if (session.will !== null && session.disconnectedAt + session.will.delayMs <= now) {
-      const message = willMessage(session.will, session.endpoint);
-      session.will = null;
+      table.publishWill(session);
       durable?.update(session.toWire());
-      table.publish(session.namespace, message);
     }
   }
 }
@@ -260,7 +314,10 @@ const sweep = setInterval(() => {
   sweepSessions();
   registry.sweep();
 }, SWEEP_MS);
-const retainedSweep = setInterval(() => void retainedStore.sweep(steadyNow()).then(() => durable?.schedule()), RETAINED_SWEEP_MS);
+const retainedSweep = setInterval(() => {
+  void retainedStore.sweep(steadyNow()).then(() => durable?.schedule());
+  rules.prune((endpoint) => registry.persistentCount(endpoint) > 0);
+}, RETAINED_SWEEP_MS);
 
 if (disk !== null && durable !== null) {
   for (const { namespace, message } of disk.retained()) retainedStore.put(namespace, message);

@@ -269,7 +269,8 @@ export class Monitor {
     try {
       const [counts, retained] = await Promise.all([this.#options.clients.sessionCounts(), this.#options.clients.retainedCount()]);
       this.#retained.count(retained, (endpoint, refused) => this.#options.collector.of(endpoint).add('retainedRefused', refused));
-      for (const { endpoint, dropped } of counts) {
+      for (const { endpoint, dropped, withdrawn } of counts) {
+        this.#options.collector.of(endpoint).add('subscriptionsWithdrawn', withdrawn);
         for (const [reason, name] of Object.entries(DROP_REASONS)) this.#options.collector.of(endpoint).add(name, dropped[reason] ?? 0);
       }
       this.#sessions = new Map(counts.map(({ endpoint, persistent, offline }) => [endpoint, { persistent, offline }]));

@@ -31,6 +31,18 @@ export class Fifo<T> implements Iterable<T> {
     return this.#items[this.#head];
   }
 
+  /** Takes out every item that `isMeant` is true of; the others keep their order. @returns what was taken out */
+  remove(isMeant: (item: T) => boolean): T[] {
+    const removed: T[] = [];
+    const kept: T[] = [];
+    for (const item of this) (isMeant(item) ? removed : kept).push(item);
+    if (removed.length > 0) {
+      this.#items = kept;
+      this.#head = 0;
+    }
+    return removed;
+  }
+
   clear(): void {
     this.#items = [];
     this.#head = 0;

@@ -38,6 +38,8 @@ export const COUNTER_NAMES = [
   'refusedAddressLimit',
   'refusedAddressRate',
   'retainedRefused',
+  'refusedForeignSession',
+  'subscriptionsWithdrawn',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];
@@ -59,6 +61,7 @@ export const CONNECTION_ERRORS = {
   connection_rate: 'refusedConnectionRate',
   session_limit: 'refusedSessionLimit',
   bad_connect: 'refusedBadConnect',
+  foreign_session: 'refusedForeignSession',
   reset: 'connectionReset',
   keep_alive_timeout: 'keepAliveTimeout',
   connect_timeout: 'connectTimeout',

@@ -71,6 +71,7 @@ const COUNTERS: [string, string, Read][] = [
   ['bytes_received_total', 'Bytes received', total('bytesReceived')],
   ['bytes_sent_total', 'Bytes sent', total('bytesSent')],
   ['retained_refused_total', 'Messages that were not retained because there was no room for them', total('retainedRefused')],
+  ['subscriptions_withdrawn_total', 'Subscriptions that access rules took back', total('subscriptionsWithdrawn')],
   ['topics_published_total', 'Different topics published to', total('topicsPublished')],
 ];
 

@@ -92,6 +92,17 @@ export interface Drained {
   done: boolean;
 }
 
+/** Sessions of an endpoint, as the session worker counts them. */
+export interface SessionCount {
+  endpoint: string;
+  persistent: number;
+  offline: number;
+  /** messages, by reason, since the last call */
+  dropped: Record<string, number>;
+  /** subscriptions that access rules took back, since the last call */
+  withdrawn: number;
+}
+
 /** Listening sockets that main offers to a worker (socket-passing.ts), by the numbers that it has for them. */
 export interface SocketOffer {
   path: string;
@@ -147,7 +158,7 @@ export interface Commands {
   /** Session worker only: sessions per endpoint id, and messages to sessions that are away dropped since the last call, by reason. */
   'sessions.count': {
     params: Record<string, never>;
-    result: { endpoint: string; persistent: number; offline: number; dropped: Record<string, number> }[];
+    result: SessionCount[];
   };
   /** Session worker only: retained messages kept, and refused since it started because there was no room for them. */
   'retained.count': { params: Record<string, never>; result: RetainedCounts };

@@ -43,11 +43,25 @@ export class Authoriser {
     return allow.some(matches) || (this.#isAllowedByDefault && !deny.some(matches));
   }
 
+  /** No subscription can be refused. */
+  get allowsAllSubscriptions(): boolean {
+    return this.#isAllowedByDefault && this.#subscribe.deny.length === 0;
+  }
+
+  /** Whether a message of this topic may reach the client: as if it subscribed to this topic alone. `topic` is a valid topic name. */
+  mayReceive(topic: string): boolean {
+    return this.#allowsFilter(topic);
+  }
+
   /** `filter` is a valid topic filter; of a shared subscription (`$share/group/filter`, `$queue/filter`) the part after the group is judged. */
   maySubscribe(filter: string): boolean {
+    return this.#allowsFilter(withoutShare(filter));
+  }
+
+  #allowsFilter(filter: string): boolean {
     const { allow, deny } = this.#subscribe;
     if (allow.length === 0 && deny.length === 0) return this.#isAllowedByDefault;
-    const wanted = toLevels(withoutShare(filter));
+    const wanted = toLevels(filter);
     if (allow.some((levels) => filterCovers(levels, wanted))) return true;
     return this.#isAllowedByDefault && !deny.some((levels) => filtersIntersect(levels, wanted));
   }

@@ -15,6 +15,7 @@ import { Message } from '../routing/message.ts';
 import type { Run } from '../routing/subscriber.ts';
 import type { TopicEntry } from '../routing/topic-entry.ts';
 import type { SessionOutlet } from '../session/outlet.ts';
+import { withdraw, withdrawnFields } from '../session/rights/withdrawal.ts';
 import type { PendingWill, Session } from '../session/session.ts';
 import type { EndpointContext, WorkerContext } from './context.ts';
 import { Decisions } from './decisions.ts';
@@ -52,6 +53,8 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   state: ClientState = 'new';
   clientId = '';
   username: string | null = null;
+  /** the user who has logged in; null: the endpoint asks for no login */
+  login: string | null = null;
   cleanStart = true;
   session: Session | null = null;
   /** published when the connection ends without a normal DISCONNECT */
@@ -369,6 +372,20 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.#leave();
     if (this.#hasEnded) this.inputOver();
     else this.sender.out.end();
+  }
+
+  /** Takes back what the rules of its endpoint no longer allow; that is counted and logged. */
+  withdraw(session: Session): void {
+    const { context, endpoint, clientId, username } = this;
+    const withdrawn = withdraw(session, this.decisions, context.table.subscriptions, context.router);
+    if (withdrawn === null) return;
+    const { filters, messages } = withdrawn;
+    endpoint.count('subscriptionsWithdrawn', filters.length);
+    endpoint.count('droppedAcl', messages);
+    // Of a session that is about to be taken the subscriptions are counted later.
+    if (this.session === session) endpoint.slots[SLOT.subscriptionsCurrent]! -= filters.length;
+    const { port } = endpoint.config.endpoint;
+    context.logger.warn(`Endpoint ${port}: access rules took subscriptions back`, withdrawnFields(clientId, username, withdrawn));
   }
 
   takenOver(): void {

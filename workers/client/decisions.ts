@@ -2,6 +2,7 @@
 
 import { fromLatin1 } from '../../src/mqtt/topic.ts';
 import { Authoriser } from '../access/authoriser.ts';
+import type { SubscribeRules } from '../session/rights/withdrawal.ts';
 import type { EndpointContext } from './context.ts';
 
 /** Decisions remembered per client; bounded, because topics are the client's choice. */
@@ -23,7 +24,7 @@ export interface DecisionSubject {
   readonly address: string;
 }
 
-export class Decisions {
+export class Decisions implements SubscribeRules {
   readonly #endpoint: EndpointContext;
   readonly #who: DecisionSubject;
   #authoriser: Authoriser | null = null;
@@ -54,6 +55,15 @@ export class Decisions {
   /** @param filter text form, with its $share prefix */
   maySubscribe(filter: string): boolean {
     return !this.#endpoint.config.endpoint.enableAcl || this.#current().maySubscribe(filter);
+  }
+
+  get allowsAll(): boolean {
+    return !this.#endpoint.config.endpoint.enableAcl || this.#current().allowsAllSubscriptions;
+  }
+
+  /** @param topic text form */
+  mayReceive(topic: string): boolean {
+    return !this.#endpoint.config.endpoint.enableAcl || this.#current().mayReceive(topic);
   }
 
   #current(): Authoriser {

@@ -52,6 +52,7 @@ function claimIdentifier(client: Client, packet: ConnectPacket): void {
     connection: directory.nextConnection(),
     namespace: endpoint.namespace,
     clientId: client.clientId,
+    user: client.login,
     cleanStart: packet.cleanStart,
     expirySeconds: packet.sessionExpiryInterval,
     endpoint: endpoint.id,
@@ -72,8 +73,17 @@ function onClaimed(client: Client, packet: ConnectPacket, answer: ClaimAnswer, a
   else if (answer.reason === 'quota') {
     client.endpoint.limits.noteRefusal('session_limit');
     client.refuse(REASON.quotaExceeded, 'Session limit reached', 'refusedSessionLimit');
-  } else client.refuse(REASON.serverBusy, 'Too many connections claim this client identifier', 'refusedBadConnect');
+  } else if (answer.reason === 'foreign') refuseForeign(client);
+  else client.refuse(REASON.serverBusy, 'Too many connections claim this client identifier', 'refusedBadConnect');
   observe(client.endpoint.slots, RESPONSE_CONNECT, RESPONSE_BUCKETS, (steadyNow() - client.connectAt) / 1000);
+}
+
+/** The session that it asks for is another user's, who is not disturbed. */
+function refuseForeign(client: Client): void {
+  const { clientId, username, connection, endpoint, context } = client;
+  const { port } = endpoint.config.endpoint;
+  context.logger.warn(`Endpoint ${port}: a session of another user was asked for`, { clientId, username, address: connection.address });
+  client.refuse(REASON.notAuthorized, 'The session of this client identifier belongs to another user', 'refusedForeignSession');
 }
 
 /** Limits that were exceeded when the connection came, and what the standard forbids in CONNECT. */
@@ -105,6 +115,7 @@ async function authenticate(client: Client, packet: ConnectPacket): Promise<bool
   if (client.isClosed) return false;
   if (result.ok) {
     client.username = result.username;
+    client.login = result.username;
     return true;
   }
   client.context.logger.warn(`Auth failed on Endpoint ${endpoint.port}`, { clientId, username, address: client.connection.address });
@@ -150,6 +161,9 @@ function open(client: Client, packet: ConnectPacket, session: Session, isPresent
   const { context, endpoint: runtime } = client;
   const { endpoint } = runtime.config;
   const wasDurable = isPresent && session.isDurable;
+  session.holder = { user: client.login, username: client.username, address: client.connection.address };
+  // Here, with this address and now the rules may be others than those by which it has subscribed.
+  if (isPresent && !client.isClosed) client.withdraw(session);
   session.endpoint = endpoint.id;
   session.expirySeconds = packet.sessionExpiryInterval;
   session.maxQueued = endpoint.maxQueuedMessages;

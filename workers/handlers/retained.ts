@@ -6,6 +6,7 @@ import type { Message } from '../routing/message.ts';
 import { Message as OwnMessage } from '../routing/message.ts';
 import type { Subscription } from '../routing/subscriber.ts';
 import type { Retained, RetainedQuery } from '../session/retained/queries.ts';
+import { subscriptionKey } from '../session/session.ts';
 
 /**
  * Each is a message of its own for this session: RETAIN is 1 [MQTT-3.3.1-8], QoS is the lower of both.
@@ -35,6 +36,8 @@ export function sendRetained(
         return;
       }
       next++;
+      // Unsubscribed, or taken back, while it waited.
+      if (!session.subscriptions.has(subscriptionKey(subscription))) continue;
       // Published anew, or expired, while it waited.
       if (query.isOvertaken(stored) || stored.isExpired(steadyNow())) continue;
       if (subscription.noLocal && stored.from === session.key) continue;

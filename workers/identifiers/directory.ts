@@ -4,11 +4,12 @@ import { type IdentifierTable, identifierGroup } from '../../src/thread/identifi
 import type { Claim, Control, Registration } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
+import { mayTake } from '../session/rights/holder.ts';
 import type { Session } from '../session/session.ts';
 import type { SessionTable } from '../session/session-table.ts';
 import { OwnGroups } from './own-groups.ts';
 
-export type ClaimAnswer = { ok: true; session: Session; isPresent: boolean } | { ok: false; reason: 'quota' | 'busy' };
+export type ClaimAnswer = { ok: true; session: Session; isPresent: boolean } | { ok: false; reason: 'quota' | 'busy' | 'foreign' };
 
 interface PendingClaim {
   claim: Claim;
@@ -47,16 +48,19 @@ export class Directory {
     // A session that outlives its connection is the session worker's business, and so is whoever may meet one.
     const session = claim.expirySeconds === 0 ? this.#decide(claim, group) : null;
     if (session === null) this.#ask(claim, group, then);
+    else if (session === 'foreign') then({ ok: false, reason: 'foreign' });
     else then({ ok: true, session, isPresent: false });
   }
 
-  /** A new session, when nobody else can know the identifier; null: the session worker has to say. */
-  #decide(claim: Claim, group: number): Session | null {
+  /** A new session, when nobody else can know the identifier; `foreign`: another user is connected with it; null: the session worker has to say. */
+  #decide(claim: Claim, group: number): Session | 'foreign' | null {
     const { namespace, clientId } = claim;
     if (!this.#own.take(group)) return null;
-    if (this.#table.get(namespace, clientId) !== undefined) {
+    const held = this.#table.get(namespace, clientId);
+    if (held !== undefined) {
+      if (!claim.cleanStart && !mayTake(held.holder, claim.user)) return 'foreign';
       // Who has it here is taken over, and its session ends with that; the group may be somebody else's by then.
-      this.#table.release(namespace, clientId, 0, this.#mesh.self, true);
+      this.#table.release(namespace, clientId, 0, this.#mesh.self, true, claim);
       if (!this.#own.take(group)) return null;
     }
     const session = this.#table.create(this.#mesh.namespace(namespace), clientId);
@@ -132,7 +136,7 @@ export class Directory {
           void taking.then(() => this.onControl(link, control));
           return true;
         }
-        const offer = this.#table.release(control.namespace, control.clientId, control.move, control.to, control.discard);
+        const offer = this.#table.release(control.namespace, control.clientId, control.move, control.to, control.discard, control.by);
         link.control({ t: 'released', move: control.move, offer });
         return true;
       }

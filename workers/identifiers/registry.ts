@@ -7,29 +7,8 @@ import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
 import { type Session, sessionKey } from '../session/session.ts';
 import type { SessionTable } from '../session/session-table.ts';
+import type { Entry, Step } from './entry.ts';
 import { HeldGroups } from './held-groups.ts';
-
-/** What is under way for one identifier; there is at most one step at a time. */
-type Step =
-  | { kind: 'claim'; claim: Claim; claimant: PeerLink; move: number; stage: 'release' | 'move'; since: number }
-  | { kind: 'fetch'; move: number; isTaking: boolean; since: number };
-
-interface Entry {
-  readonly key: string;
-  /** of identifiers: see src/thread/identifier-table.ts */
-  readonly group: number;
-  readonly namespace: string;
-  readonly clientId: string;
-  /** peer that holds the session; this worker's own id while the client is away; null: no session yet */
-  owner: number | null;
-  connection: number;
-  endpoint: string;
-  expirySeconds: number;
-  /** the client is away and the session waits at its owner */
-  isGone: boolean;
-  step: Step | null;
-  readonly waiting: { claim: Claim; claimant: PeerLink }[];
-}
 
 /** Claims that may wait for one identifier: more connections than that at once with one name are an attack or a loop. */
 const WAITING_MAX = 64;
@@ -240,7 +219,8 @@ export class Registry {
       return;
     }
     const move = ++this.#lastMove;
-    const step: Step = { kind: 'claim', claim, claimant, move, stage: 'release', since: steadyNow() };
+    const before = { endpoint: entry.endpoint, expirySeconds: entry.expirySeconds };
+    const step: Step = { kind: 'claim', claim, claimant, move, stage: 'release', since: steadyNow(), before };
     entry.step = step;
     this.#steps.set(move, entry);
     // The place is taken now, so that claims side by side cannot exceed the quota together.
@@ -252,7 +232,7 @@ export class Registry {
     const { claim, claimant, move } = step;
     if (entry.owner === null) this.#grant(entry, 'new');
     else if (entry.owner === this.#mesh.self) {
-      const offer = this.#table.release(entry.namespace, entry.clientId, move, claimant.id, claim.cleanStart);
+      const offer = this.#table.release(entry.namespace, entry.clientId, move, claimant.id, claim.cleanStart, claim);
       this.#released(move, offer);
     } else {
       const { namespace, clientId } = entry;
@@ -260,16 +240,17 @@ export class Registry {
       if (owner === undefined) {
         entry.owner = this.#restored(entry);
         this.#releaseOwner(entry, step);
-      } else owner.control({ t: 'release', namespace, clientId, move, to: claimant.id, discard: claim.cleanStart });
+      } else
+        owner.control({ t: 'release', namespace, clientId, move, to: claimant.id, discard: claim.cleanStart, by: { user: claim.user } });
     }
   }
 
-  #released(move: number, offer: WireSubscription[] | null): void {
+  #released(move: number, offer: WireSubscription[] | null | 'foreign'): void {
     const entry = this.#steps.get(move);
     const step = entry?.step;
     if (entry === undefined || !step || step.move !== move) return;
     if (step.kind === 'fetch') {
-      if (offer === null) this.#fetched(entry, false);
+      if (offer === null || offer === 'foreign') this.#fetched(entry, false);
       else {
         step.isTaking = true;
         void this.#take(entry, move, offer);
@@ -277,12 +258,20 @@ export class Registry {
       return;
     }
     if (offer === null) this.#grant(entry, 'new');
+    else if (offer === 'foreign') this.#refuse(entry, step);
     else if (entry.owner === step.claimant.id) this.#grant(entry, 'local');
     else {
       step.stage = 'move';
       const { connection } = step.claim;
       step.claimant.control({ t: 'grant-move', connection, move, from: entry.owner!, offer, namespace: entry.namespace });
     }
+  }
+
+  /** The session is another user's: it stays where and as it is. */
+  #refuse(entry: Entry, { claim, claimant, before }: Extract<Step, { kind: 'claim' }>): void {
+    claimant.control({ t: 'deny', connection: claim.connection, reason: 'foreign' });
+    this.#describe(entry, before.endpoint, before.expirySeconds);
+    this.#done(entry);
   }
 
   /** A session that is new, or at the claimant already, is its own with the grant: whatever follows on that channel finds it there. */
@@ -317,6 +306,7 @@ export class Registry {
     if (entry === undefined || entry.connection !== control.connection) return;
     entry.isGone = true;
     if (entry.step === null) this.#describe(entry, entry.endpoint, control.expirySeconds);
+    else if (entry.step.kind === 'claim') entry.step.before.expirySeconds = control.expirySeconds;
     this.#next(entry);
   }
 
@@ -342,7 +332,7 @@ export class Registry {
     const { namespace, clientId } = entry;
     const owner = this.#mesh.links.get(entry.owner!);
     if (owner === undefined) this.#fetched(entry, false);
-    else owner.control({ t: 'release', namespace, clientId, move, to: this.#mesh.self, discard: false });
+    else owner.control({ t: 'release', namespace, clientId, move, to: this.#mesh.self, discard: false, by: null });
   }
 
   async #take(entry: Entry, move: number, offer: WireSubscription[]): Promise<void> {

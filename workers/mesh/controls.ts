@@ -1,7 +1,9 @@
 /** What peers tell each other beside batches of publishes; plain data, delivered in order with them. */
 
+import type { AclConfig } from '../../src/endpoint/endpoint.ts';
 import type { QoS } from '../../src/mqtt/packet.ts';
 import type { WireMessage } from '../routing/message.ts';
+import type { Holder } from '../session/rights/holder.ts';
 
 /** A subscription as plain data. */
 export interface WireSubscription {
@@ -53,6 +55,8 @@ export interface WireDelivery {
 export interface WireSession {
   namespace: string;
   clientId: string;
+  /** null: not recorded by the version that stored it */
+  holder: Holder | null;
   /** endpoint id it was made by: its quota */
   endpoint: string;
   /** seconds; 0xFFFFFFFF = never */
@@ -94,6 +98,8 @@ export interface Claim {
   connection: number;
   namespace: string;
   clientId: string;
+  /** who has logged in; null: nobody has to */
+  user: string | null;
   cleanStart: boolean;
   expirySeconds: number;
   endpoint: string;
@@ -101,8 +107,17 @@ export interface Claim {
   maxSessions: number;
 }
 
+/** For whom a session is asked for; none where the session worker fetches it for itself. */
+export type Claimant = Pick<Claim, 'user'>;
+
+/** What an endpoint's rules say; as in its configuration. */
+export interface EndpointRules {
+  enableAcl: boolean;
+  acl: AclConfig;
+}
+
 /** A session that a worker holds, told to a new session worker. */
-export interface Registration extends Omit<Claim, 'cleanStart' | 'maxSessions'> {
+export interface Registration extends Omit<Claim, 'user' | 'cleanStart' | 'maxSessions'> {
   /** its client is away: fetch it */
   isParked: boolean;
 }
@@ -144,15 +159,18 @@ export type Control =
   | { t: 'queue-limit'; endpoint: string; maxQueued: number }
   /** what an endpoint may have retained, and the port by which the log names it */
   | { t: 'retained-limit'; endpoint: string; port: number; messages: number; bytes: number }
+  /** the rules of an endpoint, for its clients that are away; null: it has closed at the sender */
+  | { t: 'rules'; endpoint: string; rules: EndpointRules | null }
   // session worker → endpoint worker
   | { t: 'grant'; connection: number; how: 'new' | 'local' }
   | { t: 'grant-move'; connection: number; move: number; from: number; offer: WireSubscription[]; namespace: string }
-  | { t: 'deny'; connection: number; reason: 'quota' | 'busy' }
+  | { t: 'deny'; connection: number; reason: 'quota' | 'busy' | 'foreign' }
   /** the session worker decides about this group of identifiers from now on, and has to know what is held in it */
   | { t: 'revoke'; group: number }
-  | { t: 'release'; namespace: string; clientId: string; move: number; to: number; discard: boolean }
+  | { t: 'release'; namespace: string; clientId: string; move: number; to: number; discard: boolean; by: Claimant | null }
   // answers of the holder of a session
-  | { t: 'released'; move: number; offer: WireSubscription[] | null }
+  /** null: there is no session any more; `foreign`: it is another user's, and stays as it is */
+  | { t: 'released'; move: number; offer: WireSubscription[] | null | 'foreign' }
   | { t: 'state'; move: number; session: WireSession }
   // retained messages
   | { t: 'retained-get'; request: number; namespace: string; filters: readonly string[] }

@@ -1,13 +1,14 @@
 /** The sessions that this worker holds, connected or not, and what happens when one is asked for, ends, or has a will to publish. */
 
 import { steadyNow } from '../../src/kernel/clock.ts';
-import type { WireSubscription } from '../mesh/controls.ts';
+import type { Claimant, WireSubscription } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { Message } from '../routing/message.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import type { Router } from '../routing/router.ts';
 import { Mover } from './mover.ts';
-import { NEVER_EXPIRES, Session, type SessionHost, sessionKey, willMessage } from './session.ts';
+import { mayTake } from './rights/holder.ts';
+import { NEVER_EXPIRES, type PendingWill, Session, type SessionHost, sessionKey, willMessage } from './session.ts';
 import { Subscriptions } from './subscriptions.ts';
 
 export class SessionTable {
@@ -64,7 +65,18 @@ export class SessionTable {
       if (message.isExpired(now)) this.#host.onDrop(session, 'expired', 1);
       else this.#router.rerouteShared(session.namespace, group, message, null);
     }
-    if (will !== null) this.publish(session.namespace, willMessage(will, session.endpoint));
+    if (will !== null) this.#publishWill(session, will);
+  }
+
+  /** Publishes the will of a session, if it has one and the rules still allow it. */
+  publishWill(session: Session): void {
+    const { will } = session;
+    session.will = null;
+    if (will !== null) this.#publishWill(session, will);
+  }
+
+  #publishWill(session: Session, will: PendingWill): void {
+    if (this.#host.mayPublishWill(session, will)) this.publish(session.namespace, willMessage(will, session.endpoint));
   }
 
   publish(namespace: Namespace, message: Message): void {
@@ -77,22 +89,27 @@ export class SessionTable {
       this.end(session);
       return 'ended';
     }
-    if (session.will !== null && session.will.delayMs === 0) {
-      const message = willMessage(session.will, session.endpoint);
-      session.will = null;
-      this.publish(session.namespace, message);
-    }
+    if (session.will?.delayMs === 0) this.publishWill(session);
     this.subscriptions.presenceChanged(session);
     return 'parked';
   }
 
   /**
    * The session worker wants the session given to the peer `to`. A client that has it is told that it was taken over.
-   * @returns the subscriptions to announce there; null: no session is left to give
+   * @param by for whom; null: for the session worker itself
+   * @returns the subscriptions to announce there; null: no session is left to give; `foreign`: it is another user's, whom that leaves undisturbed
    */
-  release(namespace: string, clientId: string, move: number, to: number, discard: boolean): WireSubscription[] | null {
+  release(
+    namespace: string,
+    clientId: string,
+    move: number,
+    to: number,
+    discard: boolean,
+    by: Claimant | null,
+  ): WireSubscription[] | null | 'foreign' {
     const session = this.get(namespace, clientId);
     if (session === undefined) return null;
+    if (!discard && by !== null && !session.isEnded && !mayTake(session.holder, by.user)) return 'foreign';
     if (session.outlet !== null) session.outlet.takenOver();
     if (session.isEnded) return null;
     if (discard) {

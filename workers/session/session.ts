@@ -10,6 +10,7 @@ import type { Grant, GroupHome, Run, Subscriber, Subscription } from '../routing
 import { type Delivery, deliveryKey, fromWireDelivery, nameOf, toWireDelivery } from './flight/delivery.ts';
 import { InFlight } from './flight/in-flight.ts';
 import type { SessionOutlet } from './outlet.ts';
+import type { Holder } from './rights/holder.ts';
 
 /** Session Expiry Interval of a session that never expires [MQTT-3.1.2.11.2]. */
 export const NEVER_EXPIRES = 0xffffffff;
@@ -17,7 +18,7 @@ export const NEVER_EXPIRES = 0xffffffff;
 /** Every packet identifier is in use. */
 const IN_FLIGHT_MAX = 65_535;
 
-export type DropReason = 'queue_full' | 'slow_consumer' | 'expired' | 'packet_too_large';
+export type DropReason = 'queue_full' | 'slow_consumer' | 'expired' | 'packet_too_large' | 'acl_denied';
 
 /** Decides which sources a session takes messages from while it moves between workers (see mover.ts). */
 export interface SourceGate {
@@ -48,6 +49,8 @@ export interface SessionHost {
   onDurable(session: Session, op: DurableOp): void;
   /** As onDurable(); resolves when it is on disk. */
   whenDurable(session: Session, op: DurableOp): Promise<void>;
+  /** Whether the rules still allow the will of the session; if not, the host counts and logs that. */
+  mayPublishWill(session: Session, will: PendingWill): boolean;
 }
 
 export class Session implements Subscriber {
@@ -67,6 +70,8 @@ export class Session implements Subscriber {
   #unrepeated: Fifo<Delivery> | null = null;
   /** received QoS 2 identifiers that wait for PUBREL, each with the connection that brought its PUBLISH last; 0: one before a move or restart */
   received: Map<number, number> | null = null;
+  /** null: not recorded by the version that stored it */
+  holder: Holder | null = null;
   endpoint = '';
   /** connection number of the claim by which it is held here */
   connection = 0;
@@ -321,6 +326,42 @@ export class Session implements Subscriber {
     for (const delivery of this.inflight.inOrder()) delivery.message.detach();
   }
 
+  /** A subscription is taken back without its client having asked for that. */
+  noteUnsubscribed(filter: string, group: string | null): void {
+    if (this.isDurable) this.#journal({ op: 'unsubscribe', filter, group });
+  }
+
+  get hasDeliveries(): boolean {
+    return this.queue.length > 0 || this.inflight.size > 0;
+  }
+
+  /**
+   * Takes out what waits and may not be delivered. What the present connection has been sent stays. Of what earlier ones have been sent,
+   * QoS 1 is forgotten, and QoS 2 goes on with PUBREL, so that both sides have done with the identifier.
+   */
+  withhold(mayDeliver: (delivery: Delivery) => boolean): Delivery[] {
+    const withheld = this.queue.remove((delivery) => !mayDeliver(delivery));
+    for (const delivery of withheld) this.#settle(delivery);
+    const repeated = this.#unrepeated ?? (this.outlet === null ? this.inflight.inOrder() : []);
+    const unsent = [...repeated].filter((delivery) => !delivery.isReleased && !mayDeliver(delivery));
+    if (unsent.length === 0) return withheld;
+    this.#unrepeated?.remove((delivery) => unsent.includes(delivery));
+    for (const delivery of unsent) this.#withholdSent(delivery);
+    return [...withheld, ...unsent];
+  }
+
+  #withholdSent(delivery: Delivery): void {
+    const { packetId } = delivery;
+    if (delivery.qos === 1) {
+      this.inflight.delete(packetId);
+      this.#settle(delivery);
+      return;
+    }
+    delivery.isReleased = true;
+    if (this.isDurable) this.#journal({ op: 'released', packetId, ...nameOf(delivery) });
+    this.outlet?.sendPubrel(packetId);
+  }
+
   /** The session has ended for good. @returns what shared subscriptions gave it and it did not acknowledge: give it to other members */
   end(): Delivery[] {
     this.#isEnded = true;
@@ -352,6 +393,7 @@ export class Session implements Subscriber {
     return {
       namespace: this.namespace.name,
       clientId: this.clientId,
+      holder: this.holder,
       endpoint: this.endpoint,
       expirySeconds: this.expirySeconds,
       disconnectedAt: this.disconnectedAt,
@@ -367,6 +409,7 @@ export class Session implements Subscriber {
 
   /** Takes over state from elsewhere; what arrived here meanwhile comes behind it. Subscriptions are installed by the caller. */
   adopt(wire: WireSession): void {
+    this.holder = wire.holder;
     this.endpoint = wire.endpoint;
     this.expirySeconds = wire.expirySeconds;
     this.disconnectedAt = wire.disconnectedAt;

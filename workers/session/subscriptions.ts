@@ -87,6 +87,16 @@ export class Subscriptions {
     return true;
   }
 
+  /** As remove(), of several at once. */
+  removeMany(session: Session, keys: readonly string[]): void {
+    const news = noNews(session.namespace.name);
+    for (const key of keys) {
+      const subscription = session.subscriptions.get(key);
+      if (subscription !== undefined) this.#remove(session, key, subscription, news);
+    }
+    this.#mesh.tell(news);
+  }
+
   /** Removes one, and adds to `news` what peers have to hear of it. */
   #remove(session: Session, key: string, { filter, group }: Subscription, news: InterestNews): void {
     session.subscriptions.delete(key);

@@ -104,7 +104,7 @@ export class World {
     const mesh = new Mesh(1, (name) => new Namespace(name));
     const router = new Router(1, { onPeerOverload() {}, onRetainedPublish() {} });
     router.retained = { retain: (_namespace, { topic }) => this.retained.push(topic) };
-    const table = new SessionTable(mesh, router, { onDrop() {}, onDurable() {}, whenDurable: async () => {} });
+    const table = new SessionTable(mesh, router, { onDrop() {}, onDurable() {}, whenDurable: async () => {}, mayPublishWill: () => true });
     const logger: Logger = { ...QUIET, error: (_message, fields) => this.faults.push(String(fields?.['error'])) };
     const endpoint = {
       ...defaultEndpoint(1883),

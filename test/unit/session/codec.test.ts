@@ -68,6 +68,9 @@ const will = fc.record({ message, delayMs: whole, expirySeconds: fc.oneof(fc.con
 const state: fc.Arbitrary<SessionState> = fc.record({
   namespace: text,
   clientId: text,
+  holder: fc.option(fc.record({ user: fc.option(text, { nil: null }), username: fc.option(text, { nil: null }), address: text }), {
+    nil: null,
+  }),
   endpoint: text,
   expirySeconds: whole,
   disconnectedAt: whole,

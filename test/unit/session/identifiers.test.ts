@@ -47,7 +47,7 @@ class Place {
     this.mesh = new Mesh(peer, (name) => new Namespace(name));
     const router = new Router(peer, { onPeerOverload() {}, onRetainedPublish() {} });
     const { mesh } = this;
-    this.table = new SessionTable(mesh, router, { onDrop() {}, onDurable() {}, whenDurable: async () => {} });
+    this.table = new SessionTable(mesh, router, { onDrop() {}, onDurable() {}, whenDurable: async () => {}, mayPublishWill: () => true });
     const { table } = this;
     const identifiers = new IdentifierTable(memory);
     this.directory = new Directory(mesh, table, identifiers);
@@ -128,6 +128,7 @@ class Visitor implements SessionOutlet {
     const claim = {
       namespace: 'default',
       clientId,
+      user: null,
       cleanStart: expirySeconds === 0,
       expirySeconds,
       endpoint: ENDPOINT,

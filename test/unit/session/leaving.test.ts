@@ -113,7 +113,7 @@ test('sessions with many filters that come and go again and again leave nothing 
 
 function makeTable(): SessionTable {
   const router = new Router(1, { onPeerOverload() {}, onRetainedPublish() {} });
-  return new SessionTable(here, router, { onDrop() {}, onDurable() {}, whenDurable: async () => {} });
+  return new SessionTable(here, router, { onDrop() {}, onDurable() {}, whenDurable: async () => {}, mayPublishWill: () => true });
 }
 
 const SINK = { key: 'sink', isConnected: true, deliver() {}, deliverRun: () => true };
@@ -124,7 +124,7 @@ function subscription(filter: string, group: string | null = null): Subscription
 
 test('a session that ends with many filters gets nothing more at once; the filters go in slices, and the peers hear of it', async () => {
   const router = new Router(1, { onPeerOverload() {}, onRetainedPublish() {} });
-  const table = new SessionTable(here, router, { onDrop() {}, onDurable() {}, whenDurable: async () => {} });
+  const table = new SessionTable(here, router, { onDrop() {}, onDurable() {}, whenDurable: async () => {}, mayPublishWill: () => true });
   const namespace = here.namespace('n');
   const session = table.create(namespace, 'client');
   const filters = Array.from({ length: 500 }, (_, i) => `f/${i}`);

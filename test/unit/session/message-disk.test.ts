@@ -16,6 +16,7 @@ import { oldFile } from './old-file.ts';
 const STATE: SessionState = {
   namespace: 'default',
   clientId: 'c',
+  holder: { user: 'ann', username: 'ann', address: '127.0.0.1' },
   endpoint: 'e',
   expirySeconds: 60,
   disconnectedAt: 0,
@@ -86,6 +87,17 @@ test('a file of version 1, which had them within the session, is taken over once
   });
   disk.deleteSubscription('default', 'c', 'a/+');
   expect(reopened(disk)).toEqual([subscription('b', 'g')]);
+});
+
+test('a session that was stored before holders were recorded has none', () => {
+  new MessageDisk(folder).close();
+  const file = new Database(join(folder, 'messages.db'));
+  const { holder: _holder, ...state } = STATE;
+  file.prepare('INSERT INTO session VALUES (?, ?, ?)').run('default', 'c', JSON.stringify(state));
+  file.close();
+  const disk = new MessageDisk(folder);
+  expect(disk.load('default', 'c')).toMatchObject({ clientId: 'c', holder: null });
+  disk.close();
 });
 
 test('a file of a later version is refused', () => {

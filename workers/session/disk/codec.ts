@@ -36,7 +36,9 @@ export function encodeState(state: SessionState): string {
 }
 
 export function decodeState(text: string): SessionState {
-  return read(text) as SessionState;
+  const state = read(text) as SessionState | Omit<SessionState, 'holder'>;
+  // Before holders were recorded the key was not there.
+  return 'holder' in state ? state : { ...state, holder: null };
 }
 
 /** Column `subscription` of the table `subscription`. */

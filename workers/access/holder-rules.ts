@@ -1,0 +1,32 @@
+/** The rules of an endpoint for one session, by what its last connection was: its client may be away. */
+
+import type { EndpointRules } from '../mesh/controls.ts';
+import type { Holder } from '../session/rights/holder.ts';
+import type { SubscribeRules } from '../session/rights/withdrawal.ts';
+import { Authoriser } from './authoriser.ts';
+
+export class HolderRules implements SubscribeRules {
+  /** null: the endpoint has no rules */
+  readonly #authoriser: Authoriser | null;
+
+  constructor({ enableAcl, acl }: EndpointRules, clientId: string, { username, address }: Holder) {
+    this.#authoriser = enableAcl ? new Authoriser(acl, { clientId, username, ip: address }) : null;
+  }
+
+  get allowsAll(): boolean {
+    return this.#authoriser?.allowsAllSubscriptions ?? true;
+  }
+
+  maySubscribe(filter: string): boolean {
+    return this.#authoriser?.maySubscribe(filter) ?? true;
+  }
+
+  mayReceive(topic: string): boolean {
+    return this.#authoriser?.mayReceive(topic) ?? true;
+  }
+
+  /** @param topic text form */
+  mayPublish(topic: string): boolean {
+    return this.#authoriser?.mayPublish(topic) ?? true;
+  }
+}
