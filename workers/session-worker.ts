@@ -11,7 +11,7 @@ import { type SessionCount, THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../
 import { Registry } from './identifiers/registry.ts';
 import type { Control, RetainedFound, WireSession } from './mesh/controls.ts';
 import { Mesh } from './mesh/mesh.ts';
-import type { PeerLink } from './mesh/peer-link.ts';
+import { onBeforePost, type PeerLink } from './mesh/peer-link.ts';
 import { EMPTY, Message, toWireMessage } from './routing/message.ts';
 import { Namespace } from './routing/namespace.ts';
 import { INTEREST } from './routing/peer.ts';
@@ -111,7 +111,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     ),
   'sessions.count': () => countSessions(),
   'retained.count': () => retainedStore.count(),
-  publish: ({ namespace, topic, payload, qos, retain }) => {
+  publish: async ({ namespace, topic, payload, qos, retain }) => {
     if (!checkTopicName(topic))
       throw new FluxError('invalid', 'topic is not a valid topic name', { issues: [{ path: 'topic', message: 'not a valid topic name' }] });
     const message = new Message(toLatin1(topic), Buffer.from(payload), qos, retain, EMPTY, 0, '');
@@ -121,6 +121,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
       throw new FluxError('unprocessable', `The message cannot be retained: namespace ${namespace} has no room (${refusal.measure})`);
     const space = mesh.namespace(namespace);
     router.route(space, space.entry(message.topic), message);
+    await durable?.committed();
     return null;
   },
   shutdown: () => {
@@ -140,6 +141,8 @@ if (disk !== null) {
   };
 }
 const durable = disk === null ? null : new DurableSessions(mesh, disk, link.logger);
+// Nothing leaves this thread ahead of its write: a grant tells that the old session is gone, a will that it is published, an answer what is retained.
+if (durable !== null) onBeforePost(() => durable.flush());
 
 mesh.hooks = {
   onPublish(peer, namespace, record) {
@@ -188,8 +191,7 @@ function onControl(peer: PeerLink, control: Control): void {
       return;
     }
     case 'durable': {
-      if (control.op.op === 'end') endRestored(control.namespace, control.clientId);
-      const announced = durable?.apply(control.namespace, control.clientId, control.op) ?? null;
+      const announced = applyDurable(peer, control);
       const { request } = control;
       if (request === 0) return;
       const answer = () => peer.control({ t: 'durable-ok', request });
@@ -251,6 +253,17 @@ async function obeyNewRules(endpoint: string): Promise<void> {
 /** Neither ended nor on its way to or from here. */
 function isSettledHere(session: Session): boolean {
   return session.outlet === null && session.gate === null && !session.isEnded;
+}
+
+/** @returns as DurableSessions.apply() */
+function applyDurable(peer: PeerLink, { namespace, clientId, op }: Extract<Control, { t: 'durable' }>): Promise<void> | null {
+  if (op.op === 'end') {
+    const owner = registry.find(namespace, clientId)?.owner ?? null;
+    // Said again by a worker that did not hear that it is on disk: by now the name is another session's.
+    if (owner !== null && owner !== peer.id && owner !== mesh.self) return null;
+    endRestored(namespace, clientId);
+  }
+  return durable?.apply(namespace, clientId, op) ?? null;
 }
 
 /** Hosts a session whose client is away and whose state came from disk. */

@@ -29,6 +29,8 @@ import { logPacket } from './tap.ts';
 export const TOPIC_ALIAS_MAXIMUM = 256;
 /** Largest CONNECT while the client is unknown. */
 const CONNECT_BYTES_MAX = 512 * 1024;
+/** A session worker that has not written what DISCONNECT said by then hangs: the connection is closed all the same. */
+const STORED_DEADLINE_MS = 10_000;
 const SIZE_IN = sizeBase('in');
 /** What a client is given by its endpoint; shared by all its clients. */
 export interface ClientHooks {
@@ -216,7 +218,8 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
         this.ack(ACK.pubrel, packetId, 0);
         return true;
       default:
-        if (!session.complete(packetId)) return false;
+        // A durable session tells the store first.
+        if (session.isDurable || !session.complete(packetId)) return false;
         this.queued.completed();
         this.ack(ACK.pubcomp, packetId, 0);
         return true;
@@ -363,9 +366,22 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.#finish();
   }
 
-  /** DISCONNECT from the client: no answer. */
-  endNormally(): void {
-    if (this.state !== 'closed') this.#finish();
+  /**
+   * DISCONNECT from the client: no answer.
+   * @param kept what it says of session and will is on disk: that the connection is closed tells the client so. null: there is nothing to keep
+   */
+  endNormally(kept: Promise<void> | null): void {
+    if (this.state === 'closed') return;
+    if (kept === null) {
+      this.#finish();
+      return;
+    }
+    this.#leave();
+    const late = setTimeout(() => this.#finish(), STORED_DEADLINE_MS);
+    void kept.then(() => {
+      clearTimeout(late);
+      this.#finish();
+    });
   }
 
   #finish(): void {

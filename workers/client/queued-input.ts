@@ -76,14 +76,21 @@ export class QueuedInput {
       client.ack(ACK.pubrec, packetId, reasonCode);
     } else {
       this.#whenStored(serial, (isRefused) => {
-        // A PUBREC with an error ends the exchange: the identifier is free again [MQTT-4.3.3-9]. MQTT 3.1.1 knows no such PUBREC.
-        if (isRefused && client.version === 5) {
-          client.session!.complete(packetId);
-          this.completed();
-        }
-        client.ack(ACK.pubrec, packetId, isRefused ? this.#refusal : reasonCode);
+        if (isRefused && client.version === 5) this.#refuse(packetId);
+        else client.ack(ACK.pubrec, packetId, isRefused ? this.#refusal : reasonCode);
       });
     }
+  }
+
+  /** A PUBREC with an error ends the exchange: the identifier is free again [MQTT-4.3.3-9]. MQTT 3.1.1 knows no such PUBREC. */
+  #refuse(packetId: number): void {
+    const client = this.#client;
+    const session = client.session!;
+    session.complete(packetId);
+    this.completed();
+    const answer = () => client.ack(ACK.pubrec, packetId, this.#refusal);
+    if (session.isDurable) void session.whenCompleted(packetId).then(answer);
+    else answer();
   }
 
   /**
@@ -99,7 +106,11 @@ export class QueuedInput {
       session.receive(packetId);
       this.#uncompleted++;
     }
-    client.ack(ACK.pubrec, packetId, 0);
+    // PUBREC takes the message on: not before the one that came first is stored.
+    client.context.barrier.waitForAll(() => {
+      // Refused by now, it has had its PUBREC.
+      if (client.isOnline && session.received?.has(packetId)) client.ack(ACK.pubrec, packetId, 0);
+    });
     return true;
   }
 

@@ -39,10 +39,15 @@ export function handleAcknowledge(client: Client, packet: AckPacket): void {
       return;
     }
     case 'pubrel': {
-      const known = session.complete(packetId);
-      // Known or not: PUBCOMP gives the client a place back (MQTT 5 section 4.9).
-      client.queued.completed();
-      client.ack(ACK.pubcomp, packetId, known ? 0 : REASON.packetIdentifierNotFound);
+      const reasonCode = session.complete(packetId) ? 0 : REASON.packetIdentifierNotFound;
+      const answer = () => {
+        // Known or not: PUBCOMP gives the client a place back (MQTT 5 section 4.9).
+        client.queued.completed();
+        client.ack(ACK.pubcomp, packetId, reasonCode);
+      };
+      // Also when it is not known: it may be a repeat of one that is not on disk yet.
+      if (session.isDurable) void session.whenCompleted(packetId).then(answer);
+      else answer();
       return;
     }
     case 'pubcomp':

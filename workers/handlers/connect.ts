@@ -15,6 +15,7 @@ import { HOLD } from '../client/packet-reader.ts';
 import type { ClaimAnswer } from '../identifiers/directory.ts';
 import { EMPTY, Message } from '../routing/message.ts';
 import { type PendingWill, type Session, sessionKey } from '../session/session.ts';
+import { leaveSession, Opening } from './opening.ts';
 
 /** What this server takes of the client's Topic Alias Maximum; each alias is a topic name to remember. */
 const ALIASES_OUT_MAX = 256;
@@ -156,10 +157,10 @@ function toPendingWill(will: Will, from: string): PendingWill {
   return { message, delayMs: will.willDelayInterval * 1000, expirySeconds: properties?.messageExpiryInterval ?? -1 };
 }
 
-/** The identifier is this connection's: CONNACK, then what the session has waiting. */
+/** The identifier is this connection's: its session is kept where that is asked for, then CONNACK follows. */
 function open(client: Client, packet: ConnectPacket, session: Session, isPresent: boolean, assigned: string | null): void {
-  const { context, endpoint: runtime } = client;
-  const { endpoint } = runtime.config;
+  const { barrier } = client.context;
+  const { endpoint } = client.endpoint.config;
   const wasDurable = isPresent && session.isDurable;
   session.holder = { user: client.login, username: client.username, address: client.connection.address };
   // Here, with this address and now the rules may be others than those by which it has subscribed.
@@ -168,13 +169,30 @@ function open(client: Client, packet: ConnectPacket, session: Session, isPresent
   session.expirySeconds = packet.sessionExpiryInterval;
   session.maxQueued = endpoint.maxQueuedMessages;
   session.isDurable = endpoint.sessionPersistence && packet.sessionExpiryInterval > 0;
+  let kept: Promise<void> | null = null;
+  if (session.isDurable && !client.isClosed) {
+    const wire = { ...session.toWire(), disconnectedAt: 0, will: null };
+    kept = barrier.request(session, { op: 'begin', session: wasDurable ? { ...wire, deliveries: [], received: [] } : wire });
+  } else if (wasDurable && !session.isDurable) kept = barrier.request(session, { op: 'end' });
   if (client.isClosed) {
     // The client went while its identifier was claimed: the session is left as if it had been connected for a moment.
-    session.detach();
-    if (context.table.afterDetach(session) === 'ended') context.directory.ended(session);
-    else context.directory.parked(session);
-    return;
+    leaveSession(client, session);
+  } else if (kept === null) welcome(client, packet, session, isPresent, assigned);
+  else {
+    // Whoever has read CONNACK finds the session, or its end, after kill -9 as well.
+    const opening = new Opening(client, session);
+    void kept.then(() => {
+      if (opening.isOver) return;
+      if (client.isClosed) leaveSession(client, session);
+      else welcome(client, packet, session, isPresent, assigned);
+    });
   }
+}
+
+/** CONNACK, then what the session has waiting. */
+function welcome(client: Client, packet: ConnectPacket, session: Session, isPresent: boolean, assigned: string | null): void {
+  const { context, endpoint: runtime } = client;
+  const { endpoint } = runtime.config;
   client.cleanStart = packet.cleanStart;
   client.connectedAt = wallNow();
   client.sendWindow = Math.min(endpoint.maxSendWindowSize, packet.receiveMaximum);
@@ -192,10 +210,6 @@ function open(client: Client, packet: ConnectPacket, session: Session, isPresent
   );
   runtime.slots[SLOT.sessionsCurrent]!++;
   runtime.slots[SLOT.subscriptionsCurrent]! += session.subscriptions.size;
-  if (session.isDurable) {
-    const wire = session.toWire();
-    context.barrier.tell(session, { op: 'begin', session: wasDurable ? { ...wire, deliveries: [], received: [] } : wire });
-  } else if (wasDurable) context.barrier.tell(session, { op: 'end' });
   session.attach(client);
   context.table.subscriptions.presenceChanged(session);
   client.release(HOLD.connect);

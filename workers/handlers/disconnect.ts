@@ -7,17 +7,19 @@ import type { Client } from '../client/client.ts';
 
 export function handleDisconnect(client: Client, packet: DisconnectPacket): void {
   const session = client.session!;
+  const { barrier } = client.context;
   const expiry = packet.sessionExpiryInterval;
+  let kept: Promise<void> | null = null;
   if (expiry !== null && expiry !== session.expirySeconds) {
     // [MQTT-3.14.2-2]: a session that ends with its connection cannot be prolonged at the end.
     if (session.expirySeconds === 0) throw new ProtocolError(REASON.protocolError, 'Session Expiry Interval was 0 in CONNECT');
     if (expiry === 0 && session.isDurable) {
-      client.context.barrier.tell(session, { op: 'end' });
+      kept = barrier.request(session, { op: 'end' });
       session.isDurable = false;
-    } else if (session.isDurable) client.context.barrier.tell(session, { op: 'expiry', expirySeconds: expiry });
+    } else if (session.isDurable) kept = barrier.request(session, { op: 'expiry', expirySeconds: expiry });
     session.expirySeconds = expiry;
   }
   // [MQTT-3.14.4-3]: only a normal end forgets the will.
   if (packet.reasonCode === REASON.success) client.will = null;
-  client.endNormally();
+  client.endNormally(kept);
 }

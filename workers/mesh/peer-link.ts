@@ -24,8 +24,15 @@ interface Frame {
  * peer that a message was routed, and then asks the session worker, must find it there.
  */
 let scheduled: PeerLink[] = [];
+let beforePost = (): void => {};
+
+/** Calls `then` each time before anything is posted to peers: what they are told must be true by then. */
+export function onBeforePost(then: () => void): void {
+  beforePost = then;
+}
 
 function flushScheduled(): void {
+  beforePost();
   const links = scheduled;
   scheduled = [];
   for (const link of links) if (link.role === 'session') link.flush();

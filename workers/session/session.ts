@@ -269,11 +269,17 @@ export class Session implements Subscriber {
     return 'new';
   }
 
-  /** PUBREL: the identifier is free again. False: not known. */
+  /** PUBREL: the identifier is free again, also when it was before. @returns false: it was not known */
   complete(packetId: number): boolean {
-    const known = this.received?.delete(packetId) ?? false;
-    if (known && this.isDurable) this.#journal({ op: 'completed', packetId });
-    return known;
+    return this.received?.delete(packetId) ?? false;
+  }
+
+  /**
+   * After complete() of a durable session: PUBCOMP may be sent when it resolves. The client uses the identifier for a new message then, which
+   * would be taken for the old one after kill -9 (issue 10).
+   */
+  whenCompleted(packetId: number): Promise<void> {
+    return this.#host.whenDurable(this, { op: 'completed', packetId });
   }
 
   /** A connection takes the session: repeats what is in flight with the same identifiers [MQTT-4.4.0-1], then what waits. */

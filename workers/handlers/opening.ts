@@ -1,0 +1,49 @@
+/** Stands in a session for a client whose CONNACK waits until the session is on disk. */
+
+import { REASON } from '../../src/mqtt/reason-codes.ts';
+import type { Client } from '../client/client.ts';
+import type { SessionOutlet } from '../session/outlet.ts';
+import type { Session } from '../session/session.ts';
+
+/** Takes nothing: QoS 1 and 2 wait in the session, and QoS 0 comes too early. The session can be taken over meanwhile. */
+export class Opening implements SessionOutlet {
+  readonly sendWindow = 0;
+  readonly isSlow = false;
+  readonly takesRuns = true;
+  readonly #client: Client;
+  readonly #session: Session;
+  #isOver = false;
+
+  constructor(client: Client, session: Session) {
+    this.#client = client;
+    this.#session = session;
+    session.outlet = this;
+  }
+
+  /** The session is another connection's by now. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  sendRun(): void {}
+
+  sendPublish(): boolean {
+    return true;
+  }
+
+  sendPubrel(): void {}
+
+  takenOver(): void {
+    this.#isOver = true;
+    this.#client.endpoint.count('takenOver');
+    this.#client.refuse(REASON.sessionTakenOver, 'Another connection uses this client identifier');
+    leaveSession(this.#client, this.#session);
+  }
+}
+
+/** Leaves a session whose client has gone before its CONNACK. */
+export function leaveSession({ context }: Client, session: Session): void {
+  session.detach();
+  if (context.table.afterDetach(session) === 'ended') context.directory.ended(session);
+  else context.directory.parked(session);
+}
