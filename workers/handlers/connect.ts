@@ -14,7 +14,8 @@ import { isSystemTopic } from '../client/decisions.ts';
 import { HOLD } from '../client/packet-reader.ts';
 import type { ClaimAnswer } from '../identifiers/directory.ts';
 import { EMPTY, Message } from '../routing/message.ts';
-import { type PendingWill, type Session, sessionKey } from '../session/session.ts';
+import { type Session, sessionKey } from '../session/session.ts';
+import type { PendingWill } from '../session/will/pending-will.ts';
 import { leaveSession, Opening } from './opening.ts';
 
 /** What this server takes of the client's Topic Alias Maximum; each alias is a topic name to remember. */

@@ -8,8 +8,9 @@ import type { Namespace } from '../routing/namespace.ts';
 import type { Router } from '../routing/router.ts';
 import { Mover } from './mover.ts';
 import { mayTake } from './rights/holder.ts';
-import { NEVER_EXPIRES, type PendingWill, Session, type SessionHost, sessionKey, willMessage } from './session.ts';
+import { NEVER_EXPIRES, Session, type SessionHost, sessionKey } from './session.ts';
 import { Subscriptions } from './subscriptions.ts';
+import { type PendingWill, willMessage } from './will/pending-will.ts';
 
 export class SessionTable {
   readonly #sessions = new Map<string, Session>();

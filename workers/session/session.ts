@@ -4,13 +4,14 @@ import { steadyNow } from '../../src/kernel/clock.ts';
 import { Fifo } from '../../src/kernel/fifo.ts';
 import type { QoS } from '../../src/mqtt/packet.ts';
 import type { DurableOp, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
-import { fromWireMessage, Message, toWireMessage } from '../routing/message.ts';
+import { fromWireMessage, type Message, toWireMessage } from '../routing/message.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import type { Grant, GroupHome, Run, Subscriber, Subscription } from '../routing/subscriber.ts';
 import { type Delivery, deliveryKey, fromWireDelivery, nameOf, toWireDelivery } from './flight/delivery.ts';
 import { InFlight } from './flight/in-flight.ts';
 import type { SessionOutlet } from './outlet.ts';
 import type { Holder } from './rights/holder.ts';
+import type { PendingWill } from './will/pending-will.ts';
 
 /** Session Expiry Interval of a session that never expires [MQTT-3.1.2.11.2]. */
 export const NEVER_EXPIRES = 0xffffffff;
@@ -23,23 +24,6 @@ export type DropReason = 'queue_full' | 'slow_consumer' | 'expired' | 'packet_to
 /** Decides which sources a session takes messages from while it moves between workers (see mover.ts). */
 export interface SourceGate {
   accepts(source: number): boolean;
-}
-
-/** The will of the last connection, waiting for its delay [MQTT-3.1.2-8]. */
-export interface PendingWill {
-  /** without expiry: it begins when the will is published (MQTT 5 section 3.1.3.2.4) */
-  message: Message;
-  delayMs: number;
-  /** seconds; -1 = none */
-  expirySeconds: number;
-}
-
-/** The message of a will that is published now. @param endpoint id of that by which its client came */
-export function willMessage({ message, expirySeconds }: PendingWill, endpoint: string): Message {
-  const { topic, payload, qos, retain, forward, from } = message;
-  const published = new Message(topic, payload, qos, retain, forward, expirySeconds < 0 ? 0 : steadyNow() + expirySeconds * 1000, from);
-  published.origin = endpoint;
-  return published;
 }
 
 /** What a session tells the worker that hosts it. */

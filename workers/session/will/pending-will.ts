@@ -1,0 +1,21 @@
+/** The will of a connection, from CONNECT until it is published or forgotten. */
+
+import { steadyNow } from '../../../src/kernel/clock.ts';
+import { Message } from '../../routing/message.ts';
+
+/** The will of the last connection, waiting for its delay [MQTT-3.1.2-8]. */
+export interface PendingWill {
+  /** without expiry: it begins when the will is published (MQTT 5 section 3.1.3.2.4) */
+  message: Message;
+  delayMs: number;
+  /** seconds; -1 = none */
+  expirySeconds: number;
+}
+
+/** The message of a will that is published now. @param endpoint id of that by which its client came */
+export function willMessage({ message, expirySeconds }: PendingWill, endpoint: string): Message {
+  const { topic, payload, qos, retain, forward, from } = message;
+  const published = new Message(topic, payload, qos, retain, forward, expirySeconds < 0 ? 0 : steadyNow() + expirySeconds * 1000, from);
+  published.origin = endpoint;
+  return published;
+}
