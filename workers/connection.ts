@@ -20,6 +20,8 @@ export interface Connection {
   resume(): void;
   /** Closes after what was sent has gone out; onClose follows. A peer that does not read is cut off after a deadline. */
   end(): void;
+  /** Closes when what was sent has gone out, without waiting for the peer, who has said that nothing more comes; onClose follows. */
+  finish(): void;
   /** Closes at once; onClose follows. */
   destroy(): void;
 }

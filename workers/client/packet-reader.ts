@@ -1,10 +1,10 @@
 /** The one framer of a client's bytes: whole packets in a chunk are handled where they are, a tail is kept, a held client waits. */
 
+import { readTurn, type TurnTaker } from '../../src/kernel/turns/read-turn.ts';
 import type { TopicEntry } from '../routing/topic-entry.ts';
 import { arena } from './arena.ts';
 import { PartialPacket, packetSize } from './input.ts';
 import { flushDirty } from './output.ts';
-import { readTurn, type TurnTaker } from './read-turn.ts';
 
 /** Why a client's input waits; each reason ends by itself. */
 export const HOLD = {

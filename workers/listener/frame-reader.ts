@@ -1,5 +1,7 @@
 /** Takes the frames of a WebSocket client apart (RFC 6455 section 5.2): what is MQTT's is unmasked in place and put together. */
 
+import { isUtf8 } from 'node:buffer';
+
 /** Larger frames than any packet: the size limit is MQTT's, told with its own reason code. */
 const FRAME_BYTES_MAX = 300 * 1024 * 1024;
 const CONTROL_BYTES_MAX = 125;
@@ -17,6 +19,7 @@ const PONG = 10;
 export const NORMAL_CLOSURE = 1000;
 const PROTOCOL_ERROR = 1002;
 const UNSUPPORTED_DATA = 1003;
+const INVALID_PAYLOAD = 1007;
 const MESSAGE_TOO_BIG = 1009;
 const NOTHING = Buffer.alloc(0);
 
@@ -26,10 +29,14 @@ export interface FrameEnd {
   code: number;
   /** false: by a frame that is not allowed */
   isOrderly: boolean;
+  /** it was a close frame: nothing comes behind it */
+  isClose: boolean;
 }
 
 /** One per connection; knows where in a frame the next byte is. */
 export class FrameReader {
+  /** frames that have begun so far */
+  frames = 0;
   /** payload of the latest ping; whoever answers it takes it away */
   ping: Buffer | null = null;
   /** nothing is read any more */
@@ -102,9 +109,10 @@ export class FrameReader {
     const length = isMasked ? payloadBytes(buf, at) : 0;
     const fault = isMasked ? this.#faultOf(first, length) : PROTOCOL_ERROR;
     if (fault !== null) {
-      this.ended = { code: fault, isOrderly: false };
+      this.ended = { code: fault, isOrderly: false, isClose: false };
       return;
     }
+    this.frames++;
     this.#opcode = opcode;
     if (opcode < CLOSE) this.#isFragmented = (first & 0x80) === 0;
     this.#left = length;
@@ -148,6 +156,8 @@ export class FrameReader {
   }
 
   #readControl(buf: Buffer, at: number, length: number): void {
+    // Nobody asks for a pong, and nobody reads it.
+    if (this.#opcode === PONG) return;
     const bytes = Buffer.from(buf.subarray(at, at + length));
     this.#unmask(bytes, 0, length, 0);
     const known = this.#control;
@@ -159,10 +169,17 @@ export class FrameReader {
   #onControl(payload: Buffer): void {
     if (this.#opcode === PING) this.ping = payload;
     if (this.#opcode !== CLOSE) return;
-    const isValid = payload.length === 0 || (payload.length >= 2 && isCloseCode(payload.readUInt16BE(0)));
-    const code = payload.length === 0 ? NORMAL_CLOSURE : isValid ? payload.readUInt16BE(0) : PROTOCOL_ERROR;
-    this.ended = { code, isOrderly: isValid };
+    this.ended = readClose(payload);
   }
+}
+
+/** What a close frame says, and what to answer (RFC 6455 sections 5.5.1 and 7.4). */
+function readClose(payload: Buffer): FrameEnd {
+  if (payload.length === 0) return { code: NORMAL_CLOSURE, isOrderly: true, isClose: true };
+  const code = payload.length < 2 ? 0 : payload.readUInt16BE(0);
+  if (!isCloseCode(code)) return { code: PROTOCOL_ERROR, isOrderly: false, isClose: true };
+  const isText = isUtf8(payload.subarray(2));
+  return { code: isText ? code : INVALID_PAYLOAD, isOrderly: isText, isClose: true };
 }
 
 /** Bytes of the header at buf[at] with its mask; 0: there are not that many yet. One without a mask is refused: nothing is waited for. */

@@ -5,6 +5,8 @@ import { createHash } from 'node:crypto';
 /** A request's line and headers together; no client needs more. */
 export const HEAD_BYTES_MAX = 16 * 1024;
 const SUBPROTOCOLS = ['mqtt', 'mqttv3.1'];
+/** Name or address, with a port or without (RFC 9110 section 7.2); names are looked up nowhere. */
+const HOST = /^(\[[0-9A-Za-z:.%]+\]|[^\s,@/?#[\]:]+)(:\d*)?$/;
 const MAGIC = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
 /** `isOpen`: the bytes behind the request are frames; else the connection ends behind the answer. */
@@ -22,10 +24,14 @@ export function answerUpgrade(head: string, path: string): UpgradeAnswer {
   const [method, target, version] = line.split(' ');
   const headers = readHeaders(fields);
   if (headers === null || target === undefined || !/^HTTP\/1\.[1-9]$/.test(version ?? '')) return refuse('400 Bad Request');
+  // RFC 9112 section 3.2: none, more than one, or one that names no host.
+  if (!HOST.test(headers.get('host') ?? '')) return refuse('400 Bad Request', 'the Host header is missing or malformed');
   if (pathOf(target) !== path) return refuse('404 Not Found');
   const isUpgrade = hasToken(headers.get('upgrade'), 'websocket') && hasToken(headers.get('connection'), 'upgrade');
-  if (method !== 'GET' || !isUpgrade) return refuse('426 Upgrade Required', '', 'Upgrade: websocket\r\n');
-  if (headers.get('sec-websocket-version') !== '13') return refuse('426 Upgrade Required', '', 'Sec-WebSocket-Version: 13\r\n');
+  if (method !== 'GET' || !isUpgrade) return requireUpgrade();
+  if (headers.get('sec-websocket-version') !== '13') return requireUpgrade();
+  // What is behind the request would be read as frames.
+  if (hasBody(headers)) return refuse('400 Bad Request', 'a request for a WebSocket has no body');
   const key = headers.get('sec-websocket-key') ?? '';
   if (!/^[A-Za-z0-9+/]{22}==$/.test(key)) return refuse('400 Bad Request', 'Sec-WebSocket-Key is missing or malformed');
   const protocol = subprotocolOf(headers.get('sec-websocket-protocol') ?? '');
@@ -43,9 +49,18 @@ export function refuseLongHead(): UpgradeAnswer {
   return refuse('431 Request Header Fields Too Large');
 }
 
-function refuse(status: string, body = '', extra = ''): UpgradeAnswer {
+/** RFC 9110 section 15.5.22, RFC 6455 section 4.4. */
+function requireUpgrade(): UpgradeAnswer {
+  return refuse('426 Upgrade Required', '', 'Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n', 'Upgrade, close');
+}
+
+function hasBody(headers: Map<string, string>): boolean {
+  return headers.has('transfer-encoding') || (headers.get('content-length') ?? '0') !== '0';
+}
+
+function refuse(status: string, body = '', extra = '', connection = 'close'): UpgradeAnswer {
   const type = body === '' ? '' : 'Content-Type: text/plain\r\n';
-  const head = `HTTP/1.1 ${status}\r\n${extra}${type}Connection: close\r\nContent-Length: ${body.length}\r\n\r\n`;
+  const head = `HTTP/1.1 ${status}\r\n${extra}${type}Connection: ${connection}\r\nContent-Length: ${body.length}\r\n\r\n`;
   return { bytes: Buffer.from(head + body, 'latin1'), isOpen: false };
 }
 

@@ -95,6 +95,8 @@ class HandleConnection implements Connection, Departing {
   #isWriting = false;
   /** nothing more is sent */
   #isEnding = false;
+  /** the peer is not waited for */
+  #isFinishing = false;
   /** the peer has closed its side */
   #hasEnded = false;
   #hadError = false;
@@ -138,7 +140,7 @@ class HandleConnection implements Connection, Departing {
     this.#isWriting = false;
     if (this.#handle === null) return;
     if (status !== 0) this.#fail();
-    else if (this.#hasEnded) this.#close();
+    else if (this.#hasEnded || this.#isFinishing) this.#close();
     else if (this.#isEnding && this.#resetOnClose) this.#reset();
     else this.client?.onDrain();
   }
@@ -199,6 +201,17 @@ class HandleConnection implements Connection, Departing {
     // libuv sends what waits before it.
     if (handle.shutdown(new binding!.ShutdownWrap()) !== 0) this.#close();
     else cutOffLater(this);
+  }
+
+  finish(): void {
+    if (this.#resetOnClose) {
+      this.end();
+      return;
+    }
+    this.#isFinishing = true;
+    this.#isEnding = true;
+    if (this.#isWriting) cutOffLater(this);
+    else this.#close();
   }
 
   /** `soLinger` 0: no FIN goes before the RST, else it is the peer's luck which of them it sees. What it was sent stays readable for it. */

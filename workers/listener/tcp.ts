@@ -74,6 +74,14 @@ class TcpConnection implements Connection, Departing {
     socket.once('close', () => clearTimeout(timer));
   }
 
+  finish(): void {
+    this.end();
+    const socket = this.#socket;
+    if (socket.destroyed || this.#isResetting) return;
+    if (socket.writableFinished) socket.destroy();
+    else socket.once('finish', () => socket.destroy());
+  }
+
   destroy(): void {
     this.#socket.destroy();
   }

@@ -1,18 +1,22 @@
 /** MQTT over WebSocket on connections of any kind: the request, then frames both ways; or MQTT at once, where both may come. */
 
+import { readTurn, type TurnTaker } from '../../src/kernel/turns/read-turn.ts';
 import { CONNECT_BYTE, describeStranger } from '../../src/mqtt/connect/first-bytes.ts';
 import type { Admission, Connection, ConnectionClient, HandshakeFailure, ListenerHost } from '../connection.ts';
-import { FrameReader, NORMAL_CLOSURE, OPCODE, writeHeader } from './frame-reader.ts';
+import { type Departing, departLater } from './departures.ts';
+import { type FrameEnd, FrameReader, NORMAL_CLOSURE, OPCODE, writeHeader } from './frame-reader.ts';
 import { answerUpgrade, HEAD_BYTES_MAX, refuseLongHead, type UpgradeAnswer } from './http-upgrade.ts';
 
 const HEADER_BYTES_MAX = 10;
 const LETTERS_FROM = 0x41;
+/** Frames without content that count as one unit of a turn: what they carry is counted by the client. */
+const FRAMES_PER_UNIT = 4;
 /** Frames are put together in one buffer of this size; larger ones get their own. */
 const SCRATCH_BYTES = 64 * 1024;
 let scratch: Buffer | null = null;
 
 /** What is between a network connection and its client: `inner` is the one, `client` the other. */
-class WebSocketConnection implements Connection, ConnectionClient {
+class WebSocketConnection implements Connection, ConnectionClient, Departing, TurnTaker {
   readonly #inner: Connection;
   readonly #upgrades: WebSockets;
   readonly #admission: Admission;
@@ -33,6 +37,14 @@ class WebSocketConnection implements Connection, ConnectionClient {
   #isFramed = false;
   /** it ended as WebSockets end */
   #isOrderly = false;
+  /** its client has been told of the end */
+  #isTold = false;
+  /** input that waits for a later turn of the thread; null: none */
+  #held: Buffer[] | null = null;
+  /** the connection below has ended: what it has brought is all that comes */
+  #isLast = false;
+  /** the client has stopped reading */
+  #isPaused = false;
   /** why it ended before there was a client; null: the peer went, or was answered over HTTP */
   #failure: HandshakeFailure | null = null;
   #detail = '';
@@ -63,15 +75,24 @@ class WebSocketConnection implements Connection, ConnectionClient {
   }
 
   pause(): void {
+    this.#isPaused = true;
     this.#inner.pause();
   }
 
   resume(): void {
-    this.#inner.resume();
+    this.#isPaused = false;
+    if (this.#held === null) this.#inner.resume();
   }
 
   end(): void {
-    this.#end(NORMAL_CLOSURE, true);
+    if (this.#state === 'ending') return;
+    this.#isOrderly = true;
+    this.#sayClose(NORMAL_CLOSURE);
+    this.#inner.end();
+  }
+
+  finish(): void {
+    this.end();
   }
 
   destroy(): void {
@@ -82,7 +103,8 @@ class WebSocketConnection implements Connection, ConnectionClient {
 
   onData(buf: Buffer, start: number, end: number): void {
     if (this.#state === 'asked') this.#readHead(buf, start, end);
-    else if (this.#state === 'open') this.#readFrames(buf, start, end);
+    else if (this.#state === 'open') this.#takeFrames(buf, start, end);
+    else if (this.#state === 'ending' && this.#isFramed) this.#readUntilClose(buf, start, end);
     else if (this.#state === 'plain') this.client?.onData(buf, start, end);
   }
 
@@ -96,9 +118,26 @@ class WebSocketConnection implements Connection, ConnectionClient {
 
   onClose(reset: boolean): void {
     this.#upgrades.forget(this);
+    this.#isLast = true;
+    this.#readHeld();
     this.#waiting = [];
     if (this.#hasPlace) this.#upgrades.host.leave(this.#admission, this.#failure, this.#detail);
+    this.#tellEnd(reset);
+  }
+
+  #tellEnd(reset: boolean): void {
+    if (this.#isTold) return;
+    this.#isTold = true;
     this.client?.onClose(reset || (this.#isFramed && !this.#isOrderly));
+  }
+
+  closeEnded(): void {
+    this.#tellEnd(false);
+  }
+
+  onTurn(): void {
+    this.#readHeld();
+    if (this.#held === null && !this.#isPaused) this.#inner.resume();
   }
 
   // ----
@@ -129,7 +168,7 @@ class WebSocketConnection implements Connection, ConnectionClient {
     }
     this.#state = 'open';
     this.#isFramed = true;
-    if (this.#welcome() && bytes.length > size + 4) this.#readFrames(bytes, size + 4, bytes.length);
+    if (this.#welcome() && bytes.length > size + 4) this.#takeFrames(bytes, size + 4, bytes.length);
   }
 
   /** Ends a connection that is not open yet. */
@@ -153,18 +192,63 @@ class WebSocketConnection implements Connection, ConnectionClient {
     return this.client !== null;
   }
 
+  /** Frames cost time also when they carry nothing: pongs, empty fragments. Their connection waits like others when the turn is over. */
+  #takeFrames(buf: Buffer, start: number, end: number): void {
+    if (this.#isLast || (this.#held === null && !readTurn.isOver)) {
+      this.#readFrames(buf, start, end);
+      return;
+    }
+    const copy = Buffer.from(buf.subarray(start, end));
+    if (this.#held !== null) this.#held.push(copy);
+    else {
+      this.#held = [copy];
+      this.#inner.pause();
+      readTurn.wait(this, copy.length);
+    }
+  }
+
+  #readHeld(): void {
+    const held = this.#held;
+    if (held === null) return;
+    this.#held = null;
+    for (const bytes of held) this.onData(bytes, 0, bytes.length);
+  }
+
   #readFrames(buf: Buffer, start: number, end: number): void {
     const reader = this.#reader;
+    const { frames } = reader;
     const dataEnd = reader.read(buf, start, end);
+    readTurn.worked(Math.ceil((reader.frames - frames) / FRAMES_PER_UNIT));
     if (dataEnd > start) this.client?.onData(buf, start, dataEnd);
-    if (this.#state !== 'open') return;
+    if (this.#state !== 'open') {
+      if (reader.ended?.isClose) this.#inner.finish();
+      return;
+    }
     if (reader.ping !== null) {
       // Of several pings the latest may be answered alone (RFC 6455 section 5.5.3).
       if (this.#isBlocked) this.#pongLater(reader.ping);
       else this.#sendFrame(OPCODE.pong, reader.ping);
       reader.ping = null;
     }
-    if (reader.ended !== null) this.#end(reader.ended.code, reader.ended.isOrderly);
+    if (reader.ended !== null) this.#endBy(reader.ended);
+  }
+
+  /**
+   * The peer has ended the WebSocket, in order or by a fault. Its client hears of it now, however long the connection below may live on.
+   * After both close frames that one ends at once (RFC 6455 section 7.1.1).
+   */
+  #endBy({ code, isOrderly, isClose }: FrameEnd): void {
+    this.#isOrderly = isOrderly;
+    this.#sayClose(code);
+    if (isClose) this.#inner.finish();
+    else this.#inner.end();
+    departLater(this);
+  }
+
+  /** We have said Close: the peer's own is all that is waited for. */
+  #readUntilClose(buf: Buffer, start: number, end: number): void {
+    this.#reader.read(buf, start, end);
+    if (this.#reader.ended?.isClose) this.#inner.finish();
   }
 
   /** One that waits already is no longer the latest. */
@@ -173,19 +257,16 @@ class WebSocketConnection implements Connection, ConnectionClient {
     this.#waiting.push(frame(OPCODE.pong, payload));
   }
 
-  #end(code: number, isOrderly: boolean): void {
-    if (this.#state === 'ending') return;
+  /** What waits goes out, and a close frame behind it; then nothing more. */
+  #sayClose(code: number): void {
     const wasOpen = this.#state === 'open';
     this.#state = 'ending';
-    this.#isOrderly = isOrderly;
-    if (wasOpen) {
-      for (const bytes of this.#waiting) this.#inner.send(bytes);
-      this.#waiting = [];
-      const reason = Buffer.alloc(2);
-      reason.writeUInt16BE(code);
-      this.#inner.send(frame(OPCODE.close, reason));
-    }
-    this.#inner.end();
+    if (!wasOpen) return;
+    for (const bytes of this.#waiting) this.#inner.send(bytes);
+    this.#waiting = [];
+    const reason = Buffer.alloc(2);
+    reason.writeUInt16BE(code);
+    this.#inner.send(frame(OPCODE.close, reason));
   }
 
   #sendFrame(opcode: number, bytes: Buffer): boolean {

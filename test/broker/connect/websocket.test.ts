@@ -90,6 +90,30 @@ describe.each([0, 1])('WebSocket, endpoint %i', (index) => {
     expect((await witness.take()).payload.toString()).toBe('gone');
   });
 
+  test.each([
+    ['close', Buffer.from([0x03, 0xe9])],
+    ['close', Buffer.alloc(0)],
+    ['close', Buffer.from([0x03, 0xe7])],
+    ['text', Buffer.from('x')],
+  ] as const)('a %s frame of a client that leaves its side open: the will comes at once', async (opcode, payload) => {
+    const topic = uid('w/');
+    const witness = RawClient.over(await openWebSocket(held.broker.ports[index]!), 5);
+    await witness.handshake({ clientId: uid('c') });
+    await witness.subscribe(topic, 0);
+    const transport = await openWebSocket(held.broker.ports[index]!);
+    transport.socket.allowHalfOpen = true;
+    const client = RawClient.over(transport, 5);
+    await client.handshake({ clientId: uid('c'), will: { topic, payload: 'gone' } });
+    const ended = new Promise((resolve) => transport.socket.once('end', resolve));
+    const start = performance.now();
+    transport.writeFrame(opcode, payload);
+    expect((await witness.take()).payload.toString()).toBe('gone');
+    await ended;
+    // Without an answer of the client the connection itself would be cut off after 5 s.
+    expect(performance.now() - start).toBeLessThan(4_000);
+    client.destroy();
+  });
+
   test('a frame that announces more than any packet may have ends that connection alone', async () => {
     const bystander = RawClient.over(await openWebSocket(held.broker.ports[index]!), 5);
     await bystander.handshake({ clientId: uid('c') });

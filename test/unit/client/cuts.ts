@@ -2,8 +2,8 @@
 
 import fc from 'fast-check';
 import { vi } from 'vitest';
+import { readTurn } from '../../../src/kernel/turns/read-turn.ts';
 import type { Client } from '../../../workers/client/client.ts';
-import { readTurn } from '../../../workers/client/read-turn.ts';
 import { settled } from './world.ts';
 
 const shared = Buffer.alloc(1024 * 1024);

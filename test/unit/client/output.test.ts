@@ -38,6 +38,9 @@ class Transport implements Connection {
 
   resume(): void {}
 
+  finish(): void {
+    this.end();
+  }
   end(): void {
     this.isEnded = true;
   }

@@ -61,6 +61,9 @@ export class Wire implements Connection {
 
   resume(): void {}
 
+  finish(): void {
+    this.end();
+  }
   end(): void {
     this.isEnded = true;
   }

@@ -1,7 +1,7 @@
 /** Work that is cut up: so much in one loop iteration, everybody in turn. */
 
 import { expect, test } from 'vitest';
-import { Turns } from '../../../src/kernel/turns.ts';
+import { Turns } from '../../../src/kernel/turns/turns.ts';
 
 /** One who has `pieces` pieces of work of `units` each. */
 async function work(turns: Turns, name: string, pieces: number, units: number, done: string[]): Promise<void> {

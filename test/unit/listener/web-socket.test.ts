@@ -1,8 +1,9 @@
 /** Frames of WebSocket clients, cut anywhere, whole and spoilt; the request before them; and what happens when the connection is slow. */
 
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { defaultEndpoint } from '../../../src/endpoint/defaults.ts';
+import { readTurn } from '../../../src/kernel/turns/read-turn.ts';
 import { type Admission, type Connection, type ConnectionClient, type ListenerHost, PLACE } from '../../../workers/connection.ts';
 import { FrameReader } from '../../../workers/listener/frame-reader.ts';
 import { answerUpgrade } from '../../../workers/listener/http-upgrade.ts';
@@ -102,12 +103,12 @@ test.each([
   ['a continuation of nothing', whole(0, 'x'), { code: 1002, isOrderly: false }],
   ['a message within a message', Buffer.concat([whole(2, 'x', false), whole(2, 'y')]), { code: 1002, isOrderly: false }],
   ['a frame larger than any packet', Buffer.from([0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4]), { code: 1009, isOrderly: false }],
-])('%s ends the exchange, whatever follows, also byte by byte', (_name, bytes, ended) => {
+])('%s ends the exchange, whatever follows, also byte by byte', (name, bytes, ended) => {
   const followed = Buffer.concat([bytes, whole(2, 'late')]);
   for (const cuts of [[], Array.from({ length: followed.length }, (_, index) => index)]) {
     const reader = new FrameReader();
     expect(readAll(reader, followed, cuts).toString()).not.toContain('late');
-    expect(reader.ended).toEqual(ended);
+    expect(reader.ended).toEqual({ ...ended, isClose: name.startsWith('a close') });
   }
 });
 
@@ -131,7 +132,19 @@ test.each([
   ['in absolute form', '101', request({}, 'GET http://host:1883/mqtt HTTP/1.1')],
   ['another path', '404', request({}, 'GET / HTTP/1.1')],
   ['no upgrade', '426', request({ Upgrade: null })],
-  ['a POST', '426', request({}, 'POST /mqtt HTTP/1.1')],
+  ['no Host', '400', request({ Host: null })],
+  ['an empty Host', '400', request({ Host: '' })],
+  ['two Hosts', '400', `${request()}\r\nHost: other`],
+  ['a Host with an address in brackets and a port', '101', request({ Host: '[::1]:1883' })],
+  ['a Host with a name and a port', '101', request({ Host: 'broker_1.example:443' })],
+  ['a Host that is none', '400', request({ Host: 'a b' })],
+  ['names of headers in other letters', '101', request().replaceAll(/^[A-Za-z-]+:/gm, (name) => name.toUpperCase())],
+  ['two subprotocols', '101', request({ 'Sec-WebSocket-Protocol': 'chat , mqtt' })],
+  ['two keys', '400', `${request()}\r\nSec-WebSocket-Key: ${KEY}`],
+  ['a body', '400', request({ 'Content-Length': '5' })],
+  ['a chunked body', '400', request({ 'Transfer-Encoding': 'chunked' })],
+  ['an empty body', '101', request({ 'Content-Length': '0' })],
+  ['a POST', '426', request({ 'Content-Length': '5' }, 'POST /mqtt HTTP/1.1')],
   ['another version', '426', request({ 'Sec-WebSocket-Version': '8' })],
   ['no key', '400', request({ 'Sec-WebSocket-Key': null })],
   ['another subprotocol', '400', request({ 'Sec-WebSocket-Protocol': 'chat' })],
@@ -145,7 +158,10 @@ test.each([
   expect(answer.isOpen).toBe(status === '101');
   // The example of RFC 6455 section 1.3.
   if (status === '101') expect(text).toContain('Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n');
-  else expect(text).toContain('Connection: close\r\n');
+  else if (status === '426') {
+    expect(text).toContain('Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n');
+    expect(text).toContain('Connection: Upgrade, close\r\n');
+  } else expect(text).toContain('Connection: close\r\n');
 });
 
 class Inner implements Connection {
@@ -154,13 +170,22 @@ class Inner implements Connection {
   readonly sent: Buffer[] = [];
   takes = true;
   ended = false;
+  finished = false;
   destroyed = false;
+  paused = false;
   send(bytes: Buffer): boolean {
     this.sent.push(Buffer.from(bytes));
     return this.takes;
   }
-  pause(): void {}
-  resume(): void {}
+  pause(): void {
+    this.paused = true;
+  }
+  resume(): void {
+    this.paused = false;
+  }
+  finish(): void {
+    this.finished = true;
+  }
   end(): void {
     this.ended = true;
   }
@@ -169,12 +194,15 @@ class Inner implements Connection {
   }
 }
 
-function serve(refuse = false, isEither = false) {
+function serve(refuse = false, isEither = false, onData: (connection: Connection) => void = () => {}) {
   const inner = new Inner();
   const events: string[] = [];
   let outer: Connection | null = null;
   const client: ConnectionClient = {
-    onData: (buf, start, end) => events.push(`data ${buf.toString('latin1', start, end)}`),
+    onData: (buf, start, end) => {
+      events.push(`data ${buf.toString('latin1', start, end)}`);
+      onData(outer!);
+    },
     onDrain: () => events.push('drain'),
     onClose: (reset) => events.push(`closed ${reset}`),
   };
@@ -200,6 +228,11 @@ function serve(refuse = false, isEither = false) {
 }
 
 describe('a connection', () => {
+  afterEach(async () => {
+    // The turn belongs to the thread, and thus to the next test as well.
+    while (readTurn.isOver) await new Promise((resolve) => setImmediate(resolve));
+  });
+
   test('whose request comes in pieces, with the first frame behind it', () => {
     const { inner, events, say } = serve();
     const bytes = Buffer.concat([Buffer.from(`${request()}\r\n\r\n`), whole(2, 'first')]);
@@ -233,10 +266,74 @@ describe('a connection', () => {
       open();
       if (isOrderly) say(Buffer.concat([whole(2, 'last'), close(1000)]));
       if (isOrderly) expect(inner.sent.at(-1)).toEqual(Buffer.from([0x88, 2, 3, 232]));
-      expect(inner.ended).toBe(isOrderly);
+      expect(inner.finished).toBe(isOrderly);
       below.onClose(false);
       expect(events).toEqual(isOrderly ? ['data last', 'closed false'] : ['closed true']);
     }
+  });
+
+  test.each([
+    ['a close frame', close(1001), true, 'closed false'],
+    ['a close frame without a code', whole(8, ''), true, 'closed false'],
+    ['a close frame with a code that may not be sent', close(1005), true, 'closed true'],
+    [
+      'a close frame whose reason is no UTF-8',
+      encodeFrame({ opcode: 8, payload: Buffer.from([3, 232, 0xff]), mask: 0, isFinal: true }),
+      true,
+      'closed true',
+    ],
+    ['a text frame', whole(1, 'x'), false, 'closed true'],
+  ])('that the peer ends by %s: its client hears at once, once, and is not waited for', async (_name, bytes, isClose, told) => {
+    const { inner, events, below, say, open } = serve();
+    open();
+    say(bytes);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(events).toEqual([told]);
+    expect([inner.finished, inner.ended]).toEqual([isClose, !isClose]);
+    say(whole(2, 'more'));
+    below.onClose(false);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(events).toEqual([told]);
+  });
+
+  test('that we end is over when the peer has answered with its close frame, in the same read or later', () => {
+    for (const isLater of [true, false]) {
+      const { inner, say, open } = serve(false, false, (client) => client.end());
+      open();
+      const said = Buffer.concat([whole(2, 'bye'), whole(10, 'x')]);
+      if (isLater) {
+        say(said);
+        expect([inner.ended, inner.finished]).toEqual([true, false]);
+        say(whole(2, 'late'));
+        say(close(1000));
+      } else say(Buffer.concat([said, close(1000)]));
+      expect(inner.finished).toBe(true);
+    }
+  });
+
+  test('whose frames carry nothing waits when the turn of the thread is over, and loses nothing', async () => {
+    const { inner, events, say, open } = serve();
+    open();
+    const pongs = Buffer.concat(Array.from({ length: 10_000 }, () => whole(10, 'x')));
+    const until = performance.now() + 5_000;
+    while (!inner.paused && performance.now() < until) say(pongs);
+    expect(inner.paused).toBe(true);
+    say(Buffer.concat([pongs, whole(2, 'behind'), whole(9, 'ping')]));
+    expect(events).toEqual([]);
+    while (inner.paused) await new Promise((resolve) => setImmediate(resolve));
+    expect(events).toEqual(['data behind']);
+    expect(inner.sent.at(-1)).toEqual(Buffer.from([0x8a, 4, ...Buffer.from('ping')]));
+  });
+
+  test('that ends while its input waits for a turn is heard to the end first', () => {
+    const { inner, events, below, say, open } = serve();
+    open();
+    const pongs = Buffer.concat(Array.from({ length: 10_000 }, () => whole(10, 'x')));
+    const until = performance.now() + 5_000;
+    while (!inner.paused && performance.now() < until) say(pongs);
+    say(whole(2, 'last'));
+    below.onClose(false);
+    expect(events).toEqual(['data last', 'closed true']);
   });
 
   test('that is slow: pongs and messages wait in order, only the latest ping is answered, and the client hears once', () => {

@@ -1,7 +1,7 @@
 /** How long a thread works on its clients' input before it sends what came of it and looks at all its sockets anew. */
 
-import { steadyNow } from '../../src/kernel/clock.ts';
-import { Fifo } from '../../src/kernel/fifo.ts';
+import { steadyNow } from '../clock.ts';
+import { Fifo } from '../fifo.ts';
 
 /** Milliseconds. Not much longer than this waits whoever has something to say while others have a lot. */
 const TURN_MS = 15;

@@ -1,7 +1,7 @@
 /** A thread's turn at its clients' input: how long it is, and who goes on when. */
 
 import { expect, test } from 'vitest';
-import { ReadTurn, type TurnTaker } from '../../../workers/client/read-turn.ts';
+import { ReadTurn, type TurnTaker } from '../../../src/kernel/turns/read-turn.ts';
 
 const immediate = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 

@@ -1,6 +1,6 @@
 /** Cuts large work up: a thread does so much of it in one loop iteration, and everybody who has some gets a turn, in the order in which they came. */
 
-import { Fifo } from './fifo.ts';
+import { Fifo } from '../fifo.ts';
 
 /** Shared by all who do one kind of work on a thread. */
 export class Turns {
