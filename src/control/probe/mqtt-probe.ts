@@ -1,4 +1,4 @@
-/** A health check from outside: a real MQTT 3.1.1 CONNECT and PINGREQ over TCP or WebSocket, with TLS where there is. */
+/** A health check from outside: a real MQTT 3.1.1 CONNECT and PINGREQ over TCP or WebSocket, with TLS where the endpoint has it. */
 
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
@@ -17,9 +17,9 @@ export interface ProbeTarget {
 
 export interface ProbeOutcome {
   healthy: boolean;
-  /** why not; null when healthy */
+/** why the endpoint is unhealthy; null when healthy */
   reason: string | null;
-  /** CONNECT to the last answer; null when nothing answered */
+/** ms from CONNECT to the last answer; null without an answer */
   latencyMs: number | null;
 }
 
@@ -27,19 +27,19 @@ const CONNACK = 0x20;
 const PINGRESP = 0xd0;
 const PINGREQ = Buffer.of(0xc0, 0);
 const DISCONNECT = Buffer.of(0xe0, 0);
-/** CONNACK codes of MQTT 3.1.1 with which an endpoint says that it works and wants a login [MQTT-3.2.2-5]. */
+/** CONNACK codes of MQTT 3.1.1 of a working endpoint that demands a login [MQTT-3.2.2-5]. */
 const WANTS_LOGIN = new Set([4, 5]);
 const REFUSALS: Record<number, string> = { 1: 'unacceptable protocol version', 2: 'identifier rejected', 3: 'server unavailable' };
 
-/** Alerts with which a server asks for the client certificate that a probe does not have: it works. */
+/** TLS alerts of a working server that demands a client certificate, which a probe does not have. */
 const WANTS_CERTIFICATE = /ALERT_(CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE)/;
 
-/** With what the client identifiers of a process's probes begin: its workers do not take such a client for one that tries logins. */
+/** Makes the secret prefix of this process's probe identifiers. Workers do not count a client with the prefix as a failed login. */
 export function newProbePrefix(): string {
   return `fluxmq-probe-${randomBytes(8).toString('hex')}-`;
 }
 
-/** CONNECT of MQTT 3.1.1 without a login: clean session, keep alive 30 s. The server is FluxMQ itself, which takes long identifiers. */
+/** CONNECT of MQTT 3.1.1 without a login: clean session, keep alive 30 s. fluxmq accepts the long identifier. */
 function connectPacket(prefix: string): Buffer {
   const id = Buffer.from(`${prefix}${randomBytes(4).toString('hex')}`);
   const head = Buffer.from([0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 30, 0, id.length]);
@@ -47,9 +47,9 @@ function connectPacket(prefix: string): Buffer {
 }
 
 /**
- * Speaks with an endpoint. Never rejects: each failure is a reason.
- * @param prefix of the client identifier: see newProbePrefix
- * @param timeoutMs for the whole conversation, 1..2147483647
+ * Connects to an endpoint and pings it. Never rejects: each failure is a reason.
+ * @param prefix prefix of the client identifier; see newProbePrefix
+ * @param timeoutMs deadline of the whole check, 1..2147483647
  */
 export function probeMqtt(target: ProbeTarget, prefix: string, timeoutMs: number): Promise<ProbeOutcome> {
   return new Promise((resolve) => {
@@ -58,7 +58,7 @@ export function probeMqtt(target: ProbeTarget, prefix: string, timeoutMs: number
     let wire: Wire | null = null;
     const finish = (reason: string | null, answered: boolean) => {
       clearTimeout(timer);
-      // Closing a WebSocket that is not open yet reports an error at once: it must find nobody.
+      // Closing a WebSocket before it is open reports an error at once, which must find no listener.
       const open = wire;
       wire = null;
       open?.close();
@@ -87,13 +87,13 @@ export function probeMqtt(target: ProbeTarget, prefix: string, timeoutMs: number
   });
 }
 
-/** The address to reach a listener that is bound to every address. */
+/** The address that reaches a listener bound to every address. */
 function reachable(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1';
   return host === '::' ? '::1' : host;
 }
 
-/** This very process is asked: whose certificate it is need not be proved. */
+/** The probe connects to its own process, so it does not verify the certificate. */
 function openSocket({ host, port, sslConfig }: ProbeTarget): { socket: Socket; ready: 'connect' | 'secureConnect' } {
   const to = { host: reachable(host), port };
   if (!sslConfig.enabled) return { socket: connect({ ...to, noDelay: true }), ready: 'connect' };

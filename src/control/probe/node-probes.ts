@@ -1,4 +1,4 @@
-/** What this node finds out about its own ports: whether one can be bound, and whether its endpoints answer MQTT. */
+/** Probes of this node's own ports: can a port be bound, and do the endpoints answer MQTT. */
 
 import { isDeepStrictEqual } from 'node:util';
 import type { SslConfig } from '../../endpoint/endpoint.ts';
@@ -11,7 +11,7 @@ import { probeMqtt } from './mqtt-probe.ts';
 import { probePort } from './port-probe.ts';
 
 const PROBE_TIMEOUT_MS = 5_000;
-/** Health probes under way at once. */
+/** Most health probes at once. */
 const PROBES_MAX = 16;
 
 export interface Probed {
@@ -46,7 +46,7 @@ export class NodeProbes {
     this.#probePrefix = probePrefix;
   }
 
-  /** Why the port cannot be bound here, found out by binding it; null when it can. */
+/** Binds the port to find out why it cannot be bound here; null when it can. */
   async portProblem(port: number, host: string): Promise<string | null> {
     const own = this.#runners.all().find((runner) => runner.listensOn(port));
     if (own !== undefined) return `Port ${port} is already in use by endpoint ${own.id}`;
@@ -59,14 +59,14 @@ export class NodeProbes {
   }
 
   /**
-   * Tries the listeners of a change that is not made yet: each port must be free, its endpoint's own, or left by another one of them, and
-   * what its TLS names must be here and of use.
+   * Tries the listeners of a planned change: each port must be free, its endpoint's own, or given up by another endpoint of the change,
+   * and the files that its TLS names must be present and usable.
    * @throws FluxError `port-in-use`, `unprocessable`
    */
   async prepare(plans: ListenerPlan[]): Promise<void> {
     const changing = new Set(plans.map(({ id }) => id));
     for (const { id, host, port, sslConfig } of plans) {
-      // What runs goes on, as with a change of this node.
+      // A running endpoint keeps its material, as with a change of this node.
       const running = this.#runners.peek(id)?.wanted ?? null;
       const isRunning = running?.tls !== null && isDeepStrictEqual(running?.endpoint.sslConfig, sslConfig);
       if (sslConfig !== null && !isRunning) await loadTls(sslConfig);
@@ -90,7 +90,7 @@ export class NodeProbes {
   async #probeOne({ endpoint }: StoredEndpoint): Promise<Probed> {
     const { id, port } = endpoint;
     if (!endpoint.enabled) return { port, id, healthy: false, reason: 'the endpoint is disabled', latencyMs: null };
-    // Whoever answers on a port that the endpoint could not get is somebody else.
+    // Another program answers on a port that the endpoint could not bind.
     const runner = this.#runners.peek(id);
     if (runner?.listensOn(port) !== true)
       return { port, id, healthy: false, reason: runner?.lastError ?? 'it does not listen on this port here', latencyMs: null };

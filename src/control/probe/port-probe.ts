@@ -1,4 +1,4 @@
-/** Whether a port can be bound here, found out by binding it, and who holds it when it cannot. */
+/** Finds out by binding whether a port is free, and which process holds a port that is not. */
 
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { steadyNow } from '../../kernel/clock.ts';
@@ -7,14 +7,14 @@ import { tryBind } from '../../thread/socket-passing.ts';
 
 /** States of /proc/net/tcp: 0A is LISTEN. */
 const LISTEN = '0A';
-/** Looking through every process's descriptors ends after this. */
+/** Longest search through the descriptors of all processes, ms. */
 const OWNER_SEARCH_MS = 1_000;
-/** Descriptors looked at together. */
+/** Descriptors read at once. */
 const BATCH = 64;
 
 /**
- * Tries to bind host:port, not sharing it. A listener with SO_REUSEPORT, also one of another broker of this user, makes it fail, while the
- * same bind with SO_REUSEPORT would succeed silently. Probes, here and in other brokers of this machine, are not in each other's way.
+ * Tries to bind host:port without sharing it. A listener with SO_REUSEPORT, for example of another broker of this user, makes this bind
+ * fail, while a bind with SO_REUSEPORT would succeed silently. Probes of this and other processes do not disturb each other.
  * @param port 1..65535
  * @throws FluxError `port-in-use` (naming the process where the system tells), `unprocessable` (address not local, no permission, …)
  */
@@ -41,14 +41,14 @@ export async function bindFailure(host: string, port: number, cause: unknown): P
   return new FluxError('unprocessable', message, { cause, issues: [{ path: code === 'EACCES' ? 'port' : 'host', message: reason }] });
 }
 
-/** `Port 1883 is already in use`, by whom if /proc tells. */
+/** `Port 1883 is already in use`, with the process that holds it where /proc shows it. */
 export async function portInUse(port: number, cause?: unknown): Promise<FluxError> {
   const owner = await portOwner(port).catch(() => null);
   const message = `Port ${port} is already in use${owner === null ? '' : ` by ${owner}`}`;
   return new FluxError('port-in-use', message, { cause, issues: [{ path: 'port', message }] });
 }
 
-/** `name (pid n)` of the process that listens on a TCP port; null when it is not found or may not be seen. Linux only. */
+/** `name (pid n)` of the process that listens on a TCP port; null when none is found or visible. Linux only. */
 export async function portOwner(port: number): Promise<string | null> {
   const inodes = await listeningInodes(port);
   if (inodes.size === 0) return null;
@@ -80,7 +80,7 @@ async function listeningInodes(port: number): Promise<Set<string>> {
 }
 
 async function holdsOne(pid: string, inodes: Set<string>): Promise<boolean> {
-  // Processes of other users cannot be looked into: not an error, just not known.
+  // The descriptors of other users' processes are unreadable, which is not an error.
   const descriptors = await readdir(`/proc/${pid}/fd`).catch(() => []);
   for (let from = 0; from < descriptors.length; from += BATCH) {
     const batch = descriptors.slice(from, from + BATCH);

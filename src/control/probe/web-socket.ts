@@ -1,9 +1,9 @@
-/** The client side of a WebSocket as far as a health probe needs it: one upgrade, small frames (RFC 6455). */
+/** The client side of a WebSocket for health probes: one upgrade, small frames (RFC 6455). */
 
 import { randomBytes } from 'node:crypto';
 import { isIPv6, type Socket } from 'node:net';
 
-/** What both transports offer to the conversation. */
+/** The transport of a probe: TCP or WebSocket. */
 export interface Wire {
   send(bytes: Uint8Array): void;
   close(): void;
@@ -12,25 +12,25 @@ export interface Wire {
 export interface WireEvents {
   onOpen(): void;
   onData(bytes: Uint8Array): void;
-  /** @param reason null: it ended in a way that shows that it works */
+/** @param reason null: the end shows that the endpoint works */
   onEnd(reason: string | null): void;
 }
 
 const HEAD_BYTES_MAX = 16 * 1024;
 const BINARY_FRAME = 0x82;
 const CLOSE_FRAME = 0x88;
-/** Longer ones have a length of several bytes; no packet that a probe gets is. */
+/** Longest payload with a one-byte length, which every packet to a probe fits. */
 const PAYLOAD_BYTES_MAX = 125;
 const MASK_BYTES = 4;
 
-/** Frames of a client are masked (RFC 6455 section 5.3). */
+/** Encodes one frame; a client masks its frames (RFC 6455 section 5.3). */
 function frame(kind: number, payload: Uint8Array): Buffer {
   const mask = randomBytes(MASK_BYTES);
   const masked = payload.map((byte, index) => byte ^ (mask[index % MASK_BYTES] ?? 0));
   return Buffer.concat([Buffer.of(kind, 0x80 | payload.length), mask, masked]);
 }
 
-/** @param ready event after which the socket may be written to */
+/** @param ready event that allows writing to the socket */
 export function joinWebSocket(
   socket: Socket,
   ready: 'connect' | 'secureConnect',
@@ -82,7 +82,7 @@ export function joinWebSocket(
   };
 }
 
-/** Size of the first frame; 0 while it is not whole. */
+/** Size of the first frame in bytes; 0 while the frame is incomplete. */
 function wholeFrame(bytes: Buffer): number {
   const length = bytes[1];
   if (length === undefined || length > PAYLOAD_BYTES_MAX || bytes.length < 2 + length) return 0;
