@@ -17,9 +17,9 @@ export interface ProbeTarget {
 
 export interface ProbeOutcome {
   healthy: boolean;
-/** why the endpoint is unhealthy; null when healthy */
+  /** why the endpoint is unhealthy; null when healthy */
   reason: string | null;
-/** ms from CONNECT to the last answer; null without an answer */
+  /** ms from CONNECT to the last answer; null without an answer */
   latencyMs: number | null;
 }
 

@@ -46,7 +46,7 @@ export class NodeProbes {
     this.#probePrefix = probePrefix;
   }
 
-/** Binds the port to find out why it cannot be bound here; null when it can. */
+  /** Binds the port to find out why it cannot be bound here; null when it can. */
   async portProblem(port: number, host: string): Promise<string | null> {
     const own = this.#runners.all().find((runner) => runner.listensOn(port));
     if (own !== undefined) return `Port ${port} is already in use by endpoint ${own.id}`;

@@ -12,7 +12,7 @@ export interface Wire {
 export interface WireEvents {
   onOpen(): void;
   onData(bytes: Uint8Array): void;
-/** @param reason null: the end shows that the endpoint works */
+  /** @param reason null: the end shows that the endpoint works */
   onEnd(reason: string | null): void;
 }
 
