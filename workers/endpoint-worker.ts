@@ -237,8 +237,8 @@ mesh.hooks = {
       case 'durable-ok':
         barrier.onRequestDone(control.request);
         return;
-      case 'retained':
-        retained.onAnswer(control.request, control.found);
+      case 'retained-page':
+        retained.onPage(control);
         return;
       case 'bounce':
         frame.onBounce(peer, control);
@@ -253,7 +253,7 @@ mesh.hooks = {
     for (const runtime of runtimes.values()) tellRetainedLimit(peer, runtime.endpoint);
     directory.onSessionWorker(peer);
     barrier.onSessionWorker(peer, table.values());
-    retained.onSessionWorker(peer);
+    retained.onSessionWorker();
     for (const runtime of runtimes.values()) tellRules(runtime);
   },
   movesUnderWay: () => table.mover.movesUnderWay(),

@@ -9,16 +9,17 @@ import { IdentifierTable } from '../src/thread/identifier-table.ts';
 import { countConflict, readStart, serialBase, writeStart } from '../src/thread/message-numbers.ts';
 import { type SessionCount, THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../src/thread/messages.ts';
 import { Registry } from './identifiers/registry.ts';
-import type { Control, RetainedFound, WireSession } from './mesh/controls.ts';
+import type { Control, WireSession } from './mesh/controls.ts';
 import { Mesh } from './mesh/mesh.ts';
 import { onBeforePost, type PeerLink } from './mesh/peer-link.ts';
-import { EMPTY, Message, toWireMessage } from './routing/message.ts';
+import { EMPTY, Message } from './routing/message.ts';
 import { Namespace } from './routing/namespace.ts';
 import { INTEREST } from './routing/peer.ts';
 import { Router } from './routing/router.ts';
 import { DurableSessions } from './session/durable-sessions.ts';
 import { deliveryKey } from './session/flight/delivery.ts';
 import { MessageDisk } from './session/message-disk.ts';
+import { RetainedAnswers } from './session/retained/answers.ts';
 import { RefusalLog } from './session/retained/refusal-log.ts';
 import { RetainedStore } from './session/retained/store.ts';
 import { AwayRules } from './session/rights/away-rules.ts';
@@ -53,6 +54,7 @@ const mesh = new Mesh(
 );
 const router = new Router(boot.peer, { onPeerOverload() {}, onRetainedPublish() {} });
 router.numberFrom(serialBase(boot.numbers));
+const retainedAnswers = new RetainedAnswers(mesh, retainedStore);
 router.retained = {
   retain(namespace, message) {
     const refusal = retainedStore.retain(namespace, message);
@@ -161,6 +163,7 @@ mesh.hooks = {
   movesUnderWay: () => table.mover.movesUnderWay(),
   onPeerKnown() {},
   onPeerRemoved(peer) {
+    retainedAnswers.onPeerRemoved(peer);
     table.mover.onPeerRemoved(peer);
     registry.onPeerRemoved(peer);
     rules.peerRemoved(peer.id);
@@ -173,23 +176,15 @@ mesh.hooks = {
 function onControl(peer: PeerLink, control: Control): void {
   if (registry.onControl(peer, control)) return;
   switch (control.t) {
-    case 'retained-get': {
-      // What other peers have published before this question may still be in their ports.
-      mesh.whenDrained(() => {
-        const now = steadyNow();
-        const found: RetainedFound[] = [];
-        for (const [filterAt, filter] of control.filters.entries()) {
-          const messages: Message[] = [];
-          const walk = retainedStore.walk(control.namespace, filter);
-          for (let found = walk?.step(); found !== undefined; found = walk?.step()) {
-            if (found !== null && !found.isExpired(now)) messages.push(found);
-          }
-          if (messages.length > 0) found.push({ filterAt, messages: messages.map(toWireMessage) });
-        }
-        peer.control({ t: 'retained', request: control.request, found });
-      });
+    case 'retained-get':
+      retainedAnswers.begin(peer, control);
       return;
-    }
+    case 'retained-next':
+      retainedAnswers.next(peer, control);
+      return;
+    case 'retained-end':
+      retainedAnswers.end(peer, control.request);
+      return;
     case 'durable': {
       const announced = applyDurable(peer, control);
       const { request } = control;
@@ -328,6 +323,7 @@ const sweep = setInterval(() => {
   registry.sweep();
 }, SWEEP_MS);
 const retainedSweep = setInterval(() => {
+  retainedAnswers.sweep();
   void retainedStore.sweep(steadyNow()).then(() => durable?.schedule());
   rules.prune((endpoint) => registry.persistentCount(endpoint) > 0);
 }, RETAINED_SWEEP_MS);

@@ -40,6 +40,7 @@ export const COUNTER_NAMES = [
   'retainedRefused',
   'refusedForeignSession',
   'subscriptionsWithdrawn',
+  'retainedTimeout',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];
@@ -68,6 +69,7 @@ export const CONNECTION_ERRORS = {
   packet_timeout: 'packetTimeout',
   address_limit: 'refusedAddressLimit',
   address_rate: 'refusedAddressRate',
+  retained_timeout: 'retainedTimeout',
   tls_handshake: 'tlsHandshakeFailed',
   tls_timeout: 'tlsTimeout',
   tls_client_certificate: 'tlsClientCertificate',

@@ -23,6 +23,7 @@ import { Decisions } from './decisions.ts';
 import { LastTopic } from './last-topic.ts';
 import { HOLD, PacketReader } from './packet-reader.ts';
 import { QueuedInput } from './queued-input.ts';
+import type { Reading } from './reading.ts';
 import { Sender } from './sender.ts';
 import { logPacket } from './tap.ts';
 
@@ -80,8 +81,8 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   #hasEnded = false;
   #wasReset = false;
   #isGone = false;
-  /** what waits for a slow client to read: retained messages */
-  #whenWritable: (() => void)[] = [];
+  /** retained messages that it is sent; null: it has asked for none */
+  reading: Reading | null = null;
 
   readonly #hooks: ClientHooks;
   readonly #topic: LastTopic;
@@ -305,15 +306,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     if (this.state !== 'online') return;
     this.release(HOLD.output);
     this.session?.fill();
-    const waiting = this.#whenWritable;
-    if (waiting.length === 0) return;
-    this.#whenWritable = [];
-    for (const go of waiting) go();
-  }
-
-  /** Calls `go` when the client has read what it was sent; never, if it ends before. */
-  whenWritable(go: () => void): void {
-    this.#whenWritable.push(go);
+    this.reading?.onWritable();
   }
 
   // ---- the end
@@ -435,7 +428,8 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.state = 'closed';
     this.context.paused.delete(this);
     this.discardInput();
-    this.#whenWritable = [];
+    this.reading?.end();
+    this.reading = null;
     const { session, context } = this;
     this.session = null;
     if (session === null || session.outlet !== this) return;

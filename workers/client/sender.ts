@@ -57,6 +57,13 @@ export class Sender {
     return out.isBlocked && out.pendingBytes > SLOW_BYTES;
   }
 
+  /** The client has not read what it was sent: what need not come at once waits. The kernel is asked first. */
+  get isBehind(): boolean {
+    const { out } = this;
+    if (!out.isBlocked && out.pendingBytes > 0) out.flush();
+    return out.isBlocked;
+  }
+
   get takesRuns(): boolean {
     return this.topicAliasMaximum === 0 && this.maximumPacketSize === 0;
   }

@@ -17,6 +17,7 @@ import { EMPTY, Message } from '../routing/message.ts';
 import { type Session, sessionKey } from '../session/session.ts';
 import type { PendingWill } from '../session/will/pending-will.ts';
 import { leaveSession, Opening } from './opening.ts';
+import { resumeRetained } from './retained.ts';
 
 /** What this server takes of the client's Topic Alias Maximum; each alias is a topic name to remember. */
 const ALIASES_OUT_MAX = 256;
@@ -213,6 +214,7 @@ function welcome(client: Client, packet: ConnectPacket, session: Session, isPres
   runtime.slots[SLOT.subscriptionsCurrent]! += session.subscriptions.size;
   session.attach(client);
   context.table.subscriptions.presenceChanged(session);
+  resumeRetained(client, session);
   client.release(HOLD.connect);
 }
 

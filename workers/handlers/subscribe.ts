@@ -12,7 +12,7 @@ import type { Subscription } from '../routing/subscriber.ts';
 import { filterTurns } from '../session/filter-turns.ts';
 import type { RetainedQuery } from '../session/retained/queries.ts';
 import { type Session, subscriptionKey, toWireSubscription } from '../session/session.ts';
-import { sendRetained } from './retained.ts';
+import { beginQuery, sendRetained } from './retained.ts';
 
 /** A peer that has not taken in a filter by then hangs: the client is sent away rather than promised what may not hold. */
 const BARRIER_DEADLINE_MS = 10_000;
@@ -54,7 +54,7 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
   client.write(encodeSuback(client.version, packet.packetId, codes));
   observe(client.endpoint.slots, RESPONSE_SUBSCRIBE, RESPONSE_BUCKETS, (steadyNow() - startedAt) / 1000);
   client.release(HOLD.subscribe);
-  for (const { subscriptions: asked, query } of queries) query.ask((found) => sendRetained(client, asked, query, found));
+  for (const { subscriptions: asked, query } of queries) sendRetained(client, session, asked, query);
 }
 
 /** Makes subscriptions, and adds their codes and questions. @returns what SUBACK must wait for */
@@ -66,7 +66,7 @@ function subscribe(
   codes: number[],
   queries: Asked[],
 ): Promise<void>[] {
-  const { retained, table, barrier } = client.context;
+  const { table, barrier } = client.context;
   const made = new Map<string, Subscription>();
   const asked: Subscription[] = [];
   for (const request of requests) {
@@ -82,7 +82,7 @@ function subscribe(
   }
   if (asked.length > 0) {
     const filters = asked.map(({ filter }) => filter);
-    const query = retained.begin(session.namespace.name, filters, () => client.session === session);
+    const query = beginQuery(client, session, filters);
     queries.push({ subscriptions: asked, query });
   }
   const subscriptions = [...made.values()];

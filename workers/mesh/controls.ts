@@ -3,6 +3,7 @@
 import type { AclConfig } from '../../src/endpoint/endpoint.ts';
 import type { QoS } from '../../src/mqtt/packet.ts';
 import type { WireMessage } from '../routing/message.ts';
+import type { RetainedPage } from '../session/retained/page.ts';
 import type { Holder } from '../session/rights/holder.ts';
 
 /** A subscription as plain data. */
@@ -72,6 +73,8 @@ export interface WireSession {
   received: number[];
   nextPacketId: number;
   will: WireWill | null;
+  /** subscriptions (by subscriptionKey()) whose retained messages were not all sent; missing: none */
+  retainedDue?: string[];
 }
 
 /** Members of a shared group at the sender; 0/0 = none. */
@@ -122,12 +125,6 @@ export interface Registration extends Omit<Claim, 'user' | 'cleanStart' | 'maxSe
   isParked: boolean;
 }
 
-/** Retained messages that match a filter of a question: the filter's place in it. */
-export interface RetainedFound {
-  filterAt: number;
-  messages: WireMessage[];
-}
-
 /** Everything that may stand between two batches. */
 export type Control =
   // interest
@@ -173,8 +170,13 @@ export type Control =
   | { t: 'released'; move: number; offer: WireSubscription[] | null | 'foreign' }
   | { t: 'state'; move: number; session: WireSession }
   // retained messages
-  | { t: 'retained-get'; request: number; namespace: string; filters: readonly string[] }
-  | { t: 'retained'; request: number; found: RetainedFound[] }
+  /** @param from the filter that the answer begins with */
+  | { t: 'retained-get'; request: number; namespace: string; filters: readonly string[]; from: number }
+  /** the subscriber has room for this page of what matches a filter, or for the first one of a later filter */
+  | { t: 'retained-next'; request: number; filterAt: number; page: number; isFresh: boolean }
+  | { t: 'retained-end'; request: number }
+  /** null: nothing more matches the filter; behind the last one: any filter */
+  | { t: 'retained-page'; request: number; filterAt: number; at: number; page: RetainedPage | null }
   // durable sessions: endpoint worker → session worker
   | { t: 'durable'; namespace: string; clientId: string; op: DurableOp; request: number }
   /** the operations up to this request are taken in: its filters are journalled from here on */

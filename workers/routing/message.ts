@@ -83,11 +83,18 @@ export class Message {
     return this.#topicBytes;
   }
 
-  /** Copies what points into a larger buffer. */
+  /** The payload stands in `payload` from now on, byte for byte. */
+  movePayload(payload: Buffer): void {
+    this.#payload = payload;
+  }
+
+  /** Copies what points into a larger buffer; not what is most of a block of shared memory, which nobody writes to again. */
   detach(): this {
     const { payload, forward } = this;
     this.#packet = null;
-    if (payload.buffer.byteLength !== payload.length) this.#payload = copy(payload);
+    const { buffer } = payload;
+    const isShared = buffer instanceof SharedArrayBuffer && payload.length * 2 > buffer.byteLength;
+    if (buffer.byteLength !== payload.length && !isShared) this.#payload = copy(payload);
     if (forward.length > 0 && forward.buffer.byteLength !== forward.length) this.#forward = copy(forward);
     return this;
   }

@@ -74,7 +74,9 @@ export class Session implements Subscriber {
   /** messages that are sent as soon as their identifier is on disk */
   #storing = 0;
   /** who waits for room; null: nobody */
-  #whenRoom: ((isLast: boolean) => void)[] | null = null;
+  #whenRoom: (() => void)[] | null = null;
+  /** keys of subscriptions with QoS 1 or 2 whose retained messages were not all sent: asked for anew by the next connection; null: none */
+  retainedDue: Set<string> | null = null;
   #isEnded = false;
 
   constructor(namespace: Namespace, clientId: string, host: SessionHost) {
@@ -180,24 +182,23 @@ export class Session implements Subscriber {
     });
   }
 
-  /** Whether QoS 1 and 2 messages that could come at any pace should come now: half of the queue is left to those that cannot wait. */
+  /** Whether a QoS 1 or 2 message would be sent at once: those that can come at any pace wait for it, the queue is for the others. */
   get hasRoom(): boolean {
     const outlet = this.outlet;
-    const isFlowing = outlet !== null && this.queue.length === 0 && this.#unrepeated === null && this.#hasPlace(outlet);
-    return isFlowing || this.queue.length * 2 < this.maxQueued;
+    return outlet !== null && this.queue.length === 0 && this.#unrepeated === null && this.#hasPlace(outlet) && !outlet.isSlow;
   }
 
-  /** Calls `go` when there is room again; with true when the connection ends before: what is not sent now never is. */
-  whenRoom(go: (isLast: boolean) => void): void {
+  /** Calls `go` when there is room again; never, if the connection ends before. */
+  whenRoom(go: () => void): void {
     this.#whenRoom ??= [];
     this.#whenRoom.push(go);
   }
 
-  #tellRoom(isLast: boolean): void {
+  #tellRoom(): void {
     const waiting = this.#whenRoom;
     if (waiting === null) return;
     this.#whenRoom = null;
-    for (const go of waiting) go(isLast);
+    for (const go of waiting) go();
   }
 
   /** Sends what waits, as far as the window and the client's reading allow. */
@@ -212,7 +213,7 @@ export class Session implements Subscriber {
       if (message.expiresAt !== 0 && message.isExpired(steadyNow())) this.#drop(delivery, 'expired');
       else this.#transmit(delivery, outlet);
     }
-    if (this.#whenRoom !== null && this.hasRoom) this.#tellRoom(false);
+    if (this.#whenRoom !== null && this.hasRoom) this.#tellRoom();
   }
 
   /** PUBACK or PUBCOMP, or PUBREC with an error: the message is done. False: no such identifier. */
@@ -308,7 +309,6 @@ export class Session implements Subscriber {
 
   /** The connection is gone; the session stays. */
   detach(): void {
-    if (this.expirySeconds > 0) this.#tellRoom(true);
     this.#whenRoom = null;
     this.outlet = null;
     this.#unrepeated = null;
@@ -394,6 +394,7 @@ export class Session implements Subscriber {
       received: this.received === null ? [] : [...this.received.keys()],
       nextPacketId: this.#nextPacketId,
       will: this.will === null ? null : { ...this.will, message: toWireMessage(this.will.message) },
+      ...(this.retainedDue === null ? {} : { retainedDue: [...this.retainedDue] }),
     };
   }
 
@@ -406,6 +407,7 @@ export class Session implements Subscriber {
     this.isDurable = wire.isDurable;
     this.maxQueued = wire.maxQueued;
     this.#nextPacketId = wire.nextPacketId;
+    if (wire.retainedDue !== undefined) this.retainedDue = new Set(wire.retainedDue);
     if (wire.received.length > 0) this.received = new Map(wire.received.map((packetId) => [packetId, 0]));
     this.will = wire.will === null ? null : { ...wire.will, message: fromWireMessage(wire.will.message) };
     const later = [...this.queue];

@@ -1,146 +1,216 @@
-/** An endpoint worker's questions for retained messages, merged with what is published meanwhile: nothing missed, nothing older than what was delivered. */
+/** An endpoint worker's questions for retained messages, answered page by page, and what its readers share of them. */
 
-import type { RetainedFound } from '../../mesh/controls.ts';
+import type { Control } from '../../mesh/controls.ts';
 import type { Mesh } from '../../mesh/mesh.ts';
-import type { PeerLink } from '../../mesh/peer-link.ts';
-import { fromWireMessage, type Message } from '../../routing/message.ts';
+import type { Message } from '../../routing/message.ts';
+import type { Run } from '../../routing/subscriber.ts';
+import { packetsOfVersion5, type RetainedPage, readPage } from './page.ts';
+import { RecentRetained } from './recent.ts';
 
-/** A question that is not answered by then is given up: the session worker is away for long. */
-const DEADLINE_MS = 10_000;
-/** Questions from which on those that nobody wants any more are looked for, each time that there are twice as many. */
-const SWEEP_FROM = 64;
+/** A page that is not there by then will not come: the session worker was replaced meanwhile if it stood still. */
+const DEADLINE_MS = 30_000;
+/** Pages that are kept for further readers: bytes of their packets in either version. */
+const KEPT_BYTES = 8 * 1024 * 1024;
 
-/** Retained messages of one filter of a question. */
-export interface Retained {
-  /** the filter's place in the question */
-  filterAt: number;
-  messages: readonly Message[];
+/** A page in this worker, shared by its readers. */
+export class LocalPage {
+  readonly page: RetainedPage;
+  /** resolves when what the peers had routed before the page was made has come here; null: it has */
+  fence: Promise<void> | null;
+  #messages: readonly Message[] | null = null;
+  #run: Run | null = null;
+
+  constructor(page: RetainedPage, fence: Promise<void> | null) {
+    this.page = page;
+    this.fence = fence;
+    void fence?.then(() => {
+      this.fence = null;
+    });
+  }
+
+  get bytes(): number {
+    return 2 * this.page.packets.byteLength;
+  }
+
+  get messages(): readonly Message[] {
+    this.#messages ??= readPage(this.page);
+    return this.#messages;
+  }
+
+  /** All of it as QoS 0. @param version of the subscriber. Not for pages in which something expires */
+  runFor(version: number): Run {
+    const { packets, count } = this.page;
+    this.#run ??= { buf: asBuffer(packets), start: 0, end: packets.byteLength, count, version: 4, other: null, from: '' };
+    if (version === 5) this.#run.other ??= packetsOfVersion5(this.messages);
+    return this.#run;
+  }
 }
 
-/** The question of new subscriptions that were made together. It watches what is published from its beginning until end(). */
+/** What reads the answer to a question. */
+export interface RetainedReader {
+  /** A page of what matches the filter, the `at`th; null: nothing more matches it, or, behind the last filter, any. */
+  onPage(filterAt: number, at: number, page: LocalPage | null): void;
+  /** A new session worker: what was asked has to be asked again, by restart(). */
+  onRestart(): void;
+  /** The page did not come in time. */
+  onLate(): void;
+}
+
+/** The question of new subscriptions that were made together. It hears what is published from its beginning until end(). */
 export class RetainedQuery {
+  readonly request: number;
   readonly namespace: string;
   readonly filters: readonly string[];
-  readonly #isWanted: () => boolean;
-  readonly #ask: (query: RetainedQuery) => void;
-  /** topics whose retained message was published since every peer knows the filters: the stored one may be older */
-  #seen: Set<string> | null = null;
-  /** topic → the last one that came before that; others may have been missed after it */
-  #before: Map<string, string> | null = null;
-  #then: ((found: Retained[]) => void) | null = null;
+  readonly recent: RecentRetained;
+  readonly #queries: RetainedQueries;
+  readonly #beganAt: number;
+  #askedAt = Number.POSITIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
-  #isAsked = false;
+  reader: RetainedReader | null = null;
   #isEnded = false;
 
-  constructor(namespace: string, filters: readonly string[], isWanted: () => boolean, ask: (query: RetainedQuery) => void) {
+  constructor(queries: RetainedQueries, request: number, namespace: string, filters: readonly string[], recent: RecentRetained) {
+    this.#queries = queries;
+    this.request = request;
     this.namespace = namespace;
     this.filters = filters;
-    this.#isWanted = isWanted;
-    this.#ask = ask;
+    this.recent = recent;
+    this.#beganAt = recent.last;
+    recent.readers++;
   }
 
-  /** The question is out, and its answer is not in. */
-  get isWaiting(): boolean {
-    return this.#then !== null;
+  get isEnded(): boolean {
+    return this.#isEnded;
   }
 
-  /** Nobody wants an answer any more. */
-  get isOver(): boolean {
-    return this.#isEnded || !this.#isWanted();
+  /** Nothing has passed that a page could repeat. */
+  get isUndisturbed(): boolean {
+    return this.recent.last === this.#beganAt;
   }
 
-  /** Asks; to be called when every peer knows the filters. `then` is called at most once, when nothing is under way that the answer knows of. */
-  ask(then: (found: Retained[]) => void): void {
-    this.#then = then;
-    this.#isAsked = true;
-    this.#timer = setTimeout(() => this.answer([]), DEADLINE_MS);
-    this.#ask(this);
+  /** Asks for the first page; to be called when every peer knows the filters. */
+  ask(reader: RetainedReader): void {
+    this.reader = reader;
+    this.#askedAt = this.recent.last;
+    this.restart(0);
   }
 
-  answer(found: Retained[]): void {
-    const then = this.#then;
-    this.#then = null;
+  /** Asks a new session worker, from the first page of a filter on. */
+  restart(filterAt: number): void {
+    const { request, namespace, filters } = this;
+    this.#queries.say({ t: 'retained-get', request, namespace, filters, from: filterAt });
+    this.#await();
+  }
+
+  /** Asks for a page. @param isFresh as it is now: what was given before is out of date */
+  want(filterAt: number, page: number, isFresh: boolean): void {
+    this.#queries.say({ t: 'retained-next', request: this.request, filterAt, page, isFresh });
+    this.#await();
+  }
+
+  #await(): void {
     clearTimeout(this.#timer);
-    if (this.isOver) this.end();
-    else then?.(found);
+    this.#timer = setTimeout(() => this.reader?.onLate(), DEADLINE_MS);
   }
 
-  onPublish(message: Message): void {
-    if (this.#isAsked) {
-      this.#seen ??= new Set();
-      this.#seen.add(message.topic);
-    } else {
-      this.#before ??= new Map();
-      this.#before.set(message.topic, identity(message));
-    }
+  onPage(filterAt: number, at: number, page: LocalPage | null): void {
+    clearTimeout(this.#timer);
+    this.reader?.onPage(filterAt, at, page);
   }
 
   /** The subscriber was sent this message, or a newer one of the topic: what the answer brought must not follow. */
   isOvertaken(message: Message): boolean {
-    return this.#seen?.has(message.topic) === true || this.#before?.get(message.topic) === identity(message);
+    return this.recent.isOvertaken(message, this.#beganAt, this.#askedAt);
   }
 
-  /** Everything has been sent. */
+  /** Everything has been sent, or nobody wants it any more. */
   end(): void {
+    if (this.#isEnded) return;
     this.#isEnded = true;
     clearTimeout(this.#timer);
+    this.#queries.onEnded(this, this.reader !== null);
   }
-}
-
-function identity({ source, serial }: Message): string {
-  return `${source}:${serial}`;
 }
 
 export class RetainedQueries {
   readonly #mesh: Mesh;
   readonly #queries = new Map<number, RetainedQuery>();
+  /** by namespace, while somebody reads there */
+  readonly #recent = new Map<string, RecentRetained>();
+  /** by page id, the oldest first */
+  readonly #pages = new Map<number, LocalPage>();
+  #pageBytes = 0;
   #last = 0;
-  #sweepAt = SWEEP_FROM;
 
   constructor(mesh: Mesh) {
     this.#mesh = mesh;
   }
 
-  /** Begins to watch when subscriptions are made. @param isWanted false as soon as their client is gone */
-  begin(namespace: string, filters: readonly string[], isWanted: () => boolean): RetainedQuery {
-    const request = ++this.#last;
-    if (this.#queries.size >= this.#sweepAt) this.#sweep();
-    const query = new RetainedQuery(namespace, filters, isWanted, () => {
-      this.#mesh.sessionLink?.control({ t: 'retained-get', request, namespace, filters });
-    });
-    this.#queries.set(request, query);
+  /** Begins to hear when subscriptions are made. Whoever begins a question ends it. */
+  begin(namespace: string, filters: readonly string[]): RetainedQuery {
+    let recent = this.#recent.get(namespace);
+    if (recent === undefined) {
+      recent = new RecentRetained();
+      this.#recent.set(namespace, recent);
+    }
+    const query = new RetainedQuery(this, ++this.#last, namespace, filters, recent);
+    this.#queries.set(query.request, query);
     return query;
   }
 
   onPublish(namespace: string, message: Message): void {
-    for (const [request, query] of this.#queries) {
-      if (query.isOver) this.#queries.delete(request);
-      else if (query.namespace === namespace) query.onPublish(message);
-    }
+    this.#recent.get(namespace)?.note(message);
   }
 
-  onAnswer(request: number, found: readonly RetainedFound[]): void {
+  onPage({ request, filterAt, at, page }: Extract<Control, { t: 'retained-page' }>): void {
     const query = this.#queries.get(request);
     if (query === undefined) return;
-    const answer = (): void => {
-      query.answer(found.map(({ filterAt, messages }) => ({ filterAt, messages: messages.map(fromWireMessage) })));
-      if (query.isOver) this.#queries.delete(request);
-    };
-    // The session worker may have heard of a publish before this worker, to which it is on its way with others before it.
-    const fence = this.#mesh.fence(found.flatMap(({ messages }) => messages.map(({ source }) => source)));
-    if (fence === null) answer();
-    else void fence.then(answer);
+    if (page === null) {
+      query.onPage(filterAt, at, null);
+      return;
+    }
+    const local = this.#pages.get(page.id) ?? this.#keep(page);
+    if (local.fence === null) query.onPage(filterAt, at, local);
+    else void local.fence.then(() => query.isEnded || query.onPage(filterAt, at, local));
   }
 
-  #sweep(): void {
-    for (const [request, query] of this.#queries) if (query.isOver) this.#queries.delete(request);
-    this.#sweepAt = Math.max(SWEEP_FROM, this.#queries.size * 2);
+  #keep(page: RetainedPage): LocalPage {
+    // The session worker may have heard of a publish before this worker, to which it is on its way with others before it.
+    const session = this.#mesh.sessionLink?.id;
+    const local = new LocalPage(page, this.#mesh.fence(page.sources.filter((source) => source !== session)));
+    this.#pages.set(page.id, local);
+    this.#pageBytes += local.bytes;
+    for (const [id, oldest] of this.#pages) {
+      if (this.#pageBytes <= KEPT_BYTES || oldest === local) break;
+      this.#pages.delete(id);
+      this.#pageBytes -= oldest.bytes;
+    }
+    return local;
+  }
+
+  onEnded(query: RetainedQuery, isAsked: boolean): void {
+    this.#queries.delete(query.request);
+    const { recent, namespace, request } = query;
+    if (--recent.readers === 0) this.#recent.delete(namespace);
+    if (isAsked) this.say({ t: 'retained-end', request });
+    if (this.#queries.size > 0) return;
+    this.#pages.clear();
+    this.#pageBytes = 0;
+  }
+
+  /** To the session worker; when it is away, the next one is asked. */
+  say(control: Control): void {
+    this.#mesh.sessionLink?.control(control);
   }
 
   /** A new session worker: ask again what the old one did not answer. */
-  onSessionWorker(link: PeerLink): void {
-    for (const [request, query] of this.#queries) {
-      if (query.isWaiting) link.control({ t: 'retained-get', request, namespace: query.namespace, filters: query.filters });
-    }
+  onSessionWorker(): void {
+    this.#pages.clear();
+    this.#pageBytes = 0;
+    for (const query of this.#queries.values()) query.reader?.onRestart();
   }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -3,6 +3,7 @@
 import { totalmem } from 'node:os';
 import { Pace } from '../../../src/kernel/pace.ts';
 import type { Message } from '../../routing/message.ts';
+import { settle } from './page.ts';
 import { type NodeLimits, type RetainedPart, RetainedQuota, type RetainedRefusal, type RetainedUse } from './quota.ts';
 import { RetainedTree, RetainedWalk } from './tree.ts';
 
@@ -35,6 +36,8 @@ class Root {
   readonly tree = new RetainedTree();
   /** those that expire, by topic */
   readonly expiring = new Map<string, Message>();
+  /** moves with each change */
+  version = 0;
 }
 
 export class RetainedStore {
@@ -84,9 +87,9 @@ export class RetainedStore {
       this.#refused.set(message.origin, (this.#refused.get(message.origin) ?? 0) + 1);
       return refusal;
     }
-    this.put(namespace, message);
     // What the server says of itself is said again after a restart.
     if (!isSystemTopic(message.topic)) this.#disk?.putRetained(namespace, message);
+    this.put(namespace, message);
     return null;
   }
 
@@ -100,7 +103,8 @@ export class RetainedStore {
     const before = root.tree.get(message.topic);
     if (before !== null) this.quota.remove(namespace, partOf(before));
     this.quota.add(namespace, partOf(message));
-    root.tree.set(message.topic, message.detach());
+    root.tree.set(message.topic, settle(message));
+    root.version++;
     if (message.expiresAt !== 0) root.expiring.set(message.topic, message);
     else if (root.expiring.size > 0) root.expiring.delete(message.topic);
   }
@@ -110,6 +114,7 @@ export class RetainedStore {
     const before = root?.tree.get(topic) ?? null;
     if (root === undefined || before === null) return false;
     root.tree.delete(topic);
+    root.version++;
     root.expiring.delete(topic);
     this.quota.remove(namespace, partOf(before));
     return true;
@@ -119,6 +124,11 @@ export class RetainedStore {
   get(namespace: string, topic: string, now: number): Message | null {
     const message = this.#roots.get(namespace)?.tree.get(topic) ?? null;
     return message === null || message.isExpired(now) ? null : message;
+  }
+
+  /** Moves with each change of what is retained in the namespace. */
+  version(namespace: string): number {
+    return this.#roots.get(namespace)?.version ?? -1;
   }
 
   /** A walk over what matches a filter, expired messages too; null: nothing is retained in the namespace. */
