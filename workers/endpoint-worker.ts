@@ -5,6 +5,8 @@ import type { Endpoint } from '../src/endpoint/endpoint.ts';
 import { steadyNow } from '../src/kernel/clock.ts';
 import { Deadline } from '../src/kernel/deadline.ts';
 import { FluxError } from '../src/kernel/errors.ts';
+import { LoginGate } from '../src/kernel/logins/login-gate.ts';
+import { LoginMemory } from '../src/kernel/logins/login-memory.ts';
 import { Pace } from '../src/kernel/pace.ts';
 import { loopDelay } from '../src/metrics/loop-delay.ts';
 import { REASON } from '../src/mqtt/reason-codes.ts';
@@ -39,6 +41,9 @@ import { startWorker } from './worker-frame.ts';
 
 const boot = workerData as WorkerBoot;
 const VERIFY_TIMEOUT_MS = 5_000;
+/** Password checks of one user from one address: so many, then one in CHECK_EVERY_MS. */
+const CHECKS_AT_ONCE = 20;
+const CHECK_EVERY_MS = 200;
 const SWEEP_MS = 500;
 /** A peer that stands still for longer delays nobody's end. */
 const PEERS_KNOW_MS = 3_000;
@@ -208,7 +213,10 @@ const context: WorkerContext = {
   router,
   table,
   directory,
-  authenticator: new Authenticator((job) => link.ask('access.verify', job, VERIFY_TIMEOUT_MS)),
+  authenticator: new Authenticator(
+    (job) => link.ask('access.verify', job, VERIFY_TIMEOUT_MS),
+    new LoginGate(new LoginMemory(boot.logins), { userBurst: CHECKS_AT_ONCE, userEveryMs: CHECK_EVERY_MS }),
+  ),
   retained,
   barrier,
   logger: link.logger,

@@ -26,6 +26,8 @@ export interface WorkerBoot {
   identifiers: SharedArrayBuffer;
   /** from which all threads number messages: see message-numbers.ts */
   numbers: SharedArrayBuffer;
+  /** logins that failed, of all threads: see kernel/logins/login-memory.ts */
+  logins: SharedArrayBuffer;
   /** client identifiers of this process's own health checks begin with it; nobody else can guess it */
   probePrefix: string;
 }

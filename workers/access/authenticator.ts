@@ -4,16 +4,18 @@ import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AuthConfig, FixedAuthConfig, FixedUser } from '../../src/endpoint/endpoint.ts';
 import { Pattern } from '../../src/endpoint/pattern/pattern.ts';
+import type { LoginGate, LoginKeys } from '../../src/kernel/logins/login-gate.ts';
 import type { VerifyJob } from '../../src/thread/messages.ts';
-import { LoginThrottle } from './login-throttle.ts';
 import { verifyPlain } from './verify-plain.ts';
 
 export interface Credentials {
   clientId: string;
   username: string | null;
   password: Buffer | null;
-  /** IP address of the peer; the unit of delays and limits */
+  /** IP address of the peer; with the user the unit of delays and limits */
   address: string;
+  /** id of the endpoint: its users are others than those of another one */
+  endpoint: string;
 }
 
 export type AuthResult = { ok: true; username: string | null } | { ok: false; reason: 'badUserNameOrPassword' | 'serverUnavailable' };
@@ -25,33 +27,59 @@ interface CompiledEntry {
   user: NamePattern | null;
 }
 
-/** One per worker: it remembers the addresses that failed. */
+/** Delay of the first failure's answer; it doubles with each failure of the user from that address. */
+const DELAY_FIRST_MS = 100;
+const DELAY_MAX_MS = 2_000;
+
+/** One per worker; what failed is remembered by all together. */
 export class Authenticator {
   readonly #ask: (job: VerifyJob) => Promise<boolean>;
-  readonly #throttle: LoginThrottle;
+  readonly #gate: LoginGate;
+  /** list → its digest: credentials that one list refuses may be right by another one */
+  readonly #scopes = new WeakMap<AuthConfig[], string>();
   readonly #compiled = new WeakMap<FixedAuthConfig, CompiledEntry>();
 
   /** `ask` verifies a hash off this thread and rejects when that is not possible now. */
-  constructor(ask: (job: VerifyJob) => Promise<boolean>, throttle: LoginThrottle = new LoginThrottle()) {
+  constructor(ask: (job: VerifyJob) => Promise<boolean>, gate: LoginGate) {
     this.#ask = ask;
-    this.#throttle = throttle;
+    this.#gate = gate;
   }
 
   /**
-   * Checks one login. Never rejects. A failure is answered after a delay of 0.1 to 2 s that grows with the failures of the address.
-   * `serverUnavailable`: no entry accepted it and one could not be asked, or the address has too many logins under way after many failures.
+   * Checks one login. Never rejects. A failure is answered after a delay of 0.1 to 2 s that grows with the failures of this user from this
+   * address; new guesses wait for their check (login-gate.ts).
+   * `serverUnavailable`: no entry accepted it and one could not be asked, or it waited too long for its check.
+   * @param isGone nobody waits for the answer any more
    */
-  async check(list: AuthConfig[], who: Credentials): Promise<AuthResult> {
-    if (!this.#throttle.begin(who.address)) return { ok: false, reason: 'serverUnavailable' };
-    try {
-      const result = await this.#tryAll(list, who);
-      if (!result.ok && result.reason === 'badUserNameOrPassword') {
-        await sleep(this.#throttle.fail(who.address), undefined, { ref: false });
-      }
-      return result;
-    } finally {
-      this.#throttle.end(who.address);
+  async check(list: AuthConfig[], who: Credentials, isGone: () => boolean = () => false): Promise<AuthResult> {
+    const gate = this.#gate;
+    const keys = gate.keysOf(who.address, who.endpoint, who.username ?? '');
+    const credentials = this.#credentials(list, who);
+    const admission = await gate.begin(keys, credentials, isGone);
+    if (admission === 'wrong') return this.#refuse(keys);
+    if (admission === 'late') return { ok: false, reason: 'serverUnavailable' };
+    const result = await this.#tryAll(list, who);
+    const isWrong = !result.ok && result.reason === 'badUserNameOrPassword';
+    gate.end(keys, result.ok ? 'right' : isWrong ? 'wrong' : 'undecided', credentials);
+    return isWrong ? this.#refuse(keys) : result;
+  }
+
+  async #refuse(keys: LoginKeys): Promise<AuthResult> {
+    const failures = this.#gate.failed(keys);
+    await sleep(Math.min(DELAY_MAX_MS, DELAY_FIRST_MS * 2 ** Math.max(0, failures - 1)), undefined, { ref: false });
+    return { ok: false, reason: 'badUserNameOrPassword' };
+  }
+
+  /** What the list decides about: the client identifier too, where a filter looks at it. */
+  #credentials(list: AuthConfig[], { username, password, clientId }: Credentials): bigint {
+    let scope = this.#scopes.get(list);
+    if (scope === undefined) {
+      scope = createHash('sha256').update(JSON.stringify(list)).digest('hex');
+      this.#scopes.set(list, scope);
     }
+    const client = list.some(({ filter }) => filter.Client !== undefined) ? clientId : '';
+    const has = `${username === null ? 0 : 1}${password === null ? 0 : 1}`;
+    return this.#gate.credentials(scope, has, client, username ?? '', password ?? '');
   }
 
   async #tryAll(list: AuthConfig[], who: Credentials): Promise<AuthResult> {

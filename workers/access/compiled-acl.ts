@@ -2,7 +2,7 @@
 
 import { BlockList, isIPv4 } from 'node:net';
 import type { AclConfig, AclRule } from '../../src/endpoint/endpoint.ts';
-import { toPlainAddress } from './login-throttle.ts';
+import { plainAddress } from '../../src/kernel/address.ts';
 
 /** Who is asking. */
 export interface AclSubject {
@@ -45,7 +45,7 @@ function compile(acl: AclConfig): CompiledAcl {
   }
   return {
     rulesFor({ clientId, username, ip }) {
-      const address = toPlainAddress(ip);
+      const address = plainAddress(ip);
       const family = isIPv4(address) ? 'ipv4' : 'ipv6';
       return [
         ...all,
@@ -61,7 +61,7 @@ function compile(acl: AclConfig): CompiledAcl {
 function toBlockList(value: string): BlockList {
   const [written = '', prefix] = value.split('/');
   const list = new BlockList();
-  const address = prefix === undefined ? toPlainAddress(written) : written;
+  const address = prefix === undefined ? plainAddress(written) : written;
   const family = isIPv4(address) ? 'ipv4' : 'ipv6';
   if (prefix === undefined) list.addAddress(address, family);
   else list.addSubnet(address, Number(prefix), family);

@@ -114,7 +114,8 @@ async function authenticate(client: Client, packet: ConnectPacket): Promise<bool
     client.refuse(REASON.notAuthorized);
     return false;
   }
-  const result = await client.context.authenticator.check(auth, { clientId, username, password, address: client.connection.address });
+  const who = { clientId, username, password, address: client.connection.address, endpoint: endpoint.id };
+  const result = await client.context.authenticator.check(auth, who, () => client.isClosed);
   if (client.isClosed) return false;
   if (result.ok) {
     client.username = result.username;

@@ -4,11 +4,12 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { wallNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
+import { LoginGate, type LoginOutcome } from '../../kernel/logins/login-gate.ts';
+import { createLoginMemory, LoginMemory } from '../../kernel/logins/login-memory.ts';
 import type { Settings } from '../../settings/settings.ts';
 import { HttpError } from '../http/envelope.ts';
 import type { Login } from './contract.ts';
 import { type PasswordCheck, passwordCheck } from './password.ts';
-import { LoginThrottle } from './throttle.ts';
 import { TokenStore } from './tokens.ts';
 
 interface Account {
@@ -20,6 +21,11 @@ interface Account {
 const CACHE_MS = 30_000;
 /** Credentials remembered at once. */
 const MAX_CACHED = 100;
+/** Failures of a user from one address that are told as 401; one is forgotten each RETRY_SECONDS. */
+export const MAX_FAILURES = 10;
+const RETRY_SECONDS = 6;
+/** Between two checks of one user from one address, after the first ten. */
+const CHECK_EVERY_MS = 1_000;
 /** Password checks under way at once, over all addresses. */
 const MAX_CHECKING = 64;
 /** Longest user name and password, characters. */
@@ -33,11 +39,10 @@ export class LoginDesk {
   readonly required: boolean;
   readonly #accounts = new Map<string, Account>();
   readonly #tokens: TokenStore;
-  readonly #throttle: LoginThrottle;
+  readonly #gate: LoginGate;
   /** Right credentials and those being checked, by keyed digest; never in clear. */
   readonly #cache = new Map<string, { login: Promise<Login | null>; until: number }>();
   readonly #cacheKey = randomBytes(32);
-  #checking = 0;
   readonly #logger: Logger;
   readonly #now: () => number;
 
@@ -47,7 +52,11 @@ export class LoginDesk {
     this.#logger = logger;
     this.#now = now;
     this.#tokens = new TokenStore(now);
-    this.#throttle = new LoginThrottle(now);
+    this.#gate = new LoginGate(new LoginMemory(createLoginMemory(), now), {
+      userBurst: MAX_FAILURES,
+      userEveryMs: CHECK_EVERY_MS,
+      atOnceMax: MAX_CHECKING,
+    });
     for (const viewer of http.viewers) this.#accounts.set(viewer.username, account(viewer.username, 'viewer', viewer.password));
     if (http.password !== null) this.#accounts.set(http.username, account(http.username, 'admin', http.password));
     else if (http.viewers.length > 0)
@@ -105,21 +114,35 @@ export class LoginDesk {
     return login;
   }
 
+  /** Guesses wait for their check (login-gate.ts); a right credential is not refused because of wrong ones. */
   async #verify(username: string, password: string, address: string): Promise<Login | null> {
-    const wait = this.#throttle.begin(address);
-    if (wait !== null) throw tooMany(`Too many failed logins; try again in ${wait} s`, wait);
-    if (this.#checking >= MAX_CHECKING) throw tooMany('Too many logins are being checked; try again', 1);
+    const gate = this.#gate;
+    const keys = gate.keysOf(address, '', username);
+    const credentials = gate.credentials('', username, password);
+    let login: Login | null = null;
+    const admission = await gate.begin(keys, credentials);
+    if (admission === 'late') throw tooMany('Too many logins wait for their check; try again', 1);
+    if (admission === 'check') {
+      let outcome: LoginOutcome = 'undecided';
+      try {
+        login = await this.#compare(username, password);
+        outcome = login === null ? 'wrong' : 'right';
+      } finally {
+        gate.end(keys, outcome, credentials);
+      }
+    }
+    if (login !== null) return login;
+    this.#logger.warn('Auth of the admin API failed', { username: username.slice(0, 64), address });
+    if (gate.failed(keys) > MAX_FAILURES) throw tooMany(`Too many failed logins; try again in ${RETRY_SECONDS} s`, RETRY_SECONDS);
+    return null;
+  }
+
+  async #compare(username: string, password: string): Promise<Login | null> {
     const known = this.#accounts.get(username);
     // An unknown name is checked against any account, so that the time of the answer does not tell which names exist.
     const [anyone] = this.#accounts.values();
-    this.#checking++;
-    const right = await (known ?? anyone)?.check(password).finally(() => this.#checking--);
-    if (known !== undefined && right === true) {
-      this.#throttle.succeeded(address);
-      return known.login;
-    }
-    this.#logger.warn('Auth of the admin API failed', { username: username.slice(0, 64), address });
-    return null;
+    const isRight = await (known ?? anyone)?.check(password);
+    return known !== undefined && isRight === true ? known.login : null;
   }
 }
 

@@ -3,6 +3,7 @@
 import { Deadline, pause } from '../../kernel/deadline.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { LogFields, Logger, LogLevel } from '../../kernel/logger.ts';
+import { createLoginMemory } from '../../kernel/logins/login-memory.ts';
 import { createHeartbeat } from '../../thread/heartbeat.ts';
 import { createIdentifierTable, IdentifierTable } from '../../thread/identifier-table.ts';
 import { createMessageNumbers, readConflicts } from '../../thread/message-numbers.ts';
@@ -44,6 +45,7 @@ export class Supervisor {
   readonly #sessionBackoff = new Backoff();
   readonly #identifiers = createIdentifierTable();
   readonly #numbers = createMessageNumbers();
+  readonly #logins = createLoginMemory();
   #nextPeer = 1;
   #restarts = 0;
   #session: WorkerHandle | null = null;
@@ -203,6 +205,7 @@ export class Supervisor {
       heartbeat: createHeartbeat(),
       identifiers: this.#identifiers,
       numbers: this.#numbers,
+      logins: this.#logins,
       probePrefix,
     };
     const worker = new WorkerHandle(urls[role], boot, {

@@ -1,13 +1,14 @@
 /** Logins: order of the entries, filters, unknown users, delays and limits of an address. */
 
 import { createHash } from 'node:crypto';
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { AuthConfig } from '../../../src/endpoint/endpoint.ts';
 import { parseAuthList } from '../../../src/endpoint/schema.ts';
 import { FluxError } from '../../../src/kernel/errors.ts';
+import { LoginGate } from '../../../src/kernel/logins/login-gate.ts';
+import { createLoginMemory, LoginMemory } from '../../../src/kernel/logins/login-memory.ts';
 import type { VerifyJob } from '../../../src/thread/messages.ts';
 import { Authenticator } from '../../../workers/access/authenticator.ts';
-import { LoginThrottle } from '../../../workers/access/login-throttle.ts';
 import { verifyPassword } from '../../../workers/access/verify-password.ts';
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
@@ -29,8 +30,10 @@ const who = (username: string | null, password: string | null, clientId = 'c') =
   username,
   password: password === null ? null : Buffer.from(password),
   address: '192.0.2.1',
+  endpoint: 'e',
 });
-const check = (list: AuthConfig[], ...args: Parameters<typeof who>) => new Authenticator(ask).check(list, who(...args));
+const gate = () => new LoginGate(new LoginMemory(createLoginMemory()), { userBurst: 10, userEveryMs: 200 });
+const check = (list: AuthConfig[], ...args: Parameters<typeof who>) => new Authenticator(ask, gate()).check(list, who(...args));
 const refused = { ok: false, reason: 'badUserNameOrPassword' };
 
 describe('Authenticator', () => {
@@ -90,14 +93,14 @@ describe('Authenticator', () => {
   it('says serverUnavailable when an entry could not be asked, unless another one accepts', async () => {
     const broken = () => Promise.reject(new FluxError('unavailable', 'queue full'));
     const [first, second] = [{ users: [hashed('a', '1')] }, { users: [plain('a', '2')] }];
-    const authenticator = new Authenticator(broken);
+    const authenticator = new Authenticator(broken, gate());
     expect(await authenticator.check(parseAuthList([first]), who('a', '1'))).toEqual({ ok: false, reason: 'serverUnavailable' });
     expect(await authenticator.check(parseAuthList([first, second]), who('a', '2'))).toEqual({ ok: true, username: 'a' });
   });
 
   it('answers a failure later than a success', async () => {
     const list = parseAuthList([{ users: [plain('a', '1')] }]);
-    const authenticator = new Authenticator(ask);
+    const authenticator = new Authenticator(ask, gate());
     const startedAt = performance.now();
     await authenticator.check(list, who('a', 'x'));
     await authenticator.check(list, who('a', 'x'));
@@ -112,53 +115,40 @@ describe('Authenticator', () => {
     expect(Math.min(...successes)).toBeLessThan(50);
   });
 
-  it('refuses an address with many failures and many logins under way, and no other one', async () => {
-    const list = parseAuthList([{ users: [plain('a', '1')] }]);
-    const throttle = new LoginThrottle();
-    for (let index = 0; index < 10; index += 1) throttle.fail('192.0.2.1');
-    const authenticator = new Authenticator(ask, throttle);
-    vi.useFakeTimers({ toFake: ['setTimeout'] });
-    for (let index = 0; index < 8; index += 1) void authenticator.check(list, who('a', 'x'));
-    vi.useRealTimers();
-    expect(await authenticator.check(list, who('a', '1'))).toEqual({ ok: false, reason: 'serverUnavailable' });
-    expect(await authenticator.check(list, { ...who('a', '1'), address: '192.0.2.2' })).toEqual({ ok: true, username: 'a' });
-  });
-});
-
-describe('LoginThrottle', () => {
-  it('doubles the delay from 100 ms to 2 s and forgets after a minute', () => {
-    let now = 0;
-    const throttle = new LoginThrottle(() => now);
-    expect(Array.from({ length: 7 }, () => throttle.fail('a'))).toEqual([100, 200, 400, 800, 1600, 2000, 2000]);
-    expect(throttle.fail('b')).toBe(100);
-    now = 59_999;
-    expect(throttle.fail('a')).toBe(2000);
-    now += 60_000;
-    expect(throttle.fail('a')).toBe(100);
+  it('asks no more for credentials that were wrong, until the list is another one', async () => {
+    const authenticator = new Authenticator(ask, gate());
+    const list = parseAuthList([{ users: [hashed('a', '1')] }]);
+    for (let time = 0; time < 3; time++) expect(await authenticator.check(list, who('a', '2'))).toEqual(refused);
+    expect(asked).toHaveLength(1);
+    expect(await authenticator.check(parseAuthList([{ users: [hashed('a', '2')] }]), who('a', '2'))).toEqual({ ok: true, username: 'a' });
   });
 
-  it('gives places back', () => {
-    const throttle = new LoginThrottle(() => 0);
-    for (let index = 0; index < 10; index += 1) throttle.fail('a');
-    for (let index = 0; index < 20; index += 1) {
-      expect(throttle.begin('a')).toBe(true);
-      throttle.end('a');
-    }
+  it('knows a wrong client identifier from a right one with the same password', async () => {
+    const authenticator = new Authenticator(ask, gate());
+    const list = parseAuthList([{ users: [plain('a', '1')], filter: { Client: 'good' } }]);
+    expect(await authenticator.check(list, who('a', '1', 'bad'))).toEqual(refused);
+    expect(await authenticator.check(list, who('a', '1', 'good'))).toEqual({ ok: true, username: 'a' });
   });
 
-  it('counts an IPv6 /64 and a mapped IPv4 address as one', () => {
-    const throttle = new LoginThrottle(() => 0);
-    expect([throttle.fail('2001:db8::1'), throttle.fail('2001:db8:0:0:9::2'), throttle.fail('2001:db8:0:1::1')]).toEqual([100, 200, 100]);
-    expect([throttle.fail('10.0.0.1'), throttle.fail('::ffff:10.0.0.1')]).toEqual([100, 200]);
+  it('lets a right login in at once while many devices have an old password', async () => {
+    const authenticator = new Authenticator(ask, gate());
+    const list = parseAuthList([{ users: [hashed('a', '1'), hashed('b', '1')] }]);
+    const failures = Array.from({ length: 200 }, (_, index) => authenticator.check(list, who('a', `old ${index % 20}`)));
+    const startedAt = performance.now();
+    for (const user of ['b', 'a']) expect(await authenticator.check(list, who(user, '1'))).toEqual({ ok: true, username: user });
+    // 20 old passwords, of which 10 are checked at once, and 10 with 5 a second.
+    expect(performance.now() - startedAt).toBeLessThan(4_000);
+    expect(new Set((await Promise.all(failures)).map(({ ok }) => ok))).toEqual(new Set([false]));
+    expect(asked.length).toBeLessThan(20 + 2 + 15);
   });
 
-  it('stays bounded, and forgets addresses that did not fail', () => {
-    const throttle = new LoginThrottle(() => 0);
-    for (let index = 0; index < 12_000; index += 1) throttle.fail(`10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`);
-    expect(throttle.size).toBe(10_000);
-    const fresh = new LoginThrottle(() => 0);
-    fresh.begin('a');
-    fresh.end('a');
-    expect(fresh.size).toBe(0);
+  it('does not check for who has gone while they waited', async () => {
+    const authenticator = new Authenticator(ask, gate());
+    const list = parseAuthList([{ users: [hashed('a', '1')] }]);
+    let isGone = false;
+    const guesses = Array.from({ length: 100 }, (_, index) => authenticator.check(list, who('a', `guess ${index}`), () => isGone));
+    isGone = true;
+    expect((await Promise.all(guesses)).filter((result) => !result.ok && result.reason === 'serverUnavailable').length).toBeGreaterThan(80);
+    expect(asked.length).toBeLessThan(15);
   });
 });

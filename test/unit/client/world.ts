@@ -3,6 +3,8 @@
 import { defaultEndpoint } from '../../../src/endpoint/defaults.ts';
 import { steadyNow } from '../../../src/kernel/clock.ts';
 import type { Logger } from '../../../src/kernel/logger.ts';
+import { LoginGate } from '../../../src/kernel/logins/login-gate.ts';
+import { createLoginMemory, LoginMemory } from '../../../src/kernel/logins/login-memory.ts';
 import { createCounters } from '../../../src/metrics/counters.ts';
 import { createSharedLimits, SharedLimits } from '../../../src/metrics/shared-limits.ts';
 import { createIdentifierTable, IdentifierTable } from '../../../src/thread/identifier-table.ts';
@@ -128,7 +130,10 @@ export class World {
       router,
       table,
       directory: new LocalDirectory(mesh, table),
-      authenticator: new Authenticator(async () => false),
+      authenticator: new Authenticator(
+        async () => false,
+        new LoginGate(new LoginMemory(createLoginMemory()), { userBurst: 10, userEveryMs: 200 }),
+      ),
       retained: new RetainedQueries(mesh),
       barrier: new DurableBarrier(mesh),
       logger,

@@ -22,6 +22,7 @@ function create(behaviour: string): WorkerHandle {
     version: '0',
     dataPath: null,
     heartbeat: createHeartbeat(),
+    logins: new SharedArrayBuffer(0),
     identifiers: createIdentifierTable(),
     numbers: createMessageNumbers(),
     probePrefix: 'probe-',

@@ -1,0 +1,184 @@
+/**
+ * Keeps guessing slow without shutting anybody out (issue 10). Only checks of new wrong credentials cost a place; who has none waits, and
+ * is served when places come back, users with the fewest failures first. A right login gives its place back at once, and credentials that
+ * were wrong before are wrong again without a check: a device with an old password costs the others behind its address nothing.
+ */
+
+import { addressKey } from '../address.ts';
+import { steadyNow } from '../clock.ts';
+import type { LoginMemory } from './login-memory.ts';
+
+/** Checks of all users from one address. */
+const ADDRESS_BURST = 100;
+const ADDRESS_EVERY_MS = 50;
+/** A failure is forgotten after this time; as many are counted. */
+const FAILURE_EVERY_MS = 6_000;
+const FAILURES_MAX = 20;
+/** Logins of this thread that may wait; the one with the most failures gives way. */
+const WAITING_MAX = 1_024;
+const WAIT_MAX_MS = 9_000;
+/** Places also come back in other threads. */
+const LOOK_EVERY_MS = 20;
+
+export interface LoginRates {
+  /** checks of one user from one address before they are slowed down */
+  userBurst: number;
+  /** milliseconds between two such checks then */
+  userEveryMs: number;
+  /** checks of this thread under way at once */
+  atOnceMax?: number;
+}
+
+/** Who tries, as keys. */
+export interface LoginKeys {
+  readonly address: bigint;
+  readonly user: bigint;
+  readonly failures: bigint;
+}
+
+/** What begin() answers: check the password and call end(); it is known to be wrong; or no check is possible now. */
+export type LoginAdmission = 'check' | 'wrong' | 'late';
+
+export type LoginOutcome = 'right' | 'wrong' | 'undecided';
+
+interface Waiting {
+  readonly keys: LoginKeys;
+  readonly credentials: bigint;
+  readonly since: number;
+  readonly isGone: () => boolean;
+  readonly settle: (admission: LoginAdmission) => void;
+  failures: number;
+}
+
+export class LoginGate {
+  readonly #memory: LoginMemory;
+  readonly #atOnceMax: number;
+  readonly #userBurst: number;
+  readonly #userEveryMs: number;
+  /** wrong or right: which are being checked in this thread */
+  readonly #underWay = new Map<bigint, number>();
+  #waiting: Waiting[] = [];
+  /** addresses of which somebody waits: who comes later does not overtake */
+  #waitingOf = new Set<bigint>();
+  #isSoon = false;
+  #checking = 0;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(memory: LoginMemory, { userBurst, userEveryMs, atOnceMax = Number.POSITIVE_INFINITY }: LoginRates) {
+    this.#memory = memory;
+    this.#userBurst = userBurst;
+    this.#userEveryMs = userEveryMs;
+    this.#atOnceMax = atOnceMax;
+  }
+
+  /** @param place where the user is known, such as an endpoint */
+  keysOf(address: string, place: string, user: string): LoginKeys {
+    const unit = String(addressKey(address) ?? address);
+    const key = this.#memory.key(unit, place, user);
+    return { address: this.#memory.key(unit), user: key, failures: key ^ (1n << 40n) };
+  }
+
+  /**
+   * Waits for a place; end() gives it back. `late`: none came within 9 s, or nobody waits for the answer any more.
+   * @param credentials see credentials()
+   * @param isGone asked while it waits
+   */
+  begin(keys: LoginKeys, credentials: bigint, isGone: () => boolean = () => false): LoginAdmission | Promise<LoginAdmission> {
+    if (this.#memory.isWrong(credentials)) return 'wrong';
+    if (!this.#waitingOf.has(keys.address) && !this.#isRepeated(keys, credentials) && this.#take(keys, credentials) === 'taken')
+      return 'check';
+    return new Promise((settle) => {
+      this.#waiting.push({ keys, credentials, since: steadyNow(), isGone, settle, failures: 0 });
+      this.#waitingOf.add(keys.address);
+      this.#look();
+    });
+  }
+
+  /** Of credentials that may well be wrong one check is enough: the others wait for what comes of it. */
+  #isRepeated({ failures }: LoginKeys, credentials: bigint): boolean {
+    return this.#underWay.has(credentials) && this.#memory.level(failures, FAILURE_EVERY_MS) > 0;
+  }
+
+  /** The check has ended. @param credentials see credentials(): remembered when they are wrong */
+  end({ address, user }: LoginKeys, outcome: LoginOutcome, credentials: bigint): void {
+    this.#checking--;
+    const others = this.#underWay.get(credentials)! - 1;
+    if (others > 0) this.#underWay.set(credentials, others);
+    else this.#underWay.delete(credentials);
+    if (outcome === 'wrong') this.#memory.noteWrong(credentials);
+    else {
+      this.#memory.give(user, this.#userEveryMs);
+      this.#memory.give(address, ADDRESS_EVERY_MS);
+    }
+    if (this.#waiting.length === 0 || this.#isSoon) return;
+    this.#isSoon = true;
+    setImmediate(() => {
+      this.#isSoon = false;
+      this.#serve();
+    });
+  }
+
+  /** The key of credentials. @param scope what decides about them: another configuration is another scope */
+  credentials(scope: string, ...parts: (string | Uint8Array)[]): bigint {
+    return this.#memory.key('credentials', scope, ...parts);
+  }
+
+  /** Counts a failure, checked or known. @returns failures of the user from this address, 1..20; one is forgotten each 6 s */
+  failed({ failures }: LoginKeys): number {
+    return this.#memory.add(failures, FAILURE_EVERY_MS, FAILURES_MAX);
+  }
+
+  /** @returns the key that is missing a place */
+  #take({ address, user }: LoginKeys, credentials: bigint): bigint | 'taken' {
+    if (this.#checking >= this.#atOnceMax) return 0n;
+    if (!this.#memory.take(user, this.#userEveryMs, this.#userBurst)) return user;
+    if (!this.#memory.take(address, ADDRESS_EVERY_MS, ADDRESS_BURST)) {
+      this.#memory.give(user, this.#userEveryMs);
+      return address;
+    }
+    this.#checking++;
+    this.#underWay.set(credentials, (this.#underWay.get(credentials) ?? 0) + 1);
+    return 'taken';
+  }
+
+  #serve(): void {
+    const now = steadyNow();
+    for (const each of this.#waiting) each.failures = this.#memory.level(each.keys.failures, FAILURE_EVERY_MS);
+    // Stable: who came first is first among equals.
+    const waiting = this.#waiting.sort((one, other) => one.failures - other.failures);
+    for (const late of waiting.splice(WAITING_MAX)) late.settle('late');
+    this.#waiting = [];
+    this.#waitingOf = new Set();
+    const exhausted = new Set<bigint>();
+    for (const each of waiting) {
+      const { keys, credentials, since, isGone, settle } = each;
+      if (this.#memory.isWrong(credentials)) {
+        settle('wrong');
+        continue;
+      }
+      if (isGone() || now - since > WAIT_MAX_MS) {
+        settle('late');
+        continue;
+      }
+      const isHopeless = exhausted.has(0n) || exhausted.has(keys.user) || exhausted.has(keys.address);
+      const missing = isHopeless || this.#isRepeated(keys, credentials) ? null : this.#take(keys, credentials);
+      if (missing === 'taken') {
+        settle('check');
+        continue;
+      }
+      if (missing !== null) exhausted.add(missing);
+      this.#waiting.push(each);
+      this.#waitingOf.add(keys.address);
+    }
+    this.#look();
+  }
+
+  #look(): void {
+    if (this.#waiting.length === 0 || this.#timer !== null) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.#serve();
+    }, LOOK_EVERY_MS);
+    this.#timer.unref();
+  }
+}

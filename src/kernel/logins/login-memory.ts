@@ -1,0 +1,114 @@
+/** What the threads of a node remember of logins that failed, in memory that they share: bounded, the oldest gives way. */
+
+import { createHash, randomBytes } from 'node:crypto';
+import { steadyNow } from '../clock.ts';
+
+const SECRET_BYTES = 32;
+const SETS = 1024;
+/** Places that a key may have: a full set forgets what is due first. */
+const WAYS = 8;
+const SLOTS = SETS * WAYS;
+const SLOT_BYTES = BigInt64Array.BYTES_PER_ELEMENT;
+
+/** Zeroed memory with a secret of its own: what is in it tells nothing about a password. */
+export function createLoginMemory(): SharedArrayBuffer {
+  const memory = new SharedArrayBuffer(SECRET_BYTES + 3 * SLOTS * SLOT_BYTES);
+  new Uint8Array(memory, 0, SECRET_BYTES).set(randomBytes(SECRET_BYTES));
+  return memory;
+}
+
+/**
+ * Leaky buckets and a set of wrong credentials, by keys of 64 bits. A bucket is the moment at which it is empty again, so that one word
+ * holds it. Two threads that use one slot for two keys at the same time lose one of them: a failure is forgotten, no login is refused.
+ */
+export class LoginMemory {
+  readonly #secret: Buffer;
+  readonly #tags: BigInt64Array;
+  /** by slot of the tag: the bucket, in milliseconds */
+  readonly #due: BigInt64Array;
+  readonly #wrong: BigInt64Array;
+  readonly #now: () => number;
+
+  /** @param now milliseconds of a clock that all threads share */
+  constructor(memory: SharedArrayBuffer, now: () => number = steadyNow) {
+    this.#secret = Buffer.from(new Uint8Array(memory, 0, SECRET_BYTES));
+    const words = (index: number): BigInt64Array => new BigInt64Array(memory, SECRET_BYTES + index * SLOTS * SLOT_BYTES, SLOTS);
+    this.#tags = words(0);
+    this.#due = words(1);
+    this.#wrong = words(2);
+    this.#now = now;
+  }
+
+  /** The key of some words; never 0. */
+  key(...words: (string | Uint8Array)[]): bigint {
+    const hash = createHash('sha256').update(this.#secret);
+    for (const word of words) hash.update(`${word.length}:`).update(word);
+    return hash.digest().readBigInt64BE(0) | 1n;
+  }
+
+  /** Takes one of `burst` places of a bucket, of which one comes back each `everyMs`. False: there is none now. */
+  take(key: bigint, everyMs: number, burst: number): boolean {
+    const now = BigInt(Math.floor(this.#now()));
+    const slot = this.#slotFor(key);
+    for (;;) {
+      const due = Atomics.load(this.#due, slot);
+      const from = due > now ? due : now;
+      if (from - now > BigInt(everyMs * (burst - 1))) return false;
+      if (Atomics.compareExchange(this.#due, slot, due, from + BigInt(everyMs)) === due) return true;
+    }
+  }
+
+  /** Gives a place back that was taken. */
+  give(key: bigint, everyMs: number): void {
+    const slot = this.#find(key);
+    if (slot >= 0) Atomics.sub(this.#due, slot, BigInt(everyMs));
+  }
+
+  /** Adds one to a bucket, which holds at most `max`. @returns how much is in it now */
+  add(key: bigint, everyMs: number, max: number): number {
+    if (!this.take(key, everyMs, max)) return max;
+    return this.level(key, everyMs);
+  }
+
+  /** How much is in a bucket. */
+  level(key: bigint, everyMs: number): number {
+    const slot = this.#find(key);
+    if (slot < 0) return 0;
+    return Math.max(0, Math.ceil((Number(Atomics.load(this.#due, slot)) - this.#now()) / everyMs));
+  }
+
+  /** Remembers credentials that were wrong. */
+  noteWrong(credentials: bigint): void {
+    const first = firstOf(credentials);
+    const free = this.#wrong.subarray(first, first + WAYS).indexOf(0n);
+    // Else any: the key is as good as random.
+    Atomics.store(this.#wrong, first + (free >= 0 ? free : Number(credentials & 7n)), credentials);
+  }
+
+  isWrong(credentials: bigint): boolean {
+    const first = firstOf(credentials);
+    for (let slot = first; slot < first + WAYS; slot++) if (Atomics.load(this.#wrong, slot) === credentials) return true;
+    return false;
+  }
+
+  #find(key: bigint): number {
+    const first = firstOf(key);
+    for (let slot = first; slot < first + WAYS; slot++) if (Atomics.load(this.#tags, slot) === key) return slot;
+    return -1;
+  }
+
+  #slotFor(key: bigint): number {
+    const known = this.#find(key);
+    if (known >= 0) return known;
+    const first = firstOf(key);
+    let oldest = first;
+    for (let slot = first + 1; slot < first + WAYS; slot++) if (this.#due[slot]! < this.#due[oldest]!) oldest = slot;
+    Atomics.store(this.#due, oldest, 0n);
+    Atomics.store(this.#tags, oldest, key);
+    return oldest;
+  }
+}
+
+function firstOf(key: bigint): number {
+  return Number((key >> 16n) & BigInt(SETS - 1)) * WAYS;
+}
