@@ -111,7 +111,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     questions: { 'access.verify': (job) => access.verify(job) },
   });
   const collector = new MetricsCollector();
-  const desired = new Desired(store);
+  const desired = new Desired(store, settings.node.name);
   const runners = new Runners(supervisor, collector, logger);
   const hub = new WatchHub(node);
   desired.onChanged = () => hub.configured(desired.list(), desired.revision);

@@ -1,5 +1,6 @@
 /** What happens to the endpoints of this node, told to whoever watches: states, revisions, drains; the last thousand events are kept. */
 
+import { randomInt } from 'node:crypto';
 import { wallNow } from '../kernel/clock.ts';
 import type { StoredEndpoint } from '../storage/contract.ts';
 import type { WatchEvent, Watcher, WatchStart } from './contract.ts';
@@ -28,8 +29,8 @@ export class WatchHub {
   readonly #drains = new Map<string, { total: number; left: number; until: string }>();
   #known = new Map<string, { port: number; revision: number }>();
   #isReading = false;
-  /** Begins with the time, so that an identifier of an earlier process is never taken for one of this one. */
-  #lastId = wallNow() * 1_000;
+  /** Begins anywhere, so that an identifier of an earlier process is never taken for one of this one: the clock may say one time twice. */
+  #lastId = randomInt(2 ** 32) * 2 ** 20;
   #slowWatchers = 0;
 
   constructor(node: string) {

@@ -8,6 +8,8 @@ export const EARLIEST_WALL_MS = Date.UTC(2026, 0, 1);
 export const AWAY_MAX_MS = 366 * 86_400_000;
 /** The wall clock may run away from the steady one by so much before that is kept. */
 const DRIFT_MS = 1_000;
+/** What is kept is no older than this: so much, at most, does a wall clock that is found to have gone back give to a span. */
+export const NOTE_AGE_MS = 30_000;
 
 /** What the lasting clock said when the wall clock said `wall`; both in milliseconds. */
 export interface ClockNote {
@@ -51,12 +53,16 @@ export class LastingClock {
     return lasting === 0 ? 0 : lasting - this.#offset;
   }
 
-  /** What has to be kept now; null: the next process finds the same time by what is kept. To be asked every second or more often. */
-  due(): ClockNote | null {
+  /**
+   * What has to be kept now; null: what is kept will do. To be asked every second or more often.
+   * @param ageMs how old what is kept may be
+   */
+  due(ageMs = NOTE_AGE_MS): ClockNote | null {
     const note = { lasting: steadyNow() + this.#offset, wall: wallNow() };
     const kept = this.#note;
-    if (kept !== null && Math.abs(note.lasting - note.wall - (kept.lasting - kept.wall)) < DRIFT_MS) return null;
-    return note;
+    if (kept === null) return note;
+    const drift = Math.abs(note.lasting - note.wall - (kept.lasting - kept.wall));
+    return drift >= DRIFT_MS || note.lasting - kept.lasting >= ageMs ? note : null;
   }
 
   /** The note is kept. */

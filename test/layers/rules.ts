@@ -60,9 +60,9 @@ export const CLOCK = 'src/kernel/clock.ts';
  * process. Every other span is measured by steadyNow(): the wall clock jumps.
  */
 export const WALL_CLOCK_READERS: readonly string[] = [
-  'src/admin/login/login.ts',
+  'src/admin/login/tokens.ts',
   'src/control/changes/change-runner.ts',
-  'src/control/changes/confirmations.ts',
+  'src/control/changes/waiting.ts',
   'src/control/cluster/alone.ts',
   'src/control/cluster/cluster.ts',
   'src/control/cluster/members.ts',

@@ -3,7 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
-import { type ClockNote, LastingClock } from '../../src/kernel/lasting-clock.ts';
+import { type ClockNote, LastingClock, NOTE_AGE_MS } from '../../src/kernel/lasting-clock.ts';
 import type { DeliveryName, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
 import type { Message } from '../routing/message.ts';
 import {
@@ -29,6 +29,8 @@ const ONE_DELIVERY = `WHERE namespace = ? AND client = ? AND source = ? AND seri
   AND ifnull(share_filter, '') = ? AND ifnull(share_name, '') = ?`;
 /** In place of the peer that has numbered a message. */
 const NUMBERED_BY_DISK = -1;
+/** What is kept of the time is no older than this when something else is written as well. */
+const BUSY_NOTE_AGE_MS = 1_000;
 const PUT_SESSION = 'INSERT OR REPLACE INTO session VALUES (?, ?, ?)';
 const PUT_SUBSCRIPTION = 'INSERT OR REPLACE INTO subscription VALUES (?, ?, ?, ?)';
 
@@ -87,6 +89,8 @@ export class MessageDisk implements RetainedDisk {
 
   commit(): void {
     if (!this.#isOpen) return;
+    // Along with something else it costs next to nothing.
+    this.#keepTime(BUSY_NOTE_AGE_MS);
     this.#db.exec('COMMIT');
     this.#isOpen = false;
   }
@@ -96,7 +100,11 @@ export class MessageDisk implements RetainedDisk {
    * @returns false: there is nothing to write
    */
   keepTime(): boolean {
-    const note = this.#clock.due();
+    return this.#keepTime(NOTE_AGE_MS);
+  }
+
+  #keepTime(ageMs: number): boolean {
+    const note = this.#clock.due(ageMs);
     if (note === null) return false;
     this.#run('INSERT OR REPLACE INTO clock VALUES (1, ?, ?)', note.lasting, note.wall);
     this.#clock.keep(note);

@@ -1,7 +1,7 @@
 /** Decides who asks: HTTP Basic, a bearer token, or nobody in particular where no login is needed (SPEC.md section 3). */
 
 import { createHmac, randomBytes } from 'node:crypto';
-import { wallNow } from '../../kernel/clock.ts';
+import { steadyNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import { LoginGate, type LoginOutcome } from '../../kernel/logins/login-gate.ts';
@@ -47,7 +47,7 @@ export class LoginDesk {
   readonly #now: () => number;
 
   /** @throws FluxError `invalid` when a stored password is a malformed hash, or viewers are given without an administrator's password */
-  constructor(http: Settings['http'], logger: Logger, now: () => number = wallNow) {
+  constructor(http: Settings['http'], logger: Logger, now: () => number = steadyNow) {
     this.required = http.password !== null;
     this.#logger = logger;
     this.#now = now;

@@ -1,6 +1,7 @@
 /** Bearer tokens of logins: random, kept only as hashes, bounded in number and in age. */
 
 import { createHash, randomBytes } from 'node:crypto';
+import { wallNow } from '../../kernel/clock.ts';
 import type { Login } from './contract.ts';
 
 /** Life of a token, milliseconds. */
@@ -10,6 +11,7 @@ export const MAX_TOKENS = 1000;
 
 interface Entry {
   login: Login;
+  /** by the steady clock */
   expires: number;
 }
 
@@ -18,18 +20,19 @@ export class TokenStore {
   readonly #entries = new Map<string, Entry>();
   readonly #now: () => number;
 
+  /** @param now the steady clock, milliseconds */
   constructor(now: () => number) {
     this.#now = now;
   }
 
-  /** A new token for `login`; `expires` is milliseconds since the epoch. */
+  /** A new token for `login`; `expires` is for people, milliseconds since the epoch. */
   issue(login: Login): { token: string; expires: number } {
     const token = randomBytes(32).toString('base64url');
     const expires = this.#now() + TOKEN_LIFETIME_MS;
     const oldest = this.#entries.keys().next();
     if (this.#entries.size >= MAX_TOKENS && oldest.done !== true) this.#entries.delete(oldest.value);
     this.#entries.set(hashOf(token), { login, expires });
-    return { token, expires };
+    return { token, expires: wallNow() + TOKEN_LIFETIME_MS };
   }
 
   /** Whose token it is; null when it is unknown or too old. */

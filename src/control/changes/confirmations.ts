@@ -1,6 +1,6 @@
 /** Undoes changes that nobody confirmed in time, also those that the process before this one made. */
 
-import { wallNow } from '../../kernel/clock.ts';
+import { steadyNow } from '../../kernel/clock.ts';
 import { toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { HistoryRow } from '../../storage/contract.ts';
@@ -18,14 +18,12 @@ export interface ConfirmationOptions {
   logger: Logger;
 }
 
-/** The wall clock may be set meanwhile: it is looked at this often. */
-const LOOK_MS = 60_000;
 const UNDO_TIMEOUT_MS = 30_000;
 
 export class Confirmations {
   readonly #options: ConfirmationOptions;
   readonly #undoing = new Map<number, Promise<void>>();
-  /** revisions whose undoing failed, and when it is attempted next (milliseconds since the epoch) */
+  /** revisions whose undoing failed, and when it is attempted next, by steadyNow() */
   readonly #failed = new Map<number, { backoff: Backoff; retryAt: number }>();
   #timer: NodeJS.Timeout | null = null;
   #isRunning = false;
@@ -41,7 +39,7 @@ export class Confirmations {
    */
   async undoOverdue(): Promise<void> {
     const { desired, changes } = this.#options;
-    for (const { revision } of desired.waiting.list().filter(({ until }) => until <= wallNow())) {
+    for (const { revision } of desired.waiting.list().filter(({ dueAt }) => dueAt <= steadyNow())) {
       await this.#attempt(revision, async (set) => void (await changes.commit(set)));
     }
   }
@@ -75,9 +73,9 @@ export class Confirmations {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     if (!this.#isRunning) return;
-    const moments = this.#open().map(({ at }) => at - wallNow());
+    const moments = this.#open().map(({ at }) => at - steadyNow());
     if (moments.length === 0) return;
-    this.#timer = setTimeout(() => this.#look(), Math.max(0, Math.min(LOOK_MS, ...moments)));
+    this.#timer = setTimeout(() => this.#look(), Math.max(0, Math.min(...moments)));
   }
 
   /** Waiting revisions that are not being undone, each with the moment at which that is due. */
@@ -85,11 +83,11 @@ export class Confirmations {
     return this.#options.desired.waiting
       .list()
       .filter(({ revision }) => !this.#undoing.has(revision))
-      .map(({ revision, until }) => ({ revision, at: Math.max(until, this.#failed.get(revision)?.retryAt ?? 0) }));
+      .map(({ revision, dueAt }) => ({ revision, at: Math.max(dueAt, this.#failed.get(revision)?.retryAt ?? 0) }));
   }
 
   #look(): void {
-    for (const { revision } of this.#open().filter(({ at }) => at <= wallNow())) {
+    for (const { revision } of this.#open().filter(({ at }) => at <= steadyNow())) {
       const apply = async (set: ChangeSet) => void (await this.#options.changes.apply(set));
       const ended = this.#attempt(revision, apply).finally(() => {
         this.#undoing.delete(revision);
@@ -108,7 +106,7 @@ export class Confirmations {
       this.#failed.delete(revision);
     } catch (error) {
       const backoff = this.#failed.get(revision)?.backoff ?? new Backoff();
-      this.#failed.set(revision, { backoff, retryAt: wallNow() + Math.max(1, backoff.failed()) });
+      this.#failed.set(revision, { backoff, retryAt: steadyNow() + Math.max(1, backoff.failed()) });
       logger.error(`Configuration: revision ${revision} was not confirmed, and cannot be undone yet`, {
         reason: toWireError(error).message,
       });

@@ -1,15 +1,39 @@
 /** The changes that are undone unless they are confirmed in time, and what nobody may change while they wait. */
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
+import { steadyNow, wallNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
+import { timeAway } from '../../kernel/lasting-clock.ts';
 import type { HistoryRow, PendingConfirm } from '../../storage/contract.ts';
 
 /** A revision that waits. */
 export interface WaitingChange extends PendingConfirm {
+  /** when it is undone, by steadyNow(); `until` is for people */
+  dueAt: number;
   /** the endpoints that it changed */
   ids: string[];
   /** its ids, and the ports that they left and took */
   keys: ReadonlySet<string>;
+}
+
+/** The longest that a change may wait (`confirmWithin`), milliseconds. */
+const WAIT_MAX_MS = 86_400_000;
+
+/** Steady moment at which `until` comes, as far as the wall clock of this moment is right; a day away at most. */
+export function dueIn(until: number): number {
+  return steadyNow() + Math.min(WAIT_MAX_MS, Math.max(0, until - wallNow()));
+}
+
+/**
+ * When a revision is undone that this process finds in the store. Its span is what the clock that made it says of both moments. The time
+ * before this process counts only if the change was made here: the clocks of two nodes may differ by more than the span. A change that
+ * another node made has its whole span from now on, and is undone earlier by that node, if it lives.
+ */
+function dueAgain(until: number, made: HistoryRow | undefined, node: string): number {
+  if (made === undefined) return dueIn(until);
+  const span = Math.min(WAIT_MAX_MS, Math.max(0, until - made.at));
+  const away = made.node === node ? timeAway(made.at, wallNow()) : 0;
+  return steadyNow() + Math.max(0, span - away);
 }
 
 /** The id, and the ports that an endpoint leaves and takes. */
@@ -21,6 +45,12 @@ export class WaitingChanges {
   /** called after the list has changed */
   onChanged: () => void = () => {};
   readonly #byRevision = new Map<number, WaitingChange>();
+  readonly #node: string;
+
+  /** @param node the name of this node, as it stands in the history */
+  constructor(node: string) {
+    this.#node = node;
+  }
 
   /** By revision. */
   list(): WaitingChange[] {
@@ -38,7 +68,8 @@ export class WaitingChanges {
         const rows = await rowsOf(revision);
         if (rows === null) return [];
         const keys = new Set(rows.flatMap((row) => lockKeys(row.id, row.before, row.after)));
-        return [{ revision, until, ids: rows.map(({ id }) => id), keys }];
+        const dueAt = dueAgain(until, rows[0], this.#node);
+        return [{ revision, until, dueAt, ids: rows.map(({ id }) => id), keys }];
       }),
     );
     const gone = [...this.#byRevision.keys()].filter((revision) => !pending.some((one) => one.revision === revision));

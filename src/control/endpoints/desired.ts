@@ -15,7 +15,7 @@ import {
   WHOLE,
 } from '../../storage/contract.ts';
 import type { EndpointKey } from '../changes/change-request.ts';
-import { lockKeys, WaitingChanges } from '../changes/waiting.ts';
+import { dueIn, lockKeys, WaitingChanges } from '../changes/waiting.ts';
 import { reachStep } from './change-steps.ts';
 
 /** Another process was first: the change was made for a state that is gone. By now this process knows the new one. */
@@ -40,7 +40,7 @@ export class Desired {
   onCommitted: (change: Committed) => void = () => {};
   /** Told what is not being changed, or brought in step, any more: identifiers, and ports as `port N`. */
   onIdle: (keys: string[]) => void = () => {};
-  readonly waiting = new WaitingChanges();
+  readonly waiting: WaitingChanges;
   /** Told when a change has given back what it had locked. */
   onReleased: () => void = () => {};
   /** Told when endpoints may have changed. */
@@ -59,8 +59,10 @@ export class Desired {
   /** the store was away at the start, and this is what stands in for it */
   #substitute: NonNullable<StoreSnapshot['away']> | null = null;
 
-  constructor(store: EndpointStore) {
+  /** @param node the name of this node, as it stands in the history */
+  constructor(store: EndpointStore, node: string) {
     this.#store = store;
+    this.waiting = new WaitingChanges(node);
   }
 
   /** Revision of the newest change that this process knows. */
@@ -293,6 +295,7 @@ export class Desired {
     }
     const ids = Object.keys(expected);
     if (whole !== null) expected[WHOLE] = whole;
+    const dueAt = options.confirmUntil === undefined ? 0 : dueIn(options.confirmUntil);
     reachStep('storing');
     const revision = await this.#noting(this.#store.commit(changes, expected, meta, options)).catch((error: unknown) =>
       this.#outdated(error),
@@ -300,7 +303,7 @@ export class Desired {
     reachStep('stored');
     this.onCommitted({ revision, meta, changes: kinds });
     if (options.settles !== undefined) this.waiting.settle(options.settles);
-    if (options.confirmUntil !== undefined) this.waiting.add({ revision, until: options.confirmUntil, ids, keys });
+    if (options.confirmUntil !== undefined) this.waiting.add({ revision, until: options.confirmUntil, dueAt, ids, keys });
     if (revision <= this.#complete) return revision;
     this.#apply(changes, revision);
     this.#ahead.set(revision, changes);

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { steadyNow } from '../../../src/kernel/clock.ts';
-import { AWAY_MAX_MS, type ClockNote, EARLIEST_WALL_MS, LastingClock, timeAway } from '../../../src/kernel/lasting-clock.ts';
+import { AWAY_MAX_MS, type ClockNote, EARLIEST_WALL_MS, LastingClock, NOTE_AGE_MS, timeAway } from '../../../src/kernel/lasting-clock.ts';
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -86,7 +86,7 @@ test('the time adds up over many restarts', () => {
   expect(steadyNow() - new LastingClock(note).toSteady(begun)).toBeCloseTo(10 * HOUR, -4);
 });
 
-test('what is kept is kept again only when the wall clock has left it', () => {
+test('what is kept is kept again when the wall clock has left it, and when it is old', () => {
   const clock = new LastingClock(null);
   const note = kept(clock, null);
   expect(clock.due()).toBeNull();
@@ -94,6 +94,11 @@ test('what is kept is kept again only when the wall clock has left it', () => {
   expect(clock.due()).toBeNull();
   wall += 5_000;
   expect(clock.due()).toMatchObject({ wall: note.wall + 5_500 });
+  expect(kept(clock, note)).not.toBe(note);
+  expect(clock.due()).toBeNull();
+  vi.spyOn(performance, 'now').mockReturnValue(performance.now() + NOTE_AGE_MS);
+  wall += NOTE_AGE_MS;
+  expect(clock.due()).not.toBeNull();
 });
 
 test('0 stands for none, in both directions, and a file without a note is of the wall clock', () => {

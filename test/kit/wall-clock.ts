@@ -1,0 +1,47 @@
+/**
+ * Loaded into every thread of a broker under test: its wall clock is what a file says. The file `KIT_CLOCK` holds the milliseconds to add
+ * to the machine's clock, or `at N`: a clock that begins at N with the process. The monotonic clock is left alone, as on a real machine.
+ */
+
+import { readFileSync, writeFileSync } from 'node:fs';
+
+const RealDate = Date;
+const file = process.env['KIT_CLOCK'] ?? '';
+/** The file is read no more often than this. */
+const FRESH_MS = 10;
+let text = '0';
+let readAt = -FRESH_MS;
+
+function now(): number {
+  const at = performance.now();
+  if (at - readAt >= FRESH_MS) {
+    readAt = at;
+    text = readFileSync(file, 'utf8').trim();
+  }
+  if (text.startsWith('at ')) return Number(text.slice(3)) + Math.floor(process.uptime() * 1000);
+  return RealDate.now() + Number(text);
+}
+
+class WallDate extends RealDate {
+  constructor(...given: [] | [string | number | Date]) {
+    if (given.length === 0) super(now());
+    else super(given[0]);
+  }
+
+  static override now(): number {
+    return now();
+  }
+}
+
+if (file !== '') globalThis.Date = WallDate as DateConstructor;
+
+/** What starts a broker whose clock `path` moves. */
+export function clockEnv(path: string): Record<string, string> {
+  setClock(path, '0');
+  return { KIT_CLOCK: path, NODE_OPTIONS: `--import ${import.meta.filename} --no-warnings` };
+}
+
+/** @param to milliseconds to add, or `at N` */
+export function setClock(path: string, to: string): void {
+  writeFileSync(path, to);
+}
