@@ -9,7 +9,7 @@ import { IdentifierTable } from '../src/thread/identifier-table.ts';
 import { countConflict, readStart, serialBase, writeStart } from '../src/thread/message-numbers.ts';
 import { type SessionCount, THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../src/thread/messages.ts';
 import { Registry } from './identifiers/registry.ts';
-import type { Control, WireSession } from './mesh/controls.ts';
+import type { Control, DurableOp, WireSession } from './mesh/controls.ts';
 import { Mesh } from './mesh/mesh.ts';
 import { onBeforePost, type PeerLink } from './mesh/peer-link.ts';
 import { EMPTY, Message } from './routing/message.ts';
@@ -26,6 +26,7 @@ import { AwayRules } from './session/rights/away-rules.ts';
 import { withdraw, withdrawnFields } from './session/rights/withdrawal.ts';
 import type { DropReason, Session } from './session/session.ts';
 import { expiresAt, SessionTable } from './session/session-table.ts';
+import { dueMessage } from './session/will/pending-will.ts';
 import { startWorker } from './worker-frame.ts';
 
 const boot = workerData as WorkerBoot;
@@ -34,12 +35,17 @@ const SWEEP_MS = 250;
 const SAID_AGAIN_MS = 30_000;
 /** By then the rules of an endpoint are known, if it opens at all. */
 const RULES_KNOWN_MS = 10_000;
+/** By then the peers of a session worker that replaces another have joined and said whom they hold: usually, and at the latest. */
+const REGISTERED_MS = 1_000;
+const REGISTERED_MAX_MS = 15_000;
 /** Retained messages are looked through for expired ones this often. */
 const RETAINED_SWEEP_MS = 30_000;
 
 const disk = boot.dataPath === null ? null : new MessageDisk(boot.dataPath);
 const retainedStore = new RetainedStore(disk);
-if (readStart(boot.numbers) === 0) writeStart(boot.numbers, disk?.claimStart() ?? 1);
+/** Endpoint workers may hold sessions already. */
+const isReplacement = readStart(boot.numbers) !== 0;
+if (!isReplacement) writeStart(boot.numbers, disk?.claimStart() ?? 1);
 const refusals = new RefusalLog(() => link.logger);
 const drops = new Map<string, Map<DropReason, number>>();
 /** subscriptions that were taken back since they were last counted, by endpoint */
@@ -68,9 +74,9 @@ router.retained = {
 
 const table = new SessionTable(mesh, router, {
   onDrop: (session, reason, count) => countDropped(session, reason, count),
-  onDurable: (session, op) => void durable?.apply(session.namespace.name, session.clientId, op),
+  onDurable: (session, op) => void keep(session.namespace.name, session.clientId, op),
   // Only connected sessions wait, and none is connected here.
-  whenDurable: async (session, op) => void durable?.apply(session.namespace.name, session.clientId, op),
+  whenDurable: async (session, op) => void keep(session.namespace.name, session.clientId, op),
   mayPublishWill(session, { message }) {
     if (rules.of(session)?.mayPublish(fromLatin1(message.topic)) !== false) return true;
     countDropped(session, 'acl_denied', 1);
@@ -91,6 +97,7 @@ const registry = new Registry(mesh, table, new IdentifierTable(boot.identifiers)
   onFetched(session) {
     durable?.update(session.toWire());
     obeyRules(session);
+    publishIfDue(session, steadyNow());
   },
 });
 
@@ -252,13 +259,22 @@ function isSettledHere(session: Session): boolean {
 
 /** @returns as DurableSessions.apply() */
 function applyDurable(peer: PeerLink, { namespace, clientId, op }: Extract<Control, { t: 'durable' }>): Promise<void> | null {
-  if (op.op === 'end') {
+  if (op.op === 'end' || op.op === 'will') {
     const owner = registry.find(namespace, clientId)?.owner ?? null;
     // Said again by a worker that did not hear that it is on disk: by now the name is another session's.
     if (owner !== null && owner !== peer.id && owner !== mesh.self) return null;
-    endRestored(namespace, clientId);
+    if (op.op === 'end') endRestored(namespace, clientId);
   }
-  return durable?.apply(namespace, clientId, op) ?? null;
+  return keep(namespace, clientId, op);
+}
+
+/** Makes a change of a durable session, and publishes the will that is due with it: both are in one transaction. @returns as DurableSessions.apply() */
+function keep(namespace: string, clientId: string, op: DurableOp): Promise<void> | null {
+  const due = op.op === 'end' || op.op === 'will' ? op.due : null;
+  const isOwed = due !== null && (durable === null || durable.owesWill(namespace, clientId, op));
+  const announced = durable?.apply(namespace, clientId, op) ?? null;
+  if (isOwed) table.publish(mesh.namespace(namespace), dueMessage(due));
+  return announced;
 }
 
 /** Hosts a session whose client is away and whose state came from disk. */
@@ -276,7 +292,9 @@ function hostOffline(wire: WireSession): void {
 function endRestored(namespace: string, clientId: string): void {
   const session = table.get(namespace, clientId);
   if (session === undefined || registry.find(namespace, clientId)?.owner !== mesh.self) return;
+  // The change brings its will, if one is due.
   session.will = null;
+  session.isDurable = false;
   table.end(session);
   registry.onOfflineEnded(namespace, clientId);
 }
@@ -303,18 +321,29 @@ function countSessions(): SessionCount[] {
 /** Ends sessions whose time is over and publishes wills whose delay is. */
 function sweepSessions(): void {
   const now = steadyNow();
+  // Until its peers have said whom they hold, everybody whom the disk knows looks as if he were away.
+  const age = now - startedAt;
+  if (isReplacement && (age < REGISTERED_MS || (!registry.isComplete && age < REGISTERED_MAX_MS))) return;
   for (const session of table.values()) {
     if (session.outlet !== null || session.gate !== null || session.disconnectedAt === 0) continue;
-    // After a start the endpoints open, and tell their rules, a moment later.
-    if (session.will !== null && !rules.isKnown(session.endpoint) && now - startedAt < RULES_KNOWN_MS) continue;
-    if (expiresAt(session) <= now) {
+    if (expiresAt(session) > now) publishIfDue(session, now);
+    else if (!awaitsRules(session, now)) {
       table.end(session);
       registry.onOfflineEnded(session.namespace.name, session.clientId);
-    } else if (session.will !== null && session.disconnectedAt + session.will.delayMs <= now) {
-      table.publishWill(session);
-      durable?.update(session.toWire());
     }
   }
+}
+
+/** After a start the endpoints open, and tell their rules, a moment later. */
+function awaitsRules(session: Session, now: number): boolean {
+  return session.will !== null && !rules.isKnown(session.endpoint) && now - startedAt < RULES_KNOWN_MS;
+}
+
+/** Publishes the will of a session whose client is away, when its delay is over. */
+function publishIfDue(session: Session, now: number): void {
+  if (session.will === null || session.disconnectedAt + session.will.delayMs > now || awaitsRules(session, now)) return;
+  table.publishWill(session);
+  durable?.update(session.toWire());
 }
 
 const sweep = setInterval(() => {

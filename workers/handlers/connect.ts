@@ -172,11 +172,13 @@ function open(client: Client, packet: ConnectPacket, session: Session, isPresent
   session.expirySeconds = packet.sessionExpiryInterval;
   session.maxQueued = endpoint.maxQueuedMessages;
   session.isDurable = endpoint.sessionPersistence && packet.sessionExpiryInterval > 0;
+  // One that waits for its delay is not published any more [MQTT-3.1.3-9].
+  if (!client.isClosed) session.will = client.will;
   let kept: Promise<void> | null = null;
   if (session.isDurable && !client.isClosed) {
-    const wire = { ...session.toWire(), disconnectedAt: 0, will: null };
+    const wire = { ...session.toWire(), disconnectedAt: 0 };
     kept = barrier.request(session, { op: 'begin', session: wasDurable ? { ...wire, deliveries: [], received: [] } : wire });
-  } else if (wasDurable && !session.isDurable) kept = barrier.request(session, { op: 'end' });
+  } else if (wasDurable && !session.isDurable) kept = barrier.request(session, { op: 'end', due: null });
   if (client.isClosed) {
     // The client went while its identifier was claimed: the session is left as if it had been connected for a moment.
     leaveSession(client, session);
@@ -186,6 +188,8 @@ function open(client: Client, packet: ConnectPacket, session: Session, isPresent
     const opening = new Opening(client, session);
     void kept.then(() => {
       if (opening.isOver) return;
+      // Nobody was told of its connection.
+      if (client.isClosed) session.will = null;
       if (client.isClosed) leaveSession(client, session);
       else welcome(client, packet, session, isPresent, assigned);
     });

@@ -14,12 +14,17 @@ export function handleDisconnect(client: Client, packet: DisconnectPacket): void
     // [MQTT-3.14.2-2]: a session that ends with its connection cannot be prolonged at the end.
     if (session.expirySeconds === 0) throw new ProtocolError(REASON.protocolError, 'Session Expiry Interval was 0 in CONNECT');
     if (expiry === 0 && session.isDurable) {
-      kept = barrier.request(session, { op: 'end' });
+      const will = packet.reasonCode === REASON.success ? null : client.will;
+      client.will = null;
+      kept = barrier.request(session, { op: 'end', due: client.context.table.due(session, will) });
       session.isDurable = false;
     } else if (session.isDurable) kept = barrier.request(session, { op: 'expiry', expirySeconds: expiry });
     session.expirySeconds = expiry;
   }
   // [MQTT-3.14.4-3]: only a normal end forgets the will.
-  if (packet.reasonCode === REASON.success) client.will = null;
+  if (packet.reasonCode === REASON.success) {
+    if (client.will !== null && session.isDurable) kept = barrier.request(session, { op: 'no-will' });
+    client.will = null;
+  }
   client.endNormally(kept);
 }

@@ -37,6 +37,7 @@ export class Opening implements SessionOutlet {
     this.#isOver = true;
     this.#client.endpoint.count('takenOver');
     this.#client.refuse(REASON.sessionTakenOver, 'Another connection uses this client identifier');
+    this.#session.will = null;
     leaveSession(this.#client, this.#session);
   }
 }

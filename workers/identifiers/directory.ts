@@ -1,5 +1,6 @@
 /** An endpoint worker's side of client identifiers: decides where nobody else can know one, else claims at the session worker; hands over what others claim. */
 
+import { Deadline } from '../../src/kernel/deadline.ts';
 import { type IdentifierTable, identifierGroup } from '../../src/thread/identifier-table.ts';
 import type { Claim, Control, Registration } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
@@ -18,6 +19,9 @@ interface PendingClaim {
   /** the session is on its way here by this move; `done` settles when it has come, or will not */
   taking: { move: number; done: Promise<void> } | null;
 }
+
+/** A peer that stands still for longer does not keep a will from being published. */
+const FENCE_MS = 3_000;
 
 /** Connection numbers are unique over all peers: the peer's id and a count. */
 const CONNECTIONS_PER_PEER = 2 ** 32;
@@ -85,8 +89,21 @@ export class Directory {
 
   /** The client is gone; `session` stays here until the session worker fetches it. */
   parked(session: Session): void {
-    const { connection, clientId, expirySeconds } = session;
-    this.#mesh.sessionLink?.control({ t: 'gone', connection, namespace: session.namespace.name, clientId, expirySeconds });
+    // The session worker publishes its will: that may not overtake what the client itself has published.
+    const isWillDue = session.isDurable && session.will?.delayMs === 0;
+    const known = isWillDue ? this.#mesh.fence(this.#mesh.links.keys()) : null;
+    if (known === null) {
+      this.#gone(session);
+      return;
+    }
+    const { connection } = session;
+    void new Deadline(FENCE_MS).reaches(known).then(() => {
+      if (session.connection === connection && session.outlet === null) this.#gone(session);
+    });
+  }
+
+  #gone({ connection, clientId, expirySeconds, namespace }: Session): void {
+    this.#mesh.sessionLink?.control({ t: 'gone', connection, namespace: namespace.name, clientId, expirySeconds });
   }
 
   ended(session: Session): void {

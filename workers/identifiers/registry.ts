@@ -50,6 +50,11 @@ export class Registry {
     this.#hooks = hooks;
   }
 
+  /** The endpoint workers have said what they hold. */
+  get isComplete(): boolean {
+    return this.#registered === null;
+  }
+
   /** Sessions with expiry > 0 of an endpoint. */
   persistentCount(endpoint: string): number {
     return this.#persistent.get(endpoint) ?? 0;

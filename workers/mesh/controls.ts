@@ -197,4 +197,16 @@ export type DurableOp =
   | { op: 'received'; packetId: number }
   | { op: 'completed'; packetId: number }
   | { op: 'expiry'; expirySeconds: number }
-  | { op: 'end' };
+  /** DISCONNECT has taken the will away */
+  | { op: 'no-will' }
+  /** the will is due while the session lives on, at a new connection: to be taken off and published in one step */
+  | { op: 'will'; due: DueWill }
+  /** with the will that is due with the end; null: there is none */
+  | { op: 'end'; due: DueWill | null };
+
+/** A will that the session worker is to publish; the rules of its endpoint allow it. */
+export interface DueWill {
+  will: WireWill;
+  /** id of the endpoint that its client came by */
+  endpoint: string;
+}

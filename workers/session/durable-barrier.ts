@@ -134,5 +134,5 @@ export class DurableBarrier {
 
 /** A change that is not in the state of any session that the next session worker is told: it is said again until it is on disk. */
 function outlivesSession(op: DurableOp): boolean {
-  return op.op === 'end';
+  return op.op === 'end' || op.op === 'will';
 }

@@ -156,6 +156,12 @@ export class DurableSessions {
     for (const resolve of waiting) resolve();
   }
 
+  /** Whether the will that a change brings is still to be published: not when the change is said again, and was stored before. To be asked before apply(). */
+  owesWill(namespace: string, clientId: string, op: DurableOp): boolean {
+    const journal = this.#journals.get(sessionKey(namespace, clientId));
+    return journal !== undefined && (op.op === 'end' || journal.state.will !== null);
+  }
+
   /** Applies a change. @returns when every peer knows what is to be journalled; null: nothing to wait for */
   apply(namespace: string, clientId: string, op: DurableOp): Promise<void> | null {
     this.schedule();
@@ -195,6 +201,11 @@ export class DurableSessions {
         return null;
       case 'expiry':
         journal.state.expirySeconds = op.expirySeconds;
+        disk.putSession(journal.state);
+        return null;
+      case 'no-will':
+      case 'will':
+        journal.state = { ...journal.state, will: null };
         disk.putSession(journal.state);
         return null;
       case 'end':

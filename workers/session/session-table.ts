@@ -1,7 +1,7 @@
 /** The sessions that this worker holds, connected or not, and what happens when one is asked for, ends, or has a will to publish. */
 
 import { steadyNow } from '../../src/kernel/clock.ts';
-import type { Claimant, WireSubscription } from '../mesh/controls.ts';
+import type { Claimant, DueWill, WireSubscription } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { Message } from '../routing/message.ts';
 import type { Namespace } from '../routing/namespace.ts';
@@ -10,7 +10,7 @@ import { Mover } from './mover.ts';
 import { mayTake } from './rights/holder.ts';
 import { NEVER_EXPIRES, Session, type SessionHost, sessionKey } from './session.ts';
 import { Subscriptions } from './subscriptions.ts';
-import { type PendingWill, willMessage } from './will/pending-will.ts';
+import { type PendingWill, toWireWill, willMessage } from './will/pending-will.ts';
 
 export class SessionTable {
   readonly #sessions = new Map<string, Session>();
@@ -66,7 +66,14 @@ export class SessionTable {
       if (message.isExpired(now)) this.#host.onDrop(session, 'expired', 1);
       else this.#router.rerouteShared(session.namespace, group, message, null);
     }
-    if (will !== null) this.#publishWill(session, will);
+    if (session.isDurable) this.#host.onDurable(session, { op: 'end', due: this.due(session, will) });
+    else if (will !== null) this.#publishWill(session, will);
+  }
+
+  /** A will as the session worker takes it, to publish it with what ends or removes it on disk; null: there is none, or the rules deny it. */
+  due(session: Session, will: PendingWill | null): DueWill | null {
+    if (will === null || !this.#host.mayPublishWill(session, will)) return null;
+    return { will: toWireWill(will), endpoint: session.endpoint };
   }
 
   /** Publishes the will of a session, if it has one and the rules still allow it. */
@@ -84,13 +91,16 @@ export class SessionTable {
     this.#router.route(namespace, namespace.entry(message.topic), message);
   }
 
-  /** After its client went: the session ends with it, or a will without delay is published, or it waits here to be fetched. */
+  /**
+   * After its client went: the session ends with it, or a will without delay is published, or it waits here to be fetched. The will of a
+   * durable session goes with it to the session worker, which publishes it and takes it off the disk in one step.
+   */
   afterDetach(session: Session): 'ended' | 'parked' {
     if (session.expirySeconds === 0) {
       this.end(session);
       return 'ended';
     }
-    if (session.will?.delayMs === 0) this.publishWill(session);
+    if (session.will?.delayMs === 0 && !session.isDurable) this.publishWill(session);
     this.subscriptions.presenceChanged(session);
     return 'parked';
   }
@@ -116,6 +126,12 @@ export class SessionTable {
     if (discard) {
       this.end(session);
       return null;
+    }
+    // The new connection brings a will of its own, and this one does not wait for it.
+    if (by !== null && session.isDurable && session.will?.delayMs === 0) {
+      const due = this.due(session, session.will);
+      session.will = null;
+      this.#host.onDurable(session, due === null ? { op: 'no-will' } : { op: 'will', due });
     }
     if (to === this.#mesh.self) return [];
     return this.mover.offer(move, session, to, () => {

@@ -4,14 +4,14 @@ import { steadyNow } from '../../src/kernel/clock.ts';
 import { Fifo } from '../../src/kernel/fifo.ts';
 import type { QoS } from '../../src/mqtt/packet.ts';
 import type { DurableOp, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
-import { fromWireMessage, type Message, toWireMessage } from '../routing/message.ts';
+import type { Message } from '../routing/message.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import type { Grant, GroupHome, Run, Subscriber, Subscription } from '../routing/subscriber.ts';
 import { type Delivery, deliveryKey, fromWireDelivery, nameOf, toWireDelivery } from './flight/delivery.ts';
 import { InFlight } from './flight/in-flight.ts';
 import type { SessionOutlet } from './outlet.ts';
 import type { Holder } from './rights/holder.ts';
-import type { PendingWill } from './will/pending-will.ts';
+import { fromWireWill, type PendingWill, toWireWill } from './will/pending-will.ts';
 
 /** Session Expiry Interval of a session that never expires [MQTT-3.1.2.11.2]. */
 export const NEVER_EXPIRES = 0xffffffff;
@@ -67,6 +67,7 @@ export class Session implements Subscriber {
   disconnectedAt = 0;
   isDurable = false;
   maxQueued = 1000;
+  /** of the connection that has the session, or of the last one */
   will: PendingWill | null = null;
   #nextPacketId = 1;
   /** places of the send window that are taken: PUBLISH packets of this connection that were not settled; a new one begins with none (MQTT 5 section 4.9) */
@@ -271,7 +272,6 @@ export class Session implements Subscriber {
   attach(outlet: SessionOutlet): void {
     this.outlet = outlet;
     this.disconnectedAt = 0;
-    this.will = null;
     this.#open = 0;
     const unrepeated = new Fifo<Delivery>();
     for (const delivery of this.inflight.inOrder()) {
@@ -360,7 +360,6 @@ export class Session implements Subscriber {
     const shared: Delivery[] = [];
     for (const delivery of this.inflight.inOrder()) if (delivery.group !== null && !delivery.isReleased) shared.push(delivery);
     for (const delivery of this.queue) if (delivery.group !== null) shared.push(delivery);
-    if (this.isDurable) this.#journal({ op: 'end' });
     this.inflight.clear();
     this.queue.clear();
     return shared;
@@ -393,7 +392,7 @@ export class Session implements Subscriber {
       deliveries,
       received: this.received === null ? [] : [...this.received.keys()],
       nextPacketId: this.#nextPacketId,
-      will: this.will === null ? null : { ...this.will, message: toWireMessage(this.will.message) },
+      will: this.will === null ? null : toWireWill(this.will),
       ...(this.retainedDue === null ? {} : { retainedDue: [...this.retainedDue] }),
     };
   }
@@ -409,7 +408,7 @@ export class Session implements Subscriber {
     this.#nextPacketId = wire.nextPacketId;
     if (wire.retainedDue !== undefined) this.retainedDue = new Set(wire.retainedDue);
     if (wire.received.length > 0) this.received = new Map(wire.received.map((packetId) => [packetId, 0]));
-    this.will = wire.will === null ? null : { ...wire.will, message: fromWireMessage(wire.will.message) };
+    this.will = wire.will === null ? null : fromWireWill(wire.will);
     const later = [...this.queue];
     this.queue.clear();
     for (const delivery of wire.deliveries) {

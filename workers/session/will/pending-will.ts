@@ -1,7 +1,8 @@
 /** The will of a connection, from CONNECT until it is published or forgotten. */
 
 import { steadyNow } from '../../../src/kernel/clock.ts';
-import { Message } from '../../routing/message.ts';
+import type { DueWill, WireWill } from '../../mesh/controls.ts';
+import { fromWireMessage, Message, toWireMessage } from '../../routing/message.ts';
 
 /** The will of the last connection, waiting for its delay [MQTT-3.1.2-8]. */
 export interface PendingWill {
@@ -18,4 +19,17 @@ export function willMessage({ message, expirySeconds }: PendingWill, endpoint: s
   const published = new Message(topic, payload, qos, retain, forward, expirySeconds < 0 ? 0 : steadyNow() + expirySeconds * 1000, from);
   published.origin = endpoint;
   return published;
+}
+
+export function toWireWill(will: PendingWill): WireWill {
+  return { ...will, message: toWireMessage(will.message) };
+}
+
+export function fromWireWill(will: WireWill): PendingWill {
+  return { ...will, message: fromWireMessage(will.message) };
+}
+
+/** The message of a will that a peer says is due. */
+export function dueMessage({ will, endpoint }: DueWill): Message {
+  return willMessage(fromWireWill(will), endpoint);
 }
