@@ -26,7 +26,7 @@ function on(broker: Broker, at: 0 | 1, version: 3 | 4 | 5, options: encode.Conne
 async function watcher(broker: Broker, base: string): Promise<string> {
   const clientId = uid('w');
   const client = await on(broker, 0, 5, { clientId });
-  await client.subscribe([{ filter: `${base}/#`, qos: 2, retainAsPublished: true }]);
+  await client.subscribe([{ filter: `${base}/#`, qos: 2, retainAsPublished: true, retainHandling: 2 }]);
   await client.disconnect();
   return clientId;
 }
