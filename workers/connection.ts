@@ -71,8 +71,8 @@ export interface ListenerHost {
   admit(address: string, canBeTold: boolean): Admission | null;
   /** The client of a connection that was admitted; null: the endpoint has closed meanwhile, the listener destroys it. */
   welcome(connection: Connection, admission: Admission): ConnectionClient | null;
-  /** An admitted connection has ended. @param failure null: it just went */
-  leave(admission: Admission, failure: HandshakeFailure | null, detail: string): void;
+  /** An admitted connection has ended. @param failure null: it just went @param reason in a word: the log tells each apart */
+  leave(admission: Admission, failure: HandshakeFailure | null, detail: string, reason?: string): void;
 }
 
 /** This worker's duplicate of a socket that main has bound. */

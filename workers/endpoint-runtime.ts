@@ -54,6 +54,8 @@ export class EndpointRuntime implements ListenerHost {
   #eitherUntil = 0;
   /** handshakes that failed and that the log has not been told of */
   readonly #untoldFailures = new Untold();
+  /** client certificates that were refused, by reason: what is told of one must not hide another */
+  readonly #untoldCertificates = new Map<string, Untold>();
   #isClosing = false;
 
   constructor(worker: WorkerContext, config: EndpointRuntimeConfig, memory: EndpointMemory) {
@@ -132,12 +134,23 @@ export class EndpointRuntime implements ListenerHost {
     return null;
   }
 
-  leave(admission: Admission, failure: HandshakeFailure | null, detail: string): void {
+  leave(admission: Admission, failure: HandshakeFailure | null, detail: string, reason = ''): void {
     this.#release(admission);
     if (failure === null) return;
     this.context.count(CONNECTION_ERRORS[failure]);
     if (failure === 'bad_connect') this.context.strangers.note(detail);
+    else if (failure === 'tls_client_certificate') this.#noteCertificate(reason, detail);
     else if (failure !== 'connect_timeout') this.#untoldFailures.note(detail);
+  }
+
+  /** Reasons are OpenSSL's: there are not many. */
+  #noteCertificate(reason: string, detail: string): void {
+    let untold = this.#untoldCertificates.get(reason);
+    if (untold === undefined) {
+      untold = new Untold();
+      this.#untoldCertificates.set(reason, untold);
+    }
+    untold.note(detail);
   }
 
   #release(admission: Admission): void {
@@ -292,6 +305,10 @@ export class EndpointRuntime implements ListenerHost {
     const { port } = this.endpoint;
     const failures = this.#untoldFailures.take();
     if (failures !== null) this.#worker.logger.warn(`Endpoint ${port}: TLS handshakes failed`, failures);
+    for (const [reason, untold] of this.#untoldCertificates) {
+      this.#worker.logger.warn(`Endpoint ${port}: TLS handshakes failed: client certificate refused: ${reason}`, untold.take() ?? {});
+    }
+    this.#untoldCertificates.clear();
     for (const { strangers } of [this.context, ...this.#formerContexts]) {
       const told = strangers.take();
       if (told !== null) this.#worker.logger.warn(`Endpoint ${port}: connections did not begin with CONNECT and were closed`, told);

@@ -169,7 +169,7 @@ export function openTcpListener(host: ListenerHost, stream: 'handle' | 'socket' 
       const { admission = PLACE, speaks } = raw;
       join(socket, connection, isMqtt ? host.welcome(connection, admission) : webSockets.take(connection, admission, speaks === 'either'));
     },
-    onFailure: (failure, detail, raw: PromisedSocket) => host.leave(raw.admission ?? PLACE, failure, detail),
+    onFailure: (failure, detail, raw: PromisedSocket, reason) => host.leave(raw.admission ?? PLACE, failure, detail, reason),
   });
   secure.use(host.tls);
   const isPlain = () => stream === 'handle' && !secure.isOn;
