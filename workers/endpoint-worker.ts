@@ -22,10 +22,12 @@ import {
   type WorkerBoot,
 } from '../src/thread/messages.ts';
 import { fetchSockets } from '../src/thread/socket-passing.ts';
+import { StoreState } from '../src/thread/store-state.ts';
 import { Authenticator } from './access/authenticator.ts';
 import { HolderRules } from './access/holder-rules.ts';
 import { Client } from './client/client.ts';
 import type { WorkerContext } from './client/context.ts';
+import { HeldPublishes } from './client/publish/held-publishes.ts';
 import type { ListeningSocket } from './connection.ts';
 import { EndpointRuntime } from './endpoint-runtime.ts';
 import { Directory } from './identifiers/directory.ts';
@@ -222,6 +224,8 @@ const context: WorkerContext = {
   logger: link.logger,
   probePrefix: boot.probePrefix,
   paused: new Set(),
+  held: new HeldPublishes(),
+  store: new StoreState(boot.storeState),
   tick: 0,
 };
 
@@ -240,7 +244,10 @@ mesh.hooks = {
         barrier.onStored(control.serial);
         return;
       case 'refused':
-        barrier.onRefused(control.serial);
+        barrier.onRefused(control.serial, 'refused');
+        return;
+      case 'unstored':
+        barrier.onRefused(control.serial, 'unstored');
         return;
       case 'durable-ok':
         barrier.onRequestDone(control.request);
@@ -287,6 +294,7 @@ mesh.hooks = {
 const sweep = setInterval(() => {
   loopDelay.touch();
   context.tick++;
+  if (!context.store.isFailing) context.held.release();
   for (const runtime of runtimes.values()) runtime.sweep(context.tick);
 }, SWEEP_MS);
 

@@ -6,7 +6,7 @@ import { FluxError } from '../src/kernel/errors.ts';
 import { Pace } from '../src/kernel/pace.ts';
 import { checkTopicName, fromLatin1, toLatin1 } from '../src/mqtt/topic.ts';
 import { IdentifierTable } from '../src/thread/identifier-table.ts';
-import { countConflict, readStart, serialBase, writeStart } from '../src/thread/message-numbers.ts';
+import { countConflict, readStart, START_MAX, serialBase, writeStart } from '../src/thread/message-numbers.ts';
 import { type SessionCount, THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../src/thread/messages.ts';
 import { Registry } from './identifiers/registry.ts';
 import type { Control, DurableOp, WireSession } from './mesh/controls.ts';
@@ -16,12 +16,12 @@ import { EMPTY, Message } from './routing/message.ts';
 import { Namespace } from './routing/namespace.ts';
 import { INTEREST } from './routing/peer.ts';
 import { Router } from './routing/router.ts';
+import { MessageStore } from './session/disk/message-store.ts';
 import { DurableSessions } from './session/durable-sessions.ts';
 import { deliveryKey } from './session/flight/delivery.ts';
-import { MessageDisk } from './session/message-disk.ts';
 import { RetainedAnswers } from './session/retained/answers.ts';
 import { RefusalLog } from './session/retained/refusal-log.ts';
-import { RetainedStore } from './session/retained/store.ts';
+import { isSystemTopic, RetainedStore } from './session/retained/store.ts';
 import { AwayRules } from './session/rights/away-rules.ts';
 import { withdraw, withdrawnFields } from './session/rights/withdrawal.ts';
 import type { DropReason, Session } from './session/session.ts';
@@ -41,11 +41,20 @@ const REGISTERED_MAX_MS = 15_000;
 /** Retained messages are looked through for expired ones this often. */
 const RETAINED_SWEEP_MS = 30_000;
 
-const disk = boot.dataPath === null ? null : new MessageDisk(boot.dataPath);
-const retainedStore = new RetainedStore(disk);
 /** Endpoint workers may hold sessions already. */
 const isReplacement = readStart(boot.numbers) !== 0;
-if (!isReplacement) writeStart(boot.numbers, disk?.claimStart() ?? 1);
+const store = new MessageStore({
+  dataPath: boot.dataPath,
+  memory: boot.storeState,
+  isFirst: !isReplacement,
+  logger: () => link.logger,
+  onFailed: () => retainedStore.undo(),
+  onWritten: () => durable?.written(),
+  onReadable: (why) => frame.end(why),
+});
+const { disk } = store;
+const retainedStore: RetainedStore = new RetainedStore(disk);
+if (!isReplacement) writeStart(boot.numbers, firstStart());
 const refusals = new RefusalLog(() => link.logger);
 const drops = new Map<string, Map<DropReason, number>>();
 /** subscriptions that were taken back since they were last counted, by endpoint */
@@ -63,7 +72,14 @@ router.numberFrom(serialBase(boot.numbers));
 const retainedAnswers = new RetainedAnswers(mesh, retainedStore);
 router.retained = {
   retain(namespace, message) {
+    if (store.state.isFailing && !isSystemTopic(message.topic)) {
+      // Messages that somebody waits for do not come so far.
+      store.state.countRefused();
+      return;
+    }
+    if (disk !== null) disk.isRefusable = true;
     const refusal = retainedStore.retain(namespace, message);
+    if (disk !== null) disk.isRefusable = false;
     durable?.schedule();
     if (refusal === null) return;
     refusals.note(namespace, message.origin, refusal, steadyNow());
@@ -88,7 +104,7 @@ const table = new SessionTable(mesh, router, {
 
 const registry = new Registry(mesh, table, new IdentifierTable(boot.identifiers), {
   restore(namespace, clientId) {
-    const session = durable?.load(namespace, clientId) ?? null;
+    const session = loadDurable(namespace, clientId);
     if (session === null) return false;
     hostOffline({ ...session, disconnectedAt: steadyNow() });
     return true;
@@ -129,15 +145,16 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     if (refusal !== null)
       throw new FluxError('unprocessable', `The message cannot be retained: namespace ${namespace} has no room (${refusal.measure})`);
     const space = mesh.namespace(namespace);
+    if (cannotStore(space, message)) throw new FluxError('unavailable', `The message cannot be stored: ${store.state.cause}`);
     router.route(space, space.entry(message.topic), message);
-    await durable?.committed();
+    if (!store.state.isFailing) await durable?.committed();
     return null;
   },
   shutdown: () => {
     clearInterval(sweep);
     clearInterval(retainedSweep);
     durable?.flush();
-    disk?.close();
+    store.close();
     mesh.close();
     return null;
   },
@@ -149,17 +166,28 @@ if (disk !== null) {
     link.logger.error('Two messages have one number; the second is stored under another one', { namespace, clientId, topic });
   };
 }
-const durable = disk === null ? null : new DurableSessions(mesh, disk, link.logger);
+const durable = disk === null ? null : new DurableSessions(mesh, disk, () => retainedStore.settled());
 // Nothing leaves this thread ahead of its write: a grant tells that the old session is gone, a will that it is published, an answer what is retained.
 if (durable !== null) onBeforePost(() => durable.flush());
 
 mesh.hooks = {
   onPublish(peer, namespace, record) {
-    const orphans = router.receive(mesh.namespace(namespace), record, peer.id);
-    if (orphans !== null) frame.bounce(peer, namespace, record.message, orphans);
+    const space = mesh.namespace(namespace);
+    const isRefused = record.store && cannotStore(space, record.message, record.groups !== null);
+    if (isRefused) store.state.countRefused();
+    else {
+      if (disk !== null) disk.isRefusable = record.store;
+      const orphans = router.receive(space, record, peer.id);
+      if (disk !== null) disk.isRefusable = false;
+      if (orphans !== null) frame.bounce(peer, namespace, record.message, orphans);
+    }
     if (!record.store) return;
-    if (durable === null) peer.control({ t: 'stored', serial: record.message.serial });
-    else durable.onRecord(peer, record.message.serial);
+    const { serial } = record.message;
+    if (durable !== null) durable.onRecord(peer, serial, isRefused);
+    else {
+      if (isRefused) peer.control({ t: 'unstored', serial });
+      peer.control({ t: 'stored', serial });
+    }
   },
   onRun() {},
   onControl,
@@ -275,6 +303,29 @@ function keep(namespace: string, clientId: string, op: DurableOp): Promise<void>
   const announced = durable?.apply(namespace, clientId, op) ?? null;
   if (isOwed) table.publish(mesh.namespace(namespace), dueMessage(due));
   return announced;
+}
+
+/** A message that is to be kept on disk, where nothing can be written. @param isShared it may be for a durable member of a group that is away */
+function cannotStore(namespace: Namespace, { topic, qos, retain }: Message, isShared = false): boolean {
+  if (!store.state.isFailing) return false;
+  if (retain && !isSystemTopic(topic)) return true;
+  return qos > 0 && durable !== null && (isShared || DurableSessions.isJournalled(namespace, topic));
+}
+
+/** Null: it is not known, or cannot be read. */
+function loadDurable(namespace: string, clientId: string): WireSession | null {
+  try {
+    return durable?.load(namespace, clientId) ?? null;
+  } catch (error) {
+    link.logger.error('A session cannot be read from messages.db', { namespace, clientId, reason: String(error) });
+    return null;
+  }
+}
+
+/** Where the file cannot be read, the last number: those of messages on disk are below it. */
+function firstStart(): number {
+  if (disk !== null) return disk.claimStart();
+  return boot.dataPath === null ? 1 : START_MAX;
 }
 
 /** Hosts a session whose client is away and whose state came from disk. */

@@ -14,6 +14,8 @@ import type { Router } from './routing/router.ts';
 import { UsageMeter } from './usage.ts';
 
 export interface WorkerFrame {
+  /** Ends the thread, to be replaced. */
+  end(reason: string): void;
   readonly link: HostLink;
   /** Sends a message back whose groups have no member here any more. */
   bounce(peer: PeerLink, namespace: string, message: Message, groups: string[]): void;
@@ -50,6 +52,10 @@ export function startWorker(
   });
   return {
     link,
+    end(reason) {
+      link.emit({ event: 'fault', message: reason, stack: null });
+      process.exit(1);
+    },
     bounce(peer, namespace, message, groups) {
       for (const group of groups) peer.control({ t: 'bounce', namespace, group, message: toWireMessage(message) });
     },

@@ -267,6 +267,8 @@ export interface HealthAnswer {
   uptimeSeconds: number;
   /** `refused`: what is answered with 503 meanwhile */
   store: { type: string; ok: boolean; reason: string | null; refused: string[] };
+  /** whether messages, sessions and retained messages can be stored; `refused` and `lost` count since the start */
+  messages: { ok: boolean; reason: string | null; refused: number; lost: number };
   /** null: a single node */
   nats: ClusterStatus['nats'] | null;
   endpoints: { total: number; running: number; failed: { id: string; port: number; reason: string }[] };

@@ -4,7 +4,14 @@ import { steadyNow } from '../kernel/clock.ts';
 import type { Logger } from '../kernel/logger.ts';
 import type { MetricsCollector } from '../metrics/collect.ts';
 import { DROP_REASONS } from '../metrics/counters.ts';
-import { type ClusterSample, configurationText, endpointsText, ProcessMetrics, workersText } from '../metrics/prometheus.ts';
+import {
+  type ClusterSample,
+  configurationText,
+  endpointsText,
+  messageStoreText,
+  ProcessMetrics,
+  workersText,
+} from '../metrics/prometheus.ts';
 import { type EndpointExtras, reportEndpoint } from '../metrics/report.ts';
 import type { StoredEndpoint } from '../storage/contract.ts';
 import type { Clients } from './clients.ts';
@@ -89,8 +96,9 @@ export class Monitor {
     const endpoints = await endpointsText(samples);
     if (port !== undefined) return endpoints;
     const workers = await this.#workersText();
+    const messages = await messageStoreText(this.#options.supervisor.messages);
     const configuration = await configurationText(this.#configuration(), this.#clusterSample());
-    return `${endpoints}\n${configuration}\n${workers}\n${await this.#process.text(this.#totals(), this.#retained.sample)}`;
+    return `${endpoints}\n${configuration}\n${workers}\n${messages}\n${await this.#process.text(this.#totals(), this.#retained.sample)}`;
   }
 
   #configuration() {
@@ -144,7 +152,8 @@ export class Monitor {
     const blockedWorkers = watchdog.blocked.map(({ name }) => name);
     const nats = cluster?.status().nats ?? null;
     const isWhole = failed.length === 0 && blockedWorkers.length === 0 && supervisor.hasSession;
-    const isOk = isWhole && desired.storeError === null && nats?.connected !== false;
+    const { cause, counts } = supervisor.messages;
+    const isOk = isWhole && desired.storeError === null && cause === null && nats?.connected !== false;
     const isServing = running > 0 || states.every(({ state }) => state === 'stopped');
     return {
       status: isOk ? 'ok' : isServing ? 'degraded' : 'failed',
@@ -157,12 +166,19 @@ export class Monitor {
         reason: desired.storeError,
         refused: desired.storeError === null ? [] : [...NEED_THE_STORE],
       },
+      messages: { ok: cause === null, reason: this.#storeProblem, refused: counts.refused, lost: counts.lost },
       nats,
       endpoints: { total: states.length, running, failed },
       workerRestarts: supervisor.restarts,
       blockedWorkers,
       startup,
     };
+  }
+
+  /** Null: messages can be stored. */
+  get #storeProblem(): string | null {
+    const { cause } = this.#options.supervisor.messages;
+    return cause === null ? null : `messages cannot be stored: ${cause}`;
   }
 
   async resources(): Promise<ResourcesAnswer> {
@@ -221,7 +237,8 @@ export class Monitor {
       listeningSince: since === null ? null : new Date(since).toISOString(),
       runningRevision: runner !== undefined && runner.workerCount > 0 ? (runner.wanted?.revision ?? null) : null,
       desiredRevision: revision,
-      lastError: runner?.lastError ?? this.#options.reconciler.problemOf(endpoint.id),
+      lastError:
+        runner?.lastError ?? this.#options.reconciler.problemOf(endpoint.id) ?? (endpoint.sessionPersistence ? this.#storeProblem : null),
       restarts: runner?.restarts ?? 0,
       blockedWorkers: runner === undefined ? 0 : this.#options.watchdog.blocked.filter((worker) => runner.workers.includes(worker)).length,
       draining: runner?.draining ?? null,

@@ -288,6 +288,23 @@ export async function configurationText(configuration: ConfigurationSample, clus
   return registry.metrics();
 }
 
+/** Whether messages can be stored, and what became of those that could not; counts are since the start. */
+export interface MessageStoreSample {
+  readonly isFailing: boolean;
+  readonly counts: { episodes: number; refused: number; lost: number };
+}
+
+export async function messageStoreText({ isFailing, counts }: MessageStoreSample): Promise<string> {
+  const registry = new Registry();
+  const registers = [registry];
+  const counter = (name: string, help: string, value: number) => new Counter({ name: `fluxmq_${name}`, help, registers }).inc(value);
+  new Gauge({ name: 'fluxmq_message_store_up', help: '1 while messages can be stored', registers }).set(Number(!isFailing));
+  counter('message_store_failures_total', 'Times that messages began to be impossible to store', counts.episodes);
+  counter('message_store_refused_total', 'Messages, sessions and subscriptions refused because they could not be stored', counts.refused);
+  counter('message_store_lost_total', 'Changes of sessions given up because too many waited to be stored', counts.lost);
+  return registry.metrics();
+}
+
 /** Numbers of the node since its start. */
 interface NodeTotals {
   workerRestarts: number;

@@ -28,6 +28,8 @@ export interface WorkerBoot {
   numbers: SharedArrayBuffer;
   /** logins that failed, of all threads: see kernel/logins/login-memory.ts */
   logins: SharedArrayBuffer;
+  /** whether messages can be stored: see store-state.ts */
+  storeState: SharedArrayBuffer;
   /** client identifiers of this process's own health checks begin with it; nobody else can guess it */
   probePrefix: string;
 }

@@ -427,6 +427,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     if (this.state === 'closed') return;
     this.state = 'closed';
     this.context.paused.delete(this);
+    this.context.held.forget(this.queued);
     this.discardInput();
     this.reading?.end();
     this.reading = null;

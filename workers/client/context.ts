@@ -5,6 +5,7 @@ import { type CounterName, SLOT } from '../../src/metrics/counters.ts';
 import type { SharedLimits } from '../../src/metrics/shared-limits.ts';
 import { Untold } from '../../src/metrics/untold.ts';
 import type { EndpointRuntimeConfig } from '../../src/thread/messages.ts';
+import type { StoreState } from '../../src/thread/store-state.ts';
 import type { Authenticator } from '../access/authenticator.ts';
 import type { Directory } from '../identifiers/directory.ts';
 import type { Mesh } from '../mesh/mesh.ts';
@@ -13,6 +14,7 @@ import type { Router } from '../routing/router.ts';
 import type { DurableBarrier } from '../session/durable-barrier.ts';
 import type { RetainedQueries } from '../session/retained/queries.ts';
 import type { SessionTable } from '../session/session-table.ts';
+import type { HeldPublishes } from './publish/held-publishes.ts';
 
 /** One per worker. */
 export interface WorkerContext {
@@ -23,11 +25,15 @@ export interface WorkerContext {
   readonly authenticator: Authenticator;
   readonly retained: RetainedQueries;
   readonly barrier: DurableBarrier;
+  /** whether messages can be stored */
+  readonly store: StoreState;
   readonly logger: Logger;
   /** of `WorkerBoot`: with what the client identifiers of this node's health checks begin */
   readonly probePrefix: string;
   /** clients that wait until the peers have caught up */
   readonly paused: Set<{ onPeersRelieved(): void }>;
+  /** publishes of MQTT 3 clients that wait until messages can be stored */
+  readonly held: HeldPublishes;
   /** half seconds since the worker started, moved by the sweep: a clock that costs nothing */
   tick: number;
 }

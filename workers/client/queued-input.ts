@@ -10,6 +10,7 @@ import type { Message } from '../routing/message.ts';
 import type { TopicEntry } from '../routing/topic-entry.ts';
 import type { Session } from '../session/session.ts';
 import type { EndpointContext, WorkerContext } from './context.ts';
+import type { HeldPublisher } from './publish/held-publishes.ts';
 
 const RESPONSE_PUBLISH = responseBase('publish');
 
@@ -25,9 +26,12 @@ export interface QueuedPublisher {
   /** Counts a PUBLISH of `size` bytes that came in. */
   countIn(size: number): void;
   ack(first: Acknowledgement, packetId: number, reasonCode: number): void;
+  close(reasonCode: number, reasonString: string): void;
 }
 
-export class QueuedInput {
+const CANNOT_STORE = 'The message cannot be stored now';
+
+export class QueuedInput implements HeldPublisher {
   readonly #client: QueuedPublisher;
   /** QoS 1 publishes whose acknowledgement waits for the store */
   #pendingAcks = 0;
@@ -44,6 +48,7 @@ export class QueuedInput {
   /** Routes a QoS 1 message of a packet of `size` bytes and acknowledges it. @throws ProtocolError over the Receive Maximum [MQTT-3.3.4-9] */
   atLeastOnce(entry: TopicEntry, message: Message, packetId: number, size: number): void {
     const client = this.#client;
+    if ((entry.wantsStore || message.retain) && this.#cannotStore(message, packetId, size)) return;
     this.#begin(size);
     const { hasReceivers, serial } = client.context.router.route(client.endpoint.namespace, entry, message);
     const reasonCode = this.#reason(hasReceivers || message.retain);
@@ -59,6 +64,33 @@ export class QueuedInput {
     }
   }
 
+  /** Refuses a message that is to be kept on disk while nothing can be written there. False: it may be routed. */
+  #cannotStore(message: Message, packetId: number, size: number): boolean {
+    const client = this.#client;
+    const { store, held } = client.context;
+    if (!store.isFailing) return false;
+    client.countIn(size);
+    if (client.version < 5) held.hold(this, message, packetId, size);
+    else {
+      store.countRefused();
+      client.ack(message.qos === 1 ? ACK.puback : ACK.pubrec, packetId, REASON.quotaExceeded);
+    }
+    return true;
+  }
+
+  again(message: Message, packetId: number, size: number): void {
+    const client = this.#client;
+    if (!client.isOnline) return;
+    const entry = client.endpoint.namespace.entry(message.topic);
+    if (message.qos === 1) this.atLeastOnce(entry, message, packetId, size);
+    else this.exactlyOnce(entry, message, packetId, size);
+  }
+
+  giveUp(): void {
+    this.#client.context.store.countRefused();
+    this.#client.close(REASON.quotaExceeded, CANNOT_STORE);
+  }
+
   /**
    * Routes a QoS 2 message, unless it is a repeat before PUBREL, and answers PUBREC when it is routed or stored [MQTT-4.3.3-10].
    * @throws ProtocolError over the Receive Maximum
@@ -66,6 +98,7 @@ export class QueuedInput {
   exactlyOnce(entry: TopicEntry, message: Message, packetId: number, size: number): void {
     const client = this.#client;
     if (this.isRepeat(packetId)) return;
+    if ((entry.wantsStore || message.retain) && this.#cannotStore(message, packetId, size)) return;
     this.#begin(size);
     client.session!.receive(packetId);
     this.#uncompleted++;
@@ -75,10 +108,14 @@ export class QueuedInput {
       this.#answeredAtOnce++;
       client.ack(ACK.pubrec, packetId, reasonCode);
     } else {
-      this.#whenStored(serial, (isRefused) => {
-        if (isRefused && client.version === 5) this.#refuse(packetId);
-        else client.ack(ACK.pubrec, packetId, isRefused ? this.#refusal : reasonCode);
-      });
+      this.#whenStored(
+        serial,
+        (isRefused) => {
+          if (isRefused && client.version === 5) this.#refuse(packetId);
+          else client.ack(ACK.pubrec, packetId, isRefused ? this.#refusal : reasonCode);
+        },
+        packetId,
+      );
     }
   }
 
@@ -89,8 +126,10 @@ export class QueuedInput {
     session.complete(packetId);
     this.completed();
     const answer = () => client.ack(ACK.pubrec, packetId, this.#refusal);
-    if (session.isDurable) void session.whenCompleted(packetId).then(answer);
-    else answer();
+    const completed = session.isDurable ? session.whenCompleted(packetId) : null;
+    // Where nothing can be written, neither was that the identifier is in use.
+    if (completed === null || client.context.store.isFailing) answer();
+    else void completed.then(answer);
   }
 
   /**
@@ -150,13 +189,23 @@ export class QueuedInput {
     this.#answeredAtOnce = 0;
   }
 
-  /** Runs `then` when the session worker, or the one that replaces it, has stored up to `serial`. */
-  #whenStored(serial: number, then: (isRefused: boolean) => void): void {
+  /**
+   * Runs `then` when the session worker, or the one that replaces it, has stored up to `serial`.
+   * @param exchange QoS 2: the packet identifier
+   */
+  #whenStored(serial: number, then: (isRefused: boolean) => void, exchange = 0): void {
     const client = this.#client;
+    const session = client.session!;
     const startedAt = steadyNow();
     client.context.barrier.wait(serial, (outcome) => {
       observe(client.endpoint.slots, RESPONSE_PUBLISH, RESPONSE_BUCKETS, (steadyNow() - startedAt) / 1000);
-      if (client.isOnline) then(outcome === 'refused');
+      const isUntold = outcome === 'unstored' && (client.version < 5 || !client.isOnline);
+      // The message comes again over the next connection, and is a new one then.
+      if (isUntold && session.complete(exchange) && session.isDurable) void session.whenCompleted(exchange);
+      if (!client.isOnline) return;
+      // MQTT 3 has no code for it.
+      if (isUntold) this.giveUp();
+      else then(outcome !== 'stored');
     });
   }
 }

@@ -51,6 +51,12 @@ function claimIdentifier(client: Client, packet: ConnectPacket): void {
   if (!takesConnack(client, packet, assigned) || !prepareWill(client, packet)) return;
   const { endpoint } = client.endpoint.config;
   const { directory } = client.context;
+  const isDurable = endpoint.sessionPersistence && packet.sessionExpiryInterval > 0;
+  // The session that is there would be lost for one that cannot be kept.
+  if (isDurable && packet.cleanStart && client.context.store.isFailing) {
+    refuseSession(client);
+    return;
+  }
   const claim = {
     connection: directory.nextConnection(),
     namespace: endpoint.namespace,
@@ -59,7 +65,7 @@ function claimIdentifier(client: Client, packet: ConnectPacket): void {
     cleanStart: packet.cleanStart,
     expirySeconds: packet.sessionExpiryInterval,
     endpoint: endpoint.id,
-    isDurable: endpoint.sessionPersistence && packet.sessionExpiryInterval > 0,
+    isDurable,
     maxSessions: endpoint.maxSessionSize,
   };
   directory.claim(claim, (answer) => {
@@ -72,7 +78,13 @@ function claimIdentifier(client: Client, packet: ConnectPacket): void {
 }
 
 function onClaimed(client: Client, packet: ConnectPacket, answer: ClaimAnswer, assigned: string | null): void {
-  if (answer.ok) open(client, packet, answer.session, answer.isPresent, assigned);
+  if (answer.ok && !answer.isPresent && !mayKeep(client, packet)) {
+    const { session } = answer;
+    session.expirySeconds = 0;
+    client.context.table.end(session);
+    client.context.directory.ended(session);
+    refuseSession(client);
+  } else if (answer.ok) open(client, packet, answer.session, answer.isPresent, assigned);
   else if (answer.reason === 'quota') {
     client.endpoint.limits.noteRefusal('session_limit');
     client.refuse(REASON.quotaExceeded, 'Session limit reached', 'refusedSessionLimit');
@@ -87,6 +99,17 @@ function refuseForeign(client: Client): void {
   const { port } = endpoint.config.endpoint;
   context.logger.warn(`Endpoint ${port}: a session of another user was asked for`, { clientId, username, address: connection.address });
   client.refuse(REASON.notAuthorized, 'The session of this client identifier belongs to another user', 'refusedForeignSession');
+}
+
+/** False: a new session is to be kept on disk, and nothing can be written there. */
+function mayKeep(client: Client, packet: ConnectPacket): boolean {
+  const { sessionPersistence } = client.endpoint.config.endpoint;
+  return !sessionPersistence || packet.sessionExpiryInterval === 0 || !client.context.store.isFailing;
+}
+
+function refuseSession(client: Client): void {
+  client.context.store.countRefused();
+  client.refuse(REASON.quotaExceeded, 'The session cannot be stored now', 'refusedSessionLimit');
 }
 
 /** Limits that were exceeded when the connection came, and what the standard forbids in CONNECT. */
@@ -178,6 +201,8 @@ function open(client: Client, packet: ConnectPacket, session: Session, isPresent
   if (session.isDurable && !client.isClosed) {
     const wire = { ...session.toWire(), disconnectedAt: 0 };
     kept = barrier.request(session, { op: 'begin', session: wasDurable ? { ...wire, deliveries: [], received: [] } : wire });
+    // While nothing can be written, a session that comes so far is on disk.
+    if (client.context.store.isFailing) kept = null;
   } else if (wasDurable && !session.isDurable) kept = barrier.request(session, { op: 'end', due: null });
   if (client.isClosed) {
     // The client went while its identifier was claimed: the session is left as if it had been connected for a moment.

@@ -3,6 +3,7 @@
 import { steadyNow } from '../../src/kernel/clock.ts';
 import { observe, RESPONSE_BUCKETS, responseBase, SLOT } from '../../src/metrics/counters.ts';
 import { encodeSuback } from '../../src/mqtt/encode.ts';
+import { ProtocolError } from '../../src/mqtt/errors.ts';
 import type { SubscribePacket, SubscribeRequest } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import { parseSharedFilter, toLatin1 } from '../../src/mqtt/topic.ts';
@@ -87,7 +88,8 @@ function subscribe(
   }
   const subscriptions = [...made.values()];
   const waits = table.subscriptions.add(session, subscriptions);
-  if (session.isDurable) {
+  // While nothing can be written, only those come so far that are on disk.
+  if (session.isDurable && !client.context.store.isFailing) {
     for (const each of subscriptions) waits.push(barrier.request(session, { op: 'subscribe', subscription: toWireSubscription(each) }));
   }
   return waits;
@@ -107,5 +109,31 @@ function makeSubscription(client: Client, request: SubscribeRequest, identifier:
     return client.version === 5 ? REASON.notAuthorized : REASON.unspecifiedError;
   }
   const { qos, noLocal, retainAsPublished, retainHandling } = request;
-  return { filter: toLatin1(shared.filter), group: shared.group, qos, noLocal, retainAsPublished, retainHandling, identifier };
+  const subscription = {
+    filter: toLatin1(shared.filter),
+    group: shared.group,
+    qos,
+    noLocal,
+    retainAsPublished,
+    retainHandling,
+    identifier,
+  };
+  if (mayKeep(client, subscription)) return subscription;
+  client.context.store.countRefused();
+  if (client.version === 3) throw new ProtocolError(REASON.quotaExceeded, 'The subscription cannot be stored now');
+  return client.version === 5 ? REASON.quotaExceeded : REASON.unspecifiedError;
+}
+
+/** False: the subscription is to be kept on disk, where nothing can be written; one that is there as it is needs no writing. */
+function mayKeep(client: Client, subscription: Subscription): boolean {
+  const session = client.session!;
+  if (!session.isDurable || !client.context.store.isFailing) return true;
+  const known = session.subscriptions.get(subscriptionKey(subscription));
+  return (
+    known !== undefined &&
+    known.qos === subscription.qos &&
+    known.noLocal === subscription.noLocal &&
+    known.retainAsPublished === subscription.retainAsPublished &&
+    known.identifier === subscription.identifier
+  );
 }

@@ -142,6 +142,8 @@ export type Control =
   | { t: 'stored'; serial: number }
   /** the retained message with this serial found no room; said before `stored` */
   | { t: 'refused'; serial: number }
+  /** the message with this serial cannot be stored and is given up; said before `stored` */
+  | { t: 'unstored'; serial: number }
   // client identifiers: endpoint worker → session worker
   | { t: 'claim'; claim: Claim }
   | { t: 'owned'; connection: number; namespace: string; clientId: string }

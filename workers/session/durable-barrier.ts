@@ -6,8 +6,8 @@ import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
 import type { Session } from './session.ts';
 
-/** What became of a message: `refused`: it was routed, but is not retained. */
-export type StoreOutcome = 'stored' | 'refused';
+/** What became of a message: `refused`: it was routed, but is not retained; `unstored`: nobody keeps it who should. */
+export type StoreOutcome = 'stored' | 'refused' | 'unstored';
 
 /** Changes that are kept while there is no session worker; bounded. */
 const MISSED_MAX = 100_000;
@@ -21,8 +21,8 @@ interface Change {
 export class DurableBarrier {
   readonly #mesh: Mesh;
   readonly #waiting = new Fifo<{ serial: number; done: (outcome: StoreOutcome) => void }>();
-  /** serials of retained messages that found no room; each goes when its record is told to be stored */
-  readonly #refused = new Set<number>();
+  /** serials of messages that were not stored; each goes when its record is told to be stored */
+  readonly #refused = new Map<number, StoreOutcome>();
   #lastSerial = 0;
   /** in the order in which they were made */
   readonly #requests = new Map<number, { resolve: () => void; isAnswered: boolean; again: Change | null }>();
@@ -50,18 +50,19 @@ export class DurableBarrier {
     else this.#waiting.push({ serial: this.#lastSerial, done });
   }
 
-  /** The retained message of this serial found no room. */
-  onRefused(serial: number): void {
-    this.#refused.add(serial);
+  /** The message of this serial is not retained, or not stored. */
+  onRefused(serial: number, outcome: 'refused' | 'unstored'): void {
+    this.#refused.set(serial, outcome);
   }
 
   onStored(serial: number): void {
     for (let next = this.#waiting.peek(); next !== undefined && next.serial <= serial; next = this.#waiting.peek()) {
       this.#waiting.shift();
-      next.done(this.#refused.delete(next.serial) ? 'refused' : 'stored');
+      next.done(this.#refused.get(next.serial) ?? 'stored');
+      this.#refused.delete(next.serial);
     }
     // Those of wills, for which nobody waits.
-    for (const refused of this.#refused) if (refused <= serial) this.#refused.delete(refused);
+    for (const refused of this.#refused.keys()) if (refused <= serial) this.#refused.delete(refused);
   }
 
   /** Passes a change of a durable session on to be kept; behind everything published before. */

@@ -1,6 +1,5 @@
 /** Keeps durable sessions on disk while their clients are connected to any worker: journals messages for them, groups writes, reports what is stored. */
 
-import type { Logger } from '../../src/kernel/logger.ts';
 import type { DeliveryName, DurableOp, InterestNews, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
@@ -83,18 +82,19 @@ class Journal implements Subscriber {
 export class DurableSessions {
   readonly #mesh: Mesh;
   readonly #disk: MessageDisk;
-  readonly #logger: Logger;
+  readonly #onStored: () => void;
   readonly #journals = new Map<string, Journal>();
-  /** reports due after the next commit: link → highest serial */
-  readonly #stored = new Map<PeerLink, number>();
+  /** reports due after the next commit, in the order of their coming */
+  #records: { link: PeerLink; serial: number; isRefused: boolean }[] = [];
   #isScheduled = false;
   /** bounded by the windows of the durable sessions */
   #waiting: (() => void)[] = [];
 
-  constructor(mesh: Mesh, disk: MessageDisk, logger: Logger) {
+  /** @param onStored called after each commit */
+  constructor(mesh: Mesh, disk: MessageDisk, onStored: () => void = () => {}) {
+    this.#onStored = onStored;
     this.#mesh = mesh;
     this.#disk = disk;
-    this.#logger = logger;
   }
 
   /** Flags of this worker's interest in a filter: it takes QoS 1/2 only, and stores them where a durable session asks for it. */
@@ -121,10 +121,15 @@ export class DurableSessions {
     return this.#disk.load(namespace, clientId);
   }
 
-  /** A record that its sender waits for was taken in; reported after the commit that it is part of. */
-  onRecord(link: PeerLink, serial: number): void {
-    this.#stored.set(link, serial);
+  /** A record that its sender waits for was taken in, or refused; reported after the commit that it is part of. */
+  onRecord(link: PeerLink, serial: number, isRefused = false): void {
+    this.#records.push({ link, serial, isRefused });
     this.schedule();
+  }
+
+  /** Whether a durable session has the topic among its subscriptions. */
+  static isJournalled(namespace: Namespace, topic: string): boolean {
+    return namespace.entry(topic).targets.some(({ subscriber }) => subscriber instanceof Journal);
   }
 
   /** Resolves when everything applied until now is on disk. */
@@ -135,6 +140,7 @@ export class DurableSessions {
 
   /** Commits what this loop iteration brought; group commit by construction. */
   schedule(): void {
+    this.#disk.endPart();
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     setImmediate(() => this.flush());
@@ -142,15 +148,22 @@ export class DurableSessions {
 
   flush(): void {
     this.#isScheduled = false;
-    try {
-      this.#disk.commit();
-    } catch (error) {
-      // Nothing is acknowledged that is not on disk: the thread ends, is replaced, and publishers repeat.
-      this.#logger.error('Messages could not be stored', { error: error instanceof Error ? error.message : String(error) });
-      throw error;
+    const outcome = this.#disk.commit();
+    const records = this.#records;
+    this.#records = [];
+    const stored = new Map<PeerLink, number>();
+    for (const { link, serial, isRefused } of records) {
+      if (isRefused || outcome === 'failed') link.control({ t: 'unstored', serial });
+      stored.set(link, serial);
     }
-    for (const [link, serial] of this.#stored) link.control({ t: 'stored', serial });
-    this.#stored.clear();
+    for (const [link, serial] of stored) link.control({ t: 'stored', serial });
+    if (outcome !== 'stored') return;
+    this.#onStored();
+    this.written();
+  }
+
+  /** Everything applied until now is on disk. */
+  written(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const resolve of waiting) resolve();

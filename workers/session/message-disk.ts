@@ -1,9 +1,9 @@
 /** Durable sessions, their undelivered messages and retained messages in one SQLite file, written in groups. */
 
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
 import { type ClockNote, LastingClock, NOTE_AGE_MS } from '../../src/kernel/lasting-clock.ts';
+import type { StoreCause } from '../../src/thread/store-state.ts';
 import type { DeliveryName, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
 import type { Message } from '../routing/message.ts';
 import {
@@ -19,8 +19,11 @@ import {
   toDeliveryRow,
   toRetainedRow,
 } from './disk/codec.ts';
-import { migrate } from './disk/schema.ts';
-import { claimStart } from './disk/start-counter.ts';
+import { openMessages } from './disk/open.ts';
+import type { Recoverable } from './disk/recovery.ts';
+import { Reserve } from './disk/reserve.ts';
+import { claimStart, nextStart, PUT_START } from './disk/start-counter.ts';
+import { type CommitOutcome, WriteGroup } from './disk/write-group.ts';
 import type { RetainedDisk } from './retained/store.ts';
 import { subscriptionKey } from './session.ts';
 
@@ -38,11 +41,16 @@ const PUT_SUBSCRIPTION = 'INSERT OR REPLACE INTO subscription VALUES (?, ?, ?, ?
  * All calls are synchronous and belong to one open transaction; `commit` makes them durable. Moments are those of steadyNow() to the
  * callers, and of a clock that outlives the process in the file.
  */
-export class MessageDisk implements RetainedDisk {
+export class MessageDisk implements RetainedDisk, Recoverable {
   readonly #db: Database.Database;
-  readonly #statements = new Map<string, Database.Statement<unknown[]>>();
+  readonly #group: WriteGroup;
   readonly #clock: LastingClock;
-  #isOpen = false;
+  /** room that is held back for a full disk */
+  readonly reserve: Reserve;
+  /** Called when writing begins to fail. */
+  onFailed: (cause: StoreCause) => void = () => {};
+  /** Called for each change that is given up, because too many wait. */
+  onLost: () => void = () => {};
   /** Called when a message is to be stored under the name of another one. */
   onConflict: (namespace: string, clientId: string, topic: string) => void = () => {};
 
@@ -52,47 +60,80 @@ export class MessageDisk implements RetainedDisk {
    * @throws when the file was written by a newer version
    */
   constructor(dataPath: string, clockOf = (note: ClockNote | null) => new LastingClock(note)) {
-    mkdirSync(dataPath, { recursive: true });
-    this.#db = new Database(join(dataPath, 'messages.db'));
-    this.#db.pragma('journal_mode = WAL');
-    this.#db.pragma('synchronous = FULL');
-    migrate(this.#db);
+    mkdirSync(dataPath, { recursive: true, mode: 0o700 });
+    this.reserve = new Reserve(dataPath);
+    this.#db = openMessages(dataPath, this.reserve);
+    this.#group = new WriteGroup(this.#db, { onFailed: (cause) => this.onFailed(cause), onLost: () => this.onLost() });
     this.#clock = clockOf(this.#db.prepare<[], ClockNote>('SELECT lasting, wall FROM clock').get() ?? null);
   }
 
-  /** Counts this start of the program, durably. @returns its number: no message on disk has been numbered by it */
+  /**
+   * Counts this start of the program, durably; where nothing can be written, together with the first message that is.
+   * @returns its number: no message on disk has been numbered by it
+   */
   claimStart(): number {
-    return claimStart(this.#db);
+    try {
+      return claimStart(this.#db);
+    } catch (error) {
+      const start = nextStart(this.#db);
+      this.#group.fail(error);
+      this.#group.run(PUT_START, [start]);
+      return start;
+    }
   }
 
   #run(sql: string, ...values: unknown[]): number {
-    if (!this.#isOpen) {
-      this.#db.exec('BEGIN IMMEDIATE');
-      this.#isOpen = true;
-    }
-    return this.#statement(sql).run(...values).changes;
+    return this.#group.run(sql, values);
   }
 
   #statement(sql: string): Database.Statement<unknown[]> {
-    let statement = this.#statements.get(sql);
-    if (statement === undefined) {
-      statement = this.#db.prepare<unknown[]>(sql);
-      this.#statements.set(sql, statement);
-    }
-    return statement;
+    return this.#group.statement(sql);
   }
 
   /** Something was written since the last commit. */
   get isDirty(): boolean {
-    return this.#isOpen;
+    return this.#group.isDirty;
   }
 
-  commit(): void {
-    if (!this.#isOpen) return;
+  commit(): CommitOutcome {
     // Along with something else it costs next to nothing.
-    this.#keepTime(BUSY_NOTE_AGE_MS);
-    this.#db.exec('COMMIT');
-    this.#isOpen = false;
+    if (this.#group.isDirty) this.#keepTime(BUSY_NOTE_AGE_MS);
+    return this.#group.commit();
+  }
+
+  /** True: what is written from now on is given up when it cannot be stored, and its publisher is told. */
+  set isRefusable(isRefusable: boolean) {
+    this.#group.isRefusable = isRefusable;
+  }
+
+  /** What is written from now on does not belong to what was written until now. */
+  endPart(): void {
+    this.#group.endPart();
+  }
+
+  retry(): StoreCause | null {
+    return this.#group.retry(() => this.checkpoint());
+  }
+
+  suspend(): void {
+    this.#group.suspend();
+  }
+
+  resume(): void {
+    this.#group.resume();
+  }
+
+  checkpoint(): void {
+    try {
+      this.#db.pragma('wal_checkpoint(TRUNCATE)');
+    } catch {
+      // The next write says what is wrong.
+    }
+  }
+
+  get freeBytes(): number {
+    const pages = (name: string) => this.#db.pragma(name, { simple: true }) as number;
+    return pages('freelist_count') * pages('page_size');
   }
 
   /**
@@ -104,7 +145,8 @@ export class MessageDisk implements RetainedDisk {
   }
 
   #keepTime(ageMs: number): boolean {
-    const note = this.#clock.due(ageMs);
+    // Notes would wait for each other while nothing can be written.
+    const note = this.#group.isFailing ? null : this.#clock.due(ageMs);
     if (note === null) return false;
     this.#run('INSERT OR REPLACE INTO clock VALUES (1, ?, ?)', note.lasting, note.wall);
     this.#clock.keep(note);
@@ -234,6 +276,8 @@ export class MessageDisk implements RetainedDisk {
   close(): void {
     this.keepTime();
     this.commit();
+    // What could not be written until now has one more chance.
+    if (this.#group.isFailing) this.retry();
     this.#db.close();
   }
 }

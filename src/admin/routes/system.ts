@@ -13,6 +13,7 @@ const healthSchema = z.object({
   version: z.string(),
   uptimeSeconds: z.number(),
   store: z.object({ type: z.string(), ok: z.boolean(), reason: z.string().nullable(), refused: z.array(z.string()) }),
+  messages: z.object({ ok: z.boolean(), reason: z.string().nullable(), refused: z.number().int(), lost: z.number().int() }),
   nats: z
     .object({ connected: z.boolean(), server: z.string().nullable(), reason: z.string().nullable() })
     .nullable()
@@ -53,9 +54,10 @@ function healthReply(health: HealthAnswer, data: unknown): Reply {
 }
 
 /** Why it is not `ok`, for everybody: no addresses, no names. */
-function publicReasons({ store, nats, endpoints, status }: HealthAnswer): string[] {
+function publicReasons({ store, messages, nats, endpoints, status }: HealthAnswer): string[] {
   const reasons = [];
   if (!store.ok) reasons.push(`the store is away: ${store.refused.join(' and ')} are refused`);
+  if (messages.reason !== null) reasons.push(messages.reason);
   if (nats?.connected === false) reasons.push('there is no connection to NATS: changes of other nodes come late');
   if (endpoints.failed.length > 0) reasons.push(`${endpoints.failed.length} of ${endpoints.total} endpoints are not as configured`);
   if (status !== 'ok' && reasons.length === 0) reasons.push('a part of the node is being replaced');

@@ -8,6 +8,7 @@ import { createHeartbeat } from '../../thread/heartbeat.ts';
 import { createIdentifierTable, IdentifierTable } from '../../thread/identifier-table.ts';
 import { createMessageNumbers, readConflicts } from '../../thread/message-numbers.ts';
 import type { WorkerRole } from '../../thread/messages.ts';
+import { createStoreState, StoreState } from '../../thread/store-state.ts';
 import { type QuestionHandlers, type WorkerExit, WorkerHandle } from '../../thread/worker-handle.ts';
 import { Backoff } from '../backoff.ts';
 import { Mesh } from './mesh.ts';
@@ -46,6 +47,9 @@ export class Supervisor {
   readonly #identifiers = createIdentifierTable();
   readonly #numbers = createMessageNumbers();
   readonly #logins = createLoginMemory();
+  readonly #storeState = createStoreState();
+  /** whether messages can be stored */
+  readonly messages = new StoreState(this.#storeState);
   #nextPeer = 1;
   #restarts = 0;
   #session: WorkerHandle | null = null;
@@ -206,6 +210,7 @@ export class Supervisor {
       identifiers: this.#identifiers,
       numbers: this.#numbers,
       logins: this.#logins,
+      storeState: this.#storeState,
       probePrefix,
     };
     const worker = new WorkerHandle(urls[role], boot, {

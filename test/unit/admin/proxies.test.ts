@@ -27,6 +27,7 @@ const HEALTHY = {
   version: '0',
   uptimeSeconds: 1,
   store: { type: 'MEMORY', ok: true, reason: null, refused: [] },
+  messages: { ok: true, reason: null, refused: 0, lost: 0 },
   nats: null,
   endpoints: { total: 0, running: 0, failed: [] },
   workerRestarts: 0,

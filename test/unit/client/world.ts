@@ -8,10 +8,12 @@ import { createLoginMemory, LoginMemory } from '../../../src/kernel/logins/login
 import { createCounters } from '../../../src/metrics/counters.ts';
 import { createSharedLimits, SharedLimits } from '../../../src/metrics/shared-limits.ts';
 import { createIdentifierTable, IdentifierTable } from '../../../src/thread/identifier-table.ts';
+import { createStoreState, StoreState } from '../../../src/thread/store-state.ts';
 import { Authenticator } from '../../../workers/access/authenticator.ts';
 import { arena } from '../../../workers/client/arena.ts';
 import { Client } from '../../../workers/client/client.ts';
 import { EndpointContext, type WorkerContext } from '../../../workers/client/context.ts';
+import { HeldPublishes } from '../../../workers/client/publish/held-publishes.ts';
 import { type Connection, PLACE } from '../../../workers/connection.ts';
 import { dispatch } from '../../../workers/handlers/dispatch.ts';
 import { type ClaimAnswer, Directory } from '../../../workers/identifiers/directory.ts';
@@ -139,6 +141,8 @@ export class World {
       logger,
       probePrefix: 'probe-',
       paused: new Set(),
+      held: new HeldPublishes(),
+      store: new StoreState(createStoreState()),
       tick: 0,
     };
   }

@@ -5,6 +5,7 @@ import { createHeartbeat } from '../../../src/thread/heartbeat.ts';
 import { createIdentifierTable } from '../../../src/thread/identifier-table.ts';
 import { createMessageNumbers } from '../../../src/thread/message-numbers.ts';
 import type { WorkerBoot } from '../../../src/thread/messages.ts';
+import { createStoreState } from '../../../src/thread/store-state.ts';
 import { type WorkerExit, WorkerHandle, workerHeapLimitMb } from '../../../src/thread/worker-handle.ts';
 
 const URL_OF_WORKER = new URL('./raw-worker.js', import.meta.url);
@@ -25,6 +26,7 @@ function create(behaviour: string): WorkerHandle {
     logins: new SharedArrayBuffer(0),
     identifiers: createIdentifierTable(),
     numbers: createMessageNumbers(),
+    storeState: createStoreState(),
     probePrefix: 'probe-',
   };
   handle = new WorkerHandle(URL_OF_WORKER, boot, {

@@ -12,12 +12,19 @@ const NO_PEER = 0;
  */
 export function claimStart(db: Database.Database): number {
   return db.transaction(() => {
-    const { count } = db.prepare('SELECT count FROM start').get() as { count: number };
-    if (count >= START_MAX) renumber(db);
-    const start = count >= START_MAX ? 1 : count + 1;
-    db.prepare('UPDATE start SET count = ?').run(start);
+    const start = nextStart(db);
+    if (start === 1) renumber(db);
+    db.prepare(PUT_START).run(start);
     return start;
   })();
+}
+
+export const PUT_START = 'UPDATE start SET count = ?';
+
+/** The number of the start that comes next. */
+export function nextStart(db: Database.Database): number {
+  const { count } = db.prepare('SELECT count FROM start').get() as { count: number };
+  return count >= START_MAX ? 1 : count + 1;
 }
 
 /** Names every delivery by its row: what earlier processes called it means nothing to this one, and may be given again. */

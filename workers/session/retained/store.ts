@@ -44,6 +44,8 @@ export class RetainedStore {
   readonly #roots = new Map<string, Root>();
   readonly #disk: RetainedDisk | null;
   readonly quota: RetainedQuota;
+  /** changes that are not known to be on disk; of one loop iteration */
+  #unsettled: { namespace: string; topic: string; before: Message | null }[] = [];
   /** endpoint id → messages refused; '': the server's */
   readonly #refused = new Map<string, number>();
 
@@ -79,6 +81,7 @@ export class RetainedStore {
    */
   retain(namespace: string, message: Message): RetainedRefusal | null {
     if (message.payload.length === 0) {
+      this.#remember(namespace, message.topic);
       if (this.#delete(namespace, message.topic)) this.#disk?.deleteRetained(namespace, message.topic);
       return null;
     }
@@ -87,10 +90,36 @@ export class RetainedStore {
       this.#refused.set(message.origin, (this.#refused.get(message.origin) ?? 0) + 1);
       return refusal;
     }
+    this.#remember(namespace, message.topic);
     // What the server says of itself is said again after a restart.
-    if (!isSystemTopic(message.topic)) this.#disk?.putRetained(namespace, message);
+    if (this.#disk !== null && !isSystemTopic(message.topic)) {
+      this.#disk.putRetained(namespace, message);
+      // The write failed at once and undo() has been called.
+      if (this.#unsettled.length === 0) return null;
+    }
     this.put(namespace, message);
     return null;
+  }
+
+  /** Notes what the topic had, until it is known whether the change could be stored. */
+  #remember(namespace: string, topic: string): void {
+    if (this.#disk === null || isSystemTopic(topic)) return;
+    this.#unsettled.push({ namespace, topic, before: this.#roots.get(namespace)?.tree.get(topic) ?? null });
+  }
+
+  /** What was retained until now is on disk. */
+  settled(): void {
+    if (this.#unsettled.length > 0) this.#unsettled = [];
+  }
+
+  /** What was retained since settled() could not be stored: the topics have again what they had. */
+  undo(): void {
+    const changes = this.#unsettled.reverse();
+    this.#unsettled = [];
+    for (const { namespace, topic, before } of changes) {
+      if (before === null) this.#delete(namespace, topic);
+      else this.put(namespace, before);
+    }
   }
 
   /** Keeps a message without asking for its limits, and without telling the disk. */
@@ -151,7 +180,7 @@ export class RetainedStore {
   }
 }
 
-function isSystemTopic(topic: string): boolean {
+export function isSystemTopic(topic: string): boolean {
   return topic.startsWith('$SYS/');
 }
 

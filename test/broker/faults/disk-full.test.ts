@@ -1,0 +1,190 @@
+/** A data folder on a full disk (issue 10): what needs it is refused with a reason, everything else goes on, and it is over when there is room. Needs root. */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import { type Broker, startBroker } from '../../kit/broker.ts';
+import * as encode from '../../kit/encode.ts';
+import { connected } from '../../kit/lanes.ts';
+import { destroyAll, RawClient } from '../../kit/raw-client.ts';
+import { isRoot, mountSmallDisk, type SmallDisk } from '../../kit/tmpfs.ts';
+import { sleep, uid, until } from '../../kit/until.ts';
+
+const QUOTA_EXCEEDED = 0x97;
+const open = { enableAuth: false, maxConnectionPerSecond: 100_000, maxSessionSize: 1000 };
+const ENDPOINTS = [{ ...open, sessionPersistence: true, maxQueuedMessages: 1_000_000, serverOptions: { workerGroupSize: 2 } }, { ...open }];
+
+let broker: Broker;
+let disk: SmallDisk | null = null;
+let folder = '';
+afterEach(async () => {
+  destroyAll();
+  await broker?.stop();
+  disk?.unmount();
+  rmSync(folder, { recursive: true, force: true });
+}, 40_000);
+
+async function start(size: string): Promise<void> {
+  folder = mkdtempSync(join(tmpdir(), 'fluxmq-full-'));
+  disk = mountSmallDisk(join(folder, 'data'), size);
+  // The log is on another disk.
+  broker = await startBroker({
+    endpoints: ENDPOINTS,
+    config: { store: { storeType: 'LOCAL', local: { dataPath: join(folder, 'data') } } },
+  });
+}
+
+const durable = (clientId: string): encode.ConnectOptions => ({ clientId, clean: false, properties: { sessionExpiry: 3600 } });
+const health = async () =>
+  (await broker.api('GET', '/api/system/health')).body as {
+    data: { status: string; messages: { ok: boolean; reason: string | null }; workerRestarts: number };
+  };
+const reasons = async () => ((await broker.api('GET', '/health')).body as { data: { reasons: string[] } }).data.reasons;
+const isStored = () => until('messages can be stored', async () => (await health()).data.messages.ok, 4_000);
+
+/** A QoS 1 PUBLISH. @returns the reason code of its PUBACK */
+async function publish(client: RawClient, topic: string, id: number, payload: Buffer | string, retain = false): Promise<number> {
+  client.send(encode.publish(5, topic, payload, { qos: 1, id, retain }));
+  return (await client.expect('puback')).code;
+}
+
+/** Acknowledges everything until each message of fill(), and the topic if one is named, has come. */
+async function takeAll(client: RawClient, taken: number, topic = ''): Promise<void> {
+  const got = new Set<string>();
+  client.autoAcknowledge((message) => {
+    got.add(message.payload.toString('utf8', 0, 8).split(' ')[0]!);
+    got.add(message.topic);
+  });
+  const missing = () => Array.from({ length: taken }, (_, n) => `${n}`).filter((n) => !got.has(n));
+  await until('all has come', () => missing().length === 0 && (topic === '' || got.has(topic)), 15_000);
+}
+
+/** Publishes for a session that is away until one is refused. @returns how many were taken */
+async function fill(client: RawClient, topic: string): Promise<number> {
+  for (let n = 0; n < 5_000; n++) {
+    if ((await publish(client, topic, (n % 60_000) + 1, Buffer.alloc(4_000, `${n} `))) === QUOTA_EXCEEDED) return n;
+  }
+  throw new Error('the disk was never full');
+}
+
+/** Mounting needs root. */
+const whereRoot = isRoot ? describe : (name: string, _tests: () => void) => test(`${name}: needs root`, () => {});
+
+whereRoot('disk full', () => {
+  test('refuses what it cannot keep, serves the rest, recovers within 2 s of room, and loses nothing that was acknowledged', async () => {
+    await start('8m');
+    const [port, plain] = broker.ports as [number, number];
+    const topic = uid('full/');
+    const awayId = uid('away');
+    const away = await connected('tcp', port, 5, durable(awayId));
+    await away.subscribe(`${topic}/#`, 1);
+    await away.disconnect();
+    const publisher = await connected('tcp', port, 5);
+    await publish(publisher, `${topic}-kept`, 1, 'old', true);
+    const taken = await fill(publisher, `${topic}/a`);
+    expect(taken).toBeGreaterThan(100);
+
+    // It is told, once, and no thread is replaced.
+    expect((await health()).data).toMatchObject({
+      status: 'degraded',
+      messages: { ok: false, reason: 'messages cannot be stored: disk full' },
+      workerRestarts: 0,
+    });
+    expect(await reasons()).toEqual(['messages cannot be stored: disk full']);
+    const metrics = String((await broker.api('GET', '/public/metrics')).body);
+    expect(metrics).toMatch(/^fluxmq_message_store_up 0$/m);
+    expect((await broker.log()).split('Messages cannot be stored: disk full').length).toBe(2);
+
+    // Refused: QoS 2, retained messages, new durable sessions and subscriptions.
+    publisher.send(encode.publish(5, `${topic}/a`, 'x', { qos: 2, id: 9 }));
+    expect((await publisher.expect('pubrec')).code).toBe(QUOTA_EXCEEDED);
+    publisher.send(encode.publish(5, `${topic}/a`, 'x', { qos: 2, id: 9 }));
+    expect((await publisher.expect('pubrec')).code).toBe(QUOTA_EXCEEDED);
+    expect(await publish(publisher, `${topic}-kept`, 2, 'new', true)).toBe(QUOTA_EXCEEDED);
+    for (const [version, clean, code] of [
+      [5, false, QUOTA_EXCEEDED],
+      [5, true, QUOTA_EXCEEDED],
+      [4, false, 3],
+    ] as const) {
+      const refused = await RawClient.open('tcp', port, version);
+      const options = version === 4 ? { clientId: uid('new'), clean } : { ...durable(uid('new')), clean };
+      expect((await refused.handshake(options)).code).toBe(code);
+    }
+    const back = await connected('tcp', port, 5, durable(awayId));
+    expect(back.connack!.sessionPresent).toBe(true);
+    expect(
+      (
+        await back.subscribeRaw([
+          { filter: `${topic}-other`, qos: 1 },
+          { filter: `${topic}/#`, qos: 1 },
+        ])
+      ).codes,
+    ).toEqual([QUOTA_EXCEEDED, 1]);
+    await back.disconnect();
+
+    // Served: every QoS among sessions that need no disk, on both endpoints, also new ones; the old retained message.
+    for (const at of [port, plain]) {
+      const subscriber = await connected('tcp', at, 5);
+      await subscriber.subscribe(`${topic}-plain`, 2);
+      const other = await connected('tcp', at, 5);
+      for (const qos of [0, 1, 2] as const) await other.publish(`${topic}-plain`, `${qos}`, { qos });
+      expect((await subscriber.publishes(3)).map(({ payload }) => payload.toString())).toEqual(['0', '1', '2']);
+    }
+    const reader = await connected('tcp', plain, 5);
+    await reader.subscribe(`${topic}-kept`, 0);
+    expect((await reader.expect('publish')).payload.toString()).toBe('old');
+
+    disk!.resize('64m');
+    await isStored();
+    expect(await publish(publisher, `${topic}/b`, 5, 'last')).toBe(0);
+    expect(await publish(publisher, `${topic}-kept`, 6, 'new', true)).toBe(0);
+    expect((await broker.log()).split('Messages can be stored again').length).toBe(2);
+    const taker = await connected('tcp', port, 5, durable(awayId));
+    await takeAll(taker, taken, `${topic}/b`);
+    expect((await health()).data).toMatchObject({ status: 'ok', workerRestarts: 0 });
+  }, 60_000);
+
+  test('MQTT 3.1.1 publishes wait without an acknowledgement, and are stored when there is room', async () => {
+    await start('8m');
+    const [port] = broker.ports as [number];
+    const topic = uid('held/');
+    const away = await connected('tcp', port, 5, durable('away'));
+    await away.subscribe(`${topic}/#`, 1);
+    await away.disconnect();
+    await fill(await connected('tcp', port, 5), `${topic}/a`);
+    const old = await connected('tcp', port, 4);
+    old.send(encode.publish(4, `${topic}/held`, 'one', { qos: 1, id: 1 }));
+    old.send(encode.publish(4, `${topic}/held`, 'two', { qos: 1, id: 2 }));
+    await old.ping();
+    await sleep(700);
+    expect(old.inbox).toEqual([]);
+    await old.publish('elsewhere', 'x', { qos: 1 });
+    const many = await connected('tcp', port, 4);
+    for (let id = 1; id <= 101; id++) many.send(encode.publish(4, `${topic}/held`, 'many', { qos: 1, id }));
+    expect(await many.closed()).toEqual([]);
+    disk!.resize('64m');
+    expect((await old.expect('puback')).id).toBe(1);
+    expect((await old.expect('puback')).id).toBe(2);
+  }, 60_000);
+
+  test('kill -9 in the meantime loses nothing that was acknowledged; it starts on the full disk, says so, and serves what needs none', async () => {
+    await start('8m');
+    const [port, plain] = broker.ports as [number, number];
+    const topic = uid('kill/');
+    const away = await connected('tcp', port, 5, durable('away'));
+    await away.subscribe(`${topic}/#`, 1);
+    await away.disconnect();
+    const taken = await fill(await connected('tcp', port, 5), `${topic}/a`);
+    await broker.kill('SIGKILL');
+    broker = await startBroker({ dir: broker.dir, readyMs: 40_000 });
+    expect(await reasons()).toEqual(['messages cannot be stored: disk full']);
+    const client = await connected('tcp', plain, 5);
+    await client.publish('x', 'y', { qos: 1 });
+    const back = await connected('tcp', port, 5, durable('away'));
+    expect(back.connack!.sessionPresent).toBe(true);
+    await takeAll(back, taken);
+    // What was taken has made room within the file.
+    await isStored();
+  }, 90_000);
+});
