@@ -111,7 +111,7 @@ const registry = new Registry(mesh, table, new IdentifierTable(boot.identifiers)
   },
   onStuck: (namespace, clientId) => link.logger.error('A session could not be moved in time', { namespace, clientId }),
   onFetched(session) {
-    durable?.update(session.toWire());
+    durable?.update(session.toWireHead());
     obeyRules(session);
     publishIfDue(session, steadyNow());
   },
@@ -394,7 +394,7 @@ function awaitsRules(session: Session, now: number): boolean {
 function publishIfDue(session: Session, now: number): void {
   if (session.will === null || session.disconnectedAt + session.will.delayMs > now || awaitsRules(session, now)) return;
   table.publishWill(session);
-  durable?.update(session.toWire());
+  durable?.update(session.toWireHead());
 }
 
 const sweep = setInterval(() => {

@@ -27,6 +27,11 @@ export class Fifo<T> implements Iterable<T> {
     return item;
   }
 
+  /** The item that has so many before it. */
+  at(index: number): T | undefined {
+    return this.#items[this.#head + index];
+  }
+
   peek(): T | undefined {
     return this.#items[this.#head];
   }

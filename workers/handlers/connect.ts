@@ -199,8 +199,8 @@ function open(client: Client, packet: ConnectPacket, session: Session, isPresent
   if (!client.isClosed) session.will = client.will;
   let kept: Promise<void> | null = null;
   if (session.isDurable && !client.isClosed) {
-    const wire = { ...session.toWire(), disconnectedAt: 0 };
-    kept = barrier.request(session, { op: 'begin', session: wasDurable ? { ...wire, deliveries: [], received: [] } : wire });
+    const wire = wasDurable ? { ...session.toWireHead(), received: [] } : session.toWire();
+    kept = barrier.request(session, { op: 'begin', session: { ...wire, disconnectedAt: 0 } });
     // While nothing can be written, a session that comes so far is on disk.
     if (client.context.store.isFailing) kept = null;
   } else if (wasDurable && !session.isDurable) kept = barrier.request(session, { op: 'end', due: null });

@@ -52,6 +52,12 @@ export interface WireDelivery {
   group: WireGroup | null;
 }
 
+/** Some deliveries, in order: see session/flight/delivery-batch.ts. */
+export interface DeliveryBatch {
+  count: number;
+  bytes: Uint8Array;
+}
+
 /** A whole session, handed from one peer to another. */
 export interface WireSession {
   namespace: string;
@@ -170,6 +176,10 @@ export type Control =
   // answers of the holder of a session
   /** null: there is no session any more; `foreign`: it is another user's, and stays as it is */
   | { t: 'released'; move: number; offer: WireSubscription[] | null | 'foreign' }
+  /** the deliveries of a session that moves, some of them; the next ones follow when the receiver has taken these */
+  | { t: 'state-part'; move: number; batch: DeliveryBatch }
+  | { t: 'state-next'; move: number }
+  /** the rest, without deliveries */
   | { t: 'state'; move: number; session: WireSession }
   // retained messages
   /** @param from the filter that the answer begins with */

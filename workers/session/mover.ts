@@ -4,11 +4,16 @@ import type { Control, MoveNews, WireSession } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
 import type { Subscription } from '../routing/subscriber.ts';
+import type { Delivery } from './flight/delivery.ts';
+import { decodeBatch, encodeBatch } from './flight/delivery-batch.ts';
 import { type Session, type SourceGate, toWireSubscription } from './session.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
 /** This worker's own publishers, as a source. */
 const LOCAL = 0;
+
+/** Of the deliveries of a session, those that go at once. */
+const PART_BYTES = 64 * 1024;
 
 /** Messages that may wait for the state of a session that moves here; the largest `maxQueuedMessages`. */
 const ARRIVING_MAX = 1_000_000;
@@ -58,7 +63,7 @@ export class Mover {
     // It may have been given up meanwhile.
     if (session.gate === arriving) session.gate = null;
     if (state === null) return false;
-    session.adopt(state);
+    session.adopt(state, arriving.deliveries);
     return true;
   }
 
@@ -79,7 +84,15 @@ export class Mover {
   onControl(peer: PeerLink, control: Control): boolean {
     if (control.t === 'cut') this.#onCut(control.move, peer);
     else if (control.t === 'state') this.#arriving.get(control.move)?.resolve(control.session);
-    else return false;
+    else if (control.t === 'state-part') {
+      const { move, batch } = control;
+      this.#arriving.get(move)?.take(decodeBatch(batch));
+      // Also where the move was given up: the old place ends it then.
+      peer.control({ t: 'state-next', move });
+    } else if (control.t === 'state-next') {
+      const leaving = this.#leaving.get(control.move);
+      if (leaving !== undefined) this.#sendNext(control.move, leaving);
+    } else return false;
     return true;
   }
 
@@ -121,12 +134,24 @@ export class Mover {
   }
 
   #handOverWhenCut(move: number, leaving: Leaving): void {
-    if (!leaving.closed.has(LOCAL)) return;
+    if (leaving.isSending || !leaving.closed.has(LOCAL)) return;
     for (const id of this.#mesh.links.keys()) if (!leaving.closed.has(id)) return;
+    if (!this.#mesh.links.has(leaving.to)) return;
+    leaving.isSending = true;
+    this.#sendNext(move, leaving);
+  }
+
+  /** Part by part: neither thread is held for long by a session with very many messages. */
+  #sendNext(move: number, leaving: Leaving): void {
     const target = this.#mesh.links.get(leaving.to);
     if (target === undefined) return;
+    const batch = encodeBatch(leaving.rest(), PART_BYTES);
+    leaving.sent += batch.count;
+    if (batch.count > 0) target.control({ t: 'state-part', move, batch });
+    // Shared groups may have chosen it meanwhile.
+    if (!leaving.rest().next().done) return;
     this.#leaving.delete(move);
-    target.control({ t: 'state', move, session: leaving.session.toWire() });
+    target.control({ t: 'state', move, session: leaving.session.toWireHead() });
     this.#subscriptions.removeAll(leaving.session);
     leaving.onLeft();
   }
@@ -138,6 +163,9 @@ class Leaving implements SourceGate {
   readonly onLeft: () => void;
   /** sources whose messages go to the new place */
   readonly closed = new Set<number>();
+  isSending = false;
+  /** deliveries that have gone; nothing that stands before them changes, because no client has the session */
+  sent = 0;
 
   constructor(session: Session, to: number, onLeft: () => void) {
     this.session = session;
@@ -148,6 +176,13 @@ class Leaving implements SourceGate {
   accepts(source: number): boolean {
     return !this.closed.has(source);
   }
+
+  /** Deliveries that have not gone: in flight first, then the queue, to which a shared group may add. */
+  *rest(): IterableIterator<Delivery> {
+    const { inflight, queue } = this.session;
+    if (this.sent < inflight.size) yield* [...inflight.inOrder()].slice(this.sent);
+    for (let at = Math.max(0, this.sent - inflight.size); at < queue.length; at++) yield queue.at(at)!;
+  }
 }
 
 class Arriving implements SourceGate {
@@ -155,6 +190,8 @@ class Arriving implements SourceGate {
   /** sources whose messages come here; this worker's own from the start */
   readonly open = new Set<number>([LOCAL]);
   readonly state: Promise<WireSession | null>;
+  /** that have come before the state */
+  readonly deliveries: Delivery[] = [];
   resolve!: (state: WireSession | null) => void;
 
   constructor(from: number) {
@@ -166,5 +203,9 @@ class Arriving implements SourceGate {
 
   accepts(source: number): boolean {
     return this.open.has(source);
+  }
+
+  take(deliveries: readonly Delivery[]): void {
+    for (const delivery of deliveries) this.deliveries.push(delivery);
   }
 }

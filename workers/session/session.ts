@@ -379,6 +379,11 @@ export class Session implements Subscriber {
     const deliveries: WireDelivery[] = [];
     for (const delivery of this.inflight.inOrder()) deliveries.push(toWireDelivery(delivery));
     for (const delivery of this.queue) deliveries.push(toWireDelivery(delivery));
+    return { ...this.toWireHead(), deliveries };
+  }
+
+  /** Everything but the deliveries, which may be very many. */
+  toWireHead(): WireSession {
     return {
       namespace: this.namespace.name,
       clientId: this.clientId,
@@ -389,7 +394,7 @@ export class Session implements Subscriber {
       isDurable: this.isDurable,
       maxQueued: this.maxQueued,
       subscriptions: [...this.subscriptions.values()].map(toWireSubscription),
-      deliveries,
+      deliveries: [],
       received: this.received === null ? [] : [...this.received.keys()],
       nextPacketId: this.#nextPacketId,
       will: this.will === null ? null : toWireWill(this.will),
@@ -398,7 +403,7 @@ export class Session implements Subscriber {
   }
 
   /** Takes over state from elsewhere; what arrived here meanwhile comes behind it. Subscriptions are installed by the caller. */
-  adopt(wire: WireSession): void {
+  adopt(wire: WireSession, deliveries: Iterable<Delivery> = wire.deliveries.map(fromWireDelivery)): void {
     this.holder = wire.holder;
     this.endpoint = wire.endpoint;
     this.expirySeconds = wire.expirySeconds;
@@ -411,8 +416,7 @@ export class Session implements Subscriber {
     this.will = wire.will === null ? null : fromWireWill(wire.will);
     const later = [...this.queue];
     this.queue.clear();
-    for (const delivery of wire.deliveries) {
-      const own = fromWireDelivery(delivery);
+    for (const own of deliveries) {
       if (own.packetId === 0) this.queue.push(own);
       else this.inflight.add(own, own.packetId);
     }
