@@ -41,6 +41,7 @@ const terminal: Terminal = {
   color: colored(),
   canAsk: process.stdin.isTTY === true && process.stderr.isTTY === true,
   out: (text) => process.stdout.write(`${text}\n`),
+  write: (bytes) => new Promise((resolve) => process.stdout.write(bytes, () => resolve())),
   err: (text) => process.stderr.write(`${text}\n`),
   ask,
   readInput,

@@ -69,7 +69,14 @@ export async function measureHistory(section: Record<string, unknown> | null, sa
   const store = { ...(section ?? { storeType: 'LOCAL' }), local: { dataPath: folder } };
   const bus: BusSettings | null = null;
   const opened = await openStore(toSettings(store), { bus, name: 'bench', node: 'bench', onFailure: (reason) => say(reason) });
-  await opened.adopt([...rows()]);
+  const all = [...rows()];
+  await opened.adopt({
+    revision: all.at(-1)?.revision ?? 0,
+    floor: 0,
+    pieces: async function* () {
+      for (let from = 0; from < all.length; from += 100) yield all.slice(from, from + 100);
+    },
+  });
   await opened.close();
   const broker = await startBroker({ config: { store }, endpoints: [] });
   try {

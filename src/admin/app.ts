@@ -1,8 +1,10 @@
 /** The admin API as a Hono application: checks, routes, and the one place where errors become answers. */
 
+import { tmpdir } from 'node:os';
 import { type Context, Hono } from 'hono';
 import { getPath } from 'hono/utils/url';
 import type { Control, RequestContext } from '../control/contract.ts';
+import { Upload } from '../control/transfer/upload.ts';
 import { steadyNow } from '../kernel/clock.ts';
 import { within } from '../kernel/deadline.ts';
 import { FluxError } from '../kernel/errors.ts';
@@ -24,6 +26,7 @@ import {
   readJsonObject,
   requestIdOf,
   singleQuery,
+  streamBody,
 } from './http/request.ts';
 import type { Call, Reply, Route } from './http/route.ts';
 import { parseOrRefuse } from './http/validation.ts';
@@ -169,7 +172,7 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
   const reason = refusals.of(() => parseReason(route.change ? headerOf(context, 'x-reason') : undefined), null);
   const actor = message === undefined ? (context.get('login')?.name ?? 'local') : refusals.of(() => actorOf(message), '');
   refusals.throwIfAny();
-  const body = route.body === null ? {} : await readBody(context, route);
+  const body = route.body === null ? {} : await readBody(context, route, uploadFolder(options.settings));
   const call: Call = {
     control: options.control,
     context: {
@@ -189,7 +192,9 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
     address,
     root: rootOf(context),
   };
-  const reply = await withDeadline(route.run(query, body, call), timeoutMs, route.change);
+  const running = route.run(query, body, call);
+  if (body instanceof Upload) void running.catch(() => {}).finally(() => body.close());
+  const reply = await withDeadline(running, timeoutMs, route.change);
   return reply instanceof Response ? reply : toResponse(reply);
 }
 
@@ -214,9 +219,23 @@ function headerOf(context: Context<Env>, name: string): string | undefined {
   return value === undefined ? undefined : Buffer.from(value).toString('latin1');
 }
 
-function readBody(context: Context<Env>, route: Route): Promise<Record<string, unknown>> | Record<string, unknown> {
+/** Where large uploads are kept while they are read. */
+function uploadFolder({ store }: Settings): string {
+  return store.storeType === 'MEMORY' ? tmpdir() : store.local.dataPath;
+}
+
+async function readBody(context: Context<Env>, route: Route, folder: string): Promise<Record<string, unknown> | Upload> {
   const message = messageOf(context);
-  return message === undefined ? readJsonObject(context.req.raw, route.bodyMaxBytes) : parseJsonObject(message.body, route.bodyMaxBytes);
+  if (route.file === undefined)
+    return message === undefined ? readJsonObject(context.req.raw, route.bodyMaxBytes) : parseJsonObject(message.body, route.bodyMaxBytes);
+  const bytes = message === undefined ? streamBody(context.req.raw, route.bodyMaxBytes ?? 0) : [message.body];
+  const upload = await Upload.take(bytes, folder);
+  if (route.file === 'upload') return upload;
+  try {
+    return await upload.document();
+  } finally {
+    await upload.close();
+  }
 }
 
 interface ReadQuery {

@@ -12,7 +12,9 @@ export interface Terminal {
   readonly canAsk: boolean;
   /** one or more lines on standard output; a newline is added */
   out(text: string): void;
-  /** the same on standard error */
+  /** bytes on standard output as they are; resolves when they are taken */
+  write(bytes: Uint8Array): Promise<void>;
+  /** the same as `out` on standard error */
   err(text: string): void;
   /** a question and its answer, without the newline; '' at the end of input */
   ask(question: string): Promise<string>;

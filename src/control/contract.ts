@@ -3,6 +3,7 @@
 import type { Effect, Endpoint, KeyChange } from '../endpoint/endpoint.ts';
 import type { Issue } from '../kernel/errors.ts';
 import type { HistoryQuery, HistoryRow } from '../storage/contract.ts';
+import type { Upload } from './transfer/upload.ts';
 
 /** Who asks, over which door. */
 export interface RequestContext {
@@ -162,6 +163,14 @@ export interface RestoreAnswer extends ImportAnswer {
   adopted: boolean;
 }
 
+/** How secrets are written into a file. */
+export interface SecretsWanted {
+  /** on demand of an administrator: everything is written as it is */
+  isClear: boolean;
+  /** for administrators alone: hashes of passwords, from which nobody logs in, but which others could try to guess from */
+  keepsHashes: boolean;
+}
+
 /** What a file of endpoints says about itself. */
 interface FileHead {
   /** of the form of the file: 1 */
@@ -181,13 +190,10 @@ export interface ExportDocument extends FileHead {
   exportedAt: string;
 }
 
-export interface BackupDocument extends FileHead {
-  kind: 'fluxmq-backup';
-  /** ISO 8601 */
-  takenAt: string;
-  node: string;
-  /** oldest first; as the history's answers, without diffs */
-  history: Record<string, unknown>[];
+/** A backup that is written while it is read. */
+export interface BackupStream extends Omit<FileHead, 'configs' | 'version'> {
+  /** a JSON object: kind, version, takenAt, node, revision, configs, history (oldest first), and at its end what it says about secrets */
+  text: AsyncIterable<string>;
 }
 
 /** One changed key of a plan; `endpoint` is its id where the plan is about several. */
@@ -377,11 +383,11 @@ export interface Control {
   remove(body: unknown, context: RequestContext): Promise<ChangeAnswer>;
   setEnabled(enabled: boolean, body: unknown, context: RequestContext): Promise<ChangeAnswer>;
   rollback(body: unknown, context: RequestContext): Promise<RollbackAnswer>;
-  /** @param isClear secrets are in it as they are */
-  exportAll(isClear: boolean): ExportDocument;
+  exportAll(wanted: SecretsWanted): Promise<ExportDocument>;
   importAll(body: unknown, context: RequestContext): Promise<ImportAnswer>;
-  backup(isClear: boolean): Promise<BackupDocument>;
-  restore(body: unknown, context: RequestContext): Promise<RestoreAnswer>;
+  backup(wanted: SecretsWanted, hasHistory: boolean): Promise<BackupStream>;
+  /** The upload stays the caller's to close. */
+  restore(upload: Upload, context: RequestContext): Promise<RestoreAnswer>;
   /** keeps a change that was made with `confirmWithinMs` */
   confirm(body: unknown, context: RequestContext): Promise<ConfirmAnswer>;
   plan(body: unknown, context: RequestContext): Promise<PlanAnswer>;

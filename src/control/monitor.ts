@@ -13,6 +13,7 @@ import {
   workersText,
 } from '../metrics/prometheus.ts';
 import { type EndpointExtras, reportEndpoint } from '../metrics/report.ts';
+import { storeSizeText } from '../metrics/store-size.ts';
 import type { StoredEndpoint } from '../storage/contract.ts';
 import type { Clients } from './clients.ts';
 import type { Cluster } from './cluster/cluster.ts';
@@ -20,6 +21,7 @@ import type { EndpointMetrics, EndpointStatus, HealthAnswer, ResourcesAnswer } f
 import type { Desired } from './endpoints/desired.ts';
 import type { Reconciler } from './endpoints/reconciler.ts';
 import type { Runners } from './endpoints/runners.ts';
+import type { HistoryKeeper } from './history-keeper.ts';
 import type { LinesLost } from './log/log.ts';
 import { RetainedTotals } from './retained-totals.ts';
 import type { CertificateWatch } from './tls/certificate-watch.ts';
@@ -43,6 +45,7 @@ export interface MonitorOptions {
   certificates: CertificateWatch;
   /** null: a single node */
   cluster: Cluster | null;
+  keeper: HistoryKeeper;
   logger: Logger;
   linesLost: () => LinesLost;
 }
@@ -98,7 +101,9 @@ export class Monitor {
     const workers = await this.#workersText();
     const messages = await messageStoreText(this.#options.supervisor.messages);
     const configuration = await configurationText(this.#configuration(), this.#clusterSample());
-    return `${endpoints}\n${configuration}\n${workers}\n${messages}\n${await this.#process.text(this.#totals(), this.#retained.sample)}`;
+    const store = storeSizeText(this.#options.keeper.size);
+    const ofProcess = await this.#process.text(this.#totals(), this.#retained.sample);
+    return `${endpoints}\n${configuration}\n${store}\n${workers}\n${messages}\n${ofProcess}`;
   }
 
   #configuration() {

@@ -42,6 +42,7 @@ import { Driver, tlsOf } from './endpoints/driver.ts';
 import { EndpointManager } from './endpoints/endpoint-manager.ts';
 import { Reconciler } from './endpoints/reconciler.ts';
 import { Runners } from './endpoints/runners.ts';
+import { HistoryKeeper } from './history-keeper.ts';
 import type { LinesLost } from './log/log.ts';
 import { Monitor } from './monitor.ts';
 import { newProbePrefix } from './probe/mqtt-probe.ts';
@@ -142,6 +143,8 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   const rollback = new Rollback({ desired, runners, changes, keepsSecretsInClear });
   const transfer = new Transfer({ desired, runners, changes, sealer: options.sealer, keepsSecretsInClear, node });
   const confirmations = new Confirmations({ desired, changes, logger });
+  const isRead = () => transfer.isReading;
+  const keeper = new HistoryKeeper({ store, desired, limits: settings.history, isRead, logger });
   const clients = new Clients(supervisor, node);
   const systemTopics = new SystemTopics({ version, desired, collector, clients, logger });
   const watchdog = new Watchdog({
@@ -164,6 +167,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     clients,
     certificates,
     cluster,
+    keeper,
     logger,
     linesLost: options.linesLost,
   });
@@ -175,7 +179,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     systemTopics.close();
     hub.close();
     const deadline = new Deadline(timeoutMs);
-    await deadline.reaches(Promise.all([reconciler.close(), confirmations.close(), certificates.close()]));
+    await deadline.reaches(Promise.all([reconciler.close(), confirmations.close(), certificates.close(), keeper.close()]));
     const stopped = Promise.all(
       runners.all().map(async (runner) => {
         const { drained } = await runner.stop(SHUTDOWN);
@@ -301,10 +305,10 @@ class NodeControl implements Control {
     this.setEnabled = (enabled, body, context) => change(() => manager.change(enabled ? 'enable' : 'disable', body, context));
     this.rollback = (body, context) => change(() => rollback.run(body, context));
     this.confirm = (body, context) => confirmations.confirm(body, context);
-    this.exportAll = (isClear) => transfer.exportAll(isClear);
+    this.exportAll = (wanted) => transfer.exportAll(wanted);
     this.importAll = (body, context) => change(() => transfer.importAll(toBody(body), context));
-    this.backup = (isClear) => transfer.backup(isClear);
-    this.restore = (body, context) => change(() => transfer.restore(toBody(body), context));
+    this.backup = (wanted, hasHistory) => transfer.backup(wanted, hasHistory);
+    this.restore = (upload, context) => change(() => transfer.restore(upload, context));
   }
 
   async plan(body: unknown, context: RequestContext): Promise<PlanAnswer> {

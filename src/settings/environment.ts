@@ -63,6 +63,8 @@ const KEYS: KeyTree = {
   acl: ACL,
   endpoints: [endpointKeys()],
   mqtt: [endpointKeys()],
+  history: leaves('keep', 'keepDays'),
+  audit: leaves('keepDays'),
   log: leaves('level', 'file', 'maxSize', 'maxFiles'),
   shutdownTimeout: 'leaf',
 };

@@ -56,6 +56,7 @@ const httpSchema = group({
     .max(1000, { error: 'must be at most 1000 entries' })
     .optional(),
 });
+const historySchema = group({ keep: integer(0, 100_000_000).optional(), keepDays: integer(0, 36_500).optional() });
 const logSchema = group({
   level: oneOf(['debug', 'info', 'warn', 'error']).optional(),
   file: text(4096).optional(),
@@ -64,22 +65,26 @@ const logSchema = group({
 });
 
 /** What the sections say, with defaults; paths are as written. */
-export type NodeSections = Pick<Settings, 'node' | 'http' | 'store' | 'cluster' | 'log' | 'shutdownTimeout'>;
+export type NodeSections = Pick<Settings, 'node' | 'http' | 'store' | 'cluster' | 'history' | 'log' | 'shutdownTimeout'>;
 
 /** Keys of SPEC.md section 1 by who reads them. */
-const OWN_KEYS = new Set(['node', 'http', 'store', 'cluster', 'log', 'shutdownTimeout']);
+const OWN_KEYS = new Set(['node', 'http', 'store', 'cluster', 'history', 'log', 'shutdownTimeout']);
+/** Of the specification, but not built yet. */
+const LATER_KEYS = new Set(['audit']);
 const OTHER_KEYS = new Set(['auth', 'acl', 'endpoints']);
 
 /** Reads the sections of the node; every problem is added to `problems`, and the result is complete in any case. */
 export function readSections(input: Record<string, unknown>, problems: Problems, warnings: string[]): NodeSections {
   for (const key of Object.keys(input)) {
-    if (!OWN_KEYS.has(key) && !OTHER_KEYS.has(key)) problems.addUnknownKey(key);
+    if (LATER_KEYS.has(key)) problems.addNotSupportedYet(key);
+    else if (!OWN_KEYS.has(key) && !OTHER_KEYS.has(key)) problems.addUnknownKey(key);
   }
   return {
     node: readNode(input['node'] ?? {}, problems),
     http: readHttp(input['http'] ?? {}, problems),
     store: readStore(input['store'] ?? {}, problems, warnings),
     cluster: readCluster(input['cluster'], problems),
+    history: readHistory(input['history'] ?? {}, problems),
     log: readLog(input['log'] ?? {}, problems),
     shutdownTimeout: check(integer(0, 600_000), input['shutdownTimeout'] ?? 10_000, 'shutdownTimeout', problems) ?? 10_000,
   };
@@ -140,6 +145,11 @@ function readHttp(input: unknown, problems: Problems): HttpSettings {
 /** 127.0.0.0/8, ::1 and localhost. */
 function isLoopback(address: string): boolean {
   return address === 'localhost' || address === '::1' || (isIP(address) === 4 && address.startsWith('127.'));
+}
+
+function readHistory(input: unknown, problems: Problems): Settings['history'] {
+  const read = check(historySchema, withoutNulls(input), 'history', problems);
+  return { keep: read?.keep ?? 10_000, keepDays: read?.keepDays ?? 365 };
 }
 
 function readLog(input: unknown, problems: Problems): LogSettings {

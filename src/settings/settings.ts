@@ -81,6 +81,8 @@ export interface Settings {
   endpoints: Endpoint[];
   /** false: nobody has written `endpoints`, and they are the built-in ones */
   areEndpointsGiven: boolean;
+  /** rows beyond both are dropped: the newest so many, and those of so many days */
+  history: { keep: number; keepDays: number };
   log: LogSettings;
   /** milliseconds, SIGTERM to exit */
   shutdownTimeout: number;

@@ -70,10 +70,53 @@ export interface HistoryQuery {
   since?: number;
   /** rows before this moment; milliseconds since the epoch */
   until?: number;
-  /** 1..1000 */
+  /** revisions at most, 1..1000 */
   limit: number;
   /** only rows with a smaller revision */
   before?: number;
+}
+
+/** A place between two rows of the history: behind row `seq` of a revision. */
+export interface RowPlace {
+  revision: number;
+  seq: number;
+}
+
+/** Rows in the order in which they were written. */
+export interface RowPage {
+  rows: HistoryRow[];
+  /** behind the last of them; null: there are no more */
+  next: RowPlace | null;
+  /** see Past.floor */
+  floor: number;
+}
+
+/** A whole history, as a backup has it. */
+export interface Past {
+  /** the newest revision */
+  revision: number;
+  /** up to this revision only the newest row of each endpoint is left; 0: nothing was dropped */
+  floor: number;
+  /** Rows oldest first, in pieces of a bounded size; each call begins anew. */
+  pieces(): AsyncIterable<HistoryRow[]>;
+}
+
+/** What may be dropped: rows that are beyond both limits. */
+export interface HistoryLimits {
+  /** the newest rows, 0.. */
+  keep: number;
+  /** rows of this moment or later stay; milliseconds since the epoch */
+  since: number;
+  /** revisions from here on stay, because they wait for a confirmation */
+  waiting: number;
+}
+
+/** What a store takes on its disk. */
+export interface StoreSize {
+  /** null: not known */
+  bytes: number | null;
+  /** null: not known */
+  historyRows: number | null;
 }
 
 export interface EndpointStore {
@@ -89,7 +132,10 @@ export interface EndpointStore {
    *   does not wait), `unavailable` (within 2 s; nothing was written, or, with `data.outcome` 'unknown', it may have been)
    */
   commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options?: CommitOptions): Promise<number>;
-  /** Newest first; a revision is never cut in two by `limit`. @throws FluxError `unavailable` */
+  /**
+   * Newest first: at most `limit` revisions, each whole, and fewer of them when they have very many rows (HISTORY_ROWS_MAX), so that a page
+   * that is not empty does not mean that there is no next one. @throws FluxError `unavailable`
+   */
   history(query: HistoryQuery): Promise<HistoryRow[]>;
   /**
    * The endpoints as they were right after `revision` (0: none), each with the revision of its last change by then; `pending` is empty.
@@ -98,13 +144,21 @@ export interface EndpointStore {
   at(revision: number): Promise<StoreSnapshot>;
   /** Ends the PendingConfirm of the revision: the change stays. @throws FluxError `not-found` when it does not wait (any more), `unavailable` */
   confirm(revision: number): Promise<void>;
+  /** The next rows of the history behind a place, at most `limit`; a revision may be cut. @throws FluxError `unavailable` */
+  rows(after: RowPlace, limit: number): Promise<RowPage>;
   /**
    * Fills an empty store (revision 0) with a history from a backup: its rows with their revisions, and what they lead to as endpoints.
-   * @param rows oldest first, complete from the first revision on
    * @returns the newest revision
    * @throws FluxError `exists` when the store is not empty, `invalid` when the rows do not fit together, `unavailable`
    */
-  adopt(rows: HistoryRow[]): Promise<number>;
+  adopt(past: Past): Promise<number>;
+  /**
+   * Drops a slice of the rows that are beyond the limits, never the newest row of an endpoint that exists. One node of a cluster does so at a
+   * time. @returns whether there may be more to drop @throws FluxError `unavailable`
+   */
+  compact(limits: HistoryLimits): Promise<boolean>;
+  /** @throws FluxError `unavailable` */
+  size(): Promise<StoreSize>;
   /** Releases files and connections; further calls reject. Idempotent. */
   close(): Promise<void>;
 }

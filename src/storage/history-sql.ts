@@ -2,7 +2,7 @@
 
 import { completeEndpoint } from '../endpoint/defaults.ts';
 import type { Endpoint } from '../endpoint/endpoint.ts';
-import type { HistoryQuery, HistoryRow } from './contract.ts';
+import type { HistoryLimits, HistoryQuery, HistoryRow, RowPlace } from './contract.ts';
 
 /** One row of the table; integers are numbers (below 2^53). */
 export interface HistoryRecord {
@@ -22,11 +22,18 @@ export interface HistoryRecord {
   new_body: string | null;
 }
 
-/** One by one, because a whole history is large. @param rows oldest first; their `seq` is their place in their commit, from 0 */
-export function* toRecords(rows: readonly HistoryRow[]): Generator<HistoryRecord> {
-  let last = { revision: 0, seq: 0 };
+/** Nothing was written yet: the first row of its revision is number 0. */
+export const BEGINNING: RowPlace = { revision: 0, seq: -1 };
+
+/**
+ * One by one, because a whole history is large.
+ * @param rows oldest first; their `seq` is their place in their commit, from 0
+ * @param last the row before them, which may be of the same revision; it is moved on
+ */
+export function* toRecords(rows: readonly HistoryRow[], last: RowPlace = { ...BEGINNING }): Generator<HistoryRecord> {
   for (const row of rows) {
-    last = { revision: row.revision, seq: row.revision === last.revision ? last.seq + 1 : 0 };
+    last.seq = row.revision === last.revision ? last.seq + 1 : 0;
+    last.revision = row.revision;
     yield toRecord(row, last.seq);
   }
 }
@@ -72,20 +79,56 @@ export interface Statement {
 }
 
 /**
- * The revisions of one page. A page is found in two steps: first its revisions, in an index; then their rows, each revision whole, because
- * `before` could not name the rest of one that is cut in two.
+ * The revisions of one page with the number of their rows. A page is found in two steps: first its revisions, in an index; then their rows,
+ * each revision whole, because `before` could not name the rest of one that is cut in two.
  */
 export function selectRevisions(query: HistoryQuery, dialect: HistoryDialect): Statement {
   const values: (string | number)[] = [];
   const { port, limit } = query;
   const page = (by: HistoryPath, more: string | null) => {
     const where = [...(by === 'at' ? within(query, dialect, values) : []), filter(query, dialect, values, more)].join(' AND ');
-    return `SELECT revision, seq FROM ${dialect.table}${dialect.index?.(by) ?? ''} WHERE ${where} ORDER BY revision DESC, seq DESC LIMIT ${limit}`;
+    const from = `${dialect.table}${dialect.index?.(by) ?? ''}`;
+    return `SELECT revision, count(*) AS count FROM ${from} WHERE ${where} GROUP BY revision ORDER BY revision DESC LIMIT ${limit}`;
   };
   if (port === undefined || query.id !== undefined) return { sql: page(pathOf(query), port === undefined ? null : 'either'), values };
-  // Whoever left the port, and whoever has it: an OR of the two would be found by no index.
-  const sides = (['port', 'old_port'] as const).map((side) => `SELECT revision, seq FROM (${page(side, side)}) AS by_${side}`);
-  return { sql: `SELECT revision FROM (${sides.join(' UNION ')}) AS found ORDER BY revision DESC, seq DESC LIMIT ${limit}`, values };
+  // Whoever left the port, and whoever has it: an OR of the two would be found by no index. A port has two rows of a revision at most.
+  const sides = (['port', 'old_port'] as const).map((side) => `SELECT revision FROM (${page(side, side)}) AS by_${side}`);
+  return { sql: `SELECT revision, 1 AS count FROM (${sides.join(' UNION ')}) AS found ORDER BY revision DESC LIMIT ${limit}`, values };
+}
+
+/** The next rows behind a place, oldest first. */
+export function selectNext({ revision, seq }: RowPlace, limit: number, { table, mark }: HistoryDialect): Statement {
+  // In this form each database finds the beginning in the primary key.
+  const where = `revision >= ${mark(1)} AND (revision > ${mark(2)} OR seq > ${mark(3)})`;
+  return { sql: `SELECT * FROM ${table} WHERE ${where} ORDER BY revision, seq LIMIT ${limit}`, values: [revision, revision, seq] };
+}
+
+/** Revision of the oldest of the newest `keep` rows. @param keep at least 1 */
+export function selectOldestKept(keep: number, { table, index }: HistoryDialect): Statement {
+  const sql = `SELECT revision FROM ${table}${index?.('at') ?? ''} ORDER BY revision DESC, seq DESC LIMIT 1 OFFSET ${keep - 1}`;
+  return { sql, values: [] };
+}
+
+/** Revision of the first row between the floor and `below` that is not old yet. */
+export function selectYoung(floor: number, below: number, { since }: HistoryLimits, { table, mark, index }: HistoryDialect): Statement {
+  const where = `revision > ${mark(1)} AND revision <= ${mark(2)} AND at >= ${mark(3)}`;
+  const sql = `SELECT revision FROM ${table}${index?.('at') ?? ''} WHERE ${where} ORDER BY revision LIMIT 1`;
+  return { sql, values: [floor, below, since] };
+}
+
+/** Rows up to the floor that are not the newest one of an endpoint that exists: a removal goes when all before it have gone. */
+export function selectDropped(floor: number, limit: number, { table, mark }: HistoryDialect): Statement {
+  const newer = `SELECT 1 FROM ${table} n WHERE n.id = h.id AND n.revision > h.revision AND n.revision <= ${mark(2)}`;
+  const where = `h.revision <= ${mark(1)} AND (EXISTS (${newer}) OR (h.new_body IS NULL AND h.revision < ${mark(3)}))`;
+  const sql = `SELECT h.revision, h.seq FROM ${table} h WHERE ${where} ORDER BY h.revision, h.seq LIMIT ${limit}`;
+  return { sql, values: [floor, floor, floor] };
+}
+
+/** @param places at least one */
+export function deleteRows(places: readonly RowPlace[], { table, mark }: HistoryDialect): Statement {
+  const values = places.flatMap(({ revision, seq }) => [revision, seq]);
+  const terms = places.map((_, index) => `(revision = ${mark(2 * index + 1)} AND seq = ${mark(2 * index + 2)})`);
+  return { sql: `DELETE FROM ${table} WHERE ${terms.join(' OR ')}`, values };
 }
 
 function pathOf({ id, actor, since, until }: HistoryQuery): HistoryPath {

@@ -5,9 +5,14 @@ import {
   type ChangeMeta,
   type CommitOptions,
   type EndpointStore,
+  type HistoryLimits,
   type HistoryQuery,
   type HistoryRow,
+  type Past,
+  type RowPage,
+  type RowPlace,
   type StoreChange,
+  type StoreSize,
   type StoreSnapshot,
   WHOLE,
 } from './contract.ts';
@@ -70,8 +75,20 @@ class RefillingStore implements EndpointStore {
     return this.#inner.confirm(revision);
   }
 
-  async adopt(rows: HistoryRow[]): Promise<number> {
-    const revision = await this.#inner.adopt(rows);
+  rows(after: RowPlace, limit: number): Promise<RowPage> {
+    return this.#inner.rows(after, limit);
+  }
+
+  compact(limits: HistoryLimits): Promise<boolean> {
+    return this.#inner.compact(limits);
+  }
+
+  size(): Promise<StoreSize> {
+    return this.#inner.size();
+  }
+
+  async adopt(past: Past): Promise<number> {
+    const revision = await this.#inner.adopt(past);
     this.#known = await this.#inner.load();
     return revision;
   }

@@ -2,7 +2,20 @@
 
 import { within } from '../kernel/deadline.ts';
 import { FluxError } from '../kernel/errors.ts';
-import type { ChangeMeta, CommitOptions, EndpointStore, HistoryQuery, HistoryRow, StoreChange, StoreSnapshot } from './contract.ts';
+import type {
+  ChangeMeta,
+  CommitOptions,
+  EndpointStore,
+  HistoryLimits,
+  HistoryQuery,
+  HistoryRow,
+  Past,
+  RowPage,
+  RowPlace,
+  StoreChange,
+  StoreSize,
+  StoreSnapshot,
+} from './contract.ts';
 import { isLasting } from './failure-reason.ts';
 import { LastKnown } from './last-known.ts';
 import { lockFolder } from './local/folder-lock.ts';
@@ -103,8 +116,20 @@ class RememberingStore implements EndpointStore {
     return (await this.#opened()).confirm(revision);
   }
 
-  async adopt(rows: HistoryRow[]): Promise<number> {
-    return (await this.#opened()).adopt(rows);
+  async rows(after: RowPlace, limit: number): Promise<RowPage> {
+    return (await this.#opened()).rows(after, limit);
+  }
+
+  async adopt(past: Past): Promise<number> {
+    return (await this.#opened()).adopt(past);
+  }
+
+  async compact(limits: HistoryLimits): Promise<boolean> {
+    return (await this.#opened()).compact(limits);
+  }
+
+  async size(): Promise<StoreSize> {
+    return (await this.#opened()).size();
   }
 
   async close(): Promise<void> {

@@ -17,35 +17,72 @@ export function replay(rows: readonly HistoryRow[], base: ReadonlyMap<string, St
   return content;
 }
 
-/**
- * Replays a whole history and checks that each row begins where the ones before it have left off, as each store has written it.
- * @param rows oldest first, of revision 1 and all that follow
- * @throws FluxError `invalid`, naming the first row that does not fit
- */
-export function replayWhole(rows: readonly HistoryRow[]): Map<string, StoredEndpoint> {
-  const content = new Map<string, StoredEndpoint>();
+/** Replays a history piece by piece and checks that each row begins where the ones before it have left off, as each store has written it. */
+export class Replay {
+  readonly #content = new Map<string, StoredEndpoint>();
   /** port → id, as it was after the revision before */
-  const owners = new Map<number, string>();
-  let revision = 0;
-  let group: HistoryRow[] = [];
-  let changed = new Set<string>();
-  for (const row of rows) {
-    if (row.revision !== revision) {
-      movePorts(owners, group);
-      if (row.revision !== revision + 1) throw misfit(row, `it follows revision ${revision}`);
-      revision = row.revision;
-      group = [];
-      changed = new Set();
-    }
-    if (changed.has(row.id)) throw misfit(row, 'the endpoint is changed twice');
-    changed.add(row.id);
-    checkRow(row, content.get(row.id)?.endpoint ?? null);
-    group.push(row);
-    if (row.after === null) content.delete(row.id);
-    else content.set(row.id, { endpoint: row.after, revision });
+  readonly #owners = new Map<number, string>();
+  readonly #floor: number;
+  #revision = 0;
+  #group: HistoryRow[] = [];
+  #changed = new Set<string>();
+
+  /** @param floor see Past.floor */
+  constructor(floor: number) {
+    this.#floor = floor;
   }
-  movePorts(owners, group);
-  return content;
+
+  /** What the rows have led to so far. */
+  get content(): ReadonlyMap<string, StoredEndpoint> {
+    return this.#content;
+  }
+
+  /** @param rows the next ones, oldest first @throws FluxError `invalid`, naming the first row that does not fit */
+  add(rows: readonly HistoryRow[]): void {
+    for (const row of rows) {
+      if (row.revision <= this.#floor) this.#addKept(row);
+      else this.#addWhole(row);
+    }
+  }
+
+  /** The content after all rows. @param revision that they must lead to @throws FluxError `invalid` */
+  end(revision: number): Map<string, StoredEndpoint> {
+    movePorts(this.#owners, this.#group);
+    const last = Math.max(this.#revision, this.#floor);
+    if (last !== revision) throw new FluxError('invalid', `The history ends at revision ${last}, not at ${revision}`);
+    return this.#content;
+  }
+
+  /** Of the time before the floor each endpoint has one row. */
+  #addKept(row: HistoryRow): void {
+    const { id, revision, port, after } = row;
+    if (!Number.isInteger(revision) || revision < this.#revision || this.#content.has(id)) throw misfit(row, 'the order is wrong');
+    this.#revision = revision;
+    // An endpoint that was removed at the floor itself.
+    if (after === null && revision === this.#floor) return;
+    if (after === null || after.id !== id || after.port !== port) throw misfit(row, '"after" is not what was kept');
+    const owner = this.#owners.get(port);
+    if (owner !== undefined) throw misfit(row, `port ${port} belongs to endpoint ${owner}`);
+    this.#owners.set(port, id);
+    this.#content.set(id, { endpoint: after, revision });
+  }
+
+  #addWhole(row: HistoryRow): void {
+    if (row.revision !== this.#revision) {
+      const before = Math.max(this.#revision, this.#floor);
+      movePorts(this.#owners, this.#group);
+      if (row.revision !== before + 1) throw misfit(row, `it follows revision ${before}`);
+      this.#revision = row.revision;
+      this.#group = [];
+      this.#changed = new Set();
+    }
+    if (this.#changed.has(row.id)) throw misfit(row, 'the endpoint is changed twice');
+    this.#changed.add(row.id);
+    checkRow(row, this.#content.get(row.id)?.endpoint ?? null);
+    this.#group.push(row);
+    if (row.after === null) this.#content.delete(row.id);
+    else this.#content.set(row.id, { endpoint: row.after, revision: row.revision });
+  }
 }
 
 function checkRow(row: HistoryRow, current: Endpoint | null): void {

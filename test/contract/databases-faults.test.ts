@@ -192,14 +192,14 @@ describe.each(DATABASES)('$storeType', (kind) => {
     const stores = await Promise.all(Array.from({ length: 6 }, () => open(database)));
     expect(await Promise.all(stores.map((store, index) => store.commit([put(index + 1)], {}, META)))).toHaveLength(6);
     expect((await stores[0]!.load()).revision).toBe(6);
-    expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('3');
+    expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('4');
   });
 
   it('refuses tables of a newer version and leaves them alone', async () => {
     const database = await server.createDatabase();
     await (await open(database)).commit([put(1)], {}, META);
-    await server.run(database, 'UPDATE fluxmq_schema SET version = 4');
-    expect(await refusal(database)).toEqual(refused('schema', 'newer fluxmq', 'schema 4; this version knows 3'));
+    await server.run(database, 'UPDATE fluxmq_schema SET version = 5');
+    expect(await refusal(database)).toEqual(refused('schema', 'newer fluxmq', 'schema 5; this version knows 4'));
     expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('4');
   });
 
@@ -224,7 +224,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
       expect(await store.history({ limit: 10 })).toEqual(rows);
       expect(await store.history({ limit: 10, actor: 'bob', port: 1 })).toEqual([rows[0]]);
       expect(await store.history({ limit: 10, since: rows[0]!.at })).toContainEqual(rows[0]);
-      expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('3');
+      expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('4');
       for (const name of names) expect(await server.run(database, indexes)).toContain(name);
     }
   });

@@ -1,8 +1,8 @@
 /** The part of the store suite about what was: history by actor and time, the content at a revision, confirmations that wait, adopted histories. */
 
 import { expect, it, vi } from 'vitest';
-import type { EndpointStore, HistoryRow } from '../../src/storage/contract.ts';
-import { META, put, remove } from './store-changes.ts';
+import type { EndpointStore, HistoryRow, RowPage } from '../../src/storage/contract.ts';
+import { META, pastOf, put, remove } from './store-changes.ts';
 
 /** The kind of a failed promise's FluxError, 'resolved' for one that did not fail. */
 export type KindOf = (work: Promise<unknown>) => Promise<string>;
@@ -13,6 +13,8 @@ export function describePast(get: () => EndpointStore, kindOf: KindOf): void {
   describeAt(get, kindOf);
   describePending(get, kindOf);
   describeAdopt(get, kindOf);
+  describePages(get);
+  describeCompaction(get, kindOf);
 }
 
 /** Endpoints of a snapshot as `id port revision`, by id. */
@@ -166,7 +168,7 @@ function describeAdopt(get: () => EndpointStore, kindOf: KindOf): void {
 
   it('takes a whole history over, and goes on from there', async () => {
     const rows = history();
-    expect(await get().adopt(rows)).toBe(3);
+    expect(await get().adopt(pastOf(rows))).toBe(3);
     expect(await get().history({ limit: 10 })).toEqual(rows.toReversed());
     expect(await contentAt(get(), 2)).toEqual(['a 2 2', 'b 1 2']);
     const { revision, endpoints, pending } = await get().load();
@@ -181,7 +183,7 @@ function describeAdopt(get: () => EndpointStore, kindOf: KindOf): void {
 
   it('adopts only into an empty store', async () => {
     await get().commit([put(9)], {}, META);
-    expect(await kindOf(get().adopt(history()))).toBe('exists');
+    expect(await kindOf(get().adopt(pastOf(history())))).toBe('exists');
     expect(await contentAt(get(), 1)).toEqual(['mqtt-9 9 1']);
     expect(await get().history({ limit: 10 })).toHaveLength(1);
   });
@@ -199,9 +201,137 @@ function describeAdopt(get: () => EndpointStore, kindOf: KindOf): void {
       [a1, { ...b1, id: 'c' }],
       [a1, b1, { ...b2, revision: 1.5 }],
     ];
-    for (const rows of broken) expect([rows.map((row) => row.id), await kindOf(get().adopt(rows))]).toEqual([expect.anything(), 'invalid']);
+    for (const rows of broken)
+      expect([rows.map((row) => row.id), await kindOf(get().adopt(pastOf(rows)))]).toEqual([expect.anything(), 'invalid']);
     expect(await get().load()).toEqual({ revision: 0, endpoints: [], pending: [] });
-    expect(await get().adopt([])).toBe(0);
-    expect(await get().adopt(history())).toBe(3);
+    expect(await get().adopt(pastOf([]))).toBe(0);
+    expect(await get().adopt(pastOf(history()))).toBe(3);
+  });
+}
+
+const NO_LIMIT = { keep: 1_000_000, since: 0, waiting: Number.MAX_SAFE_INTEGER };
+
+/** All rows from the oldest on, read in pages. */
+async function allRows(store: EndpointStore, limit: number): Promise<HistoryRow[]> {
+  const rows: HistoryRow[] = [];
+  for (let place: { revision: number; seq: number } | null = { revision: 0, seq: -1 }; place !== null; ) {
+    const page: RowPage = await store.rows(place, limit);
+    expect(page.rows.length).toBeLessThanOrEqual(limit);
+    rows.push(...page.rows);
+    place = page.next;
+  }
+  return rows;
+}
+
+/** Revision 1 adds a, b, c; 2..6 change a and, at even ones, b; 7 adds and removes d. */
+async function fill(store: EndpointStore): Promise<void> {
+  await store.commit([put(1, { id: 'a' }), put(2, { id: 'b' }), put(3, { id: 'c' })], {}, META);
+  for (let n = 2; n <= 6; n++) {
+    const change = { maxConnectionSize: n };
+    await store.commit([put(1, { id: 'a', ...change }), ...(n % 2 === 0 ? [put(2, { id: 'b', ...change })] : [])], {}, META);
+  }
+  await store.commit([put(4, { id: 'd' })], {}, META);
+  await store.commit([remove('d')], {}, META);
+}
+
+const told = (rows: readonly HistoryRow[]) => rows.map(({ revision, id }) => `${revision}${id}`).join(' ');
+
+function describePages(get: () => EndpointStore): void {
+  it('has at most as many revisions on a page as were asked for, each whole, and misses none over the pages', async () => {
+    await fill(get());
+    const page = async (query: object) => told(await get().history({ limit: 1000, ...query })).replaceAll(/[abcd]/g, '');
+    expect(new Set((await page({ limit: 3 })).split(' '))).toEqual(new Set(['8', '7', '6']));
+    expect(await page({ limit: 1, before: 7 })).toBe('6 6');
+    expect(await page({ limit: 1, before: 2 })).toBe('1 1 1');
+    for (const query of [{}, { actor: 'ann' }, { id: 'a' }, { port: 2 }, { since: 1 }]) {
+      const seen: HistoryRow[] = [];
+      for (let before: number | undefined; ; ) {
+        const rows = await get().history({ limit: 2, ...query, ...(before === undefined ? {} : { before }) });
+        if (rows.length === 0) break;
+        expect(new Set(rows.map(({ revision }) => revision)).size).toBeLessThanOrEqual(2);
+        seen.push(...rows);
+        before = rows.at(-1)!.revision;
+      }
+      expect(seen).toEqual(await get().history({ limit: 1000, ...query }));
+    }
+  });
+
+  it('gives all rows from the oldest on, in pages that may cut a revision', async () => {
+    expect(await get().rows({ revision: 0, seq: -1 }, 10)).toEqual({ rows: [], next: null, floor: 0 });
+    await fill(get());
+    const wanted = (await get().history({ limit: 1000 })).toReversed();
+    for (const limit of [1, 2, 5, 100]) expect(await allRows(get(), limit)).toEqual(wanted);
+  });
+}
+
+function describeCompaction(get: () => EndpointStore, kindOf: KindOf): void {
+  const compact = async (limits: object) => {
+    while (await get().compact({ ...NO_LIMIT, ...limits }));
+  };
+
+  it('drops rows that are beyond both limits, never the newest one of an endpoint, and no part of a revision', async () => {
+    await fill(get());
+    await compact({});
+    await compact({ keep: 5 });
+    expect(told(await allRows(get(), 100))).toBe('1a 1b 1c 2a 2b 3a 4a 4b 5a 6a 6b 7d 8d');
+    const content = await contentAt(get(), 8);
+    await compact({ keep: 5, since: Date.now() + 1000 });
+    // The fifth row from the end is that of revision 5: of the time up to there each endpoint has its newest row.
+    expect(told(await allRows(get(), 2))).toBe('1c 4b 5a 6a 6b 7d 8d');
+    expect(told(await get().history({ limit: 100 }))).toBe('8d 7d 6b 6a 5a 4b 1c');
+    expect(told(await get().history({ limit: 1, before: 6 }))).toBe('5a');
+    expect(told(await get().history({ limit: 100, id: 'b' }))).toBe('6b 4b');
+    expect(await contentAt(get(), 8)).toEqual(content);
+    expect(await contentAt(get(), 5)).toEqual(['a 1 5', 'b 2 4', 'c 3 1']);
+    expect(await contentAt(get(), 7)).toEqual(['a 1 6', 'b 2 6', 'c 3 1', 'd 4 7']);
+    for (const revision of [0, 1, 4]) expect(await kindOf(get().at(revision))).toBe('not-found');
+    expect((await get().load()).revision).toBe(8);
+    expect((await get().rows({ revision: 0, seq: -1 }, 1)).floor).toBe(5);
+  });
+
+  it('goes on from there, and drops more', async () => {
+    await fill(get());
+    await compact({ keep: 3, since: Date.now() + 1000 });
+    expect(await get().commit([put(5, { id: 'e' }), put(1, { id: 'a', maxConnectionSize: 9 })], { a: 6 }, META)).toBe(9);
+    expect(await get().commit([put(6, { id: 'f' })], {}, META)).toBe(10);
+    await compact({ keep: 3, since: Date.now() + 1000 });
+    // d was removed: nothing of it is left. The row of the time before that a newer one has replaced is gone, too.
+    expect(told(await allRows(get(), 100))).toBe('1c 6b 9e 9a 10f');
+    expect(await contentAt(get(), 9)).toEqual(['a 1 9', 'b 2 6', 'c 3 1', 'e 5 9']);
+    await compact({ keep: 0, since: Date.now() + 1000 });
+    expect([...new Set((await allRows(get(), 100)).map(({ id }) => id))].sort()).toEqual(['a', 'b', 'c', 'e', 'f']);
+    expect(await contentAt(get(), 10)).toEqual(['a 1 9', 'b 2 6', 'c 3 1', 'e 5 9', 'f 6 10']);
+  });
+
+  it('leaves what waits for a confirmation', async () => {
+    await fill(get());
+    await compact({ keep: 1, since: Date.now() + 1000, waiting: 3 });
+    expect(told(await allRows(get(), 100))).toBe('1c 2a 2b 3a 4a 4b 5a 6a 6b 7d 8d');
+  });
+
+  it('is taken over by another store as it is, and by none that it does not fit', async () => {
+    const [a, b, c] = [put(1, { id: 'a' }), put(2, { id: 'b' }), put(3, { id: 'c' })].map(({ endpoint }) => endpoint);
+    const row = (revision: number, after: typeof a, before: typeof a | null = null): HistoryRow => {
+      return { ...META, at: revision, revision, id: after!.id, port: after!.port, before: before ?? null, after: after! };
+    };
+    const rows = [row(3, c), row(7, a), row(7, b), row(11, { ...a!, wiretap: true }, a)];
+    for (const broken of [[rows[0]!, rows[1]!, rows[1]!], [rows[1]!, rows[0]!], [row(3, { ...c!, port: 1 }), rows[1]!], [row(12, a)]])
+      expect(await kindOf(get().adopt(pastOf(broken, 10)))).toBe('invalid');
+    expect(await kindOf(get().adopt({ ...pastOf(rows, 10), revision: 12 }))).toBe('invalid');
+    expect((await get().load()).revision).toBe(0);
+    expect(await get().adopt(pastOf(rows, 10))).toBe(11);
+    expect(await allRows(get(), 3)).toEqual(rows);
+    expect(await contentAt(get(), 10)).toEqual(['a 1 7', 'b 2 7', 'c 3 3']);
+    expect(await contentAt(get(), 11)).toEqual(['a 1 11', 'b 2 7', 'c 3 3']);
+    expect(await kindOf(get().at(9))).toBe('not-found');
+    expect(await get().commit([put(9)], {}, META)).toBe(12);
+    expect(told(await get().history({ limit: 2 }))).toBe('12mqtt-9 11a');
+  });
+
+  it('knows how large it is', async () => {
+    await fill(get());
+    const { bytes, historyRows } = await get().size();
+    expect(bytes === null || bytes > 0).toBe(true);
+    expect(historyRows === null || historyRows === 13).toBe(true);
   });
 }

@@ -9,7 +9,7 @@ import { openLocalStore } from '../../src/storage/local/local-store.ts';
 import { openMemoryStore } from '../../src/storage/memory/memory-store.ts';
 import { sealStore } from '../../src/storage/sealed/sealed-store.ts';
 import { Sealer } from '../../src/storage/sealed/sealer.ts';
-import { META, put } from './store-changes.ts';
+import { META, pastOf, put } from './store-changes.ts';
 import { describeStore } from './store-suite.ts';
 
 const KEY = 'ab'.repeat(32);
@@ -77,7 +77,7 @@ it('adopts a history with secrets', async () => {
   });
   rmSync(dataPath, { recursive: true });
   await withStore(sealer(KEY), async (store) => {
-    expect(await store.adopt(rows)).toBe(2);
+    expect(await store.adopt(pastOf(rows))).toBe(2);
     expect(await passwordOf(store)).toBe('two-word');
     expect((await store.history({ limit: 10 })).toReversed()).toEqual(rows);
   });

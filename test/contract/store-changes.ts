@@ -1,7 +1,7 @@
 /** Changes that the store tests commit. */
 
 import { parseEndpoint } from '../../src/endpoint/schema.ts';
-import type { ChangeMeta, StoreChange } from '../../src/storage/contract.ts';
+import type { ChangeMeta, HistoryRow, Past, StoreChange } from '../../src/storage/contract.ts';
 
 export const META: ChangeMeta = { action: 'add', actor: 'ann', source: 'http', node: 'n1', requestId: 'r-1', reason: 'because' };
 
@@ -12,4 +12,15 @@ export function put(port: number, more: Record<string, unknown> = {}): StoreChan
 
 export function remove(id: string): StoreChange {
   return { kind: 'remove', id };
+}
+
+/** A whole history as a backup has it, in pieces of two rows. */
+export function pastOf(rows: HistoryRow[], floor = 0): Past {
+  return {
+    revision: rows.at(-1)?.revision ?? 0,
+    floor,
+    pieces: async function* () {
+      for (let from = 0; from < rows.length; from += 2) yield rows.slice(from, from + 2);
+    },
+  };
 }

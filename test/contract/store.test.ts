@@ -10,7 +10,7 @@ import { SCHEMA_VERSION } from '../../src/storage/local/migrations.ts';
 import { openMemoryStore } from '../../src/storage/memory/memory-store.ts';
 import { openStore } from '../../src/storage/open-store.ts';
 import { answered, kill, startCommitting } from './processes.ts';
-import { META, put } from './store-changes.ts';
+import { META, pastOf, put } from './store-changes.ts';
 import { describeStore } from './store-suite.ts';
 
 let folder = '';
@@ -28,27 +28,22 @@ describeStore(
 describeStore('LOCAL', () => openLocalStore({ dataPath: join(makeFolder(), 'made', 'here') }), dropFolder);
 
 describe('MEMORY', () => {
-  it('keeps the newest 10,000 rows, and knows the content as far back as they reach', async () => {
+  it('drops old rows of thousands', async () => {
     const store = openMemoryStore();
     await store.commit([put(1, { id: 'still' })], {}, META);
-    for (let revision = 2; revision <= 3; revision += 1) {
+    for (let revision = 2; revision <= 4; revision += 1) {
       await store.commit(
-        Array.from({ length: 4000 }, (_, index) => put(index + 2, { maxConnectionSize: revision })),
+        Array.from({ length: 1000 }, (_, index) => put(index + 2, { maxConnectionSize: revision })),
         {},
         META,
       );
     }
     expect((await store.at(1)).endpoints).toHaveLength(1);
-    await store.commit(
-      Array.from({ length: 2000 }, (_, index) => put(index + 2, { maxConnectionSize: 4 })),
-      {},
-      META,
-    );
-    await expect(store.at(0)).rejects.toMatchObject({ kind: 'not-found' });
-    const { endpoints } = await store.at(1);
-    expect(endpoints).toEqual([{ revision: 1, endpoint: put(1, { id: 'still' }).endpoint }]);
-    expect((await store.at(3)).endpoints.map((stored) => stored.revision).toSorted()).toEqual([1, ...Array(4000).fill(3)]);
-    expect((await store.history({ limit: 1, before: 2 })).map((row) => row.revision)).toEqual([]);
+    await store.compact({ keep: 1500, since: Date.now() + 1000, waiting: Number.MAX_SAFE_INTEGER });
+    await expect(store.at(1)).rejects.toMatchObject({ kind: 'not-found' });
+    expect(await store.history({ limit: 1, before: 2 })).toMatchObject([{ revision: 1, id: 'still' }]);
+    expect((await store.at(3)).endpoints.map((stored) => stored.revision).toSorted()).toEqual([1, ...Array(1000).fill(3)]);
+    expect(await store.size()).toEqual({ bytes: null, historyRows: 2001 });
     await store.close();
   });
 });
@@ -116,6 +111,19 @@ describe('LOCAL', () => {
     edit((database) => database.exec(`UPDATE endpoint SET body = json_remove(body, '$.maxQueuedMessages', '$.childOptions.soLinger')`));
     const again = await open();
     expect((await again.load()).endpoints[0]?.endpoint).toEqual(put(1, { wiretap: true }).endpoint);
+    await again.close();
+  });
+
+  it('forgets what a process has left that died while it took a backup', async () => {
+    const store = await open();
+    await store.commit([put(1)], {}, META);
+    await store.close();
+    edit((database) => database.exec('UPDATE state SET revision = 0; DELETE FROM endpoint'));
+    const again = await open();
+    expect(await again.size()).toMatchObject({ historyRows: 0 });
+    expect(await again.adopt(pastOf([{ ...META, revision: 1, at: 1, id: 'mqtt-2', port: 2, before: null, after: put(2).endpoint }]))).toBe(
+      1,
+    );
     await again.close();
   });
 

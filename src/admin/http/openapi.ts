@@ -11,7 +11,7 @@ const REASONS: Record<number, string> = {
   404: 'No such endpoint',
   409: 'Exists already, port taken, default endpoint, or another change of it is in progress',
   412: 'If-Match is not the current revision; data is the current endpoint',
-  413: 'The body is over 1 MiB; of plan and import over 16 MiB, of restore over 64 MiB',
+  413: 'The body is over 1 MiB; of plan and import over 16 MiB',
   415: 'The body is not application/json',
   422: 'Valid, but it could not be made to work here',
   429: 'Too many failed logins',

@@ -31,6 +31,16 @@ export async function readJsonObject(request: Request, maxBytes: number = MAX_BO
 }
 
 /**
+ * The body as it comes, for what reads it piece by piece.
+ * @throws FluxError `unsupported-media-type`, `too-large`; in the middle also `invalid` when the sender breaks off
+ */
+export function streamBody(request: Request, maxBytes: number): AsyncIterable<Uint8Array> {
+  refuseOtherTypes(request.headers);
+  if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge(maxBytes);
+  return chunksOf(request.body, maxBytes);
+}
+
+/**
  * Bytes as parsed JSON, which must be an object.
  * @throws FluxError `too-large`, `invalid`
  */
@@ -82,20 +92,28 @@ function refuseOtherTypes(headers: Headers): void {
 }
 
 async function readBytes(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<Uint8Array> {
-  if (body === null) return new Uint8Array();
   const chunks: Uint8Array[] = [];
+  for await (const chunk of chunksOf(body, maxBytes)) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+async function* chunksOf(body: ReadableStream<Uint8Array> | null, maxBytes: number): AsyncGenerator<Uint8Array> {
+  if (body === null) return;
   let size = 0;
+  const reader = body.getReader();
   try {
-    for await (const chunk of body) {
-      size += chunk.byteLength;
+    for (;;) {
+      const next = await reader.read().catch((cause: unknown) => {
+        throw new FluxError('invalid', 'The request ended before its body was complete', { cause });
+      });
+      if (next.done) return;
+      size += next.value.byteLength;
       if (size > maxBytes) throw tooLarge(maxBytes);
-      chunks.push(chunk);
+      yield next.value;
     }
-  } catch (cause) {
-    if (cause instanceof FluxError) throw cause;
-    throw new FluxError('invalid', 'The request ended before its body was complete', { cause });
+  } finally {
+    reader.cancel().catch(() => {});
   }
-  return Buffer.concat(chunks, size);
 }
 
 function decodeUtf8(bytes: Uint8Array): string {

@@ -49,6 +49,8 @@ export interface RouteInfo {
   statuses?: number[];
   /** largest body, bytes; 1 MiB unless told */
   bodyMaxBytes?: number;
+  /** the body is a file with endpoints, read in turns; `upload`: it is handed over as it came, because it may be larger than the memory */
+  file?: 'document' | 'upload';
   /** a probe: it answers under every Host, and without one */
   anyHost?: boolean;
   /** a read that waits for others: it takes `?timeout=`, and is 503 when that is over */

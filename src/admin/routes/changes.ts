@@ -135,6 +135,7 @@ export const changeRoutes: Route[] = [
       summary: 'What a change would do; changes nothing',
       statuses: [404, 409, 422],
       bodyMaxBytes: IMPORT_MAX_BYTES,
+      file: 'document',
       body: planBody,
       change: false,
       answer: { data: planAnswer },

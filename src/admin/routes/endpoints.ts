@@ -6,6 +6,7 @@ import type { Control } from '../../control/contract.ts';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { readableDiff } from '../../endpoint/secrets/readable-diff.ts';
 import { FluxError } from '../../kernel/errors.ts';
+import { listText, streamed } from '../http/json-stream.ts';
 import { etagOf, matchesNone } from '../http/request.ts';
 import { type Call, type Reply, type Route, type RouteInfo, readRoute } from '../http/route.ts';
 import {
@@ -91,6 +92,13 @@ function publicRow(row: HistoryRow): Record<string, unknown> {
   };
 }
 
+/** More rows than these are written in turns. */
+const ROWS_AT_ONCE = 100;
+
+function* publicRows(rows: HistoryRow[]): Generator<Record<string, unknown>> {
+  for (const row of rows) yield publicRow(row);
+}
+
 const metricsQuery = optionalKey.extend({
   format: z.enum(['json', 'prometheus']).default('json').openapi({ description: 'Form of the answer' }),
 });
@@ -103,7 +111,12 @@ const checkPortQuery = z.object({
     .openapi({ description: 'Address to bind; default 0.0.0.0', example: '127.0.0.1' }),
 });
 const historyQuery = optionalKey.extend({
-  limit: queryInteger(1, 1000, 'Rows at most; default 50', 50).optional(),
+  limit: queryInteger(
+    1,
+    1000,
+    'Revisions at most, each with all its rows; default 50. The next page is before the smallest one, until a page is empty',
+    50,
+  ).optional(),
   before: queryInteger(1, Number.MAX_SAFE_INTEGER, 'Only rows with a smaller revision', 8).optional(),
   actor: z.string().min(1).max(1024).optional().openapi({ description: 'Who did it, exactly', example: 'admin' }),
   since: queryMoment('Rows of this moment or later').optional(),
@@ -180,7 +193,10 @@ export const endpointRoutes: Route[] = [
   ),
   readRoute(
     { ...info('history', 'Changes, newest first', [503]), query: historyQuery, answer: { data: z.array(historyRowSchema) } },
-    async (query, { control }) => ({ data: (await control.history(toHistoryQuery(query))).map(publicRow) }),
+    async (query, { control }) => {
+      const rows = await control.history(toHistoryQuery(query));
+      return rows.length <= ROWS_AT_ONCE ? { data: rows.map(publicRow) } : streamed(listText(publicRows(rows)), {});
+    },
   ),
 ];
 

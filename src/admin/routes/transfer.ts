@@ -1,8 +1,10 @@
 /** Routes for files: export and import of endpoints, backup and restore of endpoints with their history. */
 
 import { z } from '@hono/zod-openapi';
-import type { RequestContext } from '../../control/contract.ts';
+import type { RequestContext, SecretsWanted } from '../../control/contract.ts';
+import type { Upload } from '../../control/transfer/upload.ts';
 import { FluxError } from '../../kernel/errors.ts';
+import { listText, streamed } from '../http/json-stream.ts';
 import { etagOf } from '../http/request.ts';
 import { type Call, controlRoute, type Route, type RouteInfo, readRoute } from '../http/route.ts';
 import { endpointPatchSchema, historyRowSchema, setSchema } from '../http/schemas.ts';
@@ -10,8 +12,8 @@ import { changeOptions, IMPORT_MAX_BYTES } from './changes.ts';
 import { etagHeaders } from './restoring.ts';
 
 const TAG = 'Files';
-/** Of a backup, which has the history. */
-const RESTORE_MAX_BYTES = 64 * 1024 * 1024;
+/** Of a backup, which has the history: it is kept on the disk while it is read. */
+const RESTORE_MAX_BYTES = 16 * 1024 * 1024 * 1024;
 
 function info(method: 'get' | 'post', name: string, summary: string, statuses: number[]): RouteInfo {
   const path = `/api/endpoints/${name}`;
@@ -25,6 +27,16 @@ const secretsQuery = z.object({
     .default('mask')
     .openapi({ description: 'include: in clear, for an administrator alone. Else sealed with store.secretKey, or masked without one' }),
 });
+const backupQuery = secretsQuery.extend({
+  history: z.enum(['true', 'false']).default('true').openapi({ description: 'false: the endpoints alone' }),
+});
+
+async function* exportText(head: object, configs: unknown[]): AsyncGenerator<string> {
+  yield `${JSON.stringify(head).slice(0, -1)},"configs":`;
+  yield* listText(configs);
+  yield '}';
+}
+
 const head = {
   version: z.number().int().openapi({ description: 'Of the form of this file' }),
   revision: z.number().int(),
@@ -40,7 +52,8 @@ const backupSchema = z
     ...head,
     takenAt: z.string(),
     node: z.string(),
-    history: z.array(historyRowSchema.omit({ diff: true })).openapi({ description: 'Oldest first' }),
+    historyFloor: z.number().int().openapi({ description: 'Up to this revision only the newest row of each endpoint is left; 0: all are' }),
+    history: z.array(historyRowSchema.omit({ diff: true })).openapi({ description: 'Oldest first; not there with ?history=false' }),
   })
   .openapi('Backup');
 const counts = { added: z.number().int(), updated: z.number().int(), removed: z.number().int(), unchanged: z.number().int() };
@@ -66,20 +79,36 @@ const restoreBody = {
 };
 
 /** @throws FluxError `forbidden` when a viewer asks for secrets in clear, or anybody where others may listen */
-function isClear({ secrets }: { secrets: 'mask' | 'include' }, call: Call): boolean {
+function secretsWanted({ secrets }: { secrets: 'mask' | 'include' }, call: Call): SecretsWanted {
   if (secrets === 'include' && call.context.source === 'nats')
     throw new FluxError('forbidden', 'Secrets in clear are not sent over NATS: the HTTP API gives them to an administrator');
   if (secrets === 'include' && !call.isAdmin) throw new FluxError('forbidden', 'Only an administrator may have secrets in clear');
-  return secrets === 'include';
+  return { isClear: secrets === 'include', keepsHashes: call.isAdmin };
+}
+
+/** What a file that cannot be used everywhere says before it is needed (RFC 9111 section 5.5 has the form of the header). */
+function secretHeaders({ secrets, note }: { secrets: string; note?: string }): Record<string, string> {
+  return { 'x-fluxmq-secrets': secrets, ...(note === undefined ? {} : { warning: `199 fluxmq "${note}"` }) };
 }
 
 function fileRoute(
-  { name, summary, ...route }: { name: string; summary: string; body: Route['body'] & object; bodyMaxBytes: number; data: z.ZodType },
+  {
+    name,
+    summary,
+    ...route
+  }: {
+    name: string;
+    summary: string;
+    body: Route['body'] & object;
+    bodyMaxBytes: number;
+    file: 'document' | 'upload';
+    data: z.ZodType;
+  },
   run: (body: unknown, context: RequestContext, call: Call) => Promise<{ revision: number | null }>,
 ): Route {
-  const { body, bodyMaxBytes, data } = route;
+  const { body, bodyMaxBytes, file, data } = route;
   return controlRoute(
-    { ...info('post', name, summary, [409, 412, 422]), bodyMaxBytes, body, change: true, answer: { data } },
+    { ...info('post', name, summary, [409, 412, 422]), bodyMaxBytes, file, body, change: true, answer: { data } },
     async (input, call) => {
       const answer = await run(input, call.context, call);
       return { data: answer, ...etagHeaders(answer.revision) };
@@ -90,20 +119,20 @@ function fileRoute(
 export const transferRoutes: Route[] = [
   readRoute(
     { ...info('get', 'export', 'All endpoints, as a file that import takes', [403]), query: secretsQuery, answer: { data: exportSchema } },
-    (query, call) => {
-      const data = call.control.exportAll(isClear(query, call));
-      return { data, headers: { etag: etagOf(data.revision) } };
+    async (query, call) => {
+      const { configs, ...head } = await call.control.exportAll(secretsWanted(query, call));
+      return streamed(exportText(head, configs), { etag: etagOf(head.revision), ...secretHeaders(head) });
     },
   ),
   readRoute(
     {
       ...info('get', 'backup', 'All endpoints and their history, as a file that restore takes', [403]),
-      query: secretsQuery,
+      query: backupQuery,
       answer: { data: backupSchema },
     },
     async (query, call) => {
-      const data = await call.control.backup(isClear(query, call));
-      return { data, headers: { etag: etagOf(data.revision) } };
+      const { text, ...head } = await call.control.backup(secretsWanted(query, call), query.history === 'true');
+      return streamed(text, { etag: etagOf(head.revision), ...secretHeaders(head) });
     },
   ),
   fileRoute(
@@ -112,6 +141,7 @@ export const transferRoutes: Route[] = [
       summary: 'Endpoints of a file, all or nothing, as one revision',
       body: importBody,
       bodyMaxBytes: IMPORT_MAX_BYTES,
+      file: 'document',
       data: importSchema,
     },
     (body, context, call) => call.control.importAll(body, context),
@@ -122,8 +152,9 @@ export const transferRoutes: Route[] = [
       summary: 'Exactly the endpoints of a backup; an empty store takes its history, too',
       body: restoreBody,
       bodyMaxBytes: RESTORE_MAX_BYTES,
+      file: 'upload',
       data: importSchema.extend({ adopted: z.boolean() }).openapi('Restore'),
     },
-    (body, context, call) => call.control.restore(body, context),
+    (body, context, call) => call.control.restore(body as Upload, context),
   ),
 ];

@@ -1,12 +1,13 @@
 /** The admin API as the command line uses it: one request at a time, and every failure in words. */
 
+import type { IncomingMessage } from 'node:http';
 import { isObject } from '../../endpoint/problems.ts';
 import type { Issue } from '../../kernel/errors.ts';
 import { CommandFailure, EXIT, type ExitCode, issueLines } from '../failure.ts';
 import { KEY_PATHS } from '../input/endpoint-keys.ts';
 import { hint } from '../suggest.ts';
 import { readEvents, type SentEvent } from './events.ts';
-import { exchange, openStream, type RequestDetails, readAll } from './exchange.ts';
+import { brokenOff, exchange, type FileBody, openStream, type RequestDetails, readAll } from './exchange.ts';
 import type { Target } from './target.ts';
 
 /** An answer that is no success: what the envelope says. */
@@ -43,6 +44,23 @@ export class Api {
     return this.#send('POST', path, JSON.stringify(body), details);
   }
 
+  /** As post(), of a file that is sent while it is read. @throws CommandFailure */
+  async postFile(path: string, body: FileBody, details: RequestDetails = {}): Promise<unknown> {
+    return this.#send('POST', path, body, details);
+  }
+
+  /**
+   * The envelope's data as text, handed on while it comes.
+   * @throws CommandFailure, also when it breaks off in the middle
+   */
+  async download(path: string, details: RequestDetails, onChunk: (chunk: Buffer) => Promise<void>): Promise<void> {
+    this.#target ??= await this.#find();
+    const target = this.#target;
+    const response = await openStream(target, path, details);
+    if (response.statusCode !== 200) judge(target, response.statusCode ?? 0, await readAll(response));
+    await unwrapped(target, response, onChunk);
+  }
+
   /**
    * Server-sent events of a route, until the connection ends.
    * @param lastId the last event that was seen; null: from now on
@@ -56,12 +74,45 @@ export class Api {
     await readEvents(response, onEvent);
   }
 
-  async #send(method: 'GET' | 'POST', path: string, body: string | null, details: RequestDetails): Promise<unknown> {
+  async #send(method: 'GET' | 'POST', path: string, body: string | FileBody | null, details: RequestDetails): Promise<unknown> {
     this.#target ??= await this.#find();
     const target = this.#target;
     const { status, text } = await exchange(target, method, path, body, details);
     return judge(target, status, text);
   }
+}
+
+/** How the broker begins and ends an answer that it writes while it makes it. */
+const ENVELOPE = Buffer.from('{"code":200,"message":"Success","data":');
+const ENVELOPE_END = Buffer.from('}\n');
+
+async function unwrapped(target: Target, response: IncomingMessage, onChunk: (chunk: Buffer) => Promise<void>): Promise<void> {
+  let head = Buffer.alloc(0);
+  /** what may be the end of the envelope */
+  let tail: Buffer | null = null;
+  try {
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      let bytes: Buffer = chunk;
+      if (tail === null) {
+        head = Buffer.concat([head, chunk]);
+        if (head.length < ENVELOPE.length) continue;
+        if (!head.subarray(0, ENVELOPE.length).equals(ENVELOPE)) throw strange(target, 200);
+        bytes = head.subarray(ENVELOPE.length);
+        tail = Buffer.alloc(0);
+      }
+      const all: Buffer = Buffer.concat([tail, bytes]);
+      const end = Math.max(0, all.length - ENVELOPE_END.length);
+      if (end > 0) await onChunk(all.subarray(0, end));
+      tail = Buffer.from(all.subarray(end));
+    }
+  } catch (error) {
+    throw error instanceof CommandFailure ? error : brokenOff(error, target);
+  }
+  if (tail === null || !tail.equals(ENVELOPE_END)) throw strange(target, 200);
+}
+
+function strange(target: Target, status: number): CommandFailure {
+  return new CommandFailure(EXIT.unreachable, `${target.url.origin} answers ${status}, but not as fluxmq does`);
 }
 
 function exitCodeOf(status: number): ExitCode {
@@ -80,7 +131,7 @@ function withHint(issue: Issue): Issue {
 /** The data of a success. @throws CommandFailure */
 function judge(target: Target, status: number, text: string): unknown {
   const answer = parseEnvelope(text);
-  if (answer === null) throw new CommandFailure(EXIT.unreachable, `${target.url.origin} answers ${status}, but not as fluxmq does`);
+  if (answer === null) throw strange(target, status);
   if (status >= 200 && status < 300) return answer.data;
   const message = typeof answer.message === 'string' ? answer.message : `status ${status}`;
   throw new Refusal(status, status === 401 ? `${message}${loginHint(target)}` : message, answer.error?.issues ?? [], answer.data);

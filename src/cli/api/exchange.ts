@@ -10,6 +10,13 @@ const ANSWER_BYTES_MAX = 512 * 1024 * 1024;
 /** A change is the broker's to end by the deadline, and to answer that it has: so much later, milliseconds. */
 const GRACE_MS = 7000;
 
+/** A body that is not in memory as a whole. */
+export interface FileBody {
+  /** bytes */
+  size: number;
+  chunks(): AsyncIterable<Uint8Array>;
+}
+
 export interface RequestDetails {
   query?: Record<string, string | undefined>;
   headers?: Record<string, string | undefined>;
@@ -30,13 +37,14 @@ async function begin(
   target: Target,
   method: 'GET' | 'POST',
   path: string,
-  body: string | null,
+  body: string | FileBody | null,
   details: RequestDetails,
 ): Promise<{ response: Promise<IncomingMessage>; request: ClientRequest; done: () => void }> {
   const url = urlOf(target, path, details);
   const headers: Record<string, string> = { accept: 'application/json' };
   if (target.authorization !== null) headers['authorization'] = target.authorization;
   if (body !== null) headers['content-type'] = 'application/json; charset=utf-8';
+  if (typeof body === 'object' && body !== null) headers['content-length'] = String(body.size);
   for (const [name, value] of Object.entries(details.headers ?? {})) if (value !== undefined) headers[name] = value;
   const open = url.protocol === 'https:' ? (await import('node:https')).request : httpRequest;
   const options: RequestOptions & { ca?: string } = { method, headers };
@@ -48,9 +56,33 @@ async function begin(
   });
   const waitMs = target.deadlineMs + (details.isChange === true ? GRACE_MS : 0);
   const late = Object.assign(new Error(`no answer within ${waitMs / 1000} s`), { code: 'LATE' });
-  const timer = setTimeout(() => request.destroy(late), waitMs);
-  request.end(body ?? undefined);
-  return { response, request, done: () => clearTimeout(timer) };
+  let timer: NodeJS.Timeout | undefined;
+  let isDone = false;
+  // What is uploaded may take its time: the broker has its own limits for that.
+  const wait = () => {
+    if (!isDone) timer = setTimeout(() => request.destroy(late), waitMs);
+  };
+  if (typeof body === 'object' && body !== null) void send(request, body).then(wait, (error: Error) => request.destroy(error));
+  else {
+    wait();
+    request.end(body ?? undefined);
+  }
+  const done = () => {
+    isDone = true;
+    clearTimeout(timer);
+  };
+  return { response, request, done };
+}
+
+/** Sends a body at the pace at which it is taken; what is refused in the middle has its answer. */
+async function send(request: ClientRequest, body: FileBody): Promise<void> {
+  const closed = new Promise<void>((resolve) => request.once('close', resolve));
+  for await (const chunk of body.chunks()) {
+    if (request.destroyed || request.writableEnded) return;
+    if (request.write(chunk)) continue;
+    await Promise.race([new Promise<void>((resolve) => request.once('drain', resolve)), closed]);
+  }
+  request.end();
 }
 
 /** The answer as text. @throws CommandFailure */
@@ -58,7 +90,7 @@ export async function exchange(
   target: Target,
   method: 'GET' | 'POST',
   path: string,
-  body: string | null,
+  body: string | FileBody | null,
   details: RequestDetails,
 ): Promise<{ status: number; text: string }> {
   const { response, request, done } = await begin(target, method, path, body, details);
@@ -82,6 +114,11 @@ export async function openStream(target: Target, path: string, details: RequestD
   } finally {
     done();
   }
+}
+
+/** What breaks off while it is read, in words. */
+export function brokenOff(error: unknown, target: Target): CommandFailure {
+  return toFailure(error as NodeJS.ErrnoException, target, false);
 }
 
 /** @throws Error when the connection breaks, or there is too much */

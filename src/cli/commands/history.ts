@@ -173,7 +173,7 @@ export const HISTORY_COMMANDS: readonly Command[] = [
     summary: 'who changed what, when and why, newest first',
     examples: ['endpoint history', 'endpoint history sensors --limit 5 --long', 'endpoint history --actor anna --since 2026-01-01'],
     options: [
-      { name: 'limit', value: 'N', text: 'rows at most, 1..1000; default 50' },
+      { name: 'limit', value: 'N', text: 'revisions at most, 1..1000; default 50' },
       { name: 'before', value: 'REV', text: 'only older revisions: the next page', completes: 'revision' },
       { name: 'actor', value: 'NAME', text: 'only changes of this login' },
       { name: 'since', value: 'TIME', text: 'only from this time on (ISO 8601)' },

@@ -1,12 +1,14 @@
 /** `export`, `import`, `backup` and `restore`. */
 
-import { closeSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { ImportAnswer } from '../api/answers.ts';
+import type { FileBody } from '../api/exchange.ts';
 import type { Call, Command } from '../command.ts';
-import { usageFailure } from '../failure.ts';
+import { CommandFailure, usageFailure } from '../failure.ts';
 import { readDocumentFile } from '../input/document-file.ts';
-import type { OptionSpec } from '../option.ts';
+import { largeFile } from '../input/large-file.ts';
+import type { OptionSpec, Options } from '../option.ts';
 import { countOf, printEndpointChange, printNotes } from '../print/changes.ts';
 import { printable } from '../terminal.ts';
 import {
@@ -42,9 +44,7 @@ export const DRY_RUN: OptionSpec = { name: 'dry-run', text: 'say what would chan
 
 async function download(call: Call, path: string): Promise<void> {
   refuseSurplus(call.words);
-  const secrets = call.options.text('secrets');
-  if (secrets !== undefined && secrets !== 'mask' && secrets !== 'include')
-    throw usageFailure(`--secrets ${secrets}: expected mask or include`);
+  const secrets = readSecrets(call.options);
   const data = (await call.api.get(path, { query: { secrets } })) as { note?: unknown };
   const text = JSON.stringify(data, null, 2);
   if (typeof data.note === 'string' && !call.options.has('quiet')) {
@@ -53,24 +53,76 @@ async function download(call: Call, path: string): Promise<void> {
   }
   const file = call.options.text('output');
   if (file === undefined) call.terminal.out(text);
-  else writeWhole(resolve(call.terminal.cwd, file), `${text}\n`);
+  else await writeWhole(resolve(call.terminal.cwd, file), (write) => write(Buffer.from(`${text}\n`)));
 }
 
-/** The file is there wholly or not at all. @throws CommandFailure (usage) */
-function writeWhole(file: string, text: string): void {
-  const temporary = `${file}.${process.pid}.tmp`;
+/** The file is there wholly or not at all. @throws CommandFailure (usage), and what `fill` throws */
+async function writeWhole(path: string, fill: (write: (chunk: Buffer) => Promise<void>) => Promise<void>): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  const file = await open(temporary, 'wx', 0o600).catch((error: unknown) => {
+    throw unwritable(path, error);
+  });
   try {
-    const descriptor = openSync(temporary, 'wx', 0o600);
-    try {
-      writeFileSync(descriptor, text, { flush: true });
-    } finally {
-      closeSync(descriptor);
-    }
-    renameSync(temporary, file);
+    await fill(async (chunk) => {
+      await file.appendFile(chunk).catch((error: unknown) => {
+        throw unwritable(path, error);
+      });
+    });
+    await file.sync();
+    await file.close();
+    await rename(temporary, path);
   } catch (error) {
-    rmSync(temporary, { force: true });
-    throw usageFailure(`${file} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+    await file.close().catch(() => {});
+    await rm(temporary, { force: true });
+    throw error instanceof CommandFailure ? error : unwritable(path, error);
   }
+}
+
+function unwritable(path: string, error: unknown): CommandFailure {
+  return usageFailure(`${path} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+}
+
+/** Of the end of a backup, where it says what became of its secrets. */
+const TAIL_BYTES = 4096;
+
+/** A backup as it comes: nothing of it is kept but its end. */
+async function backup(call: Call): Promise<void> {
+  refuseSurplus(call.words);
+  const { options, terminal } = call;
+  const secrets = readSecrets(options);
+  const history = options.has('no-history') ? 'false' : undefined;
+  const file = options.text('output');
+  let tail = Buffer.alloc(0);
+  const remember = (chunk: Buffer) => {
+    tail = Buffer.concat([tail, chunk.subarray(-TAIL_BYTES)]).subarray(-TAIL_BYTES);
+  };
+  const fetchInto = (write: (chunk: Buffer) => Promise<void>) =>
+    call.api.download('/api/endpoints/backup', { query: { secrets, history } }, async (chunk) => {
+      remember(chunk);
+      await write(chunk);
+    });
+  if (file === undefined) {
+    await fetchInto((chunk) => terminal.write(chunk));
+    await terminal.write(Buffer.from('\n'));
+  } else await writeWhole(resolve(terminal.cwd, file), fetchInto);
+  printSecretsNote(call, tail.toString('utf8'));
+}
+
+/** Says at once what would be found out when the backup is needed. @param end of the backup */
+function printSecretsNote({ terminal, options }: Call, end: string): void {
+  const [, secrets] = /"secrets":"(none|sealed|masked|clear)"[^[\]]*$/.exec(end) ?? [];
+  const [, note] = /"note":("(?:[^"\\]|\\.)*")[^[\]]*$/.exec(end) ?? [];
+  if (note === undefined) return;
+  const text = printable((JSON.parse(note) as string).replaceAll('?secrets=', '--secrets '));
+  if (secrets === 'masked') terminal.err(`warning: ${text}`);
+  else if (!options.has('quiet')) terminal.err(`note: ${text}`);
+}
+
+function readSecrets(options: Options): string | undefined {
+  const secrets = options.text('secrets');
+  if (secrets !== undefined && secrets !== 'mask' && secrets !== 'include')
+    throw usageFailure(`--secrets ${secrets}: expected mask or include`);
+  return secrets;
 }
 
 /** The one file that a command reads. @throws CommandFailure (usage) */
@@ -81,12 +133,11 @@ export function oneFile(words: readonly string[], what: string): string {
   return file;
 }
 
-/** Sends a document, and says what became of the endpoints in it. */
-export async function upload(call: Call, path: string, document: Record<string, unknown>, done: string): Promise<void> {
+/** Sends a document, or a large file, and says what became of the endpoints in it. */
+export async function upload(call: Call, path: string, document: Sendable, done: string): Promise<void> {
   const { options, terminal } = call;
   const isDry = options.has('dry-run');
-  const body = { ...document, ...changeKeys(options), ...(isDry ? { dryRun: true } : {}) };
-  const answer = (await call.api.post(path, body, changeDetails(options))) as ImportAnswer;
+  const answer = await sent(call, path, document, isDry ? { dryRun: true } : {});
   printNotes(terminal, answer);
   printConfirm(terminal, answer.confirm);
   if (printedAsJson(call, answer) || options.has('quiet')) return;
@@ -98,21 +149,31 @@ export async function upload(call: Call, path: string, document: Record<string, 
   else terminal.out(`${done} ${countOf(answer.changes.length, 'change')}: ${counts}, revision ${answer.revision}${history}`);
 }
 
+/** A document that was read, or a file that is sent while it is read. */
+type Sendable = Record<string, unknown> | ((more: Record<string, unknown>) => FileBody);
+
+async function sent({ api, options }: Call, path: string, document: Sendable, more: Record<string, unknown>): Promise<ImportAnswer> {
+  const keys = { ...changeKeys(options), ...more };
+  const details = changeDetails(options);
+  if (typeof document === 'function') return (await api.postFile(path, document(keys), details)) as ImportAnswer;
+  return (await api.post(path, { ...document, ...keys }, details)) as ImportAnswer;
+}
+
 function countsText({ added, updated, removed, unchanged }: ImportAnswer): string {
   return `${added} added, ${updated} updated, ${removed} removed, ${unchanged} unchanged`;
 }
 
 async function restore(call: Call): Promise<void> {
-  const document = await readDocumentFile(oneFile(call.words, 'restore'), ['endpoints', '0'], WITH_CONFIGS, call.terminal);
+  const file = oneFile(call.words, 'restore');
+  const document = largeFile(file, call.terminal.cwd) ?? (await readDocumentFile(file, ['endpoints', '0'], WITH_CONFIGS, call.terminal));
   if (!call.options.has('dry-run') && !call.options.has('yes')) await askBeforeRestore(call, document);
   await upload(call, RESTORE, document, 'restored');
 }
 
 /** Shows what a restore would do, and asks; one that only adds takes nothing from anybody. @throws CommandFailure (refused, usage) */
-async function askBeforeRestore(call: Call, document: Record<string, unknown>): Promise<void> {
-  const { options, terminal } = call;
-  const body = { ...document, ...changeKeys(options), dryRun: true };
-  const foreseen = (await call.api.post(RESTORE, body, changeDetails(options))) as ImportAnswer;
+async function askBeforeRestore(call: Call, document: Sendable): Promise<void> {
+  const { terminal } = call;
+  const foreseen = await sent(call, RESTORE, document, { dryRun: true });
   if (foreseen.updated + foreseen.removed === 0) return;
   const counts = countsText(foreseen);
   if (!terminal.canAsk) {
@@ -140,11 +201,12 @@ export const TRANSFER_COMMANDS: readonly Command[] = [
     name: 'backup',
     usage: '',
     summary: 'all endpoints and their history as JSON',
-    examples: ['backup > backup.json', 'backup --secrets include --output backup.json'],
-    options: [OUTPUT, SECRETS],
+    details: ['A backup with masked passwords restores only where the endpoints are still there: it warns of that.'],
+    examples: ['backup > backup.json', 'backup --secrets include --output backup.json', 'backup --no-history > endpoints.json'],
+    options: [OUTPUT, SECRETS, { name: 'no-history', text: 'the endpoints alone' }],
     words: [],
     connects: true,
-    run: (call) => download(call, '/api/endpoints/backup'),
+    run: backup,
   },
   {
     name: 'restore',

@@ -5,7 +5,8 @@ import type { Effect, Endpoint, KeyChange } from '../../endpoint/endpoint.ts';
 import { join } from '../../endpoint/problems.ts';
 import { mapSecrets } from '../../endpoint/secrets/secrets.ts';
 import { FluxError, type Issue } from '../../kernel/errors.ts';
-import type { ChangeMeta, HistoryRow, StoreChange, StoredEndpoint } from '../../storage/contract.ts';
+import { ENDPOINTS_MAX } from '../../kernel/input/file-form.ts';
+import type { ChangeMeta, Past, StoreChange, StoredEndpoint } from '../../storage/contract.ts';
 import { isSealed } from '../../storage/sealed/sealer.ts';
 import type { RequestContext } from '../contract.ts';
 import type { Desired } from '../endpoints/desired.ts';
@@ -36,7 +37,7 @@ export interface ChangeSet {
   /** the waiting revision that this set undoes */
   settles: number | null;
   /** a whole history that the empty store takes instead of a new revision; it leads to what the set says */
-  adopts: HistoryRow[] | null;
+  adopts: Past | null;
 }
 
 /** A change that does change something, with what it does. */
@@ -164,4 +165,7 @@ function ensureFit({ action }: ChangeSet, judged: JudgedChange[], desired: Desir
     }
   }
   if (issues.length > 0) throw new FluxError('exists', issues.map((issue) => issue.message).join('; '), { issues });
+  const isMore = judged.some(({ kind }) => kind === 'added');
+  if (isMore && owners.size > ENDPOINTS_MAX)
+    throw new FluxError('unprocessable', `There would be ${owners.size} endpoints: a node has at most ${ENDPOINTS_MAX}`);
 }

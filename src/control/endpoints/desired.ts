@@ -9,6 +9,9 @@ import {
   type EndpointStore,
   type HistoryQuery,
   type HistoryRow,
+  type Past,
+  type RowPage,
+  type RowPlace,
   type StoreChange,
   type StoredEndpoint,
   type StoreSnapshot,
@@ -252,9 +255,14 @@ export class Desired {
     return this.#noting(this.#store.history(query));
   }
 
+  /** The whole history, oldest first. @throws FluxError `unavailable` */
+  rows(after: RowPlace, limit: number): Promise<RowPage> {
+    return this.#noting(this.#store.rows(after, limit));
+  }
+
   /** The empty store takes a history. @throws FluxError `exists`, `invalid`, `unavailable`: it stays empty */
-  async adopt(rows: HistoryRow[], meta: ChangeMeta): Promise<number> {
-    const revision = await this.#noting(this.#store.adopt(rows));
+  async adopt(past: Past, meta: ChangeMeta): Promise<number> {
+    const revision = await this.#noting(this.#store.adopt(past));
     await this.load();
     const changes = this.list().map(({ endpoint: { id, port } }) => ({ id, port, kind: 'added' as const }));
     this.onCommitted({ revision, meta, changes });

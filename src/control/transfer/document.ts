@@ -4,54 +4,71 @@ import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { isObject, type Problems } from '../../endpoint/problems.ts';
 import { toDocument } from '../../endpoint/public-form.ts';
 import { foreignKeysOf, withoutForeign } from '../../endpoint/secrets/foreign.ts';
-import { MASK, mapSecrets, secretPathsOf } from '../../endpoint/secrets/secrets.ts';
+import { MASK, mapSecrets } from '../../endpoint/secrets/secrets.ts';
 import { FluxError } from '../../kernel/errors.ts';
+import { CONFIG_KEYS } from '../../kernel/input/file-form.ts';
 import { isSealed, type Sealer } from '../../storage/sealed/sealer.ts';
-import type { ExportDocument } from '../contract.ts';
+import type { ExportDocument, SecretsWanted } from '../contract.ts';
 
 /** Of the form that is written; all up to it are read. */
 export const DOCUMENT_VERSION = 1;
 
 const MASKED_NOTE =
-  'Secrets are masked: an import keeps those of existing endpoints. With store.secretKey they are sealed, with ?secrets=include in clear.';
+  'Secrets are masked: this file cannot be restored or imported elsewhere, only where these endpoints exist with their secrets. With store.secretKey they are sealed, with ?secrets=include in clear.';
 const SEALED_NOTE = 'Secrets are sealed: a node with the same store.secretKey reads them.';
 
 const FOREIGN_NOTE =
   'Keys that a newer version has written are left out, because it is not known here what in them is secret: take the file from a node of that version, or with ?secrets=include.';
 
-/** What a file says about its secrets, and how each is written. */
-export interface SecretForm {
-  head: Pick<ExportDocument, 'secrets' | 'keyId' | 'note'>;
-  /** on demand of an administrator: everything is written as it is */
-  isClear: boolean;
-  write(secret: string): string;
+/** Writes the endpoints of one file, and knows in the end what the file says about its secrets. */
+export class FileSecrets {
+  readonly #sealer: Sealer;
+  readonly #wanted: SecretsWanted;
+  #hasSecrets = false;
+  #isCut = false;
+
+  constructor(sealer: Sealer, wanted: SecretsWanted) {
+    this.#sealer = sealer;
+    this.#wanted = wanted;
+  }
+
+  /** One endpoint as it stands in the file. */
+  toConfig(endpoint: Endpoint): Record<string, unknown> {
+    const { isClear, keepsHashes } = this.#wanted;
+    if (!isClear) this.#isCut ||= foreignKeysOf(endpoint).length > 0;
+    const hashes = this.#sealer.keyId === null && keepsHashes ? hashPathsOf(endpoint) : null;
+    const write = (secret: string, path: string): string => {
+      if (hashes?.has(path) === true) return secret;
+      this.#hasSecrets = true;
+      if (isClear) return secret;
+      if (this.#sealer.keyId === null) return MASK;
+      return isSealed(secret) ? secret : this.#sealer.seal(secret);
+    };
+    return toDocument(mapSecrets(isClear ? endpoint : withoutForeign(endpoint), write));
+  }
+
+  /** Of the endpoints that were written so far. */
+  head(): Pick<ExportDocument, 'secrets' | 'keyId' | 'note'> {
+    const foreign = this.#isCut ? [FOREIGN_NOTE] : [];
+    const withNote = <T extends object>(head: T, notes: string[]) => (notes.length === 0 ? head : { ...head, note: notes.join(' ') });
+    if (!this.#hasSecrets) return withNote({ secrets: 'none' as const }, foreign);
+    if (this.#wanted.isClear) return { secrets: 'clear' };
+    const { keyId } = this.#sealer;
+    if (keyId === null) return withNote({ secrets: 'masked' as const }, [MASKED_NOTE, ...foreign]);
+    return withNote({ secrets: 'sealed' as const, keyId }, [SEALED_NOTE, ...foreign]);
+  }
 }
 
-/** @param isClear on demand of an administrator */
-export function secretFormOf(endpoints: Endpoint[], sealer: Sealer, isClear: boolean): SecretForm {
-  const hasSecrets = endpoints.some((endpoint) => secretPathsOf(endpoint).length > 0);
-  const isCut = !isClear && endpoints.some((endpoint) => foreignKeysOf(endpoint).length > 0);
-  const headOf = (head: SecretForm['head']): SecretForm['head'] => {
-    const notes = [...(head.note === undefined ? [] : [head.note]), ...(isCut ? [FOREIGN_NOTE] : [])];
-    return notes.length === 0 ? head : { ...head, note: notes.join(' ') };
-  };
-  const asIs = (secret: string) => secret;
-  if (!hasSecrets) return { head: headOf({ secrets: 'none' }), isClear, write: asIs };
-  if (isClear) return { head: { secrets: 'clear' }, isClear, write: asIs };
-  if (sealer.keyId === null) return { head: headOf({ secrets: 'masked', note: MASKED_NOTE }), isClear, write: () => MASK };
-  const head = headOf({ secrets: 'sealed', keyId: sealer.keyId, note: SEALED_NOTE });
-  return { head, isClear, write: (secret) => (isSealed(secret) ? secret : sealer.seal(secret)) };
-}
-
-/** One endpoint as it stands in a file. */
-export function toConfig(endpoint: Endpoint, form: SecretForm): Record<string, unknown> {
-  return toDocument(mapSecrets(form.isClear ? endpoint : withoutForeign(endpoint), form.write));
+/** Where passwords stand that are hashed: what restores a login, and is no login. */
+function hashPathsOf({ authConfig }: Endpoint): Set<string> {
+  const paths = (authConfig ?? []).flatMap(({ users }, index) =>
+    users.flatMap(({ encrypt }, at) => (encrypt === 'plain' ? [] : [`authConfig[${index}].users[${at}].password`])),
+  );
+  return new Set(paths);
 }
 
 /** Keys of a file that say something about it, and nothing about what is to be done. */
-const HEAD_KEYS = ['kind', 'exportedAt', 'takenAt', 'node', 'revision', 'secrets', 'keyId', 'note'];
-/** Other names of `configs`: FluxMQ's, and that of the list's answer. */
-const CONFIG_KEYS = ['configs', 'endpoints', 'mqtt'];
+const HEAD_KEYS = ['kind', 'exportedAt', 'takenAt', 'node', 'revision', 'historyFloor', 'secrets', 'keyId', 'note'];
 
 /** A body with a file in it, taken apart. */
 export interface FileBody {
@@ -60,6 +77,9 @@ export interface FileBody {
   history: unknown;
   /** what the file says about its secrets */
   secrets: unknown;
+  /** what a backup says about its history: see Past */
+  revision: unknown;
+  floor: unknown;
   /** what the request says beside the file */
   rest: Record<string, unknown>;
 }
@@ -82,9 +102,9 @@ export function readFileBody(body: Record<string, unknown>, problems: Problems):
   if (key === undefined) problems.add('configs', 'is required: a list of endpoints');
   for (const twin of more) problems.add(twin, `is the same as ${key}`);
   const configs = key === undefined ? [] : readList(rest[key], key, problems);
-  const { secrets } = rest;
+  const { secrets, revision, historyFloor: floor = 0 } = rest;
   for (const known of [...CONFIG_KEYS, ...HEAD_KEYS]) delete rest[known];
-  return { configs, history, secrets, rest };
+  return { configs, history, secrets, revision, floor, rest };
 }
 
 function readList(list: unknown, key: string, problems: Problems): unknown[] {

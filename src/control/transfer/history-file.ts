@@ -2,41 +2,66 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Endpoint } from '../../endpoint/endpoint.ts';
-import { isObject, type Problems } from '../../endpoint/problems.ts';
+import { isObject, Problems } from '../../endpoint/problems.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import type { HistoryRow } from '../../storage/contract.ts';
-import { replayWhole } from '../../storage/replay.ts';
+import { Pace } from '../../kernel/pace.ts';
+import type { HistoryRow, Past } from '../../storage/contract.ts';
+import { Replay } from '../../storage/replay.ts';
 import type { Sealer } from '../../storage/sealed/sealer.ts';
-import { type SecretForm, toConfig } from './document.ts';
+import type { FileSecrets } from './document.ts';
 import { openSealedIn, readConfig } from './read-configs.ts';
+import type { Upload } from './upload.ts';
 
 const ACTIONS = ['add', 'update', 'remove', 'enable', 'disable', 'import', 'rollback', 'restore', 'seed'] as const;
 const SOURCES = ['http', 'nats', 'file', 'rollback', 'import'] as const;
 const TEXT_MAX = 4096;
 
-/** Rows as a backup has them. @param rows oldest first */
-export function toRows(rows: HistoryRow[], form: SecretForm): Record<string, unknown>[] {
-  const write = (endpoint: Endpoint | null) => endpoint && toConfig(endpoint, form);
-  return rows.map((row) => ({ ...row, at: new Date(row.at).toISOString(), before: write(row.before), after: write(row.after) }));
+/** A row as a backup has it. */
+export function toRow(row: HistoryRow, secrets: FileSecrets): Record<string, unknown> {
+  const write = (endpoint: Endpoint | null) => endpoint && secrets.toConfig(endpoint);
+  return { ...row, at: new Date(row.at).toISOString(), before: write(row.before), after: write(row.after) };
+}
+
+/** Rows of one piece of a history. */
+const PIECE_ROWS = 50;
+
+/**
+ * The history of an uploaded backup as a store takes it. Its pieces are read from the upload, and checked, each time.
+ * @param head what the backup says about its history
+ */
+export function pastOf(upload: Upload, head: { revision: number; floor: number }, sealer: Sealer): Past {
+  return {
+    ...head,
+    pieces: async function* () {
+      let rows: HistoryRow[] = [];
+      let index = 0;
+      for await (const row of upload.history()) {
+        const problems = new Problems();
+        rows.push(...readRow(row, `history[${index++}]`, sealer, problems));
+        problems.throwIfAny('backup');
+        if (rows.length < PIECE_ROWS) continue;
+        yield rows;
+        rows = [];
+      }
+      if (rows.length > 0) yield rows;
+    },
+  };
 }
 
 /**
- * Reads the rows of a backup and checks that they lead to its endpoints.
- * @param endpoints what they must lead to
- * @param problems takes what is wrong with single values
- * @throws FluxError `invalid` when the rows do not fit together
+ * Checks, in turns, that a past fits together and leads to the endpoints of its backup.
+ * @throws FluxError `invalid`
  */
-export function readRows(history: unknown, endpoints: Endpoint[], sealer: Sealer, problems: Problems): HistoryRow[] {
-  if (!Array.isArray(history)) {
-    problems.add('history', 'must be a list');
-    return [];
+export async function checkPast(past: Past, endpoints: Endpoint[]): Promise<void> {
+  const replayed = new Replay(past.floor);
+  const pace = new Pace();
+  for await (const rows of past.pieces()) {
+    replayed.add(rows);
+    if (pace.isOver) await pace.next();
   }
-  const rows = history.flatMap((row, index) => readRow(row, `history[${index}]`, sealer, problems));
-  if (problems.issues.length > 0) return [];
-  const content = replayWhole(rows);
+  const content = replayed.end(past.revision);
   const isSame = content.size === endpoints.length && endpoints.every((each) => isDeepStrictEqual(content.get(each.id)?.endpoint, each));
   if (!isSame) throw new FluxError('invalid', 'Invalid backup: its history does not lead to its endpoints', { issues: [MISFIT] });
-  return rows;
 }
 
 const MISFIT = { path: 'history', message: 'does not lead to configs' };

@@ -6,6 +6,8 @@ import { mergeEndpoint, type ParsedEndpoint, parseEndpoint } from '../../endpoin
 import { MASK, mapSecrets } from '../../endpoint/secrets/secrets.ts';
 import { unmask } from '../../endpoint/secrets/unmask.ts';
 import { FluxError } from '../../kernel/errors.ts';
+import { ENDPOINTS_MAX } from '../../kernel/input/file-form.ts';
+import { Pace } from '../../kernel/pace.ts';
 import type { StoredEndpoint } from '../../storage/contract.ts';
 import type { Sealer } from '../../storage/sealed/sealer.ts';
 import type { ImportMode } from '../changes/change-request.ts';
@@ -22,17 +24,21 @@ export interface ConfigsRead {
  * @param stored what there is, by id
  * @throws FluxError `invalid` (or `not-supported-yet` when that is all that is wrong) with paths such as `configs[3].port`
  */
-export function readConfigs(
+export async function readConfigs(
   configs: unknown[],
   mode: ImportMode,
   stored: ReadonlyMap<string, StoredEndpoint>,
   sealer: Sealer,
-): ConfigsRead {
+): Promise<ConfigsRead> {
+  if (configs.length > ENDPOINTS_MAX) throw tooMany(configs.length);
+  const pace = new Pace();
+  const twins = new Twins();
   const problems = new Problems();
   const warnings: string[] = [];
   const byPort = new Map([...stored.values()].map((each) => [each.endpoint.port, each]));
   const changes: EndpointChange[] = [];
   for (const [index, config] of configs.entries()) {
+    if (pace.isOver) await pace.next();
     const path = `configs[${index}]`;
     if (!isObject(config)) {
       problems.add(path, 'must be an object');
@@ -43,7 +49,7 @@ export function readConfigs(
     const parsed = readConfig(opened, path, mode, before, problems);
     if (parsed === null) continue;
     warnings.push(...parsed.warnings.map((warning) => `${path}: ${warning}`));
-    noteTwins(parsed.endpoint, path, changes, problems);
+    twins.note(parsed.endpoint, path, problems);
     changes.push({ before, after: parsed.endpoint, path });
   }
   problems.throwIfAny('import');
@@ -99,13 +105,25 @@ function existing(
 }
 
 /** Ports and ids are unique in a file, and there is at most one default. */
-function noteTwins(endpoint: Endpoint, path: string, earlier: EndpointChange[], problems: Problems): void {
-  for (const { after, path: other } of earlier) {
-    if (after === null) continue;
-    if (after.id === endpoint.id) problems.add(`${path}.id`, `${endpoint.id} is the id of ${other}, too`);
-    if (after.port === endpoint.port) problems.add(`${path}.port`, `${endpoint.port} is the port of ${other}, too`);
-    if (after.isDefault && endpoint.isDefault) problems.add(`${path}.isDefault`, `${other} is the default already`);
+class Twins {
+  readonly #ids = new Map<string, string>();
+  readonly #ports = new Map<number, string>();
+  #default: string | null = null;
+
+  note({ id, port, isDefault }: Endpoint, path: string, problems: Problems): void {
+    const [sameId, samePort] = [this.#ids.get(id), this.#ports.get(port)];
+    if (sameId !== undefined) problems.add(`${path}.id`, `${id} is the id of ${sameId}, too`);
+    if (samePort !== undefined) problems.add(`${path}.port`, `${port} is the port of ${samePort}, too`);
+    if (isDefault && this.#default !== null) problems.add(`${path}.isDefault`, `${this.#default} is the default already`);
+    this.#ids.set(id, sameId ?? path);
+    this.#ports.set(port, samePort ?? path);
+    if (isDefault) this.#default ??= path;
   }
+}
+
+function tooMany(count: number): FluxError {
+  const message = `has ${count} endpoints: a file, and a node, has at most ${ENDPOINTS_MAX}`;
+  return new FluxError('too-large', `configs ${message}`, { issues: [{ path: 'configs', message }] });
 }
 
 /** A copy of an endpoint of a file in which every sealed secret is opened; what cannot be is noted under its path. */

@@ -1,19 +1,32 @@
 /** Endpoints and their history in files: export, import, backup and restore. */
 
-import { Problems } from '../../endpoint/problems.ts';
+import { isObject, Problems } from '../../endpoint/problems.ts';
 import { wallNow } from '../../kernel/clock.ts';
-import type { HistoryRow } from '../../storage/contract.ts';
+import { FluxError } from '../../kernel/errors.ts';
+import { Pace } from '../../kernel/pace.ts';
+import type { RowPage, RowPlace } from '../../storage/contract.ts';
+import { BEGINNING } from '../../storage/history-sql.ts';
 import type { Sealer } from '../../storage/sealed/sealer.ts';
 import { clearSecretWarnings, dryAnswerOf, planOf, setAnswerOf } from '../changes/answers.ts';
 import { readImport } from '../changes/change-request.ts';
 import type { ChangeRunner } from '../changes/change-runner.ts';
 import type { ChangeSet } from '../changes/change-set.ts';
-import type { BackupDocument, ExportDocument, ImportAnswer, PlanAnswer, RequestContext, RestoreAnswer, SetAnswer } from '../contract.ts';
+import type {
+  BackupStream,
+  ExportDocument,
+  ImportAnswer,
+  PlanAnswer,
+  RequestContext,
+  RestoreAnswer,
+  SecretsWanted,
+  SetAnswer,
+} from '../contract.ts';
 import type { Desired } from '../endpoints/desired.ts';
 import type { Runners } from '../endpoints/runners.ts';
-import { DOCUMENT_VERSION, type FileBody, readFileBody, secretFormOf, toConfig } from './document.ts';
-import { readRows, toRows } from './history-file.ts';
+import { DOCUMENT_VERSION, type FileBody, FileSecrets, readFileBody } from './document.ts';
+import { checkPast, pastOf, toRow } from './history-file.ts';
 import { readConfigs } from './read-configs.ts';
+import type { Upload } from './upload.ts';
 
 export interface TransferOptions {
   desired: Desired;
@@ -24,8 +37,8 @@ export interface TransferOptions {
   node: string;
 }
 
-/** Rows read from the store at once. */
-const PAGE_ROWS = 1000;
+/** Rows read from the store at once: some milliseconds of the main thread. */
+const PAGE_ROWS = 100;
 
 /** What an import or a restore would make of the configuration. */
 interface Prepared {
@@ -36,77 +49,124 @@ interface Prepared {
 
 export class Transfer {
   readonly #options: TransferOptions;
+  #reading = 0;
 
   constructor(options: TransferOptions) {
     this.#options = options;
   }
 
-  exportAll(isClear: boolean): ExportDocument {
+  /** In turns. */
+  async exportAll(wanted: SecretsWanted): Promise<ExportDocument> {
     const { desired, sealer } = this.#options;
-    const endpoints = desired.list().map(({ endpoint }) => endpoint);
-    const form = secretFormOf(endpoints, sealer, isClear);
-    const configs = endpoints.map((endpoint) => toConfig(endpoint, form));
-    return { version: DOCUMENT_VERSION, exportedAt: new Date(wallNow()).toISOString(), revision: desired.revision, ...form.head, configs };
+    const { revision } = desired;
+    const secrets = new FileSecrets(sealer, wanted);
+    const pace = new Pace();
+    const configs: Record<string, unknown>[] = [];
+    for (const { endpoint } of desired.list()) {
+      configs.push(secrets.toConfig(endpoint));
+      if (pace.isOver) await pace.next();
+    }
+    return { version: DOCUMENT_VERSION, exportedAt: new Date(wallNow()).toISOString(), revision, ...secrets.head(), configs };
   }
 
-  /** @throws FluxError `unavailable` */
-  async backup(isClear: boolean): Promise<BackupDocument> {
+  /**
+   * A backup as text, made while it is read.
+   * @param hasHistory false: endpoints alone
+   * @throws FluxError `unavailable`; so does the text when the store goes away in the middle, or drops what was not read yet
+   */
+  async backup(wanted: SecretsWanted, hasHistory: boolean): Promise<BackupStream> {
     const { desired, sealer, node } = this.#options;
     // Read at one moment: rows of later changes are left out.
     const endpoints = desired.list().map(({ endpoint }) => endpoint);
     const { revision } = desired;
-    const rows = await this.#allRows(revision);
-    const past = rows.flatMap(({ before, after }) => [before, after].flatMap((endpoint) => endpoint ?? []));
-    const form = secretFormOf([...endpoints, ...past], sealer, isClear);
-    return {
-      kind: 'fluxmq-backup',
-      version: DOCUMENT_VERSION,
-      takenAt: new Date(wallNow()).toISOString(),
-      node,
-      revision,
-      ...form.head,
-      configs: endpoints.map((endpoint) => toConfig(endpoint, form)),
-      history: toRows(rows, form),
-    };
+    const { floor } = await desired.rows(BEGINNING, 1);
+    const now = new FileSecrets(sealer, wanted);
+    const pace = new Pace();
+    for (const endpoint of endpoints) {
+      now.toConfig(endpoint);
+      if (pace.isOver) await pace.next();
+    }
+    const secrets = new FileSecrets(sealer, wanted);
+    const history = hasHistory ? this.#historyText(revision, floor, secrets) : null;
+    const head = { kind: 'fluxmq-backup', version: DOCUMENT_VERSION, takenAt: new Date(wallNow()).toISOString(), node, revision };
+    async function* text(): AsyncGenerator<string> {
+      yield `${JSON.stringify({ ...head, ...(hasHistory ? { historyFloor: floor } : {}) }).slice(0, -1)},"configs":[`;
+      for (const [index, endpoint] of endpoints.entries()) yield `${index === 0 ? '' : ','}\n${JSON.stringify(secrets.toConfig(endpoint))}`;
+      yield '\n]';
+      if (history !== null) {
+        yield ',"history":[';
+        yield* history;
+        yield '\n]';
+      }
+      // Known when everything was written.
+      yield `,${JSON.stringify(secrets.head()).slice(1)}\n`;
+    }
+    return { revision, ...now.head(), text: text() };
+  }
+
+  /** True while a backup reads the history, which must not be made shorter then. */
+  get isReading(): boolean {
+    return this.#reading > 0;
+  }
+
+  async *#historyText(revision: number, floor: number, secrets: FileSecrets): AsyncGenerator<string> {
+    let isFirst = true;
+    this.#reading++;
+    try {
+      for (let place: RowPlace | null = BEGINNING; place !== null; ) {
+        const page: RowPage = await this.#options.desired.rows(place, PAGE_ROWS);
+        if (page.floor > floor && place.revision < page.floor)
+          throw new FluxError('unavailable', 'The history was made shorter while the backup was taken: take it again');
+        const rows = page.rows.filter((row) => row.revision <= revision);
+        for (const row of rows) {
+          yield `${isFirst ? '' : ','}\n${JSON.stringify(toRow(row, secrets))}`;
+          isFirst = false;
+        }
+        place = rows.length < page.rows.length ? null : page.next;
+      }
+    } finally {
+      this.#reading--;
+    }
   }
 
   /** @throws FluxError as Control.importAll */
   async importAll(body: Record<string, unknown>, context: RequestContext): Promise<ImportAnswer> {
-    const prepared = this.#prepareImport(body, context);
+    const prepared = await this.#prepareImport(body, context);
     return countsOf(await this.#make(prepared), prepared.set);
   }
 
   /** What an import would do. @throws FluxError as `importAll` */
-  plan(body: Record<string, unknown>, context: RequestContext): PlanAnswer {
+  async plan(body: Record<string, unknown>, context: RequestContext): Promise<PlanAnswer> {
     const { desired, runners } = this.#options;
-    const { set, warnings } = this.#prepareImport(body, context);
+    const { set, warnings } = await this.#prepareImport(body, context);
     const plan = planOf(set, desired, runners);
     return { ...plan, warnings: [...warnings, ...plan.warnings] };
   }
 
   /** @throws FluxError as Control.restore */
-  async restore(body: Record<string, unknown>, context: RequestContext): Promise<RestoreAnswer> {
+  async restore(upload: Upload, context: RequestContext): Promise<RestoreAnswer> {
     const problems = new Problems();
-    const file = readFileBody(body, problems);
+    const file = readFileBody(await upload.document(), problems);
     const { history, secrets } = file;
     if (history !== undefined && !Array.isArray(history)) problems.add('history', 'must be a list');
-    const prepared = this.#prepare('restore', file, context, problems);
+    const head = readHead(file, problems);
+    const prepared = await this.#prepare('restore', file, context, problems);
     const { set } = prepared;
     const obstacle = this.#obstacle(history, secrets, context);
     if (obstacle === null) {
-      set.adopts = readRows(
-        history,
+      const revision = head.revision ?? (await lastRevision(upload));
+      const past = pastOf(upload, { revision, floor: head.floor }, this.#options.sealer);
+      await checkPast(
+        past,
         set.changes.flatMap(({ after }) => after ?? []),
-        this.#options.sealer,
-        problems,
       );
-      problems.throwIfAny('backup');
+      set.adopts = past;
     } else prepared.warnings.push(`the history of the file was not taken: ${obstacle}`);
     const isAdopted = set.adopts !== null;
     return { ...countsOf(await this.#make(prepared), set), adopted: isAdopted };
   }
 
-  #prepareImport(body: Record<string, unknown>, context: RequestContext): Prepared {
+  async #prepareImport(body: Record<string, unknown>, context: RequestContext): Promise<Prepared> {
     const problems = new Problems();
     const file = readFileBody(body, problems);
     if (file.history !== undefined) problems.add('history', 'is part of a backup: restore takes it');
@@ -114,14 +174,25 @@ export class Transfer {
   }
 
   /** @throws FluxError with every problem of the request and of the file, `revision-mismatch` */
-  #prepare(action: 'import' | 'restore', { configs, rest }: FileBody, context: RequestContext, problems: Problems): Prepared {
+  async #prepare(
+    action: 'import' | 'restore',
+    { configs, rest }: FileBody,
+    context: RequestContext,
+    problems: Problems,
+  ): Promise<Prepared> {
     const { desired, sealer } = this.#options;
     desired.ensureWhole(context.expectedRevision);
     const request = problems.gather(() => readImport(rest));
     if (action === 'restore' && request?.mode === 'merge') problems.add('mode', 'a restore always replaces');
     const mode = action === 'restore' ? 'replace' : (request?.mode ?? 'merge');
     const stored = new Map(desired.list().map((each) => [each.endpoint.id, each]));
-    const read = problems.gather(() => readConfigs(configs, mode, stored, sealer));
+    const reading = await readConfigs(configs, mode, stored, sealer).then(
+      (value) => () => value,
+      (error: unknown) => (): never => {
+        throw error;
+      },
+    );
+    const read = problems.gather(reading);
     if (request === undefined || read === undefined || problems.issues.length > 0) throw problems.toError(action);
     const set: ChangeSet = {
       action,
@@ -158,17 +229,21 @@ export class Transfer {
     if (confirmWithinMs !== undefined) return 'what waits for a confirmation must be a revision of its own';
     return null;
   }
+}
 
-  async #allRows(upTo: number): Promise<HistoryRow[]> {
-    const rows: HistoryRow[] = [];
-    for (let before = upTo + 1; before > 1; ) {
-      const page = await this.#options.desired.history({ before, limit: PAGE_ROWS });
-      if (page.length === 0) break;
-      rows.push(...page);
-      before = page.at(-1)?.revision ?? 1;
-    }
-    return rows.reverse();
-  }
+/** Of a backup that does not say it. */
+async function lastRevision(upload: Upload): Promise<number> {
+  let last = 0;
+  for await (const row of upload.history()) if (isObject(row) && typeof row['revision'] === 'number') last = row['revision'];
+  return last;
+}
+
+/** What a backup says about its history; of the time before it said so, the history is whole. */
+function readHead({ revision, floor }: FileBody, problems: Problems): { revision: number | null; floor: number } {
+  const isCount = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+  if (!isCount(floor)) problems.add('historyFloor', 'must be a whole number');
+  if (revision !== undefined && !isCount(revision)) problems.add('revision', 'must be a whole number');
+  return { revision: isCount(revision) ? revision : null, floor: isCount(floor) ? floor : 0 };
 }
 
 /** How many endpoints came, changed, went and stayed. */

@@ -128,6 +128,16 @@ export class Bucket {
     }
   }
 
+  /** Removes keys without a trace: their places are free. @throws FluxError `unavailable` */
+  async drop(keys: readonly string[]): Promise<void> {
+    for (const key of keys) await this.#guard(`drop ${key}`, () => this.#manager.streams.purge(STREAM, { filter: `${SUBJECTS}.${key}` }));
+  }
+
+  /** Bytes that one server keeps. @throws FluxError `unavailable` */
+  async bytes(): Promise<number> {
+    return (await this.#guard('be asked for its size', () => this.#manager.streams.info(STREAM))).state.bytes;
+  }
+
   #pack(key: string, value: unknown): Uint8Array {
     const bytes = pack(value);
     if (bytes.length > this.#bytesMax) throw new FluxError('too-large', `${key} has ${bytes.length} bytes; NATS takes ${this.#bytesMax}`);

@@ -11,18 +11,25 @@ import type {
   ChangeMeta,
   CommitOptions,
   EndpointStore,
+  HistoryLimits,
   HistoryQuery,
   HistoryRow,
+  Past,
   PendingConfirm,
+  RowPage,
+  RowPlace,
   StoreChange,
   StoredEndpoint,
+  StoreSize,
   StoreSnapshot,
 } from '../contract.ts';
 import type { UnavailableData } from '../failure-reason.ts';
+import { byRevision, HISTORY_ROWS_MAX } from '../history-limits.ts';
 import { matches } from '../history-match.ts';
-import { noSuchRevision, replayWhole } from '../replay.ts';
+import { noSuchRevision } from '../replay.ts';
 import { Bucket, ConflictError } from './bucket.ts';
 import { Journal, Memory, type Place } from './journal.ts';
+import { adoptPast, compactSlice, readRows } from './past.ts';
 
 /** The contract: an operation on a store that is away fails within two seconds. */
 const OPERATION_MS = 1_900;
@@ -73,6 +80,8 @@ class JetStreamStore implements EndpointStore {
   readonly #link: NatsLink;
   #journal: Journal | null = null;
   #isClosed = false;
+  /** of this process, as the owner of a compaction */
+  readonly #name = randomUUID();
   /** commits of this process go one after the other: they would only hinder each other */
   #queue: Promise<unknown> = Promise.resolve();
 
@@ -134,27 +143,39 @@ class JetStreamStore implements EndpointStore {
     }
   }
 
-  adopt(rows: HistoryRow[]): Promise<number> {
+  async rows(after: RowPlace, limit: number): Promise<RowPage> {
+    const journal = await this.#open();
+    return inTime(readRows(journal, after, limit));
+  }
+
+  adopt(past: Past): Promise<number> {
     return this.#inLine(async () => {
       const journal = await this.#open();
       const { head, entry } = await inTime(journal.head());
       if (head !== null && head.revision > 0) throw new FluxError('exists', 'The store is not empty');
-      replayWhole(rows);
-      const last = rows.at(-1);
-      if (last === undefined) return 0;
+      if (past.revision === 0) return 0;
       // As long as the history is; nobody sees any of it before the head is there.
-      await journal.adopt(rows.filter(({ revision }) => revision < last.revision));
-      const newest = rows.filter(({ revision }) => revision === last.revision);
+      const newest = await adoptPast(journal, past);
       const place: Place = { head, entry, content: new Map() };
-      const newHead = await inTime(journal.prepare(place, last.revision, newest, [], randomUUID()));
+      const newHead = await inTime(journal.prepare(place, past.revision, newest, [], randomUUID()));
       try {
         await inTime(journal.advance(place, newHead));
       } catch (error) {
         if (error instanceof ConflictError) throw new FluxError('exists', 'The store is not empty', { cause: error });
         throw error;
       }
-      return last.revision;
+      return past.revision;
     });
+  }
+
+  async compact(limits: HistoryLimits): Promise<boolean> {
+    const journal = await this.#open();
+    return compactSlice(journal, limits, this.#name);
+  }
+
+  async size(): Promise<StoreSize> {
+    const journal = await this.#open();
+    return { bytes: await inTime(journal.bytes()), historyRows: null };
   }
 
   async close(): Promise<void> {
@@ -233,23 +254,35 @@ class JetStreamStore implements EndpointStore {
 
   async #page(journal: Journal, query: HistoryQuery): Promise<HistoryRow[]> {
     const { head } = await journal.head();
+    if (head === null) return [];
+    const { value } = await journal.compaction();
     const found: HistoryRow[] = [];
-    let next = Math.min(head?.revision ?? 0, (query.before ?? Number.POSITIVE_INFINITY) - 1);
-    while (head !== null && next > 0) {
-      const revisions = Array.from({ length: Math.min(HISTORY_STEP, next) }, (_, index) => next - index);
-      for (const rows of await journal.rowsOf(head, revisions)) {
-        found.push(...rows.toReversed().filter((row) => matches(row, query)));
-        // A revision is never cut in two: `before` could not name its rest.
-        if (found.length >= query.limit) return structuredClone(found);
-      }
-      next -= revisions.length;
+    let revisions = 0;
+    /** @returns whether the page is full */
+    const take = (rows: readonly HistoryRow[]): boolean => {
+      const asked = rows.toReversed().filter((row) => matches(row, query));
+      if (asked.length === 0) return false;
+      if (revisions > 0 && found.length + asked.length > HISTORY_ROWS_MAX) return true;
+      found.push(...asked);
+      revisions++;
+      // A revision is never cut in two: `before` could not name its rest.
+      return revisions >= query.limit;
+    };
+    let next = Math.min(head.revision, (query.before ?? Number.POSITIVE_INFINITY) - 1);
+    while (next > value.floor) {
+      const wanted = Array.from({ length: Math.min(HISTORY_STEP, next - value.floor) }, (_, index) => next - index);
+      for (const rows of await journal.rowsOf(head, wanted)) if (take(rows)) return structuredClone(found);
+      next -= wanted.length;
     }
+    const kept = byRevision(await journal.keptRows(head, value));
+    for (const [, rows] of [...kept].reverse()) if (take(rows)) break;
     return structuredClone(found);
   }
 
   async #contentAt(journal: Journal, revision: number): Promise<StoreSnapshot> {
     const { head } = await journal.head();
-    if (!Number.isInteger(revision) || revision < 0 || revision > (head?.revision ?? 0)) throw noSuchRevision(revision);
+    const { value } = await journal.compaction();
+    if (!Number.isInteger(revision) || revision < value.floor || revision > (head?.revision ?? 0)) throw noSuchRevision(revision);
     const content = head === null ? new Map<string, StoredEndpoint>() : await journal.contentAt(head, revision);
     return structuredClone({ revision, endpoints: [...content.values()], pending: [] });
   }

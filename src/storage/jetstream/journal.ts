@@ -41,6 +41,23 @@ interface Kept<T> {
   items: T[] | Parts;
 }
 
+/**
+ * The value of the key `compaction`: what was dropped. It stands beside the head, which an older version would write without it. Keys of
+ * revisions up to `cleared` that are not in `kept` are gone.
+ */
+export interface Compaction {
+  /** see Past.floor */
+  floor: number;
+  /** id → the revision of its newest row up to the floor */
+  kept: Record<string, number>;
+  cleared: number;
+  /** who drops keys now, and for how long nobody else may; milliseconds since the epoch */
+  owner: string;
+  until: number;
+}
+
+const NOTHING_DROPPED: Compaction = { floor: 0, kept: {}, cleared: 0, owner: '', until: 0 };
+
 /** A place in the life of the store: its head as it was read, null for an empty one, and what it leads to. */
 export interface Place {
   head: Head | null;
@@ -51,6 +68,8 @@ export interface Place {
 /** What a process knows of the bucket, over all its connections. */
 export class Memory {
   readonly freshness = new Freshness();
+  /** when revisions were made, and how many rows they have: what their age is judged by */
+  readonly ages = new Map<number, { revision: number; at: number; count: number }>();
   /** what was read last; whoever reads again begins there */
   known: { revision: number; commit: string; content: Map<string, StoredEndpoint> } = { revision: 0, commit: '', content: new Map() };
 }
@@ -62,6 +81,11 @@ export class Journal {
   constructor(bucket: Bucket, memory: Memory) {
     this.#bucket = bucket;
     this.#memory = memory;
+  }
+
+  /** See Memory. */
+  get ages(): Memory['ages'] {
+    return this.#memory.ages;
   }
 
   /** @throws FluxError `unavailable`, also when a newer version has written the bucket, or what answers is older than what was read before */
@@ -93,11 +117,51 @@ export class Journal {
 
   /** The content right after a revision that is not newer than the head's. */
   async contentAt(head: Head, revision: number): Promise<Map<string, StoredEndpoint>> {
-    if (revision === 0) return new Map();
+    if (revision === 0) return new Map<string, StoredEndpoint>();
     // A snapshot is written after its revision: that of the newest one may be missing yet.
     const base = Math.floor((revision - 1) / SNAPSHOT_EVERY) * SNAPSHOT_EVERY;
+    const { value } = await this.compaction();
+    if (value.floor > 0 && base <= value.floor) {
+      const content = replay(await this.keptRows(head, value), new Map());
+      return this.#replayFrom(value.floor, content, head, Math.max(revision, value.floor));
+    }
     const content = base === 0 ? new Map<string, StoredEndpoint>() : await this.#snapshot(base);
     return this.#replayFrom(base, content, head, revision);
+  }
+
+  /** What was dropped, and its entry for the next write. @throws FluxError `unavailable` */
+  async compaction(): Promise<{ value: Compaction; entry: Entry | null }> {
+    const entry = await this.#bucket.get('compaction');
+    return { value: (entry?.value as Compaction | undefined) ?? NOTHING_DROPPED, entry };
+  }
+
+  /** @throws ConflictError when another node was first, FluxError `unavailable` */
+  async setCompaction(value: Compaction, after: Entry | null): Promise<void> {
+    await this.#bucket.swap('compaction', value, after);
+  }
+
+  /** Rows up to the floor, oldest first: the newest of each endpoint. @throws FluxError `unavailable` */
+  async keptRows(head: Head, { kept }: Compaction): Promise<HistoryRow[]> {
+    const revisions = [...new Set(Object.values(kept))].sort((a, b) => a - b);
+    const rows = (await this.rowsOf(head, revisions)).flat();
+    return rows.filter(({ id, revision }) => Object.hasOwn(kept, id) && kept[id] === revision);
+  }
+
+  /** Drops what lies in these revisions, with the snapshots of their time. @throws FluxError `unavailable` */
+  async drop(revisions: readonly number[]): Promise<void> {
+    for (const revision of revisions) {
+      for (const key of [`history.${revision}`, ...(revision % SNAPSHOT_EVERY === 0 ? [`snapshot.${revision}`] : [])]) {
+        const entry = await this.#bucket.get(key);
+        if (entry === null) continue;
+        const { items } = entry.value as Kept<unknown>;
+        await this.#bucket.drop(Array.isArray(items) ? [key] : [key, ...items.parts]);
+      }
+    }
+  }
+
+  /** Bytes of the bucket. @throws FluxError `unavailable` */
+  bytes(): Promise<number> {
+    return this.#bucket.bytes();
   }
 
   async #replayFrom(
@@ -184,18 +248,15 @@ export class Journal {
       await this.#once(`snapshot.${revision}`, { commit, items: await this.#wrap([...content.values()]) });
   }
 
-  /** Writes a history that another store has had, into an empty bucket; it counts when its head is there. */
-  async adopt(rows: readonly HistoryRow[]): Promise<void> {
-    const byRevision = new Map<number, HistoryRow[]>();
-    for (const row of rows) byRevision.set(row.revision, [...(byRevision.get(row.revision) ?? []), row]);
-    let content: Map<string, StoredEndpoint> = new Map();
-    for (const [revision, group] of byRevision) {
-      content = replay(group, content);
-      const commit = randomUUID();
-      await this.#once(`history.${revision}`, { commit, items: await this.#wrap(group) });
-      if (revision % SNAPSHOT_EVERY === 0)
-        await this.#once(`snapshot.${revision}`, { commit, items: await this.#wrap([...content.values()]) });
-    }
+  /** Writes a revision of a history that another store has had; it counts when the head is there. @param content right after it */
+  async adopt(rows: readonly HistoryRow[], content: ReadonlyMap<string, StoredEndpoint>): Promise<void> {
+    const [first] = rows;
+    if (first === undefined) return;
+    const { revision } = first;
+    const commit = randomUUID();
+    await this.#once(`history.${revision}`, { commit, items: await this.#wrap([...rows]) });
+    if (revision % SNAPSHOT_EVERY === 0)
+      await this.#once(`snapshot.${revision}`, { commit, items: await this.#wrap([...content.values()]) });
   }
 
   /** Another node may have written the same; what is left of an adoption that was broken off is replaced. */

@@ -1,6 +1,6 @@
 /** The LOCAL store: one SQLite file in the data folder, durable at each commit. */
 
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { wallNow } from '../../kernel/clock.ts';
@@ -10,25 +10,37 @@ import type {
   ChangeMeta,
   CommitOptions,
   EndpointStore,
+  HistoryLimits,
   HistoryQuery,
   HistoryRow,
+  Past,
   PendingConfirm,
+  RowPage,
+  RowPlace,
   StoreChange,
   StoredEndpoint,
+  StoreSize,
   StoreSnapshot,
 } from '../contract.ts';
+import { pageOf } from '../history-limits.ts';
 import {
+  BEGINNING,
+  deleteRows,
   fromBody,
   type HistoryDialect,
   type HistoryRecord,
   type Statement,
+  selectDropped,
+  selectNext,
+  selectOldestKept,
   selectRevisions,
   selectRows,
+  selectYoung,
   toBody,
   toHistoryRow,
   toRecords,
 } from '../history-sql.ts';
-import { noSuchRevision, replayWhole } from '../replay.ts';
+import { noSuchRevision, Replay } from '../replay.ts';
 import { type FolderLock, lockFolder } from './folder-lock.ts';
 import { migrate } from './migrations.ts';
 
@@ -59,7 +71,11 @@ export async function openLocalStore(options: { dataPath: string }): Promise<End
     database.pragma('journal_mode = WAL');
     database.pragma('synchronous = FULL');
     migrate(database);
-    return new LocalStore(database, lock);
+    // Left by a process that died while it took a backup.
+    database.exec('DELETE FROM history WHERE (SELECT revision FROM state) = 0');
+    // What reads has a connection of its own: it sees what is committed, also while a backup is written in a long transaction.
+    const reader = new Database(path, { readonly: true, timeout: LOCKED_MS });
+    return new LocalStore(database, reader, lock);
   } catch (error) {
     database?.close();
     lock?.release();
@@ -73,27 +89,39 @@ interface EndpointRecord {
   body: string;
 }
 
+/** Rows of a backup that are written before others get their turn. */
+const ADOPTED_AT_ONCE = 50;
+/** Revisions whose rows are read at once. */
+const READ_AT_ONCE = 100;
+/** Rows that one step of a compaction drops: a few milliseconds. */
+const DROPPED_AT_ONCE = 100;
+
 class LocalStore implements EndpointStore {
+  /** writes */
   readonly #database: Database.Database;
+  readonly #reader: Database.Database;
   readonly #lock: FolderLock;
+  /** a backup that is being written; other writes wait for it */
+  #adopting: Promise<unknown> | null = null;
   #isClosed = false;
 
-  constructor(database: Database.Database, lock: FolderLock) {
+  constructor(database: Database.Database, reader: Database.Database, lock: FolderLock) {
     this.#database = database;
+    this.#reader = reader;
     this.#lock = lock;
   }
 
   async load(): Promise<StoreSnapshot> {
-    return this.#read(() => {
-      const pending = this.#database.prepare<[], PendingConfirm>('SELECT revision, until FROM pending ORDER BY revision').all();
-      return { revision: this.#revision(), endpoints: [...this.#content().values()], pending };
+    return this.#read((reader) => {
+      const pending = reader.prepare<[], PendingConfirm>('SELECT revision, until FROM pending ORDER BY revision').all();
+      return { revision: revisionOf(reader), endpoints: [...contentOf(reader).values()], pending };
     });
   }
 
   async commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options: CommitOptions = {}): Promise<number> {
     return this.#write(() => {
-      const revision = this.#revision() + 1;
-      const { next, history } = applyChanges(this.#content(), changes, expected, meta, { revision, at: wallNow() });
+      const revision = revisionOf(this.#database) + 1;
+      const { next, history } = applyChanges(contentOf(this.#database), changes, expected, meta, { revision, at: wallNow() });
       if (options.settles !== undefined) this.#settle(options.settles);
       if (options.confirmUntil !== undefined) {
         this.#database.prepare('INSERT INTO pending (revision, until) VALUES (?, ?)').run(revision, options.confirmUntil);
@@ -110,43 +138,135 @@ class LocalStore implements EndpointStore {
 
   async history(query: HistoryQuery): Promise<HistoryRow[]> {
     checkHistoryLimit(query.limit);
-    return this.#read(() => {
-      const revisions = this.#all<{ revision: number }>(selectRevisions(query, DIALECT)).map((row) => row.revision);
-      if (revisions.length === 0) return [];
-      return this.#all<HistoryRecord>(selectRows(query, [...new Set(revisions)], DIALECT)).map(toHistoryRow);
+    const revisions = this.#read((reader) => {
+      if (revisionOf(reader) === 0) return [];
+      return pageOf(all<{ revision: number; count: number }>(reader, selectRevisions(query, DIALECT)));
     });
+    const rows: HistoryRow[] = [];
+    for (let from = 0; from < revisions.length; from += READ_AT_ONCE) {
+      if (from > 0) await nextTurn();
+      const some = revisions.slice(from, from + READ_AT_ONCE);
+      rows.push(...this.#read((reader) => all<HistoryRecord>(reader, selectRows(query, some, DIALECT)).map(toHistoryRow)));
+    }
+    return rows;
   }
 
   async at(revision: number): Promise<StoreSnapshot> {
-    return this.#read(() => {
-      if (!Number.isInteger(revision) || revision < 0 || revision > this.#revision()) throw noSuchRevision(revision);
+    return this.#read((reader) => {
+      const isKnown = Number.isInteger(revision) && revision >= floorIn(reader) && revision <= revisionOf(reader);
+      if (!isKnown) throw noSuchRevision(revision);
       const sql = `SELECT id, revision, new_body AS body FROM history
         JOIN (SELECT id, max(revision) AS revision FROM history WHERE revision <= ? GROUP BY id) USING (id, revision)
         WHERE new_body IS NOT NULL ORDER BY port`;
-      const records = this.#database.prepare<[number], EndpointRecord>(sql).all(revision);
+      const records = reader.prepare<[number], EndpointRecord>(sql).all(revision);
       return { revision, endpoints: records.map(toStored), pending: [] };
     });
   }
 
-  async confirm(revision: number): Promise<void> {
-    this.#write(() => this.#settle(revision));
+  async rows(after: RowPlace, limit: number): Promise<RowPage> {
+    return this.#read((reader) => {
+      if (revisionOf(reader) === 0) return { rows: [], next: null, floor: 0 };
+      const records = all<HistoryRecord>(reader, selectNext(after, limit, DIALECT));
+      const last = records.length < limit ? undefined : records.at(-1);
+      const next = last === undefined ? null : { revision: last.revision, seq: last.seq };
+      return { rows: records.map(toHistoryRow), next, floor: floorIn(reader) };
+    });
   }
 
-  async adopt(rows: HistoryRow[]): Promise<number> {
-    const content = replayWhole(rows);
+  async confirm(revision: number): Promise<void> {
+    await this.#write(() => this.#settle(revision));
+  }
+
+  /** In one transaction, in turns with what else the thread has to do. */
+  async adopt(past: Past): Promise<number> {
+    while (this.#adopting !== null) await this.#adopting.catch(() => {});
+    const adopting = this.#adopt(past);
+    this.#adopting = adopting;
+    try {
+      return await adopting;
+    } finally {
+      this.#adopting = null;
+    }
+  }
+
+  /**
+   * In many small transactions: one large one would hold up the thread at its end. The rows count when the revision is set, in the last of
+   * them; a process that dies before that leaves rows of a store that is empty, which are dropped when it is opened.
+   */
+  async #adopt(past: Past): Promise<number> {
+    const database = this.#database;
+    const write = <T>(work: () => T): T => this.#guard('written', () => database.transaction(work).immediate());
+    if (revisionOf(database) !== 0) throw new FluxError('exists', 'The store is not empty');
+    const replayed = new Replay(past.floor);
+    const last = { ...BEGINNING };
+    try {
+      // The last transaction waits for the disk, and with that for what was written before.
+      this.#guard('written', () => database.pragma('synchronous = NORMAL'));
+      for await (const piece of past.pieces()) {
+        for (let from = 0; from < piece.length; from += ADOPTED_AT_ONCE) {
+          const rows = piece.slice(from, from + ADOPTED_AT_ONCE);
+          replayed.add(rows);
+          write(() => this.#insertHistory(rows, last));
+          await nextTurn();
+        }
+      }
+      const content = [...replayed.end(past.revision).values()];
+      this.#guard('written', () => database.pragma('synchronous = FULL'));
+      write(() => {
+        this.#insertEndpoints(content);
+        this.#setFloor(past.floor);
+        this.#setRevision(past.revision);
+      });
+      return past.revision;
+    } catch (error) {
+      if (!this.#isClosed) await this.#dropUncounted();
+      throw error;
+    } finally {
+      if (!this.#isClosed) this.#guard('written', () => database.pragma('synchronous = FULL'));
+    }
+  }
+
+  async #dropUncounted(): Promise<void> {
+    const drop = this.#database.prepare('DELETE FROM history WHERE rowid IN (SELECT rowid FROM history LIMIT ?)');
+    while (this.#guard('written', () => drop.run(DROPPED_AT_ONCE)).changes > 0) await nextTurn();
+  }
+
+  async compact(limits: HistoryLimits): Promise<boolean> {
     return this.#write(() => {
-      if (this.#revision() !== 0) throw new FluxError('exists', 'The store is not empty');
-      this.#insertEndpoints([...content.values()]);
-      this.#insertHistory(rows);
-      const revision = rows.at(-1)?.revision ?? 0;
-      this.#setRevision(revision);
-      return revision;
+      const floor = Math.max(floorIn(this.#database), this.#nextFloor(limits));
+      this.#setFloor(floor);
+      const dropped = all<RowPlace>(this.#database, selectDropped(floor, DROPPED_AT_ONCE, DIALECT));
+      if (dropped.length > 0) {
+        const { sql, values } = deleteRows(dropped, DIALECT);
+        this.#database.prepare(sql).run(...values);
+      }
+      return dropped.length === DROPPED_AT_ONCE;
+    });
+  }
+
+  #nextFloor(limits: HistoryLimits): number {
+    const { keep, waiting } = limits;
+    const newest = revisionOf(this.#database);
+    const [oldest] = keep === 0 ? [{ revision: newest }] : all<{ revision: number }>(this.#database, selectOldestKept(keep, DIALECT));
+    if (oldest === undefined) return 0;
+    const below = oldest.revision;
+    const [young] = all<{ revision: number }>(this.#database, selectYoung(floorIn(this.#database), below, limits, DIALECT));
+    return Math.min(young === undefined ? below : young.revision - 1, waiting - 1);
+  }
+
+  async size(): Promise<StoreSize> {
+    return this.#read((reader) => {
+      const path = this.#database.name;
+      const bytes = [path, `${path}-wal`].map((file) => statSync(file, { throwIfNoEntry: false })?.size ?? 0);
+      const row = reader.prepare<[], { rows: number }>('SELECT count(*) AS rows FROM history').get();
+      return { bytes: bytes.reduce((sum, size) => sum + size, 0), historyRows: row?.rows ?? 0 };
     });
   }
 
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#reader.close();
     this.#database.close();
     this.#lock.release();
   }
@@ -160,36 +280,29 @@ class LocalStore implements EndpointStore {
     for (const { endpoint, revision } of list) insert.run(endpoint.id, endpoint.port, revision, toBody(endpoint));
   }
 
-  #insertHistory(rows: HistoryRow[]): void {
+  /** @param last see toRecords() */
+  #insertHistory(rows: HistoryRow[], last?: RowPlace): void {
     const insert = this.#database.prepare(`INSERT INTO history
       (revision, seq, at, action, actor, source, node, request_id, reason, id, port, old_port, old_body, new_body)
       VALUES (@revision, @seq, @at, @action, @actor, @source, @node, @request_id, @reason, @id, @port, @old_port, @old_body, @new_body)`);
-    for (const record of toRecords(rows)) insert.run(record);
-  }
-
-  #revision(): number {
-    return this.#database.prepare<[], { revision: number }>('SELECT revision FROM state').get()?.revision ?? 0;
+    for (const record of toRecords(rows, last)) insert.run(record);
   }
 
   #setRevision(revision: number): void {
     this.#database.prepare('UPDATE state SET revision = ?').run(revision);
   }
 
-  #content(): Map<string, StoredEndpoint> {
-    const records = this.#database.prepare<[], EndpointRecord>('SELECT id, revision, body FROM endpoint ORDER BY port').all();
-    return new Map(records.map((record) => [record.id, toStored(record)]));
+  #setFloor(floor: number): void {
+    this.#database.prepare('UPDATE compaction SET floor = ?').run(floor);
   }
 
-  #all<T>({ sql, values }: Statement): T[] {
-    return this.#database.prepare<unknown[], T>(sql).all(...values);
-  }
-
-  #read<T>(work: () => T): T {
-    return this.#guard('read', () => this.#database.transaction(work)());
+  #read<T>(work: (reader: Database.Database) => T): T {
+    return this.#guard('read', () => this.#reader.transaction(() => work(this.#reader))());
   }
 
   /** IMMEDIATE: what is read and what is written are one step, also for a tool that has the file open. */
-  #write<T>(work: () => T): T {
+  async #write<T>(work: () => T): Promise<T> {
+    while (this.#adopting !== null) await this.#adopting.catch(() => {});
     return this.#guard('written', () => this.#database.transaction(work).immediate());
   }
 
@@ -201,6 +314,28 @@ class LocalStore implements EndpointStore {
       throw toUnavailable(error, `The store ${this.#database.name} cannot be ${verb}`);
     }
   }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+function revisionOf(database: Database.Database): number {
+  return database.prepare<[], { revision: number }>('SELECT revision FROM state').get()?.revision ?? 0;
+}
+
+/** See Past.floor. */
+function floorIn(database: Database.Database): number {
+  return database.prepare<[], { floor: number }>('SELECT floor FROM compaction').get()?.floor ?? 0;
+}
+
+function contentOf(database: Database.Database): Map<string, StoredEndpoint> {
+  const records = database.prepare<[], EndpointRecord>('SELECT id, revision, body FROM endpoint ORDER BY port').all();
+  return new Map(records.map((record) => [record.id, toStored(record)]));
+}
+
+function all<T>(database: Database.Database, { sql, values }: Statement): T[] {
+  return database.prepare<unknown[], T>(sql).all(...values);
 }
 
 function toStored({ revision, body }: EndpointRecord): StoredEndpoint {

@@ -46,6 +46,12 @@ const STEPS = [
    CREATE INDEX history_port ON history (port, revision, seq);
    CREATE INDEX history_old_port ON history (old_port, revision, seq);`,
   'CREATE INDEX history_at ON history (at, revision);',
+  // Up to the floor only the newest row of each endpoint is left.
+  `CREATE TABLE IF NOT EXISTS compaction (
+     one INTEGER PRIMARY KEY CHECK (one = 1),
+     floor INTEGER NOT NULL
+   ) STRICT;
+   INSERT OR IGNORE INTO compaction (one, floor) VALUES (1, 0);`,
 ];
 
 /** The newest schema that this version knows. */

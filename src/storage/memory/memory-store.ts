@@ -7,17 +7,20 @@ import type {
   ChangeMeta,
   CommitOptions,
   EndpointStore,
+  HistoryLimits,
   HistoryQuery,
   HistoryRow,
+  Past,
+  RowPage,
+  RowPlace,
   StoreChange,
   StoredEndpoint,
+  StoreSize,
   StoreSnapshot,
 } from '../contract.ts';
+import { floorOf, HISTORY_ROWS_MAX, keptRows } from '../history-limits.ts';
 import { matches } from '../history-match.ts';
-import { noSuchRevision, replay, replayWhole } from '../replay.ts';
-
-/** Rows kept at most; the oldest revisions go first, so that a long-lived process stays bounded. */
-const HISTORY_MAX = 10_000;
+import { noSuchRevision, Replay, replay } from '../replay.ts';
 
 /** An empty store that lives as long as the process. */
 export function openMemoryStore(): EndpointStore {
@@ -28,8 +31,8 @@ class MemoryStore implements EndpointStore {
   #content = new Map<string, StoredEndpoint>();
   /** oldest first, whole revisions */
   #history: HistoryRow[] = [];
-  /** the content right before the oldest row that is kept */
-  #base: { revision: number; content: Map<string, StoredEndpoint> } = { revision: 0, content: new Map() };
+  /** see Past.floor */
+  #floor = 0;
   /** revision → milliseconds since the epoch */
   readonly #pending = new Map<number, number>();
   #revision = 0;
@@ -50,7 +53,7 @@ class MemoryStore implements EndpointStore {
     if (settles !== undefined) this.#pending.delete(settles);
     if (confirmUntil !== undefined) this.#pending.set(revision, confirmUntil);
     this.#content = next;
-    this.#keep(history);
+    this.#history.push(...history);
     this.#revision = revision;
     return revision;
   }
@@ -59,10 +62,15 @@ class MemoryStore implements EndpointStore {
     this.#checkOpen();
     checkHistoryLimit(query.limit);
     const rows: HistoryRow[] = [];
-    for (const row of this.#history.toReversed()) {
+    let revisions = 0;
+    for (let index = this.#history.length - 1; index >= 0; index--) {
+      const row = this.#history[index]!;
       if (!matches(row, query)) continue;
-      // A revision is never cut in two: `before` could not name its rest.
-      if (rows.length >= query.limit && row.revision !== rows.at(-1)?.revision) break;
+      if (row.revision !== rows.at(-1)?.revision) {
+        // A revision is never cut in two: `before` could not name its rest.
+        if (revisions === query.limit || rows.length >= HISTORY_ROWS_MAX) break;
+        revisions++;
+      }
       rows.push(row);
     }
     return structuredClone(rows);
@@ -70,9 +78,22 @@ class MemoryStore implements EndpointStore {
 
   async at(revision: number): Promise<StoreSnapshot> {
     this.#checkOpen();
-    if (revision < this.#base.revision || revision > this.#revision || !Number.isInteger(revision)) throw noSuchRevision(revision);
+    if (revision < this.#floor || revision > this.#revision || !Number.isInteger(revision)) throw noSuchRevision(revision);
     const rows = this.#history.filter((row) => row.revision <= revision);
-    return structuredClone({ revision, endpoints: [...replay(rows, this.#base.content).values()], pending: [] });
+    return structuredClone({ revision, endpoints: [...replay(rows, new Map()).values()], pending: [] });
+  }
+
+  async rows(after: RowPlace, limit: number): Promise<RowPage> {
+    this.#checkOpen();
+    const first = this.#history.findIndex((row) => row.revision >= after.revision);
+    // Rows of one revision stand together: `seq` counts within it, what was dropped from it left out.
+    const begin = first < 0 ? this.#history.length : first + (this.#history[first]?.revision === after.revision ? after.seq + 1 : 0);
+    const rows = this.#history.slice(begin, begin + limit);
+    const last = rows.at(-1);
+    const isEnd = last === undefined || begin + rows.length >= this.#history.length;
+    const start = last === undefined ? 0 : this.#history.findIndex((row) => row.revision === last.revision);
+    const next = isEnd ? null : { revision: last.revision, seq: begin + rows.length - 1 - start };
+    return { rows: structuredClone(rows), next, floor: this.#floor };
   }
 
   async confirm(revision: number): Promise<void> {
@@ -80,26 +101,41 @@ class MemoryStore implements EndpointStore {
     if (!this.#pending.delete(revision)) throw notWaiting(revision);
   }
 
-  async adopt(rows: HistoryRow[]): Promise<number> {
+  async adopt(past: Past): Promise<number> {
     this.#checkOpen();
     if (this.#revision !== 0) throw new FluxError('exists', 'The store is not empty');
-    this.#content = replayWhole(structuredClone(rows));
-    this.#keep(structuredClone(rows));
-    this.#revision = rows.at(-1)?.revision ?? 0;
+    const replayed = new Replay(past.floor);
+    const history: HistoryRow[] = [];
+    for await (const rows of past.pieces()) {
+      replayed.add(rows);
+      history.push(...structuredClone(rows));
+    }
+    const content = replayed.end(past.revision);
+    // Somebody may have written in between.
+    if (this.#revision !== 0) throw new FluxError('exists', 'The store is not empty');
+    this.#content = structuredClone(content);
+    this.#history = history;
+    this.#floor = past.floor;
+    this.#revision = past.revision;
     return this.#revision;
+  }
+
+  async compact(limits: HistoryLimits): Promise<boolean> {
+    this.#checkOpen();
+    const floor = floorOf(this.#history, limits);
+    if (floor <= this.#floor) return false;
+    this.#floor = floor;
+    this.#history = keptRows(this.#history, floor);
+    return false;
+  }
+
+  async size(): Promise<StoreSize> {
+    this.#checkOpen();
+    return { bytes: null, historyRows: this.#history.length };
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
-  }
-
-  /** Adds rows and drops the oldest revisions over the limit, never a part of one. */
-  #keep(rows: HistoryRow[]): void {
-    this.#history.push(...rows);
-    const surplus = this.#history[this.#history.length - HISTORY_MAX - 1];
-    if (surplus === undefined || surplus.revision === this.#history.at(-1)?.revision) return;
-    const count = this.#history.findIndex((row) => row.revision > surplus.revision);
-    this.#base = { revision: surplus.revision, content: replay(this.#history.splice(0, count), this.#base.content) };
   }
 
   #checkOpen(): void {

@@ -62,6 +62,16 @@ const STEPS: readonly (readonly string[])[] = [
     ['fluxmq_history_old_port', 'old_port, revision, seq'],
   ),
   addIndexes(['fluxmq_history_at', 'at, revision']),
+  // Up to the floor only the newest row of each endpoint is left; until_ms: how long the owner may go on dropping rows.
+  [
+    `CREATE TABLE IF NOT EXISTS fluxmq_compaction (
+       one SMALLINT PRIMARY KEY,
+       floor BIGINT NOT NULL,
+       owner VARCHAR(36),
+       until_ms BIGINT NOT NULL
+     ) ${TABLE}`,
+    'INSERT IGNORE INTO fluxmq_compaction (one, floor, until_ms) VALUES (1, 0, 0)',
+  ],
 ];
 
 /** Indexes of the history that are made by one statement, or are there already: a step that was cut off is done again. */
@@ -102,6 +112,8 @@ const DIALECT: SqlDialect = {
   beginRead: 'START TRANSACTION READ ONLY',
   findSchema: "SELECT 1 AS found FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'fluxmq_schema'",
   steps: STEPS,
+  sizeOf: `SELECT CAST(coalesce(sum(data_length + index_length), 0) AS SIGNED) AS bytes FROM information_schema.tables
+    WHERE table_schema = DATABASE() AND table_name LIKE 'fluxmq\\_%'`,
   lockSchema: async (connection, work) => {
     const [row] = await connection.query<{ done: number | null }>(`SELECT GET_LOCK(${LOCK_NAME}, ${LOCK_SECONDS}) AS done`);
     if (row?.done !== 1) throw new SqlFailure('busy', 'Another node has been changing the tables for too long');

@@ -55,6 +55,11 @@ const STEPS: readonly (readonly string[])[] = [
     'CREATE INDEX fluxmq_history_old_port ON fluxmq_history (old_port, revision, seq)',
   ],
   ['CREATE INDEX fluxmq_history_at ON fluxmq_history (at, revision)'],
+  // Up to the floor only the newest row of each endpoint is left; until_ms: how long the owner may go on dropping rows.
+  [
+    'CREATE TABLE IF NOT EXISTS fluxmq_compaction (one smallint PRIMARY KEY CHECK (one = 1), floor bigint NOT NULL, owner varchar(36), until_ms bigint NOT NULL)',
+    'INSERT INTO fluxmq_compaction (one, floor, until_ms) VALUES (1, 0, 0) ON CONFLICT DO NOTHING',
+  ],
 ];
 
 const DIALECT: SqlDialect = {
@@ -66,6 +71,9 @@ const DIALECT: SqlDialect = {
   findSchema: `SELECT 1 AS found FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relname = 'fluxmq_schema' AND n.nspname = ANY (current_schemas(false))`,
   steps: STEPS,
+  sizeOf: `SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint AS bytes FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relname IN ('fluxmq_endpoint', 'fluxmq_history', 'fluxmq_pending') AND n.nspname = ANY (current_schemas(false))`,
   lockSchema: async (connection, work) => {
     await connection.query('BEGIN');
     // The lock of another node that starts may take longer than a statement usually may.

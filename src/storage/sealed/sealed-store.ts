@@ -7,10 +7,15 @@ import type {
   ChangeMeta,
   CommitOptions,
   EndpointStore,
+  HistoryLimits,
   HistoryQuery,
   HistoryRow,
+  Past,
+  RowPage,
+  RowPlace,
   StoreChange,
   StoredEndpoint,
+  StoreSize,
   StoreSnapshot,
 } from '../contract.ts';
 import { isSealed, type Sealer } from './sealer.ts';
@@ -44,9 +49,7 @@ class SealedStore implements EndpointStore {
   }
 
   async history(query: HistoryQuery): Promise<HistoryRow[]> {
-    const rows = await this.#inner.history(query);
-    const read = (endpoint: Endpoint | null) => endpoint && mapSecrets(endpoint, (secret) => this.#tryUnseal(secret));
-    return rows.map((row) => ({ ...row, before: read(row.before), after: read(row.after) }));
+    return this.#unsealRows(await this.#inner.history(query));
   }
 
   async at(revision: number): Promise<StoreSnapshot> {
@@ -57,14 +60,38 @@ class SealedStore implements EndpointStore {
     return this.#inner.confirm(revision);
   }
 
-  adopt(rows: HistoryRow[]): Promise<number> {
+  async rows(after: RowPlace, limit: number): Promise<RowPage> {
+    const page = await this.#inner.rows(after, limit);
+    return { ...page, rows: this.#unsealRows(page.rows) };
+  }
+
+  adopt(past: Past): Promise<number> {
     const seal = (secret: string) => (isSealed(secret) ? secret : this.#sealer.seal(secret));
     const sealAll = (endpoint: Endpoint | null) => endpoint && mapSecrets(endpoint, seal);
-    return this.#inner.adopt(rows.map((row) => ({ ...row, before: sealAll(row.before), after: sealAll(row.after) })));
+    return this.#inner.adopt({
+      ...past,
+      async *pieces() {
+        for await (const rows of past.pieces())
+          yield rows.map((row) => ({ ...row, before: sealAll(row.before), after: sealAll(row.after) }));
+      },
+    });
+  }
+
+  compact(limits: HistoryLimits): Promise<boolean> {
+    return this.#inner.compact(limits);
+  }
+
+  size(): Promise<StoreSize> {
+    return this.#inner.size();
   }
 
   close(): Promise<void> {
     return this.#inner.close();
+  }
+
+  #unsealRows(rows: HistoryRow[]): HistoryRow[] {
+    const read = (endpoint: Endpoint | null) => endpoint && mapSecrets(endpoint, (secret) => this.#tryUnseal(secret));
+    return rows.map((row) => ({ ...row, before: read(row.before), after: read(row.after) }));
   }
 
   #seal(endpoint: Endpoint): Endpoint {

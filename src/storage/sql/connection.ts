@@ -34,6 +34,8 @@ export interface SqlDialect extends HistoryDialect {
   findSchema: string;
   /** the tables, step by step: statements that may be repeated after a crash in the middle */
   steps: readonly (readonly string[])[];
+  /** one row: the bytes that the tables take */
+  sizeOf: string;
   /** runs the work while no other node changes the schema; all or nothing where the database can */
   lockSchema(connection: SqlConnection, work: () => Promise<void>): Promise<void>;
 }

@@ -8,16 +8,35 @@ import type {
   ChangeMeta,
   CommitOptions,
   EndpointStore,
+  HistoryLimits,
   HistoryQuery,
   HistoryRow,
+  Past,
   PendingConfirm,
+  RowPage,
+  RowPlace,
   StoreChange,
   StoredEndpoint,
+  StoreSize,
   StoreSnapshot,
 } from '../contract.ts';
 import type { UnavailableData } from '../failure-reason.ts';
-import { fromBody, type HistoryRecord, selectRevisions, selectRows, toHistoryRow } from '../history-sql.ts';
-import { noSuchRevision, replayWhole } from '../replay.ts';
+import { pageOf } from '../history-limits.ts';
+import {
+  BEGINNING,
+  deleteRows,
+  fromBody,
+  type HistoryRecord,
+  type Statement,
+  selectDropped,
+  selectNext,
+  selectOldestKept,
+  selectRevisions,
+  selectRows,
+  selectYoung,
+  toHistoryRow,
+} from '../history-sql.ts';
+import { noSuchRevision, Replay } from '../replay.ts';
 import { type CommitOutcome, CommitQueue, type CommitRequest } from './commit-queue.ts';
 import { type SqlConnection, type SqlDialect, SqlFailure } from './connection.ts';
 import { ConnectionPool, type PoolOptions } from './pool.ts';
@@ -31,7 +50,11 @@ const LOOK_UP_MS = 600;
 /** The first use, which may make the tables or wait for a node that does. */
 const OPEN_MS = 15_000;
 /** A whole history from a backup is written. */
-const ADOPT_MS = 60_000;
+const ADOPT_MS = 600_000;
+/** Rows that one step of a compaction drops. */
+const DROPPED_AT_ONCE = 200;
+/** A node that drops rows has this long for its next step, before another one may go on. */
+const LEASE_MS = 60_000;
 const RETRY_PAUSE_MS = 50;
 
 /**
@@ -62,6 +85,8 @@ class SqlStore implements EndpointStore {
   readonly #pool: ConnectionPool;
   readonly #dialect: SqlDialect;
   readonly #commits: CommitQueue;
+  /** of this process, as the owner of a compaction */
+  readonly #name = randomUUID();
   #isPrepared = false;
   #isClosed = false;
 
@@ -99,18 +124,29 @@ class SqlStore implements EndpointStore {
     checkHistoryLimit(query.limit);
     return this.#read(async (connection) => {
       const page = selectRevisions(query, this.#dialect);
-      const revisions = await connection.query<{ revision: number }>(page.sql, page.values);
+      const revisions = pageOf(await connection.query<{ revision: number; count: number }>(page.sql, page.values));
       if (revisions.length === 0) return [];
-      const rows = selectRows(query, [...new Set(revisions.map((row) => row.revision))], this.#dialect);
+      const rows = selectRows(query, revisions, this.#dialect);
       return (await connection.query<HistoryRecord>(rows.sql, rows.values)).map(toHistoryRow);
     });
   }
 
   async at(revision: number): Promise<StoreSnapshot> {
     return this.#read(async (connection) => {
-      if (!Number.isInteger(revision) || revision < 0 || revision > (await this.#revision(connection))) throw noSuchRevision(revision);
+      const [newest, floor] = await Promise.all([this.#revision(connection), floorOf(connection)]);
+      if (!Number.isInteger(revision) || revision < floor || revision > newest) throw noSuchRevision(revision);
       const records = await connection.query<EndpointRecord>(statements.selectAt(this.#dialect.mark), [revision]);
       return { revision, endpoints: records.map(toStored), pending: [] };
+    });
+  }
+
+  async rows(after: RowPlace, limit: number): Promise<RowPage> {
+    return this.#read(async (connection) => {
+      const { sql, values } = selectNext(after, limit, this.#dialect);
+      const records = await connection.query<HistoryRecord>(sql, values);
+      const last = records.length < limit ? undefined : records.at(-1);
+      const next = last === undefined ? null : { revision: last.revision, seq: last.seq };
+      return { rows: records.map(toHistoryRow), next, floor: await floorOf(connection) };
     });
   }
 
@@ -131,24 +167,68 @@ class SqlStore implements EndpointStore {
     );
   }
 
-  async adopt(rows: HistoryRow[]): Promise<number> {
-    const content = replayWhole(rows);
+  async adopt(past: Past): Promise<number> {
     const { mark } = this.#dialect;
-    const revision = rows.at(-1)?.revision ?? 0;
-    const ids = new Map<number, string>();
-    for (const row of rows) if (!ids.has(row.revision)) ids.set(row.revision, randomUUID());
-    const write: Write<number> = async (connection, last) => {
-      if (last !== 0) throw new FluxError('exists', 'The store is not empty');
-      const inserts = [
-        statements.insertEndpoints([...content.values()], mark),
-        statements.insertHistory(rows, (one) => ids.get(one) ?? '', mark),
-      ];
-      for (const list of inserts) for (const { sql, values } of list) await connection.query(sql, values);
-      const state = statements.updateState(revision, mark);
-      await connection.query(state.sql, state.values);
-      return revision;
+    const commitId = randomUUID();
+    const write: Write<number> = async (connection, newest) => {
+      if (newest !== 0) throw new FluxError('exists', 'The store is not empty');
+      const send = async ({ sql, values }: statements.WriteStatement) => void (await connection.query(sql, values));
+      const replayed = new Replay(past.floor);
+      const last = { ...BEGINNING };
+      for await (const rows of past.pieces()) {
+        replayed.add(rows);
+        for (const statement of statements.insertHistory(rows, commitId, mark, last)) await send(statement);
+      }
+      const content = [...replayed.end(past.revision).values()];
+      for (const statement of statements.insertEndpoints(content, mark)) await send(statement);
+      await send(statements.updateCompaction(past.floor, null, 0, mark));
+      await send(statements.updateState(past.revision, mark));
+      return past.revision;
     };
-    return this.#write(write, (connection) => this.#findCommit(connection, ids.get(revision) ?? ''), steadyNow() + ADOPT_MS);
+    const find = async (connection: SqlConnection) => ((await this.#findCommit(connection, commitId)) === null ? null : past.revision);
+    return this.#write(write, find, steadyNow() + ADOPT_MS);
+  }
+
+  /** Under the lock of the state, as each commit is: a slice is small. */
+  async compact(limits: HistoryLimits): Promise<boolean> {
+    const write: Write<boolean> = async (connection, newest) => {
+      const [row] = await connection.query<{ floor: number; owner: string | null; until_ms: number }>(statements.READ_COMPACTION);
+      const floor = row?.floor ?? 0;
+      // Another node is at it; one that has died holds nobody up for long.
+      if (row?.owner !== this.#name && (row?.until_ms ?? 0) > wallNow()) return false;
+      const next = Math.max(floor, await this.#nextFloor(connection, floor, newest, limits));
+      const select = selectDropped(next, DROPPED_AT_ONCE, this.#dialect);
+      const places = await connection.query<RowPlace>(select.sql, select.values);
+      const isMore = places.length === DROPPED_AT_ONCE;
+      const lease = statements.updateCompaction(next, isMore ? this.#name : null, isMore ? wallNow() + LEASE_MS : 0, this.#dialect.mark);
+      await connection.query(lease.sql, lease.values);
+      if (places.length > 0) {
+        const { sql, values } = deleteRows(places, this.#dialect);
+        await connection.query(sql, values);
+      }
+      return isMore;
+    };
+    // Whether a slice that was lost was written does not matter: the next one finds out.
+    return this.#write(write, async () => true, steadyNow() + OPERATION_MS);
+  }
+
+  async #nextFloor(connection: SqlConnection, floor: number, newest: number, limits: HistoryLimits): Promise<number> {
+    const { keep, waiting } = limits;
+    const first = async ({ sql, values }: Statement) => (await connection.query<{ revision: number }>(sql, values))[0]?.revision;
+    const oldest = keep === 0 ? newest : await first(selectOldestKept(keep, this.#dialect));
+    if (oldest === undefined) return 0;
+    const young = await first(selectYoung(floor, oldest, limits, this.#dialect));
+    return Math.min(young === undefined ? oldest : young - 1, waiting - 1);
+  }
+
+  async size(): Promise<StoreSize> {
+    return this.#read(async (connection) => {
+      const [[size], [rows]] = await Promise.all([
+        connection.query<{ bytes: number }>(this.#dialect.sizeOf),
+        connection.query<{ count: number }>(statements.COUNT_HISTORY),
+      ]);
+      return { bytes: size?.bytes ?? null, historyRows: rows?.count ?? null };
+    });
   }
 
   async close(): Promise<void> {
@@ -211,7 +291,7 @@ class SqlStore implements EndpointStore {
         changed.flatMap((id) => content.get(id) ?? []),
         mark,
       ),
-      ...statements.insertHistory(history, () => commitId, mark),
+      ...statements.insertHistory(history, commitId, mark),
       statements.updateState(revision, mark),
       ...statements.insertPending(pending, mark),
     ];
@@ -352,6 +432,11 @@ class SqlStore implements EndpointStore {
     const message = this.#isClosed ? 'The store is closed' : `${error.message}${outcome === 'unknown' ? unknown : ''}`;
     return new FluxError('unavailable', message, { data, cause: error });
   }
+}
+
+/** See Past.floor. */
+async function floorOf(connection: SqlConnection): Promise<number> {
+  return (await connection.query<{ floor: number }>(statements.READ_FLOOR))[0]?.floor ?? 0;
 }
 
 function isLost(error: unknown): boolean {

@@ -1,6 +1,6 @@
 /** The SQL of the database stores, in the words that Postgres, MySQL and MariaDB share. */
 
-import type { HistoryRow, PendingConfirm, StoredEndpoint } from '../contract.ts';
+import type { HistoryRow, PendingConfirm, RowPlace, StoredEndpoint } from '../contract.ts';
 import { type HistoryRecord, type Statement, toBody, toRecords } from '../history-sql.ts';
 import type { SqlValue } from './connection.ts';
 
@@ -14,6 +14,9 @@ type Mark = (n: number) => string;
 export const LOCK_STATE = 'SELECT revision FROM fluxmq_state WHERE one = 1 FOR UPDATE';
 export const READ_STATE = 'SELECT revision FROM fluxmq_state WHERE one = 1';
 export const READ_ENDPOINTS = 'SELECT id, revision, body FROM fluxmq_endpoint ORDER BY port';
+export const READ_FLOOR = 'SELECT floor FROM fluxmq_compaction WHERE one = 1';
+export const READ_COMPACTION = 'SELECT floor, owner, until_ms FROM fluxmq_compaction WHERE one = 1 FOR UPDATE';
+export const COUNT_HISTORY = 'SELECT count(*) AS count FROM fluxmq_history';
 export const READ_PENDING = 'SELECT revision, until_ms FROM fluxmq_pending WHERE settled IS NULL ORDER BY revision';
 
 export interface WriteStatement {
@@ -56,10 +59,15 @@ const HISTORY_COLUMNS: (keyof HistoryRecord)[] = [
   'new_body',
 ];
 
-/** @param commitId gives each revision the mark by which the outcome of its commit is found */
-export function insertHistory(rows: readonly HistoryRow[], commitId: (revision: number) => string, mark: Mark): Generator<WriteStatement> {
-  const toValues = (record: HistoryRecord) => [...HISTORY_COLUMNS.map((column) => record[column]), commitId(record.revision)];
-  return insert('fluxmq_history', [...HISTORY_COLUMNS, 'commit_id'], mapped(toRecords(rows), toValues), mark);
+/** @param commitId the mark by which the outcome of the commit is found @param last see toRecords() */
+export function insertHistory(rows: readonly HistoryRow[], commitId: string, mark: Mark, last?: RowPlace): Generator<WriteStatement> {
+  const toValues = (record: HistoryRecord) => [...HISTORY_COLUMNS.map((column) => record[column]), commitId];
+  return insert('fluxmq_history', [...HISTORY_COLUMNS, 'commit_id'], mapped(toRecords(rows, last), toValues), mark);
+}
+
+export function updateCompaction(floor: number, owner: string | null, untilMs: number, mark: Mark): WriteStatement {
+  const sql = `UPDATE fluxmq_compaction SET floor = ${mark(1)}, owner = ${mark(2)}, until_ms = ${mark(3)} WHERE one = 1`;
+  return { sql, values: [floor, owner, untilMs] };
 }
 
 export function updateState(revision: number, mark: Mark): WriteStatement {

@@ -21,6 +21,8 @@ export interface RunOptions {
   env?: NodeJS.ProcessEnv;
   /** what is piped in */
   input?: string;
+  /** of a command that moves much; 20 s unless told */
+  timeoutMs?: number;
 }
 
 /** The environment without what a developer's shell may say about a broker. */
@@ -31,14 +33,14 @@ export function cleanEnvironment(more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEn
 
 /** Runs `fluxmq ARGS` to its end. */
 export function fluxmq(args: string[], options: RunOptions = {}): Promise<Ended> {
-  const { cwd = '/', env = {}, input = '' } = options;
+  const { cwd = '/', env = {}, input = '', timeoutMs = ANSWER_MS } = options;
   const ended = new Promise<Ended>((settle) => {
-    const child = execFile(NODE, [CLI, ...args], { cwd, env: cleanEnvironment(env), timeout: ANSWER_MS }, (error, stdout, stderr) => {
+    const child = execFile(NODE, [CLI, ...args], { cwd, env: cleanEnvironment(env), timeout: timeoutMs }, (error, stdout, stderr) => {
       settle({ code: error === null ? 0 : Number(error.code ?? -1), stdout, stderr });
     });
     child.stdin?.end(input);
   });
-  return within(`end of fluxmq ${args.join(' ')}`, ANSWER_MS + 2000, ended);
+  return within(`end of fluxmq ${args.join(' ')}`, timeoutMs + 2000, ended);
 }
 
 /** `fluxmq` against one broker by way of the configuration in its folder. */

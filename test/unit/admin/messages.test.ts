@@ -162,7 +162,7 @@ test('parameters that are no values, and a body of a read that is no object, are
 
 test('secrets are never sent in clear, whoever asks', async () => {
   const asked: boolean[] = [];
-  const exportAll: Control['exportAll'] = (isClear) => {
+  const exportAll: Control['exportAll'] = async ({ isClear }) => {
     asked.push(isClear);
     return { version: 1, revision: 7, secrets: 'none', configs: [], exportedAt: '2026-01-31T12:00:00.000Z' };
   };

@@ -39,23 +39,20 @@ export function standInControl(overrides: Partial<Control> = {}): { control: Con
       seen.push({ body, context });
       return { revision: 8, changes: [], nodes: [], warnings: [] };
     },
-    exportAll: () => ({ version: 1, revision: 7, secrets: 'none', configs: [], exportedAt: '2026-01-31T12:00:00.000Z' }),
+    exportAll: async () => ({ version: 1, revision: 7, secrets: 'none', configs: [], exportedAt: '2026-01-31T12:00:00.000Z' }),
     importAll: async (body, context) => {
       seen.push({ body, context });
       return { ...IMPORTED };
     },
     backup: async () => ({
-      kind: 'fluxmq-backup',
-      version: 1,
       revision: 7,
       secrets: 'none',
-      configs: [],
-      history: [],
-      node: 'n1',
-      takenAt: '2026-01-31T12:00:00.000Z',
+      text: (async function* () {
+        yield '{"kind":"fluxmq-backup"}';
+      })(),
     }),
-    restore: async (body, context) => {
-      seen.push({ body, context });
+    restore: async (upload, context) => {
+      seen.push({ body: await upload.document(), context });
       return { ...IMPORTED, adopted: false };
     },
     confirm: async (body, context) => {
@@ -127,6 +124,7 @@ export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
     acl: { default: 'allow', rules: [] },
     endpoints: [],
     areEndpointsGiven: true,
+    history: { keep: 10_000, keepDays: 365 },
     log: { level: 'info', file: 'fluxmq.log', maxSize: 1, maxFiles: 1 },
     shutdownTimeout: 1000,
   };

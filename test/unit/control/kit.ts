@@ -55,6 +55,7 @@ export function settings(endpoints: Endpoint[] = []): Settings {
     acl: { default: 'allow', rules: [] },
     endpoints,
     areEndpointsGiven: false,
+    history: { keep: 10_000, keepDays: 365 },
     log: { level: 'info', file: '/nonexistent/x.log', maxSize: 1e6, maxFiles: 1 },
     shutdownTimeout: 10_000,
   };

@@ -1,0 +1,48 @@
+/** Answers that are written while they are made: a page of them at a time, in turns with what else the thread has to do. */
+
+import { JSON_TYPE } from './envelope.ts';
+
+/** Characters that are sent together. */
+const CHUNK_CHARACTERS = 64 * 1024;
+
+/** The envelope around a text that is the JSON of `data`. When the text fails in the middle, the connection breaks off. */
+export function streamed(data: AsyncIterable<string>, headers: Record<string, string>): Response {
+  async function* text(): AsyncGenerator<string> {
+    yield '{"code":200,"message":"Success","data":';
+    yield* data;
+    yield '}\n';
+  }
+  const parts = text();
+  const encoder = new TextEncoder();
+  const body = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        let chunk = '';
+        let isOver = false;
+        while (!isOver && chunk.length < CHUNK_CHARACTERS) {
+          const next = await parts.next();
+          isOver = next.done === true;
+          if (next.done !== true) chunk += next.value;
+        }
+        if (chunk !== '') controller.enqueue(encoder.encode(chunk));
+        if (isOver) controller.close();
+        await new Promise((resolve) => setImmediate(resolve));
+      },
+      async cancel() {
+        await parts.return(undefined);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  return new Response(body, { headers: { 'content-type': JSON_TYPE, ...headers } });
+}
+
+/** A list as JSON, element by element. */
+export async function* listText(values: Iterable<unknown>): AsyncGenerator<string> {
+  let separator = '[';
+  for (const value of values) {
+    yield `${separator}${JSON.stringify(value)}`;
+    separator = ',';
+  }
+  yield separator === '[' ? '[]' : ']';
+}

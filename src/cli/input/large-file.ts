@@ -1,0 +1,45 @@
+/** Files that are too large to be read as a whole: sent to the broker as they are, with what the command adds in front. */
+
+import { closeSync, createReadStream, openSync, readSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { FileBody } from '../api/exchange.ts';
+
+/** Smaller ones are read and checked here. */
+const LARGE_BYTES = 8 * 1024 * 1024;
+/** Byte order mark and white space before the object. */
+const LEAD_BYTES = 64;
+
+/**
+ * A large file with a JSON object, as a body.
+ * @returns null when it is not large, or not JSON by its first character: then it is read as others are
+ */
+export function largeFile(file: string, cwd: string): ((more: Record<string, unknown>) => FileBody) | null {
+  const path = resolve(cwd, file);
+  const about = file === '-' ? undefined : statSync(path, { throwIfNoEntry: false });
+  if (about?.isFile() !== true || about.size < LARGE_BYTES) return null;
+  const lead = readLead(path);
+  const [, space] = /^(\ufeff?\s*)\{/.exec(lead) ?? [];
+  if (space === undefined) return null;
+  const start = Buffer.byteLength(space) + 1;
+  return (more) => {
+    const inner = JSON.stringify(more).slice(1, -1);
+    const prefix = Buffer.from(inner === '' ? '{' : `{${inner},`);
+    return {
+      size: prefix.length + about.size - start,
+      chunks: async function* () {
+        yield prefix;
+        yield* createReadStream(path, { start, end: about.size - 1 }) as AsyncIterable<Buffer>;
+      },
+    };
+  };
+}
+
+function readLead(path: string): string {
+  const file = openSync(path, 'r');
+  try {
+    const bytes = Buffer.alloc(LEAD_BYTES);
+    return bytes.subarray(0, readSync(file, bytes)).toString('utf8');
+  } finally {
+    closeSync(file);
+  }
+}
