@@ -42,13 +42,21 @@ function exit(code: number): never {
   process.exit(code);
 }
 
-function readCommand(): { command: 'start' | 'check'; file: string | null } {
-  const { values, positionals } = parseArgs({ options: { config: { type: 'string' } }, allowPositionals: true });
+interface Command {
+  command: 'start' | 'check';
+  file: string | null;
+  isQuarantine: boolean;
+}
+
+function readCommand(): Command {
+  const options = { config: { type: 'string' }, quarantine: { type: 'boolean' } } as const;
+  const { values, positionals } = parseArgs({ options, allowPositionals: true });
   const [command = 'start', ...surplus] = positionals;
   if ((command !== 'start' && command !== 'check') || surplus.length > 0)
     throw new FluxError('invalid', `unknown command: ${positionals.join(' ')}`);
   if (command === 'check' && values.config === undefined) throw new FluxError('invalid', 'check needs --config FILE');
-  return { command, file: values.config ?? null };
+  if (command === 'check' && values.quarantine === true) throw new FluxError('invalid', '--quarantine is for start');
+  return { command, file: values.config ?? null, isQuarantine: values.quarantine ?? false };
 }
 
 /** Soft limit of open files; null where /proc does not tell. */
@@ -148,7 +156,7 @@ function reloadOnSignal(signals: Signals, starting: Promise<RunningNode>, log: O
   });
 }
 
-async function start(file: string | null, dist: URL, signals: Signals): Promise<void> {
+async function start({ file, isQuarantine }: Command, dist: URL, signals: Signals): Promise<void> {
   const { settings, warnings } = loadSettings({ file, env: process.env, cwd: process.cwd() });
   const version = readVersion(dist);
   const log = openLogger(settings.log);
@@ -157,7 +165,7 @@ async function start(file: string | null, dist: URL, signals: Signals): Promise<
   warnAboutDescriptors(logger);
   for (const path of exampleSettings(settings))
     logger.warn(`Auth: ${path} is an example of the documentation: anybody knows it, change it`);
-  const starting = startNode({ settings, version, logger, linesLost: () => log.linesLost, ...builtFiles(dist) });
+  const starting = startNode({ settings, version, logger, linesLost: () => log.linesLost, isQuarantine, ...builtFiles(dist) });
   const endOnce = endOnSignal(signals, starting, log, settings);
   reloadOnSignal(signals, starting, log);
   const onFault = (what: string) => (error: unknown) => {
@@ -191,9 +199,9 @@ async function check(file: string | null): Promise<void> {
 export async function run(dist: URL, signals: Signals): Promise<void> {
   guardStandardStreams();
   try {
-    const { command, file } = readCommand();
-    if (command === 'check') await check(file);
-    else await start(file, dist, signals);
+    const command = readCommand();
+    if (command.command === 'check') await check(command.file);
+    else await start(command, dist, signals);
   } catch (error) {
     if (error instanceof SettingsError) complain(formatIssues(error));
     else complain(`fluxmq: ${error instanceof Error ? error.message : String(error)}`);

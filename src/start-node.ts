@@ -10,6 +10,7 @@ import type { LinesLost } from './control/log/log.ts';
 import { startControl, type WorkerUrls } from './control/node-control.ts';
 import type { Logger } from './kernel/logger.ts';
 import type { Settings } from './settings/settings.ts';
+import { checkDataFiles, markDataFiles } from './storage/local/data-files.ts';
 import { openStore } from './storage/open-store.ts';
 import { sealStore } from './storage/sealed/sealed-store.ts';
 import { Sealer } from './storage/sealed/sealer.ts';
@@ -23,6 +24,8 @@ export interface NodeOptions {
   adminStatic: URL;
   /** of the log, since the start */
   linesLost: () => LinesLost;
+  /** damaged files of the data folder are moved aside; absent: they end the start */
+  isQuarantine?: boolean;
 }
 
 export interface RunningNode {
@@ -47,6 +50,9 @@ const ANSWER_RESERVE_MS = 3_000;
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { settings, version, logger, workerUrls, adminStatic, linesLost } = options;
   await tryAdmin(options);
+  const { dataPath } = settings.store.local;
+  const isOnDisk = settings.store.storeType !== 'MEMORY';
+  if (isOnDisk) for (const text of checkDataFiles(dataPath, options.isQuarantine ?? false)) logger.error(text);
   const connectionName = `fluxmq ${settings.node.name}`;
   const sealer = new Sealer(settings.secrets);
   const store = sealStore(
@@ -68,6 +74,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     undo.unshift(() => stopControl(threadsMs));
     const admin = await startAdmin({ settings, control, logger, staticRoot: adminStatic });
     running.announceAdmin(admin.port);
+    if (isOnDisk) markDataFiles(dataPath);
     const automation = bus === null ? null : serveOperations(bus, admin, options);
     let stopping: Promise<boolean> | null = null;
     const stop = async () => {

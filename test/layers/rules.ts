@@ -83,6 +83,7 @@ export const WALL_CLOCK_READERS: readonly string[] = [
   'src/storage/jetstream/jetstream-store.ts',
   'src/storage/jetstream/past.ts',
   'src/storage/last-known.ts',
+  'src/storage/local/data-files.ts',
   'src/storage/local/local-store.ts',
   'src/storage/memory/memory-store.ts',
   'src/storage/sql/sql-store.ts',

@@ -1,0 +1,112 @@
+/** The files of a data folder, looked at before a start uses them: what is damaged or gone is named, and moved aside only where that was asked for. */
+
+import { chmodSync, existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { wallNow } from '../../kernel/clock.ts';
+import { FluxError } from '../../kernel/errors.ts';
+import { lockFolder } from './folder-lock.ts';
+
+/** What each file holds, for the message. */
+const FILES: Readonly<Record<string, string>> = {
+  'messages.db': 'sessions and retained messages',
+  'config.db': 'endpoints and their history',
+};
+/** Names the files that the folder has had. */
+const MARKER = 'files.json';
+const COMPANIONS = ['', '-wal', '-shm', '-journal'];
+const PRIVATE = 0o600;
+/** A larger file is not read whole at the start. */
+const CHECKED_BYTES = 64 * 1024 * 1024;
+const LOCKED_MS = 500;
+
+/**
+ * Looks at the files of the folder, gives them mode 0600, and with `isQuarantine` moves what is damaged aside.
+ * @returns what was moved or is missing, a text for each
+ * @throws FluxError `unavailable` naming the file, what is wrong with it and the command; or when another broker uses the folder
+ */
+export function checkDataFiles(dataPath: string, isQuarantine: boolean): string[] {
+  if (!existsSync(dataPath)) return [];
+  const lock = lockFolder(dataPath);
+  try {
+    const had = readMarker(dataPath);
+    const done: string[] = [];
+    for (const [name, content] of Object.entries(FILES)) {
+      const path = join(dataPath, name);
+      const problem = problemOf(path, had.includes(name));
+      if (problem === null) continue;
+      if (!isQuarantine) {
+        const command = `put it back from a backup, or begin anew without its ${content}: ./fluxmq start --quarantine`;
+        throw new FluxError('unavailable', `${path} ${problem}: ${command}`);
+      }
+      done.push(quarantine(path, problem, content));
+    }
+    makePrivate(dataPath);
+    return done;
+  } finally {
+    lock.release();
+  }
+}
+
+/** Notes which files the folder has, so that one that is gone later is not taken for one that never was. */
+export function markDataFiles(dataPath: string): void {
+  const names = Object.keys(FILES).filter((name) => existsSync(join(dataPath, name)));
+  const had = readMarker(dataPath);
+  if (names.every((name) => had.includes(name))) return;
+  try {
+    writeFileSync(join(dataPath, MARKER), JSON.stringify([...new Set([...had, ...names])]), { mode: PRIVATE });
+  } catch {
+    // On a full disk: the next start notes it.
+  }
+}
+
+function readMarker(dataPath: string): string[] {
+  try {
+    const names: unknown = JSON.parse(readFileSync(join(dataPath, MARKER), 'utf8'));
+    return Array.isArray(names) ? names.filter((name) => typeof name === 'string') : [];
+  } catch {
+    return [];
+  }
+}
+
+/** Null: the file is sound, or has never been. */
+function problemOf(path: string, hasBeen: boolean): string | null {
+  const about = statSync(path, { throwIfNoEntry: false });
+  if (about === undefined) return hasBeen ? 'is gone' : null;
+  if (!about.isFile()) return 'is no file';
+  if (about.size === 0) return hasBeen && (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) === 0 ? 'is empty' : null;
+  let database: Database.Database | null = null;
+  try {
+    database = new Database(path, { timeout: LOCKED_MS });
+    database.pragma('schema_version');
+    if (about.size > CHECKED_BYTES) return null;
+    const [found] = database.pragma('quick_check(1)') as { quick_check: string }[];
+    return found?.quick_check === 'ok' ? null : `is damaged (${found?.quick_check.split('\n')[0]})`;
+  } catch (error) {
+    const isDamaged = error instanceof Database.SqliteError && /^SQLITE_(CORRUPT|NOTADB)/.test(error.code);
+    // Whoever opens it says what else is wrong.
+    return isDamaged ? `is damaged (${error.message})` : null;
+  } finally {
+    database?.close();
+  }
+}
+
+function quarantine(path: string, problem: string, content: string): string {
+  if (problem === 'is gone') return `${path} is gone: its ${content} begin anew`;
+  const suffix = `.damaged-${new Date(wallNow()).toISOString().replaceAll(/[:.]/g, '-')}`;
+  for (const companion of COMPANIONS) if (existsSync(path + companion)) renameSync(path + companion, path + suffix + companion);
+  return `${path} ${problem}: it was moved to ${path}${suffix}, and its ${content} begin anew`;
+}
+
+/** Passwords' hashes and messages are nobody else's business; files of an earlier version have another mode. */
+function makePrivate(dataPath: string): void {
+  for (const name of [...Object.keys(FILES), 'lock.db', 'last-known.json']) {
+    for (const companion of COMPANIONS) {
+      try {
+        chmodSync(join(dataPath, name + companion), PRIVATE);
+      } catch {
+        // It is not there, or somebody else's.
+      }
+    }
+  }
+}

@@ -1,0 +1,91 @@
+/** Files of the data folder before a start: damaged, empty, gone ones are named with the command, and moved aside only when that is asked for. */
+
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { checkDataFiles, markDataFiles } from '../../../src/storage/local/data-files.ts';
+
+let folder: string;
+let path: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'fluxmq-files-'));
+  path = join(folder, 'messages.db');
+  const db = new Database(path);
+  db.pragma('journal_mode = WAL');
+  db.exec('CREATE TABLE t (a TEXT)');
+  for (let n = 0; n < 200; n++) db.prepare('INSERT INTO t VALUES (?)').run('x'.repeat(500));
+  db.close();
+  markDataFiles(folder);
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+function flip(at: number): void {
+  const bytes = readFileSync(path);
+  for (let i = at; i < at + 64; i++) bytes[i] = bytes[i]! ^ 0xff;
+  writeFileSync(path, bytes);
+}
+
+const HARMS: [string, () => void, RegExp][] = [
+  ['its header is damaged', () => flip(0), /is damaged/],
+  ['it is cut in half', () => truncateSync(path, Math.floor(statSync(path).size / 8192) * 4096), /is damaged/],
+  ['a page is damaged', () => flip(8192), /is damaged/],
+  ['it is text', () => writeFileSync(path, 'hello world'.repeat(1000)), /is damaged/],
+  ['it is empty', () => truncateSync(path, 0), /is empty/],
+  ['it is gone', () => rmSync(path), /is gone/],
+  [
+    'it is a folder',
+    () => {
+      rmSync(path);
+      mkdirSync(path);
+    },
+    /is no file/,
+  ],
+];
+
+it.each(HARMS)('%s', (_name, harm, problem) => {
+  expect(checkDataFiles(folder, false)).toEqual([]);
+  harm();
+  const before = readdirSync(folder).sort();
+  expect(() => checkDataFiles(folder, false)).toThrow(
+    expect.objectContaining({ kind: 'unavailable', message: expect.stringMatching(problem) }),
+  );
+  expect(() => checkDataFiles(folder, false)).toThrow(`${path} `);
+  expect(() => checkDataFiles(folder, false)).toThrow('./fluxmq start --quarantine');
+  expect(readdirSync(folder).sort()).toEqual(before);
+  const [told] = checkDataFiles(folder, true);
+  expect(told).toMatch(problem);
+  expect(existsSync(path)).toBe(false);
+  if (!problem.source.includes('gone')) expect(readdirSync(folder).some((name) => name.startsWith('messages.db.damaged-'))).toBe(true);
+});
+
+it('a folder that never had the file is new', () => {
+  const empty = join(folder, 'empty');
+  mkdirSync(empty);
+  expect(checkDataFiles(empty, false)).toEqual([]);
+  expect(checkDataFiles(join(folder, 'none'), false)).toEqual([]);
+});
+
+it('makes files private that were made with another mode', () => {
+  chmodSync(path, 0o644);
+  expect(checkDataFiles(folder, false)).toEqual([]);
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  expect(statSync(join(folder, 'lock.db')).mode & 0o777).toBe(0o600);
+});
+
+it('a damaged lock file is no hindrance: there is nothing in it', () => {
+  writeFileSync(join(folder, 'lock.db'), 'hello world'.repeat(1000));
+  expect(checkDataFiles(folder, false)).toEqual([]);
+});
