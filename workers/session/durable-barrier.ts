@@ -67,7 +67,7 @@ export class DurableBarrier {
 
   /** Passes a change of a durable session on to be kept; behind everything published before. */
   tell(session: Session, op: DurableOp): void {
-    if (outlivesSession(op)) {
+    if (outlivesSession(op) && this.#requests.size < MISSED_MAX) {
       void this.request(session, op);
       return;
     }

@@ -56,3 +56,42 @@ test('a request to the new session worker does not overtake those that the old o
   await new Promise((resolve) => setImmediate(resolve));
   expect(order.at(-1)).toBe('afterwards');
 });
+
+test('an end that was not confirmed is said again, before the sessions of now: one of them may have the same name', async () => {
+  const session = { clientId: 'c', namespace: { name: 'default' }, isDurable: true, gate: null, toWire: () => ({}) } as unknown as Session;
+  const old = new Told();
+  const mesh: { sessionLink: PeerLink | null } = { sessionLink: old.link };
+  const barrier = new DurableBarrier(mesh as unknown as Mesh);
+  barrier.tell(session, { op: 'end', due: null });
+  let isKept = false;
+  void barrier.request(session, { op: 'end', due: null }).then(() => {
+    isKept = true;
+  });
+  barrier.onRequestDone(old.number('end'));
+  const fresh = new Told();
+  mesh.sessionLink = fresh.link;
+  barrier.onSessionWorker(fresh.link, [session]);
+  expect(fresh.requests.map(({ op }) => op)).toEqual(['end', 'again']);
+  barrier.onRequestDone(fresh.number('again'));
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(isKept).toBe(false);
+  barrier.onRequestDone(fresh.number('end'));
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(isKept).toBe(true);
+  // Confirmed, it is not said to a third one.
+  const third = new Told();
+  barrier.onSessionWorker(third.link, []);
+  expect(third.requests).toEqual([]);
+});
+
+test('what waits for all waits for what is under way, and not at all when nothing is', () => {
+  const barrier = new DurableBarrier({ sessionLink: null } as unknown as Mesh);
+  const done: string[] = [];
+  barrier.waitForAll(() => done.push('at once'));
+  barrier.wait(5, () => done.push('first'));
+  barrier.waitForAll(() => done.push('behind it'));
+  barrier.onStored(4);
+  expect(done).toEqual(['at once']);
+  barrier.onStored(5);
+  expect(done).toEqual(['at once', 'first', 'behind it']);
+});
