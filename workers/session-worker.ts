@@ -5,6 +5,7 @@ import { steadyNow } from '../src/kernel/clock.ts';
 import { FluxError } from '../src/kernel/errors.ts';
 import { Pace } from '../src/kernel/pace.ts';
 import { checkTopicName, fromLatin1, toLatin1 } from '../src/mqtt/topic.ts';
+import { beat } from '../src/thread/heartbeat.ts';
 import { IdentifierTable } from '../src/thread/identifier-table.ts';
 import { countConflict, readStart, START_MAX, serialBase, writeStart } from '../src/thread/message-numbers.ts';
 import { type SessionCount, THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../src/thread/messages.ts';
@@ -40,6 +41,8 @@ const REGISTERED_MS = 1_000;
 const REGISTERED_MAX_MS = 15_000;
 /** Retained messages are looked through for expired ones this often. */
 const RETAINED_SWEEP_MS = 30_000;
+/** Retained messages that are read from disk between two signs of life. */
+const RESTORED_AT_ONCE = 1_000;
 
 /** Endpoint workers may hold sessions already. */
 const isReplacement = readStart(boot.numbers) !== 0;
@@ -409,9 +412,15 @@ const retainedSweep = setInterval(() => {
 }, RETAINED_SWEEP_MS);
 
 if (disk !== null && durable !== null) {
-  for (const { namespace, message } of disk.retained()) retainedStore.put(namespace, message);
+  // Main waits for `ready` as long as this goes on.
+  let restored = 0;
+  for (const { namespace, message } of disk.retained()) {
+    retainedStore.put(namespace, message);
+    if (++restored % RESTORED_AT_ONCE === 0) beat();
+  }
   const now = steadyNow();
   for (const session of durable.restoreAll()) {
+    beat();
     // Of a client that was connected when the process ended, the time away begins now.
     hostOffline({ ...session, disconnectedAt: session.disconnectedAt === 0 ? now : session.disconnectedAt });
     registry.adoptOffline(session.namespace, session.clientId, session.endpoint, session.expirySeconds);

@@ -1,4 +1,4 @@
-/** A counter in shared memory that a thread moves as long as its event loop runs: it can be read also while the thread answers nothing. */
+/** A counter in shared memory that a thread moves as long as it makes progress: it can be read also while the thread answers nothing. */
 
 const BEAT_MS = 500;
 
@@ -7,10 +7,18 @@ export function createHeartbeat(): SharedArrayBuffer {
   return new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
 }
 
+/** This thread's own; null: it has none. */
+let own: Int32Array | null = null;
+
 /** Moves the counter twice a second; keeps no thread alive. */
 export function startHeartbeat(memory: SharedArrayBuffer): void {
-  const count = new Int32Array(memory);
-  setInterval(() => Atomics.add(count, 0, 1), BEAT_MS).unref();
+  own = new Int32Array(memory);
+  setInterval(beat, BEAT_MS).unref();
+}
+
+/** The thread makes progress: to be called between pieces of work that keep its event loop from running, each of them short. */
+export function beat(): void {
+  if (own !== null) Atomics.add(own, 0, 1);
 }
 
 /** The counter now. */

@@ -6,6 +6,7 @@ import { Deadline } from '../kernel/deadline.ts';
 import { FluxError, toWireError } from '../kernel/errors.ts';
 import type { LogFields, LogLevel } from '../kernel/logger.ts';
 import { PendingCalls } from './frames.ts';
+import { readHeartbeat } from './heartbeat.ts';
 import type { CommandName, Commands, QuestionName, Questions, ThreadFrame, WorkerBoot, WorkerEvent } from './messages.ts';
 import { THREAD_PROTOCOL_VERSION } from './messages.ts';
 
@@ -35,6 +36,8 @@ export interface CallOptions {
   transfer?: readonly (Transferable | MessagePort)[];
 }
 
+/** A worker that makes progress may take so many times longer to be ready. */
+const EXTENSIONS_MAX = 30;
 /** Commands in flight to one worker. */
 const PENDING_CALLS_MAX = 4096;
 /** How long a thread that said `closed` may take to end by itself before it is terminated, which is safe by then. */
@@ -103,12 +106,18 @@ export class WorkerHandle {
   }
 
   /**
-   * Waits until the worker said `ready`. A worker that speaks another protocol, or says nothing in time, is ended.
-   * @param deadlineMs milliseconds, 1..
+   * Waits until the worker said `ready`. A worker that speaks another protocol, or shows no progress in time, is ended.
+   * @param deadlineMs milliseconds without a sign of life (heartbeat.ts), 1..
    * @throws FluxError `internal` (ended, or another protocol), `timeout`
    */
   async start(deadlineMs: number): Promise<void> {
-    const timer = setTimeout(() => {
+    let beats = readHeartbeat(this.boot.heartbeat);
+    let extensions = 0;
+    const timer = setInterval(() => {
+      // A large store is read at the start: the thread is given time as long as it makes progress.
+      const before = beats;
+      beats = readHeartbeat(this.boot.heartbeat);
+      if (beats !== before && ++extensions < EXTENSIONS_MAX) return;
       this.#settleReady.reject(new FluxError('timeout', `${this.name} was not ready within ${deadlineMs} ms`));
     }, deadlineMs);
     try {
@@ -120,7 +129,7 @@ export class WorkerHandle {
       }
       throw error;
     } finally {
-      clearTimeout(timer);
+      clearInterval(timer);
     }
   }
 

@@ -3,6 +3,7 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { crossing } from '../../src/metrics/crossing.ts';
 import { loopDelay } from '../../src/metrics/loop-delay.ts';
+import { beat } from '../../src/thread/heartbeat.ts';
 import type { WorkerRole } from '../../src/thread/messages.ts';
 import type { Peer, PeerPublish } from '../routing/peer.ts';
 import type { Run } from '../routing/subscriber.ts';
@@ -139,6 +140,8 @@ export class PeerLink implements Peer {
   }
 
   #receive(frame: Frame): void {
+    // Many frames may be worked off before the event loop runs again.
+    beat();
     this.#owner.onFrameBegin(this);
     for (const part of frame.parts) {
       if (Array.isArray(part)) {

@@ -50,6 +50,16 @@ it('waits for ready, calls, and hands errors on with their kind', async () => {
   await expect(handle.call('publish', publish, { timeoutMs: 1_000 })).rejects.toMatchObject({ kind: 'exists', message: 'no' });
 });
 
+it('waits longer for a worker that makes progress, until it makes none', async () => {
+  const worker = create('silent');
+  const counter = new Int32Array(worker.boot.heartbeat);
+  const progress = setInterval(() => Atomics.add(counter, 0, 1), 20);
+  setTimeout(() => clearInterval(progress), 700);
+  const startedAt = performance.now();
+  await expect(worker.start(200)).rejects.toMatchObject({ kind: 'timeout' });
+  expect(performance.now() - startedAt).toBeGreaterThan(700);
+});
+
 it('refuses a worker that speaks another protocol', async () => {
   await expect(create('old').start(5_000)).rejects.toThrow('speaks thread protocol 0');
   expect(exits).toMatchObject([{ expected: true }]);
