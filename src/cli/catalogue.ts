@@ -1,6 +1,7 @@
 /** All commands, and how a command is found by its words. */
 
 import type { Command } from './command.ts';
+import { APPLY_COMMANDS } from './commands/apply.ts';
 import { COMPLETION_COMMANDS } from './commands/completion.ts';
 import { CHANGE_COMMANDS } from './commands/endpoint-change.ts';
 import { READ_COMMANDS } from './commands/endpoint-read.ts';
@@ -30,6 +31,7 @@ export const allCommands = (source: FluxmqSource): readonly Command[] => [
   ...WATCH_COMMANDS,
   ...TRANSFER_COMMANDS,
   importCommand(source),
+  ...APPLY_COMMANDS,
   ...COMPLETION_COMMANDS,
 ];
 

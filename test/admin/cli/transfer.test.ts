@@ -109,3 +109,19 @@ test('backup and restore', async () => {
     output: expect.stringContaining('restored 1 change'),
   });
 });
+
+test('apply makes the endpoints what a configuration file says, with a plan before', async () => {
+  const [kept, gone] = [await freePort(), await freePort()];
+  printed(await run(`endpoint add port=${gone} id=gone host=127.0.0.1 enableAuth=false`));
+  const { configs } = JSON.parse(printed(await run('export'))) as { configs: Record<string, unknown>[] };
+  const endpoints = [...configs.filter(({ id }) => id !== 'gone'), { port: kept, id: 'come', host: '127.0.0.1', enableAuth: false }];
+  writeFileSync(join(held.broker.dir, 'wanted.yaml'), JSON.stringify({ http: { port: 1 }, acl: { default: 'allow' }, endpoints }));
+  const dry = await run('apply wanted.yaml --dry-run');
+  expect(dry.stderr).toContain('note: acl are read by each node');
+  expect(printed(dry)).toMatch(/1 added, 0 updated, 1 removed, \d+ unchanged: a dry run/);
+  expect(printed(await run('apply wanted.yaml'))).toMatch(/applied 2 changes: 1 added, 0 updated, 1 removed/);
+  expect(printed(await run('apply wanted.yaml'))).toContain('nothing to do');
+  const none = await run('apply backup-that-is-not-there.yaml');
+  expect(none.code).toBe(2);
+  printed(await run('endpoint remove come'));
+});
