@@ -198,7 +198,7 @@ export class EndpointRuntime implements ListenerHost {
       this.#formerContexts = contexts.filter((each) => each !== known);
     }
     if (isRebind) {
-      this.#former = new Set([...this.clients].filter((client) => client.refusal === null));
+      this.#former = new Set([...this.clients].filter((client) => client.admission.refusal === null));
       before.slots[SLOT.formerCurrent] = this.#former.size;
     }
     this.context.update(config);
@@ -254,16 +254,23 @@ export class EndpointRuntime implements ListenerHost {
   /**
    * Ends clients that sent no CONNECT in time, have got no answer to it in time, sent nothing for one and a half Keep Alive [MQTT-3.1.2-24],
    * or have begun a packet that does not come.
+   * @returns bytes that its clients hold
    */
-  sweep(tick: number): void {
+  sweep(tick: number): number {
     const now = steadyNow();
     this.#listener?.sweep(now);
     const overdue: Client[] = [];
-    for (const client of this.clients) if (overdueOf(client, tick, now) !== null) overdue.push(client);
+    let held = 0;
+    for (const client of this.clients) {
+      held += client.heldBytes;
+      if (overdueOf(client, tick, now) !== null) overdue.push(client);
+    }
+    this.#gate.tellHeld(this.context, held, this.#worker.memory.budgetBytes);
     if (overdue.length > 0) void this.#endOverdue(overdue, tick);
     this.#gate.tellRefusals(this.context, this.#worker.logger);
     if (tick % 2 === 0) this.#tellFailures();
     if (this.#formerContexts.length > 0) this.#forgetContexts();
+    return held;
   }
 
   /** Thousands that lose their network at once are overdue at once. */
@@ -349,6 +356,7 @@ export class EndpointRuntime implements ListenerHost {
     this.stopAccepting();
     this.#listener?.close();
     this.#listener = null;
+    this.#gate.tellHeld(this.context, 0, this.#worker.memory.budgetBytes);
   }
 }
 

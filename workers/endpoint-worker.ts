@@ -13,6 +13,7 @@ import { REASON } from '../src/mqtt/reason-codes.ts';
 import { fromLatin1 } from '../src/mqtt/topic.ts';
 import type { HostLink } from '../src/thread/host-link.ts';
 import { IdentifierTable } from '../src/thread/identifier-table.ts';
+import { MemoryBudget, QUEUE_PART } from '../src/thread/memory-budget.ts';
 import { serialBase } from '../src/thread/message-numbers.ts';
 import {
   type SocketOffer,
@@ -33,12 +34,15 @@ import { EndpointRuntime } from './endpoint-runtime.ts';
 import { Directory } from './identifiers/directory.ts';
 import { Mesh } from './mesh/mesh.ts';
 import type { PeerLink } from './mesh/peer-link.ts';
+import { heldMessages } from './routing/message.ts';
 import { Namespace } from './routing/namespace.ts';
 import { Outbox } from './routing/outbox.ts';
 import { Router } from './routing/router.ts';
 import { DurableBarrier } from './session/durable-barrier.ts';
+import { bytesOfSession } from './session/footprint.ts';
 import { RetainedQueries } from './session/retained/queries.ts';
 import { SessionTable } from './session/session-table.ts';
+import { heapUse } from './usage.ts';
 import { startWorker } from './worker-frame.ts';
 
 const boot = workerData as WorkerBoot;
@@ -51,6 +55,7 @@ const SWEEP_MS = 500;
 const PEERS_KNOW_MS = 3_000;
 
 const runtimes = new Map<string, EndpointRuntime>();
+const memory = new MemoryBudget(boot.memory, boot.memorySlot, heldMessages, heapUse);
 const mesh = new Mesh(boot.peer, (name) => new Namespace(name));
 const retained = new RetainedQueries(mesh);
 const router = new Router(boot.peer, {
@@ -63,6 +68,8 @@ const table = new SessionTable(mesh, router, {
     const counter = (
       {
         queue_full: 'droppedQueueFull',
+        queue_bytes: 'droppedQueueBytes',
+        memory: 'droppedMemory',
         slow_consumer: 'droppedSlowConsumer',
         expired: 'droppedExpired',
         packet_too_large: 'droppedTooLarge',
@@ -71,6 +78,11 @@ const table = new SessionTable(mesh, router, {
     )[reason];
     counted(session.endpoint)?.count(counter, count);
   },
+  refuseBytes({ endpoint, queue }, bytes) {
+    if (queue.length > 0 && queue.bytes + bytes > queuedBytes(endpoint)) return 'queue_bytes';
+    return memory.hasRoom(bytes, QUEUE_PART) ? null : 'memory';
+  },
+  flightBytes: ({ endpoint }) => queuedBytes(endpoint),
   onDurable: (session, op) => barrier.tell(session, op),
   whenDurable: (session, op) => barrier.request(session, op),
   mayPublishWill(session, { message }) {
@@ -104,7 +116,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
       throw error;
     }
     runtimes.set(config.endpoint.id, runtime);
-    if (mesh.sessionLink !== null) tellRetainedLimit(mesh.sessionLink, config.endpoint);
+    if (mesh.sessionLink !== null) tellLimits(mesh.sessionLink, config.endpoint);
     tellRules(runtime);
     return null;
   },
@@ -128,7 +140,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     tellRules(runtime);
     table.setQueueLimit(id, maxQueuedMessages);
     mesh.sessionLink?.control({ t: 'queue-limit', endpoint: id, maxQueued: maxQueuedMessages });
-    if (mesh.sessionLink !== null) tellRetainedLimit(mesh.sessionLink, config.endpoint);
+    if (mesh.sessionLink !== null) tellLimits(mesh.sessionLink, config.endpoint);
     return null;
   },
   'endpoint.stop-accepting': async ({ endpoint, isShared }) => {
@@ -223,6 +235,7 @@ const context: WorkerContext = {
   barrier,
   logger: link.logger,
   probePrefix: boot.probePrefix,
+  memory,
   paused: new Set(),
   held: new HeldPublishes(),
   store: new StoreState(boot.storeState),
@@ -265,7 +278,7 @@ mesh.hooks = {
   onPeerAdded(peer) {
     table.mover.onPeerAdded(peer);
     if (peer.role !== 'session') return;
-    for (const runtime of runtimes.values()) tellRetainedLimit(peer, runtime.endpoint);
+    for (const runtime of runtimes.values()) tellLimits(peer, runtime.endpoint);
     directory.onSessionWorker(peer);
     barrier.onSessionWorker(peer, table.values());
     retained.onSessionWorker();
@@ -295,17 +308,33 @@ const sweep = setInterval(() => {
   loopDelay.touch();
   context.tick++;
   if (!context.store.isFailing) context.held.release();
-  for (const runtime of runtimes.values()) runtime.sweep(context.tick);
+  let held = 0;
+  for (const runtime of runtimes.values()) held += runtime.sweep(context.tick);
+  // Sessions whose clients are gone, on their way to the session worker.
+  for (const session of table.values()) if (session.outlet === null) held += bytesOfSession(session);
+  memory.sweep(held);
 }, SWEEP_MS);
 
 /** Before the first message that the endpoint's clients have retained. */
-function tellRetainedLimit(session: PeerLink, { id, port, maxRetainedMessages, maxRetainedBytes }: Endpoint): void {
-  session.control({ t: 'retained-limit', endpoint: id, port, messages: maxRetainedMessages, bytes: maxRetainedBytes });
+function tellLimits(session: PeerLink, { id, port, maxRetainedMessages, maxRetainedBytes, maxQueuedBytes }: Endpoint): void {
+  session.control({
+    t: 'endpoint-limits',
+    endpoint: id,
+    port,
+    messages: maxRetainedMessages,
+    bytes: maxRetainedBytes,
+    queuedBytes: maxQueuedBytes,
+  });
 }
 
 async function fetchOffer({ path, keys }: SocketOffer): Promise<ListeningSocket[]> {
   const handles = await fetchSockets(path, keys.length);
   return handles.map((handle, index) => ({ key: keys[index]!, handle }));
+}
+
+/** Of a closed endpoint: no limit of its own. */
+function queuedBytes(endpoint: string): number {
+  return runtimes.get(endpoint)?.endpoint.maxQueuedBytes ?? Number.POSITIVE_INFINITY;
 }
 
 function find(id: string): EndpointRuntime {

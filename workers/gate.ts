@@ -16,6 +16,9 @@ const REFUSED_AT_ONCE_MAX = 64;
 /** Of these, for those whose address has too many: it could take all. */
 const REFUSED_ADDRESSES_MAX = 32;
 
+/** Of the memory budget of the node, one endpoint may have so much: something is left for the others. */
+const ENDPOINT_PART = 3 / 4;
+
 const COUNTERS: Record<Refusal, CounterName> = {
   connection_limit: 'refusedConnectionLimit',
   connection_rate: 'refusedConnectionRate',
@@ -77,6 +80,14 @@ export class Gate {
     if (refusal === null) return slot === NO_SLOT ? PLACE : { refusal: null, slot };
     this.#addresses.release(slot);
     return TOLD[refusal];
+  }
+
+  /** What the clients of this worker hold, for the share of the endpoint over all its workers. @param budgetBytes of the node */
+  tellHeld(context: EndpointContext, bytes: number, budgetBytes: number): void {
+    const { slots } = context;
+    this.limits.addHeld(bytes - slots[SLOT.heldBytes]!);
+    slots[SLOT.heldBytes] = bytes;
+    context.isOverShare = this.limits.heldBytes > budgetBytes * ENDPOINT_PART;
   }
 
   /** The connection has gone. */

@@ -7,19 +7,23 @@ import { Pace } from '../src/kernel/pace.ts';
 import { checkTopicName, fromLatin1, toLatin1 } from '../src/mqtt/topic.ts';
 import { beat } from '../src/thread/heartbeat.ts';
 import { IdentifierTable } from '../src/thread/identifier-table.ts';
+import { MemoryBudget, QUEUE_PART } from '../src/thread/memory-budget.ts';
 import { countConflict, readStart, START_MAX, serialBase, writeStart } from '../src/thread/message-numbers.ts';
 import { type SessionCount, THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../src/thread/messages.ts';
 import { Registry } from './identifiers/registry.ts';
 import type { Control, DurableOp, WireSession } from './mesh/controls.ts';
 import { Mesh } from './mesh/mesh.ts';
 import { onBeforePost, type PeerLink } from './mesh/peer-link.ts';
-import { EMPTY, Message } from './routing/message.ts';
+
+import { EMPTY, heldMessages, Message } from './routing/message.ts';
+
 import { Namespace } from './routing/namespace.ts';
 import { INTEREST } from './routing/peer.ts';
 import { Router } from './routing/router.ts';
 import { MessageStore } from './session/disk/message-store.ts';
 import { DurableSessions } from './session/durable-sessions.ts';
 import { deliveryKey } from './session/flight/delivery.ts';
+import { bytesOfSessions } from './session/footprint.ts';
 import { RetainedAnswers } from './session/retained/answers.ts';
 import { RefusalLog } from './session/retained/refusal-log.ts';
 import { isSystemTopic, RetainedStore } from './session/retained/store.ts';
@@ -27,7 +31,11 @@ import { AwayRules } from './session/rights/away-rules.ts';
 import { withdraw, withdrawnFields } from './session/rights/withdrawal.ts';
 import type { DropReason, Session } from './session/session.ts';
 import { expiresAt, SessionTable } from './session/session-table.ts';
+
 import { dueMessage } from './session/will/pending-will.ts';
+
+import { heapUse } from './usage.ts';
+
 import { startWorker } from './worker-frame.ts';
 
 const boot = workerData as WorkerBoot;
@@ -59,6 +67,9 @@ const { disk } = store;
 const retainedStore: RetainedStore = new RetainedStore(disk);
 if (!isReplacement) writeStart(boot.numbers, firstStart());
 const refusals = new RefusalLog(() => link.logger);
+/** by endpoint: what its sessions may keep waiting */
+const queuedBytes = new Map<string, number>();
+const memory = new MemoryBudget(boot.memory, boot.memorySlot, heldMessages, heapUse);
 const drops = new Map<string, Map<DropReason, number>>();
 /** subscriptions that were taken back since they were last counted, by endpoint */
 const withdrawals = new Map<string, number>();
@@ -93,6 +104,12 @@ router.retained = {
 
 const table = new SessionTable(mesh, router, {
   onDrop: (session, reason, count) => countDropped(session, reason, count),
+  refuseBytes({ endpoint, queue }, bytes) {
+    if (queue.length > 0 && queue.bytes + bytes > (queuedBytes.get(endpoint) ?? Number.POSITIVE_INFINITY)) return 'queue_bytes';
+    return memory.hasRoom(bytes, QUEUE_PART) ? null : 'memory';
+  },
+  // Nobody is connected here.
+  flightBytes: () => Number.POSITIVE_INFINITY,
   onDurable: (session, op) => void keep(session.namespace.name, session.clientId, op),
   // Only connected sessions wait, and none is connected here.
   whenDurable: async (session, op) => void keep(session.namespace.name, session.clientId, op),
@@ -235,8 +252,9 @@ function onControl(peer: PeerLink, control: Control): void {
     case 'queue-limit':
       table.setQueueLimit(control.endpoint, control.maxQueued);
       return;
-    case 'retained-limit': {
+    case 'endpoint-limits': {
       const { endpoint, port, messages, bytes } = control;
+      queuedBytes.set(endpoint, control.queuedBytes);
       retainedStore.quota.setLimit(endpoint, { messages, bytes });
       refusals.name(endpoint, port);
       return;
@@ -401,6 +419,7 @@ function publishIfDue(session: Session, now: number): void {
 }
 
 const sweep = setInterval(() => {
+  memory.sweep(bytesOfSessions(table.values()));
   if (disk?.keepTime()) durable?.schedule();
   sweepSessions();
   registry.sweep();

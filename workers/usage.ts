@@ -1,9 +1,17 @@
 /** Heap, loop utilization and event-loop delay of this thread, for metrics. */
 
 import { performance } from 'node:perf_hooks';
+import { getHeapStatistics } from 'node:v8';
 import { crossing } from '../src/metrics/crossing.ts';
 import { loopDelay } from '../src/metrics/loop-delay.ts';
+import type { HeapUse } from '../src/thread/memory-budget.ts';
 import type { ThreadUsage } from '../src/thread/messages.ts';
+
+/** The heap of this thread, and where V8 ends the thread. */
+export function heapUse(): HeapUse {
+  const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics();
+  return { used, limit };
+}
 
 /** Reads what this thread uses. */
 export class UsageMeter {

@@ -357,7 +357,18 @@ export interface NodeView {
 
 export interface ResourcesAnswer {
   cpu: { userSeconds: number; systemSeconds: number; percent: number };
-  memory: { rssBytes: number; heapUsedBytes: number; externalBytes: number };
+  memory: {
+    rssBytes: number;
+    heapUsedBytes: number;
+    externalBytes: number;
+    /** what clients may make the node remember, and what they do */
+    budgetBytes: number;
+    heldBytes: number;
+    /** of the machine or container */
+    machineBytes: number;
+    /** nobody new is let in */
+    isTight: boolean;
+  };
   threads: {
     name: string;
     role: string;

@@ -8,6 +8,7 @@ import {
   type ClusterSample,
   configurationText,
   endpointsText,
+  memoryText,
   messageStoreText,
   ProcessMetrics,
   workersText,
@@ -62,6 +63,7 @@ export class Monitor {
   readonly #process = new ProcessMetrics();
   readonly #timer: NodeJS.Timeout;
   #ticks = 0;
+  #wasTight = false;
   readonly #retained = new RetainedTotals();
   #sessions = new Map<string, { persistent: number; offline: number }>();
   #cpuBefore = { usage: process.cpuUsage(), at: steadyNow(), percent: 0 };
@@ -98,7 +100,7 @@ export class Monitor {
     );
     const endpoints = await endpointsText(samples);
     if (port !== undefined) return endpoints;
-    const workers = await this.#workersText();
+    const workers = `${await this.#workersText()}\n${await memoryText(this.#memory())}`;
     const messages = await messageStoreText(this.#options.supervisor.messages);
     const configuration = await configurationText(this.#configuration(), this.#clusterSample());
     const store = storeSizeText(this.#options.keeper.size);
@@ -206,7 +208,7 @@ export class Monitor {
     });
     return {
       cpu: { userSeconds: cpu.user / 1e6, systemSeconds: cpu.system / 1e6, percent: this.#cpuBefore.percent },
-      memory: { rssBytes: memory.rss, heapUsedBytes: memory.heapUsed, externalBytes: memory.external },
+      memory: { rssBytes: memory.rss, heapUsedBytes: memory.heapUsed, externalBytes: memory.external, ...this.#memory() },
       threads: await Promise.all(threads),
       node,
       pid: process.pid,
@@ -271,12 +273,27 @@ export class Monitor {
     };
   }
 
+  #memory() {
+    const { budgetBytes, heldBytes, machineBytes, isTight } = this.#options.supervisor.memory;
+    return { budgetBytes, heldBytes, machineBytes, isTight };
+  }
+
   #tick(): void {
     const { collector, runners, desired } = this.#options;
     collector.sample();
     runners.sweep((id) => desired.byId(id) !== undefined || desired.isLocked(id));
     this.#sampleCpu();
+    this.#judgeMemory();
     if (this.#ticks++ % SESSION_COUNT_TICKS === 0) void this.#countSessions();
+  }
+
+  #judgeMemory(): void {
+    const { memory } = this.#options.supervisor;
+    memory.judge(process.memoryUsage.rss());
+    if (memory.isTight === this.#wasTight) return;
+    this.#wasTight = memory.isTight;
+    const said = this.#wasTight ? 'Memory is short: new clients and large packets are refused' : 'Memory is no longer short';
+    this.#options.logger.warn(said, this.#memory());
   }
 
   #sampleCpu(): void {

@@ -108,6 +108,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     dataPath: settings.store.storeType === 'MEMORY' ? null : settings.store.local.dataPath,
     urls: workerUrls,
     probePrefix,
+    memoryBudget: settings.node.memoryBudget,
     logger,
     questions: { 'access.verify': (job) => access.verify(job) },
   });

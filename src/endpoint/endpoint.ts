@@ -100,6 +100,12 @@ export interface Endpoint {
   maxSendWindowSize: number;
   maxReceiveWindowSize: number;
   maxQueuedMessages: number;
+  /** bytes that wait for one session, and bytes in flight to it */
+  maxQueuedBytes: number;
+  /** subscriptions of one client */
+  maxSubscriptions: number;
+  /** aliases that a client may set, and KiB that their topics may have together */
+  maxTopicAlias: number;
   /** retained messages that its clients may have on this node */
   maxRetainedMessages: number;
   /** bytes of these, with their topics and properties and 200 more for each */

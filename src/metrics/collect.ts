@@ -4,7 +4,14 @@ import { steadyNow } from '../kernel/clock.ts';
 import { COUNTER_NAMES, COUNTER_SLOTS, type CounterName, SLOT } from './counters.ts';
 
 /** Slots that say how it is now; everything else only grows. */
-const GAUGES: readonly CounterName[] = ['connectionsCurrent', 'connectionsMax', 'sessionsCurrent', 'subscriptionsCurrent', 'formerCurrent'];
+const GAUGES: readonly CounterName[] = [
+  'connectionsCurrent',
+  'connectionsMax',
+  'sessionsCurrent',
+  'subscriptionsCurrent',
+  'formerCurrent',
+  'heldBytes',
+];
 const IS_GAUGE = Uint8Array.from({ length: COUNTER_SLOTS }, (_, slot) => (GAUGES.some((name) => SLOT[name] === slot) ? 1 : 0));
 
 /** Endpoint identifiers remembered after their endpoint was removed, so that one that comes back goes on counting. */

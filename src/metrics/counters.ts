@@ -40,6 +40,12 @@ export const COUNTER_NAMES = [
   'retainedRefused',
   'refusedForeignSession',
   'subscriptionsWithdrawn',
+  'droppedQueueBytes',
+  'droppedMemory',
+  'quotaMemory',
+  'quotaSubscriptions',
+  'quotaTopicAlias',
+  'heldBytes',
   'retainedTimeout',
 ] as const;
 
@@ -49,6 +55,8 @@ export type CounterName = (typeof COUNTER_NAMES)[number];
 export const DROP_REASONS = {
   queue_full: 'droppedQueueFull',
   slow_consumer: 'droppedSlowConsumer',
+  queue_bytes: 'droppedQueueBytes',
+  memory: 'droppedMemory',
   expired: 'droppedExpired',
   packet_too_large: 'droppedTooLarge',
   peer_overload: 'droppedPeerOverload',
@@ -73,6 +81,13 @@ export const CONNECTION_ERRORS = {
   tls_handshake: 'tlsHandshakeFailed',
   tls_timeout: 'tlsTimeout',
   tls_client_certificate: 'tlsClientCertificate',
+} as const satisfies Record<string, CounterName>;
+
+/** Quotas of `_quota_refused_total{quota}` and the slots that count who met them. */
+export const QUOTAS = {
+  memory: 'quotaMemory',
+  subscriptions: 'quotaSubscriptions',
+  topic_alias: 'quotaTopicAlias',
 } as const satisfies Record<string, CounterName>;
 
 /** Operations of `_response_time_seconds{operation}`. */

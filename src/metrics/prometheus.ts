@@ -9,6 +9,7 @@ import {
   DIRECTIONS,
   DROP_REASONS,
   OPERATIONS,
+  QUOTAS,
   RESPONSE_BUCKETS,
   responseBase,
   SIZE_BUCKETS,
@@ -57,6 +58,7 @@ const GAUGES: [string, string, Read][] = [
   ['sessions_current', 'Sessions of connected clients', total('sessionsCurrent')],
   ['sessions_max', 'Most sessions of connected clients at once', (sample) => sample.counters.sessionsMax],
   ['sessions_persistent', 'Sessions with an expiry, connected or not', (sample) => sample.extras.persistent],
+  ['held_bytes', 'Memory held for connected clients: aliases, filters, queues, packets in pieces, output', total('heldBytes')],
   ['subscriptions_current', 'Subscriptions of connected clients', total('subscriptionsCurrent')],
   ['cpu_usage_percent', 'Processor time of its worker threads, 100 = one processor', (sample) => sample.extras.cpuPercent],
   ['retained_messages', 'Retained messages that came by it', (sample) => sample.extras.retained.messages],
@@ -97,6 +99,7 @@ const CERTIFICATE_GAUGE = {
 
 const LABELLED_COUNTERS: [string, string, string, ReadMany][] = [
   ['messages_dropped_total', 'Messages dropped', 'reason', byLabel('reason', DROP_REASONS, total)],
+  ['quota_refused_total', 'What clients asked for and did not get', 'quota', byLabel('quota', QUOTAS, total)],
   ['errors_total', 'Errors', 'error_type', byLabel('error_type', ERROR_TYPES, total)],
   ['connection_errors_total', 'Connections refused or broken', 'error_code', byLabel('error_code', CONNECTION_ERRORS, total)],
 ];
@@ -224,6 +227,17 @@ export async function workersText(samples: WorkerSample[]): Promise<string> {
     blocks.inc(labels, eventLoopBlocks);
     crossed.inc(labels, crossedMessages);
   }
+  return registry.metrics();
+}
+
+/** Prometheus text of what clients make the node remember. */
+export async function memoryText({ budgetBytes, heldBytes, isTight }: { budgetBytes: number; heldBytes: number; isTight: boolean }) {
+  const registry = new Registry();
+  const gauge = (name: string, help: string, value: number) =>
+    new Gauge({ name: `fluxmq_memory_${name}`, help, registers: [registry] }).set(value);
+  gauge('budget_bytes', 'What clients may make the node remember', budgetBytes);
+  gauge('held_bytes', 'What clients make the node remember: aliases, filters, queues, packets in pieces, output', heldBytes);
+  gauge('tight', '1 while memory is short: nobody new is let in', Number(isTight));
   return registry.metrics();
 }
 

@@ -5,8 +5,9 @@ const PEAK = 1;
 const UNTOLD = 2;
 const BUCKET = 0;
 const TOLD_AT = 1;
+const HELD = 2;
 const COUNTS = 8;
-const CLOCKS = 2;
+const CLOCKS = 3;
 const BYTES = COUNTS * 4 + CLOCKS * 8;
 
 /** Why somebody was refused; the order is the layout. */
@@ -60,9 +61,10 @@ export class SharedLimits {
     }
   }
 
-  /** Gives `count` places back (more than one when a worker died). */
-  release(count = 1): void {
+  /** Gives `count` places back; more than one, and what their clients held, when a worker died. */
+  release(count = 1, heldBytes = 0): void {
     Atomics.sub(this.#counts, CONNECTIONS, count);
+    if (heldBytes > 0) this.addHeld(-heldBytes);
   }
 
   /**
@@ -78,6 +80,16 @@ export class SharedLimits {
       if (next - nowUs > SECOND_US) return false;
       if (Atomics.compareExchange(this.#clock, BUCKET, full, next) === full) return true;
     }
+  }
+
+  /** What the clients of all its workers hold, bytes. */
+  get heldBytes(): number {
+    return Number(Atomics.load(this.#clock, HELD));
+  }
+
+  /** Adds to it; less than 0: it has become less. */
+  addHeld(bytes: number): void {
+    Atomics.add(this.#clock, HELD, BigInt(Math.round(bytes)));
   }
 
   /** Counts a refusal for the log. */

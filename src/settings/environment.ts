@@ -41,7 +41,7 @@ function endpointKeys(): KeyTree {
 }
 
 const KEYS: KeyTree = {
-  node: leaves('name', 'bindAddress'),
+  node: leaves('name', 'bindAddress', 'memoryBudget'),
   http: {
     ...leaves('host', 'port', 'username', 'password', 'accessLog', 'trustedProxies', 'basePath'),
     ssl: leaves('crt', 'cert', 'key'),

@@ -32,6 +32,7 @@ const nodeSchema = group({
   bindAddress: text(255)
     .refine((value) => isIP(value) !== 0, { error: 'must be an IP address' })
     .optional(),
+  memoryBudget: bytes.optional(),
 });
 /** A certificate may stand in the configuration itself. */
 const PEM_CHARACTERS_MAX = 512 * 1024;
@@ -92,7 +93,7 @@ export function readSections(input: Record<string, unknown>, problems: Problems,
 
 function readNode(input: unknown, problems: Problems): Settings['node'] {
   const read = check(nodeSchema, withoutNulls(input), 'node', problems);
-  return { name: read?.name ?? defaultName(), bindAddress: read?.bindAddress ?? null };
+  return { name: read?.name ?? defaultName(), bindAddress: read?.bindAddress ?? null, memoryBudget: read?.memoryBudget ?? null };
 }
 
 /** The host name, with what a node's name may not hold replaced. */

@@ -69,7 +69,12 @@ export interface ClusterSettings {
 }
 
 export interface Settings {
-  node: { name: string /** where endpoints listen whose host is 0.0.0.0 or ::, on this node; null: there */; bindAddress: string | null };
+  node: {
+    name: string /** where endpoints listen whose host is 0.0.0.0 or ::, on this node; null: there */;
+    bindAddress: string | null;
+    /** bytes that clients may make the node remember; null: a quarter of its memory */
+    memoryBudget: number | null;
+  };
   http: HttpSettings;
   store: StoreSettings;
   cluster: ClusterSettings;

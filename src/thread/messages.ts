@@ -26,6 +26,9 @@ export interface WorkerBoot {
   identifiers: SharedArrayBuffer;
   /** from which all threads number messages: see message-numbers.ts */
   numbers: SharedArrayBuffer;
+  /** what all threads hold for their clients, and the slot of this one: see memory-budget.ts */
+  memory: SharedArrayBuffer;
+  memorySlot: number;
   /** logins that failed, of all threads: see kernel/logins/login-memory.ts */
   logins: SharedArrayBuffer;
   /** whether messages can be stored: see store-state.ts */

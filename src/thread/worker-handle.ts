@@ -1,12 +1,12 @@
 /** Main's end of the channel to one worker thread: starts it, calls it, answers its questions, and ends it in order. */
 
-import { totalmem } from 'node:os';
 import { type MessagePort, type Transferable, Worker } from 'node:worker_threads';
 import { Deadline } from '../kernel/deadline.ts';
 import { FluxError, toWireError } from '../kernel/errors.ts';
 import type { LogFields, LogLevel } from '../kernel/logger.ts';
 import { PendingCalls } from './frames.ts';
 import { readHeartbeat } from './heartbeat.ts';
+import { machineBytes } from './memory-budget.ts';
 import type { CommandName, Commands, QuestionName, Questions, ThreadFrame, WorkerBoot, WorkerEvent } from './messages.ts';
 import { THREAD_PROTOCOL_VERSION } from './messages.ts';
 
@@ -44,9 +44,12 @@ const PENDING_CALLS_MAX = 4096;
 const LINGER_AFTER_CLOSED_MS = 50;
 const MIB = 1024 * 1024;
 
-/** Half of the machine for the old generation of a worker, 1..8 GiB: a leak ends one worker, not the machine. */
-export function workerHeapLimitMb(memoryBytes: number = totalmem()): number {
-  return Math.round(Math.min(8192, Math.max(1024, memoryBytes / MIB / 2)));
+/**
+ * Half of the machine, or of the container, for the old generation of a worker, 256 MiB to 8 GiB: a leak ends one worker, not the machine.
+ * Long before, the worker takes in nothing large (memory-budget.ts): what V8 cannot allocate in one piece ends the process, not the thread.
+ */
+export function workerHeapLimitMb(memoryBytes: number = machineBytes()): number {
+  return Math.round(Math.min(8192, Math.max(256, memoryBytes / MIB / 2)));
 }
 
 type AnyQuestionHandler = (params: unknown) => Promise<unknown>;

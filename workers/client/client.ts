@@ -2,7 +2,7 @@
 
 import { CONNECTION_ERRORS, type CounterName, observe, SIZE_BUCKETS, SLOT, sizeBase } from '../../src/metrics/counters.ts';
 import { loopDelay } from '../../src/metrics/loop-delay.ts';
-import { CONNECT_BYTE, canBeConnect, describeStranger } from '../../src/mqtt/connect/first-bytes.ts';
+import { CONNECT_BYTE, describeStranger } from '../../src/mqtt/connect/first-bytes.ts';
 import { decodePacket } from '../../src/mqtt/decode.ts';
 import { answerVersion } from '../../src/mqtt/decode-connect.ts';
 import { encodeConnack, encodeDisconnect } from '../../src/mqtt/encode.ts';
@@ -10,10 +10,11 @@ import { ACK, type Acknowledgement } from '../../src/mqtt/encode-publish.ts';
 import { ProtocolError } from '../../src/mqtt/errors.ts';
 import type { Packet, ProtocolVersion, QoS } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
-import type { Admission, Connection, ConnectionClient, Refusal } from '../connection.ts';
+import type { Admission, Connection, ConnectionClient } from '../connection.ts';
 import { Message } from '../routing/message.ts';
 import type { Run } from '../routing/subscriber.ts';
 import type { TopicEntry } from '../routing/topic-entry.ts';
+import { bytesOfSession } from '../session/footprint.ts';
 import type { SessionOutlet } from '../session/outlet.ts';
 import { withdraw, withdrawnFields } from '../session/rights/withdrawal.ts';
 import type { Session } from '../session/session.ts';
@@ -21,14 +22,16 @@ import type { PendingWill } from '../session/will/pending-will.ts';
 import type { EndpointContext, WorkerContext } from './context.ts';
 import { Decisions } from './decisions.ts';
 import { LastTopic } from './last-topic.ts';
+import { ClientMemory } from './limits/client-memory.ts';
+import { TopicAliases } from './limits/topic-aliases.ts';
 import { HOLD, PacketReader } from './packet-reader.ts';
 import { QueuedInput } from './queued-input.ts';
 import type { Reading } from './reading.ts';
 import { Sender } from './sender.ts';
 import { logPacket } from './tap.ts';
 
-/** Topic Alias Maximum told to clients: each may make the server remember so many topic names. */
-export const TOPIC_ALIAS_MAXIMUM = 256;
+/** What a client takes beside what it makes the server remember, about. */
+const CLIENT_BYTES = 3000;
 /** Largest CONNECT while the client is unknown. */
 const CONNECT_BYTES_MAX = 512 * 1024;
 /** A session worker that has not written what DISCONNECT said by then hangs: the connection is closed all the same. */
@@ -73,7 +76,8 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   sendWindow = 100;
   receiveWindow = 100;
   requestProblemInformation = true;
-  aliasesIn: Map<number, string> | null = null;
+  readonly memory: ClientMemory;
+  readonly aliases: TopicAliases;
   /** the first packet was a CONNECT */
   #mayAnswer = false;
   #publishedQueued = false;
@@ -97,34 +101,25 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.sender = new Sender(connection, endpoint, this);
     this.decisions = new Decisions(endpoint, this);
     this.queued = new QueuedInput(this);
+    this.memory = new ClientMemory(endpoint, context.memory);
+    this.aliases = new TopicAliases(this);
     this.#topic = new LastTopic(endpoint, this.decisions);
     this.lastSeen = context.tick;
   }
 
   // ---- input
-
   onData(buf: Buffer, start: number, end: number): void {
     if (this.state === 'closed') return;
     loopDelay.touch();
     this.lastSeen = this.context.tick;
     this.endpoint.slots[SLOT.bytesReceived]! += end - start;
-    if (this.state === 'new') this.#readFirst(buf, start, end);
-    else this.read(buf, start, end);
-  }
-
-  /** Nothing is waited for that cannot become a CONNECT [MQTT-3.1.0-1]: who speaks something else hears it at once. */
-  #readFirst(buf: Buffer, start: number, end: number): void {
-    if (!this.hasPartial && end > start && buf[start] !== CONNECT_BYTE) {
-      this.#failStranger(buf, start, end);
+    if (this.state !== 'new') {
+      this.read(buf, start, end);
       return;
     }
-    this.read(buf, start, end);
-    const begun = this.state === 'new' ? this.partialBytes : null;
-    if (begun !== null && !canBeConnect(begun, 0, begun.length)) this.#failStranger(begun, 0, begun.length);
-  }
-
-  #failStranger(buf: Buffer, start: number, end: number): void {
-    this.endpoint.strangers.note(`${this.address}: ${describeStranger(buf, start, end, 'MQTT')}`);
+    const strange = this.readFirst(buf, start, end);
+    if (strange === null || this.state !== 'new') return;
+    this.endpoint.strangers.note(`${this.address}: ${describeStranger(strange, 0, strange.length, 'MQTT')}`);
     this.fail(new ProtocolError(REASON.protocolError, 'The first packet is not CONNECT'));
   }
 
@@ -141,6 +136,13 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     }
   }
 
+  /** What it makes the server keep, but for the messages of its session, bytes. */
+  get heldBytes(): number {
+    const named = this.clientId.length + (this.username?.length ?? 0) + (this.will?.message.size ?? 0);
+    const ofSession = this.session === null ? 0 : bytesOfSession(this.session);
+    return CLIENT_BYTES + named + this.inputBytes + this.aliases.bytes + this.sender.heldBytes + ofSession;
+  }
+
   /** The peers have caught up. */
   onPeersRelieved(): void {
     this.release(HOLD.peers);
@@ -152,11 +154,6 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
 
   get isClosed(): boolean {
     return this.state === 'closed';
-  }
-
-  /** Why it will be refused as soon as its CONNECT has come; null: it has a place. */
-  get refusal(): Refusal | null {
-    return this.admission.refusal;
   }
 
   /** True when its connection has ended, and all that it brought is handled. */

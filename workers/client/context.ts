@@ -4,6 +4,7 @@ import type { Logger } from '../../src/kernel/logger.ts';
 import { type CounterName, SLOT } from '../../src/metrics/counters.ts';
 import type { SharedLimits } from '../../src/metrics/shared-limits.ts';
 import { Untold } from '../../src/metrics/untold.ts';
+import type { MemoryBudget } from '../../src/thread/memory-budget.ts';
 import type { EndpointRuntimeConfig } from '../../src/thread/messages.ts';
 import type { StoreState } from '../../src/thread/store-state.ts';
 import type { Authenticator } from '../access/authenticator.ts';
@@ -30,6 +31,8 @@ export interface WorkerContext {
   readonly logger: Logger;
   /** of `WorkerBoot`: with what the client identifiers of this node's health checks begin */
   readonly probePrefix: string;
+  /** what this thread may hold for its clients */
+  readonly memory: MemoryBudget;
   /** clients that wait until the peers have caught up */
   readonly paused: Set<{ onPeersRelieved(): void }>;
   /** publishes of MQTT 3 clients that wait until messages can be stored */
@@ -47,6 +50,8 @@ export class EndpointContext {
   #isTapped: boolean;
   readonly slots: Float64Array;
   readonly limits: SharedLimits;
+  /** its clients hold more than one endpoint may have of the node's memory; moved by the sweep */
+  isOverShare = false;
   /** connections that did not begin with CONNECT */
   readonly strangers = new Untold();
 

@@ -5,8 +5,9 @@ import { Authoriser } from '../access/authoriser.ts';
 import type { SubscribeRules } from '../session/rights/withdrawal.ts';
 import type { EndpointContext } from './context.ts';
 
-/** Decisions remembered per client; bounded, because topics are the client's choice. */
+/** Decisions remembered per client, and characters of their topics; bounded, because topics are the client's choice. */
 const DECISIONS_MAX = 256;
+const CHARACTERS_MAX = 16 * 1024;
 /** Characters of a topic whose decision is remembered. */
 const REMEMBERED_MAX = 512;
 /** Topics of the server itself. */
@@ -29,6 +30,7 @@ export class Decisions implements SubscribeRules {
   readonly #who: DecisionSubject;
   #authoriser: Authoriser | null = null;
   #publish: Map<string, boolean> | null = null;
+  #characters = 0;
   /** version of the endpoint's configuration that the above is for */
   #version = 0;
 
@@ -46,7 +48,11 @@ export class Decisions implements SubscribeRules {
     if (isAllowed === undefined) {
       isAllowed = authoriser.mayPublish(fromLatin1(topic));
       if (topic.length > REMEMBERED_MAX) return isAllowed;
-      if (this.#publish === null || this.#publish.size >= DECISIONS_MAX) this.#publish = new Map();
+      this.#characters += topic.length;
+      if (this.#publish === null || this.#publish.size >= DECISIONS_MAX || this.#characters > CHARACTERS_MAX) {
+        this.#publish = new Map();
+        this.#characters = topic.length;
+      }
       this.#publish.set(topic, isAllowed);
     }
     return isAllowed;

@@ -10,6 +10,9 @@ import type { TopicEntry } from '../routing/topic-entry.ts';
 import type { EndpointContext } from './context.ts';
 import type { Decisions } from './decisions.ts';
 
+/** Characters of a topic that is remembered. */
+const REMEMBERED_MAX = 2048;
+
 export class LastTopic {
   readonly #endpoint: EndpointContext;
   readonly #decisions: Decisions;
@@ -28,6 +31,13 @@ export class LastTopic {
   }
 
   remember(entry: TopicEntry): void {
+    // Each client keeps its last topic: a huge one is looked up each time.
+    if (entry.topic.length > REMEMBERED_MAX) {
+      this.#entry = null;
+      this.#bytes = EMPTY;
+      this.#allowedOf = 0;
+      return;
+    }
     this.#bytes = entry.bytes;
     this.#entry = entry;
     this.#allowedOf = 0;

@@ -1,6 +1,7 @@
 /** The one framer of a client's bytes: whole packets in a chunk are handled where they are, a tail is kept, a held client waits. */
 
 import { readTurn, type TurnTaker } from '../../src/kernel/turns/read-turn.ts';
+import { CONNECT_BYTE, canBeConnect } from '../../src/mqtt/connect/first-bytes.ts';
 import type { TopicEntry } from '../routing/topic-entry.ts';
 import { arena } from './arena.ts';
 import { PartialPacket, packetSize } from './input.ts';
@@ -28,6 +29,8 @@ const DECODED_UNITS = 4;
 /** Half seconds that a packet may take to come whole, beside a second for each KiB: a slow network is slow, a peer that drips is ended. */
 const PACKET_TICKS = 60;
 const BYTES_PER_TICK = 512;
+/** Memory for a packet from this size on is asked for; what is smaller is bounded by the number of connections. */
+const WATCHED_BYTES = 64 * 1024;
 /** Input of one loop iteration from which on the output does not wait for its end. */
 const EARLY_BYTES = 512 * 1024;
 /** Clients whose input is being read: one, or others whose waiting input it has released. */
@@ -69,6 +72,8 @@ export abstract class PacketReader implements TurnTaker {
   protected abstract acknowledged(first: number, packetId: number): boolean;
   /** Handles a whole packet that is not for the fast path. @throws ProtocolError */
   protected abstract decode(buf: Buffer, start: number, end: number): void;
+  /** whether there is memory for a packet that is not whole */
+  abstract readonly memory: { demand(bytes: number): void };
   /** Decides about an error of the input. */
   abstract fail(error: unknown): void;
   /** What was read is worked off, as far as the client is not held. */
@@ -105,6 +110,17 @@ export abstract class PacketReader implements TurnTaker {
     if (reading === 0 && arena.retiredBytes > EARLY_BYTES) flushDirty();
   }
 
+  /**
+   * As read(), while nothing has been understood yet: nothing is waited for that cannot become a CONNECT [MQTT-3.1.0-1].
+   * @returns what cannot; null: it was read
+   */
+  protected readFirst(buf: Buffer, start: number, end: number): Buffer | null {
+    if (this.#partial === null && start < end && buf[start] !== CONNECT_BYTE) return buf.subarray(start, end);
+    this.read(buf, start, end);
+    const begun = this.#partial?.bytes ?? null;
+    return begun === null || canBeConnect(begun, 0, begun.length) ? null : begun;
+  }
+
   /** Counts work that was done. True: what is left of the input waits for a later turn. */
   #isTurnOver(units: number): boolean {
     return readTurn.worked(units) && !this.#isLast;
@@ -127,7 +143,10 @@ export abstract class PacketReader implements TurnTaker {
 
   #input(buf: Buffer, at: number, end: number): void {
     while (this.#partial !== null && at < end) {
+      const before = this.#partial.slab.buf.length;
       at = this.#partial.take(buf, at, end, this.maximumIn);
+      const grown = this.#partial.slab.buf.length - before;
+      if (grown >= WATCHED_BYTES) this.memory.demand(grown);
       const { size, slab } = this.#partial;
       if (size < 0) return;
       this.#partial = null;
@@ -139,7 +158,7 @@ export abstract class PacketReader implements TurnTaker {
     if (this.#isHeld) this.#held.push(own(buf, at, end));
     else if (this.isOnline && packetSize(buf, at, end, this.maximumIn) > end - at) {
       // A large packet in pieces: its bytes go to their place at once.
-      this.#partial = new PartialPacket(buf, at, end, this.maximumIn);
+      this.#begin(buf, at, end, this.maximumIn);
     } else {
       // What is routed from here outlives the read.
       const from = arena.keep(buf, at, end);
@@ -234,7 +253,21 @@ export abstract class PacketReader implements TurnTaker {
       this.publishRun(runEntry, buf, runStart, at, runCount);
       readTurn.worked(runEntry.targets.length + 1);
     }
-    if (at < end && !this.isClosed) this.#partial = new PartialPacket(buf, at, end, maximum);
+    if (at < end && !this.isClosed) this.#begin(buf, at, end, maximum);
+  }
+
+  #begin(buf: Buffer, at: number, end: number, maximum: number): void {
+    const partial = new PartialPacket(buf, at, end, maximum);
+    const bytes = partial.slab.buf.length;
+    if (bytes >= WATCHED_BYTES) this.memory.demand(bytes);
+    this.#partial = partial;
+  }
+
+  /** Input that waits, and the packet that is not whole, bytes. */
+  protected get inputBytes(): number {
+    let bytes = this.#partial === null ? 0 : this.#partial.slab.buf.length;
+    for (const waiting of this.#held) bytes += waiting.length;
+    return bytes;
   }
 
   /** True when the rest of the input must wait, or nobody wants it any more. @param units work that the packet before it was */
@@ -272,15 +305,6 @@ export abstract class PacketReader implements TurnTaker {
   /** It is not read for reasons that are not its own: what it says meanwhile, a PINGREQ too, is not heard. */
   get isKeptWaiting(): boolean {
     return this.#isPaused && (this.#holds & ~HOLD.output) !== 0;
-  }
-
-  protected get hasPartial(): boolean {
-    return this.#partial !== null;
-  }
-
-  /** The beginning of the packet that is not whole yet; null: there is none. */
-  protected get partialBytes(): Buffer | null {
-    return this.#partial?.bytes ?? null;
   }
 
   /**

@@ -10,9 +10,12 @@ import type { Message } from '../routing/message.ts';
 import type { TopicEntry } from '../routing/topic-entry.ts';
 import type { Session } from '../session/session.ts';
 import type { EndpointContext, WorkerContext } from './context.ts';
+import { type ClientMemory, NO_MEMORY } from './limits/client-memory.ts';
 import type { HeldPublisher } from './publish/held-publishes.ts';
 
 const RESPONSE_PUBLISH = responseBase('publish');
+/** From this size on, bytes, a message is refused while memory is short. */
+const LARGE_BYTES = 16 * 1024;
 
 /** The client, as far as its publishes are concerned. */
 export interface QueuedPublisher {
@@ -21,6 +24,7 @@ export interface QueuedPublisher {
   readonly version: ProtocolVersion;
   readonly session: Session | null;
   readonly isOnline: boolean;
+  readonly memory: ClientMemory;
   /** QoS 1 and 2 publishes that may be unacknowledged, as MQTT 5 clients were told */
   readonly receiveWindow: number;
   /** Counts a PUBLISH of `size` bytes that came in. */
@@ -48,6 +52,10 @@ export class QueuedInput implements HeldPublisher {
   /** Routes a QoS 1 message of a packet of `size` bytes and acknowledges it. @throws ProtocolError over the Receive Maximum [MQTT-3.3.4-9] */
   atLeastOnce(entry: TopicEntry, message: Message, packetId: number, size: number): void {
     const client = this.#client;
+    if (size >= LARGE_BYTES && client.memory.isShort) {
+      this.#refuseLarge(ACK.puback, packetId, size);
+      return;
+    }
     if ((entry.wantsStore || message.retain) && this.#cannotStore(message, packetId, size)) return;
     this.#begin(size);
     const { hasReceivers, serial } = client.context.router.route(client.endpoint.namespace, entry, message);
@@ -98,6 +106,10 @@ export class QueuedInput implements HeldPublisher {
   exactlyOnce(entry: TopicEntry, message: Message, packetId: number, size: number): void {
     const client = this.#client;
     if (this.isRepeat(packetId)) return;
+    if (size >= LARGE_BYTES && client.memory.isShort) {
+      this.#refuseLarge(ACK.pubrec, packetId, size);
+      return;
+    }
     if ((entry.wantsStore || message.retain) && this.#cannotStore(message, packetId, size)) return;
     this.#begin(size);
     client.session!.receive(packetId);
@@ -156,6 +168,15 @@ export class QueuedInput implements HeldPublisher {
   /** PUBCOMP goes out: a place of the window is free, whichever connection brought the message, but never more than there are. */
   completed(): void {
     if (this.#uncompleted > 0) this.#uncompleted--;
+  }
+
+  /** MQTT 5 has a code for it, which ends the exchange; without one only the end of the connection says that the message was not taken. */
+  #refuseLarge(ack: Acknowledgement, packetId: number, size: number): void {
+    const client = this.#client;
+    client.countIn(size);
+    client.endpoint.count('droppedMemory');
+    if (client.version === 5) client.ack(ack, packetId, REASON.quotaExceeded);
+    else client.close(REASON.quotaExceeded, NO_MEMORY);
   }
 
   #ensurePlace(): void {

@@ -14,6 +14,8 @@ import { logPacket } from './tap.ts';
 
 /** Bytes that may wait for a client that does not read, before QoS 0 to it is dropped. */
 const SLOW_BYTES = 1024 * 1024;
+/** Topics of the aliases that are set for one client, bytes together: the client chooses how many, others how long they are. */
+const ALIAS_BYTES_MAX = 64 * 1024;
 const SIZE_OUT = sizeBase('out');
 
 /** Reused for every packet: the encoder reads it and keeps nothing. */
@@ -41,6 +43,7 @@ export class Sender {
   /** topics that may have an alias: the lower of the client's Topic Alias Maximum and the server's own bound */
   topicAliasMaximum = 0;
   #aliases: Map<string, number> | null = null;
+  #aliasBytes = 0;
 
   /** @param owner whose name stands in wiretap lines */
   constructor(connection: Connection, endpoint: EndpointContext, owner: { readonly clientId: string; readonly context: WorkerContext }) {
@@ -51,10 +54,20 @@ export class Sender {
 
   get isSlow(): boolean {
     const { out } = this;
-    if (out.pendingBytes <= SLOW_BYTES) return false;
+    if (out.pendingBytes <= this.#slowBytes) return false;
     // Much may wait only because this loop iteration has not ended yet: let the kernel say whether the client reads.
     if (!out.isBlocked) out.flush();
-    return out.isBlocked && out.pendingBytes > SLOW_BYTES;
+    return out.isBlocked && out.pendingBytes > this.#slowBytes;
+  }
+
+  /** While memory is short, less may wait. */
+  get #slowBytes(): number {
+    return this.#owner.context.memory.isTight ? SLOW_BYTES / 16 : SLOW_BYTES;
+  }
+
+  /** What waits for the client, and the topics of its aliases, bytes. */
+  get heldBytes(): number {
+    return this.out.pendingBytes + this.#aliasBytes;
   }
 
   /** The client has not read what it was sent: what need not come at once waits. The kernel is asked first. */
@@ -109,7 +122,7 @@ export class Sender {
     const size = publishSize(o);
     if (this.maximumPacketSize !== 0 && size > this.maximumPacketSize) {
       // The client has not seen the packet that would have set the alias.
-      if (o.topicAlias !== 0 && o.topic.length > 0) this.#aliases!.delete(message.topic);
+      if (o.topicAlias !== 0 && o.topic.length > 0 && this.#aliases!.delete(message.topic)) this.#aliasBytes -= message.topic.length;
       return false;
     }
     const { out } = this;
@@ -150,7 +163,8 @@ export class Sender {
     if (known !== undefined) {
       o.topicAlias = known;
       o.topic = EMPTY;
-    } else if (this.#aliases.size < this.topicAliasMaximum) {
+    } else if (this.#aliases.size < this.topicAliasMaximum && this.#aliasBytes + topic.length <= ALIAS_BYTES_MAX) {
+      this.#aliasBytes += topic.length;
       o.topicAlias = this.#aliases.size + 1;
       this.#aliases.set(topic, o.topicAlias);
     }

@@ -9,8 +9,10 @@ import { ProtocolError } from '../../src/mqtt/errors.ts';
 import type { ConnectPacket, Will } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import { toLatin1 } from '../../src/mqtt/topic.ts';
-import { type Client, TOPIC_ALIAS_MAXIMUM } from '../client/client.ts';
+import { LASTING_PART } from '../../src/thread/memory-budget.ts';
+import type { Client } from '../client/client.ts';
 import { isSystemTopic } from '../client/decisions.ts';
+import { NO_MEMORY } from '../client/limits/client-memory.ts';
 import { HOLD } from '../client/packet-reader.ts';
 import type { ClaimAnswer } from '../identifiers/directory.ts';
 import { EMPTY, Message } from '../routing/message.ts';
@@ -22,6 +24,8 @@ import { resumeRetained } from './retained.ts';
 /** What this server takes of the client's Topic Alias Maximum; each alias is a topic name to remember. */
 const ALIASES_OUT_MAX = 256;
 
+/** Names and a will of more bytes need more room than is left for those who bring little. */
+const LARGE_BYTES = 4096;
 const RESPONSE_CONNECT = responseBase('connect');
 
 /** @throws ProtocolError; what goes wrong later ends in client.fail() */
@@ -114,11 +118,14 @@ function refuseSession(client: Client): void {
 
 /** Limits that were exceeded when the connection came, and what the standard forbids in CONNECT. */
 function refuseEarly(client: Client, packet: ConnectPacket): boolean {
-  if (client.refusal === 'connection_limit') client.refuse(REASON.quotaExceeded, 'Connection limit reached');
-  else if (client.refusal === 'connection_rate') client.refuse(REASON.connectionRateExceeded, 'Connection rate exceeded');
-  else if (client.refusal === 'address_limit') client.refuse(REASON.quotaExceeded, 'Too many connections from this address');
-  else if (client.refusal === 'address_rate')
+  if (client.admission.refusal === 'connection_limit') client.refuse(REASON.quotaExceeded, 'Connection limit reached');
+  else if (client.admission.refusal === 'connection_rate') client.refuse(REASON.connectionRateExceeded, 'Connection rate exceeded');
+  else if (client.admission.refusal === 'address_limit') client.refuse(REASON.quotaExceeded, 'Too many connections from this address');
+  else if (client.admission.refusal === 'address_rate')
     client.refuse(REASON.connectionRateExceeded, 'Too many connections a second from this address');
+  else if (client.memory.isShort) client.refuse(REASON.quotaExceeded, NO_MEMORY, 'quotaMemory');
+  else if (!client.memory.reserve(bytesOf(packet), bytesOf(packet) > LARGE_BYTES ? LASTING_PART : 1))
+    client.refuse(REASON.quotaExceeded, NO_MEMORY);
   else if (packet.authenticationMethod !== null) {
     client.refuse(REASON.badAuthenticationMethod, 'Enhanced authentication is not supported', 'refusedBadConnect');
   } else if (packet.clientId === '' && packet.protocolVersion !== 5 && (packet.protocolVersion === 3 || !packet.cleanStart)) {
@@ -126,6 +133,12 @@ function refuseEarly(client: Client, packet: ConnectPacket): boolean {
     client.refuse(REASON.clientIdentifierNotValid, undefined, 'refusedBadConnect');
   } else return false;
   return true;
+}
+
+/** What a client makes the server keep by its CONNECT, here and in the session worker. */
+function bytesOf({ clientId, username, will }: ConnectPacket): number {
+  const ofWill = will === null ? 0 : will.topic.length + will.payload.length + (will.properties?.forward.length ?? 0);
+  return clientId.length * 4 + (username?.length ?? 0) + ofWill;
 }
 
 async function authenticate(client: Client, packet: ConnectPacket): Promise<boolean> {
@@ -229,6 +242,7 @@ function welcome(client: Client, packet: ConnectPacket, session: Session, isPres
   client.connectedAt = wallNow();
   client.sendWindow = Math.min(endpoint.maxSendWindowSize, packet.receiveMaximum);
   client.receiveWindow = endpoint.maxReceiveWindowSize;
+  client.aliases.maximum = endpoint.maxTopicAlias;
   client.sender.topicAliasMaximum = Math.min(packet.topicAliasMaximum, ALIASES_OUT_MAX);
   client.session = session;
   client.state = 'online';
@@ -260,8 +274,8 @@ function connackProperties(client: Client, packet: ConnectPacket, assigned: stri
   const properties: ConnackProperties = {
     receiveMaximum: endpoint.maxReceiveWindowSize,
     maximumPacketSize: endpoint.messageMaxSize,
-    topicAliasMaximum: TOPIC_ALIAS_MAXIMUM,
   };
+  if (endpoint.maxTopicAlias > 0) properties.topicAliasMaximum = endpoint.maxTopicAlias;
   if (client.keepAlive !== packet.keepAlive) properties.serverKeepAlive = client.keepAlive;
   if (assigned !== null) properties.assignedClientIdentifier = assigned;
   return properties;

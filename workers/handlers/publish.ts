@@ -3,14 +3,13 @@
 import { steadyNow } from '../../src/kernel/clock.ts';
 import { SLOT } from '../../src/metrics/counters.ts';
 import { ACK } from '../../src/mqtt/encode-publish.ts';
-import { ProtocolError } from '../../src/mqtt/errors.ts';
 import type { PublishPacket } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
-import { type Client, TOPIC_ALIAS_MAXIMUM } from '../client/client.ts';
+import type { Client } from '../client/client.ts';
 import { EMPTY, Message } from '../routing/message.ts';
 
 export function handlePublish(client: Client, packet: PublishPacket): void {
-  const topic = resolveAlias(client, packet);
+  const topic = client.aliases.resolve(packet.properties?.topicAlias ?? 0, packet.topic);
   const { endpoint, context } = client;
   const session = client.session!;
   // Before its topic is looked at: a repeat is no new decision.
@@ -41,21 +40,6 @@ export function handlePublish(client: Client, packet: PublishPacket): void {
     return;
   }
   client.queued.exactlyOnce(entry, message, packet.packetId, size);
-}
-
-/** The topic of the packet, from its name or its alias [MQTT-3.3.2-7]; a name with an alias sets the alias. */
-function resolveAlias(client: Client, packet: PublishPacket): string {
-  const alias = packet.properties?.topicAlias ?? 0;
-  if (alias === 0) return packet.topic;
-  if (alias > TOPIC_ALIAS_MAXIMUM) throw new ProtocolError(REASON.topicAliasInvalid, `Topic alias ${alias} is over ${TOPIC_ALIAS_MAXIMUM}`);
-  if (packet.topic !== '') {
-    client.aliasesIn ??= new Map();
-    client.aliasesIn.set(alias, packet.topic);
-    return packet.topic;
-  }
-  const topic = client.aliasesIn?.get(alias);
-  if (topic === undefined) throw new ProtocolError(REASON.protocolError, `Topic alias ${alias} is not set`);
-  return topic;
 }
 
 /** Not authorised: told in the acknowledgement of MQTT 5, dropped silently else (SPEC.md section 6). */

@@ -7,10 +7,12 @@ import { ProtocolError } from '../../src/mqtt/errors.ts';
 import type { SubscribePacket, SubscribeRequest } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import { parseSharedFilter, toLatin1 } from '../../src/mqtt/topic.ts';
+import { LASTING_PART } from '../../src/thread/memory-budget.ts';
 import type { Client } from '../client/client.ts';
 import { HOLD } from '../client/packet-reader.ts';
 import type { Subscription } from '../routing/subscriber.ts';
 import { filterTurns } from '../session/filter-turns.ts';
+import { bytesOfFilter } from '../session/footprint.ts';
 import type { RetainedQuery } from '../session/retained/queries.ts';
 import { type Session, subscriptionKey, toWireSubscription } from '../session/session.ts';
 import { beginQuery, sendRetained } from './retained.ts';
@@ -70,12 +72,21 @@ function subscribe(
   const { table, barrier } = client.context;
   const made = new Map<string, Subscription>();
   const asked: Subscription[] = [];
+  let added = 0;
   for (const request of requests) {
     const subscription = makeSubscription(client, request, identifier);
-    codes.push(typeof subscription === 'number' ? subscription : subscription.qos);
-    if (typeof subscription === 'number') continue;
+    if (typeof subscription === 'number') {
+      codes.push(subscription);
+      continue;
+    }
     const key = subscriptionKey(subscription);
     const isNew = !session.subscriptions.has(key) && !made.has(key);
+    if (isNew && !mayAdd(client, session.subscriptions.size + added, key)) {
+      codes.push(refusedByQuota(client));
+      continue;
+    }
+    codes.push(subscription.qos);
+    if (isNew) added++;
     if (isNew) client.endpoint.slots[SLOT.subscriptionsCurrent]!++;
     if (wantsRetained(subscription, isNew)) asked.push(subscription);
     // The last one of a filter that is there twice counts [MQTT-3.8.4-5].
@@ -93,6 +104,19 @@ function subscribe(
     for (const each of subscriptions) waits.push(barrier.request(session, { op: 'subscribe', subscription: toWireSubscription(each) }));
   }
   return waits;
+}
+
+/** Whether the client may have one subscription more; what it meets is counted. @param count that it has */
+function mayAdd(client: Client, count: number, key: string): boolean {
+  if (count < client.endpoint.config.endpoint.maxSubscriptions) return client.memory.reserve(bytesOfFilter(key), LASTING_PART);
+  client.endpoint.count('quotaSubscriptions');
+  return false;
+}
+
+/** 0x97 in SUBACK, or 0x80. @throws ProtocolError for MQTT 3.1, which has no failure code in SUBACK */
+function refusedByQuota({ version }: Client): number {
+  if (version === 3) throw new ProtocolError(REASON.quotaExceeded, 'The client has too many subscriptions');
+  return version === 5 ? REASON.quotaExceeded : REASON.unspecifiedError;
 }
 
 /** No retained messages for shared subscriptions [MQTT-3.8.4]; else as Retain Handling says [MQTT-3.3.1-9..11]. */

@@ -163,7 +163,7 @@ export type Control =
   /** the limit of waiting messages of an endpoint's sessions has changed */
   | { t: 'queue-limit'; endpoint: string; maxQueued: number }
   /** what an endpoint may have retained, and the port by which the log names it */
-  | { t: 'retained-limit'; endpoint: string; port: number; messages: number; bytes: number }
+  | { t: 'endpoint-limits'; endpoint: string; port: number; messages: number; bytes: number; queuedBytes: number }
   /** the rules of an endpoint, for its clients that are away; null: it has closed at the sender */
   | { t: 'rules'; endpoint: string; rules: EndpointRules | null }
   // session worker → endpoint worker

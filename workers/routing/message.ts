@@ -18,6 +18,9 @@ export interface PlainPacket {
   readonly version: 4 | 5;
 }
 
+/** Bytes of the messages that sessions of this thread hold, each counted once however many hold it. */
+export const heldMessages: { bytes: number } = { bytes: 0 };
+
 /**
  * An application message. Bytes point into the chunk they came in, which nobody writes to again; `detach` copies them when the
  * message is kept for long, so that a small message does not pin a large chunk.
@@ -41,6 +44,8 @@ export class Message {
   #forward: Buffer | null;
   #packet: PlainPacket | null = null;
   #topicBytes: Buffer | null = null;
+  #size = 0;
+  #holders = 0;
 
   constructor(topic: string, payload: Buffer | null, qos: QoS, retain: boolean, forward: Buffer | null, expiresAt: number, from: string) {
     this.topic = topic;
@@ -81,6 +86,24 @@ export class Message {
   get topicBytes(): Buffer {
     this.#topicBytes ??= Buffer.from(this.topic, 'latin1');
     return this.#topicBytes;
+  }
+
+  /** Bytes of topic, payload and properties, about. */
+  get size(): number {
+    if (this.#size === 0) {
+      const packet = this.#packet;
+      this.#size = packet === null ? this.topic.length + this.payload.length + this.forward.length : packet.end - packet.start;
+    }
+    return this.#size;
+  }
+
+  /** A session keeps it, in flight or waiting; each hold() is followed by one release(). */
+  hold(): void {
+    if (this.#holders++ === 0) heldMessages.bytes += this.size;
+  }
+
+  release(): void {
+    if (--this.#holders === 0) heldMessages.bytes -= this.size;
   }
 
   /** The payload stands in `payload` from now on, byte for byte. */

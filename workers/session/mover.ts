@@ -6,7 +6,8 @@ import type { PeerLink } from '../mesh/peer-link.ts';
 import type { Subscription } from '../routing/subscriber.ts';
 import type { Delivery } from './flight/delivery.ts';
 import { decodeBatch, encodeBatch } from './flight/delivery-batch.ts';
-import { type Session, type SourceGate, toWireSubscription } from './session.ts';
+import type { SourceGate } from './outlet.ts';
+import { type Session, toWireSubscription } from './session.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
 /** This worker's own publishers, as a source. */

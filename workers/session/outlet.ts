@@ -18,3 +18,8 @@ export interface SessionOutlet {
   /** Another connection took the session: DISCONNECT 0x8E, then close [MQTT-3.1.4-3]. */
   takenOver(): void;
 }
+
+/** Decides which sources a session takes messages from while it moves between workers (see mover.ts). */
+export interface SourceGate {
+  accepts(source: number): boolean;
+}

@@ -51,6 +51,7 @@ export class SessionTable {
   forget(session: Session): void {
     this.subscriptions.removeAll(session);
     if (this.#sessions.get(session.key) === session) this.#sessions.delete(session.key);
+    session.clear();
   }
 
   /** Ends a session for good: its will is due now [MQTT-3.1.3-9], its unacknowledged shared messages go to other members. */
@@ -136,6 +137,7 @@ export class SessionTable {
     if (to === this.#mesh.self) return [];
     return this.mover.offer(move, session, to, () => {
       if (this.#sessions.get(session.key) === session) this.#sessions.delete(session.key);
+      session.clear();
     });
   }
 }

@@ -7,28 +7,26 @@ import type { DurableOp, WireDelivery, WireSession, WireSubscription } from '../
 import type { Message } from '../routing/message.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import type { Grant, GroupHome, Run, Subscriber, Subscription } from '../routing/subscriber.ts';
+import { Backlog } from './flight/backlog.ts';
 import { type Delivery, deliveryKey, fromWireDelivery, nameOf, toWireDelivery } from './flight/delivery.ts';
 import { InFlight } from './flight/in-flight.ts';
-import type { SessionOutlet } from './outlet.ts';
+import { bytesOfFilter, DELIVERY_BYTES } from './footprint.ts';
+import { sessionKey } from './keys.ts';
+import type { SessionOutlet, SourceGate } from './outlet.ts';
 import type { Holder } from './rights/holder.ts';
 import { fromWireWill, type PendingWill, toWireWill } from './will/pending-will.ts';
 
-/** Session Expiry Interval of a session that never expires [MQTT-3.1.2.11.2]. */
-export const NEVER_EXPIRES = 0xffffffff;
+export { NEVER_EXPIRES, sessionKey, subscriptionKey } from './keys.ts';
 
-/** Every packet identifier is in use. */
-const IN_FLIGHT_MAX = 65_535;
-
-export type DropReason = 'queue_full' | 'slow_consumer' | 'expired' | 'packet_too_large' | 'acl_denied';
-
-/** Decides which sources a session takes messages from while it moves between workers (see mover.ts). */
-export interface SourceGate {
-  accepts(source: number): boolean;
-}
+export type DropReason = 'queue_full' | 'queue_bytes' | 'memory' | 'slow_consumer' | 'expired' | 'packet_too_large' | 'acl_denied';
 
 /** What a session tells the worker that hosts it. */
 export interface SessionHost {
   onDrop(session: Session, reason: DropReason, count: number): void;
+  /** Whether so many bytes more may wait for the session; null: yes. */
+  refuseBytes(session: Session, bytes: number): DropReason | null;
+  /** bytes that may be in flight to the session */
+  flightBytes(session: Session): number;
   /** A change that must be kept on disk; called only while isDurable. */
   onDurable(session: Session, op: DurableOp): void;
   /** As onDurable(); resolves when it is on disk. */
@@ -48,8 +46,10 @@ export class Session implements Subscriber {
   restored: Set<string> | null = null;
   /** key (with $share prefix for shared ones) → subscription */
   readonly subscriptions = new Map<string, Subscription>();
+  /** what its subscriptions take, about */
+  filterBytes = 0;
   readonly inflight = new InFlight();
-  readonly queue = new Fifo<Delivery>();
+  readonly queue = new Backlog();
   /** in flight since an earlier connection, not repeated yet: the new one's window is full [MQTT-3.3.4-9] */
   #unrepeated: Fifo<Delivery> | null = null;
   /** received QoS 2 identifiers that wait for PUBREL, each with the connection that brought its PUBLISH last; 0: one before a move or restart */
@@ -134,17 +134,20 @@ export class Session implements Subscriber {
       this.#drop(delivery, 'expired');
       return;
     }
-    if (this.queue.length >= this.maxQueued) {
-      this.#drop(delivery, 'queue_full');
+    const isFull = this.queue.length >= this.maxQueued;
+    const refusal = isFull ? 'queue_full' : this.#host.refuseBytes(this, message.size + DELIVERY_BYTES);
+    if (refusal !== null) {
+      this.#drop(delivery, refusal);
       return;
     }
-    message.detach();
     this.queue.push(delivery);
   }
 
   /** The window has a place, and an identifier is free: those that the client has forgotten take none of the window, but their identifier. */
   #hasPlace(outlet: SessionOutlet): boolean {
-    return this.#open < outlet.sendWindow && this.inflight.size < IN_FLIGHT_MAX;
+    const { inflight } = this;
+    const isOpen = this.#open < outlet.sendWindow && !inflight.isFull;
+    return isOpen && (!inflight.isHeavy || inflight.bytes < this.#host.flightBytes(this));
   }
 
   #transmit(delivery: Delivery, outlet: SessionOutlet): void {
@@ -360,9 +363,24 @@ export class Session implements Subscriber {
     const shared: Delivery[] = [];
     for (const delivery of this.inflight.inOrder()) if (delivery.group !== null && !delivery.isReleased) shared.push(delivery);
     for (const delivery of this.queue) if (delivery.group !== null) shared.push(delivery);
+    this.clear();
+    return shared;
+  }
+
+  /** Forgets its messages: the session has ended, or is elsewhere. */
+  clear(): void {
     this.inflight.clear();
     this.queue.clear();
-    return shared;
+  }
+
+  /** Adds a subscription, or replaces the one of its key. */
+  putSubscription(key: string, subscription: Subscription): void {
+    if (!this.subscriptions.has(key)) this.filterBytes += bytesOfFilter(key);
+    this.subscriptions.set(key, subscription);
+  }
+
+  dropSubscription(key: string): void {
+    if (this.subscriptions.delete(key)) this.filterBytes -= bytesOfFilter(key);
   }
 
   #settle(delivery: Delivery): void {
@@ -425,16 +443,6 @@ export class Session implements Subscriber {
       else this.#drop(delivery, 'queue_full');
     }
   }
-}
-
-/** Identity of a session within the process. */
-export function sessionKey(namespace: string, clientId: string): string {
-  return `${namespace}\0${clientId}`;
-}
-
-/** Identity of a subscription within its session: a shared and an ordinary one of the same filter are two. */
-export function subscriptionKey(subscription: { filter: string; group: string | null }): string {
-  return subscription.group === null ? subscription.filter : `$share/${subscription.group}/${subscription.filter}`;
 }
 
 export function toWireSubscription(subscription: Subscription): WireSubscription {

@@ -6,7 +6,8 @@ import type { InterestNews, ShareItem } from '../mesh/controls.ts';
 import { type Mesh, noNews } from '../mesh/mesh.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import type { Subscription } from '../routing/subscriber.ts';
-import { type Session, type SourceGate, subscriptionKey } from './session.ts';
+import type { SourceGate } from './outlet.ts';
+import { type Session, subscriptionKey } from './session.ts';
 
 /** Of a session that is no more, or elsewhere: its filters may stand here for a while. */
 const CLOSED_GATE: SourceGate = { accepts: () => false };
@@ -41,7 +42,7 @@ export class Subscriptions {
     const waits = new Set<Promise<void>>();
     for (const subscription of subscriptions) {
       const { filter, group } = subscription;
-      session.subscriptions.set(subscriptionKey(subscription), subscription);
+      session.putSubscription(subscriptionKey(subscription), subscription);
       if (group !== null) {
         namespace.group(filter, group).join(session, subscription);
         news.shares.push(shareItem(namespace, filter, group));
@@ -99,7 +100,7 @@ export class Subscriptions {
 
   /** Removes one, and adds to `news` what peers have to hear of it. */
   #remove(session: Session, key: string, { filter, group }: Subscription, news: InterestNews): void {
-    session.subscriptions.delete(key);
+    session.dropSubscription(key);
     const { namespace } = session;
     if (group !== null) {
       const known = namespace.findGroup(filter, group);
@@ -162,7 +163,7 @@ export class Subscriptions {
     const { namespace } = session;
     const news = noNews(namespace.name);
     for (const subscription of subscriptions) {
-      session.subscriptions.set(subscriptionKey(subscription), subscription);
+      session.putSubscription(subscriptionKey(subscription), subscription);
       if (subscription.group === null) {
         namespace.subscribe(session, subscription);
         this.#addInterest(news, namespace, subscription.filter);

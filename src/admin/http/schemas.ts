@@ -122,6 +122,13 @@ export const endpointSchema = z
     maxQueuedMessages: integer(1, 1000000, 'Messages waiting for one session. Default 1000. Change: live'),
     maxRetainedMessages: integer(1, 10000000, 'Retained messages of its clients, per node. Default 1000000. Change: live'),
     maxRetainedBytes: integer(1024, 1099511627776, 'Bytes of its retained messages, per node. Default 268435456. Change: live'),
+    maxQueuedBytes: integer(1024, 1099511627776, 'Bytes waiting for one session, and in flight to it. Default 16777216. Change: live'),
+    maxSubscriptions: integer(1, 1000000, 'Subscriptions of one client. Default 100000. Change: live'),
+    maxTopicAlias: integer(
+      0,
+      65535,
+      'Topic Alias Maximum told to MQTT 5 clients, and KiB that the topics of their aliases may have together. Default 256. Change: admission',
+    ),
     maxKeepAlive: integer(1, 65535, 'Longest Keep Alive, seconds, told to MQTT 5 clients. Default 65535: as they wish. Change: admission'),
     idleTimeout: integer(100, 3600000, 'Milliseconds from the connection to its CONNECT. Default 10000. Change: admission'),
     handshakeTimeout: integer(

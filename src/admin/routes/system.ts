@@ -29,7 +29,15 @@ const healthSchema = z.object({
 });
 const resourcesSchema = z.object({
   cpu: z.object({ userSeconds: z.number(), systemSeconds: z.number(), percent: z.number() }),
-  memory: z.object({ rssBytes: z.number(), heapUsedBytes: z.number(), externalBytes: z.number() }),
+  memory: z.object({
+    rssBytes: z.number(),
+    heapUsedBytes: z.number(),
+    externalBytes: z.number(),
+    budgetBytes: z.number().openapi({ description: 'What clients may make the node remember (node.memoryBudget)' }),
+    heldBytes: z.number().openapi({ description: 'What they do' }),
+    machineBytes: z.number(),
+    isTight: z.boolean().openapi({ description: 'True: nobody new is let in' }),
+  }),
   threads: z.array(
     z.object({
       name: z.string(),

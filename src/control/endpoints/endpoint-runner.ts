@@ -363,8 +363,8 @@ export class EndpointRunner {
 
   /** Gives back what the clients of a dead worker had. */
   #bury(listener: Listener, reason: string): void {
-    const connections = listener.bury();
-    this.#limits.release(connections);
+    const { connections, heldBytes } = listener.bury();
+    this.#limits.release(connections, heldBytes);
     const message = `Endpoint ${listener.config.endpoint.port} lost its worker ${listener.worker.name}`;
     this.#context.logger.error(message, { endpoint: this.id, reason, connections });
   }

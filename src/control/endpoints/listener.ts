@@ -219,9 +219,9 @@ export class Listener {
     this.#context.logger.warn(`Endpoint ${this.config.endpoint.port} ${what}`, { reason: toWireError(error).message });
   }
 
-  /** Its worker has died: the sums keep what it counted. @returns the connections that died with it */
-  bury(): number {
-    const lost = this.connections;
+  /** Its worker has died: the sums keep what it counted. @returns the connections that died with it, and what they held, bytes */
+  bury(): { connections: number; heldBytes: number } {
+    const lost = { connections: this.connections, heldBytes: this.#slots[SLOT.heldBytes]! };
     this.#letGo(this.#sockets);
     this.#context.counters.detach(this.#counters);
     new AddressTable(this.#context.addresses, null).releaseAll(this.#places);

@@ -6,6 +6,7 @@ import type { LogFields, Logger, LogLevel } from '../../kernel/logger.ts';
 import { createLoginMemory } from '../../kernel/logins/login-memory.ts';
 import { createHeartbeat } from '../../thread/heartbeat.ts';
 import { createIdentifierTable, IdentifierTable } from '../../thread/identifier-table.ts';
+import { createMemoryBlock, defaultBudget, NodeMemory } from '../../thread/memory-budget.ts';
 import { createMessageNumbers, readConflicts } from '../../thread/message-numbers.ts';
 import type { WorkerRole } from '../../thread/messages.ts';
 import { createStoreState, StoreState } from '../../thread/store-state.ts';
@@ -23,6 +24,8 @@ export interface SupervisorOptions {
   questions: QuestionHandlers;
   /** of `WorkerBoot` */
   probePrefix: string;
+  /** bytes that clients may make the node remember; null: a part of the machine's */
+  memoryBudget: number | null;
 }
 
 /** From `new Worker` to `ready`. Measured 55 ms; a busy machine may need much longer. */
@@ -45,6 +48,9 @@ export class Supervisor {
   readonly #stopping = new AbortController();
   readonly #sessionBackoff = new Backoff();
   readonly #identifiers = createIdentifierTable();
+  readonly #memoryBlock: SharedArrayBuffer;
+  /** what the threads hold for their clients */
+  readonly memory: NodeMemory;
   readonly #numbers = createMessageNumbers();
   readonly #logins = createLoginMemory();
   readonly #storeState = createStoreState();
@@ -63,6 +69,8 @@ export class Supervisor {
   constructor(options: SupervisorOptions) {
     this.#options = options;
     this.#mesh = new Mesh(options.logger);
+    this.#memoryBlock = createMemoryBlock(options.memoryBudget ?? defaultBudget());
+    this.memory = new NodeMemory(this.#memoryBlock);
   }
 
   /** Worker threads replaced since the start. */
@@ -209,6 +217,8 @@ export class Supervisor {
       heartbeat: createHeartbeat(),
       identifiers: this.#identifiers,
       numbers: this.#numbers,
+      memory: this.#memoryBlock,
+      memorySlot: this.memory.takeSlot(),
       logins: this.#logins,
       storeState: this.#storeState,
       probePrefix,
@@ -232,6 +242,7 @@ export class Supervisor {
 
   #exited(worker: WorkerHandle, exit: WorkerExit): void {
     this.#alive.delete(worker);
+    this.memory.freeSlot(worker.boot.memorySlot);
     // Before its peers hear of it: they may claim what it held.
     new IdentifierTable(this.#identifiers).forget(worker.peer);
     void this.#mesh.leave(worker);

@@ -84,6 +84,14 @@ async function window(scene: Scene, client: RawClient): Promise<number> {
   return client.inbox.splice(0).length;
 }
 
+/** Who says nothing is closed; who was there stays. */
+const endsSilent = async ({ before, during, port }: Scene): Promise<void> => {
+  expect((await during()).code).toBe(0);
+  const silent = await openTcp(port);
+  await within('its end', 3000, new Promise((resolve) => silent.once('close', resolve)));
+  await before.ping();
+};
+
 const isReset = async (client: RawClient): Promise<boolean> => {
   await client.closed();
   return client.transport.socket.errored !== null;
@@ -265,6 +273,10 @@ const CASES: Record<keyof Endpoint, Case | null> = {
   },
   maxRetainedMessages: limitsRetained({ maxRetainedMessages: 1 }, 1),
   maxRetainedBytes: limitsRetained({ maxRetainedBytes: 1024 }, 1000),
+  // See endpoint/budgets.test.ts, and endpoint/per-address.ts for the two above.
+  maxQueuedBytes: null,
+  maxSubscriptions: null,
+  maxTopicAlias: null,
   maxKeepAlive: {
     to: { maxKeepAlive: 7 },
     effect: 'admission',
@@ -274,29 +286,18 @@ const CASES: Record<keyof Endpoint, Case | null> = {
       expect((await after()).client.connack!.properties.serverKeepAlive).toBe(7);
     },
   },
-  // They concern addresses that are not loopback: see endpoint/per-address.ts.
   maxConnectionPerAddress: null,
   maxConnectionPerAddressPerSecond: null,
   idleTimeout: {
     to: { idleTimeout: 300 },
     effect: 'admission',
-    async check({ before, during, port }) {
-      expect((await during()).code).toBe(0);
-      const silent = await RawClient.open('tcp', port, 5);
-      await silent.closed();
-      await before.ping();
-    },
+    check: endsSilent,
   },
   handshakeTimeout: {
     to: { handshakeTimeout: 300 },
     effect: 'admission',
     transport: 'ws',
-    async check({ before, during, port }) {
-      expect((await during()).code).toBe(0);
-      const silent = await openTcp(port);
-      await within('its end', 3000, new Promise((resolve) => silent.once('close', resolve)));
-      await before.ping();
-    },
+    check: endsSilent,
   },
   sessionPersistence: {
     to: { sessionPersistence: true },

@@ -99,7 +99,7 @@ export function standInControl(overrides: Partial<Control> = {}): { control: Con
 
 export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
   return {
-    node: { name: 'n1', bindAddress: null },
+    node: { name: 'n1', bindAddress: null, memoryBudget: null },
     http: {
       host: '127.0.0.1',
       port: 0,

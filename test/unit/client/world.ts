@@ -8,6 +8,7 @@ import { createLoginMemory, LoginMemory } from '../../../src/kernel/logins/login
 import { createCounters } from '../../../src/metrics/counters.ts';
 import { createSharedLimits, SharedLimits } from '../../../src/metrics/shared-limits.ts';
 import { createIdentifierTable, IdentifierTable } from '../../../src/thread/identifier-table.ts';
+import { createMemoryBlock, MemoryBudget } from '../../../src/thread/memory-budget.ts';
 import { createStoreState, StoreState } from '../../../src/thread/store-state.ts';
 import { Authenticator } from '../../../workers/access/authenticator.ts';
 import { arena } from '../../../workers/client/arena.ts';
@@ -19,6 +20,7 @@ import { dispatch } from '../../../workers/handlers/dispatch.ts';
 import { type ClaimAnswer, Directory } from '../../../workers/identifiers/directory.ts';
 import type { Claim } from '../../../workers/mesh/controls.ts';
 import { Mesh } from '../../../workers/mesh/mesh.ts';
+import { heldMessages } from '../../../workers/routing/message.ts';
 import { Namespace } from '../../../workers/routing/namespace.ts';
 import { Router } from '../../../workers/routing/router.ts';
 import { DurableBarrier } from '../../../workers/session/durable-barrier.ts';
@@ -111,7 +113,14 @@ export class World {
     const mesh = new Mesh(1, (name) => new Namespace(name));
     const router = new Router(1, { onPeerOverload() {}, onRetainedPublish() {} });
     router.retained = { retain: (_namespace, { topic }) => this.retained.push(topic) };
-    const table = new SessionTable(mesh, router, { onDrop() {}, onDurable() {}, whenDurable: async () => {}, mayPublishWill: () => true });
+    const table = new SessionTable(mesh, router, {
+      onDrop() {},
+      refuseBytes: () => null,
+      flightBytes: () => Number.POSITIVE_INFINITY,
+      onDurable() {},
+      whenDurable: async () => {},
+      mayPublishWill: () => true,
+    });
     const logger: Logger = { ...QUIET, error: (_message, fields) => this.faults.push(String(fields?.['error'])) };
     const endpoint = {
       ...defaultEndpoint(1883),
@@ -139,6 +148,7 @@ export class World {
       retained: new RetainedQueries(mesh),
       barrier: new DurableBarrier(mesh),
       logger,
+      memory: new MemoryBudget(createMemoryBlock(1e9), 0, heldMessages, () => ({ used: 0, limit: 1 })),
       probePrefix: 'probe-',
       paused: new Set(),
       held: new HeldPublishes(),

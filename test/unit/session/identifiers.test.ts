@@ -47,7 +47,14 @@ class Place {
     this.mesh = new Mesh(peer, (name) => new Namespace(name));
     const router = new Router(peer, { onPeerOverload() {}, onRetainedPublish() {} });
     const { mesh } = this;
-    this.table = new SessionTable(mesh, router, { onDrop() {}, onDurable() {}, whenDurable: async () => {}, mayPublishWill: () => true });
+    this.table = new SessionTable(mesh, router, {
+      onDrop() {},
+      refuseBytes: () => null,
+      flightBytes: () => Number.POSITIVE_INFINITY,
+      onDurable() {},
+      whenDurable: async () => {},
+      mayPublishWill: () => true,
+    });
     const { table } = this;
     const identifiers = new IdentifierTable(memory);
     this.directory = new Directory(mesh, table, identifiers);

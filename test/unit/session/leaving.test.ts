@@ -113,7 +113,14 @@ test('sessions with many filters that come and go again and again leave nothing 
 
 function makeTable(): SessionTable {
   const router = new Router(1, { onPeerOverload() {}, onRetainedPublish() {} });
-  return new SessionTable(here, router, { onDrop() {}, onDurable() {}, whenDurable: async () => {}, mayPublishWill: () => true });
+  return new SessionTable(here, router, {
+    onDrop() {},
+    refuseBytes: () => null,
+    flightBytes: () => Number.POSITIVE_INFINITY,
+    onDurable() {},
+    whenDurable: async () => {},
+    mayPublishWill: () => true,
+  });
 }
 
 const SINK = { key: 'sink', isConnected: true, deliver() {}, deliverRun: () => true };
@@ -124,7 +131,14 @@ function subscription(filter: string, group: string | null = null): Subscription
 
 test('a session that ends with many filters gets nothing more at once; the filters go in slices, and the peers hear of it', async () => {
   const router = new Router(1, { onPeerOverload() {}, onRetainedPublish() {} });
-  const table = new SessionTable(here, router, { onDrop() {}, onDurable() {}, whenDurable: async () => {}, mayPublishWill: () => true });
+  const table = new SessionTable(here, router, {
+    onDrop() {},
+    refuseBytes: () => null,
+    flightBytes: () => Number.POSITIVE_INFINITY,
+    onDurable() {},
+    whenDurable: async () => {},
+    mayPublishWill: () => true,
+  });
   const namespace = here.namespace('n');
   const session = table.create(namespace, 'client');
   const filters = Array.from({ length: 500 }, (_, i) => `f/${i}`);

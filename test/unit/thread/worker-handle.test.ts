@@ -3,6 +3,7 @@
 import { afterEach, expect, it } from 'vitest';
 import { createHeartbeat } from '../../../src/thread/heartbeat.ts';
 import { createIdentifierTable } from '../../../src/thread/identifier-table.ts';
+import { createMemoryBlock } from '../../../src/thread/memory-budget.ts';
 import { createMessageNumbers } from '../../../src/thread/message-numbers.ts';
 import type { WorkerBoot } from '../../../src/thread/messages.ts';
 import { createStoreState } from '../../../src/thread/store-state.ts';
@@ -27,6 +28,8 @@ function create(behaviour: string): WorkerHandle {
     identifiers: createIdentifierTable(),
     numbers: createMessageNumbers(),
     storeState: createStoreState(),
+    memory: createMemoryBlock(1e9),
+    memorySlot: 0,
     probePrefix: 'probe-',
   };
   handle = new WorkerHandle(URL_OF_WORKER, boot, {
@@ -113,5 +116,5 @@ it('terminates only after the deadline, and says so', async () => {
 });
 
 it('limits the heap to half of the machine, within 1 to 8 GiB', () => {
-  expect([1, 4, 64].map((gib) => workerHeapLimitMb(gib * 2 ** 30))).toEqual([1024, 2048, 8192]);
+  expect([0.25, 1, 4, 64].map((gib) => workerHeapLimitMb(gib * 2 ** 30))).toEqual([256, 512, 2048, 8192]);
 });

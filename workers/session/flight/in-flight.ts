@@ -4,6 +4,7 @@ import type { Delivery } from './delivery.ts';
 
 const FIRST_SLOTS = 16;
 const HIGHEST_ID = 65_535;
+const HEAVY_BYTES = 1024 * 1024;
 /** All identifiers have a slot of their own. */
 const SLOTS_MAX = HIGHEST_ID + 1;
 
@@ -15,10 +16,26 @@ const SLOTS_MAX = HIGHEST_ID + 1;
 export class InFlight {
   #slots: (Delivery | null)[] = [];
   #size = 0;
+  #bytes = 0;
   #lastOrder = 0;
 
   get size(): number {
     return this.#size;
+  }
+
+  /** Every packet identifier is in use. */
+  get isFull(): boolean {
+    return this.#size >= HIGHEST_ID;
+  }
+
+  /** More bytes than may be in flight to any session: its endpoint says how many may. */
+  get isHeavy(): boolean {
+    return this.#bytes >= HEAVY_BYTES;
+  }
+
+  /** Of all messages in flight. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   get(packetId: number): Delivery | undefined {
@@ -36,13 +53,18 @@ export class InFlight {
     while (this.#slots.length === 0 || this.#slots[packetId & (this.#slots.length - 1)] !== null) this.#grow();
     this.#slots[packetId & (this.#slots.length - 1)] = delivery;
     this.#size++;
+    delivery.message.hold();
+    this.#bytes += delivery.message.size;
   }
 
   /** Takes the delivery of an identifier out; false: there is none. */
   delete(packetId: number): boolean {
-    if (this.get(packetId) === undefined) return false;
+    const delivery = this.get(packetId);
+    if (delivery === undefined) return false;
     this.#slots[packetId & (this.#slots.length - 1)] = null;
     this.#size--;
+    this.#bytes -= delivery.message.size;
+    delivery.message.release();
     return true;
   }
 
@@ -73,6 +95,8 @@ export class InFlight {
 
   /** Gives the memory back; what was in flight is forgotten. */
   clear(): void {
+    for (const delivery of this.#slots) delivery?.message.release();
+    this.#bytes = 0;
     this.#slots = [];
     this.#size = 0;
   }
