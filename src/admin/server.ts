@@ -18,6 +18,7 @@ import { FluxError } from '../kernel/errors.ts';
 import { type AdminApp, type AppOptions, createApp } from './app.ts';
 import { JSON_TYPE, toResponse } from './http/envelope.ts';
 import { isLoopbackAddress } from './http/guard.ts';
+import { Sockets } from './http/sockets.ts';
 import type { Message, MessageAnswer } from './messages/contract.ts';
 import { MessageDesk } from './messages/message-desk.ts';
 
@@ -30,8 +31,8 @@ const CHECK_INTERVAL_MS = 1000;
 const KEEP_ALIVE_MS = 10_000;
 /** A socket without a byte either way for this long is cut: longer than the longest `?timeout=`. */
 const SILENCE_MS = 330_000;
-/** Sockets at once; more are closed at once. */
-const MAX_SOCKETS = 8192;
+/** Sockets at once, in all and of one address; loopback is exempt from the latter. */
+const SOCKETS = { all: 2048, perAddress: 256 };
 const BACKLOG = 4096;
 /** Requests under way have this long to end when the server closes. */
 const CLOSE_TIMEOUT_MS = 3000;
@@ -87,7 +88,7 @@ export async function startAdmin(options: AppOptions): Promise<AdminServer> {
   const tls = await openTls(options);
   const listener = listenerOf(app);
   const server = openServer({ ...timeouts, keepAliveTimeout: KEEP_ALIVE_MS }, tls, listener);
-  server.maxConnections = MAX_SOCKETS;
+  new Sockets(SOCKETS).watch(server);
   server.setTimeout(SILENCE_MS);
   server.on('clientError', answerBroken);
   server.on('checkExpectation', refuseExpectation);

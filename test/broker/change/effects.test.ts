@@ -273,7 +273,7 @@ const CASES: Record<keyof Endpoint, Case | null> = {
   },
   maxRetainedMessages: limitsRetained({ maxRetainedMessages: 1 }, 1),
   maxRetainedBytes: limitsRetained({ maxRetainedBytes: 1024 }, 1000),
-  // See endpoint/budgets.test.ts, and endpoint/per-address.ts for the two above.
+  // See endpoint/budgets.test.ts, and of addresses endpoint/per-address.ts.
   maxQueuedBytes: null,
   maxSubscriptions: null,
   maxTopicAlias: null,
