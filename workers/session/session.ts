@@ -145,9 +145,8 @@ export class Session implements Subscriber {
 
   /** The window has a place, and an identifier is free: those that the client has forgotten take none of the window, but their identifier. */
   #hasPlace(outlet: SessionOutlet): boolean {
-    const { inflight } = this;
-    const isOpen = this.#open < outlet.sendWindow && !inflight.isFull;
-    return isOpen && (!inflight.isHeavy || inflight.bytes < this.#host.flightBytes(this));
+    if (this.#open >= outlet.sendWindow || this.inflight.isFull) return false;
+    return !this.inflight.isHeavy || this.inflight.bytes < this.#host.flightBytes(this);
   }
 
   #transmit(delivery: Delivery, outlet: SessionOutlet): void {
