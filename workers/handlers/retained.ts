@@ -238,6 +238,13 @@ export function sendRetained(client: Client, session: Session, subscriptions: re
   query.ask(new RetainedFeed(client, session, subscriptions, query));
 }
 
+/** Topic → payload of the newest delivery, not acknowledged yet, of a message that was published with RETAIN. */
+function waitingRetained({ inflight, queue }: Session): Map<string, Uint8Array> {
+  const newest = new Map<string, Uint8Array>();
+  for (const { message } of [...inflight.inOrder(), ...queue]) if (message.retain) newest.set(message.topic, message.payload);
+  return newest;
+}
+
 /** Asks again for what an earlier connection of the session did not get. */
 export function resumeRetained(client: Client, session: Session): void {
   const keys = session.retainedDue;
@@ -246,5 +253,8 @@ export function resumeRetained(client: Client, session: Session): void {
   const subscriptions = [...keys].flatMap((key) => session.subscriptions.get(key) ?? []);
   if (subscriptions.length === 0) return;
   const filters = subscriptions.map(({ filter }) => filter);
-  sendRetained(client, session, subscriptions, beginQuery(client, session, filters));
+  const query = beginQuery(client, session, filters);
+  // Published after the subscription was made, these messages came to the session while its client was away.
+  query.leaveOut(waitingRetained(session));
+  sendRetained(client, session, subscriptions, query);
 }

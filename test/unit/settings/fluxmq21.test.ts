@@ -86,8 +86,6 @@ test('each thing without effect is named in a warning', () => {
       'eventbus',
       'meter',
       'mqtt[0].enableBridge',
-      // the accept queue of a WebSocket port
-      'mqtt[1]',
       'mqtt[1].aclRefreshPeriod',
       'pool',
       'shareSubscribe',

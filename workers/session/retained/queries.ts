@@ -65,6 +65,7 @@ export class RetainedQuery {
   readonly #queries: RetainedQueries;
   readonly #beganAt: number;
   #askedAt = Number.POSITIVE_INFINITY;
+  #waiting: ReadonlyMap<string, Uint8Array> | null = null;
   #timer: NodeJS.Timeout | undefined;
   reader: RetainedReader | null = null;
   #isEnded = false;
@@ -83,9 +84,14 @@ export class RetainedQuery {
     return this.#isEnded;
   }
 
-  /** Nothing has passed that a page could repeat. */
+  /** Nothing has passed, and nothing waits in the session, that a page could repeat. */
   get isUndisturbed(): boolean {
-    return this.recent.last === this.#beganAt;
+    return this.recent.last === this.#beganAt && this.#waiting === null;
+  }
+
+  /** Leaves out of the answer what waits in the session: the session delivers these messages itself. @param waiting topic → payload of the newest one */
+  leaveOut(waiting: ReadonlyMap<string, Uint8Array>): void {
+    if (waiting.size > 0) this.#waiting = waiting;
   }
 
   /** Asks for the first page; to be called when every peer knows the filters. */
@@ -120,6 +126,8 @@ export class RetainedQuery {
 
   /** The subscriber was sent this message, or a newer one of the topic: what the answer brought must not follow. */
   isOvertaken(message: Message): boolean {
+    const waiting = this.#waiting?.get(message.topic);
+    if (waiting !== undefined && Buffer.compare(waiting, message.payload) === 0) return true;
     return this.recent.isOvertaken(message, this.#beganAt, this.#askedAt);
   }
 
