@@ -30,6 +30,7 @@ test('who is heard of while others are ended, and who is kept waiting, is not en
     state: 'online',
     lastSeen: 0,
     keepAlive: 1,
+    heldBytes: 0,
     // The server does not read it.
     isKeptWaiting: i === 6,
     isDripping: () => false,

@@ -54,7 +54,7 @@ export function settings(endpoints: Endpoint[] = []): Settings {
     auth: [],
     acl: { default: 'allow', rules: [] },
     endpoints,
-    areEndpointsGiven: false,
+    areEndpointsGiven: endpoints.length > 0,
     history: { keep: 10_000, keepDays: 365 },
     log: { level: 'info', file: '/nonexistent/x.log', maxSize: 1e6, maxFiles: 1 },
     shutdownTimeout: 10_000,
