@@ -294,6 +294,7 @@ const CASES: Record<keyof Endpoint, Case | null> = {
     check: endsSilent,
   },
   handshakeTimeout: {
+    from: { useWebsocket: true },
     to: { handshakeTimeout: 300 },
     effect: 'admission',
     transport: 'ws',
