@@ -288,11 +288,7 @@ const CASES: Record<keyof Endpoint, Case | null> = {
   },
   maxConnectionPerAddress: null,
   maxConnectionPerAddressPerSecond: null,
-  idleTimeout: {
-    to: { idleTimeout: 300 },
-    effect: 'admission',
-    check: endsSilent,
-  },
+  idleTimeout: { to: { idleTimeout: 300 }, effect: 'admission', check: endsSilent },
   handshakeTimeout: {
     from: { useWebsocket: true },
     to: { handshakeTimeout: 300 },
