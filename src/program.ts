@@ -46,17 +46,20 @@ interface Command {
   command: 'start' | 'check';
   file: string | null;
   isQuarantine: boolean;
+  isDiscarding: boolean;
 }
 
 function readCommand(): Command {
-  const options = { config: { type: 'string' }, quarantine: { type: 'boolean' } } as const;
+  const options = { config: { type: 'string' }, quarantine: { type: 'boolean' }, 'discard-local': { type: 'boolean' } } as const;
   const { values, positionals } = parseArgs({ options, allowPositionals: true });
   const [command = 'start', ...surplus] = positionals;
   if ((command !== 'start' && command !== 'check') || surplus.length > 0)
     throw new FluxError('invalid', `unknown command: ${positionals.join(' ')}`);
   if (command === 'check' && values.config === undefined) throw new FluxError('invalid', 'check needs --config FILE');
-  if (command === 'check' && values.quarantine === true) throw new FluxError('invalid', '--quarantine is for start');
-  return { command, file: values.config ?? null, isQuarantine: values.quarantine ?? false };
+  const { quarantine: isQuarantine = false, 'discard-local': isDiscarding = false } = values;
+  if (command === 'check' && isQuarantine) throw new FluxError('invalid', '--quarantine is for start');
+  if (command === 'check' && isDiscarding) throw new FluxError('invalid', '--discard-local is for start');
+  return { command, file: values.config ?? null, isQuarantine, isDiscarding };
 }
 
 /** Soft limit of open files; null where /proc does not tell. */
@@ -156,7 +159,7 @@ function reloadOnSignal(signals: Signals, starting: Promise<RunningNode>, log: O
   });
 }
 
-async function start({ file, isQuarantine }: Command, dist: URL, signals: Signals): Promise<void> {
+async function start({ file, isQuarantine, isDiscarding }: Command, dist: URL, signals: Signals): Promise<void> {
   const { settings, warnings } = loadSettings({ file, env: process.env, cwd: process.cwd() });
   const version = readVersion(dist);
   const log = openLogger(settings.log);
@@ -165,7 +168,15 @@ async function start({ file, isQuarantine }: Command, dist: URL, signals: Signal
   warnAboutDescriptors(logger);
   for (const path of exampleSettings(settings))
     logger.warn(`Auth: ${path} is an example of the documentation: anybody knows it, change it`);
-  const starting = startNode({ settings, version, logger, linesLost: () => log.linesLost, isQuarantine, ...builtFiles(dist) });
+  const starting = startNode({
+    settings,
+    version,
+    logger,
+    linesLost: () => log.linesLost,
+    isQuarantine,
+    isDiscarding,
+    ...builtFiles(dist),
+  });
   const endOnce = endOnSignal(signals, starting, log, settings);
   reloadOnSignal(signals, starting, log);
   const onFault = (what: string) => (error: unknown) => {

@@ -26,6 +26,8 @@ export interface NodeOptions {
   linesLost: () => LinesLost;
   /** damaged files of the data folder are moved aside; absent: they end the start */
   isQuarantine?: boolean;
+  /** endpoints of a former LOCAL store are moved aside; absent: they are taken into the store, or end the start */
+  isDiscarding?: boolean;
 }
 
 export interface RunningNode {
@@ -61,6 +63,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       name: connectionName,
       node: settings.node.name,
       onFailure: (reason) => logger.warn(reason),
+      former: { sealer, logger, isDiscarding: options.isDiscarding ?? false },
     }),
     sealer,
   );

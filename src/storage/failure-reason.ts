@@ -9,12 +9,13 @@ import { FluxError } from '../kernel/errors.ts';
 export type FailureReason = 'away' | 'lost' | 'busy' | 'login' | 'database' | 'rights' | 'tls' | 'schema' | 'other';
 
 export interface UnavailableData {
-  reason: FailureReason;
+  /** differs: the store works, but this node has endpoints of its own that somebody has to decide about */
+  reason: FailureReason | 'differs';
   /** unknown: the change may have been stored */
   outcome: 'nothing-written' | 'unknown';
 }
 
-const LASTING: readonly FailureReason[] = ['login', 'database', 'rights', 'tls', 'schema'];
+const LASTING: readonly UnavailableData['reason'][] = ['login', 'database', 'rights', 'tls', 'schema', 'differs'];
 
 /** True when the store said why it cannot be used, and that will not pass by itself: a wrong password, not a server that is away. */
 export function isLasting(error: unknown): boolean {

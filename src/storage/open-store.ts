@@ -2,6 +2,8 @@
 
 import type { BusSettings } from '../bus/settings.ts';
 import type { DatabaseLogin } from '../kernel/database-url.ts';
+import { FluxError } from '../kernel/errors.ts';
+import type { Logger } from '../kernel/logger.ts';
 import type { EndpointStore } from './contract.ts';
 import { openJetStreamStore } from './jetstream/jetstream-store.ts';
 import { openLocalStore } from './local/local-store.ts';
@@ -10,6 +12,8 @@ import { openMysqlStore } from './mysql/mysql-store.ts';
 import { openPostgresStore } from './postgres/postgres-store.ts';
 import { refill } from './refilling-store.ts';
 import { openRemembering } from './remembering-store.ts';
+import type { Sealer } from './sealed/sealer.ts';
+import { takeLocal, warnOfTaken } from './take-local.ts';
 
 /** What of the settings a store needs; `Settings['store']` fits. */
 export type StoreSettings =
@@ -25,30 +29,60 @@ export interface OpenOptions {
   node: string;
   /** told when what is known of a database cannot be written beside the node */
   onFailure: (reason: string) => void;
+  /** what becomes of endpoints that the node had while its store was LOCAL and it was alone; absent: they are left as they are */
+  former?: { sealer: Sealer; logger: Logger; isDiscarding: boolean };
 }
 
 /** Servers and nodes of a cluster are often started together. */
 const BUCKET_WAIT_MS = 20_000;
+const NOTHING_TO_DISCARD =
+  '--discard-local is for a node with a database, or with cluster: and the store LOCAL; this one has no former store';
 
 /**
  * Opens the store. The tables of a database are made or migrated; what is known of it is kept in the data folder, for a start without it.
  * @throws FluxError `unavailable` when the folder cannot be used or belongs to a running broker, when a database is away and nothing is
- *   known of it, or cannot be used as it is (login, rights, TLS, newer tables: see `isLasting`)
+ *   known of it, or cannot be used as it is (login, rights, TLS, newer tables, other endpoints in config.db: see `isLasting`); `invalid`
+ *   when `former` says to discard what is the store itself
  */
-export async function openStore(settings: StoreSettings, { bus, name, node, onFailure }: OpenOptions): Promise<EndpointStore> {
+export async function openStore(settings: StoreSettings, options: OpenOptions): Promise<EndpointStore> {
+  const { bus, name, node, onFailure, former } = options;
   const { dataPath } = settings.local;
-  if (!('datasource' in settings) && bus !== null) {
-    if (settings.storeType === 'MEMORY') return refill(await openJetStreamStore(bus, name, 'memory', BUCKET_WAIT_MS), node);
-    return openRemembering({ open: () => openJetStreamStore(bus, name, 'file', BUCKET_WAIT_MS), dataPath, source: 'JetStream', onFailure });
+  const isElsewhere = 'datasource' in settings || (bus !== null && settings.storeType === 'LOCAL');
+  if (former?.isDiscarding === true && !isElsewhere) throw new FluxError('invalid', NOTHING_TO_DISCARD);
+  if (!isElsewhere && settings.storeType === 'MEMORY') {
+    return bus === null ? openMemoryStore() : refill(await openJetStreamStore(bus, name, 'memory', BUCKET_WAIT_MS), node);
   }
-  if (!('datasource' in settings)) return settings.storeType === 'MEMORY' ? openMemoryStore() : openLocalStore({ dataPath });
+  if (!isElsewhere) {
+    const store = await openLocalStore({ dataPath });
+    if (former !== undefined) await warnOfTaken(store, dataPath, former.logger);
+    return store;
+  }
+  const { open, source } = elsewhere(settings, options);
+  const into = bus === null ? source : 'the cluster';
+  const openAndTake = async (): Promise<EndpointStore> => {
+    const store = await open();
+    if (former === undefined) return store;
+    try {
+      await takeLocal(store, { dataPath, node, into, ...former });
+      return store;
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  };
+  return openRemembering({ open: openAndTake, dataPath, source, onFailure });
+}
+
+/** The store on other machines. */
+function elsewhere(settings: StoreSettings, { bus, name }: OpenOptions): { open: () => Promise<EndpointStore>; source: string } {
+  if (!('datasource' in settings)) {
+    if (bus === null) throw new Error('a LOCAL store is elsewhere in a cluster alone');
+    return { open: () => openJetStreamStore(bus, name, 'file', BUCKET_WAIT_MS), source: 'JetStream' };
+  }
   const { storeType, datasource } = settings;
-  const open = () => (storeType === 'POSTGRESQL' ? openPostgresStore(datasource) : openMysqlStore(datasource));
   const { host, port, database, schema } = datasource;
-  return openRemembering({
-    open,
-    dataPath,
+  return {
+    open: () => (storeType === 'POSTGRESQL' ? openPostgresStore(datasource) : openMysqlStore(datasource)),
     source: `${storeType} ${host}:${port}/${database}${schema === null ? '' : `/${schema}`}`,
-    onFailure,
-  });
+  };
 }

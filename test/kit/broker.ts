@@ -47,6 +47,8 @@ export interface BrokerOptions {
   /** merged over the configuration's top level */
   config?: Record<string, unknown>;
   env?: Record<string, string>;
+  /** further arguments of `start` */
+  args?: string[];
   /** it must be ready within this many milliseconds; 20 s unless told. For long runs that say nothing about time */
   readyMs?: number;
   /** a folder of an earlier broker: its configuration and data are used again */
@@ -133,7 +135,10 @@ async function spawnBroker(
   ensureBuilt();
   const env: NodeJS.ProcessEnv = { ...process.env, ...options.env };
   if (env['KIT_PAUSES'] !== undefined) env['NODE_OPTIONS'] = `${env['NODE_OPTIONS'] ?? ''} --import ${PAUSES} --no-warnings`;
-  return launch(join(ROOT, 'node_modules/.bin/node'), [join(ROOT, 'dist/main.js'), 'start', '--config', file], { cwd: dir, env });
+  return launch(join(ROOT, 'node_modules/.bin/node'), [join(ROOT, 'dist/main.js'), 'start', '--config', file, ...(options.args ?? [])], {
+    cwd: dir,
+    env,
+  });
 }
 
 function handle(child: ChildProcess, ended: Promise<number | null>, admin: string, dir: string, ports: number[]): Broker {

@@ -1,16 +1,19 @@
 /** The files of a data folder, looked at before a start uses them: what is damaged or gone is named, and moved aside only where that was asked for. */
 
-import { chmodSync, existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { wallNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { lockFolder } from './folder-lock.ts';
 
+const CONFIG = 'config.db';
+/** A former `config.db`, and its time. */
+const ASIDE = /^config\.db\.(?:taken|discarded)-(\d{4}-[\dTZ-]+)$/;
 /** What each file holds, for the message. */
 const FILES: Readonly<Record<string, string>> = {
   'messages.db': 'sessions and retained messages',
-  'config.db': 'endpoints and their history',
+  [CONFIG]: 'endpoints and their history',
 };
 /** Names the files that the folder has had. */
 const MARKER = 'files.json';
@@ -54,10 +57,52 @@ export function markDataFiles(dataPath: string): void {
   const had = readMarker(dataPath);
   if (names.every((name) => had.includes(name))) return;
   try {
-    writeFileSync(join(dataPath, MARKER), JSON.stringify([...new Set([...had, ...names])]), { mode: PRIVATE });
+    writeMarker(dataPath, [...new Set([...had, ...names])]);
   } catch {
     // On a full disk: the next start notes it.
   }
+}
+
+/** The endpoints of the LOCAL store, in this folder; null: there is no such file. */
+export function configFileIn(dataPath: string): string | null {
+  const path = join(dataPath, CONFIG);
+  return existsSync(path) ? path : null;
+}
+
+/**
+ * Moves `config.db`, which nobody may have open, aside. The marker forgets it first: a process that dies in between leaves a file that the
+ * next start finds, not one that it misses.
+ * @param why ends the file's new name, before the time
+ * @returns the new path
+ * @throws Error of the file system
+ */
+export function setConfigAside(dataPath: string, why: 'taken' | 'discarded'): string {
+  writeMarker(
+    dataPath,
+    readMarker(dataPath).filter((name) => name !== CONFIG),
+  );
+  return moveAside(join(dataPath, CONFIG), why);
+}
+
+/** The newest file that setConfigAside has left in the folder; null: there is none. */
+export function configSetAside(dataPath: string): string | null {
+  const asides = readdirSync(dataPath).filter((name) => ASIDE.test(name));
+  const timeOf = (name: string): string => ASIDE.exec(name)?.[1] ?? '';
+  const [newest] = asides.sort((a, b) => (timeOf(a) < timeOf(b) ? 1 : -1));
+  return newest === undefined ? null : join(dataPath, newest);
+}
+
+/** Whole or not at all. */
+function writeMarker(dataPath: string, names: readonly string[]): void {
+  const path = join(dataPath, MARKER);
+  writeFileSync(`${path}.new`, JSON.stringify(names), { mode: PRIVATE });
+  renameSync(`${path}.new`, path);
+}
+
+function moveAside(path: string, why: string): string {
+  const to = `${path}.${why}-${new Date(wallNow()).toISOString().replaceAll(/[:.]/g, '-')}`;
+  for (const companion of COMPANIONS) if (existsSync(path + companion)) renameSync(path + companion, to + companion);
+  return to;
 }
 
 function readMarker(dataPath: string): string[] {
@@ -93,9 +138,7 @@ function problemOf(path: string, hasBeen: boolean): string | null {
 
 function quarantine(path: string, problem: string, content: string): string {
   if (problem === 'is gone') return `${path} is gone: its ${content} begin anew`;
-  const suffix = `.damaged-${new Date(wallNow()).toISOString().replaceAll(/[:.]/g, '-')}`;
-  for (const companion of COMPANIONS) if (existsSync(path + companion)) renameSync(path + companion, path + suffix + companion);
-  return `${path} ${problem}: it was moved to ${path}${suffix}, and its ${content} begin anew`;
+  return `${path} ${problem}: it was moved to ${moveAside(path, 'damaged')}, and its ${content} begin anew`;
 }
 
 /** Passwords' hashes and messages are nobody else's business; files of an earlier version have another mode. */

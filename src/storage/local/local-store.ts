@@ -55,15 +55,16 @@ const DIALECT: HistoryDialect = { table: 'history', mark: () => '?', sameText: (
 
 /**
  * Opens `config.db` in the folder, which is made when it is missing. The folder belongs to this process until `close` or its end.
+ * `isLocked`: the caller holds the folder's lock, and keeps it.
  * @throws FluxError `unavailable`: used by another broker, not writable, damaged, or written by a newer version
  */
-export async function openLocalStore(options: { dataPath: string }): Promise<EndpointStore> {
-  const { dataPath } = options;
+export async function openLocalStore(options: { dataPath: string; isLocked?: boolean }): Promise<EndpointStore> {
+  const { dataPath, isLocked = false } = options;
   let lock: FolderLock | null = null;
   let database: Database.Database | null = null;
   try {
     mkdirSync(dataPath, { recursive: true, mode: 0o700 });
-    lock = lockFolder(dataPath);
+    lock = isLocked ? null : lockFolder(dataPath);
     const path = join(dataPath, FILE);
     // The file holds password hashes; SQLite gives its companions (WAL) the same mode.
     closeSync(openSync(path, 'a', 0o600));
@@ -100,12 +101,13 @@ class LocalStore implements EndpointStore {
   /** writes */
   readonly #database: Database.Database;
   readonly #reader: Database.Database;
-  readonly #lock: FolderLock;
+  /** null: it is the caller's */
+  readonly #lock: FolderLock | null;
   /** a backup that is being written; other writes wait for it */
   #adopting: Promise<unknown> | null = null;
   #isClosed = false;
 
-  constructor(database: Database.Database, reader: Database.Database, lock: FolderLock) {
+  constructor(database: Database.Database, reader: Database.Database, lock: FolderLock | null) {
     this.#database = database;
     this.#reader = reader;
     this.#lock = lock;
@@ -268,7 +270,7 @@ class LocalStore implements EndpointStore {
     this.#isClosed = true;
     this.#reader.close();
     this.#database.close();
-    this.#lock.release();
+    this.#lock?.release();
   }
 
   #settle(revision: number): void {
