@@ -42,8 +42,18 @@ const POSTS: [string, number][] = [
   ]),
   ...['/api/publish', '/api/check', '/api/close', '/public/login'].map((path): [string, number] => [path, MIB]),
   ...routes(['plan', 'import']).map((path): [string, number] => [path, 16 * MIB]),
-  ...routes(['restore']).map((path): [string, number] => [path, 64 * MIB]),
+  // A backup is read value by value: the bound that a test can reach is that of one value.
+  ...routes(['restore']).map((path): [string, number] => [path, 32 * MIB]),
 ];
+
+/** One value of a streamed body has at most 8 MiB. */
+const VALUE_BYTES = 4 * MIB;
+
+/** An object whose values are small enough to be read, of about so many bytes. */
+function bodyOf(bytes: number): Record<string, string> {
+  const count = Math.ceil(bytes / VALUE_BYTES);
+  return Object.fromEntries(Array.from({ length: count }, (_each, n) => [`x${n}`, 'y'.repeat(Math.floor(bytes / count))]));
+}
 
 describe.each(POSTS)('POST %s', (path, bytesMax) => {
   test('refuses what is not a JSON object', async () => {
@@ -51,14 +61,15 @@ describe.each(POSTS)('POST %s', (path, bytesMax) => {
     expect(await post(path, '[1]')).toMatchObject({ status: 400, kind: 'invalid' });
     expect(await post(path, '')).toMatchObject({ status: 400, kind: 'invalid' });
     expect(await post(path, '{}', 'text/plain')).toMatchObject({ status: 415, kind: 'unsupported-media-type' });
-    expect(await post(path, JSON.stringify({ x: 'y'.repeat(bytesMax) }))).toMatchObject({ status: 413, kind: 'too-large' });
-    expect((await broker.api('POST', path, { x: 'y'.repeat(bytesMax - 100) })).status).not.toBe(413);
+    const large = path.endsWith('/restore') ? { x: 'y'.repeat(3 * VALUE_BYTES) } : bodyOf(bytesMax);
+    expect(await post(path, JSON.stringify(large))).toMatchObject({ status: 413, kind: 'too-large' });
+    expect((await broker.api('POST', path, bodyOf(bytesMax - 100))).status).not.toBe(413);
   });
 
   test('refuses an unknown query parameter, and another method', async () => {
     expect(await post(`${path}?colour=red`, '{}')).toMatchObject({ status: 400, paths: ['colour'] });
     const got = await broker.api('GET', path);
-    expect([got.status, got.headers.get('allow')]).toEqual([405, 'POST']);
+    expect([got.status, got.headers.get('allow')]).toEqual([405, 'POST, OPTIONS']);
   });
 });
 
