@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Broker, startBroker } from '../../kit/broker.ts';
 import { freePort } from '../../kit/free-port.ts';
+import { until } from '../../kit/until.ts';
 import { Api, type Row } from './api.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
@@ -97,10 +98,14 @@ it('has the reason as it was written, from the body or the header, and the reque
     { ...ADMIN, 'x-request-id': 'request-4712' },
   );
   expect(taken.status).toBe(409);
-  const lines = (await broker.log()).split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Record<string, unknown>]));
-  const of = (requestId: string) => lines.filter((line) => line['requestId'] === requestId);
-  expect(of('request-4711')).toMatchObject([{ level: 'info', msg: `Endpoint ${port}: add`, actor: 'admin', endpoint: 'named' }]);
-  expect(of('request-4712')).toMatchObject([
+  const of = async (requestId: string) => {
+    const lines = (await broker.log()).split('\n').filter((line) => line.endsWith('}'));
+    return lines.map((line) => JSON.parse(line) as Record<string, unknown>).filter((line) => line['requestId'] === requestId);
+  };
+  // The file follows a moment behind the answer.
+  await until('the refusal is in the log', async () => (await of('request-4712')).length > 0);
+  expect(await of('request-4711')).toMatchObject([{ level: 'info', msg: `Endpoint ${port}: add`, actor: 'admin', endpoint: 'named' }]);
+  expect(await of('request-4712')).toMatchObject([
     { level: 'warn', msg: expect.stringMatching(/^Endpoint \d+: add was not made: Port \d+ is already in use/), actor: 'admin' },
   ]);
 });
