@@ -79,7 +79,9 @@ describe('description and load', () => {
   test('/docs and its files are served by the broker itself', async () => {
     const page = await broker.api('GET', '/docs', undefined, ADMIN);
     for (const [, file] of String(page.body).matchAll(/(?:src|href)="([^"]+)"/g)) {
-      const { status } = await broker.api('GET', file!, undefined, ADMIN);
+      // Relative links work below a path prefix as well.
+      const { pathname } = new URL(file!, `${broker.admin}/docs`);
+      const { status } = await broker.api('GET', pathname, undefined, ADMIN);
       expect([file, status]).toEqual([file, 200]);
     }
   });

@@ -55,6 +55,22 @@ export interface BrokerOptions {
   dir?: string;
 }
 
+/** Pause between two looks at a log that may still grow, milliseconds. */
+const LOG_PAUSE_MS = 30;
+const LOG_LOOKS_MAX = 20;
+
+/** Text of a file that follows a moment behind what it is about: read until two looks find the same. '' without the file. */
+async function settledText(path: string): Promise<string> {
+  let text = '';
+  for (let look = 0; look < LOG_LOOKS_MAX; look++) {
+    const newer = await readFile(path, 'utf8').catch(() => '');
+    if (look > 0 && newer.length === text.length) break;
+    text = newer;
+    await sleep(LOG_PAUSE_MS);
+  }
+  return text;
+}
+
 /** Builds `dist/` when it is missing; `npm test` has done that before. */
 function ensureBuilt(): void {
   if (!existsSync(join(ROOT, 'dist/main.js'))) execFileSync(join(ROOT, 'scripts/prepare'), { cwd: ROOT, stdio: 'ignore' });
@@ -173,6 +189,6 @@ function handle(child: ChildProcess, ended: Promise<number | null>, admin: strin
       }
       return code ?? -1;
     },
-    log: () => readFile(join(dir, 'fluxmq.log'), 'utf8').catch(() => ''),
+    log: () => settledText(join(dir, 'fluxmq.log')),
   };
 }

@@ -85,7 +85,9 @@ async function write(broker: Broker, n: number, round: number, refusals: Set<num
 it('keeps one order of changes for both', async () => {
   const [first, second] = brokers as [Broker, Broker];
   // They do not listen: on one machine only one of the two could.
-  for (let n = 0; n < ENDPOINTS; n++) await first.api('POST', '/api/endpoints/add', { id: idOf(n), port: 40_000 + n, enabled: false });
+  // maxSessionSize is set: unset, it would follow maxConnectionSize.
+  const fixed = { enabled: false, maxSessionSize: 100 };
+  for (let n = 0; n < ENDPOINTS; n++) await first.api('POST', '/api/endpoints/add', { id: idOf(n), port: 40_000 + n, ...fixed });
   await until('both know them', async () => (await current(second, idOf(ENDPOINTS - 1))).revision === ENDPOINTS);
   const refusals = new Set<number>();
   const answers: Told[] = [];
