@@ -22,7 +22,7 @@ interface Entry {
 /** A request under way is never cut for another one, so that a flood of idle sockets hides nothing, and busy ones stay what they are. */
 export class Sockets {
   readonly #limits: SocketLimits;
-  /** by the peer's address and port, which a socket and the TLS on it share; who has been idle for longest first */
+  /** by the peer's address and port, which a socket and the TLS on it share; the socket that has been idle longest comes first */
   readonly #entries = new Map<string, Entry>();
   readonly #byAddress = new Map<bigint, number>();
   #refused = 0;

@@ -21,7 +21,7 @@ interface Account {
 const CACHE_MS = 30_000;
 /** Credentials remembered at once. */
 const MAX_CACHED = 100;
-/** Failures of a user from one address that are told as 401; one is forgotten each RETRY_SECONDS. */
+/** Failures of a user from one address that are answered with 401; one expires each RETRY_SECONDS. */
 export const MAX_FAILURES = 10;
 const RETRY_SECONDS = 6;
 /** Between two checks of one user from one address, after the first ten. */

@@ -12,7 +12,7 @@ import { changeOptions, IMPORT_MAX_BYTES } from './changes.ts';
 import { etagHeaders } from './restoring.ts';
 
 const TAG = 'Files';
-/** Of a backup, which has the history: it is kept on the disk while it is read. */
+/** Largest backup, bytes: the upload has the history, and stays on disk while it is read. */
 const RESTORE_MAX_BYTES = 16 * 1024 * 1024 * 1024;
 
 function info(method: 'get' | 'post', name: string, summary: string, statuses: number[]): RouteInfo {

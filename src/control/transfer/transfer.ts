@@ -231,7 +231,7 @@ export class Transfer {
   }
 }
 
-/** Of a backup that does not say it. */
+/** Newest revision of the history, for a backup that does not name one. */
 async function lastRevision(upload: Upload): Promise<number> {
   let last = 0;
   for await (const row of upload.history()) if (isObject(row) && typeof row['revision'] === 'number') last = row['revision'];
