@@ -30,7 +30,7 @@ import { isSystemTopic, RetainedStore } from './session/retained/store.ts';
 import { AwayRules } from './session/rights/away-rules.ts';
 import { withdraw, withdrawnFields } from './session/rights/withdrawal.ts';
 import type { DropReason, Session } from './session/session.ts';
-import { expiresAt, SessionTable } from './session/session-table.ts';
+import { hasExpired, SessionTable } from './session/session-table.ts';
 
 import { dueMessage } from './session/will/pending-will.ts';
 
@@ -398,7 +398,7 @@ function sweepSessions(): void {
   if (isReplacement && (age < REGISTERED_MS || (!registry.isComplete && age < REGISTERED_MAX_MS))) return;
   for (const session of table.values()) {
     if (session.outlet !== null || session.gate !== null || session.disconnectedAt === 0) continue;
-    if (expiresAt(session) > now) publishIfDue(session, now);
+    if (!hasExpired(session, now)) publishIfDue(session, now);
     else if (!awaitsRules(session, now)) {
       table.end(session);
       registry.onOfflineEnded(session.namespace.name, session.clientId);

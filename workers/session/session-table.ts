@@ -121,10 +121,12 @@ export class SessionTable {
   ): WireSubscription[] | null | 'foreign' {
     const session = this.get(namespace, clientId);
     if (session === undefined) return null;
-    if (!discard && by !== null && !session.isEnded && !mayTake(session.holder, by.user)) return 'foreign';
+    // The sweep may not have come to it yet, above all right after a start.
+    const isOver = by !== null && hasExpired(session, steadyNow());
+    if (!discard && !isOver && by !== null && !session.isEnded && !mayTake(session.holder, by.user)) return 'foreign';
     if (session.outlet !== null) session.outlet.takenOver();
     if (session.isEnded) return null;
-    if (discard) {
+    if (discard || isOver) {
       this.end(session);
       return null;
     }
@@ -142,8 +144,8 @@ export class SessionTable {
   }
 }
 
-/** When the session of a client that is away ends; Infinity: never. By steadyNow(). */
-export function expiresAt(session: Session): number {
-  if (session.expirySeconds === NEVER_EXPIRES) return Number.POSITIVE_INFINITY;
-  return session.disconnectedAt + session.expirySeconds * 1000;
+/** Whether the client of a session has been away for longer than its Session Expiry Interval [MQTT-3.1.2-23]. @param now by steadyNow() */
+export function hasExpired(session: Session, now: number): boolean {
+  if (session.outlet !== null || session.disconnectedAt === 0 || session.expirySeconds === NEVER_EXPIRES) return false;
+  return session.disconnectedAt + session.expirySeconds * 1000 <= now;
 }

@@ -56,7 +56,7 @@ test('the wills of who is connected, and those that wait for their delay', async
           const name = `v${version}-${at}-${qos}`;
           const will = { topic: `${base}/${name}`, payload: BINARY, qos, retain: qos === 1 };
           await on(broker, at, version, { clientId: uid(name), will });
-          // QoS 0 is not kept for who is away.
+          // A QoS 0 will reaches the reader only when the reader is back before it is published.
           if (qos > 0) expected.push(`${name}=${BINARY.toString('hex')}`);
           // Whoever says goodbye has no will any more, at once.
           const leaves = await on(broker, at, version, { clientId: uid(name), will: { ...will, topic: `${base}/gone` } });
@@ -87,7 +87,9 @@ test('the wills of who is connected, and those that wait for their delay', async
     destroyAll();
     broker = await startBroker({ dir: broker.dir });
     const first = await heard(broker, reader, 2_500);
-    expect(text(first).filter((each) => each.startsWith('v'))).toEqual(expected.toSorted());
+    const given = text(first).filter((each) => each.startsWith('v'));
+    expect(given.filter((each) => !each.includes('-0='))).toEqual(expected.toSorted());
+    expect(new Set(given).size).toBe(given.length);
     expect(text(first).filter((each) => each.startsWith('gone'))).toEqual([]);
     const later = [...first, ...(await heard(broker, reader, 6_000))];
     const properties = later.find(({ topic }) => topic.endsWith('/connected'))!.properties;
