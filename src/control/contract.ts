@@ -54,7 +54,7 @@ export interface EndpointView {
   revision: number;
 }
 
-/** State of one endpoint on one node (SPEC.md section 5). */
+/** State of one endpoint on one node (docs/endpoints.md). */
 export type EndpointState = 'starting' | 'running' | 'draining' | 'stopped' | 'failed';
 
 /** The certificate that an endpoint shows. */
@@ -286,7 +286,7 @@ export interface HealthAnswer {
   startup?: { durationMs: number; seeded: number; endpoints: number };
 }
 
-/** Numbers of one endpoint, summed over its workers; the JSON form of SPEC.md section 8. */
+/** Numbers of one endpoint, summed over its workers, as `GET /api/endpoints/metrics` answers them (docs/metrics-and-logs.md). */
 export interface EndpointMetrics {
   port: number;
   endpoint: string;

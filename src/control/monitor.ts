@@ -82,7 +82,7 @@ export class Monitor {
     return [...this.#chosen(port).map((stored) => this.#statusOf(stored)), ...this.#removed(port)];
   }
 
-  /** JSON form of SPEC.md section 8. */
+  /** Numbers of all endpoints, or of the one on `port`, in the form of `GET /api/endpoints/metrics`. */
   async metrics(port?: number): Promise<EndpointMetrics[]> {
     await this.#countSessions();
     const chosen = this.#chosen(port);

@@ -1,4 +1,4 @@
-/** The `$SYS` topics of each namespace: what a client may know of the broker, as retained messages (SPEC.md section 10). */
+/** The `$SYS` topics of each namespace: what a client may know about the broker, as retained messages (docs/metrics-and-logs.md). */
 
 import type { Logger } from '../kernel/logger.ts';
 import type { MetricsCollector } from '../metrics/collect.ts';

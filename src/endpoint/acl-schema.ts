@@ -1,4 +1,4 @@
-/** Turns ACL rules, in our and in FluxMQ's spellings, into their normal form (SPEC.md section 6). */
+/** Turns ACL rules, in our and in FluxMQ's spellings, into their normal form (docs/access.md). */
 
 import { isIP } from 'node:net';
 import { z } from 'zod';

@@ -1,4 +1,4 @@
-/** Turns the authenticators of an endpoint or of the node into their normal form (SPEC.md section 6). */
+/** Turns the authenticators of an endpoint or of the node into their normal form (docs/access.md). */
 
 import { z } from 'zod';
 import type { AuthConfig, AuthFilter, FixedUser } from './endpoint.ts';

@@ -1,4 +1,4 @@
-/** The endpoint that results from a port alone (SPEC.md section 2, column "default"). */
+/** The endpoint that results from a port alone (docs/endpoints.md, column "default"). */
 
 import { type ChildOptions, type Endpoint, KEEP_ALIVE_MAX, type ServerOptions, type SslConfig } from './endpoint.ts';
 

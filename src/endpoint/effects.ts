@@ -1,4 +1,4 @@
-/** What changes between two forms of an endpoint, and how each change takes effect (SPEC.md section 2). */
+/** What changes between two forms of an endpoint, and how each change takes effect (docs/endpoints.md). */
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Effect, Endpoint, KeyChange, SslConfig } from './endpoint.ts';
@@ -6,7 +6,7 @@ import { isObject } from './problems.ts';
 import { foreignKeysOf, isKnownKey } from './secrets/foreign.ts';
 import { MASK, maskSecrets } from './secrets/secrets.ts';
 
-/** The last column of SPEC.md section 2. */
+/** The last column of the table in docs/endpoints.md. */
 const EFFECTS: Record<keyof Endpoint, Effect> = {
   id: 'fixed',
   port: 'rebind',

@@ -1,4 +1,4 @@
-/** What an endpoint IS: the complete, validated form with every default filled in (SPEC.md section 2). */
+/** What an endpoint IS: the complete, validated form with every default filled in (docs/endpoints.md). */
 
 export type AuthConfig = FixedAuthConfig;
 
@@ -52,7 +52,7 @@ export interface ChildOptions {
 
 export type TlsVersion = 'TLSv1.2' | 'TLSv1.3';
 
-/** TLS of an endpoint; every key is present, null where nothing was given (SPEC.md section 7). */
+/** TLS of an endpoint; every key is present, null where nothing was given (docs/tls.md). */
 export interface SslConfig {
   enabled: boolean;
   /** PEM text, or the path of a PEM file: the certificate and the intermediate ones behind it */
@@ -130,7 +130,7 @@ export interface Endpoint {
 /** The longest Keep Alive that a client can ask for, seconds. */
 export const KEEP_ALIVE_MAX = 65_535;
 
-/** How a change of a key takes effect (SPEC.md section 2, last column). Ordered from mildest to hardest. */
+/** How a change of a key takes effect (docs/endpoints.md). Ordered from mildest to hardest. */
 export type Effect = 'none' | 'live' | 'admission' | 'handshake' | 'rebind' | 'fixed';
 
 /** One changed key. */

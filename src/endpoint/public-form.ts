@@ -1,4 +1,4 @@
-/** The JSON form of an endpoint in answers: the keys of SPEC.md section 2, no password in it. */
+/** The JSON form of an endpoint in answers: every key (docs/endpoints.md), no password. */
 
 import type { Endpoint } from './endpoint.ts';
 import { withoutForeign } from './secrets/foreign.ts';

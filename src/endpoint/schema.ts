@@ -1,4 +1,4 @@
-/** Turns unknown input into a complete Endpoint, all problems at once (SPEC.md section 2). */
+/** Turns unknown input into a complete Endpoint, all problems at once (docs/endpoints.md). */
 
 import { isIP } from 'node:net';
 import { z } from 'zod';
@@ -74,7 +74,7 @@ const OPTIONS = {
 
 /** Keys that are read by a function of their own. */
 const SPECIAL = new Set(['authType', 'authConfig', 'aclType', 'aclConfig', 'serverOptions', 'childOptions', 'sslConfig']);
-/** Keys of the specification whose only accepted value is "off" as yet. */
+/** Keys of later versions: "off" is the only value that this version accepts. */
 const LATER = new Set(['enableBridge', 'bridgeConfig', 'proxy']);
 /** FluxMQ's keys whose work is done here without being asked. */
 const NEEDLESS: Record<string, { schema: z.ZodType; warning: string }> = {

@@ -1,4 +1,4 @@
-/** Turns `sslConfig`, in our and in FluxMQ's spellings, into its normal form and back (SPEC.md section 7). */
+/** Turns `sslConfig`, in our and in FluxMQ's spellings, into its normal form and back (docs/tls.md). */
 
 import { z } from 'zod';
 import { openSslName, suiteProblem, versionOfSuite } from './cipher-suites.ts';

@@ -8,7 +8,7 @@ export interface Issue {
   line?: number;
 }
 
-/** Machine-readable reason of a failure; the HTTP status follows from it (SPEC.md section 3). */
+/** Machine-readable reason of a failure; it decides the HTTP status (docs/admin-api.md). */
 export type ErrorKind =
   | 'invalid' // 400
   | 'unauthorized' // 401
@@ -24,7 +24,7 @@ export type ErrorKind =
   | 'unsupported-media-type' // 415
   | 'unprocessable' // 422: address not local, no permission for the port, ...
   | 'too-many-requests' // 429
-  | 'not-supported-yet' // 400: a key or a value of SPEC.md that is not built yet
+  | 'not-supported-yet' // 400: a key or a value that is reserved for a later version (docs/migration.md)
   | 'unavailable' // 503
   | 'timeout' // 503: nothing was changed
   | 'internal'; // 500

@@ -51,7 +51,7 @@ export const COUNTER_NAMES = [
 
 export type CounterName = (typeof COUNTER_NAMES)[number];
 
-/** Reasons of SPEC.md's `_messages_dropped_total{reason}` and the slots that count them. */
+/** Reasons of `_messages_dropped_total{reason}` (docs/metrics-and-logs.md) and the slots that count them. */
 export const DROP_REASONS = {
   queue_full: 'droppedQueueFull',
   slow_consumer: 'droppedSlowConsumer',

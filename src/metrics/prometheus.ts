@@ -1,4 +1,4 @@
-/** The Prometheus form of the endpoints' numbers (SPEC.md section 8): registries are filled at the scrape, never per message. */
+/** The Prometheus form of the endpoints' numbers (docs/metrics-and-logs.md): a scrape fills the registries, a message never does. */
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { wallNow } from '../kernel/clock.ts';

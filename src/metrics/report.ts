@@ -1,4 +1,4 @@
-/** The JSON form of one endpoint's numbers (SPEC.md section 8). */
+/** The JSON form of one endpoint's numbers (docs/metrics-and-logs.md). */
 
 import { wallNow } from '../kernel/clock.ts';
 import type { EndpointCounters } from './collect.ts';

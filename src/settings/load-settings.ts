@@ -1,4 +1,4 @@
-/** config.yaml + environment → Settings, strict, all problems at once (SPEC.md section 1). */
+/** config.yaml + environment → Settings, strict, all problems at once (docs/configuration.md). */
 
 import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -191,7 +191,7 @@ function namesOf(entry: unknown): Names {
   return { ...(typeof port === 'number' ? { port } : {}), ...(typeof id === 'string' ? { id } : {}), isDefault: isDefault === true };
 }
 
-/** Ports and ids are unique, and there is at most one default (SPEC.md section 2). An id that only follows from a twin port is not told. */
+/** Ports and ids are unique, and at most one endpoint is the default (docs/endpoints.md). An id that equals another one only because the ports are equal is not reported. */
 function noteTwins(names: Names, path: string, earlier: { path: string; names: Names }[], problems: Problems): void {
   for (const other of earlier) {
     const isSamePort = names.port !== undefined && other.names.port === names.port;

@@ -68,9 +68,9 @@ const logSchema = group({
 /** What the sections say, with defaults; paths are as written. */
 export type NodeSections = Pick<Settings, 'node' | 'http' | 'store' | 'cluster' | 'history' | 'log' | 'shutdownTimeout'>;
 
-/** Keys of SPEC.md section 1 by who reads them. */
+/** The keys of config.yaml (docs/configuration.md) by their reader: this file. */
 const OWN_KEYS = new Set(['node', 'http', 'store', 'cluster', 'history', 'log', 'shutdownTimeout']);
-/** Of the specification, but not built yet. */
+/** Reserved for later versions. */
 const LATER_KEYS = new Set(['audit']);
 const OTHER_KEYS = new Set(['auth', 'acl', 'endpoints']);
 

@@ -1,4 +1,4 @@
-/** The node's own configuration in its complete form: config.yaml + environment, every default filled in (SPEC.md section 1). */
+/** The node's own configuration in its complete form: config.yaml + environment, every default filled in (docs/configuration.md). */
 
 import type { BusSettings } from '../bus/settings.ts';
 import type { AclConfig, AuthConfig, Endpoint } from '../endpoint/endpoint.ts';

@@ -1,6 +1,6 @@
 /** `${NAME}` inside a value becomes the environment variable NAME; `$${` stands for `${` itself. */
 
-/** Filled in for each client when it connects, not when the file is read (SPEC.md section 6). */
+/** Each client's CONNECT fills these in; the reader of the file leaves them alone (docs/access.md). */
 const PER_CLIENT = new Set(['clientId', 'username', 'password', 'ip', 'endpoint']);
 const PER_CLIENT_SECTIONS = new Set(['auth', 'acl', 'endpoints', 'mqtt']);
 

@@ -1,4 +1,4 @@
-/** The law of the house as tables (DESIGN: rooms and arrows); changed when the design changes, not to let one import through. */
+/** The law of the house as tables (ARCHITECTURE.md, Rooms). Change a table when the design changes, never to let one import through. */
 
 /** Room of `src` → rooms that it may import from. A file directly in `src` is the room `main`, which may import everything. */
 export const SRC_ARROWS: Readonly<Record<string, readonly string[]>> = {

@@ -1,4 +1,4 @@
-/** Decides whether a CONNECT may enter: the list of authenticators in order, the first success wins (SPEC.md section 6). */
+/** Decides whether a CONNECT may enter: the authenticators in order, the first success wins (docs/access.md). */
 
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,4 +1,4 @@
-/** Decides what one client may publish and subscribe (SPEC.md section 6). */
+/** Decides what one client may publish and subscribe (docs/access.md). */
 
 import type { AclConfig, AclRule } from '../../src/endpoint/endpoint.ts';
 import { type AclSubject, compileAcl } from './compiled-acl.ts';

@@ -1,4 +1,4 @@
-/** Compares a password with its stored form, in constant time where the form is known to us (SPEC.md section 6). */
+/** Compares a password with its stored form, in constant time where fluxmq does the comparison (docs/access.md). */
 
 import { createHash, scrypt, timingSafeEqual } from 'node:crypto';
 import { verify as verifyBcrypt } from '@node-rs/bcrypt';

@@ -6,7 +6,7 @@ import { PACKET_NAMES } from '../../src/mqtt/decode.ts';
 /** Bytes of a packet that are shown. */
 const SHOWN_BYTES = 64;
 
-/** Logs one packet; of CONNECT no byte is shown, because passwords never reach a log (SPEC.md section 6). */
+/** Logs one packet. A CONNECT shows no byte, because passwords never reach a log (docs/endpoints.md, wiretap). */
 export function logPacket(
   logger: Logger,
   port: number,

@@ -42,7 +42,7 @@ export function handlePublish(client: Client, packet: PublishPacket): void {
   client.queued.exactlyOnce(entry, message, packet.packetId, size);
 }
 
-/** Not authorised: told in the acknowledgement of MQTT 5, dropped silently else (SPEC.md section 6). */
+/** Refuses a PUBLISH that the rules deny: 0x87 in the acknowledgement with MQTT 5, dropped silently otherwise (docs/access.md). */
 function deny(client: Client, packet: PublishPacket): void {
   client.countIn(packet.payload.length);
   client.endpoint.count('errorAclDenied');

@@ -46,7 +46,7 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
     waits.push(...subscribe(client, session, slice, packet.subscriptionIdentifier, codes, queries));
   }
   if (waits.length > 0) {
-    // The barrier of DESIGN.md section 4: after SUBACK no publish anywhere on the node may miss the filter.
+    // The barrier (docs/internals.md, Interest): after SUBACK no publish anywhere on the node may miss the filter.
     // What this client has sent behind its SUBSCRIBE waits too, so that it finds SUBACK before what it publishes itself.
     client.hold(HOLD.subscribe);
     const late = setTimeout(() => client.close(REASON.serverBusy, 'The subscription could not be announced in time'), BARRIER_DEADLINE_MS);

@@ -1,4 +1,4 @@
-/** What went wrong when a listener could not bind, in the words of SPEC.md section 8. */
+/** A failed bind of a listener, in the words that users grep for (docs/metrics-and-logs.md). */
 
 import { FluxError } from '../../src/kernel/errors.ts';
 

@@ -1,4 +1,4 @@
-/** Moves a session between two workers so that no message is lost, repeated or reordered, while messages for it keep arriving (DESIGN.md section 4). */
+/** Moves a session between two workers so that no message is lost, repeated or reordered, while messages for it keep arriving (docs/internals.md, Moves). */
 
 import type { Control, MoveNews, WireSession } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';

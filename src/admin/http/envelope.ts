@@ -1,4 +1,4 @@
-/** The one form of every JSON answer: `{code, message, data}` and, for failures, `error` (SPEC.md section 3). */
+/** The one form of every JSON answer: `{code, message, data}` and, for failures, `error` (docs/admin-api.md). */
 
 import { FluxError } from '../../kernel/errors.ts';
 import type { Reply } from './route.ts';

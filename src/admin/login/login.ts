@@ -1,4 +1,4 @@
-/** Decides who asks: HTTP Basic, a bearer token, or nobody in particular where no login is needed (SPEC.md section 3). */
+/** Finds the login of a request: HTTP Basic, a bearer token, or none where no login is needed (docs/admin-api.md). */
 
 import { createHmac, randomBytes } from 'node:crypto';
 import { steadyNow } from '../../kernel/clock.ts';

@@ -1,6 +1,6 @@
-/** The API's answers as far as the command line reads them (SPEC.md section 3). */
+/** The API's answers as far as the command line reads them (docs/admin-api.md). */
 
-/** An endpoint in an answer: every key of SPEC.md section 2, secrets masked. */
+/** An endpoint in an answer: every key (docs/endpoints.md), secrets masked. */
 export interface PublicEndpoint {
   id: string;
   port: number;

@@ -1,4 +1,4 @@
-/** Changes of one endpoint at a time, as requests ask for them, and the start of all of them (DESIGN.md section 3). */
+/** Changes of one endpoint at a time, as requests ask for them, and the start of all endpoints (ARCHITECTURE.md, Life of a change). */
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { mergeEndpoint, parseEndpoint } from '../../endpoint/schema.ts';

@@ -1,4 +1,4 @@
-/** The process's log: one JSON line an event in a rotating file, one readable line on a terminal (SPEC.md section 8). */
+/** The process's log: one JSON line an event in a rotating file, one readable line on a terminal (docs/metrics-and-logs.md). */
 
 import { pino } from 'pino';
 import { wallNow } from '../../kernel/clock.ts';

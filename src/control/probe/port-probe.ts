@@ -26,7 +26,7 @@ export async function probePort(host: string, port: number): Promise<void> {
   }
 }
 
-/** A failed bind in the words that users grep for (SPEC.md section 8). */
+/** A failed bind in the words that users grep for (docs/metrics-and-logs.md). */
 export async function bindFailure(host: string, port: number, cause: unknown): Promise<FluxError> {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
   if (code === 'EADDRINUSE') return portInUse(port, cause);

@@ -1,4 +1,4 @@
-/** Rows of FluxMQ's table `EndpointConfig` → endpoints in our form, and which rows cannot be taken (SPEC.md section 11). Pure. */
+/** Rows of FluxMQ's table `EndpointConfig` → endpoints in our form, and which rows cannot be taken (docs/migration.md). Pure. */
 
 import { defaultEndpoint } from '../../endpoint/defaults.ts';
 import { isObject } from '../../endpoint/problems.ts';

@@ -5,7 +5,7 @@ import { ErrorCode, type JetStreamClient, type JetStreamManager, type KV, type N
 import { steadyNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 
-/** Fixed by the specification (SPEC.md section 9). */
+/** A name that users see (docs/cluster.md). */
 const BUCKET = 'ENDPOINT_CONFIG';
 /** A bucket is a stream of this name, a key one of its subjects (NATS ADR-8). */
 const STREAM = `KV_${BUCKET}`;

@@ -17,7 +17,7 @@ const run = commandIn(() => held.broker.dir);
 const servers: DatabaseServer[] = [];
 afterAll(() => Promise.all(servers.map((server) => server.stop())));
 
-/** The columns of FluxMQ's table that the rows below fill (SPEC.md section 11). */
+/** The columns of FluxMQ's table that the rows below fill (docs/migration.md). */
 const COLUMNS = ['id', 'f_port', 'f_enable_auth', 'f_max_connection_size', 'f_server_options', 'f_update_time', 'f_enabled'];
 const TYPES = ['varchar(64)', 'int', 'int', 'int', 'text', 'varchar(32)', 'int'];
 

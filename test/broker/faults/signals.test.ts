@@ -1,4 +1,4 @@
-/** Signals and standard streams that must not end the broker (SPEC.md section 1): SIGHUP and its like at any time, a reader of its output that hangs or goes. */
+/** Signals and standard streams that must not end the broker (docs/operations.md): SIGHUP and its like at any time, a reader of its output that hangs or goes. */
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';

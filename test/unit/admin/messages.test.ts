@@ -37,9 +37,9 @@ function deskWith(overrides: Partial<Control> = {}): { desk: MessageDesk; seen: 
 const AUTHORIZATION = { authorization: `Basic ${Buffer.from('admin:secret').toString('base64')}` };
 
 describe('operations', () => {
-  test('are those of SPEC.md section 9 and more, each a route of the kind that it is said to be', async () => {
-    const specified = 'add update remove list get status metrics plan history rollback export import check-port'.split(' ');
-    expect(Object.keys(OPERATIONS)).toEqual(expect.arrayContaining([...specified, 'enable', 'disable', 'confirm', 'health']));
+  test('are those of docs/automation.md and more, each a route of the kind that `kindOf` names', async () => {
+    const documented = 'add update remove list get status metrics plan history rollback export import check-port'.split(' ');
+    expect(Object.keys(OPERATIONS)).toEqual(expect.arrayContaining([...documented, 'enable', 'disable', 'confirm', 'health']));
     const { body } = await ask(appWith().app, 'GET', '/openapi.json');
     const { paths } = body as unknown as { paths: Record<string, Record<string, { parameters?: { name: string }[] }>> };
     for (const name of Object.keys(OPERATIONS)) {

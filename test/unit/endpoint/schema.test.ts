@@ -28,7 +28,7 @@ describe('parseEndpoint', () => {
     expect(mergeEndpoint(counted, { maxSessionSize: null }).endpoint.maxSessionSize).toBe(5000);
   });
 
-  it('fills in every default of the specification', () => {
+  it('fills in every documented default', () => {
     const { endpoint, warnings } = parseEndpoint({ port: 1884 });
     expect(warnings).toEqual([]);
     expect(endpoint).toEqual({
@@ -298,7 +298,7 @@ describe('mergeEndpoint', () => {
 });
 
 describe('toPublicEndpoint', () => {
-  it('shows the keys of the specification, those of later versions too', () => {
+  it('shows every key, those of later versions too', () => {
     const shown = toPublicEndpoint(parseEndpoint({ port: 1 }).endpoint);
     expect(shown).toMatchObject({ authType: null, authConfig: null, aclType: null, sslConfig: {}, enableBridge: false, proxy: false });
   });

@@ -83,7 +83,7 @@ it('reports the JSON form with quantiles', () => {
   expect(metrics.performance.responseTime['connect']).toEqual({ count: 0, sumSeconds: 0, p50: 0, p99: 0 });
 });
 
-it('writes every name of the specification, with cumulative buckets', async () => {
+it('writes every documented name, with cumulative buckets', async () => {
   const counters = new EndpointCounters();
   const { slots } = worker(counters);
   slots[SLOT.droppedQueueFull] = 1;
