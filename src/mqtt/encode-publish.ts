@@ -81,13 +81,6 @@ function writeUint16(target: Buffer, offset: number, value: number): number {
   return offset + 2;
 }
 
-/** The packet in a buffer of its own. */
-export function encodePublish(o: PublishEncoding): Buffer {
-  const packet = Buffer.allocUnsafe(publishSize(o));
-  writePublish(packet, 0, o);
-  return packet;
-}
-
 /** First bytes of PUBACK, PUBREC, PUBREL and PUBCOMP. */
 export const ACK = { puback: 0x40, pubrec: 0x50, pubrel: 0x62, pubcomp: 0x70 } as const;
 export type Acknowledgement = (typeof ACK)[keyof typeof ACK];

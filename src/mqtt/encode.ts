@@ -167,19 +167,3 @@ export function encodeDisconnect(reasonCode: number, { reasonString, serverRefer
   if (properties.every((part) => part.length === 0)) return Buffer.from([0xe0, 1, reasonCode]);
   return packet(0xe0, uint(reasonCode, 1), propertyBlock(...properties));
 }
-
-export interface AuthOptions {
-  authenticationMethod: string;
-  authenticationData?: Buffer;
-  reasonString?: string;
-}
-
-/** AUTH of MQTT 5: 0x00 success or 0x18 continue. */
-export function encodeAuth(reasonCode: number, { authenticationMethod, authenticationData, reasonString }: AuthOptions): Buffer {
-  const block = propertyBlock(
-    textProperty(PROPERTY.authenticationMethod, authenticationMethod),
-    binaryProperty(PROPERTY.authenticationData, authenticationData),
-    textProperty(PROPERTY.reasonString, reasonString),
-  );
-  return packet(0xf0, uint(reasonCode, 1), block);
-}

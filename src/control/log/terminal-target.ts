@@ -1,7 +1,6 @@
 /** Standard output as a target of log lines: a terminal, a pipe, a socket or a file, none of which may hold the main thread or end the process. */
 
 import { constants, fstatSync, openSync, type Stats, writeSync } from 'node:fs';
-import type { Writable } from 'node:stream';
 import { isatty } from 'node:tty';
 import type { LogTarget } from './line-sink.ts';
 
@@ -65,13 +64,4 @@ function standardStream(fd: 1 | 2): NodeJS.WriteStream | null {
 /** What else writes to the standard streams, threads and Node itself, does not end the process when they fail. */
 export function guardStandardStreams(): void {
   for (const fd of [1, 2] as const) standardStream(fd)?.on('error', () => {});
-}
-
-/** A stream in the place of a terminal, for tests. */
-export function streamTerminal(stream: Writable): Terminal {
-  const write = (bytes: Buffer): number => {
-    stream.write(bytes);
-    return bytes.length;
-  };
-  return { target: { write, close() {} }, isTerminal: false };
 }

@@ -19,7 +19,7 @@ import { PassThrough } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
 import { LineSink, type LogTarget, PENDING_BYTES, RETRY_MS } from '../../../src/control/log/line-sink.ts';
 import { type OpenLog, openLogger } from '../../../src/control/log/log.ts';
-import { streamTerminal } from '../../../src/control/log/terminal-target.ts';
+import { streamTerminal } from '../../kit/stream-terminal.ts';
 import { sleep, until } from '../../kit/until.ts';
 
 const cleanups: (() => unknown)[] = [];

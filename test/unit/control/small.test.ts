@@ -13,11 +13,11 @@ import { Backoff } from '../../../src/control/backoff.ts';
 import { BURST_MS, BurstFilter } from '../../../src/control/log/bursts.ts';
 import { openLogger } from '../../../src/control/log/log.ts';
 import { formatLine } from '../../../src/control/log/log-line.ts';
-import { streamTerminal } from '../../../src/control/log/terminal-target.ts';
 import { probeMqtt } from '../../../src/control/probe/mqtt-probe.ts';
 import { probePort } from '../../../src/control/probe/port-probe.ts';
 import type { VerifyJob } from '../../../src/thread/messages.ts';
 import { freePort } from '../../kit/free-port.ts';
+import { streamTerminal } from '../../kit/stream-terminal.ts';
 import { recordingLogger } from './kit.ts';
 
 const HOST = '127.0.0.1';

@@ -1,7 +1,7 @@
 /** The exact bytes of what a server sends, in each version. */
 
 import { describe, expect, it } from 'vitest';
-import { connackReturnCode, encodeAuth, encodeConnack, encodeDisconnect, encodeSuback, encodeUnsuback } from '../../../src/mqtt/encode.ts';
+import { connackReturnCode, encodeConnack, encodeDisconnect, encodeSuback, encodeUnsuback } from '../../../src/mqtt/encode.ts';
 import { ACK, type Acknowledgement, ackSize, writeAck } from '../../../src/mqtt/encode-publish.ts';
 import type { ProtocolVersion } from '../../../src/mqtt/packet.ts';
 import { phrase, REASON } from '../../../src/mqtt/reason-codes.ts';
@@ -49,7 +49,6 @@ describe('shortest forms', () => {
     ['UNSUBACK 5', encodeUnsuback(5, 1, [0x11, 0]), 'b0 (00 01 () 11 00)'],
     ['DISCONNECT', encodeDisconnect(0x8b), 'e0 01 8b'],
     ['DISCONNECT with properties', encodeDisconnect(0x9c, { reasonString: 'go', serverReference: 's' }), 'e0 (9c (1f "go" 1c "s"))'],
-    ['AUTH', encodeAuth(0x18, { authenticationMethod: 'M', authenticationData: Buffer.from('d') }), 'f0 (18 (15 "M" 16 "d"))'],
   ])('%s', (_name, packet, notation) => {
     expect(packet).toEqual(bytes(notation));
   });

@@ -2,11 +2,11 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodePublish } from '../../../src/mqtt/encode-publish.ts';
 import type { Packet, Will } from '../../../src/mqtt/packet.ts';
 import { toLatin1 } from '../../../src/mqtt/topic.ts';
 import {
   binary,
+  encodePublish,
   flag,
   named,
   optional,

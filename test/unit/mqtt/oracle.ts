@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import mqttPacket, { type Packet as TheirPacket } from 'mqtt-packet';
 import { expect } from 'vitest';
 import { decodePacket } from '../../../src/mqtt/decode.ts';
+import { type PublishEncoding, publishSize, writePublish } from '../../../src/mqtt/encode-publish.ts';
 import type { Packet, ProtocolVersion, QoS, UserProperties } from '../../../src/mqtt/packet.ts';
 
 export const version = fc.constantFrom<ProtocolVersion>(3, 4, 5);
@@ -20,6 +21,13 @@ export const optional = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefi
 export const users = fc
   .uniqueArray(fc.tuple(fc.stringMatching(/^[a-zé][a-z_]{0,20}$/), text), { maxLength: 4, selector: ([name]) => name })
   .map((pairs): UserProperties => pairs.filter(([name]) => name !== '__proto__'));
+
+/** A PUBLISH in a buffer with its own bytes. */
+export function encodePublish(o: PublishEncoding): Buffer {
+  const packet = Buffer.alloc(publishSize(o));
+  writePublish(packet, 0, o);
+  return packet;
+}
 
 /** Leaves out what is undefined: to mqtt-packet a key that is there has a value. */
 export function present<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {

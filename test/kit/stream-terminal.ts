@@ -1,0 +1,12 @@
+/** A stream in the place of a terminal, as a target of log lines. */
+
+import type { Writable } from 'node:stream';
+import type { Terminal } from '../../src/control/log/terminal-target.ts';
+
+export function streamTerminal(stream: Writable): Terminal {
+  const write = (bytes: Buffer): number => {
+    stream.write(bytes);
+    return bytes.length;
+  };
+  return { target: { write, close() {} }, isTerminal: false };
+}
