@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
+import { messageOf } from '../src/kernel/errors.ts';
 import { type Options, parseOptions, USAGE } from './options.ts';
 import { aedes } from './peers/aedes.ts';
 import { flashmq } from './peers/flashmq.ts';
@@ -166,6 +167,6 @@ try {
   if (options === null) process.stdout.write(USAGE);
   else process.exitCode = await main(options);
 } catch (error) {
-  process.stderr.write(`${(error as Error).message}\n\n${USAGE}`);
+  process.stderr.write(`${messageOf(error)}\n\n${USAGE}`);
   process.exitCode = 2;
 }

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { messageOf } from '../src/kernel/errors.ts';
 import { freePort } from '../test/kit/free-port.ts';
 import { endProcess, findProgram, type Inside, launchOn, type Peer, waitForPort } from './peers/peer.ts';
 import type { Order, RunResult, Scenario } from './scenario.ts';
@@ -40,7 +41,7 @@ export async function runOnce(scenario: Scenario, peer: Peer, lengths: RunLength
     const inside = isTraced ? null : ((await peer.inside?.(adminPort)) ?? null);
     return { ...run, inside };
   } catch (error) {
-    return { ...EMPTY, failure: (error as Error).message };
+    return { ...EMPTY, failure: messageOf(error) };
   } finally {
     await endProcess(broker);
     rmSync(dir, { recursive: true, force: true });

@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline/promises';
 import type { FluxmqSource } from './cli/commands/import.ts';
 import { runCommandLine } from './cli/run.ts';
 import type { Terminal } from './cli/terminal.ts';
+import { stackOf } from './kernel/errors.ts';
 
 /** Ended by an error of the program itself. */
 const EXIT_FAULT = 70;
@@ -62,6 +63,6 @@ const readFluxmq: FluxmqSource = async (where) => {
 try {
   process.exitCode = await runCommandLine(process.argv.slice(2), terminal, readFluxmq);
 } catch (error) {
-  process.stderr.write(`fluxmq: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  process.stderr.write(`fluxmq: ${stackOf(error)}\n`);
   process.exitCode = EXIT_FAULT;
 }

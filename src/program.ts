@@ -6,7 +6,7 @@ import { checkConfiguration } from './check.ts';
 import { type OpenLog, openLogger } from './control/log/log.ts';
 import { guardStandardStreams } from './control/log/terminal-target.ts';
 import type { Endpoint } from './endpoint/endpoint.ts';
-import { FluxError } from './kernel/errors.ts';
+import { FluxError, messageOf, stackOf } from './kernel/errors.ts';
 import type { Logger } from './kernel/logger.ts';
 import { exampleSettings, examplesOf } from './settings/example-passwords.ts';
 import { loadSettings } from './settings/load-settings.ts';
@@ -117,7 +117,7 @@ function endOnSignal(
       const inOrder = await node.stop();
       log.logger[inOrder ? 'info' : 'error'](inOrder ? 'stopped in order' : 'stopped, but not every thread ended in order');
     } catch (error) {
-      log.logger.error('the shutdown failed', { reason: String(error) });
+      log.logger.error('the shutdown failed', { reason: messageOf(error) });
       code = 1;
     }
     await log.close();
@@ -154,7 +154,7 @@ function reloadOnSignal(signals: Signals, starting: Promise<RunningNode>, log: O
       const changed = node === null ? ['the node is starting and reads every file anyway'] : await node.reload();
       log.logger.info(`SIGHUP: the log file is opened again; ${changed.length === 0 ? 'no certificate has changed' : changed.join('; ')}`);
     } catch (error) {
-      log.logger.error('SIGHUP: the log file is opened again; other files could not be read', { reason: String(error) });
+      log.logger.error('SIGHUP: the log file is opened again; other files could not be read', { reason: messageOf(error) });
     }
   });
 }
@@ -180,7 +180,7 @@ async function start({ file, isQuarantine, isDiscarding }: Command, dist: URL, s
   const endOnce = endOnSignal(signals, starting, log, settings);
   reloadOnSignal(signals, starting, log);
   const onFault = (what: string) => (error: unknown) => {
-    logger.error(`${what} in the main thread`, { reason: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+    logger.error(`${what} in the main thread`, { reason: stackOf(error) });
     endOnce(1, what);
   };
   process.on('uncaughtException', onFault('uncaught error'));
@@ -192,7 +192,7 @@ async function start({ file, isQuarantine, isDiscarding }: Command, dist: URL, s
     logger.info(line);
     if (settings.log.level === 'warn' || settings.log.level === 'error') log.say(line);
   } catch (error) {
-    logger.error('fluxmq cannot start', { reason: error instanceof Error ? error.message : String(error) });
+    logger.error('fluxmq cannot start', { reason: messageOf(error) });
     await log.close();
     throw error;
   }
@@ -215,7 +215,7 @@ export async function run(dist: URL, signals: Signals): Promise<void> {
     else await start(command, dist, signals);
   } catch (error) {
     if (error instanceof SettingsError) complain(formatIssues(error));
-    else complain(`fluxmq: ${error instanceof Error ? error.message : String(error)}`);
+    else complain(`fluxmq: ${messageOf(error)}`);
     exit(1);
   }
 }

@@ -2,7 +2,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { steadyNow } from '../src/kernel/clock.ts';
-import { FluxError } from '../src/kernel/errors.ts';
+import { FluxError, messageOf } from '../src/kernel/errors.ts';
 import { Pace } from '../src/kernel/pace.ts';
 import { checkTopicName, fromLatin1, toLatin1 } from '../src/mqtt/topic.ts';
 import { beat } from '../src/thread/heartbeat.ts';
@@ -338,7 +338,7 @@ function loadDurable(namespace: string, clientId: string): WireSession | null {
   try {
     return durable?.load(namespace, clientId) ?? null;
   } catch (error) {
-    link.logger.error('A session cannot be read from messages.db', { namespace, clientId, reason: String(error) });
+    link.logger.error('A session cannot be read from messages.db', { namespace, clientId, reason: messageOf(error) });
     return null;
   }
 }

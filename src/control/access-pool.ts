@@ -2,7 +2,7 @@
 
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
-import { FluxError } from '../kernel/errors.ts';
+import { FluxError, messageOf } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
 import type { VerifyJob } from '../thread/messages.ts';
 
@@ -32,7 +32,7 @@ export function openAccessPool(options: { url: URL; threads: number; timeoutMs: 
     idleTimeout: IDLE_MS,
   });
   // Failures of single jobs reach their caller; this one is a thread that ended while idle, which piscina replaces by itself.
-  pool.on('error', (error: unknown) => options.logger.error('Auth: a thread of the password pool failed', { reason: String(error) }));
+  pool.on('error', (error: unknown) => options.logger.error('Auth: a thread of the password pool failed', { reason: messageOf(error) }));
   return {
     async verify(job) {
       if (pool.queueSize >= QUEUE_MAX) throw new FluxError('unavailable', 'too many logins wait for their password check');

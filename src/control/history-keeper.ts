@@ -1,6 +1,7 @@
 /** Keeps the history short (`history.keep`, `history.keepDays`), in small steps, and knows how large the store is. */
 
 import { wallNow } from '../kernel/clock.ts';
+import { messageOf } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
 import type { EndpointStore, StoreSize } from '../storage/contract.ts';
 import type { Desired } from './endpoints/desired.ts';
@@ -75,7 +76,7 @@ export class HistoryKeeper {
       this.#done = revision;
       this.#lastFailure = '';
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       // It is tried again at the next look, and told once.
       if (reason !== this.#lastFailure && !this.#isClosed) logger.warn('ConfigSync: the history cannot be made shorter', { reason });
       this.#lastFailure = reason;

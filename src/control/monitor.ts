@@ -1,6 +1,7 @@
 /** What a node says about itself: status, numbers, health, resources; sampled each second. */
 
 import { steadyNow } from '../kernel/clock.ts';
+import { messageOf } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
 import type { MetricsCollector } from '../metrics/collect.ts';
 import { DROP_REASONS } from '../metrics/counters.ts';
@@ -314,7 +315,7 @@ export class Monitor {
       }
       this.#sessions = new Map(counts.map(({ endpoint, persistent, offline }) => [endpoint, { persistent, offline }]));
     } catch (error) {
-      this.#options.logger.warn('the session worker did not count its sessions', { reason: String(error) });
+      this.#options.logger.warn('the session worker did not count its sessions', { reason: messageOf(error) });
     }
   }
 }

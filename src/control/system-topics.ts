@@ -1,5 +1,6 @@
 /** The `$SYS` topics of each namespace: what a client may know about the broker, as retained messages (docs/metrics-and-logs.md). */
 
+import { messageOf } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
 import type { MetricsCollector } from '../metrics/collect.ts';
 import { type CounterName, DROP_REASONS } from '../metrics/counters.ts';
@@ -58,7 +59,7 @@ export class SystemTopics {
         );
     } catch (error) {
       // The session worker is being replaced: the next round comes.
-      logger.debug('the $SYS topics were not published', { reason: error instanceof Error ? error.message : String(error) });
+      logger.debug('the $SYS topics were not published', { reason: messageOf(error) });
     }
     this.#timer = setTimeout(() => void this.#publish(), INTERVAL_MS);
   }

@@ -80,10 +80,20 @@ export interface WireError {
 /** Any thrown value → plain data for another thread. */
 export function toWireError(error: unknown): WireError {
   if (error instanceof FluxError) return { kind: error.kind, message: error.message, issues: error.issues };
-  return { kind: 'internal', message: error instanceof Error ? error.message : String(error), issues: [] };
+  return { kind: 'internal', message: messageOf(error), issues: [] };
 }
 
 /** Plain data from another thread → FluxError. */
 export function fromWireError(wire: WireError): FluxError {
   return new FluxError(wire.kind, wire.message, { issues: wire.issues });
+}
+
+/** What a thrown value says: the message of an Error, anything else as text. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The stack of a thrown value where it has one, else what it says. */
+export function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -1,7 +1,7 @@
 /** Reads YAML with the line of every value, and fills `${NAME}` in before the values get their types. */
 
 import { type Document, isAlias, isMap, isPair, isScalar, isSeq, LineCounter, type Node, parseDocument, type Scalar, visit } from 'yaml';
-import type { Issue } from '../kernel/errors.ts';
+import { type Issue, messageOf } from '../kernel/errors.ts';
 import { isTextKey, toPath, toSegments, toTyped } from './paths.ts';
 import { fillIn, hideBraces, showBraces } from './variables.ts';
 
@@ -42,7 +42,7 @@ export function readDocument(text: string, env: NodeJS.ProcessEnv, place: readon
     return { value: document.toJS({ maxAliasCount: 100 }) ?? {}, issues, lineOf };
   } catch (error) {
     // too many aliases, or one that is not resolved
-    issues.push({ path: '', message: error instanceof Error ? firstLine(error.message) : String(error) });
+    issues.push({ path: '', message: firstLine(messageOf(error)) });
     return { value: {}, issues, lineOf };
   }
 }

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { check, type Problems } from '../endpoint/problems.ts';
+import { messageOf } from '../kernel/errors.ts';
 import type { SecretKeys } from './settings.ts';
 
 const KEY_MIN = 12;
@@ -42,7 +43,7 @@ function readLines(file: string, problems: Problems): string[] {
   try {
     text = readFileSync(file, 'utf8').slice(0, FILE_BYTES_MAX);
   } catch (error) {
-    problems.add('store.secretKeyFile', `cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    problems.add('store.secretKeyFile', `cannot be read: ${messageOf(error)}`);
     return [];
   }
   const lines = text.split('\n').flatMap((line) => (line.trim() === '' ? [] : [line.trim()]));

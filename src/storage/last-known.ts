@@ -5,7 +5,7 @@ import { open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { completeEndpoint } from '../endpoint/defaults.ts';
 import { wallNow } from '../kernel/clock.ts';
-import { FluxError } from '../kernel/errors.ts';
+import { FluxError, messageOf } from '../kernel/errors.ts';
 import type { StoreChange, StoredEndpoint, StoreSnapshot } from './contract.ts';
 
 const FILE = 'last-known.json';
@@ -59,7 +59,7 @@ export class LastKnown {
       return { snapshot: { revision, endpoints: complete, pending: [] }, savedAt };
     } catch (error) {
       if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
-      throw new FluxError('unavailable', `${why}; and the last known configuration ${path} cannot be read: ${String(error)}`, {
+      throw new FluxError('unavailable', `${why}; and the last known configuration ${path} cannot be read: ${messageOf(error)}`, {
         cause: error,
       });
     }
@@ -115,7 +115,7 @@ export class LastKnown {
         await this.#replace(`${JSON.stringify(about).slice(0, -1)},"endpoints":[${endpoints.join(',')}]}`);
       }
     } catch (error) {
-      this.#onFailure(error instanceof Error ? error.message : String(error));
+      this.#onFailure(messageOf(error));
     }
   }
 

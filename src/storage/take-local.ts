@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { Endpoint } from '../endpoint/endpoint.ts';
-import { FluxError } from '../kernel/errors.ts';
+import { FluxError, messageOf } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
 import { type ChangeMeta, type EndpointStore, type StoreSnapshot, WHOLE } from './contract.ts';
 import type { UnavailableData } from './failure-reason.ts';
@@ -62,7 +62,7 @@ export async function takeLocal(store: EndpointStore, options: TakeOptions): Pro
     logger.info(`${path} was moved to ${setConfigAside(dataPath, 'taken')}: its endpoints are in ${into}`);
   } catch (error) {
     // The next start knows its commit again.
-    logger.warn(`${path}, whose endpoints are in ${into}, could not be moved aside`, { reason: String(error) });
+    logger.warn(`${path}, whose endpoints are in ${into}, could not be moved aside`, { reason: messageOf(error) });
   }
 }
 

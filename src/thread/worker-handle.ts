@@ -2,7 +2,7 @@
 
 import { type MessagePort, type Transferable, Worker } from 'node:worker_threads';
 import { Deadline } from '../kernel/deadline.ts';
-import { FluxError, toWireError } from '../kernel/errors.ts';
+import { FluxError, messageOf, toWireError } from '../kernel/errors.ts';
 import type { LogFields, LogLevel } from '../kernel/logger.ts';
 import { PendingCalls } from './frames.ts';
 import { readHeartbeat } from './heartbeat.ts';
@@ -90,7 +90,7 @@ export class WorkerHandle {
     });
     this.#worker.on('message', (frame: ThreadFrame) => this.#receive(frame));
     this.#worker.on('error', (error: unknown) => {
-      this.#lastWords ??= error instanceof Error ? error.message : String(error);
+      this.#lastWords ??= messageOf(error);
     });
     this.#worker.on('exit', (code) => this.#exited(code));
   }

@@ -2,6 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { messageOf } from '../../src/kernel/errors.ts';
 import { startBroker } from '../kit/broker.ts';
 import { rebindWithClients } from './big-rebind.ts';
 import { blast, comesAndGoes, flooded } from './blast.ts';
@@ -58,7 +59,7 @@ for (const name of chosen) {
     print(await scenario());
   } catch (error) {
     hasFailed = true;
-    print((error as Error).message);
+    print(messageOf(error));
   }
 }
 process.exit(hasFailed ? 1 : 0);

@@ -3,6 +3,7 @@
 import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { messageOf } from '../../src/kernel/errors.ts';
 import { type Broker, startBroker } from '../kit/broker.ts';
 import { startPostgres } from '../kit/databases/postgres.ts';
 import type { DatabaseServer } from '../kit/databases/server.ts';
@@ -63,7 +64,7 @@ async function portsOf(node: Broker): Promise<number[]> {
 async function refusalOf(dir: string): Promise<string> {
   return start({ dir, readyMs: 8000 }).then(
     () => 'it has started',
-    (error) => (error as Error).message,
+    (error) => messageOf(error),
   );
 }
 

@@ -1,6 +1,7 @@
 /** Fuzzes a broker with several endpoints and workers over both transports for a time, and says what went wrong: nothing must. */
 
 import type { Socket } from 'node:net';
+import { messageOf } from '../../src/kernel/errors.ts';
 import type { Broker } from '../kit/broker.ts';
 import { startBroker } from '../kit/broker.ts';
 import { openTcp, openTransport, upgrade } from '../kit/transport.ts';
@@ -133,8 +134,7 @@ export async function fuzz({ seed, seconds, report = () => undefined }: FuzzOpti
           }
         } catch (error) {
           // An upgrade that is refused, or a connection that is reset while it is made, is an answer; a port that is shut is not.
-          if (!/upgrade|ECONNRESET|EPIPE/.test((error as Error).message))
-            throw new Error(`attack ${number} (${kind}): ${(error as Error).message}`);
+          if (!/upgrade|ECONNRESET|EPIPE/.test(messageOf(error))) throw new Error(`attack ${number} (${kind}): ${messageOf(error)}`);
         }
         kinds[kind] = (kinds[kind] ?? 0) + 1;
       }
@@ -166,6 +166,6 @@ export async function fuzz({ seed, seconds, report = () => undefined }: FuzzOpti
     };
   } catch (error) {
     await broker.kill('SIGKILL').catch(() => null);
-    throw new Error(`seed ${seed}: ${(error as Error).message}\n${(await broker.log()).split('\n').slice(-5).join('\n')}`);
+    throw new Error(`seed ${seed}: ${messageOf(error)}\n${(await broker.log()).split('\n').slice(-5).join('\n')}`);
   }
 }

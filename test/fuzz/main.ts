@@ -1,6 +1,7 @@
 /** `npm run fuzz -- [--seconds N] [--seed N]`: fuzzes the built broker, 600 seconds unless told; exit 1 and the seed when something went wrong. */
 
 import { parseArgs } from 'node:util';
+import { messageOf } from '../../src/kernel/errors.ts';
 import { fuzz } from './fuzz.ts';
 
 const { values } = parseArgs({ options: { seconds: { type: 'string', default: '600' }, seed: { type: 'string' } } });
@@ -11,6 +12,6 @@ try {
   process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
   process.exit(0);
 } catch (error) {
-  process.stderr.write(`${(error as Error).message}\n`);
+  process.stderr.write(`${messageOf(error)}\n`);
   process.exit(1);
 }

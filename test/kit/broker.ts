@@ -6,6 +6,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { messageOf } from '../../src/kernel/errors.ts';
 import { freePort } from './free-port.ts';
 import { launch, startMosquitto } from './mosquitto.ts';
 import { sleep, until, within } from './until.ts';
@@ -136,7 +137,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     );
   } catch (error) {
     child.kill('SIGKILL');
-    throw new Error(`${(error as Error).message}\n${output()}\n${await broker.log()}`);
+    throw new Error(`${messageOf(error)}\n${output()}\n${await broker.log()}`);
   }
   return broker;
 }

@@ -1,5 +1,6 @@
 /** A client that sends any bytes and shows every packet that comes back: no automatism but what a test asks for. */
 
+import { messageOf } from '../../src/kernel/errors.ts';
 import type { PacketOf, Publish, ServerPacket } from './decode.ts';
 import { Splitter } from './decode.ts';
 import type { ConnectOptions, Filter, PublishOptions, QoS, Version } from './encode.ts';
@@ -71,7 +72,7 @@ export class RawClient {
       }
     } catch (error) {
       this.#failure = new Error(
-        `the broker sent bytes that are not allowed: ${(error as Error).message} (${bytes.subarray(0, 64).toString('hex')})`,
+        `the broker sent bytes that are not allowed: ${messageOf(error)} (${bytes.subarray(0, 64).toString('hex')})`,
       );
     }
     this.#wake();
@@ -112,7 +113,7 @@ export class RawClient {
     try {
       packet = await this.next(timeoutMs);
     } catch (error) {
-      throw new Error(`${type} expected: ${(error as Error).message}`);
+      throw new Error(`${type} expected: ${messageOf(error)}`);
     }
     if (packet.type !== type) throw new Error(`${type} expected, got ${JSON.stringify(packet)}`);
     return packet as PacketOf<T>;
@@ -126,7 +127,7 @@ export class RawClient {
         all.push(await this.expect('publish', timeoutMs));
       } catch (error) {
         throw new Error(
-          `${count} PUBLISH expected, ${all.length} came (${all.map((each) => each.payload.toString()).join(', ')}): ${(error as Error).message}`,
+          `${count} PUBLISH expected, ${all.length} came (${all.map((each) => each.payload.toString()).join(', ')}): ${messageOf(error)}`,
         );
       }
     }

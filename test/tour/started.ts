@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import { messageOf } from '../../src/kernel/errors.ts';
 import { launch } from '../kit/mosquitto.ts';
 import { until, within } from '../kit/until.ts';
 
@@ -71,7 +72,7 @@ export class Started {
       );
     } catch (error) {
       started.child.kill('SIGKILL');
-      throw new Error(`${command}: ${(error as Error).message}\n${started.output}`);
+      throw new Error(`${command}: ${messageOf(error)}\n${started.output}`);
     }
     return started;
   }

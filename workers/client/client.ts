@@ -1,5 +1,6 @@
 /** One network client: frames its bytes, takes the fast path for plain PUBLISH and PUBACK, and writes what its session sends. */
 
+import { stackOf } from '../../src/kernel/errors.ts';
 import { CONNECTION_ERRORS, type CounterName, observe, SIZE_BUCKETS, SLOT, sizeBase } from '../../src/metrics/counters.ts';
 import { loopDelay } from '../../src/metrics/loop-delay.ts';
 import { CONNECT_BYTE, describeStranger } from '../../src/mqtt/connect/first-bytes.ts';
@@ -322,7 +323,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     }
     this.context.logger.error(`Endpoint ${this.endpoint.config.endpoint.port}: a packet could not be handled`, {
       clientId: this.clientId,
-      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      error: stackOf(error),
     });
     this.close(REASON.unspecifiedError);
   }

@@ -4,7 +4,7 @@ import type net from 'node:net';
 import type tls from 'node:tls';
 import { plainAddress } from '../../src/kernel/address.ts';
 import { steadyNow } from '../../src/kernel/clock.ts';
-import { FluxError } from '../../src/kernel/errors.ts';
+import { FluxError, messageOf } from '../../src/kernel/errors.ts';
 import { type TlsMaterial, toTlsOptions } from '../../src/thread/tls-material.ts';
 import type { HandshakeFailure } from '../connection.ts';
 import { alertFor, plainAlert, sealedAlert } from './tls-alert.ts';
@@ -130,7 +130,7 @@ export class SecureServer {
         handshakeTimeout: NEVER_MS,
       });
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
+      const message = messageOf(error);
       throw new FluxError('unprocessable', `TLS cannot be used: ${message}`, { cause: error, issues: [{ path: 'sslConfig', message }] });
     }
     server.on('secureConnection', (socket) => this.#onSecure(socket, clientAuth));

@@ -1,7 +1,7 @@
 /** Reads the untrusted parts of a request: body, query, If-Match, request id, reason. */
 
 import { randomUUID } from 'node:crypto';
-import { FluxError, type Issue } from '../../kernel/errors.ts';
+import { FluxError, type Issue, messageOf } from '../../kernel/errors.ts';
 import { HttpError } from './envelope.ts';
 
 /** Largest request body of most routes, bytes. */
@@ -52,7 +52,7 @@ export function parseJsonObject(bytes: Uint8Array, maxBytes: number = MAX_BODY_B
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = messageOf(cause);
     throw new FluxError('invalid', 'The body is not JSON', { issues: [bodyIssue(`not JSON: ${why.slice(0, 120)}`)], cause });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {

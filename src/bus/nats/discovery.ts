@@ -3,7 +3,7 @@
 import type { SrvRecord } from 'node:dns';
 import { Resolver } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
-import { FluxError } from '../../kernel/errors.ts';
+import { FluxError, messageOf } from '../../kernel/errors.ts';
 import type { BusPlace } from '../settings.ts';
 
 const LOOKUP_TIMEOUT_MS = 2_000;
@@ -34,7 +34,7 @@ export async function findServers(place: BusPlace): Promise<BusServer[]> {
     try {
       return await look;
     } catch (error) {
-      failures.push(`${what}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+      failures.push(`${what}: ${(error as NodeJS.ErrnoException).code ?? messageOf(error)}`);
       return [];
     }
   };

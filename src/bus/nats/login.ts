@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { type ConnectionOptions, credsAuthenticator } from 'nats';
-import { FluxError } from '../../kernel/errors.ts';
+import { FluxError, messageOf } from '../../kernel/errors.ts';
 import type { BusCredentials } from '../settings.ts';
 
 const KEY = 'cluster.credentials';
@@ -51,7 +51,7 @@ function read(path: string, key: string): Buffer {
     return readFileSync(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const why = code === 'ENOENT' ? 'there is no such file' : code === 'EACCES' ? 'it may not be read' : (code ?? String(error));
+    const why = code === 'ENOENT' ? 'there is no such file' : code === 'EACCES' ? 'it may not be read' : (code ?? messageOf(error));
     throw new FluxError('unavailable', `${key}: ${path}: ${why}`, { cause: error });
   }
 }

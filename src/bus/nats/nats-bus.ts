@@ -1,7 +1,7 @@
 /** The bus over NATS: one connection that reconnects for ever, and restores its subscriptions and services each time. */
 
 import { Events, type Msg, type NatsConnection, type Subscription } from 'nats';
-import { FluxError } from '../../kernel/errors.ts';
+import { FluxError, messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { Bus, BusService, BusState, Serving } from '../contract.ts';
 import type { BusSettings } from '../settings.ts';
@@ -93,7 +93,7 @@ class NatsBus implements Bus {
       this.#link.connection.publish(subject, encode(body));
       return true;
     } catch (error) {
-      this.#logger.warn('Cluster: a notice could not be sent', { subject, error: String(error) });
+      this.#logger.warn('Cluster: a notice could not be sent', { subject, error: messageOf(error) });
       return false;
     }
   }
@@ -107,7 +107,7 @@ class NatsBus implements Bus {
       void handler(decode(message.data))
         .then((body) => message.respond(encode(body)))
         // The connection or the requester may have gone, or the answer may be too large for NATS.
-        .catch((error: unknown) => this.#logger.error('Cluster: a request was not answered', { subject, error: String(error) }));
+        .catch((error: unknown) => this.#logger.error('Cluster: a request was not answered', { subject, error: messageOf(error) }));
     });
   }
 
@@ -121,7 +121,7 @@ class NatsBus implements Bus {
     } catch (error) {
       const code = (error as { code?: string }).code;
       if (code === 'TIMEOUT') throw new FluxError('timeout', `no answer on ${subject} within ${timeoutMs} ms`, { cause: error });
-      const why = code === '503' ? 'nobody answers there' : error instanceof Error ? error.message : String(error);
+      const why = code === '503' ? 'nobody answers there' : messageOf(error);
       throw new FluxError('unavailable', `request on ${subject}: ${why}`, { cause: error });
     }
   }

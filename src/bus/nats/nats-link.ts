@@ -2,7 +2,7 @@
 
 import { type ConnectionOptions, connect, type NatsConnection } from 'nats';
 import { Deadline } from '../../kernel/deadline.ts';
-import { FluxError } from '../../kernel/errors.ts';
+import { FluxError, messageOf } from '../../kernel/errors.ts';
 import type { BusState } from '../contract.ts';
 import type { BusSettings } from '../settings.ts';
 import { connectFailure } from './connect-failure.ts';
@@ -74,7 +74,7 @@ export class NatsLink {
         failures = 0;
         await this.#live(connection);
       } catch (error) {
-        this.#moved({ connected: false, reason: error instanceof Error ? error.message : String(error) });
+        this.#moved({ connected: false, reason: messageOf(error) });
       }
       if (this.#isClosing) return;
       await this.#pause(Math.min(PAUSE_MAX_MS, PAUSE_FIRST_MS * 2 ** failures++));

@@ -3,6 +3,7 @@
 import { type Endpoint, headers, type NatsConnection, type Service, type ServiceMsg } from 'nats';
 import { steadyNow } from '../../kernel/clock.ts';
 import { Deadline } from '../../kernel/deadline.ts';
+import { messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { Answer, BusService, Incoming, Serving } from '../contract.ts';
 
@@ -44,7 +45,7 @@ export class NatsService implements Serving {
     try {
       added = await connection.services.add({ name, version, description, metadata: { ...metadata }, queue: name, statsHandler });
     } catch (error) {
-      this.#logger.error(`Cluster: the service ${name} could not be added to NATS`, { reason: String(error) });
+      this.#logger.error(`Cluster: the service ${name} could not be added to NATS`, { reason: messageOf(error) });
       return;
     }
     this.#live = added;
@@ -93,7 +94,7 @@ export class NatsService implements Serving {
     } catch (error) {
       this.#logger.warn(`Cluster: a request of ${this.#service.name} could not be answered`, {
         operation: endpoint,
-        reason: String(error),
+        reason: messageOf(error),
       });
     }
   }

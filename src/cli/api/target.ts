@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { messageOf } from '../../kernel/errors.ts';
 import { textOf } from '../../kernel/input/file-text.ts';
 import { usageFailure } from '../failure.ts';
 import { readDuration } from '../input/duration.ts';
@@ -140,7 +141,7 @@ function readText(option: string, file: string, terminal: Terminal): string {
     return readFileSync(resolve(terminal.cwd, file), 'utf8');
   } catch (error) {
     throw usageFailure(
-      `--${option} ${file}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message}`,
+      `--${option} ${file}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : messageOf(error)}`,
     );
   }
 }

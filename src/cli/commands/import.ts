@@ -1,6 +1,6 @@
 /** `import`: endpoints from an export, or from the table of a FluxMQ database. */
 
-import { FluxError } from '../../kernel/errors.ts';
+import { FluxError, messageOf } from '../../kernel/errors.ts';
 import { readSecret } from '../api/target.ts';
 import type { Call, Command } from '../command.ts';
 import { CommandFailure, EXIT, usageFailure } from '../failure.ts';
@@ -50,7 +50,7 @@ function readMode(call: Call): string {
 /** A wrong URL is a wrong argument, a database without the table is refused, all else is a server that cannot be used. */
 function unreadable(error: unknown): CommandFailure {
   const kind = error instanceof FluxError ? error.kind : null;
-  const message = `the FluxMQ database cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+  const message = `the FluxMQ database cannot be read: ${messageOf(error)}`;
   return new CommandFailure(kind === 'invalid' ? EXIT.usage : kind === 'not-found' ? EXIT.refused : EXIT.unreachable, message);
 }
 

@@ -2,6 +2,7 @@
 
 import { open, rename, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { messageOf } from '../../kernel/errors.ts';
 import type { ImportAnswer } from '../api/answers.ts';
 import type { FileBody } from '../api/exchange.ts';
 import type { Call, Command } from '../command.ts';
@@ -79,7 +80,7 @@ async function writeWhole(path: string, fill: (write: (chunk: Buffer) => Promise
 }
 
 function unwritable(path: string, error: unknown): CommandFailure {
-  return usageFailure(`${path} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+  return usageFailure(`${path} cannot be written: ${messageOf(error)}`);
 }
 
 /** Of the end of a backup, where it says what became of its secrets. */

@@ -3,6 +3,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { isObject } from '../../endpoint/problems.ts';
+import { messageOf } from '../../kernel/errors.ts';
 import { textOf } from '../../kernel/input/file-text.ts';
 import { issueLines, usageFailure } from '../failure.ts';
 import type { Terminal } from '../terminal.ts';
@@ -52,7 +53,7 @@ async function parse(text: string, file: string, place: string[], terminal: Term
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
-    why = error instanceof Error ? error.message : String(error);
+    why = messageOf(error);
   }
   if (/^\s*[[{]/.test(text) && file.endsWith('.json')) throw usageFailure(`${nameOf(file)} is not JSON: ${why}`);
   const { readDocument } = await import('../../settings/document.ts');

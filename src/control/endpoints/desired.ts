@@ -2,7 +2,7 @@
 
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { Deadline } from '../../kernel/deadline.ts';
-import { FluxError } from '../../kernel/errors.ts';
+import { FluxError, messageOf } from '../../kernel/errors.ts';
 import {
   type ChangeMeta,
   type CommitOptions,
@@ -352,7 +352,7 @@ export class Desired {
       return result;
     } catch (error) {
       if (isFault(error)) {
-        this.#storeError = error instanceof Error ? error.message : String(error);
+        this.#storeError = messageOf(error);
         this.onBehind();
       }
       throw error;

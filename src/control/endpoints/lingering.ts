@@ -2,6 +2,7 @@
 
 import { steadyNow } from '../../kernel/clock.ts';
 import type { Deadline } from '../../kernel/deadline.ts';
+import { messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { Drain, EndpointRuntimeConfig } from '../../thread/messages.ts';
 import { AT_ONCE } from './drain.ts';
@@ -49,7 +50,7 @@ export class Lingering {
       if (!listener.worker.isUsable) return;
       // It must not go on accepting beside its successor: its clients are disconnected rather than that.
       this.#logger.error(`Endpoint ${listener.config.endpoint.port} could not stop accepting and is closed`, {
-        reason: String(error),
+        reason: messageOf(error),
       });
       void this.close(listener, AT_ONCE);
     }

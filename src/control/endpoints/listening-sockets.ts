@@ -1,6 +1,7 @@
 /** The listening sockets of one endpoint on this node: bound here, accepted from in workers, closed when nobody is to come that way any more. */
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
+import { messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import { bindSocket, type SocketHandle } from '../../thread/socket-passing.ts';
 import { bindFailure } from '../probe/port-probe.ts';
@@ -116,7 +117,7 @@ export class ListeningSockets {
         if (taken.length > 0) await listener.drop(taken, HAND_OVER_MS);
       } catch (error) {
         // It accepts from them beside the new one, which harms nobody.
-        if (listener.worker.isUsable) this.#logger.warn(`${listener.worker.name} kept a socket`, { reason: String(error) });
+        if (listener.worker.isUsable) this.#logger.warn(`${listener.worker.name} kept a socket`, { reason: messageOf(error) });
       }
     }
   }
@@ -132,7 +133,7 @@ export class ListeningSockets {
       try {
         if (part.length > 0) await heir.adopt(part, HAND_OVER_MS);
       } catch (error) {
-        this.#logger.warn(`${heir.worker.name} did not take a socket over`, { reason: String(error) });
+        this.#logger.warn(`${heir.worker.name} did not take a socket over`, { reason: messageOf(error) });
         this.giveUp(part);
       }
     }

@@ -3,6 +3,7 @@
 import { closeSync, constants, mkdirSync, openSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { messageOf } from '../../kernel/errors.ts';
 import type { LogTarget } from './line-sink.ts';
 
 export interface FileTargetOptions {
@@ -87,7 +88,7 @@ export class FileTarget implements LogTarget {
       this.#isDue = false;
       if (this.#isStuck) return;
       this.#isStuck = true;
-      this.#options.onStuck(error instanceof Error ? error.message : String(error));
+      this.#options.onStuck(messageOf(error));
     }
   }
 

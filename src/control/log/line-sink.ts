@@ -1,5 +1,6 @@
 /** Writes log lines to one target that may be slow, full or gone: bounded memory, no wait for the caller, lost lines counted. */
 
+import { messageOf } from '../../kernel/errors.ts';
 import { Fifo } from '../../kernel/fifo.ts';
 
 /** Where the bytes of a sink go. */
@@ -180,7 +181,7 @@ export class LineSink {
 
   #refused(error: unknown): void {
     this.#again(RETRY_MS);
-    this.#fail(error instanceof Error ? error.message : String(error));
+    this.#fail(messageOf(error));
   }
 
   #again(ms: number): void {

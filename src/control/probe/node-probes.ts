@@ -2,6 +2,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { SslConfig } from '../../endpoint/endpoint.ts';
+import { messageOf } from '../../kernel/errors.ts';
 import type { StoredEndpoint } from '../../storage/contract.ts';
 import type { Desired } from '../endpoints/desired.ts';
 import type { Driver } from '../endpoints/driver.ts';
@@ -54,7 +55,7 @@ export class NodeProbes {
       await probePort(this.#driver.hostHere(host), port);
       return null;
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      return messageOf(error);
     }
   }
 

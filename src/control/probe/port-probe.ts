@@ -2,7 +2,7 @@
 
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { steadyNow } from '../../kernel/clock.ts';
-import { FluxError } from '../../kernel/errors.ts';
+import { FluxError, messageOf } from '../../kernel/errors.ts';
 import { tryBind } from '../../thread/socket-passing.ts';
 
 /** States of /proc/net/tcp: 0A is LISTEN. */
@@ -36,7 +36,7 @@ export async function bindFailure(host: string, port: number, cause: unknown): P
     EINVAL: 'not a usable address',
     EAFNOSUPPORT: 'this machine does not speak that address family',
   };
-  const reason = why[code] ?? (cause instanceof Error ? cause.message : String(cause));
+  const reason = why[code] ?? messageOf(cause);
   const message = `Failed to bind to address ${host}:${port}: ${reason}${code === '' ? '' : ` (${code})`}`;
   return new FluxError('unprocessable', message, { cause, issues: [{ path: code === 'EACCES' ? 'port' : 'host', message: reason }] });
 }

@@ -2,7 +2,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import type { SslConfig } from '../../endpoint/endpoint.ts';
-import type { Issue } from '../../kernel/errors.ts';
+import { type Issue, messageOf } from '../../kernel/errors.ts';
 import { oldEncryption, oneLine, readCertificates, storeProblem } from './identity.ts';
 import { asPem, type CrlFacts, pemBlocks, readCrl, subjectOf } from './pem.ts';
 import { OldEncryption, readTrustStore } from './pkcs12.ts';
@@ -57,7 +57,7 @@ function readCa(config: SslConfig, { bytes }: Sources, issues: Issue[]): X509Cer
     if (error instanceof OldEncryption) return fail(oldEncryption(path, 'trust'));
     if (error instanceof Error && /decrypt/i.test(error.message))
       return fail('does not open the trust store', 'sslConfig.trustStorePassword');
-    return fail(`is no PKCS#12 store of certificates: ${error instanceof Error ? error.message : String(error)}`);
+    return fail(`is no PKCS#12 store of certificates: ${messageOf(error)}`);
   }
 }
 

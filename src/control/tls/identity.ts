@@ -3,7 +3,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import type { SslConfig } from '../../endpoint/endpoint.ts';
-import type { Issue } from '../../kernel/errors.ts';
+import { type Issue, messageOf } from '../../kernel/errors.ts';
 import { holdsPrivateKey, isDer, pemBlocks } from './pem.ts';
 import type { Sources } from './sources.ts';
 
@@ -106,7 +106,7 @@ function readKeyStore({ keyStorePath, keyStorePassword }: SslConfig, pfx: Buffer
     createSecureContext({ pfx, passphrase: identity.passphrase ?? '' });
     return identity;
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = messageOf(error);
     if (/mac verify failure/i.test(message)) issues.push({ path: 'sslConfig.keyStorePassword', message: 'does not open the key store' });
     else if (/unsupported/i.test(message))
       issues.push({ path: 'sslConfig.keyStorePath', message: oldEncryption(keyStorePath ?? '', 'key') });

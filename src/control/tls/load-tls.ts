@@ -4,7 +4,7 @@ import { randomBytes, type X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { SslConfig } from '../../endpoint/endpoint.ts';
 import { wallNow } from '../../kernel/clock.ts';
-import { FluxError, type Issue } from '../../kernel/errors.ts';
+import { FluxError, type Issue, messageOf } from '../../kernel/errors.ts';
 import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
 import { type TlsMaterial, toTlsOptions } from '../../thread/tls-material.ts';
 import { readAuthorities } from './authorities.ts';
@@ -114,7 +114,7 @@ function factsOf(chain: X509Certificate[], config: SslConfig, now: Date) {
 }
 
 function reasonOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = messageOf(error);
   // OpenSSL: `C05C2F9C:error:0A000076:SSL routines:tls_choose_sigalg:no suitable signature algorithm:../deps/…:`
   return /:SSL routines:[^:]*:([^:]+):/.exec(text)?.[1] ?? text;
 }

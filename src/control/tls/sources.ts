@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import type { SslConfig } from '../../endpoint/endpoint.ts';
 import { isPem } from '../../endpoint/ssl-schema.ts';
-import type { Issue } from '../../kernel/errors.ts';
+import { type Issue, messageOf } from '../../kernel/errors.ts';
 
 /** A revocation list of a large authority has megabytes. */
 const FILE_BYTES_MAX = 16 * 1024 * 1024;
@@ -41,7 +41,7 @@ export async function readSources(config: SslConfig): Promise<Sources> {
       sources.bytes[name] = bytes;
       hash.update(bytes);
     } catch (error) {
-      const message = `cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+      const message = `cannot be read: ${messageOf(error)}`;
       sources.issues.push({ path: `sslConfig.${name}`, message });
       hash.update(message);
     }

@@ -2,7 +2,7 @@
 
 import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FluxError } from '../../kernel/errors.ts';
+import { FluxError, messageOf } from '../../kernel/errors.ts';
 import { ENDPOINTS_MAX, isFileContainer } from '../../kernel/input/file-form.ts';
 import { type Descends, type OnPiece, PieceReader, parseJson } from '../../kernel/input/json-pieces.ts';
 import { Pace } from '../../kernel/pace.ts';
@@ -164,7 +164,7 @@ async function write(file: FileHandle, bytes: Uint8Array): Promise<void> {
 }
 
 function noRoom(cause: unknown): FluxError {
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = messageOf(cause);
   return new FluxError('unavailable', `The file cannot be kept on the disk of the node while it is read: ${why}; nothing was changed`, {
     cause,
   });

@@ -1,6 +1,7 @@
 /** Joins worker threads pairwise by MessageChannels, and retracts one that has ended at all others. */
 
 import { MessageChannel } from 'node:worker_threads';
+import { messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
 
@@ -41,7 +42,7 @@ export class Mesh {
     try {
       await other.call('peer.remove', { peer: worker.peer }, { timeoutMs: REMOVE_TIMEOUT_MS });
     } catch (error) {
-      if (other.isUsable) this.#logger.error(`${other.name} did not retract its peer ${worker.name}`, { reason: String(error) });
+      if (other.isUsable) this.#logger.error(`${other.name} did not retract its peer ${worker.name}`, { reason: messageOf(error) });
     }
   }
 }

@@ -1,7 +1,7 @@
 /** Owner of the worker threads: one session worker, endpoint workers on demand with a warm spare, and their mesh. */
 
 import { Deadline, pause } from '../../kernel/deadline.ts';
-import { FluxError } from '../../kernel/errors.ts';
+import { FluxError, messageOf } from '../../kernel/errors.ts';
 import type { LogFields, Logger, LogLevel } from '../../kernel/logger.ts';
 import { createLoginMemory } from '../../kernel/logins/login-memory.ts';
 import { createHeartbeat } from '../../thread/heartbeat.ts';
@@ -163,7 +163,7 @@ export class Supervisor {
         if (this.#spare?.isUsable === true) void this.release(late, JOIN_TIMEOUT_MS);
         else this.#spare = late;
       },
-      (error: unknown) => this.#options.logger.error('an endpoint worker could not be started', { reason: String(error) }),
+      (error: unknown) => this.#options.logger.error('an endpoint worker could not be started', { reason: messageOf(error) }),
     );
     throw new FluxError('timeout', 'no worker thread was ready in time');
   }
@@ -200,7 +200,7 @@ export class Supervisor {
       this.#spare = await this.#launch('endpoint');
     } catch (error) {
       if (!this.#stopping.signal.aborted)
-        this.#options.logger.error('no spare endpoint worker could be started', { reason: String(error) });
+        this.#options.logger.error('no spare endpoint worker could be started', { reason: messageOf(error) });
     }
   }
 
@@ -272,7 +272,7 @@ export class Supervisor {
         this.#options.logger.info('the session worker is back', { worker: this.#session.name });
         return;
       } catch (error) {
-        if (!signal.aborted) this.#options.logger.error('the session worker could not be started', { reason: String(error) });
+        if (!signal.aborted) this.#options.logger.error('the session worker could not be started', { reason: messageOf(error) });
       }
     }
   }

@@ -1,6 +1,6 @@
 /** Reads a large JSON document as it comes: the elements of its lists one by one, so that neither text nor values are in memory as a whole. */
 
-import { FluxError } from '../errors.ts';
+import { FluxError, messageOf } from '../errors.ts';
 
 /** Told of each value that is not taken apart: its path, and its text as it stands in the document. */
 export type OnPiece = (path: readonly (string | number)[], text: () => string) => void;
@@ -189,7 +189,7 @@ export function parseJson(text: string, position: number | null = null): unknown
   try {
     return JSON.parse(text);
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message.slice(0, 120) : String(cause);
+    const why = messageOf(cause).slice(0, 120);
     throw notJson(position === null ? why : `${why}, near position ${position}`, cause);
   }
 }

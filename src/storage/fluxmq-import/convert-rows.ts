@@ -3,7 +3,7 @@
 import { defaultEndpoint } from '../../endpoint/defaults.ts';
 import { isObject } from '../../endpoint/problems.ts';
 import { parseEndpoint } from '../../endpoint/schema.ts';
-import { FluxError } from '../../kernel/errors.ts';
+import { FluxError, messageOf } from '../../kernel/errors.ts';
 
 /** A row as the database gives it, by the names of its columns in lower case. */
 export type FluxmqRow = Record<string, unknown>;
@@ -198,7 +198,7 @@ function objectOf(value: unknown, column: string, problems: string[]): Record<st
     if (isObject(parsed)) return Object.fromEntries(Object.entries(parsed).filter(([, entry]) => entry !== null));
     problems.push(`${column} is not a JSON object`);
   } catch (error) {
-    problems.push(`${column} is not JSON: ${error instanceof Error ? error.message : error}`);
+    problems.push(`${column} is not JSON: ${messageOf(error)}`);
   }
   return null;
 }

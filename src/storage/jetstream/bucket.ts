@@ -3,7 +3,7 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { ErrorCode, type JetStreamClient, type JetStreamManager, type KV, type NatsConnection, type NatsError, StorageType } from 'nats';
 import { steadyNow } from '../../kernel/clock.ts';
-import { FluxError } from '../../kernel/errors.ts';
+import { FluxError, messageOf } from '../../kernel/errors.ts';
 
 /** A name that users see (docs/cluster.md). */
 const BUCKET = 'ENDPOINT_CONFIG';
@@ -188,7 +188,7 @@ export function toUnavailable(error: unknown, what: string): FluxError {
     CONNECTION_CLOSED: 'the connection was lost',
     DISCONNECT: 'the connection was lost',
   };
-  const why = words[code ?? ''] ?? (error instanceof Error ? error.message : String(error));
+  const why = words[code ?? ''] ?? messageOf(error);
   return new FluxError('unavailable', `${what}: ${why}`, { cause: error });
 }
 

@@ -5,7 +5,7 @@ import { NatsLink } from '../../bus/nats/nats-link.ts';
 import type { BusSettings } from '../../bus/settings.ts';
 import { steadyNow, wallNow } from '../../kernel/clock.ts';
 import { within } from '../../kernel/deadline.ts';
-import { FluxError } from '../../kernel/errors.ts';
+import { FluxError, messageOf } from '../../kernel/errors.ts';
 import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
 import type {
   ChangeMeta,
@@ -245,7 +245,7 @@ class JetStreamStore implements EndpointStore {
           await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
           continue;
         }
-        const why = failure instanceof Error ? failure.message : String(failure);
+        const why = messageOf(failure);
         const message = `The store was lost while it was written to (${why}): it is not known whether the change was made`;
         throw new FluxError('unavailable', message, { data: { reason: 'lost', outcome: 'unknown' } satisfies UnavailableData, cause });
       }

@@ -4,7 +4,7 @@ import { closeSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { wallNow } from '../../kernel/clock.ts';
-import { FluxError } from '../../kernel/errors.ts';
+import { FluxError, messageOf } from '../../kernel/errors.ts';
 import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
 import type {
   ChangeMeta,
@@ -347,5 +347,5 @@ function toStored({ revision, body }: EndpointRecord): StoredEndpoint {
 /** A FluxError passes; anything else (SQLite, file system) means that the store cannot be used. */
 function toUnavailable(error: unknown, what: string): FluxError {
   if (error instanceof FluxError) return error;
-  return new FluxError('unavailable', `${what}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  return new FluxError('unavailable', `${what}: ${messageOf(error)}`, { cause: error });
 }

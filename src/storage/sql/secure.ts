@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { rootCertificates } from 'node:tls';
 import type { DatabaseLogin } from '../../kernel/database-url.ts';
+import { messageOf } from '../../kernel/errors.ts';
 import { SqlFailure } from './connection.ts';
 
 export interface TlsDemands {
@@ -32,7 +33,7 @@ function readCa(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    throw new SqlFailure('tls', `The certificate file ${path} cannot be read: ${error instanceof Error ? error.message : error}`, error);
+    throw new SqlFailure('tls', `The certificate file ${path} cannot be read: ${messageOf(error)}`, error);
   }
 }
 

@@ -1,5 +1,6 @@
 /** Kills at every step of every kind of change, in turn, on one store. */
 
+import { messageOf } from '../../../src/kernel/errors.ts';
 import { startMariadb } from '../../kit/databases/mariadb.ts';
 import { startPostgres } from '../../kit/databases/postgres.ts';
 import { storeSection } from '../../kit/databases/store-section.ts';
@@ -48,7 +49,7 @@ export async function killRepeatedly(section: Record<string, unknown> | null, { 
     try {
       await field.round(place, operation);
     } catch (error) {
-      throw new Error(`kill ${kill} (${operation} at ${place}, seed ${seed}): ${(error as Error).message}`, { cause: error });
+      throw new Error(`kill ${kill} (${operation} at ${place}, seed ${seed}): ${messageOf(error)}`, { cause: error });
     }
     if ((kill + 1) % 25 === 0) report?.(`${kill + 1} kills`);
   }

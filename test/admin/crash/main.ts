@@ -1,6 +1,7 @@
 /** `npm run chaos:crash -- [--kills N] [--store LOCAL|POSTGRESQL|MYSQL|all] [--seed N]`: kills a broker in the middle of its changes, 200 times on each store; exit 1 and the seed when something was wrong. */
 
 import { parseArgs } from 'node:util';
+import { stackOf } from '../../../src/kernel/errors.ts';
 import { killRepeatedly, STORES, type StoreName, withStore } from './kill-repeatedly.ts';
 
 const { values } = parseArgs({
@@ -25,6 +26,6 @@ try {
   for (const store of stores) await run(store);
   process.exit(0);
 } catch (error) {
-  process.stderr.write(`${(error as Error).stack}\n`);
+  process.stderr.write(`${stackOf(error)}\n`);
   process.exit(1);
 }

@@ -1,6 +1,7 @@
 /** Limits that stay exact over workers and transports while everybody comes at once, and readers that do not read. */
 
 import { expect, test } from 'vitest';
+import { messageOf } from '../../../src/kernel/errors.ts';
 import * as encode from '../../kit/encode.ts';
 import { droppedByReason } from '../../kit/flow.ts';
 import { connected, useBroker } from '../../kit/lanes.ts';
@@ -31,7 +32,7 @@ async function attempt(transport: 'tcp' | 'ws', port: number, sessionExpiry = 0)
     return null;
   } catch (error) {
     // Over the number of refusals at once a connection is closed without a word.
-    if (!/closed|ECONNRESET|EPIPE|upgrade/.test((error as Error).message)) throw error;
+    if (!/closed|ECONNRESET|EPIPE|upgrade/.test(messageOf(error))) throw error;
     return null;
   }
 }

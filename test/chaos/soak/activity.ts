@@ -1,5 +1,6 @@
 /** Contract of what a soak does all the time: one activity repeats its round until the soak ends. */
 
+import { messageOf } from '../../../src/kernel/errors.ts';
 import type { Broker } from '../../kit/broker.ts';
 
 /** Where the activities of a soak find the broker. */
@@ -33,7 +34,7 @@ export async function repeat(field: Field, round: Round, isOver: () => boolean):
       await round(field, report.rounds);
     } catch (error) {
       report.failed++;
-      if (report.failures.length < FAILURES_MAX) report.failures.push((error as Error).message);
+      if (report.failures.length < FAILURES_MAX) report.failures.push(messageOf(error));
     }
     report.rounds++;
   }

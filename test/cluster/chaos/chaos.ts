@@ -1,5 +1,6 @@
 /** Changes from all nodes while everything that they stand on is killed, held up and cut off; then the judgement. */
 
+import { messageOf } from '../../../src/kernel/errors.ts';
 import { randomFrom } from '../../admin/crash/kill-repeatedly.ts';
 import { httpDoor, natsDoor } from './doors.ts';
 import { Field, type StoreName } from './field.ts';
@@ -57,7 +58,7 @@ export async function chaos(
     for (const [index, log] of logs.entries()) process.stderr.write(`--- node-${index + 1}\n${log}\n`);
     await field.close().catch(() => {});
     await door?.close();
-    throw new Error(`${store}, seed ${seed}: ${(error as Error).message}`, { cause: error });
+    throw new Error(`${store}, seed ${seed}: ${messageOf(error)}`, { cause: error });
   }
   await door?.close();
   await field.close();

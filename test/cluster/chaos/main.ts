@@ -5,6 +5,7 @@
 
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
+import { stackOf } from '../../../src/kernel/errors.ts';
 import { randomFrom } from '../../admin/crash/kill-repeatedly.ts';
 import { chaos } from './chaos.ts';
 import { STORES } from './field.ts';
@@ -39,6 +40,6 @@ try {
     say(`${store}: ${JSON.stringify(await chaos(store, { changes, seed }))}; nothing was wrong`);
   process.exit(0);
 } catch (error) {
-  process.stderr.write(`${(error as Error).stack}\n`);
+  process.stderr.write(`${stackOf(error)}\n`);
   process.exit(1);
 }

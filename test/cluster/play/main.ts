@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { messageOf } from '../../../src/kernel/errors.ts';
 import { startPostgres } from '../../kit/databases/postgres.ts';
 import { freePort } from '../../kit/free-port.ts';
 import { startNats } from '../../kit/nats.ts';
@@ -25,7 +26,7 @@ async function end(): Promise<void> {
     try {
       await step();
     } catch (error) {
-      say(String(error));
+      say(messageOf(error));
     }
   }
 }
@@ -97,7 +98,7 @@ try {
   await play();
 } catch (error) {
   if (ending === null) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`${messageOf(error)}\n`);
     await end();
     process.exit(1);
   }

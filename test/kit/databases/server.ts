@@ -5,6 +5,7 @@ import { chownSync, closeSync, mkdtempSync, openSync, readdirSync, readFileSync,
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { messageOf } from '../../../src/kernel/errors.ts';
 import { freePort } from '../free-port.ts';
 import { uid, until, within } from '../until.ts';
 
@@ -190,7 +191,7 @@ class Server implements DatabaseServer {
       if (child.exitCode !== null || child.signalCode !== null) throw new Error(`${this.#kind.name} ended`);
     } catch (error) {
       await this.kill();
-      throw new Error(`${error instanceof Error ? error.message : error}: ${readFileSync(logPath, 'utf8').slice(-2000)}`);
+      throw new Error(`${messageOf(error)}: ${readFileSync(logPath, 'utf8').slice(-2000)}`);
     }
   }
 
