@@ -14,9 +14,7 @@ import { Registry } from './identifiers/registry.ts';
 import type { Control, DurableOp, WireSession } from './mesh/controls.ts';
 import { Mesh } from './mesh/mesh.ts';
 import { onBeforePost, type PeerLink } from './mesh/peer-link.ts';
-
 import { EMPTY, heldMessages, Message } from './routing/message.ts';
-
 import { Namespace } from './routing/namespace.ts';
 import { INTEREST } from './routing/peer.ts';
 import { Router } from './routing/router.ts';
@@ -31,11 +29,8 @@ import { AwayRules } from './session/rights/away-rules.ts';
 import { withdraw, withdrawnFields } from './session/rights/withdrawal.ts';
 import type { DropReason, Session } from './session/session.ts';
 import { hasExpired, SessionTable } from './session/session-table.ts';
-
 import { dueMessage } from './session/will/pending-will.ts';
-
 import { heapUse } from './usage.ts';
-
 import { startWorker } from './worker-frame.ts';
 
 const boot = workerData as WorkerBoot;
@@ -165,9 +160,12 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     if (refusal !== null)
       throw new FluxError('unprocessable', `The message cannot be retained: namespace ${namespace} has no room (${refusal.measure})`);
     const space = mesh.namespace(namespace);
-    if (cannotStore(space, message)) throw new FluxError('unavailable', `The message cannot be stored: ${store.state.cause}`);
+    const isStored = mustStore(space, message);
+    if (isStored && store.state.isFailing) throw unstorable();
+    if (disk !== null) disk.isRefusable = isStored;
     router.route(space, space.entry(message.topic), message);
-    if (!store.state.isFailing) await durable?.committed();
+    if (disk !== null) disk.isRefusable = false;
+    if (isStored && (await durable?.outcome()) === false) throw unstorable();
     return null;
   },
   shutdown: () => {
@@ -193,7 +191,7 @@ if (durable !== null) onBeforePost(() => durable.flush());
 mesh.hooks = {
   onPublish(peer, namespace, record) {
     const space = mesh.namespace(namespace);
-    const isRefused = record.store && cannotStore(space, record.message, record.groups !== null);
+    const isRefused = record.store && store.state.isFailing && mustStore(space, record.message, record.groups !== null);
     if (isRefused) store.state.countRefused();
     else {
       if (disk !== null) disk.isRefusable = record.store;
@@ -326,11 +324,14 @@ function keep(namespace: string, clientId: string, op: DurableOp): Promise<void>
   return announced;
 }
 
-/** A message that is to be kept on disk, where nothing can be written. @param isShared it may be for a durable member of a group that is away */
-function cannotStore(namespace: Namespace, { topic, qos, retain }: Message, isShared = false): boolean {
-  if (!store.state.isFailing) return false;
+/** A message that is to be kept on disk. @param isShared it may be for a durable member of a group that is away */
+function mustStore(namespace: Namespace, { topic, qos, retain }: Message, isShared = false): boolean {
   if (retain && !isSystemTopic(topic)) return true;
   return qos > 0 && durable !== null && (isShared || DurableSessions.isJournalled(namespace, topic));
+}
+
+function unstorable(): FluxError {
+  return new FluxError('unavailable', `The message cannot be stored: ${store.state.cause}`);
 }
 
 /** Null: it is not known, or cannot be read. */

@@ -89,6 +89,8 @@ export class DurableSessions {
   #isScheduled = false;
   /** bounded by the windows of the durable sessions */
   #waiting: (() => void)[] = [];
+  /** asks for the outcome of the next commit; bounded by the requests of the admin API */
+  #asking: ((isStored: boolean) => void)[] = [];
 
   /** @param onStored called after each commit */
   constructor(mesh: Mesh, disk: MessageDisk, onStored: () => void = () => {}) {
@@ -138,6 +140,12 @@ export class DurableSessions {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
+  /** Resolves at the next commit. @returns false: what was refusable in it is given up */
+  outcome(): Promise<boolean> {
+    this.schedule();
+    return new Promise((resolve) => this.#asking.push(resolve));
+  }
+
   /** Commits what this loop iteration brought; group commit by construction. */
   schedule(): void {
     this.#disk.endPart();
@@ -157,6 +165,7 @@ export class DurableSessions {
       stored.set(link, serial);
     }
     for (const [link, serial] of stored) link.control({ t: 'stored', serial });
+    for (const resolve of this.#asking.splice(0)) resolve(outcome === 'stored');
     if (outcome !== 'stored') return;
     this.#onStored();
     this.written();

@@ -94,7 +94,7 @@ export const messageRoutes: Route[] = [
       access: 'admin',
       tag: TAG,
       summary: 'Publishes a message',
-      statuses: [503],
+      statuses: [422, 503],
       body: { schema: publishSchema, example: { topic: 'sensors/1/temperature', payload: '21.5', qos: 1, retain: false } },
       answer: { code: 0, data: z.null() },
     },

@@ -1,9 +1,11 @@
 /** One broker per data folder: a lock that the operating system lets go when the process ends, however it ends. */
 
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, closeSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { FluxError } from '../../kernel/errors.ts';
+
+const FILE_MODE = 0o600;
 
 export interface FolderLock {
   release(): void;
@@ -15,11 +17,11 @@ export interface FolderLock {
  */
 export function lockFolder(dataPath: string): FolderLock {
   const path = join(dataPath, 'lock.db');
+  makePrivate(path);
   const database = new Database(path, { timeout: 0 });
   try {
     database.pragma('journal_mode = DELETE');
     database.exec('BEGIN EXCLUSIVE');
-    makePrivate(path);
   } catch (error) {
     database.close();
     if (isDamaged(error)) {
@@ -41,10 +43,12 @@ function isDamaged(error: unknown): boolean {
   return error instanceof Database.SqliteError && (error.code === 'SQLITE_NOTADB' || error.code.startsWith('SQLITE_CORRUPT'));
 }
 
+/** Before SQLite opens the file: the journal gets the mode that the file has then. */
 function makePrivate(path: string): void {
   try {
-    chmodSync(path, 0o600);
+    closeSync(openSync(path, 'a', FILE_MODE));
+    chmodSync(path, FILE_MODE);
   } catch {
-    // It is not there yet, or the file system is read-only.
+    // SQLite says what is wrong.
   }
 }

@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { checkDataFiles, markDataFiles } from '../../../src/storage/local/data-files.ts';
+import { lockFolder } from '../../../src/storage/local/folder-lock.ts';
 
 let folder: string;
 let path: string;
@@ -83,6 +84,19 @@ it('makes files private that were made with another mode', () => {
   expect(checkDataFiles(folder, false)).toEqual([]);
   expect(statSync(path).mode & 0o777).toBe(0o600);
   expect(statSync(join(folder, 'lock.db')).mode & 0o777).toBe(0o600);
+});
+
+it('the lock and its journal are private from the beginning, whatever the umask', () => {
+  const before = process.umask(0);
+  try {
+    const { release } = lockFolder(folder);
+    const names = readdirSync(folder).filter((name) => name.startsWith('lock.db'));
+    expect(names.map((name) => [name, statSync(join(folder, name)).mode & 0o777])).toEqual(names.map((name) => [name, 0o600]));
+    expect(names).toContain('lock.db-journal');
+    release();
+  } finally {
+    process.umask(before);
+  }
 });
 
 it('a damaged lock file is no hindrance: there is nothing in it', () => {
