@@ -4,6 +4,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { checkSources, type SourceFile } from './checker.ts';
+import { ADDRESS_HELPERS, CLOCK, LIBRARIES, SRC_ARROWS, STRANGERS, WALL_CLOCK_READERS } from './rules.ts';
+import { importsOf, scan } from './scanner.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const WINGS = ['src', 'workers', 'test', 'bench', 'scripts'];
@@ -21,4 +23,23 @@ test('imports fall, in no circle, libraries stay in their place, files are short
   // proof that the files are found at all
   expect(files.filter((file) => file.path.startsWith('src/')).length).toBeGreaterThan(20);
   expect(checkSources(files)).toEqual([]);
+});
+
+test('each rule is about something that exists', () => {
+  const product = readAll().filter(({ path }) => /^(src|workers)\//.test(path));
+  const codeOf = new Map(product.map(({ path, text }) => [path, scan(text)]));
+  const isRoom = (folder: string) => product.some(({ path }) => path.startsWith(folder));
+  const isImported = (library: string, place: string) =>
+    [...codeOf].some(([path, code]) => path.startsWith(place) && importsOf(code).some(({ name }) => `${name}/`.startsWith(`${library}/`)));
+  const names = (path: string, word: string) => new RegExp(`\\b${word}\\b`).test(codeOf.get(path)?.codeOnly ?? '');
+  const idle = [
+    ...Object.keys(SRC_ARROWS).filter((room) => !isRoom(`src/${room}/`)),
+    ...STRANGERS.flat().filter((room) => !isRoom(`workers/${room}/`)),
+    ...Object.entries(LIBRARIES).flatMap(([library, { places }]) =>
+      places.filter((place) => !isImported(library, place)).map((place) => `${library} in ${place}`),
+    ),
+    ...ADDRESS_HELPERS.filter((helper) => ![...codeOf.keys()].some((path) => path.startsWith('workers/') && names(path, helper))),
+    ...[...WALL_CLOCK_READERS, CLOCK].filter((path) => !names(path, 'wallNow')),
+  ];
+  expect(idle).toEqual([]);
 });

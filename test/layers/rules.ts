@@ -12,7 +12,6 @@ export const SRC_ARROWS: Readonly<Record<string, readonly string[]>> = {
   settings: ['bus', 'endpoint', 'kernel'],
   endpoint: ['kernel'],
   mqtt: ['kernel'],
-  dashboard: [],
   kernel: [],
 };
 
@@ -34,7 +33,7 @@ export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; one
   hono: { places: ['src/admin/'] },
   '@hono/node-server': { places: ['src/admin/'], oneFile: true },
   '@hono/zod-openapi': { places: ['src/admin/'] },
-  zod: { places: ['src/endpoint/', 'src/settings/', 'src/admin/'] },
+  zod: { places: ['src/endpoint/', 'src/settings/'] },
   'better-sqlite3': { places: ['src/storage/local/', 'workers/session/'] },
   postgres: { places: ['src/storage/postgres/'], oneFile: true },
   mysql2: { places: ['src/storage/mysql/'], oneFile: true },
@@ -42,7 +41,6 @@ export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; one
   'prom-client': { places: ['src/metrics/'], oneFile: true },
   piscina: { places: ['src/control/'], oneFile: true },
   yaml: { places: ['src/settings/'], oneFile: true },
-  'mqtt-packet': { places: ['src/mqtt/'] },
   nats: { places: ['src/bus/nats/', 'src/storage/jetstream/'] },
   '@node-rs/bcrypt': { places: ['workers/access/'], oneFile: true },
 };
@@ -50,7 +48,7 @@ export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; one
 /** In `workers`, sockets are opened by listeners alone; types and what only judges an address may be used everywhere. */
 export const SOCKET_MODULES: readonly string[] = ['node:net', 'node:tls', 'node:http', 'node:https'];
 
-export const ADDRESS_HELPERS: readonly string[] = ['isIP', 'isIPv4', 'isIPv6', 'BlockList', 'SocketAddress'];
+export const ADDRESS_HELPERS: readonly string[] = ['isIPv4', 'BlockList'];
 
 /** The file that reads the clocks of the process. */
 export const CLOCK = 'src/kernel/clock.ts';
