@@ -14,10 +14,10 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import { ServerTls } from '../control/tls/server-tls.ts';
+import { isLoopbackHost } from '../kernel/address.ts';
 import { FluxError } from '../kernel/errors.ts';
 import { type AdminApp, type AppOptions, createApp } from './app.ts';
 import { JSON_TYPE, toResponse } from './http/envelope.ts';
-import { isLoopbackAddress } from './http/guard.ts';
 import { Sockets } from './http/sockets.ts';
 import type { Message, MessageAnswer } from './messages/contract.ts';
 import { MessageDesk } from './messages/message-desk.ts';
@@ -53,7 +53,7 @@ type TlsPlace = Pick<AppOptions, 'settings' | 'logger'>;
 
 /** @throws FluxError `invalid`, `unprocessable` */
 async function openTls({ settings: { http }, logger }: TlsPlace): Promise<ServerTls | null> {
-  if (http.password === null && !isLoopbackAddress(http.host)) {
+  if (http.password === null && !isLoopbackHost(http.host)) {
     throw new FluxError('invalid', `http.host ${http.host} can be reached from elsewhere: it needs http.password`);
   }
   return http.ssl === null ? null : ServerTls.open({ ...http.ssl, logger });

@@ -16,7 +16,13 @@ export function plainAddress(address: string | undefined): string {
 /** 127.0.0.0/8 and ::1, IPv4 in IPv6 too. */
 export function isLoopback(address: string): boolean {
   const plain = plainAddress(address);
-  return plain === '::1' || /^127\.\d+\.\d+\.\d+$/.test(plain);
+  return plain === '::1' || /^127(\.\d{1,3}){3}$/.test(plain);
+}
+
+/** True when `host`, `host:port` or `[host]:port` names this machine alone: `localhost` or a loopback address. */
+export function isLoopbackHost(host: string): boolean {
+  const name = /^\[([^\]]*)\](?::\d{1,5})?$/.exec(host)?.[1] ?? /^([^:]*):\d{1,5}$/.exec(host)?.[1] ?? host;
+  return name.toLowerCase() === 'localhost' || isLoopback(name);
 }
 
 /**

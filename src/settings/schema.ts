@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import { check, type Problems } from '../endpoint/problems.ts';
+import { isLoopbackHost } from '../kernel/address.ts';
 import { isNetwork } from '../kernel/input/networks.ts';
 import { flag, group, integer, oneOf, text, withoutNulls } from './forms.ts';
 import { readCluster } from './sections/cluster.ts';
@@ -131,7 +132,7 @@ function readHttp(input: unknown, problems: Problems): HttpSettings {
     ssl: readSsl(read?.ssl, problems),
   };
   if (read === undefined) return http;
-  if (http.password === null && !isLoopback(http.host)) {
+  if (http.password === null && !isLoopbackHost(http.host)) {
     problems.add('http.host', `${http.host} can be reached from other machines: set http.password, or use 127.0.0.1`);
   }
   if (http.password === null && http.viewers.length > 0)
@@ -141,11 +142,6 @@ function readHttp(input: unknown, problems: Problems): HttpSettings {
     if (index > 0 && names.indexOf(name) !== index) problems.add(`http.viewers[${index - 1}].username`, `${name} is given twice`);
   }
   return http;
-}
-
-/** 127.0.0.0/8, ::1 and localhost. */
-function isLoopback(address: string): boolean {
-  return address === 'localhost' || address === '::1' || (isIP(address) === 4 && address.startsWith('127.'));
 }
 
 function readHistory(input: unknown, problems: Problems): Settings['history'] {

@@ -1,5 +1,6 @@
 /** Keeps other web sites and other host names away from the API, and puts the security headers on every answer. */
 
+import { isLoopbackHost } from '../../kernel/address.ts';
 import { FluxError } from '../../kernel/errors.ts';
 
 /** The parts of a request that tell where it comes from. */
@@ -21,7 +22,7 @@ export interface Origin {
  */
 export function refuseForeign({ method, headers, host, needsHost }: Origin, loginRequired: boolean): void {
   if (needsHost && headers.get('host') === null) throw new FluxError('invalid', 'An HTTP/1.1 request needs a Host header');
-  if (!loginRequired && !isLoopbackName(host)) {
+  if (!loginRequired && !isLoopbackHost(host)) {
     throw new FluxError('forbidden', 'Without a login the API answers only under a loopback name: localhost, 127.0.0.1 or [::1]');
   }
   const harmless = method === 'GET' || method === 'HEAD';
@@ -38,22 +39,12 @@ export function refuseForeign({ method, headers, host, needsHost }: Origin, logi
   }
 }
 
-/** True for localhost, 127.0.0.0/8 and [::1], with any port. */
-function isLoopbackName(host: string): boolean {
-  return /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i.test(host);
-}
-
 /** Compares host and port; the scheme's own port may be written or left out on either side. */
 function isSameHost(origin: string, host: string): boolean {
   if (!URL.canParse(origin)) return false;
   const { protocol, host: wanted } = new URL(origin);
   const asked = `${protocol}//${host}`;
   return wanted !== '' && URL.canParse(asked) && new URL(asked).host === wanted;
-}
-
-/** True for an address that only this machine can reach. */
-export function isLoopbackAddress(address: string): boolean {
-  return address === 'localhost' || address === '::1' || /^127(\.\d{1,3}){3}$/.test(address);
 }
 
 const SECURITY_HEADERS: Record<string, string> = {

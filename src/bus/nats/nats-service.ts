@@ -1,6 +1,7 @@
 /** One service of this node under the micro protocol of NATS: `nats micro` shows it, and each new connection restores it. */
 
 import { type Endpoint, headers, type NatsConnection, type Service, type ServiceMsg } from 'nats';
+import { isLoopbackHost } from '../../kernel/address.ts';
 import { steadyNow } from '../../kernel/clock.ts';
 import { Deadline } from '../../kernel/deadline.ts';
 import { messageOf } from '../../kernel/errors.ts';
@@ -57,7 +58,7 @@ export class NatsService implements Serving {
     }
     void added.stopped.then((reason) => this.#stopped(reason, connection));
     const { info } = connection;
-    if (info !== undefined && info.auth_required !== true && !isLoopback(connection.getServer()))
+    if (info !== undefined && info.auth_required !== true && !isLoopbackHost(connection.getServer()))
       this.#logger.warn(
         `Cluster: NATS accepts every client, so every client may change endpoints: the service ${name} has no login of its own`,
       );
@@ -130,8 +131,4 @@ function toIncoming(name: string, message: ServiceMsg, answerBytesMax: number): 
     named.set(lower, values.join(', '));
   }
   return { name, body: message.data, headers: named, answerBytesMax };
-}
-
-function isLoopback(server: string): boolean {
-  return /^(127\.|localhost(:|$)|\[?::1\]?)/.test(server);
 }

@@ -1,7 +1,7 @@
 /** What of an IP address is counted as one unit, and which addresses are the machine's own. */
 
 import { expect, test } from 'vitest';
-import { addressKey, isLoopback, plainAddress } from '../../../src/kernel/address.ts';
+import { addressKey, isLoopback, isLoopbackHost, plainAddress } from '../../../src/kernel/address.ts';
 
 test.each([
   ['10.0.0.1', '::ffff:10.0.0.1'],
@@ -41,6 +41,26 @@ test.each([
   ['', false],
 ])('%s is loopback: %s', (address, isOwn) => {
   expect(isLoopback(address)).toBe(isOwn);
+});
+
+test.each([
+  ['localhost', true],
+  ['LocalHost:18083', true],
+  ['127.0.0.1:4222', true],
+  ['::1', true],
+  ['[::1]', true],
+  ['[::1]:4222', true],
+  ['::ffff:127.0.0.1', true],
+  ['127.evil.example', false],
+  ['127.0.0.1.evil.example:80', false],
+  ['localhost.evil.example', false],
+  ['localhost:1:2', false],
+  ['[::2]:4222', false],
+  ['10.0.0.1:127', false],
+  ['0.0.0.0', false],
+  ['', false],
+])('the host %s is this machine alone: %s', (host, isOwn) => {
+  expect(isLoopbackHost(host)).toBe(isOwn);
 });
 
 test('an address inside IPv6 is written without its wrapping', () => {
