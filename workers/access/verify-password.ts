@@ -1,9 +1,9 @@
 /** Compares a password with its stored form, in constant time where fluxmq does the comparison (docs/access.md). */
 
-import { createHash, scrypt, timingSafeEqual } from 'node:crypto';
+import { createHash, timingSafeEqual } from 'node:crypto';
 import { verify as verifyBcrypt } from '@node-rs/bcrypt';
-import { parseScrypt, SCRYPT_MEMORY_MAX, type ScryptForm } from '../../src/endpoint/password-forms.ts';
 import { FluxError } from '../../src/kernel/errors.ts';
+import { matchesScrypt, parseScrypt } from '../../src/kernel/logins/scrypt.ts';
 import type { VerifyJob } from '../../src/thread/messages.ts';
 import { verifyPlain } from './verify-plain.ts';
 
@@ -38,14 +38,7 @@ function verifyDigest(algorithm: 'md5' | 'sha1' | 'sha256' | 'sha512', job: Veri
 async function verifyScrypt(stored: string, password: Uint8Array): Promise<boolean> {
   const form = parseScrypt(stored);
   if (form === null) throw unreadable('scrypt');
-  return timingSafeEqual(await deriveKey(form, password), form.hash);
-}
-
-function deriveKey(form: ScryptForm, password: Uint8Array): Promise<Buffer> {
-  const options = { N: form.cost, r: form.blockSize, p: form.parallelization, maxmem: SCRYPT_MEMORY_MAX + 16 * 1024 * 1024 };
-  return new Promise((resolve, reject) => {
-    scrypt(password, form.salt, form.hash.length, options, (error, key) => (error === null ? resolve(key) : reject(error)));
-  });
+  return matchesScrypt(form, password);
 }
 
 function unreadable(form: string): FluxError {
