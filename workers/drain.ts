@@ -1,6 +1,7 @@
 /** Disconnects clients one after the other, evenly over a time, or as fast as others on the thread allow, and can be told to stop doing so. */
 
 import { steadyNow } from '../src/kernel/clock.ts';
+import { pause } from '../src/kernel/deadline.ts';
 import { Pace } from '../src/kernel/pace.ts';
 import type { Drain } from '../src/thread/messages.ts';
 import type { Client } from './client/client.ts';
@@ -17,8 +18,8 @@ export async function drainClients(clients: Client[], drain: Drain, signal: Abor
   const pace = new Pace();
   for (const client of clients) {
     due += step;
-    const pause = due - steadyNow();
-    if (pause > 1) await sleep(pause, signal);
+    const early = due - steadyNow();
+    if (early > 1) await pause(early, signal);
     else if (pace.isOver) await pace.next();
     if (signal.aborted) return { disconnected, done: false };
     if (client.isClosed) continue;
@@ -26,7 +27,7 @@ export async function drainClients(clients: Client[], drain: Drain, signal: Abor
     disconnected++;
   }
   const deadline = steadyNow() + EMPTY_TIMEOUT_MS;
-  while (!signal.aborted && clients.some((client) => !client.isGone) && steadyNow() < deadline) await sleep(POLL_MS, null);
+  while (!signal.aborted && clients.some((client) => !client.isGone) && steadyNow() < deadline) await pause(POLL_MS);
   for (const client of clients) {
     if (signal.aborted) break;
     if (client.isGone) continue;
@@ -35,16 +36,4 @@ export async function drainClients(clients: Client[], drain: Drain, signal: Abor
   }
   // What is done closes the listener: where a newer drain has taken its place, that is the newer one's.
   return { disconnected, done: !signal.aborted };
-}
-
-function sleep(ms: number, signal: AbortSignal | null): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener('abort', done);
-  });
 }

@@ -3,7 +3,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Endpoint } from '../src/endpoint/endpoint.ts';
 import { steadyNow } from '../src/kernel/clock.ts';
-import { Deadline } from '../src/kernel/deadline.ts';
+import { Deadline, pause } from '../src/kernel/deadline.ts';
 import { FluxError } from '../src/kernel/errors.ts';
 import { LoginGate } from '../src/kernel/logins/login-gate.ts';
 import { LoginMemory } from '../src/kernel/logins/login-memory.ts';
@@ -357,7 +357,7 @@ function counted(id: string | null): EndpointRuntime['context'] | undefined {
 /** Sessions whose clients went are fetched by the session worker; a worker that ends waits for that. */
 async function untilHandedOver(): Promise<void> {
   const deadline = steadyNow() + 5_000;
-  while (mesh.sessionLink !== null && hasParked() && steadyNow() < deadline) await new Promise((resolve) => setTimeout(resolve, 2));
+  while (mesh.sessionLink !== null && hasParked() && steadyNow() < deadline) await pause(2);
 }
 
 /** Before they heard that nobody is here any more, peers may have sent messages here: those for shared groups go back, to other members. */

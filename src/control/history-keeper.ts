@@ -1,6 +1,7 @@
 /** Keeps the history short (`history.keep`, `history.keepDays`), in small steps, and knows how large the store is. */
 
 import { wallNow } from '../kernel/clock.ts';
+import { pause } from '../kernel/deadline.ts';
 import { messageOf } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
 import type { EndpointStore, StoreSize } from '../storage/contract.ts';
@@ -69,7 +70,7 @@ export class HistoryKeeper {
       for (let isMore = true; isMore && !this.#isClosed && !isRead(); ) {
         const waiting = desired.waiting.list()[0]?.revision ?? Number.MAX_SAFE_INTEGER;
         isMore = await store.compact({ keep: limits.keep, since: wallNow() - limits.keepDays * DAY_MS, waiting });
-        if (isMore) await new Promise((resolve) => setTimeout(resolve, STEP_PAUSE_MS));
+        if (isMore) await pause(STEP_PAUSE_MS);
       }
       if (this.#isClosed) return;
       this.#size = await store.size();

@@ -22,7 +22,7 @@ export class Deadline {
     if (steadyNow() >= this.#at) throw new FluxError('timeout', `${what} took too long; nothing was changed`);
   }
 
-  /** Waits for `promise` at most until the deadline; false when it came first. The promise's own failure is thrown. */
+  /** Waits for `promise` until the deadline; false when the deadline came first. Rethrows the failure of the promise. */
   async reaches(promise: Promise<unknown>): Promise<boolean> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<false>((resolve) => {
@@ -37,24 +37,24 @@ export class Deadline {
 }
 
 /**
- * The outcome of `work`, when it comes within `ms`. What comes later is not heard of, a failure neither.
- * @throws what `late` makes, when it does not
+ * The outcome of `work`, when it comes within `ms`. A later result or failure is ignored.
+ * @throws the error that `late` makes, after `ms`
  */
 export async function within<T>(ms: number, work: Promise<T>, late: () => Error): Promise<T> {
   if (await new Deadline(ms).reaches(work)) return work;
   throw late();
 }
 
-/** Waits `ms`; ends early, without an error, when `signal` is aborted. */
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
+/** Waits `ms`. Ends early, without an error, when `signal` is aborted. */
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted === true) return Promise.resolve();
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);
-      signal.removeEventListener('abort', done);
+      signal?.removeEventListener('abort', done);
       resolve();
     };
     const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done);
+    signal?.addEventListener('abort', done);
   });
 }

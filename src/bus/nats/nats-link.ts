@@ -1,7 +1,7 @@
 /** One connection to NATS that reconnects for ever, and looks the servers up anew each time. */
 
 import { type ConnectionOptions, connect, type NatsConnection } from 'nats';
-import { Deadline } from '../../kernel/deadline.ts';
+import { Deadline, pause } from '../../kernel/deadline.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
 import type { BusState } from '../contract.ts';
 import type { BusSettings } from '../settings.ts';
@@ -33,8 +33,7 @@ export class NatsLink {
   readonly #running: Promise<void>;
   #connection: NatsConnection | null = null;
   #state: BusState = { connected: false, reason: 'not connected yet' };
-  #isClosing = false;
-  #wake: () => void = () => {};
+  readonly #closing = new AbortController();
 
   /** @param name shown in the server's list of connections */
   constructor(settings: BusSettings, name: string, hooks: LinkHooks) {
@@ -56,8 +55,7 @@ export class NatsLink {
   /** Sends what is queued, then closes; waits at most a second for a pending attempt to connect. Idempotent. */
   async close(): Promise<void> {
     if (!this.#isClosing) {
-      this.#isClosing = true;
-      this.#wake();
+      this.#closing.abort();
       await this.#connection?.drain().catch(() => this.#connection?.close());
     }
     // A pending attempt ends by itself and closes what it opened, so a silent DNS server delays nothing.
@@ -77,18 +75,12 @@ export class NatsLink {
         this.#moved({ connected: false, reason: messageOf(error) });
       }
       if (this.#isClosing) return;
-      await this.#pause(Math.min(PAUSE_MAX_MS, PAUSE_FIRST_MS * 2 ** failures++));
+      await pause(Math.min(PAUSE_MAX_MS, PAUSE_FIRST_MS * 2 ** failures++), this.#closing.signal);
     }
   }
 
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+  get #isClosing(): boolean {
+    return this.#closing.signal.aborted;
   }
 
   /** Connects to the first current server that accepts this node. @throws FluxError `unavailable` with the reason of each server */

@@ -1,7 +1,7 @@
 /** `endpoint watch`: what happens to the endpoints, as it happens. */
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import { steadyNow } from '../../kernel/clock.ts';
+import { pause } from '../../kernel/deadline.ts';
 import type { SentEvent } from '../api/events.ts';
 import type { Call, Command } from '../command.ts';
 import { CommandFailure, EXIT } from '../failure.ts';
@@ -81,7 +81,7 @@ async function watch(call: Call): Promise<void> {
       away ??= steadyNow();
       if (!mayReturn || steadyNow() - away > AWAY_MS) throw error;
     }
-    await sleep(PAUSE_MS);
+    await pause(PAUSE_MS);
   }
 }
 

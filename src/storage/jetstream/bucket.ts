@@ -1,8 +1,10 @@
 /** The JetStream key-value bucket of the store: keys, compare-and-set, and failures in the contract's words. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { ErrorCode, type JetStreamClient, type JetStreamManager, type KV, type NatsConnection, type NatsError, StorageType } from 'nats';
 import { steadyNow } from '../../kernel/clock.ts';
+import { pause } from '../../kernel/deadline.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
 
 /** A name that users see (docs/cluster.md). */
@@ -123,7 +125,7 @@ export class Bucket {
         // Another key may have been written in between.
         if (!(error instanceof ConflictError)) throw error;
         if (attempt === SWAP_ATTEMPTS) throw new FluxError('unavailable', 'The store is too busy: others write to it all the time');
-        await new Promise((resolve) => setTimeout(resolve, Math.random() * SWAP_PAUSE_MS));
+        await pause(Math.random() * SWAP_PAUSE_MS);
       }
     }
   }
@@ -159,7 +161,7 @@ export class Bucket {
         // Nobody has taken the request, so that it may be made again: an election takes about a second.
         const isUntaken = (error as NatsError).code === ErrorCode.NoResponders;
         if (!isUntaken || steadyNow() > deadline) throw toUnavailable(error, `The bucket ${BUCKET} cannot ${what}`);
-        await new Promise((resolve) => setTimeout(resolve, LEADERLESS_PAUSE_MS));
+        await pause(LEADERLESS_PAUSE_MS);
       }
     }
   }
@@ -173,7 +175,7 @@ async function addReplicas(connection: NatsConnection, manager: JetStreamManager
       return;
     } catch {
       // Nobody waits for it, and the next attempt tells whether it matters.
-      await new Promise((resolve) => setTimeout(resolve, REPLICAS_PAUSE_MS).unref());
+      await sleep(REPLICAS_PAUSE_MS, undefined, { ref: false });
     }
   }
 }

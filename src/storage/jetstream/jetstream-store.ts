@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { NatsLink } from '../../bus/nats/nats-link.ts';
 import type { BusSettings } from '../../bus/settings.ts';
 import { steadyNow, wallNow } from '../../kernel/clock.ts';
-import { within } from '../../kernel/deadline.ts';
+import { pause, within } from '../../kernel/deadline.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
 import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
 import type {
@@ -65,7 +65,7 @@ export async function openJetStreamStore(
         await store.close();
         throw error;
       }
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      await pause(PAUSE_MS);
     }
   }
 }
@@ -193,7 +193,7 @@ class JetStreamStore implements EndpointStore {
       if (steadyNow() > deadline) {
         throw new FluxError('unavailable', `The store is away: ${state.connected ? 'its bucket is not open yet' : state.reason}`);
       }
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      await pause(PAUSE_MS);
     }
   }
 
@@ -242,7 +242,7 @@ class JetStreamStore implements EndpointStore {
         return false;
       } catch (cause) {
         if (steadyNow() < deadline && !this.#isClosed) {
-          await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+          await pause(PAUSE_MS);
           continue;
         }
         const why = messageOf(failure);

@@ -2,6 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { steadyNow, wallNow } from '../../kernel/clock.ts';
+import { pause } from '../../kernel/deadline.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
 import type {
@@ -372,7 +373,7 @@ class SqlStore implements EndpointStore {
       } catch (error) {
         if (!(error instanceof SqlFailure)) throw error;
         if (this.#isClosed || steadyNow() + RETRY_PAUSE_MS >= end) throw this.#toUnavailable(error, 'unknown');
-        await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE_MS));
+        await pause(RETRY_PAUSE_MS);
       }
     }
   }
