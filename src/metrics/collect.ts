@@ -1,5 +1,6 @@
 /** Sums the shared counters of an endpoint over all its workers, living, lingering and dead, and samples rates each second. */
 
+import { BoundedMap } from '../kernel/bounded-map.ts';
 import { steadyNow } from '../kernel/clock.ts';
 import { COUNTER_NAMES, COUNTER_SLOTS, type CounterName, SLOT } from './counters.ts';
 
@@ -103,13 +104,12 @@ export class EndpointCounters {
 
 /** The counters of all endpoints of a node, by endpoint id. */
 export class MetricsCollector {
-  readonly #endpoints = new Map<string, EndpointCounters>();
+  readonly #endpoints = new BoundedMap<string, EndpointCounters>(REMEMBERED_MAX);
 
   /** Those of one endpoint; made on first use. The oldest identifier is forgotten beyond 10,000. */
   of(id: string): EndpointCounters {
     let counters = this.#endpoints.get(id);
     if (counters === undefined) {
-      if (this.#endpoints.size >= REMEMBERED_MAX) this.#endpoints.delete(this.#endpoints.keys().next().value as string);
       counters = new EndpointCounters();
       this.#endpoints.set(id, counters);
     }

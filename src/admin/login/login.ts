@@ -1,6 +1,7 @@
 /** Finds the login of a request: HTTP Basic, a bearer token, or none where no login is needed (docs/admin-api.md). */
 
 import { createHmac, randomBytes } from 'node:crypto';
+import { BoundedMap } from '../../kernel/bounded-map.ts';
 import { steadyNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
@@ -41,7 +42,7 @@ export class LoginDesk {
   readonly #tokens: TokenStore;
   readonly #gate: LoginGate;
   /** Right credentials and those being checked, by keyed digest; never in clear. */
-  readonly #cache = new Map<string, { login: Promise<Login | null>; until: number }>();
+  readonly #cache = new BoundedMap<string, { login: Promise<Login | null>; until: number }>(MAX_CACHED);
   readonly #cacheKey = randomBytes(32);
   readonly #logger: Logger;
   readonly #now: () => number;
@@ -103,9 +104,6 @@ export class LoginDesk {
     const known = this.#cache.get(key);
     if (known !== undefined && known.until > this.#now()) return known.login;
     const login = this.#verify(username, password, address);
-    const oldest = this.#cache.keys().next();
-    this.#cache.delete(key);
-    if (this.#cache.size >= MAX_CACHED && oldest.done !== true) this.#cache.delete(oldest.value);
     this.#cache.set(key, { login, until: this.#now() + CACHE_MS });
     const forget = (): void => {
       if (this.#cache.get(key)?.login === login) this.#cache.delete(key);

@@ -1,6 +1,7 @@
 /** Bearer tokens of logins: random, kept only as hashes, bounded in number and in age. */
 
 import { createHash, randomBytes } from 'node:crypto';
+import { BoundedMap } from '../../kernel/bounded-map.ts';
 import { wallNow } from '../../kernel/clock.ts';
 import type { Login } from './contract.ts';
 
@@ -17,7 +18,7 @@ interface Entry {
 
 export class TokenStore {
   /** Insertion order is age: the first is the oldest. */
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new BoundedMap<string, Entry>(MAX_TOKENS);
   readonly #now: () => number;
 
   /** @param now the steady clock, milliseconds */
@@ -29,8 +30,6 @@ export class TokenStore {
   issue(login: Login): { token: string; expires: number } {
     const token = randomBytes(32).toString('base64url');
     const expires = this.#now() + TOKEN_LIFETIME_MS;
-    const oldest = this.#entries.keys().next();
-    if (this.#entries.size >= MAX_TOKENS && oldest.done !== true) this.#entries.delete(oldest.value);
     this.#entries.set(hashOf(token), { login, expires });
     return { token, expires: wallNow() + TOKEN_LIFETIME_MS };
   }

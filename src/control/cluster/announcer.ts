@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Bus } from '../../bus/contract.ts';
 import type { Subjects } from '../../bus/subjects.ts';
+import { BoundedMap } from '../../kernel/bounded-map.ts';
 import { steadyNow } from '../../kernel/clock.ts';
 import { Deadline } from '../../kernel/deadline.ts';
 import type { NodeOutcome } from '../contract.ts';
@@ -60,7 +61,7 @@ export class Announcer {
   readonly counts: SyncCounts = { announced: 0, repeated: 0, heard: 0, receiptsSent: 0, receiptsHeard: 0, receiptsMissed: 0 };
   readonly #options: AnnouncerOptions;
   readonly #waiting = new Map<string, Waiting>();
-  readonly #owed = new Map<string, { announcement: Announcement; until: number }>();
+  readonly #owed = new BoundedMap<string, { announcement: Announcement; until: number }>(OWED_MAX);
 
   constructor(options: AnnouncerOptions) {
     this.#options = options;
@@ -167,7 +168,6 @@ export class Announcer {
     const announcement = readAnnouncement(body);
     if (announcement === null || announcement.incarnation === this.#options.self.incarnation) return;
     this.counts.heard++;
-    if (this.#owed.size >= OWED_MAX) this.#owed.delete(this.#owed.keys().next().value as string);
     this.#owed.set(announcement.request, { announcement, until: steadyNow() + OWED_MS });
     this.#answer(announcement);
     if (this.#owed.has(announcement.request) || announcement.ids.length === 0) this.#options.onAnnounced(announcement);

@@ -2,6 +2,7 @@
 
 import type { Bus } from '../../bus/contract.ts';
 import { type Subjects, subjectsOf } from '../../bus/subjects.ts';
+import { BoundedMap } from '../../kernel/bounded-map.ts';
 import { wallNow } from '../../kernel/clock.ts';
 import { FluxError, toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
@@ -42,7 +43,7 @@ export class Cluster {
   readonly #announcer: Announcer;
   readonly #events: EndpointEvents;
   /** incarnations that it saw leave and not come back */
-  readonly #gone = new Set<string>();
+  readonly #gone = new BoundedMap<string, true>(GONE_MAX);
   /** the variable part of the last heartbeat, without its times */
   #said = '';
 
@@ -177,8 +178,7 @@ export class Cluster {
     const { incarnation, upSince } = facts;
     if (!isUp) {
       this.#announcer.lost(incarnation);
-      this.#gone.add(incarnation);
-      if (this.#gone.size > GONE_MAX) this.#gone.delete([...this.#gone][0] ?? '');
+      this.#gone.set(incarnation, true);
       this.#tellNode(facts, false);
     } else if (this.#gone.delete(incarnation) || upSince > this.#options.facts.read().upSince) this.#tellNode(facts, true);
     // Otherwise this node is the one that has come.

@@ -2,6 +2,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { foreignKeysOf } from '../../endpoint/secrets/foreign.ts';
+import { BoundedMap } from '../../kernel/bounded-map.ts';
 import { steadyNow } from '../../kernel/clock.ts';
 import { Deadline, pause } from '../../kernel/deadline.ts';
 import { toWireError } from '../../kernel/errors.ts';
@@ -83,7 +84,7 @@ export class Reconciler {
   /** what has been told of endpoints that a newer version has written, by id */
   readonly #foreign = new Map<string, string>();
   /** how clients of an endpoint are to be disconnected by a revision: what was announced with it */
-  readonly #drains = new Map<string, { revision: number; drain: DrainRequest }>();
+  readonly #drains = new BoundedMap<string, { revision: number; drain: DrainRequest }>(DRAINS_MAX);
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -131,11 +132,7 @@ export class Reconciler {
 
   /** Another node says that a revision is there, and how the clients of what it stops are to be disconnected. */
   announced(revision: number, ids: readonly string[], drain: DrainRequest): void {
-    for (const id of ids) {
-      this.#drains.delete(id);
-      this.#drains.set(id, { revision, drain });
-      if (this.#drains.size > DRAINS_MAX) this.#drains.delete(this.#drains.keys().next().value as string);
-    }
+    for (const id of ids) this.#drains.set(id, { revision, drain });
     this.wake();
   }
 

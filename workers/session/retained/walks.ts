@@ -1,5 +1,6 @@
 /** Walks over retained messages that several questions share, cut into pages: a page is made once for all who read it. */
 
+import { BoundedMap } from '../../../src/kernel/bounded-map.ts';
 import { steadyNow } from '../../../src/kernel/clock.ts';
 import { Fifo } from '../../../src/kernel/fifo.ts';
 import type { Message } from '../../routing/message.ts';
@@ -53,7 +54,7 @@ export class SharedWalk {
 export class RetainedWalks {
   readonly #store: RetainedStore;
   /** namespace, NUL, filter → the newest walk */
-  readonly #joinable = new Map<string, SharedWalk>();
+  readonly #joinable = new BoundedMap<string, SharedWalk>(JOINABLE_MAX);
   readonly #kept = new Fifo<Page>();
   #keptBytes = 0;
 
@@ -68,9 +69,7 @@ export class RetainedWalks {
     let shared = this.#joinable.get(key);
     if (shared === undefined || shared.version !== version) {
       shared = new SharedWalk(namespace, filter, version, this.#store.walk(namespace, filter));
-      this.#joinable.delete(key);
       this.#joinable.set(key, shared);
-      if (this.#joinable.size > JOINABLE_MAX) this.#joinable.delete(this.#joinable.keys().next().value!);
     }
     shared.readers++;
     return shared;
