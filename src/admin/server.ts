@@ -15,6 +15,7 @@ import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import { ServerTls } from '../control/tls/server-tls.ts';
 import { isLoopbackHost } from '../kernel/address.ts';
+import { bindFailure } from '../kernel/bind-failure.ts';
 import { FluxError } from '../kernel/errors.ts';
 import { type AdminApp, type AppOptions, createApp } from './app.ts';
 import { JSON_TYPE, toResponse } from './http/envelope.ts';
@@ -150,10 +151,8 @@ function listen(server: Server, host: string, port: number): Promise<void> {
 }
 
 function bindError(error: NodeJS.ErrnoException, host: string, port: number): FluxError {
-  if (error.code === 'EADDRINUSE') return new FluxError('port-in-use', `Admin API: Port ${port} is already in use`, { cause: error });
-  const why: Record<string, string> = { EADDRNOTAVAIL: 'the address is not local', EACCES: 'no permission for this port' };
-  const reason = why[error.code ?? ''] ?? error.message;
-  return new FluxError('unprocessable', `Admin API: Failed to bind to address ${host}:${port}: ${reason}`, { cause: error });
+  const { kind, message } = bindFailure(host, port, error);
+  return new FluxError(kind, `Admin API: ${message}`, { cause: error });
 }
 
 async function closeGracefully(server: Server): Promise<void> {

@@ -3,6 +3,8 @@
 import type { Effect, Endpoint, KeyChange } from '../endpoint/endpoint.ts';
 import type { Issue } from '../kernel/errors.ts';
 import type { HistoryQuery, HistoryRow } from '../storage/contract.ts';
+import type { WireClient } from '../thread/messages.ts';
+import type { CertificateFacts } from '../thread/tls-material.ts';
 import type { Upload } from './transfer/upload.ts';
 
 /** Who asks, over which door. */
@@ -58,17 +60,7 @@ export interface EndpointView {
 export type EndpointState = 'starting' | 'running' | 'draining' | 'stopped' | 'failed';
 
 /** The certificate that an endpoint shows. */
-export interface CertificateStatus {
-  subject: string;
-  issuer: string;
-  /** SHA-256 */
-  fingerprint: string;
-  /** ISO 8601 */
-  notBefore: string;
-  /** ISO 8601; of the certificate, or of one of its chain that ends sooner */
-  notAfter: string;
-  /** ISO 8601: when the first revocation list expires; null without lists */
-  crlNextUpdate: string | null;
+export interface CertificateStatus extends CertificateFacts {
   /** why its files as they are now are not used; null when they are */
   refused: string | null;
 }
@@ -229,22 +221,9 @@ export interface ProbeResult {
 }
 
 /** One connected client. */
-export interface ClientInfo {
-  clientId: string;
-  username: string | null;
-  namespace: string;
-  endpoint: string;
-  port: number;
-  address: string;
-  protocolVersion: 3 | 4 | 5;
-  cleanStart: boolean;
-  keepAlive: number;
-  sessionExpiry: number;
+export interface ClientInfo extends Omit<WireClient, 'connectedAt'> {
   /** ISO 8601 */
   connectedAt: string;
-  subscriptions: number;
-  inflight: number;
-  queued: number;
 }
 
 export interface PublishRequest {

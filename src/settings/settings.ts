@@ -2,7 +2,7 @@
 
 import type { BusSettings } from '../bus/settings.ts';
 import type { AclConfig, AuthConfig, Endpoint } from '../endpoint/endpoint.ts';
-import type { DatabaseLogin } from '../kernel/database-url.ts';
+import type { DatabaseLogin } from '../kernel/input/database-url.ts';
 
 export interface HttpSettings {
   /** IP address or `localhost` */

@@ -1,8 +1,8 @@
 /** Opens the store that the settings name. */
 
 import type { BusSettings } from '../bus/settings.ts';
-import type { DatabaseLogin } from '../kernel/database-url.ts';
 import { FluxError } from '../kernel/errors.ts';
+import type { DatabaseLogin } from '../kernel/input/database-url.ts';
 import type { Logger } from '../kernel/logger.ts';
 import type { EndpointStore } from './contract.ts';
 import { openJetStreamStore } from './jetstream/jetstream-store.ts';

@@ -67,6 +67,7 @@ export interface WireClientNames {
   namespaces: string[];
 }
 
+/** One connected client. */
 export interface WireClient {
   clientId: string;
   username: string | null;
@@ -78,6 +79,7 @@ export interface WireClient {
   cleanStart: boolean;
   keepAlive: number;
   sessionExpiry: number;
+  /** milliseconds since the epoch */
   connectedAt: number;
   subscriptions: number;
   inflight: number;

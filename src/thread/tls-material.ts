@@ -3,7 +3,7 @@
 import { versionOfSuite } from '../endpoint/cipher-suites.ts';
 import type { TlsVersion } from '../endpoint/endpoint.ts';
 
-/** What can be told of the certificate that an endpoint shows. */
+/** What is known about the certificate that an endpoint shows. */
 export interface CertificateFacts {
   subject: string;
   issuer: string;
@@ -13,7 +13,7 @@ export interface CertificateFacts {
   notBefore: string;
   /** ISO 8601; of the certificate, or of one of its chain that ends sooner */
   notAfter: string;
-  /** ISO 8601: when the first revocation list must have been replaced, else no client certificate is taken; null without lists */
+  /** ISO 8601: when the first revocation list expires; from then on no client certificate is accepted. Null without lists */
   crlNextUpdate: string | null;
 }
 

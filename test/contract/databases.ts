@@ -1,6 +1,6 @@
 /** How the contract tests open stores in the servers of the kit. */
 
-import { type DatabaseLogin, readDatabaseUrl } from '../../src/kernel/database-url.ts';
+import { type DatabaseLogin, readDatabaseUrl } from '../../src/kernel/input/database-url.ts';
 import type { EndpointStore } from '../../src/storage/contract.ts';
 import { openLocalStore } from '../../src/storage/local/local-store.ts';
 import { openMysqlStore } from '../../src/storage/mysql/mysql-store.ts';

@@ -2,9 +2,9 @@
 
 import net from 'node:net';
 import type { Endpoint } from '../../src/endpoint/endpoint.ts';
+import { bindFailure } from '../../src/kernel/bind-failure.ts';
 import type { SocketHandle } from '../../src/thread/socket-passing.ts';
 import type { Connection, ConnectionClient, Listener, ListenerHost, ListeningSocket } from '../connection.ts';
-import { toBindError } from './bind-error.ts';
 import { acceptHandles } from './tcp-handle.ts';
 
 /** The part of a Listener that knows no protocol. */
@@ -97,7 +97,7 @@ function relisten(server: HandledServer, backlog: number): void {
 
 function listen(server: net.Server, handle: SocketHandle, { host, port, serverOptions }: Endpoint): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error) => reject(toBindError(error, host, port)));
+    server.once('error', (error) => reject(bindFailure(host, port, error)));
     server.listen(handle, serverOptions.soBacklog, resolve);
   });
 }

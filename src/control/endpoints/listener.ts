@@ -11,7 +11,7 @@ import { createCounters, SLOT } from '../../metrics/counters.ts';
 import type { Drain, EndpointRuntimeConfig, SocketOffer } from '../../thread/messages.ts';
 import { offerSockets } from '../../thread/socket-passing.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
-import { portInUse, probePort } from '../probe/port-probe.ts';
+import { explainBind, probePort } from '../probe/port-probe.ts';
 import type { SharedPool } from '../workers/shared-pool.ts';
 import type { Supervisor } from '../workers/supervisor.ts';
 import { AT_ONCE } from './drain.ts';
@@ -86,12 +86,11 @@ export class Listener {
 
   /** Lets clients in: accepting when it resolves. @throws FluxError `port-in-use`, `unprocessable`, `timeout`, `unavailable` */
   async accept(timeoutMs: number): Promise<void> {
-    const { id, port } = this.config.endpoint;
+    const { id, host, port } = this.config.endpoint;
     try {
       await this.worker.call('endpoint.accept', { endpoint: id }, { timeoutMs });
     } catch (error) {
-      if (error instanceof FluxError && error.kind === 'port-in-use') throw await portInUse(port, error);
-      throw error;
+      throw error instanceof FluxError ? await explainBind(host, port, error) : error;
     }
   }
 

@@ -4,7 +4,7 @@ import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import { bindSocket, type SocketHandle } from '../../thread/socket-passing.ts';
-import { bindFailure } from '../probe/port-probe.ts';
+import { explainBind } from '../probe/port-probe.ts';
 
 /** A socket and who accepts from it. */
 export interface ListeningSocket {
@@ -88,7 +88,7 @@ export class ListeningSockets {
       this.#sockets.push(socket);
       return socket;
     } catch (error) {
-      throw await bindFailure(host, port, error);
+      throw await explainBind(host, port, error);
     }
   }
 

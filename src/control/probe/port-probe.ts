@@ -1,8 +1,9 @@
 /** Finds out by binding whether a port is free, and which process holds a port that is not. */
 
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import { bindFailure, portInUse } from '../../kernel/bind-failure.ts';
 import { steadyNow } from '../../kernel/clock.ts';
-import { FluxError, messageOf } from '../../kernel/errors.ts';
+import { FluxError } from '../../kernel/errors.ts';
 import { tryBind } from '../../thread/socket-passing.ts';
 
 /** States of /proc/net/tcp: 0A is LISTEN. */
@@ -22,30 +23,15 @@ export async function probePort(host: string, port: number): Promise<void> {
   try {
     tryBind(host, port);
   } catch (error) {
-    throw await bindFailure(host, port, error);
+    throw await explainBind(host, port, error);
   }
 }
 
-/** A failed bind in the words that users grep for (docs/metrics-and-logs.md). */
-export async function bindFailure(host: string, port: number, cause: unknown): Promise<FluxError> {
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
-  if (code === 'EADDRINUSE') return portInUse(port, cause);
-  const why: Record<string, string> = {
-    EADDRNOTAVAIL: 'the address does not belong to this machine',
-    EACCES: 'no permission for this port',
-    EINVAL: 'not a usable address',
-    EAFNOSUPPORT: 'this machine does not speak that address family',
-  };
-  const reason = why[code] ?? messageOf(cause);
-  const message = `Failed to bind to address ${host}:${port}: ${reason}${code === '' ? '' : ` (${code})`}`;
-  return new FluxError('unprocessable', message, { cause, issues: [{ path: code === 'EACCES' ? 'port' : 'host', message: reason }] });
-}
-
-/** `Port 1883 is already in use`, with the process that holds it where /proc shows it. */
-export async function portInUse(port: number, cause?: unknown): Promise<FluxError> {
-  const owner = await portOwner(port).catch(() => null);
-  const message = `Port ${port} is already in use${owner === null ? '' : ` by ${owner}`}`;
-  return new FluxError('port-in-use', message, { cause, issues: [{ path: 'port', message }] });
+/** A failed bind as an answer; a port that is taken names the process that has it, where /proc shows it. */
+export async function explainBind(host: string, port: number, cause: unknown): Promise<FluxError> {
+  const failure = cause instanceof FluxError ? cause : bindFailure(host, port, cause);
+  if (failure.kind !== 'port-in-use') return failure;
+  return portInUse(port, await portOwner(port).catch(() => null), cause);
 }
 
 /** `name (pid n)` of the process that listens on a TCP port; null when none is found or visible. Linux only. */

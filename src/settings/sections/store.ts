@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { check, isObject, type Problems } from '../../endpoint/problems.ts';
-import { type DatabaseAddress, readDatabaseUrl } from '../../kernel/database-url.ts';
+import { type DatabaseAddress, readDatabaseUrl } from '../../kernel/input/database-url.ts';
 import { group, integer, text, withoutNulls } from '../forms.ts';
 import type { Settings } from '../settings.ts';
 

@@ -1,8 +1,8 @@
 /** Reads the endpoints of a FluxMQ from its database, for `import --from-fluxmq`. Nothing is written there. */
 
 import { steadyNow } from '../../kernel/clock.ts';
-import { type DatabaseLogin, readDatabaseUrl } from '../../kernel/database-url.ts';
 import { FluxError } from '../../kernel/errors.ts';
+import { type DatabaseLogin, readDatabaseUrl } from '../../kernel/input/database-url.ts';
 import { connectMysql } from '../mysql/mysql-connection.ts';
 import { connectPostgres } from '../postgres/postgres-connection.ts';
 import { placeOf, type SqlConnection, SqlFailure } from '../sql/connection.ts';

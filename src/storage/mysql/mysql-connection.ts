@@ -3,7 +3,7 @@
 import { Socket } from 'node:net';
 import { type Connection, createConnection } from 'mysql2';
 import { steadyNow } from '../../kernel/clock.ts';
-import type { DatabaseLogin } from '../../kernel/database-url.ts';
+import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import { type SqlConnection, SqlFailure, type SqlValue } from '../sql/connection.ts';
 import { type TlsDemands, tlsDemands } from '../sql/secure.ts';
 import { toSqlFailure } from './mysql-failures.ts';

@@ -1,6 +1,6 @@
 /** What MySQL, MariaDB and their driver report, in words for whoever has to put it right. */
 
-import type { DatabaseLogin } from '../../kernel/database-url.ts';
+import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import type { FailureReason } from '../failure-reason.ts';
 import { networkFailure, placeOf, SqlFailure, serverFailureOf } from '../sql/connection.ts';
 import { isTlsError } from '../sql/secure.ts';

@@ -1,6 +1,6 @@
 /** The MYSQL store: the tables and words of MySQL and MariaDB for the store over a shared database. */
 
-import type { DatabaseLogin } from '../../kernel/database-url.ts';
+import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import type { EndpointStore } from '../contract.ts';
 import type { HistoryPath } from '../history-sql.ts';
 import { placeOf, type SqlDialect, SqlFailure } from '../sql/connection.ts';

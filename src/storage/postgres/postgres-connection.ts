@@ -3,7 +3,7 @@
 import { Socket } from 'node:net';
 import postgres from 'postgres';
 import { steadyNow } from '../../kernel/clock.ts';
-import type { DatabaseLogin } from '../../kernel/database-url.ts';
+import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import type { SqlConnection, SqlFailure, SqlValue } from '../sql/connection.ts';
 import { toSqlFailure } from './postgres-failures.ts';
 import { openSocket } from './socket.ts';

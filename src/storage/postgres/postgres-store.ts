@@ -1,6 +1,6 @@
 /** The POSTGRESQL store: the tables and words of Postgres for the store over a shared database. */
 
-import type { DatabaseLogin } from '../../kernel/database-url.ts';
+import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import type { EndpointStore } from '../contract.ts';
 import { placeOf, type SqlDialect } from '../sql/connection.ts';
 import { openSqlStore } from '../sql/sql-store.ts';

@@ -2,7 +2,7 @@
 
 import { isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import type { DatabaseLogin } from '../../kernel/database-url.ts';
+import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import { placeOf, SqlFailure } from '../sql/connection.ts';
 import { tlsDemands } from '../sql/secure.ts';
 

@@ -1,6 +1,6 @@
 /** What the database stores need of a driver: one connection at a time, failures with a reason, and the few words in which databases differ. */
 
-import type { DatabaseLogin } from '../../kernel/database-url.ts';
+import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import type { FailureReason } from '../failure-reason.ts';
 import type { HistoryDialect } from '../history-sql.ts';
 

@@ -1,7 +1,7 @@
 /** Database URLs as users of JDBC drivers and of psql write them. */
 
 import { describe, expect, it } from 'vitest';
-import { readDatabaseUrl } from '../../../src/kernel/database-url.ts';
+import { readDatabaseUrl } from '../../../src/kernel/input/database-url.ts';
 
 describe('readDatabaseUrl', () => {
   const POSTGRES = {
