@@ -2,9 +2,9 @@
 
 import { Socket } from 'node:net';
 import { type Connection, createConnection } from 'mysql2';
-import { steadyNow } from '../../kernel/clock.ts';
 import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import { type SqlConnection, SqlFailure, type SqlValue } from '../sql/connection.ts';
+import { logIn } from '../sql/log-in.ts';
 import { type TlsDemands, tlsDemands } from '../sql/secure.ts';
 import { toSqlFailure } from './mysql-failures.ts';
 
@@ -32,16 +32,7 @@ export async function connectMysql(login: DatabaseLogin, deadline: number): Prom
 
 async function connect(login: DatabaseLogin, demands: TlsDemands | null, deadline: number): Promise<SqlConnection> {
   const connection = new MysqlConnection(login, demands);
-  const timer = setTimeout(() => connection.destroy(), Math.max(0, deadline - steadyNow()));
-  try {
-    await connection.logIn();
-    return connection;
-  } catch (error) {
-    connection.destroy();
-    throw error;
-  } finally {
-    clearTimeout(timer);
-  }
+  return logIn(connection, () => connection.logIn(), deadline);
 }
 
 class MysqlConnection implements SqlConnection {

@@ -2,9 +2,9 @@
 
 import { Socket } from 'node:net';
 import postgres from 'postgres';
-import { steadyNow } from '../../kernel/clock.ts';
 import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import type { SqlConnection, SqlFailure, SqlValue } from '../sql/connection.ts';
+import { logIn } from '../sql/log-in.ts';
 import { toSqlFailure } from './postgres-failures.ts';
 import { openSocket } from './socket.ts';
 
@@ -23,16 +23,7 @@ const SESSION = {
 /** Logs in. @throws SqlFailure when that fails or is not done by `deadline` (steadyNow()) */
 export async function connectPostgres(login: DatabaseLogin, deadline: number): Promise<SqlConnection> {
   const connection = new PostgresConnection(login);
-  const timer = setTimeout(() => connection.destroy(), Math.max(0, deadline - steadyNow()));
-  try {
-    await connection.query('SELECT 1');
-    return connection;
-  } catch (error) {
-    connection.destroy();
-    throw error;
-  } finally {
-    clearTimeout(timer);
-  }
+  return logIn(connection, () => connection.query('SELECT 1'), deadline);
 }
 
 class PostgresConnection implements SqlConnection {
