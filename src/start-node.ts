@@ -3,7 +3,6 @@
 import { OPERATIONS } from './admin/messages/operations.ts';
 import { type AdminServer, startAdmin, tryAdmin } from './admin/server.ts';
 import type { Bus, Serving } from './bus/contract.ts';
-import { openNatsBus } from './bus/nats/nats-bus.ts';
 import { subjectsOf } from './bus/subjects.ts';
 import type { Control } from './control/contract.ts';
 import type { LinesLost } from './control/log/log.ts';
@@ -67,7 +66,10 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     }),
     sealer,
   );
-  const bus = settings.cluster.bus === null ? null : openNatsBus(settings.cluster.bus, connectionName, logger);
+  const bus =
+    settings.cluster.bus === null
+      ? null
+      : (await import('./bus/nats/nats-bus.ts')).openNatsBus(settings.cluster.bus, connectionName, logger);
   const undo: (() => Promise<unknown>)[] = [async () => bus?.close(), () => store.close()];
   const threadsMs = Math.max(CLOSE_RESERVE_MS, settings.shutdownTimeout - CLOSE_RESERVE_MS);
   try {

@@ -1,15 +1,12 @@
-/** Opens the store that the settings name. */
+/** Opens the store that the settings name; a client library is loaded only where it is used, because it costs the start of each other node. */
 
 import type { BusSettings } from '../bus/settings.ts';
 import { FluxError } from '../kernel/errors.ts';
 import type { DatabaseLogin } from '../kernel/input/database-url.ts';
 import type { Logger } from '../kernel/logger.ts';
 import type { EndpointStore } from './contract.ts';
-import { openJetStreamStore } from './jetstream/jetstream-store.ts';
 import { openLocalStore } from './local/local-store.ts';
 import { openMemoryStore } from './memory/memory-store.ts';
-import { openMysqlStore } from './mysql/mysql-store.ts';
-import { openPostgresStore } from './postgres/postgres-store.ts';
 import { refill } from './refilling-store.ts';
 import { openRemembering } from './remembering-store.ts';
 import type { Sealer } from './sealed/sealer.ts';
@@ -50,7 +47,7 @@ export async function openStore(settings: StoreSettings, options: OpenOptions): 
   const isElsewhere = 'datasource' in settings || (bus !== null && settings.storeType === 'LOCAL');
   if (former?.isDiscarding === true && !isElsewhere) throw new FluxError('invalid', NOTHING_TO_DISCARD);
   if (!isElsewhere && settings.storeType === 'MEMORY') {
-    return bus === null ? openMemoryStore() : refill(await openJetStreamStore(bus, name, 'memory', BUCKET_WAIT_MS), node);
+    return bus === null ? openMemoryStore() : refill(await openBucket(bus, name, 'memory'), node);
   }
   if (!isElsewhere) {
     const store = await openLocalStore({ dataPath });
@@ -77,12 +74,20 @@ export async function openStore(settings: StoreSettings, options: OpenOptions): 
 function elsewhere(settings: StoreSettings, { bus, name }: OpenOptions): { open: () => Promise<EndpointStore>; source: string } {
   if (!('datasource' in settings)) {
     if (bus === null) throw new Error('a LOCAL store is elsewhere in a cluster alone');
-    return { open: () => openJetStreamStore(bus, name, 'file', BUCKET_WAIT_MS), source: 'JetStream' };
+    return { open: () => openBucket(bus, name, 'file'), source: 'JetStream' };
   }
   const { storeType, datasource } = settings;
   const { host, port, database, schema } = datasource;
   return {
-    open: () => (storeType === 'POSTGRESQL' ? openPostgresStore(datasource) : openMysqlStore(datasource)),
+    open: async () => {
+      if (storeType === 'POSTGRESQL') return (await import('./postgres/postgres-store.ts')).openPostgresStore(datasource);
+      return (await import('./mysql/mysql-store.ts')).openMysqlStore(datasource);
+    },
     source: `${storeType} ${host}:${port}/${database}${schema === null ? '' : `/${schema}`}`,
   };
+}
+
+async function openBucket(bus: BusSettings, name: string, storage: 'file' | 'memory'): Promise<EndpointStore> {
+  const { openJetStreamStore } = await import('./jetstream/jetstream-store.ts');
+  return openJetStreamStore(bus, name, storage, BUCKET_WAIT_MS);
 }
