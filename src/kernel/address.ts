@@ -1,19 +1,19 @@
-/** IP addresses as they are counted: one number for each unit that a stranger may own. */
+/** IP addresses as limits count them: one number for each unit that one owner holds. */
 
-/** Before IPv4 addresses: no /64 of IPv6 begins like that, the block is reserved (RFC 4291 section 2.5.5). */
+/** Prefix of the number of an IPv4 address. No IPv6 /64 begins with it: RFC 4291 section 2.5.5 reserves the block. */
 const IPV4 = 1n << 32n;
 const GROUPS = 8;
-/** First groups of fe80::/64, whose hosts are neighbours, and of the well-known prefix of NAT64 (RFC 6052). */
+/** First groups of fe80::/64, whose hosts are neighbours, and of the well-known NAT64 prefix (RFC 6052). */
 const LINK_LOCAL = 0xfe80;
 const NAT64 = [0x64, 0xff9b, 0, 0, 0, 0];
 
-/** IPv4 addresses of dual-stack sockets without their IPv6 wrapping; '' for an unknown one. */
+/** Removes the IPv6 wrapping of an IPv4 address on a dual-stack socket; '' for an unknown address. */
 export function plainAddress(address: string | undefined): string {
   if (address === undefined) return '';
   return /^::ffff:\d+\./i.test(address) ? address.slice(7) : address;
 }
 
-/** 127.0.0.0/8 and ::1, IPv4 in IPv6 too. */
+/** True for 127.0.0.0/8 and ::1, also for IPv4 inside IPv6. */
 export function isLoopback(address: string): boolean {
   const plain = plainAddress(address);
   return plain === '::1' || /^127(\.\d{1,3}){3}$/.test(plain);
@@ -26,9 +26,9 @@ export function isLoopbackHost(host: string): boolean {
 }
 
 /**
- * The number by which an address is counted, not 0: an IPv4 address (also inside IPv6, or behind NAT64) is one unit, of IPv6 a /64 is,
- * because its owner has all of it; of link-local addresses each one is.
- * @returns null for what is no IP address
+ * The number by which limits count an address, never 0. An IPv4 address counts by itself, also inside IPv6 or behind NAT64. All addresses
+ * of an IPv6 /64 share one number, because one owner holds the whole /64. Each link-local address counts by itself.
+ * @returns null when the text is no IP address
  */
 export function addressKey(address: string): bigint | null {
   const plain = plainAddress(address);
@@ -58,7 +58,7 @@ function ipv4(text: string): number | null {
   return value;
 }
 
-/** The eight groups of an IPv6 address; null: it is none. */
+/** The eight groups of an IPv6 address; null when the text is none. */
 function groupsOf(address: string): number[] | null {
   const [text = ''] = address.split('%');
   const [head = '', tail, more] = text.split('::');

@@ -50,7 +50,7 @@ const STATUS: Record<ErrorKind, number> = {
   internal: 500,
 };
 
-/** A failure that has a name. `data` is put into the answer beside the error (the current endpoint with 412). */
+/** A failure with a name. The admin API adds `data` to the answer, beside the error (the current endpoint with 412). */
 export class FluxError extends Error {
   readonly kind: ErrorKind;
   readonly issues: Issue[];

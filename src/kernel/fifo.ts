@@ -27,7 +27,7 @@ export class Fifo<T> implements Iterable<T> {
     return item;
   }
 
-  /** The item that has so many before it. */
+  /** The item behind `index` others. */
   at(index: number): T | undefined {
     return this.#items[this.#head + index];
   }
@@ -36,7 +36,7 @@ export class Fifo<T> implements Iterable<T> {
     return this.#items[this.#head];
   }
 
-  /** Takes out every item that `isMeant` is true of; the others keep their order. @returns what was taken out */
+  /** Removes every item for which `isMeant` returns true; the others keep their order. @returns the removed items */
   remove(isMeant: (item: T) => boolean): T[] {
     const removed: T[] = [];
     const kept: T[] = [];

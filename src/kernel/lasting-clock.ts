@@ -1,25 +1,25 @@
-/** Moments that outlive the process: a clock that goes on over restarts, and what has to be kept so that it can. */
+/** Moments that outlive the process: a clock that continues over restarts, and the note on disk that makes that possible. */
 
 import { steadyNow, wallNow } from './clock.ts';
 
-/** Nobody ran this program before: a wall clock that says so has not been set (1970 or 2000 on a machine without a battery). */
+/** This program did not exist before: an earlier wall clock has not been set (1970 or 2000 on a machine without a battery). */
 export const EARLIEST_WALL_MS = Date.UTC(2026, 0, 1);
-/** The longest time without a process that counts: a year. So much, at most, does one wrong start take from a span. */
+/** The longest time between two processes that counts: a year. One start with a wrong clock shortens a span by no more. */
 export const AWAY_MAX_MS = 366 * 86_400_000;
-/** The wall clock may run away from the steady one by so much before that is kept. */
+/** The wall clock may drift from the steady clock by this much before a new note is written. */
 const DRIFT_MS = 1_000;
-/** What is kept is no older than this: so much, at most, does a wall clock that is found to have gone back give to a span. */
+/** The oldest that a note gets. A wall clock that has gone back lengthens a span by no more. */
 export const NOTE_AGE_MS = 30_000;
 
-/** What the lasting clock said when the wall clock said `wall`; both in milliseconds. */
+/** A reading of the lasting clock and of the wall clock (`wall`) at one moment, in milliseconds. */
 export interface ClockNote {
   lasting: number;
   wall: number;
 }
 
 /**
- * How long no process ran, as two readings of the wall clock say; milliseconds, 0..AWAY_MAX_MS. A clock that went back, or that was not
- * set at one of the readings, says nothing: then no time has passed.
+ * Time without a process between two readings of the wall clock, in milliseconds, 0..AWAY_MAX_MS. Returns 0 when the clock went back or
+ * was not set at one of the readings.
  */
 export function timeAway(before: number, now: number): number {
   if (before < EARLIEST_WALL_MS || now < EARLIEST_WALL_MS) return 0;
@@ -27,15 +27,15 @@ export function timeAway(before: number, now: number): number {
 }
 
 /**
- * While the process lives it runs by the steady clock alone. Over a restart it goes forward by timeAway(). Its first origin is the epoch,
- * by the wall clock of that moment.
+ * Follows the steady clock while the process lives, and moves ahead by timeAway() over a restart. Its first reading ever is the wall
+ * clock's.
  */
 export class LastingClock {
   /** lasting time minus steady time, whole milliseconds */
   readonly #offset: number;
   #note: ClockNote | null;
 
-  /** @param note what was kept last; null: nothing */
+  /** @param note the last note on disk; null when there is none */
   constructor(note: ClockNote | null) {
     const wall = wallNow();
     const lasting = note === null ? Math.max(EARLIEST_WALL_MS, wall) : note.lasting + timeAway(note.wall, wall);
@@ -43,19 +43,19 @@ export class LastingClock {
     this.#note = note;
   }
 
-  /** Whole milliseconds, for keeping; 0 stays 0: none. */
+  /** The moment for the disk, in whole milliseconds. 0 means "none" and stays 0. */
   toLasting(steady: number): number {
     return steady === 0 ? 0 : Math.round(steady + this.#offset);
   }
 
-  /** What steadyNow() would have said, or will say; 0 stays 0. */
+  /** The moment as steadyNow() counts it in this process. 0 means "none" and stays 0. */
   toSteady(lasting: number): number {
     return lasting === 0 ? 0 : lasting - this.#offset;
   }
 
   /**
-   * What has to be kept now; null: what is kept will do. To be asked every second or more often.
-   * @param ageMs how old what is kept may be
+   * The note to write now; null while the last one is good enough. Call it every second or more often.
+   * @param ageMs the oldest that a note may get
    */
   due(ageMs = NOTE_AGE_MS): ClockNote | null {
     const note = { lasting: steadyNow() + this.#offset, wall: wallNow() };
@@ -65,7 +65,7 @@ export class LastingClock {
     return drift >= DRIFT_MS || note.lasting - kept.lasting >= ageMs ? note : null;
   }
 
-  /** The note is kept. */
+  /** To be called when the note has been written. */
   keep(note: ClockNote): void {
     this.#note = note;
   }

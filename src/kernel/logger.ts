@@ -1,4 +1,4 @@
-/** The logging contract: main writes through pino, workers send the same calls as events; nobody else knows which. */
+/** The logging contract. Main writes through pino, workers send the same calls as events; callers do not see the difference. */
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
@@ -12,5 +12,5 @@ export interface Logger {
   error(message: string, fields?: LogFields): void;
 }
 
-/** Logs nothing; for tests and for code that runs before logging is open. */
+/** Logs nothing: for tests, and before logging is open. */
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} };

@@ -1,23 +1,23 @@
-/** The pace of work that comes in large lumps and need not be done at once: a slice of it, and then whatever else the thread has to do. */
+/** The pace of large work that may take its time: it runs in slices, and the thread does everything else between two of them. */
 
 import { steadyNow } from './clock.ts';
 
 /** Milliseconds of such work in one loop iteration. */
 const SLICE_MS = 10;
 
-/** One piece of work's share of the thread. */
+/** The share of the thread that one piece of work gets. */
 export class Pace {
   readonly #sliceMs: number;
-  /** end of the slice, by steadyNow() */
+  /** end of the slice by steadyNow() */
   #until: number;
 
-  /** Begins with a slice. @param sliceMs milliseconds */
+  /** The first slice begins now. @param sliceMs milliseconds */
   constructor(sliceMs = SLICE_MS) {
     this.#sliceMs = sliceMs;
     this.#until = steadyNow() + sliceMs;
   }
 
-  /** The slice is over: go on with the next one, in a later loop iteration. */
+  /** True when the slice is over: continue in a later loop iteration. */
   get isOver(): boolean {
     return steadyNow() >= this.#until;
   }

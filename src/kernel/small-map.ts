@@ -1,9 +1,9 @@
-/** A map that mostly has one entry: as long as it does, it costs two fields and no table. */
+/** A map for keys that mostly come alone: one entry costs two fields and no hash table. */
 
 export class SmallMap<K, V> {
   #key: K | undefined;
   #value: V | undefined;
-  /** all entries, once there have been two */
+  /** all entries, from the second on */
   #map: Map<K, V> | null = null;
   #size = 0;
 
@@ -35,7 +35,7 @@ export class SmallMap<K, V> {
     this.#size = this.#map.size;
   }
 
-  /** False: the key was not there. */
+  /** Returns false when the key was not in the map. */
   delete(key: K): boolean {
     if (!this.has(key)) return false;
     this.#size--;
@@ -44,13 +44,13 @@ export class SmallMap<K, V> {
     return true;
   }
 
-  /** In the order in which the keys came. */
+  /** In the order of insertion. */
   forEach(visit: (value: V, key: K) => void): void {
     if (this.#map !== null) this.#map.forEach(visit);
     else if (this.#size === 1) visit(this.#value as V, this.#key as K);
   }
 
-  /** A copy of the keys, in the order in which they came. */
+  /** A copy of the keys in the order of insertion. */
   keys(): K[] {
     const keys: K[] = [];
     this.forEach((_, key) => {

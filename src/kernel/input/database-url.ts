@@ -1,6 +1,6 @@
-/** Reads database URLs: `postgres://`, `mysql://`, `mariadb://` and their `jdbc:` forms, with the parameters that mean something here. Pure. */
+/** Reads database URLs: `postgres://`, `mysql://`, `mariadb://` and their `jdbc:` forms, with the parameters that fluxmq obeys. Pure. */
 
-/** How a connection is protected. prefer: TLS where the server has it; require: TLS, any certificate; verify-ca, verify-full: a trusted one. */
+/** Protection of a connection. prefer: TLS where the server has it; require: TLS, any certificate; verify-ca, verify-full: a trusted one. */
 export type DatabaseTls = 'off' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
 
 export interface DatabaseAddress {
@@ -13,7 +13,7 @@ export interface DatabaseAddress {
   username: string | null;
   password: string | null;
   tls: DatabaseTls;
-  /** path of a PEM file with the authorities that are trusted beside the usual ones */
+  /** path of a PEM file with authorities to trust beside the usual ones */
   ca: string | null;
   /** Postgres: the schema that tables are in; null: the account's own search path */
   schema: string | null;
@@ -63,7 +63,7 @@ const MYSQL_MODES: Record<string, DatabaseTls> = {
   'verify-full': 'verify-full',
 };
 
-/** Of the JDBC drivers: a certificate of this client, or certificates in a Java key store. Without them the server would refuse, or be trusted blindly. */
+/** Parameters of the JDBC drivers for a client certificate or a Java key store. Ignoring one would end in a refusal or in blind trust. */
 const CERTIFICATE_PARAMETERS = [
   'sslcert',
   'sslkey',
@@ -77,7 +77,7 @@ const CERTIFICATE_PARAMETERS = [
   'sslfactory',
 ];
 
-/** Never throws: what is wrong is in `problems`, without the URL itself, which may hold a password. */
+/** Never throws. `problems` says what is wrong, without the URL, which may hold a password. */
 export function readDatabaseUrl(url: string): ReadDatabaseUrl {
   const problems: string[] = [];
   const warnings: string[] = [];
@@ -148,7 +148,7 @@ function readLogin(login: string | undefined): [string | null, string | null] {
   return [decode(login.slice(0, at)), at === login.length ? null : decode(login.slice(at + 1))];
 }
 
-/** What pgjdbc does: prefer is its default, and `ssl=true` alone means verify-full. */
+/** As pgjdbc: prefer is the default, and `ssl=true` alone means verify-full. */
 function postgresTls(parameters: Parameters, problems: string[]): DatabaseTls {
   const mode = take(parameters, 'sslmode');
   const flag = takeFlag(parameters, 'ssl');
@@ -156,7 +156,7 @@ function postgresTls(parameters: Parameters, problems: string[]): DatabaseTls {
   return lookUp(POSTGRES_MODES, mode, 'sslmode', problems);
 }
 
-/** What Connector/J does: sslMode wins over the older flags, and PREFERRED is the default. */
+/** As Connector/J: sslMode wins over the older flags, and PREFERRED is the default. */
 function mysqlTls(parameters: Parameters, problems: string[]): DatabaseTls {
   const mode = take(parameters, 'sslmode') ?? take(parameters, 'ssl-mode');
   const use = takeFlag(parameters, 'usessl');
@@ -175,7 +175,7 @@ function lookUp(modes: Record<string, DatabaseTls>, mode: string, name: string, 
   return found ?? 'prefer';
 }
 
-/** Percent signs that encode nothing stand for themselves. */
+/** A percent sign that encodes nothing stands for itself. */
 function decode(text: string): string {
   try {
     return decodeURIComponent(text);

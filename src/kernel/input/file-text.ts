@@ -1,11 +1,11 @@
-/** The text of a file that people and their editors have written: byte order marks, UTF-16, and what is no text at all. Pure. */
+/** The text of a file that an editor wrote: byte order marks, UTF-16, and bytes that are no text. Pure. */
 
-/** Either the text, without a byte order mark, or in words why there is none. */
+/** The text without its byte order mark, or the reason why the bytes are no text. */
 export type FileText = { text: string; problem: null } | { text: null; problem: string };
 
 const UTF16_ADVICE = 'is UTF-16, as Windows PowerShell writes it: save it as UTF-8';
 
-/** @param takesUtf16 whether a file in UTF-16 with its mark is read, or is a problem */
+/** @param takesUtf16 true: reads UTF-16 with a byte order mark; false: reports it as a problem */
 export function textOf(bytes: Buffer, takesUtf16: boolean): FileText {
   if (bytes[0] === 0x1f && bytes[1] === 0x8b) return { text: null, problem: 'is compressed (gzip): unpack it first' };
   const encoding = encodingOf(bytes);
@@ -18,7 +18,7 @@ export function textOf(bytes: Buffer, takesUtf16: boolean): FileText {
   }
 }
 
-/** By the mark at the beginning (Unicode 23.8). */
+/** The encoding by the byte order mark (Unicode 23.8). */
 function encodingOf(bytes: Buffer): 'utf-8' | 'utf-16le' | 'utf-16be' {
   if (bytes[0] === 0xff && bytes[1] === 0xfe) return 'utf-16le';
   return bytes[0] === 0xfe && bytes[1] === 0xff ? 'utf-16be' : 'utf-8';

@@ -1,14 +1,14 @@
-/** Reads a large JSON document as it comes: the elements of its lists one by one, so that neither text nor values are in memory as a whole. */
+/** Reads a large JSON document as it arrives, one list element at a time: neither the text nor the values are in memory as a whole. */
 
 import { FluxError, messageOf } from '../errors.ts';
 
-/** Told of each value that is not taken apart: its path, and its text as it stands in the document. */
+/** Called for each whole value with its path and its text in the document. */
 export type OnPiece = (path: readonly (string | number)[], text: () => string) => void;
 
-/** Whether the object or list at a path is taken apart, and not told as one value. */
+/** True when the object or list at a path is read element by element instead of as one value. */
 export type Descends = (path: readonly (string | number)[]) => boolean;
 
-/** Longest text of one value that is told, bytes. */
+/** Longest text of one whole value, bytes. */
 const PIECE_BYTES_MAX = 8 * 1024 * 1024;
 
 const BYTE = { open: 0x7b, close: 0x7d, list: 0x5b, listEnd: 0x5d, comma: 0x2c, colon: 0x3a, quote: 0x22, escape: 0x5c } as const;
@@ -17,7 +17,7 @@ type Wanted = 'value' | 'first' | 'key' | 'firstKey' | 'colon' | 'after' | 'noth
 
 interface Level {
   isList: boolean;
-  /** of the value that comes next, or has just been read */
+  /** path of the value that comes next, or that was read last */
   key: string | number;
 }
 
@@ -25,17 +25,17 @@ function isSpace(byte: number): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }
 
-/** Takes a document chunk by chunk. */
+/** Reads a document chunk by chunk. */
 export class PieceReader {
   readonly #descends: Descends;
   readonly #onPiece: OnPiece;
   readonly #levels: Level[] = [];
   #wanted: Wanted = 'value';
-  /** parts of the value, or the key, that is being read; null: none is */
+  /** parts of the value or key under way; null between values */
   #parts: Buffer[] | null = null;
   #size = 0;
   #isKey = false;
-  /** of objects and lists within the value */
+  /** depth of objects and lists within the value */
   #depth = 0;
   #inString = false;
   #isEscaped = false;
@@ -61,7 +61,7 @@ export class PieceReader {
       if (end === 'goes on') continue;
       this.#parts!.push(chunk.subarray(begin, end === 'with' ? index + 1 : index));
       this.#finish(index);
-      // What ended a number is not a part of it.
+      // The byte that ends a number is not part of it.
       if (end === 'before' && !isSpace(byte)) this.#begins(byte, index);
     }
     if (this.#parts !== null) {
@@ -73,9 +73,9 @@ export class PieceReader {
     this.#offset += chunk.length;
   }
 
-  /** @throws FluxError `invalid` when the document is cut off */
+  /** @throws FluxError `invalid` when the document ends early */
   end(): void {
-    // A number at the very end.
+    // Nothing follows a number at the very end of the document.
     if (this.#parts !== null && this.#isScalar && this.#levels.length === 0) this.#finish(0);
     if (this.#wanted !== 'nothing') throw notJson(this.#offset === 0 ? 'it is empty' : 'it ends in the middle');
   }
@@ -85,7 +85,7 @@ export class PieceReader {
     return byte === MARK[this.#offset + index];
   }
 
-  /** A byte between values. @returns true when a value or a key begins with it */
+  /** Takes a byte between values. @returns true when a value or a key begins with it */
   #begins(byte: number, index: number): boolean {
     const at = this.#offset + index;
     const level = this.#levels.at(-1);
@@ -132,7 +132,7 @@ export class PieceReader {
     this.#isEscaped = false;
   }
 
-  /** A byte of a value. @returns whether the value ends with it, or before it */
+  /** Takes a byte of a value. @returns whether the value ends with the byte, or before it */
   #advance(byte: number): 'goes on' | 'with' | 'before' {
     if (this.#inString) {
       if (this.#isEscaped) this.#isEscaped = false;

@@ -14,7 +14,7 @@ export class Networks {
     }
   }
 
-  /** False also for what is no address. */
+  /** Returns false also when the text is no address. */
   has(address: string): boolean {
     const plain = withoutMapping(address);
     return isIP(plain) !== 0 && this.#list.check(plain, familyOf(plain));
@@ -33,7 +33,7 @@ export function isNetwork(text: string): boolean {
   return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 6 ? 128 : 32));
 }
 
-/** `::ffff:10.0.0.1` is an IPv4 address on a socket for both families. */
+/** `::ffff:10.0.0.1` is the IPv4 address 10.0.0.1 on a dual-stack socket. */
 export function withoutMapping(address: string): string {
   const inner = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
   return inner ?? address;

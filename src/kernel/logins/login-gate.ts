@@ -1,42 +1,42 @@
 /**
- * Keeps guessing slow without shutting anybody out (issue 10). Only checks of new wrong credentials cost a place; who has none waits, and
- * is served when places come back, users with the fewest failures first. A right login gives its place back at once, and credentials that
- * were wrong before are wrong again without a check: a device with an old password costs the others behind its address nothing.
+ * Throttles password guessing without locking anybody out (issue 10). Only the check of new wrong credentials costs a place. A login without
+ * a place waits until places come back; users with the fewest failures come first. A right login returns its place at once. Credentials
+ * that failed before fail again without a check, so that a device with an old password costs the others behind its address nothing.
  */
 
 import { addressKey } from '../address.ts';
 import { steadyNow } from '../clock.ts';
 import type { LoginMemory } from './login-memory.ts';
 
-/** Checks of all users from one address. */
+/** Checks of all users of one address. */
 const ADDRESS_BURST = 100;
 const ADDRESS_EVERY_MS = 50;
-/** A failure is forgotten after this time; as many are counted. */
+/** A failure is forgotten after this time; one user has at most this many. */
 const FAILURE_EVERY_MS = 6_000;
 const FAILURES_MAX = 20;
-/** Logins of this thread that may wait; the one with the most failures gives way. */
+/** Logins of this thread that may wait. The login with the most failures gives way to a new one. */
 const WAITING_MAX = 1_024;
 const WAIT_MAX_MS = 9_000;
-/** Places also come back in other threads. */
+/** Other threads return places too. */
 const LOOK_EVERY_MS = 20;
 
 export interface LoginRates {
-  /** checks of one user from one address before they are slowed down */
+  /** checks of one user from one address before the throttle begins */
   userBurst: number;
-  /** milliseconds between two such checks then */
+  /** milliseconds between two checks under the throttle */
   userEveryMs: number;
-  /** checks of this thread under way at once */
+  /** checks of this thread at one time */
   atOnceMax?: number;
 }
 
-/** Who tries, as keys. */
+/** A login attempt as keys. */
 export interface LoginKeys {
   readonly address: bigint;
   readonly user: bigint;
   readonly failures: bigint;
 }
 
-/** What begin() answers: check the password and call end(); it is known to be wrong; or no check is possible now. */
+/** The answer of begin(): check the password and call end(); the credentials are known to be wrong; or no check is possible now. */
 export type LoginAdmission = 'check' | 'wrong' | 'late';
 
 export type LoginOutcome = 'right' | 'wrong' | 'undecided';
@@ -55,10 +55,10 @@ export class LoginGate {
   readonly #atOnceMax: number;
   readonly #userBurst: number;
   readonly #userEveryMs: number;
-  /** wrong or right: which are being checked in this thread */
+  /** checks of this thread under way, by credentials */
   readonly #underWay = new Map<bigint, number>();
   #waiting: Waiting[] = [];
-  /** addresses of which somebody waits: who comes later does not overtake */
+  /** addresses with waiting logins: a newcomer may not overtake them */
   #waitingOf = new Set<bigint>();
   #isSoon = false;
   #checking = 0;
@@ -71,7 +71,7 @@ export class LoginGate {
     this.#atOnceMax = atOnceMax;
   }
 
-  /** @param place where the user is known, such as an endpoint */
+  /** @param place the scope of the user name, such as an endpoint */
   keysOf(address: string, place: string, user: string): LoginKeys {
     const unit = String(addressKey(address) ?? address);
     const key = this.#memory.key(unit, place, user);
@@ -79,9 +79,9 @@ export class LoginGate {
   }
 
   /**
-   * Waits for a place; end() gives it back. `late`: none came within 9 s, or nobody waits for the answer any more.
+   * Waits for a place, which end() returns. `late`: no place came within 9 s, or the client has gone.
    * @param credentials see credentials()
-   * @param isGone asked while it waits
+   * @param isGone true when the client no longer waits for the answer
    */
   begin(keys: LoginKeys, credentials: bigint, isGone: () => boolean = () => false): LoginAdmission | Promise<LoginAdmission> {
     if (this.#memory.isWrong(credentials)) return 'wrong';
@@ -94,12 +94,12 @@ export class LoginGate {
     });
   }
 
-  /** Of credentials that may well be wrong one check is enough: the others wait for what comes of it. */
+  /** Doubtful credentials are checked once at a time: further logins with them wait for the result. */
   #isRepeated({ failures }: LoginKeys, credentials: bigint): boolean {
     return this.#underWay.has(credentials) && this.#memory.level(failures, FAILURE_EVERY_MS) > 0;
   }
 
-  /** The check has ended. @param credentials see credentials(): remembered when they are wrong */
+  /** To be called after the check. @param credentials see credentials(): remembered when they were wrong */
   end({ address, user }: LoginKeys, outcome: LoginOutcome, credentials: bigint): void {
     this.#checking--;
     const others = this.#underWay.get(credentials)! - 1;
@@ -118,17 +118,17 @@ export class LoginGate {
     });
   }
 
-  /** The key of credentials. @param scope what decides about them: another configuration is another scope */
+  /** The key of credentials. @param scope the configuration that judges them: another configuration is another scope */
   credentials(scope: string, ...parts: (string | Uint8Array)[]): bigint {
     return this.#memory.key('credentials', scope, ...parts);
   }
 
-  /** Counts a failure, checked or known. @returns failures of the user from this address, 1..20; one is forgotten each 6 s */
+  /** Counts a failure, by a check or from memory. @returns failures of the user from this address, 1..20; one is forgotten each 6 s */
   failed({ failures }: LoginKeys): number {
     return this.#memory.add(failures, FAILURE_EVERY_MS, FAILURES_MAX);
   }
 
-  /** @returns the key that is missing a place */
+  /** @returns the key that lacks a place */
   #take({ address, user }: LoginKeys, credentials: bigint): bigint | 'taken' {
     if (this.#checking >= this.#atOnceMax) return 0n;
     if (!this.#memory.take(user, this.#userEveryMs, this.#userBurst)) return user;
@@ -144,7 +144,7 @@ export class LoginGate {
   #serve(): void {
     const now = steadyNow();
     for (const each of this.#waiting) each.failures = this.#memory.level(each.keys.failures, FAILURE_EVERY_MS);
-    // Stable: who came first is first among equals.
+    // The sort is stable: equals keep their order of arrival.
     const waiting = this.#waiting.sort((one, other) => one.failures - other.failures);
     for (const late of waiting.splice(WAITING_MAX)) late.settle('late');
     this.#waiting = [];

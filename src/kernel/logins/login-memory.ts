@@ -1,16 +1,16 @@
-/** What the threads of a node remember of logins that failed, in memory that they share: bounded, the oldest gives way. */
+/** Failed logins in memory that all threads of a node share. The memory is bounded: the oldest entry is evicted. */
 
 import { createHash, randomBytes } from 'node:crypto';
 import { steadyNow } from '../clock.ts';
 
 const SECRET_BYTES = 32;
 const SETS = 1024;
-/** Places that a key may have: a full set forgets what is due first. */
+/** Places that a key may have: a full set evicts the entry that is due first. */
 const WAYS = 8;
 const SLOTS = SETS * WAYS;
 const SLOT_BYTES = BigInt64Array.BYTES_PER_ELEMENT;
 
-/** Zeroed memory with a secret of its own: what is in it tells nothing about a password. */
+/** Zeroed memory with a secret: its contents reveal nothing about a password. */
 export function createLoginMemory(): SharedArrayBuffer {
   const memory = new SharedArrayBuffer(SECRET_BYTES + 3 * SLOTS * SLOT_BYTES);
   new Uint8Array(memory, 0, SECRET_BYTES).set(randomBytes(SECRET_BYTES));
@@ -18,8 +18,8 @@ export function createLoginMemory(): SharedArrayBuffer {
 }
 
 /**
- * Leaky buckets and a set of wrong credentials, by keys of 64 bits. A bucket is the moment at which it is empty again, so that one word
- * holds it. Two threads that use one slot for two keys at the same time lose one of them: a failure is forgotten, no login is refused.
+ * Leaky buckets and a set of wrong credentials, by keys of 64 bits. One word holds a bucket: the moment at which the bucket is empty again.
+ * Two threads that use one slot for two keys at the same moment lose one of the keys: a failure is forgotten, and no login is refused.
  */
 export class LoginMemory {
   readonly #secret: Buffer;
@@ -39,14 +39,14 @@ export class LoginMemory {
     this.#now = now;
   }
 
-  /** The key of some words; never 0. */
+  /** The key of a list of words; never 0. */
   key(...words: (string | Uint8Array)[]): bigint {
     const hash = createHash('sha256').update(this.#secret);
     for (const word of words) hash.update(`${word.length}:`).update(word);
     return hash.digest().readBigInt64BE(0) | 1n;
   }
 
-  /** Takes one of `burst` places of a bucket, of which one comes back each `everyMs`. False: there is none now. */
+  /** Takes one of the `burst` places of a bucket; one place comes back each `everyMs`. Returns false when none is free. */
   take(key: bigint, everyMs: number, burst: number): boolean {
     const now = BigInt(Math.floor(this.#now()));
     const slot = this.#slotFor(key);
@@ -58,30 +58,30 @@ export class LoginMemory {
     }
   }
 
-  /** Gives a place back that was taken. */
+  /** Returns a place. */
   give(key: bigint, everyMs: number): void {
     const slot = this.#find(key);
     if (slot >= 0) Atomics.sub(this.#due, slot, BigInt(everyMs));
   }
 
-  /** Adds one to a bucket, which holds at most `max`. @returns how much is in it now */
+  /** Adds 1 to a bucket, up to `max`. @returns the level of the bucket */
   add(key: bigint, everyMs: number, max: number): number {
     if (!this.take(key, everyMs, max)) return max;
     return this.level(key, everyMs);
   }
 
-  /** How much is in a bucket. */
+  /** The level of a bucket. */
   level(key: bigint, everyMs: number): number {
     const slot = this.#find(key);
     if (slot < 0) return 0;
     return Math.max(0, Math.ceil((Number(Atomics.load(this.#due, slot)) - this.#now()) / everyMs));
   }
 
-  /** Remembers credentials that were wrong. */
+  /** Remembers wrong credentials. */
   noteWrong(credentials: bigint): void {
     const first = firstOf(credentials);
     const free = this.#wrong.subarray(first, first + WAYS).indexOf(0n);
-    // Else any: the key is as good as random.
+    // Else any slot will do: the key is as good as random.
     Atomics.store(this.#wrong, first + (free >= 0 ? free : Number(credentials & 7n)), credentials);
   }
 

@@ -1,31 +1,31 @@
-/** How long a thread works on its clients' input before it sends what came of it and looks at all its sockets anew. */
+/** How long a thread reads its clients' input before it sends the results and polls all its sockets again. */
 
 import { steadyNow } from '../clock.ts';
 import { Fifo } from '../fifo.ts';
 
-/** Milliseconds. Not much longer than this waits whoever has something to say while others have a lot. */
+/** Milliseconds. A client waits little longer than this while others send a lot. */
 const TURN_MS = 15;
-/** Units of work, about one delivery each, after which the clock is read. */
+/** Units of work, about one delivery each, between two readings of the clock. */
 const CLOCK_UNITS = 256;
-/** Input that may wait for a later turn, bytes; with more, the turn goes on. */
+/** Bytes of input that may wait for a later turn. With more, the turn continues. */
 const WAITING_MAX = 64 * 1024 * 1024;
 
-/** Who has input left when the turn is over. */
+/** A client with input left at the end of the turn. */
 export interface TurnTaker {
-  /** Goes on with its input. */
+  /** Continues with its input. */
   onTurn(): void;
 }
 
-/** The turn of one thread at all its clients' input. */
+/** The turn of one thread at the input of all its clients. */
 export class ReadTurn {
   readonly #now: () => number;
-  /** since the clock was read */
+  /** units since the last reading of the clock */
   #units = 0;
-  /** 0: no clock was needed yet */
+  /** 0 until the clock is needed */
   #startedAt = 0;
-  /** the time is up */
+  /** the time of this turn is over */
   #isOver = false;
-  /** the time was up in this loop iteration: who waits goes on in the next one */
+  /** the time was over in this loop iteration: the waiting clients continue in the next one */
   #isResting = false;
   readonly #waiting = new Fifo<{ taker: TurnTaker; bytes: number }>();
   #waitingBytes = 0;
@@ -35,12 +35,12 @@ export class ReadTurn {
     this.#now = now;
   }
 
-  /** The time is up: who has more input lets it wait. */
+  /** True when the time is over: a client with more input lets it wait. */
   get isOver(): boolean {
     return this.#isOver && this.#waitingBytes < WAITING_MAX;
   }
 
-  /** Counts work that was done. @returns isOver */
+  /** Counts work. @returns isOver */
   worked(units: number): boolean {
     this.#units += units;
     if (this.#units < CLOCK_UNITS) return this.isOver;
@@ -53,13 +53,13 @@ export class ReadTurn {
     return this.isOver;
   }
 
-  /** Calls `taker` in a later turn, in the order in which they came. */
+  /** Calls `taker` in a later turn, in the order of the calls. */
   wait(taker: TurnTaker, bytes: number): void {
     this.#waiting.push({ taker, bytes });
     this.#waitingBytes += bytes;
   }
 
-  /** In the check phase, behind what was read in this loop iteration. */
+  /** Runs in the check phase, after the reads of this loop iteration. */
   readonly #next = (): void => {
     if (this.#waiting.length === 0) {
       this.#isOver = false;
@@ -69,10 +69,10 @@ export class ReadTurn {
     setImmediate(this.#next);
     this.#isResting = this.#isOver && !this.#isResting;
     if (this.#isResting) return;
-    // What waits belongs to this turn, and so does what is read behind it.
+    // Waiting input belongs to this turn, as does the input read behind it.
     this.#isOver = false;
     this.#startedAt = this.#now();
-    // Who lets some of its input wait again stands at the end.
+    // A taker whose input has to wait again goes to the end.
     for (let left = this.#waiting.length; left > 0 && !this.#isOver; left--) {
       const { taker, bytes } = this.#waiting.shift()!;
       this.#waitingBytes -= bytes;
@@ -81,5 +81,5 @@ export class ReadTurn {
   };
 }
 
-/** Of this thread. */
+/** The turn of this thread. */
 export const readTurn = new ReadTurn();

@@ -1,14 +1,14 @@
-/** Cuts large work up: a thread does so much of it in one loop iteration, and everybody who has some gets a turn, in the order in which they came. */
+/** Cuts large work into turns: a thread does a bounded amount in one loop iteration, and all kinds of callers take turns in order of arrival. */
 
 import { Fifo } from '../fifo.ts';
 
-/** Shared by all who do one kind of work on a thread. */
+/** One instance for each kind of work on a thread. */
 export class Turns {
-  /** units after which the others on this thread get their turn; also how large one piece of work should be */
+  /** units of one loop iteration; also the right size of one piece of work */
   readonly atOnce: number;
-  /** taken in this loop iteration */
+  /** units taken in this loop iteration */
   #taken = 0;
-  /** who waits for a later iteration: nobody while there is room in this one; bounded by those who do the work */
+  /** callers that wait for a later iteration; nobody waits while this one has room, and the callers bound their number */
   readonly #waiting = new Fifo<{ units: number; go: () => void }>();
 
   /** @param atOnce units of work, above 0 */
@@ -16,7 +16,7 @@ export class Turns {
     this.atOnce = atOnce;
   }
 
-  /** Null: there is room in this loop iteration. Else resolves in one that has; whoever waits has one piece of work waiting at a time. */
+  /** Null while this loop iteration has room. Else resolves in an iteration that has. A caller waits with one piece of work at a time. */
   take(units: number): Promise<void> | null {
     if (this.#taken === 0) setImmediate(this.#next);
     if (this.#taken >= this.atOnce) return new Promise((go) => this.#waiting.push({ units, go }));
@@ -24,7 +24,7 @@ export class Turns {
     return null;
   }
 
-  /** In the check phase of each iteration in which something was taken. */
+  /** Runs in the check phase of each iteration that took units. */
   readonly #next = (): void => {
     this.#taken = 0;
     while (this.#taken < this.atOnce) {
