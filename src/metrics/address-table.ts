@@ -1,16 +1,16 @@
 /**
- * Connections of each address at an endpoint, and how fast they come: exact over all its workers, in shared memory, without a lock.
- * The table is bounded: an address that finds no slot is not limited by itself, only with all others.
+ * Connections by address at an endpoint, and their rate: exact over all its workers, in shared memory, without a lock. The table is bounded: an
+ * address without a slot counts for the limits of the endpoint alone.
  */
 
-/** Addresses that are followed at once. The system gives memory to the slots that are used, not to the table. */
+/** Addresses with a slot. The system provides memory for used slots only. */
 const SLOTS = 65_536;
-/** Slots that an address may have; they stand side by side. */
+/** Slots that an address may use, side by side. */
 const WAYS = 8;
 const SETS = SLOTS / WAYS;
-/** Count of a slot that is being given to another address. */
+/** Count of a slot that passes to another address. */
 const CHANGING = -(2 ** 30);
-/** Looks at a slot that is being given away before it is passed over: the thread that does it may have been ended. */
+/** Readings of a passing slot before it is skipped: its thread may have ended in between. */
 const PATIENCE = 1000;
 const SECOND_US = 1_000_000n;
 const SEED_BYTES = 8;
@@ -19,7 +19,7 @@ const TABLE_BYTES = SEED_BYTES + SLOTS * (8 + 8 + 4);
 /** Why an address gets no place. */
 export type AddressRefusal = 'address_limit' | 'address_rate';
 
-/** A place that is not counted by address. */
+/** The place of a connection that no address limit counts. */
 export const NO_SLOT = -1;
 
 export interface AddressLimits {
@@ -32,12 +32,12 @@ export interface AddressLimits {
 /** A block for one endpoint. */
 export function createAddressTable(): SharedArrayBuffer {
   const memory = new SharedArrayBuffer(TABLE_BYTES);
-  // Who could tell which addresses share their slots could fill them.
+  // A secret spreads the addresses: a stranger who knew their slots could fill them.
   new Uint8Array(memory).set(crypto.getRandomValues(new Uint8Array(SEED_BYTES)));
   return memory;
 }
 
-/** Places that one worker holds, by slot: written by it alone, given back for it when it has died. */
+/** Places of one worker, by slot. The worker alone writes them; main returns the places of a dead worker. */
 export function createAddressPlaces(): SharedArrayBuffer {
   return new SharedArrayBuffer(SLOTS * 4);
 }
@@ -51,7 +51,7 @@ export class AddressTable {
   readonly #counts: Int32Array;
   readonly #places: Int32Array | null;
 
-  /** @param places of this worker; null: it takes none */
+  /** @param places those of this worker; null: it takes none */
   constructor(memory: SharedArrayBuffer, places: SharedArrayBuffer | null) {
     this.#seed = new Uint32Array(memory, 0, 2);
     this.#keys = new BigUint64Array(memory, SEED_BYTES, SLOTS);
@@ -64,7 +64,7 @@ export class AddressTable {
    * Takes a place for an address.
    * @param key of addressKey(), not 0
    * @param nowUs microseconds of a clock that all threads share
-   * @returns the slot, for release(); NO_SLOT: the table is full, and the address not followed; or why there is no place
+   * @returns the slot, for release(); NO_SLOT when the table is full and no limit counts the address; or the reason of a refusal
    */
   take(key: bigint, limits: AddressLimits, nowUs: bigint): number | AddressRefusal {
     const slot = this.#hold(key, nowUs);
@@ -83,14 +83,14 @@ export class AddressTable {
     return slot;
   }
 
-  /** Gives a place back. @param slot as take() has returned it */
+  /** Returns a place. @param slot the result of take() */
   release(slot: number): void {
     if (slot === NO_SLOT) return;
     Atomics.sub(this.#counts, slot, 1);
     if (this.#places !== null) this.#places[slot]!--;
   }
 
-  /** Gives back what a worker that has died held. */
+  /** Returns the places of a dead worker. */
   releaseAll(places: SharedArrayBuffer): void {
     const held = new Int32Array(places);
     for (let slot = 0; slot < SLOTS; slot++) if (held[slot]! > 0) Atomics.sub(this.#counts, slot, held[slot]!);
@@ -102,7 +102,7 @@ export class AddressTable {
     return slot === NO_SLOT ? 0 : Math.max(0, Atomics.load(this.#counts, slot));
   }
 
-  /** The slot of the address, its count raised by one; NO_SLOT: there is none to have. */
+  /** The slot of the address, its count raised by one; NO_SLOT when none is free. */
   #hold(key: bigint, nowUs: bigint): number {
     for (let tries = 0; tries < PATIENCE; tries++) {
       const slot = this.#find(key);
@@ -110,7 +110,7 @@ export class AddressTable {
       const before = Atomics.load(this.#counts, slot);
       if (before < 0 || Atomics.compareExchange(this.#counts, slot, before, before + 1) !== before) continue;
       if (Atomics.load(this.#keys, slot) === key) return slot;
-      // It was given to another address between the two looks.
+      // Another thread gave the slot to another address between the two readings.
       Atomics.sub(this.#counts, slot, 1);
     }
     return NO_SLOT;
@@ -122,7 +122,7 @@ export class AddressTable {
     return NO_SLOT;
   }
 
-  /** Gives the address the first slot of its set that nobody needs: without connections, and with a bucket that is full. */
+  /** Gives the address the first free slot of its set: no connections, and a full bucket. */
   #claim(key: bigint, nowUs: bigint): number {
     const first = this.#firstOf(key);
     for (let slot = first; slot < first + WAYS; slot++) {
@@ -138,7 +138,7 @@ export class AddressTable {
     return NO_SLOT;
   }
 
-  /** Generic cell rate algorithm, as of the whole endpoint (shared-limits.ts). */
+  /** Generic cell rate algorithm, as for the whole endpoint (shared-limits.ts). */
   #takeToken(slot: number, perSecond: number, nowUs: bigint): boolean {
     const cost = SECOND_US / BigInt(perSecond);
     for (;;) {

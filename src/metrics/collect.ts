@@ -4,7 +4,7 @@ import { BoundedMap } from '../kernel/bounded-map.ts';
 import { steadyNow } from '../kernel/clock.ts';
 import { COUNTER_NAMES, COUNTER_SLOTS, type CounterName, SLOT } from './counters.ts';
 
-/** Slots that say how it is now; everything else only grows. */
+/** Slots with a present value; all others only grow. */
 const GAUGES: readonly CounterName[] = [
   'connectionsCurrent',
   'connectionsMax',
@@ -15,7 +15,7 @@ const GAUGES: readonly CounterName[] = [
 ];
 const IS_GAUGE = Uint8Array.from({ length: COUNTER_SLOTS }, (_, slot) => (GAUGES.some((name) => SLOT[name] === slot) ? 1 : 0));
 
-/** Endpoint identifiers remembered after their endpoint was removed, so that one that comes back goes on counting. */
+/** Removed endpoints whose counters are kept: an endpoint that comes back continues to count. */
 const REMEMBERED_MAX = 10_000;
 
 /** The counters of one endpoint. */
@@ -29,12 +29,12 @@ export class EndpointCounters {
   #sessionsMax = 0;
   #readPeak: () => number = () => 0;
 
-  /** A worker begins to write this block. */
+  /** Adds the block of a worker. */
   attach(memory: SharedArrayBuffer): void {
     this.#live.set(memory, new Float64Array(memory));
   }
 
-  /** The worker has ended or closed the endpoint: what it counted stays in the sums, its gauges do not. */
+  /** The worker has ended or closed the endpoint: its counts stay in the sums, its gauges do not. */
   detach(memory: SharedArrayBuffer): void {
     const slots = this.#live.get(memory);
     if (slots === undefined) return;
@@ -43,13 +43,13 @@ export class EndpointCounters {
     for (let slot = 0; slot < COUNTER_SLOTS; slot++) if (IS_GAUGE[slot] === 0) this.#retired[slot]! += slots[slot]!;
   }
 
-  /** Who knows the most connections at once over all workers; what was known before is kept. */
+  /** Sets the reader of the most connections at once over all workers; an earlier maximum is kept. */
   watchPeak(read: () => number): void {
     this.#connectionsMax = this.connectionsMax;
     this.#readPeak = read;
   }
 
-  /** Counts what happened outside the endpoint's own workers: to its sessions whose clients are away. */
+  /** Counts events outside of the endpoint's workers: those of its offline sessions. */
   add(name: CounterName, count: number): void {
     this.#retired[SLOT[name]]! += count;
   }
@@ -86,7 +86,7 @@ export class EndpointCounters {
   }
 
   /**
-   * Takes the numbers of this moment for the rates and the maxima.
+   * Samples the numbers of this moment for the rates and the maxima.
    * @param nowMs milliseconds of a steady clock
    */
   sample(nowMs: number): void {
@@ -106,7 +106,7 @@ export class EndpointCounters {
 export class MetricsCollector {
   readonly #endpoints = new BoundedMap<string, EndpointCounters>(REMEMBERED_MAX);
 
-  /** Those of one endpoint; made on first use. The oldest identifier is forgotten beyond 10,000. */
+  /** The counters of one endpoint; made on first use. Beyond 10,000 the oldest identifier is evicted. */
   of(id: string): EndpointCounters {
     let counters = this.#endpoints.get(id);
     if (counters === undefined) {

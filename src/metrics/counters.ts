@@ -83,7 +83,7 @@ export const CONNECTION_ERRORS = {
   tls_client_certificate: 'tlsClientCertificate',
 } as const satisfies Record<string, CounterName>;
 
-/** Quotas of `_quota_refused_total{quota}` and the slots that count who met them. */
+/** Quotas of `_quota_refused_total{quota}` and the slots that count their refusals. */
 export const QUOTAS = {
   memory: 'quotaMemory',
   subscriptions: 'quotaSubscriptions',

@@ -4,8 +4,8 @@ import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import { steadyNow } from '../kernel/clock.ts';
 
 /**
- * How far in the future the probe is due, milliseconds: a block may be up to this much longer than the delay that is told. With 5 ms
- * the probe itself took 5 % of the CPU where 10,000 messages a second come one by one.
+ * How far in the future the probe is due, milliseconds. A block may be longer than its reported delay by this much. With 5 ms the probe took
+ * 5 % of the CPU at 10,000 single messages a second.
  */
 export const PROBE_MS = 10;
 /** A delay over this counts as a block, milliseconds. */
@@ -14,8 +14,8 @@ const WINDOW_MS = 30_000;
 const NANOSECONDS_PER_MS = 1e6;
 
 /**
- * How late the event loop is: with input comes a timer, and what it is late by is what other input would have waited.
- * `perf_hooks.monitorEventLoopDelay` would wake every idle thread a hundred times a second; this wakes none.
+ * Delay of the event loop: input arms a timer, and the lateness of the timer is the time that other input would have waited. An idle thread
+ * is never woken; `perf_hooks.monitorEventLoopDelay` would wake it a hundred times a second.
  */
 export class LoopDelay {
   #current: RecordableHistogram = createHistogram();
@@ -27,12 +27,12 @@ export class LoopDelay {
   #timer: NodeJS.Timeout | null = null;
   #blocks = 0;
 
-  /** @param windowMs delays are told of the last one to two of these, milliseconds */
+  /** @param windowMs delays are reported for the last one to two windows, milliseconds */
   constructor(windowMs = WINDOW_MS) {
     this.#windowMs = windowMs;
   }
 
-  /** There is work: call it where input of any kind enters the thread. Costs a comparison while the probe is out. */
+  /** Reports work. Call it where input of any kind enters the thread; it costs a comparison while a timer is armed. */
   touch(): void {
     if (this.#isArmed) return;
     this.#isArmed = true;

@@ -2,11 +2,11 @@
 
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
-/** Each sample wakes the thread: often enough to see what holds it up, seldom enough to cost nothing. Milliseconds. */
+/** Milliseconds between two samples. Each sample wakes the thread: often enough to see a block, seldom enough to cost nothing. */
 const SAMPLE_MS = 100;
 const NANOSECONDS_PER_MS = 1e6;
 
-/** Seconds; 0 where there is no sample. */
+/** Seconds; 0 without a sample. */
 export interface Lag {
   min: number;
   max: number;
@@ -24,11 +24,11 @@ export class MainLag {
     this.#histogram.enable();
   }
 
-  /** Since the reading before. */
+  /** Readings since the last call. */
   take(): Lag {
     const histogram = this.#histogram;
     const isEmpty = histogram.count === 0;
-    // The samples are the times between two looks; what is over the time that was asked for is the lag.
+    // A sample is the time between two wake-ups; the excess over the interval is the lag.
     const late = (ns: number): number => (isEmpty ? 0 : Math.max(0, ns / NANOSECONDS_PER_MS - SAMPLE_MS) / 1000);
     const lag = {
       min: late(histogram.min),

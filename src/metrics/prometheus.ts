@@ -25,7 +25,7 @@ export interface EndpointSample {
 
 type Labels = Record<string, string | number>;
 type Read = (sample: EndpointSample) => number;
-/** One line of an endpoint: further labels and the value. */
+/** One line of a metric of an endpoint: further labels and the value. */
 type ReadMany = (sample: EndpointSample) => [Labels, number][];
 
 const PREFIX = 'fluxmq_endpoint_';
@@ -91,7 +91,7 @@ const LABELLED_GAUGES: [string, string, string, ReadMany][] = [
   ['state', '1 for the state that it is in', 'state', ({ extras }) => STATES.map((state) => [{ state }, extras.state === state ? 1 : 0])],
 ];
 
-/** Of endpoints with TLS alone. */
+/** Metrics of endpoints with TLS only. */
 const CERTIFICATE_GAUGE = {
   name: `${PREFIX}certificate_expiry_seconds`,
   help: 'Seconds until its certificate, or one of the chain, expires; negative when it has',
@@ -111,7 +111,7 @@ interface Buckets {
   base: number;
 }
 
-/** A histogram whose buckets are counted elsewhere; prom-client only writes it down. */
+/** A histogram that workers have counted; prom-client only writes it down. */
 class CountedHistogram extends Histogram<string> {
   readonly #bounds: readonly number[];
   readonly #series: Buckets[];
@@ -124,7 +124,7 @@ class CountedHistogram extends Histogram<string> {
     this.#series = series;
   }
 
-  /** What a registry asks for when it writes text. */
+  /** The part of a metric that a registry uses to write text. */
   async getForPromString() {
     const { name, help } = this.#meta;
     const values = this.#series.flatMap((each) => this.#lines(name, each));
@@ -194,7 +194,7 @@ export async function endpointsText(samples: EndpointSample[]): Promise<string> 
   return registry.metrics();
 }
 
-/** Event-loop delay of one worker thread, and what it handed to others. */
+/** Event-loop delay of one worker thread, and the messages that it handed to others. */
 export interface WorkerSample {
   worker: string;
   role: string;
@@ -207,7 +207,7 @@ export interface WorkerSample {
   crossedMessages: number;
 }
 
-/** Prometheus text of the worker threads. The gauges are not reset by a scrape; a worker that was replaced has another name. */
+/** Prometheus text of the worker threads. A scrape resets no gauge; a replaced worker has another name. */
 export async function workersText(samples: WorkerSample[]): Promise<string> {
   const registry = new Registry();
   const common = { labelNames: ['worker', 'role'], registers: [registry] };
@@ -230,7 +230,7 @@ export async function workersText(samples: WorkerSample[]): Promise<string> {
   return registry.metrics();
 }
 
-/** Prometheus text of what clients make the node remember. */
+/** Prometheus text of the memory that clients fill. */
 export async function memoryText({ budgetBytes, heldBytes, isTight }: { budgetBytes: number; heldBytes: number; isTight: boolean }) {
   const registry = new Registry();
   const gauge = (name: string, help: string, value: number) =>
@@ -245,7 +245,7 @@ export async function memoryText({ budgetBytes, heldBytes, isTight }: { budgetBy
 export interface ConfigurationSample {
   revision: number;
   isStoreUp: boolean;
-  /** endpoints that do not run as the store wants */
+  /** endpoints that do not run as the store says */
   diverged: number;
   reads: number;
   readsFailed: number;
@@ -256,11 +256,11 @@ export interface ConfigurationSample {
 /** The cluster as the node sees it; totals are since the start. */
 export interface ClusterSample {
   isNatsUp: boolean;
-  /** revisions that another node knows and this one does not */
+  /** revisions that another node has and this one lacks */
   lag: number;
   up: number;
   down: number;
-  /** nodes that are up and do not run the newest revision whole */
+  /** nodes that are up and do not run the newest revision completely */
   diverged: number;
   counts: {
     announced: number;
@@ -302,7 +302,7 @@ export async function configurationText(configuration: ConfigurationSample, clus
   return registry.metrics();
 }
 
-/** Whether messages can be stored, and what became of those that could not; counts are since the start. */
+/** Whether messages can be stored, and counts of those that could not, since the start. */
 export interface MessageStoreSample {
   readonly isFailing: boolean;
   readonly counts: { episodes: number; refused: number; lost: number };
@@ -326,7 +326,7 @@ interface NodeTotals {
   slowWatchers: number;
   retainedRefused: number;
   identityConflicts: number;
-  /** lines of the log, by where they were to go */
+  /** log lines by destination */
   linesLostFile: number;
   linesLostTerminal: number;
 }
@@ -338,7 +338,7 @@ export interface RetainedSample {
   namespaces: readonly { namespace: string; messages: number; bytes: number }[];
 }
 
-/** prom-client measures the event-loop lag by waking the thread a hundred times a second for good: longer than a timer can be is never. */
+/** prom-client measures the event-loop lag by waking the thread a hundred times a second, for good. An interval longer than a timer can be means never. */
 const NEVER_MS = 2 ** 31 - 1;
 const LAGS = ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'] as const satisfies readonly (keyof Lag)[];
 

@@ -4,7 +4,7 @@ import { wallNow } from '../kernel/clock.ts';
 import type { EndpointCounters } from './collect.ts';
 import { CONNECTION_ERRORS, DROP_REASONS, OPERATIONS, RESPONSE_BUCKETS, responseBase } from './counters.ts';
 
-/** What the counters do not know: asked from the workers, or known to the endpoint manager. */
+/** Numbers that workers or the endpoint manager know, and the counters do not. */
 export interface EndpointExtras {
   port: number;
   endpoint: string;
@@ -12,7 +12,7 @@ export interface EndpointExtras {
   persistent: number;
   /** of its worker threads, 100 = one processor */
   cpuPercent: number;
-  /** of its worker threads */
+  /** bytes of its worker threads */
   heapUsedBytes: number;
   externalBytes: number;
   /** that came by it */

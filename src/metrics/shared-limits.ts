@@ -1,4 +1,4 @@
-/** Limits that are exact over all workers of an endpoint: a connection count, a token bucket and what was refused, in shared memory. */
+/** Limits that are exact over all workers of an endpoint: a connection count, a token bucket and refusal counts, in shared memory. */
 
 const CONNECTIONS = 0;
 const PEAK = 1;
@@ -10,7 +10,7 @@ const COUNTS = 8;
 const CLOCKS = 3;
 const BYTES = COUNTS * 4 + CLOCKS * 8;
 
-/** Why somebody was refused; the order is the layout. */
+/** Reasons of a refusal; the order is the layout. */
 const REFUSALS = ['connection_limit', 'connection_rate', 'session_limit', 'address_limit', 'address_rate'] as const;
 export type LimitRefusal = (typeof REFUSALS)[number];
 
@@ -61,7 +61,7 @@ export class SharedLimits {
     }
   }
 
-  /** Gives `count` places back; more than one, and what their clients held, when a worker died. */
+  /** Returns `count` places: several when a worker died, with the bytes that its clients held. */
   release(count = 1, heldBytes = 0): void {
     Atomics.sub(this.#counts, CONNECTIONS, count);
     if (heldBytes > 0) this.addHeld(-heldBytes);
@@ -82,12 +82,12 @@ export class SharedLimits {
     }
   }
 
-  /** What the clients of all its workers hold, bytes. */
+  /** Bytes that the clients of all workers hold. */
   get heldBytes(): number {
     return Number(Atomics.load(this.#clock, HELD));
   }
 
-  /** Adds to it; less than 0: it has become less. */
+  /** Changes the number of bytes; negative for less. */
   addHeld(bytes: number): void {
     Atomics.add(this.#clock, HELD, BigInt(Math.round(bytes)));
   }

@@ -1,4 +1,4 @@
-/** Bookkeeping of calls that wait for their `result` frame: bounded in number, each with a deadline, used by both ends of a channel. */
+/** The table of calls that wait for their `result` frame, for both ends of a channel: bounded in number, each call with a deadline. */
 
 import { FluxError, fromWireError } from '../kernel/errors.ts';
 import type { ThreadFrame } from './messages.ts';
@@ -20,7 +20,7 @@ export class PendingCalls {
   #nextId = 1;
   #closed: Error | null = null;
 
-  /** @param maximum calls in flight at once; one more is refused with `unavailable` */
+  /** @param maximum calls in flight at once; the next one is refused with `unavailable` */
   constructor(maximum: number) {
     this.#maximum = maximum;
   }
@@ -55,7 +55,7 @@ export class PendingCalls {
     });
   }
 
-  /** Settles the call that `frame` answers; an answer after the deadline finds nobody and is dropped. */
+  /** Settles the call that `frame` answers. An answer after the deadline is dropped. */
   settle(frame: ResultFrame): void {
     const waiting = this.#forget(frame.id);
     if (waiting === undefined) return;

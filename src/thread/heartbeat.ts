@@ -1,4 +1,4 @@
-/** A counter in shared memory that a thread moves as long as it makes progress: it can be read also while the thread answers nothing. */
+/** A counter in shared memory that a thread advances while it makes progress. Main can read the counter of a thread that answers nothing. */
 
 const BEAT_MS = 500;
 
@@ -7,16 +7,16 @@ export function createHeartbeat(): SharedArrayBuffer {
   return new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
 }
 
-/** This thread's own; null: it has none. */
+/** The block of this thread; null when it has none. */
 let own: Int32Array | null = null;
 
-/** Moves the counter twice a second; keeps no thread alive. */
+/** Advances the counter twice a second. The timer keeps no thread alive. */
 export function startHeartbeat(memory: SharedArrayBuffer): void {
   own = new Int32Array(memory);
   setInterval(beat, BEAT_MS).unref();
 }
 
-/** The thread makes progress: to be called between pieces of work that keep its event loop from running, each of them short. */
+/** Reports progress. Call it between short pieces of work that keep the event loop from running. */
 export function beat(): void {
   if (own !== null) Atomics.add(own, 0, 1);
 }

@@ -6,7 +6,7 @@ import type { LogFields, Logger, LogLevel } from '../kernel/logger.ts';
 import { PendingCalls } from './frames.ts';
 import type { CommandName, Commands, QuestionName, Questions, ThreadFrame, WorkerEvent } from './messages.ts';
 
-/** What a worker does for each command; a command without an entry is answered with an error. */
+/** A worker's handler of each command. A command without a handler is answered with an error. */
 export type CommandHandlers = {
   [K in CommandName]?: (params: Commands[K]['params']) => Commands[K]['result'] | Promise<Commands[K]['result']>;
 };
@@ -17,8 +17,8 @@ const PENDING_QUESTIONS_MAX = 4096;
 type AnyHandler = (params: unknown) => unknown;
 
 /**
- * Begins to answer commands at once. When `shutdown` has been answered it says `closed` and closes the port, so that the
- * thread ends by itself once nothing else keeps it alive.
+ * Answers commands from the start. After the answer to `shutdown` the link emits `closed` and closes the port, so that the thread ends by
+ * itself once nothing else keeps it alive.
  */
 export class HostLink {
   readonly logger: Logger;
@@ -39,7 +39,7 @@ export class HostLink {
     port.on('message', (frame: ThreadFrame) => this.#receive(frame));
   }
 
-  /** Tells main something; never answered. After the link is closed it does nothing. */
+  /** Emits an event to main, which sends no answer. Does nothing after the link is closed. */
   emit(event: WorkerEvent): void {
     if (!this.#closed) this.#send({ kind: 'event', body: event });
   }
@@ -77,10 +77,10 @@ export class HostLink {
       if (handler === undefined) throw new FluxError('internal', `this worker does not know the command ${name}`);
       this.#reply({ kind: 'result', id, ok: true, result: await handler(params) });
     } catch (error) {
-      // Without `closed`, main waits for the end of the thread before it resorts to terminate().
+      // Without `closed`, main waits for the end of the thread before it calls terminate().
       const wire = toWireError(error);
       this.#reply({ kind: 'result', id, ok: false, error: wire });
-      // The wire form has no stack, and main only passes the message on.
+      // The wire form has no stack, and main only passes the message on: the stack would be lost.
       if (wire.kind === 'internal')
         this.logger.error('A command of the main thread failed', {
           command: name,

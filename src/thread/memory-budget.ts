@@ -1,6 +1,6 @@
 /**
- * What strangers may have of the machine's memory: one budget for the node, known to all threads by shared memory. Each thread says what it
- * holds for its clients; who would go over the budget is refused before the heap, or the machine, is full.
+ * The memory that clients may fill: one budget for the node, shared by all threads. Each thread reports what it holds for its clients. A
+ * client over the budget is refused before the heap, or the machine, is full.
  */
 
 import { totalmem } from 'node:os';
@@ -8,24 +8,24 @@ import { totalmem } from 'node:os';
 const MIB = 1024 * 1024;
 const BUDGET = 0;
 const MACHINE = 1;
-/** 1 while the process has more memory than is good for the machine; written by main. */
+/** 1 while the process is larger than is good for the machine; main writes it. */
 const IS_STRAINED = 2;
 const HEADER = 4;
-/** Threads at once; an endpoint has 64 at most. */
+/** Threads at one time. An endpoint has 64 at most. */
 const SLOTS = 1024;
 const BUDGET_MIN = 64 * MIB;
-/** Part of the machine's memory that is the budget, where no setting says another one. */
+/** Share of the machine's memory that is the budget when no setting names one. */
 const BUDGET_PART = 1 / 4;
-/** From this part of the budget on nobody new is let in, so that those who are there can go on. */
+/** From this share of the budget on no new client is let in, so that those connected can continue. */
 const TIGHT_PART = 0.9;
-/** Of the budget, what outlives its connection may have: messages that wait for sessions, and their filters, names and wills. With it nobody shuts the others out by going away. */
+/** Share of the budget for what outlives a connection: queued messages, filters, names and wills. Clients that went away cannot lock the others out with it. */
 export const QUEUE_PART = 0.6;
 export const LASTING_PART = 0.8;
-/** Of a heap, after which its thread takes in nothing large: V8 ends a thread with a full one. */
+/** Share of its heap from which on a thread takes in nothing large: V8 ends a thread whose heap is full. */
 const HEAP_PART = 0.75;
-/** Of the machine, for the whole process. */
+/** Share of the machine's memory for the whole process. */
 const MACHINE_PART = 0.85;
-/** Growth after which a thread looks at what the others hold. */
+/** Growth after which a thread reads the totals of the others, bytes. */
 const LOOK_BYTES = MIB;
 
 /** Bytes of memory of the machine, or of the container that the process runs in. */
@@ -34,12 +34,12 @@ export function machineBytes(): number {
   return limit > 0 && limit < Number.MAX_SAFE_INTEGER ? Math.min(limit, totalmem()) : totalmem();
 }
 
-/** The budget of a node without a setting. */
+/** The budget of a node without a setting, bytes. */
 export function defaultBudget(machine: number = machineBytes()): number {
   return Math.max(BUDGET_MIN, Math.floor(machine * BUDGET_PART));
 }
 
-/** What the threads of a node share. */
+/** The block that the threads of a node share. */
 export function createMemoryBlock(budgetBytes: number, machine: number = machineBytes()): SharedArrayBuffer {
   const memory = new SharedArrayBuffer((HEADER + SLOTS) * 8);
   const values = new Float64Array(memory);
@@ -65,17 +65,17 @@ export class NodeMemory {
     return this.#values[MACHINE]!;
   }
 
-  /** What all threads hold for their clients. */
+  /** Bytes that all threads hold for their clients. */
   get heldBytes(): number {
     return sumOf(this.#values);
   }
 
-  /** Nobody new is let in. */
+  /** True while no new client is let in. */
   get isTight(): boolean {
     return this.#values[IS_STRAINED] === 1 || this.heldBytes > this.budgetBytes * TIGHT_PART;
   }
 
-  /** A number for a new thread. */
+  /** A slot for a new thread. */
   takeSlot(): number {
     let slot = 0;
     while (this.#taken.has(slot)) slot++;
@@ -83,15 +83,15 @@ export class NodeMemory {
     return slot % SLOTS;
   }
 
-  /** The thread has ended, and holds nothing. */
+  /** Frees the slot of a thread that has ended. */
   freeSlot(slot: number): void {
     this.#taken.delete(slot);
     this.#values[HEADER + slot] = 0;
   }
 
   /**
-   * Judges the size of the process. Memory that has been freed stays with it for a while: it counts only while much is held.
-   * @returns true when that has just become too much
+   * Judges the size of the process. The process keeps freed memory for a while, so its size counts only while clients hold a lot.
+   * @returns true when the process has just become too large
    */
   judge(rssBytes: number): boolean {
     const isLarge = rssBytes > this.machineBytes * MACHINE_PART && this.heldBytes > this.budgetBytes * BUDGET_PART;
@@ -101,7 +101,7 @@ export class NodeMemory {
   }
 }
 
-/** What a heap has and may have, bytes. */
+/** Size and limit of a heap, bytes. */
 export interface HeapUse {
   used: number;
   limit: number;
@@ -112,18 +112,18 @@ export class MemoryBudget {
   readonly #values: Float64Array;
   readonly #slot: number;
   readonly #readHeap: () => HeapUse;
-  /** of the last sweep, and what was taken since */
+  /** bytes held at the last sweep, and taken since */
   #swept = 0;
   #grown = 0;
   readonly #live: { readonly bytes: number };
-  /** held by other threads when this one last looked, and what it held itself */
+  /** bytes that other threads, and this one, held when this thread last read the totals */
   #others = 0;
   #lookedAt = 0;
   #isStrained = false;
 
   /**
-   * @param live what is counted exactly at any time
-   * @param readHeap of this thread
+   * @param live the part of what is held that is exact at any time
+   * @param readHeap reads the heap of this thread
    */
   constructor(memory: SharedArrayBuffer, slot: number, live: { readonly bytes: number }, readHeap: () => HeapUse) {
     this.#values = new Float64Array(memory);
@@ -136,19 +136,19 @@ export class MemoryBudget {
     return this.#values[BUDGET]!;
   }
 
-  /** Held by this thread. */
+  /** Bytes that this thread holds. */
   get heldBytes(): number {
     return this.#swept + this.#grown + this.#live.bytes;
   }
 
-  /** Nobody new is let in, and nothing large is begun. */
+  /** True while no new client is let in and no large work begins. */
   get isTight(): boolean {
     return this.#isStrained || this.#others + this.heldBytes > this.budgetBytes * TIGHT_PART;
   }
 
   /**
-   * Takes memory that a client asks for; false: there is none to have. The next sweep finds what was taken, and whether it is still there.
-   * @param part of the budget that may be taken by then
+   * Reserves memory for a client; false when none is left. The next sweep measures what is really held and replaces the reservation.
+   * @param part share of the budget that may be full afterwards
    */
   reserve(bytes: number, part = 1): boolean {
     if (!this.hasRoom(bytes, part)) return false;
@@ -156,7 +156,7 @@ export class MemoryBudget {
     return true;
   }
 
-  /** Whether there is so much to have; nothing is taken. */
+  /** Whether so much is left; reserves nothing. */
   hasRoom(bytes: number, part = 1): boolean {
     if (this.#isStrained) return false;
     const wanted = this.heldBytes + bytes;
@@ -165,7 +165,7 @@ export class MemoryBudget {
     return this.#others + wanted <= allowed;
   }
 
-  /** To be called each half second with what is really held, beside what is live: nothing that was taken and forgotten counts for longer. */
+  /** Replaces all reservations by the bytes really held, beside the live part. Call it each half second. */
   sweep(bytes: number): void {
     this.#swept = bytes;
     this.#grown = 0;
@@ -174,7 +174,7 @@ export class MemoryBudget {
     this.#isStrained = this.#values[IS_STRAINED] === 1 || used > limit * HEAP_PART;
   }
 
-  /** Says what this thread holds, and reads what the others do. */
+  /** Publishes what this thread holds, and reads the totals of the others. */
   #look(): void {
     this.#values[this.#slot] = this.heldBytes;
     this.#others = sumOf(this.#values) - this.heldBytes;

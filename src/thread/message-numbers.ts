@@ -1,12 +1,12 @@
-/** Shared memory of a process from which its threads number messages, so that no number is ever given twice, whatever the clock says (issue 10). */
+/** Shared memory from which the threads of a process number messages. No number is given twice, whatever the clock says (issue 10). */
 
 /**
- * A message is known by the thread that numbered it and its serial. Threads are told apart within a process; processes by the start
- * counter in messages.db, which is the high part of every serial. At 100,000 messages a second a thread would need a year for its part.
+ * The thread that numbered a message and a serial identify the message. The start counter in messages.db is the high part of every serial, so
+ * that no two processes share one. At 100,000 messages a second a thread needs a year to use up the low part.
  */
 const SERIALS_PER_START = 2 ** 42;
 
-/** The start counter begins anew after this one; whoever does that gives the messages on disk other numbers first. */
+/** The last start before the counter begins anew. Messages on disk get other numbers first. */
 export const START_MAX = 1024;
 
 const START = 0;
@@ -22,12 +22,12 @@ export function readStart(memory: SharedArrayBuffer): number {
   return Atomics.load(new Int32Array(memory), START);
 }
 
-/** Kept for the life of the process: a session worker that replaces another does not count as a start. @param start 1..START_MAX */
+/** Kept for the life of the process: a replaced session worker is no new start. @param start 1..START_MAX */
 export function writeStart(memory: SharedArrayBuffer, start: number): void {
   Atomics.store(new Int32Array(memory), START, start);
 }
 
-/** Every serial of this process is above this one. @throws Error while there is no start number */
+/** Every serial of this process is above this one. @throws Error before the start number is known */
 export function serialBase(memory: SharedArrayBuffer): number {
   const start = readStart(memory);
   if (start === 0) throw new Error('Messages cannot be numbered before the session worker has begun');

@@ -1,4 +1,4 @@
-/** What may cross between main and a worker thread: typed commands, questions and events, plain data only. */
+/** The messages between main and a worker thread: typed commands, questions and events, plain data only. */
 
 import type { MessagePort } from 'node:worker_threads';
 import type { AclConfig, AuthConfig, Endpoint } from '../endpoint/endpoint.ts';
@@ -6,34 +6,34 @@ import type { WireError } from '../kernel/errors.ts';
 import type { LogFields, LogLevel } from '../kernel/logger.ts';
 import type { TlsMaterial } from './tls-material.ts';
 
-/** Raised when a message changes its form; `ready` carries it and main refuses a worker that speaks another one. */
+/** Incremented when a message changes its form. `ready` carries it, and main refuses a worker with another version. */
 export const THREAD_PROTOCOL_VERSION = 1;
 
 export type WorkerRole = 'endpoint' | 'session';
 
-/** The `workerData` of every worker of ours. */
+/** The `workerData` of every worker. */
 export interface WorkerBoot {
   role: WorkerRole;
-  /** unique in this process, never reused: 1.. ; identifies the worker in the mesh */
+  /** unique in this process and never reused, 1..; identifies the worker in the mesh */
   peer: number;
   node: string;
   version: string;
   /** folder of durable sessions and retained messages (session worker); null: keep nothing on disk */
   dataPath: string | null;
-  /** moved by the thread while its event loop runs: see heartbeat.ts */
+  /** advanced while the event loop of the thread runs: see heartbeat.ts */
   heartbeat: SharedArrayBuffer;
-  /** who decides about client identifiers, of all threads: see identifier-table.ts */
+  /** the thread that decides about each client identifier, shared by all threads: see identifier-table.ts */
   identifiers: SharedArrayBuffer;
-  /** from which all threads number messages: see message-numbers.ts */
+  /** numbers of messages, shared by all threads: see message-numbers.ts */
   numbers: SharedArrayBuffer;
-  /** what all threads hold for their clients, and the slot of this one: see memory-budget.ts */
+  /** bytes that all threads hold for their clients, and the slot of this thread: see memory-budget.ts */
   memory: SharedArrayBuffer;
   memorySlot: number;
-  /** logins that failed, of all threads: see kernel/logins/login-memory.ts */
+  /** failed logins, shared by all threads: see kernel/logins/login-memory.ts */
   logins: SharedArrayBuffer;
   /** whether messages can be stored: see store-state.ts */
   storeState: SharedArrayBuffer;
-  /** client identifiers of this process's own health checks begin with it; nobody else can guess it */
+  /** prefix of the client identifiers of this process's own health checks; no stranger can guess it */
   probePrefix: string;
 }
 
@@ -61,7 +61,7 @@ export interface EndpointMemory {
   counters: SharedArrayBuffer;
 }
 
-/** Connected clients by name, as two lists of the same length: there may be very many. */
+/** Connected clients by name, as two lists of the same length: a node may have very many. */
 export interface WireClientNames {
   clientIds: string[];
   namespaces: string[];
@@ -86,18 +86,18 @@ export interface WireClient {
   queued: number;
 }
 
-/** How clients are disconnected. */
+/** How clients are disconnected: all at once or spread over a time. */
 export interface Drain {
-  /** milliseconds over which they are spread evenly; 0: at once */
+  /** milliseconds over which the disconnects are spread evenly; 0: at once */
   ms: number;
   reasonCode: number;
-  /** where MQTT 5 clients may go instead [MQTT-3.14.2.2.5]; null: nowhere in particular */
+  /** Server Reference for MQTT 5 clients [MQTT-3.14.2.2.5]; null: none */
   serverReference: string | null;
 }
 
 export interface Drained {
   disconnected: number;
-  /** false: it was cancelled, and the clients that were left stay, or a newer one goes on with them */
+  /** false: the drain was cancelled, and the remaining clients stay or a newer drain continues with them */
   done: boolean;
 }
 
@@ -106,13 +106,13 @@ export interface SessionCount {
   endpoint: string;
   persistent: number;
   offline: number;
-  /** messages, by reason, since the last call */
+  /** dropped messages by reason since the last call */
   dropped: Record<string, number>;
-  /** subscriptions that access rules took back, since the last call */
+  /** subscriptions that access rules took away since the last call */
   withdrawn: number;
 }
 
-/** Listening sockets that main offers to a worker (socket-passing.ts), by the numbers that it has for them. */
+/** Listening sockets that main offers to a worker (socket-passing.ts), by main's numbers. */
 export interface SocketOffer {
   path: string;
   keys: number[];
@@ -122,35 +122,35 @@ export interface SocketOffer {
 export interface Commands {
   /** Joins a peer to the mesh. The MessagePort travels as `port`. Resolves when the peer's interest is known. */
   'peer.add': { params: { peer: number; role: WorkerRole; port: MessagePort }; result: null };
-  /** The peer is gone (crashed or closed): retract its interest, drop its port. */
+  /** The peer has crashed or closed: retract its interest and drop its port. */
   'peer.remove': { params: { peer: number }; result: null };
-  /** Opens an endpoint in this worker, ready to accept: nobody comes in yet. @throws unprocessable */
+  /** Opens an endpoint in this worker, ready to accept; no client is let in yet. @throws unprocessable */
   'endpoint.open': { params: { config: EndpointRuntimeConfig; memory: EndpointMemory; sockets: SocketOffer }; result: null };
-  /** Accepting when it resolves. @throws port-in-use, unprocessable */
+  /** Resolves when the worker accepts. @throws port-in-use, unprocessable */
   'endpoint.accept': { params: { endpoint: string }; result: null };
   /** Accepts from these sockets too. */
   'endpoint.adopt': { params: { endpoint: string; sockets: SocketOffer }; result: null };
-  /** Stops accepting from sockets that others accept from. */
+  /** Stops accepting from sockets from which other workers accept too. */
   'endpoint.drop': { params: { endpoint: string; keys: number[] }; result: null };
   /**
    * New configuration of an endpoint that keeps its listener: live keys at once, admission keys from the next CONNECT, the namespace,
    * TLS, WebSocket and the listen backlog from the next connection. Clients of another namespace stay in it.
    */
-  /** `isRebind`: clients of now are the former ones of `endpoint.drain-former` */
+  /** `isRebind`: clients connected now become the former ones of `endpoint.drain-former` */
   'endpoint.update': { params: { config: EndpointRuntimeConfig; isRebind: boolean }; result: null };
-  /** Stops accepting; established clients stay. Where `isShared` is false, in a moment in which nobody waits to be accepted. */
+  /** Stops accepting; established clients stay. With `isShared` false the worker waits for a moment with an empty accept queue. */
   'endpoint.stop-accepting': { params: { endpoint: string; isShared: boolean }; result: null };
   /**
-   * Stops accepting and disconnects all clients of the endpoint; resolves when the last is gone and every session with expiry has been
-   * handed to the session worker, or when it is cancelled or a newer one takes its place: the endpoint is then still open.
+   * Stops accepting and disconnects all clients of the endpoint. Resolves when the last client has gone and every session with expiry is with
+   * the session worker. Also resolves when the drain is cancelled or a newer one supersedes it; then the endpoint is still open.
    */
   'endpoint.close': { params: { endpoint: string; drain: Drain }; result: Drained };
-  /** Disconnects the clients that connected before the last update with `isRebind`; resolves as `endpoint.close`. */
+  /** Disconnects the clients that connected before the last update with `isRebind`; resolves as `endpoint.close` does. */
   'endpoint.drain-former': { params: { endpoint: string; drain: Drain }; result: Drained };
-  /** Ends what the two above have begun: the clients that are left stay. */
+  /** Ends a drain of the two commands above: the remaining clients stay. */
   'endpoint.cancel-drain': { params: { endpoint: string }; result: null };
   'clients.list': { params: { endpoint: string | null }; result: WireClientNames };
-  /** those that are still connected */
+  /** clients still connected */
   'clients.describe': { params: WireClientNames; result: WireClient[] };
   /** Disconnects clients by identifier with 0x98; null = every namespace. */
   'clients.close': { params: { ids: string[]; namespace: string | null }; result: { closed: number } };
@@ -159,19 +159,19 @@ export interface Commands {
     params: { ids: string[]; namespace: string | null };
     result: { clientId: string; namespace: string; endpoint: string }[];
   };
-  /** Session worker only: which identifiers it knows, and where; clients whose session ends with them may be known to their worker alone. */
+  /** Session worker only: which identifiers it knows, and their worker. A client whose session ends with its connection may be known to its worker alone. */
   'sessions.locate': {
     params: { ids: string[]; namespace: string | null };
     result: { clientId: string; namespace: string; connected: boolean; peer: number | null; endpoint: string | null }[];
   };
-  /** Session worker only: sessions per endpoint id, and messages to sessions that are away dropped since the last call, by reason. */
+  /** Session worker only: sessions by endpoint id, and messages to offline sessions dropped since the last call, by reason. */
   'sessions.count': {
     params: Record<string, never>;
     result: SessionCount[];
   };
-  /** Session worker only: retained messages kept, and refused since it started because there was no room for them. */
+  /** Session worker only: retained messages kept, and those refused for lack of room since the session worker started. */
   'retained.count': { params: Record<string, never>; result: RetainedCounts };
-  /** Session worker only: publishes from the server itself (admin API, $SYS): routed like a client's message. */
+  /** Session worker only: publishes of the server itself (admin API, $SYS), routed like a client's message. */
   publish: { params: { namespace: string; topic: string; payload: Uint8Array; qos: 0 | 1 | 2; retain: boolean }; result: null };
   /** Loop utilization of the thread since the last call, its heap, and its event-loop lag. */
   'thread.usage': { params: Record<string, never>; result: ThreadUsage };
@@ -179,7 +179,7 @@ export interface Commands {
   shutdown: { params: { timeoutMs: number }; result: null };
 }
 
-/** Retained messages of the node, of its namespaces, and of the endpoints by which they came; bytes as quotas count them. */
+/** Retained messages of the node, of each namespace, and of each endpoint that published them; bytes as quotas count them. */
 export interface RetainedCounts {
   messages: number;
   bytes: number;
@@ -196,13 +196,13 @@ export interface ThreadUsage {
   /** over the last 30 to 60 s, milliseconds; reading does not reset */
   eventLoopLagMsP99: number;
   eventLoopLagMsMax: number;
-  /** times the loop was over 50 ms late since the thread began */
+  /** times that the loop was over 50 ms late since the thread began */
   eventLoopBlocks: number;
-  /** handed to endpoint workers of this node since the thread began */
+  /** messages handed to other endpoint workers of this node since the thread began */
   crossedMessages: number;
 }
 
-/** One password to compare with one stored form; work for a thread of the access pool. */
+/** A password to compare with its stored form, as a job of the access pool. */
 export interface VerifyJob {
   encrypt: 'plain' | 'md5' | 'sha1' | 'sha256' | 'sha512' | 'scrypt' | 'bcrypt';
   stored: string;
@@ -221,7 +221,7 @@ export interface Questions {
 export type WorkerEvent =
   | { event: 'ready'; protocolVersion: number }
   | { event: 'log'; level: LogLevel; message: string; fields: LogFields }
-  /** The thread ends because of this error; sent as the last thing that it does. */
+  /** The error that ends the thread; the last message that the thread sends. */
   | { event: 'fault'; message: string; stack: string | null }
   | { event: 'closed' };
 

@@ -1,7 +1,7 @@
 /**
- * Listening sockets that cross threads. Main binds and keeps each, and never accepts; a worker gets a duplicate, and accepts from that. The
- * kernel's socket, with the connections that wait in it, is there as long as anybody has one: a worker that goes resets nobody.
- * Duplicates travel over a Unix socket in a folder of ours, as handles of child processes do. The bindings are those of Node 22.
+ * Listening sockets that cross threads. Main binds and keeps each socket, and never accepts. A worker gets a duplicate and accepts from it.
+ * The kernel keeps the socket and its accept queue while any duplicate is open, so that the end of a worker resets no connection. Duplicates
+ * travel over a Unix socket in a private folder, as handles of child processes do. The bindings are those of Node 22.
  */
 
 import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { getSystemErrorMap } from 'node:util';
 import { FluxError } from '../kernel/errors.ts';
 
-/** One thread's duplicate of a socket; `net.Server.listen()` takes it and owns it from then on. */
+/** One thread's duplicate of a socket. `net.Server.listen()` takes it and owns it from then on. */
 export interface SocketHandle {
   readonly fd: number;
   close(): void;
@@ -63,14 +63,14 @@ function bindings(): Bindings {
   return found;
 }
 
-/** A negative number of libuv's as an error with its code. */
+/** A negative result of libuv as an error with its code. */
 function systemError(code: number, what: string): NodeJS.ErrnoException {
   const [name = 'UNKNOWN', message = 'unknown error'] = getSystemErrorMap().get(code) ?? [];
   return Object.assign(new Error(`${what}: ${name}: ${message}`), { code: name });
 }
 
 /**
- * Binds a socket that may share its port with others of this node. It listens when a worker does.
+ * Binds a socket that may share its port with other sockets of this node. The worker, not this call, listens.
  * @param port 0..65535; 0: any
  * @throws Error with the system's code, `EADDRINUSE` and others
  */
@@ -79,8 +79,8 @@ export function bindSocket(host: string, port: number): SocketHandle {
 }
 
 /**
- * Whether a socket of its own could have the port: binds one, and lets go at once. It never listens, so it is in the way of nobody who binds
- * the port at the same moment, also in another process; whoever listens there, sharing or not, is in its way.
+ * Whether a socket could bind the port: binds one and closes it at once. The probe never listens, so it disturbs no other process that binds
+ * the port at the same moment. A listener on the port, shared or not, makes the probe fail.
  * @param port 1..65535
  * @throws Error with the system's code, `EADDRINUSE` and others
  */
@@ -94,7 +94,7 @@ function bound(host: string, port: number, flags: number): SocketHandle {
   const isSix = isIPv6(host.split('%')[0] ?? '');
   const status = isSix ? handle.bind6(host, port, flags) : handle.bind(host, port, flags);
   const name: { port?: number } = {};
-  // libuv tells of a taken port only when it listens: the socket has none then.
+  // libuv reports a taken port only at listen: the socket has no port then.
   const isBound = status === 0 && handle.getsockname(name) === 0 && (name.port ?? 0) > 0;
   if (isBound) return handle;
   handle.close();
@@ -104,7 +104,7 @@ function bound(host: string, port: number, flags: number): SocketHandle {
 /** The path of a Unix socket has 107 bytes at most. */
 const PLACE_LENGTH_MAX = 80;
 
-/** A folder of one offer, where others of this machine cannot look. @throws FluxError `internal` when there is no place for it */
+/** A folder for one offer, closed to other users of the machine. @throws FluxError `internal` when no folder can be made */
 function makeFolder(): string {
   let problem: unknown;
   for (const place of [tmpdir(), '/dev/shm', '/run']) {

@@ -1,4 +1,4 @@
-/** The TLS of an endpoint as plain data: read and tried by main, so that all workers have the same bytes and read no file. */
+/** The TLS of an endpoint as plain data. Main reads and tries it, so that all workers use the same bytes and read no file. */
 
 import { versionOfSuite } from '../endpoint/cipher-suites.ts';
 import type { TlsVersion } from '../endpoint/endpoint.ts';
@@ -11,7 +11,7 @@ export interface CertificateFacts {
   fingerprint: string;
   /** ISO 8601 */
   notBefore: string;
-  /** ISO 8601; of the certificate, or of one of its chain that ends sooner */
+  /** ISO 8601; the earliest end in the certificate chain */
   notAfter: string;
   /** ISO 8601: when the first revocation list expires; from then on no client certificate is accepted. Null without lists */
   crlNextUpdate: string | null;
@@ -19,7 +19,7 @@ export interface CertificateFacts {
 
 /** Either `cert` and `key`, or `pfx`. */
 export interface TlsMaterial {
-  /** digest of the sources: another one means other material */
+  /** digest of the sources: other material has another digest */
   digest: string;
   /** PEM */
   cert: string | null;
@@ -36,15 +36,15 @@ export interface TlsMaterial {
   /** OpenSSL's names; empty: the default ones */
   cipherSuites: string[];
   clientAuth: 'none' | 'optional' | 'required';
-  /** shared by the workers, so that a client may resume at another one; new with each material, so that nobody resumes what it ended */
+  /** shared by the workers, so that a client may resume its TLS session at another worker; new with each material, so that no session outlives it */
   ticketKeys: Uint8Array;
   certificate: CertificateFacts;
 }
 
-/** The options of node:tls that all users of a material have in common. */
+/** Options of node:tls that are the same for all users of a material. */
 export function toTlsOptions(material: TlsMaterial) {
   const { cert, key, pfx, passphrase, ca, crl, cipherSuites } = material;
-  // Node goes on offering the default suites of a version of which none is named.
+  // Node offers the default suites of a TLS version for which the list names none.
   const versions = cipherSuites.length === 0 ? material.protocols : cipherSuites.map(versionOfSuite);
   const isOffered = (version: TlsVersion) => material.protocols.includes(version) && versions.includes(version);
   return {

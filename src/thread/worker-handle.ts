@@ -1,4 +1,4 @@
-/** Main's end of the channel to one worker thread: starts it, calls it, answers its questions, and ends it in order. */
+/** Main's end of the channel to one worker thread: starts the thread, calls it, answers its questions, and ends it in order. */
 
 import { type MessagePort, type Transferable, Worker } from 'node:worker_threads';
 import { Deadline } from '../kernel/deadline.ts';
@@ -10,23 +10,23 @@ import { machineBytes } from './memory-budget.ts';
 import type { CommandName, Commands, QuestionName, Questions, ThreadFrame, WorkerBoot, WorkerEvent } from './messages.ts';
 import { THREAD_PROTOCOL_VERSION } from './messages.ts';
 
-/** What main does for each question of a worker. */
+/** Main's handler of each question of a worker. */
 export type QuestionHandlers = {
   [K in QuestionName]?: (params: Questions[K]['params']) => Promise<Questions[K]['result']>;
 };
 
-/** Why and how a worker ended. `expected`: stop() had been called. */
+/** Why and how a worker ended. `expected`: stop() was called before. */
 export interface WorkerExit {
   expected: boolean;
   code: number;
-  /** the worker's own last words, or the uncaught error */
+  /** the worker's last message, or its uncaught error */
   reason: string;
 }
 
 export interface WorkerCallbacks {
   questions: QuestionHandlers;
   onLog(level: LogLevel, message: string, fields: LogFields): void;
-  /** Called exactly once, after every call in flight has been rejected. */
+  /** Called once, after every call in flight has been rejected. */
   onExit(exit: WorkerExit): void;
 }
 
@@ -36,17 +36,17 @@ export interface CallOptions {
   transfer?: readonly (Transferable | MessagePort)[];
 }
 
-/** A worker that makes progress may take so many times longer to be ready. */
+/** Factor on the start deadline for a worker that makes progress. */
 const EXTENSIONS_MAX = 30;
 /** Commands in flight to one worker. */
 const PENDING_CALLS_MAX = 4096;
-/** How long a thread that said `closed` may take to end by itself before it is terminated, which is safe by then. */
+/** Time for a thread that said `closed` to end by itself. terminate() is safe afterwards. */
 const LINGER_AFTER_CLOSED_MS = 50;
 const MIB = 1024 * 1024;
 
 /**
- * Half of the machine, or of the container, for the old generation of a worker, 256 MiB to 8 GiB: a leak ends one worker, not the machine.
- * Long before, the worker takes in nothing large (memory-budget.ts): what V8 cannot allocate in one piece ends the process, not the thread.
+ * Heap limit of a worker: half of the memory of the machine or container, 256 MiB to 8 GiB. A leak ends one worker, not the machine. The worker
+ * stops taking in large things far below the limit (memory-budget.ts): a single allocation that V8 cannot serve ends the whole process.
  */
 export function workerHeapLimitMb(memoryBytes: number = machineBytes()): number {
   return Math.round(Math.min(8192, Math.max(256, memoryBytes / MIB / 2)));
@@ -54,12 +54,10 @@ export function workerHeapLimitMb(memoryBytes: number = machineBytes()): number 
 
 type AnyQuestionHandler = (params: unknown) => Promise<unknown>;
 
-/**
- * States: starting → ready → stopping → ended, and from each of them to ended when the thread dies.
- */
+/** States: starting → ready → stopping → ended. A thread that dies goes from any state to ended. */
 export class WorkerHandle {
   readonly boot: WorkerBoot;
-  /** settles when the thread has ended */
+  /** settles at the end of the thread */
   readonly ended: Promise<WorkerExit>;
   readonly #worker: Worker;
   readonly #callbacks: WorkerCallbacks;
@@ -72,7 +70,7 @@ export class WorkerHandle {
   #onClosed: () => void = () => {};
   #stopping: Promise<boolean> | null = null;
 
-  /** Creates the thread; wait for start() before calling it. */
+  /** Creates the thread. Call start() and wait for it before any other use. */
   constructor(url: URL, boot: WorkerBoot, callbacks: WorkerCallbacks) {
     this.boot = boot;
     this.#callbacks = callbacks;
@@ -109,15 +107,15 @@ export class WorkerHandle {
   }
 
   /**
-   * Waits until the worker said `ready`. A worker that speaks another protocol, or shows no progress in time, is ended.
+   * Waits for `ready` of the worker. Ends a worker that speaks another protocol version, or shows no progress in time.
    * @param deadlineMs milliseconds without a sign of life (heartbeat.ts), 1..
-   * @throws FluxError `internal` (ended, or another protocol), `timeout`
+   * @throws FluxError `internal` (ended, or another protocol version), `timeout`
    */
   async start(deadlineMs: number): Promise<void> {
     let beats = readHeartbeat(this.boot.heartbeat);
     let extensions = 0;
     const timer = setInterval(() => {
-      // A large store is read at the start: the thread is given time as long as it makes progress.
+      // A worker reads a large store at the start: it gets more time while it makes progress.
       const before = beats;
       beats = readHeartbeat(this.boot.heartbeat);
       if (beats !== before && ++extensions < EXTENSIONS_MAX) return;
@@ -148,8 +146,8 @@ export class WorkerHandle {
   }
 
   /**
-   * Asks the worker to close everything and waits until the thread has ended. terminate() comes only when the worker said
-   * `closed` and lingers, or when `timeoutMs` has passed without it: what it has not handed over by then is lost.
+   * Asks the worker to close everything and waits for the end of the thread. Calls terminate() only when the worker said `closed` and lingers,
+   * or did not say it within `timeoutMs`. Whatever the worker has not handed over by then is lost.
    * @returns true when the worker ended in order
    */
   stop(timeoutMs: number): Promise<boolean> {
@@ -175,7 +173,7 @@ export class WorkerHandle {
     return true;
   }
 
-  /** Ends a thread that does not answer, as if it had ended by itself. */
+  /** Ends a thread that does not answer; everything follows as if it had ended by itself. */
   abandon(reason: string): void {
     this.#lastWords ??= reason;
     void this.#worker.terminate();
