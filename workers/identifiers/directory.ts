@@ -1,4 +1,4 @@
-/** An endpoint worker's side of client identifiers: decides where nobody else can know one, else claims at the session worker; hands over what others claim. */
+/** An endpoint worker's side of client identifiers: decides alone where it may, else claims at the session worker; hands over what others claim. */
 
 import { Deadline } from '../../src/kernel/deadline.ts';
 import { type IdentifierTable, identifierGroup } from '../../src/thread/identifier-table.ts';
@@ -16,14 +16,14 @@ interface PendingClaim {
   claim: Claim;
   group: number;
   then: (answer: ClaimAnswer) => void;
-  /** the session is on its way here by this move; `done` settles when it has come, or will not */
+  /** the session is on its way here by this move; `done` settles when it has arrived, or never will */
   taking: { move: number; done: Promise<void> } | null;
 }
 
-/** A peer that stands still for longer does not keep a will from being published. */
+/** A peer that stands still for longer does not delay the publication of a will. */
 const FENCE_MS = 3_000;
 
-/** Connection numbers are unique over all peers: the peer's id and a count. */
+/** Connection numbers are unique over all peers: the peer's id, then a count. */
 const CONNECTIONS_PER_PEER = 2 ** 32;
 
 export class Directory {
@@ -44,26 +44,26 @@ export class Directory {
   }
 
   /**
-   * Claims a client identifier: afterwards no other connection has it. The caller gives up by its own deadline.
-   * @param then called at once with the answer: what the session worker says next may be about the session
+   * Claims a client identifier. Afterwards no other connection has it. The caller gives up by its own deadline.
+   * @param then called synchronously with the answer: the next message of the session worker may concern the session
    */
   claim(claim: Claim, then: (answer: ClaimAnswer) => void): void {
     const group = identifierGroup(claim.namespace, claim.clientId);
-    // A session that outlives its connection is the session worker's business, and so is whoever may meet one.
+    // The session worker decides about every session that outlives its connection, and about each claim that may meet one.
     const session = claim.expirySeconds === 0 ? this.#decide(claim, group) : null;
     if (session === null) this.#ask(claim, group, then);
     else if (session === 'foreign') then({ ok: false, reason: 'foreign' });
     else then({ ok: true, session, isPresent: false });
   }
 
-  /** A new session, when nobody else can know the identifier; `foreign`: another user is connected with it; null: the session worker has to say. */
+  /** A new session, when no other thread can know the identifier; `foreign`: another user is connected with it; null: the session worker decides. */
   #decide(claim: Claim, group: number): Session | 'foreign' | null {
     const { namespace, clientId } = claim;
     if (!this.#own.take(group)) return null;
     const held = this.#table.get(namespace, clientId);
     if (held !== undefined) {
       if (!claim.cleanStart && !mayTake(held.holder, claim.user)) return 'foreign';
-      // Who has it here is taken over, and its session ends with that; the group may be somebody else's by then.
+      // The client that has the identifier here is taken over, and its session ends. Another thread may hold the group afterwards.
       this.#table.release(namespace, clientId, 0, this.#mesh.self, true, claim);
       if (!this.#own.take(group)) return null;
     }
@@ -75,7 +75,7 @@ export class Directory {
 
   #ask(claim: Claim, group: number, then: (answer: ClaimAnswer) => void): void {
     this.#claims.set(claim.connection, { claim, group, then, taking: null });
-    // What comes after the question must not be decided before it.
+    // Input behind the question must not be decided before the question.
     const sessions = this.#own.handOver(group).map(registration);
     if (sessions.length > 0) this.#mesh.sessionLink?.control({ t: 'register', sessions });
     this.#mesh.sessionLink?.control({ t: 'claim', claim });
@@ -87,9 +87,9 @@ export class Directory {
     pending.then(answer);
   }
 
-  /** The client is gone; `session` stays here until the session worker fetches it. */
+  /** The client has gone; `session` stays here until the session worker fetches it. */
   parked(session: Session): void {
-    // The session worker publishes its will: that may not overtake what the client itself has published.
+    // The session worker publishes the will, which must not overtake the client's own publishes.
     const isWillDue = session.isDurable && session.will?.delayMs === 0;
     const known = isWillDue ? this.#mesh.fence(this.#mesh.links.keys()) : null;
     if (known === null) {
@@ -116,10 +116,10 @@ export class Directory {
     });
   }
 
-  /** A new session worker knows nothing: tell it what is held here, then ask again what was asked of the old one. */
+  /** A new session worker knows nothing: register what is held here, then repeat the open claims. */
   onSessionWorker(link: PeerLink): void {
     this.#own.handOverAll();
-    // One that leaves is its new holder's; one that comes is told as what it will be.
+    // A leaving session belongs to its new holder; an arriving one is registered as what it will be.
     const sessions = [...this.#table.values()].filter((session) => session.gate === null).map(registration);
     for (const { claim, taking } of this.#claims.values()) if (taking !== null) sessions.push({ ...claim, isParked: false });
     link.control({ t: 'register', sessions });
@@ -147,7 +147,7 @@ export class Directory {
         link.control({ t: 'revoked', group: control.group, sessions: this.#own.give(control.group).map(registration) });
         return true;
       case 'release': {
-        // Ordered by a new session worker while the session is still on its way here.
+        // A new session worker asks for a session that is still on its way here.
         const taking = this.#takingOf(control.namespace, control.clientId);
         if (taking !== null) {
           void taking.then(() => this.onControl(link, control));
@@ -191,11 +191,11 @@ export class Directory {
       this.#mesh.sessionLink?.control({ t: 'owned', connection: grant.connection, namespace: grant.namespace, clientId: session.clientId });
       this.#owned(grant.connection, session, true);
     } else if (hasCome) {
-      // The claim was given up meanwhile: the session is here and nobody's, so the session worker is told to fetch it.
+      // The claim was given up: the session is here without a client, so the session worker has to fetch it.
       session.connection = grant.connection;
       this.#mesh.sessionLink?.control({ t: 'register', sessions: [registration(session)] });
     } else {
-      // The old place died: the session worker, be it the one that was asked or a new one, brings back what is on disk.
+      // The old place died: the session worker, the old or a new one, restores the session from disk.
       this.#table.forget(session);
       if (this.#claims.has(grant.connection)) this.#mesh.sessionLink?.control({ t: 'claim', claim: pending.claim });
     }

@@ -1,11 +1,11 @@
-/** The groups of client identifiers that the session worker decides about, and what of them an endpoint worker has yet to tell (src/thread/identifier-table.ts). */
+/** The groups of client identifiers that the session worker decides about, and the reports about them that endpoint workers still owe (src/thread/identifier-table.ts). */
 
 import { steadyNow } from '../../src/kernel/clock.ts';
 import type { IdentifierTable } from '../../src/thread/identifier-table.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
 
-/** A group of which its former holder has not told yet what it holds. */
+/** A group whose former holder has not reported its sessions yet. */
 interface Unknown<T> {
   readonly holder: number;
   /** by steadyNow() */
@@ -13,11 +13,11 @@ interface Unknown<T> {
   readonly waiting: Set<T>;
 }
 
-/** @typeParam T what waits for a group */
+/** @typeParam T the kind of object that waits for a group */
 export class HeldGroups<T> {
   readonly #mesh: Mesh;
   readonly #identifiers: IdentifierTable;
-  /** group → identifiers that are known here */
+  /** group → number of known identifiers */
   readonly #counts = new Map<number, number>();
   readonly #unknown = new Map<number, Unknown<T>>();
 
@@ -26,7 +26,7 @@ export class HeldGroups<T> {
     this.#identifiers = identifiers;
   }
 
-  /** One more identifier of the group is known here: with the first one the group is the session worker's. */
+  /** Adds an identifier of the group. With the first one the session worker takes the group. */
   enter(group: number): void {
     const count = this.#counts.get(group) ?? 0;
     this.#counts.set(group, count + 1);
@@ -34,7 +34,7 @@ export class HeldGroups<T> {
     const holder = this.#identifiers.takeForSessionWorker(group);
     if (holder === null) return;
     this.#unknown.set(group, { holder, since: steadyNow(), waiting: new Set() });
-    // One that has not joined yet is asked when it does.
+    // A worker that has not joined yet is asked when it joins.
     this.#mesh.links.get(holder)?.control({ t: 'revoke', group });
   }
 
@@ -48,14 +48,14 @@ export class HeldGroups<T> {
     if (!this.#unknown.has(group)) this.#identifiers.giveFromSessionWorker(group);
   }
 
-  /** True: nothing of the group may be decided yet; known() or onPeerRemoved() will return `who`. */
+  /** True while nothing in the group may be decided: known() or onPeerRemoved() will return `who`. */
   waits(group: number, who: T): boolean {
     const unknown = this.#unknown.get(group);
     unknown?.waiting.add(who);
     return unknown !== undefined;
   }
 
-  /** The peer has told what it held in the group. @returns who waited for that */
+  /** The peer has reported its sessions in the group. @returns the objects that waited for the report */
   known(group: number, peer: number): Iterable<T> {
     const unknown = this.#unknown.get(group);
     if (unknown === undefined || unknown.holder !== peer) return [];
@@ -68,13 +68,13 @@ export class HeldGroups<T> {
     for (const [group, { holder }] of this.#unknown) if (holder === peer.id) peer.control({ t: 'revoke', group });
   }
 
-  /** What the peer held is gone with it. @returns who waited for it */
+  /** The sessions of a dead peer are gone. @returns the objects that waited for its reports */
   onPeerRemoved(peer: PeerLink): T[] {
     const groups = [...this.#unknown].filter(([, { holder }]) => holder === peer.id);
     return groups.flatMap(([group]) => [...this.known(group, peer.id)]);
   }
 
-  /** Who has waited since before `oldest` (steadyNow()), and waits on. */
+  /** The objects that have waited since before `oldest` (steadyNow()); they continue to wait. */
   stuck(oldest: number): T[] {
     return [...this.#unknown.values()].filter(({ since }) => since < oldest).flatMap(({ waiting }) => [...waiting]);
   }

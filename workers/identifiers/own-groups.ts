@@ -1,4 +1,4 @@
-/** The groups of client identifiers that this endpoint worker decides about alone, and the sessions in them (src/thread/identifier-table.ts). */
+/** The groups of client identifiers that this endpoint worker decides about alone, with their sessions (src/thread/identifier-table.ts). */
 
 import type { IdentifierTable } from '../../src/thread/identifier-table.ts';
 import type { Session } from '../session/session.ts';
@@ -8,9 +8,9 @@ const NONE: Session[] = [];
 export class OwnGroups {
   readonly #identifiers: IdentifierTable;
   readonly #self: number;
-  /** group → its first session, the others by `nextOfGroup` */
+  /** group → its first session; `nextOfGroup` links the others */
   readonly #sessions = new Map<number, Session>();
-  /** group → questions about it that the session worker has not answered */
+  /** group → claims that the session worker has not answered */
   readonly #asked = new Map<number, number>();
 
   constructor(identifiers: IdentifierTable, self: number) {
@@ -18,19 +18,19 @@ export class OwnGroups {
     this.#self = self;
   }
 
-  /** True: whatever is claimed in the group now is decided here, and nobody else knows its identifiers. */
+  /** True when this worker decides about the group now and no other thread knows its identifiers. */
   take(group: number): boolean {
     return (this.#asked.size === 0 || !this.#asked.has(group)) && this.#identifiers.take(group, this.#self);
   }
 
-  /** A session in a group that was taken. */
+  /** Adds a session to a group that this worker holds. */
   add(session: Session, group: number): void {
     session.group = group;
     session.nextOfGroup = this.#sessions.get(group) ?? null;
     this.#sessions.set(group, session);
   }
 
-  /** A session has ended. False: it is the session worker's. */
+  /** Removes an ended session. Returns false for a session of the session worker. */
   remove(session: Session): boolean {
     const { group } = session;
     if (group < 0) return false;
@@ -51,20 +51,20 @@ export class OwnGroups {
     return true;
   }
 
-  /** The session worker is asked about the group, which is its own from now on. @returns sessions that it has to be told of first */
+  /** Hands the group to the session worker with a claim. @returns sessions to register there first */
   handOver(group: number): Session[] {
     this.#asked.set(group, (this.#asked.get(group) ?? 0) + 1);
     return this.#identifiers.handOver(group, this.#self) ? this.give(group) : NONE;
   }
 
-  /** The session worker has answered one question about the group. */
+  /** The session worker has answered one claim of the group. */
   answered(group: number): void {
     const left = (this.#asked.get(group) ?? 0) - 1;
     if (left > 0) this.#asked.set(group, left);
     else this.#asked.delete(group);
   }
 
-  /** A new session worker is told everything, and decides about everything. */
+  /** Hands everything to a new session worker. */
   handOverAll(): void {
     for (const group of [...this.#sessions.keys()]) {
       this.#identifiers.handOver(group, this.#self);
@@ -72,7 +72,7 @@ export class OwnGroups {
     }
   }
 
-  /** Parts with the sessions of a group: the session worker is told of them. */
+  /** Gives up the sessions of a group, for registration at the session worker. */
   give(group: number): Session[] {
     const sessions: Session[] = [];
     for (let session = this.#sessions.get(group) ?? null; session !== null; ) {

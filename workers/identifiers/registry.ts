@@ -10,21 +10,21 @@ import type { SessionTable } from '../session/session-table.ts';
 import type { Entry, Step } from './entry.ts';
 import { HeldGroups } from './held-groups.ts';
 
-/** Claims that may wait for one identifier: more connections than that at once with one name are an attack or a loop. */
+/** Claims that may wait for one identifier. More connections at once with one name are an attack or a loop. */
 const WAITING_MAX = 64;
 
-/** A step takes milliseconds; one that takes longer than this has lost an answer. */
+/** A step takes milliseconds. One that takes longer than this has lost an answer. */
 const STEP_DEADLINE_MS = 8_000;
 
-/** Moves are numbered by the session worker that orders them and a count. */
+/** Number of a move: the session worker that orders it, then a count. */
 const MOVES_PER_PEER = 2 ** 32;
 
 export interface RegistryHooks {
-  /** A step was given up. */
+  /** Called when a step is given up. */
   onStuck(namespace: string, clientId: string): void;
-  /** The holder died; brings a durable session back from disk into this worker's table. False: there is none. */
+  /** Restores a durable session from disk into this worker's table after its holder died. Returns false when there is none. */
   restore(namespace: string, clientId: string): boolean;
-  /** A session whose client is away has come into this worker. */
+  /** Called when the session of an offline client has arrived in this worker. */
   onFetched(session: Session): void;
 }
 
@@ -36,9 +36,9 @@ export class Registry {
   readonly #table: SessionTable;
   readonly #hooks: RegistryHooks;
   readonly #groups: HeldGroups<Entry>;
-  /** never used again by a session worker that replaces this one: workers may still be at moves of the old one */
+  /** never reused by a replacing session worker: workers may still be at moves of the old one */
   #lastMove: number;
-  /** endpoint workers that said what they hold; null: all that were there at the start have, claims are served at once */
+  /** endpoint workers that have registered their sessions; null: all of the first ones have, and claims are served at once */
   #registered: Set<number> | null = new Set();
   #early: { claim: Claim; claimant: PeerLink }[] = [];
 
@@ -50,7 +50,7 @@ export class Registry {
     this.#hooks = hooks;
   }
 
-  /** The endpoint workers have said what they hold. */
+  /** True when the endpoint workers have registered their sessions. */
   get isComplete(): boolean {
     return this.#registered === null;
   }
@@ -108,14 +108,14 @@ export class Registry {
     }
   }
 
-  /** A session that this worker holds from the start: restored from disk. */
+  /** Adds a session that this worker restored from disk at its start. */
   adoptOffline(namespace: string, clientId: string, endpoint: string, expirySeconds: number): void {
     const entry = this.#entry(namespace, clientId);
     entry.owner = this.#mesh.self;
     this.#describe(entry, endpoint, expirySeconds);
   }
 
-  /** A session that this worker held has ended. */
+  /** Removes an ended session of this worker. */
   onOfflineEnded(namespace: string, clientId: string): void {
     const entry = this.#entries.get(sessionKey(namespace, clientId));
     if (entry?.owner === this.#mesh.self && entry.step === null) this.#drop(entry);
@@ -158,7 +158,7 @@ export class Registry {
     else this.#persistent.set(endpoint, count);
   }
 
-  /** Who has joined and what they hold is known: before that a claim could be granted beside a session that lives elsewhere. */
+  /** Waits for the registrations of all workers: an earlier grant could create a second session beside one that lives elsewhere. */
   #checkRegistered(): void {
     const registered = this.#registered;
     if (registered === null) return;
@@ -188,7 +188,7 @@ export class Registry {
     this.#next(entry);
   }
 
-  /** The old place died before the session had come: what the claimant asks for now is what is on disk. */
+  /** The old place died before the session arrived: the claimant now asks for the session on disk. */
   #claimAgain(entry: Entry, step: Extract<Step, { kind: 'claim' }>): void {
     if (step.stage !== 'move') return;
     this.#steps.delete(step.move);
@@ -198,12 +198,12 @@ export class Registry {
     this.#releaseOwner(entry, step);
   }
 
-  /** What endpoint workers have decided alone about the groups of these is known: they go on. */
+  /** The reports of endpoint workers about these groups have arrived: their identifiers continue. */
   #goOn(waiting: Iterable<Entry>): void {
     for (const entry of waiting) if (this.#entries.get(entry.key) === entry) this.#next(entry);
   }
 
-  /** The next step of an identifier, when none is under way. */
+  /** Starts the next step of an identifier, when none is under way. */
   #next(entry: Entry): void {
     if (entry.step !== null || this.#groups.waits(entry.group, entry)) return;
     const next = entry.waiting.shift();
@@ -228,7 +228,7 @@ export class Registry {
     const step: Step = { kind: 'claim', claim, claimant, move, stage: 'release', since: steadyNow(), before };
     entry.step = step;
     this.#steps.set(move, entry);
-    // The place is taken now, so that claims side by side cannot exceed the quota together.
+    // The place is taken now. Otherwise parallel claims could exceed the quota together.
     this.#describe(entry, claim.endpoint, claim.expirySeconds);
     this.#releaseOwner(entry, step);
   }
@@ -272,21 +272,21 @@ export class Registry {
     }
   }
 
-  /** The session is another user's: it stays where and as it is. */
+  /** The session belongs to another user and stays untouched. */
   #refuse(entry: Entry, { claim, claimant, before }: Extract<Step, { kind: 'claim' }>): void {
     claimant.control({ t: 'deny', connection: claim.connection, reason: 'foreign' });
     this.#describe(entry, before.endpoint, before.expirySeconds);
     this.#done(entry);
   }
 
-  /** A session that is new, or at the claimant already, is its own with the grant: whatever follows on that channel finds it there. */
+  /** A session that is new, or already at the claimant, belongs to the claimant with the grant: later messages on the channel rely on that. */
   #grant(entry: Entry, how: 'new' | 'local'): void {
     const { claim, claimant } = entry.step as Extract<Step, { kind: 'claim' }>;
     claimant.control({ t: 'grant', connection: claim.connection, how });
     this.#own(entry, claim.connection, claimant);
   }
 
-  /** The session has come to the claimant. */
+  /** The session has arrived at the claimant. */
   #owned(control: Extract<Control, { t: 'owned' }>, link: PeerLink): void {
     const entry = this.#entries.get(sessionKey(control.namespace, control.clientId));
     if (entry === undefined || entry.step?.kind !== 'claim' || entry.step.claim.connection !== control.connection) return;
@@ -317,7 +317,7 @@ export class Registry {
 
   #ended(control: Extract<Control, { t: 'ended' }>): void {
     const entry = this.#entries.get(sessionKey(control.namespace, control.clientId));
-    // With a step under way the owner finds out by itself that the session is not there any more.
+    // During a step the owner finds out by itself that the session has ended.
     if (entry === undefined || entry.connection !== control.connection || entry.step !== null) return;
     entry.owner = null;
     this.#next(entry);
@@ -329,7 +329,7 @@ export class Registry {
     this.#groups.leave(entry.group);
   }
 
-  /** Brings the session of a client that is away into this worker. */
+  /** Brings the session of an offline client into this worker. */
   #fetch(entry: Entry): void {
     const move = ++this.#lastMove;
     entry.step = { kind: 'fetch', move, isTaking: false, since: steadyNow() };
@@ -353,7 +353,7 @@ export class Registry {
     this.#done(entry);
   }
 
-  /** The owner, whose worker died, of a session: this worker, when the session could be brought back from disk, or nobody. */
+  /** The owner of a session whose worker died: this worker, when the session is restored from disk; else none. */
   #restored(entry: Entry): number | null {
     return this.#hooks.restore(entry.namespace, entry.clientId) ? this.#mesh.self : null;
   }
@@ -361,7 +361,7 @@ export class Registry {
   #register(session: Registration, link: PeerLink): void {
     const entry = this.#entry(session.namespace, session.clientId);
     if (entry.owner === this.#mesh.self) {
-      // Restored from disk, but its client was connected all the time: what the worker holds is newer.
+      // Restored from disk, although its client stayed connected: the worker's state is newer.
       const stale = this.#table.get(session.namespace, session.clientId);
       if (stale !== undefined) this.#table.forget(stale);
     }
@@ -372,7 +372,7 @@ export class Registry {
     this.#next(entry);
   }
 
-  /** Gives up steps that are over their deadline, so that one lost answer does not lock an identifier for ever. */
+  /** Gives up steps over their deadline. Without that one lost answer would lock an identifier for ever. */
   sweep(): void {
     const oldest = steadyNow() - STEP_DEADLINE_MS;
     for (const entry of [...this.#steps.values()]) {
@@ -381,7 +381,7 @@ export class Registry {
       this.#hooks.onStuck(entry.namespace, entry.clientId);
       if (step.kind === 'claim') step.claimant.control({ t: 'deny', connection: step.claim.connection, reason: 'busy' });
       else this.#table.mover.abandon(step.move);
-      // Wherever the session is now, its client is not connected any more: the next claim, or the next fetch, asks for it again.
+      // Wherever the session is, its client is no longer connected: the next claim or fetch asks for the session again.
       entry.isGone = true;
       this.#done(entry);
     }
@@ -408,20 +408,20 @@ export class Registry {
 
   #claimantDied(entry: Entry, link: PeerLink): void {
     if (entry.owner === link.id) entry.owner = this.#restored(entry);
-    // Else the old owner keeps the session, its client told to go; where it is dead too, a fetch finds what is on disk.
+    // Else the old owner keeps the session, and its client has to go. Where the owner is dead too, a fetch restores the session from disk.
     entry.isGone = true;
     this.#done(entry);
   }
 
   #ownerDied(entry: Entry): void {
     const { step } = entry;
-    // take() sees that the holder is gone, or has got everything before it went: the claimant says which, by `owned` or by claiming again.
+    // take() notices a dead holder, or has received everything before: the claimant answers with `owned` or with another claim.
     if (step?.kind === 'fetch' ? step.isTaking : step?.stage === 'move') return;
     entry.owner = this.#restored(entry);
     if (step === null) this.#next(entry);
     else if (step.kind === 'claim') this.#releaseOwner(entry, step);
     else if (step.kind === 'fetch') {
-      // No answer will come.
+      // The answer will never come.
       this.#steps.delete(step.move);
       entry.step = null;
       this.#next(entry);

@@ -1,4 +1,4 @@
-/** One application message on its way through a worker: where its bytes are, and what must be known to send it to anyone. */
+/** One application message on its way through a worker: its bytes, and all that a sender needs to know. */
 
 import { readRemainingLength, remainingLengthSize } from '../../src/mqtt/framer.ts';
 import type { QoS } from '../../src/mqtt/packet.ts';
@@ -6,39 +6,39 @@ import type { QoS } from '../../src/mqtt/packet.ts';
 /** No properties; shared, never written to. */
 export const EMPTY: Buffer = Buffer.alloc(0);
 
-/** A PUBLISH with QoS 1 or 2 in the bytes it came in: no RETAIN, no DUP, no properties but such as pass unaltered. */
+/** A PUBLISH with QoS 1 or 2 in its original bytes: no RETAIN, no DUP, and only properties that pass unaltered. */
 export interface PlainPacket {
   readonly buf: Buffer;
   readonly start: number;
   readonly end: number;
-  /** where the packet identifier stands */
+  /** offset of the packet identifier */
   readonly idAt: number;
   readonly payloadStart: number;
   /** 4: bytes for MQTT 3.x clients, 5: for MQTT 5 */
   readonly version: 4 | 5;
 }
 
-/** Bytes of the messages that sessions of this thread hold, each counted once however many hold it. */
+/** Bytes of the messages that sessions of this thread hold; a message that several sessions hold counts once. */
 export const heldMessages: { bytes: number } = { bytes: 0 };
 
 /**
- * An application message. Bytes point into the chunk they came in, which nobody writes to again; `detach` copies them when the
- * message is kept for long, so that a small message does not pin a large chunk.
+ * An application message. Its bytes point into the chunk of the socket, which is never written to again. `detach` copies them for a message
+ * that is kept for long: without the copy a small message would pin a large chunk.
  */
 export class Message {
-  /** UTF-8 bytes of the topic as a latin1 string: the key of routing */
+  /** UTF-8 bytes of the topic as a latin1 string: the routing key */
   readonly topic: string;
   readonly qos: QoS;
   /** the RETAIN flag as published */
   readonly retain: boolean;
-  /** when it expires, by steadyNow(); 0 = never [MQTT-3.3.2-5] */
+  /** the moment of expiry by steadyNow(); 0: never [MQTT-3.3.2-5] */
   readonly expiresAt: number;
   /** session key of the publisher, for No Local; '' for the server itself */
   readonly from: string;
-  /** peer that first routed it, and its number there: together unique in the life of the process; serial 0 = not numbered */
+  /** the peer that routed the message first, and the message's number there: together unique in the life of the process; serial 0: not numbered */
   source = 0;
   serial = 0;
-  /** with RETAIN: endpoint id of the publisher, whose quota it takes; '' for the server itself */
+  /** with RETAIN: endpoint id of the publisher, whose quota the message takes; '' for the server itself */
   origin = '';
   #payload: Buffer | null;
   #forward: Buffer | null;
@@ -57,14 +57,14 @@ export class Message {
     this.from = from;
   }
 
-  /** A message whose packet may be sent on as it came, but for its identifier. */
+  /** A message whose packet may be sent on unchanged, except for its identifier. */
   static ofPacket(topic: string, packet: PlainPacket, qos: QoS, from: string): Message {
     const message = new Message(topic, null, qos, false, null, 0, from);
     message.#packet = packet;
     return message;
   }
 
-  /** The bytes it came in; null when they are gone, or are not plain. */
+  /** The original bytes; null when they are gone, or are not plain. */
   get packet(): PlainPacket | null {
     return this.#packet;
   }
@@ -77,7 +77,7 @@ export class Message {
     return this.#payload;
   }
 
-  /** Encoded MQTT 5 properties that travel unaltered. */
+  /** Encoded MQTT 5 properties that pass unaltered. */
   get forward(): Buffer {
     if (this.#forward === null) this.#forward = propertiesOf(this.#packet!);
     return this.#forward;
@@ -88,7 +88,7 @@ export class Message {
     return this.#topicBytes;
   }
 
-  /** Bytes of topic, payload and properties, about. */
+  /** Approximate bytes of topic, payload and properties. */
   get size(): number {
     if (this.#size === 0) {
       const packet = this.#packet;
@@ -97,7 +97,7 @@ export class Message {
     return this.#size;
   }
 
-  /** A session keeps it, in flight or waiting; each hold() is followed by one release(). */
+  /** A session holds the message, in flight or queued. One release() follows each hold(). */
   hold(): void {
     if (this.#holders++ === 0) heldMessages.bytes += this.size;
   }
@@ -106,12 +106,12 @@ export class Message {
     if (--this.#holders === 0) heldMessages.bytes -= this.size;
   }
 
-  /** The payload stands in `payload` from now on, byte for byte. */
+  /** Moves the payload to `payload`, byte for byte. */
   movePayload(payload: Buffer): void {
     this.#payload = payload;
   }
 
-  /** Copies what points into a larger buffer; not what is most of a block of shared memory, which nobody writes to again. */
+  /** Copies bytes out of a larger buffer. A message that fills most of a shared block stays there: nobody writes to the block again. */
   detach(): this {
     const { payload, forward } = this;
     this.#packet = null;
@@ -122,7 +122,7 @@ export class Message {
     return this;
   }
 
-  /** Whole seconds that remain, -1 without expiry; 0 or less: expired. */
+  /** Whole seconds left; -1 without expiry; 0 or less: expired. */
   remainingSeconds(now: number): number {
     if (this.expiresAt === 0) return -1;
     const left = this.expiresAt - now;
@@ -146,7 +146,7 @@ function copy(bytes: Buffer): Buffer {
   return own;
 }
 
-/** A message as plain data, for handing a session to another thread or to disk. */
+/** A message as plain data, for another thread or for the disk. */
 export interface WireMessage {
   topic: string;
   payload: Uint8Array;
@@ -160,7 +160,7 @@ export interface WireMessage {
 }
 
 export function toWireMessage(message: Message): WireMessage {
-  // A clone of a view would carry the whole buffer behind it to the other thread.
+  // A clone of a view would carry the whole buffer behind the view to the other thread.
   message.detach();
   const { topic, qos, retain, expiresAt, from, source, serial } = message;
   return { topic, payload: message.payload, qos, retain, forward: message.forward, expiresAt, from, source, serial };

@@ -1,4 +1,4 @@
-/** One namespace in one worker: subscriptions of its subscribers, interest of the peers, and the cache of topic entries. */
+/** One namespace in one worker: its subscriptions, the interest of the peers, and the cache of topic entries. */
 
 import { SmallMap } from '../../src/kernel/small-map.ts';
 import { INTEREST, type Peer } from './peer.ts';
@@ -7,12 +7,12 @@ import type { Subscriber, Subscription } from './subscriber.ts';
 import { isWildcard, SubscriptionTree } from './subscription-tree.ts';
 import { makeTarget, type Target, TopicEntry } from './topic-entry.ts';
 
-/** Entries kept; when full the cache is dropped whole, because an LRU list costs more than the rare refill. */
+/** Entries in the cache. A full cache is dropped whole: an LRU list costs more than the rare refill. */
 const ENTRIES_MAX = 100_000;
-/** Characters of their topics, which a client may make 65535 long. */
+/** Characters of all topics in the cache. A client may make a topic 65,535 long. */
 const ENTRY_CHARACTERS_MAX = 16 * 1024 * 1024;
 
-/** What hangs on one filter; most have one subscriber or one peer, and nothing else. */
+/** Everything subscribed on one filter. Most filters have one subscriber or one peer, and nothing else. */
 class FilterNode {
   subscribers: SmallMap<Subscriber, Subscription> | null = null;
   /** peer → INTEREST flags */
@@ -28,14 +28,14 @@ function sizeOf(map: { readonly size: number } | null): number {
   return map === null ? 0 : map.size;
 }
 
-/** Subscribers up to which a list is looked through faster than a map. */
+/** Up to this number of subscribers a list is searched faster than a map. */
 const LISTED_MAX = 16;
 
-/** The subscribers that a topic has, each with those of its subscriptions that match. */
+/** The subscribers of a topic, each with its matching subscriptions. */
 class Matches {
   readonly #subscribers: Subscriber[] = [];
   readonly #subscriptions: Subscription[][] = [];
-  /** subscriber → place; null: few */
+  /** subscriber → place; null while there are few */
   #places: Map<Subscriber, number> | null = null;
 
   readonly add = (subscription: Subscription, subscriber: Subscriber): void => {
@@ -64,14 +64,14 @@ export class Namespace {
   readonly #tree = new SubscriptionTree<FilterNode>();
   readonly #entries = new Map<string, TopicEntry>();
   #entryCharacters = 0;
-  /** moves when a wildcard filter changes; exact filters mark only their own entry stale */
+  /** incremented when a wildcard filter changes; an exact filter marks its own entry stale only */
   #version = 0;
 
   constructor(name: string) {
     this.name = name;
   }
 
-  /** The entry of a topic name, current. `topic` must have been checked to be a valid topic name when this is its first use. */
+  /** The current entry of a topic name. On the first use of `topic` the caller has checked that it is a valid topic name. */
   entry(topic: string): TopicEntry {
     let entry = this.#entries.get(topic);
     if (entry === undefined) {
@@ -79,7 +79,7 @@ export class Namespace {
       if (this.#entries.size >= ENTRIES_MAX || this.#entryCharacters > ENTRY_CHARACTERS_MAX) {
         this.#entries.clear();
         this.#entryCharacters = topic.length;
-        // Entries that callers still hold would no longer be marked stale by an exact filter: make all of them stale now.
+        // An exact filter no longer finds entries that callers still hold: mark all of them stale now.
         this.#version++;
       }
       entry = new TopicEntry(topic);
@@ -89,14 +89,14 @@ export class Namespace {
     return entry;
   }
 
-  /** The entry if the topic was seen before, current; undefined: check the topic name, then call entry(). */
+  /** The current entry of a topic seen before. On undefined check the topic name, then call entry(). */
   known(topic: string): TopicEntry | undefined {
     const entry = this.#entries.get(topic);
     if (entry !== undefined && entry.version !== this.#version) this.#compute(entry);
     return entry;
   }
 
-  /** False: a subscription that may concern the topic has changed since; get the entry anew by its topic. */
+  /** False when a subscription that may concern the topic has changed: get the entry anew by its topic. */
   isCurrent(entry: TopicEntry): boolean {
     return entry.version === this.#version;
   }
@@ -148,7 +148,7 @@ export class Namespace {
     if (node.isEmpty) this.#tree.delete(filter);
   }
 
-  /** Adds or replaces an ordinary subscription. @returns true when it is the first one of this worker on the filter */
+  /** Adds or replaces an ordinary subscription. @returns true when it is this worker's first on the filter */
   subscribe(subscriber: Subscriber, subscription: Subscription): boolean {
     const node = this.#node(subscription.filter);
     node.subscribers ??= new SmallMap();
@@ -158,7 +158,7 @@ export class Namespace {
     return isFirst;
   }
 
-  /** @returns true when it was the last one of this worker on the filter */
+  /** @returns true when it was this worker's last on the filter */
   unsubscribe(subscriber: Subscriber, filter: string): boolean {
     const node = this.#tree.get(filter);
     if (!node?.subscribers?.delete(subscriber)) return false;
@@ -171,7 +171,7 @@ export class Namespace {
     return (this.#tree.get(filter)?.subscribers?.size ?? 0) > 0;
   }
 
-  /** Interest of a peer in a filter; 0 retracts. */
+  /** Sets the interest of a peer in a filter; 0 retracts it. */
   setInterest(peer: Peer, filter: string, flags: number): void {
     const node = flags === 0 ? this.#tree.get(filter) : this.#node(filter);
     if (node === undefined) return;
@@ -184,7 +184,7 @@ export class Namespace {
     this.#dropIfEmpty(filter, node);
   }
 
-  /** The group of a filter, made when it does not exist. */
+  /** The group of a filter; made on first use. */
   group(filter: string, name: string): ShareGroup {
     const node = this.#node(filter);
     node.groups ??= new SmallMap();
@@ -201,7 +201,7 @@ export class Namespace {
     return this.#tree.get(filter)?.groups?.get(name);
   }
 
-  /** Forgets a group without members. */
+  /** Removes a group without members. */
   dropGroupIfEmpty(group: ShareGroup): void {
     if (!group.isEmpty) return;
     const node = this.#tree.get(group.filter);
@@ -222,7 +222,7 @@ export class Namespace {
     }
   }
 
-  /** Filters with subscribers here, and groups with members here: what a new peer must know. */
+  /** Filters with subscribers here, and groups with members here: what a new peer has to know. */
   *localFilters(): IterableIterator<{ filter: string; hasSubscribers: boolean; groups: ShareGroup[] }> {
     for (const [filter, node] of this.#tree.entries()) {
       const groups: ShareGroup[] = [];

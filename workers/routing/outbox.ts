@@ -1,4 +1,4 @@
-/** What this worker has routed and the session worker has not confirmed: kept, so that it is said again when the session worker had to be replaced. */
+/** Routed records that the session worker has not confirmed. They are kept to be sent again to a replaced session worker. */
 
 import { Fifo } from '../../src/kernel/fifo.ts';
 import type { Message } from './message.ts';
@@ -6,19 +6,19 @@ import type { Namespace } from './namespace.ts';
 import { INTEREST, type Peer } from './peer.ts';
 import type { StoreOutbox } from './router.ts';
 
-/** Bytes that may wait; over it, clients that publish QoS 1 and 2 are not read; half of it ends that. */
+/** Bytes that may wait. Above it, this worker stops reading from clients that publish QoS 1 and 2; below half of it, reading resumes. */
 const FULL_BYTES = 16 * 1024 * 1024;
-/** What an entry costs beside its payload. */
+/** Cost of an entry beside its payload, bytes. */
 const ENTRY_BYTES = 200;
 
 interface Entry {
   readonly namespace: Namespace;
   readonly message: Message;
-  /** shared groups that the session worker was to serve; null: it was away, and what it would have been chosen for is decided when it is back */
+  /** shared groups that the session worker should serve; null: it was away, and the choice is made when it is back */
   readonly groups: readonly string[] | null;
 }
 
-/** In the order of serials; bounded by the clients' windows and by FULL_BYTES. */
+/** In the order of serials; the clients' windows and FULL_BYTES bound it. */
 export class Outbox implements StoreOutbox {
   #entries = new Fifo<Entry>();
   #bytes = 0;
@@ -51,7 +51,7 @@ export class Outbox implements StoreOutbox {
     }
   }
 
-  /** Says everything again, in order, to the session worker whose interest has just become known. */
+  /** Sends everything again, in order, to a session worker whose interest has just become known. */
   resend(peer: Peer): void {
     const entries = this.#entries;
     this.#entries = new Fifo<Entry>();
@@ -62,7 +62,7 @@ export class Outbox implements StoreOutbox {
       const wanted = message.qos > 0 ? INTEREST.queued | INTEREST.durable : INTEREST.live;
       const only = entry.groups.filter((group) => group.isServedOnlyBy(peer)).map((group) => group.id);
       const again = groups ?? (only.length > 0 ? only : []);
-      // Also where it wants nothing: its answer is what the publisher waits for.
+      // Also where the session worker wants nothing: the publisher waits for its answer.
       peer.publish(namespace.name, {
         message,
         toSubscribers: (flags & wanted) !== 0,

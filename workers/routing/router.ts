@@ -1,4 +1,4 @@
-/** Routes messages: to the subscribers of this worker, to one member of each shared group, and into the batches of interested peers. */
+/** Routes messages to the subscribers of this worker, to one member of each shared group, and into the batches of interested peers. */
 
 import { decodePublish } from '../../src/mqtt/decode.ts';
 import { publishSize, writePublish } from '../../src/mqtt/encode-publish.ts';
@@ -10,46 +10,46 @@ import type { Member, ShareGroup } from './share-group.ts';
 import type { Grant, Run } from './subscriber.ts';
 import type { TopicEntry } from './topic-entry.ts';
 
-/** What became of a message. */
+/** The result of routing a message. */
 export interface Routed {
-  /** somebody got it or may get it */
+  /** at least one subscriber got the message or may get it */
   hasReceivers: boolean;
-  /** > 0: acknowledge it only when the session worker has stored up to this serial */
+  /** > 0: acknowledge the message only when the session worker has stored up to this serial */
   serial: number;
 }
 
-/** Where retained messages go: the store in the session worker, else null. */
+/** Takes retained messages: the store in the session worker; null elsewhere. */
 export interface RetainedSink {
   retain(namespace: string, message: Message): void;
 }
 
-/** Keeps what the session worker must store until it says that it has. */
+/** Keeps a record for the session worker until the session worker has confirmed it. */
 export interface StoreOutbox {
-  /** @param groups shared groups that it was chosen for; null: it is away */
+  /** @param groups shared groups that the session worker should serve; null while it is away */
   add(namespace: Namespace, message: Message, groups: readonly string[] | null): void;
 }
 
 const NO_GROUPS: readonly string[] = [];
 
 export interface RouterHooks {
-  /** A QoS 0 message or run was dropped, because a peer is too far behind. */
+  /** Called when a QoS 0 message or run is dropped because a peer is too far behind. */
   onPeerOverload(count: number): void;
-  /** A retained publish passed through this worker (for subscriptions that wait for their retained messages). */
+  /** Called for each retained publish that passes through this worker (for subscriptions that wait for their retained messages). */
   onRetainedPublish(namespace: string, message: Message): void;
 }
 
 export class Router {
   readonly #self: number;
   readonly #hooks: RouterHooks;
-  /** the session worker as a peer, null in the session worker itself or while it is away */
+  /** the session worker as a peer; null in the session worker itself, and while it is away */
   sessionPeer: Peer | null = null;
   /** set in the session worker only */
   retained: RetainedSink | null = null;
   /** set in endpoint workers only */
   outbox: StoreOutbox | null = null;
-  /** On disk a message is known by its peer and serial: neither a new session worker nor a new process may mistake it for another. */
+  /** Peer and serial name a message on disk: neither a new session worker nor a new process may give the name twice. */
   #serial = 0;
-  /** result of the last route(), reused to spare an object per message */
+  /** result of the last route(), reused: an object for each message would cost more */
   readonly #routed: Routed = { hasReceivers: false, serial: 0 };
 
   constructor(self: number, hooks: RouterHooks) {
@@ -57,12 +57,12 @@ export class Router {
     this.#hooks = hooks;
   }
 
-  /** Numbers messages from `serial` on, of which no earlier process has used any: see src/thread/message-numbers.ts. To be called before the first one. */
+  /** Starts the numbers at `serial`; no earlier process has used any above it (src/thread/message-numbers.ts). To be called before the first message. */
   numberFrom(serial: number): void {
     this.#serial = Math.max(this.#serial, serial);
   }
 
-  /** Routes a message that this worker has received from a client or made itself. The answer is valid until the next call. */
+  /** Routes a message that this worker received from a client or made itself. The result is valid until the next call. */
   route(namespace: Namespace, entry: TopicEntry, message: Message): Routed {
     const isQueued = message.qos > 0;
     const isAway = this.outbox !== null && this.sessionPeer === null;
@@ -100,13 +100,13 @@ export class Router {
     return routed;
   }
 
-  /** Numbers a message that is not routed but sent to one session. */
+  /** Numbers a message that goes to one session and is not routed. */
   number(message: Message): void {
     message.source = this.#self;
     message.serial = ++this.#serial;
   }
 
-  /** The session worker was chosen for a shared group: a durable session may be the member. */
+  /** The shared group chose the session worker: the member may be a durable session. */
   #isForSomebodyAway(peer: Peer, groups: readonly string[] | null, isQueued: boolean): boolean {
     return isQueued && groups !== null && peer === this.sessionPeer;
   }
@@ -123,7 +123,7 @@ export class Router {
     }
   }
 
-  /** Every RETAIN publish goes to the session worker, which keeps the retained messages. */
+  /** Every RETAIN publish goes to the session worker, the keeper of the retained messages. */
   #retain(namespace: Namespace, message: Message, isSent: boolean, store: boolean): void {
     this.#hooks.onRetainedPublish(namespace.name, message);
     if (this.retained !== null) this.retained.retain(namespace.name, message);
@@ -137,13 +137,13 @@ export class Router {
     for (let i = 0; i < targets.length; i++) {
       const target = targets[i]!;
       let grant: Grant | null = target.grant;
-      // Only where it makes a difference: to compare keys costs more than all the rest.
+      // Compared only where the result matters: the comparison of keys costs more than the rest.
       if (target.ownGrant !== grant && message.from !== '' && target.subscriber.key === message.from) grant = target.ownGrant;
       if (grant !== null) target.subscriber.deliver(message, grant, source, null);
     }
   }
 
-  /** Serves the groups whose turn is a member here; the others are returned by peer. */
+  /** Serves the groups whose turn falls on a member here; returns the others by peer. */
   #chooseMembers(groups: readonly ShareGroup[], message: Message, exclude: Peer | null): Map<Peer, string[]> | null {
     let remote: Map<Peer, string[]> | null = null;
     for (const group of groups) {
@@ -155,7 +155,7 @@ export class Router {
     return remote;
   }
 
-  /** Gives a message of a shared group to a member again: its last one left, or has none left at the chosen peer. */
+  /** Offers a message of a shared group to another member: the last one left, or the chosen peer has no member any more. */
   rerouteShared(namespace: Namespace, group: { filter: string; name: string }, message: Message, exclude: Peer | null): boolean {
     const known = namespace.findGroup(group.filter, group.name);
     if (known === undefined) return false;
@@ -164,7 +164,7 @@ export class Router {
     return true;
   }
 
-  /** Takes a record from a peer. @returns groups that have no member here any more: send the message back for another choice */
+  /** Takes a record from a peer. @returns groups that no longer have a member here: the sender chooses again */
   receive(namespace: Namespace, record: PeerPublish, source: number): string[] | null {
     const { message } = record;
     const entry = namespace.entry(message.topic);
@@ -186,7 +186,7 @@ export class Router {
     return orphans;
   }
 
-  /** Routes a run of QoS 0 packets of one topic as bytes wherever that is possible. */
+  /** Routes a run of QoS 0 packets of one topic as bytes wherever possible. */
   routeRun(namespace: Namespace, entry: TopicEntry, run: Run): void {
     this.#runLocal(entry, run, 0);
     for (const { peer, flags } of entry.peers) {
@@ -197,7 +197,7 @@ export class Router {
     if (entry.groups.length > 0) this.#runToGroups(namespace, entry, run);
   }
 
-  /** Each packet of the run goes to one member of each group: as bytes where that is possible. */
+  /** Each packet of the run goes to one member of each group, as bytes where possible. */
   #runToGroups(namespace: Namespace, entry: TopicEntry, run: Run): void {
     const part = { ...run, count: 1 };
     for (let at = run.start; at < run.end; at = part.end) {
@@ -253,7 +253,7 @@ function noteRemote(remote: Map<Peer, string[]> | null, peer: Peer, group: Share
   return noted;
 }
 
-/** Where the packet ends that begins at `at`. */
+/** The end of the packet that begins at `at`. */
 function packetEnd({ buf, end }: Run, at: number): number {
   const low = buf[at + 1]!;
   if (low < 0x80) return at + 2 + low;
@@ -274,7 +274,7 @@ function splitRun(topic: string, run: Run): Message[] {
   return messages;
 }
 
-/** The bytes of a run in the other protocol version: without properties, or with an empty block. Made once per run. */
+/** The bytes of a run in the other protocol version: without properties, or with an empty property block. Made once for each run. */
 export function runFor(run: Run, version: 4 | 5): { buf: Buffer; start: number; end: number } {
   if (run.version === version) return run;
   run.other ??= convertRun(run, version);

@@ -1,9 +1,9 @@
-/** One shared subscription group of one filter: its members here and at the peers, and whose turn it is. */
+/** One shared subscription group of one filter: its members here and at the peers, and the order of their turns. */
 
 import type { Peer } from './peer.ts';
 import { type Grant, type GroupHome, grantOf, type Subscriber, type Subscription } from './subscriber.ts';
 
-/** How many members a peer has in the group. */
+/** Number of members that a peer has in the group. */
 export interface MemberCount {
   connected: number;
   away: number;
@@ -16,7 +16,7 @@ export interface Member {
   readonly grant: Grant;
 }
 
-/** Each message goes to exactly one member of the group [MQTT-4.8.2-4]; connected members come before sessions that are away. */
+/** Each message goes to exactly one member of the group [MQTT-4.8.2-4]; connected members come before offline sessions. */
 export class ShareGroup implements GroupHome {
   readonly namespace: string;
   readonly filter: string;
@@ -71,13 +71,13 @@ export class ShareGroup implements GroupHome {
     return count;
   }
 
-  /** Whose turn it is: a member here, a peer, or nobody. `exclude` was tried and had no member left. */
+  /** The next in turn: a member here, a peer, or nobody. `exclude` was chosen before and has no member left. */
   choose(exclude: Peer | null): Member | Peer | null {
     if (this.remote.size === 0) return this.chooseLocal();
     return this.#pick('connected', exclude) ?? this.#pick('away', exclude);
   }
 
-  /** Whose turn it is among the members of this worker. */
+  /** The next in turn among the members of this worker. */
   chooseLocal(): Member | null {
     return this.#nextLocal(true) ?? this.#nextLocal(false);
   }

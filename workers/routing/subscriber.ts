@@ -1,9 +1,9 @@
-/** What routing knows of the receivers of messages; sessions implement it. */
+/** The contract between routing and the receivers of messages; sessions implement it. */
 
 import type { QoS } from '../../src/mqtt/packet.ts';
 import type { Message } from './message.ts';
 
-/** One subscription of one subscriber, as SUBSCRIBE asked for it. */
+/** One subscription of one subscriber, as SUBSCRIBE requested it. */
 export interface Subscription {
   /** latin1 form, without $share prefix */
   readonly filter: string;
@@ -17,7 +17,7 @@ export interface Subscription {
   readonly identifier: number;
 }
 
-/** What a matching subscriber gets: overlapping subscriptions folded into one [MQTT-3.3.4-2]. */
+/** What a matching subscriber gets. Overlapping subscriptions are folded into one grant [MQTT-3.3.4-2]. */
 export interface Grant {
   readonly qos: QoS;
   readonly retainAsPublished: boolean;
@@ -25,7 +25,7 @@ export interface Grant {
   readonly identifiers: readonly number[];
 }
 
-/** A run of consecutive QoS 0 packets of one topic, in the bytes of one protocol version, never changed again. */
+/** Consecutive QoS 0 packets of one topic in the bytes of one protocol version. The bytes never change again. */
 export interface Run {
   buf: Buffer;
   start: number;
@@ -34,7 +34,7 @@ export interface Run {
   count: number;
   /** 4: bytes for MQTT 3.x clients, 5: for MQTT 5 */
   version: 4 | 5;
-  /** the same run for the other version, made on first use */
+  /** the same run for the other version; made on first use */
   other: Buffer | null;
   /** session key of the publisher */
   from: string;
@@ -43,15 +43,15 @@ export interface Run {
 export interface Subscriber {
   /** namespace + NUL + client identifier */
   readonly key: string;
-  /** False: offline (away); shared groups prefer connected members. */
+  /** False for an offline session; shared groups prefer connected members. */
   readonly isConnected: boolean;
-  /** Takes one message. `source`: the peer whose batch brought it, 0 = this worker; `group`: the shared subscription that chose it. */
+  /** Takes one message. `source`: the peer whose batch brought it, 0 for this worker; `group`: the shared subscription that chose it. */
   deliver(message: Message, grant: Grant, source: number, group: GroupHome | null): void;
-  /** Takes a run of QoS 0 messages, and keeps no reference to `run`; false: it wants them one by one. */
+  /** Takes a run of QoS 0 messages and keeps no reference to `run`. Returns false to get the messages one by one. */
   deliverRun(run: Run, source: number, group: GroupHome | null): boolean;
 }
 
-/** Where a message of a shared subscription goes back to, when its member leaves for good. */
+/** Takes back a message of a shared subscription whose member left for good. */
 export interface GroupHome {
   readonly namespace: string;
   readonly filter: string;
@@ -63,17 +63,17 @@ const PLAIN_GRANTS: readonly Grant[] = [false, true].flatMap((retainAsPublished)
   ([0, 1, 2] as const).map((qos): Grant => ({ qos, retainAsPublished, identifiers: [] })),
 );
 
-/** The grant of a subscription without an identifier: shared, because most are alike. */
+/** The grant of a subscription without an identifier. Grants are shared objects, because most are alike. */
 export function plainGrant(qos: QoS, retainAsPublished: boolean): Grant {
   return PLAIN_GRANTS[retainAsPublished ? 3 + qos : qos]!;
 }
 
-/** The grant of one subscription alone: retained messages and members of shared groups. */
+/** The grant of one subscription alone, for retained messages and members of shared groups. */
 export function grantOf(subscription: Subscription): Grant {
   return foldGrants([subscription]);
 }
 
-/** What overlapping subscriptions of one subscriber give it together: the highest QoS, all identifiers [MQTT-3.3.4-2]. */
+/** The grant of overlapping subscriptions of one subscriber: the highest QoS, and all identifiers [MQTT-3.3.4-2]. */
 export function foldGrants(subscriptions: readonly Subscription[]): Grant {
   let qos: 0 | 1 | 2 = 0;
   let retainAsPublished = false;

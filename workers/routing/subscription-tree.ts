@@ -1,15 +1,15 @@
-/** Topic filters of one namespace and what hangs on them: exact filters in a map, wildcard filters in a tree of levels, very deep ones in a list. */
+/** Topic filters of one namespace with their values: exact filters in a map, wildcard filters in a tree of levels, very deep ones in a list. */
 
 import { isDeep, matchesFilter } from '../../src/mqtt/topic.ts';
 
-/** A node that holds a value for one filter. */
+/** A node that may hold the value of one filter. */
 class Level<T> {
-  /** null: none, as below every filter's end */
+  /** null: no level below */
   children: Map<string, Level<T>> | null = null;
   plus: Level<T> | null = null;
   /** value of the filter that ends here */
   value: T | null = null;
-  /** value of the filter that ends with # below here */
+  /** value of the filter that ends with # below this node */
   hash: T | null = null;
 
   get isEmpty(): boolean {
@@ -17,11 +17,11 @@ class Level<T> {
   }
 }
 
-/** Filters → values. Keys are latin1 forms; `/ + # $` are ASCII, so levels split the same. */
+/** Filters → values. Keys are latin1 forms: `/ + # $` are ASCII, so the levels are split in the same places. */
 export class SubscriptionTree<T> {
   readonly #exact = new Map<string, T>();
   readonly #root = new Level<T>();
-  /** wildcard filters of more levels than the tree should have */
+  /** wildcard filters with too many levels for the tree */
   readonly #deep = new Map<string, T>();
   #wildcards = 0;
 
@@ -92,7 +92,7 @@ export class SubscriptionTree<T> {
     }
   }
 
-  /** Adds to `found` what each filter has that matches the topic name. `$`-topics are not matched by a leading wildcard [MQTT-4.7.2-1]. */
+  /** Adds the value of each matching filter to `found`. A leading wildcard does not match `$`-topics [MQTT-4.7.2-1]. */
   match(topic: string, found: T[]): void {
     const exact = this.#exact.get(topic);
     if (exact !== undefined) found.push(exact);
@@ -135,7 +135,7 @@ export class SubscriptionTree<T> {
   }
 }
 
-/** True when the filter has a wildcard; a valid filter holds + and # only as wildcards [MQTT-4.7.1-1]. */
+/** True when the filter has a wildcard. A valid filter holds + and # only as wildcards [MQTT-4.7.1-1]. */
 export function isWildcard(filter: string): boolean {
   return filter.includes('#') || filter.includes('+');
 }

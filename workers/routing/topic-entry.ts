@@ -1,16 +1,16 @@
-/** Everything routing knows about one topic name, computed once and kept until a subscription that concerns it changes. */
+/** Everything that routing knows about one topic name, computed once and kept until a matching subscription changes. */
 
 import type { Peer } from './peer.ts';
 import type { ShareGroup } from './share-group.ts';
 import { foldGrants, type Grant, plainGrant, type Subscriber, type Subscription } from './subscriber.ts';
 
-/** A subscriber of the topic and what it gets. */
+/** A subscriber of the topic and its grant. */
 export interface Target {
   readonly subscriber: Subscriber;
   readonly grant: Grant;
-  /** what it gets of its own messages: null = nothing [MQTT-3.8.3-3] */
+  /** the grant for its own messages; null: none of them [MQTT-3.8.3-3] */
   readonly ownGrant: Grant | null;
-  /** a QoS 0 run may go to it as bytes: no subscription identifiers, no No Local */
+  /** true when a QoS 0 run may go to the subscriber as bytes: no subscription identifiers, no No Local */
   readonly isPlain: boolean;
 }
 
@@ -23,12 +23,12 @@ export interface PeerInterest {
 export class TopicEntry {
   /** latin1 form of the topic name */
   readonly topic: string;
-  /** version of the namespace's wildcard subscriptions that it was computed for; -1: stale */
+  /** version of the namespace's wildcard subscriptions at the time of computing; -1: stale */
   version = -1;
   targets: readonly Target[] = [];
   peers: readonly PeerInterest[] = [];
   groups: readonly ShareGroup[] = [];
-  /** any peer must have stored a QoS 1/2 message before it is acknowledged */
+  /** at least one peer has to store a QoS 1/2 message before the acknowledgement */
   wantsStore = false;
   #bytes: Buffer | null = null;
 
