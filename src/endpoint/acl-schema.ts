@@ -121,8 +121,8 @@ function readRule(input: unknown, path: string, problems: Problems): AclRule[] {
 }
 
 /**
- * FluxMQ's `{username, allow: [topics]}`: the user may use these topics and no others. So, beside an allow for each, everything else is
- * denied to that user, `$SYS` too, which `#` does not match; nothing is denied when `#` itself is in the list.
+ * FluxMQ's `{username, allow: [topics]}`: the user may use these topics and no others. Beside an allow for each topic, the user is denied
+ * everything else, `$SYS` too, which `#` does not match. Nothing is denied when the list holds `#` itself.
  */
 function readUserList(input: Record<string, unknown>, path: string, problems: Problems): AclRule[] {
   const list = check(userListSchema, input, path, problems);
@@ -142,7 +142,7 @@ function readSubject(type: AclRule['subject']['type'], value: string, path: stri
     if (value !== '*' && value !== '') problems.add(path, 'has no use with type all');
     return { type, value: '*' };
   }
-  // A deny for a user called "*" would silently be for nobody.
+  // A deny for a user called "*" would silently apply to nobody.
   if (value === '*' || value === '') problems.add(path, `must name one ${type}; use type all for everyone`);
   else if (type === 'ip' && !isAddressOrNetwork(value)) problems.add(path, 'must be an IP address or a network (10.0.0.0/8)');
   return { type, value };

@@ -12,7 +12,7 @@ const CHILD: Record<string, string> = {
   SO_LINGER: 'soLinger',
 };
 
-/** Options of Netty without an equal here: accepted, so that a configuration moves over, and named in a warning. */
+/** Options of Netty without a counterpart here: accepted, so that a configuration can move over, and named in a warning. */
 const WITHOUT_EFFECT = new Set([
   'BOSS_GROUP_SIZE',
   'SO_RCVBUF',
@@ -53,15 +53,15 @@ function toConstant(name: string): string {
 }
 
 export interface RenamedOptions {
-  /** by our names; unknown ones keep theirs and are refused later */
+  /** by our names; unknown options keep theirs and are refused later */
   options: Record<string, unknown>;
-  /** our name → the name that was written, for the paths of problems */
+  /** our name → the name in the input, for the paths of problems */
   written: Map<string, string>;
 }
 
 /**
- * Gives every option of `serverOptions` or `childOptions` our name.
- * An option without effect is left out with a warning; the same option in two spellings is a problem.
+ * Gives every option of `serverOptions` or `childOptions` our name. An option without effect is left out with a warning. One option in two
+ * spellings is a problem.
  */
 export function renameOptions(
   key: 'serverOptions' | 'childOptions',

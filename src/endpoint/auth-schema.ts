@@ -9,9 +9,9 @@ import { MASK } from './secrets/secrets.ts';
 
 const LATER_TYPES = new Set(['http', 'database', 'sql', 'redis', 'jwt', 'x509']);
 const ENCRYPTIONS = ['plain', 'md5', 'sha1', 'sha256', 'sha512', 'scrypt', 'bcrypt'] as const;
-/** These carry their salt in themselves, or have none. */
+/** Hashes that include their salt, or have none. */
 const WITHOUT_SALT = new Set<unknown>(['plain', 'scrypt', 'bcrypt', undefined]);
-/** Characters of a filter in its text form: two patterns and what is around them. */
+/** Characters of a filter in its text form: two patterns and the words around them. */
 const FILTER_LENGTH_MAX = 2 * PATTERN_LENGTH_MAX + 64;
 
 const text = (min: number) =>
@@ -39,7 +39,7 @@ export function parseAuthList(input: unknown): AuthConfig[] {
 
 /**
  * The value of an endpoint's `authType` + `authConfig`: one authenticator's configuration, or a list of entries.
- * `old` is what the endpoint had: masked passwords keep their old value, and an object is merged into a single old entry.
+ * @param old the endpoint's former value: a masked password keeps its old value, and an object is merged into a single old entry
  */
 export function readEndpointAuth(
   authType: unknown,
@@ -90,7 +90,7 @@ function readEntry(input: Record<string, unknown>, path: string, problems: Probl
   const entry: AuthConfig = { authType: 'fixed', filter: {}, users: [] };
   if (authType !== undefined && type !== undefined) problems.add(join(path, 'type'), 'is the same as authType');
   const named = authType ?? type;
-  // The keys of another type mean nothing to this version: one problem is enough.
+  // This version does not know the keys of another type: one problem is enough.
   if (named !== undefined && !checkType(named, join(path, authType === undefined ? 'type' : 'authType'), problems)) return entry;
   let fields = inline;
   if (isObject(authConfig)) fields = { ...inline, ...splitNulls(authConfig).given };
@@ -121,7 +121,7 @@ function readUsers(input: unknown, path: string, problems: Problems, old: AuthCo
   });
 }
 
-/** Puts the old password where an answer's mask came back. */
+/** Replaces a mask by the old password. */
 function unmask(user: Record<string, unknown>, path: string, problems: Problems, old: AuthConfig[] | null): Record<string, unknown> {
   if (user['password'] !== MASK) return user;
   const known = old?.flatMap((entry) => entry.users).find((candidate) => candidate.username === user['username']);
@@ -132,7 +132,7 @@ function unmask(user: Record<string, unknown>, path: string, problems: Problems,
   return user;
 }
 
-/** Rules over several keys, checked on the raw values so that they are reported together with the rest. */
+/** Rules over several keys, checked on the raw values so that all problems are reported together. */
 function checkUserForm(user: Record<string, unknown>, path: string, problems: Problems): void {
   const encrypt = ENCRYPTIONS.find((name) => name === user['encrypt']);
   const { password, salt, saltMode } = user;
@@ -169,7 +169,7 @@ function readFilter(input: unknown, path: string, problems: Problems): AuthFilte
   return filter;
 }
 
-/** Blanks are trimmed first: the expression below must not be tried with each of a million of them. */
+/** Trims blanks first: otherwise the expression below would be tried at each of a million blanks. */
 function readFilterText(text: string): AuthFilter | null {
   const match = text.length > FILTER_LENGTH_MAX ? null : /^(?:Client\{(.*?)\})?\s{0,64}(?:User\{(.*)\})?$/s.exec(text.trim());
   if (match === null || (match[1] ?? match[2]) === undefined) return null;

@@ -1,4 +1,4 @@
-/** The names of TLS cipher suites: OpenSSL's, IANA's, and which protocol version they are for. */
+/** The names of TLS cipher suites, OpenSSL's and IANA's, and the protocol version of each suite. */
 
 import { getCiphers } from 'node:tls';
 import type { TlsVersion } from './endpoint.ts';
@@ -17,13 +17,13 @@ export function openSslName(name: string): string {
   return exchange + cipher;
 }
 
-/** Why a suite cannot be used, or null. @param suite OpenSSL's name */
+/** The reason why a suite cannot be used, or null. @param suite OpenSSL's name */
 export function suiteProblem(suite: string): string | null {
   if (!getCiphers().includes(suite.toLowerCase())) return 'is not a cipher suite that OpenSSL knows here';
   return /(^|-)(PSK|SRP)-/.test(suite) ? 'works without certificates and cannot be used' : null;
 }
 
-/** The suites of TLS 1.3 are for it alone, and it takes no others. @param suite OpenSSL's name */
+/** TLS 1.3 has suites of its own and takes no others. @param suite OpenSSL's name */
 export function versionOfSuite(suite: string): TlsVersion {
   return suite.startsWith('TLS_') ? 'TLSv1.3' : 'TLSv1.2';
 }

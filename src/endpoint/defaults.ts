@@ -5,13 +5,13 @@ import { type ChildOptions, type Endpoint, KEEP_ALIVE_MAX, type ServerOptions, t
 const SERVER_OPTIONS: ServerOptions = { soBacklog: 511, workerGroupSize: 1 };
 const CHILD_OPTIONS: ChildOptions = { tcpNodelay: true, soKeepalive: true, soLinger: -1 };
 
-/** So much one address may have of the smallest endpoint: behind an address there may be a household. */
+/** The least that one address may have, also at the smallest endpoint: a household may share the address. */
 const PER_ADDRESS_MIN = 10;
 const PART = 10;
 const DEFAULT_CONNECTION_SIZE = 1000;
 const DEFAULT_SESSION_SIZE = 100;
 
-/** `maxSessionSize` where nobody has set it: each client that is let in may have a persistent session. */
+/** The default of `maxSessionSize`: each client that is let in may have a persistent session. */
 export function defaultSessionSize(maxConnectionSize: number): number {
   return Math.max(DEFAULT_SESSION_SIZE, maxConnectionSize);
 }
@@ -76,7 +76,7 @@ export function defaultEndpoint(port: number): Endpoint {
   };
 }
 
-/** Connections at once from one address: `maxConnectionPerAddress`, else a tenth of the endpoint's. */
+/** Connections at one time from one address: `maxConnectionPerAddress`, else a tenth of the endpoint's. */
 export function connectionsPerAddress({ maxConnectionPerAddress, maxConnectionSize }: Endpoint): number {
   return maxConnectionPerAddress ?? tenthOf(maxConnectionSize);
 }
@@ -90,7 +90,7 @@ function tenthOf(whole: number): number {
   return Math.max(PER_ADDRESS_MIN, Math.ceil(whole / PART));
 }
 
-/** An endpoint written by an older version, with the keys that it did not know. */
+/** Completes an endpoint of an older version with the keys that it did not know. */
 export function completeEndpoint(stored: Partial<Endpoint> & { port: number }): Endpoint {
   const defaults = defaultEndpoint(stored.port);
   return {

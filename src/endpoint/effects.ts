@@ -1,4 +1,4 @@
-/** What changes between two forms of an endpoint, and how each change takes effect (docs/endpoints.md). */
+/** The changes between two forms of an endpoint, and how each change takes effect (docs/endpoints.md). */
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Effect, Endpoint, KeyChange, SslConfig } from './endpoint.ts';
@@ -62,7 +62,7 @@ export function diffEndpoints(from: Endpoint, to: Endpoint): KeyChange[] {
   return [...changes, ...diffForeign(from, to)];
 }
 
-/** Keys of a newer version change nothing here, but are changes: what is in them is not shown, it may be secret. */
+/** A key of a newer version changes nothing here, but is a change. Its value is not shown: it may be secret. */
 function diffForeign(from: Endpoint, to: Endpoint): KeyChange[] {
   const paths = [...new Set([...foreignKeysOf(from), ...foreignKeysOf(to)])];
   return paths.flatMap((path): KeyChange[] => {
@@ -94,7 +94,7 @@ function diffSslConfig(from: Endpoint, to: Endpoint): KeyChange[] {
   });
 }
 
-/** The hardest effect of some changes; `none` when there are none. */
+/** The hardest effect of a list of changes; `none` for an empty one. */
 export function hardestEffect(changes: KeyChange[]): Effect {
   return HARDNESS[Math.max(0, ...changes.map((change) => HARDNESS.indexOf(change.effect)))] ?? 'none';
 }

@@ -1,4 +1,4 @@
-/** What an endpoint IS: the complete, validated form with every default filled in (docs/endpoints.md). */
+/** An endpoint in its complete, validated form, with every default filled in (docs/endpoints.md). */
 
 export type AuthConfig = FixedAuthConfig;
 
@@ -12,7 +12,7 @@ export interface FixedUser {
   saltMode: 'disable' | 'prefix' | 'suffix';
 }
 
-/** Limits whom an authenticator entry is for; both are regular expressions over the whole value. */
+/** Limits an authenticator entry to some clients; both are regular expressions over the whole value. */
 export interface AuthFilter {
   Client?: string;
   User?: string;
@@ -24,7 +24,7 @@ export interface FixedAuthConfig {
   users: FixedUser[];
 }
 
-/** One ACL rule in its normal form; FluxMQ's other spellings are turned into it by the schema. */
+/** One ACL rule in its normal form; the schema turns FluxMQ's other spellings into it. */
 export interface AclRule {
   permission: 'allow' | 'deny';
   subject: { type: 'all' | 'user' | 'clientId' | 'ip'; value: string };
@@ -52,14 +52,14 @@ export interface ChildOptions {
 
 export type TlsVersion = 'TLSv1.2' | 'TLSv1.3';
 
-/** TLS of an endpoint; every key is present, null where nothing was given (docs/tls.md). */
+/** TLS of an endpoint. Every key is present; null: not configured (docs/tls.md). */
 export interface SslConfig {
   enabled: boolean;
-  /** PEM text, or the path of a PEM file: the certificate and the intermediate ones behind it */
+  /** PEM text, or the path of a PEM file: the certificate, then its intermediate certificates */
   cert: string | null;
-  /** PEM text or path; null: the key stands in the file of `cert` */
+  /** PEM text or path; null: the file of `cert` holds the key */
   key: string | null;
-  /** PEM text or path: authorities whose client certificates are taken */
+  /** PEM text or path: the authorities of accepted client certificates */
   ca: string | null;
   passphrase: string | null;
   /** PKCS#12 */
@@ -72,7 +72,7 @@ export interface SslConfig {
   /** OpenSSL's names; empty: the default ones */
   cipherSuites: string[];
   clientAuth: 'none' | 'optional' | 'required';
-  /** PEM text or path: revocation lists, one of each authority */
+  /** PEM text or path: one revocation list of each authority */
   crl: string | null;
 }
 
@@ -100,21 +100,21 @@ export interface Endpoint {
   maxSendWindowSize: number;
   maxReceiveWindowSize: number;
   maxQueuedMessages: number;
-  /** bytes that wait for one session, and bytes in flight to it */
+  /** bytes queued for one session, and bytes in flight to it */
   maxQueuedBytes: number;
   /** subscriptions of one client */
   maxSubscriptions: number;
-  /** aliases that a client may set, and KiB that their topics may have together */
+  /** topic aliases that a client may set, and KiB that their topics may take together */
   maxTopicAlias: number;
   /** retained messages that its clients may have on this node */
   maxRetainedMessages: number;
-  /** bytes of these, with their topics and properties and 200 more for each */
+  /** bytes of the retained messages of its clients, with topics and properties, and 200 more for each message */
   maxRetainedBytes: number;
-  /** seconds, for MQTT 5 clients; KEEP_ALIVE_MAX: as they wish */
+  /** seconds, for MQTT 5 clients; KEEP_ALIVE_MAX: no limit */
   maxKeepAlive: number;
-  /** milliseconds from the accepted connection to its CONNECT */
+  /** milliseconds from accept to CONNECT */
   idleTimeout: number;
-  /** milliseconds from the accepted connection to the end of its TLS handshake and HTTP upgrade */
+  /** milliseconds from accept to the end of the TLS handshake and HTTP upgrade */
   handshakeTimeout: number;
   sessionPersistence: boolean;
   namespace: string;
@@ -141,10 +141,10 @@ export interface KeyChange {
   effect: Effect;
 }
 
-/** Hosts that stand for all addresses of a machine. */
+/** Hosts that mean all addresses of a machine. */
 const EVERY_ADDRESS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 
-/** True for a host on which a listener hears every address, of IPv4 or of both families. */
+/** True for a host on which a listener accepts on every address, of IPv4 or of both families. */
 export function isEveryAddress(host: string): boolean {
   return EVERY_ADDRESS.has(host);
 }

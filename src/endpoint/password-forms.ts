@@ -1,4 +1,4 @@
-/** The forms in which a password may be stored, read strictly, so that a wrong one is found when it is configured. */
+/** The stored forms of a password, read strictly: a malformed one is reported when it is configured. */
 
 import { parseScrypt } from '../kernel/logins/scrypt.ts';
 import type { FixedUser } from './endpoint.ts';
@@ -8,7 +8,7 @@ const BCRYPT_COST_MAX = 16;
 const HEX_LENGTH: Partial<Record<FixedUser['encrypt'], number>> = { md5: 32, sha1: 40, sha256: 64, sha512: 128 };
 const BCRYPT = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$/;
 
-/** What is wrong with a stored password, or null. */
+/** The reason why a stored password is malformed, or null. */
 export function passwordFormProblem(encrypt: FixedUser['encrypt'], stored: string): string | null {
   const hexLength = HEX_LENGTH[encrypt];
   if (hexLength !== undefined) {

@@ -14,7 +14,7 @@ export class Problems {
     this.issues.push({ path, message });
   }
 
-  /** A key or value of the specification that this version does not have. */
+  /** Notes a key or value of the specification that this version does not have. */
   addNotSupportedYet(path: string): void {
     this.add(path, NOT_SUPPORTED_YET);
   }
@@ -23,7 +23,7 @@ export class Problems {
     this.add(path, UNKNOWN_KEY);
   }
 
-  /** What `work` gives; undefined when it refuses its input: what is wrong with that is noted then. @throws whatever else `work` throws */
+  /** The result of `work`; undefined when `work` refuses its input, whose problems are noted then. @throws any other error of `work` */
   gather<T>(work: () => T): T | undefined {
     try {
       return work();
@@ -34,12 +34,12 @@ export class Problems {
     }
   }
 
-  /** @throws FluxError with every problem; nothing when there is none */
+  /** @throws FluxError with every problem; returns when there is none */
   throwIfAny(what: string): void {
     if (this.issues.length > 0) throw this.toError(what);
   }
 
-  /** `not-supported-yet` when that is the only kind of problem, else `invalid`. */
+  /** `not-supported-yet` when all problems are of that kind, else `invalid`. */
   toError(what: string): FluxError {
     const [first, ...others] = this.issues;
     const kind = this.issues.every((issue) => issue.message === NOT_SUPPORTED_YET) ? 'not-supported-yet' : 'invalid';
@@ -54,7 +54,7 @@ export function join(path: string, key: string | number): string {
   return path === '' ? String(key) : `${path}.${key}`;
 }
 
-/** Checks a value and notes what is wrong under `path`. Returns undefined when something is. */
+/** Checks a value and notes its problems under `path`. Returns undefined when there is a problem. */
 export function check<T>(schema: z.ZodType<T>, value: unknown, path: string, problems: Problems): T | undefined {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
@@ -71,7 +71,7 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Entries without null and undefined, which stand for "the default", and the names of those left out. */
+/** Entries without null and undefined, which mean "the default", and the names of those left out. */
 export function splitNulls(input: Record<string, unknown>): { given: Record<string, unknown>; nulls: string[] } {
   const entries = Object.entries(input);
   const isNothing = (value: unknown) => value === null || value === undefined;

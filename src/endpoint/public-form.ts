@@ -6,14 +6,14 @@ import { maskSecrets } from './secrets/secrets.ts';
 import { toPublicSslConfig } from './ssl-schema.ts';
 
 /**
- * What an answer shows of an endpoint. It may be sent back as an update: masked passwords then keep their values.
- * `authType`/`authConfig` and `aclType`/`aclConfig` are null where the node's own are used.
+ * The form of an endpoint in answers. A client may send it back as an update: masked passwords keep their values.
+ * `authType`/`authConfig` and `aclType`/`aclConfig` are null when the node's own apply.
  */
 export function toPublicEndpoint(endpoint: Endpoint): Record<string, unknown> {
   return toDocument(maskSecrets(withoutForeign(endpoint)));
 }
 
-/** The same form with the secrets as they are: for files that are read back. */
+/** The same form with its secrets in clear, for files that are read back. */
 export function toDocument(endpoint: Endpoint): Record<string, unknown> {
   const { authConfig, aclConfig, id, port, host, useWebsocket, path, enableAuth, enableAcl, sslConfig, ...rest } = endpoint;
   const only = authConfig?.length === 1 ? authConfig[0] : undefined;

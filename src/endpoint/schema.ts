@@ -1,4 +1,4 @@
-/** Turns unknown input into a complete Endpoint, all problems at once (docs/endpoints.md). */
+/** Turns unknown input into a complete Endpoint and reports all problems at once (docs/endpoints.md). */
 
 import { isIP } from 'node:net';
 import { z } from 'zod';
@@ -16,7 +16,7 @@ export { toPublicEndpoint } from './public-form.ts';
 
 export interface ParsedEndpoint {
   endpoint: Endpoint;
-  /** what was accepted but has no effect here; goes into the answer */
+  /** keys that are accepted without effect; the answer carries these warnings */
   warnings: string[];
 }
 
@@ -72,11 +72,11 @@ const OPTIONS = {
   childOptions: { tcpNodelay: boolean, soKeepalive: boolean, soLinger: integer(-1, 65535) },
 } satisfies Record<string, Record<string, z.ZodType>>;
 
-/** Keys that are read by a function of their own. */
+/** Keys with a reader of their own. */
 const SPECIAL = new Set(['authType', 'authConfig', 'aclType', 'aclConfig', 'serverOptions', 'childOptions', 'sslConfig']);
 /** Keys of later versions: "off" is the only value that this version accepts. */
 const LATER = new Set(['enableBridge', 'bridgeConfig', 'proxy']);
-/** FluxMQ's keys whose work is done here without being asked. */
+/** FluxMQ's keys for what fluxmq always does. */
 const NEEDLESS: Record<string, { schema: z.ZodType; warning: string }> = {
   metrics: { schema: boolean, warning: 'metrics has no effect: metrics are always collected' },
   aclRefreshPeriod: {
@@ -88,7 +88,7 @@ const NEEDLESS: Record<string, { schema: z.ZodType; warning: string }> = {
 const isKnown = (key: string) => Object.hasOwn(KEYS, key) || SPECIAL.has(key) || LATER.has(key) || Object.hasOwn(NEEDLESS, key);
 
 /**
- * Reads a new endpoint. Only `port` is required; null stands for the default.
+ * Reads a new endpoint. Only `port` is required; null means the default.
  * @throws FluxError `invalid` with all problems, or `not-supported-yet` when every problem is a key that is not built yet
  */
 export function parseEndpoint(input: unknown): ParsedEndpoint {
@@ -107,8 +107,8 @@ export function parseEndpoint(input: unknown): ParsedEndpoint {
 }
 
 /**
- * Merges a change into an endpoint: keys that are named replace, the keys of option objects too, null goes back to the default.
- * `port` and `id` in the patch are the address; `newPort` moves the endpoint. A password that is only a mask keeps its old value.
+ * Merges a change into an endpoint. A named key replaces its old value, also within option objects; null restores the default. `port` and `id`
+ * in the patch are the address; `newPort` moves the endpoint. A masked password keeps its old value.
  * @throws FluxError as parseEndpoint
  */
 export function mergeEndpoint(current: Endpoint, patch: Record<string, unknown>): ParsedEndpoint {
@@ -134,7 +134,7 @@ interface Context {
   isUpdate: boolean;
 }
 
-/** `base` with the given keys read into it and the null ones set to their default; what is wrong lands in the context. */
+/** `base` with the given keys read into it, and the null ones set to their default. Problems go to the context. */
 function readInto(base: Endpoint, given: Record<string, unknown>, nulls: string[], context: Context): Endpoint {
   const { problems, warnings } = context;
   const defaults = defaultEndpoint(base.port);
@@ -164,7 +164,7 @@ function readInto(base: Endpoint, given: Record<string, unknown>, nulls: string[
   return values as unknown as Endpoint;
 }
 
-/** Sessions that nobody has counted follow the connections upwards: those of an endpoint whose number is the default for its connections. */
+/** Raises maxSessionSize with the connections of an endpoint that still has the default for its connections. */
 function followConnections(
   values: Record<string, unknown>,
   base: Endpoint,
@@ -196,7 +196,7 @@ function readAccess(
   } else if (nulls.includes('aclType')) values['aclConfig'] = null;
 }
 
-/** The keys of an option object merged into what the endpoint has. */
+/** Merges the keys of an option object into the endpoint's. */
 function readOptions(
   key: 'serverOptions' | 'childOptions',
   base: Endpoint,
@@ -221,7 +221,7 @@ function readOptions(
   return values as unknown as ServerOptions | ChildOptions;
 }
 
-/** A key that is not built yet may say "off", nothing else. */
+/** A key that is not built yet accepts "off" alone. */
 function checkLater(key: string, value: unknown, problems: Problems): void {
   if (key === 'enableBridge' || key === 'proxy') {
     if (value === true) problems.addNotSupportedYet(key);

@@ -7,7 +7,7 @@ import type { SslConfig, TlsVersion } from './endpoint.ts';
 import { check, isObject, join, type Problems } from './problems.ts';
 import { MASK } from './secrets/secrets.ts';
 
-/** A path has no business being longer; a bundle of certificates given inline may be. */
+/** No path is longer; inline certificates may be. */
 const TEXT_CHARACTERS_MAX = 512 * 1024;
 const PATH_CHARACTERS_MAX = 4096;
 const TLS_VERSIONS: readonly TlsVersion[] = ['TLSv1.2', 'TLSv1.3'];
@@ -55,9 +55,9 @@ export function isPem(value: string): boolean {
 }
 
 /**
- * Merges what is given into `old`; a key that is null goes back to its default, a mask keeps the old secret.
- * @param old what the endpoint had; the default for a new one
- * @returns `old` when the input is no object at all
+ * Merges input into `old`: null restores a key's default, a mask keeps the old secret.
+ * @param old the endpoint's former value; the default for a new endpoint
+ * @returns `old` when the input is no object
  */
 export function readSslConfig(input: unknown, old: SslConfig, problems: Problems, warnings: string[]): SslConfig {
   if (!isObject(input)) {
@@ -84,7 +84,7 @@ export function readSslConfig(input: unknown, old: SslConfig, problems: Problems
   const config = values as unknown as SslConfig;
   const hasIdentity = config.cert !== null || config.keyStorePath !== null;
   const hadIdentity = old.cert !== null || old.keyStorePath !== null;
-  // TLS goes on with the first certificate, unless the same request says otherwise, and off with the last one.
+  // The first certificate turns TLS on and the last one turns it off, unless the request itself says otherwise.
   if (!isSwitched && (seen.has('enabled') || hasIdentity !== hadIdentity)) config.enabled = hasIdentity;
   if (problems.issues.length === before) checkTogether(config, problems, warnings);
   return config;
@@ -157,7 +157,7 @@ function toList(value: unknown, at: string, problems: Problems): string[] {
   return [];
 }
 
-/** What an answer shows: nothing where nothing was configured, else every key that was given. */
+/** The form in answers: null without any configuration, else every configured key. */
 export function toPublicSslConfig(config: SslConfig): Record<string, unknown> {
   const { enabled, protocols, cipherSuites, clientAuth, ...material } = config;
   const given = Object.entries(material).filter(([, value]) => value !== null);

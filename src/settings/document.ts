@@ -1,4 +1,4 @@
-/** Reads YAML with the line of every value, and fills `${NAME}` in before the values get their types. */
+/** Reads YAML with the line of every value, and fills in `${NAME}` before the values get their types. */
 
 import { type Document, isAlias, isMap, isPair, isScalar, isSeq, LineCounter, type Node, parseDocument, type Scalar, visit } from 'yaml';
 import { type Issue, messageOf } from '../kernel/errors.ts';
@@ -9,7 +9,7 @@ export interface ConfigDocument {
   /** plain values; an empty file is `{}` */
   value: unknown;
   issues: Issue[];
-  /** 1-based line of a path or of its nearest parent that is written there; undefined when nothing of it is */
+  /** 1-based line of a path, or of its nearest parent in the text; undefined without one */
   lineOf(path: string): number | undefined;
 }
 
@@ -41,7 +41,7 @@ export function readDocument(text: string, env: NodeJS.ProcessEnv, place: readon
   try {
     return { value: document.toJS({ maxAliasCount: 100 }) ?? {}, issues, lineOf };
   } catch (error) {
-    // too many aliases, or one that is not resolved
+    // too many aliases, or one without an anchor
     issues.push({ path: '', message: firstLine(messageOf(error)) });
     return { value: {}, issues, lineOf };
   }
@@ -51,7 +51,7 @@ function firstLine(message: string): string {
   return message.split('\n', 1)[0] ?? message;
 }
 
-/** A scalar's value with its variables filled in; plain (unquoted) results get the type that YAML would have given them. */
+/** A scalar's value with its variables filled in. A plain (unquoted) result gets the type that YAML would give it. */
 function typeScalar(node: Scalar, segments: readonly string[], env: NodeJS.ProcessEnv): { value: unknown; problems: string[] } {
   if (typeof node.value === 'string') {
     const filled = fillIn(node.value, segments, env);

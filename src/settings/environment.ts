@@ -5,7 +5,7 @@ import type { Issue } from '../kernel/errors.ts';
 import { isTextKey, toPath, toTyped } from './paths.ts';
 
 const PREFIX = 'FLUXMQ_';
-/** For the command line, in whose shell a broker may be started, too. */
+/** Variables of the command line: a broker may start from the same shell. */
 const COMMAND_LINE = new Set([
   'FLUXMQ_API',
   'FLUXMQ_API_USER',
@@ -15,7 +15,7 @@ const COMMAND_LINE = new Set([
   'FLUXMQ_DATABASE_PASSWORD',
 ]);
 
-/** The names of the keys: a leaf takes any value, `[tree]` is a list of it. Values are judged later, by the schema. */
+/** The names of the keys: a leaf takes any value, `[tree]` is a list of trees. The schema judges the values later. */
 type KeyTree = 'leaf' | [KeyTree] | { readonly [key: string]: KeyTree };
 
 function leaves(...names: string[]): { [key: string]: KeyTree } {
@@ -91,7 +91,7 @@ function noteOf(names: string[]): string {
 export interface Overlay {
   value: Record<string, unknown>;
   issues: Issue[];
-  /** about variables that are ignored */
+  /** notes about ignored variables */
   notes: string[];
   /** path → the variable that set it */
   origins: Map<string, string>;
@@ -102,7 +102,7 @@ export function overlayEnvironment(base: Record<string, unknown>, env: NodeJS.Pr
   const overlay: Overlay = { value: structuredClone(base), issues: [], notes: [], origins: new Map() };
   const injected: string[] = [];
   const names = Object.keys(env).filter((name) => name.startsWith(PREFIX) && !COMMAND_LINE.has(name));
-  // by length of list index, too: entry 2 is made before entry 10
+  // shortest list index first: entry 2 is made before entry 10
   names.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
   for (const name of names) {
     const text = env[name] ?? '';
@@ -154,7 +154,7 @@ function readValue(text: string, segments: string[]): unknown {
   }
 }
 
-/** Sets one value, making the objects and list entries on the way. Returns why it cannot be done, or null. */
+/** Sets one value and makes the objects and list entries on the way. Returns the reason of a failure, or null. */
 function put(root: Record<string, unknown>, segments: string[], value: unknown): string | null {
   let place: unknown = root;
   for (const [index, key] of segments.entries()) {

@@ -1,9 +1,9 @@
-/** Passwords of the documentation and of well-known defaults, which anybody tries first. */
+/** Passwords of the documentation and well-known defaults, which attackers try first. */
 
 import type { AuthConfig, Endpoint } from '../endpoint/endpoint.ts';
 import type { Settings } from './settings.ts';
 
-/** Of README.md, config.example.yaml and deploy/, and FluxMQ's own; what begins with `change-me` beside them. */
+/** Passwords of README.md, config.example.yaml, deploy/ and FluxMQ. Every password that begins with `change-me` is an example too. */
 const EXAMPLES = new Set([
   'secret',
   'guest',
@@ -32,7 +32,7 @@ export function exampleSettings({ http, store, cluster, secrets, auth }: Setting
   return [...given.filter(([, value]) => isExample(value)).map(([path]) => path), ...examplesIn(auth, 'auth')];
 }
 
-/** The same of one endpoint. */
+/** The same for one endpoint. */
 export function examplesOf({ authConfig }: Endpoint): string[] {
   return examplesIn(authConfig ?? [], 'authConfig');
 }

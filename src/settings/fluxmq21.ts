@@ -1,12 +1,12 @@
-/** Lets a FluxMQ 2.1 config.yaml start: its `mqtt:` list, its single-node `cluster:`, and sections that mean nothing here, each with a warning. */
+/** Lets a FluxMQ 2.1 config.yaml start: its `mqtt:` list, its single-node `cluster:`, and sections without effect here, each with a warning. */
 
 import { isObject } from '../endpoint/problems.ts';
 import type { Issue } from '../kernel/errors.ts';
 
-/** Sections of FluxMQ about its own inner life. They are not part of our configuration and change nothing. */
+/** Sections about FluxMQ's internals: no part of our configuration, and without effect. */
 const WITHOUT_EFFECT = ['allowEmptyMessage', 'pool', 'meter', 'eventbus', 'shareSubscribe', 'application', 'retry', 'es'];
 
-/** Keys of an `mqtt:` entry that need nothing here: metrics are always on, rules are refreshed at once. */
+/** Keys of an `mqtt:` entry that need no switch here: metrics are always on, rules apply at once. */
 const ENDPOINT_WITHOUT_EFFECT = ['metrics', 'aclRefreshPeriod'];
 
 const ENDPOINT_RENAMED: Record<string, string> = { ssl: 'sslConfig', options: 'serverOptions' };
@@ -15,11 +15,11 @@ export interface Translated {
   value: Record<string, unknown>;
   warnings: string[];
   issues: Issue[];
-  /** what the user calls the list of endpoints, for the paths of problems */
+  /** the user's name of the list of endpoints, for the paths of problems */
   endpointsKey: 'endpoints' | 'mqtt';
 }
 
-/** FluxMQ's spelling → ours. `input` is not changed. */
+/** Translates FluxMQ's spelling into ours. `input` stays unchanged. */
 export function translateFluxmq(input: Record<string, unknown>): Translated {
   const value = { ...input };
   const warnings: string[] = [];
@@ -60,7 +60,7 @@ function translateEndpoint(entry: unknown, path: string, warnings: string[]): un
   const given: [string, unknown][] = [];
   for (const [key, value] of Object.entries(entry)) {
     if (ENDPOINT_WITHOUT_EFFECT.includes(key)) warnings.push(`${path}.${key}: has no effect here`);
-    // in FluxMQ the switch of its rule engine, on by default; without a bridgeConfig there is nothing to bridge
+    // the switch of FluxMQ's rule engine, on by default; without a bridgeConfig there is nothing to bridge
     else if (key === 'enableBridge' && value === true && entry['bridgeConfig'] === undefined) {
       warnings.push(`${path}.enableBridge: has no effect here without bridgeConfig`);
     } else given.push([Object.hasOwn(ENDPOINT_RENAMED, key) && !(ENDPOINT_RENAMED[key]! in entry) ? ENDPOINT_RENAMED[key]! : key, value]);

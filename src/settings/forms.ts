@@ -1,4 +1,4 @@
-/** The forms of values that the sections of the settings are made of, with their messages. */
+/** The value types that the sections of the settings share, with their messages. */
 
 import { z } from 'zod';
 import { isObject } from '../endpoint/problems.ts';
@@ -15,11 +15,11 @@ export const integer = (min: number, max: number) => {
   return z.int({ error }).min(min, { error }).max(max, { error });
 };
 export const oneOf = <const T extends readonly string[]>(values: T) => z.enum(values, { error: `must be one of ${values.join(', ')}` });
-/** An object with these keys and no others. */
+/** An object with exactly these keys. */
 export const group = <T extends z.ZodRawShape>(shape: T) =>
   z.strictObject(shape, { error: (issue) => (issue.code === 'invalid_type' ? 'must be a group of keys' : undefined) });
 
-/** An object without keys that are null, which stand for "the default". */
+/** An object without its null keys, which mean "the default". */
 export function withoutNulls(value: unknown): unknown {
   return isObject(value) ? Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== null)) : value;
 }

@@ -20,11 +20,11 @@ import { SettingsError } from './settings-error.ts';
 const DEFAULT_FILE = 'config.yaml';
 const FILE_BYTES_MAX = 8 * 1024 * 1024;
 
-/** What an empty configuration listens on: this machine only, because nobody has to log in. */
+/** The endpoint of an empty configuration: loopback only, because clients need no login. */
 const BUILT_IN_ENDPOINT = { port: 1883, host: '127.0.0.1', enableAuth: false, isDefault: true };
 
 export interface LoadOptions {
-  /** as named by the user, relative to `cwd`; null: `config.yaml` in `cwd` if it is there, else the built-in defaults */
+  /** as the user named it, relative to `cwd`; null: `config.yaml` in `cwd` if it exists, else the built-in defaults */
   file: string | null;
   env: NodeJS.ProcessEnv;
   cwd: string;
@@ -62,7 +62,7 @@ export function loadSettings(options: LoadOptions): LoadedSettings {
   return { settings, warnings, file: name === null ? null : resolve(options.cwd, name) };
 }
 
-/** Only a shell makes a home folder of `~`: a folder of that name would be made. */
+/** Only a shell expands `~`: without this check a folder called `~` would be made. */
 function noteTildes({ store, log, http, cluster }: Settings, problems: Problems): void {
   const { credentials } = cluster.bus ?? {};
   const paths: Record<string, string | null | undefined> = {
@@ -87,7 +87,7 @@ function resolveFiles({ credentials }: BusSettings, cwd: string): void {
   if (tls !== null) credentials.tls = { ca: at(tls.ca), crt: at(tls.crt), key: at(tls.key) };
 }
 
-/** A file that was named must be there; the default one need not. */
+/** A file that the user named must exist; the default file need not. */
 function readFile(options: LoadOptions): { name: string | null; text: string } {
   const name = options.file ?? DEFAULT_FILE;
   const path = resolve(options.cwd, name);
@@ -121,7 +121,7 @@ function readSettings(input: Record<string, unknown>, endpointsKey: string, cwd:
   };
 }
 
-/** The keys of `store` that are about sealing, and the configuration without them. */
+/** The keys of `store` about sealing, and the configuration without them. */
 function takeSecretKeys(input: Record<string, unknown>): { keys: Record<string, unknown>; rest: Record<string, unknown> } {
   const store = input['store'];
   if (!isObject(store)) return { keys: {}, rest: input };
@@ -148,14 +148,14 @@ function collect<T>(path: string, problems: Problems, parse: () => T): T | undef
   }
 }
 
-/** What no two endpoints may share. */
+/** Ids and addresses that no two endpoints may share. */
 interface Names {
   port?: number;
   id?: string;
   isDefault: boolean;
 }
 
-/** The endpoint would have the port first, and the node not start. */
+/** The endpoint would take the port first, and the node could not start. */
 function noteAdminPort(http: { host: string; port: number }, endpoints: readonly Endpoint[], key: string, problems: Problems): void {
   for (const [index, { enabled, host, port }] of endpoints.entries()) {
     const isShared = host === http.host || isEveryAddress(host) || isEveryAddress(http.host);
@@ -185,7 +185,7 @@ function readEndpoints(input: unknown, key: string, problems: Problems, warnings
   return endpoints;
 }
 
-/** What must be unique about an entry that has other problems: all are told at once. */
+/** The unique keys of an entry with other problems, so that all problems are reported at once. */
 function namesOf(entry: unknown): Names {
   const { port, id, isDefault } = isObject(entry) ? entry : {};
   return { ...(typeof port === 'number' ? { port } : {}), ...(typeof id === 'string' ? { id } : {}), isDefault: isDefault === true };
@@ -202,7 +202,7 @@ function noteTwins(names: Names, path: string, earlier: { path: string; names: N
   }
 }
 
-/** Adds the line of the file, or the variable that the value came from. */
+/** Adds the line of the file, or the variable, that the value came from. */
 function locate(issue: Issue, origins: Map<string, string>, lineOf: (path: string) => number | undefined): Issue {
   const segments = toSegments(issue.path);
   const path = toPath(segments);

@@ -1,11 +1,11 @@
-/** Paths into a configuration: `endpoints[0].port` as people read it, `['endpoints', '0', 'port']` as code walks it. */
+/** Paths into a configuration: `endpoints[0].port` for people, `['endpoints', '0', 'port']` for code. */
 
 /** Accepts `a.0.b` and `a[0].b`. '' is the whole input. */
 export function toSegments(path: string): string[] {
   return path.split(/[.[\]]/).filter((part) => part !== '');
 }
 
-/** Numbers become `[0]`, all else is joined by dots. */
+/** Numbers become `[0]`; dots join the rest. */
 export function toPath(segments: readonly string[]): string {
   return segments.reduce((left, part) => {
     if (/^\d+$/.test(part)) return `${left}[${part}]`;
@@ -13,7 +13,7 @@ export function toPath(segments: readonly string[]): string {
   }, '');
 }
 
-/** Values of these keys are text whatever they look like: `password: 0123` means the four digits. */
+/** Keys whose values are always text: `password: 0123` means the four digits. */
 const TEXT_KEYS = new Set([
   'username',
   'password',
@@ -33,7 +33,7 @@ const TEXT_KEYS = new Set([
   'secretKeyFile',
 ]);
 
-/** Whether the last key of a path holds text. */
+/** True when the last key of a path holds text. */
 export function isTextKey(segments: readonly string[]): boolean {
   const [parent, last] = [segments.at(-2) ?? '', segments.at(-1) ?? ''];
   return TEXT_KEYS.has(last) || (parent === 'secretKeysOld' && /^\d+$/.test(last));

@@ -35,7 +35,7 @@ const nodeSchema = group({
     .optional(),
   memoryBudget: bytes.optional(),
 });
-/** A certificate may stand in the configuration itself. */
+/** A value long enough for an inline certificate. */
 const PEM_CHARACTERS_MAX = 512 * 1024;
 const pem = text(PEM_CHARACTERS_MAX);
 const sslSchema = group({ crt: pem.optional(), cert: pem.optional(), key: pem.optional() });
@@ -66,7 +66,7 @@ const logSchema = group({
   maxFiles: integer(1, 1000).optional(),
 });
 
-/** What the sections say, with defaults; paths are as written. */
+/** The sections with their defaults; paths are as written. */
 export type NodeSections = Pick<Settings, 'node' | 'http' | 'store' | 'cluster' | 'history' | 'log' | 'shutdownTimeout'>;
 
 /** The keys of config.yaml (docs/configuration.md) by their reader: this file. */
@@ -97,7 +97,7 @@ function readNode(input: unknown, problems: Problems): Settings['node'] {
   return { name: read?.name ?? defaultName(), bindAddress: read?.bindAddress ?? null, memoryBudget: read?.memoryBudget ?? null };
 }
 
-/** The host name, with what a node's name may not hold replaced. */
+/** The host name, with the characters that a node's name may not hold replaced. */
 function defaultName(): string {
   return (
     hostname()

@@ -1,4 +1,4 @@
-/** The keys that secrets are sealed with in the store: from a file, or from the configuration or the environment. */
+/** The keys that seal secrets in the store: from a file, the configuration or the environment. */
 
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';

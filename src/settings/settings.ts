@@ -32,11 +32,11 @@ export interface LogSettings {
   maxFiles: number;
 }
 
-/** What secrets are sealed with in the store: 32 bytes as hex or base64, else a passphrase. */
+/** The key that seals secrets in the store: 32 bytes as hex or base64, else a passphrase. */
 export interface SecretKeys {
   /** null: secrets are stored in clear */
   secretKey: string | null;
-  /** to read with, what was sealed before the key was changed */
+  /** older keys, for reading what they sealed */
   secretKeysOld: string[];
 }
 
@@ -59,11 +59,11 @@ export interface ClusterSettings {
   sync: {
     /** false: the store is read at the start and when a notice comes, but not every `interval` */
     enabled: boolean;
-    /** milliseconds between two looks at a store that other nodes use, 100..3600000 */
+    /** milliseconds between two readings of a store that other nodes use, 100..3600000 */
     interval: number;
     /** milliseconds that a change waits for the other nodes */
     timeout: number;
-    /** a notice that a node has not answered is said again so often */
+    /** milliseconds before a notice is repeated for a node that has not answered */
     retryCount: number;
   };
 }
@@ -72,21 +72,21 @@ export interface Settings {
   node: {
     name: string /** where endpoints listen whose host is 0.0.0.0 or ::, on this node; null: there */;
     bindAddress: string | null;
-    /** bytes that clients may make the node remember; null: a quarter of its memory */
+    /** bytes of the node's memory that clients may fill; null: a quarter of the memory */
     memoryBudget: number | null;
   };
   http: HttpSettings;
   store: StoreSettings;
   cluster: ClusterSettings;
-  /** `store.secretKey` and its like, the file read */
+  /** `store.secretKey` and the like, with the file read */
   secrets: SecretKeys;
   auth: AuthConfig[];
   acl: AclConfig;
-  /** the first content of an empty store */
+  /** the endpoints that fill an empty store */
   endpoints: Endpoint[];
-  /** false: nobody has written `endpoints`, and they are the built-in ones */
+  /** false: `endpoints` is absent, and these are the built-in ones */
   areEndpointsGiven: boolean;
-  /** rows beyond both are dropped: the newest so many, and those of so many days */
+  /** rows beyond both limits are dropped: the newest `keep`, and those of the last `keepDays` */
   history: { keep: number; keepDays: number };
   log: LogSettings;
   /** milliseconds, SIGTERM to exit */

@@ -1,11 +1,11 @@
-/** `${NAME}` inside a value becomes the environment variable NAME; `$${` stands for `${` itself. */
+/** Replaces `${NAME}` in a value by the environment variable NAME; `$${` is a literal `${`. */
 
-/** Each client's CONNECT fills these in; the reader of the file leaves them alone (docs/access.md). */
+/** Placeholders that each CONNECT fills in; the reader of the file leaves them alone (docs/access.md). */
 const PER_CLIENT = new Set(['clientId', 'username', 'password', 'ip', 'endpoint']);
 const PER_CLIENT_SECTIONS = new Set(['auth', 'acl', 'endpoints', 'mqtt']);
 
-// In YAML's flow form (`{port: ${PORT}}`) the braces of a variable would be syntax, so they are other characters while YAML is parsed. These
-// two can be in no text, and the length stays so that positions do.
+// In YAML's flow form (`{port: ${PORT}}`) the braces of a variable would be syntax: other characters replace them while YAML is parsed. No
+// text can hold these two, and the length stays the same so that positions stay right.
 const OPEN = '\ufdd0';
 const CLOSE = '\ufdd1';
 
@@ -24,7 +24,7 @@ export interface FilledText {
   problems: string[];
 }
 
-/** Replaces every variable of one value. `segments` says where the value stands. */
+/** Replaces every variable of one value. `segments` is the path of the value. */
 export function fillIn(text: string, segments: readonly string[], env: NodeJS.ProcessEnv): FilledText {
   const problems: string[] = [];
   const isPerClient = PER_CLIENT_SECTIONS.has(segments[0] ?? '');

@@ -1,26 +1,26 @@
-/** A regular expression of the configuration that strangers' names are matched against: in time that is linear in the name. */
+/** A regular expression of the configuration, matched against names of strangers in time that is linear in the name. */
 
 import { type Assertion, PatternError, type PatternNode, parsePattern } from './syntax.ts';
 
 /** Characters of an expression. */
 export const PATTERN_LENGTH_MAX = 1024;
-/** States of its automaton: the time of a match is bounded by states times characters. */
+/** States of the automaton. States times characters bound the time of a match. */
 export const PATTERN_STATES_MAX = 512;
-/** Characters of a name; a longer one matches no pattern. */
+/** Characters of a name. A longer name matches no pattern. */
 export const PATTERN_TEXT_MAX = 2048;
-/** Parts that may be looked at while states are made: empty parts make none and may be repeated a million times. */
+/** Steps while the states are made: empty parts make no state and may be repeated a million times. */
 const STEPS_MAX = 20_000;
 
 const LATIN1 = 256;
 
-/** One state: takes a unit, or goes on to `next` without one, under the condition of `assertion` where there is one. */
+/** One state: takes a unit, or leads to `next` without one, if `assertion` holds. */
 interface State {
   readonly unit: UnitTest | null;
   readonly assertion: Assertion | null;
   next: readonly number[];
 }
 
-/** Which UTF-16 units match a literal, an escape or a class: as V8 says, asked once for each of Latin-1. */
+/** The UTF-16 units that match a literal, an escape or a class, by V8's own judgement, taken once for each of Latin-1. */
 class UnitTest {
   readonly #expression: RegExp;
   readonly #latin1 = new Uint8Array(LATIN1);
@@ -36,17 +36,17 @@ class UnitTest {
 }
 
 /**
- * An automaton whose states are followed side by side (Thompson): no input makes it go back. Memory is kept between matches, so that
- * one pattern is not to be used by two calls at once.
+ * An automaton that follows its states side by side (Thompson), so that no input makes it backtrack. It reuses its memory: two calls must not
+ * use one pattern at the same time.
  */
 export class Pattern {
   readonly #states: State[] = [];
   readonly #tests = new Map<string, UnitTest>();
   readonly #first: number;
   readonly #accepting: number;
-  /** the position at which a state was reached last */
+  /** the position at which each state was reached last */
   readonly #reachedAt: Int32Array;
-  /** states that are reached and not looked at yet */
+  /** reached states still to be followed */
   readonly #open: Int32Array;
   /** states that take a unit: at this position, and at the next one */
   readonly #taking: readonly [Int32Array, Int32Array];
@@ -83,7 +83,7 @@ export class Pattern {
     return this.#reachedAt[this.#accepting] === text.length;
   }
 
-  /** Adds the states that take a unit, of those that `from` leads to without one, behind `count`. @returns how many there are then */
+  /** Adds the unit-taking states that `from` leads to, behind `count`. @returns their new number */
   #reach(from: number, text: string, at: number, into: Int32Array, count: number): number {
     const [states, reachedAt, open] = [this.#states, this.#reachedAt, this.#open];
     if (reachedAt[from] === at) return count;
@@ -111,7 +111,7 @@ export class Pattern {
     return this.#states.push(state) - 1;
   }
 
-  /** @returns the state with which `node` begins, where `next` follows it */
+  /** @returns the first state of `node`, when `next` follows it */
   #build(node: PatternNode, next: number): number {
     if (++this.#steps > STEPS_MAX) throw tooLarge();
     switch (node.kind) {
@@ -157,7 +157,7 @@ export class Pattern {
   }
 }
 
-/** What is wrong with an expression, or null. */
+/** The reason why an expression is refused, or null. */
 export function patternProblem(source: string): string | null {
   try {
     new Pattern(source);

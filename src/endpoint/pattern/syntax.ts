@@ -1,4 +1,4 @@
-/** Reads a regular expression: JavaScript's syntax without what no automaton can decide in linear time. */
+/** Reads a regular expression: JavaScript's syntax without the parts that no automaton decides in linear time. */
 
 /** One expression as a tree. `unit` matches one UTF-16 unit. */
 export type PatternNode =
@@ -11,7 +11,7 @@ export type PatternNode =
 
 export type Assertion = 'start' | 'end' | 'boundary' | 'noBoundary';
 
-/** Why an expression is refused. */
+/** The reason why an expression is refused. */
 export class PatternError extends Error {}
 
 const QUANTIFIER = /^(?:[*+?]|\{(\d+)(?:(,)(\d*))?\})\??/;
@@ -27,7 +27,7 @@ export function parsePattern(source: string): PatternNode {
   }
   const reader = new Reader(source);
   const tree = reader.choice();
-  // V8 has accepted the expression: what is left over is a fault of the reader.
+  // V8 has accepted the expression: a rest is a fault of this reader.
   if (!reader.isAtEnd) throw new PatternError(`is not understood at character ${reader.at + 1}`);
   return tree;
 }

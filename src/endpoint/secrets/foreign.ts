@@ -1,4 +1,4 @@
-/** What a newer version has written into an endpoint and this one does not know: kept by every change, left out of what is shown. */
+/** Keys of an endpoint that a newer version wrote and this one does not know: every change keeps them, no answer shows them. */
 
 import { defaultEndpoint } from '../defaults.ts';
 import type { Endpoint } from '../endpoint.ts';
@@ -7,7 +7,7 @@ const KNOWN = defaultEndpoint(1);
 const GROUPS = ['sslConfig', 'serverOptions', 'childOptions'] as const;
 const AUTH_TYPE = 'fixed';
 
-/** True for a key of this version. @param group of the options that it belongs to; null: of the endpoint itself */
+/** True for a key of this version. @param group the option object that holds the key; null: the endpoint itself */
 export function isKnownKey(group: (typeof GROUPS)[number] | null, key: string): boolean {
   return Object.hasOwn(group === null ? KNOWN : KNOWN[group], key);
 }
@@ -23,7 +23,7 @@ export function foreignKeysOf(endpoint: Endpoint): string[] {
   return [...own, ...inGroups];
 }
 
-/** A copy for answers and files: nobody here can tell what in those keys is secret, and a request with them would be refused. */
+/** A copy for answers and files without unknown keys: they may be secret, and a request with them would be refused. */
 export function withoutForeign(endpoint: Endpoint): Endpoint {
   const shown = pick(endpoint, null);
   for (const group of GROUPS) Object.assign(shown, { [group]: pick(endpoint[group], group) });
@@ -33,9 +33,9 @@ export function withoutForeign(endpoint: Endpoint): Endpoint {
   return authConfig === undefined ? shown : { ...shown, authConfig };
 }
 
-/** Why this version cannot run the endpoint; null: it can, without what it does not know. */
+/** The reason why this version cannot run the endpoint; null when it can run without the unknown keys. */
 export function foreignProblem({ authConfig }: Endpoint): string | null {
-  // Whoever does not know how clients are to be checked lets nobody in.
+  // A version that does not know how to check the clients must let none in.
   const unknown = authConfig?.find((entry) => entry.authType !== AUTH_TYPE);
   return unknown === undefined ? null : `authType ${unknown.authType} is not known to this version: it was written by a newer one`;
 }

@@ -1,4 +1,4 @@
-/** What changed between two forms of an endpoint, down to the single value, as people read it; no secret in it. */
+/** The changes between two forms of an endpoint, down to single values, for people; without secrets. */
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Endpoint } from '../endpoint.ts';
@@ -6,13 +6,13 @@ import { isObject } from '../problems.ts';
 import { withoutForeign } from './foreign.ts';
 import { maskSecrets } from './secrets.ts';
 
-/** One value that is different; null where there is none. */
+/** One changed value; null: absent on that side. */
 export interface DiffEntry {
   /** `maxConnectionSize`, `authConfig[0].users[alice].password`, `aclConfig.rules[2]` */
   path: string;
   from: unknown;
   to: unknown;
-  /** a secret changed: both sides are masks */
+  /** true when a secret changed: both sides are masks */
   secret?: true;
 }
 
@@ -23,8 +23,8 @@ interface Both {
 }
 
 /**
- * Every difference. Users of a list are found by their name; of any other list the stretch that differs is one entry, with the index
- * where it begins and both its forms as lists.
+ * Every difference. Users of a list are matched by name. In any other list the differing stretch is one entry, with the index of its
+ * beginning and both stretches as lists.
  */
 export function readableDiff(before: Endpoint, after: Endpoint): DiffEntry[] {
   const entries: DiffEntry[] = [];

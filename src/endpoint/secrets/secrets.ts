@@ -1,12 +1,12 @@
-/** Where the secrets of an endpoint are: answers, diffs, the store and exports all go by this one table. */
+/** The table of an endpoint's secrets, which answers, diffs, the store and exports obey. */
 
 import type { Endpoint } from '../endpoint.ts';
 import { isObject } from '../problems.ts';
 
-/** What answers show in place of a secret; sent back, it stands for the old one. */
+/** The mask of a secret in answers. Sent back, it means the old secret. */
 export const MASK = '******';
 
-/** A new key that holds a secret belongs here, and is masked and sealed from then on. `*` stands for each element of a list. */
+/** A new key with a secret belongs into this table, which masks and seals it. `*` means each element of a list. */
 const SECRETS: readonly string[] = [
   'authConfig.*.users.*.password',
   'sslConfig.cert',
@@ -15,12 +15,12 @@ const SECRETS: readonly string[] = [
   'sslConfig.keyStorePassword',
   'sslConfig.trustStorePassword',
 ];
-/** These may be a path or a certificate as well: secrets only with a private key in them, or when they have been sealed for that. */
+/** Keys that may also be a path or a certificate: secret only with a private key inside, or when sealed. */
 const SOMETIMES = new Set(['sslConfig.cert', 'sslConfig.key']);
 
 const PATHS = SECRETS.map((path) => path.split('.'));
 
-/** A copy whose secrets are what `replace` makes of them. What is absent or empty is no secret. @param path dotted, for messages */
+/** A copy with each secret replaced by `replace`. An absent or empty value is no secret. @param path dotted, for messages */
 export function mapSecrets(endpoint: Endpoint, replace: (secret: string, path: string) => string): Endpoint {
   return PATHS.reduce<unknown>((value, segments) => mapAt(value, segments, '', replace), endpoint) as Endpoint;
 }

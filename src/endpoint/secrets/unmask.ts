@@ -1,4 +1,4 @@
-/** Puts old secrets back where the masks of an answer or an export are read again. */
+/** Restores old secrets where an answer or an export with masks is read again. */
 
 import type { Endpoint } from '../endpoint.ts';
 import { isObject } from '../problems.ts';
@@ -6,8 +6,8 @@ import { toDocument } from '../public-form.ts';
 import { MASK } from './secrets.ts';
 
 /**
- * A copy of raw input in which masks are replaced by what `old` has in the same place; users are found by their name. A mask that
- * nothing stands for stays, and so does one beside another `encrypt`.
+ * A copy of raw input with each mask replaced by the secret of `old` in the same place; users are matched by name. A mask without an old
+ * secret stays, and so does one beside another `encrypt`.
  */
 export function unmask(input: Record<string, unknown>, old: Endpoint): Record<string, unknown> {
   return replace(input, toDocument(old)) as Record<string, unknown>;
@@ -25,7 +25,7 @@ function replace(value: unknown, old: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, replace(part, other[key])]));
 }
 
-/** The element of the same user; null for one that nobody knew, undefined for what is no user. */
+/** The old element of the same user; null for an unknown user, undefined for an element that is no user. */
 function partnerOf(element: unknown, list: unknown[]): unknown {
   if (!isObject(element) || typeof element['username'] !== 'string') return undefined;
   return list.find((candidate) => isObject(candidate) && candidate['username'] === element['username']) ?? {};

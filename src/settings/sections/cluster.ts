@@ -1,4 +1,4 @@
-/** The strict schema of the `cluster` section: where NATS is, how to be let in, how the nodes keep in step. */
+/** The strict schema of the `cluster` section: the NATS servers, the login there, and how the nodes keep in step. */
 
 import { isIP } from 'node:net';
 import { z } from 'zod';
@@ -70,7 +70,7 @@ const schema = group({
 
 type Read = z.infer<typeof schema>;
 
-/** Without servers it is a single node, which has nothing of a cluster but the store that others may use. Paths of files are as written. */
+/** Without servers the node is single, and only `interval` and the like matter, for a shared store. Paths of files are as written. */
 export function readCluster(input: unknown, problems: Problems): ClusterSettings {
   const read = check(schema, withoutNullsInside(input ?? {}), 'cluster', problems);
   const { sync = {} } = read ?? {};
@@ -98,7 +98,7 @@ function toPlace({ addresses, kubernetes }: Read): BusPlace {
 
 function toCredentials({ credentials = {}, addresses = [] }: Read): BusCredentials {
   const { user, password, token, credsFile, tls } = credentials;
-  // One connection may go to any of them: what is demanded of one server is demanded of all.
+  // The one connection may go to any server: a demand on one server is a demand on all.
   const isTls = tls !== undefined || addresses.some((each) => each.isTls);
   return {
     user: user ?? null,
@@ -126,7 +126,7 @@ function checkCredentials(credentials: Read['credentials'], problems: Problems):
   if ((tls?.crt === undefined) !== (tls?.key === undefined)) problems.add('cluster.credentials.tls', 'crt and key go together');
 }
 
-/** Keys that are null stand for "the default", on every level. */
+/** Drops keys that are null on every level: null means "the default". */
 function withoutNullsInside(value: unknown): unknown {
   if (!isObject(value)) return value;
   const given = Object.entries(value).filter(([, entry]) => entry !== null);

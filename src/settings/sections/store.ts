@@ -1,4 +1,4 @@
-/** The section `store` of the settings: which store, and for a database where it is and how to log in. */
+/** The section `store` of the settings: the kind of store, and the address and login of a database. */
 
 import { z } from 'zod';
 import { check, isObject, type Problems } from '../../endpoint/problems.ts';
@@ -8,7 +8,7 @@ import type { Settings } from '../settings.ts';
 
 const localSchema = group({ dataPath: text(4096).optional() });
 const datasourceSchema = group({
-  // also where it is not used: a FluxMQ 2.1 file with its default store has one
+  // also where it has no effect: a FluxMQ 2.1 file with its default store has one
   url: text()
     .regex(/^(jdbc:)?[a-z][a-z0-9+]*:/i, { error: 'must be a database URL such as jdbc:postgresql://localhost:5432/fluxmq' })
     .optional(),
@@ -45,7 +45,7 @@ export function readStore(input: unknown, problems: Problems, warnings: string[]
   return { storeType: 'LOCAL', local };
 }
 
-/** Username and password beside the URL win over those in it. */
+/** Username and password beside the URL win over those in the URL. */
 function readLogin(given: Datasource, storeType: 'POSTGRESQL' | 'MYSQL', problems: Problems, warnings: string[]) {
   if (given.url === undefined) {
     problems.add('store.datasource.url', `is needed with storeType ${storeType}`);
@@ -67,7 +67,7 @@ function readLogin(given: Datasource, storeType: 'POSTGRESQL' | 'MYSQL', problem
   return { ...address, schema: given.schema ?? address.schema, username, password: given.password ?? address.password ?? '' };
 }
 
-/** Drivers are not loaded here; a name that contradicts the storeType shows a mistake. */
+/** A driver name loads nothing here; one that contradicts the storeType is a mistake. */
 function kindOfDriver(driver: string): DatabaseAddress['kind'] | null {
   if (/postgres/i.test(driver)) return 'postgres';
   return /mysql|mariadb/i.test(driver) ? 'mysql' : null;
