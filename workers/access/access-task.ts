@@ -1,4 +1,4 @@
-/** Entry of the access pool's threads: one password check a task. */
+/** Entry of the access pool's threads: one password check per task. */
 
 import { verifyPassword } from './verify-password.ts';
 

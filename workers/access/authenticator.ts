@@ -1,4 +1,4 @@
-/** Decides whether a CONNECT may enter: the authenticators in order, the first success wins (docs/access.md). */
+/** Decides whether a CONNECT may enter. The authenticators are tried in order, and the first success wins (docs/access.md). */
 
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,44 +12,44 @@ export interface Credentials {
   clientId: string;
   username: string | null;
   password: Buffer | null;
-  /** IP address of the peer; with the user the unit of delays and limits */
+  /** IP address of the peer; together with the user the unit of delays and limits */
   address: string;
-  /** id of the endpoint: its users are others than those of another one */
+  /** id of the endpoint: two endpoints have different users */
   endpoint: string;
 }
 
 export type AuthResult = { ok: true; username: string | null } | { ok: false; reason: 'badUserNameOrPassword' | 'serverUnavailable' };
 
-/** What is looked up of an entry on each login, made once per configuration. */
+/** The parts of an entry that every login looks up, made once per configuration. */
 interface CompiledEntry {
   users: Map<string, FixedUser>;
   client: NamePattern | null;
   user: NamePattern | null;
 }
 
-/** Delay of the first failure's answer; it doubles with each failure of the user from that address. */
+/** Delay of the answer to the first failure. It doubles with each failure of the same user from the same address. */
 const DELAY_FIRST_MS = 100;
 const DELAY_MAX_MS = 2_000;
 
-/** One per worker; what failed is remembered by all together. */
+/** One per worker; the login gate shares the memory of failures between all workers. */
 export class Authenticator {
   readonly #ask: (job: VerifyJob) => Promise<boolean>;
   readonly #gate: LoginGate;
-  /** list → its digest: credentials that one list refuses may be right by another one */
+  /** list → its digest: credentials that one list refuses may be right for another */
   readonly #scopes = new WeakMap<AuthConfig[], string>();
   readonly #compiled = new WeakMap<FixedAuthConfig, CompiledEntry>();
 
-  /** `ask` verifies a hash off this thread and rejects when that is not possible now. */
+  /** @param ask verifies a hash off this thread; rejects when that is impossible now */
   constructor(ask: (job: VerifyJob) => Promise<boolean>, gate: LoginGate) {
     this.#ask = ask;
     this.#gate = gate;
   }
 
   /**
-   * Checks one login. Never rejects. A failure is answered after a delay of 0.1 to 2 s that grows with the failures of this user from this
-   * address; new guesses wait for their check (login-gate.ts).
-   * `serverUnavailable`: no entry accepted it and one could not be asked, or it waited too long for its check.
-   * @param isGone nobody waits for the answer any more
+   * Checks one login. Never rejects. The answer to a failure comes after a delay of 0.1 to 2 s, which grows with the failures of this user
+   * from this address. New guesses wait for their check (login-gate.ts).
+   * `serverUnavailable`: no entry accepted the login and one could not be asked, or the check could not start in time.
+   * @param isGone true when the client has gone and needs no answer
    */
   async check(list: AuthConfig[], who: Credentials, isGone: () => boolean = () => false): Promise<AuthResult> {
     const gate = this.#gate;
@@ -70,7 +70,7 @@ export class Authenticator {
     return { ok: false, reason: 'badUserNameOrPassword' };
   }
 
-  /** What the list decides about: the client identifier too, where a filter looks at it. */
+  /** A digest of everything that the list judges: with the client identifier only when a filter uses it. */
   #credentials(list: AuthConfig[], { username, password, clientId }: Credentials): bigint {
     let scope = this.#scopes.get(list);
     if (scope === undefined) {
@@ -90,14 +90,14 @@ export class Authenticator {
       try {
         if (await this.#tryFixed(entry, who)) return { ok: true, username: who.username };
       } catch {
-        // The reason (queue full, pool gone) is known and logged by who was asked; here it only changes the answer.
+        // The access pool knows and logs the reason (queue full, pool gone); here only the answer changes.
         isUnavailable = true;
       }
     }
     return { ok: false, reason: isUnavailable ? 'serverUnavailable' : 'badUserNameOrPassword' };
   }
 
-  /** Takes as long for an unknown user as for a known one, so that an answer's time does not tell which names exist. */
+  /** Takes the same time for an unknown user as for a known one: otherwise the time of an answer would reveal which names exist. */
   async #tryFixed(entry: CompiledEntry, who: Credentials): Promise<boolean> {
     const { username, password } = who;
     if (username === null || password === null) return false;
@@ -129,7 +129,7 @@ export class Authenticator {
 
 type NamePattern = Pick<Pattern, 'matches'>;
 
-/** Of a filter that an older version took and this one refuses. */
+/** Stands for a filter that an older version accepted and this version refuses. */
 const NOBODY: NamePattern = { matches: () => false };
 
 function toPattern(source: string | undefined): NamePattern | null {
@@ -137,7 +137,7 @@ function toPattern(source: string | undefined): NamePattern | null {
   try {
     return new Pattern(source);
   } catch {
-    // Main warns of it, with the reason, when the endpoint starts.
+    // Main warns about the filter, with the reason, when the endpoint starts.
     return NOBODY;
   }
 }
@@ -147,7 +147,7 @@ function isFor(entry: CompiledEntry, who: Credentials): boolean {
   return entry.user === null || (who.username !== null && entry.user.matches(who.username));
 }
 
-/** The same one for the same unknown name each time: repeated tries show no mean of several users that would give it away. */
+/** The user compared in place of an unknown one. A name always gets the same one: an average over several would reveal it as unknown. */
 function pickDecoy(entry: CompiledEntry, username: string): FixedUser | undefined {
   const users = [...entry.users.values()];
   return users[createHash('sha256').update(username).digest().readUInt32BE(0) % Math.max(1, users.length)];

@@ -1,4 +1,4 @@
-/** Decides what one client may publish and subscribe (docs/access.md). */
+/** Decides which topics one client may publish and subscribe to (docs/access.md). */
 
 import type { AclConfig, AclRule } from '../../src/endpoint/endpoint.ts';
 import { type AclSubject, compileAcl } from './compiled-acl.ts';
@@ -12,11 +12,11 @@ interface Rules {
 }
 
 /**
- * The rules of one client. Made per connection, and again when the rules change: only the rules that are about the client are looked at.
+ * The rules of one client, collected per connection and again when the rules change. Only the rules about the client are consulted.
  *
- * Decision: a matching allow permits; else a matching deny forbids; else the default. For a subscription, an allow matches when it covers
- * the whole requested filter, a deny already when the two have a topic in common: `deny secret/#` forbids a subscription to `#`, since
- * messages are not checked again on their way to the subscriber.
+ * Decision: a matching allow permits; otherwise a matching deny forbids; otherwise the default decides. For a subscription an allow matches
+ * when it covers the whole requested filter, a deny already when the two have a topic in common: `deny secret/#` forbids a subscription to
+ * `#`, because messages are not checked again on their way to the subscriber.
  */
 export class Authoriser {
   readonly #isAllowedByDefault: boolean;
@@ -43,17 +43,19 @@ export class Authoriser {
     return allow.some(matches) || (this.#isAllowedByDefault && !deny.some(matches));
   }
 
-  /** No subscription can be refused. */
+  /** True when no subscription can be refused. */
   get allowsAllSubscriptions(): boolean {
     return this.#isAllowedByDefault && this.#subscribe.deny.length === 0;
   }
 
-  /** Whether a message of this topic may reach the client: as if it subscribed to this topic alone. `topic` is a valid topic name. */
+  /** Whether a message of this topic may reach the client, as if it subscribed to this topic alone. `topic` is a valid topic name. */
   mayReceive(topic: string): boolean {
     return this.#allowsFilter(topic);
   }
 
-  /** `filter` is a valid topic filter; of a shared subscription (`$share/group/filter`, `$queue/filter`) the part after the group is judged. */
+  /**
+   * `filter` is a valid topic filter. Of a shared subscription (`$share/group/filter`, `$queue/filter`) the part after the group counts.
+   */
   maySubscribe(filter: string): boolean {
     return this.#allowsFilter(withoutShare(filter));
   }
@@ -73,9 +75,9 @@ function withoutShare(filter: string): string {
 }
 
 /**
- * The rule's topic with the client's values in it, or null when the rule matches nothing for this client. A value with `+`, `#` or `/`, or
- * one that would make the topic begin with `$`, must not widen an allow; without a user name there is nothing to put in. A deny keeps a
- * value with `/`, as more levels: dropping it would let a client escape the deny by the choice of its identifier.
+ * Inserts the client's values into the topic of a rule; null when the rule matches nothing for this client. A value with `+`, `#` or `/`,
+ * or one that would make the topic begin with `$`, must not widen an allow. A missing user name leaves nothing to insert. A deny keeps a
+ * value with `/`, as more levels: a deny without it would let a client escape by the choice of its identifier.
  */
 function substitute(rule: AclRule, who: AclSubject): string | null {
   let isUsable = true;

@@ -1,10 +1,10 @@
-/** ACL rules in the form in which a connection picks its own: by subject, made once per configuration. */
+/** ACL rules indexed by subject, so that a connection finds its own quickly. Made once per configuration. */
 
 import { BlockList, isIPv4 } from 'node:net';
 import type { AclConfig, AclRule } from '../../src/endpoint/endpoint.ts';
 import { plainAddress } from '../../src/kernel/address.ts';
 
-/** Who is asking. */
+/** The client to be judged. */
 export interface AclSubject {
   clientId: string;
   username: string | null;
@@ -12,13 +12,13 @@ export interface AclSubject {
 }
 
 export interface CompiledAcl {
-  /** the rules that are about this client, in no particular order: order has no meaning in a decision */
+  /** the rules about this client, in no particular order: order has no meaning in a decision */
   rulesFor(who: AclSubject): AclRule[];
 }
 
 const compiled = new WeakMap<AclConfig, CompiledAcl>();
 
-/** The compiled form, made at the first call with this configuration object, which must not change any more. */
+/** The compiled form, made at the first call with this configuration object, which must not change afterwards. */
 export function compileAcl(acl: AclConfig): CompiledAcl {
   const known = compiled.get(acl);
   if (known !== undefined) return known;
@@ -57,7 +57,7 @@ function compile(acl: AclConfig): CompiledAcl {
   };
 }
 
-/** An address, or a network as `10.0.0.0/8`. */
+/** Parses an address, or a network like `10.0.0.0/8`. */
 function toBlockList(value: string): BlockList {
   const [written = '', prefix] = value.split('/');
   const list = new BlockList();

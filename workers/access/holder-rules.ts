@@ -1,4 +1,4 @@
-/** The rules of an endpoint for one session, by what its last connection was: its client may be away. */
+/** The rules of an endpoint for one session, judged by its last connection: the client may be offline. */
 
 import type { EndpointRules } from '../mesh/controls.ts';
 import type { Holder } from '../session/rights/holder.ts';

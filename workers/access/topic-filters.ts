@@ -3,7 +3,7 @@
 /** Levels of a filter or topic name. */
 export type Levels = readonly string[];
 
-/** Splits a valid filter. A leading `+/#` becomes `#`: each topic has a first level, so that they match the same topics. */
+/** Splits a valid filter. A leading `+/#` becomes `#`: every topic has a first level, so both match the same topics. */
 export function toLevels(filter: string): Levels {
   const levels = filter.split('/');
   return levels.length === 2 && levels[0] === '+' && levels[1] === '#' ? ['#'] : levels;
@@ -19,14 +19,14 @@ function isHidden(wildcardSide: Levels, otherSide: Levels): boolean {
 export function filterMatches(filter: Levels, topic: Levels): boolean {
   if (isHidden(filter, topic)) return false;
   for (const [index, level] of filter.entries()) {
-    // `a/#` matches `a` too: nothing may be left of the topic.
+    // `a/#` matches `a` too: the topic may end here.
     if (level === '#') return true;
     if (index >= topic.length || (level !== '+' && level !== topic[index])) return false;
   }
   return filter.length === topic.length;
 }
 
-/** True when each topic that `inner` matches is matched by `outer` too. */
+/** True when `outer` matches every topic that `inner` matches. */
 export function filterCovers(outer: Levels, inner: Levels): boolean {
   if (isHidden(outer, inner)) return false;
   for (const [index, level] of outer.entries()) {
@@ -37,7 +37,7 @@ export function filterCovers(outer: Levels, inner: Levels): boolean {
   return outer.length === inner.length;
 }
 
-/** True when there is a topic that both match. */
+/** True when some topic matches both. */
 export function filtersIntersect(a: Levels, b: Levels): boolean {
   if (isHidden(a, b) || isHidden(b, a)) return false;
   const shared = Math.min(a.length, b.length);

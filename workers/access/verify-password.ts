@@ -8,8 +8,8 @@ import type { VerifyJob } from '../../src/thread/messages.ts';
 import { verifyPlain } from './verify-plain.ts';
 
 /**
- * True when the password matches its stored form. Takes as long as the form asks for: belongs off an endpoint's thread, but for `plain`.
- * @throws FluxError `internal` when the stored form cannot be read; configuration is checked, so that is a fault and not a wrong password
+ * True when the password matches its stored form. Takes as long as the form demands: belongs off an endpoint's thread, except for `plain`.
+ * @throws FluxError `internal` when the stored form is unreadable: a fault, no wrong password, because main has checked the configuration
  */
 export async function verifyPassword(job: VerifyJob): Promise<boolean> {
   switch (job.encrypt) {

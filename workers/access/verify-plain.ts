@@ -1,8 +1,8 @@
-/** Compares a password with clear text: the one comparison that an endpoint's thread does itself, which need not load what the others need. */
+/** Compares a password with clear text, the one comparison on an endpoint's own thread. The module loads none of the hash libraries. */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 
-/** Digests have one length, so that the comparison does not tell the length of the password. */
+/** Compares digests, which have one length: the time of the comparison does not reveal the length of the password. */
 export function verifyPlain(stored: string, password: Uint8Array): boolean {
   return timingSafeEqual(createHash('sha256').update(stored).digest(), createHash('sha256').update(password).digest());
 }

@@ -1,4 +1,4 @@
-/** Accepts TCP connections for an endpoint in this worker, from sockets that main has bound; what is spoken on them is others' business. */
+/** Accepts TCP connections for an endpoint in this worker, from sockets that main has bound. Other modules speak the protocols. */
 
 import net from 'node:net';
 import type { Endpoint } from '../../src/endpoint/endpoint.ts';
@@ -10,25 +10,25 @@ import { acceptHandles } from './tcp-handle.ts';
 /** The part of a Listener that knows no protocol. */
 export type Acceptor = Pick<Listener, 'accepted' | 'setBacklog' | 'adopt' | 'drop' | 'stopAccepting'>;
 
-/** Who takes what has been accepted. */
+/** Takes the accepted connections. */
 export interface AcceptHooks {
-  /** Where no socket is needed. Null: the connection is closed. */
+  /** Takes a connection that needs no socket. Null: the acceptor closes the connection. */
   onHandle(connection: Connection): ConnectionClient | null;
   onSocket(socket: net.Socket): void;
 }
 
-/** Accepts; each connection has its endpoint's options when it is handed over. */
+/** Accepts connections. Each connection has the options of its endpoint before it is handed over. */
 export class SocketAcceptor implements Acceptor {
   accepted = 0;
   readonly #host: ListenerHost;
   readonly #isPlain: () => boolean;
   readonly #hooks: AcceptHooks;
-  /** by main's number of the socket */
+  /** by main's number for the socket */
   readonly #servers = new Map<number, net.Server>();
   #longestBacklog: number;
   #isAccepting = true;
 
-  /** @param isPlain asked at each connection: true where no socket is needed */
+  /** @param isPlain called for each connection: true when the connection needs no socket */
   constructor(host: ListenerHost, isPlain: () => boolean, hooks: AcceptHooks) {
     this.#host = host;
     this.#isPlain = isPlain;
@@ -85,12 +85,12 @@ export class SocketAcceptor implements Acceptor {
   }
 }
 
-/** A server whose handle is a libuv TCP handle, as Node 22 has it. */
+/** A server with a libuv TCP handle, as in Node 22. */
 interface HandledServer extends net.Server {
   _handle?: { listen?(backlog: number): number } | null;
 }
 
-/** listen(2) on a socket that listens already changes its backlog and nothing else; Node has no public call for it. */
+/** A second listen(2) on a listening socket changes the backlog and nothing else. Node has no public call for it. */
 function relisten(server: HandledServer, backlog: number): void {
   server._handle?.listen?.(backlog);
 }

@@ -1,22 +1,22 @@
 /**
- * Connections that have ended: closed, and told to their clients, in slices. When a network goes, thousands of clients go with it, and
- * each may have a will.
+ * Closes ended connections and notifies their clients, in slices. A network failure ends thousands of connections at once, each perhaps
+ * with a will: without the slices the event loop would block.
  */
 
 import { Pace } from '../../src/kernel/pace.ts';
 import { loopDelay } from '../../src/metrics/loop-delay.ts';
 
-/** A connection that has ended by itself, or has failed. */
+/** A connection that has ended by itself or has failed. */
 export interface Departing {
-  /** Closes it, and tells its client. Called once. */
+  /** Closes the connection and notifies its client. Called once. */
   closeEnded(): void;
 }
 
-/** Closed between two looks at the clock. */
+/** Connections closed between two readings of the clock. */
 const AT_ONCE = 16;
 let ended: Departing[] = [];
 
-/** Has it closed in the check phase, after the output of this loop iteration has gone. */
+/** Closes the connection in the check phase, after the output of this loop iteration has gone out. */
 export function departLater(connection: Departing): void {
   loopDelay.touch();
   if (ended.push(connection) === 1) setImmediate(closeSlice);

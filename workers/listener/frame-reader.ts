@@ -1,11 +1,11 @@
-/** Takes the frames of a WebSocket client apart (RFC 6455 section 5.2): what is MQTT's is unmasked in place and put together. */
+/** Parses the frames of a WebSocket client (RFC 6455 section 5.2). Unmasks MQTT's bytes in place and joins them. */
 
 import { isUtf8 } from 'node:buffer';
 
-/** Larger frames than any packet: the size limit is MQTT's, told with its own reason code. */
+/** Larger than any packet, because MQTT enforces the size limit with its own reason code. */
 const FRAME_BYTES_MAX = 300 * 1024 * 1024;
 const CONTROL_BYTES_MAX = 125;
-/** From here on whole words are unmasked. */
+/** Payloads of this size and more are unmasked by whole words. */
 const WORDS_FROM_BYTES = 64;
 
 const CONTINUATION = 0;
@@ -23,40 +23,40 @@ const INVALID_PAYLOAD = 1007;
 const MESSAGE_TOO_BIG = 1009;
 const NOTHING = Buffer.alloc(0);
 
-/** How a client ended the exchange of frames. */
+/** How a client ended the WebSocket. */
 export interface FrameEnd {
-  /** what to answer with */
+  /** close code of the answer */
   code: number;
-  /** false: by a frame that is not allowed */
+  /** false: the client sent a forbidden frame */
   isOrderly: boolean;
-  /** it was a close frame: nothing comes behind it */
+  /** the end was a close frame: nothing follows it */
   isClose: boolean;
 }
 
-/** One per connection; knows where in a frame the next byte is. */
+/** One per connection; keeps its position inside a frame between reads. */
 export class FrameReader {
-  /** frames that have begun so far */
+  /** frames begun until now */
   frames = 0;
-  /** payload of the latest ping; whoever answers it takes it away */
+  /** payload of the latest ping; the caller that answers it sets null */
   ping: Buffer | null = null;
-  /** nothing is read any more */
+  /** set when reading has stopped for good */
   ended: FrameEnd | null = null;
-  /** the start of a header that is not whole yet */
+  /** an incomplete header */
   #partial: Buffer | null = null;
-  /** bytes of the payload that are still to come */
+  /** missing bytes of the payload */
   #left = 0;
   #opcode = BINARY;
-  /** its first byte lowest, and how many bytes have been unmasked with it, modulo 4 */
+  /** the masking key, its first byte lowest, and the number of bytes that it has unmasked, modulo 4 */
   #mask = 0;
   #phase = 0;
-  /** a message has begun and not ended */
+  /** inside a fragmented message */
   #isFragmented = false;
-  /** payload of a control frame that is not whole yet */
+  /** an incomplete payload of a control frame */
   #control: Buffer | null = null;
 
   /**
-   * Reads buf[start, end), which it changes.
-   * @returns where MQTT's bytes end: they are buf[start, returned)
+   * Reads buf[start, end) and changes it: MQTT's bytes move to the front.
+   * @returns the end of MQTT's bytes, which are buf[start, returned)
    */
   read(buf: Buffer, start: number, end: number): number {
     let out = start;
@@ -78,7 +78,7 @@ export class FrameReader {
     return out;
   }
 
-  /** @returns where the payload begins, or `end` when the header is not whole */
+  /** @returns where the payload begins, or `end` when the header is incomplete */
   #readHeader(buf: Buffer, at: number, end: number): number {
     if (this.#partial !== null) {
       const known = this.#partial.length;
@@ -120,10 +120,10 @@ export class FrameReader {
     this.#phase = 0;
   }
 
-  /** The close code for a header that no client may send; null: it is fine. */
+  /** The close code for a forbidden header; null when the header is valid. */
   #faultOf(first: number, length: number): number | null {
     const opcode = first & 0x0f;
-    // No extension was agreed on.
+    // Reserved bits are for extensions, and none was negotiated.
     if ((first & 0x70) !== 0) return PROTOCOL_ERROR;
     if (opcode >= CLOSE) {
       const isKnown = opcode === CLOSE || opcode === PING || opcode === PONG;
@@ -146,7 +146,7 @@ export class FrameReader {
       return;
     }
     if (from !== to) buf.copyWithin(to, from, from + length);
-    // Up to a word's border, then word by word: every platform that this runs on has the lowest byte first.
+    // Bytes up to a word boundary, then whole words; this code needs a little-endian platform, as all supported ones are.
     for (; ((buf.byteOffset + to + n) & 3) !== 0; n++) buf[to + n]! ^= mask >>> ((phase++ & 3) << 3);
     const turn = (phase & 3) << 3;
     const word = turn === 0 ? mask : (mask >>> turn) | (mask << (32 - turn));
@@ -156,7 +156,7 @@ export class FrameReader {
   }
 
   #readControl(buf: Buffer, at: number, length: number): void {
-    // Nobody asks for a pong, and nobody reads it.
+    // The server sends no pings, so a pong has no meaning.
     if (this.#opcode === PONG) return;
     const bytes = Buffer.from(buf.subarray(at, at + length));
     this.#unmask(bytes, 0, length, 0);
@@ -173,7 +173,7 @@ export class FrameReader {
   }
 }
 
-/** What a close frame says, and what to answer (RFC 6455 sections 5.5.1 and 7.4). */
+/** Parses a close frame and chooses the answer (RFC 6455 sections 5.5.1 and 7.4). */
 function readClose(payload: Buffer): FrameEnd {
   if (payload.length === 0) return { code: NORMAL_CLOSURE, isOrderly: true, isClose: true };
   const code = payload.length < 2 ? 0 : payload.readUInt16BE(0);
@@ -182,7 +182,7 @@ function readClose(payload: Buffer): FrameEnd {
   return { code: isText ? code : INVALID_PAYLOAD, isOrderly: isText, isClose: true };
 }
 
-/** Bytes of the header at buf[at] with its mask; 0: there are not that many yet. One without a mask is refused: nothing is waited for. */
+/** Bytes of the header at buf[at] with its mask; 0 when incomplete. An unmasked frame is refused at once: its two bytes suffice. */
 function headerBytes(buf: Buffer, at: number, end: number): number {
   if (end - at < 2) return 0;
   const second = buf[at + 1]!;
@@ -198,7 +198,7 @@ function payloadBytes(buf: Buffer, at: number): number {
   return short === 126 ? buf.readUInt16BE(at + 2) : Number(buf.readBigUInt64BE(at + 2));
 }
 
-/** Those that may be sent in a frame (RFC 6455 section 7.4). */
+/** Codes that may be sent in a close frame (RFC 6455 section 7.4). */
 function isCloseCode(code: number): boolean {
   return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
 }

@@ -2,14 +2,14 @@
 
 import { createHash } from 'node:crypto';
 
-/** A request's line and headers together; no client needs more. */
+/** Bytes of the request line and all headers together; no client needs more. */
 export const HEAD_BYTES_MAX = 16 * 1024;
 const SUBPROTOCOLS = ['mqtt', 'mqttv3.1'];
-/** Name or address, with a port or without (RFC 9110 section 7.2); names are looked up nowhere. */
+/** Name or address, with or without a port (RFC 9110 section 7.2). Names are never resolved. */
 const HOST = /^(\[[0-9A-Za-z:.%]+\]|[^\s,@/?#[\]:]+)(:\d*)?$/;
 const MAGIC = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
-/** `isOpen`: the bytes behind the request are frames; else the connection ends behind the answer. */
+/** `isOpen`: the bytes after the request are frames; otherwise the connection ends after the answer. */
 export interface UpgradeAnswer {
   bytes: Buffer;
   isOpen: boolean;
@@ -17,20 +17,20 @@ export interface UpgradeAnswer {
 
 /**
  * @param head the request without the empty line at its end, latin1
- * @param path where MQTT is spoken
+ * @param path the endpoint's WebSocket path
  */
 export function answerUpgrade(head: string, path: string): UpgradeAnswer {
   const [line = '', ...fields] = head.split('\r\n');
   const [method, target, version] = line.split(' ');
   const headers = readHeaders(fields);
   if (headers === null || target === undefined || !/^HTTP\/1\.[1-9]$/.test(version ?? '')) return refuse('400 Bad Request');
-  // RFC 9112 section 3.2: none, more than one, or one that names no host.
+  // RFC 9112 section 3.2: no Host header, several of them, or one that names no host.
   if (!HOST.test(headers.get('host') ?? '')) return refuse('400 Bad Request', 'the Host header is missing or malformed');
   if (pathOf(target) !== path) return refuse('404 Not Found');
   const isUpgrade = hasToken(headers.get('upgrade'), 'websocket') && hasToken(headers.get('connection'), 'upgrade');
   if (method !== 'GET' || !isUpgrade) return requireUpgrade();
   if (headers.get('sec-websocket-version') !== '13') return requireUpgrade();
-  // What is behind the request would be read as frames.
+  // The body would be read as frames.
   if (hasBody(headers)) return refuse('400 Bad Request', 'a request for a WebSocket has no body');
   const key = headers.get('sec-websocket-key') ?? '';
   if (!/^[A-Za-z0-9+/]{22}==$/.test(key)) return refuse('400 Bad Request', 'Sec-WebSocket-Key is missing or malformed');
@@ -44,7 +44,7 @@ export function answerUpgrade(head: string, path: string): UpgradeAnswer {
   return { bytes: Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), isOpen: true };
 }
 
-/** The answer to a request that never ends. */
+/** The answer to a request whose header exceeds HEAD_BYTES_MAX. */
 export function refuseLongHead(): UpgradeAnswer {
   return refuse('431 Request Header Fields Too Large');
 }
@@ -64,12 +64,12 @@ function refuse(status: string, body = '', extra = '', connection = 'close'): Up
   return { bytes: Buffer.from(head + body, 'latin1'), isOpen: false };
 }
 
-/** By name in lower case, repeated ones joined as RFC 9110 section 5.3 has it; null: malformed. */
+/** Headers by lower-case name, repeated headers joined as in RFC 9110 section 5.3; null when a header is malformed. */
 function readHeaders(fields: string[]): Map<string, string> | null {
   const headers = new Map<string, string>();
   for (const field of fields) {
     const colon = field.indexOf(':');
-    // A space before the colon, or a line that goes on with the one before, is a way to smuggle headers.
+    // A space before the colon, or a folded line, is a way to smuggle headers.
     if (colon <= 0 || !/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(field.slice(0, colon))) return null;
     const name = field.slice(0, colon).toLowerCase();
     const value = field.slice(colon + 1).trim();
@@ -91,7 +91,7 @@ function listOf(header: string): string[] {
   return header.split(',').map((each) => each.trim());
 }
 
-/** Of an origin, or of the absolute form that RFC 9112 section 3.2.2 wants taken; without its query. */
+/** The path without its query, from the origin form or the absolute form. RFC 9112 section 3.2.2 demands that a server accepts both. */
 function pathOf(target: string): string {
   return target.replace(/^https?:\/\/[^/?]*/i, '').split('?')[0] ?? '';
 }

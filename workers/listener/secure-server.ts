@@ -1,4 +1,4 @@
-/** TLS on sockets that others have accepted: handshakes with a deadline, client certificates, and material that is exchanged under way. */
+/** TLS on accepted sockets: handshakes with a deadline, client certificates, and material that can be replaced at runtime. */
 
 import type net from 'node:net';
 import type tls from 'node:tls';
@@ -9,24 +9,24 @@ import { type TlsMaterial, toTlsOptions } from '../../src/thread/tls-material.ts
 import type { HandshakeFailure } from '../connection.ts';
 import { alertFor, plainAlert, sealedAlert } from './tls-alert.ts';
 
-/** Node's own limit begins anew with each byte: the sweep goes by the age of the connection instead. */
+/** Disables Node's handshake timeout, which starts again with each byte. The sweep judges the age of the connection instead. */
 const NEVER_MS = 2 ** 31 - 1;
-/** Characters of a subject in the log: its owner chose it. */
+/** Characters of a certificate's subject in the log; its owner chose the text. */
 const SUBJECT_MAX = 200;
-/** A client that was refused by an alert has this long to close; a connection that is cut sooner could take the alert with it. */
+/** Time that a client refused by an alert has to close. An earlier close by the server could discard the alert before it is read. */
 const LINGER_MS = 1_000;
 
 export interface SecureHooks {
   /** @param acceptedAt steady milliseconds at which take() was called */
   onSecure(socket: tls.TLSSocket, raw: net.Socket, acceptedAt: number): void;
-  /** Once for each socket that did not become secure; it is closed. */
+  /** Called once for each socket whose handshake fails; the socket is closed. */
   onFailure(failure: HandshakeFailure, detail: string, raw: net.Socket, reason: string | undefined): void;
 }
 
-/** A secure socket that knows the one below it, as Node 22 has it; there is no public name for it. */
+/** A secure socket that knows the socket below it, as in Node 22; there is no public name for that socket. */
 interface LayeredSocket extends tls.TLSSocket {
   _parent?: net.Socket;
-  /** what OpenSSL says of the client's certificate before the handshake is done */
+  /** OpenSSL's verdict on the client's certificate before the handshake is done */
   _handle?: { verifyError?(): NodeJS.ErrnoException | null } | null;
 }
 
@@ -35,18 +35,18 @@ interface Handshake {
   address: string;
   /** steady milliseconds */
   acceptedAt: number;
-  /** why it failed, as soon as that is known */
+  /** the reason, as soon as the handshake fails */
   failure: HandshakeFailure;
   detail: string;
-  /** TLS 1.3: with it an alert can be sealed; null: not known */
+  /** TLS 1.3: the secret that seals an alert; null while unknown */
   serverSecret: Buffer | null;
-  /** why its certificate is refused */
+  /** the reason when the client's certificate is refused */
   refusal: CertificateRefusal | null;
 }
 
 /**
- * Never listens itself: sockets are given to it. Each exchange of material makes a new server of node's, so that handshakes under way
- * end with what they began with, and connections stay what they are.
+ * Never listens itself: callers hand it sockets. New material makes a new Node server. Handshakes under way therefore finish with the
+ * material that they began with, and established connections stay unchanged.
  */
 export class SecureServer {
   readonly #hooks: SecureHooks;
@@ -63,7 +63,7 @@ export class SecureServer {
     return this.#server !== null;
   }
 
-  /** What the next handshakes use; null: none. @throws FluxError `unprocessable`: it goes on with what it had */
+  /** Sets the material of the next handshakes; null for none. @throws FluxError `unprocessable`; the old material stays in use */
   use(material: TlsMaterial | null): void {
     if (material?.ticketKeys === this.#material?.ticketKeys && material?.digest === this.#material?.digest) return;
     this.#server = material === null ? null : this.#createServer(material);
@@ -87,7 +87,7 @@ export class SecureServer {
       return;
     }
     this.#pending.set(raw, handshake);
-    // Node tells why it closed a socket right after that.
+    // Node reports the reason right after it closes a socket.
     raw.once('close', () =>
       setImmediate(() => {
         if (this.#pending.delete(raw)) this.#fail(handshake, raw);
@@ -120,11 +120,11 @@ export class SecureServer {
     const { clientAuth, ticketKeys } = material;
     let server: tls.Server;
     try {
-      // Loaded only where an endpoint needs it, and here nobody can wait.
+      // Loaded only when an endpoint needs it. This method is synchronous: import() is no choice.
       server = process.getBuiltinModule('node:tls').createServer({
         ...toTlsOptions(material),
         requestCert: clientAuth !== 'none',
-        // #onSecure() does that: Node would close without an alert.
+        // #onSecure() refuses certificates instead: Node would close without an alert.
         rejectUnauthorized: false,
         ticketKeys: Buffer.from(ticketKeys),
         handshakeTimeout: NEVER_MS,
@@ -146,8 +146,8 @@ export class SecureServer {
   }
 
   /**
-   * A secret of the handshake is known. With TLS 1.2 that is when the client's certificate has been judged and the server has not changed to
-   * its keys yet: the last moment for an alert that anybody can write.
+   * Takes a secret of the handshake. With TLS 1.2, OpenSSL has just judged the client's certificate, and the server has not switched to its
+   * keys yet: this is the last moment for an unencrypted alert.
    */
   #onSecret(line: Buffer, socket: LayeredSocket, clientAuth: TlsMaterial['clientAuth']): void {
     const pending = this.#pendingOf(socket);
@@ -162,11 +162,11 @@ export class SecureServer {
     this.#refuse(raw, socket, handshake, refusal);
   }
 
-  /** Called while OpenSSL has the rest of the handshake in its hands: what is written now goes out before that. */
+  /** Called while OpenSSL still holds the rest of the handshake: a write to the raw socket goes out before it. */
   #onSecure(socket: LayeredSocket, clientAuth: TlsMaterial['clientAuth']): void {
     const pending = this.#pendingOf(socket);
     if (pending === null) {
-      // The peer has gone already: its raw socket has told.
+      // The peer has gone: the raw socket's close has reported it.
       socket.destroy();
       return;
     }
@@ -184,7 +184,7 @@ export class SecureServer {
     this.#hooks.onSecure(socket, raw, handshake.acceptedAt);
   }
 
-  /** The alert is on its way: nothing else is heard of this client, who may close first. */
+  /** The alert is on its way. Further input is ignored, and the client may close first. */
   #refuse(raw: net.Socket, socket: tls.TLSSocket, handshake: Handshake, refusal: CertificateRefusal): void {
     handshake.refusal = refusal;
     handshake.failure = 'tls_client_certificate';
@@ -193,7 +193,7 @@ export class SecureServer {
     socket.on('error', cut).on('end', cut).on('close', cut).resume();
     const timer = setTimeout(cut, LINGER_MS);
     raw.once('close', () => clearTimeout(timer));
-    // OpenSSL writes the rest of its handshake first, which the client ignores.
+    // OpenSSL first writes the rest of its handshake, which the client ignores.
     setImmediate(() => raw.end());
   }
 
@@ -205,14 +205,14 @@ export class SecureServer {
 }
 
 interface CertificateRefusal {
-  /** Node's name; null: there is no certificate */
+  /** Node's name of the error; null when there is no certificate */
   error: string | null;
-  /** the same for people */
+  /** the same in plain words for the log */
   reason: string;
   subject: string | null;
 }
 
-/** Why the client may not come in, or null. @param error what OpenSSL says of its certificate; null: nothing */
+/** The reason to refuse the client, or null. @param error OpenSSL's verdict on its certificate; null when there is none */
 function refusalOf(socket: tls.TLSSocket, clientAuth: TlsMaterial['clientAuth'], error: string | null): CertificateRefusal | null {
   if (clientAuth === 'none') return null;
   const certificate = socket.getPeerX509Certificate();

@@ -1,4 +1,4 @@
-/** TCP connections on libuv's handles, without Node's stream layer: one buffer for all reads of a worker, one system call a write. */
+/** TCP connections on libuv handles without Node's stream layer: one buffer for all reads of a worker, one system call per write. */
 
 import type net from 'node:net';
 import { getSystemErrorName } from 'node:util';
@@ -10,16 +10,16 @@ import { type Departing, departLater } from './departures.ts';
 
 /** A peer that does not close its side, or does not read what is left, is cut off after this time. */
 const END_DEADLINE_MS = 5_000;
-/** Every read of every connection goes into one buffer of this size; clients copy what they keep. */
+/** Size of the one buffer that receives every read of every connection. Clients copy the bytes that they keep. */
 const READ_BYTES = 256 * 1024;
 const KEEP_ALIVE_SECONDS = 60;
 /** libuv's UV_EOF. */
 const END_OF_FILE = -4095;
 
-/** What of a TCP handle is used, as Node's own net module uses it: not documented, so each piece is looked for before. */
+/** The used part of a TCP handle, as Node's own net module uses it. Node does not document it: each piece is checked before use. */
 interface TcpHandle {
   onread: (this: TcpHandle) => void;
-  /** ours: all handles share their callbacks (no closures per connection) */
+  /** added by this module: all handles share their callbacks, without a closure each */
   fluxmq: HandleConnection | undefined;
   useUserBuffer(buffer: Uint8Array): void;
   readStart(): number;
@@ -39,29 +39,29 @@ interface ServerHandle extends Pick<TcpHandle, 'setNoDelay' | 'setKeepAlive'> {
 
 interface WriteRequest {
   handle?: TcpHandle;
-  /** keeps the bytes while the kernel has not taken them */
+  /** keeps the bytes alive until the kernel has taken them */
   bytes?: Uint8Array;
   oncomplete?: (this: WriteRequest, status: number) => void;
 }
 
-/** Keeps nothing and tells nothing: the end of the connection is the peer's word, or the deadline. */
+/** Keeps nothing and has no callback: the peer's close or the deadline ends the connection. */
 type ShutdownRequest = object;
 
 interface Binding {
   WriteWrap: new () => WriteRequest;
   ShutdownWrap: new () => ShutdownRequest;
-  /** results of the last call, and of the read that is being told */
+  /** results of the last call, and of the read whose callback is running */
   streamBaseState: Int32Array;
   kReadBytesOrError: number;
   kLastWriteWasAsync: number;
 }
 
-/** Whether accepted sockets have the options of the one that listens. */
+/** True when accepted sockets inherit the options of the listening socket. */
 const INHERITS = process.platform === 'linux';
 
 const METHODS = ['useUserBuffer', 'readStart', 'readStop', 'writeBuffer', 'shutdown', 'close', 'reset', 'setNoDelay', 'setKeepAlive'];
 
-/** The binding when it is what we expect of Node 22; null: use sockets. */
+/** The binding when it has the shape of Node 22; null: use sockets. */
 function findBinding(): Binding | null {
   try {
     const { binding } = process as unknown as { binding: (name: string) => Partial<Binding> };
@@ -81,7 +81,7 @@ function findBinding(): Binding | null {
 
 const binding = findBinding();
 const readBuffer = Buffer.allocUnsafeSlow(binding === null ? 0 : READ_BYTES);
-/** Serves every write that the kernel takes at once, and then remains unused; one that it does not take at once keeps it. */
+/** Reused for every write that the kernel takes at once. A write that has to wait keeps the request, and the next write gets a new one. */
 let writeRequest: WriteRequest | null = null;
 
 class HandleConnection implements Connection, Departing {
@@ -91,16 +91,16 @@ class HandleConnection implements Connection, Departing {
   #address: string | null = null;
   client: ConnectionClient | null = null;
   #isReading = true;
-  /** bytes are on their way that the kernel has not taken */
+  /** sent bytes wait because the kernel has not taken them */
   #isWriting = false;
-  /** nothing more is sent */
+  /** sending has ended */
   #isEnding = false;
-  /** the peer is not waited for */
+  /** the connection does not wait for the peer to close */
   #isFinishing = false;
   /** the peer has closed its side */
   #hasEnded = false;
   #hadError = false;
-  /** when it is cut off; 0 = not */
+  /** steady milliseconds at which it is cut off; 0: never */
   cutOffAt = 0;
 
   constructor(handle: TcpHandle, resetOnClose: boolean) {
@@ -108,7 +108,7 @@ class HandleConnection implements Connection, Departing {
     this.#resetOnClose = resetOnClose;
   }
 
-  /** Asked of the kernel on first use: most connections are never asked. Empty when it is gone by then. */
+  /** Read from the kernel on first use, because most connections never need it. Empty when the connection is already gone. */
   get address(): string {
     if (this.#address === null) {
       const out: { address?: string } = {};
@@ -154,7 +154,7 @@ class HandleConnection implements Connection, Departing {
     }
   }
 
-  /** The peer says nothing more: what this loop iteration still has to tell it goes out first. */
+  /** The peer has closed its side: the output of this loop iteration goes out first. */
   #onEnd(): void {
     this.pause();
     this.#hasEnded = true;
@@ -170,7 +170,7 @@ class HandleConnection implements Connection, Departing {
     const handle = this.#handle;
     if (handle === null) return;
     this.#handle = null;
-    // Nobody is in the middle of anything here: the client hears of it at once, and libuv need not call back for it.
+    // No caller is in the middle of its work here: the client is notified at once, without libuv's callback.
     handle.close();
     this.onClosed();
   }
@@ -198,7 +198,7 @@ class HandleConnection implements Connection, Departing {
       return;
     }
     this.resume();
-    // libuv sends what waits before it.
+    // libuv sends waiting bytes before the FIN.
     if (handle.shutdown(new binding!.ShutdownWrap()) !== 0) this.#close();
     else cutOffLater(this);
   }
@@ -214,7 +214,7 @@ class HandleConnection implements Connection, Departing {
     else this.#close();
   }
 
-  /** `soLinger` 0: no FIN goes before the RST, else it is the peer's luck which of them it sees. What it was sent stays readable for it. */
+  /** For `soLinger` 0. No FIN goes before the RST: the peer could see either of them first. Bytes sent to the peer stay readable for it. */
   #reset(): void {
     const handle = this.#handle;
     if (handle === null) return;
@@ -222,7 +222,7 @@ class HandleConnection implements Connection, Departing {
     if (handle.reset(onClosed) !== 0) handle.close(onClosed);
   }
 
-  /** Nothing more goes either way. */
+  /** Ends both directions. */
   #fail(): void {
     if (this.#hadError) return;
     this.pause();
@@ -260,7 +260,7 @@ function onWritten(this: WriteRequest, status: number): void {
   this.handle!.fluxmq!.onWritten(status);
 }
 
-/** Connections that end, the earliest deadline first: one timer for all, which runs while there are any. */
+/** Ending connections, the earliest deadline first. One timer serves all of them and runs only while the set is not empty. */
 const cutOffs = new Set<HandleConnection>();
 let isCutOffDue = false;
 
@@ -290,16 +290,16 @@ function cutOff(): void {
   }
 }
 
-/** Options of accepted sockets; on Linux they inherit those of the listening socket, which saves system calls for each. */
+/** Options of accepted sockets. On Linux they inherit those of the listening socket, which saves system calls per connection. */
 class Inheritance {
   readonly #server: ServerHandle;
   readonly #backlog: () => number;
-  /** null: others had the socket before, and it is not known */
+  /** null: unknown, because the socket had another owner before */
   #noDelay: boolean | null = null;
   #keepAlive: boolean | null = null;
-  /** connections that may have come before the last change */
+  /** next connections that may have arrived before the last change: each gets its options explicitly */
   #unsure = INHERITS ? 0 : Number.POSITIVE_INFINITY;
-  /** connections so far */
+  /** connections taken until now */
   #taken = 0;
 
   constructor(server: ServerHandle, backlog: () => number) {
@@ -316,7 +316,7 @@ class Inheritance {
     handle.setKeepAlive(soKeepalive, KEEP_ALIVE_SECONDS);
   }
 
-  /** From now on connections come with these; does nothing when they did before. */
+  /** Sets the options of future connections; does nothing when they are unchanged. */
   prepare(noDelay: boolean, keepAlive: boolean): void {
     if (noDelay === this.#noDelay && keepAlive === this.#keepAlive) return;
     this.#noDelay = noDelay;
@@ -327,7 +327,7 @@ class Inheritance {
     if (INHERITS) setImmediate(() => this.#untilEmpty());
   }
 
-  /** A whole pass of the event loop that took nobody has found the accept queue empty: who comes later has come after the change. */
+  /** An event-loop pass that accepted nobody has found the accept queue empty: a later connection has arrived after the change. */
   #untilEmpty(): void {
     const taken = this.#taken;
     setImmediate(() => {
@@ -338,21 +338,21 @@ class Inheritance {
   }
 }
 
-/** Who takes connections. */
+/** Takes connections. */
 export interface HandleHooks {
-  /** asked at each connection; false: the server makes a socket of it */
+  /** called for each connection; false: the server makes a socket of it */
   isWanted(): boolean;
-  /** the longest accept queue so far */
+  /** the longest backlog until now */
   longestBacklog(): number;
-  /** asked at each connection: what has changed counts from the next one */
+  /** called for each connection: a change applies from the next one */
   options(): ChildOptions;
-  /** null: the connection is closed */
+  /** null: the caller closes the connection */
   accept(connection: Connection): ConnectionClient | null;
 }
 
 /**
- * Takes the connections of a server that listens, from now on; false: this Node is not as expected, and the server makes sockets of
- * them as ever.
+ * Takes over the new connections of a listening server. Returns false when this Node lacks the expected internals; the server then
+ * continues to make sockets.
  */
 export function acceptHandles(server: net.Server, hooks: HandleHooks): boolean {
   const own = (server as unknown as { _handle?: ServerHandle })._handle;

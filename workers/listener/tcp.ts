@@ -1,4 +1,4 @@
-/** MQTT over TCP and WebSocket, plain or with TLS: one accepting socket, which goes from one to the other without closing. */
+/** MQTT over TCP and WebSocket, plain or with TLS, on one accepting socket that switches between them without closing. */
 
 import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
@@ -13,10 +13,10 @@ import { WebSockets } from './web-socket.ts';
 const NOTHING = Buffer.alloc(0);
 /** A peer that does not close its side, or does not read what is left, is cut off after this time. */
 const END_DEADLINE_MS = 5_000;
-/** What may wait for TLS beside the write under way; of an unencrypted connection the kernel takes that much. */
+/** Bytes that may wait for TLS beside the write under way. The kernel takes this much for an unencrypted connection. */
 const HELD_BYTES_MAX = 256 * 1024;
 
-/** A socket that knows its connection, so that all sockets share the same handlers (no closures per socket). */
+/** A socket that knows its connection: all sockets share the same handlers, without a closure each. */
 interface OwnedSocket extends net.Socket {
   fluxmq?: TcpConnection;
 }
@@ -25,7 +25,7 @@ class TcpConnection implements Connection, Departing {
   readonly address: string;
   readonly acceptedAt: number;
   readonly #socket: net.Socket;
-  /** the socket below TLS, or the same; null: closed without a reset */
+  /** the socket below TLS, or the same socket; null closes without a reset */
   readonly #toReset: net.Socket | null;
   client: ConnectionClient | null = null;
   hadError = false;
@@ -43,7 +43,7 @@ class TcpConnection implements Connection, Departing {
     if (socket.destroyed || socket.writableEnded) return true;
     socket.write(bytes);
     if (socket.writableLength === 0) return true;
-    // 'drain' comes only above the high-water mark; the callback of an empty write comes when everything before it has gone out.
+    // 'drain' fires only above the high-water mark. The callback of an empty write fires once everything before it has gone out.
     socket.write(NOTHING, (error) => {
       if (!error) this.client?.onDrain();
     });
@@ -65,7 +65,7 @@ class TcpConnection implements Connection, Departing {
     const toReset = this.#toReset;
     if (toReset === null) socket.end();
     else {
-      // What was sent goes to the kernel first; a FIN before the reset would make it an end in order.
+      // The kernel takes all sent bytes first. A FIN before the reset would turn it into an orderly close.
       this.#isResetting = true;
       socket.write(NOTHING, () => toReset.resetAndDestroy());
     }
@@ -92,7 +92,7 @@ class TcpConnection implements Connection, Departing {
   }
 }
 
-/** The same over TLS, where a write is never finished at once: its callback comes in the next loop iteration. */
+/** A TCP connection over TLS. A TLS write never finishes at once: its callback runs in the next loop iteration. */
 class TlsConnection extends TcpConnection {
   readonly #secure: TLSSocket;
 
@@ -111,7 +111,7 @@ class TlsConnection extends TcpConnection {
       });
       return false;
     }
-    // With no write under way the bytes are encrypted during this call; else they wait, and the buffer must be free again.
+    // With no write under way, TLS encrypts the bytes in this call. Otherwise they wait and need a copy: the caller reuses its buffer.
     socket.write(held === 0 ? bytes : Buffer.from(bytes));
     return true;
   }
@@ -141,7 +141,7 @@ function join(socket: OwnedSocket, connection: TcpConnection, client: Connection
   socket.on('close', onClose);
 }
 
-/** A socket under a TLS handshake that knows what it will speak. */
+/** A socket in a TLS handshake, with the protocol that follows. */
 interface PromisedSocket extends net.Socket {
   speaks?: Spoken;
   admission?: Admission;
@@ -155,9 +155,10 @@ function spoken({ mayChangeProtocol, endpoint }: ListenerHost): Spoken {
 }
 
 /**
- * A listener without a socket: it accepts from those that it adopts. What a connection speaks is what the endpoint says when it is accepted.
+ * Opens a listener without sockets; it accepts from the sockets that it adopts. The endpoint decides at accept time which protocol a
+ * connection speaks.
  * @throws FluxError `unprocessable`
- * @param stream `handle`: connections without TLS do without Node's stream layer, where this Node can; `socket`: with it
+ * @param stream `handle`: connections without TLS bypass Node's stream layer when this Node allows it; `socket`: they use the stream layer
  */
 export function openTcpListener(host: ListenerHost, stream: 'handle' | 'socket' = 'handle'): Listener {
   const toReset = (socket: net.Socket) => (host.endpoint.childOptions.soLinger === 0 ? socket : null);

@@ -1,4 +1,4 @@
-/** TLS alerts for client certificates that are refused after Node has taken them: Node verifies when OpenSSL has nothing left to say. */
+/** TLS alerts for refused client certificates. Node judges a certificate only after OpenSSL has finished and sends no alert. */
 
 import { createCipheriv, createHmac } from 'node:crypto';
 
@@ -20,7 +20,7 @@ const TYPE_ALERT = 0x15;
 const TYPE_APPLICATION_DATA = 0x17;
 const NONCE_BYTES = 12;
 
-/** As OpenSSL chooses alerts (ssl_x509err2alert), by Node's names of its errors. */
+/** OpenSSL's choice of alert (ssl_x509err2alert) for each error, by Node's name. */
 const OF_ERROR: Readonly<Record<string, number>> = {
   CERT_HAS_EXPIRED: ALERT.certificateExpired,
   CRL_HAS_EXPIRED: ALERT.certificateExpired,
@@ -54,21 +54,21 @@ const SUITES: Readonly<Record<string, readonly ['sha256' | 'sha384', string, num
   TLS_AES_128_CCM_8_SHA256: ['sha256', 'aes-128-ccm', 16, 8],
 };
 
-/** @param error Node's name of why the certificate is refused; null: there is none, and one is required */
+/** @param error Node's name of the verification error; null when a certificate is required and there is none */
 export function alertFor(error: string | null, version: 'TLSv1.2' | 'TLSv1.3'): number {
   if (error !== null) return OF_ERROR[error] ?? ALERT.certificateUnknown;
   return version === 'TLSv1.3' ? ALERT.certificateRequired : ALERT.handshakeFailure;
 }
 
-/** The record as it is before the server has changed to its keys (TLS 1.2). */
+/** The unencrypted record of the alert, valid before the server has switched to its keys (TLS 1.2). */
 export function plainAlert(description: number): Buffer {
   return Buffer.from([TYPE_ALERT, 3, 3, 0, 2, FATAL, description]);
 }
 
 /**
- * The first record under the server's application keys (RFC 8446 section 5.2): to be sent before anything else is.
+ * The alert as the first record under the server's application keys (RFC 8446 section 5.2). Nothing else may be sent before it.
  * @param secret SERVER_TRAFFIC_SECRET_0
- * @returns null for a suite that is not known
+ * @returns null for an unknown suite
  */
 export function sealedAlert(suite: string, secret: Buffer, description: number): Buffer | null {
   const known = SUITES[suite];
@@ -77,16 +77,16 @@ export function sealedAlert(suite: string, secret: Buffer, description: number):
   const inner = Buffer.from([FATAL, description, TYPE_ALERT]);
   const header = Buffer.from([TYPE_APPLICATION_DATA, 3, 3, 0, inner.length + tagBytes]);
   const key = expandLabel(hash, secret, 'key', keyBytes);
-  // The nonce is the IV combined with the record's number, which is 0.
+  // The nonce is the IV XOR the record number, which is 0.
   const nonce = expandLabel(hash, secret, 'iv', NONCE_BYTES);
-  // One name for all of them: Node types each family of ciphers apart.
+  // A cast to one cipher serves all: Node declares a separate type for each cipher family.
   const sealing = createCipheriv(cipher as 'aes-128-ccm', key, nonce, { authTagLength: tagBytes });
   sealing.setAAD(header, { plaintextLength: inner.length });
   const sealed = Buffer.concat([sealing.update(inner), sealing.final()]);
   return Buffer.concat([header, sealed, sealing.getAuthTag()]);
 }
 
-/** HKDF-Expand-Label with an empty context (RFC 8446 section 7.1), of no more bytes than the hash has. */
+/** HKDF-Expand-Label with an empty context (RFC 8446 section 7.1); at most as many bytes as the hash has. */
 function expandLabel(hash: string, secret: Buffer, label: string, length: number): Buffer {
   const name = Buffer.from(`tls13 ${label}`);
   const info = Buffer.concat([Buffer.from([0, length, name.length]), name, Buffer.from([0, 1])]);

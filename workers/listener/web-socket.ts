@@ -1,4 +1,4 @@
-/** MQTT over WebSocket on connections of any kind: the request, then frames both ways; or MQTT at once, where both may come. */
+/** MQTT over WebSocket on any kind of connection: the request, then frames both ways. Plain MQTT too, while an endpoint accepts both. */
 
 import { readTurn, type TurnTaker } from '../../src/kernel/turns/read-turn.ts';
 import { CONNECT_BYTE, describeStranger } from '../../src/mqtt/connect/first-bytes.ts';
@@ -9,43 +9,43 @@ import { answerUpgrade, HEAD_BYTES_MAX, refuseLongHead, type UpgradeAnswer } fro
 
 const HEADER_BYTES_MAX = 10;
 const LETTERS_FROM = 0x41;
-/** Frames without content that count as one unit of a turn: what they carry is counted by the client. */
+/** Frames that count as one unit of a turn, whatever they carry. The client counts the content itself. */
 const FRAMES_PER_UNIT = 4;
-/** Frames are put together in one buffer of this size; larger ones get their own. */
+/** Size of the shared buffer in which frames are built; larger frames get a buffer of their own. */
 const SCRATCH_BYTES = 64 * 1024;
 let scratch: Buffer | null = null;
 
-/** What is between a network connection and its client: `inner` is the one, `client` the other. */
+/** Stands between the network connection `inner` and its client `client`. */
 class WebSocketConnection implements Connection, ConnectionClient, Departing, TurnTaker {
   readonly #inner: Connection;
   readonly #upgrades: WebSockets;
   readonly #admission: Admission;
   readonly #mayBePlain: boolean;
-  /** it has, and not its client */
+  /** it holds the place; later its client does */
   #hasPlace = true;
   readonly #reader = new FrameReader();
   client: ConnectionClient | null = null;
-  /** `plain`: it turned out to speak MQTT without WebSocket */
+  /** `plain`: the peer speaks MQTT without WebSocket */
   #state: 'asked' | 'open' | 'plain' | 'ending' = 'asked';
   /** the start of the request */
   #head: Buffer | null = null;
-  /** the connection below has bytes that it keeps */
+  /** `inner` holds bytes that the kernel has not taken */
   #isBlocked = false;
-  /** frames that wait for that */
+  /** frames that wait for `inner` */
   #waiting: Buffer[] = [];
   /** it is a WebSocket */
   #isFramed = false;
-  /** it ended as WebSockets end */
+  /** the WebSocket ended with a close frame */
   #isOrderly = false;
-  /** its client has been told of the end */
+  /** the client has been notified of the end */
   #isTold = false;
   /** input that waits for a later turn of the thread; null: none */
   #held: Buffer[] | null = null;
-  /** the connection below has ended: what it has brought is all that comes */
+  /** `inner` has ended: no more input follows */
   #isLast = false;
   /** the client has stopped reading */
   #isPaused = false;
-  /** why it ended before there was a client; null: the peer went, or was answered over HTTP */
+  /** why it ended before there was a client; null: the peer left, or got an HTTP answer */
   #failure: HandshakeFailure | null = null;
   #detail = '';
 
@@ -56,7 +56,7 @@ class WebSocketConnection implements Connection, ConnectionClient, Departing, Tu
     this.#mayBePlain = mayBePlain;
   }
 
-  // ---- what the client asks
+  // ---- calls by the client
 
   get address(): string {
     return this.#inner.address;
@@ -99,7 +99,7 @@ class WebSocketConnection implements Connection, ConnectionClient, Departing, Tu
     this.#inner.destroy();
   }
 
-  // ---- what the connection below tells
+  // ---- calls by the connection below
 
   onData(buf: Buffer, start: number, end: number): void {
     if (this.#state === 'asked') this.#readHead(buf, start, end);
@@ -143,7 +143,7 @@ class WebSocketConnection implements Connection, ConnectionClient, Departing, Tu
   // ----
 
   #readHead(buf: Buffer, start: number, end: number): void {
-    // A request begins with a letter, CONNECT does not [MQTT-2.2.2-2]: who speaks MQTT would wait for an answer, and we for the rest.
+    // A request begins with a letter, CONNECT does not [MQTT-2.2.2-2]. Without the check an MQTT client and the server wait for each other.
     if (this.#head === null && buf[start]! < LETTERS_FROM) {
       if (buf[start] === CONNECT_BYTE && this.#mayBePlain) this.#becomePlain(buf, start, end);
       else this.fail('bad_connect', `${this.address}: ${describeStranger(buf, start, end, 'WebSocket')}`);
@@ -171,7 +171,7 @@ class WebSocketConnection implements Connection, ConnectionClient, Departing, Tu
     if (this.#welcome() && bytes.length > size + 4) this.#takeFrames(bytes, size + 4, bytes.length);
   }
 
-  /** Ends a connection that is not open yet. */
+  /** Ends a connection before it is open. */
   fail(failure: HandshakeFailure, detail: string): void {
     this.#failure = failure;
     this.#detail = detail;
@@ -186,13 +186,13 @@ class WebSocketConnection implements Connection, ConnectionClient, Departing, Tu
   #welcome(): boolean {
     this.#upgrades.forget(this);
     this.client = this.#upgrades.host.welcome(this, this.#admission);
-    // Its client has it, or it has been given back.
+    // The client now holds the place, or the host has returned it.
     this.#hasPlace = false;
     if (this.client === null) this.#inner.destroy();
     return this.client !== null;
   }
 
-  /** Frames cost time also when they carry nothing: pongs, empty fragments. Their connection waits like others when the turn is over. */
+  /** Empty frames cost time too: pongs, empty fragments. A connection waits like any other when the turn is over. */
   #takeFrames(buf: Buffer, start: number, end: number): void {
     if (this.#isLast || (this.#held === null && !readTurn.isOver)) {
       this.#readFrames(buf, start, end);
@@ -225,7 +225,7 @@ class WebSocketConnection implements Connection, ConnectionClient, Departing, Tu
       return;
     }
     if (reader.ping !== null) {
-      // Of several pings the latest may be answered alone (RFC 6455 section 5.5.3).
+      // The latest of several pings may be the only one answered (RFC 6455 section 5.5.3).
       if (this.#isBlocked) this.#pongLater(reader.ping);
       else this.#sendFrame(OPCODE.pong, reader.ping);
       reader.ping = null;
@@ -234,8 +234,8 @@ class WebSocketConnection implements Connection, ConnectionClient, Departing, Tu
   }
 
   /**
-   * The peer has ended the WebSocket, in order or by a fault. Its client hears of it now, however long the connection below may live on.
-   * After both close frames that one ends at once (RFC 6455 section 7.1.1).
+   * Ends the WebSocket after a close frame or a fault of the peer. The client is notified now, however long the connection below lasts.
+   * That connection ends at once when both sides have sent a close frame (RFC 6455 section 7.1.1).
    */
   #endBy({ code, isOrderly, isClose }: FrameEnd): void {
     this.#isOrderly = isOrderly;
@@ -245,19 +245,19 @@ class WebSocketConnection implements Connection, ConnectionClient, Departing, Tu
     departLater(this);
   }
 
-  /** We have said Close: the peer's own is all that is waited for. */
+  /** Reads on after our close frame, only to find the close frame of the peer. */
   #readUntilClose(buf: Buffer, start: number, end: number): void {
     this.#reader.read(buf, start, end);
     if (this.#reader.ended?.isClose) this.#inner.finish();
   }
 
-  /** One that waits already is no longer the latest. */
+  /** Queues a pong in place of an older waiting pong, which no longer answers the latest ping. */
   #pongLater(payload: Buffer): void {
     this.#waiting = this.#waiting.filter((bytes) => (bytes[0]! & 0x0f) !== OPCODE.pong);
     this.#waiting.push(frame(OPCODE.pong, payload));
   }
 
-  /** What waits goes out, and a close frame behind it; then nothing more. */
+  /** Sends the waiting frames and then a close frame; nothing follows. */
   #sayClose(code: number): void {
     const wasOpen = this.#state === 'open';
     this.#state = 'ending';
@@ -277,23 +277,23 @@ class WebSocketConnection implements Connection, ConnectionClient, Departing, Tu
     const start = writeHeader(out, HEADER_BYTES_MAX, opcode, bytes.length);
     if (this.#inner.send(out.subarray(start, end))) return true;
     this.#isBlocked = true;
-    // It is in use until onDrain.
+    // The connection below uses the buffer until onDrain.
     if (out === scratch) scratch = null;
     return false;
   }
 }
 
-/** A frame of its own. */
+/** A frame in a buffer of its own. */
 function frame(opcode: number, bytes: Buffer): Buffer {
   const out = Buffer.allocUnsafe(HEADER_BYTES_MAX + bytes.length);
   bytes.copy(out, HEADER_BYTES_MAX);
   return out.subarray(writeHeader(out, HEADER_BYTES_MAX, opcode, bytes.length));
 }
 
-/** The WebSockets of one listener. The sweep ends those that are not open in time. */
+/** The WebSockets of one listener. The sweep ends connections that do not open in time. */
 export class WebSockets {
   readonly host: ListenerHost;
-  /** not open yet, the oldest first, but for the time that TLS took */
+  /** connections that are not open yet, the oldest first; only the time of a TLS handshake disturbs the order */
   readonly #asked = new Set<WebSocketConnection>();
 
   constructor(host: ListenerHost) {
@@ -301,8 +301,8 @@ export class WebSockets {
   }
 
   /**
-   * Takes a connection that has a place, or is to be told why it has none.
-   * @param mayBePlain whether it may speak MQTT without WebSocket too
+   * Takes an admitted connection: one with a place, or one that is let in only to learn why it has none.
+   * @param mayBePlain true when the peer may also speak MQTT without WebSocket
    */
   take(inner: Connection, admission: Admission, mayBePlain: boolean): ConnectionClient {
     const connection = new WebSocketConnection(inner, this, admission, mayBePlain);
@@ -314,12 +314,12 @@ export class WebSockets {
     this.#asked.delete(connection);
   }
 
-  /** Ends those that are not open yet. */
+  /** Ends the connections that are not open yet. */
   close(): void {
     for (const connection of [...this.#asked]) connection.destroy();
   }
 
-  /** Ends those that were accepted more than `timeoutMs` ago and are not open. @param now steady milliseconds */
+  /** Ends connections that are not open `timeoutMs` after they were accepted. @param now steady milliseconds */
   sweep(now: number, timeoutMs: number): void {
     for (const connection of [...this.#asked]) {
       if (now - connection.acceptedAt > timeoutMs) {
