@@ -25,12 +25,15 @@ function basic(username: string, password: string): Record<string, string> {
 const ADMIN = basic('admin', PASSWORD);
 const VIEWER = basic('eve', 'look');
 
-/** Every documented operation. */
+/** Every documented operation, and every alias of one, which the description leaves out. */
 async function operations(): Promise<{ method: string; path: string; isPublic: boolean }[]> {
   const { body } = await broker.api('GET', '/openapi.json', undefined, ADMIN);
   const { paths } = body as { paths: Record<string, Record<string, { security: unknown[] }>> };
   return Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, { security }]) => ({ method: method.toUpperCase(), path, isPublic: security.length === 0 })),
+    Object.entries(methods).flatMap(([method, { security }]) => {
+      const aliases = path.startsWith('/api/endpoints/') ? [path.replace('/api', '')] : [];
+      return [path, ...aliases].map((each) => ({ method: method.toUpperCase(), path: each, isPublic: security.length === 0 }));
+    }),
   );
 }
 

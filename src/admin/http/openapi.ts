@@ -1,6 +1,7 @@
 /** Makes the OpenAPI 3.1 description from the same declarations that the application registers. */
 
 import { OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
+import { operationIdOf } from './operation-ids.ts';
 import type { AnswerInfo, Route } from './route.ts';
 import { failureSchema } from './schemas.ts';
 
@@ -61,8 +62,7 @@ function envelopeOf(data: z.ZodType, code: number): z.ZodType {
   return z.object({ code: z.literal(code), message: z.string().openapi({ example: 'Success' }), data });
 }
 
-/** One documented path of a route. */
-function describe(route: Route, path: string): RouteConfig {
+function describe(route: Route): RouteConfig {
   const good = goodAnswers(route.answer);
   const errors = errorStatuses(route).map((status) => [
     status,
@@ -73,8 +73,8 @@ function describe(route: Route, path: string): RouteConfig {
   const hasQuery = Object.keys(query.shape).length > 0;
   return {
     method: route.method,
-    path,
-    operationId: `${route.method}${path.replace(/[^A-Za-z0-9]+(.)?/g, (_match, next: string | undefined) => next?.toUpperCase() ?? '')}`,
+    path: route.path,
+    operationId: operationIdOf(route.path),
     tags: [route.tag],
     summary: route.summary,
     security: route.access === 'public' ? [] : [{ basic: [] }, { bearer: [] }],
@@ -89,15 +89,13 @@ function describe(route: Route, path: string): RouteConfig {
   };
 }
 
-/** The whole description of `routes`. */
+/** The whole description of `routes`. Aliases are left out: they would only double every operation. */
 export function describeApi(routes: Route[], version: string): unknown {
   const app = new OpenAPIHono();
   const { openAPIRegistry: registry } = app;
   registry.registerComponent('securitySchemes', 'basic', { type: 'http', scheme: 'basic' });
   registry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer', description: 'Token of POST /public/login' });
-  for (const route of routes) {
-    for (const path of [route.path, ...(route.aliases ?? [])]) registry.registerPath(describe(route, path));
-  }
+  for (const route of routes) registry.registerPath(describe(route));
   return app.getOpenAPI31Document({
     openapi: '3.1.0',
     info: {
@@ -105,7 +103,7 @@ export function describeApi(routes: Route[], version: string): unknown {
       version,
       description:
         'Endpoints (listening ports) are added, changed and removed while the broker runs. Every answer is `{code, message, data}` with ' +
-        'the HTTP status as code; failures add `error: {kind, issues}`. `X-Request-Id` is kept or made.',
+        'the HTTP status as code; failures add `error: {kind, issues}`. `X-Request-Id` is kept or made. Routes under `/api/endpoints` answer under `/endpoints` as well.',
       license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
     },
     // Relative to this document: a proxy may have put a path in front.

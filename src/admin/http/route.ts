@@ -41,7 +41,7 @@ export interface Call {
 export interface RouteInfo {
   method: 'get' | 'post';
   path: string;
-  /** further paths with the same behaviour */
+  /** further paths with the same behaviour, which the description leaves out */
   aliases?: string[];
   access: Access;
   tag: string;

@@ -1,0 +1,44 @@
+/** The short names of the API's operations, from which generators of clients make the names of functions. */
+
+const OPERATION_IDS: Readonly<Record<string, string>> = {
+  '/api/endpoints/add': 'addEndpoint',
+  '/api/endpoints/update': 'updateEndpoint',
+  '/api/endpoints/remove': 'removeEndpoint',
+  '/api/endpoints/enable': 'enableEndpoint',
+  '/api/endpoints/disable': 'disableEndpoint',
+  '/api/endpoints/plan': 'planChange',
+  '/api/endpoints/validate-config': 'validateEndpoint',
+  '/api/endpoints/list': 'listEndpoints',
+  '/api/endpoints/get': 'getEndpoint',
+  '/api/endpoints/status': 'getEndpointStatus',
+  '/api/endpoints/metrics': 'getEndpointMetrics',
+  '/api/endpoints/health': 'probeEndpoint',
+  '/api/endpoints/check-port': 'checkPort',
+  '/api/endpoints/history': 'getHistory',
+  '/api/endpoints/watch': 'watchEndpoints',
+  '/api/endpoints/rollback': 'rollback',
+  '/api/endpoints/confirm': 'confirmChange',
+  '/api/endpoints/export': 'exportEndpoints',
+  '/api/endpoints/import': 'importEndpoints',
+  '/api/endpoints/backup': 'backup',
+  '/api/endpoints/restore': 'restore',
+  '/api/cluster/status': 'getClusterStatus',
+  '/api/cluster/nodes': 'listNodes',
+  '/api/system/health': 'getSystemHealth',
+  '/api/system/resources': 'getSystemResources',
+  '/api/publish': 'publish',
+  '/api/check': 'findClients',
+  '/api/close': 'disconnectClients',
+  '/api/clients': 'listClients',
+  '/health': 'getHealth',
+  '/public/metrics': 'getMetrics',
+  '/public/login': 'login',
+  '/openapi.json': 'getDescription',
+  '/': 'getStartPage',
+};
+
+/** The name of the operation on `path`; one that the table lacks follows from the path: `/docs/swagger-ui.css` → `docsSwaggerUiCss`. */
+export function operationIdOf(path: string): string {
+  const named = Object.hasOwn(OPERATION_IDS, path) ? OPERATION_IDS[path] : undefined;
+  return named ?? path.slice(1).replace(/[^A-Za-z0-9]+(.)?/g, (_match, next: string | undefined) => next?.toUpperCase() ?? '');
+}
