@@ -1,22 +1,22 @@
-/** The one meaning of a commit, shared by all stores: what the content becomes, or why nothing changes. Pure. */
+/** The meaning of a commit, shared by all stores: the content that it leads to, or the reason why nothing changes. Pure. */
 
 import type { Endpoint } from '../endpoint/endpoint.ts';
 import { FluxError } from '../kernel/errors.ts';
 import { type ChangeMeta, type HistoryRow, type StoreChange, type StoredEndpoint, WHOLE } from './contract.ts';
 
-/** What each database can compare exactly and keep in an index. */
+/** Longest actor name. Every supported database compares and indexes a text of this length exactly. */
 const ACTOR_MAX = 255;
 
 export interface AppliedChanges {
-  /** the whole content afterwards, by id */
+  /** the whole content after the commit, by id */
   next: Map<string, StoredEndpoint>;
-  /** one row per change, in their order */
+  /** one row per change, in the order of the changes */
   history: HistoryRow[];
 }
 
 /**
- * Applies all changes at once: ports may move between endpoints in one commit. `current` is left as it is.
- * @throws FluxError `invalid` (no change, one id twice, an endless name), `revision-mismatch`, `exists`, `not-found`
+ * Applies all changes at once, so that ports may move between endpoints in one commit. Does not modify `current`.
+ * @throws FluxError `invalid` (no change, one id twice, an actor name that is too long), `revision-mismatch`, `exists`, `not-found`
  */
 export function applyChanges(
   current: ReadonlyMap<string, StoredEndpoint>,
@@ -25,8 +25,7 @@ export function applyChanges(
   meta: ChangeMeta,
   stamp: { revision: number; at: number },
 ): AppliedChanges {
-  if (meta.actor.length > ACTOR_MAX)
-    throw new FluxError('invalid', `The name of who makes a change must be at most ${ACTOR_MAX} characters`);
+  if (meta.actor.length > ACTOR_MAX) throw new FluxError('invalid', `The name of an actor must have at most ${ACTOR_MAX} characters`);
   if (changes.length === 0) throw new FluxError('invalid', 'A commit needs at least one change');
   checkWhole(stamp.revision - 1, expected[WHOLE]);
   checkExpected(current, expected);
@@ -92,7 +91,7 @@ export function checkHistoryLimit(limit: number): void {
   }
 }
 
-/** The answer to a confirmation, or an undoing, of a revision that does not wait (any more). */
+/** The error for a confirmation, or an undo, of a revision that does not wait for one, or waits no longer. */
 export function notWaiting(revision: number): FluxError {
   return new FluxError('not-found', `Revision ${revision} does not wait for confirmation`);
 }

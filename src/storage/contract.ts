@@ -8,39 +8,43 @@ export interface StoredEndpoint {
   revision: number;
 }
 
-/** A change that is undone unless it is confirmed in time (`?confirmWithin=`); kept in the store, so that the undoing survives the process. */
+/**
+ * A change that is undone unless it is confirmed in time (`?confirmWithin=`). The store keeps it, so that the undo survives the process.
+ */
 export interface PendingConfirm {
-  /** the revision that waits */
+  /** the unconfirmed revision */
   revision: number;
   /** milliseconds since the epoch */
   until: number;
 }
 
-/** Everything at one moment. `revision` is the newest change of the whole store, 0 for an empty one. */
+/** The whole content at one moment. `revision` is the newest change of the whole store, 0 for an empty one. */
 export interface StoreSnapshot {
   revision: number;
   endpoints: StoredEndpoint[];
   /** by revision */
   pending: PendingConfirm[];
-  /** the store is away, and why: this is what was known of it at `savedAt` (ISO 8601). Only a node's first load may get such an answer */
+  /**
+   * present when the store is away: the reason, and the time (ISO 8601) of this last known content. Only a node's first load may return it
+   */
   away?: { reason: string; savedAt: string };
 }
 
-/** Stands for the whole configuration among the ids that a commit compares: no endpoint has this id. */
+/** Key of the whole configuration among the ids that a commit compares. No endpoint has this id. */
 export const WHOLE = '*';
 
-/** What a commit does beside its changes, in the same transaction. */
+/** Effects of a commit beside its changes, in the same transaction. */
 export interface CommitOptions {
-  /** milliseconds since the epoch: the new revision becomes a PendingConfirm */
+  /** milliseconds since the epoch: the new revision waits for a confirmation until then (PendingConfirm) */
   confirmUntil?: number;
-  /** this commit undoes what that revision did: its PendingConfirm ends; when there is none (any more), nothing is written */
+  /** the revision that this commit undoes: its PendingConfirm ends. When that revision does not wait (any longer), nothing is written */
   settles?: number;
 }
 
-/** One row change: put writes the whole endpoint, remove deletes by id. */
+/** One change: put writes the whole endpoint, remove deletes by id. */
 export type StoreChange = { kind: 'put'; endpoint: Endpoint } | { kind: 'remove'; id: string };
 
-/** Who did it and why; goes into the history rows. */
+/** The author and the reason of a change; part of its history rows. */
 export interface ChangeMeta {
   action: 'add' | 'update' | 'remove' | 'enable' | 'disable' | 'import' | 'rollback' | 'restore' | 'seed';
   actor: string;
@@ -76,7 +80,7 @@ export interface HistoryQuery {
   before?: number;
 }
 
-/** A place between two rows of the history: behind row `seq` of a revision. */
+/** A place between two history rows: right behind row `seq` of a revision. */
 export interface RowPlace {
   revision: number;
   seq: number;
@@ -85,37 +89,37 @@ export interface RowPlace {
 /** Rows in the order in which they were written. */
 export interface RowPage {
   rows: HistoryRow[];
-  /** behind the last of them; null: there are no more */
+  /** behind the last row of the page; null when no rows follow */
   next: RowPlace | null;
   /** see Past.floor */
   floor: number;
 }
 
-/** A whole history, as a backup has it. */
+/** A whole history, in the form that a backup holds. */
 export interface Past {
   /** the newest revision */
   revision: number;
-  /** up to this revision only the newest row of each endpoint is left; 0: nothing was dropped */
+  /** up to this revision only the newest row of each endpoint is left; 0: no row was dropped */
   floor: number;
-  /** Rows oldest first, in pieces of a bounded size; each call begins anew. */
+  /** Rows oldest first, in pieces of a bounded size; each call starts from the beginning. */
   pieces(): AsyncIterable<HistoryRow[]>;
 }
 
-/** What may be dropped: rows that are beyond both limits. */
+/** Limits of the history. A row may be dropped when it is beyond all of them. */
 export interface HistoryLimits {
   /** the newest rows, 0.. */
   keep: number;
   /** rows of this moment or later stay; milliseconds since the epoch */
   since: number;
-  /** revisions from here on stay, because they wait for a confirmation */
+  /** this revision and later ones stay, because a revision waits for a confirmation */
   waiting: number;
 }
 
-/** What a store takes on its disk. */
+/** The disk space of a store, and the length of its history. */
 export interface StoreSize {
-  /** null: not known */
+  /** null: unknown */
   bytes: number | null;
-  /** null: not known */
+  /** null: unknown */
   historyRows: number | null;
 }
 
@@ -123,38 +127,42 @@ export interface EndpointStore {
   /** The whole content. @throws FluxError `unavailable` */
   load(): Promise<StoreSnapshot>;
   /**
-   * All changes or none, as one new revision, durable when it resolves.
-   * `expected` maps an endpoint id to the revision that it must still have (0 = must not exist), and WHOLE to
-   * the newest revision of the whole store; what is not named is not compared.
-   * Port and id uniqueness are checked again inside the transaction. A connection that breaks in the middle: the outcome is looked up.
+   * Writes all changes or none, as one new revision, which is durable when the promise resolves.
+   * `expected` maps an endpoint id to the revision that the endpoint must still have (0 = must not exist), and WHOLE to the newest revision
+   * of the whole store. Ids without an entry are not compared. The transaction checks the uniqueness of ports and ids again. When the
+   * connection breaks during the commit, the store looks up the outcome.
    * @returns the new revision (previous + 1)
-   * @throws FluxError `revision-mismatch` (an expectation failed), `exists` (id or port taken), `not-found` (remove of nothing, or `settles`
-   *   does not wait), `unavailable` (within 2 s; nothing was written, or, with `data.outcome` 'unknown', it may have been)
+   * @throws FluxError `revision-mismatch` (an expectation failed), `exists` (id or port taken), `not-found` (removal of an unknown id, or
+   *   `settles` does not wait), `unavailable` (within 2 s, later for a large commit or an outcome that has to be looked up; nothing was
+   *   written or, with `data.outcome` 'unknown', the change may have been)
    */
   commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options?: CommitOptions): Promise<number>;
   /**
-   * Newest first: at most `limit` revisions, each whole, and fewer of them when they have very many rows (HISTORY_ROWS_MAX), so that a page
-   * that is not empty does not mean that there is no next one. @throws FluxError `unavailable`
+   * Newest first: at most `limit` revisions, each whole, and fewer when they have very many rows (HISTORY_ROWS_MAX). A page with fewer
+   * revisions than `limit` is therefore not always the last one. @throws FluxError `unavailable`
    */
   history(query: HistoryQuery): Promise<HistoryRow[]>;
   /**
-   * The endpoints as they were right after `revision` (0: none), each with the revision of its last change by then; `pending` is empty.
-   * @throws FluxError `not-found` when the store has no such revision, or no history so far back; `unavailable`
+   * The endpoints right after `revision` (0: none), each with the revision of its last change up to there; `pending` is empty.
+   * @throws FluxError `not-found` when the store has no such revision, or when its history does not reach back to it; `unavailable`
    */
   at(revision: number): Promise<StoreSnapshot>;
-  /** Ends the PendingConfirm of the revision: the change stays. @throws FluxError `not-found` when it does not wait (any more), `unavailable` */
+  /**
+   * Ends the PendingConfirm of the revision: the change stays.
+   * @throws FluxError `not-found` when the revision does not wait, `unavailable`
+   */
   confirm(revision: number): Promise<void>;
-  /** The next rows of the history behind a place, at most `limit`; a revision may be cut. @throws FluxError `unavailable` */
+  /** The next rows of the history behind a place, at most `limit`. A page may end inside a revision. @throws FluxError `unavailable` */
   rows(after: RowPlace, limit: number): Promise<RowPage>;
   /**
-   * Fills an empty store (revision 0) with a history from a backup: its rows with their revisions, and what they lead to as endpoints.
+   * Fills an empty store (revision 0) with the history of a backup: its rows with their revisions, and the endpoints that they lead to.
    * @returns the newest revision
-   * @throws FluxError `exists` when the store is not empty, `invalid` when the rows do not fit together, `unavailable`
+   * @throws FluxError `exists` when the store is not empty, `invalid` when the rows contradict one another, `unavailable`
    */
   adopt(past: Past): Promise<number>;
   /**
-   * Drops a slice of the rows that are beyond the limits, never the newest row of an endpoint that exists. One node of a cluster does so at a
-   * time. @returns whether there may be more to drop @throws FluxError `unavailable`
+   * Drops some of the rows that are beyond the limits, never the newest row of an endpoint that exists. In a cluster one node at a time
+   * drops rows. @returns whether more rows may be left to drop @throws FluxError `unavailable`
    */
   compact(limits: HistoryLimits): Promise<boolean>;
   /** @throws FluxError `unavailable` */

@@ -1,15 +1,16 @@
-/** What an `unavailable` of a store tells a program, in its `data`: why, and what became of the change. */
+/** The `data` of a store's `unavailable` error: the reason, and the outcome of the change, for programs. */
 
 import { FluxError } from '../kernel/errors.ts';
 
 /**
- * away: it cannot be reached; lost: the connection broke, or there was no answer in time; busy: it has no room or is locked, and may have soon;
- * login, database, rights, tls, schema: it will not work before somebody changes something; other: an error of the statement itself.
+ * away: the store cannot be reached; lost: the connection broke, or no answer came in time; busy: the store is full or locked for the
+ * moment; login, database, rights, tls, schema: the store stays unusable until an operator changes something; other: the statement itself
+ * failed.
  */
 export type FailureReason = 'away' | 'lost' | 'busy' | 'login' | 'database' | 'rights' | 'tls' | 'schema' | 'other';
 
 export interface UnavailableData {
-  /** differs: the store works, but this node has endpoints of its own that somebody has to decide about */
+  /** differs: the store works, but this node has other endpoints of its own, and an operator has to decide which ones count */
   reason: FailureReason | 'differs';
   /** unknown: the change may have been stored */
   outcome: 'nothing-written' | 'unknown';
@@ -17,7 +18,7 @@ export interface UnavailableData {
 
 const LASTING: readonly UnavailableData['reason'][] = ['login', 'database', 'rights', 'tls', 'schema', 'differs'];
 
-/** True when the store said why it cannot be used, and that will not pass by itself: a wrong password, not a server that is away. */
+/** True when the store reported a lasting cause, such as a wrong password. A server that is away is none. */
 export function isLasting(error: unknown): boolean {
   if (!(error instanceof FluxError) || error.kind !== 'unavailable') return false;
   const data = error.data as Partial<UnavailableData> | null;

@@ -1,11 +1,11 @@
-/** How much of a history is kept, and how much of it one answer has. Pure. */
+/** Limits of a history: the rows that the store keeps, and the rows of one answer. Pure. */
 
 import type { HistoryLimits, HistoryRow } from './contract.ts';
 
 /** Rows after which a page takes no further revision. */
 export const HISTORY_ROWS_MAX = 2_000;
 
-/** The first of these revisions that make a page. @param revisions newest first, with their numbers of rows */
+/** The leading revisions that make up one page. @param revisions newest first, with their numbers of rows */
 export function pageOf(revisions: readonly { revision: number; count: number }[]): number[] {
   const page: number[] = [];
   let rows = 0;
@@ -18,8 +18,8 @@ export function pageOf(revisions: readonly { revision: number; count: number }[]
 }
 
 /**
- * The revision up to which only the newest row of each endpoint is kept: that of the oldest row within `keep`, which so stays, unless rows up
- * to there are too young. @param rows oldest first, all that there are
+ * The floor: up to this revision only the newest row of each endpoint stays. The floor is the revision of the oldest of the newest `keep`
+ * rows, and lower when rows up to there are too young or wait for a confirmation. @param rows oldest first, the whole history
  */
 export function floorOf(rows: readonly Pick<HistoryRow, 'revision' | 'at'>[], { keep, since, waiting }: HistoryLimits): number {
   const oldestKept = keep === 0 ? undefined : rows[rows.length - keep];
@@ -29,14 +29,16 @@ export function floorOf(rows: readonly Pick<HistoryRow, 'revision' | 'at'>[], { 
   return Math.min(byCount, young === undefined ? newest : young.revision - 1, waiting - 1);
 }
 
-/** Rows without those up to the floor that a newer one up to there has replaced, and without the traces of endpoints that are gone. */
+/**
+ * The rows after a compaction: all above the floor, and the newest one of each endpoint up to it. A removal stays only at the floor itself.
+ */
 export function keptRows(rows: readonly HistoryRow[], floor: number): HistoryRow[] {
   const newest = new Map<string, HistoryRow>();
   for (const row of rows) if (row.revision <= floor) newest.set(row.id, row);
   return rows.filter((row) => row.revision > floor || (newest.get(row.id) === row && (row.after !== null || row.revision === floor)));
 }
 
-/** Rows of each revision, in their order. */
+/** Rows grouped by revision; both keep their order. */
 export function byRevision(rows: readonly HistoryRow[]): Map<number, HistoryRow[]> {
   const groups = new Map<number, HistoryRow[]>();
   for (const row of rows) {

@@ -1,8 +1,8 @@
-/** Which history rows a query asks for, in stores that keep them as they are. */
+/** The filter of a history query, for stores that keep history rows as objects. */
 
 import type { HistoryQuery, HistoryRow } from './contract.ts';
 
-/** True when the row is asked for; `limit` is not looked at. */
+/** True when the row matches the query; ignores `limit`. */
 export function matches(row: HistoryRow, query: HistoryQuery): boolean {
   const { port, id, actor, since = -Infinity, until = Infinity, before = Infinity } = query;
   if (row.revision >= before || row.at < since || row.at >= until) return false;

@@ -1,4 +1,4 @@
-/** History rows as the SQL stores keep them: the form of a row, and how a page is found. */
+/** History rows in the SQL stores: the columns of a row, and the statements that find a page. */
 
 import { completeEndpoint } from '../endpoint/defaults.ts';
 import type { Endpoint } from '../endpoint/endpoint.ts';
@@ -22,13 +22,13 @@ export interface HistoryRecord {
   new_body: string | null;
 }
 
-/** Nothing was written yet: the first row of its revision is number 0. */
+/** The place before the first row: row 0 of the next revision follows. */
 export const BEGINNING: RowPlace = { revision: 0, seq: -1 };
 
 /**
- * One by one, because a whole history is large.
- * @param rows oldest first; their `seq` is their place in their commit, from 0
- * @param last the row before them, which may be of the same revision; it is moved on
+ * Yields records one by one, because a whole history is large.
+ * @param rows oldest first; `seq` is the position of a row in its commit, from 0
+ * @param last the place of the row before them, which may belong to the same revision; toRecords advances it
  */
 export function* toRecords(rows: readonly HistoryRow[], last: RowPlace = { ...BEGINNING }): Generator<HistoryRecord> {
   for (const row of rows) {
@@ -54,22 +54,22 @@ export function toBody(endpoint: Endpoint): string {
   return JSON.stringify(endpoint);
 }
 
-/** An endpoint as it was written, by this version or an older one. */
+/** Reads an endpoint that this version or an older one wrote. */
 export function fromBody(body: string): Endpoint {
   return completeEndpoint(JSON.parse(body));
 }
 
-/** What a page is found by: the filter that leaves the fewest rows. `span`: the first and the last revision of a time. */
+/** The access path of a page: the filter that leaves the fewest rows. `span` finds the first and last revision of a time range. */
 export type HistoryPath = 'id' | 'port' | 'old_port' | 'actor' | 'at' | 'span' | 'revision';
 
-/** The names of the table and of placeholders in one store. */
+/** The table name and the placeholders of one database. */
 export interface HistoryDialect {
   table: string;
   /** the placeholder of the n-th value, from 1 */
   mark(n: number): string;
-  /** behind the table's name: the index that a page is found by, where the database chooses badly by itself; '' or nothing: its own choice */
+  /** the index hint behind the table name, where the database chooses badly by itself; '' or absent: the database chooses */
   index?(by: HistoryPath): string;
-  /** compares a text column exactly; each `place` is the placeholder of the value once more */
+  /** compares a text column exactly; each call of `place` adds the value as one more placeholder */
   sameText(column: string, place: () => string): string;
 }
 
@@ -79,8 +79,8 @@ export interface Statement {
 }
 
 /**
- * The revisions of one page with the number of their rows. A page is found in two steps: first its revisions, in an index; then their rows,
- * each revision whole, because `before` could not name the rest of one that is cut in two.
+ * Selects the revisions of one page with their numbers of rows. A page takes two steps: first its revisions, from an index, then their
+ * rows. Each revision comes whole, because `before` cannot name the rest of a revision that is cut in two.
  */
 export function selectRevisions(query: HistoryQuery, dialect: HistoryDialect): Statement {
   const values: (string | number)[] = [];
@@ -91,32 +91,32 @@ export function selectRevisions(query: HistoryQuery, dialect: HistoryDialect): S
     return `SELECT revision, count(*) AS count FROM ${from} WHERE ${where} GROUP BY revision ORDER BY revision DESC LIMIT ${limit}`;
   };
   if (port === undefined || query.id !== undefined) return { sql: page(pathOf(query), port === undefined ? null : 'either'), values };
-  // Whoever left the port, and whoever has it: an OR of the two would be found by no index. A port has two rows of a revision at most.
+  // Old and new port are searched apart, because no index serves an OR of the two. One revision has at most two rows of a port.
   const sides = (['port', 'old_port'] as const).map((side) => `SELECT revision FROM (${page(side, side)}) AS by_${side}`);
   return { sql: `SELECT revision, 1 AS count FROM (${sides.join(' UNION ')}) AS found ORDER BY revision DESC LIMIT ${limit}`, values };
 }
 
 /** The next rows behind a place, oldest first. */
 export function selectNext({ revision, seq }: RowPlace, limit: number, { table, mark }: HistoryDialect): Statement {
-  // In this form each database finds the beginning in the primary key.
+  // In this form each database finds the first row in the primary key.
   const where = `revision >= ${mark(1)} AND (revision > ${mark(2)} OR seq > ${mark(3)})`;
   return { sql: `SELECT * FROM ${table} WHERE ${where} ORDER BY revision, seq LIMIT ${limit}`, values: [revision, revision, seq] };
 }
 
-/** Revision of the oldest of the newest `keep` rows. @param keep at least 1 */
+/** Selects the revision of the oldest of the newest `keep` rows. @param keep at least 1 */
 export function selectOldestKept(keep: number, { table, index }: HistoryDialect): Statement {
   const sql = `SELECT revision FROM ${table}${index?.('at') ?? ''} ORDER BY revision DESC, seq DESC LIMIT 1 OFFSET ${keep - 1}`;
   return { sql, values: [] };
 }
 
-/** Revision of the first row between the floor and `below` that is not old yet. */
+/** Selects the revision of the first row between the floor and `below` that is too young to drop. */
 export function selectYoung(floor: number, below: number, { since }: HistoryLimits, { table, mark, index }: HistoryDialect): Statement {
   const where = `revision > ${mark(1)} AND revision <= ${mark(2)} AND at >= ${mark(3)}`;
   const sql = `SELECT revision FROM ${table}${index?.('at') ?? ''} WHERE ${where} ORDER BY revision LIMIT 1`;
   return { sql, values: [floor, below, since] };
 }
 
-/** Rows up to the floor that are not the newest one of an endpoint that exists: a removal goes when all before it have gone. */
+/** Selects rows up to the floor that are not the newest of an existing endpoint. A removal goes after all earlier rows of its endpoint. */
 export function selectDropped(floor: number, limit: number, { table, mark }: HistoryDialect): Statement {
   const newer = `SELECT 1 FROM ${table} n WHERE n.id = h.id AND n.revision > h.revision AND n.revision <= ${mark(2)}`;
   const where = `h.revision <= ${mark(1)} AND (EXISTS (${newer}) OR (h.new_body IS NULL AND h.revision < ${mark(3)}))`;
@@ -138,14 +138,14 @@ function pathOf({ id, actor, since, until }: HistoryQuery): HistoryPath {
 }
 
 /**
- * Between which revisions all of a time are. Clocks of nodes differ, so that revisions are not quite in the order of their times; but
- * nearly, and between two revisions a page of the newest ones is found at once.
+ * Terms that bound the revisions of a time range. Clocks of nodes differ, so that the order of revisions is only nearly the order of their
+ * times. Between two revisions the database still finds a page of the newest ones at once.
  */
 function within(query: HistoryQuery, dialect: HistoryDialect, values: (string | number)[]): string[] {
   const { table, mark } = dialect;
   const bound = (compare: string, which: string) => {
     const terms = times(query, (value) => mark(values.push(value)));
-    // + 0: not by looking through the revisions, of which the newest may all be outside.
+    // + 0 keeps the database from scanning the primary key, whose newest revisions may all be outside of the range.
     return `revision ${compare} (SELECT ${which}(revision + 0) FROM ${table}${dialect.index?.('span') ?? ''} WHERE ${terms.join(' AND ')})`;
   };
   return [bound('>=', 'min'), bound('<=', 'max')];
@@ -158,7 +158,7 @@ function times({ since, until }: HistoryQuery, place: (value: number) => string,
   return terms;
 }
 
-/** The rows of these revisions that the query asks for, newest first. @param revisions at least one */
+/** Selects the rows of these revisions that match the query, newest first. @param revisions at least one */
 export function selectRows(query: HistoryQuery, revisions: readonly number[], dialect: HistoryDialect): Statement {
   const values: (string | number)[] = [...revisions];
   const marks = revisions.map((_, index) => dialect.mark(index + 1)).join(', ');
@@ -166,14 +166,14 @@ export function selectRows(query: HistoryQuery, revisions: readonly number[], di
   return { sql: `SELECT * FROM ${dialect.table} WHERE revision IN (${marks}) AND ${where} ORDER BY revision DESC, seq DESC`, values };
 }
 
-/** @param values takes what the placeholders stand for @param side where `query.port` is looked for; null: nowhere */
+/** @param values receives the values of the placeholders @param side the column that must equal `query.port`; null: no port term */
 function filter(query: HistoryQuery, { mark, sameText }: HistoryDialect, values: (string | number)[], side: string | null): string {
   const place = (value: string | number) => mark(values.push(value));
   const { id, actor } = query;
   const port = query.port ?? 0;
   const terms = ['1 = 1'];
   if (query.before !== undefined) terms.push(`revision < ${place(query.before)}`);
-  // + 0: what leaves fewer rows is to be taken for the way to them.
+  // + 0 keeps the database from the index of times: other filters leave fewer rows.
   terms.push(...times(query, place, 'at + 0'));
   if (id !== undefined) terms.push(sameText('id', () => place(id)));
   if (actor !== undefined) terms.push(sameText('actor', () => place(actor)));

@@ -1,4 +1,7 @@
-/** The last known configuration, kept in the data folder beside the node: written whole and in one step, read when the store is away at the start. */
+/**
+ * The last known configuration: a file in the data folder that is replaced whole, and that a node reads when the store is away at its
+ * start.
+ */
 
 import { mkdirSync, readFileSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
@@ -20,23 +23,23 @@ interface Content {
   endpoints: StoredEndpoint[];
 }
 
-/** What was last read from a store or written to it, in memory and, soon afterwards, in the file. */
+/** The content that was last read from a store or written to it: in memory and, soon afterwards, in the file. */
 export class LastKnown {
   readonly #dataPath: string;
   readonly #source: string;
   readonly #onFailure: (reason: string) => void;
   #revision = 0;
-  /** as JSON, so that a change does not cost the writing of all the others again; null: nothing has been read in this process */
+  /** endpoints as JSON, so that a change serializes only what changed; null until this process has read the store */
   #byId: Map<string, { revision: number; text: string }> | null = null;
-  /** nothing up to #revision is missing */
+  /** true when no change up to #revision is missing */
   #isWhole = false;
   #isStale = false;
   #writing: Promise<void> | null = null;
 
   /**
-   * @param dataPath is made when it is missing
-   * @param source names the store without its password: what was read from another one is not used
-   * @param onFailure told when the file cannot be written
+   * @param dataPath created when missing
+   * @param source names the store without its password; content of another store is ignored
+   * @param onFailure called with the reason when the file cannot be written
    */
   constructor(dataPath: string, source: string, onFailure: (reason: string) => void) {
     mkdirSync(dataPath, { recursive: true, mode: 0o700 });
@@ -46,8 +49,8 @@ export class LastKnown {
   }
 
   /**
-   * What an earlier process left, and when; null when there is nothing of this store.
-   * @param why it is needed, for the message
+   * The content that an earlier process left, and its time; null when there is none of this store.
+   * @param why the reason why it is needed, for the error message
    * @throws FluxError `unavailable` when the file is damaged
    */
   read(why: string): { snapshot: StoreSnapshot; savedAt: string } | null {
@@ -65,7 +68,7 @@ export class LastKnown {
     }
   }
 
-  /** The store was read. */
+  /** Takes over what was read from the store. */
   loaded({ revision, endpoints }: StoreSnapshot): void {
     if (this.#isWhole && revision === this.#revision) return;
     this.#isWhole = true;
@@ -80,10 +83,10 @@ export class LastKnown {
     this.#write();
   }
 
-  /** The store was written. */
+  /** Takes over a commit to the store. */
   committed(changes: StoreChange[], revision: number): void {
     if (this.#byId === null || revision <= this.#revision) return;
-    // Between the two, others have written: the next load brings that.
+    // Other nodes committed in between; the next load brings their changes.
     if (revision !== this.#revision + 1) this.#isWhole = false;
     this.#revision = revision;
     for (const change of changes) {
@@ -93,12 +96,12 @@ export class LastKnown {
     this.#write();
   }
 
-  /** Resolves when everything told so far is in the file, or could not be written. */
+  /** Resolves when everything so far is in the file, or could not be written. */
   async flush(): Promise<void> {
     while (this.#writing !== null) await this.#writing;
   }
 
-  /** Nobody waits for the file: what comes while it is being written is written together afterwards. */
+  /** Writes in the background. Changes during a write are written together by the next one. */
   #write(): void {
     this.#isStale = true;
     this.#writing ??= this.#writeAll().finally(() => {
@@ -121,7 +124,7 @@ export class LastKnown {
 
   async #replace(text: string): Promise<void> {
     const path = join(this.#dataPath, FILE);
-    // It holds password hashes.
+    // The file holds password hashes.
     const file = await open(`${path}.new`, 'w', 0o600);
     try {
       await file.writeFile(text);

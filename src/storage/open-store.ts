@@ -1,4 +1,4 @@
-/** Opens the store that the settings name; a client library is loaded only where it is used, because it costs the start of each other node. */
+/** Opens the store that the settings name. A client library is loaded only by a node that uses it, because loading it slows the start. */
 
 import type { BusSettings } from '../bus/settings.ts';
 import { FluxError } from '../kernel/errors.ts';
@@ -12,7 +12,7 @@ import { openRemembering } from './remembering-store.ts';
 import type { Sealer } from './sealed/sealer.ts';
 import { takeLocal, warnOfTaken } from './take-local.ts';
 
-/** What of the settings a store needs; `Settings['store']` fits. */
+/** The settings that a store needs; `Settings['store']` fits. */
 export type StoreSettings =
   | { storeType: 'LOCAL' | 'MEMORY'; local: { dataPath: string } }
   | { storeType: 'POSTGRESQL' | 'MYSQL'; local: { dataPath: string }; datasource: DatabaseLogin & { maxPoolSize: number } };
@@ -22,24 +22,25 @@ export interface OpenOptions {
   bus: BusSettings | null;
   /** shown in the server's list of connections */
   name: string;
-  /** of this process, for the history */
+  /** name of this node, for the history */
   node: string;
-  /** told when what is known of a database cannot be written beside the node */
+  /** called with the reason when the last known content of a database cannot be written to the data folder */
   onFailure: (reason: string) => void;
-  /** what becomes of endpoints that the node had while its store was LOCAL and it was alone; absent: they are left as they are */
+  /** for the endpoints that the node had while its store was LOCAL and the node was alone; absent: they stay where they are */
   former?: { sealer: Sealer; logger: Logger; isDiscarding: boolean };
 }
 
-/** Servers and nodes of a cluster are often started together. */
+/** How long the NATS servers may take to come up: servers and nodes of a cluster are often started together. */
 const BUCKET_WAIT_MS = 20_000;
 const NOTHING_TO_DISCARD =
   '--discard-local is for a node with a database, or with cluster: and the store LOCAL; this one has no former store';
 
 /**
- * Opens the store. The tables of a database are made or migrated; what is known of it is kept in the data folder, for a start without it.
- * @throws FluxError `unavailable` when the folder cannot be used or belongs to a running broker, when a database is away and nothing is
- *   known of it, or cannot be used as it is (login, rights, TLS, newer tables, other endpoints in config.db: see `isLasting`); `invalid`
- *   when `former` says to discard what is the store itself
+ * Opens the store. Creates or migrates the tables of a database. The data folder keeps the last known content, for a start without the
+ * store.
+ * @throws FluxError `unavailable` when the folder cannot be used or belongs to a running broker, when a database is away and no content of
+ *   it is known, or when it cannot be used as it is (login, rights, TLS, newer tables, other endpoints in config.db: see `isLasting`);
+ *   `invalid` when `former` asks to discard the store itself
  */
 export async function openStore(settings: StoreSettings, options: OpenOptions): Promise<EndpointStore> {
   const { bus, name, node, onFailure, former } = options;
@@ -70,7 +71,7 @@ export async function openStore(settings: StoreSettings, options: OpenOptions): 
   return openRemembering({ open: openAndTake, dataPath, source, onFailure });
 }
 
-/** The store on other machines. */
+/** How to open a store on other machines, and its name. */
 function elsewhere(settings: StoreSettings, { bus, name }: OpenOptions): { open: () => Promise<EndpointStore>; source: string } {
   if (!('datasource' in settings)) {
     if (bus === null) throw new Error('a LOCAL store is elsewhere in a cluster alone');

@@ -1,4 +1,4 @@
-/** A store in the memory of other servers, which may lose it when they are restarted: whoever still knows what was in it puts it back. */
+/** A store in the memory of other servers, which may lose it when they restart. A node that still knows the content puts it back. */
 
 import { FluxError } from '../kernel/errors.ts';
 import {
@@ -18,9 +18,9 @@ import {
 } from './contract.ts';
 
 /**
- * Wraps a store. One that is empty after it was not is filled with the endpoints that this process knows, as its first revision, by
- * whichever process comes first; its history begins anew.
- * @param node for the history
+ * Wraps a store. When the store is empty after it had content, the first node that notices fills it with the endpoints that it knows, as
+ * the first revision. The history begins anew.
+ * @param node name of this node, for the history
  */
 export function refill(inner: EndpointStore, node: string): EndpointStore {
   return new RefillingStore(inner, node);
@@ -29,12 +29,12 @@ export function refill(inner: EndpointStore, node: string): EndpointStore {
 class RefillingStore implements EndpointStore {
   readonly #inner: EndpointStore;
   readonly #meta: ChangeMeta;
-  /** what is known of the store; null before it was read */
+  /** the last known content of the store; null until it was read */
   #known: Pick<StoreSnapshot, 'revision' | 'endpoints'> | null = null;
 
   constructor(inner: EndpointStore, node: string) {
     this.#inner = inner;
-    const reason = 'the NATS servers have lost what was in their memory';
+    const reason = 'the NATS servers lost the store, which was in their memory';
     this.#meta = { action: 'restore', actor: 'system', source: 'file', node, requestId: 'refill', reason };
   }
 
@@ -49,7 +49,7 @@ class RefillingStore implements EndpointStore {
   }
 
   async commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options?: CommitOptions): Promise<number> {
-    // Else the change would be all that there is.
+    // Refills an emptied store first: otherwise the change would become its only content.
     await this.load();
     const revision = await this.#inner.commit(changes, expected, meta, options);
     if (this.#known !== null && revision > this.#known.revision) {
@@ -102,7 +102,7 @@ class RefillingStore implements EndpointStore {
     try {
       await this.#inner.commit(changes, { [WHOLE]: 0 }, this.#meta);
     } catch (error) {
-      // Another node was first.
+      // Another node refilled the store first.
       if (!(error instanceof FluxError) || error.kind !== 'revision-mismatch') throw error;
     }
   }

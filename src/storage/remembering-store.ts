@@ -1,4 +1,4 @@
-/** A store elsewhere that may be away: opened as soon as it can be, and at the start replaced by what was last known of it. */
+/** A store on other machines that may be away: it opens as soon as it can be reached, and at the start its last known content stands in. */
 
 import { within } from '../kernel/deadline.ts';
 import { FluxError } from '../kernel/errors.ts';
@@ -21,25 +21,25 @@ import { LastKnown } from './last-known.ts';
 import { lockFolder } from './local/folder-lock.ts';
 
 export interface RememberingOptions {
-  /** opens the store; attempted again at each use until it succeeds */
+  /** opens the store; each use of the store tries again until it succeeds */
   open: () => Promise<EndpointStore>;
-  /** the node's folder, for this process alone */
+  /** the node's folder, which belongs to this process alone */
   dataPath: string;
   /** names the store, without its password */
   source: string;
-  /** told when what is known cannot be written beside the node */
+  /** called with the reason when the last known content cannot be written to the folder */
   onFailure: (reason: string) => void;
 }
 
-/** A change is refused within 2 s while the store is away; opening takes no more than this of it. */
+/** How long an operation waits for the store to open. While the store is away, a change is refused within 2 s. */
 const OPEN_WAIT_MS = 1_800;
-/** A node that knows nothing waits longer at its start: another one may be making the tables. */
+/** How long a node without last known content waits at its start: another node may be creating the tables. */
 const BEGIN_WAIT_MS = 20_000;
 
 /**
- * Opens the store. While it is away, its first `load` gives what was last known, if anything was, with the reason in `away`.
- * @throws FluxError `unavailable` when the store is away and nothing is known of it, or when the folder cannot be used; as `open` for
- *   everything else that is wrong with the store: a wrong password, a newer schema
+ * Opens the store. While the store is away, the first `load` returns the last known content, if there is any, with the reason in `away`.
+ * @throws FluxError `unavailable` when the store is away and no content of it is known, or when the folder cannot be used; as `open` for
+ *   lasting causes, such as a wrong password or a newer schema
  */
 export async function openRemembering({ open, dataPath, source, onFailure }: RememberingOptions): Promise<EndpointStore> {
   const known = new LastKnown(dataPath, source, onFailure);
@@ -60,7 +60,7 @@ class RememberingStore implements EndpointStore {
   readonly #release: () => void;
   #store: EndpointStore | null = null;
   #opening: Promise<EndpointStore> | null = null;
-  /** for the first load, when the store was away by then */
+  /** the answer of the first load, when the store was away at the start */
   #substitute: StoreSnapshot | null = null;
   #hasLoaded = false;
   #isClosed = false;
@@ -71,7 +71,7 @@ class RememberingStore implements EndpointStore {
     this.#release = release;
   }
 
-  /** Opens the store, or what is known of it. @throws FluxError when neither is there */
+  /** Opens the store, or its last known content. @throws FluxError when neither is available */
   async begin(): Promise<void> {
     try {
       await this.#opened();
@@ -90,7 +90,7 @@ class RememberingStore implements EndpointStore {
       this.#known.loaded(snapshot);
       return snapshot;
     } catch (error) {
-      // It may also go away between its opening and the first load.
+      // The store may also go away between its opening and the first load.
       const substitute = this.#substitute ?? (isFirst ? this.#recall(error) : null);
       if (substitute === null) throw error;
       this.#substitute = null;
@@ -136,12 +136,12 @@ class RememberingStore implements EndpointStore {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await this.#known.flush();
-    // One that is just being opened closes itself.
+    // A store that is still being opened closes itself.
     await this.#store?.close();
     this.#release();
   }
 
-  /** @throws FluxError `unavailable` when it cannot be opened in time; the attempt goes on then */
+  /** @throws FluxError `unavailable` when the store does not open in time; the attempt continues in the background */
   async #opened(waitMs = OPEN_WAIT_MS): Promise<EndpointStore> {
     if (this.#isClosed) throw new FluxError('unavailable', 'The store is closed');
     if (this.#store !== null) return this.#store;
@@ -162,7 +162,10 @@ class RememberingStore implements EndpointStore {
     return store;
   }
 
-  /** Null when nothing is known, but the store is still being opened. @throws the error itself when it is no matter of being away, or nothing is known */
+  /**
+   * The last known content; null when there is none but the store is still opening.
+   * @throws the error itself when the store is broken rather than unreachable, or when there is no snapshot and the store is not opening
+   */
   #recall(error: unknown): StoreSnapshot | null {
     if (!(error instanceof FluxError) || error.kind !== 'unavailable' || isLasting(error)) throw error;
     const known = this.#known.read(error.message);

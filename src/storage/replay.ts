@@ -1,4 +1,4 @@
-/** From history rows to the content that they lead to. Pure. */
+/** Computes the content that history rows lead to. Pure. */
 
 import { isDeepStrictEqual } from 'node:util';
 import { completeEndpoint } from '../endpoint/defaults.ts';
@@ -7,7 +7,7 @@ import { maskSecrets } from '../endpoint/secrets/secrets.ts';
 import { FluxError } from '../kernel/errors.ts';
 import type { HistoryRow, StoredEndpoint } from './contract.ts';
 
-/** The content after all rows, by id. @param rows oldest first; `base` is the content right before them */
+/** The content after all rows, by id. @param rows oldest first @param base the content right before them */
 export function replay(rows: readonly HistoryRow[], base: ReadonlyMap<string, StoredEndpoint>): Map<string, StoredEndpoint> {
   const content = new Map(base);
   for (const { id, revision, after } of rows) {
@@ -17,10 +17,10 @@ export function replay(rows: readonly HistoryRow[], base: ReadonlyMap<string, St
   return content;
 }
 
-/** Replays a history piece by piece and checks that each row begins where the ones before it have left off, as each store has written it. */
+/** Replays a history piece by piece, and checks that each row starts from the content that the rows before it lead to. */
 export class Replay {
   readonly #content = new Map<string, StoredEndpoint>();
-  /** port → id, as it was after the revision before */
+  /** port → id, after the revision before the current one */
   readonly #owners = new Map<number, string>();
   readonly #floor: number;
   #revision = 0;
@@ -32,7 +32,7 @@ export class Replay {
     this.#floor = floor;
   }
 
-  /** What the rows have led to so far. */
+  /** The content after the rows so far. */
   get content(): ReadonlyMap<string, StoredEndpoint> {
     return this.#content;
   }
@@ -45,7 +45,7 @@ export class Replay {
     }
   }
 
-  /** The content after all rows. @param revision that they must lead to @throws FluxError `invalid` */
+  /** The content after all rows. @param revision the revision that the rows must lead to @throws FluxError `invalid` */
   end(revision: number): Map<string, StoredEndpoint> {
     movePorts(this.#owners, this.#group);
     const last = Math.max(this.#revision, this.#floor);
@@ -53,14 +53,14 @@ export class Replay {
     return this.#content;
   }
 
-  /** Of the time before the floor each endpoint has one row. */
+  /** Adds a row up to the floor, where each endpoint has one row. */
   #addKept(row: HistoryRow): void {
     const { id, revision, port, after } = row;
     if (!Number.isInteger(revision) || revision < this.#revision || this.#content.has(id)) throw misfit(row, 'the order is wrong');
     this.#revision = revision;
-    // An endpoint that was removed at the floor itself.
+    // A removal at the floor itself leaves no endpoint.
     if (after === null && revision === this.#floor) return;
-    if (after === null || after.id !== id || after.port !== port) throw misfit(row, '"after" is not what was kept');
+    if (after === null || after.id !== id || after.port !== port) throw misfit(row, '"after" does not fit the row');
     const owner = this.#owners.get(port);
     if (owner !== undefined) throw misfit(row, `port ${port} belongs to endpoint ${owner}`);
     this.#owners.set(port, id);
@@ -94,7 +94,7 @@ function checkRow(row: HistoryRow, current: Endpoint | null): void {
   if (port !== row.port) throw misfit(row, `the port is ${port}, not ${row.port}`);
 }
 
-/** What the rows of one revision do to the ports, all at once: they may move between endpoints. */
+/** Applies the ports of one revision all at once, because ports may move between endpoints. */
 function movePorts(owners: Map<number, string>, group: readonly HistoryRow[]): void {
   for (const { before } of group) if (before !== null) owners.delete(before.port);
   for (const row of group) {
@@ -105,7 +105,9 @@ function movePorts(owners: Map<number, string>, group: readonly HistoryRow[]): v
   }
 }
 
-/** Rows of older versions do not know every key of today, and sealed secrets look different each time. */
+/**
+ * Compares with defaults filled in and secrets masked: rows of older versions lack newer keys, and sealing gives another text each time.
+ */
 function isSame(a: Endpoint | null, b: Endpoint | null): boolean {
   if (a === null || b === null) return a === b;
   return isDeepStrictEqual(maskSecrets(completeEndpoint(a)), maskSecrets(completeEndpoint(b)));
@@ -115,7 +117,7 @@ function misfit(row: HistoryRow, why: string): FluxError {
   return new FluxError('invalid', `The history does not fit together at revision ${row.revision}, endpoint ${row.id}: ${why}`);
 }
 
-/** The answer of `at` for a revision that the history does not reach. */
+/** The error of `at` for a revision that the history does not reach. */
 export function noSuchRevision(revision: number): FluxError {
   return new FluxError('not-found', `There is no revision ${revision}, or no history so far back`);
 }

@@ -1,4 +1,4 @@
-/** What a node had while its store was LOCAL, once its store is another one: taken into that, or the start ends; nothing disappears silently. */
+/** Takes the endpoints of a former LOCAL store into the new store of the node, or refuses the start: no endpoint disappears silently. */
 
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
@@ -15,27 +15,27 @@ import type { Sealer } from './sealed/sealer.ts';
 export interface TakeOptions {
   /** the node's folder; the caller holds its lock */
   dataPath: string;
-  /** of both stores: secrets of the file in clear are sealed when they are taken */
+  /** seals both stores: secrets in clear in the file are sealed when they are taken */
   sealer: Sealer;
-  /** for the history */
+  /** name of this node, for the history */
   node: string;
-  /** names the store for the reader */
+  /** names the new store, for messages */
   into: string;
-  /** the file is moved aside unread */
+  /** true: the file is moved aside unread */
   isDiscarding: boolean;
   logger: Logger;
 }
 
-/** Endpoints that one message names. */
+/** How many endpoints one message names. */
 const NAMES_MAX = 20;
 
 /**
- * Takes the endpoints of `config.db` into an empty store, as its first revision, and moves the file aside; also when the store has them all
- * already. A process that dies in between finds its own commit in the history at the next start; of several nodes the first one fills the
- * store.
+ * Takes the endpoints of `config.db` into an empty store, as its first revision, and moves the file aside. Also moves the file aside when
+ * the store has all of the endpoints already. After a crash in between, the next start finds its own commit in the history. Of several
+ * nodes the first one fills the store.
  * @param store just opened, without its seal
- * @throws FluxError `unavailable`, lasting, when the store has other endpoints, or when a change of the file waits for its confirmation;
- *   `unprocessable` when secrets cannot be read; as the stores: nothing has been written then, or the next start finds it
+ * @throws FluxError `unavailable`, lasting, when the store has other endpoints, or when a change in the file waits for its confirmation;
+ *   `unprocessable` when secrets cannot be read; the errors of the stores, after which nothing was written or the next start finds it
  */
 export async function takeLocal(store: EndpointStore, options: TakeOptions): Promise<void> {
   const { dataPath, sealer, into, isDiscarding, logger } = options;
@@ -61,28 +61,28 @@ export async function takeLocal(store: EndpointStore, options: TakeOptions): Pro
   try {
     logger.info(`${path} was moved to ${setConfigAside(dataPath, 'taken')}: its endpoints are in ${into}`);
   } catch (error) {
-    // The next start knows its commit again.
+    // The next start recognizes its own commit.
     logger.warn(`${path}, whose endpoints are in ${into}, could not be moved aside`, { reason: messageOf(error) });
   }
 }
 
-/** Says, of an empty LOCAL store, where the endpoints are that the node had before. */
+/** When the LOCAL store is empty, warns where the former endpoints of the node are. */
 export async function warnOfTaken(store: EndpointStore, dataPath: string, logger: Logger): Promise<void> {
   const path = configSetAside(dataPath);
   if (path === null || (await store.load()).revision > 0) return;
   logger.warn(
-    `The LOCAL store is empty, because this node had a cluster or database in between: its former endpoints are in ${path}, later changes in that cluster or database. The node begins with the endpoints of the configuration file. To bring the newest ones here: ./fluxmq export on a node of the cluster, ./fluxmq import here. To have the former ones: stop, and rename that file to config.db`,
+    `The LOCAL store is empty, because this node had a cluster or database in between: its former endpoints are in ${path}, later changes are in that cluster or database. The node starts with the endpoints of the configuration file. To bring the newest ones here: ./fluxmq export on a node of the cluster, ./fluxmq import here. To use the former ones: stop the node, and rename that file to config.db`,
   );
 }
 
-/** @returns how many endpoints were written now; null: the file has never held any */
+/** @returns how many endpoints were written now; null when the file has never held any */
 async function take(file: EndpointStore, store: EndpointStore, path: string, { node, into }: TakeOptions): Promise<number | null> {
   const local = await file.load();
   if (local.revision === 0) return null;
   if (local.pending.length > 0) {
     const revisions = local.pending.map(({ revision }) => revision).join(', ');
     throw refusal(
-      `${path} cannot be taken into ${into}: its revision ${revisions} waits for a confirmation. Start the node with its former configuration, and confirm the change or let it be undone`,
+      `${path} cannot be taken into ${into}: its revision ${revisions} waits for a confirmation. Start the node with its former configuration, and confirm the change or wait until it is undone`,
     );
   }
   const requestId = await identityOf(file, local);
@@ -96,7 +96,7 @@ async function take(file: EndpointStore, store: EndpointStore, path: string, { n
       return changes.length;
     } catch (error) {
       if (!(error instanceof FluxError) || error.kind !== 'revision-mismatch') throw error;
-      // Another node was first.
+      // Another node filled the store first.
       shared = await store.load();
     }
   }
@@ -105,7 +105,7 @@ async function take(file: EndpointStore, store: EndpointStore, path: string, { n
   return 0;
 }
 
-/** The same for the same state of the same file, and for no other; nothing of it tells a secret. */
+/** A request id that is the same for the same state of the same file only. It reveals no secret. */
 async function identityOf(file: EndpointStore, { revision, endpoints }: StoreSnapshot): Promise<string> {
   const newest = await file.history({ limit: 1 });
   const parts = [
@@ -116,13 +116,13 @@ async function identityOf(file: EndpointStore, { revision, endpoints }: StoreSna
   return `take-local-${createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32)}`;
 }
 
-/** What is taken is always the first revision. */
+/** Whether the first revision of the store was taken from this very file. A take-over always makes the first revision. */
 async function hasFirst(store: EndpointStore, requestId: string): Promise<boolean> {
   const first = await store.history({ limit: 1, before: 2 });
   return first.some((row) => row.requestId === requestId);
 }
 
-/** Endpoints of the file that the store does not have as they are; each node has given them an id of its own. */
+/** Endpoints of the file that the store lacks or has with other settings. Compares by port, because each node generates its own ids. */
 function missingIn(shared: StoreSnapshot, local: StoreSnapshot): { port: number; isThere: boolean }[] {
   const byPort = new Map(shared.endpoints.map(({ endpoint }) => [endpoint.port, endpoint]));
   return local.endpoints.flatMap(({ endpoint }) => {
@@ -132,7 +132,7 @@ function missingIn(shared: StoreSnapshot, local: StoreSnapshot): { port: number;
   });
 }
 
-/** As every store would write it, without the id. */
+/** The form in which every store would write the endpoint, without its id. */
 function plain(endpoint: Endpoint): unknown {
   return JSON.parse(JSON.stringify({ ...endpoint, id: '' }));
 }
@@ -145,11 +145,11 @@ function tellApart(path: string, into: string, missing: { port: number; isThere:
   return [
     `${path} holds endpoints of this node that ${into} does not have: ${here}; ${into} has: ${there}. Nothing was changed.`,
     `To use those of ${into}: ./fluxmq start --discard-local, which keeps the file under another name.`,
-    'To bring these along: start the node with its former configuration, ./fluxmq export > FILE, then ./fluxmq start --discard-local with the new one, and ./fluxmq import FILE',
+    'To keep the endpoints of this node: start the node with its former configuration, ./fluxmq export > FILE, then ./fluxmq start --discard-local with the new one, and ./fluxmq import FILE',
   ].join(' ');
 }
 
-/** No matter of waiting: somebody has to decide. */
+/** A lasting error: waiting does not help, an operator has to decide. */
 function refusal(message: string): FluxError {
   return new FluxError('unavailable', message, { data: { reason: 'differs', outcome: 'nothing-written' } satisfies UnavailableData });
 }

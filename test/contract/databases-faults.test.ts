@@ -235,7 +235,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     expect(await refusal(database, { username: 'nobody_here' })).toEqual(refused('login', 'refuses the login of nobody_here'));
     expect(await refusal('not_there')).toEqual(refused('database', 'not_there', 'store.datasource.url'));
     expect(await refusal(database, { host: 'no-such-host.invalid' })).toEqual(
-      refused('away', 'no-such-host.invalid', 'host name is not known'),
+      refused('away', 'no-such-host.invalid', 'host name is unknown'),
     );
     expect(await refusal(database, { port: 1 })).toEqual(refused('away', '127.0.0.1:1 cannot be reached', 'connection refused'));
     expect(await refusal(database, { tls: 'require' })).toEqual(refused('tls', 'does not speak TLS'));

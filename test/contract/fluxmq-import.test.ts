@@ -80,7 +80,7 @@ describe.each(DATABASES)('$storeType', ({ storeType, start }) => {
       { id: 'mqtt-8083', port: 8083, useWebsocket: true, path: '/mqtt' },
     ]);
     expect(leftOut).toMatchObject([
-      { id: 'twin', port: 1883, reason: 'port 1883 is that of first, too' },
+      { id: 'twin', port: 1883, reason: 'port 1883 is taken by first' },
       { id: 'broken', port: 99999, reason: expect.stringContaining('port') },
     ]);
     expect(warnings).toEqual([expect.stringContaining('mqtt-8083')]);

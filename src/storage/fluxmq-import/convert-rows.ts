@@ -1,23 +1,23 @@
-/** Rows of FluxMQ's table `EndpointConfig` → endpoints in our form, and which rows cannot be taken (docs/migration.md). Pure. */
+/** Converts rows of FluxMQ's table `EndpointConfig` to endpoints, and lists the rows that cannot be taken (docs/migration.md). Pure. */
 
 import { defaultEndpoint } from '../../endpoint/defaults.ts';
 import { isObject } from '../../endpoint/problems.ts';
 import { parseEndpoint } from '../../endpoint/schema.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
 
-/** A row as the database gives it, by the names of its columns in lower case. */
+/** A row of the database, by column names in lower case. */
 export type FluxmqRow = Record<string, unknown>;
 
 export interface FluxmqEndpoints {
-  /** endpoints as `add` takes them, by port; each of them is valid */
+  /** endpoints in the form that `add` takes, by port; each is valid */
   configs: Record<string, unknown>[];
-  /** rows that are not among them */
+  /** rows that cannot be taken */
   leftOut: { id: string; port: number; reason: string }[];
-  /** what is taken otherwise than it was */
+  /** differences between a row and its endpoint, and keys without effect */
   warnings: string[];
 }
 
-/** 0 and 1, or false and true; null stands for the default. */
+/** Columns with 0 and 1, or false and true; null means the default. */
 const FLAGS: Record<string, string> = {
   f_wiretap: 'wiretap',
   f_proxy: 'proxy',
@@ -30,7 +30,7 @@ const FLAGS: Record<string, string> = {
   f_is_default: 'isDefault',
 };
 
-/** 0 and null stand for the default. */
+/** Columns with numbers; 0 and null mean the default. */
 const NUMBERS: Record<string, string> = {
   f_message_max_size: 'messageMaxSize',
   f_max_session_size: 'maxSessionSize',
@@ -40,7 +40,7 @@ const NUMBERS: Record<string, string> = {
   f_max_connection_per_second: 'maxConnectionPerSecond',
 };
 
-/** JSON texts; empty and null stand for the default. */
+/** Columns with JSON texts; empty and null mean the default. */
 const OBJECTS: Record<string, string> = { f_ssl_config: 'sslConfig', f_server_options: 'serverOptions', f_child_options: 'childOptions' };
 
 const YES = ['1', 'true', 't'];
@@ -55,7 +55,7 @@ interface Candidate {
   isEnabled: boolean;
 }
 
-/** Converts all rows. Of several rows with one port, one that is enabled is taken before one that is not, then the one updated last. */
+/** Converts all rows. When several rows have one port, an enabled row wins over a disabled one, then the row that was updated last. */
 export function convertFluxmqRows(rows: readonly FluxmqRow[]): FluxmqEndpoints {
   const result: FluxmqEndpoints = { configs: [], leftOut: [], warnings: [] };
   const candidates = rows.map((row) => ({
@@ -71,7 +71,7 @@ export function convertFluxmqRows(rows: readonly FluxmqRow[]): FluxmqEndpoints {
   for (const { id, port, row } of candidates) {
     const owner = owners.get(port);
     if (owner !== undefined) {
-      result.leftOut.push({ id, port, reason: `port ${port} is that of ${owner}, too` });
+      result.leftOut.push({ id, port, reason: `port ${port} is taken by ${owner}` });
       continue;
     }
     const problems: string[] = [];
@@ -87,7 +87,7 @@ export function convertFluxmqRows(rows: readonly FluxmqRow[]): FluxmqEndpoints {
       continue;
     }
     const own = ids.take(id, port);
-    if (own.why !== null) warnings.unshift(`this id is ${own.why}, it becomes ${own.id}`);
+    if (own.why !== null) warnings.unshift(`this id is ${own.why}; the endpoint becomes ${own.id}`);
     if (isSecond) config['isDefault'] = false;
     else if (config['isDefault'] === true) defaultId = own.id;
     owners.set(port, own.id);
@@ -97,19 +97,19 @@ export function convertFluxmqRows(rows: readonly FluxmqRow[]): FluxmqEndpoints {
   return result;
 }
 
-/** Ids as they may be here, each once. */
+/** Chooses a valid, unique id for each row. */
 class Ids {
   readonly #given: ReadonlySet<string>;
   readonly #taken = new Set<string>();
 
-  /** @param given those of all rows: a generated one must not be another row's */
+  /** @param given the ids of all rows: a generated id must not equal any of them */
   constructor(given: string[]) {
     this.#given = new Set(given);
   }
 
-  /** The row's own id, or another one and why. */
+  /** The row's own id, or a generated one and the reason. */
   take(id: string, port: number): { id: string; why: string | null } {
-    const why = !ID.test(id) ? 'not possible here' : this.#taken.has(id) ? 'that of another row, too' : null;
+    const why = !ID.test(id) ? 'not valid here' : this.#taken.has(id) ? 'also the id of another row' : null;
     const own = why === null ? id : this.#generate(port);
     this.#taken.add(own);
     return { id: own, why };
@@ -132,7 +132,7 @@ function compare(a: Candidate, b: Candidate): number {
   return a.id < b.id ? -1 : 1;
 }
 
-/** All of a row but its id. @param problems takes what is not as FluxMQ writes it */
+/** Converts a row without its id. @param problems receives what FluxMQ would not write */
 function convertRow(port: number, row: FluxmqRow, problems: string[]): Record<string, unknown> {
   const config: Record<string, unknown> = { port };
   for (const [column, key] of Object.entries(FLAGS)) {
@@ -153,7 +153,7 @@ function convertRow(port: number, row: FluxmqRow, problems: string[]): Record<st
   return config;
 }
 
-/** What an endpoint is warned of. @param problems takes why it is none */
+/** The warnings of a valid endpoint. @param problems receives the reasons why the endpoint is not valid */
 function check(config: Record<string, unknown>, problems: string[]): string[] {
   try {
     return parseEndpoint(config).warnings;
@@ -165,7 +165,7 @@ function check(config: Record<string, unknown>, problems: string[]): string[] {
   }
 }
 
-/** What of a row changes nothing here. */
+/** Warnings about columns that have no effect here. */
 function withoutEffect(row: FluxmqRow): string[] {
   const warnings: string[] = [];
   if (flagOf(row['f_enable_bridge']) === true) warnings.push('f_enable_bridge has no effect here without a bridgeConfig');
@@ -182,14 +182,14 @@ function numberOf(value: unknown): number | null {
   return value === null || value === undefined || value === '' ? null : Number(value);
 }
 
-/** Null where nothing is said, undefined for what is neither yes nor no. BIT columns come as bytes. */
+/** Null for a missing value, undefined for a value that is neither yes nor no. BIT columns arrive as bytes. */
 function flagOf(value: unknown): boolean | null | undefined {
   if (value === null || value === undefined || value === '') return null;
   const text = value instanceof Uint8Array ? String(value[0]) : String(value).toLowerCase();
   return YES.includes(text) ? true : NO.includes(text) ? false : undefined;
 }
 
-/** A JSON object without its nulls; null when there is none. @param problems takes why a text is none */
+/** A JSON object without its nulls; null when there is none. @param problems receives the reason why a text is no JSON object */
 function objectOf(value: unknown, column: string, problems: string[]): Record<string, unknown> | null {
   const text = textOf(value).trim();
   if (text === '' || text === 'null') return null;

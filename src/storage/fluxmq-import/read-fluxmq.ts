@@ -1,4 +1,4 @@
-/** Reads the endpoints of a FluxMQ from its database, for `import --from-fluxmq`. Nothing is written there. */
+/** Reads the endpoints of a FluxMQ from its database, for `import --from-fluxmq`. Writes nothing to that database. */
 
 import { steadyNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
@@ -10,7 +10,7 @@ import { convertFluxmqRows, type FluxmqEndpoints, type FluxmqRow } from './conve
 
 const TIME_MS = 15_000;
 
-/** The table's schema and name as they are written there: FluxMQ's own script keeps the capitals, other tools may not. */
+/** Finds the table's schema and its name as the database spells it: FluxMQ's own script keeps the capitals, other tools may not. */
 const FIND: Record<DatabaseLogin['kind'], string> = {
   postgres: `SELECT n.nspname AS place, c.relname AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE lower(c.relname) = 'endpointconfig' AND c.relkind IN ('r', 'p', 'v') AND n.nspname = ANY (current_schemas(false))`,
@@ -20,7 +20,7 @@ const FIND: Record<DatabaseLogin['kind'], string> = {
 
 /**
  * Reads and converts FluxMQ's table `EndpointConfig`.
- * @param source a `jdbc:` or plain URL; `username` and `password` win over those in it
+ * @param source a `jdbc:` or plain URL; `username` and `password` win over those in the URL
  * @throws FluxError `invalid` (URL), `not-found` (no such table), `unavailable` (server, login, rights), in words for users
  */
 export async function readFluxmqEndpoints(source: { url: string; username: string; password: string }): Promise<FluxmqEndpoints> {
@@ -33,7 +33,7 @@ export async function readFluxmqEndpoints(source: { url: string; username: strin
   };
   const deadline = steadyNow() + TIME_MS;
   let connection: SqlConnection | null = null;
-  // A server that hangs in the middle does not answer by itself.
+  // Ends a query to a server that hangs: the query itself has no timeout.
   const timer = setTimeout(() => connection?.destroy(), TIME_MS);
   try {
     connection = await (login.kind === 'postgres' ? connectPostgres : connectMysql)(login, deadline);

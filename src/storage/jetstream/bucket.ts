@@ -1,4 +1,4 @@
-/** The JetStream key-value bucket of the store: keys, compare-and-set, and failures in the contract's words. */
+/** The JetStream key-value bucket of the store: keys, compare-and-set, and failures as the errors of the contract. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
@@ -7,37 +7,37 @@ import { steadyNow } from '../../kernel/clock.ts';
 import { pause } from '../../kernel/deadline.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
 
-/** A name that users see (docs/cluster.md). */
+/** Users see this name (docs/cluster.md). */
 const BUCKET = 'ENDPOINT_CONFIG';
-/** A bucket is a stream of this name, a key one of its subjects (NATS ADR-8). */
+/** A bucket is a stream of this name, and each key is one of its subjects (NATS ADR-8). */
 const STREAM = `KV_${BUCKET}`;
 const SUBJECTS = `$KV.${BUCKET}`;
-/** One request to JetStream. */
+/** Timeout of one request to JetStream. */
 const REQUEST_TIMEOUT_MS = 1_500;
-/** How long a request that nobody takes is made again; below the time in which a change is told that the store is away. */
+/** How long a request without a responder is repeated. Less than the time within which a change reports that the store is away. */
 const LEADERLESS_MS = 1_000;
 const LEADERLESS_PAUSE_MS = 100;
 const REPLICAS_WANTED = 3;
 const REPLICAS_PAUSE_MS = 5_000;
-/** JetStream's own numbers for "so many copies are not possible": on a server alone, and with too few servers (now). */
+/** JetStream's error codes for an impossible number of replicas: on a standalone server, and with too few servers at the moment. */
 const NOT_CLUSTERED = 10074;
 const TOO_FEW_SERVERS = 10005;
-/** JetStream's own numbers for "the last sequence is another one"; newer servers say the second one while a write of it is under way. */
+/** JetStream's error codes for a wrong last sequence. Newer servers use the second one while a write to the key is in progress. */
 const WRONG_LAST_SEQUENCE = [10071, 10164];
-/** Writes of other keys that may come in between: they are few, and belong to changes that are made at the same time. */
+/** How often swap() tries again when other keys were written in between. Those writes are few: they belong to concurrent changes. */
 const SWAP_ATTEMPTS = 20;
-/** At most so long between two of them, milliseconds: whoever is in the way is not met in step. */
+/** Longest random pause between two attempts, milliseconds. Randomness keeps two writers from colliding in step. */
 const SWAP_PAUSE_MS = 10;
-/** Left free in a message for headers and subject. */
+/** Bytes of a message that stay free for headers and subject. */
 const ENVELOPE_BYTES = 4096;
 
-/** A value and the bucket's number of its last write. */
+/** A value, and the bucket's sequence number of its last write. */
 export interface Entry {
   readonly value: unknown;
   readonly sequence: number;
 }
 
-/** Somebody else has written the key. */
+/** Another writer changed the key. */
 export class ConflictError extends Error {}
 
 export class Bucket {
@@ -54,8 +54,9 @@ export class Bucket {
   }
 
   /**
-   * Opens the bucket, made when it is missing, with as many copies as the servers allow; one that has fewer than that gets them.
-   * @param isPatient servers may still be starting: a bucket that would have too few copies now is not made yet
+   * Opens the bucket and creates it when missing, with as many replicas as the servers allow. A bucket with too few replicas gets more
+   * later.
+   * @param isPatient true while servers may still be starting: a bucket that would get too few replicas now is not created yet
    * @throws FluxError `unavailable`
    */
   static async open(connection: NatsConnection, storage: 'file' | 'memory', isPatient: boolean): Promise<Bucket> {
@@ -64,7 +65,7 @@ export class Bucket {
       history: 1,
       timeout: REQUEST_TIMEOUT_MS,
       storage: storage === 'file' ? StorageType.File : StorageType.Memory,
-      // Only the leader is asked: a copy may be far behind.
+      // Only the leader answers reads: a replica may be far behind.
       allow_direct: false,
     };
     try {
@@ -90,9 +91,9 @@ export class Bucket {
   }
 
   /**
-   * Writes the key if its last write is the one that is known; null: if it was never written. In a cluster two that write at once may
-   * both succeed: only for values that are the same whoever writes them. Else: swap().
-   * @throws ConflictError when it is not, FluxError `unavailable`: it may have been written nevertheless
+   * Writes the key if its last write is `after`; null: if the key was never written. In a cluster two concurrent writes may both succeed,
+   * so put() is only for values that are the same whichever node writes them. Use swap() for all others.
+   * @throws ConflictError when the last write is another one; FluxError `unavailable`: the value may have been written nevertheless
    */
   async put(key: string, value: unknown, after: Entry | null): Promise<void> {
     const bytes = this.#pack(key, value);
@@ -100,44 +101,41 @@ export class Bucket {
   }
 
   /**
-   * Writes the key if its last write is the one that is known, and of several that do so at once only one succeeds. A cluster of servers
-   * checks the last number of a key when its leader takes a message, against what is stored by then (2.9.10: of three that wrote at once
-   * two or three succeeded, in five rounds of six); the last number of the whole bucket it checks when the message is stored. Both are
-   * sent: a server that was held up may answer with an old state of the key, and the other number alone would let that pass.
-   * @throws as put(); FluxError `unavailable` also when other keys are written all the time: it was not written then
+   * Writes the key if its last write is `after`. Only one of several concurrent writers succeeds. The leader of a cluster checks the last
+   * sequence of a key when it accepts a message, against the state stored so far (2.9.10: with three concurrent writers two or three
+   * succeeded, in five rounds of six). The leader checks the last sequence of the whole bucket when it stores the message. swap() sends both: a
+   * server that was held up may answer with an old state of the key, and the sequence of the bucket alone would let that pass.
+   * @throws as put(); FluxError `unavailable` also when other keys are written all the time: nothing was written in that case
    */
   async swap(key: string, value: unknown, after: Entry | null): Promise<void> {
     const bytes = this.#pack(key, value);
     for (let attempt = 1; ; attempt++) {
-      // In this order: whatever is written after the number was read makes the write fail, and what was written before is seen.
-      const lastSequence = await this.#guard(
-        'be asked for its state',
-        async () => (await this.#manager.streams.info(STREAM)).state.last_seq,
-      );
+      // The sequence comes first: a write after that makes this write fail, and a write before it is visible to get().
+      const lastSequence = await this.#guard('report its state', async () => (await this.#manager.streams.info(STREAM)).state.last_seq);
       const now = await this.get(key);
       if (now?.sequence !== after?.sequence) throw new ConflictError(`write ${key}`);
-      // A key that was deleted has a number that get() does not tell.
+      // A deleted key has a sequence that get() does not return, so no key sequence is expected.
       const expect = after === null ? { lastSequence } : { lastSequence, lastSubjectSequence: after.sequence };
       try {
         await this.#guard(`write ${key}`, () => this.#js.publish(`${SUBJECTS}.${key}`, bytes, { expect }));
         return;
       } catch (error) {
-        // Another key may have been written in between.
+        // A write of another key causes the same conflict.
         if (!(error instanceof ConflictError)) throw error;
-        if (attempt === SWAP_ATTEMPTS) throw new FluxError('unavailable', 'The store is too busy: others write to it all the time');
+        if (attempt === SWAP_ATTEMPTS) throw new FluxError('unavailable', 'The store is too busy: other writers keep changing it');
         await pause(Math.random() * SWAP_PAUSE_MS);
       }
     }
   }
 
-  /** Removes keys without a trace: their places are free. @throws FluxError `unavailable` */
+  /** Purges keys and frees their space. @throws FluxError `unavailable` */
   async drop(keys: readonly string[]): Promise<void> {
     for (const key of keys) await this.#guard(`drop ${key}`, () => this.#manager.streams.purge(STREAM, { filter: `${SUBJECTS}.${key}` }));
   }
 
-  /** Bytes that one server keeps. @throws FluxError `unavailable` */
+  /** Bytes that one server keeps for the bucket. @throws FluxError `unavailable` */
   async bytes(): Promise<number> {
-    return (await this.#guard('be asked for its size', () => this.#manager.streams.info(STREAM))).state.bytes;
+    return (await this.#guard('report its size', () => this.#manager.streams.info(STREAM))).state.bytes;
   }
 
   #pack(key: string, value: unknown): Uint8Array {
@@ -146,7 +144,7 @@ export class Bucket {
     return bytes;
   }
 
-  /** True when the value, packed, goes into one message. */
+  /** True when the packed value fits into one message. */
   fits(value: unknown): boolean {
     return pack(value).length <= this.#bytesMax;
   }
@@ -158,7 +156,7 @@ export class Bucket {
         return await work();
       } catch (error) {
         if (WRONG_LAST_SEQUENCE.includes((error as NatsError).api_error?.err_code ?? 0)) throw new ConflictError(what);
-        // Nobody has taken the request, so that it may be made again: an election takes about a second.
+        // No server took the request, so repeating it is safe. An election takes about a second.
         const isUntaken = (error as NatsError).code === ErrorCode.NoResponders;
         if (!isUntaken || steadyNow() > deadline) throw toUnavailable(error, `The bucket ${BUCKET} cannot ${what}`);
         await pause(LEADERLESS_PAUSE_MS);
@@ -167,20 +165,20 @@ export class Bucket {
   }
 }
 
-/** Attempts it as long as the connection lives: a server may be on its way. Two servers cannot hold three copies, and need not. */
+/** Adds replicas as soon as the servers allow it, until the connection closes. Two servers never hold three replicas, which is fine. */
 async function addReplicas(connection: NatsConnection, manager: JetStreamManager): Promise<void> {
   while (!connection.isClosed()) {
     try {
       await manager.streams.update(STREAM, { num_replicas: REPLICAS_WANTED });
       return;
     } catch {
-      // Nobody waits for it, and the next attempt tells whether it matters.
+      // Nothing depends on the result; the next attempt shows whether the failure lasts.
       await sleep(REPLICAS_PAUSE_MS, undefined, { ref: false });
     }
   }
 }
 
-/** NATS says little: codes are turned into words. */
+/** Turns the terse error codes of NATS into words. */
 export function toUnavailable(error: unknown, what: string): FluxError {
   if (error instanceof FluxError) return error;
   const code = (error as { code?: string }).code;

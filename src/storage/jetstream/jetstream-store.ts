@@ -1,4 +1,4 @@
-/** The store of a cluster without a database: a JetStream key-value bucket, durable on the disks of the NATS servers, or in their memory. */
+/** The store of a cluster without a database: a JetStream key-value bucket, on the disks or in the memory of the NATS servers. */
 
 import { randomUUID } from 'node:crypto';
 import { NatsLink } from '../../bus/nats/nats-link.ts';
@@ -33,19 +33,19 @@ import { adoptPast, compactSlice, readRows } from './past.ts';
 
 /** The contract: an operation on a store that is away fails within two seconds. */
 const OPERATION_MS = 1_900;
-/** After a write was lost on its way, finding out what became of it may take this long: a new leader has to be elected. */
+/** How long looking up the outcome of an interrupted write may take: the servers have to elect a new leader first. */
 const SETTLE_MS = 8_000;
-/** A bucket with fewer copies than wanted is not made before the servers have had this long to come up. */
+/** How long the servers may take to come up before a bucket is created with fewer replicas than wanted. */
 const SERVERS_WAIT_MS = 10_000;
 const PAUSE_MS = 20;
-/** Revisions looked through side by side for a page of the history. */
+/** Revisions that are read at once for a page of the history. */
 const HISTORY_STEP = 64;
 
 /**
- * Opens the store, and makes its bucket when there is none. Once open it may go away, and comes back by itself.
+ * Opens the store, and creates its bucket when missing. After that the store reconnects by itself.
  * @param name shown in the server's list of connections
- * @param storage where the servers keep it
- * @param waitMs how long the servers may take to come
+ * @param storage where the servers keep the bucket
+ * @param waitMs how long the servers may take to come up, milliseconds
  * @throws FluxError `unavailable`
  */
 export async function openJetStreamStore(
@@ -70,7 +70,7 @@ export async function openJetStreamStore(
   }
 }
 
-/** What a commit, tried on the newest place, would make of it. */
+/** The rows and pending confirmations of a commit, computed for the newest place. */
 interface Attempt {
   rows: HistoryRow[];
   pending: PendingConfirm[];
@@ -80,9 +80,9 @@ class JetStreamStore implements EndpointStore {
   readonly #link: NatsLink;
   #journal: Journal | null = null;
   #isClosed = false;
-  /** of this process, as the owner of a compaction */
+  /** identifies this process as the owner of a compaction */
   readonly #name = randomUUID();
-  /** commits of this process go one after the other: they would only hinder each other */
+  /** serializes the commits of this process, which would otherwise conflict with one another */
   #queue: Promise<unknown> = Promise.resolve();
 
   constructor(settings: BusSettings, name: string, storage: 'file' | 'memory') {
@@ -154,7 +154,7 @@ class JetStreamStore implements EndpointStore {
       const { head, entry } = await inTime(journal.head());
       if (head !== null && head.revision > 0) throw new FluxError('exists', 'The store is not empty');
       if (past.revision === 0) return 0;
-      // As long as the history is; nobody sees any of it before the head is there.
+      // May take as long as the history is long. No reader sees the rows before the head is written.
       const newest = await adoptPast(journal, past);
       const place: Place = { head, entry, content: new Map() };
       const newHead = await inTime(journal.prepare(place, past.revision, newest, [], randomUUID()));
@@ -183,7 +183,7 @@ class JetStreamStore implements EndpointStore {
     await this.#link.close();
   }
 
-  /** The bucket on the connection that there is; waits a moment for one that is being made. @throws FluxError `unavailable` */
+  /** The journal of the current connection; waits a moment while it is being opened. @throws FluxError `unavailable` */
   async #open(): Promise<Journal> {
     const deadline = steadyNow() + OPERATION_MS;
     for (;;) {
@@ -203,7 +203,7 @@ class JetStreamStore implements EndpointStore {
     return result;
   }
 
-  /** Compare and set until nobody came in between. @throws FluxError of `attempt`, `unavailable` */
+  /** Repeats compare-and-set until no other writer interferes. @throws the FluxErrors of `attempt`; FluxError `unavailable` */
   #write(attempt: (place: Place, revision: number) => Attempt): Promise<number> {
     return this.#inLine(async () => {
       const deadline = steadyNow() + OPERATION_MS;
@@ -220,16 +220,16 @@ class JetStreamStore implements EndpointStore {
         } catch (error) {
           if (await this.#wasWritten(revision, commit, error)) return revision;
           if (!(error instanceof ConflictError)) throw error;
-          if (steadyNow() > deadline) throw new FluxError('unavailable', 'The store is too busy: others write to it all the time');
+          if (steadyNow() > deadline) throw new FluxError('unavailable', 'The store is too busy: other writers keep changing it');
         }
       }
     });
   }
 
   /**
-   * After a failure in the middle, or a conflict, which may be with what was sent before: whether the revision is this commit. One that
-   * nobody has made is shut out, so that the write cannot arrive later.
-   * @throws FluxError when nobody can tell in time
+   * Looks up whether this commit made the revision, after a failure or a conflict. Even a conflict may be with a copy of this very commit
+   * that was sent before. When the revision does not exist yet, a fence makes a late arrival of the write impossible.
+   * @throws FluxError `unavailable`, outcome unknown, when the answer does not come in time
    */
   async #wasWritten(revision: number, commit: string, failure: unknown): Promise<boolean> {
     const deadline = steadyNow() + SETTLE_MS;
@@ -246,7 +246,7 @@ class JetStreamStore implements EndpointStore {
           continue;
         }
         const why = messageOf(failure);
-        const message = `The store was lost while it was written to (${why}): it is not known whether the change was made`;
+        const message = `The connection to the store broke during the commit (${why}): the change may or may not be stored`;
         throw new FluxError('unavailable', message, { data: { reason: 'lost', outcome: 'unknown' } satisfies UnavailableData, cause });
       }
     }
@@ -265,7 +265,7 @@ class JetStreamStore implements EndpointStore {
       if (revisions > 0 && found.length + asked.length > HISTORY_ROWS_MAX) return true;
       found.push(...asked);
       revisions++;
-      // A revision is never cut in two: `before` could not name its rest.
+      // Revisions stay whole: `before` cannot name the rest of a revision that is cut in two.
       return revisions >= query.limit;
     };
     let next = Math.min(head.revision, (query.before ?? Number.POSITIVE_INFINITY) - 1);
@@ -288,7 +288,7 @@ class JetStreamStore implements EndpointStore {
   }
 }
 
-/** The bucket's own requests have a time limit each; several of them together have this one. */
+/** Bounds several requests together; each single request has a time limit of its own. */
 function inTime<T>(work: Promise<T>): Promise<T> {
   return within(OPERATION_MS, work, () => new FluxError('unavailable', 'The store did not answer in time'));
 }

@@ -1,6 +1,7 @@
 /**
- * The form of the store in its bucket. `head` is compared and set, and carries the newest revision whole, so that a commit is one write.
- * `history.N` and, every SNAPSHOT_EVERY revisions, `snapshot.N` are written behind it, by whoever comes first: they follow from the head.
+ * The keys of the store in its bucket. `head` changes by compare-and-set and holds the newest revision whole, so that a commit is one
+ * write. `history.N` and, every SNAPSHOT_EVERY revisions, `snapshot.N` follow from the head. Whichever node comes first writes them, before
+ * the next head replaces this one.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -14,36 +15,36 @@ import { Freshness } from './freshness.ts';
 
 const SCHEMA = 1;
 const SNAPSHOT_EVERY = 64;
-/** Keys that are read side by side. */
+/** Keys that are read concurrently. */
 const READS = 64;
 
-/** Rows too large for one message lie in keys of their own. */
+/** Keys of the pieces, for items that are too large for one message. */
 interface Parts {
   parts: string[];
 }
 
 export interface Head {
   schema: number;
-  /** made with the first head, so that a bucket that was emptied is not taken for an older state */
+  /** created with the first head: tells an emptied bucket from an older state */
   life: string;
-  /** 0: there is no revision yet */
+  /** 0: no revision yet */
   revision: number;
-  /** of the commit that made the revision: how a writer that lost its connection finds out whether it was its own */
+  /** the commit that made the revision; a writer that lost its connection recognizes its own commit by it */
   commit: string;
   pending: PendingConfirm[];
-  /** of the newest revision */
+  /** rows of the newest revision */
   last: HistoryRow[] | Parts;
 }
 
-/** The value of a `history` or `snapshot` key: what the commit of that name has led to. */
+/** The value of a `history` or `snapshot` key: the result of the named commit. */
 interface Kept<T> {
   commit: string;
   items: T[] | Parts;
 }
 
 /**
- * The value of the key `compaction`: what was dropped. It stands beside the head, which an older version would write without it. Keys of
- * revisions up to `cleared` that are not in `kept` are gone.
+ * The value of the key `compaction`: the part of the history that was dropped. It is no part of the head, because an older version would
+ * rewrite the head without it. Keys of revisions up to `cleared` that are not in `kept` are gone.
  */
 export interface Compaction {
   /** see Past.floor */
@@ -51,26 +52,26 @@ export interface Compaction {
   /** id → the revision of its newest row up to the floor */
   kept: Record<string, number>;
   cleared: number;
-  /** who drops keys now, and for how long nobody else may; milliseconds since the epoch */
+  /** the process that drops keys now, and the end of its exclusive right; milliseconds since the epoch */
   owner: string;
   until: number;
 }
 
 const NOTHING_DROPPED: Compaction = { floor: 0, kept: {}, cleared: 0, owner: '', until: 0 };
 
-/** A place in the life of the store: its head as it was read, null for an empty one, and what it leads to. */
+/** A state of the store: the head and its entry, null in an empty store, and the content that the head leads to. */
 export interface Place {
   head: Head | null;
   entry: Entry | null;
   content: Map<string, StoredEndpoint>;
 }
 
-/** What a process knows of the bucket, over all its connections. */
+/** What a process remembers of the bucket across its connections. */
 export class Memory {
   readonly freshness = new Freshness();
-  /** when revisions were made, and how many rows they have: what their age is judged by */
+  /** time and number of rows of each revision, for the age limit of a compaction */
   readonly ages = new Map<number, { revision: number; at: number; count: number }>();
-  /** what was read last; whoever reads again begins there */
+  /** the content that was read last; the next read starts there */
   known: { revision: number; commit: string; content: Map<string, StoredEndpoint> } = { revision: 0, commit: '', content: new Map() };
 }
 
@@ -88,7 +89,9 @@ export class Journal {
     return this.#memory.ages;
   }
 
-  /** @throws FluxError `unavailable`, also when a newer version has written the bucket, or what answers is older than what was read before */
+  /**
+   * @throws FluxError `unavailable`, also when a newer version wrote the bucket, or when the head is older than one that was read before
+   */
   async head(): Promise<{ head: Head | null; entry: Entry | null }> {
     const entry = await this.#bucket.get('head');
     const head = (entry?.value ?? null) as Head | null;
@@ -118,7 +121,7 @@ export class Journal {
   /** The content right after a revision that is not newer than the head's. */
   async contentAt(head: Head, revision: number): Promise<Map<string, StoredEndpoint>> {
     if (revision === 0) return new Map<string, StoredEndpoint>();
-    // A snapshot is written after its revision: that of the newest one may be missing yet.
+    // A snapshot is written after its revision, so the snapshot of the newest revision may still be missing.
     const base = Math.floor((revision - 1) / SNAPSHOT_EVERY) * SNAPSHOT_EVERY;
     const { value } = await this.compaction();
     if (value.floor > 0 && base <= value.floor) {
@@ -129,7 +132,7 @@ export class Journal {
     return this.#replayFrom(base, content, head, revision);
   }
 
-  /** What was dropped, and its entry for the next write. @throws FluxError `unavailable` */
+  /** The compaction state, and its entry for the next write. @throws FluxError `unavailable` */
   async compaction(): Promise<{ value: Compaction; entry: Entry | null }> {
     const entry = await this.#bucket.get('compaction');
     return { value: (entry?.value as Compaction | undefined) ?? NOTHING_DROPPED, entry };
@@ -147,7 +150,7 @@ export class Journal {
     return rows.filter(({ id, revision }) => Object.hasOwn(kept, id) && kept[id] === revision);
   }
 
-  /** Drops what lies in these revisions, with the snapshots of their time. @throws FluxError `unavailable` */
+  /** Drops the history and snapshot keys of these revisions. @throws FluxError `unavailable` */
   async drop(revisions: readonly number[]): Promise<void> {
     for (const revision of revisions) {
       for (const key of [`history.${revision}`, ...(revision % SNAPSHOT_EVERY === 0 ? [`snapshot.${revision}`] : [])]) {
@@ -191,7 +194,7 @@ export class Journal {
     return completeRows(await this.#unwrap((entry.value as Kept<HistoryRow>).items));
   }
 
-  /** The commit that has made the revision; null when there is none yet. @throws FluxError `unavailable` */
+  /** The commit that made the revision; null when the revision does not exist yet. @throws FluxError `unavailable` */
   async commitAt(revision: number): Promise<string | null> {
     const { head } = await this.head();
     if (head === null || head.revision < revision) return null;
@@ -210,7 +213,10 @@ export class Journal {
     return new Map(stored.map(({ endpoint, revision: at }) => [endpoint.id, { endpoint: completeEndpoint(endpoint), revision: at }]));
   }
 
-  /** The head of a new revision, with all that it needs beside it written. @throws FluxError `unavailable`, `too-large`: nothing has changed */
+  /**
+   * Writes everything that must exist before the new head, and returns that head.
+   * @throws FluxError `unavailable`, `too-large`: nothing has changed
+   */
   async prepare(place: Place, revision: number, rows: HistoryRow[], pending: PendingConfirm[], commit: string): Promise<Head> {
     if (place.head !== null) await this.secure(place.head, place.content);
     return { schema: SCHEMA, life: place.head?.life ?? randomUUID(), revision, commit, pending, last: await this.#wrap(rows) };
@@ -218,15 +224,16 @@ export class Journal {
 
   /**
    * Makes a prepared head the newest one.
-   * @throws ConflictError when another one was first, FluxError `unavailable`: it may have been written
+   * @throws ConflictError when another head was first, FluxError `unavailable`: the head may have been written
    */
   async advance(place: Place, head: Head): Promise<void> {
     await this.#bucket.swap('head', head, place.entry);
   }
 
   /**
-   * Writes the head once more as it is: whatever was sent before, and has not arrived by now, then comes too late.
-   * @throws ConflictError when it has, or somebody else was first; FluxError `unavailable`
+   * Writes the head again unchanged. An earlier write that has not arrived yet can then no longer succeed, because its sequence is
+   * outdated.
+   * @throws ConflictError when an earlier write has arrived, or another node was first; FluxError `unavailable`
    */
   async fence(): Promise<void> {
     const { head, entry } = await this.head();
@@ -234,12 +241,12 @@ export class Journal {
     await this.#bucket.swap('head', head ?? empty, entry);
   }
 
-  /** Replaces only what waits for confirmation. @throws as advance() */
+  /** Replaces only the pending confirmations. @throws as advance() */
   async setPending(head: Head, entry: Entry, pending: PendingConfirm[]): Promise<void> {
     await this.#bucket.swap('head', { ...head, pending } satisfies Head, entry);
   }
 
-  /** Writes what follows from a head, before the next one replaces it. */
+  /** Writes the keys that follow from a head, before the next head replaces it. */
   async secure(head: Head, content: ReadonlyMap<string, StoredEndpoint>): Promise<void> {
     const { revision, commit, last } = head;
     if (revision === 0) return;
@@ -248,7 +255,7 @@ export class Journal {
       await this.#once(`snapshot.${revision}`, { commit, items: await this.#wrap([...content.values()]) });
   }
 
-  /** Writes a revision of a history that another store has had; it counts when the head is there. @param content right after it */
+  /** Writes one revision of an adopted history, which counts once the head exists. @param content the content right after the revision */
   async adopt(rows: readonly HistoryRow[], content: ReadonlyMap<string, StoredEndpoint>): Promise<void> {
     const [first] = rows;
     if (first === undefined) return;
@@ -259,7 +266,7 @@ export class Journal {
       await this.#once(`snapshot.${revision}`, { commit, items: await this.#wrap([...content.values()]) });
   }
 
-  /** Another node may have written the same; what is left of an adoption that was broken off is replaced. */
+  /** Writes a key unless another node wrote the same value. Replaces the remains of an interrupted adoption. */
   async #once(key: string, value: Kept<HistoryRow> | Kept<StoredEndpoint>): Promise<void> {
     for (;;) {
       const known = await this.#bucket.get(key);
@@ -273,7 +280,7 @@ export class Journal {
     }
   }
 
-  /** Too much for one message goes into keys of its own, in pieces. */
+  /** Splits items that are too large for one message into keys of their own. */
   async #wrap<T>(items: T[]): Promise<T[] | Parts> {
     if (this.#bucket.fits(items)) return items;
     if (items.length === 1) throw new FluxError('too-large', 'One endpoint is larger than what NATS takes as one message');
@@ -301,7 +308,7 @@ export class Journal {
   }
 }
 
-/** Rows of an older version get the defaults of keys that it did not know. */
+/** Gives rows of an older version the defaults of the keys that it did not know. */
 function completeRows(rows: HistoryRow[]): HistoryRow[] {
   const complete = (endpoint: Endpoint | null) => (endpoint === null ? null : completeEndpoint(endpoint));
   return rows.map((row) => ({ ...row, before: complete(row.before), after: complete(row.after) }));

@@ -1,4 +1,4 @@
-/** A whole history in the bucket: read row by row, taken from a backup, and made shorter. */
+/** A whole history in the bucket: reads it in pages, restores it from a backup, and compacts it. */
 
 import { wallNow } from '../../kernel/clock.ts';
 import type { HistoryLimits, HistoryRow, Past, RowPage, RowPlace } from '../contract.ts';
@@ -7,13 +7,13 @@ import { Replay } from '../replay.ts';
 import { ConflictError } from './bucket.ts';
 import type { Compaction, Journal } from './journal.ts';
 
-/** Revisions that are read for one page. */
+/** Revisions that are read in one step of a page. */
 const REVISIONS_AT_ONCE = 32;
-/** Revisions that one step of a compaction drops, each with a request. */
+/** Revisions that one step of a compaction drops, each with a request of its own. */
 const DROPPED_AT_ONCE = 50;
-/** A node that drops keys has this long for its next step, before another one may go on; milliseconds. */
+/** How long a node that drops keys has for its next step before another node may take over; milliseconds. */
 const LEASE_MS = 60_000;
-/** Revisions looked through at once for the age of their rows. */
+/** Revisions that are read at once to learn the age of their rows. */
 const AGES_AT_ONCE = 256;
 
 /** See EndpointStore.rows. @throws FluxError `unavailable` */
@@ -91,7 +91,7 @@ export async function compactSlice(journal: Journal, limits: HistoryLimits, owne
   const stale = [...new Set(Object.values(value.kept))].filter((one) => one <= value.cleared && !keeps.has(one));
   const isMore = to < floor;
   try {
-    // What is dropped is not asked for any more by then.
+    // The new floor is stored before the keys are dropped, so that no reader asks for a dropped key.
     const lease = { owner: isMore ? owner : '', until: isMore ? wallNow() + LEASE_MS : 0 };
     await journal.setCompaction({ floor, kept, cleared: to, ...lease }, entry);
   } catch (error) {
@@ -102,7 +102,7 @@ export async function compactSlice(journal: Journal, limits: HistoryLimits, owne
   return isMore;
 }
 
-/** The highest revision that is beyond both limits. Each revision is read once by a process: it never changes. */
+/** The highest revision beyond all limits. A process reads each revision only once, because a revision never changes. */
 async function nextFloor(journal: Journal, floor: number, limits: HistoryLimits): Promise<number> {
   const { head } = await journal.head();
   if (head === null) return 0;

@@ -1,4 +1,4 @@
-/** The files of a data folder, looked at before a start uses them: what is damaged or gone is named, and moved aside only where that was asked for. */
+/** Checks the files of a data folder before a start uses them. Damaged or missing files are reported, and moved aside only on request. */
 
 import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,25 +8,25 @@ import { FluxError } from '../../kernel/errors.ts';
 import { lockFolder } from './folder-lock.ts';
 
 const CONFIG = 'config.db';
-/** A former `config.db`, and its time. */
+/** Name of a former `config.db`, with its time. */
 const ASIDE = /^config\.db\.(?:taken|discarded)-(\d{4}-[\dTZ-]+)$/;
-/** What each file holds, for the message. */
+/** The content of each file, for messages. */
 const FILES: Readonly<Record<string, string>> = {
   'messages.db': 'sessions and retained messages',
   [CONFIG]: 'endpoints and their history',
 };
-/** Names the files that the folder has had. */
+/** File with the names of the files that the folder has had. */
 const MARKER = 'files.json';
 const COMPANIONS = ['', '-wal', '-shm', '-journal'];
 const PRIVATE = 0o600;
-/** A larger file is not read whole at the start. */
+/** The start does not read a larger file whole. */
 const CHECKED_BYTES = 64 * 1024 * 1024;
 const LOCKED_MS = 500;
 
 /**
- * Looks at the files of the folder, gives them mode 0600, and with `isQuarantine` moves what is damaged aside.
- * @returns what was moved or is missing, a text for each
- * @throws FluxError `unavailable` naming the file, what is wrong with it and the command; or when another broker uses the folder
+ * Checks the files of the folder and gives them mode 0600. With `isQuarantine`, moves damaged files aside.
+ * @returns one text for each file that was moved or is missing
+ * @throws FluxError `unavailable` naming the file, its damage and the command to use; or when another broker uses the folder
  */
 export function checkDataFiles(dataPath: string, isQuarantine: boolean): string[] {
   if (!existsSync(dataPath)) return [];
@@ -51,7 +51,7 @@ export function checkDataFiles(dataPath: string, isQuarantine: boolean): string[
   }
 }
 
-/** Notes which files the folder has, so that one that is gone later is not taken for one that never was. */
+/** Records which files the folder has. The next start can then tell a file that disappeared from one that never existed. */
 export function markDataFiles(dataPath: string): void {
   const names = Object.keys(FILES).filter((name) => existsSync(join(dataPath, name)));
   const had = readMarker(dataPath);
@@ -59,20 +59,20 @@ export function markDataFiles(dataPath: string): void {
   try {
     writeMarker(dataPath, [...new Set([...had, ...names])]);
   } catch {
-    // On a full disk: the next start notes it.
+    // The disk may be full: the next start records the files.
   }
 }
 
-/** The endpoints of the LOCAL store, in this folder; null: there is no such file. */
+/** Path of the LOCAL store's file in this folder; null when there is none. */
 export function configFileIn(dataPath: string): string | null {
   const path = join(dataPath, CONFIG);
   return existsSync(path) ? path : null;
 }
 
 /**
- * Moves `config.db`, which nobody may have open, aside. The marker forgets it first: a process that dies in between leaves a file that the
- * next start finds, not one that it misses.
- * @param why ends the file's new name, before the time
+ * Moves `config.db` aside; no process may have the file open. The marker forgets the file first: after a crash in between, the next start
+ * finds the file instead of reporting it missing.
+ * @param why part of the file's new name, before the time
  * @returns the new path
  * @throws Error of the file system
  */
@@ -84,7 +84,7 @@ export function setConfigAside(dataPath: string, why: 'taken' | 'discarded'): st
   return moveAside(join(dataPath, CONFIG), why);
 }
 
-/** The newest file that setConfigAside has left in the folder; null: there is none. */
+/** The newest file that setConfigAside left in the folder; null when there is none. */
 export function configSetAside(dataPath: string): string | null {
   const asides = readdirSync(dataPath).filter((name) => ASIDE.test(name));
   const timeOf = (name: string): string => ASIDE.exec(name)?.[1] ?? '';
@@ -92,7 +92,7 @@ export function configSetAside(dataPath: string): string | null {
   return newest === undefined ? null : join(dataPath, newest);
 }
 
-/** Whole or not at all. */
+/** Replaces the marker file whole or not at all. */
 function writeMarker(dataPath: string, names: readonly string[]): void {
   const path = join(dataPath, MARKER);
   writeFileSync(`${path}.new`, JSON.stringify(names), { mode: PRIVATE });
@@ -114,7 +114,7 @@ function readMarker(dataPath: string): string[] {
   }
 }
 
-/** Null: the file is sound, or has never been. */
+/** Null when the file is sound, or has never existed. */
 function problemOf(path: string, hasBeen: boolean): string | null {
   const about = statSync(path, { throwIfNoEntry: false });
   if (about === undefined) return hasBeen ? 'is gone' : null;
@@ -129,7 +129,7 @@ function problemOf(path: string, hasBeen: boolean): string | null {
     return found?.quick_check === 'ok' ? null : `is damaged (${found?.quick_check.split('\n')[0]})`;
   } catch (error) {
     const isDamaged = error instanceof Database.SqliteError && /^SQLITE_(CORRUPT|NOTADB)/.test(error.code);
-    // Whoever opens it says what else is wrong.
+    // Other errors are reported by the code that opens the file for use.
     return isDamaged ? `is damaged (${error.message})` : null;
   } finally {
     database?.close();
@@ -141,14 +141,14 @@ function quarantine(path: string, problem: string, content: string): string {
   return `${path} ${problem}: it was moved to ${moveAside(path, 'damaged')}, and its ${content} begin anew`;
 }
 
-/** Passwords' hashes and messages are nobody else's business; files of an earlier version have another mode. */
+/** Restricts the files to their owner: they hold password hashes and messages. Earlier versions created them with another mode. */
 function makePrivate(dataPath: string): void {
   for (const name of [...Object.keys(FILES), 'lock.db', 'last-known.json']) {
     for (const companion of COMPANIONS) {
       try {
         chmodSync(join(dataPath, name + companion), PRIVATE);
       } catch {
-        // It is not there, or somebody else's.
+        // The file is missing, or belongs to another user.
       }
     }
   }

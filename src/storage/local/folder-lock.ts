@@ -1,4 +1,4 @@
-/** One broker per data folder: a lock that the operating system lets go when the process ends, however it ends. */
+/** One broker per data folder: a lock that the operating system releases when the process ends, however it ends. */
 
 import { chmodSync, closeSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +12,8 @@ export interface FolderLock {
 }
 
 /**
- * Takes the folder for this process. The lock is an open exclusive transaction on a database of its own, so no stale file can be left behind.
+ * Locks the folder for this process. The lock is an open exclusive transaction on a separate database, so that no stale lock file can
+ * remain.
  * @throws FluxError `unavailable` when another broker has the folder
  */
 export function lockFolder(dataPath: string): FolderLock {
@@ -25,7 +26,7 @@ export function lockFolder(dataPath: string): FolderLock {
   } catch (error) {
     database.close();
     if (isDamaged(error)) {
-      // There is nothing in it: only the lock on it counts.
+      // The file is empty of data, and only the lock on it counts.
       rmSync(path);
       return lockFolder(dataPath);
     }
@@ -43,12 +44,12 @@ function isDamaged(error: unknown): boolean {
   return error instanceof Database.SqliteError && (error.code === 'SQLITE_NOTADB' || error.code.startsWith('SQLITE_CORRUPT'));
 }
 
-/** Before SQLite opens the file: the journal gets the mode that the file has then. */
+/** Sets the mode before SQLite opens the file, because the journal inherits it. */
 function makePrivate(path: string): void {
   try {
     closeSync(openSync(path, 'a', FILE_MODE));
     chmodSync(path, FILE_MODE);
   } catch {
-    // SQLite says what is wrong.
+    // SQLite reports the cause when it opens the file.
   }
 }

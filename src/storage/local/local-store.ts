@@ -47,14 +47,14 @@ import { migrate } from './migrations.ts';
 const FILE = 'config.db';
 
 /**
- * How long another program's lock on the file is waited for, milliseconds: the main thread stands still meanwhile. Ours is the only broker,
- * so that it is a tool's.
+ * How long a write waits for another program's lock on the file, milliseconds; the main thread is blocked for that time. This broker is the
+ * only one in the folder, so the lock belongs to a tool.
  */
 const LOCKED_MS = 500;
 const DIALECT: HistoryDialect = { table: 'history', mark: () => '?', sameText: (column, place) => `${column} = ${place()}` };
 
 /**
- * Opens `config.db` in the folder, which is made when it is missing. The folder belongs to this process until `close` or its end.
+ * Opens `config.db` in the folder, and creates both when missing. The folder belongs to this process until `close` or its end.
  * `isLocked`: the caller holds the folder's lock, and keeps it.
  * @throws FluxError `unavailable`: used by another broker, not writable, damaged, or written by a newer version
  */
@@ -72,9 +72,9 @@ export async function openLocalStore(options: { dataPath: string; isLocked?: boo
     database.pragma('journal_mode = WAL');
     database.pragma('synchronous = FULL');
     migrate(database);
-    // Left by a process that died while it took a backup.
+    // Rows of a restore that died before it set the revision.
     database.exec('DELETE FROM history WHERE (SELECT revision FROM state) = 0');
-    // What reads has a connection of its own: it sees what is committed, also while a backup is written in a long transaction.
+    // Reads use a read-only connection of their own, which sees committed data only.
     const reader = new Database(path, { readonly: true, timeout: LOCKED_MS });
     return new LocalStore(database, reader, lock);
   } catch (error) {
@@ -90,20 +90,20 @@ interface EndpointRecord {
   body: string;
 }
 
-/** Rows of a backup that are written before others get their turn. */
+/** Rows of a backup that are written before other work of the thread gets its turn. */
 const ADOPTED_AT_ONCE = 50;
 /** Revisions whose rows are read at once. */
 const READ_AT_ONCE = 100;
-/** Rows that one step of a compaction drops: a few milliseconds. */
+/** Rows that one step of a compaction drops; a step takes a few milliseconds. */
 const DROPPED_AT_ONCE = 100;
 
 class LocalStore implements EndpointStore {
-  /** writes */
+  /** for writes */
   readonly #database: Database.Database;
   readonly #reader: Database.Database;
-  /** null: it is the caller's */
+  /** null: the caller holds the lock */
   readonly #lock: FolderLock | null;
-  /** a backup that is being written; other writes wait for it */
+  /** the restore in progress; other writes wait for it */
   #adopting: Promise<unknown> | null = null;
   #isClosed = false;
 
@@ -129,7 +129,7 @@ class LocalStore implements EndpointStore {
         this.#database.prepare('INSERT INTO pending (revision, until) VALUES (?, ?)').run(revision, options.confirmUntil);
       }
       const remove = this.#database.prepare('DELETE FROM endpoint WHERE id = ?');
-      // All old rows go before the new ones come: two endpoints may swap their ports.
+      // All old rows go before the new ones are inserted, because two endpoints may swap their ports.
       for (const row of history) remove.run(row.id);
       this.#insertEndpoints(history.flatMap(({ id }) => next.get(id) ?? []));
       this.#insertHistory(history);
@@ -179,7 +179,7 @@ class LocalStore implements EndpointStore {
     await this.#write(() => this.#settle(revision));
   }
 
-  /** In one transaction, in turns with what else the thread has to do. */
+  /** Lets one restore run at a time; other writes wait. */
   async adopt(past: Past): Promise<number> {
     while (this.#adopting !== null) await this.#adopting.catch(() => {});
     const adopting = this.#adopt(past);
@@ -192,8 +192,8 @@ class LocalStore implements EndpointStore {
   }
 
   /**
-   * In many small transactions: one large one would hold up the thread at its end. The rows count when the revision is set, in the last of
-   * them; a process that dies before that leaves rows of a store that is empty, which are dropped when it is opened.
+   * Writes in many small transactions, because the end of one large transaction would block the thread. The last transaction sets the
+   * revision, and the rows count from then on. After a crash before that, the next open drops the rows, because the revision is still 0.
    */
   async #adopt(past: Past): Promise<number> {
     const database = this.#database;
@@ -202,7 +202,7 @@ class LocalStore implements EndpointStore {
     const replayed = new Replay(past.floor);
     const last = { ...BEGINNING };
     try {
-      // The last transaction waits for the disk, and with that for what was written before.
+      // Only the last transaction waits for the disk, and so flushes the earlier ones.
       this.#guard('written', () => database.pragma('synchronous = NORMAL'));
       for await (const piece of past.pieces()) {
         for (let from = 0; from < piece.length; from += ADOPTED_AT_ONCE) {
@@ -302,7 +302,7 @@ class LocalStore implements EndpointStore {
     return this.#guard('read', () => this.#reader.transaction(() => work(this.#reader))());
   }
 
-  /** IMMEDIATE: what is read and what is written are one step, also for a tool that has the file open. */
+  /** IMMEDIATE makes the reads and writes of one step atomic, also against a tool that has the file open. */
   async #write<T>(work: () => T): Promise<T> {
     while (this.#adopting !== null) await this.#adopting.catch(() => {});
     return this.#guard('written', () => this.#database.transaction(work).immediate());
@@ -344,7 +344,7 @@ function toStored({ revision, body }: EndpointRecord): StoredEndpoint {
   return { endpoint: fromBody(body), revision };
 }
 
-/** A FluxError passes; anything else (SQLite, file system) means that the store cannot be used. */
+/** Passes a FluxError; any other error (SQLite, file system) means that the store cannot be used. */
 function toUnavailable(error: unknown, what: string): FluxError {
   if (error instanceof FluxError) return error;
   return new FluxError('unavailable', `${what}: ${messageOf(error)}`, { cause: error });

@@ -1,4 +1,4 @@
-/** The schema of the LOCAL store, step by step; the database's user_version is the number of steps that it has taken. */
+/** The schema of the LOCAL store in steps. The database's user_version is the number of steps that it has taken. */
 
 import type { Database } from 'better-sqlite3';
 import { FluxError } from '../../kernel/errors.ts';
@@ -32,7 +32,7 @@ const STEPS = [
      after TEXT,
      PRIMARY KEY (revision, seq)
    ) STRICT;`,
-  // The index holds everything that history is filtered by: a page of a long history is found without reading the bodies.
+  // The index covers every filter of the history, so that a page is found without reading the bodies.
   `CREATE TABLE pending (
      revision INTEGER PRIMARY KEY,
      until INTEGER NOT NULL
@@ -40,7 +40,7 @@ const STEPS = [
    ALTER TABLE history RENAME COLUMN before TO old_body;
    ALTER TABLE history RENAME COLUMN after TO new_body;
    CREATE INDEX history_facts ON history (revision, seq, at, actor, id, port, old_port);`,
-  // Each of what history is filtered by, but the time, leads to its newest rows at once.
+  // Each filter but the time gets an index that leads to its newest rows at once.
   `CREATE INDEX history_id ON history (id, revision, seq);
    CREATE INDEX history_actor ON history (actor, revision, seq);
    CREATE INDEX history_port ON history (port, revision, seq);
@@ -59,7 +59,7 @@ export const SCHEMA_VERSION = STEPS.length;
 
 /**
  * Brings the database to SCHEMA_VERSION; each step is all or nothing.
- * @throws FluxError `unavailable` when a newer version has written it
+ * @throws FluxError `unavailable` when a newer version wrote the database
  */
 export function migrate(database: Database): void {
   const version = Number(database.pragma('user_version', { simple: true }));

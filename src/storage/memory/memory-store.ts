@@ -67,7 +67,7 @@ class MemoryStore implements EndpointStore {
       const row = this.#history[index]!;
       if (!matches(row, query)) continue;
       if (row.revision !== rows.at(-1)?.revision) {
-        // A revision is never cut in two: `before` could not name its rest.
+        // Revisions stay whole: `before` cannot name the rest of a revision that is cut in two.
         if (revisions === query.limit || rows.length >= HISTORY_ROWS_MAX) break;
         revisions++;
       }
@@ -86,7 +86,7 @@ class MemoryStore implements EndpointStore {
   async rows(after: RowPlace, limit: number): Promise<RowPage> {
     this.#checkOpen();
     const first = this.#history.findIndex((row) => row.revision >= after.revision);
-    // Rows of one revision stand together: `seq` counts within it, what was dropped from it left out.
+    // `seq` is the index of a row among the remaining rows of its revision, which are adjacent.
     const begin = first < 0 ? this.#history.length : first + (this.#history[first]?.revision === after.revision ? after.seq + 1 : 0);
     const rows = this.#history.slice(begin, begin + limit);
     const last = rows.at(-1);
@@ -111,7 +111,7 @@ class MemoryStore implements EndpointStore {
       history.push(...structuredClone(rows));
     }
     const content = replayed.end(past.revision);
-    // Somebody may have written in between.
+    // A commit may have been made while the pieces were read.
     if (this.#revision !== 0) throw new FluxError('exists', 'The store is not empty');
     this.#content = structuredClone(content);
     this.#history = history;

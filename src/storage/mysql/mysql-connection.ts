@@ -1,4 +1,4 @@
-/** One connection to MySQL or MariaDB: the driver over a socket of ours, which can be torn down at any moment. */
+/** One connection to MySQL or MariaDB: the driver over a socket of our own, which can be destroyed at any moment. */
 
 import { Socket } from 'node:net';
 import { type Connection, createConnection } from 'mysql2';
@@ -9,15 +9,15 @@ import { type TlsDemands, tlsDemands } from '../sql/secure.ts';
 import { toSqlFailure } from './mysql-failures.ts';
 
 /**
- * Values are put into the text by the driver, which counts on backslashes: the mode is set first. A transaction that its client has
- * forgotten holds its locks until `wait_timeout` (seconds); the pool closes idle connections before.
+ * The driver inserts values into the text with backslash escapes, so the mode that allows them is set first. `wait_timeout` (seconds) ends
+ * a transaction whose client has vanished, and so frees its locks; the pool closes idle connections earlier.
  */
 const SESSION = [
   "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 1, wait_timeout = 12, autocommit = 1",
   'SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ',
 ];
 
-/** Logs in. @throws SqlFailure when that fails or is not done by `deadline` (steadyNow()) */
+/** Connects and logs in. @throws SqlFailure when that fails or is not done by `deadline` (steadyNow()) */
 export async function connectMysql(login: DatabaseLogin, deadline: number): Promise<SqlConnection> {
   const demands = tlsDemands(login);
   try {
@@ -57,12 +57,12 @@ class MysqlConnection implements SqlConnection {
       user,
       password,
       charset: 'utf8mb4',
-      // the deadline of whoever connects destroys the socket
+      // the deadline of connectMysql destroys the socket
       connectTimeout: 0,
       stream: () => this.#socket.connect(port, host),
       ...(demands === null ? {} : { ssl: toDriver(demands) }),
     });
-    // What is under way is told by its own error; without a listener the driver would end the process.
+    // Each query reports its own error. Without a listener the driver's event would end the process.
     this.#driver.on('error', () => this.destroy());
   }
 
@@ -88,7 +88,7 @@ class MysqlConnection implements SqlConnection {
     this.#socket.destroy();
   }
 
-  /** The answer of the driver, or the end of the connection, which the driver does not tell to everything that waits. */
+  /** The answer of the driver, or the end of the connection, which the driver does not report to every waiting query. */
   #answer<T>(ask: (done: (error: Error | null, result: T) => void) => void): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const fail = (error: unknown) => {

@@ -1,11 +1,11 @@
-/** What MySQL, MariaDB and their driver report, in words for whoever has to put it right. */
+/** Turns errors of MySQL, MariaDB and their driver into words for the operator who has to fix the cause. */
 
 import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import type { FailureReason } from '../failure-reason.ts';
 import { networkFailure, placeOf, SqlFailure, serverFailureOf } from '../sql/connection.ts';
 import { isTlsError } from '../sql/secure.ts';
 
-/** Error number (MySQL's error reference) → what it means here. */
+/** Error number (MySQL's error reference) → reason. */
 const REASONS: Record<number, FailureReason> = {
   1044: 'rights', // ER_DBACCESS_DENIED_ERROR
   1045: 'login', // ER_ACCESS_DENIED_ERROR
@@ -27,7 +27,7 @@ const REASONS: Record<number, FailureReason> = {
   1927: 'lost', // ER_CONNECTION_KILLED (MariaDB)
 };
 
-/** Any error of the driver or of a socket. @param isLoggedIn the connection was there before */
+/** Converts any error of the driver or of a socket. @param isLoggedIn whether the login succeeded before */
 export function toSqlFailure(error: unknown, login: DatabaseLogin, isLoggedIn: boolean): SqlFailure {
   if (error instanceof SqlFailure) return error;
   const known = (error instanceof Error ? error : new Error(String(error))) as NodeJS.ErrnoException & { sqlState?: string };

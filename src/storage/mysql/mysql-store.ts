@@ -1,4 +1,4 @@
-/** The MYSQL store: the tables and words of MySQL and MariaDB for the store over a shared database. */
+/** The MYSQL store: the tables and the SQL dialect of MySQL and MariaDB for the store over a shared database. */
 
 import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import type { EndpointStore } from '../contract.ts';
@@ -7,14 +7,17 @@ import { placeOf, type SqlDialect, SqlFailure } from '../sql/connection.ts';
 import { openSqlStore } from '../sql/sql-store.ts';
 import { connectMysql } from './mysql-connection.ts';
 
-/** Below the session's wait_timeout. */
+/** Less than the session's wait_timeout. */
 const IDLE_MS = 8_000;
 
-/** Compared byte by byte, as identifiers and names of people are. */
+/** Compares byte by byte: ids and actor names are exact. */
 const EXACT = 'CHARACTER SET utf8mb4 COLLATE utf8mb4_bin';
 const TABLE = 'ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4';
 
-/** A server may have taken some of a step's statements before it was killed: there, making a table ends a transaction. */
+/**
+ * Statements that may be repeated: CREATE TABLE commits implicitly, so a server that is killed may have kept only some statements of a
+ * step.
+ */
 const STEPS: readonly (readonly string[])[] = [
   [
     `CREATE TABLE IF NOT EXISTS fluxmq_schema (one SMALLINT PRIMARY KEY, version INT NOT NULL) ${TABLE}`,
@@ -32,7 +35,7 @@ const STEPS: readonly (readonly string[])[] = [
        until_ms BIGINT NOT NULL,
        settled VARCHAR(36)
      ) ${TABLE}`,
-    // The key fluxmq_history_facts holds what history is filtered by: a page is found without reading the bodies.
+    // The key fluxmq_history_facts covers every filter of the history: a page is found without reading the bodies.
     `CREATE TABLE IF NOT EXISTS fluxmq_history (
        revision BIGINT NOT NULL,
        seq INT NOT NULL,
@@ -55,14 +58,14 @@ const STEPS: readonly (readonly string[])[] = [
        KEY fluxmq_history_commit (commit_id)
      ) ${TABLE}`,
   ],
-  // Each of what history is filtered by, but the time, leads to its newest rows at once.
+  // Each filter but the time gets an index that leads to its newest rows at once.
   addIndexes(
     ['fluxmq_history_actor', 'actor, revision, seq'],
     ['fluxmq_history_port', 'port, revision, seq'],
     ['fluxmq_history_old_port', 'old_port, revision, seq'],
   ),
   addIndexes(['fluxmq_history_at', 'at, revision']),
-  // Up to the floor only the newest row of each endpoint is left; until_ms: how long the owner may go on dropping rows.
+  // Up to the floor only the newest row of each endpoint is left; until_ms: how long the owner may continue to drop rows.
   [
     `CREATE TABLE IF NOT EXISTS fluxmq_compaction (
        one SMALLINT PRIMARY KEY,
@@ -74,7 +77,7 @@ const STEPS: readonly (readonly string[])[] = [
   ],
 ];
 
-/** Indexes of the history that are made by one statement, or are there already: a step that was cut off is done again. */
+/** Adds indexes to the history in one statement, unless they exist already: an interrupted step runs again. */
 function addIndexes(...indexes: [name: string, columns: string][]): string[] {
   return [
     `SET @fluxmq_step = IF(
@@ -88,7 +91,9 @@ function addIndexes(...indexes: [name: string, columns: string][]): string[] {
   ];
 }
 
-/** The server takes any order for a reason to read the rows with their bodies. A span of time is looked for in the key that has it all. */
+/**
+ * Forced, because the server would read the rows with their bodies for any ORDER BY. The key that covers all filters serves a time range.
+ */
 const INDEXES: Record<HistoryPath, string> = {
   id: 'fluxmq_history_id',
   port: 'fluxmq_history_port',
@@ -99,7 +104,7 @@ const INDEXES: Record<HistoryPath, string> = {
   revision: 'PRIMARY',
 };
 
-/** Names of locks are those of the whole server. */
+/** Lock names are global to the server, so the name includes the database. */
 const LOCK_NAME = "CONCAT('fluxmq_', SHA1(DATABASE()))";
 const LOCK_SECONDS = 12;
 
@@ -107,7 +112,7 @@ const DIALECT: SqlDialect = {
   table: 'fluxmq_history',
   mark: () => '?',
   index: (by) => ` FORCE INDEX (${INDEXES[by]})`,
-  // = ignores spaces at the end
+  // = ignores trailing spaces
   sameText: (column, place) => `${column} = ${place()} AND CHAR_LENGTH(${column}) = CHAR_LENGTH(${place()})`,
   beginRead: 'START TRANSACTION READ ONLY',
   findSchema: "SELECT 1 AS found FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'fluxmq_schema'",
@@ -126,7 +131,7 @@ const DIALECT: SqlDialect = {
 };
 
 /**
- * Connects, and makes or migrates the tables (`fluxmq_…`).
+ * Connects, and creates or migrates the tables (`fluxmq_…`).
  * @throws FluxError `unavailable` with `data.reason`: server away, login, database, rights, TLS, newer schema
  */
 export function openMysqlStore(datasource: DatabaseLogin & { maxPoolSize: number }): Promise<EndpointStore> {

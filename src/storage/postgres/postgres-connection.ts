@@ -1,4 +1,4 @@
-/** One connection to Postgres: the driver over a socket of ours, without its own pool, reconnections and waiting. */
+/** One connection to Postgres: the driver over a socket of our own, without the driver's pool, reconnects and queue. */
 
 import { Socket } from 'node:net';
 import postgres from 'postgres';
@@ -8,10 +8,10 @@ import { logIn } from '../sql/log-in.ts';
 import { toSqlFailure } from './postgres-failures.ts';
 import { openSocket } from './socket.ts';
 
-/** Above this a statement is not kept prepared: long lists of values make too many different texts. */
+/** Statements with more values are not kept prepared: long lists of values produce too many different texts. */
 const PREPARED_VALUES_MAX = 20;
 
-/** Seen by the server: a statement, a lock and a transaction that its client has forgotten end there, too. */
+/** Limits that the server enforces: they also end a statement, a lock and a transaction whose client has vanished. */
 const SESSION = {
   application_name: 'fluxmq',
   synchronous_commit: 'on',
@@ -20,7 +20,7 @@ const SESSION = {
   idle_in_transaction_session_timeout: 3_000,
 };
 
-/** Logs in. @throws SqlFailure when that fails or is not done by `deadline` (steadyNow()) */
+/** Connects and logs in. @throws SqlFailure when that fails or is not done by `deadline` (steadyNow()) */
 export async function connectPostgres(login: DatabaseLogin, deadline: number): Promise<SqlConnection> {
   const connection = new PostgresConnection(login);
   return logIn(connection, () => connection.query('SELECT 1'), deadline);
@@ -30,7 +30,7 @@ class PostgresConnection implements SqlConnection {
   readonly #login: DatabaseLogin;
   readonly #socket = new Socket();
   readonly #sql: postgres.Sql<{ bigint: number }>;
-  /** why the socket could not be opened: the driver would tell less */
+  /** the cause when the socket could not be opened; the driver's own error says less */
   #refusal: unknown = null;
   #isOpen = true;
   #isLoggedIn = false;
@@ -66,7 +66,7 @@ class PostgresConnection implements SqlConnection {
   async query<T>(sql: string, values: SqlValue[] = []): Promise<T[]> {
     if (!this.#isOpen) throw this.#lost();
     try {
-      // a text cannot hold NUL there
+      // a Postgres text cannot hold NUL
       const clean = values.map((value) => (typeof value === 'string' ? value.replaceAll('\0', '\ufffd') : value));
       const rows = await this.#sql.unsafe<T[] & postgres.Row[]>(sql, clean, { prepare: values.length <= PREPARED_VALUES_MAX });
       this.#isLoggedIn = true;
@@ -83,7 +83,7 @@ class PostgresConnection implements SqlConnection {
     this.#sql.end({ timeout: 0 }).catch(() => undefined);
   }
 
-  /** Called by the driver once; again when it would reconnect, which is refused: a lost connection is replaced, not mended. */
+  /** The driver calls this once, and again when it wants to reconnect. A second call fails: the pool replaces a lost connection. */
   async #open(): Promise<Socket> {
     if (!this.#isOpen || this.#socket.connecting || this.#socket.bytesWritten > 0) throw this.#lost();
     try {

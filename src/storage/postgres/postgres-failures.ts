@@ -1,14 +1,14 @@
-/** What Postgres and its driver report, in words for whoever has to put it right. */
+/** Turns errors of Postgres and its driver into words for the operator who has to fix the cause. */
 
 import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import type { FailureReason } from '../failure-reason.ts';
 import { networkFailure, placeOf, SqlFailure, serverFailureOf } from '../sql/connection.ts';
 import { isTlsError } from '../sql/secure.ts';
 
-/** invalid_schema_name: the schema is not there, or not for this account. */
+/** invalid_schema_name: the schema does not exist, or this account may not use it. */
 const NO_SCHEMA = '3F000';
 
-/** SQLSTATE (PostgreSQL, appendix A) → what it means here. Ends of names in upper case match a whole class. */
+/** SQLSTATE (PostgreSQL, appendix A) → reason. */
 const REASONS: Record<string, FailureReason> = {
   '28P01': 'login',
   '28000': 'login',
@@ -27,7 +27,7 @@ const REASONS: Record<string, FailureReason> = {
   '25P03': 'lost',
 };
 
-/** Any error of the driver or of a socket. @param isLoggedIn the connection was there before */
+/** Converts any error of the driver or of a socket. @param isLoggedIn whether the login succeeded before */
 export function toSqlFailure(error: unknown, login: DatabaseLogin, isLoggedIn: boolean): SqlFailure {
   if (error instanceof SqlFailure) return error;
   const known = (error instanceof Error ? error : new Error(String(error))) as NodeJS.ErrnoException & { severity?: string };

@@ -1,4 +1,4 @@
-/** The POSTGRESQL store: the tables and words of Postgres for the store over a shared database. */
+/** The POSTGRESQL store: the tables and the SQL dialect of Postgres for the store over a shared database. */
 
 import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import type { EndpointStore } from '../contract.ts';
@@ -8,10 +8,10 @@ import { connectPostgres } from './postgres-connection.ts';
 
 const IDLE_MS = 30_000;
 
-/** Any number; the same in every version, so that all of them wait for one another. */
+/** An arbitrary number. It must be the same in every version, so that all versions wait for one another. */
 const SCHEMA_LOCK = 7_305_813_441;
 
-/** Step 1 makes the table of versions, too. */
+/** Step 1 also creates the table that holds the schema version. */
 const STEPS: readonly (readonly string[])[] = [
   [
     'CREATE TABLE fluxmq_schema (one smallint PRIMARY KEY CHECK (one = 1), version integer NOT NULL)',
@@ -43,19 +43,19 @@ const STEPS: readonly (readonly string[])[] = [
        commit_id varchar(36) NOT NULL,
        PRIMARY KEY (revision, seq)
      )`,
-    // What history is filtered by, so that a page is found without reading the bodies.
+    // Covers the filters of the history, so that a page is found without reading the bodies.
     'CREATE INDEX fluxmq_history_facts ON fluxmq_history (revision, seq) INCLUDE (at, id, port, old_port)',
     'CREATE INDEX fluxmq_history_id ON fluxmq_history (id, revision)',
     'CREATE INDEX fluxmq_history_commit ON fluxmq_history (commit_id)',
   ],
-  // Each of what history is filtered by, but the time, leads to its newest rows at once; the name of an actor is bounded (ACTOR_MAX).
+  // Each filter but the time gets an index that leads to its newest rows at once. ACTOR_MAX bounds the actor names in an index.
   [
     'CREATE INDEX fluxmq_history_actor ON fluxmq_history (actor, revision, seq)',
     'CREATE INDEX fluxmq_history_port ON fluxmq_history (port, revision, seq)',
     'CREATE INDEX fluxmq_history_old_port ON fluxmq_history (old_port, revision, seq)',
   ],
   ['CREATE INDEX fluxmq_history_at ON fluxmq_history (at, revision)'],
-  // Up to the floor only the newest row of each endpoint is left; until_ms: how long the owner may go on dropping rows.
+  // Up to the floor only the newest row of each endpoint is left; until_ms: how long the owner may continue to drop rows.
   [
     'CREATE TABLE IF NOT EXISTS fluxmq_compaction (one smallint PRIMARY KEY CHECK (one = 1), floor bigint NOT NULL, owner varchar(36), until_ms bigint NOT NULL)',
     'INSERT INTO fluxmq_compaction (one, floor, until_ms) VALUES (1, 0, 0) ON CONFLICT DO NOTHING',
@@ -67,7 +67,7 @@ const DIALECT: SqlDialect = {
   mark: (n) => `$${n}`,
   sameText: (column, place) => `${column} = ${place()}`,
   beginRead: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
-  // Not to_regclass: that would answer from the connection's cache, from before another node made the table.
+  // Not to_regclass: it answers from the connection's cache, which may be older than the table that another node created.
   findSchema: `SELECT 1 AS found FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relname = 'fluxmq_schema' AND n.nspname = ANY (current_schemas(false))`,
   steps: STEPS,
@@ -76,7 +76,7 @@ const DIALECT: SqlDialect = {
     WHERE c.relname IN ('fluxmq_endpoint', 'fluxmq_history', 'fluxmq_pending') AND n.nspname = ANY (current_schemas(false))`,
   lockSchema: async (connection, work) => {
     await connection.query('BEGIN');
-    // The lock of another node that starts may take longer than a statement usually may.
+    // Another starting node may hold the lock for longer than the usual statement timeout.
     for (const name of ['statement_timeout', 'lock_timeout']) await connection.query(`SET LOCAL ${name} = '12s'`);
     await connection.query(`SELECT pg_advisory_xact_lock(${SCHEMA_LOCK})`);
     try {
@@ -90,7 +90,7 @@ const DIALECT: SqlDialect = {
 };
 
 /**
- * Connects, and makes or migrates the tables (`fluxmq_…`).
+ * Connects, and creates or migrates the tables (`fluxmq_…`).
  * @throws FluxError `unavailable` with `data.reason`: server away, login, database, rights, TLS, newer schema
  */
 export function openPostgresStore(datasource: DatabaseLogin & { maxPoolSize: number }): Promise<EndpointStore> {

@@ -1,4 +1,4 @@
-/** A socket to a Postgres server, with TLS where it is asked for: ours, so that it can be torn down at any moment. */
+/** Opens a socket to a Postgres server, with TLS on request. The socket is our own, so that it can be destroyed at any moment. */
 
 import { isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -6,11 +6,11 @@ import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import { placeOf, SqlFailure } from '../sql/connection.ts';
 import { tlsDemands } from '../sql/secure.ts';
 
-/** Length 8, then the code that asks whether the server speaks TLS (PostgreSQL's message flow, SSLRequest). */
+/** SSLRequest (PostgreSQL's message flow): length 8, then the code that asks whether the server speaks TLS. */
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
 
 /**
- * Connects `socket` and returns what the protocol is spoken over: the socket itself or TLS over it.
+ * Connects `socket`, and returns the stream that carries the protocol: the socket itself, or TLS over it.
  * @throws SqlFailure `tls`; errors of node:net and node:tls
  */
 export async function openSocket(socket: Socket, login: DatabaseLogin): Promise<Socket> {
@@ -37,7 +37,7 @@ export async function openSocket(socket: Socket, login: DatabaseLogin): Promise<
   return secure;
 }
 
-/** Waits for an event of the socket; an error or the end comes first. */
+/** Waits for an event of the socket. Rejects when an error or the end of the socket comes first. */
 function settled<T>(socket: Socket, event: string, start: () => void): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const clean = () => socket.off(event, onEvent).off('error', onError).off('close', onClose);

@@ -1,4 +1,4 @@
-/** A store around a store: what is written below has its secrets sealed, what comes up has them in clear. */
+/** A wrapper around a store: seals secrets on their way into the store, and opens them on their way out. */
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { mapSecrets } from '../../endpoint/secrets/secrets.ts';
@@ -21,8 +21,8 @@ import type {
 import { isSealed, type Sealer } from './sealer.ts';
 
 /**
- * Wraps a store. Secrets in clear, from the time before there was a key, are read as they are and sealed when they are written next.
- * `load` and `at` fail with `unprocessable` when a key is missing; `history` then leaves the sealed text where the secret was.
+ * Wraps a store. Secrets in clear, written before there was a key, are read as they are and sealed at the next write.
+ * When a key is missing, `load` and `at` fail with `unprocessable`; `history` and `rows` return the sealed text in place of the secret.
  */
 export function sealStore(inner: EndpointStore, sealer: Sealer): EndpointStore {
   return new SealedStore(inner, sealer);
@@ -115,7 +115,7 @@ class SealedStore implements EndpointStore {
     return { endpoint: mapSecrets(endpoint, read), revision };
   }
 
-  /** A change of long ago may be sealed with a key that nobody has any more; the rest of its row is worth reading. */
+  /** An old change may be sealed with a key that is lost; the rest of its row is still worth reading. */
   #tryUnseal(secret: string): string {
     try {
       return this.#sealer.unseal(secret);

@@ -8,25 +8,25 @@ const FORM = /^sealed:v1:([0-9a-f]{8}):([A-Za-z0-9_-]+)$/;
 const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
-/** Of a passphrase: 64 MiB and about 0.2 s, once at the start. The salt is fixed, so that all nodes come to the same key. */
+/** Cost of deriving a key from a passphrase: 64 MiB and about 0.2 s, once at the start. The fixed salt gives all nodes the same key. */
 const SCRYPT = { N: 65_536, r: 8, p: 1, maxmem: 128 * 1024 * 1024 };
 const SCRYPT_SALT = 'fluxmq store secrets v1';
 
-/** The keys as an operator writes them: 32 bytes as hex or base64, else a passphrase. */
+/** The keys in the operator's form: 32 bytes as hex or base64, otherwise a passphrase. */
 export interface SealingKeys {
   /** null: nothing is sealed from now on */
   secretKey: string | null;
-  /** to read with */
+  /** further keys, for reading only */
   secretKeysOld: string[];
 }
 
-/** True for a text that `seal` has made. */
+/** True for the result of `seal` with a key. */
 export function isSealed(text: string): boolean {
   return text.startsWith(MARK);
 }
 
 export class Sealer {
-  /** First 8 hexadecimal digits of the key's SHA-256; null without a key. */
+  /** First 8 hexadecimal digits of the SHA-256 over a fixed prefix and the key; null without a key. */
   readonly keyId: string | null;
   readonly #key: Buffer | null;
   readonly #known = new Map<string, Buffer>();
@@ -37,7 +37,7 @@ export class Sealer {
     for (const key of [...secretKeysOld.map(toKey), ...(this.#key === null ? [] : [this.#key])]) this.#known.set(idOf(key), key);
   }
 
-  /** The sealed form, another one at each call; the text itself without a key. */
+  /** The sealed form, different at each call. Without a key, the text itself. */
   seal(text: string): string {
     if (this.#key === null) return text;
     const nonce = randomBytes(NONCE_BYTES);
@@ -47,8 +47,8 @@ export class Sealer {
   }
 
   /**
-   * What was sealed; a text that is not sealed is returned as it is.
-   * @throws FluxError `unprocessable`: another key is needed, which is named by its id, or the text was altered
+   * The clear text of a sealed text; a text that is not sealed is returned as it is.
+   * @throws FluxError `unprocessable`: the text needs another key, which the error names by its id, or the text was altered
    */
   unseal(text: string): string {
     if (!isSealed(text)) return text;

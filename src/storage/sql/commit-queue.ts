@@ -1,11 +1,11 @@
-/** Commits of this process that wait for one another: those that come while one is written are written together, each as its own revision. */
+/** The queue of this process's commits. Commits that arrive during a write share the next transaction, each as a revision of its own. */
 
 import { steadyNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { ChangeMeta, CommitOptions, StoreChange } from '../contract.ts';
 import type { UnavailableData } from '../failure-reason.ts';
 
-/** What one caller wants to commit. */
+/** The commit that one caller asks for. */
 export interface CommitRequest {
   changes: StoreChange[];
   expected: Record<string, number>;
@@ -13,18 +13,18 @@ export interface CommitRequest {
   options: CommitOptions;
 }
 
-/** The new revision, or why this one could not be made; the others are not concerned. */
+/** The new revision, or the error of this one commit; the other commits of the batch are not affected. */
 export type CommitOutcome = number | FluxError;
 
 export interface CommitQueueOptions {
   /**
-   * Writes all in one transaction; ends by `end` (steadyNow()).
-   * @throws FluxError when none of them is written, or when that is not known
+   * Writes all requests in one transaction; ends by `end` (steadyNow()).
+   * @throws FluxError when none of them is written, or when the outcome is unknown
    */
   write(requests: CommitRequest[], end: number): Promise<CommitOutcome[]>;
-  /** a commit is answered within this time, milliseconds; a large one, see LARGE_CHANGES, within TIME_PER_CHANGE_MS more for each of its changes */
+  /** time limit of a commit, milliseconds; a commit above LARGE_CHANGES gets TIME_PER_CHANGE_MS more for each of its changes */
   timeMs: number;
-  /** with less time left than this, writing is not begun */
+  /** a write does not begin with less time left than this, milliseconds */
   leastMs: number;
 }
 
@@ -35,14 +35,14 @@ interface Job {
   reject(error: unknown): void;
 }
 
-/** A commit of more changes is written alone, so that nobody waits for it who could have been served before. */
+/** A commit with more changes is written alone, so that small commits do not wait for it. */
 const LARGE_CHANGES = 20;
-/** Of a file with hundreds of endpoints: a server under load that works on it must not be taken for one that hangs. */
+/** For files with hundreds of endpoints: a loaded server that works on one must not pass for a server that hangs. */
 const TIME_PER_CHANGE_MS = 10;
 const TIME_MAX_MS = 30_000;
-/** Written together at most. */
+/** Commits in one transaction. */
 const BATCH_MAX = 50;
-/** Waiting at most; more are refused at once. */
+/** Commits that may wait; more are refused at once. */
 const WAITING_MAX = 10_000;
 
 export class CommitQueue {
@@ -82,7 +82,7 @@ export class CommitQueue {
     return isLarge(changes) ? Math.min(TIME_MAX_MS, timeMs + changes.length * TIME_PER_CHANGE_MS) : timeMs;
   }
 
-  /** A large one alone, else all up to it. */
+  /** Size of the next batch: a large commit alone, otherwise all commits before the next large one. */
   #nextCount(): number {
     const large = this.#waiting.findIndex(({ request }) => isLarge(request.changes));
     return Math.min(BATCH_MAX, large < 0 ? BATCH_MAX : Math.max(1, large));

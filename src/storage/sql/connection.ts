@@ -1,10 +1,10 @@
-/** What the database stores need of a driver: one connection at a time, failures with a reason, and the few words in which databases differ. */
+/** The driver interface of the database stores: one connection, failures with a reason, and the points in which SQL dialects differ. */
 
 import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import type { FailureReason } from '../failure-reason.ts';
 import type { HistoryDialect } from '../history-sql.ts';
 
-/** A failure in words for users; `message` is a whole sentence without a full stop, and names the server. */
+/** A failure in words for users. `message` names the server, and is a whole sentence without a full stop. */
 export class SqlFailure extends Error {
   readonly reason: FailureReason;
 
@@ -19,22 +19,22 @@ export type SqlValue = string | number | null;
 
 /** A connection that one caller uses at a time. */
 export interface SqlConnection {
-  /** false when it broke or was closed */
+  /** false after the connection broke or was closed */
   readonly isOpen: boolean;
-  /** Statements that are sent without waiting are answered in order. @throws SqlFailure */
+  /** Answers arrive in the order in which the statements were sent. @throws SqlFailure */
   query<T>(sql: string, values?: SqlValue[]): Promise<T[]>;
-  /** Closes at once: what is under way fails, and nothing more is sent. Idempotent. */
+  /** Closes at once: running statements fail, and nothing more is sent. Idempotent. */
   destroy(): void;
 }
 
 export interface SqlDialect extends HistoryDialect {
-  /** begins a transaction that only reads, all of it from one moment */
+  /** begins a read-only transaction that sees a single moment */
   beginRead: string;
-  /** one row when the table of the schema's version exists */
+  /** returns one row when the table with the schema version exists */
   findSchema: string;
-  /** the tables, step by step: statements that may be repeated after a crash in the middle */
+  /** creates the tables step by step: statements that may be repeated after a crash within a step */
   steps: readonly (readonly string[])[];
-  /** one row: the bytes that the tables take */
+  /** returns one row with the bytes of the tables */
   sizeOf: string;
   /** runs the work while no other node changes the schema; all or nothing where the database can */
   lockSchema(connection: SqlConnection, work: () => Promise<void>): Promise<void>;
@@ -48,27 +48,27 @@ export function placeOf({ host, port }: Pick<DatabaseLogin, 'host' | 'port'>): s
 const NETWORK_WORDS: Record<string, string> = {
   ECONNREFUSED: 'connection refused',
   ETIMEDOUT: 'no answer',
-  EHOSTUNREACH: 'no way to the host',
-  ENETUNREACH: 'no way to the network',
+  EHOSTUNREACH: 'no route to the host',
+  ENETUNREACH: 'no route to the network',
 };
 
-/** A failure of connecting that is the same with each database; null for others. @param name 'Postgres' or 'MySQL' */
+/** A connect failure that every database has in common; null for any other. @param name 'Postgres' or 'MySQL' */
 export function networkFailure(error: NodeJS.ErrnoException, name: string, login: DatabaseLogin): SqlFailure | null {
   const { code = '' } = error;
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
-    return new SqlFailure('away', `${name} at ${placeOf(login)} cannot be reached: the host name is not known`, error);
+    return new SqlFailure('away', `${name} at ${placeOf(login)} cannot be reached: the host name is unknown`, error);
   }
   const words = NETWORK_WORDS[code];
   return words === undefined ? null : new SqlFailure('away', `${name} at ${placeOf(login)} cannot be reached: ${words}`, error);
 }
 
-/** A failure that the server itself has reported. @param place `Postgres at db:5432` */
+/** A failure that the server itself reported. @param place `Postgres at db:5432` */
 export function serverFailureOf(reason: FailureReason, error: Error, place: string, login: DatabaseLogin): SqlFailure {
   const words: Record<FailureReason, string> = {
     login: `${place} refuses the login of ${login.username}: ${error.message}`,
     database: `${place}: ${error.message}; create it, or name another one in store.datasource.url`,
-    rights: `${place}: the account ${login.username} may not do what is needed in database ${login.database}: ${error.message}`,
-    schema: `${place}: the tables in database ${login.database} are not what they should be: ${error.message}`,
+    rights: `${place}: the account ${login.username} lacks rights in database ${login.database}: ${error.message}`,
+    schema: `${place}: the tables in database ${login.database} do not have the expected form: ${error.message}`,
     busy: `${place} is busy: ${error.message}`,
     away: `${place} cannot be reached: ${error.message}`,
     lost: `The connection to ${place} broke: ${error.message}`,

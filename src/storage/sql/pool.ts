@@ -4,13 +4,13 @@ import { steadyNow } from '../../kernel/clock.ts';
 import { within } from '../../kernel/deadline.ts';
 import { type SqlConnection, SqlFailure } from './connection.ts';
 
-/** A server that is there answers a login within this time. */
+/** A reachable server answers a login within this time. */
 const CONNECT_MS = 1_800;
 
 export interface PoolOptions {
-  /** @throws SqlFailure; a connection that comes after `deadline` (steadyNow()) is of no use */
+  /** @throws SqlFailure; must settle by `deadline` (steadyNow()) */
   connect(deadline: number): Promise<SqlConnection>;
-  /** connections at once */
+  /** largest number of connections */
   size: number;
   /** an idle connection is closed after this many milliseconds */
   idleMs: number;
@@ -24,11 +24,11 @@ interface Waiter {
 
 export class ConnectionPool {
   readonly #options: PoolOptions;
-  /** newest last: those are used first, the others may become idle for long */
+  /** newest last; the newest are used first, so that the others can time out */
   readonly #idle: { connection: SqlConnection; timer: NodeJS.Timeout }[] = [];
   readonly #inUse = new Set<SqlConnection>();
   readonly #waiting: Waiter[] = [];
-  /** places taken: connections in use or being made */
+  /** connections in use or being opened */
   #taken = 0;
   #isClosed = false;
 
@@ -37,9 +37,9 @@ export class ConnectionPool {
   }
 
   /**
-   * Runs the work with a connection for itself. When `deadline` (steadyNow()) passes, the connection is destroyed, so that
-   * nothing which the work still sends can reach the server.
-   * @throws SqlFailure `away`, `lost`, …; whatever the work throws
+   * Runs the work with a connection of its own. When `deadline` (steadyNow()) passes, the connection is destroyed, so that
+   * no later statement of the work can reach the server.
+   * @throws SqlFailure `away`, `lost`, …; the errors of the work
    */
   async use<T>(deadline: number, work: (connection: SqlConnection) => Promise<T>): Promise<T> {
     await this.#takePlace(deadline);
@@ -50,7 +50,7 @@ export class ConnectionPool {
       this.#inUse.add(connection);
       return await this.#withDeadline(connection, deadline, work);
     } catch (error) {
-      // What broke one of them has probably broken the others: a restart of the server, of a firewall.
+      // One lost connection probably means that all are lost: the server or a firewall was restarted.
       if (error instanceof SqlFailure && error.reason === 'lost') this.#dropIdle();
       throw error;
     } finally {
@@ -60,7 +60,7 @@ export class ConnectionPool {
     }
   }
 
-  /** Closes every connection; what is under way fails. Idempotent. */
+  /** Closes every connection; running work fails. Idempotent. */
   close(): void {
     this.#isClosed = true;
     this.#dropIdle();
@@ -92,7 +92,7 @@ export class ConnectionPool {
 
   #withDeadline<T>(connection: SqlConnection, deadline: number, work: (connection: SqlConnection) => Promise<T>): Promise<T> {
     return within(Math.max(0, deadline - steadyNow()), work(connection), () => {
-      // The work ends by itself then; nobody waits for how.
+      // The work then fails by itself, and its error is ignored.
       connection.destroy();
       return new SqlFailure('lost', `${this.#options.name} does not answer`);
     });

@@ -1,10 +1,10 @@
-/** Brings the tables of a database store to the version that this program knows, once for all nodes that start at the same time. */
+/** Brings the tables of a database store to this program's version, once for all nodes that start at the same time. */
 
 import { type SqlConnection, type SqlDialect, SqlFailure } from './connection.ts';
 
 /**
- * Makes or migrates the tables under a lock, and checks that this account may write them.
- * @throws SqlFailure `schema` when a newer version has written them; `rights`, `lost`, …
+ * Creates or migrates the tables under a lock, and checks that this account may write them.
+ * @throws SqlFailure `schema` when a newer version wrote them; `rights`, `lost`, …
  */
 export async function prepareSchema(connection: SqlConnection, dialect: SqlDialect): Promise<void> {
   const known = dialect.steps.length;
@@ -34,7 +34,7 @@ async function readVersion(connection: SqlConnection, dialect: SqlDialect): Prom
   return version;
 }
 
-/** Statements that change nothing, but need every right that a commit needs. */
+/** Runs statements that change nothing but need every right that a commit needs. */
 async function probeRights(connection: SqlConnection): Promise<void> {
   await connection.query('BEGIN');
   try {

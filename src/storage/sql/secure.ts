@@ -1,4 +1,4 @@
-/** How a database connection is protected: what `sslmode` and its like ask for, in the words of node:tls. */
+/** The protection of a database connection: translates `sslmode` and its relatives to options of node:tls. */
 
 import { readFileSync } from 'node:fs';
 import { rootCertificates } from 'node:tls';
@@ -7,13 +7,13 @@ import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import { SqlFailure } from './connection.ts';
 
 export interface TlsDemands {
-  /** the server may go on without TLS */
+  /** whether the connection may continue without TLS */
   isOptional: boolean;
-  /** the certificate must come from an authority that is trusted */
+  /** whether the certificate must come from a trusted authority */
   rejectUnauthorized: boolean;
-  /** and be for the host */
+  /** whether the certificate must name the host */
   verifyIdentity: boolean;
-  /** PEM; the usual authorities and the one that was named */
+  /** PEM; the usual authorities and the configured one */
   ca: string[] | undefined;
 }
 
@@ -37,7 +37,7 @@ function readCa(path: string): string {
   }
 }
 
-/** True for what node:tls says of a certificate that it does not trust, and of a handshake that fails. */
+/** True for errors of node:tls about an untrusted certificate or a failed handshake. */
 export function isTlsError({ code = '', message }: NodeJS.ErrnoException): boolean {
   return (
     /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_MISMATCH|EPROTO)/.test(code) || /SSL routines/.test(message)

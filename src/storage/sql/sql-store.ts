@@ -1,4 +1,4 @@
-/** The store contract over a database that several nodes share: every commit locks the one row of the state, and is found again by its mark. */
+/** The store over a database that several nodes share. Every commit locks the one row of the state, and leaves a mark to find it by. */
 
 import { randomUUID } from 'node:crypto';
 import { steadyNow, wallNow } from '../../kernel/clock.ts';
@@ -44,22 +44,22 @@ import { ConnectionPool, type PoolOptions } from './pool.ts';
 import { prepareSchema } from './schema.ts';
 import * as statements from './statements.ts';
 
-/** Every operation ends within this time. */
+/** Every operation ends within this time, but for large commits (commit-queue.ts), the opening and adopt(). */
 const OPERATION_MS = 1_900;
-/** Of it, kept for finding out what became of a commit whose connection was lost. */
+/** The part of that time that is reserved for looking up the outcome of a commit whose connection broke. */
 const LOOK_UP_MS = 600;
-/** The first use, which may make the tables or wait for a node that does. */
+/** Time limit of the first use, which may create the tables or wait for a node that does. */
 const OPEN_MS = 15_000;
-/** A whole history from a backup is written. */
+/** Time limit of writing a whole history from a backup. */
 const ADOPT_MS = 600_000;
 /** Rows that one step of a compaction drops. */
 const DROPPED_AT_ONCE = 200;
-/** A node that drops rows has this long for its next step, before another one may go on. */
+/** How long a node that drops rows has for its next step before another node may take over. */
 const LEASE_MS = 60_000;
 const RETRY_PAUSE_MS = 50;
 
 /**
- * Connects, and makes or migrates the tables.
+ * Connects, and creates or migrates the tables.
  * @throws FluxError `unavailable` with `data.reason`, in words that say what to do
  */
 export async function openSqlStore(pool: PoolOptions, dialect: SqlDialect): Promise<EndpointStore> {
@@ -79,14 +79,14 @@ interface EndpointRecord {
   body: string;
 }
 
-/** A write: what runs between BEGIN and COMMIT, with the state locked. */
+/** The work of a write, between BEGIN and COMMIT, with the state row locked. */
 type Write<T> = (connection: SqlConnection, revision: number) => Promise<T>;
 
 class SqlStore implements EndpointStore {
   readonly #pool: ConnectionPool;
   readonly #dialect: SqlDialect;
   readonly #commits: CommitQueue;
-  /** of this process, as the owner of a compaction */
+  /** identifies this process as the owner of a compaction */
   readonly #name = randomUUID();
   #isPrepared = false;
   #isClosed = false;
@@ -117,7 +117,7 @@ class SqlStore implements EndpointStore {
   }
 
   commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options: CommitOptions = {}): Promise<number> {
-    // A copy: it may wait, and belongs to the caller.
+    // A copy, because the commit may wait while its caller modifies the original.
     return this.#commits.add(structuredClone({ changes, expected, meta, options }));
   }
 
@@ -190,12 +190,12 @@ class SqlStore implements EndpointStore {
     return this.#write(write, find, steadyNow() + ADOPT_MS);
   }
 
-  /** Under the lock of the state, as each commit is: a slice is small. */
+  /** Holds the lock of the state, as each commit does, so a slice is small. */
   async compact(limits: HistoryLimits): Promise<boolean> {
     const write: Write<boolean> = async (connection, newest) => {
       const [row] = await connection.query<{ floor: number; owner: string | null; until_ms: number }>(statements.READ_COMPACTION);
       const floor = row?.floor ?? 0;
-      // Another node is at it; one that has died holds nobody up for long.
+      // Another node is compacting. The lease of a node that died expires soon.
       if (row?.owner !== this.#name && (row?.until_ms ?? 0) > wallNow()) return false;
       const next = Math.max(floor, await this.#nextFloor(connection, floor, newest, limits));
       const select = selectDropped(next, DROPPED_AT_ONCE, this.#dialect);
@@ -209,7 +209,7 @@ class SqlStore implements EndpointStore {
       }
       return isMore;
     };
-    // Whether a slice that was lost was written does not matter: the next one finds out.
+    // A lost slice may or may not have been written: the next slice continues either way.
     return this.#write(write, async () => true, steadyNow() + OPERATION_MS);
   }
 
@@ -248,7 +248,7 @@ class SqlStore implements EndpointStore {
     return row?.revision ?? null;
   }
 
-  /** All requests in one transaction, one after the other, each as a revision of its own or refused. */
+  /** Writes all requests in one transaction, one after the other. Each becomes a revision of its own or is refused. */
   async #commitAll(requests: CommitRequest[], end: number): Promise<CommitOutcome[]> {
     const commitId = randomUUID();
     let outcomes: CommitOutcome[] = [];
@@ -256,7 +256,7 @@ class SqlStore implements EndpointStore {
       outcomes = await this.#writeRequests(connection, requests, last, commitId);
       return true;
     };
-    // The outcome is that of the transaction: if any of its rows is there, all are.
+    // One row with the mark proves that the whole transaction was committed.
     const find = async (connection: SqlConnection) => ((await this.#findCommit(connection, commitId)) === null ? null : true);
     await this.#write(write, find, end);
     return outcomes;
@@ -286,7 +286,7 @@ class SqlStore implements EndpointStore {
     if (revision === last) return outcomes;
     const changed = [...new Set(history.map((row) => row.id))];
     const writes = [
-      // All old rows go before the new ones come: two endpoints may swap their ports.
+      // All old rows go before the new ones are inserted, because two endpoints may swap their ports.
       statements.deleteEndpoints(changed, mark),
       ...statements.insertEndpoints(
         changed.flatMap((id) => content.get(id) ?? []),
@@ -300,7 +300,7 @@ class SqlStore implements EndpointStore {
     return outcomes;
   }
 
-  /** The endpoints that the requests name, or could collide with on their ports. */
+  /** The endpoints that the requests name, or whose ports may collide with them. */
   async #concerned(connection: SqlConnection, requests: CommitRequest[]): Promise<Map<string, StoredEndpoint>> {
     const ids = new Set<string>();
     const ports = new Set<number>();
@@ -317,7 +317,7 @@ class SqlStore implements EndpointStore {
     return new Map(records.map((record) => [record.id, toStored(record)]));
   }
 
-  /** The row stays, with the mark of who has settled it: so the outcome can be found out, too. */
+  /** Keeps the row, with the mark of the commit that settled it, so that the outcome can be looked up. */
   async #settle(connection: SqlConnection, revision: number, by: string): Promise<void> {
     const { mark } = this.#dialect;
     const sql = `SELECT revision FROM fluxmq_pending WHERE revision = ${mark(1)} AND settled IS NULL`;
@@ -325,7 +325,7 @@ class SqlStore implements EndpointStore {
     await connection.query(`UPDATE fluxmq_pending SET settled = ${mark(1)} WHERE revision = ${mark(2)}`, [by, revision]);
   }
 
-  /** A read may be made again when a connection breaks that was idle: after a restart of the server all of them are broken. */
+  /** Repeats a read once when an idle connection turns out to be broken: a restart of the server breaks all of them. */
   async #read<T>(work: (connection: SqlConnection) => Promise<T>, end = steadyNow() + OPERATION_MS): Promise<T> {
     try {
       return await this.#use(end, work);
@@ -340,8 +340,9 @@ class SqlStore implements EndpointStore {
   }
 
   /**
-   * Runs a write once, whatever happens to its connection. Before COMMIT is sent, nothing can have been written, and it is made again.
-   * After that, the outcome is looked up with the state locked: whoever holds that lock knows that the lost transaction has ended.
+   * Writes once, even when the connection breaks. Before COMMIT is sent, nothing can have been written, and the write is repeated. After
+   * that, `find` looks up the outcome under the state lock: whichever connection holds that lock can be sure that the lost transaction has
+   * ended.
    */
   async #write<T>(work: Write<T>, find: (connection: SqlConnection) => Promise<T | null>, end: number): Promise<T> {
     const inState = async (connection: SqlConnection, onCommit: () => void, run: Write<T>) =>
@@ -360,7 +361,7 @@ class SqlStore implements EndpointStore {
     }
   }
 
-  /** What `find` sees once the lost transaction has ended. @throws FluxError `unavailable`, outcome unknown, when the server stays away */
+  /** Runs `find` after the lost transaction has ended. @throws FluxError `unavailable`, outcome unknown, when the server stays away */
   async #lookUp<T>(end: number, find: (connection: SqlConnection) => Promise<T | null>): Promise<T | null> {
     for (;;) {
       try {
@@ -380,11 +381,11 @@ class SqlStore implements EndpointStore {
 
   async #lockState(connection: SqlConnection): Promise<number> {
     const [row] = await connection.query<{ revision: number }>(statements.LOCK_STATE);
-    if (row === undefined) throw new SqlFailure('schema', 'The table fluxmq_state is empty: it was changed by something else than fluxmq');
+    if (row === undefined) throw new SqlFailure('schema', 'The table fluxmq_state is empty: something other than fluxmq changed it');
     return row.revision;
   }
 
-  /** `finish` is sent last, after `onFinish`; what fails before is rolled back. */
+  /** Runs `work`, then `onFinish`, and sends `finish` last. Rolls back when `work` fails. */
   async #transaction<T>(
     connection: SqlConnection,
     begin: string,
@@ -410,7 +411,7 @@ class SqlStore implements EndpointStore {
       if (connection.isOpen) await connection.query('ROLLBACK');
     } catch (error) {
       if (!(error instanceof SqlFailure)) throw error;
-      // The server rolls back what its client has left.
+      // The server rolls back the transaction of a connection that is gone.
       connection.destroy();
     }
   }
@@ -425,11 +426,11 @@ class SqlStore implements EndpointStore {
     });
   }
 
-  /** A FluxError passes; a failure of the database becomes `unavailable`; anything else is a mistake in this program. */
+  /** Passes a FluxError, turns a database failure into `unavailable`, and passes any other error, which is a bug. */
   #toUnavailable(error: unknown, outcome: UnavailableData['outcome']): unknown {
     if (!(error instanceof SqlFailure)) return error;
     const data: UnavailableData = { reason: error.reason, outcome };
-    const unknown = `; the connection broke while the change was being stored, and it is not known whether it was: read it again when the store is back`;
+    const unknown = `; the connection broke during the commit, and the change may or may not be stored: read it again when the store is back`;
     const message = this.#isClosed ? 'The store is closed' : `${error.message}${outcome === 'unknown' ? unknown : ''}`;
     return new FluxError('unavailable', message, { data, cause: error });
   }

@@ -1,16 +1,18 @@
-/** The SQL of the database stores, in the words that Postgres, MySQL and MariaDB share. */
+/** The SQL of the database stores, in the subset that Postgres, MySQL and MariaDB share. */
 
 import type { HistoryRow, PendingConfirm, RowPlace, StoredEndpoint } from '../contract.ts';
 import { type HistoryRecord, type Statement, toBody, toRecords } from '../history-sql.ts';
 import type { SqlValue } from './connection.ts';
 
-/** Rows in one INSERT at most, and the characters after which no further row is added: a server limits the size of a statement. */
+/**
+ * Largest number of rows in one INSERT, and the characters after which no further row is added: a server limits the size of a statement.
+ */
 const ROWS_MAX = 200;
 const CHARACTERS_MAX = 1_000_000;
 
 type Mark = (n: number) => string;
 
-/** The one row that every writer locks first, so that commits of all nodes follow one another. */
+/** Locks the one row that every writer locks first: it serializes the commits of all nodes. */
 export const LOCK_STATE = 'SELECT revision FROM fluxmq_state WHERE one = 1 FOR UPDATE';
 export const READ_STATE = 'SELECT revision FROM fluxmq_state WHERE one = 1';
 export const READ_ENDPOINTS = 'SELECT id, revision, body FROM fluxmq_endpoint ORDER BY port';
@@ -24,7 +26,7 @@ export interface WriteStatement {
   values: SqlValue[];
 }
 
-/** The endpoints that a commit can collide with: of these ids, or on these ports. @param ids at least one */
+/** Selects the endpoints that a commit can collide with: those with these ids or on these ports. @param ids at least one */
 export function selectConcerned(ids: readonly string[], ports: readonly number[], mark: Mark): Statement {
   const values = [...ids, ...ports];
   const marks = values.map((_, index) => mark(index + 1));
@@ -83,7 +85,7 @@ function* mapped<T, U>(items: Iterable<T>, map: (item: T) => U): Generator<U> {
   for (const item of items) yield map(item);
 }
 
-/** What was the newest row of each endpoint at a revision. */
+/** Selects the endpoints right after a revision. */
 export function selectAt(mark: Mark): string {
   return `SELECT h.id, h.revision, h.new_body AS body FROM fluxmq_history h
     JOIN (SELECT id, max(revision) AS revision FROM fluxmq_history WHERE revision <= ${mark(1)} GROUP BY id) newest
@@ -91,7 +93,7 @@ export function selectAt(mark: Mark): string {
     WHERE h.new_body IS NOT NULL ORDER BY h.port`;
 }
 
-/** INSERTs of a bounded size each, made as they are taken. */
+/** Yields INSERTs of a bounded size, each built on demand. */
 function* insert(table: string, columns: readonly string[], rows: Iterable<SqlValue[]>, mark: Mark): Generator<WriteStatement> {
   let values: SqlValue[] = [];
   let size = 0;

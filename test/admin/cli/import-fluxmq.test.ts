@@ -45,7 +45,7 @@ describe.each([
 
     const dry = await run(`${from} --password-file database-password --dry-run`);
     expect(printed(dry)).toContain('2 added, 0 updated, 0 removed, 0 unchanged: a dry run, nothing was changed');
-    expect(dry.stderr).toContain(`left out: ${name}-old (port ${one}): port ${one} is that of ${name}-1, too`);
+    expect(dry.stderr).toContain(`left out: ${name}-old (port ${one}): port ${one} is taken by ${name}-1`);
     const [ownPort] = held.broker.ports;
     await server.run(database, `INSERT INTO ${table} (id, f_port) VALUES ('theirs', ${ownPort})`);
     const taken = await run(`${from} --password-file database-password`);

@@ -115,7 +115,7 @@ describe('convertFluxmqRows', () => {
     ];
     const { configs, leftOut } = convertFluxmqRows(rows);
     expect(configs.map((config) => config['id'])).toEqual(['new', 'other']);
-    expect(leftOut).toEqual(['old', 'off'].map((id) => ({ id, port: 1, reason: 'port 1 is that of new, too' })));
+    expect(leftOut).toEqual(['old', 'off'].map((id) => ({ id, port: 1, reason: 'port 1 is taken by new' })));
   });
 
   it('takes a good row where a row before it on the same port cannot be taken', () => {
@@ -163,8 +163,8 @@ describe('convertFluxmqRows', () => {
       [],
     ]);
     expect(warnings).toEqual([
-      'twin (port 2): this id is that of another row, too, it becomes fluxmq-2-2',
-      'mqtt-3 (port 4): this id is that of another row, too, it becomes mqtt-4',
+      'twin (port 2): this id is also the id of another row; the endpoint becomes fluxmq-2-2',
+      'mqtt-3 (port 4): this id is also the id of another row; the endpoint becomes mqtt-4',
     ]);
     expect(configs[1]).toMatchObject({ enabled: true, enableAuth: false });
   });
@@ -192,8 +192,8 @@ describe('convertFluxmqRows', () => {
       'a (port 1): f_enable_bridge has no effect here without a bridgeConfig',
       'b (port 2): f_acl_refresh_period has no effect here: rules apply at once when they change',
       'b (port 2): a is the default endpoint already',
-      'ü ber (port 3): this id is not possible here, it becomes mqtt-3',
-      ' (port 4): this id is not possible here, it becomes fluxmq-4',
+      'ü ber (port 3): this id is not valid here; the endpoint becomes mqtt-3',
+      ' (port 4): this id is not valid here; the endpoint becomes fluxmq-4',
       expect.stringContaining('c (port 6): serverOptions.bossGroupSize has no effect'),
     ]);
   });
