@@ -1,24 +1,24 @@
-/** Where bytes that outlive a read are kept: reads share buffers, which are used again as soon as nobody refers to them any more. */
+/** Keeps bytes that outlive a read. Reads share buffers; a buffer is used again as soon as nothing refers to it. */
 
-/** Small, because one message that is kept for long keeps all of it. */
+/** Small on purpose: one message that is kept for long keeps the whole buffer alive. */
 const SMALL_BYTES = 16 * 1024;
-/** A read from this size on stands in a larger buffer, and one that is larger than that in a buffer of its own. */
+/** A read of this size or more goes into a larger buffer; a read larger than LARGE_BYTES gets a buffer of its own. */
 const LARGE_READ_BYTES = 4 * 1024;
 const LARGE_BYTES = 64 * 1024;
-/** The largest buffer that is used again. */
+/** Larger buffers than this are never reused. */
 const REUSED_BYTES_MAX = 1024 * 1024;
-/** Sizes of buffers are multiples of this. */
+/** Sizes of reusable buffers are multiples of this. */
 const STEP_BYTES = 16 * 1024;
-/** Bytes that may wait for their next use. */
+/** Bytes of free buffers that are kept for reuse. */
 const FREE_BYTES_MAX = 8 * 1024 * 1024;
 
-/** A buffer that is filled from its beginning, and emptied as a whole. */
+/** A buffer that is filled from its beginning and emptied as a whole. */
 export class Slab {
   readonly buf: Buffer;
-  /** It came from the arena and goes back there. */
+  /** The slab came from the arena and returns there. */
   readonly isReused: boolean;
   used = 0;
-  /** Somebody may refer to its bytes for longer than this loop iteration: nobody writes there again. */
+  /** Something may refer to the bytes after this loop iteration, so they are never overwritten. */
   isPinned = false;
 
   constructor(bytes: number, isReused: boolean) {
@@ -28,33 +28,34 @@ export class Slab {
 }
 
 /**
- * One per worker. QoS 0 that passes through is gone when the output of the loop iteration is, and its bytes are free then: `recycle`.
- * Whoever keeps a reference for longer says so before: `pin`. Pinned bytes are never written again; the garbage collector has them.
+ * One per worker. A QoS 0 message that passes through is gone once the output of its loop iteration has gone out; `recycle` then frees its
+ * bytes. Code that keeps a reference for longer must `pin` the buffer before. Pinned bytes are never overwritten; the garbage collector
+ * frees them.
  */
 class Arena {
   #small = new Slab(SMALL_BYTES, true);
   #large: Slab | null = null;
-  /** full, or done with, and not recycled yet */
+  /** slabs that are full or no longer written, and not recycled yet */
   #retired: Slab[] = [];
-  /** of these */
+  /** bytes of #retired */
   retiredBytes = 0;
-  /** size → slabs that nobody refers to */
+  /** size → free slabs */
   readonly #free = new Map<number, Slab[]>();
   #freeBytes = 0;
   #isScheduled = false;
-  /** outputs that have not been flushed: they refer to slabs */
+  /** outputs that are not flushed yet and refer to slabs */
   waiting = 0;
-  /** where the last kept bytes stand, from the offset that keep() returned */
+  /** buffer of the last kept bytes; keep() returns their offset in it */
   buf: Buffer = this.#small.buf;
 
-  /** Copies source[start, end) and returns at which offset of `buf` it is. */
+  /** Copies source[start, end). @returns the offset in `buf` */
   keep(source: Buffer, start: number, end: number): number {
     const length = end - start;
     const slab = length < LARGE_READ_BYTES ? this.#smallFor(length) : length <= LARGE_BYTES ? this.#largeFor(length) : this.#own(length);
     const at = slab.used;
     slab.used = at + length;
     this.buf = slab.buf;
-    // A call costs more than a few bytes.
+    // The call of copy() costs more than a few bytes.
     if (length <= 32) for (let i = 0; i < length; i++) slab.buf[at + i] = source[start + i]!;
     else source.copy(slab.buf, at, start, end);
     return at;
@@ -78,14 +79,14 @@ class Arena {
     return slab;
   }
 
-  /** For one read alone; retired at once, so that whoever keeps its bytes can pin it. */
+  /** A slab for one read alone. It is retired at once, so that pin() finds it. */
   #own(length: number): Slab {
     const slab = this.take(length);
     this.retire(slab);
     return slab;
   }
 
-  /** An empty slab of at least so many bytes, the caller's own until retire(). */
+  /** An empty slab of at least `bytes` bytes, which belongs to the caller until retire(). */
   take(bytes: number): Slab {
     if (bytes > REUSED_BYTES_MAX) return new Slab(bytes, false);
     const size = Math.ceil(bytes / STEP_BYTES) * STEP_BYTES;
@@ -95,7 +96,7 @@ class Arena {
     return slab;
   }
 
-  /** The owner will not touch the slab again; others may still refer to it. */
+  /** Ends the caller's use of the slab; others may still refer to its bytes. */
   retire(slab: Slab): void {
     if (slab.isPinned || !slab.isReused) return;
     this.#retired.push(slab);
@@ -108,14 +109,17 @@ class Arena {
     });
   }
 
-  /** Somebody keeps bytes of `buf` for longer than this loop iteration. */
+  /** Protects the bytes of `buf`, because something refers to them after this loop iteration. */
   pin(buf: Buffer): void {
     if (this.#small.buf === buf) this.#small.isPinned = true;
     else if (this.#large?.buf === buf) this.#large.isPinned = true;
     else for (const slab of this.#retired) if (slab.buf === buf) slab.isPinned = true;
   }
 
-  /** The loop iteration is over: what nobody has pinned is free, unless an output has not been flushed. Never to be called while input is read. */
+  /**
+   * Frees the bytes that are not pinned at the end of a loop iteration, unless an output is not flushed yet. Must not run while input is
+   * read.
+   */
   recycle(): void {
     if (this.waiting > 0) return;
     if (!this.#small.isPinned) this.#small.used = 0;
@@ -136,7 +140,7 @@ class Arena {
     free.push(slab);
   }
 
-  /** The bytes to which nobody refers, to be written next: tests write something else there. */
+  /** The free bytes that are written next. Tests overwrite them to find dangling references. */
   unused(): Buffer[] {
     const unused = [this.#small, ...(this.#large === null ? [] : [this.#large])].map((slab) => slab.buf.subarray(slab.used));
     for (const slabs of this.#free.values()) unused.push(...slabs.map((slab) => slab.buf));

@@ -1,4 +1,4 @@
-/** One network client: frames its bytes, takes the fast path for plain PUBLISH and PUBACK, and writes what its session sends. */
+/** One network client: frames its bytes, takes the fast path for plain PUBLISH and PUBACK, and writes the packets of its session. */
 
 import { stackOf } from '../../src/kernel/errors.ts';
 import { CONNECTION_ERRORS, type CounterName, observe, SIZE_BUCKETS, SLOT, sizeBase } from '../../src/metrics/counters.ts';
@@ -31,16 +31,16 @@ import type { Reading } from './reading.ts';
 import { Sender } from './sender.ts';
 import { logPacket } from './tap.ts';
 
-/** What a client takes beside what it makes the server remember, about. */
+/** Approximate bytes of a client without the data that it makes the server keep. */
 const CLIENT_BYTES = 3000;
-/** Largest CONNECT while the client is unknown. */
+/** Largest CONNECT, because the client is still unknown. */
 const CONNECT_BYTES_MAX = 512 * 1024;
-/** A session worker that has not written what DISCONNECT said by then hangs: the connection is closed all the same. */
+/** A session worker that has not stored a DISCONNECT after this time hangs; the connection is closed all the same. */
 const STORED_DEADLINE_MS = 10_000;
 const SIZE_IN = sizeBase('in');
-/** What a client is given by its endpoint; shared by all its clients. */
+/** Callbacks of a client to its endpoint; all clients of the endpoint share them. */
 export interface ClientHooks {
-  /** handles every packet that the fast path leaves. @throws ProtocolError */
+  /** handles every packet that is not on the fast path. @throws ProtocolError */
   dispatch(client: Client, packet: Packet): void;
   /** called once, when the connection is gone */
   onClosed(client: Client): void;
@@ -55,13 +55,13 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   readonly context: WorkerContext;
   readonly sender: Sender;
   readonly decisions: Decisions;
-  /** what it publishes with QoS 1 and 2 */
+  /** its QoS 1 and 2 publishes */
   readonly queued: QueuedInput;
   readonly admission: Admission;
   state: ClientState = 'new';
   clientId = '';
   username: string | null = null;
-  /** the user who has logged in; null: the endpoint asks for no login */
+  /** the authenticated user; null when the endpoint demands no login */
   login: string | null = null;
   cleanStart = true;
   session: Session | null = null;
@@ -70,9 +70,9 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   /** seconds; 0 = no limit */
   keepAlive = 0;
   connectedAt = 0;
-  /** when CONNECT came, by steadyNow(); 0 before */
+  /** steady milliseconds at which CONNECT came; 0 before */
   connectAt = 0;
-  /** value of context.tick at the last bytes */
+  /** value of context.tick at the last input */
   lastSeen: number;
   sendWindow = 100;
   receiveWindow = 100;
@@ -82,11 +82,11 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   /** the first packet was a CONNECT */
   #mayAnswer = false;
   #publishedQueued = false;
-  /** The connection has ended; what it has brought is still heard. */
+  /** The connection has ended; input that came before is still handled. */
   #hasEnded = false;
   #wasReset = false;
   #isGone = false;
-  /** retained messages that it is sent; null: it has asked for none */
+  /** retained messages on their way to the client; null when it has asked for none */
   reading: Reading | null = null;
 
   readonly #hooks: ClientHooks;
@@ -126,7 +126,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
 
   protected inputEnded(): void {
     this.queued.chunkEnded();
-    // A client that sends without reading the answers is read no further: they would fill the memory.
+    // A client that sends without reading the answers would fill the memory with them: its input waits.
     if (this.state === 'online' && this.sender.isSlow) this.hold(HOLD.output);
     if (!this.#publishedQueued) return;
     this.#publishedQueued = false;
@@ -137,7 +137,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     }
   }
 
-  /** What it makes the server keep, but for the messages of its session, bytes. */
+  /** Bytes that the client makes the server keep, without the messages of its session. */
   get heldBytes(): number {
     const named = this.clientId.length + (this.username?.length ?? 0) + (this.will?.message.size ?? 0);
     const ofSession = this.session === null ? 0 : bytesOfSession(this.session);
@@ -157,7 +157,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     return this.state === 'closed';
   }
 
-  /** True when its connection has ended, and all that it brought is handled. */
+  /** True when the connection has ended and all its input is handled. */
   get isGone(): boolean {
     return this.#isGone;
   }
@@ -176,7 +176,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   }
 
   protected resumeReading(): void {
-    // Silence that was the server's does not count.
+    // The server has not read the client: that silence must not count against its Keep Alive.
     this.lastSeen = this.context.tick;
     this.connection.resume();
   }
@@ -198,13 +198,13 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
       this.#hooks.dispatch(this, decodePacket(buf, start, end, this.version));
       return;
     }
-    // Until CONNECT is understood it tells only in which version to refuse it; nothing else is answered [MQTT-3.1.0-1].
+    // Before CONNECT is decoded, only its version matters, for a refusal. No other first packet gets an answer [MQTT-3.1.0-1].
     this.#mayAnswer = buf[start] === CONNECT_BYTE;
     this.version = this.#mayAnswer ? answerVersion(buf, start, end) : 4;
     this.#hooks.dispatch(this, decodePacket(buf, start, end, 0));
   }
 
-  /** An acknowledgement without reason code that is due; false: let the slow path handle it. */
+  /** An expected acknowledgement without a reason code; false: the slow path handles it. */
   protected acknowledged(first: number, packetId: number): boolean {
     const session = this.session!;
     switch (first) {
@@ -213,12 +213,12 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
       case ACK.pubcomp:
         return session.inflight.get(packetId)?.isReleased === true && session.acknowledge(packetId, 2);
       case ACK.pubrec:
-        // A durable session tells the store first.
+        // A durable session writes to the store first.
         if (session.isDurable || session.release(packetId) !== true) return false;
         this.ack(ACK.pubrel, packetId, 0);
         return true;
       default:
-        // A durable session tells the store first.
+        // A durable session writes to the store first.
         if (session.isDurable || !session.complete(packetId)) return false;
         this.queued.completed();
         this.ack(ACK.pubcomp, packetId, 0);
@@ -230,7 +230,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     return this.#topic.find(buf, at, size, first, this.version);
   }
 
-  /** Asked for each publish that is not plain; the next one is likely to the same topic. */
+  /** Called for each publish that is not plain. The next publish probably has the same topic. */
   mayPublish(entry: TopicEntry): boolean {
     return this.#topic.mayPublish(entry);
   }
@@ -243,7 +243,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.context.router.routeRun(this.endpoint.namespace, entry, { buf, start, end, count, version, other: null, from: this.session!.key });
   }
 
-  /** A plain QoS 1 or 2 PUBLISH, whose topic has just been found. */
+  /** Publishes a plain QoS 1 or 2 PUBLISH, whose topic plainTopic() has just found. */
   protected publishOnce(entry: TopicEntry, buf: Buffer, at: number, size: number): void {
     const { idAt, payloadStart } = this.#topic;
     const packetId = (buf[idAt]! << 8) | buf[idAt + 1]!;
@@ -254,7 +254,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     else this.queued.atLeastOnce(entry, message, packetId, size);
   }
 
-  /** Counts a PUBLISH that came in. */
+  /** Counts an incoming PUBLISH. */
   countIn(size: number): void {
     const { slots } = this.endpoint;
     slots[SLOT.messagesReceived]!++;
@@ -262,7 +262,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.#publishedQueued = true;
   }
 
-  /** From now on packets of the endpoint's size are taken. */
+  /** Raises the maximum packet size from that of CONNECT to that of the endpoint. */
   openInput(): void {
     this.maximumIn = this.endpoint.config.endpoint.messageMaxSize;
   }
@@ -309,7 +309,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
 
   // ---- the end
 
-  /** Something went wrong with this client's input: a violation of the standard ends it with its reason, anything else with 0x80. */
+  /** Ends the client after an error in its input: a violation of the standard with its own reason code, anything else with 0x80. */
   fail(error: unknown): void {
     if (error instanceof ProtocolError) {
       this.endpoint.count('errorProtocol');
@@ -338,7 +338,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.#finish();
   }
 
-  /** Ends the connection; a client that is online and speaks MQTT 5 is told why. The will is published. */
+  /** Ends the connection; an online client of MQTT 5 gets the reason. The will is published. */
   close(reasonCode: number, reasonString?: string, serverReference?: string): void {
     if (this.state === 'closed') return;
     if (this.state === 'online') {
@@ -351,7 +351,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
       this.#mayAnswer &&
       (this.version === 5 || reasonCode === REASON.unsupportedProtocolVersion || reasonCode === REASON.clientIdentifierNotValid)
     ) {
-      // A broken CONNECT may be answered; version 3 clients are answered only where the standard has a code for it.
+      // A malformed CONNECT may be answered; MQTT 3 clients get an answer only when their standard has a code for it.
       this.endpoint.count(CONNECTION_ERRORS.bad_connect);
       this.write(encodeConnack(this.version, { sessionPresent: false, reasonCode }));
     } else this.endpoint.count(CONNECTION_ERRORS.bad_connect);
@@ -359,8 +359,9 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   }
 
   /**
-   * DISCONNECT from the client: no answer.
-   * @param kept what it says of session and will is on disk: that the connection is closed tells the client so. null: there is nothing to keep
+   * Handles a DISCONNECT from the client, which gets no answer.
+   * @param kept fulfilled when its changes of session and will are on disk. The close of the connection confirms them to the client, and so
+   * waits for the promise. null when nothing is to be stored
    */
   endNormally(kept: Promise<void> | null): void {
     if (this.state === 'closed') return;
@@ -382,7 +383,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     else this.sender.out.end();
   }
 
-  /** Takes back what the rules of its endpoint no longer allow; that is counted and logged. */
+  /** Withdraws subscriptions and messages that the endpoint's rules no longer allow; counts and logs them. */
   withdraw(session: Session): void {
     const { context, endpoint, clientId, username } = this;
     const withdrawn = withdraw(session, this.decisions, context.table.subscriptions, context.router);
@@ -390,7 +391,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     const { filters, messages } = withdrawn;
     endpoint.count('subscriptionsWithdrawn', filters.length);
     endpoint.count('droppedAcl', messages);
-    // Of a session that is about to be taken the subscriptions are counted later.
+    // The subscriptions of a session that is about to be attached are counted later.
     if (this.session === session) endpoint.slots[SLOT.subscriptionsCurrent]! -= filters.length;
     const { port } = endpoint.config.endpoint;
     context.logger.warn(`Endpoint ${port}: access rules took subscriptions back`, withdrawnFields(clientId, username, withdrawn));
@@ -405,7 +406,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.#hasEnded = true;
     this.#wasReset = reset;
     this.sender.out.discard();
-    // A DISCONNECT may wait, which takes the will away, and messages before it.
+    // The input may hold a DISCONNECT, which cancels the will, and messages before it.
     if (this.hasInput && !this.isClosed) this.hearOut();
     else this.inputOver();
   }
@@ -415,12 +416,12 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     if (this.#wasReset && this.state === 'online') this.endpoint.count(CONNECTION_ERRORS.reset);
     this.#isGone = true;
     this.#leave();
-    // What was written since it ended.
+    // Output written after the end of the connection.
     this.sender.out.discard();
     this.#hooks.onClosed(this);
   }
 
-  /** Parts with the session: exactly once. */
+  /** Detaches from the session, exactly once. */
   #leave(): void {
     if (this.state === 'closed') return;
     this.state = 'closed';

@@ -1,4 +1,4 @@
-/** What all clients of a worker share, and what the clients of one endpoint share. */
+/** State shared by all clients of a worker, and state shared by the clients of one endpoint. */
 
 import type { Logger } from '../../src/kernel/logger.ts';
 import { type CounterName, SLOT } from '../../src/metrics/counters.ts';
@@ -29,28 +29,28 @@ export interface WorkerContext {
   /** whether messages can be stored */
   readonly store: StoreState;
   readonly logger: Logger;
-  /** of `WorkerBoot`: with what the client identifiers of this node's health checks begin */
+  /** from `WorkerBoot`: the prefix of the client identifiers of this node's health checks */
   readonly probePrefix: string;
-  /** what this thread may hold for its clients */
+  /** memory that this thread may hold for its clients */
   readonly memory: MemoryBudget;
   /** clients that wait until the peers have caught up */
   readonly paused: Set<{ onPeersRelieved(): void }>;
   /** publishes of MQTT 3 clients that wait until messages can be stored */
   readonly held: HeldPublishes;
-  /** half seconds since the worker started, moved by the sweep: a clock that costs nothing */
+  /** half seconds since the worker started; the sweep advances it, so that reading it costs nothing */
   tick: number;
 }
 
 /** An endpoint in one worker: configuration and counters. */
 export class EndpointContext {
   config: EndpointRuntimeConfig;
-  /** moves with each new configuration: cached decisions of clients are void */
+  /** increases with each new configuration, which voids the cached decisions of clients */
   version = 1;
   readonly namespace: Namespace;
   #isTapped: boolean;
   readonly slots: Float64Array;
   readonly limits: SharedLimits;
-  /** its clients hold more than one endpoint may have of the node's memory; moved by the sweep */
+  /** true when its clients hold more of the node's memory than one endpoint may; set by the sweep */
   isOverShare = false;
   /** connections that did not begin with CONNECT */
   readonly strangers = new Untold();
@@ -63,7 +63,7 @@ export class EndpointContext {
     this.limits = limits;
   }
 
-  /** every packet is logged */
+  /** true when every packet is logged */
   get isTapped(): boolean {
     return this.#isTapped;
   }

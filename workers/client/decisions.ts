@@ -1,24 +1,24 @@
-/** Which topics one client may publish to and subscribe, remembered until the rules of its endpoint change. */
+/** The topics that one client may publish and subscribe to. Decisions are cached until the rules of its endpoint change. */
 
 import { fromLatin1 } from '../../src/mqtt/topic.ts';
 import { Authoriser } from '../access/authoriser.ts';
 import type { SubscribeRules } from '../session/rights/withdrawal.ts';
 import type { EndpointContext } from './context.ts';
 
-/** Decisions remembered per client, and characters of their topics; bounded, because topics are the client's choice. */
+/** Decisions cached per client, and characters of their topics; bounded, because the client chooses the topics. */
 const DECISIONS_MAX = 256;
 const CHARACTERS_MAX = 16 * 1024;
-/** Characters of a topic whose decision is remembered. */
+/** Longer topics than this are not cached. */
 const REMEMBERED_MAX = 512;
-/** Topics of the server itself. */
+/** Prefix of the server's own topics. */
 const SYSTEM_PREFIX = '$SYS/';
 
-/** Whether no client may publish to the topic, whatever the rules say. */
+/** True when no client may publish to the topic, whatever the rules are. */
 export function isSystemTopic(topic: string): boolean {
   return topic.startsWith(SYSTEM_PREFIX);
 }
 
-/** Who is judged. */
+/** The client to be judged. */
 export interface DecisionSubject {
   readonly clientId: string;
   readonly username: string | null;
@@ -31,7 +31,7 @@ export class Decisions implements SubscribeRules {
   #authoriser: Authoriser | null = null;
   #publish: Map<string, boolean> | null = null;
   #characters = 0;
-  /** version of the endpoint's configuration that the above is for */
+  /** version of the configuration that the cached decisions are for */
   #version = 0;
 
   constructor(endpoint: EndpointContext, who: DecisionSubject) {

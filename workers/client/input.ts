@@ -1,18 +1,18 @@
-/** Puts packets that came in pieces together; whole packets inside a chunk never come here. */
+/** Joins packets that arrive in pieces. Packets that are complete inside a chunk never come here. */
 
 import { ProtocolError } from '../../src/mqtt/errors.ts';
 import { readRemainingLength, remainingLengthSize } from '../../src/mqtt/framer.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import { arena, Slab } from './arena.ts';
 
-/** First allocation for a packet whose size the client only claims: memory follows the bytes that really come. */
+/** First allocation for a packet. The client only claims its size: memory follows the bytes that really arrive. */
 const FIRST_BYTES = 128 * 1024;
 const HEADER_MAX = 5;
-/** From this size on a packet stands in a buffer that was used before: what comes new from the system costs more than the bytes. */
+/** Packets of this size or more go into a reused buffer: fresh memory from the system costs more than the copy of the bytes. */
 const LARGE_PACKET_BYTES = 16 * 1024;
 
 /**
- * Size of the packet that begins at `at`, with its fixed header; -1 when that is not known yet.
+ * Size of the packet that begins at `at`, with its fixed header; -1 while the size is unknown.
  * @throws ProtocolError malformedPacket; packetTooLarge above `maximum` (checked right after the length)
  */
 export function packetSize(buf: Buffer, at: number, end: number, maximum: number): number {
@@ -24,7 +24,7 @@ export function packetSize(buf: Buffer, at: number, end: number, maximum: number
   return size;
 }
 
-/** The beginning of a packet whose end has not come yet. */
+/** The beginning of an incomplete packet. */
 export class PartialPacket {
   #slab: Slab;
   #length: number;
@@ -38,7 +38,7 @@ export class PartialPacket {
     buf.copy(this.#slab.buf, 0, start, end);
   }
 
-  /** Takes what it needs from buf[start, end); returns where it stopped. */
+  /** Takes the bytes that it needs from buf[start, end). @returns where it stopped */
   take(buf: Buffer, start: number, end: number, maximum: number): number {
     while (this.#size < 0 && start < end) {
       this.#slab.buf[this.#length++] = buf[start++]!;
@@ -61,12 +61,12 @@ export class PartialPacket {
     this.#slab = bigger;
   }
 
-  /** What has come of it so far. */
+  /** The bytes that have come. */
   get bytes(): Buffer {
     return this.#slab.buf.subarray(0, this.#length);
   }
 
-  /** How much of it has come, bytes. */
+  /** Number of bytes that have come. */
   get length(): number {
     return this.#length;
   }
@@ -76,13 +76,13 @@ export class PartialPacket {
     return this.#size >= 0 && this.#length >= this.#size ? this.#size : -1;
   }
 
-  /** Where the packet stands; the one who takes it when it is whole retires it. */
+  /** The slab of the packet. The caller that takes the complete packet retires it. */
   get slab(): Slab {
     return this.#slab;
   }
 }
 
-/** A small packet gets exactly what it needs: it may wait for its end for long. */
+/** A small packet gets exactly the size that it needs, because it may stay incomplete for long. */
 function slabFor(bytes: number): Slab {
   return bytes < LARGE_PACKET_BYTES ? new Slab(bytes, false) : arena.take(bytes);
 }

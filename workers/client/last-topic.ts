@@ -1,4 +1,4 @@
-/** The topic of a client's last PUBLISH: the next one is likely to the same, and a byte compare is cheaper than any look-up. */
+/** The topic of a client's last PUBLISH. The next one probably has the same topic, and a byte comparison is cheaper than any look-up. */
 
 import { SLOT } from '../../src/metrics/counters.ts';
 import { readRemainingLength, remainingLengthSize } from '../../src/mqtt/framer.ts';
@@ -10,7 +10,7 @@ import type { TopicEntry } from '../routing/topic-entry.ts';
 import type { EndpointContext } from './context.ts';
 import type { Decisions } from './decisions.ts';
 
-/** Characters of a topic that is remembered. */
+/** Longer topics than this are not remembered. */
 const REMEMBERED_MAX = 2048;
 
 export class LastTopic {
@@ -19,9 +19,9 @@ export class LastTopic {
   #entry: TopicEntry | null = null;
   #bytes: Buffer = EMPTY;
   #isAllowed = false;
-  /** version of the endpoint's configuration that #isAllowed is for; 0 = none */
+  /** version of the configuration that #isAllowed is for; 0 = none */
   #allowedOf = 0;
-  /** of the packet that find() has found last: where its packet identifier stands, if it has one, and its payload */
+  /** offsets in the last packet of find(): its packet identifier, if it has one, and its payload */
   idAt = 0;
   payloadStart = 0;
 
@@ -31,7 +31,7 @@ export class LastTopic {
   }
 
   remember(entry: TopicEntry): void {
-    // Each client keeps its last topic: a huge one is looked up each time.
+    // Every client would keep a huge last topic in memory: such topics are looked up each time.
     if (entry.topic.length > REMEMBERED_MAX) {
       this.#entry = null;
       this.#bytes = EMPTY;
@@ -43,15 +43,16 @@ export class LastTopic {
     this.#allowedOf = 0;
   }
 
-  /** Whether the client may publish to this topic; from now on it is the last one. */
+  /** Whether the client may publish to this topic, which becomes the last topic. */
   mayPublish(entry: TopicEntry): boolean {
     if (this.#entry !== entry) this.remember(entry);
     return this.#isPermitted(entry);
   }
 
   /**
-   * The topic of the whole PUBLISH at buf[at, at + size) when it has nothing special (no properties but such as pass unaltered, a packet
-   * identifier where one is due, a valid topic name) and the client may publish to it; null: the slow path decides what is wrong.
+   * The topic of the PUBLISH at buf[at, at + size), when the packet is plain and the client may publish to the topic. Plain means: only
+   * properties that pass unaltered, a packet identifier where one is due, and a valid topic name. Null: the slow path decides what is
+   * wrong.
    */
   find(buf: Buffer, at: number, size: number, first: number, version: ProtocolVersion): TopicEntry | null {
     const end = at + size;

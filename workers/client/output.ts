@@ -1,15 +1,15 @@
-/** Coalesced output: everything that becomes writable in one loop iteration leaves in one write per connection. */
+/** Coalesced output: everything written in one loop iteration leaves in one write per connection. */
 
 import type { Connection } from '../connection.ts';
 import { arena } from './arena.ts';
 
-/** From here on a system call is cheaper than a copy. */
+/** A range of this size or more costs more to copy than a system call. */
 const LARGE_BYTES = 16 * 1024;
 const POOLED_BYTES = 16 * 1024;
 const POOL_MAX = 256;
 const pool: Buffer[] = [];
 
-/** Buffers are per worker; allocUnsafeSlow, because a slice of node's own pool would pin it. */
+/** Buffers belong to the worker. allocUnsafeSlow, because a slice of Node's own pool would pin that pool. */
 function takeBuffer(bytes: number): Buffer {
   if (bytes <= POOLED_BYTES) return pool.pop() ?? Buffer.allocUnsafeSlow(POOLED_BYTES);
   return Buffer.allocUnsafeSlow(bytes);
@@ -19,7 +19,7 @@ function giveBuffer(buffer: Buffer): void {
   if (buffer.length === POOLED_BYTES && pool.length < POOL_MAX) pool.push(buffer);
 }
 
-/** Connections with output of this loop iteration; flushed in the check phase, after all sockets of this poll were read. */
+/** Connections with output of this loop iteration, flushed in the check phase, after all sockets of this poll have been read. */
 let dirty: Output[] = [];
 let scheduled = false;
 
@@ -28,7 +28,7 @@ function flushAll(): void {
   flushDirty();
 }
 
-/** Sends everything that is collected, on all connections. Not to be called while input is read, nor by a transport. */
+/** Sends all collected output of all connections. Neither a transport nor code that reads input may call it. */
 export function flushDirty(): void {
   const list = dirty;
   dirty = [];
@@ -37,19 +37,19 @@ export function flushDirty(): void {
   arena.recycle();
 }
 
-/** What is sent with one call. */
+/** The bytes of one send call. */
 interface Piece {
   bytes: Buffer;
-  /** the buffer that they stand in, which may be pooled; null: it is shared with others */
+  /** the buffer of the bytes, which may be pooled; null when it is shared */
   owned: Buffer | null;
-  /** the shared buffer; null: it is owned */
+  /** the shared buffer; null when the buffer is owned */
   shared: Buffer | null;
 }
 
 /**
- * Output of one connection. Holds either one slice of a shared buffer (fan-out: no copy at all) or an own pooled buffer,
- * into which the slice is copied when a second, non-adjacent range comes. Large ranges that come while the transport is blocked
- * are not copied either: they wait in a queue before the slice or the own buffer.
+ * Output of one connection. Holds either one slice of a shared buffer (fan-out: no copy at all) or its own pooled buffer. A second,
+ * non-adjacent range copies the slice into the own buffer. Large ranges that arrive while the transport is blocked are not copied either:
+ * they wait in a queue, ahead of the slice or the own buffer.
  */
 export class Output {
   #connection: Connection | null;
@@ -60,7 +60,7 @@ export class Output {
   own: Buffer | null = null;
   #length = 0;
   #isDirty = false;
-  /** bytes the transport holds and could not send yet */
+  /** bytes that the transport holds and has not sent yet */
   #inTransport: Buffer | null = null;
   #queue: Piece[] | null = null;
   #queuedBytes = 0;
@@ -70,18 +70,18 @@ export class Output {
     this.#connection = connection;
   }
 
-  /** Bytes not yet taken by the kernel: the measure of a slow reader. */
+  /** Bytes that the kernel has not taken: the measure of a slow reader. */
   get pendingBytes(): number {
     const held = this.#inTransport === null ? 0 : this.#inTransport.length;
     return this.#end - this.#start + this.#length + this.#queuedBytes + held;
   }
 
-  /** True while the kernel does not take what was sent. */
+  /** True while the kernel does not take the sent bytes. */
   get isBlocked(): boolean {
     return this.#inTransport !== null;
   }
 
-  /** Appends buf[start, end) without copying where possible; the range must not change any more. */
+  /** Appends buf[start, end), without a copy when possible. The range must not change afterwards. */
   append(buf: Buffer, start: number, end: number): void {
     if (this.#inTransport !== null && end - start >= LARGE_BYTES) {
       this.#enqueue(buf, start, end);
@@ -92,7 +92,7 @@ export class Output {
         this.#slice = buf;
         this.#start = start;
         this.#end = end;
-        // It stays until the transport has sent what it holds.
+        // The slice waits until the transport has sent its bytes.
         if (this.#inTransport !== null) arena.pin(buf);
         if (!this.#isDirty) this.#mark();
         return;
@@ -121,7 +121,7 @@ export class Output {
     buf.copy(this.own!, at, start, end);
   }
 
-  /** Lets a large range wait behind everything that was appended before. */
+  /** Queues a large range behind everything that was appended before. */
   #enqueue(buf: Buffer, start: number, end: number): void {
     const before = this.#takeCollected();
     this.#queue ??= [];
@@ -131,7 +131,7 @@ export class Output {
     this.#queuedBytes += end - start + (before === null ? 0 : before.bytes.length);
   }
 
-  /** The slice or the own buffer, which is empty from then on; null: there is neither. */
+  /** Takes the slice or the own buffer and leaves it empty; null when there is neither. */
   #takeCollected(): Piece | null {
     const { own } = this;
     const slice = this.#slice;
@@ -155,7 +155,7 @@ export class Output {
     return piece;
   }
 
-  /** Makes room for `bytes` in the own buffer and returns where to write them: `out.own`. */
+  /** Makes room for `bytes` in the own buffer. @returns the offset in `out.own` where to write them */
   reserve(bytes: number): number {
     const slice = this.#slice;
     if (slice !== null) {
@@ -193,7 +193,7 @@ export class Output {
     }
   }
 
-  /** Sends what is collected in one write, behind what is queued; does nothing while the transport is blocked. */
+  /** Sends the queue and then the collected bytes, the latter in one write; does nothing while the transport is blocked. */
   flush(): void {
     this.#isDirty = false;
     while (this.#queue !== null && this.#inTransport === null && this.#connection !== null) this.#sendPiece(this.#takeQueued());
@@ -221,7 +221,7 @@ export class Output {
     this.flush();
   }
 
-  /** Closes the connection once everything collected has been handed to the kernel. */
+  /** Closes the connection once the kernel has taken all collected bytes. */
   end(): void {
     if (this.#connection === null || this.#ending) return;
     this.#ending = true;
@@ -235,7 +235,7 @@ export class Output {
     connection?.end();
   }
 
-  /** The connection is gone: forget everything. */
+  /** Drops everything, because the connection is gone. */
   discard(): void {
     this.#connection = null;
     this.#slice = null;

@@ -1,4 +1,6 @@
-/** The one framer of a client's bytes: whole packets in a chunk are handled where they are, a tail is kept, a held client waits. */
+/**
+ * The one framer of a client's bytes. Whole packets are handled in place, an incomplete tail is kept, and the input of a held client waits.
+ */
 
 import { readTurn, type TurnTaker } from '../../src/kernel/turns/read-turn.ts';
 import { CONNECT_BYTE, canBeConnect } from '../../src/mqtt/connect/first-bytes.ts';
@@ -7,41 +9,41 @@ import { arena } from './arena.ts';
 import { PartialPacket, packetSize } from './input.ts';
 import { flushDirty } from './output.ts';
 
-/** Why a client's input waits; each reason ends by itself. */
+/** Reasons why a client's input waits. Each reason ends by itself. */
 export const HOLD = {
-  /** CONNECT is being answered */
+  /** the answer to CONNECT is under way */
   connect: 1,
-  /** SUBSCRIBE or UNSUBSCRIBE is being answered */
+  /** the answer to SUBSCRIBE or UNSUBSCRIBE is under way */
   subscribe: 2,
-  /** a peer is too far behind with what this client publishes */
+  /** a peer is too far behind with this client's publishes */
   peers: 4,
-  /** the client does not read what it is sent */
+  /** the listener waits for an empty accept queue in which to stop */
   output: 8,
-  /** the listener waits for a moment without work in which to close */
+  /** the listener waits for an idle moment to close the connection */
   retire: 16,
-  /** others on this thread have their turn */
+  /** other connections of this thread have their turn */
   turn: 32,
 } as const;
 
-/** What a packet that is not for the fast path counts for in a turn. */
+/** Units of a turn for a packet that is not on the fast path. */
 const DECODED_UNITS = 4;
 
-/** Half seconds that a packet may take to come whole, beside a second for each KiB: a slow network is slow, a peer that drips is ended. */
+/** Half seconds that a packet may take to arrive, plus a second per KiB. Slow networks get enough time; peers that drip bytes are ended. */
 const PACKET_TICKS = 60;
 const BYTES_PER_TICK = 512;
-/** Memory for a packet from this size on is asked for; what is smaller is bounded by the number of connections. */
+/** A packet of this size or more must ask for memory. The number of connections bounds the memory of smaller ones. */
 const WATCHED_BYTES = 64 * 1024;
-/** Input of one loop iteration from which on the output does not wait for its end. */
+/** Input bytes in one loop iteration after which output is flushed early. */
 const EARLY_BYTES = 512 * 1024;
-/** Clients whose input is being read: one, or others whose waiting input it has released. */
+/** Nesting depth of read(): reading one client may release the waiting input of another. */
 let reading = 0;
 
 export type Hold = (typeof HOLD)[keyof typeof HOLD];
 
-/** Cuts input into packets and takes the fast path for plain PUBLISH and PUBACK; what they mean is the subclass's business. */
+/** Cuts input into packets and takes the fast path for plain PUBLISH and PUBACK. The subclass interprets the packets. */
 export abstract class PacketReader implements TurnTaker {
   #partial: PartialPacket | null = null;
-  /** the partial packet that the last sweep saw, and since which tick */
+  /** the partial packet of the last sweep, and the tick at which a sweep first saw it */
   #seen: PartialPacket | null = null;
   #seenAt = 0;
   /** input that waits while isHeld */
@@ -49,45 +51,45 @@ export abstract class PacketReader implements TurnTaker {
   /** reasons to wait, as flags; 0 = none */
   #holds = 0;
   #isPaused = false;
-  /** The connection has ended: what it has brought is all that comes. */
+  /** The connection has ended: no more input follows. */
   #isLast = false;
-  /** largest packet that is taken, in bytes */
+  /** largest accepted packet, in bytes */
   protected maximumIn: number;
 
   constructor(maximumIn: number) {
     this.maximumIn = maximumIn;
   }
 
-  /** CONNECT has been answered: the fast path is open. */
+  /** CONNECT is answered, and the fast path is open. */
   protected abstract readonly isOnline: boolean;
   abstract readonly isClosed: boolean;
-  /** Every packet is to be shown to tapped(). */
+  /** Every packet is passed to tapped(). */
   protected abstract readonly isTapped: boolean;
   protected abstract tapped(buf: Buffer, start: number, end: number): void;
-  /** The topic of a PUBLISH that has nothing special, when this client may publish to it; null: decode() decides. */
+  /** The topic of a plain PUBLISH that this client may publish; null: decode() decides. */
   protected abstract plainTopic(buf: Buffer, at: number, size: number, first: number): TopicEntry | null;
   protected abstract publishRun(entry: TopicEntry, buf: Buffer, start: number, end: number, count: number): void;
   protected abstract publishOnce(entry: TopicEntry, buf: Buffer, at: number, size: number): void;
   /** PUBACK, PUBREC, PUBREL or PUBCOMP without reason code, by its first byte; false: decode() decides. */
   protected abstract acknowledged(first: number, packetId: number): boolean;
-  /** Handles a whole packet that is not for the fast path. @throws ProtocolError */
+  /** Handles a whole packet that is not on the fast path. @throws ProtocolError */
   protected abstract decode(buf: Buffer, start: number, end: number): void;
-  /** whether there is memory for a packet that is not whole */
+  /** memory for incomplete packets */
   abstract readonly memory: { demand(bytes: number): void };
-  /** Decides about an error of the input. */
+  /** Decides about an error in the input. */
   abstract fail(error: unknown): void;
-  /** What was read is worked off, as far as the client is not held. */
+  /** Called after a read is handled, as far as no hold stops it. */
   protected abstract inputEnded(): void;
-  /** All input of a connection that has ended is handled. */
+  /** Called when all input of an ended connection is handled. */
   protected abstract inputOver(): void;
   protected abstract pauseReading(): void;
   protected abstract resumeReading(): void;
 
-  /** Takes buf[start, end), which is valid during this call only; errors end in fail(). */
+  /** Takes buf[start, end), which is valid during this call only. Errors end in fail(). */
   protected read(buf: Buffer, start: number, end: number): void {
     if (this.#isHeld) {
       this.#held.push(own(buf, start, end));
-      // Only now: most clients send nothing while they wait, and to stop and to go on are system calls.
+      // Pausing is late on purpose: most clients send nothing while they wait, and pause and resume are system calls.
       if (!this.#isPaused) {
         this.#isPaused = true;
         this.pauseReading();
@@ -106,13 +108,13 @@ export abstract class PacketReader implements TurnTaker {
     }
     this.inputEnded();
     reading--;
-    // What is large is sent while the processor's cache still has it, and its memory serves the next read of this loop iteration.
+    // Large output is sent while it is still in the processor's cache, and its memory serves the next read of this loop iteration.
     if (reading === 0 && arena.retiredBytes > EARLY_BYTES) flushDirty();
   }
 
   /**
-   * As read(), while nothing has been understood yet: nothing is waited for that cannot become a CONNECT [MQTT-3.1.0-1].
-   * @returns what cannot; null: it was read
+   * Like read(), before the first packet is known. Input that cannot become a CONNECT is not waited for [MQTT-3.1.0-1].
+   * @returns the bytes that cannot become a CONNECT; null when the input was read
    */
   protected readFirst(buf: Buffer, start: number, end: number): Buffer | null {
     if (this.#partial === null && start < end && buf[start] !== CONNECT_BYTE) return buf.subarray(start, end);
@@ -121,16 +123,16 @@ export abstract class PacketReader implements TurnTaker {
     return begun === null || canBeConnect(begun, 0, begun.length) ? null : begun;
   }
 
-  /** Counts work that was done. True: what is left of the input waits for a later turn. */
+  /** Counts finished work. True: the rest of the input waits for a later turn. */
   #isTurnOver(units: number): boolean {
     return readTurn.worked(units) && !this.#isLast;
   }
 
-  /** Lets input wait for a later turn, before all that waits already. Reading stops at once, so that it is not much. */
+  /** Queues input for a later turn, ahead of all waiting input. Reading stops at once, which bounds the waiting input. */
   #yield(input: Buffer): void {
     this.#held.unshift(input);
     this.hold(HOLD.turn);
-    // It keeps the memory that it stands in.
+    // The input keeps its whole buffer alive.
     readTurn.wait(this, input.buffer.byteLength);
     if (this.#isPaused) return;
     this.#isPaused = true;
@@ -150,23 +152,23 @@ export abstract class PacketReader implements TurnTaker {
       const { size, slab } = this.#partial;
       if (size < 0) return;
       this.#partial = null;
-      // Retired before, so that whoever keeps its bytes can pin it; free at the end of the loop iteration at the earliest.
+      // Retired before #process(), so that pin() finds the slab; the slab is free at the end of the loop iteration at the earliest.
       arena.retire(slab);
       this.#process(slab.buf, 0, size);
     }
     if (at >= end || this.isClosed) return;
     if (this.#isHeld) this.#held.push(own(buf, at, end));
     else if (this.isOnline && packetSize(buf, at, end, this.maximumIn) > end - at) {
-      // A large packet in pieces: its bytes go to their place at once.
+      // A large packet in pieces: its bytes are copied to their final place at once.
       this.#begin(buf, at, end, this.maximumIn);
     } else {
-      // What is routed from here outlives the read.
+      // Routed messages outlive the read.
       const from = arena.keep(buf, at, end);
       this.#process(arena.buf, from, from + end - at);
     }
   }
 
-  /** The one framer: whole packets of buf[at, end) are handled, a tail is kept. */
+  /** Handles the whole packets of buf[at, end) and keeps an incomplete tail. */
   #process(buf: Buffer, at: number, end: number): void {
     let maximum = this.maximumIn;
     let runEntry: TopicEntry | null = null;
@@ -181,7 +183,7 @@ export abstract class PacketReader implements TurnTaker {
           try {
             size = packetSize(buf, at, end, maximum);
           } catch (error) {
-            // What came before is not concerned.
+            // The packets before the error are valid.
             if (runEntry !== null) this.publishRun(runEntry, buf, runStart, at, runCount);
             throw error;
           }
@@ -223,7 +225,7 @@ export abstract class PacketReader implements TurnTaker {
           continue;
         }
         if (size === 4 && isAcknowledgement(first)) {
-          // The run is a range of bytes: it ends where anything else stands between its packets.
+          // A run is a contiguous range of PUBLISH bytes: any other packet ends it.
           if (runEntry !== null) {
             this.publishRun(runEntry, buf, runStart, at, runCount);
             runEntry = null;
@@ -245,7 +247,7 @@ export abstract class PacketReader implements TurnTaker {
       arena.pin(buf);
       this.decode(buf, at, at + size);
       at += size;
-      // CONNECT raises it, and what comes behind it need not wait for CONNACK.
+      // CONNECT raises the maximum, and the packets behind it may come before CONNACK is out.
       maximum = this.maximumIn;
       if (this.#stopped(buf, at, end, DECODED_UNITS)) return;
     }
@@ -263,14 +265,14 @@ export abstract class PacketReader implements TurnTaker {
     this.#partial = partial;
   }
 
-  /** Input that waits, and the packet that is not whole, bytes. */
+  /** Bytes of waiting input and of the incomplete packet. */
   protected get inputBytes(): number {
     let bytes = this.#partial === null ? 0 : this.#partial.slab.buf.length;
     for (const waiting of this.#held) bytes += waiting.length;
     return bytes;
   }
 
-  /** True when the rest of the input must wait, or nobody wants it any more. @param units work that the packet before it was */
+  /** True when the rest of the input has to wait, or the client is closed. @param units work of the packet before the rest */
   #stopped(buf: Buffer, at: number, end: number, units: number): boolean {
     if (this.isClosed) return true;
     const isOver = this.#isTurnOver(units);
@@ -290,26 +292,27 @@ export abstract class PacketReader implements TurnTaker {
     return this.#holds !== 0;
   }
 
-  /** Stops handling, and reading with the next bytes; what comes meanwhile waits. */
+  /** Stops handling input, and reading at the next bytes. New input waits. */
   hold(reason: Hold): void {
     this.#holds |= reason;
   }
 
-  /** Goes on after hold(), when no other reason is left. */
+  /** Continues after hold(), when no other reason is left. */
   release(reason: Hold): void {
     if ((this.#holds & reason) === 0) return;
     this.#holds &= ~reason;
     this.#goOn();
   }
 
-  /** It is not read for reasons that are not its own: what it says meanwhile, a PINGREQ too, is not heard. */
+  /** True while the server does not read the client for its own reasons: input of the client, a PINGREQ too, is not seen. */
   get isKeptWaiting(): boolean {
     return this.#isPaused && (this.#holds & ~HOLD.output) !== 0;
   }
 
   /**
-   * True when a packet takes longer than 30 seconds and a second for each KiB that has come. The time in which it is not read does not count.
-   * To be asked at each sweep. @param tick half seconds
+   * True when a packet takes longer than 30 seconds plus a second for each KiB that has come. Time without reading does not count. Call it
+   * at each sweep.
+   * @param tick half seconds
    */
   isDripping(tick: number): boolean {
     const partial = this.#partial;
@@ -321,14 +324,14 @@ export abstract class PacketReader implements TurnTaker {
     return tick - this.#seenAt > PACKET_TICKS + partial.length / BYTES_PER_TICK;
   }
 
-  /** Input has come that is not handled yet. */
+  /** True while input waits to be handled. */
   protected get hasInput(): boolean {
     return this.#held.length > 0;
   }
 
   /**
-   * The connection has ended, and its end must not overtake what it has brought: that is handled now, or when what comes before it is done, as
-   * an answer to SUBSCRIBE. inputOver() follows, unless the client is closed by its input.
+   * Ends the input of an ended connection. Its input must be handled before its end: at once, or after the work before it is done, such as
+   * the answer to SUBSCRIBE. inputOver() follows, unless the input itself closes the client.
    */
   protected hearOut(): void {
     this.#isLast = true;
@@ -336,7 +339,7 @@ export abstract class PacketReader implements TurnTaker {
     this.#goOn();
   }
 
-  /** Handles what waits, when there is no reason to wait. */
+  /** Handles the waiting input, when no reason to wait is left. */
   #goOn(): void {
     if (this.#holds !== 0) return;
     const held = this.#held;
@@ -359,7 +362,7 @@ export abstract class PacketReader implements TurnTaker {
     }
   }
 
-  /** Forgets everything: the connection has ended. */
+  /** Drops all input, because the connection has ended. */
   protected discardInput(): void {
     this.#held = [];
     this.#partial = null;

@@ -1,4 +1,6 @@
-/** What one client publishes with QoS 1 and 2: routed, and acknowledged when it is routed, or stored where that is asked for. */
+/**
+ * The QoS 1 and 2 publishes of one client: routed, then acknowledged once they are routed, or stored when a session or RETAIN needs that.
+ */
 
 import { steadyNow } from '../../src/kernel/clock.ts';
 import { observe, RESPONSE_BUCKETS, responseBase } from '../../src/metrics/counters.ts';
@@ -14,10 +16,10 @@ import { type ClientMemory, NO_MEMORY } from './limits/client-memory.ts';
 import type { HeldPublisher } from './publish/held-publishes.ts';
 
 const RESPONSE_PUBLISH = responseBase('publish');
-/** From this size on, bytes, a message is refused while memory is short. */
+/** A message of this size or more, bytes, is refused while memory is short. */
 const LARGE_BYTES = 16 * 1024;
 
-/** The client, as far as its publishes are concerned. */
+/** The part of a client that its publishes use. */
 export interface QueuedPublisher {
   readonly endpoint: EndpointContext;
   readonly context: WorkerContext;
@@ -25,9 +27,9 @@ export interface QueuedPublisher {
   readonly session: Session | null;
   readonly isOnline: boolean;
   readonly memory: ClientMemory;
-  /** QoS 1 and 2 publishes that may be unacknowledged, as MQTT 5 clients were told */
+  /** QoS 1 and 2 publishes that may be unacknowledged; MQTT 5 clients learn the number from CONNACK */
   readonly receiveWindow: number;
-  /** Counts a PUBLISH of `size` bytes that came in. */
+  /** Counts an incoming PUBLISH of `size` bytes. */
   countIn(size: number): void;
   ack(first: Acknowledgement, packetId: number, reasonCode: number): void;
   close(reasonCode: number, reasonString: string): void;
@@ -39,9 +41,9 @@ export class QueuedInput implements HeldPublisher {
   readonly #client: QueuedPublisher;
   /** QoS 1 publishes whose acknowledgement waits for the store */
   #pendingAcks = 0;
-  /** QoS 2 publishes of this connection whose PUBCOMP has not gone out; a new connection begins with none (MQTT 5 section 4.9) */
+  /** QoS 2 publishes of this connection without a PUBCOMP; a new connection starts with none (MQTT 5 section 4.9) */
   #uncompleted = 0;
-  /** publishes of this chunk that were acknowledged at once */
+  /** publishes of this chunk that were acknowledged immediately */
   #answeredAtOnce = 0;
   #chunkStartedAt = 0;
 
@@ -49,7 +51,10 @@ export class QueuedInput implements HeldPublisher {
     this.#client = client;
   }
 
-  /** Routes a QoS 1 message of a packet of `size` bytes and acknowledges it. @throws ProtocolError over the Receive Maximum [MQTT-3.3.4-9] */
+  /**
+   * Routes a QoS 1 message of a packet of `size` bytes and acknowledges it.
+   * @throws ProtocolError over the Receive Maximum [MQTT-3.3.4-9]
+   */
   atLeastOnce(entry: TopicEntry, message: Message, packetId: number, size: number): void {
     const client = this.#client;
     if (size >= LARGE_BYTES && client.memory.isShort) {
@@ -72,7 +77,7 @@ export class QueuedInput implements HeldPublisher {
     }
   }
 
-  /** Refuses a message that is to be kept on disk while nothing can be written there. False: it may be routed. */
+  /** Refuses a message that belongs on disk while the disk cannot be written. False: the message may be routed. */
   #cannotStore(message: Message, packetId: number, size: number): boolean {
     const client = this.#client;
     const { store, held } = client.context;
@@ -100,7 +105,7 @@ export class QueuedInput implements HeldPublisher {
   }
 
   /**
-   * Routes a QoS 2 message, unless it is a repeat before PUBREL, and answers PUBREC when it is routed or stored [MQTT-4.3.3-10].
+   * Routes a QoS 2 message, unless it is a repeat before PUBREL. Sends PUBREC when the message is routed or stored [MQTT-4.3.3-10].
    * @throws ProtocolError over the Receive Maximum
    */
   exactlyOnce(entry: TopicEntry, message: Message, packetId: number, size: number): void {
@@ -131,7 +136,7 @@ export class QueuedInput implements HeldPublisher {
     }
   }
 
-  /** A PUBREC with an error ends the exchange: the identifier is free again [MQTT-4.3.3-9]. MQTT 3.1.1 knows no such PUBREC. */
+  /** Refuses with a PUBREC error, which ends the exchange and frees the identifier [MQTT-4.3.3-9]. MQTT 3.1.1 has no such PUBREC. */
   #refuse(packetId: number): void {
     const client = this.#client;
     const session = client.session!;
@@ -139,14 +144,15 @@ export class QueuedInput implements HeldPublisher {
     this.completed();
     const answer = () => client.ack(ACK.pubrec, packetId, this.#refusal);
     const completed = session.isDurable ? session.whenCompleted(packetId) : null;
-    // Where nothing can be written, neither was that the identifier is in use.
+    // A failing store has not recorded the identifier as in use either.
     if (completed === null || client.context.store.isFailing) answer();
     else void completed.then(answer);
   }
 
   /**
-   * Answers a QoS 2 PUBLISH whose identifier still waits for PUBREL [MQTT-4.3.3-10]; false: it is none. The first repeat on a new
-   * connection takes a place of the window as any PUBLISH does. @throws ProtocolError over the Receive Maximum
+   * Answers a QoS 2 PUBLISH whose identifier still waits for PUBREL [MQTT-4.3.3-10]; false when it is no repeat. On a new connection the
+   * first repeat takes a place in the window, like any PUBLISH.
+   * @throws ProtocolError over the Receive Maximum
    */
   isRepeat(packetId: number): boolean {
     const client = this.#client;
@@ -157,20 +163,22 @@ export class QueuedInput implements HeldPublisher {
       session.receive(packetId);
       this.#uncompleted++;
     }
-    // PUBREC takes the message on: not before the one that came first is stored.
+    // PUBREC makes the server responsible for the message: it must wait until the original is stored.
     client.context.barrier.waitForAll(() => {
-      // Refused by now, it has had its PUBREC.
+      // A refusal in between has already sent a PUBREC.
       if (client.isOnline && session.received?.has(packetId)) client.ack(ACK.pubrec, packetId, 0);
     });
     return true;
   }
 
-  /** PUBCOMP goes out: a place of the window is free, whichever connection brought the message, but never more than there are. */
+  /** Frees a place in the window as PUBCOMP goes out. The message may be an earlier connection's; the count never falls below 0. */
   completed(): void {
     if (this.#uncompleted > 0) this.#uncompleted--;
   }
 
-  /** MQTT 5 has a code for it, which ends the exchange; without one only the end of the connection says that the message was not taken. */
+  /**
+   * Refuses a large message. MQTT 5 has a code that ends the exchange. MQTT 3 has none: only the end of the connection shows the refusal.
+   */
   #refuseLarge(ack: Acknowledgement, packetId: number, size: number): void {
     const client = this.#client;
     client.countIn(size);
@@ -189,11 +197,11 @@ export class QueuedInput implements HeldPublisher {
     const client = this.#client;
     this.#ensurePlace();
     client.countIn(size);
-    // Publishes acknowledged in the chunk that brought them are timed together: a clock costs as much as a route.
+    // Publishes acknowledged within their chunk are timed together: reading the clock costs as much as routing a message.
     if (this.#answeredAtOnce === 0) this.#chunkStartedAt = steadyNow();
   }
 
-  /** Of a message that was routed but is not retained: MQTT 5 clients learn it, others have no code for it. */
+  /** Reason code for a message that was routed but not retained. MQTT 5 clients get it; MQTT 3 has no code for it. */
   get #refusal(): number {
     return this.#client.version === 5 ? REASON.quotaExceeded : 0;
   }
@@ -202,7 +210,7 @@ export class QueuedInput implements HeldPublisher {
     return isTaken || this.#client.version !== 5 ? 0 : REASON.noMatchingSubscribers;
   }
 
-  /** The chunk has been worked off. */
+  /** Called when a chunk of input is handled. */
   chunkEnded(): void {
     if (this.#answeredAtOnce === 0) return;
     const seconds = (steadyNow() - this.#chunkStartedAt) / 1000;
@@ -211,7 +219,7 @@ export class QueuedInput implements HeldPublisher {
   }
 
   /**
-   * Runs `then` when the session worker, or the one that replaces it, has stored up to `serial`.
+   * Runs `then` when the session worker, or its replacement, has stored everything up to `serial`.
    * @param exchange QoS 2: the packet identifier
    */
   #whenStored(serial: number, then: (isRefused: boolean) => void, exchange = 0): void {
@@ -221,10 +229,10 @@ export class QueuedInput implements HeldPublisher {
     client.context.barrier.wait(serial, (outcome) => {
       observe(client.endpoint.slots, RESPONSE_PUBLISH, RESPONSE_BUCKETS, (steadyNow() - startedAt) / 1000);
       const isUntold = outcome === 'unstored' && (client.version < 5 || !client.isOnline);
-      // The message comes again over the next connection, and is a new one then.
+      // The client resends the message over its next connection, where it must count as new.
       if (isUntold && session.complete(exchange) && session.isDurable) void session.whenCompleted(exchange);
       if (!client.isOnline) return;
-      // MQTT 3 has no code for it.
+      // MQTT 3 has no code for a refusal.
       if (isUntold) this.giveUp();
       else then(outcome !== 'stored');
     });

@@ -1,25 +1,27 @@
-/** A client's questions for retained messages, and those of them that wait until it has read what it was sent. Made with the first question. */
+/**
+ * A client's queries for retained messages, and the callbacks that wait until the client has read its output. Made with the first query.
+ */
 
 export class Reading {
   readonly #queries = new Set<{ end(): void }>();
   #waiting: (() => void)[] = [];
 
-  /** The question ends with the client, at the latest. */
+  /** Adds a query, which ends with the client at the latest. */
   add(query: { end(): void }): void {
     this.#queries.add(query);
   }
 
-  /** The question has been answered. */
+  /** Removes an answered query. */
   remove(query: { end(): void }): void {
     this.#queries.delete(query);
   }
 
-  /** Calls `go` when the client has read what it was sent; never, if it leaves before. */
+  /** Calls `go` when the client has read its output; never, when it leaves before. */
   whenWritable(go: () => void): void {
     this.#waiting.push(go);
   }
 
-  /** The client has read what it was sent. */
+  /** The client has read its output. */
   onWritable(): void {
     const waiting = this.#waiting;
     if (waiting.length === 0) return;
@@ -27,7 +29,7 @@ export class Reading {
     for (const go of waiting) go();
   }
 
-  /** The client leaves. */
+  /** Ends all queries, because the client leaves. */
   end(): void {
     this.#waiting = [];
     for (const query of this.#queries) query.end();

@@ -1,4 +1,4 @@
-/** What goes out to one client: publishes in its protocol version, with its topic aliases and its Maximum Packet Size. */
+/** The output to one client: publishes in its protocol version, with its topic aliases and within its Maximum Packet Size. */
 
 import { steadyNow } from '../../src/kernel/clock.ts';
 import { observe, SIZE_BUCKETS, SLOT, sizeBase } from '../../src/metrics/counters.ts';
@@ -12,13 +12,15 @@ import type { EndpointContext, WorkerContext } from './context.ts';
 import { Output } from './output.ts';
 import { logPacket } from './tap.ts';
 
-/** Bytes that may wait for a client that does not read, before QoS 0 to it is dropped. */
+/** Bytes that may wait for a client that does not read. Above it the client's QoS 0 messages are dropped. */
 const SLOW_BYTES = 1024 * 1024;
-/** Topics of the aliases that are set for one client, bytes together: the client chooses how many, others how long they are. */
+/**
+ * Bytes of topics with an alias for one client, together. The client chooses the number of aliases, and publishers the length of topics.
+ */
 const ALIAS_BYTES_MAX = 64 * 1024;
 const SIZE_OUT = sizeBase('out');
 
-/** Reused for every packet: the encoder reads it and keeps nothing. */
+/** Reused for every packet: the encoder only reads it. */
 const encoding: PublishEncoding = {
   version: 4,
   qos: 0,
@@ -40,12 +42,12 @@ export class Sender {
   version: ProtocolVersion = 4;
   /** the client's Maximum Packet Size; 0 = none */
   maximumPacketSize = 0;
-  /** topics that may have an alias: the lower of the client's Topic Alias Maximum and the server's own bound */
+  /** number of topics with an alias: the lower of the client's Topic Alias Maximum and the server's limit */
   topicAliasMaximum = 0;
   #aliases: Map<string, number> | null = null;
   #aliasBytes = 0;
 
-  /** @param owner whose name stands in wiretap lines */
+  /** @param owner the client that wiretap lines name */
   constructor(connection: Connection, endpoint: EndpointContext, owner: { readonly clientId: string; readonly context: WorkerContext }) {
     this.out = new Output(connection);
     this.#endpoint = endpoint;
@@ -55,22 +57,22 @@ export class Sender {
   get isSlow(): boolean {
     const { out } = this;
     if (out.pendingBytes <= this.#slowBytes) return false;
-    // Much may wait only because this loop iteration has not ended yet: let the kernel say whether the client reads.
+    // Output may wait only because this loop iteration has not ended: a flush shows whether the client reads.
     if (!out.isBlocked) out.flush();
     return out.isBlocked && out.pendingBytes > this.#slowBytes;
   }
 
-  /** While memory is short, less may wait. */
+  /** The limit is lower while memory is short. */
   get #slowBytes(): number {
     return this.#owner.context.memory.isTight ? SLOW_BYTES / 16 : SLOW_BYTES;
   }
 
-  /** What waits for the client, and the topics of its aliases, bytes. */
+  /** Bytes that wait for the client, and of the topics of its aliases. */
   get heldBytes(): number {
     return this.out.pendingBytes + this.#aliasBytes;
   }
 
-  /** The client has not read what it was sent: what need not come at once waits. The kernel is asked first. */
+  /** True while the client has not read its output: output without urgency waits. Flushes first, so that the kernel decides. */
   get isBehind(): boolean {
     const { out } = this;
     if (!out.isBlocked && out.pendingBytes > 0) out.flush();
@@ -133,7 +135,7 @@ export class Sender {
     return true;
   }
 
-  /** The bytes as they came, with other flags and another identifier. */
+  /** Sends the bytes of the original packet with other flags and another identifier. */
   #sendPacket(packet: PlainPacket, qos: QoS, retain: boolean, dup: boolean, packetId: number): void {
     const { out } = this;
     const { buf, start, end } = packet;
@@ -156,7 +158,7 @@ export class Sender {
     observe(slots, SIZE_OUT, SIZE_BUCKETS, size);
   }
 
-  /** The first topics get an alias each; a topic that has one goes without its name [MQTT-3.3.2-12]. */
+  /** Gives each of the first topics an alias; a topic with a known alias is sent without its name [MQTT-3.3.2-12]. */
   #useAlias(o: PublishEncoding, topic: string): void {
     this.#aliases ??= new Map();
     const known = this.#aliases.get(topic);
@@ -170,7 +172,7 @@ export class Sender {
     }
   }
 
-  /** An acknowledgement, written in place: the packets that are sent most. */
+  /** Writes an acknowledgement in place, because acknowledgements are the most frequent packets. */
   ack(first: Acknowledgement, packetId: number, reasonCode: number): void {
     const size = ackSize(this.version, reasonCode);
     const at = this.out.reserve(size);
@@ -185,7 +187,10 @@ export class Sender {
     logPacket(context.logger, this.#endpoint.config.endpoint.port, clientId, 'out', buf, start, end);
   }
 
-  /** Sends a control packet, or `shorter`, without its Reason String, when it is larger than the client takes [MQTT-3.2.2-19] [MQTT-3.14.2-3]; nothing, when that is too large as well. */
+  /**
+   * Sends a control packet. Sends `shorter`, without the Reason String, when the packet exceeds the client's Maximum Packet Size
+   * [MQTT-3.2.2-19] [MQTT-3.14.2-3]; sends nothing when `shorter` exceeds it too.
+   */
   writeFitting(bytes: Buffer, shorter: Buffer): void {
     const maximum = this.maximumPacketSize === 0 ? Number.POSITIVE_INFINITY : this.maximumPacketSize;
     if (bytes.length <= maximum) this.write(bytes);

@@ -1,12 +1,12 @@
-/** The `wiretap` of an endpoint: every packet as a log line, cut so that a payload shows no more than its beginning. */
+/** The `wiretap` of an endpoint: every packet as a log line, cut so that only the beginning of a payload shows. */
 
 import type { Logger } from '../../src/kernel/logger.ts';
 import { PACKET_NAMES } from '../../src/mqtt/decode.ts';
 
-/** Bytes of a packet that are shown. */
+/** Logged bytes of a packet. */
 const SHOWN_BYTES = 64;
 
-/** Logs one packet. A CONNECT shows no byte, because passwords never reach a log (docs/endpoints.md, wiretap). */
+/** Logs one packet. CONNECT and AUTH show no bytes, because passwords never reach a log (docs/endpoints.md, wiretap). */
 export function logPacket(
   logger: Logger,
   port: number,

@@ -1,11 +1,11 @@
-/** What one client may have of the memory that its endpoint and the node have for clients. */
+/** The share of one client in the memory of its endpoint and of the node. */
 
 import { ProtocolError } from '../../../src/mqtt/errors.ts';
 import { REASON } from '../../../src/mqtt/reason-codes.ts';
 import type { MemoryBudget } from '../../../src/thread/memory-budget.ts';
 import type { EndpointContext } from '../context.ts';
 
-/** Why a client is refused that wants more remembered than there is memory for. */
+/** Reason string for a client whose request needs more memory than is left. */
 export const NO_MEMORY = 'The server has no memory left for this';
 
 export class ClientMemory {
@@ -17,19 +17,22 @@ export class ClientMemory {
     this.#budget = budget;
   }
 
-  /** Takes memory for what the client wants remembered; false, and counted: there is none. @param part of the budget that may be taken by then */
+  /**
+   * Reserves memory for data of the client; false, and counted, when there is none.
+   * @param part fraction of the budget that may be in use afterwards
+   */
   reserve(bytes: number, part = 1): boolean {
     if (!this.#endpoint.isOverShare && this.#budget.reserve(bytes, part)) return true;
     this.#endpoint.count('quotaMemory');
     return false;
   }
 
-  /** As reserve(), where no packet answers. @throws ProtocolError quotaExceeded */
+  /** Like reserve(), for packets without an answer. @throws ProtocolError quotaExceeded */
   demand(bytes: number): void {
     if (!this.reserve(bytes)) throw new ProtocolError(REASON.quotaExceeded, NO_MEMORY);
   }
 
-  /** Nobody new is let in, and nothing large is begun. */
+  /** True when no new client is let in and nothing large may begin. */
   get isShort(): boolean {
     return this.#endpoint.isOverShare || this.#budget.isTight;
   }

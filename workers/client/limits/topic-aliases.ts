@@ -1,16 +1,16 @@
-/** The topic aliases that a client has set (MQTT 5 section 3.3.2.3.4), within their number and their bytes. */
+/** The topic aliases that a client has set (MQTT 5 section 3.3.2.3.4), limited in number and bytes. */
 
 import { ProtocolError } from '../../../src/mqtt/errors.ts';
 import { REASON } from '../../../src/mqtt/reason-codes.ts';
 import type { EndpointContext } from '../context.ts';
 import type { ClientMemory } from './client-memory.ts';
 
-/** Characters that the topics of all aliases may have together, for each alias that a client may set: names are shorter, but for attacks. */
+/** Characters of topics per alias that a client may set; the limit is on the sum over all aliases. Only attacks exceed it. */
 const CHARACTERS_EACH = 1024;
-/** What an alias takes beside its topic, about. */
+/** Approximate bytes of an alias beside its topic. */
 const ALIAS_BYTES = 100;
 
-/** The client, as far as its aliases are concerned. */
+/** The part of a client that its aliases use. */
 export interface AliasOwner {
   readonly endpoint: EndpointContext;
   readonly memory: ClientMemory;
@@ -19,9 +19,9 @@ export interface AliasOwner {
 export class TopicAliases {
   readonly #owner: AliasOwner;
   #topics: Map<number, string> | null = null;
-  /** Topic Alias Maximum that the client was told; it stays while the client is connected */
+  /** Topic Alias Maximum in this client's CONNACK; it stays while the client is connected */
   maximum = 0;
-  /** what they take, about */
+  /** approximate bytes of all aliases */
   bytes = 0;
 
   constructor(owner: AliasOwner) {
@@ -29,8 +29,8 @@ export class TopicAliases {
   }
 
   /**
-   * The topic of a packet, from its name or its alias [MQTT-3.3.2-7]; a name with an alias sets the alias.
-   * @throws ProtocolError topicAliasInvalid; protocolError: the alias is not set; quotaExceeded: there is no room for the topic
+   * The topic of a packet, from its name or its alias [MQTT-3.3.2-7]. A name with an alias sets the alias.
+   * @throws ProtocolError topicAliasInvalid; protocolError when the alias is not set; quotaExceeded when there is no room for the topic
    */
   resolve(alias: number, topic: string): string {
     if (alias === 0) return topic;

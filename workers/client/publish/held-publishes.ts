@@ -1,12 +1,12 @@
-/** Publishes of MQTT 3 clients that cannot be stored now: there is no code to refuse them with, so they wait, within bounds, unacknowledged. */
+/** Publishes of MQTT 3 clients that cannot be stored now. MQTT 3 has no code to refuse them: they wait unacknowledged, within bounds. */
 
 import type { Message } from '../../routing/message.ts';
 
-/** Whose publishes wait. */
+/** A client whose publishes wait. */
 export interface HeldPublisher {
-  /** Routes a message that has waited, and acknowledges it. */
+  /** Routes a waiting message again and acknowledges it. */
   again(message: Message, packetId: number, size: number): void;
-  /** Ends the connection: the client sends again what was not acknowledged [MQTT-4.4.0-1]. */
+  /** Ends the connection. The client resends its unacknowledged publishes [MQTT-4.4.0-1]. */
   giveUp(): void;
 }
 
@@ -17,17 +17,17 @@ interface Held {
 }
 
 const PER_CLIENT = { messages: 100, bytes: 1024 * 1024 };
-/** Of all clients of a worker. */
+/** For all clients of a worker together. */
 const BYTES_MAX = 32 * 1024 * 1024;
 
 export class HeldPublishes {
   readonly #clients = new Map<HeldPublisher, { list: Held[]; bytes: number }>();
   #bytes = 0;
 
-  /** Keeps a publish until release(), or ends the connection that has too many. */
+  /** Keeps a publish until release(), or ends a connection with too many of them. */
   hold(client: HeldPublisher, message: Message, packetId: number, size: number): void {
     const own = this.#clients.get(client) ?? { list: [], bytes: 0 };
-    // A repeat of what waits: the client has lost patience, not the message.
+    // A repeat of a waiting publish: the client has resent it too early, and one copy suffices.
     if (own.list.some((held) => held.packetId === packetId)) return;
     if (own.list.length >= PER_CLIENT.messages || own.bytes + size > PER_CLIENT.bytes || this.#bytes + size > BYTES_MAX) {
       client.giveUp();
@@ -47,7 +47,7 @@ export class HeldPublishes {
     this.#clients.delete(client);
   }
 
-  /** Messages can be stored again: what waits is routed, each client's in its order. */
+  /** Routes the waiting publishes, each client's in order, because messages can be stored again. */
   release(): void {
     if (this.#clients.size === 0) return;
     const all = [...this.#clients];
