@@ -42,5 +42,5 @@ async function verifyScrypt(stored: string, password: Uint8Array): Promise<boole
 }
 
 function unreadable(form: string): FluxError {
-  return new FluxError('internal', `A stored password is not of the form ${form}`);
+  return new FluxError('internal', `A stored password does not have the form ${form}`);
 }

@@ -394,7 +394,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     // The subscriptions of a session that is about to be attached are counted later.
     if (this.session === session) endpoint.slots[SLOT.subscriptionsCurrent]! -= filters.length;
     const { port } = endpoint.config.endpoint;
-    context.logger.warn(`Endpoint ${port}: access rules took subscriptions back`, withdrawnFields(clientId, username, withdrawn));
+    context.logger.warn(`Endpoint ${port}: access rules withdrew subscriptions`, withdrawnFields(clientId, username, withdrawn));
   }
 
   takenOver(): void {

@@ -17,7 +17,7 @@ export const HOLD = {
   subscribe: 2,
   /** a peer is too far behind with this client's publishes */
   peers: 4,
-  /** the listener waits for an empty accept queue in which to stop */
+  /** the listener waits for a moment with an empty accept queue, in which it closes */
   output: 8,
   /** the listener waits for an idle moment to close the connection */
   retire: 16,

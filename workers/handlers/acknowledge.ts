@@ -7,23 +7,23 @@ import { REASON } from '../../src/mqtt/reason-codes.ts';
 import type { Client } from '../client/client.ts';
 import type { Delivery } from '../session/flight/delivery.ts';
 
-/** Whether the acknowledgement is one that the delivery can have now; of an unknown identifier any may come late. */
+/** Whether the delivery expects this acknowledgement now. An unknown identifier may get any acknowledgement late. */
 function isInOrder(type: 'puback' | 'pubrec' | 'pubcomp', delivery: Delivery | undefined): boolean {
   if (delivery === undefined) return true;
   if (type === 'puback') return delivery.qos === 1;
   return delivery.qos === 2 && (type === 'pubrec' || delivery.isReleased);
 }
 
-/** @throws ProtocolError when the message in flight with that identifier asks for another acknowledgement */
+/** @throws ProtocolError when the message in flight with that identifier expects another acknowledgement */
 export function handleAcknowledge(client: Client, packet: AckPacket): void {
   const session = client.session!;
   const { packetId } = packet;
   if (packet.type !== 'pubrel' && !isInOrder(packet.type, session.inflight.get(packetId))) {
-    throw new ProtocolError(REASON.protocolError, `${packet.type} is not what is due for packet identifier ${packetId}`);
+    throw new ProtocolError(REASON.protocolError, `${packet.type} does not match the message in flight with packet identifier ${packetId}`);
   }
   switch (packet.type) {
     case 'puback':
-      // An identifier that is not in flight is one that was settled before a reconnect: nothing to do.
+      // An identifier that is not in flight was settled before a reconnect.
       session.acknowledge(packetId, 1);
       return;
     case 'pubrec': {
@@ -41,11 +41,11 @@ export function handleAcknowledge(client: Client, packet: AckPacket): void {
     case 'pubrel': {
       const reasonCode = session.complete(packetId) ? 0 : REASON.packetIdentifierNotFound;
       const answer = () => {
-        // Known or not: PUBCOMP gives the client a place back (MQTT 5 section 4.9).
+        // A known and an unknown identifier alike: PUBCOMP returns a send quota to the client (MQTT 5 section 4.9).
         client.queued.completed();
         client.ack(ACK.pubcomp, packetId, reasonCode);
       };
-      // Also when it is not known: it may be a repeat of one that is not on disk yet.
+      // An unknown identifier waits too: the packet may repeat a PUBREL that is not on disk yet.
       if (session.isDurable) void session.whenCompleted(packetId).then(answer);
       else answer();
       return;

@@ -1,4 +1,4 @@
-/** CONNECT: limits, authentication, the claim of the client identifier, CONNACK, and the session's messages (MQTT 5 section 3.1). */
+/** CONNECT: limits, authentication, the claim of the client identifier, CONNACK, and the messages of the session (MQTT 5 section 3.1). */
 
 import { randomBytes } from 'node:crypto';
 import { KEEP_ALIVE_MAX } from '../../src/endpoint/endpoint.ts';
@@ -21,14 +21,14 @@ import type { PendingWill } from '../session/will/pending-will.ts';
 import { leaveSession, Opening } from './opening.ts';
 import { resumeRetained } from './retained.ts';
 
-/** What this server takes of the client's Topic Alias Maximum; each alias is a topic name to remember. */
+/** The server's limit on the client's Topic Alias Maximum; the server must remember a topic name per alias. */
 const ALIASES_OUT_MAX = 256;
 
-/** Names and a will of more bytes need more room than is left for those who bring little. */
+/** A CONNECT whose names and will exceed this size may not use the last part of the memory, which is reserved for small ones. */
 const LARGE_BYTES = 4096;
 const RESPONSE_CONNECT = responseBase('connect');
 
-/** @throws ProtocolError; what goes wrong later ends in client.fail() */
+/** @throws ProtocolError; later errors end in client.fail() */
 export function handleConnect(client: Client, packet: ConnectPacket): void {
   if (client.state !== 'new') throw new ProtocolError(REASON.protocolError, 'CONNECT was sent twice');
   client.connectAt = steadyNow();
@@ -40,7 +40,7 @@ export function handleConnect(client: Client, packet: ConnectPacket): void {
   // Later packets of the client wait until CONNACK is out.
   client.hold(HOLD.connect);
   client.username = packet.username;
-  // Without authentication nothing is waited for: a storm of connections pays for each promise.
+  // Without authentication nothing is awaited: each promise costs time in a storm of connections.
   if (client.endpoint.config.endpoint.enableAuth) {
     authenticate(client, packet)
       .then((isKnown) => isKnown && claimIdentifier(client, packet))
@@ -56,7 +56,7 @@ function claimIdentifier(client: Client, packet: ConnectPacket): void {
   const { endpoint } = client.endpoint.config;
   const { directory } = client.context;
   const isDurable = endpoint.sessionPersistence && packet.sessionExpiryInterval > 0;
-  // The session that is there would be lost for one that cannot be kept.
+  // The clean start would end the existing session in favour of a new one that cannot be stored.
   if (isDurable && packet.cleanStart && client.context.store.isFailing) {
     refuseSession(client);
     return;
@@ -97,15 +97,15 @@ function onClaimed(client: Client, packet: ConnectPacket, answer: ClaimAnswer, a
   observe(client.endpoint.slots, RESPONSE_CONNECT, RESPONSE_BUCKETS, (steadyNow() - client.connectAt) / 1000);
 }
 
-/** The session that it asks for is another user's, who is not disturbed. */
+/** Refuses a client that asks for another user's session; the owner is not disturbed. */
 function refuseForeign(client: Client): void {
   const { clientId, username, connection, endpoint, context } = client;
   const { port } = endpoint.config.endpoint;
-  context.logger.warn(`Endpoint ${port}: a session of another user was asked for`, { clientId, username, address: connection.address });
+  context.logger.warn(`Endpoint ${port}: a client asked for another user's session`, { clientId, username, address: connection.address });
   client.refuse(REASON.notAuthorized, 'The session of this client identifier belongs to another user', 'refusedForeignSession');
 }
 
-/** False: a new session is to be kept on disk, and nothing can be written there. */
+/** False when a new session must be stored and the store cannot be written. */
 function mayKeep(client: Client, packet: ConnectPacket): boolean {
   const { sessionPersistence } = client.endpoint.config.endpoint;
   return !sessionPersistence || packet.sessionExpiryInterval === 0 || !client.context.store.isFailing;
@@ -116,7 +116,7 @@ function refuseSession(client: Client): void {
   client.refuse(REASON.quotaExceeded, 'The session cannot be stored now', 'refusedSessionLimit');
 }
 
-/** Limits that were exceeded when the connection came, and what the standard forbids in CONNECT. */
+/** Refuses connections over a limit at the time they came, and a CONNECT that the standard forbids. */
 function refuseEarly(client: Client, packet: ConnectPacket): boolean {
   if (client.admission.refusal === 'connection_limit') client.refuse(REASON.quotaExceeded, 'Connection limit reached');
   else if (client.admission.refusal === 'connection_rate') client.refuse(REASON.connectionRateExceeded, 'Connection rate exceeded');
@@ -129,13 +129,13 @@ function refuseEarly(client: Client, packet: ConnectPacket): boolean {
   else if (packet.authenticationMethod !== null) {
     client.refuse(REASON.badAuthenticationMethod, 'Enhanced authentication is not supported', 'refusedBadConnect');
   } else if (packet.clientId === '' && packet.protocolVersion !== 5 && (packet.protocolVersion === 3 || !packet.cleanStart)) {
-    // [MQTT-3.1.3-8]: an empty identifier needs a clean session; MQTT 3.1 knows none at all.
+    // [MQTT-3.1.3-8]: an empty identifier needs a clean session. MQTT 3.1 allows no empty identifier.
     client.refuse(REASON.clientIdentifierNotValid, undefined, 'refusedBadConnect');
   } else return false;
   return true;
 }
 
-/** What a client makes the server keep by its CONNECT, here and in the session worker. */
+/** Bytes that the CONNECT makes the server keep, here and in the session worker. */
 function bytesOf({ clientId, username, will }: ConnectPacket): number {
   const ofWill = will === null ? 0 : will.topic.length + will.payload.length + (will.properties?.forward.length ?? 0);
   return clientId.length * 4 + (username?.length ?? 0) + ofWill;
@@ -145,8 +145,8 @@ async function authenticate(client: Client, packet: ConnectPacket): Promise<bool
   const { endpoint, auth } = client.endpoint.config;
   const { clientId, username, password } = packet;
   if (username === null && password === null && clientId.startsWith(client.context.probePrefix)) {
-    // A health check of this node: it has no login, knows so, and must not look like somebody who guesses, nor slow down who shares its
-    // address. Who brings a login is checked and counted, whatever it calls itself.
+    // A health check of this node brings no login. It must not count as a guess, nor slow down other clients of its address. A client
+    // with a login is checked and counted, whatever its identifier.
     client.refuse(REASON.notAuthorized);
     return false;
   }
@@ -164,7 +164,7 @@ async function authenticate(client: Client, packet: ConnectPacket): Promise<bool
   return false;
 }
 
-/** A client that says that it takes no packet as large as its CONNACK is refused, by a shorter one if it takes that [MQTT-3.1.2-24]. */
+/** Refuses a client whose Maximum Packet Size is below its CONNACK, with a shorter packet if the client takes one [MQTT-3.1.2-24]. */
 function takesConnack(client: Client, packet: ConnectPacket, assigned: string | null): boolean {
   if (packet.maximumPacketSize === 0) return true;
   const connack = { sessionPresent: false, reasonCode: REASON.success, properties: connackProperties(client, packet, assigned) };
@@ -173,11 +173,11 @@ function takesConnack(client: Client, packet: ConnectPacket, assigned: string | 
   return false;
 }
 
-/** Makes the will ready; a client that may not publish it is refused. */
+/** Prepares the will; refuses a client that may not publish it. */
 function prepareWill(client: Client, packet: ConnectPacket): boolean {
   if (packet.will === null) return true;
   if (isSystemTopic(packet.will.topic)) {
-    // Like such a PUBLISH it is dropped and its client is let be: mosquitto's bridges come with one.
+    // The will is dropped like a PUBLISH to such a topic, and the client stays: mosquitto's bridges have such a will.
     client.endpoint.count('droppedAcl');
     return true;
   }
@@ -196,37 +196,37 @@ function toPendingWill(will: Will, from: string): PendingWill {
   return { message, delayMs: will.willDelayInterval * 1000, expirySeconds: properties?.messageExpiryInterval ?? -1 };
 }
 
-/** The identifier is this connection's: its session is kept where that is asked for, then CONNACK follows. */
+/** Opens the session for the connection that holds the identifier: stores the session when it is durable, then sends CONNACK. */
 function open(client: Client, packet: ConnectPacket, session: Session, isPresent: boolean, assigned: string | null): void {
   const { barrier } = client.context;
   const { endpoint } = client.endpoint.config;
   const wasDurable = isPresent && session.isDurable;
   session.holder = { user: client.login, username: client.username, address: client.connection.address };
-  // Here, with this address and now the rules may be others than those by which it has subscribed.
+  // On this endpoint, from this address and at this time other rules may apply than when the session subscribed.
   if (isPresent && !client.isClosed) client.withdraw(session);
   session.endpoint = endpoint.id;
   session.expirySeconds = packet.sessionExpiryInterval;
   session.maxQueued = endpoint.maxQueuedMessages;
   session.isDurable = endpoint.sessionPersistence && packet.sessionExpiryInterval > 0;
-  // One that waits for its delay is not published any more [MQTT-3.1.3-9].
+  // A will that waits for its delay is not published any more [MQTT-3.1.3-9].
   if (!client.isClosed) session.will = client.will;
   let kept: Promise<void> | null = null;
   if (session.isDurable && !client.isClosed) {
     const wire = wasDurable ? { ...session.toWireHead(), received: [] } : session.toWire();
     kept = barrier.request(session, { op: 'begin', session: { ...wire, disconnectedAt: 0 } });
-    // While nothing can be written, a session that comes so far is on disk.
+    // While the store cannot be written, only sessions that are already on disk come here.
     if (client.context.store.isFailing) kept = null;
   } else if (wasDurable && !session.isDurable) kept = barrier.request(session, { op: 'end', due: null });
   if (client.isClosed) {
-    // The client went while its identifier was claimed: the session is left as if it had been connected for a moment.
+    // The client left while its identifier was claimed: the session is left as after a short connection.
     leaveSession(client, session);
   } else if (kept === null) welcome(client, packet, session, isPresent, assigned);
   else {
-    // Whoever has read CONNACK finds the session, or its end, after kill -9 as well.
+    // A client that has read CONNACK must find the session, or its end, after kill -9 too.
     const opening = new Opening(client, session);
     void kept.then(() => {
       if (opening.isOver) return;
-      // Nobody was told of its connection.
+      // No CONNACK went out, so the connection's will does not apply.
       if (client.isClosed) session.will = null;
       if (client.isClosed) leaveSession(client, session);
       else welcome(client, packet, session, isPresent, assigned);
@@ -234,7 +234,7 @@ function open(client: Client, packet: ConnectPacket, session: Session, isPresent
   }
 }
 
-/** CONNACK, then what the session has waiting. */
+/** Sends CONNACK, then the waiting messages of the session. */
 function welcome(client: Client, packet: ConnectPacket, session: Session, isPresent: boolean, assigned: string | null): void {
   const { context, endpoint: runtime } = client;
   const { endpoint } = runtime.config;
@@ -262,7 +262,7 @@ function welcome(client: Client, packet: ConnectPacket, session: Session, isPres
   client.release(HOLD.connect);
 }
 
-/** Only MQTT 5 clients can be told of another Keep Alive than they asked for [MQTT-3.2.2-21]; of the others their own holds. */
+/** The client's Keep Alive within the endpoint's maximum. Only MQTT 5 can announce another value [MQTT-3.2.2-21]; others keep their own. */
 function allowedKeepAlive(client: Client, asked: number): number {
   const { maxKeepAlive } = client.endpoint.config.endpoint;
   if (client.version < 5 || maxKeepAlive === KEEP_ALIVE_MAX) return asked;

@@ -21,7 +21,7 @@ export function handleDisconnect(client: Client, packet: DisconnectPacket): void
     } else if (session.isDurable) kept = barrier.request(session, { op: 'expiry', expirySeconds: expiry });
     session.expirySeconds = expiry;
   }
-  // [MQTT-3.14.4-3]: only a normal end forgets the will.
+  // [MQTT-3.14.4-3]: only a normal DISCONNECT discards the will.
   if (packet.reasonCode === REASON.success) {
     if (client.will !== null && session.isDurable) kept = barrier.request(session, { op: 'no-will' });
     client.will = null;

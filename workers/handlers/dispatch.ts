@@ -1,4 +1,4 @@
-/** Hands each packet that the fast path leaves to its handler. */
+/** Hands each packet that is not on the fast path to its handler. */
 
 import { PINGRESP } from '../../src/mqtt/encode.ts';
 import { ProtocolError } from '../../src/mqtt/errors.ts';
@@ -12,7 +12,7 @@ import { handlePublish } from './publish.ts';
 import { handleSubscribe } from './subscribe.ts';
 import { handleUnsubscribe } from './unsubscribe.ts';
 
-/** @throws ProtocolError when the packet is not allowed at this time; the client's one catch decides */
+/** @throws ProtocolError when the packet is not allowed now; PacketReader.read() catches it and calls client.fail() */
 export function dispatch(client: Client, packet: Packet): void {
   switch (packet.type) {
     case 'connect':

@@ -1,11 +1,11 @@
-/** Stands in a session for a client whose CONNACK waits until the session is on disk. */
+/** Holds a session's place for a client whose CONNACK waits until the session is on disk. */
 
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import type { Client } from '../client/client.ts';
 import type { SessionOutlet } from '../session/outlet.ts';
 import type { Session } from '../session/session.ts';
 
-/** Takes nothing: QoS 1 and 2 wait in the session, and QoS 0 comes too early. The session can be taken over meanwhile. */
+/** Sends nothing: QoS 1 and 2 wait in the session, and QoS 0 comes too early. Another connection can take the session over. */
 export class Opening implements SessionOutlet {
   readonly sendWindow = 0;
   readonly isSlow = false;
@@ -20,7 +20,7 @@ export class Opening implements SessionOutlet {
     session.outlet = this;
   }
 
-  /** The session is another connection's by now. */
+  /** True when another connection has taken the session over. */
   get isOver(): boolean {
     return this.#isOver;
   }
@@ -42,7 +42,7 @@ export class Opening implements SessionOutlet {
   }
 }
 
-/** Leaves a session whose client has gone before its CONNACK. */
+/** Leaves a session whose client left before its CONNACK. */
 export function leaveSession({ context }: Client, session: Session): void {
   session.detach();
   if (context.table.afterDetach(session) === 'ended') context.directory.ended(session);

@@ -1,4 +1,4 @@
-/** PUBLISH that the fast path leaves: RETAIN, DUP, topic alias, expiry, unusual properties, denied and invalid topics (MQTT 5 section 3.3). */
+/** PUBLISH off the fast path: RETAIN, DUP, topic alias, expiry, unusual properties, denied and invalid topics (MQTT 5 section 3.3). */
 
 import { steadyNow } from '../../src/kernel/clock.ts';
 import { SLOT } from '../../src/metrics/counters.ts';
@@ -12,7 +12,7 @@ export function handlePublish(client: Client, packet: PublishPacket): void {
   const topic = client.aliases.resolve(packet.properties?.topicAlias ?? 0, packet.topic);
   const { endpoint, context } = client;
   const session = client.session!;
-  // Before its topic is looked at: a repeat is no new decision.
+  // Before the topic is judged: a repeat gets no new decision.
   if (packet.qos === 2 && client.queued.isRepeat(packet.packetId)) return;
   const { namespace } = endpoint;
   let entry = namespace.known(topic);
@@ -42,7 +42,7 @@ export function handlePublish(client: Client, packet: PublishPacket): void {
   client.queued.exactlyOnce(entry, message, packet.packetId, size);
 }
 
-/** Refuses a PUBLISH that the rules deny: 0x87 in the acknowledgement with MQTT 5, dropped silently otherwise (docs/access.md). */
+/** Refuses a PUBLISH that the rules deny: 0x87 in the acknowledgement with MQTT 5; otherwise dropped silently (docs/access.md). */
 function deny(client: Client, packet: PublishPacket): void {
   client.countIn(packet.payload.length);
   client.endpoint.count('errorAclDenied');

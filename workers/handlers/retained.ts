@@ -10,10 +10,10 @@ import type { Subscription } from '../routing/subscriber.ts';
 import type { LocalPage, RetainedQuery, RetainedReader } from '../session/retained/queries.ts';
 import { type Session, subscriptionKey } from '../session/session.ts';
 
-/** Milliseconds in which the readers of this thread are sent pages in one loop iteration. */
+/** Milliseconds per loop iteration that this thread spends on sending pages. */
 const SLICE_MS = 5;
 
-/** Readers that can go on: each is sent one page in its turn. */
+/** Feeds that can continue; each sends one page in its turn. */
 const due = new Fifo<RetainedFeed>();
 let isScheduled = false;
 
@@ -30,38 +30,38 @@ function serve(): void {
   if (due.length > 0) schedule();
 }
 
-/** A page, and where it stands in the answer. */
+/** A page and its position in the answer. */
 interface Held {
   filterAt: number;
   at: number;
   page: LocalPage;
-  /** of the recent messages, when it came */
+  /** epoch of the recent messages when the page came */
   epoch: number;
 }
 
-/** One question's way to its client. Each message is one of its own for the session: RETAIN is 1 [MQTT-3.3.1-8], QoS is the lower of both. */
+/** Sends the answer to one query. Each message is a copy for the session: RETAIN is 1 [MQTT-3.3.1-8], and the QoS is the lower of both. */
 class RetainedFeed implements RetainedReader {
   readonly #client: Client;
   readonly #session: Session;
   readonly #subscriptions: readonly Subscription[];
   readonly #query: RetainedQuery;
-  /** being sent */
+  /** the page being sent */
   #held: Held | null = null;
-  /** the filter that it is about, or was */
+  /** the filter of that page, or of the last one */
   #filterAt = 0;
-  /** messages of it that are done with, and the topic of the last one */
+  /** finished messages of the page, and the topic of the last one */
   #sent = 0;
   #lastTopic = '';
-  /** comes behind it */
+  /** the page behind it */
   #next: Held | null = null;
-  /** a page is on its way */
+  /** a page is requested and has not come */
   #isAwaited = true;
-  /** no page is left behind those that are here: of the filter, and of any */
+  /** no further page follows: for the filter, and for any filter */
   #isFilterDone = false;
   #isAll = false;
   #isDue = false;
 
-  /** @param subscriptions in the order of the question's filters */
+  /** @param subscriptions in the order of the query's filters */
   constructor(client: Client, session: Session, subscriptions: readonly Subscription[], query: RetainedQuery) {
     this.#client = client;
     this.#session = session;
@@ -75,7 +75,7 @@ class RetainedFeed implements RetainedReader {
     if (page === null) this.#isAll = filterAt >= this.#subscriptions.length;
     else {
       const held = { filterAt, at, page, epoch: this.#query.recent.epoch };
-      // Instead of one that was out of date.
+      // Replaces an outdated page.
       if (this.#held?.filterAt === filterAt && this.#held.at === at) this.#replace(held);
       else if (this.#held === null) this.#hold(held);
       else this.#next = held;
@@ -108,7 +108,7 @@ class RetainedFeed implements RetainedReader {
     this.#sent = this.#lastTopic === '' ? 0 : held.page.messages.findIndex(({ topic }) => topic === this.#lastTopic) + 1;
   }
 
-  /** Takes a turn in a later loop iteration. */
+  /** Queues a turn for a later loop iteration. */
   readonly wake = (): void => {
     if (this.#isDue || this.#query.isEnded) return;
     this.#isDue = true;
@@ -150,13 +150,13 @@ class RetainedFeed implements RetainedReader {
     this.wake();
   }
 
-  /** False: the subscription is gone, or was made anew. */
+  /** False when the subscription is gone or was made anew. */
   #isCurrent({ filterAt }: { filterAt: number }): boolean {
     const subscription = this.#subscriptions[filterAt]!;
     return this.#session.subscriptions.get(subscriptionKey(subscription)) === subscription;
   }
 
-  /** The page has been sent. The one behind it is asked for before it is due. */
+  /** Finishes a page. The page behind the next one is requested before it is needed. */
   #advance({ filterAt, at }: Held): void {
     const next = this.#next;
     this.#held = this.#next = null;
@@ -176,13 +176,13 @@ class RetainedFeed implements RetainedReader {
     const { retainedDue } = this.#session;
     if (retainedDue === null) return;
     for (const [filterAt, subscription] of this.#subscriptions.entries()) {
-      // One that was made anew has a question of its own.
+      // A subscription that was made anew has a query of its own.
       if (this.#isCurrent({ filterAt })) retainedDue.delete(subscriptionKey(subscription));
     }
     if (retainedDue.size === 0) this.#session.retainedDue = null;
   }
 
-  /** False: the window is full, and the rest of the page has to wait. */
+  /** False when the window is full and the rest of the page has to wait. */
   #send(held: Held): boolean {
     const client = this.#client;
     const { page } = held;
@@ -199,7 +199,7 @@ class RetainedFeed implements RetainedReader {
       const isQueued = subscription.qos > 0 && stored.qos > 0;
       if (isQueued && !this.#session.hasRoom) return false;
       this.#lastTopic = stored.topic;
-      // Published anew while it waited.
+      // A newer message on the topic has replaced it.
       if (stored.isExpired(now) || this.#query.isOvertaken(stored)) continue;
       if (subscription.noLocal && stored.from === this.#session.key) continue;
       this.#sendOne(subscription, stored, isQueued);
@@ -220,7 +220,7 @@ class RetainedFeed implements RetainedReader {
   }
 }
 
-/** Begins to hear what is published, for subscriptions that are made now. The question ends with the client. */
+/** Begins to record new messages for subscriptions that are made now. The query ends with the client. */
 export function beginQuery(client: Client, session: Session, filters: readonly string[]): RetainedQuery {
   const query = client.context.retained.begin(session.namespace.name, filters);
   client.reading ??= new Reading();
@@ -228,24 +228,24 @@ export function beginQuery(client: Client, session: Session, filters: readonly s
   return query;
 }
 
-/** Sends what is retained for these subscriptions. @param subscriptions in the order of the question's filters */
+/** Sends the retained messages of these subscriptions. @param subscriptions in the order of the query's filters */
 export function sendRetained(client: Client, session: Session, subscriptions: readonly Subscription[], query: RetainedQuery): void {
   if (session.expirySeconds > 0) {
-    // A connection that ends before all has been sent leaves the rest to the next one.
+    // When the connection ends early, the next one sends the rest.
     const keys = subscriptions.filter(({ qos }) => qos > 0).map(subscriptionKey);
     if (keys.length > 0) session.retainedDue = new Set([...(session.retainedDue ?? []), ...keys]);
   }
   query.ask(new RetainedFeed(client, session, subscriptions, query));
 }
 
-/** Topic → payload of the newest delivery, not acknowledged yet, of a message that was published with RETAIN. */
+/** Topic → payload of the newest unacknowledged delivery of a message that was published with RETAIN. */
 function waitingRetained({ inflight, queue }: Session): Map<string, Uint8Array> {
   const newest = new Map<string, Uint8Array>();
   for (const { message } of [...inflight.inOrder(), ...queue]) if (message.retain) newest.set(message.topic, message.payload);
   return newest;
 }
 
-/** Asks again for what an earlier connection of the session did not get. */
+/** Asks again for the retained messages that an earlier connection of the session did not get. */
 export function resumeRetained(client: Client, session: Session): void {
   const keys = session.retainedDue;
   if (keys === null) return;
@@ -254,7 +254,7 @@ export function resumeRetained(client: Client, session: Session): void {
   if (subscriptions.length === 0) return;
   const filters = subscriptions.map(({ filter }) => filter);
   const query = beginQuery(client, session, filters);
-  // Published after the subscription was made, these messages came to the session while its client was away.
+  // These messages were published after the subscription was made, and reached the session while it was offline.
   query.leaveOut(waitingRetained(session));
   sendRetained(client, session, subscriptions, query);
 }

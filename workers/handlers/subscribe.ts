@@ -17,11 +17,11 @@ import type { RetainedQuery } from '../session/retained/queries.ts';
 import { type Session, subscriptionKey, toWireSubscription } from '../session/session.ts';
 import { beginQuery, sendRetained } from './retained.ts';
 
-/** A peer that has not taken in a filter by then hangs: the client is sent away rather than promised what may not hold. */
+/** A peer that does not know a filter after this time hangs. The client is disconnected: a SUBACK could promise more than holds. */
 const BARRIER_DEADLINE_MS = 10_000;
 const RESPONSE_SUBSCRIBE = responseBase('subscribe');
 
-/** Subscriptions that were made together, and the question for their retained messages. */
+/** Subscriptions that were made together, and the query for their retained messages. */
 interface Asked {
   subscriptions: readonly Subscription[];
   query: RetainedQuery;
@@ -47,7 +47,7 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
   }
   if (waits.length > 0) {
     // The barrier (docs/internals.md, Interest): after SUBACK no publish anywhere on the node may miss the filter.
-    // What this client has sent behind its SUBSCRIBE waits too, so that it finds SUBACK before what it publishes itself.
+    // The client's packets behind the SUBSCRIBE wait too: otherwise its own publishes could reach it before SUBACK.
     client.hold(HOLD.subscribe);
     const late = setTimeout(() => client.close(REASON.serverBusy, 'The subscription could not be announced in time'), BARRIER_DEADLINE_MS);
     await Promise.all(waits);
@@ -60,7 +60,7 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
   for (const { subscriptions: asked, query } of queries) sendRetained(client, session, asked, query);
 }
 
-/** Makes subscriptions, and adds their codes and questions. @returns what SUBACK must wait for */
+/** Makes subscriptions, and adds their reason codes and queries. @returns promises that SUBACK must wait for */
 function subscribe(
   client: Client,
   session: Session,
@@ -89,7 +89,7 @@ function subscribe(
     if (isNew) added++;
     if (isNew) client.endpoint.slots[SLOT.subscriptionsCurrent]!++;
     if (wantsRetained(subscription, isNew)) asked.push(subscription);
-    // The last one of a filter that is there twice counts [MQTT-3.8.4-5].
+    // The last of several subscriptions with one filter counts [MQTT-3.8.4-5].
     made.set(key, subscription);
   }
   if (asked.length > 0) {
@@ -99,14 +99,14 @@ function subscribe(
   }
   const subscriptions = [...made.values()];
   const waits = table.subscriptions.add(session, subscriptions);
-  // While nothing can be written, only those come so far that are on disk.
+  // While the store cannot be written, only subscriptions that are already on disk come here.
   if (session.isDurable && !client.context.store.isFailing) {
     for (const each of subscriptions) waits.push(barrier.request(session, { op: 'subscribe', subscription: toWireSubscription(each) }));
   }
   return waits;
 }
 
-/** Whether the client may have one subscription more; what it meets is counted. @param count that it has */
+/** Whether the client may have one more subscription; counts the limit that forbids it. @param count its present number */
 function mayAdd(client: Client, count: number, key: string): boolean {
   if (count < client.endpoint.config.endpoint.maxSubscriptions) return client.memory.reserve(bytesOfFilter(key), LASTING_PART);
   client.endpoint.count('quotaSubscriptions');
@@ -119,7 +119,7 @@ function refusedByQuota({ version }: Client): number {
   return version === 5 ? REASON.quotaExceeded : REASON.unspecifiedError;
 }
 
-/** No retained messages for shared subscriptions [MQTT-3.8.4]; else as Retain Handling says [MQTT-3.3.1-9..11]. */
+/** Shared subscriptions get no retained messages [MQTT-3.8.4]. Retain Handling decides for all others [MQTT-3.3.1-9..11]. */
 function wantsRetained(subscription: Subscription, isNew: boolean): boolean {
   if (subscription.group !== null || subscription.retainHandling === 2) return false;
   return subscription.retainHandling === 0 || isNew;
@@ -148,7 +148,7 @@ function makeSubscription(client: Client, request: SubscribeRequest, identifier:
   return client.version === 5 ? REASON.quotaExceeded : REASON.unspecifiedError;
 }
 
-/** False: the subscription is to be kept on disk, where nothing can be written; one that is there as it is needs no writing. */
+/** False when the subscription must be stored and the store cannot be written. An unchanged subscription needs no write. */
 function mayKeep(client: Client, subscription: Subscription): boolean {
   const session = client.session!;
   if (!session.isDurable || !client.context.store.isFailing) return true;

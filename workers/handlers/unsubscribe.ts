@@ -10,7 +10,7 @@ import { HOLD } from '../client/packet-reader.ts';
 import { filterTurns } from '../session/filter-turns.ts';
 import { type Session, subscriptionKey } from '../session/session.ts';
 
-/** A session worker that has not written it by then hangs: the client is sent away rather than promised what may not hold. */
+/** A session worker that has not stored it after this time hangs. The client is disconnected: an UNSUBACK could promise more than holds. */
 const STORED_DEADLINE_MS = 10_000;
 
 export async function handleUnsubscribe(client: Client, packet: UnsubscribePacket): Promise<void> {
@@ -30,7 +30,7 @@ export async function handleUnsubscribe(client: Client, packet: UnsubscribePacke
     for (const text of slice) codes.push(unsubscribe(client, session, text, kept));
   }
   if (kept.length > 0) {
-    // What UNSUBACK has told of does not come back with the session after kill -9.
+    // After UNSUBACK, a removed subscription must not return with the session after kill -9.
     client.hold(HOLD.subscribe);
     const late = setTimeout(() => client.close(REASON.serverBusy, 'The change could not be stored in time'), STORED_DEADLINE_MS);
     await Promise.all(kept);
@@ -41,7 +41,7 @@ export async function handleUnsubscribe(client: Client, packet: UnsubscribePacke
   client.release(HOLD.subscribe);
 }
 
-/** Takes a filter back. @param kept takes what UNSUBACK must wait for @returns its reason code */
+/** Removes a filter. @param kept collects the promises that UNSUBACK must wait for @returns the reason code */
 function unsubscribe(client: Client, session: Session, text: string, kept: Promise<void>[]): number {
   const shared = parseSharedFilter(text)!;
   const subscription = { filter: toLatin1(shared.filter), group: shared.group };

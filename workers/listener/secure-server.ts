@@ -103,7 +103,7 @@ export class SecureServer {
       raw.destroy();
       if (handshake.refusal !== null) continue;
       handshake.failure = 'tls_timeout';
-      handshake.detail = `the handshake was not done after ${timeoutMs} ms`;
+      handshake.detail = `the handshake did not finish within ${timeoutMs} ms`;
     }
   }
 
@@ -226,5 +226,5 @@ function refusalOf(socket: tls.TLSSocket, clientAuth: TlsMaterial['clientAuth'],
 
 function reasonOf(error: NodeJS.ErrnoException): string {
   const reason = /:SSL routines:[^:]*:([^:]+):/.exec(error.message)?.[1] ?? error.message;
-  return reason === 'wrong version number' ? `${reason}: its first bytes are no TLS` : reason;
+  return reason === 'wrong version number' ? `${reason}: its first bytes are not TLS` : reason;
 }

@@ -323,7 +323,7 @@ export class WebSockets {
   sweep(now: number, timeoutMs: number): void {
     for (const connection of [...this.#asked]) {
       if (now - connection.acceptedAt > timeoutMs) {
-        connection.fail('connect_timeout', `${connection.address}: no whole WebSocket request came within ${timeoutMs} ms`);
+        connection.fail('connect_timeout', `${connection.address}: no complete WebSocket request came within ${timeoutMs} ms`);
       }
     }
   }

@@ -128,7 +128,7 @@ describe.each([5, 4] as Version[])('MQTT %i', (version) => {
       await client.disconnect();
     }
     await setRules(held.broker, LIVE);
-    expect(await held.broker.log()).toContain('access rules took subscriptions back');
+    expect(await held.broker.log()).toContain('access rules withdrew subscriptions');
   });
 
   test('a rule that changes while the client is away', async () => {

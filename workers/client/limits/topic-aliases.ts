@@ -51,7 +51,7 @@ export class TopicAliases {
     const grown = topic.length - (before === undefined ? -ALIAS_BYTES : before.length);
     if (this.bytes + grown > this.maximum * (CHARACTERS_EACH + ALIAS_BYTES)) {
       this.#owner.endpoint.count('quotaTopicAlias');
-      throw new ProtocolError(REASON.quotaExceeded, `The topics of the aliases have more than ${this.maximum} KiB`);
+      throw new ProtocolError(REASON.quotaExceeded, `The topics of all aliases exceed ${this.maximum} KiB`);
     }
     if (grown > 0) this.#owner.memory.demand(grown);
     this.bytes += grown;
