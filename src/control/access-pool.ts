@@ -1,4 +1,4 @@
-/** The pool of threads that compare passwords, so that no hash burns time on an endpoint worker. */
+/** The pool of threads that compare passwords: without it, each hash would block an endpoint worker. */
 
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
@@ -6,9 +6,9 @@ import { FluxError, messageOf } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
 import type { VerifyJob } from '../thread/messages.ts';
 
-/** Jobs waiting for a thread; with 50 ms a hash that is about a minute of work for one. */
+/** Jobs that may wait for a thread: about a minute of work for one thread at 50 ms a hash. */
 const QUEUE_MAX = 1024;
-/** Threads end after this much idleness: many nodes never check a password. */
+/** A thread ends after this idle time, because many nodes never check a password. */
 const IDLE_MS = 30_000;
 
 export interface AccessPool {
@@ -20,8 +20,8 @@ export interface AccessPool {
 /**
  * Opens the pool; threads start with the first job.
  * @param options.url the built file whose default export does one job
- * @param options.threads at most so many threads, 1..
- * @param options.timeoutMs longest time from the question to the answer
+ * @param options.threads most threads, 1..
+ * @param options.timeoutMs longest time from the call of verify() to its result
  */
 export function openAccessPool(options: { url: URL; threads: number; timeoutMs: number; logger: Logger }): AccessPool {
   const pool = new Piscina<VerifyJob, boolean>({
@@ -31,7 +31,7 @@ export function openAccessPool(options: { url: URL; threads: number; timeoutMs: 
     maxQueue: QUEUE_MAX,
     idleTimeout: IDLE_MS,
   });
-  // Failures of single jobs reach their caller; this one is a thread that ended while idle, which piscina replaces by itself.
+  // A failed job rejects for its caller. This event reports a thread that ended while idle; piscina replaces the thread by itself.
   pool.on('error', (error: unknown) => options.logger.error('Auth: a thread of the password pool failed', { reason: messageOf(error) }));
   return {
     async verify(job) {

@@ -1,13 +1,13 @@
-/** How long to wait before the next attempt at something that failed: at once first, then doubling up to 30 seconds. */
+/** Pauses between attempts after a failure: no pause first, then doubling up to 30 seconds. */
 
 import { steadyNow } from '../kernel/clock.ts';
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 30_000;
-/** What ran this long had recovered: its next failure counts as the first again. */
+/** A thing that ran this long had recovered: its next failure counts as the first again. */
 const STABLE_MS = 60_000;
 
-/** Pauses of one thing that is attempted again and again. */
+/** Pauses between the attempts at one thing. */
 export class Backoff {
   #failures = 0;
   #lastFailureAt = Number.NEGATIVE_INFINITY;
@@ -25,7 +25,7 @@ export class Backoff {
     return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(this.#failures - 2, 20));
   }
 
-  /** The next failure is a first one again. */
+  /** The next failure counts as the first again. */
   reset(): void {
     this.#failures = 0;
   }

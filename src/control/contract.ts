@@ -1,4 +1,4 @@
-/** What the admin API may ask of the node, over HTTP or by messages; implemented by control/, called by admin/. */
+/** The requests of the admin API to the node, over HTTP or by messages; control/ implements them, admin/ calls them. */
 
 import type { Effect, Endpoint, KeyChange } from '../endpoint/endpoint.ts';
 import type { Issue } from '../kernel/errors.ts';
@@ -7,13 +7,13 @@ import type { WireClient } from '../thread/messages.ts';
 import type { CertificateFacts } from '../thread/tls-material.ts';
 import type { Upload } from './transfer/upload.ts';
 
-/** Who asks, over which door. */
+/** The caller of a request, and its transport. */
 export interface RequestContext {
   actor: string;
   source: 'http' | 'nats' | 'file';
   requestId: string;
   reason: string | null;
-  /** from If-Match; null = last write wins */
+  /** from If-Match; null: last write wins */
   expectedRevision: number | null;
   /** from ?timeout=, milliseconds, 1..300000 */
   timeoutMs: number;
@@ -25,14 +25,14 @@ export interface RequestContext {
   policy?: 'each' | 'all';
 }
 
-/** A change that is undone unless `confirm` follows. */
+/** A change that is undone unless `confirm` follows in time. */
 export interface ConfirmView {
   revision: number;
   /** ISO 8601 */
   until: string;
 }
 
-/** What became of a change on one node. */
+/** Result of a change on one node. */
 export interface NodeOutcome {
   node: string;
   state: 'applied' | 'pending' | 'failed';
@@ -59,9 +59,9 @@ export interface EndpointView {
 /** State of one endpoint on one node (docs/endpoints.md). */
 export type EndpointState = 'starting' | 'running' | 'draining' | 'stopped' | 'failed';
 
-/** The certificate that an endpoint shows. */
+/** The certificate that an endpoint presents. */
 export interface CertificateStatus extends CertificateFacts {
-  /** why its files as they are now are not used; null when they are */
+  /** why the present content of its files is not in use; null when it is */
   refused: string | null;
 }
 
@@ -79,15 +79,15 @@ export interface EndpointStatus {
   desiredRevision: number;
   lastError: string | null;
   restarts: number;
-  /** of its threads, those whose event loop has stood still for over 5 s */
+  /** how many of its threads have had a blocked event loop for over 5 s */
   blockedWorkers: number;
-  /** clients that are being disconnected; null: none. A removed endpoint is told until they are gone */
+  /** clients under disconnection; null when there are none. A removed endpoint stays listed until its last client has gone */
   draining: { total: number; left: number; until: string } | null;
   /** null: no TLS */
   certificate: CertificateStatus | null;
 }
 
-/** What watchers are told. `id` grows from event to event, also over a restart of the node. */
+/** An event for watchers. `id` grows by 1 with each event; a restarted node begins at another, random value. */
 export type WatchEvent = { id: number; at: string; node: string } & (
   | { event: 'state'; endpoint: string; port: number; state: string; revision: number; reason: string | null }
   | { event: 'revision'; revision: number; changes: { id: string; port: number; change: 'added' | 'updated' | 'removed' }[] }
@@ -96,21 +96,21 @@ export type WatchEvent = { id: number; at: string; node: string } & (
 
 export interface Watcher {
   onEvent(event: WatchEvent): void;
-  /** the node stops */
+  /** called when the node stops */
   onEnd(): void;
 }
 
 export interface WatchStart {
   /** identifier of the newest event */
   lastId: number;
-  /** false: events after the one that was asked for are not kept any more */
+  /** false: the events right after `after` are no longer kept */
   isComplete: boolean;
-  /** what happened since, oldest first */
+  /** the events since `after`, oldest first */
   missed: WatchEvent[];
   stop(): void;
 }
 
-/** What became, or would become, of one endpoint among several. */
+/** Result, or planned result, for one endpoint among several. */
 export interface EndpointOutcome {
   id: string;
   port: number;
@@ -118,11 +118,11 @@ export interface EndpointOutcome {
   effect: Effect;
 }
 
-/** Answer to a change of any number of endpoints as one revision. */
+/** Answer to a change of any number of endpoints in one revision. */
 export interface SetAnswer {
-  /** null for a dry run; the newest known one when there was nothing to do */
+  /** null for a dry run; the newest known revision when nothing changed */
   revision: number | null;
-  /** without the endpoints that stay as they are */
+  /** without the endpoints that did not change */
   changes: EndpointOutcome[];
   nodes: NodeOutcome[];
   warnings: string[];
@@ -130,13 +130,13 @@ export interface SetAnswer {
 }
 
 export interface RollbackAnswer extends SetAnswer {
-  /** of a rollback of one endpoint: what it is now; null when it is gone */
+  /** for a rollback of one endpoint: its new form; null when it is removed */
   endpoint?: Endpoint | null;
 }
 
 export interface ConfirmAnswer {
   revision: number;
-  /** what the revision had changed */
+  /** the endpoints that the revision had changed */
   endpoints: { id: string; port: number }[];
   nodes: NodeOutcome[];
   warnings: string[];
@@ -146,34 +146,34 @@ export interface ImportAnswer extends SetAnswer {
   added: number;
   updated: number;
   removed: number;
-  /** named, and as they are already */
+  /** endpoints that the file names and that already are as it says */
   unchanged: number;
 }
 
 export interface RestoreAnswer extends ImportAnswer {
-  /** the history of the file was taken, with its revisions */
+  /** true when the node took over the history of the file, with its revisions */
   adopted: boolean;
 }
 
-/** How secrets are written into a file. */
+/** The form of secrets in a file. */
 export interface SecretsWanted {
-  /** on demand of an administrator: everything is written as it is */
+  /** true: every secret in clear text, on request of an administrator */
   isClear: boolean;
-  /** for administrators alone: hashes of passwords, from which nobody logs in, but which others could try to guess from */
+  /** true, for administrators only: keeps password hashes. A hash logs nobody in, but allows offline guessing */
   keepsHashes: boolean;
 }
 
-/** What a file of endpoints says about itself. */
+/** The head of a file of endpoints. */
 interface FileHead {
-  /** of the form of the file: 1 */
+  /** version of the file's form: 1 */
   version: number;
   revision: number;
-  /** what stands in the place of secrets */
+  /** form of the secrets in the file */
   secrets: 'none' | 'sealed' | 'masked' | 'clear';
-  /** of the key that they are sealed with */
+  /** identifies the key that seals them */
   keyId?: string;
   note?: string;
-  /** endpoints as `list` answers them, but for their secrets; by port */
+  /** endpoints as in the answer of `list`, except for their secrets; sorted by port */
   configs: Record<string, unknown>[];
 }
 
@@ -182,13 +182,13 @@ export interface ExportDocument extends FileHead {
   exportedAt: string;
 }
 
-/** A backup that is written while it is read. */
+/** A backup that is made while it is read. */
 export interface BackupStream extends Omit<FileHead, 'configs' | 'version'> {
-  /** a JSON object: kind, version, takenAt, node, revision, configs, history (oldest first), and at its end what it says about secrets */
+  /** a JSON object: kind, version, takenAt, node, revision, configs, history (oldest first), and the form of the secrets at its end */
   text: AsyncIterable<string>;
 }
 
-/** One changed key of a plan; `endpoint` is its id where the plan is about several. */
+/** One changed key of a plan; `endpoint` is the id of its endpoint when the plan covers several. */
 export interface PlannedChange extends KeyChange {
   endpoint?: string;
 }
@@ -197,7 +197,7 @@ export interface PlanAnswer {
   changes: PlannedChange[];
   clientsAffected: number;
   warnings: string[];
-  /** of a rollback or an import: endpoint by endpoint */
+  /** for a rollback or an import: the plan of each endpoint */
   endpoints?: (EndpointOutcome & { clientsAffected: number; changes: KeyChange[] })[];
 }
 
@@ -245,12 +245,12 @@ export interface ClientLocation {
 }
 
 export interface HealthAnswer {
-  /** `failed`: it serves no client, though it has endpoints that are enabled; `degraded`: clients are served, something else is wrong */
+  /** `failed`: no client is served although endpoints are enabled; `degraded`: clients are served, but something else is wrong */
   status: 'ok' | 'degraded' | 'failed';
   node: string;
   version: string;
   uptimeSeconds: number;
-  /** `refused`: what is answered with 503 meanwhile */
+  /** `refused`: the features that answer 503 while the store is away */
   store: { type: string; ok: boolean; reason: string | null; refused: string[] };
   /** whether messages, sessions and retained messages can be stored; `refused` and `lost` count since the start */
   messages: { ok: boolean; reason: string | null; refused: number; lost: number };
@@ -261,7 +261,7 @@ export interface HealthAnswer {
   workerRestarts: number;
   /** names of threads whose event loop has stood still for over 5 s */
   blockedWorkers: string[];
-  /** what the start did: how long until every endpoint had been tried, how many came from the configuration file into an empty store, how many there are */
+  /** the start: time until every endpoint was tried once, endpoints written from the configuration file to an empty store, all endpoints */
   startup?: { durationMs: number; seeded: number; endpoints: number };
 }
 
@@ -301,7 +301,7 @@ export interface ClusterStatus {
   nats: { connected: boolean; server: string | null; reason: string | null };
   store: { ok: boolean; reason: string | null };
   revision: number;
-  /** revisions that another node knows and this one does not */
+  /** revisions that another node has and this one lacks */
   lag: number;
   nodes: { total: number; up: number };
   /** every node that is up runs the newest revision */
@@ -313,7 +313,7 @@ export interface ClusterStatus {
 /** A node of the cluster. */
 export interface NodeView {
   name: string;
-  /** made anew at each start of the node */
+  /** new at each start of the node */
   incarnation: string;
   address: string;
   adminPort: number;
@@ -330,7 +330,7 @@ export interface NodeView {
   revision: number;
   lag: number;
   store: { ok: boolean };
-  /** ids of endpoints that do not run as the store wants */
+  /** ids of endpoints that do not run as the store says */
   failed: string[];
 }
 
@@ -340,12 +340,12 @@ export interface ResourcesAnswer {
     rssBytes: number;
     heapUsedBytes: number;
     externalBytes: number;
-    /** what clients may make the node remember, and what they do */
+    /** memory that clients may use, and memory that they use */
     budgetBytes: number;
     heldBytes: number;
     /** of the machine or container */
     machineBytes: number;
-    /** nobody new is let in */
+    /** new clients and large packets are refused */
     isTight: boolean;
   };
   threads: {
@@ -354,10 +354,10 @@ export interface ResourcesAnswer {
     endpoints: string[];
     cpuPercent: number;
     heapUsedBytes: number;
-    /** over the last 30 to 60 s */
+    /** of the last 30 to 60 s */
     eventLoopLagMsP99: number;
     eventLoopLagMsMax: number;
-    /** times it was over 50 ms, since the thread began */
+    /** delays over 50 ms since the start of the thread */
     eventLoopBlocks: number;
   }[];
   node: string;
@@ -376,7 +376,7 @@ export interface Control {
   exportAll(wanted: SecretsWanted): Promise<ExportDocument>;
   importAll(body: unknown, context: RequestContext): Promise<ImportAnswer>;
   backup(wanted: SecretsWanted, hasHistory: boolean): Promise<BackupStream>;
-  /** The upload stays the caller's to close. */
+  /** The caller closes the upload. */
   restore(upload: Upload, context: RequestContext): Promise<RestoreAnswer>;
   /** keeps a change that was made with `confirmWithinMs` */
   confirm(body: unknown, context: RequestContext): Promise<ConfirmAnswer>;
@@ -394,17 +394,17 @@ export interface Control {
   /** as `status`, on every node that answers; this one first */
   statusEverywhere(port?: number): Promise<EndpointStatus[]>;
   metrics(port?: number): Promise<EndpointMetrics[]>;
-  /** Prometheus text; of one endpoint with `port`, else the whole node with process metrics */
+  /** Prometheus text: with `port` of one endpoint, else of the whole node with process metrics */
   prometheus(port?: number): Promise<string>;
   cluster(): ClusterStatus;
-  /** this node and all that it knows */
+  /** this node and all nodes that it knows */
   nodes(): NodeView[];
   checkPort(port: number, host?: string): Promise<PortCheck>;
   probe(port?: number): Promise<ProbeResult[]>;
   history(query: HistoryQuery): Promise<HistoryRow[]>;
-  /** Events after `after`, null for those to come. @throws FluxError `unavailable` when there are too many watchers */
+  /** Events after `after`; null: only future events. @throws FluxError `unavailable` when there are too many watchers */
   watch(after: number | null, watcher: Watcher): WatchStart;
-  /** counts a watcher that did not read and was cut off */
+  /** counts a watcher that was cut off because it did not read */
   watchTooSlow(): void;
   health(): HealthAnswer;
   resources(): Promise<ResourcesAnswer>;

@@ -1,4 +1,4 @@
-/** Keeps the history short (`history.keep`, `history.keepDays`), in small steps, and knows how large the store is. */
+/** Trims the history (`history.keep`, `history.keepDays`) in small steps, and knows the size of the store. */
 
 import { wallNow } from '../kernel/clock.ts';
 import { pause } from '../kernel/deadline.ts';
@@ -11,16 +11,16 @@ export interface HistoryKeeperOptions {
   store: EndpointStore;
   desired: Desired;
   limits: { keep: number; keepDays: number };
-  /** true while somebody reads the whole history */
+  /** true while a backup reads the whole history */
   isRead: () => boolean;
   logger: Logger;
 }
 
-/** How often it looks whether there is something to do. */
+/** Interval of the checks for work. */
 const LOOK_MS = 5_000;
-/** Without a change: rows become old all the same. */
+/** Checks after which the history is trimmed without a change, because rows grow old. */
 const IDLE_LOOKS = 720;
-/** Between two steps, so that the thread has most of its time for others. */
+/** Pause between two steps, which leaves most of the thread's time to others. */
 const STEP_PAUSE_MS = 20;
 const DAY_MS = 86_400_000;
 
@@ -29,7 +29,7 @@ export class HistoryKeeper {
   readonly #timer: NodeJS.Timeout;
   #running: Promise<void> | null = null;
   #isClosed = false;
-  /** the revision up to which all has been done */
+  /** the revision up to which the history is trimmed */
   #done = -1;
   #looks = 0;
   #size: StoreSize = { bytes: null, historyRows: null };
@@ -41,7 +41,7 @@ export class HistoryKeeper {
     this.#timer.unref();
   }
 
-  /** As of the last look. */
+  /** Size at the last check. */
   get size(): StoreSize {
     return this.#size;
   }
@@ -78,8 +78,8 @@ export class HistoryKeeper {
       this.#lastFailure = '';
     } catch (error) {
       const reason = messageOf(error);
-      // It is tried again at the next look, and told once.
-      if (reason !== this.#lastFailure && !this.#isClosed) logger.warn('ConfigSync: the history cannot be made shorter', { reason });
+      // The next check tries again; the log names the reason once.
+      if (reason !== this.#lastFailure && !this.#isClosed) logger.warn('ConfigSync: the history cannot be trimmed', { reason });
       this.#lastFailure = reason;
     }
   }

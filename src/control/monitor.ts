@@ -1,4 +1,4 @@
-/** What a node says about itself: status, numbers, health, resources; sampled each second. */
+/** The node's report about itself: status, numbers, health, resources; sampled each second. */
 
 import { steadyNow } from '../kernel/clock.ts';
 import { messageOf } from '../kernel/errors.ts';
@@ -52,10 +52,10 @@ export interface MonitorOptions {
   linesLost: () => LinesLost;
 }
 
-/** What does not work while the store is away; everything else goes on from memory. */
+/** Features that fail while the store is away; everything else continues from memory. */
 const NEED_THE_STORE = ['changes', 'history'];
 const TICK_MS = 1_000;
-/** Counting sessions costs the session worker a walk over them. */
+/** Ticks between two counts of sessions: each count makes the session worker walk over all of them. */
 const SESSION_COUNT_TICKS = 5;
 
 export class Monitor {
@@ -78,12 +78,12 @@ export class Monitor {
     clearInterval(this.#timer);
   }
 
-  /** Of all endpoints, or of the one on `port`; none when there is no such endpoint. */
+  /** Status of all endpoints, or of the endpoint on `port`; empty when no endpoint has the port. */
   status(port?: number): EndpointStatus[] {
     return [...this.#chosen(port).map((stored) => this.#statusOf(stored)), ...this.#removed(port)];
   }
 
-  /** Numbers of all endpoints, or of the one on `port`, in the form of `GET /api/endpoints/metrics`. */
+  /** Numbers of all endpoints, or of the endpoint on `port`, in the form of `GET /api/endpoints/metrics`. */
   async metrics(port?: number): Promise<EndpointMetrics[]> {
     await this.#countSessions();
     const chosen = this.#chosen(port);
@@ -92,7 +92,7 @@ export class Monitor {
     );
   }
 
-  /** Prometheus text: of one endpoint, or of the whole node with the process's own metrics. */
+  /** Prometheus text: with `port` of one endpoint, else of the whole node with the metrics of the process. */
   async prometheus(port?: number): Promise<string> {
     await this.#countSessions();
     const { collector } = this.#options;
@@ -123,7 +123,7 @@ export class Monitor {
     return { isNatsUp: nats.connected, lag, up: nodes.up, down: nodes.total - nodes.up, diverged, counts: cluster.counts };
   }
 
-  /** Endpoints that do not run as the store wants. */
+  /** Endpoints that do not run as the store says. */
   #unlikeStore(states: EndpointStatus[]): EndpointStatus[] {
     const { reconciler } = this.#options;
     return states.filter(({ id, state }) => state === 'failed' || reconciler.problemOf(id) !== null);
@@ -183,7 +183,7 @@ export class Monitor {
     };
   }
 
-  /** Null: messages can be stored. */
+  /** Null while messages can be stored. */
   get #storeProblem(): string | null {
     const { cause } = this.#options.supervisor.messages;
     return cause === null ? null : `messages cannot be stored: ${cause}`;
@@ -221,7 +221,7 @@ export class Monitor {
     return port === undefined ? all : all.filter(({ endpoint }) => endpoint.port === port);
   }
 
-  /** Endpoints that are gone from the store and still have clients to disconnect. */
+  /** Endpoints that are no longer in the store and still have clients to disconnect. */
   #removed(port?: number): EndpointStatus[] {
     const { desired, runners } = this.#options;
     return runners.all().flatMap((runner) => {

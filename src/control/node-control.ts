@@ -1,4 +1,4 @@
-/** The control plane of a node put together: implements what the admin API may ask. */
+/** Assembles the control plane of a node, which implements the requests of the admin API. */
 
 import { availableParallelism } from 'node:os';
 import type { Bus } from '../bus/contract.ts';
@@ -68,33 +68,33 @@ export interface ControlOptions {
   store: EndpointStore;
   /** null: a single node */
   bus: Bus | null;
-  /** seals what leaves the node in files */
+  /** seals secrets in files that leave the node */
   sealer: Sealer;
   /** other processes may write to the store */
   isStoreShared: boolean;
   workerUrls: WorkerUrls;
   logger: Logger;
-  /** of the log, since the start */
+  /** lost log lines since the start */
   linesLost: () => LinesLost;
 }
 
 export interface RunningControl {
   control: Control;
-  /** Tells the other nodes where the admin API of this one is. */
+  /** Announces the port of this node's admin API to the other nodes. */
   announceAdmin(port: number): void;
-  /** Looks at the certificate files of endpoints now. @returns what has changed, a text for each */
+  /** Checks the certificate files of endpoints now. @returns a text for each change */
   reload(): Promise<string[]>;
-  /** Drains and ends every thread. @returns true when all ended in order within `timeoutMs` */
+  /** Drains and ends every thread. @returns true when all threads ended in order within `timeoutMs` */
   stop(timeoutMs: number): Promise<boolean>;
 }
 
-/** First opening of all endpoints; what is not up by then goes on being tried. */
+/** Longest wait for the first opening of all endpoints; the runners keep trying those that are not up. */
 const START_TIMEOUT_MS = 30_000;
 const VERIFY_TIMEOUT_MS = 10_000;
 
 /**
- * Starts threads and endpoints; resolves when each endpoint was tried once.
- * @throws FluxError when the store cannot be read or the session worker cannot start; no thread is left behind
+ * Starts threads and endpoints. Resolves when each endpoint was tried once.
+ * @throws FluxError when the store cannot be read or the session worker cannot start; no thread is left behind then
  */
 export async function startControl(options: ControlOptions): Promise<RunningControl> {
   const { settings, version, store, workerUrls, logger } = options;
@@ -193,7 +193,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     return inOrder;
   };
   try {
-    // The session worker starts while the store is read; endpoint workers start beside it and wait for it before they are used.
+    // The session worker starts while the store is read. Endpoint workers start beside it, and are used only when it is up.
     const sessionUp = supervisor.start();
     sessionUp.catch(() => {});
     await desired.load();
@@ -232,7 +232,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   }
 }
 
-/** What watchers are told over HTTP is told over NATS, too, and what became of each change. */
+/** Publishes over NATS the events of the HTTP watch, and the result of each change. */
 function tellEvents({ events }: Cluster, runners: Runners, hub: WatchHub): void {
   runners.onChange = (runner) => {
     hub.look(runner);
@@ -424,7 +424,7 @@ class NodeControl implements Control {
   }
 }
 
-/** @throws FluxError `invalid` when it is no object */
+/** @throws FluxError `invalid` when the body is not an object */
 function toBody(body: unknown): Record<string, unknown> {
   if (isObject(body)) return body;
   throw new FluxError('invalid', 'the body must be a JSON object', { issues: [{ path: '', message: 'must be an object' }] });

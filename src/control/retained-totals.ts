@@ -1,4 +1,4 @@
-/** What the node says of its retained messages, from what the session worker counts: the numbers of refusals never go back. */
+/** Totals of the node's retained messages from the counts of the session worker: the totals of refusals never decrease. */
 
 import type { RetainedSample } from '../metrics/prometheus.ts';
 import type { RetainedCounts } from '../thread/messages.ts';
@@ -7,10 +7,10 @@ const NONE: RetainedCounts = { messages: 0, bytes: 0, refused: 0, namespaces: []
 
 export class RetainedTotals {
   #last = NONE;
-  /** refused by session workers that have ended */
+  /** refusals counted by session workers that have ended */
   #refusedBefore = 0;
 
-  /** Takes a new count. A session worker that was replaced counts from 0 again. @param onRefused further refusals of an endpoint */
+  /** Takes a new count. A replacement of the session worker counts from 0 again. @param onRefused further refusals of an endpoint */
   count(counts: RetainedCounts, onRefused: (endpoint: string, refused: number) => void): void {
     const isReplaced = counts.refused < this.#last.refused;
     if (isReplaced) this.#refusedBefore += this.#last.refused;
@@ -22,7 +22,7 @@ export class RetainedTotals {
     this.#last = counts;
   }
 
-  /** Messages that were not retained since the start. */
+  /** Messages that the node refused to retain, since the start. */
   get refused(): number {
     return this.#refusedBefore + this.#last.refused;
   }
@@ -31,7 +31,7 @@ export class RetainedTotals {
     return this.#last;
   }
 
-  /** What came by an endpoint and is kept. */
+  /** Retained messages that came through an endpoint. */
   of(id: string): { messages: number; bytes: number } {
     const { messages, bytes } = this.#last.endpoints.find(({ endpoint }) => endpoint === id) ?? { messages: 0, bytes: 0 };
     return { messages, bytes };

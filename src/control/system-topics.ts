@@ -1,4 +1,4 @@
-/** The `$SYS` topics of each namespace: what a client may know about the broker, as retained messages (docs/metrics-and-logs.md). */
+/** The `$SYS` topics of each namespace: facts about the broker for its clients, as retained messages (docs/metrics-and-logs.md). */
 
 import { messageOf } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
@@ -15,9 +15,9 @@ export interface SystemTopicsOptions {
   logger: Logger;
 }
 
-/** As often as other brokers do. */
+/** The usual interval of brokers. */
 const INTERVAL_MS = 10_000;
-/** The first ones come soon after the start. */
+/** Delay of the first messages after the start. */
 const FIRST_MS = 1_000;
 
 /** Numbers of a namespace by topic, below `$SYS/broker/`; each a sum over its endpoints. */
@@ -58,7 +58,7 @@ export class SystemTopics {
           retained.find((each) => each.namespace === namespace),
         );
     } catch (error) {
-      // The session worker is being replaced: the next round comes.
+      // The session worker is being replaced; the next round publishes.
       logger.debug('the $SYS topics were not published', { reason: messageOf(error) });
     }
     this.#timer = setTimeout(() => void this.#publish(), INTERVAL_MS);

@@ -1,15 +1,15 @@
-/** What happens to the endpoints of this node, told to whoever watches: states, revisions, drains; the last thousand events are kept. */
+/** Reports the events of this node's endpoints to watchers: states, revisions, drains. Keeps the last thousand events. */
 
 import { randomInt } from 'node:crypto';
 import { wallNow } from '../kernel/clock.ts';
 import type { StoredEndpoint } from '../storage/contract.ts';
 import type { WatchEvent, Watcher, WatchStart } from './contract.ts';
 
-/** Events that a watcher who was away is still told. */
+/** Events kept for a watcher that reconnects. */
 const KEPT_MAX = 1_000;
 const WATCHERS_MAX = 256;
 
-/** What of a runner is told. */
+/** The part of a runner that events report. */
 export interface Watched {
   readonly id: string;
   readonly state: string;
@@ -24,12 +24,15 @@ export class WatchHub {
   readonly #node: string;
   readonly #events: WatchEvent[] = [];
   readonly #watchers = new Set<Watcher>();
-  /** what was told last of each endpoint */
+  /** last reported state of each endpoint */
   readonly #states = new Map<string, string>();
   readonly #drains = new Map<string, { total: number; left: number; until: string }>();
   #known = new Map<string, { port: number; revision: number }>();
   #isReading = false;
-  /** Begins anywhere, so that an identifier of an earlier process is never taken for one of this one: the clock may say one time twice. */
+  /**
+   * Starts at a random value. A start from the wall clock could repeat after a clock change, and an identifier of an earlier process
+   * would then pass for one of this process.
+   */
   #lastId = randomInt(2 ** 32) * 2 ** 20;
   #slowWatchers = 0;
 
@@ -37,7 +40,7 @@ export class WatchHub {
     this.#node = node;
   }
 
-  /** Watchers that did not read what they were sent, and were cut off. */
+  /** Watchers that were cut off because they did not read. */
   get slowWatchers(): number {
     return this.#slowWatchers;
   }
@@ -47,9 +50,9 @@ export class WatchHub {
   }
 
   /**
-   * Adds a watcher. Everything after `after` is handed over at once, what comes later as it happens.
-   * @param after identifier of the last event that it saw; null: it begins now
-   * @returns null when there are as many watchers as may be
+   * Adds a watcher. The result holds the events after `after`; the watcher gets later events as they happen.
+   * @param after identifier of the last event that the watcher saw; null: only events from now on
+   * @returns null when the limit of watchers is reached
    */
   watch(after: number | null, watcher: Watcher): WatchStart | null {
     if (this.#watchers.size >= WATCHERS_MAX) return null;
@@ -66,7 +69,7 @@ export class WatchHub {
     this.#watchers.clear();
   }
 
-  /** The configuration may have changed. */
+  /** To be called when the configuration may have changed. */
   configured(endpoints: StoredEndpoint[], revision: number): void {
     const now = new Map(endpoints.map((stored) => [stored.endpoint.id, { port: stored.endpoint.port, revision: stored.revision }]));
     const changes = [...now].flatMap(([id, { port, revision: at }]) => {
@@ -81,7 +84,7 @@ export class WatchHub {
     if (!isFirst && changes.length + removed.length > 0) this.#tell({ event: 'revision', revision, changes: [...changes, ...removed] });
   }
 
-  /** The state of an endpoint, or its drain, may have changed. */
+  /** To be called when the state or the drain of an endpoint may have changed. */
   look(runner: Watched): void {
     const { id, state, lastError, draining, last } = runner;
     if (last === null) return;
@@ -102,7 +105,7 @@ export class WatchHub {
     }
   }
 
-  /** Nothing of the endpoint runs any more. */
+  /** To be called when nothing of the endpoint runs any more. */
   forget(id: string): void {
     this.#states.delete(id);
   }

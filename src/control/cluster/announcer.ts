@@ -15,7 +15,7 @@ import { readAnnouncement, readReceipt } from './read-notice.ts';
 const REPEAT_MS = 500;
 /** Announcements without a NATS connection after which a change waits no longer. */
 const AWAY_MAX = 4;
-/** Most announcements of others that wait for this node's listeners. The oldest is dropped: its sender repeats it, or reads the heartbeat. */
+/** Most announcements of others that wait for this node's listeners. The oldest is evicted: its sender repeats it, or reads the heartbeat. */
 const OWED_MAX = 10_000;
 /** An older announcement gets no receipt, because no change waits that long (ms). */
 const OWED_MS = 300_000;
@@ -95,7 +95,7 @@ export class Announcer {
     this.#waiting.delete(request);
     const unreached = bus.state.connected
       ? 'it has not answered yet'
-      : 'there is no connection to NATS: it follows when it reads the store';
+      : 'there is no connection to NATS: the node follows when it reads the store';
     const reason = timeoutMs === 0 && isSent ? 'not waited for' : unreached;
     return this.#outcomes(asked, waiting, reason);
   }

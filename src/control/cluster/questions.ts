@@ -19,6 +19,6 @@ export interface NodeAnswer {
 export function readAnswer(body: unknown): unknown {
   if (isObject(body) && body['ok'] === true) return body['answer'] ?? null;
   const error = isObject(body) ? body['error'] : null;
-  const message = isObject(error) && typeof error['message'] === 'string' ? error['message'] : 'the node gave no answer that is understood';
+  const message = isObject(error) && typeof error['message'] === 'string' ? error['message'] : 'the answer of the node is not understood';
   throw new FluxError('internal', message);
 }

@@ -1,4 +1,4 @@
-/** What the store wants to run, held in memory and compared with the store at each write, and the locks of changes under way. */
+/** The configuration that the store demands: held in memory, compared with the store at each write, with the locks of changes under way. */
 
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { Deadline } from '../../kernel/deadline.ts';
@@ -21,7 +21,7 @@ import type { EndpointKey } from '../changes/change-request.ts';
 import { dueIn, lockKeys, WaitingChanges } from '../changes/waiting.ts';
 import { reachStep } from './change-steps.ts';
 
-/** Another process was first: the change was made for a state that is gone. By now this process knows the new one. */
+/** Another process was first: the change assumed an outdated state. When this is thrown, this process has read the new state. */
 class OutdatedError extends FluxError {}
 
 /** A revision that this process has written. */
@@ -31,38 +31,38 @@ export interface Committed {
   changes: { id: string; port: number; kind: 'added' | 'updated' | 'removed' }[];
 }
 
-/** Attempts at a change that another process comes before, again and again. */
+/** Attempts at a change that other processes keep overtaking. */
 const ATTEMPTS = 4;
-/** A change waits this long for the reconciler to be done with an endpoint. */
+/** Longest wait of a change for the reconciler to finish with an endpoint. */
 const RECONCILE_WAIT_MS = 5_000;
 
 export class Desired {
-  /** Told when the store failed, or holds changes that this process has not read. */
+  /** Called when the store failed, or holds changes that this process has not read. */
   onBehind: () => void = () => {};
-  /** Told of each change that this process has written. */
+  /** Called for each change that this process has written. */
   onCommitted: (change: Committed) => void = () => {};
-  /** Told what is not being changed, or brought in step, any more: identifiers, and ports as `port N`. */
+  /** Called with keys that a change or the reconciler has released: identifiers, and ports as `port N`. */
   onIdle: (keys: string[]) => void = () => {};
   readonly waiting: WaitingChanges;
-  /** Told when a change has given back what it had locked. */
+  /** Called when a change has released its locks. */
   onReleased: () => void = () => {};
-  /** Told when endpoints may have changed. */
+  /** Called when endpoints may have changed. */
   onChanged: () => void = () => {};
   readonly #store: EndpointStore;
   readonly #byId = new Map<string, StoredEndpoint>();
-  /** what a change under way has locked → the revision that it had then, 0 for none */
+  /** keys locked by a change under way → their revision at that time, 0 for none */
   readonly #locked = new Map<string, number>();
-  /** what the reconciler is applying */
+  /** keys that the reconciler is applying */
   readonly #applying = new Map<string, Promise<unknown>>();
   /** all changes up to this revision are in #byId */
   #complete = 0;
-  /** changes of this process beyond that, while those of others before them are not known yet */
+  /** later changes of this process, while earlier changes of others are still unknown */
   readonly #ahead = new Map<number, StoreChange[]>();
   #storeError: string | null = null;
-  /** the store was away at the start, and this is what stands in for it */
+  /** the stand-in configuration when the store was away at the start */
   #substitute: NonNullable<StoreSnapshot['away']> | null = null;
 
-  /** @param node the name of this node, as it stands in the history */
+  /** @param node name of this node in the history */
   constructor(store: EndpointStore, node: string) {
     this.#store = store;
     this.waiting = new WaitingChanges(node);
@@ -78,7 +78,7 @@ export class Desired {
     return this.#complete;
   }
 
-  /** True when the store is known to hold changes of other processes that this one has not read. */
+  /** True when the store is known to hold changes of other processes that this process has not read. */
   get isBehind(): boolean {
     return this.#ahead.size > 0;
   }
@@ -137,8 +137,9 @@ export class Desired {
   }
 
   /**
-   * For a change of what another one holds that waits for its confirmation: the store is asked, for another node may have confirmed it.
-   * @throws FluxError `busy` when it still waits, for onNewest() when it does not, `unavailable`
+   * Refuses a change of endpoints that a change waiting for its confirmation holds. Reads the store first, because another node may have
+   * confirmed the waiting change.
+   * @throws FluxError `busy` when the change still waits; an error for onNewest() when it does not; `unavailable`
    */
   async refuseWaiting(keys: string[], undone: number | null): Promise<never> {
     await this.load();
@@ -147,9 +148,9 @@ export class Desired {
   }
 
   /**
-   * Runs one change while nobody else on this node changes what `keys` names; what it is based on is what is known now.
-   * @throws FluxError `busy` at once when somebody does; nobody waits in line, because the answer would be about an older state.
-   *   `unavailable` at once when the store is away
+   * Runs one change alone on this node for `keys`, based on the state known at the call.
+   * @throws FluxError `busy` at once when another change holds a key: a queued change would answer about an outdated state. `unavailable`
+   * at once when the store is away
    */
   async exclusively<T>(keys: string[], change: () => Promise<T>): Promise<T> {
     const basis = keys.map((key) => [key, this.#byId.get(key)?.revision ?? 0] as const);
@@ -168,8 +169,8 @@ export class Desired {
   }
 
   /**
-   * Runs a change, and once more on the new state when another process of the same store was first.
-   * @throws FluxError `busy` when that happens again and again
+   * Runs a change, and again on the new state each time that another process of the same store was first.
+   * @throws FluxError `busy` when other processes were first at every attempt
    */
   async onNewest<T>(change: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
@@ -182,12 +183,12 @@ export class Desired {
     }
   }
 
-  /** True for what `onNewest` makes again: it says nothing about the change itself. */
+  /** True for errors after which `onNewest` tries again; they say nothing about the change itself. */
   isOutdated(error: unknown): boolean {
     return error instanceof OutdatedError;
   }
 
-  /** Runs what the reconciler does to the endpoints and ports of `keys`: changes of them wait for it a moment. */
+  /** Runs the reconciler's work on the endpoints and ports of `keys`; changes of these keys wait a moment for it. */
   async applying<T>(keys: string[], work: () => Promise<T>): Promise<T> {
     const running = work();
     const settled = running.then(
@@ -213,13 +214,13 @@ export class Desired {
     return this.#applying.has(id);
   }
 
-  /** Reads everything; the store wins, also when it has gone back because a backup was put in its place. @throws FluxError `unavailable` */
+  /** Reads everything. The store wins, even when a restored backup took it back to an earlier revision. @throws FluxError `unavailable` */
   async load(): Promise<void> {
     const known = this.revision;
     const snapshot = await this.#noting(this.#store.load(), () => true);
     this.#substitute = snapshot.away ?? null;
     const wentBack = snapshot.revision < known;
-    // Read before a change of this process that is known whole by now.
+    // This snapshot is older than a change of this process that is completely known now.
     if (!wentBack && snapshot.revision < this.#complete) return;
     this.#byId.clear();
     for (const stored of snapshot.endpoints) this.#byId.set(stored.endpoint.id, stored);
@@ -260,7 +261,7 @@ export class Desired {
     return this.#noting(this.#store.rows(after, limit));
   }
 
-  /** The empty store takes a history. @throws FluxError `exists`, `invalid`, `unavailable`: it stays empty */
+  /** Gives the empty store a history. @throws FluxError `exists`, `invalid`, `unavailable`; the store stays empty then */
   async adopt(past: Past, meta: ChangeMeta): Promise<number> {
     const revision = await this.#noting(this.#store.adopt(past));
     await this.load();
@@ -269,7 +270,7 @@ export class Desired {
     return revision;
   }
 
-  /** A waiting change stays. @throws FluxError `not-found` when it does not wait (any more), `unavailable` */
+  /** Makes a waiting change permanent. @throws FluxError `not-found` when the change does not wait (any more), `unavailable` */
   async confirm(revision: number): Promise<void> {
     await this.#noting(this.#store.confirm(revision)).catch((error: unknown) => {
       if (error instanceof FluxError && error.kind === 'not-found') this.waiting.settle(revision);
@@ -279,17 +280,17 @@ export class Desired {
   }
 
   /**
-   * Writes all changes as one revision, each compared with what was known when its endpoint was locked.
-   * @param options `whole`: the revision that the whole configuration must still have; null: that is not compared
-   * @throws FluxError for onNewest() when another process was first, `unavailable`: nothing was written, unless its message says that
-   *   this is not known
+   * Writes all changes as one revision. The store compares each endpoint with the state known when the endpoint was locked.
+   * @param options `whole`: the revision that the whole configuration must still have; null: no such comparison
+   * @throws FluxError for onNewest() when another process was first; `unavailable` when nothing was written, unless its message says that
+   * the result is unknown
    */
   async commit(
     changes: StoreChange[],
     meta: ChangeMeta,
     { whole = null, ...options }: CommitOptions & { whole?: number | null } = {},
   ): Promise<number> {
-    // Without a prototype: an endpoint may be called __proto__.
+    // The object has no prototype, because an endpoint may be called __proto__.
     const expected: Record<string, number> = Object.create(null);
     const keys = new Set<string>();
     const kinds: Committed['changes'] = [];
@@ -321,7 +322,7 @@ export class Desired {
     return revision;
   }
 
-  /** What the store refuses although it was fine here has been changed by another process. */
+  /** The store refused a change that was valid for this process, so another process has changed the state. */
   async #outdated(error: unknown): Promise<never> {
     if (!(error instanceof FluxError) || !['revision-mismatch', 'exists', 'not-found'].includes(error.kind)) throw error;
     await this.load();
@@ -344,7 +345,7 @@ export class Desired {
     if (running.length > 0) await new Deadline(RECONCILE_WAIT_MS).reaches(Promise.all(running));
   }
 
-  /** @param isFault whether the store failed, and not what was asked of it */
+  /** @param isFault true for an error that shows a failing store, false for one about the request */
   async #noting<T>(work: Promise<T>, isFault = isStoreFault): Promise<T> {
     try {
       const result = await work;

@@ -1,4 +1,4 @@
-/** Drives the listeners of this node from what runs to what is wanted: a change, the start and the reconciler all go through here. */
+/** Moves the listeners of this node from what runs to what the configuration says: changes, the start and the reconciler all use it. */
 
 import { isDeepStrictEqual } from 'node:util';
 import { type AclConfig, type AuthConfig, type Endpoint, isEveryAddress, type SslConfig } from '../../endpoint/endpoint.ts';
@@ -19,31 +19,31 @@ import { type Begun, ensureUnderstood, type Listener } from './listener.ts';
 import type { Runners } from './runners.ts';
 import { decideStep, type Step, workerGroupSize } from './step.ts';
 
-/** What was opened for an endpoint beside what runs; it ends with activate() or discard(). */
+/** The listeners opened for an endpoint beside its running ones; activate() or discard() ends it. */
 export interface Prepared {
   readonly id: string;
   /** null: the endpoint is removed */
   readonly after: Endpoint | null;
   readonly step: Step;
   readonly warm: Listener[];
-  /** what came of begin(); nobody before it */
+  /** result of begin(); nothing before it */
   begun: Begun;
   /** null: no TLS */
   readonly tls: TlsMaterial | null;
-  /** what the answer should tell about its certificate */
+  /** warnings for the answer, about logins and the certificate */
   readonly warnings: string[];
 }
 
-/** What endpoints use that name none of their own. */
+/** Values for endpoints that name none of their own. */
 export interface DriverDefaults {
   auth: AuthConfig[];
   acl: AclConfig;
-  /** where endpoints listen that name every address; null: there */
+  /** address for endpoints that listen on every address; null: every address */
   bindAddress: string | null;
 }
 
 const NONE_LEAVING: ReadonlySet<number> = new Set();
-/** Where nothing had to be opened. */
+/** The result when nothing had to be opened. */
 const NONE_BEGUN: Begun = { count: 0, accepting: [], refused: [], failure: null };
 
 export class Driver {
@@ -57,21 +57,21 @@ export class Driver {
     this.#defaults = defaults;
   }
 
-  /** The endpoint as this node runs it: the same on every node but for the address of "every address". */
+  /** The endpoint in the form that this node runs: equal on every node, except for the address of "every address". */
   asRun(endpoint: Endpoint): Endpoint {
     const host = this.hostHere(endpoint.host);
     return host === endpoint.host ? endpoint : { ...endpoint, host };
   }
 
-  /** The address that an endpoint of this host binds on this node. */
+  /** The address that this node binds for an endpoint with `host`. */
   hostHere(host: string): string {
     const { bindAddress } = this.#defaults;
     return bindAddress !== null && isEveryAddress(host) ? bindAddress : host;
   }
 
   /**
-   * Starts an endpoint that does not listen. A failure is kept by its runner, which attempts it again; resolves after the first attempt.
-   * @throws FluxError when it listens by now with another configuration, and this one does not work
+   * Starts an endpoint that does not listen. Its runner keeps a failure and tries again. Resolves after the first attempt.
+   * @throws FluxError of the attempt when the endpoint has come to listen with another configuration, which stays
    */
   async start({ endpoint, revision }: StoredEndpoint, deadline: Deadline): Promise<void> {
     for (const text of this.loginWarnings(endpoint)) this.#logger.warn(`Endpoint ${endpoint.port}: ${text}`, { endpoint: endpoint.id });
@@ -79,11 +79,11 @@ export class Driver {
   }
 
   /**
-   * Opens beside what runs whatever the endpoint needs; nothing else changes until activate().
-   * @param after null: the endpoint goes
-   * @param revision the one that it will probably have
-   * @param leaving ports that other endpoints of this node give up in the same step, so that two may swap theirs
-   * @throws FluxError `port-in-use`, `unprocessable` (a certificate too), `timeout`; nothing is left open then
+   * Opens the listeners that the endpoint needs, beside the running ones; changes nothing else before activate().
+   * @param after null: the endpoint is removed
+   * @param revision the revision that it will probably have
+   * @param leaving ports that other endpoints of this node release in the same step, so that two endpoints may swap ports
+   * @throws FluxError `port-in-use`, `unprocessable` (also for a certificate), `timeout`; nothing stays open then
    */
   async prepare(
     id: string,
@@ -107,7 +107,7 @@ export class Driver {
     return { id, after: own, step, warm, begun: NONE_BEGUN, tls, warnings };
   }
 
-  /** What should be known about who may log in. */
+  /** Warnings when nobody can log in, or an entry of the logins matches nobody. */
   loginWarnings(endpoint: Endpoint | null): string[] {
     if (endpoint === null || !endpoint.enabled || !endpoint.enableAuth || foreignProblem(endpoint) !== null) return [];
     const list = endpoint.authConfig ?? this.#defaults.auth;
@@ -115,22 +115,22 @@ export class Driver {
       Object.entries(filter).flatMap(([key, source]) => {
         const problem = patternProblem(source);
         const path = `${endpoint.authConfig === null ? 'auth' : 'authConfig'}.${index}.filter.${key}`;
-        return problem === null ? [] : [`${path} ${problem}; the entry is for nobody until it is changed`];
+        return problem === null ? [] : [`${path} ${problem}; the entry matches nobody until its filter is corrected`];
       }),
     );
     if (list.some(({ users }) => users.length > 0)) return unusable;
-    const where = endpoint.authConfig === null ? 'neither here (authConfig) nor for the node (auth)' : 'in its authConfig';
-    return [...unusable, `nobody can log in: enableAuth is on, and there is no user ${where}`];
+    const where = endpoint.authConfig === null ? ', neither on the endpoint (authConfig) nor on the node (auth)' : ' in its authConfig';
+    return [...unusable, `nobody can log in: enableAuth is on, and no users are configured${where}`];
   }
 
-  /** Closes what was opened: the change that it was opened for did not happen. */
+  /** Closes the opened listeners, because their change did not happen. */
   async discard({ id, warm }: Prepared, deadline: Deadline): Promise<void> {
     await this.#runners.of(id).discard(warm, deadline);
   }
 
   /**
-   * What was opened accepts, beside what runs. Of several endpoints that change together each is to come so far before the first is
-   * activated: a port may pass from one to another.
+   * Makes the opened listeners accept, beside the running ones. All endpoints of a change do this before the first activate(), because a
+   * port may pass from one endpoint to another.
    */
   async begin(prepared: Prepared): Promise<void> {
     const { id, warm } = prepared;
@@ -138,9 +138,10 @@ export class Driver {
   }
 
   /**
-   * After begin() of all that change together: those of which nothing accepts, while something runs that may go on as it is. They are not
-   * to be activated. Who holds a port on which another one of them accepts by now cannot go on: of it, nothing will listen for the time being.
-   * @returns why, by endpoint
+   * The endpoints that cannot be activated after begin() of the whole change: none of their new listeners accepts, and their old ones can
+   * continue. An endpoint is not among them when another endpoint of the change accepts on its port: its old listeners cannot continue,
+   * and nothing listens for it until the repair.
+   * @returns the reason by endpoint
    */
   stuck(together: readonly Prepared[]): Map<Prepared, unknown> {
     const stuck = new Map<Prepared, unknown>();
@@ -157,10 +158,10 @@ export class Driver {
   }
 
   /**
-   * What was prepared takes the place of what runs, after begin(); resolves when the old listeners no longer accept, and when the clients of an
-   * endpoint that stops at once are gone.
-   * @param drain for the clients of what stops, and for those that earlier changes have left behind
-   * @throws FluxError when a worker does not accept, or did not take its configuration (it is replaced, and the endpoint repaired)
+   * Replaces the running listeners by the prepared ones, after begin(). Resolves when the old listeners no longer accept, and when the
+   * clients of an endpoint that stops at once are gone.
+   * @param drain for the clients of stopped listeners, and for those that earlier changes have left behind
+   * @throws FluxError when a worker does not accept, or did not take its configuration (the worker is replaced, the endpoint repaired)
    */
   async activate(prepared: Prepared, revision: number, drain: DrainRequest, deadline: Deadline): Promise<void> {
     await this.#activate(prepared, revision, drain, deadline);
@@ -173,13 +174,13 @@ export class Driver {
       const { drained } = await runner.stop(drain);
       if (drain.drainMs === 0 && drain.drainRate === null) await deadline.reaches(drained);
     }
-    // What has stopped may still be draining, at a pace that is now too slow.
+    // A stopped endpoint may still be draining, at a pace that is now too slow.
     if (step.kind === 'nothing' && asksToDrain(drain)) void runner.drain(drain);
     if (after === null || step.kind === 'stop' || step.kind === 'nothing') return;
     const config = this.#configOf(after, revision, tls);
     if (step.kind === 'replace') await runner.activate(config, begun);
     if (step.kind === 'resize') await runner.resize(config, step.size, begun);
-    // After a replacement it is for the old listeners, whose clients get the live keys, and for a revision that was guessed wrong.
+    // After a replacement this update gives the old listeners' clients the live keys, and corrects a revision that prepare() guessed wrong.
     const isRebind = step.kind !== 'replace' && step.isRebind;
     try {
       await runner.update(config, deadline, isRebind);
@@ -189,7 +190,7 @@ export class Driver {
     if (begun.failure !== null) throw begun.failure;
   }
 
-  /** An endpoint with the node's fallbacks resolved, as workers want it. */
+  /** An endpoint with the node's defaults filled in, in the form for workers. */
   #configOf(endpoint: Endpoint, revision: number, tls: TlsMaterial | null): EndpointRuntimeConfig {
     const { auth, acl } = this.#defaults;
     return { endpoint, revision, auth: endpoint.authConfig ?? auth, acl: endpoint.aclConfig ?? acl, tls };
@@ -197,8 +198,9 @@ export class Driver {
 }
 
 /**
- * What runs goes on where nothing about it changes, also when its files have become useless meanwhile; else it is read and tried.
- * @throws FluxError `unprocessable` with everything that is wrong
+ * The TLS material for an endpoint. Unchanged TLS keeps its running material, even when its files have become useless; else the files are
+ * read and tested.
+ * @throws FluxError `unprocessable` with every problem
  */
 export async function tlsOf(
   after: Endpoint | null,
@@ -211,7 +213,7 @@ export async function tlsOf(
   return { material: tls, warnings: [...expiryWarnings(tls, wallNow()), ...(await fileWarnings(after.sslConfig, tls))] };
 }
 
-/** What runs is in memory: its files are needed at the next start. */
+/** Warns of files that would fail at the next start; the running material is in memory. */
 async function fileWarnings(sslConfig: SslConfig, { digest }: TlsMaterial): Promise<string[]> {
   if (!hasFiles(sslConfig)) return [];
   const sources = await readSources(sslConfig);
@@ -220,6 +222,6 @@ async function fileWarnings(sslConfig: SslConfig, { digest }: TlsMaterial): Prom
     await loadTls(sslConfig, sources);
     return [];
   } catch (error) {
-    return [`${toWireError(error).message}: the endpoint goes on with what it has, and would not listen after a start of the node`];
+    return [`${toWireError(error).message}: the endpoint keeps its present certificate, but would not listen after a restart of the node`];
   }
 }

@@ -1,4 +1,4 @@
-/** Changes of one endpoint at a time, as requests ask for them, and the start of all endpoints (ARCHITECTURE.md, Life of a change). */
+/** Changes of one endpoint at a time by requests, and the start of all endpoints (ARCHITECTURE.md, Life of a change). */
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { mergeEndpoint, parseEndpoint } from '../../endpoint/schema.ts';
@@ -28,11 +28,11 @@ export interface ManagerOptions {
   logger: Logger;
 }
 
-/** Endpoints that one line of the log names. */
+/** Most endpoints that one log line names. */
 const NAMES_MAX = 8;
-const APPLY_ADVICE = 'To make the store what the file says: ./fluxmq apply FILE (with --dry-run it only tells what would change)';
+const APPLY_ADVICE = 'To bring the store to the state of the file: ./fluxmq apply FILE (--dry-run only shows the changes)';
 
-/** A request about one endpoint, read. */
+/** A request about one endpoint after parsing. */
 interface SingleRequest {
   before: StoredEndpoint | null;
   after: Endpoint | null;
@@ -47,7 +47,7 @@ export class EndpointManager {
     this.#options = options;
   }
 
-  /** Starts everything that the store wants, side by side. Failures are kept by the runners; resolves when each was tried once. */
+  /** Starts all enabled endpoints in parallel. The runners keep failures. Resolves when each endpoint was tried once. */
   async startAll(deadline: Deadline): Promise<void> {
     const { desired, driver } = this.#options;
     const enabled = desired.list().filter(({ endpoint }) => endpoint.enabled);
@@ -55,8 +55,8 @@ export class EndpointManager {
   }
 
   /**
-   * Writes the endpoints of the configuration file into an empty store; of another one it warns what the file says in vain.
-   * @param areGiven false: they are the built-in ones, which nobody expects to be used
+   * Writes the endpoints of the configuration file into an empty store. For any other store it warns that the file is ignored.
+   * @param areGiven false: these are the built-in endpoints, whose absence deserves no warning
    * @throws FluxError `unavailable`
    */
   async seed(endpoints: Endpoint[], areGiven: boolean): Promise<number> {
@@ -116,7 +116,7 @@ export class EndpointManager {
     };
   }
 
-  /** What the change would do. @throws FluxError when it would be refused for another reason than a missing `force` */
+  /** The effect that a change would have. @throws FluxError when the change would be refused for more than a missing `force` */
   async plan(action: SingleAction, body: unknown, context: RequestContext): Promise<PlanAnswer> {
     const { before, after, options, warnings } = this.#read(action, body);
     const { judged, warnings: needs } = foresee(toSet(action, before, after, options, context), this.#options.desired);
@@ -132,10 +132,10 @@ export class EndpointManager {
     };
   }
 
-  /** Why this node could not listen now as the endpoint says; other nodes are not asked. */
+  /** Why this node could not listen for the endpoint now. Does not ask other nodes. */
   async #portWarnings(after: Endpoint | null): Promise<string[]> {
     const { driver, runners } = this.#options;
-    // A port of this node's own endpoints is the judgement's business.
+    // The plan of the change itself covers ports of this node's endpoints.
     if (after === null || !after.enabled || runners.all().some((runner) => runner.holds(after.port))) return [];
     try {
       await probePort(driver.hostHere(after.host), after.port);

@@ -1,4 +1,4 @@
-/** Runs one endpoint on this node: its listeners now, those that linger for their clients, and the repair of what broke. */
+/** Runs one endpoint on this node: its present listeners, those that linger for their clients, and the repair after failures. */
 
 import { steadyNow, wallNow } from '../../kernel/clock.ts';
 import { Deadline, pause } from '../../kernel/deadline.ts';
@@ -16,9 +16,9 @@ import { Lingering } from './lingering.ts';
 import { type Begun, beginAll, Listener, type ListenerContext } from './listener.ts';
 import { ListeningSockets } from './listening-sockets.ts';
 
-/** One attempt to bring a listener back. */
+/** Time for one attempt to bring a listener back. */
 const REPAIR_TIMEOUT_MS = 20_000;
-/** For changes that nobody waits for. */
+/** Time for commands that no request waits for. */
 const COMMAND_TIMEOUT_MS = 10_000;
 
 /**
@@ -28,7 +28,7 @@ const COMMAND_TIMEOUT_MS = 10_000;
  *      └────────► starting ──────────────────┘   ▼
  *                     └──── attempt failed ──► failed ── attempt succeeds ──► running
  *
- * `wanted` is what should run; repair() drives the listeners towards it and is the only code that does so unasked.
+ * `wanted` is the configuration to run. repair() moves the listeners towards it, and is the only code that does so without a request.
  */
 export class EndpointRunner {
   readonly id: string;
@@ -37,14 +37,14 @@ export class EndpointRunner {
   readonly #backoff = new Backoff();
   #wanted: EndpointRuntimeConfig | null = null;
   #last: EndpointRuntimeConfig | null = null;
-  /** threads that it should accept in */
+  /** number of threads to accept in */
   #size = 1;
   #listeners: Listener[] = [];
   readonly #sockets: ListeningSockets;
   readonly #lingering: Lingering;
-  /** listeners that did not take their configuration: they go on until a successor accepts */
+  /** listeners that did not take their configuration; they continue until a successor accepts */
   readonly #stale = new Set<Listener>();
-  /** moved by each activation and stop: a repair that began before it is out of date */
+  /** replaced at each activation and stop, which invalidates the repairs begun before */
   #generation = new AbortController();
   #repairing: Promise<void> | null = null;
   readonly #drains: Drains;
@@ -53,7 +53,7 @@ export class EndpointRunner {
   #listeningSince: number | null = null;
   #restarts = 0;
 
-  /** @param onChange told when what it says of itself may have changed */
+  /** @param onChange called when the reported state may have changed */
   constructor(id: string, context: Omit<ListenerContext, 'limits' | 'addresses'>, onChange: (runner: EndpointRunner) => void) {
     this.id = id;
     this.#tell = () => onChange(this);
@@ -76,7 +76,7 @@ export class EndpointRunner {
     return this.#wanted;
   }
 
-  /** What is wanted, or was when it stopped; null before it was first started. */
+  /** The wanted configuration, or the last one before the stop; null before the first start. */
   get last(): EndpointRuntimeConfig | null {
     return this.#wanted ?? this.#last;
   }
@@ -85,7 +85,7 @@ export class EndpointRunner {
     return this.#lastError;
   }
 
-  /** Milliseconds since the epoch; null when it does not listen. */
+  /** Milliseconds since the epoch; null when the endpoint does not listen. */
   get listeningSince(): number | null {
     return this.#listeners.length > 0 ? this.#listeningSince : null;
   }
@@ -99,39 +99,40 @@ export class EndpointRunner {
     return [...this.#listeners, ...this.#lingering.listeners];
   }
 
-  /** Clients connected, the lingering listeners' included. */
+  /** Connected clients, including those of lingering listeners. */
   get connections(): number {
     return this.#all.reduce((sum, listener) => sum + listener.connections, 0);
   }
 
-  /** Threads that it accepts in. */
+  /** Number of threads that accept. */
   get workerCount(): number {
     return this.#listeners.length;
   }
 
-  /** Threads that hold clients of it. */
+  /** Threads that hold clients of the endpoint. */
   get workers(): WorkerHandle[] {
     return [...new Set(this.#all.map((listener) => listener.worker))];
   }
 
-  /** True unless it has a listener in this thread that shares it with other endpoints. */
+  /** False when the endpoint has a listener in this thread that shares the thread with other endpoints. */
   isAlone(worker: WorkerHandle): boolean {
     return this.#all.every((listener) => listener.worker !== worker || listener.config.endpoint.exclusivePool);
   }
 
-  /** True while it accepts on this port. */
+  /** True while the endpoint accepts on this port. */
   listensOn(port: number): boolean {
     return this.#listeners.some((listener) => listener.config.endpoint.port === port);
   }
 
-  /** True while it has a socket of this port, also when nobody accepts from it just now. */
+  /** True while the endpoint has a socket of this port, even when no worker accepts from it at the moment. */
   holds(port: number): boolean {
     return this.#sockets.has(port);
   }
 
   /**
-   * Starts what does not listen; a failure is kept as the state `failed` and attempted again. Resolves after the first attempt.
-   * @throws FluxError of that attempt when it listens by now, with another configuration, which goes on
+   * Starts an endpoint that does not listen. A failure becomes the state `failed`, and the runner tries again. Resolves after the first
+   * attempt.
+   * @throws FluxError of that attempt when the endpoint has come to listen with another configuration, which stays
    */
   async start(config: EndpointRuntimeConfig, size: number, deadline: Deadline): Promise<void> {
     try {
@@ -149,11 +150,10 @@ export class EndpointRunner {
   }
 
   /**
-   * Opens `count` listeners beside the ones that there are. They let nobody in before begin(): the change that they are for may still be
-   * refused.
-   * @param which `all`: they will be the only ones; `more`: they come to the others
-   * @param leaving ports that other endpoints of this node are about to give up
-   * @throws FluxError `port-in-use`, `unprocessable`, `timeout`; none of them is left open
+   * Opens `count` listeners beside the present ones. They accept nobody before begin(), because their change may still be refused.
+   * @param which `all`: they replace the present listeners; `more`: they join them
+   * @param leaving ports that other endpoints of this node are about to release
+   * @throws FluxError `port-in-use`, `unprocessable`, `timeout`; none of the listeners stays open then
    */
   async warm(
     config: EndpointRuntimeConfig,
@@ -163,7 +163,7 @@ export class EndpointRunner {
     leaving?: ReadonlySet<number>,
   ): Promise<Listener[]> {
     const { host, port } = config.endpoint;
-    // Sockets of its own, and those of this node that go with this very step, are the only ones that a bind may share the port with.
+    // A bind may share the port only with sockets of this endpoint or of this step. SO_REUSEPORT alone would also share it with strangers.
     const isUntaken = !this.#sockets.has(port) && leaving?.has(port) !== true;
     if (isUntaken) await probePort(host, port);
     const kept = which === 'all' ? [] : this.#listeners.filter((listener) => !this.#stale.has(listener));
@@ -178,7 +178,7 @@ export class EndpointRunner {
     throw failure.reason;
   }
 
-  /** Takes warm listeners back: the change that they were made for did not happen. */
+  /** Closes warm listeners, because their change did not happen. */
   async discard(listeners: Listener[], deadline: Deadline): Promise<void> {
     const closed = listeners.map((listener) => listener.close(AT_ONCE));
     this.#sockets.closeUnused();
@@ -186,23 +186,23 @@ export class EndpointRunner {
   }
 
   /**
-   * Has warm listeners accept, beside those that there are; one that cannot is closed. The rest follows with activate() or resize(), after
-   * all other endpoints of the change have come as far: a port may pass from one to another.
+   * Makes warm listeners accept beside the present ones, and closes those that cannot. activate() or resize() follows after all other
+   * endpoints of the change have got this far, because a port may pass from one endpoint to another.
    */
   async begin(warm: readonly Listener[]): Promise<Begun> {
-    // A repair may have come first.
+    // A repair may have opened the port first.
     for (const listener of warm) if (this.listensOn(listener.config.endpoint.port)) listener.isFirst = false;
     const begun = await beginAll(warm, COMMAND_TIMEOUT_MS);
-    // A worker that answers too late lets nobody in for long: closing comes behind. Nobody waits for it.
+    // A worker that begins too late accepts for a moment only, because this close follows. Nobody waits for the close.
     for (const listener of this.#stillAlive(begun.refused)) void listener.close(AT_ONCE);
     if (begun.refused.length > 0) this.#sockets.closeUnused();
     return begun;
   }
 
   /**
-   * Listeners that have begun to accept become the endpoint's; those before them stop, and keep their clients until drain().
-   * An endpoint that had stopped keeps the clients that it still has. Resolves when the old ones no longer accept. repair() puts others in
-   * the place of those that did not begin.
+   * Makes the accepting listeners the endpoint's own. The previous listeners stop accepting, and keep their clients until drain(). An
+   * endpoint that had stopped keeps its remaining clients. Resolves when the previous listeners no longer accept. repair() replaces
+   * listeners that did not begin.
    */
   async activate(config: EndpointRuntimeConfig, { count, accepting, failure }: Begun): Promise<void> {
     this.#newGeneration();
@@ -226,7 +226,7 @@ export class EndpointRunner {
     this.#repair();
   }
 
-  /** Adds listeners that have begun to accept to the ones that there are, or retires surplus ones, one by one. */
+  /** Adds accepting listeners to the present ones, or retires surplus listeners one by one. */
   async resize(config: EndpointRuntimeConfig, size: number, { accepting }: Begun): Promise<void> {
     this.#wanted = config;
     this.#size = size;
@@ -243,10 +243,10 @@ export class EndpointRunner {
   }
 
   /**
-   * Gives every listener the new configuration; lingering ones keep what belongs to their socket. A worker that does not take it
-   * is replaced by one that does.
-   * @param isRebind makes the clients of now the former ones
-   * @throws FluxError of the first such worker; `wanted` has moved nevertheless
+   * Gives every listener the new configuration; lingering listeners keep the keys of their socket. A worker that does not take it is
+   * replaced.
+   * @param isRebind turns the present clients into former ones
+   * @throws FluxError of the first worker that failed; `wanted` is the new configuration all the same
    */
   async update(config: EndpointRuntimeConfig, deadline: Deadline, isRebind = false): Promise<void> {
     this.#wanted = config;
@@ -266,8 +266,8 @@ export class EndpointRunner {
   }
 
   /**
-   * Stops accepting and disconnects everybody. Resolves when nothing accepts any more.
-   * @param request or exactly how, when the node stops
+   * Stops accepting and disconnects all clients. Resolves when nothing accepts any more.
+   * @param request the request of a change, or the exact drain when the node stops
    * @returns `drained` settles when the last client is gone, or the drain is cancelled
    */
   async stop(request: DrainRequest | Drain): Promise<{ drained: Promise<void> }> {
@@ -284,10 +284,10 @@ export class EndpointRunner {
   }
 
   /**
-   * Disconnects whom changes have left behind, this one and those before it: the clients of listeners that no longer accept, and those
-   * from before the last rebind on the same sockets. It takes the place of a drain under way.
-   * @param request or exactly how
-   * @returns settles when the last of them is gone, or the drain is cancelled or replaced
+   * Disconnects all clients that this change and earlier ones have left behind: those of listeners that no longer accept, and those from
+   * before the last rebind on the same sockets. Replaces a drain under way.
+   * @param request the request of a change, or the exact drain
+   * @returns settles when the last of these clients is gone, or the drain is cancelled or replaced
    */
   async drain(request: DrainRequest | Drain): Promise<void> {
     const lingering = this.#lingering.listeners;
@@ -304,17 +304,17 @@ export class EndpointRunner {
     await drained;
   }
 
-  /** Clients that are being disconnected stay, as far as they are left. @returns false when nobody was */
+  /** Lets the clients that a drain has not disconnected yet stay. @returns false when no drain was under way */
   cancelDrain(): Promise<boolean> {
     return this.#drains.cancel(COMMAND_TIMEOUT_MS);
   }
 
-  /** Progress; null when nobody is being disconnected. */
+  /** Progress of the drain; null when no drain is under way. */
   get draining(): DrainStatus | null {
     return this.#drains.status;
   }
 
-  /** A worker has died. Connections are given back, and a new worker takes its place. */
+  /** A worker has died: releases its connections, and replaces it. */
   lost(worker: WorkerHandle, exit: WorkerExit): void {
     const gone = this.#all.filter((listener) => listener.worker === worker);
     if (gone.length === 0) return;
@@ -328,7 +328,7 @@ export class EndpointRunner {
     this.#tell();
     if (!wasActive || this.#wanted === null) return;
     this.#countRestart();
-    // Who comes meanwhile waits there: for another worker, or for the new one.
+    // New connections wait in the accept queue of these sockets, for another worker or for the new one.
     void this.#sockets.bequeath(this.#sockets.of(this.#wanted.endpoint), this.#listeners);
     this.#repair();
   }
@@ -339,7 +339,7 @@ export class EndpointRunner {
     if (this.draining !== null) this.#tell();
   }
 
-  /** True when nothing of it runs. */
+  /** True when nothing of the endpoint runs. */
   get isIdle(): boolean {
     return this.#wanted === null && this.#listeners.length === 0 && this.#lingering.size === 0;
   }
@@ -351,17 +351,17 @@ export class EndpointRunner {
     this.#backoff.reset();
   }
 
-  /** Listeners whose worker has not died between their opening and now. */
+  /** The listeners whose worker has not died since their opening. */
   #stillAlive(listeners: Listener[]): Listener[] {
     for (const listener of listeners) {
       if (listener.worker.isUsable) continue;
-      this.#bury(listener, 'it ended before it was the endpoint’s');
+      this.#bury(listener, 'it ended before the endpoint used it');
       this.#countRestart();
     }
     return listeners.filter((listener) => listener.worker.isUsable);
   }
 
-  /** Gives back what the clients of a dead worker had. */
+  /** Releases the connections and the memory of a dead worker's clients. */
   #bury(listener: Listener, reason: string): void {
     const { connections, heldBytes } = listener.bury();
     this.#limits.release(connections, heldBytes);
@@ -405,7 +405,7 @@ export class EndpointRunner {
         const { accepting, failure } = await this.begin([listener]);
         if (failure !== null) throw failure;
         if (signal.aborted) {
-          // A change has come in between: it is for what was wanted before.
+          // A change came in between, so this listener has an outdated configuration.
           await listener.close(AT_ONCE);
           return;
         }
@@ -433,7 +433,7 @@ export class EndpointRunner {
       await this.#sockets.bequeath(stale.sockets, this.#listeners);
       await this.#lingering.add([stale]);
     }
-    // The configuration may have moved while the worker was starting.
+    // The configuration may have changed while the worker was starting.
     const config = this.#wanted;
     if (config !== null && config !== openedWith) await listener.update(config, new Deadline(COMMAND_TIMEOUT_MS));
   }
@@ -442,9 +442,9 @@ export class EndpointRunner {
     const before = this.#lastError;
     this.#lastError = toWireError(error).message;
     const port = this.#wanted?.endpoint.port ?? 0;
-    // Attempted again and again: what is the same each time is said once.
+    // The attempts repeat; the log reports each reason once.
     if (this.#lastError !== before)
-      this.#context.logger.error(`Endpoint ${port} cannot listen: ${this.#lastError}; it is tried again`, { endpoint: this.id });
+      this.#context.logger.error(`Endpoint ${port} cannot listen: ${this.#lastError}; another attempt follows`, { endpoint: this.id });
     this.#tell();
   }
 }

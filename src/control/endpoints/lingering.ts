@@ -1,4 +1,4 @@
-/** Listeners of an endpoint that no longer accept, and stay for the clients that they have. */
+/** Listeners of an endpoint that no longer accept, and stay for their clients. */
 
 import { steadyNow } from '../../kernel/clock.ts';
 import type { Deadline } from '../../kernel/deadline.ts';
@@ -9,19 +9,19 @@ import { AT_ONCE } from './drain.ts';
 import type { Listener } from './listener.ts';
 import type { ListeningSockets } from './listening-sockets.ts';
 
-/** For a listener to end accepting. */
+/** Time for a listener to stop accepting. */
 const STOP_TIMEOUT_MS = 10_000;
 /** A client that connected just before the end of accepting may still be sending its CONNECT. */
 const LINGER_MIN_MS = 10_000;
 
 export class Lingering {
-  /** since when each lingers, steady milliseconds */
+  /** start of the lingering by listener, steady milliseconds */
   readonly #since = new Map<Listener, number>();
   readonly #sockets: ListeningSockets;
   readonly #logger: Logger;
   readonly #tell: () => void;
 
-  /** @param onChange told when one has gone */
+  /** @param onChange called when a listener has gone */
   constructor(sockets: ListeningSockets, logger: Logger, onChange: () => void) {
     this.#sockets = sockets;
     this.#logger = logger;
@@ -36,7 +36,7 @@ export class Lingering {
     return [...this.#since.keys()];
   }
 
-  /** From now on these linger; resolves when none of them accepts any more. Never rejects. */
+  /** Makes listeners linger. Resolves when none of them accepts any more. Never rejects. */
   async add(listeners: readonly Listener[]): Promise<void> {
     for (const listener of listeners) this.#since.set(listener, steadyNow());
     await Promise.all(listeners.map((listener) => this.#stopAccepting(listener)));
@@ -48,7 +48,7 @@ export class Lingering {
       await listener.stopAccepting(isShared, STOP_TIMEOUT_MS);
     } catch (error) {
       if (!listener.worker.isUsable) return;
-      // It must not go on accepting beside its successor: its clients are disconnected rather than that.
+      // It must not continue to accept beside its successor, so it is closed, which disconnects its clients.
       this.#logger.error(`Endpoint ${listener.config.endpoint.port} could not stop accepting and is closed`, {
         reason: messageOf(error),
       });
@@ -56,24 +56,24 @@ export class Lingering {
     }
   }
 
-  /** Ends accepting, if it had not, and disconnects the clients. Never rejects. */
+  /** Stops accepting if needed, and disconnects the clients. Never rejects. */
   async close(listener: Listener, drain: Drain): Promise<void> {
     if (await listener.close(drain)) this.#since.delete(listener);
     this.#tell();
   }
 
-  /** Its worker has died. */
+  /** Drops a listener whose worker has died. */
   forget(listener: Listener): void {
     this.#since.delete(listener);
   }
 
-  /** Gives each the new configuration, but for what belongs to its socket. @throws FluxError when a worker does not take it */
+  /** Gives each listener the new configuration, except for the keys of its socket. @throws FluxError when a worker does not take it */
   async update(config: EndpointRuntimeConfig, deadline: Deadline): Promise<void> {
     const updates = this.listeners.map(async (listener) => {
       try {
         await listener.update(withSocketOf(listener.config, config), deadline);
       } catch (error) {
-        // Its last client may go, and with it the listener, while the configuration is on its way.
+        // The last client may go while the configuration is on its way, and the listener with it.
         if (!listener.isClosing && listener.worker.isUsable) throw error;
       }
     });
@@ -81,7 +81,7 @@ export class Lingering {
     if (failure !== undefined) throw failure.reason;
   }
 
-  /** Closes those that no client needs any more. @param nowMs steady milliseconds */
+  /** Closes listeners that no client needs any more. @param nowMs steady milliseconds */
   sweep(nowMs: number): void {
     for (const [listener, since] of this.#since) {
       const isUnused = listener.connections === 0 && nowMs - since >= LINGER_MIN_MS;
@@ -90,7 +90,7 @@ export class Lingering {
   }
 }
 
-/** New values for a listener whose socket stays what it is. */
+/** New values for a listener whose socket does not change. */
 function withSocketOf(old: EndpointRuntimeConfig, config: EndpointRuntimeConfig): EndpointRuntimeConfig {
   const { host, port, useWebsocket, namespace, sslConfig, exclusivePool } = old.endpoint;
   return { ...config, tls: old.tls, endpoint: { ...config.endpoint, host, port, useWebsocket, namespace, sslConfig, exclusivePool } };

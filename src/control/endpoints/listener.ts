@@ -17,7 +17,7 @@ import type { Supervisor } from '../workers/supervisor.ts';
 import { AT_ONCE } from './drain.ts';
 import type { ListeningSocket } from './listening-sockets.ts';
 
-/** What a listener stands on. */
+/** The node's parts that a listener needs. */
 export interface ListenerContext {
   supervisor: Supervisor;
   pool: SharedPool;
@@ -29,7 +29,7 @@ export interface ListenerContext {
   logger: Logger;
 }
 
-/** Beyond the time of the drain, for the hand-over of sessions. */
+/** Time after the drain for the hand-over of sessions. */
 const CLOSE_EXTRA_MS = 15_000;
 const STOP_WORKER_MS = 10_000;
 
@@ -41,9 +41,9 @@ export class Listener {
   readonly #counters: SharedArrayBuffer;
   readonly #places = createAddressPlaces();
   readonly #slots: Float64Array;
-  /** what it accepts from */
+  /** the sockets that it accepts from */
   readonly #sockets = new Set<ListeningSocket>();
-  /** nobody of this node listened on its port when it was opened */
+  /** no listener of this node had the port when this one was opened */
   isFirst = false;
   #closing: { ms: number; done: Promise<boolean> } | null = null;
 
@@ -56,7 +56,7 @@ export class Listener {
   }
 
   /**
-   * Takes a worker and opens the endpoint in it. Nobody comes in before accept(): what it was opened for may not happen.
+   * Takes a worker and opens the endpoint in it. The listener accepts nobody before accept(), because its change may not happen.
    * @param sockets at least one
    * @throws FluxError `unprocessable`, `timeout`, `unavailable`; nothing is left behind
    */
@@ -78,13 +78,13 @@ export class Listener {
       );
       return listener;
     } catch (error) {
-      // A worker that answers too late may have opened it nevertheless: closing it here undoes that.
+      // A worker that answers too late may have opened the endpoint; this close undoes that.
       void listener.close(AT_ONCE);
       throw error;
     }
   }
 
-  /** Lets clients in: accepting when it resolves. @throws FluxError `port-in-use`, `unprocessable`, `timeout`, `unavailable` */
+  /** Begins to accept; resolves when it does. @throws FluxError `port-in-use`, `unprocessable`, `timeout`, `unavailable` */
   async accept(timeoutMs: number): Promise<void> {
     const { id, host, port } = this.config.endpoint;
     try {
@@ -94,7 +94,7 @@ export class Listener {
     }
   }
 
-  /** True when it is being closed, or has been. */
+  /** True while it is being closed, and afterwards. */
   get isClosing(): boolean {
     return this.#closing !== null;
   }
@@ -104,29 +104,29 @@ export class Listener {
     return this.#slots[SLOT.connectionsCurrent]!;
   }
 
-  /** Those of them that connected before the last rebind on the socket that it has. */
+  /** Clients that connected before the last rebind on the present socket. */
   get formerConnections(): number {
     return this.#slots[SLOT.formerCurrent]!;
   }
 
-  /** Gives it a new configuration. @param isRebind makes its clients of now the former ones @throws FluxError when the worker does not take it */
+  /** Sets a configuration. @param isRebind turns the present clients into former ones @throws FluxError when the worker does not take it */
   async update(config: EndpointRuntimeConfig, deadline: Deadline, isRebind = false): Promise<void> {
     await this.worker.call('endpoint.update', { config, isRebind }, { timeoutMs: deadline.leftMs });
     this.config = config;
   }
 
-  /** What it accepts from. */
+  /** The sockets that it accepts from. */
   get sockets(): ListeningSocket[] {
     return [...this.#sockets];
   }
 
-  /** Has it accept from these too. @throws FluxError when the worker does not take them */
+  /** Accepts from these sockets, too. @throws FluxError when the worker does not take them */
   async adopt(sockets: readonly ListeningSocket[], timeoutMs: number): Promise<void> {
     const { id } = this.config.endpoint;
     await this.#pass(sockets, (offer) => this.worker.call('endpoint.adopt', { endpoint: id, sockets: offer }, { timeoutMs }));
   }
 
-  /** Leaves these to others. @throws FluxError when the worker does not answer */
+  /** Leaves these sockets to other listeners. @throws FluxError when the worker does not answer */
   async drop(sockets: readonly ListeningSocket[], timeoutMs: number): Promise<void> {
     const keys = sockets.map(({ key }) => key);
     await this.worker.call('endpoint.drop', { endpoint: this.config.endpoint.id, keys }, { timeoutMs });
@@ -134,8 +134,8 @@ export class Listener {
   }
 
   /**
-   * Ends accepting; clients stay.
-   * @param isShared others accept from its sockets, so that nobody who waits there is lost
+   * Stops accepting; clients stay.
+   * @param isShared true when others accept from its sockets: connections in their accept queues are not lost
    * @throws FluxError when the worker does not answer
    */
   async stopAccepting(isShared: boolean, timeoutMs: number): Promise<void> {
@@ -164,9 +164,9 @@ export class Listener {
   }
 
   /**
-   * Ends accepting, disconnects the clients, and gives the worker back. Never rejects. A second call takes the place of a drain under
-   * way, and waits for what is being closed at once.
-   * @returns false when it was cancelled or replaced: it is then open as before, without accepting
+   * Stops accepting, disconnects the clients, and releases the worker. Never rejects. A second call replaces a drain under way, and waits
+   * for a close at once.
+   * @returns false when the drain was cancelled or replaced: the listener is still open, and does not accept
    */
   close(drain: Drain): Promise<boolean> {
     if (this.#closing !== null && this.#closing.ms === 0) return this.#closing.done;
@@ -178,7 +178,7 @@ export class Listener {
     return closing.done;
   }
 
-  /** Disconnects the clients that were there at the last rebind on the socket. Never rejects. */
+  /** Disconnects the clients from before the last rebind on the socket. Never rejects. */
   async drainFormer(drain: Drain): Promise<void> {
     try {
       await this.worker.call('endpoint.drain-former', { endpoint: this.config.endpoint.id, drain }, { timeoutMs: timeoutOf(drain) });
@@ -187,19 +187,19 @@ export class Listener {
     }
   }
 
-  /** Ends a drain under way: who is left stays. Never rejects. */
+  /** Ends a drain under way; the remaining clients stay. Never rejects. */
   async cancelDrain(timeoutMs: number): Promise<void> {
     try {
       await this.worker.call('endpoint.cancel-drain', { endpoint: this.config.endpoint.id }, { timeoutMs });
     } catch (error) {
-      this.#warn('goes on being drained', error);
+      this.#warn('is still being drained', error);
     }
   }
 
   async #close(drain: Drain): Promise<boolean> {
     const { id, exclusivePool } = this.config.endpoint;
     const { counters, supervisor, pool } = this.#context;
-    // Closing ends accepting first, also when it is called off later.
+    // A close stops accepting first, and a cancelled close does not undo that.
     this.#letGo(this.#sockets);
     try {
       const { done } = await this.worker.call('endpoint.close', { endpoint: id, drain }, { timeoutMs: timeoutOf(drain) });
@@ -218,7 +218,7 @@ export class Listener {
     this.#context.logger.warn(`Endpoint ${this.config.endpoint.port} ${what}`, { reason: toWireError(error).message });
   }
 
-  /** Its worker has died: the sums keep what it counted. @returns the connections that died with it, and what they held, bytes */
+  /** The worker has died: the sums keep its counts. @returns the connections that died with it, and their memory in bytes */
   bury(): { connections: number; heldBytes: number } {
     const lost = { connections: this.connections, heldBytes: this.#slots[SLOT.heldBytes]! };
     this.#letGo(this.#sockets);
@@ -228,7 +228,7 @@ export class Listener {
   }
 }
 
-/** Listeners that were to begin to accept: how many, which of them do, which do not, and why one does not; null: all do. */
+/** Result of the attempt to accept: the number of listeners, those that accept, those that do not, and the first error or null. */
 export interface Begun {
   count: number;
   accepting: Listener[];
@@ -236,10 +236,10 @@ export interface Begun {
   failure: unknown;
 }
 
-/** Has the listeners of one endpoint accept. */
+/** Makes the listeners of one endpoint accept. */
 export async function beginAll(warm: readonly Listener[], timeoutMs: number): Promise<Begun> {
   const first = warm.find(({ isFirst }) => isFirst)?.config.endpoint;
-  // The port is not held while its socket does not listen: somebody may have come since it was bound.
+  // A bound socket that does not listen does not hold the port: another program may have taken it since the bind.
   const isFree = first === undefined ? Promise.resolve() : probePort(first.host, first.port);
   const begun = await Promise.allSettled(warm.map((listener) => isFree.then(() => listener.accept(timeoutMs))));
   const accepting = warm.filter((_, index) => begun[index]?.status === 'fulfilled');
@@ -248,7 +248,7 @@ export async function beginAll(warm: readonly Listener[], timeoutMs: number): Pr
   return { count: warm.length, accepting, refused, failure };
 }
 
-/** @throws FluxError `unprocessable` when a newer version has written what this one cannot run */
+/** @throws FluxError `unprocessable` when a newer version has written keys that this version cannot run */
 export function ensureUnderstood(endpoint: Endpoint): void {
   const problem = foreignProblem(endpoint);
   if (problem !== null) throw new FluxError('unprocessable', problem, { issues: [{ path: 'authType', message: problem }] });

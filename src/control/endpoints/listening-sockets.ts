@@ -1,4 +1,4 @@
-/** The listening sockets of one endpoint on this node: bound here, accepted from in workers, closed when nobody is to come that way any more. */
+/** The listening sockets of one endpoint on this node: bound here, accepted from in workers, closed when no listener needs them. */
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { messageOf } from '../../kernel/errors.ts';
@@ -6,19 +6,19 @@ import type { Logger } from '../../kernel/logger.ts';
 import { bindSocket, type SocketHandle } from '../../thread/socket-passing.ts';
 import { explainBind } from '../probe/port-probe.ts';
 
-/** A socket and who accepts from it. */
+/** A socket and the listeners that accept from it. */
 export interface ListeningSocket {
   readonly key: number;
   readonly host: string;
   readonly port: number;
   readonly handle: SocketHandle;
-  /** listeners that have a duplicate */
+  /** listeners with a duplicate of it */
   readonly holders: Set<object>;
 }
 
 type Address = Pick<Endpoint, 'host' | 'port'>;
 
-/** A listener, which accepts from sockets. */
+/** A listener that accepts from sockets. */
 export interface Holder {
   readonly sockets: readonly ListeningSocket[];
   readonly worker: { readonly name: string; readonly isUsable: boolean };
@@ -26,7 +26,7 @@ export interface Holder {
   drop(sockets: readonly ListeningSocket[], timeoutMs: number): Promise<void>;
 }
 
-/** For a listener to take sockets, or to leave them. */
+/** Time for a listener to take sockets, or to leave them. */
 const HAND_OVER_MS = 10_000;
 
 let nextKey = 0;
@@ -44,15 +44,15 @@ export class ListeningSockets {
     return this.#sockets.some((socket) => socket.port === port);
   }
 
-  /** Those that an endpoint with this address may accept from: of its own host, or of one that its host includes. */
+  /** Sockets that an endpoint with this address may accept from: those of its host, or of a host that its host includes. */
   of({ host, port }: Address): ListeningSocket[] {
     return this.#sockets.filter((socket) => socket.port === port && includes(host, socket.host));
   }
 
   /**
-   * Sockets for `count` new listeners, at least one each: those that nobody of `kept` accepts from, what the richest of them can spare, and
-   * new ones, so that one has exactly the host. They are not closed as unused before `release` is called.
-   * @param kept listeners that go on beside the new ones
+   * Sockets for `count` new listeners, at least one each: sockets that no listener of `kept` accepts from, surplus ones of those with the
+   * most, and new ones. One socket has exactly the host. They are not closed as unused before `release` is called.
+   * @param kept listeners that stay beside the new ones
    * @throws FluxError `port-in-use`, `unprocessable`
    */
   async reserve(address: Address, count: number, kept: readonly Holder[]): Promise<{ shares: ListeningSocket[][]; release: () => void }> {
@@ -92,13 +92,13 @@ export class ListeningSockets {
     }
   }
 
-  /** Gives up those that are not for this address, and with null all: they are closed as soon as the listeners that hold them stop. */
+  /** Gives up sockets of other addresses; with null, all. A socket closes as soon as the listeners that hold it stop. */
   keepOnly(address: Address | null): void {
     const kept = address === null ? [] : this.of(address);
     this.giveUp(this.#sockets.filter((socket) => !kept.includes(socket)));
   }
 
-  /** Gives up what nobody accepts from. */
+  /** Gives up sockets that no listener accepts from. */
   closeUnused(): void {
     this.giveUp(this.#sockets.filter(({ holders }) => holders.size === 0));
   }
@@ -108,7 +108,7 @@ export class ListeningSockets {
     this.#sockets = this.#sockets.filter((socket) => !sockets.includes(socket));
   }
 
-  /** Sockets that new listeners accept from are left to them. Never rejects. */
+  /** Makes the other listeners leave the sockets that new listeners accept from. Never rejects. */
   async settle(listeners: readonly Holder[], added: readonly Holder[]): Promise<void> {
     for (const listener of listeners) {
       if (added.includes(listener)) continue;
@@ -116,13 +116,13 @@ export class ListeningSockets {
       try {
         if (taken.length > 0) await listener.drop(taken, HAND_OVER_MS);
       } catch (error) {
-        // It accepts from them beside the new one, which harms nobody.
+        // The listener accepts from them beside the new one, which does no harm.
         if (listener.worker.isUsable) this.#logger.warn(`${listener.worker.name} kept a socket`, { reason: messageOf(error) });
       }
     }
   }
 
-  /** Has listeners accept from those of these that none of them accepts from. What one does not take is given up. Never rejects. */
+  /** Hands over to `listeners` those of `sockets` that none of them accepts from. A refused socket is given up. Never rejects. */
   async bequeath(sockets: readonly ListeningSocket[], listeners: readonly Holder[]): Promise<void> {
     const heirs = listeners.filter(({ worker }) => worker.isUsable);
     if (heirs.length === 0) return;
@@ -139,19 +139,19 @@ export class ListeningSockets {
     }
   }
 
-  /** True while it has not been given up. */
+  /** True until the socket is given up. */
   keeps(socket: ListeningSocket): boolean {
     return this.#sockets.includes(socket);
   }
 }
 
-/** Whether who connects to `host` is served by a socket of `wider`. */
+/** True when a socket bound to `wider` receives connections to `host`. */
 function includes(wider: string, host: string): boolean {
   if (wider === host) return true;
   return wider === '::' || (wider === '0.0.0.0' && !host.includes(':'));
 }
 
-/** Shares sockets out to `count` listeners, at least one each as long as there are enough. */
+/** Distributes sockets to `count` listeners, at least one each while there are enough. */
 function share(sockets: readonly ListeningSocket[], count: number): ListeningSocket[][] {
   const shares: ListeningSocket[][] = Array.from({ length: count }, () => []);
   for (const [index, socket] of sockets.entries()) shares[index % count]!.push(socket);

@@ -1,4 +1,4 @@
-/** Keeps what runs on this node in step with the store: reads it when it may have moved, and applies the differences through the driver. */
+/** Keeps this node in step with the store: reads the store when it may have changed, and applies differences through the driver. */
 
 import { isDeepStrictEqual } from 'node:util';
 import { foreignKeysOf } from '../../endpoint/secrets/foreign.ts';
@@ -20,22 +20,22 @@ export interface ReconcilerOptions {
   driver: Driver;
   runners: Runners;
   logger: Logger;
-  /** milliseconds between two looks at the store, 100.. */
+  /** milliseconds between two reads of the store, 100.. */
   intervalMs: number;
-  /** false: after the start it looks when it is told to, and after a failure */
+  /** false: after the start it reads only when woken, and after a failure */
   isPeriodic: boolean;
-  /** other processes may write to the store; else it is read only after a failure */
+  /** true when other processes may write to the store; false: it is read only after a failure */
   isShared: boolean;
 }
 
-/** One endpoint that runs otherwise than the store wants. */
+/** One endpoint that does not run as the store says. */
 interface Difference {
   id: string;
-  /** null: it is gone from the store */
+  /** null: the endpoint is no longer in the store */
   stored: StoredEndpoint | null;
 }
 
-/** Why an endpoint goes on with an older configuration. */
+/** Why an endpoint keeps an older configuration. */
 interface Problem {
   revision: number;
   reason: string;
@@ -46,28 +46,28 @@ interface Problem {
 
 /** Numbers of the synchronisation with the store, since the start. */
 export interface SyncNumbers {
-  /** looks at the store */
+  /** reads of the store */
   reads: number;
   readsFailed: number;
-  /** endpoints brought to what the store says, because it was another node that changed it, or the store was away */
+  /** endpoints brought to the state of the store, after a change by another node or an absence of the store */
   applied: number;
-  /** attempts of that which failed */
+  /** failed attempts at that */
   failed: number;
 }
 
 /** Longest pause of a timer. */
 const FOR_EVER_MS = 2 ** 31 - 1;
-/** For all endpoints of one round: workers that have to start included. */
+/** Time for all endpoints of one round, including the start of workers. */
 const APPLY_TIMEOUT_MS = 20_000;
-/** While the store is away it is asked so often at least: the node is up to date soon after its return. */
+/** Longest interval between two attempts while the store is away, so that the node catches up soon after its return. */
 const AWAY_MS = 1_000;
-/** What was announced of endpoints and has not been applied yet; the oldest is forgotten. */
+/** Announced drains that are not applied yet; the oldest is evicted. */
 const DRAINS_MAX = 10_000;
-/** Several notices in a row, as of a failing store, are one. */
+/** Wake-ups within this time count as one: a failing store sends several in a row. */
 const WAKE_DELAY_MS = 20;
 
 export class Reconciler {
-  /** Called after each look at the store, and what followed from it. */
+  /** Called after each round: a read of the store, and the changes that followed. */
   onRound: () => void = () => {};
   readonly counts: SyncNumbers = { reads: 0, readsFailed: 0, applied: 0, failed: 0 };
   readonly #options: ReconcilerOptions;
@@ -79,11 +79,11 @@ export class Reconciler {
   #isUrgent = false;
   #lastRevision = 0;
   #reached = 0;
-  /** a difference was left to a change under way */
+  /** a difference was left out because a change of the endpoint is under way */
   #isSkipping = false;
-  /** what has been told of endpoints that a newer version has written, by id */
+  /** keys of newer versions that the log has reported, by id of the endpoint */
   readonly #foreign = new Map<string, string>();
-  /** how clients of an endpoint are to be disconnected by a revision: what was announced with it */
+  /** drain announced with a revision, by id of the endpoint */
   readonly #drains = new BoundedMap<string, { revision: number; drain: DrainRequest }>(DRAINS_MAX);
 
   constructor(options: ReconcilerOptions) {
@@ -95,8 +95,8 @@ export class Reconciler {
   }
 
   /**
-   * Newest revision to which all listeners of this node have been brought; one that cannot be brought there, and is attempted again and
-   * again, counts as well.
+   * Newest revision that all listeners of this node run. An endpoint that cannot be brought there, and is tried again and again, does not
+   * hold it back.
    */
   get reached(): number {
     const { desired, runners } = this.#options;
@@ -110,33 +110,33 @@ export class Reconciler {
     return this.#reached;
   }
 
-  /** Begins to look after the endpoints; they have been started by then. */
+  /** Begins to reconcile. To be called after the start of the endpoints. */
   start(): void {
     this.#lastRevision = this.#options.desired.revision;
     this.#isAway = this.#options.desired.storeError !== null;
     this.#running = this.#run();
   }
 
-  /** Resolves when nothing is being applied any more. */
+  /** Resolves when no reconciliation is under way. */
   async close(): Promise<void> {
     this.#closing.abort();
     this.#awake.abort();
     await this.#running;
   }
 
-  /** Another node says that the store has something new: it is read at once. */
+  /** Reads the store at once, because another node reports news. */
   wake(): void {
     this.#isUrgent = true;
     this.#awake.abort();
   }
 
-  /** Another node says that a revision is there, and how the clients of what it stops are to be disconnected. */
+  /** Another node reports a revision, and how to disconnect the clients of listeners that the revision stops. */
   announced(revision: number, ids: readonly string[], drain: DrainRequest): void {
     for (const id of ids) this.#drains.set(id, { revision, drain });
     this.wake();
   }
 
-  /** True when the endpoint runs as the store wants, as far as this node has read it, and nobody is changing it. */
+  /** True when the endpoint runs as the store says, as far as this node has read it, and no change of it is under way. */
   isInStep(id: string): boolean {
     const { desired, runners } = this.#options;
     const stored = desired.byId(id);
@@ -145,7 +145,7 @@ export class Reconciler {
     return stored === undefined ? wanted === null : this.#isSame(stored, wanted);
   }
 
-  /** Why the endpoint goes on with an older configuration than the store has; null when it does not. */
+  /** Why the endpoint keeps an older configuration than the store has; null when it does not. */
   problemOf(id: string): string | null {
     return this.#problems.get(id)?.reason ?? null;
   }
@@ -162,7 +162,7 @@ export class Reconciler {
     }
   }
 
-  /** Until the next look is due, or somebody calls. @returns true when somebody called */
+  /** Waits until the next read is due, or a call wakes it. @returns true when a call woke it */
   async #rest(): Promise<boolean> {
     const { intervalMs, isPeriodic } = this.#options;
     const regular = isPeriodic ? intervalMs : FOR_EVER_MS;
@@ -203,7 +203,7 @@ export class Reconciler {
       const reason = toWireError(error).message;
       this.counts.readsFailed++;
       if (!this.#isAway)
-        logger.error('ConfigSync: Configuration sync failed: the store cannot be used; endpoints go on as they are, changes are refused', {
+        logger.error('ConfigSync: Configuration sync failed: the store cannot be used; endpoints keep running, changes are refused', {
           reason,
         });
       this.#isAway = true;
@@ -216,7 +216,7 @@ export class Reconciler {
     this.#lastRevision = revision;
   }
 
-  /** Once for each endpoint that has keys of a newer version. */
+  /** Warns once of each endpoint with keys of a newer version. */
   #tellForeign(): void {
     for (const { endpoint } of this.#options.desired.all()) {
       const keys = foreignKeysOf(endpoint).join(', ');
@@ -227,7 +227,7 @@ export class Reconciler {
     }
   }
 
-  /** What runs otherwise than the store wants, and is not being changed right now. */
+  /** Endpoints that do not run as the store says, and that no change is working on. */
   #differences(): Difference[] {
     const { desired, runners } = this.#options;
     const differences: Difference[] = [];
@@ -243,7 +243,7 @@ export class Reconciler {
     return free;
   }
 
-  /** What was announced with exactly what is being applied; without an announcement clients stay where that is possible. */
+  /** The drain announced for exactly this revision; without an announcement, clients stay where that is possible. */
   #drainOf({ id, stored }: Difference): DrainRequest {
     const announced = this.#drains.get(id);
     this.#drains.delete(id);
@@ -256,7 +256,7 @@ export class Reconciler {
     return [id, ...ports.flatMap((port) => (port === undefined ? [] : [`port ${port}`]))];
   }
 
-  /** Stops what has to go, then opens everything new, and only then lets it take the place of the old: two endpoints may swap ports. */
+  /** Stops what has to go, then opens everything new, and only then replaces the old listeners, because two endpoints may swap ports. */
   async #apply(due: Difference[]): Promise<void> {
     const deadline = new Deadline(APPLY_TIMEOUT_MS);
     const isGoing = ({ stored }: Difference) => stored === null || !stored.endpoint.enabled;
@@ -305,7 +305,7 @@ export class Reconciler {
         }
       }),
     );
-    // Who cannot leave its port keeps it: whoever was to follow there stays as well, and so on.
+    // An endpoint that cannot leave its port keeps it, so the endpoint that was to follow on that port stays where it is, and so on.
     for (const port of staying) {
       for (const [stored, prepared] of opened) {
         if (stored.endpoint.port !== port || prepared.warm.length === 0) continue;
@@ -323,8 +323,8 @@ export class Reconciler {
     try {
       await driver.activate(prepared, stored.revision, this.#drainOf({ id, stored }), deadline);
     } catch (error) {
-      // The runner replaces the worker that did not take it, and goes on until every one has.
-      logger.error(`ConfigSync: Configuration sync failed for now: Endpoint ${port} is not yet whole: ${toWireError(error).message}`, {
+      // The runner replaces the worker that failed, and continues until every worker has the configuration.
+      logger.error(`ConfigSync: Configuration sync failed for now: Endpoint ${port} is not complete yet: ${toWireError(error).message}`, {
         endpoint: id,
       });
     }
@@ -333,7 +333,7 @@ export class Reconciler {
     logger.info(`ConfigSync: Endpoint ${port} was brought to revision ${stored.revision}`, { endpoint: id });
   }
 
-  /** What listens goes on listening; what does not is attempted by its runner from now on. */
+  /** An endpoint that listens keeps its listeners; one that does not is now tried by its runner. */
   async #keepOld(stored: StoredEndpoint, error: unknown, deadline: Deadline): Promise<void> {
     const { driver, runners, logger } = this.#options;
     const { id, port } = stored.endpoint;
@@ -350,7 +350,7 @@ export class Reconciler {
     const backoff = old?.revision === stored.revision ? old.backoff : new Backoff();
     const reason = `revision ${stored.revision} is not applied: ${message}`;
     if (old?.reason !== reason)
-      logger.error(`ConfigSync: Configuration sync failed: Endpoint ${port}: ${reason}; it goes on as it was`, { endpoint: id });
+      logger.error(`ConfigSync: Configuration sync failed: Endpoint ${port}: ${reason}; it keeps its old configuration`, { endpoint: id });
     this.#problems.set(id, { revision: stored.revision, reason, backoff, retryAt: steadyNow() + backoff.failed() });
   }
 

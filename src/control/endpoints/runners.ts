@@ -1,4 +1,4 @@
-/** The runners of this node by endpoint id: made on first use, forgotten when nothing of them runs. */
+/** The runners of this node by endpoint id: made on first use, dropped when nothing of them runs. */
 
 import type { Logger } from '../../kernel/logger.ts';
 import type { MetricsCollector } from '../../metrics/collect.ts';
@@ -8,9 +8,9 @@ import type { Supervisor } from '../workers/supervisor.ts';
 import { EndpointRunner } from './endpoint-runner.ts';
 
 export class Runners {
-  /** Told when something of an endpoint may have changed. */
+  /** Called when the state of an endpoint may have changed. */
   onChange: (runner: EndpointRunner) => void = () => {};
-  /** Told when nothing of an endpoint runs any more, and it is gone. */
+  /** Called when nothing of an endpoint runs any more and its runner is dropped. */
   onForget: (id: string) => void = () => {};
   readonly #byId = new Map<string, EndpointRunner>();
   readonly #supervisor: Supervisor;
@@ -39,12 +39,12 @@ export class Runners {
     return runner;
   }
 
-  /** The runner of an endpoint if anything of it runs. */
+  /** The runner of an endpoint if it has been made and not been dropped. */
   peek(id: string): EndpointRunner | undefined {
     return this.#byId.get(id);
   }
 
-  /** False for a thread that endpoints share, and for those that are no endpoint’s. */
+  /** False for a thread that endpoints share, and for a thread without an endpoint’s role. */
   isReplaceable(worker: WorkerHandle): boolean {
     if (worker.boot.role !== 'endpoint') return false;
     return this.all().every((runner) => runner.isAlone(worker));
@@ -55,8 +55,8 @@ export class Runners {
   }
 
   /**
-   * Closes lingering listeners that are not needed, and forgets idle runners; to be called each second.
-   * @param isKept whether an endpoint still exists: a change of it may be on the way
+   * Closes lingering listeners that are not needed, and drops idle runners; to be called each second.
+   * @param isKept true while the endpoint exists, or a change of it is under way
    */
   sweep(isKept: (id: string) => boolean): void {
     for (const [id, runner] of this.#byId) {

@@ -1,4 +1,4 @@
-/** Decides what an endpoint asks of its listeners on this node; pure but for the state of the runner. */
+/** Decides how the listeners of an endpoint on this node have to change; pure except for the state of the runner. */
 
 import { availableParallelism } from 'node:os';
 import { diffEndpoints } from '../../endpoint/effects.ts';
@@ -6,7 +6,7 @@ import type { Endpoint } from '../../endpoint/endpoint.ts';
 import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
 import type { EndpointState } from '../contract.ts';
 
-/** `warm`: listeners to open before anything else changes. `isRebind`: the sockets that stay serve new connections in another way. */
+/** `warm`: listeners to open before anything else changes. `isRebind`: the present sockets serve new connections differently. */
 export type Step =
   | { kind: 'nothing'; warm: 0 }
   | { kind: 'stop'; warm: 0 }
@@ -14,7 +14,7 @@ export type Step =
   | { kind: 'replace'; warm: number }
   | { kind: 'resize'; warm: number; size: number; isRebind: boolean };
 
-/** What of a runner the decision needs. */
+/** The part of a runner that the decision needs. */
 export interface Running {
   state: EndpointState;
   workerCount: number;
@@ -22,11 +22,11 @@ export interface Running {
 }
 
 const GROUP_SIZE = 'serverOptions.workerGroupSize';
-/** Keys of the connections to come that a listening socket takes on as it is: it stays, and so nobody can be refused. */
+/** Rebind keys that an open listening socket takes on. The socket stays, so no connection is refused. */
 const ON_THE_SOCKET: readonly string[] = ['namespace', 'useWebsocket', 'sslConfig.enabled', 'serverOptions.soBacklog'];
 
 /**
- * An endpoint that should listen and does not is always opened anew: a change is answered with 200 only when it listens.
+ * An endpoint that should listen and does not is always opened again, because a change answers 200 only when it listens.
  * @param after null when the endpoint is removed
  */
 export function decideStep(after: Endpoint | null, { state, workerCount, wanted }: Running): Step {
@@ -41,7 +41,7 @@ export function decideStep(after: Endpoint | null, { state, workerCount, wanted 
   return { kind: 'update', warm: 0, isRebind };
 }
 
-/** How many threads an endpoint accepts in, 1..64; `auto` leaves one processor for the rest and is at least 1. */
+/** Number of threads that an endpoint accepts in, 1..64; `auto` leaves one CPU for the rest and is at least 1. */
 export function workerGroupSize(endpoint: Endpoint): number {
   const size = endpoint.serverOptions.workerGroupSize;
   return size === 'auto' ? Math.min(64, Math.max(1, availableParallelism() - 1)) : size;

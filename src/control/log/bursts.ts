@@ -1,10 +1,10 @@
-/** Equal warnings and errors in a burst: the first is written at once, the others as one line with their count. */
+/** Bursts of equal warnings and errors: the first is written at once, the others become one line with their count. */
 
 import type { LogFields, LogLevel } from '../../kernel/logger.ts';
 
-/** How long the repetitions of one failure are only counted. */
+/** Time from the first failure during which its repetitions are only counted. */
 export const BURST_MS = 5_000;
-/** Different failures whose repetitions are counted at once; beyond it each is written. */
+/** Different failures whose repetitions are counted at once; every further failure is written. */
 const BURSTS_MAX = 1_000;
 
 type Sink = (level: LogLevel, message: string, fields: LogFields) => void;
@@ -16,7 +16,7 @@ interface Burst {
   timer: NodeJS.Timeout;
 }
 
-/** Writes the first of equal warnings and errors at once, and the others as one line with their count when the burst is over. */
+/** Writes the first of equal warnings and errors at once, and the others as one line with their count when the burst ends. */
 export class BurstFilter {
   readonly #bursts = new Map<string, Burst>();
   readonly #sink: Sink;

@@ -1,4 +1,4 @@
-/** The log file: appended to, rotated by size, found again after somebody moved, truncated or deleted it. */
+/** The log file: appended to, rotated by size, and reopened after somebody moved or deleted it. */
 
 import { closeSync, constants, mkdirSync, openSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, stat } from 'node:fs/promises';
@@ -9,23 +9,23 @@ import type { LogTarget } from './line-sink.ts';
 export interface FileTargetOptions {
   /** absolute path */
   file: string;
-  /** bytes; a write that would exceed them goes to a new file */
+  /** bytes; a write that would exceed this size goes to a new file */
   maxSize: number;
-  /** older files kept: `.1` is the newest of them */
+  /** number of older files to keep; `.1` is the newest of them */
   maxFiles: number;
-  /** another file is written from now on */
+  /** called when later lines go to another file */
   onNewFile: () => void;
-  /** the file was moved or deleted and no new one can be made: the old one is written on */
+  /** called when the file was moved or deleted and no new one can be made: lines still go to the old file */
   onStuck: (reason: string) => void;
 }
 
-/** Not blocking: a file that is a pipe without a reader must not hold a thread of the pool. */
+/** O_NONBLOCK: without it, opening a pipe that nobody reads would block a thread of the pool. */
 const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
 /** Lines hold addresses and names of clients. */
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
 const OTHERS = 0o077;
-/** What may pass by itself: a start does not fail because of it. */
+/** Errors that may pass by themselves: a start does not fail because of them. */
 const PASSING = new Set(['ENOSPC', 'EDQUOT', 'EIO', 'EROFS', 'EMFILE', 'ENFILE', 'ENXIO', 'EAGAIN', 'ESTALE']);
 
 const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code ?? '';
@@ -35,14 +35,14 @@ export class FileTarget implements LogTarget {
   #handle: FileHandle | null = null;
   #isRegular = true;
   #isDue = false;
-  /** the file that is open has lost its name, and no other can be made; told once */
+  /** the open file has lost its name, and no other can be made; reported once */
   #isStuck = false;
 
   constructor(options: FileTargetOptions) {
     this.#options = options;
   }
 
-  /** Makes the folder and the file. @throws when they cannot be made, and that does not pass by itself */
+  /** Makes the folder and the file. @throws when they cannot be made for a reason that does not pass by itself */
   prepare(): void {
     const { file } = this.#options;
     try {
@@ -63,12 +63,12 @@ export class FileTarget implements LogTarget {
     }
   }
 
-  /** The next write goes to the file that has the name then. */
+  /** The next write opens the file that has the name at that moment. */
   reopen(): void {
     this.#isDue = true;
   }
 
-  /** The file that is to take `size` bytes more. */
+  /** The file for the next `size` bytes. */
   async #current(size: number): Promise<FileHandle> {
     if (this.#isDue || !(await this.#isThere())) await this.#reopen();
     const handle = this.#handle!;
@@ -92,7 +92,7 @@ export class FileTarget implements LogTarget {
     }
   }
 
-  /** Whether the name still leads to the file that is open. */
+  /** True while the name still leads to the open file. */
   async #isThere(): Promise<boolean> {
     const handle = this.#handle;
     if (handle === null) return false;
@@ -117,7 +117,7 @@ export class FileTarget implements LogTarget {
     this.#handle = handle;
     this.#isDue = false;
     this.#isRegular = about.isFile();
-    // A file of an earlier version, or of logrotate's `create`. Somebody else's keeps its mode.
+    // An earlier version or logrotate's `create` made the file readable to others. A file of another user keeps its mode.
     if (this.#isRegular && (about.mode & OTHERS) !== 0) await handle.chmod(FILE_MODE).catch(() => {});
     if (old === null) return;
     const before = await old.stat().catch(() => null);
@@ -125,7 +125,7 @@ export class FileTarget implements LogTarget {
     await old.close().catch(() => {});
   }
 
-  /** A folder in which nothing can be renamed leaves the file growing rather than unwritten. */
+  /** Without the right to rename in the folder, the file grows beyond its limit: that loses no line. */
   async #rotate(): Promise<void> {
     const { file, maxFiles } = this.#options;
     try {

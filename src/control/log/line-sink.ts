@@ -1,34 +1,34 @@
-/** Writes log lines to one target that may be slow, full or gone: bounded memory, no wait for the caller, lost lines counted. */
+/** Writes log lines to a target that may be slow, full or gone: bounded memory, no wait for the caller, lost lines counted. */
 
 import { messageOf } from '../../kernel/errors.ts';
 import { Fifo } from '../../kernel/fifo.ts';
 
-/** Where the bytes of a sink go. */
+/** Destination of a sink's bytes. */
 export interface LogTarget {
   /**
-   * Writes what it takes now, in order.
-   * @returns bytes taken; 0: none now, because its reader is behind
-   * @throws when it cannot be written; it is tried again later
+   * Writes, in order, as many bytes as the target takes now.
+   * @returns bytes taken; 0 when the target takes none because its reader is behind
+   * @throws when the target cannot be written; the sink tries again later
    */
   write(bytes: Buffer): number | Promise<number>;
   close(): void | Promise<void>;
 }
 
 export interface SinkHooks {
-  /** A line, with its newline, that stands where `lost` lines are missing. */
+  /** A line, with its newline, for the place where `lost` lines are missing. */
   missing(lost: number, reason: string): string;
-  /** The target cannot be written. Called once until onRecovered. */
+  /** Called when the target cannot be written, once until onRecovered. */
   onFailed(reason: string): void;
-  /** The target is written again. @param lost lines that are missing in it since onFailed */
+  /** Called when the target can be written again. @param lost lines lost since onFailed */
   onRecovered(lost: number): void;
 }
 
-/** Bytes that may wait; a line that comes when they are full is lost. */
+/** Most bytes that wait; a line beyond them is lost. */
 export const PENDING_BYTES = 1024 * 1024;
-/** Bytes of one write. */
+/** Most bytes of one write. */
 const BATCH_BYTES = 64 * 1024;
 const NEWLINE = 0x0a;
-/** Pause after a failure, and after a target took nothing. */
+/** Pause after a failure; BEHIND_MS is the pause after a target took nothing. */
 export const RETRY_MS = 500;
 const BEHIND_MS = 50;
 const BEHIND = 'its reader does not read';
@@ -38,14 +38,14 @@ export class LineSink {
   readonly #hooks: SinkHooks;
   readonly #waiting = new Fifo<Buffer>();
   #waitingBytes = 0;
-  /** what is being written */
+  /** bytes of the write under way */
   #batch: Buffer | null = null;
-  /** the target ends within a line, whose rest the batch begins with */
+  /** the target ends in the middle of a line; the batch begins with the rest of the line */
   #isTorn = false;
   #isWriting = false;
   #timer: NodeJS.Timeout | null = null;
   #failure: string | null = null;
-  /** lines lost since the last one that was taken */
+  /** lines lost since the sink last accepted one */
   #gap = 0;
   #lostInFailure = 0;
   #lost = 0;
@@ -61,7 +61,7 @@ export class LineSink {
     return this.#lost;
   }
 
-  /** Why the target cannot be written; null: it can. */
+  /** Why the target cannot be written; null when it can. */
   get failure(): string | null {
     return this.#failure;
   }
@@ -103,7 +103,7 @@ export class LineSink {
     this.#hooks.onFailed(reason);
   }
 
-  /** The target is another file now: the rest of a line whose beginning is elsewhere would be no line. */
+  /** The target is a new file: drops the rest of a torn line, whose beginning is in the old file. */
   restart(): void {
     if (!this.#isTorn || this.#batch === null) return;
     this.#isTorn = false;
@@ -192,7 +192,7 @@ export class LineSink {
     this.#timer.unref();
   }
 
-  /** Writes what waits, for `timeoutMs` at most, and closes the target. */
+  /** Writes the waiting lines for at most `timeoutMs`, and closes the target. */
   async close(timeoutMs: number): Promise<void> {
     const idle = new Promise<void>((resolve) => {
       this.#onIdle = resolve;

@@ -1,4 +1,4 @@
-/** One line of the log in a form for people. */
+/** One log line in readable form. */
 
 const COLOURS: Record<string, string> = { debug: '\u001b[90m', info: '\u001b[32m', warn: '\u001b[33m', error: '\u001b[31m' };
 const RESET = '\u001b[0m';
@@ -22,6 +22,6 @@ function plain(value: unknown): string {
 }
 
 function escapeControls(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this is about
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the expression finds control characters
   return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

@@ -1,4 +1,4 @@
-/** The process's log: one JSON line an event in a rotating file, one readable line on a terminal (docs/metrics-and-logs.md). */
+/** The log of the process: a JSON line for each event in a rotating file, a readable line on a terminal (docs/metrics-and-logs.md). */
 
 import { pino } from 'pino';
 import { wallNow } from '../../kernel/clock.ts';
@@ -10,7 +10,7 @@ import { LineSink } from './line-sink.ts';
 import { formatLine } from './log-line.ts';
 import { openTerminal, type Terminal } from './terminal-target.ts';
 
-/** Lines lost since the start, by where they were to go. */
+/** Lines lost since the start, by destination. */
 export interface LinesLost {
   file: number;
   terminal: number;
@@ -19,20 +19,21 @@ export interface LinesLost {
 export interface OpenLog {
   logger: Logger;
   readonly linesLost: LinesLost;
-  /** From the next line on the file is the one that has its name then: logrotate has moved the old one away. */
+  /** Reopens the log file by its name before the next line, because logrotate has moved the old file away. */
   reopen(): void;
-  /** Writes a line to the terminal alone. */
+  /** Writes a line to the terminal only. */
   say(text: string): void;
-  /** Writes out what is waiting, also the counts of bursts. */
+  /** Writes out the waiting lines and the counts of bursts. */
   close(): Promise<void>;
 }
 
-/** How long close() waits for the file and the terminal. */
+/** Longest wait of close() for the file and the terminal. */
 const CLOSE_TIMEOUT_MS = 1_000;
 
 /**
- * Opens the log. A file or terminal that fails later never ends the process: lines wait in bounded memory, then are counted as lost.
- * @param terminal where readable lines go; the process's standard output unless told otherwise
+ * Opens the log. A later failure of the file or terminal never ends the process: lines wait in bounded memory; lines beyond it are lost
+ * and counted.
+ * @param terminal destination of readable lines; default: standard output of the process
  * @throws when the file cannot be opened for a reason that does not pass by itself
  */
 export function openLogger(log: Settings['log'], terminal: Terminal = openTerminal(1)): OpenLog {
@@ -43,19 +44,19 @@ export function openLogger(log: Settings['log'], terminal: Terminal = openTermin
     maxFiles,
     onNewFile: () => file.restart(),
     onStuck: (reason) =>
-      logger.error('the log file was moved and no new one can be made: the old one is written on', { file: path, reason }),
+      logger.error('the log file was moved and no new one can be made: lines still go to the old one', { file: path, reason }),
   });
   target.prepare();
   const readable = (json: string) => formatLine(json, terminal.isTerminal);
   const file: LineSink = new LineSink(target, {
     missing: missingLine,
     onFailed: (reason) => logger.error('the log file cannot be written', { file: path, reason }),
-    onRecovered: (lost) => logger.warn('the log file is written again', { file: path, lost }),
+    onRecovered: (lost) => logger.warn('the log file can be written again', { file: path, lost }),
   });
   const output: LineSink = new LineSink(terminal.target, {
     missing: (lost, reason) => readable(missingLine(lost, reason)),
     onFailed: (reason) => logger.warn('standard output cannot be written', { reason }),
-    onRecovered: (lost) => logger.warn('standard output is written again', { lost }),
+    onRecovered: (lost) => logger.warn('standard output can be written again', { lost }),
   });
   const root = pino(
     { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
@@ -87,5 +88,5 @@ export function openLogger(log: Settings['log'], terminal: Terminal = openTermin
 }
 
 function missingLine(lost: number, reason: string): string {
-  return `${JSON.stringify({ level: 'warn', time: new Date(wallNow()).toISOString(), lost, reason, msg: 'lines of the log are missing here' })}\n`;
+  return `${JSON.stringify({ level: 'warn', time: new Date(wallNow()).toISOString(), lost, reason, msg: 'log lines are missing here' })}\n`;
 }

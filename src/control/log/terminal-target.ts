@@ -1,4 +1,4 @@
-/** Standard output as a target of log lines: a terminal, a pipe, a socket or a file, none of which may hold the main thread or end the process. */
+/** Standard output as a target of log lines. A terminal, pipe, socket or file must neither block the main thread nor end the process. */
 
 import { constants, fstatSync, openSync, type Stats, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
@@ -27,8 +27,9 @@ export function openTerminal(fd: 1 | 2): Terminal {
 }
 
 /**
- * A descriptor of the same pipe or terminal whose writes do not wait. It is opened anew: the flag of the inherited one belongs to every
- * process that has it. Only a socket, and what cannot be opened again, is changed itself, which Node does when its stream is made.
+ * A descriptor of the same pipe or terminal whose writes do not block. It is opened again, because O_NONBLOCK on the inherited descriptor
+ * would change it for every process that shares it. Only a socket, or a descriptor that cannot be opened again, is changed itself; Node
+ * does that when it makes the stream.
  */
 function withoutWaiting(fd: 1 | 2): number {
   const about = statusOf(fd);
@@ -37,7 +38,7 @@ function withoutWaiting(fd: 1 | 2): number {
     try {
       return openSync(`/proc/self/fd/${fd}`, FLAGS);
     } catch {
-      // No /proc, no right to open it, or a pipe whose reader has gone.
+      // /proc is missing, permission is denied, or the pipe has lost its reader.
     }
   }
   standardStream(fd);
@@ -52,7 +53,7 @@ function statusOf(fd: number): Stats | null {
   }
 }
 
-/** Null when it cannot be made: a terminal that has gone. */
+/** Null when the stream cannot be made because the terminal has gone. */
 function standardStream(fd: 1 | 2): NodeJS.WriteStream | null {
   try {
     return fd === 1 ? process.stdout : process.stderr;
@@ -61,7 +62,7 @@ function standardStream(fd: 1 | 2): NodeJS.WriteStream | null {
   }
 }
 
-/** What else writes to the standard streams, threads and Node itself, does not end the process when they fail. */
+/** Keeps the process alive when other writers to the standard streams, threads and Node itself, fail. */
 export function guardStandardStreams(): void {
   for (const fd of [1, 2] as const) standardStream(fd)?.on('error', () => {});
 }

@@ -1,4 +1,4 @@
-/** The authorities whose client certificates an endpoint takes, and their revocation lists, with everything that is wrong with them. */
+/** The authorities whose client certificates an endpoint accepts, their revocation lists, and every problem with them. */
 
 import { X509Certificate } from 'node:crypto';
 import type { SslConfig } from '../../endpoint/endpoint.ts';
@@ -15,7 +15,7 @@ export interface Authorities {
   crlNextUpdate: Date | null;
 }
 
-/** Adds what is wrong to `issues`, and what will hinder clients to `warnings`. */
+/** Adds errors to `issues`, and problems that will hinder clients to `warnings`. */
 export function readAuthorities(config: SslConfig, sources: Sources, now: Date, issues: Issue[], warnings: string[]): Authorities {
   const certificates = readCa(config, sources, issues);
   for (const certificate of certificates) {
@@ -26,13 +26,13 @@ export function readAuthorities(config: SslConfig, sources: Sources, now: Date, 
   if (sources.bytes.crl === undefined) return { ca, crl: [], crlNextUpdate: null };
   const lists = readLists(sources.bytes.crl, now, issues);
   if (lists.length > 0) {
-    // OpenSSL looks at the whole chain: an authority without a list would have none of its clients let in.
+    // OpenSSL checks the whole chain: without a list for each authority, no client of that authority could connect.
     for (const certificate of certificates) {
       const subject = subjectOf(certificate.raw);
       if (lists.some(({ issuer }) => issuer.equals(subject))) continue;
       issues.push({
         path: 'sslConfig.crl',
-        message: `holds no list of the authority ${oneLine(certificate.subject)}: each of them needs one`,
+        message: `holds no list of the authority ${oneLine(certificate.subject)}: each authority needs one`,
       });
     }
   }

@@ -1,4 +1,4 @@
-/** Follows the files of certificates while they are in use: another content is tried and taken over or refused, and what expires is told. */
+/** Watches certificate files in use: tries changed content, then uses or refuses it, and warns of expiry. */
 
 import { wallNow } from '../../kernel/clock.ts';
 import { Deadline } from '../../kernel/deadline.ts';
@@ -12,12 +12,12 @@ import { hasFiles, readSources } from './sources.ts';
 
 const INTERVAL_MS = 10_000;
 const DAY_MS = 86_400_000;
-/** For the workers of one endpoint to take new material. */
+/** Time for the workers of one endpoint to take new material. */
 const UPDATE_TIMEOUT_MS = 10_000;
 
 export interface CertificateWatchOptions {
   runners: Runners;
-  /** a change of this endpoint is under way: it is left alone */
+  /** true while a change of this endpoint is under way: the watch leaves the endpoint alone */
   isLocked: (id: string) => boolean;
   logger: Logger;
   intervalMs?: number;
@@ -26,9 +26,9 @@ export interface CertificateWatchOptions {
 export class CertificateWatch {
   readonly #options: CertificateWatchOptions;
   readonly #timer: NodeJS.Timeout;
-  /** content that was refused, by endpoint: told once */
+  /** refused content by endpoint: each is reported once */
   readonly #refused = new Map<string, { digest: string; reason: string }>();
-  /** day on which its expiry was told last, by endpoint */
+  /** day of the last expiry warning by endpoint */
   readonly #toldOn = new Map<string, number>();
   #round: Promise<string[]> | null = null;
   #isClosed = false;
@@ -45,13 +45,13 @@ export class CertificateWatch {
     return this.#round;
   }
 
-  /** Looks at once, at what is there after the call. @returns what has changed, a text for each endpoint that is concerned */
+  /** Checks at once, and sees the files as they are after the call. @returns a text for each endpoint with a change */
   async lookNow(): Promise<string[]> {
     const before = this.#round === null ? [] : await this.#round;
     return this.#isClosed ? before : [...before, ...(await this.#begin())];
   }
 
-  /** Resolves when nothing is under way any more. */
+  /** Resolves when no check is under way. */
   async close(): Promise<void> {
     this.#isClosed = true;
     clearInterval(this.#timer);
@@ -65,7 +65,7 @@ export class CertificateWatch {
     return { ...tls.certificate, refused: this.#refused.get(runner.id)?.reason ?? null };
   }
 
-  /** One after the other: reading files is not worth hurrying for. */
+  /** Checks one endpoint after the other: reading files is not urgent. */
   async #look(): Promise<string[]> {
     const { runners, isLocked, logger } = this.#options;
     const changed: string[] = [];
@@ -89,7 +89,7 @@ export class CertificateWatch {
     return changed;
   }
 
-  /** @returns what has changed; null: nothing. @throws FluxError when a worker does not take what was found good; it is replaced */
+  /** @returns the change, or null. @throws FluxError when a worker does not take material that was found good; the worker is replaced */
   async #follow(runner: EndpointRunner): Promise<string | null> {
     const { isLocked, logger } = this.#options;
     const { wanted, id } = runner;
@@ -102,11 +102,11 @@ export class CertificateWatch {
     }
     if (sources.digest === this.#refused.get(id)?.digest) return null;
     const loaded = await loadTls(sslConfig, sources).catch((error: unknown) => toWireError(error).message);
-    // A change came in between: it has read the files itself, or the next round will.
+    // A change came in between. Either the change has read the new files, or the next round reads them.
     if (runner.wanted !== wanted || isLocked(id)) return null;
     if (typeof loaded === 'string') {
       this.#refused.set(id, { digest: sources.digest, reason: loaded });
-      logger.error(`Endpoint ${port}: the changed certificate is not used, the old one stays`, { endpoint: id, reason: loaded });
+      logger.error(`Endpoint ${port}: the changed certificate is not used, the old one stays in use`, { endpoint: id, reason: loaded });
       return 'the changed certificate is refused';
     }
     this.#refused.delete(id);
@@ -117,7 +117,7 @@ export class CertificateWatch {
     return 'a new certificate';
   }
 
-  /** Once a day. */
+  /** Warns once a day. */
   #tellExpiry({ id, wanted }: EndpointRunner): void {
     const now = wallNow();
     const today = Math.floor(now / DAY_MS);

@@ -1,10 +1,10 @@
-/** A reader of DER (X.690), for the few structures that node does not open: revocation lists and PKCS#12 files without a key. */
+/** A reader of DER (X.690) for structures that Node does not parse: revocation lists, and PKCS#12 files without a key. */
 
 const SEQUENCE = 0x30;
 const UTC_TIME = 0x17;
 const GENERALIZED_TIME = 0x18;
 
-/** Reads the elements of one value from its beginning to its end. Every method throws Error when the bytes are not what it wants. */
+/** Reads the elements of one value in order. Every method throws Error when the bytes do not match its type. */
 export class DerReader {
   readonly #bytes: Buffer;
   #at = 0;
@@ -24,7 +24,7 @@ export class DerReader {
     return tag;
   }
 
-  /** Content of the next element. @param tag that it must have */
+  /** Content of the next element. @param tag the tag that the element must have */
   next(tag?: number): Buffer {
     const [start, end] = this.#span(tag);
     this.#at = end;
@@ -39,7 +39,7 @@ export class DerReader {
     return this.#bytes.subarray(from, end);
   }
 
-  /** Goes into the next element. */
+  /** A reader of the elements inside the next element. */
   enter(tag: number): DerReader {
     return new DerReader(this.next(tag));
   }
@@ -54,7 +54,7 @@ export class DerReader {
     return bytes.readIntBE(0, bytes.length);
   }
 
-  /** An object identifier in hexadecimal: it is only compared. */
+  /** An object identifier in hexadecimal, which is enough for comparisons. */
   identifier(): string {
     return this.next(0x06).toString('hex');
   }
@@ -69,7 +69,7 @@ export class DerReader {
     const parts = (isShort ? /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?Z$/ : /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?Z$/).exec(text);
     if (parts === null) throw new Error('a time is not well formed');
     const [year = 0, month = 1, day = 1, hour = 0, minute = 0, second = 0] = parts.slice(1).map((part) => Number(part ?? 0));
-    // RFC 5280 section 4.1.2.5.1: two digits are 1950 to 2049.
+    // RFC 5280 section 4.1.2.5.1: a year of two digits is 1950 to 2049.
     const century = isShort ? (year < 50 ? 2000 : 1900) : 0;
     return new Date(Date.UTC(century + year, month - 1, day, hour, minute, second));
   }

@@ -1,4 +1,4 @@
-/** The certificate and the key that an endpoint shows, from PEM or from a PKCS#12 key store, with everything that is wrong with them. */
+/** The certificate and the key that an endpoint presents, from PEM or from a PKCS#12 key store, and every problem with them. */
 
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
@@ -7,7 +7,7 @@ import { type Issue, messageOf } from '../../kernel/errors.ts';
 import { holdsPrivateKey, isDer, pemBlocks } from './pem.ts';
 import type { Sources } from './sources.ts';
 
-/** What a worker makes its TLS context of; see TlsMaterial. */
+/** The input of a worker's TLS context; see TlsMaterial. */
 export interface Identity {
   cert: string | null;
   key: string | null;
@@ -17,7 +17,7 @@ export interface Identity {
 
 const JKS_MAGICS = [0xfeedfeed, 0xcececece];
 
-/** Adds what is wrong to `issues`, and what may disturb clients to `warnings`; null when nothing usable came out. */
+/** Adds errors to `issues`, and problems that may disturb clients to `warnings`. Returns null when nothing is usable. */
 export function readIdentity(config: SslConfig, { bytes }: Sources, issues: Issue[], warnings: string[]): Identity | null {
   if (bytes.keyStorePath !== undefined) return readKeyStore(config, bytes.keyStorePath, issues);
   if (bytes.cert === undefined) return null;
@@ -38,7 +38,7 @@ export function readIdentity(config: SslConfig, { bytes }: Sources, issues: Issu
   if (!leaf.checkPrivateKey(key)) {
     const isMisplaced = chain.some((certificate) => certificate.checkPrivateKey(key));
     const message = isMisplaced
-      ? 'does not belong to the first certificate of sslConfig.cert: that of the server must stand first'
+      ? 'does not belong to the first certificate of sslConfig.cert: the certificate of the server must come first'
       : `does not belong to the certificate ${oneLine(leaf.subject)}`;
     issues.push({ path: 'sslConfig.key', message });
     return null;
@@ -48,7 +48,7 @@ export function readIdentity(config: SslConfig, { bytes }: Sources, issues: Issu
   return { cert: chain.map((certificate) => certificate.toString()).join(''), key: pem.toString(), pfx: null, passphrase: null };
 }
 
-/** Strict clients want each certificate followed by its issuer's. */
+/** Warns where a certificate is not followed by its issuer's, because strict clients refuse such a chain. */
 function chainWarnings(chain: X509Certificate[]): string[] {
   return chain.flatMap((certificate, index) => {
     const next = chain[index + 1];
@@ -57,7 +57,7 @@ function chainWarnings(chain: X509Certificate[]): string[] {
   });
 }
 
-/** Every certificate of a PEM text; none, or one that does not parse, is an issue at `path`. */
+/** Every certificate of a PEM text. No certificate, or one that does not parse, is an issue at `path`. */
 export function readCertificates(text: string, path: string, issues: Issue[]): X509Certificate[] {
   const blocks = pemBlocks(text, 'CERTIFICATE');
   if (blocks.length === 0) issues.push({ path, message: 'holds no certificate in PEM' });
@@ -115,26 +115,26 @@ function readKeyStore({ keyStorePath, keyStorePassword }: SslConfig, pfx: Buffer
   }
 }
 
-/** Why a file is no PKCS#12 store that could be opened, or null. */
+/** Why a file is not a PKCS#12 store, or null. */
 export function storeProblem(bytes: Buffer, path: string): string | null {
   if (bytes.length >= 4 && JKS_MAGICS.includes(bytes.readUInt32BE(0))) {
     const target = path.replace(/\.(jks|jceks|keystore|truststore)$/i, '');
     return `is a Java key store; convert it: keytool -importkeystore -srckeystore ${path} -destkeystore ${target}.p12 -deststoretype PKCS12`;
   }
-  if (bytes[0] !== 0x30) return `is not PKCS#12${bytes.includes('-----BEGIN ') ? ': PEM belongs into cert, key and ca' : ''}`;
+  if (bytes[0] !== 0x30) return `is not PKCS#12${bytes.includes('-----BEGIN ') ? ': PEM belongs in cert, key and ca' : ''}`;
   return null;
 }
 
 /**
- * What to do with a store whose encryption OpenSSL has given up. One command that asks for one password: OpenSSL makes no PKCS#12 without a
- * key, as a trust store is, and two commands behind one another would ask at the same time.
- * @param kind what is in the store, and so which key of `sslConfig` takes the PEM file that comes out
+ * The way out for a store whose encryption OpenSSL has dropped: one command that asks for one password. OpenSSL cannot make a PKCS#12 file
+ * without a key, which a trust store is, and two piped commands would ask for two passwords at the same time.
+ * @param kind the content of the store; it decides which key of `sslConfig` names the resulting PEM file
  */
 export function oldEncryption(path: string, kind: 'key' | 'trust'): string {
   const target = `${path.replace(/\.(p12|pfx)$/i, '')}.pem`;
   const command = `openssl pkcs12 -legacy -in ${path} ${kind === 'key' ? '-nodes' : '-nokeys'} -out ${target}`;
   const use = kind === 'key' ? '"cert" (it holds the key, too), in place of keyStorePath' : '"ca", in place of trustStorePath';
-  return `is encrypted in an old way that OpenSSL 3 does not open; make a PEM file of it and name that as ${use}: ${command}`;
+  return `has an old encryption that OpenSSL 3 does not open; convert it to PEM and name the PEM file as ${use}: ${command}`;
 }
 
 /** `CN=a\nO=b` → `CN=a, O=b`. */

@@ -1,4 +1,4 @@
-/** Turns an endpoint's `sslConfig` into material that workers can use, after it has been tried: parsed, in date, and with a real handshake. */
+/** Turns an endpoint's `sslConfig` into material for workers, and tests it first: parsed, in date, and with a real handshake. */
 
 import { randomBytes, type X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
@@ -12,9 +12,9 @@ import { oneLine, readIdentity } from './identity.ts';
 import { readSources, type Sources } from './sources.ts';
 import { tryHandshake } from './try-handshake.ts';
 
-/** A certificate that ends within this time is warned of. */
+/** A certificate that expires within this time causes a warning. */
 export const WARN_BEFORE_MS = 30 * 86_400_000;
-/** Three keys of 16 bytes, as node wants them. */
+/** Three keys of 16 bytes, as Node expects them. */
 const TICKET_KEY_BYTES = 48;
 
 export interface LoadedTls {
@@ -24,9 +24,9 @@ export interface LoadedTls {
 }
 
 /**
- * Reads and tries it all; nothing is changed.
- * @param sources what was read before, else it is read now
- * @throws FluxError `unprocessable` with everything that is wrong, each with its key as path
+ * Reads and tests everything; changes nothing.
+ * @param sources sources that were read before; without them, they are read now
+ * @throws FluxError `unprocessable` with every problem, each with its key as path
  */
 export async function loadTls(config: SslConfig, sources?: Sources): Promise<LoadedTls> {
   const read = sources ?? (await readSources(config));
@@ -55,13 +55,13 @@ export async function loadTls(config: SslConfig, sources?: Sources): Promise<Loa
   return { material, warnings };
 }
 
-/** An endpoint whose certificate could not be used when it started has it read at each attempt. @throws FluxError `unprocessable` */
+/** Adds the TLS material of an endpoint that had none usable at its start: each attempt reads it. @throws FluxError `unprocessable` */
 export async function withTls(config: EndpointRuntimeConfig): Promise<EndpointRuntimeConfig> {
   if (config.tls !== null || !config.endpoint.sslConfig.enabled) return config;
   return { ...config, tls: (await loadTls(config.endpoint.sslConfig)).material };
 }
 
-/** What to say about material whose time ends soon: the certificate's, or that of the revocation lists. */
+/** Warnings about a certificate or a revocation list that expires soon or has expired. */
 export function expiryWarnings({ certificate }: TlsMaterial, now: number): string[] {
   const warnings: string[] = [];
   const left = Date.parse(certificate.notAfter) - now;
@@ -71,12 +71,12 @@ export function expiryWarnings({ certificate }: TlsMaterial, now: number): strin
   }
   const { crlNextUpdate } = certificate;
   if (crlNextUpdate !== null && Date.parse(crlNextUpdate) < now) {
-    warnings.push(`a revocation list has expired, no client certificate is taken: ${crlNextUpdate}`);
+    warnings.push(`a revocation list has expired, so no client certificate is accepted: ${crlNextUpdate}`);
   }
   return warnings;
 }
 
-/** The certificates that a client gets to see. */
+/** The certificates that a client sees. */
 async function shownChain(material: TlsMaterial, config: SslConfig): Promise<X509Certificate[]> {
   const at = config.keyStorePath === null ? 'sslConfig.cert' : 'sslConfig.keyStorePath';
   let context: SecureContext;
@@ -93,7 +93,7 @@ async function shownChain(material: TlsMaterial, config: SslConfig): Promise<X50
   }
 }
 
-/** @throws FluxError `unprocessable` when one of the chain is not valid now */
+/** @throws FluxError `unprocessable` when a certificate of the chain is not valid now */
 function factsOf(chain: X509Certificate[], config: SslConfig, now: Date) {
   const path = config.keyStorePath === null ? 'sslConfig.cert' : 'sslConfig.keyStorePath';
   const issues: Issue[] = [];

@@ -1,4 +1,4 @@
-/** PEM and DER of certificates and revocation lists, as far as node does not tell what is in them. */
+/** PEM and DER of certificates and revocation lists, where Node does not parse their content. */
 
 import { DerReader } from './der.ts';
 
@@ -13,26 +13,26 @@ export function holdsPrivateKey(text: string): boolean {
   return /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text);
 }
 
-/** True for bytes that begin as a DER sequence does. */
+/** True for bytes that begin like a DER sequence. */
 export function isDer(bytes: Buffer): boolean {
   return bytes[0] === 0x30;
 }
 
-/** Files named .crt, .cer or .crl are often DER: the same as PEM text. Other bytes stay what they are. */
+/** Turns DER into PEM, because files named .crt, .cer or .crl are often DER. Other bytes are read as text. */
 export function asPem(bytes: Buffer, label: 'CERTIFICATE' | 'X509 CRL'): string {
   if (!isDer(bytes)) return bytes.toString('utf8');
   const lines = bytes.toString('base64').match(/.{1,64}/g) ?? [];
   return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`;
 }
 
-/** What a revocation list says about itself. */
+/** Facts from a revocation list. */
 export interface CrlFacts {
   /** DER of the issuer's name */
   issuer: Buffer;
   nextUpdate: Date | null;
 }
 
-/** Reads one list in PEM (RFC 5280 section 5.1). @throws Error when it is none */
+/** Reads one list in PEM (RFC 5280 section 5.1). @throws Error when the text is not a list */
 export function readCrl(pem: string): CrlFacts {
   const der = Buffer.from(pem.replace(/-----[A-Z0-9 ]+-----/g, ''), 'base64');
   const list = new DerReader(der).sequence().sequence();
@@ -44,7 +44,7 @@ export function readCrl(pem: string): CrlFacts {
   return { issuer, nextUpdate };
 }
 
-/** DER of the subject's name of a certificate (RFC 5280 section 4.1). @throws Error when it is none */
+/** DER of the subject's name of a certificate (RFC 5280 section 4.1). @throws Error when the bytes are not a certificate */
 export function subjectOf(certificate: Buffer): Buffer {
   const body = new DerReader(certificate).sequence().sequence();
   if (body.peek() === 0xa0) body.next(); // version

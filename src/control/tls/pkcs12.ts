@@ -1,4 +1,4 @@
-/** The certificates of a PKCS#12 trust store: node opens PKCS#12 only where there is a private key in it (RFC 7292). */
+/** The certificates of a PKCS#12 trust store (RFC 7292). Node opens a PKCS#12 file only when it holds a private key. */
 
 import { createDecipheriv, pbkdf2Sync } from 'node:crypto';
 import { DerReader } from './der.ts';
@@ -23,10 +23,10 @@ const DIGESTS: Record<string, string> = {
   '2a864886f70d020a': 'sha384',
   '2a864886f70d020b': 'sha512',
 };
-/** What nobody's store needs, and what would hold up the main thread. */
+/** More iterations than any real store needs; they would block the main thread. */
 const ITERATIONS_MAX = 1_000_000;
 
-/** The file is encrypted in a way that current OpenSSL does not open either. */
+/** The file's encryption is one that current OpenSSL does not open either. */
 export class OldEncryption extends Error {}
 
 /**

@@ -1,4 +1,4 @@
-/** The TLS of a server of the main thread, the admin API's: tried when it opens, and followed on disk like that of endpoints. */
+/** The TLS of a server on the main thread (the admin API): tested when it opens, and watched on disk like that of endpoints. */
 
 import { defaultSslConfig } from '../../endpoint/defaults.ts';
 import type { SslConfig } from '../../endpoint/endpoint.ts';
@@ -11,7 +11,7 @@ import { readSources } from './sources.ts';
 
 const INTERVAL_MS = 10_000;
 const DAY_MS = 86_400_000;
-/** Our names of the keys, and those that the settings have. */
+/** Names of the keys here, and their names in the settings. */
 const NAMES: [RegExp, string][] = [
   [/sslConfig\.cert/g, 'http.ssl.crt'],
   [/sslConfig\.(\w+)/g, 'http.ssl.$1'],
@@ -19,7 +19,7 @@ const NAMES: [RegExp, string][] = [
 
 export interface ServerTlsOptions {
   crt: string;
-  /** null: in the file of `crt` */
+  /** null: the key is in the file of `crt` */
   key: string | null;
   logger: Logger;
   /** milliseconds */
@@ -44,7 +44,7 @@ export class ServerTls {
     this.#intervalMs = intervalMs;
   }
 
-  /** @throws FluxError `unprocessable` with everything that is wrong, by the names of the settings */
+  /** @throws FluxError `unprocessable` with every problem, under the names of the settings */
   static async open(options: ServerTlsOptions): Promise<ServerTls> {
     const config = { ...defaultSslConfig(), enabled: true, cert: options.crt, key: options.key };
     try {
@@ -62,23 +62,23 @@ export class ServerTls {
     }
   }
 
-  /** What to say of the certificate now. */
+  /** Warnings about the certificate now. */
   get warnings(): string[] {
     return expiryWarnings(this.#material, wallNow());
   }
 
-  /** For node's TLS server. */
+  /** Options for Node's TLS server. */
   get options(): ReturnType<typeof toTlsOptions> {
     return toTlsOptions(this.#material);
   }
 
-  /** From now on changed files are tried and handed over, until close(). */
+  /** Watches the files until close(), and hands over changed material that passed its test. */
   follow(onChange: (options: ReturnType<typeof toTlsOptions>) => void): void {
     this.#onChange = onChange;
     this.#timer = setInterval(() => void this.#begin(), this.#intervalMs);
   }
 
-  /** Looks at once, at what is there after the call. @returns what has changed, as a text; none before follow() and after close() */
+  /** Checks at once, and sees the files as they are after the call. @returns a text for a change; none before follow() and after close() */
   async lookNow(): Promise<string[]> {
     const before = this.#round === null ? [] : await this.#round;
     return [...before, ...(await this.#begin())];
@@ -112,12 +112,12 @@ export class ServerTls {
     } catch (error) {
       this.#refused = sources.digest;
       const reason = rename(toWireError(error).message);
-      this.#logger.error('Admin API: the changed certificate is not used, the old one stays', { reason });
+      this.#logger.error('Admin API: the changed certificate is not used, the old one stays in use', { reason });
       return ['Admin API: the changed certificate is refused'];
     }
   }
 
-  /** Once a day. */
+  /** Warns once a day. */
   #tellExpiry(): void {
     const today = Math.floor(wallNow() / DAY_MS);
     if (this.#toldOn === today) return;

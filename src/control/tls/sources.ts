@@ -1,4 +1,4 @@
-/** Reads what `sslConfig` names: PEM text that stands in it, or files, each bounded in size. */
+/** Reads the sources that `sslConfig` names: inline PEM text, or files, each bounded in size. */
 
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
@@ -13,20 +13,20 @@ const NAMES = ['cert', 'key', 'ca', 'crl', 'keyStorePath', 'trustStorePath'] as 
 export type SourceName = (typeof NAMES)[number];
 
 export interface Sources {
-  /** of what could be read */
+  /** content of the sources that could be read */
   bytes: Partial<Record<SourceName, Buffer>>;
-  /** one for each that could not be read */
+  /** one for each source that could not be read */
   issues: Issue[];
-  /** of all of it, also of what could not be read: another digest means that something has changed */
+  /** of all sources with their TLS options, errors of unreadable sources included: another digest means that something has changed */
   digest: string;
 }
 
-/** True when something of it stands in a file, so that it may change by itself. */
+/** True when a source is a file, which may change by itself. */
 export function hasFiles(config: SslConfig): boolean {
   return NAMES.some((name) => config[name] !== null && !isPem(config[name]));
 }
 
-/** Reads everything. Never rejects: what cannot be read is an issue. */
+/** Reads every source. Never rejects: an unreadable source is an issue. */
 export async function readSources(config: SslConfig): Promise<Sources> {
   const sources: Sources = { bytes: {}, issues: [], digest: '' };
   const { protocols, cipherSuites, clientAuth, passphrase, keyStorePassword, trustStorePassword } = config;
@@ -50,7 +50,7 @@ export async function readSources(config: SslConfig): Promise<Sources> {
   return sources;
 }
 
-/** Content of a regular file; a pipe or a device would hold up the node. @throws Error */
+/** Content of a regular file. A pipe or a device is refused, because reading it would block the node. @throws Error */
 async function readBounded(path: string): Promise<Buffer> {
   const file = await open(path, 'r');
   try {

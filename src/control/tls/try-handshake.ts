@@ -1,10 +1,10 @@
-/** A TLS handshake with itself, in memory: proves that material works, and shows which certificates a client gets. */
+/** A TLS handshake with itself, in memory: proves that material works, and shows which certificates a client receives. */
 
 import { X509Certificate } from 'node:crypto';
 import { duplexPair } from 'node:stream';
 import { connect, type DetailedPeerCertificate, type SecureContext, TLSSocket } from 'node:tls';
 
-/** Every suite that OpenSSL has: what counts is what the server offers. */
+/** Every suite that OpenSSL has, so that only the server's suites limit the handshake. */
 const ALL_SUITES = [
   'TLS_AES_256_GCM_SHA384',
   'TLS_CHACHA20_POLY1305_SHA256',
@@ -17,7 +17,7 @@ const ALL_SUITES = [
 const TIMEOUT_MS = 5_000;
 const CHAIN_MAX = 20;
 
-/** @returns the certificates that were shown, the server's first. @throws Error why there is no handshake */
+/** @returns the certificates that the server presents, its own first. @throws Error with the reason of a failed handshake */
 export function tryHandshake(secureContext: SecureContext): Promise<X509Certificate[]> {
   const [near, far] = duplexPair();
   const server = new TLSSocket(far, { isServer: true, secureContext });
@@ -25,7 +25,7 @@ export function tryHandshake(secureContext: SecureContext): Promise<X509Certific
   let timer: NodeJS.Timeout | undefined;
   return new Promise<X509Certificate[]>((resolve, reject) => {
     timer = setTimeout(() => reject(new Error(`it took longer than ${TIMEOUT_MS} ms`)), TIMEOUT_MS);
-    // The server's own error says more than the alert that the client gets: it comes first.
+    // The server's own error comes first, because it says more than the alert that the client receives.
     server.once('error', reject);
     client.once('error', (error) => setImmediate(reject, error));
     client.once('secureConnect', () => resolve(chainOf(client.getPeerCertificate(true))));

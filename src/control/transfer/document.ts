@@ -1,4 +1,4 @@
-/** The form of exports and backups: how they are written, and how files of this and of older versions are read. */
+/** The form of exports and backups: writes it, and reads files of this version and of older ones. */
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { isObject, type Problems } from '../../endpoint/problems.ts';
@@ -10,17 +10,17 @@ import { CONFIG_KEYS } from '../../kernel/input/file-form.ts';
 import { isSealed, type Sealer } from '../../storage/sealed/sealer.ts';
 import type { ExportDocument, SecretsWanted } from '../contract.ts';
 
-/** Of the form that is written; all up to it are read. */
+/** Version of the written form; files of all versions up to it are readable. */
 export const DOCUMENT_VERSION = 1;
 
 const MASKED_NOTE =
-  'Secrets are masked: this file cannot be restored or imported elsewhere, only where these endpoints exist with their secrets. With store.secretKey they are sealed, with ?secrets=include in clear.';
+  'Secrets are masked: this file cannot be restored or imported, except where these endpoints exist with their secrets. With store.secretKey secrets are sealed, with ?secrets=include in clear.';
 const SEALED_NOTE = 'Secrets are sealed: a node with the same store.secretKey reads them.';
 
 const FOREIGN_NOTE =
-  'Keys that a newer version has written are left out, because it is not known here what in them is secret: take the file from a node of that version, or with ?secrets=include.';
+  'Keys of a newer version are left out, because this version cannot tell which of them are secret: take the file from a node of that version, or with ?secrets=include.';
 
-/** Writes the endpoints of one file, and knows in the end what the file says about its secrets. */
+/** Writes the endpoints of one file, and knows afterwards what the file says about its secrets. */
 export class FileSecrets {
   readonly #sealer: Sealer;
   readonly #wanted: SecretsWanted;
@@ -32,7 +32,7 @@ export class FileSecrets {
     this.#wanted = wanted;
   }
 
-  /** One endpoint as it stands in the file. */
+  /** One endpoint in its form for the file. */
   toConfig(endpoint: Endpoint): Record<string, unknown> {
     const { isClear, keepsHashes } = this.#wanted;
     if (!isClear) this.#isCut ||= foreignKeysOf(endpoint).length > 0;
@@ -47,7 +47,7 @@ export class FileSecrets {
     return toDocument(mapSecrets(isClear ? endpoint : withoutForeign(endpoint), write));
   }
 
-  /** Of the endpoints that were written so far. */
+  /** The form of the secrets of all endpoints written so far. */
   head(): Pick<ExportDocument, 'secrets' | 'keyId' | 'note'> {
     const foreign = this.#isCut ? [FOREIGN_NOTE] : [];
     const withNote = <T extends object>(head: T, notes: string[]) => (notes.length === 0 ? head : { ...head, note: notes.join(' ') });
@@ -59,7 +59,7 @@ export class FileSecrets {
   }
 }
 
-/** Where passwords stand that are hashed: what restores a login, and is no login. */
+/** Paths of the hashed passwords: a hash restores a login, but nobody can log in with it. */
 function hashPathsOf({ authConfig }: Endpoint): Set<string> {
   const paths = (authConfig ?? []).flatMap(({ users }, index) =>
     users.flatMap(({ encrypt }, at) => (encrypt === 'plain' ? [] : [`authConfig[${index}].users[${at}].password`])),
@@ -67,27 +67,27 @@ function hashPathsOf({ authConfig }: Endpoint): Set<string> {
   return new Set(paths);
 }
 
-/** Keys of a file that say something about it, and nothing about what is to be done. */
+/** Keys that describe a file and request nothing. */
 const HEAD_KEYS = ['kind', 'exportedAt', 'takenAt', 'node', 'revision', 'historyFloor', 'secrets', 'keyId', 'note'];
 
-/** A body with a file in it, taken apart. */
+/** The parts of a body that holds a file. */
 export interface FileBody {
   configs: unknown[];
-  /** undefined: the file has none */
+  /** undefined when the file has none */
   history: unknown;
   /** what the file says about its secrets */
   secrets: unknown;
-  /** what a backup says about its history: see Past */
+  /** facts of a backup about its history; see Past */
   revision: unknown;
   floor: unknown;
-  /** what the request says beside the file */
+  /** the part of the request beside the file */
   rest: Record<string, unknown>;
 }
 
 /**
- * Finds the endpoints of a file, which may be a whole answer of the API (`{code, message, data}`), of any version up to ours.
- * @param problems takes what is wrong, such as that there are none
- * @throws FluxError `invalid` when the file is newer: what else may seem wrong with it is not known
+ * Finds the endpoints of a file of any version up to DOCUMENT_VERSION. The file may be a whole answer of the API (`{code, message, data}`).
+ * @param problems collects the problems, such as missing endpoints
+ * @throws FluxError `invalid` when the file is newer; its other problems are unknown then
  */
 export function readFileBody(body: Record<string, unknown>, problems: Problems): FileBody {
   const { code, message, data, ...beside } = body;
@@ -108,7 +108,7 @@ export function readFileBody(body: Record<string, unknown>, problems: Problems):
 }
 
 function readList(list: unknown, key: string, problems: Problems): unknown[] {
-  // The list's answer has them by port.
+  // The answer of `list` holds an object with endpoints by port.
   const configs = isObject(list) ? Object.values(list) : list;
   if (Array.isArray(configs)) return configs;
   problems.add(key, 'must be a list of endpoints');

@@ -1,4 +1,4 @@
-/** History rows in a backup: written oldest first, and read back strictly, because a store takes them as its own past. */
+/** History rows in a backup: written oldest first, and read back strictly, because a store takes them over as its own past. */
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Endpoint } from '../../endpoint/endpoint.ts';
@@ -16,7 +16,7 @@ const ACTIONS = ['add', 'update', 'remove', 'enable', 'disable', 'import', 'roll
 const SOURCES = ['http', 'nats', 'file', 'rollback', 'import'] as const;
 const TEXT_MAX = 4096;
 
-/** A row as a backup has it. */
+/** A row in its form for a backup. */
 export function toRow(row: HistoryRow, secrets: FileSecrets): Record<string, unknown> {
   const write = (endpoint: Endpoint | null) => endpoint && secrets.toConfig(endpoint);
   return { ...row, at: new Date(row.at).toISOString(), before: write(row.before), after: write(row.after) };
@@ -26,8 +26,8 @@ export function toRow(row: HistoryRow, secrets: FileSecrets): Record<string, unk
 const PIECE_ROWS = 50;
 
 /**
- * The history of an uploaded backup as a store takes it. Its pieces are read from the upload, and checked, each time.
- * @param head what the backup says about its history
+ * The history of an uploaded backup in the form that a store takes. Each run over its pieces reads and checks the upload again.
+ * @param head facts of the backup about its history
  */
 export function pastOf(upload: Upload, head: { revision: number; floor: number }, sealer: Sealer): Past {
   return {
@@ -49,7 +49,7 @@ export function pastOf(upload: Upload, head: { revision: number; floor: number }
 }
 
 /**
- * Checks, in turns, that a past fits together and leads to the endpoints of its backup.
+ * Checks, in slices of the thread, that a past is consistent and leads to the endpoints of its backup.
  * @throws FluxError `invalid`
  */
 export async function checkPast(past: Past, endpoints: Endpoint[]): Promise<void> {

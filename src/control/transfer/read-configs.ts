@@ -1,4 +1,4 @@
-/** From the endpoints of a file to the changes that they ask for, with every problem of every endpoint at once. */
+/** Turns the endpoints of a file into changes, and reports every problem of every endpoint at once. */
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { isObject, Problems } from '../../endpoint/problems.ts';
@@ -19,10 +19,10 @@ export interface ConfigsRead {
 }
 
 /**
- * Reads all. `merge`: an endpoint that exists gets the keys that the file names; `replace`: it becomes what the file says, and endpoints
- * that the file does not name go away.
- * @param stored what there is, by id
- * @throws FluxError `invalid` (or `not-supported-yet` when that is all that is wrong) with paths such as `configs[3].port`
+ * Reads all endpoints. `merge`: an existing endpoint takes over the keys that the file names. `replace`: an existing endpoint becomes what
+ * the file says, and endpoints that the file does not name are removed.
+ * @param stored the existing endpoints by id
+ * @throws FluxError `invalid` (or `not-supported-yet` when that is the only problem) with paths such as `configs[3].port`
  */
 export async function readConfigs(
   configs: unknown[],
@@ -60,7 +60,7 @@ export async function readConfigs(
   return { changes, warnings };
 }
 
-/** One endpoint as a file has it, in its complete form; null when something is wrong with it. */
+/** One endpoint of a file in its complete form; null when it has a problem. */
 export function readConfig(
   config: Record<string, unknown>,
   path: string,
@@ -94,7 +94,7 @@ function parse(config: Record<string, unknown>, mode: ImportMode, before: Stored
   return mergeEndpoint(before.endpoint, port === before.endpoint.port || port === undefined ? rest : { ...rest, newPort: port });
 }
 
-/** The endpoint that a file means: by its id, else by its port. */
+/** The endpoint that an entry of the file means: by its id, else by its port. */
 function existing(
   { id, port }: Record<string, unknown>,
   stored: ReadonlyMap<string, StoredEndpoint>,
@@ -104,7 +104,7 @@ function existing(
   return (typeof port === 'number' ? byPort.get(port) : undefined) ?? null;
 }
 
-/** Ports and ids are unique in a file, and there is at most one default. */
+/** Ensures that ports and ids are unique in a file, and that there is at most one default. */
 class Twins {
   readonly #ids = new Map<string, string>();
   readonly #ports = new Map<number, string>();
@@ -122,11 +122,11 @@ class Twins {
 }
 
 function tooMany(count: number): FluxError {
-  const message = `has ${count} endpoints: a file, and a node, has at most ${ENDPOINTS_MAX}`;
+  const message = `has ${count} endpoints: a file or a node has at most ${ENDPOINTS_MAX}`;
   return new FluxError('too-large', `configs ${message}`, { issues: [{ path: 'configs', message }] });
 }
 
-/** A copy of an endpoint of a file in which every sealed secret is opened; what cannot be is noted under its path. */
+/** A copy of an endpoint of a file with every sealed secret opened; a secret that cannot be opened is noted under its path. */
 export function openSealedIn(config: Record<string, unknown>, path: string, sealer: Sealer, problems: Problems): Record<string, unknown> {
   return open(config, path, sealer, problems) as Record<string, unknown>;
 }

@@ -37,10 +37,10 @@ export interface TransferOptions {
   node: string;
 }
 
-/** Rows read from the store at once: some milliseconds of the main thread. */
+/** Rows of one read from the store: some milliseconds of the main thread. */
 const PAGE_ROWS = 100;
 
-/** What an import or a restore would make of the configuration. */
+/** An import or a restore, read and not yet applied. */
 interface Prepared {
   set: ChangeSet;
   dryRun: boolean;
@@ -55,7 +55,7 @@ export class Transfer {
     this.#options = options;
   }
 
-  /** In turns. */
+  /** Runs in slices of the thread. */
   async exportAll(wanted: SecretsWanted): Promise<ExportDocument> {
     const { desired, sealer } = this.#options;
     const { revision } = desired;
@@ -71,12 +71,12 @@ export class Transfer {
 
   /**
    * A backup as text, made while it is read.
-   * @param hasHistory false: endpoints alone
-   * @throws FluxError `unavailable`; so does the text when the store goes away in the middle, or drops what was not read yet
+   * @param hasHistory false: endpoints only
+   * @throws FluxError `unavailable`. The text throws the same when the store goes away in the middle, or drops rows that were not read yet
    */
   async backup(wanted: SecretsWanted, hasHistory: boolean): Promise<BackupStream> {
     const { desired, sealer, node } = this.#options;
-    // Read at one moment: rows of later changes are left out.
+    // All of this is read at one moment: rows of later changes are left out.
     const endpoints = desired.list().map(({ endpoint }) => endpoint);
     const { revision } = desired;
     const { floor } = await desired.rows(BEGINNING, 1);
@@ -98,13 +98,13 @@ export class Transfer {
         yield* history;
         yield '\n]';
       }
-      // Known when everything was written.
+      // The form of the secrets is known once everything is written.
       yield `,${JSON.stringify(secrets.head()).slice(1)}\n`;
     }
     return { revision, ...now.head(), text: text() };
   }
 
-  /** True while a backup reads the history, which must not be made shorter then. */
+  /** True while a backup reads the history, which must not be trimmed during that time. */
   get isReading(): boolean {
     return this.#reading > 0;
   }
@@ -116,7 +116,7 @@ export class Transfer {
       for (let place: RowPlace | null = BEGINNING; place !== null; ) {
         const page: RowPage = await this.#options.desired.rows(place, PAGE_ROWS);
         if (page.floor > floor && place.revision < page.floor)
-          throw new FluxError('unavailable', 'The history was made shorter while the backup was taken: take it again');
+          throw new FluxError('unavailable', 'The history was trimmed during the backup: take the backup again');
         const rows = page.rows.filter((row) => row.revision <= revision);
         for (const row of rows) {
           yield `${isFirst ? '' : ','}\n${JSON.stringify(toRow(row, secrets))}`;
@@ -135,7 +135,7 @@ export class Transfer {
     return countsOf(await this.#make(prepared), prepared.set);
   }
 
-  /** What an import would do. @throws FluxError as `importAll` */
+  /** The effect that an import would have. @throws FluxError as `importAll` */
   async plan(body: Record<string, unknown>, context: RequestContext): Promise<PlanAnswer> {
     const { desired, runners } = this.#options;
     const { set, warnings } = await this.#prepareImport(body, context);
@@ -196,7 +196,7 @@ export class Transfer {
     if (request === undefined || read === undefined || problems.issues.length > 0) throw problems.toError(action);
     const set: ChangeSet = {
       action,
-      // Who asks over NATS is not proven: the history says so whatever the action.
+      // A caller over NATS is unauthenticated, so the history names NATS as the source, whatever the action.
       source: context.source === 'nats' ? 'nats' : 'import',
       changes: read.changes,
       options: request.options,
@@ -221,12 +221,12 @@ export class Transfer {
     return { ...answer, warnings: [...warnings, ...answer.warnings, ...clear] };
   }
 
-  /** Why the history of a backup cannot be taken; null when it can. */
+  /** Why the history of a backup cannot be taken over; null when it can. */
   #obstacle(history: unknown, secrets: unknown, { confirmWithinMs }: RequestContext): string | null {
     if (history === undefined) return 'there is none';
     if (this.#options.desired.revision > 0) return 'the store is not empty';
     if (secrets === 'masked') return 'its secrets are masked';
-    if (confirmWithinMs !== undefined) return 'what waits for a confirmation must be a revision of its own';
+    if (confirmWithinMs !== undefined) return 'a change that waits for a confirmation must be a revision of its own';
     return null;
   }
 }
@@ -238,7 +238,7 @@ async function lastRevision(upload: Upload): Promise<number> {
   return last;
 }
 
-/** What a backup says about its history; of the time before it said so, the history is whole. */
+/** Facts of a backup about its history. A backup without them comes from an older version, and its history is whole. */
 function readHead({ revision, floor }: FileBody, problems: Problems): { revision: number | null; floor: number } {
   const isCount = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
   if (!isCount(floor)) problems.add('historyFloor', 'must be a whole number');
@@ -246,7 +246,7 @@ function readHead({ revision, floor }: FileBody, problems: Problems): { revision
   return { revision: isCount(revision) ? revision : null, floor: isCount(floor) ? floor : 0 };
 }
 
-/** How many endpoints came, changed, went and stayed. */
+/** How many endpoints were added, updated, removed and left unchanged. */
 function countsOf(answer: SetAnswer, set: ChangeSet): ImportAnswer {
   const count = (action: string) => answer.changes.filter((change) => change.action === action).length;
   const [added, updated, removed] = [count('added'), count('updated'), count('removed')];

@@ -1,4 +1,4 @@
-/** A file that was sent to the node: kept on its disk while it is read, more than once where needed, and never in memory as a whole. */
+/** An uploaded file: kept on the node's disk while it is read, several times where needed, and never in memory as a whole. */
 
 import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,13 +7,13 @@ import { ENDPOINTS_MAX, isFileContainer } from '../../kernel/input/file-form.ts'
 import { type Descends, type OnPiece, PieceReader, parseJson } from '../../kernel/input/json-pieces.ts';
 import { Pace } from '../../kernel/pace.ts';
 
-/** Bytes as they come from the network. It throws when the sender breaks off. */
+/** Bytes from the network. The iteration throws when the sender breaks off. */
 export type Bytes = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
-/** Up to this size it stays in memory. */
+/** A file up to this size stays in memory. */
 const MEMORY_BYTES_MAX = 1024 * 1024;
 const READ_BYTES = 256 * 1024;
-/** Bytes that are looked at before the clock is. */
+/** Bytes between two readings of the clock. */
 const STEP_BYTES = 64 * 1024;
 let count = 0;
 
@@ -27,9 +27,9 @@ export class Upload {
   }
 
   /**
-   * Takes everything; whoever gets it closes it.
-   * @param folder where a large one is kept
-   * @throws FluxError `unavailable` when the disk does not take it; what the source throws
+   * Takes the whole file. The caller closes the result.
+   * @param folder for a file that does not stay in memory
+   * @throws FluxError `unavailable` when the disk cannot take the file; errors of the source pass through
    */
   static async take(source: Bytes, folder: string): Promise<Upload> {
     const chunks: Uint8Array[] = [];
@@ -56,8 +56,8 @@ export class Upload {
   }
 
   /**
-   * Everything but the history.
-   * @returns the document with its endpoints; of a history that is there `history` is an empty list
+   * The document without its history.
+   * @returns the document with its endpoints; `history` is an empty list when the file has one
    * @throws FluxError `invalid` (no JSON), `too-large` (too many endpoints)
    */
   async document(): Promise<Record<string, unknown>> {
@@ -76,7 +76,7 @@ export class Upload {
     const descends: Descends = (path) => {
       if (!isFileContainer(path)) return false;
       const [holder, name] = placeOf(root, path);
-      // An empty list is one, too.
+      // This makes an empty list appear, too.
       if (name !== undefined) holder[name] ??= name === 'data' ? {} : [];
       return true;
     };
@@ -92,7 +92,7 @@ export class Upload {
     return root;
   }
 
-  /** The elements of its history, one after the other. @throws FluxError `invalid` */
+  /** The elements of the history, one after the other. @throws FluxError `invalid` */
   async *history(): AsyncGenerator<unknown> {
     const rows: unknown[] = [];
     const reader = new PieceReader(isFileContainer, (path, text) => {
@@ -123,7 +123,7 @@ export class Upload {
   }
 }
 
-/** Where a piece belongs: its holder, its name there, and its index when it is an element of a list. */
+/** The place of a piece: its holder, its name there, and its index when it is an element of a list. */
 function placeOf(
   root: Record<string, unknown>,
   path: readonly (string | number)[],
@@ -138,11 +138,11 @@ function notAnObject(): FluxError {
 }
 
 function tooMany(): FluxError {
-  const message = `has more than ${ENDPOINTS_MAX} endpoints: a file, and a node, has at most so many`;
+  const message = `has more than ${ENDPOINTS_MAX} endpoints, the most that a file or a node may have`;
   return new FluxError('too-large', `configs ${message}`, { issues: [{ path: 'configs', message }] });
 }
 
-/** A file that is gone when the process ends, however it ends: it may hold secrets. */
+/** Opens a file without a name, which vanishes when the process ends in any way: the file may hold secrets. */
 async function openNameless(folder: string): Promise<FileHandle> {
   const path = join(folder, `upload-${process.pid}-${++count}.tmp`);
   try {

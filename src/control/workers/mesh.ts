@@ -1,11 +1,11 @@
-/** Joins worker threads pairwise by MessageChannels, and retracts one that has ended at all others. */
+/** Joins worker threads pairwise by MessageChannels, and removes a thread that has ended from all others. */
 
 import { MessageChannel } from 'node:worker_threads';
 import { messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
 
-/** How long a peer may take to forget another one. */
+/** Time for a peer to forget another peer. */
 const REMOVE_TIMEOUT_MS = 10_000;
 
 export class Mesh {
@@ -17,9 +17,9 @@ export class Mesh {
   }
 
   /**
-   * Wires `worker` to every member; when it resolves, each pair knows the other's interest and the worker may be used.
-   * Two workers that join at once are wired by the one that came second.
-   * @throws FluxError when a living peer did not acknowledge in time; the worker is then no member
+   * Wires `worker` to every member. When the promise resolves, each pair knows the other's interest and the worker may be used. Of two
+   * workers that join at once, the later one wires the pair.
+   * @throws FluxError when a living peer did not acknowledge in time; the worker is not a member then
    */
   async join(worker: WorkerHandle, timeoutMs: number): Promise<void> {
     const others = [...this.#members];
@@ -32,7 +32,7 @@ export class Mesh {
     }
   }
 
-  /** Retracts `worker` at all others. Never rejects: a peer that does not answer is logged. */
+  /** Removes `worker` from all others. Never rejects; a peer that does not answer is logged. */
   async leave(worker: WorkerHandle): Promise<void> {
     if (!this.#members.delete(worker)) return;
     await Promise.all([...this.#members].map((other) => this.#retract(worker, other)));
@@ -47,7 +47,7 @@ export class Mesh {
   }
 }
 
-/** Gives both the ends of one channel. A side that has ended needs none: its retraction is on the way to the other. */
+/** Gives each side one end of a channel. A side that has ended needs none: the other side is about to hear of its removal. */
 async function wire(joining: WorkerHandle, member: WorkerHandle, timeoutMs: number): Promise<void> {
   const { port1, port2 } = new MessageChannel();
   const add = (to: WorkerHandle, peer: WorkerHandle, port: typeof port1) =>

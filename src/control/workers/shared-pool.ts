@@ -1,4 +1,4 @@
-/** Worker threads shared by the endpoints with `exclusivePool: false`: as few as possible, none holding an endpoint twice. */
+/** Worker threads shared by the endpoints with `exclusivePool: false`: as few as possible, and no thread holds an endpoint twice. */
 
 import type { Deadline } from '../../kernel/deadline.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
@@ -17,7 +17,7 @@ export class SharedPool {
     this.#supervisor = supervisor;
   }
 
-  /** A shared worker that does not hold this endpoint yet: an old listener of it may still have clients in another one. */
+  /** A shared worker without this endpoint. Another shared worker may still serve the clients of the endpoint's old listener. */
   async acquire(endpoint: string, deadline: Deadline): Promise<WorkerHandle> {
     const slot = this.#slots.find((each) => !each.endpoints.has(endpoint)) ?? this.#grow(deadline);
     slot.endpoints.add(endpoint);
@@ -27,7 +27,7 @@ export class SharedPool {
     return this.acquire(endpoint, deadline);
   }
 
-  /** Gives the endpoint's place back; the worker ends with its last endpoint. */
+  /** Releases the endpoint's place; the worker ends with its last endpoint. */
   async release(endpoint: string, worker: WorkerHandle, timeoutMs: number): Promise<void> {
     for (const slot of [...this.#slots]) {
       if ((await slot.worker.catch(() => null)) !== worker) continue;

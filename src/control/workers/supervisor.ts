@@ -1,4 +1,4 @@
-/** Owner of the worker threads: one session worker, endpoint workers on demand with a warm spare, and their mesh. */
+/** Owns the worker threads: one session worker, endpoint workers on demand with a warm spare, and their mesh. */
 
 import { Deadline, pause } from '../../kernel/deadline.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
@@ -22,25 +22,25 @@ export interface SupervisorOptions {
   urls: { session: URL; endpoint: URL };
   logger: Logger;
   questions: QuestionHandlers;
-  /** of `WorkerBoot` */
+  /** see `WorkerBoot` */
   probePrefix: string;
-  /** bytes that clients may make the node remember; null: a part of the machine's */
+  /** bytes that clients may make the node hold; null: a share of the machine's memory */
   memoryBudget: number | null;
 }
 
-/** From `new Worker` to `ready`. Measured 55 ms; a busy machine may need much longer. */
+/** Time from `new Worker` to `ready`. Measured 55 ms; a busy machine may need much longer. */
 const START_TIMEOUT_MS = 20_000;
-/** From `peer.add` to the peer's interest. */
+/** Time from `peer.add` to the peer's interest. */
 const JOIN_TIMEOUT_MS = 10_000;
-/** The spare is replaced after the change that took it, so that the two do not share the processor; soon, because the next one may follow. */
+/** Delay of a new spare: it starts after the change that took the old one, to leave the CPU to it, and early enough for the next change. */
 const SPARE_DELAY_MS = 50;
 
 /**
- * A worker is `taken` (by an endpoint), the `spare`, or the `session` worker. A taken one that ends by itself is reported to
- * `onLost`; the spare and the session worker are replaced here.
+ * A worker is `taken` (by an endpoint), the `spare`, or the `session` worker. `onLost` reports a taken worker that ends by itself; the
+ * supervisor replaces the spare and the session worker.
  */
 export class Supervisor {
-  /** Told of each taken worker that ended without release(). */
+  /** Called for each taken worker that ended without release(). */
   onLost: (worker: WorkerHandle, exit: WorkerExit) => void = () => {};
   readonly #options: SupervisorOptions;
   readonly #mesh: Mesh;
@@ -49,7 +49,7 @@ export class Supervisor {
   readonly #sessionBackoff = new Backoff();
   readonly #identifiers = createIdentifierTable();
   readonly #memoryBlock: SharedArrayBuffer;
-  /** what the threads hold for their clients */
+  /** the memory that threads hold for their clients */
   readonly memory: NodeMemory;
   readonly #numbers = createMessageNumbers();
   readonly #logins = createLoginMemory();
@@ -63,7 +63,7 @@ export class Supervisor {
   #spare: WorkerHandle | null = null;
   #spareTimer: NodeJS.Timeout | null = null;
   #warming: Promise<void> | null = null;
-  /** somebody waits for the spare that is being started */
+  /** a caller waits for the spare that is starting */
   #isPromised = false;
 
   constructor(options: SupervisorOptions) {
@@ -78,7 +78,7 @@ export class Supervisor {
     return this.#restarts;
   }
 
-  /** Messages found with the number of another one since the start; none of them was lost. */
+  /** Messages that carried the number of another message, since the start; none of them was lost. */
   get identityConflicts(): number {
     return readConflicts(this.#numbers);
   }
@@ -111,7 +111,7 @@ export class Supervisor {
 
   /**
    * A ready endpoint worker that knows every peer: the spare, or a new one.
-   * @throws FluxError `unavailable` (stopping), `timeout` (no session worker, a peer that does not answer), or why it could not start
+   * @throws FluxError `unavailable` (stopping), `timeout` (no session worker, a silent peer), or the error of the worker's start
    */
   async acquire(deadline: Deadline): Promise<WorkerHandle> {
     const taken = this.#takeSpare() ?? (await this.#takeWarming(deadline)) ?? (await this.#launchBy(deadline));
@@ -128,7 +128,7 @@ export class Supervisor {
     }
   }
 
-  /** Ends a worker in order; its peers forget it afterwards, so that what it still had for them arrives. */
+  /** Ends a worker in order. Its peers forget it afterwards, so that its last messages still reach them. */
   async release(worker: WorkerHandle, timeoutMs: number): Promise<void> {
     await worker.stop(timeoutMs);
   }
@@ -140,21 +140,21 @@ export class Supervisor {
 
   /**
    * Ends every thread: endpoint workers first, because they hand their sessions to the session worker.
-   * @param timeoutMs for all of it
-   * @returns true when each of them ended in order
+   * @param timeoutMs for the whole stop
+   * @returns true when every thread ended in order
    */
   async stop(timeoutMs: number): Promise<boolean> {
     this.#stopping.abort();
     if (this.#spareTimer !== null) clearTimeout(this.#spareTimer);
     const deadline = new Deadline(timeoutMs);
     const endpointWorkers = this.workers.filter((worker) => worker.boot.role === 'endpoint');
-    // A third is kept for the session worker, which may have much to write.
+    // The session worker gets the last third of the time, because it may have much to write.
     const ended = await Promise.all(endpointWorkers.map((worker) => worker.stop(Math.ceil((timeoutMs * 2) / 3))));
     const session = await Promise.all(this.workers.map((worker) => worker.stop(deadline.leftMs)));
     return [...ended, ...session].every(Boolean);
   }
 
-  /** A new endpoint worker, without peers. One that is ready too late is kept as the spare. @throws FluxError `timeout`, or why it could not start */
+  /** A new endpoint worker without peers; a late one becomes the spare. @throws FluxError `timeout`, or the error of the start */
   async #launchBy(deadline: Deadline): Promise<WorkerHandle> {
     const launching = this.#launch('endpoint');
     if (await deadline.reaches(launching)) return launching;
@@ -174,7 +174,7 @@ export class Supervisor {
     return spare?.isUsable === true ? spare : null;
   }
 
-  /** The spare that is being started, for the first who comes: it is ready sooner than one that starts now. */
+  /** The spare that is starting, for the first caller: it is ready sooner than a worker that starts now. */
   async #takeWarming(deadline: Deadline): Promise<WorkerHandle | null> {
     if (this.#warming === null || this.#isPromised) return null;
     this.#isPromised = true;
@@ -204,7 +204,7 @@ export class Supervisor {
     }
   }
 
-  /** A new worker. One for endpoints has no peers before it is acquired: they would tell a spare of every filter that comes and goes. */
+  /** A new worker. An endpoint worker gets its peers in acquire(): peers would send every change of a filter to an idle spare. */
   async #launch(role: WorkerRole): Promise<WorkerHandle> {
     if (this.#stopping.signal.aborted) throw new FluxError('unavailable', 'the node is stopping');
     const { node, version, dataPath, probePrefix, urls, questions } = this.#options;
@@ -243,7 +243,7 @@ export class Supervisor {
   #exited(worker: WorkerHandle, exit: WorkerExit): void {
     this.#alive.delete(worker);
     this.memory.freeSlot(worker.boot.memorySlot);
-    // Before its peers hear of it: they may claim what it held.
+    // This comes before its peers hear of the end, because they may claim its identifiers at once.
     new IdentifierTable(this.#identifiers).forget(worker.peer);
     void this.#mesh.leave(worker);
     if (exit.expected || this.#stopping.signal.aborted) return;

@@ -1,4 +1,4 @@
-/** CPU, heap and lag of the worker threads, asked at most once a second however many want to know. */
+/** CPU, heap and lag of the worker threads, requested at most once a second for any number of callers. */
 
 import { steadyNow } from '../../kernel/clock.ts';
 import type { Commands } from '../../thread/messages.ts';
@@ -6,7 +6,7 @@ import type { WorkerHandle } from '../../thread/worker-handle.ts';
 
 export type Usage = Commands['thread.usage']['result'];
 
-/** Each worker counts since its last answer: shorter spans say nothing. */
+/** Age up to which a result is used again. A worker counts since its last result, and a shorter span says nothing. */
 const FRESH_MS = 1_000;
 const TIMEOUT_MS = 1_000;
 

@@ -1,4 +1,4 @@
-/** Finds worker threads whose event loop stands still, tells of them, and has those replaced that can be. */
+/** Finds worker threads whose event loop is blocked, reports them, and replaces those that can be replaced. */
 
 import { steadyNow } from '../../kernel/clock.ts';
 import type { Logger } from '../../kernel/logger.ts';
@@ -6,17 +6,17 @@ import { readHeartbeat } from '../../thread/heartbeat.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
 
 const CHECK_MS = 1_000;
-/** Longer than that a loop that works does not take for one pass. */
+/** No pass of a working event loop takes longer than this. */
 const BLOCKED_MS = 5_000;
-/** Then its clients are given up; a shorter stand may end by itself, and costs them nothing but time. */
+/** A longer block costs the worker and its clients' connections; a shorter one may end by itself and only costs them time. */
 const REPLACE_MS = 10_000;
-/** A check that comes so late says that this thread, or the whole machine, stood still. */
+/** A check later than this shows that this thread, or the whole machine, was blocked. */
 const LATE_MS = 3_000;
 
 export interface WatchdogOptions {
   /** every living thread */
   workers(): WorkerHandle[];
-  /** whether the thread may be terminated while it runs: not where other endpoints share it */
+  /** true when the thread may be terminated while it runs; false where other endpoints share it */
   isReplaceable(worker: WorkerHandle): boolean;
   logger: Logger;
 }
@@ -44,12 +44,12 @@ export class Watchdog {
     clearInterval(this.#timer);
   }
 
-  /** Threads that stand still now. */
+  /** Threads that are blocked now. */
   get blocked(): WorkerHandle[] {
     return [...this.#pulses].flatMap(([worker, { isBlocked }]) => (isBlocked ? [worker] : []));
   }
 
-  /** How often a thread was found standing still. */
+  /** How often a thread was found blocked. */
   get total(): number {
     return this.#total;
   }

@@ -256,7 +256,7 @@ describe('changes of endpoints', () => {
     expect(answer.nodes).toMatchObject([{ state: 'pending', reason }]);
     await expect(client(newPort)).rejects.toThrow('ECONNREFUSED');
     await client(port);
-    await until('the attempt is made again', () => node.lines.some(({ message }) => message.includes('it goes on as it was')));
+    await until('the attempt is made again', () => node.lines.some(({ message }) => message.includes('it keeps its old configuration')));
     expect(await node.control.status(newPort)).toMatchObject([{ state: 'running', lastError: expect.stringContaining(reason) }]);
     const again = await node.control.update({ port: newPort, maxReceiveWindowSize: 20 }, context());
     expect(again.nodes).toMatchObject([{ state: 'applied' }]);

@@ -98,7 +98,7 @@ describe('refuses', () => {
       { cert: server.chain, key: other.key },
       [['key', /does not belong to the certificate CN=localhost/]],
     ],
-    ['a chain that begins with the authority', { cert: text(ca.cert) + text(server.cert), key: server.key }, [['key', /must stand first/]]],
+    ['a chain that begins with the authority', { cert: text(ca.cert) + text(server.cert), key: server.key }, [['key', /must come first/]]],
     ['a key without its passphrase', { cert: server.chain, key: encryptKey(server, 'hush') }, [['passphrase', /is needed/]]],
     ['a wrong passphrase', { cert: server.chain, key: encryptKey(server, 'hush'), passphrase: 'x' }, [['passphrase', /does not open/]]],
     [
@@ -192,7 +192,9 @@ it('warns 30 days ahead, of what has expired, of a chain out of order and of an 
     'sslConfig.cert: CN=root follows CN=localhost but did not issue it',
   ]);
   const mutual = await load({ ...MUTUAL, crl: root.crl() + ca.crl() });
-  expect(expiryWarnings(mutual.material, Date.now() + 2 * 86_400_000)).toEqual([expect.stringContaining('no client certificate is taken')]);
+  expect(expiryWarnings(mutual.material, Date.now() + 2 * 86_400_000)).toEqual([
+    expect.stringContaining('no client certificate is accepted'),
+  ]);
   const gone = root.intermediate('gone2', { from: -10, to: -1 });
   expect((await load({ ...MUTUAL, ca: text(root.cert) + text(gone.cert) })).warnings).toEqual([
     expect.stringContaining('CN=gone2 expired'),
@@ -211,7 +213,7 @@ describe('what runs', () => {
     const gone = await tlsOf(endpoint, running);
     expect(gone.material).toBe(material);
     expect(gone.warnings).toEqual([
-      expect.stringMatching(/sslConfig\.cert cannot be read: .*rots\.pem.*: the endpoint goes on with what it has/),
+      expect.stringMatching(/sslConfig\.cert cannot be read: .*rots\.pem.*: the endpoint keeps its present certificate/),
     ]);
     // One that does not belong to the key is as useless.
     writeFileSync(cert, text(ca.issue('localhost').chain));
