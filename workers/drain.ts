@@ -1,4 +1,4 @@
-/** Disconnects clients one after the other, evenly over a time, or as fast as others on the thread allow, and can be told to stop doing so. */
+/** Disconnects clients one after the other, evenly over a time, or as fast as the other work of the thread allows. Can be aborted. */
 
 import { steadyNow } from '../src/kernel/clock.ts';
 import { pause } from '../src/kernel/deadline.ts';
@@ -6,11 +6,11 @@ import { Pace } from '../src/kernel/pace.ts';
 import type { Drain } from '../src/thread/messages.ts';
 import type { Client } from './client/client.ts';
 
-/** Who does not read its end is cut off by the listener's deadline; this is a little longer. */
+/** A little longer than the listener's deadline, which cuts off a client that does not read its end. */
 const EMPTY_TIMEOUT_MS = 6_000;
 const POLL_MS = 5;
 
-/** @returns how many were disconnected, and whether that was all of them, and nothing has ended it before */
+/** @returns the number of disconnected clients; `done` is true when all were disconnected and nothing aborted the drain */
 export async function drainClients(clients: Client[], drain: Drain, signal: AbortSignal): Promise<{ disconnected: number; done: boolean }> {
   const step = clients.length === 0 ? 0 : drain.ms / clients.length;
   let due = steadyNow();
@@ -34,6 +34,6 @@ export async function drainClients(clients: Client[], drain: Drain, signal: Abor
     if (pace.isOver) await pace.next();
     client.connection.destroy();
   }
-  // What is done closes the listener: where a newer drain has taken its place, that is the newer one's.
+  // A finished drain closes the listener. An aborted drain must not: the newer drain in its place will.
   return { disconnected, done: !signal.aborted };
 }

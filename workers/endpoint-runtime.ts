@@ -20,41 +20,44 @@ import { dispatch } from './handlers/dispatch.ts';
 import { openTcpListener } from './listener/tcp.ts';
 import type { EndpointRules } from './mesh/controls.ts';
 
-/** CONNECT must be answered by then, else the client is refused with "server unavailable". */
+/** Deadline for the answer to CONNECT. A later client is refused with "server unavailable". */
 const HANDSHAKE_MS = 10_000;
-/** Who connected before WebSocket went on or off, and waited to be accepted or shook hands meanwhile, speaks what was true before. */
+/** A connection that was in the accept queue or in a handshake when WebSocket was switched may speak the former protocol this long. */
 const EITHER_MS = 5_000;
-/** How long an end of accepting may wait for its moment. */
+/** Longest wait for an empty accept queue before accepting ends. */
 const RETIRE_MS = 5_000;
-/** Of a thread that more connect to than it can take, the kernel then lets one wait: to the others it does not answer, and they try again. */
+/**
+ * A thread may get more connections than it can take. After this time its backlog becomes 0: the kernel queues one connection and does not
+ * answer the others, which try again.
+ */
 const DOOR_MS = 250;
-/** How long clients are not read for that. */
+/** Longest time in which clients are not read for an empty accept queue. */
 const HELD_MS = 20;
-/** A pass of the event loop in which hardly anybody can have come, milliseconds, */
+/** An event-loop pass shorter than this accepted nobody (ms). */
 const SHORT_PASS_MS = 0.03;
-/** and this part of the time that such a pass has been waited for. */
+/** The limit for a short pass grows by this share of the waiting time. */
 const PASS_PART = 0.01;
 
 export class EndpointRuntime implements ListenerHost {
-  /** of the clients that come now */
+  /** of new clients */
   context: EndpointContext;
   readonly clients = new Set<Client>();
   readonly #worker: WorkerContext;
   readonly #hooks: ClientHooks = { dispatch, onClosed: (client) => this.#onClosed(client) };
   readonly #gate: Gate;
-  /** of clients that came when the endpoint had another namespace: they stay in it */
+  /** contexts of clients that came under a former namespace, which they keep */
   #formerContexts: EndpointContext[] = [];
-  /** clients that were there when it was last rebound on the socket that it has */
+  /** clients that were connected at the last rebind on the present socket */
   #former = new Set<Client>();
   #draining: AbortController | null = null;
   #listener: Listener | null = null;
-  /** what it accepts from when it begins to */
+  /** sockets to accept from once accepting begins */
   #bound: readonly ListeningSocket[] = [];
-  /** steady milliseconds until which connections may speak WebSocket or not; 0: they may not */
+  /** steady milliseconds until which connections may speak either protocol; 0: never */
   #eitherUntil = 0;
-  /** handshakes that failed and that the log has not been told of */
+  /** failed handshakes that are not logged yet */
   readonly #untoldFailures = new Untold();
-  /** client certificates that were refused, by reason: what is told of one must not hide another */
+  /** refused client certificates by reason: each reason is logged by itself, so that one does not hide another */
   readonly #untoldCertificates = new Map<string, Untold>();
   #isClosing = false;
 
@@ -65,13 +68,13 @@ export class EndpointRuntime implements ListenerHost {
     this.context = new EndpointContext(config, namespace, new Float64Array(memory.counters), this.#gate.limits);
   }
 
-  /** Everything that can fail before anybody is let in. @throws FluxError `unprocessable` */
+  /** Prepares everything that can fail before clients are let in. @throws FluxError `unprocessable` */
   open(sockets: readonly ListeningSocket[]): void {
     this.#listener = openTcpListener(this);
     this.#bound = sockets;
   }
 
-  /** Lets clients in. @throws FluxError `port-in-use`, `unprocessable`: nobody comes in */
+  /** Starts to accept clients. @throws FluxError `port-in-use`, `unprocessable`; no client is let in */
   async begin(): Promise<void> {
     const sockets = this.#bound;
     this.#bound = [];
@@ -83,13 +86,13 @@ export class EndpointRuntime implements ListenerHost {
     }
   }
 
-  /** Accepts from these too. @throws FluxError `port-in-use`, `unprocessable` */
+  /** Accepts from these sockets too. @throws FluxError `port-in-use`, `unprocessable` */
   async adopt(sockets: readonly ListeningSocket[]): Promise<void> {
     if (this.#listener === null) for (const { handle } of sockets) handle.close();
     await this.#listener?.adopt(sockets);
   }
 
-  /** Leaves these to others. */
+  /** Stops accepting from these sockets and leaves them to other workers. */
   drop(keys: readonly number[]): void {
     this.#listener?.drop(keys);
     this.#unbind(({ key }) => keys.includes(key));
@@ -100,7 +103,7 @@ export class EndpointRuntime implements ListenerHost {
     this.#bound = this.#bound.filter((socket) => !isMeant(socket));
   }
 
-  // ---- what the listener asks
+  // ---- calls by the listener
 
   get endpoint(): Endpoint {
     return this.context.config.endpoint;
@@ -143,7 +146,7 @@ export class EndpointRuntime implements ListenerHost {
     else if (failure !== 'connect_timeout') this.#untoldFailures.note(detail);
   }
 
-  /** Reasons are OpenSSL's: there are not many. */
+  /** Notes a refused certificate. OpenSSL defines the reasons, so their number is bounded. */
   #noteCertificate(reason: string, detail: string): void {
     let untold = this.#untoldCertificates.get(reason);
     if (untold === undefined) {
@@ -170,10 +173,10 @@ export class EndpointRuntime implements ListenerHost {
   }
 
   /**
-   * A new configuration: for everybody at once, but for the namespace, TLS and WebSocket, which are those of the next connections.
-   * TLS goes on or off in a moment in which nobody waits to be accepted, who would then speak what was true before.
-   * @param isRebind who is connected now is meant by drainFormer()
-   * @throws FluxError `unprocessable`: nothing has changed
+   * Applies a new configuration to all clients at once, except for the namespace, TLS and WebSocket, which only new connections get. TLS is
+   * switched at a moment with an empty accept queue: connections in the queue would still speak the former protocol.
+   * @param isRebind makes the clients connected now the former ones, for drainFormer()
+   * @throws FluxError `unprocessable`; nothing has changed
    */
   async update(config: EndpointRuntimeConfig, isRebind: boolean): Promise<void> {
     const listener = this.#listener;
@@ -205,7 +208,7 @@ export class EndpointRuntime implements ListenerHost {
     for (const former of this.#formerContexts) former.update({ ...config, endpoint: { ...endpoint, namespace: former.namespace.name } });
   }
 
-  /** Takes back from everybody who is connected what the rules no longer allow. */
+  /** Withdraws subscriptions and messages of all connected clients that the new rules no longer allow. */
   async #obeyRules(): Promise<void> {
     const pace = new Pace();
     for (const client of [...this.clients]) {
@@ -220,8 +223,8 @@ export class EndpointRuntime implements ListenerHost {
   }
 
   /**
-   * Stops accepting in a moment in which nobody waits to be accepted: what is in the accept queue when its socket closes is reset by
-   * the kernel, unless others have the socket too.
+   * Stops accepting at a moment with an empty accept queue: the kernel resets the connections in the queue when their socket closes, unless
+   * another thread has the socket too.
    */
   async retire(isShared: boolean): Promise<void> {
     const listener = this.#listener;
@@ -231,8 +234,8 @@ export class EndpointRuntime implements ListenerHost {
   }
 
   /**
-   * A pass of the event loop that took nobody from the accept queue and lasted next to nothing is such a moment; so that there is one soon,
-   * nobody is read meanwhile.
+   * Acts when an event-loop pass has accepted nobody and took next to no time: the accept queue is then empty. No client is read in
+   * between, so that such a pass comes soon.
    */
   async #whenNobodyWaits(listener: Listener, act: () => void): Promise<void> {
     const held = [...this.clients].filter((client) => client.state === 'online');
@@ -252,9 +255,9 @@ export class EndpointRuntime implements ListenerHost {
   }
 
   /**
-   * Ends clients that sent no CONNECT in time, have got no answer to it in time, sent nothing for one and a half Keep Alive [MQTT-3.1.2-24],
-   * or have begun a packet that does not come.
-   * @returns bytes that its clients hold
+   * Ends clients that sent no CONNECT in time, got no answer to it in time, sent nothing for one and a half Keep Alive [MQTT-3.1.2-24], or
+   * do not complete a packet.
+   * @returns bytes that the clients hold
    */
   sweep(tick: number): number {
     const now = steadyNow();
@@ -273,12 +276,12 @@ export class EndpointRuntime implements ListenerHost {
     return held;
   }
 
-  /** Thousands that lose their network at once are overdue at once. */
+  /** Ends overdue clients in slices: when a network fails, thousands of clients are overdue at once. */
   async #endOverdue(clients: readonly Client[], tick: number): Promise<void> {
     const pace = new Pace();
     for (const client of clients) {
       if (pace.isOver) await pace.next();
-      // It may have been heard of meanwhile.
+      // Input may have come since the sweep.
       switch (overdueOf(client, tick, steadyNow())) {
         case 'keep-alive':
           this.context.count('keepAliveTimeout');
@@ -286,11 +289,11 @@ export class EndpointRuntime implements ListenerHost {
           break;
         case 'packet':
           this.context.count('packetTimeout');
-          client.close(REASON.unspecifiedError, 'A packet did not come whole in time');
+          client.close(REASON.unspecifiedError, 'A packet was not complete in time');
           break;
         case 'connect':
           this.context.count('connectTimeout');
-          // A peer that was never heard is owed no orderly end, which would hold its place for longer.
+          // A silent peer gets no orderly end, which would hold its place for longer.
           client.connection.destroy();
           break;
         case 'answer':
@@ -301,13 +304,13 @@ export class EndpointRuntime implements ListenerHost {
     }
   }
 
-  /** Contexts that nobody is in any more. */
+  /** Drops contexts without clients. */
   #forgetContexts(): void {
     const used = new Set([...this.clients].map((client) => client.endpoint));
     this.#formerContexts = this.#formerContexts.filter((context) => used.has(context));
   }
 
-  /** One line a second at most. */
+  /** Logs failed connections. The caller limits this to once a second. */
   #tellFailures(): void {
     const { port } = this.endpoint;
     const failures = this.#untoldFailures.take();
@@ -322,27 +325,27 @@ export class EndpointRuntime implements ListenerHost {
     }
   }
 
-  /** Stops accepting and ends all clients; who is still shaking hands comes too late. */
+  /** Stops accepting and ends all clients. Connections still in a handshake are refused. */
   async drain(drain: Drain): Promise<Drained> {
     this.stopAccepting();
     this.#isClosing = true;
     const drained = await this.#drain([...this.clients], drain);
-    // Where a newer drain has taken its place, that one goes on closing.
+    // When a newer drain has replaced this one, that drain continues to close the endpoint.
     if (this.#draining === null) this.#isClosing = drained.done;
     return drained;
   }
 
-  /** Ends the clients that were there at the last rebind. */
+  /** Ends the clients that were connected at the last rebind. */
   async drainFormer(drain: Drain): Promise<Drained> {
     return this.#drain([...this.#former], drain);
   }
 
-  /** Ends a drain under way: who is still connected stays. */
+  /** Aborts a drain under way: the clients that are still connected stay. */
   cancelDrain(): void {
     this.#draining?.abort();
   }
 
-  /** One at a time: a new one takes the place of the one before. */
+  /** Runs one drain at a time: a new one replaces the one before. */
   async #drain(clients: Client[], drain: Drain): Promise<Drained> {
     this.cancelDrain();
     const draining = new AbortController();
@@ -360,14 +363,14 @@ export class EndpointRuntime implements ListenerHost {
   }
 }
 
-/** What a client has not done, or not been answered, in time; null: nothing. @param now steady milliseconds */
+/** The deadline that a client, or its answer, has missed; null: none. @param now steady milliseconds */
 function overdueOf(client: Client, tick: number, now: number): 'connect' | 'answer' | 'keep-alive' | 'packet' | null {
   switch (client.state) {
     case 'online':
       if (client.keepAlive > 0 && tick - client.lastSeen > client.keepAlive * 3 + 1 && !client.isKeptWaiting) return 'keep-alive';
       return client.isDripping(tick) ? 'packet' : null;
     case 'new':
-      // By the age of the connection: no byte that drips makes it younger.
+      // Judged by the age of the connection, which dripping bytes do not extend.
       return now - client.connection.acceptedAt > client.endpoint.config.endpoint.idleTimeout ? 'connect' : null;
     case 'connecting':
       return now - client.connectAt > HANDSHAKE_MS ? 'answer' : null;
@@ -376,7 +379,7 @@ function overdueOf(client: Client, tick: number, now: number): 'connect' | 'answ
   }
 }
 
-/** The longer it takes, the longer a pass may be: a machine may be so busy that none is short. */
+/** Waits for a short pass. The limit grows with the waiting time, because on a busy machine no pass may ever be short. */
 async function quietMoment(listener: Listener): Promise<void> {
   const begunAt = steadyNow();
   let isOpen = true;

@@ -47,11 +47,11 @@ import { startWorker } from './worker-frame.ts';
 
 const boot = workerData as WorkerBoot;
 const VERIFY_TIMEOUT_MS = 5_000;
-/** Password checks of one user from one address: so many, then one in CHECK_EVERY_MS. */
+/** Burst of password checks of one user from one address; then one check per CHECK_EVERY_MS. */
 const CHECKS_AT_ONCE = 20;
 const CHECK_EVERY_MS = 200;
 const SWEEP_MS = 500;
-/** A peer that stands still for longer delays nobody's end. */
+/** Longest wait for peers at shutdown: a hanging peer must not delay the end of this worker. */
 const PEERS_KNOW_MS = 3_000;
 
 const runtimes = new Map<string, EndpointRuntime>();
@@ -104,8 +104,8 @@ mesh.backlog = outbox;
 const frame = startWorker(boot, parentPort, mesh, router, {
   'endpoint.open': async ({ config, memory, sockets }) => {
     const known = runtimes.get(config.endpoint.id);
-    if (known !== undefined) throw new FluxError('internal', `Endpoint ${config.endpoint.port} is open in this worker`);
-    // No client before this: by now the session worker has read the number of this start.
+    if (known !== undefined) throw new FluxError('internal', `Endpoint ${config.endpoint.port} is already open in this worker`);
+    // Clients come only after this point, and the session worker has already set the number of this start.
     router.numberFrom(serialBase(boot.numbers));
     const runtime = new EndpointRuntime(context, config, memory);
     const fetched = await fetchOffer(sockets);
@@ -272,7 +272,7 @@ mesh.hooks = {
         frame.onBounce(peer, control);
         return;
       default:
-        link.logger.warn(`A peer sent ${control.t}, which this worker does not take`);
+        link.logger.warn(`A peer sent ${control.t}, which this worker does not handle`);
     }
   },
   onPeerAdded(peer) {
@@ -310,12 +310,12 @@ const sweep = setInterval(() => {
   if (!context.store.isFailing) context.held.release();
   let held = 0;
   for (const runtime of runtimes.values()) held += runtime.sweep(context.tick);
-  // Sessions whose clients are gone, on their way to the session worker.
+  // Sessions of offline clients, on their way to the session worker.
   for (const session of table.values()) if (session.outlet === null) held += bytesOfSession(session);
   memory.sweep(held);
 }, SWEEP_MS);
 
-/** Before the first message that the endpoint's clients have retained. */
+/** Sends the endpoint's limits. They must reach the session worker before the first retained message of the endpoint's clients. */
 function tellLimits(session: PeerLink, { id, port, maxRetainedMessages, maxRetainedBytes, maxQueuedBytes }: Endpoint): void {
   session.control({
     t: 'endpoint-limits',
@@ -332,7 +332,7 @@ async function fetchOffer({ path, keys }: SocketOffer): Promise<ListeningSocket[
   return handles.map((handle, index) => ({ key: keys[index]!, handle }));
 }
 
-/** Of a closed endpoint: no limit of its own. */
+/** The endpoint's limit; none for a closed endpoint. */
 function queuedBytes(endpoint: string): number {
   return runtimes.get(endpoint)?.endpoint.maxQueuedBytes ?? Number.POSITIVE_INFINITY;
 }
@@ -343,24 +343,24 @@ function find(id: string): EndpointRuntime {
   return runtime;
 }
 
-/** The session worker obeys them for clients that are away. */
+/** Sends the rules to the session worker, which applies them to offline sessions. */
 function tellRules(runtime: EndpointRuntime): void {
   mesh.sessionLink?.control({ t: 'rules', endpoint: runtime.endpoint.id, rules: runtime.rules });
 }
 
-/** Where something of an endpoint is counted; of a closed one, or of none in particular: at any endpoint of this worker. */
+/** The context that counts an event of an endpoint. Without the endpoint, any context of this worker counts. */
 function counted(id: string | null): EndpointRuntime['context'] | undefined {
   const runtime = (id === null ? undefined : runtimes.get(id)) ?? runtimes.values().next().value;
   return runtime?.context;
 }
 
-/** Sessions whose clients went are fetched by the session worker; a worker that ends waits for that. */
+/** Waits until the session worker has fetched the offline sessions: a worker that ends must not lose them. */
 async function untilHandedOver(): Promise<void> {
   const deadline = steadyNow() + 5_000;
   while (mesh.sessionLink !== null && hasParked() && steadyNow() < deadline) await pause(2);
 }
 
-/** Before they heard that nobody is here any more, peers may have sent messages here: those for shared groups go back, to other members. */
+/** Waits until the peers know that no client is here: earlier messages for shared groups still arrive and must return to other members. */
 async function untilPeersKnow(): Promise<void> {
   const known = mesh.fence(mesh.links.keys());
   if (known !== null) await new Deadline(PEERS_KNOW_MS).reaches(known);

@@ -1,4 +1,4 @@
-/** Who gets in: the places of an endpoint, and of each address at it, counted over all workers; and what the log hears of who does not. */
+/** Admits connections: counts the places of an endpoint, and of each address at it, over all workers; reports refusals to the log. */
 
 import { connectionsPerAddress, ratePerAddress } from '../src/endpoint/defaults.ts';
 import { addressKey, isLoopback } from '../src/kernel/address.ts';
@@ -11,12 +11,12 @@ import type { EndpointMemory } from '../src/thread/messages.ts';
 import type { EndpointContext } from './client/context.ts';
 import { type Admission, PLACE, type Refusal } from './connection.ts';
 
-/** Connections over a limit that are kept until their CONNECT can be refused with its reason; more are closed at once. */
+/** Connections over a limit that stay until their CONNECT can be refused with the reason. Further ones are closed at once. */
 const REFUSED_AT_ONCE_MAX = 64;
-/** Of these, for those whose address has too many: it could take all. */
+/** The part of those for addresses over a limit: otherwise one address could take all of them. */
 const REFUSED_ADDRESSES_MAX = 32;
 
-/** Of the memory budget of the node, one endpoint may have so much: something is left for the others. */
+/** Share of the node's memory budget that one endpoint may take, so that something is left for the others. */
 const ENDPOINT_PART = 3 / 4;
 
 const COUNTERS: Record<Refusal, CounterName> = {
@@ -35,7 +35,7 @@ const TOLD: Record<Refusal, Admission> = {
 export class Gate {
   readonly limits: SharedLimits;
   readonly #addresses: AddressTable;
-  /** connections that wait here to be refused */
+  /** connections that wait for their refusal */
   #refused = 0;
   #lastAddress = '';
 
@@ -45,8 +45,8 @@ export class Gate {
   }
 
   /**
-   * A place for a connection, or the reason to refuse it with; null: it is closed at once. What is refused is counted.
-   * @param canBeTold whether it may be let in without a place, to hear the reason
+   * A place for a connection, or the reason of its refusal; null: the caller closes the connection at once. Refusals are counted.
+   * @param canBeTold whether the connection may be let in without a place, to learn the reason
    */
   admit(context: EndpointContext, address: string, canBeTold: boolean): Admission | null {
     const admission = this.#take(context, address);
@@ -67,7 +67,9 @@ export class Gate {
     return admission;
   }
 
-  /** The address first: who has too much must not take what is everybody's. Loopback is exempt: the machine's own proxies come from there. */
+  /**
+   * Takes the place of the address first: an address over its limit must not use up the endpoint's. Loopback is exempt, for local proxies.
+   */
   #take({ config: { endpoint } }: EndpointContext, address: string): Admission {
     const nowUs = steadyMicros();
     const key = isLoopback(address) ? null : addressKey(address);
@@ -82,7 +84,10 @@ export class Gate {
     return TOLD[refusal];
   }
 
-  /** What the clients of this worker hold, for the share of the endpoint over all its workers. @param budgetBytes of the node */
+  /**
+   * Reports the bytes that this worker's clients hold, which count toward the endpoint's share.
+   * @param budgetBytes memory budget of the node
+   */
   tellHeld(context: EndpointContext, bytes: number, budgetBytes: number): void {
     const { slots } = context;
     this.limits.addHeld(bytes - slots[SLOT.heldBytes]!);
@@ -90,7 +95,7 @@ export class Gate {
     context.isOverShare = this.limits.heldBytes > budgetBytes * ENDPOINT_PART;
   }
 
-  /** The connection has gone. */
+  /** Returns the place of a connection that has gone. */
   release(context: EndpointContext, { refusal, slot }: Admission): void {
     if (refusal !== null) {
       this.#refused--;
@@ -101,7 +106,7 @@ export class Gate {
     this.#addresses.release(slot);
   }
 
-  /** One line a second and reason at most, for all workers together: a storm of connections is no storm of lines. */
+  /** Logs refusals, at most one line per second and reason for all workers together: a storm of connections must not flood the log. */
   tellRefusals({ config: { endpoint } }: EndpointContext, logger: Logger): void {
     const untold = this.limits.takeUntold(steadyMicros());
     if (untold === null) return;
@@ -112,7 +117,7 @@ export class Gate {
     tell('Connection', untold.connection_limit, { maxConnectionSize });
     tell('Connection rate', untold.connection_rate, { maxConnectionPerSecond });
     tell('Session', untold.session_limit, { maxSessionSize });
-    // Another worker may have refused them.
+    // Another worker may have refused these connections.
     const last = this.#lastAddress === '' ? {} : { last: this.#lastAddress };
     tell('Connection per address', untold.address_limit, { maxConnectionPerAddress: connectionsPerAddress(endpoint), ...last });
     tell('Connection rate per address', untold.address_rate, { maxConnectionPerAddressPerSecond: ratePerAddress(endpoint), ...last });

@@ -1,4 +1,4 @@
-/** Thread entry: the node's authority on client identifiers, host of sessions whose client is away, keeper of retained messages, writer of the message store. */
+/** Thread entry: decides about client identifiers, hosts offline sessions, keeps retained messages, and writes the message store. */
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { steadyNow } from '../src/kernel/clock.ts';
@@ -35,19 +35,19 @@ import { startWorker } from './worker-frame.ts';
 
 const boot = workerData as WorkerBoot;
 const SWEEP_MS = 250;
-/** By then every peer has said again what the last session worker did not confirm. */
+/** Peers resend within this time what the last session worker did not confirm. */
 const SAID_AGAIN_MS = 30_000;
-/** By then the rules of an endpoint are known, if it opens at all. */
+/** An endpoint that opens at all has reported its rules after this time. */
 const RULES_KNOWN_MS = 10_000;
-/** By then the peers of a session worker that replaces another have joined and said whom they hold: usually, and at the latest. */
+/** Usual and longest time until all peers of a replacement session worker have joined and reported their sessions. */
 const REGISTERED_MS = 1_000;
 const REGISTERED_MAX_MS = 15_000;
-/** Retained messages are looked through for expired ones this often. */
+/** Interval of the search for expired retained messages. */
 const RETAINED_SWEEP_MS = 30_000;
-/** Retained messages that are read from disk between two signs of life. */
+/** Retained messages that are read from disk between two heartbeats. */
 const RESTORED_AT_ONCE = 1_000;
 
-/** Endpoint workers may hold sessions already. */
+/** True when a session worker ran before this one: endpoint workers may already hold sessions. */
 const isReplacement = readStart(boot.numbers) !== 0;
 const store = new MessageStore({
   dataPath: boot.dataPath,
@@ -62,11 +62,11 @@ const { disk } = store;
 const retainedStore: RetainedStore = new RetainedStore(disk);
 if (!isReplacement) writeStart(boot.numbers, firstStart());
 const refusals = new RefusalLog(() => link.logger);
-/** by endpoint: what its sessions may keep waiting */
+/** by endpoint: bytes that may wait in one of its sessions */
 const queuedBytes = new Map<string, number>();
 const memory = new MemoryBudget(boot.memory, boot.memorySlot, heldMessages, heapUse);
 const drops = new Map<string, Map<DropReason, number>>();
-/** subscriptions that were taken back since they were last counted, by endpoint */
+/** subscriptions withdrawn since the last count, by endpoint */
 const withdrawals = new Map<string, number>();
 const rules = new AwayRules();
 const startedAt = steadyNow();
@@ -82,7 +82,7 @@ const retainedAnswers = new RetainedAnswers(mesh, retainedStore);
 router.retained = {
   retain(namespace, message) {
     if (store.state.isFailing && !isSystemTopic(message.topic)) {
-      // Messages that somebody waits for do not come so far.
+      // A message that its sender waits for is refused earlier and does not come here.
       store.state.countRefused();
       return;
     }
@@ -92,7 +92,7 @@ router.retained = {
     durable?.schedule();
     if (refusal === null) return;
     refusals.note(namespace, message.origin, refusal, steadyNow());
-    // Its sender waits for `stored`, and hears this before.
+    // The sender waits for `stored`; the refusal must reach it before.
     if (message.qos > 0) mesh.links.get(message.source)?.control({ t: 'refused', serial: message.serial });
   },
 };
@@ -103,10 +103,10 @@ const table = new SessionTable(mesh, router, {
     if (queue.length > 0 && queue.bytes + bytes > (queuedBytes.get(endpoint) ?? Number.POSITIVE_INFINITY)) return 'queue_bytes';
     return memory.hasRoom(bytes, QUEUE_PART) ? null : 'memory';
   },
-  // Nobody is connected here.
+  // No client is connected here.
   flightBytes: () => Number.POSITIVE_INFINITY,
   onDurable: (session, op) => void keep(session.namespace.name, session.clientId, op),
-  // Only connected sessions wait, and none is connected here.
+  // Only online sessions wait for the store, and none is online here.
   whenDurable: async (session, op) => void keep(session.namespace.name, session.clientId, op),
   mayPublishWill(session, { message }) {
     if (rules.of(session)?.mayPublish(fromLatin1(message.topic)) !== false) return true;
@@ -124,7 +124,7 @@ const registry = new Registry(mesh, table, new IdentifierTable(boot.identifiers)
     hostOffline({ ...session, disconnectedAt: steadyNow() });
     return true;
   },
-  onStuck: (namespace, clientId) => link.logger.error('A session could not be moved in time', { namespace, clientId }),
+  onStuck: (namespace, clientId) => link.logger.error('A session did not move in time', { namespace, clientId }),
   onFetched(session) {
     durable?.update(session.toWireHead());
     obeyRules(session);
@@ -155,7 +155,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     if (!checkTopicName(topic))
       throw new FluxError('invalid', 'topic is not a valid topic name', { issues: [{ path: 'topic', message: 'not a valid topic name' }] });
     const message = new Message(toLatin1(topic), Buffer.from(payload), qos, retain, EMPTY, 0, '');
-    // Whoever asks by the admin API is told before anything has happened.
+    // A client of the admin API learns of the refusal before the message has any effect.
     const refusal = retain ? retainedStore.refusal(namespace, message) : null;
     if (refusal !== null)
       throw new FluxError('unprocessable', `The message cannot be retained: namespace ${namespace} has no room (${refusal.measure})`);
@@ -181,11 +181,11 @@ const { link } = frame;
 if (disk !== null) {
   disk.onConflict = (namespace, clientId, topic) => {
     countConflict(boot.numbers);
-    link.logger.error('Two messages have one number; the second is stored under another one', { namespace, clientId, topic });
+    link.logger.error('Two messages have the same number; the second is stored under a new number', { namespace, clientId, topic });
   };
 }
 const durable = disk === null ? null : new DurableSessions(mesh, disk, () => retainedStore.settled());
-// Nothing leaves this thread ahead of its write: a grant tells that the old session is gone, a will that it is published, an answer what is retained.
+// No message may leave this thread before its write: peers take a grant, a published will or an answer about retained messages as durable.
 if (durable !== null) onBeforePost(() => durable.flush());
 
 mesh.hooks = {
@@ -265,7 +265,7 @@ function onControl(peer: PeerLink, control: Control): void {
       frame.onBounce(peer, control);
       return;
     default:
-      link.logger.warn(`A peer sent ${control.t}, which the session worker does not take`);
+      link.logger.warn(`A peer sent ${control.t}, which the session worker does not handle`);
   }
 }
 
@@ -278,7 +278,7 @@ function countDropped(session: Session, reason: DropReason, count: number): void
   reasons.set(reason, (reasons.get(reason) ?? 0) + count);
 }
 
-/** Takes back from a session whose client is away what the rules of its endpoint no longer allow. */
+/** Withdraws subscriptions and messages of an offline session that its endpoint's rules no longer allow. */
 function obeyRules(session: Session): void {
   const own = rules.of(session);
   const withdrawn = own === null ? null : withdraw(session, own, table.subscriptions, router);
@@ -287,7 +287,7 @@ function obeyRules(session: Session): void {
   if (withdrawn.messages > 0) countDropped(session, 'acl_denied', withdrawn.messages);
   withdrawals.set(endpoint, (withdrawals.get(endpoint) ?? 0) + withdrawn.filters.length);
   const fields = withdrawnFields(clientId, holder?.username ?? null, withdrawn);
-  link.logger.warn('Access rules took subscriptions of a client that is away back', { endpoint, ...fields });
+  link.logger.warn('Access rules withdrew subscriptions of an offline session', { endpoint, ...fields });
 }
 
 async function obeyNewRules(endpoint: string): Promise<void> {
@@ -299,7 +299,7 @@ async function obeyNewRules(endpoint: string): Promise<void> {
   }
 }
 
-/** Neither ended nor on its way to or from here. */
+/** True when the session is neither ended nor moving to or from here. */
 function isSettledHere(session: Session): boolean {
   return session.outlet === null && session.gate === null && !session.isEnded;
 }
@@ -308,14 +308,14 @@ function isSettledHere(session: Session): boolean {
 function applyDurable(peer: PeerLink, { namespace, clientId, op }: Extract<Control, { t: 'durable' }>): Promise<void> | null {
   if (op.op === 'end' || op.op === 'will') {
     const owner = registry.find(namespace, clientId)?.owner ?? null;
-    // Said again by a worker that did not hear that it is on disk: by now the name is another session's.
+    // A repeat from a worker that missed the confirmation: the name now belongs to another session.
     if (owner !== null && owner !== peer.id && owner !== mesh.self) return null;
     if (op.op === 'end') endRestored(namespace, clientId);
   }
   return keep(namespace, clientId, op);
 }
 
-/** Makes a change of a durable session, and publishes the will that is due with it: both are in one transaction. @returns as DurableSessions.apply() */
+/** Changes a durable session and publishes the will that is due with the change, in one transaction. @returns as DurableSessions.apply() */
 function keep(namespace: string, clientId: string, op: DurableOp): Promise<void> | null {
   const due = op.op === 'end' || op.op === 'will' ? op.due : null;
   const isOwed = due !== null && (durable === null || durable.owesWill(namespace, clientId, op));
@@ -324,7 +324,7 @@ function keep(namespace: string, clientId: string, op: DurableOp): Promise<void>
   return announced;
 }
 
-/** A message that is to be kept on disk. @param isShared it may be for a durable member of a group that is away */
+/** True when the message belongs on disk. @param isShared it may go to an offline durable member of a shared group */
 function mustStore(namespace: Namespace, { topic, qos, retain }: Message, isShared = false): boolean {
   if (retain && !isSystemTopic(topic)) return true;
   return qos > 0 && durable !== null && (isShared || DurableSessions.isJournalled(namespace, topic));
@@ -334,7 +334,7 @@ function unstorable(): FluxError {
   return new FluxError('unavailable', `The message cannot be stored: ${store.state.cause}`);
 }
 
-/** Null: it is not known, or cannot be read. */
+/** Null when the session is unknown or unreadable. */
 function loadDurable(namespace: string, clientId: string): WireSession | null {
   try {
     return durable?.load(namespace, clientId) ?? null;
@@ -344,13 +344,13 @@ function loadDurable(namespace: string, clientId: string): WireSession | null {
   }
 }
 
-/** Where the file cannot be read, the last number: those of messages on disk are below it. */
+/** The number of this start. When the file is unreadable, the last possible number: those of messages on disk are below it. */
 function firstStart(): number {
   if (disk !== null) return disk.claimStart();
   return boot.dataPath === null ? 1 : START_MAX;
 }
 
-/** Hosts a session whose client is away and whose state came from disk. */
+/** Hosts an offline session with the state that was read from disk. */
 function hostOffline(wire: WireSession): void {
   const session = table.create(mesh.namespace(wire.namespace), wire.clientId);
   session.adopt(wire);
@@ -361,11 +361,11 @@ function hostOffline(wire: WireSession): void {
   table.subscriptions.add(session, wire.subscriptions);
 }
 
-/** A session that was restored from disk had ended in its worker before this one started. */
+/** Ends a restored session that had already ended in its worker before this one started. */
 function endRestored(namespace: string, clientId: string): void {
   const session = table.get(namespace, clientId);
   if (session === undefined || registry.find(namespace, clientId)?.owner !== mesh.self) return;
-  // The change brings its will, if one is due.
+  // The change carries the will, if one is due.
   session.will = null;
   session.isDurable = false;
   table.end(session);
@@ -391,10 +391,10 @@ function countSessions(): SessionCount[] {
   return [...counts.values()];
 }
 
-/** Ends sessions whose time is over and publishes wills whose delay is. */
+/** Ends expired sessions and publishes the wills whose delay is over. */
 function sweepSessions(): void {
   const now = steadyNow();
-  // Until its peers have said whom they hold, everybody whom the disk knows looks as if he were away.
+  // Before its peers have reported their sessions, every session on disk looks offline.
   const age = now - startedAt;
   if (isReplacement && (age < REGISTERED_MS || (!registry.isComplete && age < REGISTERED_MAX_MS))) return;
   for (const session of table.values()) {
@@ -407,12 +407,12 @@ function sweepSessions(): void {
   }
 }
 
-/** After a start the endpoints open, and tell their rules, a moment later. */
+/** True when a will waits for rules: endpoints open, and report their rules, shortly after a start. */
 function awaitsRules(session: Session, now: number): boolean {
   return session.will !== null && !rules.isKnown(session.endpoint) && now - startedAt < RULES_KNOWN_MS;
 }
 
-/** Publishes the will of a session whose client is away, when its delay is over. */
+/** Publishes the will of an offline session when its delay is over. */
 function publishIfDue(session: Session, now: number): void {
   if (session.will === null || session.disconnectedAt + session.will.delayMs > now || awaitsRules(session, now)) return;
   table.publishWill(session);
@@ -432,7 +432,7 @@ const retainedSweep = setInterval(() => {
 }, RETAINED_SWEEP_MS);
 
 if (disk !== null && durable !== null) {
-  // Main waits for `ready` as long as this goes on.
+  // The heartbeat lets main wait for `ready` until everything is restored.
   let restored = 0;
   for (const { namespace, message } of disk.retained()) {
     retainedStore.put(namespace, message);
@@ -441,7 +441,7 @@ if (disk !== null && durable !== null) {
   const now = steadyNow();
   for (const session of durable.restoreAll()) {
     beat();
-    // Of a client that was connected when the process ended, the time away begins now.
+    // A client that was connected at the end of the process counts as disconnected from now on.
     hostOffline({ ...session, disconnectedAt: session.disconnectedAt === 0 ? now : session.disconnectedAt });
     registry.adoptOffline(session.namespace, session.clientId, session.endpoint, session.expirySeconds);
   }

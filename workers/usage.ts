@@ -7,20 +7,20 @@ import { loopDelay } from '../src/metrics/loop-delay.ts';
 import type { HeapUse } from '../src/thread/memory-budget.ts';
 import type { ThreadUsage } from '../src/thread/messages.ts';
 
-/** The heap of this thread, and where V8 ends the thread. */
+/** The heap of this thread, and the size at which V8 ends the thread. */
 export function heapUse(): HeapUse {
   const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics();
   return { used, limit };
 }
 
-/** Reads what this thread uses. */
+/** Reads the resources that this thread uses. */
 export class UsageMeter {
   #lastUtilization = performance.eventLoopUtilization();
 
-  /** The loop's utilization is that since the reading before. */
+  /** Reads the usage; the loop's utilization is since the last reading. */
   read(): ThreadUsage {
     const memory = process.memoryUsage();
-    // The share of the time in which the loop was busy: what a thread has of CPU is not told apart by the system call Node offers.
+    // The share of time in which the loop was busy. Node's CPU usage covers the whole process and does not separate threads.
     const utilization = performance.eventLoopUtilization(this.#lastUtilization);
     this.#lastUtilization = performance.eventLoopUtilization();
     const { p99, max, blocks } = loopDelay.read();

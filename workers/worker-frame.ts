@@ -1,4 +1,4 @@
-/** What every mesh worker does alike: its link to main, its peers, its end on a fault, and messages of shared groups that come back. */
+/** The common part of every mesh worker: its link to main, its peers, its end on a fault, and returned messages of shared groups. */
 
 import type { MessagePort } from 'node:worker_threads';
 import { FluxError } from '../src/kernel/errors.ts';
@@ -14,15 +14,15 @@ import type { Router } from './routing/router.ts';
 import { UsageMeter } from './usage.ts';
 
 export interface WorkerFrame {
-  /** Ends the thread, to be replaced. */
+  /** Ends the thread; main replaces it. */
   end(reason: string): void;
   readonly link: HostLink;
-  /** Sends a message back whose groups have no member here any more. */
+  /** Returns a message whose shared groups no longer have a member here. */
   bounce(peer: PeerLink, namespace: string, message: Message, groups: string[]): void;
   onBounce(peer: PeerLink, control: Extract<Control, { t: 'bounce' }>): void;
 }
 
-/** Begins to serve main. @throws FluxError `internal` when not run as a worker */
+/** Starts to serve main. @throws FluxError `internal` when not run as a worker */
 export function startWorker(
   boot: WorkerBoot,
   port: MessagePort | null,
@@ -30,7 +30,7 @@ export function startWorker(
   router: Router,
   handlers: CommandHandlers,
 ): WorkerFrame {
-  if (port === null) throw new FluxError('internal', 'This file is a worker thread of fluxmq');
+  if (port === null) throw new FluxError('internal', 'This file must run as a worker thread of fluxmq');
   startHeartbeat(boot.heartbeat);
   const usage = new UsageMeter();
   port.on('message', () => loopDelay.touch());
