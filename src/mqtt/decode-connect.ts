@@ -19,7 +19,7 @@ const CONNECT_PROPERTIES = [
   PROPERTY.authenticationData,
 ];
 
-/** Protocol name and level; MQTT 3.1 has another name than its successors [MQTT-3.1.2-1] [MQTT-3.1.2-2]. */
+/** Reads protocol name and level. The name of MQTT 3.1 differs from that of later versions [MQTT-3.1.2-1] [MQTT-3.1.2-2]. */
 function readVersion(reader: Reader): ProtocolVersion {
   const name = reader.binary().toString('latin1');
   const level = reader.byte();
@@ -28,12 +28,15 @@ function readVersion(reader: Reader): ProtocolVersion {
   throw new ProtocolError(REASON.unsupportedProtocolVersion, 'protocol name or level is not supported');
 }
 
-/** Some bridges set this bit of the level to say that they are one, and leave it out when they are refused by the code of their own version. */
+/**
+ * Some bridges mark themselves with this bit of the level. They retry without the bit when the refusal has the return code of their
+ * version.
+ */
 const BRIDGE_BIT = 0x80;
 
 /**
- * In which version to answer the CONNECT in bytes `start..end` when `decodePacket` refuses it: its own if that can be read,
- * 5 for a higher level, else 4. Never throws.
+ * The version in which to answer the CONNECT in bytes `start..end` after `decodePacket` refused it: its own version if readable, 5 for a
+ * higher level, otherwise 4. Never throws.
  */
 export function answerVersion(buf: Buffer, start: number, end: number): ProtocolVersion {
   try {
@@ -47,7 +50,7 @@ export function answerVersion(buf: Buffer, start: number, end: number): Protocol
   }
 }
 
-/** The eighth byte of CONNECT, taken apart. */
+/** The connect flags, the byte behind the protocol level. */
 interface ConnectFlags {
   cleanStart: boolean;
   will: boolean;
@@ -94,20 +97,20 @@ function readWill(reader: Reader, flags: ConnectFlags, version: ProtocolVersion)
 
 function readClientId(reader: Reader, version: ProtocolVersion, cleanStart: boolean): string {
   const clientId = reader.text();
-  // [MQTT-3.1.3-8] of 3.1.1; 3.1 has no empty identifier at all. Its limit of 23 characters is not enforced.
+  // [MQTT-3.1.3-8] of 3.1.1; 3.1 forbids an empty identifier. Its limit of 23 characters is not enforced.
   if (clientId === '' && (version === 3 || (version === 4 && !cleanStart))) {
     throw new ProtocolError(REASON.clientIdentifierNotValid, 'client identifier is empty');
   }
   return clientId;
 }
 
-/** Session Expiry Interval: before MQTT 5 a session lives as long as its connection, or for ever. */
+/** Session Expiry Interval, seconds. Before MQTT 5 a session ends with its connection or never. */
 function sessionExpiry(version: ProtocolVersion, cleanStart: boolean, properties: PropertyBlock | null): number {
   if (version < 5) return cleanStart ? 0 : NEVER_EXPIRES;
   return properties?.number(PROPERTY.sessionExpiryInterval, 0) ?? 0;
 }
 
-/** Authentication Data needs an Authentication Method; it is a Protocol Error without one. */
+/** Reads the authentication properties. Authentication Data without Authentication Method is a Protocol Error. */
 function readAuthentication(properties: PropertyBlock | null): Pick<AuthPacket, 'authenticationMethod' | 'authenticationData'> {
   const authenticationMethod = properties?.text(PROPERTY.authenticationMethod) ?? null;
   const authenticationData = properties?.binary(PROPERTY.authenticationData) ?? null;
@@ -116,7 +119,7 @@ function readAuthentication(properties: PropertyBlock | null): Pick<AuthPacket, 
 }
 
 /**
- * Reads the body of CONNECT. Buffers are parts of the input.
+ * Reads the body of CONNECT. Buffers in the result are views of the input.
  * @throws ProtocolError unsupportedProtocolVersion, clientIdentifierNotValid for an empty identifier that the version forbids,
  *   topicNameInvalid for the will topic, malformedPacket, protocolError
  */
@@ -128,7 +131,7 @@ export function decodeConnect(reader: Reader): ConnectPacket {
   const authentication = readAuthentication(properties);
   const clientId = readClientId(reader, version, flags.cleanStart);
   const will = readWill(reader, flags, version);
-  // In 3.1 the length counts more than the flags: a field at the end may be announced and missing.
+  // In 3.1 the packet length wins over the flags: a flagged field at the end may be absent.
   const present = (announced: boolean): boolean => announced && !(version === 3 && reader.atEnd);
   const username = present(flags.username) ? reader.text() : null;
   const password = present(flags.password) ? reader.binary() : null;
@@ -152,12 +155,12 @@ export function decodeConnect(reader: Reader): ConnectPacket {
   };
 }
 
-/** Those that a client may send (section 3.14.2.1). */
+/** The reason codes that a client may send (section 3.14.2.1). */
 const DISCONNECT_CODES = [0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99];
 const DISCONNECT_PROPERTIES = [PROPERTY.sessionExpiryInterval, PROPERTY.reasonString];
 
 /**
- * Reads the body of DISCONNECT; in MQTT 5 reason code and properties may be left out.
+ * Reads the body of DISCONNECT. MQTT 5 allows leaving out the reason code and the properties.
  * @throws ProtocolError malformedPacket, or protocolError for a reason code that no client may send [MQTT-3.14.2-1]
  */
 export function decodeDisconnect(reader: Reader, version: ProtocolVersion): DisconnectPacket {
@@ -178,8 +181,8 @@ const AUTH_PROPERTIES = [PROPERTY.authenticationMethod, PROPERTY.authenticationD
 
 /**
  * Reads the body of AUTH.
- * @throws ProtocolError malformedPacket, or protocolError for a reason code other than 0x18 and 0x19 [MQTT-3.15.2-1] (0x00 is
- *   the server's) and for a missing Authentication Method
+ * @throws ProtocolError malformedPacket, or protocolError for a missing Authentication Method and for a reason code other than 0x18 and
+ *   0x19 [MQTT-3.15.2-1]; only a server may send 0x00
  */
 export function decodeAuth(reader: Reader): AuthPacket {
   const reasonCode = reader.atEnd ? REASON.success : reader.byte();

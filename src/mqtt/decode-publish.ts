@@ -1,4 +1,4 @@
-/** Reads PUBLISH, and the short packets that acknowledge it. */
+/** Reads PUBLISH and its acknowledgements. */
 
 import { ProtocolError } from './errors.ts';
 import type { AckPacket, ProtocolVersion, PublishPacket, QoS } from './packet.ts';
@@ -8,9 +8,9 @@ import { REASON } from './reason-codes.ts';
 import { hasWildcardBytes } from './topic.ts';
 
 /**
- * Reads the PUBLISH in bytes `start..end`, fixed header included. `payload` and `forward` are parts of the input.
+ * Reads the PUBLISH in bytes `start..end`, fixed header included. `payload` and `forward` are views of the input.
  * @throws ProtocolError malformedPacket, also for QoS 3 [MQTT-3.3.1-4] and DUP with QoS 0 [MQTT-3.3.1-2]; topicNameInvalid for
- *   wildcards [MQTT-3.3.2-2]; protocolError for a packet identifier of 0 [MQTT-2.2.1-3] and no topic without topic alias;
+ *   wildcards [MQTT-3.3.2-2]; protocolError for packet identifier 0 [MQTT-2.2.1-3], and for an empty topic without a topic alias;
  *   for properties see `readPublishProperties`
  */
 export function decodePublish(buf: Buffer, start: number, end: number, version: ProtocolVersion): PublishPacket {
@@ -52,7 +52,7 @@ const ACK_CODES: Record<AckPacket['type'], readonly number[]> = {
 const ACK_PROPERTIES = [PROPERTY.reasonString];
 
 /**
- * Reads the body of PUBACK, PUBREC, PUBREL or PUBCOMP; in MQTT 5 reason code and properties may be left out.
+ * Reads the body of PUBACK, PUBREC, PUBREL or PUBCOMP. MQTT 5 allows leaving out the reason code and the properties.
  * @throws ProtocolError malformedPacket, or protocolError for packet identifier 0 and a reason code that this type does not
  *   have [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-3.6.2-1] [MQTT-3.7.2-1]
  */

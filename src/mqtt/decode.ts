@@ -1,4 +1,4 @@
-/** Reads one whole packet that a client sent, strictly by the standard of its version. */
+/** Reads one whole packet from a client, strictly by the standard of its version. */
 
 import { decodeAuth, decodeConnect, decodeDisconnect } from './decode-connect.ts';
 import { decodeAck, decodePublish } from './decode-publish.ts';
@@ -31,9 +31,9 @@ export const PACKET_NAMES: readonly string[] = [
 const PUBLISH = 3;
 
 /**
- * Reads the packet in bytes `start..end` of `buf`, fixed header included; `end` is where it ends by its Remaining Length.
- * Buffers in the result are parts of `buf`: copy what outlives the tick.
- * @param version what CONNECT agreed on; 0 = nothing yet, so only CONNECT is accepted [MQTT-3.1.0-1]
+ * Reads the packet in bytes `start..end` of `buf`, fixed header included; `end` follows from the Remaining Length.
+ * Buffers in the result are views of `buf`: copy what outlives the tick.
+ * @param version the version of the CONNECT; 0 before CONNECT, when no other packet is accepted [MQTT-3.1.0-1]
  * @throws ProtocolError with the reason code that the standard names; nothing else
  */
 export function decodePacket(buf: Buffer, start: number, end: number, version: ProtocolVersion | 0): Packet {
@@ -75,7 +75,10 @@ export function decodePacket(buf: Buffer, start: number, end: number, version: P
   }
 }
 
-/** Reserved flags of the fixed header [MQTT-2.1.3-1]: 2 for PUBREL, SUBSCRIBE and UNSUBSCRIBE, which in 3.1 also have DUP; else 0. */
+/**
+ * Checks the reserved flags of the fixed header [MQTT-2.1.3-1]: 2 for PUBREL, SUBSCRIBE and UNSUBSCRIBE (in 3.1 also with DUP), otherwise
+ * 0.
+ */
 function checkFlags(type: number, flags: number, version: ProtocolVersion | 0): void {
   if (type === 6 || type === 8 || type === 10) {
     if (flags === 2 || (flags === 0x0a && version === 3)) return;
@@ -86,8 +89,8 @@ function checkFlags(type: number, flags: number, version: ProtocolVersion | 0): 
 const SUBSCRIBE_PROPERTIES = [PROPERTY.subscriptionIdentifier];
 
 /**
- * A topic filter by the rules of sections 4.7 and 4.8.2. An ill-formed one is data that the protocol does not allow, thus a Protocol
- * Error (section 4.13.1): the reason code 0x8F, Topic Filter invalid, is for filters that are "correctly formed" and not accepted.
+ * Reads a topic filter by the rules of sections 4.7 and 4.8.2. A malformed filter is data that the protocol does not allow, thus a Protocol
+ * Error (section 4.13.1). The reason code 0x8F, Topic Filter invalid, is for filters that are "correctly formed" and not accepted.
  */
 function readFilter(reader: Reader): string {
   const filter = reader.text();
@@ -97,8 +100,8 @@ function readFilter(reader: Reader): string {
 
 /**
  * Reads the body of SUBSCRIBE.
- * @throws ProtocolError malformedPacket, also for reserved option bits [MQTT-3.8.3-5]; protocolError for packet identifier 0,
- *   no filter [MQTT-3.8.3-2], an ill-formed one, QoS 3, Retain Handling 3, and No Local on a shared subscription [MQTT-3.8.3-4]
+ * @throws ProtocolError malformedPacket, also for reserved option bits [MQTT-3.8.3-5]; protocolError for packet identifier 0, a missing
+ *   filter [MQTT-3.8.3-2], a malformed filter, QoS 3, Retain Handling 3, and No Local on a shared subscription [MQTT-3.8.3-4]
  */
 function decodeSubscribe(reader: Reader, version: ProtocolVersion): SubscribePacket {
   const packetId = reader.packetId();
@@ -131,7 +134,7 @@ function readRequest(reader: Reader, version: ProtocolVersion): SubscribeRequest
 
 /**
  * Reads the body of UNSUBSCRIBE.
- * @throws ProtocolError malformedPacket, or protocolError for packet identifier 0, no filter [MQTT-3.10.3-2] and an ill-formed one
+ * @throws ProtocolError malformedPacket, or protocolError for packet identifier 0, a missing filter [MQTT-3.10.3-2] and a malformed one
  */
 function decodeUnsubscribe(reader: Reader, version: ProtocolVersion): UnsubscribePacket {
   const packetId = reader.packetId();

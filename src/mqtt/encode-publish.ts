@@ -1,10 +1,10 @@
-/** Writes PUBLISH to a subscriber, and the short packets that acknowledge one, into a buffer of the caller. */
+/** Writes PUBLISH and its acknowledgements into a buffer of the caller. */
 
 import { remainingLengthSize, writeRemainingLength } from './framer.ts';
 import type { ProtocolVersion, QoS } from './packet.ts';
 import { PROPERTY } from './properties.ts';
 
-/** One message as one subscriber gets it. Before MQTT 5 the fields of properties are ignored. */
+/** One message in the form for one subscriber. Versions before MQTT 5 ignore the fields of properties. */
 export interface PublishEncoding {
   version: ProtocolVersion;
   qos: QoS;
@@ -12,7 +12,7 @@ export interface PublishEncoding {
   dup: boolean;
   /** ignored for QoS 0 */
   packetId: number;
-  /** UTF-8 bytes; empty with a topic alias that the client knows */
+  /** UTF-8 bytes; empty when the client knows the topic by its alias */
   topic: Buffer;
   payload: Buffer;
   /** 0 = none */
@@ -20,7 +20,7 @@ export interface PublishEncoding {
   /** seconds; -1 = none */
   messageExpiryInterval: number;
   subscriptionIdentifiers: readonly number[];
-  /** encoded properties that go on unaltered; may be empty */
+  /** encoded properties that are forwarded unaltered; may be empty */
   forward: Buffer;
 }
 
@@ -38,13 +38,13 @@ function bodySize(o: PublishEncoding, properties: number): number {
   return o.version === 5 ? size + remainingLengthSize(properties) + properties : size;
 }
 
-/** Bytes that `writePublish` will write, to compare with the Maximum Packet Size of the client [MQTT-3.1.2-24]. */
+/** Size of the packet that `writePublish` writes, to compare with the Maximum Packet Size of the client [MQTT-3.1.2-24]. */
 export function publishSize(o: PublishEncoding): number {
   const body = bodySize(o, o.version === 5 ? propertiesSize(o) : 0);
   return 1 + remainingLengthSize(body) + body;
 }
 
-/** Writes the packet at `offset`, where `publishSize` bytes must be free; returns the offset behind it. */
+/** Writes the packet at `offset`, where `publishSize` bytes must be free. Returns the offset behind the packet. */
 export function writePublish(target: Buffer, offset: number, o: PublishEncoding): number {
   const properties = o.version === 5 ? propertiesSize(o) : 0;
   target[offset++] = 0x30 | (o.dup ? 0x08 : 0) | (o.qos << 1) | (o.retain ? 0x01 : 0);
@@ -85,12 +85,12 @@ function writeUint16(target: Buffer, offset: number, value: number): number {
 export const ACK = { puback: 0x40, pubrec: 0x50, pubrel: 0x62, pubcomp: 0x70 } as const;
 export type Acknowledgement = (typeof ACK)[keyof typeof ACK];
 
-/** Bytes that `writeAck` will write: the reason code is told to MQTT 5 only, and only where it is not 0. */
+/** Size of the packet that `writeAck` writes. Only MQTT 5 has a reason code, and a reason code of 0 is left out. */
 export function ackSize(version: ProtocolVersion, reasonCode: number): 4 | 5 {
   return version === 5 && reasonCode !== 0 ? 5 : 4;
 }
 
-/** Writes the packet at `offset`, where the `ackSize` bytes must be free; returns the offset behind it. */
+/** Writes the packet at `offset`, where `ackSize` bytes must be free. Returns the offset behind the packet. */
 export function writeAck(
   target: Buffer,
   offset: number,

@@ -5,7 +5,7 @@ import type { ProtocolVersion, UserProperties } from './packet.ts';
 import { PROPERTY } from './properties.ts';
 import { REASON } from './reason-codes.ts';
 
-/** Answer to PINGREQ; shared, never written to. */
+/** The answer to PINGREQ. All clients share the buffer: never write to it. */
 export const PINGRESP: Buffer = Buffer.from([0xd0, 0x00]);
 
 const EMPTY = Buffer.alloc(0);
@@ -27,7 +27,7 @@ function text(value: string): Buffer {
   return binary(Buffer.from(value, 'utf8'));
 }
 
-/** Property blocks are built of these; absent values leave no bytes. */
+/** One property. Property blocks are built from these functions; an absent value takes no bytes. */
 function integerProperty(id: number, size: 1 | 2 | 4, value: number | boolean | undefined): Buffer {
   return value === undefined ? EMPTY : Buffer.concat([uint(id, 1), uint(Number(value), size)]);
 }
@@ -45,7 +45,7 @@ function userProperties(values: UserProperties | undefined): Buffer {
   return Buffer.concat(parts);
 }
 
-/** Property length and properties. */
+/** A property block: its length, then the properties. */
 function propertyBlock(...parts: Buffer[]): Buffer {
   return withLength([], parts);
 }
@@ -120,7 +120,10 @@ export function encodeConnack(version: ProtocolVersion, { sessionPresent, reason
   return packet(0x20, Buffer.from([flags, reasonCode]), block);
 }
 
-/** What a client before MQTT 5 is told (section 3.2.2.3 of 3.1.1): 0 accepted, 1 version, 2 identifier, 3 unavailable, 4 credentials, 5 not authorized. */
+/**
+ * The return code for a client before MQTT 5 (3.1.1 section 3.2.2.3): 0 accepted, 1 version, 2 identifier, 3 unavailable, 4 credentials, 5
+ * not authorized.
+ */
 export function connackReturnCode(reasonCode: number): number {
   switch (reasonCode) {
     case REASON.success:
@@ -143,14 +146,14 @@ export function connackReturnCode(reasonCode: number): number {
   }
 }
 
-/** SUBACK with one MQTT 5 code for each filter, in their order [MQTT-3.9.3-1]; before MQTT 5 every failure is 0x80. */
+/** SUBACK with one MQTT 5 code for each filter, in the order of the filters [MQTT-3.9.3-1]; before MQTT 5 every failure is 0x80. */
 export function encodeSuback(version: ProtocolVersion, packetId: number, codes: readonly number[], reasonString?: string): Buffer {
   if (version < 5) return packet(0x90, uint(packetId, 2), Buffer.from(codes.map((code) => Math.min(code, 0x80))));
   const block = propertyBlock(textProperty(PROPERTY.reasonString, reasonString));
   return packet(0x90, uint(packetId, 2), block, Buffer.from(codes));
 }
 
-/** UNSUBACK with one MQTT 5 code for each filter, in their order [MQTT-3.11.3-1]; before MQTT 5 it says nothing but that. */
+/** UNSUBACK with one MQTT 5 code for each filter, in the order of the filters [MQTT-3.11.3-1]; before MQTT 5 it has no codes. */
 export function encodeUnsuback(version: ProtocolVersion, packetId: number, codes: readonly number[]): Buffer {
   if (version < 5) return packet(0xb0, uint(packetId, 2));
   return packet(0xb0, uint(packetId, 2), propertyBlock(), Buffer.from(codes));
@@ -161,7 +164,7 @@ export interface DisconnectOptions {
   serverReference?: string;
 }
 
-/** DISCONNECT of MQTT 5; earlier versions know none from a server. */
+/** DISCONNECT of MQTT 5; a server of an earlier version cannot send one. */
 export function encodeDisconnect(reasonCode: number, { reasonString, serverReference }: DisconnectOptions = {}): Buffer {
   const properties = [textProperty(PROPERTY.reasonString, reasonString), textProperty(PROPERTY.serverReference, serverReference)];
   if (properties.every((part) => part.length === 0)) return Buffer.from([0xe0, 1, reasonCode]);

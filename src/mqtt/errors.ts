@@ -1,8 +1,8 @@
-/** A violation of the MQTT standards by a client; carries the reason code that ends its connection. */
+/** A client's violation of the MQTT standard, with the reason code that ends the connection. */
 
 import type { ReasonCode } from './reason-codes.ts';
 
-/** Thrown where it is known, decided in one catch per connection. `message` may go out as MQTT 5 Reason String. */
+/** Thrown where the violation is found, and handled in one catch per connection. `message` may go out as MQTT 5 Reason String. */
 export class ProtocolError extends Error {
   readonly reasonCode: ReasonCode;
 

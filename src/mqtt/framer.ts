@@ -1,11 +1,11 @@
-/** The Remaining Length field of the fixed header: its reading, its size and its writing. */
+/** The Remaining Length field of the fixed header: reads it, sizes it and writes it. */
 
 import { ProtocolError } from './errors.ts';
 import { REASON } from './reason-codes.ts';
 
 /**
- * Reads the Variable Byte Integer at `offset`, of which bytes up to `end` have arrived. Returns -1 when it is not complete yet.
- * @throws ProtocolError malformedPacket when it is longer than 4 bytes or than its value needs [MQTT-1.5.5-1]
+ * Reads the Variable Byte Integer at `offset`; bytes up to `end` have arrived. Returns -1 while the integer is incomplete.
+ * @throws ProtocolError malformedPacket when the integer is longer than 4 bytes, or longer than its value needs [MQTT-1.5.5-1]
  */
 export function readRemainingLength(buf: Buffer, offset: number, end: number): number {
   let value = 0;
@@ -21,14 +21,14 @@ export function readRemainingLength(buf: Buffer, offset: number, end: number): n
   throw new ProtocolError(REASON.malformedPacket, 'length is longer than 4 bytes');
 }
 
-/** How many bytes the Variable Byte Integer of `value` takes; 0 <= value <= 268435455. */
+/** Size of the Variable Byte Integer of `value`, bytes; 0 <= value <= 268435455. */
 export function remainingLengthSize(value: number): 1 | 2 | 3 | 4 {
   if (value < 128) return 1;
   if (value < 16_384) return 2;
   return value < 2_097_152 ? 3 : 4;
 }
 
-/** Writes `value` (0..268435455) as a Variable Byte Integer at `offset`; returns the offset behind it. */
+/** Writes `value` (0..268435455) as a Variable Byte Integer at `offset`; returns the offset behind the integer. */
 export function writeRemainingLength(target: Buffer, offset: number, value: number): number {
   while (value > 0x7f) {
     target[offset++] = (value & 0x7f) | 0x80;

@@ -1,4 +1,4 @@
-/** MQTT control packets in decoded form (MQTT 3.1, 3.1.1 and 5.0); names are the standard's. */
+/** MQTT control packets in decoded form (MQTT 3.1, 3.1.1 and 5.0), with the names of the standard. */
 
 /** 3 = MQTT 3.1, 4 = MQTT 3.1.1, 5 = MQTT 5.0: the protocol level byte of CONNECT. */
 export type ProtocolVersion = 3 | 4 | 5;
@@ -7,15 +7,15 @@ export type QoS = 0 | 1 | 2;
 /** User properties keep their order [MQTT-3.3.2-18]. */
 export type UserProperties = [name: string, value: string][];
 
-/** Properties of PUBLISH and of a will that a server looks at; the rest travels as bytes. */
+/** The properties of PUBLISH and of a will that a server interprets; all others are forwarded as bytes. */
 export interface PublishProperties {
   /** 0 = absent */
   topicAlias: number;
   /** seconds; -1 = absent */
   messageExpiryInterval: number;
   /**
-   * Encoded properties that go on unaltered and in order: payload format indicator, content type, response topic,
-   * correlation data, user properties. Without length prefix. May point into the input: copy what outlives the tick.
+   * Encoded properties that are forwarded unaltered and in order: payload format indicator, content type, response topic, correlation data,
+   * user properties. Without length prefix. May be a view of the input: copy what outlives the tick.
    */
   forward: Buffer;
 }
@@ -62,7 +62,7 @@ export interface PublishPacket {
   dup: boolean;
   /** 0 for QoS 0 */
   packetId: number;
-  /** the topic's UTF-8 bytes as a latin1 string (bijective, cheap); '' with a topic alias */
+  /** the topic's UTF-8 bytes as a latin1 string (bijective and cheap); '' when only a topic alias was sent */
   topic: string;
   payload: Buffer;
   /** null for version < 5 and for an empty property block */
@@ -76,7 +76,7 @@ export interface AckPacket {
 }
 
 export interface SubscribeRequest {
-  /** UTF-8 text, a valid filter: see parseSharedFilter() */
+  /** UTF-8 text; a valid filter, see parseSharedFilter() */
   filter: string;
   qos: QoS;
   noLocal: boolean;
@@ -113,7 +113,7 @@ export interface AuthPacket {
   authenticationData: Buffer | null;
 }
 
-/** Everything that a client may send to a server. */
+/** Every packet that a client may send to a server. */
 export type Packet =
   | ConnectPacket
   | PublishPacket

@@ -1,4 +1,4 @@
-/** MQTT 5 properties: identifiers, data types, and the strict reading of a property block. */
+/** MQTT 5 properties: identifiers, data types, and strict readers of a property block. */
 
 import { ProtocolError } from './errors.ts';
 import type { PublishProperties } from './packet.ts';
@@ -39,17 +39,17 @@ export const PROPERTY = {
 
 type Value = number | string | Buffer;
 
-/** A Byte that is 0 or 1, anything else is a Protocol Error. */
+/** Reads a Byte that must be 0 or 1; any other value is a Protocol Error. */
 function flag(reader: Reader): number {
   const value = reader.byte();
-  return value > 1 ? violation('a property of 0 or 1 has another value') : value;
+  return value > 1 ? violation('a property that must be 0 or 1 has another value') : value;
 }
 
 function notZero(value: number): number {
   return value === 0 ? violation('a property that must not be 0 is 0') : value;
 }
 
-/** How the properties that `readProperties` serves are read; those of PUBLISH and wills have their own loop below. */
+/** Readers of the properties that `readProperties` handles. PUBLISH and wills have a loop of their own below. */
 const READ: Record<number, (reader: Reader) => Value> = {
   [PROPERTY.subscriptionIdentifier]: (reader) => notZero(reader.variableByteInteger()),
   [PROPERTY.sessionExpiryInterval]: (reader) => reader.uint32(),
@@ -63,11 +63,11 @@ const READ: Record<number, (reader: Reader) => Value> = {
   [PROPERTY.maximumPacketSize]: (reader) => notZero(reader.uint32()),
 };
 
-/** The properties of one packet, each asked for by its identifier. */
+/** The properties of one packet, by identifier. */
 export class PropertyBlock {
   readonly #values = new Map<number, Value>();
 
-  /** @throws ProtocolError protocolError for a property that was there before */
+  /** @throws ProtocolError protocolError when the block already has the property */
   add(id: number, value: Value): void {
     if (this.#values.has(id)) duplicate();
     this.#values.set(id, value);
@@ -90,31 +90,31 @@ export class PropertyBlock {
 }
 
 function duplicate(): never {
-  violation('a property is there twice');
+  violation('a property appears twice');
 }
 
-/** Length of a property block; returns where it ends. */
+/** Reads the length of a property block; returns the end of the block. */
 function blockEnd(reader: Reader): number {
   const length = reader.variableByteInteger();
   if (length > reader.end - reader.pos) malformed('property length is larger than the packet');
   return reader.pos + length;
 }
 
-/** A property may not reach into what follows the block. */
+/** Refuses a property that reaches beyond the end of its block. */
 function checkBlock(reader: Reader, end: number): void {
   if (reader.pos > end) malformed('a property is larger than the property length');
 }
 
 /**
- * User properties of one packet that are taken: an implementation limit (MQTT 5 section 4.13), so that a packet of the largest size is
- * looked through without holding its thread. A packet of the default `messageMaxSize` has no room for so many.
+ * Largest number of user properties in one packet: an implementation limit (MQTT 5 section 4.13), without which a packet of the largest
+ * size would block its thread. A packet of the default `messageMaxSize` is too small for this many.
  */
 const USER_PROPERTIES_MAX = 1_000_000;
 
 /**
- * Checks the user properties that follow one another from `reader.pos` on, and moves behind them: in one pass, and nothing is built.
- * @param before user properties of the packet that came earlier
- * @returns how many there are now
+ * Checks the adjacent user properties from `reader.pos` on and moves behind them, in one pass and without building values.
+ * @param before number of user properties earlier in the packet
+ * @returns number of user properties so far
  * @throws ProtocolError malformedPacket; quotaExceeded over USER_PROPERTIES_MAX
  */
 function skipUserProperties(reader: Reader, end: number, before: number): number {
@@ -123,7 +123,7 @@ function skipUserProperties(reader: Reader, end: number, before: number): number
   let count = before;
   while (pos < end && buf[pos] === PROPERTY.userProperty) {
     if (++count > USER_PROPERTIES_MAX) {
-      throw new ProtocolError(REASON.quotaExceeded, `a packet may have ${USER_PROPERTIES_MAX} user properties`);
+      throw new ProtocolError(REASON.quotaExceeded, `a packet may have at most ${USER_PROPERTIES_MAX} user properties`);
     }
     pos = textEndIn(buf, textEndIn(buf, pos + 1, end), end);
   }
@@ -131,7 +131,7 @@ function skipUserProperties(reader: Reader, end: number, before: number): number
   return count;
 }
 
-/** Where the UTF-8 Encoded String at `at` ends, of a block that ends at `end`. @throws ProtocolError malformedPacket */
+/** The end of the UTF-8 Encoded String at `at`, in a block that ends at `end`. @throws ProtocolError malformedPacket */
 function textEndIn(buf: Buffer, at: number, end: number): number {
   const from = at + 2;
   if (from > end) malformed('a property is larger than the property length');
@@ -142,8 +142,8 @@ function textEndIn(buf: Buffer, at: number, end: number): number {
 }
 
 /**
- * Reads a whole property block with its length. User properties are always allowed; nobody keeps those of the packets that this is for,
- * so they are checked and left out.
+ * Reads a whole property block with its length. User properties are always allowed. They are checked but not returned, because nothing uses
+ * them in the packets that this function reads.
  * @param allowed identifiers that this packet type may have
  * @throws ProtocolError malformedPacket for an unknown identifier or one of another packet type (section 2.2.2.2), and for
  *   overruns; protocolError for duplicates and for values that the standard forbids
@@ -167,8 +167,8 @@ export function readProperties(reader: Reader, allowed: readonly number[]): Prop
 const EMPTY = Buffer.alloc(0);
 
 /**
- * Collects the properties that travel on unaltered: a part of the input as long as they stand side by side, which they
- * nearly always do; else one copy.
+ * Collects the properties that are forwarded unaltered. The result is a view of the input while they are adjacent, which is nearly always
+ * the case; otherwise it is one copy.
  */
 class Forward {
   #from = -1;
@@ -194,7 +194,7 @@ class Forward {
   }
 }
 
-/** Checks one property that travels on, other than a user property, and moves behind it; false when `id` is none. */
+/** Checks one forwarded property other than a user property, and moves behind it; false when `id` is no such property. */
 function skipForwarded(reader: Reader, id: number): boolean {
   switch (id) {
     case PROPERTY.payloadFormatIndicator:
@@ -218,7 +218,7 @@ function skipForwarded(reader: Reader, id: number): boolean {
 }
 
 /**
- * Reads the property block of a PUBLISH, or of a will when `onWillDelay` is given (seconds; then no topic alias is allowed).
+ * Reads the property block of a PUBLISH, or of a will when `onWillDelay` is given (called with seconds; a will has no topic alias).
  * Returns null when the block is empty.
  * @throws ProtocolError as `readProperties`; topicAliasInvalid for alias 0 [MQTT-3.3.2-8]; protocolError for a subscription
  *   identifier [MQTT-3.3.4-6] and for wildcards in the response topic [MQTT-3.3.2-14]
@@ -257,14 +257,13 @@ export function readPublishProperties(reader: Reader, onWillDelay: ((seconds: nu
   return result;
 }
 
-/** Longest length that the two bytes of a short block can tell. */
+/** Longest block whose length fits into two bytes. */
 const SHORT_BLOCK_BYTES = 16_383;
 
 /**
- * Where the property block at `at` ends, when it is empty or holds nothing but properties that a server passes on unaltered
- * [MQTT-3.3.2-17] and all its text is ASCII without NUL; -1: only `readPublishProperties` can tell what it is. Never throws: a block
- * with any fault is -1 too.
- * @param end where the packet ends
+ * The end of the property block at `at`, when the block is empty, or holds only properties that a server forwards unaltered [MQTT-3.3.2-17]
+ * with text in ASCII without NUL. Otherwise -1: `readPublishProperties` has to read the block. Never throws; a faulty block is -1 too.
+ * @param end the end of the packet
  */
 export function plainPropertiesEnd(buf: Buffer, at: number, end: number): number {
   if (at >= end) return -1;
@@ -274,12 +273,12 @@ export function plainPropertiesEnd(buf: Buffer, at: number, end: number): number
     if (at >= end) return -1;
     const high = buf[at++]!;
     length = (length & 127) | (high << 7);
-    // The shortest form only, and no third byte.
+    // Only the shortest form, and no third byte.
     if (high === 0 || length > SHORT_BLOCK_BYTES) return -1;
   }
   const stop = at + length;
   if (stop > end) return -1;
-  // One bit for each property that may stand once.
+  // One bit for each property that may appear only once.
   let seen = 0;
   while (at < stop) {
     const id = buf[at++]!;
@@ -297,7 +296,7 @@ export function plainPropertiesEnd(buf: Buffer, at: number, end: number): number
   return at;
 }
 
-/** Where the property ends whose value begins at `at`; -1: not plain, or of an identifier that is not passed on. */
+/** The end of the property whose value begins at `at`; -1 when it is not plain, or its identifier is not a forwarded one. */
 function singleEnd(buf: Buffer, at: number, stop: number, id: number): number {
   switch (id) {
     case PROPERTY.payloadFormatIndicator:
@@ -320,7 +319,7 @@ function singleEnd(buf: Buffer, at: number, stop: number, id: number): number {
   }
 }
 
-/** Where the string at `at` ends; -1 when it does not fit, or has a byte that is not ASCII or is NUL. */
+/** The end of the string at `at`; -1 when the string does not fit, or has a byte that is NUL or not ASCII. */
 function textEnd(buf: Buffer, at: number, stop: number): number {
   if (at + 2 > stop) return -1;
   const start = at + 2;
@@ -329,7 +328,7 @@ function textEnd(buf: Buffer, at: number, stop: number): number {
   const words = viewOf(buf);
   let seen = 0;
   let i = start;
-  // The highest bit of a byte is set when it is not ASCII; one less, it is set for NUL too, which borrows from it.
+  // The highest bit of a byte is set when the byte is not ASCII. After subtracting 1 it is also set for NUL, which borrows.
   for (; i + 4 <= end; i += 4) {
     const word = words.getInt32(i, true);
     seen |= word | (word - 0x01010101);
@@ -344,7 +343,7 @@ function textEnd(buf: Buffer, at: number, stop: number): number {
 let viewed: Buffer = EMPTY;
 let view: DataView = new DataView(EMPTY.buffer, EMPTY.byteOffset, 0);
 
-/** Many packets stand in one buffer: the view of the last one is kept. */
+/** The view of the last buffer, kept because many packets share one buffer. */
 function viewOf(buf: Buffer): DataView {
   if (viewed !== buf) {
     viewed = buf;

@@ -1,16 +1,16 @@
-/** A cursor over the body of one packet that reads the standard's data types and refuses what is not well formed. */
+/** A cursor over the body of one packet that reads the standard's data types and refuses malformed values. */
 
 import { ProtocolError } from './errors.ts';
 import { readRemainingLength, remainingLengthSize } from './framer.ts';
 import { REASON } from './reason-codes.ts';
 import { isTextBytes } from './topic.ts';
 
-/** Ends the reading of a packet that cannot be parsed (0x81). */
+/** Rejects a packet that cannot be parsed (0x81). */
 export function malformed(message: string): never {
   throw new ProtocolError(REASON.malformedPacket, message);
 }
 
-/** Ends the reading of a packet that can be parsed and is not allowed (0x82). */
+/** Rejects a packet that can be parsed but is not allowed (0x82). */
 export function violation(message: string): never {
   throw new ProtocolError(REASON.protocolError, message);
 }
@@ -31,7 +31,7 @@ export class Reader {
     return this.pos === this.end;
   }
 
-  /** Moves behind the next `length` bytes and returns where they begin. */
+  /** Moves behind the next `length` bytes and returns their start. */
   skip(length: number): number {
     const from = this.pos;
     if (length > this.end - from) malformed('packet ends within a field');
@@ -69,7 +69,9 @@ export class Reader {
     return value;
   }
 
-  /** UTF-8 Encoded String that stays bytes: checked [MQTT-1.5.4-1] [MQTT-1.5.4-2]; returns where its bytes begin, `pos` is where they end. */
+  /**
+   * Checks a UTF-8 Encoded String [MQTT-1.5.4-1] [MQTT-1.5.4-2] without decoding it. Returns the start of its bytes; `pos` is their end.
+   */
   skipText(): number {
     const length = this.uint16();
     const from = this.skip(length);
@@ -77,33 +79,33 @@ export class Reader {
     return from;
   }
 
-  /** UTF-8 Encoded String; U+FEFF stays what it is [MQTT-1.5.4-3]. */
+  /** UTF-8 Encoded String; keeps U+FEFF [MQTT-1.5.4-3]. */
   text(): string {
     const from = this.skipText();
     return this.buf.toString('utf8', from, this.pos);
   }
 
-  /** Binary Data: a part of the input, not a copy. */
+  /** Binary Data: a view of the input, not a copy. */
   binary(): Buffer {
     const length = this.uint16();
     const from = this.skip(length);
     return this.buf.subarray(from, this.pos);
   }
 
-  /** The packet has to end here. */
+  /** Refuses bytes behind the last field. */
   finish(): void {
-    if (this.pos !== this.end) malformed('bytes behind the end of the packet');
+    if (this.pos !== this.end) malformed('bytes follow the last field of the packet');
   }
 }
 
 /**
- * A reader of what follows the fixed header of the packet in `start..end`.
+ * A reader of the body behind the fixed header of the packet in `start..end`.
  * @throws ProtocolError malformedPacket when Remaining Length does not end exactly at `end`
  */
 export function bodyReader(buf: Buffer, start: number, end: number): Reader {
   const length = readRemainingLength(buf, start + 1, end);
   if (length < 0) malformed('packet ends within its fixed header');
   const body = start + 1 + remainingLengthSize(length);
-  if (body + length !== end) malformed('remaining length does not fit the packet');
+  if (body + length !== end) malformed('remaining length does not match the packet');
   return new Reader(buf, body, end);
 }

@@ -94,7 +94,7 @@ const PHRASES: Record<number, string> = {
   [REASON.wildcardSubscriptionsNotSupported]: 'Wildcard Subscriptions not supported',
 };
 
-/** The standard's name of a reason code, for logs and the dashboard; a code that it does not define is shown as a number. */
+/** The standard's name of a reason code, for logs and the dashboard; a number for a code that the standard does not define. */
 export function phrase(code: number): string {
   return PHRASES[code] ?? `Reason code 0x${code.toString(16).padStart(2, '0')}`;
 }

@@ -1,4 +1,4 @@
-/** Topic names and topic filters: their rules, their latin1 form, shared subscriptions and plain matching. */
+/** Topic names and topic filters: rules, latin1 form, shared subscriptions and matching. */
 
 import { isUtf8 } from 'node:buffer';
 
@@ -12,20 +12,20 @@ const LONE_SURROGATE = /\p{Surrogate}/u;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the class is exactly ASCII, control characters included
 const NOT_ASCII = /[^\x00-\x7f]/;
 
-/** Non-empty, encodable as a UTF-8 string of at most 65535 bytes, no U+0000 [MQTT-4.7.3-1] [MQTT-4.7.3-2] [MQTT-4.7.3-3]. */
+/** True for a non-empty text that UTF-8 encodes in at most 65535 bytes, without U+0000 [MQTT-4.7.3-1] [MQTT-4.7.3-2] [MQTT-4.7.3-3]. */
 function isEncodable(text: string): boolean {
   if (text.length === 0 || text.length > MAX_BYTES || text.includes('\0')) return false;
   return !LONE_SURROGATE.test(text) && (text.length * 3 <= MAX_BYTES || Buffer.byteLength(text) <= MAX_BYTES);
 }
 
-/** Whether UTF-8 text `topic` may be published to: no wildcards [MQTT-4.7.1-1] and the rules of [MQTT-4.7.3-1] to [MQTT-4.7.3-3]. */
+/** Whether UTF-8 text `topic` is a topic name: no wildcards [MQTT-4.7.1-1], and the rules of [MQTT-4.7.3-1] to [MQTT-4.7.3-3]. */
 export function checkTopicName(topic: string): boolean {
   return isEncodable(topic) && !topic.includes('+') && !topic.includes('#');
 }
 
 /**
- * Whether UTF-8 text `filter` is a topic filter: `#` is the last character and a level of its own [MQTT-4.7.1-1],
- * `+` is a level of its own [MQTT-4.7.1-2]. Looks through no `$share/` prefix; that is `parseSharedFilter`.
+ * Whether UTF-8 text `filter` is a topic filter: `#` is the last character and a whole level [MQTT-4.7.1-1],
+ * `+` is a whole level [MQTT-4.7.1-2]. Treats `$share/` as an ordinary level; `parseSharedFilter` interprets it.
  */
 export function checkTopicFilter(filter: string): boolean {
   if (!isEncodable(filter)) return false;
@@ -39,10 +39,10 @@ export function checkTopicFilter(filter: string): boolean {
   return true;
 }
 
-/** Levels up to which trees of levels are worth their memory, and recursion its stack. */
+/** Largest number of levels for a tree of levels. More levels would cost too much memory, or too much stack in a recursion. */
 const DEEP_LEVELS = 128;
 
-/** Whether a topic name or filter has more levels than a tree of levels should have; the standard knows no limit but the length. */
+/** Whether a topic name or filter has more levels than DEEP_LEVELS. The standard limits only the length. */
 export function isDeep(topic: string): boolean {
   if (topic.length < DEEP_LEVELS) return false;
   let at = -1;
@@ -53,7 +53,7 @@ export function isDeep(topic: string): boolean {
   return true;
 }
 
-/** What a client subscribed to: the filter to match with, and the group that shares its messages. */
+/** A subscription: the filter to match with, and the group that shares its messages. */
 export interface SharedFilter {
   /** null = an ordinary subscription */
   group: string | null;
@@ -78,7 +78,7 @@ function shared(group: string, filter: string): SharedFilter | null {
   return checkTopicFilter(filter) ? { group, filter } : null;
 }
 
-/** Well-formed UTF-16 text → a string with one character per UTF-8 byte. `fromLatin1` is its inverse. */
+/** Turns well-formed UTF-16 text into a string with one character per UTF-8 byte. `fromLatin1` is the inverse. */
 export function toLatin1(utf8Text: string): string {
   return NOT_ASCII.test(utf8Text) ? Buffer.from(utf8Text, 'utf8').toString('latin1') : utf8Text;
 }
@@ -92,7 +92,7 @@ const SHORT_TEXT_BYTES = 256;
 
 /** Whether bytes `start..end` of `buf` are well-formed UTF-8 [MQTT-1.5.4-1] without U+0000 [MQTT-1.5.4-2]. May be empty. */
 export function isTextBytes(buf: Buffer, start: number, end: number): boolean {
-  // Longer texts are left to native code.
+  // Native code is faster for longer texts.
   if (end - start > SHORT_TEXT_BYTES) {
     const bytes = buf.subarray(start, end);
     return isUtf8(bytes) && !bytes.includes(0);
@@ -106,7 +106,7 @@ export function isTextBytes(buf: Buffer, start: number, end: number): boolean {
   return !nonAscii || isUtf8(buf.subarray(start, end));
 }
 
-/** Whether bytes `start..end` of `buf` hold `+` or `#`. In UTF-8 those bytes are part of no other character. */
+/** Whether bytes `start..end` of `buf` hold `+` or `#`. In UTF-8 no other character contains those bytes. */
 export function hasWildcardBytes(buf: Buffer, start: number, end: number): boolean {
   for (let i = start; i < end; i++) {
     const byte = buf[i]!;
@@ -124,8 +124,8 @@ export function isValidTopicBytes(buf: Buffer, start: number, end: number): bool
 }
 
 /**
- * Whether a valid filter matches a valid topic name [MQTT-4.7.3-4]; both as text or both in latin1 form. A topic that begins
- * with `$` is not matched by a filter that begins with a wildcard [MQTT-4.7.2-1].
+ * Whether a valid filter matches a valid topic name [MQTT-4.7.3-4]; both as text or both in latin1 form. A filter that begins with a
+ * wildcard does not match a topic that begins with `$` [MQTT-4.7.2-1].
  */
 export function matchesFilter(filter: string, topic: string): boolean {
   const first = filter.charCodeAt(0);
@@ -148,7 +148,7 @@ export function matchesFilter(filter: string, topic: string): boolean {
     // Both are now at the end of a level, or the levels differ.
     if (f === filter.length) return t === topic.length;
     if (filter.charCodeAt(f) !== SLASH) return false;
-    // `sport/#` matches `sport` too: `#` stands for the parent as well.
+    // `sport/#` also matches `sport`, because `#` includes the parent level.
     if (t === topic.length) return f + 2 === filter.length && filter.charCodeAt(f + 1) === HASH;
     if (topic.charCodeAt(t) !== SLASH) return false;
     f++;
