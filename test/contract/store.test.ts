@@ -1,6 +1,6 @@
 /** The store suite on each implementation, and what only a durable one can lose: reopening, kill -9, damage, a second broker. */
 
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
@@ -172,31 +172,37 @@ describe('LOCAL', () => {
     await store.close();
   });
 
-  it('says soon that a tool holds its file, and goes on when that lets go', async () => {
-    const store = await open();
+  it('says soon that a tool holds its file, and opens it when that lets go', async () => {
+    await (await open()).close();
     const tool = new Database(join(folder, 'config.db'));
     try {
       tool.exec('BEGIN IMMEDIATE');
       const startedAt = performance.now();
-      await expect(store.commit([put(1)], {}, META)).rejects.toMatchObject({
-        kind: 'unavailable',
-        message: expect.stringContaining('locked'),
-      });
+      await expect(open()).rejects.toMatchObject({ kind: 'unavailable', message: expect.stringContaining('locked') });
       // SQLite's own default is 5 s, for which the main thread would stand still.
       expect(performance.now() - startedAt).toBeLessThan(4_000);
-      expect((await store.load()).revision).toBe(0);
-      tool.exec('COMMIT');
-      expect(await store.commit([put(1)], {}, META)).toBe(1);
     } finally {
       tool.close();
-      await store.close();
     }
+    const store = await open();
+    expect(await store.commit([put(1)], {}, META)).toBe(1);
+    await store.close();
+  });
+
+  it('has its file for itself: nothing of it is mapped, so a failing disk is an error and not the end of the process', async () => {
+    const store = await open();
+    await store.commit([put(1)], {}, META);
+    expect(readdirSync(folder)).not.toContain('config.db-shm');
+    const tool = new Database(join(folder, 'config.db'), { timeout: 0 });
+    expect(() => tool.prepare('SELECT * FROM state').get()).toThrow('locked');
+    tool.close();
+    expect((await store.load()).revision).toBe(1);
+    await store.close();
   });
 
   it('works with a write-ahead log', async () => {
-    const store = await open();
+    await (await open()).close();
     edit((database) => expect(database.pragma('journal_mode', { simple: true })).toBe('wal'));
-    await store.close();
   });
 
   function edit(work: (database: Database.Database) => void): void {

@@ -4,6 +4,7 @@ import { closeSync, constants, mkdirSync, openSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { messageOf } from '../../kernel/errors.ts';
+import { systemErrorName } from '../../kernel/system/system-error.ts';
 import type { LogTarget } from './line-sink.ts';
 
 export interface FileTargetOptions {
@@ -28,8 +29,6 @@ const OTHERS = 0o077;
 /** Errors that may pass by themselves: a start does not fail because of them. */
 const PASSING = new Set(['ENOSPC', 'EDQUOT', 'EIO', 'EROFS', 'EMFILE', 'ENFILE', 'ENXIO', 'EAGAIN', 'ESTALE']);
 
-const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code ?? '';
-
 export class FileTarget implements LogTarget {
   readonly #options: FileTargetOptions;
   #handle: FileHandle | null = null;
@@ -49,7 +48,7 @@ export class FileTarget implements LogTarget {
       mkdirSync(dirname(file), { recursive: true, mode: FOLDER_MODE });
       closeSync(openSync(file, FLAGS, FILE_MODE));
     } catch (error) {
-      if (!PASSING.has(codeOf(error))) throw error;
+      if (!PASSING.has(systemErrorName(error))) throw error;
     }
   }
 
@@ -58,7 +57,7 @@ export class FileTarget implements LogTarget {
     try {
       return (await handle.write(bytes)).bytesWritten;
     } catch (error) {
-      if (codeOf(error) === 'EAGAIN') return 0;
+      if (systemErrorName(error) === 'EAGAIN') return 0;
       throw error;
     }
   }
@@ -101,14 +100,14 @@ export class FileTarget implements LogTarget {
       const [named, opened] = await Promise.all([stat(this.#options.file), handle.stat()]);
       return named.ino === opened.ino && named.dev === opened.dev;
     } catch (error) {
-      return codeOf(error) !== 'ENOENT';
+      return systemErrorName(error) !== 'ENOENT';
     }
   }
 
   async #open(): Promise<void> {
     const { file, onNewFile } = this.#options;
     const handle = await open(file, FLAGS, FILE_MODE).catch(async (error: unknown) => {
-      if (codeOf(error) !== 'ENOENT') throw error;
+      if (systemErrorName(error) !== 'ENOENT') throw error;
       await mkdir(dirname(file), { recursive: true, mode: FOLDER_MODE });
       return open(file, FLAGS, FILE_MODE);
     });
@@ -131,7 +130,7 @@ export class FileTarget implements LogTarget {
     try {
       for (let at = maxFiles - 1; at >= 1; at--) {
         await rename(`${file}.${at}`, `${file}.${at + 1}`).catch((error: unknown) => {
-          if (codeOf(error) !== 'ENOENT') throw error;
+          if (systemErrorName(error) !== 'ENOENT') throw error;
         });
       }
       await rename(file, `${file}.1`);

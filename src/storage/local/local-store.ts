@@ -69,14 +69,15 @@ export async function openLocalStore(options: { dataPath: string; isLocked?: boo
     // The file holds password hashes; SQLite gives its companions (WAL) the same mode.
     closeSync(openSync(path, 'a', 0o600));
     database = new Database(path, { timeout: LOCKED_MS });
+    // The index of the write-ahead log is then kept in memory. In a file it would be mapped, and what the disk refuses there (no room,
+    // read-only after an error) ends the process with SIGBUS.
+    database.pragma('locking_mode = EXCLUSIVE');
     database.pragma('journal_mode = WAL');
     database.pragma('synchronous = FULL');
     migrate(database);
     // Rows of a restore that died before it set the revision.
     database.exec('DELETE FROM history WHERE (SELECT revision FROM state) = 0');
-    // Reads use a read-only connection of their own, which sees committed data only.
-    const reader = new Database(path, { readonly: true, timeout: LOCKED_MS });
-    return new LocalStore(database, reader, lock);
+    return new LocalStore(database, lock);
   } catch (error) {
     database?.close();
     lock?.release();
@@ -98,18 +99,15 @@ const READ_AT_ONCE = 100;
 const DROPPED_AT_ONCE = 100;
 
 class LocalStore implements EndpointStore {
-  /** for writes */
   readonly #database: Database.Database;
-  readonly #reader: Database.Database;
   /** null: the caller holds the lock */
   readonly #lock: FolderLock | null;
   /** the restore in progress; other writes wait for it */
   #adopting: Promise<unknown> | null = null;
   #isClosed = false;
 
-  constructor(database: Database.Database, reader: Database.Database, lock: FolderLock | null) {
+  constructor(database: Database.Database, lock: FolderLock | null) {
     this.#database = database;
-    this.#reader = reader;
     this.#lock = lock;
   }
 
@@ -268,7 +266,6 @@ class LocalStore implements EndpointStore {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#reader.close();
     this.#database.close();
     this.#lock?.release();
   }
@@ -299,10 +296,9 @@ class LocalStore implements EndpointStore {
   }
 
   #read<T>(work: (reader: Database.Database) => T): T {
-    return this.#guard('read', () => this.#reader.transaction(() => work(this.#reader))());
+    return this.#guard('read', () => this.#database.transaction(() => work(this.#database))());
   }
 
-  /** IMMEDIATE makes the reads and writes of one step atomic, also against a tool that has the file open. */
   async #write<T>(work: () => T): Promise<T> {
     while (this.#adopting !== null) await this.#adopting.catch(() => {});
     return this.#guard('written', () => this.#database.transaction(work).immediate());

@@ -1,6 +1,6 @@
 /** What the file of durable sessions keeps over a restart, and that a file of the first version is taken over. */
 
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
@@ -136,7 +136,10 @@ test('moments are kept over a restart in which the wall clock goes on, goes back
     expect(disk.keepTime()).toBe(false);
     disk.commit();
     clock.mockReturnValue(after);
-    const again = new MessageDisk(folder);
+    // What a process leaves that is killed.
+    const left = mkdtempSync(join(tmpdir(), 'fluxmq-disk-'));
+    cpSync(folder, left, { recursive: true });
+    const again = new MessageDisk(left);
     const [retained] = [...again.retained()];
     const session = again.load('default', 'c')!;
     expect(steadyNow() - session.disconnectedAt).toBeCloseTo(600_000 + away, -4);
@@ -144,7 +147,7 @@ test('moments are kept over a restart in which the wall clock goes on, goes back
     expect(retained!.message.expiresAt - steadyNow()).toBeCloseTo(2 * HOUR - away, -4);
     again.close();
     disk.close();
-    rmSync(folder, { recursive: true, force: true });
+    for (const each of [folder, left]) rmSync(each, { recursive: true, force: true });
   }
   clock.mockRestore();
 });
@@ -177,7 +180,9 @@ test('each start has a number that no message on disk has, also when the counter
   expect(disk.claimStart()).toBe(2);
   disk.close();
   // Whatever was not committed when the process died, the number was.
-  new Database(join(folder, 'messages.db')).prepare('UPDATE start SET count = ?').run(START_MAX - 1);
+  const file = new Database(join(folder, 'messages.db'));
+  file.prepare('UPDATE start SET count = ?').run(START_MAX - 1);
+  file.close();
   disk = new MessageDisk(folder);
   disk.putSession(STATE);
   expect(disk.claimStart()).toBe(START_MAX);

@@ -23,19 +23,22 @@ export function openMessages(dataPath: string, reserve: Reserve): Database.Datab
   makePrivate(path);
   const { logPages } = reserve;
   try {
-    return open(path, logPages, false);
+    return open(path, logPages);
   } catch (error) {
     if (!WORTH_ANOTHER_WAY.has(causeOfSqlite(error) ?? '')) throw error;
     reserve.release();
-    return open(path, logPages, true);
+    return open(path, logPages);
   }
 }
 
-/** @param isExclusive the index of the write-ahead log is kept in memory: its file needs room that a full disk does not have */
-function open(path: string, logPages: number, isExclusive: boolean): Database.Database {
+/**
+ * Nobody else opens the file, so the index of the write-ahead log is kept in memory. In a file it would be mapped, and what the disk refuses
+ * there (no room, read-only after an error) ends the process with SIGBUS.
+ */
+function open(path: string, logPages: number): Database.Database {
   const db = new Database(path, { timeout: LOCKED_MS });
   try {
-    if (isExclusive) db.pragma('locking_mode = EXCLUSIVE');
+    db.pragma('locking_mode = EXCLUSIVE');
     db.pragma('journal_mode = WAL');
     db.pragma('synchronous = FULL');
     db.pragma(`wal_autocheckpoint = ${logPages}`);

@@ -66,13 +66,17 @@ export class Recovery {
 
   /** A write has failed. Attempts begin at once, in the room that was held back. */
   begin(cause: StoreCause): void {
-    const { reserve, state, dataPath } = this.#options;
-    // The system says more exactly than SQLite what is wrong.
-    const found = cause === 'I/O error' ? (probe(dataPath) ?? cause) : cause;
+    const { reserve, state } = this.#options;
+    const found = this.#exact(cause);
     reserve.release();
     state.set(found);
     this.#isTold = false;
     this.#schedule(0);
+  }
+
+  /** The system says more exactly than SQLite what is wrong. */
+  #exact(cause: StoreCause): StoreCause {
+    return cause === 'I/O error' ? (probe(this.#options.dataPath) ?? cause) : cause;
   }
 
   #schedule(ms: number): void {
@@ -87,7 +91,7 @@ export class Recovery {
     file.checkpoint();
     const cause = file.retry();
     if (cause === null) onWritten();
-    const missing = cause ?? this.#missing();
+    const missing = cause === null ? this.#missing() : this.#exact(cause);
     if (missing !== null) {
       reserve.release();
       state.set(missing);

@@ -2,6 +2,7 @@
 
 import { closeSync, openSync, statfsSync, statSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { systemErrorName } from '../../../src/kernel/system/system-error.ts';
 import type { StoreCause } from '../../../src/thread/store-state.ts';
 
 const FILE = 'messages.reserve';
@@ -88,5 +89,5 @@ export function roomOf(folder: string): { size: number; free: number } {
 
 /** Why the system refuses to write. */
 export function causeOfSystem(error: unknown): StoreCause {
-  return CAUSES[(error as NodeJS.ErrnoException).code ?? ''] ?? 'I/O error';
+  return CAUSES[systemErrorName(error)] ?? 'I/O error';
 }
