@@ -1,4 +1,6 @@
-/** What waits until the session worker has stored something: acknowledgements to publishers, and SUBACKs of durable sessions. */
+/**
+ * Holds back confirmations until the session worker has stored the data: acknowledgements to publishers, and SUBACKs of durable sessions.
+ */
 
 import { Fifo } from '../../src/kernel/fifo.ts';
 import type { DurableOp } from '../mesh/controls.ts';
@@ -6,10 +8,10 @@ import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
 import type { Session } from './session.ts';
 
-/** What became of a message: `refused`: it was routed, but is not retained; `unstored`: nobody keeps it who should. */
+/** The result of a store. `refused`: the message was routed, but not retained; `unstored`: the message was lost where it had to be kept. */
 export type StoreOutcome = 'stored' | 'refused' | 'unstored';
 
-/** Changes that are kept while there is no session worker; bounded. */
+/** Limit of changes that are kept while there is no session worker. */
 const MISSED_MAX = 100_000;
 
 interface Change {
@@ -21,12 +23,12 @@ interface Change {
 export class DurableBarrier {
   readonly #mesh: Mesh;
   readonly #waiting = new Fifo<{ serial: number; done: (outcome: StoreOutcome) => void }>();
-  /** serials of messages that were not stored; each goes when its record is told to be stored */
+  /** serials of messages that were not stored; each is removed when its record is reported as stored */
   readonly #refused = new Map<number, StoreOutcome>();
   #lastSerial = 0;
-  /** in the order in which they were made */
+  /** open requests, in the order in which they were made */
   readonly #requests = new Map<number, { resolve: () => void; isAnswered: boolean; again: Change | null }>();
-  /** what a new session worker has been told of each session and has not confirmed */
+  /** requests that describe sessions to a new session worker and are not confirmed yet */
   readonly #retelling = new Set<number>();
   #missed: Change[] = [];
   #lastRequest = 0;
@@ -36,21 +38,21 @@ export class DurableBarrier {
   }
 
   /**
-   * Calls `done` when the session worker, or the one that replaces it, has stored every record up to `serial`. Bounded by the
-   * clients' receive windows.
+   * Calls `done` when the session worker, or its replacement, has stored every record up to `serial`. The clients' receive windows bound
+   * the number of callbacks.
    */
   wait(serial: number, done: (outcome: StoreOutcome) => void): void {
     this.#lastSerial = serial;
     this.#waiting.push({ serial, done });
   }
 
-  /** Calls `done` when everything is stored that others wait for now; at once when nobody waits. */
+  /** Calls `done` when everything that others now wait for is stored; at once when nothing is waited for. */
   waitForAll(done: () => void): void {
     if (this.#waiting.length === 0) done();
     else this.#waiting.push({ serial: this.#lastSerial, done });
   }
 
-  /** The message of this serial is not retained, or not stored. */
+  /** Notes that the message of this serial is not retained, or not stored. */
   onRefused(serial: number, outcome: 'refused' | 'unstored'): void {
     this.#refused.set(serial, outcome);
   }
@@ -61,11 +63,11 @@ export class DurableBarrier {
       next.done(this.#refused.get(next.serial) ?? 'stored');
       this.#refused.delete(next.serial);
     }
-    // Those of wills, for which nobody waits.
+    // These are the serials of wills, which have no callback.
     for (const refused of this.#refused.keys()) if (refused <= serial) this.#refused.delete(refused);
   }
 
-  /** Passes a change of a durable session on to be kept; behind everything published before. */
+  /** Sends a change of a durable session to the store, behind everything published before. */
   tell(session: Session, op: DurableOp): void {
     if (outlivesSession(op) && this.#requests.size < MISSED_MAX) {
       void this.request(session, op);
@@ -75,13 +77,14 @@ export class DurableBarrier {
     const namespace = session.namespace.name;
     const link = this.#mesh.sessionLink;
     if (link !== null) link.control({ t: 'durable', namespace, clientId, op, request: 0 });
-    // All else is in the state of the session that the next session worker is told.
+    // All other changes are part of the session's state, which the next session worker gets.
     else if (op.op === 'settled' && this.#missed.length < MISSED_MAX) this.#missed.push({ namespace, clientId, op });
   }
 
   /**
-   * As tell(); resolves when a session worker has it on disk and, for filters, every peer knows that messages for it are to be kept. Not
-   * before what an earlier session worker left unanswered: what a client is sent behind these promises keeps its order.
+   * Like tell(). Resolves when a session worker has the change on disk and, for filters, every peer knows that messages for them must be
+   * stored. Never resolves before the open requests of an earlier session worker: packets that a client gets after these promises keep
+   * their order.
    */
   request(session: Session, op: DurableOp): Promise<void> {
     const request = ++this.#lastRequest;
@@ -109,10 +112,10 @@ export class DurableBarrier {
     }
   }
 
-  /** A new session worker: tells it the durable sessions as they are now, and answers what the old one was asked when it has them. */
+  /** Sends the durable sessions in their present state to a new session worker, and settles the open requests once it has stored them. */
   onSessionWorker(link: PeerLink, sessions: Iterable<Session>): void {
     this.#retelling.clear();
-    // A session of now may have the name of one that has ended.
+    // A present session may have the name of one that has ended: the end must go first.
     for (const [request, open] of this.#requests) {
       open.isAnswered = open.again === null;
       if (open.again === null) continue;
@@ -133,7 +136,7 @@ export class DurableBarrier {
   }
 }
 
-/** A change that is not in the state of any session that the next session worker is told: it is said again until it is on disk. */
+/** True for a change that no present session's state contains. It is repeated for each new session worker until it is on disk. */
 function outlivesSession(op: DurableOp): boolean {
   return op.op === 'end' || op.op === 'will';
 }

@@ -1,4 +1,6 @@
-/** Keeps durable sessions on disk while their clients are connected to any worker: journals messages for them, groups writes, reports what is stored. */
+/**
+ * Keeps durable sessions on disk wherever their clients are connected: journals their messages, groups writes, and reports what is stored.
+ */
 
 import type { DeliveryName, DurableOp, InterestNews, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
@@ -12,19 +14,19 @@ import { deliveryKey } from './flight/delivery.ts';
 import type { MessageDisk } from './message-disk.ts';
 import { sessionKey, subscriptionKey } from './session.ts';
 
-/** Messages whose fate at the client may be known before they come here by another channel; bounded. */
+/** Limit of messages whose progress at the client is reported before they arrive here over another channel. */
 const EARLY_MAX = 10_000;
 
-/** How far a message got before it came here. */
+/** The progress of a message before it arrives here. */
 type Fate = 'settled' | { packetId: number; isReleased: boolean };
 
-/** Subscribes for one durable session beside the session itself and writes what it must get to disk. */
+/** Subscribes in parallel with one durable session and writes that session's messages to disk. */
 class Journal implements Subscriber {
   readonly key: string;
   readonly namespace: Namespace;
   readonly isConnected = true;
   readonly #disk: MessageDisk;
-  /** deliveryKey() → fate */
+  /** deliveryKey() → progress */
   readonly #early = new Map<string, Fate>();
   state: SessionState;
   /** by subscriptionKey() */
@@ -53,7 +55,7 @@ class Journal implements Subscriber {
     });
   }
 
-  /** Stores a delivery, unless it is known to be settled. */
+  /** Stores a delivery, unless it is already settled. */
   put(delivery: WireDelivery): void {
     const fate = this.#takeFate(delivery);
     if (fate === 'settled') return;
@@ -68,7 +70,7 @@ class Journal implements Subscriber {
     return fate;
   }
 
-  /** Remembers what was said of a message that has not come yet. */
+  /** Remembers the progress of a message that has not arrived yet. */
   setFate(name: DeliveryName, fate: Fate): void {
     const id = deliveryKey(name, name.group);
     if (this.#early.size < EARLY_MAX || this.#early.has(id)) this.#early.set(id, fate);
@@ -84,12 +86,12 @@ export class DurableSessions {
   readonly #disk: MessageDisk;
   readonly #onStored: () => void;
   readonly #journals = new Map<string, Journal>();
-  /** reports due after the next commit, in the order of their coming */
+  /** reports that are due after the next commit, in order of arrival */
   #records: { link: PeerLink; serial: number; isRefused: boolean }[] = [];
   #isScheduled = false;
-  /** bounded by the windows of the durable sessions */
+  /** callbacks after the next successful commit; the windows of the durable sessions bound their number */
   #waiting: (() => void)[] = [];
-  /** asks for the outcome of the next commit; bounded by the requests of the admin API */
+  /** callbacks with the outcome of the next commit; the requests of the admin API bound their number */
   #asking: ((isStored: boolean) => void)[] = [];
 
   /** @param onStored called after each commit */
@@ -99,7 +101,7 @@ export class DurableSessions {
     this.#disk = disk;
   }
 
-  /** Flags of this worker's interest in a filter: it takes QoS 1/2 only, and stores them where a durable session asks for it. */
+  /** Flags of this worker's interest in a filter: QoS 1/2 only, and on disk when a durable session needs that. */
   static interest(namespace: Namespace, filter: string): number {
     for (const subscriber of namespace.subscribersOf(filter)) {
       if (subscriber instanceof Journal) return INTEREST.queued | INTEREST.durable;
@@ -107,7 +109,7 @@ export class DurableSessions {
     return INTEREST.queued;
   }
 
-  /** All sessions on disk, each journalled from now on. */
+  /** All sessions on disk; each is journalled from then on. */
   *restoreAll(): IterableIterator<WireSession> {
     for (const { namespace, client } of this.#disk.sessions()) {
       const session = this.#disk.load(namespace, client);
@@ -123,30 +125,30 @@ export class DurableSessions {
     return this.#disk.load(namespace, clientId);
   }
 
-  /** A record that its sender waits for was taken in, or refused; reported after the commit that it is part of. */
+  /** Notes a record that was accepted or refused. Its sender gets the report after the commit that contains it. */
   onRecord(link: PeerLink, serial: number, isRefused = false): void {
     this.#records.push({ link, serial, isRefused });
     this.schedule();
   }
 
-  /** Whether a durable session has the topic among its subscriptions. */
+  /** Whether a durable session subscribes to the topic. */
   static isJournalled(namespace: Namespace, topic: string): boolean {
     return namespace.entry(topic).targets.some(({ subscriber }) => subscriber instanceof Journal);
   }
 
-  /** Resolves when everything applied until now is on disk. */
+  /** Resolves when everything applied so far is on disk. */
   committed(): Promise<void> {
     this.schedule();
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Resolves at the next commit. @returns false: what was refusable in it is given up */
+  /** Resolves at the next commit. @returns false when the refusable part of the commit was given up */
   outcome(): Promise<boolean> {
     this.schedule();
     return new Promise((resolve) => this.#asking.push(resolve));
   }
 
-  /** Commits what this loop iteration brought; group commit by construction. */
+  /** Commits the work of this loop iteration as one group. */
   schedule(): void {
     this.#disk.endPart();
     if (this.#isScheduled) return;
@@ -171,20 +173,20 @@ export class DurableSessions {
     this.written();
   }
 
-  /** Everything applied until now is on disk. */
+  /** Settles the promises of committed(): everything applied so far is on disk. */
   written(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const resolve of waiting) resolve();
   }
 
-  /** Whether the will that a change brings is still to be published: not when the change is said again, and was stored before. To be asked before apply(). */
+  /** Whether the will of a change must still be published; false for a repeated change that was stored before. Call it before apply(). */
   owesWill(namespace: string, clientId: string, op: DurableOp): boolean {
     const journal = this.#journals.get(sessionKey(namespace, clientId));
     return journal !== undefined && (op.op === 'end' || journal.state.will !== null);
   }
 
-  /** Applies a change. @returns when every peer knows what is to be journalled; null: nothing to wait for */
+  /** Applies a change. @returns a promise that every peer knows what is to be journalled; null: nothing to wait for */
   apply(namespace: string, clientId: string, op: DurableOp): Promise<void> | null {
     this.schedule();
     if (op.op === 'begin') return this.#begin(op.session);
@@ -236,7 +238,7 @@ export class DurableSessions {
     }
   }
 
-  /** The session's client is away: what was said at its end is kept. */
+  /** Stores the final state of a session whose client went offline. */
   update(session: WireSession): void {
     const journal = this.#journals.get(sessionKey(session.namespace, session.clientId));
     if (journal === undefined) return;
@@ -244,7 +246,7 @@ export class DurableSessions {
     this.schedule();
   }
 
-  /** Makes the journal and the disk say what the session says; subscriptions that are there already are not written again. */
+  /** Brings the journal and the disk in line with the session. Unchanged subscriptions are not written again. */
   #keep(journal: Journal, session: WireSession): void {
     const { namespace, clientId } = session;
     journal.state = toState(session);
@@ -263,7 +265,7 @@ export class DurableSessions {
     }
   }
 
-  /** @param isOnDisk it was read from there just now */
+  /** @param isOnDisk the session has just been read from disk */
   #begin(session: WireSession, isOnDisk = false): Promise<void> | null {
     const { namespace, clientId } = session;
     const known = this.#journals.get(sessionKey(namespace, clientId));
@@ -279,7 +281,7 @@ export class DurableSessions {
     return Promise.all(announced).then(() => undefined);
   }
 
-  /** Brings what was read from disk up to what the holder of the session says; what came since this worker started stays. */
+  /** Brings the state from disk in line with the session's holder. Deliveries that came since this worker started stay. */
   #again(session: WireSession): Promise<void> | null {
     const { namespace, clientId } = session;
     const journal = this.#journals.get(sessionKey(namespace, clientId));
@@ -319,7 +321,7 @@ export class DurableSessions {
   }
 }
 
-/** What peers have to know of a filter now. */
+/** The present interest in a filter, for the peers. */
 function interestIn(namespace: Namespace, filter: string): InterestNews {
   const flags = namespace.hasSubscribers(filter) ? DurableSessions.interest(namespace, filter) : 0;
   return { namespace: namespace.name, filters: [filter], flags: [flags], shares: [] };

@@ -1,4 +1,6 @@
-/** How many filters SUBSCRIBE and UNSUBSCRIBE are given in one loop iteration of this thread: clients that come back at once bring thousands. */
+/**
+ * Filters that SUBSCRIBE and UNSUBSCRIBE handle per loop iteration of this thread. Clients that return at once bring thousands of filters.
+ */
 
 import { Turns } from '../../src/kernel/turns/turns.ts';
 

@@ -1,16 +1,16 @@
-/** What sessions take of the memory budget (thread/memory-budget.ts), beside the messages themselves, which several sessions may share. */
+/** Bytes that sessions take from the memory budget (thread/memory-budget.ts), without the messages, which several sessions may share. */
 
 import type { Message } from '../routing/message.ts';
 
-/** What a session, a message of it, a received identifier and a subscription take beside their texts and payloads, about. */
+/** Approximate bytes of a session, a delivery, a received identifier and a subscription, without their texts and payloads. */
 const SESSION_BYTES = 1000;
 export const DELIVERY_BYTES = 200;
 const RECEIVED_BYTES = 50;
 const SUBSCRIPTION_BYTES = 400;
-/** A session's key stands here, in the table and with the session worker. */
+/** Copies of a session's key: in the session, in the table, and in the session worker. */
 const KEYS = 3;
 
-/** What of a session can grow. */
+/** The parts of a session that can grow. */
 interface Footprint {
   readonly key: string;
   readonly filterBytes: number;
@@ -20,7 +20,7 @@ interface Footprint {
   readonly will: { readonly message: Message } | null;
 }
 
-/** What a subscription takes in this thread and at its peers, about. @param key of subscriptionKey() */
+/** Approximate bytes of a subscription in this thread and at its peers. @param key result of subscriptionKey() */
 export function bytesOfFilter(key: string): number {
   return SUBSCRIPTION_BYTES + key.length * 2;
 }

@@ -1,4 +1,4 @@
-/** Durable sessions, their undelivered messages and retained messages in one SQLite file, written in groups. */
+/** Durable sessions, their undelivered messages, and retained messages in one SQLite file, written in groups. */
 
 import { mkdirSync } from 'node:fs';
 import type Database from 'better-sqlite3';
@@ -30,34 +30,34 @@ import { subscriptionKey } from './session.ts';
 /** The columns of the unique index `delivery_of`. */
 const ONE_DELIVERY = `WHERE namespace = ? AND client = ? AND source = ? AND serial = ?
   AND ifnull(share_filter, '') = ? AND ifnull(share_name, '') = ?`;
-/** In place of the peer that has numbered a message. */
+/** Stands in place of the peer number for a message that the disk has numbered itself. */
 const NUMBERED_BY_DISK = -1;
-/** What is kept of the time is no older than this when something else is written as well. */
+/** When other data is written too, the stored time must be no older than this. */
 const BUSY_NOTE_AGE_MS = 1_000;
 const PUT_SESSION = 'INSERT OR REPLACE INTO session VALUES (?, ?, ?)';
 const PUT_SUBSCRIPTION = 'INSERT OR REPLACE INTO subscription VALUES (?, ?, ?, ?)';
 
 /**
- * All calls are synchronous and belong to one open transaction; `commit` makes them durable. Moments are those of steadyNow() to the
- * callers, and of a clock that outlives the process in the file.
+ * All calls are synchronous and belong to one open transaction, which `commit` makes durable. Callers use steadyNow() for moments; the file
+ * uses a clock that outlives the process.
  */
 export class MessageDisk implements RetainedDisk, Recoverable {
   readonly #db: Database.Database;
   readonly #group: WriteGroup;
   readonly #clock: LastingClock;
-  /** room that is held back for a full disk */
+  /** disk space reserved for a full disk */
   readonly reserve: Reserve;
-  /** Called when writing begins to fail. */
+  /** Called when writes start to fail. */
   onFailed: (cause: StoreCause) => void = () => {};
-  /** Called for each change that is given up, because too many wait. */
+  /** Called for each change that is dropped because too many wait. */
   onLost: () => void = () => {};
-  /** Called when a message is to be stored under the name of another one. */
+  /** Called for a message whose number belongs to a different stored message. */
   onConflict: (namespace: string, clientId: string, topic: string) => void = () => {};
 
   /**
    * @param dataPath folder; made when missing
-   * @param clockOf the clock that goes on from what was kept of it
-   * @throws when the file was written by a newer version
+   * @param clockOf makes the clock that continues from the stored note
+   * @throws when a newer version wrote the file
    */
   constructor(dataPath: string, clockOf = (note: ClockNote | null) => new LastingClock(note)) {
     mkdirSync(dataPath, { recursive: true, mode: 0o700 });
@@ -68,8 +68,8 @@ export class MessageDisk implements RetainedDisk, Recoverable {
   }
 
   /**
-   * Counts this start of the program, durably; where nothing can be written, together with the first message that is.
-   * @returns its number: no message on disk has been numbered by it
+   * Counts this start of the program durably. When the file cannot be written, the count is stored together with the first message that is.
+   * @returns the number of this start; no message on disk carries a number of this start
    */
   claimStart(): number {
     try {
@@ -90,23 +90,23 @@ export class MessageDisk implements RetainedDisk, Recoverable {
     return this.#group.statement(sql);
   }
 
-  /** Something was written since the last commit. */
+  /** True when something was written since the last commit. */
   get isDirty(): boolean {
     return this.#group.isDirty;
   }
 
   commit(): CommitOutcome {
-    // Along with something else it costs next to nothing.
+    // The note costs next to nothing beside another write.
     if (this.#group.isDirty) this.#keepTime(BUSY_NOTE_AGE_MS);
     return this.#group.commit();
   }
 
-  /** True: what is written from now on is given up when it cannot be stored, and its publisher is told. */
+  /** True: later writes are given up when they cannot be stored, and their publisher gets an error. */
   set isRefusable(isRefusable: boolean) {
     this.#group.isRefusable = isRefusable;
   }
 
-  /** What is written from now on does not belong to what was written until now. */
+  /** Separates later writes from earlier ones. */
   endPart(): void {
     this.#group.endPart();
   }
@@ -127,7 +127,7 @@ export class MessageDisk implements RetainedDisk, Recoverable {
     try {
       this.#db.pragma('wal_checkpoint(TRUNCATE)');
     } catch {
-      // The next write says what is wrong.
+      // The next write reports the error.
     }
   }
 
@@ -137,15 +137,15 @@ export class MessageDisk implements RetainedDisk, Recoverable {
   }
 
   /**
-   * Writes what the next process needs to know how much time has passed. To be called every second or more often.
-   * @returns false: there is nothing to write
+   * Writes the note from which the next process computes the elapsed time. Call it every second or more often.
+   * @returns false when there is nothing to write
    */
   keepTime(): boolean {
     return this.#keepTime(NOTE_AGE_MS);
   }
 
   #keepTime(ageMs: number): boolean {
-    // Notes would wait for each other while nothing can be written.
+    // While writes fail, notes would only pile up.
     const note = this.#group.isFailing ? null : this.#clock.due(ageMs);
     if (note === null) return false;
     this.#run('INSERT OR REPLACE INTO clock VALUES (1, ?, ?)', note.lasting, note.wall);
@@ -167,24 +167,24 @@ export class MessageDisk implements RetainedDisk, Recoverable {
     this.#run(PUT_SUBSCRIPTION, namespace, clientId, subscriptionKey(subscription), encodeSubscription(subscription));
   }
 
-  /** @param key see subscriptionKey() */
+  /** @param key result of subscriptionKey() */
   deleteSubscription(namespace: string, clientId: string, key: string): void {
     this.#run('DELETE FROM subscription WHERE namespace = ? AND client = ? AND key = ?', namespace, clientId, key);
   }
 
-  /** Stores a delivery. One that is there already, because it is said again, stays as it is. */
+  /** Stores a delivery. A repeated delivery, already stored, stays unchanged. */
   putDelivery(namespace: string, clientId: string, delivery: WireDelivery): void {
     const row = toDeliveryRow(delivery);
     if (this.#insert(namespace, clientId, row)) return;
     const known = this.#statement(`SELECT * FROM delivery ${ONE_DELIVERY}`).get(...nameOf(namespace, clientId, row)) as DeliveryRow;
     if (isSameMessage(known, row)) return;
     this.onConflict(namespace, clientId, delivery.message.topic);
-    // Nobody will settle it under its new number: it is delivered once more after a restart, but not lost.
+    // No settlement names the new number: the message is delivered once more after a restart, but not lost.
     const { next } = this.#statement('SELECT coalesce(max(row), 0) + 1 AS next FROM delivery').get() as { next: number };
     this.#insert(namespace, clientId, { ...row, source: NUMBERED_BY_DISK, serial: next });
   }
 
-  /** False: there is a delivery of this name. */
+  /** False when a delivery of this name exists. */
   #insert(namespace: string, clientId: string, row: DeliveryRow): boolean {
     const changes = this.#run(
       'INSERT INTO delivery VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
@@ -209,13 +209,13 @@ export class MessageDisk implements RetainedDisk, Recoverable {
     return changes > 0;
   }
 
-  /** False: there was none (yet). */
+  /** False when the delivery does not exist (yet). */
   setPacketId(namespace: string, clientId: string, name: DeliveryName, packetId: number, isReleased: boolean): boolean {
     const sql = `UPDATE delivery SET packet_id = ?, released = ? ${ONE_DELIVERY}`;
     return this.#run(sql, packetId, Number(isReleased), ...nameOf(namespace, clientId, toNameRow(name))) > 0;
   }
 
-  /** False: there was none (yet). */
+  /** False when the delivery does not exist (yet). */
   deleteDelivery(namespace: string, clientId: string, name: DeliveryName): boolean {
     return this.#run(`DELETE FROM delivery ${ONE_DELIVERY}`, ...nameOf(namespace, clientId, toNameRow(name))) > 0;
   }
@@ -240,7 +240,7 @@ export class MessageDisk implements RetainedDisk, Recoverable {
   }
 
   *retained(): IterableIterator<{ namespace: string; message: Message }> {
-    // Row by row: all of them at once would be there twice.
+    // Row by row: otherwise all of them would be in memory twice.
     for (const row of this.#db.prepare<[], RetainedRow & { namespace: string }>('SELECT * FROM retained').iterate())
       yield { namespace: row.namespace, message: fromRetainedRow(this.#inSteady(row)) };
   }
@@ -250,7 +250,7 @@ export class MessageDisk implements RetainedDisk, Recoverable {
     return this.#db.prepare('SELECT namespace, client FROM session').all() as { namespace: string; client: string }[];
   }
 
-  /** A session as it was last kept, including what this transaction has written; null: not known. */
+  /** A session in its stored state, including the writes of the open transaction; null when unknown. */
   load(namespace: string, clientId: string): WireSession | null {
     const row = this.#statement('SELECT state FROM session WHERE namespace = ? AND client = ?').get(namespace, clientId) as
       | { state: string }
@@ -267,7 +267,7 @@ export class MessageDisk implements RetainedDisk, Recoverable {
     return { ...state, subscriptions, deliveries, received: received.map((entry) => entry.packet_id) };
   }
 
-  /** The row, which was just read, with its moment as callers know it. */
+  /** Converts the moment in a row that was just read to steady milliseconds. */
   #inSteady<Row extends { expires_at: number }>(row: Row): Row {
     row.expires_at = this.#clock.toSteady(row.expires_at);
     return row;
@@ -276,7 +276,7 @@ export class MessageDisk implements RetainedDisk, Recoverable {
   close(): void {
     this.keepTime();
     this.commit();
-    // What could not be written until now has one more chance.
+    // Failed writes get one more chance.
     if (this.#group.isFailing) this.retry();
     this.#db.close();
   }

@@ -1,4 +1,4 @@
-/** Moves a session between two workers so that no message is lost, repeated or reordered, while messages for it keep arriving (docs/internals.md, Moves). */
+/** Moves a session between two workers. Messages keep arriving, and none is lost, repeated or reordered (docs/internals.md, Moves). */
 
 import type { Control, MoveNews, WireSession } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
@@ -10,20 +10,20 @@ import type { SourceGate } from './outlet.ts';
 import { type Session, toWireSubscription } from './session.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
-/** This worker's own publishers, as a source. */
+/** Source number of this worker's own publishers. */
 const LOCAL = 0;
 
-/** Of the deliveries of a session, those that go at once. */
+/** Bytes of a session's deliveries per part of a move. */
 const PART_BYTES = 64 * 1024;
 
-/** Messages that may wait for the state of a session that moves here; the largest `maxQueuedMessages`. */
+/** Messages that may wait while a session moves here; equal to the largest `maxQueuedMessages`. */
 const ARRIVING_MAX = 1_000_000;
 
 /**
- * How it works. The old place B freezes the session and offers its filters; the new place A installs and announces them "with the
- * move". Each peer P, when it has taken that in, tells B "cut" behind everything it had sent there, and acknowledges to A. So B keeps
- * what comes before the cut, A takes what comes after the acknowledgement, and nothing is in between. With all cuts in, B sends the
- * state, and A puts its own queue behind it. Messages of shared groups are not gated: each was sent to one place only.
+ * The protocol. The old place B freezes the session and offers its filters. The new place A installs them and announces them with the move.
+ * Each peer P that knows the announcement sends "cut" to B, behind everything it has sent there, and acknowledges to A. B therefore keeps
+ * every message before the cut, A takes every message after the acknowledgement, and no message falls between the two. When all cuts are
+ * in, B sends the state, and A appends its own queue. Messages of shared groups are not gated, because each goes to one place only.
  */
 export class Mover {
   readonly #mesh: Mesh;
@@ -36,9 +36,13 @@ export class Mover {
     this.#subscriptions = subscriptions;
   }
 
-  /** Freezes a session that will move to the peer `to`. @returns its subscriptions, to be announced there; `done` when it has left */
+  /**
+   * Freezes a session that moves to the peer `to`.
+   * @param onLeft called when it has left
+   * @returns its subscriptions, to be announced there
+   */
   offer(move: number, session: Session, to: number, onLeft: () => void): ReturnType<typeof toWireSubscription>[] {
-    // A move that got stuck is given up for the new one.
+    // The new move replaces one that is stuck.
     for (const [other, { session: frozen }] of this.#leaving) if (frozen === session) this.#leaving.delete(other);
     const leaving = new Leaving(session, to, onLeft);
     session.gate = leaving;
@@ -47,13 +51,13 @@ export class Mover {
   }
 
   /**
-   * Takes a session in: installs and announces the offered subscriptions and waits for the state.
-   * @returns false when the old place ended before it had sent the state
+   * Takes a session in: installs and announces the offered subscriptions, and waits for the state.
+   * @returns false when the old place ended before it sent the state
    */
   async take(move: number, session: Session, offer: readonly Subscription[], from: number): Promise<boolean> {
     const arriving = new Arriving(from);
     session.gate = arriving;
-    // The limit comes with the state; a short move at full speed must not drop what the session has room for.
+    // The true limit comes with the state. Until then a short move at full speed must not drop messages that the session has room for.
     session.maxQueued = ARRIVING_MAX;
     this.#arriving.set(move, arriving);
     if (!this.#mesh.links.has(from)) arriving.resolve(null);
@@ -61,14 +65,14 @@ export class Mover {
     const state = await arriving.state;
     await announced;
     this.#arriving.delete(move);
-    // It may have been given up meanwhile.
+    // The session may have been given up: removeAll() then closed its gate for good.
     if (session.gate === arriving) session.gate = null;
     if (state === null) return false;
     session.adopt(state, arriving.deliveries);
     return true;
   }
 
-  /** The move will not be finished: take() answers false. */
+  /** Gives the move up: take() returns false. */
   abandon(move: number): void {
     this.#arriving.get(move)?.resolve(null);
   }
@@ -88,7 +92,7 @@ export class Mover {
     else if (control.t === 'state-part') {
       const { move, batch } = control;
       this.#arriving.get(move)?.take(decodeBatch(batch));
-      // Also where the move was given up: the old place ends it then.
+      // An abandoned move is answered too, so that the old place can finish it.
       peer.control({ t: 'state-next', move });
     } else if (control.t === 'state-next') {
       const leaving = this.#leaving.get(control.move);
@@ -117,7 +121,7 @@ export class Mover {
     return session.gate instanceof Arriving;
   }
 
-  /** A peer that joins during a move has no clients yet; by the time it has some, everybody knows the new place. */
+  /** A peer that joins during a move has no clients yet; its first clients come after every thread knows the new place. */
   onPeerAdded(peer: PeerLink): void {
     for (const leaving of this.#leaving.values()) leaving.closed.add(peer.id);
     for (const arriving of this.#arriving.values()) arriving.open.add(peer.id);
@@ -126,7 +130,7 @@ export class Mover {
   onPeerRemoved(peer: PeerLink): void {
     for (const [move, leaving] of [...this.#leaving]) {
       if (leaving.to === peer.id) {
-        // The new place is gone: the session stays here, until the session worker asks for it again.
+        // The new place is gone: the session stays here until the session worker asks for it again.
         this.#leaving.delete(move);
         if (leaving.session.gate === leaving) leaving.session.gate = null;
       } else this.#handOverWhenCut(move, leaving);
@@ -142,14 +146,14 @@ export class Mover {
     this.#sendNext(move, leaving);
   }
 
-  /** Part by part: neither thread is held for long by a session with very many messages. */
+  /** Sends part by part, so that a session with many messages blocks neither thread. */
   #sendNext(move: number, leaving: Leaving): void {
     const target = this.#mesh.links.get(leaving.to);
     if (target === undefined) return;
     const batch = encodeBatch(leaving.rest(), PART_BYTES);
     leaving.sent += batch.count;
     if (batch.count > 0) target.control({ t: 'state-part', move, batch });
-    // Shared groups may have chosen it meanwhile.
+    // A shared group may have added a delivery since.
     if (!leaving.rest().next().done) return;
     this.#leaving.delete(move);
     target.control({ t: 'state', move, session: leaving.session.toWireHead() });
@@ -165,7 +169,7 @@ class Leaving implements SourceGate {
   /** sources whose messages go to the new place */
   readonly closed = new Set<number>();
   isSending = false;
-  /** deliveries that have gone; nothing that stands before them changes, because no client has the session */
+  /** deliveries sent so far; the ones before them cannot change, because no client holds the session */
   sent = 0;
 
   constructor(session: Session, to: number, onLeft: () => void) {
@@ -178,7 +182,7 @@ class Leaving implements SourceGate {
     return !this.closed.has(source);
   }
 
-  /** Deliveries that have not gone: in flight first, then the queue, to which a shared group may add. */
+  /** Deliveries that are not sent yet: the ones in flight first, then the queue, which a shared group may extend. */
   *rest(): IterableIterator<Delivery> {
     const { inflight, queue } = this.session;
     if (this.sent < inflight.size) yield* [...inflight.inOrder()].slice(this.sent);
@@ -191,7 +195,7 @@ class Arriving implements SourceGate {
   /** sources whose messages come here; this worker's own from the start */
   readonly open = new Set<number>([LOCAL]);
   readonly state: Promise<WireSession | null>;
-  /** that have come before the state */
+  /** deliveries that came before the state */
   readonly deliveries: Delivery[] = [];
   resolve!: (state: WireSession | null) => void;
 

@@ -1,4 +1,4 @@
-/** The sessions that this worker holds, connected or not, and what happens when one is asked for, ends, or has a will to publish. */
+/** The sessions of this worker, online or offline: creates, releases and ends them, and publishes their wills. */
 
 import { steadyNow } from '../../src/kernel/clock.ts';
 import type { Claimant, DueWill, WireSubscription } from '../mesh/controls.ts';
@@ -42,19 +42,19 @@ export class SessionTable {
     return session;
   }
 
-  /** A changed limit of an endpoint counts for its sessions at once; what waits already stays. */
+  /** Applies a changed limit of an endpoint to its sessions at once; messages that already wait stay. */
   setQueueLimit(endpoint: string, maxQueued: number): void {
     for (const session of this.#sessions.values()) if (session.endpoint === endpoint) session.maxQueued = maxQueued;
   }
 
-  /** Forgets a session that lives on elsewhere, with its subscriptions here. */
+  /** Removes a session that continues elsewhere, with its subscriptions here. */
   forget(session: Session): void {
     this.subscriptions.removeAll(session);
     if (this.#sessions.get(session.key) === session) this.#sessions.delete(session.key);
     session.clear();
   }
 
-  /** Ends a session for good: its will is due now [MQTT-3.1.3-9], its unacknowledged shared messages go to other members. */
+  /** Ends a session for good: its will is due now [MQTT-3.1.3-9], and its unacknowledged shared messages go to other members. */
   end(session: Session): void {
     if (session.isEnded) return;
     const { will } = session;
@@ -71,7 +71,7 @@ export class SessionTable {
     else if (will !== null) this.#publishWill(session, will);
   }
 
-  /** A will as the session worker takes it, to publish it with what ends or removes it on disk; null: there is none, or the rules deny it. */
+  /** A will that the session worker publishes in one step with its removal from disk; null when there is none or the rules deny it. */
   due(session: Session, will: PendingWill | null): DueWill | null {
     if (will === null || !this.#host.mayPublishWill(session, will)) return null;
     return { will: toWireWill(will), endpoint: session.endpoint };
@@ -93,8 +93,8 @@ export class SessionTable {
   }
 
   /**
-   * After its client went: the session ends with it, or a will without delay is published, or it waits here to be fetched. The will of a
-   * durable session goes with it to the session worker, which publishes it and takes it off the disk in one step.
+   * Handles a session whose client left. The session ends, or its will without a delay is published, or it waits here to be fetched. The
+   * will of a durable session moves with it to the session worker, which publishes the will and removes it from disk in one step.
    */
   afterDetach(session: Session): 'ended' | 'parked' {
     if (session.expirySeconds === 0) {
@@ -107,9 +107,10 @@ export class SessionTable {
   }
 
   /**
-   * The session worker wants the session given to the peer `to`. A client that has it is told that it was taken over.
-   * @param by for whom; null: for the session worker itself
-   * @returns the subscriptions to announce there; null: no session is left to give; `foreign`: it is another user's, whom that leaves undisturbed
+   * Releases a session for the peer `to`, as the session worker asks. A client that holds it learns that the session was taken over.
+   * @param by the claimant; null: the session worker itself
+   * @returns the subscriptions to announce there; null when no session is left to release; `foreign` when another user owns it, and keeps
+   * it undisturbed
    */
   release(
     namespace: string,
@@ -121,7 +122,7 @@ export class SessionTable {
   ): WireSubscription[] | null | 'foreign' {
     const session = this.get(namespace, clientId);
     if (session === undefined) return null;
-    // The sweep may not have come to it yet, above all right after a start.
+    // The sweep may not have ended it yet, above all right after a start.
     const isOver = by !== null && hasExpired(session, steadyNow());
     if (!discard && !isOver && by !== null && !session.isEnded && !mayTake(session.holder, by.user)) return 'foreign';
     if (session.outlet !== null) session.outlet.takenOver();
@@ -130,7 +131,7 @@ export class SessionTable {
       this.end(session);
       return null;
     }
-    // The new connection brings a will of its own, and this one does not wait for it.
+    // The new connection brings its own will, and a will without a delay must not wait for that one's end.
     if (by !== null && session.isDurable && session.will?.delayMs === 0) {
       const due = this.due(session, session.will);
       session.will = null;
@@ -144,7 +145,7 @@ export class SessionTable {
   }
 }
 
-/** Whether the client of a session has been away for longer than its Session Expiry Interval [MQTT-3.1.2-23]. @param now by steadyNow() */
+/** Whether the session has been offline for longer than its Session Expiry Interval [MQTT-3.1.2-23]. @param now steady milliseconds */
 export function hasExpired(session: Session, now: number): boolean {
   if (session.outlet !== null || session.disconnectedAt === 0 || session.expirySeconds === NEVER_EXPIRES) return false;
   return session.disconnectedAt + session.expirySeconds * 1000 <= now;

@@ -1,4 +1,4 @@
-/** One session: subscriptions, messages in flight and waiting, received QoS 2 identifiers. It outlives the connection (MQTT 5 section 4.1). */
+/** One session: subscriptions, messages in flight and queued, received QoS 2 identifiers. Outlives the connection (MQTT 5 section 4.1). */
 
 import { steadyNow } from '../../src/kernel/clock.ts';
 import { Fifo } from '../../src/kernel/fifo.ts';
@@ -20,18 +20,18 @@ export { NEVER_EXPIRES, sessionKey, subscriptionKey } from './keys.ts';
 
 export type DropReason = 'queue_full' | 'queue_bytes' | 'memory' | 'slow_consumer' | 'expired' | 'packet_too_large' | 'acl_denied';
 
-/** What a session tells the worker that hosts it. */
+/** The worker that hosts a session, as the session calls it. */
 export interface SessionHost {
   onDrop(session: Session, reason: DropReason, count: number): void;
-  /** Whether so many bytes more may wait for the session; null: yes. */
+  /** The reason why `bytes` more may not wait for the session; null when they may. */
   refuseBytes(session: Session, bytes: number): DropReason | null;
   /** bytes that may be in flight to the session */
   flightBytes(session: Session): number;
-  /** A change that must be kept on disk; called only while isDurable. */
+  /** A change that must go to disk; called only while isDurable. */
   onDurable(session: Session, op: DurableOp): void;
-  /** As onDurable(); resolves when it is on disk. */
+  /** Like onDurable(); resolves when the change is on disk. */
   whenDurable(session: Session, op: DurableOp): Promise<void>;
-  /** Whether the rules still allow the will of the session; if not, the host counts and logs that. */
+  /** Whether the rules still allow the session's will; the host counts and logs a denial. */
   mayPublishWill(session: Session, will: PendingWill): boolean;
 }
 
@@ -42,41 +42,41 @@ export class Session implements Subscriber {
   readonly #host: SessionHost;
   outlet: SessionOutlet | null = null;
   gate: SourceGate | null = null;
-  /** deliveryKey() of messages that came back from disk and may be said again by a peer that does not know that they were stored */
+  /** deliveryKey() of messages restored from disk, which a peer may resend because it missed the confirmation */
   restored: Set<string> | null = null;
   /** key (with $share prefix for shared ones) → subscription */
   readonly subscriptions = new Map<string, Subscription>();
-  /** what its subscriptions take, about */
+  /** approximate bytes of its subscriptions */
   filterBytes = 0;
   readonly inflight = new InFlight();
   readonly queue = new Backlog();
-  /** in flight since an earlier connection, not repeated yet: the new one's window is full [MQTT-3.3.4-9] */
+  /** in flight since an earlier connection and not resent yet, while the window of the new one is full [MQTT-3.3.4-9] */
   #unrepeated: Fifo<Delivery> | null = null;
-  /** received QoS 2 identifiers that wait for PUBREL, each with the connection that brought its PUBLISH last; 0: one before a move or restart */
+  /** received QoS 2 identifiers that wait for PUBREL → connection of the latest PUBLISH; 0: a connection before a move or restart */
   received: Map<number, number> | null = null;
-  /** null: not recorded by the version that stored it */
+  /** null: the version that stored the session did not record it */
   holder: Holder | null = null;
   endpoint = '';
-  /** connection number of the claim by which it is held here */
+  /** connection number of the claim that brought the session here */
   connection = 0;
-  /** group of identifiers by which it was decided about in this worker; -1: the session worker knows it */
+  /** group of its identifier in this worker's claims; -1: the session worker decides about the identifier */
   group = -1;
-  /** the next one of the group */
+  /** next session of the group */
   nextOfGroup: Session | null = null;
   expirySeconds = 0;
   disconnectedAt = 0;
   isDurable = false;
   maxQueued = 1000;
-  /** of the connection that has the session, or of the last one */
+  /** will of the present connection, or of the last one */
   will: PendingWill | null = null;
   #nextPacketId = 1;
-  /** places of the send window that are taken: PUBLISH packets of this connection that were not settled; a new one begins with none (MQTT 5 section 4.9) */
+  /** used places of the send window: unsettled PUBLISH packets of this connection; 0 for a new connection (MQTT 5 section 4.9) */
   #open = 0;
-  /** messages that are sent as soon as their identifier is on disk */
+  /** messages that are sent once their identifier is on disk */
   #storing = 0;
-  /** who waits for room; null: nobody */
+  /** callbacks that wait for room; null: none */
   #whenRoom: (() => void)[] | null = null;
-  /** keys of subscriptions with QoS 1 or 2 whose retained messages were not all sent: asked for anew by the next connection; null: none */
+  /** keys of QoS 1/2 subscriptions with unsent retained messages, which the next connection requests again; null: none */
   retainedDue: Set<string> | null = null;
   #isEnded = false;
 
@@ -98,7 +98,7 @@ export class Session implements Subscriber {
   deliverRun(run: Run, source: number, group: GroupHome | null): boolean {
     if (group === null && this.gate !== null && !this.gate.accepts(source)) return true;
     const outlet = this.outlet;
-    // QoS 0 is not kept for a client that is away.
+    // QoS 0 is not stored for an offline client.
     if (outlet === null) return true;
     if (!outlet.takesRuns) return false;
     if (outlet.isSlow) this.#host.onDrop(this, 'slow_consumer', run.count);
@@ -113,7 +113,7 @@ export class Session implements Subscriber {
     this.send(message, qos, grant.retainAsPublished && message.retain, grant.identifiers, group);
   }
 
-  /** Sends or queues one message with the flags given. `isPrivate`: routed to this session alone, so that no journal has seen it. */
+  /** Sends or queues one message with the given flags. `isPrivate`: routed to this session alone, so no journal has seen it. */
   send(message: Message, qos: QoS, retain: boolean, identifiers: readonly number[], group: GroupHome | null, isPrivate = false): void {
     const outlet = this.outlet;
     if (qos === 0) {
@@ -126,7 +126,7 @@ export class Session implements Subscriber {
     const delivery: Delivery = { message, qos, retain, identifiers, packetId: 0, order: 0, isReleased: false, group: home };
     if (this.isDurable && (home !== null || isPrivate)) this.#journal({ op: 'put', delivery: toWireDelivery(delivery) });
     if (outlet !== null && this.queue.length === 0 && this.#unrepeated === null && this.#hasPlace(outlet) && !outlet.isSlow) {
-      // Onward delivery begins with the routing: what expires at once still reaches who is there (MQTT 5 section 3.3.2.3.3).
+      // Delivery has started with the routing: an online client gets a message that expires at once too (MQTT 5 section 3.3.2.3.3).
       this.#transmit(delivery, outlet);
       return;
     }
@@ -143,7 +143,7 @@ export class Session implements Subscriber {
     this.queue.push(delivery);
   }
 
-  /** The window has a place, and an identifier is free: those that the client has forgotten take none of the window, but their identifier. */
+  /** True with a free place in the window and a free identifier; a message of an earlier connection may hold only the latter. */
   #hasPlace(outlet: SessionOutlet): boolean {
     if (this.#open >= outlet.sendWindow || this.inflight.isFull) return false;
     return !this.inflight.isHeavy || this.inflight.bytes < this.#host.flightBytes(this);
@@ -153,7 +153,7 @@ export class Session implements Subscriber {
     const { message } = delivery;
     const packetId = this.inflight.freeId(this.#nextPacketId);
     this.#nextPacketId = packetId === 65535 ? 1 : packetId + 1;
-    // QoS 1 does not overtake what waits for the disk.
+    // QoS 1 must not overtake messages that wait for the disk.
     if (this.isDurable && (delivery.qos === 2 || this.#storing > 0)) {
       this.#transmitStored(delivery, outlet, packetId);
       return;
@@ -168,7 +168,7 @@ export class Session implements Subscriber {
     if (this.isDurable) this.#journal({ op: 'sent', ...nameOf(delivery), packetId });
   }
 
-  /** Exactly once holds over kill -9 only if the identifier is on disk before the client can see it. */
+  /** Sends after the identifier is on disk: otherwise kill -9 after the send would break "exactly once". */
   #transmitStored(delivery: Delivery, outlet: SessionOutlet, packetId: number): void {
     const { message } = delivery;
     this.inflight.add(delivery, packetId);
@@ -185,13 +185,13 @@ export class Session implements Subscriber {
     });
   }
 
-  /** Whether a QoS 1 or 2 message would be sent at once: those that can come at any pace wait for it, the queue is for the others. */
+  /** Whether a QoS 1 or 2 message would be sent at once. Retained messages wait for that; the queue is for new messages. */
   get hasRoom(): boolean {
     const outlet = this.outlet;
     return outlet !== null && this.queue.length === 0 && this.#unrepeated === null && this.#hasPlace(outlet) && !outlet.isSlow;
   }
 
-  /** Calls `go` when there is room again; never, if the connection ends before. */
+  /** Calls `go` when there is room again; never when the connection ends first. */
   whenRoom(go: () => void): void {
     this.#whenRoom ??= [];
     this.#whenRoom.push(go);
@@ -204,7 +204,7 @@ export class Session implements Subscriber {
     for (const go of waiting) go();
   }
 
-  /** Sends what waits, as far as the window and the client's reading allow. */
+  /** Sends waiting messages, as far as the window and the client's reading allow. */
   fill(): void {
     const outlet = this.outlet;
     if (outlet === null) return;
@@ -219,12 +219,12 @@ export class Session implements Subscriber {
     if (this.#whenRoom !== null && this.hasRoom) this.#tellRoom();
   }
 
-  /** PUBACK or PUBCOMP, or PUBREC with an error: the message is done. False: no such identifier. */
+  /** Settles a message after PUBACK, PUBCOMP, or PUBREC with an error. False when the identifier is unknown. */
   acknowledge(packetId: number, qos: 1 | 2): boolean {
     const delivery = this.inflight.get(packetId);
     if (delivery === undefined || delivery.qos !== qos) return false;
     this.inflight.delete(packetId);
-    // Also by one of an earlier connection, but never over the whole window (MQTT 5 section 4.9).
+    // A message of an earlier connection frees a place too, but never more than the window has (MQTT 5 section 4.9).
     if (this.#open > 0) this.#open--;
     this.#settle(delivery);
     if (this.queue.length > 0 || this.#unrepeated !== null || this.#whenRoom !== null) this.fill();
@@ -232,8 +232,8 @@ export class Session implements Subscriber {
   }
 
   /**
-   * PUBREC: from now on PUBREL is what is repeated [MQTT-4.3.3-5].
-   * @returns false: no such identifier; a promise: PUBREL may be sent when it resolves
+   * Handles PUBREC: from then on PUBREL is repeated instead of the message [MQTT-4.3.3-5].
+   * @returns false when the identifier is unknown; a promise when PUBREL may be sent only after it resolves
    */
   release(packetId: number): boolean | Promise<void> {
     const delivery = this.inflight.get(packetId);
@@ -245,7 +245,7 @@ export class Session implements Subscriber {
 
   /**
    * Remembers a received QoS 2 identifier [MQTT-4.3.3-10].
-   * @returns `repeat`: this connection has brought it before; `resumed`: an earlier one has; in both cases the message is not routed again
+   * @returns `repeat`: known from this connection; `resumed`: known from an earlier one. Neither is routed again
    */
   receive(packetId: number): 'new' | 'resumed' | 'repeat' {
     this.received ??= new Map();
@@ -257,20 +257,20 @@ export class Session implements Subscriber {
     return 'new';
   }
 
-  /** PUBREL: the identifier is free again, also when it was before. @returns false: it was not known */
+  /** Handles PUBREL: frees the identifier. @returns false when the identifier was unknown */
   complete(packetId: number): boolean {
     return this.received?.delete(packetId) ?? false;
   }
 
   /**
-   * After complete() of a durable session: PUBCOMP may be sent when it resolves. The client uses the identifier for a new message then, which
-   * would be taken for the old one after kill -9 (issue 10).
+   * Resolves when complete() of a durable session is on disk and PUBCOMP may be sent. The client then uses the identifier for a new
+   * message, which after kill -9 would be taken for the old one (issue 10).
    */
   whenCompleted(packetId: number): Promise<void> {
     return this.#host.whenDurable(this, { op: 'completed', packetId });
   }
 
-  /** A connection takes the session: repeats what is in flight with the same identifiers [MQTT-4.4.0-1], then what waits. */
+  /** Gives the session to a connection: resends what is in flight with the same identifiers [MQTT-4.4.0-1], then sends the queue. */
   attach(outlet: SessionOutlet): void {
     this.outlet = outlet;
     this.disconnectedAt = 0;
@@ -289,7 +289,7 @@ export class Session implements Subscriber {
     while (unrepeated.length > 0 && this.#open < outlet.sendWindow && !outlet.isSlow) {
       const delivery = unrepeated.shift()!;
       const { message, packetId, qos } = delivery;
-      // The client acknowledged it before its turn came.
+      // The client acknowledged the message before its turn came.
       if (delivery.isReleased || this.inflight.get(packetId) !== delivery) continue;
       if (message.isExpired(now) && qos === 1) this.#forget(packetId, delivery, 'expired');
       else if (!outlet.sendPublish(message, qos, delivery.retain, true, packetId, delivery.identifiers)) {
@@ -309,7 +309,7 @@ export class Session implements Subscriber {
     this.#settle(delivery);
   }
 
-  /** The connection is gone; the session stays. */
+  /** Takes the session from its connection, which is gone; the session stays. */
   detach(): void {
     this.#whenRoom = null;
     this.outlet = null;
@@ -318,7 +318,7 @@ export class Session implements Subscriber {
     for (const delivery of this.inflight.inOrder()) delivery.message.detach();
   }
 
-  /** A subscription is taken back without its client having asked for that. */
+  /** Notes a subscription that was withdrawn without a request of the client. */
   noteUnsubscribed(filter: string, group: string | null): void {
     if (this.isDurable) this.#journal({ op: 'unsubscribe', filter, group });
   }
@@ -328,8 +328,8 @@ export class Session implements Subscriber {
   }
 
   /**
-   * Takes out what waits and may not be delivered. What the present connection has been sent stays. Of what earlier ones have been sent,
-   * QoS 1 is forgotten, and QoS 2 goes on with PUBREL, so that both sides have done with the identifier.
+   * Removes waiting messages that may not be delivered. Messages sent to the present connection stay. Of those sent to earlier connections,
+   * QoS 1 is dropped, and QoS 2 continues with PUBREL, so that both sides finish the identifier.
    */
   withhold(mayDeliver: (delivery: Delivery) => boolean): Delivery[] {
     const withheld = this.queue.remove((delivery) => !mayDeliver(delivery));
@@ -354,7 +354,7 @@ export class Session implements Subscriber {
     this.outlet?.sendPubrel(packetId);
   }
 
-  /** The session has ended for good. @returns what shared subscriptions gave it and it did not acknowledge: give it to other members */
+  /** Ends the session for good. @returns its unacknowledged messages of shared subscriptions, for other members */
   end(): Delivery[] {
     this.#isEnded = true;
     this.outlet = null;
@@ -366,13 +366,13 @@ export class Session implements Subscriber {
     return shared;
   }
 
-  /** Forgets its messages: the session has ended, or is elsewhere. */
+  /** Drops its messages, because the session has ended or moved. */
   clear(): void {
     this.inflight.clear();
     this.queue.clear();
   }
 
-  /** Adds a subscription, or replaces the one of its key. */
+  /** Adds a subscription, or replaces the one with its key. */
   putSubscription(key: string, subscription: Subscription): void {
     if (!this.subscriptions.has(key)) this.filterBytes += bytesOfFilter(key);
     this.subscriptions.set(key, subscription);
@@ -391,7 +391,7 @@ export class Session implements Subscriber {
     this.#host.onDurable(this, op);
   }
 
-  /** Everything, as plain data. */
+  /** The whole session as plain data. */
   toWire(): WireSession {
     const deliveries: WireDelivery[] = [];
     for (const delivery of this.inflight.inOrder()) deliveries.push(toWireDelivery(delivery));
@@ -399,7 +399,7 @@ export class Session implements Subscriber {
     return { ...this.toWireHead(), deliveries };
   }
 
-  /** Everything but the deliveries, which may be very many. */
+  /** The session without its deliveries, which may be many. */
   toWireHead(): WireSession {
     return {
       namespace: this.namespace.name,
@@ -419,7 +419,7 @@ export class Session implements Subscriber {
     };
   }
 
-  /** Takes over state from elsewhere; what arrived here meanwhile comes behind it. Subscriptions are installed by the caller. */
+  /** Takes over state from another place, ahead of messages that have arrived here. The caller installs the subscriptions. */
   adopt(wire: WireSession, deliveries: Iterable<Delivery> = wire.deliveries.map(fromWireDelivery)): void {
     this.holder = wire.holder;
     this.endpoint = wire.endpoint;

@@ -1,4 +1,4 @@
-/** Subscribes and unsubscribes sessions: the tree of this worker, the interest told to the peers, and the barrier before SUBACK. */
+/** Subscribes and unsubscribes sessions: the filter tree of this worker, the interest that peers know, and the barrier before SUBACK. */
 
 import { Fifo } from '../../src/kernel/fifo.ts';
 import { Pace } from '../../src/kernel/pace.ts';
@@ -9,22 +9,22 @@ import type { Subscription } from '../routing/subscriber.ts';
 import type { SourceGate } from './outlet.ts';
 import { type Session, subscriptionKey } from './session.ts';
 
-/** Of a session that is no more, or elsewhere: its filters may stand here for a while. */
+/** Gate of a session that has ended or moved, while some of its filters are still in the tree. */
 const CLOSED_GATE: SourceGate = { accepts: () => false };
-/** Filters of a session that are removed at once. */
+/** Filters of one session that are removed together. */
 const FILTERS_AT_ONCE = 50;
-/** Milliseconds for the removal of others in one loop iteration. */
+/** Milliseconds per loop iteration for the deferred removal of filters. */
 const SLICE_MS = 5;
-/** Part of what waits for it that goes in any case: more never comes for long than goes. */
+/** Share of the deferred filters that every iteration removes, whatever time it takes: otherwise the backlog could grow without end. */
 const SLICE_PART = 1 / 8;
-/** Filters that may wait for it; with more, those of a session go at once. */
+/** Filters whose removal may be deferred. Above the limit a session's filters are removed at once. */
 const LEAVING_MAX = 100_000;
 
 export class Subscriptions {
   readonly #mesh: Mesh;
-  /** filters whose announcement is on its way */
+  /** filters whose announcement is under way */
   readonly #pending = new Map<Namespace, Map<string, Promise<void>>>();
-  /** sessions that are no more, and have filters left here */
+  /** sessions that have ended or moved, with filters left here */
   readonly #leaving = new Fifo<Session>();
   #leavingFilters = 0;
 
@@ -33,8 +33,8 @@ export class Subscriptions {
   }
 
   /**
-   * Adds or replaces subscriptions of one SUBSCRIBE. Local messages are delivered at once.
-   * @returns when every peer knows them (empty: already): only then may SUBACK be sent
+   * Adds or replaces the subscriptions of one SUBSCRIBE. Messages of this worker are delivered at once.
+   * @returns promises that every peer knows them; empty when all do. SUBACK may only be sent afterwards
    */
   add(session: Session, subscriptions: readonly Subscription[]): Promise<void>[] {
     const { namespace } = session;
@@ -48,7 +48,7 @@ export class Subscriptions {
         news.shares.push(shareItem(namespace, filter, group));
       } else if (namespace.subscribe(session, subscription)) this.#addInterest(news, namespace, filter);
       else {
-        // Somebody else's announcement of this filter may still be on its way.
+        // Another session's announcement of this filter may still be under way.
         const wait = this.#pending.get(namespace)?.get(filter);
         if (wait !== undefined) waits.add(wait);
       }
@@ -57,7 +57,7 @@ export class Subscriptions {
     return [...waits];
   }
 
-  /** Adds to `news` that the filter is wanted here. */
+  /** Adds this worker's interest in a filter to `news`. */
   #addInterest(news: InterestNews, namespace: Namespace, filter: string): void {
     news.filters.push(filter);
     news.flags.push(this.#mesh.interestFlags(namespace, filter));
@@ -67,7 +67,7 @@ export class Subscriptions {
     return this.#untilKnown(namespace, news.filters, this.#mesh.announce(news));
   }
 
-  /** Others who subscribe one of the filters meanwhile wait for the same announcement. */
+  /** Lets further subscribers of the filters wait for the same announcement. */
   #untilKnown(namespace: Namespace, filters: readonly string[], known: Promise<void>): Promise<void> {
     const pending = this.#pending.get(namespace) ?? new Map<string, Promise<void>>();
     this.#pending.set(namespace, pending);
@@ -78,7 +78,7 @@ export class Subscriptions {
     return done;
   }
 
-  /** Removes a subscription by its key. False: there was none. */
+  /** Removes a subscription by its key. False when there is none. */
   remove(session: Session, key: string): boolean {
     const subscription = session.subscriptions.get(key);
     if (subscription === undefined) return false;
@@ -88,7 +88,7 @@ export class Subscriptions {
     return true;
   }
 
-  /** As remove(), of several at once. */
+  /** Like remove(), for several subscriptions. */
   removeMany(session: Session, keys: readonly string[]): void {
     const news = noNews(session.namespace.name);
     for (const key of keys) {
@@ -98,7 +98,7 @@ export class Subscriptions {
     this.#mesh.tell(news);
   }
 
-  /** Removes one, and adds to `news` what peers have to hear of it. */
+  /** Removes one subscription and adds the change to `news`. */
   #remove(session: Session, key: string, { filter, group }: Subscription, news: InterestNews): void {
     session.dropSubscription(key);
     const { namespace } = session;
@@ -113,14 +113,14 @@ export class Subscriptions {
     }
   }
 
-  /** Of a session that has ended, or has moved away: it gets nothing more at once, and its filters, if they are many, go in slices. */
+  /** Removes the filters of a session that has ended or moved. Its gate closes at once; many filters are removed in slices. */
   removeAll(session: Session): void {
     if (session.gate === CLOSED_GATE) return;
     session.gate = CLOSED_GATE;
     const isLarge = session.subscriptions.size > FILTERS_AT_ONCE && this.#leavingFilters < LEAVING_MAX;
     const news = noNews(session.namespace.name);
     for (const [key, subscription] of session.subscriptions) {
-      // A group would go on to choose a member that has left.
+      // Groups come first: a group would continue to choose the member that has left.
       if (!isLarge || subscription.group !== null) this.#remove(session, key, subscription, news);
     }
     this.#mesh.tell(news);
@@ -130,7 +130,7 @@ export class Subscriptions {
     if (this.#leaving.length === 1) setImmediate(this.#removeSlice);
   }
 
-  /** As many as there is time for, the session that left first. */
+  /** Removes filters while there is time, those of the first session that left first. */
   readonly #removeSlice = (): void => {
     const pace = new Pace(SLICE_MS);
     const mayWait = this.#leavingFilters * (1 - SLICE_PART);
@@ -149,7 +149,7 @@ export class Subscriptions {
     if (this.#leaving.length > 0) setImmediate(this.#removeSlice);
   };
 
-  /** The client of the session came or went: members that are connected come first in shared groups. */
+  /** Announces that the session's client came or left: shared groups prefer online members. */
   presenceChanged(session: Session): void {
     const news = noNews(session.namespace.name);
     for (const { filter, group } of session.subscriptions.values()) {
@@ -158,7 +158,7 @@ export class Subscriptions {
     this.#mesh.tell(news);
   }
 
-  /** Installs the subscriptions of a session that moves here from `from`, and tells the peers with the move. */
+  /** Installs the subscriptions of a session that moves here from `from`, and announces them with the move. */
   install(session: Session, subscriptions: readonly Subscription[], move: { id: number; from: number }): Promise<void> {
     const { namespace } = session;
     const news = noNews(namespace.name);

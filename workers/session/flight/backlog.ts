@@ -1,4 +1,4 @@
-/** The QoS 1/2 messages that wait for one session, with the bytes that they have. */
+/** The QoS 1/2 messages that wait for one session, and their bytes. */
 
 import { Fifo } from '../../../src/kernel/fifo.ts';
 import type { Delivery } from './delivery.ts';
@@ -11,12 +11,12 @@ export class Backlog {
     return this.#waiting.length;
   }
 
-  /** Topics, payloads and properties of all that wait; a message that waits elsewhere too counts here as well. */
+  /** Bytes of topics, payloads and properties of all waiting messages. A message that also waits elsewhere counts here too. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Its bytes are copied out of the buffer that they came in. */
+  /** Appends a delivery and copies its bytes out of the read buffer. */
   push(delivery: Delivery): void {
     const { message } = delivery;
     message.detach();
@@ -25,7 +25,7 @@ export class Backlog {
     this.#waiting.push(delivery);
   }
 
-  /** The message that has so many before it. */
+  /** The message at this position, 0 for the first. */
   at(index: number): Delivery | undefined {
     return this.#waiting.at(index);
   }
@@ -38,7 +38,7 @@ export class Backlog {
     return delivery;
   }
 
-  /** Takes out every message that `isMeant` is true of. @returns what was taken out */
+  /** Removes every message that `isMeant` accepts. @returns the removed messages */
   remove(isMeant: (delivery: Delivery) => boolean): Delivery[] {
     const removed = this.#waiting.remove(isMeant);
     for (const { message } of removed) {

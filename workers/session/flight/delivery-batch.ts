@@ -1,4 +1,4 @@
-/** The bytes of many deliveries of one session on their way to another thread: a clone of as many objects would hold both threads for seconds. */
+/** Packs many deliveries of one session into bytes for another thread: a clone of as many objects would block both threads for seconds. */
 
 import type { QoS } from '../../../src/mqtt/packet.ts';
 import type { DeliveryBatch } from '../../mesh/controls.ts';
@@ -19,7 +19,7 @@ function sizeOf({ message, identifiers, group }: Delivery): number {
   );
 }
 
-/** @param deliveries of which one at least is taken, and no more than `maxBytes` hold */
+/** @param deliveries at least the first is taken, then as many as `maxBytes` hold */
 export function encodeBatch(deliveries: Iterable<Delivery>, maxBytes: number): DeliveryBatch {
   const taken: Delivery[] = [];
   let size = 0;
@@ -69,7 +69,7 @@ function writeText(b: Buffer, text: string, at: number, encoding: 'latin1' | 'ut
   return at + 4 + bytes;
 }
 
-/** The deliveries of a batch; their bytes stay in it. */
+/** The deliveries of a batch, which reference its bytes. */
 export function decodeBatch({ count, bytes }: DeliveryBatch): Delivery[] {
   const reader = new BatchBytes(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
   return Array.from({ length: count }, () => reader.delivery());

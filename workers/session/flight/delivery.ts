@@ -10,14 +10,14 @@ export interface Delivery {
   retain: boolean;
   identifiers: readonly number[];
   packetId: number;
-  /** its place in the order in which messages went into flight; 0 while it waits */
+  /** its position in the order of going into flight; 0 while it waits */
   order: number;
   /** PUBREC has come: PUBREL is due until PUBCOMP */
   isReleased: boolean;
   group: { filter: string; name: string } | null;
 }
 
-/** Names one delivery within its session: a message may come to it by itself, and by shared groups as well. */
+/** Names one delivery within its session. A session may get a message directly and through shared groups as well. */
 export function deliveryKey({ source, serial }: { source: number; serial: number }, group: Delivery['group']): string {
   return group === null ? `${source}:${serial}` : `${source}:${serial}:${group.name}/${group.filter}`;
 }

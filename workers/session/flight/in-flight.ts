@@ -1,17 +1,17 @@
-/** The messages of one session that are in flight, found by packet identifier. */
+/** The messages in flight of one session, by packet identifier. */
 
 import type { Delivery } from './delivery.ts';
 
 const FIRST_SLOTS = 16;
 const HIGHEST_ID = 65_535;
 const HEAVY_BYTES = 1024 * 1024;
-/** All identifiers have a slot of their own. */
+/** Enough slots for every identifier to have its own. */
 const SLOTS_MAX = HIGHEST_ID + 1;
 
 /**
- * A ring of slots, of which an identifier has the one that its lower bits name. Identifiers are given out in ascending order and come
- * back in about the same, so slots are free again when their turn comes. A Map would do the same, but throws its tables away at each
- * turn: they reach the old generation, and keep what was in flight behind them alive.
+ * A ring of slots; the lower bits of an identifier choose its slot. Identifiers are used in ascending order and return in about the same
+ * order, so slots are free when their turn comes again. A Map would discard its tables at each turn: they would reach the old generation
+ * and keep messages alive after their time in flight.
  */
 export class InFlight {
   #slots: (Delivery | null)[] = [];
@@ -23,17 +23,17 @@ export class InFlight {
     return this.#size;
   }
 
-  /** Every packet identifier is in use. */
+  /** True when every packet identifier is in use. */
   get isFull(): boolean {
     return this.#size >= HIGHEST_ID;
   }
 
-  /** More bytes than may be in flight to any session: its endpoint says how many may. */
+  /** True above the bytes that any session may have in flight; only then the endpoint's own limit is consulted. */
   get isHeavy(): boolean {
     return this.#bytes >= HEAVY_BYTES;
   }
 
-  /** Of all messages in flight. */
+  /** Bytes of all messages in flight. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -45,7 +45,7 @@ export class InFlight {
     return delivery !== null && delivery.packetId === packetId ? delivery : undefined;
   }
 
-  /** Puts a delivery into flight under `packetId` (1..65535), behind all that are there; one that has this identifier is replaced. */
+  /** Adds a delivery under `packetId` (1..65535), behind all others. Replaces a delivery with the same identifier. */
   add(delivery: Delivery, packetId: number): void {
     delivery.packetId = packetId;
     delivery.order = ++this.#lastOrder;
@@ -57,7 +57,7 @@ export class InFlight {
     this.#bytes += delivery.message.size;
   }
 
-  /** Takes the delivery of an identifier out; false: there is none. */
+  /** Removes the delivery of an identifier; false when there is none. */
   delete(packetId: number): boolean {
     const delivery = this.get(packetId);
     if (delivery === undefined) return false;
@@ -69,8 +69,9 @@ export class InFlight {
   }
 
   /**
-   * The first identifier from `from` (1..65535) on that may be used; never 0 [MQTT-2.2.1-3]. One whose slot is taken by another is
-   * passed over: who leaves a message unacknowledged for ever does not make the ring grow. Not to be asked when 65535 are in flight.
+   * The first usable identifier from `from` (1..65535) on; never 0 [MQTT-2.2.1-3]. An identifier is skipped when its slot holds another
+   * delivery: a message that stays unacknowledged for ever therefore does not make the ring grow. Must not be called with 65535 messages in
+   * flight.
    */
   freeId(from: number): number {
     if (this.#size * 2 >= this.#slots.length && this.#slots.length < SLOTS_MAX) this.#grow();
@@ -87,13 +88,13 @@ export class InFlight {
     this.#slots = slots;
   }
 
-  /** In the order in which they went into flight. */
+  /** Deliveries in the order of going into flight. */
   inOrder(): Delivery[] {
     const deliveries = this.#slots.filter((delivery) => delivery !== null);
     return deliveries.sort((one, other) => one.order - other.order);
   }
 
-  /** Gives the memory back; what was in flight is forgotten. */
+  /** Drops all deliveries and frees the memory. */
   clear(): void {
     for (const delivery of this.#slots) delivery?.message.release();
     this.#bytes = 0;

@@ -1,4 +1,4 @@
-/** What the session worker knows of the endpoints' access rules: sessions and wills of clients that are away obey them as well. */
+/** The endpoints' access rules in the session worker: offline sessions and their wills obey them too. */
 
 import { HolderRules } from '../../access/holder-rules.ts';
 import type { EndpointRules } from '../../mesh/controls.ts';
@@ -6,7 +6,7 @@ import type { Session } from '../session.ts';
 
 interface Known {
   rules: EndpointRules;
-  /** the rules as text, to be compared */
+  /** the rules as text, for comparison */
   text: string;
   /** endpoint workers that serve the endpoint */
   readonly peers: Set<number>;
@@ -15,7 +15,7 @@ interface Known {
 export class AwayRules {
   readonly #known = new Map<string, Known>();
 
-  /** A peer has opened the endpoint, or its rules have changed. @returns whether they are other rules than before */
+  /** Takes the rules of a peer that has opened the endpoint or changed its rules. @returns true when the rules are different or new */
   tell(endpoint: string, rules: EndpointRules, peer: number): boolean {
     const text = JSON.stringify(rules);
     const known = this.#known.get(endpoint);
@@ -30,7 +30,7 @@ export class AwayRules {
     return true;
   }
 
-  /** The peer does not serve the endpoint any more. Its rules go on for its sessions. */
+  /** Notes that the peer no longer serves the endpoint. The rules stay valid for the endpoint's sessions. */
   closed(endpoint: string, peer: number): void {
     this.#known.get(endpoint)?.peers.delete(peer);
   }
@@ -39,7 +39,7 @@ export class AwayRules {
     for (const { peers } of this.#known.values()) peers.delete(peer);
   }
 
-  /** Forgets rules of endpoints that nobody serves and that have no session. */
+  /** Drops the rules of endpoints without a serving peer and without a session. */
   prune(hasSessions: (endpoint: string) => boolean): void {
     for (const [endpoint, { peers }] of this.#known) if (peers.size === 0 && !hasSessions(endpoint)) this.#known.delete(endpoint);
   }
@@ -48,7 +48,7 @@ export class AwayRules {
     return this.#known.has(endpoint);
   }
 
-  /** The rules of the endpoint by which the session's client was connected last; null: they, or its client, are not known. */
+  /** The rules of the endpoint to which the session's client last connected; null when the rules or the client are unknown. */
   of({ endpoint, clientId, holder }: Session): HolderRules | null {
     const known = this.#known.get(endpoint);
     return known === undefined || holder === null ? null : new HolderRules(known.rules, clientId, holder);

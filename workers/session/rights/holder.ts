@@ -1,18 +1,18 @@
-/** Who a session belongs to: whoever knows its client identifier is not yet that user. */
+/** The owner of a session. A client that knows the client identifier is not necessarily that user. */
 
 /** Recorded with each connection that takes the session; plain data. */
 export interface Holder {
-  /** the user who has logged in; null: the endpoint asks for no login */
+  /** the authenticated user; null when the endpoint demands no login */
   user: string | null;
-  /** user name in CONNECT, which is not checked where no login is asked for: access rules are about it */
+  /** user name in CONNECT, which access rules judge; not verified when the endpoint demands no login */
   username: string | null;
-  /** of the last connection: access rules are about it while the client is away */
+  /** address of the last connection; access rules judge it while the client is offline */
   address: string;
 }
 
 /**
- * Whether a client that is `user` may go on with a session. Who has logged in and who need not are different owners.
- * @param holder null: not recorded by the version that stored the session, so that its first claimant has it
+ * Whether a client with the login `user` may continue a session. A user with a login and a client without one are different owners.
+ * @param holder null: the version that stored the session did not record it, and the first claimant gets the session
  * @param user null: claimed without a login
  */
 export function mayTake(holder: Holder | null, user: string | null): boolean {

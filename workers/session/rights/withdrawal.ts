@@ -1,4 +1,4 @@
-/** Takes back from a session what access rules no longer allow: subscriptions, and the messages that wait for them (issue 10). */
+/** Withdraws from a session what access rules no longer allow: subscriptions and the messages that wait for them (issue 10). */
 
 import { fromLatin1 } from '../../../src/mqtt/topic.ts';
 import { filterMatches, toLevels } from '../../access/topic-filters.ts';
@@ -8,12 +8,12 @@ import type { Delivery } from '../flight/delivery.ts';
 import { type Session, subscriptionKey } from '../session.ts';
 import type { Subscriptions } from '../subscriptions.ts';
 
-/** Filters that the log names. */
+/** Filters that a log line names. */
 const NAMED_MAX = 10;
 
-/** What is asked of the rules of a client. */
+/** The rules of a client, as a withdrawal asks them. */
 export interface SubscribeRules {
-  /** no subscription can be refused */
+  /** true when no subscription can be refused */
   readonly allowsAll: boolean;
   /** @param filter text form, without `$share` prefix */
   maySubscribe(filter: string): boolean;
@@ -28,9 +28,9 @@ export interface Withdrawn {
 }
 
 /**
- * Removes each subscription that the rules refuse, and each waiting message whose topic they refuse or which only such a subscription
- * can have brought. Messages of shared subscriptions go to other members.
- * @returns null: nothing had to go
+ * Removes each subscription that the rules refuse. Removes each waiting message whose topic the rules refuse, or which only a removed
+ * subscription can have brought. Messages of shared subscriptions go to other members.
+ * @returns null when nothing was removed
  */
 export function withdraw(session: Session, rules: SubscribeRules, subscriptions: Subscriptions, router: Router): Withdrawn | null {
   if (rules.allowsAll) return null;
@@ -43,12 +43,12 @@ export function withdraw(session: Session, rules: SubscribeRules, subscriptions:
   return { filters: refused.map((each) => fromLatin1(subscriptionKey(each))), messages: withheld.length };
 }
 
-/** For the log. */
+/** Fields for the log. */
 export function withdrawnFields(clientId: string, username: string | null, { filters, messages }: Withdrawn) {
   return { clientId, username, filters: filters.slice(0, NAMED_MAX), subscriptions: filters.length, messages };
 }
 
-/** Whether a waiting message may still be delivered; remembered for each topic. */
+/** Decides whether a waiting message may still be delivered; the decision is cached per topic. */
 function judgeOf(session: Session, rules: SubscribeRules, refused: readonly Subscription[]): (delivery: Delivery) => boolean {
   const levelsOf = (each: { filter: string; group: string | null }) => (each.group === null ? [toLevels(each.filter)] : []);
   const gone = refused.flatMap(levelsOf);
