@@ -1,4 +1,4 @@
-/** Splits arguments into words and options by what a command declares; every problem is told at once. */
+/** Splits arguments into words and options by a command's declaration. Reports every problem at once. */
 
 import type { Command } from './command.ts';
 import { usageFailure } from './failure.ts';
@@ -13,15 +13,20 @@ export const COMMON: readonly OptionSpec[] = [
   { name: 'help', short: 'h', text: 'this help' },
 ];
 
-/** Options of every command that talks to the broker. */
+/** Options of every command that connects to the broker. */
 export const CONNECTION: readonly OptionSpec[] = [
   { name: 'api', value: 'URL', text: 'admin API; default: FLUXMQ_API, else http.host and http.port of the configuration' },
-  { name: 'config', value: 'FILE', text: 'where to read these from; default: config.yaml in the working directory', completes: 'file' },
+  {
+    name: 'config',
+    value: 'FILE',
+    text: 'configuration to read them from; default: config.yaml in the working directory',
+    completes: 'file',
+  },
   { name: 'user', value: 'NAME', text: 'login; default: FLUXMQ_API_USER, else admin' },
   {
     name: 'password-file',
     value: 'FILE',
-    text: 'its password (- reads it from standard input); or set FLUXMQ_API_PASSWORD',
+    text: 'password of the login (- is standard input); or set FLUXMQ_API_PASSWORD',
     completes: 'file',
   },
   { name: 'token-file', value: 'FILE', text: 'a token instead of a login; or set FLUXMQ_API_TOKEN', completes: 'file' },
@@ -29,13 +34,13 @@ export const CONNECTION: readonly OptionSpec[] = [
   { name: 'timeout', value: 'TIME', text: 'longest wait for an answer, 1ms to 5m; default 30s' },
 ];
 
-/** A secret in an argument is seen by everybody on the machine and stays in the shell's history. */
+/** Options that are refused: every user of the machine can read a secret in an argument, and the shell's history keeps it. */
 const SECRETS: Readonly<Record<string, string>> = {
   password: 'use FLUXMQ_API_PASSWORD or --password-file',
   token: 'use FLUXMQ_API_TOKEN or --token-file',
 };
 
-/** All options that a command takes, its own first. An own option replaces a common one of the same name. */
+/** All options of a command, its own first. An own option replaces a common one of the same name. */
 export function optionsOf(command: Command): OptionSpec[] {
   const own = new Set(command.options.map(({ name }) => name));
   const common = [...(command.connects ? CONNECTION : []), ...COMMON].filter(({ name }) => !own.has(name));
@@ -47,13 +52,13 @@ export interface ParsedArguments {
   options: Options;
 }
 
-/** The option that an argument names, and the value written into it by `=`. */
+/** The option name in an argument, and the value behind its `=`. */
 export function splitOption(argument: string): { name: string; inline: string | undefined } {
   const equals = argument.indexOf('=');
   return equals < 0 ? { name: argument, inline: undefined } : { name: argument.slice(0, equals), inline: argument.slice(equals + 1) };
 }
 
-/** The declaration of `--name` or `-n`. */
+/** The declaration of the option written as `--name` or `-n`. */
 export function findOption(written: string, specs: readonly OptionSpec[]): OptionSpec | undefined {
   return specs.find(({ name, short }) => written === `--${name}` || (short !== undefined && written === `-${short}`));
 }
@@ -107,7 +112,7 @@ function isSecret(written: string): boolean {
 }
 
 function unknownOption(written: string, specs: readonly OptionSpec[]): string {
-  if (isSecret(written)) return `${written} is not taken on the command line, where others can read it: ${SECRETS[written.slice(2)]}`;
+  if (isSecret(written)) return `${written} is refused on the command line, where others can read it: ${SECRETS[written.slice(2)]}`;
   const known = specs.flatMap(({ name, short }) => [`--${name}`, ...(short === undefined ? [] : [`-${short}`])]);
   return `unknown option: ${written}${written.startsWith('--') ? hint(written, known) : ''}`;
 }

@@ -1,4 +1,4 @@
-/** All commands, and how a command is found by its words. */
+/** All commands, and the search for a command by its words. */
 
 import type { Command } from './command.ts';
 import { APPLY_COMMANDS } from './commands/apply.ts';
@@ -13,10 +13,10 @@ import { WATCH_COMMANDS } from './commands/watch.ts';
 import { usageFailure } from './failure.ts';
 import { hint } from './suggest.ts';
 
-/** Commands of the launcher and of the broker itself: named here for suggestions and completion. */
+/** Commands of the launcher and of the broker itself, listed for suggestions and completion. */
 export const OUTER_COMMANDS: readonly string[] = ['start', 'check', 'help', '--help', '--version'];
 
-/** The one word that stands before others. */
+/** The only word that groups commands. */
 export const GROUP = 'endpoint';
 
 /**
@@ -37,13 +37,13 @@ export const allCommands = (source: FluxmqSource): readonly Command[] => [
 
 export interface Found {
   command: Command;
-  /** what stands behind its name */
+  /** the arguments behind the name */
   rest: readonly string[];
 }
 
 /**
- * The command that the arguments begin with; null when they name the group alone, or ask for its help.
- * @throws CommandFailure (usage) for an unknown one
+ * Finds the command at the beginning of the arguments; null when they name only the group, or ask for the group's help.
+ * @throws CommandFailure (usage) for an unknown command
  */
 export function findCommand(args: readonly string[], commands: readonly Command[]): Found | null {
   const [first = '', second, ...others] = args;
@@ -52,7 +52,7 @@ export function findCommand(args: readonly string[], commands: readonly Command[
     const command = commands.find(({ name }) => name === `${GROUP} ${second}`);
     if (command !== undefined) return { command, rest: others };
     const inGroup = commands.filter(({ name }) => name.startsWith(`${GROUP} `)).map(({ name }) => name.slice(GROUP.length + 1));
-    if (second.startsWith('-')) throw usageFailure(`${second}: options stand behind the command`, [`one of ${inGroup.join(', ')}`]);
+    if (second.startsWith('-')) throw usageFailure(`${second}: options follow the command`, [`one of ${inGroup.join(', ')}`]);
     throw usageFailure(`unknown command: ${GROUP} ${second}${hint(second, inGroup)}`, [`one of ${inGroup.join(', ')}`]);
   }
   const command = commands.find(({ name }) => name === first);
@@ -60,7 +60,7 @@ export function findCommand(args: readonly string[], commands: readonly Command[
   throw usageFailure(`unknown command: ${first}${hint(first, topWords(commands))}`, [`one of ${topWords(commands).join(', ')}`]);
 }
 
-/** What may stand first. */
+/** Every word that may come first. */
 export function topWords(commands: readonly Command[]): string[] {
   const single = commands.map(({ name }) => name).filter((name) => !name.includes(' '));
   return [...OUTER_COMMANDS.filter((name) => !name.startsWith('-')), GROUP, ...single];

@@ -1,38 +1,38 @@
-/** What a command of the command line is: one declaration from which parsing, help and completion are made. */
+/** The declaration of a command. Parsing, help and completion follow from it. */
 
 import type { Api } from './api/client.ts';
 import type { OptionSpec, Options } from './option.ts';
 import type { Terminal } from './terminal.ts';
 
-/** What stands at a place among the words of a command; `pairs` are any number of KEY=VALUE. */
+/** The kind of a word of a command; `pairs` is any number of KEY=VALUE. */
 export type WordKind = 'target' | 'pairs' | 'revision' | 'action' | 'shell' | 'file' | 'command' | 'port';
 
-/** What a command is run with. */
+/** Everything that a command runs with. */
 export interface Call {
   readonly words: readonly string[];
   readonly options: Options;
   readonly terminal: Terminal;
-  /** The broker's admin API; found and logged in to on the first request. */
+  /** The broker's admin API. The first request finds the broker and logs in. */
   readonly api: Api;
 }
 
 export interface Command {
   /** `endpoint list` */
   name: string;
-  /** the words after the name, as help shows them */
+  /** the words behind the name, in the form for help */
   usage: string;
   summary: string;
-  /** further paragraphs of its help */
+  /** further paragraphs of the help */
   details?: readonly string[];
   /** at least one, without the program's name */
   examples: readonly string[];
-  /** beside the common ones */
+  /** options beside the common ones */
   options: readonly OptionSpec[];
-  /** kinds of its words, in order; the last one may repeat when it is `pairs` */
+  /** kinds of the words, in order; a final `pairs` may repeat */
   words: readonly WordKind[];
-  /** whether it talks to the broker, and so takes the options of the connection */
+  /** whether the command connects to the broker, and so takes the connection options */
   connects: boolean;
-  /** which options say where the broker is and who logs in; default: all */
+  /** picks the options that name the broker and the login; default: all */
   connectionOf?: (options: Options) => Options;
   run(call: Call): Promise<void>;
 }

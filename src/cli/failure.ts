@@ -1,13 +1,13 @@
-/** How a command ends when it does not succeed: an exit code and words for standard error. */
+/** The failure of a command: an exit code, and words for standard error. */
 
 import type { Issue } from '../kernel/errors.ts';
 
-/** Exit codes of the command line; scripts rely on them. */
+/** Exit codes of the command line. Scripts depend on them. */
 export const EXIT = {
   ok: 0,
   /** the broker refused: 400, 404, 409, 412, 422 … */
   refused: 1,
-  /** wrong arguments; nothing was asked */
+  /** wrong arguments; no request was sent */
   usage: 2,
   /** no broker there, no answer in time, or 503 */
   unreachable: 3,
@@ -17,7 +17,7 @@ export const EXIT = {
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
-/** Ends a command. `lines` follow the message, one a line. */
+/** Ends a command. Standard error gets the message, then each of `lines` as a line. */
 export class CommandFailure extends Error {
   readonly exitCode: ExitCode;
   readonly lines: readonly string[];
@@ -30,12 +30,12 @@ export class CommandFailure extends Error {
   }
 }
 
-/** Wrong arguments. */
+/** A failure by wrong arguments. */
 export function usageFailure(message: string, lines: readonly string[] = []): CommandFailure {
   return new CommandFailure(EXIT.usage, message, lines);
 }
 
-/** Problems as lines, with their path in front. */
+/** Problems as lines that begin with their path. */
 export function issueLines(issues: readonly Issue[]): string[] {
   return issues.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`));
 }

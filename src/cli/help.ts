@@ -1,4 +1,4 @@
-/** Help texts, made from what the commands declare. */
+/** Help texts, made from the declarations of the commands. */
 
 import { COMMON, CONNECTION } from './arguments.ts';
 import type { Command } from './command.ts';
@@ -31,7 +31,7 @@ function optionRows(options: readonly OptionSpec[]): string {
   return rows(options.map((option) => [nameOf(option), option.text]));
 }
 
-/** One line: how a command is called. */
+/** The usage of a command, as one line. */
 export function usageLine(command: Command): string {
   return `${PROGRAM} ${command.name}${command.usage === '' ? '' : ` ${command.usage}`} [options]`;
 }
@@ -54,7 +54,7 @@ export function groupHelp(group: string, commands: readonly Command[]): string {
   const list = rows(inGroup.map(({ name, usage, summary }) => [`${name.slice(group.length + 1)} ${usage}`.trim(), summary]));
   const codes: [string, string][] = [
     [String(EXIT.ok), 'done'],
-    [String(EXIT.refused), 'the broker refused: not valid, not there, exists already, changed meanwhile'],
+    [String(EXIT.refused), 'the broker refused: not valid, not there, exists already, changed by somebody else'],
     [String(EXIT.usage), 'wrong arguments'],
     [String(EXIT.unreachable), 'no broker there, no answer in time, or its store is away'],
     [String(EXIT.notAllowed), 'no or wrong login, or not allowed'],
@@ -63,6 +63,6 @@ export function groupHelp(group: string, commands: readonly Command[]): string {
     `usage: ${PROGRAM} ${group} COMMAND [options]`,
     `commands:\n${list}`,
     `exit codes:\n${rows(codes)}`,
-    `More about one: ${PROGRAM} ${group} COMMAND --help`,
+    `More about a command: ${PROGRAM} ${group} COMMAND --help`,
   ].join('\n\n');
 }

@@ -1,12 +1,12 @@
-/** What an option is, and the options that were given. */
+/** The declaration of an option, and the options that were given. */
 
-/** One option. `value` names what follows it; without it the option is a switch. */
+/** One option. `value` names the value that follows; an option without it is a switch. */
 export interface OptionSpec {
   name: string;
   short?: string;
   value?: string;
   text: string;
-  /** known words for the value, or what the shell completes it with */
+  /** the possible words of the value, or the shell's own kind of completion */
   completes?: readonly string[] | 'file' | 'revision';
 }
 
@@ -28,7 +28,7 @@ export class Options {
     return value === true ? undefined : value;
   }
 
-  /** The same without one. */
+  /** The same options without one of them. */
   without(name: string): Options {
     return new Options(new Map([...this.#values].filter(([given]) => given !== name)));
   }

@@ -1,4 +1,4 @@
-/** Runs one command line: finds the command, reads its arguments, and turns every failure into words and an exit code. */
+/** Runs one command line: finds the command, parses its arguments, and turns every failure into words and an exit code. */
 
 import { Api } from './api/client.ts';
 import { findTarget } from './api/target.ts';
@@ -12,7 +12,7 @@ import { commandHelp, groupHelp, usageLine } from './help.ts';
 import { Options } from './option.ts';
 import { printable, type Terminal } from './terminal.ts';
 
-/** Asked by the completion scripts. */
+/** The command that the completion scripts call. */
 const COMPLETE = '__complete';
 
 /**
@@ -55,7 +55,7 @@ function complain(terminal: Terminal, failure: CommandFailure, command: Command 
   else terminal.err(`usage: ${usageLine(command)}\nmore:  ./fluxmq ${command.name} --help`);
 }
 
-/** Nothing is said about what goes wrong here: somebody is typing. */
+/** Prints completion candidates. Stays silent about failures, because the user is still typing. */
 async function printCandidates(words: readonly string[], commands: readonly Command[], terminal: Terminal): Promise<ExitCode> {
   const before = words.slice(0, -1);
   const current = words.at(-1) ?? '';
@@ -69,7 +69,7 @@ async function printCandidates(words: readonly string[], commands: readonly Comm
   return EXIT.ok;
 }
 
-/** The options of the connection that are on the line so far; what is half typed is left out. */
+/** The connection options on the line so far, without an incomplete one. */
 function connectionOf(before: readonly string[], commands: readonly Command[]): Options {
   const name = before[0] === GROUP ? `${GROUP} ${before[1] ?? ''}` : (before[0] ?? '');
   const command = commands.find((candidate) => candidate.name === name);

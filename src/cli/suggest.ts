@@ -1,6 +1,6 @@
-/** Finds what somebody may have meant: the known word nearest to a mistyped one. */
+/** Finds the known word nearest to a mistyped one. */
 
-/** Letters to insert, leave out, replace or swap with their neighbour. */
+/** Number of letters to insert, delete, replace or swap with their neighbour (edit distance). */
 function distance(a: string, b: string): number {
   const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, index) => index)];
   for (let i = 1; i <= a.length; i++) {
@@ -16,7 +16,7 @@ function distance(a: string, b: string): number {
   return rows[a.length]![b.length]!;
 }
 
-/** The known word that is meant, or undefined when none is near enough to be more than a guess. */
+/** The nearest known word; undefined when none is near enough to be more than a guess. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   const wanted = word.toLowerCase();
   let best: { word: string; distance: number } | undefined;
@@ -27,7 +27,7 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   return best !== undefined && best.distance <= Math.max(1, Math.floor(wanted.length / 3)) ? best.word : undefined;
 }
 
-/** ` (did you mean X?)`, or nothing. */
+/** ` (did you mean X?)`, or an empty text. */
 export function hint(word: string, known: readonly string[]): string {
   const meant = nearest(word, known);
   return meant === undefined ? '' : ` (did you mean ${meant}?)`;

@@ -1,6 +1,6 @@
-/** The API's answers as far as the command line reads them (docs/admin-api.md). */
+/** The answers of the admin API, as far as the command line reads them (docs/admin-api.md). */
 
-/** An endpoint in an answer: every key (docs/endpoints.md), secrets masked. */
+/** An endpoint in an answer, with every key (docs/endpoints.md) and masked secrets. */
 export interface PublicEndpoint {
   id: string;
   port: number;
@@ -39,7 +39,7 @@ export interface StatusRow {
   runningRevision: number | null;
   desiredRevision: number;
   lastError: string | null;
-  /** `refused`: why its files, which have changed, cannot be used */
+  /** `refused`: the reason why changed certificate files are not used */
   certificate: { refused: string | null } | null;
 }
 
@@ -73,7 +73,7 @@ export interface ChangeAnswer {
   confirm?: Confirm;
 }
 
-/** What became, or would become, of one endpoint among several. */
+/** The actual or planned change of one endpoint among several. */
 export interface EndpointChange {
   id: string;
   port: number;
@@ -87,7 +87,7 @@ export interface PlanAnswer {
   changes: KeyChange[];
   clientsAffected: number;
   warnings: string[];
-  /** of a rollback or an import */
+  /** for a rollback or an import */
   endpoints?: EndpointChange[];
 }
 
@@ -104,7 +104,7 @@ export interface ImportAnswer extends RollbackAnswer {
   updated: number;
   removed: number;
   unchanged: number;
-  /** of a restore: whether the history was taken, too */
+  /** for a restore: whether the store took the history too */
   adopted?: boolean;
 }
 

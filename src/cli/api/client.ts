@@ -1,4 +1,4 @@
-/** The admin API as the command line uses it: one request at a time, and every failure in words. */
+/** The admin API for the command line: sends one request at a time, and puts every failure into words. */
 
 import type { IncomingMessage } from 'node:http';
 import { isObject } from '../../endpoint/problems.ts';
@@ -10,14 +10,14 @@ import { readEvents, type SentEvent } from './events.ts';
 import { brokenOff, exchange, type FileBody, openStream, type RequestDetails, readAll } from './exchange.ts';
 import type { Target } from './target.ts';
 
-/** An answer that is no success: what the envelope says. */
+/** An unsuccessful answer, with the contents of its envelope. */
 export class Refusal extends CommandFailure {
   readonly status: number;
   readonly data: unknown;
 
   constructor(status: number, message: string, issues: readonly Issue[], data: unknown) {
     const others = issues.length === 1 && message.endsWith(issues[0]!.message) && !isUnknownKey(issues[0]!) ? [] : issues.map(withHint);
-    // The broker speaks to whoever asks over HTTP.
+    // The broker's text names the HTTP key; users of the command line need the option.
     super(exitCodeOf(status), message.replace('without force: true', 'without --force'), issueLines(others));
     this.status = status;
     this.data = data;
@@ -29,7 +29,7 @@ export class Api {
   readonly #find: () => Promise<Target>;
   #target: Target | null = null;
 
-  /** @param find says where the broker is; asked once, on the first request */
+  /** @param find locates the broker; called once, before the first request */
   constructor(find: () => Promise<Target>) {
     this.#find = find;
   }
@@ -44,14 +44,14 @@ export class Api {
     return this.#send('POST', path, JSON.stringify(body), details);
   }
 
-  /** As post(), of a file that is sent while it is read. @throws CommandFailure */
+  /** As post(), with a file that is read while it is sent. @throws CommandFailure */
   async postFile(path: string, body: FileBody, details: RequestDetails = {}): Promise<unknown> {
     return this.#send('POST', path, body, details);
   }
 
   /**
-   * The envelope's data as text, handed on while it comes.
-   * @throws CommandFailure, also when it breaks off in the middle
+   * Passes on the envelope's data as text while it arrives.
+   * @throws CommandFailure, also when the connection breaks before the end
    */
   async download(path: string, details: RequestDetails, onChunk: (chunk: Buffer) => Promise<void>): Promise<void> {
     this.#target ??= await this.#find();
@@ -62,9 +62,9 @@ export class Api {
   }
 
   /**
-   * Server-sent events of a route, until the connection ends.
-   * @param lastId the last event that was seen; null: from now on
-   * @throws CommandFailure when it cannot be opened, or nothing is heard for too long
+   * Reads the server-sent events of a route until the connection ends.
+   * @param lastId the last event that was seen; null: only new events
+   * @throws CommandFailure when the stream cannot be opened, or is silent for too long
    */
   async events(path: string, lastId: string | null, onEvent: (event: SentEvent) => void): Promise<void> {
     this.#target ??= await this.#find();
@@ -82,13 +82,13 @@ export class Api {
   }
 }
 
-/** How the broker begins and ends an answer that it writes while it makes it. */
+/** The beginning and the end of an answer that the broker streams. */
 const ENVELOPE = Buffer.from('{"code":200,"message":"Success","data":');
 const ENVELOPE_END = Buffer.from('}\n');
 
 async function unwrapped(target: Target, response: IncomingMessage, onChunk: (chunk: Buffer) => Promise<void>): Promise<void> {
   let head = Buffer.alloc(0);
-  /** what may be the end of the envelope */
+  /** bytes that may belong to the end of the envelope */
   let tail: Buffer | null = null;
   try {
     for await (const chunk of response as AsyncIterable<Buffer>) {
@@ -112,7 +112,7 @@ async function unwrapped(target: Target, response: IncomingMessage, onChunk: (ch
 }
 
 function strange(target: Target, status: number): CommandFailure {
-  return new CommandFailure(EXIT.unreachable, `${target.url.origin} answers ${status}, but not as fluxmq does`);
+  return new CommandFailure(EXIT.unreachable, `${target.url.origin} answers ${status}, but is not fluxmq`);
 }
 
 function exitCodeOf(status: number): ExitCode {
@@ -128,7 +128,7 @@ function withHint(issue: Issue): Issue {
   return isUnknownKey(issue) ? { ...issue, message: issue.message + hint(issue.path, KEY_PATHS) } : issue;
 }
 
-/** The data of a success. @throws CommandFailure */
+/** The data of a successful answer. @throws CommandFailure */
 function judge(target: Target, status: number, text: string): unknown {
   const answer = parseEnvelope(text);
   if (answer === null) throw strange(target, status);
@@ -144,7 +144,7 @@ interface Envelope {
   error?: { issues?: Issue[] };
 }
 
-/** Null when it is none: then whatever answers does not speak as fluxmq does. */
+/** Null when the text is no envelope: the answer is not from fluxmq. */
 function parseEnvelope(text: string): Envelope | null {
   try {
     const parsed: unknown = JSON.parse(text);

@@ -4,18 +4,18 @@ import type { IncomingMessage } from 'node:http';
 import { CommandFailure, EXIT } from '../failure.ts';
 
 export interface SentEvent {
-  /** null when it has none */
+  /** null for an event without an id */
   id: string | null;
   event: string;
   data: string;
 }
 
-/** The broker says something every 10 s, if only that it is there. */
+/** The broker sends a sign of life every 10 s; a longer silence means that the connection is dead. */
 const SILENCE_MS = 35_000;
-/** Longest event. */
+/** Longest event, characters. */
 const EVENT_CHARACTERS_MAX = 8 * 1024 * 1024;
 
-/** Resolves when the stream ends. @throws CommandFailure when nothing is heard for too long, or what comes is no stream of events */
+/** Resolves when the stream ends. @throws CommandFailure when the stream is silent for too long, or is no event stream */
 export async function readEvents(response: IncomingMessage, onEvent: (event: SentEvent) => void): Promise<void> {
   let isSilent = false;
   const timer = setTimeout(() => {
@@ -28,7 +28,7 @@ export async function readEvents(response: IncomingMessage, onEvent: (event: Sen
       timer.refresh();
       const blocks = (pending + chunk).split('\n\n');
       pending = blocks.pop() ?? '';
-      if (pending.length > EVENT_CHARACTERS_MAX) throw new CommandFailure(EXIT.unreachable, 'what comes is no stream of events');
+      if (pending.length > EVENT_CHARACTERS_MAX) throw new CommandFailure(EXIT.unreachable, 'the answer is not an event stream');
       for (const block of blocks) {
         const event = parseEvent(block);
         if (event !== null) onEvent(event);
@@ -36,14 +36,14 @@ export async function readEvents(response: IncomingMessage, onEvent: (event: Sen
     }
   } catch (error) {
     if (error instanceof CommandFailure) throw error;
-    // a connection that breaks is the end of the stream, as far as its reader is concerned
+    // a broken connection counts as the end of the stream
   } finally {
     clearTimeout(timer);
   }
-  if (isSilent) throw new CommandFailure(EXIT.unreachable, `nothing was heard for ${SILENCE_MS / 1000} s`);
+  if (isSilent) throw new CommandFailure(EXIT.unreachable, `the broker sent nothing for ${SILENCE_MS / 1000} s`);
 }
 
-/** Null for a comment. */
+/** Null for a block without data, such as a comment. */
 function parseEvent(block: string): SentEvent | null {
   const event: SentEvent = { id: null, event: 'message', data: '' };
   for (const line of block.split('\n')) {

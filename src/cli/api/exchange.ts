@@ -1,16 +1,16 @@
-/** One HTTP request to the broker: opened, answered within its deadline, and what the network says put into words. */
+/** One HTTP request to the broker: sends it, waits for the answer within the deadline, and puts network errors into words. */
 
 import { type ClientRequest, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import { CommandFailure, EXIT } from '../failure.ts';
 import type { Target } from './target.ts';
 
-/** Longest answer, bytes: a backup of a long history is one. */
+/** Longest answer that is read into memory, bytes. */
 const ANSWER_BYTES_MAX = 512 * 1024 * 1024;
 
-/** A change is the broker's to end by the deadline, and to answer that it has: so much later, milliseconds. */
+/** Added to the wait for a change, milliseconds: the broker ends a change by the deadline and then still has to answer. */
 const GRACE_MS = 7000;
 
-/** A body that is not in memory as a whole. */
+/** A body that is never in memory as a whole. */
 export interface FileBody {
   /** bytes */
   size: number;
@@ -20,7 +20,7 @@ export interface FileBody {
 export interface RequestDetails {
   query?: Record<string, string | undefined>;
   headers?: Record<string, string | undefined>;
-  /** whether it changes something: it then takes `?timeout=`, and a lost answer leaves open what has happened */
+  /** whether the request changes something: it then takes `?timeout=`, and after a lost answer the outcome is unknown */
   isChange?: boolean;
 }
 
@@ -32,7 +32,7 @@ function urlOf(target: Target, path: string, details: RequestDetails): URL {
   return url;
 }
 
-/** A request whose answer may take as long as the target allows. Its failure is an Error of the network. */
+/** Sends a request, and limits the wait for its answer. Rejects with network errors. */
 async function begin(
   target: Target,
   method: 'GET' | 'POST',
@@ -58,7 +58,7 @@ async function begin(
   const late = Object.assign(new Error(`no answer within ${waitMs / 1000} s`), { code: 'LATE' });
   let timer: NodeJS.Timeout | undefined;
   let isDone = false;
-  // What is uploaded may take its time: the broker has its own limits for that.
+  // The wait begins after an upload: the broker has its own limits for the time of an upload.
   const wait = () => {
     if (!isDone) timer = setTimeout(() => request.destroy(late), waitMs);
   };
@@ -74,7 +74,7 @@ async function begin(
   return { response, request, done };
 }
 
-/** Sends a body at the pace at which it is taken; what is refused in the middle has its answer. */
+/** Sends a body at the pace of the connection. Stops when the broker refuses it early; the answer then says why. */
 async function send(request: ClientRequest, body: FileBody): Promise<void> {
   const closed = new Promise<void>((resolve) => request.once('close', resolve));
   for await (const chunk of body.chunks()) {
@@ -104,7 +104,7 @@ export async function exchange(
   }
 }
 
-/** An answer whose body goes on and on: only its beginning has the deadline. @throws CommandFailure */
+/** Opens an answer with an unlimited body; the deadline applies only to its headers. @throws CommandFailure */
 export async function openStream(target: Target, path: string, details: RequestDetails): Promise<IncomingMessage> {
   const { response, done } = await begin(target, 'GET', path, null, details);
   try {
@@ -116,12 +116,12 @@ export async function openStream(target: Target, path: string, details: RequestD
   }
 }
 
-/** What breaks off while it is read, in words. */
+/** A failure while the body is read, in words. */
 export function brokenOff(error: unknown, target: Target): CommandFailure {
   return toFailure(error as NodeJS.ErrnoException, target, false);
 }
 
-/** @throws Error when the connection breaks, or there is too much */
+/** Reads the whole body. @throws Error when the connection breaks, or the answer is too large */
 export async function readAll(response: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
@@ -136,26 +136,26 @@ export async function readAll(response: IncomingMessage): Promise<string> {
 const REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there: is the broker running?',
   ENOTFOUND: 'no such host',
-  EAI_AGAIN: 'the name of the host could not be looked up',
+  EAI_AGAIN: 'the host name could not be looked up',
   EHOSTUNREACH: 'no route to the host',
   ENETUNREACH: 'no route to the host',
   ETIMEDOUT: 'no connection in time',
-  EPROTO: 'it does not speak https there',
-  HPE_INVALID_CONSTANT: 'it does not speak HTTP there; is it https?',
+  EPROTO: 'the port does not speak https',
+  HPE_INVALID_CONSTANT: 'the port does not speak HTTP; is it https?',
   ECONNRESET: 'the connection ended before the answer',
 };
 
-/** What the network said, as words. A change whose answer did not come may have happened. */
+/** Puts a network error into words. @param isOpen true when the change may have been made although the answer is missing */
 function toFailure(error: NodeJS.ErrnoException, target: Target, isOpen: boolean): CommandFailure {
   const code = error.code ?? '';
-  // With both address families tried, the reason is inside.
+  // After attempts with both address families, the cause is inside an AggregateError.
   const inner = error instanceof AggregateError ? (error.errors[0] as NodeJS.ErrnoException | undefined) : undefined;
   const reason = REASONS[code] ?? REASONS[inner?.code ?? ''] ?? error.message;
   const lines: string[] = [];
   if (code === 'ECONNRESET' && target.url.protocol === 'http:' && !isOpen)
-    lines.push('perhaps it speaks https there: give --api https://...');
+    lines.push('perhaps the port speaks https: give --api https://...');
   if (/CERT|SELF_SIGNED|UNABLE_TO/.test(code)) lines.push('--cacert FILE names the certificates to trust');
   const hasAnswer = !['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'].includes(code);
-  if (isOpen && hasAnswer) lines.push('the change may have happened all the same: see ./fluxmq endpoint history');
+  if (isOpen && hasAnswer) lines.push('the change may have been made nevertheless: see ./fluxmq endpoint history');
   return new CommandFailure(EXIT.unreachable, `no answer from ${target.url.origin}: ${reason}`, lines);
 }

@@ -1,4 +1,4 @@
-/** The `http` section of a configuration file and of the environment over it. */
+/** The `http` section of a configuration file, with the environment on top. */
 
 import { isObject } from '../../endpoint/problems.ts';
 import { readDocument } from '../../settings/document.ts';
@@ -6,8 +6,8 @@ import { overlayEnvironment } from '../../settings/environment.ts';
 import { issueLines, usageFailure } from '../failure.ts';
 
 /**
- * @param text of config.yaml; '' for none
- * @throws CommandFailure (usage) when the file is no YAML, or its http section has a problem
+ * @param text the text of config.yaml; '' without a file
+ * @throws CommandFailure (usage) when the file is not YAML, or its http section has a problem
  */
 export function readHttpSection(text: string, env: NodeJS.ProcessEnv): Record<string, unknown> {
   const document = readDocument(text, env);

@@ -1,4 +1,4 @@
-/** Where the broker's admin API is and who logs in: from options, the environment, or the configuration file beside the broker. */
+/** Finds the broker's admin API and the login: from options, the environment, or the configuration file of the broker. */
 
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -9,17 +9,17 @@ import { readDuration } from '../input/duration.ts';
 import type { Options } from '../option.ts';
 import type { Terminal } from '../terminal.ts';
 
-/** Everything that a request needs. */
+/** Address, login and time limit of a request. */
 export interface Target {
-  /** without a final slash */
+  /** without a trailing slash */
   url: URL;
   /** value of the Authorization header; null: no login */
   authorization: string | null;
-  /** PEM certificates to trust; null: those of the system */
+  /** PEM certificates to trust; null: the authorities of Node */
   ca: string | null;
-  /** longest wait for an answer, milliseconds; one to a change may come a little later than that */
+  /** longest wait for an answer, milliseconds; the answer to a change may come a little later */
   deadlineMs: number;
-  /** the words of `--timeout`, passed on to the broker; null when it was not given */
+  /** the text of `--timeout`, passed on to the broker; null when absent */
   timeout: string | null;
 }
 
@@ -27,15 +27,15 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 const MAX_TIMEOUT_MS = 300_000;
 const SECRET_BYTES_MAX = 64 * 1024;
 
-/** What the configuration says about its admin API. */
+/** The admin API in the configuration. */
 interface HttpSection {
   host: string;
   port: number;
   username: string;
-  /** clear text; null when there is none, or only its hash */
+  /** clear text; null when there is none, or only a hash */
   password: string | null;
   hasHash: boolean;
-  /** the certificate's file when it speaks https */
+  /** the certificate file of an https server; null for http */
   certificate: string | null;
 }
 
@@ -66,7 +66,7 @@ function readTimeout(options: Options): Pick<Target, 'timeout' | 'deadlineMs'> {
   return { timeout, deadlineMs: timeoutMs };
 }
 
-/** `http://host:port`, also without the scheme. */
+/** Parses `http://host:port`; the scheme is optional. */
 function parseUrl(written: string): URL {
   const text = /^[a-z][a-z0-9+.-]*:\/\//i.test(written) ? written : `http://${written}`;
   const url = URL.canParse(text) ? new URL(text) : null;
@@ -82,25 +82,25 @@ function parseUrl(written: string): URL {
 }
 
 function urlOf(section: HttpSection): URL {
-  // An address that means "all of this machine" is reached over its loopback address.
+  // A wildcard address is reached over the loopback address.
   const host = section.host === '0.0.0.0' ? '127.0.0.1' : section.host === '::' ? '::1' : section.host;
   const scheme = section.certificate === null ? 'http' : 'https';
   return parseUrl(`${scheme}://${host.includes(':') ? `[${host}]` : host}:${section.port}`);
 }
 
-/** Only what says where the admin API is: the file need not be right in all the rest. */
+/** Reads only the location of the admin API: the rest of the file may have problems. */
 async function readSection(file: string | null, terminal: Terminal): Promise<HttpSection> {
   const fromEnvironment = ['HOST', 'PORT', 'USERNAME', 'PASSWORD'].some((key) => terminal.env[`FLUXMQ_HTTP_${key}`] !== undefined);
   const text = readConfig(file, terminal);
   let http: Record<string, unknown> = {};
   if (text !== null || fromEnvironment) {
-    // Loaded when needed: most calls name the broker, or have no file.
+    // Loaded on demand: most calls name the broker, or have no file.
     const { readHttpSection } = await import('./http-section.ts');
     http = readHttpSection(text ?? '', terminal.env);
   }
   const port = http['port'] ?? 18083;
   if (typeof port !== 'number' || !Number.isInteger(port) || port < 1 || port > 65535) {
-    throw usageFailure(`the configuration does not tell the port of the admin API (http.port: ${String(port)}): give --api`);
+    throw usageFailure(`the configuration does not name the port of the admin API (http.port: ${String(port)}): give --api`);
   }
   const password = typeof http['password'] === 'string' ? http['password'] : null;
   const hasHash = password?.startsWith('scrypt$') ?? false;
@@ -116,7 +116,7 @@ async function readSection(file: string | null, terminal: Terminal): Promise<Htt
   };
 }
 
-/** The text of the configuration; null when none was named and there is none. */
+/** The text of the configuration; null when no file is named and the default file does not exist. */
 function readConfig(file: string | null, terminal: Terminal): string | null {
   try {
     const { text, problem } = textOf(readFileSync(resolve(terminal.cwd, file ?? 'config.yaml')), false);
@@ -129,7 +129,7 @@ function readConfig(file: string | null, terminal: Terminal): string | null {
   }
 }
 
-/** A file without any is refused: nothing would be trusted, and the reason would not be seen. */
+/** Refuses a file without certificates: it would trust nothing, and the later TLS error would not say why. */
 function readCertificates(file: string, terminal: Terminal): string {
   const text = file.includes('-----BEGIN') ? file : readText('cacert', file, terminal);
   if (!text.includes('-----BEGIN CERTIFICATE-----')) throw usageFailure(`--cacert ${file}: holds no certificate (PEM)`);
@@ -147,7 +147,7 @@ function readText(option: string, file: string, terminal: Terminal): string {
 }
 
 /**
- * A secret from a file, or standard input for `-`; the newline at its end is no part of it.
+ * Reads a secret from a file, or from standard input for `-`. Removes one newline at the end.
  * @throws CommandFailure (usage)
  */
 export async function readSecret(option: string, file: string, terminal: Terminal): Promise<string> {
@@ -158,7 +158,7 @@ export async function readSecret(option: string, file: string, terminal: Termina
   return secret;
 }
 
-/** The configuration's password goes to the configuration's address only. */
+/** Builds the Authorization header. The configured password is sent only to the configured address. */
 async function authorize(options: Options, terminal: Terminal, section: HttpSection | null): Promise<string | null> {
   const { env } = terminal;
   const tokenFile = options.text('token-file');
@@ -166,7 +166,7 @@ async function authorize(options: Options, terminal: Terminal, section: HttpSect
   if (tokenFile !== undefined && passwordFile !== undefined) throw usageFailure('give --token-file or --password-file, not both');
   if (tokenFile !== undefined) return `Bearer ${await readSecret('token-file', tokenFile, terminal)}`;
   const username = options.text('user') ?? env['FLUXMQ_API_USER'] ?? section?.username ?? 'admin';
-  if (username.includes(':')) throw usageFailure('a user name holds no colon');
+  if (username.includes(':')) throw usageFailure('a user name cannot contain a colon');
   const given = passwordFile === undefined ? env['FLUXMQ_API_PASSWORD'] : await readSecret('password-file', passwordFile, terminal);
   const token = env['FLUXMQ_API_TOKEN'];
   if ((given === undefined || given === '') && token !== undefined && token !== '') return `Bearer ${token}`;

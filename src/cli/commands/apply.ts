@@ -1,4 +1,4 @@
-/** `apply`: the endpoints of the store become those of a configuration file. */
+/** `apply`: makes the endpoints in the store match a configuration file. */
 
 import type { Call, Command } from '../command.ts';
 import { usageFailure } from '../failure.ts';
@@ -12,7 +12,7 @@ async function apply(call: Call): Promise<void> {
   const configs = document['endpoints'] ?? document['mqtt'];
   if (!Array.isArray(configs)) throw usageFailure(`${file} has no list "endpoints"`);
   const own = ['auth', 'acl'].filter((section) => document[section] !== undefined);
-  if (own.length > 0) call.terminal.err(`note: ${own.join(' and ')} are read by each node when it starts, and are not applied here`);
+  if (own.length > 0) call.terminal.err(`note: ${own.join(' and ')} are read by each node when it starts; apply leaves them alone`);
   await upload(call, '/api/endpoints/import', { configs, mode: 'replace' }, 'applied');
 }
 
@@ -20,8 +20,8 @@ export const APPLY_COMMANDS: readonly Command[] = [
   {
     name: 'apply',
     usage: 'FILE',
-    summary: 'makes the endpoints what a configuration file says; one revision, all or nothing',
-    details: ['FILE is a config.yaml. Endpoints that it does not name are removed; --dry-run tells what would change.'],
+    summary: 'makes the endpoints match a configuration file; one revision, all or nothing',
+    details: ['FILE is a config.yaml. Endpoints that it does not name are removed; --dry-run shows what would change.'],
     examples: ['apply config.yaml --dry-run', 'apply config.yaml --reason "ticket 4711"'],
     options: [DRY_RUN, ...CHANGE_OPTIONS, DRAIN, FORCE],
     words: ['file'],

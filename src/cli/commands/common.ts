@@ -1,4 +1,4 @@
-/** What several commands share: options, bodies of changes, and how answers are printed. */
+/** Parts that several commands share: options, bodies of changes, and the printing of answers. */
 
 import type { Confirm } from '../api/answers.ts';
 import type { RequestDetails } from '../api/exchange.ts';
@@ -11,15 +11,15 @@ import { readPairs, readTarget, type TargetKey } from '../input/key-values.ts';
 import type { OptionSpec, Options } from '../option.ts';
 import { printable, type Terminal } from '../terminal.ts';
 
-export const REASON: OptionSpec = { name: 'reason', value: 'TEXT', text: 'why; goes into the history' };
+export const REASON: OptionSpec = { name: 'reason', value: 'TEXT', text: 'reason of the change, for the history' };
 export const IF_MATCH: OptionSpec = { name: 'if-match', value: 'REV', text: 'only if this is still the revision', completes: 'revision' };
 export const CONFIRM_WITHIN: OptionSpec = { name: 'confirm-within', value: 'TIME', text: 'undo it unless confirmed within this time' };
 export const DRAIN: OptionSpec = {
   name: 'drain',
   value: 'TIME',
-  text: 'disconnect clients of what stops listening, spread over this time',
+  text: 'spread the disconnects of clients over this time when their listener stops',
 };
-export const FORCE: OptionSpec = { name: 'force', text: 'also the default endpoint' };
+export const FORCE: OptionSpec = { name: 'force', text: 'allow it for the default endpoint too' };
 export const FILE: OptionSpec = {
   name: 'file',
   value: 'FILE',
@@ -28,7 +28,7 @@ export const FILE: OptionSpec = {
 };
 export const YES: OptionSpec = { name: 'yes', short: 'y', text: 'do not ask' };
 
-/** Of every change. */
+/** Options of every change. */
 export const CHANGE_OPTIONS: readonly OptionSpec[] = [REASON, IF_MATCH, CONFIRM_WITHIN];
 
 const MS_PER_DAY = 86_400_000;
@@ -60,19 +60,17 @@ export function changeKeys(options: Options): Record<string, unknown> {
   };
 }
 
-/** Keys of an endpoint from the words and from `--file`; what is written in words wins. */
+/** Reads the keys of an endpoint from the words and from `--file`; the words win. */
 export async function readKeys(call: Call, words: readonly string[]): Promise<{ others: string[]; body: Record<string, unknown> }> {
   const { others, body } = readPairs(words);
   for (const path of words.map((word) => word.split('=', 1)[0] ?? '').filter(isSecretKey)) {
-    call.terminal.err(
-      `warning: ${printable(path)} stands in an argument, where others can read it; --file - reads keys from standard input`,
-    );
+    call.terminal.err(`warning: ${printable(path)} is in an argument, where others can read it; --file - reads keys from standard input`);
   }
   const file = call.options.text('file');
   return { others, body: file === undefined ? body : { ...(await readEndpointFile(file, call.terminal)), ...body } };
 }
 
-/** An endpoint's keys; what `endpoint get --json` prints is taken, too. */
+/** Reads an endpoint's keys from a file; also accepts the output of `endpoint get --json`. */
 async function readEndpointFile(file: string, terminal: Terminal): Promise<Record<string, unknown>> {
   const document = await readDocumentFile(file, ['endpoints', '0'], 'an object of keys', terminal);
   const { endpoint, revision, ...rest } = document;
@@ -80,14 +78,14 @@ async function readEndpointFile(file: string, terminal: Terminal): Promise<Recor
   return isAnswer ? (endpoint as Record<string, unknown>) : document;
 }
 
-/** The one endpoint that a command is about. @throws CommandFailure (usage) */
+/** Reads the one endpoint that a command needs. @throws CommandFailure (usage) */
 export function oneTarget(words: readonly string[]): TargetKey {
   const target = optionalTarget(words);
   if (target === null) throw usageFailure('which endpoint? Give its port or its id');
   return target;
 }
 
-/** As `oneTarget`, null for none. */
+/** As `oneTarget`, but null when no endpoint is named. */
 export function optionalTarget(words: readonly string[]): TargetKey | null {
   const [word, ...surplus] = words;
   refuseSurplus(surplus);
@@ -106,25 +104,25 @@ export function readRevision(word: string | undefined): number {
   return Number(word);
 }
 
-/** As a query. */
+/** The target as query parameters. */
 export function targetQuery(target: TargetKey | null): Record<string, string | undefined> {
   return { port: target?.port === undefined ? undefined : String(target.port), id: target?.id };
 }
 
-/** With `--json` prints the API's data and returns true. */
+/** Prints the API's data and returns true with `--json`; otherwise returns false. */
 export function printedAsJson(call: Call, data: unknown): boolean {
   if (!call.options.has('json')) return false;
   call.terminal.out(JSON.stringify(data, null, 2));
   return true;
 }
 
-/** Returns when the answer is yes. @throws CommandFailure (refused) for any other one */
+/** Returns when the answer is yes. @throws CommandFailure (refused) for any other answer */
 export async function untilYes(terminal: Terminal, question: string): Promise<void> {
   const answer = await terminal.ask(`${question} [y/N] `);
   if (!/^y(es)?$/i.test(answer.trim())) throw new CommandFailure(EXIT.refused, 'nothing was changed');
 }
 
-/** Says how to keep a change that waits for that. */
+/** Says how to keep a change that waits for a confirmation. */
 export function printConfirm(terminal: Terminal, confirm: Confirm | undefined): void {
   if (confirm === undefined) return;
   terminal.err(

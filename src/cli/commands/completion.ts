@@ -1,4 +1,4 @@
-/** `completion`: prints the script by which a shell completes the command line. */
+/** `completion`: prints the completion script of a shell. */
 
 import type { Command } from '../command.ts';
 import { SCRIPTS } from '../completion/scripts.ts';

@@ -26,10 +26,10 @@ import {
 
 const ACTIONS = ['add', 'update', 'remove', 'enable', 'disable'] as const;
 type Action = (typeof ACTIONS)[number];
-/** What `plan` knows. */
+/** The actions of `plan`. */
 export const PLANNED: readonly string[] = [...ACTIONS, 'rollback'];
 
-/** The body of a change: which endpoint, and its keys. @throws CommandFailure (usage) */
+/** Reads the body of a change: the endpoint and its keys. @throws CommandFailure (usage) */
 async function readChange(call: Call, action: Action, words: readonly string[]): Promise<Record<string, unknown>> {
   const { options } = call;
   if (action === 'add' || action === 'update') {
@@ -46,7 +46,7 @@ async function readChange(call: Call, action: Action, words: readonly string[]):
       throw usageFailure('which endpoint? Give its port or its id');
     if (action === 'update' && Object.keys(whole).every((key) => key === 'port' || key === 'id')) {
       const isMove = 'port' in body && 'id' in named;
-      throw usageFailure(isMove ? 'port= says which endpoint is meant; newPort= moves it' : 'nothing to change: give KEY=VALUE, or --file');
+      throw usageFailure(isMove ? 'port= names the endpoint; newPort= moves it' : 'nothing to change: give KEY=VALUE, or --file');
     }
     return { ...whole, ...changeKeys(options) };
   }
@@ -75,7 +75,7 @@ async function change(call: Call, action: Action): Promise<void> {
   call.terminal.out(printable(`${DONE[action]} ${id} (${place}), revision ${answer.revision}${effect}`));
 }
 
-/** The body of what is planned. @throws CommandFailure (usage) */
+/** Reads the body of the planned action. @throws CommandFailure (usage) */
 async function readPlanned(call: Call, action: string, words: readonly string[]): Promise<Record<string, unknown>> {
   if (action === 'rollback') {
     return { revision: readRevision(words[0]), ...optionalTarget(words.slice(1)), ...changeKeys(call.options) };
@@ -94,7 +94,7 @@ async function plan(call: Call): Promise<void> {
   printPlan(call, answer);
 }
 
-/** What a change would do, in words. */
+/** Prints the effects of a planned change. */
 export function printPlan(call: Call, answer: PlanAnswer): void {
   const { terminal } = call;
   for (const warning of answer.warnings) terminal.err(`warning: ${printable(warning.replace('needs force: true', 'needs --force'))}`);
@@ -106,7 +106,7 @@ export function printPlan(call: Call, answer: PlanAnswer): void {
 
 const PAIRS_HELP = [
   'Dotted keys name options (serverOptions.workerGroupSize=2), null sets the default, lists and objects are written as JSON. --file takes an',
-  'object of the same keys; in YAML, ${NAME} is replaced by that variable of the environment.',
+  'object with the same keys; in YAML, ${NAME} is replaced by that environment variable.',
 ];
 
 function command(
@@ -119,7 +119,7 @@ function command(
 export const CHANGE_COMMANDS: readonly Command[] = [
   command('add', {
     usage: 'port=PORT [KEY=VALUE...]',
-    summary: 'adds an endpoint; it listens when the command is done',
+    summary: 'adds an endpoint, which listens when the command returns',
     details: PAIRS_HELP,
     examples: ['endpoint add port=1884 id=sensors namespace=a serverOptions.workerGroupSize=2', 'endpoint add --file sensors.yaml'],
     options: [FILE, ...CHANGE_OPTIONS],
@@ -160,8 +160,8 @@ export const CHANGE_COMMANDS: readonly Command[] = [
   {
     name: 'endpoint plan',
     usage: 'ACTION [PORT|ID|REV] [KEY=VALUE...]',
-    details: [`ACTION is one of ${PLANNED.join(', ')}; what follows is as for that command.`],
-    summary: 'what a change or a rollback would do; changes nothing',
+    details: [`ACTION is one of ${PLANNED.join(', ')}; the other words are those of that command.`],
+    summary: 'shows what a change or a rollback would do; changes nothing',
     examples: ['endpoint plan update 1884 newPort=1885', 'endpoint plan remove guests', 'endpoint plan rollback 12'],
     options: [FILE, DRAIN, FORCE, REASON],
     words: ['action', 'target', 'pairs'],

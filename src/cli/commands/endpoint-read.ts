@@ -19,7 +19,7 @@ const LIST_COLUMNS: readonly Column[] = [
   { title: 'STATE' },
 ];
 
-/** `tcp`, `ws`, and with TLS `tls`, `wss` */
+/** `tcp` or `ws`; with TLS `tls` or `wss` */
 function transportOf({ useWebsocket, sslConfig }: PublicEndpoint): string {
   const isTls = isObject(sslConfig) && Object.keys(sslConfig).length > 0 && sslConfig['enabled'] !== false;
   return useWebsocket ? (isTls ? 'wss' : 'ws') : isTls ? 'tls' : 'tcp';
@@ -94,7 +94,7 @@ async function status(call: Call): Promise<void> {
   }
 }
 
-/** `7`, or `6 → 7` while a node does not run what is wanted. */
+/** `7`, or `6 → 7` while a node still runs an older revision. */
 function revisionText({ runningRevision, desiredRevision }: StatusRow): string {
   return runningRevision === null || runningRevision === desiredRevision
     ? String(desiredRevision)
@@ -105,7 +105,7 @@ export const READ_COMMANDS: readonly Command[] = [
   {
     name: 'endpoint list',
     usage: '',
-    summary: 'all endpoints: address, transport, limits, whether they listen',
+    summary: 'lists all endpoints with address, transport, limits and state',
     examples: ['endpoint list', 'endpoint list --json'],
     options: [],
     words: [],
@@ -115,7 +115,7 @@ export const READ_COMMANDS: readonly Command[] = [
   {
     name: 'endpoint get',
     usage: 'PORT|ID',
-    summary: 'every key of one endpoint, and its revision',
+    summary: 'shows every key of one endpoint, and its revision',
     examples: ['endpoint get 1883', 'endpoint get sensors --json'],
     options: [],
     words: ['target'],
@@ -125,7 +125,7 @@ export const READ_COMMANDS: readonly Command[] = [
   {
     name: 'endpoint status',
     usage: '[PORT|ID]',
-    summary: 'state, threads, clients and revision on each node',
+    summary: 'shows state, threads, clients and revision on each node',
     examples: ['endpoint status', 'endpoint status 1883'],
     options: [],
     words: ['target'],

@@ -37,7 +37,7 @@ async function history(call: Call): Promise<void> {
   else printTable(terminal, COLUMNS, tableRows(rows));
 }
 
-/** Rows of one revision that are told one by one; an import of hundreds is one line. */
+/** A revision with more rows than this is one line, such as an import of hundreds of endpoints. */
 const TOLD_MAX = 5;
 
 function tableRows(rows: readonly HistoryRow[]): string[][] {
@@ -106,7 +106,7 @@ async function rowsBetween(api: Api, after: number, upTo: number | null, query: 
   }
 }
 
-/** What became of each endpoint over these rows, which are newest first. */
+/** The overall change of each endpoint. @param rows newest first */
 export function foldHistory(rows: readonly HistoryRow[]): EndpointChange[] {
   const spans = new Map<string, { before: PublicEndpoint | null; after: PublicEndpoint | null; secrets: Map<string, KeyChange> }>();
   for (const row of rows) {
@@ -153,7 +153,7 @@ async function diff(call: Call): Promise<void> {
   refuseSurplus(surplus);
   const isRevision = /^(\d+|now)$/.test(to);
   if (!isRevision && target !== undefined) throw usageFailure(`${to} is no revision: expected a whole number, or now`);
-  // `diff 3 sensors` leaves out the second revision; a port there is given as port=1884
+  // `diff 3 sensors` leaves out the second revision; a port in that place is written port=1884
   const [second, named] = isRevision ? [to, target] : ['now', to];
   const newest = await newestRevision(call.api);
   const [a, b] = [readRevision(from), second === 'now' ? newest : readRevision(second)];
@@ -170,11 +170,11 @@ export const HISTORY_COMMANDS: readonly Command[] = [
   {
     name: 'endpoint history',
     usage: '[PORT|ID]',
-    summary: 'who changed what, when and why, newest first',
+    summary: 'shows who changed what, when and why, newest first',
     examples: ['endpoint history', 'endpoint history sensors --limit 5 --long', 'endpoint history --actor anna --since 2026-01-01'],
     options: [
-      { name: 'limit', value: 'N', text: 'revisions at most, 1..1000; default 50' },
-      { name: 'before', value: 'REV', text: 'only older revisions: the next page', completes: 'revision' },
+      { name: 'limit', value: 'N', text: 'largest number of revisions, 1..1000; default 50' },
+      { name: 'before', value: 'REV', text: 'only older revisions, for the next page', completes: 'revision' },
       { name: 'actor', value: 'NAME', text: 'only changes of this login' },
       { name: 'since', value: 'TIME', text: 'only from this time on (ISO 8601)' },
       { name: 'until', value: 'TIME', text: 'only before this time' },
@@ -187,9 +187,9 @@ export const HISTORY_COMMANDS: readonly Command[] = [
   {
     name: 'endpoint diff',
     usage: 'REV [REV|now] [PORT|ID]',
-    summary: 'what differs between two revisions, or a revision and now',
+    summary: 'shows the differences between two revisions, or between a revision and now',
     details: [
-      'The state right after the first revision is compared with that right after the second one. Revision 0 is the empty configuration.',
+      'Compares the state right after the first revision with the state right after the second one. Revision 0 is the empty configuration.',
     ],
     examples: ['endpoint diff 3', 'endpoint diff 3 7', 'endpoint diff 3 now 1884'],
     options: [],

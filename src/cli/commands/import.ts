@@ -10,21 +10,29 @@ import { printable } from '../terminal.ts';
 import { CHANGE_OPTIONS, DRAIN, FORCE, refuseSurplus } from './common.ts';
 import { DRY_RUN, oneFile, upload, WITH_CONFIGS } from './transfer.ts';
 
-/** What a FluxMQ database holds. */
+/** The endpoints of a FluxMQ database. */
 export interface FluxmqRows {
-  /** endpoints as `add` takes them */
+  /** endpoints in the form that `add` takes */
   configs: Record<string, unknown>[];
-  /** rows that are not taken, and why */
+  /** rows that cannot be taken, and the reasons */
   leftOut: { id: string; port: number; reason: string }[];
-  /** what is taken, but not as it was; in words */
+  /** differences between rows and their endpoints, in words */
   warnings: string[];
 }
 
-/** Reads a FluxMQ database. Given from outside: this room knows no store. @throws FluxError `invalid` (the URL), `not-found` (no such table), `unavailable` */
+/**
+ * Reads a FluxMQ database. The caller passes it in, because src/cli imports no store.
+ * @throws FluxError `invalid` (the URL), `not-found` (no such table), `unavailable`
+ */
 export type FluxmqSource = (where: { url: string; username: string; password: string }) => Promise<FluxmqRows>;
 
 const OPTIONS: readonly OptionSpec[] = [
-  { name: 'mode', value: 'MODE', text: 'merge (default) or replace: what is not in the file is removed', completes: ['merge', 'replace'] },
+  {
+    name: 'mode',
+    value: 'MODE',
+    text: 'merge (default), or replace, which removes endpoints that are not in the file',
+    completes: ['merge', 'replace'],
+  },
   DRY_RUN,
   ...CHANGE_OPTIONS,
   DRAIN,
@@ -47,7 +55,7 @@ function readMode(call: Call): string {
   return mode;
 }
 
-/** A wrong URL is a wrong argument, a database without the table is refused, all else is a server that cannot be used. */
+/** Maps a wrong URL to a wrong argument, a missing table to a refusal, and any other error to an unreachable server. */
 function unreadable(error: unknown): CommandFailure {
   const kind = error instanceof FluxError ? error.kind : null;
   const message = `the FluxMQ database cannot be read: ${messageOf(error)}`;
@@ -85,7 +93,7 @@ async function run(call: Call, source: FluxmqSource): Promise<void> {
   await upload(call, '/api/endpoints/import', { ...document, mode }, 'imported');
 }
 
-/** The command; its second source is given. */
+/** The command. @param source reads the table of a FluxMQ database */
 export function importCommand(source: FluxmqSource): Command {
   return {
     name: 'import',
@@ -100,7 +108,7 @@ export function importCommand(source: FluxmqSource): Command {
     options: OPTIONS,
     words: ['file'],
     connects: true,
-    // The password of a database is no business of the broker.
+    // The database password must not be sent to the broker.
     connectionOf: (options) => (options.has('from-fluxmq') ? options.without('password-file') : options),
     run: (call) => run(call, source),
   };

@@ -29,7 +29,8 @@ async function rollback(call: Call): Promise<void> {
   const details = changeDetails(options);
   const isDry = options.has('dry-run');
   const asks = !isDry && !options.has('yes');
-  if (asks && !terminal.canAsk) throw usageFailure('a rollback asks before it changes anything, and nobody is there to answer: give --yes');
+  if (asks && !terminal.canAsk)
+    throw usageFailure('a rollback asks before it changes anything, and there is no terminal to ask on: give --yes');
   if (isDry || asks) {
     const planned = (await call.api.post('/api/endpoints/plan', { action: 'rollback', ...body })) as PlanAnswer;
     if (isDry && printedAsJson(call, planned)) return;
@@ -42,7 +43,7 @@ async function rollback(call: Call): Promise<void> {
   printConfirm(terminal, answer.confirm);
   if (printedAsJson(call, answer) || options.has('quiet')) return;
   if (answer.changes.length === 0) {
-    terminal.out(`nothing to do: it is as it was at revision ${revision}`);
+    terminal.out(`nothing to do: the state is that of revision ${revision} already`);
     return;
   }
   for (const change of answer.changes) printEndpointChange(terminal, change);
@@ -56,19 +57,17 @@ async function confirm(call: Call): Promise<void> {
   const answer = (await call.api.post('/api/endpoints/confirm', { revision }, { isChange: true })) as ConfirmAnswer;
   printNotes(call.terminal, answer);
   if (printedAsJson(call, answer) || call.options.has('quiet')) return;
-  call.terminal.out(printable(`confirmed revision ${answer.revision}: ${answer.endpoints.map(({ id }) => id).join(', ')} stays as it is`));
+  call.terminal.out(printable(`confirmed revision ${answer.revision}, which changed ${answer.endpoints.map(({ id }) => id).join(', ')}`));
 }
 
 export const ROLLBACK_COMMANDS: readonly Command[] = [
   {
     name: 'endpoint rollback',
     usage: 'REV [PORT|ID]',
-    summary: 'makes one endpoint, or all, what they were at a revision',
-    details: [
-      'Shows what it would do and asks; without a terminal it needs --yes. A rollback is a new revision, and can be rolled back itself.',
-    ],
+    summary: 'returns one endpoint, or all, to the state of a revision',
+    details: ['Shows the plan and asks; without a terminal it needs --yes. A rollback is a new revision, and can be rolled back itself.'],
     examples: ['endpoint rollback 12', 'endpoint rollback 12 sensors --yes --reason "ticket 4712"'],
-    options: [YES, { name: 'dry-run', text: 'show what it would do, and stop' }, ...CHANGE_OPTIONS, DRAIN, FORCE],
+    options: [YES, { name: 'dry-run', text: 'show the plan, and change nothing' }, ...CHANGE_OPTIONS, DRAIN, FORCE],
     words: ['revision', 'target'],
     connects: true,
     run: rollback,

@@ -1,4 +1,4 @@
-/** `export`, `import`, `backup` and `restore`. */
+/** `export`, `backup` and `restore`, and the upload that `import` and `apply` share with `restore`. */
 
 import { open, rename, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -29,7 +29,7 @@ const OUTPUT: OptionSpec = {
   name: 'output',
   short: 'o',
   value: 'FILE',
-  text: 'write to this file, readable by its owner only',
+  text: 'write to this file, which only its owner can read',
   completes: 'file',
 };
 const SECRETS: OptionSpec = {
@@ -38,10 +38,10 @@ const SECRETS: OptionSpec = {
   text: 'mask (default) or include: passwords in clear',
   completes: ['mask', 'include'],
 };
-/** What `import` and `restore` read. */
+/** Describes the files that `import` and `restore` read. */
 export const WITH_CONFIGS = 'an object with a list "configs" of endpoints, as export and backup write it';
 const RESTORE = '/api/endpoints/restore';
-export const DRY_RUN: OptionSpec = { name: 'dry-run', text: 'say what would change, and change nothing' };
+export const DRY_RUN: OptionSpec = { name: 'dry-run', text: 'show what would change, and change nothing' };
 
 async function download(call: Call, path: string): Promise<void> {
   refuseSurplus(call.words);
@@ -49,7 +49,7 @@ async function download(call: Call, path: string): Promise<void> {
   const data = (await call.api.get(path, { query: { secrets } })) as { note?: unknown };
   const text = JSON.stringify(data, null, 2);
   if (typeof data.note === 'string' && !call.options.has('quiet')) {
-    // The broker speaks to whoever asks over HTTP.
+    // The broker's text names the query parameter; users of the command line need the option.
     call.terminal.err(`note: ${printable(data.note.replaceAll('?secrets=', '--secrets '))}`);
   }
   const file = call.options.text('output');
@@ -57,7 +57,7 @@ async function download(call: Call, path: string): Promise<void> {
   else await writeWhole(resolve(call.terminal.cwd, file), (write) => write(Buffer.from(`${text}\n`)));
 }
 
-/** The file is there wholly or not at all. @throws CommandFailure (usage), and what `fill` throws */
+/** Writes the file whole or not at all. @throws CommandFailure (usage), and the errors of `fill` */
 async function writeWhole(path: string, fill: (write: (chunk: Buffer) => Promise<void>) => Promise<void>): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   const file = await open(temporary, 'wx', 0o600).catch((error: unknown) => {
@@ -83,10 +83,10 @@ function unwritable(path: string, error: unknown): CommandFailure {
   return usageFailure(`${path} cannot be written: ${messageOf(error)}`);
 }
 
-/** Of the end of a backup, where it says what became of its secrets. */
+/** Bytes at the end of a backup that are kept, because they say how its secrets are stored. */
 const TAIL_BYTES = 4096;
 
-/** A backup as it comes: nothing of it is kept but its end. */
+/** Writes a backup while it arrives, and keeps only its end in memory. */
 async function backup(call: Call): Promise<void> {
   refuseSurplus(call.words);
   const { options, terminal } = call;
@@ -109,7 +109,7 @@ async function backup(call: Call): Promise<void> {
   printSecretsNote(call, tail.toString('utf8'));
 }
 
-/** Says at once what would be found out when the backup is needed. @param end of the backup */
+/** Warns at once about secrets that a restore would miss. @param end the end of the backup */
 function printSecretsNote({ terminal, options }: Call, end: string): void {
   const [, secrets] = /"secrets":"(none|sealed|masked|clear)"[^[\]]*$/.exec(end) ?? [];
   const [, note] = /"note":("(?:[^"\\]|\\.)*")[^[\]]*$/.exec(end) ?? [];
@@ -126,7 +126,7 @@ function readSecrets(options: Options): string | undefined {
   return secrets;
 }
 
-/** The one file that a command reads. @throws CommandFailure (usage) */
+/** Reads the one file name that a command needs. @throws CommandFailure (usage) */
 export function oneFile(words: readonly string[], what: string): string {
   const [file, ...surplus] = words;
   if (file === undefined) throw usageFailure(`which file? ${what} FILE, or - for standard input`);
@@ -134,7 +134,7 @@ export function oneFile(words: readonly string[], what: string): string {
   return file;
 }
 
-/** Sends a document, or a large file, and says what became of the endpoints in it. */
+/** Sends a document or a large file, and prints the changes of its endpoints. */
 export async function upload(call: Call, path: string, document: Sendable, done: string): Promise<void> {
   const { options, terminal } = call;
   const isDry = options.has('dry-run');
@@ -150,7 +150,7 @@ export async function upload(call: Call, path: string, document: Sendable, done:
   else terminal.out(`${done} ${countOf(answer.changes.length, 'change')}: ${counts}, revision ${answer.revision}${history}`);
 }
 
-/** A document that was read, or a file that is sent while it is read. */
+/** A document in memory, or a file that is read while it is sent. */
 type Sendable = Record<string, unknown> | ((more: Record<string, unknown>) => FileBody);
 
 async function sent({ api, options }: Call, path: string, document: Sendable, more: Record<string, unknown>): Promise<ImportAnswer> {
@@ -171,14 +171,14 @@ async function restore(call: Call): Promise<void> {
   await upload(call, RESTORE, document, 'restored');
 }
 
-/** Shows what a restore would do, and asks; one that only adds takes nothing from anybody. @throws CommandFailure (refused, usage) */
+/** Shows the plan of a restore and asks. A restore that only adds needs no question. @throws CommandFailure (refused, usage) */
 async function askBeforeRestore(call: Call, document: Sendable): Promise<void> {
   const { terminal } = call;
   const foreseen = await sent(call, RESTORE, document, { dryRun: true });
   if (foreseen.updated + foreseen.removed === 0) return;
   const counts = countsText(foreseen);
   if (!terminal.canAsk) {
-    throw usageFailure(`a restore asks before it changes or removes endpoints (${counts}), and nobody is there to answer: give --yes`);
+    throw usageFailure(`a restore asks before it changes or removes endpoints (${counts}), and there is no terminal to ask on: give --yes`);
   }
   printNotes(terminal, foreseen);
   for (const change of foreseen.changes) printEndpointChange(terminal, change);
@@ -190,7 +190,7 @@ export const TRANSFER_COMMANDS: readonly Command[] = [
   {
     name: 'export',
     usage: '',
-    summary: 'all endpoints as JSON',
+    summary: 'prints all endpoints as JSON',
     details: ['Passwords are sealed or masked unless --secrets include is given.'],
     examples: ['export > endpoints.json', 'export --secrets include --output endpoints.json'],
     options: [OUTPUT, SECRETS],
@@ -201,10 +201,10 @@ export const TRANSFER_COMMANDS: readonly Command[] = [
   {
     name: 'backup',
     usage: '',
-    summary: 'all endpoints and their history as JSON',
-    details: ['A backup with masked passwords restores only where the endpoints are still there: it warns of that.'],
+    summary: 'prints all endpoints and their history as JSON',
+    details: ['A backup with masked passwords can be restored only where the endpoints still exist; the command warns about it.'],
     examples: ['backup > backup.json', 'backup --secrets include --output backup.json', 'backup --no-history > endpoints.json'],
-    options: [OUTPUT, SECRETS, { name: 'no-history', text: 'the endpoints alone' }],
+    options: [OUTPUT, SECRETS, { name: 'no-history', text: 'leave out the history' }],
     words: [],
     connects: true,
     run: backup,
@@ -212,9 +212,10 @@ export const TRANSFER_COMMANDS: readonly Command[] = [
   {
     name: 'restore',
     usage: 'FILE',
-    summary: 'makes the endpoints what they are in a backup; all or nothing',
+    summary: 'makes the endpoints match a backup; all or nothing',
     details: [
-      'Where it changes or removes endpoints it shows what it would do and asks; without a terminal it needs --yes. An empty store takes the history, too; else this is one new revision.',
+      'A restore that changes or removes endpoints shows the plan and asks; without a terminal it needs --yes.',
+      'An empty store takes the history too; any other store gets one new revision.',
     ],
     examples: ['restore backup.json --dry-run', 'restore backup.json --yes --reason "new machine"'],
     options: [YES, DRY_RUN, ...CHANGE_OPTIONS, DRAIN, FORCE],

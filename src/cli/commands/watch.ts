@@ -1,4 +1,4 @@
-/** `endpoint watch`: what happens to the endpoints, as it happens. */
+/** `endpoint watch`: prints events of the endpoints as they happen. */
 
 import { steadyNow } from '../../kernel/clock.ts';
 import { pause } from '../../kernel/deadline.ts';
@@ -13,7 +13,7 @@ import { optionalTarget, timeText } from './common.ts';
 const AWAY_MS = 60_000;
 const PAUSE_MS = 1_000;
 
-/** What the events say, as far as it is printed. */
+/** The fields of the events that are printed. */
 interface EventData {
   at?: string;
   node?: string;
@@ -28,7 +28,7 @@ interface EventData {
   ended?: boolean;
 }
 
-/** Whether an event is about the endpoint; revisions are when one of their changes is. */
+/** Whether an event is about the endpoint. A revision is when one of its changes is. */
 function concerns(target: TargetKey | null, data: EventData): boolean {
   if (target === null) return true;
   const { endpoint, port } = data;
@@ -37,7 +37,7 @@ function concerns(target: TargetKey | null, data: EventData): boolean {
   return isMeant(endpoint, port) || (data.changes ?? []).some((change) => isMeant(change.id, change.port));
 }
 
-/** One line. */
+/** An event as one line. */
 function lineOf(event: string, data: EventData): string {
   const when = data.at === undefined ? '' : `${timeText(data.at)}  `;
   const who = `${data.endpoint} (port ${data.port})`;
@@ -74,9 +74,9 @@ async function watch(call: Call): Promise<void> {
     try {
       await api.events('/api/endpoints/watch', lastId, onEvent);
       away ??= steadyNow();
-      terminal.err('the stream has ended: trying again');
+      terminal.err('the connection has ended: trying again');
     } catch (error) {
-      // Only who has been connected waits for the broker to come back.
+      // Only a command that was connected before waits for the broker to return.
       const mayReturn = error instanceof CommandFailure && error.exitCode === EXIT.unreachable && lastId !== null;
       away ??= steadyNow();
       if (!mayReturn || steadyNow() - away > AWAY_MS) throw error;
@@ -89,8 +89,8 @@ export const WATCH_COMMANDS: readonly Command[] = [
   {
     name: 'endpoint watch',
     usage: '[PORT|ID]',
-    summary: 'states, revisions and drains as they happen, until interrupted',
-    details: ['With --json one object a line. A broker that is away for less than a minute is found again.'],
+    summary: 'prints states, revisions and drains as they happen, until interrupted',
+    details: ['With --json, one object per line. The command reconnects to a broker that is away for less than a minute.'],
     examples: ['endpoint watch', 'endpoint watch sensors --json'],
     options: [],
     words: ['target'],

@@ -1,4 +1,4 @@
-/** What may stand at the cursor: `__complete WORDS...`, whose last word is the one being typed. */
+/** Completes a command line: `__complete WORDS...`, whose last word is the one at the cursor. */
 
 import type { HistoryRow, ListAnswer } from '../api/answers.ts';
 import type { Api } from '../api/client.ts';
@@ -10,18 +10,18 @@ import { KEYS, keyInfo } from '../input/endpoint-keys.ts';
 import type { OptionSpec } from '../option.ts';
 import { SCRIPTS } from './scripts.ts';
 
-/** A word that fits, and what it is. `:file` asks the shell for its own completion of file names. */
+/** A word that fits, and its description. `:file` asks the shell to complete file names itself. */
 export interface Candidate {
   value: string;
   text: string;
 }
 
-/** Asked while somebody types: the broker has this long, milliseconds. */
+/** Time limit of the broker's answer, milliseconds: the user is waiting at the prompt. */
 export const ASK_MS = 1500;
 
 const FILE: Candidate = { value: ':file', text: '' };
 const REVISIONS = '20';
-/** Keys of requests that are no keys of an endpoint. */
+/** A key of requests that is no key of an endpoint. */
 const MOVE = 'newPort';
 
 function plain(values: readonly string[]): Candidate[] {
@@ -34,11 +34,11 @@ export interface Question {
   before: readonly string[];
   /** the word at the cursor, '' for a new one */
   current: string;
-  /** the broker that the options before the cursor name */
+  /** the broker named by the options before the cursor */
   api: Api;
 }
 
-/** Candidates that begin with the current word; none when the broker cannot be asked. */
+/** Candidates that begin with the current word; none when the broker does not answer. */
 export async function complete(question: Question): Promise<Candidate[]> {
   const found = await candidates(question);
   return found.filter((candidate) => candidate === FILE || candidate.value.startsWith(question.current));
@@ -72,7 +72,7 @@ async function inCommand(command: Command, before: readonly string[], current: s
   return kind === undefined ? [] : ofKind(kind, words, current, api);
 }
 
-/** Words before the cursor, options that are used up, and the option whose value is being typed. */
+/** The words before the cursor, the options already given, and the option whose value is at the cursor. */
 function walk(
   before: readonly string[],
   specs: readonly OptionSpec[],
@@ -97,14 +97,14 @@ function walk(
   return { words, open, used };
 }
 
-/** What follows an action of `plan`. */
+/** The kinds of words behind an action of `plan`. */
 const AFTER_ACTION: Readonly<Record<string, readonly WordKind[]>> = {
   add: ['pairs'],
   update: ['target', 'pairs'],
   rollback: ['revision', 'target'],
 };
 
-/** The kind of the next word; pairs go on and on. */
+/** The kind of the next word; `pairs` repeats without limit. */
 function kindAt({ words: declared }: Command, words: readonly string[]): WordKind | undefined {
   const isAction = declared[0] === 'action' && words.length > 0;
   const kinds: readonly WordKind[] = isAction ? ['action', ...(AFTER_ACTION[words[0]!] ?? (['target'] as const))] : declared;
@@ -151,7 +151,7 @@ async function revisions(api: Api): Promise<Candidate[]> {
   return [...seen.values()].map((row) => ({ value: String(row.revision), text: `${row.action} ${row.id} by ${row.actor}` }));
 }
 
-/** Keys that are not given yet, or the values of the key before the `=`. */
+/** Keys not given yet, or the values of the key before the `=`. */
 function pairs(words: readonly string[], current: string): Candidate[] {
   const equals = current.indexOf('=');
   if (equals >= 0) {

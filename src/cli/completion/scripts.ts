@@ -1,6 +1,6 @@
-/** The scripts by which bash, zsh and fish ask `fluxmq __complete` what may stand at the cursor. */
+/** The scripts by which bash, zsh and fish ask `fluxmq __complete` for candidates at the cursor. */
 
-/** bash takes `=` and `:` for the ends of words: the script joins them again, and completes only what stands behind the last one. */
+/** bash splits words at `=` and `:`. The script joins the parts again, and completes only the text behind the last split. */
 const BASH = `# completion of fluxmq for bash: source it, or save it as ~/.local/share/bash-completion/completions/fluxmq
 _fluxmq() {
   local line word glued= i program=\${COMP_WORDS[0]/#\\~/$HOME}
@@ -81,5 +81,5 @@ end
 complete -c fluxmq -f -a '(__fluxmq_complete)'
 `;
 
-/** By the name of the shell. */
+/** Scripts by the name of the shell. */
 export const SCRIPTS: Readonly<Record<string, string>> = { bash: BASH, zsh: ZSH, fish: FISH };

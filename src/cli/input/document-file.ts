@@ -1,4 +1,4 @@
-/** Reads a document (an endpoint, an export, a backup) from a file or standard input: JSON, or YAML with `${NAME}` filled in. */
+/** Reads a document (an endpoint, an export, a backup) from a file or standard input: JSON, or YAML with `${NAME}` replaced. */
 
 import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -12,8 +12,8 @@ const BYTES_MAX = 512 * 1024 * 1024;
 
 /**
  * @param file a path, or `-` for standard input
- * @param place where the document stands in a configuration: what is filled in for each client there is left alone
- * @param expected what the object is, for who brings something else
+ * @param place the document's place in a configuration; placeholders that the broker fills in per client there stay as they are
+ * @param expected a description of the expected object, for the error message
  * @throws CommandFailure (usage)
  */
 export async function readDocumentFile(
@@ -46,7 +46,7 @@ async function read(file: string, terminal: Terminal): Promise<string> {
   }
 }
 
-/** JSON is taken as it is: programs have written it. */
+/** Parses JSON without replacing `${NAME}`, because a program wrote it; YAML gets the replacement. */
 async function parse(text: string, file: string, place: string[], terminal: Terminal): Promise<unknown> {
   if (text.trim() === '') throw usageFailure(`${nameOf(file)} is empty`);
   let why: string;

@@ -1,4 +1,4 @@
-/** The keys of an endpoint by the names that KEY=VALUE uses, and what kind of value each takes. */
+/** The endpoint keys that KEY=VALUE accepts, and the kind of value of each. */
 
 import { defaultEndpoint } from '../../endpoint/defaults.ts';
 
@@ -7,11 +7,11 @@ export type KeyKind = 'boolean' | 'number' | 'string' | 'json';
 export interface KeyInfo {
   path: string;
   kind: KeyKind;
-  /** words that the value may be, for completion */
+  /** possible words of the value, for completion */
   values: readonly string[];
 }
 
-/** Keys that an endpoint's complete form has under another name, and words that are not of the default's kind. */
+/** Keys with another name in an endpoint's complete form, and words that differ from the kind of the default. */
 const OTHERS: readonly KeyInfo[] = [
   { path: 'authType', kind: 'string', values: ['fixed'] },
   { path: 'aclType', kind: 'string', values: ['config'] },
@@ -24,7 +24,7 @@ const WORDS: Readonly<Record<string, readonly string[]>> = {
 /** Numbers whose default follows from another key. */
 const DERIVED: ReadonlySet<string> = new Set(['maxConnectionPerAddress', 'maxConnectionPerAddressPerSecond']);
 
-/** Options of this object that are not set are texts: paths, PEM, passwords. */
+/** Unset options of this object are texts: paths, PEM, passwords. */
 const TEXTS = 'sslConfig.';
 
 function describe(path: string, value: unknown): KeyInfo[] {
@@ -53,7 +53,7 @@ export function isSecretKey(path: string): boolean {
   return /pass(word|phrase)$/i.test(path);
 }
 
-/** What is known about a key; undefined for one that the broker must judge. */
+/** The known facts about a key; undefined for a key that only the broker can judge. */
 export function keyInfo(path: string): KeyInfo | undefined {
   return BY_PATH.get(path);
 }

@@ -4,13 +4,13 @@ import { isObject } from '../../endpoint/problems.ts';
 import { usageFailure } from '../failure.ts';
 import { keyInfo } from './endpoint-keys.ts';
 
-/** Which endpoint: by port or by id. */
+/** An endpoint, named by port or by id. */
 export interface TargetKey {
   port?: number;
   id?: string;
 }
 
-/** `1884` is a port, all else an id. An id of digits alone is given as `id=1884`. @throws CommandFailure (usage) */
+/** Reads `1884` as a port and any other word as an id. Write an id of digits as `id=1884`. @throws CommandFailure (usage) */
 export function readTarget(word: string): TargetKey {
   const [, key, value] = /^(port|id)=(.*)$/s.exec(word) ?? [];
   const text = value ?? word;
@@ -30,7 +30,7 @@ export interface Pairs {
 }
 
 /**
- * Splits words into KEY=VALUE pairs and others. Dotted keys make objects; `null` stands for the default.
+ * Splits words into KEY=VALUE pairs and others. Dotted keys make objects; `null` means the default.
  * @throws CommandFailure (usage) with every problem
  */
 export function readPairs(words: readonly string[]): Pairs {
@@ -57,7 +57,7 @@ export function readPairs(words: readonly string[]): Pairs {
   return { others, body };
 }
 
-/** What is of no known kind becomes what it looks like; the broker has the last word on it. */
+/** Parses a value by the kind of its key, or by its own form when the kind is unknown. The broker makes the final check. */
 function readValue(path: string, text: string): unknown {
   if (text === 'null') return null;
   const kind = keyInfo(path)?.kind;
@@ -77,7 +77,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** Sets a dotted key. Returns why it cannot be done, or null. */
+/** Sets a dotted key. Returns the reason when that is impossible, otherwise null. */
 function put(body: Record<string, unknown>, path: string, value: unknown): string | null {
   const keys = path.split('.');
   const last = keys.pop() ?? '';
@@ -85,7 +85,7 @@ function put(body: Record<string, unknown>, path: string, value: unknown): strin
   for (const key of keys) {
     if (!Object.hasOwn(place, key)) define(place, key, {});
     const next = place[key];
-    if (!isObject(next)) return `${path}: ${key} is given as a whole, too`;
+    if (!isObject(next)) return `${path}: ${key} is also given as a whole`;
     place = next;
   }
   if (Object.hasOwn(place, last)) return `${path} is given more than once`;
@@ -93,7 +93,7 @@ function put(body: Record<string, unknown>, path: string, value: unknown): strin
   return null;
 }
 
-/** An own property, whatever its name: a key `__proto__` is sent, and refused by the broker. */
+/** Defines an own property for any name, so that a key `__proto__` reaches the broker, which refuses it. */
 function define(place: Record<string, unknown>, key: string, value: unknown): void {
   Object.defineProperty(place, key, { value, enumerable: true, configurable: true, writable: true });
 }

@@ -1,17 +1,17 @@
-/** Files that are too large to be read as a whole: sent to the broker as they are, with what the command adds in front. */
+/** Files that are too large to read whole: sent to the broker unparsed, with the command's own keys in front. */
 
 import { closeSync, createReadStream, openSync, readSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { FileBody } from '../api/exchange.ts';
 
-/** Smaller ones are read and checked here. */
+/** Smaller files are read and checked by the command. */
 const LARGE_BYTES = 8 * 1024 * 1024;
-/** Byte order mark and white space before the object. */
+/** Room for a byte order mark and white space before the object. */
 const LEAD_BYTES = 64;
 
 /**
- * A large file with a JSON object, as a body.
- * @returns null when it is not large, or not JSON by its first character: then it is read as others are
+ * A large file with a JSON object, as a request body.
+ * @returns null when the file is not large, or does not begin as a JSON object: the caller then reads it whole
  */
 export function largeFile(file: string, cwd: string): ((more: Record<string, unknown>) => FileBody) | null {
   const path = resolve(cwd, file);

@@ -1,4 +1,4 @@
-/** Changes of endpoints as people read them: one line a key, old and new value. */
+/** Prints changes of endpoints: one line per key, with its old and new value. */
 
 import { isObject } from '../../endpoint/problems.ts';
 import type { EndpointChange, KeyChange, NodeOutcome } from '../api/answers.ts';
@@ -7,7 +7,7 @@ import { paint, printable, type Terminal } from '../terminal.ts';
 const SIGNS = { added: '+', updated: '~', removed: '-' } as const;
 const COLORS = { added: 'green', updated: 'yellow', removed: 'red' } as const;
 
-/** How an effect is told. */
+/** Words for the effects of a change. */
 const EFFECTS: Readonly<Record<string, string>> = {
   none: 'no effect on clients',
   live: 'at once, for all clients',
@@ -22,7 +22,7 @@ export function valueText(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
-/** An object with option objects as dotted keys, in order. */
+/** The keys of an object in order; option objects become dotted keys. */
 export function flatten(value: Record<string, unknown>, prefix = ''): [string, unknown][] {
   return Object.entries(value).flatMap(([key, part]): [string, unknown][] => {
     const path = prefix + key;
@@ -32,9 +32,9 @@ export function flatten(value: Record<string, unknown>, prefix = ''): [string, u
   });
 }
 
-/** `maxSessionSize  100 → 200`; a secret shows only that it changed. */
+/** `maxSessionSize  100 → 200`; for a secret only the fact of a change. */
 export function keyLines(terminal: Terminal, all: readonly KeyChange[], indent: string): string[] {
-  // An endpoint that comes or goes is one change without a path.
+  // Adding or removing an endpoint is one change without a path.
   const changes = all.filter(({ path }) => path !== '');
   const width = Math.max(0, ...changes.map(({ path }) => path.length));
   const texts = changes.map((change) => (isSecret(change) ? 'changed (secret)' : `${shown(change.from)} → ${shown(change.to)}`));
@@ -55,7 +55,7 @@ function isSecret({ from, to, secret }: KeyChange): boolean {
   return secret === true || (from === to && typeof from === 'string' && /^\*+$/.test(from));
 }
 
-/** One endpoint's part of a diff: its line, then its keys. */
+/** Prints the change of one endpoint: its line, then its keys. */
 export function printEndpointChange(terminal: Terminal, change: EndpointChange): void {
   const { action, id, port, clientsAffected } = change;
   const clients = clientsAffected === undefined || clientsAffected === 0 ? '' : `, ${countOf(clientsAffected, 'client')} affected`;
@@ -63,7 +63,7 @@ export function printEndpointChange(terminal: Terminal, change: EndpointChange):
   for (const line of keyLines(terminal, change.changes ?? [], '    ')) terminal.out(line);
 }
 
-/** The changes of one endpoint, which may itself come or go. */
+/** Prints the changes of one endpoint, also its addition or removal. */
 export function printKeyChanges(terminal: Terminal, changes: readonly KeyChange[]): void {
   for (const { path, from, to } of changes) {
     if (path === '') terminal.out(from === null ? paint(terminal, 'green', `+ ${shown(to)}`) : paint(terminal, 'red', `- ${shown(from)}`));
@@ -76,7 +76,7 @@ export function countOf(count: number, what: string): string {
   return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
-/** Warnings, and nodes that have not applied a change: said even when little is printed. */
+/** Prints warnings, and nodes that have not applied a change; also with --quiet and --json. */
 export function printNotes(terminal: Terminal, answer: { warnings?: readonly string[]; nodes?: readonly NodeOutcome[] }): void {
   for (const warning of answer.warnings ?? []) terminal.err(`warning: ${printable(warning)}`);
   for (const { node, state, reason } of answer.nodes ?? []) {

@@ -1,19 +1,19 @@
-/** Lines up columns for people: as wide as needed, cut to the terminal where there is one. */
+/** Prints columns: as wide as their contents, cut to the width of a terminal. */
 
 import { paint, printable, type Terminal } from '../terminal.ts';
 
 export interface Column {
   title: string;
   align?: 'right';
-  /** may be cut when the terminal is too narrow; the widest such column is cut first */
+  /** whether the column may be cut in a narrow terminal; the widest such column is cut first */
   flexible?: true;
 }
 
 const GAP = '  ';
-/** A column is not cut below this. */
+/** Narrowest width of a cut column. */
 const NARROWEST = 8;
 
-/** Columns that a text takes up; wide characters of East Asia and emoji count twice. */
+/** Display width of a text; East Asian wide characters and emoji count twice. */
 function widthOf(text: string): number {
   let width = 0;
   for (const character of text)
@@ -56,7 +56,7 @@ function columnWidths(columns: readonly Column[], cells: readonly string[][], te
   return widths;
 }
 
-/** A table with a line of titles; nothing below them when there are no rows. */
+/** Prints a table with a line of titles; without rows only the titles. */
 export function printTable(terminal: Terminal, columns: readonly Column[], rows: readonly (readonly string[])[]): void {
   const cells = rows.map((row) => row.map((cell) => (cell === '' ? '-' : printable(cell))));
   const widths = columnWidths(columns, cells, terminal.width);
@@ -81,7 +81,7 @@ function colorStates(terminal: Terminal, line: string): string {
   return STATES.reduce((text, [pattern, color]) => text.replace(pattern, (word) => paint(terminal, color, word)), line);
 }
 
-/** Names and values in two columns. */
+/** Prints names and values in two columns. */
 export function printPairs(terminal: Terminal, pairs: readonly (readonly [string, string])[]): void {
   const width = Math.max(0, ...pairs.map(([name]) => widthOf(name)));
   for (const [name, value] of pairs) terminal.out(`${name}${' '.repeat(width - widthOf(name))}${GAP}${printable(value)}`);

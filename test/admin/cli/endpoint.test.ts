@@ -147,7 +147,7 @@ test('TLS: texts stay texts, a secret in an argument is warned of, problems of t
     `endpoint add port=${free[2]} host=127.0.0.1 sslConfig.enabled=true sslConfig.cert=none.pem sslConfig.key=none.pem sslConfig.passphrase=123`,
   );
   expect(refused).toMatchObject({ code: 1, stdout: '' });
-  expect(refused.stderr).toContain('warning: sslConfig.passphrase stands in an argument');
+  expect(refused.stderr).toContain('warning: sslConfig.passphrase is in an argument');
   expect(refused.stderr).toContain('none.pem');
   expect(refused.stderr).not.toContain('must be a string');
   const identity = Authority.root(certificateFolder()).issue('localhost');

@@ -54,7 +54,7 @@ test('another name than the one in the certificate is refused', async () => {
 test('https where http is spoken, and a file that is no certificate', async () => {
   expect(await fluxmq(['endpoint', 'list', '--api', held.broker.admin.replace('http:', 'https:')])).toMatchObject({
     code: 3,
-    stderr: expect.stringContaining('it does not speak https there'),
+    stderr: expect.stringContaining('the port does not speak https'),
   });
   expect((await fluxmq(['endpoint', 'list', '--api', held.broker.admin, '--cacert', cacert])).code).toBe(2);
   expect(await fluxmq(['endpoint', 'list', '--api', url, '--cacert', `${cacert}.none`])).toMatchObject({ code: 2 });

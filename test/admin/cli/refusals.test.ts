@@ -21,7 +21,7 @@ test.each([
   ['endpoint', /usage: .\/fluxmq endpoint COMMAND/],
   ['endpoint lits', /unknown command: endpoint lits \(did you mean list\?\)/],
   ['edpoint', /unknown command: edpoint \(did you mean endpoint\?\)/],
-  ['endpoint --json list', /options stand behind the command/],
+  ['endpoint --json list', /options follow the command/],
   ['endpoint list --jsn', /unknown option: --jsn \(did you mean --json\?\)/],
   ['endpoint list --json=1', /--json takes no value/],
   ['endpoint list --api', /--api needs a value: --api URL/],
@@ -31,7 +31,7 @@ test.each([
   ['endpoint list --api http://127.0.0.1:1 --config config.yaml', /not both/],
   ['endpoint list --config none.yaml', /none\.yaml: there is no such file/],
   ['endpoint list surplus', /unexpected: surplus/],
-  ['endpoint list --password secret', /--password is not taken on the command line, where others can read it/],
+  ['endpoint list --password secret', /--password is refused on the command line, where others can read it/],
   ['endpoint list --timeout 30', /expected a time with its unit/],
   ['endpoint list --timeout 6m', /expected 1ms to 5m/],
   ['endpoint list --user a', /there is no password for a/],
@@ -42,7 +42,7 @@ test.each([
   ['endpoint add port=1 =3', /=3: expected KEY=VALUE/],
   ['endpoint add port=1 host=', /host= has no value: host=null sets the default/],
   ['endpoint add port=1 port=2', /port is given more than once/],
-  ['endpoint add port=1 serverOptions=1 serverOptions.soBacklog=2', /serverOptions is given as a whole, too/],
+  ['endpoint add port=1 serverOptions=1 serverOptions.soBacklog=2', /serverOptions is also given as a whole/],
   ['endpoint add port=1 aclConfig={', /is not JSON/],
   ['endpoint add --file none.yaml', /none\.yaml: there is no such file/],
   ['endpoint update first', /nothing to change/],
@@ -53,7 +53,7 @@ test.each([
   ['endpoint plan updat first a=1', /unknown action: updat \(did you mean update\?\)/],
   ['endpoint diff', /which revision\?/],
   ['endpoint diff x', /x is no revision/],
-  ['endpoint rollback 1', /nobody is there to answer: give --yes/],
+  ['endpoint rollback 1', /there is no terminal to ask on: give --yes/],
   ['import', /which file\?/],
   ['import none.json', /there is no such file/],
   ['import config.yaml --mode both', /expected merge or replace/],
@@ -107,9 +107,9 @@ test('no broker there, one that hangs up, something else that answers: 3', async
   };
   const away = await run(`endpoint remove first --api ${await answers(null)}`);
   expect(away.code).toBe(3);
-  expect(away.stderr).toContain('the change may have happened all the same');
+  expect(away.stderr).toContain('the change may have been made nevertheless');
   const foreign = await run(`endpoint list --api ${await answers('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi')}`);
-  expect(foreign).toMatchObject({ code: 3, stderr: expect.stringContaining('answers 200, but not as fluxmq does') });
+  expect(foreign).toMatchObject({ code: 3, stderr: expect.stringContaining('answers 200, but is not fluxmq') });
   expect((await run(`endpoint list --api ${await answers('SSH-2.0-x\r\n')}`)).code).toBe(3);
   expect((await run('endpoint list --api host.invalid')).code).toBe(3);
 });
@@ -123,7 +123,7 @@ test('--timeout is how long a question is waited for; a change may be answered a
   expect(asked).toMatchObject({ code: 3, stderr: `fluxmq: no answer from http://${api}: no answer within 0.3 s\n` });
   const changed = await run(`endpoint remove first --timeout 300ms --api ${api}`);
   expect(changed).toMatchObject({ code: 3, stderr: expect.stringContaining('no answer within 7.3 s') });
-  expect(changed.stderr).toContain('the change may have happened all the same');
+  expect(changed.stderr).toContain('the change may have been made nevertheless');
 }, 30_000);
 
 test('logins: from the configuration, environment, files and tokens; wrong ones and viewers end with 4', async () => {

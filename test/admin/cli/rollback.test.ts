@@ -65,6 +65,6 @@ test('a change under --confirm-within says how to keep it, and confirm keeps it'
   expect(changed.stderr).toMatch(
     new RegExp(`revision ${revision} is undone at \\S+Z unless confirmed: \\./fluxmq endpoint confirm ${revision}`),
   );
-  expect(printed(await run(`endpoint confirm ${revision}`))).toBe(`confirmed revision ${revision}: first stays as it is\n`);
+  expect(printed(await run(`endpoint confirm ${revision}`))).toBe(`confirmed revision ${revision}, which changed first\n`);
   expect(await run(`endpoint confirm ${revision}`)).toMatchObject({ code: 1, stdout: '' });
 });
