@@ -7,15 +7,15 @@ import { silentLogger } from './kernel/logger.ts';
 import { loadSettings } from './settings/load-settings.ts';
 import type { Settings } from './settings/settings.ts';
 
-/** What is wrong with a configuration that can be read. */
+/** Problems of a configuration that can be read. */
 export interface Verdict {
-  /** the node would not start */
+  /** reasons why the node would not start */
   problems: string[];
   warnings: string[];
 }
 
 /**
- * Certificates of endpoints are warned of: one that cannot be used keeps its endpoint alone from listening.
+ * Problems with certificates of endpoints are warnings: an unusable certificate keeps only its own endpoint from listening.
  * @throws SettingsError with every problem of the file and the environment
  */
 export async function checkConfiguration(file: string | null, env: NodeJS.ProcessEnv, cwd: string): Promise<Verdict> {
@@ -40,14 +40,14 @@ async function endpointProblems({ endpoints }: Settings): Promise<string[]> {
     if (!enabled || !sslConfig.enabled) continue;
     const lines = await loadTls(sslConfig).then(
       ({ warnings }) => warnings,
-      (error: unknown) => linesOf(error, `endpoint ${port} will not listen until that is mended`),
+      (error: unknown) => linesOf(error, `endpoint ${port} will not listen until that is fixed`),
     );
     found.push(...lines.map((text) => `endpoints[${index}].${text.startsWith('sslConfig') ? '' : 'sslConfig: '}${text}`));
   }
   return found;
 }
 
-/** A line for each thing that is wrong. @param consequence of it */
+/** One line per issue of the error. @param consequence appended to each line */
 function linesOf(error: unknown, consequence: string): string[] {
   if (!(error instanceof FluxError)) throw error;
   return error.issues.map(({ path, message }: Issue) => `${path}: ${message}; ${consequence}`);

@@ -1,4 +1,4 @@
-/** The roof of the command line: one process, one command. Nothing of the broker is loaded here. */
+/** The entry point of the command line: one process, one command. It loads nothing of the broker. */
 
 import { createInterface } from 'node:readline/promises';
 import type { FluxmqSource } from './cli/commands/import.ts';
@@ -6,7 +6,7 @@ import { runCommandLine } from './cli/run.ts';
 import type { Terminal } from './cli/terminal.ts';
 import { stackOf } from './kernel/errors.ts';
 
-/** Ended by an error of the program itself. */
+/** Exit code after an error of the program itself. */
 const EXIT_FAULT = 70;
 
 async function readInput(maxBytes: number): Promise<string> {
@@ -48,13 +48,13 @@ const terminal: Terminal = {
   readInput,
 };
 
-// `./fluxmq endpoint list | head -1`: whoever reads has seen enough.
+// In `./fluxmq endpoint list | head -1` the reader closes the pipe early, which is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit(0);
 });
 
-/** The database drivers are loaded by the one command that needs them. */
+/** Loads the database drivers on demand, because only one command needs them. */
 const readFluxmq: FluxmqSource = async (where) => {
   const { readFluxmqEndpoints } = await import('./storage/fluxmq-import/read-fluxmq.ts');
   return readFluxmqEndpoints(where);

@@ -1,4 +1,4 @@
-/** The first lines of the process: signals that must not end it are taken before anything else is loaded. */
+/** The entry point of the broker: handles signals before it loads anything else, because an early signal must not end the process. */
 
 import { takeSignals } from './signals.ts';
 

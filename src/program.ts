@@ -1,4 +1,4 @@
-/** The roof: reads the command line and the configuration, starts the node, and ends the process when a signal asks for it. */
+/** The program around a node: reads the command line and the configuration, starts the node, and ends the process on a signal. */
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -15,7 +15,7 @@ import { formatIssues, SettingsError } from './settings/settings-error.ts';
 import type { Signals } from './signals.ts';
 import { type RunningNode, startNode } from './start-node.ts';
 
-/** Below it, `ulimit -n` ends a busy broker before its configured limits do. */
+/** With a lower `ulimit -n`, a busy broker runs out of descriptors before it reaches its configured limits. */
 const DESCRIPTORS_WANTED = 16_384;
 
 /** The built files. @param dist their folder */
@@ -37,7 +37,7 @@ function readVersion(dist: URL): string {
   return typeof version === 'string' ? version : 'unknown';
 }
 
-/** Ends the process. Everything that must not be lost has been closed before. */
+/** Ends the process. The caller has closed everything that must not be lost. */
 function exit(code: number): never {
   process.exit(code);
 }
@@ -62,7 +62,7 @@ function readCommand(): Command {
   return { command, file: values.config ?? null, isQuarantine, isDiscarding };
 }
 
-/** Soft limit of open files; null where /proc does not tell. */
+/** Soft limit of open files; null where /proc has none. */
 function descriptorLimit(): number | null {
   try {
     const limits = readFileSync('/proc/self/limits', 'utf8');
@@ -76,15 +76,16 @@ function descriptorLimit(): number | null {
 function warnAboutDescriptors(logger: Logger): void {
   const limit = descriptorLimit();
   if (limit !== null && limit < DESCRIPTORS_WANTED) {
-    logger.warn(`only ${limit} files and sockets may be open at once: raise it with ulimit -n`, { wanted: DESCRIPTORS_WANTED });
+    logger.warn(`the process may open only ${limit} files and sockets: raise the limit with ulimit -n`, { wanted: DESCRIPTORS_WANTED });
   }
 }
 
-/** The store's endpoints are those in use, whatever the file says. */
+/** Checks the endpoints of the store, which are those in use whatever the file says. */
 function warnAboutExamples({ control }: RunningNode, logger: Logger): void {
   for (const { endpoint } of control.list()) {
     const paths = examplesOf(endpoint);
-    if (paths.length > 0) logger.warn(`Endpoint ${endpoint.port}: ${paths.join(', ')}: an example of the documentation, anybody knows it`);
+    if (paths.length > 0)
+      logger.warn(`Endpoint ${endpoint.port}: ${paths.join(', ')}: an example from the documentation, which anybody knows`);
   }
 }
 
@@ -99,7 +100,7 @@ function readyLine(node: RunningNode, version: string, settings: Settings): stri
   return `fluxmq ${version} is ready: admin http${settings.http.ssl === null ? '' : 's'}://${settings.http.host}:${node.adminPort}, endpoints ${list}`;
 }
 
-/** Ends in order on the first signal, at once on the second. @returns what ends the process for another reason */
+/** Shuts down in order on the first signal, and at once on the second. @returns a function that shuts down for another reason */
 function endOnSignal(
   signals: Signals,
   starting: Promise<RunningNode>,
@@ -130,7 +131,7 @@ function endOnSignal(
     void end(code);
   };
   signals.onEnd((signal) => {
-    // process.exit() would wait for the end of each thread.
+    // process.exit() would wait for every thread to end.
     if (isStopping) process.kill(process.pid, 'SIGKILL');
     else begin(0, signal);
   });
@@ -139,7 +140,7 @@ function endOnSignal(
   };
 }
 
-/** SIGHUP: the log file is opened again and changed files are read, at any time; one line says what came of it. */
+/** SIGHUP reopens the log file and reads changed files, at any time. One log line reports the result. */
 function reloadOnSignal(signals: Signals, starting: Promise<RunningNode>, log: OpenLog): void {
   let node: RunningNode | null = null;
   starting.then(
@@ -152,9 +153,9 @@ function reloadOnSignal(signals: Signals, starting: Promise<RunningNode>, log: O
     log.reopen();
     try {
       const changed = node === null ? ['the node is starting and reads every file anyway'] : await node.reload();
-      log.logger.info(`SIGHUP: the log file is opened again; ${changed.length === 0 ? 'no certificate has changed' : changed.join('; ')}`);
+      log.logger.info(`SIGHUP: the log file was reopened; ${changed.length === 0 ? 'no certificate has changed' : changed.join('; ')}`);
     } catch (error) {
-      log.logger.error('SIGHUP: the log file is opened again; other files could not be read', { reason: messageOf(error) });
+      log.logger.error('SIGHUP: the log file was reopened; other files could not be read', { reason: messageOf(error) });
     }
   });
 }
@@ -167,7 +168,7 @@ async function start({ file, isQuarantine, isDiscarding }: Command, dist: URL, s
   for (const warning of warnings) logger.warn(`configuration: ${warning}`);
   warnAboutDescriptors(logger);
   for (const path of exampleSettings(settings))
-    logger.warn(`Auth: ${path} is an example of the documentation: anybody knows it, change it`);
+    logger.warn(`Auth: ${path} is an example from the documentation, which anybody knows: change it`);
   const starting = startNode({
     settings,
     version,

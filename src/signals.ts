@@ -1,15 +1,15 @@
-/** Signals that tools send to a process that is to go on, and those that ask it to end. */
+/** Signals that ask the process to end, and signals that it must survive. */
 
 export interface Signals {
-  /** Calls `reload` for each SIGHUP from now on, and for one that came before; not again before it has resolved. */
+  /** Calls `reload` for each later SIGHUP, and once for an earlier one. Calls never overlap: signals during a reload cause one more. */
   onReload(reload: () => Promise<void>): void;
-  /** Calls `end` for each signal that asks for the end. */
+  /** Calls `end` for each signal that asks the process to end. */
   onEnd(end: (signal: NodeJS.Signals) => void): void;
 }
 
 /**
- * Takes the signals. SIGHUP, SIGUSR1 and SIGUSR2 end nothing from here on; a handler for SIGUSR1 also keeps Node from opening its debugger.
- * SIGTERM, SIGINT and SIGQUIT do what they always do until onEnd().
+ * Installs the handlers. From then on SIGHUP, SIGUSR1 and SIGUSR2 do not end the process; without a handler for SIGUSR1, Node would open
+ * its debugger. SIGTERM, SIGINT and SIGQUIT keep their default action until onEnd().
  */
 export function takeSignals(): Signals {
   let reload: (() => Promise<void>) | null = null;

@@ -1,4 +1,4 @@
-/** A whole node in this process: log given, store, control plane and admin API opened in order, and closed in the opposite one. */
+/** A whole node in this process: opens store, bus, control plane and admin API in this order, and closes bus and store last. */
 
 import { OPERATIONS } from './admin/messages/operations.ts';
 import { type AdminServer, startAdmin, tryAdmin } from './admin/server.ts';
@@ -21,11 +21,11 @@ export interface NodeOptions {
   workerUrls: WorkerUrls;
   /** folder of the admin API's static files */
   adminStatic: URL;
-  /** of the log, since the start */
+  /** log lines lost since the start */
   linesLost: () => LinesLost;
-  /** damaged files of the data folder are moved aside; absent: they end the start */
+  /** damaged files of the data folder are moved aside; absent: they prevent the start */
   isQuarantine?: boolean;
-  /** endpoints of a former LOCAL store are moved aside; absent: they are taken into the store, or end the start */
+  /** endpoints of a former LOCAL store are moved aside; absent: the store takes them, or they prevent the start */
   isDiscarding?: boolean;
 }
 
@@ -34,19 +34,19 @@ export interface RunningNode {
   adminPort: number;
   /** Stops accepting, drains, flushes; within `settings.shutdownTimeout`. @returns true when every thread ended in order. Idempotent. */
   stop(): Promise<boolean>;
-  /** Looks at certificate files now. @returns what has changed, a text for each; empty while it stops */
+  /** Checks the certificate files now. @returns one text for each change; none while the node stops */
   reload(): Promise<string[]>;
 }
 
-/** Kept back from the shutdown time for closing the store and the log. */
+/** Part of the shutdown time that is kept for closing the store and the log. */
 const CLOSE_RESERVE_MS = 1_000;
-/** Requests over NATS that are under way have as long as those over HTTP to end. */
+/** Time for requests over NATS to finish during a shutdown, the same as for requests over HTTP. */
 const ANSWER_RESERVE_MS = 3_000;
 
 /**
- * Starts a node; resolves when the admin API and every endpoint that can listen do.
- * @throws FluxError when the store, the session worker or the admin API cannot be opened; nothing is left running then, and where it is the
- *   admin API's port or certificate, nothing has been written
+ * Starts a node. Resolves when the admin API and every endpoint that can listen are listening.
+ * @throws FluxError when the store, the session worker or the admin API cannot be opened. Nothing is left running then. When the admin
+ *   API's port or certificate is the cause, nothing has been written either
  */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { settings, version, logger, workerUrls, adminStatic, linesLost } = options;
@@ -83,7 +83,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     const automation = bus === null ? null : serveOperations(bus, admin, options);
     let stopping: Promise<boolean> | null = null;
     const stop = async () => {
-      // Requests under way may still be answered while the clients are drained.
+      // Running requests may still be answered while the clients are drained.
       const [inOrder] = await Promise.all([stopControl(threadsMs), admin.close(), automation?.close(ANSWER_RESERVE_MS)]);
       await bus?.close();
       await store.close();
@@ -104,7 +104,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   }
 }
 
-/** The operations on endpoints over NATS: this is where the routes of the admin API meet the bus, neither of which knows the other. */
+/** Serves the operations on endpoints over NATS. It connects the admin API's routes with the bus, which do not know each other. */
 function serveOperations(bus: Bus, admin: AdminServer, { settings, version }: NodeOptions): Serving {
   const { name } = settings.cluster;
   return bus.serve({

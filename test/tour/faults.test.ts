@@ -120,7 +120,7 @@ it('check tries certificates: one of an endpoint is warned of, one of the admin 
   };
   const { code, text } = await check(`{crt: ${certificate.cert}, key: ${certificate.key}}`);
   expect(text).toMatch(/^warning: http\.ssl: the certificate .*broker expires in \d days/m);
-  expect(text).toMatch(/^warning: endpoints\[0\]\.sslConfig\.key: .*no such file.*; endpoint 1883 will not listen until that is mended$/m);
+  expect(text).toMatch(/^warning: endpoints\[0\]\.sslConfig\.key: .*no such file.*; endpoint 1883 will not listen until that is fixed$/m);
   expect(text).toMatch(/^warning: endpoints\[1\]\.sslConfig: the certificate .*broker expires in \d days/m);
   expect(text).not.toMatch(/endpoints\[[23]\]/);
   expect([code, text.trimEnd().split('\n').at(-1)]).toEqual([0, 'tls.yaml is valid']);

@@ -112,7 +112,7 @@ test('SIGHUP, SIGUSR1, SIGUSR2 and those of terminals and pipes leave clients al
     await client.ping();
   }
   expect(listeners(child.pid!).length).toBe(before);
-  expect(logOf(where)).toContain('SIGHUP: the log file is opened again; no certificate has changed');
+  expect(logOf(where)).toContain('SIGHUP: the log file was reopened; no certificate has changed');
   await endsInOrder(child, 'SIGQUIT');
 });
 
@@ -155,7 +155,7 @@ test('SIGHUP after logrotate writes to the new file, and takes a changed certifi
   copyFileSync(second.key, key);
   renameSync(join(where.dir, 'fluxmq.log'), join(where.dir, 'fluxmq.log.1'));
   child.kill('SIGHUP');
-  const line = `SIGHUP: the log file is opened again; Admin API: a new certificate; Endpoint ${secure}: a new certificate`;
+  const line = `SIGHUP: the log file was reopened; Admin API: a new certificate; Endpoint ${secure}: a new certificate`;
   await until('it is told in the new file', () => logOf(where).includes(line), 5_000);
   writeFileSync(crt, 'nothing');
   child.kill('SIGHUP');
@@ -225,7 +225,7 @@ describe('standard output', () => {
     await isReady(where);
     expect(readlinkSync(`/proc/${pid}/fd/1`)).toMatch(/^\/dev\/pts\//);
     terminal.stdin.write('x');
-    await until('it has gone', () => logOf(where).includes('SIGHUP: the log file is opened again'), 5_000);
+    await until('it has gone', () => logOf(where).includes('SIGHUP: the log file was reopened'), 5_000);
     await makeNoise(where, 3);
     await serves(where);
     const ended = once(terminal.stdout, 'data') as Promise<[Buffer]>;
