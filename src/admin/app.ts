@@ -53,11 +53,11 @@ export interface AppOptions {
   staticRoot: URL;
 }
 
-/** What comes along with a request; absent when the application is called without a socket. */
+/** The sender's side of a request; absent when the application is called without a socket. */
 interface Bindings {
   /** from @hono/node-server */
   incoming?: { httpVersion?: string; socket: { remoteAddress?: string | undefined } };
-  /** from the message desk: the request is this message, and not HTTP */
+  /** from the message desk: the request is this message instead of HTTP */
   message?: Message;
 }
 
@@ -66,7 +66,7 @@ interface Env {
   Variables: { requestId: string; login: Login | undefined; forwarded: Forwarded };
 }
 
-/** Time that a change may take beyond its `?timeout=` before the answer is given up, milliseconds. */
+/** Time beyond `?timeout=` after which a change that has not answered gets a timeout answer, milliseconds. */
 const GRACE_MS = 5000;
 
 export type AdminApp = Hono<Env>;
@@ -114,7 +114,7 @@ export function createApp(options: AppOptions): AdminApp {
     context.set('requestId', requestId);
     context.set('forwarded', proxies.read(peerOf(context.env), context.req.raw.headers));
     await next();
-    // The answer to HEAD is that to GET without its body: a stream must not stay behind.
+    // HEAD answers like GET without the body. Without this cancel, a streamed answer would stay open.
     if (context.req.raw.method === 'HEAD') await context.res.body?.cancel();
     context.res.headers.set('x-request-id', requestId);
     addSecurityHeaders(context.res.headers);
@@ -211,7 +211,7 @@ function peerOf(bindings: Bindings | undefined): string | null {
   return bindings?.incoming?.socket.remoteAddress ?? null;
 }
 
-/** A header with a character for each byte, as HTTP has it. */
+/** A header with one character for each byte, as the HTTP library delivers it. */
 function headerOf(context: Context<Env>, name: string): string | undefined {
   const message = messageOf(context);
   if (message === undefined) return context.req.header(name);
@@ -219,7 +219,7 @@ function headerOf(context: Context<Env>, name: string): string | undefined {
   return value === undefined ? undefined : Buffer.from(value).toString('latin1');
 }
 
-/** Where large uploads are kept while they are read. */
+/** Folder for large uploads while they are read. */
 function uploadFolder({ store }: Settings): string {
   return store.storeType === 'MEMORY' ? tmpdir() : store.local.dataPath;
 }
@@ -245,7 +245,7 @@ interface ReadQuery {
   spread: Pick<RequestContext, 'wait' | 'policy'>;
 }
 
-/** @param refusals takes what is wrong */
+/** @param refusals collects the problems */
 function readQuery(route: Route, parameters: URLSearchParams, refusals: Refusals): ReadQuery {
   const all = refusals.of(() => singleQuery(parameters), Object.fromEntries(parameters));
   const { timeout, confirmWithin, ...others } = all;
@@ -266,14 +266,14 @@ function readQuery(route: Route, parameters: URLSearchParams, refusals: Refusals
   };
 }
 
-/** A change keeps its own deadline in the control plane; this one only makes sure that a fault there does not leave the client waiting. */
+/** The control plane keeps the deadline of a change. This later deadline answers the client if the control plane fails to. */
 function withDeadline(work: Promise<Reply | Response>, timeoutMs: number, change: boolean): Promise<Reply | Response> {
   const milliseconds = change ? timeoutMs + GRACE_MS : timeoutMs;
   const hint = change ? '; the change may still happen, see /api/endpoints/history' : '';
   return within(milliseconds, work, () => new FluxError('timeout', `No answer within ${milliseconds} ms${hint}`));
 }
 
-/** The methods of a path, as Allow has them; null when no route has the path. */
+/** The methods of a path in the form of Allow; null when no route has the path. */
 function allowedOn(routes: Route[], path: string): string | null {
   const methods = routes.filter((route) => route.path === path || route.aliases?.includes(path)).map((route) => route.method.toUpperCase());
   if (methods.length === 0) return null;
@@ -286,14 +286,14 @@ function unknownRoute(allow: string | null): FluxError {
   return new HttpError('method-not-allowed', `This route answers ${allow}`, { allow });
 }
 
-/** Health checks of load balancers name any Host, or none; OPTIONS says nothing that is not in the documentation. */
+/** Health checks of load balancers send any Host, or none. OPTIONS reveals nothing beyond the documentation. */
 function isProbe(routes: Route[], { req }: Context<Env>): boolean {
   if (req.raw.method === 'OPTIONS') return true;
   const isRead = req.raw.method === 'GET' || req.raw.method === 'HEAD';
   return isRead && routes.some((route) => route.anyHost === true && route.path === req.path);
 }
 
-/** See Call.root. @param prefix as a proxy, or http.basePath, names it */
+/** See Call.root. */
 function rootOf(context: Context<Env>): string {
   const { pathname } = new URL(context.req.url);
   const { prefix } = context.get('forwarded');

@@ -1,4 +1,4 @@
-/** Serves the admin API on its port: bind, limits on slow clients, graceful close. */
+/** Serves the admin API on its port: bind, limits for slow clients, graceful close. */
 
 import {
   createServer,
@@ -23,30 +23,30 @@ import { Sockets } from './http/sockets.ts';
 import type { Message, MessageAnswer } from './messages/contract.ts';
 import { MessageDesk } from './messages/message-desk.ts';
 
-/** A client has this long to send its headers, milliseconds. */
+/** Time for a client to send its headers, milliseconds. */
 const HEADERS_TIMEOUT_MS = 10_000;
-/** And this long to send the whole request. */
+/** Time for a client to send the whole request. */
 const REQUEST_TIMEOUT_MS = 30_000;
-/** How often the two above are checked. */
+/** Interval of the checks of both times. */
 const CHECK_INTERVAL_MS = 1000;
 const KEEP_ALIVE_MS = 10_000;
-/** A socket without a byte either way for this long is cut: longer than the longest `?timeout=`. */
+/** A socket without a byte in either direction for this long is cut. The longest `?timeout=` is shorter. */
 const SILENCE_MS = 330_000;
-/** Sockets at once, in all and of one address; loopback is exempt from the latter. */
+/** Sockets at once, in total and from one address; loopback is exempt from the limit by address. */
 const SOCKETS = { all: 2048, perAddress: 256 };
 const BACKLOG = 4096;
-/** Requests under way have this long to end when the server closes. */
+/** Time for requests under way to end when the server closes. */
 const CLOSE_TIMEOUT_MS = 3000;
 const CLOSE_POLL_MS = 20;
 
 export interface AdminServer {
-  /** the port that was bound, also when the settings say 0 */
+  /** the bound port, also when the settings say 0 */
   port: number;
-  /** Answers what came over a bus, as HTTP is answered; never fails. */
+  /** Answers a message from a bus like an HTTP request; never fails. */
   answer(message: Message): Promise<MessageAnswer>;
-  /** Looks at the files of its certificate now. @returns what has changed, as a text */
+  /** Checks its certificate files now. @returns a text for each change */
   reload(): Promise<string[]>;
-  /** Stops accepting, lets requests under way end for 3 s, then cuts them. Idempotent. */
+  /** Stops accepting, gives requests under way 3 s to end, then cuts them. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -61,7 +61,7 @@ async function openTls({ settings: { http }, logger }: TlsPlace): Promise<Server
 }
 
 /**
- * Tries what could keep the admin API from starting, before anything else of the node does: a start that fails leaves no trace.
+ * Tests the admin API's address and certificate before any other part of the node starts: a failed start leaves no trace.
  * @throws FluxError as startAdmin()
  */
 export async function tryAdmin(place: TlsPlace): Promise<void> {
@@ -73,7 +73,7 @@ export async function tryAdmin(place: TlsPlace): Promise<void> {
 }
 
 /**
- * Starts the admin API; resolves when it is listening.
+ * Starts the admin API; resolves when it listens.
  * @throws FluxError `invalid` (login settings), `port-in-use`, `unprocessable` (address not local, no permission, certificate)
  */
 export async function startAdmin(options: AppOptions): Promise<AdminServer> {
@@ -83,7 +83,7 @@ export async function startAdmin(options: AppOptions): Promise<AdminServer> {
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionsCheckingInterval: CHECK_INTERVAL_MS,
-    // Probes may come without one; the guard refuses what else does.
+    // Probes may come without a Host header; the guard refuses all other requests without one.
     requireHostHeader: false,
   };
   const tls = await openTls(options);
@@ -111,8 +111,8 @@ export async function startAdmin(options: AppOptions): Promise<AdminServer> {
 }
 
 /**
- * The application behind Node's server. The library refuses requests whose Host it cannot make a URL of (none, underscores, blanks); no
- * route needs that URL's host, and the guard looks at the header as it was sent.
+ * The application behind Node's server. The library refuses a request when it cannot make a URL from its Host (missing, underscores,
+ * blanks). No route needs the host of that URL, and the guard checks the header as sent, so the library gets a fixed Host.
  */
 function listenerOf(app: AdminApp): RequestListener {
   const listener = getRequestListener(app.fetch, {
@@ -125,7 +125,7 @@ function listenerOf(app: AdminApp): RequestListener {
   };
 }
 
-/** Node would answer an expectation that it does not know without the envelope. */
+/** Answers an unknown expectation in the envelope, which Node would not. */
 function refuseExpectation(_request: IncomingMessage, answer: ServerResponse): void {
   const body = `${JSON.stringify({ code: 417, message: STATUS_CODES[417], data: null, error: { kind: 'invalid', issues: [] } })}\n`;
   answer.writeHead(417, { 'content-type': JSON_TYPE, connection: 'close' }).end(body);
@@ -134,7 +134,7 @@ function refuseExpectation(_request: IncomingMessage, answer: ServerResponse): v
 function openServer(timeouts: ServerOptions, tls: ServerTls | null, listener: RequestListener): Server {
   if (tls === null) return createServer(timeouts, listener);
   const server = createTlsServer({ ...timeouts, ...tls.options, handshakeTimeout: HEADERS_TIMEOUT_MS }, listener);
-  // Node tells of a handshake that takes too long, and goes on waiting.
+  // Node reports a handshake that takes too long, and continues to wait. This closes the socket.
   server.on('tlsClientError', (_error, socket) => socket.destroy());
   return server;
 }
@@ -157,7 +157,7 @@ function bindError(error: NodeJS.ErrnoException, host: string, port: number): Fl
 
 async function closeGracefully(server: Server): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  // A connection becomes idle when its answer is out; it would otherwise be kept for the next request.
+  // A connection becomes idle when its answer is sent. Without this poll, keep-alive would hold it open.
   const poll = setInterval(() => server.closeIdleConnections(), CLOSE_POLL_MS);
   const deadline = setTimeout(() => server.closeAllConnections(), CLOSE_TIMEOUT_MS);
   await closed;
@@ -165,7 +165,7 @@ async function closeGracefully(server: Server): Promise<void> {
   clearTimeout(deadline);
 }
 
-/** What is not HTTP, or came too slowly, gets the envelope too, and the connection ends. */
+/** Answers requests that are not HTTP or came too slowly in the envelope, and closes their connection. */
 function answerBroken(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();

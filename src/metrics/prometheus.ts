@@ -292,7 +292,7 @@ export async function configurationText(configuration: ConfigurationSample, clus
   if (cluster === null) return registry.metrics();
   const { announced, repeated, heard, receiptsSent, receiptsHeard, receiptsMissed } = cluster.counts;
   gauge('fluxmq_cluster_nats_up', '1 while there is a connection to NATS', Number(cluster.isNatsUp));
-  gauge('fluxmq_cluster_lag_revisions', 'Revisions that another node knows and this one does not', cluster.lag);
+  gauge('fluxmq_cluster_lag_revisions', 'Revisions that another node has and this one lacks', cluster.lag);
   gauge('fluxmq_cluster_diverged_nodes', 'Nodes that are up and do not run the newest revision whole', cluster.diverged);
   labelled(Gauge, 'fluxmq_cluster_nodes', 'Nodes that this one knows, itself included', 'state', { up: cluster.up, down: cluster.down });
   const announcements = { sent: announced, repeated, received: heard };

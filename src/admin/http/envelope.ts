@@ -1,4 +1,4 @@
-/** The one form of every JSON answer: `{code, message, data}` and, for failures, `error` (docs/admin-api.md). */
+/** The common form of every JSON answer: `{code, message, data}` and, for failures, `error` (docs/admin-api.md). */
 
 import { FluxError } from '../../kernel/errors.ts';
 import type { Reply } from './route.ts';
@@ -21,7 +21,7 @@ export function toResponse(reply: Reply): Response {
 }
 
 /**
- * A thrown value as a reply. What is no FluxError, or is `internal`, says nothing about the inside: the reason is in the log under the request id.
+ * A thrown value as a reply. An error that is no FluxError, or is `internal`, reveals no details; the log has them under the request id.
  * @param requestId shown in the message of an internal error
  */
 export function toFailure(error: unknown, requestId: string): Reply {
@@ -38,7 +38,7 @@ export function toFailure(error: unknown, requestId: string): Reply {
   return { ...reply, headers: failureHeaders(error) };
 }
 
-/** An error that asks the client for particular response headers (Allow, Retry-After, WWW-Authenticate). */
+/** An error that sets response headers (Allow, Retry-After, WWW-Authenticate). */
 export class HttpError extends FluxError {
   readonly headers: Record<string, string>;
 

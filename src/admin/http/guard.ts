@@ -1,23 +1,23 @@
-/** Keeps other web sites and other host names away from the API, and puts the security headers on every answer. */
+/** Keeps other web sites and other host names away from the API, and adds the security headers to every answer. */
 
 import { isLoopbackHost } from '../../kernel/address.ts';
 import { FluxError } from '../../kernel/errors.ts';
 
-/** The parts of a request that tell where it comes from. */
+/** The parts of a request that show its origin. */
 export interface Origin {
   method: string;
   /** as the client sent them */
   headers: { get(name: string): string | null };
-  /** host that the client asked for, as a trusted proxy tells it */
+  /** host that the client asked for, as the client or a trusted proxy reports it */
   host: string;
   /** HTTP/1.1 demands a Host header (RFC 9112 section 3.2) */
   needsHost: boolean;
 }
 
 /**
- * Refuses a request that a page of another site makes through the user's browser, and, where no login is needed, a request
- * under a name that is not a loopback name (DNS rebinding).
- * @param loginRequired false on loopback without a password: every method is then guarded, else only those that change something
+ * Refuses requests that a page of another site makes through the user's browser. Where no login is needed, also refuses requests under a
+ * name that is not a loopback name (DNS rebinding).
+ * @param loginRequired false on loopback without a password: every method is guarded then; true: only methods that change something
  * @throws FluxError `forbidden`, `invalid`
  */
 export function refuseForeign({ method, headers, host, needsHost }: Origin, loginRequired: boolean): void {
@@ -28,7 +28,7 @@ export function refuseForeign({ method, headers, host, needsHost }: Origin, logi
   const harmless = method === 'GET' || method === 'HEAD';
   if (loginRequired && harmless) return;
   const site = headers.get('sec-fetch-site');
-  // A browser alone sets this header, and knows better than a Host that a proxy may have rewritten.
+  // Only browsers set this header. It is more reliable than Host, which a proxy may have rewritten.
   if (site === 'same-origin') return;
   const origin = headers.get('origin');
   const isOther = origin !== null && !isSameHost(origin, host);
@@ -39,7 +39,7 @@ export function refuseForeign({ method, headers, host, needsHost }: Origin, logi
   }
 }
 
-/** Compares host and port; the scheme's own port may be written or left out on either side. */
+/** Compares host and port. Either side may write or omit the default port of the scheme. */
 function isSameHost(origin: string, host: string): boolean {
   if (!URL.canParse(origin)) return false;
   const { protocol, host: wanted } = new URL(origin);
@@ -56,7 +56,7 @@ const SECURITY_HEADERS: Record<string, string> = {
   'cache-control': 'no-store',
 };
 
-/** Adds the security headers that the answer does not set itself. There is no CORS header: no other origin may read an answer. */
+/** Adds security headers that the answer lacks. There is no CORS header, because no other origin may read an answer. */
 export function addSecurityHeaders(headers: Headers): void {
   for (const [name, value] of Object.entries(SECURITY_HEADERS)) {
     if (!headers.has(name)) headers.set(name, value);

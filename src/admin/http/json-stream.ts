@@ -1,11 +1,11 @@
-/** Answers that are written while they are made: a page of them at a time, in turns with what else the thread has to do. */
+/** Answers that are sent while they are made: one chunk at a time, so that the thread does other work in between. */
 
 import { JSON_TYPE } from './envelope.ts';
 
-/** Characters that are sent together. */
+/** Characters of one chunk. */
 const CHUNK_CHARACTERS = 64 * 1024;
 
-/** The envelope around a text that is the JSON of `data`. When the text fails in the middle, the connection breaks off. */
+/** The envelope around a text with the JSON of `data`. An error in the text breaks the connection off. */
 export function streamed(data: AsyncIterable<string>, headers: Record<string, string>): Response {
   async function* text(): AsyncGenerator<string> {
     yield '{"code":200,"message":"Success","data":';

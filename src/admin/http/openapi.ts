@@ -1,4 +1,4 @@
-/** Makes the OpenAPI 3.1 description from the same declarations that the application registers. */
+/** Makes the OpenAPI 3.1 description from the route declarations that the application registers. */
 
 import { OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
 import { operationIdOf } from './operation-ids.ts';
@@ -10,11 +10,11 @@ const REASONS: Record<number, string> = {
   401: 'No or wrong credentials',
   403: 'The role may not do this, or the request comes from another web site',
   404: 'No such endpoint',
-  409: 'Exists already, port taken, default endpoint, or another change of it is in progress',
+  409: 'The endpoint exists, its port is taken, it is the default one, or another change of it is in progress',
   412: 'If-Match is not the current revision; data is the current endpoint',
-  413: 'The body is over 1 MiB; of plan and import over 16 MiB',
+  413: 'The body is over 1 MiB (plan and import: over 16 MiB)',
   415: 'The body is not application/json',
-  422: 'Valid, but it could not be made to work here',
+  422: 'The request is valid, but cannot work on this node',
   429: 'Too many failed logins',
   500: 'Internal error; the log has more under the request id',
   503: 'Not available: nothing was changed',
@@ -22,25 +22,28 @@ const REASONS: Record<number, string> = {
 
 const changeHeaders = z.object({
   'If-Match': z.string().optional().openapi({ description: 'Revision that the endpoint must still have', example: '"7"' }),
-  'X-Reason': z.string().optional().openapi({ description: 'Why; goes into the history' }),
+  'X-Reason': z.string().optional().openapi({ description: 'Reason for the history' }),
 });
 const timeoutQuery = {
   timeout: z.string().optional().openapi({ description: 'Milliseconds or a duration, at most 5 minutes', example: '30s' }),
 };
 
 const changeQuery = {
-  wait: z.enum(['all', 'local']).optional().openapi({ description: 'In a cluster: for all nodes (default), or not for the others' }),
+  wait: z
+    .enum(['all', 'local'])
+    .optional()
+    .openapi({ description: 'In a cluster: all waits for every node (default), local for this node only' }),
   policy: z
     .enum(['each', 'all'])
     .optional()
     .openapi({ description: 'In a cluster: all asks every node first, and changes nothing unless each can make the change; default each' }),
   confirmWithin: z.string().optional().openapi({
-    description: 'Undone unless it is confirmed in time: milliseconds or a duration, 1 second to 24 hours',
+    description: 'The change is undone unless it is confirmed in time: milliseconds or a duration, 1 second to 24 hours',
     example: '30s',
   }),
 };
 
-/** Statuses that a route may answer besides its good one. */
+/** Error statuses that a route may answer. */
 function errorStatuses(route: Route): number[] {
   const always = [400, 403, 500, 503];
   const login = route.access === 'public' ? [] : [401, 429];
@@ -48,12 +51,12 @@ function errorStatuses(route: Route): number[] {
   return [...new Set([...always, ...login, ...body, ...(route.statuses ?? [])])].sort((a, b) => a - b);
 }
 
-/** The good answers: the envelope, other content types, and 304 where there is an ETag to compare. */
+/** The successful answers: the envelope, other content types, and 304 where there is an ETag. */
 function goodAnswers(answer: AnswerInfo): RouteConfig['responses'] {
   const content: Record<string, { schema: z.ZodType }> = {};
   for (const [type, schema] of Object.entries(answer.raw ?? {})) content[type] = { schema };
   if (answer.data !== undefined) content['application/json'] = { schema: envelopeOf(answer.data, answer.code ?? 200) };
-  if (Object.keys(content).length === 0) return answer.status === 302 ? { 302: { description: 'Elsewhere, see Location' } } : {};
+  if (Object.keys(content).length === 0) return answer.status === 302 ? { 302: { description: 'Redirect, see Location' } } : {};
   const unchanged = answer.etag === true ? { 304: { description: 'If-None-Match names the current revision' } } : {};
   return { 200: { description: 'Success', content }, ...unchanged };
 }
@@ -89,12 +92,12 @@ function describe(route: Route): RouteConfig {
   };
 }
 
-/** The whole description of `routes`. Aliases are left out: they would only double every operation. */
+/** The description of all `routes`. Aliases are left out, because they would duplicate every operation. */
 export function describeApi(routes: Route[], version: string): unknown {
   const app = new OpenAPIHono();
   const { openAPIRegistry: registry } = app;
   registry.registerComponent('securitySchemes', 'basic', { type: 'http', scheme: 'basic' });
-  registry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer', description: 'Token of POST /public/login' });
+  registry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer', description: 'Token from POST /public/login' });
   for (const route of routes) registry.registerPath(describe(route));
   return app.getOpenAPI31Document({
     openapi: '3.1.0',
@@ -103,10 +106,10 @@ export function describeApi(routes: Route[], version: string): unknown {
       version,
       description:
         'Endpoints (listening ports) are added, changed and removed while the broker runs. Every answer is `{code, message, data}` with ' +
-        'the HTTP status as code; failures add `error: {kind, issues}`. `X-Request-Id` is kept or made. Routes under `/api/endpoints` answer under `/endpoints` as well.',
+        'the HTTP status as code; failures add `error: {kind, issues}`. The answer repeats `X-Request-Id`, or carries a new one. Routes under `/api/endpoints` answer under `/endpoints` as well.',
       license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
     },
-    // Relative to this document: a proxy may have put a path in front.
+    // The URL is relative to this document, because a proxy may add a path prefix.
     servers: [{ url: './' }],
   });
 }

@@ -1,4 +1,4 @@
-/** The short names of the API's operations, from which generators of clients make the names of functions. */
+/** Short names of the API's operations. Client generators turn them into function names. */
 
 const OPERATION_IDS: Readonly<Record<string, string>> = {
   '/api/endpoints/add': 'addEndpoint',
@@ -37,7 +37,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   '/': 'getStartPage',
 };
 
-/** The name of the operation on `path`; one that the table lacks follows from the path: `/docs/swagger-ui.css` → `docsSwaggerUiCss`. */
+/** Name of the operation on `path`. A path that the table lacks gives its own name: `/docs/swagger-ui.css` → `docsSwaggerUiCss`. */
 export function operationIdOf(path: string): string {
   const named = Object.hasOwn(OPERATION_IDS, path) ? OPERATION_IDS[path] : undefined;
   return named ?? path.slice(1).replace(/[^A-Za-z0-9]+(.)?/g, (_match, next: string | undefined) => next?.toUpperCase() ?? '');

@@ -1,11 +1,11 @@
-/** What reverse proxies say about a request: the client's address, the host that it asked for, and the path prefix that they put in front. */
+/** Facts from reverse proxies about a request: the client's address, the host that it asked for, and the path prefix of the proxies. */
 
 import { isIP } from 'node:net';
 import { Networks, withoutMapping } from '../../kernel/input/networks.ts';
 
-/** Where a request comes from, and how its sender names this API. */
+/** The origin of a request, and the name under which its sender knows this API. */
 export interface Forwarded {
-  /** of the client; a proxy's own address where no trusted proxy tells another one */
+  /** address of the client; a proxy's own address when no trusted proxy names another one */
   address: string;
   /** host and port that the client asked for; '' when it named none */
   host: string;
@@ -17,7 +17,7 @@ interface HeaderSource {
   get(name: string): string | null;
 }
 
-/** At most so many addresses of X-Forwarded-For are looked at. */
+/** Most addresses of X-Forwarded-For that are read. */
 const HOPS_MAX = 32;
 const PREFIX = /^(\/[A-Za-z0-9._~-]+)+$/;
 
@@ -26,7 +26,7 @@ export class Proxies {
   readonly #basePath: string;
 
   /**
-   * @param trusted addresses and networks (`10.0.0.0/8`) whose X-Forwarded-* headers are believed
+   * @param trusted addresses and networks (`10.0.0.0/8`) whose X-Forwarded-* headers are trusted
    * @param basePath prefix under which the API also answers; '' for none
    */
   constructor(trusted: readonly string[], basePath: string) {
@@ -47,14 +47,14 @@ export class Proxies {
     };
   }
 
-  /** The path without the prefix and without slashes at its end: both are how clients and proxies write the same route. */
+  /** The path without the prefix and without final slashes, because clients and proxies write the same route in all these forms. */
   routeOf(path: string, prefix: string): string {
     const isInside = prefix !== '' && (path === prefix || path.startsWith(`${prefix}/`));
     const inner = isInside ? path.slice(prefix.length) : path;
     return inner.replace(/\/+$/, '') || '/';
   }
 
-  /** The nearest address that is no trusted proxy: what stands further left could be the client's invention. */
+  /** The nearest address that is no trusted proxy. Addresses further left could be invented by the client. */
   #clientOf(peer: string, header: string | null): string {
     const hops = (header ?? '').split(',').slice(-HOPS_MAX);
     let nearest = peer;
@@ -72,7 +72,7 @@ function first(header: string | null): string {
   return (header ?? '').split(',')[0]?.trim() ?? '';
 }
 
-/** An address as proxies write it: also with a port, and IPv6 in brackets. */
+/** An address in the forms that proxies write: also with a port, and IPv6 in brackets. */
 function addressIn(text: string): string | null {
   const bare = /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1] ?? /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(text)?.[1] ?? text;
   return isIP(bare) === 0 ? null : withoutMapping(bare);

@@ -8,7 +8,7 @@ import { HttpError } from './envelope.ts';
 const MAX_BODY_BYTES = 1024 * 1024;
 /** Longest reason of a change, characters. */
 const MAX_REASON_LENGTH = 1000;
-/** `?timeout=` when it is not given, milliseconds. */
+/** Default of `?timeout=`, milliseconds. */
 export const DEFAULT_TIMEOUT_MS = 30_000;
 const MAX_TIMEOUT_MS = 300_000;
 const MIN_CONFIRM_MS = 1000;
@@ -20,7 +20,7 @@ export function requestIdOf(header: string | undefined): string {
 }
 
 /**
- * The body as parsed JSON, which must be an object. Bytes are counted as they come: Content-Length is not trusted.
+ * The body as parsed JSON, which must be an object. Counts the bytes on arrival, because Content-Length is not trusted.
  * @param maxBytes largest body
  * @throws FluxError `unsupported-media-type`, `too-large`, `invalid`
  */
@@ -31,8 +31,8 @@ export async function readJsonObject(request: Request, maxBytes: number = MAX_BO
 }
 
 /**
- * The body as it comes, for what reads it piece by piece.
- * @throws FluxError `unsupported-media-type`, `too-large`; in the middle also `invalid` when the sender breaks off
+ * The body as a stream, for a reader in pieces.
+ * @throws FluxError `unsupported-media-type`, `too-large`; the stream also throws `invalid` when the sender breaks off
  */
 export function streamBody(request: Request, maxBytes: number): AsyncIterable<Uint8Array> {
   refuseOtherTypes(request.headers);
@@ -72,7 +72,7 @@ function tooLarge(maxBytes: number): FluxError {
 function refuseOtherTypes(headers: Headers): void {
   const coding = headers.get('content-encoding') ?? 'identity';
   if (coding.trim().toLowerCase() !== 'identity') {
-    // RFC 7694: the answer names what is taken.
+    // RFC 7694: the answer names the accepted coding.
     throw new HttpError('unsupported-media-type', `The body must not be compressed (Content-Encoding: ${coding})`, {
       'accept-encoding': 'identity',
     });
@@ -125,8 +125,8 @@ function decodeUtf8(bytes: Uint8Array): string {
 }
 
 /**
- * Each query parameter once.
- * @throws FluxError `invalid` for a repeated one
+ * The query with each parameter once.
+ * @throws FluxError `invalid` for a repeated parameter
  */
 export function singleQuery(parameters: URLSearchParams): Record<string, string> {
   const query: Record<string, string> = Object.create(null);
@@ -141,7 +141,7 @@ export function singleQuery(parameters: URLSearchParams): Record<string, string>
 
 /**
  * If-Match: `"7"` (the revision that the endpoint must still have), `*` (it must exist) or absent.
- * @throws FluxError `invalid` when it is anything else: a condition that is not understood must not be skipped
+ * @throws FluxError `invalid` for anything else: ignoring an unknown condition would make the change unconditional
  */
 export function parseIfMatch(header: string | undefined): { revision: number | null; mustExist: boolean } {
   if (header === undefined) return { revision: null, mustExist: false };
@@ -161,7 +161,7 @@ export function etagOf(revision: number): string {
   return `"${revision}"`;
 }
 
-/** True when If-None-Match names this revision; a weak tag counts, as RFC 9110 has it for this header. */
+/** True when If-None-Match names this revision. A weak tag matches, because RFC 9110 uses the weak comparison for this header. */
 export function matchesNone(header: string | null, revision: number): boolean {
   if (header === null) return false;
   return header.split(',').some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === etagOf(revision));
@@ -182,7 +182,7 @@ export function parseTimeout(value: string | undefined): number {
 }
 
 /**
- * `?confirmWithin=`: as a timeout, 1 second to 24 hours, hours too (`1h`).
+ * `?confirmWithin=`: the form of a timeout, 1 second to 24 hours, also in hours (`1h`).
  * @throws FluxError `invalid`
  */
 export function parseConfirmWithin(value: string | undefined): number | undefined {
@@ -196,8 +196,8 @@ export function parseConfirmWithin(value: string | undefined): number | undefine
 }
 
 /**
- * The reason of a change from X-Reason; one in the body comes first, and is read with the body.
- * @param header as the HTTP library has it: a character for each byte; UTF-8 is what terminals send
+ * The reason of a change from X-Reason. A reason in the body takes precedence, and is read with the body.
+ * @param header in the form of the HTTP library, one character for each byte; terminals send UTF-8
  * @throws FluxError `invalid`
  */
 export function parseReason(header: string | undefined): string | null {
@@ -208,7 +208,7 @@ export function parseReason(header: string | undefined): string | null {
   throw new FluxError('invalid', 'X-Reason is too long', { issues });
 }
 
-/** Bytes that are no UTF-8 stay what they are in Latin-1. */
+/** Bytes that are not UTF-8 are read as Latin-1. */
 function fromUtf8(bytes: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(bytes, 'latin1'));
@@ -217,11 +217,11 @@ function fromUtf8(bytes: string): string {
   }
 }
 
-/** Gathers what several checks of a request refuse, so that the answer names all of it. */
+/** Collects the problems that several checks of a request find, so that one answer names all of them. */
 export class Refusals {
   readonly #errors: FluxError[] = [];
 
-  /** What `check` gives, or `otherwise` when it refuses. */
+  /** The result of `check`, or `otherwise` when it refuses. */
   of<T>(check: () => T, otherwise: T): T {
     try {
       return check();
@@ -232,7 +232,7 @@ export class Refusals {
     }
   }
 
-  /** @throws FluxError `invalid` with every problem; nothing when there is none */
+  /** @throws FluxError `invalid` with every problem; returns when there is none */
   throwIfAny(): void {
     const [first] = this.#errors;
     if (first === undefined) return;

@@ -1,14 +1,14 @@
-/** What a route of the admin API is: one declaration from which the handler, the checks and the OpenAPI description are made. */
+/** A route of the admin API: one declaration yields the handler, the checks and the OpenAPI description. */
 
 import { z } from '@hono/zod-openapi';
 import type { Control, RequestContext } from '../../control/contract.ts';
 import type { Issue } from '../../kernel/errors.ts';
 import { parseOrRefuse } from './validation.ts';
 
-/** `public` needs no login, `viewer` any login, `admin` the administrator's. */
+/** `public` needs no login, `viewer` any login, `admin` the login of an administrator. */
 export type Access = 'public' | 'viewer' | 'admin';
 
-/** An answer in the envelope. `code` differs from `status` only where FluxMQ's own form is kept (`{"code": 0}`). */
+/** An answer in the envelope. `code` differs from `status` only where FluxMQ's form is kept (`{"code": 0}`). */
 export interface Reply {
   data: unknown;
   status?: number;
@@ -18,7 +18,7 @@ export interface Reply {
   headers?: Record<string, string>;
 }
 
-/** What a handler is given besides its checked query and body. */
+/** The input of a handler besides its checked query and body. */
 export interface Call {
   readonly control: Control;
   /** Context of a change: actor, reason, If-Match, timeout. */
@@ -33,11 +33,11 @@ export interface Call {
   readonly isAdmin: boolean;
   /** Address of the client, for the login throttle. */
   readonly address: string;
-  /** Leads from the request's URL to the root of the API: a proxy may have put a path in front. Ends with a slash. */
+  /** Relative path from the request's URL to the root of the API, because a proxy may add a prefix. Ends with a slash. */
   readonly root: string;
 }
 
-/** Documentation of a route; `statuses` are the errors beside those that every route may answer. */
+/** Documentation of a route; `statuses` are its errors besides those of every route. */
 export interface RouteInfo {
   method: 'get' | 'post';
   path: string;
@@ -47,17 +47,17 @@ export interface RouteInfo {
   tag: string;
   summary: string;
   statuses?: number[];
-  /** largest body, bytes; 1 MiB unless told */
+  /** largest body, bytes; default 1 MiB */
   bodyMaxBytes?: number;
-  /** the body is a file with endpoints, read in turns; `upload`: it is handed over as it came, because it may be larger than the memory */
+  /** the body is a file with endpoints, read in slices; `upload`: the handler gets the raw file, which may not fit into memory */
   file?: 'document' | 'upload';
   /** a probe: it answers under every Host, and without one */
   anyHost?: boolean;
-  /** a read that waits for others: it takes `?timeout=`, and is 503 when that is over */
+  /** a read that waits for others: it takes `?timeout=`, and answers 503 after that time */
   slow?: boolean;
 }
 
-/** How a route answers when all is well, for the description. */
+/** The successful answer of a route, for the description. */
 export interface AnswerInfo {
   /** schema of the envelope's `data` */
   data?: z.ZodType;
@@ -66,7 +66,7 @@ export interface AnswerInfo {
   /** literal `code` of the envelope, 200 by default */
   code?: number;
   status?: 302;
-  /** the answer has an ETag that If-None-Match is compared with */
+  /** the answer has an ETag for If-None-Match */
   etag?: boolean;
 }
 
@@ -75,7 +75,7 @@ export interface Route extends RouteInfo {
   query: z.ZodObject;
   body: { schema: z.ZodType; example: unknown } | null;
   answer: AnswerInfo;
-  /** True when the route changes the configuration: it then takes a reason, If-Match and ?timeout=. */
+  /** True when the route changes the configuration; it takes a reason, If-Match and ?timeout= then. */
   change: boolean;
   run(query: unknown, body: unknown, call: Call): Promise<Reply | Response>;
 }
@@ -88,7 +88,7 @@ export function readRoute<Q extends z.ZodObject>(
   return { ...info, body: null, change: false, run: async (query, _body, call) => handle(query as z.output<Q>, call) };
 }
 
-/** Declares a route whose body is checked here, before the handler runs. */
+/** Declares a route whose body is checked before the handler runs. */
 export function actionRoute<B extends z.ZodType>(
   info: RouteInfo & { body: { schema: B; example: unknown }; answer: AnswerInfo },
   handle: (body: z.output<B>, call: Call) => Promise<Reply | Response> | Reply | Response,
@@ -101,7 +101,7 @@ export function actionRoute<B extends z.ZodType>(
   };
 }
 
-/** Declares a route whose body is documented by a schema, but checked by the control plane, which reports all problems at once. */
+/** Declares a route with a body that a schema documents and the control plane checks, which reports all problems at once. */
 export function controlRoute(
   info: RouteInfo & { body: { schema: z.ZodType; example: unknown }; answer: AnswerInfo; change: boolean; query?: z.ZodObject },
   handle: (body: Record<string, unknown>, call: Call) => Promise<Reply | Response>,

@@ -1,4 +1,4 @@
-/** Schemas of the API's answers and of the parameters that many routes share, as the OpenAPI description shows them. */
+/** Schemas of the API's answers, and of parameters that many routes share, for the OpenAPI description. */
 
 import { z } from '@hono/zod-openapi';
 import type { ConfirmView, EndpointMetrics, EndpointOutcome, EndpointStatus, NodeOutcome, ProbeResult } from '../../control/contract.ts';
@@ -16,7 +16,7 @@ export function queryInteger(minimum: number, maximum: number, what: string, exa
 const MOMENT = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2}))?$/;
 const MOMENT_EXPECTED = 'expected ISO 8601 with a time zone, such as 2026-01-31T12:00:00Z, a date, or milliseconds since 1970';
 
-/** Date.parse takes the 30th of February for a day in March. */
+/** Without this check, Date.parse would read the 30th of February as a day in March. */
 function isDay(date: string): boolean {
   const at = new Date(date);
   return !Number.isNaN(at.getTime()) && at.toISOString().startsWith(date);
@@ -54,7 +54,7 @@ export const failureSchema = z
   .object({
     code: z.number().int().openapi({ description: 'The HTTP status again', example: 409 }),
     message: z.string().openapi({ example: 'Port 1883 is already in use' }),
-    data: z.unknown().openapi({ description: 'With 412: the current endpoint; with an unhealthy endpoint: the results' }),
+    data: z.unknown().openapi({ description: '412: the current endpoint; unhealthy endpoints: the results' }),
     error: z.object({
       kind: z.string().openapi({ description: 'Machine-readable reason', example: 'port-in-use' }),
       issues: z.array(issueSchema).openapi({ description: 'Every problem found, not only the first' }),
@@ -65,7 +65,7 @@ export const failureSchema = z
 const integer = (minimum: number, maximum: number, description: string) =>
   z.number().int().min(minimum).max(maximum).openapi({ description });
 
-/** Every key of an endpoint; only `port` is required when adding. The check itself is the control plane's. */
+/** Every key of an endpoint; only `port` is required for an add. The control plane does the real check. */
 export const endpointSchema = z
   .object({
     id: z.string().openapi({ description: 'Stable, unique name; fixed. Default mqtt-<port>' }),
@@ -87,23 +87,23 @@ export const endpointSchema = z
     proxy: z.literal(false).openapi({ description: 'Not supported yet' }),
     sslConfig: z
       .object({
-        enabled: z.boolean().openapi({ description: 'true as soon as there is a certificate. Change: rebind' }),
+        enabled: z.boolean().openapi({ description: 'true as soon as a certificate is set. Change: rebind' }),
         cert: z.string().openapi({ description: 'Path or PEM text' }),
         key: z.string().openapi({ description: 'Path or PEM text; PEM text is masked in answers' }),
         ca: z.string().openapi({ description: 'Path or PEM text: authorities of client certificates' }),
-        passphrase: z.string().openapi({ description: 'Of the key; masked in answers' }),
+        passphrase: z.string().openapi({ description: 'Passphrase of the key; masked in answers' }),
         keyStorePath: z.string().openapi({ description: 'PKCS#12' }),
         keyStorePassword: z.string(),
         trustStorePath: z.string().openapi({ description: 'PKCS#12' }),
         trustStorePassword: z.string(),
         protocols: z.array(z.enum(['TLSv1.2', 'TLSv1.3'])),
-        cipherSuites: z.array(z.string()).openapi({ description: "OpenSSL's or IANA's names; empty: the default ones" }),
+        cipherSuites: z.array(z.string()).openapi({ description: 'OpenSSL or IANA names; empty: the defaults' }),
         clientAuth: z.enum(['none', 'optional', 'required']),
         crl: z.string().openapi({ description: 'Path or PEM text: revocation lists' }),
       })
       .partial()
-      .openapi({ description: 'TLS. Change: handshake; rebind when TLS goes on or off' }),
-    messageMaxSize: integer(1024, 268435455, 'Largest packet in, bytes. Default 4194304. Change: admission'),
+      .openapi({ description: 'TLS. Change: handshake; rebind when TLS is switched on or off' }),
+    messageMaxSize: integer(1024, 268435455, 'Largest packet from a client, bytes. Default 4194304. Change: admission'),
     maxConnectionSize: integer(1, 10000000, 'Clients at once, per node. Default 1000. Change: live'),
     maxConnectionPerSecond: integer(1, 1000000, 'New connections a second, per node. Default 100. Change: live'),
     maxConnectionPerAddress: integer(
@@ -118,7 +118,7 @@ export const endpointSchema = z
     ).nullable(),
     maxSessionSize: integer(1, 10000000, 'Persistent sessions, per node. Default: maxConnectionSize, at least 100. Change: live'),
     maxSendWindowSize: integer(1, 65535, 'QoS 1/2 packets in flight to one client. Default 100. Change: admission'),
-    maxReceiveWindowSize: integer(1, 65535, 'Receive Maximum told to clients. Default 100. Change: admission'),
+    maxReceiveWindowSize: integer(1, 65535, 'Receive Maximum sent to clients. Default 100. Change: admission'),
     maxQueuedMessages: integer(1, 1000000, 'Messages waiting for one session. Default 1000. Change: live'),
     maxRetainedMessages: integer(1, 10000000, 'Retained messages of its clients, per node. Default 1000000. Change: live'),
     maxRetainedBytes: integer(1024, 1099511627776, 'Bytes of its retained messages, per node. Default 268435456. Change: live'),
@@ -127,9 +127,9 @@ export const endpointSchema = z
     maxTopicAlias: integer(
       0,
       65535,
-      'Topic Alias Maximum told to MQTT 5 clients, and KiB that the topics of their aliases may have together. Default 256. Change: admission',
+      'Topic Alias Maximum sent to MQTT 5 clients, and most KiB of all aliased topics of a client. Default 256. Change: admission',
     ),
-    maxKeepAlive: integer(1, 65535, 'Longest Keep Alive, seconds, told to MQTT 5 clients. Default 65535: as they wish. Change: admission'),
+    maxKeepAlive: integer(1, 65535, 'Longest Keep Alive, seconds, sent to MQTT 5 clients. Default 65535: no limit. Change: admission'),
     idleTimeout: integer(100, 3600000, 'Milliseconds from the connection to its CONNECT. Default 10000. Change: admission'),
     handshakeTimeout: integer(
       100,
@@ -155,14 +155,14 @@ export const endpointSchema = z
         soLinger: z.number().int().openapi({ description: 'Seconds; -1: system default, 0: reset on close' }),
       })
       .openapi({ description: 'Socket options of a connection. Change: admission' }),
-    exclusivePool: z.boolean().openapi({ description: 'Worker threads of its own. Default true. Change: rebind' }),
+    exclusivePool: z.boolean().openapi({ description: 'The endpoint has its own worker threads. Default true. Change: rebind' }),
     wiretap: z.boolean().openapi({ description: 'Log every packet. Change: live' }),
-    enabled: z.boolean().openapi({ description: 'false: kept, not listening. Default true. Change: rebind' }),
-    isDefault: z.boolean().openapi({ description: 'At most one; not removed or disabled without force. Change: live' }),
+    enabled: z.boolean().openapi({ description: 'false: the endpoint is kept and does not listen. Default true. Change: rebind' }),
+    isDefault: z.boolean().openapi({ description: 'At most one endpoint; removing or disabling it needs force. Change: live' }),
   })
   .openapi('Endpoint');
 
-/** The same keys, none required. */
+/** The same keys, all optional. */
 export const endpointPatchSchema = endpointSchema.partial().openapi('EndpointPatch');
 
 export const effectSchema = z
@@ -181,7 +181,7 @@ export const outcomeSchema = z
   .object({ id: z.string(), port: z.number().int(), action: z.enum(['added', 'updated', 'removed']), effect: effectSchema })
   .openapi('EndpointOutcome') satisfies z.ZodType<EndpointOutcome>;
 
-/** Of a change of any number of endpoints. */
+/** Answer to a change of any number of endpoints. */
 export const setSchema = z
   .object({
     revision: z.number().int().nullable().openapi({ description: 'Number of this change; null for a dry run', example: 7 }),
@@ -230,9 +230,9 @@ export const statusSchema = z
         issuer: z.string(),
         fingerprint: z.string().openapi({ description: 'SHA-256' }),
         notBefore: z.string(),
-        notAfter: z.string().openapi({ description: 'Of the certificate, or of one of its chain that ends sooner' }),
+        notAfter: z.string().openapi({ description: 'Expiry of the certificate, or of one in its chain that expires sooner' }),
         crlNextUpdate: z.string().nullable().openapi({ description: 'When the first revocation list expires' }),
-        refused: z.string().nullable().openapi({ description: 'Why its files as they are now are not used' }),
+        refused: z.string().nullable().openapi({ description: 'Why the present content of its files is not in use' }),
       })
       .nullable()
       .openapi({ description: 'null: no TLS' }),
@@ -293,9 +293,9 @@ export const historyRowSchema = z
           path: z.string(),
           from: z.unknown(),
           to: z.unknown(),
-          secret: z.literal(true).optional().openapi({ description: 'A secret changed: both sides are masks' }),
+          secret: z.literal(true).optional().openapi({ description: 'A secret changed; both values are masked' }),
         }),
       )
-      .openapi({ description: 'Every value that is different; empty for an endpoint that came or went' }),
+      .openapi({ description: 'Every changed value; empty for an added or removed endpoint' }),
   })
   .openapi('HistoryRow');

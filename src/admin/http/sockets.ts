@@ -1,4 +1,4 @@
-/** Connections of the admin API: bounded in all and by address; where there is no room, whoever has been idle for longest makes it. */
+/** Connections of the admin API, bounded in total and by address. When there is no room, the one that is idle longest is evicted. */
 
 import type { Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -19,10 +19,10 @@ interface Entry {
   requests: number;
 }
 
-/** A request under way is never cut for another one, so that a flood of idle sockets hides nothing, and busy ones stay what they are. */
+/** A request under way is never cut for another. A flood of idle sockets therefore locks nobody out, and busy sockets stay. */
 export class Sockets {
   readonly #limits: SocketLimits;
-  /** by the peer's address and port, which a socket and the TLS on it share; the socket that has been idle longest comes first */
+  /** by the peer's address and port, which a TCP socket and the TLS socket on it share; longest idle first */
   readonly #entries = new Map<string, Entry>();
   readonly #byAddress = new Map<bigint, number>();
   #refused = 0;
@@ -32,12 +32,12 @@ export class Sockets {
     this.#limits = limits;
   }
 
-  /** Sockets closed because there was no room: new ones, and idle ones that made room. */
+  /** Sockets closed for lack of room: refused new ones, and evicted idle ones. */
   get counts(): { refused: number; evicted: number } {
     return { refused: this.#refused, evicted: this.#evicted };
   }
 
-  /** Watches a server from now on. */
+  /** Watches a server. */
   watch(server: Server): void {
     server.on('connection', (socket) => this.#opened(socket));
     server.on('request', ({ socket }, response) => this.#requested(socket, response));
@@ -68,7 +68,7 @@ export class Sockets {
     entry.requests++;
     response.once('close', () => {
       entry.requests--;
-      // It is idle from now on: others have been for longer.
+      // The socket goes to the end of the order, because all other sockets have been idle for longer.
       if (this.#entries.get(name) !== entry) return;
       this.#entries.delete(name);
       this.#entries.set(name, entry);

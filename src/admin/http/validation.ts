@@ -1,9 +1,9 @@
-/** Checks of untrusted input with zod, every problem reported at once in the API's own form. */
+/** Checks of untrusted input with zod; reports every problem at once in the API's own form. */
 
 import type { z } from '@hono/zod-openapi';
 import { FluxError, type Issue } from '../../kernel/errors.ts';
 
-/** zod's problems as issues; an unknown key is named by its own path. */
+/** zod's problems as issues; the path of an unknown key is the key's own. */
 function issuesOf(error: z.ZodError): Issue[] {
   return error.issues.flatMap((issue): Issue[] => {
     const path = issue.path.map(String);
@@ -24,7 +24,7 @@ export function parseOrRefuse<S extends z.ZodType>(schema: S, value: unknown, wh
   throw new FluxError('invalid', `${what} is not valid: ${summaryOf(issues)}`, { issues });
 }
 
-/** One line for people: the first problem, and how many more there are. */
+/** One readable line: the first problem, and the number of others. */
 function summaryOf(issues: Issue[]): string {
   const first = issues[0];
   if (first === undefined) return 'unknown problem';

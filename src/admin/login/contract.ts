@@ -1,4 +1,4 @@
-/** Who a request comes from. */
+/** The identity of a request's sender. */
 
 export interface Login {
   name: string;

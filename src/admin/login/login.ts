@@ -18,21 +18,21 @@ interface Account {
   check: PasswordCheck;
 }
 
-/** How long a right Basic credential is believed without hashing again, milliseconds. */
+/** Time for which a right Basic credential is accepted without another hash, milliseconds. */
 const CACHE_MS = 30_000;
-/** Credentials remembered at once. */
+/** Most credentials in the cache. */
 const MAX_CACHED = 100;
-/** Failures of a user from one address that are answered with 401; one expires each RETRY_SECONDS. */
+/** Failures of a user from one address that answer 401; one of them expires each RETRY_SECONDS. */
 export const MAX_FAILURES = 10;
 const RETRY_SECONDS = 6;
-/** Between two checks of one user from one address, after the first ten. */
+/** Pause between two checks of one user from one address, after the first ten. */
 const CHECK_EVERY_MS = 1_000;
 /** Password checks under way at once, over all addresses. */
 const MAX_CHECKING = 64;
 /** Longest user name and password, characters. */
 const MAX_CREDENTIAL = 1024;
 
-/** Who everybody is while no login is needed. */
+/** The login of everybody while no login is needed. */
 const LOCAL: Login = { name: 'local', role: 'admin' };
 
 export class LoginDesk {
@@ -41,7 +41,7 @@ export class LoginDesk {
   readonly #accounts = new Map<string, Account>();
   readonly #tokens: TokenStore;
   readonly #gate: LoginGate;
-  /** Right credentials and those being checked, by keyed digest; never in clear. */
+  /** Right credentials, and those under check, by keyed digest; never in clear text. */
   readonly #cache = new BoundedMap<string, { login: Promise<Login | null>; until: number }>(MAX_CACHED);
   readonly #cacheKey = randomBytes(32);
   readonly #logger: Logger;
@@ -65,14 +65,14 @@ export class LoginDesk {
   }
 
   /**
-   * Who sends this Authorization header.
+   * The login that an Authorization header proves.
    * @throws FluxError `unauthorized` (401 with WWW-Authenticate), `too-many-requests` (429 with Retry-After)
    */
   async identify(authorization: string | undefined, address: string): Promise<Login> {
     if (!this.required) return LOCAL;
     const [scheme, value] = splitHeader(authorization);
     if (scheme === 'bearer') {
-      // A token cannot be guessed, so a wrong one is an old one and does not count as a failed login.
+      // A token cannot be guessed. A wrong token is an old one, and does not count as a failed login.
       const login = this.#tokens.find(value);
       if (login !== null) return login;
       throw unauthorized('The token is not known or has expired');
@@ -98,7 +98,7 @@ export class LoginDesk {
     throw unauthorized('Wrong user name or password');
   }
 
-  /** One check for many requests with the same credential: hashing is dear on purpose. */
+  /** Shares one check among requests with the same credential, because hashing is expensive on purpose. */
   #cached(username: string, password: string, address: string): Promise<Login | null> {
     const key = createHmac('sha256', this.#cacheKey).update(`${username.length}:${username}${password}`).digest('base64');
     const known = this.#cache.get(key);
@@ -112,7 +112,7 @@ export class LoginDesk {
     return login;
   }
 
-  /** Guesses wait for their check (login-gate.ts); a right credential is not refused because of wrong ones. */
+  /** Guesses wait for their check (login-gate.ts); wrong credentials never cause the refusal of a right one. */
   async #verify(username: string, password: string, address: string): Promise<Login | null> {
     const gate = this.#gate;
     const keys = gate.keysOf(address, '', username);
@@ -137,7 +137,7 @@ export class LoginDesk {
 
   async #compare(username: string, password: string): Promise<Login | null> {
     const known = this.#accounts.get(username);
-    // An unknown name is checked against any account, so that the time of the answer does not tell which names exist.
+    // An unknown name is checked against any account. Otherwise the time of the answer would reveal which names exist.
     const [anyone] = this.#accounts.values();
     const isRight = await (known ?? anyone)?.check(password);
     return known !== undefined && isRight === true ? known.login : null;
@@ -161,7 +161,7 @@ function splitHeader(authorization: string | undefined): [scheme: string, value:
   return match === null ? ['', ''] : [match[1]!.toLowerCase(), match[2]!];
 }
 
-/** RFC 7617: base64 of `user:password` in UTF-8; the user name holds no colon. */
+/** RFC 7617: base64 of `user:password` in UTF-8; the user name has no colon. */
 function decodeBasic(value: string): { username: string; password: string } | null {
   const text = Buffer.from(value, 'base64').toString('utf8');
   const colon = text.indexOf(':');

@@ -1,10 +1,10 @@
-/** Compares a password with the one of the settings, which is in clear or a scrypt hash. */
+/** Compares a password with the stored one in the settings, which is clear text or a scrypt hash. */
 
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { FluxError } from '../../kernel/errors.ts';
 import { matchesScrypt, parseScrypt } from '../../kernel/logins/scrypt.ts';
 
-/** Checks given passwords against one stored password, in a time that does not depend on where they differ. */
+/** Checks given passwords against one stored password. The time of the comparison does not depend on where they differ. */
 export type PasswordCheck = (given: string) => Promise<boolean>;
 
 /**
@@ -29,7 +29,7 @@ function clearCheck(stored: string): PasswordCheck {
   return async (given) => timingSafeEqual(digest(key, given), wanted);
 }
 
-/** Equal lengths for timingSafeEqual; keyed, so that the digest says nothing outside this process. */
+/** Gives timingSafeEqual equal lengths. The key makes the digest useless outside of this process. */
 function digest(key: Buffer, text: string): Buffer {
   return createHash('sha256').update(key).update(text).digest();
 }

@@ -7,7 +7,7 @@ import type { Login } from './contract.ts';
 
 /** Life of a token, milliseconds. */
 export const TOKEN_LIFETIME_MS = 12 * 3600 * 1000;
-/** Tokens kept at once; the oldest gives way. */
+/** Most tokens; a new token evicts the oldest. */
 export const MAX_TOKENS = 1000;
 
 interface Entry {
@@ -26,7 +26,7 @@ export class TokenStore {
     this.#now = now;
   }
 
-  /** A new token for `login`; `expires` is for people, milliseconds since the epoch. */
+  /** A new token for `login`; `expires` is for display, milliseconds since the epoch. */
   issue(login: Login): { token: string; expires: number } {
     const token = randomBytes(32).toString('base64url');
     const expires = this.#now() + TOKEN_LIFETIME_MS;
@@ -34,7 +34,7 @@ export class TokenStore {
     return { token, expires: wallNow() + TOKEN_LIFETIME_MS };
   }
 
-  /** Whose token it is; null when it is unknown or too old. */
+  /** The login of a token; null when the token is unknown or expired. */
   find(token: string): Login | null {
     const key = hashOf(token);
     const entry = this.#entries.get(key);

@@ -1,21 +1,21 @@
-/** A request that comes as a message over a bus, and its answer: what the API is asked and says where there is no HTTP. */
+/** A request to the API as a message over a bus, and its answer. */
 
 export interface Message {
-  /** the operation, as `add` */
+  /** the operation, such as `add` */
   readonly name: string;
-  /** of a read: its parameters; else what HTTP has as body */
+  /** the parameters of a read; otherwise the body of the HTTP request */
   readonly body: Uint8Array;
   /** names in lower case */
   readonly headers: ReadonlyMap<string, string>;
-  /** a larger body of an answer cannot be sent */
+  /** largest body of an answer, bytes */
   readonly answerBytesMax: number;
 }
 
 export interface MessageAnswer {
-  /** what HTTP has as body */
+  /** the body of the HTTP answer */
   readonly body: string;
   /** names in lower case */
   readonly headers: Readonly<Record<string, string>>;
-  /** status and message of an answer that is no success */
+  /** status and message of a failure; null for a success */
   readonly failure: { readonly code: number; readonly message: string } | null;
 }

@@ -1,4 +1,4 @@
-/** Answers messages by the routes of the HTTP API themselves: the same checks, the same answers, by construction. */
+/** Answers messages through the routes of the HTTP API, so that checks and answers are the same by construction. */
 
 import { isObject } from '../../endpoint/problems.ts';
 import { FluxError } from '../../kernel/errors.ts';
@@ -8,9 +8,9 @@ import { requestIdOf } from '../http/request.ts';
 import type { Message, MessageAnswer } from './contract.ts';
 import { kindOf } from './operations.ts';
 
-/** Messages that are worked on at once; a bus delivers as fast as it can. */
+/** Messages handled at once; a bus delivers as fast as it can. */
 const RUNNING_MAX = 256;
-/** Headers of an answer that mean something outside HTTP. */
+/** Headers of an answer that have a meaning outside of HTTP. */
 const HEADERS = ['content-type', 'etag', 'retry-after', 'x-request-id'];
 
 export class MessageDesk {
@@ -26,7 +26,7 @@ export class MessageDesk {
     const kind = kindOf(message.name);
     if (kind === undefined) return this.#refuse(message, new FluxError('not-found', `There is no operation ${message.name}`));
     if (this.#running >= RUNNING_MAX) {
-      const text = `${RUNNING_MAX} requests are being worked on: nothing was changed, try again`;
+      const text = `${RUNNING_MAX} requests are under way: nothing was changed, try again`;
       return this.#refuse(message, new FluxError('too-many-requests', text));
     }
     this.#running++;
@@ -55,7 +55,7 @@ async function toAnswer(response: Response): Promise<MessageAnswer> {
   const headers = Object.fromEntries(
     HEADERS.flatMap((name) => (response.headers.has(name) ? [[name, response.headers.get(name) ?? '']] : [])),
   );
-  // HTTP says "not modified" without a body; a message without a body says nothing.
+  // HTTP answers "not modified" without a body. A message without a body would say nothing.
   const body = status === 304 ? JSON.stringify({ code: 304, message: 'Not Modified', data: null }) : await response.text();
   return { body, headers, failure: status < 400 ? null : { code: status, message: messageOf(body) } };
 }
@@ -70,7 +70,7 @@ function tooLarge({ body }: MessageAnswer, { answerBytesMax }: Message): FluxErr
   return new FluxError('too-large', `${sizes}: ask for less (port, limit), or over HTTP`);
 }
 
-/** The change has happened, so that its answer must stay a success: what it says at length can be read afterwards. */
+/** The change has happened, so the answer must stay a success. It drops the long parts, which a later read can give. */
 function shorten({ body, headers, failure }: MessageAnswer, bytesMax: number): MessageAnswer {
   const { code, message, data } = JSON.parse(body) as { code: number; message: string; data: unknown };
   const { revision = null, nodes = [], confirm } = isObject(data) ? data : {};

@@ -1,9 +1,9 @@
-/** Which operations of the API may be asked by a message. Not `watch`, which does not end, nor backup and restore, whose files outgrow a message. */
+/** Operations of the API for messages: not `watch`, which has no end, nor backup and restore, whose files outgrow a message. */
 
 /** `read` takes parameters; `ask` has a body and changes no endpoint; `change` has a body and makes a revision. */
 type Kind = 'read' | 'ask' | 'change';
 
-/** Each is the route `/api/endpoints/<name>`. */
+/** Each name is the route `/api/endpoints/<name>`. */
 export const OPERATIONS = {
   add: 'change',
   update: 'change',
@@ -25,7 +25,7 @@ export const OPERATIONS = {
   health: 'read',
 } as const satisfies Record<string, Kind>;
 
-/** Undefined for a name that is none. */
+/** Returns undefined for an unknown name. */
 export function kindOf(name: string): Kind | undefined {
   return Object.hasOwn(OPERATIONS, name) ? OPERATIONS[name as keyof typeof OPERATIONS] : undefined;
 }

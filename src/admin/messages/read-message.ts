@@ -1,16 +1,16 @@
-/** Reads of a message what HTTP has in other places: the query, the headers, and who asks. */
+/** Reads the parts of a message that HTTP carries elsewhere: the query, the headers, and the actor. */
 
 import { FluxError, type Issue } from '../../kernel/errors.ts';
 import { parseJsonObject } from '../http/request.ts';
 import type { Message } from './contract.ts';
 
 const ACTOR_LENGTH_MAX = 256;
-/** Who does not say who it is. */
+/** Actor of a message that names none. */
 const ANONYMOUS = 'anonymous';
 
 /**
- * The query: what HTTP has after the `?` is the header `X-Query`; of a read also the body, an object with a value for each parameter.
- * @throws FluxError `invalid` for a body that is none, `too-large`
+ * The query: the header `X-Query` has the text after the `?` of HTTP. The body of a read has further parameters, as an object.
+ * @throws FluxError `invalid` for a body that is not an object of parameters, `too-large`
  */
 export function parametersOf({ headers, body }: Message, isRead: boolean): URLSearchParams {
   const parameters = new URLSearchParams(headers.get('x-query') ?? '');
@@ -25,7 +25,7 @@ export function parametersOf({ headers, body }: Message, isRead: boolean): URLSe
 }
 
 /**
- * Whoever may publish to the subject may do what it stands for; the header `X-Actor` is its word for who it is.
+ * The actor. The bus authorises the sender by the subject; the name in the header `X-Actor` is the sender's own claim.
  * @throws FluxError `invalid`
  */
 export function actorOf({ headers }: Message): string {

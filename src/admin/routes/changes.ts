@@ -1,4 +1,4 @@
-/** Routes that change endpoints, or say what a change would do. */
+/** Routes that change endpoints, or preview a change. */
 
 import { z } from '@hono/zod-openapi';
 import type { ChangeAnswer } from '../../control/contract.ts';
@@ -9,12 +9,12 @@ import { type Call, controlRoute, type Reply, type Route } from '../http/route.t
 import { changeSchema, endpointPatchSchema, issueSchema, keyChangeSchema, outcomeSchema } from '../http/schemas.ts';
 
 const TAG = 'Endpoints';
-/** 500 endpoints with long rules fit, and more. */
+/** Room for more than 500 endpoints with long rules. */
 export const IMPORT_MAX_BYTES = 16 * 1024 * 1024;
-const reason = z.string().max(1000).optional().openapi({ description: 'Why; goes into the history. X-Reason does the same' });
+const reason = z.string().max(1000).optional().openapi({ description: 'Reason for the history. X-Reason does the same' });
 export const targetKeys = {
-  port: z.number().int().min(1).max(65535).optional().openapi({ description: 'Which endpoint: its port, or' }),
-  id: z.string().optional().openapi({ description: 'its id' }),
+  port: z.number().int().min(1).max(65535).optional().openapi({ description: 'The endpoint by its port, or' }),
+  id: z.string().optional().openapi({ description: 'the endpoint by its id' }),
 };
 const changeErrors = [404, 409, 412, 422, 503];
 
@@ -44,7 +44,7 @@ function changeReply(answer: ChangeAnswer): Reply {
   return { data, headers: { etag: etagOf(answer.revision) } };
 }
 
-/** `If-Match: *` on an add asks for an endpoint that is there already: it can only fail. */
+/** `If-Match: *` on an add demands an endpoint that exists already, so the add can only fail. */
 function refuseMustExist(body: unknown, call: Call): void {
   const { port, id } = body as { port?: unknown; id?: unknown };
   const exists = call.control.list().some(({ endpoint }) => endpoint.port === port || endpoint.id === id);
@@ -55,7 +55,7 @@ function enabling(enabled: boolean): Change {
   return (body, call) => call.control.setEnabled(enabled, body, call.context);
 }
 
-/** What each change takes beside what it is about. */
+/** Options of every change. */
 export const changeOptions = {
   drainMs: z
     .number()
@@ -63,24 +63,24 @@ export const changeOptions = {
     .min(0)
     .max(3_600_000)
     .optional()
-    .openapi({ description: 'Milliseconds over which clients of what stops listening are disconnected' }),
+    .openapi({ description: 'Milliseconds over which the clients of stopped listeners are disconnected' }),
   drainRate: z
     .number()
     .int()
     .min(1)
     .max(1_000_000)
     .optional()
-    .openapi({ description: 'Clients disconnected a second, in place of drainMs' }),
+    .openapi({ description: 'Clients to disconnect a second, in place of drainMs' }),
   redirect: z
     .string()
     .min(1)
     .max(1000)
     .optional()
-    .openapi({ description: 'Server Reference: where the MQTT 5 clients that are disconnected are told to go (0x9C)' }),
-  force: z.boolean().optional().openapi({ description: 'Also the default endpoint' }),
+    .openapi({ description: 'Server Reference that sends disconnected MQTT 5 clients to another server (0x9C)' }),
+  force: z.boolean().optional().openapi({ description: 'Allows to remove or disable the default endpoint' }),
   reason,
 };
-const newPort = z.number().int().min(1).max(65535).optional().openapi({ description: 'Moves it' });
+const newPort = z.number().int().min(1).max(65535).optional().openapi({ description: 'New port of the endpoint' });
 const targetSchema = z.object({ ...targetKeys, ...changeOptions });
 const addSchema = endpointPatchSchema.required({ port: true });
 
@@ -94,23 +94,23 @@ const switchBody = { schema: targetSchema, example: { port: 1884 } };
 const planBody = {
   schema: updateBody.schema.extend({
     action: z.enum(['add', 'update', 'remove', 'enable', 'disable', 'rollback', 'import']),
-    revision: z.number().int().min(0).optional().openapi({ description: 'Of a rollback' }),
-    configs: z.array(endpointPatchSchema).optional().openapi({ description: 'Of an import' }),
-    mode: z.enum(['merge', 'replace']).optional().openapi({ description: 'Of an import' }),
+    revision: z.number().int().min(0).optional().openapi({ description: 'For a rollback' }),
+    configs: z.array(endpointPatchSchema).optional().openapi({ description: 'For an import' }),
+    mode: z.enum(['merge', 'replace']).optional().openapi({ description: 'For an import' }),
   }),
   example: { action: 'update', port: 1884, useWebsocket: true },
 };
 const validateBody = { schema: addSchema, example: { port: 1884, maxConnectionSize: 5000 } };
 const planAnswer = z.object({
   changes: z.array(
-    keyChangeSchema.extend({ endpoint: z.string().optional().openapi({ description: 'Its id, of a rollback or an import' }) }),
+    keyChangeSchema.extend({ endpoint: z.string().optional().openapi({ description: 'Id of the endpoint, for a rollback or an import' }) }),
   ),
   clientsAffected: z.number().int(),
   warnings: z.array(z.string()),
   endpoints: z
     .array(outcomeSchema.extend({ clientsAffected: z.number().int(), changes: z.array(keyChangeSchema) }))
     .optional()
-    .openapi({ description: 'Of a rollback or an import, endpoint by endpoint; without those that stay' }),
+    .openapi({ description: 'For a rollback or an import: each endpoint, without unchanged ones' }),
 });
 const validateAnswer = z.object({ valid: z.boolean(), issues: z.array(issueSchema), warnings: z.array(z.string()) });
 
@@ -132,7 +132,7 @@ export const changeRoutes: Route[] = [
       aliases: ['/endpoints/plan'],
       access: 'admin',
       tag: TAG,
-      summary: 'What a change would do; changes nothing',
+      summary: 'Previews a change; changes nothing',
       statuses: [404, 409, 422],
       bodyMaxBytes: IMPORT_MAX_BYTES,
       file: 'document',

@@ -1,4 +1,4 @@
-/** Routes about the cluster: how this node sees it, and each node. */
+/** Routes about the cluster: its state as this node sees it, and its nodes. */
 
 import { z } from '@hono/zod-openapi';
 import { type Route, readRoute } from '../http/route.ts';
@@ -13,7 +13,7 @@ const clusterSchema = z
     nats: z.object({ connected: z.boolean(), server: z.string().nullable(), reason: z.string().nullable() }),
     store: z.object({ ok: z.boolean(), reason: z.string().nullable() }),
     revision: z.number().int(),
-    lag: z.number().int().openapi({ description: 'Revisions that another node knows and this one does not' }),
+    lag: z.number().int().openapi({ description: 'Revisions that another node has and this one lacks' }),
     nodes: z.object({ total: z.number().int(), up: z.number().int() }),
     inStep: z.boolean().openapi({ description: 'Every node that is up runs the newest revision' }),
     sync: z.record(z.string(), z.number()).openapi({ description: 'Announcements and receipts since the start' }),
@@ -23,7 +23,7 @@ const clusterSchema = z
 const nodeSchema = z
   .object({
     name: z.string(),
-    incarnation: z.string().openapi({ description: 'Made anew at each start of the node' }),
+    incarnation: z.string().openapi({ description: 'New at each start of the node' }),
     address: z.string(),
     adminPort: z.number().int(),
     version: z.string(),
@@ -36,7 +36,7 @@ const nodeSchema = z
     revision: z.number().int(),
     lag: z.number().int(),
     store: z.object({ ok: z.boolean() }),
-    failed: z.array(z.string()).openapi({ description: 'Ids of endpoints that do not run as the store wants' }),
+    failed: z.array(z.string()).openapi({ description: 'Ids of endpoints that do not run as the store says' }),
   })
   .openapi('Node');
 
@@ -59,7 +59,7 @@ export const clusterRoutes: Route[] = [
       path: '/api/cluster/nodes',
       access: 'viewer',
       tag: TAG,
-      summary: 'Every node that this one knows; a node that is down is forgotten after an hour',
+      summary: 'Every node that this one knows; a node that is down stays listed for an hour',
       query: z.object({}),
       answer: { data: z.array(nodeSchema) },
     },

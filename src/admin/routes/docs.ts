@@ -9,7 +9,7 @@ const TAG = 'Description';
 /** Swagger UI writes style attributes and shows its icons from data URLs. */
 const PAGE_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
 
-/** @param root leads to the root of the API, whatever a proxy has put in front of it */
+/** @param root relative path to the root of the API, which works behind any prefix of a proxy */
 const pageOf = (root: string) => `<!doctype html>
 <html lang="en">
 <head>
@@ -27,7 +27,7 @@ const pageOf = (root: string) => `<!doctype html>
 </html>
 `;
 
-/** validatorUrl null: the page asks no other host for anything. */
+/** validatorUrl null: the page sends nothing to other hosts. */
 const START = `SwaggerUIBundle({ url: new URL('../openapi.json', document.currentScript.src).href, dom_id: '#swagger-ui', deepLinking: true, validatorUrl: null });\n`;
 
 const FILES: Record<string, string> = {
@@ -38,7 +38,7 @@ const FILES: Record<string, string> = {
 
 /**
  * @param staticRoot directory URL; its `docs/` holds Swagger UI's files after a build, else the installed package is used
- * @param description gives the OpenAPI document
+ * @param description returns the OpenAPI document
  */
 export function docsRoutes(staticRoot: URL, description: () => unknown): Route[] {
   const info = (path: string, summary: string): RouteInfo => ({ method: 'get', path, access: 'viewer', tag: TAG, summary });
@@ -48,7 +48,7 @@ export function docsRoutes(staticRoot: URL, description: () => unknown): Route[]
       return new Response(bodyOf(root), { headers: { 'content-type': type, 'content-security-policy': PAGE_POLICY } });
     });
   const files = Object.entries(FILES).map(([name, type]) => {
-    // Read once, on the first request: a failed read is not kept.
+    // The first request reads the file; a failed read is not cached.
     let content: Promise<Uint8Array<ArrayBuffer>> | null = null;
     return readRoute({ ...info(`/docs/${name}`, 'A file of the page'), query, answer: { raw: { [type]: z.string() } } }, async () => {
       content ??= readStatic(staticRoot, name);
@@ -63,11 +63,11 @@ export function docsRoutes(staticRoot: URL, description: () => unknown): Route[]
     readRoute({ ...info('/openapi.json', 'This description'), query, answer: { raw: { 'application/json': z.looseObject({}) } } }, () => {
       return new Response(`${JSON.stringify(description())}\n`, { headers: { 'content-type': 'application/json; charset=utf-8' } });
     }),
-    text('/docs', 'A page for the description that works offline', 'text/html; charset=utf-8', pageOf),
+    text('/docs', 'Page of the description, works offline', 'text/html; charset=utf-8', pageOf),
     text('/docs/start.js', 'A file of the page', 'text/javascript; charset=utf-8', () => START),
     ...files,
     readRoute(
-      { ...info('/', 'Leads to the description'), access: 'public', query: z.looseObject({}), answer: { status: 302 } },
+      { ...info('/', 'Redirects to the description'), access: 'public', query: z.looseObject({}), answer: { status: 302 } },
       (_query, { root }) => new Response(null, { status: 302, headers: { location: `${root}docs` } }),
     ),
   ];

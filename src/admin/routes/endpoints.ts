@@ -37,7 +37,7 @@ const oneKey = optionalKey.refine((query) => (query.port === undefined) !== (que
   message: 'give either port or id',
 });
 
-/** The port that the query means; undefined for all endpoints. @throws FluxError `not-found`, `invalid` */
+/** The port that the query names; undefined for all endpoints. @throws FluxError `not-found`, `invalid` */
 function portOf(control: Control, query: z.output<typeof optionalKey>): number | undefined {
   if (query.id === undefined) return query.port;
   if (query.port !== undefined)
@@ -45,7 +45,7 @@ function portOf(control: Control, query: z.output<typeof optionalKey>): number |
   return control.get({ id: query.id }).endpoint.port;
 }
 
-/** An empty answer about one port means that there is no such endpoint. @throws FluxError `not-found` */
+/** Turns an empty answer about one port into an error. @throws FluxError `not-found` */
 function refuseUnknown(control: Control, port: number | undefined, found: unknown[]): void {
   if (port !== undefined && found.length === 0) control.get({ port });
 }
@@ -80,7 +80,7 @@ async function healthReply(port: number | undefined, { control }: Call): Promise
 
 type HistoryRow = Awaited<ReturnType<Control['history']>>[number];
 
-/** A history row without its secrets. The diff of a new or a removed endpoint is empty: the whole endpoint is there. */
+/** A history row without its secrets. A new or removed endpoint has an empty diff, because the row holds the whole endpoint. */
 function publicRow(row: HistoryRow): Record<string, unknown> {
   const { before, after } = row;
   return {
@@ -92,7 +92,7 @@ function publicRow(row: HistoryRow): Record<string, unknown> {
   };
 }
 
-/** More rows than these are written in turns. */
+/** More rows than these are streamed. */
 const ROWS_AT_ONCE = 100;
 
 function* publicRows(rows: HistoryRow[]): Generator<Record<string, unknown>> {
@@ -114,11 +114,11 @@ const historyQuery = optionalKey.extend({
   limit: queryInteger(
     1,
     1000,
-    'Revisions at most, each with all its rows; default 50. The next page is before the smallest one, until a page is empty',
+    'Most revisions of a page, each with all its rows; default 50. Next page: before = the smallest revision, until a page is empty',
     50,
   ).optional(),
   before: queryInteger(1, Number.MAX_SAFE_INTEGER, 'Only rows with a smaller revision', 8).optional(),
-  actor: z.string().min(1).max(1024).optional().openapi({ description: 'Who did it, exactly', example: 'admin' }),
+  actor: z.string().min(1).max(1024).optional().openapi({ description: 'Exact name of the actor', example: 'admin' }),
   since: queryMoment('Rows of this moment or later').optional(),
   until: queryMoment('Rows before this moment').optional(),
 });
@@ -175,7 +175,7 @@ export const endpointRoutes: Route[] = [
   ),
   readRoute(
     {
-      ...info('check-port', 'Whether a port is free, found by really binding it on each node'),
+      ...info('check-port', 'Checks whether a port is free by binding it on each node'),
       slow: true,
       query: checkPortQuery,
       answer: { data: portCheckSchema },
@@ -200,7 +200,7 @@ export const endpointRoutes: Route[] = [
   ),
 ];
 
-/** @throws FluxError `invalid` for a span of time that ends before it begins */
+/** @throws FluxError `invalid` for a time span that ends before it begins */
 function toHistoryQuery({ limit = 50, ...query }: z.output<typeof historyQuery>): Parameters<Control['history']>[0] {
   const { since, until } = query;
   if (since !== undefined && until !== undefined && until <= since) {

@@ -9,10 +9,7 @@ import { idQuery, queryInteger } from '../http/schemas.ts';
 const TAG = 'Messages and clients';
 
 const base64 = z.string().regex(/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/, 'expected base64');
-const encoding = z
-  .enum(['plain', 'base64'])
-  .optional()
-  .openapi({ description: 'How payload or message is written; default plain (UTF-8)' });
+const encoding = z.enum(['plain', 'base64']).optional().openapi({ description: 'Encoding of payload or message; default plain (UTF-8)' });
 const namespace = z.string().min(1).max(128).openapi({ description: 'Default: default', example: 'default' });
 const ids = z
   .array(z.string().min(1).max(65535))
@@ -62,7 +59,7 @@ const locationSchema = z.object({
   clientId: z.string(),
   namespace: z.string(),
   connected: z.boolean(),
-  session: z.boolean().openapi({ description: 'connected false and session true: a session that waits for its client' }),
+  session: z.boolean().openapi({ description: 'connected false and session true: an offline session' }),
   node: z.string(),
   endpoint: z.string().nullable(),
 }) satisfies z.ZodType<ClientLocation>;
@@ -110,7 +107,7 @@ export const messageRoutes: Route[] = [
       path: '/api/check',
       access: 'admin',
       tag: TAG,
-      summary: 'Where clients are',
+      summary: 'Finds clients',
       body: { schema: clientsSchema, example: { ids: ['sensor-1'] } },
       answer: { code: 0, data: z.array(locationSchema) },
     },

@@ -1,4 +1,4 @@
-/** Routes that take changes back: rollback to a revision, and the confirmation that keeps a change from being undone. */
+/** Routes that undo changes or keep them: rollback to a revision, and the confirmation of a change. */
 
 import { z } from '@hono/zod-openapi';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
@@ -8,7 +8,7 @@ import { endpointSchema, nodeOutcomeSchema, setSchema } from '../http/schemas.ts
 import { changeOptions, targetKeys } from './changes.ts';
 
 const TAG = 'History';
-const dryRun = z.boolean().optional().openapi({ description: 'Only say what it would do' });
+const dryRun = z.boolean().optional().openapi({ description: 'Only preview the change' });
 
 const rollbackBody = {
   schema: z.object({ revision: z.number().int().min(0), ...targetKeys, dryRun, ...changeOptions }),
@@ -35,7 +35,7 @@ export function etagHeaders(revision: number | null): { headers?: Record<string,
 export const restoringRoutes: Route[] = [
   controlRoute(
     {
-      ...info('rollback', 'An endpoint, or all, as of a revision; itself a new revision', [404, 409, 412, 422]),
+      ...info('rollback', 'Sets an endpoint, or all endpoints, back to a revision; makes a new revision', [404, 409, 412, 422]),
       body: rollbackBody,
       change: true,
       answer: { data: setSchema.extend({ endpoint: endpointSchema.nullable().optional() }) },

@@ -33,10 +33,10 @@ const resourcesSchema = z.object({
     rssBytes: z.number(),
     heapUsedBytes: z.number(),
     externalBytes: z.number(),
-    budgetBytes: z.number().openapi({ description: 'What clients may make the node remember (node.memoryBudget)' }),
-    heldBytes: z.number().openapi({ description: 'What they do' }),
+    budgetBytes: z.number().openapi({ description: 'Memory that clients may use (node.memoryBudget)' }),
+    heldBytes: z.number().openapi({ description: 'Memory that clients use' }),
     machineBytes: z.number(),
-    isTight: z.boolean().openapi({ description: 'True: nobody new is let in' }),
+    isTight: z.boolean().openapi({ description: 'True: new clients and large packets are refused' }),
   }),
   threads: z.array(
     z.object({
@@ -54,14 +54,14 @@ const resourcesSchema = z.object({
   pid: z.number().int(),
 }) satisfies z.ZodType<ResourcesAnswer>;
 
-/** A degraded node still serves its clients, so only a failed one is 503: all nodes lose NATS or the store at once, and none is to be left out for it. */
+/** Only a failed node answers 503: all nodes lose NATS or the store at once, and load balancers must keep those that still serve clients. */
 function healthReply(health: HealthAnswer, data: unknown): Reply {
   if (health.status !== 'failed') return { data };
   const issues = health.endpoints.failed.map(({ port, reason }) => ({ path: String(port), message: reason }));
   return { status: 503, message: 'The node is not healthy', data, error: { kind: 'unavailable', issues } };
 }
 
-/** Why it is not `ok`, for everybody: no addresses, no names. */
+/** Why the node is not `ok`, in a form for everybody: no addresses, no names. */
 function publicReasons({ store, messages, nats, endpoints, status }: HealthAnswer): string[] {
   const reasons = [];
   if (!store.ok) reasons.push(`the store is away: ${store.refused.join(' and ')} are refused`);
@@ -80,7 +80,7 @@ export const systemRoutes: Route[] = [
       access: 'public',
       anyHost: true,
       tag: TAG,
-      summary: 'For probes, without a login: 200 while clients are served (ok, degraded), 503 when no endpoint listens that should',
+      summary: 'For probes, without a login: 200 while clients are served (ok, degraded), 503 when no enabled endpoint listens',
       statuses: [503],
       query: z.object({}),
       answer: { data: z.object({ status: statusSchema, reasons: z.array(z.string()) }) },

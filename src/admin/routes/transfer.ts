@@ -12,7 +12,7 @@ import { changeOptions, IMPORT_MAX_BYTES } from './changes.ts';
 import { etagHeaders } from './restoring.ts';
 
 const TAG = 'Files';
-/** Largest backup, bytes: the upload has the history, and stays on disk while it is read. */
+/** Largest backup, bytes: the upload includes the history, and is read from the disk. */
 const RESTORE_MAX_BYTES = 16 * 1024 * 1024 * 1024;
 
 function info(method: 'get' | 'post', name: string, summary: string, statuses: number[]): RouteInfo {
@@ -25,10 +25,10 @@ const secretsQuery = z.object({
   secrets: z
     .enum(['mask', 'include'])
     .default('mask')
-    .openapi({ description: 'include: in clear, for an administrator alone. Else sealed with store.secretKey, or masked without one' }),
+    .openapi({ description: 'include: in clear, for administrators only. mask: sealed with store.secretKey, masked without it' }),
 });
 const backupQuery = secretsQuery.extend({
-  history: z.enum(['true', 'false']).default('true').openapi({ description: 'false: the endpoints alone' }),
+  history: z.enum(['true', 'false']).default('true').openapi({ description: 'false: only the endpoints' }),
 });
 
 async function* exportText(head: object, configs: unknown[]): AsyncGenerator<string> {
@@ -38,10 +38,10 @@ async function* exportText(head: object, configs: unknown[]): AsyncGenerator<str
 }
 
 const head = {
-  version: z.number().int().openapi({ description: 'Of the form of this file' }),
+  version: z.number().int().openapi({ description: 'Version of the file format' }),
   revision: z.number().int(),
   secrets: z.enum(['none', 'sealed', 'masked', 'clear']),
-  keyId: z.string().optional().openapi({ description: 'Of the key that secrets are sealed with' }),
+  keyId: z.string().optional().openapi({ description: 'Identifies the key that seals the secrets' }),
   note: z.string().optional(),
   configs: z.array(endpointPatchSchema),
 };
@@ -52,23 +52,28 @@ const backupSchema = z
     ...head,
     takenAt: z.string(),
     node: z.string(),
-    historyFloor: z.number().int().openapi({ description: 'Up to this revision only the newest row of each endpoint is left; 0: all are' }),
-    history: z.array(historyRowSchema.omit({ diff: true })).openapi({ description: 'Oldest first; not there with ?history=false' }),
+    historyFloor: z
+      .number()
+      .int()
+      .openapi({ description: 'Up to this revision only the newest row of each endpoint is left; 0: every row is there' }),
+    history: z.array(historyRowSchema.omit({ diff: true })).openapi({ description: 'Oldest first; absent with ?history=false' }),
   })
   .openapi('Backup');
 const counts = { added: z.number().int(), updated: z.number().int(), removed: z.number().int(), unchanged: z.number().int() };
 const importSchema = setSchema.extend(counts).openapi('Import');
-const dryRun = z.boolean().optional().openapi({ description: 'Only say what it would do' });
+const dryRun = z.boolean().optional().openapi({ description: 'Only preview the change' });
 
 const importBody = {
   schema: z.object({
-    configs: z.array(endpointPatchSchema).openapi({ description: 'As an export has them; only port is required' }),
+    configs: z.array(endpointPatchSchema).openapi({ description: 'Endpoints in the form of an export; only port is required' }),
     mode: z
       .enum(['merge', 'replace'])
       .optional()
-      .openapi({ description: 'merge (default): named keys of named endpoints; replace: exactly what the file says, the rest is removed' }),
+      .openapi({
+        description: 'merge (default): sets the keys in the file; replace: exactly the endpoints of the file, others are removed',
+      }),
     dryRun,
-    version: z.number().int().optional().openapi({ description: 'Of the file; other keys of an export may be sent along' }),
+    version: z.number().int().optional().openapi({ description: 'Version of the file. Other keys of an export are allowed' }),
     ...changeOptions,
   }),
   example: { configs: [{ port: 1884 }], mode: 'merge' },
@@ -78,7 +83,7 @@ const restoreBody = {
   example: { kind: 'fluxmq-backup', version: 1, configs: [{ port: 1884 }], history: [] },
 };
 
-/** @throws FluxError `forbidden` when a viewer asks for secrets in clear, or anybody where others may listen */
+/** @throws FluxError `forbidden` for secrets in clear, when a viewer asks, or anybody over NATS, where others may listen */
 function secretsWanted({ secrets }: { secrets: 'mask' | 'include' }, call: Call): SecretsWanted {
   if (secrets === 'include' && call.context.source === 'nats')
     throw new FluxError('forbidden', 'Secrets in clear are not sent over NATS: the HTTP API gives them to an administrator');
@@ -86,7 +91,7 @@ function secretsWanted({ secrets }: { secrets: 'mask' | 'include' }, call: Call)
   return { isClear: secrets === 'include', keepsHashes: call.isAdmin };
 }
 
-/** What a file that cannot be used everywhere says before it is needed (RFC 9111 section 5.5 has the form of the header). */
+/** Headers that warn of a file that cannot be used everywhere (RFC 9111 section 5.5 has the form of `Warning`). */
 function secretHeaders({ secrets, note }: { secrets: string; note?: string }): Record<string, string> {
   return { 'x-fluxmq-secrets': secrets, ...(note === undefined ? {} : { warning: `199 fluxmq "${note}"` }) };
 }
@@ -138,7 +143,7 @@ export const transferRoutes: Route[] = [
   fileRoute(
     {
       name: 'import',
-      summary: 'Endpoints of a file, all or nothing, as one revision',
+      summary: 'Imports the endpoints of a file, all or nothing, as one revision',
       body: importBody,
       bodyMaxBytes: IMPORT_MAX_BYTES,
       file: 'document',
@@ -149,7 +154,7 @@ export const transferRoutes: Route[] = [
   fileRoute(
     {
       name: 'restore',
-      summary: 'Exactly the endpoints of a backup; an empty store takes its history, too',
+      summary: 'Restores exactly the endpoints of a backup; an empty store also takes its history',
       body: restoreBody,
       bodyMaxBytes: RESTORE_MAX_BYTES,
       file: 'upload',

@@ -1,4 +1,4 @@
-/** GET /api/endpoints/watch: what happens to the endpoints, as server-sent events (HTML Living Standard, section 9.2). */
+/** GET /api/endpoints/watch: events of the endpoints as server-sent events (HTML Living Standard, section 9.2). */
 
 import { z } from '@hono/zod-openapi';
 import type { WatchEvent } from '../../control/contract.ts';
@@ -6,9 +6,9 @@ import { FluxError } from '../../kernel/errors.ts';
 import { type Call, type Route, readRoute } from '../http/route.ts';
 
 const EVENT_STREAM = 'text/event-stream; charset=utf-8';
-/** A line that says nothing, so that proxies and readers see that the stream lives. */
+/** Interval of empty comment lines, which show proxies and readers that the stream is alive. */
 const HEARTBEAT_MS = 10_000;
-/** What may wait for one reader. */
+/** Most bytes that wait for one reader. */
 const WAITING_BYTES_MAX = 1024 * 1024;
 
 function parseLastId(header: string | null): number | null {
@@ -28,7 +28,7 @@ function writtenEvent({ event, id, ...data }: WatchEvent): string {
   return written(event, id, data);
 }
 
-/** The stream ends when the reader goes, does not read, or the node stops. */
+/** The event stream of one reader; it ends when the reader goes, is too slow, or the node stops. */
 function stream(after: number | null, { control }: Call): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   let heartbeat: NodeJS.Timeout | undefined;
@@ -58,7 +58,7 @@ function stream(after: number | null, { control }: Call): ReadableStream<Uint8Ar
         };
         const begun = control.watch(after, { onEvent: (event) => send(writtenEvent(event)), onEnd: close });
         stop = begun.stop;
-        if (!begun.isComplete) send(written('incomplete', null, { reason: 'events after Last-Event-ID are not kept any more' }));
+        if (!begun.isComplete) send(written('incomplete', null, { reason: 'events after Last-Event-ID are no longer kept' }));
         for (const event of begun.missed) send(writtenEvent(event));
         const { node, version } = control;
         send(written('ready', begun.lastId, { node, version, revision: control.revision() }));
@@ -80,7 +80,7 @@ export const watchRoutes: Route[] = [
       access: 'viewer',
       tag: 'Endpoints',
       summary:
-        'Server-sent events: `state`, `revision`, `drain` as they happen, each with an id; `Last-Event-ID` resumes within the last 1,000, else `incomplete` comes first; `ready` says that from here on it is live',
+        'Server-sent events `state`, `revision` and `drain`, each with an id. `Last-Event-ID` resumes within the last 1,000 events, else `incomplete` comes first. `ready` marks the beginning of live events',
       statuses: [503],
       query: z.object({}),
       answer: { raw: { [EVENT_STREAM]: z.string() } },
