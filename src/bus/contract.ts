@@ -54,7 +54,10 @@ export interface Bus {
   onState(listener: (state: BusState) => void): void;
   /** @param body JSON; undefined for none. @returns false when there was no connection to send on */
   publish(subject: string, body: unknown): boolean;
-  /** A node receives its own notices too. `handler` gets parsed JSON, or undefined for anything else. @returns a function that ends the subscription */
+  /**
+   * A node receives its own notices too. `handler` gets parsed JSON, or undefined for anything else.
+   * @returns a function that ends the subscription
+   */
   subscribe(subject: string, handler: (body: unknown, subject: string) => void): () => void;
   /** Answers every request on a subject: each subscribed node answers. @returns a function that ends the subscription */
   answer(subject: string, handler: (body: unknown) => Promise<unknown>): () => void;

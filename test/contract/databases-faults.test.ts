@@ -267,12 +267,12 @@ describe.each(DATABASES)('$storeType', (kind) => {
     if (kind.storeType === 'MYSQL') await grant('SELECT', tables, reader);
     const login = (username: string) => ({ username, password: 'pw' });
     expect(await refusal(database, login(kind.storeType === 'MYSQL' ? reader : stranger))).toEqual(
-      refused('rights', 'may not', `in database ${database}`),
+      refused('rights', 'lacks rights', `in database ${database}`),
     );
     await open(database);
     await grant('SELECT', tables, reader);
-    expect(await refusal(database, login(reader))).toEqual(refused('rights', reader, 'may not', 'fluxmq_'));
-    expect(await refusal(database, login(stranger))).toEqual(refused('rights', stranger, 'may not', database));
+    expect(await refusal(database, login(reader))).toEqual(refused('rights', reader, 'lacks rights', 'fluxmq_'));
+    expect(await refusal(database, login(stranger))).toEqual(refused('rights', stranger, 'lacks rights', database));
     // Nothing more than this is needed once the tables are there.
     for (const right of ['SELECT', 'INSERT', 'UPDATE', 'DELETE']) await grant(right, tables, writer);
     const store = await open(database, login(writer));

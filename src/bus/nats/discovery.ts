@@ -19,8 +19,8 @@ export interface BusServer {
 }
 
 /**
- * Lists the servers in the order to try them. A service yields its SRV records, which name host and port of each server, by
- * priority and weight (RFC 2782); without SRV records, its addresses with the given port. Equal servers come in random order, which spreads the nodes.
+ * Lists the servers in the order to try them. A service yields its SRV records, which name host and port of each server, by priority and
+ * weight (RFC 2782); without SRV records, its addresses with the given port. Equal servers come in random order, which spreads the nodes.
  * @throws FluxError `unavailable` when no record is found
  */
 export async function findServers(place: BusPlace): Promise<BusServer[]> {
@@ -47,7 +47,10 @@ export async function findServers(place: BusPlace): Promise<BusServer[]> {
   throw new FluxError('unavailable', `no NATS server is found under ${name} (${failures.join(', ')})`);
 }
 
-/** The bare name of a service has a record for each port of each server, including ports between servers. Records of the given port, if any, exclude the others. */
+/**
+ * The bare name of a service has a record for each port of each server, including ports between servers. Records of the given port, if any,
+ * exclude the others.
+ */
 function ofPort(records: SrvRecord[], port: number): SrvRecord[] {
   const own = records.filter((record) => record.port === port);
   return own.length > 0 ? own : records;

@@ -246,7 +246,7 @@ class JetStreamStore implements EndpointStore {
           continue;
         }
         const why = messageOf(failure);
-        const message = `The connection to the store broke during the commit (${why}): the change may or may not be stored`;
+        const message = `The connection to the store broke during the commit (${why}): it is not known whether the change was stored`;
         throw new FluxError('unavailable', message, { data: { reason: 'lost', outcome: 'unknown' } satisfies UnavailableData, cause });
       }
     }

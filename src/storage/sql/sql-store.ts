@@ -430,7 +430,7 @@ class SqlStore implements EndpointStore {
   #toUnavailable(error: unknown, outcome: UnavailableData['outcome']): unknown {
     if (!(error instanceof SqlFailure)) return error;
     const data: UnavailableData = { reason: error.reason, outcome };
-    const unknown = `; the connection broke during the commit, and the change may or may not be stored: read it again when the store is back`;
+    const unknown = `; the connection broke during the commit, and it is not known whether the change was stored: read it again when the store is back`;
     const message = this.#isClosed ? 'The store is closed' : `${error.message}${outcome === 'unknown' ? unknown : ''}`;
     return new FluxError('unavailable', message, { data, cause: error });
   }
