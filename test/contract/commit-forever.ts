@@ -1,4 +1,4 @@
-/** A process that commits to a store until it is killed, and says each revision that was answered. Argument: a StoreSpec as JSON. */
+/** A process that commits to a store until it is killed, and prints each answered revision. Argument: a StoreSpec as JSON. */
 
 import { writeSync } from 'node:fs';
 import { openSpec, type StoreSpec } from './databases.ts';
@@ -7,7 +7,7 @@ import { META, put } from './store-changes.ts';
 const store = await openSpec(JSON.parse(process.argv[2] ?? '') as StoreSpec);
 for (;;) {
   const { revision } = await store.load();
-  // Three rows a commit: a torn one would show.
+  // Three rows per commit reveal a torn commit.
   const changes = [1, 2, 3].map((port) => put(port, { maxConnectionSize: revision + 1 }));
   writeSync(1, `${await store.commit(changes, {}, META)}\n`);
 }

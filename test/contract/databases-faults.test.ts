@@ -1,4 +1,4 @@
-/** Postgres and MariaDB going wrong: connections lost at a COMMIT, servers that restart, die or hang, and everything that is wrong with an account. */
+/** Postgres and MariaDB under faults: connections lost at a COMMIT, servers that restart, die or hang, and every mistake in an account. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { EndpointStore } from '../../src/storage/contract.ts';
@@ -28,7 +28,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     opened.push(store);
     return store;
   };
-  /** How opening fails. */
+  /** The error with which opening fails; 'opened' when it succeeds. */
   const refusal = async (database: string, more: Partial<Datasource> = {}) => {
     const startedAt = Date.now();
     const error = await open(database, more).then(
@@ -72,7 +72,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
       await proxy.close();
     });
 
-    it('swallow: what the server has not seen is known not to be stored', async () => {
+    it('swallow: knows that nothing was stored when the server has not seen the COMMIT', async () => {
       const { store, proxy, outcome } = await commitThrough('swallow');
       expect(outcome).toMatchObject({ kind: 'unavailable', data: { reason: 'lost', outcome: 'nothing-written' } });
       expect(await revisions(store)).toEqual([1, 1]);
@@ -89,7 +89,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
       await proxy.close();
     });
 
-    it('finds out what became of a confirmation, too', async () => {
+    it('looks up the outcome of a confirmation too', async () => {
       const { store, proxy } = await commitThrough('cut-after');
       expect(await store.commit([put(5)], {}, META, { confirmUntil: 1 })).toBe(3);
       proxy.arm('cut-after');
@@ -101,7 +101,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     });
   });
 
-  it('goes on after a restart of the server, with every connection broken', async () => {
+  it('continues after a restart of the server, although every connection broke', async () => {
     const store = await open(await server.createDatabase());
     await Promise.all([store.commit([put(1)], {}, META), store.load(), store.load(), store.history({ limit: 1 })]);
     await server.restart();
@@ -154,7 +154,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     for (let round = 0; round < 4; round += 1) {
       const child = startCommitting({ storeType: kind.storeType, datasource });
       await answered(child, last + 5 + round * 4);
-      // The server goes down with a write under way in every second round.
+      // In every second round the server dies during a write.
       if (round % 2 === 1) await server.kill();
       const told = await kill(child);
       if (round % 2 === 1) await server.start();
@@ -169,7 +169,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     }
   });
 
-  it('numbers what 50 writers of two processes do to 10 endpoints without a gap or a repeat, and its history is what they were told', async () => {
+  it('numbers the commits of 50 writers in two processes without a gap or a repeat, and its history holds exactly those', async () => {
     const datasource = loginTo(server, await server.createDatabase());
     const order = { spec: { storeType: kind.storeType, datasource }, writers: 25, commits: 2, endpoints: 10 };
     const told = await Promise.all(['a', 'b'].map((name) => writeRivals({ ...order, name })));
@@ -180,7 +180,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     expect(rows.map(({ revision, id, reason }) => ({ revision, id, reason }))).toEqual(
       commits.map(({ revision, id, reason }) => ({ revision, id, reason })),
     );
-    // Each was made upon the one that its writer had read, and no other one of the endpoint came between.
+    // Each commit replaced the revision that its writer had read, and no other commit of the endpoint came in between.
     for (const commit of commits) {
       const before = commits.find((other) => other.id === commit.id && other.revision < commit.revision);
       expect([commit.id, commit.expected]).toEqual([commit.id, before?.revision ?? 0]);
@@ -203,7 +203,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('5');
   });
 
-  it('brings tables of the first version to its own, with all that is in them, also when it was interrupted', async () => {
+  it('migrates tables of the first version with their content, also after an interruption', async () => {
     const database = await server.createDatabase();
     const first = await open(database);
     await first.commit([put(1)], {}, META);
@@ -216,7 +216,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
       kind.storeType === 'POSTGRESQL'
         ? "SELECT indexname FROM pg_indexes WHERE tablename = 'fluxmq_history'"
         : `SELECT DISTINCT index_name FROM information_schema.statistics WHERE table_schema = '${database}' AND table_name = 'fluxmq_history'`;
-    // In MySQL the second one finds the indexes, but not the version: the process ended between the two.
+    // In MySQL the second store finds the indexes but not the version, as after a process that died between the two.
     for (const isThere of kind.storeType === 'POSTGRESQL' ? [false] : [false, true]) {
       await server.run(database, 'UPDATE fluxmq_schema SET version = 1');
       expect((await server.run(database, indexes)).includes('fluxmq_history_actor')).toBe(isThere);
@@ -273,7 +273,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     await grant('SELECT', tables, reader);
     expect(await refusal(database, login(reader))).toEqual(refused('rights', reader, 'lacks rights', 'fluxmq_'));
     expect(await refusal(database, login(stranger))).toEqual(refused('rights', stranger, 'lacks rights', database));
-    // Nothing more than this is needed once the tables are there.
+    // Once the tables exist, an account needs only these rights.
     for (const right of ['SELECT', 'INSERT', 'UPDATE', 'DELETE']) await grant(right, tables, writer);
     const store = await open(database, login(writer));
     expect(await store.commit([put(1)], {}, META, { confirmUntil: 1 })).toBe(1);

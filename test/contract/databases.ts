@@ -1,4 +1,4 @@
-/** How the contract tests open stores in the servers of the kit. */
+/** Opens stores on the database servers of the kit, for the contract tests. */
 
 import { type DatabaseLogin, readDatabaseUrl } from '../../src/kernel/input/database-url.ts';
 import type { EndpointStore } from '../../src/storage/contract.ts';
@@ -22,7 +22,7 @@ export const DATABASES: DatabaseKind[] = [
   { storeType: 'MYSQL', start: startMariadb, open: openMysqlStore },
 ];
 
-/** What the settings would say of a database of the server. */
+/** The datasource that the settings would give for a database of the server. */
 export function loginTo(server: DatabaseServer, database: string, more: Partial<Datasource> = {}): Datasource {
   const { address, problems } = readDatabaseUrl(server.url(database));
   if (address === null) throw new Error(problems.join());
@@ -38,7 +38,7 @@ export function openOn(
   return kind.open(loginTo(server, database, more));
 }
 
-/** What a process needs to open a store: the argument of commit-forever.ts and write-rivals.ts. */
+/** The facts that a process needs to open a store: the argument of commit-forever.ts and write-rivals.ts. */
 export type StoreSpec = { storeType: 'LOCAL'; dataPath: string } | { storeType: DatabaseKind['storeType']; datasource: Datasource };
 
 export function openSpec(spec: StoreSpec): Promise<EndpointStore> {

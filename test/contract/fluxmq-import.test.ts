@@ -54,7 +54,7 @@ describe.each(DATABASES)('$storeType', ({ storeType, start }) => {
     return readFluxmqEndpoints({ url, username: server.username, password: server.password, ...more });
   };
 
-  it('reads the endpoints and says what is left out', async () => {
+  it('reads the endpoints and lists the rows left out', async () => {
     const database = await server.createDatabase();
     await makeTable(database, quote('EndpointConfig'));
     const on = isPostgres ? 'TRUE' : '1';
@@ -86,7 +86,7 @@ describe.each(DATABASES)('$storeType', ({ storeType, start }) => {
     expect(warnings).toEqual([expect.stringContaining('mqtt-8083')]);
   });
 
-  it('finds the table in other capitals, and in the schema that the URL names', async () => {
+  it('finds the table with other capitals, and in the schema that the URL names', async () => {
     const database = await server.createDatabase();
     await makeTable(database, 'endpointconfig');
     expect(await read(database)).toEqual({ configs: [], leftOut: [], warnings: [] });

@@ -1,4 +1,6 @@
-/** The store suite on a JetStream bucket, and what only this store can lose: servers, writers in the middle, and a second writer. */
+/**
+ * The store suite on a JetStream bucket, and faults that only this store has: lost servers, interrupted writers, and concurrent writers.
+ */
 
 import { connect } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -54,7 +56,7 @@ describe('JETSTREAM', () => {
     }
   }
 
-  it('goes on over many revisions, from a snapshot, also for one who reads them for the first time', async () => {
+  it('replays many revisions from a snapshot, also for a first read', async () => {
     await withStores(2, async (writer, reader) => {
       for (let n = 1; n <= 200; n++) await writer!.commit([put(1000 + (n % 7), { maxConnectionSize: n })], {}, META);
       const content = await writer!.load();
@@ -81,7 +83,7 @@ describe('JETSTREAM', () => {
     });
   });
 
-  it('takes 500 endpoints as one revision, though they are more than one message', async () => {
+  it('stores 500 endpoints as one revision, although they exceed one message', async () => {
     await withStores(2, async (writer, reader) => {
       const noise = () =>
         Array.from({ length: 60 }, () => ({ username: Math.random().toString(36), password: Math.random().toString(36) }));
@@ -93,7 +95,7 @@ describe('JETSTREAM', () => {
     });
   });
 
-  it('says within two seconds that it is away, and comes back by itself with everything', async () => {
+  it('reports within two seconds that the store is away, and recovers by itself with all content', async () => {
     const servers = await startNats();
     const store = await open('file', servers);
     try {
@@ -122,13 +124,13 @@ describe('JETSTREAM', () => {
     }
   }, 60_000);
 
-  it('a write that the server takes long after its time is told as what it became, and never comes later', async () => {
+  it('reports the real outcome of a write that the server delays, which never arrives later', async () => {
     const servers = await startNats();
     const store = await open('file', servers);
     try {
       await store.commit([put(1)], {}, META);
       for (const [round, pauseMs] of [1_700, 3_500, 5_000].entries()) {
-        // The read that comes first is through when the writing begins: the server freezes somewhere in between.
+        // A commit reads first and then writes. In each round the server freezes at another point of the commit.
         const commit = store.commit([put(100 + round)], {}, { ...META, requestId: `late-${round}` });
         await new Promise((resolve) => setTimeout(resolve, 2 * round));
         servers.servers[0]!.pause();
@@ -141,7 +143,7 @@ describe('JETSTREAM', () => {
         const rowsOf = () => store.history({ limit: 50 }).then((rows) => rows.filter(({ requestId }) => requestId === `late-${round}`));
         const rows = await until('it is back', () => rowsOf().catch(() => null), 15_000);
         expect(rows.map((row) => row.revision)).toEqual(revision === null ? [] : [revision]);
-        // What was on its way then would be there by now.
+        // A delayed write would have arrived by now.
         const next = await until('a commit', () => store.commit([put(200 + round)], {}, META).catch(() => null), 15_000);
         expect(await until('the rows', () => rowsOf().catch(() => null), 15_000)).toHaveLength(rows.length);
         expect((await until('the content', () => store.load().catch(() => null), 15_000)).revision).toBe(next);
@@ -152,7 +154,7 @@ describe('JETSTREAM', () => {
     }
   }, 60_000);
 
-  it('what servers had in their memory alone is put back by one of those who know it, also before a change', async () => {
+  it('a node that knows the content puts back what the servers lost from their memory, also before a change', async () => {
     const servers = await startNats();
     const [a, b] = await Promise.all(['a', 'b'].map(async (name) => refill(await open('memory', servers), name)));
     try {
@@ -196,7 +198,7 @@ describe('JETSTREAM', () => {
           () => true,
           () => false,
         );
-      // While the two others join, the three may be without a leader.
+      // While the two others join, the three servers may have no leader.
       await until('a commit', commit, 20_000);
       const manager = await connection.jetstreamManager();
       await until('three copies', async () => (await manager.streams.info(STREAM)).config.num_replicas === 3, 30_000, 200);
@@ -212,7 +214,7 @@ describe('JETSTREAM', () => {
     'three that write at once to three servers lose nothing, and number without a gap: %s',
     async (storage) => {
       const servers = await startNats({ size: 3 });
-      // Each by a server of its own, as far as that goes: one of them leads.
+      // Each store connects to a server of its own, although one of the servers leads.
       const stores = await Promise.all(servers.urls.map((url) => open(storage, { ...servers, urls: [url] })));
       try {
         const work = stores.flatMap((store, node) =>
@@ -233,7 +235,7 @@ describe('JETSTREAM', () => {
     60_000,
   );
 
-  it('of three servers one may be gone; each answered commit is there once', async () => {
+  it('keeps each answered commit once when one of three servers is gone', async () => {
     const servers = await startNats({ size: 3 });
     const store = await open('file', servers);
     try {

@@ -1,10 +1,12 @@
-/** The part of the store suite about what was: history by actor and time, the content at a revision, confirmations that wait, adopted histories. */
+/**
+ * The part of the store suite about the past: history by actor and time, content at a revision, pending confirmations, adopted histories.
+ */
 
 import { expect, it, vi } from 'vitest';
 import type { EndpointStore, HistoryRow, RowPage } from '../../src/storage/contract.ts';
 import { META, pastOf, put, remove } from './store-changes.ts';
 
-/** The kind of a failed promise's FluxError, 'resolved' for one that did not fail. */
+/** The kind of the FluxError of a rejected promise; 'resolved' for a promise that did not fail. */
 export type KindOf = (work: Promise<unknown>) => Promise<string>;
 
 /** Runs this part. */
@@ -24,7 +26,7 @@ async function contentAt(store: EndpointStore, revision: number): Promise<string
   return snapshot.endpoints.map((stored) => `${stored.endpoint.id} ${stored.endpoint.port} ${stored.revision}`).sort();
 }
 
-/** Until the clock has moved on: the next commit has another time. */
+/** Waits until the clock has advanced, so that the next commit gets another time. */
 async function nextMillisecond(): Promise<number> {
   const now = Date.now();
   while (Date.now() === now) await new Promise((resolve) => setTimeout(resolve, 1));
@@ -85,11 +87,11 @@ function describeFilters(get: () => EndpointStore): void {
     expect(await between(0.5, 1.5, { port: 2 })).toEqual([]);
   });
 
-  it('keeps any text of who did it and why', async () => {
+  it('keeps any text as actor, reason and request id', async () => {
     const meta = { ...META, actor: `o'Neil "\\ü🙂`, reason: 'line\n\ttab; -- DROP', requestId: '${x} ? $1 %s' };
     await get().commit([put(1)], {}, meta);
     expect(await get().history({ limit: 1, actor: meta.actor })).toMatchObject([meta]);
-    // What a database cannot hold must not keep a change from being made.
+    // A text that a database cannot hold must not prevent a change.
     expect(await get().commit([put(2)], {}, { ...META, reason: 'nul \0 end' })).toBe(2);
     expect((await get().history({ limit: 1 }))[0]?.reason).toMatch(/^nul . end$/u);
   });
@@ -114,7 +116,7 @@ function describeAt(get: () => EndpointStore, kindOf: KindOf): void {
 function describePending(get: () => EndpointStore, kindOf: KindOf): void {
   const pending = async () => (await get().load()).pending;
 
-  it('notes a change that waits, until it is confirmed', async () => {
+  it('lists a change as pending until it is confirmed', async () => {
     const until = Date.now() + 30_000;
     await get().commit([put(1)], {}, META, { confirmUntil: until });
     await get().commit([put(2)], {}, META);
@@ -129,7 +131,7 @@ function describePending(get: () => EndpointStore, kindOf: KindOf): void {
     expect((await get().load()).revision).toBe(3);
   });
 
-  it('undoes a change that waits once, and not after it was confirmed', async () => {
+  it('undoes a pending change once, and not after its confirmation', async () => {
     await get().commit([put(1)], {}, META, { confirmUntil: 1 });
     await get().commit([put(2)], {}, META, { confirmUntil: 2 });
     await get().confirm(2);
@@ -166,7 +168,7 @@ function describeAdopt(get: () => EndpointStore, kindOf: KindOf): void {
     ];
   };
 
-  it('takes a whole history over, and goes on from there', async () => {
+  it('adopts a whole history, and continues from it', async () => {
     const rows = history();
     expect(await get().adopt(pastOf(rows))).toBe(3);
     expect(await get().history({ limit: 10 })).toEqual(rows.toReversed());
@@ -188,7 +190,7 @@ function describeAdopt(get: () => EndpointStore, kindOf: KindOf): void {
     expect(await get().history({ limit: 10 })).toHaveLength(1);
   });
 
-  it('refuses a history that does not fit together', async () => {
+  it('refuses an inconsistent history', async () => {
     const [a1, b1, a2, b2, end] = history() as [HistoryRow, HistoryRow, HistoryRow, HistoryRow, HistoryRow];
     const broken: HistoryRow[][] = [
       [a2, b2],
@@ -211,7 +213,7 @@ function describeAdopt(get: () => EndpointStore, kindOf: KindOf): void {
 
 const NO_LIMIT = { keep: 1_000_000, since: 0, waiting: Number.MAX_SAFE_INTEGER };
 
-/** All rows from the oldest on, read in pages. */
+/** All rows, oldest first, read in pages. */
 async function allRows(store: EndpointStore, limit: number): Promise<HistoryRow[]> {
   const rows: HistoryRow[] = [];
   for (let place: { revision: number; seq: number } | null = { revision: 0, seq: -1 }; place !== null; ) {
@@ -223,7 +225,7 @@ async function allRows(store: EndpointStore, limit: number): Promise<HistoryRow[
   return rows;
 }
 
-/** Revision 1 adds a, b, c; 2..6 change a and, at even ones, b; 7 adds and removes d. */
+/** Revision 1 adds a, b, c; 2..6 change a and, in even revisions, b; 7 adds d, and 8 removes d. */
 async function fill(store: EndpointStore): Promise<void> {
   await store.commit([put(1, { id: 'a' }), put(2, { id: 'b' }), put(3, { id: 'c' })], {}, META);
   for (let n = 2; n <= 6; n++) {
@@ -237,7 +239,7 @@ async function fill(store: EndpointStore): Promise<void> {
 const told = (rows: readonly HistoryRow[]) => rows.map(({ revision, id }) => `${revision}${id}`).join(' ');
 
 function describePages(get: () => EndpointStore): void {
-  it('has at most as many revisions on a page as were asked for, each whole, and misses none over the pages', async () => {
+  it('returns at most the requested number of revisions per page, each whole, and misses none across pages', async () => {
     await fill(get());
     const page = async (query: object) => told(await get().history({ limit: 1000, ...query })).replaceAll(/[abcd]/g, '');
     expect(new Set((await page({ limit: 3 })).split(' '))).toEqual(new Set(['8', '7', '6']));
@@ -276,7 +278,7 @@ function describeCompaction(get: () => EndpointStore, kindOf: KindOf): void {
     expect(told(await allRows(get(), 100))).toBe('1a 1b 1c 2a 2b 3a 4a 4b 5a 6a 6b 7d 8d');
     const content = await contentAt(get(), 8);
     await compact({ keep: 5, since: Date.now() + 1000 });
-    // The fifth row from the end is that of revision 5: of the time up to there each endpoint has its newest row.
+    // The fifth row from the end belongs to revision 5. Up to revision 5 only the newest row of each endpoint is left.
     expect(told(await allRows(get(), 2))).toBe('1c 4b 5a 6a 6b 7d 8d');
     expect(told(await get().history({ limit: 100 }))).toBe('8d 7d 6b 6a 5a 4b 1c');
     expect(told(await get().history({ limit: 1, before: 6 }))).toBe('5a');
@@ -289,13 +291,13 @@ function describeCompaction(get: () => EndpointStore, kindOf: KindOf): void {
     expect((await get().rows({ revision: 0, seq: -1 }, 1)).floor).toBe(5);
   });
 
-  it('goes on from there, and drops more', async () => {
+  it('continues after a compaction, and drops more', async () => {
     await fill(get());
     await compact({ keep: 3, since: Date.now() + 1000 });
     expect(await get().commit([put(5, { id: 'e' }), put(1, { id: 'a', maxConnectionSize: 9 })], { a: 6 }, META)).toBe(9);
     expect(await get().commit([put(6, { id: 'f' })], {}, META)).toBe(10);
     await compact({ keep: 3, since: Date.now() + 1000 });
-    // d was removed: nothing of it is left. The row of the time before that a newer one has replaced is gone, too.
+    // d was removed and leaves no row. The rows up to the floor that a newer one replaced are gone too.
     expect(told(await allRows(get(), 100))).toBe('1c 6b 9e 9a 10f');
     expect(await contentAt(get(), 9)).toEqual(['a 1 9', 'b 2 6', 'c 3 1', 'e 5 9']);
     await compact({ keep: 0, since: Date.now() + 1000 });
@@ -303,13 +305,13 @@ function describeCompaction(get: () => EndpointStore, kindOf: KindOf): void {
     expect(await contentAt(get(), 10)).toEqual(['a 1 9', 'b 2 6', 'c 3 1', 'e 5 9', 'f 6 10']);
   });
 
-  it('leaves what waits for a confirmation', async () => {
+  it('keeps a revision that waits for a confirmation, and all later ones', async () => {
     await fill(get());
     await compact({ keep: 1, since: Date.now() + 1000, waiting: 3 });
     expect(told(await allRows(get(), 100))).toBe('1c 2a 2b 3a 4a 4b 5a 6a 6b 7d 8d');
   });
 
-  it('is taken over by another store as it is, and by none that it does not fit', async () => {
+  it('adopts a compacted history unchanged, and refuses an inconsistent one', async () => {
     const [a, b, c] = [put(1, { id: 'a' }), put(2, { id: 'b' }), put(3, { id: 'c' })].map(({ endpoint }) => endpoint);
     const row = (revision: number, after: typeof a, before: typeof a | null = null): HistoryRow => {
       return { ...META, at: revision, revision, id: after!.id, port: after!.port, before: before ?? null, after: after! };
@@ -328,7 +330,7 @@ function describeCompaction(get: () => EndpointStore, kindOf: KindOf): void {
     expect(told(await get().history({ limit: 2 }))).toBe('12mqtt-9 11a');
   });
 
-  it('knows how large it is', async () => {
+  it('reports its size', async () => {
     await fill(get());
     const { bytes, historyRows } = await get().size();
     expect(bytes === null || bytes > 0).toBe(true);

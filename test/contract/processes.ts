@@ -1,4 +1,4 @@
-/** Processes of their own that write to a store: one that commits until it is killed, and many that want the same endpoints. */
+/** Separate processes that write to a store: one that commits until it is killed, and many that compete for the same endpoints. */
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,14 +21,14 @@ export function startCommitting(spec: StoreSpec): Committer {
   return Object.assign(child, { lines });
 }
 
-/** Waits until the child has had the answer to a revision. */
+/** Waits until the child has printed a revision. @returns its last printed revision */
 export async function answered(child: Committer, revision: number): Promise<number> {
   await until(`revision ${revision}`, () => Number(child.lines.at(-1) ?? 0) >= revision || child.exitCode !== null, 25_000, 2);
   if (child.exitCode !== null) throw new Error(`the child ended before revision ${revision}`);
   return Number(child.lines.at(-1));
 }
 
-/** kill -9; returns the last revision that was answered. */
+/** Kills the child with SIGKILL; returns the last revision that it printed. */
 export async function kill(child: Committer): Promise<number> {
   const closed = once(child, 'close');
   child.kill('SIGKILL');
@@ -38,10 +38,10 @@ export async function kill(child: Committer): Promise<number> {
 
 export interface RivalsOrder {
   spec: StoreSpec;
-  /** of this process; told in the reason of its commits */
+  /** name of the process; part of the reason of its commits */
   name: string;
   writers: number;
-  /** of each writer */
+  /** commits of each writer */
   commits: number;
   endpoints: number;
 }
@@ -54,7 +54,7 @@ export interface AnsweredCommit {
   expected: number;
 }
 
-/** Runs one to its end. */
+/** Runs one process of rivals to its end. */
 export async function writeRivals(order: RivalsOrder): Promise<{ answered: AnsweredCommit[]; lost: number }> {
   const { stdout } = await promisify(execFile)(process.execPath, [scriptPath('./write-rivals.ts'), JSON.stringify(order)]);
   return JSON.parse(stdout) as { answered: AnsweredCommit[]; lost: number };

@@ -5,7 +5,7 @@ import type { ChangeMeta, HistoryRow, Past, StoreChange } from '../../src/storag
 
 export const META: ChangeMeta = { action: 'add', actor: 'ann', source: 'http', node: 'n1', requestId: 'r-1', reason: 'because' };
 
-/** Puts a default endpoint with some keys of its own. */
+/** Puts a default endpoint with the given keys. */
 export function put(port: number, more: Record<string, unknown> = {}): StoreChange & { kind: 'put' } {
   return { kind: 'put', endpoint: parseEndpoint({ port, ...more }).endpoint };
 }
@@ -14,7 +14,7 @@ export function remove(id: string): StoreChange {
   return { kind: 'remove', id };
 }
 
-/** A whole history as a backup has it, in pieces of two rows. */
+/** A whole history in the form of a backup, in pieces of two rows. */
 export function pastOf(rows: HistoryRow[], floor = 0): Past {
   return {
     revision: rows.at(-1)?.revision ?? 0,

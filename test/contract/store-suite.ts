@@ -1,4 +1,4 @@
-/** What each store must do, written once; every implementation runs it. */
+/** The tests that every store implementation must pass. */
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Endpoint } from '../../src/endpoint/endpoint.ts';
@@ -6,7 +6,7 @@ import { type ChangeMeta, type EndpointStore, WHOLE } from '../../src/storage/co
 import { describePast, type KindOf } from './past-suite.ts';
 import { META, put, remove } from './store-changes.ts';
 
-/** Runs the suite. `open` opens an empty store; `after` removes what it left. */
+/** Runs the suite. `open` opens an empty store; `after` removes what the store left. */
 export function describeStore(name: string, open: () => Promise<EndpointStore>, after: () => Promise<void>): void {
   describe(`store ${name}`, () => {
     let store: EndpointStore;
@@ -55,7 +55,7 @@ function describeContent(get: () => EndpointStore, content: Content, kindOf: Kin
     expect(endpoints).toHaveLength(2);
   });
 
-  it('is not changed through the objects that it was given or gave', async () => {
+  it('does not change through objects that it received or returned', async () => {
     const change = put(1883);
     await get().commit([change], {}, META);
     change.endpoint.serverOptions.soBacklog = 1;
@@ -119,7 +119,7 @@ function describeContent(get: () => EndpointStore, content: Content, kindOf: Kin
     expect((await get().load()).endpoints.map((stored) => stored.endpoint.id).sort()).toEqual(['__proto__', 'constructor']);
   });
 
-  it('is of no use after close, which may be called twice', async () => {
+  it('rejects calls after close, which may be called twice', async () => {
     await get().close();
     await get().close();
     expect(await kindOf(get().load())).toBe('unavailable');

@@ -1,4 +1,4 @@
-/** The store suite on each implementation, and what only a durable one can lose: reopening, kill -9, damage, a second broker. */
+/** The store suite on each implementation, and faults that only a durable store has: reopening, kill -9, damage, a second broker. */
 
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -55,7 +55,7 @@ describe('LOCAL', () => {
   afterEach(dropFolder);
   const open = () => openLocalStore({ dataPath: folder });
 
-  it('has everything after it was closed and opened', async () => {
+  it('keeps everything when it is closed and opened again', async () => {
     const store = await open();
     await store.commit([put(1), put(2)], {}, META);
     await store.commit([{ kind: 'remove', id: 'mqtt-1' }], {}, META);
@@ -71,7 +71,7 @@ describe('LOCAL', () => {
     await again.close();
   });
 
-  it('belongs to one process, and to the next one when that is gone', async () => {
+  it('belongs to one process, and to the next one after its end', async () => {
     const store = await open();
     await expect(open()).rejects.toMatchObject({
       kind: 'unavailable',
@@ -93,7 +93,7 @@ describe('LOCAL', () => {
       last = Math.max(last, await kill(child));
       const store = await open();
       const { revision, endpoints } = await store.load();
-      // The last one may have been stored without its answer having been read.
+      // The last commit may have been stored although the process died before it printed the answer.
       expect(revision).toBeGreaterThanOrEqual(last);
       expect(revision).toBeLessThanOrEqual(last + 1);
       expect(endpoints.map((stored) => [stored.revision, stored.endpoint.maxConnectionSize])).toEqual(Array(3).fill([revision, revision]));
@@ -114,7 +114,7 @@ describe('LOCAL', () => {
     await again.close();
   });
 
-  it('forgets what a process has left that died while it took a backup', async () => {
+  it('forgets the rows of a process that died during a restore', async () => {
     const store = await open();
     await store.commit([put(1)], {}, META);
     await store.close();
@@ -153,7 +153,7 @@ describe('LOCAL', () => {
     edit((database) => expect(database.pragma('user_version', { simple: true })).toBe(SCHEMA_VERSION + 1));
   });
 
-  it('says that a damaged file or an unusable folder is unavailable, and lets go of the folder', async () => {
+  it('reports a damaged file or an unusable folder as unavailable, and releases the folder', async () => {
     writeFileSync(join(folder, 'config.db'), 'this is no database, but it is long enough to be taken for one'.repeat(100));
     await expect(open()).rejects.toMatchObject({ kind: 'unavailable', message: expect.stringContaining(folder) });
     rmSync(join(folder, 'config.db'));
@@ -172,14 +172,14 @@ describe('LOCAL', () => {
     await store.close();
   });
 
-  it('says soon that a tool holds its file, and opens it when that lets go', async () => {
+  it('reports soon that a tool locks its file, and opens it after the release', async () => {
     await (await open()).close();
     const tool = new Database(join(folder, 'config.db'));
     try {
       tool.exec('BEGIN IMMEDIATE');
       const startedAt = performance.now();
       await expect(open()).rejects.toMatchObject({ kind: 'unavailable', message: expect.stringContaining('locked') });
-      // SQLite's own default is 5 s, for which the main thread would stand still.
+      // SQLite's own default is 5 s, during which the main thread would be blocked.
       expect(performance.now() - startedAt).toBeLessThan(4_000);
     } finally {
       tool.close();
@@ -189,7 +189,7 @@ describe('LOCAL', () => {
     await store.close();
   });
 
-  it('has its file for itself: nothing of it is mapped, so a failing disk is an error and not the end of the process', async () => {
+  it('holds its file alone and maps no part of it, so a failing disk is an error and not the end of the process', async () => {
     const store = await open();
     await store.commit([put(1)], {}, META);
     expect(readdirSync(folder)).not.toContain('config.db-shm');

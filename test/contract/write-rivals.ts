@@ -1,4 +1,6 @@
-/** A process with many writers that change the same few endpoints, each against the revision that it has read. Argument: a RivalsOrder as JSON. */
+/**
+ * A process with many writers that change the same few endpoints, each based on the revision that it read. Argument: a RivalsOrder as JSON.
+ */
 
 import { FluxError } from '../../src/kernel/errors.ts';
 import { openSpec } from './databases.ts';
@@ -28,7 +30,7 @@ async function write(writer: number): Promise<void> {
   }
 }
 
-/** A machine with a lot to do may not get to a commit in time; what says for certain that it was not made may be tried again. */
+/** A busy machine may not get to a commit in time. A writer may repeat a commit that certainly was not made. */
 function wasTooBusy({ kind, data }: FluxError): boolean {
   const { reason, outcome } = (data ?? {}) as { reason?: string; outcome?: string };
   return kind === 'unavailable' && reason === 'busy' && outcome === 'nothing-written';

@@ -1,4 +1,4 @@
-/** Starts the built broker as a user would, in a folder and on ports of its own, and ends it without a trace. */
+/** Starts the built broker as a user would, with its own folder and ports, and removes all traces of it afterwards. */
 
 import type { ChildProcess } from 'node:child_process';
 import { execFileSync } from 'node:child_process';
@@ -30,13 +30,13 @@ export interface Broker {
   admin: string;
   dir: string;
   pid: number;
-  /** of the configured endpoints, in order */
+  /** ports of the configured endpoints, in order */
   ports: number[];
   /** One request to the admin API; `body` is sent as JSON. */
   api(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<ApiAnswer>;
-  /** Sends a signal and waits for the end; null when the signal ended it. */
+  /** Sends a signal and waits for the process to end. Returns null when the signal ended it. */
   kill(signal: NodeJS.Signals): Promise<number | null>;
-  /** SIGTERM, and the exit code. @throws Error when it does not end within 15 s (it is killed then) */
+  /** Sends SIGTERM and returns the exit code. @throws Error when the broker does not end within 15 s, after SIGKILL */
   stop(): Promise<number>;
   /** The log file, or '' before there is one. */
   log(): Promise<string>;
@@ -50,17 +50,17 @@ export interface BrokerOptions {
   env?: Record<string, string>;
   /** further arguments of `start` */
   args?: string[];
-  /** it must be ready within this many milliseconds; 20 s unless told. For long runs that say nothing about time */
+  /** time limit for becoming ready, milliseconds; default 20 s. For long runs that do not measure time */
   readyMs?: number;
-  /** a folder of an earlier broker: its configuration and data are used again */
+  /** the folder of an earlier broker, whose configuration and data are used again */
   dir?: string;
 }
 
-/** Pause between two looks at a log that may still grow, milliseconds. */
+/** Pause between two reads of a log that may still grow, milliseconds. */
 const LOG_PAUSE_MS = 30;
 const LOG_LOOKS_MAX = 20;
 
-/** Text of a file that follows a moment behind what it is about: read until two looks find the same. '' without the file. */
+/** Reads a file that is written with a delay, until two reads find the same length. '' without the file. */
 async function settledText(path: string): Promise<string> {
   let text = '';
   for (let look = 0; look < LOG_LOOKS_MAX; look++) {
@@ -72,7 +72,7 @@ async function settledText(path: string): Promise<string> {
   return text;
 }
 
-/** Builds `dist/` when it is missing; `npm test` has done that before. */
+/** Builds `dist/` when it is missing; `npm test` has built it already. */
 function ensureBuilt(): void {
   if (!existsSync(join(ROOT, 'dist/main.js'))) execFileSync(join(ROOT, 'scripts/prepare'), { cwd: ROOT, stdio: 'ignore' });
 }
@@ -96,7 +96,7 @@ async function writeConfig(dir: string, options: BrokerOptions): Promise<void> {
   writeFileSync(join(dir, 'config.yaml'), JSON.stringify(config, null, 2));
 }
 
-/** What the started process has to say when it does not come up. */
+/** Keeps the output of the process, for the error when it does not come up. */
 function collectOutput(child: ChildProcess): () => string {
   let text = '';
   for (const stream of [child.stdout!, child.stderr!]) {
@@ -107,7 +107,7 @@ function collectOutput(child: ChildProcess): () => string {
   return () => text;
 }
 
-/** Starts a broker and waits until it is ready. @throws Error with its output when it is not in time */
+/** Starts a broker and waits until it is ready. @throws Error with its output when it is not ready in time */
 export async function startBroker(options: BrokerOptions = {}): Promise<Broker> {
   const dir = options.dir ?? mkdtempSync(join(tmpdir(), 'fluxmq-test-'));
   folders.add(dir);
@@ -129,7 +129,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
       'broker ready',
       async () => {
         if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`);
-        // 503: it has started, and no endpoint could listen. The API answers when each has been tried.
+        // 503: the broker has started, but no endpoint could listen. The API answers after each endpoint was tried.
         return [200, 503].includes((await fetch(`${admin}/health`, { signal: AbortSignal.timeout(2000) })).status);
       },
       options.readyMs ?? READY_MS,

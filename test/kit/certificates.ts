@@ -1,4 +1,4 @@
-/** Certificates made by openssl: a root, an intermediate authority under it, what they issue, and their revocation lists. */
+/** Certificates made by openssl: a root, an intermediate authority, the certificates that they issue, and their revocation lists. */
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,14 +10,14 @@ process.on('exit', () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 
-/** A folder that goes with this process. */
+/** A folder that is removed when this process ends. */
 export function certificateFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'fluxmq-certificates-'));
   folders.add(folder);
   return folder;
 }
 
-/** Runs openssl. @throws Error with what it complained of */
+/** Runs openssl. @throws Error with the output of openssl */
 export function openssl(...args: string[]): string {
   return execFileSync('openssl', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }
@@ -25,13 +25,13 @@ export function openssl(...args: string[]): string {
 /** A certificate with its key: paths of PEM files. */
 export interface Issued {
   cert: string;
-  /** the certificate and the intermediate one behind it */
+  /** the certificate, followed by the intermediate one */
   chain: string;
   key: string;
 }
 
 export interface IssueOptions {
-  /** days from now at which it begins and ends; default -1 and 365 */
+  /** validity, in days from now; default -1 to 365 */
   from?: number;
   to?: number;
   /** `server` is for localhost and 127.0.0.1, `named` for localhost alone */
@@ -86,7 +86,7 @@ export class Authority {
     writeFileSync(this.#config, `${lines.join('\n')}\n`);
   }
 
-  /** Signs itself. */
+  /** A self-signed authority. */
   static root(folder: string, name = 'root'): Authority {
     const authority = new Authority(folder, name, null);
     const csr = request(folder, name);
@@ -94,7 +94,7 @@ export class Authority {
     return authority;
   }
 
-  /** An authority under this one. */
+  /** An authority below this one. */
   intermediate(name = 'intermediate', dates: Pick<IssueOptions, 'from' | 'to'> = { to: 1800 }): Authority {
     const authority = new Authority(this.folder, name, this);
     this.#sign(request(this.folder, name), authority.cert, { kind: 'authority', ...dates }, this.#own());
@@ -116,7 +116,7 @@ export class Authority {
     openssl('ca', '-config', this.#config, ...this.#own(), '-revoke', cert);
   }
 
-  /** Its revocation list as PEM text, of ten days ago. @param days until its next update */
+  /** The authority's revocation list as PEM text, dated ten days ago. @param days from now until its next update */
   crl(days = 1): string {
     const dates = ['-crl_lastupdate', moment(-10), '-crl_nextupdate', moment(days)];
     return openssl('ca', '-config', this.#config, ...this.#own(), '-gencrl', ...dates);
@@ -132,7 +132,7 @@ export class Authority {
   }
 }
 
-/** A fresh key and a request for it. @returns the request's path */
+/** Makes a fresh key and a request for a certificate. @returns the request's path */
 function request(folder: string, name: string, file = join(folder, name)): string {
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', `${file}.key`];
   openssl('req', '-new', ...key, '-subj', `/CN=${name}`, '-out', `${file}.csr`);

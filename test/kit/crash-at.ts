@@ -1,4 +1,7 @@
-/** Loaded into a broker under test by `--import`: ends the process with SIGKILL when a change reaches a step for the n-th time (`CRASH_AT=stored:2`). Production code knows nothing of it. */
+/**
+ * Loaded into a broker under test by `--import`: ends the process with SIGKILL when a change reaches a step for the n-th time
+ * (`CRASH_AT=stored:2`). Production code does not know this file.
+ */
 
 import { subscribe } from 'node:diagnostics_channel';
 import { isMainThread } from 'node:worker_threads';

@@ -1,15 +1,15 @@
-/** A TCP proxy that can be cut: everything is held up without a word, as by a network that lost its way, or reset, as by one that says so. */
+/** A TCP proxy that can be interrupted: it holds up all data silently, like a failing network, or resets all connections. */
 
 import { connect, createServer, type Socket } from 'node:net';
 import { freePort } from './free-port.ts';
 
 export interface CutProxy {
   readonly port: number;
-  /** What is sent arrives, what was held up as well. */
+  /** Forwards data again, including data that was held up. */
   open(): void;
-  /** Nothing arrives, and no connection ends. */
+  /** Forwards nothing, and keeps every connection open. */
   hold(): void;
-  /** Every connection is reset, and no new one is taken. */
+  /** Resets every connection, and refuses new ones. */
   reset(): void;
   close(): Promise<void>;
 }
@@ -35,7 +35,7 @@ export async function startCutProxy(target: number): Promise<CutProxy> {
       sockets.add(from);
       from.on('data', (bytes) => to.write(bytes));
       from.on('error', end).on('close', () => {
-        // A server that ends is not heard of while the line is cut.
+        // While the line is held, the end of a server must stay unnoticed.
         if (state !== 'held') end();
       });
       if (state === 'held') from.pause();

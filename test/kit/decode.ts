@@ -1,4 +1,4 @@
-/** Reads what a server sends, and refuses every byte that the standards do not allow there. */
+/** Decodes packets of a server, and refuses every byte that the standards do not allow. */
 
 import type { QoS, Version } from './encode.ts';
 import type { Properties } from './properties.ts';
@@ -118,14 +118,14 @@ function decodeConnack(reader: Reader, version: Version): Connack {
   const code = known('connack', reader.u8(), version);
   if (version < 5) must(code <= 5, `CONNACK return code ${code} before MQTT 5`);
   must(code === 0 || flags === 0, 'session present with a refusal');
-  // A server that does not know the version answers in the form of another one: no property block is not an error then.
+  // A server that does not support the version may answer in the form of another one, without a property block.
   const properties = version === 5 && (reader.left > 0 || code !== 0x84) ? decodeProperties(reader) : {};
   return { type: 'connack', sessionPresent: flags === 1, code, properties };
 }
 
 /**
- * One whole packet of a server.
- * @throws Error that says which rule the bytes break
+ * Decodes one whole packet of a server.
+ * @throws Error naming the rule that the bytes break
  */
 export function decode(first: number, body: Buffer, version: Version, size: number): ServerPacket {
   const kind = first >> 4;
@@ -175,7 +175,7 @@ export class Splitter {
     this.#version = version;
   }
 
-  /** All packets that are whole with these bytes. */
+  /** Returns all packets that these bytes complete. */
   push(chunk: Buffer): ServerPacket[] {
     this.#pending = Buffer.concat([this.#pending, chunk]);
     const packets: ServerPacket[] = [];

@@ -1,4 +1,4 @@
-/** A small DNS server of the tests over UDP: says of a name what it was told to say, and of all others that there is no such name. */
+/** A small DNS server for tests, over UDP. It answers for the configured names, and with "no such name" for all others. */
 
 import { createSocket, type Socket } from 'node:dgram';
 
@@ -9,7 +9,7 @@ export interface SrvRecord {
   weight?: number;
 }
 
-/** What is known of one name. */
+/** The records of one name. */
 export interface Zone {
   srv?: SrvRecord[];
   a?: string[];
@@ -21,11 +21,11 @@ const CLASS_IN = 1;
 const NO_SUCH_NAME = 3;
 
 export class DnsServer {
-  /** Lower-case names without the last dot; may be changed at any time. */
+  /** Zones by lower-case name without the final dot; may change at any time. */
   readonly zones = new Map<string, Zone>();
-  /** Questions so far, as in `SRV nats.default.svc.cluster.local`. */
+  /** Questions so far, such as `SRV nats.default.svc.cluster.local`. */
   readonly asked: string[] = [];
-  /** false: it takes questions and says nothing */
+  /** false: the server reads questions but does not answer */
   isAnswering = true;
   readonly #socket: Socket;
 
@@ -64,7 +64,7 @@ export class DnsServer {
     const records = type === TYPES.srv ? (zone?.srv ?? []).map(encodeSrv) : type === TYPES.a ? (zone?.a ?? []).map(encodeA) : [];
     const header = Buffer.alloc(HEADER_BYTES);
     query.copy(header, 0, 0, 2);
-    // An answer, recursion wanted and there; of a name that nobody has heard of with that code.
+    // Flags: response, recursion desired and available; the response code of a name without a zone is NXDOMAIN.
     header.writeUInt16BE(0x8180 | (zone === undefined ? NO_SUCH_NAME : 0), 2);
     header.writeUInt16BE(1, 4);
     header.writeUInt16BE(records.length, 6);
@@ -100,7 +100,7 @@ function encodeSrv({ target, port, priority = 0, weight = 0 }: SrvRecord): Buffe
   return Buffer.concat([numbers, encodeName(target)]);
 }
 
-/** The name is a pointer to that of the question; it may be kept for no second. */
+/** Encodes a record whose name is a pointer to the question's name, with a time to live of 0. */
 function encodeRecord(type: number, data: Buffer): Buffer {
   const head = Buffer.alloc(12);
   head.writeUInt16BE(0xc000 | HEADER_BYTES, 0);

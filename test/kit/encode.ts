@@ -1,4 +1,4 @@
-/** Bytes of every packet that a client sends, well formed; tests spoil them on purpose afterwards. */
+/** Well-formed bytes of every packet that a client sends; tests corrupt them afterwards. */
 
 import type { Properties } from './properties.ts';
 import { encodeProperties, field, u8, u16, varint } from './properties.ts';
@@ -84,7 +84,7 @@ function acknowledge(first: number, id: number, code: number | undefined, proper
   return frame(first, u16(id), u8(code ?? 0), ...(properties === undefined ? [] : [encodeProperties(properties)]));
 }
 
-/** PUBACK; reason code and properties are MQTT 5's. */
+/** PUBACK; reason code and properties are for MQTT 5 only. */
 export function puback(id: number, code?: number, properties?: Properties): Buffer {
   return acknowledge(0x40, id, code, properties);
 }
@@ -128,7 +128,7 @@ export function pingreq(): Buffer {
   return frame(0xc0);
 }
 
-/** DISCONNECT; reason code and properties are MQTT 5's. */
+/** DISCONNECT; reason code and properties are for MQTT 5 only. */
 export function disconnect(code?: number, properties?: Properties): Buffer {
   if (code === undefined && properties === undefined) return frame(0xe0);
   return frame(0xe0, u8(code ?? 0), ...(properties === undefined ? [] : [encodeProperties(properties)]));

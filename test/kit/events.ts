@@ -1,4 +1,4 @@
-/** A reader of server-sent events that keeps what it has read. */
+/** A reader of server-sent events that keeps all events. */
 
 import { request } from 'node:http';
 import { until } from './until.ts';
@@ -19,7 +19,7 @@ export class EventReader {
   #stop: () => void = () => undefined;
   #pause: () => void = () => undefined;
 
-  /** Resolves when the answer's header is there. */
+  /** Resolves when the headers of the answer have arrived. */
   static open(url: string, headers: Record<string, string> = {}): Promise<EventReader> {
     const reader = new EventReader();
     return new Promise((resolve, reject) => {
@@ -57,12 +57,12 @@ export class EventReader {
     }
   }
 
-  /** The first event of that name for which `matches` is true. */
+  /** The first event of that name for which `matches` returns true. */
   find(event: string, matches: (data: Record<string, unknown>) => boolean = () => true, timeoutMs = 5000): Promise<SentEvent> {
     return until(`event ${event}`, () => this.events.find((each) => each.event === event && matches(each.data)), timeoutMs, 5);
   }
 
-  /** Reads no more, and does not close. */
+  /** Stops reading without closing the connection. */
   pause(): void {
     this.#pause();
   }

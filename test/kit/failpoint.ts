@@ -1,4 +1,7 @@
-/** Loaded into every thread of a broker under test by `--import`: makes a worker thread fail when a file of its name appears. Production code knows nothing of it. */
+/**
+ * Loaded into every thread of a broker under test by `--import`: makes a worker thread fail when a file with the thread's name appears.
+ * Production code does not know this file.
+ */
 
 import { existsSync, readFileSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** A disk that fails when a test says so: what a broker writes below a folder fails with an error of the test's choice. Needs a C compiler, and no root. */
+/** A disk that fails on demand: writes below a folder fail with an error of the test's choice. Needs a C compiler, but not root. */
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ const SOURCE = join(import.meta.dirname, 'faulty-disk.c');
 const folder = mkdtempSync(join(tmpdir(), 'fluxmq-faulty-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
-/** The library to load; null: there is no compiler here. */
+/** The library to load; null without a compiler. */
 const library = (() => {
   const built = join(folder, 'faulty-disk.so');
   try {
@@ -23,13 +23,13 @@ const library = (() => {
 export const canFail = library !== null;
 
 export interface FaultyDisk {
-  /** for the broker that is to write to it */
+  /** environment of the broker under test */
   env: Record<string, string>;
-  /** @param error name as in errno(3); null: it works */
+  /** @param error the name of an errno(3) value; null: writes succeed again */
   fail(error: keyof typeof constants.errno | null): void;
 }
 
-/** @param below path of a folder: what is written there fails */
+/** @param below path of a folder: writes below it fail */
 export function faultyDisk(below: string): FaultyDisk {
   const control = join(folder, 'error');
   writeFileSync(control, '0');

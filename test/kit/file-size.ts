@@ -1,13 +1,13 @@
-/** How large the files of a process may be (RLIMIT_FSIZE): writing fails with EFBIG beyond it, also in a file that was opened before. Needs no root. */
+/** Limits the size of a process's files (RLIMIT_FSIZE). Writing beyond the limit fails with EFBIG, also in open files. Needs no root. */
 
 import { execFileSync } from 'node:child_process';
 
-/** @param bytes null: as large as they like. What is written within a file, below the limit, is not refused */
+/** @param bytes null: no limit. Writes inside a file, below the limit, still succeed */
 export function limitFileSize(pid: number, bytes: number | null): void {
   execFileSync('prlimit', ['--pid', `${pid}`, `--fsize=${bytes ?? 'unlimited'}:unlimited`]);
 }
 
-/** This system has the tool. */
+/** Whether this system has the tool. */
 export const canLimit = (() => {
   try {
     limitFileSize(process.pid, null);

@@ -1,4 +1,4 @@
-/** Numbered messages under load: publishers with a window, a subscriber whose session roams, and the check that nothing was lost or repeated. */
+/** Numbered messages under load: publishers with a window, a subscriber whose session roams, and a check for lost and repeated messages. */
 
 import type { Broker } from './broker.ts';
 import type { Publish } from './decode.ts';
@@ -7,7 +7,7 @@ import * as encode from './encode.ts';
 import type { RawClient } from './raw-client.ts';
 import { until } from './until.ts';
 
-/** Publishes `name:0`, `name:1`, … as fast as its window lets it. */
+/** Publishes `name:0`, `name:1`, … as fast as its window allows. */
 export class Pump {
   readonly name: string;
   /** messages published so far */
@@ -38,7 +38,7 @@ export class Pump {
     };
   }
 
-  /** @param limit messages after which it stops by itself */
+  /** @param limit messages after which the pump stops by itself */
   start(limit = Number.POSITIVE_INFINITY): this {
     this.#limit = limit;
     this.#isRunning = true;
@@ -46,7 +46,7 @@ export class Pump {
     return this;
   }
 
-  /** As start(), with no more than `perSecond` messages a second. */
+  /** As start(), with at most `perSecond` messages a second. */
   startPaced(perSecond: number): this {
     const begin = performance.now();
     this.#pace = setInterval(() => {
@@ -73,7 +73,7 @@ export class Pump {
     return this.#open.size;
   }
 
-  /** Stops and waits until everything is acknowledged. @throws Error when it is not within 20 s, or the connection has ended */
+  /** Stops and waits until all messages are acknowledged. @throws Error when that takes over 20 s, or the connection has ended */
   async stop(): Promise<void> {
     this.#isRunning = false;
     if (this.#pace !== null) clearInterval(this.#pace);
@@ -87,22 +87,22 @@ export class Pump {
     );
   }
 
-  /** Waits until it has sent its limit and everything is acknowledged. */
+  /** Waits until the pump has sent its limit and all messages are acknowledged. */
   async done(timeoutMs = 30_000): Promise<void> {
     await until(`${this.name} has sent all`, () => this.sent >= this.#limit && this.#open.size === 0, timeoutMs);
   }
 }
 
-/** What one subscriber got, by publisher, in the order of arrival. */
+/** The messages that one subscriber received, by publisher, in the order of arrival. */
 export class Ledger {
   readonly #numbers = new Map<string, number[]>();
   readonly #seen = new Map<string, Set<number>>();
-  /** messages that came again without DUP, or in a wrong order */
+  /** messages that were repeated without DUP, or came out of order */
   readonly faults: string[] = [];
   readonly #qos: QoS;
   count = 0;
 
-  /** @param qos 1: a repeat is right when DUP is set; 0, 2: never */
+  /** @param qos 1: a repeat is legal with DUP; 0 and 2: never */
   constructor(qos: QoS) {
     this.#qos = qos;
   }
@@ -129,7 +129,7 @@ export class Ledger {
     this.count++;
   }
 
-  /** Numbers of `0 .. sent-1` that did not come. */
+  /** Numbers in `0 .. sent-1` that did not arrive. */
   missing(name: string, sent: number): number[] {
     const seen = this.#seen.get(name) ?? new Set();
     const missing = [];
@@ -141,7 +141,7 @@ export class Ledger {
     return this.#seen.get(name)?.has(number) ?? false;
   }
 
-  /** Waits until everything has come. @throws Error that says what is missing, or came wrongly */
+  /** Waits until all messages have arrived. @throws Error that lists missing, repeated and misordered messages */
   async complete(pumps: readonly { readonly name: string; readonly sent: number }[], timeoutMs = 10_000): Promise<void> {
     const gaps = (): string[] =>
       pumps.flatMap((pump) => {
@@ -163,20 +163,20 @@ export class Ledger {
   }
 }
 
-/** The client side of a session's deliveries: what a client must remember over its connections for QoS 2 to be exactly once. */
+/** The client side of a session's deliveries: remembers across connections what exactly-once delivery at QoS 2 requires. */
 export class Inbox {
   readonly ledger: Ledger;
   /** QoS 2 identifiers between PUBLISH and PUBREL [MQTT-4.3.3-10] */
   readonly #received = new Set<number>();
   readonly #onMessage: (message: Publish) => void;
 
-  /** @param onMessage told of each message that is new */
+  /** @param onMessage called with each new message */
   constructor(ledger: Ledger, onMessage: (message: Publish) => void = () => undefined) {
     this.ledger = ledger;
     this.#onMessage = onMessage;
   }
 
-  /** Takes what comes over this connection from now on, and acknowledges it. */
+  /** Handles and acknowledges the packets of this connection from now on. */
   attach(client: RawClient): void {
     const handle: NonNullable<RawClient['tap']> = (packet) => {
       if (packet.type === 'publish') this.#take(client, packet);
@@ -189,7 +189,7 @@ export class Inbox {
     for (const packet of client.inbox.splice(0)) handle(packet);
   }
 
-  /** Ignores what still comes over a connection: a client that connects anew has let go of the old one. */
+  /** Ignores further packets of a connection, as a client does that has connected anew. */
   static letGo(client: RawClient): void {
     client.tap = () => undefined;
   }
@@ -209,7 +209,7 @@ export class Inbox {
   }
 }
 
-/** Messages dropped so far, by reason, over all endpoints and sessions that are away. */
+/** Messages dropped so far, by reason, over all endpoints and offline sessions. */
 export async function droppedByReason(broker: Broker): Promise<Record<string, number>> {
   const { body } = await broker.api('GET', '/api/endpoints/metrics');
   const { data } = body as { data: unknown };

@@ -1,4 +1,4 @@
-/** Ports for tests: free, outside the range of the system's own, and given to no other process of tests that is running. */
+/** Ports for tests: free, outside the system's own range, and never in use by two test processes at one time. */
 
 import { linkSync, mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -7,9 +7,9 @@ import { join } from 'node:path';
 
 /** Above the last port that fetch() refuses by name, 10080 (the Fetch standard's "bad ports"). */
 const FIRST = 10_081;
-/** Up to where Linux begins to take the local ports of connections from (32,768). */
+/** Stops below 32,768, where Linux begins to take the local ports of connections from. */
 const COUNT = 22_600;
-/** A file for each port that is given, with the number of the process that it was given to; each user has a folder. */
+/** Holds one file for each port in use, with the number of the process that uses it. Each user has a folder. */
 const CLAIMS = join(tmpdir(), `fluxmq-test-ports-${userInfo().uid}`);
 
 const own = new Set<string>();
@@ -27,8 +27,8 @@ function isRunning(pid: number): boolean {
 }
 
 /**
- * Test files run side by side: a port that one has been given and does not listen on yet looks free to the other. Two brokers on one
- * port would both have it where it is shared between workers (SO_REUSEPORT), and clients would meet either.
+ * Claims a port. Test files run in parallel, and a port that one file has taken but does not listen on yet looks free to another. Without
+ * claims, two brokers with shared ports (SO_REUSEPORT) would both get the port, and clients would reach either of them.
  */
 function claim(port: number): boolean {
   const path = join(CLAIMS, String(port));
@@ -36,7 +36,7 @@ function claim(port: number): boolean {
   mkdirSync(CLAIMS, { recursive: true });
   writeFileSync(draft, String(process.pid));
   try {
-    // A link appears with its content, a new file would be empty for a moment.
+    // A link appears with its content, whereas a new file would be empty for a moment.
     linkSync(draft, path);
     own.add(path);
     return true;
@@ -48,7 +48,7 @@ function claim(port: number): boolean {
   }
 }
 
-/** One that was killed leaves its claims: the next who comes upon one takes it away, and another port. */
+/** Removes the claim of a process that was killed. The caller then tries another port. */
 function inherit(path: string): false {
   try {
     if (!isRunning(Number(readFileSync(path, 'utf8')))) rmSync(path, { force: true });
@@ -66,7 +66,7 @@ function nobodyListens(port: number): Promise<boolean> {
   });
 }
 
-/** A loopback port that nothing listens on now, and that nobody else is given while this process runs; never the same one twice. */
+/** A loopback port without a listener, which no other test process gets while this one runs. Never returns a port twice. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = FIRST + Math.floor(Math.random() * COUNT);

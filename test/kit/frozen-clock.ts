@@ -1,4 +1,7 @@
-/** Loaded into every thread of a broker under test: a machine without a clock of its own, on which it is the same moment at every start (`KIT_CLOCK`, milliseconds since the epoch). */
+/**
+ * Loaded into every thread of a broker under test: the wall clock stands still at `KIT_CLOCK` (milliseconds since the epoch), as on a
+ * machine without a clock of its own.
+ */
 
 const AT = Number(process.env['KIT_CLOCK']);
 const RealDate = Date;

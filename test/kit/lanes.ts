@@ -8,7 +8,7 @@ import { destroyAll, RawClient } from './raw-client.ts';
 import type { TransportName } from './transport.ts';
 import { uid } from './until.ts';
 
-/** Limits out of the way: what a test does not speak of must not get in it. */
+/** High limits: a limit that a test does not mean must not interfere. */
 const WIDE = { enableAuth: false, maxConnectionSize: 100_000, maxConnectionPerSecond: 1_000_000, maxSessionSize: 100_000 };
 
 /** The standard endpoints, all of one namespace, by name. */
@@ -45,19 +45,19 @@ export const LANES: Lane[] = [
 export const LANES_5: Lane[] = [lane(5, 'tcp1'), lane(5, 'ws1'), lane(5, 'tcp3')];
 /** MQTT 3.1.1 and 3.1. */
 export const LANES_3: Lane[] = [lane(4, 'tcp1'), lane(4, 'ws3'), lane(3, 'tcp1')];
-/** One lane for each version: for rules that the transport cannot touch. */
+/** One lane for each version, for rules that do not depend on the transport. */
 export const VERSIONS: Lane[] = [lane(5, 'tcp1'), lane(4, 'ws1'), lane(3, 'tcp1')];
 
-/** What a test of the lanes uses. */
+/** The operations of a test over lanes. */
 export interface Kit {
   readonly broker: Broker;
   /** Opens a connection and sends nothing. */
   open(on: Lane): Promise<RawClient>;
-  /** A connected client; the client identifier is fresh unless given. @throws Error when the CONNACK is a refusal */
+  /** A connected client, with a fresh client identifier unless one is given. @throws Error when the CONNACK is a refusal */
   client(on: Lane, options?: ConnectOptions): Promise<RawClient>;
 }
 
-/** Opens, connects, and insists on success. */
+/** Opens a connection and connects. @throws Error when the CONNACK is a refusal */
 export async function connected(
   transport: TransportName,
   port: number,
@@ -70,7 +70,7 @@ export async function connected(
   return client;
 }
 
-/** A broker for the whole file, ended after it together with every client (not after each test: tests may run side by side). */
+/** A broker for the whole file. The broker and every client end after the file, not after each test, because tests may run in parallel. */
 export function useBroker(options: () => BrokerOptions): { readonly broker: Broker } {
   let broker: Broker | null = null;
   beforeAll(async () => {

@@ -1,4 +1,4 @@
-/** The TCP ports on which a process listens, from /proc: whoever else of this machine listens somewhere is no matter. */
+/** The TCP ports on which one process listens, from /proc. Listeners of other processes do not count. */
 
 import { readdir, readFile, readlink } from 'node:fs/promises';
 
@@ -9,7 +9,7 @@ const LISTEN = '0A';
 export async function listeningPorts(pid: number): Promise<Set<number>> {
   const folder = `/proc/${pid}`;
   const descriptors = await readdir(`${folder}/fd`);
-  // One that is closed meanwhile is no listener.
+  // A descriptor that is closed in between is no listener.
   const targets = await Promise.all(descriptors.map((name) => readlink(`${folder}/fd/${name}`).catch(() => '')));
   const inodes = new Set(targets.flatMap((target) => /^socket:\[(\d+)\]$/.exec(target)?.[1] ?? []));
   const ports = new Set<number>();

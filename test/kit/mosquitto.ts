@@ -1,4 +1,4 @@
-/** Debian's mosquitto_sub, mosquitto_pub and mosquitto as child processes: a foreign opinion about the protocol. */
+/** Debian's mosquitto_sub, mosquitto_pub and mosquitto as child processes: an independent implementation of the protocol. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -24,14 +24,14 @@ export function launch(command: string, args: string[], options: { cwd?: string;
 export interface Subscriber {
   /** lines printed so far, `%t %q %r %p` each */
   lines: string[];
-  /** resolves with the lines when at least `count` are there */
+  /** resolves with all lines once there are at least `count` */
   wait(count: number, timeoutMs?: number): Promise<string[]>;
   stop(): Promise<void>;
 }
 
 /** Runs mosquitto_sub; resolves when its subscription is acknowledged. `args` are its own options (-t, -q, -V, -i, …). */
 export async function mosquittoSub(port: number, args: string[]): Promise<Subscriber> {
-  // Written to a pipe, its lines would stay in its buffer.
+  // Without stdbuf, the lines would stay in the program's output buffer.
   const child = launch('stdbuf', ['-oL', 'mosquitto_sub', '-h', '127.0.0.1', '-p', String(port), '-d', '-F', 'MSG %t %q %r %p', ...args]);
   const lines: string[] = [];
   let pending = '';
@@ -69,7 +69,10 @@ export async function mosquittoPub(port: number, args: string[]): Promise<number
   return within('end of mosquitto_pub', 10_000, new Promise<number | null>((resolve) => child.once('exit', resolve)));
 }
 
-/** Starts a mosquitto broker with these listeners: to check the tests themselves against another implementation. `more`: further lines of its configuration. */
+/**
+ * Starts a mosquitto broker with these listeners: to check the tests themselves against another implementation. `more`: further lines of
+ * its configuration.
+ */
 export async function startMosquitto(listeners: { port: number; useWebsocket: boolean }[], more: string[] = []): Promise<ChildProcess> {
   const dir = mkdtempSync(join(tmpdir(), 'kit-mosquitto-'));
   process.on('exit', () => rmSync(dir, { recursive: true, force: true }));

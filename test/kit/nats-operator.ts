@@ -1,4 +1,4 @@
-/** An operator of NATS with an account: what a nats-server must be told to let in users with credentials files, and such files. */
+/** A NATS operator with an account: the configuration of a nats-server that accepts users with credentials files, and such files. */
 
 import { createHash } from 'node:crypto';
 import { nkeys } from 'nats';
@@ -11,7 +11,7 @@ const SECOND_MS = 1000;
 export class NatsOperator {
   readonly #operator = nkeys.createOperator();
   readonly #account = nkeys.createAccount();
-  /** JetStream demands one */
+  /** the system account that JetStream requires */
   readonly #system = nkeys.createAccount();
 
   /** Lines of the configuration of a nats-server that knows the account. */
@@ -29,7 +29,7 @@ export class NatsOperator {
     return token(this.#operator, account.getPublicKey(), 'account', claims);
   }
 
-  /** The text of a credentials file. @param lifeMs how long it is good for; 0 or less: it has expired */
+  /** The text of a credentials file. @param lifeMs validity, milliseconds; 0 or less: already expired */
   credentials(lifeMs = 3_600_000): string {
     const user = nkeys.createUser();
     const nats = { type: 'user', version: 2, subs: -1, data: -1, payload: -1, pub: {}, sub: {} };

@@ -1,4 +1,4 @@
-/** Real nats-servers of the tests: one alone or a JetStream cluster, each of which can be killed, held up and brought back. */
+/** Real nats-servers for tests: a single one or a JetStream cluster, each of which can be killed, frozen and restarted. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { until } from './until.ts';
 
 export interface NatsServer {
   readonly port: number;
-  /** of its own numbers, over HTTP */
+  /** port of its monitoring, over HTTP */
   readonly monitor: number;
   /** null while it does not run */
   readonly pid: number | null;
@@ -18,7 +18,7 @@ export interface NatsServer {
   start(): Promise<void>;
   /** kill -9 */
   kill(): Promise<void>;
-  /** It neither answers nor closes a connection. */
+  /** Freezes the server: it neither answers nor closes a connection. */
   pause(): void;
   resume(): void;
 }
@@ -31,7 +31,7 @@ export interface NatsServers {
 }
 
 export interface NatsOptions {
-  /** servers; more than one are a cluster */
+  /** number of servers; more than one form a cluster */
   size?: number;
   /** further lines of each configuration file */
   config?: string;
@@ -44,7 +44,7 @@ process.on('exit', () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 
-/** @throws Error with the server's own words when one does not come up */
+/** @throws Error with the server's log when a server does not come up */
 export async function startNats({ size = 1, config = '' }: NatsOptions = {}): Promise<NatsServers> {
   const folder = mkdtempSync(join(tmpdir(), 'kit-nats-'));
   folders.add(folder);
@@ -97,7 +97,7 @@ class Server implements NatsServer {
   async start(): Promise<void> {
     const logPath = join(this.#path, 'server.log');
     const log = openSync(logPath, 'a');
-    // It dies with this process, however that ends.
+    // The kernel ends the server with this process, however this process ends.
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', 'nats-server', '-c', join(this.#path, 'nats.conf')], {
       stdio: ['ignore', log, log],
       env: { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin` },
@@ -129,7 +129,7 @@ class Server implements NatsServer {
   }
 }
 
-/** True when something on the port greets as a nats-server does. */
+/** True when a server on the port greets like a nats-server. */
 function answers(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = createConnection({ host: '127.0.0.1', port });

@@ -5,7 +5,7 @@ import { REASON } from '../../src/mqtt/reason-codes.ts';
 
 /**
  * Notation → bytes. `4f 00` hex; `"text"` a UTF-8 string with its two length bytes; `'text'` bytes of text without length;
- * `( … )` a block with its Variable Byte Integer length in front; spaces mean nothing.
+ * `( … )` a block with its Variable Byte Integer length in front; spaces have no meaning.
  */
 export function bytes(notation: string): Buffer {
   const blocks: number[][] = [[]];
@@ -35,7 +35,7 @@ export interface PacketCase {
   /** 0 = before CONNECT */
   version: ProtocolVersion | 0;
   packet: Buffer;
-  /** the decoded packet, or the reason code that refuses it */
+  /** the decoded packet, or the reason code of its refusal */
   expected: Packet | number;
 }
 

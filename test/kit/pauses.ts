@@ -1,13 +1,13 @@
 /**
- * Loaded into every thread of a broker under test when `KIT_PAUSES` is set: each thread stands still now and then, as on a machine that
- * has other things to do. What two channels bring to a thread in one order almost always, it then finds in the other one.
+ * Loaded into every thread of a broker under test when `KIT_PAUSES` is set. Each thread stalls at random, as on a busy machine. Events from
+ * two channels that nearly always arrive in one order then also arrive in the other.
  */
 
 import { isMainThread } from 'node:worker_threads';
 
-/** Longest pause, milliseconds: nobody's deadline, and long enough for other threads to come and go. */
+/** Longest pause, milliseconds: below every deadline, but long enough for other threads to overtake. */
 const LONGEST_MS = Number(process.env['KIT_PAUSES']);
-/** A thread runs this many times as long as it stands still. */
+/** A thread runs this many times as long as it stalls. */
 const RUNS = 3;
 
 function pause(): void {
@@ -16,5 +16,5 @@ function pause(): void {
   setTimeout(pause, 2 * Math.random() * ms * RUNS).unref();
 }
 
-// Main is left alone where a command line is started: it would only be slow.
+// The main thread of a command line is spared, because pauses would only slow it down.
 if (LONGEST_MS > 0 && (!isMainThread || process.argv.includes('start'))) setTimeout(pause, LONGEST_MS).unref();

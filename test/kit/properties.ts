@@ -1,4 +1,4 @@
-/** MQTT 5 properties on the wire, written for the tests alone so that an error of the broker's codec cannot hide itself. */
+/** MQTT 5 properties on the wire, implemented only for tests, so that a bug in the broker's codec cannot hide itself. */
 
 export interface Properties {
   payloadFormat?: number;
@@ -197,7 +197,7 @@ function readOne(reader: Reader, kind: Kind): number | string | Buffer | [string
   }
 }
 
-/** Reads a property block with its length. @throws Error for an unknown property or one that is there twice */
+/** Reads a property block with its length. @throws Error for an unknown or repeated property */
 export function decodeProperties(reader: Reader): Properties {
   const block = new Reader(reader.take(reader.varint()));
   const properties: Record<string, unknown> = {};

@@ -1,4 +1,4 @@
-/** A client that sends any bytes and shows every packet that comes back: no automatism but what a test asks for. */
+/** A client that sends any bytes and shows every packet that arrives. It does nothing by itself. */
 
 import { messageOf } from '../../src/kernel/errors.ts';
 import type { PacketOf, Publish, ServerPacket } from './decode.ts';
@@ -25,13 +25,13 @@ export class RawClient {
   readonly version: Version;
   readonly transport: Transport;
   readonly #splitter: Splitter;
-  /** packets not taken by `next` yet */
+  /** packets that `next` has not taken yet */
   readonly inbox: ServerPacket[] = [];
   #wake: () => void = () => undefined;
   #failure: Error | null = null;
   #nextId = 0;
   isClosed = false;
-  /** what the CONNACK said, after `connect` */
+  /** the CONNACK, after `handshake` */
   connack: PacketOf<'connack'> | null = null;
   /** called for each packet instead of putting it into the inbox */
   tap: ((packet: ServerPacket) => void) | null = null;
@@ -59,7 +59,7 @@ export class RawClient {
     return new RawClient(version, transport);
   }
 
-  /** Length of the largest packet that came, bytes. */
+  /** Length of the largest packet received so far, bytes. */
   get largest(): number {
     return this.#splitter.largest;
   }
@@ -78,12 +78,12 @@ export class RawClient {
     this.#wake();
   }
 
-  /** Sends bytes as they are; over WebSocket as one binary frame. */
+  /** Sends bytes unchanged; over WebSocket as one binary frame. */
   send(...bytes: Buffer[]): void {
     this.transport.write(Buffer.concat(bytes));
   }
 
-  /** The next packet. @throws Error when none comes in time, or the connection ends first */
+  /** The next packet. @throws Error when no packet arrives in time, or the connection ends first */
   async next(timeoutMs = PATIENCE_MS): Promise<ServerPacket> {
     const end = performance.now() + timeoutMs;
     for (;;) {
@@ -134,7 +134,7 @@ export class RawClient {
     return all;
   }
 
-  /** Waits until the broker ends the connection; returns what it said before. @throws Error when it stays open */
+  /** Waits until the broker closes the connection; returns the packets that came before. @throws Error when the connection stays open */
   async closed(timeoutMs = PATIENCE_MS): Promise<ServerPacket[]> {
     const end = performance.now() + timeoutMs;
     while (!this.isClosed) {
@@ -147,8 +147,8 @@ export class RawClient {
   }
 
   /**
-   * The connection must end because of what was sent: MQTT 5 may be told why by a DISCONNECT with one of `codes`,
-   * older versions by silence [MQTT-4.13.1-1, MQTT-4.8.0-1]. Acknowledgements of earlier packets may come before.
+   * Expects the broker to close the connection because of what was sent. MQTT 5 requires a DISCONNECT with one of `codes` as the last
+   * packet; older versions get none [MQTT-4.13.1-1, MQTT-4.8.0-1]. Acknowledgements of earlier packets may come before.
    */
   async refused(...codes: number[]): Promise<void> {
     const said = await this.closed();
@@ -163,7 +163,7 @@ export class RawClient {
     }
   }
 
-  /** Nothing may come for `ms` milliseconds, and the connection must stay. */
+  /** Expects no packet for `ms` milliseconds, and an open connection. */
   async silence(ms = 150): Promise<void> {
     await sleep(ms);
     if (this.#failure) throw this.#failure;
@@ -171,7 +171,7 @@ export class RawClient {
     if (this.isClosed) throw new Error('the connection was closed');
   }
 
-  /** CONNECT, and the CONNACK, whatever it says. */
+  /** Sends CONNECT and returns the CONNACK, whatever its code. */
   async handshake(options: ConnectOptions = {}): Promise<PacketOf<'connack'>> {
     this.send(encode.connect(this.version, options));
     this.connack = await this.expect('connack');
@@ -184,7 +184,7 @@ export class RawClient {
     return this.#nextId;
   }
 
-  /** SUBSCRIBE with one filter or several, and the SUBACK, which must grant what was asked for. Messages before it stay in the inbox. */
+  /** Sends SUBSCRIBE with one filter or several. The SUBACK must grant the requested QoS. Messages before it stay in the inbox. */
   async subscribe(filters: string | (string | Filter)[], qos: QoS = 0, properties?: Properties): Promise<PacketOf<'suback'>> {
     const list = (Array.isArray(filters) ? filters : [filters]).map((each) => (typeof each === 'string' ? { filter: each, qos } : each));
     const suback = await this.subscribeRaw(list, properties);
@@ -193,7 +193,7 @@ export class RawClient {
     return suback;
   }
 
-  /** SUBSCRIBE, and the SUBACK, whatever it says. */
+  /** Sends SUBSCRIBE and returns the SUBACK, whatever its codes. */
   async subscribeRaw(filters: Filter[], properties?: Properties): Promise<PacketOf<'suback'>> {
     const id = this.id();
     this.send(encode.subscribe(this.version, id, filters, properties));
@@ -202,7 +202,7 @@ export class RawClient {
     return suback;
   }
 
-  /** UNSUBSCRIBE, and the UNSUBACK. */
+  /** Sends UNSUBSCRIBE and returns the UNSUBACK. */
   async unsubscribe(...filters: string[]): Promise<PacketOf<'unsuback'>> {
     const id = this.id();
     this.send(encode.unsubscribe(this.version, id, filters));
@@ -211,7 +211,7 @@ export class RawClient {
     return unsuback;
   }
 
-  /** PUBLISH, and the whole handshake of its QoS. Returns the reason code of PUBACK or PUBREC, 0 for QoS 0. */
+  /** Sends PUBLISH and completes the handshake of its QoS. Returns the reason code of PUBACK or PUBREC, 0 for QoS 0. */
   async publish(topic: string, payload: string | Buffer, options: PublishOptions = {}): Promise<number> {
     const qos = options.qos ?? 0;
     const id = qos === 0 ? 0 : (options.id ?? this.id());
@@ -226,14 +226,14 @@ export class RawClient {
     return first.code;
   }
 
-  /** The next packet, a PUBLISH, acknowledged to the end. */
+  /** Takes the next packet, which must be a PUBLISH, and acknowledges it completely. */
   async take(timeoutMs = PATIENCE_MS): Promise<Publish> {
     const message = await this.expect('publish', timeoutMs);
     await this.acknowledge(message);
     return message;
   }
 
-  /** Acknowledges a received PUBLISH to the end; messages that come meanwhile stay in the inbox. */
+  /** Acknowledges a received PUBLISH completely; messages that arrive in between stay in the inbox. */
   async acknowledge(message: Publish): Promise<void> {
     if (message.qos === 1) this.send(encode.puback(message.id));
     if (message.qos !== 2) return;
@@ -258,7 +258,7 @@ export class RawClient {
     }
   }
 
-  /** Acknowledges everything from now on and hands each message, once for QoS 2, to `handler`. */
+  /** Acknowledges everything from now on, and passes each message to `handler`, at QoS 2 only once. */
   autoAcknowledge(handler: (message: Publish) => void): void {
     const received = new Set<number>();
     const handle = (packet: ServerPacket): void => {
@@ -279,25 +279,25 @@ export class RawClient {
     for (const packet of this.inbox.splice(0)) handle(packet);
   }
 
-  /** PINGREQ and PINGRESP: everything sent before has been read by the broker. */
+  /** Sends PINGREQ and waits for PINGRESP: the broker has then read everything sent before. */
   async ping(): Promise<void> {
     this.send(encode.pingreq());
     await this.#passing('pingresp');
   }
 
-  /** DISCONNECT, and the end of the connection. */
+  /** Sends DISCONNECT and waits until the connection ends. */
   async disconnect(code?: number, properties?: Properties): Promise<void> {
     this.send(encode.disconnect(code, properties));
     await this.closed();
   }
 
-  /** Cuts the connection without a word. */
+  /** Cuts the connection without a DISCONNECT. */
   destroy(): void {
     open.delete(this);
     this.transport.socket.destroy();
   }
 
-  /** Cuts the connection and waits until this side knows. */
+  /** Cuts the connection and waits until this side has noticed. */
   async cut(): Promise<void> {
     this.destroy();
     await this.closed();

@@ -1,4 +1,4 @@
-/** A stream in the place of a terminal, as a target of log lines. */
+/** A stream that stands in for a terminal, as a target of log lines. */
 
 import type { Writable } from 'node:stream';
 import type { Terminal } from '../../src/control/log/terminal-target.ts';

@@ -1,4 +1,4 @@
-/** A small file system of its own, for tests of full disks. Needs root: tests that use it are skipped without, and run in CI, which is root. */
+/** A small file system for tests of full disks. Needs root: without it such tests are skipped. CI runs as root. */
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
@@ -12,23 +12,23 @@ process.on('exit', () => {
 
 function unmount(dir: string): void {
   try {
-    // Also where somebody still has a file open: it goes with the last of them.
+    // Lazy: files that are still open stay usable until they are closed.
     execFileSync('umount', ['-l', dir], { stdio: 'ignore' });
   } catch {
-    // It is not mounted any more.
+    // It is no longer mounted.
   }
   mounted.delete(dir);
 }
 
 export interface SmallDisk {
-  /** @param size as mount takes it: 8m */
+  /** @param size in the form for mount: 8m */
   resize(size: string): void;
-  /** read-only, or not any more */
+  /** makes the file system read-only, or writable again */
   setReadOnly(isReadOnly: boolean): void;
   unmount(): void;
 }
 
-/** Mounts a tmpfs at a folder, which is made. It is unmounted with this process at the latest. */
+/** Creates a folder and mounts a tmpfs on it. The mount ends with this process at the latest. */
 export function mountSmallDisk(dir: string, size: string): SmallDisk {
   mkdirSync(dir, { recursive: true });
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=0700`, 'tmpfs', dir]);

@@ -1,4 +1,4 @@
-/** A byte stream to a broker over TCP or WebSocket; the WebSocket side is written out so that frames can be cut and spoilt at will. */
+/** A byte stream to a broker over TCP or WebSocket. The WebSocket side is written by hand, so that tests can split and corrupt frames. */
 
 import { createHash, randomBytes } from 'node:crypto';
 import { connect as connectTcp, type Socket } from 'node:net';
@@ -7,26 +7,26 @@ import { within } from './until.ts';
 
 export type TransportName = 'tcp' | 'ws';
 
-/** What a client writes to and reads from. */
+/** The stream that a client writes to and reads from. */
 export interface Transport {
   readonly socket: Socket;
   /** over WebSocket: one binary frame */
   write(bytes: Buffer): void;
   onData(handler: (bytes: Buffer) => void): void;
-  /** after the last data */
+  /** called after the last data */
   onClose(handler: () => void): void;
 }
 
 /** A TCP connection. @throws Error when the port does not accept within 3 s */
 export async function openTcp(port: number, host = '127.0.0.1'): Promise<Socket> {
-  // From the address that it goes to: it is this machine's, and the kernel might take another one.
+  // The local address is the target address, a loopback one; the kernel might choose another.
   const socket = connectTcp({ port, host, localAddress: host, noDelay: true });
   await within(
     `connection to port ${port}`,
     3000,
     new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject)),
   );
-  // A reset is one of the ways in which a broker may close; 'close' follows.
+  // A broker may close by a reset; 'close' follows.
   socket.on('error', () => undefined);
   return socket;
 }
@@ -53,7 +53,7 @@ class TcpTransport implements Transport {
 
 export interface UpgradeOptions {
   path?: string;
-  /** null: offer none */
+  /** null: offer no subprotocol */
   protocol?: string | null;
 }
 
@@ -65,7 +65,7 @@ export interface Upgrade {
   rest: Buffer;
 }
 
-/** Asks for an upgrade on a fresh socket and reads the answer's header. */
+/** Requests an upgrade on a fresh socket, and reads the header of the answer. */
 export async function upgrade(socket: Socket, options: UpgradeOptions = {}): Promise<Upgrade> {
   const key = randomBytes(16).toString('base64');
   const lines = [
@@ -123,7 +123,7 @@ export class WebSocketTransport implements Transport {
     this.writeFrame('binary', bytes);
   }
 
-  /** One frame; several with `fin` false and then `continuation` make a message. */
+  /** Writes one frame. Frames with `fin` false, then a `continuation`, form one message. */
   writeFrame(opcode: keyof typeof OPCODE, payload: Buffer, fin = true): void {
     const mask = randomBytes(4);
     const length = payload.length;
@@ -167,7 +167,7 @@ export class WebSocketTransport implements Transport {
   #handle(opcode: number, fin: boolean, payload: Buffer): void {
     if (opcode === OPCODE.ping) this.writeFrame('pong', payload);
     else if (opcode === OPCODE.close) this.socket.end();
-    // MQTT goes in binary frames only [MQTT-6.0.0-1]: text is passed on as a byte that no packet begins with.
+    // MQTT uses binary frames only [MQTT-6.0.0-1]: text is passed on as a byte that begins no packet.
     else if (opcode === OPCODE.text) this.#onData(Buffer.from([0]));
     else if (opcode !== OPCODE.pong) this.#handleBinary(fin, payload);
   }
@@ -181,7 +181,7 @@ export class WebSocketTransport implements Transport {
   }
 }
 
-/** A WebSocket connection that was accepted. @throws Error when it was not */
+/** An accepted WebSocket connection. @throws Error when the broker refuses the upgrade */
 export async function openWebSocket(port: number, options: UpgradeOptions = {}, host?: string): Promise<WebSocketTransport> {
   const socket = await openTcp(port, host);
   const answer = await upgrade(socket, options);
@@ -189,7 +189,7 @@ export async function openWebSocket(port: number, options: UpgradeOptions = {}, 
   return new WebSocketTransport(socket, answer.rest);
 }
 
-/** A TLS connection whose handshake the client has finished; a refusal of its certificate by a TLS 1.3 server comes later, as its end. */
+/** A TLS connection after the client's part of the handshake. A TLS 1.3 server refuses a client certificate later, by closing. */
 export async function openTls(port: number, options: ConnectionOptions): Promise<TLSSocket> {
   const socket = connectTls({ port, host: '127.0.0.1', servername: 'localhost', ...options });
   socket.setNoDelay(true);
@@ -202,7 +202,7 @@ export async function openTls(port: number, options: ConnectionOptions): Promise
   return socket;
 }
 
-/** MQTTS or WSS. @throws Error when the handshake or the upgrade fails */
+/** An MQTTS or WSS connection. @throws Error when the handshake or the upgrade fails */
 export async function openSecure(name: TransportName, port: number, options: ConnectionOptions): Promise<Transport> {
   const socket = await openTls(port, options);
   if (name === 'tcp') return new TcpTransport(socket);

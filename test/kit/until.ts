@@ -1,4 +1,4 @@
-/** Waiting with a deadline: polling for a condition, racing a promise, and unique names for topics and clients. */
+/** Waiting with a deadline: polls a condition or limits a promise; also makes unique names for topics and clients. */
 
 /** Resolves after `ms` milliseconds. */
 export function sleep(ms: number): Promise<void> {
@@ -6,8 +6,8 @@ export function sleep(ms: number): Promise<void> {
 }
 
 /**
- * Calls `probe` every `everyMs` until it returns something truthy, and returns that.
- * An error thrown by the probe counts as "not yet"; the last one is told when the time is over.
+ * Calls `probe` every `everyMs` until it returns a truthy value, and returns that value.
+ * An error in the probe counts as "not yet"; the final error shows the last one.
  * @throws Error after `timeoutMs`
  */
 export async function until<T>(what: string, probe: () => T | Promise<T>, timeoutMs = 5000, everyMs = 20): Promise<NonNullable<T>> {
@@ -28,7 +28,7 @@ export async function until<T>(what: string, probe: () => T | Promise<T>, timeou
   }
 }
 
-/** The promise, or an error after `timeoutMs` that says `what` was waited for. */
+/** Resolves with the promise, or rejects after `timeoutMs` with an error that names `what`. */
 export async function within<T>(what: string, timeoutMs: number, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
@@ -43,7 +43,7 @@ export async function within<T>(what: string, timeoutMs: number, promise: Promis
 
 let counter = 0;
 
-/** A name that no other test uses: letters and digits only, at most 23 characters (the shortest client identifier a server must take). */
+/** A unique name of letters and digits, at most 23 characters (the longest client identifier that every server must accept). */
 export function uid(prefix = 't'): string {
   counter++;
   return `${prefix}${process.pid.toString(36)}x${counter.toString(36)}x${Math.floor(Math.random() * 46655).toString(36)}`;

@@ -1,13 +1,13 @@
 /**
- * Loaded into every thread of a broker under test: its wall clock is what a file says. The file `KIT_CLOCK` holds the milliseconds to add
- * to the machine's clock, or `at N`: a clock that begins at N with the process. The monotonic clock is left alone, as on a real machine.
+ * Loaded into every thread of a broker under test: a file controls its wall clock. The file `KIT_CLOCK` holds the milliseconds to add to
+ * the machine's clock, or `at N`: a clock that starts at N with the process. The monotonic clock is unchanged, as on a real machine.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const RealDate = Date;
 const file = process.env['KIT_CLOCK'] ?? '';
-/** The file is read no more often than this. */
+/** Shortest time between two reads of the file, milliseconds. */
 const FRESH_MS = 10;
 let text = '0';
 let readAt = -FRESH_MS;
@@ -35,7 +35,7 @@ class WallDate extends RealDate {
 
 if (file !== '') globalThis.Date = WallDate as DateConstructor;
 
-/** What starts a broker whose clock `path` moves. */
+/** The environment of a broker whose clock the file `path` controls. */
 export function clockEnv(path: string): Record<string, string> {
   setClock(path, '0');
   return { KIT_CLOCK: path, NODE_OPTIONS: `--import ${import.meta.filename} --no-warnings` };

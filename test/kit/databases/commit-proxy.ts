@@ -1,27 +1,27 @@
-/** A TCP proxy in front of a database server that breaks a connection just when a COMMIT is on its way. */
+/** A TCP proxy in front of a database server that breaks a connection at the moment of a COMMIT. */
 
 import { connect, createServer, type Socket } from 'node:net';
 import { freePort } from '../free-port.ts';
 
 /**
- * What happens to the next COMMIT. cut-before: both sides are cut, the server never sees it; cut-after: the server gets it, the answer is lost;
- * swallow: the server never sees it, and nothing is cut; mute: the server gets it, and from then on nothing comes back;
- * away-after: as cut-after, and no new connection is taken.
+ * The fault of the next COMMIT. cut-before: both sides are cut, and the server never sees the COMMIT; cut-after: the server gets it, the
+ * answer is lost; swallow: the server never sees it, and nothing is cut; mute: the server gets it, and sends nothing from then on;
+ * away-after: as cut-after, and new connections are refused.
  */
 export type CommitFault = 'cut-before' | 'cut-after' | 'swallow' | 'mute' | 'away-after';
 
 export interface CommitProxy {
   readonly port: number;
-  /** times that a fault was met */
+  /** number of faults that took effect */
   readonly met: number;
-  /** The next COMMIT meets this; null: all pass. */
+  /** Sets the fault of the next COMMIT; null: no fault. */
   arm(fault: CommitFault | null): void;
-  /** Takes connections again after `away-after`. */
+  /** Accepts connections again after `away-after`. */
   comeBack(): void;
   close(): Promise<void>;
 }
 
-/** Both protocols send it as plain text in a message of its own. */
+/** Both protocols send COMMIT as plain text in a message of its own. */
 const COMMIT = 'COMMIT';
 
 export async function startCommitProxy(target: number): Promise<CommitProxy> {
@@ -38,7 +38,7 @@ export async function startCommitProxy(target: number): Promise<CommitProxy> {
     const cut = () => [client, upstream].forEach((socket) => void socket.destroy());
     for (const socket of [client, upstream]) {
       pairs.add(socket);
-      // the other side goes, too, as through a real network
+      // cuts the other side too, as a real network does
       socket.on('error', cut).on('close', cut);
     }
     upstream.on('data', (bytes) => {
@@ -55,7 +55,7 @@ export async function startCommitProxy(target: number): Promise<CommitProxy> {
       isAway = fault === 'away-after';
       upstream.write(bytes);
       if (fault === 'mute') return void upstream.removeAllListeners('data').resume();
-      // the answer shows that the server has done it; it is not passed on
+      // the answer proves that the server has committed; it is not forwarded
       isMute = true;
     });
   });

@@ -1,4 +1,4 @@
-/** Debian's MariaDB as a server of the tests. */
+/** Debian's MariaDB as a server for tests. */
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -52,7 +52,7 @@ const KIND: ServerKind = {
   stopSignal: 'SIGTERM',
 };
 
-/** A MariaDB without any database of ours. */
+/** Starts a MariaDB without any database for tests. */
 export function startMariadb(options: ServerOptions = {}): Promise<DatabaseServer> {
   return startServer(KIND, options);
 }

@@ -1,4 +1,4 @@
-/** Debian's Postgres as a server of the tests. */
+/** Debian's Postgres as a server for tests. */
 
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { type DatabaseServer, PASSWORD, type ServerKind, type ServerOptions, sta
 const VERSIONS = '/usr/lib/postgresql';
 const USERNAME = 'postgres';
 
-/** Debian keeps the server's programs off the PATH, in a folder for each version. */
+/** Debian keeps the server's programs off the PATH, in one folder per version. */
 function program(name: string): string {
   const [newest] = readdirSync(VERSIONS).sort((a, b) => Number(b) - Number(a));
   return join(VERSIONS, newest ?? '', 'bin', name);
@@ -48,7 +48,7 @@ const KIND: ServerKind = {
   stopSignal: 'SIGINT',
 };
 
-/** A Postgres without any database of ours. */
+/** Starts a Postgres without any database for tests. */
 export function startPostgres(options: ServerOptions = {}): Promise<DatabaseServer> {
   return startServer(KIND, options);
 }

@@ -1,4 +1,4 @@
-/** A database server of the tests: a real one in a folder and on a port of its own, that can be stopped, killed, held up and brought back. */
+/** A real database server for tests, with its own folder and port, that can be stopped, killed, frozen and restarted. */
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { chownSync, closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -13,49 +13,51 @@ const execute = promisify(execFile);
 
 export const PASSWORD = 'secret';
 
-/** What differs between the servers. Programs run as `user` when the tests run as root, because the servers refuse that. */
+/** The differences between the servers. Programs run as `user` when the tests run as root, because the servers refuse to run as root. */
 export interface ServerKind {
   name: string;
   user: string;
-  /** of the account that may do everything */
+  /** name of the superuser account */
   username: string;
   urlScheme: string;
-  /** makes the data in `<folder>/data`: program and arguments */
+  /** creates the data in `<folder>/data`: program and arguments */
   install(folder: string): string[];
-  /** serves it, in the foreground */
+  /** serves the data in the foreground: program and arguments */
   serve(folder: string, port: number, options: ServerOptions): string[];
   /** runs one statement in a database ('' = the server's own): program, arguments, environment */
   client(port: number, database: string, sql: string): { command: string[]; env: Record<string, string> };
-  /** ends the server in good order */
+  /** ends the server cleanly */
   stopSignal: NodeJS.Signals;
 }
 
 export interface ServerOptions {
-  /** Each commit waits for the disk. Without it, what is committed survives a kill of the server, but not of the machine: the tests see no difference. */
+  /**
+   * Each commit waits for the disk. Without it, a commit survives a kill of the server but no crash of the machine, which no test causes.
+   */
   isSynced?: boolean;
 }
 
 export interface DatabaseServer {
   readonly host: string;
   readonly port: number;
-  /** may do everything */
+  /** the superuser account */
   readonly username: string;
   readonly password: string;
   /** `postgres://127.0.0.1:PORT/NAME` or `mysql://…`, without user and password */
   url(database: string): string;
-  /** An empty database, of this name or of one that nobody else uses. @returns its name */
+  /** Creates an empty database with this name, or with a unique one. @returns its name */
   createDatabase(name?: string): Promise<string>;
-  /** Runs SQL as the account that may do everything; returns what the server's own client prints: a line a row, columns split by tabs. */
+  /** Runs SQL as the superuser; returns the output of the server's own client: one line per row, columns separated by tabs. */
   run(database: string, sql: string): Promise<string>;
-  /** Ends the server in good order; its data stay. */
+  /** Ends the server cleanly; its data stay. */
   halt(): Promise<void>;
-  /** Starts it again after `halt` or `kill`, with the same data and port. */
+  /** Starts the server again after `halt` or `kill`, with the same data and port. */
   start(): Promise<void>;
   /** `halt` and `start`. */
   restart(): Promise<void>;
-  /** kill -9 of the server and all its processes. */
+  /** Kills the server and all its processes with SIGKILL. */
   kill(): Promise<void>;
-  /** The server hangs: it neither answers nor closes a connection. */
+  /** Freezes the server: it neither answers nor closes a connection. */
   pause(): void;
   resume(): void;
   /** Ends the server for good and removes its folder. Idempotent. */
@@ -69,7 +71,7 @@ process.on('exit', () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 
-/** Installs and starts one. @throws Error with the server's own words when it does not come up */
+/** Installs and starts a server. @throws Error with the server's log when it does not come up */
 export async function startServer(kind: ServerKind, options: ServerOptions): Promise<DatabaseServer> {
   const folder = mkdtempSync(join(tmpdir(), `kit-${kind.name}-`));
   folders.add(folder);
@@ -84,12 +86,12 @@ export async function startServer(kind: ServerKind, options: ServerOptions): Pro
   return server;
 }
 
-/** Its temporary files are its own: a MariaDB that starts removes those that it finds, also of another one in the same place. */
+/** Gives each server a TMPDIR of its own: a starting MariaDB removes the temporary files of any other MariaDB in the same folder. */
 function environment(folder: string): NodeJS.ProcessEnv {
   return { ...process.env, TMPDIR: folder };
 }
 
-/** The command under another user when this one is root, and in any case one that dies with this process. */
+/** Runs the command as another user when this one is root. The kernel ends the command when this process ends. */
 function asUser(user: string, command: string[]): string[] {
   const identity = process.getuid?.() === 0 ? ['--reuid', user, '--regid', user, '--clear-groups'] : [];
   return ['setpriv', ...identity, '--pdeathsig', 'KILL', '--', ...command];
@@ -104,7 +106,7 @@ class Server implements DatabaseServer {
   readonly #folder: string;
   readonly #options: ServerOptions;
   #child: ChildProcess | null = null;
-  /** processes that are stopped by `pause` */
+  /** processes that `pause` has frozen */
   #paused: number[] = [];
 
   constructor(kind: ServerKind, folder: string, port: number, options: ServerOptions) {
@@ -132,7 +134,7 @@ class Server implements DatabaseServer {
   }
 
   async start(): Promise<void> {
-    // After a kill, its helpers may still hold the data for a moment.
+    // After a kill, helper processes may hold the data for a moment.
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#startOnce();
@@ -157,7 +159,7 @@ class Server implements DatabaseServer {
 
   pause(): void {
     if (this.#child === null) throw new Error(`${this.#kind.name} is not running`);
-    // The one that forks others first, so that none is missed.
+    // The parent first: it can then fork no process that would be missed.
     signal(this.#child.pid!, 'SIGSTOP');
     this.#paused = family(this.#child);
     for (const pid of this.#paused) signal(pid, 'SIGSTOP');
@@ -212,19 +214,19 @@ class Server implements DatabaseServer {
   }
 }
 
-/** The server's process and its direct children: Postgres has one for each connection. */
+/** The server's process and its direct children: Postgres has one child for each connection. */
 function family(child: ChildProcess): number[] {
   const pids = [child.pid!];
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
     try {
-      // after the last ')': state, parent
+      // fields after the last ')': state, parent
       const fields = readFileSync(`/proc/${name}/stat`, 'latin1')
         .replace(/^.*\) /s, '')
         .split(' ');
       if (Number(fields[1]) === child.pid) pids.push(Number(name));
     } catch (error) {
-      // it has ended since the folder was read
+      // the process ended after the folder was read
       if (!['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
     }
   }
