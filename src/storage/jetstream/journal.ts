@@ -66,7 +66,7 @@ export interface Place {
   content: Map<string, StoredEndpoint>;
 }
 
-/** What a process remembers of the bucket across its connections. */
+/** The state of a process that outlives its connections to the bucket. */
 export class Memory {
   readonly freshness = new Freshness();
   /** time and number of rows of each revision, for the age limit of a compaction */
