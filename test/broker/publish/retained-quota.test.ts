@@ -101,7 +101,7 @@ describe.each([
       async () => (await sample(new RegExp(`^fluxmq_endpoint_retained_refused_total\\{.*${label}.*\\} (\\d+)`, 'm'))) === refused,
     );
     expect(await sample(new RegExp(`^fluxmq_endpoint_retained_messages\\{.*${label}.*\\} (\\d+)`, 'm'))).toBe(LIMIT);
-    expect(await broker.log()).toContain(`Endpoint ${tight}: messages are not retained: the endpoint has maxRetainedMessages already`);
+    expect(await broker.log()).toContain(`Endpoint ${tight}: messages are not retained: the endpoint has reached maxRetainedMessages`);
   });
 });
 

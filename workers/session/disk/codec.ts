@@ -1,4 +1,4 @@
-/** How everything in messages.db is written and read: the one place that knows both. A property test goes over every shape. */
+/** Encodes and decodes everything in messages.db. No other module knows the formats, and a property test covers every shape. */
 
 import type { QoS } from '../../../src/mqtt/packet.ts';
 import type { WireDelivery, WireSession, WireSubscription } from '../../mesh/controls.ts';
@@ -7,13 +7,13 @@ import { Message } from '../../routing/message.ts';
 /** The part of a session that changes with its client, not with each subscription or message. */
 export type SessionState = Omit<WireSession, 'subscriptions' | 'deliveries' | 'received'>;
 
-/** The only key of an object that stands for bytes in JSON; no object of ours has a key of this name. */
+/** The only key of an object that stands for bytes in JSON; no other object here has this key. */
 const BYTES = '$bytes';
 
-/** JSON in which bytes keep their kind. */
+/** JSON that preserves byte arrays. */
 function write(value: unknown): string {
   return JSON.stringify(value, function (this: Record<string, unknown>, key, given: unknown) {
-    // A Buffer has turned itself into an object by now, another Uint8Array has not: its holder still has what it was.
+    // JSON.stringify has already called toJSON() of a Buffer, but not of another Uint8Array: the original value is still in its holder.
     const original = this[key];
     return original instanceof Uint8Array ? { [BYTES]: toBuffer(original).toString('base64') } : given;
   });
@@ -37,7 +37,7 @@ export function encodeState(state: SessionState): string {
 
 export function decodeState(text: string): SessionState {
   const state = read(text) as SessionState | Omit<SessionState, 'holder'>;
-  // Before holders were recorded the key was not there.
+  // Older versions recorded no holder and wrote no such key.
   return 'holder' in state ? state : { ...state, holder: null };
 }
 
@@ -50,7 +50,7 @@ export function decodeSubscription(text: string): WireSubscription {
   return read(text) as WireSubscription;
 }
 
-/** What the table `delivery` has beside the session that a row belongs to; names are those of the columns. */
+/** The columns of the table `delivery`, without those that name the session. */
 export interface DeliveryRow {
   source: number;
   serial: number;
@@ -69,7 +69,7 @@ export interface DeliveryRow {
   payload: Uint8Array;
 }
 
-/** The publisher is not kept: No Local has been decided when a message is a session's. */
+/** The row of a delivery. It omits the publisher: No Local is decided before a message enters a session. */
 export function toDeliveryRow(delivery: WireDelivery): DeliveryRow {
   const { message, group } = delivery;
   return {
@@ -113,7 +113,7 @@ export function fromDeliveryRow(row: DeliveryRow): WireDelivery {
   };
 }
 
-/** What the table `retained` has beside the namespace. */
+/** The columns of the table `retained`, without the namespace. */
 export interface RetainedRow {
   topic: string;
   qos: QoS;
@@ -135,8 +135,8 @@ export function fromRetainedRow(row: RetainedRow): Message {
 }
 
 /**
- * State as versions 1 and 2 of the file had it: the bytes of a will are base64 when another thread had sent it, else an object that
- * names the type Buffer and lists numbers. Version 1 had the subscriptions in it, which it still has in what comes out.
+ * Decodes a state of file versions 1 and 2. The bytes of a will are base64 when another thread had sent it; otherwise they are an object
+ * that names the type Buffer and lists numbers. A state of version 1 contains the subscriptions and keeps them in the result.
  */
 export function decodeStateOfVersion2(text: string): SessionState {
   const state = JSON.parse(text) as SessionState;

@@ -1,4 +1,4 @@
-/** The message store of a session worker: messages.db where it can be opened, its state for everybody, and the ways out of a failure. */
+/** The message store of a session worker: messages.db when it can be opened, its state for all threads, and the recovery from failures. */
 
 import type { Logger } from '../../../src/kernel/logger.ts';
 import { StoreState } from '../../../src/thread/store-state.ts';
@@ -7,32 +7,32 @@ import { Recovery } from './recovery.ts';
 import { causeOfSqlite } from './write-group.ts';
 
 export interface MessageStoreOptions {
-  /** null: nothing is kept on disk */
+  /** null: nothing is stored on disk */
   dataPath: string | null;
-  /** of `WorkerBoot` */
+  /** from `WorkerBoot` */
   memory: SharedArrayBuffer;
-  /** first session worker of the process: a file that cannot be read ends the start */
+  /** first session worker of the process: an unreadable file aborts the start */
   isFirst: boolean;
   logger: () => Logger;
-  /** what a group had in memory is to be undone: it could not be stored */
+  /** undoes the changes in memory of a group that could not be stored */
   onFailed: () => void;
-  /** what waited is on disk */
+  /** called when the waiting changes are on disk */
   onWritten: () => void;
-  /** messages.db can be opened now: a new session worker is to read it */
+  /** called when messages.db can be opened again: a new session worker must read it */
   onReadable: (why: string) => void;
 }
 
-/** Between two attempts to open the file. */
+/** Milliseconds between two attempts to open the file. */
 const OPEN_RETRY_MS = 1_000;
 
 export class MessageStore {
   readonly state: StoreState;
-  /** null: nothing is kept on disk, or the file cannot be opened */
+  /** null: nothing is stored on disk, or the file cannot be opened */
   readonly disk: MessageDisk | null;
   readonly #recovery: Recovery | null = null;
   #timer: NodeJS.Timeout | null = null;
 
-  /** @throws when the file cannot be used, for a reason that does not pass by itself */
+  /** @throws when the file cannot be used and the reason does not pass by itself */
   constructor(options: MessageStoreOptions) {
     const { dataPath, memory, logger } = options;
     this.state = new StoreState(memory);

@@ -1,4 +1,4 @@
-/** Opens messages.db: file modes, journal, schema, and what can be done where the disk is full. */
+/** Opens messages.db: file modes, journal, schema, and the fallback for a full disk. */
 
 import { chmodSync, closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,10 +8,10 @@ import { migrate } from './schema.ts';
 import { causeOfSqlite } from './write-group.ts';
 
 export const MESSAGES_FILE = 'messages.db';
-/** How long another program's lock on the file is waited for, milliseconds: the thread stands still in the meantime. */
+/** Milliseconds to wait for another program's lock on the file. The thread is blocked in that time. */
 const LOCKED_MS = 250;
 const FILE_MODE = 0o600;
-/** Causes that room or another way to lock may help against. */
+/** Causes that the freed reserve may remedy: the file is opened once more. */
 const WORTH_ANOTHER_WAY = new Set(['disk full', 'I/O error', 'read-only file system']);
 
 /**
@@ -32,8 +32,8 @@ export function openMessages(dataPath: string, reserve: Reserve): Database.Datab
 }
 
 /**
- * Nobody else opens the file, so the index of the write-ahead log is kept in memory. In a file it would be mapped, and what the disk refuses
- * there (no room, read-only after an error) ends the process with SIGBUS.
+ * Opens the file exclusively, which keeps the index of the write-ahead log in memory. An index file would be mapped into memory, and a disk
+ * that refuses it (full, or read-only after an error) would end the process with SIGBUS.
  */
 function open(path: string, logPages: number): Database.Database {
   const db = new Database(path, { timeout: LOCKED_MS });
@@ -50,18 +50,18 @@ function open(path: string, logPages: number): Database.Database {
   }
 }
 
-/** Messages are nobody else's business. SQLite gives its companions the mode of the file; those of an earlier version have another one. */
+/** Makes the files readable for their owner only. SQLite gives new companion files the mode of the file; an earlier version left others. */
 function makePrivate(path: string): void {
   try {
     closeSync(openSync(path, 'a', FILE_MODE));
   } catch {
-    // SQLite says what is wrong.
+    // SQLite reports what is wrong.
   }
   for (const file of [path, `${path}-wal`, `${path}-shm`]) {
     try {
       chmodSync(file, FILE_MODE);
     } catch {
-      // It is not there, or somebody else's.
+      // The file does not exist, or has another owner.
     }
   }
 }

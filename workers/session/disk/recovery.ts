@@ -1,4 +1,4 @@
-/** What happens while messages.db cannot be written: the state that everybody sees, attempts to write again, and the end when there is room. */
+/** Recovers from failed writes of messages.db: publishes the state, tries to write again, and ends when there is space. */
 
 import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,17 +6,17 @@ import type { Logger } from '../../../src/kernel/logger.ts';
 import type { StoreCause, StoreState } from '../../../src/thread/store-state.ts';
 import { causeOfSystem, type Reserve, roomOf } from './reserve.ts';
 
-/** The file, as far as it is written again. */
+/** The file, as the recovery uses it. */
 export interface Recoverable {
-  /** Writes what waits. @returns null: it is on disk; else why not */
+  /** Writes the waiting changes. @returns null when they are on disk, otherwise the cause */
   retry(): StoreCause | null;
-  /** Moves pages from the write-ahead log to the file and gives its room back. */
+  /** Moves pages from the write-ahead log to the file and frees the log's space. */
   checkpoint(): void;
   /** Bytes of the file that new rows may take. */
   readonly freeBytes: number;
-  /** Changes wait from now on. */
+  /** Makes changes wait. */
   suspend(): void;
-  /** Changes are written as they come again. */
+  /** Writes changes immediately again. */
   resume(): void;
 }
 
@@ -26,17 +26,17 @@ export interface RecoveryOptions {
   reserve: Reserve;
   state: StoreState;
   logger: () => Logger;
-  /** what waited is on disk */
+  /** called when the waiting changes are on disk */
   onWritten: () => void;
 }
 
-/** Between two attempts: room is found within 2 s. */
+/** Milliseconds between two attempts; free space is thus noticed within 2 s. */
 const RETRY_MS = 500;
-/** Room beside the reserve with which storing begins again: less would be gone at once. */
+/** Free bytes beside the reserve before storing resumes: with less, the disk would be full again at once. */
 const HEADROOM_BYTES = 512 * 1024;
-/** So much room within the file takes the place of the reserve. */
+/** Free bytes within the file that replace the reserve. */
 const FREE_ENOUGH_BYTES = 1024 * 1024;
-/** Free room with which nothing has to be tried at the start. */
+/** With this many free bytes the start needs no probe. */
 const PLENTY_BYTES = 64 * 1024 * 1024;
 const RESERVE_AFTER_MS = 3_000;
 const PROBE_FILE = 'messages.probe';
@@ -50,11 +50,11 @@ export class Recovery {
     this.#options = options;
   }
 
-  /** Takes the room that is held back. Where there is none, storing does not begin. */
+  /** Takes the reserve at the start. Without space for it, storing does not begin. */
   start(): void {
     const { dataPath, reserve } = this.#options;
     if (roomOf(dataPath).free > PLENTY_BYTES) {
-      // A start does not wait for it.
+      // The start does not wait for the reserve.
       this.#timer = setTimeout(() => void reserve.take(), RESERVE_AFTER_MS);
       return;
     }
@@ -64,7 +64,7 @@ export class Recovery {
     this.begin(missing);
   }
 
-  /** A write has failed. Attempts begin at once, in the room that was held back. */
+  /** Handles a failed write. Attempts begin at once, in the space of the reserve. */
   begin(cause: StoreCause): void {
     const { reserve, state } = this.#options;
     const found = this.#exact(cause);
@@ -74,7 +74,7 @@ export class Recovery {
     this.#schedule(0);
   }
 
-  /** The system says more exactly than SQLite what is wrong. */
+  /** The cause as the system reports it, which is more precise than SQLite's. */
   #exact(cause: StoreCause): StoreCause {
     return cause === 'I/O error' ? (probe(this.#options.dataPath) ?? cause) : cause;
   }
@@ -107,10 +107,10 @@ export class Recovery {
     if (this.#isTold) return;
     this.#isTold = true;
     const { state, logger, dataPath } = this.#options;
-    logger().error(`Messages cannot be stored: ${state.cause}; what needs no disk goes on`, { folder: dataPath });
+    logger().error(`Messages cannot be stored: ${state.cause}; operations without the disk continue`, { folder: dataPath });
   }
 
-  /** @returns null: there is room; else what is wrong with the disk */
+  /** @returns null when there is space, otherwise the problem of the disk */
   #missing(): StoreCause | null {
     const { file, reserve, dataPath } = this.#options;
     const missing = reserve.take() ?? probe(dataPath);

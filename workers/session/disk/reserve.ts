@@ -1,4 +1,4 @@
-/** A file that holds room back, so that deletes and what is under way can still be written when the disk is full. */
+/** A file that reserves space: deletes and changes under way can then still be written when the disk is full. */
 
 import { closeSync, openSync, statfsSync, statSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,13 +8,13 @@ import type { StoreCause } from '../../../src/thread/store-state.ts';
 const FILE = 'messages.reserve';
 const MIB = 1024 * 1024;
 /**
- * The write-ahead log is moved to the file when it has so many pages, and the file may grow by all of them: only then its room is free
- * again. So the reserve is larger than the log.
+ * SQLite moves the write-ahead log to the file when the log has this many pages, and the file may grow by all of them before the log's
+ * space is free again. The reserve is therefore larger than the log.
  */
 const SIZES = { usual: { pages: 1000, reserve: 5 * MIB }, small: { pages: 64, reserve: MIB / 2 } };
-/** Of the file system, from which on the usual sizes do no harm. */
+/** File systems of this size or more use the usual sizes. */
 const USUAL_FROM_BYTES = 128 * MIB;
-/** Not zeros: some file systems keep no room for those. */
+/** Not zeros: some file systems allocate no space for zeros. */
 const FILL = 0x55;
 
 const CAUSES: Record<string, StoreCause> = {
@@ -29,7 +29,7 @@ const CAUSES: Record<string, StoreCause> = {
 export class Reserve {
   readonly #path: string;
   readonly #bytes: number;
-  /** of the write-ahead log: it is moved to the file when it has so many */
+  /** pages of the write-ahead log at which it is moved to the file */
   readonly logPages: number;
 
   /** @param dataPath folder of messages.db */
@@ -41,8 +41,8 @@ export class Reserve {
   }
 
   /**
-   * Takes the room, unless it is taken already. This is also the probe for what is wrong with the disk.
-   * @returns null: it is taken; else why it cannot be
+   * Takes the space, unless it is already taken. Also serves as the probe for problems of the disk.
+   * @returns null when the space is taken, otherwise the cause of the failure
    */
   take(): StoreCause | null {
     try {
@@ -61,23 +61,23 @@ export class Reserve {
     }
   }
 
-  /** A file system may have become read-only since. */
+  /** Checks the existing file: the file system may have become read-only since. */
   #isWritable(): StoreCause | null {
     closeSync(openSync(this.#path, 'r+'));
     return null;
   }
 
-  /** Gives the room to whoever writes next. */
+  /** Frees the space for the next writes. */
   release(): void {
     try {
       unlinkSync(this.#path);
     } catch {
-      // There was none, or nothing can be removed either.
+      // The reserve does not exist, or nothing can be removed either.
     }
   }
 }
 
-/** Bytes of the file system, and those that are free; 0 when it does not tell. */
+/** Size and free space of the file system, bytes; 0 when the system does not report them. */
 export function roomOf(folder: string): { size: number; free: number } {
   try {
     const { blocks, bavail, bsize } = statfsSync(folder);
@@ -87,7 +87,7 @@ export function roomOf(folder: string): { size: number; free: number } {
   }
 }
 
-/** Why the system refuses to write. */
+/** The cause of a refused write. */
 export function causeOfSystem(error: unknown): StoreCause {
   return CAUSES[systemErrorName(error)] ?? 'I/O error';
 }

@@ -1,4 +1,4 @@
-/** The schema of messages.db, step by step; the file's user_version is the number of steps that it has taken. */
+/** The schema of messages.db as a list of steps; the file's user_version is the number of steps taken. */
 
 import type Database from 'better-sqlite3';
 import type { WireSubscription } from '../../mesh/controls.ts';
@@ -20,18 +20,18 @@ CREATE TABLE retained (
   sender TEXT NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (namespace, topic));
 `;
 
-/** Version 1 had the subscriptions in the state of their session, which was written anew for each of them. */
+/** Version 1 stored the subscriptions in the session's state, which every change of one wrote again. */
 const SCHEMA_2 = `
 CREATE TABLE subscription (
   namespace TEXT NOT NULL, client TEXT NOT NULL, key TEXT NOT NULL, subscription TEXT NOT NULL, PRIMARY KEY (namespace, client, key)) WITHOUT ROWID;
 `;
 
-/** Until version 3 moments were those of the wall clock; the lasting clock begins with it, so that they stay true. */
+/** Versions up to 3 stored moments of the wall clock. The lasting clock begins with the wall clock's value, so they stay correct. */
 const SCHEMA_4 = `
 CREATE TABLE IF NOT EXISTS clock (one INTEGER PRIMARY KEY CHECK (one = 1), lasting REAL NOT NULL, wall REAL NOT NULL);
 `;
 
-/** Until version 4, serials were made from the clock, and a message that came to a session by itself and by a shared group was one row. */
+/** Up to version 4, serials came from the clock, and a message that a session got directly and through a shared group was one row. */
 const SCHEMA_5 = `
 DROP INDEX delivery_of;
 CREATE UNIQUE INDEX delivery_of ON delivery (namespace, client, source, serial, ifnull(share_filter, ''), ifnull(share_name, ''));
@@ -39,10 +39,10 @@ CREATE TABLE start (one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT N
 INSERT INTO start VALUES (1, 0);
 `;
 
-/** The endpoint by which a retained message came: what is kept counts in its quota. Of older ones it is not known. */
+/** The endpoint that received a retained message, whose quota the message uses. Unknown for older messages. */
 const RETAINED_ENDPOINT = `ALTER TABLE retained ADD COLUMN endpoint TEXT NOT NULL DEFAULT '';`;
 
-/** A step is appended, never changed. */
+/** Steps are only appended, never changed. */
 const STEPS: readonly ((db: Database.Database) => void)[] = [
   (db) => db.exec(SCHEMA_1),
   (db) => {
@@ -61,7 +61,7 @@ const STEPS: readonly ((db: Database.Database) => void)[] = [
 /** The newest schema that this version knows. */
 export const SCHEMA_VERSION = STEPS.length;
 
-/** Brings the file to SCHEMA_VERSION, wholly or not at all. @throws Error when a newer version has written it */
+/** Migrates the file to SCHEMA_VERSION, in one transaction. @throws Error when a newer version wrote the file */
 export function migrate(db: Database.Database): void {
   const version = db.pragma('user_version', { simple: true }) as number;
   if (version > SCHEMA_VERSION) throw new Error(`messages.db has version ${version}, this program knows ${SCHEMA_VERSION}`);
@@ -83,13 +83,13 @@ function splitSubscriptions(db: Database.Database): void {
   const putState = db.prepare('UPDATE session SET state = ? WHERE namespace = ? AND client = ?');
   for (const { namespace, client, state } of states(db)) {
     const { subscriptions, ...rest } = JSON.parse(state) as SessionState & { subscriptions: WireSubscription[] };
-    // Its bytes are still in the form of version 1, for the step that knows it.
+    // The bytes stay in the form of version 1, which the next step decodes.
     putState.run(JSON.stringify(rest), namespace, client);
     for (const each of subscriptions) putSubscription.run(namespace, client, subscriptionKey(each), encodeSubscription(each));
   }
 }
 
-/** Until version 2, bytes in a state had two forms; the reader knew one of them. */
+/** Rewrites states. Up to version 2, bytes in a state had two forms, and the reader knew only one. */
 function rewriteStates(db: Database.Database): void {
   const put = db.prepare('UPDATE session SET state = ? WHERE namespace = ? AND client = ?');
   for (const { namespace, client, state } of states(db)) put.run(encodeState(decodeStateOfVersion2(state)), namespace, client);

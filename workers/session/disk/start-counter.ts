@@ -1,13 +1,13 @@
-/** The start counter of messages.db: the high part of every message's serial, so that no process gives a number that is on disk already. */
+/** The start counter of messages.db: the high part of every serial. It keeps a process from reusing a number that is already on disk. */
 
 import type Database from 'better-sqlite3';
 import { START_MAX } from '../../../src/thread/message-numbers.ts';
 
-/** Peers of a process are numbered from 1. */
+/** Not a peer number, because the peers of a process are numbered from 1. */
 const NO_PEER = 0;
 
 /**
- * Counts a start, durably. To be called once in the life of a process, before any thread of it numbers a message.
+ * Counts a start durably. Must be called once per process, before any of its threads numbers a message.
  * @returns 1..START_MAX; no message on disk has a serial of this start
  */
 export function claimStart(db: Database.Database): number {
@@ -21,13 +21,13 @@ export function claimStart(db: Database.Database): number {
 
 export const PUT_START = 'UPDATE start SET count = ?';
 
-/** The number of the start that comes next. */
+/** The number of the next start. */
 export function nextStart(db: Database.Database): number {
   const { count } = db.prepare('SELECT count FROM start').get() as { count: number };
   return count >= START_MAX ? 1 : count + 1;
 }
 
-/** Names every delivery by its row: what earlier processes called it means nothing to this one, and may be given again. */
+/** Names every delivery by its row: names of earlier processes mean nothing to this one, which may use them again. */
 export function renumber(db: Database.Database): void {
   db.prepare(`UPDATE delivery SET source = ${NO_PEER}, serial = row`).run();
 }

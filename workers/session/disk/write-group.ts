@@ -1,4 +1,4 @@
-/** The open transaction of messages.db: a group of changes that is written wholly, kept and written again after a failure, never half applied. */
+/** The open transaction of messages.db: a group of changes that is written as a whole, or kept after a failure and written again. */
 
 import Database from 'better-sqlite3';
 import type { StoreCause } from '../../../src/thread/store-state.ts';
@@ -7,28 +7,28 @@ interface Change {
   sql: string;
   values: unknown[];
   bytes: number;
-  /** its publisher is told when it cannot be stored: it need not be kept */
+  /** dropped on failure, because its publisher gets an error */
   isRefusable: boolean;
-  /** what follows does not belong to it */
+  /** the changes behind it may be written separately */
   endsPart: boolean;
 }
 
 export interface WriteGroupHooks {
-  /** A write has failed for this reason: what the group had that is refusable is dropped, the rest is kept. Called once until onStored. */
+  /** A write has failed for this reason. Refusable changes of the group are dropped, all others are kept. Called once until resume(). */
   onFailed(cause: StoreCause): void;
-  /** A change was given up, because too many wait. */
+  /** A change was dropped, because too many wait. */
   onLost(): void;
 }
 
-/** About as many are written at once after a failure. */
+/** Approximate number of changes per step when they are written again after a failure. */
 const STEP_CHANGES = 50;
-/** Changes that may wait while nothing can be written, and their bytes. */
+/** Limits of waiting changes while writes fail: their number and their bytes. */
 const WAITING_MAX = 100_000;
 const WAITING_BYTES_MAX = 32 * 1024 * 1024;
-/** What a change takes beside its values, about. */
+/** Approximate bytes of a change without its values. */
 const CHANGE_BYTES = 150;
 
-/** By the beginning of SQLite's code; what is not here is an error of the program. */
+/** Causes by the beginning of SQLite's code. Any other code is an error in the program. */
 const CAUSES: [string, StoreCause][] = [
   ['SQLITE_FULL', 'disk full'],
   ['SQLITE_READONLY', 'read-only file system'],
@@ -43,15 +43,15 @@ const CAUSES: [string, StoreCause][] = [
   ['SQLITE_AUTH', 'no permission'],
 ];
 
-/** Null: the error is none of the disk or the file. */
+/** Null when neither the disk nor the file causes the error. */
 export function causeOfSqlite(error: unknown): StoreCause | null {
   if (!(error instanceof Database.SqliteError)) return null;
   return CAUSES.find(([code]) => error.code.startsWith(code))?.[1] ?? null;
 }
 
 /**
- * stored: everything until now is on disk; failed: this group could not be written, what was refusable in it is given up; waiting: writing
- * has failed before, and what is to be kept waits.
+ * stored: everything so far is on disk; failed: this group could not be written, and its refusable changes are dropped; waiting: an earlier
+ * write has failed, and the changes to keep wait.
  */
 export type CommitOutcome = 'stored' | 'failed' | 'waiting';
 
@@ -63,9 +63,9 @@ export class WriteGroup {
   #bytes = 0;
   #isOpen = false;
   #isFailing = false;
-  /** since the last commit() */
+  /** a write has failed since the last commit() */
   #hasFailedNow = false;
-  /** what is written from now on may be refused to whoever sent it */
+  /** true: later changes are refusable, and their sender gets an error */
   isRefusable = false;
 
   constructor(db: Database.Database, hooks: WriteGroupHooks) {
@@ -73,12 +73,12 @@ export class WriteGroup {
     this.#hooks = hooks;
   }
 
-  /** Something waits to be committed. */
+  /** True when changes wait for a commit. */
   get isDirty(): boolean {
     return this.#changes.length > 0;
   }
 
-  /** Nothing is written before retry() succeeds. */
+  /** True when nothing is written before retry() succeeds. */
   get isFailing(): boolean {
     return this.#isFailing;
   }
@@ -92,7 +92,7 @@ export class WriteGroup {
     return statement;
   }
 
-  /** Makes a change. @returns rows changed; 1 while nothing can be written: the change waits, or is given up when it is refusable */
+  /** Makes a change. @returns changed rows; 1 while writes fail: the change then waits, or is dropped when it is refusable */
   run(sql: string, values: unknown[]): number {
     if (this.#isFailing && this.isRefusable) return 1;
     const change = { sql, values, bytes: CHANGE_BYTES + sizeOf(values), isRefusable: this.isRefusable, endsPart: false };
@@ -131,13 +131,13 @@ export class WriteGroup {
     return hasFailedNow ? 'failed' : 'waiting';
   }
 
-  /** What was written until now, and what is written from now on, may be written one without the other. */
+  /** Allows the changes so far to be written without later ones, and the reverse. */
   endPart(): void {
     const last = this.#changes.at(-1);
     if (last !== undefined) last.endsPart = true;
   }
 
-  /** A write beside this group has failed. @throws the error itself when it is none of the disk */
+  /** Handles a write that failed outside this group. @throws the error itself when the disk is not the cause */
   fail(error: unknown): void {
     this.#failed(error);
   }
@@ -148,7 +148,7 @@ export class WriteGroup {
     this.#bytes = 0;
   }
 
-  /** @throws the error itself when it is none of the disk */
+  /** @throws the error itself when the disk is not the cause */
   #failed(error: unknown): void {
     const cause = causeOfSqlite(error);
     this.#rollBack();
@@ -166,15 +166,15 @@ export class WriteGroup {
     try {
       if (this.#db.inTransaction) this.#db.exec('ROLLBACK');
     } catch {
-      // SQLite has rolled back by itself.
+      // SQLite has already rolled back.
     }
   }
 
   /**
-   * Writes what waits, some parts at a time, so that each step needs little room.
-   * @param onStep called after each step: room may be made for the next one
-   * @returns null: it is on disk; else why not
-   * @throws an error that is none of the disk
+   * Writes the waiting changes, some parts per step, so that each step needs little space.
+   * @param onStep called after each step, to make space for the next one
+   * @returns null when all changes are on disk, otherwise the cause
+   * @throws an error that the disk does not cause
    */
   retry(onStep: () => void): StoreCause | null {
     do {
@@ -195,18 +195,18 @@ export class WriteGroup {
     return null;
   }
 
-  /** Changes of whole parts: what belongs together is written together. */
+  /** Changes in the next step: whole parts only, because a part belongs together. */
   #stepSize(): number {
     for (let at = STEP_CHANGES - 1; at < this.#changes.length; at++) if (this.#changes[at]!.endsPart) return at + 1;
     return this.#changes.length;
   }
 
-  /** From now on changes wait: there is no room, as is known before anything was tried. */
+  /** Makes changes wait, because the lack of space is known before the first attempt. */
   suspend(): void {
     this.#isFailing = true;
   }
 
-  /** From now on changes are written as they come. To be called after a retry() that succeeded. */
+  /** Writes changes immediately again. Call it after a successful retry(). */
   resume(): void {
     this.#isFailing = false;
   }

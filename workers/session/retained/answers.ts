@@ -1,4 +1,4 @@
-/** The session worker's answers to questions for retained messages: page by page, each when its reader wants it, in slices of the thread. */
+/** Answers queries for retained messages in the session worker: page by page, each when its reader wants it, in slices of the thread. */
 
 import { steadyNow } from '../../../src/kernel/clock.ts';
 import { Fifo } from '../../../src/kernel/fifo.ts';
@@ -8,7 +8,7 @@ import type { PeerLink } from '../../mesh/peer-link.ts';
 import type { RetainedStore } from './store.ts';
 import { RetainedWalks, type SharedWalk } from './walks.ts';
 
-/** Milliseconds of this work in one loop iteration. */
+/** Milliseconds of this work per loop iteration. */
 const SLICE_MS = 10;
 
 type Question = Extract<Control, { t: 'retained-get' }>;
@@ -20,12 +20,12 @@ interface Answer {
   walk: SharedWalk | null;
   page: number;
   isFresh: boolean;
-  /** it waits for its turn */
+  /** the answer is queued for a turn */
   isDue: boolean;
   isEnded: boolean;
 }
 
-/** One for each question that a connected subscriber has open: bounded by their number. */
+/** Holds one answer for each open query of a connected subscriber, which bounds their number. */
 export class RetainedAnswers {
   readonly #mesh: Mesh;
   readonly #walks: RetainedWalks;
@@ -44,11 +44,11 @@ export class RetainedAnswers {
     const answer: Answer = { peer, question, filterAt: from, walk: null, page: 0, isFresh: false, isDue: false, isEnded: false };
     const open = this.#open.get(peer) ?? new Map<number, Answer>();
     this.#open.set(peer, open.set(request, answer));
-    // What other peers have published before this question may still be in their ports.
+    // Earlier publishes of other peers may still be in their ports.
     this.#mesh.whenDrained(() => this.#want(answer));
   }
 
-  /** The reader has room for a page. @param isFresh what it was given before is out of date */
+  /** Answers a reader with room for a page. @param isFresh the reader's previous page is out of date */
   next(peer: PeerLink, { request, filterAt, page, isFresh }: Extract<Control, { t: 'retained-next' }>): void {
     const answer = this.#open.get(peer)?.get(request);
     if (answer === undefined) return;
@@ -60,7 +60,7 @@ export class RetainedAnswers {
     else this.#want(answer);
   }
 
-  /** Nobody reads on. */
+  /** Ends an answer, because its reader has gone. */
   end(peer: PeerLink, request: number): void {
     const open = this.#open.get(peer);
     const answer = open?.get(request);
@@ -75,7 +75,7 @@ export class RetainedAnswers {
     this.#open.delete(peer);
   }
 
-  /** Forgets what nobody reads any more. */
+  /** Drops walks without readers. */
   sweep(): void {
     this.#walks.sweep();
   }
@@ -109,7 +109,7 @@ export class RetainedAnswers {
     if (this.#due.length > 0) this.#schedule();
   };
 
-  /** False: the slice is over before the page is there. */
+  /** False when the slice ends before the page is found. */
   #answer(answer: Answer, until: number): boolean {
     const { peer, question } = answer;
     const { request, namespace, filters } = question;
@@ -126,7 +126,7 @@ export class RetainedAnswers {
         peer.control({ t: 'retained-page', request, filterAt: answer.filterAt, at: answer.page, page });
         return true;
       }
-      // Nothing at all matches this filter.
+      // No message matches this filter.
       this.#leave(answer);
       answer.filterAt++;
     }

@@ -1,28 +1,28 @@
-/** A page of retained messages, in memory that all threads share: made once, read by every worker that asks, sent on as it is where that is possible. */
+/** A page of retained messages in shared memory: made once, read by every worker that asks, and sent unchanged when possible. */
 
 import { publishSize, writePublish } from '../../../src/mqtt/encode-publish.ts';
 import { readRemainingLength, remainingLengthSize } from '../../../src/mqtt/framer.ts';
 import type { QoS } from '../../../src/mqtt/packet.ts';
 import { EMPTY, Message } from '../../routing/message.ts';
 
-/** As it crosses between threads; the bytes are not copied. */
+/** A page as it crosses between threads; its bytes are not copied. */
 export interface RetainedPage {
-  /** unique in the life of a session worker */
+  /** unique for the life of a session worker */
   id: number;
   count: number;
-  /** PUBLISH packets as MQTT 3 subscribers of QoS 0 get them, one after the other */
+  /** consecutive PUBLISH packets for MQTT 3 subscribers with QoS 0 */
   packets: Uint8Array;
-  /** what the packets do not say, message by message */
+  /** the other fields of each message */
   heads: Uint8Array;
   /** peers that routed the messages first */
   sources: number[];
-  /** the highest QoS */
+  /** the highest QoS of the messages */
   maxQos: QoS;
-  /** some of them expire */
+  /** true when a message expires */
   expires: boolean;
 }
 
-/** From this size on a message stands in shared memory as long as it is retained, and is a page of its own. */
+/** A message of this size or more stays in shared memory while it is retained, and is a page of its own. */
 const LARGE_BYTES = 16 * 1024;
 /** packet end, source, QoS, serial, expiry, lengths of publisher and properties */
 const HEAD_BYTES = 4 + 4 + 1 + 8 + 8 + 4 + 4;
@@ -51,7 +51,7 @@ function sharedBuffer(bytes: number): Buffer {
   return Buffer.from(new SharedArrayBuffer(bytes));
 }
 
-/** Moves the bytes of a message that will be retained to where they stay: of a large one, where all threads can read them. */
+/** Moves the bytes of a new retained message to their final place; for a large message into shared memory. */
 export function settle(message: Message): Message {
   if (message.payload.length >= LARGE_BYTES) {
     const encoding = encodingOf(message);
@@ -63,12 +63,12 @@ export function settle(message: Message): Message {
   return message.detach();
 }
 
-/** The message has to be a page of its own. */
+/** True when the message must be a page of its own. */
 export function isLarge(message: Message): boolean {
   return largePackets.has(message);
 }
 
-/** @param messages detached; a large one alone */
+/** @param messages detached; a large one must be alone */
 export function makePage(messages: readonly Message[]): RetainedPage {
   const sources = new Set<number>();
   let maxQos: QoS = 0;
@@ -108,7 +108,7 @@ function writeHead(heads: Buffer, start: number, message: Message, end: number):
   return at + forward.copy(heads, at);
 }
 
-/** The messages of a page; their payloads stay where they are. */
+/** The messages of a page; their payloads are not copied. */
 export function readPage(page: RetainedPage): Message[] {
   const packets = toBuffer(page.packets);
   const heads = toBuffer(page.heads);
@@ -136,7 +136,7 @@ export function readPage(page: RetainedPage): Message[] {
   return messages;
 }
 
-/** The packets of the page for MQTT 5 subscribers of QoS 0. @param messages of a page in which nothing expires */
+/** The packets of the page for MQTT 5 subscribers with QoS 0. @param messages of a page without expiring messages */
 export function packetsOfVersion5(messages: readonly Message[]): Buffer {
   const encodings = messages.map((message) => ({ ...encodingOf(message), version: 5 as const, forward: message.forward }));
   const bytes = Buffer.allocUnsafeSlow(encodings.reduce((sum, encoding) => sum + publishSize(encoding), 0));

@@ -1,4 +1,4 @@
-/** An endpoint worker's questions for retained messages, answered page by page, and what its readers share of them. */
+/** An endpoint worker's queries for retained messages, answered page by page, and the data that their readers share. */
 
 import type { Control } from '../../mesh/controls.ts';
 import type { Mesh } from '../../mesh/mesh.ts';
@@ -7,15 +7,15 @@ import type { Run } from '../../routing/subscriber.ts';
 import { packetsOfVersion5, type RetainedPage, readPage } from './page.ts';
 import { RecentRetained } from './recent.ts';
 
-/** A page that is not there by then will not come: the session worker was replaced meanwhile if it stood still. */
+/** Deadline for a page (ms). A page that is still missing will not come: a session worker that hung has been replaced. */
 const DEADLINE_MS = 30_000;
-/** Pages that are kept for further readers: bytes of their packets in either version. */
+/** Bytes of pages kept for further readers, with their packets in both versions. */
 const KEPT_BYTES = 8 * 1024 * 1024;
 
 /** A page in this worker, shared by its readers. */
 export class LocalPage {
   readonly page: RetainedPage;
-  /** resolves when what the peers had routed before the page was made has come here; null: it has */
+  /** resolves when everything that the peers routed before the page was made has come here; null: it has */
   fence: Promise<void> | null;
   #messages: readonly Message[] | null = null;
   #run: Run | null = null;
@@ -37,7 +37,7 @@ export class LocalPage {
     return this.#messages;
   }
 
-  /** All of it as QoS 0. @param version of the subscriber. Not for pages in which something expires */
+  /** The whole page as a QoS 0 run. @param version of the subscriber. Must not be called for a page with expiring messages */
   runFor(version: number): Run {
     const { packets, count } = this.page;
     this.#run ??= { buf: asBuffer(packets), start: 0, end: packets.byteLength, count, version: 4, other: null, from: '' };
@@ -46,17 +46,17 @@ export class LocalPage {
   }
 }
 
-/** What reads the answer to a question. */
+/** Reads the answer to a query. */
 export interface RetainedReader {
-  /** A page of what matches the filter, the `at`th; null: nothing more matches it, or, behind the last filter, any. */
+  /** Page number `at` of the messages that match the filter. Null: no further page for the filter; behind the last filter: none at all. */
   onPage(filterAt: number, at: number, page: LocalPage | null): void;
-  /** A new session worker: what was asked has to be asked again, by restart(). */
+  /** A new session worker runs: the query must ask again, with restart(). */
   onRestart(): void;
-  /** The page did not come in time. */
+  /** The page has missed its deadline. */
   onLate(): void;
 }
 
-/** The question of new subscriptions that were made together. It hears what is published from its beginning until end(). */
+/** The query of subscriptions that were made together. It records new messages from its beginning until end(). */
 export class RetainedQuery {
   readonly request: number;
   readonly namespace: string;
@@ -84,31 +84,31 @@ export class RetainedQuery {
     return this.#isEnded;
   }
 
-  /** Nothing has passed, and nothing waits in the session, that a page could repeat. */
+  /** True when no message that a page could repeat has passed or waits in the session. */
   get isUndisturbed(): boolean {
     return this.recent.last === this.#beganAt && this.#waiting === null;
   }
 
-  /** Leaves out of the answer what waits in the session: the session delivers these messages itself. @param waiting topic → payload of the newest one */
+  /** Omits messages that wait in the session, which delivers them itself. @param waiting topic → payload of the newest one */
   leaveOut(waiting: ReadonlyMap<string, Uint8Array>): void {
     if (waiting.size > 0) this.#waiting = waiting;
   }
 
-  /** Asks for the first page; to be called when every peer knows the filters. */
+  /** Requests the first page. Call it when every peer knows the filters. */
   ask(reader: RetainedReader): void {
     this.reader = reader;
     this.#askedAt = this.recent.last;
     this.restart(0);
   }
 
-  /** Asks a new session worker, from the first page of a filter on. */
+  /** Asks a new session worker, starting with the first page of a filter. */
   restart(filterAt: number): void {
     const { request, namespace, filters } = this;
     this.#queries.say({ t: 'retained-get', request, namespace, filters, from: filterAt });
     this.#await();
   }
 
-  /** Asks for a page. @param isFresh as it is now: what was given before is out of date */
+  /** Requests a page. @param isFresh the previous content is out of date: the page must show the present state */
   want(filterAt: number, page: number, isFresh: boolean): void {
     this.#queries.say({ t: 'retained-next', request: this.request, filterAt, page, isFresh });
     this.#await();
@@ -124,14 +124,14 @@ export class RetainedQuery {
     this.reader?.onPage(filterAt, at, page);
   }
 
-  /** The subscriber was sent this message, or a newer one of the topic: what the answer brought must not follow. */
+  /** True when the subscriber was already sent this message or a newer one on its topic: the answer must not repeat it. */
   isOvertaken(message: Message): boolean {
     const waiting = this.#waiting?.get(message.topic);
     if (waiting !== undefined && Buffer.compare(waiting, message.payload) === 0) return true;
     return this.recent.isOvertaken(message, this.#beganAt, this.#askedAt);
   }
 
-  /** Everything has been sent, or nobody wants it any more. */
+  /** Ends the query: everything is sent, or its reader has gone. */
   end(): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
@@ -143,7 +143,7 @@ export class RetainedQuery {
 export class RetainedQueries {
   readonly #mesh: Mesh;
   readonly #queries = new Map<number, RetainedQuery>();
-  /** by namespace, while somebody reads there */
+  /** by namespace, while a query reads there */
   readonly #recent = new Map<string, RecentRetained>();
   /** by page id, the oldest first */
   readonly #pages = new Map<number, LocalPage>();
@@ -154,7 +154,7 @@ export class RetainedQueries {
     this.#mesh = mesh;
   }
 
-  /** Begins to hear when subscriptions are made. Whoever begins a question ends it. */
+  /** Starts to record new messages, when subscriptions are made. The caller must end the query. */
   begin(namespace: string, filters: readonly string[]): RetainedQuery {
     let recent = this.#recent.get(namespace);
     if (recent === undefined) {
@@ -183,7 +183,7 @@ export class RetainedQueries {
   }
 
   #keep(page: RetainedPage): LocalPage {
-    // The session worker may have heard of a publish before this worker, to which it is on its way with others before it.
+    // The session worker may get a publish before this worker, for which it still waits in a peer's queue behind others.
     const session = this.#mesh.sessionLink?.id;
     const local = new LocalPage(page, this.#mesh.fence(page.sources.filter((source) => source !== session)));
     this.#pages.set(page.id, local);
@@ -206,12 +206,12 @@ export class RetainedQueries {
     this.#pageBytes = 0;
   }
 
-  /** To the session worker; when it is away, the next one is asked. */
+  /** Sends to the session worker. Without one, the message is dropped: the next session worker is asked again. */
   say(control: Control): void {
     this.#mesh.sessionLink?.control(control);
   }
 
-  /** A new session worker: ask again what the old one did not answer. */
+  /** Repeats unanswered requests, because a new session worker runs. */
   onSessionWorker(): void {
     this.#pages.clear();
     this.#pageBytes = 0;

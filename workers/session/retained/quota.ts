@@ -1,36 +1,36 @@
-/** What retained messages take, by namespace and by endpoint, and whether one more has room: nobody takes what another has. */
+/** The room of retained messages, by namespace and by endpoint. Decides whether a message has room without taking room of another owner. */
 
 /** An amount of retained messages. */
 export interface RetainedUse {
   messages: number;
-  /** topics, payloads and properties, and what a message takes beside them */
+  /** bytes of topics, payloads and properties, plus a constant per message */
   bytes: number;
 }
 
-/** A retained message, as far as it takes room. */
+/** The room that a retained message takes. */
 export interface RetainedPart {
   /** endpoint id of its publisher; '': the server itself */
   readonly origin: string;
   readonly bytes: number;
 }
 
-/** A limit that a message is over. */
+/** The limit that a message exceeds. */
 export interface RetainedRefusal {
   limit: 'endpoint' | 'namespace';
   measure: keyof RetainedUse;
 }
 
-/** What all namespaces of a node may take together. */
+/** Limits for all namespaces of a node together. */
 export interface NodeLimits extends RetainedUse {}
 
 const MEASURES = ['messages', 'bytes'] as const;
 const NOTHING: RetainedUse = { messages: 0, bytes: 0 };
 
 /**
- * A message is charged to its namespace and to the endpoint that it came by. Only what grows can be refused: a shorter message in place of
- * a longer one always has room, also when a limit was lowered below what is there. The node's room is shared by a rule that needs no list of
- * namespaces: a namespace may grow as long as it takes no more than what is left free. So one alone gets half of the node's room, the next
- * one half of the rest, and something is left for each newcomer.
+ * Charges a message to its namespace and to the endpoint that received it. Only growth can be refused: a shorter message in place of a
+ * longer one always has room, even after a limit was lowered below the present use. The namespaces share the node's room by a rule that
+ * needs no list of them: a namespace may grow while it takes no more than what stays free. A single namespace thus gets half of the node's
+ * room, the next one half of the rest, and something is left for each newcomer.
  */
 export class RetainedQuota {
   readonly #node: NodeLimits;
@@ -43,7 +43,7 @@ export class RetainedQuota {
     this.#node = node;
   }
 
-  /** Limits an endpoint from now on; what is there stays. */
+  /** Limits an endpoint from now on; present messages stay. */
   setLimit(endpoint: string, limit: RetainedUse): void {
     this.#limits.set(endpoint, limit);
   }
@@ -57,12 +57,12 @@ export class RetainedQuota {
     return this.#namespaces.entries();
   }
 
-  /** Endpoints by which retained messages came that are kept. */
+  /** Endpoints that received the present retained messages. */
   endpoints(): IterableIterator<[string, Readonly<RetainedUse>]> {
     return this.#endpoints.entries();
   }
 
-  /** The limit that `next` would be over in the place of `before`; null: it has room. */
+  /** The limit that `next` would exceed in place of `before`; null when it has room. */
   refusal(namespace: string, next: RetainedPart, before: RetainedPart | null): RetainedRefusal | null {
     const used = this.#namespaces.get(namespace) ?? NOTHING;
     const ofEndpoint = this.#endpoints.get(next.origin) ?? NOTHING;
@@ -83,7 +83,7 @@ export class RetainedQuota {
     this.#change(namespace, part, 1);
   }
 
-  /** Gives the room of a message back. */
+  /** Returns the room of a message. */
   remove(namespace: string, part: RetainedPart): void {
     this.#change(namespace, part, -1);
   }
@@ -100,7 +100,7 @@ function sizeOf(part: RetainedPart, measure: keyof RetainedUse): number {
   return measure === 'messages' ? 1 : part.bytes;
 }
 
-/** An entry that is empty goes: names come from outside. */
+/** Empty entries are removed: the names come from outside and must not pile up. */
 function change(uses: Map<string, RetainedUse>, name: string, sign: 1 | -1, bytes: number): void {
   const use = uses.get(name) ?? { ...NOTHING };
   use.messages += sign;

@@ -1,16 +1,18 @@
-/** Retained messages that passed through a worker while subscribers read what is retained: what the worker has delivered is newer than a page. */
+/**
+ * Retained messages that passed through a worker while subscribers read the retained ones: the worker has delivered newer data than a page.
+ */
 
 import type { Message } from '../../routing/message.ts';
 
-/** Topics that are remembered; with more, all are forgotten, and pages that readers hold are asked for anew. */
+/** Limit of remembered topics. Above it all are dropped, and the readers request their pages again. */
 const TOPICS_MAX = 100_000;
 
-/** Of one namespace. */
+/** The recent retained messages of one namespace. */
 export class RecentRetained {
   readonly #topics = new Map<string, { at: number; identity: string }>();
   readonly #topicsMax: number;
   #last = 0;
-  /** moves when everything was forgotten */
+  /** increases when all topics are dropped */
   epoch = 0;
   readers = 0;
 
@@ -18,7 +20,7 @@ export class RecentRetained {
     this.#topicsMax = topicsMax;
   }
 
-  /** The number of the last message. */
+  /** Number of the last message. */
   get last(): number {
     return this.#last;
   }
@@ -33,8 +35,8 @@ export class RecentRetained {
   }
 
   /**
-   * A reader that began to hear the topic at `beganAt`, and hears everything since `askedAt`, has had this message or a newer one. In between it may
-   * have missed some: only the very message counts.
+   * True when a reader has had this message or a newer one. `beganAt`: the reader began to see the topic; since `askedAt` it sees every
+   * message. Between the two it may have missed messages, so only this very message counts there.
    */
   isOvertaken(message: Message, beganAt: number, askedAt: number): boolean {
     if (this.#last === beganAt) return false;

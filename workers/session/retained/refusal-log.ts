@@ -1,4 +1,4 @@
-/** Tells the log of retained messages that found no room: once a minute for each endpoint, with how many they were. */
+/** Logs retained messages without room: at most one line per minute and endpoint, with their number. */
 
 import type { Logger } from '../../../src/kernel/logger.ts';
 import type { RetainedRefusal } from './quota.ts';
@@ -9,15 +9,15 @@ export class RefusalLog {
   readonly #logger: () => Logger;
   /** endpoint id → port */
   readonly #ports = new Map<string, number>();
-  /** endpoint id → when it was told of last, steady milliseconds, and how many were refused since */
+  /** endpoint id → steady milliseconds of its last line, and refusals since */
   readonly #told = new Map<string, { at: number; count: number }>();
 
-  /** @param logger asked when there is something to tell */
+  /** @param logger called when there is a line to write */
   constructor(logger: () => Logger) {
     this.#logger = logger;
   }
 
-  /** Names an endpoint by its port from now on. */
+  /** Sets the port by which later lines name an endpoint. */
   name(endpoint: string, port: number): void {
     this.#ports.set(endpoint, port);
   }
@@ -34,7 +34,7 @@ export class RefusalLog {
     const port = this.#ports.get(endpoint);
     const where = port === undefined ? 'Messages of the server' : `Endpoint ${port}: messages`;
     const key = measure === 'messages' ? 'maxRetainedMessages' : 'maxRetainedBytes';
-    const why = limit === 'endpoint' ? `the endpoint has ${key} already` : `namespace ${namespace} has its part of what the node keeps`;
+    const why = limit === 'endpoint' ? `the endpoint has reached ${key}` : `namespace ${namespace} has reached its share of the node`;
     this.#logger().warn(`${where} are not retained: ${why}`, { namespace, endpoint, count });
   }
 }

@@ -7,36 +7,36 @@ import { settle } from './page.ts';
 import { type NodeLimits, type RetainedPart, RetainedQuota, type RetainedRefusal, type RetainedUse } from './quota.ts';
 import { RetainedTree, RetainedWalk } from './tree.ts';
 
-/** What a message takes beside its topic, payload and properties, about. */
+/** Approximate bytes of a message without its topic, payload and properties. */
 const MESSAGE_BYTES = 200;
 const MIB = 1024 * 1024;
 
-/** What a node keeps at most: a quarter of the memory that it may use, up to 1 GiB. */
+/** Limits of a node: a quarter of the memory that it may use, at least 64 MiB and at most 1 GiB. */
 export function nodeLimits(): NodeLimits {
   const constrained = process.constrainedMemory();
   const memory = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
   return { messages: 2_000_000, bytes: Math.min(1024 * MIB, Math.max(64 * MIB, Math.floor(memory / 4))) };
 }
 
-/** Where retained messages are kept over a restart. */
+/** Stores retained messages across a restart. */
 export interface RetainedDisk {
   putRetained(namespace: string, message: Message): void;
   deleteRetained(namespace: string, topic: string): void;
 }
 
-/** What is kept, and what was refused since the start. */
+/** The present messages, and the refusals since the start. */
 export interface RetainedCount extends RetainedUse {
   refused: number;
   namespaces: ({ namespace: string } & RetainedUse)[];
   endpoints: ({ endpoint: string; refused: number } & RetainedUse)[];
 }
 
-/** What is retained in one namespace. */
+/** The retained messages of one namespace. */
 class Root {
   readonly tree = new RetainedTree();
-  /** those that expire, by topic */
+  /** messages that expire, by topic */
   readonly expiring = new Map<string, Message>();
-  /** moves with each change */
+  /** increases with each change */
   version = 0;
 }
 
@@ -44,9 +44,9 @@ export class RetainedStore {
   readonly #roots = new Map<string, Root>();
   readonly #disk: RetainedDisk | null;
   readonly quota: RetainedQuota;
-  /** changes that are not known to be on disk; of one loop iteration */
+  /** changes of one loop iteration that are not known to be on disk */
   #unsettled: { namespace: string; topic: string; before: Message | null }[] = [];
-  /** endpoint id → messages refused; '': the server's */
+  /** endpoint id → refused messages; '': the server itself */
   readonly #refused = new Map<string, number>();
 
   constructor(disk: RetainedDisk | null, limits = nodeLimits()) {
@@ -67,17 +67,17 @@ export class RetainedStore {
     };
   }
 
-  /** The limit that the message would be over; null: it would be kept. */
+  /** The limit that the message would exceed; null when it would be kept. */
   refusal(namespace: string, message: Message): RetainedRefusal | null {
-    // What the server says of itself is little, and its own to bound.
+    // The server's own messages are few, and the server bounds them itself.
     if (message.payload.length === 0 || isSystemTopic(message.topic)) return null;
     const before = this.#roots.get(namespace)?.tree.get(message.topic) ?? null;
     return this.quota.refusal(namespace, partOf(message), before === null ? null : partOf(before));
   }
 
   /**
-   * Takes a message with the RETAIN flag: an empty payload removes [MQTT-3.3.1-6], anything else replaces [MQTT-3.3.1-5].
-   * @returns the limit that it is over: what was there before stays; null: it is kept
+   * Handles a message with the RETAIN flag: an empty payload removes [MQTT-3.3.1-6], any other payload replaces [MQTT-3.3.1-5].
+   * @returns the limit that it exceeds, in which case the topic's former message stays; null when the message is kept
    */
   retain(namespace: string, message: Message): RetainedRefusal | null {
     if (message.payload.length === 0) {
@@ -91,28 +91,28 @@ export class RetainedStore {
       return refusal;
     }
     this.#remember(namespace, message.topic);
-    // What the server says of itself is said again after a restart.
+    // The server publishes its own messages again after a restart.
     if (this.#disk !== null && !isSystemTopic(message.topic)) {
       this.#disk.putRetained(namespace, message);
-      // The write failed at once and undo() has been called.
+      // An empty list means that the write failed at once and undo() has run.
       if (this.#unsettled.length === 0) return null;
     }
     this.put(namespace, message);
     return null;
   }
 
-  /** Notes what the topic had, until it is known whether the change could be stored. */
+  /** Notes the topic's former message until the result of the change is known. */
   #remember(namespace: string, topic: string): void {
     if (this.#disk === null || isSystemTopic(topic)) return;
     this.#unsettled.push({ namespace, topic, before: this.#roots.get(namespace)?.tree.get(topic) ?? null });
   }
 
-  /** What was retained until now is on disk. */
+  /** Confirms that all changes so far are on disk. */
   settled(): void {
     if (this.#unsettled.length > 0) this.#unsettled = [];
   }
 
-  /** What was retained since settled() could not be stored: the topics have again what they had. */
+  /** Reverts the changes since settled(), which could not be stored: the topics get their former messages back. */
   undo(): void {
     const changes = this.#unsettled.reverse();
     this.#unsettled = [];
@@ -122,7 +122,7 @@ export class RetainedStore {
     }
   }
 
-  /** Keeps a message without asking for its limits, and without telling the disk. */
+  /** Keeps a message, without a check of the limits and without a write to disk. */
   put(namespace: string, message: Message): void {
     let root = this.#roots.get(namespace);
     if (root === undefined) {
@@ -149,24 +149,24 @@ export class RetainedStore {
     return true;
   }
 
-  /** The message of a topic that has not expired. */
+  /** The message of a topic, unless it has expired. */
   get(namespace: string, topic: string, now: number): Message | null {
     const message = this.#roots.get(namespace)?.tree.get(topic) ?? null;
     return message === null || message.isExpired(now) ? null : message;
   }
 
-  /** Moves with each change of what is retained in the namespace. */
+  /** A number that increases with each change in the namespace. */
   version(namespace: string): number {
     return this.#roots.get(namespace)?.version ?? -1;
   }
 
-  /** A walk over what matches a filter, expired messages too; null: nothing is retained in the namespace. */
+  /** A walk over the messages that match a filter, expired ones too; null when the namespace has none. */
   walk(namespace: string, filter: string): RetainedWalk | null {
     const root = this.#roots.get(namespace);
     return root === undefined ? null : new RetainedWalk(root.tree, filter);
   }
 
-  /** Drops what has expired: in slices, between which the thread does what else there is. @param now milliseconds since the epoch */
+  /** Drops expired messages in slices, between which the thread does other work. @param now steady milliseconds */
   async sweep(now: number): Promise<void> {
     const pace = new Pace();
     for (const [namespace, root] of this.#roots) {

@@ -1,18 +1,21 @@
-/** Retained messages of one namespace: a tree of topic levels, so that a wildcard filter visits only what it matches; very deep topics in a list. */
+/**
+ * Retained messages of one namespace: a tree of topic levels, so that a wildcard filter visits only its matches. A list holds very deep
+ * topics.
+ */
 
 import { isDeep, matchesFilter } from '../../../src/mqtt/topic.ts';
 import type { Message } from '../../routing/message.ts';
 
-/** One topic level. Most have no children, and no map for them. */
+/** One topic level. Most levels have no children and need no map. */
 class Level {
   children: Map<string, Level> | null = null;
   message: Message | null = null;
 }
 
-/** What is retained in one namespace. */
+/** The retained messages of one namespace. */
 export class RetainedTree {
   readonly top = new Level();
-  /** of topics of more levels than the tree should have */
+  /** topics with more levels than the tree allows */
   readonly deep = new Map<string, Message>();
 
   get(topic: string): Message | null {
@@ -43,7 +46,7 @@ export class RetainedTree {
     level.message = message;
   }
 
-  /** False: nothing was there. */
+  /** False when the topic had no message. */
   delete(topic: string): boolean {
     return isDeep(topic) ? this.deep.delete(topic) : this.#prune(this.top, topic.split('/'), 0);
   }
@@ -62,20 +65,20 @@ export class RetainedTree {
   }
 }
 
-/** Children of a level that the walk has not entered. */
+/** Children of a level that the walk has not visited. */
 interface Frame {
   readonly children: IterableIterator<[string, Level]>;
-  /** the part of the filter that they are compared with */
+  /** index of the filter level to compare with */
   readonly depth: number;
-  /** `#` stands above: everything matches */
+  /** a `#` stands above: everything matches */
   readonly isWhole: boolean;
   /** topics that begin with `$` do not match a leading wildcard [MQTT-4.7.2-1] */
   readonly isTop: boolean;
 }
 
 /**
- * A walk over the messages that match a filter, step by step. A topic that stays in the tree from the beginning of the walk to its end is
- * visited once, whatever else is kept and removed between two steps; what is kept later may be visited or not.
+ * Walks over the messages that match a filter, step by step. A topic that stays in the tree for the whole walk is visited once, whatever is
+ * added and removed between two steps. A topic that is added during the walk may be visited or not.
  */
 export class RetainedWalk {
   readonly #filter: string;
@@ -87,13 +90,13 @@ export class RetainedWalk {
 
   constructor(tree: RetainedTree, filter: string) {
     this.#filter = filter;
-    // No further than the tree reaches, however long the filter is.
+    // The walk goes no deeper than the tree, however long the filter is.
     this.#parts = filter.split('/');
     this.#top = tree.top;
     this.#deep = tree.deep.values();
   }
 
-  /** @returns a message that matches; null: none at this step; undefined: the walk is over */
+  /** @returns a matching message; null when this step found none; undefined at the end of the walk */
   step(): Message | null | undefined {
     if (!this.#hasBegun) {
       this.#hasBegun = true;

@@ -1,4 +1,4 @@
-/** Walks over retained messages that several questions share, cut into pages: a page is made once for all who read it. */
+/** Walks over retained messages, shared by several queries and cut into pages: a page is made once for all its readers. */
 
 import { BoundedMap } from '../../../src/kernel/bounded-map.ts';
 import { steadyNow } from '../../../src/kernel/clock.ts';
@@ -10,36 +10,36 @@ import type { RetainedWalk } from './tree.ts';
 
 const PAGE_MESSAGES = 500;
 const PAGE_BYTES = 64 * 1024;
-/** A clock costs as much as a few steps. */
+/** Reading the clock costs as much as a few steps. */
 const STEPS_BETWEEN_CLOCKS = 64;
-/** Made pages that are kept for further readers; of the others the topics are kept, and they are made again when somebody wants them. */
+/** Bytes of finished pages kept for further readers. Of older pages only the topics are kept, and the page is made again on demand. */
 const KEPT_BYTES = 16 * 1024 * 1024;
-/** Walks that a further question may share. */
+/** Limit of walks that a further query may share. */
 const JOINABLE_MAX = 32;
 
 /** A page of a walk. */
 interface Page {
   readonly topics: readonly string[];
-  /** of the messages: what has another one now has come since the walk began, and every reader has seen it live */
+  /** serials of the messages. A different serial now means a message since the walk began, which every reader has seen live */
   readonly serials: readonly number[];
-  /** null: it has to be made again */
+  /** null: the page must be made again */
   made: RetainedPage | null;
 }
 
 /**
- * A question joins a walk only while nothing in the namespace has changed since the walk began: every page is then what the question would
- * have found itself. What changes later, every reader sees live, because it subscribed before it asked.
+ * A query joins a walk only while the namespace is unchanged since the walk began: every page then is what the query's own walk would find.
+ * Every reader sees later changes live, because it subscribed before its query.
  */
 export class SharedWalk {
   readonly namespace: string;
   readonly filter: string;
-  /** of the namespace, when the walk began */
+  /** version of the namespace when the walk began */
   readonly version: number;
   readonly pages: Page[] = [];
   readers = 0;
-  /** null: over */
+  /** null when the walk is over */
   walk: RetainedWalk | null;
-  /** of the page that is being collected */
+  /** messages of the page under construction */
   messages: Message[] = [];
   bytes = 0;
 
@@ -62,7 +62,7 @@ export class RetainedWalks {
     this.#store = store;
   }
 
-  /** A walk for one more reader. */
+  /** Opens a walk for one more reader. */
   open(namespace: string, filter: string): SharedWalk {
     const key = `${namespace}\0${filter}`;
     const version = this.#store.version(namespace);
@@ -75,19 +75,21 @@ export class RetainedWalks {
     return shared;
   }
 
-  /** A reader is done with it. */
+  /** Ends the use of a walk by one reader. */
   leave(shared: SharedWalk): void {
     shared.readers--;
   }
 
-  /** Forgets walks that nobody reads. */
+  /** Drops walks without readers. */
   sweep(): void {
     for (const [key, shared] of this.#joinable) if (shared.readers === 0) this.#joinable.delete(key);
   }
 
   /**
-   * A page of a walk, counted from 0; null: there are no more; undefined: it is not found yet, ask again in a later loop iteration.
-   * @param isFresh it must say what is retained now, not when it was made. @param until steady milliseconds at which the slice is over
+   * A page of a walk, counted from 0. Null: there are no more pages. Undefined: the page is not found yet; ask again in a later loop
+   * iteration.
+   * @param isFresh the page must show the present messages, not those of the time when it was made
+   * @param until steady milliseconds at which the slice ends
    */
   page(shared: SharedWalk, at: number, isFresh: boolean, until: number): RetainedPage | null | undefined {
     if (at >= shared.pages.length && !this.#collect(shared, until)) return undefined;
@@ -97,7 +99,7 @@ export class RetainedWalks {
     return page.made;
   }
 
-  /** What is left of a page. */
+  /** The messages of a page that are still retained. */
   #find(namespace: string, { topics, serials }: Page): Message[] {
     const now = steadyNow();
     return topics.flatMap((topic, at) => {
@@ -106,7 +108,7 @@ export class RetainedWalks {
     });
   }
 
-  /** False: the slice is over before a further page is there. */
+  /** False when the slice ends before a further page is complete. */
   #collect(shared: SharedWalk, until: number): boolean {
     const { walk } = shared;
     if (walk === null) return true;
@@ -131,7 +133,7 @@ export class RetainedWalks {
     }
   }
 
-  /** What has been collected is a page. */
+  /** Makes a page of the collected messages. */
   #close(shared: SharedWalk): void {
     const { messages } = shared;
     if (messages.length === 0) return;
@@ -155,7 +157,7 @@ export class RetainedWalks {
   }
 }
 
-/** What a page takes beside the messages themselves: the packet of a large one is the message. */
+/** Bytes of a page beside its messages: the packet of a large message is the message itself. */
 function bytesOf({ count, packets, heads }: RetainedPage): number {
   return heads.byteLength + (count === 1 ? 0 : packets.byteLength);
 }
