@@ -1,4 +1,4 @@
-/** What peers tell each other beside batches of publishes; plain data, delivered in order with them. */
+/** The controls that peers exchange beside batches of publishes: plain data, delivered in order with the batches. */
 
 import type { AclConfig } from '../../src/endpoint/endpoint.ts';
 import type { QoS } from '../../src/mqtt/packet.ts';
@@ -31,7 +31,7 @@ export interface WireGroup {
   name: string;
 }
 
-/** Names a delivery within its session: its message, and the shared subscription that it came by. */
+/** Names a delivery within its session: its message, and the shared subscription that brought it. */
 export interface DeliveryName {
   source: number;
   serial: number;
@@ -44,11 +44,11 @@ export interface WireDelivery {
   qos: 1 | 2;
   retain: boolean;
   identifiers: number[];
-  /** 0: never sent, waits in the queue */
+  /** 0: never sent, still in the queue */
   packetId: number;
   /** QoS 2: PUBREC has come, PUBREL is due */
   isReleased: boolean;
-  /** shared subscription that it came by */
+  /** shared subscription that brought the message */
   group: WireGroup | null;
 }
 
@@ -62,9 +62,9 @@ export interface DeliveryBatch {
 export interface WireSession {
   namespace: string;
   clientId: string;
-  /** null: not recorded by the version that stored it */
+  /** null: the version that stored the session did not record it */
   holder: Holder | null;
-  /** endpoint id it was made by: its quota */
+  /** id of the endpoint that made it and whose quota it uses */
   endpoint: string;
   /** seconds; 0xFFFFFFFF = never */
   expirySeconds: number;
@@ -73,41 +73,41 @@ export interface WireSession {
   isDurable: boolean;
   maxQueued: number;
   subscriptions: WireSubscription[];
-  /** inflight first, then the queue, in order */
+  /** in order: in flight first, then the queue */
   deliveries: WireDelivery[];
-  /** received QoS 2 packet identifiers that were not released */
+  /** received QoS 2 packet identifiers that wait for PUBREL */
   received: number[];
   nextPacketId: number;
   will: WireWill | null;
-  /** subscriptions (by subscriptionKey()) whose retained messages were not all sent; missing: none */
+  /** keys (subscriptionKey()) of subscriptions with unsent retained messages; missing: none */
   retainedDue?: string[];
 }
 
 /** Members of a shared group at the sender; 0/0 = none. */
 export type ShareItem = [filter: string, group: string, connected: number, away: number];
 
-/** What of the sender's interest has changed: flat lists, because they are copied between threads with each storm of subscriptions. */
+/** A change of the sender's interest. The lists are flat, because each storm of subscriptions copies them between threads. */
 export interface InterestNews {
   namespace: string;
   filters: string[];
-  /** of each filter: see INTEREST; 0 = none */
+  /** one per filter: see INTEREST; 0 = none */
   flags: number[];
   shares: ShareItem[];
 }
 
-/** A session on its way to the sender from the peer `from`. */
+/** A session that moves to the sender from the peer `from`. */
 export interface MoveNews {
   id: number;
   from: number;
 }
 
-/** Who claims a client identifier and as what. */
+/** A claim of a client identifier, with the properties of the connection. */
 export interface Claim {
-  /** unique over all peers; names the connection in what follows */
+  /** unique over all peers; later controls name the connection by it */
   connection: number;
   namespace: string;
   clientId: string;
-  /** who has logged in; null: nobody has to */
+  /** the authenticated user; null when the endpoint demands no login */
   user: string | null;
   cleanStart: boolean;
   expirySeconds: number;
@@ -116,92 +116,92 @@ export interface Claim {
   maxSessions: number;
 }
 
-/** For whom a session is asked for; none where the session worker fetches it for itself. */
+/** The client that a session is requested for; absent when the session worker fetches the session for itself. */
 export type Claimant = Pick<Claim, 'user'>;
 
-/** What an endpoint's rules say; as in its configuration. */
+/** The access rules of an endpoint, as in its configuration. */
 export interface EndpointRules {
   enableAcl: boolean;
   acl: AclConfig;
 }
 
-/** A session that a worker holds, told to a new session worker. */
+/** A session that a worker holds, as reported to a new session worker. */
 export interface Registration extends Omit<Claim, 'user' | 'cleanStart' | 'maxSessions'> {
-  /** its client is away: fetch it */
+  /** its client is offline: the session worker fetches it */
   isParked: boolean;
 }
 
-/** Everything that may stand between two batches. */
+/** Every message that may stand between two batches. */
 export type Control =
   // interest
   | { t: 'snapshot'; news: InterestNews[]; moves: MoveNews[] }
   | { t: 'snapshot-ok' }
-  /** request 0: no answer */
+  /** request 0 gets no answer */
   | { t: 'interest'; request: number; news: InterestNews[]; move: MoveNews | null }
   | { t: 'interest-ok'; request: number }
-  /** the sender's messages for the moving session go to its new place from here on */
+  /** from here on, the sender's messages for the moving session go to its new place */
   | { t: 'cut'; move: number }
   | { t: 'credit'; bytes: number }
-  /** a chosen group had no member left: choose again */
+  /** the chosen group had no member left: the receiver chooses again */
   | { t: 'bounce'; namespace: string; group: string; message: WireMessage }
   /** every record up to this serial is stored */
   | { t: 'stored'; serial: number }
-  /** the retained message with this serial found no room; said before `stored` */
+  /** the retained message with this serial found no room; sent before `stored` */
   | { t: 'refused'; serial: number }
-  /** the message with this serial cannot be stored and is given up; said before `stored` */
+  /** the message with this serial cannot be stored and is dropped; sent before `stored` */
   | { t: 'unstored'; serial: number }
   // client identifiers: endpoint worker → session worker
   | { t: 'claim'; claim: Claim }
   | { t: 'owned'; connection: number; namespace: string; clientId: string }
-  /** the connection ended, the session (expiry > 0) waits to be fetched */
+  /** the connection has ended; the session (expiry > 0) waits to be fetched */
   | { t: 'gone'; connection: number; namespace: string; clientId: string; expirySeconds: number }
-  /** session and connection ended */
+  /** the session and its connection have ended */
   | { t: 'ended'; connection: number; namespace: string; clientId: string }
   | { t: 'register'; sessions: Registration[] }
-  /** answer to `revoke`: the sessions of the group that were decided about here */
+  /** answers `revoke`: the sessions of the group that this worker decided about */
   | { t: 'revoked'; group: number; sessions: Registration[] }
-  /** the limit of waiting messages of an endpoint's sessions has changed */
+  /** the queue limit of an endpoint's sessions has changed */
   | { t: 'queue-limit'; endpoint: string; maxQueued: number }
-  /** what an endpoint may have retained, and the port by which the log names it */
+  /** limits of an endpoint's retained and queued messages, and the port that names the endpoint in the log */
   | { t: 'endpoint-limits'; endpoint: string; port: number; messages: number; bytes: number; queuedBytes: number }
-  /** the rules of an endpoint, for its clients that are away; null: it has closed at the sender */
+  /** the rules of an endpoint, for its offline sessions; null: the sender has closed it */
   | { t: 'rules'; endpoint: string; rules: EndpointRules | null }
   // session worker → endpoint worker
   | { t: 'grant'; connection: number; how: 'new' | 'local' }
   | { t: 'grant-move'; connection: number; move: number; from: number; offer: WireSubscription[]; namespace: string }
   | { t: 'deny'; connection: number; reason: 'quota' | 'busy' | 'foreign' }
-  /** the session worker decides about this group of identifiers from now on, and has to know what is held in it */
+  /** from now on the session worker decides about this group of identifiers, and must know the sessions in it */
   | { t: 'revoke'; group: number }
   | { t: 'release'; namespace: string; clientId: string; move: number; to: number; discard: boolean; by: Claimant | null }
-  // answers of the holder of a session
-  /** null: there is no session any more; `foreign`: it is another user's, and stays as it is */
+  // answers of the session's holder
+  /** null: the session no longer exists; `foreign`: it belongs to another user and stays unchanged */
   | { t: 'released'; move: number; offer: WireSubscription[] | null | 'foreign' }
-  /** the deliveries of a session that moves, some of them; the next ones follow when the receiver has taken these */
+  /** some deliveries of a moving session; the next ones follow once the receiver has taken these */
   | { t: 'state-part'; move: number; batch: DeliveryBatch }
   | { t: 'state-next'; move: number }
-  /** the rest, without deliveries */
+  /** the rest of the session, without deliveries */
   | { t: 'state'; move: number; session: WireSession }
   // retained messages
-  /** @param from the filter that the answer begins with */
+  /** @param from the first filter of the answer */
   | { t: 'retained-get'; request: number; namespace: string; filters: readonly string[]; from: number }
-  /** the subscriber has room for this page of what matches a filter, or for the first one of a later filter */
+  /** the subscriber has room for this page of a filter, or for the first page of a later filter */
   | { t: 'retained-next'; request: number; filterAt: number; page: number; isFresh: boolean }
   | { t: 'retained-end'; request: number }
-  /** null: nothing more matches the filter; behind the last one: any filter */
+  /** page null: no further page for the filter; behind the last filter: none at all */
   | { t: 'retained-page'; request: number; filterAt: number; at: number; page: RetainedPage | null }
   // durable sessions: endpoint worker → session worker
   | { t: 'durable'; namespace: string; clientId: string; op: DurableOp; request: number }
-  /** the operations up to this request are taken in: its filters are journalled from here on */
+  /** the operations up to this request are applied: their filters are journalled from here on */
   | { t: 'durable-ok'; request: number };
 
-/** A change of a connected durable session, to be kept on disk. */
+/** A change of an online durable session that goes to disk. */
 export type DurableOp =
   | { op: 'begin'; session: WireSession }
-  /** as begin, told to a new session worker: what it found on disk is older than this */
+  /** like `begin`, for a new session worker: the state on disk is older than this */
   | { op: 'again'; session: WireSession }
   | { op: 'subscribe'; subscription: WireSubscription }
   | { op: 'unsubscribe'; filter: string; group: string | null }
-  /** a shared or retained message that the session worker does not see by itself */
+  /** a shared or retained message, which the session worker does not see otherwise */
   | { op: 'put'; delivery: WireDelivery }
   | ({ op: 'sent'; packetId: number } & DeliveryName)
   | ({ op: 'released'; packetId: number } & DeliveryName)
@@ -209,16 +209,16 @@ export type DurableOp =
   | { op: 'received'; packetId: number }
   | { op: 'completed'; packetId: number }
   | { op: 'expiry'; expirySeconds: number }
-  /** DISCONNECT has taken the will away */
+  /** DISCONNECT has removed the will */
   | { op: 'no-will' }
-  /** the will is due while the session lives on, at a new connection: to be taken off and published in one step */
+  /** the will is due while a new connection continues the session: it is removed and published in one step */
   | { op: 'will'; due: DueWill }
-  /** with the will that is due with the end; null: there is none */
+  /** `due`: the will that is due with the end; null: none */
   | { op: 'end'; due: DueWill | null };
 
-/** A will that the session worker is to publish; the rules of its endpoint allow it. */
+/** A will for the session worker to publish; the rules of its endpoint allow it. */
 export interface DueWill {
   will: WireWill;
-  /** id of the endpoint that its client came by */
+  /** id of the endpoint of its client */
   endpoint: string;
 }

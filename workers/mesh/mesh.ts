@@ -1,4 +1,4 @@
-/** This worker's place among its peers: who they are, what they want, and the barrier behind which a new filter is known everywhere. */
+/** The peers of this worker and their interest, and the barrier after which every peer knows a new filter. */
 
 import type { MessagePort } from 'node:worker_threads';
 import type { WorkerRole } from '../../src/thread/messages.ts';
@@ -7,19 +7,19 @@ import { INTEREST } from '../routing/peer.ts';
 import type { Control, InterestNews, MoveNews } from './controls.ts';
 import { type LinkOwner, PeerLink, type RecordSinkOfPeer } from './peer-link.ts';
 
-/** What the mesh tells the rest of the worker. */
+/** The rest of the worker, as the mesh calls it. */
 export interface MeshHooks extends RecordSinkOfPeer {
-  /** Everything that is not about interest. */
+  /** Takes every control that is not about interest. */
   onControl(link: PeerLink, control: Control): void;
   onPeerAdded(link: PeerLink): void;
-  /** Sessions on their way to this worker: a peer that joins must tell their old places that it knows. */
+  /** Sessions that move to this worker. A joining peer must send their old places its cut. */
   movesUnderWay(): MoveNews[];
   /** The interest of a new peer is known. */
   onPeerKnown(link: PeerLink): void;
   onPeerRemoved(link: PeerLink): void;
-  /** `target` has announced the filters of a session that this worker holds: from here on messages go to `target`. */
+  /** `target` has announced the filters of a session that this worker holds: from now on its messages go to `target`. */
   onMoveAnnounced(move: number, target: PeerLink): void;
-  /** A peer has acknowledged the filters of the move: its messages are ours from here on. */
+  /** A peer has acknowledged the filters of a move: from now on its messages for the session come here. */
   onMoveAcknowledged(move: number, peer: PeerLink): void;
   /** All overloaded peers have caught up. */
   onRelieved(): void;
@@ -31,15 +31,15 @@ interface Barrier {
   resolve: () => void;
 }
 
-/** News that is about to be posted: what is told in the same loop iteration joins it. */
+/** News that will be posted next. Further news of the same loop iteration join it. */
 interface Collected {
   readonly control: Extract<Control, { t: 'interest' }>;
   readonly byNamespace: Map<string, InterestNews>;
-  /** resolves when all peers have taken it in; null: nobody waits for that yet */
+  /** resolves when all peers have applied it; null: no caller waits for that yet */
   taken: Promise<void> | null;
 }
 
-/** Cuts that may be owed to one peer that is about to join; it joins within milliseconds. */
+/** Limit of cuts that are owed to one peer before it joins, which takes milliseconds. */
 const OWED_CUTS_MAX = 10_000;
 
 export class Mesh implements LinkOwner {
@@ -51,18 +51,18 @@ export class Mesh implements LinkOwner {
   sessionLink: PeerLink | null = null;
   /** set once, before the first peer */
   hooks!: MeshHooks;
-  /** what waits for the session worker */
+  /** the records that wait for the session worker */
   backlog: { readonly isFull: boolean } | null = null;
   readonly #barriers = new Map<number, Barrier>();
   #collected: Collected | null = null;
-  /** frames that are being worked through: one, or one inside a drain */
+  /** nesting depth of frames under way: a drain inside a frame handles further frames */
   #frames = 0;
   #whenDrained: (() => void)[] = [];
   readonly #joining = new Map<number, { snapshot: boolean; acknowledged: boolean; resolve: () => void }>();
   #lastRequest = 0;
-  /** moves whose old place is a peer that this worker does not know yet: peer → moves */
+  /** moves whose old place is a peer that has not joined yet: peer → moves */
   readonly #owedCuts = new Map<number, number[]>();
-  /** flags by which this worker announces the interest of the filter's local subscribers */
+  /** flags of the interest that this worker announces for a filter with local subscribers */
   readonly interestFlags: (namespace: Namespace, filter: string) => number;
 
   constructor(self: number, makeNamespace: (name: string) => Namespace, interestFlags?: (namespace: Namespace, filter: string) => number) {
@@ -85,8 +85,8 @@ export class Mesh implements LinkOwner {
   }
 
   /**
-   * Calls `then` when everything that any peer has posted until now has been worked off, and no frame is half done: what stands behind
-   * a question in its frame, or in that of another peer, may have been said before the question.
+   * Calls `then` when everything that the peers have posted so far is handled and no frame is half done. Controls behind a query in its
+   * frame, and those in other peers' frames, may be older than the query.
    */
   whenDrained(then: () => void): void {
     this.#whenDrained.push(then);
@@ -97,7 +97,7 @@ export class Mesh implements LinkOwner {
     while (this.#whenDrained.length > 0) {
       const due = this.#whenDrained;
       this.#whenDrained = [];
-      // Frames within do not come here again: what they ask for waits for the next round.
+      // Frames in this loop do not drain again: their callbacks wait for the next round.
       this.#frames++;
       for (const link of [...this.links.values()]) link.drain();
       this.#frames--;
@@ -118,13 +118,13 @@ export class Mesh implements LinkOwner {
   /** Joins a peer; resolves when both know each other's interest. */
   addPeer(id: number, role: WorkerRole, port: MessagePort): Promise<void> {
     const link = new PeerLink(id, role, port, this);
-    // Its snapshot has what is collected; what comes later must reach it too.
+    // The snapshot contains the collected news. Later news must reach the new peer too and so need a new control.
     this.#collected = null;
     this.links.set(id, link);
     if (role === 'session') this.sessionLink = link;
     return new Promise((resolve) => {
       this.#joining.set(id, { snapshot: false, acknowledged: false, resolve });
-      // Who sends a session that is on its way waits for this peer's cut too, if it knew the peer before it was asked to send.
+      // The old place of a moving session may have known this peer before it froze the session; it then waits for the peer's cut.
       link.control({ t: 'snapshot', news: this.#snapshot(), moves: this.hooks.movesUnderWay() });
       for (const move of this.#owedCuts.get(id) ?? []) link.control({ t: 'cut', move });
       this.#owedCuts.delete(id);
@@ -151,13 +151,13 @@ export class Mesh implements LinkOwner {
     return news;
   }
 
-  /** The peer has ended: what it has said is heard, nothing more goes to it, and whatever waited for it goes on without. */
+  /** Removes a peer that has ended: handles its last messages, sends it nothing more, and completes everything that waited for it. */
   removePeer(id: number): void {
     this.#owedCuts.delete(id);
     const link = this.links.get(id);
     if (link === undefined) return;
-    // Main's word of its end may overtake its last ones, which may be a session, or messages that were acknowledged to their publishers.
-    // What a session worker ordered last is void: the next one begins with what each worker holds.
+    // Main's report of the end may overtake the peer's last messages: a session, perhaps, or messages already acknowledged to their
+    // publishers. The last orders of a session worker are void: its successor starts from the sessions that each worker holds.
     if (link.role !== 'session') link.drain();
     this.links.delete(id);
     link.close();
@@ -172,8 +172,8 @@ export class Mesh implements LinkOwner {
   }
 
   /**
-   * Tells all peers; resolves when each has taken it in, so that a publish that is routed anywhere from then on comes here too. What is
-   * told in one loop iteration goes as one, where the first of it stood: before what was published since, which nothing depends on.
+   * Announces interest to all peers. Resolves when each has applied it: every publish that is routed anywhere from then on comes here too.
+   * News of one loop iteration go out together at the position of the first. They thus overtake later publishes, which is harmless.
    */
   announce(news: InterestNews): Promise<void> {
     if (this.links.size === 0) return Promise.resolve();
@@ -185,7 +185,7 @@ export class Mesh implements LinkOwner {
     return collected.taken;
   }
 
-  /** As announce(); the filters belong to a session that comes from the peer `from`. */
+  /** Like announce(), for the filters of a session that moves here from the peer `from`. */
   announceMove(news: InterestNews, move: MoveNews): Promise<void> {
     if (this.links.size === 0) return Promise.resolve();
     this.#collected = null;
@@ -194,12 +194,12 @@ export class Mesh implements LinkOwner {
     return this.#whenTaken(request, this.links.keys(), move.id);
   }
 
-  /** Tells all peers without waiting: retractions and changed member counts. */
+  /** Announces interest without waiting: retractions and changed member counts. */
   tell(news: InterestNews): void {
     if (this.links.size > 0 && news.filters.length + news.shares.length > 0) this.#collect(news);
   }
 
-  /** Adds to what is posted next, and has it posted. */
+  /** Adds news to the next post. */
   #collect({ namespace, filters, flags, shares }: InterestNews): Collected {
     let collected = this.#collected;
     if (collected === null) {
@@ -213,19 +213,19 @@ export class Mesh implements LinkOwner {
       collected.byNamespace.set(namespace, news);
       collected.control.news.push(news);
     }
-    // In order: the last word on a filter is the one that counts.
+    // The order matters: the last entry of a filter counts.
     for (const filter of filters) news.filters.push(filter);
     for (const each of flags) news.flags.push(each);
     for (const share of shares) news.shares.push(share);
     return collected;
   }
 
-  /** Resolves when each of the peers has answered the request, or is gone. */
+  /** Resolves when each of the peers has answered the request or has gone. */
   #whenTaken(request: number, peers: Iterable<number>, move: number | null): Promise<void> {
     return new Promise((resolve) => this.#barriers.set(request, { waiting: new Set(peers), move, resolve }));
   }
 
-  /** Resolves when everything that these peers had routed before they heard of it has come here. Peers that are gone do not count. */
+  /** Resolves when everything that these peers routed before they got the request has come here. Peers that are gone do not count. */
   fence(peers: Iterable<number>): Promise<void> | null {
     const links = [...new Set(peers)].flatMap((id) => this.links.get(id) ?? []);
     if (links.length === 0) return null;
@@ -251,7 +251,7 @@ export class Mesh implements LinkOwner {
       case 'interest': {
         for (const news of control.news) this.#apply(link, news);
         if (control.move !== null) {
-          // What was published before went to the old place; the cut tells it in the same stream that nothing more follows.
+          // Earlier publishes went to the old place; the cut marks their end in the same stream.
           if (control.move.from === this.self) this.hooks.onMoveAnnounced(control.move.id, link);
           else this.#cut(control.move.id, control.move.from);
         }
@@ -268,7 +268,7 @@ export class Mesh implements LinkOwner {
     }
   }
 
-  /** Main wires pairs one by one: the old place may know this peer before this peer knows it, and waits for its cut. */
+  /** Sends a cut. Main connects pairs one by one: the old place may know this peer, and wait for its cut, before this peer knows it. */
   #cut(move: number, from: number): void {
     const link = this.links.get(from);
     if (link !== undefined) {
@@ -309,7 +309,7 @@ export class Mesh implements LinkOwner {
     }
   }
 
-  /** Sends what is left and drops all channels: the worker ends. */
+  /** Sends everything left and closes all channels, because the worker ends. */
   close(): void {
     for (const link of this.links.values()) {
       link.flush();
@@ -335,7 +335,7 @@ export class Mesh implements LinkOwner {
   }
 }
 
-/** News of which nothing is known yet. */
+/** Empty news. */
 export function noNews(namespace: string): InterestNews {
   return { namespace, filters: [], flags: [], shares: [] };
 }

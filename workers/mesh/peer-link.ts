@@ -10,24 +10,26 @@ import type { Run } from '../routing/subscriber.ts';
 import type { Control } from './controls.ts';
 import { type BatchPart, BatchReader, BatchWriter, type RecordSink } from './records.ts';
 
-/** Bytes a peer may be behind before QoS 0 to it is dropped and QoS 1/2 publishers are paused; half of it ends the pause. */
+/**
+ * Bytes that a peer may be behind. Above it, QoS 0 to the peer is dropped and QoS 1/2 publishers are paused; at half of it the pause ends.
+ */
 const OVERLOAD_BYTES = 16 * 1024 * 1024;
-/** Bytes after which a receiver reports that it has worked them off. */
+/** Bytes after which a receiver reports them as handled. */
 const CREDIT_BYTES = 256 * 1024;
 
-/** One post: parts in order, either a batch buffer or a list of controls. */
+/** One post: its parts in order, each a batch buffer or a list of controls. */
 interface Frame {
   parts: (BatchPart | Control[])[];
 }
 
 /**
- * Links with something to send, flushed together at the end of the loop iteration, the session worker's first: who learns from one
- * peer that a message was routed, and then asks the session worker, must find it there.
+ * Links with something to send, flushed together at the end of the loop iteration, the session worker's link first. A worker may learn from
+ * one peer that a message was routed and then ask the session worker, which must already have that message.
  */
 let scheduled: PeerLink[] = [];
 let beforePost = (): void => {};
 
-/** Calls `then` each time before anything is posted to peers: what they are told must be true by then. */
+/** Calls `then` before each post to peers, so that it can make the posted controls true. */
 export function onBeforePost(then: () => void): void {
   beforePost = then;
 }
@@ -41,12 +43,12 @@ function flushScheduled(): void {
 }
 
 export interface LinkOwner extends RecordSinkOfPeer {
-  /** A frame begins to be worked through. */
+  /** A frame is about to be handled. */
   onFrameBegin(link: PeerLink): void;
   onControl(link: PeerLink, control: Control): void;
-  /** A frame has been worked through: everything it brought is routed. */
+  /** A frame is handled: everything in it is routed. */
   onFrameEnd(): void;
-  /** What was said until now is about to be posted. */
+  /** Everything sent so far is about to be posted. */
   onFlush(): void;
   /** The peer has caught up after an overload. */
   onRelieved(link: PeerLink): void;
@@ -111,7 +113,7 @@ export class PeerLink implements Peer {
     this.#schedule();
   }
 
-  /** Sends a control behind everything that was published before it. */
+  /** Sends a control, behind everything published before it. */
   control(control: Control): void {
     const batch = this.#writer.take();
     if (batch.length > 0) this.#parts.push(...batch);
@@ -140,7 +142,7 @@ export class PeerLink implements Peer {
   }
 
   #receive(frame: Frame): void {
-    // Many frames may be worked off before the event loop runs again.
+    // Many frames may be handled before the event loop runs again.
     beat();
     this.#owner.onFrameBegin(this);
     for (const part of frame.parts) {
@@ -162,8 +164,8 @@ export class PeerLink implements Peer {
   }
 
   /**
-   * Works off at once what the peer has posted: ports of different peers are otherwise read in no particular order. Not to be called
-   * while a frame is half done, of which what follows would be overtaken.
+   * Handles at once everything that the peer has posted, because ports of different peers are read in no particular order. Must not be
+   * called inside a frame: the later parts of that frame would be overtaken.
    */
   drain(): void {
     for (;;) {
@@ -181,7 +183,7 @@ export class PeerLink implements Peer {
     }
   }
 
-  /** Drops the channel; what was not sent is lost with the peer. */
+  /** Closes the channel; unsent data is lost with the peer. */
   close(): void {
     this.#port.removeAllListeners('message');
     this.#port.close();

@@ -5,7 +5,7 @@ import { EMPTY, Message } from '../routing/message.ts';
 import type { PeerPublish } from '../routing/peer.ts';
 import type { Run } from '../routing/subscriber.ts';
 
-/** A batch is cut into buffers of this size at most, unless one record is larger. */
+/** A batch is cut into buffers of at most this size, unless one record is larger. */
 const BATCH_BYTES = 1024 * 1024;
 const FIRST_BYTES = 2048;
 
@@ -33,7 +33,7 @@ export class BatchWriter {
 
   publish(namespace: string, record: PeerPublish): void {
     const { message, groups } = record;
-    // Only what is kept outlives the worker that knows the publisher's session.
+    // The publisher is needed only for stored and retained messages, which outlive the worker that knows the publisher's session.
     const from = message.retain || record.store ? message.from : '';
     let size = HEAD + 1 + 8 + 2 + message.topic.length + 2 + from.length * 3 + message.payload.length;
     let flags: number = message.qos;
@@ -133,7 +133,7 @@ export class BatchWriter {
     this.#used = 0;
   }
 
-  /** Everything written since the last take; the buffers are the caller's to transfer. */
+  /** Everything written since the last take(). The caller owns the buffers and transfers them. */
   take(): BatchPart[] {
     this.#close();
     const parts = this.#full;
@@ -148,7 +148,7 @@ function writeText(b: Buffer, text: string, at: number): number {
   return at + 2 + bytes;
 }
 
-/** What a batch is read into. */
+/** Takes the content of a batch. */
 export interface RecordSink {
   onPublish(namespace: string, record: PeerPublish): void;
   onRun(namespace: string, run: Run): void;
