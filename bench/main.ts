@@ -1,4 +1,4 @@
-/** `npm run bench`: runs every scenario against every broker that is there, in turns, and writes down what came out. */
+/** `npm run bench`: runs every scenario against every broker on this machine, in turns, and writes the results. */
 
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -24,7 +24,7 @@ import { SCENARIOS } from './scenarios.ts';
 const PEERS: readonly Peer[] = [fluxmq, mosquitto, flashmq, nats, aedes];
 const INSTALLABLE = ['mosquitto', 'nats-server', 'strace', 'taskset'];
 const TRACED = { warmup: 0.3, duration: 0.5, isTraced: true };
-/** Where little happens in a second, a broker with a compiler takes longer to be what it will be: a multiple of the warm-up. */
+/** Multiple of the warm-up for scenarios with little traffic: a broker with a JIT compiler then needs longer to reach its speed. */
 const SLOW_WARMUP = 4;
 
 function say(text: string): void {
@@ -34,11 +34,11 @@ function say(text: string): void {
 function chosenScenarios(options: Options): Scenario[] {
   const unknown = options.only.filter((name) => !SCENARIOS.some((scenario) => scenario.name === name));
   if (unknown.length > 0)
-    throw new Error(`unknown scenario ${unknown.join(', ')}; there are: ${SCENARIOS.map(({ name }) => name).join(', ')}`);
+    throw new Error(`unknown scenario ${unknown.join(', ')}; known ones: ${SCENARIOS.map(({ name }) => name).join(', ')}`);
   return SCENARIOS.filter(({ name, isQuick }) => (options.only.length > 0 ? options.only.includes(name) : isQuick || !options.isQuick));
 }
 
-/** Installs the brokers and tools that Debian has; what cannot be installed is left out. */
+/** Installs the brokers and tools from Debian; the ones that cannot be installed are skipped. */
 function providePrograms(): void {
   if (INSTALLABLE.every((name) => findProgram(name) !== null)) return;
   spawnSync(join(import.meta.dirname, '../scripts/prepare'), ['--bench'], { stdio: ['ignore', 'inherit', 'inherit'] });
@@ -46,19 +46,19 @@ function providePrograms(): void {
 
 function chosenPeers(options: Options): { peer: Peer; version: string }[] {
   const unknown = options.peers.filter((name) => !PEERS.some((peer) => peer.name === name));
-  if (unknown.length > 0) throw new Error(`unknown peer ${unknown.join(', ')}; there are: ${PEERS.map(({ name }) => name).join(', ')}`);
+  if (unknown.length > 0) throw new Error(`unknown peer ${unknown.join(', ')}; known ones: ${PEERS.map(({ name }) => name).join(', ')}`);
   const found: { peer: Peer; version: string }[] = [];
   for (const peer of PEERS) {
     if (options.peers.length > 0 && !options.peers.includes(peer.name)) continue;
     const version = peer.version();
-    if (version === null) say(`${peer.name} is not on this machine: left out`);
+    if (version === null) say(`${peer.name} is not installed: skipped`);
     else found.push({ peer, version });
   }
   if (options.compare !== null) found.push({ peer: checkout('other', resolve(options.compare)), version: options.compare });
   return found;
 }
 
-/** All repetitions of one scenario; the brokers take turns, so that a noisy minute hurts all of them alike. */
+/** All repetitions of one scenario. The brokers take turns, so that a noisy minute affects all of them alike. */
 async function measure(scenario: Scenario, peers: readonly Peer[], options: Options, progress: Progress): Promise<ScenarioResult> {
   const refusals: Record<string, string> = {};
   const able: Peer[] = [];
@@ -74,7 +74,7 @@ async function measure(scenario: Scenario, peers: readonly Peer[], options: Opti
   const isSlow = !options.isQuick && (scenario.load.rate > 0 || scenario.load.kind === 'storm');
   const lengths = { warmup: options.warmup * (isSlow ? SLOW_WARMUP : 1), duration: options.duration, isTraced: false };
   for (let i = 0; i < options.repetitions; i++) {
-    // The order changes: nobody is always the one after somebody.
+    // The order rotates: no broker always runs after the same other one.
     const order = able.map((_, at) => able[(at + i) % able.length]!);
     for (const peer of order) {
       progress.show(`${scenario.name} · ${peer.name} · ${i + 1}/${options.repetitions}`);
@@ -108,7 +108,7 @@ function machine(): Results['machine'] {
   return { cpu: cpu[0]?.model ?? 'unknown', cpus: cpu.length, memoryBytes: totalmem(), kernel: release(), node: process.version, isPinned };
 }
 
-/** Quick runs have a file of their own, and a comparison of checkouts is nobody's business but the developer's: no README. */
+/** Saves the results. Quick runs have a file of their own. A comparison of checkouts concerns the developer only and writes no README. */
 function save(folder: string, results: Results, options: Options): void {
   const file = join(folder, options.isQuick ? 'quick.json' : 'latest.json');
   const all = merge(
@@ -134,7 +134,7 @@ async function main(options: Options): Promise<number> {
   for (const { name, version, settings } of results.peers) {
     say(`${name} ${version}: TCP_NODELAY ${settings.tcpNoDelay}; persistence ${settings.persistence}; ${settings.other}`);
   }
-  if (!isPinned) say('The processes are not pinned: less than two CPUs, or no taskset');
+  if (!isPinned) say('The processes are not pinned: fewer than two CPUs, or no taskset');
   const total = scenarios.reduce((sum, { peers: only }) => sum + (only.length || peers.length) * options.repetitions, 0);
   const progress = new Progress(total, process.stderr);
   const folder = resolve(import.meta.dirname, options.out);
@@ -150,7 +150,7 @@ async function main(options: Options): Promise<number> {
     results.scenarios.push(result);
     say(`\n${scenario.name}: ${scenario.title}\n${alignRows(rowsOf(result))}`);
     if (ratios(result) !== '') say(`  ${ratios(result)}`);
-    // Written after each scenario: a run that is stopped leaves what it has.
+    // Saved after each scenario, so that a stopped run keeps its results.
     save(folder, results, options);
   }
   say(`\nWritten to ${folder}`);

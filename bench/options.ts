@@ -6,7 +6,7 @@ export interface Options {
   isQuick: boolean;
   /** names of scenarios; empty = all */
   only: string[];
-  /** names of peers; empty = all that are there */
+  /** names of peers; empty = all on this machine */
   peers: string[];
   repetitions: number;
   /** seconds */
@@ -14,9 +14,9 @@ export interface Options {
   duration: number;
   /** also count system calls with strace */
   hasSyscalls: boolean;
-  /** folder of another built fluxmq to compare with; null = none */
+  /** folder of another built fluxmq for comparison; null = none */
   compare: string | null;
-  /** where the results go, relative to bench/ */
+  /** folder of the results, relative to bench/ */
   out: string;
 }
 

@@ -10,7 +10,7 @@ import { endProcess, findProgram, type Inside, launchOn, type Peer, waitForPort 
 import type { Order, RunResult, Scenario } from './scenario.ts';
 
 const RUN_LIMIT_MS = 180_000;
-/** Whether processes can be kept on CPUs of their own. */
+/** True when processes can be pinned to CPUs of their own. */
 export const isPinned: boolean = availableParallelism() > 1 && findProgram('taskset') !== null && existsSync('/proc/self/stat');
 export const BROKER_CPU: number | null = isPinned ? 0 : null;
 export const LOAD_CPU: number | null = isPinned ? 1 : null;
@@ -23,11 +23,11 @@ export interface RunLengths {
 }
 
 export interface Run extends RunResult {
-  /** null = this broker does not say */
+  /** null = this broker reports nothing */
   inside: Inside | null;
 }
 
-/** Never throws: what went wrong is the result's `failure`. */
+/** Runs once. Never throws: an error becomes the `failure` of the result. */
 export async function runOnce(scenario: Scenario, peer: Peer, lengths: RunLengths): Promise<Run> {
   const dir = mkdtempSync(join(tmpdir(), 'fluxmq-bench-'));
   const port = await freePort();

@@ -1,4 +1,4 @@
-/** What a scenario is: who publishes to whom, how fast, with what bytes; plain data, so that it can be handed to the load generator. */
+/** A scenario: its publishers and subscribers, its rate and its bytes. Plain data, because it goes to the load generator. */
 
 /** One traffic pattern, or a pattern of connections without traffic. */
 export interface Load {
@@ -15,22 +15,22 @@ export interface Load {
   /** bytes, at least 16 */
   payload: number;
   userProperties: number;
-  /** unfinished messages a publisher may have; used when rate = 0 */
+  /** unfinished messages allowed per publisher; used when rate = 0 */
   window: number;
-  /** messages a second of all publishers together, sent by schedule; 0 = as fast as the window allows */
+  /** messages per second of all publishers together, sent by schedule; 0 = as fast as the window allows */
   rate: number;
   isWebsocket: boolean;
   username: string | null;
   password: string | null;
-  /** filters held by the subscribers, of which a fifth has wildcards (scattered) */
+  /** filters held by the subscribers, a fifth of them with wildcards (scattered) */
   filters: number;
-  /** new filters that ten more clients subscribe during the measurement, a fifth with wildcards */
+  /** new filters that ten more clients subscribe to during the measurement, a fifth of them with wildcards */
   newFilters: number;
   /** connections of storm and idle */
   connections: number;
 }
 
-/** What the endpoint needs beyond its defaults. */
+/** Settings that the endpoint needs beyond its defaults. */
 export interface BrokerNeeds {
   isWebsocket: boolean;
   hasAuth: boolean;
@@ -42,48 +42,48 @@ export interface Scenario {
   title: string;
   /** part of `--quick` */
   isQuick: boolean;
-  /** peers that it makes sense for; empty = all */
+  /** peers for which it makes sense; empty = all */
   peers: readonly string[];
   load: Load;
   needs: BrokerNeeds;
 }
 
-/** Handed to the load generator as JSON. */
+/** The load generator gets it as JSON. */
 export interface Order {
   load: Load;
   port: number;
   brokerPid: number;
-  /** seconds before and of the measurement */
+  /** seconds of warm-up and of measurement */
   warmup: number;
   duration: number;
-  /** a program that counts the broker's system calls during the measurement: strace; null = none */
+  /** program that counts the broker's system calls during the measurement: strace; null = none */
   tracer: string | null;
 }
 
-/** What the load generator found in one run. */
+/** Results of the load generator for one run. */
 export interface RunResult {
   /** messages delivered to subscribers (connections made, for a storm) within the measurement */
   delivered: number;
   published: number;
-  /** messages delivered from the first to the last */
+  /** messages delivered from the first to the last, outside the measurement too */
   total: number;
   seconds: number;
   /** CPU seconds of the broker and of the load generator within the measurement */
   brokerCpu: number;
   loadCpu: number;
-  /** bytes of the broker at the end of the measurement, and before the first connection */
+  /** resident bytes of the broker at the end of the measurement, and before the first connection */
   rss: number;
   rssBefore: number;
-  /** microseconds; null when nothing was sampled */
+  /** microseconds; null without samples */
   latency: { p50: number; p99: number; p999: number; max: number } | null;
   lost: number;
   duplicated: number;
-  /** messages that came after a later one of the same publisher */
+  /** messages that arrived after a later one of the same publisher */
   disordered: number;
   connections: number;
   /** system calls of the broker within the measurement; null = not counted */
   syscalls: number | null;
-  /** why the run is worth nothing; null = it counts */
+  /** reason why the run does not count; null = it counts */
   failure: string | null;
 }
 

@@ -1,4 +1,4 @@
-/** All scenarios, in the order in which they are shown. */
+/** All scenarios, in display order. */
 
 import { type BrokerNeeds, LOGIN, type Load, NO_AUTH, type Scenario } from './scenario.ts';
 

@@ -1,4 +1,4 @@
-/** How long a page of a history of 100,000 rows takes, from GET to answer, with each filter. */
+/** Measures pages of a history of 100,000 rows: the time from GET to answer, with each filter. */
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,7 +17,7 @@ const STEP_MS = 1_000;
 const PAGES = 20;
 const START = Date.parse('2026-01-01T00:00:00Z');
 
-/** One row a revision: each endpoint is added and then changed in turn; the first change of all has an actor of its own. */
+/** One row per revision: each endpoint is added and then changed in turn; the very first change has an actor of its own. */
 function* rows(): Generator<HistoryRow> {
   const current = new Map<string, HistoryRow['after']>();
   for (let revision = 1; revision <= ROWS; revision++) {
@@ -45,7 +45,7 @@ function* rows(): Generator<HistoryRow> {
 
 const day = (n: number) => new Date(START + n * 86_400_000).toISOString();
 
-/** What is asked for → the query. */
+/** Name of the request → its query. */
 const QUERIES: Record<string, string> = {
   'newest page': '',
   'deep page': `before=${ROWS / 2}`,
@@ -63,7 +63,7 @@ const QUERIES: Record<string, string> = {
   'all at once': `id=e7&port=33007&actor=actor-7&since=${day(0)}&until=${day(1)}&before=${ROWS / 2}`,
 };
 
-/** @param section of a configuration; null: LOCAL @param say takes a line of the report */
+/** @param section of a configuration; null: LOCAL @param say prints a line of the report */
 export async function measureHistory(section: Record<string, unknown> | null, say: (line: string) => void): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'fluxmq-bench-history-'));
   const store = { ...(section ?? { storeType: 'LOCAL' }), local: { dataPath: folder } };
@@ -100,7 +100,7 @@ export async function measureHistory(section: Record<string, unknown> | null, sa
   }
 }
 
-/** The section as the settings have it. */
+/** The section in the form of the settings. */
 function toSettings(store: Record<string, unknown>): StoreSettings {
   const { datasource, ...rest } = store as { datasource?: { url: string; username: string; password: string } };
   if (datasource === undefined) return rest as unknown as StoreSettings;

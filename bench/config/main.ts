@@ -1,4 +1,7 @@
-/** `npm run bench:config -- [--store LOCAL|POSTGRESQL|MYSQL|all]`: how long a start with 1,000 endpoints takes, a change from POST to answer, and a page of a long history. */
+/**
+ * `npm run bench:config -- [--store LOCAL|POSTGRESQL|MYSQL|all]`: times a start with 1,000 endpoints, a change from POST to answer, and a
+ * page of a long history.
+ */
 
 import { connect } from 'node:net';
 import { loadavg } from 'node:os';

@@ -1,4 +1,4 @@
-/** Time, CPU and memory as the load generator reads them. */
+/** Time, CPU and memory, as the load generator reads them. */
 
 import { readdirSync, readFileSync } from 'node:fs';
 
@@ -9,7 +9,7 @@ export function micros(): number {
   return (performance.now() * 1000) >>> 0;
 }
 
-/** CPU seconds (user and system) that a process with all its threads has used: of those that live, to the nanosecond where the kernel tells it. */
+/** CPU seconds (user and system) of a process with its living threads, to the nanosecond if the kernel provides that. */
 export function cpuSeconds(pid: number): number {
   try {
     const tasks = `/proc/${pid}/task`;
@@ -20,7 +20,7 @@ export function cpuSeconds(pid: number): number {
   }
 }
 
-/** The same by the kernel's clock ticks: a hundredth of a second is a lot where a broker does little. */
+/** The same from the kernel's clock ticks. A tick of a hundredth of a second is coarse for a broker with little work. */
 function cpuTicks(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

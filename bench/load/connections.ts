@@ -1,4 +1,4 @@
-/** Connections without messages: a storm of them, and many that stay idle. */
+/** Connections without messages: storms of them, and many idle ones. */
 
 import type { Order, RunResult } from '../scenario.ts';
 import { residentBytes, sleep } from './clock.ts';
@@ -7,10 +7,10 @@ import { Link } from './link.ts';
 import type { Meter } from './meter.ts';
 
 const AT_ONCE = 200;
-/** The longest wait for a broker to forget connections. */
+/** Longest wait until a broker has dropped its connections. */
 const SETTLE_MS = 1500;
 
-/** Opens `count` connections, at most 200 at a time, and adds how long each took from the call to CONNACK. */
+/** Opens `count` connections, at most 200 at a time, and adds the time of each from the call to CONNACK. */
 async function openMany(order: Order, count: number, latencies: Latencies): Promise<Link[]> {
   const links: Link[] = [];
   let next = 0;
@@ -26,7 +26,7 @@ async function openMany(order: Order, count: number, latencies: Latencies): Prom
   return links;
 }
 
-/** Opens all connections, closes them, and again until the time is over: what it costs includes the end of each. */
+/** Opens and closes all connections, again and again until the time is over. The cost includes the end of each connection. */
 export async function storm(order: Order, meter: Meter): Promise<RunResult> {
   const latencies = new Latencies();
   const round = async (): Promise<number> => {
@@ -47,10 +47,10 @@ export async function storm(order: Order, meter: Meter): Promise<RunResult> {
   return { ...(await meter.stop()), delivered: count, latency: latencies.summary(), connections: order.load.connections };
 }
 
-/** Opens connections and leaves them alone; what they cost is the growth of the broker's memory. */
+/** Opens connections and leaves them idle; their cost is the growth of the broker's memory. */
 export async function idle(order: Order, meter: Meter): Promise<RunResult> {
   const latencies = new Latencies();
-  // What a broker loads with its first connection is not the price of the others.
+  // Code that a broker loads with its first connection is not part of the price of the others.
   for (const link of await openMany(order, 100, latencies)) link.close();
   await sleep(SETTLE_MS);
   const rssBefore = residentBytes(order.brokerPid);

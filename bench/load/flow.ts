@@ -1,4 +1,4 @@
-/** Messages from publishers to subscribers: wires them up, keeps the window full or the schedule kept, and checks what arrives. */
+/** Messages from publishers to subscribers: connects both, keeps the window full or the schedule, and checks what arrives. */
 
 import type { Load } from '../scenario.ts';
 import { micros } from './clock.ts';
@@ -45,7 +45,7 @@ export class Flow implements PacketSink {
     return this.#subscribers.length + this.publishers.length;
   }
 
-  /** Connects everybody and subscribes. @throws Error */
+  /** Connects and subscribes all clients. @throws Error */
   async open(): Promise<void> {
     const load = this.#load;
     this.#last = new Uint32Array(load.publishers * load.subscribers);
@@ -58,7 +58,7 @@ export class Flow implements PacketSink {
         link.send(subscribe(load, at / SUBSCRIBE_FILTERS + 1, filters.slice(at, at + SUBSCRIBE_FILTERS)));
         requests++;
         const deadline = performance.now() + 60_000;
-        // A broker is not to be drowned by the preparations.
+        // The preparations must not overload a broker.
         while (requests - this.#subacks > 20 && performance.now() < deadline) await new Promise((resolve) => setImmediate(resolve));
       }
     }
@@ -138,7 +138,7 @@ export class Flow implements PacketSink {
     else this.#unexpected(slot, sequence, last);
     this.delivered++;
     publisher.delivered++;
-    // In the open loop every message counts; else one of each read, which is enough and cheaper.
+    // In the open loop every message is sampled, otherwise one per read, which is enough and cheaper.
     if (this.#load.rate > 0 || this.#sampled !== link) {
       this.#sampled = link;
       const sentAt = ((buf[at + 4]! << 24) | (buf[at + 5]! << 16) | (buf[at + 6]! << 8) | buf[at + 7]!) >>> 0;
@@ -185,7 +185,7 @@ export class Flow implements PacketSink {
     setImmediate(this.#turn);
   }
 
-  /** After all sockets of one poll were read: one write each. */
+  /** Writes once per socket, after all sockets of one poll have been read. */
   readonly #turn = (): void => {
     this.#isScheduled = false;
     this.#sampled = null;
@@ -200,14 +200,14 @@ export class Flow implements PacketSink {
     }
   };
 
-  /** Begins to publish. */
+  /** Starts to publish. */
   start(): void {
     this.isSending = true;
     if (this.#load.rate > 0) this.#startSchedule();
     else for (const publisher of this.publishers) this.published += publisher.sendWindow();
   }
 
-  /** Message n is due at n / rate; its time stamp says when it was due, not when it was sent. */
+  /** Message n is due at n / rate. Its timestamp is the due time, not the time of sending. */
   #startSchedule(): void {
     const startedAt = performance.now();
     const step = 1000 / this.#load.rate;
@@ -228,7 +228,7 @@ export class Flow implements PacketSink {
     tick();
   }
 
-  /** Messages that should have come and have not. */
+  /** Number of expected messages that have not arrived. */
   get missing(): number {
     let missing = 0;
     for (const publisher of this.publishers) missing += publisher.sent * publisher.receivers - publisher.delivered;

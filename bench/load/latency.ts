@@ -1,4 +1,4 @@
-/** Latencies in buckets of 1.6 % width, from 1 microsecond to over an hour, at the cost of one increment each. */
+/** Latencies in buckets of 1.6 % width, from 1 microsecond to over an hour; one sample costs one increment. */
 
 const SUB_BITS = 6;
 const SUB = 1 << SUB_BITS;
@@ -12,7 +12,7 @@ export class Latencies {
     const value = micros < 1 ? 1 : micros;
     const exponent = 31 - Math.clz32(value);
     const shift = exponent > SUB_BITS ? exponent - SUB_BITS : 0;
-    // The highest bit is told by the exponent; the six below it choose the bucket.
+    // The exponent gives the highest bit; the six bits below it choose the bucket.
     this.#counts[exponent * SUB + ((value >>> shift) & (SUB - 1))]!++;
     this.#total++;
     if (value > this.#max) this.#max = value;
@@ -24,7 +24,7 @@ export class Latencies {
     this.#max = 0;
   }
 
-  /** Microseconds; null when nothing was added. */
+  /** Microseconds; null without samples. */
   summary(): { p50: number; p99: number; p999: number; max: number } | null {
     if (this.#total === 0) return null;
     return { p50: this.#quantile(0.5), p99: this.#quantile(0.99), p999: this.#quantile(0.999), max: this.#max };

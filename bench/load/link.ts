@@ -4,14 +4,14 @@ import net from 'node:net';
 import type { Load } from '../scenario.ts';
 import { connect, frame, upgradeRequest } from './packets.ts';
 
-/** Addresses that a storm goes to; brokers listen on all. */
+/** Addresses of a storm; brokers listen on all of them. */
 const ADDRESSES = 16;
 const READ_BYTES = 256 * 1024;
 const CONNECT_MS = 20_000;
-/** All links read into the same memory: a read is handled before the next one begins. */
+/** All links read into the same memory, because a read is handled before the next one begins. */
 const shared = Buffer.allocUnsafeSlow(READ_BYTES);
 
-/** Who handles the packets of a link. Bytes are valid until the call returns. */
+/** Handles the packets of a link. Bytes are valid during the call only. */
 export interface PacketSink {
   /** a whole packet that is not CONNACK */
   onPacket(link: Link, first: number, buf: Buffer, body: number, end: number): void;
@@ -19,8 +19,8 @@ export interface PacketSink {
 }
 
 /**
- * In a storm one address runs out of ports after two seconds: they wait for their second end, and the kernel looks through all of them for one
- * that may be used again, 200 ms long, which is not the broker's time. All of 127.0.0.0/8 is this machine, on Linux.
+ * The address of a connection. In a storm a single address runs out of ports after two seconds, because closed ports wait in TIME_WAIT. The
+ * kernel then searches all of them for a free one for 200 ms, a time that is not the broker's. On Linux all of 127.0.0.0/8 is this machine.
  */
 function hostOf({ kind }: Load, index: number): string {
   return kind === 'storm' && process.platform === 'linux' ? `127.0.0.${1 + (index % ADDRESSES)}` : '127.0.0.1';
@@ -31,12 +31,12 @@ export class Link {
   readonly #socket: net.Socket;
   readonly #load: Load;
   #sink: PacketSink | null = null;
-  /** bytes of an incomplete packet, and how many of them are there */
+  /** bytes of an incomplete packet, and their number */
   #rest: Buffer | null = null;
   #restLength = 0;
   #opened: ((error: Error | null) => void) | null = null;
   #isUpgraded: boolean;
-  /** payload bytes that remain of the current WebSocket frame; header bytes seen so far */
+  /** missing payload bytes of the current WebSocket frame; header bytes so far */
   #frameLeft = 0;
   #frameHead = Buffer.alloc(0);
   #acks = Buffer.allocUnsafe(512);
@@ -60,7 +60,7 @@ export class Link {
 
   #clientId = '';
 
-  /** Resolves when CONNACK has come. @throws Error when it does not, or refuses */
+  /** Resolves when CONNACK has come. @throws Error when none comes, or it refuses */
   opened(): Promise<this> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#opened?.(new Error('no CONNACK')), CONNECT_MS);
@@ -77,7 +77,7 @@ export class Link {
     this.#sink = sink;
   }
 
-  /** True when the kernel has taken everything: the bytes may be used again. */
+  /** Sends bytes. @returns true when the kernel has taken all of them, so that the buffer is free again */
   send(bytes: Buffer): boolean {
     this.#socket.write(this.#load.isWebsocket ? frame(bytes) : bytes);
     return this.#socket.writableLength === 0;
@@ -91,7 +91,7 @@ export class Link {
     return this.#socket.writableLength === 0;
   }
 
-  /** Adds a four byte acknowledgement to the next `flush`; true when it is the first. */
+  /** Adds an acknowledgement of four bytes to the next `flush`. @returns true when it is the first */
   ack(first: number, high: number, low: number): boolean {
     if (this.#ackLength + 4 > this.#acks.length) {
       const larger = Buffer.allocUnsafe(this.#acks.length * 2);
@@ -144,7 +144,7 @@ export class Link {
     if (end + 4 < bytes) this.#frames(shared, end + 4, bytes);
   }
 
-  /** Takes the frame headers out. Headers cut in two are rare: they are put together in a buffer of their own. */
+  /** Removes the frame headers. A header in two pieces is rare and is joined in a buffer of its own. */
   #frames(buf: Buffer, at: number, end: number): void {
     while (at < end) {
       if (this.#frameLeft > 0) {
@@ -162,7 +162,7 @@ export class Link {
       if (this.#frameHead.length === 0 && part.length === size) this.#frameLeft = frameSize(part, size);
       else {
         this.#frameHead = Buffer.concat([this.#frameHead, part]);
-        // With only the first byte there, the size was a guess.
+        // With only the first byte present, the size was a guess.
         if (this.#frameHead.length < size || this.#frameHead.length < 2) continue;
         this.#frameLeft = frameSize(this.#frameHead, size);
         this.#frameHead = Buffer.alloc(0);
@@ -184,7 +184,7 @@ export class Link {
     }
   }
 
-  /** Fills the incomplete packet; how far it went. */
+  /** Completes the partial packet. @returns where it stopped */
   #complete(buf: Buffer, at: number, end: number): number {
     for (;;) {
       const rest = this.#rest!;
@@ -224,7 +224,7 @@ function frameSize(head: Buffer, size: number): number {
   return size === 4 ? head.readUInt16BE(2) : head.readUInt32BE(6);
 }
 
-/** Bytes of the whole packet at `at`; 0 when its header is not complete. */
+/** Bytes of the whole packet at `at`; 0 while its header is incomplete. */
 function packetSize(buf: Buffer, at: number, end: number): number {
   let length = 0;
   let shift = 0;

@@ -1,4 +1,4 @@
-/** The load generator's process: takes one order as JSON in its first argument and writes the result as JSON to its output. */
+/** The process of the load generator: takes an order as JSON in its first argument and prints the result as JSON. */
 
 import type { Order, RunResult } from '../scenario.ts';
 import { sleep } from './clock.ts';
@@ -7,7 +7,7 @@ import { Flow } from './flow.ts';
 import { Meter } from './meter.ts';
 import { subscribeMany } from './subscriptions.ts';
 
-/** A broker that delivers nothing for so long has lost the rest. */
+/** A broker that delivers nothing for this long has lost the rest. */
 const STALL_MS = 2000;
 
 async function run(order: Order): Promise<RunResult> {

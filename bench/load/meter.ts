@@ -26,7 +26,7 @@ export class Meter {
     this.#ownCpu = process.cpuUsage();
   }
 
-  /** The clocks are read at once; system calls take a while to come. */
+  /** Reads the clocks first, because the number of system calls arrives later. */
   async stop(): Promise<RunResult> {
     const seconds = (performance.now() - this.#startedAt) / 1000;
     const own = process.cpuUsage(this.#ownCpu);

@@ -38,17 +38,17 @@ export function subscribe(load: Load, packetId: number, filters: readonly string
   return packet(0x82, Buffer.from([packetId >> 8, packetId & 255]), properties, ...entries);
 }
 
-/** Its digits are replaced: no property block is like the one before. */
+/** The digits change with each message, so that no two property blocks are equal. */
 const VARIABLE = 'value-0000';
 
-/** A PUBLISH whose packet identifier and stamp are still to be filled in. */
+/** A PUBLISH without its packet identifier and timestamp, which are filled in later. */
 export interface Template {
   bytes: Buffer;
   /** offset of the packet identifier; -1 with QoS 0 */
   idAt: number;
   /** start of the payload: publisher (u16), unused (u16), sequence number (u32), microseconds of the clock (u32) */
   stampAt: number;
-  /** offset of four digits in a user property that change with each message; -1: there is none */
+  /** offset of four digits in a user property that change with each message; -1: none */
   variableAt: number;
 }
 
@@ -70,7 +70,7 @@ export function publish(load: Load, topic: string, publisher: number): Template 
   return { bytes, idAt, stampAt, variableAt: variable < 0 ? -1 : variable + VARIABLE.length - 4 };
 }
 
-/** A client's WebSocket frame around `bytes`; its mask is zero, which the standard allows, so that the bytes stay as they are. */
+/** A client's WebSocket frame around `bytes`. Its mask is zero, which the standard allows and which leaves the bytes unchanged. */
 export function frame(bytes: Buffer): Buffer {
   return Buffer.concat([frameHeader(bytes.length), bytes]);
 }

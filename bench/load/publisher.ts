@@ -1,4 +1,4 @@
-/** One publisher: packets built once, of which a run is stamped and written with one system call. */
+/** One publisher. Its packets are built once; a run of them is stamped and written with one system call. */
 
 import type { Load } from '../scenario.ts';
 import { micros } from './clock.ts';
@@ -16,16 +16,16 @@ export class Publisher {
   #run: Buffer;
   readonly #size: number;
   readonly #slots: number;
-  /** more than one topic: the slots are used in turn */
+  /** true for several topics: the slots are used in turn */
   readonly #isCyclic: boolean;
   readonly #template: Template;
   sent = 0;
-  /** messages that came out at the other end, times their receivers */
+  /** messages that have arrived, times their receivers */
   delivered = 0;
   acknowledged = 0;
   /** receivers of each message */
   readonly receivers: number;
-  /** it waits in the list of those that have something to do */
+  /** it is in the list of publishers that can send */
   isQueued = false;
   #isBlocked = false;
 
@@ -45,13 +45,13 @@ export class Publisher {
     this.#run = Buffer.concat(parts);
   }
 
-  /** How many messages the window lets it send now. */
+  /** Number of messages that the window now allows. */
   get credit(): number {
     const done = Math.floor(this.delivered / this.receivers);
     return this.#window - (this.sent - (this.#qos === 0 || done < this.acknowledged ? done : this.acknowledged));
   }
 
-  /** Sends up to `count` messages with the time `at` (microseconds); how many. */
+  /** Sends up to `count` messages with the timestamp `at` (microseconds). @returns how many */
   send(count: number, at: number): number {
     let left = count;
     while (left > 0 && !this.#isBlocked) {
@@ -92,7 +92,7 @@ export class Publisher {
     });
   }
 
-  /** True when enough of the window is free to be worth a system call. */
+  /** True when the free part of the window is worth a system call. */
   get isReady(): boolean {
     return this.credit >= Math.max(1, this.#window >> 2);
   }

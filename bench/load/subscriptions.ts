@@ -1,4 +1,4 @@
-/** A storm of subscriptions beside the messages: ten clients come back and want all their filters at once. */
+/** A storm of subscriptions beside the messages: ten clients return and subscribe to all their filters at once. */
 
 import type { Order } from '../scenario.ts';
 import { Link, type PacketSink } from './link.ts';
@@ -7,7 +7,7 @@ import { subscribe } from './packets.ts';
 const CLIENTS = 10;
 const PACKET_FILTERS = 100;
 
-/** Filters that match nothing that is published: a fifth has wildcards. */
+/** Filters that match no published topic; a fifth of them has wildcards. */
 function filtersOf(client: number, count: number): string[] {
   return Array.from({ length: count }, (_, i) => `storm/${client}/${i}/${i % 5 === 0 ? '+' : 'value'}`);
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 
 const ATTACH_MS = 5000;
 
-/** Attaches to a process and all its threads; `stop` gives the number of calls since, null when they could not be counted. */
+/** Attaches to a process and all its threads. `stop` returns the number of calls since, or null when they could not be counted. */
 export async function countSyscalls(program: string, pid: number): Promise<{ stop(): Promise<number | null> }> {
   const dir = mkdtempSync(join(tmpdir(), 'fluxmq-bench-'));
   const file = join(dir, 'strace.txt');
@@ -16,7 +16,7 @@ export async function countSyscalls(program: string, pid: number): Promise<{ sto
     child.once('exit', () => resolve());
     child.once('error', () => resolve());
   });
-  // It says what it has attached to, the process first and its threads in one line.
+  // strace reports its attachments: the process first, then its threads in one line.
   await new Promise<void>((resolve) => {
     const timer = setTimeout(resolve, ATTACH_MS);
     child.stderr.setEncoding('utf8').on('data', (text: string) => {

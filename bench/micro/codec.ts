@@ -1,4 +1,4 @@
-/** Decoding and encoding of single packets, with mqtt-packet beside them. */
+/** Decoding and encoding of single packets, compared with mqtt-packet. */
 
 import mqttPacket from 'mqtt-packet';
 import { decodePacket } from '../../src/mqtt/decode.ts';

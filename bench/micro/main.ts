@@ -1,4 +1,4 @@
-/** `npm run bench:micro`: nanoseconds of the functions that the hot paths consist of. */
+/** `npm run bench:micro`: nanoseconds per call of the functions on the hot paths. */
 
 import { codec } from './codec.ts';
 import { routing } from './routing.ts';

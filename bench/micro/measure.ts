@@ -1,19 +1,19 @@
-/** Measures one function: nanoseconds a call, as median and best of many rounds. */
+/** Measures one function: nanoseconds per call, as median and best of many rounds. */
 
 const ROUNDS = 15;
 const ROUND_MS = 30;
 
 export interface Measured {
   name: string;
-  /** nanoseconds a call */
+  /** nanoseconds per call */
   median: number;
   best: number;
 }
 
-/** What the functions give back is kept here, so that the compiler cannot leave their work out. */
+/** Keeps the results of the functions: otherwise the compiler could drop their work. */
 export const sink: { value: unknown } = { value: null };
 
-/** @param work does the thing `times` times */
+/** @param work does the work `times` times */
 export function measure(name: string, work: (times: number) => void): Measured {
   let times = 16;
   for (;;) {

@@ -1,4 +1,4 @@
-/** Topic matching among 100,000 subscriptions, changes of them, and batches between peers. */
+/** Topic matching among 100,000 subscriptions, changes of subscriptions, and batches between peers. */
 
 import { BatchReader, BatchWriter } from '../../workers/mesh/records.ts';
 import { EMPTY, Message } from '../../workers/routing/message.ts';
@@ -59,7 +59,7 @@ function matching(): Measured[] {
       const crowd = new Namespace('crowd');
       for (let i = 0; i < 50; i++) crowd.subscribe({ ...subscriber, key: `crowd-${i}` }, subscription('crowd/#'));
       for (let i = 0; i < times; i++) {
-        // Any wildcard makes every entry stale.
+        // Any wildcard subscription makes every entry stale.
         crowd.subscribe(subscriber, subscription('other/#'));
         sink.value = crowd.entry('crowd/topic');
       }

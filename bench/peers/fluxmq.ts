@@ -1,4 +1,4 @@
-/** This broker, built, with its default endpoint; only the limits on connections are raised. */
+/** This broker, built, with its default endpoint; only its connection limits are raised. */
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -10,7 +10,7 @@ import type { Command, Inside, Peer } from './peer.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
-/** The commit that runs, `+` when files differ from it. */
+/** The running commit, with `+` when files differ from it. */
 export function commit(): string {
   try {
     const git = (...args: string[]): string => execFileSync('git', args, { cwd: ROOT, encoding: 'utf8', stdio: 'pipe' }).trim();
@@ -21,7 +21,7 @@ export function commit(): string {
   }
 }
 
-/** As a configuration would hold it. */
+/** In the form of a configuration. */
 const PASSWORD_HASH = createHash('sha256').update(LOGIN.password).digest('hex');
 
 const ACCESS = {
@@ -54,7 +54,7 @@ const COMMON: Omit<Peer, 'name' | 'command'> = {
   inside,
 };
 
-/** What the endpoint workers say; the probe of their event loops may be out for some milliseconds when a block begins. */
+/** Metrics of the endpoint workers. A block may begin up to some milliseconds before the probe of an event loop is due. */
 async function inside(adminPort: number): Promise<Inside> {
   const answer = await fetch(`http://127.0.0.1:${adminPort}/public/metrics`, { signal: AbortSignal.timeout(10_000) });
   const text = await answer.text();
@@ -62,7 +62,7 @@ async function inside(adminPort: number): Promise<Inside> {
     [...text.matchAll(new RegExp(`^fluxmq_worker_${name}\\{[^}]*role="endpoint"[^}]*\\} (\\S+)$`, 'gm'))].map((match) => Number(match[1]));
   const sum = (name: string): number => values(name).reduce((total, value) => total + value, 0);
   const delays = values('event_loop_delay_max_seconds');
-  if (delays.length === 0) throw new Error('the broker does not tell the delays of its event loops');
+  if (delays.length === 0) throw new Error('the broker does not report the delays of its event loops');
   return {
     blockMs: Math.max(...delays) * 1000 + PROBE_MS,
     blocks: sum('event_loop_blocks_total'),

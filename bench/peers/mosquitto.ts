@@ -16,7 +16,7 @@ export const mosquitto: Peer = {
   refuses: ({ workers }) => (workers > 1 ? 'one thread only' : null),
   command: (dir, port, needs) => {
     const lines = [`listener ${port} 0.0.0.0`];
-    // With WebSocket listeners only, this version believes that it has none.
+    // With WebSocket listeners only, this version reports that it has no listener.
     if (needs.isWebsocket) lines.push('protocol websockets', `listener 0 ${join(dir, 'mosquitto.socket')}`);
     if (needs.hasAuth) {
       const passwords = join(dir, 'passwords');
@@ -26,7 +26,7 @@ export const mosquitto: Peer = {
       writeFileSync(acl, `user ${LOGIN.username}\ntopic readwrite bench/#\n`, { mode: 0o600 });
       lines.push('allow_anonymous false', `password_file ${passwords}`, `acl_file ${acl}`);
     } else lines.push('allow_anonymous true');
-    // Started by root it would become another user, who may not read the folder.
+    // Started by root, mosquitto would switch to another user, who cannot read the folder.
     if (process.getuid?.() === 0) lines.push('user root');
     lines.push('log_type error');
     const file = join(dir, 'mosquitto.conf');

@@ -1,4 +1,4 @@
-/** What the benchmark needs of a broker: whether it is there, how it is started for a scenario, and the settings to say beside its figures. */
+/** A broker as the benchmark sees it: its presence, its start for a scenario, and the settings that belong to its figures. */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -6,7 +6,7 @@ import net from 'node:net';
 import { delimiter, join } from 'node:path';
 import type { BrokerNeeds, Load } from '../scenario.ts';
 
-/** How to start a broker. */
+/** A command that starts a broker. */
 export interface Command {
   command: string;
   args: string[];
@@ -14,25 +14,25 @@ export interface Command {
 
 export interface Peer {
   name: string;
-  /** the version that would run; null = not on this machine */
+  /** the version that would run; null = not installed */
   version(): string | null;
-  /** what must be known to judge its figures */
+  /** settings that a reader needs to judge its figures */
   settings: { tcpNoDelay: string; persistence: string; other: string };
-  /** what it cannot do: null = it can */
+  /** reason why it cannot run a scenario; null = it can */
   refuses(needs: BrokerNeeds, load: Load): string | null;
-  /** writes its files into `dir` and tells how to start it */
+  /** writes its files into `dir` and returns its command */
   command(dir: string, port: number, needs: BrokerNeeds, adminPort: number): Command;
-  /** asks the running broker about its threads that carry messages; only for brokers that tell */
+  /** reads figures of the broker's own messaging threads, from brokers that report them */
   inside?(adminPort: number): Promise<Inside>;
 }
 
-/** How the threads of a broker that carry messages fared since its start. */
+/** Figures of the broker's messaging threads since its start. */
 export interface Inside {
-  /** longest time without a look at the sockets: milliseconds, never less than it was */
+  /** longest time without a poll of the sockets, milliseconds; may be too high, never too low */
   blockMs: number;
-  /** times over 50 ms */
+  /** number of such times over 50 ms */
   blocks: number;
-  /** messages that went from one of these threads to another */
+  /** messages that passed from one of these threads to another */
   crossed: number;
 }
 
@@ -42,7 +42,7 @@ export function findProgram(name: string): string | null {
   return folders.map((folder) => join(folder, name)).find((path) => existsSync(path)) ?? null;
 }
 
-/** The first version number that a program prints. */
+/** The first version number in a program's output. */
 export function versionOf(program: string, ...args: string[]): string | null {
   const { stdout, stderr, error } = spawnSync(program, args, { encoding: 'utf8', timeout: 5000 });
   if (error !== undefined) return null;
@@ -54,7 +54,7 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-/** Starts a program on one CPU; the output is thrown away. */
+/** Starts a program on one CPU and discards its output. */
 export function launchOn(cpu: number | null, { command, args }: Command, dir: string): ChildProcess {
   const pinned = cpu === null ? { command, args } : { command: 'taskset', args: ['-c', String(cpu), command, ...args] };
   const child = spawn(pinned.command, pinned.args, { cwd: dir, stdio: ['ignore', 'ignore', 'pipe'] });
@@ -64,7 +64,7 @@ export function launchOn(cpu: number | null, { command, args }: Command, dir: st
   return child;
 }
 
-/** Ends a process: politely, and after 10 s by force. */
+/** Ends a process: with SIGTERM first, after 10 s by force. */
 export async function endProcess(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
@@ -74,7 +74,7 @@ export async function endProcess(child: ChildProcess): Promise<void> {
   clearTimeout(timer);
 }
 
-/** Waits until the port takes connections. @throws Error after 20 s, or when the process ends */
+/** Waits until the port accepts connections. @throws Error after 20 s, or when the process ends */
 export async function waitForPort(port: number, child: ChildProcess): Promise<void> {
   const deadline = performance.now() + 20_000;
   for (;;) {
@@ -86,8 +86,8 @@ export async function waitForPort(port: number, child: ChildProcess): Promise<vo
       socket.once('error', () => resolve(false));
     });
     if (isOpen) return;
-    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`);
-    if (performance.now() > deadline) throw new Error('it does not listen');
+    if (child.exitCode !== null) throw new Error(`the broker ended with ${child.exitCode}`);
+    if (performance.now() > deadline) throw new Error('the broker does not listen');
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -1,4 +1,4 @@
-/** One scenario as an SVG bar chart that reads on light and dark backgrounds. */
+/** One scenario as an SVG bar chart for light and dark backgrounds. */
 
 import type { ScenarioResult } from './results.ts';
 import type { Spread, Summary } from './summary.ts';

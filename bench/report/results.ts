@@ -1,4 +1,4 @@
-/** The shape of bench/results/latest.json, and how a run of some scenarios is put among the others. */
+/** The shape of bench/results/latest.json, and the merge of a partial run into it. */
 
 import { readFileSync } from 'node:fs';
 import type { Scenario } from '../scenario.ts';
@@ -18,26 +18,26 @@ export interface Results {
 
 export interface ScenarioResult {
   scenario: Scenario;
-  /** when, of what, and how long: scenarios may be run one by one */
+  /** date, commit and length of the scenario's run: scenarios may be run one by one */
   date: string;
   commit: string;
   repetitions: number;
   seconds: number;
-  /** of the machine over the minute before the end: much more than 2 says that others used its CPUs as well */
+  /** load average of the machine over the last minute; much more than 2 means that other work used its CPUs too */
   loadAverage: number;
   /** by peer */
   summaries: Record<string, Summary>;
-  /** by peer: why it was left out */
+  /** by peer: the reason why it was skipped */
   refusals: Record<string, string>;
 }
 
-/** The results in `file` with those of this run in their places; scenarios that are no more are left out. */
+/** The results in `file`, updated with those of this run. Scenarios that no longer exist are dropped. */
 export function merge(file: string, now: Results, order: readonly string[]): Results {
   let before: ScenarioResult[] = [];
   try {
     before = (JSON.parse(readFileSync(file, 'utf8')) as Results).scenarios;
   } catch {
-    // The first run, or a file of another shape: this run is all there is.
+    // This is the first run, or the file has another shape: only this run counts.
   }
   const byName = new Map([...before, ...now.scenarios].map((result) => [result.scenario.name, result]));
   return { ...now, scenarios: order.flatMap((name) => byName.get(name) ?? []) };

@@ -1,4 +1,4 @@
-/** The runs of a scenario and a broker as medians and spreads. */
+/** The runs of one scenario and broker as medians and spreads. */
 
 import type { Run } from '../runner.ts';
 import type { Load } from '../scenario.ts';
@@ -13,7 +13,7 @@ export interface Summary {
   runs: number;
   /** delivered messages (connections, for a storm) per CPU second of the broker */
   perCpuSecond: Spread | null;
-  /** delivered messages a second */
+  /** delivered messages per second */
   rate: Spread | null;
   /** CPUs that the broker and the load generator used */
   brokerCpu: number;
@@ -22,17 +22,17 @@ export interface Summary {
   latency: { p50: number; p99: number; p999: number } | null;
   /** bytes */
   rss: number;
-  /** bytes a connection; for idle only */
+  /** bytes per connection; for idle only */
   rssPerConnection: number | null;
   syscalls: number | null;
-  /** the worst of all runs: the longest block of an event loop in milliseconds, from start to end, and how many were over 50 ms */
+  /** worst of all runs: the longest block of an event loop from start to end, milliseconds, and the number of blocks over 50 ms */
   block: { ms: number; times: number } | null;
-  /** share of the delivered messages that went from one thread to another; null = one thread, or not told */
+  /** share of the delivered messages that passed from one thread to another; null = one thread, or not reported */
   crossing: number | null;
   lost: number;
   duplicated: number;
   disordered: number;
-  /** a scenario that should saturate the broker, and the load generator used more CPU than it */
+  /** true when a scenario should saturate the broker, but the load generator used more CPU */
   isLoadBound: boolean;
   failures: string[];
 }

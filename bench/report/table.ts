@@ -41,10 +41,10 @@ const HEAD = [
   'checks',
 ];
 
-/** What no event loop should be blocked for, milliseconds. */
+/** Limit for a block of an event loop, milliseconds. */
 const BLOCK_MS = 50;
 
-/** The header and one row for each broker. */
+/** The header and one row per broker. */
 export function rowsOf(result: ScenarioResult): string[][] {
   const isStorm = result.scenario.load.kind === 'storm';
   const rows = [HEAD];
@@ -75,7 +75,7 @@ function row(name: string, summary: Summary, hasLatency: boolean): string[] {
   ];
 }
 
-/** How long an event loop of the broker was blocked at most; `!` when over 50 ms, with the number of times when they are counted. */
+/** The longest block of the broker's event loop; `!` when over 50 ms, with the number of such blocks if it is known. */
 function blockText({ block }: Summary): string {
   if (!block) return '';
   const text = `${digits(block.ms)} ms`;
@@ -107,7 +107,7 @@ export function markdownRows(rows: readonly string[][]): string {
   return [line(head!), `|---|${'---:|'.repeat(HEAD.length - 1)}`, ...rest.map(line)].join('\n');
 }
 
-/** How many times the others' figure fluxmq reaches: `fluxmq: 31 × mosquitto, 60 × aedes`. */
+/** The multiples of the other brokers' figures that fluxmq reaches: `fluxmq: 31 × mosquitto, 60 × aedes`. */
 export function ratios(result: ScenarioResult): string {
   const own = result.summaries['fluxmq'];
   if (own === undefined) return '';
@@ -124,7 +124,7 @@ export function ratios(result: ScenarioResult): string {
   return parts.length === 0 ? '' : `fluxmq: ${parts.join(', ')}`;
 }
 
-/** A progress line that replaces itself; nothing when the output is not a terminal. */
+/** A progress line that replaces itself; prints nothing when the output is not a terminal. */
 export class Progress {
   readonly #total: number;
   readonly #stream: NodeJS.WriteStream;

@@ -1,4 +1,4 @@
-/** An endpoint with many clients is rebound: how soon the new listener accepts, who notices, and what the messages of the others take meanwhile. */
+/** Rebinds an endpoint with many clients: how soon the new listener accepts, which clients notice, and the delay of other messages. */
 
 import { performance } from 'node:perf_hooks';
 import { startBroker } from '../kit/broker.ts';
@@ -11,7 +11,7 @@ import { Traffic } from './traffic.ts';
 
 export interface BigRebindReport {
   clients: number;
-  /** from the POST to the first CONNACK over the new port */
+  /** milliseconds from the POST to the first CONNACK on the new port */
   acceptingAfterMs: number;
   answeredAfterMs: number;
   dropped: number;
@@ -20,7 +20,7 @@ export interface BigRebindReport {
   during: { p50: number; p99: number; max: number };
 }
 
-/** Connects over and over until it is accepted. @returns milliseconds since `startedAt` */
+/** Connects again and again until it is accepted. @returns milliseconds since `startedAt` */
 async function firstAccepted(port: number, startedAt: number): Promise<number> {
   for (;;) {
     try {
@@ -35,7 +35,7 @@ async function firstAccepted(port: number, startedAt: number): Promise<number> {
   }
 }
 
-/** @param perSecond messages a second among clients of the endpoint */
+/** @param perSecond messages per second between clients of the endpoint */
 export async function rebindWithClients(clients: number, perSecond: number): Promise<BigRebindReport> {
   const broker = await startBroker({ endpoints: [{ ...WIDE, id: 'big' }] });
   try {

@@ -1,4 +1,4 @@
-/** What happens on endpoint A must not be felt on endpoint B: A added, rebound and removed, its worker ended, and A flooded with connections. */
+/** Endpoint B must not notice endpoint A: A is added, rebound and removed, its worker is ended, and A is flooded with connections. */
 
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -10,12 +10,12 @@ import { Traffic } from './traffic.ts';
 
 export interface BlastReport {
   what: string;
-  /** messages between clients of B while it happened; all arrived, in order */
+  /** messages between clients of B during the disturbance; all arrived, in order */
   messages: number;
   dropped: number;
   before: { p50: number; p99: number; max: number };
   during: { p50: number; p99: number; max: number };
-  /** what the disturbance has to say of itself */
+  /** figures of the disturbance itself */
   detail: Record<string, number>;
 }
 
@@ -49,7 +49,7 @@ async function change(broker: Broker, action: string, body: Record<string, unkno
   if (answer.status !== 200) throw new Error(`${action}: ${JSON.stringify(answer.body)}`);
 }
 
-/** A comes, is rebound and goes, `rounds` times. */
+/** Adds, rebinds and removes A, `rounds` times. */
 export function comesAndGoes(rounds: number): (broker: Broker) => Promise<Record<string, number>> {
   return async (broker) => {
     for (let n = 0; n < rounds; n++) {
@@ -61,7 +61,7 @@ export function comesAndGoes(rounds: number): (broker: Broker) => Promise<Record
   };
 }
 
-/** As many connections as `threads` threads can attempt, for `seconds`, against a port that takes 100 a second. */
+/** Floods a port with a limit of 100 connections per second, from `threads` threads for `seconds`. */
 export function flooded(port: number, threads: number, seconds: number): (broker: Broker) => Promise<Record<string, number>> {
   return async () => {
     const file = join(import.meta.dirname, 'flood-thread.ts');

@@ -1,4 +1,4 @@
-/** Many endpoints on one node: how long adding them takes, what each costs, and whether all answer. */
+/** Many endpoints on one node: the time to add them, the cost of each, and whether all answer. */
 
 import { type Broker, startBroker } from '../kit/broker.ts';
 import { freePort } from '../kit/free-port.ts';
@@ -8,9 +8,9 @@ export interface DensityReport {
   endpoints: number;
   exclusivePool: boolean;
   seconds: number;
-  /** resident memory of the process for each of them */
+  /** resident memory of the process per endpoint */
   mibEach: number;
-  /** endpoints that a health probe by MQTT found well */
+  /** endpoints that an MQTT health probe found healthy */
   healthy: number;
 }
 
@@ -30,7 +30,7 @@ async function add(broker: Broker, exclusivePool: boolean): Promise<void> {
 export async function addMany(endpoints: number, exclusivePool: boolean): Promise<DensityReport> {
   const broker = await startBroker({ endpoints: [WIDE], config: { store: { storeType: 'MEMORY' } } });
   try {
-    // The first of its kind: a thread that the endpoints share is no endpoint's cost.
+    // Added first and not counted: a shared thread is no single endpoint's cost.
     await add(broker, exclusivePool);
     const before = await rss(broker);
     const startedAt = performance.now();

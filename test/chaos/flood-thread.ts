@@ -1,4 +1,4 @@
-/** Thread of blast.ts: attempts connections as fast as it can, a bounded number at once. */
+/** Thread of blast.ts: attempts connections as fast as it can, with a limit on simultaneous attempts. */
 
 import { connect } from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';

@@ -1,4 +1,4 @@
-/** A live key is changed on several endpoints of several workers each: how long until every worker has it. */
+/** Changes a live key on several endpoints of several workers each, and times the arrival at every worker. */
 
 import { startBroker } from '../kit/broker.ts';
 import { WIDE } from './rebind.ts';
@@ -7,7 +7,7 @@ export interface LiveLimitReport {
   endpoints: number;
   workers: number;
   updates: number;
-  /** milliseconds from the request to the answer, which comes when all workers have taken it and the store is written */
+  /** milliseconds from the request to its answer, which comes after all workers have the key and the store is written */
   p50: number;
   p99: number;
   max: number;

@@ -1,4 +1,7 @@
-/** `npm run chaos -- [--quick] [--only NAME,…] [--minutes N]`: endpoints changed, crashed, flooded and multiplied under load, and the numbers of that. */
+/**
+ * `npm run chaos -- [--quick] [--only NAME,…] [--minutes N]`: changes, crashes, floods and multiplies endpoints under load, and prints the
+ * figures.
+ */
 
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
@@ -17,7 +20,7 @@ const { values } = parseArgs({
 const isQuick = values.quick;
 const pick = <T>(full: T, quick: T): T => (isQuick ? quick : full);
 
-/** A calm endpoint B beside an A that takes 100 connections a second. */
+/** A calm endpoint B beside an A with a limit of 100 connections per second. */
 async function radius(): Promise<unknown> {
   const broker = await startBroker({
     endpoints: [WIDE, { ...WIDE, maxConnectionPerSecond: 100 }, { ...WIDE, maxConnectionPerSecond: 100, useWebsocket: true }],

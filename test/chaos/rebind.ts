@@ -1,4 +1,4 @@
-/** Change after change of one endpoint under a storm of new connections and traffic on established ones. */
+/** Changes one endpoint again and again under a storm of new connections, with traffic on established ones. */
 
 import { type Broker, startBroker } from '../kit/broker.ts';
 import { openssl } from '../kit/certificates.ts';
@@ -25,16 +25,16 @@ export interface RebindOptions {
 export interface RebindReport {
   changes: number;
   storm: StormReport;
-  /** what went wrong, and during which change */
+  /** failures, each with the change during which it happened */
   faults: string[];
   messages: number;
   dropped: number;
-  /** milliseconds that an answer took */
+  /** longest time of an answer, milliseconds */
   slowestChangeMs: number;
   latency: { p50: number; p99: number; max: number };
 }
 
-/** A body for `update`, and where the endpoint is afterwards. */
+/** Makes a body for `update`, and tells where the endpoint is afterwards. */
 type Change = (state: Target) => Promise<{ body: Record<string, unknown>; after: Target }>;
 
 const stays =
@@ -50,11 +50,11 @@ const moves: Change = async (state) => {
 function partOf(pem: string, name: string): string {
   return pem.slice(pem.indexOf(`-----BEGIN ${name}`), pem.indexOf(`-----END ${name}-----`) + `-----END ${name}-----`.length);
 }
-/** One for the whole run: openssl takes its time. */
+/** One certificate for the whole run, because openssl is slow. */
 let server: { cert: string; key: string } | null = null;
 function serverCertificate(): { cert: string; key: string } {
   if (server !== null) return server;
-  // A key of a curve: hundreds of handshakes a second with RSA would measure the processor.
+  // An elliptic-curve key: with RSA, hundreds of handshakes a second would measure the processor.
   const made = openssl(
     'req',
     '-x509',
@@ -74,7 +74,7 @@ function serverCertificate(): { cert: string; key: string } {
 const secures: Change = async (state) => ({ body: { sslConfig: serverCertificate() }, after: { ...state, isSecure: true } });
 const unsecures: Change = async (state) => ({ body: { sslConfig: null }, after: { ...state, isSecure: false } });
 
-/** What an administrator may change in an endpoint that needs a listener to change, in turns. */
+/** Changes that need a listener to change, in turn. */
 export const CHANGES: Change[] = [
   stays({ serverOptions: { soBacklog: 1024 } }),
   stays({ namespace: 'other' }),
@@ -95,7 +95,7 @@ export const CHANGES: Change[] = [
   moves,
 ];
 
-/** One update. @throws Error unless the answer is 200 and applied */
+/** Sends one update. @throws Error unless the answer is 200 and applied */
 async function update(broker: Broker, body: Record<string, unknown>): Promise<void> {
   const answer = await broker.api('POST', '/api/endpoints/update', body);
   const text = JSON.stringify(answer.body);

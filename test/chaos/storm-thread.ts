@@ -1,4 +1,4 @@
-/** Thread of storm.ts: attempts one connection after the other at a steady rate, whole up to CONNACK, and tells what became of them. */
+/** Thread of storm.ts: attempts connections at a steady rate, each up to CONNACK, and reports their results. */
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { RawClient } from '../kit/raw-client.ts';
@@ -16,7 +16,7 @@ let open = 0;
 let due = 0;
 let last = performance.now();
 
-/** @returns null when it was accepted, else why not */
+/** @returns null when it was accepted, otherwise the reason */
 async function attempt({ transport, port, isSecure }: Target): Promise<string | null> {
   let client: RawClient | null = null;
   try {
@@ -27,7 +27,7 @@ async function attempt({ transport, port, isSecure }: Target): Promise<string | 
     return code === 0 ? null : `CONNACK 0x${code.toString(16)}`;
   } catch (error) {
     const { code, message, syscall } = (client?.transport.socket.errored ?? error) as NodeJS.ErrnoException;
-    // An end in order before a handshake is done has the code of a reset too, but no system call told of it.
+    // An orderly end before the handshake is done has the code of a reset too, but no system call.
     return code === undefined || syscall === undefined ? message : code;
   } finally {
     client?.destroy();
@@ -35,8 +35,8 @@ async function attempt({ transport, port, isSecure }: Target): Promise<string | 
 }
 
 /**
- * While a port or a transport changes hands, an attempt that is turned away in order is made at the other place, and again: for a moment
- * two listeners of different kinds share the port. A reset is a fault at once, but for one at a port that is being given up.
+ * Attempts one connection. While a port or a transport changes, a refused attempt is repeated at the other place: for a moment two
+ * listeners of different kinds share the port. A reset is a fault at once, except at a port that is being given up.
  */
 async function connect(): Promise<void> {
   open++;
@@ -50,9 +50,9 @@ async function connect(): Promise<void> {
     place = places[tries % places.length] as Target;
     why = await attempt(place);
     if (why === null && tries > 0) report.elsewhere++;
-    // Also when the move began during the attempt.
+    // The move may also have begun during the attempt.
     const isMoving = new Set([...begun, ...targets].map((place) => JSON.stringify(place))).size > 1;
-    // Who speaks TLS where it has gone, or does not where it has come, may be cut off in any way.
+    // A client with TLS on a port without it, or the reverse, may be cut off in any way.
     const isOutdated = place.isSecure !== targets.at(-1)?.isSecure;
     const isGivenUp = place.port !== targets.at(-1)?.port;
     if (why === 'ECONNRESET' && isGivenUp) wasReset = true;
@@ -69,7 +69,7 @@ async function connect(): Promise<void> {
 
 const pace = setInterval(() => {
   const now = performance.now();
-  // A machine that stood still is not made up for.
+  // Time in which the machine stood still is not made up for.
   due = Math.min(due + ((now - last) / 1000) * perSecond, perSecond / 10 + 1);
   last = now;
   while (isRunning && due >= 1) {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { TransportName } from '../kit/transport.ts';
 
-/** Where the endpoint can be reached now; two of them while it moves. */
+/** A place at which the endpoint is reachable; there are two while it moves. */
 export interface Target {
   transport: TransportName;
   /** over TLS */
@@ -16,13 +16,13 @@ export interface Target {
 export interface StormReport {
   attempts: number;
   connected: number;
-  /** of these: found the old place closed and connected at the new one */
+  /** connections that found the old place closed and connected at the new one */
   elsewhere: number;
-  /** resets at a port that was being given up, where others were refused: who comes between the last look at the accept queue and its end */
+  /** resets instead of refusals at a port that was being given up: connections between the last look at the accept queue and its end */
   resetAtTheEnd: number;
   /** by reason */
   failures: Record<string, number>;
-  /** the first of them: what it was, where it was attempted, and when it failed (milliseconds since the epoch) */
+  /** the first failures: reason, place, and time (milliseconds since the epoch) */
   faults: { why: string; place: Target; at: number }[];
 }
 
@@ -36,7 +36,7 @@ export class Storm {
     });
   }
 
-  /** From now on these are the places. */
+  /** Sets the places for the next attempts. */
   async aim(targets: Target[]): Promise<void> {
     const heard = once(this.#worker, 'message');
     this.#worker.postMessage({ targets });

@@ -1,4 +1,4 @@
-/** Numbered QoS 1 messages between established clients, with the time each takes, and the check that none was lost, repeated or overtaken. */
+/** Numbered QoS 1 messages between established clients: measures the time of each, and checks that none is lost, repeated or overtaken. */
 
 import type { Publish } from '../kit/decode.ts';
 import { Inbox, Ledger, Pump } from '../kit/flow.ts';
@@ -19,7 +19,7 @@ export interface TrafficOptions {
   to: number;
   /** pairs of one publisher and one subscriber */
   pairs: number;
-  /** messages a second, over all pairs */
+  /** messages per second, over all pairs */
   perSecond: number;
 }
 
@@ -47,7 +47,7 @@ export class Traffic {
     this.#latencies.push(Date.now() - sentAt);
   }
 
-  /** Milliseconds that messages took since the last call: median, 99th percentile and longest. */
+  /** Delays of messages since the last call, milliseconds: median, 99th percentile and longest. */
   latency(): { p50: number; p99: number; max: number; messages: number } {
     const sorted = this.#latencies.sort((a, b) => a - b);
     this.#latencies = [];
@@ -55,12 +55,12 @@ export class Traffic {
     return { p50: at(0.5), p99: at(0.99), max: sorted.at(-1) ?? 0, messages: sorted.length };
   }
 
-  /** Clients that are not connected any more. */
+  /** Number of clients that are no longer connected. */
   get dropped(): number {
     return this.#lanes.flatMap(({ clients }) => clients).filter((client) => client.isClosed).length;
   }
 
-  /** Waits until everything has arrived. @returns how many messages @throws Error that says what is missing, or came wrongly */
+  /** Waits until everything has arrived. @returns the number of messages @throws Error that names missing or wrong messages */
   async stop(): Promise<number> {
     await Promise.all(this.#lanes.map(({ pump }) => pump.stop()));
     for (const { pump, ledger } of this.#lanes) await ledger.complete([pump], 20_000);

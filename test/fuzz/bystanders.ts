@@ -1,4 +1,4 @@
-/** Clients that behave, on every endpoint, while others do not: they must lose, repeat and wait for nothing. */
+/** Well-behaved clients on every endpoint while others misbehave: they must lose nothing, get nothing twice, and wait for nothing. */
 
 import type { QoS } from '../kit/encode.ts';
 import * as encode from '../kit/encode.ts';
@@ -21,7 +21,7 @@ async function join({ transport, port }: Place): Promise<RawClient> {
   return client;
 }
 
-/** One publisher and one subscriber for each QoS on each endpoint; every subscriber gets what all publishers of its QoS send. */
+/** One publisher and one subscriber per QoS and endpoint; every subscriber gets the messages of all publishers of its QoS. */
 export class Bystanders {
   readonly #clients: RawClient[] = [];
   readonly #pumps: { qos: QoS; pump: Pump | Plain }[] = [];
@@ -60,13 +60,13 @@ export class Bystanders {
     return this.#ledgers.reduce((sum, { ledger }) => sum + ledger.count, 0);
   }
 
-  /** @throws Error when a bystander was disconnected or got something wrong */
+  /** @throws Error when a bystander was disconnected or got a wrong message */
   check(): void {
     if (this.#clients.some((client) => client.isClosed)) throw new Error('a bystander was disconnected');
     for (const { ledger } of this.#ledgers) if (ledger.faults.length > 0) throw new Error(ledger.faults.slice(0, 5).join('; '));
   }
 
-  /** Stops publishing and waits for the rest. @throws Error when something is missing, or came wrongly */
+  /** Stops publishing and waits for the rest. @throws Error when messages are missing or wrong */
   async finish(): Promise<void> {
     this.check();
     for (const { pump } of this.#pumps) await pump.stop();

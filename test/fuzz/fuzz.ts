@@ -1,4 +1,4 @@
-/** Fuzzes a broker with several endpoints and workers over both transports for a time, and says what went wrong: nothing must. */
+/** Fuzzes a broker with several endpoints and workers over both transports for a time, and reports every fault; there must be none. */
 
 import type { Socket } from 'node:net';
 import { messageOf } from '../../src/kernel/errors.ts';
@@ -12,7 +12,7 @@ import { type Attack, Dice, makeAttack } from './inputs.ts';
 export interface FuzzOptions {
   seed: number;
   seconds: number;
-  /** told now and then how it goes */
+  /** called now and then with a line of progress */
   report?: (line: string) => void;
 }
 
@@ -24,13 +24,13 @@ export interface FuzzResult {
   rssMiB: { before: number; after: number };
 }
 
-/** Attacks side by side. */
+/** Number of parallel attacks. */
 const LANES = 12;
-/** How long a connection that is neither cut nor closed stays. */
+/** Milliseconds that a connection stays when nothing cuts or closes it. */
 const STAY_MS = 40;
-/** A bystander's message that takes longer had to wait for somebody; generous, because the machine is shared. */
+/** A slower message of a bystander had to wait for an attacker. Generous, because other work shares the machine. */
 const SLOWEST_MS = 3000;
-/** What the process may grow by: caches, sessions and retained messages of the attackers are bounded. */
+/** Allowed growth of the process: caches, sessions and retained messages of the attackers are bounded. */
 const GROWTH_MIB = 600;
 
 const open = {
@@ -64,7 +64,7 @@ async function leave(socket: Socket, end: Attack['end']): Promise<void> {
   socket.destroy();
 }
 
-/** Bytes that are no WebSocket, no upgrade, or frames that nobody may send. */
+/** Sends bytes that are no WebSocket, no upgrade, or forbidden frames. */
 async function spoilWebSocket(dice: Dice, port: number): Promise<void> {
   const socket = await openTcp(port);
   if (dice.below(3) === 0) {
@@ -77,7 +77,7 @@ async function spoilWebSocket(dice: Dice, port: number): Promise<void> {
   await leave(socket, dice.pick(['cut', 'close', 'wait']));
 }
 
-/** Many connections at once, most of which say nothing. */
+/** Opens many connections at once, most of which stay silent. */
 async function crowd(dice: Dice, places: readonly Place[]): Promise<void> {
   const sockets = await Promise.all(Array.from({ length: 60 }, () => openTcp(dice.pick(places).port)));
   for (const socket of sockets) if (dice.below(2) === 0) socket.write(dice.bytes(dice.below(40)));
@@ -90,7 +90,7 @@ async function rssMiB(broker: Broker): Promise<number> {
   return (body as { data: { memory: { rssBytes: number } } }).data.memory.rssBytes / 1024 / 1024;
 }
 
-/** @throws Error when a worker was replaced, or something could not be handled */
+/** @throws Error when a worker was replaced, or the log has an error */
 async function inspect(broker: Broker): Promise<void> {
   const { body, status } = await broker.api('GET', '/api/system/health');
   const { workerRestarts } = (body as { data: { workerRestarts: number } }).data;
@@ -101,7 +101,7 @@ async function inspect(broker: Broker): Promise<void> {
   if (/"restarts":[1-9]/.test(endpoints) || !endpoints.includes('"restarts":0')) throw new Error(`status: ${endpoints}`);
 }
 
-/** Fuzzes. @throws Error that says what went wrong */
+/** Fuzzes. @throws Error that names the fault */
 export async function fuzz({ seed, seconds, report = () => undefined }: FuzzOptions): Promise<FuzzResult> {
   const broker = await startBroker({ endpoints: ENDPOINTS });
   try {
@@ -133,7 +133,7 @@ export async function fuzz({ seed, seconds, report = () => undefined }: FuzzOpti
             await run(attack, place);
           }
         } catch (error) {
-          // An upgrade that is refused, or a connection that is reset while it is made, is an answer; a port that is shut is not.
+          // A refused upgrade, or a reset while connecting, is a valid answer; a closed port is not.
           if (!/upgrade|ECONNRESET|EPIPE/.test(messageOf(error))) throw new Error(`attack ${number} (${kind}): ${messageOf(error)}`);
         }
         kinds[kind] = (kinds[kind] ?? 0) + 1;

@@ -1,4 +1,4 @@
-/** What a fuzzing client sends: packets that are right, and everything that can be done to them. All of it follows from the seed. */
+/** The input of a fuzzing client: valid packets, and every way to damage them. The seed determines all of it. */
 
 import fc from 'fast-check';
 import type { Filter, QoS, Version } from '../kit/encode.ts';
@@ -7,7 +7,7 @@ import { PACKETS } from '../kit/packets.ts';
 import type { Properties } from '../kit/properties.ts';
 import { varint } from '../kit/properties.ts';
 
-/** Numbers from a seed: mulberry32. */
+/** Random numbers from a seed: mulberry32. */
 export class Dice {
   #state: number;
 
@@ -38,7 +38,7 @@ export class Dice {
   }
 }
 
-/** What one connection does: chunks in order, and how it ends. */
+/** The behaviour of one connection: chunks in order, and its end. */
 export interface Attack {
   kind: string;
   chunks: Buffer[];
@@ -49,7 +49,7 @@ const version: fc.Arbitrary<Version> = fc.constantFrom(3, 4, 5);
 const qos: fc.Arbitrary<QoS> = fc.constantFrom(0, 1, 2);
 const id = fc.oneof(fc.integer({ min: 1, max: 8 }), fc.integer({ min: 0, max: 65535 }));
 const level = fc.oneof(fc.constantFrom('a', 'b', 'c', '', '$SYS', 'ü', '\u{1f600}'), fc.string({ unit: 'binary', maxLength: 6 }));
-/** As long, or as deep, as a topic can be. */
+/** The longest and deepest possible topics. */
 const longest = fc.constantFrom('fuzz/'.padEnd(65_535, 'x'), 'fuzz/'.padEnd(65_535, '/'), 'fuzz/'.padEnd(40_001, 'a/'));
 const topic = fc.oneof(
   { weight: 60, arbitrary: fc.array(level, { minLength: 1, maxLength: 4 }).map((levels) => `fuzz/${levels.join('/')}`) },
@@ -105,7 +105,7 @@ const connect = version.chain((v) =>
     .map((options) => encode.connect(v, options)),
 );
 
-/** A packet for a connection that is open. */
+/** A packet for an open connection. */
 function packet(v: Version): fc.Arbitrary<Buffer> {
   const publish = fc
     .record({ topic, payload, qos, retain: fc.boolean(), dup: fc.boolean(), id, properties: publishProperties })
@@ -134,7 +134,7 @@ function packet(v: Version): fc.Arbitrary<Buffer> {
   );
 }
 
-/** CONNECT and what follows it. */
+/** CONNECT and the packets after it. */
 const conversation = version.chain((v) =>
   fc
     .tuple(
@@ -147,7 +147,7 @@ const conversation = version.chain((v) =>
 );
 const anyPackets = fc.array(fc.oneof(connect, version.chain(packet)), { minLength: 1, maxLength: 10 });
 
-/** Any change of a few bytes. */
+/** Changes a few bytes in any way. */
 function mutate(dice: Dice, source: Buffer): Buffer {
   let bytes = Buffer.from(source);
   for (let times = 1 + dice.below(4); times > 0; times--) {
@@ -175,13 +175,13 @@ function mutate(dice: Dice, source: Buffer): Buffer {
   return bytes;
 }
 
-/** A packet that claims to be long, and some of it. */
+/** A packet that claims to be long, and a part of it. */
 function overLong(dice: Dice): Buffer {
   const claim = dice.pick([128 * 1024, 1024 * 1024 + 1, 2_097_152, 268_435_455]);
   return Buffer.concat([Buffer.from([dice.pick([0x10, 0x30, 0x32, 0x82, 0x62, 0xf0])]), varint(claim), dice.bytes(dice.below(3000))]);
 }
 
-/** A connection of that seed. */
+/** The connection of a seed. */
 export function makeAttack(seed: number): Attack {
   const dice = new Dice(seed);
   const one = <T>(arbitrary: fc.Arbitrary<T>): T => fc.sample(arbitrary, { seed, numRuns: 1 })[0]!;

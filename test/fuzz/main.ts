@@ -1,4 +1,4 @@
-/** `npm run fuzz -- [--seconds N] [--seed N]`: fuzzes the built broker, 600 seconds unless told; exit 1 and the seed when something went wrong. */
+/** `npm run fuzz -- [--seconds N] [--seed N]`: fuzzes the built broker for 600 seconds by default; exit 1 and the seed after a fault. */
 
 import { parseArgs } from 'node:util';
 import { messageOf } from '../../src/kernel/errors.ts';

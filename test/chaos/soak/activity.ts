@@ -1,4 +1,4 @@
-/** Contract of what a soak does all the time: one activity repeats its round until the soak ends. */
+/** The contract of an activity of a soak, which repeats its round until the soak ends. */
 
 import { messageOf } from '../../../src/kernel/errors.ts';
 import type { Broker } from '../../kit/broker.ts';
@@ -10,11 +10,11 @@ export interface Field {
   tcp: number;
   /** MQTT over WebSocket, same namespace */
   ws: number;
-  /** endpoint that is changed all the time */
+  /** endpoint that changes all the time */
   changing: number;
 }
 
-/** One round of an activity. It leaves no client behind. @throws Error when the broker did what it must not */
+/** One round of an activity, which leaves no client behind. @throws Error when the broker misbehaved */
 export type Round = (field: Field, round: number) => Promise<void>;
 
 /** Counts of rounds, and the first failures, of one activity. */
@@ -26,7 +26,7 @@ export interface ActivityReport {
 
 const FAILURES_MAX = 5;
 
-/** Repeats a round until `isOver`, one after the other. */
+/** Repeats a round, one after the other, until `isOver`. */
 export async function repeat(field: Field, round: Round, isOver: () => boolean): Promise<ActivityReport> {
   const report: ActivityReport = { rounds: 0, failed: 0, failures: [] };
   while (!isOver()) {

@@ -1,4 +1,4 @@
-/** Rounds of a soak that MQTT clients make: sessions that roam, retained messages, wills, filters, shared groups, slow and broken clients. */
+/** Rounds of a soak by MQTT clients: moving sessions, retained messages, wills, filters, shared groups, slow and broken clients. */
 
 import * as encode from '../../kit/encode.ts';
 import { connected } from '../../kit/lanes.ts';
@@ -13,7 +13,7 @@ const SLOW_MESSAGES = 200;
 const SLOW_PAYLOAD = Buffer.alloc(16_384, 'x');
 const SESSION_SECONDS = 60;
 
-/** A durable session gets its queue over another transport, is taken over, and ends with the clean start of its client. */
+/** A durable session gets its queue over another transport, is taken over, and ends with a clean start of its client. */
 export const roam: Round = async ({ tcp, ws }, round) => {
   const clientId = uid('roam');
   const topic = `soak/roam/${clientId}`;
@@ -50,7 +50,7 @@ export const retain: Round = async ({ tcp, ws }, round) => {
   await publisher.disconnect();
 };
 
-/** A client dies, and its will, half the time with a delay, reaches a subscriber. */
+/** A client breaks off. Its will, with a delay half the time, reaches a subscriber. */
 export const die: Round = async ({ tcp, ws }, round) => {
   const topic = uid('soak/will/');
   const watcher = await connected('tcp', tcp, 5);
@@ -66,7 +66,7 @@ export const die: Round = async ({ tcp, ws }, round) => {
   await watcher.disconnect();
 };
 
-/** Many filters come and go, one by one and with their client; members of a shared group share what is published. */
+/** Many filters come and go, singly and with their client; members of a shared group share the messages. */
 export const subscribe: Round = async ({ tcp }, round) => {
   const base = uid('soak/filters/');
   const client = await connected('tcp', tcp, 5);
@@ -84,7 +84,7 @@ export const subscribe: Round = async ({ tcp }, round) => {
   for (const each of [...members, client]) await each.disconnect();
 };
 
-/** A subscriber that reads nothing while large messages come for it, until it is cut. */
+/** A subscriber reads nothing while large messages come for it, until it is cut off. */
 export const readSlowly: Round = async ({ tcp, ws }) => {
   const topic = uid('soak/slow/');
   const slow = await connected('tcp', tcp, 5);
@@ -96,7 +96,7 @@ export const readSlowly: Round = async ({ tcp, ws }) => {
   await publisher.disconnect();
 };
 
-/** What a port meets on the open network. */
+/** Input that a port gets on the open network. */
 const RUBBISH: readonly Buffer[] = [
   Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'),
   Buffer.from('160301020001000c', 'hex'),
@@ -106,7 +106,7 @@ const RUBBISH: readonly Buffer[] = [
   encode.pingreq(),
 ];
 
-/** Connections that speak no MQTT, or break its rules after the CONNECT. */
+/** Connections that speak no MQTT, or break its rules after CONNECT. */
 export const misbehave: Round = async ({ tcp, ws }, round) => {
   const stranger = await RawClient.open('tcp', tcp, 5);
   stranger.send(RUBBISH[round % RUBBISH.length] as Buffer);

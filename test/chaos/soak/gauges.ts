@@ -1,9 +1,9 @@
-/** What must be the same before and after a soak: gauges of the broker, its file descriptors and its memory. */
+/** Figures that must be equal before and after a soak: gauges of the broker, its file descriptors and its memory. */
 
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import type { Broker } from '../../kit/broker.ts';
 
-/** Gauges that count what clients have brought: zero once all have gone. */
+/** Gauges of clients and their data; zero once all clients have gone. */
 const GAUGES =
   /^(fluxmq_[a-z_]*(?:connections_current|sessions_current|sessions_persistent|subscriptions_current|retained[a-z_]*current|queued[a-z_]*))\{?([^}]*)\}? (\S+)$/;
 
@@ -33,7 +33,7 @@ export async function descriptors(pid: number): Promise<Map<string, number>> {
   return counts;
 }
 
-/** Kinds of which there are more than before, as `kind +n`. */
+/** Kinds with more descriptors than before, as `kind +n`. */
 export function moreThan(before: ReadonlyMap<string, number>, after: ReadonlyMap<string, number>): string[] {
   return [...after].flatMap(([kind, count]) => {
     const more = count - (before.get(kind) ?? 0);

@@ -1,4 +1,4 @@
-/** Rounds of a soak that an operator makes: changes, reads, event streams that come and go, metrics, backups. */
+/** Rounds of a soak by an operator: changes, reads, event streams that come and go, metrics, backups. */
 
 import { freePort } from '../../kit/free-port.ts';
 import { connected } from '../../kit/lanes.ts';
@@ -18,7 +18,7 @@ const READS = [
   '/health',
   '/openapi.json',
 ];
-/** Updates of one endpoint, in turns; after the last one it is as it was at first. */
+/** Updates of one endpoint, in turn; the last one restores the first state. */
 export const CHANGES: readonly Record<string, unknown>[] = [
   { serverOptions: { workerGroupSize: 2 } },
   { maxConnectionSize: 5000 },
@@ -32,7 +32,7 @@ export const CHANGES: readonly Record<string, unknown>[] = [
 ];
 const PAUSE_MS = 500;
 
-/** An endpoint is changed under its client; another one is added, used and removed. */
+/** Changes an endpoint under its client; adds, uses and removes another one. */
 export const change: Round = async ({ broker }, round) => {
   const ask = async (action: string, body: Record<string, unknown>): Promise<void> => {
     const answer = await broker.api('POST', `/api/endpoints/${action}`, body);
@@ -48,7 +48,7 @@ export const change: Round = async ({ broker }, round) => {
   await sleep(PAUSE_MS);
 };
 
-/** Every page that an operator or a monitor asks for, and an event stream that is cut. */
+/** Reads every page that an operator or a monitor reads, and an event stream that is cut off. */
 export const look: Round = async ({ broker }) => {
   for (const path of READS) {
     const answer = await fetch(broker.admin + path, { signal: AbortSignal.timeout(10_000) });

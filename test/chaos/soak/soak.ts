@@ -1,4 +1,4 @@
-/** Everything at once for a long time: afterwards memory is flat, every gauge is back at zero and no file descriptor is left. */
+/** Everything at once for a long time. Afterwards memory must be flat, every gauge zero, and no file descriptor left. */
 
 import { startBroker } from '../../kit/broker.ts';
 import { sleep, until } from '../../kit/until.ts';
@@ -16,7 +16,7 @@ const SAMPLE_MS = 5000;
 const CALM_MS = 90_000;
 /** Longer than either side keeps an idle HTTP connection open. */
 const KEEP_ALIVE_MS = 30_000;
-/** Growth of the median from the middle third to the last third that counts as flat. */
+/** Largest growth of the median from the middle third to the last third that counts as flat. */
 const GROWTH_MAX = 0.1;
 const GROWTH_MAX_MB = 20;
 const STORM_PER_SECOND = 50;
@@ -30,7 +30,7 @@ export interface SoakReport {
   storm: { attempts: number; failures: Record<string, number> };
   activities: Record<string, ActivityReport>;
   memory: { startMb: number; middleThirdMb: number; lastThirdMb: number; maxMb: number; calmMb: number; samplesMb: number[] };
-  /** open file descriptors that were not there before, by kind */
+  /** open file descriptors that were not open before, by kind */
   descriptors: string[];
 }
 
@@ -51,7 +51,7 @@ export async function soak(minutes: number): Promise<SoakReport> {
   try {
     const [tcp, ws, changing] = broker.ports as [number, number, number];
     const field: Field = { broker, tcp, ws, changing };
-    // Each thread and pool that the changes need exists from now on.
+    // Starts each thread and pool that the changes need, before the first reading.
     for (let round = 0; round < CHANGES.length; round++) await change(field, round);
     const before = await descriptors(broker.pid);
     const startMb = await residentMb(broker.pid);
@@ -105,7 +105,7 @@ export async function soak(minutes: number): Promise<SoakReport> {
   }
 }
 
-/** Kinds of descriptors that are left once idle connections of the soak's own requests have been closed. */
+/** Kinds of descriptors that are left after idle connections of the soak's own requests have closed. */
 async function leftDescriptors(pid: number, before: ReadonlyMap<string, number>): Promise<string[]> {
   const end = performance.now() + KEEP_ALIVE_MS;
   let left = moreThan(before, await descriptors(pid));
@@ -116,7 +116,7 @@ async function leftDescriptors(pid: number, before: ReadonlyMap<string, number>)
   return left;
 }
 
-/** @throws Error that names each promise the soak broke, with the whole report */
+/** @throws Error that names each broken promise of the soak, with the whole report */
 function judge(report: SoakReport): void {
   const faults: string[] = [];
   const { middleThirdMb, lastThirdMb } = report.memory;
