@@ -66,12 +66,9 @@ const dryRun = z.boolean().optional().openapi({ description: 'Only preview the c
 const importBody = {
   schema: z.object({
     configs: z.array(endpointPatchSchema).openapi({ description: 'Endpoints in the form of an export; only port is required' }),
-    mode: z
-      .enum(['merge', 'replace'])
-      .optional()
-      .openapi({
-        description: 'merge (default): sets the keys in the file; replace: exactly the endpoints of the file, others are removed',
-      }),
+    mode: z.enum(['merge', 'replace']).optional().openapi({
+      description: 'merge (default): sets the keys in the file; replace: exactly the endpoints of the file, others are removed',
+    }),
     dryRun,
     version: z.number().int().optional().openapi({ description: 'Version of the file. Other keys of an export are allowed' }),
     ...changeOptions,
