@@ -29,6 +29,34 @@ export const PACKET_NAMES: readonly string[] = [
   'AUTH',
 ];
 const PUBLISH = 3;
+const SUBSCRIBE = 8;
+const UNSUBSCRIBE = 10;
+
+/** Filters that are read in one step: a tenth of a millisecond. */
+const FILTERS_PER_STEP = 128;
+
+/** The reading of a packet, which may pause between two steps. */
+export type Steps<T> = Generator<void, T>;
+
+function last<T>(steps: Steps<T>): T {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/**
+ * As decodePacket() of SUBSCRIBE and UNSUBSCRIBE, in steps: a packet may have hundreds of thousands of filters. Null: it is another packet.
+ * `buf` must stay as it is until the last step.
+ */
+export function decodeInSteps(buf: Buffer, start: number, end: number, version: ProtocolVersion): Steps<Packet> | null {
+  const first = buf[start]!;
+  const type = first >> 4;
+  if (type !== SUBSCRIBE && type !== UNSUBSCRIBE) return null;
+  checkFlags(type, first & 0x0f, version);
+  const reader = bodyReader(buf, start, end);
+  return type === SUBSCRIBE ? readSubscribe(reader, version) : readUnsubscribe(reader, version);
+}
 
 /**
  * Reads the packet in bytes `start..end` of `buf`, fixed header included; `end` follows from the Remaining Length.
@@ -58,9 +86,9 @@ export function decodePacket(buf: Buffer, start: number, end: number, version: P
     case 7:
       return decodeAck('pubcomp', reader, version);
     case 8:
-      return decodeSubscribe(reader, version);
+      return last(readSubscribe(reader, version));
     case 10:
-      return decodeUnsubscribe(reader, version);
+      return last(readUnsubscribe(reader, version));
     case 12:
       reader.finish();
       return { type: 'pingreq' };
@@ -103,13 +131,16 @@ function readFilter(reader: Reader): string {
  * @throws ProtocolError malformedPacket, also for reserved option bits [MQTT-3.8.3-5]; protocolError for packet identifier 0, a missing
  *   filter [MQTT-3.8.3-2], a malformed filter, QoS 3, Retain Handling 3, and No Local on a shared subscription [MQTT-3.8.3-4]
  */
-function decodeSubscribe(reader: Reader, version: ProtocolVersion): SubscribePacket {
+function* readSubscribe(reader: Reader, version: ProtocolVersion): Steps<SubscribePacket> {
   const packetId = reader.packetId();
   const subscriptionIdentifier =
     version === 5 ? readProperties(reader, SUBSCRIBE_PROPERTIES).number(PROPERTY.subscriptionIdentifier, 0) : 0;
   if (reader.atEnd) violation('SUBSCRIBE has no topic filter');
   const subscriptions: SubscribeRequest[] = [];
-  while (!reader.atEnd) subscriptions.push(readRequest(reader, version));
+  while (!reader.atEnd) {
+    subscriptions.push(readRequest(reader, version));
+    if (subscriptions.length % FILTERS_PER_STEP === 0) yield;
+  }
   return { type: 'subscribe', packetId, subscriptionIdentifier, subscriptions };
 }
 
@@ -136,11 +167,14 @@ function readRequest(reader: Reader, version: ProtocolVersion): SubscribeRequest
  * Reads the body of UNSUBSCRIBE.
  * @throws ProtocolError malformedPacket, or protocolError for packet identifier 0, a missing filter [MQTT-3.10.3-2] and a malformed one
  */
-function decodeUnsubscribe(reader: Reader, version: ProtocolVersion): UnsubscribePacket {
+function* readUnsubscribe(reader: Reader, version: ProtocolVersion): Steps<UnsubscribePacket> {
   const packetId = reader.packetId();
   if (version === 5) readProperties(reader, []);
   if (reader.atEnd) violation('UNSUBSCRIBE has no topic filter');
   const filters: string[] = [];
-  while (!reader.atEnd) filters.push(readFilter(reader));
+  while (!reader.atEnd) {
+    filters.push(readFilter(reader));
+    if (filters.length % FILTERS_PER_STEP === 0) yield;
+  }
   return { type: 'unsubscribe', packetId, filters };
 }

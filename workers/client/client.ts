@@ -24,6 +24,7 @@ import type { EndpointContext, WorkerContext } from './context.ts';
 import { Decisions } from './decisions.ts';
 import { LastTopic } from './last-topic.ts';
 import { ClientMemory } from './limits/client-memory.ts';
+import { takeLongPacket } from './limits/long-packet.ts';
 import { TopicAliases } from './limits/topic-aliases.ts';
 import { HOLD, PacketReader } from './packet-reader.ts';
 import { QueuedInput } from './queued-input.ts';
@@ -195,6 +196,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
 
   protected decode(buf: Buffer, start: number, end: number): void {
     if (this.state !== 'new') {
+      if (takeLongPacket(this, buf, start, end, (packet) => this.#hooks.dispatch(this, packet))) return;
       this.#hooks.dispatch(this, decodePacket(buf, start, end, this.version));
       return;
     }

@@ -1,7 +1,7 @@
 /** The decoder against the table of packets: every field, every refusal, cut short, and inside a larger buffer. */
 
-import { describe, expect, it } from 'vitest';
-import { decodePacket } from '../../../src/mqtt/decode.ts';
+import { describe, expect, it, test } from 'vitest';
+import { decodeInSteps, decodePacket } from '../../../src/mqtt/decode.ts';
 import { answerVersion } from '../../../src/mqtt/decode-connect.ts';
 import { ProtocolError } from '../../../src/mqtt/errors.ts';
 import { readRemainingLength, remainingLengthSize, writeRemainingLength } from '../../../src/mqtt/framer.ts';
@@ -127,4 +127,31 @@ describe('readRemainingLength', () => {
     const buf = bytes(notation);
     expect(() => readRemainingLength(buf, 0, buf.length)).toThrow(expect.objectContaining({ reasonCode: REASON.malformedPacket }));
   });
+});
+
+test('SUBSCRIBE and UNSUBSCRIBE read in steps are what they are in one go, and the same is refused', () => {
+  let steps = 0;
+  const inSteps = (packet: Buffer, version: 3 | 4 | 5): unknown => {
+    const reading = decodeInSteps(packet, 0, packet.length, version);
+    if (reading === null) return null;
+    for (let step = reading.next(); ; step = reading.next()) {
+      if (step.done === true) return step.value;
+      steps++;
+    }
+  };
+  const code = (read: () => unknown): unknown => {
+    try {
+      return read();
+    } catch (error) {
+      return (error as ProtocolError).reasonCode;
+    }
+  };
+  for (const { version, packet } of PACKETS) {
+    if (version === 0 || (packet[0]! >> 4 !== 8 && packet[0]! >> 4 !== 10)) continue;
+    expect(code(() => inSteps(packet, version))).toEqual(code(() => decodePacket(packet, 0, packet.length, version)));
+  }
+  const many = bytes(`82 (00 01 ${'"a/b" 00 '.repeat(1000)})`);
+  expect(inSteps(many, 4)).toEqual(decodePacket(many, 0, many.length, 4));
+  expect(steps).toBeGreaterThan(5);
+  expect(inSteps(bytes('c0 ()'), 4)).toBe(null);
 });
