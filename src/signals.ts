@@ -8,7 +8,13 @@ export interface Signals {
 }
 
 /**
- * Installs the handlers. From then on SIGHUP, SIGUSR1 and SIGUSR2 do not end the process; without a handler for SIGUSR1, Node would open
+ * Would end the process or make it stand still, and asks for neither: timers of a program around it, and a terminal that lets no process of the
+ * background write.
+ */
+const IGNORED = ['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO', 'SIGTTIN', 'SIGTTOU'] as const;
+
+/**
+ * Installs the handlers. From then on SIGHUP and those of IGNORED do not end the process; without a handler for SIGUSR1, Node would open
  * its debugger. SIGTERM, SIGINT and SIGQUIT keep their default action until onEnd().
  */
 export function takeSignals(): Signals {
@@ -27,7 +33,7 @@ export function takeSignals(): Signals {
     isDue = true;
     void go();
   });
-  for (const ignored of ['SIGUSR1', 'SIGUSR2'] as const) process.on(ignored, () => {});
+  for (const ignored of IGNORED) process.on(ignored, () => {});
   return {
     onReload(to) {
       reload = to;

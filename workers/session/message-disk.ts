@@ -3,6 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import type Database from 'better-sqlite3';
 import { type ClockNote, LastingClock, NOTE_AGE_MS } from '../../src/kernel/lasting-clock.ts';
+import { beat } from '../../src/thread/heartbeat.ts';
 import type { StoreCause } from '../../src/thread/store-state.ts';
 import type { DeliveryName, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
 import type { Message } from '../routing/message.ts';
@@ -34,6 +35,8 @@ const ONE_DELIVERY = `WHERE namespace = ? AND client = ? AND source = ? AND seri
 const NUMBERED_BY_DISK = -1;
 /** When other data is written too, the stored time must be no older than this. */
 const BUSY_NOTE_AGE_MS = 1_000;
+/** Deliveries that are read between two heartbeats. */
+const ROWS_PER_BEAT = 1_000;
 const PUT_SESSION = 'INSERT OR REPLACE INTO session VALUES (?, ?, ?)';
 const PUT_SUBSCRIPTION = 'INSERT OR REPLACE INTO subscription VALUES (?, ?, ?, ?)';
 
@@ -259,11 +262,15 @@ export class MessageDisk implements RetainedDisk, Recoverable {
     const state = decodeState(row.state);
     state.disconnectedAt = this.#clock.toSteady(state.disconnectedAt);
     const of = 'WHERE namespace = ? AND client = ?';
-    const rows = this.#statement(`SELECT * FROM delivery ${of} ORDER BY packet_id = 0, row`).all(namespace, clientId) as DeliveryRow[];
+    const deliveries: WireDelivery[] = [];
+    const rows = this.#statement(`SELECT * FROM delivery ${of} ORDER BY packet_id = 0, row`).iterate(namespace, clientId);
+    for (const row of rows as IterableIterator<DeliveryRow>) {
+      // One session may have a million of them, and main waits for a start as long as it makes progress.
+      if (deliveries.push(fromDeliveryRow(this.#inSteady(row))) % ROWS_PER_BEAT === 0) beat();
+    }
     const received = this.#statement(`SELECT packet_id FROM received ${of}`).all(namespace, clientId) as { packet_id: number }[];
     const kept = this.#statement(`SELECT subscription FROM subscription ${of}`).all(namespace, clientId) as { subscription: string }[];
     const subscriptions = kept.map((entry) => decodeSubscription(entry.subscription));
-    const deliveries = rows.map((each) => fromDeliveryRow(this.#inSteady(each)));
     return { ...state, subscriptions, deliveries, received: received.map((entry) => entry.packet_id) };
   }
 

@@ -106,7 +106,8 @@ test('SIGHUP, SIGUSR1, SIGUSR2 and those of terminals and pipes leave clients al
   const child = await start(where);
   const client = await connected('tcp', where.port, 5);
   const before = listeners(child.pid!).length;
-  for (const signal of ['SIGPIPE', 'SIGWINCH', 'SIGCONT', 'SIGURG', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGHUP'] as const) {
+  const terminal = ['SIGPIPE', 'SIGWINCH', 'SIGCONT', 'SIGURG', 'SIGTTIN', 'SIGTTOU'] as const;
+  for (const signal of [...terminal, 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO', 'SIGHUP'] as const) {
     child.kill(signal);
     await sleep(150);
     await client.ping();

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { steadyNow } from '../../../src/kernel/clock.ts';
+import { createHeartbeat, readHeartbeat, startHeartbeat } from '../../../src/thread/heartbeat.ts';
 import { START_MAX } from '../../../src/thread/message-numbers.ts';
 import type { WireDelivery, WireSubscription } from '../../../workers/mesh/controls.ts';
 import { EMPTY, Message, toWireMessage } from '../../../workers/routing/message.ts';
@@ -213,6 +214,18 @@ test('a message that is said again is one; another one with its number is kept t
   const again = new MessageDisk(folder);
   expect(texts(again)).toEqual(['other', 'third']);
   again.close();
+});
+
+test('reading one session with very many messages shows progress', () => {
+  const heartbeat = createHeartbeat();
+  startHeartbeat(heartbeat);
+  const disk = new MessageDisk(folder);
+  disk.putSession(STATE);
+  for (let serial = 1; serial <= 5_500; serial++) disk.putDelivery('default', 'c', delivery(`${serial}`, serial));
+  const before = readHeartbeat(heartbeat);
+  expect(texts(disk)).toHaveLength(5_500);
+  expect(readHeartbeat(heartbeat) - before).toBe(5);
+  disk.close();
 });
 
 test('a message that comes by itself and by shared groups is one delivery for each', () => {
