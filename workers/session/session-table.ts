@@ -6,7 +6,7 @@ import type { Mesh } from '../mesh/mesh.ts';
 import type { Message } from '../routing/message.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import type { Router } from '../routing/router.ts';
-import { Mover } from './mover.ts';
+import { Mover } from './move/mover.ts';
 import { mayTake } from './rights/holder.ts';
 import { NEVER_EXPIRES, Session, type SessionHost, sessionKey } from './session.ts';
 import { Subscriptions } from './subscriptions.ts';

@@ -1,14 +1,14 @@
 /** Moves a session between two workers. Messages keep arriving, and none is lost, repeated or reordered (docs/internals.md, Moves). */
 
-import type { Control, MoveNews, WireSession } from '../mesh/controls.ts';
-import type { Mesh } from '../mesh/mesh.ts';
-import type { PeerLink } from '../mesh/peer-link.ts';
-import type { Subscription } from '../routing/subscriber.ts';
-import type { Delivery } from './flight/delivery.ts';
-import { decodeBatch, encodeBatch } from './flight/delivery-batch.ts';
-import type { SourceGate } from './outlet.ts';
-import { type Session, toWireSubscription } from './session.ts';
-import type { Subscriptions } from './subscriptions.ts';
+import type { Control, MoveNews, WireSession } from '../../mesh/controls.ts';
+import type { Mesh } from '../../mesh/mesh.ts';
+import type { PeerLink } from '../../mesh/peer-link.ts';
+import type { Subscription } from '../../routing/subscriber.ts';
+import type { Delivery } from '../flight/delivery.ts';
+import { decodeBatch, encodeBatch } from '../flight/delivery-batch.ts';
+import type { SourceGate } from '../outlet.ts';
+import { type Session, toWireSubscription } from '../session.ts';
+import type { Subscriptions } from '../subscriptions.ts';
 
 /** Source number of this worker's own publishers. */
 const LOCAL = 0;
