@@ -1,4 +1,4 @@
-/** Questions about clients and messages, put to all worker threads and answered as one. */
+/** Questions about clients and messages, sent to all worker threads, with one merged answer. */
 
 import { FluxError } from '../kernel/errors.ts';
 import type { CommandName, Commands, WireClient } from '../thread/messages.ts';
@@ -17,7 +17,7 @@ export class Clients {
     this.#node = node;
   }
 
-  /** Connected clients by identifier, those with the same one by namespace. @param page 1.. @param size 1.. */
+  /** Connected clients sorted by identifier, then by namespace. @param page 1.. @param size 1.. */
   async list(query: {
     endpoint?: string;
     page: number;
@@ -32,7 +32,7 @@ export class Clients {
     }
     const from = (query.page - 1) * query.size;
     const page = all.sort(byIdentifier).slice(from, from + query.size);
-    // Of these alone: to describe all of them would keep the workers from their sockets.
+    // Only the clients of the page are described: describing all clients would keep the workers from their sockets.
     const described = await Promise.all(
       workers.map((worker) => {
         const mine = page.filter((client) => client.worker === worker);
@@ -45,14 +45,14 @@ export class Clients {
     return { data: data.map(toInfo), total: all.length, page: query.page, size: query.size };
   }
 
-  /** One answer for each identifier and namespace known, and one for each identifier that is not known anywhere. */
+  /** One answer for each known pair of identifier and namespace, and one for each identifier that nobody knows. */
   async locate(ids: string[], namespace: string | undefined): Promise<ClientLocation[]> {
     const query = { ids, namespace: namespace ?? null };
     const [here, sessions] = await Promise.all([
       this.#askAll('clients.find', query),
       this.#supervisor.session.call('sessions.locate', query, { timeoutMs: TIMEOUT_MS }),
     ]);
-    // Of one that both know, what its worker says is newer.
+    // When both the worker and the session worker know a client, the worker's answer is newer.
     const found = new Map<string, { clientId: string; namespace: string; connected: boolean; endpoint: string | null }>();
     for (const session of sessions) found.set(`${session.namespace}\0${session.clientId}`, session);
     for (const client of here.flat()) found.set(`${client.namespace}\0${client.clientId}`, { ...client, connected: true });
@@ -86,7 +86,7 @@ export class Clients {
     return this.#supervisor.session.call('sessions.count', {}, { timeoutMs: TIMEOUT_MS });
   }
 
-  /** Retained messages kept, and refused since the session worker started. */
+  /** Retained messages, and refusals since the session worker started. */
   async retainedCount(): Promise<Commands['retained.count']['result']> {
     return this.#supervisor.session.call('retained.count', {}, { timeoutMs: TIMEOUT_MS });
   }
@@ -101,7 +101,7 @@ export class Clients {
   }
 }
 
-/** A worker that ends while it is asked has no clients any more. */
+/** Returns null for a worker that ends during the call, because it has no clients any more. */
 async function ask<K extends CommandName>(
   worker: WorkerHandle,
   name: K,

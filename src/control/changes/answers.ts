@@ -1,4 +1,4 @@
-/** What answers and plans say about the changes of a set. */
+/** The parts of answers and plans about the changes of a set. */
 
 import type { Endpoint, KeyChange } from '../../endpoint/endpoint.ts';
 import { secretPathsOf } from '../../endpoint/secrets/secrets.ts';
@@ -10,12 +10,12 @@ import type { ChangeOptions } from './change-request.ts';
 import { type Applied, confirmViewOf } from './change-runner.ts';
 import { type ChangeSet, foresee, type JudgedChange } from './change-set.ts';
 
-/** Of each endpoint, what became of it. */
+/** The result for each endpoint. */
 export function outcomesOf(changes: JudgedChange[]): EndpointOutcome[] {
   return changes.map(({ id, port, kind, effect }) => ({ id, port, action: kind, effect }));
 }
 
-/** Answer to a set that was applied. */
+/** Answer to an applied set. */
 export function setAnswerOf(applied: Applied, set: ChangeSet): SetAnswer {
   const isIdle = applied.changes.length === 0 && set.context.confirmWithinMs !== undefined;
   return {
@@ -29,13 +29,13 @@ export function setAnswerOf(applied: Applied, set: ChangeSet): SetAnswer {
 
 export const NOTHING_WAITS = 'nothing was changed, so nothing waits for a confirmation';
 
-/** Answer to a dry run. @throws FluxError when the set would be refused for another reason than a missing `force` */
+/** Answer to a dry run. @throws FluxError when the set would be refused for more than a missing `force` */
 export function dryAnswerOf(set: ChangeSet, desired: Desired): SetAnswer {
   const { judged, warnings } = foresee(set, desired);
   return { revision: null, changes: outcomesOf(judged), nodes: [], warnings };
 }
 
-/** Endpoint by endpoint, what a set would do. @throws FluxError as `dryAnswerOf` */
+/** The effect that a set would have on each endpoint. @throws FluxError as `dryAnswerOf` */
 export function planOf(set: ChangeSet, desired: Desired, runners: Runners): PlanAnswer {
   const { judged, warnings } = foresee(set, desired);
   const endpoints = judged.map((change) => ({
@@ -54,7 +54,7 @@ export function planOf(set: ChangeSet, desired: Desired, runners: Runners): Plan
   };
 }
 
-/** The keys that change; an endpoint that comes or goes is one change of the whole. */
+/** The changed keys. An added or removed endpoint counts as one change of the whole. */
 export function keyChangesOf({ kind, id, changes }: JudgedChange): KeyChange[] {
   if (kind === 'updated') return changes;
   return [{ path: '', from: kind === 'added' ? null : id, to: kind === 'added' ? id : null, effect: 'rebind' }];
@@ -68,21 +68,21 @@ export function affectedClients({ before, after, changes, id }: JudgedChange, op
   return disconnects ? (runners.peek(id)?.connections ?? 0) : 0;
 }
 
-/** What an answer says about a drain that was asked for and disconnects nobody. */
+/** Warns that a requested drain disconnects nobody. */
 export function idleDrainWarnings(judged: JudgedChange | undefined, options: ChangeOptions): string[] {
   if (!asksToDrain(options)) return [];
   if (judged !== undefined && judged.before !== null) {
     const { after, changes } = judged;
-    // One that is disabled may still be draining: it goes on at the pace asked for.
+    // A disabled endpoint may still be draining: the drain continues at the requested pace.
     if (after === null || !after.enabled || changes.some(({ effect }) => effect === 'rebind')) return [];
   }
   return ['drainMs, drainRate and redirect have no effect here: nothing is rebound, disabled or removed'];
 }
 
-/** What an answer says about secrets when the store has no key to seal them with. */
+/** Warns about secrets when the store has no key to seal them with. */
 export function clearSecretWarnings(endpoints: Endpoint[]): string[] {
   const ids = endpoints.filter((endpoint) => secretPathsOf(endpoint).length > 0).map(({ id }) => id);
   if (ids.length === 0) return [];
   const which = ids.length === 1 ? `endpoint ${ids[0]}` : `${ids.length} endpoints`;
-  return [`the secrets of ${which} are stored as they were given: store.secretKeyFile or store.secretKey would have them sealed`];
+  return [`the secrets of ${which} are stored as they were given: store.secretKeyFile or store.secretKey seals them`];
 }

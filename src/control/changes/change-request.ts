@@ -1,23 +1,23 @@
-/** Splits the body of a change into what it says about the change and what it says about the endpoint, strictly. */
+/** Splits the body of a change into its options and its endpoint, strictly. */
 
 import { Problems } from '../../endpoint/problems.ts';
 import { parseEndpoint } from '../../endpoint/schema.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { DrainRequest } from '../endpoints/drain.ts';
 
-/** How a change is to be made. */
+/** Options of a change. */
 export interface ChangeOptions extends DrainRequest {
   force: boolean;
   reason: string | null;
 }
 
-/** Which endpoint a change is about: one of them, or both when they agree. */
+/** The endpoint of a change: by port, by id, or by both when they agree. */
 export interface EndpointKey {
   port?: number;
   id?: string;
 }
 
-/** What a request about one endpoint may ask for. */
+/** The actions of a request about one endpoint. */
 export type SingleAction = 'add' | 'update' | 'remove' | 'enable' | 'disable';
 
 export const DRAIN_MS_MAX = 3_600_000;
@@ -36,7 +36,7 @@ class Reader {
     this.#rest = { ...body };
   }
 
-  /** Removes a key and returns its value if `isValid`, else notes a problem; undefined when it is absent. */
+  /** Removes a key and returns its value if `isValid`, else adds a problem; undefined when the key is absent. */
   take<T>(key: string, isValid: (value: unknown) => value is T, expected: string): T | undefined {
     if (!Object.hasOwn(this.#rest, key)) return undefined;
     const value = this.#rest[key];
@@ -88,8 +88,8 @@ class Reader {
   }
 
   /**
-   * What is left. With problems noted so far, it is looked through by `inspect` as well, so that the answer names all of them at once.
-   * @throws FluxError `not-supported-yet` when nothing worse was found, else `invalid`
+   * The remaining keys. When there are problems already, `inspect` checks the remaining keys, too, so that the answer names all problems.
+   * @throws FluxError `not-supported-yet` when there is nothing worse, else `invalid`
    */
   rest(inspect?: (rest: Record<string, unknown>) => unknown): Record<string, unknown> {
     if (this.problems.issues.length === 0) return this.#rest;
@@ -102,7 +102,7 @@ class Reader {
     throw this.problems.toError('request');
   }
 
-  /** @throws FluxError `invalid` when anything is left or was wrong */
+  /** @throws FluxError `invalid` when a key is left or a problem was found */
   end(): void {
     for (const path of Object.keys(this.#rest)) this.problems.addUnknownKey(path);
     this.rest();
@@ -119,7 +119,7 @@ const isServerReference = (value: unknown): value is string =>
   typeof value === 'string' && value.length > 0 && value.length <= SERVER_REFERENCE_MAX && /^[^\p{C}]+$/u.test(value);
 const isId = (value: unknown): value is string => typeof value === 'string' && /^[A-Za-z0-9_.-]{1,64}$/.test(value);
 
-/** Problems of a patch that can be told without the endpoint it is for. */
+/** Finds the problems of a patch that show without its endpoint. */
 function inspectPatch({ newPort, ...patch }: Record<string, unknown>): unknown {
   try {
     return parseEndpoint({ ...patch, port: newPort ?? 1 });
@@ -137,7 +137,7 @@ export function readAdd(body: unknown): { options: ChangeOptions; input: Record<
   return { options, input: reader.rest(parseEndpoint) };
 }
 
-/** `update`: `port` or `id` name the endpoint; the rest, `newPort` too, is merged into it. @throws FluxError `invalid`, `not-supported-yet` */
+/** `update`: `port` or `id` names the endpoint; the rest, also `newPort`, is merged in. @throws FluxError `invalid`, `not-supported-yet` */
 export function readUpdate(body: unknown): { options: ChangeOptions; key: EndpointKey; patch: Record<string, unknown> } {
   const reader = new Reader(body);
   const options = reader.options();
@@ -145,7 +145,7 @@ export function readUpdate(body: unknown): { options: ChangeOptions; key: Endpoi
   return { options, key, patch: reader.rest(inspectPatch) };
 }
 
-/** `remove`, `enable`, `disable`: nothing but the endpoint's name and the options. @throws FluxError `invalid`, `not-supported-yet` */
+/** `remove`, `enable`, `disable`: only the key of the endpoint and the options. @throws FluxError `invalid`, `not-supported-yet` */
 export function readTarget(body: unknown): { options: ChangeOptions; key: EndpointKey } {
   const reader = new Reader(body);
   const options = reader.options();
@@ -156,7 +156,7 @@ export function readTarget(body: unknown): { options: ChangeOptions; key: Endpoi
 
 export interface RollbackRequest {
   options: ChangeOptions;
-  /** 0 is the time before the first change */
+  /** 0 means the state before the first change */
   revision: number;
   /** null: all endpoints */
   key: EndpointKey | null;
@@ -171,7 +171,7 @@ export function readRollback(body: unknown): RollbackRequest {
   return request;
 }
 
-/** `confirm`: the revision that waits. @throws FluxError `invalid` */
+/** `confirm`: the waiting revision. @throws FluxError `invalid` */
 export function readConfirm(body: unknown): number {
   const reader = new Reader(body);
   const revision = reader.revision(1);
@@ -183,12 +183,12 @@ export type ImportMode = 'merge' | 'replace';
 
 export interface ImportRequest {
   options: ChangeOptions;
-  /** null where the request does not say */
+  /** null when the request names none */
   mode: ImportMode | null;
   dryRun: boolean;
 }
 
-/** What `import` and `restore` say beside the file. @throws FluxError `invalid`, `not-supported-yet` */
+/** The options of `import` and `restore` beside the file. @throws FluxError `invalid`, `not-supported-yet` */
 export function readImport(body: unknown): ImportRequest {
   const reader = new Reader(body);
   const options = reader.options();
@@ -200,7 +200,7 @@ export function readImport(body: unknown): ImportRequest {
 
 const PLAN_ACTIONS = ['add', 'update', 'remove', 'enable', 'disable', 'rollback', 'import'] as const;
 
-/** `plan`: which of the others it is, and its body. @throws FluxError `invalid` */
+/** `plan`: the planned action and its body. @throws FluxError `invalid` */
 export function readPlan(body: unknown): { action: (typeof PLAN_ACTIONS)[number]; body: Record<string, unknown> } {
   const reader = new Reader(body);
   const isAction = (value: unknown): value is (typeof PLAN_ACTIONS)[number] => PLAN_ACTIONS.some((name) => name === value);

@@ -1,4 +1,4 @@
-/** Makes a change set real on this node: bind everything, commit once, then activate; what fails before the commit undoes all of it. */
+/** Applies a change set on this node: binds everything, commits once, then activates. A failure before the commit undoes everything. */
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { join } from '../../endpoint/problems.ts';
@@ -24,39 +24,39 @@ export interface ChangeRunnerOptions {
   spreadTimeoutMs: number;
   node: string;
   logger: Logger;
-  /** told when an endpoint runs here otherwise than it is stored */
+  /** called when an endpoint does not run as it is stored */
   onUnapplied(): void;
 }
 
-/** What a set did. */
+/** Result of a set. */
 export interface Applied {
-  /** the new revision; the newest known one when there was nothing to do */
+  /** the new revision; the newest known revision when nothing changed */
   revision: number;
   changes: JudgedChange[];
   /** this node first */
   nodes: NodeOutcome[];
-  /** until when the revision waits, milliseconds since the epoch; null: it does not */
+  /** deadline of the confirmation, milliseconds since the epoch; null: no confirmation is needed */
   confirmUntil: number | null;
-  /** what should be known about certificates */
+  /** warnings about logins and certificates */
   warnings: string[];
 }
 
-/** One change and what was opened for it. */
+/** One change and its opened listeners. */
 interface Job {
   change: JudgedChange;
-  /** null: nothing yet, or it could not be opened */
+  /** null: not opened yet, or the opening failed */
   prepared: Prepared | null;
-  /** why it could not */
+  /** reason of the failure */
   failure: unknown;
 }
 
-/** Endpoints that are opened or closed at once: each may start threads. */
+/** Endpoints that are opened or closed at once, because each may start threads. */
 const SIDE_BY_SIDE = 8;
-/** Endpoints of one set that get a line each in the log. */
+/** Most endpoints of one set that get a log line each. */
 const LINES_MAX = 20;
-/** Keys of an endpoint that its line names. */
+/** Most keys of an endpoint that its line names. */
 const KEYS_MAX = 10;
-/** Endpoints that an error message names; its issues name all. */
+/** Most endpoints that an error message names; its issues name all. */
 const NAMES_MAX = 3;
 
 export class ChangeRunner {
@@ -67,24 +67,24 @@ export class ChangeRunner {
   }
 
   /**
-   * Makes the set real. When it resolves, the set is durable and this node listens as it says, or the outcome tells what is still pending.
-   * @throws FluxError nothing was changed: `busy`, `exists`, `default-endpoint`, `invalid`, `port-in-use`, `unprocessable`, `timeout`,
-   *   `unavailable`; for Desired.onNewest() when another process was first
+   * Applies the set. When it resolves, the set is durable, and this node listens accordingly or the outcome says what is still pending.
+   * @throws FluxError when nothing was changed: `busy`, `exists`, `default-endpoint`, `invalid`, `port-in-use`, `unprocessable`, `timeout`,
+   * `unavailable`; an error for Desired.onNewest() when another process was first
    */
   async apply(set: ChangeSet): Promise<Applied> {
     const { desired } = this.#options;
     const changes = judge(set, desired);
     if (changes.length === 0 && set.adopts === null)
       return { revision: desired.revision, changes, nodes: [this.outcome('applied')], confirmUntil: null, warnings: [] };
-    // What is judged now is what the store compares with, whatever is read meanwhile.
+    // The store compares with the state that is judged here, even when this process reads a newer state before the commit.
     const whole = set.isWhole ? desired.complete : null;
     const keys = keysOf(changes);
-    // Without a wait where nothing is held: what the set is based on is what is locked.
+    // There must be no wait when no key is held: the locks have to cover the state that was judged.
     if (!desired.waiting.isFree(keys, set.settles)) await desired.refuseWaiting(keys, set.settles);
     return desired.exclusively(keys, () => this.#run(set, changes, whole));
   }
 
-  /** Writes the set to the store alone: for a node whose endpoints are not started yet. @throws FluxError as `apply` */
+  /** Only writes the set to the store: for a node whose endpoints have not started yet. @throws FluxError as `apply` */
   async commit(set: ChangeSet): Promise<number> {
     const { desired } = this.#options;
     const changes = judge(set, desired);
@@ -95,13 +95,13 @@ export class ChangeRunner {
     });
   }
 
-  /** A waiting change was confirmed: the others need not undo it. */
+  /** Reports to the other nodes that a waiting change was confirmed, so that they do not undo it. */
   tellConfirmed(): void {
     const { spreader, desired } = this.#options;
     void spreader.spread(desired.revision, [], NO_DRAIN, 0);
   }
 
-  /** Nothing was to be done for the endpoint: what it is like is the outcome. */
+  /** The outcome of an endpoint without a change: its present state. */
   current(id: string): NodeOutcome {
     const runner = this.#options.runners.of(id);
     if (runner.state === 'failed') return this.outcome('failed', runner.lastError);
@@ -112,7 +112,7 @@ export class ChangeRunner {
     return { node: this.#options.node, state, reason };
   }
 
-  /** Each step undoes the ones before it when it fails; after the commit nothing is undone, but repaired. */
+  /** A failing step undoes the steps before it. After the commit nothing is undone; repairs follow instead. */
   async #run(set: ChangeSet, changes: JudgedChange[], whole: number | null): Promise<Applied> {
     const { desired, driver } = this.#options;
     const deadline = new Deadline(set.context.timeoutMs);
@@ -148,7 +148,7 @@ export class ChangeRunner {
     return { revision, changes, nodes: [node ?? this.outcome('applied'), ...(await others)], confirmUntil, warnings };
   }
 
-  /** The other nodes read the store while this one activates: what is stored is what they are told of. */
+  /** The other nodes read the store while this node activates, because the announcement follows the commit. */
   #spread({ context, options }: ChangeSet, changes: JudgedChange[], revision: number, deadline: Deadline): Promise<NodeOutcome[]> {
     const { spreader, spreadTimeoutMs } = this.#options;
     const waitMs = context.wait === 'local' ? 0 : Math.min(deadline.leftMs, spreadTimeoutMs);
@@ -160,20 +160,20 @@ export class ChangeRunner {
     );
   }
 
-  /** @throws FluxError `unprocessable`, `unavailable` when a node cannot listen as the set wants */
+  /** @throws FluxError `unprocessable`, `unavailable` when a node cannot listen as the set says */
   #prepareEverywhere(changes: JudgedChange[], deadline: Deadline): Promise<void> {
     const plans = changes.flatMap(({ id, after }) => (after?.enabled === true ? [planOf(id, after)] : []));
     return this.#options.spreader.prepareAll({ plans }, deadline.leftMs);
   }
 
-  /** Opens all that has to listen, a few at a time. @throws FluxError naming every endpoint that cannot, unless `mustListen` is false */
+  /** Opens all listeners, a few at a time. @throws FluxError naming every endpoint that fails, unless `mustListen` is false */
   async #prepare(jobs: Job[], mustListen: boolean, deadline: Deadline): Promise<void> {
     const { desired, driver, runners } = this.#options;
     const failed: Job[] = [];
     await sideBySide(jobs, async (job) => {
       const { id, after, isAside } = job.change;
       if (isAside) return;
-      // Within one set all ports fit together: who else of this node listens on one that is taken now is about to leave it.
+      // All ports of a set fit together, so another endpoint of this node on a wanted port is about to leave it.
       const leaving = runners
         .all()
         .flatMap((other) => (other.id !== id && after !== null && other.listensOn(after.port) ? [after.port] : []));
@@ -187,7 +187,7 @@ export class ChangeRunner {
     if (failed.length > 0 && mustListen) throw bindFailure(failed, jobs.length);
   }
 
-  /** What has to listen does, before anything stops. A failure is kept for the outcome. */
+  /** Makes the new listeners accept before any listener stops. Keeps a failure for the outcome. */
   async #begin(jobs: Job[], revision: number, deadline: Deadline): Promise<void> {
     const { driver } = this.#options;
     await sideBySide(jobs, async (job) => {
@@ -243,7 +243,7 @@ export class ChangeRunner {
     }
   }
 
-  /** What was wanted and could not be made here, for whoever asks later why it did not come. */
+  /** Logs a change that was refused, for later questions about it. */
   #reportRefused({ action, context }: ChangeSet, changes: JudgedChange[], error: unknown): void {
     const { desired, logger } = this.#options;
     if (desired.isOutdated(error)) return;
@@ -258,13 +258,13 @@ export class ChangeRunner {
   }
 }
 
-/** Keys that change, without their values, which may be secret. */
+/** Changed keys without their values, which may be secret. */
 function namesOf(keys: readonly { path: string }[]): string {
   const names = keys.slice(0, KEYS_MAX).map(({ path }) => path);
   return `${names.join(', ')}${keys.length > KEYS_MAX ? ` and ${keys.length - KEYS_MAX} more` : ''}`;
 }
 
-/** What another node needs to try the listener. */
+/** The facts that another node needs to try the listener. */
 function planOf(id: string, { host, port, sslConfig }: Endpoint) {
   return { id, host, port, sslConfig: sslConfig.enabled ? sslConfig : null };
 }
@@ -282,7 +282,7 @@ export function confirmViewOf({ revision, confirmUntil }: Applied): { confirm?: 
   return confirmUntil === null ? {} : { confirm: { revision, until: new Date(confirmUntil).toISOString() } };
 }
 
-/** The failure of a request about one endpoint stays what it is; of several, all are named. */
+/** For one endpoint the failure itself; for several, an error that names all. */
 function bindFailure(failed: Job[], total: number): unknown {
   const [first] = failed;
   if (first === undefined || total === 1 || !(first.failure instanceof FluxError)) return first?.failure;
@@ -296,7 +296,7 @@ function bindFailure(failed: Job[], total: number): unknown {
   return new FluxError(first.failure.kind, `${names.join('; ')}${more}`, { issues, cause: first.failure });
 }
 
-/** Runs `work` on all items, a bounded number at a time. The first failure is thrown when all that had begun have ended. */
+/** Runs `work` on all items, a bounded number at a time. Throws the first failure after all started items have ended. */
 async function sideBySide<T>(items: T[], work: (item: T) => Promise<void>): Promise<void> {
   const waiting = [...items];
   const lane = async () => {

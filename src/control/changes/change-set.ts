@@ -1,4 +1,4 @@
-/** A set of endpoint changes that become real together or not at all: its form, and the judgement on it before anything is touched. */
+/** A set of endpoint changes that is applied wholly or not at all: its form, and the checks before anything is touched. */
 
 import { diffEndpoints, hardestEffect } from '../../endpoint/effects.ts';
 import type { Effect, Endpoint, KeyChange } from '../../endpoint/endpoint.ts';
@@ -13,34 +13,34 @@ import type { Desired } from '../endpoints/desired.ts';
 import type { ChangeOptions } from './change-request.ts';
 import { lockKeys } from './waiting.ts';
 
-/** What is to become of one endpoint. */
+/** The change of one endpoint. */
 export interface EndpointChange {
-  /** as it is now; null: there is none of this id */
+  /** the present form; null when no endpoint has the id */
   before: StoredEndpoint | null;
-  /** null: it goes away */
+  /** null: the endpoint is removed */
   after: Endpoint | null;
-  /** where the request speaks of it (`configs[3]`), for the paths of problems; '' for a request about one endpoint */
+  /** place in the request (`configs[3]`), for the paths of problems; '' for a request about one endpoint */
   path: string;
 }
 
-/** What a request, or an undoing, wants as one revision. Each id at most once. */
+/** The content of one revision, by a request or the undoing of a change. Each id at most once. */
 export interface ChangeSet {
   action: ChangeMeta['action'];
   source: ChangeMeta['source'];
   changes: EndpointChange[];
   options: ChangeOptions;
   context: RequestContext;
-  /** false: an endpoint that cannot listen is stored nevertheless and attempted again; for an undoing, which must not fail */
+  /** false: an endpoint that cannot listen is stored and tried again later; for the undoing of a change, which must not fail */
   mustListen: boolean;
-  /** true: what the set says depends on all endpoints, so that nobody may have changed any when it is stored; false: those of the set are compared */
+  /** true: the set depends on all endpoints, so none may change before the commit; false: only the endpoints of the set are compared */
   isWhole: boolean;
   /** the waiting revision that this set undoes */
   settles: number | null;
-  /** a whole history that the empty store takes instead of a new revision; it leads to what the set says */
+  /** a whole history that the empty store takes instead of a new revision; it leads to the endpoints of the set */
   adopts: Past | null;
 }
 
-/** A change that does change something, with what it does. */
+/** A change that has an effect, with the effect. */
 export interface JudgedChange extends EndpointChange {
   id: string;
   port: number;
@@ -48,13 +48,13 @@ export interface JudgedChange extends EndpointChange {
   /** empty for an added or removed endpoint */
   changes: KeyChange[];
   effect: Effect;
-  /** not asked for: it loses isDefault to another one, and its clients notice nothing */
+  /** not requested: the endpoint loses isDefault to another one, and its clients notice nothing */
   isAside: boolean;
 }
 
 /**
- * The changes that do something, in the order of the set, and behind them the endpoints that lose `isDefault`.
- * @throws FluxError `invalid` (a fixed key), `default-endpoint`, `exists` (ports and ids of the whole configuration afterwards)
+ * The changes with an effect, in the order of the set, followed by the endpoints that lose `isDefault`.
+ * @throws FluxError `invalid` (a fixed key), `default-endpoint`, `exists` (ports and ids of the whole resulting configuration)
  */
 export function judge(set: ChangeSet, desired: Desired): JudgedChange[] {
   const judged = compare(set, desired);
@@ -65,7 +65,7 @@ export function judge(set: ChangeSet, desired: Desired): JudgedChange[] {
   return judged;
 }
 
-/** As `judge`, for a plan: what would need `force` is not refused. @throws FluxError `invalid`, `exists` */
+/** As `judge`, for a plan: does not refuse changes that need `force`. @throws FluxError `invalid`, `exists` */
 export function foresee(set: ChangeSet, desired: Desired): { judged: JudgedChange[]; warnings: string[] } {
   const judged = compare(set, desired);
   refuseFixed(judged);
@@ -75,12 +75,12 @@ export function foresee(set: ChangeSet, desired: Desired): { judged: JudgedChang
   return { judged, warnings: set.options.force ? [] : warnings };
 }
 
-/** What the store is told. */
+/** The changes in the form for the store. */
 export function toStoreChanges(judged: JudgedChange[]): StoreChange[] {
   return judged.map(({ id, after }) => (after === null ? { kind: 'remove', id } : { kind: 'put', endpoint: after }));
 }
 
-/** Everything that nobody else may change meanwhile. */
+/** The keys that no other change may touch while this one runs. */
 export function keysOf(judged: JudgedChange[]): string[] {
   return [...new Set(judged.flatMap(({ id, before, after }) => lockKeys(id, before?.endpoint ?? null, after)))];
 }
@@ -122,7 +122,7 @@ function refuseFixed(judged: JudgedChange[]): void {
   if (issues.length > 0) throw new FluxError('invalid', `${issues.map(({ path }) => path).join(', ')} cannot be changed`, { issues });
 }
 
-/** Without a key such a text would be taken for sealed at the next start. Files may hold sealed secrets: they are opened before. */
+/** Refuses secrets that look sealed: without a key, the next start would treat them as sealed. Imports open sealed secrets earlier. */
 function refuseSealed(judged: JudgedChange[]): void {
   const issues: Issue[] = [];
   for (const { after, path } of judged) {
@@ -145,7 +145,7 @@ function guardDefault(change: JudgedChange): void {
   throw new FluxError('default-endpoint', `endpoint ${change.id} is the default endpoint: it is not ${what} without force: true`);
 }
 
-/** Ports may move between the endpoints of one set: what counts is the whole afterwards. */
+/** Ports may move between the endpoints of one set, so the check is about the whole resulting configuration. */
 function ensureFit({ action }: ChangeSet, judged: JudgedChange[], desired: Desired): void {
   const issues: Issue[] = [];
   const changed = new Map(judged.map((change) => [change.id, change]));
@@ -157,7 +157,7 @@ function ensureFit({ action }: ChangeSet, judged: JudgedChange[], desired: Desir
     if (owner === undefined) owners.set(after.port, id);
     else {
       const isForeign = action === 'import' && !changed.has(owner);
-      const remedy = isForeign ? ', which this import does not name: with mode replace it would go away' : '';
+      const remedy = isForeign ? ', which this import does not name: mode replace would remove it' : '';
       issues.push({ path: join(path, 'port'), message: `port ${after.port} belongs to endpoint ${owner}${remedy}` });
     }
     if (before === null && desired.byId(id) !== undefined) {

@@ -1,4 +1,4 @@
-/** Undoes changes that nobody confirmed in time, also those that the process before this one made. */
+/** Undoes changes that nobody confirmed in time, including those of an earlier process. */
 
 import { steadyNow } from '../../kernel/clock.ts';
 import { toWireError } from '../../kernel/errors.ts';
@@ -23,7 +23,7 @@ const UNDO_TIMEOUT_MS = 30_000;
 export class Confirmations {
   readonly #options: ConfirmationOptions;
   readonly #undoing = new Map<number, Promise<void>>();
-  /** revisions whose undoing failed, and when it is attempted next, by steadyNow() */
+  /** revisions whose undoing failed, with the moment of the next attempt by steadyNow() */
   readonly #failed = new Map<number, { backoff: Backoff; retryAt: number }>();
   #timer: NodeJS.Timeout | null = null;
   #isRunning = false;
@@ -34,8 +34,8 @@ export class Confirmations {
   }
 
   /**
-   * Undoes in the store what came due while no process ran; for a node whose endpoints are not started yet. What fails is attempted
-   * again after start().
+   * Undoes, only in the store, the changes that came due while no process ran; for a node whose endpoints have not started yet. start()
+   * tries failures again.
    */
   async undoOverdue(): Promise<void> {
     const { desired, changes } = this.#options;
@@ -50,14 +50,14 @@ export class Confirmations {
     this.#schedule();
   }
 
-  /** Resolves when no undoing is under way any more. */
+  /** Resolves when no undoing is under way. */
   async close(): Promise<void> {
     this.#isRunning = false;
     if (this.#timer !== null) clearTimeout(this.#timer);
     await Promise.all(this.#undoing.values());
   }
 
-  /** The change stays. @throws FluxError `invalid`, `not-found` when no change of this revision waits, `unavailable` */
+  /** Keeps the change. @throws FluxError `invalid`, `not-found` when no change of this revision waits, `unavailable` */
   async confirm(body: unknown, context: RequestContext): Promise<ConfirmAnswer> {
     const { desired, changes, logger } = this.#options;
     const revision = readConfirm(body);
@@ -78,7 +78,7 @@ export class Confirmations {
     this.#timer = setTimeout(() => this.#look(), Math.max(0, Math.min(...moments)));
   }
 
-  /** Waiting revisions that are not being undone, each with the moment at which that is due. */
+  /** Waiting revisions that are not being undone, each with the moment at which its undoing is due. */
   #open(): { revision: number; at: number }[] {
     return this.#options.desired.waiting
       .list()
@@ -98,7 +98,7 @@ export class Confirmations {
     this.#schedule();
   }
 
-  /** Never rejects: what fails is attempted again. */
+  /** Never rejects: a failure is tried again. */
   async #attempt(revision: number, make: (set: ChangeSet) => Promise<void>): Promise<void> {
     const { desired, logger } = this.#options;
     try {
@@ -116,14 +116,14 @@ export class Confirmations {
   async #undo(revision: number, make: (set: ChangeSet) => Promise<void>): Promise<void> {
     const { desired, logger } = this.#options;
     const rows = await desired.rowsOf(revision);
-    // Another node, or a confirmation, was first.
+    // Another node undid the change first, or a confirmation came.
     if (!desired.waiting.list().some((change) => change.revision === revision)) return;
     const set = this.#toSet(revision, rows);
     logger.warn(`Configuration: revision ${revision} was not confirmed in time and is undone`, {
       endpoints: set.changes.map(({ path }) => path),
     });
     if (set.changes.length > 0) await make(set);
-    // Nothing had to be changed: then nothing is left to wait for.
+    // Nothing had to be changed, so no commit has settled the revision.
     if (desired.waiting.list().some((change) => change.revision === revision)) await desired.confirm(revision);
   }
 

@@ -1,16 +1,16 @@
-/** What differs between the endpoints that the configuration file names and those of the store, which wins. Pure. */
+/** Differences between the endpoints in the configuration file and those in the store, which wins. Pure. */
 
 import { diffEndpoints } from '../../endpoint/effects.ts';
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 
 export interface Drift {
-  /** in words, one for each endpoint that is in both and differs, or in the file alone */
+  /** a text for each endpoint that differs, or that only the file has */
   ignored: string[];
-  /** ids of endpoints that the store alone has: made while the node ran */
+  /** ids of endpoints that only the store has: they were added while the node ran */
   added: string[];
 }
 
-/** Keys that are named for one endpoint. */
+/** Most keys named for one endpoint. */
 const KEYS_MAX = 6;
 
 export function driftOf(file: readonly Endpoint[], stored: readonly Endpoint[]): Drift {

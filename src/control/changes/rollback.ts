@@ -1,4 +1,4 @@
-/** Brings endpoints back to what they were at a revision, as one new revision. */
+/** Sets endpoints back to their state at a revision, as one new revision. */
 
 import { FluxError } from '../../kernel/errors.ts';
 import type { PlanAnswer, RequestContext, RollbackAnswer } from '../contract.ts';
@@ -31,14 +31,14 @@ export class Rollback {
     const named = request.key === null ? {} : { endpoint: set.changes[0]?.after ?? null };
     if (request.dryRun) return { ...dryAnswerOf(set, desired), ...named };
     const applied = await changes.apply(set);
-    // All is as it was then, although a revision in between waits: it has nothing to undo any more.
+    // The state is that of the revision already, so a waiting revision in between has nothing left to undo.
     if (applied.changes.length === 0 && set.settles !== null) await desired.confirm(set.settles);
     const answer = setAnswerOf(applied, set);
     if (keepsSecretsInClear) answer.warnings.push(...clearSecretWarnings(applied.changes.flatMap(({ after }) => after ?? [])));
     return { ...answer, ...named };
   }
 
-  /** What it would do. @throws FluxError as `run` */
+  /** The effect that a rollback would have. @throws FluxError as `run` */
   async plan(body: unknown, context: RequestContext): Promise<PlanAnswer> {
     const { desired, runners } = this.#options;
     return planOf(await this.#toSet(readRollback(body), context), desired, runners);
@@ -47,7 +47,7 @@ export class Rollback {
   async #toSet({ revision, key, options }: RollbackRequest, context: RequestContext): Promise<ChangeSet> {
     const { desired } = this.#options;
     const past = new Map((await desired.at(revision)).map(({ endpoint }) => [endpoint.id, endpoint]));
-    // From here on nothing waits: what the set is based on is what is locked.
+    // There is no wait from here on: the locks have to cover the state that the set is based on.
     const ids =
       key === null ? [...new Set([...desired.list().map(({ endpoint }) => endpoint.id), ...past.keys()])] : this.#chosen(key, past);
     const changes = ids.map((id): EndpointChange => ({ before: desired.byId(id) ?? null, after: past.get(id) ?? null, path: id }));
@@ -57,12 +57,12 @@ export class Rollback {
     else desired.ensureWhole(context.expectedRevision);
     const isWhole = key === null || (!isOne && context.expectedRevision !== null);
     const settles = desired.waiting.undoneBy(revision, new Set(ids));
-    // Who asks over NATS is not proven: the history says so whatever the action.
+    // A caller over NATS is unauthenticated, so the history names NATS as the source, whatever the action.
     const source = context.source === 'nats' ? 'nats' : 'rollback';
     return { action: 'rollback', source, changes, options, context, mustListen: true, isWhole, settles, adopts: null };
   }
 
-  /** A port means whoever has it now, and whoever had it then. @throws FluxError `not-found` */
+  /** A port means the endpoint that has it now, and the one that had it at the revision. @throws FluxError `not-found` */
   #chosen(key: EndpointKey, past: ReadonlyMap<string, { id: string; port: number }>): string[] {
     const { desired } = this.#options;
     const now = key.id === undefined ? desired.byPort(key.port ?? 0)?.endpoint : desired.byId(key.id)?.endpoint;

@@ -1,4 +1,4 @@
-/** How a change reaches the other nodes. */
+/** The way of a change to the other nodes. */
 
 import type { NodeOutcome } from '../contract.ts';
 import type { DrainRequest } from '../endpoints/drain.ts';
@@ -6,19 +6,19 @@ import type { DrainRequest } from '../endpoints/drain.ts';
 export interface Spreader {
   /**
    * First half of a change that every node must be able to make.
-   * @throws FluxError `unprocessable`, `unavailable`: at least one cannot
+   * @throws FluxError `unprocessable`, `unavailable` when at least one node cannot make it
    */
   prepareAll(changes: unknown, timeoutMs: number): Promise<void>;
   /**
-   * Tells the others of a stored revision.
-   * @param ids the endpoints that it changed; none: something beside them has changed
-   * @param drain for the clients of what stops
-   * @returns what each known node made of it within `waitMs`; never fails
+   * Announces a stored revision to the other nodes.
+   * @param ids the changed endpoints; empty: something else has changed
+   * @param drain for the clients of listeners that stop
+   * @returns the outcome of each known node within `waitMs`; never fails
    */
   spread(revision: number, ids: readonly string[], drain: DrainRequest, waitMs: number): Promise<NodeOutcome[]>;
 }
 
-/** A node on its own has nobody to tell. */
+/** A single node has no other node to inform. */
 export const ALONE: Spreader = {
   prepareAll: async () => {},
   spread: async () => [],

@@ -1,4 +1,4 @@
-/** The changes that are undone unless they are confirmed in time, and what nobody may change while they wait. */
+/** Changes that are undone unless they are confirmed in time, and the keys that nobody may change while they wait. */
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { steadyNow, wallNow } from '../../kernel/clock.ts';
@@ -8,26 +8,26 @@ import type { HistoryRow, PendingConfirm } from '../../storage/contract.ts';
 
 /** A revision that waits. */
 export interface WaitingChange extends PendingConfirm {
-  /** when it is undone, by steadyNow(); `until` is for people */
+  /** moment of the undoing by steadyNow(); `until` is for display */
   dueAt: number;
   /** the endpoints that it changed */
   ids: string[];
-  /** its ids, and the ports that they left and took */
+  /** its ids, and the ports that its endpoints left and took */
   keys: ReadonlySet<string>;
 }
 
-/** The longest that a change may wait (`confirmWithin`), milliseconds. */
+/** The longest wait of a change for its confirmation (`confirmWithin`), milliseconds. */
 const WAIT_MAX_MS = 86_400_000;
 
-/** Steady moment at which `until` comes, as far as the wall clock of this moment is right; a day away at most. */
+/** Steady moment of `until`, by the wall clock's present reading; at most a day away. */
 export function dueIn(until: number): number {
   return steadyNow() + Math.min(WAIT_MAX_MS, Math.max(0, until - wallNow()));
 }
 
 /**
- * When a revision is undone that this process finds in the store. Its span is what the clock that made it says of both moments. The time
- * before this process counts only if the change was made here: the clocks of two nodes may differ by more than the span. A change that
- * another node made has its whole span from now on, and is undone earlier by that node, if it lives.
+ * Moment of the undoing of a revision that this process finds in the store. The clock of its maker gives the span between the change and
+ * `until`. Time before this process counts only for a change of this node, because the clocks of two nodes may differ by more than the
+ * span. The change of another node gets its whole span from now on; that node, if it lives, undoes it earlier.
  */
 function dueAgain(until: number, made: HistoryRow | undefined, node: string): number {
   if (made === undefined) return dueIn(until);
@@ -36,7 +36,7 @@ function dueAgain(until: number, made: HistoryRow | undefined, node: string): nu
   return steadyNow() + Math.max(0, span - away);
 }
 
-/** The id, and the ports that an endpoint leaves and takes. */
+/** The id of an endpoint, and the ports that it leaves and takes. */
 export function lockKeys(id: string, before: Endpoint | null, after: Endpoint | null): string[] {
   return [id, ...[before, after].flatMap((endpoint) => (endpoint === null ? [] : [`port ${endpoint.port}`]))];
 }
@@ -47,19 +47,19 @@ export class WaitingChanges {
   readonly #byRevision = new Map<number, WaitingChange>();
   readonly #node: string;
 
-  /** @param node the name of this node, as it stands in the history */
+  /** @param node name of this node in the history */
   constructor(node: string) {
     this.#node = node;
   }
 
-  /** By revision. */
+  /** Sorted by revision. */
   list(): WaitingChange[] {
     return [...this.#byRevision.values()].sort((a, b) => a.revision - b.revision);
   }
 
   /**
-   * Takes what the store says. A revision whose rows cannot be read now is taken the next time.
-   * @param rowsOf the history rows of a revision that was not known yet; null when the store is away
+   * Takes over the list of the store. A revision whose rows cannot be read now is taken over the next time.
+   * @param rowsOf returns the history rows of a new revision; null when the store is away
    */
   async replace(pending: PendingConfirm[], rowsOf: (revision: number) => Promise<HistoryRow[] | null>): Promise<void> {
     const unknown = pending.filter(({ revision }) => !this.#byRevision.has(revision));
@@ -84,17 +84,17 @@ export class WaitingChanges {
     this.onChanged();
   }
 
-  /** It was confirmed or undone. */
+  /** Removes a revision that was confirmed or undone. */
   settle(revision: number): void {
     if (this.#byRevision.delete(revision)) this.onChanged();
   }
 
-  /** False when a waiting revision changed one of `keys`; the one that is being undone does not count. */
+  /** False when a waiting revision changed one of `keys`; the revision under undoing does not count. */
   isFree(keys: string[], undone: number | null): boolean {
     return [...this.#byRevision.values()].every(({ revision, keys: held }) => revision === undone || !keys.some((key) => held.has(key)));
   }
 
-  /** @throws FluxError `busy` when a waiting revision changed one of `keys`; the one that is being undone does not count */
+  /** @throws FluxError `busy` when a waiting revision changed one of `keys`; the revision under undoing does not count */
   ensureFree(keys: string[], undone: number | null): void {
     for (const { revision, until, keys: held } of this.#byRevision.values()) {
       const key = keys.find((one) => revision !== undone && held.has(one));
@@ -105,7 +105,7 @@ export class WaitingChanges {
     }
   }
 
-  /** The waiting revision that a rollback of exactly these endpoints to an earlier `revision` undoes; null when there is none, or only a part of one. */
+  /** The waiting revision that a rollback of exactly these endpoints to an earlier `revision` undoes; null for none, or part of one. */
   undoneBy(revision: number, ids: ReadonlySet<string>): number | null {
     const touched = this.list().filter((change) => change.ids.some((id) => ids.has(id)));
     const [only] = touched;

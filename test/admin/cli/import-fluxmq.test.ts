@@ -49,7 +49,7 @@ describe.each([
     const [ownPort] = held.broker.ports;
     await server.run(database, `INSERT INTO ${table} (id, f_port) VALUES ('theirs', ${ownPort})`);
     const taken = await run(`${from} --password-file database-password`);
-    const why = `port ${ownPort} belongs to endpoint first, which this import does not name: with mode replace it would go away`;
+    const why = `port ${ownPort} belongs to endpoint first, which this import does not name: mode replace would remove it`;
     expect(taken).toMatchObject({ code: 1, stderr: expect.stringContaining(why) });
     await server.run(database, `DELETE FROM ${table} WHERE id = 'theirs'`);
     const done = await run(from, { env: { FLUXMQ_DATABASE_PASSWORD: server.password } });
