@@ -277,6 +277,8 @@ mesh.hooks = {
   },
   onPeerAdded(peer) {
     table.mover.onPeerAdded(peer);
+  },
+  onPeerTold(peer) {
     if (peer.role !== 'session') return;
     for (const runtime of runtimes.values()) tellLimits(peer, runtime.endpoint);
     directory.onSessionWorker(peer);

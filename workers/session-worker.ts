@@ -9,7 +9,7 @@ import { beat } from '../src/thread/heartbeat.ts';
 import { IdentifierTable } from '../src/thread/identifier-table.ts';
 import { MemoryBudget, QUEUE_PART } from '../src/thread/memory-budget.ts';
 import { countConflict, readStart, START_MAX, serialBase, writeStart } from '../src/thread/message-numbers.ts';
-import { type SessionCount, THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../src/thread/messages.ts';
+import { THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../src/thread/messages.ts';
 import { Registry } from './identifiers/registry.ts';
 import type { Control, DurableOp, WireSession } from './mesh/controls.ts';
 import { Mesh } from './mesh/mesh.ts';
@@ -18,16 +18,18 @@ import { EMPTY, heldMessages, Message } from './routing/message.ts';
 import { Namespace } from './routing/namespace.ts';
 import { INTEREST } from './routing/peer.ts';
 import { Router } from './routing/router.ts';
+import { AwayCounts } from './session/away/counts.ts';
 import { MessageStore } from './session/disk/message-store.ts';
 import { DurableSessions } from './session/durable-sessions.ts';
-import { deliveryKey } from './session/flight/delivery.ts';
+import { Deliveries } from './session/flight/deliveries.ts';
+import { deliveryKey, fromWireDelivery } from './session/flight/delivery.ts';
 import { bytesOfSessions } from './session/footprint.ts';
 import { RetainedAnswers } from './session/retained/answers.ts';
 import { RefusalLog } from './session/retained/refusal-log.ts';
 import { isSystemTopic, RetainedStore } from './session/retained/store.ts';
 import { AwayRules } from './session/rights/away-rules.ts';
 import { withdraw, withdrawnFields } from './session/rights/withdrawal.ts';
-import type { DropReason, Session } from './session/session.ts';
+import type { Session } from './session/session.ts';
 import { hasExpired, SessionTable } from './session/session-table.ts';
 import { dueMessage } from './session/will/pending-will.ts';
 import { heapUse } from './usage.ts';
@@ -65,9 +67,7 @@ const refusals = new RefusalLog(() => link.logger);
 /** by endpoint: bytes that may wait in one of its sessions */
 const queuedBytes = new Map<string, number>();
 const memory = new MemoryBudget(boot.memory, boot.memorySlot, heldMessages, heapUse);
-const drops = new Map<string, Map<DropReason, number>>();
-/** subscriptions withdrawn since the last count, by endpoint */
-const withdrawals = new Map<string, number>();
+const counts = new AwayCounts();
 const rules = new AwayRules();
 const startedAt = steadyNow();
 
@@ -98,7 +98,7 @@ router.retained = {
 };
 
 const table = new SessionTable(mesh, router, {
-  onDrop: (session, reason, count) => countDropped(session, reason, count),
+  onDrop: (session, reason, count) => counts.dropped(session.endpoint, reason, count),
   refuseBytes({ endpoint, queue }, bytes) {
     if (queue.length > 0 && queue.bytes + bytes > (queuedBytes.get(endpoint) ?? Number.POSITIVE_INFINITY)) return 'queue_bytes';
     return memory.hasRoom(bytes, QUEUE_PART) ? null : 'memory';
@@ -110,7 +110,7 @@ const table = new SessionTable(mesh, router, {
   whenDurable: async (session, op) => void keep(session.namespace.name, session.clientId, op),
   mayPublishWill(session, { message }) {
     if (rules.of(session)?.mayPublish(fromLatin1(message.topic)) !== false) return true;
-    countDropped(session, 'acl_denied', 1);
+    counts.dropped(session.endpoint, 'acl_denied', 1);
     const { clientId, endpoint } = session;
     link.logger.warn('A will is not published: access rules deny it', { clientId, endpoint, topic: fromLatin1(message.topic) });
     return false;
@@ -149,7 +149,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
           endpoint: entry.endpoint,
         })),
     ),
-  'sessions.count': () => countSessions(),
+  'sessions.count': () => counts.take(registry.persistentCounts(), table.values()),
   'retained.count': () => retainedStore.count(),
   publish: async ({ namespace, topic, payload, qos, retain }) => {
     if (!checkTopicName(topic))
@@ -213,6 +213,7 @@ mesh.hooks = {
     table.mover.onPeerAdded(peer);
     registry.onPeerAdded(peer);
   },
+  onPeerTold() {},
   movesUnderWay: () => table.mover.movesUnderWay(),
   onPeerKnown() {},
   onPeerRemoved(peer) {
@@ -269,23 +270,14 @@ function onControl(peer: PeerLink, control: Control): void {
   }
 }
 
-function countDropped(session: Session, reason: DropReason, count: number): void {
-  let reasons = drops.get(session.endpoint);
-  if (reasons === undefined) {
-    reasons = new Map();
-    drops.set(session.endpoint, reasons);
-  }
-  reasons.set(reason, (reasons.get(reason) ?? 0) + count);
-}
-
 /** Withdraws subscriptions and messages of an offline session that its endpoint's rules no longer allow. */
 function obeyRules(session: Session): void {
   const own = rules.of(session);
   const withdrawn = own === null ? null : withdraw(session, own, table.subscriptions, router);
   if (withdrawn === null) return;
   const { endpoint, clientId, holder } = session;
-  if (withdrawn.messages > 0) countDropped(session, 'acl_denied', withdrawn.messages);
-  withdrawals.set(endpoint, (withdrawals.get(endpoint) ?? 0) + withdrawn.filters.length);
+  if (withdrawn.messages > 0) counts.dropped(session.endpoint, 'acl_denied', withdrawn.messages);
+  counts.withdrawn(endpoint, withdrawn.filters.length);
   const fields = withdrawnFields(clientId, holder?.username ?? null, withdrawn);
   link.logger.warn('Access rules withdrew subscriptions of an offline session', { endpoint, ...fields });
 }
@@ -353,7 +345,9 @@ function firstStart(): number {
 /** Hosts an offline session with the state that was read from disk. */
 function hostOffline(wire: WireSession): void {
   const session = table.create(mesh.namespace(wire.namespace), wire.clientId);
-  session.adopt(wire);
+  const deliveries = new Deliveries();
+  for (const delivery of wire.deliveries) deliveries.add(fromWireDelivery(delivery));
+  session.adopt(wire, deliveries);
   session.restored = new Set(wire.deliveries.map(({ message, group }) => deliveryKey(message, group)));
   setTimeout(() => {
     session.restored = null;
@@ -370,25 +364,6 @@ function endRestored(namespace: string, clientId: string): void {
   session.isDurable = false;
   table.end(session);
   registry.onOfflineEnded(namespace, clientId);
-}
-
-function countSessions(): SessionCount[] {
-  const counts = new Map<string, SessionCount>();
-  const of = (endpoint: string) => {
-    let count = counts.get(endpoint);
-    if (count === undefined) {
-      count = { endpoint, persistent: 0, offline: 0, dropped: {}, withdrawn: 0 };
-      counts.set(endpoint, count);
-    }
-    return count;
-  };
-  for (const [endpoint, persistent] of registry.persistentCounts()) of(endpoint).persistent = persistent;
-  for (const session of table.values()) of(session.endpoint).offline++;
-  for (const [endpoint, reasons] of drops) of(endpoint).dropped = Object.fromEntries(reasons);
-  drops.clear();
-  for (const [endpoint, withdrawn] of withdrawals) of(endpoint).withdrawn = withdrawn;
-  withdrawals.clear();
-  return [...counts.values()];
 }
 
 /** Ends expired sessions and publishes the wills whose delay is over. */

@@ -40,8 +40,8 @@ export function startWorker(
       await mesh.addPeer(peer, role, channel);
       return null;
     },
-    'peer.remove': ({ peer }) => {
-      mesh.removePeer(peer);
+    'peer.remove': async ({ peer }) => {
+      await mesh.removePeer(peer);
       return null;
     },
     ...handlers,

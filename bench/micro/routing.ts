@@ -1,5 +1,6 @@
 /** Topic matching among 100,000 subscriptions, changes of subscriptions, and batches between peers. */
 
+import { ReadTurn } from '../../src/kernel/turns/read-turn.ts';
 import { BatchReader, BatchWriter } from '../../workers/mesh/records.ts';
 import { EMPTY, Message } from '../../workers/routing/message.ts';
 import { Namespace } from '../../workers/routing/namespace.ts';
@@ -101,13 +102,14 @@ function batches(): Measured[] {
   };
   const keep = { onPublish: (_: string, got: unknown) => (sink.value = got), onRun: (_: string, got: unknown) => (sink.value = got) };
   /** The reader learns names from the writer's first batch. */
+  const turn = new ReadTurn();
   const cross = (write: (writer: BatchWriter) => void) => {
     const writer = new BatchWriter();
     const reader = new BatchReader(1);
     return (times: number): void => {
       for (let i = 0; i < times; i += BATCH) {
         for (let k = 0; k < BATCH; k++) write(writer);
-        for (const part of writer.take()) reader.read(part, keep);
+        for (const part of writer.take()) for (let at = 0; at < part.used; ) at = reader.read(part, at, keep, turn);
       }
     };
   };

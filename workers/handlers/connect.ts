@@ -212,8 +212,8 @@ function open(client: Client, packet: ConnectPacket, session: Session, isPresent
   if (!client.isClosed) session.will = client.will;
   let kept: Promise<void> | null = null;
   if (session.isDurable && !client.isClosed) {
-    const wire = wasDurable ? { ...session.toWireHead(), received: [] } : session.toWire();
-    kept = barrier.request(session, { op: 'begin', session: { ...wire, disconnectedAt: 0 } });
+    const wire = wasDurable ? session.toWireHead() : session.toWire();
+    kept = barrier.request(session, { op: wasDurable ? 'resume' : 'begin', session: { ...wire, disconnectedAt: 0 } });
     // While the store cannot be written, only sessions that are already on disk come here.
     if (client.context.store.isFailing) kept = null;
   } else if (wasDurable && !session.isDurable) kept = barrier.request(session, { op: 'end', due: null });

@@ -13,8 +13,9 @@ import { HOLD } from '../client/packet-reader.ts';
 import type { Subscription } from '../routing/subscriber.ts';
 import { filterTurns } from '../session/filter-turns.ts';
 import { bytesOfFilter } from '../session/footprint.ts';
+import { toWireSubscription } from '../session/move/wire-subscription.ts';
 import type { RetainedQuery } from '../session/retained/queries.ts';
-import { type Session, subscriptionKey, toWireSubscription } from '../session/session.ts';
+import { type Session, subscriptionKey } from '../session/session.ts';
 import { beginQuery, sendRetained } from './retained.ts';
 
 /** A peer that does not know a filter after this time hangs. The client is disconnected: a SUBACK could promise more than holds. */

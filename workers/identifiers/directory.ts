@@ -153,6 +153,12 @@ export class Directory {
           void taking.then(() => this.onControl(link, control));
           return true;
         }
+        const telling = this.#table.get(control.namespace, control.clientId)?.telling ?? null;
+        if (telling !== null && !control.discard) {
+          // A new session worker begins with what is here.
+          void telling.done.then(() => this.#mesh.links.get(link.id) === link && this.onControl(link, control));
+          return true;
+        }
         const offer = this.#table.release(control.namespace, control.clientId, control.move, control.to, control.discard, control.by);
         link.control({ t: 'released', move: control.move, offer });
         return true;

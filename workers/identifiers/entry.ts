@@ -11,6 +11,7 @@ export type Step =
       claimant: PeerLink;
       move: number;
       stage: 'release' | 'move';
+      /** its span begins here, by steadyNow() */
       since: number;
       /** endpoint and expiry before the claim, restored when the claim is refused */
       before: Pick<Entry, 'endpoint' | 'expirySeconds'>;

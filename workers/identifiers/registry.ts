@@ -2,7 +2,7 @@
 
 import { steadyNow } from '../../src/kernel/clock.ts';
 import { type IdentifierTable, identifierGroup } from '../../src/thread/identifier-table.ts';
-import type { Claim, Control, Registration, WireSubscription } from '../mesh/controls.ts';
+import type { Claim, Control, Offer, Registration } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
 import { type Session, sessionKey } from '../session/session.ts';
@@ -15,6 +15,9 @@ const WAITING_MAX = 64;
 
 /** A step takes milliseconds. One that takes longer than this has lost an answer. */
 const STEP_DEADLINE_MS = 8_000;
+
+/** Subscriptions and messages of a large session that add a millisecond to the deadline. */
+const MOVED_PER_MS = 10;
 
 /** Number of a move: the session worker that orders it, then a count. */
 const MOVES_PER_PEER = 2 ** 32;
@@ -250,10 +253,11 @@ export class Registry {
     }
   }
 
-  #released(move: number, offer: WireSubscription[] | null | 'foreign'): void {
+  #released(move: number, offer: Offer | null | 'foreign'): void {
     const entry = this.#steps.get(move);
     const step = entry?.step;
     if (entry === undefined || !step || step.move !== move) return;
+    if (offer !== null && offer !== 'foreign') step.since += (offer.rest + offer.deliveries) / MOVED_PER_MS;
     if (step.kind === 'fetch') {
       if (offer === null || offer === 'foreign') this.#fetched(entry, false);
       else {
@@ -340,7 +344,7 @@ export class Registry {
     else owner.control({ t: 'release', namespace, clientId, move, to: this.#mesh.self, discard: false, by: null });
   }
 
-  async #take(entry: Entry, move: number, offer: WireSubscription[]): Promise<void> {
+  async #take(entry: Entry, move: number, offer: Offer): Promise<void> {
     const session = this.#table.create(this.#mesh.namespace(entry.namespace), entry.clientId);
     const isHere = await this.#table.mover.take(move, session, offer, entry.owner!);
     if (isHere) this.#hooks.onFetched(session);

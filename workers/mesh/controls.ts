@@ -131,10 +131,21 @@ export interface Registration extends Omit<Claim, 'user' | 'cleanStart' | 'maxSe
   isParked: boolean;
 }
 
+/** The content of a session that is about to move. */
+export interface Offer {
+  /** its first subscriptions */
+  subscriptions: WireSubscription[];
+  /** number of the other subscriptions, which follow after `offer-next` */
+  rest: number;
+  /** number of its messages in flight and in its queue */
+  deliveries: number;
+}
+
 /** Every message that may stand between two batches. */
 export type Control =
   // interest
-  | { t: 'snapshot'; news: InterestNews[]; moves: MoveNews[] }
+  /** ends the sender's interest, which a joining peer gets by `interest`, in pieces */
+  | { t: 'snapshot'; moves: MoveNews[] }
   | { t: 'snapshot-ok' }
   /** request 0 gets no answer */
   | { t: 'interest'; request: number; news: InterestNews[]; move: MoveNews | null }
@@ -168,18 +179,21 @@ export type Control =
   | { t: 'rules'; endpoint: string; rules: EndpointRules | null }
   // session worker → endpoint worker
   | { t: 'grant'; connection: number; how: 'new' | 'local' }
-  | { t: 'grant-move'; connection: number; move: number; from: number; offer: WireSubscription[]; namespace: string }
+  | { t: 'grant-move'; connection: number; move: number; from: number; offer: Offer; namespace: string }
   | { t: 'deny'; connection: number; reason: 'quota' | 'busy' | 'foreign' }
   /** from now on the session worker decides about this group of identifiers, and must know the sessions in it */
   | { t: 'revoke'; group: number }
   | { t: 'release'; namespace: string; clientId: string; move: number; to: number; discard: boolean; by: Claimant | null }
   // answers of the session's holder
   /** null: the session no longer exists; `foreign`: it belongs to another user and stays unchanged */
-  | { t: 'released'; move: number; offer: WireSubscription[] | null | 'foreign' }
+  | { t: 'released'; move: number; offer: Offer | null | 'foreign' }
+  /** the new place asks for the subscriptions that the offer left out */
+  | { t: 'offer-next'; move: number }
+  | { t: 'offer-part'; move: number; subscriptions: WireSubscription[]; isLast: boolean }
   /** some deliveries of a moving session; the next ones follow once the receiver has taken these */
   | { t: 'state-part'; move: number; batch: DeliveryBatch }
   | { t: 'state-next'; move: number }
-  /** the rest of the session, without deliveries */
+  /** the rest of the session, without subscriptions and deliveries */
   | { t: 'state'; move: number; session: WireSession }
   // retained messages
   /** @param from the first filter of the answer */
@@ -197,8 +211,12 @@ export type Control =
 /** A change of an online durable session that goes to disk. */
 export type DurableOp =
   | { op: 'begin'; session: WireSession }
+  /** a session on disk is online again; its lists are unchanged */
+  | { op: 'resume'; session: WireSession }
   /** like `begin`, for a new session worker: the state on disk is older than this */
   | { op: 'again'; session: WireSession }
+  /** some subscriptions and deliveries of a large session, ahead of `again` without lists; `begins`: its state, with the first part */
+  | { op: 'again-part'; begins: WireSession | null; subscriptions: WireSubscription[]; batch: DeliveryBatch }
   | { op: 'subscribe'; subscription: WireSubscription }
   | { op: 'unsubscribe'; filter: string; group: string | null }
   /** a shared or retained message, which the session worker does not see otherwise */

@@ -1,20 +1,27 @@
 /** The peers of this worker and their interest, and the barrier after which every peer knows a new filter. */
 
 import type { MessagePort } from 'node:worker_threads';
+import { Fifo } from '../../src/kernel/fifo.ts';
+import { Pace } from '../../src/kernel/pace.ts';
 import type { WorkerRole } from '../../src/thread/messages.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import { INTEREST } from '../routing/peer.ts';
 import type { Control, InterestNews, MoveNews } from './controls.ts';
 import { type LinkOwner, PeerLink, type RecordSinkOfPeer } from './peer-link.ts';
+import { interestPieces, noNews } from './snapshot.ts';
+
+export { noNews } from './snapshot.ts';
 
 /** The rest of the worker, as the mesh calls it. */
 export interface MeshHooks extends RecordSinkOfPeer {
   /** Takes every control that is not about interest. */
   onControl(link: PeerLink, control: Control): void;
   onPeerAdded(link: PeerLink): void;
-  /** Sessions that move to this worker. A joining peer must send their old places its cut. */
+  /** A new peer has been sent the whole interest of this worker. */
+  onPeerTold(link: PeerLink): void;
+  /** Sessions on their way to this worker: a peer that joins must tell their old places that it knows. */
   movesUnderWay(): MoveNews[];
-  /** The interest of a new peer is known. */
+  /** The interest of a new peer is known; a session worker has also been told that of this worker. */
   onPeerKnown(link: PeerLink): void;
   onPeerRemoved(link: PeerLink): void;
   /** `target` has announced the filters of a session that this worker holds: from now on its messages go to `target`. */
@@ -39,7 +46,29 @@ interface Collected {
   taken: Promise<void> | null;
 }
 
-/** Limit of cuts that are owed to one peer before it joins, which takes milliseconds. */
+/** A peer that joins. */
+interface Joining {
+  /** it has been told this worker's interest */
+  isTold: boolean;
+  /** its own interest has come */
+  isKnown: boolean;
+  /** it has taken in this worker's interest */
+  hasTaken: boolean;
+  resolve: () => void;
+}
+
+/** Somebody waits until what peers have posted is worked off. */
+interface Draining {
+  /** peer → frames that it must have got through */
+  readonly marks: Map<PeerLink, number>;
+  readonly then: () => void;
+}
+
+/** Milliseconds of one loop iteration in which a peer that joins is told this worker's interest, or one that has left is forgotten. */
+const SLICE_MS = 5;
+/** Filters after which the clock is read. */
+const CLOCK_FILTERS = 64;
+/** Cuts that may be owed to one peer that is about to join; it joins within milliseconds. */
 const OWED_CUTS_MAX = 10_000;
 
 export class Mesh implements LinkOwner {
@@ -55,10 +84,9 @@ export class Mesh implements LinkOwner {
   backlog: { readonly isFull: boolean } | null = null;
   readonly #barriers = new Map<number, Barrier>();
   #collected: Collected | null = null;
-  /** nesting depth of frames under way: a drain inside a frame handles further frames */
-  #frames = 0;
-  #whenDrained: (() => void)[] = [];
-  readonly #joining = new Map<number, { snapshot: boolean; acknowledged: boolean; resolve: () => void }>();
+  /** in the order in which they came; bounded by the questions of connected clients */
+  readonly #draining = new Fifo<Draining>();
+  readonly #joining = new Map<number, Joining>();
   #lastRequest = 0;
   /** moves whose old place is a peer that has not joined yet: peer → moves */
   readonly #owedCuts = new Map<number, number[]>();
@@ -89,86 +117,112 @@ export class Mesh implements LinkOwner {
    * frame, and those in other peers' frames, may be older than the query.
    */
   whenDrained(then: () => void): void {
-    this.#whenDrained.push(then);
-    if (this.#frames === 0) this.#drain();
+    this.#whenWorked(this.links.values(), then);
   }
 
-  #drain(): void {
-    while (this.#whenDrained.length > 0) {
-      const due = this.#whenDrained;
-      this.#whenDrained = [];
-      // Frames in this loop do not drain again: their callbacks wait for the next round.
-      this.#frames++;
-      for (const link of [...this.links.values()]) link.drain();
-      this.#frames--;
-      for (const then of due) then();
+  #whenWorked(links: Iterable<PeerLink>, then: () => void): void {
+    const marks = new Map<PeerLink, number>();
+    for (const link of links) {
+      link.pull();
+      if (link.worked < link.taken) marks.set(link, link.taken);
+    }
+    this.#draining.push({ marks, then });
+    this.#drained();
+  }
+
+  /** Who came first has the lower marks. */
+  #drained(): void {
+    for (let next = this.#draining.peek(); next !== undefined && isMet(next); next = this.#draining.peek()) {
+      this.#draining.shift();
+      next.then();
     }
   }
 
-  onFrameBegin(): void {
-    this.#frames++;
+  onWorked(): void {
+    if (this.#draining.length > 0) this.#drained();
   }
 
   get isOverloaded(): boolean {
     if (this.backlog?.isFull) return true;
-    for (const link of this.links.values()) if (link.isOverloaded) return true;
+    for (const link of this.links.values()) if (link.isKnown && link.isOverloaded) return true;
     return false;
   }
 
   /** Joins a peer; resolves when both know each other's interest. */
   addPeer(id: number, role: WorkerRole, port: MessagePort): Promise<void> {
     const link = new PeerLink(id, role, port, this);
-    // The snapshot contains the collected news. Later news must reach the new peer too and so need a new control.
-    this.#collected = null;
     this.links.set(id, link);
-    if (role === 'session') this.sessionLink = link;
     return new Promise((resolve) => {
-      this.#joining.set(id, { snapshot: false, acknowledged: false, resolve });
-      // The old place of a moving session may have known this peer before it froze the session; it then waits for the peer's cut.
-      link.control({ t: 'snapshot', news: this.#snapshot(), moves: this.hooks.movesUnderWay() });
+      this.#joining.set(id, { isTold: false, isKnown: false, hasTaken: false, resolve });
+      this.hooks.onPeerAdded(link);
       for (const move of this.#owedCuts.get(id) ?? []) link.control({ t: 'cut', move });
       this.#owedCuts.delete(id);
-      this.hooks.onPeerAdded(link);
+      void this.#tellInterest(link);
     });
   }
 
-  #snapshot(): InterestNews[] {
-    const news: InterestNews[] = [];
-    for (const namespace of this.#namespaces.values()) {
-      const { filters, flags, shares } = noNews(namespace.name);
-      for (const { filter, hasSubscribers, groups } of namespace.localFilters()) {
-        if (hasSubscribers) {
-          filters.push(filter);
-          flags.push(this.interestFlags(namespace, filter));
-        }
-        for (const group of groups) {
-          const { connected, away } = group.localCount();
-          shares.push([filter, group.name, connected, away]);
-        }
-      }
-      if (filters.length > 0 || shares.length > 0) news.push({ namespace: namespace.name, filters, flags, shares });
+  /** In slices: a worker may have hundreds of thousands of filters. What changes meanwhile reaches the peer in between, as any other peer. */
+  async #tellInterest(link: PeerLink): Promise<void> {
+    const pace = new Pace(SLICE_MS);
+    for (const news of interestPieces(this.#namespaces.values(), this.interestFlags)) {
+      if (pace.isOver) await pace.next();
+      if (this.links.get(link.id) !== link) return;
+      // What is told from now on stands behind this piece.
+      this.#collected = null;
+      link.control({ t: 'interest', request: 0, news: [news], move: null });
     }
-    return news;
+    this.#collected = null;
+    // Who sends a session that is on its way waits for this peer's cut too, if it knew the peer before it was asked to send.
+    link.control({ t: 'snapshot', moves: this.hooks.movesUnderWay() });
+    // What it is asked needs the interest: it may publish.
+    if (link.role === 'session') this.sessionLink = link;
+    this.hooks.onPeerTold(link);
+    const joining = this.#joining.get(link.id);
+    if (joining === undefined) return;
+    joining.isTold = true;
+    this.#join(link, joining);
   }
 
-  /** Removes a peer that has ended: handles its last messages, sends it nothing more, and completes everything that waited for it. */
-  removePeer(id: number): void {
+  /**
+   * Removes a peer that has ended: handles its last messages, in turns, sends it nothing more, and completes everything that waited for it.
+   * @returns resolves when the peer is removed
+   */
+  removePeer(id: number): Promise<void> {
     this.#owedCuts.delete(id);
     const link = this.links.get(id);
-    if (link === undefined) return;
+    if (link === undefined) return Promise.resolve();
     // Main's report of the end may overtake the peer's last messages: a session, perhaps, or messages already acknowledged to their
     // publishers. The last orders of a session worker are void: its successor starts from the sessions that each worker holds.
-    if (link.role !== 'session') link.drain();
+    if (link.role === 'session') {
+      this.#drop(link);
+      return Promise.resolve();
+    }
+    this.#setKnown(link, false);
+    // Nobody waits for it to catch up.
+    if (!this.isOverloaded) this.hooks.onRelieved();
+    return new Promise((resolve) => {
+      this.#whenWorked([link], () => {
+        if (this.links.get(id) === link) this.#drop(link);
+        resolve();
+      });
+    });
+  }
+
+  #drop(link: PeerLink): void {
+    const { id } = link;
     this.links.delete(id);
     link.close();
     if (this.sessionLink === link) this.sessionLink = null;
-    for (const namespace of this.#namespaces.values()) namespace.removePeer(link);
+    this.#setKnown(link, false);
+    void this.#forget(link);
     for (const [request, barrier] of [...this.#barriers]) this.#passed(request, barrier, link);
     const joining = this.#joining.get(id);
     this.#joining.delete(id);
     joining?.resolve();
     this.hooks.onPeerRemoved(link);
     if (!this.isOverloaded) this.hooks.onRelieved();
+    // Who waited for its last words waits no more.
+    this.#drained();
   }
 
   /**
@@ -238,16 +292,21 @@ export class Mesh implements LinkOwner {
   onControl(link: PeerLink, control: Control): void {
     switch (control.t) {
       case 'snapshot': {
-        for (const news of control.news) this.#apply(link, news);
         for (const { id, from } of control.moves) this.#cut(id, from);
         link.control({ t: 'snapshot-ok' });
-        this.hooks.onPeerKnown(link);
-        this.#join(link, 'snapshot');
+        const joining = this.#joining.get(link.id);
+        if (joining === undefined) return;
+        joining.isKnown = true;
+        this.#join(link, joining);
         return;
       }
-      case 'snapshot-ok':
-        this.#join(link, 'acknowledged');
+      case 'snapshot-ok': {
+        const joining = this.#joining.get(link.id);
+        if (joining === undefined) return;
+        joining.hasTaken = true;
+        this.#join(link, joining);
         return;
+      }
       case 'interest': {
         for (const news of control.news) this.#apply(link, news);
         if (control.move !== null) {
@@ -280,11 +339,29 @@ export class Mesh implements LinkOwner {
     this.#owedCuts.set(from, owed);
   }
 
-  #join(link: PeerLink, step: 'snapshot' | 'acknowledged'): void {
-    const joining = this.#joining.get(link.id);
-    if (joining === undefined) return;
-    joining[step] = true;
-    if (!joining.snapshot || !joining.acknowledged) return;
+  /** Messages are routed to a peer from when it is known until it is not. */
+  #setKnown(link: PeerLink, isKnown: boolean): void {
+    if (link.isKnown === isKnown) return;
+    link.isKnown = isKnown;
+    for (const namespace of this.#namespaces.values()) namespace.peersChanged();
+  }
+
+  /** Its filters, in slices: it may have had hundreds of thousands. */
+  async #forget(link: PeerLink): Promise<void> {
+    const pace = new Pace(SLICE_MS);
+    for (const namespace of this.#namespaces.values()) {
+      let filters = 0;
+      for (const _ of namespace.forget(link)) if (++filters % CLOCK_FILTERS === 0 && pace.isOver) await pace.next();
+    }
+  }
+
+  #join(link: PeerLink, joining: Joining): void {
+    // The session worker gets no message before it has been told whose sessions are here.
+    if (joining.isKnown && !link.isKnown && (joining.isTold || link.role !== 'session')) {
+      this.#setKnown(link, true);
+      this.hooks.onPeerKnown(link);
+    }
+    if (!joining.isTold || !joining.isKnown || !joining.hasTaken) return;
     this.#joining.delete(link.id);
     joining.resolve();
   }
@@ -325,17 +402,13 @@ export class Mesh implements LinkOwner {
 
   onPublish: RecordSinkOfPeer['onPublish'] = (link, namespace, record) => this.hooks.onPublish(link, namespace, record);
   onRun: RecordSinkOfPeer['onRun'] = (link, namespace, run) => this.hooks.onRun(link, namespace, run);
-  onFrameEnd(): void {
-    this.#frames--;
-    if (this.#frames === 0) this.#drain();
-  }
 
   onRelieved(): void {
     if (!this.isOverloaded) this.hooks.onRelieved();
   }
 }
 
-/** Empty news. */
-export function noNews(namespace: string): InterestNews {
-  return { namespace, filters: [], flags: [], shares: [] };
+function isMet({ marks }: Draining): boolean {
+  for (const [link, mark] of marks) if (link.worked < mark) return false;
+  return true;
 }

@@ -1,6 +1,8 @@
 /** The channel to one peer: batches of publishes and controls in one ordered stream, one post per loop iteration, with credit. */
 
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { steadyNow } from '../../src/kernel/clock.ts';
+import { ReadTurn, type TurnTaker } from '../../src/kernel/turns/read-turn.ts';
 import { crossing } from '../../src/metrics/crossing.ts';
 import { loopDelay } from '../../src/metrics/loop-delay.ts';
 import { beat } from '../../src/thread/heartbeat.ts';
@@ -8,7 +10,8 @@ import type { WorkerRole } from '../../src/thread/messages.ts';
 import type { Peer, PeerPublish } from '../routing/peer.ts';
 import type { Run } from '../routing/subscriber.ts';
 import type { Control } from './controls.ts';
-import { type BatchPart, BatchReader, BatchWriter, type RecordSink } from './records.ts';
+import { type Frame, Inbox } from './inbox.ts';
+import { type BatchPart, BatchReader, BatchWriter } from './records.ts';
 
 /**
  * Bytes that a peer may be behind. Above it, QoS 0 to the peer is dropped and QoS 1/2 publishers are paused; at half of it the pause ends.
@@ -17,10 +20,10 @@ const OVERLOAD_BYTES = 16 * 1024 * 1024;
 /** Bytes after which a receiver reports them as handled. */
 const CREDIT_BYTES = 256 * 1024;
 
-/** One post: its parts in order, each a batch buffer or a list of controls. */
-interface Frame {
-  parts: (BatchPart | Control[])[];
-}
+/** Milliseconds of one loop iteration for the posts of all peers. */
+const TURN_MS = 10;
+/** The turn of this thread at the posts of its peers. */
+const peerTurn = new ReadTurn(steadyNow, TURN_MS);
 
 /**
  * Links with something to send, flushed together at the end of the loop iteration, the session worker's link first. A worker may learn from
@@ -43,12 +46,10 @@ function flushScheduled(): void {
 }
 
 export interface LinkOwner extends RecordSinkOfPeer {
-  /** A frame is about to be handled. */
-  onFrameBegin(link: PeerLink): void;
   onControl(link: PeerLink, control: Control): void;
-  /** A frame is handled: everything in it is routed. */
-  onFrameEnd(): void;
-  /** Everything sent so far is about to be posted. */
+  /** A turn of the peer is over: everything that it handled is routed. */
+  onWorked(link: PeerLink): void;
+  /** What was said until now is about to be posted. */
   onFlush(): void;
   /** The peer has caught up after an overload. */
   onRelieved(link: PeerLink): void;
@@ -59,14 +60,16 @@ export interface RecordSinkOfPeer {
   onRun(link: PeerLink, namespace: string, run: Run): void;
 }
 
-export class PeerLink implements Peer {
+export class PeerLink implements Peer, TurnTaker {
   readonly id: number;
   readonly role: WorkerRole;
   readonly #port: MessagePort;
   readonly #owner: LinkOwner;
   readonly #writer = new BatchWriter();
-  readonly #reader: BatchReader;
-  readonly #sink: RecordSink;
+  readonly #inbox: Inbox;
+  /** its inbox waits for the next turn */
+  #isWaiting = false;
+  #isClosed = false;
   #parts: (BatchPart | Control[])[] = [];
   #isScheduled = false;
   #outstanding = 0;
@@ -78,16 +81,25 @@ export class PeerLink implements Peer {
     this.role = role;
     this.#port = port;
     this.#owner = owner;
-    this.#reader = new BatchReader(id);
-    this.#sink = {
-      onPublish: (namespace, record) => owner.onPublish(this, namespace, record),
-      onRun: (namespace, run) => owner.onRun(this, namespace, run),
-    };
+    this.#inbox = new Inbox(new BatchReader(id), {
+      records: {
+        onPublish: (namespace, record) => owner.onPublish(this, namespace, record),
+        onRun: (namespace, run) => owner.onRun(this, namespace, run),
+      },
+      onControl: (control) => this.#take(control),
+      onBatch: (bytes) => this.#workedOff(bytes),
+    });
     port.on('message', (frame: Frame) => {
       loopDelay.touch();
-      this.#receive(frame);
+      this.#inbox.push(frame);
+      if (this.#isWaiting) return;
+      if (peerTurn.isOver) this.#wait();
+      else this.#work();
     });
   }
+
+  /** To be set by the owner when all interest of the peer has come; false again when it ends. */
+  isKnown = false;
 
   get isOverloaded(): boolean {
     return this.#outstanding > OVERLOAD_BYTES;
@@ -141,38 +153,53 @@ export class PeerLink implements Peer {
     this.#port.postMessage({ parts } satisfies Frame, transfer);
   }
 
-  #receive(frame: Frame): void {
-    // Many frames may be handled before the event loop runs again.
-    beat();
-    this.#owner.onFrameBegin(this);
-    for (const part of frame.parts) {
-      if (Array.isArray(part)) {
-        for (const control of part) {
-          if (control.t === 'credit') this.#credit(control.bytes);
-          else this.#owner.onControl(this, control);
-        }
-      } else {
-        this.#uncredited += part.used;
-        this.#reader.read(part, this.#sink);
-      }
-    }
-    if (this.#uncredited >= CREDIT_BYTES) {
-      this.control({ t: 'credit', bytes: this.#uncredited });
-      this.#uncredited = 0;
-    }
-    this.#owner.onFrameEnd();
+  #wait(): void {
+    this.#isWaiting = true;
+    peerTurn.wait(this, 0);
   }
 
-  /**
-   * Handles at once everything that the peer has posted, because ports of different peers are read in no particular order. Must not be
-   * called inside a frame: the later parts of that frame would be overtaken.
-   */
-  drain(): void {
-    for (;;) {
-      const posted = receiveMessageOnPort(this.#port);
-      if (posted === undefined) return;
-      this.#receive(posted.message as Frame);
-    }
+  onTurn(): void {
+    this.#isWaiting = false;
+    if (!this.#isClosed) this.#work();
+  }
+
+  /** Works off what has come, in turns: nobody else on this thread waits for long because a peer has very much to say. */
+  #work(): void {
+    // Many turns may follow one another before a timer fires.
+    beat();
+    if (!this.#inbox.work(peerTurn)) this.#wait();
+    this.#owner.onWorked(this);
+  }
+
+  #take(control: Control): void {
+    if (control.t === 'credit') this.#credit(control.bytes);
+    else this.#owner.onControl(this, control);
+  }
+
+  #workedOff(bytes: number): void {
+    this.#uncredited += bytes;
+    if (this.#uncredited < CREDIT_BYTES) return;
+    this.control({ t: 'credit', bytes: this.#uncredited });
+    this.#uncredited = 0;
+  }
+
+  /** Takes in what the peer has posted until now: ports of different peers are read in no particular order. It is worked off in its turn. */
+  pull(): void {
+    for (let posted = this.#receive(); posted !== undefined; posted = this.#receive()) this.#inbox.push(posted);
+    if (!this.#inbox.isEmpty && !this.#isWaiting) this.#wait();
+  }
+
+  #receive(): Frame | undefined {
+    return receiveMessageOnPort(this.#port)?.message as Frame | undefined;
+  }
+
+  /** Frames that have come, and those of them that have been worked off. */
+  get taken(): number {
+    return this.#inbox.taken;
+  }
+
+  get worked(): number {
+    return this.#isClosed ? this.#inbox.taken : this.#inbox.done;
   }
 
   #credit(bytes: number): void {
@@ -185,6 +212,7 @@ export class PeerLink implements Peer {
 
   /** Closes the channel; unsent data is lost with the peer. */
   close(): void {
+    this.#isClosed = true;
     this.#port.removeAllListeners('message');
     this.#port.close();
   }

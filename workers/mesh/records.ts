@@ -1,5 +1,6 @@
 /** The bytes of a batch between two peers: publish records, QoS 0 runs and namespace names, one after the other. */
 
+import type { ReadTurn } from '../../src/kernel/turns/read-turn.ts';
 import type { QoS } from '../../src/mqtt/packet.ts';
 import { EMPTY, Message } from '../routing/message.ts';
 import type { PeerPublish } from '../routing/peer.ts';
@@ -8,6 +9,12 @@ import type { Run } from '../routing/subscriber.ts';
 /** A batch is cut into buffers of at most this size, unless one record is larger. */
 const BATCH_BYTES = 1024 * 1024;
 const FIRST_BYTES = 2048;
+
+/** Records and bytes that are read in one piece. */
+const PIECE_RECORDS = 64;
+const PIECE_BYTES = 64 * 1024;
+/** What a record counts for in a turn: it may be stored, or have thousands of subscribers. */
+const RECORD_UNITS = 64;
 
 const KIND = { publish: 1, run: 2, namespace: 3 } as const;
 /** kind, length, namespace index */
@@ -164,10 +171,15 @@ export class BatchReader {
     this.#source = source;
   }
 
-  read(part: BatchPart, sink: RecordSink): void {
+  /**
+   * Reads some records, from the byte `from` on: fewer when the turn is over.
+   * @returns where to go on; `part.used`: the batch is read
+   */
+  read(part: BatchPart, from: number, sink: RecordSink, turn: ReadTurn): number {
     const b = Buffer.from(part.buffer, 0, part.used);
-    let at = 0;
-    while (at < part.used) {
+    const until = Math.min(part.used, from + PIECE_BYTES);
+    let at = from;
+    for (let left = PIECE_RECORDS; at < until && left > 0; left--) {
       const kind = b[at]!;
       const end = at + b.readUInt32LE(at + 1);
       const index = b.readUInt16LE(at + 5);
@@ -179,7 +191,9 @@ export class BatchReader {
         sink.onRun(this.#namespaces[index]!, run);
       } else sink.onPublish(this.#namespaces[index]!, this.#publish(b, body, end));
       at = end;
+      if (turn.worked(RECORD_UNITS)) break;
     }
+    return at;
   }
 
   #publish(b: Buffer, at: number, end: number): PeerPublish {

@@ -111,6 +111,7 @@ export class Namespace {
       const node = nodes[i]!;
       node.subscribers?.forEach(matches.add);
       node.peers?.forEach((flags, peer) => {
+        if (!peer.isKnown) return;
         const known = peers.find((each) => each.peer === peer);
         if (known === undefined) peers.push({ peer, flags });
         else known.flags |= flags;
@@ -211,14 +212,21 @@ export class Namespace {
     this.#dropIfEmpty(group.filter, node);
   }
 
-  /** Retracts everything of a peer. */
-  removePeer(peer: Peer): void {
-    for (const [filter, node] of [...this.#tree.entries()]) {
-      if (node.peers?.has(peer)) this.setInterest(peer, filter, 0);
+  /** A peer has become known, or is not known any more: every topic is looked up anew. */
+  peersChanged(): void {
+    this.#version++;
+  }
+
+  /** Forgets everything of a peer that is not known any more, filter by filter: nothing is routed to it meanwhile. */
+  *forget(peer: Peer): IterableIterator<void> {
+    for (const [filter, node] of this.#tree.entries()) {
+      node.peers?.delete(peer);
       for (const name of node.groups?.keys() ?? []) {
         const group = node.groups!.get(name)!;
         if (group.remote.delete(peer)) this.dropGroupIfEmpty(group);
       }
+      this.#dropIfEmpty(filter, node);
+      yield;
     }
   }
 

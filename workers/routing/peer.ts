@@ -26,6 +26,8 @@ export interface PeerPublish {
 
 export interface Peer {
   readonly id: number;
+  /** True while the whole interest of the peer is known and the peer has not ended. Otherwise nothing is routed to it. */
+  readonly isKnown: boolean;
   /** Too many bytes wait at the peer: QoS 0 is dropped and counted, QoS 1/2 publishers are paused. */
   readonly isOverloaded: boolean;
   publish(namespace: string, record: PeerPublish): void;

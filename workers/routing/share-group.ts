@@ -96,14 +96,14 @@ export class ShareGroup implements GroupHome {
   #pick(kind: keyof MemberCount, exclude: Peer | null): Member | Peer | null {
     const here = this.#countLocal(kind === 'connected');
     let total = here;
-    for (const [peer, count] of this.remote) if (peer !== exclude) total += count[kind];
+    for (const [peer, count] of this.remote) if (peer !== exclude && peer.isKnown) total += count[kind];
     if (total === 0) return null;
     let turn = this.#turn % total;
     this.#turn = turn + 1;
     if (turn < here) return this.#nth(kind === 'connected', turn);
     turn -= here;
     for (const [peer, count] of this.remote) {
-      if (peer === exclude) continue;
+      if (peer === exclude || !peer.isKnown) continue;
       if (turn < count[kind]) return peer;
       turn -= count[kind];
     }

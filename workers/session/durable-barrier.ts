@@ -6,6 +6,7 @@ import { Fifo } from '../../src/kernel/fifo.ts';
 import type { DurableOp } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
+import { isLarge, tellAgain } from './move/told-again.ts';
 import type { Session } from './session.ts';
 
 /** The result of a store. `refused`: the message was routed, but not retained; `unstored`: the message was lost where it had to be kept. */
@@ -122,18 +123,35 @@ export class DurableBarrier {
       this.#retelling.add(request);
       link.control({ t: 'durable', ...open.again, request });
     }
+    const large = new Map<Session, number>();
     for (const session of sessions) {
       if (!session.isDurable || session.gate !== null) continue;
       const request = ++this.#lastRequest;
       this.#retelling.add(request);
-      const { clientId } = session;
-      link.control({ t: 'durable', namespace: session.namespace.name, clientId, op: { op: 'again', session: session.toWire() }, request });
+      if (isLarge(session)) large.set(session, request);
+      else tell(link, session, { op: 'again', session: session.toWire() }, request);
     }
     const missed = this.#missed;
     this.#missed = [];
     for (const change of missed) link.control({ t: 'durable', ...change, request: 0 });
     if (this.#retelling.size === 0) this.#settle(this.#requests.keys());
+    if (large.size > 0) void this.#tellLarge(link, large);
   }
+
+  /** @param sessions each with its request */
+  #tellLarge(link: PeerLink, sessions: ReadonlyMap<Session, number>): Promise<void> {
+    const requestOf = (session: Session) => sessions.get(session)!;
+    return tellAgain(
+      [...sessions.keys()],
+      (session, op) => tell(link, session, op, op.op === 'again' ? requestOf(session) : 0),
+      () => this.#mesh.sessionLink !== link,
+      (session) => this.onRequestDone(requestOf(session)),
+    );
+  }
+}
+
+function tell(link: PeerLink, { namespace, clientId }: Session, op: DurableOp, request: number): void {
+  link.control({ t: 'durable', namespace: namespace.name, clientId, op, request });
 }
 
 /** True for a change that no present session's state contains. It is repeated for each new session worker until it is on disk. */

@@ -2,6 +2,7 @@
  * Keeps durable sessions on disk wherever their clients are connected: journals their messages, groups writes, and reports what is stored.
  */
 
+import { Pace } from '../../src/kernel/pace.ts';
 import type { DeliveryName, DurableOp, InterestNews, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
@@ -10,7 +11,8 @@ import type { Namespace } from '../routing/namespace.ts';
 import { INTEREST } from '../routing/peer.ts';
 import type { Grant, GroupHome, Run, Subscriber } from '../routing/subscriber.ts';
 import type { SessionState } from './disk/codec.ts';
-import { deliveryKey } from './flight/delivery.ts';
+import { deliveryKey, toWireDelivery } from './flight/delivery.ts';
+import { decodeBatch } from './flight/delivery-batch.ts';
 import type { MessageDisk } from './message-disk.ts';
 import { sessionKey, subscriptionKey } from './session.ts';
 
@@ -33,6 +35,8 @@ class Journal implements Subscriber {
   readonly subscriptions = new Map<string, WireSubscription>();
   /** deliveries that were on disk when this worker started */
   restored: readonly WireDelivery[] = [];
+  /** what its holder has told of it until now, since it began to tell it in pieces: subscriptionKey() and deliveryKey() */
+  told: { keys: Set<string>; open: Set<string> } | null = null;
 
   constructor(namespace: Namespace, state: SessionState, disk: MessageDisk) {
     this.key = sessionKey(namespace.name, state.clientId);
@@ -191,12 +195,17 @@ export class DurableSessions {
     this.schedule();
     if (op.op === 'begin') return this.#begin(op.session);
     if (op.op === 'again') return this.#again(op.session);
+    if (op.op === 'again-part') return this.#againPart(namespace, clientId, op);
     const journal = this.#journals.get(sessionKey(namespace, clientId));
     if (journal === undefined) return null;
     const disk = this.#disk;
     switch (op.op) {
+      case 'resume':
+        this.#keepState(journal, op.session);
+        return null;
       case 'subscribe':
         journal.subscriptions.set(subscriptionKey(op.subscription), op.subscription);
+        journal.told?.keys.add(subscriptionKey(op.subscription));
         disk.putSubscription(namespace, clientId, op.subscription);
         return this.#subscribe(journal, op.subscription);
       case 'unsubscribe':
@@ -238,19 +247,23 @@ export class DurableSessions {
     }
   }
 
-  /** Stores the final state of a session whose client went offline. */
+  /** Stores the state of a session, without its lists: its client went offline, or is connected again. */
   update(session: WireSession): void {
     const journal = this.#journals.get(sessionKey(session.namespace, session.clientId));
     if (journal === undefined) return;
-    this.#keep(journal, session);
+    this.#keepState(journal, session);
     this.schedule();
+  }
+
+  #keepState(journal: Journal, session: WireSession): void {
+    journal.state = toState(session);
+    this.#disk.putSession(journal.state);
   }
 
   /** Brings the journal and the disk in line with the session. Unchanged subscriptions are not written again. */
   #keep(journal: Journal, session: WireSession): void {
     const { namespace, clientId } = session;
-    journal.state = toState(session);
-    this.#disk.putSession(journal.state);
+    this.#keepState(journal, session);
     const gone = new Set(journal.subscriptions.keys());
     for (const subscription of session.subscriptions) {
       const key = subscriptionKey(subscription);
@@ -286,18 +299,64 @@ export class DurableSessions {
     const { namespace, clientId } = session;
     const journal = this.#journals.get(sessionKey(namespace, clientId));
     if (journal === undefined) return this.#begin(session);
-    const open = new Set(session.deliveries.map(({ message, group }) => deliveryKey(message, group)));
-    for (const { message, group } of journal.restored) {
-      const { source, serial } = message;
-      if (!open.has(deliveryKey(message, group))) this.#disk.deleteDelivery(namespace, clientId, { source, serial, group });
-    }
+    const { told } = journal;
+    journal.told = null;
+    const open = told?.open ?? new Set(session.deliveries.map(({ message, group }) => deliveryKey(message, group)));
+    const { restored } = journal;
     journal.restored = [];
+    const forgotten = this.#forgetSettled(journal, restored, open);
     for (const { message, group, packetId, isReleased } of session.deliveries) {
       const { source, serial } = message;
       if (packetId > 0) this.#disk.setPacketId(namespace, clientId, { source, serial, group }, packetId, isReleased);
     }
-    for (const packetId of this.#disk.load(namespace, clientId)?.received ?? []) this.#disk.deleteReceived(namespace, clientId, packetId);
-    return this.#begin(session);
+    this.#disk.deleteAllReceived(namespace, clientId);
+    if (told === null) return all([forgotten, this.#begin(session)]);
+    for (const [key, { filter, group }] of journal.subscriptions) {
+      if (told.keys.has(key)) continue;
+      journal.subscriptions.delete(key);
+      this.#disk.deleteSubscription(namespace, clientId, key);
+      if (group === null) this.#unsubscribe(journal, filter);
+    }
+    this.#keepState(journal, session);
+    for (const packetId of session.received) this.#disk.putReceived(namespace, clientId, packetId);
+    // Also what the pieces have announced.
+    return all([forgotten, this.#mesh.fence(this.#mesh.links.keys())]);
+  }
+
+  /** In slices: what was on disk, and was settled before this worker could hear of it, goes. */
+  async #forgetSettled(journal: Journal, restored: readonly WireDelivery[], open: ReadonlySet<string>): Promise<void> {
+    const pace = new Pace();
+    for (const { message, group } of restored) {
+      if (pace.isOver) await pace.next();
+      if (open.has(deliveryKey(message, group))) continue;
+      const { source, serial } = message;
+      this.#disk.deleteDelivery(journal.namespace.name, journal.state.clientId, { source, serial, group });
+      this.schedule();
+    }
+  }
+
+  #againPart(namespace: string, clientId: string, part: Extract<DurableOp, { op: 'again-part' }>): null {
+    const { begins, subscriptions, batch } = part;
+    if (begins !== null && !this.#journals.has(sessionKey(namespace, clientId))) void this.#begin(begins);
+    const journal = this.#journals.get(sessionKey(namespace, clientId));
+    if (journal === undefined) return null;
+    if (begins !== null) journal.told = { keys: new Set(), open: new Set() };
+    for (const subscription of subscriptions) {
+      const key = subscriptionKey(subscription);
+      journal.told?.keys.add(key);
+      if (isSame(journal.subscriptions.get(key), subscription)) continue;
+      journal.subscriptions.set(key, subscription);
+      this.#disk.putSubscription(namespace, clientId, subscription);
+      void this.#subscribe(journal, subscription);
+    }
+    for (const delivery of decodeBatch(batch)) {
+      const { message, group, packetId, isReleased } = delivery;
+      const { source, serial } = message;
+      journal.told?.open.add(deliveryKey(message, group));
+      if (packetId > 0) this.#disk.setPacketId(namespace, clientId, { source, serial, group }, packetId, isReleased);
+      this.#disk.putDelivery(namespace, clientId, toWireDelivery(delivery));
+    }
+    return null;
   }
 
   #subscribe(journal: Journal, subscription: WireSubscription): Promise<void> | null {
@@ -319,6 +378,10 @@ export class DurableSessions {
     this.#journals.delete(journal.key);
     this.#disk.deleteSession(journal.namespace.name, journal.state.clientId);
   }
+}
+
+async function all(waits: readonly (Promise<void> | null)[]): Promise<void> {
+  await Promise.all(waits);
 }
 
 /** The present interest in a filter, for the peers. */

@@ -231,6 +231,10 @@ export class MessageDisk implements RetainedDisk, Recoverable {
     this.#run('DELETE FROM received WHERE namespace = ? AND client = ? AND packet_id = ?', namespace, clientId, packetId);
   }
 
+  deleteAllReceived(namespace: string, clientId: string): void {
+    this.#run('DELETE FROM received WHERE namespace = ? AND client = ?', namespace, clientId);
+  }
+
   putRetained(namespace: string, message: Message): void {
     const { topic, qos, forward, expires_at, sender, payload, endpoint } = toRetainedRow(message);
     const expiresAt = this.#clock.toLasting(expires_at);

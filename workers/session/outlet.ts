@@ -19,7 +19,7 @@ export interface SessionOutlet {
   takenOver(): void;
 }
 
-/** Decides from which sources a session accepts messages while it moves between workers (see mover.ts). */
+/** Decides from which sources a session accepts messages while it moves between workers (see move/mover.ts). */
 export interface SourceGate {
   accepts(source: number): boolean;
 }

@@ -1,7 +1,7 @@
 /** The sessions of this worker, online or offline: creates, releases and ends them, and publishes their wills. */
 
 import { steadyNow } from '../../src/kernel/clock.ts';
-import type { Claimant, DueWill, WireSubscription } from '../mesh/controls.ts';
+import type { Claimant, DueWill, Offer } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { Message } from '../routing/message.ts';
 import type { Namespace } from '../routing/namespace.ts';
@@ -112,14 +112,7 @@ export class SessionTable {
    * @returns the subscriptions to announce there; null when no session is left to release; `foreign` when another user owns it, and keeps
    * it undisturbed
    */
-  release(
-    namespace: string,
-    clientId: string,
-    move: number,
-    to: number,
-    discard: boolean,
-    by: Claimant | null,
-  ): WireSubscription[] | null | 'foreign' {
+  release(namespace: string, clientId: string, move: number, to: number, discard: boolean, by: Claimant | null): Offer | null | 'foreign' {
     const session = this.get(namespace, clientId);
     if (session === undefined) return null;
     // The sweep may not have ended it yet, above all right after a start.
@@ -137,7 +130,7 @@ export class SessionTable {
       session.will = null;
       this.#host.onDurable(session, due === null ? { op: 'no-will' } : { op: 'will', due });
     }
-    if (to === this.#mesh.self) return [];
+    if (to === this.#mesh.self) return { subscriptions: [], rest: 0, deliveries: 0 };
     return this.mover.offer(move, session, to, () => {
       if (this.#sessions.get(session.key) === session) this.#sessions.delete(session.key);
       session.clear();

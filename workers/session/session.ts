@@ -3,15 +3,18 @@
 import { steadyNow } from '../../src/kernel/clock.ts';
 import { Fifo } from '../../src/kernel/fifo.ts';
 import type { QoS } from '../../src/mqtt/packet.ts';
-import type { DurableOp, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
+import type { DurableOp, WireSession } from '../mesh/controls.ts';
 import type { Message } from '../routing/message.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import type { Grant, GroupHome, Run, Subscriber, Subscription } from '../routing/subscriber.ts';
 import { Backlog } from './flight/backlog.ts';
-import { type Delivery, deliveryKey, fromWireDelivery, nameOf, toWireDelivery } from './flight/delivery.ts';
+import type { Deliveries } from './flight/deliveries.ts';
+import { type Delivery, deliveryKey, nameOf, toWireDelivery } from './flight/delivery.ts';
 import { InFlight } from './flight/in-flight.ts';
 import { bytesOfFilter, DELIVERY_BYTES } from './footprint.ts';
 import { sessionKey } from './keys.ts';
+import type { Telling } from './move/telling.ts';
+import { toWireSubscription } from './move/wire-subscription.ts';
 import type { SessionOutlet, SourceGate } from './outlet.ts';
 import type { Holder } from './rights/holder.ts';
 import { fromWireWill, type PendingWill, toWireWill } from './will/pending-will.ts';
@@ -48,8 +51,8 @@ export class Session implements Subscriber {
   readonly subscriptions = new Map<string, Subscription>();
   /** approximate bytes of its subscriptions */
   filterBytes = 0;
-  readonly inflight = new InFlight();
-  readonly queue = new Backlog();
+  inflight = new InFlight();
+  queue = new Backlog();
   /** in flight since an earlier connection and not resent yet, while the window of the new one is full [MQTT-3.3.4-9] */
   #unrepeated: Fifo<Delivery> | null = null;
   /** received QoS 2 identifiers that wait for PUBREL → connection of the latest PUBLISH; 0: a connection before a move or restart */
@@ -78,6 +81,8 @@ export class Session implements Subscriber {
   #whenRoom: (() => void)[] | null = null;
   /** keys of QoS 1/2 subscriptions with unsent retained messages, which the next connection requests again; null: none */
   retainedDue: Set<string> | null = null;
+  /** not null while this worker reports the session to a new session worker, in pieces: it may not move before the last one */
+  telling: Telling | null = null;
   #isEnded = false;
 
   constructor(namespace: Namespace, clientId: string, host: SessionHost) {
@@ -384,6 +389,7 @@ export class Session implements Subscriber {
 
   #settle(delivery: Delivery): void {
     if (!this.isDurable) return;
+    this.telling?.untold.delete(delivery);
     this.#journal({ op: 'settled', ...nameOf(delivery) });
   }
 
@@ -393,10 +399,8 @@ export class Session implements Subscriber {
 
   /** The whole session as plain data. */
   toWire(): WireSession {
-    const deliveries: WireDelivery[] = [];
-    for (const delivery of this.inflight.inOrder()) deliveries.push(toWireDelivery(delivery));
-    for (const delivery of this.queue) deliveries.push(toWireDelivery(delivery));
-    return { ...this.toWireHead(), deliveries };
+    const deliveries = [...this.inflight.inOrder(), ...this.queue].map(toWireDelivery);
+    return { ...this.toWireHead(), subscriptions: [...this.subscriptions.values()].map(toWireSubscription), deliveries };
   }
 
   /** The session without its deliveries, which may be many. */
@@ -410,7 +414,7 @@ export class Session implements Subscriber {
       disconnectedAt: this.disconnectedAt,
       isDurable: this.isDurable,
       maxQueued: this.maxQueued,
-      subscriptions: [...this.subscriptions.values()].map(toWireSubscription),
+      subscriptions: [],
       deliveries: [],
       received: this.received === null ? [] : [...this.received.keys()],
       nextPacketId: this.#nextPacketId,
@@ -419,8 +423,11 @@ export class Session implements Subscriber {
     };
   }
 
-  /** Takes over state from another place, ahead of messages that have arrived here. The caller installs the subscriptions. */
-  adopt(wire: WireSession, deliveries: Iterable<Delivery> = wire.deliveries.map(fromWireDelivery)): void {
+  /**
+   * Takes over state from another place, ahead of messages that have arrived here. The caller installs the subscriptions.
+   * @param deliveries the deliveries of the state; they belong to the session from now on
+   */
+  adopt(wire: WireSession, { inflight, queue }: Deliveries): void {
     this.holder = wire.holder;
     this.endpoint = wire.endpoint;
     this.expirySeconds = wire.expirySeconds;
@@ -431,20 +438,13 @@ export class Session implements Subscriber {
     if (wire.retainedDue !== undefined) this.retainedDue = new Set(wire.retainedDue);
     if (wire.received.length > 0) this.received = new Map(wire.received.map((packetId) => [packetId, 0]));
     this.will = wire.will === null ? null : fromWireWill(wire.will);
-    const later = [...this.queue];
-    this.queue.clear();
-    for (const own of deliveries) {
-      if (own.packetId === 0) this.queue.push(own);
-      else this.inflight.add(own, own.packetId);
-    }
+    const later = this.queue;
+    this.inflight = inflight;
+    this.queue = queue;
     for (const delivery of later) {
-      if (this.queue.length < this.maxQueued) this.queue.push(delivery);
+      if (queue.length < this.maxQueued) queue.push(delivery);
       else this.#drop(delivery, 'queue_full');
     }
+    later.clear();
   }
-}
-
-export function toWireSubscription(subscription: Subscription): WireSubscription {
-  const { filter, group, qos, noLocal, retainAsPublished, retainHandling, identifier } = subscription;
-  return { filter, group, qos, noLocal, retainAsPublished, retainHandling, identifier };
 }

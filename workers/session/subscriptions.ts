@@ -2,7 +2,7 @@
 
 import { Fifo } from '../../src/kernel/fifo.ts';
 import { Pace } from '../../src/kernel/pace.ts';
-import type { InterestNews, ShareItem } from '../mesh/controls.ts';
+import type { InterestNews, MoveNews, ShareItem } from '../mesh/controls.ts';
 import { type Mesh, noNews } from '../mesh/mesh.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import type { Subscription } from '../routing/subscriber.ts';
@@ -158,8 +158,11 @@ export class Subscriptions {
     this.#mesh.tell(news);
   }
 
-  /** Installs the subscriptions of a session that moves here from `from`, and announces them with the move. */
-  install(session: Session, subscriptions: readonly Subscription[], move: { id: number; from: number }): Promise<void> {
+  /**
+   * Installs subscriptions of a session that moves here, and announces them.
+   * @param move announced with the last piece; null: another piece follows
+   */
+  install(session: Session, subscriptions: readonly Subscription[], move: MoveNews | null): Promise<void> {
     const { namespace } = session;
     const news = noNews(namespace.name);
     for (const subscription of subscriptions) {
@@ -172,7 +175,7 @@ export class Subscriptions {
         news.shares.push(shareItem(namespace, subscription.filter, subscription.group));
       }
     }
-    return this.#untilKnown(namespace, news.filters, this.#mesh.announceMove(news, move));
+    return move === null ? this.#announce(namespace, news) : this.#untilKnown(namespace, news.filters, this.#mesh.announceMove(news, move));
   }
 }
 

@@ -19,6 +19,7 @@ export interface TurnTaker {
 /** The turn of one thread at the input of all its clients. */
 export class ReadTurn {
   readonly #now: () => number;
+  readonly #turnMs: number;
   /** units since the last reading of the clock */
   #units = 0;
   /** 0 until the clock is needed */
@@ -30,9 +31,10 @@ export class ReadTurn {
   readonly #waiting = new Fifo<{ taker: TurnTaker; bytes: number }>();
   #waitingBytes = 0;
 
-  /** @param now milliseconds */
-  constructor(now: () => number = steadyNow) {
+  /** @param now milliseconds @param turnMs milliseconds of a turn, above 0 */
+  constructor(now: () => number = steadyNow, turnMs = TURN_MS) {
     this.#now = now;
+    this.#turnMs = turnMs;
   }
 
   /** True when the time is over: a client with more input lets it wait. */
@@ -46,15 +48,24 @@ export class ReadTurn {
     if (this.#units < CLOCK_UNITS) return this.isOver;
     this.#units = 0;
     const now = this.#now();
-    if (this.#startedAt === 0) {
-      this.#startedAt = now;
-      setImmediate(this.#next);
-    } else if (now - this.#startedAt >= TURN_MS) this.#isOver = true;
+    if (this.#startedAt === 0) this.#begin(now);
+    else if (now - this.#startedAt >= this.#turnMs) this.#isOver = true;
     return this.isOver;
   }
 
-  /** Calls `taker` in a later turn, in the order of the calls. */
+  #begin(now: number): void {
+    this.#startedAt = now;
+    setImmediate(this.#next);
+  }
+
+  /** True when a taker waits for a later turn, or for its place in this one. */
+  get hasWaiting(): boolean {
+    return this.#waiting.length > 0;
+  }
+
+  /** Calls `taker` in a later turn, or later in this one while time is left, in the order of the calls. */
   wait(taker: TurnTaker, bytes: number): void {
+    if (this.#startedAt === 0) this.#begin(this.#now());
     this.#waiting.push({ taker, bytes });
     this.#waitingBytes += bytes;
   }
@@ -73,7 +84,7 @@ export class ReadTurn {
     this.#isOver = false;
     this.#startedAt = this.#now();
     // A taker whose input has to wait again goes to the end.
-    for (let left = this.#waiting.length; left > 0 && !this.#isOver; left--) {
+    while (this.#waiting.length > 0 && !this.#isOver) {
       const { taker, bytes } = this.#waiting.shift()!;
       this.#waitingBytes -= bytes;
       taker.onTurn();

@@ -7,6 +7,8 @@ import type { PeerLink } from '../../../workers/mesh/peer-link.ts';
 import { DurableBarrier } from '../../../workers/session/durable-barrier.ts';
 import type { Session } from '../../../workers/session/session.ts';
 
+const SMALL = { subscriptions: new Map(), inflight: { size: 0 }, queue: { length: 0 } };
+
 /** Collects what a session worker is told. */
 class Told {
   readonly requests: { op: string; request: number }[] = [];
@@ -22,7 +24,14 @@ class Told {
 }
 
 test('a request to the new session worker does not overtake those that the old one left unanswered', async () => {
-  const session = { clientId: 'c', namespace: { name: 'default' }, isDurable: true, gate: null, toWire: () => ({}) } as unknown as Session;
+  const session = {
+    clientId: 'c',
+    namespace: { name: 'default' },
+    isDurable: true,
+    gate: null,
+    toWire: () => ({}),
+    ...SMALL,
+  } as unknown as Session;
   const old = new Told();
   const mesh: { sessionLink: PeerLink | null } = { sessionLink: old.link };
   const barrier = new DurableBarrier(mesh as unknown as Mesh);
@@ -58,7 +67,14 @@ test('a request to the new session worker does not overtake those that the old o
 });
 
 test('an end that was not confirmed is said again, before the sessions of now: one of them may have the same name', async () => {
-  const session = { clientId: 'c', namespace: { name: 'default' }, isDurable: true, gate: null, toWire: () => ({}) } as unknown as Session;
+  const session = {
+    clientId: 'c',
+    namespace: { name: 'default' },
+    isDurable: true,
+    gate: null,
+    toWire: () => ({}),
+    ...SMALL,
+  } as unknown as Session;
   const old = new Told();
   const mesh: { sessionLink: PeerLink | null } = { sessionLink: old.link };
   const barrier = new DurableBarrier(mesh as unknown as Mesh);

@@ -82,7 +82,9 @@ class Place {
       onPeerAdded: (link: PeerLink) => {
         table.mover.onPeerAdded(link);
         if (role === 'session') this.registry.onPeerAdded(link);
-        else if (link.role === 'session') this.directory.onSessionWorker(link);
+      },
+      onPeerTold: (link) => {
+        if (role !== 'session' && link.role === 'session') this.directory.onSessionWorker(link);
       },
       movesUnderWay: () => table.mover.movesUnderWay(),
       onPeerKnown() {},

@@ -9,6 +9,7 @@ const HOOKS: MeshHooks = {
   onRun() {},
   onControl() {},
   onPeerAdded() {},
+  onPeerTold() {},
   movesUnderWay: () => [],
   onPeerKnown() {},
   onPeerRemoved() {},

@@ -16,7 +16,7 @@ test.each([1, 1_000])('%i controls, posted before the end and not read yet', asy
   };
   for (let serial = 0; serial < count; serial++) ending.links.get(1)!.control({ t: 'stored', serial });
   ending.close();
-  here.removePeer(2);
+  await here.removePeer(2);
   expect(heard).toEqual([...Array.from({ length: count }, (_, serial) => serial), 'removed']);
   here.close();
 });

@@ -1,26 +1,34 @@
 /** Moves a session between two workers. Messages keep arriving, and none is lost, repeated or reordered (docs/internals.md, Moves). */
 
-import type { Control, MoveNews, WireSession } from '../../mesh/controls.ts';
+import { Pace } from '../../../src/kernel/pace.ts';
+import type { Control, MoveNews, Offer, WireSession, WireSubscription } from '../../mesh/controls.ts';
 import type { Mesh } from '../../mesh/mesh.ts';
 import type { PeerLink } from '../../mesh/peer-link.ts';
 import type { Subscription } from '../../routing/subscriber.ts';
+import { Deliveries } from '../flight/deliveries.ts';
 import type { Delivery } from '../flight/delivery.ts';
 import { decodeBatch, encodeBatch } from '../flight/delivery-batch.ts';
 import type { SourceGate } from '../outlet.ts';
-import { type Session, toWireSubscription } from '../session.ts';
+import type { Session } from '../session.ts';
 import type { Subscriptions } from '../subscriptions.ts';
+import { toWireSubscription } from './wire-subscription.ts';
 
 /** Source number of this worker's own publishers. */
 const LOCAL = 0;
 
 /** Bytes of a session's deliveries per part of a move. */
 const PART_BYTES = 64 * 1024;
+/** Subscriptions of a session per piece of an offer: the new place installs a piece within milliseconds. */
+const OFFER_FILTERS = 250;
+/** Milliseconds of one loop iteration in which a session's subscriptions are offered. */
+const OFFER_MS = 5;
 
 /** Messages that may wait while a session moves here; equal to the largest `maxQueuedMessages`. */
 const ARRIVING_MAX = 1_000_000;
 
 /**
- * The protocol. The old place B freezes the session and offers its filters. The new place A installs them and announces them with the move.
+ * The protocol. The old place B freezes the session and offers its filters in pieces. The new place A installs and announces them, the last
+ * piece with the move. Until then every message goes to B.
  * Each peer P that knows the announcement sends "cut" to B, behind everything it has sent there, and acknowledges to A. B therefore keeps
  * every message before the cut, A takes every message after the acknowledgement, and no message falls between the two. When all cuts are
  * in, B sends the state, and A appends its own queue. Messages of shared groups are not gated, because each goes to one place only.
@@ -39,37 +47,66 @@ export class Mover {
   /**
    * Freezes a session that moves to the peer `to`.
    * @param onLeft called when it has left
-   * @returns its subscriptions, to be announced there
+   * @returns its first subscriptions, to be announced there, and the number of the others
    */
-  offer(move: number, session: Session, to: number, onLeft: () => void): ReturnType<typeof toWireSubscription>[] {
+  offer(move: number, session: Session, to: number, onLeft: () => void): Offer {
     // The new move replaces one that is stuck.
     for (const [other, { session: frozen }] of this.#leaving) if (frozen === session) this.#leaving.delete(other);
     const leaving = new Leaving(session, to, onLeft);
     session.gate = leaving;
     this.#leaving.set(move, leaving);
-    return [...session.subscriptions.values()].map(toWireSubscription);
+    const { subscriptions, inflight, queue } = session;
+    const first = leaving.nextOffer();
+    return { subscriptions: first, rest: subscriptions.size - first.length, deliveries: inflight.size + queue.length };
+  }
+
+  /** In slices: a session may have hundreds of thousands. */
+  async #offerRest(move: number, leaving: Leaving): Promise<void> {
+    const pace = new Pace(OFFER_MS);
+    for (let isLast = false; !isLast; ) {
+      if (pace.isOver) await pace.next();
+      const target = this.#mesh.links.get(leaving.to);
+      if (this.#leaving.get(move) !== leaving || target === undefined) return;
+      const subscriptions = leaving.nextOffer();
+      isLast = leaving.isOffered;
+      target.control({ t: 'offer-part', move, subscriptions, isLast });
+    }
   }
 
   /**
    * Takes a session in: installs and announces the offered subscriptions, and waits for the state.
    * @returns false when the old place ended before it sent the state
    */
-  async take(move: number, session: Session, offer: readonly Subscription[], from: number): Promise<boolean> {
-    const arriving = new Arriving(from);
+  async take(move: number, session: Session, offer: Offer, from: number): Promise<boolean> {
+    const arriving = new Arriving(session, from);
     session.gate = arriving;
     // The true limit comes with the state. Until then a short move at full speed must not drop messages that the session has room for.
     session.maxQueued = ARRIVING_MAX;
     this.#arriving.set(move, arriving);
-    if (!this.#mesh.links.has(from)) arriving.resolve(null);
-    const announced = this.#subscriptions.install(session, offer, { id: move, from });
+    const source = this.#mesh.links.get(from);
+    if (source === undefined) arriving.resolve(null);
+    this.#install(move, arriving, offer.subscriptions, offer.rest === 0);
+    if (offer.rest > 0) source?.control({ t: 'offer-next', move });
     const state = await arriving.state;
-    await announced;
+    await arriving.announced;
     this.#arriving.delete(move);
     // The session may have been given up: removeAll() then closed its gate for good.
     if (session.gate === arriving) session.gate = null;
-    if (state === null) return false;
+    if (state === null) {
+      arriving.deliveries.clear();
+      return false;
+    }
     session.adopt(state, arriving.deliveries);
     return true;
+  }
+
+  #install(move: number, arriving: Arriving, subscriptions: readonly Subscription[], isLast: boolean): void {
+    const { session, from } = arriving;
+    // The move was given up.
+    if (session.gate !== arriving) return;
+    // Before the last piece every message goes to the old place, also those of this worker's publishers.
+    if (isLast) arriving.open.add(LOCAL);
+    arriving.announced = this.#subscriptions.install(session, subscriptions, isLast ? { id: move, from } : null);
   }
 
   /** Gives the move up: take() returns false. */
@@ -97,6 +134,12 @@ export class Mover {
     } else if (control.t === 'state-next') {
       const leaving = this.#leaving.get(control.move);
       if (leaving !== undefined) this.#sendNext(control.move, leaving);
+    } else if (control.t === 'offer-next') {
+      const leaving = this.#leaving.get(control.move);
+      if (leaving !== undefined) void this.#offerRest(control.move, leaving);
+    } else if (control.t === 'offer-part') {
+      const arriving = this.#arriving.get(control.move);
+      if (arriving !== undefined) this.#install(control.move, arriving, control.subscriptions, control.isLast);
     } else return false;
     return true;
   }
@@ -112,8 +155,9 @@ export class Mover {
     this.#arriving.get(move)?.open.add(peer.id);
   }
 
+  /** Those that have been announced: who joins before that hears of them as any other peer. */
   movesUnderWay(): MoveNews[] {
-    return [...this.#arriving].map(([id, { from }]) => ({ id, from }));
+    return [...this.#arriving].flatMap(([id, { from, isAnnounced }]) => (isAnnounced ? [{ id, from }] : []));
   }
 
   /** True while the session is on its way here. */
@@ -123,8 +167,8 @@ export class Mover {
 
   /** A peer that joins during a move has no clients yet; its first clients come after every thread knows the new place. */
   onPeerAdded(peer: PeerLink): void {
-    for (const leaving of this.#leaving.values()) leaving.closed.add(peer.id);
-    for (const arriving of this.#arriving.values()) arriving.open.add(peer.id);
+    for (const leaving of this.#leaving.values()) if (leaving.closed.has(LOCAL)) leaving.closed.add(peer.id);
+    for (const arriving of this.#arriving.values()) if (arriving.isAnnounced) arriving.open.add(peer.id);
   }
 
   onPeerRemoved(peer: PeerLink): void {
@@ -171,39 +215,69 @@ class Leaving implements SourceGate {
   isSending = false;
   /** deliveries sent so far; the ones before them cannot change, because no client holds the session */
   sent = 0;
+  readonly #subscriptions: Iterator<Subscription>;
+  #offered = 0;
+  #inflight: Delivery[] | null = null;
 
   constructor(session: Session, to: number, onLeft: () => void) {
     this.session = session;
     this.to = to;
     this.onLeft = onLeft;
+    this.#subscriptions = session.subscriptions.values();
   }
 
   accepts(source: number): boolean {
     return !this.closed.has(source);
   }
 
+  /** The next piece of subscriptions; empty when all are offered. */
+  nextOffer(): WireSubscription[] {
+    const part: WireSubscription[] = [];
+    while (part.length < OFFER_FILTERS) {
+      const next = this.#subscriptions.next();
+      if (next.done === true) break;
+      part.push(toWireSubscription(next.value));
+    }
+    this.#offered += part.length;
+    return part;
+  }
+
+  get isOffered(): boolean {
+    return this.#offered >= this.session.subscriptions.size;
+  }
+
   /** Deliveries that are not sent yet: the ones in flight first, then the queue, which a shared group may extend. */
   *rest(): IterableIterator<Delivery> {
     const { inflight, queue } = this.session;
-    if (this.sent < inflight.size) yield* [...inflight.inOrder()].slice(this.sent);
-    for (let at = Math.max(0, this.sent - inflight.size); at < queue.length; at++) yield queue.at(at)!;
+    this.#inflight ??= inflight.inOrder();
+    for (let at = this.sent; at < this.#inflight.length; at++) yield this.#inflight[at]!;
+    for (let at = Math.max(0, this.sent - this.#inflight.length); at < queue.length; at++) yield queue.at(at)!;
   }
 }
 
 class Arriving implements SourceGate {
+  readonly session: Session;
   readonly from: number;
-  /** sources whose messages come here; this worker's own from the start */
-  readonly open = new Set<number>([LOCAL]);
+  /** sources whose messages come here */
+  readonly open = new Set<number>();
   readonly state: Promise<WireSession | null>;
   /** deliveries that came before the state */
-  readonly deliveries: Delivery[] = [];
+  readonly deliveries = new Deliveries();
+  /** resolves when every peer knows the subscriptions that are installed */
+  announced: Promise<void> = Promise.resolve();
   resolve!: (state: WireSession | null) => void;
 
-  constructor(from: number) {
+  constructor(session: Session, from: number) {
+    this.session = session;
     this.from = from;
     this.state = new Promise((resolve) => {
       this.resolve = resolve;
     });
+  }
+
+  /** All subscriptions are installed, and the peers are being told of the move. */
+  get isAnnounced(): boolean {
+    return this.open.has(LOCAL);
   }
 
   accepts(source: number): boolean {
@@ -211,6 +285,6 @@ class Arriving implements SourceGate {
   }
 
   take(deliveries: readonly Delivery[]): void {
-    for (const delivery of deliveries) this.deliveries.push(delivery);
+    for (const delivery of deliveries) this.deliveries.add(delivery);
   }
 }
