@@ -165,11 +165,12 @@ export class Mesh implements LinkOwner {
   async #tellInterest(link: PeerLink): Promise<void> {
     const pace = new Pace(SLICE_MS);
     for (const news of interestPieces(this.#namespaces.values(), this.interestFlags)) {
-      if (pace.isOver) await pace.next();
-      if (this.links.get(link.id) !== link) return;
       // What is told from now on stands behind this piece.
       this.#collected = null;
       link.control({ t: 'interest', request: 0, news: [news], move: null });
+      // Only here: a piece that waited would be older than what is told in between.
+      if (pace.isOver) await pace.next();
+      if (this.links.get(link.id) !== link) return;
     }
     this.#collected = null;
     // Who sends a session that is on its way waits for this peer's cut too, if it knew the peer before it was asked to send.

@@ -102,13 +102,13 @@ test('who waits until all is worked off that was posted waits for the rest of th
   for (const mesh of [here, asking, other]) mesh.close();
 });
 
-test('a peer that joins is told 50,000 filters in pieces, of which the last word on each counts', async () => {
+test('a peer that joins is told 100,000 filters in pieces, of which the last word on each counts', async () => {
   const here = makeMesh(1);
   const namespace = here.namespace('n');
   const sink = { key: 'sink', isConnected: true, deliver() {}, deliverRun: () => true };
   const subscribe = (filter: string) =>
     namespace.subscribe(sink, { filter, group: null, qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0, identifier: 0 });
-  const COUNT = 50_000;
+  const COUNT = 100_000;
   for (let i = 0; i < COUNT; i++) subscribe(i % 5 === 0 ? `f/${i}/+` : `f/${i}/v`);
   const there = makeMesh(2);
   const joined = joinMeshes(here, there);

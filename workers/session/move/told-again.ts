@@ -34,9 +34,10 @@ export async function tellAgain(
   const pace = new Pace(SLICE_MS);
   for (const [at, session] of sessions.entries()) {
     for (const op of pieces(session)) {
-      if (pace.isOver) await pace.next();
       if (isOver() || session.isEnded || session.gate !== null) break;
       tell(session, op);
+      // Only here: a piece that waited would be older than what is said in between.
+      if (pace.isOver) await pace.next();
     }
     if (!isOver() && (session.isEnded || session.gate !== null)) gaveUp(session);
     told[at]!();

@@ -1,0 +1,128 @@
+/** A large session is told to a new session worker while it goes on: what is settled in between is not told afterwards, and nothing is missing. */
+
+import { expect, test } from 'vitest';
+import type { DurableOp } from '../../../workers/mesh/controls.ts';
+import { EMPTY, Message } from '../../../workers/routing/message.ts';
+import { Router } from '../../../workers/routing/router.ts';
+import { decodeBatch } from '../../../workers/session/flight/delivery-batch.ts';
+import { isLarge, tellAgain } from '../../../workers/session/move/told-again.ts';
+import type { SessionOutlet } from '../../../workers/session/outlet.ts';
+import { SessionTable } from '../../../workers/session/session-table.ts';
+import { makeMesh } from './meshes.ts';
+
+const COUNT = 60_000;
+const WINDOW = 50;
+
+test('60,000 messages, of which the first are acknowledged meanwhile, and filters that come and go', async () => {
+  const mesh = makeMesh(1);
+  /** serials that the session worker has on disk by now */
+  const onDisk = new Set<number>();
+  const filters = new Set<string>();
+  let zombies = 0;
+  const settled = new Set<number>();
+  const table = new SessionTable(mesh, new Router(1, { onPeerOverload() {}, onRetainedPublish() {} }), {
+    onDrop() {},
+    refuseBytes: () => null,
+    flightBytes: () => Number.POSITIVE_INFINITY,
+    onDurable(_session, op) {
+      if (op.op !== 'settled') return;
+      settled.add(op.serial);
+      onDisk.delete(op.serial);
+    },
+    whenDurable: async () => {},
+    mayPublishWill: () => true,
+  });
+  const session = table.create(mesh.namespace('n'), 'c');
+  session.isDurable = true;
+  session.maxQueued = COUNT;
+  const sent: number[] = [];
+  const outlet: SessionOutlet = {
+    sendWindow: WINDOW,
+    isSlow: false,
+    takesRuns: true,
+    sendRun() {},
+    sendPublish(_message, _qos, _retain, _dup, packetId) {
+      sent.push(packetId);
+      return true;
+    },
+    sendPubrel() {},
+    takenOver() {},
+  };
+  session.attach(outlet);
+  for (let serial = 1; serial <= COUNT; serial++) {
+    const message = new Message('t', Buffer.from(`${serial}`), 1, false, EMPTY, 0, '');
+    message.source = 1;
+    message.serial = serial;
+    session.send(message, 1, false, [], null);
+  }
+  for (let i = 0; i < 5_000; i++)
+    session.putSubscription(`f/${i}`, {
+      filter: `f/${i}`,
+      group: null,
+      qos: 1,
+      noLocal: false,
+      retainAsPublished: false,
+      retainHandling: 0,
+      identifier: 0,
+    });
+  expect(isLarge(session)).toBe(true);
+  let pieces = 0;
+  let isTold = false;
+  const take = (op: DurableOp): void => {
+    pieces++;
+    if (op.op === 'again') isTold = true;
+    if (op.op !== 'again-part') return;
+    for (const { filter } of op.subscriptions) filters.add(filter);
+    for (const { message } of decodeBatch(op.batch)) {
+      if (settled.has(message.serial)) zombies++;
+      onDisk.add(message.serial);
+    }
+  };
+  const telling = tellAgain(
+    [session],
+    (_session, op) => take(op),
+    () => false,
+    () => {},
+  );
+  expect(session.telling).not.toBeNull();
+  let rounds = 0;
+  for (; !isTold; rounds++) {
+    for (const packetId of sent.splice(0)) session.acknowledge(packetId, 1);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await telling;
+  expect(session.telling).toBeNull();
+  expect(rounds).toBeGreaterThan(3);
+  expect(pieces).toBeGreaterThan(50);
+  expect(zombies).toBe(0);
+  expect(settled.size).toBeGreaterThan(0);
+  expect(filters.size).toBe(5_000);
+  expect(onDisk.size).toBe(COUNT - settled.size);
+  mesh.close();
+});
+
+test('a session that ends before it is told is given up, and none waits for ever', async () => {
+  const mesh = makeMesh(1);
+  const table = new SessionTable(mesh, new Router(1, { onPeerOverload() {}, onRetainedPublish() {} }), {
+    onDrop() {},
+    refuseBytes: () => null,
+    flightBytes: () => Number.POSITIVE_INFINITY,
+    onDurable() {},
+    whenDurable: async () => {},
+    mayPublishWill: () => true,
+  });
+  const sessions = ['a', 'b'].map((name) => table.create(mesh.namespace('n'), name));
+  const gaveUp: string[] = [];
+  const told: string[] = [];
+  table.end(sessions[0]!);
+  await tellAgain(
+    sessions,
+    ({ clientId }) => told.push(clientId),
+    () => false,
+    ({ clientId }) => gaveUp.push(clientId),
+  );
+  expect(gaveUp).toEqual(['a']);
+  expect(new Set(told)).toEqual(new Set(['b']));
+  expect(sessions.map(({ telling }) => telling)).toEqual([null, null]);
+  mesh.close();
+});
