@@ -7,6 +7,7 @@ import { ADDRESSES } from '../../kit/network.ts';
 import { destroyAll, RawClient } from '../../kit/raw-client.ts';
 import type { TransportName } from '../../kit/transport.ts';
 import { sleep, uid, until } from '../../kit/until.ts';
+import { crash, failing, workersOf } from '../faults/failing.ts';
 
 const OPEN = { host: '::', enableAuth: false, maxConnectionPerSecond: 100_000 };
 const QUOTA = 0x97;
@@ -90,22 +91,44 @@ async function fairness(broker: Broker, port: number): Promise<void> {
   assert.equal(await metric(broker, port, 'connection_rate'), 0);
 }
 
-const broker = await startBroker({
-  endpoints: [
-    { ...OPEN, maxConnectionSize: 100, serverOptions: { workerGroupSize: 3 } },
-    { ...OPEN, maxConnectionSize: 100, serverOptions: { workerGroupSize: 2 } },
-    { ...OPEN, maxConnectionPerAddressPerSecond: 5, serverOptions: { workerGroupSize: 2 } },
-    { ...OPEN, maxConnectionPerAddressPerSecond: 5, useWebsocket: true },
-    { ...OPEN, maxConnectionPerSecond: 100 },
-  ],
-});
+/** The places of the clients of a thread that dies are free again, no more and no less. */
+async function death(broker: Broker, port: number): Promise<void> {
+  const clients = await enter(port, ADDRESSES.first, 10);
+  assert.equal((await attempt(port, ADDRESSES.first)).code, QUOTA);
+  const [thread] = await workersOf(broker, port);
+  await crash(broker, thread!, 'exit', async () => (await workersOf(broker, port)).length === 3);
+  const lost = () => clients.filter(({ isClosed }) => isClosed).length;
+  let before = -1;
+  await until('its clients see it', async () => {
+    const isSettled = lost() === before && lost() > 0;
+    before = lost();
+    await sleep(300);
+    return isSettled;
+  });
+  await enter(port, ADDRESSES.first, lost());
+  assert.equal((await attempt(port, ADDRESSES.first)).code, QUOTA);
+}
+
+const broker = await startBroker(
+  failing({
+    endpoints: [
+      { ...OPEN, maxConnectionSize: 100, serverOptions: { workerGroupSize: 3 } },
+      { ...OPEN, maxConnectionSize: 100, serverOptions: { workerGroupSize: 2 } },
+      { ...OPEN, maxConnectionPerAddressPerSecond: 5, serverOptions: { workerGroupSize: 2 } },
+      { ...OPEN, maxConnectionPerAddressPerSecond: 5, useWebsocket: true },
+      { ...OPEN, maxConnectionPerSecond: 100 },
+      { ...OPEN, maxConnectionSize: 100, serverOptions: { workerGroupSize: 3 } },
+    ],
+  }),
+);
 try {
-  const [placed, six, fast, web, fair] = broker.ports as [number, number, number, number, number];
+  const [placed, six, fast, web, fair, dying] = broker.ports as [number, number, number, number, number, number];
   await places(broker, placed);
   await networks(six);
   await rate(broker, fast, 'tcp');
   await rate(broker, web, 'ws');
   await fairness(broker, fair);
+  await death(broker, dying);
 } finally {
   destroyAll();
   await broker.stop();
