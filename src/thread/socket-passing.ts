@@ -164,7 +164,7 @@ function send(accepted: PipeHandle, handles: readonly SocketHandle[]): () => voi
   const pipe = new Pipe(constants.IPC);
   const { fd } = accepted;
   pipe.open(fd);
-  // A worker that has gone meanwhile tells by its end.
+  // The end of a worker that has gone is reported by its handle, not here.
   for (const handle of handles) pipe.writeUtf8String(new WriteWrap(), 's', handle);
   return () => {
     pipe.close();

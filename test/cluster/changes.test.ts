@@ -119,7 +119,7 @@ describe.each(['POSTGRESQL', 'LOCAL'])('store %s', (kind) => {
     expect((await a!.api('POST', '/api/endpoints/enable?wait=some', { id: 'v' })).status).toBe(400);
     expect((await a!.api('POST', '/api/endpoints/enable?policy=most', { id: 'v' })).status).toBe(400);
     const statusOf = async () => ((await a!.api('GET', '/api/cluster/status')).body as { data: Record<string, unknown> }).data;
-    await until('node-1 has heard of all', async () => (await statusOf())['inStep'] === true);
+    await until('node-1 has learned of all', async () => (await statusOf())['inStep'] === true);
     expect(await statusOf()).toMatchObject({ enabled: true, nats: { connected: true }, nodes: { total: 3, up: 3 }, inStep: true, lag: 0 });
     await change(a!, 'remove', { id: 'v', force: true });
   });

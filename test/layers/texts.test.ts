@@ -33,9 +33,30 @@ test.each([
   expect(found).toEqual([expect.stringMatching(/^src\/kernel\/a\.ts:2: cites a document that a clone does not have/)]);
 });
 
-test.each(['ER_SPECIFIC_ACCESS_DENIED_ERROR', 'const SPECIAL = new Set();', 'the specification of MQTT 5, section 3.3'])(
-  '%s is fine',
-  (text) => {
-    expect(checkTexts([{ path: 'src/kernel/a.ts', text }])).toEqual([]);
-  },
-);
+test.each([
+  ['src/kernel/a.ts', ['// what comes mean', 'while waits']],
+  ['test/unit/a.test.ts', ["test('Mean", "while nobody waits', () => {});"]],
+  ['docs/limits.md', ['A peer that nobody has heard', ' of is dropped.']],
+  ['src/kernel/a.ts', ['the error is none', ' of the disk']],
+  ['workers/a.ts', ['it is no matter', ' of waiting']],
+  ['README.md', ['Bridges do not work as', ' yet.']],
+])('an idiom is found in %s: %s', (path, parts) => {
+  expect(checkTexts([{ path, text: parts.join('') }])).toEqual([expect.stringContaining(`${path}:1: an idiom`)]);
+});
+
+test('the style sheet may quote an idiom in its table of advice, and nowhere else', () => {
+  const text = ['| "What is not heard', ' of" | "What is ignored" |'].join('');
+  expect(checkTexts([{ path: 'CONTRIBUTING.md', text }])).toEqual([]);
+  expect(checkTexts([{ path: 'CONTRIBUTING.md', text: text.slice(2) }])).toHaveLength(1);
+  expect(checkTexts([{ path: 'docs/cli.md', text }])).toHaveLength(1);
+});
+
+test.each([
+  'ER_SPECIFIC_ACCESS_DENIED_ERROR',
+  'const SPECIAL = new Set();',
+  'the specification of MQTT 5, section 3.3',
+  'none of the peers has yet answered',
+  'no matter how',
+])('%s is fine', (text) => {
+  expect(checkTexts([{ path: 'src/kernel/a.ts', text }])).toEqual([]);
+});

@@ -1,4 +1,4 @@
-/** Reads texts (comments, messages, documents) and lists what a reader cannot follow: documents that a clone does not have. */
+/** Reads texts (comments, messages, documents) and lists what a reader cannot follow: documents that a clone does not have, and idioms. */
 
 import type { SourceFile } from './checker.ts';
 
@@ -8,16 +8,30 @@ const KEPT_OUT: readonly { pattern: RegExp; why: string }[] = [
     pattern: /\b(?:SPEC|DESIGN)\s?(?:\.md|§|section)/,
     why: 'cites a document that a clone does not have: cite a page in docs/ or a standard',
   },
+  idiom(/\bmean(?:while)\b/i, 'name the time: "during the move", "until CONNACK"'),
+  idiom(/\bhear(?:d) of\b/i, 'say what happened: a packet came, a message arrived, somebody learned it'),
+  idiom(/\bis non(?:e) of\b/i, 'say what it is not, with "not"'),
+  idiom(/\bno matte(?:r) of\b/i, 'say what it is'),
+  idiom(/\bas ye(?:t)\b/i, '"not yet", or the state now'),
 ];
 
-/** Every breach as `path:line: what (text)`. */
+/** @param instead the way out, for the message */
+function idiom(pattern: RegExp, instead: string): { pattern: RegExp; why: string } {
+  return { pattern, why: `an idiom that readers stumble over: ${instead} (CONTRIBUTING.md, Style)` };
+}
+
+/** The style sheet quotes what it advises against: `| "before" | "after" |`. */
+const QUOTED = /^\| "/;
+
+/** Every breach as `path:line: why (text)`. */
 export function checkTexts(files: readonly SourceFile[]): string[] {
-  return files.flatMap((file) =>
-    file.text.split('\n').flatMap((line, index) =>
-      KEPT_OUT.flatMap(({ pattern, why }) => {
+  return files.flatMap(({ path, text }) =>
+    text.split('\n').flatMap((line, index) => {
+      if (path === 'CONTRIBUTING.md' && QUOTED.test(line)) return [];
+      return KEPT_OUT.flatMap(({ pattern, why }) => {
         const found = pattern.exec(line);
-        return found === null ? [] : [`${file.path}:${index + 1}: ${why} (${found[0]})`];
-      }),
-    ),
+        return found === null ? [] : [`${path}:${index + 1}: ${why} (${found[0]})`];
+      });
+    }),
   );
 }

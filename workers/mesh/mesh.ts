@@ -161,7 +161,7 @@ export class Mesh implements LinkOwner {
     });
   }
 
-  /** In slices: a worker may have hundreds of thousands of filters. What changes meanwhile reaches the peer in between, as any other peer. */
+  /** In slices: a worker may have hundreds of thousands of filters. A change between two slices reaches the peer in between, as any other peer. */
   async #tellInterest(link: PeerLink): Promise<void> {
     const pace = new Pace(SLICE_MS);
     for (const news of interestPieces(this.#namespaces.values(), this.interestFlags)) {

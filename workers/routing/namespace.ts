@@ -217,7 +217,7 @@ export class Namespace {
     this.#version++;
   }
 
-  /** Forgets everything of a peer that is not known any more, filter by filter: nothing is routed to it meanwhile. */
+  /** Forgets everything of a peer that is not known any more, filter by filter: nothing is routed to it during that. */
   *forget(peer: Peer): IterableIterator<void> {
     for (const [filter, node] of this.#tree.entries()) {
       node.peers?.delete(peer);

@@ -155,7 +155,7 @@ test('what would be masked is said when the backup is taken, and hashes are not'
   expect(endpointsOnly.stdout).not.toContain('"history":');
 });
 
-test('an import of 50,000 endpoints is refused, and the node answers meanwhile', { timeout: 150_000 }, async () => {
+test('an import of 50,000 endpoints is refused, and the node answers other requests during it', { timeout: 150_000 }, async () => {
   const broker = await start();
   const configs = Array.from({ length: 50_000 }, (_, index) => ({ port: 1 + index, id: `m${index}`, enableAuth: false }));
   for (const body of [{ configs }, { configs, dryRun: true }, { action: 'import', configs }]) {

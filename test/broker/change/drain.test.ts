@@ -214,20 +214,23 @@ test.each([
   ['TCP to WebSocket', () => ({ useWebsocket: true }), 'ws'],
   ['TLS on', () => ({ sslConfig: serverTls() }), 'tls'],
   ['the backlog', () => ({ serverOptions: { soBacklog: 64 } }), 'tcp'],
-] as const)('%s, on the socket that is there: who was there is drained, who comes meanwhile stays', async (_name, body, transport) => {
-  const port = await add({ maxConnectionSize: 100 });
-  const clients = await Promise.all(Array.from({ length: 4 }, () => connected('tcp', port, 5)));
-  await change('update', { port, ...body(), drainMs: 1000, redirect: 'elsewhere:1' });
-  expect(await statusOf(port)).toMatchObject({ state: 'running', draining: { total: 4 } });
-  const newcomer =
-    transport === 'tls'
-      ? RawClient.over(await openSecure('tcp', port, { rejectUnauthorized: false }), 5)
-      : await RawClient.open(transport, port, 5);
-  await newcomer.handshake({ clientId: uid('c') });
-  for (const client of clients) expect((await goodbye(client)).properties.serverReference).toBe('elsewhere:1');
-  await until('the drain is over', async () => (await statusOf(port))!.draining === null);
-  await newcomer.ping();
-});
+] as const)(
+  '%s, on the existing socket: earlier clients are drained, clients that come during the drain stay',
+  async (_name, body, transport) => {
+    const port = await add({ maxConnectionSize: 100 });
+    const clients = await Promise.all(Array.from({ length: 4 }, () => connected('tcp', port, 5)));
+    await change('update', { port, ...body(), drainMs: 1000, redirect: 'elsewhere:1' });
+    expect(await statusOf(port)).toMatchObject({ state: 'running', draining: { total: 4 } });
+    const newcomer =
+      transport === 'tls'
+        ? RawClient.over(await openSecure('tcp', port, { rejectUnauthorized: false }), 5)
+        : await RawClient.open(transport, port, 5);
+    await newcomer.handshake({ clientId: uid('c') });
+    for (const client of clients) expect((await goodbye(client)).properties.serverReference).toBe('elsewhere:1');
+    await until('the drain is over', async () => (await statusOf(port))!.draining === null);
+    await newcomer.ping();
+  },
+);
 
 test('sessions stay, and are resumed over another endpoint of the namespace', async () => {
   const port = await add();

@@ -10,7 +10,7 @@ import { sleep, uid, until } from '../../kit/until.ts';
 import { failing, failpoints, WIDE, workersOf } from '../faults/failing.ts';
 
 const held = useBroker(() => failing({ endpoints: [WIDE, WIDE] }));
-/** Long enough for the other thread to end meanwhile; short enough that nobody gives up. */
+/** Long enough for the other thread to end; short enough that nobody gives up. */
 const BLOCKED_MS = 1_000;
 const ROUNDS = 4;
 

@@ -96,7 +96,7 @@ test.each(CASES)(
   30_000,
 );
 
-test('the only worker of an endpoint fails: who connects meanwhile waits for the next one, and nobody is refused', async () => {
+test('the only worker of an endpoint fails: new connections wait for the next one, and nobody is refused', async () => {
   const { broker } = held;
   const port = broker.ports[ALONE]!;
   const outcomes: Promise<string>[] = [];

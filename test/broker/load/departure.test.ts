@@ -1,4 +1,4 @@
-/** Thousands of clients that lose their network at once: each one's will comes once, the others are served meanwhile, and nothing is left of them. */
+/** Thousands of clients lose their network at once: each one's will comes once, the others are served all the time, and nothing is left behind. */
 
 import { expect, test } from 'vitest';
 import * as encode from '../../kit/encode.ts';

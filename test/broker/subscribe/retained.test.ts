@@ -168,7 +168,7 @@ describe('more retained messages than a session may have waiting', () => {
     expect([...got.values()].every((times) => times === 1)).toBe(true);
   });
 
-  test('wait in the session of a client that goes meanwhile, as many as may', async () => {
+  test('wait in the session of a client that leaves before they come, as many as may', async () => {
     const base = await keep(900);
     const clientId = uid('c');
     const first = await kit.client(lane, { clientId, clean: false });

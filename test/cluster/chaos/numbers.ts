@@ -102,7 +102,7 @@ function accepts(host: string, port: number): Promise<boolean> {
   });
 }
 
-/** One node is away from NATS and its store; meanwhile a thousand endpoints are added, and then all are changed. */
+/** One node is away from NATS and its store while a thousand endpoints are added, and then all are changed. */
 async function timePartition(field: Field): Promise<Pick<Numbers, 'addedMs' | 'changedMs'>> {
   const [a, , c] = field.nodes as [ChaosNode, ChaosNode, ChaosNode];
   const first = 33_000 - THOUSAND - Math.floor(performance.now() % 1000);

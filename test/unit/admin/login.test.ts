@@ -106,7 +106,7 @@ describe('with a password', () => {
     expect((await get('wrong', '192.0.2.2')).status).toBe(401);
   });
 
-  test('guesses side by side wait for their check, and right logins of others pass meanwhile', async () => {
+  test('guesses side by side wait for their check, and right logins of others pass them', async () => {
     const { app } = appWith({ ...secret, password: 'right' });
     const started = performance.now();
     const attempts = Array.from({ length: 14 }, (_value, index) => ask(app, 'GET', LIST, { headers: basic('admin', `guess ${index}`) }));

@@ -28,7 +28,7 @@ async function answerOf(desk: MessageDesk, message: Message): Promise<Asked> {
   return { envelope, headers, failure, text: body };
 }
 
-/** With a login over HTTP: it is none of a message's. */
+/** HTTP needs a login here; a message needs none. */
 function deskWith(overrides: Partial<Control> = {}): { desk: MessageDesk; seen: Seen[]; app: ReturnType<typeof appWith>['app'] } {
   const { app, seen } = appWith({ password: 'secret' }, overrides);
   return { desk: new MessageDesk(app), app, seen };

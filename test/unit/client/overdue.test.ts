@@ -1,4 +1,4 @@
-/** Thousands of clients that are overdue at once are ended in slices: who is heard of meanwhile stays. */
+/** Thousands of clients that are overdue at once are ended in slices: a client that sends something before its turn stays. */
 
 import { afterEach, expect, test, vi } from 'vitest';
 import { createAddressPlaces, createAddressTable } from '../../../src/metrics/address-table.ts';
@@ -15,7 +15,7 @@ afterEach(() => {
 /** Milliseconds that it takes to end one: two of them fill a slice. */
 const END_MS = 6;
 
-test('who is heard of while others are ended, and who is kept waiting, is not ended', async () => {
+test('a client that sends something while others are ended, and one that is kept waiting, is not ended', async () => {
   let now = 1000;
   vi.spyOn(performance, 'now').mockImplementation(() => now);
   const world = new World(1000);

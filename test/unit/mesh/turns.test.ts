@@ -116,7 +116,7 @@ test('a peer that joins is told 100,000 filters in pieces, of which the last wor
   void joined.then(() => {
     isJoined = true;
   });
-  // Meanwhile filters come and go, among them some that have been told already, and some that have not.
+  // During that, filters come and go, among them some that have been told already, and some that have not.
   let changes = 0;
   const rounds = await iterations(() => {
     for (const i of [changes, COUNT - 1 - changes]) {

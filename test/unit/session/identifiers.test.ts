@@ -107,7 +107,7 @@ class Place {
     return this.#held !== null;
   }
 
-  /** Takes in what has come meanwhile. */
+  /** Processes what has come since it was held. */
   goOn(): void {
     const held = this.#held ?? [];
     this.#held = null;
@@ -300,7 +300,7 @@ describe('client identifiers', () => {
     expect(other.isTakenOver).toBe(true);
   });
 
-  test('a restored session whose identifier a worker has decided about meanwhile is the one that the worker has', async () => {
+  test('a restored session belongs to the worker that has decided about its identifier before', async () => {
     const client = one.connect('a');
     for (const { mesh } of [one, two]) mesh.removePeer(keeper.peer);
     keeper.mesh.close();

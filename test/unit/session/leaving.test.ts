@@ -174,6 +174,6 @@ test('a session that ends with many filters gets nothing more at once; the filte
   expect(namespace.findGroup('f/1', 'group')).toBeUndefined();
   expect(left()).toBeGreaterThan(filters.length / 2);
   await until('the filters are gone', () => left() === 0, 5_000, 1);
-  await until('the peer has heard of it', () => filters.every((filter) => wanted(filter) === 0), 5_000, 1);
+  await until('the peer knows', () => filters.every((filter) => wanted(filter) === 0), 5_000, 1);
   expect(there.namespace('n').entry('f/1').groups).toHaveLength(0);
 });

@@ -13,7 +13,7 @@ import { makeMesh } from './meshes.ts';
 const COUNT = 60_000;
 const WINDOW = 50;
 
-test('60,000 messages, of which the first are acknowledged meanwhile, and filters that come and go', async () => {
+test('60,000 messages, of which the first are acknowledged during it, and filters that come and go', async () => {
   const mesh = makeMesh(1);
   /** serials that the session worker has on disk by now */
   const onDisk = new Set<number>();

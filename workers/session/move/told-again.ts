@@ -19,7 +19,7 @@ export function isLarge({ subscriptions, inflight, queue }: Session): boolean {
 }
 
 /**
- * Says the sessions, each in pieces. A session goes on meanwhile: what it changes is said in between, and no piece has a delivery that is settled.
+ * Says the sessions, each in pieces. A session works between two pieces: its changes are said in between, and no piece has a delivery that is settled.
  * @param tell the last piece of a session is `again`
  * @param isOver nobody listens any more
  * @param gaveUp a session has ended, or has left, before it was told

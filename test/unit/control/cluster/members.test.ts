@@ -94,7 +94,7 @@ test('late notices of the older process change nothing', () => {
   expect(log.lines).toHaveLength(before);
 });
 
-test('what is heard of the process before this one, of its own name, is forgotten', () => {
+test('news of the previous process of the same name are forgotten', () => {
   say('c1-before');
   pass(3);
   expect(seen()).toEqual(['c1-now up']);

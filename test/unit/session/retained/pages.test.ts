@@ -160,7 +160,7 @@ describe('a walk', () => {
   });
 });
 
-describe('what has passed meanwhile', () => {
+describe('what has passed since the question', () => {
   const [old, now] = [message('t', 'old'), message('t', 'new')];
 
   test('overtakes what is retained, once every peer knows the filter; before that only the very message does', () => {
