@@ -49,7 +49,7 @@ export class LastKnown {
   }
 
   /**
-   * The content that an earlier process left, and its time; null when there is none of this store.
+   * The content that an earlier process left, and its time; null when the file has nothing about this store.
    * @param why the reason why it is needed, for the error message
    * @throws FluxError `unavailable` when the file is damaged
    */

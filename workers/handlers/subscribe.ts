@@ -11,15 +11,13 @@ import { LASTING_PART } from '../../src/thread/memory-budget.ts';
 import type { Client } from '../client/client.ts';
 import { HOLD } from '../client/packet-reader.ts';
 import type { Subscription } from '../routing/subscriber.ts';
-import { filterTurns } from '../session/filter-turns.ts';
 import { bytesOfFilter } from '../session/footprint.ts';
 import { toWireSubscription } from '../session/move/wire-subscription.ts';
 import type { RetainedQuery } from '../session/retained/queries.ts';
 import { type Session, subscriptionKey } from '../session/session.ts';
+import { inTurns, untilAnswered } from './filter-request.ts';
 import { beginQuery, sendRetained } from './retained.ts';
 
-/** A peer that does not know a filter after this time hangs. The client is disconnected: a SUBACK could promise more than holds. */
-const BARRIER_DEADLINE_MS = 10_000;
 const RESPONSE_SUBSCRIBE = responseBase('subscribe');
 
 /** Subscriptions that were made together, and the query for their retained messages. */
@@ -34,25 +32,14 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
   const waits: Promise<void>[] = [];
   const queries: Asked[] = [];
   const codes: number[] = [];
-  const { subscriptions } = packet;
-  const { atOnce } = filterTurns;
-  for (let at = 0; at < subscriptions.length; at += atOnce) {
-    const slice = subscriptions.slice(at, at + atOnce);
-    const later = filterTurns.take(slice.length);
-    if (later !== null) {
-      client.hold(HOLD.subscribe);
-      await later;
-      if (client.session !== session) return;
-    }
+  const turns = inTurns(client, packet.subscriptions, (slice) => {
     waits.push(...subscribe(client, session, slice, packet.subscriptionIdentifier, codes, queries));
-  }
+  });
+  if (turns !== null && !(await turns)) return;
   if (waits.length > 0) {
     // The barrier (docs/internals.md, Interest): after SUBACK no publish anywhere on the node may miss the filter.
     // The client's packets behind the SUBSCRIBE wait too: otherwise its own publishes could reach it before SUBACK.
-    client.hold(HOLD.subscribe);
-    const late = setTimeout(() => client.close(REASON.serverBusy, 'The subscription could not be announced in time'), BARRIER_DEADLINE_MS);
-    await Promise.all(waits);
-    clearTimeout(late);
+    await untilAnswered(client, waits, 'The subscription could not be announced in time');
   }
   if (client.session !== session) return;
   client.write(encodeSuback(client.version, packet.packetId, codes));

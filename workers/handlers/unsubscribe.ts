@@ -7,34 +7,20 @@ import { REASON } from '../../src/mqtt/reason-codes.ts';
 import { parseSharedFilter, toLatin1 } from '../../src/mqtt/topic.ts';
 import type { Client } from '../client/client.ts';
 import { HOLD } from '../client/packet-reader.ts';
-import { filterTurns } from '../session/filter-turns.ts';
 import { type Session, subscriptionKey } from '../session/session.ts';
-
-/** A session worker that has not stored it after this time hangs. The client is disconnected: an UNSUBACK could promise more than holds. */
-const STORED_DEADLINE_MS = 10_000;
+import { inTurns, untilAnswered } from './filter-request.ts';
 
 export async function handleUnsubscribe(client: Client, packet: UnsubscribePacket): Promise<void> {
   const session = client.session!;
   const kept: Promise<void>[] = [];
   const codes: number[] = [];
-  const { filters } = packet;
-  const { atOnce } = filterTurns;
-  for (let at = 0; at < filters.length; at += atOnce) {
-    const slice = filters.slice(at, at + atOnce);
-    const later = filterTurns.take(slice.length);
-    if (later !== null) {
-      client.hold(HOLD.subscribe);
-      await later;
-      if (client.session !== session) return;
-    }
+  const turns = inTurns(client, packet.filters, (slice) => {
     for (const text of slice) codes.push(unsubscribe(client, session, text, kept));
-  }
+  });
+  if (turns !== null && !(await turns)) return;
   if (kept.length > 0) {
     // After UNSUBACK, a removed subscription must not return with the session after kill -9.
-    client.hold(HOLD.subscribe);
-    const late = setTimeout(() => client.close(REASON.serverBusy, 'The change could not be stored in time'), STORED_DEADLINE_MS);
-    await Promise.all(kept);
-    clearTimeout(late);
+    await untilAnswered(client, kept, 'The change could not be stored in time');
     if (client.session !== session) return;
   }
   client.write(encodeUnsuback(client.version, packet.packetId, codes));
