@@ -1,6 +1,6 @@
 /** What a node that is part of no cluster says about its cluster: that it is one of one. */
 
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../kit/broker.ts';
 
 let broker: Broker;
@@ -17,7 +17,7 @@ async function data<T>(path: string): Promise<T> {
   return (body as { data: T }).data;
 }
 
-it('lists itself, with its revision and the state of its store', async () => {
+test('lists itself, with its revision and the state of its store', async () => {
   const port = Number(new URL(broker.admin).port);
   const self = { name: 'hermit', self: true, twin: false, state: 'up', status: 'ok', adminPort: port, revision: 1, lag: 0, failed: [] };
   expect(await data('/api/cluster/nodes')).toEqual([expect.objectContaining({ ...self, store: { ok: true } })]);
@@ -31,7 +31,7 @@ it('lists itself, with its revision and the state of its store', async () => {
   expect(await data('/api/endpoints/status')).toMatchObject([{ id: 'only', node: 'hermit', state: 'running' }]);
 });
 
-it('is the only node in the answer to a change, whatever it is asked to wait for', async () => {
+test('is the only node in the answer to a change, whatever it is asked to wait for', async () => {
   const change = { id: 'only', wiretap: true };
   const { body } = await broker.api('POST', '/api/endpoints/update?wait=all&policy=all', change);
   expect(body).toMatchObject({ code: 200, data: { revision: 2, nodes: [{ node: 'hermit', state: 'applied', reason: null }] } });

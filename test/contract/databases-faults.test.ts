@@ -1,6 +1,6 @@
 /** Postgres and MariaDB under faults: connections lost at a COMMIT, servers that restart, die or hang, and every mistake in an account. */
 
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { EndpointStore } from '../../src/storage/contract.ts';
 import { type CommitFault, startCommitProxy } from '../kit/databases/commit-proxy.ts';
 import type { DatabaseServer } from '../kit/databases/server.ts';
@@ -63,7 +63,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     };
     const revisions = async (store: EndpointStore) => (await store.history({ limit: 100 })).map((row) => row.revision);
 
-    it.each<CommitFault>(['cut-before', 'cut-after', 'mute'])('%s: the change is stored once, and answered', async (fault) => {
+    test.each<CommitFault>(['cut-before', 'cut-after', 'mute'])('%s: the change is stored once, and answered', async (fault) => {
       const { store, proxy, outcome } = await commitThrough(fault);
       expect(outcome).toBe(2);
       expect(await revisions(store)).toEqual([2, 2, 1, 1]);
@@ -72,7 +72,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
       await proxy.close();
     });
 
-    it('swallow: knows that nothing was stored when the server has not seen the COMMIT', async () => {
+    test('swallow: knows that nothing was stored when the server has not seen the COMMIT', async () => {
       const { store, proxy, outcome } = await commitThrough('swallow');
       expect(outcome).toMatchObject({ kind: 'unavailable', data: { reason: 'lost', outcome: 'nothing-written' } });
       expect(await revisions(store)).toEqual([1, 1]);
@@ -80,7 +80,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
       await proxy.close();
     });
 
-    it('away-after: says that the outcome is not known', async () => {
+    test('away-after: says that the outcome is not known', async () => {
       const { store, proxy, outcome } = await commitThrough('away-after');
       expect(outcome).toMatchObject({ kind: 'unavailable', data: { outcome: 'unknown' }, message: expect.stringContaining('not known') });
       proxy.comeBack();
@@ -89,7 +89,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
       await proxy.close();
     });
 
-    it('looks up the outcome of a confirmation too', async () => {
+    test('looks up the outcome of a confirmation too', async () => {
       const { store, proxy } = await commitThrough('cut-after');
       expect(await store.commit([put(5)], {}, META, { confirmUntil: 1 })).toBe(3);
       proxy.arm('cut-after');
@@ -101,7 +101,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     });
   });
 
-  it('continues after a restart of the server, although every connection broke', async () => {
+  test('continues after a restart of the server, although every connection broke', async () => {
     const store = await open(await server.createDatabase());
     await Promise.all([store.commit([put(1)], {}, META), store.load(), store.load(), store.history({ limit: 1 })]);
     await server.restart();
@@ -110,7 +110,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     expect(await Promise.all([store.load(), store.load(), store.load()])).toMatchObject(Array(3).fill({ revision: 2 }));
   });
 
-  it('is unavailable at once while the server is away, and works when it is back', async () => {
+  test('is unavailable at once while the server is away, and works when it is back', async () => {
     const database = await server.createDatabase();
     const store = await open(database);
     await store.commit([put(1)], {}, META);
@@ -126,7 +126,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     expect(await store.commit([put(2)], {}, META)).toBe(2);
   });
 
-  it('does not wait for a server that hangs', async () => {
+  test('does not wait for a server that hangs', async () => {
     const database = await server.createDatabase();
     const store = await open(database);
     await store.commit([put(1)], {}, META);
@@ -148,7 +148,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     expect((await store.load()).revision).toBe(2);
   });
 
-  it('keeps every answered commit, whole, through kill -9 of the writer and of the server', async () => {
+  test('keeps every answered commit, whole, through kill -9 of the writer and of the server', async () => {
     const datasource = loginTo(server, await server.createDatabase());
     let last = 0;
     for (let round = 0; round < 4; round += 1) {
@@ -169,7 +169,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     }
   });
 
-  it('numbers the commits of 50 writers in two processes without a gap or a repeat, and its history holds exactly those', async () => {
+  test('numbers the commits of 50 writers in two processes without a gap or a repeat, and its history holds exactly those', async () => {
     const datasource = loginTo(server, await server.createDatabase());
     const order = { spec: { storeType: kind.storeType, datasource }, writers: 25, commits: 2, endpoints: 10 };
     const told = await Promise.all(['a', 'b'].map((name) => writeRivals({ ...order, name })));
@@ -187,7 +187,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     }
   });
 
-  it('makes its tables once, however many nodes start at the same time', async () => {
+  test('makes its tables once, however many nodes start at the same time', async () => {
     const database = await server.createDatabase();
     const stores = await Promise.all(Array.from({ length: 6 }, () => open(database)));
     expect(await Promise.all(stores.map((store, index) => store.commit([put(index + 1)], {}, META)))).toHaveLength(6);
@@ -195,7 +195,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('4');
   });
 
-  it('refuses tables of a newer version and leaves them alone', async () => {
+  test('refuses tables of a newer version and leaves them alone', async () => {
     const database = await server.createDatabase();
     await (await open(database)).commit([put(1)], {}, META);
     await server.run(database, 'UPDATE fluxmq_schema SET version = 5');
@@ -203,7 +203,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     expect(await server.run(database, 'SELECT version FROM fluxmq_schema')).toBe('5');
   });
 
-  it('migrates tables of the first version with their content, also after an interruption', async () => {
+  test('migrates tables of the first version with their content, also after an interruption', async () => {
     const database = await server.createDatabase();
     const first = await open(database);
     await first.commit([put(1)], {}, META);
@@ -229,7 +229,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     }
   });
 
-  it('says what is wrong with the address, the account and the database', async () => {
+  test('says what is wrong with the address, the account and the database', async () => {
     const database = await server.createDatabase();
     expect(await refusal(database, { password: 'wrong' })).toEqual(refused('login', 'refuses the login of', server.username));
     expect(await refusal(database, { username: 'nobody_here' })).toEqual(refused('login', 'refuses the login of nobody_here'));
@@ -242,7 +242,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     expect(await refusal(database, { tls: 'verify-ca', ca: '/not/there.pem' })).toEqual(refused('tls', '/not/there.pem cannot be read'));
   });
 
-  it('says that the account has no schema to make its tables in', async () => {
+  test('says that the account has no schema to make its tables in', async () => {
     // In MySQL a schema is a database.
     if (kind.storeType !== 'POSTGRESQL') return;
     const database = await server.createDatabase();
@@ -255,7 +255,7 @@ describe.each(DATABASES)('$storeType', (kind) => {
     );
   });
 
-  it('says which rights an account lacks, before the first change', async () => {
+  test('says which rights an account lacks, before the first change', async () => {
     const database = await server.createDatabase();
     const account = (username: string) => (kind.storeType === 'MYSQL' ? `'${username}'@'%'` : username);
     const make = (username: string) =>

@@ -1,6 +1,6 @@
 /** Reading FluxMQ's own table from real servers, made as its scripts make it. */
 
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readFluxmqEndpoints } from '../../src/storage/fluxmq-import/read-fluxmq.ts';
 import type { DatabaseServer } from '../kit/databases/server.ts';
 import { DATABASES } from './databases.ts';
@@ -54,7 +54,7 @@ describe.each(DATABASES)('$storeType', ({ storeType, start }) => {
     return readFluxmqEndpoints({ url, username: server.username, password: server.password, ...more });
   };
 
-  it('reads the endpoints and lists the rows left out', async () => {
+  test('reads the endpoints and lists the rows left out', async () => {
     const database = await server.createDatabase();
     await makeTable(database, quote('EndpointConfig'));
     const on = isPostgres ? 'TRUE' : '1';
@@ -86,7 +86,7 @@ describe.each(DATABASES)('$storeType', ({ storeType, start }) => {
     expect(warnings).toEqual([expect.stringContaining('mqtt-8083')]);
   });
 
-  it('finds the table with other capitals, and in the schema that the URL names', async () => {
+  test('finds the table with other capitals, and in the schema that the URL names', async () => {
     const database = await server.createDatabase();
     await makeTable(database, 'endpointconfig');
     expect(await read(database)).toEqual({ configs: [], leftOut: [], warnings: [] });
@@ -98,7 +98,7 @@ describe.each(DATABASES)('$storeType', ({ storeType, start }) => {
     expect([configs, warnings]).toMatchObject([[{ id: 'there' }], ['the database URL: ApplicationName: no effect here']]);
   });
 
-  it('says why it cannot read', async () => {
+  test('says why it cannot read', async () => {
     const database = await server.createDatabase();
     await expect(read(database)).rejects.toMatchObject({
       kind: 'not-found',

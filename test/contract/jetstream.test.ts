@@ -3,7 +3,7 @@
  */
 
 import { connect } from 'nats';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { EndpointStore } from '../../src/storage/contract.ts';
 import { openJetStreamStore } from '../../src/storage/jetstream/jetstream-store.ts';
 import { refill } from '../../src/storage/refilling-store.ts';
@@ -56,7 +56,7 @@ describe('JETSTREAM', () => {
     }
   }
 
-  it('replays many revisions from a snapshot, also for a first read', async () => {
+  test('replays many revisions from a snapshot, also for a first read', async () => {
     await withStores(2, async (writer, reader) => {
       for (let n = 1; n <= 200; n++) await writer!.commit([put(1000 + (n % 7), { maxConnectionSize: n })], {}, META);
       const content = await writer!.load();
@@ -71,7 +71,7 @@ describe('JETSTREAM', () => {
     });
   });
 
-  it('two nodes that write at once lose nothing and number without a gap', async () => {
+  test('two nodes that write at once lose nothing and number without a gap', async () => {
     await withStores(2, async (a, b) => {
       const work = [a!, b!].flatMap((store, node) =>
         Array.from({ length: 25 }, (_, n) => store.commit([put(2000 + node * 100 + n)], {}, META)),
@@ -83,7 +83,7 @@ describe('JETSTREAM', () => {
     });
   });
 
-  it('stores 500 endpoints as one revision, although they exceed one message', async () => {
+  test('stores 500 endpoints as one revision, although they exceed one message', async () => {
     await withStores(2, async (writer, reader) => {
       const noise = () =>
         Array.from({ length: 60 }, () => ({ username: Math.random().toString(36), password: Math.random().toString(36) }));
@@ -95,7 +95,7 @@ describe('JETSTREAM', () => {
     });
   });
 
-  it('reports within two seconds that the store is away, and recovers by itself with all content', async () => {
+  test('reports within two seconds that the store is away, and recovers by itself with all content', async () => {
     const servers = await startNats();
     const store = await open('file', servers);
     try {
@@ -124,7 +124,7 @@ describe('JETSTREAM', () => {
     }
   }, 60_000);
 
-  it('reports the real outcome of a write that the server delays, which never arrives later', async () => {
+  test('reports the real outcome of a write that the server delays, which never arrives later', async () => {
     const servers = await startNats();
     const store = await open('file', servers);
     try {
@@ -154,7 +154,7 @@ describe('JETSTREAM', () => {
     }
   }, 60_000);
 
-  it('a node that knows the content puts back what the servers lost from their memory, also before a change', async () => {
+  test('a node that knows the content puts back what the servers lost from their memory, also before a change', async () => {
     const servers = await startNats();
     const [a, b] = await Promise.all(['a', 'b'].map(async (name) => refill(await open('memory', servers), name)));
     try {
@@ -179,7 +179,7 @@ describe('JETSTREAM', () => {
     }
   }, 60_000);
 
-  it('a bucket with one copy gets three where there are three servers', async () => {
+  test('a bucket with one copy gets three where there are three servers', async () => {
     const servers = await startNats({ size: 3 });
     try {
       const connection = await connect({ servers: servers.urls });
@@ -210,7 +210,7 @@ describe('JETSTREAM', () => {
     }
   }, 60_000);
 
-  it.each(['file', 'memory'] as const)(
+  test.each(['file', 'memory'] as const)(
     'three that write at once to three servers lose nothing, and number without a gap: %s',
     async (storage) => {
       const servers = await startNats({ size: 3 });
@@ -235,7 +235,7 @@ describe('JETSTREAM', () => {
     60_000,
   );
 
-  it('keeps each answered commit once when one of three servers is gone', async () => {
+  test('keeps each answered commit once when one of three servers is gone', async () => {
     const servers = await startNats({ size: 3 });
     const store = await open('file', servers);
     try {

@@ -2,7 +2,7 @@
  * The part of the store suite about the past: history by actor and time, content at a revision, pending confirmations, adopted histories.
  */
 
-import { expect, it, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { EndpointStore, HistoryRow, RowPage } from '../../src/storage/contract.ts';
 import { META, pastOf, put, remove } from './store-changes.ts';
 
@@ -34,7 +34,7 @@ async function nextMillisecond(): Promise<number> {
 }
 
 function describeFilters(get: () => EndpointStore): void {
-  it('filters the history by actor and by time', async () => {
+  test('filters the history by actor and by time', async () => {
     const revisions = async (query: object) => (await get().history({ limit: 10, ...query })).map((row) => row.revision);
     await get().commit([put(1)], {}, { ...META, actor: 'ann' });
     const second = await nextMillisecond();
@@ -56,7 +56,7 @@ function describeFilters(get: () => EndpointStore): void {
     expect(await revisions({ actor: 'ann', before: 3, id: 'mqtt-1' })).toEqual([1]);
   });
 
-  it('finds the time of changes by nodes whose clocks differ', async () => {
+  test('finds the time of changes by nodes whose clocks differ', async () => {
     const hour = 3_600_000;
     const start = Date.now();
     try {
@@ -87,7 +87,7 @@ function describeFilters(get: () => EndpointStore): void {
     expect(await between(0.5, 1.5, { port: 2 })).toEqual([]);
   });
 
-  it('keeps any text as actor, reason and request id', async () => {
+  test('keeps any text as actor, reason and request id', async () => {
     const meta = { ...META, actor: `o'Neil "\\ü🙂`, reason: 'line\n\ttab; -- DROP', requestId: '${x} ? $1 %s' };
     await get().commit([put(1)], {}, meta);
     expect(await get().history({ limit: 1, actor: meta.actor })).toMatchObject([meta]);
@@ -98,7 +98,7 @@ function describeFilters(get: () => EndpointStore): void {
 }
 
 function describeAt(get: () => EndpointStore, kindOf: KindOf): void {
-  it('knows the content at each revision', async () => {
+  test('knows the content at each revision', async () => {
     await get().commit([put(1, { id: 'a' }), put(2, { id: 'b' })], {}, META);
     await get().commit([put(2, { id: 'a' }), put(1, { id: 'b', wiretap: true })], {}, META);
     await get().commit([remove('a')], {}, META);
@@ -116,7 +116,7 @@ function describeAt(get: () => EndpointStore, kindOf: KindOf): void {
 function describePending(get: () => EndpointStore, kindOf: KindOf): void {
   const pending = async () => (await get().load()).pending;
 
-  it('lists a change as pending until it is confirmed', async () => {
+  test('lists a change as pending until it is confirmed', async () => {
     const until = Date.now() + 30_000;
     await get().commit([put(1)], {}, META, { confirmUntil: until });
     await get().commit([put(2)], {}, META);
@@ -131,7 +131,7 @@ function describePending(get: () => EndpointStore, kindOf: KindOf): void {
     expect((await get().load()).revision).toBe(3);
   });
 
-  it('undoes a pending change once, and not after its confirmation', async () => {
+  test('undoes a pending change once, and not after its confirmation', async () => {
     await get().commit([put(1)], {}, META, { confirmUntil: 1 });
     await get().commit([put(2)], {}, META, { confirmUntil: 2 });
     await get().confirm(2);
@@ -143,7 +143,7 @@ function describePending(get: () => EndpointStore, kindOf: KindOf): void {
     expect((await get().load()).revision).toBe(3);
   });
 
-  it('leaves no trace of a commit that fails', async () => {
+  test('leaves no trace of a commit that fails', async () => {
     await get().commit([put(1)], {}, META, { confirmUntil: 1 });
     expect(await kindOf(get().commit([put(1, { id: 'b' })], {}, META, { confirmUntil: 2, settles: 1 }))).toBe('exists');
     expect(await pending()).toEqual([{ revision: 1, until: 1 }]);
@@ -168,7 +168,7 @@ function describeAdopt(get: () => EndpointStore, kindOf: KindOf): void {
     ];
   };
 
-  it('adopts a whole history, and continues from it', async () => {
+  test('adopts a whole history, and continues from it', async () => {
     const rows = history();
     expect(await get().adopt(pastOf(rows))).toBe(3);
     expect(await get().history({ limit: 10 })).toEqual(rows.toReversed());
@@ -183,14 +183,14 @@ function describeAdopt(get: () => EndpointStore, kindOf: KindOf): void {
     expect(await get().commit([put(4)], {}, META)).toBe(5);
   });
 
-  it('adopts only into an empty store', async () => {
+  test('adopts only into an empty store', async () => {
     await get().commit([put(9)], {}, META);
     expect(await kindOf(get().adopt(pastOf(history())))).toBe('exists');
     expect(await contentAt(get(), 1)).toEqual(['mqtt-9 9 1']);
     expect(await get().history({ limit: 10 })).toHaveLength(1);
   });
 
-  it('refuses an inconsistent history', async () => {
+  test('refuses an inconsistent history', async () => {
     const [a1, b1, a2, b2, end] = history() as [HistoryRow, HistoryRow, HistoryRow, HistoryRow, HistoryRow];
     const broken: HistoryRow[][] = [
       [a2, b2],
@@ -239,7 +239,7 @@ async function fill(store: EndpointStore): Promise<void> {
 const told = (rows: readonly HistoryRow[]) => rows.map(({ revision, id }) => `${revision}${id}`).join(' ');
 
 function describePages(get: () => EndpointStore): void {
-  it('returns at most the requested number of revisions per page, each whole, and misses none across pages', async () => {
+  test('returns at most the requested number of revisions per page, each whole, and misses none across pages', async () => {
     await fill(get());
     const page = async (query: object) => told(await get().history({ limit: 1000, ...query })).replaceAll(/[abcd]/g, '');
     expect(new Set((await page({ limit: 3 })).split(' '))).toEqual(new Set(['8', '7', '6']));
@@ -258,7 +258,7 @@ function describePages(get: () => EndpointStore): void {
     }
   });
 
-  it('gives all rows from the oldest on, in pages that may cut a revision', async () => {
+  test('gives all rows from the oldest on, in pages that may cut a revision', async () => {
     expect(await get().rows({ revision: 0, seq: -1 }, 10)).toEqual({ rows: [], next: null, floor: 0 });
     await fill(get());
     const wanted = (await get().history({ limit: 1000 })).toReversed();
@@ -271,7 +271,7 @@ function describeCompaction(get: () => EndpointStore, kindOf: KindOf): void {
     while (await get().compact({ ...NO_LIMIT, ...limits }));
   };
 
-  it('drops rows that are beyond both limits, never the newest one of an endpoint, and no part of a revision', async () => {
+  test('drops rows that are beyond both limits, never the newest one of an endpoint, and no part of a revision', async () => {
     await fill(get());
     await compact({});
     await compact({ keep: 5 });
@@ -291,7 +291,7 @@ function describeCompaction(get: () => EndpointStore, kindOf: KindOf): void {
     expect((await get().rows({ revision: 0, seq: -1 }, 1)).floor).toBe(5);
   });
 
-  it('continues after a compaction, and drops more', async () => {
+  test('continues after a compaction, and drops more', async () => {
     await fill(get());
     await compact({ keep: 3, since: Date.now() + 1000 });
     expect(await get().commit([put(5, { id: 'e' }), put(1, { id: 'a', maxConnectionSize: 9 })], { a: 6 }, META)).toBe(9);
@@ -305,13 +305,13 @@ function describeCompaction(get: () => EndpointStore, kindOf: KindOf): void {
     expect(await contentAt(get(), 10)).toEqual(['a 1 9', 'b 2 6', 'c 3 1', 'e 5 9', 'f 6 10']);
   });
 
-  it('keeps a revision that waits for a confirmation, and all later ones', async () => {
+  test('keeps a revision that waits for a confirmation, and all later ones', async () => {
     await fill(get());
     await compact({ keep: 1, since: Date.now() + 1000, waiting: 3 });
     expect(told(await allRows(get(), 100))).toBe('1c 2a 2b 3a 4a 4b 5a 6a 6b 7d 8d');
   });
 
-  it('adopts a compacted history unchanged, and refuses an inconsistent one', async () => {
+  test('adopts a compacted history unchanged, and refuses an inconsistent one', async () => {
     const [a, b, c] = [put(1, { id: 'a' }), put(2, { id: 'b' }), put(3, { id: 'c' })].map(({ endpoint }) => endpoint);
     const row = (revision: number, after: typeof a, before: typeof a | null = null): HistoryRow => {
       return { ...META, at: revision, revision, id: after!.id, port: after!.port, before: before ?? null, after: after! };
@@ -330,7 +330,7 @@ function describeCompaction(get: () => EndpointStore, kindOf: KindOf): void {
     expect(told(await get().history({ limit: 2 }))).toBe('12mqtt-9 11a');
   });
 
-  it('reports its size', async () => {
+  test('reports its size', async () => {
     await fill(get());
     const { bytes, historyRows } = await get().size();
     expect(bytes === null || bytes > 0).toBe(true);

@@ -3,7 +3,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { EndpointStore } from '../../src/storage/contract.ts';
 import { openLocalStore } from '../../src/storage/local/local-store.ts';
 import { openMemoryStore } from '../../src/storage/memory/memory-store.ts';
@@ -46,7 +46,7 @@ const onDisk = () =>
     .map((name) => readFileSync(join(dataPath, name), 'latin1'))
     .join('');
 
-it('leaves no secret in clear on the disk, neither in the content nor in the history', async () => {
+test('leaves no secret in clear on the disk, neither in the content nor in the history', async () => {
   await withStore(sealer(KEY), async (store) => {
     await store.commit([secret('first-word')], {}, META);
     await store.commit([secret('second-word')], {}, META);
@@ -59,7 +59,7 @@ it('leaves no secret in clear on the disk, neither in the content nor in the his
   expect(onDisk()).toContain(`sealed:v1:${sealer(KEY).keyId}:`);
 });
 
-it('reads what was stored before there was a key, and seals it with the next change', async () => {
+test('reads what was stored before there was a key, and seals it with the next change', async () => {
   await withStore(sealer(null), async (store) => store.commit([secret('clear-word')], {}, META));
   expect(onDisk()).toContain('clear-word');
   await withStore(sealer(KEY), async (store) => {
@@ -69,7 +69,7 @@ it('reads what was stored before there was a key, and seals it with the next cha
   expect(onDisk()).not.toContain('sealed-word');
 });
 
-it('adopts a history with secrets', async () => {
+test('adopts a history with secrets', async () => {
   const rows = await withStore(sealer(null), async (store) => {
     await store.commit([secret('one-word')], {}, META);
     await store.commit([secret('two-word')], {}, META);
@@ -84,7 +84,7 @@ it('adopts a history with secrets', async () => {
   expect(onDisk()).not.toContain('-word');
 });
 
-it('names the key that is missing, and reads with an old one', async () => {
+test('names the key that is missing, and reads with an old one', async () => {
   await withStore(sealer(KEY), async (store) => store.commit([secret('word')], {}, META));
   const id = sealer(KEY).keyId;
   for (const wrong of [sealer(OTHER), sealer(null)]) {

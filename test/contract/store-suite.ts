@@ -1,6 +1,6 @@
 /** The tests that every store implementation must pass. */
 
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Endpoint } from '../../src/endpoint/endpoint.ts';
 import { type ChangeMeta, type EndpointStore, WHOLE } from '../../src/storage/contract.ts';
 import { describePast, type KindOf } from './past-suite.ts';
@@ -40,12 +40,12 @@ export function describeStore(name: string, open: () => Promise<EndpointStore>, 
 type Content = () => Promise<{ revision: number; endpoints: Record<string, unknown> }>;
 
 function describeContent(get: () => EndpointStore, content: Content, kindOf: KindOf): void {
-  it('is empty at revision 0', async () => {
+  test('is empty at revision 0', async () => {
     expect(await get().load()).toEqual({ revision: 0, endpoints: [], pending: [] });
     expect(await get().history({ limit: 10 })).toEqual([]);
   });
 
-  it('gives back what was put, with the revision of its last change', async () => {
+  test('gives back what was put, with the revision of its last change', async () => {
     const change = put(1883, { authConfig: { users: [{ username: 'ü', password: 'p"\\' }] }, serverOptions: { workerGroupSize: 'auto' } });
     expect(await get().commit([change], {}, META)).toBe(1);
     expect(await get().commit([put(1884)], {}, META)).toBe(2);
@@ -55,7 +55,7 @@ function describeContent(get: () => EndpointStore, content: Content, kindOf: Kin
     expect(endpoints).toHaveLength(2);
   });
 
-  it('does not change through objects that it received or returned', async () => {
+  test('does not change through objects that it received or returned', async () => {
     const change = put(1883);
     await get().commit([change], {}, META);
     change.endpoint.serverOptions.soBacklog = 1;
@@ -67,7 +67,7 @@ function describeContent(get: () => EndpointStore, content: Content, kindOf: Kin
     expect((await get().history({ limit: 1 }))[0]?.after?.host).toBe('0.0.0.0');
   });
 
-  it('compares and sets', async () => {
+  test('compares and sets', async () => {
     await get().commit([put(1883)], { 'mqtt-1883': 0 }, META);
     expect(await kindOf(get().commit([put(1883, { wiretap: true })], { 'mqtt-1883': 0 }, META))).toBe('exists');
     expect(await kindOf(get().commit([put(1883, { wiretap: true })], { 'mqtt-1883': 2 }, META))).toBe('revision-mismatch');
@@ -78,7 +78,7 @@ function describeContent(get: () => EndpointStore, content: Content, kindOf: Kin
     expect(await get().commit([put(1883)], { 'mqtt-1883': 0 }, META)).toBe(4);
   });
 
-  it('compares the whole configuration when it is asked to', async () => {
+  test('compares the whole configuration when it is asked to', async () => {
     await get().commit([put(1883)], { [WHOLE]: 0 }, META);
     await get().commit([put(1884)], {}, META);
     expect(await kindOf(get().commit([put(1883, { wiretap: true })], { 'mqtt-1883': 1, [WHOLE]: 1 }, META))).toBe('revision-mismatch');
@@ -88,13 +88,13 @@ function describeContent(get: () => EndpointStore, content: Content, kindOf: Kin
     expect((await Promise.all(both.map(kindOf))).sort()).toEqual(['resolved', 'revision-mismatch']);
   });
 
-  it('says what the current endpoint is when an expectation fails', async () => {
+  test('says what the current endpoint is when an expectation fails', async () => {
     await get().commit([put(1883)], {}, META);
     const failure = get().commit([put(1883)], { 'mqtt-1883': 7 }, META);
     await expect(failure).rejects.toMatchObject({ kind: 'revision-mismatch', data: { revision: 1, endpoint: { id: 'mqtt-1883' } } });
   });
 
-  it('does all changes or none', async () => {
+  test('does all changes or none', async () => {
     await get().commit([put(1), put(2)], {}, META);
     expect(await kindOf(get().commit([put(3), remove('mqtt-1'), remove('mqtt-9')], {}, META))).toBe('not-found');
     expect(await kindOf(get().commit([put(3), put(2, { id: 'other' })], {}, META))).toBe('exists');
@@ -105,7 +105,7 @@ function describeContent(get: () => EndpointStore, content: Content, kindOf: Kin
     expect(await get().history({ limit: 10 })).toHaveLength(2);
   });
 
-  it('lets ports move in one commit: swapped, and taken over', async () => {
+  test('lets ports move in one commit: swapped, and taken over', async () => {
     await get().commit([put(1, { id: 'a' }), put(2, { id: 'b' })], {}, META);
     await get().commit([put(2, { id: 'a' }), put(1, { id: 'b' })], {}, META);
     expect((await content()).endpoints).toEqual({ a: [2, 2], b: [1, 2] });
@@ -114,12 +114,12 @@ function describeContent(get: () => EndpointStore, content: Content, kindOf: Kin
     expect(await kindOf(get().commit([put(1, { id: 'c' })], {}, META))).toBe('exists');
   });
 
-  it('takes ids that are names of object properties', async () => {
+  test('takes ids that are names of object properties', async () => {
     await get().commit([put(1, { id: 'constructor' }), put(2, { id: '__proto__' })], {}, META);
     expect((await get().load()).endpoints.map((stored) => stored.endpoint.id).sort()).toEqual(['__proto__', 'constructor']);
   });
 
-  it('rejects calls after close, which may be called twice', async () => {
+  test('rejects calls after close, which may be called twice', async () => {
     await get().close();
     await get().close();
     expect(await kindOf(get().load())).toBe('unavailable');
@@ -132,7 +132,7 @@ function describeHistory(get: () => EndpointStore): void {
   const summary = async (query: Parameters<EndpointStore['history']>[0]) =>
     (await get().history(query)).map((row) => `${row.revision} ${row.id} ${row.before?.port ?? '-'} ${row.after?.port ?? '-'}`);
 
-  it('writes a whole row for each change', async () => {
+  test('writes a whole row for each change', async () => {
     const before = Date.now();
     await get().commit([put(1883, { wiretap: true })], {}, META);
     const meta: ChangeMeta = { action: 'remove', actor: 'bob', source: 'file', node: 'n2', requestId: 'r-2', reason: null };
@@ -147,7 +147,7 @@ function describeHistory(get: () => EndpointStore): void {
     for (const row of rows) expect(row.at).toBeGreaterThanOrEqual(before);
   });
 
-  it('pages and filters, newest first', async () => {
+  test('pages and filters, newest first', async () => {
     await get().commit([put(1, { id: 'a' })], {}, META);
     await get().commit([put(2, { id: 'b' })], {}, META);
     await get().commit([put(3, { id: 'a' })], {}, META);
@@ -161,7 +161,7 @@ function describeHistory(get: () => EndpointStore): void {
     expect(await summary({ limit: 1, id: 'a', before: 3 })).toEqual(['1 a - 1']);
   });
 
-  it('never cuts a revision in two', async () => {
+  test('never cuts a revision in two', async () => {
     await get().commit([put(1)], {}, META);
     await get().commit([put(2), put(3), put(4)], {}, META);
     await get().commit([put(5)], {}, META);
@@ -169,13 +169,13 @@ function describeHistory(get: () => EndpointStore): void {
     expect((await get().history({ limit: 1, port: 3 })).map((row) => row.revision)).toEqual([2]);
   });
 
-  it.each([0, 1001, -1, 1.5, Number.NaN])('refuses the limit %d', async (limit) => {
+  test.each([0, 1001, -1, 1.5, Number.NaN])('refuses the limit %d', async (limit) => {
     await expect(get().history({ limit })).rejects.toMatchObject({ kind: 'invalid' });
   });
 }
 
 function describeConcurrency(get: () => EndpointStore, content: Content, kindOf: KindOf): void {
-  it('numbers 50 commits at once without a gap', async () => {
+  test('numbers 50 commits at once without a gap', async () => {
     const revisions = await Promise.all(Array.from({ length: 50 }, (_, index) => get().commit([put(1000 + index)], {}, META)));
     expect(revisions.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 50 }, (_, index) => index + 1));
     const { revision, endpoints } = await content();
@@ -183,7 +183,7 @@ function describeConcurrency(get: () => EndpointStore, content: Content, kindOf:
     expect(new Set((await get().history({ limit: 100 })).map((row) => row.revision)).size).toBe(50);
   });
 
-  it('lets one of 20 rivals win', async () => {
+  test('lets one of 20 rivals win', async () => {
     await get().commit([put(1883)], {}, META);
     const rivals = Array.from({ length: 20 }, (_, index) =>
       get().commit([put(1883, { maxConnectionSize: index + 1 })], { 'mqtt-1883': 1 }, META),

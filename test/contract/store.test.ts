@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, write
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openLocalStore } from '../../src/storage/local/local-store.ts';
 import { SCHEMA_VERSION } from '../../src/storage/local/migrations.ts';
 import { openMemoryStore } from '../../src/storage/memory/memory-store.ts';
@@ -28,7 +28,7 @@ describeStore(
 describeStore('LOCAL', () => openLocalStore({ dataPath: join(makeFolder(), 'made', 'here') }), dropFolder);
 
 describe('MEMORY', () => {
-  it('drops old rows of thousands', async () => {
+  test('drops old rows of thousands', async () => {
     const store = openMemoryStore();
     await store.commit([put(1, { id: 'still' })], {}, META);
     for (let revision = 2; revision <= 4; revision += 1) {
@@ -55,7 +55,7 @@ describe('LOCAL', () => {
   afterEach(dropFolder);
   const open = () => openLocalStore({ dataPath: folder });
 
-  it('keeps everything when it is closed and opened again', async () => {
+  test('keeps everything when it is closed and opened again', async () => {
     const store = await open();
     await store.commit([put(1), put(2)], {}, META);
     await store.commit([{ kind: 'remove', id: 'mqtt-1' }], {}, META);
@@ -71,7 +71,7 @@ describe('LOCAL', () => {
     await again.close();
   });
 
-  it('belongs to one process, and to the next one after its end', async () => {
+  test('belongs to one process, and to the next one after its end', async () => {
     const store = await open();
     await expect(open()).rejects.toMatchObject({
       kind: 'unavailable',
@@ -85,7 +85,7 @@ describe('LOCAL', () => {
     await (await open()).close();
   });
 
-  it('keeps every answered commit, whole, through kill -9', async () => {
+  test('keeps every answered commit, whole, through kill -9', async () => {
     let last = 0;
     for (let round = 0; round < 4; round += 1) {
       const child = startCommitting({ storeType: 'LOCAL', dataPath: folder });
@@ -104,7 +104,7 @@ describe('LOCAL', () => {
     }
   });
 
-  it('opens a store of an older version, with the defaults of new keys', async () => {
+  test('opens a store of an older version, with the defaults of new keys', async () => {
     const store = await open();
     await store.commit([put(1, { wiretap: true })], {}, META);
     await store.close();
@@ -114,7 +114,7 @@ describe('LOCAL', () => {
     await again.close();
   });
 
-  it('forgets the rows of a process that died during a restore', async () => {
+  test('forgets the rows of a process that died during a restore', async () => {
     const store = await open();
     await store.commit([put(1)], {}, META);
     await store.close();
@@ -127,7 +127,7 @@ describe('LOCAL', () => {
     await again.close();
   });
 
-  it('opens a store of the first schema, with its history', async () => {
+  test('opens a store of the first schema, with its history', async () => {
     const store = await open();
     await store.commit([put(1)], {}, META);
     const rows = await store.history({ limit: 10 });
@@ -146,14 +146,14 @@ describe('LOCAL', () => {
     await again.close();
   });
 
-  it('refuses a store of a newer version and leaves it alone', async () => {
+  test('refuses a store of a newer version and leaves it alone', async () => {
     await (await open()).close();
     edit((database) => database.pragma(`user_version = ${SCHEMA_VERSION + 1}`));
     await expect(open()).rejects.toMatchObject({ kind: 'unavailable', message: expect.stringContaining('newer fluxmq') });
     edit((database) => expect(database.pragma('user_version', { simple: true })).toBe(SCHEMA_VERSION + 1));
   });
 
-  it('reports a damaged file or an unusable folder as unavailable, and releases the folder', async () => {
+  test('reports a damaged file or an unusable folder as unavailable, and releases the folder', async () => {
     writeFileSync(join(folder, 'config.db'), 'this is no database, but it is long enough to be taken for one'.repeat(100));
     await expect(open()).rejects.toMatchObject({ kind: 'unavailable', message: expect.stringContaining(folder) });
     rmSync(join(folder, 'config.db'));
@@ -162,7 +162,7 @@ describe('LOCAL', () => {
     await expect(openLocalStore({ dataPath: join(folder, 'file') })).rejects.toMatchObject({ kind: 'unavailable' });
   });
 
-  it('keeps password hashes from other users of the machine', async () => {
+  test('keeps password hashes from other users of the machine', async () => {
     const dataPath = join(folder, 'data');
     mkdirSync(dataPath);
     chmodSync(dataPath, 0o755);
@@ -172,7 +172,7 @@ describe('LOCAL', () => {
     await store.close();
   });
 
-  it('reports soon that a tool locks its file, and opens it after the release', async () => {
+  test('reports soon that a tool locks its file, and opens it after the release', async () => {
     await (await open()).close();
     const tool = new Database(join(folder, 'config.db'));
     try {
@@ -189,7 +189,7 @@ describe('LOCAL', () => {
     await store.close();
   });
 
-  it('holds its file alone and maps no part of it, so a failing disk is an error and not the end of the process', async () => {
+  test('holds its file alone and maps no part of it, so a failing disk is an error and not the end of the process', async () => {
     const store = await open();
     await store.commit([put(1)], {}, META);
     expect(readdirSync(folder)).not.toContain('config.db-shm');
@@ -200,7 +200,7 @@ describe('LOCAL', () => {
     await store.close();
   });
 
-  it('works with a write-ahead log', async () => {
+  test('works with a write-ahead log', async () => {
     await (await open()).close();
     edit((database) => expect(database.pragma('journal_mode', { simple: true })).toBe('wal'));
   });

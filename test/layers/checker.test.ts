@@ -166,6 +166,11 @@ describe('words', () => {
     expect(breaches({ 'src/mqtt/a.ts': `${what}.${how}(1);` })).toEqual([]);
   });
 
+  test.each(["it('x', () => {});", 'it.each([1])(', "  it('x',"])('%s in a test: the word is test', (text) => {
+    expect(breaches({ 'test/unit/a.test.ts': text })).toEqual(['test/unit/a.test.ts:2: it: write test, the word of all other tests']);
+    expect(breaches({ 'test/unit/a.test.ts': `wait(1); split('x'); a.it(1); // it('x')` })).toEqual([]);
+  });
+
   test.each([
     ['// any comment may say any word'],
     ['const a = \'any \' + "console.log";'],

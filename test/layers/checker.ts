@@ -159,6 +159,7 @@ const BANNED_CODE: readonly { pattern: RegExp; why: string }[] = [
   { pattern: /(?<![.\w$])console\s*\./, why: 'console' },
   { pattern: /\.(skip|only|todo|skipIf|runIf)\s*\(|\.(skip|only)\.each\b/, why: 'a test that is left out' },
   { pattern: /\bexport\s+default\s*\{/, why: 'default export of a bag' },
+  { pattern: /(?<![.\w$])it(?:\(|\.each\b)/, why: 'it: write test, the word of all other tests' },
 ];
 
 function checkWords(file: SourceFile, codeOnly: string): string[] {

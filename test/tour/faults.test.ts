@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { Authority, certificateFolder } from '../kit/certificates.ts';
 import { freePort } from '../kit/free-port.ts';
 import { mosquittoPub } from '../kit/mosquitto.ts';
@@ -44,7 +44,7 @@ function run(program: string, args: string[], cwd: string): Promise<{ code: numb
   });
 }
 
-it('a taken endpoint port fails that endpoint alone, and it comes by itself when the port is free', async () => {
+test('a taken endpoint port fails that endpoint alone, and it comes by itself when the port is free', async () => {
   const [admin, port, other] = [await freePort(), await freePort(), await freePort()];
   const taker = await occupy(port);
   await start(freshFolder(), environment(admin, { port }));
@@ -74,7 +74,7 @@ it('a taken endpoint port fails that endpoint alone, and it comes by itself when
   await until('the endpoint listens', async () => (await mosquittoPub(port, ['-t', 'a', '-m', 'b', '-q', '1'])) === 0, 40_000, 300);
 }, 60_000);
 
-it('of two changes at once one wins and the other is told', async () => {
+test('of two changes at once one wins and the other is told', async () => {
   const [admin, port, one, two] = [await freePort(), await freePort(), await freePort(), await freePort()];
   await start(freshFolder(), environment(admin, { port }));
   const curl = new Curl(admin);
@@ -92,7 +92,7 @@ it('of two changes at once one wins and the other is told', async () => {
   expect(late).toMatchObject({ code: 412, data: { endpoint: { id: `mqtt-${one}` } } });
 }, 60_000);
 
-it('a configuration with mistakes does not start, and every mistake is named with its line', async () => {
+test('a configuration with mistakes does not start, and every mistake is named with its line', async () => {
   const folder = freshFolder();
   mkdirSync(join(folder, 'conf'));
   writeFileSync(join(folder, 'conf/bad.yaml'), 'http: {prot: 80}\nendpoints:\n  - port: 70000\n  - port: 1884\n    hots: 0.0.0.0\n');
@@ -104,7 +104,7 @@ it('a configuration with mistakes does not start, and every mistake is named wit
   }
 });
 
-it('check tries certificates: one of an endpoint is warned of, one of the admin API keeps the node from starting', async () => {
+test('check tries certificates: one of an endpoint is warned of, one of the admin API keeps the node from starting', async () => {
   const folder = freshFolder();
   const certificate = Authority.root(certificateFolder()).issue('broker', { to: 10 });
   const endpoints = [
@@ -130,7 +130,7 @@ it('check tries certificates: one of an endpoint is warned of, one of the admin 
   expect(bad.text).not.toContain('is valid');
 });
 
-it('a start that the admin API prevents leaves nothing behind: what is mended afterwards counts as written', async () => {
+test('a start that the admin API prevents leaves nothing behind: what is mended afterwards counts as written', async () => {
   const folder = freshFolder();
   const [admin, port, second] = [await freePort(), await freePort(), await freePort()];
   const config = (ssl: string, ports: number[]) => {
@@ -155,7 +155,7 @@ it('a start that the admin API prevents leaves nothing behind: what is mended af
   expect(data['activePorts']).toEqual([port, second].toSorted((a, b) => a - b));
 });
 
-it('a config.yaml of FluxMQ 2.1 starts', async () => {
+test('a config.yaml of FluxMQ 2.1 starts', async () => {
   const folder = freshFolder();
   const [admin, port] = [await freePort(), await freePort()];
   const lines = [

@@ -3,7 +3,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { defaultEndpoint } from '../../src/endpoint/defaults.ts';
 import { freePort } from '../kit/free-port.ts';
 import { environment, freshFolder, ROOT, Started } from './started.ts';
@@ -54,7 +54,7 @@ interface Line {
   data: unknown;
 }
 
-it('the tour does what docs/tour.md says', async () => {
+test('the tour does what docs/tour.md says', async () => {
   const folder = freshFolder();
   const tour = readTour();
   expect([...tour.keys()]).toEqual(['start', 'hello', 'add', 'cross', 'change', 'remove', 'kill', 'again', 'history', 'cli']);
@@ -131,7 +131,7 @@ it('the tour does what docs/tour.md says', async () => {
   expect(await second.stop()).toBe(0);
 }, 60_000);
 
-it('the ten lines of README.md do what they show', async () => {
+test('the ten lines of README.md do what they show', async () => {
   const [, commands = ''] =
     /## A tour in ten lines\n[\s\S]*?```sh\n([\s\S]*?)```/.exec(readFileSync(join(ROOT, 'README.md'), 'utf8')) ?? [];
   const free = await freePorts();
@@ -146,7 +146,7 @@ it('the ten lines of README.md do what they show', async () => {
   }
 }, 60_000);
 
-it('the port of docs/tls.md with TLS and a login lets in who has both, and nobody else', async () => {
+test('the port of docs/tls.md with TLS and a login lets in who has both, and nobody else', async () => {
   const folder = freshFolder();
   const document = readFileSync(join(ROOT, 'docs/tls.md'), 'utf8');
   const blocks = [...document.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, commands = '']) => commands);
@@ -164,7 +164,7 @@ it('the port of docs/tls.md with TLS and a login lets in who has both, and nobod
   await expect(paste(`${tls} -u sensor-1 -P wrong`, folder)).rejects.toThrow();
 }, 60_000);
 
-it('what docs/access.md shows of a configuration is valid', async () => {
+test('what docs/access.md shows of a configuration is valid', async () => {
   const folder = freshFolder();
   const [, yaml = ''] = /```yaml\n([\s\S]*?)```/.exec(readFileSync(join(ROOT, 'docs/access.md'), 'utf8')) ?? [];
   expect(yaml).toContain('auth:');
@@ -172,7 +172,7 @@ it('what docs/access.md shows of a configuration is valid', async () => {
   expect(await paste('./fluxmq check --config config.yaml', folder)).toEqual(['config.yaml is valid']);
 });
 
-it('the example configuration is valid, and it and docs/endpoints.md name every key of an endpoint', async () => {
+test('the example configuration is valid, and it and docs/endpoints.md name every key of an endpoint', async () => {
   expect(await paste(`./fluxmq check --config ${join(ROOT, 'config.example.yaml')}`, freshFolder())).toHaveLength(1);
   const [example, document] = ['config.example.yaml', 'docs/endpoints.md'].map((name) => readFileSync(join(ROOT, name), 'utf8'));
   const { serverOptions, childOptions, ...keys } = defaultEndpoint(1883);

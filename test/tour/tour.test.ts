@@ -2,7 +2,7 @@
 
 import { connect as connectSocket } from 'node:net';
 import { connect, connectAsync, type IClientOptions, type IConnackPacket, type MqttClient } from 'mqtt';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { freePort } from '../kit/free-port.ts';
 import { mosquittoPub, mosquittoSub } from '../kit/mosquitto.ts';
 import { destroyAll, RawClient } from '../kit/raw-client.ts';
@@ -163,7 +163,7 @@ async function takeQueues(ports: Ports): Promise<void> {
   await shell.stop();
 }
 
-it('endpoints come, change and go while 1,000 clients lose nothing, and kill -9 changes nothing', async () => {
+test('endpoints come, change and go while 1,000 clients lose nothing, and kill -9 changes nothing', async () => {
   const ports = await choosePorts();
   const folder = freshFolder();
   const env = environment(ports.admin, { ...WIDE, port: ports.base });

@@ -1,6 +1,6 @@
 /** kill -9 at each step of a change, on each store: afterwards the change is wholly there or not at all, and listeners, store and history agree. */
 
-import { afterAll, beforeAll, describe, it } from 'vitest';
+import { afterAll, beforeAll, describe, test } from 'vitest';
 import { CrashField, PLACES } from './crash-field.ts';
 import { randomFrom, STORES, withStore } from './kill-repeatedly.ts';
 import { OPERATIONS } from './operations.ts';
@@ -33,11 +33,11 @@ describe.each(STORES)('a broker on %s that is killed', (store) => {
     operation: OPERATIONS[n % OPERATIONS.length]!,
   }));
 
-  it.each(kills)('at $place during $operation has all of it or nothing', async ({ place, operation }) => {
+  test.each(kills)('at $place during $operation has all of it or nothing', async ({ place, operation }) => {
     await field.round(place, operation);
   });
 
-  it('has everything in the end', async () => {
+  test('has everything in the end', async () => {
     await field.end();
   });
 });

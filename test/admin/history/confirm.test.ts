@@ -1,6 +1,6 @@
 /** `?confirmWithin=`: kept when it is confirmed, undone when it is not, also when the process died in between. */
 
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../../kit/broker.ts';
 import { freePort } from '../../kit/free-port.ts';
 import { Api, canConnect } from './api.ts';
@@ -16,7 +16,7 @@ describe.each(['LOCAL', 'MEMORY'])('confirmation on %s', (storeType) => {
     expect(await broker.stop()).toBe(0);
   });
 
-  it('undoes a change at its deadline, with a row that says why', async () => {
+  test('undoes a change at its deadline, with a row that says why', async () => {
     const { port } = await api.add({ id: 'undone' });
     const before = Date.now();
     const { revision, confirm } = await api.ok('POST', 'update?confirmWithin=1s', { id: 'undone', maxConnectionSize: 3 });
@@ -33,7 +33,7 @@ describe.each(['LOCAL', 'MEMORY'])('confirmation on %s', (storeType) => {
     expect(await broker.log()).toContain(`revision ${revision} was not confirmed in time and is undone`);
   });
 
-  it('keeps a confirmed change, and others off its endpoints and ports until then', async () => {
+  test('keeps a confirmed change, and others off its endpoints and ports until then', async () => {
     const [kept, gone] = [await api.add({ id: 'kept' }), await api.add({ id: 'gone' })];
     const { revision } = await api.ok('POST', 'update?confirmWithin=3600000', { id: 'kept', maxConnectionSize: 4 });
     const removal = await api.ok('POST', 'remove?confirmWithin=24h', { id: 'gone' });
@@ -50,7 +50,7 @@ describe.each(['LOCAL', 'MEMORY'])('confirmation on %s', (storeType) => {
     await api.ok('POST', 'add', { port: gone.port, host: '127.0.0.1' });
   });
 
-  it('undoes an added, a removed and a moved endpoint', async () => {
+  test('undoes an added, a removed and a moved endpoint', async () => {
     const [gone, moved] = [await api.add({ id: 'removed' }), await api.add({ id: 'moved' })];
     const [fresh, elsewhere] = [await freePort(), await freePort()];
     await api.ok('POST', 'add?confirmWithin=1s', { port: fresh, host: '127.0.0.1', enableAuth: false, id: 'added' });
@@ -63,7 +63,7 @@ describe.each(['LOCAL', 'MEMORY'])('confirmation on %s', (storeType) => {
     await expect.poll(() => Promise.all(ports.map(canConnect)), { timeout: 15_000 }).toEqual([false, true, false, true]);
   });
 
-  it('a rollback to an earlier revision ends the waiting; a rollback can wait, too', async () => {
+  test('a rollback to an earlier revision ends the waiting; a rollback can wait, too', async () => {
     const { port, revision } = await api.add({ id: 'twice' });
     const waits = await api.ok('POST', 'update?confirmWithin=1h', { id: 'twice', maxConnectionSize: 8 });
     await api.ok('POST', 'rollback', { id: 'twice', revision });
@@ -77,7 +77,7 @@ describe.each(['LOCAL', 'MEMORY'])('confirmation on %s', (storeType) => {
     expect(idle.warnings).toEqual([expect.stringContaining('nothing waits')]);
   });
 
-  it('refuses what is not a time, and nothing that it does not take', async () => {
+  test('refuses what is not a time, and nothing that it does not take', async () => {
     for (const value of ['999', '25h', 'soon', '']) {
       const { status, issues } = await api.call('POST', `update?confirmWithin=${value}`, { id: 'first', wiretap: true });
       expect([value, status, issues.map(({ path }) => path)]).toEqual([value, 400, ['confirmWithin']]);
@@ -90,7 +90,9 @@ describe.each(['LOCAL', 'MEMORY'])('confirmation on %s', (storeType) => {
   });
 });
 
-it('survives the death of the process: what is overdue is undone at the start, the rest goes on waiting', { timeout: 90_000 }, async () => {
+test('survives the death of the process: what is overdue is undone at the start, the rest goes on waiting', {
+  timeout: 90_000,
+}, async () => {
   const broker = await startBroker({ endpoints: [{ enableAuth: false, id: 'first' }] });
   const { dir } = broker;
   const api = new Api(broker);

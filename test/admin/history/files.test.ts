@@ -1,7 +1,7 @@
 /** Export, import, backup and restore over HTTP: all or nothing, as one revision, with secrets that are never shown by accident. */
 
 import { createServer } from 'node:net';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../../kit/broker.ts';
 import { freePort } from '../../kit/free-port.ts';
 import { Api, canConnect, type SetAnswer } from './api.ts';
@@ -45,7 +45,7 @@ describe.each(['LOCAL', 'MEMORY'])('files on %s', (storeType) => {
     start = await api.revision();
   });
 
-  it('imports what it has exported, and finds nothing to do', async () => {
+  test('imports what it has exported, and finds nothing to do', async () => {
     await api.add({ id: 'a', aclConfig: { rules: [{ permission: 'allow', subject: { type: 'all' }, action: 'pubsub', topic: '#' }] } });
     await api.add({ id: 'b', ...users('word-b'), serverOptions: { soBacklog: 7 } });
     const file = await api.ok<File>('GET', 'export');
@@ -62,7 +62,7 @@ describe.each(['LOCAL', 'MEMORY'])('files on %s', (storeType) => {
     expect(counts(await api.ok<Import>('POST', 'import', { ...whole, mode: 'replace' }))).toMatchObject({ unchanged: 3, removed: 0 });
   });
 
-  it('merge changes and adds, replace also removes; either is one revision, and a dry run is none', async () => {
+  test('merge changes and adds, replace also removes; either is one revision, and a dry run is none', async () => {
     const [gone, changed] = [await api.add({ id: 'gone' }), await api.add({ id: 'changed', maxConnectionSize: 5, maxQueuedMessages: 5 })];
     const configs = [await config('new'), { id: 'changed', port: changed.port, host: HOST, enableAuth: false, maxConnectionSize: 6 }];
     const first = (await api.ok<File>('GET', 'export')).configs.find(({ id }) => id === 'first');
@@ -92,7 +92,7 @@ describe.each(['LOCAL', 'MEMORY'])('files on %s', (storeType) => {
     expect(Object.keys(await api.content()).toSorted()).toEqual(['changed', 'first', 'new']);
   });
 
-  it('swaps ports, and moves by id', async () => {
+  test('swaps ports, and moves by id', async () => {
     const [a, b] = [await api.add({ id: 'a' }), await api.add({ id: 'b' })];
     const answer = await api.ok<Import>('POST', 'import', {
       configs: [
@@ -105,7 +105,7 @@ describe.each(['LOCAL', 'MEMORY'])('files on %s', (storeType) => {
     expect(await Promise.all([a.port, b.port].map(canConnect))).toEqual([true, true]);
   });
 
-  it('lists the problems of all endpoints at once, and changes nothing', async () => {
+  test('lists the problems of all endpoints at once, and changes nothing', async () => {
     const { port } = await api.add({ id: 'a' });
     const before = await api.revision();
     const good = await config('good');
@@ -145,7 +145,7 @@ describe.each(['LOCAL', 'MEMORY'])('files on %s', (storeType) => {
     expect(await api.revision()).toBe(before);
   });
 
-  it('names each endpoint that cannot listen, and none of the others listens then', async () => {
+  test('names each endpoint that cannot listen, and none of the others listens then', async () => {
     const foreign = [createServer(), createServer()];
     const configs = [await config('free'), await config('taken'), await config('other'), await config('taken-too')];
     await Promise.all(
@@ -166,7 +166,7 @@ describe.each(['LOCAL', 'MEMORY'])('files on %s', (storeType) => {
     await expect.poll(async () => Object.keys(await api.content()), { timeout: 15_000 }).toEqual(['first']);
   });
 
-  it('takes older forms: without a version, endpoints by port, FluxMQ spellings', async () => {
+  test('takes older forms: without a version, endpoints by port, FluxMQ spellings', async () => {
     const { port, ...rest } = await config('old');
     const answer = await api.ok<Import>('POST', 'import', {
       endpoints: { [port]: { ...rest, port, serverOptions: { SO_BACKLOG: 64, bossGroupSize: 1 } } },
@@ -176,7 +176,7 @@ describe.each(['LOCAL', 'MEMORY'])('files on %s', (storeType) => {
     expect(await api.ok('GET', 'get?id=old')).toMatchObject({ endpoint: { serverOptions: { soBacklog: 64 } } });
   });
 
-  it('keeps the secrets of existing endpoints where a masked export comes back, and gives them in clear only on demand', async () => {
+  test('keeps the secrets of existing endpoints where a masked export comes back, and gives them in clear only on demand', async () => {
     const { port } = await api.add({ id: 'guarded', enableAuth: true, ...users('word-1') });
     const file = await api.ok<File>('GET', 'export');
     await api.ok('POST', 'update', { id: 'guarded', maxConnectionSize: 3 });
@@ -195,7 +195,7 @@ describe.each(['LOCAL', 'MEMORY'])('files on %s', (storeType) => {
     expect((await api.call('GET', 'export?secrets=all')).status).toBe(400);
   });
 
-  it('restores a backup as one revision when the store is not empty, and says that the history was not taken', async () => {
+  test('restores a backup as one revision when the store is not empty, and says that the history was not taken', async () => {
     await api.add({ id: 'a' });
     const backup = await api.ok<File>('GET', 'backup');
     expect(backup).toMatchObject({ kind: 'fluxmq-backup', version: 1, revision: start + 1, secrets: expect.any(String) });
@@ -211,7 +211,7 @@ describe.each(['LOCAL', 'MEMORY'])('files on %s', (storeType) => {
     expect(Object.keys(await api.content()).toSorted()).toEqual(['a', 'first']);
   });
 
-  it('imports 500 endpoints as one revision', { timeout: 60_000 }, async () => {
+  test('imports 500 endpoints as one revision', { timeout: 60_000 }, async () => {
     const ports = new Set<number>();
     while (ports.size < 500) ports.add(await freePort());
     const configs = [...ports].map((port) => ({ port, host: HOST, enableAuth: false, exclusivePool: false, aclConfig: { rules: RULES } }));
@@ -243,7 +243,7 @@ describe('with a secret key', () => {
     }
   };
 
-  it('exports are sealed, and a node with the key takes them; a backup goes whole into an empty store', { timeout: 90_000 }, async () => {
+  test('exports are sealed, and a node with the key takes them; a backup goes whole into an empty store', { timeout: 90_000 }, async () => {
     let sealed: File | null = null;
     let backup: File | null = null;
     let rows: unknown[] = [];
@@ -277,7 +277,7 @@ describe('with a secret key', () => {
     });
   });
 
-  it('a viewer may export and back up, but not see secrets', async () => {
+  test('a viewer may export and back up, but not see secrets', async () => {
     const http = {
       host: HOST,
       port: await freePort(),

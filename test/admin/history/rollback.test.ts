@@ -1,7 +1,7 @@
 /** Rollback over HTTP: one endpoint or all as of a revision, as one new revision, or nothing at all. */
 
 import { createServer } from 'node:net';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../../kit/broker.ts';
 import { freePort } from '../../kit/free-port.ts';
 import { Api, canConnect, type SetAnswer, tryConnect } from './api.ts';
@@ -23,7 +23,7 @@ describe.each(['LOCAL', 'MEMORY'])('rollback on %s', (storeType) => {
     start = await api.revision();
   });
 
-  it('brings one endpoint back to what it was, as a new revision with its own row', async () => {
+  test('brings one endpoint back to what it was, as a new revision with its own row', async () => {
     const { port, revision } = await api.add({ id: 'a', maxConnectionSize: 5 });
     const other = await api.add({ id: 'b' });
     await api.ok('POST', 'update', { port, maxConnectionSize: 6 });
@@ -43,7 +43,7 @@ describe.each(['LOCAL', 'MEMORY'])('rollback on %s', (storeType) => {
     expect(row?.diff).toEqual([{ path: 'maxConnectionSize', from: 6, to: 5 }]);
   });
 
-  it('brings removed endpoints back, takes later ones away, and moves ports back, all as one revision', async () => {
+  test('brings removed endpoints back, takes later ones away, and moves ports back, all as one revision', async () => {
     const [gone, moved, later] = [await api.add({ id: 'gone' }), await api.add({ id: 'moved' }), await freePort()];
     const goal = await api.revision();
     await api.ok('POST', 'remove', { id: 'gone' });
@@ -85,7 +85,7 @@ describe.each(['LOCAL', 'MEMORY'])('rollback on %s', (storeType) => {
     expect(await api.revision()).toBe(goal + 4);
   });
 
-  it('swaps the ports of two endpoints back while both serve', async () => {
+  test('swaps the ports of two endpoints back while both serve', async () => {
     const [one, two, spare] = [await api.add({ id: 'one' }), await api.add({ id: 'two' }), await freePort()];
     const goal = await api.revision();
     await api.ok('POST', 'update', { id: 'one', newPort: spare });
@@ -105,7 +105,7 @@ describe.each(['LOCAL', 'MEMORY'])('rollback on %s', (storeType) => {
     expect(await Promise.all([one.port, two.port].map(canConnect))).toEqual([true, true]);
   });
 
-  it('changes nothing at all when one of several endpoints cannot listen', async () => {
+  test('changes nothing at all when one of several endpoints cannot listen', async () => {
     const [one, two] = [await api.add({ id: 'one' }), await api.add({ id: 'two' })];
     const goal = await api.revision();
     for (const id of ['one', 'two']) await api.ok('POST', 'remove', { id });
@@ -127,7 +127,7 @@ describe.each(['LOCAL', 'MEMORY'])('rollback on %s', (storeType) => {
     expect(await canConnect(one.port)).toBe(true);
   });
 
-  it('a port means who has it now and who had it then', async () => {
+  test('a port means who has it now and who had it then', async () => {
     const { port } = await api.add({ id: 'old' });
     const goal = await api.revision();
     await api.ok('POST', 'remove', { id: 'old' });
@@ -139,7 +139,7 @@ describe.each(['LOCAL', 'MEMORY'])('rollback on %s', (storeType) => {
     expect(removed).toMatchObject({ endpoint: null, changes: [{ id: 'old', action: 'removed' }] });
   });
 
-  it('knows its conditions: If-Match, the default endpoint, unknown revisions and endpoints', async () => {
+  test('knows its conditions: If-Match, the default endpoint, unknown revisions and endpoints', async () => {
     const { port, revision } = await api.add({ id: 'a' });
     await api.ok('POST', 'update', { port, wiretap: true });
     const stale = await api.call('POST', 'rollback', { revision, port }, { 'if-match': `"${revision}"` });

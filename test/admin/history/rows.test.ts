@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../../kit/broker.ts';
 import { freePort } from '../../kit/free-port.ts';
 import { until } from '../../kit/until.ts';
@@ -44,7 +44,7 @@ const change = async (route: string, body: Record<string, unknown>) => {
   return data;
 };
 
-it('shows what changed down to the single value, and of a secret only that it changed', async () => {
+test('shows what changed down to the single value, and of a secret only that it changed', async () => {
   const port = await freePort();
   await change('add', { id: 'guarded', port, host: HOST, ...users('word-1') });
   const { warnings } = await change('update', { id: 'guarded', maxConnectionSize: 5, ...users('word-2'), reason: 'rotated' });
@@ -61,7 +61,7 @@ it('shows what changed down to the single value, and of a secret only that it ch
   for (const text of [JSON.stringify([row, added]), ...stored, await broker.log()]) expect(text).not.toMatch(/word-[12]/);
 });
 
-it('is filtered by actor and time, and paged without cutting a revision', async () => {
+test('is filtered by actor and time, and paged without cutting a revision', async () => {
   const before = await rows('limit=1000');
   const newest = before[0]!;
   const port = await freePort();
@@ -82,7 +82,7 @@ it('is filtered by actor and time, and paged without cutting a revision', async 
   expect(paged).toEqual(all);
 });
 
-it('has the reason as it was written, from the body or the header, and the request under which the log has it, too', async () => {
+test('has the reason as it was written, from the body or the header, and the request under which the log has it, too', async () => {
   const port = await freePort();
   const reason = 'größer — ☃';
   const header = Buffer.from(reason).toString('latin1');
@@ -110,7 +110,7 @@ it('has the reason as it was written, from the body or the header, and the reque
   ]);
 });
 
-it('refuses what it cannot understand, all at once', async () => {
+test('refuses what it cannot understand, all at once', async () => {
   const query = 'limit=0&before=x&since=yesterday&until=2026-13-01&actor=&colour=red';
   const { status, issues } = await api.call('GET', `history?${query}`, undefined, ADMIN);
   expect([status, issues.map(({ path }) => path).toSorted()]).toEqual([400, ['actor', 'before', 'colour', 'limit', 'since', 'until']]);
@@ -126,7 +126,7 @@ it('refuses what it cannot understand, all at once', async () => {
   }
 });
 
-it('does not start with another key, names the one that is needed, and starts with it as an old key', { timeout: 60_000 }, async () => {
+test('does not start with another key, names the one that is needed, and starts with it as an old key', { timeout: 60_000 }, async () => {
   expect(await broker.stop()).toBe(0);
   writeFileSync(keyFile, `${'2f'.repeat(32)}\n`);
   const output = await new Promise<string>((done) => {

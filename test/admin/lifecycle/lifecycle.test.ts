@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import mqtt, { type MqttClient } from 'mqtt';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../../kit/broker.ts';
 import { freePort } from '../../kit/free-port.ts';
 import { until } from '../../kit/until.ts';
@@ -71,7 +71,7 @@ describe('a change', () => {
     return broker;
   }
 
-  it('of one endpoint disturbs no client of another one, and its own clients stay on the old listener', async () => {
+  test('of one endpoint disturbs no client of another one, and its own clients stay on the old listener', async () => {
     const broker = await start([{}, { exclusivePool: false }]);
     const [port, other] = broker.ports as [number, number];
     const finish = await stream(await device(`mqtt://${HOST}:${other}`), await device(`mqtt://${HOST}:${other}`), 'a/b');
@@ -95,7 +95,7 @@ describe('a change', () => {
     await until('disconnected', () => !own.connected);
   });
 
-  it('of the number of workers keeps every client', async () => {
+  test('of the number of workers keeps every client', async () => {
     const broker = await start([{}]);
     const [port] = broker.ports as [number];
     const clients = await Promise.all(Array.from({ length: 20 }, () => device(`mqtt://${HOST}:${port}`)));
@@ -111,7 +111,7 @@ describe('a change', () => {
     expect(clients.every((client) => client.connected)).toBe(true);
   });
 
-  it('sends MQTT 5 clients the reason when their endpoint is removed', async () => {
+  test('sends MQTT 5 clients the reason when their endpoint is removed', async () => {
     const broker = await start([{}]);
     const [port] = broker.ports as [number];
     const client = await device(`mqtt://${HOST}:${port}`, { protocolVersion: 5 });
@@ -162,7 +162,7 @@ describe('a worker thread that dies', () => {
     };
   }
 
-  it.each([
+  test.each([
     ['tcp', 'throw'],
     ['tcp', 'exit'],
     ['ws', 'throw'],
@@ -188,7 +188,7 @@ describe('a worker thread that dies', () => {
     expect(await finishNew()).toEqual([]);
   });
 
-  it('as session worker is replaced, and endpoints go on', async () => {
+  test('as session worker is replaced, and endpoints go on', async () => {
     const node = await startCrashable();
     const url = `mqtt://${HOST}:${node.tcp}`;
     const finish = await stream(await device(url), await device(url), 'x');
@@ -203,7 +203,7 @@ describe('a worker thread that dies', () => {
   });
 });
 
-it('ends with 0 within the shutdown time while many clients are connected', async () => {
+test('ends with 0 within the shutdown time while many clients are connected', async () => {
   const broker = await startBroker({ endpoints: [{ enableAuth: false, maxConnectionSize: 5_000, maxConnectionPerSecond: 100_000 }] });
   const [port] = broker.ports as [number];
   for (let n = 0; n < 10; n++) await Promise.all(Array.from({ length: 100 }, () => device(`mqtt://${HOST}:${port}`)));

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import mqtt from 'mqtt';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type ApiAnswer, type Broker, startBroker } from '../../kit/broker.ts';
 import { startMariadb } from '../../kit/databases/mariadb.ts';
 import { startPostgres } from '../../kit/databases/postgres.ts';
@@ -84,7 +84,7 @@ describe.each([
     expect(performance.now() - startedAt).toBeLessThan(REFUSED_MS);
   };
 
-  it('goes on while the database hangs, refuses changes without doing half of one, and is well again by itself', async () => {
+  test('goes on while the database hangs, refuses changes without doing half of one, and is well again by itself', async () => {
     section = await storeSection(server, storeType);
     const broker = await start();
     const kept = await endpoint({ id: 'kept' });
@@ -107,7 +107,7 @@ describe.each([
     expect(await echoes(moved)).toBe(true);
   });
 
-  it('starts with the last known configuration while the database is away, and follows it when it is back', async () => {
+  test('starts with the last known configuration while the database is away, and follows it when it is back', async () => {
     section = await storeSection(server, storeType);
     const first = await start();
     const kept = await endpoint({ id: 'kept' });
@@ -132,7 +132,7 @@ describe.each([
     expect((await broker.api('GET', '/api/endpoints/list')).body).toMatchObject({ data: { total: 1, activePorts: [] } });
   });
 
-  it('does not start on a database that it has never seen and that is away', async () => {
+  test('does not start on a database that it has never seen and that is away', async () => {
     section = await storeSection(server, storeType);
     const first = await start();
     await first.stop();

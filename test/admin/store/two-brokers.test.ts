@@ -1,6 +1,6 @@
 /** Fifty writers on two brokers over one Postgres: no revision is missing or given twice, and the history is what was answered. */
 
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../../kit/broker.ts';
 import { startPostgres } from '../../kit/databases/postgres.ts';
 import type { DatabaseServer } from '../../kit/databases/server.ts';
@@ -82,7 +82,7 @@ async function write(broker: Broker, n: number, round: number, refusals: Set<num
   }
 }
 
-it('keeps one order of changes for both', async () => {
+test('keeps one order of changes for both', async () => {
   const [first, second] = brokers as [Broker, Broker];
   // They do not listen: on one machine only one of the two could.
   // maxSessionSize is set: unset, it would follow maxConnectionSize.

@@ -1,6 +1,6 @@
 /** Changes of the whole configuration on two brokers over one Postgres: what the other one did just before is not overlooked. */
 
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../../kit/broker.ts';
 import { startPostgres } from '../../kit/databases/postgres.ts';
 import type { DatabaseServer } from '../../kit/databases/server.ts';
@@ -49,21 +49,21 @@ beforeEach(async () => {
   expect(known).toBe(`"${newest - 1}"`);
 });
 
-it('an import that replaces all removes what came just before', async () => {
+test('an import that replaces all removes what came just before', async () => {
   const { status, body } = await post(late, 'import', { configs: [off(41_001), off(41_003)], mode: 'replace' });
   expect(status).toBe(200);
   expect((body as { data: unknown }).data).toMatchObject({ added: 1, removed: 1, unchanged: 1, revision: newest + 1 });
   expect(await idsOf(late)).toEqual(['e41001', 'e41003']);
 });
 
-it('a rollback of all removes what came just before', async () => {
+test('a rollback of all removes what came just before', async () => {
   await post(late, 'update', { id: 'e41001', wiretap: true });
   const { status } = await post(late, 'rollback', { revision: newest - 1 });
   expect(status).toBe(200);
   expect(await idsOf(late)).toEqual(['e41001']);
 });
 
-it.each([
+test.each([
   ['import', { configs: [off(41_003)], mode: 'merge' }],
   ['import', { configs: [off(41_003)], mode: 'replace' }],
   ['add', off(41_003)],

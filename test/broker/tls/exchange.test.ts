@@ -2,7 +2,7 @@
 
 import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../../kit/broker.ts';
 import { Authority, certificateFolder, type Issued } from '../../kit/certificates.ts';
 import { freePort } from '../../kit/free-port.ts';
@@ -68,7 +68,7 @@ async function enter(transport: TransportName, port: number): Promise<RawClient>
   return raw;
 }
 
-it(`${CLIENTS} clients stay while the certificate changes by an update, by files, and does not by bad ones`, async () => {
+test(`${CLIENTS} clients stay while the certificate changes by an update, by files, and does not by bad ones`, async () => {
   const [tcp, ws] = broker.ports as [number, number];
   const crowd: RawClient[] = [];
   for (let n = 0; n < CLIENTS / 2; n += 10) {
@@ -108,7 +108,7 @@ it(`${CLIENTS} clients stay while the certificate changes by an update, by files
   for (const each of crowd) each.destroy();
 }, 60_000);
 
-it('what cannot work is refused, with its key, and nothing has changed', async () => {
+test('what cannot work is refused, with its key, and nothing has changed', async () => {
   const port = broker.ports[0]!;
   const before = await shown(port);
   const old = ca.issue('old', { from: -10, to: -1 });
@@ -136,7 +136,7 @@ it('what cannot work is refused, with its key, and nothing has changed', async (
   expect(await shown(port)).toBe(before);
 });
 
-it('TLS goes on and off on the port: clients stay, and nobody is refused', async () => {
+test('TLS goes on and off on the port: clients stay, and nobody is refused', async () => {
   const port = broker.ports[2]!;
   const crowd = [await connected('tcp', port, 5)];
   let attempts = 0;
@@ -167,7 +167,7 @@ it('TLS goes on and off on the port: clients stay, and nobody is refused', async
   for (const each of crowd) each.destroy();
 });
 
-it('tells when a certificate ends: in the answer, in status, as a metric, and in the log', async () => {
+test('tells when a certificate ends: in the answer, in status, as a metric, and in the log', async () => {
   const port = await freePort();
   const soon = ca.issue('soon', { to: 12 });
   const added = await broker.api('POST', '/api/endpoints/add', { port, host: '127.0.0.1', sslConfig: { cert: soon.chain, key: soon.key } });
@@ -181,7 +181,7 @@ it('tells when a certificate ends: in the answer, in status, as a metric, and in
   await until('the log tells', async () => (await broker.log()).includes('CN=soon expires in 11 days'), FILES_MS, 200);
 });
 
-it('health answers for every kind of TLS', async () => {
+test('health answers for every kind of TLS', async () => {
   const authority = { clientAuth: 'required', ca: root.cert, cert: first.chain, key: first.key };
   for (const sslConfig of [authority, { ...authority, protocols: ['TLSv1.2'] }, { ...authority, clientAuth: 'none' }]) {
     for (const useWebsocket of [false, true]) {
@@ -194,7 +194,7 @@ it('health answers for every kind of TLS', async () => {
   }
 });
 
-it('an endpoint whose certificate is missing at the start is failed, and heals when it is there', async () => {
+test('an endpoint whose certificate is missing at the start is failed, and heals when it is there', async () => {
   const dir = certificateFolder();
   const [cert, key] = [join(dir, 'late.pem'), join(dir, 'late.key')];
   copyFileSync(first.chain, cert);

@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
 import { join } from 'node:path';
 import { connectAsync } from 'mqtt';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../../kit/broker.ts';
 import { Authority, certificateFolder, type Issued } from '../../kit/certificates.ts';
 import { mosquittoPub } from '../../kit/mosquitto.ts';
@@ -81,7 +81,7 @@ const failures = (code: string, port: number) =>
   counted(`connection_errors_total{port="${port}",endpoint="mqtt-${port}",error_code="${code}"}`, port);
 
 describe.each(LANES)('over %s', (transport, plain, required, optional) => {
-  it('carries messages of every size, both ways and fragmented', async () => {
+  test('carries messages of every size, both ways and fragmented', async () => {
     const raw = await enter(transport, plain, trust());
     const topic = uid('t');
     await raw.subscribe(topic, 1);
@@ -94,7 +94,7 @@ describe.each(LANES)('over %s', (transport, plain, required, optional) => {
     raw.destroy();
   });
 
-  it('takes a certificate of its authority, and no other, where one is required', async () => {
+  test('takes a certificate of its authority, and no other, where one is required', async () => {
     (await enter(transport, required, identity(client))).destroy();
     const port = broker.ports[required]!;
     const before = await failures('tls_client_certificate', port);
@@ -107,14 +107,14 @@ describe.each(LANES)('over %s', (transport, plain, required, optional) => {
     await until('the log tells', async () => (await broker.log()).split('\n').some(told));
   });
 
-  it('takes clients without a certificate where it is optional, but none with a bad one', async () => {
+  test('takes clients without a certificate where it is optional, but none with a bad one', async () => {
     (await enter(transport, optional, trust())).destroy();
     (await enter(transport, optional, identity(client))).destroy();
     await refused(transport, optional, identity(revoked));
     await refused(transport, optional, identity(stranger));
   });
 
-  it('offers nothing older than TLS 1.2', async () => {
+  test('offers nothing older than TLS 1.2', async () => {
     const old = { ...trust(), minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'ALL:@SECLEVEL=0' } as const;
     await expect(openTls(broker.ports[plain]!, old)).rejects.toThrow(/protocol|handshake/);
     for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
@@ -133,7 +133,7 @@ describe.each(LANES)('over %s', (transport, plain, required, optional) => {
     expect(said('-tls1_1')).toContain('alert protocol version');
   });
 
-  it('ends what is no handshake, and keeps no place for it', async () => {
+  test('ends what is no handshake, and keeps no place for it', async () => {
     const port = broker.ports[plain]!;
     const before = await failures('tls_handshake', port);
     const socket = connectTcp(port, '127.0.0.1');
@@ -146,7 +146,7 @@ describe.each(LANES)('over %s', (transport, plain, required, optional) => {
     await until('no place is kept', async () => (await counted('connections_current', port)) === 0);
   });
 
-  it('refuses who is over the limits before any handshake', async () => {
+  test('refuses who is over the limits before any handshake', async () => {
     const port = broker.ports[plain]!;
     const first = await enter(transport, plain, trust());
     const set = (maxConnectionSize: number) => broker.api('POST', '/api/endpoints/update', { port, maxConnectionSize });
@@ -161,7 +161,7 @@ describe.each(LANES)('over %s', (transport, plain, required, optional) => {
     expect((await set(1000)).status).toBe(200);
   });
 
-  it('MQTT.js speaks with it', async () => {
+  test('MQTT.js speaks with it', async () => {
     const url = `${transport === 'tcp' ? 'mqtts' : 'wss'}://localhost:${broker.ports[required]}/mqtt`;
     const options = { ...identity(client), protocolVersion: 5, reconnectPeriod: 0, family: 4 } as const;
     const js = await connectAsync(url, transport === 'tcp' ? options : { ...options, wsOptions: { ...identity(client), family: 4 } });
@@ -174,7 +174,7 @@ describe.each(LANES)('over %s', (transport, plain, required, optional) => {
   });
 });
 
-it('ends who does not come to the point: no handshake, a drop now and then, no upgrade', async () => {
+test('ends who does not come to the point: no handshake, a drop now and then, no upgrade', async () => {
   const slow = (index: number) => {
     const socket = connectTcp(broker.ports[index]!, '127.0.0.1');
     socket.on('error', () => undefined);
@@ -195,14 +195,14 @@ it('ends who does not come to the point: no handshake, a drop now and then, no u
   }
 }, 30_000);
 
-it('mosquitto_pub gets in with its certificate, and not without', async () => {
+test('mosquitto_pub gets in with its certificate, and not without', async () => {
   const port = broker.ports[1]!;
   const args = ['-t', uid('t'), '-m', 'x', '-q', '1', '--cafile', root.cert];
   expect(await mosquittoPub(port, [...args, '--cert', client.chain, '--key', client.key])).toBe(0);
   expect(await mosquittoPub(port, args)).not.toBe(0);
 });
 
-it('another path, another subprotocol and plain HTTP are answered over WSS as over WS', async () => {
+test('another path, another subprotocol and plain HTTP are answered over WSS as over WS', async () => {
   const port = broker.ports[3]!;
   const status = async (options: Parameters<typeof upgrade>[1]) => (await upgrade(await openTls(port, trust()), options)).status;
   expect(await status({ path: '/other' })).toBe(404);

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect, type TLSSocket } from 'node:tls';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../../kit/broker.ts';
 import { Authority, certificateFolder, type Issued } from '../../kit/certificates.ts';
 import { destroyAll, RawClient } from '../../kit/raw-client.ts';
@@ -94,7 +94,7 @@ describe.each([
 ] as const)('%s', (name, index) => {
   const isRequired = name.endsWith('required');
 
-  it.each(CASES.filter(([, identity]) => isRequired || identity !== null))('%s', async (_what, identity, alert12, alert13, reason) => {
+  test.each(CASES.filter(([, identity]) => isRequired || identity !== null))('%s', async (_what, identity, alert12, alert13, reason) => {
     const port = broker.ports[index]!;
     const before = await count(port);
     expect(await alertTo(port, 'TLSv1.2', identity)).toBe(alert12);
@@ -105,13 +105,13 @@ describe.each([
     await until('the log tells', async () => (await broker.log()).split('\n').some(isTold));
   });
 
-  it('has an alert for each cipher suite of TLS 1.3', async () => {
+  test('has an alert for each cipher suite of TLS 1.3', async () => {
     for (const suite of ['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256']) {
       expect(await alertTo(broker.ports[index]!, 'TLSv1.3', stranger, '-ciphersuites', suite)).toBe(48);
     }
   });
 
-  it('a good one comes in, and comes back with its session, in both versions', async () => {
+  test('a good one comes in, and comes back with its session, in both versions', async () => {
     const options = { ca: readFileSync(root.cert), cert: readFileSync(good.chain), key: readFileSync(good.key) };
     for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
       const transport = index < 2 ? 'tcp' : 'ws';
@@ -138,7 +138,7 @@ describe.each([
     }
   });
 
-  it('keeps no place', async () => {
+  test('keeps no place', async () => {
     const port = broker.ports[index]!;
     await until('nobody is connected', async () => {
       const text = String((await broker.api('GET', `/api/endpoints/metrics?port=${port}&format=prometheus`)).body);

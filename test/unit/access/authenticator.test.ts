@@ -1,7 +1,7 @@
 /** Logins: order of the entries, filters, unknown users, delays and limits of an address. */
 
 import { createHash } from 'node:crypto';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import type { AuthConfig } from '../../../src/endpoint/endpoint.ts';
 import { parseAuthList } from '../../../src/endpoint/schema.ts';
 import { FluxError } from '../../../src/kernel/errors.ts';
@@ -37,7 +37,7 @@ const check = (list: AuthConfig[], ...args: Parameters<typeof who>) => new Authe
 const refused = { ok: false, reason: 'badUserNameOrPassword' };
 
 describe('Authenticator', () => {
-  it('takes the first entry that accepts', async () => {
+  test('takes the first entry that accepts', async () => {
     const list = parseAuthList([{ users: [plain('a', '1'), plain('b', '2')] }, { users: [hashed('a', '3')] }]);
     expect(await check(list, 'a', '1')).toEqual({ ok: true, username: 'a' });
     expect(asked).toHaveLength(0);
@@ -46,7 +46,7 @@ describe('Authenticator', () => {
     expect(await check(list, 'a', '2')).toEqual(refused);
   });
 
-  it.each(['(a+)+', '(\\w+\\d*)+-x', '(a|aa|a{1,20})*', '(.*a){12}'])(
+  test.each(['(a+)+', '(\\w+\\d*)+-x', '(a|aa|a{1,20})*', '(.*a){12}'])(
     'is not kept busy by a user name that is made for the filter %s',
     async (filter) => {
       const list = parseAuthList([{ users: [plain('ann', '1')], filter: { User: filter, Client: filter } }]);
@@ -58,21 +58,21 @@ describe('Authenticator', () => {
     },
   );
 
-  it('takes an entry whose stored filter is not usable any more for nobody', async () => {
+  test('takes an entry whose stored filter is not usable any more for nobody', async () => {
     const list: AuthConfig[] = parseAuthList([{ users: [plain('ann', '1')] }, { users: [plain('bob', '1')] }]);
     list[0]!.filter = { User: '(?=ann).*' };
     expect(await check(list, 'ann', '1')).toEqual(refused);
     expect(await check(list, 'bob', '1')).toEqual({ ok: true, username: 'bob' });
   });
 
-  it('refuses without user name, without password and without entries', async () => {
+  test('refuses without user name, without password and without entries', async () => {
     const list = parseAuthList([{ users: [plain('a', '1')] }]);
     expect(await Promise.all([check(list, null, '1'), check(list, 'a', null), check(list, 'a', ''), check([], 'a', '1')])).toEqual(
       Array(4).fill(refused),
     );
   });
 
-  it('asks only entries whose filter matches the whole value', async () => {
+  test('asks only entries whose filter matches the whole value', async () => {
     const entry = (filter: string) => parseAuthList([{ users: [plain('ann', '1')], filter }]);
     const ok = { ok: true, username: 'ann' };
     expect(await check(entry('Client{d-.*}'), 'ann', '1', 'd-1')).toEqual(ok);
@@ -83,14 +83,14 @@ describe('Authenticator', () => {
     expect(await check(entry('Client{d}User{a.*}'), 'ann', '1', 'e')).toEqual(refused);
   });
 
-  it('verifies for an unknown user as for a known one, and never lets it in', async () => {
+  test('verifies for an unknown user as for a known one, and never lets it in', async () => {
     const list = parseAuthList([{ users: [hashed('a', 'pw')] }]);
     expect(await check(list, 'nobody', 'pw')).toEqual(refused);
     expect(asked).toHaveLength(1);
     expect(await check(parseAuthList([{ users: [plain('a', 'pw')] }]), 'nobody', 'pw')).toEqual(refused);
   });
 
-  it('says serverUnavailable when an entry could not be asked, unless another one accepts', async () => {
+  test('says serverUnavailable when an entry could not be asked, unless another one accepts', async () => {
     const broken = () => Promise.reject(new FluxError('unavailable', 'queue full'));
     const [first, second] = [{ users: [hashed('a', '1')] }, { users: [plain('a', '2')] }];
     const authenticator = new Authenticator(broken, gate());
@@ -98,7 +98,7 @@ describe('Authenticator', () => {
     expect(await authenticator.check(parseAuthList([first, second]), who('a', '2'))).toEqual({ ok: true, username: 'a' });
   });
 
-  it('answers a failure later than a success', async () => {
+  test('answers a failure later than a success', async () => {
     const list = parseAuthList([{ users: [plain('a', '1')] }]);
     const authenticator = new Authenticator(ask, gate());
     const startedAt = performance.now();
@@ -115,7 +115,7 @@ describe('Authenticator', () => {
     expect(Math.min(...successes)).toBeLessThan(50);
   });
 
-  it('asks no more for credentials that were wrong, until the list is another one', async () => {
+  test('asks no more for credentials that were wrong, until the list is another one', async () => {
     const authenticator = new Authenticator(ask, gate());
     const list = parseAuthList([{ users: [hashed('a', '1')] }]);
     for (let time = 0; time < 3; time++) expect(await authenticator.check(list, who('a', '2'))).toEqual(refused);
@@ -123,14 +123,14 @@ describe('Authenticator', () => {
     expect(await authenticator.check(parseAuthList([{ users: [hashed('a', '2')] }]), who('a', '2'))).toEqual({ ok: true, username: 'a' });
   });
 
-  it('knows a wrong client identifier from a right one with the same password', async () => {
+  test('knows a wrong client identifier from a right one with the same password', async () => {
     const authenticator = new Authenticator(ask, gate());
     const list = parseAuthList([{ users: [plain('a', '1')], filter: { Client: 'good' } }]);
     expect(await authenticator.check(list, who('a', '1', 'bad'))).toEqual(refused);
     expect(await authenticator.check(list, who('a', '1', 'good'))).toEqual({ ok: true, username: 'a' });
   });
 
-  it('lets a right login in at once while many devices have an old password', async () => {
+  test('lets a right login in at once while many devices have an old password', async () => {
     const authenticator = new Authenticator(ask, gate());
     const list = parseAuthList([{ users: [hashed('a', '1'), hashed('b', '1')] }]);
     const failures = Array.from({ length: 200 }, (_, index) => authenticator.check(list, who('a', `old ${index % 20}`)));
@@ -142,7 +142,7 @@ describe('Authenticator', () => {
     expect(asked.length).toBeLessThan(20 + 2 + 15);
   });
 
-  it('does not check for who has gone while they waited', async () => {
+  test('does not check for who has gone while they waited', async () => {
     const authenticator = new Authenticator(ask, gate());
     const list = parseAuthList([{ users: [hashed('a', '1')] }]);
     let isGone = false;

@@ -1,7 +1,7 @@
 /** Decisions of the ACL, and that no client value widens a rule. */
 
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { parseAcl } from '../../../src/endpoint/schema.ts';
 import { Authoriser } from '../../../workers/access/authoriser.ts';
 
@@ -16,13 +16,13 @@ const make = (rules: object[], who = {}, byDefault = 'allow') =>
   new Authoriser(parseAcl({ default: byDefault, rules }), { ...bob, ...who });
 
 describe('Authoriser', () => {
-  it('follows the default without a matching rule', () => {
+  test('follows the default without a matching rule', () => {
     expect([make([]).mayPublish('a'), make([]).maySubscribe('#')]).toEqual([true, true]);
     expect([make([], {}, 'deny').mayPublish('a'), make([], {}, 'deny').maySubscribe('a')]).toEqual([false, false]);
     expect(make([rule('deny', 'x')]).mayPublish('y')).toBe(true);
   });
 
-  it('lets an allow win over a deny, in any order', () => {
+  test('lets an allow win over a deny, in any order', () => {
     for (const rules of [
       [rule('deny', 'a/#'), rule('allow', 'a/b')],
       [rule('allow', 'a/b'), rule('deny', 'a/#')],
@@ -37,7 +37,7 @@ describe('Authoriser', () => {
     }
   });
 
-  it('tells publish from subscribe', () => {
+  test('tells publish from subscribe', () => {
     const acl = make([rule('allow', 'p/#', 'publish'), rule('allow', 's/#', 'subscribe')], {}, 'deny');
     expect([acl.mayPublish('p/1'), acl.maySubscribe('p/1'), acl.mayPublish('s/1'), acl.maySubscribe('s/1')]).toEqual([
       true,
@@ -47,7 +47,7 @@ describe('Authoriser', () => {
     ]);
   });
 
-  it('does not leak a denied topic through a wider subscription', () => {
+  test('does not leak a denied topic through a wider subscription', () => {
     const acl = make([rule('deny', 'secret/#')]);
     for (const filter of ['#', '+/x', 'secret', 'secret/a', '+', '$share/g/#', '$queue/+/a'])
       expect([filter, acl.maySubscribe(filter)]).toEqual([filter, false]);
@@ -55,7 +55,7 @@ describe('Authoriser', () => {
       expect([filter, acl.maySubscribe(filter)]).toEqual([filter, true]);
   });
 
-  it('needs an allow that covers the whole subscription', () => {
+  test('needs an allow that covers the whole subscription', () => {
     const acl = make([rule('allow', 'a/+')], {}, 'deny');
     expect([acl.maySubscribe('a/b'), acl.maySubscribe('a/+'), acl.maySubscribe('a/#'), acl.maySubscribe('+/b')]).toEqual([
       true,
@@ -66,7 +66,7 @@ describe('Authoriser', () => {
     expect([acl.maySubscribe('$share/g/a/+'), acl.maySubscribe('$share/a/b')]).toEqual([true, false]);
   });
 
-  it.each([
+  test.each([
     [{ type: 'user', value: 'bob' }, true],
     [{ type: 'user', value: 'Bob' }, false],
     [{ type: 'clientId', value: 'c1' }, true],
@@ -80,11 +80,11 @@ describe('Authoriser', () => {
     expect(make([rule('deny', 'a', 'pubsub', subject)], { ip: '::ffff:10.1.2.3' }).mayPublish('a')).toBe(!applies);
   });
 
-  it('is about no user without a user name', () => {
+  test('is about no user without a user name', () => {
     expect(make([rule('deny', 'a', 'pubsub', { type: 'user', value: 'bob' })], { username: null }).mayPublish('a')).toBe(true);
   });
 
-  it('puts the client in the place of placeholders', () => {
+  test('puts the client in the place of placeholders', () => {
     const acl = make([rule('allow', `d/\${clientId}/\${username}/#`)], {}, 'deny');
     expect([
       acl.mayPublish('d/c1/bob/x'),
@@ -95,22 +95,22 @@ describe('Authoriser', () => {
     expect(make([rule('allow', `d/\${username}`)], { username: null }, 'deny').mayPublish('d/')).toBe(false);
   });
 
-  it.each(['+', '#', 'a/b', '+/x', 'a/#', ''])('matches nothing for the client identifier %j', (clientId) => {
+  test.each(['+', '#', 'a/b', '+/x', 'a/#', ''])('matches nothing for the client identifier %j', (clientId) => {
     const acl = make([rule('allow', `d/\${clientId}/#`)], { clientId }, 'deny');
     for (const topic of ['d/a', 'd/a/b', 'd/x', 'd', 'd/', 'd//']) expect(acl.mayPublish(topic)).toBe(false);
     for (const filter of ['d/#', 'd/+', 'd/+/x', 'd/a/#', 'd/a/b']) expect(acl.maySubscribe(filter)).toBe(false);
   });
 
-  it('does not let a client call itself $SYS', () => {
+  test('does not let a client call itself $SYS', () => {
     const acl = make([rule('allow', `\${clientId}/#`)], { clientId: '$SYS' }, 'deny');
     expect([acl.maySubscribe('$SYS/#'), acl.mayPublish('$SYS/x')]).toEqual([false, false]);
   });
 
-  it('does not let a client escape a deny by a / in its identifier', () => {
+  test('does not let a client escape a deny by a / in its identifier', () => {
     expect(make([rule('deny', `cmd/\${clientId}`)], { clientId: 'a/b' }).mayPublish('cmd/a/b')).toBe(false);
   });
 
-  it('never permits outside the level that a placeholder stands for', () => {
+  test('never permits outside the level that a placeholder stands for', () => {
     const acl = parseAcl({ default: 'deny', rules: [rule('allow', `d/\${clientId}/x`)] });
     const part = fc.constantFrom('+', '#', '/', 'a', 'b', '$', `\${username}`);
     const text = fc.array(part, { maxLength: 4 }).map((parts) => parts.join(''));
@@ -124,7 +124,7 @@ describe('Authoriser', () => {
     );
   });
 
-  it('limits a user of the {username, allow} form to the list', () => {
+  test('limits a user of the {username, allow} form to the list', () => {
     const acl = make([{ username: 'bob', allow: ['test/#'] }]);
     expect([
       acl.mayPublish('test/a'),
@@ -136,7 +136,7 @@ describe('Authoriser', () => {
     expect(make([{ username: 'bob', allow: ['test/#'] }], { username: 'eve' }).mayPublish('a')).toBe(true);
   });
 
-  it('is quick to make for one client among 20,000 rules', () => {
+  test('is quick to make for one client among 20,000 rules', () => {
     const rules = Array.from({ length: 20_000 }, (_, index) => rule('allow', `t/${index}`, 'pubsub', { type: 'user', value: `u${index}` }));
     const acl = parseAcl({ default: 'deny', rules });
     new Authoriser(acl, bob);

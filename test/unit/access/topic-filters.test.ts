@@ -1,7 +1,7 @@
 /** Covers and intersects, against the definition: all topics over a small alphabet. */
 
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { filterCovers, filterMatches, filtersIntersect, toLevels } from '../../../workers/access/topic-filters.ts';
 
 /** Every topic of 1..4 levels, one more level and word than the filters have. The empty topic is among them: no filter is judged laxer for it. */
@@ -26,7 +26,7 @@ function matchesByRegex(filter: string, topic: string): boolean {
 }
 
 describe('topic filters', () => {
-  it('match as the standard says', () => {
+  test('match as the standard says', () => {
     fc.assert(
       fc.property(filters, fc.constantFrom(...TOPICS), (filter, topic) => {
         expect(filterMatches(toLevels(filter), topic)).toBe(matchesByRegex(filter, topic.join('/')));
@@ -35,7 +35,7 @@ describe('topic filters', () => {
     );
   });
 
-  it('cover exactly when no topic of the inner one is outside the outer one', () => {
+  test('cover exactly when no topic of the inner one is outside the outer one', () => {
     fc.assert(
       fc.property(filters, filters, (outer, inner) => {
         const [left, right] = [toLevels(outer), toLevels(inner)];
@@ -46,7 +46,7 @@ describe('topic filters', () => {
     );
   });
 
-  it('intersect exactly when a topic matches both', () => {
+  test('intersect exactly when a topic matches both', () => {
     fc.assert(
       fc.property(filters, filters, (one, other) => {
         const [left, right] = [toLevels(one), toLevels(other)];
@@ -58,7 +58,7 @@ describe('topic filters', () => {
     );
   });
 
-  it.each([
+  test.each([
     ['a/#', 'a', true],
     ['a/#', 'a/+/#', true],
     ['#', '$SYS/x', false],

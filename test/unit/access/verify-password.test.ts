@@ -2,7 +2,7 @@
 
 import { createHash, randomBytes, scryptSync } from 'node:crypto';
 import { Piscina } from 'piscina';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import type { VerifyJob } from '../../../src/thread/messages.ts';
 import { verifyPassword } from '../../../workers/access/verify-password.ts';
 
@@ -17,7 +17,7 @@ async function judge(one: VerifyJob): Promise<[boolean, boolean, boolean]> {
   return [await verifyPassword(one), await verifyPassword(wrong), await verifyPassword({ ...one, password: Buffer.alloc(0) })];
 }
 
-it.each(['md5', 'sha1', 'sha256', 'sha512'] as const)('verifies %s, salted and not, in either case', async (encrypt) => {
+test.each(['md5', 'sha1', 'sha256', 'sha512'] as const)('verifies %s, salted and not, in either case', async (encrypt) => {
   const hex = (text: string) => createHash(encrypt).update(text).digest('hex');
   for (const one of [
     job(encrypt, hex(PASSWORD)),
@@ -29,21 +29,21 @@ it.each(['md5', 'sha1', 'sha256', 'sha512'] as const)('verifies %s, salted and n
   }
 });
 
-it('knows md5("password") as everyone does', async () => {
+test('knows md5("password") as everyone does', async () => {
   expect(await verifyPassword(job('md5', '5f4dcc3b5aa765d61d8327deb882cf99', { password: Buffer.from('password') }))).toBe(true);
 });
 
-it('verifies plain', async () => {
+test('verifies plain', async () => {
   expect(await judge(job('plain', PASSWORD))).toEqual([true, false, false]);
 });
 
-it('verifies scrypt', async () => {
+test('verifies scrypt', async () => {
   const salt = randomBytes(16);
   const hash = scryptSync(PASSWORD, salt, 32, { N: 1024, r: 8, p: 2 });
   expect(await judge(job('scrypt', `scrypt$1024$8$2$${salt.toString('base64')}$${hash.toString('base64')}`))).toEqual([true, false, false]);
 });
 
-it('verifies bcrypt in its three names', async () => {
+test('verifies bcrypt in its three names', async () => {
   // A vector of crypt_blowfish, which defined these hashes.
   const rest = '05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW';
   for (const name of ['$2a$', '$2b$', '$2y$']) {
@@ -52,12 +52,12 @@ it('verifies bcrypt in its three names', async () => {
   }
 });
 
-it('tells an unreadable stored form from a wrong password', async () => {
+test('tells an unreadable stored form from a wrong password', async () => {
   await expect(verifyPassword(job('sha256', 'abc'))).rejects.toMatchObject({ kind: 'internal' });
   await expect(verifyPassword(job('scrypt', 'scrypt$3$1$1$a$b'))).rejects.toMatchObject({ kind: 'internal' });
 });
 
-it('runs in a thread of the pool', async () => {
+test('runs in a thread of the pool', async () => {
   const pool = new Piscina({ filename: new URL('../../../workers/access/access-task.ts', import.meta.url).href, maxThreads: 1 });
   try {
     const stored = createHash('sha1').update(PASSWORD).digest('hex');

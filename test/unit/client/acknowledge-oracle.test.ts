@@ -2,7 +2,7 @@
 
 import fc from 'fast-check';
 import mqttPacket, { type Packet as TheirPacket } from 'mqtt-packet';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { REASON } from '../../../src/mqtt/reason-codes.ts';
 import { BYTES, type Cuts, cuts, feed, WHOLE } from './cuts.ts';
 import { answerOf, connect, generate, parse, type Version } from './oracle.ts';
@@ -102,7 +102,7 @@ async function outcome(qos: readonly (1 | 2)[], acks: readonly Step[], version: 
 }
 
 for (const version of [3, 4, 5] as const) {
-  it(`version ${version}: whole, byte by byte and in random chunks`, async () => {
+  test(`version ${version}: whole, byte by byte and in random chunks`, async () => {
     const property = fc.asyncProperty(levels, steps, cuts, async (qos, wishes, how) => {
       const acks = settle(qos, wishes);
       const wanted = expected(qos, acks, version);

@@ -1,7 +1,7 @@
 /** However a client's bytes are cut, they lead to what mqtt-packet reads in them: messages routed, answers, and the end with its reason. */
 
 import fc from 'fast-check';
-import { expect, it, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { BYTES, BYTES_APART, type Cuts, cuts, feed, HURRIED, hurry, WHOLE } from './cuts.ts';
 import { MALFORMED, SIZE_MAX } from './malformed.ts';
 import { answerOf, connect, type Effects, expected, generate, type Item, parse, seen, streams, type Version } from './oracle.ts';
@@ -47,7 +47,7 @@ async function effectsOf(items: readonly Item[], version: Version, how: Cuts): P
 }
 
 for (const version of [3, 4, 5] as const) {
-  it(`version ${version}: whole, byte by byte and in random chunks`, async () => {
+  test(`version ${version}: whole, byte by byte and in random chunks`, async () => {
     const property = fc.asyncProperty(streams(version), cuts, async (items, how) => {
       const wanted = expected(items, version);
       for (const each of [WHOLE, BYTES, BYTES_APART, how, HURRIED, { ...how, isHurried: true }])
@@ -58,7 +58,7 @@ for (const version of [3, 4, 5] as const) {
   });
 }
 
-it('an acknowledgement between messages of one topic is no part of what their subscribers get', async () => {
+test('an acknowledgement between messages of one topic is no part of what their subscribers get', async () => {
   for (const version of [3, 4, 5] as const) {
     const message = generate({ cmd: 'publish', topic: 'a', payload: 'x', qos: 0, dup: false, retain: false }, version);
     const held = generate({ cmd: 'publish', topic: 'b', payload: 'y', qos: 2, messageId: 2, dup: false, retain: false }, version);
@@ -68,7 +68,7 @@ it('an acknowledgement between messages of one topic is no part of what their su
   }
 });
 
-it('a packet behind CONNECT, before CONNACK, may be as large as any other', async () => {
+test('a packet behind CONNECT, before CONNACK, may be as large as any other', async () => {
   for (const how of [WHOLE, { lengths: [200_000], turns: [false] }]) {
     const world = new World(2 * 1024 * 1024);
     const five = await watch(world, 5);
@@ -80,7 +80,7 @@ it('a packet behind CONNECT, before CONNACK, may be as large as any other', asyn
   }
 });
 
-it('input of clients that wait for their turn at the same time is nobody else’s', async () => {
+test('input of clients that wait for their turn at the same time is nobody else’s', async () => {
   const world = new World(SIZE_MAX);
   const five = await watch(world, 5);
   const publishers = ['a', 'b', 'c'].map((name) => ({ name, ...world.client() }));
@@ -114,7 +114,7 @@ it('input of clients that wait for their turn at the same time is nobody else’
   expect(got).toHaveLength(publishers.length * rounds * perRound);
 });
 
-it('wiretap shows each packet once, also when the turn is over with it', async () => {
+test('wiretap shows each packet once, also when the turn is over with it', async () => {
   const world = new World(SIZE_MAX);
   const lines: string[] = [];
   Object.assign(world.context.logger, { info: (message: string) => lines.push(message) });
@@ -130,7 +130,7 @@ it('wiretap shows each packet once, also when the turn is over with it', async (
 });
 
 for (const { name, versions, reasonCode, bytes } of MALFORMED) {
-  it(`${name}: ends with ${reasonCode}, after what came before it`, async () => {
+  test(`${name}: ends with ${reasonCode}, after what came before it`, async () => {
     for (const version of versions) {
       const before = generate({ cmd: 'publish', topic: 'a', payload: 'x', qos: 0, dup: false, retain: false }, version);
       const items = [

@@ -1,7 +1,7 @@
 /** The life of endpoint changes on one node, with real threads and real sockets. */
 
 import { createServer } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { FluxError } from '../../../src/kernel/errors.ts';
 import type { EndpointStore } from '../../../src/storage/contract.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
@@ -41,7 +41,7 @@ describe('changes of endpoints', () => {
 
   const add = (body: Record<string, unknown>) => node.control.add({ host: HOST, ...body }, context());
 
-  it('listens, is stored and is reported when add answers', async () => {
+  test('listens, is stored and is reported when add answers', async () => {
     const port = await freePort();
     const answer = await add({ port, maxConnectionSize: 7 });
     expect(answer).toMatchObject({ revision: 1, nodes: [{ node: 'test-node', state: 'applied' }] });
@@ -55,7 +55,7 @@ describe('changes of endpoints', () => {
     expect(await node.control.history({ limit: 5 })).toMatchObject([{ action: 'add', actor: 'tester' }]);
   });
 
-  it('changes nothing when the port belongs to somebody else, also with SO_REUSEPORT', async () => {
+  test('changes nothing when the port belongs to somebody else, also with SO_REUSEPORT', async () => {
     const port = await freePort();
     for (const reusePort of [false, true]) {
       const foreign = createServer();
@@ -69,14 +69,14 @@ describe('changes of endpoints', () => {
     expect((await store.load()).revision).toBe(0);
   });
 
-  it('refuses an address that is not local with the words that users grep for', async () => {
+  test('refuses an address that is not local with the words that users grep for', async () => {
     const port = await freePort();
     const error = await failure(node.control.add({ port, host: '203.0.113.9' }, context()));
     expect(error.kind).toBe('unprocessable');
     expect(error.message).toContain(`Failed to bind to address 203.0.113.9:${port}`);
   });
 
-  it('closes the new listener again when the store fails', async () => {
+  test('closes the new listener again when the store fails', async () => {
     const port = await freePort();
     store.isAway = true;
     expect((await failure(add({ port }))).kind).toBe('unavailable');
@@ -87,14 +87,14 @@ describe('changes of endpoints', () => {
     expect(node.control.health()).toMatchObject({ status: 'ok', store: { ok: true } });
   });
 
-  it('refuses a second endpoint with the port or the id of another one', async () => {
+  test('refuses a second endpoint with the port or the id of another one', async () => {
     const port = await freePort();
     await add({ port, id: 'a' });
     expect((await failure(add({ port, id: 'b' }))).kind).toBe('exists');
     expect((await failure(add({ port: await freePort(), id: 'a' }))).kind).toBe('exists');
   });
 
-  it('gives live keys to the running worker without a new listener', async () => {
+  test('gives live keys to the running worker without a new listener', async () => {
     const port = await freePort();
     await add({ port });
     const before = await client(port);
@@ -104,13 +104,13 @@ describe('changes of endpoints', () => {
     expect(await before.about()).toMatchObject({ peer, maxConnectionSize: 9, revision: 2 });
   });
 
-  it('answers an update that changes nothing with the same revision', async () => {
+  test('answers an update that changes nothing with the same revision', async () => {
     const port = await freePort();
     await add({ port });
     expect(await node.control.update({ port, maxConnectionSize: 1000 }, context())).toMatchObject({ effect: 'none', revision: 1 });
   });
 
-  it('moves to another port, keeps the clients of the old one, and drains them when told to', async () => {
+  test('moves to another port, keeps the clients of the old one, and drains them when told to', async () => {
     const [port, second, third] = [await freePort(), await freePort(), await freePort()];
     await add({ port });
     const old = await client(port);
@@ -123,7 +123,7 @@ describe('changes of endpoints', () => {
     await until('the clients of both are gone', () => node.control.status(third)[0]?.connections === 0 && old.isClosed);
   });
 
-  it('rebinds on the same port without refusing a connection', async () => {
+  test('rebinds on the same port without refusing a connection', async () => {
     const port = await freePort();
     await add({ port });
     const errors: string[] = [];
@@ -149,7 +149,7 @@ describe('changes of endpoints', () => {
     expect(errors.length).toBeLessThanOrEqual(connected / 100);
   });
 
-  it('keeps the old listener when the new one cannot bind', async () => {
+  test('keeps the old listener when the new one cannot bind', async () => {
     const [port, taken] = [await freePort(), await freePort()];
     const foreign = createServer();
     await new Promise<void>((resolve) => foreign.listen({ port: taken, host: HOST }, resolve));
@@ -160,7 +160,7 @@ describe('changes of endpoints', () => {
     foreign.close();
   });
 
-  it('adds and removes workers of a port', async () => {
+  test('adds and removes workers of a port', async () => {
     const port = await freePort();
     await add({ port, serverOptions: { workerGroupSize: 2 } });
     await node.control.update({ port, serverOptions: { workerGroupSize: 3 } }, context());
@@ -178,7 +178,7 @@ describe('changes of endpoints', () => {
     expect(node.control.status(port)).toMatchObject([{ workers: 1, state: 'running' }]);
   });
 
-  it('disconnects at remove and at disable, and listens again after enable', async () => {
+  test('disconnects at remove and at disable, and listens again after enable', async () => {
     const port = await freePort();
     await add({ port });
     const one = await client(port);
@@ -194,7 +194,7 @@ describe('changes of endpoints', () => {
     expect((await failure(Promise.resolve().then(() => node.control.get({ port })))).kind).toBe('not-found');
   });
 
-  it('keeps at most one default endpoint, and protects it', async () => {
+  test('keeps at most one default endpoint, and protects it', async () => {
     const [one, two] = [await freePort(), await freePort()];
     await add({ port: one, isDefault: true });
     await add({ port: two });
@@ -205,7 +205,7 @@ describe('changes of endpoints', () => {
     await node.control.remove({ port: two, force: true }, context());
   });
 
-  it('honours If-Match and lets one of two changes at once win', async () => {
+  test('honours If-Match and lets one of two changes at once win', async () => {
     const port = await freePort();
     await add({ port });
     const stale = await failure(node.control.update({ port, wiretap: true }, context({ expectedRevision: 99 })));
@@ -217,7 +217,7 @@ describe('changes of endpoints', () => {
     for (const result of results) if (result.status === 'rejected') expect((result.reason as FluxError).kind).toBe('busy');
   });
 
-  it('changes different endpoints side by side', async () => {
+  test('changes different endpoints side by side', async () => {
     const ports = await Promise.all([1, 2, 3, 4].map(freePort));
     const answers = await Promise.all(ports.map((port) => add({ port })));
     expect(new Set(answers.map(({ revision }) => revision)).size).toBe(4);
@@ -226,7 +226,7 @@ describe('changes of endpoints', () => {
     }
   });
 
-  it('puts endpoints without an exclusive pool into one thread', async () => {
+  test('puts endpoints without an exclusive pool into one thread', async () => {
     const ports = await Promise.all([1, 2, 3].map(freePort));
     for (const port of ports) await add({ port, exclusivePool: false });
     const abouts = await Promise.all(ports.map(async (port) => (await client(port)).about()));
@@ -238,7 +238,7 @@ describe('changes of endpoints', () => {
     expect((await (await client(ports[2]!)).about()).endpoints).toHaveLength(2);
   });
 
-  it('replaces a worker that does not take its configuration', async () => {
+  test('replaces a worker that does not take its configuration', async () => {
     const port = await freePort();
     await add({ port });
     const { peer } = await (await client(port)).about();
@@ -247,7 +247,7 @@ describe('changes of endpoints', () => {
     await until('another worker accepts', async () => (await (await client(port)).about().catch(() => ({ peer }))).peer !== peer);
   });
 
-  it('goes on with what it had when no new listener can let anybody in, says so, and tries again', async () => {
+  test('goes on with what it had when no new listener can let anybody in, says so, and tries again', async () => {
     const [port, newPort] = [await freePort(), await freePort()];
     await add({ port, id: 'late' });
     const old = await client(port);
@@ -265,7 +265,7 @@ describe('changes of endpoints', () => {
     await old.about();
   });
 
-  it('an endpoint that nobody can be let into is stored, and attempted until it is otherwise', async () => {
+  test('an endpoint that nobody can be let into is stored, and attempted until it is otherwise', async () => {
     const port = await freePort();
     const answer = await add({ port, id: 'late', maxReceiveWindowSize: 13 });
     expect(answer.nodes).toMatchObject([{ state: 'pending' }]);
@@ -274,7 +274,7 @@ describe('changes of endpoints', () => {
     await client(port);
   });
 
-  it('a port that passes from one endpoint to the next listens all the time', async () => {
+  test('a port that passes from one endpoint to the next listens all the time', async () => {
     const ports = await Promise.all(Array.from({ length: 12 }, () => freePort()));
     const config = (n: number, port: number) => ({ id: `r${n}`, port, host: HOST });
     await node.control.importAll({ configs: ports.map((port, n) => config(n, port)) }, context());
@@ -298,7 +298,7 @@ describe('changes of endpoints', () => {
     expect(refused).toEqual([]);
   });
 
-  it('lets nobody in before the change is stored', async () => {
+  test('lets nobody in before the change is stored', async () => {
     const [port, newPort] = [await freePort(), await freePort()];
     await add({ port });
     const commit = node.store.commit.bind(node.store);
@@ -315,7 +315,7 @@ describe('changes of endpoints', () => {
     await client(newPort);
   });
 
-  it('a port is one endpoint’s alone also when the one before cannot leave it', async () => {
+  test('a port is one endpoint’s alone also when the one before cannot leave it', async () => {
     const [first, second, third] = [await freePort(), await freePort(), await freePort()];
     const config = (id: string, port: number) => ({ id, port, host: HOST });
     await node.control.importAll({ configs: [config('a', first), config('b', second)] }, context());
@@ -342,7 +342,7 @@ describe('changes of endpoints', () => {
     await until('it has come', () => node.control.activePorts().includes(third));
   });
 
-  it('shares no port with somebody who has come to it while the change was stored', async () => {
+  test('shares no port with somebody who has come to it while the change was stored', async () => {
     const [port, newPort] = [await freePort(), await freePort()];
     await add({ port });
     const commit = node.store.commit.bind(node.store);
@@ -362,7 +362,7 @@ describe('changes of endpoints', () => {
     await until('it is tried again', () => node.control.activePorts().includes(newPort));
   });
 
-  it('refuses what it does not know, and leaves everything as it was', async () => {
+  test('refuses what it does not know, and leaves everything as it was', async () => {
     const port = await freePort();
     expect((await failure(add({ port, colour: 'red' }))).kind).toBe('invalid');
     expect((await failure(node.control.remove({ port, unknown: 1 }, context()))).kind).toBe('invalid');
@@ -370,7 +370,7 @@ describe('changes of endpoints', () => {
     expect((await failure(node.control.update({ port }, context()))).kind).toBe('not-found');
   });
 
-  it('probes health through the port, and says why a port is not available', async () => {
+  test('probes health through the port, and says why a port is not available', async () => {
     const port = await freePort();
     await add({ port, id: 'probed' });
     expect(await node.control.probe()).toMatchObject([{ id: 'probed', healthy: true, nodes: [{ reason: null }] }]);
@@ -381,7 +381,7 @@ describe('changes of endpoints', () => {
     expect(await node.control.checkPort(await freePort())).toMatchObject({ available: true });
   });
 
-  it('warns of a port that nobody can log in to, and plans with what this node could not do', async () => {
+  test('warns of a port that nobody can log in to, and plans with what this node could not do', async () => {
     const port = await freePort();
     const nobody = expect.stringContaining('nobody can log in');
     const added = await add({ port, enableAuth: true });
@@ -401,7 +401,7 @@ describe('changes of endpoints', () => {
     }
   });
 
-  it('plans without changing', async () => {
+  test('plans without changing', async () => {
     const port = await freePort();
     await add({ port });
     await client(port);

@@ -1,7 +1,7 @@
 /** Worker threads that die, ports that are taken at the start, and the start and end of a whole node. */
 
 import { createServer } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
 import { freePort } from '../../kit/free-port.ts';
 import { sleep } from '../../kit/until.ts';
@@ -15,7 +15,7 @@ describe('faults', () => {
     expect(await node.stop(5_000)).toBe(true);
   });
 
-  it('replaces a worker that crashed within a second; other endpoints notice nothing', async () => {
+  test('replaces a worker that crashed within a second; other endpoints notice nothing', async () => {
     const [port, other] = [await freePort(), await freePort()];
     node = await startTestNode({
       endpoints: [
@@ -57,7 +57,7 @@ describe('faults', () => {
     return port;
   }
 
-  it('an endpoint that is removed while it is being repaired is gone', async () => {
+  test('an endpoint that is removed while it is being repaired is gone', async () => {
     const port = await beingRepaired();
     await node.control.remove({ port }, context());
     await sleep(600);
@@ -65,7 +65,7 @@ describe('faults', () => {
     expect(node.lines.filter(({ message }) => message.endsWith('again'))).toEqual([]);
   });
 
-  it('an endpoint that is moved while it is being repaired listens in the new place alone', async () => {
+  test('an endpoint that is moved while it is being repaired listens in the new place alone', async () => {
     const [port, newPort] = [await beingRepaired(), await freePort()];
     await node.control.update({ port, newPort }, context());
     await sleep(600);
@@ -74,7 +74,7 @@ describe('faults', () => {
     await (await client(newPort)).about();
   });
 
-  it('of an endpoint whose worker dies while its successor begins there is one listener afterwards', async () => {
+  test('of an endpoint whose worker dies while its successor begins there is one listener afterwards', async () => {
     const [port, newPort] = [await freePort(), await freePort()];
     node = await startTestNode({ endpoints: [{ port, host: HOST, maxReceiveWindowSize: SLOW }] });
     const victim = await client(port);
@@ -87,7 +87,7 @@ describe('faults', () => {
     await expect(client(port)).rejects.toThrow('ECONNREFUSED');
   });
 
-  it('gives the places of the dead worker back, and keeps what it had counted', async () => {
+  test('gives the places of the dead worker back, and keeps what it had counted', async () => {
     const port = await freePort();
     node = await startTestNode({ endpoints: [{ port, host: HOST, maxConnectionSize: 2 }] });
     const victims = [await client(port), await client(port)];
@@ -104,7 +104,7 @@ describe('faults', () => {
     expect((await node.control.metrics(port))[0]!.metrics.connections).toMatchObject({ current: 2, max: 2, total: 4 });
   });
 
-  it('slows down when a worker crashes again and again', async () => {
+  test('slows down when a worker crashes again and again', async () => {
     const port = await freePort();
     node = await startTestNode({ endpoints: [{ port, host: HOST }] });
     const times: number[] = [];
@@ -117,7 +117,7 @@ describe('faults', () => {
     expect(times[3]).toBeGreaterThan(400);
   });
 
-  it('replaces the session worker while endpoints go on', async () => {
+  test('replaces the session worker while endpoints go on', async () => {
     const port = await freePort();
     node = await startTestNode({ endpoints: [{ port, host: HOST }] });
     const one = await client(port);
@@ -131,7 +131,7 @@ describe('faults', () => {
     expect(one.isClosed).toBe(false);
   });
 
-  it('starts the others when one port is taken, and takes that one as soon as it is free', async () => {
+  test('starts the others when one port is taken, and takes that one as soon as it is free', async () => {
     const [port, other] = [await freePort(), await freePort()];
     const foreign = createServer();
     await new Promise<void>((resolve) => foreign.listen({ port, host: HOST }, resolve));
@@ -150,7 +150,7 @@ describe('faults', () => {
     expect(node.control.status(port)).toMatchObject([{ state: 'running', lastError: null }]);
   });
 
-  it('can be moved, disabled or removed while it has failed', async () => {
+  test('can be moved, disabled or removed while it has failed', async () => {
     const [port, free] = [await freePort(), await freePort()];
     const foreign = createServer();
     await new Promise<void>((resolve) => foreign.listen({ port, host: HOST }, resolve));
@@ -167,7 +167,7 @@ describe('faults', () => {
     await new Promise((resolve) => foreign.close(resolve));
   });
 
-  it('writes the endpoints of the configuration once; afterwards the store wins', async () => {
+  test('writes the endpoints of the configuration once; afterwards the store wins', async () => {
     const [first, second] = [await freePort(), await freePort()];
     const store = openMemoryStore();
     node = await startTestNode({ endpoints: [{ port: first, host: HOST }], store });
@@ -179,7 +179,7 @@ describe('faults', () => {
     expect(node.lines.some(({ message }) => message.includes('the store wins'))).toBe(true);
   });
 
-  it('stops with clients connected, and nothing listens afterwards', async () => {
+  test('stops with clients connected, and nothing listens afterwards', async () => {
     const port = await freePort();
     node = await startTestNode({ endpoints: [{ port, host: HOST, serverOptions: { workerGroupSize: 2 } }] });
     const clients = await Promise.all(Array.from({ length: 50 }, () => client(port)));
@@ -188,7 +188,7 @@ describe('faults', () => {
     await expect(client(port)).rejects.toThrow('ECONNREFUSED');
   });
 
-  it('writes all metrics of the node in Prometheus form', async () => {
+  test('writes all metrics of the node in Prometheus form', async () => {
     const port = await freePort();
     node = await startTestNode({ endpoints: [{ port, host: HOST, id: 'a.b' }] });
     await (await client(port)).about();

@@ -16,7 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { LineSink, type LogTarget, PENDING_BYTES, RETRY_MS } from '../../../src/control/log/line-sink.ts';
 import { type OpenLog, openLogger } from '../../../src/control/log/log.ts';
 import { streamTerminal } from '../../kit/stream-terminal.ts';
@@ -63,7 +63,7 @@ function open(target: LogTarget): { sink: LineSink; told: string[] } {
 }
 
 describe.each([false, true])('a sink whose target answers later: %s', (isAsync) => {
-  it('keeps what a failed target does not take, tells once, and writes it in order when it can', async () => {
+  test('keeps what a failed target does not take, tells once, and writes it in order when it can', async () => {
     const target = Object.assign(new Field(), { isAsync });
     const { sink, told } = open(target);
     target.error = 'ENOSPC: no space left';
@@ -79,7 +79,7 @@ describe.each([false, true])('a sink whose target answers later: %s', (isAsync) 
     expect(sink.lost).toBe(0);
   });
 
-  it('holds no more than its bound, counts what it loses, and says in the log where lines are missing', async () => {
+  test('holds no more than its bound, counts what it loses, and says in the log where lines are missing', async () => {
     const target = Object.assign(new Field(), { isAsync, atOnce: 0 });
     const { sink, told } = open(target);
     const line = `${'x'.repeat(1023)}\n`;
@@ -101,7 +101,7 @@ describe.each([false, true])('a sink whose target answers later: %s', (isAsync) 
   });
 });
 
-it('does not begin another file with the rest of a line', async () => {
+test('does not begin another file with the rest of a line', async () => {
   const target = new Field();
   const { sink } = open(target);
   target.atOnce = 3;
@@ -121,7 +121,7 @@ it('does not begin another file with the rest of a line', async () => {
   expect(sink.lost).toBe(1);
 });
 
-it('gives up a target that takes nothing when it is closed', async () => {
+test('gives up a target that takes nothing when it is closed', async () => {
   const { sink } = open(Object.assign(new Field(), { atOnce: 0 }));
   sink.write('never\n');
   const startedAt = performance.now();
@@ -144,7 +144,7 @@ describe('log file', () => {
   const has = (file: string, text: string) =>
     until(`${text} in ${file}`, () => existsSync(file) && readFileSync(file, 'utf8').includes(text), 3_000);
 
-  it('is 0600 in folders of 0700, also when it was there with another mode', async () => {
+  test('is 0600 in folders of 0700, also when it was there with another mode', async () => {
     const { log, file, folder } = openLog();
     log.logger.info('one');
     await has(file, 'one');
@@ -156,7 +156,7 @@ describe('log file', () => {
     await until('its mode is put right', () => (statSync(file).mode & 0o777) === 0o600);
   });
 
-  it('goes to a new file after a rename, with and without a signal, and after it or its folder was deleted', async () => {
+  test('goes to a new file after a rename, with and without a signal, and after it or its folder was deleted', async () => {
     const { log, file, folder } = openLog();
     log.logger.info('one');
     await has(file, 'one');
@@ -177,7 +177,7 @@ describe('log file', () => {
     expect(log.linesLost).toEqual({ file: 0, terminal: 0 });
   });
 
-  it('goes on at the beginning after copytruncate', async () => {
+  test('goes on at the beginning after copytruncate', async () => {
     const { log, file } = openLog();
     for (let n = 0; n < 100; n++) log.logger.info(`before ${n}`);
     await has(file, 'before 99');
@@ -187,7 +187,7 @@ describe('log file', () => {
     expect(readFileSync(file, 'utf8')).toMatch(/^\{"level":"info".*"msg":"after"\}\n$/);
   });
 
-  it('counts what somebody else appended towards its size, and keeps writing where nothing can be renamed', async () => {
+  test('counts what somebody else appended towards its size, and keeps writing where nothing can be renamed', async () => {
     const { log, file } = openLog(10_000);
     log.logger.info('one');
     await has(file, 'one');
@@ -203,7 +203,7 @@ describe('log file', () => {
     await until('it is written somewhere', () => existsSync(file) && readFileSync(file, 'utf8').includes('three'));
   });
 
-  it('that is on a full disk is told on the terminal, once, and neither holds nor ends the process', async () => {
+  test('that is on a full disk is told on the terminal, once, and neither holds nor ends the process', async () => {
     const terminal = new PassThrough();
     const log = openLogger({ level: 'info', file: '/dev/full', maxSize: 1e6, maxFiles: 1 }, streamTerminal(terminal));
     cleanups.push(() => log.close());

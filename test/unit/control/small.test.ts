@@ -7,7 +7,7 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { openAccessPool } from '../../../src/control/access-pool.ts';
 import { Backoff } from '../../../src/control/backoff.ts';
 import { BURST_MS, BurstFilter } from '../../../src/control/log/bursts.ts';
@@ -26,7 +26,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup();
 });
 
-it('waits longer after each failure, up to 30 s, and starts anew after a quiet time', () => {
+test('waits longer after each failure, up to 30 s, and starts anew after a quiet time', () => {
   const backoff = new Backoff();
   const pauses = Array.from({ length: 12 }, (_, index) => backoff.failed(index));
   expect(pauses.slice(0, 4)).toEqual([0, 100, 200, 400]);
@@ -34,7 +34,7 @@ it('waits longer after each failure, up to 30 s, and starts anew after a quiet t
   expect(backoff.failed(200_000)).toBe(0);
 });
 
-it('names the process that holds a port', async () => {
+test('names the process that holds a port', async () => {
   const port = await freePort();
   const script = `require('node:net').createServer().listen({port:${port},host:'${HOST}',reusePort:true},()=>console.log('up'))`;
   const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -65,7 +65,7 @@ describe('health probe', () => {
   const probe = (port: number, ms = 1_000) =>
     probeMqtt({ host: HOST, port, useWebsocket: false, path: '/mqtt', sslConfig: PLAIN }, 'probe-', ms);
 
-  it.each([
+  test.each([
     ['an answer', [Buffer.of(0x20, 2, 0, 0), Buffer.of(0xd0, 0)], true, null],
     ['a wish for a login', [Buffer.of(0x20, 2, 0, 5)], true, null],
     ['a refusal', [Buffer.of(0x20, 2, 0, 3)], false, 'CONNECT refused: server unavailable'],
@@ -74,7 +74,7 @@ describe('health probe', () => {
     expect(await probe(await serve(answers))).toMatchObject({ healthy, reason });
   });
 
-  it('does not wait for ever, and tells a closed port', async () => {
+  test('does not wait for ever, and tells a closed port', async () => {
     expect(await probe(await serve([]), 60)).toEqual({ healthy: false, reason: 'no answer within 60 ms', latencyMs: null });
     expect((await probe(await freePort())).reason).toContain('ECONNREFUSED');
     const closed = await probeMqtt(
@@ -87,7 +87,7 @@ describe('health probe', () => {
   });
 });
 
-it('checks passwords in its own threads, with a bounded queue and a deadline', async () => {
+test('checks passwords in its own threads, with a bounded queue and a deadline', async () => {
   const { logger } = recordingLogger();
   const pool = openAccessPool({ url: new URL('./fake-access-task.js', import.meta.url), threads: 1, timeoutMs: 600, logger });
   cleanups.push(() => pool.close());
@@ -113,7 +113,7 @@ describe('log', () => {
     return path;
   };
 
-  it('writes JSON lines to the file, readable ones to the terminal, and rotates', async () => {
+  test('writes JSON lines to the file, readable ones to the terminal, and rotates', async () => {
     const folder = dir();
     const terminal = new PassThrough();
     const settings = { level: 'info', file: join(folder, 'sub', 'fluxmq.log'), maxSize: 2_000, maxFiles: 2 } as const;
@@ -136,20 +136,20 @@ describe('log', () => {
     expect(String(terminal.read())).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} INFO {2}Endpoint 1883 listens port=1883\n/);
   });
 
-  it('refuses to start with a file that cannot be written', async () => {
+  test('refuses to start with a file that cannot be written', async () => {
     const file = join(dir(), 'file');
     writeFileSync(file, '');
     const settings = { level: 'info', file: join(file, 'x.log'), maxSize: 1e6, maxFiles: 1 } as const;
     expect(() => openLogger(settings, streamTerminal(new PassThrough()))).toThrow();
   });
 
-  it('does not let a value forge a line or move the cursor', () => {
+  test('does not let a value forge a line or move the cursor', () => {
     const line = formatLine(JSON.stringify({ level: 'warn', time: '2026-01-01T00:00:00.000Z', msg: 'a\nb', id: 'x\u001b[2J\ny' }), false);
     expect([...line.trimEnd()].every((character) => character >= ' ')).toBe(true);
     expect(line).toContain('a\\u000ab id="x\\u001b[2J\\ny"');
   });
 
-  it('writes a burst of one failure once, and then its count', () => {
+  test('writes a burst of one failure once, and then its count', () => {
     vi.useFakeTimers();
     cleanups.push(() => vi.useRealTimers());
     const written: string[] = [];

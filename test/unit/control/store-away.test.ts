@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FluxError } from '../../../src/kernel/errors.ts';
 import type { EndpointStore } from '../../../src/storage/contract.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
@@ -50,7 +50,7 @@ async function stop(): Promise<void> {
   await store?.close();
 }
 
-it('starts with the last known configuration and follows the store when that is back', async () => {
+test('starts with the last known configuration and follows the store when that is back', async () => {
   const [port, added] = [await freePort(), await freePort()];
   const first = await start();
   await first.control.add({ port, host: '127.0.0.1', id: 'a', maxConnectionSize: 7 }, context());

@@ -1,6 +1,6 @@
 /** What an import without a key, or without the old secrets, says; and the table of secrets that it goes by. */
 
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { parseEndpoint } from '../../../src/endpoint/schema.ts';
 import { unmask } from '../../../src/endpoint/secrets/unmask.ts';
 import { Sealer } from '../../../src/storage/sealed/sealer.ts';
@@ -18,7 +18,7 @@ afterEach(async () => {
   expect(await node.stop(5_000)).toBe(true);
 });
 
-it('names the key of sealed secrets that cannot be read, and takes none but from a file', async () => {
+test('names the key of sealed secrets that cannot be read, and takes none but from a file', async () => {
   const config = { port: await freePort(), host: '127.0.0.1', ...users(sealed) };
   await expect(node.control.importAll({ configs: [config] }, context())).rejects.toMatchObject({
     kind: 'invalid',
@@ -31,7 +31,7 @@ it('names the key of sealed secrets that cannot be read, and takes none but from
   expect(node.control.revision()).toBe(0);
 });
 
-it('finds the old secret of a mask by the name of its user, and none beside another way of hashing', () => {
+test('finds the old secret of a mask by the name of its user, and none beside another way of hashing', () => {
   const plain = [
     { username: 'a', password: 'word-a' },
     { username: 'b', password: 'word-b' },

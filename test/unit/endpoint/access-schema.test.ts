@@ -1,6 +1,6 @@
 /** Authenticators and ACL rules: every accepted spelling, every refused value. */
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { parseAcl, parseAuthList, parseEndpoint } from '../../../src/endpoint/schema.ts';
 import { FluxError } from '../../../src/kernel/errors.ts';
 
@@ -17,7 +17,7 @@ function issuesOf(work: () => unknown): Record<string, string> {
 const bob = { username: 'bob', password: 'b', encrypt: 'plain', salt: '', saltMode: 'disable' };
 
 describe('parseAuthList', () => {
-  it.each([
+  test.each([
     [[{ authType: 'fixed', users: [{ username: 'bob', password: 'b' }] }]],
     [[{ type: 'fixed', users: [bob] }]],
     [[{ authType: 'fixed', authConfig: { users: [bob] } }]],
@@ -26,7 +26,7 @@ describe('parseAuthList', () => {
     expect(parseAuthList(input)).toEqual([{ authType: 'fixed', filter: {}, users: [bob] }]);
   });
 
-  it.each([
+  test.each([
     ['Client{^d-[0-9]{3}$}', { Client: '^d-[0-9]{3}$' }],
     ['User{a|b}', { User: 'a|b' }],
     ['Client{a}User{b}', { Client: 'a', User: 'b' }],
@@ -37,7 +37,7 @@ describe('parseAuthList', () => {
     expect(parseAuthList([{ users: [bob], filter }])[0]?.filter).toEqual(wanted);
   });
 
-  it.each([
+  test.each([
     [{ User: '(?=device)(\\w+\\d*)+\\1-x' }, 'User', 'look-around'],
     [{ Client: '(a)\\1' }, 'Client', 'back reference'],
     ['User{(?<!a)b}', 'User', 'look-around'],
@@ -48,13 +48,13 @@ describe('parseAuthList', () => {
     expect(Object.values(issues)[0]).toContain(reason);
   });
 
-  it.each([' ', '\t', 'Client{', 'User{x} '])('refuses a long filter of %j at once', (part) => {
+  test.each([' ', '\t', 'Client{', 'User{x} '])('refuses a long filter of %j at once', (part) => {
     const startedAt = performance.now();
     issuesOf(() => parseAuthList([{ users: [bob], filter: `${part.repeat(200_000)}x` }]));
     expect(performance.now() - startedAt).toBeLessThan(1_000);
   });
 
-  it.each(['Client', 'Group{x}', 'Client{(}', { Client: '(' }, { Other: 'x' }, 7])('refuses the filter %j', (filter) => {
+  test.each(['Client', 'Group{x}', 'Client{(}', { Client: '(' }, { Other: 'x' }, 7])('refuses the filter %j', (filter) => {
     expect(Object.keys(issuesOf(() => parseAuthList([{ users: [bob], filter }])))[0]).toMatch(/^auth\.0\.filter/);
   });
 
@@ -62,7 +62,7 @@ describe('parseAuthList', () => {
   const salt = Buffer.alloc(16).toString('base64');
   const hash = Buffer.alloc(32).toString('base64');
 
-  it.each([
+  test.each([
     [{ encrypt: 'md5', password: 'a'.repeat(32) }],
     [{ encrypt: 'sha1', password: 'A'.repeat(40), salt: 's', saltMode: 'prefix' }],
     [{ encrypt: 'sha256', password: '0'.repeat(64), salt: 's', saltMode: 'suffix' }],
@@ -73,7 +73,7 @@ describe('parseAuthList', () => {
     expect(parseAuthList(user(keys))[0]?.users[0]).toMatchObject(keys);
   });
 
-  it.each([
+  test.each([
     [{ encrypt: 'md5', password: 'short' }, 'password'],
     [{ encrypt: 'sha256', password: 'z'.repeat(64) }, 'password'],
     [{ encrypt: 'scrypt', password: `scrypt$16383$8$1$${salt}$${hash}` }, 'password'],
@@ -90,7 +90,7 @@ describe('parseAuthList', () => {
     expect(Object.keys(issuesOf(() => parseAuthList(user(keys))))).toEqual([`auth.0.users.0.${path}`]);
   });
 
-  it('lists the problems of all entries and users', () => {
+  test('lists the problems of all entries and users', () => {
     const input = [
       { users: [{ username: 1 }, 5, { ...bob, encrypt: 'md5', salt: 3 }] },
       'x',
@@ -113,7 +113,7 @@ describe('parseAuthList', () => {
     expect(issuesOf(() => parseAuthList('x'))).toEqual({ auth: 'must be a list' });
   });
 
-  it('belongs to an endpoint as object or as list', () => {
+  test('belongs to an endpoint as object or as list', () => {
     const entry = { authType: 'fixed', filter: {}, users: [bob] };
     expect(parseEndpoint({ port: 1, authType: 'fixed', authConfig: { users: [bob] } }).endpoint.authConfig).toEqual([entry]);
     expect(parseEndpoint({ port: 1, authConfig: [entry, entry] }).endpoint.authConfig).toEqual([entry, entry]);
@@ -125,7 +125,7 @@ describe('parseAuthList', () => {
 describe('parseAcl', () => {
   const rule = { permission: 'deny', subject: { type: 'user', value: 'bob' }, action: 'publish', topic: 'a/+/#' };
 
-  it.each([
+  test.each([
     [rule],
     [{ acl_strategy: 'deny', acl_type: 'user', acl_action: 'publish', subject: 'bob', topic: 'a/+/#' }],
     [{ aclStrategy: 'deny', aclType: 'user', action: 'publish', subject: 'bob', topic: 'a/+/#' }],
@@ -135,7 +135,7 @@ describe('parseAcl', () => {
     expect(parseAcl({ config: { rules: [input] } })).toEqual({ default: 'allow', rules: [rule] });
   });
 
-  it('reads {username, allow} as a list of all that the user may use', () => {
+  test('reads {username, allow} as a list of all that the user may use', () => {
     const { rules } = parseAcl([{ username: 'bob', allow: ['a/#'] }]);
     expect(rules.map(({ permission, subject, action, topic }) => [permission, subject.value, action, topic])).toEqual([
       ['allow', 'bob', 'pubsub', 'a/#'],
@@ -145,15 +145,15 @@ describe('parseAcl', () => {
     expect(parseAcl([{ username: 'root', allow: ['#'] }]).rules.map((one) => one.permission)).toEqual(['allow']);
   });
 
-  it.each(['', 'a/#/b', 'a#', 'a+/b', '+a', '$share/g/a', 'a\0', 'a'.repeat(65536), `\${foo}/a`, 5])('refuses the topic %j', (topic) => {
+  test.each(['', 'a/#/b', 'a#', 'a+/b', '+a', '$share/g/a', 'a\0', 'a'.repeat(65536), `\${foo}/a`, 5])('refuses the topic %j', (topic) => {
     expect(Object.keys(issuesOf(() => parseAcl([{ ...rule, topic }])))).toEqual(['acl.0.topic']);
   });
 
-  it.each(['#', '+', '/', 'a//b', '$SYS/#', `\${clientId}/\${username}/#`, `dev-\${clientId}/+`])('accepts the topic %j', (topic) => {
+  test.each(['#', '+', '/', 'a//b', '$SYS/#', `\${clientId}/\${username}/#`, `dev-\${clientId}/+`])('accepts the topic %j', (topic) => {
     expect(parseAcl([{ ...rule, topic }]).rules[0]?.topic).toBe(topic);
   });
 
-  it.each([
+  test.each([
     [{ type: 'ip', value: '10.0.0.1' }, true],
     [{ type: 'ip', value: '10.0.0.0/8' }, true],
     [{ type: 'ip', value: '::1/128' }, true],
@@ -170,7 +170,7 @@ describe('parseAcl', () => {
     else expect(Object.keys(issuesOf(work))[0]).toMatch(/^acl\.0\.subject/);
   });
 
-  it('lists all problems', () => {
+  test('lists all problems', () => {
     const input = {
       default: 'maybe',
       rules: [5, { permission: 'no', topic: '' }, { ...rule, more: 1 }, { username: 'x', allow: ['#a'] }],

@@ -1,12 +1,12 @@
 /** The effect of each key, and that a diff names what changed without a password. */
 
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { diffEndpoints, hardestEffect } from '../../../src/endpoint/effects.ts';
 import { mergeEndpoint, parseEndpoint } from '../../../src/endpoint/schema.ts';
 
 const base = parseEndpoint({ port: 1883, authConfig: { users: [{ username: 'u', password: 'old-secret' }] } }).endpoint;
 
-it.each([
+test.each([
   [{ newPort: 1 }, 'port', 'rebind'],
   [{ host: '::' }, 'host', 'rebind'],
   [{ useWebsocket: true }, 'useWebsocket', 'rebind'],
@@ -28,14 +28,14 @@ it.each([
   expect(changes.map((change) => [change.path, change.effect])).toEqual([[path, effect]]);
 });
 
-it('names the hardest of several effects', () => {
+test('names the hardest of several effects', () => {
   expect(hardestEffect([])).toBe('none');
   expect(hardestEffect(diffEndpoints(base, base))).toBe('none');
   const { endpoint } = mergeEndpoint(base, { wiretap: true, path: '/x', namespace: 'n' });
   expect(hardestEffect(diffEndpoints(base, endpoint))).toBe('rebind');
 });
 
-it('shows that a password changed, but no password', () => {
+test('shows that a password changed, but no password', () => {
   const { endpoint } = mergeEndpoint(base, { authConfig: { users: [{ username: 'u', password: 'new-secret' }] } });
   const changes = diffEndpoints(base, endpoint);
   expect(changes.map((change) => change.path)).toEqual(['authConfig']);

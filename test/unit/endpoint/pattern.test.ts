@@ -1,13 +1,13 @@
 /** Patterns of filters: as V8 decides, in linear time; what could take longer is refused with its reason. */
 
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { PATTERN_TEXT_MAX, Pattern, patternProblem } from '../../../src/endpoint/pattern/pattern.ts';
 
 const whole = (source: string) => new RegExp(`^(?:${source})$`, 's');
 
 describe('Pattern', () => {
-  it.each([
+  test.each([
     'device-.*',
     'a|bc|',
     '(a+)+',
@@ -42,7 +42,7 @@ describe('Pattern', () => {
     );
   });
 
-  it('decides as V8 does, whatever the expression', () => {
+  test('decides as V8 does, whatever the expression', () => {
     const atom = fc.constantFrom('a', 'b', '.', '[ab]', '[^a]', '\\w', '\\b', '^', '$', '(a|b)', '(?:ab|)', '(b*)');
     const term = fc.tuple(atom, fc.constantFrom('', '', '*', '+', '?', '{2}', '{0,2}', '{1,}')).map(([one, many]) => {
       const isAssertion = one === '^' || one === '$' || one === '\\b';
@@ -58,7 +58,7 @@ describe('Pattern', () => {
     );
   });
 
-  it.each([
+  test.each([
     ['(?=device)(\\w+\\d*)+\\1-x', 'look-around (?= at character 1'],
     ['a(?!b)', 'look-around (?! at character 2'],
     ['(?<=a)b', 'look-around (?<= at character 1'],
@@ -76,7 +76,7 @@ describe('Pattern', () => {
     expect(patternProblem(source)).toContain(reason);
   });
 
-  it.each([
+  test.each([
     ['(a+)+', 'a'.repeat(PATTERN_TEXT_MAX - 1)],
     ['(\\w+\\d*)+-x', 'a'.repeat(PATTERN_TEXT_MAX - 1)],
     ['(a{1,15}){1,15}', 'a'.repeat(PATTERN_TEXT_MAX - 1)],
@@ -94,7 +94,7 @@ describe('Pattern', () => {
     expect(Math.min(...times)).toBeLessThan(100);
   });
 
-  it('matches no name beyond the bound', () => {
+  test('matches no name beyond the bound', () => {
     expect(new Pattern('a*').matches('a'.repeat(PATTERN_TEXT_MAX))).toBe(true);
     expect(new Pattern('a*').matches('a'.repeat(PATTERN_TEXT_MAX + 1))).toBe(false);
   });

@@ -1,6 +1,6 @@
 /** Endpoint input: defaults, all problems at once, aliases, keys of later versions, merging. */
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { mergeEndpoint, parseEndpoint, toPublicEndpoint } from '../../../src/endpoint/schema.ts';
 import { FluxError } from '../../../src/kernel/errors.ts';
 
@@ -15,7 +15,7 @@ function problemsOf(work: () => unknown): { kind: string; issues: Record<string,
 }
 
 describe('parseEndpoint', () => {
-  it('each client may have a session where nobody has counted them', () => {
+  test('each client may have a session where nobody has counted them', () => {
     expect(parseEndpoint({ port: 1, maxConnectionSize: 50 }).endpoint.maxSessionSize).toBe(100);
     const { endpoint } = parseEndpoint({ port: 1, maxConnectionSize: 5000 });
     expect(endpoint.maxSessionSize).toBe(5000);
@@ -28,7 +28,7 @@ describe('parseEndpoint', () => {
     expect(mergeEndpoint(counted, { maxSessionSize: null }).endpoint.maxSessionSize).toBe(5000);
   });
 
-  it('fills in every documented default', () => {
+  test('fills in every documented default', () => {
     const { endpoint, warnings } = parseEndpoint({ port: 1884 });
     expect(warnings).toEqual([]);
     expect(endpoint).toEqual({
@@ -84,7 +84,7 @@ describe('parseEndpoint', () => {
     });
   });
 
-  it('takes null as the default, in nested objects too', () => {
+  test('takes null as the default, in nested objects too', () => {
     const nulls = {
       port: 1,
       id: null,
@@ -98,7 +98,7 @@ describe('parseEndpoint', () => {
     expect(parseEndpoint(nulls).endpoint).toEqual(parseEndpoint({ port: 1 }).endpoint);
   });
 
-  it.each([
+  test.each([
     ['port', [0, 65536, 1.5, '1883', true, Number.NaN]],
     ['id', ['', 'a b', 'ä', 'x'.repeat(65), 7]],
     ['host', ['', 'localhost', '256.0.0.1', 5]],
@@ -125,7 +125,7 @@ describe('parseEndpoint', () => {
     }
   });
 
-  it.each([
+  test.each([
     { port: 1 },
     { port: 65535 },
     { port: 1, host: '::1' },
@@ -138,7 +138,7 @@ describe('parseEndpoint', () => {
     expect(parseEndpoint(input).endpoint).toMatchObject(input);
   });
 
-  it('lists every problem at once, with dotted paths', () => {
+  test('lists every problem at once, with dotted paths', () => {
     const input = JSON.parse(
       '{"foo":1,"__proto__":{},"host":"x","serverOptions":{"soBacklog":0,"bar":1},"childOptions":{"soLinger":-2},"maxSessionSize":0,"gone":null,"enableBridge":true}',
     );
@@ -159,11 +159,11 @@ describe('parseEndpoint', () => {
     expect(problemsOf(() => parseEndpoint(input)).issues).toHaveProperty(['__proto__'], 'unknown key');
   });
 
-  it.each([null, [], 'x', 5, undefined])('refuses %j as an endpoint', (input) => {
+  test.each([null, [], 'x', 5, undefined])('refuses %j as an endpoint', (input) => {
     expect(problemsOf(() => parseEndpoint(input)).kind).toBe('invalid');
   });
 
-  it.each([
+  test.each([
     [{ enableBridge: true }, 'enableBridge'],
     [{ bridgeConfig: { kind: 'mqtt' } }, 'bridgeConfig.kind'],
     [{ proxy: true }, 'proxy'],
@@ -177,7 +177,7 @@ describe('parseEndpoint', () => {
     });
   });
 
-  it('accepts the same keys switched off', () => {
+  test('accepts the same keys switched off', () => {
     const off = { enableBridge: false, bridgeConfig: {}, proxy: false, sslConfig: { enabled: false }, authConfig: {}, aclConfig: {} };
     expect(parseEndpoint({ port: 1, ...off }).endpoint).toEqual(parseEndpoint({ port: 1 }).endpoint);
     expect(parseEndpoint({ port: 1, sslConfig: {} }).warnings).toEqual([]);
@@ -185,7 +185,7 @@ describe('parseEndpoint', () => {
     expect(parseEndpoint({ port: 1, useWebsocket: true, serverOptions: { soBacklog: 64 } }).warnings).toEqual([]);
   });
 
-  it('knows the spellings of Netty, and warns of what cannot be set', () => {
+  test('knows the spellings of Netty, and warns of what cannot be set', () => {
     const { endpoint, warnings } = parseEndpoint({
       port: 1,
       serverOptions: { SO_BACKLOG: 128, bossGroupSize: 1, workerGroupSize: 4, soReuseaddr: true, tcpNodelay: true },
@@ -209,7 +209,7 @@ describe('parseEndpoint', () => {
     expect(warnings).toHaveLength(7);
   });
 
-  it('names an option as it was written, and refuses it twice', () => {
+  test('names an option as it was written, and refuses it twice', () => {
     const { issues } = problemsOf(() =>
       parseEndpoint({ port: 1, serverOptions: { SO_BACKLOG: 0 }, childOptions: { SO_LINGER: 1, soLinger: 2 } }),
     );
@@ -229,14 +229,14 @@ describe('mergeEndpoint', () => {
     aclConfig: { default: 'deny', rules: [{ permission: 'allow', subject: { type: 'all' }, action: 'pubsub', topic: 'a/#' }] },
   }).endpoint;
 
-  it('replaces what is named, merges option objects and leaves the current one alone', () => {
+  test('replaces what is named, merges option objects and leaves the current one alone', () => {
     const before = structuredClone(current);
     const { endpoint } = mergeEndpoint(current, { port: 1883, id: 'main', wiretap: true, serverOptions: { SO_BACKLOG: 10 } });
     expect(endpoint).toEqual({ ...current, wiretap: true, serverOptions: { soBacklog: 10, workerGroupSize: 3 } });
     expect(current).toEqual(before);
   });
 
-  it('goes back to the default with null', () => {
+  test('goes back to the default with null', () => {
     const { endpoint } = mergeEndpoint(current, {
       maxConnectionSize: null,
       serverOptions: { soBacklog: null },
@@ -253,17 +253,17 @@ describe('mergeEndpoint', () => {
     expect(mergeEndpoint(current, { serverOptions: null }).endpoint.serverOptions).toEqual({ soBacklog: 511, workerGroupSize: 1 });
   });
 
-  it('moves with newPort and keeps the id', () => {
+  test('moves with newPort and keeps the id', () => {
     expect(mergeEndpoint(current, { port: 1883, newPort: 1999 }).endpoint).toEqual({ ...current, port: 1999 });
     expect(problemsOf(() => mergeEndpoint(current, { newPort: 0 })).issues).toHaveProperty('newPort');
   });
 
-  it('refuses another id, another port and unknown keys, together', () => {
+  test('refuses another id, another port and unknown keys, together', () => {
     const { issues } = problemsOf(() => mergeEndpoint(current, { id: 'other', port: 1, what: 1, gone: null }));
     expect(Object.keys(issues).sort()).toEqual(['gone', 'id', 'port', 'what']);
   });
 
-  it('keeps a password that comes back masked', () => {
+  test('keeps a password that comes back masked', () => {
     const shown = toPublicEndpoint(current);
     expect(JSON.stringify(shown)).not.toContain('secret');
     expect(mergeEndpoint(current, shown).endpoint).toEqual(current);
@@ -283,7 +283,7 @@ describe('mergeEndpoint', () => {
     expect(authConfig?.[0]?.filter).toEqual({ User: 'b.*' });
   });
 
-  it('refuses a mask without an old password behind it', () => {
+  test('refuses a mask without an old password behind it', () => {
     const masked = (username: string, more = {}) => ({ authConfig: { users: [{ username, password: '******', ...more }] } });
     expect(problemsOf(() => mergeEndpoint(current, masked('eve'))).issues).toHaveProperty(['authConfig.users.0.password']);
     expect(problemsOf(() => mergeEndpoint(current, masked('bob', { encrypt: 'md5' }))).issues).toHaveProperty([
@@ -292,18 +292,18 @@ describe('mergeEndpoint', () => {
     expect(problemsOf(() => parseEndpoint({ port: 1, ...masked('bob') })).issues).toHaveProperty(['authConfig.users.0.password']);
   });
 
-  it('keeps the default of the rules when only rules are given', () => {
+  test('keeps the default of the rules when only rules are given', () => {
     expect(mergeEndpoint(current, { aclConfig: { rules: [] } }).endpoint.aclConfig).toEqual({ default: 'deny', rules: [] });
   });
 });
 
 describe('toPublicEndpoint', () => {
-  it('shows every key, those of later versions too', () => {
+  test('shows every key, those of later versions too', () => {
     const shown = toPublicEndpoint(parseEndpoint({ port: 1 }).endpoint);
     expect(shown).toMatchObject({ authType: null, authConfig: null, aclType: null, sslConfig: {}, enableBridge: false, proxy: false });
   });
 
-  it('can be sent back as a new endpoint', () => {
+  test('can be sent back as a new endpoint', () => {
     const { endpoint } = parseEndpoint({ port: 1, aclConfig: { default: 'deny', rules: [] }, useWebsocket: true });
     expect(parseEndpoint(toPublicEndpoint(endpoint)).endpoint).toEqual(endpoint);
   });

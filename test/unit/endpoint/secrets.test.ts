@@ -1,6 +1,6 @@
 /** Secrets of an endpoint: masked, sealed, and told apart in a readable diff without being shown. */
 
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { mergeEndpoint, parseEndpoint } from '../../../src/endpoint/schema.ts';
 import { readableDiff } from '../../../src/endpoint/secrets/readable-diff.ts';
 import { mapSecrets, maskSecrets, secretPathsOf } from '../../../src/endpoint/secrets/secrets.ts';
@@ -14,7 +14,7 @@ const base = parseEndpoint({
 }).endpoint;
 const diff = (patch: Record<string, unknown>) => readableDiff(base, mergeEndpoint(base, patch).endpoint);
 
-it('finds and replaces every secret, and changes nothing else', () => {
+test('finds and replaces every secret, and changes nothing else', () => {
   expect(secretPathsOf(base)).toEqual(['authConfig[0].users[0].password', 'authConfig[0].users[1].password']);
   expect(JSON.stringify(maskSecrets(base))).not.toContain('secret-');
   const back = mapSecrets(
@@ -25,7 +25,7 @@ it('finds and replaces every secret, and changes nothing else', () => {
   expect(secretPathsOf(parseEndpoint({ port: 1 }).endpoint)).toEqual([]);
 });
 
-it('names the single values that are different', () => {
+test('names the single values that are different', () => {
   expect(diff({})).toEqual([]);
   expect(diff({ maxConnectionSize: 5, serverOptions: { soBacklog: 7 } })).toEqual([
     { path: 'maxConnectionSize', from: 1000, to: 5 },
@@ -34,7 +34,7 @@ it('names the single values that are different', () => {
   expect(diff({ aclType: null })).toMatchObject([{ path: 'aclConfig', to: null }]);
 });
 
-it('shows that a secret changed, and whose, but never the secret', () => {
+test('shows that a secret changed, and whose, but never the secret', () => {
   const changed = diff({ authConfig: { users: users({ alice: 'secret-x', bob: 'secret-b' }) } });
   expect(changed).toEqual([{ path: 'authConfig[0].users[alice].password', from: '******', to: '******', secret: true }]);
   const replaced = diff({ authConfig: { users: users({ carol: 'secret-c', alice: 'secret-a' }) } });
@@ -47,7 +47,7 @@ it('shows that a secret changed, and whose, but never the secret', () => {
   expect(texts.every((entries) => entries.length > 0)).toBe(true);
 });
 
-it('shows the stretch of a list that differs', () => {
+test('shows the stretch of a list that differs', () => {
   expect(diff({ aclConfig: { rules: ['a', 'x', 'y', 'c'].map(rule) } })).toEqual([
     { path: 'aclConfig.rules[1]', from: [rule('b')], to: [rule('x'), rule('y')] },
   ]);

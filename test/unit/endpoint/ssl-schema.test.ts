@@ -1,6 +1,6 @@
 /** `sslConfig` in every spelling, what goes together and what does not, its effects, and that no key of it is shown. */
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { diffEndpoints } from '../../../src/endpoint/effects.ts';
 import type { SslConfig } from '../../../src/endpoint/endpoint.ts';
 import { mergeEndpoint, parseEndpoint, toPublicEndpoint } from '../../../src/endpoint/schema.ts';
@@ -23,7 +23,7 @@ function problemsOf(work: () => unknown): Record<string, string> {
 }
 
 describe('enabled', () => {
-  it.each([
+  test.each([
     [{}, false],
     [PAIR, true],
     [{ keyStorePath: 'a.p12' }, true],
@@ -34,7 +34,7 @@ describe('enabled', () => {
     expect(of(sslConfig).enabled).toBe(enabled);
   });
 
-  it('follows the certificate in updates, unless it is named', () => {
+  test('follows the certificate in updates, unless it is named', () => {
     const plain = read({}).endpoint;
     const on = mergeEndpoint(plain, { sslConfig: PAIR }).endpoint;
     expect(on.sslConfig).toMatchObject({ enabled: true, ...PAIR });
@@ -46,7 +46,7 @@ describe('enabled', () => {
   });
 });
 
-it('knows other names, lists as text, and the names of IANA', () => {
+test('knows other names, lists as text, and the names of IANA', () => {
   expect(of({ enable: true, crt: 'a', keyFile: 'b', caFile: 'c', keyPassword: 'd', crlFile: 'e', clientAuth: 'required' })).toMatchObject({
     enabled: true,
     cert: 'a',
@@ -67,7 +67,7 @@ it('knows other names, lists as text, and the names of IANA', () => {
   expect(of({ ...PAIR, ciphers: Object.keys(names).join(':') }).cipherSuites).toEqual(Object.values(names));
 });
 
-it.each<[unknown, Record<string, unknown>]>([
+test.each<[unknown, Record<string, unknown>]>([
   ['tls', { sslConfig: 'must be an object' }],
   [
     { ...PAIR, colour: 1, cert: '', protocols: ['SSLv3'], clientAuth: 'maybe', enabled: 'yes' },
@@ -94,7 +94,7 @@ it.each<[unknown, Record<string, unknown>]>([
   expect(problemsOf(() => read(sslConfig))).toEqual(problems);
 });
 
-it('warns of what has no effect', () => {
+test('warns of what has no effect', () => {
   const { warnings } = read({ ...PAIR, crl: 'c', trustStorePassword: 't', keyStorePassword: 'k', cipherSuites: ['AES128-GCM-SHA256'] });
   expect(warnings).toEqual([
     'sslConfig.crl has no effect without clientAuth',
@@ -104,7 +104,7 @@ it('warns of what has no effect', () => {
   ]);
 });
 
-it('each key is a handshake, the switch a rebind; secrets show as masks, and an answer may be sent back', () => {
+test('each key is a handshake, the switch a rebind; secrets show as masks, and an answer may be sent back', () => {
   const before = read({ ...PAIR, passphrase: 'hush', ca: 'ca.pem' }).endpoint;
   const { endpoint: after } = mergeEndpoint(before, {
     sslConfig: { cert: KEY, key: KEY, passphrase: 'quiet', clientAuth: 'optional', protocols: ['TLSv1.3'], crl: 'x', enabled: false },

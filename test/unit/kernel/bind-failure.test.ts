@@ -1,11 +1,11 @@
 /** A failed bind: the kind, the words that users grep for, and the key that is to blame. */
 
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { bindFailure, portInUse } from '../../../src/kernel/bind-failure.ts';
 
 const failed = (code: string) => Object.assign(new Error(`listen ${code}`), { code });
 
-it.each([
+test.each([
   ['EADDRINUSE', 'port-in-use', 'Port 1883 is already in use', 'port'],
   [
     'EADDRNOTAVAIL',
@@ -20,7 +20,7 @@ it.each([
   expect(bindFailure('10.9.8.7', 1883, cause)).toMatchObject({ kind, message, cause, issues: [{ path }] });
 });
 
-it('has a reason without a code, too', () => {
+test('has a reason without a code, too', () => {
   const failure = bindFailure('::1', 1, 'no reason');
   expect(failure).toMatchObject({
     kind: 'unprocessable',
@@ -29,7 +29,7 @@ it('has a reason without a code, too', () => {
   });
 });
 
-it('names the process that has the port', () => {
+test('names the process that has the port', () => {
   expect(portInUse(1883, 'mosquitto (pid 7)')).toMatchObject({
     kind: 'port-in-use',
     message: 'Port 1883 is already in use by mosquitto (pid 7)',

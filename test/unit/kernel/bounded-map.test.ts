@@ -1,9 +1,9 @@
 /** A bounded map: the oldest entry makes room, and a set makes an entry young again. */
 
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { BoundedMap } from '../../../src/kernel/bounded-map.ts';
 
-it('evicts the oldest entry for a new one', () => {
+test('evicts the oldest entry for a new one', () => {
   const map = new BoundedMap<string, number>(2).set('a', 1).set('b', 2).set('c', 3);
   expect([...map]).toEqual([
     ['b', 2],
@@ -11,7 +11,7 @@ it('evicts the oldest entry for a new one', () => {
   ]);
 });
 
-it('evicts nothing for a key that it has, and counts its age anew', () => {
+test('evicts nothing for a key that it has, and counts its age anew', () => {
   const map = new BoundedMap<string, number>(2).set('a', 1).set('b', 2).set('a', 3);
   expect([...map.keys()]).toEqual(['b', 'a']);
   map.get('b');
@@ -22,7 +22,7 @@ it('evicts nothing for a key that it has, and counts its age anew', () => {
   ]);
 });
 
-it('evicts nothing after a delete has made room, and takes undefined as a key', () => {
+test('evicts nothing after a delete has made room, and takes undefined as a key', () => {
   const map = new BoundedMap<string | undefined, number>(2).set(undefined, 1).set('b', 2);
   map.delete('b');
   expect([...map.set('c', 3).keys()]).toEqual([undefined, 'c']);

@@ -1,6 +1,6 @@
 /** The gate of logins: who waits for a check, who does not, over several threads, and what is remembered. */
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { LoginGate, type LoginKeys } from '../../../src/kernel/logins/login-gate.ts';
 import { createLoginMemory, LoginMemory } from '../../../src/kernel/logins/login-memory.ts';
 
@@ -28,7 +28,7 @@ async function guesses(gates: readonly LoginGate[], keysOf: (gate: LoginGate, in
 }
 
 describe('LoginGate', () => {
-  it('lets 10 new guesses for one user through at once, then 5 a second, over all threads', async () => {
+  test('lets 10 new guesses for one user through at once, then 5 a second, over all threads', async () => {
     const memory = createLoginMemory();
     const gates = [open(memory), open(memory), open(memory)];
     const checked = await guesses(gates, (gate) => gate.keysOf('192.0.2.1', 'e', 'ann'), 2_000);
@@ -36,14 +36,14 @@ describe('LoginGate', () => {
     expect(checked).toBeLessThanOrEqual(22);
   });
 
-  it('lets 100 guesses for many users of one address through at once, then 20 a second', async () => {
+  test('lets 100 guesses for many users of one address through at once, then 20 a second', async () => {
     let user = 0;
     const checked = await guesses([open()], (gate) => gate.keysOf('192.0.2.1', 'e', `user ${user++}`), 2_000);
     expect(checked).toBeGreaterThanOrEqual(120);
     expect(checked).toBeLessThanOrEqual(145);
   });
 
-  it('serves a user without failures before those who have many', async () => {
+  test('serves a user without failures before those who have many', async () => {
     const gate = open();
     const attack = guesses([gate], (each) => each.keysOf('192.0.2.1', 'e', 'ann'), 1_500);
     await new Promise((resolve) => setTimeout(resolve, 500));
@@ -55,7 +55,7 @@ describe('LoginGate', () => {
     await attack;
   });
 
-  it('takes the place of a right login only while it is checked', async () => {
+  test('takes the place of a right login only while it is checked', async () => {
     const gate = open();
     const keys = gate.keysOf('192.0.2.1', 'e', 'ann');
     for (let time = 0; time < 5_000; time++) {
@@ -64,7 +64,7 @@ describe('LoginGate', () => {
     }
   });
 
-  it('serves those who wait as soon as right logins give their places back', async () => {
+  test('serves those who wait as soon as right logins give their places back', async () => {
     const gate = open();
     const keys = gate.keysOf('192.0.2.1', 'e', 'ann');
     let done = 0;
@@ -80,7 +80,7 @@ describe('LoginGate', () => {
     expect(performance.now() - startedAt).toBeLessThan(3_000);
   });
 
-  it('gives up the one with the most failures when too many wait, and who has gone', async () => {
+  test('gives up the one with the most failures when too many wait, and who has gone', async () => {
     const gate = open();
     const bad = gate.keysOf('192.0.2.1', 'e', 'ann');
     for (let time = 0; time < 10; time++) {
@@ -99,7 +99,7 @@ describe('LoginGate', () => {
     expect(answers.filter((admission) => admission === 'check').length).toBeLessThan(15);
   });
 
-  it('checks the same wrong credentials once, however many bring them side by side', async () => {
+  test('checks the same wrong credentials once, however many bring them side by side', async () => {
     const gate = open();
     const keys = gate.keysOf('192.0.2.1', 'e', 'ann');
     gate.failed(keys);
@@ -114,7 +114,7 @@ describe('LoginGate', () => {
     expect(checks).toBe(1);
   });
 
-  it('counts failures of a user and an address, an IPv6 /64 and a mapped IPv4 address as one', () => {
+  test('counts failures of a user and an address, an IPv6 /64 and a mapped IPv4 address as one', () => {
     const gate = open();
     const fail = (address: string, user = 'ann') => gate.failed(gate.keysOf(address, 'e', user));
     expect([fail('10.0.0.1'), fail('::ffff:10.0.0.1'), fail('10.0.0.1', 'bob'), fail('10.0.0.2')]).toEqual([1, 2, 1, 1]);
@@ -123,7 +123,7 @@ describe('LoginGate', () => {
 });
 
 describe('LoginMemory', () => {
-  it('empties a bucket with time', () => {
+  test('empties a bucket with time', () => {
     let now = 1_000_000;
     const memory = new LoginMemory(createLoginMemory(), () => now);
     const key = memory.key('a');
@@ -138,7 +138,7 @@ describe('LoginMemory', () => {
     expect(Array.from({ length: 6 }, () => memory.add(key, 100, 5))).toEqual([1, 2, 3, 4, 5, 5]);
   });
 
-  it('is bounded: a million keys leave the newest', () => {
+  test('is bounded: a million keys leave the newest', () => {
     let now = 1_000_000;
     const memory = new LoginMemory(createLoginMemory(), () => now);
     const first = memory.key('first');

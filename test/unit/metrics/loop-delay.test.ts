@@ -1,6 +1,6 @@
 /** The probe for event-loop delays: it sees a block, tells it for a while to whoever asks, and leaves an idle thread alone. */
 
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { LoopDelay, PROBE_MS } from '../../../src/metrics/loop-delay.ts';
 import { until } from '../../kit/until.ts';
 
@@ -9,7 +9,7 @@ function block(ms: number): void {
   while (performance.now() < endsAt);
 }
 
-it('sees a block that begins with the input, and one that begins later', async () => {
+test('sees a block that begins with the input, and one that begins later', async () => {
   const delay = new LoopDelay();
   delay.touch();
   block(120);
@@ -23,7 +23,7 @@ it('sees a block that begins with the input, and one that begins later', async (
   expect(delay.read().blocks).toBeGreaterThanOrEqual(2);
 });
 
-it('is not reset by reading, and forgets after two windows', async () => {
+test('is not reset by reading, and forgets after two windows', async () => {
   const delay = new LoopDelay(600);
   delay.touch();
   block(100);
@@ -33,7 +33,7 @@ it('is not reset by reading, and forgets after two windows', async () => {
   expect(delay.read().blocks).toBe(1);
 });
 
-it('has no timer while nothing comes', async () => {
+test('has no timer while nothing comes', async () => {
   const delay = new LoopDelay();
   const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
   const before = timers();

@@ -1,6 +1,6 @@
 /** Counters summed over workers, and both forms in which they are shown. */
 
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { EndpointCounters, MetricsCollector } from '../../../src/metrics/collect.ts';
 import { createCounters, observe, RESPONSE_BUCKETS, responseBase, SIZE_BUCKETS, SLOT, sizeBase } from '../../../src/metrics/counters.ts';
 import { endpointsText, ProcessMetrics, workersText } from '../../../src/metrics/prometheus.ts';
@@ -25,7 +25,7 @@ function worker(counters: EndpointCounters) {
   return { memory, slots: new Float64Array(memory) };
 }
 
-it('sums living and dead workers; gauges end with their worker', () => {
+test('sums living and dead workers; gauges end with their worker', () => {
   const counters = new EndpointCounters();
   const [one, two] = [worker(counters), worker(counters)];
   for (const { slots } of [one, two]) {
@@ -42,7 +42,7 @@ it('sums living and dead workers; gauges end with their worker', () => {
   expect(counters.connectionsMax).toBe(4);
 });
 
-it('remembers the most at once over all workers', () => {
+test('remembers the most at once over all workers', () => {
   const counters = new EndpointCounters();
   const [one, two] = [worker(counters), worker(counters)];
   one.slots[SLOT.connectionsCurrent] = 5;
@@ -54,7 +54,7 @@ it('remembers the most at once over all workers', () => {
   expect([counters.connectionsMax, counters.sessionsMax]).toEqual([11, 4]);
 });
 
-it('makes rates from two samples', () => {
+test('makes rates from two samples', () => {
   const collector = new MetricsCollector();
   const counters = collector.of('e');
   const { slots } = worker(counters);
@@ -67,7 +67,7 @@ it('makes rates from two samples', () => {
   expect(counters.rate('messagesSent')).toBe(0);
 });
 
-it('reports the JSON form with quantiles', () => {
+test('reports the JSON form with quantiles', () => {
   const counters = new EndpointCounters();
   const { slots } = worker(counters);
   slots[SLOT.droppedAcl] = 2;
@@ -83,7 +83,7 @@ it('reports the JSON form with quantiles', () => {
   expect(metrics.performance.responseTime['connect']).toEqual({ count: 0, sumSeconds: 0, p50: 0, p99: 0 });
 });
 
-it('writes every documented name, with cumulative buckets', async () => {
+test('writes every documented name, with cumulative buckets', async () => {
   const counters = new EndpointCounters();
   const { slots } = worker(counters);
   slots[SLOT.droppedQueueFull] = 1;
@@ -106,7 +106,7 @@ it('writes every documented name, with cumulative buckets', async () => {
   expect(text).toContain(`fluxmq_endpoint_errors_rate{${labels},error_type="acl_denied"} 0`);
 });
 
-it('writes the delays of the workers in seconds', async () => {
+test('writes the delays of the workers in seconds', async () => {
   const sample = {
     worker: 'endpoint-2',
     role: 'endpoint',
@@ -123,12 +123,12 @@ it('writes the delays of the workers in seconds', async () => {
   expect(text).toContain(`fluxmq_worker_crossed_messages_total${labels} 7`);
 });
 
-it('escapes what would break a line', async () => {
+test('escapes what would break a line', async () => {
   const text = await endpointsText([{ counters: new EndpointCounters(), extras: { ...EXTRAS, endpoint: 'a"b\\c\nd' } }]);
   expect(text).toContain('endpoint="a\\"b\\\\c\\nd"} 0');
 });
 
-it('tells how late the event loop of the main thread was since the scrape before, without what the sampling itself takes', async () => {
+test('tells how late the event loop of the main thread was since the scrape before, without what the sampling itself takes', async () => {
   const metrics = new ProcessMetrics();
   const lost = { linesLostFile: 0, linesLostTerminal: 0 };
   const node = { workerRestarts: 0, workersBlocked: 0, slowWatchers: 0, retainedRefused: 0, identityConflicts: 0, ...lost };

@@ -1,6 +1,6 @@
 /** The decoder against the table of packets: every field, every refusal, cut short, and inside a larger buffer. */
 
-import { describe, expect, it, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { decodeInSteps, decodePacket } from '../../../src/mqtt/decode.ts';
 import { answerVersion } from '../../../src/mqtt/decode-connect.ts';
 import { ProtocolError } from '../../../src/mqtt/errors.ts';
@@ -32,11 +32,11 @@ function withBody(first: number, rest: Buffer): Buffer {
 }
 
 describe('decodePacket', () => {
-  it.each(PACKETS)('$name (version $version)', ({ packet, version, expected }) => {
+  test.each(PACKETS)('$name (version $version)', ({ packet, version, expected }) => {
     expect(outcome(packet, 0, packet.length, version)).toEqual(expected);
   });
 
-  it('says the same inside a larger buffer, whatever stands around the packet', () => {
+  test('says the same inside a larger buffer, whatever stands around the packet', () => {
     for (const poison of [0x00, 0xff, 0x2b]) {
       for (const { name, packet, version, expected } of PACKETS) {
         const larger = Buffer.alloc(packet.length + 40, poison);
@@ -46,7 +46,7 @@ describe('decodePacket', () => {
     }
   });
 
-  it('refuses a packet that is cut at any byte', () => {
+  test('refuses a packet that is cut at any byte', () => {
     for (const { name, packet, version, expected } of PACKETS) {
       if (typeof expected === 'number') continue;
       for (let end = 0; end < packet.length; end++) {
@@ -55,7 +55,7 @@ describe('decodePacket', () => {
     }
   });
 
-  it('refuses a body that is cut at any byte and has the length to match, except where the rest is optional', () => {
+  test('refuses a body that is cut at any byte and has the length to match, except where the rest is optional', () => {
     for (const { name, packet, version, expected } of PACKETS) {
       if (typeof expected === 'number') continue;
       const whole = body(packet);
@@ -68,7 +68,7 @@ describe('decodePacket', () => {
     }
   });
 
-  it('refuses bytes behind any packet that has no payload', () => {
+  test('refuses bytes behind any packet that has no payload', () => {
     for (const { name, packet, version, expected } of PACKETS) {
       if (typeof expected === 'number' || expected.type === 'publish' || expected.type === 'unsubscribe') continue;
       const longer = withBody(packet[0]!, Buffer.concat([body(packet), bytes('ff ff ff ff ff ff')]));
@@ -76,7 +76,7 @@ describe('decodePacket', () => {
     }
   });
 
-  it('hands out parts of the input, not copies', () => {
+  test('hands out parts of the input, not copies', () => {
     const packet = bytes(`32 ("a" 00 01 (26 "x" "y") 'payload')`);
     const decoded = decodePacket(packet, 0, packet.length, 5);
     if (decoded.type !== 'publish') throw new Error('not a PUBLISH');
@@ -100,7 +100,7 @@ function isShorterForm(whole: Packet, cut: Packet): boolean {
 }
 
 describe('answerVersion', () => {
-  it.each([
+  test.each([
     ['10 ("MQTT" 05 03 00 3c () "c")', 5],
     ['10 ("MQTT" 06 02 00 3c () "c")', 5],
     ['10 ("MQTT" 04 00 00 3c "")', 4],
@@ -115,7 +115,7 @@ describe('answerVersion', () => {
 });
 
 describe('readRemainingLength', () => {
-  it.each([0, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152, 268_435_455])('reads what was written: %i', (value) => {
+  test.each([0, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152, 268_435_455])('reads what was written: %i', (value) => {
     const buf = Buffer.alloc(10, 0xff);
     const end = writeRemainingLength(buf, 3, value);
     expect(end - 3).toBe(remainingLengthSize(value));
@@ -123,7 +123,7 @@ describe('readRemainingLength', () => {
     for (let cut = 3; cut < end; cut++) expect(readRemainingLength(buf, 3, cut)).toBe(-1);
   });
 
-  it.each(['80 80 80 80', 'ff ff ff ff 00', '80 00', '81 80 00', 'ff ff ff 00'])('refuses %s', (notation) => {
+  test.each(['80 80 80 80', 'ff ff ff ff 00', '80 00', '81 80 00', 'ff ff ff 00'])('refuses %s', (notation) => {
     const buf = bytes(notation);
     expect(() => readRemainingLength(buf, 0, buf.length)).toThrow(expect.objectContaining({ reasonCode: REASON.malformedPacket }));
   });

@@ -1,6 +1,6 @@
 /** The exact bytes of what a server sends, in each version. */
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { connackReturnCode, encodeConnack, encodeDisconnect, encodeSuback, encodeUnsuback } from '../../../src/mqtt/encode.ts';
 import { ACK, type Acknowledgement, ackSize, writeAck } from '../../../src/mqtt/encode-publish.ts';
 import type { ProtocolVersion } from '../../../src/mqtt/packet.ts';
@@ -14,7 +14,7 @@ function acknowledgement(first: Acknowledgement, version: ProtocolVersion, packe
 }
 
 describe('shortest forms', () => {
-  it.each<[string, Buffer, string]>([
+  test.each<[string, Buffer, string]>([
     ['CONNACK 3.1 has no session present', encodeConnack(3, { sessionPresent: true, reasonCode: 0 }), '20 02 00 00'],
     ['CONNACK 3.1.1', encodeConnack(4, { sessionPresent: true, reasonCode: 0 }), '20 02 01 00'],
     [
@@ -53,20 +53,20 @@ describe('shortest forms', () => {
     expect(packet).toEqual(bytes(notation));
   });
 
-  it('a text of more than 65535 bytes is an error of the caller', () => {
+  test('a text of more than 65535 bytes is an error of the caller', () => {
     expect(() => encodeDisconnect(0x80, { reasonString: 'x'.repeat(65_536) })).toThrow(RangeError);
   });
 });
 
 describe('connackReturnCode', () => {
-  it('has a code for each reason', () => {
+  test('has a code for each reason', () => {
     const codes = [0x00, 0x84, 0x85, 0x88, 0x89, 0x97, 0x9f, 0x86, 0x8c, 0x87, 0x8a, 0x80];
     expect(codes.map(connackReturnCode)).toEqual([0, 1, 2, 3, 3, 3, 3, 4, 4, 5, 5, 3]);
   });
 });
 
 describe('phrase', () => {
-  it('has a phrase for each code of the standard, and the number of any other', () => {
+  test('has a phrase for each code of the standard, and the number of any other', () => {
     for (const code of Object.values(REASON)) expect(phrase(code)).not.toContain('0x');
     expect(phrase(REASON.sessionTakenOver)).toBe('Session taken over');
     expect(phrase(0x03)).toBe('Reason code 0x03');

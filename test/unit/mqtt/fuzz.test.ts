@@ -1,7 +1,7 @@
 /** No bytes make the decoder throw anything but a ProtocolError. */
 
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { decodePacket } from '../../../src/mqtt/decode.ts';
 import { answerVersion } from '../../../src/mqtt/decode-connect.ts';
 import { ProtocolError } from '../../../src/mqtt/errors.ts';
@@ -20,7 +20,7 @@ function mayOnlyRefuse(buf: Buffer, start: number, end: number, version: Protoco
   }
 }
 
-it('random bytes, with a length that fits', () => {
+test('random bytes, with a length that fits', () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 255 }), fc.uint8Array({ maxLength: 300 }), versions, (first, body, version) => {
       const head = Buffer.alloc(1 + remainingLengthSize(body.length), first);
@@ -32,7 +32,7 @@ it('random bytes, with a length that fits', () => {
   );
 });
 
-it('random bytes', () => {
+test('random bytes', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 50 }), fc.nat(50), versions, (bytes, from, version) => {
       mayOnlyRefuse(Buffer.from(bytes), Math.min(from, bytes.length), bytes.length, version);
@@ -41,7 +41,7 @@ it('random bytes', () => {
   );
 });
 
-it('each packet of the table with one byte changed, in every version', () => {
+test('each packet of the table with one byte changed, in every version', () => {
   for (const { packet } of PACKETS) {
     if (packet.length > 120) continue;
     for (let at = 0; at < packet.length; at++) {

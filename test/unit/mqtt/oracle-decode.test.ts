@@ -1,7 +1,7 @@
 /** Packets of clients: what mqtt-packet, which is not ours, writes has to be read field by field. */
 
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Packet, Will } from '../../../src/mqtt/packet.ts';
 import { toLatin1 } from '../../../src/mqtt/topic.ts';
 import {
@@ -27,7 +27,7 @@ import {
 const willArbitrary = fc.record({ topic, payload: binary, qos, retain: flag, delay: uint32, expiry: uint32, contentType: text });
 
 describe('what mqtt-packet writes', () => {
-  it('CONNECT', () => {
+  test('CONNECT', () => {
     const arbitrary = fc.record({
       v: version,
       clientId: text,
@@ -114,7 +114,7 @@ describe('what mqtt-packet writes', () => {
     );
   });
 
-  it('PUBLISH', () => {
+  test('PUBLISH', () => {
     const arbitrary = fc.record({
       v: version,
       topic,
@@ -185,7 +185,7 @@ describe('what mqtt-packet writes', () => {
     );
   });
 
-  it('PUBACK, PUBREC, PUBREL and PUBCOMP', () => {
+  test('PUBACK, PUBREC, PUBREL and PUBCOMP', () => {
     const codes = { puback: [0, 0x10, 0x80, 0x97], pubrec: [0, 0x10, 0x83, 0x99], pubrel: [0, 0x92], pubcomp: [0, 0x92] };
     const one = (cmd: keyof typeof codes) => fc.record({ cmd: fc.constant(cmd), reasonCode: fc.constantFrom(...codes[cmd]) });
     const arbitrary = fc.oneof(one('puback'), one('pubrec'), one('pubrel'), one('pubcomp'));
@@ -201,7 +201,7 @@ describe('what mqtt-packet writes', () => {
     );
   });
 
-  it('SUBSCRIBE and UNSUBSCRIBE', () => {
+  test('SUBSCRIBE and UNSUBSCRIBE', () => {
     const request = fc.record({ topic: text, qos, nl: flag, rap: flag, rh: fc.constantFrom<0 | 1 | 2>(0, 1, 2) });
     const requests = fc.array(request, { minLength: 1, maxLength: 5 });
     const identifier = optional(fc.integer({ min: 1, max: 268_435_455 }));
@@ -234,7 +234,7 @@ describe('what mqtt-packet writes', () => {
     );
   });
 
-  it('DISCONNECT, AUTH and PINGREQ', () => {
+  test('DISCONNECT, AUTH and PINGREQ', () => {
     const code = fc.constantFrom(0, 4, 0x80, 0x98);
     fc.assert(
       fc.property(version, code, optional(uint32), text, binary, users, (v, reasonCode, sessionExpiryInterval, method, data, pairs) => {

@@ -1,7 +1,7 @@
 /** Packets of the server: mqtt-packet, which is not ours, has to read what we write; and PUBLISH comes back to us. */
 
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { decodePacket } from '../../../src/mqtt/decode.ts';
 import {
   type ConnackProperties,
@@ -48,7 +48,7 @@ const publishArbitrary: fc.Arbitrary<PublishEncoding> = fc.record({
 });
 
 describe('PUBLISH', () => {
-  it('comes back as it was written, into the middle of a buffer', () => {
+  test('comes back as it was written, into the middle of a buffer', () => {
     fc.assert(
       fc.property(publishArbitrary, fc.integer({ min: 0, max: 9 }), (raw, offset) => {
         const o = { ...raw, dup: raw.dup && raw.qos > 0 };
@@ -73,7 +73,7 @@ describe('PUBLISH', () => {
     );
   });
 
-  it('with subscription identifiers is read by mqtt-packet', () => {
+  test('with subscription identifiers is read by mqtt-packet', () => {
     const identifiers = fc.array(fc.integer({ min: 1, max: 268_435_455 }), { minLength: 2, maxLength: 4 });
     fc.assert(
       fc.property(publishArbitrary, identifiers, (raw, subscriptionIdentifiers) => {
@@ -88,7 +88,7 @@ describe('PUBLISH', () => {
     );
   });
 
-  it('with a known topic alias has no topic', () => {
+  test('with a known topic alias has no topic', () => {
     const o: PublishEncoding = {
       version: 5,
       qos: 1,
@@ -107,7 +107,7 @@ describe('PUBLISH', () => {
 });
 
 describe('what mqtt-packet reads', () => {
-  it('CONNACK', () => {
+  test('CONNACK', () => {
     const arbitrary = fc.record({
       sessionExpiryInterval: optional(uint32),
       receiveMaximum: optional(uint16),
@@ -142,7 +142,7 @@ describe('what mqtt-packet reads', () => {
     );
   });
 
-  it('acknowledgements', () => {
+  test('acknowledgements', () => {
     const type = fc.constantFrom<keyof typeof ACK>('puback', 'pubrec', 'pubrel', 'pubcomp');
     const code = fc.constantFrom(0, 0x92);
     fc.assert(
@@ -156,7 +156,7 @@ describe('what mqtt-packet reads', () => {
     );
   });
 
-  it('SUBACK and UNSUBACK', () => {
+  test('SUBACK and UNSUBACK', () => {
     const codes = fc.array(fc.constantFrom(0, 1, 2, 0x80, 0x87, 0x8f), { minLength: 1, maxLength: 200 });
     fc.assert(
       fc.property(version, packetId, codes, optional(text), (v, id, list, reasonString) => {
@@ -176,7 +176,7 @@ describe('what mqtt-packet reads', () => {
     );
   });
 
-  it('DISCONNECT and PINGRESP', () => {
+  test('DISCONNECT and PINGRESP', () => {
     fc.assert(
       fc.property(optional(text), optional(text), (reasonString, serverReference) => {
         expect(theirs(encodeDisconnect(0x8e, present({ reasonString, serverReference })), 5)).toMatchObject({

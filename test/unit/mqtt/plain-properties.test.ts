@@ -1,7 +1,7 @@
 /** What passes for a plain property block must be what the strict reader takes, all of it to be passed on, and nothing else. */
 
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { writeRemainingLength } from '../../../src/mqtt/framer.ts';
 import { plainPropertiesEnd, readPublishProperties } from '../../../src/mqtt/properties.ts';
 import { Reader } from '../../../src/mqtt/reader.ts';
@@ -55,7 +55,7 @@ function compare(buf: Buffer, at: number): void {
 }
 
 describe('a plain property block', () => {
-  it('is what the strict reader takes too', () => {
+  test('is what the strict reader takes too', () => {
     fc.assert(
       fc.property(
         fc.array(property, { maxLength: 5 }),
@@ -76,7 +76,7 @@ describe('a plain property block', () => {
     );
   });
 
-  it('is recognised: empty, user properties, and one of each that is passed on', () => {
+  test('is recognised: empty, user properties, and one of each that is passed on', () => {
     const user = Buffer.concat([Buffer.from([0x26]), string('name'), string('some value')]);
     const each = [Buffer.from([0x01, 1]), Buffer.concat([Buffer.from([0x03]), string('text/plain')])];
     each.push(Buffer.concat([Buffer.from([0x08]), string('answers/here')]), Buffer.concat([Buffer.from([0x09]), string('\0ü')]));
@@ -86,7 +86,7 @@ describe('a plain property block', () => {
     }
   });
 
-  it('is not: what changes on its way, what stands twice, what is not well formed', () => {
+  test('is not: what changes on its way, what stands twice, what is not well formed', () => {
     const once = Buffer.from([0x01, 0]);
     const type = Buffer.concat([Buffer.from([0x03]), string('a')]);
     const lists = [[Buffer.from([0x02, 0, 0, 0, 1])], [Buffer.from([0x23, 0, 1])], [Buffer.from([0x0b, 1])], [once, once], [type, type]];

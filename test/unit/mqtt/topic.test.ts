@@ -1,7 +1,7 @@
 /** Rules of topic names and filters, their latin1 form, and matching. */
 
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import {
   checkTopicFilter,
   checkTopicName,
@@ -19,19 +19,19 @@ const filter = fc
   .map(([levels, hash]) => levels.join('/') + (hash ? '/#' : ''));
 
 describe('checkTopicName', () => {
-  it.each(['a', '/', ' ', '$SYS/x', 'a//b', 'é', '\ufeff', 'x'.repeat(65_535)])('allows %j', (topic) => {
+  test.each(['a', '/', ' ', '$SYS/x', 'a//b', 'é', '\ufeff', 'x'.repeat(65_535)])('allows %j', (topic) => {
     expect(checkTopicName(topic)).toBe(true);
   });
-  it.each(['', 'a\0', '+', 'a/#', 'a+b', '\ud800', 'a\udc00b', 'x'.repeat(65_536), 'é'.repeat(32_768)])('refuses %j', (topic) => {
+  test.each(['', 'a\0', '+', 'a/#', 'a+b', '\ud800', 'a\udc00b', 'x'.repeat(65_536), 'é'.repeat(32_768)])('refuses %j', (topic) => {
     expect(checkTopicName(topic)).toBe(false);
   });
 });
 
 describe('checkTopicFilter', () => {
-  it.each(['#', '+', '/', '/+', '+/', '+/+/#', 'a/#', 'a/+/b', '$SYS/#', 'é'.repeat(32_767)])('allows %j', (text) => {
+  test.each(['#', '+', '/', '/+', '+/', '+/+/#', 'a/#', 'a/+/b', '$SYS/#', 'é'.repeat(32_767)])('allows %j', (text) => {
     expect(checkTopicFilter(text)).toBe(true);
   });
-  it.each(['', '##', '#/', 'a#', 'a/#/b', 'a/b#', '+a', 'a+', 'a/+b/c', '++', '+#', 'a\0', '\udfff', 'é'.repeat(32_768)])(
+  test.each(['', '##', '#/', 'a#', 'a/#/b', 'a/b#', '+a', 'a+', 'a/+b/c', '++', '+#', 'a\0', '\udfff', 'é'.repeat(32_768)])(
     'refuses %j',
     (text) => {
       expect(checkTopicFilter(text)).toBe(false);
@@ -40,7 +40,7 @@ describe('checkTopicFilter', () => {
 });
 
 describe('parseSharedFilter', () => {
-  it.each([
+  test.each([
     ['a/+', null, 'a/+'],
     ['$share/g/a/#', 'g', 'a/#'],
     ['$share/g//', 'g', '/'],
@@ -53,7 +53,7 @@ describe('parseSharedFilter', () => {
   ])('%j is group %j, filter %j', (text, group, rest) => {
     expect(parseSharedFilter(text)).toEqual({ group, filter: rest });
   });
-  it.each(['', '$share/', '$share/g', '$share/g/', '$share//a', '$share/+/a', '$share/g/a#', '$share/#', '$queue/', '$queue/a#', 'a#'])(
+  test.each(['', '$share/', '$share/g', '$share/g/', '$share//a', '$share/+/a', '$share/g/a#', '$share/#', '$queue/', '$queue/a#', 'a#'])(
     'refuses %j',
     (text) => {
       expect(parseSharedFilter(text)).toBeNull();
@@ -62,7 +62,7 @@ describe('parseSharedFilter', () => {
 });
 
 describe('latin1 form', () => {
-  it('has one character per byte and comes back', () => {
+  test('has one character per byte and comes back', () => {
     fc.assert(
       fc.property(wellFormed, (text) => {
         expect(toLatin1(text)).toBe(Buffer.from(text).toString('latin1'));
@@ -73,7 +73,7 @@ describe('latin1 form', () => {
 });
 
 describe('isValidTopicBytes', () => {
-  it('agrees with checkTopicName for every text', () => {
+  test('agrees with checkTopicName for every text', () => {
     fc.assert(
       fc.property(wellFormed, (text) => {
         const bytes = Buffer.concat([Buffer.from('\0#'), Buffer.from(text), Buffer.from('+\0')]);
@@ -81,7 +81,7 @@ describe('isValidTopicBytes', () => {
       }),
     );
   });
-  it.each(['ff', 'c3', 'c328', 'eda080', 'c0af', 'f4908080', '6100', '612b', '23', ''])('refuses bytes %s', (hex) => {
+  test.each(['ff', 'c3', 'c328', 'eda080', 'c0af', 'f4908080', '6100', '612b', '23', ''])('refuses bytes %s', (hex) => {
     const bytes = Buffer.from(hex, 'hex');
     expect(isValidTopicBytes(bytes, 0, bytes.length)).toBe(false);
   });
@@ -100,7 +100,7 @@ function matchesByLevels(text: string, topic: string): boolean {
 }
 
 describe('matchesFilter', () => {
-  it.each([
+  test.each([
     ['sport/tennis/player1/#', 'sport/tennis/player1', true],
     ['sport/tennis/player1/#', 'sport/tennis/player1/ranking', true],
     ['sport/#', 'sport', true],
@@ -126,7 +126,7 @@ describe('matchesFilter', () => {
     expect(matchesFilter(text, topic)).toBe(expected);
   });
 
-  it('agrees with a comparison level by level, as text and in latin1 form', () => {
+  test('agrees with a comparison level by level, as text and in latin1 form', () => {
     fc.assert(
       fc.property(filter, name, (text, topic) => {
         const expected = matchesByLevels(text, topic);

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { WriteGroup } from '../../../workers/session/disk/write-group.ts';
 
 const PUT = 'INSERT INTO row VALUES (?, ?)';
@@ -26,7 +26,7 @@ function open(path = ':memory:') {
 
 const body = Buffer.alloc(3_000, 1);
 
-it('rolls a group back whole, gives up what is refusable, and keeps the rest for later', () => {
+test('rolls a group back whole, gives up what is refusable, and keeps the rest for later', () => {
   const { group, told, pages, rows } = open();
   group.run(PUT, ['before', body]);
   expect(group.commit()).toBe('stored');
@@ -52,7 +52,7 @@ it('rolls a group back whole, gives up what is refusable, and keeps the rest for
   expect(told).toEqual(['disk full']);
 });
 
-it('writes what waits in steps, none of which ends within a part', () => {
+test('writes what waits in steps, none of which ends within a part', () => {
   const { group, pages, rows } = open();
   pages(4);
   for (let n = 0; n < 10; n++) group.run(PUT, [`${n}`, body]);
@@ -70,7 +70,7 @@ it('writes what waits in steps, none of which ends within a part', () => {
   expect(rows()).toBe(210);
 });
 
-it('goes on where a step failed', () => {
+test('goes on where a step failed', () => {
   const { group, pages, rows } = open();
   pages(4);
   for (let n = 0; n < 200; n++) {
@@ -88,7 +88,7 @@ it('goes on where a step failed', () => {
   expect(rows()).toBe(200);
 });
 
-it('keeps so much and no more', () => {
+test('keeps so much and no more', () => {
   const { group, told, pages } = open();
   pages(4);
   const megabyte = Buffer.alloc(1024 * 1024);
@@ -97,7 +97,7 @@ it('keeps so much and no more', () => {
   expect(told.filter((each) => each === 'lost').length).toBeGreaterThanOrEqual(8);
 });
 
-it('names another program that holds the file, and a file that is damaged; an error of the program is thrown', () => {
+test('names another program that holds the file, and a file that is damaged; an error of the program is thrown', () => {
   const folder = mkdtempSync(join(tmpdir(), 'fluxmq-group-'));
   cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
   const path = join(folder, 'messages.db');

@@ -1,6 +1,6 @@
 /** Database URLs as users of JDBC drivers and of psql write them. */
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { readDatabaseUrl } from '../../../src/kernel/input/database-url.ts';
 
 describe('readDatabaseUrl', () => {
@@ -17,7 +17,7 @@ describe('readDatabaseUrl', () => {
   };
   const MYSQL = { ...POSTGRES, kind: 'mysql', port: 3306 };
 
-  it.each<[string, object]>([
+  test.each<[string, object]>([
     ['jdbc:postgresql://localhost:5432/fluxmq', POSTGRES],
     ['jdbc:postgresql://localhost/fluxmq', POSTGRES],
     ['jdbc:postgresql:fluxmq', POSTGRES],
@@ -47,13 +47,13 @@ describe('readDatabaseUrl', () => {
     expect(readDatabaseUrl(url)).toEqual({ address, problems: [], warnings: [] });
   });
 
-  it('warns of parameters that mean nothing here, all in one line', () => {
+  test('warns of parameters that mean nothing here, all in one line', () => {
     const { address, warnings } = readDatabaseUrl('jdbc:mysql://h/d?useUnicode=true&useSSL=false&serverTimezone=UTC');
     expect(address?.tls).toBe('off');
     expect(warnings).toEqual(['useUnicode, serverTimezone: no effect here']);
   });
 
-  it.each([
+  test.each([
     ['', 'must be a database URL'],
     ['localhost:5432', 'must be a database URL'],
     ['jdbc:oracle:thin:@h:1521:x', 'must be a database URL'],
@@ -72,7 +72,7 @@ describe('readDatabaseUrl', () => {
     expect(readDatabaseUrl(url)).toMatchObject({ address: null, problems: [expect.stringContaining(problem)] });
   });
 
-  it('tells no password with a problem', () => {
+  test('tells no password with a problem', () => {
     const { problems } = readDatabaseUrl('postgres://ann:geheim@h:99999/?sslmode=x&password=geheim');
     expect(problems).toHaveLength(3);
     expect(problems.join()).not.toContain('geheim');

@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { loadSettings } from '../../../src/settings/load-settings.ts';
 import { SettingsError } from '../../../src/settings/settings-error.ts';
 
@@ -30,11 +30,11 @@ function problemsOf(yaml: string, env: NodeJS.ProcessEnv = {}): string[] {
   return [];
 }
 
-it('are none by default', () => {
+test('are none by default', () => {
   expect(secretsOf('store: { storeType: MEMORY }')).toEqual({ secretKey: null, secretKeysOld: [] });
 });
 
-it('come from the configuration and from the environment, digits alone included', () => {
+test('come from the configuration and from the environment, digits alone included', () => {
   expect(secretsOf(`store:\n  secretKey: 123456789012\n  secretKeysOld: [ ${HEX}, 999999999999 ]`)).toEqual({
     secretKey: '123456789012',
     secretKeysOld: [HEX, '999999999999'],
@@ -44,14 +44,14 @@ it('come from the configuration and from the environment, digits alone included'
   expect(secretsOf('store: { secretKey: "${THE_KEY}" }', { THE_KEY: 'from a variable' }).secretKey).toBe('from a variable');
 });
 
-it('come from a file: its first line is the key, further ones are old keys', () => {
+test('come from a file: its first line is the key, further ones are old keys', () => {
   writeFileSync(join(cwd, 'keys'), `\n the newest passphrase \n\n${HEX}\n`);
   const expected = { secretKey: 'the newest passphrase', secretKeysOld: [HEX] };
   expect(secretsOf('store: { secretKeyFile: keys }')).toEqual(expected);
   expect(secretsOf('', { FLUXMQ_STORE_SECRETKEYFILE: join(cwd, 'keys') })).toEqual(expected);
 });
 
-it('are refused with their place when they cannot be used', () => {
+test('are refused with their place when they cannot be used', () => {
   const form = 'must be 32 bytes as hex or base64, or a passphrase of at least 12 characters';
   expect(problemsOf('store:\n  secretKey: short\n  secretKeysOld: [too short]')).toEqual([
     `store.secretKey:2 ${form}`,

@@ -1,6 +1,6 @@
 /** The section `store`: databases as FluxMQ 2.1 and others write them, and everything that is wrong with one. */
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Problems } from '../../../src/endpoint/problems.ts';
 import { readStore } from '../../../src/settings/sections/store.ts';
 
@@ -12,7 +12,7 @@ function read(input: unknown) {
 }
 
 describe('readStore', () => {
-  it('takes the database of a FluxMQ 2.1 file', () => {
+  test('takes the database of a FluxMQ 2.1 file', () => {
     const url = 'jdbc:mysql://db:3306/fluxmq?useUnicode=true&characterEncoding=utf-8&useSSL=false&serverTimezone=GMT%2B8';
     const { store, warnings, problems } = read({
       storeType: 'MYSQL',
@@ -27,7 +27,7 @@ describe('readStore', () => {
     });
   });
 
-  it('prefers the account beside the URL to that in it', () => {
+  test('prefers the account beside the URL to that in it', () => {
     const url = 'postgres://ann:one@h/d';
     expect(read({ storeType: 'POSTGRESQL', datasource: { url } }).store).toMatchObject({
       datasource: { username: 'ann', password: 'one', maxPoolSize: 10 },
@@ -38,7 +38,7 @@ describe('readStore', () => {
     expect([without.problems, without.store]).toMatchObject([[], { datasource: { username: 'bob', password: '' } }]);
   });
 
-  it('takes the schema of a FluxMQ 2.1 file', () => {
+  test('takes the schema of a FluxMQ 2.1 file', () => {
     const datasource = { url: 'jdbc:postgresql://h/d', username: 'u', schema: 'fluxmq' };
     expect(read({ storeType: 'POSTGRESQL', datasource }).store).toMatchObject({ datasource: { schema: 'fluxmq' } });
     expect(read({ storeType: 'MYSQL', datasource: { ...datasource, url: 'jdbc:mysql://h/d' } }).problems).toEqual([
@@ -46,7 +46,7 @@ describe('readStore', () => {
     ]);
   });
 
-  it.each<[object, string[]]>([
+  test.each<[object, string[]]>([
     [{ storeType: 'MYSQL' }, ['store.datasource.url is needed with storeType MYSQL']],
     [{ storeType: 'POSTGRESQL', datasource: null }, ['store.datasource.url is needed with storeType POSTGRESQL']],
     [

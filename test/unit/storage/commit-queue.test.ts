@@ -1,6 +1,6 @@
 /** Commits that wait for one another: which are written together, and how long each may take. */
 
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { steadyNow } from '../../../src/kernel/clock.ts';
 import { CommitQueue, type CommitRequest } from '../../../src/storage/sql/commit-queue.ts';
 
@@ -23,7 +23,7 @@ function noted() {
   return { writes, queue: new CommitQueue({ write, timeMs: 2_000, leastMs: 100 }) };
 }
 
-it('writes together what waits, in order', async () => {
+test('writes together what waits, in order', async () => {
   const { writes, queue } = noted();
   const revisions = await Promise.all([1, 2, 3, 1].map((count) => queue.add(request(count))));
   expect([revisions, writes.map(({ sizes }) => sizes)]).toEqual([
@@ -33,7 +33,7 @@ it('writes together what waits, in order', async () => {
   for (const { leftMs } of writes) expect(leftMs).toBeLessThanOrEqual(2_000);
 });
 
-it('gives a large commit more time, and writes it alone, in its turn', async () => {
+test('gives a large commit more time, and writes it alone, in its turn', async () => {
   const { writes, queue } = noted();
   await Promise.all([1, 2, 1_000, 3, 10_000, 500].map((count) => queue.add(request(count))));
   expect(writes.map(({ sizes }) => sizes)).toEqual([[1], [2], [1_000], [3], [10_000], [500]]);
@@ -45,7 +45,7 @@ it('gives a large commit more time, and writes it alone, in its turn', async () 
   expect(left[5]).toBeGreaterThan(6_000);
 });
 
-it('says of a commit that it did not get to in time that nothing was written', async () => {
+test('says of a commit that it did not get to in time that nothing was written', async () => {
   const write = async (requests: CommitRequest[]) => {
     await new Promise((resolve) => setTimeout(resolve, 30));
     return requests.map((_, index) => index + 1);

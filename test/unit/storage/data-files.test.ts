@@ -15,7 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { checkDataFiles, markDataFiles } from '../../../src/storage/local/data-files.ts';
 import { lockFolder } from '../../../src/storage/local/folder-lock.ts';
 
@@ -56,7 +56,7 @@ const HARMS: [string, () => void, RegExp][] = [
   ],
 ];
 
-it.each(HARMS)('%s', (_name, harm, problem) => {
+test.each(HARMS)('%s', (_name, harm, problem) => {
   expect(checkDataFiles(folder, false)).toEqual([]);
   harm();
   const before = readdirSync(folder).sort();
@@ -72,21 +72,21 @@ it.each(HARMS)('%s', (_name, harm, problem) => {
   if (!problem.source.includes('gone')) expect(readdirSync(folder).some((name) => name.startsWith('messages.db.damaged-'))).toBe(true);
 });
 
-it('a folder that never had the file is new', () => {
+test('a folder that never had the file is new', () => {
   const empty = join(folder, 'empty');
   mkdirSync(empty);
   expect(checkDataFiles(empty, false)).toEqual([]);
   expect(checkDataFiles(join(folder, 'none'), false)).toEqual([]);
 });
 
-it('makes files private that were made with another mode', () => {
+test('makes files private that were made with another mode', () => {
   chmodSync(path, 0o644);
   expect(checkDataFiles(folder, false)).toEqual([]);
   expect(statSync(path).mode & 0o777).toBe(0o600);
   expect(statSync(join(folder, 'lock.db')).mode & 0o777).toBe(0o600);
 });
 
-it('the lock and its journal are private from the beginning, whatever the umask', () => {
+test('the lock and its journal are private from the beginning, whatever the umask', () => {
   const before = process.umask(0);
   try {
     const { release } = lockFolder(folder);
@@ -99,7 +99,7 @@ it('the lock and its journal are private from the beginning, whatever the umask'
   }
 });
 
-it('a damaged lock file is no hindrance: there is nothing in it', () => {
+test('a damaged lock file is no hindrance: there is nothing in it', () => {
   writeFileSync(join(folder, 'lock.db'), 'hello world'.repeat(1000));
   expect(checkDataFiles(folder, false)).toEqual([]);
 });

@@ -1,6 +1,6 @@
 /** Rows of FluxMQ's table as endpoints: defaults, JSON texts, and rows that cannot be taken. */
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { convertFluxmqRows, type FluxmqRow } from '../../../src/storage/fluxmq-import/convert-rows.ts';
 
 /** A row as FluxMQ's script makes it when only the port is given. */
@@ -47,7 +47,7 @@ const FLAGS_OFF = {
 };
 
 describe('convertFluxmqRows', () => {
-  it('leaves to the default what is 0, empty or null, but not a switch that is off', () => {
+  test('leaves to the default what is 0, empty or null, but not a switch that is off', () => {
     expect(convertFluxmqRows([row('a', 1883, { f_path: '', f_ssl_config: '', f_server_options: '{}' })])).toEqual({
       configs: [{ id: 'a', port: 1883, ...FLAGS_OFF, serverOptions: {} }],
       leftOut: [],
@@ -57,7 +57,7 @@ describe('convertFluxmqRows', () => {
     expect(convertFluxmqRows([{ ...nulls, id: 'a', f_port: 1 }]).configs).toEqual([{ id: 'a', port: 1 }]);
   });
 
-  it('takes every column over', () => {
+  test('takes every column over', () => {
     const more = {
       f_wiretap: 1,
       f_enable_auth: true,
@@ -106,7 +106,7 @@ describe('convertFluxmqRows', () => {
     });
   });
 
-  it('takes one of several rows with one port, and says which', () => {
+  test('takes one of several rows with one port, and says which', () => {
     const rows = [
       row('off', 1, { f_enabled: 0, f_update_time: '2026-01-01' }),
       row('old', 1, { f_update_time: '2025-01-01' }),
@@ -118,7 +118,7 @@ describe('convertFluxmqRows', () => {
     expect(leftOut).toEqual(['old', 'off'].map((id) => ({ id, port: 1, reason: 'port 1 is taken by new' })));
   });
 
-  it('takes a good row where a row before it on the same port cannot be taken', () => {
+  test('takes a good row where a row before it on the same port cannot be taken', () => {
     const { configs, leftOut } = convertFluxmqRows([row('a', 1, { f_server_options: 'x' }), row('b', 1)]);
     expect([configs.map((config) => config['id']), leftOut]).toMatchObject([
       ['b'],
@@ -126,7 +126,7 @@ describe('convertFluxmqRows', () => {
     ]);
   });
 
-  it.each<[FluxmqRow, string]>([
+  test.each<[FluxmqRow, string]>([
     [{ f_port: 0 }, 'port: '],
     [{ f_port: 70_000 }, 'port: '],
     [{ f_max_connection_size: -1 }, 'maxConnectionSize: '],
@@ -148,7 +148,7 @@ describe('convertFluxmqRows', () => {
     });
   });
 
-  it('takes rows of one id under ids of their own', () => {
+  test('takes rows of one id under ids of their own', () => {
     const rows = [
       row('twin', 2, { f_enabled: 'TRUE', f_enable_auth: 'false' }),
       row('twin', 1),
@@ -169,7 +169,7 @@ describe('convertFluxmqRows', () => {
     expect(configs[1]).toMatchObject({ enabled: true, enableAuth: false });
   });
 
-  it('has one default, possible ids, and warnings for what has no effect', () => {
+  test('has one default, possible ids, and warnings for what has no effect', () => {
     const rows = [
       row('a', 1, { f_is_default: 1, f_enable_bridge: 1 }),
       row('b', 2, { f_is_default: 1, f_acl_refresh_period: 60 }),

@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FluxError } from '../../../src/kernel/errors.ts';
 import type { EndpointStore } from '../../../src/storage/contract.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
@@ -57,7 +57,7 @@ describe('a store that may be away', () => {
     await store.close();
   };
 
-  it('starts with what was last known, says so, and has the store itself as soon as it is back', async () => {
+  test('starts with what was last known, says so, and has the store itself as soon as it is back', async () => {
     await leave(1, 2);
     fault = away();
     const store = await open();
@@ -79,7 +79,7 @@ describe('a store that may be away', () => {
     expect(await store.commit([put(3)], {}, META)).toBe(4);
   });
 
-  it('starts with what was last known when the store goes away between its opening and the first load, and then only', async () => {
+  test('starts with what was last known when the store goes away between its opening and the first load, and then only', async () => {
     const unknowing = await open();
     fault = away();
     await expect(unknowing.load()).rejects.toThrow('does not answer');
@@ -94,7 +94,7 @@ describe('a store that may be away', () => {
     expect((await store.load()).away).toBeUndefined();
   });
 
-  it('has the store when that comes back between the start and the first load', async () => {
+  test('has the store when that comes back between the start and the first load', async () => {
     await leave(1);
     fault = away();
     const store = await open();
@@ -104,7 +104,7 @@ describe('a store that may be away', () => {
     await expect(store.load()).rejects.toMatchObject({ kind: 'unavailable' });
   });
 
-  it("does not start without anything known, with another store's configuration, or with a damaged one", async () => {
+  test("does not start without anything known, with another store's configuration, or with a damaged one", async () => {
     fault = away();
     await expect(open()).rejects.toThrow('the database does not answer');
     fault = null;
@@ -115,13 +115,13 @@ describe('a store that may be away', () => {
     await expect(open()).rejects.toThrow(/the database does not answer; and the last known configuration .*last-known.json cannot be read/);
   });
 
-  it('does not start when more is wrong with the store than being away', async () => {
+  test('does not start when more is wrong with the store than being away', async () => {
     await leave(1);
     fault = new FluxError('unprocessable', 'written by a newer version');
     await expect(open()).rejects.toThrow('written by a newer version');
   });
 
-  it('keeps the file whole and to itself, after each load and commit', async () => {
+  test('keeps the file whole and to itself, after each load and commit', async () => {
     const store = await open();
     await store.load();
     const file = join(dataPath, 'last-known.json');
@@ -151,7 +151,7 @@ describe('a store that may be away', () => {
     expect(endpoints).toEqual(expected);
   });
 
-  it('follows what others have written, and what it wrote itself beyond that', async () => {
+  test('follows what others have written, and what it wrote itself beyond that', async () => {
     const store = await open();
     await store.load();
     await inner.commit([put(1)], {}, META);
@@ -162,7 +162,7 @@ describe('a store that may be away', () => {
     expect((await (await open()).load()).endpoints.map(({ endpoint }) => endpoint.port).sort()).toEqual([1, 2]);
   });
 
-  it('goes on when the file cannot be written, and tells', async () => {
+  test('goes on when the file cannot be written, and tells', async () => {
     const store = await open();
     mkdirSync(join(dataPath, 'last-known.json.new'));
     await store.load();
@@ -171,7 +171,7 @@ describe('a store that may be away', () => {
     expect(failures[0]).toContain('EISDIR');
   });
 
-  it('does not wait longer than 2 s for a store that hangs, and takes it when it is there at last', async () => {
+  test('does not wait longer than 2 s for a store that hangs, and takes it when it is there at last', async () => {
     await leave(1);
     let arrive: () => void = () => {};
     const slow = new Promise<EndpointStore>((resolve) => {
@@ -186,7 +186,7 @@ describe('a store that may be away', () => {
     await expect.poll(() => store.load().then((snapshot) => snapshot.away)).toBeUndefined();
   }, 15_000);
 
-  it('belongs to one process', async () => {
+  test('belongs to one process', async () => {
     await open();
     await expect(open()).rejects.toMatchObject({ message: expect.stringContaining('in use by another fluxmq process') });
   });

@@ -1,12 +1,12 @@
 /** Sealed texts: what they hold, what they do not show, and what is found when they were altered. */
 
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { isSealed, Sealer } from '../../../src/storage/sealed/sealer.ts';
 
 const KEY = '0123456789abcdef'.repeat(4);
 const of = (secretKey: string | null, secretKeysOld: string[] = []) => new Sealer({ secretKey, secretKeysOld });
 
-it('seals any text, another way each time, and gives it back', () => {
+test('seals any text, another way each time, and gives it back', () => {
   const sealer = of(KEY);
   for (const text of ['!', 'ünïcode 🔑', 'a'.repeat(10_000), sealer.seal('twice')]) {
     const [one, two] = [sealer.seal(text), sealer.seal(text)];
@@ -17,7 +17,7 @@ it('seals any text, another way each time, and gives it back', () => {
   }
 });
 
-it('takes the key as hex, as base64 and as a passphrase', () => {
+test('takes the key as hex, as base64 and as a passphrase', () => {
   const base64 = Buffer.from(KEY, 'hex').toString('base64');
   expect(of(base64).keyId).toBe(of(KEY).keyId);
   expect(of(base64).unseal(of(KEY).seal('text'))).toBe('text');
@@ -26,13 +26,13 @@ it('takes the key as hex, as base64 and as a passphrase', () => {
   expect(of('correct horse battery').unseal(phrase.seal('text'))).toBe('text');
 });
 
-it('leaves a text in clear as it is, and does nothing without a key', () => {
+test('leaves a text in clear as it is, and does nothing without a key', () => {
   expect(of(KEY).unseal('plain')).toBe('plain');
   expect(of(null).seal('plain')).toBe('plain');
   expect(of(null).keyId).toBeNull();
 });
 
-it('names the key that a text needs, and finds every altered character', () => {
+test('names the key that a text needs, and finds every altered character', () => {
   const sealed = of(KEY).seal('text');
   expect(() => of(null).unseal(sealed)).toThrow(`is sealed with key ${of(KEY).keyId}, and no key is configured`);
   expect(() => of('another passphrase').unseal(sealed)).toThrow(/is sealed with key [0-9a-f]{8}, and only [0-9a-f]{8} is configured/);

@@ -3,7 +3,7 @@
 import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { LogFields } from '../../../src/kernel/logger.ts';
 import type { EndpointStore } from '../../../src/storage/contract.ts';
 import { checkDataFiles, markDataFiles } from '../../../src/storage/local/data-files.ts';
@@ -50,7 +50,7 @@ const take = (more: { dataPath?: string; sealer?: Sealer; isDiscarding?: boolean
 const portsOf = async (store: EndpointStore) => (await store.load()).endpoints.map(({ endpoint }) => endpoint.port).sort();
 const filesOf = (dataPath: string) => readdirSync(dataPath).filter((name) => name.startsWith('config.db'));
 
-it('an empty store gets them all as one revision with its reason; the file is moved aside and not missed', async () => {
+test('an empty store gets them all as one revision with its reason; the file is moved aside and not missed', async () => {
   await fill(folder, [[1883], [1884, 1885]]);
   await take();
   expect(await portsOf(shared)).toEqual([1883, 1884, 1885]);
@@ -64,7 +64,7 @@ it('an empty store gets them all as one revision with its reason; the file is mo
   expect((await shared.load()).revision).toBe(1);
 });
 
-it('killed between its commit and the move: it is neither taken twice nor refused, whatever others have changed by then', async () => {
+test('killed between its commit and the move: it is neither taken twice nor refused, whatever others have changed by then', async () => {
   await fill(folder, [[1883, 1884]]);
   cpSync(folder, join(root, 'killed'), { recursive: true });
   await take();
@@ -74,7 +74,7 @@ it('killed between its commit and the move: it is neither taken twice nor refuse
   expect(filesOf(join(root, 'killed'))).toEqual([expect.stringMatching(/^config\.db\.taken-/)]);
 });
 
-it('killed between the marker and the rename: the next start finds the file', async () => {
+test('killed between the marker and the rename: the next start finds the file', async () => {
   await fill(folder, [[1883]]);
   copyFileSync(join(folder, 'config.db'), join(root, 'config.db'));
   await take();
@@ -85,7 +85,7 @@ it('killed between the marker and the rename: the next start finds the file', as
   expect(existsSync(join(folder, 'config.db'))).toBe(false);
 });
 
-it('a store that has other endpoints: refused, both are named, the ways out too, and nothing has changed', async () => {
+test('a store that has other endpoints: refused, both are named, the ways out too, and nothing has changed', async () => {
   await fill(folder, [[1883, 1884]]);
   await shared.commit([put(1883), put(1999)], {}, META);
   const refused = await take().catch((error) => error);
@@ -101,7 +101,7 @@ it('a store that has other endpoints: refused, both are named, the ways out too,
   expect(checkDataFiles(folder, false)).toEqual([]);
 });
 
-it.each([
+test.each([
   ['the same', [[1883], [1884]]],
   ['some of them', [[1884]]],
 ])('a store that has them already under ids of another node (%s): the start goes on', async (_name, commits) => {
@@ -114,7 +114,7 @@ it.each([
   expect(filesOf(folder)).toEqual([expect.stringMatching(/^config\.db\.taken-/)]);
 });
 
-it('two nodes at the same time: one fills the store, the other one is refused and keeps its file', async () => {
+test('two nodes at the same time: one fills the store, the other one is refused and keeps its file', async () => {
   await fill(folder, [[1883]]);
   await fill(join(root, 'b'), [[1884]]);
   const outcomes = await Promise.allSettled([take(), take({ dataPath: join(root, 'b') })]);
@@ -124,7 +124,7 @@ it('two nodes at the same time: one fills the store, the other one is refused an
   expect(filesOf(isFirst ? join(root, 'b') : folder)).toEqual(['config.db']);
 });
 
-it('secrets in clear are sealed when they are taken; sealed ones without their key end the start', async () => {
+test('secrets in clear are sealed when they are taken; sealed ones without their key end the start', async () => {
   await fill(folder, [[1883]]);
   await take({ sealer: SEALING });
   expect(JSON.stringify(await shared.load())).not.toContain('in-clear');
@@ -140,13 +140,13 @@ it('secrets in clear are sealed when they are taken; sealed ones without their k
   expect(filesOf(other)).toEqual(['config.db']);
 });
 
-it('a change that waits for its confirmation is not taken as if it were confirmed', async () => {
+test('a change that waits for its confirmation is not taken as if it were confirmed', async () => {
   await fill(folder, [[1883]], 4e12);
   await expect(take()).rejects.toThrow('waits for a confirmation');
   expect((await shared.load()).revision).toBe(0);
 });
 
-it('a LOCAL store that is empty since then: the start says where the endpoints are, until there are others', async () => {
+test('a LOCAL store that is empty since then: the start says where the endpoints are, until there are others', async () => {
   await fill(folder, [[1883]]);
   await take();
   lines = [];
@@ -159,7 +159,7 @@ it('a LOCAL store that is empty since then: the start says where the endpoints a
   await store.close();
 });
 
-it('a file that has never held anything is left alone', async () => {
+test('a file that has never held anything is left alone', async () => {
   await fill(folder, []);
   await take();
   expect((await shared.load()).revision).toBe(0);

@@ -2,7 +2,7 @@
 
 import { once } from 'node:events';
 import { MessageChannel } from 'node:worker_threads';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FluxError } from '../../../src/kernel/errors.ts';
 import type { LogFields } from '../../../src/kernel/logger.ts';
 import { HostLink } from '../../../src/thread/host-link.ts';
@@ -50,7 +50,7 @@ function command(name: string): Promise<ThreadFrame> {
   return nextResult();
 }
 
-it('answers commands, failed and unknown ones too', async () => {
+test('answers commands, failed and unknown ones too', async () => {
   expect(await command('sessions.count')).toEqual({ kind: 'result', id: 5, ok: true, result: [] });
   const error = { kind: 'not-found', message: 'no such peer', issues: [{ path: 'peer', message: 'unknown' }] };
   expect(await command('peer.remove')).toEqual({ kind: 'result', id: 5, ok: false, error });
@@ -58,7 +58,7 @@ it('answers commands, failed and unknown ones too', async () => {
   expect(await command('endpoint.open')).toMatchObject({ ok: false, error: { message: expect.stringContaining('endpoint.open') } });
 });
 
-it('logs the stack of an internal error once, with the command, and of no other error', async () => {
+test('logs the stack of an internal error once, with the command, and of no other error', async () => {
   logged.length = 0;
   await command('peer.remove');
   await command('clients.list');
@@ -66,11 +66,11 @@ it('logs the stack of an internal error once, with the command, and of no other 
   expect(logged).toEqual([{ command: 'clients.list', reason: expect.stringMatching(/^Error: broken\n +at /) }]);
 });
 
-it('answers with an error when the result cannot be copied', async () => {
+test('answers with an error when the result cannot be copied', async () => {
   expect(await command('publish')).toMatchObject({ ok: false, error: { kind: 'internal' } });
 });
 
-it('asks, and rejects at the deadline or with the answer', async () => {
+test('asks, and rejects at the deadline or with the answer', async () => {
   const [answer, frame] = [link.ask('access.verify', JOB, 1_000), await next()];
   expect(frame).toMatchObject({ kind: 'question', name: 'access.verify' });
   channel.port2.postMessage({ kind: 'result', id: (frame as { id: number }).id, ok: true, result: true });
@@ -78,7 +78,7 @@ it('asks, and rejects at the deadline or with the answer', async () => {
   await expect(link.ask('access.verify', JOB, 20)).rejects.toMatchObject({ kind: 'timeout' });
 });
 
-it('bounds the questions in flight', async () => {
+test('bounds the questions in flight', async () => {
   const asked = Array.from({ length: 4097 }, () => link.ask('access.verify', JOB, 60_000));
   await expect(asked[4096]).rejects.toMatchObject({ kind: 'unavailable' });
   link.close();
@@ -86,7 +86,7 @@ it('bounds the questions in flight', async () => {
   expect(results.every(({ status }) => status === 'rejected')).toBe(true);
 });
 
-it('logs as events, and says closed after shutdown before it closes the port', async () => {
+test('logs as events, and says closed after shutdown before it closes the port', async () => {
   link.logger.warn('careful', { port: 1 });
   expect(await next()).toEqual({ kind: 'event', body: { event: 'log', level: 'warn', message: 'careful', fields: { port: 1 } } });
   const frames: ThreadFrame[] = [];

@@ -1,6 +1,6 @@
 /** Main's end of a worker channel, against real threads. */
 
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { createHeartbeat } from '../../../src/thread/heartbeat.ts';
 import { createIdentifierTable } from '../../../src/thread/identifier-table.ts';
 import { createMemoryBlock } from '../../../src/thread/memory-budget.ts';
@@ -45,7 +45,7 @@ afterEach(async () => {
   await handle.ended;
 });
 
-it('waits for ready, calls, and hands errors on with their kind', async () => {
+test('waits for ready, calls, and hands errors on with their kind', async () => {
   await create('polite').start(5_000);
   expect(handle.isUsable).toBe(true);
   expect(await handle.call('clients.list', { endpoint: 'e' }, { timeoutMs: 1_000 })).toEqual(['e']);
@@ -53,7 +53,7 @@ it('waits for ready, calls, and hands errors on with their kind', async () => {
   await expect(handle.call('publish', publish, { timeoutMs: 1_000 })).rejects.toMatchObject({ kind: 'exists', message: 'no' });
 });
 
-it('waits longer for a worker that makes progress, until it makes none', async () => {
+test('waits longer for a worker that makes progress, until it makes none', async () => {
   const worker = create('silent');
   const counter = new Int32Array(worker.boot.heartbeat);
   const progress = setInterval(() => Atomics.add(counter, 0, 1), 20);
@@ -63,43 +63,43 @@ it('waits longer for a worker that makes progress, until it makes none', async (
   expect(performance.now() - startedAt).toBeGreaterThan(700);
 });
 
-it('refuses a worker that speaks another protocol', async () => {
+test('refuses a worker that speaks another protocol', async () => {
   await expect(create('old').start(5_000)).rejects.toThrow('speaks thread protocol 0');
   expect(exits).toMatchObject([{ expected: true }]);
 });
 
-it('gives up on a worker that never says ready', async () => {
+test('gives up on a worker that never says ready', async () => {
   await expect(create('silent').start(100)).rejects.toMatchObject({ kind: 'timeout' });
   expect(exits).toHaveLength(1);
 });
 
-it('tells of a worker that ends before it is ready', async () => {
+test('tells of a worker that ends before it is ready', async () => {
   create('early-exit');
   await handle.start(5_000).catch(() => {});
   await handle.ended;
   expect(exits).toMatchObject([{ expected: false, code: 4 }]);
 });
 
-it('rejects calls without an answer at their deadline', async () => {
+test('rejects calls without an answer at their deadline', async () => {
   await create('polite').start(5_000);
   await expect(handle.call('sessions.count', {}, { timeoutMs: 50 })).rejects.toMatchObject({ kind: 'timeout' });
 });
 
-it('rejects calls in flight, and later ones, when the worker ends', async () => {
+test('rejects calls in flight, and later ones, when the worker ends', async () => {
   await create('polite').start(5_000);
   await expect(handle.call('thread.usage', {}, { timeoutMs: 5_000 })).rejects.toMatchObject({ kind: 'unavailable' });
   await expect(handle.call('thread.usage', {}, { timeoutMs: 5_000 })).rejects.toMatchObject({ kind: 'unavailable' });
   expect(exits).toEqual([{ expected: false, code: 5, reason: 'exit code 5' }]);
 });
 
-it('answers questions of the worker', async () => {
+test('answers questions of the worker', async () => {
   await create('polite').start(5_000);
   await handle.call('sessions.count', {}, { timeoutMs: 100 }).catch(() => {});
   expect(logs[0]).toContain('"id":77,"ok":true,"result":true');
   expect(logs[0]).toContain('"worker":"endpoint-9"');
 });
 
-it('stops in order, also when the thread lingers after closed', async () => {
+test('stops in order, also when the thread lingers after closed', async () => {
   await create('polite').start(5_000);
   expect(await Promise.all([handle.stop(5_000), handle.stop(5_000)])).toEqual([true, true]);
   expect(exits).toMatchObject([{ expected: true }]);
@@ -107,7 +107,7 @@ it('stops in order, also when the thread lingers after closed', async () => {
   expect(await handle.stop(5_000)).toBe(true);
 });
 
-it('terminates only after the deadline, and says so', async () => {
+test('terminates only after the deadline, and says so', async () => {
   await create('rude').start(5_000);
   const startedAt = performance.now();
   expect(await handle.stop(150)).toBe(false);
@@ -115,6 +115,6 @@ it('terminates only after the deadline, and says so', async () => {
   expect(logs.some((line) => line.includes('is terminated'))).toBe(true);
 });
 
-it('limits the heap to half of the machine, within 1 to 8 GiB', () => {
+test('limits the heap to half of the machine, within 1 to 8 GiB', () => {
   expect([0.25, 1, 4, 64].map((gib) => workerHeapLimitMb(gib * 2 ** 30))).toEqual([256, 512, 2048, 8192]);
 });

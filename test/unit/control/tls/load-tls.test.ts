@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { tlsOf } from '../../../../src/control/endpoints/driver.ts';
 import { expiryWarnings, loadTls } from '../../../../src/control/tls/load-tls.ts';
 import { defaultEndpoint, defaultSslConfig } from '../../../../src/endpoint/defaults.ts';
@@ -38,7 +38,7 @@ async function problemsOf(config: Partial<SslConfig>): Promise<[string, string][
 }
 
 describe('takes', () => {
-  it('paths, PEM text, one file with both, an encrypted key, and tells what a client sees', async () => {
+  test('paths, PEM text, one file with both, an encrypted key, and tells what a client sees', async () => {
     const both = text(server.chain) + text(server.key);
     const forms = [
       PAIR,
@@ -56,7 +56,7 @@ describe('takes', () => {
     }
   });
 
-  it('DER where PEM is usual, PKCS#12 trust stores, and one revocation list of each authority', async () => {
+  test('DER where PEM is usual, PKCS#12 trust stores, and one revocation list of each authority', async () => {
     const der = join(folder, 'root.der');
     openssl('x509', '-in', root.cert, '-outform', 'DER', '-out', der);
     expect((await load({ ...MUTUAL, ca: der })).material.ca).toEqual((await load({ ...MUTUAL, ca: root.cert })).material.ca);
@@ -73,7 +73,7 @@ describe('takes', () => {
 });
 
 describe('refuses', () => {
-  it.each<[string, Partial<SslConfig>, [string, RegExp][]]>([
+  test.each<[string, Partial<SslConfig>, [string, RegExp][]]>([
     [
       'files that are not there, or no files',
       { cert: '/nowhere', key: '/dev/zero' },
@@ -130,7 +130,7 @@ describe('refuses', () => {
     for (const [index, [, pattern]] of expected.entries()) expect(problems[index]?.[1]).toMatch(pattern);
   });
 
-  it('what is not in date: certificate, one of its chain, list', async () => {
+  test('what is not in date: certificate, one of its chain, list', async () => {
     const old = ca.issue('old', { from: -10, to: -1 });
     expect((await problemsOf({ cert: old.chain, key: old.key }))[0]?.[1]).toMatch(/CN=old expired on/);
     const young = ca.issue('young', { from: 5, to: 10 });
@@ -143,14 +143,14 @@ describe('refuses', () => {
     ]);
   });
 
-  it('a DER certificate, which comes without its chain, with the command that converts it', async () => {
+  test('a DER certificate, which comes without its chain, with the command that converts it', async () => {
     const der = join(folder, 'server.der');
     openssl('x509', '-in', server.cert, '-outform', 'DER', '-out', der);
     const remedy = `openssl x509 -inform DER -in ${der} -out ${join(folder, 'server.pem')}`;
     expect(await problemsOf({ cert: der, key: server.key })).toEqual([['cert', expect.stringContaining(remedy)]]);
   });
 
-  it('old encryption and wrong passwords of stores, with the way out', async () => {
+  test('old encryption and wrong passwords of stores, with the way out', async () => {
     const legacy = toPkcs12(other, 'hush', '-legacy');
     const [[path, message] = []] = await problemsOf({ keyStorePath: legacy, keyStorePassword: 'hush' });
     expect(path).toBe('keyStorePath');
@@ -182,7 +182,7 @@ describe('refuses', () => {
   });
 });
 
-it('warns 30 days ahead, of what has expired, of a chain out of order and of an authority that is gone', async () => {
+test('warns 30 days ahead, of what has expired, of a chain out of order and of an authority that is gone', async () => {
   const soon = ca.issue('soon', { to: 29 });
   const { material, warnings } = await load({ cert: soon.chain, key: soon.key });
   expect(warnings).toEqual([expect.stringContaining('CN=soon expires in 28 days')]);
@@ -202,7 +202,7 @@ it('warns 30 days ahead, of what has expired, of a chain out of order and of an 
 });
 
 describe('what runs', () => {
-  it('goes on when its files have become useless, and says so in the answer to each change', async () => {
+  test('goes on when its files have become useless, and says so in the answer to each change', async () => {
     const cert = file('rots.pem', text(server.chain));
     const endpoint = { ...defaultEndpoint(8883), sslConfig: { ...defaultSslConfig(), enabled: true, cert, key: server.key } };
     const { material, warnings } = await tlsOf(endpoint, null);
