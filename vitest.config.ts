@@ -15,6 +15,15 @@ const PROJECTS: { name: string; files: number }[] = [
 
 export default defineConfig({
   test: {
+    // of `npm run coverage`: what the unit tests reach; the other steps start the built broker, in processes of its own
+    coverage: {
+      provider: 'v8',
+      // a test that measures time may fail when every line is counted
+      reportOnFailure: true,
+      include: ['src/**/*.ts', 'workers/**/*.ts'],
+      reporter: ['text-summary', 'html'],
+      reportsDirectory: '.prepare/coverage',
+    },
     projects: PROJECTS.map(({ name, files }) => ({
       test: {
         name,

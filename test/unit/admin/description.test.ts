@@ -1,5 +1,6 @@
 /** The OpenAPI description matches what is registered and what an endpoint is; the page for it needs no other host. */
 
+import { Validator } from '@seriousme/openapi-schema-validator';
 import { describe, expect, test } from 'vitest';
 import { parseEndpoint, toPublicEndpoint } from '../../../src/endpoint/schema.ts';
 import { appWith, ask } from './stand-in.ts';
@@ -42,6 +43,13 @@ describe('/openapi.json', () => {
     expect(documented.sort()).toEqual(registered.filter((route) => !aliases.includes(route)).sort());
     expect(aliases).toContain('POST /endpoints/add');
     expect(documented).toEqual(expect.arrayContaining(aliases.map((route) => route.replace(' /', ' /api/'))));
+  });
+
+  test('is a valid OpenAPI document', async () => {
+    const result = await new Validator().validate(structuredClone(await description()) as unknown as Record<string, unknown>);
+    expect(result).toEqual({ valid: true });
+    const broken = await new Validator().validate({ openapi: '3.1.0', info: { title: 'without a version' }, paths: {} });
+    expect(broken.valid).toBe(false);
   });
 
   test('names each operation as a function would be named', async () => {
