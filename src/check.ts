@@ -1,4 +1,4 @@
-/** `fluxmq check`: judges a configuration without starting anything, and tries the certificates that it names. */
+/** `fluxmq check`: judges a configuration without starting anything, tries the certificates that it names, and looks at the files of its data folder. */
 
 import { loadTls } from './control/tls/load-tls.ts';
 import { ServerTls } from './control/tls/server-tls.ts';
@@ -6,6 +6,7 @@ import { FluxError, type Issue } from './kernel/errors.ts';
 import { silentLogger } from './kernel/logger.ts';
 import { loadSettings } from './settings/load-settings.ts';
 import type { Settings } from './settings/settings.ts';
+import { judgeDataFiles } from './storage/local/data-files.ts';
 
 /** Problems of a configuration that can be read. */
 export interface Verdict {
@@ -20,8 +21,13 @@ export interface Verdict {
  */
 export async function checkConfiguration(file: string | null, env: NodeJS.ProcessEnv, cwd: string): Promise<Verdict> {
   const { settings, warnings } = loadSettings({ file, env, cwd });
-  const { problems, warnings: ofAdmin } = await adminVerdict(settings);
-  return { problems, warnings: [...warnings, ...ofAdmin, ...(await endpointProblems(settings))] };
+  const ofAdmin = await adminVerdict(settings);
+  const { storeType, local } = settings.store;
+  const ofFiles = storeType === 'MEMORY' ? { problems: [], warnings: [] } : judgeDataFiles(local.dataPath);
+  return {
+    problems: [...ofAdmin.problems, ...ofFiles.problems],
+    warnings: [...warnings, ...ofAdmin.warnings, ...(await endpointProblems(settings)), ...ofFiles.warnings],
+  };
 }
 
 async function adminVerdict({ http: { ssl } }: Settings): Promise<Verdict> {

@@ -1,11 +1,11 @@
 /** Checks the files of a data folder before a start uses them. Damaged or missing files are reported, and moved aside only on request. */
 
-import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { wallNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import { lockFolder } from './folder-lock.ts';
+import { isFolderInUse, lockFolder } from './folder-lock.ts';
 
 const CONFIG = 'config.db';
 /** Name of a former `config.db`, with its time. */
@@ -38,10 +38,7 @@ export function checkDataFiles(dataPath: string, isQuarantine: boolean): string[
       const path = join(dataPath, name);
       const problem = problemOf(path, had.includes(name));
       if (problem === null) continue;
-      if (!isQuarantine) {
-        const command = `put it back from a backup, or begin anew without its ${content}: ./fluxmq start --quarantine`;
-        throw new FluxError('unavailable', `${path} ${problem}: ${command}`);
-      }
+      if (!isQuarantine) throw new FluxError('unavailable', told(path, problem, content));
       done.push(quarantine(path, problem, content));
     }
     makePrivate(dataPath);
@@ -49,6 +46,36 @@ export function checkDataFiles(dataPath: string, isQuarantine: boolean): string[
   } finally {
     lock.release();
   }
+}
+
+/** The faults of the files in a data folder. */
+export interface FileFindings {
+  /** each would end a start */
+  problems: string[];
+  warnings: string[];
+}
+
+/** Judges the files as `checkDataFiles` does, but writes nothing and names every problem. Never fails. */
+export function judgeDataFiles(dataPath: string): FileFindings {
+  if (!existsSync(dataPath)) return { problems: [], warnings: [] };
+  try {
+    if (isFolderInUse(dataPath))
+      return { problems: [], warnings: [`${dataPath} is in use by a running fluxmq: its files were not checked`] };
+    const had = readMarker(dataPath);
+    const problems = Object.entries(FILES).flatMap(([name, content]) => {
+      const path = join(dataPath, name);
+      const problem = problemOf(path, had.includes(name), true);
+      return problem === null ? [] : [told(path, problem, content)];
+    });
+    return { problems, warnings: [] };
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return { problems: [], warnings: [`the files of ${dataPath} could not be checked: ${why}`] };
+  }
+}
+
+function told(path: string, problem: string, content: string): string {
+  return `${path} ${problem}: put it back from a backup, or begin anew without its ${content}: ./fluxmq start --quarantine`;
 }
 
 /** Records which files the folder has. The next start can then tell a file that disappeared from one that never existed. */
@@ -114,15 +141,16 @@ function readMarker(dataPath: string): string[] {
   }
 }
 
-/** Null when the file is sound, or has never existed. */
-function problemOf(path: string, hasBeen: boolean): string | null {
+/** Null when the file is sound, or has never existed. @param readonly writes nothing: the log of a crash stays */
+function problemOf(path: string, hasBeen: boolean, readonly = false): string | null {
   const about = statSync(path, { throwIfNoEntry: false });
   if (about === undefined) return hasBeen ? 'is gone' : null;
   if (!about.isFile()) return 'is no file';
   if (about.size === 0) return hasBeen && (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) === 0 ? 'is empty' : null;
+  const unneeded = readonly ? ['-wal', '-shm'].map((end) => path + end).filter((companion) => !existsSync(companion)) : [];
   let database: Database.Database | null = null;
   try {
-    database = new Database(path, { timeout: LOCKED_MS });
+    database = new Database(path, { timeout: LOCKED_MS, readonly });
     database.pragma('schema_version');
     if (about.size > CHECKED_BYTES) return null;
     const [found] = database.pragma('quick_check(1)') as { quick_check: string }[];
@@ -133,6 +161,7 @@ function problemOf(path: string, hasBeen: boolean): string | null {
     return isDamaged ? `is damaged (${error.message})` : null;
   } finally {
     database?.close();
+    for (const companion of unneeded) rmSync(companion, { force: true });
   }
 }
 

@@ -1,6 +1,6 @@
 /** One broker per data folder: a lock that the operating system releases when the process ends, however it ends. */
 
-import { chmodSync, closeSync, openSync, rmSync } from 'node:fs';
+import { accessSync, chmodSync, closeSync, constants, existsSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { FluxError } from '../../kernel/errors.ts';
@@ -34,6 +34,24 @@ export function lockFolder(dataPath: string): FolderLock {
     throw new FluxError('unavailable', `The data folder ${dataPath} is in use by another fluxmq process`, { cause: error });
   }
   return { release: () => database.close() };
+}
+
+/** True while a broker has the folder. Nothing is written. @throws Error when the folder cannot be read */
+export function isFolderInUse(dataPath: string): boolean {
+  const path = join(dataPath, 'lock.db');
+  accessSync(dataPath, constants.R_OK | constants.X_OK);
+  if (!existsSync(path)) return false;
+  const database = new Database(path, { timeout: 0, readonly: true });
+  try {
+    database.pragma('schema_version');
+    return false;
+  } catch (error) {
+    if (isBusy(error)) return true;
+    if (isDamaged(error)) return false;
+    throw error;
+  } finally {
+    database.close();
+  }
 }
 
 function isBusy(error: unknown): boolean {

@@ -16,8 +16,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { checkDataFiles, markDataFiles } from '../../../src/storage/local/data-files.ts';
+import { checkConfiguration } from '../../../src/check.ts';
+import { checkDataFiles, judgeDataFiles, markDataFiles } from '../../../src/storage/local/data-files.ts';
 import { lockFolder } from '../../../src/storage/local/folder-lock.ts';
+import { openLocalStore } from '../../../src/storage/local/local-store.ts';
 
 let folder: string;
 let path: string;
@@ -60,6 +62,12 @@ test.each(HARMS)('%s', (_name, harm, problem) => {
   expect(checkDataFiles(folder, false)).toEqual([]);
   harm();
   const before = readdirSync(folder).sort();
+  const { problems, warnings } = judgeDataFiles(folder);
+  expect(problems).toEqual([expect.stringMatching(problem)]);
+  expect(problems[0]).toContain(`${path} `);
+  expect(problems[0]).toContain('./fluxmq start --quarantine');
+  expect(warnings).toEqual([]);
+  expect(readdirSync(folder).sort()).toEqual(before);
   expect(() => checkDataFiles(folder, false)).toThrow(
     expect.objectContaining({ kind: 'unavailable', message: expect.stringMatching(problem) }),
   );
@@ -72,9 +80,46 @@ test.each(HARMS)('%s', (_name, harm, problem) => {
   if (!problem.source.includes('gone')) expect(readdirSync(folder).some((name) => name.startsWith('messages.db.damaged-'))).toBe(true);
 });
 
+test('check names each damaged file, and looks at none that a running broker has', () => {
+  writeFileSync(join(folder, 'config.db'), 'hello world'.repeat(1000));
+  flip(0);
+  expect(judgeDataFiles(folder).problems).toHaveLength(2);
+  const lock = lockFolder(folder);
+  expect(judgeDataFiles(folder)).toEqual({ problems: [], warnings: [expect.stringContaining('is in use by a running fluxmq')] });
+  lock.release();
+  expect(judgeDataFiles(folder).problems).toHaveLength(2);
+  writeFileSync(join(folder, 'lock.db'), 'hello world'.repeat(1000));
+  expect(judgeDataFiles(folder).problems).toHaveLength(2);
+});
+
+test('check reports the files of the data folder beside what is wrong with the configuration', async () => {
+  const file = join(folder, 'config.yaml');
+  const write = (storeType: string) => writeFileSync(file, JSON.stringify({ store: { storeType, local: { dataPath: folder } } }));
+  write('LOCAL');
+  expect(await checkConfiguration(file, {}, folder)).toMatchObject({ problems: [] });
+  flip(0);
+  const { problems } = await checkConfiguration(file, {}, folder);
+  expect(problems).toEqual([expect.stringMatching(/messages\.db is damaged/)]);
+  write('MEMORY');
+  expect(await checkConfiguration(file, {}, folder)).toMatchObject({ problems: [] });
+});
+
+test('makes the folder and its files for their owner alone', async () => {
+  const deep = join(folder, 'deep', 'er');
+  const umask = process.umask(0);
+  const store = await openLocalStore({ dataPath: deep });
+  process.umask(umask);
+  const modeOf = (name: string) => statSync(join(deep, name)).mode & 0o777;
+  expect([modeOf('.'), modeOf('..')]).toEqual([0o700, 0o700]);
+  expect(readdirSync(deep).map((name) => [name, modeOf(name)])).toEqual(readdirSync(deep).map((name) => [name, 0o600]));
+  await store.close();
+});
+
 test('a folder that never had the file is new', () => {
   const empty = join(folder, 'empty');
   mkdirSync(empty);
+  expect(judgeDataFiles(empty)).toEqual({ problems: [], warnings: [] });
+  expect(judgeDataFiles(join(folder, 'none'))).toEqual({ problems: [], warnings: [] });
   expect(checkDataFiles(empty, false)).toEqual([]);
   expect(checkDataFiles(join(folder, 'none'), false)).toEqual([]);
 });
