@@ -15,13 +15,7 @@ import type { HostLink } from '../src/thread/host-link.ts';
 import { IdentifierTable } from '../src/thread/identifier-table.ts';
 import { MemoryBudget, QUEUE_PART } from '../src/thread/memory-budget.ts';
 import { serialBase } from '../src/thread/message-numbers.ts';
-import {
-  type SocketOffer,
-  THREAD_PROTOCOL_VERSION,
-  type WireClient,
-  type WireClientNames,
-  type WorkerBoot,
-} from '../src/thread/messages.ts';
+import { type SocketOffer, THREAD_PROTOCOL_VERSION, type WireClient, type WorkerBoot } from '../src/thread/messages.ts';
 import { fetchSockets } from '../src/thread/socket-passing.ts';
 import { StoreState } from '../src/thread/store-state.ts';
 import { Authenticator } from './access/authenticator.ts';
@@ -51,6 +45,8 @@ const VERIFY_TIMEOUT_MS = 5_000;
 const CHECKS_AT_ONCE = 20;
 const CHECK_EVERY_MS = 200;
 const SWEEP_MS = 500;
+/** A list of all clients delays their messages by no more than this. */
+const LIST_SLICE_MS = 5;
 /** Longest wait for peers at shutdown: a hanging peer must not delay the end of this worker. */
 const PEERS_KNOW_MS = 3_000;
 
@@ -166,17 +162,21 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     find(endpoint).cancelDrain();
     return null;
   },
-  'clients.list': ({ endpoint }) => {
-    const names: WireClientNames = { clientIds: [], namespaces: [] };
+  'clients.list': async ({ endpoint }) => {
+    const lists = new Map<string, string[]>();
+    const pace = new Pace(LIST_SLICE_MS);
     for (const [id, runtime] of runtimes) {
       if (endpoint !== null && endpoint !== id) continue;
       for (const { session } of runtime.clients) {
+        if (pace.isOver) await pace.next();
         if (session === null) continue;
-        names.clientIds.push(session.clientId);
-        names.namespaces.push(session.namespace.name);
+        const { name } = session.namespace;
+        const list = lists.get(name);
+        if (list === undefined) lists.set(name, [session.clientId]);
+        else list.push(session.clientId);
       }
     }
-    return names;
+    return [...lists].map(([namespace, clientIds]) => ({ namespace, clientIds: clientIds.join('\0') }));
   },
   'clients.describe': ({ clientIds, namespaces }) =>
     clientIds.flatMap((clientId, i) => {

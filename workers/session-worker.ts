@@ -133,7 +133,7 @@ const registry = new Registry(mesh, table, new IdentifierTable(boot.identifiers)
 });
 
 const frame = startWorker(boot, parentPort, mesh, router, {
-  'clients.list': () => ({ clientIds: [], namespaces: [] }),
+  'clients.list': () => [],
   'clients.describe': () => [],
   'clients.find': () => [],
   'clients.close': () => ({ closed: 0 }),

@@ -3,6 +3,7 @@
 import { FluxError } from '../kernel/errors.ts';
 import type { CommandName, Commands, WireClient } from '../thread/messages.ts';
 import type { WorkerHandle } from '../thread/worker-handle.ts';
+import { byIdentifier, ClientPage } from './client-page.ts';
 import type { ClientInfo, ClientLocation, PublishRequest } from './contract.ts';
 import type { Supervisor } from './workers/supervisor.ts';
 
@@ -23,15 +24,12 @@ export class Clients {
     page: number;
     size: number;
   }): Promise<{ data: ClientInfo[]; total: number; page: number; size: number }> {
-    const all: ListedClient[] = [];
     const workers = this.#endpointWorkers();
     const lists = await Promise.all(workers.map((worker) => ask(worker, 'clients.list', { endpoint: query.endpoint ?? null })));
-    for (const [at, names] of lists.entries()) {
-      if (names === null) continue;
-      for (const [i, clientId] of names.clientIds.entries()) all.push({ worker: workers[at]!, clientId, namespace: names.namespaces[i]! });
-    }
-    const from = (query.page - 1) * query.size;
-    const page = all.sort(byIdentifier).slice(from, from + query.size);
+    const sorted = new ClientPage<WorkerHandle>(query.page, query.size);
+    for (const [at, list] of lists.entries())
+      for (const { namespace, clientIds } of list ?? []) await sorted.add(workers[at]!, namespace, clientIds);
+    const page = await sorted.take();
     // Only the clients of the page are described: describing all clients would keep the workers from their sockets.
     const described = await Promise.all(
       workers.map((worker) => {
@@ -42,7 +40,7 @@ export class Clients {
       }),
     );
     const data = described.flatMap((clients) => clients ?? []).sort(byIdentifier);
-    return { data: data.map(toInfo), total: all.length, page: query.page, size: query.size };
+    return { data: data.map(toInfo), total: sorted.total, page: query.page, size: query.size };
   }
 
   /** One answer for each known pair of identifier and namespace, and one for each identifier that nobody knows. */
@@ -113,18 +111,6 @@ async function ask<K extends CommandName>(
     if (error instanceof FluxError && error.kind === 'unavailable' && !worker.isUsable) return null;
     throw error;
   }
-}
-
-/** A connected client, and the worker that has it. */
-interface ListedClient {
-  worker: WorkerHandle;
-  clientId: string;
-  namespace: string;
-}
-
-function byIdentifier(a: Omit<ListedClient, 'worker'>, b: Omit<ListedClient, 'worker'>): number {
-  if (a.clientId !== b.clientId) return a.clientId < b.clientId ? -1 : 1;
-  return a.namespace < b.namespace ? -1 : Number(a.namespace > b.namespace);
 }
 
 function toInfo(client: WireClient): ClientInfo {

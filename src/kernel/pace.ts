@@ -10,6 +10,8 @@ export class Pace {
   readonly #sliceMs: number;
   /** end of the slice by steadyNow() */
   #until: number;
+  /** until the next slice: who share a pace share it, too */
+  #resting: Promise<void> | null = null;
 
   /** The first slice begins now. @param sliceMs milliseconds */
   constructor(sliceMs = SLICE_MS) {
@@ -22,9 +24,26 @@ export class Pace {
     return steadyNow() >= this.#until;
   }
 
-  /** Resolves in a later loop iteration, with a new slice. */
-  async next(): Promise<void> {
-    await new Promise((resolve) => setImmediate(resolve));
-    this.#until = steadyNow() + this.#sliceMs;
+  /** Resolves in a later loop iteration, with a new slice. Several callers at once get one slice, not one each. */
+  next(): Promise<void> {
+    this.#resting ??= new Promise((resolve) =>
+      setImmediate(() => {
+        this.#resting = null;
+        this.#until = steadyNow() + this.#sliceMs;
+        resolve();
+      }),
+    );
+    return this.#resting;
   }
+}
+
+/** What `make` makes of all items, in turns. One item does not wait. */
+export async function inTurns<T, R>(items: readonly T[], make: (item: T) => R): Promise<R[]> {
+  const pace = new Pace();
+  const made: R[] = [];
+  for (const [index, item] of items.entries()) {
+    if (index > 0 && pace.isOver) await pace.next();
+    made.push(make(item));
+  }
+  return made;
 }

@@ -67,6 +67,12 @@ export interface WireClientNames {
   namespaces: string[];
 }
 
+/**
+ * The identifiers of all connected clients, in no order: of each namespace one text, in which U+0000 separates them, because no identifier
+ * has it [MQTT-1.5.4-2]. A hundred thousand strings would keep both threads busy for tens of milliseconds.
+ */
+export type WireClientList = { namespace: string; clientIds: string }[];
+
 /** One connected client. */
 export interface WireClient {
   clientId: string;
@@ -149,7 +155,7 @@ export interface Commands {
   'endpoint.drain-former': { params: { endpoint: string; drain: Drain }; result: Drained };
   /** Ends a drain of the two commands above: the remaining clients stay. */
   'endpoint.cancel-drain': { params: { endpoint: string }; result: null };
-  'clients.list': { params: { endpoint: string | null }; result: WireClientNames };
+  'clients.list': { params: { endpoint: string | null }; result: WireClientList };
   /** clients still connected */
   'clients.describe': { params: WireClientNames; result: WireClient[] };
   /** Disconnects clients by identifier with 0x98; null = every namespace. */
