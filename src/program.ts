@@ -94,7 +94,8 @@ function schemeOf({ useWebsocket, sslConfig }: Endpoint): string {
 }
 
 function readyLine(node: RunningNode, version: string, settings: Settings): string {
-  const views = node.control.list().filter(({ endpoint }) => node.control.activePorts().includes(endpoint.port));
+  const active = new Set(node.control.activePorts());
+  const views = node.control.list().filter(({ endpoint }) => active.has(endpoint.port));
   const endpoints = views.map(({ endpoint }) => `${schemeOf(endpoint)}://${endpoint.host}:${endpoint.port}`);
   const list = endpoints.length === 0 ? 'none' : endpoints.join(' ');
   return `fluxmq ${version} is ready: admin http${settings.http.ssl === null ? '' : 's'}://${settings.http.host}:${node.adminPort}, endpoints ${list}`;

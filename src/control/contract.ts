@@ -394,8 +394,8 @@ export interface Control {
   /** as `status`, on every node that answers; this one first */
   statusEverywhere(port?: number): Promise<EndpointStatus[]>;
   metrics(port?: number): Promise<EndpointMetrics[]>;
-  /** Prometheus text: with `port` of one endpoint, else of the whole node with process metrics */
-  prometheus(port?: number): Promise<string>;
+  /** Prometheus text, in pieces that are made while they are read: with `port` of one endpoint, else of the whole node with process metrics */
+  prometheus(port?: number): Promise<Iterable<string>>;
   cluster(): ClusterStatus;
   /** this node and all nodes that it knows */
   nodes(): NodeView[];

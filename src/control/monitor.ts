@@ -3,20 +3,15 @@
 import { steadyNow } from '../kernel/clock.ts';
 import { messageOf } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
+import { inTurns } from '../kernel/pace.ts';
 import type { MetricsCollector } from '../metrics/collect.ts';
 import { DROP_REASONS } from '../metrics/counters.ts';
-import {
-  type ClusterSample,
-  configurationText,
-  endpointsText,
-  memoryText,
-  messageStoreText,
-  ProcessMetrics,
-  workersText,
-} from '../metrics/prometheus.ts';
+import { type EndpointSample, endpointsText } from '../metrics/endpoint-text.ts';
+import { type ClusterSample, configurationText, memoryText, messageStoreText, ProcessMetrics, workersText } from '../metrics/prometheus.ts';
 import { type EndpointExtras, reportEndpoint } from '../metrics/report.ts';
 import { storeSizeText } from '../metrics/store-size.ts';
 import type { StoredEndpoint } from '../storage/contract.ts';
+import type { WorkerHandle } from '../thread/worker-handle.ts';
 import type { Clients } from './clients.ts';
 import type { Cluster } from './cluster/cluster.ts';
 import type { EndpointMetrics, EndpointStatus, HealthAnswer, ResourcesAnswer } from './contract.ts';
@@ -29,7 +24,7 @@ import { RetainedTotals } from './retained-totals.ts';
 import type { CertificateWatch } from './tls/certificate-watch.ts';
 import type { WatchHub } from './watch.ts';
 import type { Supervisor } from './workers/supervisor.ts';
-import { ThreadUsageReader } from './workers/thread-usage.ts';
+import { ThreadUsageReader, type Usage } from './workers/thread-usage.ts';
 import type { Watchdog } from './workers/watchdog.ts';
 
 export interface MonitorOptions {
@@ -83,35 +78,44 @@ export class Monitor {
     return [...this.#chosen(port).map((stored) => this.#statusOf(stored)), ...this.#removed(port)];
   }
 
-  /** Numbers of all endpoints, or of the endpoint on `port`, in the form of `GET /api/endpoints/metrics`. */
+  /** Numbers of all endpoints, or of the endpoint on `port`, in the form of `GET /api/endpoints/metrics`. Made in turns. */
   async metrics(port?: number): Promise<EndpointMetrics[]> {
-    await this.#countSessions();
-    const chosen = this.#chosen(port);
-    return Promise.all(
-      chosen.map(async (stored) => reportEndpoint(this.#options.collector.of(stored.endpoint.id), await this.#extras(stored))),
-    );
+    return inTurns(await this.#samples(port), ({ counters, extras }) => reportEndpoint(counters, extras));
   }
 
-  /** Prometheus text: with `port` of one endpoint, else of the whole node with the metrics of the process. */
-  async prometheus(port?: number): Promise<string> {
-    await this.#countSessions();
-    const { collector } = this.#options;
-    const samples = await Promise.all(
-      this.#chosen(port).map(async (stored) => ({ counters: collector.of(stored.endpoint.id), extras: await this.#extras(stored) })),
-    );
-    const endpoints = await endpointsText(samples);
+  /** Prometheus text, made while it is read: with `port` of one endpoint, else of the whole node with the metrics of the process. */
+  async prometheus(port?: number): Promise<Iterable<string>> {
+    const endpoints = endpointsText(await this.#samples(port));
     if (port !== undefined) return endpoints;
+    const node = await this.#nodeText();
+    function* text(): Generator<string> {
+      yield* endpoints;
+      yield node;
+    }
+    return text();
+  }
+
+  /** In turns. */
+  async #samples(port: number | undefined): Promise<EndpointSample[]> {
+    const [usages] = await Promise.all([this.#usages(), this.#countSessions()]);
+    return inTurns(this.#chosen(port), (stored) => ({
+      counters: this.#options.collector.of(stored.endpoint.id),
+      extras: this.#extras(stored, usages),
+    }));
+  }
+
+  async #nodeText(): Promise<string> {
     const workers = `${await this.#workersText()}\n${await memoryText(this.#memory())}`;
     const messages = await messageStoreText(this.#options.supervisor.messages);
     const configuration = await configurationText(this.#configuration(), this.#clusterSample());
     const store = storeSizeText(this.#options.keeper.size);
     const ofProcess = await this.#process.text(this.#totals(), this.#retained.sample);
-    return `${endpoints}\n${configuration}\n${store}\n${workers}\n${messages}\n${ofProcess}`;
+    return `${configuration}\n${store}\n${workers}\n${messages}\n${ofProcess}`;
   }
 
   #configuration() {
     const { desired, reconciler } = this.#options;
-    const diverged = this.#unlikeStore(this.#chosen(undefined).map((stored) => this.#statusOf(stored))).length;
+    const diverged = this.#states().failed.length;
     return { revision: desired.revision, isStoreUp: desired.storeError === null, diverged, ...reconciler.counts };
   }
 
@@ -123,10 +127,22 @@ export class Monitor {
     return { isNatsUp: nats.connected, lag, up: nodes.up, down: nodes.total - nodes.up, diverged, counts: cluster.counts };
   }
 
-  /** Endpoints that do not run as the store says. */
-  #unlikeStore(states: EndpointStatus[]): EndpointStatus[] {
-    const { reconciler } = this.#options;
-    return states.filter(({ id, state }) => state === 'failed' || reconciler.problemOf(id) !== null);
+  /** The number of running endpoints, and the endpoints that do not run as the store says. Cheaper than `status`. */
+  #states(): { total: number; running: number; areAllStopped: boolean; failed: HealthAnswer['endpoints']['failed'] } {
+    const { runners, reconciler } = this.#options;
+    const all = this.#chosen(undefined);
+    const failed: HealthAnswer['endpoints']['failed'] = [];
+    let [running, stopped] = [0, 0];
+    for (const { endpoint } of all) {
+      const { id, port } = endpoint;
+      const runner = runners.peek(id);
+      const state = runner?.state ?? 'stopped';
+      if (state === 'running') running++;
+      if (state === 'stopped') stopped++;
+      const problem = reconciler.problemOf(id);
+      if (state === 'failed' || problem !== null) failed.push({ id, port, reason: runner?.lastError ?? problem ?? 'unknown' });
+    }
+    return { total: all.length, running, areAllStopped: stopped === all.length, failed };
   }
 
   #totals() {
@@ -145,24 +161,27 @@ export class Monitor {
   }
 
   async #workersText(): Promise<string> {
-    const usages = this.#options.supervisor.workers.map(async (worker) => ({ worker, usage: await this.#usage.of(worker) }));
-    const answered = (await Promise.all(usages)).flatMap(({ worker, usage }) =>
+    const answered = [...(await this.#usages())].flatMap(([worker, usage]) =>
       usage === null ? [] : { worker: worker.name, role: worker.boot.role, ...usage },
     );
     return workersText(answered);
   }
 
+  /** Of every living thread; null: it does not answer within a second. */
+  async #usages(): Promise<Map<WorkerHandle, Usage | null>> {
+    const all = this.#options.supervisor.workers.map(async (worker) => [worker, await this.#usage.of(worker)] as const);
+    return new Map(await Promise.all(all));
+  }
+
   health(startup: NonNullable<HealthAnswer['startup']>): HealthAnswer {
     const { node, version, storeType, desired, supervisor, watchdog, cluster } = this.#options;
-    const states = this.#chosen(undefined).map((stored) => this.#statusOf(stored));
-    const failed = this.#unlikeStore(states).map(({ id, port, lastError }) => ({ id, port, reason: lastError ?? 'unknown' }));
-    const running = states.filter(({ state }) => state === 'running').length;
+    const { total, running, areAllStopped, failed } = this.#states();
     const blockedWorkers = watchdog.blocked.map(({ name }) => name);
     const nats = cluster?.status().nats ?? null;
     const isWhole = failed.length === 0 && blockedWorkers.length === 0 && supervisor.hasSession;
     const { cause, counts } = supervisor.messages;
     const isOk = isWhole && desired.storeError === null && cause === null && nats?.connected !== false;
-    const isServing = running > 0 || states.every(({ state }) => state === 'stopped');
+    const isServing = running > 0 || areAllStopped;
     return {
       status: isOk ? 'ok' : isServing ? 'degraded' : 'failed',
       node,
@@ -176,7 +195,7 @@ export class Monitor {
       },
       messages: { ok: cause === null, reason: this.#storeProblem, refused: counts.refused, lost: counts.lost },
       nats,
-      endpoints: { total: states.length, running, failed },
+      endpoints: { total, running, failed },
       workerRestarts: supervisor.restarts,
       blockedWorkers,
       startup,
@@ -190,16 +209,17 @@ export class Monitor {
   }
 
   async resources(): Promise<ResourcesAnswer> {
-    const { supervisor, runners, node } = this.#options;
+    const { runners, node } = this.#options;
     const memory = process.memoryUsage();
     const cpu = process.cpuUsage();
-    const threads = supervisor.workers.map(async (worker) => {
-      const usage = await this.#usage.of(worker);
-      const endpoints = runners.all().filter((runner) => runner.workers.includes(worker));
+    const usages = await this.#usages();
+    const endpoints = new Map<WorkerHandle, string[]>([...usages.keys()].map((worker) => [worker, []]));
+    for (const runner of runners.all()) for (const worker of runner.workers) endpoints.get(worker)?.push(runner.id);
+    const threads = [...usages].map(([worker, usage]) => {
       return {
         name: worker.name,
         role: worker.boot.role,
-        endpoints: endpoints.map((runner) => runner.id),
+        endpoints: endpoints.get(worker) ?? [],
         cpuPercent: usage?.cpuPercent ?? 0,
         heapUsedBytes: usage?.heapUsedBytes ?? 0,
         eventLoopLagMsP99: usage?.eventLoopLagMsP99 ?? 0,
@@ -210,7 +230,7 @@ export class Monitor {
     return {
       cpu: { userSeconds: cpu.user / 1e6, systemSeconds: cpu.system / 1e6, percent: this.#cpuBefore.percent },
       memory: { rssBytes: memory.rss, heapUsedBytes: memory.heapUsed, externalBytes: memory.external, ...this.#memory() },
-      threads: await Promise.all(threads),
+      threads,
       node,
       pid: process.pid,
     };
@@ -233,7 +253,7 @@ export class Monitor {
   #statusOf({ endpoint, revision }: StoredEndpoint): EndpointStatus {
     const runner = this.#options.runners.peek(endpoint.id);
     const since = runner?.listeningSince ?? null;
-    const online = this.#options.collector.of(endpoint.id).total('sessionsCurrent');
+    const online = this.#options.collector.peek(endpoint.id)?.total('sessionsCurrent') ?? 0;
     return {
       id: endpoint.id,
       port: endpoint.port,
@@ -254,12 +274,11 @@ export class Monitor {
     };
   }
 
-  async #extras({ endpoint, revision }: StoredEndpoint): Promise<EndpointExtras> {
+  #extras({ endpoint, revision }: StoredEndpoint, all: ReadonlyMap<WorkerHandle, Usage | null>): EndpointExtras {
     const runner = this.#options.runners.peek(endpoint.id);
     const certificate = this.#options.certificates.statusOf(runner);
-    const usages = await Promise.all((runner?.workers ?? []).map((worker) => this.#usage.of(worker)));
-    const sum = (read: (usage: NonNullable<(typeof usages)[number]>) => number) =>
-      usages.reduce((total, usage) => total + (usage === null ? 0 : read(usage)), 0);
+    const usages = (runner?.workers ?? []).flatMap((worker) => all.get(worker) ?? []);
+    const sum = (read: (usage: Usage) => number) => usages.reduce((total, usage) => total + read(usage), 0);
     return {
       port: endpoint.port,
       endpoint: endpoint.id,

@@ -7,6 +7,7 @@ const NONE: RetainedCounts = { messages: 0, bytes: 0, refused: 0, namespaces: []
 
 export class RetainedTotals {
   #last = NONE;
+  #byEndpoint = new Map<string, { messages: number; bytes: number }>();
   /** refusals counted by session workers that have ended */
   #refusedBefore = 0;
 
@@ -20,6 +21,7 @@ export class RetainedTotals {
       if (further > 0) onRefused(endpoint, further);
     }
     this.#last = counts;
+    this.#byEndpoint = new Map(counts.endpoints.map((each) => [each.endpoint, each]));
   }
 
   /** Messages that the node refused to retain, since the start. */
@@ -33,7 +35,7 @@ export class RetainedTotals {
 
   /** Retained messages that came through an endpoint. */
   of(id: string): { messages: number; bytes: number } {
-    const { messages, bytes } = this.#last.endpoints.find(({ endpoint }) => endpoint === id) ?? { messages: 0, bytes: 0 };
+    const { messages, bytes } = this.#byEndpoint.get(id) ?? { messages: 0, bytes: 0 };
     return { messages, bytes };
   }
 }

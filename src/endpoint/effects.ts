@@ -54,7 +54,7 @@ export function diffEndpoints(from: Endpoint, to: Endpoint): KeyChange[] {
   const changes: KeyChange[] = [];
   const [shownFrom, shownTo] = [maskSecrets(from), maskSecrets(to)];
   for (const [key, effect] of Object.entries(EFFECTS) as [keyof Endpoint, Effect][]) {
-    if (isDeepStrictEqual(from[key], to[key])) continue;
+    if (from[key] === to[key] || isDeepStrictEqual(from[key], to[key])) continue;
     if (key === 'serverOptions' || key === 'childOptions') changes.push(...diffOptions(key, from, to, effect));
     else if (key === 'sslConfig') changes.push(...diffSslConfig(from, to));
     else changes.push({ path: key, from: shownFrom[key], to: shownTo[key], effect });

@@ -29,9 +29,17 @@ export interface AddressLimits {
   perSecond: number;
 }
 
+/**
+ * Zeroed memory that costs nothing before it is used. One that could grow is mapped; any other one is allocated and cleared, which takes a
+ * millisecond of the thread for each endpoint.
+ */
+function mapped(bytes: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(bytes, { maxByteLength: bytes });
+}
+
 /** A block for one endpoint. */
 export function createAddressTable(): SharedArrayBuffer {
-  const memory = new SharedArrayBuffer(TABLE_BYTES);
+  const memory = mapped(TABLE_BYTES);
   // A secret spreads the addresses: a stranger who knew their slots could fill them.
   new Uint8Array(memory).set(crypto.getRandomValues(new Uint8Array(SEED_BYTES)));
   return memory;
@@ -39,7 +47,7 @@ export function createAddressTable(): SharedArrayBuffer {
 
 /** Places of one worker, by slot. The worker alone writes them; main returns the places of a dead worker. */
 export function createAddressPlaces(): SharedArrayBuffer {
-  return new SharedArrayBuffer(SLOTS * 4);
+  return mapped(SLOTS * 4);
 }
 
 /** View of one endpoint's block. */

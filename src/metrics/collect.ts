@@ -18,13 +18,16 @@ const IS_GAUGE = Uint8Array.from({ length: COUNTER_SLOTS }, (_, slot) => (GAUGES
 /** Removed endpoints whose counters are kept: an endpoint that comes back continues to count. */
 const REMEMBERED_MAX = 10_000;
 
+/** Sums that last no longer than a sample, which 2,000 endpoints take each second. */
+const sums = new Float64Array(COUNTER_NAMES.length);
+
 /** The counters of one endpoint. */
 export class EndpointCounters {
   readonly #live = new Map<SharedArrayBuffer, Float64Array>();
   readonly #retired = new Float64Array(COUNTER_SLOTS);
-  #before: Float64Array = new Float64Array(COUNTER_SLOTS);
+  readonly #before = new Float64Array(COUNTER_NAMES.length);
   #beforeMs: number | null = null;
-  readonly #rates = new Float64Array(COUNTER_SLOTS);
+  readonly #rates = new Float64Array(COUNTER_NAMES.length);
   #connectionsMax = 0;
   #sessionsMax = 0;
   #readPeak: () => number = () => 0;
@@ -92,12 +95,14 @@ export class EndpointCounters {
   sample(nowMs: number): void {
     this.#connectionsMax = this.connectionsMax;
     this.#sessionsMax = this.sessionsMax;
-    const now = this.totals();
+    const width = COUNTER_NAMES.length;
+    for (let slot = 0; slot < width; slot++) sums[slot] = this.#retired[slot]!;
+    for (const slots of this.#live.values()) for (let slot = 0; slot < width; slot++) sums[slot]! += slots[slot]!;
     const seconds = this.#beforeMs === null ? 0 : (nowMs - this.#beforeMs) / 1000;
-    for (let slot = 0; slot < COUNTER_NAMES.length; slot++) {
-      this.#rates[slot] = seconds > 0 ? Math.max(0, now[slot]! - this.#before[slot]!) / seconds : 0;
+    for (let slot = 0; slot < width; slot++) {
+      this.#rates[slot] = seconds > 0 ? Math.max(0, sums[slot]! - this.#before[slot]!) / seconds : 0;
     }
-    this.#before = now;
+    this.#before.set(sums);
     this.#beforeMs = nowMs;
   }
 }
@@ -114,6 +119,11 @@ export class MetricsCollector {
       this.#endpoints.set(id, counters);
     }
     return counters;
+  }
+
+  /** Those of one endpoint, if anything was counted for it. */
+  peek(id: string): EndpointCounters | undefined {
+    return this.#endpoints.get(id);
   }
 
   /** To be called each second. */

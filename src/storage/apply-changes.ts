@@ -7,15 +7,20 @@ import { type ChangeMeta, type HistoryRow, type StoreChange, type StoredEndpoint
 /** Longest actor name. Every supported database compares and indexes a text of this length exactly. */
 const ACTOR_MAX = 255;
 
+/** Who has a port. */
+export type Owner = Pick<Endpoint, 'id' | 'port'>;
+
 export interface AppliedChanges {
-  /** the whole content after the commit, by id */
+  /** the content after the commit, by id, as far as it was given */
   next: Map<string, StoredEndpoint>;
   /** one row per change, in the order of the changes */
   history: HistoryRow[];
 }
 
 /**
- * Applies all changes at once, so that ports may move between endpoints in one commit. Does not modify `current`.
+ * Applies all changes at once, so that ports may move between endpoints in one commit. Does not modify `current`. The result shares its
+ * endpoints with the arguments: a store that keeps objects takes copies.
+ * @param others the endpoints that `current` lacks, because neither `changes` nor `expected` names them
  * @throws FluxError `invalid` (no change, one id twice, an actor name that is too long), `revision-mismatch`, `exists`, `not-found`
  */
 export function applyChanges(
@@ -24,6 +29,7 @@ export function applyChanges(
   expected: Record<string, number>,
   meta: ChangeMeta,
   stamp: { revision: number; at: number },
+  others: Iterable<Owner> = [],
 ): AppliedChanges {
   if (meta.actor.length > ACTOR_MAX) throw new FluxError('invalid', `The name of an actor must have at most ${ACTOR_MAX} characters`);
   if (changes.length === 0) throw new FluxError('invalid', 'A commit needs at least one change');
@@ -39,12 +45,12 @@ export function applyChanges(
     const before = current.get(id)?.endpoint ?? null;
     const after = change.kind === 'put' ? change.endpoint : null;
     if (after === null) next.delete(id);
-    else next.set(id, { endpoint: structuredClone(after), revision: stamp.revision });
+    else next.set(id, { endpoint: after, revision: stamp.revision });
     const port = after?.port ?? before?.port;
     if (port === undefined) throw new FluxError('not-found', `There is no endpoint ${id}`);
-    history.push({ ...pickMeta(meta), ...stamp, id, port, before: structuredClone(before), after: structuredClone(after) });
+    history.push({ ...pickMeta(meta), ...stamp, id, port, before, after });
   }
-  checkPorts(next);
+  checkPorts([...others, ...[...next.values()].map(({ endpoint }) => endpoint)]);
   return { next, history };
 }
 
@@ -67,9 +73,9 @@ function checkExpected(current: ReadonlyMap<string, StoredEndpoint>, expected: R
   }
 }
 
-function checkPorts(content: ReadonlyMap<string, StoredEndpoint>): void {
-  const owners = new Map<number, Endpoint>();
-  for (const { endpoint } of content.values()) {
+function checkPorts(endpoints: readonly Owner[]): void {
+  const owners = new Map<number, Owner>();
+  for (const endpoint of endpoints) {
     const owner = owners.get(endpoint.port);
     if (owner !== undefined) {
       const message = `Port ${endpoint.port} belongs to both endpoint ${owner.id} and endpoint ${endpoint.id}`;

@@ -104,7 +104,25 @@ function bound(host: string, port: number, flags: number): SocketHandle {
 /** The path of a Unix socket has 107 bytes at most. */
 const PLACE_LENGTH_MAX = 80;
 
-/** A folder for one offer, closed to other users of the machine. @throws FluxError `internal` when no folder can be made */
+/** The folder of all offers that wait now. It goes with the last of them. */
+let shared: { path: string; offers: number } | null = null;
+let nextOffer = 0;
+
+/** A path for one offer, closed to other users of the machine. @throws FluxError `internal` when no folder can be made */
+function takePlace(): string {
+  shared ??= { path: makeFolder(), offers: 0 };
+  shared.offers++;
+  return join(shared.path, String(nextOffer++));
+}
+
+function leavePlace(path: string): void {
+  rmSync(path, { force: true });
+  if (shared === null || --shared.offers > 0) return;
+  rmSync(shared.path, { recursive: true, force: true });
+  shared = null;
+}
+
+/** A folder that is closed to other users of the machine. @throws FluxError `internal` when no folder can be made */
 function makeFolder(): string {
   let problem: unknown;
   for (const place of [tmpdir(), '/dev/shm', '/run']) {
@@ -129,13 +147,12 @@ export interface Offer {
 /** Main only. @throws FluxError `internal` when the system refuses */
 export function offerSockets(handles: readonly SocketHandle[]): Offer {
   const { Pipe, constants } = bindings().pipe;
-  const folder = makeFolder();
-  const path = join(folder, 's');
+  const path = takePlace();
   const server = new Pipe(constants.SERVER);
   const status = server.bind(path) || server.listen(1);
   if (status !== 0) {
     server.close();
-    rmSync(folder, { recursive: true, force: true });
+    leavePlace(path);
     throw new FluxError('internal', 'sockets cannot be passed to a worker', { cause: systemError(status, path) });
   }
   // It takes its path with it.
@@ -151,7 +168,7 @@ export function offerSockets(handles: readonly SocketHandle[]): Offer {
       if (close === null) return;
       close();
       close = null;
-      rmSync(folder, { recursive: true, force: true });
+      leavePlace(path);
     },
   };
 }

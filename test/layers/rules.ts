@@ -76,7 +76,7 @@ export const WALL_CLOCK_READERS: readonly string[] = [
   'src/control/transfer/transfer.ts',
   'src/control/watch.ts',
   'src/kernel/lasting-clock.ts',
-  'src/metrics/prometheus.ts',
+  'src/metrics/endpoint-text.ts',
   'src/metrics/report.ts',
   'src/storage/jetstream/jetstream-store.ts',
   'src/storage/jetstream/past.ts',

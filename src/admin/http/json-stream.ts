@@ -1,6 +1,10 @@
 /** Answers that are sent while they are made: one chunk at a time, so that the thread does other work in between. */
 
 import { JSON_TYPE } from './envelope.ts';
+import type { Reply } from './route.ts';
+
+/** Pieces of a text. */
+type Text = AsyncIterable<string> | Iterable<string>;
 
 /** Characters of one chunk. */
 const CHUNK_CHARACTERS = 64 * 1024;
@@ -12,7 +16,16 @@ export function streamed(data: AsyncIterable<string>, headers: Record<string, st
     yield* data;
     yield '}\n';
   }
-  const parts = text();
+  return streamedText(text(), { 'content-type': JSON_TYPE, ...headers });
+}
+
+async function* eachOf(text: Text): AsyncGenerator<string> {
+  yield* text;
+}
+
+/** A text as it is made. When it fails in the middle, the connection breaks off. */
+export function streamedText(text: Text, headers: Record<string, string>): Response {
+  const parts = eachOf(text);
   const encoder = new TextEncoder();
   const body = new ReadableStream<Uint8Array>(
     {
@@ -34,7 +47,15 @@ export function streamed(data: AsyncIterable<string>, headers: Record<string, st
     },
     { highWaterMark: 0 },
   );
-  return new Response(body, { headers: { 'content-type': JSON_TYPE, ...headers } });
+  return new Response(body, { headers });
+}
+
+/** A longer list is written in turns; a shorter one takes no longer than any other answer. */
+export const AT_ONCE_MAX = 100;
+
+/** The list as the data of an answer. */
+export function listReply(values: readonly unknown[]): Reply | Response {
+  return values.length <= AT_ONCE_MAX ? { data: values } : streamed(listText(values), {});
 }
 
 /** A list as JSON, element by element. */

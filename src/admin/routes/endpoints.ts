@@ -2,11 +2,11 @@
 
 import { isIP } from 'node:net';
 import { z } from '@hono/zod-openapi';
-import type { Control } from '../../control/contract.ts';
+import type { Control, EndpointView } from '../../control/contract.ts';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { readableDiff } from '../../endpoint/secrets/readable-diff.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import { listText, streamed } from '../http/json-stream.ts';
+import { AT_ONCE_MAX, listReply, listText, streamed, streamedText } from '../http/json-stream.ts';
 import { etagOf, matchesNone } from '../http/request.ts';
 import { type Call, type Reply, type Route, type RouteInfo, readRoute } from '../http/route.ts';
 import {
@@ -50,13 +50,25 @@ function refuseUnknown(control: Control, port: number | undefined, found: unknow
   if (port !== undefined && found.length === 0) control.get({ port });
 }
 
-function listReply({ control, ifNoneMatch }: Call): Reply {
+function endpointsReply({ control, ifNoneMatch }: Call): Reply | Response {
   const revision = control.revision();
   const headers = { etag: etagOf(revision), 'cache-control': 'private, no-cache' };
   if (matchesNone(ifNoneMatch, revision)) return { status: 304, data: null, headers };
   const views = control.list();
+  const activePorts = control.activePorts();
+  if (views.length > AT_ONCE_MAX) return streamed(endpointsText(views, activePorts), headers);
   const endpoints = Object.fromEntries(views.map(({ endpoint }) => [String(endpoint.port), toPublicEndpoint(endpoint)]));
-  return { data: { endpoints, activePorts: control.activePorts(), total: views.length }, headers };
+  return { data: { endpoints, activePorts, total: views.length }, headers };
+}
+
+/** The same answer, piece by piece. */
+async function* endpointsText(views: readonly EndpointView[], activePorts: number[]): AsyncGenerator<string> {
+  let separator = '{"endpoints":{';
+  for (const { endpoint } of views) {
+    yield `${separator}"${endpoint.port}":${JSON.stringify(toPublicEndpoint(endpoint))}`;
+    separator = ',';
+  }
+  yield `},"activePorts":${JSON.stringify(activePorts)},"total":${views.length}}`;
 }
 
 function getReply(query: z.output<typeof optionalKey>, { control, ifNoneMatch }: Call): Reply {
@@ -91,9 +103,6 @@ function publicRow(row: HistoryRow): Record<string, unknown> {
     diff: before === null || after === null ? [] : readableDiff(before, after),
   };
 }
-
-/** More rows than these are streamed. */
-const ROWS_AT_ONCE = 100;
 
 function* publicRows(rows: HistoryRow[]): Generator<Record<string, unknown>> {
   for (const row of rows) yield publicRow(row);
@@ -135,7 +144,7 @@ const listSchema = z.object({
 
 export const endpointRoutes: Route[] = [
   readRoute({ ...info('list', 'All endpoints, by port'), query: z.object({}), answer: { data: listSchema, etag: true } }, (_query, call) =>
-    listReply(call),
+    endpointsReply(call),
   ),
   readRoute(
     {
@@ -155,7 +164,7 @@ export const endpointRoutes: Route[] = [
       const port = portOf(control, query);
       const data = await control.statusEverywhere(port);
       refuseUnknown(control, port, data);
-      return { data };
+      return listReply(data);
     },
   ),
   readRoute(
@@ -167,10 +176,9 @@ export const endpointRoutes: Route[] = [
     async (query, { control }) => {
       const port = portOf(control, query);
       if (port !== undefined) control.get({ port });
-      if (query.format === 'prometheus')
-        return new Response(await control.prometheus(port), { headers: { 'content-type': PROMETHEUS_TYPE } });
+      if (query.format === 'prometheus') return streamedText(await control.prometheus(port), { 'content-type': PROMETHEUS_TYPE });
       const data = await control.metrics(port);
-      return { data: port === undefined ? data : (data[0] ?? null) };
+      return port === undefined ? listReply(data) : { data: data[0] ?? null };
     },
   ),
   readRoute(
@@ -195,7 +203,7 @@ export const endpointRoutes: Route[] = [
     { ...info('history', 'Changes, newest first', [503]), query: historyQuery, answer: { data: z.array(historyRowSchema) } },
     async (query, { control }) => {
       const rows = await control.history(toHistoryQuery(query));
-      return rows.length <= ROWS_AT_ONCE ? { data: rows.map(publicRow) } : streamed(listText(publicRows(rows)), {});
+      return rows.length <= AT_ONCE_MAX ? { data: rows.map(publicRow) } : streamed(listText(publicRows(rows)), {});
     },
   ),
 ];

@@ -2,6 +2,7 @@
 
 import { z } from '@hono/zod-openapi';
 import type { HealthAnswer, ResourcesAnswer } from '../../control/contract.ts';
+import { streamedText } from '../http/json-stream.ts';
 import { type Reply, type Route, readRoute } from '../http/route.ts';
 import { PROMETHEUS_TYPE } from './endpoints.ts';
 
@@ -132,6 +133,6 @@ export const systemRoutes: Route[] = [
       query: z.object({}),
       answer: { raw: { [PROMETHEUS_TYPE]: z.string() } },
     },
-    async (_query, { control }) => new Response(await control.prometheus(), { headers: { 'content-type': PROMETHEUS_TYPE } }),
+    async (_query, { control }) => streamedText(await control.prometheus(), { 'content-type': PROMETHEUS_TYPE }),
   ),
 ];

@@ -29,15 +29,15 @@ export function setAnswerOf(applied: Applied, set: ChangeSet): SetAnswer {
 
 export const NOTHING_WAITS = 'nothing was changed, so nothing waits for a confirmation';
 
-/** Answer to a dry run. @throws FluxError when the set would be refused for more than a missing `force` */
-export function dryAnswerOf(set: ChangeSet, desired: Desired): SetAnswer {
-  const { judged, warnings } = foresee(set, desired);
+/** Answer to a dry run. @throws FluxError when the set would be refused for another reason than a missing `force` */
+export async function dryAnswerOf(set: ChangeSet, desired: Desired): Promise<SetAnswer> {
+  const { judged, warnings } = await foresee(set, desired);
   return { revision: null, changes: outcomesOf(judged), nodes: [], warnings };
 }
 
-/** The effect that a set would have on each endpoint. @throws FluxError as `dryAnswerOf` */
-export function planOf(set: ChangeSet, desired: Desired, runners: Runners): PlanAnswer {
-  const { judged, warnings } = foresee(set, desired);
+/** Endpoint by endpoint, what a set would do. @throws FluxError as `dryAnswerOf` */
+export async function planOf(set: ChangeSet, desired: Desired, runners: Runners): Promise<PlanAnswer> {
+  const { judged, warnings } = await foresee(set, desired);
   const endpoints = judged.map((change) => ({
     id: change.id,
     port: change.port,

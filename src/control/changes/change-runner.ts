@@ -13,6 +13,7 @@ import { type DrainRequest, NO_DRAIN } from '../endpoints/drain.ts';
 import type { Driver, Prepared } from '../endpoints/driver.ts';
 import type { Runners } from '../endpoints/runners.ts';
 import { type ChangeSet, type JudgedChange, judge, keysOf, toStoreChanges } from './change-set.ts';
+import { sideBySide } from './lanes.ts';
 import type { Spreader } from './spreader.ts';
 
 export interface ChangeRunnerOptions {
@@ -50,9 +51,7 @@ interface Job {
   failure: unknown;
 }
 
-/** Endpoints that are opened or closed at once, because each may start threads. */
-const SIDE_BY_SIDE = 8;
-/** Most endpoints of one set that get a log line each. */
+/** Endpoints of one set that get a line each in the log. */
 const LINES_MAX = 20;
 /** Most keys of an endpoint that its line names. */
 const KEYS_MAX = 10;
@@ -73,26 +72,22 @@ export class ChangeRunner {
    */
   async apply(set: ChangeSet): Promise<Applied> {
     const { desired } = this.#options;
-    const changes = judge(set, desired);
+    const changes = await judge(set, desired);
     if (changes.length === 0 && set.adopts === null)
       return { revision: desired.revision, changes, nodes: [this.outcome('applied')], confirmUntil: null, warnings: [] };
-    // The store compares with the state that is judged here, even when this process reads a newer state before the commit.
-    const whole = set.isWhole ? desired.complete : null;
     const keys = keysOf(changes);
-    // There must be no wait when no key is held: the locks have to cover the state that was judged.
+    // From here on without a wait where nothing is held: what the set is based on is what is locked.
+    desired.ensureBasis(changes, set.whole);
     if (!desired.waiting.isFree(keys, set.settles)) await desired.refuseWaiting(keys, set.settles);
-    return desired.exclusively(keys, () => this.#run(set, changes, whole));
+    return desired.exclusively(keys, () => this.#run(set, changes));
   }
 
   /** Only writes the set to the store: for a node whose endpoints have not started yet. @throws FluxError as `apply` */
   async commit(set: ChangeSet): Promise<number> {
     const { desired } = this.#options;
-    const changes = judge(set, desired);
+    const changes = await judge(set, desired);
     if (changes.length === 0) return desired.revision;
-    return desired.commit(toStoreChanges(changes), this.#meta(set), {
-      ...commitOptions(set),
-      whole: set.isWhole ? desired.complete : null,
-    });
+    return desired.commit(toStoreChanges(changes), this.#meta(set), commitOptions(set));
   }
 
   /** Reports to the other nodes that a waiting change was confirmed, so that they do not undo it. */
@@ -103,19 +98,20 @@ export class ChangeRunner {
 
   /** The outcome of an endpoint without a change: its present state. */
   current(id: string): NodeOutcome {
-    const runner = this.#options.runners.of(id);
-    if (runner.state === 'failed') return this.outcome('failed', runner.lastError);
-    return this.outcome(runner.state === 'starting' ? 'pending' : 'applied');
+    const runner = this.#options.runners.peek(id);
+    if (runner?.state === 'failed') return this.outcome('failed', runner.lastError);
+    return this.outcome(runner?.state === 'starting' ? 'pending' : 'applied');
   }
 
   outcome(state: NodeOutcome['state'], reason: string | null = null): NodeOutcome {
     return { node: this.#options.node, state, reason };
   }
 
-  /** A failing step undoes the steps before it. After the commit nothing is undone; repairs follow instead. */
-  async #run(set: ChangeSet, changes: JudgedChange[], whole: number | null): Promise<Applied> {
+  /** Each step undoes the ones before it when it fails; after the commit nothing is undone, but repaired. */
+  async #run(set: ChangeSet, changes: JudgedChange[]): Promise<Applied> {
     const { desired, driver } = this.#options;
     const deadline = new Deadline(set.context.timeoutMs);
+    const { adopts } = set;
     const jobs = changes.map((change): Job => ({ change, prepared: null, failure: null }));
     let revision: number;
     let confirmUntil: number | null;
@@ -128,10 +124,7 @@ export class ChangeRunner {
       const options = commitOptions(set);
       confirmUntil = options.confirmUntil ?? null;
       const meta = this.#meta(set);
-      revision =
-        set.adopts === null
-          ? await desired.commit(toStoreChanges(changes), meta, { ...options, whole })
-          : await desired.adopt(set.adopts, meta);
+      revision = adopts === null ? await desired.commit(toStoreChanges(changes), meta, options) : await desired.adopt(adopts, meta);
     } catch (error) {
       const closing = new Deadline(set.context.timeoutMs);
       await Promise.all(jobs.map(({ prepared }) => prepared !== null && driver.discard(prepared, closing)));
@@ -170,13 +163,13 @@ export class ChangeRunner {
   async #prepare(jobs: Job[], mustListen: boolean, deadline: Deadline): Promise<void> {
     const { desired, driver, runners } = this.#options;
     const failed: Job[] = [];
+    const holders = runners.byPort();
     await sideBySide(jobs, async (job) => {
       const { id, after, isAside } = job.change;
       if (isAside) return;
-      // All ports of a set fit together, so another endpoint of this node on a wanted port is about to leave it.
-      const leaving = runners
-        .all()
-        .flatMap((other) => (other.id !== id && after !== null && other.listensOn(after.port) ? [after.port] : []));
+      // Within one set all ports fit together: who else of this node listens on one that is taken now is about to leave it.
+      const others = after === null ? [] : (holders.get(after.port) ?? []);
+      const leaving = others.flatMap((other) => (other.id !== id && after !== null && other.listensOn(after.port) ? [after.port] : []));
       try {
         job.prepared = await driver.prepare(id, after, desired.revision + 1, deadline, new Set(leaving));
       } catch (error) {
@@ -269,9 +262,10 @@ function planOf(id: string, { host, port, sslConfig }: Endpoint) {
   return { id, host, port, sslConfig: sslConfig.enabled ? sslConfig : null };
 }
 
-function commitOptions({ context, settles }: ChangeSet): CommitOptions {
+function commitOptions({ context, settles, whole }: ChangeSet): CommitOptions & { whole: number | null } {
   const { confirmWithinMs } = context;
   return {
+    whole,
     ...(confirmWithinMs === undefined ? {} : { confirmUntil: wallNow() + confirmWithinMs }),
     ...(settles === null ? {} : { settles }),
   };
@@ -294,15 +288,4 @@ function bindFailure(failed: Job[], total: number): unknown {
   const names = failed.slice(0, NAMES_MAX).map(({ change, failure }) => `endpoint ${change.id}: ${toWireError(failure).message}`);
   const more = failed.length > NAMES_MAX ? `; and ${failed.length - NAMES_MAX} more` : '';
   return new FluxError(first.failure.kind, `${names.join('; ')}${more}`, { issues, cause: first.failure });
-}
-
-/** Runs `work` on all items, a bounded number at a time. Throws the first failure after all started items have ended. */
-async function sideBySide<T>(items: T[], work: (item: T) => Promise<void>): Promise<void> {
-  const waiting = [...items];
-  const lane = async () => {
-    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await work(item);
-  };
-  const ended = await Promise.allSettled(Array.from({ length: Math.min(SIDE_BY_SIDE, items.length) }, lane));
-  const failure = ended.find((each) => each.status === 'rejected');
-  if (failure !== undefined) throw failure.reason;
 }

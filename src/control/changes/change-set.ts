@@ -6,6 +6,7 @@ import { join } from '../../endpoint/problems.ts';
 import { mapSecrets } from '../../endpoint/secrets/secrets.ts';
 import { FluxError, type Issue } from '../../kernel/errors.ts';
 import { ENDPOINTS_MAX } from '../../kernel/input/file-form.ts';
+import { Pace } from '../../kernel/pace.ts';
 import type { ChangeMeta, Past, StoreChange, StoredEndpoint } from '../../storage/contract.ts';
 import { isSealed } from '../../storage/sealed/sealer.ts';
 import type { RequestContext } from '../contract.ts';
@@ -32,8 +33,11 @@ export interface ChangeSet {
   context: RequestContext;
   /** false: an endpoint that cannot listen is stored and tried again later; for the undoing of a change, which must not fail */
   mustListen: boolean;
-  /** true: the set depends on all endpoints, so none may change before the commit; false: only the endpoints of the set are compared */
-  isWhole: boolean;
+  /**
+   * What the set says depends on all endpoints, so that nobody may have changed any when it is stored: the revision up to which the
+   * configuration was known when the set was made. null: the endpoints of the set are compared.
+   */
+  whole: number | null;
   /** the waiting revision that this set undoes */
   settles: number | null;
   /** a whole history that the empty store takes instead of a new revision; it leads to the endpoints of the set */
@@ -53,23 +57,23 @@ export interface JudgedChange extends EndpointChange {
 }
 
 /**
- * The changes with an effect, in the order of the set, followed by the endpoints that lose `isDefault`.
- * @throws FluxError `invalid` (a fixed key), `default-endpoint`, `exists` (ports and ids of the whole resulting configuration)
+ * The changes that do something, in the order of the set, and behind them the endpoints that lose `isDefault`. A large set is compared in
+ * turns; whoever locks what it changes does so at once when this has resolved.
+ * @throws FluxError `invalid` (a fixed key), `default-endpoint`, `exists` (ports and ids of the whole configuration afterwards); for
+ *   Desired.onNewest() when what the set is based on has changed by now
  */
-export function judge(set: ChangeSet, desired: Desired): JudgedChange[] {
-  const judged = compare(set, desired);
-  refuseFixed(judged);
-  refuseSealed(judged);
+export async function judge(set: ChangeSet, desired: Desired): Promise<JudgedChange[]> {
+  const compared = await compare(set.changes);
+  desired.ensureBasis(set.changes, set.whole);
+  const judged = setAside(compared, set, desired);
   if (!set.options.force) for (const change of judged) guardDefault(change);
   ensureFit(set, judged, desired);
   return judged;
 }
 
-/** As `judge`, for a plan: does not refuse changes that need `force`. @throws FluxError `invalid`, `exists` */
-export function foresee(set: ChangeSet, desired: Desired): { judged: JudgedChange[]; warnings: string[] } {
-  const judged = compare(set, desired);
-  refuseFixed(judged);
-  refuseSealed(judged);
+/** As `judge`, for a plan: what would need `force` is not refused. @throws FluxError `invalid`, `exists` */
+export async function foresee(set: ChangeSet, desired: Desired): Promise<{ judged: JudgedChange[]; warnings: string[] }> {
+  const judged = setAside(await compare(set.changes), set, desired);
   ensureFit(set, judged, desired);
   const warnings = judged.filter(takesDefaultAway).map(({ id }) => `endpoint ${id} is the default endpoint: this needs force: true`);
   return { judged, warnings: set.options.force ? [] : warnings };
@@ -85,8 +89,26 @@ export function keysOf(judged: JudgedChange[]): string[] {
   return [...new Set(judged.flatMap(({ id, before, after }) => lockKeys(id, before?.endpoint ?? null, after)))];
 }
 
-function compare(set: ChangeSet, desired: Desired): JudgedChange[] {
-  const judged = set.changes.flatMap((change) => toJudged(change, false));
+/** Each change by itself. @throws FluxError `invalid`: a fixed key, a sealed secret */
+async function compare(changes: readonly EndpointChange[]): Promise<JudgedChange[]> {
+  const pace = new Pace();
+  const judged: JudgedChange[] = [];
+  const sealed: Issue[] = [];
+  for (const [index, change] of changes.entries()) {
+    // One change does not wait: of two at once, the second finds the first.
+    if (index > 0 && pace.isOver) await pace.next();
+    for (const one of toJudged(change, false)) {
+      judged.push(one);
+      sealed.push(...sealedIn(one));
+    }
+  }
+  refuseFixed(judged);
+  if (sealed.length > 0) throw new FluxError('invalid', `${sealed[0]?.path} ${sealed[0]?.message}`, { issues: sealed });
+  return judged;
+}
+
+/** With the endpoints that lose `isDefault` to one of the set. */
+function setAside(judged: JudgedChange[], set: ChangeSet, desired: Desired): JudgedChange[] {
   const chosen = judged.find(({ before, after }) => after?.isDefault === true && before?.endpoint.isDefault !== true);
   if (chosen === undefined) return judged;
   const named = new Map(set.changes.map((change) => [change.after?.id ?? change.before?.endpoint.id, change]));
@@ -122,17 +144,15 @@ function refuseFixed(judged: JudgedChange[]): void {
   if (issues.length > 0) throw new FluxError('invalid', `${issues.map(({ path }) => path).join(', ')} cannot be changed`, { issues });
 }
 
-/** Refuses secrets that look sealed: without a key, the next start would treat them as sealed. Imports open sealed secrets earlier. */
-function refuseSealed(judged: JudgedChange[]): void {
+/** Without a key such a text would be taken for sealed at the next start. Files may hold sealed secrets: they are opened before. */
+function sealedIn({ after, path }: EndpointChange): Issue[] {
   const issues: Issue[] = [];
-  for (const { after, path } of judged) {
-    if (after === null) continue;
-    mapSecrets(after, (secret, at) => {
-      if (isSealed(secret)) issues.push({ path: join(path, at), message: 'is a sealed secret: only an import takes one' });
-      return secret;
-    });
-  }
-  if (issues.length > 0) throw new FluxError('invalid', `${issues[0]?.path} ${issues[0]?.message}`, { issues });
+  if (after === null) return issues;
+  mapSecrets(after, (secret, at) => {
+    if (isSealed(secret)) issues.push({ path: join(path, at), message: 'is a sealed secret: only an import takes one' });
+    return secret;
+  });
+  return issues;
 }
 
 function takesDefaultAway({ before, after, isAside }: JudgedChange): boolean {

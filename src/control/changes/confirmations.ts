@@ -151,7 +151,7 @@ export class Confirmations {
         timeoutMs: UNDO_TIMEOUT_MS,
       },
       mustListen: false,
-      isWhole: false,
+      whole: null,
       settles: revision,
       adopts: null,
     };

@@ -29,7 +29,7 @@ export class Rollback {
     const request = readRollback(body);
     const set = await this.#toSet(request, context);
     const named = request.key === null ? {} : { endpoint: set.changes[0]?.after ?? null };
-    if (request.dryRun) return { ...dryAnswerOf(set, desired), ...named };
+    if (request.dryRun) return { ...(await dryAnswerOf(set, desired)), ...named };
     const applied = await changes.apply(set);
     // The state is that of the revision already, so a waiting revision in between has nothing left to undo.
     if (applied.changes.length === 0 && set.settles !== null) await desired.confirm(set.settles);
@@ -55,11 +55,11 @@ export class Rollback {
     const isOne = key !== null && changes.length === 1 && only?.before !== null;
     if (isOne && only?.before) desired.ensureRevision(only.before, context.expectedRevision);
     else desired.ensureWhole(context.expectedRevision);
-    const isWhole = key === null || (!isOne && context.expectedRevision !== null);
+    const whole = key === null || (!isOne && context.expectedRevision !== null) ? desired.complete : null;
     const settles = desired.waiting.undoneBy(revision, new Set(ids));
     // A caller over NATS is unauthenticated, so the history names NATS as the source, whatever the action.
     const source = context.source === 'nats' ? 'nats' : 'rollback';
-    return { action: 'rollback', source, changes, options, context, mustListen: true, isWhole, settles, adopts: null };
+    return { action: 'rollback', source, changes, options, context, mustListen: true, whole, settles, adopts: null };
   }
 
   /** A port means the endpoint that has it now, and the one that had it at the revision. @throws FluxError `not-found` */

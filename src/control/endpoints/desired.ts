@@ -50,6 +50,8 @@ export class Desired {
   onChanged: () => void = () => {};
   readonly #store: EndpointStore;
   readonly #byId = new Map<string, StoredEndpoint>();
+  /** of #byId, by port; null: the next reader sorts anew */
+  #sorted: StoredEndpoint[] | null = null;
   /** keys locked by a change under way → their revision at that time, 0 for none */
   readonly #locked = new Map<string, number>();
   /** keys that the reconciler is applying */
@@ -92,7 +94,12 @@ export class Desired {
 
   /** All endpoints, by port. */
   list(): StoredEndpoint[] {
-    return [...this.#byId.values()].sort((a, b) => a.endpoint.port - b.endpoint.port);
+    return [...this.#byPort];
+  }
+
+  get #byPort(): readonly StoredEndpoint[] {
+    this.#sorted ??= this.all().sort((a, b) => a.endpoint.port - b.endpoint.port);
+    return this.#sorted;
   }
 
   /** All endpoints, in no order. */
@@ -105,7 +112,7 @@ export class Desired {
   }
 
   byPort(port: number): StoredEndpoint | undefined {
-    return this.list().find(({ endpoint }) => endpoint.port === port);
+    return this.#byPort.find(({ endpoint }) => endpoint.port === port);
   }
 
   /**
@@ -134,6 +141,19 @@ export class Desired {
   ensureWhole(expected: number | null): void {
     if (expected === null || expected === this.revision) return;
     throw new FluxError('revision-mismatch', `revision ${expected} is not the current one, ${this.revision}`);
+  }
+
+  /**
+   * Checks that a change which was prepared in turns is still based on the current state.
+   * @param whole the revision of the whole configuration that the change is based on; null: only its endpoints count
+   * @throws an error for onNewest() when it is not
+   */
+  ensureBasis(changes: readonly { before: StoredEndpoint | null }[], whole: number | null): void {
+    for (const { before } of changes) {
+      if (before === null || this.#byId.get(before.endpoint.id)?.revision === before.revision) continue;
+      throw new OutdatedError('revision-mismatch', `endpoint ${before.endpoint.id} has just been changed`);
+    }
+    if (whole !== null && whole !== this.#complete) throw new OutdatedError('revision-mismatch', 'another endpoint has just been changed');
   }
 
   /**
@@ -224,6 +244,7 @@ export class Desired {
     if (!wentBack && snapshot.revision < this.#complete) return;
     this.#byId.clear();
     for (const stored of snapshot.endpoints) this.#byId.set(stored.endpoint.id, stored);
+    this.#sorted = null;
     this.#complete = snapshot.revision;
     if (wentBack) this.#ahead.clear();
     for (const [revision, changes] of [...this.#ahead].sort(([a], [b]) => a - b)) {
@@ -330,6 +351,7 @@ export class Desired {
   }
 
   #apply(changes: StoreChange[], revision: number): void {
+    this.#sorted = null;
     for (const change of changes) {
       if (change.kind === 'put') this.#byId.set(change.endpoint.id, { endpoint: change.endpoint, revision });
       else this.#byId.delete(change.id);

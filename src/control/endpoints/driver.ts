@@ -17,7 +17,7 @@ import { reachStep } from './change-steps.ts';
 import { asksToDrain, type DrainRequest } from './drain.ts';
 import { type Begun, ensureUnderstood, type Listener } from './listener.ts';
 import type { Runners } from './runners.ts';
-import { decideStep, type Step, workerGroupSize } from './step.ts';
+import { decideStep, type Running, type Step, workerGroupSize } from './step.ts';
 
 /** The listeners opened for an endpoint beside its running ones; activate() or discard() ends it. */
 export interface Prepared {
@@ -43,6 +43,8 @@ export interface DriverDefaults {
 }
 
 const NONE_LEAVING: ReadonlySet<number> = new Set();
+/** The state of an endpoint that does not run. */
+const NOT_RUNNING: Running = { state: 'stopped', workerCount: 0, wanted: null };
 /** The result when nothing had to be opened. */
 const NONE_BEGUN: Begun = { count: 0, accepting: [], refused: [], failure: null };
 
@@ -92,17 +94,16 @@ export class Driver {
     deadline: Deadline,
     leaving: ReadonlySet<number> = NONE_LEAVING,
   ): Promise<Prepared> {
-    const runner = this.#runners.of(id);
+    const running = this.#runners.peek(id) ?? NOT_RUNNING;
     const own = after === null ? null : this.asRun(after);
     if (own?.enabled === true) ensureUnderstood(own);
-    const { material: tls, warnings: ofTls } = await tlsOf(own, runner.wanted);
+    const { material: tls, warnings: ofTls } = await tlsOf(own, running.wanted);
     const warnings = [...this.loginWarnings(own), ...ofTls];
     reachStep('validated');
-    const step = decideStep(own, runner);
+    const step = decideStep(own, this.#runners.peek(id) ?? NOT_RUNNING);
+    const which = step.kind === 'resize' ? 'more' : 'all';
     const isOpening = own !== null && step.warm > 0;
-    const warm = isOpening
-      ? await runner.warm(this.#configOf(own, revision, tls), step.warm, step.kind === 'resize' ? 'more' : 'all', deadline, leaving)
-      : [];
+    const warm = isOpening ? await this.#runners.of(id).warm(this.#configOf(own, revision, tls), step.warm, which, deadline, leaving) : [];
     reachStep('bound');
     return { id, after: own, step, warm, begun: NONE_BEGUN, tls, warnings };
   }
@@ -145,13 +146,13 @@ export class Driver {
    */
   stuck(together: readonly Prepared[]): Map<Prepared, unknown> {
     const stuck = new Map<Prepared, unknown>();
+    const accepting = together.flatMap(({ begun, after }) => (begun.accepting.length > 0 && after !== null ? [after.port] : []));
+    const followers = new Set(accepting);
     for (const prepared of together) {
       const { id, begun } = prepared;
       if (begun.count === 0 || begun.accepting.length > 0) continue;
       const runner = this.#runners.of(id);
-      const isFollowed = together.some(
-        (other) => other !== prepared && other.begun.accepting.length > 0 && other.after !== null && runner.listensOn(other.after.port),
-      );
+      const isFollowed = runner.ports.some((port) => followers.has(port));
       if (runner.workerCount > 0 && !isFollowed) stuck.set(prepared, begun.failure);
     }
     return stuck;
@@ -169,7 +170,9 @@ export class Driver {
   }
 
   async #activate({ id, after, step, begun, tls }: Prepared, revision: number, drain: DrainRequest, deadline: Deadline): Promise<void> {
-    const runner = this.#runners.of(id);
+    // Nothing runs of an endpoint that is kept and not enabled, and nothing is made for it.
+    const runner = step.kind === 'nothing' ? this.#runners.peek(id) : this.#runners.of(id);
+    if (runner === undefined) return;
     if (step.kind === 'stop') {
       const { drained } = await runner.stop(drain);
       if (drain.drainMs === 0 && drain.drainRate === null) await deadline.reaches(drained);

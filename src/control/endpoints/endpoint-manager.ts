@@ -11,6 +11,7 @@ import { type ChangeOptions, readAdd, readTarget, readUpdate, type SingleAction 
 import { type ChangeRunner, confirmViewOf } from '../changes/change-runner.ts';
 import { type ChangeSet, foresee } from '../changes/change-set.ts';
 import { driftOf } from '../changes/file-drift.ts';
+import { sideBySide } from '../changes/lanes.ts';
 import type { ChangeAnswer, PlanAnswer, RequestContext } from '../contract.ts';
 import { probePort } from '../probe/port-probe.ts';
 import type { Desired } from './desired.ts';
@@ -47,11 +48,11 @@ export class EndpointManager {
     this.#options = options;
   }
 
-  /** Starts all enabled endpoints in parallel. The runners keep failures. Resolves when each endpoint was tried once. */
+  /** Starts all enabled endpoints, a few at a time. The runners keep failures. Resolves when each endpoint was tried once. */
   async startAll(deadline: Deadline): Promise<void> {
     const { desired, driver } = this.#options;
     const enabled = desired.list().filter(({ endpoint }) => endpoint.enabled);
-    await Promise.all(enabled.map((stored) => driver.start(stored, deadline)));
+    await sideBySide(enabled, (stored) => driver.start(stored, deadline));
   }
 
   /**
@@ -97,7 +98,7 @@ export class EndpointManager {
     const { before, after, options, warnings } = this.#read(action, body);
     if (before === null) desired.ensureWhole(context.expectedRevision);
     else desired.ensureRevision(before, context.expectedRevision);
-    const applied = await changes.apply(toSet(action, before, after, options, context));
+    const applied = await changes.apply(toSet(action, before, after, options, context, desired.complete));
     const isNothing = applied.changes.length === 0;
     if (isNothing && action === 'enable' && after !== null) await this.#options.runners.of(after.id).cancelDrain();
     if (isNothing && context.confirmWithinMs !== undefined) warnings.push(NOTHING_WAITS);
@@ -119,7 +120,8 @@ export class EndpointManager {
   /** The effect that a change would have. @throws FluxError when the change would be refused for more than a missing `force` */
   async plan(action: SingleAction, body: unknown, context: RequestContext): Promise<PlanAnswer> {
     const { before, after, options, warnings } = this.#read(action, body);
-    const { judged, warnings: needs } = foresee(toSet(action, before, after, options, context), this.#options.desired);
+    const { desired } = this.#options;
+    const { judged, warnings: needs } = await foresee(toSet(action, before, after, options, context, desired.complete), desired);
     const running = after === null ? null : (this.#options.runners.peek(after.id)?.wanted ?? null);
     const { warnings: ofCertificate } = await tlsOf(after, running);
     const ofNode = [...this.#options.driver.loginWarnings(after), ...(await this.#portWarnings(after))];
@@ -171,7 +173,9 @@ function toSet(
   after: Endpoint | null,
   options: ChangeOptions,
   context: RequestContext,
+  complete: number,
 ): ChangeSet {
+  const whole = before === null && context.expectedRevision !== null ? complete : null;
   return {
     action,
     source: context.source,
@@ -179,7 +183,7 @@ function toSet(
     options,
     context,
     mustListen: true,
-    isWhole: before === null && context.expectedRevision !== null,
+    whole,
     settles: null,
     adopts: null,
   };

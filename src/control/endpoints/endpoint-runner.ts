@@ -3,14 +3,13 @@
 import { steadyNow, wallNow } from '../../kernel/clock.ts';
 import { Deadline, pause } from '../../kernel/deadline.ts';
 import { toWireError } from '../../kernel/errors.ts';
-import { createAddressTable } from '../../metrics/address-table.ts';
-import { createSharedLimits, SharedLimits } from '../../metrics/shared-limits.ts';
 import type { Drain, EndpointRuntimeConfig } from '../../thread/messages.ts';
 import type { WorkerExit, WorkerHandle } from '../../thread/worker-handle.ts';
 import { Backoff } from '../backoff.ts';
 import type { EndpointState } from '../contract.ts';
 import { probePort } from '../probe/port-probe.ts';
 import { withTls } from '../tls/load-tls.ts';
+import { EndpointMemory } from '../workers/endpoint-memory.ts';
 import { AT_ONCE, type DrainRequest, type DrainStatus, Drains, leftOf, toDrain } from './drain.ts';
 import { Lingering } from './lingering.ts';
 import { type Begun, beginAll, Listener, type ListenerContext } from './listener.ts';
@@ -33,7 +32,7 @@ const COMMAND_TIMEOUT_MS = 10_000;
 export class EndpointRunner {
   readonly id: string;
   readonly #context: ListenerContext;
-  readonly #limits: SharedLimits;
+  readonly #memory = new EndpointMemory();
   readonly #backoff = new Backoff();
   #wanted: EndpointRuntimeConfig | null = null;
   #last: EndpointRuntimeConfig | null = null;
@@ -54,14 +53,12 @@ export class EndpointRunner {
   #restarts = 0;
 
   /** @param onChange called when the reported state may have changed */
-  constructor(id: string, context: Omit<ListenerContext, 'limits' | 'addresses'>, onChange: (runner: EndpointRunner) => void) {
+  constructor(id: string, context: Omit<ListenerContext, 'memory'>, onChange: (runner: EndpointRunner) => void) {
     this.id = id;
     this.#tell = () => onChange(this);
     this.#drains = new Drains(this.#tell);
-    const limits = createSharedLimits();
-    this.#limits = new SharedLimits(limits);
-    context.counters.watchPeak(() => this.#limits.peak);
-    this.#context = { ...context, limits, addresses: createAddressTable() };
+    context.counters.watchPeak(() => this.#memory.peak);
+    this.#context = { ...context, memory: this.#memory };
     this.#sockets = new ListeningSockets(context.logger);
     this.#lingering = new Lingering(this.#sockets, context.logger, this.#tell);
   }
@@ -119,6 +116,11 @@ export class EndpointRunner {
     return this.#all.every((listener) => listener.worker !== worker || listener.config.endpoint.exclusivePool);
   }
 
+  /** Ports that the endpoint accepts on: one, except during a change. */
+  get ports(): number[] {
+    return [...new Set(this.#listeners.map((listener) => listener.config.endpoint.port))];
+  }
+
   /** True while the endpoint accepts on this port. */
   listensOn(port: number): boolean {
     return this.#listeners.some((listener) => listener.config.endpoint.port === port);
@@ -130,8 +132,7 @@ export class EndpointRunner {
   }
 
   /**
-   * Starts an endpoint that does not listen. A failure becomes the state `failed`, and the runner tries again. Resolves after the first
-   * attempt.
+   * Starts an endpoint that does not listen. A failure becomes the state `failed`, and is retried. Resolves after the first attempt.
    * @throws FluxError of that attempt when the endpoint has come to listen with another configuration, which stays
    */
   async start(config: EndpointRuntimeConfig, size: number, deadline: Deadline): Promise<void> {
@@ -200,9 +201,8 @@ export class EndpointRunner {
   }
 
   /**
-   * Makes the accepting listeners the endpoint's own. The previous listeners stop accepting, and keep their clients until drain(). An
-   * endpoint that had stopped keeps its remaining clients. Resolves when the previous listeners no longer accept. repair() replaces
-   * listeners that did not begin.
+   * Makes the accepting listeners the endpoint's own. The previous listeners stop accepting, and keep their clients until drain(). Resolves
+   * when the previous listeners no longer accept. repair() replaces listeners that did not begin.
    */
   async activate(config: EndpointRuntimeConfig, { count, accepting, failure }: Begun): Promise<void> {
     this.#newGeneration();
@@ -364,7 +364,7 @@ export class EndpointRunner {
   /** Releases the connections and the memory of a dead worker's clients. */
   #bury(listener: Listener, reason: string): void {
     const { connections, heldBytes } = listener.bury();
-    this.#limits.release(connections, heldBytes);
+    this.#memory.release(connections, heldBytes);
     const message = `Endpoint ${listener.config.endpoint.port} lost its worker ${listener.worker.name}`;
     this.#context.logger.error(message, { endpoint: this.id, reason, connections });
   }

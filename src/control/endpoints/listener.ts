@@ -12,6 +12,7 @@ import type { Drain, EndpointRuntimeConfig, SocketOffer } from '../../thread/mes
 import { offerSockets } from '../../thread/socket-passing.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
 import { explainBind, probePort } from '../probe/port-probe.ts';
+import type { EndpointMemory } from '../workers/endpoint-memory.ts';
 import type { SharedPool } from '../workers/shared-pool.ts';
 import type { Supervisor } from '../workers/supervisor.ts';
 import { AT_ONCE } from './drain.ts';
@@ -22,10 +23,7 @@ export interface ListenerContext {
   supervisor: Supervisor;
   pool: SharedPool;
   counters: EndpointCounters;
-  /** shared over all listeners of the endpoint */
-  limits: SharedArrayBuffer;
-  /** shared over all listeners of the endpoint */
-  addresses: SharedArrayBuffer;
+  memory: EndpointMemory;
   logger: Logger;
 }
 
@@ -72,7 +70,8 @@ export class Listener {
     const listener = new Listener(worker, config, context);
     context.counters.attach(listener.#counters);
     try {
-      const memory = { limits: context.limits, addresses: context.addresses, places: listener.#places, counters: listener.#counters };
+      const { limits, addresses } = context.memory;
+      const memory = { limits, addresses, places: listener.#places, counters: listener.#counters };
       await listener.#pass(sockets, (offer) =>
         worker.call('endpoint.open', { config, memory, sockets: offer }, { timeoutMs: deadline.leftMs }),
       );
@@ -223,7 +222,7 @@ export class Listener {
     const lost = { connections: this.connections, heldBytes: this.#slots[SLOT.heldBytes]! };
     this.#letGo(this.#sockets);
     this.#context.counters.detach(this.#counters);
-    new AddressTable(this.#context.addresses, null).releaseAll(this.#places);
+    new AddressTable(this.#context.memory.addresses, null).releaseAll(this.#places);
     return lost;
   }
 }

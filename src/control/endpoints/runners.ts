@@ -54,6 +54,13 @@ export class Runners {
     return [...this.#byId.values()];
   }
 
+  /** Who accepts on each port: one runner, but for the time of a change. */
+  byPort(): Map<number, EndpointRunner[]> {
+    const holders = new Map<number, EndpointRunner[]>();
+    for (const runner of this.#byId.values()) for (const port of runner.ports) holders.set(port, [...(holders.get(port) ?? []), runner]);
+    return holders;
+  }
+
   /**
    * Closes lingering listeners that are not needed, and drops idle runners; to be called each second.
    * @param isKept true while the endpoint exists, or a change of it is under way

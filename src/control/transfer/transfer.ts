@@ -139,7 +139,7 @@ export class Transfer {
   async plan(body: Record<string, unknown>, context: RequestContext): Promise<PlanAnswer> {
     const { desired, runners } = this.#options;
     const { set, warnings } = await this.#prepareImport(body, context);
-    const plan = planOf(set, desired, runners);
+    const plan = await planOf(set, desired, runners);
     return { ...plan, warnings: [...warnings, ...plan.warnings] };
   }
 
@@ -185,6 +185,7 @@ export class Transfer {
     const request = problems.gather(() => readImport(rest));
     if (action === 'restore' && request?.mode === 'merge') problems.add('mode', 'a restore always replaces');
     const mode = action === 'restore' ? 'replace' : (request?.mode ?? 'merge');
+    const whole = desired.complete;
     const stored = new Map(desired.list().map((each) => [each.endpoint.id, each]));
     const reading = await readConfigs(configs, mode, stored, sealer).then(
       (value) => () => value,
@@ -202,7 +203,7 @@ export class Transfer {
       options: request.options,
       context,
       mustListen: true,
-      isWhole: mode === 'replace' || context.expectedRevision !== null,
+      whole: mode === 'replace' || context.expectedRevision !== null ? whole : null,
       settles: null,
       adopts: null,
     };
@@ -212,7 +213,7 @@ export class Transfer {
   async #make({ set, dryRun, warnings }: Prepared): Promise<SetAnswer> {
     const { desired, changes, keepsSecretsInClear } = this.#options;
     if (dryRun) {
-      const answer = dryAnswerOf(set, desired);
+      const answer = await dryAnswerOf(set, desired);
       return { ...answer, warnings: [...warnings, ...answer.warnings] };
     }
     const applied = await changes.apply(set);

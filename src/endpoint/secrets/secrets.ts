@@ -20,7 +20,11 @@ const SOMETIMES = new Set(['sslConfig.cert', 'sslConfig.key']);
 
 const PATHS = SECRETS.map((path) => path.split('.'));
 
-/** A copy with each secret replaced by `replace`. An absent or empty value is no secret. @param path dotted, for messages */
+/**
+ * The endpoint with each secret replaced by `replace`. Parts without a replaced secret are those of the original. An absent or empty value is
+ * no secret.
+ * @param path dotted, for messages
+ */
 export function mapSecrets(endpoint: Endpoint, replace: (secret: string, path: string) => string): Endpoint {
   return PATHS.reduce<unknown>((value, segments) => mapAt(value, segments, '', replace), endpoint) as Endpoint;
 }
@@ -49,8 +53,11 @@ function mapAt(value: unknown, segments: string[], path: string, replace: (secre
   const [key, ...rest] = segments;
   if (key === undefined) return isSecret(value, path) ? replace(value, path) : value;
   if (key === '*') {
-    return Array.isArray(value) ? value.map((element, index) => mapAt(element, rest, `${path}[${index}]`, replace)) : value;
+    if (!Array.isArray(value)) return value;
+    const mapped = value.map((element, index) => mapAt(element, rest, `${path}[${index}]`, replace));
+    return mapped.every((element, index) => element === value[index]) ? value : mapped;
   }
   if (!isObject(value) || !Object.hasOwn(value, key)) return value;
-  return { ...value, [key]: mapAt(value[key], rest, path === '' ? key : `${path}.${key}`, replace) };
+  const mapped = mapAt(value[key], rest, path === '' ? key : `${path}.${key}`, replace);
+  return mapped === value[key] ? value : { ...value, [key]: mapped };
 }

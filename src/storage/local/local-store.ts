@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { wallNow } from '../../kernel/clock.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
-import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
+import { inTurns } from '../../kernel/pace.ts';
+import { applyChanges, checkHistoryLimit, notWaiting, type Owner } from '../apply-changes.ts';
 import type {
   ChangeMeta,
   CommitOptions,
@@ -43,6 +44,7 @@ import {
 import { noSuchRevision, Replay } from '../replay.ts';
 import { type FolderLock, lockFolder } from './folder-lock.ts';
 import { migrate } from './migrations.ts';
+import { toEnd, writeInTurns } from './write-in-turns.ts';
 
 const FILE = 'config.db';
 
@@ -91,6 +93,10 @@ interface EndpointRecord {
   body: string;
 }
 
+/** Changes of one commit that take no more than some milliseconds. */
+const COMMITTED_AT_ONCE = 50;
+/** Rows that one step of a large commit inserts. */
+const INSERTED_AT_ONCE = 20;
 /** Rows of a backup that are written before other work of the thread gets its turn. */
 const ADOPTED_AT_ONCE = 50;
 /** Revisions whose rows are read at once. */
@@ -102,8 +108,10 @@ class LocalStore implements EndpointStore {
   readonly #database: Database.Database;
   /** null: the caller holds the lock */
   readonly #lock: FolderLock | null;
-  /** the restore in progress; other writes wait for it */
-  #adopting: Promise<unknown> | null = null;
+  /** the restore or large commit in progress; other writes wait for it */
+  #writing: Promise<unknown> | null = null;
+  /** the large commit in progress; reads wait for it, because they would see a part of it */
+  #committing: Promise<unknown> | null = null;
   #isClosed = false;
 
   constructor(database: Database.Database, lock: FolderLock | null) {
@@ -112,33 +120,71 @@ class LocalStore implements EndpointStore {
   }
 
   async load(): Promise<StoreSnapshot> {
-    return this.#read((reader) => {
+    const { records, ...rest } = await this.#read((reader) => {
       const pending = reader.prepare<[], PendingConfirm>('SELECT revision, until FROM pending ORDER BY revision').all();
-      return { revision: revisionOf(reader), endpoints: [...contentOf(reader).values()], pending };
+      const records = reader.prepare<[], EndpointRecord>('SELECT id, revision, body FROM endpoint ORDER BY port').all();
+      return { revision: revisionOf(reader), records, pending };
     });
+    return { ...rest, endpoints: await inTurns(records, toStored) };
   }
 
   async commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options: CommitOptions = {}): Promise<number> {
-    return this.#write(() => {
-      const revision = revisionOf(this.#database) + 1;
-      const { next, history } = applyChanges(contentOf(this.#database), changes, expected, meta, { revision, at: wallNow() });
-      if (options.settles !== undefined) this.#settle(options.settles);
-      if (options.confirmUntil !== undefined) {
-        this.#database.prepare('INSERT INTO pending (revision, until) VALUES (?, ?)').run(revision, options.confirmUntil);
-      }
-      const remove = this.#database.prepare('DELETE FROM endpoint WHERE id = ?');
-      // All old rows go before the new ones are inserted, because two endpoints may swap their ports.
-      for (const row of history) remove.run(row.id);
-      this.#insertEndpoints(history.flatMap(({ id }) => next.get(id) ?? []));
-      this.#insertHistory(history);
-      this.#setRevision(revision);
-      return revision;
+    const steps = this.#commitSteps(changes, expected, meta, options);
+    if (changes.length <= COMMITTED_AT_ONCE) return this.#write(() => toEnd(steps));
+    return this.#alone(() => {
+      const committing = writeInTurns(this.#database, steps, (work) => this.#guard('written', work));
+      this.#committing = committing;
+      return committing.finally(() => {
+        this.#committing = null;
+      });
     });
+  }
+
+  /** The work of a commit within its transaction, in small steps. */
+  *#commitSteps(
+    changes: StoreChange[],
+    expected: Record<string, number>,
+    meta: ChangeMeta,
+    options: CommitOptions,
+  ): Generator<void, number> {
+    const database = this.#database;
+    const revision = revisionOf(database) + 1;
+    const named = new Set([...Object.keys(expected), ...changes.map((change) => (change.kind === 'put' ? change.endpoint.id : change.id))]);
+    const current = new Map<string, StoredEndpoint>();
+    const find = database.prepare<[string], EndpointRecord>('SELECT id, revision, body FROM endpoint WHERE id = ?');
+    for (const id of named) {
+      const record = find.get(id);
+      if (record !== undefined) current.set(id, toStored(record));
+      yield;
+    }
+    const owners = database.prepare<[], Owner>('SELECT id, port FROM endpoint').all();
+    const others = owners.filter(({ id }) => !named.has(id));
+    const { next, history } = applyChanges(current, changes, expected, meta, { revision, at: wallNow() }, others);
+    yield;
+    if (options.settles !== undefined) this.#settle(options.settles);
+    if (options.confirmUntil !== undefined) {
+      database.prepare('INSERT INTO pending (revision, until) VALUES (?, ?)').run(revision, options.confirmUntil);
+    }
+    const remove = database.prepare('DELETE FROM endpoint WHERE id = ?');
+    // All old rows go before the new ones are inserted, because two endpoints may swap their ports.
+    for (const row of history) {
+      remove.run(row.id);
+      yield;
+    }
+    const last = { ...BEGINNING };
+    for (let from = 0; from < history.length; from += INSERTED_AT_ONCE) {
+      const rows = history.slice(from, from + INSERTED_AT_ONCE);
+      this.#insertEndpoints(rows.flatMap(({ id }) => next.get(id) ?? []));
+      this.#insertHistory(rows, last);
+      yield;
+    }
+    this.#setRevision(revision);
+    return revision;
   }
 
   async history(query: HistoryQuery): Promise<HistoryRow[]> {
     checkHistoryLimit(query.limit);
-    const revisions = this.#read((reader) => {
+    const revisions = await this.#read((reader) => {
       if (revisionOf(reader) === 0) return [];
       return pageOf(all<{ revision: number; count: number }>(reader, selectRevisions(query, DIALECT)));
     });
@@ -146,21 +192,22 @@ class LocalStore implements EndpointStore {
     for (let from = 0; from < revisions.length; from += READ_AT_ONCE) {
       if (from > 0) await nextTurn();
       const some = revisions.slice(from, from + READ_AT_ONCE);
-      rows.push(...this.#read((reader) => all<HistoryRecord>(reader, selectRows(query, some, DIALECT)).map(toHistoryRow)));
+      const records = await this.#read((reader) => all<HistoryRecord>(reader, selectRows(query, some, DIALECT)));
+      for (const row of await inTurns(records, toHistoryRow)) rows.push(row);
     }
     return rows;
   }
 
   async at(revision: number): Promise<StoreSnapshot> {
-    return this.#read((reader) => {
+    const records = await this.#read((reader) => {
       const isKnown = Number.isInteger(revision) && revision >= floorIn(reader) && revision <= revisionOf(reader);
       if (!isKnown) throw noSuchRevision(revision);
       const sql = `SELECT id, revision, new_body AS body FROM history
         JOIN (SELECT id, max(revision) AS revision FROM history WHERE revision <= ? GROUP BY id) USING (id, revision)
         WHERE new_body IS NOT NULL ORDER BY port`;
-      const records = reader.prepare<[number], EndpointRecord>(sql).all(revision);
-      return { revision, endpoints: records.map(toStored), pending: [] };
+      return reader.prepare<[number], EndpointRecord>(sql).all(revision);
     });
+    return { revision, endpoints: await inTurns(records, toStored), pending: [] };
   }
 
   async rows(after: RowPlace, limit: number): Promise<RowPage> {
@@ -179,13 +226,18 @@ class LocalStore implements EndpointStore {
 
   /** Lets one restore run at a time; other writes wait. */
   async adopt(past: Past): Promise<number> {
-    while (this.#adopting !== null) await this.#adopting.catch(() => {});
-    const adopting = this.#adopt(past);
-    this.#adopting = adopting;
+    return this.#alone(() => this.#adopt(past));
+  }
+
+  /** A write that takes several loop iterations. */
+  async #alone<T>(write: () => Promise<T>): Promise<T> {
+    while (this.#writing !== null) await this.#writing.catch(() => {});
+    const writing = write();
+    this.#writing = writing;
     try {
-      return await adopting;
+      return await writing;
     } finally {
-      this.#adopting = null;
+      this.#writing = null;
     }
   }
 
@@ -295,12 +347,13 @@ class LocalStore implements EndpointStore {
     this.#database.prepare('UPDATE compaction SET floor = ?').run(floor);
   }
 
-  #read<T>(work: (reader: Database.Database) => T): T {
+  async #read<T>(work: (reader: Database.Database) => T): Promise<T> {
+    while (this.#committing !== null) await this.#committing.catch(() => {});
     return this.#guard('read', () => this.#database.transaction(() => work(this.#database))());
   }
 
   async #write<T>(work: () => T): Promise<T> {
-    while (this.#adopting !== null) await this.#adopting.catch(() => {});
+    while (this.#writing !== null) await this.#writing.catch(() => {});
     return this.#guard('written', () => this.#database.transaction(work).immediate());
   }
 
@@ -325,11 +378,6 @@ function revisionOf(database: Database.Database): number {
 /** See Past.floor. */
 function floorIn(database: Database.Database): number {
   return database.prepare<[], { floor: number }>('SELECT floor FROM compaction').get()?.floor ?? 0;
-}
-
-function contentOf(database: Database.Database): Map<string, StoredEndpoint> {
-  const records = database.prepare<[], EndpointRecord>('SELECT id, revision, body FROM endpoint ORDER BY port').all();
-  return new Map(records.map((record) => [record.id, toStored(record)]));
 }
 
 function all<T>(database: Database.Database, { sql, values }: Statement): T[] {

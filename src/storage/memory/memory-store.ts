@@ -2,6 +2,7 @@
 
 import { wallNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
+import { inTurns } from '../../kernel/pace.ts';
 import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
 import type {
   ChangeMeta,
@@ -45,11 +46,13 @@ class MemoryStore implements EndpointStore {
   }
 
   async commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options: CommitOptions = {}): Promise<number> {
+    // What is kept is nobody else's.
+    const own = await inTurns(changes, (change) => structuredClone(change));
     this.#checkOpen();
     const { confirmUntil, settles } = options;
     const revision = this.#revision + 1;
     if (settles !== undefined && !this.#pending.has(settles)) throw notWaiting(settles);
-    const { next, history } = applyChanges(this.#content, changes, expected, meta, { revision, at: wallNow() });
+    const { next, history } = applyChanges(this.#content, own, expected, meta, { revision, at: wallNow() });
     if (settles !== undefined) this.#pending.delete(settles);
     if (confirmUntil !== undefined) this.#pending.set(revision, confirmUntil);
     this.#content = next;

@@ -192,11 +192,11 @@ describe('faults', () => {
     const port = await freePort();
     node = await startTestNode({ endpoints: [{ port, host: HOST, id: 'a.b' }] });
     await (await client(port)).about();
-    const text = await node.control.prometheus();
+    const text = [...(await node.control.prometheus())].join('');
     expect(text).toContain(`fluxmq_endpoint_connections_current{port="${port}",endpoint="a.b"} 1`);
     expect(text).toContain(`fluxmq_endpoint_state{port="${port}",endpoint="a.b",state="running"} 1`);
     expect(text).toContain('nodejs_eventloop_lag_p99_seconds');
-    expect(await node.control.prometheus(port)).not.toContain('nodejs_');
+    expect([...(await node.control.prometheus(port))].join('')).not.toContain('nodejs_');
     expect((await node.control.resources()).threads.map(({ role }) => role)).toContain('session');
   });
 });

@@ -3,7 +3,8 @@
 import { expect, test } from 'vitest';
 import { EndpointCounters, MetricsCollector } from '../../../src/metrics/collect.ts';
 import { createCounters, observe, RESPONSE_BUCKETS, responseBase, SIZE_BUCKETS, SLOT, sizeBase } from '../../../src/metrics/counters.ts';
-import { endpointsText, ProcessMetrics, workersText } from '../../../src/metrics/prometheus.ts';
+import { endpointsText } from '../../../src/metrics/endpoint-text.ts';
+import { ProcessMetrics, workersText } from '../../../src/metrics/prometheus.ts';
 import { reportEndpoint } from '../../../src/metrics/report.ts';
 
 const EXTRAS = {
@@ -89,7 +90,7 @@ test('writes every documented name, with cumulative buckets', async () => {
   slots[SLOT.droppedQueueFull] = 1;
   observe(slots, sizeBase('in'), SIZE_BUCKETS, 100, 2);
   observe(slots, sizeBase('in'), SIZE_BUCKETS, 2 ** 30);
-  const text = await endpointsText([{ counters, extras: EXTRAS }]);
+  const text = [...endpointsText([{ counters, extras: EXTRAS }])].join('');
   const names = `connections_current connections_max connections_rate connections_total messages_received_total messages_sent_total
     messages_received_rate messages_sent_rate messages_dropped_total message_size_bytes bytes_received_total bytes_sent_total sessions_current
     sessions_max sessions_persistent subscriptions_current topics_published_total response_time_seconds errors_total errors_rate
@@ -123,8 +124,8 @@ test('writes the delays of the workers in seconds', async () => {
   expect(text).toContain(`fluxmq_worker_crossed_messages_total${labels} 7`);
 });
 
-test('escapes what would break a line', async () => {
-  const text = await endpointsText([{ counters: new EndpointCounters(), extras: { ...EXTRAS, endpoint: 'a"b\\c\nd' } }]);
+it('escapes what would break a line', async () => {
+  const text = [...endpointsText([{ counters: new EndpointCounters(), extras: { ...EXTRAS, endpoint: 'a"b\\c\nd' } }])].join('');
   expect(text).toContain('endpoint="a\\"b\\\\c\\nd"} 0');
 });
 
