@@ -1,6 +1,6 @@
 /** Pages of very many clients: the same as if all were sorted, and no turn of the thread is long. */
 
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { byIdentifier, ClientPage, type ListedClient } from '../../../src/control/client-page.ts';
 import { worstTurn } from '../../kit/worst-turn.ts';
 
@@ -26,7 +26,7 @@ async function pageOf(all: ListedClient<number>[], page: number, size: number) {
   return { data: await sorted.take(), total: sorted.total };
 }
 
-it.each([
+test.each([
   [0, 1, 100],
   [1, 1, 100],
   [1, 2, 1],
@@ -46,7 +46,7 @@ it.each([
   expect(order(data)).toEqual(order(expected));
 });
 
-it.each([1, 500, 1_000])('page %i of 100,000 clients is found in short turns', async (page) => {
+test.each([1, 500, 1_000])('page %i of 100,000 clients is found in short turns', async (page) => {
   const lists = [0, 1, 2].map((worker) =>
     clients(100_000)
       .flatMap((each) => (each.worker === worker ? each.clientId : []))

@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openLocalStore } from '../../../src/storage/local/local-store.ts';
 import { worstTurn } from '../../kit/worst-turn.ts';
 import { context, startTestNode, type TestNode } from './kit.ts';
@@ -37,7 +37,7 @@ describe('many endpoints', () => {
 
   const asked = (body: Record<string, unknown>) => worstTurn(() => node.control.importAll(body, context({ timeoutMs: 60_000 })));
 
-  it('are imported, changed, moved, planned, undone and removed in turns', async () => {
+  test('are imported, changed, moved, planned, undone and removed in turns', async () => {
     const plan = await worstTurn(() => node.control.plan({ action: 'import', configs: configs() }, context()));
     expect(plan.result.changes).toHaveLength(COUNT);
     const added = await asked({ configs: configs() });
@@ -54,7 +54,7 @@ describe('many endpoints', () => {
     for (const [what, ms] of Object.entries(turns)) expect(ms, what).toBeLessThan(TURN_MAX_MS);
   }, 60_000);
 
-  it('are read in turns', async () => {
+  test('are read in turns', async () => {
     await node.control.importAll({ configs: configs() }, context({ timeoutMs: 60_000 }));
     const metrics = await worstTurn(() => node.control.metrics());
     expect(metrics.result).toHaveLength(COUNT);
@@ -70,7 +70,7 @@ describe('many endpoints', () => {
     for (const [what, { ms }] of Object.entries({ metrics, text, health })) expect(ms, what).toBeLessThan(TURN_MAX_MS);
   }, 60_000);
 
-  it('keep a change that is made while a file with them is being read', async () => {
+  test('keep a change that is made while a file with them is being read', async () => {
     await node.control.importAll({ configs: configs() }, context({ timeoutMs: 60_000 }));
     const importing = node.control.importAll({ configs: configs({ maxConnectionSize: 7 }) }, context({ timeoutMs: 60_000 }));
     await new Promise((resolve) => setImmediate(resolve));
@@ -79,7 +79,7 @@ describe('many endpoints', () => {
     expect(node.control.get({ id: 'e1' }).endpoint).toMatchObject({ maxConnectionSize: 7, wiretap: true });
   }, 60_000);
 
-  it('are replaced by exactly what a file says, also when one comes while it is being read', async () => {
+  test('are replaced by exactly what a file says, also when one comes while it is being read', async () => {
     await node.control.importAll({ configs: configs() }, context({ timeoutMs: 60_000 }));
     const replacing = node.control.importAll(
       { configs: configs({ maxConnectionSize: 7 }), mode: 'replace' },

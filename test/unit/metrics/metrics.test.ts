@@ -124,7 +124,7 @@ test('writes the delays of the workers in seconds', async () => {
   expect(text).toContain(`fluxmq_worker_crossed_messages_total${labels} 7`);
 });
 
-it('escapes what would break a line', async () => {
+test('escapes what would break a line', async () => {
   const text = [...endpointsText([{ counters: new EndpointCounters(), extras: { ...EXTRAS, endpoint: 'a"b\\c\nd' } }])].join('');
   expect(text).toContain('endpoint="a\\"b\\\\c\\nd"} 0');
 });

@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { parseEndpoint } from '../../../src/endpoint/schema.ts';
 import type { ChangeMeta, EndpointStore, StoreChange } from '../../../src/storage/contract.ts';
 import { openLocalStore } from '../../../src/storage/local/local-store.ts';
@@ -28,7 +28,7 @@ const many = (shift = 0) => Array.from({ length: COUNT }, (_, index) => put(`e${
 const ports = async () => new Map((await store.load()).endpoints.map(({ endpoint: { id, port } }) => [id, port]));
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-it('is one revision, in which ports may pass from each endpoint to the next', async () => {
+test('is one revision, in which ports may pass from each endpoint to the next', async () => {
   expect(await store.commit(many(), {}, META)).toBe(1);
   expect(await store.commit(many(1), { e5: 1 }, META)).toBe(2);
   const found = await ports();
@@ -39,7 +39,7 @@ it('is one revision, in which ports may pass from each endpoint to the next', as
   expect(rows.find(({ id }) => id === 'e7')).toMatchObject({ revision: 2, before: { port: 10_007 }, after: { port: 10_008 } });
 });
 
-it('has readers and other writers wait: nobody sees a part of it', async () => {
+test('has readers and other writers wait: nobody sees a part of it', async () => {
   await store.commit([put('old', 1)], {}, META);
   const writing = store.commit(many(), {}, META);
   await turn();
@@ -50,7 +50,7 @@ it('has readers and other writers wait: nobody sees a part of it', async () => {
   expect((await ports()).size).toBe(COUNT + 2);
 });
 
-it('changes nothing when one of its endpoints cannot be stored', async () => {
+test('changes nothing when one of its endpoints cannot be stored', async () => {
   await store.commit([put('old', 10_500)], {}, META);
   await expect(store.commit(many(), {}, META)).rejects.toMatchObject({ kind: 'exists' });
   await expect(store.commit(many(), { old: 7 }, META)).rejects.toMatchObject({ kind: 'revision-mismatch' });
@@ -58,7 +58,7 @@ it('changes nothing when one of its endpoints cannot be stored', async () => {
   expect(await store.commit([put('next', 2)], {}, META)).toBe(2);
 });
 
-it('changes nothing when the store is closed in the middle', async () => {
+test('changes nothing when the store is closed in the middle', async () => {
   await store.commit([put('old', 1)], {}, META);
   const writing = store.commit(many(), {}, META);
   const failed = expect(writing).rejects.toMatchObject({ kind: 'unavailable' });
