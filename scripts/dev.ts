@@ -45,7 +45,7 @@ async function stop(): Promise<void> {
 }
 
 async function build(): Promise<boolean> {
-  const child = spawn(process.execPath, [join(ROOT, 'scripts', 'build.ts')], { stdio: 'inherit' });
+  const child = spawn(process.execPath, [join(ROOT, 'esbuild.config.mjs')], { stdio: 'inherit' });
   const [code] = (await once(child, 'exit')) as [number | null];
   return code === 0;
 }

@@ -21,7 +21,7 @@ beforeEach(() => {
   write('src/a.ts', '1');
   write('workers/b.ts', '1');
   write(
-    'scripts/build.ts',
+    'esbuild.config.mjs',
     "import { appendFileSync, mkdirSync } from 'node:fs';\nappendFileSync('builds', 'x');\nmkdirSync('dist', { recursive: true });\n",
   );
   npm(`echo "$*" >>npm-runs; sleep 0.3; mkdir -p node_modules/.bin; ln -sf '${process.execPath}' node_modules/.bin/node`);
@@ -105,12 +105,12 @@ test('a failed npm is shown, and tried again the next time', async () => {
 });
 
 test('a failed build is shown, and tried again the next time', async () => {
-  const good = readFileSync(join(project, 'scripts/build.ts'), 'utf8');
-  write('scripts/build.ts', "process.stderr.write('no such entry\\n'); process.exitCode = 1;");
+  const good = readFileSync(join(project, 'esbuild.config.mjs'), 'utf8');
+  write('esbuild.config.mjs', "process.stderr.write('no such entry\\n'); process.exitCode = 1;");
   const failed = await prepare();
   expect(failed.code).toBe(1);
   expect(failed.stderr).toContain('no such entry');
-  write('scripts/build.ts', good);
+  write('esbuild.config.mjs', good);
   expect(await prepare()).toMatchObject({ code: 0 });
 });
 

@@ -1,0 +1,99 @@
+// @ts-check
+/**
+ * The build: bundles main, the command line and every thread entry into dist/, with the files of the API's documentation page.
+ * `node esbuild.config.mjs` runs it; scripts/dev.ts runs it after each change of a source.
+ */
+
+import { cpSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+
+const ROOT = import.meta.dirname;
+const DIST = join(ROOT, 'dist');
+const FRESH = join(ROOT, '.prepare', `dist.${process.pid}`);
+
+/** @typedef {{ parts: string | null, sources: Record<string, string> }} Bundle sources: output path without `.js` → source */
+
+/**
+ * A thread loads one file. Main and the command line are split into parts: the broker handles signals before it loads the rest, and a
+ * command of the command line loads only what it uses.
+ * @type {Bundle[]}
+ */
+const BUNDLES = [
+  {
+    parts: null,
+    sources: {
+      'workers/endpoint-worker': 'workers/endpoint-worker.ts',
+      'workers/session-worker': 'workers/session-worker.ts',
+      'workers/access-task': 'workers/access/access-task.ts',
+    },
+  },
+  { parts: 'main-parts', sources: { main: 'src/main.ts' } },
+  { parts: 'cli-parts', sources: { cli: 'src/command-line.ts' } },
+];
+
+/** The documentation page loads nothing from other hosts, so its parts are served from here. */
+const DOCS_FILES = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'];
+
+/**
+ * @param {Bundle} bundle
+ * @returns {import('esbuild').BuildOptions}
+ */
+function optionsOf({ parts, sources }) {
+  return {
+    absWorkingDir: ROOT,
+    entryPoints: Object.entries(sources).map(([out, source]) => ({ in: source, out })),
+    outdir: FRESH,
+    bundle: true,
+    splitting: parts !== null,
+    ...(parts === null ? {} : { chunkNames: `${parts}/[name]-[hash]` }),
+    platform: 'node',
+    target: 'node22',
+    format: 'esm',
+    packages: 'external',
+    sourcemap: true,
+    logLevel: 'warning',
+  };
+}
+
+/**
+ * Moves every file of `from` over its namesake in `to`, in one step each, and removes what is no longer made. Without that a broker that
+ * runs could load half a file.
+ * @param {string} from
+ * @param {string} to
+ */
+function replaceTree(from, to) {
+  mkdirSync(to, { recursive: true });
+  const made = new Set(readdirSync(from));
+  for (const name of made) {
+    const source = join(from, name);
+    if (statSync(source).isDirectory()) replaceTree(source, join(to, name));
+    else renameSync(source, join(to, name));
+  }
+  for (const name of readdirSync(to)) {
+    if (!made.has(name)) rmSync(join(to, name), { recursive: true });
+  }
+}
+
+/**
+ * Builds everything into a fresh folder, then replaces the files of dist/.
+ * @throws the errors of esbuild; dist/ is unchanged then
+ */
+async function buildAll() {
+  try {
+    for (const bundle of BUNDLES) await build(optionsOf(bundle));
+    const docs = join(FRESH, 'static', 'docs');
+    mkdirSync(docs, { recursive: true });
+    for (const name of DOCS_FILES) cpSync(join(ROOT, 'node_modules/swagger-ui-dist', name), join(docs, name));
+    replaceTree(FRESH, DIST);
+  } finally {
+    rmSync(FRESH, { recursive: true, force: true });
+  }
+}
+
+try {
+  await buildAll();
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}
