@@ -6,7 +6,7 @@ import { steadyNow } from '../src/kernel/clock.ts';
 import { Pace } from '../src/kernel/pace.ts';
 import { CONNECTION_ERRORS, SLOT } from '../src/metrics/counters.ts';
 import { loopDelay } from '../src/metrics/loop-delay.ts';
-import { Untold } from '../src/metrics/untold.ts';
+import { Unlogged } from '../src/metrics/unlogged.ts';
 import { REASON } from '../src/mqtt/reason-codes.ts';
 import type { Drain, Drained, EndpointMemory, EndpointRuntimeConfig } from '../src/thread/messages.ts';
 import type { TlsMaterial } from '../src/thread/tls-material.ts';
@@ -56,9 +56,9 @@ export class EndpointRuntime implements ListenerHost {
   /** steady milliseconds until which connections may speak either protocol; 0: never */
   #eitherUntil = 0;
   /** failed handshakes that are not logged yet */
-  readonly #untoldFailures = new Untold();
+  readonly #unloggedFailures = new Unlogged();
   /** refused client certificates by reason: each reason is logged by itself, so that one does not hide another */
-  readonly #untoldCertificates = new Map<string, Untold>();
+  readonly #unloggedCertificates = new Map<string, Unlogged>();
   #isClosing = false;
 
   constructor(worker: WorkerContext, config: EndpointRuntimeConfig, memory: EndpointMemory) {
@@ -143,17 +143,17 @@ export class EndpointRuntime implements ListenerHost {
     this.context.count(CONNECTION_ERRORS[failure]);
     if (failure === 'bad_connect') this.context.strangers.note(detail);
     else if (failure === 'tls_client_certificate') this.#noteCertificate(reason, detail);
-    else if (failure !== 'connect_timeout') this.#untoldFailures.note(detail);
+    else if (failure !== 'connect_timeout') this.#unloggedFailures.note(detail);
   }
 
   /** Notes a refused certificate. OpenSSL defines the reasons, so their number is bounded. */
   #noteCertificate(reason: string, detail: string): void {
-    let untold = this.#untoldCertificates.get(reason);
-    if (untold === undefined) {
-      untold = new Untold();
-      this.#untoldCertificates.set(reason, untold);
+    let unlogged = this.#unloggedCertificates.get(reason);
+    if (unlogged === undefined) {
+      unlogged = new Unlogged();
+      this.#unloggedCertificates.set(reason, unlogged);
     }
-    untold.note(detail);
+    unlogged.note(detail);
   }
 
   #release(admission: Admission): void {
@@ -313,12 +313,12 @@ export class EndpointRuntime implements ListenerHost {
   /** Logs failed connections. The caller limits this to once a second. */
   #tellFailures(): void {
     const { port } = this.endpoint;
-    const failures = this.#untoldFailures.take();
+    const failures = this.#unloggedFailures.take();
     if (failures !== null) this.#worker.logger.warn(`Endpoint ${port}: TLS handshakes failed`, failures);
-    for (const [reason, untold] of this.#untoldCertificates) {
-      this.#worker.logger.warn(`Endpoint ${port}: TLS handshakes failed: client certificate refused: ${reason}`, untold.take() ?? {});
+    for (const [reason, unlogged] of this.#unloggedCertificates) {
+      this.#worker.logger.warn(`Endpoint ${port}: TLS handshakes failed: client certificate refused: ${reason}`, unlogged.take() ?? {});
     }
-    this.#untoldCertificates.clear();
+    this.#unloggedCertificates.clear();
     for (const { strangers } of [this.context, ...this.#formerContexts]) {
       const told = strangers.take();
       if (told !== null) this.#worker.logger.warn(`Endpoint ${port}: connections did not begin with CONNECT and were closed`, told);

@@ -108,18 +108,18 @@ export class Gate {
 
   /** Logs refusals, at most one line per second and reason for all workers together: a storm of connections must not flood the log. */
   tellRefusals({ config: { endpoint } }: EndpointContext, logger: Logger): void {
-    const untold = this.limits.takeUntold(steadyMicros());
-    if (untold === null) return;
+    const unlogged = this.limits.takeUnlogged(steadyMicros());
+    if (unlogged === null) return;
     const { port, maxConnectionSize, maxConnectionPerSecond, maxSessionSize } = endpoint;
     const tell = (what: string, refused: number, limit: Record<string, number | string>) => {
       if (refused > 0) logger.warn(`Endpoint ${port}: ${what} limit reached`, { refused, ...limit });
     };
-    tell('Connection', untold.connection_limit, { maxConnectionSize });
-    tell('Connection rate', untold.connection_rate, { maxConnectionPerSecond });
-    tell('Session', untold.session_limit, { maxSessionSize });
+    tell('Connection', unlogged.connection_limit, { maxConnectionSize });
+    tell('Connection rate', unlogged.connection_rate, { maxConnectionPerSecond });
+    tell('Session', unlogged.session_limit, { maxSessionSize });
     // Another worker may have refused these connections.
     const last = this.#lastAddress === '' ? {} : { last: this.#lastAddress };
-    tell('Connection per address', untold.address_limit, { maxConnectionPerAddress: connectionsPerAddress(endpoint), ...last });
-    tell('Connection rate per address', untold.address_rate, { maxConnectionPerAddressPerSecond: ratePerAddress(endpoint), ...last });
+    tell('Connection per address', unlogged.address_limit, { maxConnectionPerAddress: connectionsPerAddress(endpoint), ...last });
+    tell('Connection rate per address', unlogged.address_rate, { maxConnectionPerAddressPerSecond: ratePerAddress(endpoint), ...last });
   }
 }

@@ -2,7 +2,7 @@
 
 const CONNECTIONS = 0;
 const PEAK = 1;
-const UNTOLD = 2;
+const UNLOGGED = 2;
 const BUCKET = 0;
 const TOLD_AT = 1;
 const HELD = 2;
@@ -94,19 +94,19 @@ export class SharedLimits {
 
   /** Counts a refusal for the log. */
   noteRefusal(refusal: LimitRefusal): void {
-    Atomics.add(this.#counts, UNTOLD + REFUSALS.indexOf(refusal), 1);
+    Atomics.add(this.#counts, UNLOGGED + REFUSALS.indexOf(refusal), 1);
   }
 
   /**
    * Refusals of all workers since the last call that returned some; null when there were none, or that call was less than a second ago.
    * @param nowUs as for takeToken()
    */
-  takeUntold(nowUs: bigint): Record<LimitRefusal, number> | null {
-    if (REFUSALS.every((_, index) => Atomics.load(this.#counts, UNTOLD + index) === 0)) return null;
+  takeUnlogged(nowUs: bigint): Record<LimitRefusal, number> | null {
+    if (REFUSALS.every((_, index) => Atomics.load(this.#counts, UNLOGGED + index) === 0)) return null;
     const toldAt = Atomics.load(this.#clock, TOLD_AT);
     if (nowUs - toldAt < SECOND_US) return null;
     if (Atomics.compareExchange(this.#clock, TOLD_AT, toldAt, nowUs) !== toldAt) return null;
-    const take = (index: number) => Atomics.exchange(this.#counts, UNTOLD + index, 0);
+    const take = (index: number) => Atomics.exchange(this.#counts, UNLOGGED + index, 0);
     return { connection_limit: take(0), connection_rate: take(1), session_limit: take(2), address_limit: take(3), address_rate: take(4) };
   }
 }

@@ -52,8 +52,8 @@ export function loadSettings(options: LoadOptions): LoadedSettings {
   const settings = readSettings(translated.value, translated.endpointsKey, options.cwd, problems, warnings);
   noteTildes(settings, problems);
 
-  const untold = (issue: Issue) => !document.issues.some((known) => known.path === issue.path);
-  const found = [...translated.issues, ...problems.issues].map((issue) => locate(issue, overlay.origins, document.lineOf)).filter(untold);
+  const isNew = (issue: Issue) => !document.issues.some((known) => known.path === issue.path);
+  const found = [...translated.issues, ...problems.issues].map((issue) => locate(issue, overlay.origins, document.lineOf)).filter(isNew);
   const issues = [...document.issues, ...overlay.issues, ...found];
   if (issues.length > 0) throw new SettingsError(name, issues);
   settings.store.local.dataPath = resolve(options.cwd, settings.store.local.dataPath);

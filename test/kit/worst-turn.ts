@@ -12,7 +12,7 @@ function openClock(): { read(): number; close(): void } {
   };
 }
 
-/** Runs `work`. @returns what it gave, and the longest that one turn of the event loop took meanwhile, milliseconds of processor time */
+/** Runs `work`. @returns what it gave, and the longest turn of the event loop during it, milliseconds of processor time */
 export async function worstTurn<T>(work: () => Promise<T>): Promise<{ result: T; ms: number }> {
   const clock = openClock();
   let last = clock.read();

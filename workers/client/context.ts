@@ -3,7 +3,7 @@
 import type { Logger } from '../../src/kernel/logger.ts';
 import { type CounterName, SLOT } from '../../src/metrics/counters.ts';
 import type { SharedLimits } from '../../src/metrics/shared-limits.ts';
-import { Untold } from '../../src/metrics/untold.ts';
+import { Unlogged } from '../../src/metrics/unlogged.ts';
 import type { MemoryBudget } from '../../src/thread/memory-budget.ts';
 import type { EndpointRuntimeConfig } from '../../src/thread/messages.ts';
 import type { StoreState } from '../../src/thread/store-state.ts';
@@ -53,7 +53,7 @@ export class EndpointContext {
   /** true when its clients hold more of the node's memory than one endpoint may; set by the sweep */
   isOverShare = false;
   /** connections that did not begin with CONNECT */
-  readonly strangers = new Untold();
+  readonly strangers = new Unlogged();
 
   constructor(config: EndpointRuntimeConfig, namespace: Namespace, slots: Float64Array, limits: SharedLimits) {
     this.config = config;

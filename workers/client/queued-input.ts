@@ -228,12 +228,12 @@ export class QueuedInput implements HeldPublisher {
     const startedAt = steadyNow();
     client.context.barrier.wait(serial, (outcome) => {
       observe(client.endpoint.slots, RESPONSE_PUBLISH, RESPONSE_BUCKETS, (steadyNow() - startedAt) / 1000);
-      const isUntold = outcome === 'unstored' && (client.version < 5 || !client.isOnline);
+      const isSilent = outcome === 'unstored' && (client.version < 5 || !client.isOnline);
       // The client resends the message over its next connection, where it must count as new.
-      if (isUntold && session.complete(exchange) && session.isDurable) void session.whenCompleted(exchange);
+      if (isSilent && session.complete(exchange) && session.isDurable) void session.whenCompleted(exchange);
       if (!client.isOnline) return;
       // MQTT 3 has no code for a refusal.
-      if (isUntold) this.giveUp();
+      if (isSilent) this.giveUp();
       else then(outcome !== 'stored');
     });
   }

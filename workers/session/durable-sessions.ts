@@ -20,7 +20,7 @@ import { sessionKey, subscriptionKey } from './session.ts';
 const EARLY_MAX = 10_000;
 
 /** The progress of a message before it arrives here. */
-type Fate = 'settled' | { packetId: number; isReleased: boolean };
+type Progress = 'settled' | { packetId: number; isReleased: boolean };
 
 /** Subscribes in parallel with one durable session and writes that session's messages to disk. */
 class Journal implements Subscriber {
@@ -29,7 +29,7 @@ class Journal implements Subscriber {
   readonly isConnected = true;
   readonly #disk: MessageDisk;
   /** deliveryKey() → progress */
-  readonly #early = new Map<string, Fate>();
+  readonly #early = new Map<string, Progress>();
   state: SessionState;
   /** by subscriptionKey() */
   readonly subscriptions = new Map<string, WireSubscription>();
@@ -61,23 +61,23 @@ class Journal implements Subscriber {
 
   /** Stores a delivery, unless it is already settled. */
   put(delivery: WireDelivery): void {
-    const fate = this.#takeFate(delivery);
-    if (fate === 'settled') return;
-    this.#disk.putDelivery(this.namespace.name, this.state.clientId, fate === undefined ? delivery : { ...delivery, ...fate });
+    const progress = this.#takeProgress(delivery);
+    if (progress === 'settled') return;
+    this.#disk.putDelivery(this.namespace.name, this.state.clientId, progress === undefined ? delivery : { ...delivery, ...progress });
   }
 
-  #takeFate({ message, group }: WireDelivery): Fate | undefined {
+  #takeProgress({ message, group }: WireDelivery): Progress | undefined {
     if (this.#early.size === 0) return undefined;
     const id = deliveryKey(message, group);
-    const fate = this.#early.get(id);
+    const progress = this.#early.get(id);
     this.#early.delete(id);
-    return fate;
+    return progress;
   }
 
   /** Remembers the progress of a message that has not arrived yet. */
-  setFate(name: DeliveryName, fate: Fate): void {
+  setProgress(name: DeliveryName, progress: Progress): void {
     const id = deliveryKey(name, name.group);
-    if (this.#early.size < EARLY_MAX || this.#early.has(id)) this.#early.set(id, fate);
+    if (this.#early.size < EARLY_MAX || this.#early.has(id)) this.#early.set(id, progress);
   }
 
   deliverRun(_run: Run, _source: number): boolean {
@@ -220,11 +220,11 @@ export class DurableSessions {
       case 'released': {
         const { packetId } = op;
         const isReleased = op.op === 'released';
-        if (!disk.setPacketId(namespace, clientId, op, packetId, isReleased)) journal.setFate(op, { packetId, isReleased });
+        if (!disk.setPacketId(namespace, clientId, op, packetId, isReleased)) journal.setProgress(op, { packetId, isReleased });
         return null;
       }
       case 'settled':
-        if (!disk.deleteDelivery(namespace, clientId, op)) journal.setFate(op, 'settled');
+        if (!disk.deleteDelivery(namespace, clientId, op)) journal.setProgress(op, 'settled');
         return null;
       case 'received':
         disk.putReceived(namespace, clientId, op.packetId);

@@ -236,7 +236,7 @@ export class EndpointRunner {
     const surplus = this.#listeners.splice(size);
     for (const listener of surplus) {
       this.#stale.delete(listener);
-      await this.#sockets.bequeath(listener.sockets, this.#listeners);
+      await this.#sockets.handOver(listener.sockets, this.#listeners);
       await this.#lingering.add([listener]);
     }
     this.#repair();
@@ -323,13 +323,13 @@ export class EndpointRunner {
     for (const listener of gone) {
       this.#lingering.forget(listener);
       this.#stale.delete(listener);
-      this.#bury(listener, exit.reason);
+      this.#reclaim(listener, exit.reason);
     }
     this.#tell();
     if (!wasActive || this.#wanted === null) return;
     this.#countRestart();
     // New connections wait in the accept queue of these sockets, for another worker or for the new one.
-    void this.#sockets.bequeath(this.#sockets.of(this.#wanted.endpoint), this.#listeners);
+    void this.#sockets.handOver(this.#sockets.of(this.#wanted.endpoint), this.#listeners);
     this.#repair();
   }
 
@@ -355,15 +355,15 @@ export class EndpointRunner {
   #stillAlive(listeners: Listener[]): Listener[] {
     for (const listener of listeners) {
       if (listener.worker.isUsable) continue;
-      this.#bury(listener, 'it ended before the endpoint used it');
+      this.#reclaim(listener, 'it ended before the endpoint used it');
       this.#countRestart();
     }
     return listeners.filter((listener) => listener.worker.isUsable);
   }
 
   /** Releases the connections and the memory of a dead worker's clients. */
-  #bury(listener: Listener, reason: string): void {
-    const { connections, heldBytes } = listener.bury();
+  #reclaim(listener: Listener, reason: string): void {
+    const { connections, heldBytes } = listener.reclaim();
     this.#memory.release(connections, heldBytes);
     const message = `Endpoint ${listener.config.endpoint.port} lost its worker ${listener.worker.name}`;
     this.#context.logger.error(message, { endpoint: this.id, reason, connections });
@@ -430,7 +430,7 @@ export class EndpointRunner {
     if (stale !== undefined) {
       this.#stale.delete(stale);
       this.#listeners = this.#listeners.filter((each) => each !== stale);
-      await this.#sockets.bequeath(stale.sockets, this.#listeners);
+      await this.#sockets.handOver(stale.sockets, this.#listeners);
       await this.#lingering.add([stale]);
     }
     // The configuration may have changed while the worker was starting.

@@ -218,7 +218,7 @@ export class Listener {
   }
 
   /** The worker has died: the sums keep its counts. @returns the connections that died with it, and their memory in bytes */
-  bury(): { connections: number; heldBytes: number } {
+  reclaim(): { connections: number; heldBytes: number } {
     const lost = { connections: this.connections, heldBytes: this.#slots[SLOT.heldBytes]! };
     this.#letGo(this.#sockets);
     this.#context.counters.detach(this.#counters);

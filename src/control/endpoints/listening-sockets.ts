@@ -67,8 +67,8 @@ export class ListeningSockets {
     };
     const known = this.of(address);
     for (const socket of known) if (!kept.some((holder) => socket.holders.has(holder))) take(socket);
-    const richFirst = kept.map(({ sockets }) => [...sockets]).sort((a, b) => b.length - a.length);
-    for (const sockets of richFirst) {
+    const mostSocketsFirst = kept.map(({ sockets }) => [...sockets]).sort((a, b) => b.length - a.length);
+    for (const sockets of mostSocketsFirst) {
       while (taken.length < count && sockets.length > 1) take(sockets.pop()!);
     }
     const isExact = () => [...known, ...taken].some(({ host }) => host === address.host);
@@ -123,17 +123,17 @@ export class ListeningSockets {
   }
 
   /** Hands over to `listeners` those of `sockets` that none of them accepts from. A refused socket is given up. Never rejects. */
-  async bequeath(sockets: readonly ListeningSocket[], listeners: readonly Holder[]): Promise<void> {
-    const heirs = listeners.filter(({ worker }) => worker.isUsable);
-    if (heirs.length === 0) return;
+  async handOver(sockets: readonly ListeningSocket[], listeners: readonly Holder[]): Promise<void> {
+    const successors = listeners.filter(({ worker }) => worker.isUsable);
+    if (successors.length === 0) return;
     const left = sockets.filter((socket) => this.keeps(socket) && !listeners.some((listener) => socket.holders.has(listener)));
-    const shares = share(left, heirs.length);
-    for (const [index, heir] of heirs.entries()) {
+    const shares = share(left, successors.length);
+    for (const [index, successor] of successors.entries()) {
       const part = shares[index]!;
       try {
-        if (part.length > 0) await heir.adopt(part, HAND_OVER_MS);
+        if (part.length > 0) await successor.adopt(part, HAND_OVER_MS);
       } catch (error) {
-        this.#logger.warn(`${heir.worker.name} did not take a socket over`, { reason: messageOf(error) });
+        this.#logger.warn(`${successor.worker.name} did not take a socket over`, { reason: messageOf(error) });
         this.giveUp(part);
       }
     }

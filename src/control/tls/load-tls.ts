@@ -37,7 +37,7 @@ export async function loadTls(config: SslConfig, sources?: Sources): Promise<Loa
   const { ca, crl, crlNextUpdate } = readAuthorities(config, read, now, issues, warnings);
   if (identity === null || issues.length > 0) throw refusal(issues);
   const { protocols, cipherSuites, clientAuth } = config;
-  const untold = { subject: '', issuer: '', fingerprint: '', notBefore: '', notAfter: '' };
+  const unknown = { subject: '', issuer: '', fingerprint: '', notBefore: '', notAfter: '' };
   const material: TlsMaterial = {
     digest: read.digest,
     ...identity,
@@ -47,7 +47,7 @@ export async function loadTls(config: SslConfig, sources?: Sources): Promise<Loa
     cipherSuites,
     clientAuth,
     ticketKeys: new Uint8Array(randomBytes(TICKET_KEY_BYTES)),
-    certificate: { ...untold, crlNextUpdate: crlNextUpdate?.toISOString() ?? null },
+    certificate: { ...unknown, crlNextUpdate: crlNextUpdate?.toISOString() ?? null },
   };
   const chain = await shownChain(material, config);
   Object.assign(material.certificate, factsOf(chain, config, now));

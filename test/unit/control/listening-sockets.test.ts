@@ -62,7 +62,7 @@ test('successors of all listeners get all sockets, and no new one is bound', asy
 test('fewer listeners: the others get what those had that go; more: they get what the richest can spare, then new ones', async () => {
   const address = { host: HOST, port: await freePort() };
   const [first, second, third] = (await open(address, 3)) as [FakeListener, FakeListener, FakeListener];
-  await sockets.bequeath([...second.sockets, ...third.sockets], [first]);
+  await sockets.handOver([...second.sockets, ...third.sockets], [first]);
   expect(first.held.size).toBe(3);
   for (const gone of [second, third]) await gone.drop(gone.sockets);
   const added = await open(address, 3, [first]);
@@ -107,11 +107,11 @@ test('what was bound for a change that does not happen is closed, and the port i
   await probePort(HOST, address.port);
 });
 
-test('an heir that does not take a socket: it is given up, and said', async () => {
+test('a successor that does not take a socket: it is given up, and said', async () => {
   const address = { host: HOST, port: await freePort() };
-  const [goes, heir] = (await open(address, 2)) as [FakeListener, FakeListener];
-  heir.fails = true;
-  await sockets.bequeath(goes.sockets, [heir]);
+  const [goes, successor] = (await open(address, 2)) as [FakeListener, FakeListener];
+  successor.fails = true;
+  await sockets.handOver(goes.sockets, [successor]);
   expect(goes.sockets.every((socket) => sockets.keeps(socket))).toBe(false);
   expect(logged.join()).toContain('did not take a socket over');
 });

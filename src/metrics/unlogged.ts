@@ -1,7 +1,7 @@
 /** Failures that repeat: counted at once, logged in one line later. */
 
 /** How often something happened since the log was told of it, and the last time in words. */
-export class Untold {
+export class Unlogged {
   #count = 0;
   #last = '';
 
