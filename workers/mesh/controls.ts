@@ -139,6 +139,8 @@ export interface Offer {
   rest: number;
   /** number of its messages in flight and in its queue */
   deliveries: number;
+  /** true when messages of shared groups, which no journal sees, go to disk also on the way */
+  isDurable: boolean;
 }
 
 /** Every message that may stand between two batches. */

@@ -130,7 +130,7 @@ export class SessionTable {
       session.will = null;
       this.#host.onDurable(session, due === null ? { op: 'no-will' } : { op: 'will', due });
     }
-    if (to === this.#mesh.self) return { subscriptions: [], rest: 0, deliveries: 0 };
+    if (to === this.#mesh.self) return { subscriptions: [], rest: 0, deliveries: 0, isDurable: session.isDurable };
     return this.mover.offer(move, session, to, () => {
       if (this.#sessions.get(session.key) === session) this.#sessions.delete(session.key);
       session.clear();

@@ -57,7 +57,8 @@ export class Mover {
     this.#leaving.set(move, leaving);
     const { subscriptions, inflight, queue } = session;
     const first = leaving.nextOffer();
-    return { subscriptions: first, rest: subscriptions.size - first.length, deliveries: inflight.size + queue.length };
+    const deliveries = inflight.size + queue.length;
+    return { subscriptions: first, rest: subscriptions.size - first.length, deliveries, isDurable: session.isDurable };
   }
 
   /** In slices: a session may have hundreds of thousands. */
@@ -80,6 +81,8 @@ export class Mover {
   async take(move: number, session: Session, offer: Offer, from: number): Promise<boolean> {
     const arriving = new Arriving(session, from);
     session.gate = arriving;
+    // A message of a shared group that arrives ahead of the state must be on disk before its publisher's PUBACK.
+    session.isDurable = offer.isDurable;
     // The true limit comes with the state. Until then a short move at full speed must not drop messages that the session has room for.
     session.maxQueued = ARRIVING_MAX;
     this.#arriving.set(move, arriving);
