@@ -1,5 +1,6 @@
 /** Reads one whole packet from a client, strictly by the standard of its version. */
 
+import { type Steps, toEnd } from '../kernel/turns/steps.ts';
 import { decodeAuth, decodeConnect, decodeDisconnect } from './decode-connect.ts';
 import { decodeAck, decodePublish } from './decode-publish.ts';
 import type { Packet, ProtocolVersion, QoS, SubscribePacket, SubscribeRequest, UnsubscribePacket } from './packet.ts';
@@ -34,16 +35,6 @@ const UNSUBSCRIBE = 10;
 
 /** Filters that are read in one step: a tenth of a millisecond. */
 const FILTERS_PER_STEP = 128;
-
-/** The reading of a packet, which may pause between two steps. */
-export type Steps<T> = Generator<void, T>;
-
-function last<T>(steps: Steps<T>): T {
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-  }
-}
 
 /**
  * As decodePacket() of SUBSCRIBE and UNSUBSCRIBE, in steps: a packet may have hundreds of thousands of filters. Null: it is another packet.
@@ -86,9 +77,9 @@ export function decodePacket(buf: Buffer, start: number, end: number, version: P
     case 7:
       return decodeAck('pubcomp', reader, version);
     case 8:
-      return last(readSubscribe(reader, version));
+      return toEnd(readSubscribe(reader, version));
     case 10:
-      return last(readUnsubscribe(reader, version));
+      return toEnd(readUnsubscribe(reader, version));
     case 12:
       reader.finish();
       return { type: 'pingreq' };

@@ -6,6 +6,7 @@ import Database from 'better-sqlite3';
 import { wallNow } from '../../kernel/clock.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
 import { inTurns } from '../../kernel/pace.ts';
+import { type Steps, toEnd } from '../../kernel/turns/steps.ts';
 import { applyChanges, checkHistoryLimit, notWaiting, type Owner } from '../apply-changes.ts';
 import type {
   ChangeMeta,
@@ -44,7 +45,7 @@ import {
 import { noSuchRevision, Replay } from '../replay.ts';
 import { type FolderLock, lockFolder } from './folder-lock.ts';
 import { migrate } from './migrations.ts';
-import { toEnd, writeInTurns } from './write-in-turns.ts';
+import { writeInTurns } from './write-in-turns.ts';
 
 const FILE = 'config.db';
 
@@ -141,12 +142,7 @@ class LocalStore implements EndpointStore {
   }
 
   /** The work of a commit within its transaction, in small steps. */
-  *#commitSteps(
-    changes: StoreChange[],
-    expected: Record<string, number>,
-    meta: ChangeMeta,
-    options: CommitOptions,
-  ): Generator<void, number> {
+  *#commitSteps(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options: CommitOptions): Steps<number> {
     const database = this.#database;
     const revision = revisionOf(database) + 1;
     const named = new Set([...Object.keys(expected), ...changes.map((change) => (change.kind === 'put' ? change.endpoint.id : change.id))]);

@@ -3,23 +3,16 @@
 import { open } from 'node:fs/promises';
 import type Database from 'better-sqlite3';
 import { Pace } from '../../kernel/pace.ts';
+import type { Steps } from '../../kernel/turns/steps.ts';
 
 /** Pages that are kept in memory before the transaction has its end: with more, all of it would be written at the end, in one go. */
 const CACHE_PAGES = 50;
-
-/** Does all of it at once. */
-export function toEnd<T>(steps: Generator<void, T>): T {
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-  }
-}
 
 /**
  * Until it resolves, nobody else may read or write over this connection.
  * @param guard runs each piece of work on the database; what it throws ends the transaction, without an effect
  */
-export async function writeInTurns<T>(database: Database.Database, steps: Generator<void, T>, guard: <R>(work: () => R) => R): Promise<T> {
+export async function writeInTurns<T>(database: Database.Database, steps: Steps<T>, guard: <R>(work: () => R) => R): Promise<T> {
   const pace = new Pace();
   const cacheSize = guard(() => database.pragma('cache_size', { simple: true }));
   guard(() => {

@@ -1,6 +1,7 @@
 /** SUBSCRIBE and UNSUBSCRIBE with very many filters are read in slices; nothing of them takes effect before all is well formed. */
 
 import { Pace } from '../../../src/kernel/pace.ts';
+import type { Steps } from '../../../src/kernel/turns/steps.ts';
 import { decodeInSteps } from '../../../src/mqtt/decode.ts';
 import type { Packet, ProtocolVersion } from '../../../src/mqtt/packet.ts';
 import { HOLD, type Hold } from '../packet-reader.ts';
@@ -31,7 +32,7 @@ export function takeLongPacket(client: LongReader, buf: Buffer, start: number, e
   return true;
 }
 
-async function read(client: LongReader, steps: Iterator<void, Packet>, then: (packet: Packet) => void): Promise<void> {
+async function read(client: LongReader, steps: Steps<Packet>, then: (packet: Packet) => void): Promise<void> {
   const pace = new Pace();
   for (;;) {
     const step = steps.next();
