@@ -115,12 +115,12 @@ export class SessionTable {
   release(namespace: string, clientId: string, move: number, to: number, discard: boolean, by: Claimant | null): Offer | null | 'foreign' {
     const session = this.get(namespace, clientId);
     if (session === undefined) return null;
-    // The sweep may not have ended it yet, above all right after a start.
-    const isOver = by !== null && hasExpired(session, steadyNow());
-    if (!discard && !isOver && by !== null && !session.isEnded && !mayTake(session.holder, by.user)) return 'foreign';
+    // The sweep may not have ended an expired session yet, above all right after a start.
+    const ends = discard || (by !== null && hasExpired(session, steadyNow()));
+    if (!ends && by !== null && !session.isEnded && !mayTake(session.holder, by.user)) return 'foreign';
     if (session.outlet !== null) session.outlet.takenOver();
     if (session.isEnded) return null;
-    if (discard || isOver) {
+    if (ends) {
       this.end(session);
       return null;
     }
