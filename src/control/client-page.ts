@@ -1,8 +1,8 @@
-/** One page of all clients of a node, by identifier, without sorting all of them in one go: runs of them are sorted, and merged as far as the page. */
+/** One page of a node's clients, by identifier. Short runs are sorted and merged: one sort of all clients would block the thread. */
 
 import { Pace } from '../kernel/pace.ts';
 
-/** A connected client, and who has it. */
+/** A connected client and its worker. */
 export interface ListedClient<W> {
   worker: W;
   clientId: string;
@@ -11,22 +11,22 @@ export interface ListedClient<W> {
 
 /** Clients that are sorted at once: about two milliseconds. */
 const RUN = 2_048;
-/** Clients that are merged before the clock is looked at. */
+/** Clients that are merged between two readings of the clock. */
 const MERGED_AT_ONCE = 256;
 const SEPARATOR = '\0';
 
-/** By identifier, and by namespace where several have it. */
+/** By identifier; by namespace where several namespaces have the identifier. */
 export function byIdentifier(a: Omit<ListedClient<unknown>, 'worker'>, b: Omit<ListedClient<unknown>, 'worker'>): number {
   if (a.clientId !== b.clientId) return a.clientId < b.clientId ? -1 : 1;
   return a.namespace < b.namespace ? -1 : Number(a.namespace > b.namespace);
 }
 
-/** Takes clients in any order, and gives the page that it was made for. */
+/** Takes clients in any order and returns one page of them. */
 export class ClientPage<W> {
   readonly #from: number;
   readonly #end: number;
   readonly #pace = new Pace();
-  /** each sorted, and no longer than the page reaches */
+  /** each sorted, and cut at the end of the page */
   readonly #runs: ListedClient<W>[][] = [];
   #run: ListedClient<W>[] = [];
   #total = 0;
@@ -58,13 +58,13 @@ export class ClientPage<W> {
   #endRun(): void {
     this.#total += this.#run.length;
     this.#run.sort(byIdentifier);
-    // What stands behind so many of its own run stands behind the page, too.
+    // A client behind the page's end in its own run is behind the page in all of them.
     if (this.#run.length > this.#end) this.#run.length = this.#end;
     if (this.#run.length > 0) this.#runs.push(this.#run);
     this.#run = [];
   }
 
-  /** The clients of the page, in order. To be called once, when all have been added. */
+  /** The clients of the page, in order. Call it once, after all clients were added. */
   async take(): Promise<ListedClient<W>[]> {
     this.#endRun();
     if (this.#total <= this.#from) return [];
@@ -77,7 +77,7 @@ export class ClientPage<W> {
     return (level[0] ?? []).slice(this.#from, this.#end);
   }
 
-  /** Two runs as one, no longer than the page reaches. */
+  /** Merges two runs, up to the end of the page. */
   async #merge(a: readonly ListedClient<W>[], b: readonly ListedClient<W>[]): Promise<ListedClient<W>[]> {
     const length = Math.min(a.length + b.length, this.#end);
     const merged: ListedClient<W>[] = [];

@@ -37,7 +37,7 @@ const UNSUBSCRIBE = 10;
 const FILTERS_PER_STEP = 128;
 
 /**
- * As decodePacket() of SUBSCRIBE and UNSUBSCRIBE, in steps: a packet may have hundreds of thousands of filters. Null: it is another packet.
+ * decodePacket() for SUBSCRIBE and UNSUBSCRIBE, in steps: a packet may have hundreds of thousands of filters. Null for any other packet.
  * `buf` must stay as it is until the last step.
  */
 export function decodeInSteps(buf: Buffer, start: number, end: number, version: ProtocolVersion): Steps<Packet> | null {

@@ -54,7 +54,8 @@ export class Authoriser {
   }
 
   /**
-   * `filter` is a valid topic filter. Of a shared subscription (`$share/group/filter`, `$queue/filter`) the part after the group counts.
+   * `filter` is a valid topic filter. The rules judge a shared subscription (`$share/group/filter`, `$queue/filter`) by the part after
+   * the group.
    */
   maySubscribe(filter: string): boolean {
     return this.#allowsFilter(withoutShare(filter));

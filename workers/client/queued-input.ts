@@ -150,8 +150,8 @@ export class QueuedInput implements HeldPublisher {
   }
 
   /**
-   * Answers a QoS 2 PUBLISH whose identifier still waits for PUBREL [MQTT-4.3.3-10]; false when it is no repeat. On a new connection the
-   * first repeat takes a place in the window, like any PUBLISH.
+   * Answers a repeated QoS 2 PUBLISH: its identifier still waits for PUBREL [MQTT-4.3.3-10]. Returns false for a new PUBLISH.
+   * On a new connection the first repeat takes a place in the window, like any PUBLISH.
    * @throws ProtocolError over the Receive Maximum
    */
   isRepeat(packetId: number): boolean {

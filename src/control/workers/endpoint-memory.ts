@@ -1,4 +1,4 @@
-/** The memory that one endpoint shares over all its listeners. The system is asked for it when the first of them opens: most of 2,000 endpoints may be disabled. */
+/** The memory that all listeners of one endpoint share. The first listener allocates it: most of 2,000 endpoints may be disabled. */
 
 import { createAddressTable } from '../../metrics/address-table.ts';
 import { createSharedLimits, SharedLimits } from '../../metrics/shared-limits.ts';

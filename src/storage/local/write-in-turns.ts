@@ -36,7 +36,7 @@ export async function writeInTurns<T>(database: Database.Database, steps: Steps<
   }
 }
 
-/** What fails here concerns what is written next, which finds out by itself: the transaction has had its end. */
+/** Ignores failures: the transaction has ended, and the next write reports a fault of the file itself. */
 function end(database: Database.Database, cacheSize: unknown): void {
   if (!database.open) return;
   try {

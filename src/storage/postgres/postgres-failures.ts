@@ -1,4 +1,4 @@
-/** Turns errors of Postgres and its driver into words for the operator who has to fix the cause. */
+/** Turns errors of Postgres and its driver into messages that tell the operator what to fix. */
 
 import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import type { FailureReason } from '../failure-reason.ts';

@@ -1,4 +1,4 @@
-/** SUBSCRIBE and UNSUBSCRIBE with very many filters are read in slices; nothing of them takes effect before all is well formed. */
+/** Reads SUBSCRIBE and UNSUBSCRIBE with very many filters in slices. No filter takes effect before the whole packet is well formed. */
 
 import { Pace } from '../../../src/kernel/pace.ts';
 import type { Steps } from '../../../src/kernel/turns/steps.ts';
@@ -14,14 +14,14 @@ export interface LongReader {
   fail(error: unknown): void;
 }
 
-/** Bytes from which on a packet is read in slices. */
+/** Packets of this size or more are read in slices, bytes. */
 const LONG_BYTES = 32 * 1024;
 
 /**
  * Takes a long SUBSCRIBE or UNSUBSCRIBE; the client is held until it is answered.
- * @param buf stays as it is for as long as somebody has it
- * @returns false: it is no such packet
- * @throws ProtocolError for what its first bytes say; all else ends in client.fail()
+ * @param buf unchanged while the packet is being read
+ * @returns false for any other packet
+ * @throws ProtocolError for a fault before the first filter; a later fault goes to client.fail()
  */
 export function takeLongPacket(client: LongReader, buf: Buffer, start: number, end: number, then: (packet: Packet) => void): boolean {
   if (end - start < LONG_BYTES) return false;
