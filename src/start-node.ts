@@ -4,7 +4,7 @@ import { OPERATIONS } from './admin/messages/operations.ts';
 import { type AdminServer, startAdmin, tryAdmin } from './admin/server.ts';
 import type { Bus, Serving } from './bus/contract.ts';
 import { subjectsOf } from './bus/subjects.ts';
-import type { Control } from './control/contract.ts';
+import type { Control } from './control/contract/answers.ts';
 import type { LinesLost } from './control/log/log.ts';
 import { startControl, type WorkerUrls } from './control/node-control.ts';
 import type { Logger } from './kernel/logger.ts';

@@ -3,11 +3,12 @@
 import { tmpdir } from 'node:os';
 import { type Context, Hono } from 'hono';
 import { getPath } from 'hono/utils/url';
-import type { Control, RequestContext } from '../control/contract.ts';
-import { Upload } from '../control/transfer/upload.ts';
+import type { Control } from '../control/contract/answers.ts';
+import type { RequestContext } from '../control/contract/requests.ts';
 import { steadyNow } from '../kernel/clock.ts';
 import { within } from '../kernel/deadline.ts';
 import { FluxError } from '../kernel/errors.ts';
+import { Upload } from '../kernel/input/upload.ts';
 import type { Logger } from '../kernel/logger.ts';
 import type { Settings } from '../settings/settings.ts';
 import { HttpError, toFailure, toResponse } from './http/envelope.ts';

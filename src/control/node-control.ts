@@ -12,15 +12,16 @@ import { MetricsCollector } from '../metrics/collect.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { EndpointStore, HistoryQuery, StoredEndpoint } from '../storage/contract.ts';
 import type { Sealer } from '../storage/sealed/sealer.ts';
-import { openAccessPool } from './access-pool.ts';
 import { readAdd, readPlan } from './changes/change-request.ts';
 import { ChangeRunner } from './changes/change-runner.ts';
 import { Confirmations } from './changes/confirmations.ts';
+import { EndpointManager } from './changes/endpoint-manager.ts';
 import { Rollback } from './changes/rollback.ts';
 import { ALONE } from './changes/spreader.ts';
-import { Clients } from './clients.ts';
+import { Clients } from './clients/clients.ts';
 import { Alone } from './cluster/alone.ts';
 import { Cluster } from './cluster/cluster.ts';
+import { NodeProbes } from './cluster/node-probes.ts';
 import { Nodes } from './cluster/nodes.ts';
 import { OwnFacts } from './cluster/own-facts.ts';
 import type {
@@ -30,28 +31,27 @@ import type {
   HealthAnswer,
   NodeView,
   PlanAnswer,
-  RequestContext,
   ValidateAnswer,
   Watcher,
   WatchStart,
-} from './contract.ts';
-import { reachStep } from './endpoints/change-steps.ts';
-import { Desired } from './endpoints/desired.ts';
-import { SHUTDOWN } from './endpoints/drain.ts';
-import { Driver, tlsOf } from './endpoints/driver.ts';
-import { EndpointManager } from './endpoints/endpoint-manager.ts';
-import { Reconciler } from './endpoints/reconciler.ts';
-import { Runners } from './endpoints/runners.ts';
-import { HistoryKeeper } from './history-keeper.ts';
+} from './contract/answers.ts';
+import type { RequestContext } from './contract/requests.ts';
+import { CertificateWatch } from './listening/certificate-watch.ts';
+import { SHUTDOWN } from './listening/drain-order.ts';
+import { Driver, tlsOf } from './listening/driver.ts';
+import { Reconciler } from './listening/reconciler.ts';
+import { Runners } from './listening/runners.ts';
 import type { LinesLost } from './log/log.ts';
-import { Monitor } from './monitor.ts';
 import { newProbePrefix } from './probe/mqtt-probe.ts';
-import { NodeProbes } from './probe/node-probes.ts';
 import { recommendQueueMigration } from './probe/queue-migration.ts';
-import { SystemTopics } from './system-topics.ts';
-import { CertificateWatch } from './tls/certificate-watch.ts';
+import { Monitor } from './report/monitor.ts';
+import { SystemTopics } from './report/system-topics.ts';
+import { WatchHub } from './report/watch-hub.ts';
+import { reachStep } from './state/change-steps.ts';
+import { Desired } from './state/desired.ts';
+import { HistoryKeeper } from './state/history-keeper.ts';
 import { Transfer } from './transfer/transfer.ts';
-import { WatchHub } from './watch.ts';
+import { openAccessPool } from './workers/access-pool.ts';
 import { Supervisor } from './workers/supervisor.ts';
 import { Watchdog } from './workers/watchdog.ts';
 
@@ -172,7 +172,12 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     logger,
     linesLost: options.linesLost,
   });
-  const nodes = new Nodes({ node, probes: new NodeProbes(desired, runners, driver, probePrefix), monitor, cluster });
+  const nodes = new Nodes({
+    node,
+    probes: new NodeProbes(desired, runners, driver, probePrefix),
+    ownStatus: (port) => monitor.status(port),
+    cluster,
+  });
   const stop = async (timeoutMs: number) => {
     cluster?.close();
     monitor.close();

@@ -5,6 +5,7 @@ import {
   ADDRESS_HELPERS,
   CLOCK,
   FILE_LINES_MAX,
+  FLOORS,
   FOLDER_FILES_MAX,
   LIBRARIES,
   SOCKET_MODULES,
@@ -36,6 +37,7 @@ export function checkSources(files: readonly SourceFile[]): string[] {
   const edges = scanned.flatMap(({ file, ...texts }) => edgesOf(file.path, texts));
   return [
     ...edges.flatMap(checkArrow),
+    ...edges.flatMap(checkFloors),
     ...edges.flatMap(checkLibrary),
     ...checkSingleFiles(edges),
     ...findCircles(edges),
@@ -79,6 +81,26 @@ function checkArrow(edge: Edge): string[] {
     return breach(edge, 'a thread entry is imported by nobody');
   const areStrangers = STRANGERS.some(([a, b]) => (from.room === a && to.room === b) || (from.room === b && to.room === a));
   return areStrangers ? breach(edge, `${from.room} and ${to.room} meet only in workers/connection.ts`) : [];
+}
+
+/** The inner floor of `path` in `folder`; null: a file directly in the folder; undefined: a file elsewhere. */
+function floorOf(path: string, folder: string): string | null | undefined {
+  if (!path.startsWith(`${folder}/`)) return undefined;
+  const [room = '', more] = path.slice(folder.length + 1).split('/');
+  return more === undefined ? null : room;
+}
+
+function checkFloors(edge: Edge): string[] {
+  if (!edge.isOurs) return [];
+  return Object.entries(FLOORS).flatMap(([folder, arrows]) => {
+    const from = floorOf(edge.from, folder);
+    const to = floorOf(edge.to, folder);
+    if (from === undefined || from === null || to === undefined || from === to) return [];
+    if (to === null) return breach(edge, `a floor of ${folder} may not import what puts the floors together`);
+    const allowed = arrows[from];
+    if (allowed === undefined) return breach(edge, `the floor ${from} of ${folder} has no place in the rules`);
+    return allowed.includes(to) ? [] : breach(edge, `in ${folder}, ${from} may not import ${to}`);
+  });
 }
 
 /** `@scope/name/deep` → `@scope/name`, `name/deep` → `name`. */

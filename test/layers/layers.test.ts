@@ -1,10 +1,10 @@
 /** The walls of the house: every file of the project keeps the rules. */
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, posix } from 'node:path';
 import { expect, test } from 'vitest';
 import { checkSources, type SourceFile } from './checker.ts';
-import { ADDRESS_HELPERS, CLOCK, LIBRARIES, SRC_ARROWS, STRANGERS, WALL_CLOCK_READERS } from './rules.ts';
+import { ADDRESS_HELPERS, CLOCK, FLOORS, LIBRARIES, SRC_ARROWS, STRANGERS, WALL_CLOCK_READERS } from './rules.ts';
 import { importsOf, scan } from './scanner.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -31,9 +31,19 @@ test('each rule is about something that exists', () => {
   const isRoom = (folder: string) => product.some(({ path }) => path.startsWith(folder));
   const isImported = (library: string, place: string) =>
     [...codeOf].some(([path, code]) => path.startsWith(place) && importsOf(code).some(({ name }) => `${name}/`.startsWith(`${library}/`)));
+  const joins = (from: string, to: string) =>
+    [...codeOf].some(
+      ([path, code]) => path.startsWith(from) && importsOf(code).some(({ name }) => posix.join(posix.dirname(path), name).startsWith(to)),
+    );
   const names = (path: string, word: string) => new RegExp(`\\b${word}\\b`).test(codeOf.get(path)?.codeOnly ?? '');
   const idle = [
     ...Object.keys(SRC_ARROWS).filter((room) => !isRoom(`src/${room}/`)),
+    ...Object.entries(FLOORS).flatMap(([folder, arrows]) =>
+      Object.entries(arrows).flatMap(([floor, below]) => [
+        ...(isRoom(`${folder}/${floor}/`) ? [] : [`${folder}/${floor}`]),
+        ...below.filter((to) => !joins(`${folder}/${floor}/`, `${folder}/${to}/`)).map((to) => `${folder}: ${floor} → ${to}`),
+      ]),
+    ),
     ...STRANGERS.flat().filter((room) => !isRoom(`workers/${room}/`)),
     ...Object.entries(LIBRARIES).flatMap(([library, { places }]) =>
       places.filter((place) => !isImported(library, place)).map((place) => `${library} in ${place}`),

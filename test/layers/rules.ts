@@ -15,6 +15,27 @@ export const SRC_ARROWS: Readonly<Record<string, readonly string[]>> = {
   kernel: [],
 };
 
+/**
+ * Folder → its inner floors → floors of the same folder that each may import from. Files directly in the folder put the floors together:
+ * they may import every floor, and no floor imports them.
+ */
+export const FLOORS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+  'src/control': {
+    cluster: ['listening', 'state', 'tls', 'probe', 'contract'],
+    transfer: ['changes', 'listening', 'state', 'contract'],
+    report: ['clients', 'listening', 'state', 'workers', 'log', 'contract'],
+    changes: ['listening', 'state', 'probe', 'contract'],
+    listening: ['state', 'workers', 'tls', 'probe', 'contract'],
+    clients: ['workers', 'contract'],
+    state: ['contract'],
+    workers: [],
+    tls: [],
+    probe: [],
+    log: [],
+    contract: [],
+  },
+};
+
 /** Rooms of `src` that `workers` may use. */
 export const WORKERS_USE: readonly string[] = ['thread', 'metrics', 'endpoint', 'mqtt', 'kernel'];
 
@@ -60,21 +81,21 @@ export const CLOCK = 'src/kernel/clock.ts';
 export const WALL_CLOCK_READERS: readonly string[] = [
   'src/admin/login/tokens.ts',
   'src/control/changes/change-runner.ts',
-  'src/control/changes/waiting.ts',
+  'src/control/state/waiting.ts',
   'src/control/cluster/alone.ts',
   'src/control/cluster/cluster.ts',
   'src/control/cluster/members.ts',
   'src/control/cluster/own-facts.ts',
-  'src/control/endpoints/drain.ts',
-  'src/control/endpoints/driver.ts',
-  'src/control/endpoints/endpoint-runner.ts',
-  'src/control/history-keeper.ts',
+  'src/control/listening/drain-progress.ts',
+  'src/control/listening/driver.ts',
+  'src/control/listening/endpoint-runner.ts',
+  'src/control/state/history-keeper.ts',
   'src/control/log/log.ts',
-  'src/control/tls/certificate-watch.ts',
+  'src/control/listening/certificate-watch.ts',
   'src/control/tls/load-tls.ts',
   'src/control/tls/server-tls.ts',
   'src/control/transfer/transfer.ts',
-  'src/control/watch.ts',
+  'src/control/report/watch-hub.ts',
   'src/kernel/lasting-clock.ts',
   'src/metrics/endpoint-text.ts',
   'src/metrics/report.ts',

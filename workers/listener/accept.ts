@@ -2,7 +2,7 @@
 
 import net from 'node:net';
 import type { Endpoint } from '../../src/endpoint/endpoint.ts';
-import { bindFailure } from '../../src/kernel/bind-failure.ts';
+import { bindFailure } from '../../src/kernel/system/bind-failure.ts';
 import type { SocketHandle } from '../../src/thread/socket-passing.ts';
 import type { Connection, ConnectionClient, Listener, ListenerHost, ListeningSocket } from '../connection.ts';
 import { acceptHandles } from './tcp-handle.ts';

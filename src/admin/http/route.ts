@@ -1,7 +1,8 @@
 /** A route of the admin API: one declaration yields the handler, the checks and the OpenAPI description. */
 
 import { z } from '@hono/zod-openapi';
-import type { Control, RequestContext } from '../../control/contract.ts';
+import type { Control } from '../../control/contract/answers.ts';
+import type { RequestContext } from '../../control/contract/requests.ts';
 import type { Issue } from '../../kernel/errors.ts';
 import { parseOrRefuse } from './validation.ts';
 

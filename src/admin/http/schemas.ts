@@ -1,7 +1,14 @@
 /** Schemas of the API's answers, and of parameters that many routes share, for the OpenAPI description. */
 
 import { z } from '@hono/zod-openapi';
-import type { ConfirmView, EndpointMetrics, EndpointOutcome, EndpointStatus, NodeOutcome, ProbeResult } from '../../control/contract.ts';
+import type {
+  ConfirmView,
+  EndpointMetrics,
+  EndpointOutcome,
+  EndpointStatus,
+  NodeOutcome,
+  ProbeResult,
+} from '../../control/contract/answers.ts';
 
 /** A whole number in a query, with its range checked and documented. */
 export function queryInteger(minimum: number, maximum: number, what: string, example: number) {

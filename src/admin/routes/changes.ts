@@ -1,7 +1,7 @@
 /** Routes that change endpoints, or preview a change. */
 
 import { z } from '@hono/zod-openapi';
-import type { ChangeAnswer } from '../../control/contract.ts';
+import type { ChangeAnswer } from '../../control/contract/answers.ts';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { etagOf } from '../http/request.ts';

@@ -2,7 +2,7 @@
 
 import { isIP } from 'node:net';
 import { z } from '@hono/zod-openapi';
-import type { Control, EndpointView } from '../../control/contract.ts';
+import type { Control, EndpointView } from '../../control/contract/answers.ts';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { readableDiff } from '../../endpoint/secrets/readable-diff.ts';
 import { FluxError } from '../../kernel/errors.ts';

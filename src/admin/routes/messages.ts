@@ -1,7 +1,7 @@
 /** Routes about messages and clients, in FluxMQ's form: publish, check, close, clients. */
 
 import { z } from '@hono/zod-openapi';
-import type { ClientInfo, ClientLocation } from '../../control/contract.ts';
+import type { ClientInfo, ClientLocation } from '../../control/contract/answers.ts';
 import { checkTopicName } from '../../mqtt/topic.ts';
 import { actionRoute, type Route, readRoute } from '../http/route.ts';
 import { idQuery, queryInteger } from '../http/schemas.ts';

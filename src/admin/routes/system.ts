@@ -1,7 +1,7 @@
 /** Routes about the node itself: liveness, health, resources, its metrics. */
 
 import { z } from '@hono/zod-openapi';
-import type { HealthAnswer, ResourcesAnswer } from '../../control/contract.ts';
+import type { HealthAnswer, ResourcesAnswer } from '../../control/contract/answers.ts';
 import { streamedText } from '../http/json-stream.ts';
 import { type Reply, type Route, readRoute } from '../http/route.ts';
 import { PROMETHEUS_TYPE } from './endpoints.ts';

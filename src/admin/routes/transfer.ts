@@ -1,9 +1,10 @@
 /** Routes for files: export and import of endpoints, backup and restore of endpoints with their history. */
 
 import { z } from '@hono/zod-openapi';
-import type { RequestContext, SecretsWanted } from '../../control/contract.ts';
-import type { Upload } from '../../control/transfer/upload.ts';
+import type { SecretsWanted } from '../../control/contract/answers.ts';
+import type { RequestContext } from '../../control/contract/requests.ts';
 import { FluxError } from '../../kernel/errors.ts';
+import type { Upload } from '../../kernel/input/upload.ts';
 import { listText, streamed } from '../http/json-stream.ts';
 import { etagOf } from '../http/request.ts';
 import { type Call, controlRoute, type Route, type RouteInfo, readRoute } from '../http/route.ts';

@@ -1,7 +1,7 @@
 /** GET /api/endpoints/watch: events of the endpoints as server-sent events (HTML Living Standard, section 9.2). */
 
 import { z } from '@hono/zod-openapi';
-import type { WatchEvent } from '../../control/contract.ts';
+import type { WatchEvent } from '../../control/contract/answers.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { type Call, type Route, readRoute } from '../http/route.ts';
 

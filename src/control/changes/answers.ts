@@ -2,10 +2,10 @@
 
 import type { Endpoint, KeyChange } from '../../endpoint/endpoint.ts';
 import { secretPathsOf } from '../../endpoint/secrets/secrets.ts';
-import type { EndpointOutcome, PlanAnswer, SetAnswer } from '../contract.ts';
-import type { Desired } from '../endpoints/desired.ts';
-import { asksToDrain } from '../endpoints/drain.ts';
-import type { Runners } from '../endpoints/runners.ts';
+import type { EndpointOutcome, PlanAnswer, SetAnswer } from '../contract/answers.ts';
+import { asksToDrain } from '../contract/requests.ts';
+import type { Runners } from '../listening/runners.ts';
+import type { Desired } from '../state/desired.ts';
 import type { ChangeOptions } from './change-request.ts';
 import { type Applied, confirmViewOf } from './change-runner.ts';
 import { type ChangeSet, foresee, type JudgedChange } from './change-set.ts';

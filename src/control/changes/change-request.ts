@@ -3,7 +3,7 @@
 import { Problems } from '../../endpoint/problems.ts';
 import { parseEndpoint } from '../../endpoint/schema.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import type { DrainRequest } from '../endpoints/drain.ts';
+import { DRAIN_MS_MAX, DRAIN_RATE_MAX, type DrainRequest, type EndpointKey, SERVER_REFERENCE_MAX } from '../contract/requests.ts';
 
 /** Options of a change. */
 export interface ChangeOptions extends DrainRequest {
@@ -11,18 +11,9 @@ export interface ChangeOptions extends DrainRequest {
   reason: string | null;
 }
 
-/** The endpoint of a change: by port, by id, or by both when they agree. */
-export interface EndpointKey {
-  port?: number;
-  id?: string;
-}
-
 /** The actions of a request about one endpoint. */
 export type SingleAction = 'add' | 'update' | 'remove' | 'enable' | 'disable';
 
-export const DRAIN_MS_MAX = 3_600_000;
-export const DRAIN_RATE_MAX = 1_000_000;
-export const SERVER_REFERENCE_MAX = 1000;
 const REASON_CHARACTERS_MAX = 1000;
 
 class Reader {

@@ -9,10 +9,10 @@ import { ENDPOINTS_MAX } from '../../kernel/input/file-form.ts';
 import { Pace } from '../../kernel/pace.ts';
 import type { ChangeMeta, Past, StoreChange, StoredEndpoint } from '../../storage/contract.ts';
 import { isSealed } from '../../storage/sealed/sealer.ts';
-import type { RequestContext } from '../contract.ts';
-import type { Desired } from '../endpoints/desired.ts';
+import type { RequestContext } from '../contract/requests.ts';
+import type { Desired } from '../state/desired.ts';
+import { lockKeys } from '../state/waiting.ts';
 import type { ChangeOptions } from './change-request.ts';
-import { lockKeys } from './waiting.ts';
 
 /** The change of one endpoint. */
 export interface EndpointChange {

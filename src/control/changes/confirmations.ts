@@ -1,13 +1,13 @@
 /** Undoes changes that nobody confirmed in time, including those of an earlier process. */
 
+import { Backoff } from '../../kernel/backoff.ts';
 import { steadyNow } from '../../kernel/clock.ts';
 import { toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { HistoryRow } from '../../storage/contract.ts';
-import { Backoff } from '../backoff.ts';
-import type { ConfirmAnswer, RequestContext } from '../contract.ts';
-import type { Desired } from '../endpoints/desired.ts';
-import { NO_DRAIN } from '../endpoints/drain.ts';
+import type { ConfirmAnswer } from '../contract/answers.ts';
+import { NO_DRAIN, type RequestContext } from '../contract/requests.ts';
+import type { Desired } from '../state/desired.ts';
 import { readConfirm } from './change-request.ts';
 import type { ChangeRunner } from './change-runner.ts';
 import type { ChangeSet, EndpointChange } from './change-set.ts';

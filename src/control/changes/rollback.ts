@@ -1,11 +1,12 @@
 /** Sets endpoints back to their state at a revision, as one new revision. */
 
 import { FluxError } from '../../kernel/errors.ts';
-import type { PlanAnswer, RequestContext, RollbackAnswer } from '../contract.ts';
-import type { Desired } from '../endpoints/desired.ts';
-import type { Runners } from '../endpoints/runners.ts';
+import type { PlanAnswer, RollbackAnswer } from '../contract/answers.ts';
+import type { EndpointKey, RequestContext } from '../contract/requests.ts';
+import type { Runners } from '../listening/runners.ts';
+import type { Desired } from '../state/desired.ts';
 import { clearSecretWarnings, dryAnswerOf, planOf, setAnswerOf } from './answers.ts';
-import { type EndpointKey, type RollbackRequest, readRollback } from './change-request.ts';
+import { type RollbackRequest, readRollback } from './change-request.ts';
 import type { ChangeRunner } from './change-runner.ts';
 import type { ChangeSet, EndpointChange } from './change-set.ts';
 

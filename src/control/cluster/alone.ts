@@ -1,8 +1,8 @@
 /** Answers about the cluster of a node that has none: the node itself is all of it. */
 
 import { wallNow } from '../../kernel/clock.ts';
-import type { ClusterStatus, NodeView } from '../contract.ts';
-import type { Desired } from '../endpoints/desired.ts';
+import type { ClusterStatus, NodeView } from '../contract/answers.ts';
+import type { Desired } from '../state/desired.ts';
 import { type OwnFacts, toNodeView } from './own-facts.ts';
 
 export class Alone {

@@ -6,7 +6,7 @@ import type { Subjects } from '../../bus/subjects.ts';
 import { BoundedMap } from '../../kernel/bounded-map.ts';
 import { steadyNow } from '../../kernel/clock.ts';
 import { Deadline } from '../../kernel/deadline.ts';
-import type { NodeOutcome } from '../contract.ts';
+import type { NodeOutcome } from '../contract/answers.ts';
 import type { Announcement, NodeFacts, Receipt } from './contract.ts';
 import type { Members } from './members.ts';
 import { readAnnouncement, readReceipt } from './read-notice.ts';

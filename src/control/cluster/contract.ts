@@ -1,6 +1,6 @@
 /** Shapes of what nodes of a cluster tell each other. */
 
-import type { DrainRequest } from '../endpoints/drain.ts';
+import type { DrainRequest } from '../contract/requests.ts';
 
 /** A node's description of itself, sent as its heartbeat. */
 export interface NodeFacts {

@@ -1,9 +1,9 @@
 /** Publishes events about endpoints over NATS: each change by the node that wrote it, each result by every node. */
 
-import type { WatchEvent } from '../contract.ts';
-import type { Committed, Desired } from '../endpoints/desired.ts';
-import type { Reconciler } from '../endpoints/reconciler.ts';
-import type { Runners } from '../endpoints/runners.ts';
+import type { WatchEvent } from '../contract/answers.ts';
+import type { Reconciler } from '../listening/reconciler.ts';
+import type { Runners } from '../listening/runners.ts';
+import type { Committed, Desired } from '../state/desired.ts';
 
 export interface EndpointEventsOptions {
   desired: Desired;

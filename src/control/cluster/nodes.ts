@@ -4,16 +4,16 @@ import { defaultSslConfig } from '../../endpoint/defaults.ts';
 import { isObject, Problems } from '../../endpoint/problems.ts';
 import { readSslConfig } from '../../endpoint/ssl-schema.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import type { EndpointStatus, PortCheck, ProbeResult } from '../contract.ts';
-import type { Monitor } from '../monitor.ts';
-import type { ListenerPlan, NodeProbes } from '../probe/node-probes.ts';
+import type { EndpointStatus, PortCheck, ProbeResult } from '../contract/answers.ts';
 import type { Cluster } from './cluster.ts';
+import type { ListenerPlan, NodeProbes } from './node-probes.ts';
 import type { NodeAnswer, Question } from './questions.ts';
 
 export interface NodesOptions {
   node: string;
   probes: NodeProbes;
-  monitor: Monitor;
+  /** status of this node's endpoints, or of the one on `port` */
+  ownStatus: (port?: number) => EndpointStatus[];
   /** null: a single node */
   cluster: Cluster | null;
 }
@@ -48,7 +48,7 @@ export class Nodes {
   async status(port?: number): Promise<EndpointStatus[]> {
     const others = await this.#ask('status', { port: port ?? null });
     const theirs = others.flatMap(({ answer }) => (Array.isArray(answer) ? (answer as EndpointStatus[]) : []));
-    return [...this.#options.monitor.status(port), ...theirs];
+    return [...this.#options.ownStatus(port), ...theirs];
   }
 
   /** Connects with MQTT to the endpoints of every node. @throws FluxError `not-found` */
@@ -67,11 +67,11 @@ export class Nodes {
 
   /** Answers a question of another node. @throws FluxError `invalid` for an unknown question */
   async #answer(question: Question, body: unknown): Promise<unknown> {
-    const { probes, monitor } = this.#options;
+    const { probes, ownStatus } = this.#options;
     const { port, host, plans } = isObject(body) ? body : {};
     if (question === 'prepare') return probes.prepare(readPlans(plans));
     const chosen = isPort(port) ? port : undefined;
-    if (question === 'status') return monitor.status(chosen);
+    if (question === 'status') return ownStatus(chosen);
     if (question === 'probe') return probes.probe(chosen);
     if (chosen === undefined || typeof host !== 'string') throw new FluxError('invalid', 'check-port needs a port and a host');
     return probes.portProblem(chosen, host);

@@ -2,10 +2,10 @@
 
 import { randomUUID } from 'node:crypto';
 import { wallNow } from '../../kernel/clock.ts';
-import type { NodeView } from '../contract.ts';
-import type { Desired } from '../endpoints/desired.ts';
-import type { Reconciler } from '../endpoints/reconciler.ts';
-import type { Runners } from '../endpoints/runners.ts';
+import type { NodeView } from '../contract/answers.ts';
+import type { Reconciler } from '../listening/reconciler.ts';
+import type { Runners } from '../listening/runners.ts';
+import type { Desired } from '../state/desired.ts';
 import type { Member, NodeFacts } from './contract.ts';
 
 /** Most failed endpoints that a heartbeat names: it must fit into one NATS message. */

@@ -8,7 +8,7 @@ import { MASK, mapSecrets } from '../../endpoint/secrets/secrets.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { CONFIG_KEYS } from '../../kernel/input/file-form.ts';
 import { isSealed, type Sealer } from '../../storage/sealed/sealer.ts';
-import type { ExportDocument, SecretsWanted } from '../contract.ts';
+import type { ExportDocument, SecretsWanted } from '../contract/answers.ts';
 
 /** Version of the written form; files of all versions up to it are readable. */
 export const DOCUMENT_VERSION = 1;

@@ -4,13 +4,13 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { isObject, Problems } from '../../endpoint/problems.ts';
 import { FluxError } from '../../kernel/errors.ts';
+import type { Upload } from '../../kernel/input/upload.ts';
 import { Pace } from '../../kernel/pace.ts';
 import type { HistoryRow, Past } from '../../storage/contract.ts';
 import { Replay } from '../../storage/replay.ts';
 import type { Sealer } from '../../storage/sealed/sealer.ts';
 import type { FileSecrets } from './document.ts';
 import { openSealedIn, readConfig } from './read-configs.ts';
-import type { Upload } from './upload.ts';
 
 const ACTIONS = ['add', 'update', 'remove', 'enable', 'disable', 'import', 'rollback', 'restore', 'seed'] as const;
 const SOURCES = ['http', 'nats', 'file', 'rollback', 'import'] as const;

@@ -3,6 +3,7 @@
 import { isObject, Problems } from '../../endpoint/problems.ts';
 import { wallNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
+import type { Upload } from '../../kernel/input/upload.ts';
 import { Pace } from '../../kernel/pace.ts';
 import type { RowPage, RowPlace } from '../../storage/contract.ts';
 import { BEGINNING } from '../../storage/history-sql.ts';
@@ -16,17 +17,16 @@ import type {
   ExportDocument,
   ImportAnswer,
   PlanAnswer,
-  RequestContext,
   RestoreAnswer,
   SecretsWanted,
   SetAnswer,
-} from '../contract.ts';
-import type { Desired } from '../endpoints/desired.ts';
-import type { Runners } from '../endpoints/runners.ts';
+} from '../contract/answers.ts';
+import type { RequestContext } from '../contract/requests.ts';
+import type { Runners } from '../listening/runners.ts';
+import type { Desired } from '../state/desired.ts';
 import { DOCUMENT_VERSION, type FileBody, FileSecrets, readFileBody } from './document.ts';
 import { checkPast, pastOf, toRow } from './history-file.ts';
 import { readConfigs } from './read-configs.ts';
-import type { Upload } from './upload.ts';
 
 export interface TransferOptions {
   desired: Desired;

@@ -1,5 +1,6 @@
 /** Owns the worker threads: one session worker, endpoint workers on demand with a warm spare, and their mesh. */
 
+import { Backoff } from '../../kernel/backoff.ts';
 import { Deadline, pause } from '../../kernel/deadline.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
 import type { LogFields, Logger, LogLevel } from '../../kernel/logger.ts';
@@ -11,7 +12,6 @@ import { createMessageNumbers, readConflicts } from '../../thread/message-number
 import type { WorkerRole } from '../../thread/messages.ts';
 import { createStoreState, StoreState } from '../../thread/store-state.ts';
 import { type QuestionHandlers, type WorkerExit, WorkerHandle } from '../../thread/worker-handle.ts';
-import { Backoff } from '../backoff.ts';
 import { Mesh } from './mesh.ts';
 
 export interface SupervisorOptions {

@@ -3,7 +3,7 @@
 import { connect } from 'node:net';
 import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { ChangeStep } from '../../../src/control/endpoints/change-steps.ts';
+import type { ChangeStep } from '../../../src/control/state/change-steps.ts';
 import { type Broker, startBroker } from '../../kit/broker.ts';
 import { listeningPorts } from '../../kit/listening-ports.ts';
 import { sleep } from '../../kit/until.ts';

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import type { Message, MessageAnswer } from '../../../src/admin/messages/contract.ts';
 import { MessageDesk } from '../../../src/admin/messages/message-desk.ts';
 import { kindOf, OPERATIONS } from '../../../src/admin/messages/operations.ts';
-import type { Control } from '../../../src/control/contract.ts';
+import type { Control } from '../../../src/control/contract/answers.ts';
 import { appWith, ask, type Seen } from './stand-in.ts';
 
 const MIB = 1024 * 1024;

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type AdminServer, startAdmin } from '../../../src/admin/server.ts';
-import type { Control } from '../../../src/control/contract.ts';
+import type { Control } from '../../../src/control/contract/answers.ts';
 import { silentLogger } from '../../../src/kernel/logger.ts';
 import type { Settings } from '../../../src/settings/settings.ts';
 import { settingsWith, standInControl } from './stand-in.ts';

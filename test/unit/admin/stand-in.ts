@@ -1,7 +1,8 @@
 /** A small in-memory Control for tests of the HTTP layer alone; the real one is tested over HTTP in test/admin. */
 
 import { type AdminApp, createApp } from '../../../src/admin/app.ts';
-import type { ChangeAnswer, Control, ImportAnswer, RequestContext } from '../../../src/control/contract.ts';
+import type { ChangeAnswer, Control, ImportAnswer } from '../../../src/control/contract/answers.ts';
+import type { RequestContext } from '../../../src/control/contract/requests.ts';
 import { parseEndpoint } from '../../../src/endpoint/schema.ts';
 import { FluxError } from '../../../src/kernel/errors.ts';
 import { type Logger, silentLogger } from '../../../src/kernel/logger.ts';

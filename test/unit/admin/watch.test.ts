@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import type { AdminApp } from '../../../src/admin/app.ts';
-import type { WatchEvent, Watcher } from '../../../src/control/contract.ts';
+import type { WatchEvent, Watcher } from '../../../src/control/contract/answers.ts';
 import { appWith } from './stand-in.ts';
 
 function watching(): { app: AdminApp; watchers: Watcher[]; tooSlow: () => number; stopped: () => number } {

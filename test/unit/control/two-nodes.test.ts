@@ -2,7 +2,7 @@
 
 import { createServer, type Server } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { ChangeAnswer } from '../../../src/control/contract.ts';
+import type { ChangeAnswer } from '../../../src/control/contract/answers.ts';
 import { parseEndpoint } from '../../../src/endpoint/schema.ts';
 import { FluxError } from '../../../src/kernel/errors.ts';
 import type { ChangeMeta, EndpointStore } from '../../../src/storage/contract.ts';

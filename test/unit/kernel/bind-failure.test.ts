@@ -1,7 +1,7 @@
 /** A failed bind: the kind, the words that users grep for, and the key that is to blame. */
 
 import { expect, test } from 'vitest';
-import { bindFailure, portInUse } from '../../../src/kernel/bind-failure.ts';
+import { bindFailure, portInUse } from '../../../src/kernel/system/bind-failure.ts';
 
 const failed = (code: string) => Object.assign(new Error(`listen ${code}`), { code });
 

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { tlsOf } from '../../../../src/control/endpoints/driver.ts';
+import { tlsOf } from '../../../../src/control/listening/driver.ts';
 import { expiryWarnings, loadTls } from '../../../../src/control/tls/load-tls.ts';
 import { defaultEndpoint, defaultSslConfig } from '../../../../src/endpoint/defaults.ts';
 import type { SslConfig } from '../../../../src/endpoint/endpoint.ts';

@@ -1,0 +1,404 @@
+/** The requests of the admin API to the node, over HTTP or by messages; control/ implements them, admin/ calls them. */
+
+import type { Effect, Endpoint, KeyChange } from '../../endpoint/endpoint.ts';
+import type { Issue } from '../../kernel/errors.ts';
+import type { Upload } from '../../kernel/input/upload.ts';
+import type { HistoryQuery, HistoryRow } from '../../storage/contract.ts';
+import type { WireClient } from '../../thread/messages.ts';
+import type { CertificateFacts } from '../../thread/tls-material.ts';
+import type { RequestContext } from './requests.ts';
+
+/** A change that is undone unless `confirm` follows in time. */
+export interface ConfirmView {
+  revision: number;
+  /** ISO 8601 */
+  until: string;
+}
+
+/** Result of a change on one node. */
+export interface NodeOutcome {
+  node: string;
+  state: 'applied' | 'pending' | 'failed';
+  reason: string | null;
+}
+
+export interface ChangeAnswer {
+  endpoint: Endpoint;
+  revision: number;
+  /** hardest effect among the changed keys; only on update, enable, disable */
+  effect?: Effect;
+  /** every changed key with its effect; with `effect` only */
+  changes?: KeyChange[];
+  nodes: NodeOutcome[];
+  warnings: string[];
+  confirm?: ConfirmView;
+}
+
+export interface EndpointView {
+  endpoint: Endpoint;
+  revision: number;
+}
+
+/** State of one endpoint on one node (docs/endpoints.md). */
+export type EndpointState = 'starting' | 'running' | 'draining' | 'stopped' | 'failed';
+
+/** The certificate that an endpoint presents. */
+export interface CertificateStatus extends CertificateFacts {
+  /** why the present content of its files is not in use; null when it is */
+  refused: string | null;
+}
+
+export interface EndpointStatus {
+  id: string;
+  port: number;
+  node: string;
+  state: EndpointState;
+  workers: number;
+  connections: number;
+  sessions: number;
+  /** ISO 8601, null when not listening */
+  listeningSince: string | null;
+  runningRevision: number | null;
+  desiredRevision: number;
+  lastError: string | null;
+  restarts: number;
+  /** how many of its threads have had a blocked event loop for over 5 s */
+  blockedWorkers: number;
+  /** clients under disconnection; null when there are none. A removed endpoint stays listed until its last client has gone */
+  draining: { total: number; left: number; until: string } | null;
+  /** null: no TLS */
+  certificate: CertificateStatus | null;
+}
+
+/** An event for watchers. `id` grows by 1 with each event; a restarted node begins at another, random value. */
+export type WatchEvent = { id: number; at: string; node: string } & (
+  | { event: 'state'; endpoint: string; port: number; state: string; revision: number; reason: string | null }
+  | { event: 'revision'; revision: number; changes: { id: string; port: number; change: 'added' | 'updated' | 'removed' }[] }
+  | { event: 'drain'; endpoint: string; port: number; total: number; left: number; until: string; ended: boolean }
+);
+
+export interface Watcher {
+  onEvent(event: WatchEvent): void;
+  /** called when the node stops */
+  onEnd(): void;
+}
+
+export interface WatchStart {
+  /** identifier of the newest event */
+  lastId: number;
+  /** false: the events right after `after` are no longer kept */
+  isComplete: boolean;
+  /** the events since `after`, oldest first */
+  missed: WatchEvent[];
+  stop(): void;
+}
+
+/** Result, or planned result, for one endpoint among several. */
+export interface EndpointOutcome {
+  id: string;
+  port: number;
+  action: 'added' | 'updated' | 'removed';
+  effect: Effect;
+}
+
+/** Answer to a change of any number of endpoints in one revision. */
+export interface SetAnswer {
+  /** null for a dry run; the newest known revision when nothing changed */
+  revision: number | null;
+  /** without the endpoints that did not change */
+  changes: EndpointOutcome[];
+  nodes: NodeOutcome[];
+  warnings: string[];
+  confirm?: ConfirmView;
+}
+
+export interface RollbackAnswer extends SetAnswer {
+  /** for a rollback of one endpoint: its new form; null when it is removed */
+  endpoint?: Endpoint | null;
+}
+
+export interface ConfirmAnswer {
+  revision: number;
+  /** the endpoints that the revision had changed */
+  endpoints: { id: string; port: number }[];
+  nodes: NodeOutcome[];
+  warnings: string[];
+}
+
+export interface ImportAnswer extends SetAnswer {
+  added: number;
+  updated: number;
+  removed: number;
+  /** endpoints that the file names and that already are as it says */
+  unchanged: number;
+}
+
+export interface RestoreAnswer extends ImportAnswer {
+  /** true when the node took over the history of the file, with its revisions */
+  adopted: boolean;
+}
+
+/** The form of secrets in a file. */
+export interface SecretsWanted {
+  /** true: every secret in clear text, on request of an administrator */
+  isClear: boolean;
+  /** true, for administrators only: keeps password hashes. A hash logs nobody in, but allows offline guessing */
+  keepsHashes: boolean;
+}
+
+/** The head of a file of endpoints. */
+interface FileHead {
+  /** version of the file's form: 1 */
+  version: number;
+  revision: number;
+  /** form of the secrets in the file */
+  secrets: 'none' | 'sealed' | 'masked' | 'clear';
+  /** identifies the key that seals them */
+  keyId?: string;
+  note?: string;
+  /** endpoints as in the answer of `list`, except for their secrets; sorted by port */
+  configs: Record<string, unknown>[];
+}
+
+export interface ExportDocument extends FileHead {
+  /** ISO 8601 */
+  exportedAt: string;
+}
+
+/** A backup that is made while it is read. */
+export interface BackupStream extends Omit<FileHead, 'configs' | 'version'> {
+  /** a JSON object: kind, version, takenAt, node, revision, configs, history (oldest first), and the form of the secrets at its end */
+  text: AsyncIterable<string>;
+}
+
+/** One changed key of a plan; `endpoint` is the id of its endpoint when the plan covers several. */
+export interface PlannedChange extends KeyChange {
+  endpoint?: string;
+}
+
+export interface PlanAnswer {
+  changes: PlannedChange[];
+  clientsAffected: number;
+  warnings: string[];
+  /** for a rollback or an import: the plan of each endpoint */
+  endpoints?: (EndpointOutcome & { clientsAffected: number; changes: KeyChange[] })[];
+}
+
+export interface ValidateAnswer {
+  valid: boolean;
+  issues: Issue[];
+  warnings: string[];
+}
+
+export interface PortCheck {
+  port: number;
+  available: boolean;
+  nodes: { node: string; available: boolean; reason: string | null }[];
+}
+
+export interface ProbeResult {
+  port: number;
+  id: string;
+  healthy: boolean;
+  nodes: { node: string; healthy: boolean; reason: string | null; latencyMs: number | null }[];
+}
+
+/** One connected client. */
+export interface ClientInfo extends Omit<WireClient, 'connectedAt'> {
+  /** ISO 8601 */
+  connectedAt: string;
+}
+
+export interface PublishRequest {
+  topic: string;
+  payload: Uint8Array;
+  qos: 0 | 1 | 2;
+  retain: boolean;
+  namespace: string;
+}
+
+/** Where a client is; `connected: false` with `session: true` is an offline session. */
+export interface ClientLocation {
+  clientId: string;
+  namespace: string;
+  connected: boolean;
+  session: boolean;
+  node: string;
+  endpoint: string | null;
+}
+
+export interface HealthAnswer {
+  /** `failed`: no client is served although endpoints are enabled; `degraded`: clients are served, but something else is wrong */
+  status: 'ok' | 'degraded' | 'failed';
+  node: string;
+  version: string;
+  uptimeSeconds: number;
+  /** `refused`: the features that answer 503 while the store is away */
+  store: { type: string; ok: boolean; reason: string | null; refused: string[] };
+  /** whether messages, sessions and retained messages can be stored; `refused` and `lost` count since the start */
+  messages: { ok: boolean; reason: string | null; refused: number; lost: number };
+  /** null: a single node */
+  nats: ClusterStatus['nats'] | null;
+  endpoints: { total: number; running: number; failed: { id: string; port: number; reason: string }[] };
+  /** worker threads replaced since the start */
+  workerRestarts: number;
+  /** names of threads whose event loop has stood still for over 5 s */
+  blockedWorkers: string[];
+  /** the start: time until every endpoint was tried once, endpoints written from the configuration file to an empty store, all endpoints */
+  startup?: { durationMs: number; seeded: number; endpoints: number };
+}
+
+/** Numbers of one endpoint, summed over its workers, as `GET /api/endpoints/metrics` answers them (docs/metrics-and-logs.md). */
+export interface EndpointMetrics {
+  port: number;
+  endpoint: string;
+  timestamp: string;
+  metrics: {
+    connections: { current: number; max: number; rate: number; total: number };
+    messages: {
+      received: number;
+      sent: number;
+      dropped: number;
+      droppedByReason: Record<string, number>;
+      receivedRate: number;
+      sentRate: number;
+    };
+    bytes: { received: number; sent: number };
+    sessions: { current: number; max: number; persistent: number };
+    subscriptions: { current: number };
+    performance: {
+      cpuUsage: number;
+      memoryUsage: number;
+      responseTime: Record<string, { count: number; sumSeconds: number; p50: number; p99: number }>;
+    };
+    errors: { rate: number; authFailed: number; aclDenied: number; protocolError: number; connectionErrors: number };
+  };
+}
+
+/** The cluster as this node sees it. */
+export interface ClusterStatus {
+  name: string;
+  node: string;
+  /** false: a single node */
+  enabled: boolean;
+  nats: { connected: boolean; server: string | null; reason: string | null };
+  store: { ok: boolean; reason: string | null };
+  revision: number;
+  /** revisions that another node has and this one lacks */
+  lag: number;
+  nodes: { total: number; up: number };
+  /** every node that is up runs the newest revision */
+  inStep: boolean;
+  /** announcements and receipts since the start */
+  sync: Record<string, number>;
+}
+
+/** A node of the cluster. */
+export interface NodeView {
+  name: string;
+  /** new at each start of the node */
+  incarnation: string;
+  address: string;
+  adminPort: number;
+  version: string;
+  /** ISO 8601 */
+  upSince: string;
+  /** ISO 8601 */
+  lastSeen: string;
+  state: 'up' | 'down';
+  status: 'ok' | 'degraded' | 'failed';
+  self: boolean;
+  /** another node that is up has the same name */
+  twin: boolean;
+  revision: number;
+  lag: number;
+  store: { ok: boolean };
+  /** ids of endpoints that do not run as the store says */
+  failed: string[];
+}
+
+export interface ResourcesAnswer {
+  cpu: { userSeconds: number; systemSeconds: number; percent: number };
+  memory: {
+    rssBytes: number;
+    heapUsedBytes: number;
+    externalBytes: number;
+    /** memory that clients may use, and memory that they use */
+    budgetBytes: number;
+    heldBytes: number;
+    /** of the machine or container */
+    machineBytes: number;
+    /** new clients and large packets are refused */
+    isTight: boolean;
+  };
+  threads: {
+    name: string;
+    role: string;
+    endpoints: string[];
+    cpuPercent: number;
+    heapUsedBytes: number;
+    /** of the last 30 to 60 s */
+    eventLoopLagMsP99: number;
+    eventLoopLagMsMax: number;
+    /** delays over 50 ms since the start of the thread */
+    eventLoopBlocks: number;
+  }[];
+  node: string;
+  pid: number;
+}
+
+/** The whole control surface. Every method throws FluxError; `body` arguments are unvalidated JSON. */
+export interface Control {
+  readonly node: string;
+  readonly version: string;
+  add(body: unknown, context: RequestContext): Promise<ChangeAnswer>;
+  update(body: unknown, context: RequestContext): Promise<ChangeAnswer>;
+  remove(body: unknown, context: RequestContext): Promise<ChangeAnswer>;
+  setEnabled(enabled: boolean, body: unknown, context: RequestContext): Promise<ChangeAnswer>;
+  rollback(body: unknown, context: RequestContext): Promise<RollbackAnswer>;
+  exportAll(wanted: SecretsWanted): Promise<ExportDocument>;
+  importAll(body: unknown, context: RequestContext): Promise<ImportAnswer>;
+  backup(wanted: SecretsWanted, hasHistory: boolean): Promise<BackupStream>;
+  /** The caller closes the upload. */
+  restore(upload: Upload, context: RequestContext): Promise<RestoreAnswer>;
+  /** keeps a change that was made with `confirmWithinMs` */
+  confirm(body: unknown, context: RequestContext): Promise<ConfirmAnswer>;
+  plan(body: unknown, context: RequestContext): Promise<PlanAnswer>;
+  validate(body: unknown): Promise<ValidateAnswer>;
+  list(): EndpointView[];
+  /** newest revision of the whole configuration that this node knows; the ETag of the list (a removal moves it too) */
+  revision(): number;
+  /** ports that are listening now on this node */
+  activePorts(): number[];
+  /** @throws FluxError `not-found` */
+  get(key: { port?: number; id?: string }): EndpointView;
+  /** all endpoints without `port`, on this node */
+  status(port?: number): EndpointStatus[];
+  /** as `status`, on every node that answers; this one first */
+  statusEverywhere(port?: number): Promise<EndpointStatus[]>;
+  metrics(port?: number): Promise<EndpointMetrics[]>;
+  /** Prometheus text, in pieces that are made while they are read: with `port` of one endpoint, else of the whole node with process metrics */
+  prometheus(port?: number): Promise<Iterable<string>>;
+  cluster(): ClusterStatus;
+  /** this node and all nodes that it knows */
+  nodes(): NodeView[];
+  checkPort(port: number, host?: string): Promise<PortCheck>;
+  probe(port?: number): Promise<ProbeResult[]>;
+  history(query: HistoryQuery): Promise<HistoryRow[]>;
+  /** Events after `after`; null: only future events. @throws FluxError `unavailable` when there are too many watchers */
+  watch(after: number | null, watcher: Watcher): WatchStart;
+  /** counts a watcher that was cut off because it did not read */
+  watchTooSlow(): void;
+  health(): HealthAnswer;
+  resources(): Promise<ResourcesAnswer>;
+  publish(request: PublishRequest): Promise<void>;
+  locate(ids: string[], namespace?: string): Promise<ClientLocation[]>;
+  /** returns how many connections were closed */
+  disconnect(ids: string[], namespace?: string): Promise<number>;
+  /** sorted by clientId; page counts from 1 */
+  clients(query: {
+    endpoint?: string;
+    page: number;
+    size: number;
+  }): Promise<{ data: ClientInfo[]; total: number; page: number; size: number }>;
+}

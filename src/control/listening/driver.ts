@@ -1,0 +1,230 @@
+/** Moves the listeners of this node from what runs to what the configuration says: changes, the start and the reconciler all use it. */
+
+import { isDeepStrictEqual } from 'node:util';
+import { type AclConfig, type AuthConfig, type Endpoint, isEveryAddress, type SslConfig } from '../../endpoint/endpoint.ts';
+import { patternProblem } from '../../endpoint/pattern/pattern.ts';
+import { foreignProblem } from '../../endpoint/secrets/foreign.ts';
+import { wallNow } from '../../kernel/clock.ts';
+import type { Deadline } from '../../kernel/deadline.ts';
+import { toWireError } from '../../kernel/errors.ts';
+import type { Logger } from '../../kernel/logger.ts';
+import type { StoredEndpoint } from '../../storage/contract.ts';
+import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
+import type { TlsMaterial } from '../../thread/tls-material.ts';
+import { asksToDrain, type DrainRequest } from '../contract/requests.ts';
+import { reachStep } from '../state/change-steps.ts';
+import { expiryWarnings, loadTls } from '../tls/load-tls.ts';
+import { hasFiles, readSources } from '../tls/sources.ts';
+import { type Begun, ensureUnderstood, type Listener } from './listener.ts';
+import type { Runners } from './runners.ts';
+import { decideStep, type Running, type Step, workerGroupSize } from './step.ts';
+
+/** The listeners opened for an endpoint beside its running ones; activate() or discard() ends it. */
+export interface Prepared {
+  readonly id: string;
+  /** null: the endpoint is removed */
+  readonly after: Endpoint | null;
+  readonly step: Step;
+  readonly warm: Listener[];
+  /** result of begin(); nothing before it */
+  begun: Begun;
+  /** null: no TLS */
+  readonly tls: TlsMaterial | null;
+  /** warnings for the answer, about logins and the certificate */
+  readonly warnings: string[];
+}
+
+/** Values for endpoints that name none of their own. */
+export interface DriverDefaults {
+  auth: AuthConfig[];
+  acl: AclConfig;
+  /** address for endpoints that listen on every address; null: every address */
+  bindAddress: string | null;
+}
+
+const NONE_LEAVING: ReadonlySet<number> = new Set();
+/** The state of an endpoint that does not run. */
+const NOT_RUNNING: Running = { state: 'stopped', workerCount: 0, wanted: null };
+/** The result when nothing had to be opened. */
+const NONE_BEGUN: Begun = { count: 0, accepting: [], refused: [], failure: null };
+
+export class Driver {
+  readonly #runners: Runners;
+  readonly #defaults: DriverDefaults;
+  readonly #logger: Logger;
+
+  constructor(runners: Runners, defaults: DriverDefaults, logger: Logger) {
+    this.#runners = runners;
+    this.#logger = logger;
+    this.#defaults = defaults;
+  }
+
+  /** The endpoint in the form that this node runs: equal on every node, except for the address of "every address". */
+  asRun(endpoint: Endpoint): Endpoint {
+    const host = this.hostHere(endpoint.host);
+    return host === endpoint.host ? endpoint : { ...endpoint, host };
+  }
+
+  /** The address that this node binds for an endpoint with `host`. */
+  hostHere(host: string): string {
+    const { bindAddress } = this.#defaults;
+    return bindAddress !== null && isEveryAddress(host) ? bindAddress : host;
+  }
+
+  /**
+   * Starts an endpoint that does not listen. Its runner keeps a failure and tries again. Resolves after the first attempt.
+   * @throws FluxError of the attempt when the endpoint has come to listen with another configuration, which stays
+   */
+  async start({ endpoint, revision }: StoredEndpoint, deadline: Deadline): Promise<void> {
+    for (const text of this.loginWarnings(endpoint)) this.#logger.warn(`Endpoint ${endpoint.port}: ${text}`, { endpoint: endpoint.id });
+    await this.#runners.of(endpoint.id).start(this.#configOf(this.asRun(endpoint), revision, null), workerGroupSize(endpoint), deadline);
+  }
+
+  /**
+   * Opens the listeners that the endpoint needs, beside the running ones; changes nothing else before activate().
+   * @param after null: the endpoint is removed
+   * @param revision the revision that it will probably have
+   * @param leaving ports that other endpoints of this node release in the same step, so that two endpoints may swap ports
+   * @throws FluxError `port-in-use`, `unprocessable` (also for a certificate), `timeout`; nothing stays open then
+   */
+  async prepare(
+    id: string,
+    after: Endpoint | null,
+    revision: number,
+    deadline: Deadline,
+    leaving: ReadonlySet<number> = NONE_LEAVING,
+  ): Promise<Prepared> {
+    const running = this.#runners.peek(id) ?? NOT_RUNNING;
+    const own = after === null ? null : this.asRun(after);
+    if (own?.enabled === true) ensureUnderstood(own);
+    const { material: tls, warnings: ofTls } = await tlsOf(own, running.wanted);
+    const warnings = [...this.loginWarnings(own), ...ofTls];
+    reachStep('validated');
+    const step = decideStep(own, this.#runners.peek(id) ?? NOT_RUNNING);
+    const which = step.kind === 'resize' ? 'more' : 'all';
+    const isOpening = own !== null && step.warm > 0;
+    const warm = isOpening ? await this.#runners.of(id).warm(this.#configOf(own, revision, tls), step.warm, which, deadline, leaving) : [];
+    reachStep('bound');
+    return { id, after: own, step, warm, begun: NONE_BEGUN, tls, warnings };
+  }
+
+  /** Warnings when nobody can log in, or an entry of the logins matches nobody. */
+  loginWarnings(endpoint: Endpoint | null): string[] {
+    if (endpoint === null || !endpoint.enabled || !endpoint.enableAuth || foreignProblem(endpoint) !== null) return [];
+    const list = endpoint.authConfig ?? this.#defaults.auth;
+    const unusable = list.flatMap(({ filter }, index) =>
+      Object.entries(filter).flatMap(([key, source]) => {
+        const problem = patternProblem(source);
+        const path = `${endpoint.authConfig === null ? 'auth' : 'authConfig'}.${index}.filter.${key}`;
+        return problem === null ? [] : [`${path} ${problem}; the entry matches nobody until its filter is corrected`];
+      }),
+    );
+    if (list.some(({ users }) => users.length > 0)) return unusable;
+    const where = endpoint.authConfig === null ? ', neither on the endpoint (authConfig) nor on the node (auth)' : ' in its authConfig';
+    return [...unusable, `nobody can log in: enableAuth is on, and no users are configured${where}`];
+  }
+
+  /** Closes the opened listeners, because their change did not happen. */
+  async discard({ id, warm }: Prepared, deadline: Deadline): Promise<void> {
+    await this.#runners.of(id).discard(warm, deadline);
+  }
+
+  /**
+   * Makes the opened listeners accept, beside the running ones. All endpoints of a change do this before the first activate(), because a
+   * port may pass from one endpoint to another.
+   */
+  async begin(prepared: Prepared): Promise<void> {
+    const { id, warm } = prepared;
+    if (warm.length > 0) prepared.begun = await this.#runners.of(id).begin(warm);
+  }
+
+  /**
+   * The endpoints that cannot be activated after begin() of the whole change: none of their new listeners accepts, and their old ones can
+   * continue. An endpoint is not among them when another endpoint of the change accepts on its port: its old listeners cannot continue,
+   * and nothing listens for it until the repair.
+   * @returns the reason by endpoint
+   */
+  stuck(together: readonly Prepared[]): Map<Prepared, unknown> {
+    const stuck = new Map<Prepared, unknown>();
+    const accepting = together.flatMap(({ begun, after }) => (begun.accepting.length > 0 && after !== null ? [after.port] : []));
+    const followers = new Set(accepting);
+    for (const prepared of together) {
+      const { id, begun } = prepared;
+      if (begun.count === 0 || begun.accepting.length > 0) continue;
+      const runner = this.#runners.of(id);
+      const isFollowed = runner.ports.some((port) => followers.has(port));
+      if (runner.workerCount > 0 && !isFollowed) stuck.set(prepared, begun.failure);
+    }
+    return stuck;
+  }
+
+  /**
+   * Replaces the running listeners by the prepared ones, after begin(). Resolves when the old listeners no longer accept, and when the
+   * clients of an endpoint that stops at once are gone.
+   * @param drain for the clients of stopped listeners, and for those that earlier changes have left behind
+   * @throws FluxError when a worker does not accept, or did not take its configuration (the worker is replaced, the endpoint repaired)
+   */
+  async activate(prepared: Prepared, revision: number, drain: DrainRequest, deadline: Deadline): Promise<void> {
+    await this.#activate(prepared, revision, drain, deadline);
+    reachStep('activated');
+  }
+
+  async #activate({ id, after, step, begun, tls }: Prepared, revision: number, drain: DrainRequest, deadline: Deadline): Promise<void> {
+    // Nothing runs of an endpoint that is kept and not enabled, and nothing is made for it.
+    const runner = step.kind === 'nothing' ? this.#runners.peek(id) : this.#runners.of(id);
+    if (runner === undefined) return;
+    if (step.kind === 'stop') {
+      const { drained } = await runner.stop(drain);
+      if (drain.drainMs === 0 && drain.drainRate === null) await deadline.reaches(drained);
+    }
+    // A stopped endpoint may still be draining, at a pace that is now too slow.
+    if (step.kind === 'nothing' && asksToDrain(drain)) void runner.drain(drain);
+    if (after === null || step.kind === 'stop' || step.kind === 'nothing') return;
+    const config = this.#configOf(after, revision, tls);
+    if (step.kind === 'replace') await runner.activate(config, begun);
+    if (step.kind === 'resize') await runner.resize(config, step.size, begun);
+    // After a replacement this update gives the old listeners' clients the live keys, and corrects a revision that prepare() guessed wrong.
+    const isRebind = step.kind !== 'replace' && step.isRebind;
+    try {
+      await runner.update(config, deadline, isRebind);
+    } finally {
+      if ((step.kind !== 'update' || isRebind) && asksToDrain(drain)) void runner.drain(drain);
+    }
+    if (begun.failure !== null) throw begun.failure;
+  }
+
+  /** An endpoint with the node's defaults filled in, in the form for workers. */
+  #configOf(endpoint: Endpoint, revision: number, tls: TlsMaterial | null): EndpointRuntimeConfig {
+    const { auth, acl } = this.#defaults;
+    return { endpoint, revision, auth: endpoint.authConfig ?? auth, acl: endpoint.aclConfig ?? acl, tls };
+  }
+}
+
+/**
+ * The TLS material for an endpoint. Unchanged TLS keeps its running material, even when its files have become useless; else the files are
+ * read and tested.
+ * @throws FluxError `unprocessable` with every problem
+ */
+export async function tlsOf(
+  after: Endpoint | null,
+  running: EndpointRuntimeConfig | null,
+): Promise<{ material: TlsMaterial | null; warnings: string[] }> {
+  if (after === null || !after.enabled || !after.sslConfig.enabled) return { material: null, warnings: [] };
+  if (running === null || running.tls === null || !isDeepStrictEqual(running.endpoint.sslConfig, after.sslConfig))
+    return loadTls(after.sslConfig);
+  const { tls } = running;
+  return { material: tls, warnings: [...expiryWarnings(tls, wallNow()), ...(await fileWarnings(after.sslConfig, tls))] };
+}
+
+/** Warns of files that would fail at the next start; the running material is in memory. */
+async function fileWarnings(sslConfig: SslConfig, { digest }: TlsMaterial): Promise<string[]> {
+  if (!hasFiles(sslConfig)) return [];
+  const sources = await readSources(sslConfig);
+  if (sources.digest === digest) return [];
+  try {
+    await loadTls(sslConfig, sources);
+    return [];
+  } catch (error) {
+    return [`${toWireError(error).message}: the endpoint keeps its present certificate, but would not listen after a restart of the node`];
+  }
+}

@@ -1,0 +1,446 @@
+/** Runs one endpoint on this node: its present listeners, those that linger for their clients, and the repair after failures. */
+
+import { Backoff } from '../../kernel/backoff.ts';
+import { steadyNow, wallNow } from '../../kernel/clock.ts';
+import { Deadline, pause } from '../../kernel/deadline.ts';
+import { toWireError } from '../../kernel/errors.ts';
+import type { Drain, EndpointRuntimeConfig } from '../../thread/messages.ts';
+import type { WorkerExit, WorkerHandle } from '../../thread/worker-handle.ts';
+import type { EndpointState } from '../contract/answers.ts';
+import type { DrainRequest } from '../contract/requests.ts';
+import { probePort } from '../probe/port-probe.ts';
+import { withTls } from '../tls/load-tls.ts';
+import { EndpointMemory } from '../workers/endpoint-memory.ts';
+import { AT_ONCE, toDrain } from './drain-order.ts';
+import { type DrainStatus, Drains, leftOf } from './drain-progress.ts';
+import { Lingering } from './lingering.ts';
+import { type Begun, beginAll, Listener, type ListenerContext } from './listener.ts';
+import { ListeningSockets } from './listening-sockets.ts';
+
+/** Time for one attempt to bring a listener back. */
+const REPAIR_TIMEOUT_MS = 20_000;
+/** Time for commands that no request waits for. */
+const COMMAND_TIMEOUT_MS = 10_000;
+
+/**
+ *                     warm + activate                    stop
+ *   stopped ─────────────────────────────► running ───────────► draining ──► stopped
+ *      │  start                              ▲   │ last listener lost
+ *      └────────► starting ──────────────────┘   ▼
+ *                     └──── attempt failed ──► failed ── attempt succeeds ──► running
+ *
+ * `wanted` is the configuration to run. repair() moves the listeners towards it, and is the only code that does so without a request.
+ */
+export class EndpointRunner {
+  readonly id: string;
+  readonly #context: ListenerContext;
+  readonly #memory = new EndpointMemory();
+  readonly #backoff = new Backoff();
+  #wanted: EndpointRuntimeConfig | null = null;
+  #last: EndpointRuntimeConfig | null = null;
+  /** number of threads to accept in */
+  #size = 1;
+  #listeners: Listener[] = [];
+  readonly #sockets: ListeningSockets;
+  readonly #lingering: Lingering;
+  /** listeners that did not take their configuration; they continue until a successor accepts */
+  readonly #stale = new Set<Listener>();
+  /** replaced at each activation and stop, which invalidates the repairs begun before */
+  #generation = new AbortController();
+  #repairing: Promise<void> | null = null;
+  readonly #drains: Drains;
+  readonly #tell: () => void;
+  #lastError: string | null = null;
+  #listeningSince: number | null = null;
+  #restarts = 0;
+
+  /** @param onChange called when the reported state may have changed */
+  constructor(id: string, context: Omit<ListenerContext, 'memory'>, onChange: (runner: EndpointRunner) => void) {
+    this.id = id;
+    this.#tell = () => onChange(this);
+    this.#drains = new Drains(this.#tell);
+    context.counters.watchPeak(() => this.#memory.peak);
+    this.#context = { ...context, memory: this.#memory };
+    this.#sockets = new ListeningSockets(context.logger);
+    this.#lingering = new Lingering(this.#sockets, context.logger, this.#tell);
+  }
+
+  get state(): EndpointState {
+    if (this.#wanted === null) return this.#lingering.size > 0 ? 'draining' : 'stopped';
+    if (this.#listeners.length > 0) return 'running';
+    return this.#lastError === null ? 'starting' : 'failed';
+  }
+
+  get wanted(): EndpointRuntimeConfig | null {
+    return this.#wanted;
+  }
+
+  /** The wanted configuration, or the last one before the stop; null before the first start. */
+  get last(): EndpointRuntimeConfig | null {
+    return this.#wanted ?? this.#last;
+  }
+
+  get lastError(): string | null {
+    return this.#lastError;
+  }
+
+  /** Milliseconds since the epoch; null when the endpoint does not listen. */
+  get listeningSince(): number | null {
+    return this.#listeners.length > 0 ? this.#listeningSince : null;
+  }
+
+  /** Workers that ended by themselves. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  get #all(): Listener[] {
+    return [...this.#listeners, ...this.#lingering.listeners];
+  }
+
+  /** Connected clients, including those of lingering listeners. */
+  get connections(): number {
+    return this.#all.reduce((sum, listener) => sum + listener.connections, 0);
+  }
+
+  /** Number of threads that accept. */
+  get workerCount(): number {
+    return this.#listeners.length;
+  }
+
+  /** Threads that hold clients of the endpoint. */
+  get workers(): WorkerHandle[] {
+    return [...new Set(this.#all.map((listener) => listener.worker))];
+  }
+
+  /** False when the endpoint has a listener in this thread that shares the thread with other endpoints. */
+  isAlone(worker: WorkerHandle): boolean {
+    return this.#all.every((listener) => listener.worker !== worker || listener.config.endpoint.exclusivePool);
+  }
+
+  /** Ports that the endpoint accepts on: one, except during a change. */
+  get ports(): number[] {
+    return [...new Set(this.#listeners.map((listener) => listener.config.endpoint.port))];
+  }
+
+  /** True while the endpoint accepts on this port. */
+  listensOn(port: number): boolean {
+    return this.#listeners.some((listener) => listener.config.endpoint.port === port);
+  }
+
+  /** True while the endpoint has a socket of this port, even when no worker accepts from it at the moment. */
+  holds(port: number): boolean {
+    return this.#sockets.has(port);
+  }
+
+  /**
+   * Starts an endpoint that does not listen. A failure becomes the state `failed`, and is retried. Resolves after the first attempt.
+   * @throws FluxError of that attempt when the endpoint has come to listen with another configuration, which stays
+   */
+  async start(config: EndpointRuntimeConfig, size: number, deadline: Deadline): Promise<void> {
+    try {
+      const ready = await withTls(config);
+      await this.activate(ready, await this.begin(await this.warm(ready, size, 'all', deadline)));
+    } catch (error) {
+      if (this.#listeners.length > 0) throw error;
+      this.#newGeneration();
+      this.#wanted = config;
+      this.#size = size;
+      this.#failed(error);
+      this.#backoff.failed();
+      this.#repair();
+    }
+  }
+
+  /**
+   * Opens `count` listeners beside the present ones. They accept nobody before begin(), because their change may still be refused.
+   * @param which `all`: they replace the present listeners; `more`: they join them
+   * @param leaving ports that other endpoints of this node are about to release
+   * @throws FluxError `port-in-use`, `unprocessable`, `timeout`; none of the listeners stays open then
+   */
+  async warm(
+    config: EndpointRuntimeConfig,
+    count: number,
+    which: 'all' | 'more',
+    deadline: Deadline,
+    leaving?: ReadonlySet<number>,
+  ): Promise<Listener[]> {
+    const { host, port } = config.endpoint;
+    // A bind may share the port only with sockets of this endpoint or of this step. SO_REUSEPORT alone would also share it with strangers.
+    const isUntaken = !this.#sockets.has(port) && leaving?.has(port) !== true;
+    if (isUntaken) await probePort(host, port);
+    const kept = which === 'all' ? [] : this.#listeners.filter((listener) => !this.#stale.has(listener));
+    const { shares, release } = await this.#sockets.reserve(config.endpoint, count, kept);
+    const opened = await Promise.allSettled(shares.map((sockets) => Listener.open(config, sockets, this.#context, deadline)));
+    release();
+    const listeners = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+    const failure = opened.find((each) => each.status === 'rejected');
+    for (const listener of listeners) listener.isFirst = isUntaken;
+    if (failure === undefined) return listeners;
+    await this.discard(listeners, deadline);
+    throw failure.reason;
+  }
+
+  /** Closes warm listeners, because their change did not happen. */
+  async discard(listeners: Listener[], deadline: Deadline): Promise<void> {
+    const closed = listeners.map((listener) => listener.close(AT_ONCE));
+    this.#sockets.closeUnused();
+    await deadline.reaches(Promise.all(closed));
+  }
+
+  /**
+   * Makes warm listeners accept beside the present ones, and closes those that cannot. activate() or resize() follows after all other
+   * endpoints of the change have got this far, because a port may pass from one endpoint to another.
+   */
+  async begin(warm: readonly Listener[]): Promise<Begun> {
+    // A repair may have opened the port first.
+    for (const listener of warm) if (this.listensOn(listener.config.endpoint.port)) listener.isFirst = false;
+    const begun = await beginAll(warm, COMMAND_TIMEOUT_MS);
+    // A worker that begins too late accepts for a moment only, because this close follows. Nobody waits for the close.
+    for (const listener of this.#stillAlive(begun.refused)) void listener.close(AT_ONCE);
+    if (begun.refused.length > 0) this.#sockets.closeUnused();
+    return begun;
+  }
+
+  /**
+   * Makes the accepting listeners the endpoint's own. The previous listeners stop accepting, and keep their clients until drain(). Resolves
+   * when the previous listeners no longer accept. repair() replaces listeners that did not begin.
+   */
+  async activate(config: EndpointRuntimeConfig, { count, accepting, failure }: Begun): Promise<void> {
+    this.#newGeneration();
+    const isBack = this.#wanted === null;
+    const old = this.#listeners;
+    this.#wanted = config;
+    this.#size = count;
+    this.#listeners = this.#stillAlive(accepting);
+    this.#listeningSince = wallNow();
+    this.#lastError = null;
+    if (this.#listeners.length === 0 && failure !== null) this.#failed(failure);
+    else {
+      const { host, port } = config.endpoint;
+      const workers = `${accepting.length} worker${accepting.length === 1 ? '' : 's'}`;
+      this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port}`, { endpoint: this.id, revision: config.revision, workers });
+      this.#tell();
+    }
+    this.#sockets.keepOnly(config.endpoint);
+    await this.#lingering.add(old);
+    if (isBack) await this.cancelDrain();
+    this.#repair();
+  }
+
+  /** Adds accepting listeners to the present ones, or retires surplus listeners one by one. */
+  async resize(config: EndpointRuntimeConfig, size: number, { accepting }: Begun): Promise<void> {
+    this.#wanted = config;
+    this.#size = size;
+    const added = this.#stillAlive(accepting);
+    this.#listeners.push(...added);
+    await this.#sockets.settle(this.#listeners, added);
+    const surplus = this.#listeners.splice(size);
+    for (const listener of surplus) {
+      this.#stale.delete(listener);
+      await this.#sockets.handOver(listener.sockets, this.#listeners);
+      await this.#lingering.add([listener]);
+    }
+    this.#repair();
+  }
+
+  /**
+   * Gives every listener the new configuration; lingering listeners keep the keys of their socket. A worker that does not take it is
+   * replaced.
+   * @param isRebind turns the present clients into former ones
+   * @throws FluxError of the first worker that failed; `wanted` is the new configuration all the same
+   */
+  async update(config: EndpointRuntimeConfig, deadline: Deadline, isRebind = false): Promise<void> {
+    this.#wanted = config;
+    this.#tell();
+    const current = this.#listeners.map(async (listener) => {
+      try {
+        await listener.update(config, deadline, isRebind);
+      } catch (error) {
+        if (listener.worker.isUsable) this.#replace(listener, error);
+        throw error;
+      }
+    });
+    const failure = (await Promise.allSettled([...current, this.#lingering.update(config, deadline)])).find(
+      (each) => each.status === 'rejected',
+    );
+    if (failure !== undefined) throw failure.reason;
+  }
+
+  /**
+   * Stops accepting and disconnects all clients. Resolves when nothing accepts any more.
+   * @param request the request of a change, or the exact drain when the node stops
+   * @returns `drained` settles when the last client is gone, or the drain is cancelled
+   */
+  async stop(request: DrainRequest | Drain): Promise<{ drained: Promise<void> }> {
+    this.#newGeneration();
+    this.#last = this.last;
+    this.#wanted = null;
+    this.#lastError = null;
+    const all = this.#all;
+    this.#listeners = [];
+    this.#sockets.keepOnly(null);
+    await this.#lingering.add(all);
+    this.#tell();
+    return { drained: this.drain(request) };
+  }
+
+  /**
+   * Disconnects all clients that this change and earlier ones have left behind: those of listeners that no longer accept, and those from
+   * before the last rebind on the same sockets. Replaces a drain under way.
+   * @param request the request of a change, or the exact drain
+   * @returns settles when the last of these clients is gone, or the drain is cancelled or replaced
+   */
+  async drain(request: DrainRequest | Drain): Promise<void> {
+    const lingering = this.#lingering.listeners;
+    const parts = [
+      ...lingering.map((listener) => ({ listener, left: () => listener.connections })),
+      ...this.#listeners.map((listener) => ({ listener, left: () => listener.formerConnections })),
+    ];
+    const drain = 'ms' in request ? request : toDrain(request, leftOf(parts));
+    const drained = Promise.all([
+      ...lingering.map((listener) => this.#lingering.close(listener, drain)),
+      ...this.#listeners.map((listener) => listener.drainFormer(drain)),
+    ]);
+    this.#drains.follow(drain.ms, parts, drained);
+    await drained;
+  }
+
+  /** Lets the clients that a drain has not disconnected yet stay. @returns false when no drain was under way */
+  cancelDrain(): Promise<boolean> {
+    return this.#drains.cancel(COMMAND_TIMEOUT_MS);
+  }
+
+  /** Progress of the drain; null when no drain is under way. */
+  get draining(): DrainStatus | null {
+    return this.#drains.status;
+  }
+
+  /** A worker has died: releases its connections, and replaces it. */
+  lost(worker: WorkerHandle, exit: WorkerExit): void {
+    const gone = this.#all.filter((listener) => listener.worker === worker);
+    if (gone.length === 0) return;
+    const wasActive = this.#listeners.some((listener) => listener.worker === worker);
+    this.#listeners = this.#listeners.filter((listener) => listener.worker !== worker);
+    for (const listener of gone) {
+      this.#lingering.forget(listener);
+      this.#stale.delete(listener);
+      this.#reclaim(listener, exit.reason);
+    }
+    this.#tell();
+    if (!wasActive || this.#wanted === null) return;
+    this.#countRestart();
+    // New connections wait in the accept queue of these sockets, for another worker or for the new one.
+    void this.#sockets.handOver(this.#sockets.of(this.#wanted.endpoint), this.#listeners);
+    this.#repair();
+  }
+
+  /** Closes lingering listeners that no client needs any more; to be called each second. @param nowMs steady milliseconds */
+  sweep(nowMs: number = steadyNow()): void {
+    this.#lingering.sweep(nowMs);
+    if (this.draining !== null) this.#tell();
+  }
+
+  /** True when nothing of the endpoint runs. */
+  get isIdle(): boolean {
+    return this.#wanted === null && this.#listeners.length === 0 && this.#lingering.size === 0;
+  }
+
+  #newGeneration(): void {
+    this.#generation.abort();
+    this.#generation = new AbortController();
+    this.#stale.clear();
+    this.#backoff.reset();
+  }
+
+  /** The listeners whose worker has not died since their opening. */
+  #stillAlive(listeners: Listener[]): Listener[] {
+    for (const listener of listeners) {
+      if (listener.worker.isUsable) continue;
+      this.#reclaim(listener, 'it ended before the endpoint used it');
+      this.#countRestart();
+    }
+    return listeners.filter((listener) => listener.worker.isUsable);
+  }
+
+  /** Releases the connections and the memory of a dead worker's clients. */
+  #reclaim(listener: Listener, reason: string): void {
+    const { connections, heldBytes } = listener.reclaim();
+    this.#memory.release(connections, heldBytes);
+    const message = `Endpoint ${listener.config.endpoint.port} lost its worker ${listener.worker.name}`;
+    this.#context.logger.error(message, { endpoint: this.id, reason, connections });
+  }
+
+  #countRestart(): void {
+    this.#restarts++;
+    this.#context.supervisor.countRestart();
+  }
+
+  #replace(listener: Listener, error: unknown): void {
+    const message = `Endpoint ${listener.config.endpoint.port}: ${listener.worker.name} did not take its configuration and is replaced`;
+    this.#context.logger.error(message, { endpoint: this.id, reason: toWireError(error).message });
+    this.#stale.add(listener);
+    this.#repair();
+  }
+
+  #repair(): void {
+    const signal = this.#generation.signal;
+    this.#repairing = (this.#repairing ?? Promise.resolve()).then(() => this.#repairUntilWhole(signal));
+  }
+
+  async #repairUntilWhole(signal: AbortSignal): Promise<void> {
+    let hasFailed = true;
+    while (!signal.aborted && this.#wanted !== null && this.#listeners.length - this.#stale.size < this.#size) {
+      if (hasFailed) await pause(this.#backoff.failed(), signal);
+      const incomplete = this.#wanted;
+      if (signal.aborted || incomplete === null) return;
+      hasFailed = true;
+      try {
+        const config = await withTls(incomplete);
+        if (this.#wanted === incomplete) this.#wanted = config;
+        const [listener] = await this.warm(config, 1, 'more', new Deadline(REPAIR_TIMEOUT_MS));
+        if (listener === undefined) continue;
+        if (signal.aborted) return void (await listener.close(AT_ONCE));
+        const { accepting, failure } = await this.begin([listener]);
+        if (failure !== null) throw failure;
+        // A change came in between, so this listener has an outdated configuration.
+        if (signal.aborted) return void (await listener.close(AT_ONCE));
+        if (this.#stillAlive(accepting).length === 0) continue;
+        hasFailed = false;
+        await this.#adopt(listener, config);
+      } catch (error) {
+        if (!signal.aborted) this.#failed(error);
+      }
+    }
+  }
+
+  async #adopt(listener: Listener, openedWith: EndpointRuntimeConfig): Promise<void> {
+    this.#listeners.push(listener);
+    await this.#sockets.settle(this.#listeners, [listener]);
+    if (this.#listeners.length === 1) this.#listeningSince = wallNow();
+    this.#lastError = null;
+    const { host, port } = openedWith.endpoint;
+    this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port} again`, { endpoint: this.id, worker: listener.worker.name });
+    this.#tell();
+    const [stale] = this.#stale;
+    if (stale !== undefined) {
+      this.#stale.delete(stale);
+      this.#listeners = this.#listeners.filter((each) => each !== stale);
+      await this.#sockets.handOver(stale.sockets, this.#listeners);
+      await this.#lingering.add([stale]);
+    }
+    // The configuration may have changed while the worker was starting.
+    const config = this.#wanted;
+    if (config !== null && config !== openedWith) await listener.update(config, new Deadline(COMMAND_TIMEOUT_MS));
+  }
+
+  #failed(error: unknown): void {
+    const before = this.#lastError;
+    this.#lastError = toWireError(error).message;
+    const port = this.#wanted?.endpoint.port ?? 0;
+    // The attempts repeat; the log reports each reason once.
+    if (this.#lastError !== before)
+      this.#context.logger.error(`Endpoint ${port} cannot listen: ${this.#lastError}; another attempt follows`, { endpoint: this.id });
+    this.#tell();
+  }
+}

@@ -1,0 +1,32 @@
+/** Pauses between attempts after a failure: no pause first, then doubling up to 30 seconds. */
+
+import { steadyNow } from './clock.ts';
+
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 30_000;
+/** A thing that ran this long had recovered: its next failure counts as the first again. */
+const STABLE_MS = 60_000;
+
+/** Pauses between the attempts at one thing. */
+export class Backoff {
+  #failures = 0;
+  #lastFailureAt = Number.NEGATIVE_INFINITY;
+
+  /**
+   * Counts a failure.
+   * @param now milliseconds of a steady clock
+   * @returns milliseconds to wait before the next attempt: 0, 100, 200, 400 … 30000
+   */
+  failed(now: number = steadyNow()): number {
+    if (now - this.#lastFailureAt > LONGEST_PAUSE_MS + STABLE_MS) this.#failures = 0;
+    this.#lastFailureAt = now;
+    this.#failures++;
+    if (this.#failures === 1) return 0;
+    return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(this.#failures - 2, 20));
+  }
+
+  /** The next failure counts as the first again. */
+  reset(): void {
+    this.#failures = 0;
+  }
+}
