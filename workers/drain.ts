@@ -2,7 +2,7 @@
 
 import { steadyNow } from '../src/kernel/clock.ts';
 import { pause } from '../src/kernel/deadline.ts';
-import { Pace } from '../src/kernel/pace.ts';
+import { Pace } from '../src/kernel/turns/pace.ts';
 import type { Drain } from '../src/thread/messages.ts';
 import type { Client } from './client/client.ts';
 

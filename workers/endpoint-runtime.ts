@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Endpoint } from '../src/endpoint/endpoint.ts';
 import { steadyNow } from '../src/kernel/clock.ts';
-import { Pace } from '../src/kernel/pace.ts';
+import { Pace } from '../src/kernel/turns/pace.ts';
 import { CONNECTION_ERRORS, SLOT } from '../src/metrics/counters.ts';
 import { loopDelay } from '../src/metrics/loop-delay.ts';
 import { Unlogged } from '../src/metrics/unlogged.ts';

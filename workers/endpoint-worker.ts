@@ -7,7 +7,7 @@ import { Deadline, pause } from '../src/kernel/deadline.ts';
 import { FluxError } from '../src/kernel/errors.ts';
 import { LoginGate } from '../src/kernel/logins/login-gate.ts';
 import { LoginMemory } from '../src/kernel/logins/login-memory.ts';
-import { Pace } from '../src/kernel/pace.ts';
+import { Pace } from '../src/kernel/turns/pace.ts';
 import { loopDelay } from '../src/metrics/loop-delay.ts';
 import { REASON } from '../src/mqtt/reason-codes.ts';
 import { fromLatin1 } from '../src/mqtt/topic.ts';

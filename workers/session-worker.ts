@@ -3,7 +3,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { steadyNow } from '../src/kernel/clock.ts';
 import { FluxError, messageOf } from '../src/kernel/errors.ts';
-import { Pace } from '../src/kernel/pace.ts';
+import { Pace } from '../src/kernel/turns/pace.ts';
 import { checkTopicName, fromLatin1, toLatin1 } from '../src/mqtt/topic.ts';
 import { beat } from '../src/thread/heartbeat.ts';
 import { IdentifierTable } from '../src/thread/identifier-table.ts';

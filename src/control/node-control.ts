@@ -116,9 +116,9 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   const desired = new Desired(store, settings.node.name);
   const runners = new Runners(supervisor, collector, logger);
   const hub = new WatchHub(node);
-  desired.onChanged = () => hub.configured(desired.list(), desired.revision);
-  runners.onChange = (runner) => hub.look(runner);
-  runners.onForget = (id) => hub.forget(id);
+  desired.changed.subscribe(() => hub.configured(desired.list(), desired.revision));
+  runners.changed.subscribe((runner) => hub.look(runner));
+  runners.dropped.subscribe((id) => hub.forget(id));
   const driver = new Driver(runners, { auth: settings.auth, acl: settings.acl, bindAddress: settings.node.bindAddress }, logger);
   const { storeType } = settings.store;
   const isShared = options.isStoreShared;
@@ -239,10 +239,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
 
 /** Publishes over NATS the events of the HTTP watch, and the result of each change. */
 function tellEvents({ events }: Cluster, runners: Runners, hub: WatchHub): void {
-  runners.onChange = (runner) => {
-    hub.look(runner);
-    events.look(runner.id);
-  };
+  runners.changed.subscribe((runner) => events.look(runner.id));
   hub.watch(null, { onEvent: (event) => events.watched(event), onEnd: () => {} });
 }
 

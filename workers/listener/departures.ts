@@ -3,7 +3,7 @@
  * with a will: without the slices the event loop would block.
  */
 
-import { Pace } from '../../src/kernel/pace.ts';
+import { Pace } from '../../src/kernel/turns/pace.ts';
 import { loopDelay } from '../../src/metrics/loop-delay.ts';
 
 /** A connection that has ended by itself or has failed. */

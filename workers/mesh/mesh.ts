@@ -2,7 +2,7 @@
 
 import type { MessagePort } from 'node:worker_threads';
 import { Fifo } from '../../src/kernel/fifo.ts';
-import { Pace } from '../../src/kernel/pace.ts';
+import { Pace } from '../../src/kernel/turns/pace.ts';
 import type { WorkerRole } from '../../src/thread/messages.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import { INTEREST } from '../routing/peer.ts';

@@ -2,7 +2,7 @@
  * Keeps durable sessions on disk wherever their clients are connected: journals their messages, groups writes, and reports what is stored.
  */
 
-import { Pace } from '../../src/kernel/pace.ts';
+import { Pace } from '../../src/kernel/turns/pace.ts';
 import type { DeliveryName, DurableOp, InterestNews, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';

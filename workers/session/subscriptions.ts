@@ -1,7 +1,7 @@
 /** Subscribes and unsubscribes sessions: the filter tree of this worker, the interest that peers know, and the barrier before SUBACK. */
 
 import { Fifo } from '../../src/kernel/fifo.ts';
-import { Pace } from '../../src/kernel/pace.ts';
+import { Pace } from '../../src/kernel/turns/pace.ts';
 import type { InterestNews, MoveNews, ShareItem } from '../mesh/controls.ts';
 import { type Mesh, noNews } from '../mesh/mesh.ts';
 import type { Namespace } from '../routing/namespace.ts';

@@ -6,7 +6,7 @@ import { join } from '../../endpoint/problems.ts';
 import { mapSecrets } from '../../endpoint/secrets/secrets.ts';
 import { FluxError, type Issue } from '../../kernel/errors.ts';
 import { ENDPOINTS_MAX } from '../../kernel/input/file-form.ts';
-import { Pace } from '../../kernel/pace.ts';
+import { Pace } from '../../kernel/turns/pace.ts';
 import type { ChangeMeta, Past, StoreChange, StoredEndpoint } from '../../storage/contract.ts';
 import { isSealed } from '../../storage/sealed/sealer.ts';
 import type { RequestContext } from '../contract/requests.ts';

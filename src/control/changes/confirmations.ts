@@ -30,7 +30,7 @@ export class Confirmations {
 
   constructor(options: ConfirmationOptions) {
     this.#options = options;
-    options.desired.waiting.onChanged = () => this.#schedule();
+    options.desired.waiting.changed.subscribe(() => this.#schedule());
   }
 
   /**

@@ -1,6 +1,6 @@
 /** Work on many endpoints: a few side by side, because each may start threads, and in turns with whatever else the thread has to do. */
 
-import { Pace } from '../../kernel/pace.ts';
+import { Pace } from '../../kernel/turns/pace.ts';
 
 /** Endpoints that are worked on at once. */
 const LANES = 8;

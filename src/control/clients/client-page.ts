@@ -1,6 +1,6 @@
 /** One page of a node's clients, by identifier. Short runs are sorted and merged: one sort of all clients would block the thread. */
 
-import { Pace } from '../../kernel/pace.ts';
+import { Pace } from '../../kernel/turns/pace.ts';
 
 /** A connected client and its worker. */
 export interface ListedClient<W> {

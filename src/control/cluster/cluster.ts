@@ -31,12 +31,15 @@ export interface ClusterOptions {
   logger: Logger;
 }
 
+/** Answers a question of another node. */
+type Answering = (question: Question, body: unknown) => Promise<unknown>;
+
+const NO_ANSWER: Answering = async () => null;
 /** Most incarnations remembered: each start of a node adds one, the oldest is evicted. */
 const GONE_MAX = 1_000;
 
 export class Cluster {
-  /** Answers a question of another node. */
-  onQuestion: (question: Question, body: unknown) => Promise<unknown> = async () => null;
+  #answering: Answering = NO_ANSWER;
   readonly #options: ClusterOptions;
   readonly #subjects: Subjects;
   readonly #members: Members;
@@ -61,9 +64,9 @@ export class Cluster {
       outcomeOf: (announcement) => this.#outcomeOf(announcement),
       onAnnounced: ({ revision, ids, drain }) => reconciler.announced(revision, ids, drain),
     });
-    this.#members.onFacts = (facts) => this.#heardOf(facts);
-    this.#members.onChange = (facts, isUp) => this.#moved(facts, isUp);
-    reconciler.onRound = () => this.#reconciled();
+    this.#members.heartbeat.subscribe((facts) => this.#heardOf(facts));
+    this.#members.moved.subscribe((facts, isUp) => this.#moved(facts, isUp));
+    reconciler.roundEnded.subscribe(() => this.#reconciled());
     // Announcements made without a connection were lost.
     bus.onState(({ connected }) => connected && reconciler.wake());
     this.#events = new EndpointEvents({ desired, runners, reconciler, publish: (event, body) => this.#publish(event, body) });
@@ -162,6 +165,14 @@ export class Cluster {
     return this.#members.list().map((member) => toNodeView(member, newest));
   }
 
+  /** Questions of other nodes go to `answer` from now on. @returns undoes it: questions are answered with null then */
+  answerWith(answer: Answering): () => void {
+    this.#answering = answer;
+    return () => {
+      if (this.#answering === answer) this.#answering = NO_ANSWER;
+    };
+  }
+
   /** Announces that this node leaves. */
   close(): void {
     this.#members.close();
@@ -208,7 +219,7 @@ export class Cluster {
 
   async #answer(question: Question, body: unknown): Promise<unknown> {
     try {
-      return { ok: true, answer: await this.onQuestion(question, body) };
+      return { ok: true, answer: await this.#answering(question, body) };
     } catch (error) {
       return { ok: false, error: toWireError(error) };
     }

@@ -28,11 +28,11 @@ export class EndpointEvents {
   constructor(options: EndpointEventsOptions) {
     this.#options = options;
     const { desired } = options;
-    desired.onCommitted = (change) => this.#committed(change);
-    desired.onIdle = (keys) => {
+    desired.committed.subscribe((change) => this.#committed(change));
+    desired.idle.subscribe((keys) => {
       // Some keys of the watch are ports, not ids.
       for (const key of keys) if (desired.byId(key) !== undefined || this.#told.has(key)) this.look(key);
-    };
+    });
   }
 
   /** A change is in the store. Only the process that wrote it publishes the event, so each event comes once. */

@@ -3,6 +3,7 @@
 import type { Bus } from '../../bus/contract.ts';
 import type { Subjects } from '../../bus/subjects.ts';
 import { steadyNow, wallNow } from '../../kernel/clock.ts';
+import { Emitter, type Subscribable } from '../../kernel/emitter.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { Member, NodeFacts } from './contract.ts';
 import { readFacts } from './read-notice.ts';
@@ -44,10 +45,12 @@ interface Known {
 }
 
 export class Members {
-  /** Called when a node came or left. */
-  onChange: (member: NodeFacts, isUp: boolean) => void = () => {};
-  /** Called for each heartbeat. */
-  onFacts: (member: NodeFacts) => void = () => {};
+  readonly #moved = new Emitter<[member: NodeFacts, isUp: boolean]>();
+  readonly #heartbeat = new Emitter<[member: NodeFacts]>();
+  /** A node came or left. */
+  readonly moved: Subscribable<[member: NodeFacts, isUp: boolean]> = this.#moved;
+  /** A heartbeat of another node has come. */
+  readonly heartbeat: Subscribable<[member: NodeFacts]> = this.#heartbeat;
   readonly #options: MembersOptions;
   readonly #since = steadyNow();
   /** by incarnation */
@@ -162,10 +165,10 @@ export class Members {
     if (!known.isUp) {
       known.isUp = true;
       this.#options.logger.info(`Cluster: node ${facts.name} is up`, { address: facts.address, version: facts.version });
-      this.onChange(facts, true);
+      this.#moved.emit(facts, true);
       this.#forgetReplaced();
     }
-    this.onFacts(facts);
+    this.#heartbeat.emit(facts);
     this.#warnOfTwin(facts);
   }
 
@@ -180,7 +183,7 @@ export class Members {
   #went(known: Known, why: string): void {
     known.isUp = false;
     this.#options.logger.warn(`Cluster: node ${known.facts.name} is down`, { reason: why });
-    this.onChange(known.facts, false);
+    this.#moved.emit(known.facts, false);
   }
 
   #tick(): void {

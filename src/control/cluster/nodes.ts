@@ -27,7 +27,7 @@ export class Nodes {
   constructor(options: NodesOptions) {
     this.#options = options;
     const { cluster } = options;
-    if (cluster !== null) cluster.onQuestion = (question, body) => this.#answer(question, body);
+    cluster?.answerWith((question, body) => this.#answer(question, body));
   }
 
   /** Binds the port on every node. */

@@ -6,6 +6,7 @@ import { Backoff } from '../../kernel/backoff.ts';
 import { BoundedMap } from '../../kernel/bounded-map.ts';
 import { steadyNow } from '../../kernel/clock.ts';
 import { Deadline, pause } from '../../kernel/deadline.ts';
+import { Emitter, type Subscribable } from '../../kernel/emitter.ts';
 import { toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { StoredEndpoint } from '../../storage/contract.ts';
@@ -67,8 +68,9 @@ const DRAINS_MAX = 10_000;
 const WAKE_DELAY_MS = 20;
 
 export class Reconciler {
-  /** Called after each round: a read of the store, and the changes that followed. */
-  onRound: () => void = () => {};
+  readonly #roundEnded = new Emitter();
+  /** A round has ended: a read of the store, and the changes that followed. */
+  readonly roundEnded: Subscribable = this.#roundEnded;
   readonly counts: SyncNumbers = { reads: 0, readsFailed: 0, applied: 0, failed: 0 };
   readonly #options: ReconcilerOptions;
   readonly #closing = new AbortController();
@@ -88,10 +90,10 @@ export class Reconciler {
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
-    options.desired.onBehind = () => this.#awake.abort();
-    options.desired.onReleased = () => {
+    options.desired.behind.subscribe(() => this.#awake.abort());
+    options.desired.released.subscribe(() => {
       if (this.#isSkipping) this.#awake.abort();
-    };
+    });
   }
 
   /**
@@ -158,7 +160,7 @@ export class Reconciler {
       if (isWoken && !this.#isUrgent) await pause(WAKE_DELAY_MS, signal);
       this.#isUrgent = false;
       await this.#round();
-      this.onRound();
+      this.#roundEnded.emit();
     }
   }
 

@@ -1,5 +1,6 @@
 /** The runners of this node by endpoint id: made on first use, dropped when nothing of them runs. */
 
+import { Emitter, type Subscribable } from '../../kernel/emitter.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { MetricsCollector } from '../../metrics/collect.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
@@ -8,10 +9,12 @@ import type { Supervisor } from '../workers/supervisor.ts';
 import { EndpointRunner } from './endpoint-runner.ts';
 
 export class Runners {
-  /** Called when the state of an endpoint may have changed. */
-  onChange: (runner: EndpointRunner) => void = () => {};
-  /** Called when nothing of an endpoint runs any more and its runner is dropped. */
-  onForget: (id: string) => void = () => {};
+  readonly #changed = new Emitter<[runner: EndpointRunner]>();
+  readonly #dropped = new Emitter<[id: string]>();
+  /** The state of an endpoint may have changed. */
+  readonly changed: Subscribable<[runner: EndpointRunner]> = this.#changed;
+  /** Nothing of an endpoint runs any more, and its runner is dropped. */
+  readonly dropped: Subscribable<[id: string]> = this.#dropped;
   readonly #byId = new Map<string, EndpointRunner>();
   readonly #supervisor: Supervisor;
   readonly #pool: SharedPool;
@@ -23,9 +26,9 @@ export class Runners {
     this.#pool = new SharedPool(supervisor);
     this.#collector = collector;
     this.#logger = logger;
-    supervisor.onLost = (worker, exit) => {
+    supervisor.lost.subscribe((worker, exit) => {
       for (const runner of this.#byId.values()) runner.lost(worker, exit);
-    };
+    });
   }
 
   /** The runner of an endpoint. */
@@ -33,7 +36,7 @@ export class Runners {
     let runner = this.#byId.get(id);
     if (runner === undefined) {
       const context = { supervisor: this.#supervisor, pool: this.#pool, counters: this.#collector.of(id), logger: this.#logger };
-      runner = new EndpointRunner(id, context, (changed) => this.onChange(changed));
+      runner = new EndpointRunner(id, context, (changed) => this.#changed.emit(changed));
       this.#byId.set(id, runner);
     }
     return runner;
@@ -70,7 +73,7 @@ export class Runners {
       runner.sweep();
       if (!runner.isIdle || isKept(id)) continue;
       this.#byId.delete(id);
-      this.onForget(id);
+      this.#dropped.emit(id);
     }
   }
 }

@@ -3,7 +3,7 @@
 import { steadyNow } from '../../kernel/clock.ts';
 import { messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
-import { inTurns } from '../../kernel/pace.ts';
+import { inTurns } from '../../kernel/turns/pace.ts';
 import type { MetricsCollector } from '../../metrics/collect.ts';
 import { DROP_REASONS } from '../../metrics/counters.ts';
 import { type EndpointSample, endpointsText } from '../../metrics/endpoint-text.ts';

@@ -2,6 +2,7 @@
 
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { Deadline } from '../../kernel/deadline.ts';
+import { Emitter, type Subscribable } from '../../kernel/emitter.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
 import {
   type ChangeMeta,
@@ -37,17 +38,22 @@ const ATTEMPTS = 4;
 const RECONCILE_WAIT_MS = 5_000;
 
 export class Desired {
-  /** Called when the store failed, or holds changes that this process has not read. */
-  onBehind: () => void = () => {};
-  /** Called for each change that this process has written. */
-  onCommitted: (change: Committed) => void = () => {};
-  /** Called with keys that a change or the reconciler has released: identifiers, and ports as `port N`. */
-  onIdle: (keys: string[]) => void = () => {};
+  readonly #behind = new Emitter();
+  readonly #committed = new Emitter<[change: Committed]>();
+  readonly #idle = new Emitter<[keys: string[]]>();
+  readonly #released = new Emitter();
+  readonly #changed = new Emitter();
+  /** The store failed, or holds changes that this process has not read. */
+  readonly behind: Subscribable = this.#behind;
+  /** This process has written a change. */
+  readonly committed: Subscribable<[change: Committed]> = this.#committed;
+  /** A change or the reconciler has released keys: identifiers, and ports as `port N`. */
+  readonly idle: Subscribable<[keys: string[]]> = this.#idle;
+  /** A change has released its locks. */
+  readonly released: Subscribable = this.#released;
+  /** Endpoints may have changed. */
+  readonly changed: Subscribable = this.#changed;
   readonly waiting: WaitingChanges;
-  /** Called when a change has released its locks. */
-  onReleased: () => void = () => {};
-  /** Called when endpoints may have changed. */
-  onChanged: () => void = () => {};
   readonly #store: EndpointStore;
   readonly #byId = new Map<string, StoredEndpoint>();
   /** of #byId, by port; null: the next reader sorts anew */
@@ -183,8 +189,8 @@ export class Desired {
       return await change();
     } finally {
       for (const key of keys) this.#locked.delete(key);
-      this.onReleased();
-      this.onIdle(keys);
+      this.#released.emit();
+      this.#idle.emit(keys);
     }
   }
 
@@ -220,7 +226,7 @@ export class Desired {
       return await running;
     } finally {
       for (const key of keys) this.#applying.delete(key);
-      this.onIdle(keys);
+      this.#idle.emit(keys);
     }
   }
 
@@ -252,7 +258,7 @@ export class Desired {
       else this.#ahead.delete(revision);
     }
     this.#advance();
-    this.onChanged();
+    this.#changed.emit();
     await this.waiting.replace(snapshot.pending, (revision) =>
       this.rowsOf(revision).catch((error: unknown) => {
         if (error instanceof FluxError && error.kind === 'unavailable') return null;
@@ -287,7 +293,7 @@ export class Desired {
     const revision = await this.#noting(this.#store.adopt(past));
     await this.load();
     const changes = this.list().map(({ endpoint: { id, port } }) => ({ id, port, kind: 'added' as const }));
-    this.onCommitted({ revision, meta, changes });
+    this.#committed.emit({ revision, meta, changes });
     return revision;
   }
 
@@ -331,15 +337,15 @@ export class Desired {
       this.#outdated(error),
     );
     reachStep('stored');
-    this.onCommitted({ revision, meta, changes: kinds });
+    this.#committed.emit({ revision, meta, changes: kinds });
     if (options.settles !== undefined) this.waiting.settle(options.settles);
     if (options.confirmUntil !== undefined) this.waiting.add({ revision, until: options.confirmUntil, dueAt, ids, keys });
     if (revision <= this.#complete) return revision;
     this.#apply(changes, revision);
     this.#ahead.set(revision, changes);
     this.#advance();
-    this.onChanged();
-    if (this.isBehind) this.onBehind();
+    this.#changed.emit();
+    if (this.isBehind) this.#behind.emit();
     return revision;
   }
 
@@ -376,7 +382,7 @@ export class Desired {
     } catch (error) {
       if (isFault(error)) {
         this.#storeError = messageOf(error);
-        this.onBehind();
+        this.#behind.emit();
       }
       throw error;
     }

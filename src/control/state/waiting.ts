@@ -2,6 +2,7 @@
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { steadyNow, wallNow } from '../../kernel/clock.ts';
+import { Emitter, type Subscribable } from '../../kernel/emitter.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { timeAway } from '../../kernel/lasting-clock.ts';
 import type { HistoryRow, PendingConfirm } from '../../storage/contract.ts';
@@ -42,8 +43,9 @@ export function lockKeys(id: string, before: Endpoint | null, after: Endpoint | 
 }
 
 export class WaitingChanges {
-  /** called after the list has changed */
-  onChanged: () => void = () => {};
+  readonly #changed = new Emitter();
+  /** The list has changed. */
+  readonly changed: Subscribable = this.#changed;
   readonly #byRevision = new Map<number, WaitingChange>();
   readonly #node: string;
 
@@ -76,17 +78,17 @@ export class WaitingChanges {
     if (found.length === 0 && gone.length === 0) return;
     for (const revision of gone) this.#byRevision.delete(revision);
     for (const change of found.flat()) this.#byRevision.set(change.revision, change);
-    this.onChanged();
+    this.#changed.emit();
   }
 
   add(change: WaitingChange): void {
     this.#byRevision.set(change.revision, change);
-    this.onChanged();
+    this.#changed.emit();
   }
 
   /** Removes a revision that was confirmed or undone. */
   settle(revision: number): void {
-    if (this.#byRevision.delete(revision)) this.onChanged();
+    if (this.#byRevision.delete(revision)) this.#changed.emit();
   }
 
   /** False when a waiting revision changed one of `keys`; the revision under undoing does not count. */

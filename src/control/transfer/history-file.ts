@@ -5,7 +5,7 @@ import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { isObject, Problems } from '../../endpoint/problems.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { Upload } from '../../kernel/input/upload.ts';
-import { Pace } from '../../kernel/pace.ts';
+import { Pace } from '../../kernel/turns/pace.ts';
 import type { HistoryRow, Past } from '../../storage/contract.ts';
 import { Replay } from '../../storage/replay.ts';
 import type { Sealer } from '../../storage/sealed/sealer.ts';

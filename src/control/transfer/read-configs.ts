@@ -7,7 +7,7 @@ import { MASK, mapSecrets } from '../../endpoint/secrets/secrets.ts';
 import { unmask } from '../../endpoint/secrets/unmask.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { ENDPOINTS_MAX } from '../../kernel/input/file-form.ts';
-import { Pace } from '../../kernel/pace.ts';
+import { Pace } from '../../kernel/turns/pace.ts';
 import type { StoredEndpoint } from '../../storage/contract.ts';
 import type { Sealer } from '../../storage/sealed/sealer.ts';
 import type { ImportMode } from '../changes/change-request.ts';

@@ -4,7 +4,7 @@ import { isObject, Problems } from '../../endpoint/problems.ts';
 import { wallNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { Upload } from '../../kernel/input/upload.ts';
-import { Pace } from '../../kernel/pace.ts';
+import { Pace } from '../../kernel/turns/pace.ts';
 import type { RowPage, RowPlace } from '../../storage/contract.ts';
 import { BEGINNING } from '../../storage/history-sql.ts';
 import type { Sealer } from '../../storage/sealed/sealer.ts';

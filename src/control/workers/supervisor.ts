@@ -2,6 +2,7 @@
 
 import { Backoff } from '../../kernel/backoff.ts';
 import { Deadline, pause } from '../../kernel/deadline.ts';
+import { Emitter, type Subscribable } from '../../kernel/emitter.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
 import type { LogFields, Logger, LogLevel } from '../../kernel/logger.ts';
 import { createLoginMemory } from '../../kernel/logins/login-memory.ts';
@@ -36,12 +37,13 @@ const JOIN_TIMEOUT_MS = 10_000;
 const SPARE_DELAY_MS = 50;
 
 /**
- * A worker is `taken` (by an endpoint), the `spare`, or the `session` worker. `onLost` reports a taken worker that ends by itself; the
+ * A worker is `taken` (by an endpoint), the `spare`, or the `session` worker. `lost` reports a taken worker that ends by itself; the
  * supervisor replaces the spare and the session worker.
  */
 export class Supervisor {
-  /** Called for each taken worker that ended without release(). */
-  onLost: (worker: WorkerHandle, exit: WorkerExit) => void = () => {};
+  readonly #lost = new Emitter<[worker: WorkerHandle, exit: WorkerExit]>();
+  /** A taken worker has ended without release(). */
+  readonly lost: Subscribable<[worker: WorkerHandle, exit: WorkerExit]> = this.#lost;
   readonly #options: SupervisorOptions;
   readonly #mesh: Mesh;
   readonly #alive = new Set<WorkerHandle>();
@@ -253,7 +255,7 @@ export class Supervisor {
       this.#spare = null;
       this.#restarts++;
       this.#warmLater();
-    } else this.onLost(worker, exit);
+    } else this.#lost.emit(worker, exit);
   }
 
   #replaceSession(exit: WorkerExit): void {

@@ -3,7 +3,7 @@
 import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FluxError, messageOf } from '../errors.ts';
-import { Pace } from '../pace.ts';
+import { Pace } from '../turns/pace.ts';
 import { ENDPOINTS_MAX, isFileContainer } from './file-form.ts';
 import { type Descends, type OnPiece, PieceReader, parseJson } from './json-pieces.ts';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { wallNow } from '../../kernel/clock.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
-import { inTurns } from '../../kernel/pace.ts';
+import { inTurns } from '../../kernel/turns/pace.ts';
 import { type Steps, toEnd } from '../../kernel/turns/steps.ts';
 import { applyChanges, checkHistoryLimit, notWaiting, type Owner } from '../apply-changes.ts';
 import type {

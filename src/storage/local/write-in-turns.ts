@@ -2,7 +2,7 @@
 
 import { open } from 'node:fs/promises';
 import type Database from 'better-sqlite3';
-import { Pace } from '../../kernel/pace.ts';
+import { Pace } from '../../kernel/turns/pace.ts';
 import type { Steps } from '../../kernel/turns/steps.ts';
 
 /** Pages that are kept in memory before the transaction has its end: with more, all of it would be written at the end, in one go. */

@@ -2,7 +2,7 @@
 
 import { wallNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import { inTurns } from '../../kernel/pace.ts';
+import { inTurns } from '../../kernel/turns/pace.ts';
 import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
 import type {
   ChangeMeta,

@@ -1,7 +1,7 @@
 /** Slices of work with whatever else there is in between. */
 
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { Pace } from '../../../src/kernel/pace.ts';
+import { Pace } from '../../../src/kernel/turns/pace.ts';
 
 // The clock is ours: a machine that stands still for a moment would end a slice too.
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }));

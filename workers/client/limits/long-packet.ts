@@ -1,6 +1,6 @@
 /** Reads SUBSCRIBE and UNSUBSCRIBE with very many filters in slices. No filter takes effect before the whole packet is well formed. */
 
-import { Pace } from '../../../src/kernel/pace.ts';
+import { Pace } from '../../../src/kernel/turns/pace.ts';
 import type { Steps } from '../../../src/kernel/turns/steps.ts';
 import { decodeInSteps } from '../../../src/mqtt/decode.ts';
 import type { Packet, ProtocolVersion } from '../../../src/mqtt/packet.ts';

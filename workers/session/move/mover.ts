@@ -1,6 +1,6 @@
 /** Moves a session between two workers. Messages keep arriving, and none is lost, repeated or reordered (docs/internals.md, Moves). */
 
-import { Pace } from '../../../src/kernel/pace.ts';
+import { Pace } from '../../../src/kernel/turns/pace.ts';
 import type { Control, MoveNews, Offer, WireSession, WireSubscription } from '../../mesh/controls.ts';
 import type { Mesh } from '../../mesh/mesh.ts';
 import type { PeerLink } from '../../mesh/peer-link.ts';

@@ -1,6 +1,6 @@
 /** Tells a new session worker of durable sessions that have too much for one message: one session after another, in pieces. */
 
-import { Pace } from '../../../src/kernel/pace.ts';
+import { Pace } from '../../../src/kernel/turns/pace.ts';
 import type { DurableOp, WireSubscription } from '../../mesh/controls.ts';
 import { encodeBatch } from '../flight/delivery-batch.ts';
 import type { Session } from '../session.ts';

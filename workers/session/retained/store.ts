@@ -1,7 +1,7 @@
 /** Retained messages of a node, by namespace, within their quotas. */
 
 import { totalmem } from 'node:os';
-import { Pace } from '../../../src/kernel/pace.ts';
+import { Pace } from '../../../src/kernel/turns/pace.ts';
 import type { Message } from '../../routing/message.ts';
 import { settle } from './page.ts';
 import { type NodeLimits, type RetainedPart, RetainedQuota, type RetainedRefusal, type RetainedUse } from './quota.ts';

@@ -1,6 +1,6 @@
 /** The pace of large work that may take its time: it runs in slices, and the thread does everything else between two of them. */
 
-import { steadyNow } from './clock.ts';
+import { steadyNow } from '../clock.ts';
 
 /** Milliseconds of such work in one loop iteration. */
 const SLICE_MS = 10;
