@@ -7,6 +7,7 @@ import { subjectsOf } from './bus/subjects.ts';
 import type { Control } from './control/contract/answers.ts';
 import type { LinesLost } from './control/log/log.ts';
 import { startControl, type WorkerUrls } from './control/node-control.ts';
+import { testNode } from './internals/self-test.ts';
 import type { Logger } from './kernel/logger.ts';
 import type { Settings } from './settings/settings.ts';
 import { checkDataFiles, markDataFiles } from './storage/local/data-files.ts';
@@ -45,11 +46,12 @@ const ANSWER_RESERVE_MS = 3_000;
 
 /**
  * Starts a node. Resolves when the admin API and every endpoint that can listen are listening.
- * @throws FluxError when the store, the session worker or the admin API cannot be opened. Nothing is left running then. When the admin
- *   API's port or certificate is the cause, nothing has been written either
+ * @throws FluxError when the store, the session worker or the admin API cannot be opened, or when this Node cannot run the broker. Nothing
+ *   is left running then. When this Node, or the admin API's port or certificate, is the cause, nothing has been written either
  */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { settings, version, logger, workerUrls, adminStatic, linesLost } = options;
+  for (const { piece, instead } of testNode().lacking) logger.warn(`Node ${process.version} lacks ${piece}: ${instead}`);
   await tryAdmin(options);
   const { dataPath } = settings.store.local;
   const isOnDisk = settings.store.storeType !== 'MEMORY';

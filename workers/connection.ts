@@ -1,7 +1,7 @@
 /** The contract between listener and client: bytes in, coalesced bytes out, pause, resume, close, facts about the peer. */
 
 import type { Endpoint } from '../src/endpoint/endpoint.ts';
-import type { SocketHandle } from '../src/thread/socket-passing.ts';
+import type { SocketHandle } from '../src/internals/socket-passing.ts';
 import type { TlsMaterial } from '../src/thread/tls-material.ts';
 
 /** One network connection as a client sees it; a listener implements it for TCP and for WebSocket. */

@@ -2,6 +2,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Endpoint } from '../src/endpoint/endpoint.ts';
+import { fetchSockets } from '../src/internals/socket-passing.ts';
 import { steadyNow } from '../src/kernel/clock.ts';
 import { Deadline, pause } from '../src/kernel/deadline.ts';
 import { FluxError } from '../src/kernel/errors.ts';
@@ -16,7 +17,6 @@ import { IdentifierTable } from '../src/thread/identifier-table.ts';
 import { MemoryBudget, QUEUE_PART } from '../src/thread/memory-budget.ts';
 import { serialBase } from '../src/thread/message-numbers.ts';
 import { type SocketOffer, THREAD_PROTOCOL_VERSION, type WireClient, type WorkerBoot } from '../src/thread/messages.ts';
-import { fetchSockets } from '../src/thread/socket-passing.ts';
 import { StoreState } from '../src/thread/store-state.ts';
 import { Authenticator } from './access/authenticator.ts';
 import { HolderRules } from './access/holder-rules.ts';

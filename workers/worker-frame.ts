@@ -1,6 +1,7 @@
 /** The common part of every mesh worker: its link to main, its peers, its end on a fault, and returned messages of shared groups. */
 
 import type { MessagePort } from 'node:worker_threads';
+import { completeBuffers } from '../src/internals/buffer-methods.ts';
 import { FluxError } from '../src/kernel/errors.ts';
 import { loopDelay } from '../src/metrics/loop-delay.ts';
 import { startHeartbeat } from '../src/thread/heartbeat.ts';
@@ -31,6 +32,7 @@ export function startWorker(
   handlers: CommandHandlers,
 ): WorkerFrame {
   if (port === null) throw new FluxError('internal', 'This file must run as a worker thread of fluxmq');
+  completeBuffers();
   startHeartbeat(boot.heartbeat);
   const usage = new UsageMeter();
   port.on('message', () => loopDelay.touch());

@@ -205,6 +205,18 @@ describe('words', () => {
   });
 });
 
+describe('what Node does not document', () => {
+  test.each(["const found = process.binding('tcp_wrap');", 'const raw = socket._parent;', 'server._handle?.listen(1);'])(
+    '%s stands in one room',
+    (line) => {
+      const text = `/** A. */\n${line}\n`;
+      const why = 'uses what Node does not document: that belongs into src/internals/';
+      expect(checkSources([{ path: 'workers/listener/a.ts', text }])).toEqual([`workers/listener/a.ts:2: ${why}`]);
+      expect(checkSources([{ path: 'src/internals/a.ts', text }])).toEqual([]);
+    },
+  );
+});
+
 describe('clocks', () => {
   test.each([
     'const a = Date.now();',

@@ -8,6 +8,7 @@ import {
   FLOORS,
   FOLDER_FILES_MAX,
   LIBRARIES,
+  NODE_INTERNALS,
   SOCKET_MODULES,
   SRC_ARROWS,
   STRANGERS,
@@ -41,7 +42,12 @@ export function checkSources(files: readonly SourceFile[]): string[] {
     ...edges.flatMap(checkLibrary),
     ...checkSingleFiles(edges),
     ...findCircles(edges),
-    ...scanned.flatMap(({ file, codeOnly }) => [...checkShape(file), ...checkWords(file, codeOnly), ...checkClocks(file, codeOnly)]),
+    ...scanned.flatMap(({ file, codeOnly }) => [
+      ...checkShape(file),
+      ...checkWords(file, codeOnly),
+      ...checkClocks(file, codeOnly),
+      ...checkInternals(file, codeOnly),
+    ]),
     ...checkFolders(files),
   ].sort();
 }
@@ -213,6 +219,17 @@ function checkClocks(file: SourceFile, codeOnly: string): string[] {
     if (!mayReadWall && /\bwallNow\b/.test(line)) return [`${at}: may not read the wall clock: spans are measured by steadyNow()`];
     return [];
   });
+}
+
+function checkInternals(file: SourceFile, codeOnly: string): string[] {
+  if (!isProduct(file.path) || file.path.startsWith(NODE_INTERNALS.room)) return [];
+  return codeOnly
+    .split('\n')
+    .flatMap((line, index) =>
+      NODE_INTERNALS.words.test(line)
+        ? [`${file.path}:${index + 1}: uses what Node does not document: that belongs into ${NODE_INTERNALS.room}`]
+        : [],
+    );
 }
 
 function checkFolders(files: readonly SourceFile[]): string[] {

@@ -4,7 +4,7 @@
 export const SRC_ARROWS: Readonly<Record<string, readonly string[]>> = {
   admin: ['control', 'metrics', 'settings', 'endpoint', 'mqtt', 'kernel'],
   cli: ['settings', 'endpoint', 'kernel'],
-  control: ['thread', 'metrics', 'storage', 'bus', 'settings', 'endpoint', 'mqtt', 'kernel'],
+  control: ['internals', 'thread', 'metrics', 'storage', 'bus', 'settings', 'endpoint', 'mqtt', 'kernel'],
   thread: ['metrics', 'endpoint', 'mqtt', 'kernel'],
   metrics: ['endpoint', 'mqtt', 'kernel'],
   storage: ['bus', 'endpoint', 'mqtt', 'kernel'],
@@ -12,6 +12,7 @@ export const SRC_ARROWS: Readonly<Record<string, readonly string[]>> = {
   settings: ['bus', 'endpoint', 'kernel'],
   endpoint: ['kernel'],
   mqtt: ['kernel'],
+  internals: ['kernel'],
   kernel: [],
 };
 
@@ -37,7 +38,7 @@ export const FLOORS: Readonly<Record<string, Readonly<Record<string, readonly st
 };
 
 /** Rooms of `src` that `workers` may use. */
-export const WORKERS_USE: readonly string[] = ['thread', 'metrics', 'endpoint', 'mqtt', 'kernel'];
+export const WORKERS_USE: readonly string[] = ['internals', 'thread', 'metrics', 'endpoint', 'mqtt', 'kernel'];
 
 /** Rooms of `workers` that know nothing of each other: they meet in workers/connection.ts. */
 export const STRANGERS: readonly (readonly [string, string])[] = [
@@ -70,6 +71,12 @@ export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; one
 export const SOCKET_MODULES: readonly string[] = ['node:net', 'node:tls', 'node:http', 'node:https'];
 
 export const ADDRESS_HELPERS: readonly string[] = ['isIPv4', 'BlockList'];
+
+/** The room of what Node does not document: no other room may name these. */
+export const NODE_INTERNALS = {
+  room: 'src/internals/',
+  words: /\bprocess\s*\.\s*binding\b|\b\w*_wrap\b|\._(?:handle|parent)\b|\b_(?:handle|parent)\?:/,
+} as const;
 
 /** The file that reads the clocks of the process. */
 export const CLOCK = 'src/kernel/clock.ts';

@@ -2,10 +2,11 @@
 
 import net from 'node:net';
 import type { Endpoint } from '../../src/endpoint/endpoint.ts';
+import type { SocketHandle } from '../../src/internals/socket-passing.ts';
+import { relisten } from '../../src/internals/tcp-handles.ts';
 import { bindFailure } from '../../src/kernel/system/bind-failure.ts';
-import type { SocketHandle } from '../../src/thread/socket-passing.ts';
 import type { Connection, ConnectionClient, Listener, ListenerHost, ListeningSocket } from '../connection.ts';
-import { acceptHandles } from './tcp-handle.ts';
+import { acceptHandles } from './handle-connection.ts';
 
 /** The part of a Listener that knows no protocol. */
 export type Acceptor = Pick<Listener, 'accepted' | 'setBacklog' | 'adopt' | 'drop' | 'stopAccepting'>;
@@ -83,16 +84,6 @@ export class SocketAcceptor implements Acceptor {
     this.#isAccepting = false;
     this.drop([...this.#servers.keys()]);
   }
-}
-
-/** A server with a libuv TCP handle, as in Node 22. */
-interface HandledServer extends net.Server {
-  _handle?: { listen?(backlog: number): number } | null;
-}
-
-/** A second listen(2) on a listening socket changes the backlog and nothing else. Node has no public call for it. */
-function relisten(server: HandledServer, backlog: number): void {
-  server._handle?.listen?.(backlog);
 }
 
 function listen(server: net.Server, handle: SocketHandle, { host, port, serverOptions }: Endpoint): Promise<void> {

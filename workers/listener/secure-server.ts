@@ -2,6 +2,7 @@
 
 import type net from 'node:net';
 import type tls from 'node:tls';
+import { earlyVerdict, socketBelow } from '../../src/internals/tls-sockets.ts';
 import { plainAddress } from '../../src/kernel/address.ts';
 import { steadyNow } from '../../src/kernel/clock.ts';
 import { FluxError, messageOf } from '../../src/kernel/errors.ts';
@@ -21,13 +22,6 @@ export interface SecureHooks {
   onSecure(socket: tls.TLSSocket, raw: net.Socket, acceptedAt: number): void;
   /** Called once for each socket whose handshake fails; the socket is closed. */
   onFailure(failure: HandshakeFailure, detail: string, raw: net.Socket, reason: string | undefined): void;
-}
-
-/** A secure socket that knows the socket below it, as in Node 22; there is no public name for that socket. */
-interface LayeredSocket extends tls.TLSSocket {
-  _parent?: net.Socket;
-  /** OpenSSL's verdict on the client's certificate before the handshake is done */
-  _handle?: { verifyError?(): NodeJS.ErrnoException | null } | null;
 }
 
 /** A handshake under way. */
@@ -139,31 +133,41 @@ export class SecureServer {
     return server;
   }
 
-  #pendingOf(socket: LayeredSocket): [raw: net.Socket, handshake: Handshake] | null {
-    const raw = socket._parent;
-    const handshake = raw === undefined ? undefined : this.#pending.get(raw);
-    return raw === undefined || handshake === undefined ? null : [raw, handshake];
+  #pendingOf(socket: tls.TLSSocket): [raw: net.Socket, handshake: Handshake] | null {
+    const raw = socketBelow(socket) ?? this.#findBelow(socket);
+    const handshake = raw === null ? undefined : this.#pending.get(raw);
+    return raw === null || handshake === undefined ? null : [raw, handshake];
+  }
+
+  /** Finds the socket below by its addresses, for a Node that does not name it. A socket that has closed has no address. */
+  #findBelow({ remotePort, remoteAddress, localPort, localAddress }: tls.TLSSocket): net.Socket | null {
+    if (remotePort === undefined) return null;
+    for (const raw of this.#pending.keys()) {
+      const isPort = raw.remotePort === remotePort && raw.localPort === localPort;
+      if (isPort && raw.remoteAddress === remoteAddress && raw.localAddress === localAddress) return raw;
+    }
+    return null;
   }
 
   /**
    * Takes a secret of the handshake. With TLS 1.2, OpenSSL has just judged the client's certificate, and the server has not switched to its
    * keys yet: this is the last moment for an unencrypted alert.
    */
-  #onSecret(line: Buffer, socket: LayeredSocket, clientAuth: TlsMaterial['clientAuth']): void {
+  #onSecret(line: Buffer, socket: tls.TLSSocket, clientAuth: TlsMaterial['clientAuth']): void {
     const pending = this.#pendingOf(socket);
     if (pending === null) return;
     const [raw, handshake] = pending;
     const [label, , secret = ''] = line.toString('latin1').trim().split(' ');
     if (label === 'SERVER_TRAFFIC_SECRET_0') handshake.serverSecret = Buffer.from(secret, 'hex');
     if (label !== 'CLIENT_RANDOM' || handshake.refusal !== null) return;
-    const refusal = refusalOf(socket, clientAuth, socket._handle?.verifyError?.()?.code ?? null);
+    const refusal = refusalOf(socket, clientAuth, earlyVerdict(socket));
     if (refusal === null) return;
     raw.write(plainAlert(alertFor(refusal.error, 'TLSv1.2')));
     this.#refuse(raw, socket, handshake, refusal);
   }
 
   /** Called while OpenSSL still holds the rest of the handshake: a write to the raw socket goes out before it. */
-  #onSecure(socket: LayeredSocket, clientAuth: TlsMaterial['clientAuth']): void {
+  #onSecure(socket: tls.TLSSocket, clientAuth: TlsMaterial['clientAuth']): void {
     const pending = this.#pendingOf(socket);
     if (pending === null) {
       // The peer has gone: the raw socket's close has reported it.
@@ -197,7 +201,7 @@ export class SecureServer {
     setImmediate(() => raw.end());
   }
 
-  #onError(error: NodeJS.ErrnoException, socket: LayeredSocket): void {
+  #onError(error: NodeJS.ErrnoException, socket: tls.TLSSocket): void {
     const handshake = this.#pendingOf(socket)?.[1];
     if (handshake?.refusal === null) handshake.detail = reasonOf(error);
     socket.destroy();

@@ -27,6 +27,10 @@ const healthSchema = z.object({
   workerRestarts: z.number().int(),
   blockedWorkers: z.array(z.string()),
   startup: z.object({ durationMs: z.number(), seeded: z.number().int(), endpoints: z.number().int() }).optional(),
+  runtime: z
+    .object({ version: z.string(), lacking: z.array(z.object({ piece: z.string(), instead: z.string() })) })
+    .openapi({ description: 'The Node that runs the broker, and each undocumented piece that it lacks with what is used instead' })
+    .optional(),
 });
 const resourcesSchema = z.object({
   cpu: z.object({ userSeconds: z.number(), systemSeconds: z.number(), percent: z.number() }),

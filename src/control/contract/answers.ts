@@ -246,6 +246,8 @@ export interface HealthAnswer {
   blockedWorkers: string[];
   /** the start: time until every endpoint was tried once, endpoints written from the configuration file to an empty store, all endpoints */
   startup?: { durationMs: number; seeded: number; endpoints: number };
+  /** the Node that runs the broker: its version, and the undocumented pieces that it lacks, each with what is used instead */
+  runtime?: { version: string; lacking: { piece: string; instead: string }[] };
 }
 
 /** Numbers of one endpoint, summed over its workers, as `GET /api/endpoints/metrics` answers them (docs/metrics-and-logs.md). */

@@ -2,6 +2,7 @@
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { foreignProblem } from '../../endpoint/secrets/foreign.ts';
+import { offerSockets } from '../../internals/socket-passing.ts';
 import type { Deadline } from '../../kernel/deadline.ts';
 import { FluxError, toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
@@ -9,7 +10,6 @@ import { AddressTable, createAddressPlaces } from '../../metrics/address-table.t
 import type { EndpointCounters } from '../../metrics/collect.ts';
 import { createCounters, SLOT } from '../../metrics/counters.ts';
 import type { Drain, EndpointRuntimeConfig, SocketOffer } from '../../thread/messages.ts';
-import { offerSockets } from '../../thread/socket-passing.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
 import { explainBind, probePort } from '../probe/port-probe.ts';
 import type { EndpointMemory } from '../workers/endpoint-memory.ts';

@@ -1,9 +1,9 @@
 /** The listening sockets of one endpoint on this node: bound here, accepted from in workers, closed when no listener needs them. */
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
+import { bindSocket, type SocketHandle } from '../../internals/socket-passing.ts';
 import { messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
-import { bindSocket, type SocketHandle } from '../../thread/socket-passing.ts';
 import { explainBind } from '../probe/port-probe.ts';
 
 /** A socket and the listeners that accept from it. */

@@ -1,10 +1,10 @@
 /** Finds out by binding whether a port is free, and which process holds a port that is not. */
 
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import { tryBind } from '../../internals/socket-passing.ts';
 import { steadyNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { bindFailure, portInUse } from '../../kernel/system/bind-failure.ts';
-import { tryBind } from '../../thread/socket-passing.ts';
 
 /** States of /proc/net/tcp: 0A is LISTEN. */
 const LISTEN = '0A';

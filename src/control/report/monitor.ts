@@ -1,5 +1,6 @@
 /** The node's report about itself: status, numbers, health, resources; sampled each second. */
 
+import { testNode } from '../../internals/self-test.ts';
 import { steadyNow } from '../../kernel/clock.ts';
 import { messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
@@ -213,6 +214,7 @@ export class Monitor {
       workerRestarts: supervisor.restarts,
       blockedWorkers,
       startup,
+      runtime: testNode(),
     };
   }
 

@@ -3,8 +3,8 @@
 import net from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { defaultEndpoint } from '../../../src/endpoint/defaults.ts';
+import { bindSocket } from '../../../src/internals/socket-passing.ts';
 import { readTurn, type TurnTaker } from '../../../src/kernel/turns/read-turn.ts';
-import { bindSocket } from '../../../src/thread/socket-passing.ts';
 import { type Connection, type Listener, type ListenerHost, PLACE } from '../../../workers/connection.ts';
 import { openTcpListener } from '../../../workers/listener/tcp.ts';
 import { filterTurns } from '../../../workers/session/filter-turns.ts';

@@ -2,6 +2,7 @@
 
 import { createServer, type Server, type Socket } from 'node:net';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { fetchSockets, type SocketHandle } from '../../../src/internals/socket-passing.ts';
 import { FluxError } from '../../../src/kernel/errors.ts';
 import { SLOT } from '../../../src/metrics/counters.ts';
 import { SharedLimits } from '../../../src/metrics/shared-limits.ts';
@@ -14,7 +15,6 @@ import {
   THREAD_PROTOCOL_VERSION,
   type WorkerBoot,
 } from '../../../src/thread/messages.ts';
-import { fetchSockets, type SocketHandle } from '../../../src/thread/socket-passing.ts';
 
 const boot = workerData as WorkerBoot;
 startHeartbeat(boot.heartbeat);

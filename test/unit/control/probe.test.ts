@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
 import { probePort } from '../../../src/control/probe/port-probe.ts';
-import { bindSocket } from '../../../src/thread/socket-passing.ts';
+import { bindSocket } from '../../../src/internals/socket-passing.ts';
 import { freePort } from '../../kit/free-port.ts';
 
 test('a free port stays free for all who ask at once, on every address', async () => {

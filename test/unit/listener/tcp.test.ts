@@ -4,10 +4,10 @@ import net from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { defaultEndpoint } from '../../../src/endpoint/defaults.ts';
 import type { ChildOptions } from '../../../src/endpoint/endpoint.ts';
-import { bindSocket } from '../../../src/thread/socket-passing.ts';
+import { bindSocket } from '../../../src/internals/socket-passing.ts';
 import type { Connection, ConnectionClient, Listener, ListenerHost } from '../../../workers/connection.ts';
+import { acceptHandles } from '../../../workers/listener/handle-connection.ts';
 import { openTcpListener } from '../../../workers/listener/tcp.ts';
-import { acceptHandles } from '../../../workers/listener/tcp-handle.ts';
 import { until } from '../../kit/until.ts';
 
 function when(probe: () => boolean, timeoutMs = 10_000): Promise<boolean> {
@@ -332,7 +332,7 @@ describe('options of accepted sockets', () => {
   function pretend(options: ChildOptions) {
     const calls: string[] = [];
     const methods = Object.fromEntries(
-      ['useUserBuffer', 'readStart', 'readStop', 'writeBuffer', 'shutdown', 'close', 'reset'].map((name) => [name, () => 0]),
+      ['useUserBuffer', 'readStart', 'readStop', 'writeBuffer', 'shutdown', 'close', 'reset', 'getpeername'].map((name) => [name, () => 0]),
     );
     const own = {
       ...methods,

@@ -1,8 +1,15 @@
 /** TCP connections on libuv handles without Node's stream layer: one buffer for all reads of a worker, one system call per write. */
 
 import type net from 'node:net';
-import { getSystemErrorName } from 'node:util';
 import type { ChildOptions } from '../../src/endpoint/endpoint.ts';
+import {
+  END_OF_FILE,
+  type TcpHandle as RawHandle,
+  type WriteRequest as RawRequest,
+  type ServerHandle as RawServer,
+  serverHandleOf,
+  streams,
+} from '../../src/internals/tcp-handles.ts';
 import { plainAddress } from '../../src/kernel/address.ts';
 import { steadyNow } from '../../src/kernel/clock.ts';
 import type { Connection, ConnectionClient } from '../connection.ts';
@@ -13,74 +20,14 @@ const END_DEADLINE_MS = 5_000;
 /** Size of the one buffer that receives every read of every connection. Clients copy the bytes that they keep. */
 const READ_BYTES = 256 * 1024;
 const KEEP_ALIVE_SECONDS = 60;
-/** libuv's UV_EOF. */
-const END_OF_FILE = -4095;
-
-/** The used part of a TCP handle, as Node's own net module uses it. Node does not document it: each piece is checked before use. */
-interface TcpHandle {
-  onread: (this: TcpHandle) => void;
-  /** added by this module: all handles share their callbacks, without a closure each */
-  fluxmq: HandleConnection | undefined;
-  useUserBuffer(buffer: Uint8Array): void;
-  readStart(): number;
-  readStop(): number;
-  writeBuffer(request: WriteRequest, bytes: Uint8Array): number;
-  shutdown(request: ShutdownRequest): number;
-  close(then?: (this: TcpHandle) => void): void;
-  reset(then?: (this: TcpHandle) => void): number;
-  setNoDelay(on: boolean): number;
-  setKeepAlive(on: boolean, seconds: number): number;
-  getpeername(out: { address?: string }): number;
-}
-
-interface ServerHandle extends Pick<TcpHandle, 'setNoDelay' | 'setKeepAlive'> {
-  onconnection: (error: number, handle: TcpHandle | undefined) => void;
-}
-
-interface WriteRequest {
-  handle?: TcpHandle;
-  /** keeps the bytes alive until the kernel has taken them */
-  bytes?: Uint8Array;
-  oncomplete?: (this: WriteRequest, status: number) => void;
-}
-
-/** Keeps nothing and has no callback: the peer's close or the deadline ends the connection. */
-type ShutdownRequest = object;
-
-interface Binding {
-  WriteWrap: new () => WriteRequest;
-  ShutdownWrap: new () => ShutdownRequest;
-  /** results of the last call, and of the read whose callback is running */
-  streamBaseState: Int32Array;
-  kReadBytesOrError: number;
-  kLastWriteWasAsync: number;
-}
+type TcpHandle = RawHandle<HandleConnection>;
+type ServerHandle = RawServer<HandleConnection>;
+type WriteRequest = RawRequest<HandleConnection>;
 
 /** True when accepted sockets inherit the options of the listening socket. */
 const INHERITS = process.platform === 'linux';
 
-const METHODS = ['useUserBuffer', 'readStart', 'readStop', 'writeBuffer', 'shutdown', 'close', 'reset', 'setNoDelay', 'setKeepAlive'];
-
-/** The binding when it has the shape of Node 22; null: use sockets. */
-function findBinding(): Binding | null {
-  try {
-    const { binding } = process as unknown as { binding: (name: string) => Partial<Binding> };
-    const found = binding('stream_wrap');
-    const isKnown =
-      getSystemErrorName(END_OF_FILE) === 'EOF' &&
-      typeof found.WriteWrap === 'function' &&
-      typeof found.ShutdownWrap === 'function' &&
-      found.streamBaseState instanceof Int32Array &&
-      typeof found.kReadBytesOrError === 'number' &&
-      typeof found.kLastWriteWasAsync === 'number';
-    return isKnown ? (found as Binding) : null;
-  } catch {
-    return null;
-  }
-}
-
-const binding = findBinding();
-const readBuffer = Buffer.allocUnsafeSlow(binding === null ? 0 : READ_BYTES);
+const readBuffer = Buffer.allocUnsafeSlow(streams === null ? 0 : READ_BYTES);
 /** Reused for every write that the kernel takes at once. A write that has to wait keeps the request, and the next write gets a new one. */
 let writeRequest: WriteRequest | null = null;
 
@@ -121,7 +68,7 @@ class HandleConnection implements Connection, Departing {
   send(bytes: Buffer): boolean {
     const handle = this.#handle;
     if (handle === null || this.#isEnding || this.#hadError) return true;
-    const { WriteWrap, streamBaseState, kLastWriteWasAsync } = binding!;
+    const { WriteWrap, streamBaseState, kLastWriteWasAsync } = streams!;
     writeRequest ??= new WriteWrap();
     if (handle.writeBuffer(writeRequest, bytes) !== 0) {
       this.#fail();
@@ -146,7 +93,7 @@ class HandleConnection implements Connection, Departing {
   }
 
   onRead(): void {
-    const bytes = binding!.streamBaseState[binding!.kReadBytesOrError]!;
+    const bytes = streams!.streamBaseState[streams!.kReadBytesOrError]!;
     if (bytes > 0) this.client?.onData(readBuffer, 0, bytes);
     else if (bytes < 0) {
       if (bytes === END_OF_FILE) this.#onEnd();
@@ -199,7 +146,7 @@ class HandleConnection implements Connection, Departing {
     }
     this.resume();
     // libuv sends waiting bytes before the FIN.
-    if (handle.shutdown(new binding!.ShutdownWrap()) !== 0) this.#close();
+    if (handle.shutdown(new streams!.ShutdownWrap()) !== 0) this.#close();
     else cutOffLater(this);
   }
 
@@ -355,11 +302,9 @@ export interface HandleHooks {
  * continues to make sockets.
  */
 export function acceptHandles(server: net.Server, hooks: HandleHooks): boolean {
-  const own = (server as unknown as { _handle?: ServerHandle })._handle;
-  if (binding === null || !own || typeof own.onconnection !== 'function') return false;
+  const own = streams === null ? null : serverHandleOf<HandleConnection>(server);
+  if (own === null) return false;
   const asSocket = own.onconnection;
-  const known = own as unknown as Record<string, unknown>;
-  if (METHODS.some((name) => typeof known[name] !== 'function')) return false;
   const inheritance = new Inheritance(own, hooks.longestBacklog);
   const { tcpNodelay, soKeepalive } = hooks.options();
   inheritance.prepare(tcpNodelay, soKeepalive);

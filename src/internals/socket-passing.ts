@@ -1,7 +1,8 @@
 /**
  * Listening sockets that cross threads. Main binds and keeps each socket, and never accepts. A worker gets a duplicate and accepts from it.
  * The kernel keeps the socket and its accept queue while any duplicate is open, so that the end of a worker resets no connection. Duplicates
- * travel over a Unix socket in a private folder, as handles of child processes do. The bindings are those of Node 22.
+ * travel over a Unix socket in a private folder, as handles of child processes do. Node has no documented way to give a listening socket to a
+ * thread of the same process, so there is no fallback.
  */
 
 import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
@@ -10,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { getSystemErrorMap } from 'node:util';
 import { FluxError } from '../kernel/errors.ts';
+import { bindingOf, lackingOf } from './bindings.ts';
 
 /** One thread's duplicate of a socket. `net.Server.listen()` takes it and owns it from then on. */
 export interface SocketHandle {
@@ -57,10 +59,44 @@ interface Bindings {
 
 let found: Bindings | null = null;
 
+/** @throws FluxError `internal` when this Node lacks a piece */
 function bindings(): Bindings {
-  const { binding } = process as unknown as { binding: (name: string) => unknown };
-  found ??= { tcp: binding('tcp_wrap'), pipe: binding('pipe_wrap'), stream: binding('stream_wrap') } as Bindings;
+  if (found !== null) return found;
+  const lacking = lackingForPassing();
+  if (lacking.length > 0)
+    throw new FluxError('internal', `this Node (${process.version}) cannot pass sockets: it lacks ${lacking.join(', ')}`);
+  const names = { tcp: bindingOf('tcp_wrap'), pipe: bindingOf('pipe_wrap'), stream: bindingOf('stream_wrap') };
+  found = names as unknown as Bindings;
   return found;
+}
+
+/** @returns the pieces that this Node lacks for binding sockets and passing them to workers */
+export function lackingForPassing(): string[] {
+  return [
+    ...lackingOf('tcp_wrap', {
+      TCP: 'function',
+      'TCP.bind': 'function',
+      'TCP.bind6': 'function',
+      'TCP.getsockname': 'function',
+      'TCP.close': 'function',
+      'constants.SERVER': 'number',
+      'constants.UV_TCP_REUSEPORT': 'number',
+    }),
+    ...lackingOf('pipe_wrap', {
+      Pipe: 'function',
+      'Pipe.bind': 'function',
+      'Pipe.listen': 'function',
+      'Pipe.open': 'function',
+      'Pipe.connect': 'function',
+      'Pipe.readStart': 'function',
+      'Pipe.writeUtf8String': 'function',
+      'Pipe.close': 'function',
+      PipeConnectWrap: 'function',
+      'constants.SERVER': 'number',
+      'constants.IPC': 'number',
+    }),
+    ...lackingOf('stream_wrap', { WriteWrap: 'function', streamBaseState: 'object', kReadBytesOrError: 'number' }),
+  ];
 }
 
 /** A negative result of libuv as an error with its code. */

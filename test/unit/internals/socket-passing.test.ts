@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { afterAll, afterEach, expect, test, vi } from 'vitest';
-import { bindSocket, fetchSockets, offerSockets, type SocketHandle } from '../../../src/thread/socket-passing.ts';
+import { bindSocket, fetchSockets, offerSockets, type SocketHandle } from '../../../src/internals/socket-passing.ts';
 
 /** Offers of this file, and of nobody else. */
 const places = mkdtempSync(join(tmpdir(), 'fluxmq-places-'));
@@ -45,7 +45,7 @@ const ACCEPTOR = `
 
 async function acceptor(name: string, sockets: SocketHandle[]): Promise<Worker> {
   const offer = offerSockets(sockets);
-  const module = new URL('../../../src/thread/socket-passing.ts', import.meta.url).href;
+  const module = new URL('../../../src/internals/socket-passing.ts', import.meta.url).href;
   const worker = new Worker(ACCEPTOR, {
     eval: true,
     workerData: { module, path: offer.path, count: sockets.length, name },
@@ -136,7 +136,7 @@ test('an offer that has ended, and one that has fewer, are refused', async () =>
 });
 
 test.each(['/nonexistent', `/tmp/${'long/'.repeat(20)}`])('a temporary folder that is of no use (%s): another place is found', (folder) => {
-  const module = new URL('../../../src/thread/socket-passing.ts', import.meta.url).href;
+  const module = new URL('../../../src/internals/socket-passing.ts', import.meta.url).href;
   const script = `
     const { bindSocket, fetchSockets, offerSockets } = await import(${JSON.stringify(module)});
     const offer = offerSockets([bindSocket('127.0.0.1', 0)]);
