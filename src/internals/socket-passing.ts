@@ -225,14 +225,33 @@ function send(accepted: PipeHandle, handles: readonly SocketHandle[]): () => voi
   };
 }
 
+/** Handles whose descriptor another handle has closed, with its number. */
+const stale: { handle: PipeHandle; fd: number }[] = [];
+/** Descriptors that one attempt takes on its way to the numbers of stale handles: the system gives the lowest free number. */
+const TAKEN_MAX = 64;
+
 /**
- * Closes a handle whose descriptor has been closed by another one. The number may be somebody else's by now, in any thread: it is closed
- * only when we can take it ourselves. Else the handle stays, which costs a few hundred bytes.
+ * Closes a handle whose descriptor has been closed by another one. The number may be somebody else's by now, in any thread: the handle is
+ * closed only when we can take the number ourselves. Else it waits for the next call.
  */
 function closeStale(handle: PipeHandle, fd: number): void {
-  const taken = openSync('/dev/null', 'r');
-  if (taken === fd) handle.close();
-  else closeSync(taken);
+  stale.push({ handle, fd });
+  const others: number[] = [];
+  try {
+    while (stale.length > 0 && others.length < TAKEN_MAX) {
+      const taken = openSync('/dev/null', 'r');
+      const found = stale.findIndex((each) => each.fd === taken);
+      if (found >= 0) stale.splice(found, 1)[0]!.handle.close();
+      else {
+        others.push(taken);
+        stale.sort((a, b) => b.fd - a.fd);
+        if (taken > stale[0]!.fd) break;
+      }
+    }
+  } catch {
+    // No descriptor is free.
+  }
+  for (const other of others) closeSync(other);
 }
 
 /**

@@ -68,6 +68,7 @@ export class WorkerHandle {
   #state: 'starting' | 'ready' | 'stopping' | 'ended' = 'starting';
   #lastWords: string | null = null;
   #onClosed: () => void = () => {};
+  readonly #onEnd = new Set<() => void>();
   #stopping: Promise<boolean> | null = null;
 
   /** Creates the thread. Call start() and wait for it before any other use. */
@@ -173,6 +174,24 @@ export class WorkerHandle {
     return true;
   }
 
+  /**
+   * Waits for `work`, or for the end of the thread when that comes first. On a thread that lives on nothing stays behind, while
+   * Promise.race() with `ended` would keep each of its outcomes for as long as the thread lives. Rethrows the failure of `work`.
+   */
+  async untilEnd(work: Promise<unknown>): Promise<void> {
+    if (this.#state === 'ended') return;
+    let onEnd = (): void => {};
+    const ended = new Promise<void>((resolve) => {
+      onEnd = resolve;
+      this.#onEnd.add(onEnd);
+    });
+    try {
+      await Promise.race([work, ended]);
+    } finally {
+      this.#onEnd.delete(onEnd);
+    }
+  }
+
   /** Ends a thread that does not answer; everything follows as if it had ended by itself. */
   abandon(reason: string): void {
     this.#lastWords ??= reason;
@@ -224,6 +243,7 @@ export class WorkerHandle {
     this.#calls.close(new FluxError('unavailable', `${this.name} has ended: ${exit.reason}`));
     this.#settleReady.reject(new FluxError('internal', `${this.name} ended before it was ready: ${exit.reason}`));
     this.#settleEnded(exit);
+    for (const onEnd of this.#onEnd) onEnd();
     this.#callbacks.onExit(exit);
   }
 }

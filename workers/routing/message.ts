@@ -111,10 +111,11 @@ export class Message {
     this.#payload = payload;
   }
 
-  /** Copies bytes out of a larger buffer. A message that fills most of a shared block stays there: nobody writes to the block again. */
+  /** Copies bytes out of a larger buffer, and leaves Node's pool. A message that fills most of a shared block stays there: nobody writes to the block again. */
   detach(): this {
     const { payload, forward } = this;
     this.#packet = null;
+    this.#topicBytes = null;
     const { buffer } = payload;
     const isShared = buffer instanceof SharedArrayBuffer && payload.length * 2 > buffer.byteLength;
     if (buffer.byteLength !== payload.length && !isShared) this.#payload = copy(payload);

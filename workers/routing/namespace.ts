@@ -12,6 +12,9 @@ const ENTRIES_MAX = 100_000;
 /** Characters of all topics in the cache. A client may make a topic 65,535 long. */
 const ENTRY_CHARACTERS_MAX = 16 * 1024 * 1024;
 
+/** Entries that are looked at when a wildcard filter loses somebody. */
+const FORGOTTEN_AT_ONCE = 8;
+
 /** Everything subscribed on one filter. Most filters have one subscriber or one peer, and nothing else. */
 class FilterNode {
   subscribers: SmallMap<Subscriber, Subscription> | null = null;
@@ -64,6 +67,8 @@ export class Namespace {
   readonly #tree = new SubscriptionTree<FilterNode>();
   readonly #entries = new Map<string, TopicEntry>();
   #entryCharacters = 0;
+  /** the next entries to be looked at by #forgetSome(); null: those at the beginning */
+  #hand: Iterator<TopicEntry, undefined> | null = null;
   /** incremented when a wildcard filter changes; an exact filter marks its own entry stale only */
   #version = 0;
 
@@ -136,6 +141,27 @@ export class Namespace {
     if (entry !== undefined) entry.version = -1;
   }
 
+  /** Like #changed(), where somebody has gone, whom no entry may keep. */
+  #lost(filter: string): void {
+    if (isWildcard(filter)) {
+      this.#version++;
+      this.#forgetSome();
+    } else this.#entries.get(filter)?.forget();
+  }
+
+  /** Any entry may have known whom a wildcard filter has lost. Those that nobody uses any more are found in turn, some with each loss. */
+  #forgetSome(): void {
+    this.#hand ??= this.#entries.values();
+    for (let count = 0; count < FORGOTTEN_AT_ONCE; count++) {
+      const { done, value } = this.#hand.next();
+      if (done === true) {
+        this.#hand = null;
+        return;
+      }
+      if (value.version !== this.#version) value.forget();
+    }
+  }
+
   #node(filter: string): FilterNode {
     let node = this.#tree.get(filter);
     if (node === undefined) {
@@ -163,7 +189,7 @@ export class Namespace {
   unsubscribe(subscriber: Subscriber, filter: string): boolean {
     const node = this.#tree.get(filter);
     if (!node?.subscribers?.delete(subscriber)) return false;
-    this.#changed(filter);
+    this.#lost(filter);
     this.#dropIfEmpty(filter, node);
     return node.subscribers.size === 0;
   }
@@ -176,13 +202,15 @@ export class Namespace {
   setInterest(peer: Peer, filter: string, flags: number): void {
     const node = flags === 0 ? this.#tree.get(filter) : this.#node(filter);
     if (node === undefined) return;
-    if (flags === 0) node.peers?.delete(peer);
-    else {
-      node.peers ??= new SmallMap();
-      node.peers.set(peer, flags);
+    if (flags === 0) {
+      node.peers?.delete(peer);
+      this.#lost(filter);
+      this.#dropIfEmpty(filter, node);
+      return;
     }
+    node.peers ??= new SmallMap();
+    node.peers.set(peer, flags);
     this.#changed(filter);
-    this.#dropIfEmpty(filter, node);
   }
 
   /** The group of a filter; made on first use. */
@@ -208,7 +236,7 @@ export class Namespace {
     const node = this.#tree.get(group.filter);
     if (node === undefined) return;
     node.groups?.delete(group.name);
-    this.#changed(group.filter);
+    this.#lost(group.filter);
     this.#dropIfEmpty(group.filter, node);
   }
 

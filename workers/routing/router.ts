@@ -63,18 +63,21 @@ export class Router {
   }
 
   /** Routes a message that this worker received from a client or made itself. The result is valid until the next call. */
-  route(namespace: Namespace, entry: TopicEntry, message: Message): Routed {
+  route(namespace: Namespace, found: TopicEntry, message: Message): Routed {
+    const entry = namespace.isCurrent(found) ? found : namespace.entry(found.topic);
     const isQueued = message.qos > 0;
     const isAway = this.outbox !== null && this.sessionPeer === null;
     const store = isQueued && (isAway || entry.wantsStore || message.retain) && (isAway || this.sessionPeer !== null);
     message.source = this.#self;
     message.serial = isQueued || message.retain ? ++this.#serial : 0;
+    // A delivery may end a session, and the entry forgets what it knew.
+    const { peers, groups: ofTopic, hasReceivers } = entry;
     this.#deliverLocal(entry, message, 0);
-    const groupsOf = entry.groups.length > 0 ? this.#chooseMembers(entry.groups, message, null) : null;
+    const groupsOf = ofTopic.length > 0 ? this.#chooseMembers(ofTopic, message, null) : null;
     const wanted = isQueued ? INTEREST.queued | INTEREST.durable : INTEREST.live;
     let toSession = false;
     let isAwaited = store;
-    for (const { peer, flags } of entry.peers) {
+    for (const { peer, flags } of peers) {
       const groups = groupsOf?.get(peer) ?? null;
       const toSubscribers = (flags & wanted) !== 0;
       if (!toSubscribers && groups === null) continue;
@@ -95,7 +98,7 @@ export class Router {
     if (message.retain) this.#retain(namespace, message, toSession, store);
     if (isAway && (isQueued || message.retain)) this.outbox?.add(namespace, message, null);
     const routed = this.#routed;
-    routed.hasReceivers = entry.hasReceivers;
+    routed.hasReceivers = hasReceivers;
     routed.serial = isAwaited ? message.serial : 0;
     return routed;
   }
@@ -168,6 +171,7 @@ export class Router {
   receive(namespace: Namespace, record: PeerPublish, source: number): string[] | null {
     const { message } = record;
     const entry = namespace.entry(message.topic);
+    const ofTopic = entry.groups;
     if (message.retain) {
       this.#hooks.onRetainedPublish(namespace.name, message);
       this.retained?.retain(namespace.name, message);
@@ -175,7 +179,7 @@ export class Router {
     if (record.toSubscribers) this.#deliverLocal(entry, message, source);
     let orphans: string[] | null = null;
     for (const id of record.groups ?? []) {
-      const group = entry.groups.find((candidate) => candidate.id === id);
+      const group = ofTopic.find((candidate) => candidate.id === id);
       const member = group?.chooseLocal() ?? null;
       if (group !== undefined && member !== null) member.subscriber.deliver(message, member.grant, source, group);
       else {
@@ -187,18 +191,20 @@ export class Router {
   }
 
   /** Routes a run of QoS 0 packets of one topic as bytes wherever possible. */
-  routeRun(namespace: Namespace, entry: TopicEntry, run: Run): void {
+  routeRun(namespace: Namespace, found: TopicEntry, run: Run): void {
+    const entry = namespace.isCurrent(found) ? found : namespace.entry(found.topic);
+    const { peers, groups } = entry;
     this.#runLocal(entry, run, 0);
-    for (const { peer, flags } of entry.peers) {
+    for (const { peer, flags } of peers) {
       if ((flags & INTEREST.live) === 0) continue;
       if (peer.isOverloaded) this.#hooks.onPeerOverload(run.count);
       else peer.publishRun(namespace.name, run);
     }
-    if (entry.groups.length > 0) this.#runToGroups(namespace, entry, run);
+    if (groups.length > 0) this.#runToGroups(namespace, entry.topic, groups, run);
   }
 
   /** Each packet of the run goes to one member of each group, as bytes where possible. */
-  #runToGroups(namespace: Namespace, entry: TopicEntry, run: Run): void {
+  #runToGroups(namespace: Namespace, topic: string, groups: readonly ShareGroup[], run: Run): void {
     const part = { ...run, count: 1 };
     for (let at = run.start; at < run.end; at = part.end) {
       part.start = at;
@@ -206,18 +212,18 @@ export class Router {
       part.other = null;
       let message: Message | null = null;
       let remote: Map<Peer, string[]> | null = null;
-      for (const group of entry.groups) {
+      for (const group of groups) {
         const choice = group.choose(null);
         if (choice === null) continue;
         if (!isMember(choice)) remote = noteRemote(remote, choice, group);
         else if (choice.grant.identifiers.length > 0 || !choice.subscriber.deliverRun(part, 0, group)) {
-          message ??= splitRun(entry.topic, part)[0]!;
+          message ??= splitRun(topic, part)[0]!;
           choice.subscriber.deliver(message, choice.grant, 0, group);
         }
       }
       if (remote === null) continue;
-      message ??= splitRun(entry.topic, part)[0]!;
-      for (const [peer, groups] of remote) this.#toPeer(peer, namespace, { message, toSubscribers: false, groups, store: false });
+      message ??= splitRun(topic, part)[0]!;
+      for (const [peer, ids] of remote) this.#toPeer(peer, namespace, { message, toSubscribers: false, groups: ids, store: false });
     }
   }
 

@@ -20,14 +20,16 @@ export interface PeerInterest {
   readonly flags: number;
 }
 
+const NOBODY: readonly never[] = [];
+
 export class TopicEntry {
   /** latin1 form of the topic name */
   readonly topic: string;
   /** version of the namespace's wildcard subscriptions at the time of computing; -1: stale */
   version = -1;
-  targets: readonly Target[] = [];
-  peers: readonly PeerInterest[] = [];
-  groups: readonly ShareGroup[] = [];
+  targets: readonly Target[] = NOBODY;
+  peers: readonly PeerInterest[] = NOBODY;
+  groups: readonly ShareGroup[] = NOBODY;
   /** at least one peer has to store a QoS 1/2 message before the acknowledgement */
   wantsStore = false;
   #bytes: Buffer | null = null;
@@ -38,13 +40,29 @@ export class TopicEntry {
 
   /** UTF-8 bytes of the topic name. */
   get bytes(): Buffer {
-    this.#bytes ??= Buffer.from(this.topic, 'latin1');
+    this.#bytes ??= ownBytes(this.topic);
     return this.#bytes;
+  }
+
+  /** Makes the entry stale, and lets go of what it knew: the cache would keep sessions that have ended. */
+  forget(): void {
+    this.version = -1;
+    this.targets = NOBODY;
+    this.peers = NOBODY;
+    this.groups = NOBODY;
+    this.wantsStore = false;
   }
 
   get hasReceivers(): boolean {
     return this.targets.length > 0 || this.peers.length > 0 || this.groups.length > 0;
   }
+}
+
+/** Not from Node's pool: an entry lives long, and would keep 8 KiB of the pool with it. */
+function ownBytes(topic: string): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(topic.length);
+  bytes.latin1Write(topic);
+  return bytes;
 }
 
 /** Folds the matching subscriptions of one subscriber into a target: highest QoS, all identifiers [MQTT-3.3.4-2]. */

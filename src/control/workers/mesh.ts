@@ -53,7 +53,7 @@ async function wire(joining: WorkerHandle, member: WorkerHandle, timeoutMs: numb
   const add = (to: WorkerHandle, peer: WorkerHandle, port: typeof port1) =>
     to.call('peer.add', { peer: peer.peer, role: peer.boot.role, port }, { timeoutMs, transfer: [port] });
   try {
-    await Promise.race([Promise.all([add(joining, member, port1), add(member, joining, port2)]), member.ended]);
+    await member.untilEnd(Promise.all([add(joining, member, port1), add(member, joining, port2)]));
   } catch (error) {
     if (member.isUsable) throw error;
   }

@@ -1,7 +1,7 @@
 /** Listening sockets that go from thread to thread while clients connect: nobody is refused or reset, and nothing of it is left behind. */
 
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readdirSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -149,4 +149,20 @@ test.each(['/nonexistent', `/tmp/${'long/'.repeat(20)}`])('a temporary folder th
     env: { ...process.env, TMPDIR: folder, NODE_OPTIONS: '' },
   });
   expect(stdout, stderr).toBe('1\n');
+});
+
+test('no handle is left behind, whatever descriptors are free', async () => {
+  const pipes = () => process.getActiveResourcesInfo().filter((kind) => kind === 'PipeWrap').length;
+  const { handle } = bind();
+  const before = pipes();
+  for (let round = 0; round < 20; round++) {
+    // Lower numbers are free when the offer ends, and the number of its own descriptor may be taken.
+    const lower = Array.from({ length: 5 }, () => openSync('/dev/null', 'r'));
+    const offer = offerSockets([handle]);
+    const fetched = await fetchSockets(offer.path, 1);
+    for (const fd of lower) closeSync(fd);
+    offer.end();
+    for (const each of fetched) each.close();
+  }
+  await vi.waitFor(() => expect(pipes()).toBe(before));
 });

@@ -8,6 +8,7 @@ import { createMessageNumbers } from '../../../src/thread/message-numbers.ts';
 import type { WorkerBoot } from '../../../src/thread/messages.ts';
 import { createStoreState } from '../../../src/thread/store-state.ts';
 import { type WorkerExit, WorkerHandle, workerHeapLimitMb } from '../../../src/thread/worker-handle.ts';
+import { collectGarbage } from '../../kit/garbage.ts';
 
 const URL_OF_WORKER = new URL('./raw-worker.js', import.meta.url);
 let handle: WorkerHandle;
@@ -117,4 +118,24 @@ test('terminates only after the deadline, and says so', async () => {
 
 test('limits the heap to half of the machine, within 1 to 8 GiB', () => {
   expect([0.25, 1, 4, 64].map((gib) => workerHeapLimitMb(gib * 2 ** 30))).toEqual([256, 512, 2048, 8192]);
+});
+
+test('what waits for its end or for something else stays no longer than that', async () => {
+  const worker = create('polite');
+  await worker.start(5_000);
+  const outcomes = await Promise.all(
+    Array.from({ length: 100 }, async () => {
+      // The race ends with the work, and the thread lives on.
+      const outcome = { size: 1 };
+      await worker.untilEnd(Promise.resolve(outcome));
+      return new WeakRef(outcome);
+    }),
+  );
+  await collectGarbage();
+  expect(outcomes.filter((each) => each.deref() !== undefined)).toEqual([]);
+  await expect(worker.untilEnd(Promise.reject(new Error('no')))).rejects.toThrow('no');
+  const waiting = worker.untilEnd(new Promise(() => {}));
+  await worker.stop(1_000);
+  await waiting;
+  await worker.untilEnd(new Promise(() => {}));
 });
