@@ -1,17 +1,21 @@
 /** Turns unknown input into a complete Endpoint and reports all problems at once (docs/endpoints.md). */
 
-import { isIP } from 'node:net';
-import { z } from 'zod';
-import { readEndpointAcl } from './acl-schema.ts';
+import type { z } from 'zod';
+import { readEndpointAcl } from './access/acl-schema.ts';
+import { readEndpointAuth } from './access/auth-schema.ts';
 import { renameOptions } from './aliases.ts';
-import { readEndpointAuth } from './auth-schema.ts';
 import { defaultEndpoint, defaultSessionSize, defaultSslConfig } from './defaults.ts';
-import { type ChildOptions, type Endpoint, KEEP_ALIVE_MAX, type ServerOptions } from './endpoint.ts';
+import type { ChildOptions, Endpoint, ServerOptions } from './endpoint.ts';
+import { isGroup, type Key, type KeyGroup, type KeyTable } from './keys/key.ts';
+import { schemaOf } from './keys/schema-of.ts';
+import { CHILD_OPTION_KEYS, SERVER_OPTION_KEYS } from './keys/sockets.ts';
+import { ENDPOINT_KEYS, LATER_KEYS, WRITTEN_KEYS } from './keys/table.ts';
+import { boolean, integer } from './keys/value.ts';
 import { check, isObject, join, Problems, splitNulls } from './problems.ts';
 import { readSslConfig } from './ssl-schema.ts';
 
-export { parseAcl } from './acl-schema.ts';
-export { parseAuthList } from './auth-schema.ts';
+export { parseAcl } from './access/acl-schema.ts';
+export { parseAuthList } from './access/auth-schema.ts';
 export { toPublicEndpoint } from './public-form.ts';
 
 export interface ParsedEndpoint {
@@ -20,72 +24,31 @@ export interface ParsedEndpoint {
   warnings: string[];
 }
 
-const integer = (min: number, max: number) => {
-  const error = `must be a whole number, ${min}..${max}`;
-  return z.int({ error }).min(min, { error }).max(max, { error });
-};
-const boolean = z.boolean({ error: 'must be true or false' });
-const string = z.string({ error: 'must be a string' });
-const hasControlCharacter = (value: string) => /\p{Cc}/u.test(value);
-
-const KEYS: Record<string, z.ZodType> = {
-  id: string.regex(/^[A-Za-z0-9_.-]{1,64}$/, { error: 'must be 1..64 of letters, digits and _.-' }),
-  port: integer(1, 65535),
-  host: string.refine((value) => isIP(value) !== 0, { error: 'must be an IP address' }),
-  useWebsocket: boolean,
-  path: string.regex(/^\/[^\s?#]{0,255}$/, { error: 'must begin with / and hold no white space, ? or #, at most 256 characters' }),
-  enableAuth: boolean,
-  enableAcl: boolean,
-  messageMaxSize: integer(1024, 268_435_455),
-  maxConnectionSize: integer(1, 10_000_000),
-  maxConnectionPerSecond: integer(1, 1_000_000),
-  maxConnectionPerAddress: integer(1, 10_000_000),
-  maxConnectionPerAddressPerSecond: integer(1, 1_000_000),
-  maxSessionSize: integer(1, 10_000_000),
-  maxSendWindowSize: integer(1, 65535),
-  maxReceiveWindowSize: integer(1, 65535),
-  maxQueuedMessages: integer(1, 1_000_000),
-  maxQueuedBytes: integer(1024, 1_099_511_627_776),
-  maxSubscriptions: integer(1, 1_000_000),
-  maxTopicAlias: integer(0, 65535),
-  maxRetainedMessages: integer(1, 10_000_000),
-  maxRetainedBytes: integer(1024, 1_099_511_627_776),
-  maxKeepAlive: integer(1, KEEP_ALIVE_MAX),
-  idleTimeout: integer(100, 3_600_000),
-  handshakeTimeout: integer(100, 3_600_000),
-  sessionPersistence: boolean,
-  namespace: string
-    .min(1, { error: 'must not be empty' })
-    .max(128, { error: 'must be at most 128 characters' })
-    .refine((value) => !hasControlCharacter(value), { error: 'must not hold control characters' }),
-  exclusivePool: boolean,
-  wiretap: boolean,
-  enabled: boolean,
-  isDefault: boolean,
-};
-
-const OPTIONS = {
-  serverOptions: {
-    soBacklog: integer(1, 65535),
-    workerGroupSize: z.union([integer(1, 64), z.literal('auto')], { error: 'must be a whole number, 1..64, or "auto"' }),
-  },
-  childOptions: { tcpNodelay: boolean, soKeepalive: boolean, soLinger: integer(-1, 65535) },
-} satisfies Record<string, Record<string, z.ZodType>>;
+/** Schemas of the keys that are checked by themselves. */
+const SCHEMAS = new Map(
+  Object.entries<Key<unknown> | KeyGroup>(ENDPOINT_KEYS).flatMap(([name, entry]): [string, z.ZodType][] =>
+    isGroup(entry) || entry.value.kind === 'structure' ? [] : [[name, schemaOf(entry.value)]],
+  ),
+);
+const PORT = schemaOf(ENDPOINT_KEYS.port.value);
+const OPTIONS = { serverOptions: schemasOf(SERVER_OPTION_KEYS), childOptions: schemasOf(CHILD_OPTION_KEYS) };
 
 /** Keys with a reader of their own. */
-const SPECIAL = new Set(['authType', 'authConfig', 'aclType', 'aclConfig', 'serverOptions', 'childOptions', 'sslConfig']);
-/** Keys of later versions: "off" is the only value that this version accepts. */
-const LATER = new Set(['enableBridge', 'bridgeConfig', 'proxy']);
+const SPECIAL = new Set([...Object.keys(ENDPOINT_KEYS), ...Object.keys(WRITTEN_KEYS)].filter((key) => !SCHEMAS.has(key)));
 /** FluxMQ's keys for what fluxmq always does. */
 const NEEDLESS: Record<string, { schema: z.ZodType; warning: string }> = {
-  metrics: { schema: boolean, warning: 'metrics has no effect: metrics are always collected' },
+  metrics: { schema: schemaOf(boolean), warning: 'metrics has no effect: metrics are always collected' },
   aclRefreshPeriod: {
-    schema: integer(0, 86400),
+    schema: schemaOf(integer(0, 86400)),
     warning: 'aclRefreshPeriod has no effect: configured rules apply at once when they change',
   },
 };
 
-const isKnown = (key: string) => Object.hasOwn(KEYS, key) || SPECIAL.has(key) || LATER.has(key) || Object.hasOwn(NEEDLESS, key);
+const isKnown = (key: string) => SCHEMAS.has(key) || SPECIAL.has(key) || Object.hasOwn(LATER_KEYS, key) || Object.hasOwn(NEEDLESS, key);
+
+function schemasOf(table: KeyTable): ReadonlyMap<string, z.ZodType> {
+  return new Map(Object.entries(table).map(([name, { value }]) => [name, schemaOf(value)]));
+}
 
 /**
  * Reads a new endpoint. Only `port` is required; null means the default.
@@ -121,7 +84,7 @@ export function mergeEndpoint(current: Endpoint, patch: Record<string, unknown>)
   if (!isNothing(port) && port !== current.port) problems.add('port', `is ${current.port}; newPort moves an endpoint`);
   const endpoint = readInto(current, given, nulls, { problems, warnings, isUpdate: true });
   if (!isNothing(newPort)) {
-    const moved = check(KEYS['port'] as z.ZodType<number>, newPort, 'newPort', problems);
+    const moved = check(PORT, newPort, 'newPort', problems);
     if (moved !== undefined) endpoint.port = moved;
   }
   problems.throwIfAny('endpoint');
@@ -145,11 +108,12 @@ function readInto(base: Endpoint, given: Record<string, unknown>, nulls: string[
   }
   for (const [key, value] of Object.entries(given)) {
     const needless = Object.hasOwn(NEEDLESS, key) ? NEEDLESS[key] : undefined;
-    if (Object.hasOwn(KEYS, key)) values[key] = check(KEYS[key] as z.ZodType, value, key, problems);
+    const schema = SCHEMAS.get(key);
+    if (schema !== undefined) values[key] = check(schema, value, key, problems);
     else if (needless !== undefined) {
       check(needless.schema, value, key, problems);
       warnings.push(needless.warning);
-    } else if (LATER.has(key)) checkLater(key, value, problems);
+    } else if (Object.hasOwn(LATER_KEYS, key)) checkLater(key as keyof typeof LATER_KEYS, value, problems);
     else if (!SPECIAL.has(key)) problems.addUnknownKey(key);
   }
   for (const key of ['serverOptions', 'childOptions'] as const) {
@@ -210,10 +174,9 @@ function readOptions(
     return base[key];
   }
   const { options, written } = renameOptions(key, input, problems, warnings);
-  const schemas: Record<string, z.ZodType> = OPTIONS[key];
   const defaults: Record<string, unknown> = { ...defaultEndpoint(base.port)[key] };
   for (const [name, value] of Object.entries(options)) {
-    const schema = Object.hasOwn(schemas, name) ? schemas[name] : undefined;
+    const schema = OPTIONS[key].get(name);
     if (schema === undefined) problems.addUnknownKey(join(key, name));
     else if (value === null || value === undefined) values[name] = defaults[name];
     else values[name] = check(schema, value, join(key, written.get(name) ?? name), problems);
@@ -222,10 +185,10 @@ function readOptions(
 }
 
 /** A key that is not built yet accepts "off" alone. */
-function checkLater(key: string, value: unknown, problems: Problems): void {
-  if (key === 'enableBridge' || key === 'proxy') {
+function checkLater(key: keyof typeof LATER_KEYS, value: unknown, problems: Problems): void {
+  if (LATER_KEYS[key].kind === 'boolean') {
     if (value === true) problems.addNotSupportedYet(key);
-    else check(boolean, value, key, problems);
+    else check(schemaOf(boolean), value, key, problems);
     return;
   }
   if (!isObject(value)) {

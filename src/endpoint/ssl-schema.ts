@@ -1,16 +1,13 @@
 /** Turns `sslConfig`, in our and in FluxMQ's spellings, into its normal form and back (docs/tls.md). */
 
-import { z } from 'zod';
+import type { z } from 'zod';
 import { openSslName, suiteProblem, versionOfSuite } from './cipher-suites.ts';
 import { defaultSslConfig } from './defaults.ts';
-import type { SslConfig, TlsVersion } from './endpoint.ts';
+import type { SslConfig } from './endpoint.ts';
+import { schemaOf } from './keys/schema-of.ts';
+import { TLS_KEYS, TLS_VERSIONS, type TlsVersion } from './keys/tls.ts';
 import { check, isObject, join, type Problems } from './problems.ts';
 import { MASK } from './secrets/secrets.ts';
-
-/** No path is longer; inline certificates may be. */
-const TEXT_CHARACTERS_MAX = 512 * 1024;
-const PATH_CHARACTERS_MAX = 4096;
-const TLS_VERSIONS: readonly TlsVersion[] = ['TLSv1.2', 'TLSv1.3'];
 
 /** FluxMQ's and other brokers' names. */
 const ALIASES: Record<string, keyof SslConfig> = {
@@ -24,35 +21,7 @@ const ALIASES: Record<string, keyof SslConfig> = {
   ciphers: 'cipherSuites',
 };
 
-const text = z.string({ error: 'must be a string' }).min(1, { error: 'must not be empty' });
-const path = text.max(PATH_CHARACTERS_MAX, { error: 'is too long for a path' }).refine((value) => !/\p{Cc}/u.test(value), {
-  error: 'must be a path: it holds control characters',
-});
-const pathOrPem = text.max(TEXT_CHARACTERS_MAX, { error: 'is too long' }).refine((value) => isPem(value) || path.safeParse(value).success, {
-  error: 'must be a path, or PEM text that begins with -----BEGIN',
-});
-const password = z.string({ error: 'must be a string' }).max(1024, { error: 'is too long' });
-
-const KEYS: Record<keyof SslConfig, z.ZodType> = {
-  enabled: z.boolean({ error: 'must be true or false' }),
-  cert: pathOrPem,
-  key: pathOrPem,
-  ca: pathOrPem,
-  passphrase: password,
-  keyStorePath: path,
-  keyStorePassword: password,
-  trustStorePath: path,
-  trustStorePassword: password,
-  protocols: z.unknown(),
-  cipherSuites: z.unknown(),
-  clientAuth: z.enum(['none', 'optional', 'required'], { error: 'must be one of none, optional, required' }),
-  crl: pathOrPem,
-};
-
-/** True for PEM text, false for the path of a file. */
-export function isPem(value: string): boolean {
-  return value.includes('-----BEGIN ');
-}
+const SCHEMAS = new Map<string, z.ZodType>(Object.entries(TLS_KEYS).map(([key, { value }]) => [key, schemaOf<unknown>(value)]));
 
 /**
  * Merges input into `old`: null restores a key's default, a mask keeps the old secret.
@@ -72,7 +41,7 @@ export function readSslConfig(input: unknown, old: SslConfig, problems: Problems
   for (const [name, value] of Object.entries(input)) {
     const key = Object.hasOwn(ALIASES, name) ? (ALIASES[name] as string) : name;
     const at = join('sslConfig', name);
-    if (!Object.hasOwn(KEYS, key)) problems.addUnknownKey(at);
+    if (!SCHEMAS.has(key)) problems.addUnknownKey(at);
     else if (seen.has(key)) problems.add(at, `is another name of ${key}: give one of them`);
     else {
       seen.add(key);
@@ -93,7 +62,7 @@ export function readSslConfig(input: unknown, old: SslConfig, problems: Problems
 function readKey(key: keyof SslConfig, value: unknown, at: string, old: SslConfig, problems: Problems): unknown {
   if (key === 'protocols') return readProtocols(value, at, problems);
   if (key === 'cipherSuites') return readCipherSuites(value, at, problems);
-  if (value !== MASK) return check(KEYS[key], value, at, problems);
+  if (value !== MASK) return check(SCHEMAS.get(key) as z.ZodType, value, at, problems);
   if (old[key] === null) problems.add(at, 'is only a mask: there is no old value to keep');
   return old[key];
 }

@@ -1,6 +1,7 @@
 /** Settings by environment: `FLUXMQ_HTTP_PORT=8080` is `http.port`; lists as JSON or by index (`FLUXMQ_ENDPOINTS_0_PORT`). */
 
-import { defaultEndpoint } from '../endpoint/defaults.ts';
+import { type EntryTable, isGroup } from '../endpoint/keys/key.ts';
+import { ENDPOINT_KEYS, LATER_KEYS, WRITTEN_KEYS } from '../endpoint/keys/table.ts';
 import type { Issue } from '../kernel/errors.ts';
 import { isTextKey, toPath, toTyped } from './paths.ts';
 
@@ -32,12 +33,13 @@ const AUTH: KeyTree = [
 const ACL: KeyTree = { default: 'leaf', rules: [{ ...leaves('permission', 'action', 'topic'), subject: leaves('type', 'value') }] };
 
 function endpointKeys(): KeyTree {
-  const trees = Object.entries(defaultEndpoint(1)).map(([key, value]): [string, KeyTree] => {
+  const table: EntryTable = ENDPOINT_KEYS;
+  const trees = Object.entries(table).map(([key, entry]): [string, KeyTree] => {
     if (key === 'authConfig') return [key, AUTH];
     if (key === 'aclConfig') return [key, ACL];
-    return [key, typeof value === 'object' && value !== null ? leaves(...Object.keys(value)) : 'leaf'];
+    return [key, isGroup(entry) ? leaves(...Object.keys(entry.keys)) : 'leaf'];
   });
-  return { ...Object.fromEntries(trees), ...leaves('authType', 'aclType', 'enableBridge', 'bridgeConfig', 'proxy') };
+  return { ...Object.fromEntries(trees), ...leaves(...Object.keys(WRITTEN_KEYS), ...Object.keys(LATER_KEYS)) };
 }
 
 const KEYS: KeyTree = {

@@ -1,5 +1,7 @@
 /** Paths into a configuration: `endpoints[0].port` for people, `['endpoints', '0', 'port']` for code. */
 
+import { allKeys } from '../endpoint/keys/table.ts';
+
 /** Accepts `a.0.b` and `a[0].b`. '' is the whole input. */
 export function toSegments(path: string): string[] {
   return path.split(/[.[\]]/).filter((part) => part !== '');
@@ -15,14 +17,11 @@ export function toPath(segments: readonly string[]): string {
 
 /** Keys whose values are always text: `password: 0123` means the four digits. */
 const TEXT_KEYS = new Set([
+  ...allKeys().flatMap(({ path, entry }) => (entry.value.kind === 'text' ? [path.slice(path.lastIndexOf('.') + 1)] : [])),
   'username',
   'password',
   'salt',
   'name',
-  'id',
-  'host',
-  'path',
-  'namespace',
   'topic',
   'value',
   'Client',

@@ -9,6 +9,7 @@ import type {
   NodeOutcome,
   ProbeResult,
 } from '../../control/contract/answers.ts';
+import { endpointSchema } from './endpoint-schemas.ts';
 
 /** A whole number in a query, with its range checked and documented. */
 export function queryInteger(minimum: number, maximum: number, what: string, example: number) {
@@ -68,109 +69,6 @@ export const failureSchema = z
     }),
   })
   .openapi('Failure');
-
-const integer = (minimum: number, maximum: number, description: string) =>
-  z.number().int().min(minimum).max(maximum).openapi({ description });
-
-/** Every key of an endpoint; only `port` is required for an add. The control plane does the real check. */
-export const endpointSchema = z
-  .object({
-    id: z.string().openapi({ description: 'Stable, unique name; fixed. Default mqtt-<port>' }),
-    port: integer(1, 65535, 'Listening port, unique. Change: rebind'),
-    host: z.string().openapi({ description: 'IP address to bind. Default 0.0.0.0. Change: rebind' }),
-    useWebsocket: z.boolean().openapi({ description: 'MQTT over WebSocket. Change: rebind' }),
-    path: z.string().openapi({ description: 'WebSocket path. Default /mqtt. Change: admission' }),
-    enableAuth: z.boolean().openapi({ description: 'Authenticate CONNECT. Default true. Change: admission' }),
-    authType: z
-      .enum(['fixed'])
-      .nullable()
-      .openapi({ description: 'Kind of authConfig; null: the authenticators of the node. Change: admission' }),
-    authConfig: z.unknown().openapi({ description: 'Authenticators of this endpoint; null: those of the node. Secrets are never shown' }),
-    enableAcl: z.boolean().openapi({ description: 'Authorise PUBLISH, SUBSCRIBE and the will. Default true. Change: live' }),
-    aclType: z.enum(['config']).nullable().openapi({ description: 'Kind of aclConfig; null: the rules of the node. Change: live' }),
-    aclConfig: z.unknown().openapi({ description: 'Rules of this endpoint; null: those of the node' }),
-    enableBridge: z.literal(false).openapi({ description: 'Not supported yet' }),
-    bridgeConfig: z.object({}).openapi({ description: 'Not supported yet' }),
-    proxy: z.literal(false).openapi({ description: 'Not supported yet' }),
-    sslConfig: z
-      .object({
-        enabled: z.boolean().openapi({ description: 'true as soon as a certificate is set. Change: rebind' }),
-        cert: z.string().openapi({ description: 'Path or PEM text' }),
-        key: z.string().openapi({ description: 'Path or PEM text; PEM text is masked in answers' }),
-        ca: z.string().openapi({ description: 'Path or PEM text: authorities of client certificates' }),
-        passphrase: z.string().openapi({ description: 'Passphrase of the key; masked in answers' }),
-        keyStorePath: z.string().openapi({ description: 'PKCS#12' }),
-        keyStorePassword: z.string(),
-        trustStorePath: z.string().openapi({ description: 'PKCS#12' }),
-        trustStorePassword: z.string(),
-        protocols: z.array(z.enum(['TLSv1.2', 'TLSv1.3'])),
-        cipherSuites: z.array(z.string()).openapi({ description: 'OpenSSL or IANA names; empty: the defaults' }),
-        clientAuth: z.enum(['none', 'optional', 'required']),
-        crl: z.string().openapi({ description: 'Path or PEM text: revocation lists' }),
-      })
-      .partial()
-      .openapi({ description: 'TLS. Change: handshake; rebind when TLS is switched on or off' }),
-    messageMaxSize: integer(1024, 268435455, 'Largest packet from a client, bytes. Default 4194304. Change: admission'),
-    maxConnectionSize: integer(1, 10000000, 'Clients at once, per node. Default 1000. Change: live'),
-    maxConnectionPerSecond: integer(1, 1000000, 'New connections a second, per node. Default 100. Change: live'),
-    maxConnectionPerAddress: integer(
-      1,
-      10000000,
-      'Clients at once from one address; null: a tenth of maxConnectionSize. Change: live',
-    ).nullable(),
-    maxConnectionPerAddressPerSecond: integer(
-      1,
-      1000000,
-      'New connections a second from one address; null: a tenth of maxConnectionPerSecond. Change: live',
-    ).nullable(),
-    maxSessionSize: integer(1, 10000000, 'Persistent sessions, per node. Default: maxConnectionSize, at least 100. Change: live'),
-    maxSendWindowSize: integer(1, 65535, 'QoS 1/2 packets in flight to one client. Default 100. Change: admission'),
-    maxReceiveWindowSize: integer(1, 65535, 'Receive Maximum sent to clients. Default 100. Change: admission'),
-    maxQueuedMessages: integer(1, 1000000, 'Messages waiting for one session. Default 1000. Change: live'),
-    maxRetainedMessages: integer(1, 10000000, 'Retained messages of its clients, per node. Default 1000000. Change: live'),
-    maxRetainedBytes: integer(1024, 1099511627776, 'Bytes of its retained messages, per node. Default 268435456. Change: live'),
-    maxQueuedBytes: integer(1024, 1099511627776, 'Bytes waiting for one session, and in flight to it. Default 16777216. Change: live'),
-    maxSubscriptions: integer(1, 1000000, 'Subscriptions of one client. Default 100000. Change: live'),
-    maxTopicAlias: integer(
-      0,
-      65535,
-      'Topic Alias Maximum sent to MQTT 5 clients, and most KiB of all aliased topics of a client. Default 256. Change: admission',
-    ),
-    maxKeepAlive: integer(1, 65535, 'Longest Keep Alive, seconds, sent to MQTT 5 clients. Default 65535: no limit. Change: admission'),
-    idleTimeout: integer(100, 3600000, 'Milliseconds from the connection to its CONNECT. Default 10000. Change: admission'),
-    handshakeTimeout: integer(
-      100,
-      3600000,
-      'Milliseconds from the connection to the end of its TLS handshake and HTTP upgrade. Default 10000. Change: admission',
-    ),
-    sessionPersistence: z.boolean().openapi({ description: 'Sessions survive a restart of the node. Change: admission' }),
-    namespace: z
-      .string()
-      .openapi({ description: 'Topics, clients and sessions are separate per namespace. Default default. Change: rebind' }),
-    serverOptions: z
-      .object({
-        soBacklog: integer(1, 65535, 'Listen backlog. Default 511'),
-        workerGroupSize: z
-          .union([z.number().int().min(1).max(64), z.literal('auto')])
-          .openapi({ description: 'Worker threads. Default 1' }),
-      })
-      .openapi({ description: 'Change: rebind' }),
-    childOptions: z
-      .object({
-        tcpNodelay: z.boolean().openapi({ description: 'Default true' }),
-        soKeepalive: z.boolean().openapi({ description: 'Default true' }),
-        soLinger: z.number().int().openapi({ description: 'Seconds; -1: system default, 0: reset on close' }),
-      })
-      .openapi({ description: 'Socket options of a connection. Change: admission' }),
-    exclusivePool: z.boolean().openapi({ description: 'The endpoint has its own worker threads. Default true. Change: rebind' }),
-    wiretap: z.boolean().openapi({ description: 'Log every packet. Change: live' }),
-    enabled: z.boolean().openapi({ description: 'false: the endpoint is kept and does not listen. Default true. Change: rebind' }),
-    isDefault: z.boolean().openapi({ description: 'At most one endpoint; removing or disabling it needs force. Change: live' }),
-  })
-  .openapi('Endpoint');
-
-/** The same keys, all optional. */
-export const endpointPatchSchema = endpointSchema.partial().openapi('EndpointPatch');
 
 export const effectSchema = z
   .enum(['none', 'live', 'admission', 'handshake', 'rebind', 'fixed'])

@@ -4,9 +4,10 @@ import { z } from '@hono/zod-openapi';
 import type { ChangeAnswer } from '../../control/contract/answers.ts';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { FluxError } from '../../kernel/errors.ts';
+import { endpointPatchSchema, newEndpointSchema } from '../http/endpoint-schemas.ts';
 import { etagOf } from '../http/request.ts';
 import { type Call, controlRoute, type Reply, type Route } from '../http/route.ts';
-import { changeSchema, endpointPatchSchema, issueSchema, keyChangeSchema, outcomeSchema } from '../http/schemas.ts';
+import { changeSchema, issueSchema, keyChangeSchema, outcomeSchema } from '../http/schemas.ts';
 
 const TAG = 'Endpoints';
 /** Room for more than 500 endpoints with long rules. */
@@ -82,9 +83,8 @@ export const changeOptions = {
 };
 const newPort = z.number().int().min(1).max(65535).optional().openapi({ description: 'New port of the endpoint' });
 const targetSchema = z.object({ ...targetKeys, ...changeOptions });
-const addSchema = endpointPatchSchema.required({ port: true });
 
-const addBody = { schema: addSchema.extend(changeOptions), example: { port: 1884, maxConnectionSize: 5000 } };
+const addBody = { schema: newEndpointSchema.extend(changeOptions), example: { port: 1884, maxConnectionSize: 5000 } };
 const updateBody = {
   schema: endpointPatchSchema.extend({ newPort, ...changeOptions }),
   example: { port: 1884, maxConnectionSize: 10000, reason: 'more devices' },
@@ -95,12 +95,12 @@ const planBody = {
   schema: updateBody.schema.extend({
     action: z.enum(['add', 'update', 'remove', 'enable', 'disable', 'rollback', 'import']),
     revision: z.number().int().min(0).optional().openapi({ description: 'For a rollback' }),
-    configs: z.array(endpointPatchSchema).optional().openapi({ description: 'For an import' }),
+    configs: z.array(newEndpointSchema).optional().openapi({ description: 'For an import' }),
     mode: z.enum(['merge', 'replace']).optional().openapi({ description: 'For an import' }),
   }),
   example: { action: 'update', port: 1884, useWebsocket: true },
 };
-const validateBody = { schema: addSchema, example: { port: 1884, maxConnectionSize: 5000 } };
+const validateBody = { schema: newEndpointSchema, example: { port: 1884, maxConnectionSize: 5000 } };
 const planAnswer = z.object({
   changes: z.array(
     keyChangeSchema.extend({ endpoint: z.string().optional().openapi({ description: 'Id of the endpoint, for a rollback or an import' }) }),

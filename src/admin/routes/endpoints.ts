@@ -6,11 +6,11 @@ import type { Control, EndpointView } from '../../control/contract/answers.ts';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { readableDiff } from '../../endpoint/secrets/readable-diff.ts';
 import { FluxError } from '../../kernel/errors.ts';
+import { endpointSchema } from '../http/endpoint-schemas.ts';
 import { AT_ONCE_MAX, listReply, listText, streamed, streamedText } from '../http/json-stream.ts';
 import { etagOf, matchesNone } from '../http/request.ts';
 import { type Call, type Reply, type Route, type RouteInfo, readRoute } from '../http/route.ts';
 import {
-  endpointSchema,
   historyRowSchema,
   idQuery,
   metricsSchema,

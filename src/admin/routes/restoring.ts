@@ -2,9 +2,10 @@
 
 import { z } from '@hono/zod-openapi';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
+import { endpointSchema } from '../http/endpoint-schemas.ts';
 import { etagOf } from '../http/request.ts';
 import { controlRoute, type Route, type RouteInfo } from '../http/route.ts';
-import { endpointSchema, nodeOutcomeSchema, setSchema } from '../http/schemas.ts';
+import { nodeOutcomeSchema, setSchema } from '../http/schemas.ts';
 import { changeOptions, targetKeys } from './changes.ts';
 
 const TAG = 'History';

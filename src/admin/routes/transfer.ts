@@ -5,10 +5,11 @@ import type { SecretsWanted } from '../../control/contract/answers.ts';
 import type { RequestContext } from '../../control/contract/requests.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { Upload } from '../../kernel/input/upload.ts';
+import { endpointSchema, newEndpointSchema } from '../http/endpoint-schemas.ts';
 import { listText, streamed } from '../http/json-stream.ts';
 import { etagOf } from '../http/request.ts';
 import { type Call, controlRoute, type Route, type RouteInfo, readRoute } from '../http/route.ts';
-import { endpointPatchSchema, historyRowSchema, setSchema } from '../http/schemas.ts';
+import { historyRowSchema, setSchema } from '../http/schemas.ts';
 import { changeOptions, IMPORT_MAX_BYTES } from './changes.ts';
 import { etagHeaders } from './restoring.ts';
 
@@ -44,7 +45,7 @@ const head = {
   secrets: z.enum(['none', 'sealed', 'masked', 'clear']),
   keyId: z.string().optional().openapi({ description: 'Identifies the key that seals the secrets' }),
   note: z.string().optional(),
-  configs: z.array(endpointPatchSchema),
+  configs: z.array(endpointSchema),
 };
 const exportSchema = z.object({ ...head, exportedAt: z.string() }).openapi('Export');
 const backupSchema = z
@@ -66,7 +67,7 @@ const dryRun = z.boolean().optional().openapi({ description: 'Only preview the c
 
 const importBody = {
   schema: z.object({
-    configs: z.array(endpointPatchSchema).openapi({ description: 'Endpoints in the form of an export; only port is required' }),
+    configs: z.array(newEndpointSchema).openapi({ description: 'Endpoints in the form of an export; only port is required' }),
     mode: z.enum(['merge', 'replace']).optional().openapi({
       description: 'merge (default): sets the keys in the file; replace: exactly the endpoints of the file, others are removed',
     }),
@@ -77,7 +78,7 @@ const importBody = {
   example: { configs: [{ port: 1884 }], mode: 'merge' },
 };
 const restoreBody = {
-  schema: z.object({ ...backupSchema.partial().shape, dryRun, ...changeOptions }),
+  schema: z.object({ ...backupSchema.partial().shape, configs: z.array(newEndpointSchema), dryRun, ...changeOptions }),
   example: { kind: 'fluxmq-backup', version: 1, configs: [{ port: 1884 }], history: [] },
 };
 

@@ -1,6 +1,7 @@
 /** The endpoint keys that KEY=VALUE accepts, and the kind of value of each. */
 
-import { defaultEndpoint } from '../../endpoint/defaults.ts';
+import { allKeys } from '../../endpoint/keys/table.ts';
+import type { Shape } from '../../endpoint/keys/value.ts';
 
 export type KeyKind = 'boolean' | 'number' | 'string' | 'json';
 
@@ -11,38 +12,26 @@ export interface KeyInfo {
   values: readonly string[];
 }
 
-/** Keys with another name in an endpoint's complete form, and words that differ from the kind of the default. */
-const OTHERS: readonly KeyInfo[] = [
-  { path: 'authType', kind: 'string', values: ['fixed'] },
-  { path: 'aclType', kind: 'string', values: ['config'] },
-];
-const WORDS: Readonly<Record<string, readonly string[]>> = {
-  'serverOptions.workerGroupSize': ['auto', '1', '2', '4'],
-  'sslConfig.clientAuth': ['none', 'optional', 'required'],
+const KINDS: Readonly<Record<Shape['kind'], KeyKind>> = {
+  boolean: 'boolean',
+  integer: 'number',
+  choice: 'string',
+  text: 'string',
+  list: 'json',
+  structure: 'json',
 };
 
-/** Numbers whose default follows from another key. */
-const DERIVED: ReadonlySet<string> = new Set(['maxConnectionPerAddress', 'maxConnectionPerAddressPerSecond']);
-
-/** Unset options of this object are texts: paths, PEM, passwords. */
-const TEXTS = 'sslConfig.';
-
-function describe(path: string, value: unknown): KeyInfo[] {
-  const words = WORDS[path] ?? [];
-  if (typeof value === 'boolean') return [{ path, kind: 'boolean', values: ['true', 'false'] }];
-  if (typeof value === 'number' || DERIVED.has(path)) return [{ path, kind: 'number', values: words }];
-  if (typeof value === 'string' || (value === null && path.startsWith(TEXTS))) return [{ path, kind: 'string', values: words }];
-  const entries = typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : [];
-  return entries.length === 0
-    ? [{ path, kind: 'json', values: words }]
-    : entries.flatMap(([key, part]) => describe(`${path}.${key}`, part));
+function wordsOf(shape: Shape): readonly string[] {
+  if (shape.kind === 'boolean') return ['true', 'false'];
+  return shape.kind === 'choice' ? shape.words : [];
 }
 
 /** Every key, in the order of the table in docs/endpoints.md. */
-export const KEYS: readonly KeyInfo[] = [
-  ...Object.entries(defaultEndpoint(1883)).flatMap(([key, value]) => describe(key, value)),
-  ...OTHERS,
-];
+export const KEYS: readonly KeyInfo[] = allKeys().map(({ path, entry: { value, proposals } }) => ({
+  path,
+  kind: KINDS[value.kind],
+  values: proposals ?? wordsOf(value),
+}));
 
 export const KEY_PATHS: readonly string[] = KEYS.map(({ path }) => path);
 

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import type { SslConfig } from '../../endpoint/endpoint.ts';
-import { isPem } from '../../endpoint/ssl-schema.ts';
+import { isPem } from '../../endpoint/keys/tls.ts';
 import { type Issue, messageOf } from '../../kernel/errors.ts';
 
 /** A revocation list of a large authority has megabytes. */

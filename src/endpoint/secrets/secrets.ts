@@ -1,22 +1,19 @@
-/** The table of an endpoint's secrets, which answers, diffs, the store and exports obey. */
+/** The secrets of an endpoint by the table of its keys: answers, diffs, the store and exports obey them. */
 
 import type { Endpoint } from '../endpoint.ts';
+import { allKeys } from '../keys/table.ts';
 import { isObject } from '../problems.ts';
 
 /** The mask of a secret in answers. Sent back, it means the old secret. */
 export const MASK = '******';
 
-/** A new key with a secret belongs into this table, which masks and seals it. `*` means each element of a list. */
-const SECRETS: readonly string[] = [
-  'authConfig.*.users.*.password',
-  'sslConfig.cert',
-  'sslConfig.key',
-  'sslConfig.passphrase',
-  'sslConfig.keyStorePassword',
-  'sslConfig.trustStorePassword',
-];
+/** Dotted paths; `*` means each element of a list. */
+const SECRETS: readonly string[] = allKeys().flatMap(({ path, entry: { secret } }) => {
+  if (secret === undefined) return [];
+  return [typeof secret === 'object' ? `${path}.${secret.below}` : path];
+});
 /** Keys that may also be a path or a certificate: secret only with a private key inside, or when sealed. */
-const SOMETIMES = new Set(['sslConfig.cert', 'sslConfig.key']);
+const SOMETIMES = new Set(allKeys().flatMap(({ path, entry }) => (entry.secret === 'private-key' ? [path] : [])));
 
 const PATHS = SECRETS.map((path) => path.split('.'));
 

@@ -93,6 +93,46 @@ describe('/openapi.json', () => {
     const { components } = await description();
     const endpoint = toPublicEndpoint(parseEndpoint({ port: 1883 }).endpoint);
     expect(Object.keys(components.schemas['Endpoint']?.properties ?? {}).sort()).toEqual(Object.keys(endpoint).sort());
+    expect(components.schemas['Endpoint']?.required?.sort()).toEqual(Object.keys(endpoint).sort());
+  });
+
+  test('requires of a request only what is required: the port of a new endpoint', async () => {
+    const { components } = await description();
+    expect(components.schemas['EndpointPatch']?.required).toBeUndefined();
+    expect(components.schemas['NewEndpoint']).toMatchObject({
+      allOf: [{ $ref: '#/components/schemas/EndpointPatch' }, { required: ['port'] }],
+    });
+    const { serverOptions, childOptions, sslConfig } = components.schemas['EndpointPatch']?.properties ?? {};
+    for (const group of [serverOptions, childOptions, sslConfig]) {
+      expect(group).toMatchObject({ type: ['object', 'null'] });
+      expect(group).not.toHaveProperty('required');
+    }
+  });
+
+  test('has the values, the default and the effect of each key, and null where null means the default', async () => {
+    const { components } = await description();
+    const { EndpointPatch: patch, Endpoint: whole } = components.schemas;
+    expect(patch?.properties?.['maxConnectionSize']).toEqual({
+      type: ['integer', 'null'],
+      minimum: 1,
+      maximum: 10_000_000,
+      description: 'Clients at once, per node. Default: 1000. Change: live',
+    });
+    expect(whole?.properties?.['maxConnectionSize']).toMatchObject({ type: 'integer' });
+    expect(whole?.properties?.['maxConnectionPerAddress']).toMatchObject({ type: ['integer', 'null'] });
+    expect(patch?.properties?.['id']).toMatchObject({ pattern: '^[A-Za-z0-9_.-]{1,64}$' });
+  });
+
+  test('has the types of authConfig and aclConfig', async () => {
+    const { components } = await description();
+    for (const name of ['Endpoint', 'EndpointPatch']) {
+      const { authConfig, aclConfig } = components.schemas[name]?.properties ?? {};
+      for (const config of [authConfig, aclConfig]) expect(JSON.stringify(config), name).toContain('"null"');
+      expect(JSON.stringify(authConfig), name).toMatch(/schemas\/(New)?User"/);
+      expect(JSON.stringify(aclConfig), name).toMatch(/schemas\/(New)?Rule"/);
+    }
+    expect(components.schemas['NewUser']?.required).toEqual(['username', 'password']);
+    expect(components.schemas['NewRule']?.required).toEqual(['permission', 'subject', 'topic']);
   });
 });
 

@@ -44,6 +44,13 @@ test('come from the configuration and from the environment, digits alone include
   expect(secretsOf('store: { secretKey: "${THE_KEY}" }', { THE_KEY: 'from a variable' }).secretKey).toBe('from a variable');
 });
 
+test('of an endpoint may be digits alone, as every text of an endpoint', () => {
+  const yaml = 'endpoints: [{ port: 8883, namespace: 7, sslConfig: { cert: a.pem, key: a.key, passphrase: 0123 } }]';
+  writeFileSync(join(cwd, 'config.yaml'), yaml);
+  const { settings } = loadSettings({ file: null, env: {}, cwd });
+  expect(settings.endpoints[0]).toMatchObject({ namespace: '7', sslConfig: { passphrase: '0123' } });
+});
+
 test('come from a file: its first line is the key, further ones are old keys', () => {
   writeFileSync(join(cwd, 'keys'), `\n the newest passphrase \n\n${HEX}\n`);
   const expected = { secretKey: 'the newest passphrase', secretKeysOld: [HEX] };

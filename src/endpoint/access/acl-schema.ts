@@ -2,8 +2,8 @@
 
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import type { AclConfig, AclRule } from './endpoint.ts';
-import { check, isObject, join, Problems, splitNulls } from './problems.ts';
+import type { AclConfig, AclRule } from '../endpoint.ts';
+import { check, isObject, join, Problems, splitNulls } from '../problems.ts';
 
 const LATER_TYPES = new Set(['http', 'database', 'sql', 'redis']);
 const TOPIC_BYTES_MAX = 65535;
@@ -20,12 +20,14 @@ const topic = z.string({ error: 'must be a topic filter' }).superRefine((value, 
   if (problem !== null) context.addIssue({ code: 'custom', message: problem });
 });
 
+/** A rule in its normal form. */
+export const RULE_SHAPE = { permission, subject: z.strictObject({ type: subjectType, value: subjectText }, object), action, topic };
+
 const ruleSchema = z.strictObject(
   {
-    permission,
+    ...RULE_SHAPE,
     subject: z.strictObject({ type: subjectType, value: subjectText.default('*') }, object),
     action: action.default('pubsub'),
-    topic,
   },
   object,
 );

@@ -1,11 +1,11 @@
 /** Turns the authenticators of an endpoint or of the node into their normal form (docs/access.md). */
 
 import { z } from 'zod';
-import type { AuthConfig, AuthFilter, FixedUser } from './endpoint.ts';
+import type { AuthConfig, AuthFilter, FixedUser } from '../endpoint.ts';
+import { PATTERN_LENGTH_MAX, patternProblem } from '../pattern/pattern.ts';
+import { check, isObject, join, Problems, splitNulls } from '../problems.ts';
+import { MASK } from '../secrets/secrets.ts';
 import { passwordFormProblem } from './password-forms.ts';
-import { PATTERN_LENGTH_MAX, patternProblem } from './pattern/pattern.ts';
-import { check, isObject, join, Problems, splitNulls } from './problems.ts';
-import { MASK } from './secrets/secrets.ts';
 
 const LATER_TYPES = new Set(['http', 'database', 'sql', 'redis', 'jwt', 'x509']);
 const ENCRYPTIONS = ['plain', 'md5', 'sha1', 'sha256', 'sha512', 'scrypt', 'bcrypt'] as const;
@@ -18,13 +18,21 @@ const text = (min: number) =>
   z.string({ error: 'must be a string' }).min(min, { error: 'must not be empty' }).max(65535, { error: 'is too long' });
 const oneOf = <const T extends readonly string[]>(values: T) => z.enum(values, { error: `must be one of ${values.join(', ')}` });
 
+/** A user in its normal form. */
+export const USER_SHAPE = {
+  username: text(1),
+  password: text(1),
+  encrypt: oneOf(ENCRYPTIONS),
+  salt: text(0),
+  saltMode: oneOf(['disable', 'prefix', 'suffix']),
+};
+
 const userSchema = z.strictObject(
   {
-    username: text(1),
-    password: text(1),
-    encrypt: oneOf(ENCRYPTIONS).default('plain'),
-    salt: text(0).default(''),
-    saltMode: oneOf(['disable', 'prefix', 'suffix']).default('disable'),
+    ...USER_SHAPE,
+    encrypt: USER_SHAPE.encrypt.default('plain'),
+    salt: USER_SHAPE.salt.default(''),
+    saltMode: USER_SHAPE.saltMode.default('disable'),
   },
   { error: (issue) => (issue.code === 'invalid_type' ? 'must be an object' : undefined) },
 );

@@ -1,7 +1,7 @@
 /** The stored forms of a password, read strictly: a malformed one is reported when it is configured. */
 
-import { parseScrypt } from '../kernel/logins/scrypt.ts';
-import type { FixedUser } from './endpoint.ts';
+import { parseScrypt } from '../../kernel/logins/scrypt.ts';
+import type { FixedUser } from '../endpoint.ts';
 
 const BCRYPT_COST_MAX = 16;
 

@@ -1,0 +1,33 @@
+/** Schemas of `authConfig` and `aclConfig` in requests and answers, for descriptions: the readers also take FluxMQ's spellings. */
+
+import { z } from 'zod';
+import { RULE_SHAPE } from './acl-schema.ts';
+import { USER_SHAPE } from './auth-schema.ts';
+
+const user = z.object(USER_SHAPE).meta({ id: 'User' });
+const newUser = z.object(USER_SHAPE).partial({ encrypt: true, salt: true, saltMode: true }).meta({ id: 'NewUser' });
+const pattern = z.string().meta({ description: 'Regular expression over the whole value' });
+const filter = z.object({ Client: pattern, User: pattern }).partial();
+const newFilter = z.union([filter, z.string().meta({ description: '`Client{regex}`, `User{regex}`, or both' })]);
+const authType = z.literal('fixed');
+
+const rule = z.object(RULE_SHAPE).meta({ id: 'Rule' });
+const newRule = z
+  .object({ ...RULE_SHAPE, subject: RULE_SHAPE.subject.partial({ value: true }), action: RULE_SHAPE.action.optional() })
+  .meta({ id: 'NewRule' });
+const newAcl = z.object({ default: RULE_SHAPE.permission, rules: z.array(newRule) }).partial();
+
+/** As answers show them. One authenticator is an object, several are a list. */
+export const ACCESS_ANSWERS = {
+  authConfig: z.union([z.object({ filter, users: z.array(user) }), z.array(z.object({ authType, filter, users: z.array(user) }))]),
+  aclConfig: z.object({ default: RULE_SHAPE.permission, rules: z.array(rule) }),
+};
+
+/** As requests may give them. */
+export const ACCESS_REQUESTS = {
+  authConfig: z.union([
+    z.object({ filter: newFilter, users: z.array(newUser) }).partial(),
+    z.array(z.object({ authType: authType.optional(), filter: newFilter.optional(), users: z.array(newUser) })),
+  ]),
+  aclConfig: z.union([newAcl, z.array(newRule)]),
+};

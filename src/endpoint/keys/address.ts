@@ -1,0 +1,42 @@
+/** Keys: where an endpoint listens. */
+
+import { isIP } from 'node:net';
+import { key } from './key.ts';
+import { boolean, integer, text } from './value.ts';
+
+export const ADDRESS_KEYS = {
+  id: key({
+    value: text('1..64 of `A-Z a-z 0-9 _ . -`', {
+      pattern: /^[A-Za-z0-9_.-]{1,64}$/,
+      rule: 'must be 1..64 of letters, digits and _.-',
+    }),
+    default: (port) => `mqtt-${port}`,
+    defaultText: '`mqtt-<port>`',
+    effect: 'fixed',
+    description: 'Stable, unique name',
+  }),
+  port: key({
+    value: integer(1, 65535),
+    default: (port) => port,
+    defaultText: '',
+    effect: 'rebind',
+    description: 'Listening port, unique; moved by `newPort`',
+  }),
+  host: key({
+    value: text('IP address', { test: (host) => isIP(host) !== 0, rule: 'must be an IP address' }),
+    default: '0.0.0.0',
+    effect: 'rebind',
+    description: 'Address to listen on',
+    example: '127.0.0.1',
+  }),
+  useWebsocket: key({ value: boolean, default: false, effect: 'rebind', description: 'MQTT over WebSocket' }),
+  path: key({
+    value: text('begins with `/`, at most 256 characters', {
+      pattern: /^\/[^\s?#]{0,255}$/,
+      rule: 'must begin with / and hold no white space, ? or #, at most 256 characters',
+    }),
+    default: '/mqtt',
+    effect: 'admission',
+    description: 'Path of the WebSocket',
+  }),
+};
