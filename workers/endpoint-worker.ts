@@ -95,7 +95,13 @@ const table = new SessionTable(mesh, router, {
 const directory = new Directory(mesh, table, new IdentifierTable(boot.identifiers));
 const outbox = new Outbox(() => mesh.onRelieved());
 router.outbox = outbox;
-mesh.backlog = outbox;
+router.committed = () => barrier.committed();
+router.confirmations.onRelieved = () => mesh.onRelieved();
+mesh.backlog = {
+  get isFull() {
+    return outbox.isFull || router.confirmations.isFull;
+  },
+};
 
 const frame = startWorker(boot, parentPort, mesh, router, {
   'endpoint.open': async ({ config, memory, sockets }) => {
@@ -245,8 +251,12 @@ const context: WorkerContext = {
 mesh.hooks = {
   onPublish(peer, namespace, record) {
     const space = mesh.namespace(namespace);
-    const orphans = router.receive(space, record, peer.id);
+    const { orphans, kept } = router.receive(space, record, peer.id);
     if (orphans !== null) frame.bounce(peer, namespace, record.message, orphans);
+    if (!record.store) return;
+    const { serial } = record.message;
+    if (kept === null) peer.control({ t: 'kept', serial });
+    else void kept.then(() => peer.control({ t: 'kept', serial }));
   },
   onRun: (peer, namespace, run) => router.receiveRun(mesh.namespace(namespace), run, peer.id),
   onControl(peer, control) {
@@ -268,9 +278,14 @@ mesh.hooks = {
       case 'retained-page':
         retained.onPage(control);
         return;
-      case 'bounce':
-        frame.onBounce(peer, control);
+      case 'kept':
+        router.confirmations.confirmed(peer, control.serial);
         return;
+      case 'bounce': {
+        const confirmation = frame.onBounce(peer, control);
+        if (peer.role === 'session' && confirmation !== null) barrier.delay(control.message.serial, confirmation);
+        return;
+      }
       default:
         link.logger.warn(`A peer sent ${control.t}, which this worker does not handle`);
     }
@@ -294,8 +309,8 @@ mesh.hooks = {
   },
   onPeerRemoved(peer) {
     table.mover.onPeerRemoved(peer);
-    if (peer.role !== 'session') return;
-    router.sessionPeer = null;
+    if (peer.role === 'session') router.sessionPeer = null;
+    else router.peerRemoved(peer);
   },
   onMoveAnnounced: (move, target) => table.mover.onAnnounced(move, target),
   onMoveAcknowledged: (move, peer) => table.mover.onAcknowledged(move, peer),
@@ -309,7 +324,8 @@ mesh.hooks = {
 const sweep = setInterval(() => {
   loopDelay.touch();
   context.tick++;
-  if (!context.store.isFailing) context.held.release();
+  if (context.store.isFailing) router.confirmations.fail();
+  else context.held.release();
   let held = 0;
   for (const runtime of runtimes.values()) held += runtime.sweep(context.tick);
   // Sessions of offline clients, on their way to the session worker.

@@ -14,6 +14,7 @@ import { Registry } from './identifiers/registry.ts';
 import type { Control, DurableOp, WireSession } from './mesh/controls.ts';
 import { Mesh } from './mesh/mesh.ts';
 import { onBeforePost, type PeerLink } from './mesh/peer-link.ts';
+import type { Confirmation } from './routing/confirmations.ts';
 import { EMPTY, heldMessages, Message } from './routing/message.ts';
 import { Namespace } from './routing/namespace.ts';
 import { INTEREST } from './routing/peer.ts';
@@ -24,6 +25,7 @@ import { DurableSessions } from './session/durable-sessions.ts';
 import { Deliveries } from './session/flight/deliveries.ts';
 import { deliveryKey, fromWireDelivery } from './session/flight/delivery.ts';
 import { bytesOfSessions } from './session/footprint.ts';
+import { toWireHead } from './session/move/wire-session.ts';
 import { RetainedAnswers } from './session/retained/answers.ts';
 import { RefusalLog } from './session/retained/refusal-log.ts';
 import { isSystemTopic, RetainedStore } from './session/retained/store.ts';
@@ -106,8 +108,10 @@ const table = new SessionTable(mesh, router, {
   // No client is connected here.
   flightBytes: () => Number.POSITIVE_INFINITY,
   onDurable: (session, op) => void keep(session.namespace.name, session.clientId, op),
-  // Only online sessions wait for the store, and none is online here.
-  whenDurable: async (session, op) => void keep(session.namespace.name, session.clientId, op),
+  whenDurable(session, op) {
+    keep(session.namespace.name, session.clientId, op);
+    return durable?.committed() ?? Promise.resolve();
+  },
   mayPublishWill(session, { message }) {
     if (rules.of(session)?.mayPublish(fromLatin1(message.topic)) !== false) return true;
     counts.dropped(session.endpoint, 'acl_denied', 1);
@@ -126,7 +130,7 @@ const registry = new Registry(mesh, table, new IdentifierTable(boot.identifiers)
   },
   onStuck: (namespace, clientId) => link.logger.error('A session did not move in time', { namespace, clientId }),
   onFetched(session) {
-    durable?.update(session.toWireHead());
+    durable?.update(toWireHead(session));
     obeyRules(session);
     publishIfDue(session, steadyNow());
   },
@@ -160,12 +164,14 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     if (refusal !== null)
       throw new FluxError('unprocessable', `The message cannot be retained: namespace ${namespace} has no room (${refusal.measure})`);
     const space = mesh.namespace(namespace);
-    const isStored = mustStore(space, message);
+    const isShared = space.entry(message.topic).groups.some(({ hasDurable }) => hasDurable);
+    const isStored = mustStore(space, message, isShared);
     if (isStored && store.state.isFailing) throw unstorable();
     if (disk !== null) disk.isRefusable = isStored;
-    router.route(space, space.entry(message.topic), message);
+    const { confirmation } = router.route(space, space.entry(message.topic), message);
     if (disk !== null) disk.isRefusable = false;
     if (isStored && (await durable?.outcome()) === false) throw unstorable();
+    if (confirmation !== null && !(await isConfirmed(confirmation))) throw unstorable();
     return null;
   },
   shutdown: () => {
@@ -195,7 +201,7 @@ mesh.hooks = {
     if (isRefused) store.state.countRefused();
     else {
       if (disk !== null) disk.isRefusable = record.store;
-      const orphans = router.receive(space, record, peer.id);
+      const { orphans } = router.receive(space, record, peer.id);
       if (disk !== null) disk.isRefusable = false;
       if (orphans !== null) frame.bounce(peer, namespace, record.message, orphans);
     }
@@ -219,6 +225,7 @@ mesh.hooks = {
   onPeerRemoved(peer) {
     retainedAnswers.onPeerRemoved(peer);
     table.mover.onPeerRemoved(peer);
+    router.peerRemoved(peer);
     registry.onPeerRemoved(peer);
     rules.peerRemoved(peer.id);
   },
@@ -261,6 +268,16 @@ function onControl(peer: PeerLink, control: Control): void {
     case 'rules':
       if (control.rules === null) rules.closed(control.endpoint, peer.id);
       else if (rules.tell(control.endpoint, control.rules, peer.id)) void obeyNewRules(control.endpoint);
+      return;
+    case 'commit': {
+      const { request } = control;
+      const answer = () => peer.control({ t: 'durable-ok', request });
+      if (durable === null) answer();
+      else void durable.committed().then(answer);
+      return;
+    }
+    case 'kept':
+      router.confirmations.confirmed(peer, control.serial);
       return;
     case 'bounce':
       frame.onBounce(peer, control);
@@ -320,6 +337,11 @@ function keep(namespace: string, clientId: string, op: DurableOp): Promise<void>
 function mustStore(namespace: Namespace, { topic, qos, retain }: Message, isShared = false): boolean {
   if (retain && !isSystemTopic(topic)) return true;
   return qos > 0 && durable !== null && (isShared || DurableSessions.isJournalled(namespace, topic));
+}
+
+/** Whether the durable members of shared groups that a message went to have it on disk. */
+function isConfirmed(confirmation: Confirmation): Promise<boolean> {
+  return new Promise((resolve) => confirmation.when(resolve));
 }
 
 function unstorable(): FluxError {
@@ -391,11 +413,12 @@ function awaitsRules(session: Session, now: number): boolean {
 function publishIfDue(session: Session, now: number): void {
   if (session.will === null || session.disconnectedAt + session.will.delayMs > now || awaitsRules(session, now)) return;
   table.publishWill(session);
-  durable?.update(session.toWireHead());
+  durable?.update(toWireHead(session));
 }
 
 const sweep = setInterval(() => {
   memory.sweep(bytesOfSessions(table.values()));
+  if (store.state.isFailing) router.confirmations.fail();
   if (disk?.keepTime()) durable?.schedule();
   sweepSessions();
   registry.sweep();

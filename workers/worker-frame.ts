@@ -10,6 +10,7 @@ import type { WorkerBoot } from '../src/thread/messages.ts';
 import type { Control } from './mesh/controls.ts';
 import type { Mesh } from './mesh/mesh.ts';
 import type { PeerLink } from './mesh/peer-link.ts';
+import type { Confirmation } from './routing/confirmations.ts';
 import { fromWireMessage, type Message, toWireMessage } from './routing/message.ts';
 import type { Router } from './routing/router.ts';
 import { UsageMeter } from './usage.ts';
@@ -20,7 +21,8 @@ export interface WorkerFrame {
   readonly link: HostLink;
   /** Returns a message whose shared groups no longer have a member here. */
   bounce(peer: PeerLink, namespace: string, message: Message, groups: string[]): void;
-  onBounce(peer: PeerLink, control: Extract<Control, { t: 'bounce' }>): void;
+  /** Offers a returned message to another member. @returns the confirmation that its publisher must wait for; null: none */
+  onBounce(peer: PeerLink, control: Extract<Control, { t: 'bounce' }>): Confirmation | null;
 }
 
 /** Starts to serve main. @throws FluxError `internal` when not run as a worker */
@@ -63,8 +65,10 @@ export function startWorker(
     },
     onBounce(peer, control) {
       const [filter, name] = control.group.split('\0');
-      if (filter === undefined || name === undefined) return;
-      router.rerouteShared(mesh.namespace(control.namespace), { filter, name }, fromWireMessage(control.message), peer);
+      if (filter === undefined || name === undefined) return null;
+      const message = fromWireMessage(control.message);
+      const confirmation = router.confirmations.find(peer, message.serial);
+      return router.rerouteShared(mesh.namespace(control.namespace), { filter, name }, message, peer, confirmation);
     },
   };
 }

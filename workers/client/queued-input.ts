@@ -9,10 +9,13 @@ import { ProtocolError } from '../../src/mqtt/errors.ts';
 import type { ProtocolVersion } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import type { Message } from '../routing/message.ts';
+import type { Routed } from '../routing/router.ts';
 import type { TopicEntry } from '../routing/topic-entry.ts';
+import type { StoreOutcome } from '../session/durable-barrier.ts';
 import type { Session } from '../session/session.ts';
 import type { EndpointContext, WorkerContext } from './context.ts';
 import { type ClientMemory, NO_MEMORY } from './limits/client-memory.ts';
+import { Answers } from './publish/answers.ts';
 import type { HeldPublisher } from './publish/held-publishes.ts';
 
 const RESPONSE_PUBLISH = responseBase('publish');
@@ -46,6 +49,7 @@ export class QueuedInput implements HeldPublisher {
   /** publishes of this chunk that were acknowledged immediately */
   #answeredAtOnce = 0;
   #chunkStartedAt = 0;
+  readonly #answers = new Answers();
 
   constructor(client: QueuedPublisher) {
     this.#client = client;
@@ -61,32 +65,39 @@ export class QueuedInput implements HeldPublisher {
       this.#refuseLarge(ACK.puback, packetId, size);
       return;
     }
-    if ((entry.wantsStore || message.retain) && this.#cannotStore(message, packetId, size)) return;
+    if (client.context.store.isFailing && this.#cannotStore(entry, message, packetId, size)) return;
     this.#begin(size);
-    const { hasReceivers, serial } = client.context.router.route(client.endpoint.namespace, entry, message);
-    const reasonCode = this.#reason(hasReceivers || message.retain);
-    if (serial === 0) {
+    const routed = client.context.router.route(client.endpoint.namespace, entry, message);
+    const reasonCode = this.#reason(routed.hasReceivers || message.retain);
+    if (routed.serial === 0 && routed.confirmation === null) {
       this.#answeredAtOnce++;
-      client.ack(ACK.puback, packetId, reasonCode);
+      this.#ack(ACK.puback, packetId, reasonCode);
     } else {
       this.#pendingAcks++;
-      this.#whenStored(serial, (isRefused) => {
+      this.#whenStored(routed, (isRefused) => {
         this.#pendingAcks--;
         client.ack(ACK.puback, packetId, isRefused ? this.#refusal : reasonCode);
       });
     }
   }
 
+  /** Acknowledges a message that waits for nothing but the acknowledgements of earlier ones. */
+  #ack(ack: Acknowledgement, packetId: number, reasonCode: number): void {
+    const client = this.#client;
+    if (this.#answers.isEmpty) client.ack(ack, packetId, reasonCode);
+    else this.#answers.send(this.#answers.take(), () => client.ack(ack, packetId, reasonCode));
+  }
+
   /** Refuses a message that belongs on disk while the disk cannot be written. False: the message may be routed. */
-  #cannotStore(message: Message, packetId: number, size: number): boolean {
+  #cannotStore(entry: TopicEntry, message: Message, packetId: number, size: number): boolean {
+    if (!entry.wantsStore && !message.retain && !entry.groups.some(({ hasDurable }) => hasDurable)) return false;
     const client = this.#client;
     const { store, held } = client.context;
-    if (!store.isFailing) return false;
     client.countIn(size);
     if (client.version < 5) held.hold(this, message, packetId, size);
     else {
       store.countRefused();
-      client.ack(message.qos === 1 ? ACK.puback : ACK.pubrec, packetId, REASON.quotaExceeded);
+      this.#ack(message.qos === 1 ? ACK.puback : ACK.pubrec, packetId, REASON.quotaExceeded);
     }
     return true;
   }
@@ -115,18 +126,20 @@ export class QueuedInput implements HeldPublisher {
       this.#refuseLarge(ACK.pubrec, packetId, size);
       return;
     }
-    if ((entry.wantsStore || message.retain) && this.#cannotStore(message, packetId, size)) return;
+    const { store, router } = client.context;
+    if (store.isFailing && this.#cannotStore(entry, message, packetId, size)) return;
     this.#begin(size);
     client.session!.receive(packetId);
     this.#uncompleted++;
-    const { hasReceivers, serial } = client.context.router.route(client.endpoint.namespace, entry, message);
-    const reasonCode = this.#reason(hasReceivers || message.retain);
-    if (serial === 0) {
+    const routed = router.route(client.endpoint.namespace, entry, message);
+    const reasonCode = this.#reason(routed.hasReceivers || message.retain);
+    if (routed.serial === 0 && routed.confirmation === null) {
       this.#answeredAtOnce++;
-      client.ack(ACK.pubrec, packetId, reasonCode);
+      this.#ack(ACK.pubrec, packetId, reasonCode);
     } else {
+      if (routed.confirmation !== null) router.confirmations.noteExchange(client.session!, packetId, routed.confirmation);
       this.#whenStored(
-        serial,
+        routed,
         (isRefused) => {
           if (isRefused && client.version === 5) this.#refuse(packetId);
           else client.ack(ACK.pubrec, packetId, isRefused ? this.#refusal : reasonCode);
@@ -163,10 +176,18 @@ export class QueuedInput implements HeldPublisher {
       session.receive(packetId);
       this.#uncompleted++;
     }
+    const { barrier, router } = client.context;
+    const place = this.#answers.take();
+    const answer = () =>
+      this.#answers.send(place, () => {
+        // A refusal in between has already sent a PUBREC.
+        if (client.isOnline && session.received?.has(packetId)) client.ack(ACK.pubrec, packetId, 0);
+      });
     // PUBREC makes the server responsible for the message: it must wait until the original is stored.
-    client.context.barrier.waitForAll(() => {
-      // A refusal in between has already sent a PUBREC.
-      if (client.isOnline && session.received?.has(packetId)) client.ack(ACK.pubrec, packetId, 0);
+    barrier.waitForAll(() => {
+      const confirmation = router.confirmations.ofExchange(session, packetId);
+      if (confirmation === null) answer();
+      else confirmation.when(answer);
     });
     return true;
   }
@@ -183,7 +204,7 @@ export class QueuedInput implements HeldPublisher {
     const client = this.#client;
     client.countIn(size);
     client.endpoint.count('droppedMemory');
-    if (client.version === 5) client.ack(ack, packetId, REASON.quotaExceeded);
+    if (client.version === 5) this.#ack(ack, packetId, REASON.quotaExceeded);
     else client.close(REASON.quotaExceeded, NO_MEMORY);
   }
 
@@ -219,14 +240,15 @@ export class QueuedInput implements HeldPublisher {
   }
 
   /**
-   * Runs `then` when the session worker, or its replacement, has stored everything up to `serial`.
+   * Runs `then` when the message is on disk wherever it must be, and all earlier publishes of the client are acknowledged.
    * @param exchange QoS 2: the packet identifier
    */
-  #whenStored(serial: number, then: (isRefused: boolean) => void, exchange = 0): void {
+  #whenStored({ serial, confirmation }: Routed, then: (isRefused: boolean) => void, exchange = 0): void {
     const client = this.#client;
     const session = client.session!;
     const startedAt = steadyNow();
-    client.context.barrier.wait(serial, (outcome) => {
+    const place = this.#answers.take();
+    const settle = (outcome: StoreOutcome) => {
       observe(client.endpoint.slots, RESPONSE_PUBLISH, RESPONSE_BUCKETS, (steadyNow() - startedAt) / 1000);
       const isSilent = outcome === 'unstored' && (client.version < 5 || !client.isOnline);
       // The client resends the message over its next connection, where it must count as new.
@@ -234,7 +256,14 @@ export class QueuedInput implements HeldPublisher {
       if (!client.isOnline) return;
       // MQTT 3 has no code for a refusal.
       if (isSilent) this.giveUp();
-      else then(outcome !== 'stored');
-    });
+      else this.#answers.send(place, () => then(outcome !== 'stored'));
+    };
+    const whenConfirmed = (outcome: StoreOutcome) => {
+      if (confirmation === null) settle(outcome);
+      else confirmation.when((isStored) => settle(isStored ? outcome : 'unstored'));
+    };
+    // The session worker, or its replacement, stores the message for everybody but the members of shared groups on other workers.
+    if (serial > 0) client.context.barrier.wait(serial, whenConfirmed);
+    else whenConfirmed('stored');
   }
 }

@@ -16,6 +16,7 @@ import { NO_MEMORY } from '../client/limits/client-memory.ts';
 import { HOLD } from '../client/packet-reader.ts';
 import type { ClaimAnswer } from '../identifiers/directory.ts';
 import { EMPTY, Message } from '../routing/message.ts';
+import { toWireHead, toWireSession } from '../session/move/wire-session.ts';
 import { type Session, sessionKey } from '../session/session.ts';
 import type { PendingWill } from '../session/will/pending-will.ts';
 import { leaveSession, Opening } from './opening.ts';
@@ -212,8 +213,11 @@ function open(client: Client, packet: ConnectPacket, session: Session, isPresent
   if (!client.isClosed) session.will = client.will;
   let kept: Promise<void> | null = null;
   if (session.isDurable && !client.isClosed) {
-    const wire = wasDurable ? session.toWireHead() : session.toWire();
+    const wire = wasDurable ? toWireHead(session) : toWireSession(session);
     kept = barrier.request(session, { op: wasDurable ? 'resume' : 'begin', session: { ...wire, disconnectedAt: 0 } });
+    // From now on publishers of all workers must wait until a shared message of the session is on disk.
+    if (isPresent && !wasDurable)
+      kept = Promise.all([kept, client.context.table.subscriptions.becameDurable(session)]).then(() => undefined);
     // While the store cannot be written, only sessions that are already on disk come here.
     if (client.context.store.isFailing) kept = null;
   } else if (wasDurable && !session.isDurable) kept = barrier.request(session, { op: 'end', due: null });

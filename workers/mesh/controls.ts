@@ -84,7 +84,7 @@ export interface WireSession {
 }
 
 /** Members of a shared group at the sender; 0/0 = none. */
-export type ShareItem = [filter: string, group: string, connected: number, away: number];
+export type ShareItem = [filter: string, group: string, connected: number, away: number, durable: number];
 
 /** A change of the sender's interest. The lists are flat, because each storm of subscriptions copies them between threads. */
 export interface InterestNews {
@@ -197,6 +197,9 @@ export type Control =
   | { t: 'state-next'; move: number }
   /** the rest of the session, without subscriptions and deliveries */
   | { t: 'state'; move: number; session: WireSession }
+  // between endpoint workers, and from them to the session worker
+  /** the copies of the sender's durable members of shared groups are on disk */
+  | { t: 'kept'; serial: number }
   // retained messages
   /** @param from the first filter of the answer */
   | { t: 'retained-get'; request: number; namespace: string; filters: readonly string[]; from: number }
@@ -207,6 +210,8 @@ export type Control =
   | { t: 'retained-page'; request: number; filterAt: number; at: number; page: RetainedPage | null }
   // durable sessions: endpoint worker → session worker
   | { t: 'durable'; namespace: string; clientId: string; op: DurableOp; request: number }
+  /** asks for `durable-ok` once everything sent so far is on disk */
+  | { t: 'commit'; request: number }
   /** the operations up to this request are applied: their filters are journalled from here on */
   | { t: 'durable-ok'; request: number };
 

@@ -379,9 +379,9 @@ export class Mesh implements LinkOwner {
     const namespace = this.namespace(news.namespace);
     const { filters, flags } = news;
     for (let i = 0; i < filters.length; i++) namespace.setInterest(link, filters[i]!, flags[i]!);
-    for (const [filter, name, connected, away] of news.shares) {
+    for (const [filter, name, connected, away, durable] of news.shares) {
       const group = namespace.group(filter, name);
-      if (connected + away > 0) group.remote.set(link, { connected, away });
+      if (connected + away > 0) group.remote.set(link, { connected, away, durable });
       else group.remote.delete(link);
       namespace.dropGroupIfEmpty(group);
     }

@@ -27,8 +27,8 @@ export function* interestPieces(
         news.flags.push(flagsOf(namespace, filter));
       }
       for (const group of groups) {
-        const { connected, away } = group.localCount();
-        news.shares.push([filter, group.name, connected, away]);
+        const { connected, away, durable } = group.localCount();
+        news.shares.push([filter, group.name, connected, away, durable]);
       }
       if (news.filters.length + news.shares.length < PIECE_ITEMS) continue;
       yield news;

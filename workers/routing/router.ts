@@ -3,6 +3,7 @@
 import { decodePublish } from '../../src/mqtt/decode.ts';
 import { publishSize, writePublish } from '../../src/mqtt/encode-publish.ts';
 import { readRemainingLength, remainingLengthSize } from '../../src/mqtt/framer.ts';
+import { type Confirmation, Confirmations } from './confirmations.ts';
 import { EMPTY, Message } from './message.ts';
 import type { Namespace } from './namespace.ts';
 import { INTEREST, type Peer, type PeerPublish } from './peer.ts';
@@ -16,6 +17,23 @@ export interface Routed {
   hasReceivers: boolean;
   /** > 0: acknowledge the message only when the session worker has stored up to this serial */
   serial: number;
+  /** not null: acknowledge the message only when the durable members of its shared groups have it on disk */
+  confirmation: Confirmation | null;
+}
+
+/** What became of a record from a peer; reused for the next one. */
+export interface Received {
+  /** groups that no longer have a member here: the sender chooses again */
+  orphans: string[] | null;
+  /** resolves when the durable members that were chosen here have the message on disk; null: there are none */
+  kept: Promise<void> | null;
+}
+
+/** The groups that one peer serves with a message. */
+interface RemoteGroups {
+  readonly ids: string[];
+  /** one of them has a durable member there */
+  hasDurable: boolean;
 }
 
 /** Takes retained messages: the store in the session worker; null elsewhere. */
@@ -50,7 +68,13 @@ export class Router {
   /** Peer and serial name a message on disk: neither a new session worker nor a new process may give the name twice. */
   #serial = 0;
   /** result of the last route(), reused: an object for each message would cost more */
-  readonly #routed: Routed = { hasReceivers: false, serial: 0 };
+  readonly #routed: Routed = { hasReceivers: false, serial: 0, confirmation: null };
+  readonly #received: Received = { orphans: null, kept: null };
+  readonly confirmations = new Confirmations();
+  /** of the message that is being routed; null: it needs none so far */
+  #confirmation: Confirmation | null = null;
+  /** Resolves when the session worker has everything sent to it so far on disk; null in the session worker. */
+  committed: (() => Promise<void>) | null = null;
 
   constructor(self: number, hooks: RouterHooks) {
     this.#self = self;
@@ -72,6 +96,9 @@ export class Router {
     message.serial = isQueued || message.retain ? ++this.#serial : 0;
     // A delivery may end a session, and the entry forgets what it knew.
     const { peers, groups: ofTopic, hasReceivers } = entry;
+    // The end of a session may route messages of its own.
+    const outer = this.#confirmation;
+    this.#confirmation = null;
     this.#deliverLocal(entry, message, 0);
     const groupsOf = ofTopic.length > 0 ? this.#chooseMembers(ofTopic, message, null) : null;
     const wanted = isQueued ? INTEREST.queued | INTEREST.durable : INTEREST.live;
@@ -81,18 +108,22 @@ export class Router {
       const groups = groupsOf?.get(peer) ?? null;
       const toSubscribers = (flags & wanted) !== 0;
       if (!toSubscribers && groups === null) continue;
-      if (peer === this.sessionPeer) toSession = true;
       groupsOf?.delete(peer);
-      const isStored = (store && this.#stores(peer, flags, message)) || this.#isForSomebodyAway(peer, groups, isQueued);
-      isAwaited ||= isStored;
-      this.#toPeer(peer, namespace, { message, toSubscribers, groups, store: isStored });
+      if (peer === this.sessionPeer) {
+        toSession = true;
+        const isStored = (store && this.#stores(flags, message)) || (isQueued && groups !== null);
+        isAwaited ||= isStored;
+        this.#toPeer(peer, namespace, { message, toSubscribers, groups: groups?.ids ?? null, store: isStored });
+      } else if (groups === null) this.#toPeer(peer, namespace, { message, toSubscribers, groups: null, store: false });
+      else this.#toGroups(peer, namespace, message, toSubscribers, groups);
     }
     if (groupsOf !== null) {
       for (const [peer, groups] of groupsOf) {
-        if (peer === this.sessionPeer) toSession = true;
-        const isStored = this.#isForSomebodyAway(peer, groups, isQueued);
-        isAwaited ||= isStored;
-        this.#toPeer(peer, namespace, { message, toSubscribers: false, groups, store: isStored });
+        if (peer === this.sessionPeer) {
+          toSession = true;
+          isAwaited ||= isQueued;
+          this.#toPeer(peer, namespace, { message, toSubscribers: false, groups: groups.ids, store: isQueued });
+        } else this.#toGroups(peer, namespace, message, false, groups);
       }
     }
     if (message.retain) this.#retain(namespace, message, toSession, store);
@@ -100,6 +131,8 @@ export class Router {
     const routed = this.#routed;
     routed.hasReceivers = hasReceivers;
     routed.serial = isAwaited ? message.serial : 0;
+    routed.confirmation = this.#confirmation;
+    this.#confirmation = outer;
     return routed;
   }
 
@@ -109,19 +142,29 @@ export class Router {
     message.serial = ++this.#serial;
   }
 
-  /** The shared group chose the session worker: the member may be a durable session. */
-  #isForSomebodyAway(peer: Peer, groups: readonly string[] | null, isQueued: boolean): boolean {
-    return isQueued && groups !== null && peer === this.sessionPeer;
+  /** Whether the session worker stores a QoS 1 or 2 message for ordinary subscribers, or as a retained message. */
+  #stores(flags: number, message: Message): boolean {
+    return (flags & INTEREST.durable) !== 0 || message.retain;
   }
 
-  #stores(peer: Peer, flags: number, message: Message): boolean {
-    return (flags & INTEREST.durable) !== 0 || (message.retain && peer === this.sessionPeer);
+  /** Sends a message to an endpoint worker whose members serve some groups. It confirms when durable ones have the message on disk. */
+  #toGroups(peer: Peer, namespace: Namespace, message: Message, toSubscribers: boolean, { ids, hasDurable }: RemoteGroups): void {
+    // Nobody waits for another worker's message, which comes here when its member has left.
+    const store = hasDurable && message.qos > 0 && message.source === this.#self;
+    if (store) this.confirmations.sent(peer, { confirmation: this.#confirm(message), namespace, message, groups: ids });
+    this.#toPeer(peer, namespace, { message, toSubscribers, groups: ids, store });
+  }
+
+  /** The confirmation of the message that is being routed. */
+  #confirm(message: Message): Confirmation {
+    this.#confirmation ??= this.confirmations.open(message);
+    return this.#confirmation;
   }
 
   #toPeer(peer: Peer, namespace: Namespace, record: PeerPublish): void {
     if (peer.isOverloaded && record.message.qos === 0 && !record.message.retain) this.#hooks.onPeerOverload(1);
     else {
-      if (record.store) this.outbox?.add(namespace, record.message, record.groups ?? NO_GROUPS);
+      if (record.store && peer === this.sessionPeer) this.outbox?.add(namespace, record.message, record.groups ?? NO_GROUPS);
       peer.publish(namespace.name, record);
     }
   }
@@ -147,28 +190,65 @@ export class Router {
   }
 
   /** Serves the groups whose turn falls on a member here; returns the others by peer. */
-  #chooseMembers(groups: readonly ShareGroup[], message: Message, exclude: Peer | null): Map<Peer, string[]> | null {
-    let remote: Map<Peer, string[]> | null = null;
+  #chooseMembers(groups: readonly ShareGroup[], message: Message, exclude: Peer | null): Map<Peer, RemoteGroups> | null {
+    let remote: Map<Peer, RemoteGroups> | null = null;
     for (const group of groups) {
       const choice = group.choose(exclude);
       if (choice === null) continue;
-      if (isMember(choice)) choice.subscriber.deliver(message, choice.grant, 0, group);
-      else remote = noteRemote(remote, choice, group);
+      if (!isMember(choice)) {
+        remote = noteRemote(remote, choice, group);
+        continue;
+      }
+      const kept = choice.subscriber.deliver(message, choice.grant, 0, group);
+      if (kept !== null) this.#confirm(message).follow(kept);
     }
     return remote;
   }
 
-  /** Offers a message of a shared group to another member: the last one left, or the chosen peer has no member any more. */
-  rerouteShared(namespace: Namespace, group: { filter: string; name: string }, message: Message, exclude: Peer | null): boolean {
+  /**
+   * Offers a message of a shared group to another member: the last one left, or the chosen peer has no member any more.
+   * @param confirmation that its publisher waits for; null: none so far
+   * @returns the confirmation that its publisher must wait for now; null: none
+   */
+  rerouteShared(
+    namespace: Namespace,
+    group: { filter: string; name: string },
+    message: Message,
+    exclude: Peer | null,
+    confirmation: Confirmation | null = null,
+  ): Confirmation | null {
     const known = namespace.findGroup(group.filter, group.name);
-    if (known === undefined) return false;
-    const remote = this.#chooseMembers([known], message, exclude);
-    for (const [peer, groups] of remote ?? []) peer.publish(namespace.name, { message, toSubscribers: false, groups, store: false });
-    return true;
+    if (known === undefined) return confirmation;
+    const outer = this.#confirmation;
+    this.#confirmation = confirmation;
+    for (const [peer, groups] of this.#chooseMembers([known], message, exclude) ?? []) {
+      if (peer !== this.sessionPeer) this.#toGroups(peer, namespace, message, false, groups);
+      else {
+        // Not `store`: the session worker has already reported serials above this one.
+        peer.publish(namespace.name, { message, toSubscribers: false, groups: groups.ids, store: false });
+        if (message.qos > 0 && this.committed !== null) this.#confirm(message).follow(this.committed());
+      }
+    }
+    const needed = this.#confirmation;
+    this.#confirmation = outer;
+    return needed;
   }
 
-  /** Takes a record from a peer. @returns groups that no longer have a member here: the sender chooses again */
-  receive(namespace: Namespace, record: PeerPublish, source: number): string[] | null {
+  /** The endpoint worker `peer` has ended: its unconfirmed shared messages go to other members. */
+  peerRemoved(peer: Peer): void {
+    this.confirmations.peerRemoved(peer, ({ namespace, message, groups, confirmation }) => {
+      for (const id of groups) {
+        const [filter, name] = id.split('\0');
+        this.rerouteShared(namespace, { filter: filter!, name: name! }, message, peer, confirmation);
+      }
+    });
+  }
+
+  /** Takes a record from a peer. The result is valid until the next call. */
+  receive(namespace: Namespace, record: PeerPublish, source: number): Received {
+    const received = this.#received;
+    received.orphans = null;
+    received.kept = null;
     const { message } = record;
     const entry = namespace.entry(message.topic);
     const ofTopic = entry.groups;
@@ -177,17 +257,18 @@ export class Router {
       this.retained?.retain(namespace.name, message);
     }
     if (record.toSubscribers) this.#deliverLocal(entry, message, source);
-    let orphans: string[] | null = null;
     for (const id of record.groups ?? []) {
       const group = ofTopic.find((candidate) => candidate.id === id);
       const member = group?.chooseLocal() ?? null;
-      if (group !== undefined && member !== null) member.subscriber.deliver(message, member.grant, source, group);
-      else {
-        orphans ??= [];
-        orphans.push(id);
+      if (group === undefined || member === null) {
+        received.orphans ??= [];
+        received.orphans.push(id);
+        continue;
       }
+      const kept = member.subscriber.deliver(message, member.grant, source, group);
+      if (kept !== null) received.kept = received.kept === null ? kept : Promise.all([received.kept, kept]).then(() => undefined);
     }
-    return orphans;
+    return received;
   }
 
   /** Routes a run of QoS 0 packets of one topic as bytes wherever possible. */
@@ -211,7 +292,7 @@ export class Router {
       part.end = packetEnd(run, at);
       part.other = null;
       let message: Message | null = null;
-      let remote: Map<Peer, string[]> | null = null;
+      let remote: Map<Peer, RemoteGroups> | null = null;
       for (const group of groups) {
         const choice = group.choose(null);
         if (choice === null) continue;
@@ -223,7 +304,7 @@ export class Router {
       }
       if (remote === null) continue;
       message ??= splitRun(topic, part)[0]!;
-      for (const [peer, ids] of remote) this.#toPeer(peer, namespace, { message, toSubscribers: false, groups: ids, store: false });
+      for (const [peer, { ids }] of remote) this.#toPeer(peer, namespace, { message, toSubscribers: false, groups: ids, store: false });
     }
   }
 
@@ -251,11 +332,15 @@ function isMember(choice: Member | Peer): choice is Member {
   return 'subscriber' in choice;
 }
 
-function noteRemote(remote: Map<Peer, string[]> | null, peer: Peer, group: ShareGroup): Map<Peer, string[]> {
-  const noted = remote ?? new Map<Peer, string[]>();
-  const list = noted.get(peer);
-  if (list === undefined) noted.set(peer, [group.id]);
-  else list.push(group.id);
+function noteRemote(remote: Map<Peer, RemoteGroups> | null, peer: Peer, group: ShareGroup): Map<Peer, RemoteGroups> {
+  const noted = remote ?? new Map<Peer, RemoteGroups>();
+  const hasDurable = (group.remote.get(peer)?.durable ?? 0) > 0;
+  const known = noted.get(peer);
+  if (known === undefined) noted.set(peer, { ids: [group.id], hasDurable });
+  else {
+    known.ids.push(group.id);
+    known.hasDurable ||= hasDurable;
+  }
   return noted;
 }
 

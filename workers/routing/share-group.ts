@@ -7,6 +7,8 @@ import { type Grant, type GroupHome, grantOf, type Subscriber, type Subscription
 export interface MemberCount {
   connected: number;
   away: number;
+  /** those of both with a session on disk */
+  durable: number;
 }
 
 /** A member of this worker. */
@@ -62,7 +64,13 @@ export class ShareGroup implements GroupHome {
 
   localCount(): MemberCount {
     const connected = this.#countLocal(true);
-    return { connected, away: this.#members.length - connected };
+    return { connected, away: this.#members.length - connected, durable: this.#members.filter(isDurable).length };
+  }
+
+  /** True when a message of the group may belong on disk: a member's session is durable. */
+  get hasDurable(): boolean {
+    for (const { durable } of this.remote.values()) if (durable > 0) return true;
+    return this.#members.some(isDurable);
   }
 
   #countLocal(connected: boolean): number {
@@ -93,7 +101,7 @@ export class ShareGroup implements GroupHome {
     return null;
   }
 
-  #pick(kind: keyof MemberCount, exclude: Peer | null): Member | Peer | null {
+  #pick(kind: 'connected' | 'away', exclude: Peer | null): Member | Peer | null {
     const here = this.#countLocal(kind === 'connected');
     let total = here;
     for (const [peer, count] of this.remote) if (peer !== exclude && peer.isKnown) total += count[kind];
@@ -114,4 +122,8 @@ export class ShareGroup implements GroupHome {
     for (const member of this.#members) if (member.subscriber.isConnected === connected && index-- === 0) return member;
     return null;
   }
+}
+
+function isDurable({ subscriber }: Member): boolean {
+  return subscriber.isDurable;
 }

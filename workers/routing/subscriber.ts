@@ -45,8 +45,15 @@ export interface Subscriber {
   readonly key: string;
   /** False for an offline session; shared groups prefer connected members. */
   readonly isConnected: boolean;
-  /** Takes one message. `source`: the peer whose batch brought it, 0 for this worker; `group`: the shared subscription that chose it. */
-  deliver(message: Message, grant: Grant, source: number, group: GroupHome | null): void;
+  /** True for a session on disk: a shared QoS 1 or 2 message must be on disk before its publisher is acknowledged. */
+  readonly isDurable: boolean;
+  /**
+   * Takes one message.
+   * @param source the peer whose batch brought it, 0 for this worker
+   * @param group the shared subscription that chose it
+   * @returns resolves when a message of a shared subscription is on disk; null: nothing to wait for
+   */
+  deliver(message: Message, grant: Grant, source: number, group: GroupHome | null): Promise<void> | null;
   /** Takes a run of QoS 0 messages and keeps no reference to `run`. Returns false to get the messages one by one. */
   deliverRun(run: Run, source: number, group: GroupHome | null): boolean;
 }

@@ -6,7 +6,9 @@ import { Fifo } from '../../src/kernel/fifo.ts';
 import type { DurableOp } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
+import type { Confirmation } from '../routing/confirmations.ts';
 import { isLarge, tellAgain } from './move/told-again.ts';
+import { toWireSession } from './move/wire-session.ts';
 import type { Session } from './session.ts';
 
 /** The result of a store. `refused`: the message was routed, but not retained; `unstored`: the message was lost where it had to be kept. */
@@ -26,6 +28,8 @@ export class DurableBarrier {
   readonly #waiting = new Fifo<{ serial: number; done: (outcome: StoreOutcome) => void }>();
   /** serials of messages that were not stored; each is removed when its record is reported as stored */
   readonly #refused = new Map<number, StoreOutcome>();
+  /** confirmations that a message needs beside `stored`; each is removed when it comes */
+  readonly #delayed = new Map<number, Confirmation>();
   #lastSerial = 0;
   /** open requests, in the order in which they were made */
   readonly #requests = new Map<number, { resolve: () => void; isAnswered: boolean; again: Change | null }>();
@@ -61,8 +65,12 @@ export class DurableBarrier {
   onStored(serial: number): void {
     for (let next = this.#waiting.peek(); next !== undefined && next.serial <= serial; next = this.#waiting.peek()) {
       this.#waiting.shift();
-      next.done(this.#refused.get(next.serial) ?? 'stored');
+      const outcome = this.#refused.get(next.serial) ?? 'stored';
       this.#refused.delete(next.serial);
+      const { done } = next;
+      const confirmation = this.#delayed.get(next.serial);
+      if (confirmation === undefined) done(outcome);
+      else confirmation.when((isStored) => done(isStored ? outcome : 'unstored'));
     }
     // These are the serials of wills, which have no callback.
     for (const refused of this.#refused.keys()) if (refused <= serial) this.#refused.delete(refused);
@@ -94,6 +102,21 @@ export class DurableBarrier {
       this.#requests.set(request, { resolve, isAnswered: false, again: outlivesSession(op) ? change : null });
       this.#mesh.sessionLink?.control({ t: 'durable', ...change, request });
     });
+  }
+
+  /** Resolves when a session worker has everything sent to it so far on disk. */
+  committed(): Promise<void> {
+    const request = ++this.#lastRequest;
+    return new Promise<void>((resolve) => {
+      this.#requests.set(request, { resolve, isAnswered: false, again: null });
+      this.#mesh.sessionLink?.control({ t: 'commit', request });
+    });
+  }
+
+  /** Lets the acknowledgement of a message wait for a confirmation too: its shared group came back from the session worker. */
+  delay(serial: number, confirmation: Confirmation): void {
+    this.#delayed.set(serial, confirmation);
+    confirmation.when(() => this.#delayed.delete(serial));
   }
 
   onRequestDone(request: number): void {
@@ -129,7 +152,7 @@ export class DurableBarrier {
       const request = ++this.#lastRequest;
       this.#retelling.add(request);
       if (isLarge(session)) large.set(session, request);
-      else tell(link, session, { op: 'again', session: session.toWire() }, request);
+      else tell(link, session, { op: 'again', session: toWireSession(session) }, request);
     }
     const missed = this.#missed;
     this.#missed = [];

@@ -27,6 +27,7 @@ class Journal implements Subscriber {
   readonly key: string;
   readonly namespace: Namespace;
   readonly isConnected = true;
+  readonly isDurable = true;
   readonly #disk: MessageDisk;
   /** deliveryKey() → progress */
   readonly #early = new Map<string, Progress>();
@@ -45,9 +46,9 @@ class Journal implements Subscriber {
     this.#disk = disk;
   }
 
-  deliver(message: Message, grant: Grant, _source: number, _group: GroupHome | null): void {
+  deliver(message: Message, grant: Grant, _source: number, _group: GroupHome | null): null {
     const qos = message.qos < grant.qos ? message.qos : grant.qos;
-    if (qos === 0) return;
+    if (qos === 0) return null;
     this.put({
       message: toWireMessage(message),
       qos,
@@ -57,6 +58,7 @@ class Journal implements Subscriber {
       isReleased: false,
       group: null,
     });
+    return null;
   }
 
   /** Stores a delivery, unless it is already settled. */

@@ -14,10 +14,9 @@ import { InFlight } from './flight/in-flight.ts';
 import { bytesOfFilter, DELIVERY_BYTES } from './footprint.ts';
 import { sessionKey } from './keys.ts';
 import type { Telling } from './move/telling.ts';
-import { toWireSubscription } from './move/wire-subscription.ts';
 import type { SessionOutlet, SourceGate } from './outlet.ts';
 import type { Holder } from './rights/holder.ts';
-import { fromWireWill, type PendingWill, toWireWill } from './will/pending-will.ts';
+import { fromWireWill, type PendingWill } from './will/pending-will.ts';
 
 export { NEVER_EXPIRES, sessionKey, subscriptionKey } from './keys.ts';
 
@@ -111,25 +110,51 @@ export class Session implements Subscriber {
     return true;
   }
 
-  deliver(message: Message, grant: Grant, source: number, group: GroupHome | null): void {
-    if (group === null && this.gate !== null && !this.gate.accepts(source)) return;
-    if (this.restored?.delete(deliveryKey(message, group))) return;
+  deliver(message: Message, grant: Grant, source: number, group: GroupHome | null): Promise<void> | null {
+    if (group === null && this.gate !== null && !this.gate.accepts(source)) return null;
+    if (this.restored?.delete(deliveryKey(message, group))) return null;
     const qos = (message.qos < grant.qos ? message.qos : grant.qos) as QoS;
-    this.send(message, qos, grant.retainAsPublished && message.retain, grant.identifiers, group);
+    return this.send(message, qos, grant.retainAsPublished && message.retain, grant.identifiers, group);
   }
 
-  /** Sends or queues one message with the given flags. `isPrivate`: routed to this session alone, so no journal has seen it. */
-  send(message: Message, qos: QoS, retain: boolean, identifiers: readonly number[], group: GroupHome | null, isPrivate = false): void {
-    const outlet = this.outlet;
+  /**
+   * Sends or queues one message with the given flags.
+   * @param isPrivate routed to this session alone, so no journal has seen it
+   * @returns as deliver()
+   */
+  send(
+    message: Message,
+    qos: QoS,
+    retain: boolean,
+    identifiers: readonly number[],
+    group: GroupHome | null,
+    isPrivate = false,
+  ): Promise<void> | null {
     if (qos === 0) {
-      if (outlet === null) return;
-      if (outlet.isSlow) this.#host.onDrop(this, 'slow_consumer', 1);
-      else if (!outlet.sendPublish(message, 0, retain, false, 0, identifiers)) this.#host.onDrop(this, 'packet_too_large', 1);
-      return;
+      this.#sendOnce(message, retain, identifiers);
+      return null;
     }
     const home = group === null ? null : { filter: group.filter, name: group.name };
     const delivery: Delivery = { message, qos, retain, identifiers, packetId: 0, order: 0, isReleased: false, group: home };
-    if (this.isDurable && (home !== null || isPrivate)) this.#journal({ op: 'put', delivery: toWireDelivery(delivery) });
+    let stored: Promise<void> | null = null;
+    if (this.isDurable && home !== null) stored = this.#host.whenDurable(this, { op: 'put', delivery: toWireDelivery(delivery) });
+    else if (this.isDurable && isPrivate) this.#journal({ op: 'put', delivery: toWireDelivery(delivery) });
+    this.#place(delivery);
+    return stored;
+  }
+
+  /** Sends a QoS 0 message, or drops it. */
+  #sendOnce(message: Message, retain: boolean, identifiers: readonly number[]): void {
+    const { outlet } = this;
+    if (outlet === null) return;
+    if (outlet.isSlow) this.#host.onDrop(this, 'slow_consumer', 1);
+    else if (!outlet.sendPublish(message, 0, retain, false, 0, identifiers)) this.#host.onDrop(this, 'packet_too_large', 1);
+  }
+
+  /** Sends a QoS 1 or 2 message, or queues it, or drops it. */
+  #place(delivery: Delivery): void {
+    const { outlet } = this;
+    const { message } = delivery;
     if (outlet !== null && this.queue.length === 0 && this.#unrepeated === null && this.#hasPlace(outlet) && !outlet.isSlow) {
       // Delivery has started with the routing: an online client gets a message that expires at once too (MQTT 5 section 3.3.2.3.3).
       this.#transmit(delivery, outlet);
@@ -141,11 +166,8 @@ export class Session implements Subscriber {
     }
     const isFull = this.queue.length >= this.maxQueued;
     const refusal = isFull ? 'queue_full' : this.#host.refuseBytes(this, message.size + DELIVERY_BYTES);
-    if (refusal !== null) {
-      this.#drop(delivery, refusal);
-      return;
-    }
-    this.queue.push(delivery);
+    if (refusal === null) this.queue.push(delivery);
+    else this.#drop(delivery, refusal);
   }
 
   /** True with a free place in the window and a free identifier; a message of an earlier connection may hold only the latter. */
@@ -328,10 +350,6 @@ export class Session implements Subscriber {
     if (this.isDurable) this.#journal({ op: 'unsubscribe', filter, group });
   }
 
-  get hasDeliveries(): boolean {
-    return this.queue.length > 0 || this.inflight.size > 0;
-  }
-
   /**
    * Removes waiting messages that may not be delivered. Messages sent to the present connection stay. Of those sent to earlier connections,
    * QoS 1 is dropped, and QoS 2 continues with PUBREL, so that both sides finish the identifier.
@@ -397,30 +415,9 @@ export class Session implements Subscriber {
     this.#host.onDurable(this, op);
   }
 
-  /** The whole session as plain data. */
-  toWire(): WireSession {
-    const deliveries = [...this.inflight.inOrder(), ...this.queue].map(toWireDelivery);
-    return { ...this.toWireHead(), subscriptions: [...this.subscriptions.values()].map(toWireSubscription), deliveries };
-  }
-
-  /** The session without its deliveries, which may be many. */
-  toWireHead(): WireSession {
-    return {
-      namespace: this.namespace.name,
-      clientId: this.clientId,
-      holder: this.holder,
-      endpoint: this.endpoint,
-      expirySeconds: this.expirySeconds,
-      disconnectedAt: this.disconnectedAt,
-      isDurable: this.isDurable,
-      maxQueued: this.maxQueued,
-      subscriptions: [],
-      deliveries: [],
-      received: this.received === null ? [] : [...this.received.keys()],
-      nextPacketId: this.#nextPacketId,
-      will: this.will === null ? null : toWireWill(this.will),
-      ...(this.retainedDue === null ? {} : { retainedDue: [...this.retainedDue] }),
-    };
+  /** the identifier that the next message takes, if it is free */
+  get nextPacketId(): number {
+    return this.#nextPacketId;
   }
 
   /**

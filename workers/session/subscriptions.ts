@@ -151,11 +151,12 @@ export class Subscriptions {
 
   /** Announces that the session's client came or left: shared groups prefer online members. */
   presenceChanged(session: Session): void {
-    const news = noNews(session.namespace.name);
-    for (const { filter, group } of session.subscriptions.values()) {
-      if (group !== null) news.shares.push(shareItem(session.namespace, filter, group));
-    }
-    this.#mesh.tell(news);
+    this.#mesh.tell(groupNews(session));
+  }
+
+  /** Announces that the session has become durable. Resolves when every peer waits for the disk before it acknowledges its shared messages. */
+  becameDurable(session: Session): Promise<void> {
+    return this.#mesh.announce(groupNews(session));
   }
 
   /**
@@ -179,7 +180,16 @@ export class Subscriptions {
   }
 }
 
+/** The member counts of the session's groups. */
+function groupNews(session: Session): InterestNews {
+  const news = noNews(session.namespace.name);
+  for (const { filter, group } of session.subscriptions.values()) {
+    if (group !== null) news.shares.push(shareItem(session.namespace, filter, group));
+  }
+  return news;
+}
+
 function shareItem(namespace: Namespace, filter: string, name: string): ShareItem {
-  const count = namespace.findGroup(filter, name)?.localCount() ?? { connected: 0, away: 0 };
-  return [filter, name, count.connected, count.away];
+  const count = namespace.findGroup(filter, name)?.localCount() ?? { connected: 0, away: 0, durable: 0 };
+  return [filter, name, count.connected, count.away, count.durable];
 }

@@ -36,7 +36,7 @@ test('topics that are as long as a topic can be are kept within 16 MiB, whatever
 
 /** A subscriber that is only referred to from here and from the namespace. */
 function subscriberOf(namespace: Namespace, filter: string): { gone: WeakRef<Subscriber>; end: () => void } {
-  let subscriber: Subscriber | null = { key: filter, isConnected: true, deliver() {}, deliverRun: () => true };
+  let subscriber: Subscriber | null = { key: filter, isConnected: true, isDurable: false, deliver: () => null, deliverRun: () => true };
   namespace.subscribe(subscriber, {
     filter,
     group: null,
@@ -76,7 +76,16 @@ test('an entry that was found before its topic lost a subscriber reaches the oth
   const namespace = new Namespace('default');
   const router = new Router(1, { onPeerOverload() {}, onRetainedPublish() {} });
   const heard: string[] = [];
-  const listener: Subscriber = { key: 'stays', isConnected: true, deliver: ({ topic }) => void heard.push(topic), deliverRun: () => true };
+  const listener: Subscriber = {
+    key: 'stays',
+    isConnected: true,
+    isDurable: false,
+    deliver({ topic }) {
+      heard.push(topic);
+      return null;
+    },
+    deliverRun: () => true,
+  };
   const subscription = {
     filter: 't',
     group: null,

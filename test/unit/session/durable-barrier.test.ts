@@ -4,10 +4,17 @@ import { expect, test } from 'vitest';
 import type { Control } from '../../../workers/mesh/controls.ts';
 import type { Mesh } from '../../../workers/mesh/mesh.ts';
 import type { PeerLink } from '../../../workers/mesh/peer-link.ts';
+import { Confirmations } from '../../../workers/routing/confirmations.ts';
+import { EMPTY, Message } from '../../../workers/routing/message.ts';
+import { Namespace } from '../../../workers/routing/namespace.ts';
 import { DurableBarrier } from '../../../workers/session/durable-barrier.ts';
-import type { Session } from '../../../workers/session/session.ts';
+import { Session, type SessionHost } from '../../../workers/session/session.ts';
 
-const SMALL = { subscriptions: new Map(), inflight: { size: 0 }, queue: { length: 0 } };
+function durableSession(): Session {
+  const session = new Session(new Namespace('default'), 'c', {} as SessionHost);
+  session.isDurable = true;
+  return session;
+}
 
 /** Collects what a session worker is told. */
 class Told {
@@ -24,14 +31,7 @@ class Told {
 }
 
 test('a request to the new session worker does not overtake those that the old one left unanswered', async () => {
-  const session = {
-    clientId: 'c',
-    namespace: { name: 'default' },
-    isDurable: true,
-    gate: null,
-    toWire: () => ({}),
-    ...SMALL,
-  } as unknown as Session;
+  const session = durableSession();
   const old = new Told();
   const mesh: { sessionLink: PeerLink | null } = { sessionLink: old.link };
   const barrier = new DurableBarrier(mesh as unknown as Mesh);
@@ -67,14 +67,7 @@ test('a request to the new session worker does not overtake those that the old o
 });
 
 test('an end that was not confirmed is said again, before the sessions of now: one of them may have the same name', async () => {
-  const session = {
-    clientId: 'c',
-    namespace: { name: 'default' },
-    isDurable: true,
-    gate: null,
-    toWire: () => ({}),
-    ...SMALL,
-  } as unknown as Session;
+  const session = durableSession();
   const old = new Told();
   const mesh: { sessionLink: PeerLink | null } = { sessionLink: old.link };
   const barrier = new DurableBarrier(mesh as unknown as Mesh);
@@ -110,4 +103,20 @@ test('what waits for all waits for what is under way, and not at all when nothin
   expect(done).toEqual(['at once']);
   barrier.onStored(5);
   expect(done).toEqual(['at once', 'first', 'behind it']);
+});
+
+test('a message whose shared group came back from the session worker waits for the next member, too', () => {
+  const barrier = new DurableBarrier({ sessionLink: null } as unknown as Mesh);
+  const confirmation = new Confirmations().open(new Message('t', EMPTY, 1, false, EMPTY, 0, ''));
+  confirmation.begin();
+  const done: [number, string][] = [];
+  for (const serial of [5, 6]) barrier.wait(serial, (outcome) => done.push([serial, outcome]));
+  barrier.delay(5, confirmation);
+  barrier.onStored(6);
+  expect(done).toEqual([[6, 'stored']]);
+  confirmation.end();
+  expect(done).toEqual([
+    [6, 'stored'],
+    [5, 'stored'],
+  ]);
 });

@@ -123,7 +123,7 @@ function makeTable(): SessionTable {
   });
 }
 
-const SINK = { key: 'sink', isConnected: true, deliver() {}, deliverRun: () => true };
+const SINK = { key: 'sink', isConnected: true, isDurable: false, deliver: () => null, deliverRun: () => true };
 
 function subscription(filter: string, group: string | null = null): Subscription {
   return { filter, group, qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0, identifier: 0 };

@@ -11,6 +11,7 @@ import { decodeBatch, encodeBatch } from '../flight/delivery-batch.ts';
 import type { SourceGate } from '../outlet.ts';
 import type { Session } from '../session.ts';
 import type { Subscriptions } from '../subscriptions.ts';
+import { toWireHead } from './wire-session.ts';
 import { toWireSubscription } from './wire-subscription.ts';
 
 /** Source number of this worker's own publishers. */
@@ -203,7 +204,7 @@ export class Mover {
     // A shared group may have added a delivery since.
     if (!leaving.rest().next().done) return;
     this.#leaving.delete(move);
-    target.control({ t: 'state', move, session: leaving.session.toWireHead() });
+    target.control({ t: 'state', move, session: toWireHead(leaving.session) });
     this.#subscriptions.removeAll(leaving.session);
     leaving.onLeft();
   }

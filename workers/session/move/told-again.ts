@@ -4,6 +4,7 @@ import { Pace } from '../../../src/kernel/turns/pace.ts';
 import type { DurableOp, WireSubscription } from '../../mesh/controls.ts';
 import { encodeBatch } from '../flight/delivery-batch.ts';
 import type { Session } from '../session.ts';
+import { toWireHead } from './wire-session.ts';
 import { toWireSubscription } from './wire-subscription.ts';
 
 /** Subscriptions, and bytes of deliveries, of one piece: it is taken in within milliseconds. */
@@ -72,7 +73,7 @@ function* pieces(session: Session): IterableIterator<DurableOp> {
       if (left-- === 0) break;
       untold.delete(delivery);
     }
-    yield { op: 'again-part', begins: isFirst ? session.toWireHead() : null, subscriptions: part, batch };
+    yield { op: 'again-part', begins: isFirst ? toWireHead(session) : null, subscriptions: part, batch };
   }
-  yield { op: 'again', session: session.toWireHead() };
+  yield { op: 'again', session: toWireHead(session) };
 }

@@ -37,7 +37,7 @@ export function withdraw(session: Session, rules: SubscribeRules, subscriptions:
   const refused = [...session.subscriptions.values()].filter(({ filter }) => !rules.maySubscribe(fromLatin1(filter)));
   for (const { filter, group } of refused) session.noteUnsubscribed(filter, group);
   if (refused.length > 0) subscriptions.removeMany(session, refused.map(subscriptionKey));
-  const withheld = session.hasDeliveries ? session.withhold(judgeOf(session, rules, refused)) : [];
+  const withheld = session.queue.length + session.inflight.size > 0 ? session.withhold(judgeOf(session, rules, refused)) : [];
   if (refused.length === 0 && withheld.length === 0) return null;
   for (const { group, message } of withheld) if (group !== null) router.rerouteShared(session.namespace, group, message, null);
   return { filters: refused.map((each) => fromLatin1(subscriptionKey(each))), messages: withheld.length };
