@@ -82,7 +82,7 @@ function warnAboutDescriptors(logger: Logger): void {
 
 /** Checks the endpoints of the store, which are those in use whatever the file says. */
 function warnAboutExamples({ control }: RunningNode, logger: Logger): void {
-  for (const { endpoint } of control.list()) {
+  for (const { endpoint } of control.reads.list()) {
     const paths = examplesOf(endpoint);
     if (paths.length > 0)
       logger.warn(`Endpoint ${endpoint.port}: ${paths.join(', ')}: an example from the documentation, which anybody knows`);
@@ -94,8 +94,8 @@ function schemeOf({ useWebsocket, sslConfig }: Endpoint): string {
 }
 
 function readyLine(node: RunningNode, version: string, settings: Settings): string {
-  const active = new Set(node.control.activePorts());
-  const views = node.control.list().filter(({ endpoint }) => active.has(endpoint.port));
+  const active = new Set(node.control.reads.activePorts());
+  const views = node.control.reads.list().filter(({ endpoint }) => active.has(endpoint.port));
   const endpoints = views.map(({ endpoint }) => `${schemeOf(endpoint)}://${endpoint.host}:${endpoint.port}`);
   const list = endpoints.length === 0 ? 'none' : endpoints.join(' ');
   return `fluxmq ${version} is ready: admin http${settings.http.ssl === null ? '' : 's'}://${settings.http.host}:${node.adminPort}, endpoints ${list}`;

@@ -3,7 +3,7 @@
 import { tmpdir } from 'node:os';
 import { type Context, Hono } from 'hono';
 import { getPath } from 'hono/utils/url';
-import type { Control } from '../control/contract/answers.ts';
+import type { Control } from '../control/contract/control.ts';
 import type { RequestContext } from '../control/contract/requests.ts';
 import { steadyNow } from '../kernel/clock.ts';
 import { within } from '../kernel/deadline.ts';
@@ -74,20 +74,21 @@ export type AdminApp = Hono<Env>;
 
 /** All routes of the API. */
 function createRoutes(options: AppOptions, desk: LoginDesk): Route[] {
+  const { control } = options;
   const routes: Route[] = [
-    ...changeRoutes,
-    ...restoringRoutes,
-    ...transferRoutes,
-    ...endpointRoutes,
-    ...watchRoutes,
-    ...messageRoutes,
-    ...systemRoutes,
-    ...clusterRoutes,
+    ...changeRoutes(control),
+    ...restoringRoutes(control),
+    ...transferRoutes(control),
+    ...endpointRoutes(control),
+    ...watchRoutes(control),
+    ...messageRoutes(control),
+    ...systemRoutes(control),
+    ...clusterRoutes(control),
     ...loginRoutes(desk),
   ];
   let description: unknown;
   const docs = docsRoutes(options.staticRoot, () => {
-    description ??= describeApi([...routes, ...docs], options.control.version);
+    description ??= describeApi([...routes, ...docs], control.reads.version);
     return description;
   });
   return [...routes, ...docs];
@@ -175,7 +176,6 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
   refusals.throwIfAny();
   const body = route.body === null ? {} : await readBody(context, route, uploadFolder(options.settings));
   const call: Call = {
-    control: options.control,
     context: {
       actor,
       source: message === undefined ? 'http' : 'nats',

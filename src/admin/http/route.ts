@@ -1,7 +1,6 @@
 /** A route of the admin API: one declaration yields the handler, the checks and the OpenAPI description. */
 
 import { z } from '@hono/zod-openapi';
-import type { Control } from '../../control/contract/answers.ts';
 import type { RequestContext } from '../../control/contract/requests.ts';
 import type { Issue } from '../../kernel/errors.ts';
 import { parseOrRefuse } from './validation.ts';
@@ -21,7 +20,6 @@ export interface Reply {
 
 /** The input of a handler besides its checked query and body. */
 export interface Call {
-  readonly control: Control;
   /** Context of a change: actor, reason, If-Match, timeout. */
   readonly context: RequestContext;
   /** True for `If-Match: *`: the endpoint must exist. */

@@ -2,6 +2,9 @@
 
 import { z } from '@hono/zod-openapi';
 import type { ChangeAnswer } from '../../control/contract/answers.ts';
+import type { ChangeRequests } from '../../control/contract/change-requests.ts';
+import type { Control } from '../../control/contract/control.ts';
+import type { NodeReads } from '../../control/contract/node-reads.ts';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { endpointPatchSchema, newEndpointSchema } from '../http/endpoint-schemas.ts';
@@ -46,14 +49,14 @@ function changeReply(answer: ChangeAnswer): Reply {
 }
 
 /** `If-Match: *` on an add demands an endpoint that exists already, so the add can only fail. */
-function refuseMustExist(body: unknown, call: Call): void {
+function refuseMustExist(reads: NodeReads, body: unknown, call: Call): void {
   const { port, id } = body as { port?: unknown; id?: unknown };
-  const exists = call.control.list().some(({ endpoint }) => endpoint.port === port || endpoint.id === id);
+  const exists = reads.list().some(({ endpoint }) => endpoint.port === port || endpoint.id === id);
   if (call.mustExist && !exists) throw new FluxError('revision-mismatch', 'If-Match: * was sent, but there is no such endpoint');
 }
 
-function enabling(enabled: boolean): Change {
-  return (body, call) => call.control.setEnabled(enabled, body, call.context);
+function enabling(changes: ChangeRequests, enabled: boolean): Change {
+  return (body, call) => changes.setEnabled(enabled, body, call.context);
 }
 
 /** Options of every change. */
@@ -114,17 +117,17 @@ const planAnswer = z.object({
 });
 const validateAnswer = z.object({ valid: z.boolean(), issues: z.array(issueSchema), warnings: z.array(z.string()) });
 
-export const changeRoutes: Route[] = [
+export const changeRoutes = ({ changes, reads }: Pick<Control, 'changes' | 'reads'>): Route[] => [
   changeRoute('add', 'Adds an endpoint; only `port` is required', [409, 412, 422, 503], addBody, (body, call) => {
-    refuseMustExist(body, call);
-    return call.control.add(body, call.context);
+    refuseMustExist(reads, body, call);
+    return changes.add(body, call.context);
   }),
   changeRoute('update', 'Changes the given keys of an endpoint; `null` sets a default', changeErrors, updateBody, (body, call) =>
-    call.control.update(body, call.context),
+    changes.update(body, call.context),
   ),
-  changeRoute('remove', 'Removes an endpoint', changeErrors, removeBody, (body, call) => call.control.remove(body, call.context)),
-  changeRoute('enable', 'Lets an endpoint listen again', changeErrors, switchBody, enabling(true)),
-  changeRoute('disable', 'Keeps an endpoint, but stops listening', changeErrors, switchBody, enabling(false)),
+  changeRoute('remove', 'Removes an endpoint', changeErrors, removeBody, (body, call) => changes.remove(body, call.context)),
+  changeRoute('enable', 'Lets an endpoint listen again', changeErrors, switchBody, enabling(changes, true)),
+  changeRoute('disable', 'Keeps an endpoint, but stops listening', changeErrors, switchBody, enabling(changes, false)),
   controlRoute(
     {
       method: 'post',
@@ -140,7 +143,7 @@ export const changeRoutes: Route[] = [
       change: false,
       answer: { data: planAnswer },
     },
-    async (body, call) => ({ data: await call.control.plan(body, call.context) }),
+    async (body, call) => ({ data: await changes.plan(body, call.context) }),
   ),
   controlRoute(
     {
@@ -154,6 +157,6 @@ export const changeRoutes: Route[] = [
       change: false,
       answer: { data: validateAnswer },
     },
-    async (body, call) => ({ data: await call.control.validate(body) }),
+    async (body) => ({ data: await changes.validate(body) }),
   ),
 ];

@@ -1,6 +1,7 @@
 /** Routes about the cluster: its state as this node sees it, and its nodes. */
 
 import { z } from '@hono/zod-openapi';
+import type { Control } from '../../control/contract/control.ts';
 import { type Route, readRoute } from '../http/route.ts';
 
 const TAG = 'Cluster';
@@ -40,7 +41,7 @@ const nodeSchema = z
   })
   .openapi('Node');
 
-export const clusterRoutes: Route[] = [
+export const clusterRoutes = ({ cluster }: Pick<Control, 'cluster'>): Route[] => [
   readRoute(
     {
       method: 'get',
@@ -51,7 +52,7 @@ export const clusterRoutes: Route[] = [
       query: z.object({}),
       answer: { data: clusterSchema },
     },
-    (_query, { control }) => ({ data: control.cluster() }),
+    () => ({ data: cluster.overview() }),
   ),
   readRoute(
     {
@@ -63,6 +64,6 @@ export const clusterRoutes: Route[] = [
       query: z.object({}),
       answer: { data: z.array(nodeSchema) },
     },
-    (_query, { control }) => ({ data: control.nodes() }),
+    () => ({ data: cluster.nodes() }),
   ),
 ];

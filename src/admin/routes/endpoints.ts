@@ -2,7 +2,9 @@
 
 import { isIP } from 'node:net';
 import { z } from '@hono/zod-openapi';
-import type { Control, EndpointView } from '../../control/contract/answers.ts';
+import type { EndpointView } from '../../control/contract/answers.ts';
+import type { Control } from '../../control/contract/control.ts';
+import type { NodeReads } from '../../control/contract/node-reads.ts';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { readableDiff } from '../../endpoint/secrets/readable-diff.ts';
 import { FluxError } from '../../kernel/errors.ts';
@@ -38,24 +40,24 @@ const oneKey = optionalKey.refine((query) => (query.port === undefined) !== (que
 });
 
 /** The port that the query names; undefined for all endpoints. @throws FluxError `not-found`, `invalid` */
-function portOf(control: Control, query: z.output<typeof optionalKey>): number | undefined {
+function portOf(reads: NodeReads, query: z.output<typeof optionalKey>): number | undefined {
   if (query.id === undefined) return query.port;
   if (query.port !== undefined)
     throw new FluxError('invalid', 'Give either port or id', { issues: [{ path: 'id', message: 'give either port or id' }] });
-  return control.get({ id: query.id }).endpoint.port;
+  return reads.get({ id: query.id }).endpoint.port;
 }
 
 /** Turns an empty answer about one port into an error. @throws FluxError `not-found` */
-function refuseUnknown(control: Control, port: number | undefined, found: unknown[]): void {
-  if (port !== undefined && found.length === 0) control.get({ port });
+function refuseUnknown(reads: NodeReads, port: number | undefined, found: unknown[]): void {
+  if (port !== undefined && found.length === 0) reads.get({ port });
 }
 
-function endpointsReply({ control, ifNoneMatch }: Call): Reply | Response {
-  const revision = control.revision();
+function endpointsReply(reads: NodeReads, { ifNoneMatch }: Call): Reply | Response {
+  const revision = reads.revision();
   const headers = { etag: etagOf(revision), 'cache-control': 'private, no-cache' };
   if (matchesNone(ifNoneMatch, revision)) return { status: 304, data: null, headers };
-  const views = control.list();
-  const activePorts = control.activePorts();
+  const views = reads.list();
+  const activePorts = reads.activePorts();
   if (views.length > AT_ONCE_MAX) return streamed(endpointsText(views, activePorts), headers);
   const endpoints = Object.fromEntries(views.map(({ endpoint }) => [String(endpoint.port), toPublicEndpoint(endpoint)]));
   return { data: { endpoints, activePorts, total: views.length }, headers };
@@ -71,17 +73,17 @@ async function* endpointsText(views: readonly EndpointView[], activePorts: numbe
   yield `},"activePorts":${JSON.stringify(activePorts)},"total":${views.length}}`;
 }
 
-function getReply(query: z.output<typeof optionalKey>, { control, ifNoneMatch }: Call): Reply {
+function getReply(reads: NodeReads, query: z.output<typeof optionalKey>, { ifNoneMatch }: Call): Reply {
   const key = query.id === undefined ? { port: query.port ?? 0 } : { id: query.id };
-  const { endpoint, revision } = control.get(key);
+  const { endpoint, revision } = reads.get(key);
   const headers = { etag: etagOf(revision), 'cache-control': 'private, no-cache' };
   if (matchesNone(ifNoneMatch, revision)) return { status: 304, data: null, headers };
   return { data: { endpoint: toPublicEndpoint(endpoint), revision }, headers };
 }
 
-async function healthReply(port: number | undefined, { control }: Call): Promise<Reply> {
-  const data = await control.probe(port);
-  refuseUnknown(control, port, data);
+async function healthReply(port: number | undefined, { reads, cluster }: Pick<Control, 'reads' | 'cluster'>): Promise<Reply> {
+  const data = await cluster.probe(port);
+  refuseUnknown(reads, port, data);
   const issues = data
     .filter((result) => !result.healthy)
     .map((result) => ({ path: String(result.port), message: result.nodes.find((node) => !node.healthy)?.reason ?? 'not healthy' }));
@@ -90,7 +92,7 @@ async function healthReply(port: number | undefined, { control }: Call): Promise
   return { status: 503, message: `Endpoint ${first.path} is not healthy: ${first.message}`, data, error: { kind: 'unavailable', issues } };
 }
 
-type HistoryRow = Awaited<ReturnType<Control['history']>>[number];
+type HistoryRow = Awaited<ReturnType<NodeReads['history']>>[number];
 
 /** A history row without its secrets. A new or removed endpoint has an empty diff, because the row holds the whole endpoint. */
 function publicRow(row: HistoryRow): Record<string, unknown> {
@@ -142,9 +144,9 @@ const listSchema = z.object({
   total: z.number().int(),
 });
 
-export const endpointRoutes: Route[] = [
+export const endpointRoutes = ({ reads, cluster }: Pick<Control, 'reads' | 'cluster'>): Route[] => [
   readRoute({ ...info('list', 'All endpoints, by port'), query: z.object({}), answer: { data: listSchema, etag: true } }, (_query, call) =>
-    endpointsReply(call),
+    endpointsReply(reads, call),
   ),
   readRoute(
     {
@@ -152,7 +154,7 @@ export const endpointRoutes: Route[] = [
       query: oneKey,
       answer: { data: z.object({ endpoint: endpointSchema, revision: z.number().int() }), etag: true },
     },
-    getReply,
+    (query, call) => getReply(reads, query, call),
   ),
   readRoute(
     {
@@ -160,10 +162,10 @@ export const endpointRoutes: Route[] = [
       query: optionalKey,
       answer: { data: z.array(statusSchema) },
     },
-    async (query, { control }) => {
-      const port = portOf(control, query);
-      const data = await control.statusEverywhere(port);
-      refuseUnknown(control, port, data);
+    async (query) => {
+      const port = portOf(reads, query);
+      const data = await cluster.statusEverywhere(port);
+      refuseUnknown(reads, port, data);
       return listReply(data);
     },
   ),
@@ -173,11 +175,11 @@ export const endpointRoutes: Route[] = [
       query: metricsQuery,
       answer: { data: z.union([metricsSchema, z.array(metricsSchema)]), raw: { [PROMETHEUS_TYPE]: z.string() } },
     },
-    async (query, { control }) => {
-      const port = portOf(control, query);
-      if (port !== undefined) control.get({ port });
-      if (query.format === 'prometheus') return streamedText(await control.prometheus(port), { 'content-type': PROMETHEUS_TYPE });
-      const data = await control.metrics(port);
+    async (query) => {
+      const port = portOf(reads, query);
+      if (port !== undefined) reads.get({ port });
+      if (query.format === 'prometheus') return streamedText(await reads.prometheus(port), { 'content-type': PROMETHEUS_TYPE });
+      const data = await reads.metrics(port);
       return port === undefined ? listReply(data) : { data: data[0] ?? null };
     },
   ),
@@ -188,7 +190,7 @@ export const endpointRoutes: Route[] = [
       query: checkPortQuery,
       answer: { data: portCheckSchema },
     },
-    async ({ port, host }, { control }) => ({ data: await control.checkPort(port, host) }),
+    async ({ port, host }) => ({ data: await cluster.checkPort(port, host) }),
   ),
   readRoute(
     {
@@ -197,19 +199,19 @@ export const endpointRoutes: Route[] = [
       query: optionalKey,
       answer: { data: z.array(probeSchema) },
     },
-    (query, call) => healthReply(portOf(call.control, query), call),
+    (query) => healthReply(portOf(reads, query), { reads, cluster }),
   ),
   readRoute(
     { ...info('history', 'Changes, newest first', [503]), query: historyQuery, answer: { data: z.array(historyRowSchema) } },
-    async (query, { control }) => {
-      const rows = await control.history(toHistoryQuery(query));
+    async (query) => {
+      const rows = await reads.history(toHistoryQuery(query));
       return rows.length <= AT_ONCE_MAX ? { data: rows.map(publicRow) } : streamed(listText(publicRows(rows)), {});
     },
   ),
 ];
 
 /** @throws FluxError `invalid` for a time span that ends before it begins */
-function toHistoryQuery({ limit = 50, ...query }: z.output<typeof historyQuery>): Parameters<Control['history']>[0] {
+function toHistoryQuery({ limit = 50, ...query }: z.output<typeof historyQuery>): Parameters<NodeReads['history']>[0] {
   const { since, until } = query;
   if (since !== undefined && until !== undefined && until <= since) {
     throw new FluxError('invalid', 'The query is not valid: until: must be after since', {

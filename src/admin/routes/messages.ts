@@ -2,6 +2,7 @@
 
 import { z } from '@hono/zod-openapi';
 import type { ClientInfo, ClientLocation } from '../../control/contract/answers.ts';
+import type { Control } from '../../control/contract/control.ts';
 import { checkTopicName } from '../../mqtt/topic.ts';
 import { actionRoute, type Route, readRoute } from '../http/route.ts';
 import { idQuery, queryInteger } from '../http/schemas.ts';
@@ -83,7 +84,7 @@ const clientSchema = z
   .openapi('Client') satisfies z.ZodType<ClientInfo>;
 const pageSchema = z.object({ data: z.array(clientSchema), total: z.number().int(), page: z.number().int(), size: z.number().int() });
 
-export const messageRoutes: Route[] = [
+export const messageRoutes = ({ clients }: Pick<Control, 'clients'>): Route[] => [
   actionRoute(
     {
       method: 'post',
@@ -95,9 +96,9 @@ export const messageRoutes: Route[] = [
       body: { schema: publishSchema, example: { topic: 'sensors/1/temperature', payload: '21.5', qos: 1, retain: false } },
       answer: { code: 0, data: z.null() },
     },
-    async (body, { control }) => {
+    async (body) => {
       const { topic, qos, retain, namespace } = body;
-      await control.publish({ topic, payload: payloadOf(body), qos, retain, namespace });
+      await clients.publish({ topic, payload: payloadOf(body), qos, retain, namespace });
       return { code: 0, data: null };
     },
   ),
@@ -111,7 +112,7 @@ export const messageRoutes: Route[] = [
       body: { schema: clientsSchema, example: { ids: ['sensor-1'] } },
       answer: { code: 0, data: z.array(locationSchema) },
     },
-    async (body, { control }) => ({ code: 0, data: await control.locate(body.ids, body.namespace) }),
+    async (body) => ({ code: 0, data: await clients.locate(body.ids, body.namespace) }),
   ),
   actionRoute(
     {
@@ -123,7 +124,7 @@ export const messageRoutes: Route[] = [
       body: { schema: clientsSchema, example: { ids: ['sensor-1', 'sensor-2'] } },
       answer: { code: 0, data: z.object({ closed: z.number().int() }) },
     },
-    async (body, { control }) => ({ code: 0, data: { closed: await control.disconnect(body.ids, body.namespace) } }),
+    async (body) => ({ code: 0, data: { closed: await clients.disconnect(body.ids, body.namespace) } }),
   ),
   readRoute(
     {
@@ -140,9 +141,9 @@ export const messageRoutes: Route[] = [
       }),
       answer: { data: pageSchema },
     },
-    async (query, { control }) => {
+    async (query) => {
       const page = { page: query.page ?? 1, size: query.size ?? 100 };
-      return { data: await control.clients(query.endpoint === undefined ? page : { ...page, endpoint: query.endpoint }) };
+      return { data: await clients.connected(query.endpoint === undefined ? page : { ...page, endpoint: query.endpoint }) };
     },
   ),
 ];

@@ -1,6 +1,7 @@
 /** Routes that undo changes or keep them: rollback to a revision, and the confirmation of a change. */
 
 import { z } from '@hono/zod-openapi';
+import type { Control } from '../../control/contract/control.ts';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { endpointSchema } from '../http/endpoint-schemas.ts';
 import { etagOf } from '../http/request.ts';
@@ -33,7 +34,7 @@ export function etagHeaders(revision: number | null): { headers?: Record<string,
   return revision === null ? {} : { headers: { etag: etagOf(revision) } };
 }
 
-export const restoringRoutes: Route[] = [
+export const restoringRoutes = ({ changes }: Pick<Control, 'changes'>): Route[] => [
   controlRoute(
     {
       ...info('rollback', 'Sets an endpoint, or all endpoints, back to a revision; makes a new revision', [404, 409, 412, 422]),
@@ -41,8 +42,8 @@ export const restoringRoutes: Route[] = [
       change: true,
       answer: { data: setSchema.extend({ endpoint: endpointSchema.nullable().optional() }) },
     },
-    async (body, { control, context }) => {
-      const answer = await control.rollback(body, context);
+    async (body, { context }) => {
+      const answer = await changes.rollback(body, context);
       const { endpoint } = answer;
       const shown = endpoint === undefined || endpoint === null ? {} : { endpoint: toPublicEndpoint(endpoint) };
       return { data: { ...answer, ...shown }, ...etagHeaders(answer.revision) };
@@ -55,6 +56,6 @@ export const restoringRoutes: Route[] = [
       change: false,
       answer: { data: confirmAnswer },
     },
-    async (body, { control, context }) => ({ data: await control.confirm(body, context) }),
+    async (body, { context }) => ({ data: await changes.confirm(body, context) }),
   ),
 ];

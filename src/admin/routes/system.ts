@@ -2,6 +2,7 @@
 
 import { z } from '@hono/zod-openapi';
 import type { HealthAnswer, ResourcesAnswer } from '../../control/contract/answers.ts';
+import type { Control } from '../../control/contract/control.ts';
 import { streamedText } from '../http/json-stream.ts';
 import { type Reply, type Route, readRoute } from '../http/route.ts';
 import { PROMETHEUS_TYPE } from './endpoints.ts';
@@ -77,7 +78,7 @@ function publicReasons({ store, messages, nats, endpoints, status }: HealthAnswe
   return reasons;
 }
 
-export const systemRoutes: Route[] = [
+export const systemRoutes = ({ reads }: Pick<Control, 'reads'>): Route[] => [
   readRoute(
     {
       method: 'get',
@@ -90,8 +91,8 @@ export const systemRoutes: Route[] = [
       query: z.object({}),
       answer: { data: z.object({ status: statusSchema, reasons: z.array(z.string()) }) },
     },
-    (_query, { control }) => {
-      const health = control.health();
+    () => {
+      const health = reads.health();
       return {
         ...healthReply(health, { status: health.status, reasons: publicReasons(health) }),
         ...(health.status === 'failed' ? { error: { kind: 'unavailable', issues: [] } } : {}),
@@ -109,8 +110,8 @@ export const systemRoutes: Route[] = [
       query: z.object({}),
       answer: { data: healthSchema },
     },
-    (_query, { control }) => {
-      const health = control.health();
+    () => {
+      const health = reads.health();
       return healthReply(health, health);
     },
   ),
@@ -124,7 +125,7 @@ export const systemRoutes: Route[] = [
       query: z.object({}),
       answer: { data: resourcesSchema },
     },
-    async (_query, { control }) => ({ data: await control.resources() }),
+    async () => ({ data: await reads.resources() }),
   ),
   readRoute(
     {
@@ -137,6 +138,6 @@ export const systemRoutes: Route[] = [
       query: z.object({}),
       answer: { raw: { [PROMETHEUS_TYPE]: z.string() } },
     },
-    async (_query, { control }) => streamedText(await control.prometheus(), { 'content-type': PROMETHEUS_TYPE }),
+    async () => streamedText(await reads.prometheus(), { 'content-type': PROMETHEUS_TYPE }),
   ),
 ];

@@ -1,7 +1,8 @@
 /** Routes for files: export and import of endpoints, backup and restore of endpoints with their history. */
 
 import { z } from '@hono/zod-openapi';
-import type { SecretsWanted } from '../../control/contract/answers.ts';
+import type { SecretsWanted } from '../../control/contract/change-requests.ts';
+import type { Control } from '../../control/contract/control.ts';
 import type { RequestContext } from '../../control/contract/requests.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { Upload } from '../../kernel/input/upload.ts';
@@ -108,23 +109,23 @@ function fileRoute(
     file: 'document' | 'upload';
     data: z.ZodType;
   },
-  run: (body: unknown, context: RequestContext, call: Call) => Promise<{ revision: number | null }>,
+  run: (body: unknown, context: RequestContext) => Promise<{ revision: number | null }>,
 ): Route {
   const { body, bodyMaxBytes, file, data } = route;
   return controlRoute(
     { ...info('post', name, summary, [409, 412, 422]), bodyMaxBytes, file, body, change: true, answer: { data } },
     async (input, call) => {
-      const answer = await run(input, call.context, call);
+      const answer = await run(input, call.context);
       return { data: answer, ...etagHeaders(answer.revision) };
     },
   );
 }
 
-export const transferRoutes: Route[] = [
+export const transferRoutes = ({ changes }: Pick<Control, 'changes'>): Route[] => [
   readRoute(
     { ...info('get', 'export', 'All endpoints, as a file that import takes', [403]), query: secretsQuery, answer: { data: exportSchema } },
     async (query, call) => {
-      const { configs, ...head } = await call.control.exportAll(secretsWanted(query, call));
+      const { configs, ...head } = await changes.exportAll(secretsWanted(query, call));
       return streamed(exportText(head, configs), { etag: etagOf(head.revision), ...secretHeaders(head) });
     },
   ),
@@ -135,7 +136,7 @@ export const transferRoutes: Route[] = [
       answer: { data: backupSchema },
     },
     async (query, call) => {
-      const { text, ...head } = await call.control.backup(secretsWanted(query, call), query.history === 'true');
+      const { text, ...head } = await changes.backup(secretsWanted(query, call), query.history === 'true');
       return streamed(text, { etag: etagOf(head.revision), ...secretHeaders(head) });
     },
   ),
@@ -148,7 +149,7 @@ export const transferRoutes: Route[] = [
       file: 'document',
       data: importSchema,
     },
-    (body, context, call) => call.control.importAll(body, context),
+    (body, context) => changes.importAll(body, context),
   ),
   fileRoute(
     {
@@ -159,6 +160,6 @@ export const transferRoutes: Route[] = [
       file: 'upload',
       data: importSchema.extend({ adopted: z.boolean() }).openapi('Restore'),
     },
-    (body, context, call) => call.control.restore(body as Upload, context),
+    (body, context) => changes.restore(body as Upload, context),
   ),
 ];

@@ -1,9 +1,10 @@
 /** GET /api/endpoints/watch: events of the endpoints as server-sent events (HTML Living Standard, section 9.2). */
 
 import { z } from '@hono/zod-openapi';
-import type { WatchEvent } from '../../control/contract/answers.ts';
+import type { Control } from '../../control/contract/control.ts';
+import type { WatchEvent } from '../../control/contract/event-watch.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import { type Call, type Route, readRoute } from '../http/route.ts';
+import { type Route, readRoute } from '../http/route.ts';
 
 const EVENT_STREAM = 'text/event-stream; charset=utf-8';
 /** Interval of empty comment lines, which show proxies and readers that the stream is alive. */
@@ -29,7 +30,7 @@ function writtenEvent({ event, id, ...data }: WatchEvent): string {
 }
 
 /** The event stream of one reader; it ends when the reader goes, is too slow, or the node stops. */
-function stream(after: number | null, { control }: Call): ReadableStream<Uint8Array> {
+function stream(after: number | null, { watch, reads }: Pick<Control, 'watch' | 'reads'>): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   let heartbeat: NodeJS.Timeout | undefined;
   let stop = () => {};
@@ -51,17 +52,17 @@ function stream(after: number | null, { control }: Call): ReadableStream<Uint8Ar
           if (!isOpen) return;
           controller.enqueue(encoder.encode(text));
           if ((controller.desiredSize ?? 0) > 0) return;
-          control.watchTooSlow();
+          watch.countSlow();
           isOpen = false;
           end();
           controller.error(new Error('the reader is too slow'));
         };
-        const begun = control.watch(after, { onEvent: (event) => send(writtenEvent(event)), onEnd: close });
+        const begun = watch.subscribe(after, { onEvent: (event) => send(writtenEvent(event)), onEnd: close });
         stop = begun.stop;
         if (!begun.isComplete) send(written('incomplete', null, { reason: 'events after Last-Event-ID are no longer kept' }));
         for (const event of begun.missed) send(writtenEvent(event));
-        const { node, version } = control;
-        send(written('ready', begun.lastId, { node, version, revision: control.revision() }));
+        const { node, version } = reads;
+        send(written('ready', begun.lastId, { node, version, revision: reads.revision() }));
         heartbeat = setInterval(() => send(': \n\n'), HEARTBEAT_MS);
         heartbeat.unref();
       },
@@ -71,7 +72,7 @@ function stream(after: number | null, { control }: Call): ReadableStream<Uint8Ar
   );
 }
 
-export const watchRoutes: Route[] = [
+export const watchRoutes = ({ watch, reads }: Pick<Control, 'watch' | 'reads'>): Route[] => [
   readRoute(
     {
       method: 'get',
@@ -87,7 +88,7 @@ export const watchRoutes: Route[] = [
     },
     (_query, call) => {
       const after = parseLastId(call.lastEventId);
-      return new Response(stream(after, call), { headers: { 'content-type': EVENT_STREAM, 'cache-control': 'no-store' } });
+      return new Response(stream(after, { watch, reads }), { headers: { 'content-type': EVENT_STREAM, 'cache-control': 'no-store' } });
     },
   ),
 ];

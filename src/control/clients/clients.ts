@@ -3,13 +3,14 @@
 import { FluxError } from '../../kernel/errors.ts';
 import type { CommandName, Commands, WireClient } from '../../thread/messages.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
-import type { ClientInfo, ClientLocation, PublishRequest } from '../contract/answers.ts';
+import type { ClientInfo, ClientLocation } from '../contract/answers.ts';
+import type { ClientRequests, PublishRequest } from '../contract/client-requests.ts';
 import type { Supervisor } from '../workers/supervisor.ts';
 import { byIdentifier, ClientPage } from './client-page.ts';
 
 const TIMEOUT_MS = 10_000;
 
-export class Clients {
+export class Clients implements ClientRequests {
   readonly #supervisor: Supervisor;
   readonly #node: string;
 
@@ -19,7 +20,7 @@ export class Clients {
   }
 
   /** Connected clients sorted by identifier, then by namespace. @param page 1.. @param size 1.. */
-  async list(query: {
+  async connected(query: {
     endpoint?: string;
     page: number;
     size: number;
@@ -44,7 +45,7 @@ export class Clients {
   }
 
   /** One answer for each known pair of identifier and namespace, and one for each identifier that nobody knows. */
-  async locate(ids: string[], namespace: string | undefined): Promise<ClientLocation[]> {
+  async locate(ids: string[], namespace?: string): Promise<ClientLocation[]> {
     const query = { ids, namespace: namespace ?? null };
     const [here, sessions] = await Promise.all([
       this.#askAll('clients.find', query),
@@ -69,7 +70,7 @@ export class Clients {
   }
 
   /** @returns connections closed */
-  async disconnect(ids: string[], namespace: string | undefined): Promise<number> {
+  async disconnect(ids: string[], namespace?: string): Promise<number> {
     const answers = await this.#askAll('clients.close', { ids, namespace: namespace ?? null });
     return answers.reduce((sum, { closed }) => sum + closed, 0);
   }

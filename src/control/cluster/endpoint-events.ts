@@ -1,6 +1,6 @@
 /** Publishes events about endpoints over NATS: each change by the node that wrote it, each result by every node. */
 
-import type { WatchEvent } from '../contract/answers.ts';
+import type { WatchEvent } from '../contract/event-watch.ts';
 import type { Reconciler } from '../listening/reconciler.ts';
 import type { Runners } from '../listening/runners.ts';
 import type { Committed, Desired } from '../state/desired.ts';

@@ -4,7 +4,9 @@ import { defaultSslConfig } from '../../endpoint/defaults.ts';
 import { isObject, Problems } from '../../endpoint/problems.ts';
 import { readSslConfig } from '../../endpoint/ssl-schema.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import type { EndpointStatus, PortCheck, ProbeResult } from '../contract/answers.ts';
+import type { ClusterStatus, EndpointStatus, NodeView, PortCheck, ProbeResult } from '../contract/answers.ts';
+import type { ClusterReads } from '../contract/cluster-reads.ts';
+import type { Alone } from './alone.ts';
 import type { Cluster } from './cluster.ts';
 import type { ListenerPlan, NodeProbes } from './node-probes.ts';
 import type { NodeAnswer, Question } from './questions.ts';
@@ -16,12 +18,14 @@ export interface NodesOptions {
   ownStatus: (port?: number) => EndpointStatus[];
   /** null: a single node */
   cluster: Cluster | null;
+  /** the description of the cluster, also of a single node */
+  view: Cluster | Alone;
 }
 
 /** Deadline for the answers of other nodes, ms. */
 const ASK_TIMEOUT_MS = 7_000;
 
-export class Nodes {
+export class Nodes implements ClusterReads {
   readonly #options: NodesOptions;
 
   constructor(options: NodesOptions) {
@@ -30,8 +34,16 @@ export class Nodes {
     cluster?.answerWith((question, body) => this.#answer(question, body));
   }
 
+  overview(): ClusterStatus {
+    return this.#options.view.status();
+  }
+
+  nodes(): NodeView[] {
+    return this.#options.view.nodes();
+  }
+
   /** Binds the port on every node. */
-  async checkPort(port: number, host: string): Promise<PortCheck> {
+  async checkPort(port: number, host = '0.0.0.0'): Promise<PortCheck> {
     const { node, probes } = this.#options;
     const [own, others] = await Promise.all([probes.portProblem(port, host), this.#ask('check-port', { port, host })]);
     const nodes = [
@@ -45,7 +57,7 @@ export class Nodes {
   }
 
   /** Rows of all nodes, this node first; a silent node has no rows. */
-  async status(port?: number): Promise<EndpointStatus[]> {
+  async statusEverywhere(port?: number): Promise<EndpointStatus[]> {
     const others = await this.#ask('status', { port: port ?? null });
     const theirs = others.flatMap(({ answer }) => (Array.isArray(answer) ? (answer as EndpointStatus[]) : []));
     return [...this.#options.ownStatus(port), ...theirs];

@@ -1,12 +1,9 @@
-/** The requests of the admin API to the node, over HTTP or by messages; control/ implements them, admin/ calls them. */
+/** The answers of the control plane to the admin API. */
 
 import type { Effect, Endpoint, KeyChange } from '../../endpoint/endpoint.ts';
 import type { Issue } from '../../kernel/errors.ts';
-import type { Upload } from '../../kernel/input/upload.ts';
-import type { HistoryQuery, HistoryRow } from '../../storage/contract.ts';
 import type { WireClient } from '../../thread/messages.ts';
 import type { CertificateFacts } from '../../thread/tls-material.ts';
-import type { RequestContext } from './requests.ts';
 
 /** A change that is undone unless `confirm` follows in time. */
 export interface ConfirmView {
@@ -70,29 +67,6 @@ export interface EndpointStatus {
   certificate: CertificateStatus | null;
 }
 
-/** An event for watchers. `id` grows by 1 with each event; a restarted node begins at another, random value. */
-export type WatchEvent = { id: number; at: string; node: string } & (
-  | { event: 'state'; endpoint: string; port: number; state: string; revision: number; reason: string | null }
-  | { event: 'revision'; revision: number; changes: { id: string; port: number; change: 'added' | 'updated' | 'removed' }[] }
-  | { event: 'drain'; endpoint: string; port: number; total: number; left: number; until: string; ended: boolean }
-);
-
-export interface Watcher {
-  onEvent(event: WatchEvent): void;
-  /** called when the node stops */
-  onEnd(): void;
-}
-
-export interface WatchStart {
-  /** identifier of the newest event */
-  lastId: number;
-  /** false: the events right after `after` are no longer kept */
-  isComplete: boolean;
-  /** the events since `after`, oldest first */
-  missed: WatchEvent[];
-  stop(): void;
-}
-
 /** Result, or planned result, for one endpoint among several. */
 export interface EndpointOutcome {
   id: string;
@@ -136,14 +110,6 @@ export interface ImportAnswer extends SetAnswer {
 export interface RestoreAnswer extends ImportAnswer {
   /** true when the node took over the history of the file, with its revisions */
   adopted: boolean;
-}
-
-/** The form of secrets in a file. */
-export interface SecretsWanted {
-  /** true: every secret in clear text, on request of an administrator */
-  isClear: boolean;
-  /** true, for administrators only: keeps password hashes. A hash logs nobody in, but allows offline guessing */
-  keepsHashes: boolean;
 }
 
 /** The head of a file of endpoints. */
@@ -207,14 +173,6 @@ export interface ProbeResult {
 export interface ClientInfo extends Omit<WireClient, 'connectedAt'> {
   /** ISO 8601 */
   connectedAt: string;
-}
-
-export interface PublishRequest {
-  topic: string;
-  payload: Uint8Array;
-  qos: 0 | 1 | 2;
-  retain: boolean;
-  namespace: string;
 }
 
 /** Where a client is; `connected: false` with `session: true` is an offline session. */
@@ -347,60 +305,4 @@ export interface ResourcesAnswer {
   }[];
   node: string;
   pid: number;
-}
-
-/** The whole control surface. Every method throws FluxError; `body` arguments are unvalidated JSON. */
-export interface Control {
-  readonly node: string;
-  readonly version: string;
-  add(body: unknown, context: RequestContext): Promise<ChangeAnswer>;
-  update(body: unknown, context: RequestContext): Promise<ChangeAnswer>;
-  remove(body: unknown, context: RequestContext): Promise<ChangeAnswer>;
-  setEnabled(enabled: boolean, body: unknown, context: RequestContext): Promise<ChangeAnswer>;
-  rollback(body: unknown, context: RequestContext): Promise<RollbackAnswer>;
-  exportAll(wanted: SecretsWanted): Promise<ExportDocument>;
-  importAll(body: unknown, context: RequestContext): Promise<ImportAnswer>;
-  backup(wanted: SecretsWanted, hasHistory: boolean): Promise<BackupStream>;
-  /** The caller closes the upload. */
-  restore(upload: Upload, context: RequestContext): Promise<RestoreAnswer>;
-  /** keeps a change that was made with `confirmWithinMs` */
-  confirm(body: unknown, context: RequestContext): Promise<ConfirmAnswer>;
-  plan(body: unknown, context: RequestContext): Promise<PlanAnswer>;
-  validate(body: unknown): Promise<ValidateAnswer>;
-  list(): EndpointView[];
-  /** newest revision of the whole configuration that this node knows; the ETag of the list (a removal moves it too) */
-  revision(): number;
-  /** ports that are listening now on this node */
-  activePorts(): number[];
-  /** @throws FluxError `not-found` */
-  get(key: { port?: number; id?: string }): EndpointView;
-  /** all endpoints without `port`, on this node */
-  status(port?: number): EndpointStatus[];
-  /** as `status`, on every node that answers; this one first */
-  statusEverywhere(port?: number): Promise<EndpointStatus[]>;
-  metrics(port?: number): Promise<EndpointMetrics[]>;
-  /** Prometheus text, in pieces that are made while they are read: with `port` of one endpoint, else of the whole node with process metrics */
-  prometheus(port?: number): Promise<Iterable<string>>;
-  cluster(): ClusterStatus;
-  /** this node and all nodes that it knows */
-  nodes(): NodeView[];
-  checkPort(port: number, host?: string): Promise<PortCheck>;
-  probe(port?: number): Promise<ProbeResult[]>;
-  history(query: HistoryQuery): Promise<HistoryRow[]>;
-  /** Events after `after`; null: only future events. @throws FluxError `unavailable` when there are too many watchers */
-  watch(after: number | null, watcher: Watcher): WatchStart;
-  /** counts a watcher that was cut off because it did not read */
-  watchTooSlow(): void;
-  health(): HealthAnswer;
-  resources(): Promise<ResourcesAnswer>;
-  publish(request: PublishRequest): Promise<void>;
-  locate(ids: string[], namespace?: string): Promise<ClientLocation[]>;
-  /** returns how many connections were closed */
-  disconnect(ids: string[], namespace?: string): Promise<number>;
-  /** sorted by clientId; page counts from 1 */
-  clients(query: {
-    endpoint?: string;
-    page: number;
-    size: number;
-  }): Promise<{ data: ClientInfo[]; total: number; page: number; size: number }>;
 }

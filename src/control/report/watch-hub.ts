@@ -2,8 +2,9 @@
 
 import { randomInt } from 'node:crypto';
 import { wallNow } from '../../kernel/clock.ts';
+import { FluxError } from '../../kernel/errors.ts';
 import type { StoredEndpoint } from '../../storage/contract.ts';
-import type { WatchEvent, Watcher, WatchStart } from '../contract/answers.ts';
+import type { EventWatch, WatchEvent, Watcher, WatchStart } from '../contract/event-watch.ts';
 
 /** Events kept for a watcher that reconnects. */
 const KEPT_MAX = 1_000;
@@ -20,7 +21,7 @@ export interface Watched {
 
 type NewEvent = WatchEvent extends infer E ? (E extends WatchEvent ? Omit<E, 'id' | 'at' | 'node'> : never) : never;
 
-export class WatchHub {
+export class WatchHub implements EventWatch {
   readonly #node: string;
   readonly #events: WatchEvent[] = [];
   readonly #watchers = new Set<Watcher>();
@@ -45,6 +46,7 @@ export class WatchHub {
     return this.#slowWatchers;
   }
 
+  /** Counts a watcher that was cut off because it did not read. */
   countSlow(): void {
     this.#slowWatchers++;
   }
@@ -52,10 +54,10 @@ export class WatchHub {
   /**
    * Adds a watcher. The result holds the events after `after`; the watcher gets later events as they happen.
    * @param after identifier of the last event that the watcher saw; null: only events from now on
-   * @returns null when the limit of watchers is reached
+   * @throws FluxError `unavailable` when the limit of watchers is reached
    */
-  watch(after: number | null, watcher: Watcher): WatchStart | null {
-    if (this.#watchers.size >= WATCHERS_MAX) return null;
+  subscribe(after: number | null, watcher: Watcher): WatchStart {
+    if (this.#watchers.size >= WATCHERS_MAX) throw new FluxError('unavailable', 'there are too many watchers');
     const oldest = this.#events[0]?.id ?? this.#lastId + 1;
     const isKnown = after === null || (after >= oldest - 1 && after <= this.#lastId);
     const missed = after === null ? [] : this.#events.filter((event) => !isKnown || event.id > after);

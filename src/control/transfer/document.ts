@@ -8,7 +8,8 @@ import { MASK, mapSecrets } from '../../endpoint/secrets/secrets.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { CONFIG_KEYS } from '../../kernel/input/file-form.ts';
 import { isSealed, type Sealer } from '../../storage/sealed/sealer.ts';
-import type { ExportDocument, SecretsWanted } from '../contract/answers.ts';
+import type { ExportDocument } from '../contract/answers.ts';
+import type { SecretsWanted } from '../contract/change-requests.ts';
 
 /** Version of the written form; files of all versions up to it are readable. */
 export const DOCUMENT_VERSION = 1;

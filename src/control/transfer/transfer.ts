@@ -12,15 +12,8 @@ import { clearSecretWarnings, dryAnswerOf, planOf, setAnswerOf } from '../change
 import { readImport } from '../changes/change-request.ts';
 import type { ChangeRunner } from '../changes/change-runner.ts';
 import type { ChangeSet } from '../changes/change-set.ts';
-import type {
-  BackupStream,
-  ExportDocument,
-  ImportAnswer,
-  PlanAnswer,
-  RestoreAnswer,
-  SecretsWanted,
-  SetAnswer,
-} from '../contract/answers.ts';
+import type { BackupStream, ExportDocument, ImportAnswer, PlanAnswer, RestoreAnswer, SetAnswer } from '../contract/answers.ts';
+import type { SecretsWanted } from '../contract/change-requests.ts';
 import type { RequestContext } from '../contract/requests.ts';
 import type { Runners } from '../listening/runners.ts';
 import type { Desired } from '../state/desired.ts';

@@ -4,8 +4,7 @@ import { describe, expect, test } from 'vitest';
 import type { Message, MessageAnswer } from '../../../src/admin/messages/contract.ts';
 import { MessageDesk } from '../../../src/admin/messages/message-desk.ts';
 import { kindOf, OPERATIONS } from '../../../src/admin/messages/operations.ts';
-import type { Control } from '../../../src/control/contract/answers.ts';
-import { appWith, ask, type Seen } from './stand-in.ts';
+import { type AllRequests, appWith, ask, type Seen } from './stand-in.ts';
 
 const MIB = 1024 * 1024;
 
@@ -29,7 +28,7 @@ async function answerOf(desk: MessageDesk, message: Message): Promise<Asked> {
 }
 
 /** HTTP needs a login here; a message needs none. */
-function deskWith(overrides: Partial<Control> = {}): { desk: MessageDesk; seen: Seen[]; app: ReturnType<typeof appWith>['app'] } {
+function deskWith(overrides: Partial<AllRequests> = {}): { desk: MessageDesk; seen: Seen[]; app: ReturnType<typeof appWith>['app'] } {
   const { app, seen } = appWith({ password: 'secret' }, overrides);
   return { desk: new MessageDesk(app), app, seen };
 }
@@ -162,7 +161,7 @@ test('parameters that are no values, and a body of a read that is no object, are
 
 test('secrets are never sent in clear, whoever asks', async () => {
   const asked: boolean[] = [];
-  const exportAll: Control['exportAll'] = async ({ isClear }) => {
+  const exportAll: AllRequests['exportAll'] = async ({ isClear }) => {
     asked.push(isClear);
     return { version: 1, revision: 7, secrets: 'none', configs: [], exportedAt: '2026-01-31T12:00:00.000Z' };
   };

@@ -4,17 +4,16 @@ import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type AdminServer, startAdmin } from '../../../src/admin/server.ts';
-import type { Control } from '../../../src/control/contract/answers.ts';
 import { silentLogger } from '../../../src/kernel/logger.ts';
 import type { Settings } from '../../../src/settings/settings.ts';
-import { settingsWith, standInControl } from './stand-in.ts';
+import { type AllRequests, settingsWith, standInControl } from './stand-in.ts';
 
 const open: { close(): unknown }[] = [];
 afterEach(async () => {
   for (const server of open.splice(0)) await server.close();
 });
 
-async function start(http: Partial<Settings['http']> = {}, overrides: Partial<Control> = {}): Promise<AdminServer> {
+async function start(http: Partial<Settings['http']> = {}, overrides: Partial<AllRequests> = {}): Promise<AdminServer> {
   const { control } = standInControl(overrides);
   const server = await startAdmin({
     settings: settingsWith(http),

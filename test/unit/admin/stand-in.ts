@@ -1,7 +1,8 @@
 /** A small in-memory Control for tests of the HTTP layer alone; the real one is tested over HTTP in test/admin. */
 
 import { type AdminApp, createApp } from '../../../src/admin/app.ts';
-import type { ChangeAnswer, Control, ImportAnswer } from '../../../src/control/contract/answers.ts';
+import type { ChangeAnswer, ImportAnswer } from '../../../src/control/contract/answers.ts';
+import type { Control } from '../../../src/control/contract/control.ts';
 import type { RequestContext } from '../../../src/control/contract/requests.ts';
 import { parseEndpoint } from '../../../src/endpoint/schema.ts';
 import { FluxError } from '../../../src/kernel/errors.ts';
@@ -15,8 +16,11 @@ export interface Seen {
 
 const IMPORTED: ImportAnswer = { revision: 8, added: 0, updated: 0, removed: 0, unchanged: 0, changes: [], nodes: [], warnings: [] };
 
+/** All five interfaces of the control plane in one object. */
+export type AllRequests = Control['changes'] & Control['reads'] & Control['cluster'] & Control['clients'] & Control['watch'];
+
 /** Remembers what it was asked; knows one endpoint, 1883 at revision 7. */
-export function standInControl(overrides: Partial<Control> = {}): { control: Control; seen: Seen[] } {
+export function standInControl(overrides: Partial<AllRequests> = {}): { control: Control; seen: Seen[] } {
   const seen: Seen[] = [];
   const endpoint = parseEndpoint({ port: 1883 }).endpoint;
   const change = async (body: unknown, context: RequestContext): Promise<ChangeAnswer> => {
@@ -29,7 +33,7 @@ export function standInControl(overrides: Partial<Control> = {}): { control: Con
   const refuse = (): never => {
     throw new FluxError('internal', 'secret inside');
   };
-  const control: Control = {
+  const all: AllRequests = {
     node: 'n1',
     version: '0.0.0',
     add: change,
@@ -74,7 +78,7 @@ export function standInControl(overrides: Partial<Control> = {}): { control: Con
     },
     status: () => [],
     statusEverywhere: async () => [],
-    cluster: refuse,
+    overview: refuse,
     nodes: () => [],
     metrics: async () => [],
     prometheus: async () => 'fluxmq_up 1\n',
@@ -83,8 +87,8 @@ export function standInControl(overrides: Partial<Control> = {}): { control: Con
       { port: port ?? 1883, id: 'mqtt-1883', healthy: false, nodes: [{ node: 'n1', healthy: false, reason: 'refused', latencyMs: null }] },
     ],
     history: async () => [],
-    watch: () => ({ lastId: 1, isComplete: true, missed: [], stop: () => undefined }),
-    watchTooSlow: () => undefined,
+    subscribe: () => ({ lastId: 1, isComplete: true, missed: [], stop: () => undefined }),
+    countSlow: () => undefined,
     health: refuse,
     resources: refuse,
     publish: async (body) => {
@@ -92,10 +96,10 @@ export function standInControl(overrides: Partial<Control> = {}): { control: Con
     },
     locate: async () => [],
     disconnect: async (ids) => ids.length,
-    clients: async ({ page, size }) => ({ data: [], total: 0, page, size }),
+    connected: async ({ page, size }) => ({ data: [], total: 0, page, size }),
     ...overrides,
   };
-  return { control, seen };
+  return { control: { changes: all, reads: all, cluster: all, clients: all, watch: all }, seen };
 }
 
 export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
@@ -133,7 +137,7 @@ export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
 
 export function appWith(
   http: Partial<Settings['http']> = {},
-  overrides: Partial<Control> = {},
+  overrides: Partial<AllRequests> = {},
   logger: Logger = silentLogger,
 ): { app: AdminApp; seen: Seen[] } {
   const { control, seen } = standInControl(overrides);

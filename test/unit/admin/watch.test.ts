@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import type { AdminApp } from '../../../src/admin/app.ts';
-import type { WatchEvent, Watcher } from '../../../src/control/contract/answers.ts';
+import type { WatchEvent, Watcher } from '../../../src/control/contract/event-watch.ts';
 import { appWith } from './stand-in.ts';
 
 function watching(): { app: AdminApp; watchers: Watcher[]; tooSlow: () => number; stopped: () => number } {
@@ -11,11 +11,11 @@ function watching(): { app: AdminApp; watchers: Watcher[]; tooSlow: () => number
   const { app } = appWith(
     {},
     {
-      watch: (_after, watcher) => {
+      subscribe: (_after, watcher) => {
         watchers.push(watcher);
         return { lastId: 5, isComplete: true, missed: [], stop: () => void stopped++ };
       },
-      watchTooSlow: () => void slow++,
+      countSlow: () => void slow++,
     },
   );
   return { app, watchers, tooSlow: () => slow, stopped: () => stopped };

@@ -39,7 +39,7 @@ describe('changes of endpoints', () => {
     expect(await node.stop(5_000)).toBe(true);
   });
 
-  const add = (body: Record<string, unknown>) => node.control.add({ host: HOST, ...body }, context());
+  const add = (body: Record<string, unknown>) => node.control.changes.add({ host: HOST, ...body }, context());
 
   test('listens, is stored and is reported when add answers', async () => {
     const port = await freePort();
@@ -48,11 +48,11 @@ describe('changes of endpoints', () => {
     const about = await (await client(port)).about();
     expect(about).toMatchObject({ maxConnectionSize: 7, revision: 1 });
     expect((await store.load()).endpoints.map(({ endpoint }) => endpoint.port)).toEqual([port]);
-    expect(node.control.activePorts()).toEqual([port]);
-    expect(node.control.status(port)).toMatchObject([
+    expect(node.control.reads.activePorts()).toEqual([port]);
+    expect(node.control.reads.status(port)).toMatchObject([
       { state: 'running', connections: 1, workers: 1, runningRevision: 1, desiredRevision: 1 },
     ]);
-    expect(await node.control.history({ limit: 5 })).toMatchObject([{ action: 'add', actor: 'tester' }]);
+    expect(await node.control.reads.history({ limit: 5 })).toMatchObject([{ action: 'add', actor: 'tester' }]);
   });
 
   test('changes nothing when the port belongs to somebody else, also with SO_REUSEPORT', async () => {
@@ -65,13 +65,13 @@ describe('changes of endpoints', () => {
       expect(error.message).toContain(`Port ${port} is already in use`);
       await new Promise((resolve) => foreign.close(resolve));
     }
-    expect(node.control.list()).toEqual([]);
+    expect(node.control.reads.list()).toEqual([]);
     expect((await store.load()).revision).toBe(0);
   });
 
   test('refuses an address that is not local with the words that users grep for', async () => {
     const port = await freePort();
-    const error = await failure(node.control.add({ port, host: '203.0.113.9' }, context()));
+    const error = await failure(node.control.changes.add({ port, host: '203.0.113.9' }, context()));
     expect(error.kind).toBe('unprocessable');
     expect(error.message).toContain(`Failed to bind to address 203.0.113.9:${port}`);
   });
@@ -81,10 +81,10 @@ describe('changes of endpoints', () => {
     store.isAway = true;
     expect((await failure(add({ port }))).kind).toBe('unavailable');
     await expect(client(port)).rejects.toThrow('ECONNREFUSED');
-    expect(node.control.health()).toMatchObject({ status: 'degraded', store: { ok: false } });
+    expect(node.control.reads.health()).toMatchObject({ status: 'degraded', store: { ok: false } });
     store.isAway = false;
     await add({ port });
-    expect(node.control.health()).toMatchObject({ status: 'ok', store: { ok: true } });
+    expect(node.control.reads.health()).toMatchObject({ status: 'ok', store: { ok: true } });
   });
 
   test('refuses a second endpoint with the port or the id of another one', async () => {
@@ -99,7 +99,7 @@ describe('changes of endpoints', () => {
     await add({ port });
     const before = await client(port);
     const { peer } = await before.about();
-    const answer = await node.control.update({ port, maxConnectionSize: 9 }, context());
+    const answer = await node.control.changes.update({ port, maxConnectionSize: 9 }, context());
     expect(answer).toMatchObject({ effect: 'live', revision: 2 });
     expect(await before.about()).toMatchObject({ peer, maxConnectionSize: 9, revision: 2 });
   });
@@ -107,20 +107,22 @@ describe('changes of endpoints', () => {
   test('answers an update that changes nothing with the same revision', async () => {
     const port = await freePort();
     await add({ port });
-    expect(await node.control.update({ port, maxConnectionSize: 1000 }, context())).toMatchObject({ effect: 'none', revision: 1 });
+    expect(await node.control.changes.update({ port, maxConnectionSize: 1000 }, context())).toMatchObject({ effect: 'none', revision: 1 });
   });
 
   test('moves to another port, keeps the clients of the old one, and drains them when told to', async () => {
     const [port, second, third] = [await freePort(), await freePort(), await freePort()];
     await add({ port });
     const old = await client(port);
-    expect(await node.control.update({ port, newPort: second, maxConnectionSize: 5 }, context())).toMatchObject({ effect: 'rebind' });
+    expect(await node.control.changes.update({ port, newPort: second, maxConnectionSize: 5 }, context())).toMatchObject({
+      effect: 'rebind',
+    });
     await expect(client(port)).rejects.toThrow('ECONNREFUSED');
     await (await client(second)).about();
     expect(await old.about()).toMatchObject({ maxConnectionSize: 5 });
-    expect(node.control.status(second)).toMatchObject([{ connections: 2, workers: 1 }]);
-    await node.control.update({ port: second, newPort: third, drainMs: 50 }, context());
-    await until('the clients of both are gone', () => node.control.status(third)[0]?.connections === 0 && old.isClosed);
+    expect(node.control.reads.status(second)).toMatchObject([{ connections: 2, workers: 1 }]);
+    await node.control.changes.update({ port: second, newPort: third, drainMs: 50 }, context());
+    await until('the clients of both are gone', () => node.control.reads.status(third)[0]?.connections === 0 && old.isClosed);
   });
 
   test('rebinds on the same port without refusing a connection', async () => {
@@ -140,7 +142,7 @@ describe('changes of endpoints', () => {
         );
       }
     })();
-    for (const exclusivePool of [false, true, false]) await node.control.update({ port, exclusivePool }, context());
+    for (const exclusivePool of [false, true, false]) await node.control.changes.update({ port, exclusivePool }, context());
     isDone = true;
     await storm;
     expect(connected).toBeGreaterThan(10);
@@ -154,17 +156,17 @@ describe('changes of endpoints', () => {
     const foreign = createServer();
     await new Promise<void>((resolve) => foreign.listen({ port: taken, host: HOST }, resolve));
     await add({ port });
-    expect((await failure(node.control.update({ port, newPort: taken }, context()))).kind).toBe('port-in-use');
+    expect((await failure(node.control.changes.update({ port, newPort: taken }, context()))).kind).toBe('port-in-use');
     await (await client(port)).about();
-    expect(node.control.get({ port }).revision).toBe(1);
+    expect(node.control.reads.get({ port }).revision).toBe(1);
     foreign.close();
   });
 
   test('adds and removes workers of a port', async () => {
     const port = await freePort();
     await add({ port, serverOptions: { workerGroupSize: 2 } });
-    await node.control.update({ port, serverOptions: { workerGroupSize: 3 } }, context());
-    expect(node.control.status(port)).toMatchObject([{ workers: 3 }]);
+    await node.control.changes.update({ port, serverOptions: { workerGroupSize: 3 } }, context());
+    expect(node.control.reads.status(port)).toMatchObject([{ workers: 3 }]);
     const peers = new Set<number>();
     await until('all three accept', async () => {
       const one = await client(port);
@@ -174,44 +176,44 @@ describe('changes of endpoints', () => {
       one.socket.destroy();
       return peers.size === 3;
     });
-    await node.control.update({ port, serverOptions: { workerGroupSize: 1 } }, context());
-    expect(node.control.status(port)).toMatchObject([{ workers: 1, state: 'running' }]);
+    await node.control.changes.update({ port, serverOptions: { workerGroupSize: 1 } }, context());
+    expect(node.control.reads.status(port)).toMatchObject([{ workers: 1, state: 'running' }]);
   });
 
   test('disconnects at remove and at disable, and listens again after enable', async () => {
     const port = await freePort();
     await add({ port });
     const one = await client(port);
-    await node.control.setEnabled(false, { port }, context());
+    await node.control.changes.setEnabled(false, { port }, context());
     await until('disconnected', () => one.isClosed);
-    expect(node.control.status(port)).toMatchObject([{ state: 'stopped', connections: 0 }]);
-    await node.control.setEnabled(true, { port }, context());
+    expect(node.control.reads.status(port)).toMatchObject([{ state: 'stopped', connections: 0 }]);
+    await node.control.changes.setEnabled(true, { port }, context());
     const two = await client(port);
     await two.about();
-    expect(await node.control.remove({ port }, context())).toMatchObject({ revision: 4 });
+    expect(await node.control.changes.remove({ port }, context())).toMatchObject({ revision: 4 });
     await until('disconnected', () => two.isClosed);
     await expect(client(port)).rejects.toThrow('ECONNREFUSED');
-    expect((await failure(Promise.resolve().then(() => node.control.get({ port })))).kind).toBe('not-found');
+    expect((await failure(Promise.resolve().then(() => node.control.reads.get({ port })))).kind).toBe('not-found');
   });
 
   test('keeps at most one default endpoint, and protects it', async () => {
     const [one, two] = [await freePort(), await freePort()];
     await add({ port: one, isDefault: true });
     await add({ port: two });
-    await node.control.update({ port: two, isDefault: true }, context());
-    expect(node.control.get({ port: one })).toMatchObject({ revision: 3, endpoint: { isDefault: false } });
-    expect((await failure(node.control.remove({ port: two }, context()))).kind).toBe('default-endpoint');
-    expect((await failure(node.control.update({ port: two, enabled: false }, context()))).kind).toBe('default-endpoint');
-    await node.control.remove({ port: two, force: true }, context());
+    await node.control.changes.update({ port: two, isDefault: true }, context());
+    expect(node.control.reads.get({ port: one })).toMatchObject({ revision: 3, endpoint: { isDefault: false } });
+    expect((await failure(node.control.changes.remove({ port: two }, context()))).kind).toBe('default-endpoint');
+    expect((await failure(node.control.changes.update({ port: two, enabled: false }, context()))).kind).toBe('default-endpoint');
+    await node.control.changes.remove({ port: two, force: true }, context());
   });
 
   test('honours If-Match and lets one of two changes at once win', async () => {
     const port = await freePort();
     await add({ port });
-    const stale = await failure(node.control.update({ port, wiretap: true }, context({ expectedRevision: 99 })));
+    const stale = await failure(node.control.changes.update({ port, wiretap: true }, context({ expectedRevision: 99 })));
     expect(stale).toMatchObject({ kind: 'revision-mismatch', data: { revision: 1, endpoint: { port } } });
     const results = await Promise.allSettled(
-      [1, 2, 3].map((n) => node.control.update({ port, serverOptions: { soBacklog: 100 + n } }, context({ expectedRevision: 1 }))),
+      [1, 2, 3].map((n) => node.control.changes.update({ port, serverOptions: { soBacklog: 100 + n } }, context({ expectedRevision: 1 }))),
     );
     expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
     for (const result of results) if (result.status === 'rejected') expect((result.reason as FluxError).kind).toBe('busy');
@@ -233,8 +235,8 @@ describe('changes of endpoints', () => {
     expect(new Set(abouts.map(({ peer }) => peer)).size).toBe(1);
     expect(abouts[0]!.endpoints).toHaveLength(3);
     // The old listener keeps its client, so the new one needs another thread.
-    await node.control.update({ port: ports[0], newPort: await freePort() }, context());
-    await node.control.remove({ port: ports[1] }, context());
+    await node.control.changes.update({ port: ports[0], newPort: await freePort() }, context());
+    await node.control.changes.remove({ port: ports[1] }, context());
     expect((await (await client(ports[2]!)).about()).endpoints).toHaveLength(2);
   });
 
@@ -242,7 +244,7 @@ describe('changes of endpoints', () => {
     const port = await freePort();
     await add({ port });
     const { peer } = await (await client(port)).about();
-    const answer = await node.control.update({ port, maxQueuedMessages: 13 }, context());
+    const answer = await node.control.changes.update({ port, maxQueuedMessages: 13 }, context());
     expect(answer.nodes).toMatchObject([{ state: 'pending', reason: 'told to refuse' }]);
     await until('another worker accepts', async () => (await (await client(port)).about().catch(() => ({ peer }))).peer !== peer);
   });
@@ -251,14 +253,14 @@ describe('changes of endpoints', () => {
     const [port, newPort] = [await freePort(), await freePort()];
     await add({ port, id: 'late' });
     const old = await client(port);
-    const answer = await node.control.update({ port, newPort, maxReceiveWindowSize: 13 }, context());
+    const answer = await node.control.changes.update({ port, newPort, maxReceiveWindowSize: 13 }, context());
     const reason = `Port ${newPort} is already in use`;
     expect(answer.nodes).toMatchObject([{ state: 'pending', reason }]);
     await expect(client(newPort)).rejects.toThrow('ECONNREFUSED');
     await client(port);
     await until('the attempt is made again', () => node.lines.some(({ message }) => message.includes('it keeps its old configuration')));
-    expect(await node.control.status(newPort)).toMatchObject([{ state: 'running', lastError: expect.stringContaining(reason) }]);
-    const again = await node.control.update({ port: newPort, maxReceiveWindowSize: 20 }, context());
+    expect(await node.control.reads.status(newPort)).toMatchObject([{ state: 'running', lastError: expect.stringContaining(reason) }]);
+    const again = await node.control.changes.update({ port: newPort, maxReceiveWindowSize: 20 }, context());
     expect(again.nodes).toMatchObject([{ state: 'applied' }]);
     await client(newPort);
     await expect(client(port)).rejects.toThrow('ECONNREFUSED');
@@ -269,15 +271,15 @@ describe('changes of endpoints', () => {
     const port = await freePort();
     const answer = await add({ port, id: 'late', maxReceiveWindowSize: 13 });
     expect(answer.nodes).toMatchObject([{ state: 'pending' }]);
-    expect(await node.control.status(port)).toMatchObject([{ state: 'failed', lastError: `Port ${port} is already in use` }]);
-    await node.control.update({ port, maxReceiveWindowSize: 20 }, context());
+    expect(await node.control.reads.status(port)).toMatchObject([{ state: 'failed', lastError: `Port ${port} is already in use` }]);
+    await node.control.changes.update({ port, maxReceiveWindowSize: 20 }, context());
     await client(port);
   });
 
   test('a port that passes from one endpoint to the next listens all the time', async () => {
     const ports = await Promise.all(Array.from({ length: 12 }, () => freePort()));
     const config = (n: number, port: number) => ({ id: `r${n}`, port, host: HOST });
-    await node.control.importAll({ configs: ports.map((port, n) => config(n, port)) }, context());
+    await node.control.changes.importAll({ configs: ports.map((port, n) => config(n, port)) }, context());
     let isOver = false;
     const refused: string[] = [];
     const coming = ports.map(async (port) => {
@@ -291,7 +293,7 @@ describe('changes of endpoints', () => {
     });
     for (let turn = 1; turn <= 3; turn++) {
       const rotated = ports.map((_, n) => config(n, ports[(n + turn) % ports.length]!));
-      await node.control.importAll({ configs: rotated }, context());
+      await node.control.changes.importAll({ configs: rotated }, context());
     }
     isOver = true;
     await Promise.all(coming);
@@ -310,7 +312,7 @@ describe('changes of endpoints', () => {
       );
       return commit(...args);
     });
-    await node.control.update({ port, newPort }, context());
+    await node.control.changes.update({ port, newPort }, context());
     expect(early).toContain('ECONNREFUSED');
     await client(newPort);
   });
@@ -318,7 +320,7 @@ describe('changes of endpoints', () => {
   test('a port is one endpoint’s alone also when the one before cannot leave it', async () => {
     const [first, second, third] = [await freePort(), await freePort(), await freePort()];
     const config = (id: string, port: number) => ({ id, port, host: HOST });
-    await node.control.importAll({ configs: [config('a', first), config('b', second)] }, context());
+    await node.control.changes.importAll({ configs: [config('a', first), config('b', second)] }, context());
     const commit = node.store.commit.bind(node.store);
     const stranger = createServer();
     vi.spyOn(node.store, 'commit').mockImplementationOnce(async (...args) => {
@@ -326,7 +328,7 @@ describe('changes of endpoints', () => {
       return commit(...args);
     });
     try {
-      const answer = await node.control.importAll({ configs: [config('a', second), config('b', third)] }, context());
+      const answer = await node.control.changes.importAll({ configs: [config('a', second), config('b', third)] }, context());
       expect(answer.nodes).toMatchObject([{ state: 'pending' }]);
       const who = new Set<string>();
       for (let n = 0; n < 20; n++) {
@@ -335,11 +337,11 @@ describe('changes of endpoints', () => {
         one.socket.destroy();
       }
       expect([...who]).toEqual(['a']);
-      expect(await node.control.status(third)).toMatchObject([{ id: 'b', state: 'failed' }]);
+      expect(await node.control.reads.status(third)).toMatchObject([{ id: 'b', state: 'failed' }]);
     } finally {
       await new Promise((resolve) => stranger.close(resolve));
     }
-    await until('it has come', () => node.control.activePorts().includes(third));
+    await until('it has come', () => node.control.reads.activePorts().includes(third));
   });
 
   test('shares no port with somebody who has come to it while the change was stored', async () => {
@@ -353,32 +355,32 @@ describe('changes of endpoints', () => {
       return commit(...args);
     });
     try {
-      const answer = await node.control.update({ port, newPort }, context());
+      const answer = await node.control.changes.update({ port, newPort }, context());
       expect(answer.nodes).toMatchObject([{ state: 'pending', reason: expect.stringContaining(`Port ${newPort} is already in use`) }]);
       await (await client(port)).about();
     } finally {
       await new Promise((resolve) => stranger.close(resolve));
     }
-    await until('it is tried again', () => node.control.activePorts().includes(newPort));
+    await until('it is tried again', () => node.control.reads.activePorts().includes(newPort));
   });
 
   test('refuses what it does not know, and leaves everything as it was', async () => {
     const port = await freePort();
     expect((await failure(add({ port, colour: 'red' }))).kind).toBe('invalid');
-    expect((await failure(node.control.remove({ port, unknown: 1 }, context()))).kind).toBe('invalid');
-    expect((await failure(node.control.update({}, context()))).kind).toBe('invalid');
-    expect((await failure(node.control.update({ port }, context()))).kind).toBe('not-found');
+    expect((await failure(node.control.changes.remove({ port, unknown: 1 }, context()))).kind).toBe('invalid');
+    expect((await failure(node.control.changes.update({}, context()))).kind).toBe('invalid');
+    expect((await failure(node.control.changes.update({ port }, context()))).kind).toBe('not-found');
   });
 
   test('probes health through the port, and says why a port is not available', async () => {
     const port = await freePort();
     await add({ port, id: 'probed' });
-    expect(await node.control.probe()).toMatchObject([{ id: 'probed', healthy: true, nodes: [{ reason: null }] }]);
-    expect(await node.control.checkPort(port)).toMatchObject({
+    expect(await node.control.cluster.probe()).toMatchObject([{ id: 'probed', healthy: true, nodes: [{ reason: null }] }]);
+    expect(await node.control.cluster.checkPort(port)).toMatchObject({
       available: false,
       nodes: [{ reason: `Port ${port} is already in use by endpoint probed` }],
     });
-    expect(await node.control.checkPort(await freePort())).toMatchObject({ available: true });
+    expect(await node.control.cluster.checkPort(await freePort())).toMatchObject({ available: true });
   });
 
   test('warns of a port that nobody can log in to, and plans with what this node could not do', async () => {
@@ -387,14 +389,14 @@ describe('changes of endpoints', () => {
     const added = await add({ port, enableAuth: true });
     expect(added.warnings).toEqual([nobody]);
     const users = [{ type: 'fixed', users: [{ username: 'u', password: 'p' }] }];
-    expect((await node.control.update({ port, authConfig: users }, context())).warnings).not.toContainEqual(nobody);
+    expect((await node.control.changes.update({ port, authConfig: users }, context())).warnings).not.toContainEqual(nobody);
     const stranger = createServer();
     await new Promise<void>((resolve) => stranger.listen(0, HOST, resolve));
     const newPort = (stranger.address() as { port: number }).port;
     try {
-      const plan = await node.control.plan({ action: 'update', port, newPort, authConfig: null }, context());
+      const plan = await node.control.changes.plan({ action: 'update', port, newPort, authConfig: null }, context());
       expect(plan.warnings).toEqual(expect.arrayContaining([nobody, expect.stringContaining(`Port ${newPort} is already in use`)]));
-      const free = await node.control.plan({ action: 'update', port, newPort: await freePort() }, context());
+      const free = await node.control.changes.plan({ action: 'update', port, newPort: await freePort() }, context());
       expect(free.warnings.filter((text) => text.includes('in use'))).toEqual([]);
     } finally {
       await new Promise((resolve) => stranger.close(resolve));
@@ -405,13 +407,13 @@ describe('changes of endpoints', () => {
     const port = await freePort();
     await add({ port });
     await client(port);
-    await until('counted', () => node.control.status(port)[0]?.connections === 1);
-    const backlog = await node.control.plan({ action: 'update', port, serverOptions: { soBacklog: 10 }, drainMs: 5 }, context());
+    await until('counted', () => node.control.reads.status(port)[0]?.connections === 1);
+    const backlog = await node.control.changes.plan({ action: 'update', port, serverOptions: { soBacklog: 10 }, drainMs: 5 }, context());
     expect(backlog).toMatchObject({ changes: [{ path: 'serverOptions.soBacklog', to: 10, effect: 'rebind' }], clientsAffected: 1 });
-    const plan = await node.control.plan({ action: 'update', port, namespace: 'other', drainMs: 5 }, context());
+    const plan = await node.control.changes.plan({ action: 'update', port, namespace: 'other', drainMs: 5 }, context());
     expect(plan).toMatchObject({ changes: [{ path: 'namespace', to: 'other', effect: 'rebind' }], clientsAffected: 1 });
-    expect(await node.control.plan({ action: 'remove', port }, context())).toMatchObject({ clientsAffected: 1 });
+    expect(await node.control.changes.plan({ action: 'remove', port }, context())).toMatchObject({ clientsAffected: 1 });
     expect((await store.load()).revision).toBe(1);
-    expect(await node.control.validate({ port: 0 })).toMatchObject({ valid: false, issues: [{ path: 'port' }] });
+    expect(await node.control.changes.validate({ port: 0 })).toMatchObject({ valid: false, issues: [{ path: 'port' }] });
   });
 });

@@ -39,8 +39,8 @@ describe('faults', () => {
     expect(about.peers).not.toContain(peer);
     expect((await bystander.about()).peers).toContain(about.peer);
     expect((await bystander.about()).peers).not.toContain(peer);
-    expect(node.control.status(port)).toMatchObject([{ state: 'running', restarts: 1 }]);
-    expect(node.control.health().workerRestarts).toBe(1);
+    expect(node.control.reads.status(port)).toMatchObject([{ state: 'running', restarts: 1 }]);
+    expect(node.control.reads.health().workerRestarts).toBe(1);
     expect(node.lines.some(({ message }) => message.startsWith(`Endpoint ${port} lost its worker`))).toBe(true);
     expect(bystander.isClosed).toBe(false);
   });
@@ -52,14 +52,14 @@ describe('faults', () => {
     const port = await freePort();
     node = await startTestNode({ endpoints: [{ port, host: HOST, id: 'slow', maxReceiveWindowSize: SLOW }] });
     (await client(port)).crash();
-    await until('its worker is lost', () => node.control.status(port)[0]?.restarts === 1);
+    await until('its worker is lost', () => node.control.reads.status(port)[0]?.restarts === 1);
     await sleep(100);
     return port;
   }
 
   test('an endpoint that is removed while it is being repaired is gone', async () => {
     const port = await beingRepaired();
-    await node.control.remove({ port }, context());
+    await node.control.changes.remove({ port }, context());
     await sleep(600);
     await expect(client(port)).rejects.toThrow('ECONNREFUSED');
     expect(node.lines.filter(({ message }) => message.endsWith('again'))).toEqual([]);
@@ -67,10 +67,10 @@ describe('faults', () => {
 
   test('an endpoint that is moved while it is being repaired listens in the new place alone', async () => {
     const [port, newPort] = [await beingRepaired(), await freePort()];
-    await node.control.update({ port, newPort }, context());
+    await node.control.changes.update({ port, newPort }, context());
     await sleep(600);
     await expect(client(port)).rejects.toThrow('ECONNREFUSED');
-    expect(node.control.status(newPort)).toMatchObject([{ state: 'running', workers: 1 }]);
+    expect(node.control.reads.status(newPort)).toMatchObject([{ state: 'running', workers: 1 }]);
     await (await client(newPort)).about();
   });
 
@@ -78,12 +78,12 @@ describe('faults', () => {
     const [port, newPort] = [await freePort(), await freePort()];
     node = await startTestNode({ endpoints: [{ port, host: HOST, maxReceiveWindowSize: SLOW }] });
     const victim = await client(port);
-    const moved = node.control.update({ port, newPort }, context());
-    await until('it is stored', () => node.control.list().some(({ endpoint }) => endpoint.port === newPort));
+    const moved = node.control.changes.update({ port, newPort }, context());
+    await until('it is stored', () => node.control.reads.list().some(({ endpoint }) => endpoint.port === newPort));
     victim.crash();
     expect((await moved).nodes).toMatchObject([{ state: 'applied' }]);
     await sleep(800);
-    expect(node.control.status(newPort)).toMatchObject([{ state: 'running', workers: 1 }]);
+    expect(node.control.reads.status(newPort)).toMatchObject([{ state: 'running', workers: 1 }]);
     await expect(client(port)).rejects.toThrow('ECONNREFUSED');
   });
 
@@ -92,16 +92,16 @@ describe('faults', () => {
     node = await startTestNode({ endpoints: [{ port, host: HOST, maxConnectionSize: 2 }] });
     const victims = [await client(port), await client(port)];
     await victims[1]!.about();
-    const before = (await node.control.metrics(port))[0]!.metrics.connections;
+    const before = (await node.control.reads.metrics(port))[0]!.metrics.connections;
     expect(before).toMatchObject({ current: 2, max: 2, total: 2 });
     victims[0]!.crash();
     await until(
       'the worker is back',
-      () => node.control.status(port)[0]?.restarts === 1 && node.control.status(port)[0]?.state === 'running',
+      () => node.control.reads.status(port)[0]?.restarts === 1 && node.control.reads.status(port)[0]?.state === 'running',
     );
     await (await client(port)).about();
     await (await client(port)).about();
-    expect((await node.control.metrics(port))[0]!.metrics.connections).toMatchObject({ current: 2, max: 2, total: 4 });
+    expect((await node.control.reads.metrics(port))[0]!.metrics.connections).toMatchObject({ current: 2, max: 2, total: 4 });
   });
 
   test('slows down when a worker crashes again and again', async () => {
@@ -111,7 +111,10 @@ describe('faults', () => {
     for (let round = 0; round < 4; round++) {
       const startedAt = performance.now();
       (await client(port)).crash();
-      await until('it is back', () => node.control.status(port)[0]?.restarts === round + 1 && node.control.activePorts().includes(port));
+      await until(
+        'it is back',
+        () => node.control.reads.status(port)[0]?.restarts === round + 1 && node.control.reads.activePorts().includes(port),
+      );
       times.push(performance.now() - startedAt);
     }
     expect(times[3]).toBeGreaterThan(400);
@@ -122,12 +125,12 @@ describe('faults', () => {
     node = await startTestNode({ endpoints: [{ port, host: HOST }] });
     const one = await client(port);
     const before = (await one.about()).peers;
-    await node.control.publish({ topic: 'crash', payload: new Uint8Array(), qos: 0, retain: false, namespace: 'default' });
-    await until('the restart is counted', () => node.control.health().workerRestarts === 1);
+    await node.control.clients.publish({ topic: 'crash', payload: new Uint8Array(), qos: 0, retain: false, namespace: 'default' });
+    await until('the restart is counted', () => node.control.reads.health().workerRestarts === 1);
     const after = (await one.about()).peers;
     expect(after).not.toContain(Math.min(...before));
-    expect(node.control.health().status).toBe('ok');
-    await node.control.add({ port: await freePort(), host: HOST }, context());
+    expect(node.control.reads.health().status).toBe('ok');
+    await node.control.changes.add({ port: await freePort(), host: HOST }, context());
     expect(one.isClosed).toBe(false);
   });
 
@@ -141,13 +144,13 @@ describe('faults', () => {
         { port: other, host: HOST },
       ],
     });
-    expect(node.control.activePorts()).toEqual([other]);
-    expect(node.control.status(port)).toMatchObject([{ state: 'failed', listeningSince: null }]);
-    expect(node.control.status(port)[0]?.lastError).toContain(`Port ${port} is already in use`);
-    expect(node.control.health()).toMatchObject({ status: 'degraded', endpoints: { total: 2, running: 1, failed: [{ port }] } });
+    expect(node.control.reads.activePorts()).toEqual([other]);
+    expect(node.control.reads.status(port)).toMatchObject([{ state: 'failed', listeningSince: null }]);
+    expect(node.control.reads.status(port)[0]?.lastError).toContain(`Port ${port} is already in use`);
+    expect(node.control.reads.health()).toMatchObject({ status: 'degraded', endpoints: { total: 2, running: 1, failed: [{ port }] } });
     await new Promise((resolve) => foreign.close(resolve));
-    await until('it listens', () => node.control.activePorts().length === 2);
-    expect(node.control.status(port)).toMatchObject([{ state: 'running', lastError: null }]);
+    await until('it listens', () => node.control.reads.activePorts().length === 2);
+    expect(node.control.reads.status(port)).toMatchObject([{ state: 'running', lastError: null }]);
   });
 
   test('can be moved, disabled or removed while it has failed', async () => {
@@ -155,15 +158,15 @@ describe('faults', () => {
     const foreign = createServer();
     await new Promise<void>((resolve) => foreign.listen({ port, host: HOST }, resolve));
     node = await startTestNode({ endpoints: [{ port, host: HOST }] });
-    expect(node.control.health()).toMatchObject({ status: 'failed', nats: null, endpoints: { total: 1, running: 0 } });
-    await node.control.update({ port, newPort: free }, context());
-    expect(node.control.health().status).toBe('ok');
-    await node.control.setEnabled(false, { port: free, force: true }, context());
-    expect(node.control.health().status).toBe('ok');
-    await node.control.setEnabled(true, { port: free }, context());
+    expect(node.control.reads.health()).toMatchObject({ status: 'failed', nats: null, endpoints: { total: 1, running: 0 } });
+    await node.control.changes.update({ port, newPort: free }, context());
+    expect(node.control.reads.health().status).toBe('ok');
+    await node.control.changes.setEnabled(false, { port: free, force: true }, context());
+    expect(node.control.reads.health().status).toBe('ok');
+    await node.control.changes.setEnabled(true, { port: free }, context());
     await (await client(free)).about();
-    await node.control.remove({ port: free }, context());
-    expect(node.control.list()).toEqual([]);
+    await node.control.changes.remove({ port: free }, context());
+    expect(node.control.reads.list()).toEqual([]);
     await new Promise((resolve) => foreign.close(resolve));
   });
 
@@ -171,11 +174,11 @@ describe('faults', () => {
     const [first, second] = [await freePort(), await freePort()];
     const store = openMemoryStore();
     node = await startTestNode({ endpoints: [{ port: first, host: HOST }], store });
-    expect(node.control.health()).toMatchObject({ startup: { seeded: 1, endpoints: 1 } });
+    expect(node.control.reads.health()).toMatchObject({ startup: { seeded: 1, endpoints: 1 } });
     expect(await store.history({ limit: 1 })).toMatchObject([{ action: 'seed', source: 'file', port: first }]);
     await node.stop(5_000);
     node = await startTestNode({ endpoints: [{ port: second, host: HOST }], store });
-    expect(node.control.activePorts()).toEqual([first]);
+    expect(node.control.reads.activePorts()).toEqual([first]);
     expect(node.lines.some(({ message }) => message.includes('the store wins'))).toBe(true);
   });
 
@@ -192,11 +195,11 @@ describe('faults', () => {
     const port = await freePort();
     node = await startTestNode({ endpoints: [{ port, host: HOST, id: 'a.b' }] });
     await (await client(port)).about();
-    const text = [...(await node.control.prometheus())].join('');
+    const text = [...(await node.control.reads.prometheus())].join('');
     expect(text).toContain(`fluxmq_endpoint_connections_current{port="${port}",endpoint="a.b"} 1`);
     expect(text).toContain(`fluxmq_endpoint_state{port="${port}",endpoint="a.b",state="running"} 1`);
     expect(text).toContain('nodejs_eventloop_lag_p99_seconds');
-    expect([...(await node.control.prometheus(port))].join('')).not.toContain('nodejs_');
-    expect((await node.control.resources()).threads.map(({ role }) => role)).toContain('session');
+    expect([...(await node.control.reads.prometheus(port))].join('')).not.toContain('nodejs_');
+    expect((await node.control.reads.resources()).threads.map(({ role }) => role)).toContain('session');
   });
 });

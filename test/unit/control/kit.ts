@@ -2,7 +2,7 @@
 
 import { connect, type Socket } from 'node:net';
 import type { RequestContext } from '../../../src/control/contract/requests.ts';
-import { type RunningControl, startControl } from '../../../src/control/node-control.ts';
+import { type RunningControl, startControl } from '../../../src/control/start-control.ts';
 import type { Endpoint } from '../../../src/endpoint/endpoint.ts';
 import { parseEndpoint } from '../../../src/endpoint/schema.ts';
 import type { LogFields, Logger } from '../../../src/kernel/logger.ts';

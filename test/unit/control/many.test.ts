@@ -35,10 +35,10 @@ describe('many endpoints', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const asked = (body: Record<string, unknown>) => worstTurn(() => node.control.importAll(body, context({ timeoutMs: 60_000 })));
+  const asked = (body: Record<string, unknown>) => worstTurn(() => node.control.changes.importAll(body, context({ timeoutMs: 60_000 })));
 
   test('are imported, changed, moved, planned, undone and removed in turns', async () => {
-    const plan = await worstTurn(() => node.control.plan({ action: 'import', configs: configs() }, context()));
+    const plan = await worstTurn(() => node.control.changes.plan({ action: 'import', configs: configs() }, context()));
     expect(plan.result.changes).toHaveLength(COUNT);
     const added = await asked({ configs: configs() });
     expect(added.result).toMatchObject({ added: COUNT, revision: 1 });
@@ -46,7 +46,7 @@ describe('many endpoints', () => {
     expect(changed.result).toMatchObject({ updated: COUNT, revision: 2 });
     const moved = await asked({ configs: configs({}, 1) });
     expect(moved.result).toMatchObject({ updated: COUNT, revision: 3 });
-    const undone = await worstTurn(() => node.control.rollback({ revision: 2 }, context({ timeoutMs: 60_000 })));
+    const undone = await worstTurn(() => node.control.changes.rollback({ revision: 2 }, context({ timeoutMs: 60_000 })));
     expect(undone.result.revision).toBe(4);
     const removed = await asked({ configs: [{ id: 'e0', port: FIRST_PORT }], mode: 'replace' });
     expect(removed.result).toMatchObject({ removed: COUNT - 1, revision: 5 });
@@ -55,12 +55,12 @@ describe('many endpoints', () => {
   }, 60_000);
 
   test('are read in turns', async () => {
-    await node.control.importAll({ configs: configs() }, context({ timeoutMs: 60_000 }));
-    const metrics = await worstTurn(() => node.control.metrics());
+    await node.control.changes.importAll({ configs: configs() }, context({ timeoutMs: 60_000 }));
+    const metrics = await worstTurn(() => node.control.reads.metrics());
     expect(metrics.result).toHaveLength(COUNT);
-    const text = await worstTurn(() => node.control.prometheus());
+    const text = await worstTurn(() => node.control.reads.prometheus());
     let lines = 0;
-    const health = await worstTurn(async () => node.control.health());
+    const health = await worstTurn(async () => node.control.reads.health());
     expect(health.result).toMatchObject({ status: 'ok', endpoints: { total: COUNT, running: 0 } });
     for (const piece of text.result) {
       expect(piece.length).toBeLessThan(128 * 1024);
@@ -71,24 +71,24 @@ describe('many endpoints', () => {
   }, 60_000);
 
   test('keep a change that is made while a file with them is being read', async () => {
-    await node.control.importAll({ configs: configs() }, context({ timeoutMs: 60_000 }));
-    const importing = node.control.importAll({ configs: configs({ maxConnectionSize: 7 }) }, context({ timeoutMs: 60_000 }));
+    await node.control.changes.importAll({ configs: configs() }, context({ timeoutMs: 60_000 }));
+    const importing = node.control.changes.importAll({ configs: configs({ maxConnectionSize: 7 }) }, context({ timeoutMs: 60_000 }));
     await new Promise((resolve) => setImmediate(resolve));
-    await node.control.update({ id: 'e1', wiretap: true }, context());
+    await node.control.changes.update({ id: 'e1', wiretap: true }, context());
     await importing;
-    expect(node.control.get({ id: 'e1' }).endpoint).toMatchObject({ maxConnectionSize: 7, wiretap: true });
+    expect(node.control.reads.get({ id: 'e1' }).endpoint).toMatchObject({ maxConnectionSize: 7, wiretap: true });
   }, 60_000);
 
   test('are replaced by exactly what a file says, also when one comes while it is being read', async () => {
-    await node.control.importAll({ configs: configs() }, context({ timeoutMs: 60_000 }));
-    const replacing = node.control.importAll(
+    await node.control.changes.importAll({ configs: configs() }, context({ timeoutMs: 60_000 }));
+    const replacing = node.control.changes.importAll(
       { configs: configs({ maxConnectionSize: 7 }), mode: 'replace' },
       context({ timeoutMs: 60_000 }),
     );
     await new Promise((resolve) => setImmediate(resolve));
-    await node.control.add({ id: 'late', port: FIRST_PORT + COUNT, host: '127.0.0.1', enabled: false }, context());
+    await node.control.changes.add({ id: 'late', port: FIRST_PORT + COUNT, host: '127.0.0.1', enabled: false }, context());
     await replacing;
-    expect(() => node.control.get({ id: 'late' })).toThrow('no endpoint late');
-    expect(node.control.list()).toHaveLength(COUNT);
+    expect(() => node.control.reads.get({ id: 'late' })).toThrow('no endpoint late');
+    expect(node.control.reads.list()).toHaveLength(COUNT);
   }, 60_000);
 });

@@ -53,13 +53,13 @@ async function stop(): Promise<void> {
 test('starts with the last known configuration and follows the store when that is back', async () => {
   const [port, added] = [await freePort(), await freePort()];
   const first = await start();
-  await first.control.add({ port, host: '127.0.0.1', id: 'a', maxConnectionSize: 7 }, context());
+  await first.control.changes.add({ port, host: '127.0.0.1', id: 'a', maxConnectionSize: 7 }, context());
   await stop();
   isAway = true;
   const { control, lines } = await start();
   const one = await client(port);
   expect(await one.about()).toMatchObject({ maxConnectionSize: 7 });
-  expect(control.health()).toMatchObject({
+  expect(control.reads.health()).toMatchObject({
     status: 'degraded',
     store: {
       ok: false,
@@ -67,14 +67,14 @@ test('starts with the last known configuration and follows the store when that i
       refused: ['changes', 'history'],
     },
   });
-  expect(control.list().map(({ endpoint }) => endpoint.id)).toEqual(['from-the-file', 'a']);
-  await expect(control.remove({ id: 'a' }, context())).rejects.toMatchObject({ kind: 'unavailable' });
-  await expect(control.history({ limit: 1 })).rejects.toMatchObject({ kind: 'unavailable' });
+  expect(control.reads.list().map(({ endpoint }) => endpoint.id)).toEqual(['from-the-file', 'a']);
+  await expect(control.changes.remove({ id: 'a' }, context())).rejects.toMatchObject({ kind: 'unavailable' });
+  await expect(control.reads.history({ limit: 1 })).rejects.toMatchObject({ kind: 'unavailable' });
   expect(lines.some(({ message }) => message.includes('last known configuration'))).toBe(true);
   await database.commit([put(port, { id: 'a', host: '127.0.0.1', maxConnectionSize: 3 }), put(added, { host: '127.0.0.1' })], {}, META);
   isAway = false;
-  await until('it is in step', async () => (await one.about()).maxConnectionSize === 3 && control.activePorts().includes(added));
-  expect(control.health()).toMatchObject({ status: 'ok', store: { ok: true, refused: [] } });
+  await until('it is in step', async () => (await one.about()).maxConnectionSize === 3 && control.reads.activePorts().includes(added));
+  expect(control.reads.health()).toMatchObject({ status: 'ok', store: { ok: true, refused: [] } });
   expect(lines.some(({ message }) => message.includes('the store is back'))).toBe(true);
-  await control.remove({ id: 'a' }, context());
+  await control.changes.remove({ id: 'a' }, context());
 });

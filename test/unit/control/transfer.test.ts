@@ -20,15 +20,15 @@ afterEach(async () => {
 
 test('names the key of sealed secrets that cannot be read, and takes none but from a file', async () => {
   const config = { port: await freePort(), host: '127.0.0.1', ...users(sealed) };
-  await expect(node.control.importAll({ configs: [config] }, context())).rejects.toMatchObject({
+  await expect(node.control.changes.importAll({ configs: [config] }, context())).rejects.toMatchObject({
     kind: 'invalid',
     issues: [{ path: 'configs[0].authConfig.users[0].password', message: expect.stringContaining('is sealed with key') }],
   });
-  await expect(node.control.add(config, context())).rejects.toMatchObject({
+  await expect(node.control.changes.add(config, context())).rejects.toMatchObject({
     kind: 'invalid',
     issues: [{ path: 'authConfig[0].users[0].password', message: expect.stringContaining('only an import takes one') }],
   });
-  expect(node.control.revision()).toBe(0);
+  expect(node.control.reads.revision()).toBe(0);
 });
 
 test('finds the old secret of a mask by the name of its user, and none beside another way of hashing', () => {

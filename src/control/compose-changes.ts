@@ -1,0 +1,60 @@
+/** Second part of the control plane: what changes the configuration, here and on the other nodes. */
+
+import type { Bus } from '../bus/contract.ts';
+import { ChangeRunner } from './changes/change-runner.ts';
+import { Confirmations } from './changes/confirmations.ts';
+import { EndpointManager } from './changes/endpoint-manager.ts';
+import { Rollback } from './changes/rollback.ts';
+import { ALONE } from './changes/spreader.ts';
+import { Cluster } from './cluster/cluster.ts';
+import { OwnFacts } from './cluster/own-facts.ts';
+import type { ListeningParts } from './compose-listening.ts';
+import type { ControlOptions } from './control-options.ts';
+import { HistoryKeeper } from './state/history-keeper.ts';
+import { Transfer } from './transfer/transfer.ts';
+
+export interface ChangeParts {
+  facts: OwnFacts;
+  /** null: a single node */
+  cluster: Cluster | null;
+  manager: EndpointManager;
+  rollback: Rollback;
+  transfer: Transfer;
+  confirmations: Confirmations;
+  keeper: HistoryKeeper;
+}
+
+export function composeChanges(options: ControlOptions, listening: ListeningParts): ChangeParts {
+  const { settings, version, store, sealer, logger } = options;
+  const { desired, runners, driver, reconciler } = listening;
+  const node = settings.node.name;
+  const facts = new OwnFacts({ node, version, address: settings.cluster.localAddress, desired, runners, reconciler });
+  const cluster = options.bus === null ? null : joinCluster(options, options.bus, facts, listening);
+  const changes = new ChangeRunner({
+    desired,
+    runners,
+    driver,
+    spreader: cluster ?? ALONE,
+    spreadTimeoutMs: settings.cluster.sync.timeout,
+    node,
+    logger,
+    onUnapplied: () => reconciler.wake(),
+  });
+  const keepsSecretsInClear = sealer.keyId === null && settings.store.storeType !== 'MEMORY';
+  const transfer = new Transfer({ desired, runners, changes, sealer, keepsSecretsInClear, node });
+  return {
+    facts,
+    cluster,
+    manager: new EndpointManager({ desired, runners, driver, changes, keepsSecretsInClear, node, logger }),
+    rollback: new Rollback({ desired, runners, changes, keepsSecretsInClear }),
+    transfer,
+    confirmations: new Confirmations({ desired, changes, logger }),
+    keeper: new HistoryKeeper({ store, desired, limits: settings.history, isRead: () => transfer.isReading, logger }),
+  };
+}
+
+function joinCluster({ settings, logger }: ControlOptions, bus: Bus, facts: OwnFacts, listening: ListeningParts): Cluster {
+  const { name, sync } = settings.cluster;
+  const { desired, runners, reconciler } = listening;
+  return new Cluster({ facts, desired, runners, reconciler, bus, name, retryCount: sync.retryCount, node: settings.node.name, logger });
+}

@@ -1,0 +1,70 @@
+/** Third part of the control plane: what the node says about itself, its clients and its cluster. */
+
+import { Clients } from './clients/clients.ts';
+import { Alone } from './cluster/alone.ts';
+import { NodeProbes } from './cluster/node-probes.ts';
+import { Nodes } from './cluster/nodes.ts';
+import type { ChangeParts } from './compose-changes.ts';
+import type { ListeningParts } from './compose-listening.ts';
+import type { ControlOptions } from './control-options.ts';
+import { Monitor } from './report/monitor.ts';
+import { SystemTopics } from './report/system-topics.ts';
+import { WatchHub } from './report/watch-hub.ts';
+import { Watchdog } from './workers/watchdog.ts';
+
+export interface ReportParts {
+  hub: WatchHub;
+  clients: Clients;
+  systemTopics: SystemTopics;
+  watchdog: Watchdog;
+  monitor: Monitor;
+  nodes: Nodes;
+}
+
+export function composeReport(options: ControlOptions, listening: ListeningParts, { facts, cluster, keeper }: ChangeParts): ReportParts {
+  const { settings, version, logger, linesLost } = options;
+  const { probePrefix, supervisor, collector, desired, runners, driver, reconciler, certificates } = listening;
+  const node = settings.node.name;
+  const hub = watchEvents(new WatchHub(node), listening, cluster);
+  const clients = new Clients(supervisor, node);
+  const systemTopics = new SystemTopics({ version, desired, collector, clients, logger });
+  const watchdog = new Watchdog({
+    workers: () => supervisor.workers,
+    isReplaceable: (worker) => runners.isReplaceable(worker),
+    logger,
+  });
+  const monitor = new Monitor({
+    node,
+    version,
+    storeType: settings.store.storeType,
+    desired,
+    runners,
+    reconciler,
+    supervisor,
+    watchdog,
+    hub,
+    collector,
+    clients,
+    certificates,
+    cluster,
+    keeper,
+    logger,
+    linesLost,
+  });
+  const probes = new NodeProbes(desired, runners, driver, probePrefix);
+  const view = cluster ?? new Alone(facts, desired);
+  const nodes = new Nodes({ node, probes, ownStatus: (port) => monitor.status(port), cluster, view });
+  return { hub, clients, systemTopics, watchdog, monitor, nodes };
+}
+
+/** The events of the HTTP watch; in a cluster NATS carries them too, with the result of each change. */
+function watchEvents(hub: WatchHub, { desired, runners }: ListeningParts, cluster: ChangeParts['cluster']): WatchHub {
+  desired.changed.subscribe(() => hub.configured(desired.list(), desired.revision));
+  runners.changed.subscribe((runner) => hub.look(runner));
+  runners.dropped.subscribe((id) => hub.forget(id));
+  if (cluster === null) return hub;
+  const { events } = cluster;
+  runners.changed.subscribe((runner) => events.look(runner.id));
+  hub.subscribe(null, { onEvent: (event) => events.watched(event), onEnd: () => {} });
+  return hub;
+}

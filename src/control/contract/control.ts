@@ -1,0 +1,15 @@
+/** What the admin API may ask the node, over HTTP or by messages: five interfaces, of which a route takes those that it needs. */
+
+import type { ChangeRequests } from './change-requests.ts';
+import type { ClientRequests } from './client-requests.ts';
+import type { ClusterReads } from './cluster-reads.ts';
+import type { EventWatch } from './event-watch.ts';
+import type { NodeReads } from './node-reads.ts';
+
+export interface Control {
+  readonly changes: ChangeRequests;
+  readonly reads: NodeReads;
+  readonly cluster: ClusterReads;
+  readonly clients: ClientRequests;
+  readonly watch: EventWatch;
+}

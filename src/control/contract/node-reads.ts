@@ -1,0 +1,26 @@
+/** The reads that this node answers by itself: its configuration, states and numbers. */
+
+import type { HistoryQuery, HistoryRow } from '../../storage/contract.ts';
+import type { EndpointMetrics, EndpointStatus, EndpointView, HealthAnswer, ResourcesAnswer } from './answers.ts';
+import type { EndpointKey } from './requests.ts';
+
+export interface NodeReads {
+  readonly node: string;
+  readonly version: string;
+  list(): EndpointView[];
+  /** newest revision of the whole configuration that this node knows; the ETag of the list (a removal moves it too) */
+  revision(): number;
+  /** ports that are listening now on this node */
+  activePorts(): number[];
+  /** @throws FluxError `not-found` */
+  get(key: EndpointKey): EndpointView;
+  /** all endpoints without `port`, on this node */
+  status(port?: number): EndpointStatus[];
+  metrics(port?: number): Promise<EndpointMetrics[]>;
+  /** Prometheus text, in pieces that are made while they are read: with `port` of one endpoint, else of the whole node with process metrics */
+  prometheus(port?: number): Promise<Iterable<string>>;
+  /** @throws FluxError `unavailable` */
+  history(query: HistoryQuery): Promise<HistoryRow[]>;
+  health(): HealthAnswer;
+  resources(): Promise<ResourcesAnswer>;
+}

@@ -1,0 +1,31 @@
+/** What the control plane needs from its node. */
+
+import type { Bus } from '../bus/contract.ts';
+import type { Logger } from '../kernel/logger.ts';
+import type { Settings } from '../settings/settings.ts';
+import type { EndpointStore } from '../storage/contract.ts';
+import type { Sealer } from '../storage/sealed/sealer.ts';
+import type { LinesLost } from './log/log.ts';
+
+/** Built files of the threads. */
+export interface WorkerUrls {
+  endpoint: URL;
+  session: URL;
+  access: URL;
+}
+
+export interface ControlOptions {
+  settings: Settings;
+  version: string;
+  store: EndpointStore;
+  /** null: a single node */
+  bus: Bus | null;
+  /** seals secrets in files that leave the node */
+  sealer: Sealer;
+  /** other processes may write to the store */
+  isStoreShared: boolean;
+  workerUrls: WorkerUrls;
+  logger: Logger;
+  /** lost log lines since the start */
+  linesLost: () => LinesLost;
+}

@@ -1,0 +1,42 @@
+/** Answers reads of this node from the configuration in memory, the listeners, the store and the monitor. */
+
+import type { EndpointStore, StoredEndpoint } from '../storage/contract.ts';
+import type { ListeningParts } from './compose-listening.ts';
+import type { ReportParts } from './compose-report.ts';
+import type { EndpointView, HealthAnswer } from './contract/answers.ts';
+import type { NodeReads } from './contract/node-reads.ts';
+
+export interface NodeReadsOptions {
+  node: string;
+  version: string;
+  store: EndpointStore;
+  startup: NonNullable<HealthAnswer['startup']>;
+}
+
+export function nodeReads(
+  { node, version, store, startup }: NodeReadsOptions,
+  { desired, runners }: ListeningParts,
+  { monitor }: ReportParts,
+): NodeReads {
+  return {
+    node,
+    version,
+    list: () => desired.list().map(toView),
+    revision: () => desired.revision,
+    activePorts: () =>
+      desired
+        .list()
+        .flatMap(({ endpoint: { id, port, enabled } }) => (enabled && runners.peek(id)?.listensOn(port) === true ? [port] : [])),
+    get: (key) => toView(desired.find(key)),
+    status: (port) => monitor.status(port),
+    metrics: (port) => monitor.metrics(port),
+    prometheus: (port) => monitor.prometheus(port),
+    history: (query) => store.history(query),
+    health: () => monitor.health(startup),
+    resources: () => monitor.resources(),
+  };
+}
+
+function toView({ endpoint, revision }: StoredEndpoint): EndpointView {
+  return { endpoint, revision };
+}

@@ -1,0 +1,102 @@
+/** Starts and stops the control plane of a node, which answers the requests of the admin API. */
+
+import { steadyNow } from '../kernel/clock.ts';
+import { Deadline } from '../kernel/deadline.ts';
+import { changeRequests } from './change-requests.ts';
+import { type ChangeParts, composeChanges } from './compose-changes.ts';
+import { composeListening, type ListeningParts } from './compose-listening.ts';
+import { composeReport, type ReportParts } from './compose-report.ts';
+import type { Control } from './contract/control.ts';
+import type { ControlOptions } from './control-options.ts';
+import { SHUTDOWN } from './listening/drain-order.ts';
+import { nodeReads } from './node-reads.ts';
+import { recommendQueueMigration } from './probe/queue-migration.ts';
+
+export interface RunningControl {
+  control: Control;
+  /** Announces the port of this node's admin API to the other nodes. */
+  announceAdmin(port: number): void;
+  /** Checks the certificate files of endpoints now. @returns a text for each change */
+  reload(): Promise<string[]>;
+  /** Drains and ends every thread. @returns true when all threads ended in order within `timeoutMs` */
+  stop(timeoutMs: number): Promise<boolean>;
+}
+
+/** Longest wait for the first opening of all endpoints; the runners keep trying those that are not up. */
+const START_TIMEOUT_MS = 30_000;
+
+/**
+ * Starts threads and endpoints. Resolves when each endpoint was tried once.
+ * @throws FluxError when the store cannot be read or the session worker cannot start; no thread is left behind then
+ */
+export async function startControl(options: ControlOptions): Promise<RunningControl> {
+  const startedAt = steadyNow();
+  const listening = composeListening(options);
+  const changes = composeChanges(options, listening);
+  const report = composeReport(options, listening, changes);
+  const stop = (timeoutMs: number) => stopAll(timeoutMs, listening, changes, report);
+  try {
+    const seeded = await startAll(options, listening, changes);
+    const startup = { durationMs: Math.round(steadyNow() - startedAt), seeded, endpoints: listening.desired.list().length };
+    const { version, store } = options;
+    const control: Control = {
+      changes: changeRequests(listening, changes),
+      reads: nodeReads({ node: options.settings.node.name, version, store, startup }, listening, report),
+      cluster: report.nodes,
+      clients: report.clients,
+      watch: report.hub,
+    };
+    const announceAdmin = (port: number) => {
+      changes.facts.adminPort = port;
+    };
+    return { control, announceAdmin, reload: () => listening.certificates.lookNow(), stop };
+  } catch (error) {
+    await stop(START_TIMEOUT_MS);
+    throw error;
+  }
+}
+
+/** @returns the number of endpoints that were written from the configuration file to an empty store */
+async function startAll(
+  { settings, logger }: ControlOptions,
+  { supervisor, desired, reconciler }: ListeningParts,
+  { manager, confirmations }: ChangeParts,
+): Promise<number> {
+  // The session worker starts while the store is read. Endpoint workers start beside it, and are used only when it is up.
+  const sessionUp = supervisor.start();
+  sessionUp.catch(() => {});
+  await desired.load();
+  const away = desired.storeError;
+  if (away !== null) logger.error('ConfigSync: started with the last known configuration, because the store is away', { reason: away });
+  const seeded = away === null ? await desired.onNewest(() => manager.seed(settings.endpoints, settings.areEndpointsGiven)) : 0;
+  if (away === null) await confirmations.undoOverdue();
+  await Promise.all([sessionUp, manager.startAll(new Deadline(START_TIMEOUT_MS)), recommendQueueMigration(logger)]);
+  reconciler.start();
+  confirmations.start();
+  return seeded;
+}
+
+async function stopAll(
+  timeoutMs: number,
+  { access, supervisor, runners, reconciler, certificates }: ListeningParts,
+  { cluster, confirmations, keeper }: ChangeParts,
+  { hub, systemTopics, watchdog, monitor }: ReportParts,
+): Promise<boolean> {
+  cluster?.close();
+  monitor.close();
+  watchdog.close();
+  systemTopics.close();
+  hub.close();
+  const deadline = new Deadline(timeoutMs);
+  await deadline.reaches(Promise.all([reconciler.close(), confirmations.close(), certificates.close(), keeper.close()]));
+  const stopped = Promise.all(
+    runners.all().map(async (runner) => {
+      const { drained } = await runner.stop(SHUTDOWN);
+      await drained;
+    }),
+  );
+  await new Deadline(Math.ceil(timeoutMs * 0.7)).reaches(stopped);
+  const inOrder = await supervisor.stop(deadline.leftMs);
+  await access.close();
+  return inOrder;
+}
