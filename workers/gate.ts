@@ -92,7 +92,8 @@ export class Gate {
     const { slots } = context;
     this.limits.addHeld(bytes - slots[SLOT.heldBytes]!);
     slots[SLOT.heldBytes] = bytes;
-    context.isOverShare = this.limits.heldBytes > budgetBytes * ENDPOINT_PART;
+    context.shareBytes = budgetBytes * ENDPOINT_PART;
+    context.wasOverShare = this.limits.heldBytes > context.shareBytes;
   }
 
   /** Returns the place of a connection that has gone. */

@@ -143,7 +143,12 @@ export class MemoryBudget {
 
   /** True while no new client is let in and no large work begins. */
   get isTight(): boolean {
-    return this.#isStrained || this.#others + this.heldBytes > this.budgetBytes * TIGHT_PART;
+    if (this.#isStrained) return true;
+    const allowed = this.budgetBytes * TIGHT_PART;
+    if (this.#others + this.heldBytes <= allowed) return false;
+    // The others may have freed memory since the last sweep: nobody is refused for what is already gone.
+    this.#look();
+    return this.#others + this.heldBytes > allowed;
   }
 
   /**

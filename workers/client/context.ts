@@ -50,8 +50,10 @@ export class EndpointContext {
   #isTapped: boolean;
   readonly slots: Float64Array;
   readonly limits: SharedLimits;
-  /** true when its clients hold more of the node's memory than one endpoint may; set by the sweep */
-  isOverShare = false;
+  /** bytes of the node's memory that its clients may hold; set by the sweep */
+  shareBytes = Number.POSITIVE_INFINITY;
+  /** true when its clients held more at the last sweep */
+  wasOverShare = false;
   /** connections that did not begin with CONNECT */
   readonly strangers = new Unlogged();
 
@@ -74,6 +76,11 @@ export class EndpointContext {
 
   count(counter: CounterName, by = 1): void {
     this.slots[SLOT[counter]]! += by;
+  }
+
+  /** True while its clients hold more of the node's memory than one endpoint may. Other workers may have freed some since the sweep. */
+  get isOverShare(): boolean {
+    return this.wasOverShare && this.limits.heldBytes > this.shareBytes;
   }
 
   update(config: EndpointRuntimeConfig): void {

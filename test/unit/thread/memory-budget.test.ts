@@ -67,6 +67,15 @@ test('nobody new is let in over nine tenths of it, nor with a heap that is nearl
   expect(one.isTight).toBe(false);
 });
 
+test('memory that another thread has freed is free at once, before the next sweep of this one', () => {
+  const { one, other } = scene();
+  other.sweep(95 * MIB);
+  one.sweep(0);
+  expect(one.isTight).toBe(true);
+  other.sweep(0);
+  expect(one.isTight).toBe(false);
+});
+
 test('a thread that has ended holds nothing, and its slot is given to another', () => {
   const { one, node } = scene();
   expect([node.takeSlot(), node.takeSlot()]).toEqual([0, 1]);
