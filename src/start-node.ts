@@ -1,8 +1,8 @@
 /** A whole node in this process: opens store, bus, control plane and admin API in this order, and closes bus and store last. */
 
-import { OPERATIONS } from './admin/messages/operations.ts';
+import { OPERATIONS } from './admin/bus/operations.ts';
 import { type AdminServer, startAdmin, tryAdmin } from './admin/server.ts';
-import type { Bus, Serving } from './bus/contract.ts';
+import type { Bus, Serving } from './bus/bus.ts';
 import { subjectsOf } from './bus/subjects.ts';
 import type { Control } from './control/contract/control.ts';
 import type { WorkerUrls } from './control/control-options.ts';

@@ -3,7 +3,7 @@
 import { steadyNow } from '../src/kernel/clock.ts';
 import { pause } from '../src/kernel/deadline.ts';
 import { Pace } from '../src/kernel/turns/pace.ts';
-import type { Drain } from '../src/thread/messages.ts';
+import type { Drain } from '../src/thread/commands.ts';
 import type { Client } from './client/client.ts';
 
 /** A little longer than the listener's deadline, which cuts off a client that does not read its end. */

@@ -8,7 +8,7 @@ import { CONNECTION_ERRORS, SLOT } from '../src/metrics/counters.ts';
 import { loopDelay } from '../src/metrics/loop-delay.ts';
 import { Unlogged } from '../src/metrics/unlogged.ts';
 import { REASON } from '../src/mqtt/reason-codes.ts';
-import type { Drain, Drained, EndpointMemory, EndpointRuntimeConfig } from '../src/thread/messages.ts';
+import type { Drain, Drained, EndpointMemory, EndpointRuntimeConfig } from '../src/thread/commands.ts';
 import type { TlsMaterial } from '../src/thread/tls-material.ts';
 import { Client, type ClientHooks } from './client/client.ts';
 import { EndpointContext, type WorkerContext } from './client/context.ts';

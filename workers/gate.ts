@@ -7,7 +7,7 @@ import type { Logger } from '../src/kernel/logger.ts';
 import { AddressTable, NO_SLOT } from '../src/metrics/address-table.ts';
 import { type CounterName, SLOT } from '../src/metrics/counters.ts';
 import { SharedLimits } from '../src/metrics/shared-limits.ts';
-import type { EndpointMemory } from '../src/thread/messages.ts';
+import type { EndpointMemory } from '../src/thread/commands.ts';
 import type { EndpointContext } from './client/context.ts';
 import { type Admission, PLACE, type Refusal } from './connection.ts';
 

@@ -4,8 +4,8 @@ import { performance } from 'node:perf_hooks';
 import { getHeapStatistics } from 'node:v8';
 import { crossing } from '../src/metrics/crossing.ts';
 import { loopDelay } from '../src/metrics/loop-delay.ts';
+import type { ThreadUsage } from '../src/thread/commands.ts';
 import type { HeapUse } from '../src/thread/memory-budget.ts';
-import type { ThreadUsage } from '../src/thread/messages.ts';
 
 /** The heap of this thread, and the size at which V8 ends the thread. */
 export function heapUse(): HeapUse {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { BusSettings } from '../../src/bus/settings.ts';
 import { parseEndpoint } from '../../src/endpoint/schema.ts';
 import { readDatabaseUrl } from '../../src/kernel/input/database-url.ts';
-import type { HistoryRow } from '../../src/storage/contract.ts';
+import type { HistoryRow } from '../../src/storage/endpoint-store.ts';
 import { openStore, type StoreSettings } from '../../src/storage/open-store.ts';
 import { startBroker } from '../../test/kit/broker.ts';
 

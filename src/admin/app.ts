@@ -11,6 +11,8 @@ import { FluxError } from '../kernel/errors.ts';
 import { Upload } from '../kernel/input/upload.ts';
 import type { Logger } from '../kernel/logger.ts';
 import type { Settings } from '../settings/settings.ts';
+import type { BusRequest } from './bus/bus-request.ts';
+import { actorOf, parametersOf } from './bus/read-request.ts';
 import { HttpError, toFailure, toResponse } from './http/envelope.ts';
 import { addSecurityHeaders, refuseForeign } from './http/guard.ts';
 import { describeApi } from './http/openapi.ts';
@@ -31,10 +33,8 @@ import {
 } from './http/request.ts';
 import type { Call, Reply, Route } from './http/route.ts';
 import { parseOrRefuse } from './http/validation.ts';
-import type { Login } from './login/contract.ts';
+import type { Login } from './login/identity.ts';
 import { LoginDesk } from './login/login.ts';
-import type { Message } from './messages/contract.ts';
-import { actorOf, parametersOf } from './messages/read-message.ts';
 import { changeRoutes } from './routes/changes.ts';
 import { clusterRoutes } from './routes/cluster.ts';
 import { docsRoutes } from './routes/docs.ts';
@@ -58,8 +58,8 @@ export interface AppOptions {
 interface Bindings {
   /** from @hono/node-server */
   incoming?: { httpVersion?: string; socket: { remoteAddress?: string | undefined } };
-  /** from the message desk: the request is this message instead of HTTP */
-  message?: Message;
+  /** from the bus desk: the request came over the bus instead of HTTP */
+  busRequest?: BusRequest;
 }
 
 interface Env {
@@ -123,7 +123,7 @@ export function createApp(options: AppOptions): AdminApp {
     if (settings.http.accessLog) logAccess(logger, context, started);
   });
   app.use(async (context, next) => {
-    if (messageOf(context) === undefined && !isProbe(routes, context)) {
+    if (busRequestOf(context) === undefined && !isProbe(routes, context)) {
       const { method, headers } = context.req.raw;
       const needsHost = bindingsOf(context)?.incoming?.httpVersion === '1.1';
       refuseForeign({ method, headers, host: context.get('forwarded').host, needsHost }, desk.required);
@@ -157,28 +157,28 @@ export function createApp(options: AppOptions): AdminApp {
 
 async function answer(route: Route, context: Context<Env>, options: AppOptions, desk: LoginDesk): Promise<Response> {
   const { req } = context;
-  const message = messageOf(context);
+  const busRequest = busRequestOf(context);
   const { address } = context.get('forwarded');
-  if (message === undefined && route.access !== 'public') {
+  if (busRequest === undefined && route.access !== 'public') {
     const login = await desk.identify(req.header('authorization'), address);
     context.set('login', login);
     if (route.access === 'admin' && login.role !== 'admin') throw new FluxError('forbidden', 'The role viewer may only read');
   }
   const refusals = new Refusals();
-  const parameters = message === undefined ? new URL(req.url).searchParams : parametersOf(message, route.body === null);
+  const parameters = busRequest === undefined ? new URL(req.url).searchParams : parametersOf(busRequest, route.body === null);
   const { query, timeoutMs, confirmWithinMs, spread } = readQuery(route, parameters, refusals);
   const condition = refusals.of(() => parseIfMatch(route.change ? headerOf(context, 'if-match') : undefined), {
     revision: null,
     mustExist: false,
   });
   const reason = refusals.of(() => parseReason(route.change ? headerOf(context, 'x-reason') : undefined), null);
-  const actor = message === undefined ? (context.get('login')?.name ?? 'local') : refusals.of(() => actorOf(message), '');
+  const actor = busRequest === undefined ? (context.get('login')?.name ?? 'local') : refusals.of(() => actorOf(busRequest), '');
   refusals.throwIfAny();
   const body = route.body === null ? {} : await readBody(context, route, uploadFolder(options.settings));
   const call: Call = {
     context: {
       actor,
-      source: message === undefined ? 'http' : 'nats',
+      source: busRequest === undefined ? 'http' : 'nats',
       requestId: context.get('requestId'),
       reason,
       expectedRevision: condition.revision,
@@ -188,7 +188,7 @@ async function answer(route: Route, context: Context<Env>, options: AppOptions, 
     },
     mustExist: condition.mustExist,
     ifNoneMatch: headerOf(context, 'if-none-match') ?? null,
-    isAdmin: message !== undefined || context.get('login')?.role === 'admin',
+    isAdmin: busRequest !== undefined || context.get('login')?.role === 'admin',
     lastEventId: headerOf(context, 'last-event-id') ?? null,
     address,
     root: rootOf(context),
@@ -203,8 +203,8 @@ function bindingsOf(context: Context<Env>): Bindings | undefined {
   return context.env;
 }
 
-function messageOf(context: Context<Env>): Message | undefined {
-  return bindingsOf(context)?.message;
+function busRequestOf(context: Context<Env>): BusRequest | undefined {
+  return bindingsOf(context)?.busRequest;
 }
 
 /** Address of the socket's other end; null without a socket. */
@@ -214,9 +214,9 @@ function peerOf(bindings: Bindings | undefined): string | null {
 
 /** A header with one character for each byte, as the HTTP library delivers it. */
 function headerOf(context: Context<Env>, name: string): string | undefined {
-  const message = messageOf(context);
-  if (message === undefined) return context.req.header(name);
-  const value = message.headers.get(name);
+  const busRequest = busRequestOf(context);
+  if (busRequest === undefined) return context.req.header(name);
+  const value = busRequest.headers.get(name);
   return value === undefined ? undefined : Buffer.from(value).toString('latin1');
 }
 
@@ -226,10 +226,12 @@ function uploadFolder({ store }: Settings): string {
 }
 
 async function readBody(context: Context<Env>, route: Route, folder: string): Promise<Record<string, unknown> | Upload> {
-  const message = messageOf(context);
+  const busRequest = busRequestOf(context);
   if (route.file === undefined)
-    return message === undefined ? readJsonObject(context.req.raw, route.bodyMaxBytes) : parseJsonObject(message.body, route.bodyMaxBytes);
-  const bytes = message === undefined ? streamBody(context.req.raw, route.bodyMaxBytes ?? 0) : [message.body];
+    return busRequest === undefined
+      ? readJsonObject(context.req.raw, route.bodyMaxBytes)
+      : parseJsonObject(busRequest.body, route.bodyMaxBytes);
+  const bytes = busRequest === undefined ? streamBody(context.req.raw, route.bodyMaxBytes ?? 0) : [busRequest.body];
   const upload = await Upload.take(bytes, folder);
   if (route.file === 'upload') return upload;
   try {
@@ -304,8 +306,8 @@ function rootOf(context: Context<Env>): string {
 }
 
 function logAccess(logger: Logger, context: Context<Env>, started: number): void {
-  const message = messageOf(context);
-  const what = message === undefined ? `HTTP ${context.req.method} ${context.req.path}` : `NATS ${message.name}`;
+  const busRequest = busRequestOf(context);
+  const what = busRequest === undefined ? `HTTP ${context.req.method} ${context.req.path}` : `NATS ${busRequest.name}`;
   logger.info(`${what} ${context.res.status}`, {
     requestId: context.get('requestId'),
     actor: context.get('login')?.name ?? null,

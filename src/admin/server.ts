@@ -18,10 +18,10 @@ import { isLoopbackHost } from '../kernel/address.ts';
 import { FluxError } from '../kernel/errors.ts';
 import { bindFailure } from '../kernel/system/bind-failure.ts';
 import { type AdminApp, type AppOptions, createApp } from './app.ts';
+import { BusDesk } from './bus/bus-desk.ts';
+import type { BusAnswer, BusRequest } from './bus/bus-request.ts';
 import { JSON_TYPE, toResponse } from './http/envelope.ts';
 import { Sockets } from './http/sockets.ts';
-import type { Message, MessageAnswer } from './messages/contract.ts';
-import { MessageDesk } from './messages/message-desk.ts';
 
 /** Time for a client to send its headers, milliseconds. */
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -42,8 +42,8 @@ const CLOSE_POLL_MS = 20;
 export interface AdminServer {
   /** the bound port, also when the settings say 0 */
   port: number;
-  /** Answers a message from a bus like an HTTP request; never fails. */
-  answer(message: Message): Promise<MessageAnswer>;
+  /** Answers a request from the bus like an HTTP request; never fails. */
+  answer(request: BusRequest): Promise<BusAnswer>;
   /** Checks its certificate files now. @returns a text for each change */
   reload(): Promise<string[]>;
   /** Stops accepting, gives requests under way 3 s to end, then cuts them. Idempotent. */
@@ -97,10 +97,10 @@ export async function startAdmin(options: AppOptions): Promise<AdminServer> {
   if (server instanceof TlsServer) tls?.follow((changed) => server.setSecureContext(changed));
   server.on('error', (error) => options.logger.error('Admin API server failed', { error: error.message }));
   let closing: Promise<void> | null = null;
-  const desk = new MessageDesk(app);
+  const desk = new BusDesk(app);
   return {
     port: (server.address() as AddressInfo).port,
-    answer: (message) => desk.answer(message),
+    answer: (request) => desk.answer(request),
     reload: async () => (await tls?.lookNow()) ?? [],
     close: () => {
       tls?.close();

@@ -1,6 +1,6 @@
 /** Second part of the control plane: what changes the configuration, here and on the other nodes. */
 
-import type { Bus } from '../bus/contract.ts';
+import type { Bus } from '../bus/bus.ts';
 import { ChangeRunner } from './changes/change-runner.ts';
 import { Confirmations } from './changes/confirmations.ts';
 import { EndpointManager } from './changes/endpoint-manager.ts';
@@ -26,13 +26,13 @@ export interface ChangeParts {
 
 export function composeChanges(options: ControlOptions, listening: ListeningParts): ChangeParts {
   const { settings, version, store, sealer, logger } = options;
-  const { desired, runners, driver, reconciler } = listening;
+  const { desired, supervisors, driver, reconciler } = listening;
   const node = settings.node.name;
-  const facts = new OwnFacts({ node, version, address: settings.cluster.localAddress, desired, runners, reconciler });
+  const facts = new OwnFacts({ node, version, address: settings.cluster.localAddress, desired, supervisors, reconciler });
   const cluster = options.bus === null ? null : joinCluster(options, options.bus, facts, listening);
   const changes = new ChangeRunner({
     desired,
-    runners,
+    supervisors,
     driver,
     spreader: cluster ?? ALONE,
     spreadTimeoutMs: settings.cluster.sync.timeout,
@@ -41,12 +41,12 @@ export function composeChanges(options: ControlOptions, listening: ListeningPart
     onUnapplied: () => reconciler.wake(),
   });
   const keepsSecretsInClear = sealer.keyId === null && settings.store.storeType !== 'MEMORY';
-  const transfer = new Transfer({ desired, runners, changes, sealer, keepsSecretsInClear, node });
+  const transfer = new Transfer({ desired, supervisors, changes, sealer, keepsSecretsInClear, node });
   return {
     facts,
     cluster,
-    manager: new EndpointManager({ desired, runners, driver, changes, keepsSecretsInClear, node, logger }),
-    rollback: new Rollback({ desired, runners, changes, keepsSecretsInClear }),
+    manager: new EndpointManager({ desired, supervisors, driver, changes, keepsSecretsInClear, node, logger }),
+    rollback: new Rollback({ desired, supervisors, changes, keepsSecretsInClear }),
     transfer,
     confirmations: new Confirmations({ desired, changes, logger }),
     keeper: new HistoryKeeper({ store, desired, limits: settings.history, isRead: () => transfer.isReading, logger }),
@@ -55,6 +55,6 @@ export function composeChanges(options: ControlOptions, listening: ListeningPart
 
 function joinCluster({ settings, logger }: ControlOptions, bus: Bus, facts: OwnFacts, listening: ListeningParts): Cluster {
   const { name, sync } = settings.cluster;
-  const { desired, runners, reconciler } = listening;
-  return new Cluster({ facts, desired, runners, reconciler, bus, name, retryCount: sync.retryCount, node: settings.node.name, logger });
+  const { desired, supervisors, reconciler } = listening;
+  return new Cluster({ facts, desired, supervisors, reconciler, bus, name, retryCount: sync.retryCount, node: settings.node.name, logger });
 }

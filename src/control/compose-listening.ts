@@ -5,12 +5,12 @@ import { MetricsCollector } from '../metrics/collect.ts';
 import type { ControlOptions } from './control-options.ts';
 import { CertificateWatch } from './listening/certificate-watch.ts';
 import { Driver } from './listening/driver.ts';
+import { EndpointSupervisors } from './listening/endpoint-supervisors.ts';
 import { Reconciler } from './listening/reconciler.ts';
-import { Runners } from './listening/runners.ts';
 import { newProbePrefix } from './probe/mqtt-probe.ts';
-import { Desired } from './state/desired.ts';
+import { DesiredState } from './state/desired-state.ts';
 import { type AccessPool, openAccessPool } from './workers/access-pool.ts';
-import { Supervisor } from './workers/supervisor.ts';
+import { ThreadSupervisor } from './workers/thread-supervisor.ts';
 
 const VERIFY_TIMEOUT_MS = 10_000;
 
@@ -18,10 +18,10 @@ export interface ListeningParts {
   access: AccessPool;
   /** by which workers know a health check */
   probePrefix: string;
-  supervisor: Supervisor;
+  threads: ThreadSupervisor;
   collector: MetricsCollector;
-  desired: Desired;
-  runners: Runners;
+  desired: DesiredState;
+  supervisors: EndpointSupervisors;
   driver: Driver;
   reconciler: Reconciler;
   certificates: CertificateWatch;
@@ -32,7 +32,7 @@ export function composeListening({ settings, version, store, isStoreShared, work
   const { node, auth, acl } = settings;
   const access = openAccessPool({ url: workerUrls.access, threads: availableParallelism(), timeoutMs: VERIFY_TIMEOUT_MS, logger });
   const probePrefix = newProbePrefix();
-  const supervisor = new Supervisor({
+  const threads = new ThreadSupervisor({
     node: node.name,
     version,
     dataPath: settings.store.storeType === 'MEMORY' ? null : settings.store.local.dataPath,
@@ -43,11 +43,11 @@ export function composeListening({ settings, version, store, isStoreShared, work
     questions: { 'access.verify': (job) => access.verify(job) },
   });
   const collector = new MetricsCollector();
-  const desired = new Desired(store, node.name);
-  const runners = new Runners(supervisor, collector, logger);
-  const driver = new Driver(runners, { auth, acl, bindAddress: node.bindAddress }, logger);
+  const desired = new DesiredState(store, node.name);
+  const supervisors = new EndpointSupervisors(threads, collector, logger);
+  const driver = new Driver(supervisors, { auth, acl, bindAddress: node.bindAddress }, logger);
   const { interval: intervalMs, enabled: isPeriodic } = settings.cluster.sync;
-  const reconciler = new Reconciler({ desired, driver, runners, logger, intervalMs, isPeriodic, isShared: isStoreShared });
-  const certificates = new CertificateWatch({ runners, isLocked: (id) => desired.isLocked(id), logger });
-  return { access, probePrefix, supervisor, collector, desired, runners, driver, reconciler, certificates };
+  const reconciler = new Reconciler({ desired, driver, supervisors, logger, intervalMs, isPeriodic, isShared: isStoreShared });
+  const certificates = new CertificateWatch({ supervisors, isLocked: (id) => desired.isLocked(id), logger });
+  return { access, probePrefix, threads, collector, desired, supervisors, driver, reconciler, certificates };
 }

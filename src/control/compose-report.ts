@@ -23,14 +23,14 @@ export interface ReportParts {
 
 export function composeReport(options: ControlOptions, listening: ListeningParts, { facts, cluster, keeper }: ChangeParts): ReportParts {
   const { settings, version, logger, linesLost } = options;
-  const { probePrefix, supervisor, collector, desired, runners, driver, reconciler, certificates } = listening;
+  const { probePrefix, threads, collector, desired, supervisors, driver, reconciler, certificates } = listening;
   const node = settings.node.name;
   const hub = watchEvents(new WatchHub(node), listening, cluster);
-  const clients = new Clients(supervisor, node);
+  const clients = new Clients(threads, node);
   const systemTopics = new SystemTopics({ version, desired, collector, clients, logger });
   const watchdog = new Watchdog({
-    workers: () => supervisor.workers,
-    isReplaceable: (worker) => runners.isReplaceable(worker),
+    workers: () => threads.workers,
+    isReplaceable: (worker) => supervisors.isReplaceable(worker),
     logger,
   });
   const monitor = new Monitor({
@@ -38,9 +38,9 @@ export function composeReport(options: ControlOptions, listening: ListeningParts
     version,
     storeType: settings.store.storeType,
     desired,
-    runners,
+    supervisors,
     reconciler,
-    supervisor,
+    threads,
     watchdog,
     hub,
     collector,
@@ -51,20 +51,20 @@ export function composeReport(options: ControlOptions, listening: ListeningParts
     logger,
     linesLost,
   });
-  const probes = new NodeProbes(desired, runners, driver, probePrefix);
+  const probes = new NodeProbes(desired, supervisors, driver, probePrefix);
   const view = cluster ?? new Alone(facts, desired);
   const nodes = new Nodes({ node, probes, ownStatus: (port) => monitor.status(port), cluster, view });
   return { hub, clients, systemTopics, watchdog, monitor, nodes };
 }
 
 /** The events of the HTTP watch; in a cluster NATS carries them too, with the result of each change. */
-function watchEvents(hub: WatchHub, { desired, runners }: ListeningParts, cluster: ChangeParts['cluster']): WatchHub {
+function watchEvents(hub: WatchHub, { desired, supervisors }: ListeningParts, cluster: ChangeParts['cluster']): WatchHub {
   desired.changed.subscribe(() => hub.configured(desired.list(), desired.revision));
-  runners.changed.subscribe((runner) => hub.look(runner));
-  runners.dropped.subscribe((id) => hub.forget(id));
+  supervisors.changed.subscribe((supervisor) => hub.look(supervisor));
+  supervisors.dropped.subscribe((id) => hub.forget(id));
   if (cluster === null) return hub;
   const { events } = cluster;
-  runners.changed.subscribe((runner) => events.look(runner.id));
+  supervisors.changed.subscribe((supervisor) => events.look(supervisor.id));
   hub.subscribe(null, { onEvent: (event) => events.watched(event), onEnd: () => {} });
   return hub;
 }

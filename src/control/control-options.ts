@@ -1,9 +1,9 @@
 /** What the control plane needs from its node. */
 
-import type { Bus } from '../bus/contract.ts';
+import type { Bus } from '../bus/bus.ts';
 import type { Logger } from '../kernel/logger.ts';
 import type { Settings } from '../settings/settings.ts';
-import type { EndpointStore } from '../storage/contract.ts';
+import type { EndpointStore } from '../storage/endpoint-store.ts';
 import type { Sealer } from '../storage/sealed/sealer.ts';
 import type { LinesLost } from './log/log.ts';
 

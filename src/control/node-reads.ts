@@ -1,6 +1,6 @@
 /** Answers reads of this node from the configuration in memory, the listeners, the store and the monitor. */
 
-import type { EndpointStore, StoredEndpoint } from '../storage/contract.ts';
+import type { EndpointStore, StoredEndpoint } from '../storage/endpoint-store.ts';
 import type { ListeningParts } from './compose-listening.ts';
 import type { ReportParts } from './compose-report.ts';
 import type { EndpointView, HealthAnswer } from './contract/answers.ts';
@@ -15,7 +15,7 @@ export interface NodeReadsOptions {
 
 export function nodeReads(
   { node, version, store, startup }: NodeReadsOptions,
-  { desired, runners }: ListeningParts,
+  { desired, supervisors }: ListeningParts,
   { monitor }: ReportParts,
 ): NodeReads {
   return {
@@ -26,7 +26,7 @@ export function nodeReads(
     activePorts: () =>
       desired
         .list()
-        .flatMap(({ endpoint: { id, port, enabled } }) => (enabled && runners.peek(id)?.listensOn(port) === true ? [port] : [])),
+        .flatMap(({ endpoint: { id, port, enabled } }) => (enabled && supervisors.peek(id)?.listensOn(port) === true ? [port] : [])),
     get: (key) => toView(desired.find(key)),
     status: (port) => monitor.status(port),
     metrics: (port) => monitor.metrics(port),

@@ -22,7 +22,7 @@ export interface RunningControl {
   stop(timeoutMs: number): Promise<boolean>;
 }
 
-/** Longest wait for the first opening of all endpoints; the runners keep trying those that are not up. */
+/** Longest wait for the first opening of all endpoints; the supervisors keep trying those that are not up. */
 const START_TIMEOUT_MS = 30_000;
 
 /**
@@ -59,11 +59,11 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
 /** @returns the number of endpoints that were written from the configuration file to an empty store */
 async function startAll(
   { settings, logger }: ControlOptions,
-  { supervisor, desired, reconciler }: ListeningParts,
+  { threads, desired, reconciler }: ListeningParts,
   { manager, confirmations }: ChangeParts,
 ): Promise<number> {
   // The session worker starts while the store is read. Endpoint workers start beside it, and are used only when it is up.
-  const sessionUp = supervisor.start();
+  const sessionUp = threads.start();
   sessionUp.catch(() => {});
   await desired.load();
   const away = desired.storeError;
@@ -78,7 +78,7 @@ async function startAll(
 
 async function stopAll(
   timeoutMs: number,
-  { access, supervisor, runners, reconciler, certificates }: ListeningParts,
+  { access, threads, supervisors, reconciler, certificates }: ListeningParts,
   { cluster, confirmations, keeper }: ChangeParts,
   { hub, systemTopics, watchdog, monitor }: ReportParts,
 ): Promise<boolean> {
@@ -90,13 +90,13 @@ async function stopAll(
   const deadline = new Deadline(timeoutMs);
   await deadline.reaches(Promise.all([reconciler.close(), confirmations.close(), certificates.close(), keeper.close()]));
   const stopped = Promise.all(
-    runners.all().map(async (runner) => {
-      const { drained } = await runner.stop(SHUTDOWN);
+    supervisors.all().map(async (supervisor) => {
+      const { drained } = await supervisor.stop(SHUTDOWN);
       await drained;
     }),
   );
   await new Deadline(Math.ceil(timeoutMs * 0.7)).reaches(stopped);
-  const inOrder = await supervisor.stop(deadline.leftMs);
+  const inOrder = await threads.stop(deadline.leftMs);
   await access.close();
   return inOrder;
 }

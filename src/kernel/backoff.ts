@@ -3,7 +3,7 @@
 import { steadyNow } from './clock.ts';
 
 const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 30_000;
+const PAUSE_MS_MAX = 30_000;
 /** A thing that ran this long had recovered: its next failure counts as the first again. */
 const STABLE_MS = 60_000;
 
@@ -18,11 +18,11 @@ export class Backoff {
    * @returns milliseconds to wait before the next attempt: 0, 100, 200, 400 … 30000
    */
   failed(now: number = steadyNow()): number {
-    if (now - this.#lastFailureAt > LONGEST_PAUSE_MS + STABLE_MS) this.#failures = 0;
+    if (now - this.#lastFailureAt > PAUSE_MS_MAX + STABLE_MS) this.#failures = 0;
     this.#lastFailureAt = now;
     this.#failures++;
     if (this.#failures === 1) return 0;
-    return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(this.#failures - 2, 20));
+    return Math.min(PAUSE_MS_MAX, FIRST_PAUSE_MS * 2 ** Math.min(this.#failures - 2, 20));
   }
 
   /** The next failure counts as the first again. */

@@ -5,7 +5,7 @@ import { steadyNow, wallNow } from './clock.ts';
 /** This program did not exist before: an earlier wall clock has not been set (1970 or 2000 on a machine without a battery). */
 export const EARLIEST_WALL_MS = Date.UTC(2026, 0, 1);
 /** The longest time between two processes that counts: a year. One start with a wrong clock shortens a span by no more. */
-export const AWAY_MAX_MS = 366 * 86_400_000;
+export const AWAY_MS_MAX = 366 * 86_400_000;
 /** The wall clock may drift from the steady clock by this much before a new note is written. */
 const DRIFT_MS = 1_000;
 /** The oldest that a note gets. A wall clock that has gone back lengthens a span by no more. */
@@ -23,7 +23,7 @@ export interface ClockNote {
  */
 export function timeAway(before: number, now: number): number {
   if (before < EARLIEST_WALL_MS || now < EARLIEST_WALL_MS) return 0;
-  return Math.min(AWAY_MAX_MS, Math.max(0, now - before));
+  return Math.min(AWAY_MS_MAX, Math.max(0, now - before));
 }
 
 /**

@@ -3,7 +3,7 @@
 import { ProtocolError } from './errors.ts';
 import type { AuthPacket, ConnectPacket, DisconnectPacket, ProtocolVersion, QoS, Will } from './packet.ts';
 import { PROPERTY, type PropertyBlock, readProperties, readPublishProperties } from './properties.ts';
-import { bodyReader, malformed, type Reader, violation } from './reader.ts';
+import { type ByteReader, bodyReader, malformed, violation } from './reader.ts';
 import { REASON } from './reason-codes.ts';
 import { checkTopicName } from './topic.ts';
 
@@ -20,7 +20,7 @@ const CONNECT_PROPERTIES = [
 ];
 
 /** Reads protocol name and level. The name of MQTT 3.1 differs from that of later versions [MQTT-3.1.2-1] [MQTT-3.1.2-2]. */
-function readVersion(reader: Reader): ProtocolVersion {
+function readVersion(reader: ByteReader): ProtocolVersion {
   const name = reader.binary().toString('latin1');
   const level = reader.byte();
   if (name === 'MQTT' && (level === 4 || level === 5)) return level;
@@ -60,7 +60,7 @@ interface ConnectFlags {
   password: boolean;
 }
 
-function readFlags(reader: Reader, version: ProtocolVersion): ConnectFlags {
+function readFlags(reader: ByteReader, version: ProtocolVersion): ConnectFlags {
   const bits = reader.byte();
   // Bit 0 is reserved since 3.1.1 [MQTT-3.1.2-3]; 3.1 called it unused.
   if ((bits & 0x01) !== 0 && version > 3) malformed('reserved connect flag is set');
@@ -80,7 +80,7 @@ function readFlags(reader: Reader, version: ProtocolVersion): ConnectFlags {
   return flags;
 }
 
-function readWill(reader: Reader, flags: ConnectFlags, version: ProtocolVersion): Will | null {
+function readWill(reader: ByteReader, flags: ConnectFlags, version: ProtocolVersion): Will | null {
   if (!flags.will) return null;
   let willDelayInterval = 0;
   let properties: Will['properties'] = null;
@@ -95,7 +95,7 @@ function readWill(reader: Reader, flags: ConnectFlags, version: ProtocolVersion)
   return { topic, payload, qos: flags.willQoS as QoS, retain: flags.willRetain, willDelayInterval, properties };
 }
 
-function readClientId(reader: Reader, version: ProtocolVersion, cleanStart: boolean): string {
+function readClientId(reader: ByteReader, version: ProtocolVersion, cleanStart: boolean): string {
   const clientId = reader.text();
   // [MQTT-3.1.3-8] of 3.1.1; 3.1 forbids an empty identifier. Its limit of 23 characters is not enforced.
   if (clientId === '' && (version === 3 || (version === 4 && !cleanStart))) {
@@ -123,7 +123,7 @@ function readAuthentication(properties: PropertyBlock | null): Pick<AuthPacket, 
  * @throws ProtocolError unsupportedProtocolVersion, clientIdentifierNotValid for an empty identifier that the version forbids,
  *   topicNameInvalid for the will topic, malformedPacket, protocolError
  */
-export function decodeConnect(reader: Reader): ConnectPacket {
+export function decodeConnect(reader: ByteReader): ConnectPacket {
   const version = readVersion(reader);
   const flags = readFlags(reader, version);
   const keepAlive = reader.uint16();
@@ -163,7 +163,7 @@ const DISCONNECT_PROPERTIES = [PROPERTY.sessionExpiryInterval, PROPERTY.reasonSt
  * Reads the body of DISCONNECT. MQTT 5 allows leaving out the reason code and the properties.
  * @throws ProtocolError malformedPacket, or protocolError for a reason code that no client may send [MQTT-3.14.2-1]
  */
-export function decodeDisconnect(reader: Reader, version: ProtocolVersion): DisconnectPacket {
+export function decodeDisconnect(reader: ByteReader, version: ProtocolVersion): DisconnectPacket {
   let reasonCode = 0;
   let sessionExpiryInterval: number | null = null;
   if (version === 5 && !reader.atEnd) {
@@ -184,7 +184,7 @@ const AUTH_PROPERTIES = [PROPERTY.authenticationMethod, PROPERTY.authenticationD
  * @throws ProtocolError malformedPacket, or protocolError for a missing Authentication Method and for a reason code other than 0x18 and
  *   0x19 [MQTT-3.15.2-1]; only a server may send 0x00
  */
-export function decodeAuth(reader: Reader): AuthPacket {
+export function decodeAuth(reader: ByteReader): AuthPacket {
   const reasonCode = reader.atEnd ? REASON.success : reader.byte();
   if (reasonCode !== REASON.continueAuthentication && reasonCode !== REASON.reAuthenticate) {
     violation(`reason code ${reasonCode} is not allowed in AUTH`);

@@ -3,7 +3,7 @@
 import { ProtocolError } from './errors.ts';
 import type { AckPacket, ProtocolVersion, PublishPacket, QoS } from './packet.ts';
 import { PROPERTY, readProperties, readPublishProperties } from './properties.ts';
-import { bodyReader, malformed, type Reader, violation } from './reader.ts';
+import { type ByteReader, bodyReader, malformed, violation } from './reader.ts';
 import { REASON } from './reason-codes.ts';
 import { hasWildcardBytes } from './topic.ts';
 
@@ -56,7 +56,7 @@ const ACK_PROPERTIES = [PROPERTY.reasonString];
  * @throws ProtocolError malformedPacket, or protocolError for packet identifier 0 and a reason code that this type does not
  *   have [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-3.6.2-1] [MQTT-3.7.2-1]
  */
-export function decodeAck(type: AckPacket['type'], reader: Reader, version: ProtocolVersion): AckPacket {
+export function decodeAck(type: AckPacket['type'], reader: ByteReader, version: ProtocolVersion): AckPacket {
   const packetId = reader.packetId();
   let reasonCode = 0;
   if (version === 5 && !reader.atEnd) {

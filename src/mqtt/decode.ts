@@ -5,7 +5,7 @@ import { decodeAuth, decodeConnect, decodeDisconnect } from './decode-connect.ts
 import { decodeAck, decodePublish } from './decode-publish.ts';
 import type { Packet, ProtocolVersion, QoS, SubscribePacket, SubscribeRequest, UnsubscribePacket } from './packet.ts';
 import { PROPERTY, readProperties } from './properties.ts';
-import { bodyReader, malformed, type Reader, violation } from './reader.ts';
+import { type ByteReader, bodyReader, malformed, violation } from './reader.ts';
 import { parseSharedFilter } from './topic.ts';
 
 export { decodePublish } from './decode-publish.ts';
@@ -111,7 +111,7 @@ const SUBSCRIBE_PROPERTIES = [PROPERTY.subscriptionIdentifier];
  * Reads a topic filter by the rules of sections 4.7 and 4.8.2. A malformed filter is data that the protocol does not allow, thus a Protocol
  * Error (section 4.13.1). The reason code 0x8F, Topic Filter invalid, is for filters that are "correctly formed" and not accepted.
  */
-function readFilter(reader: Reader): string {
+function readFilter(reader: ByteReader): string {
   const filter = reader.text();
   // [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.7.3-1] [MQTT-4.8.2-1] [MQTT-4.8.2-2]
   return parseSharedFilter(filter) === null ? violation('a topic filter is not well formed') : filter;
@@ -122,7 +122,7 @@ function readFilter(reader: Reader): string {
  * @throws ProtocolError malformedPacket, also for reserved option bits [MQTT-3.8.3-5]; protocolError for packet identifier 0, a missing
  *   filter [MQTT-3.8.3-2], a malformed filter, QoS 3, Retain Handling 3, and No Local on a shared subscription [MQTT-3.8.3-4]
  */
-function* readSubscribe(reader: Reader, version: ProtocolVersion): Steps<SubscribePacket> {
+function* readSubscribe(reader: ByteReader, version: ProtocolVersion): Steps<SubscribePacket> {
   const packetId = reader.packetId();
   const subscriptionIdentifier =
     version === 5 ? readProperties(reader, SUBSCRIBE_PROPERTIES).number(PROPERTY.subscriptionIdentifier, 0) : 0;
@@ -135,7 +135,7 @@ function* readSubscribe(reader: Reader, version: ProtocolVersion): Steps<Subscri
   return { type: 'subscribe', packetId, subscriptionIdentifier, subscriptions };
 }
 
-function readRequest(reader: Reader, version: ProtocolVersion): SubscribeRequest {
+function readRequest(reader: ByteReader, version: ProtocolVersion): SubscribeRequest {
   const filter = readFilter(reader);
   const options = reader.byte();
   if ((options & (version === 5 ? 0xc0 : 0xfc)) !== 0) malformed('reserved bits of the subscription options are set');
@@ -158,7 +158,7 @@ function readRequest(reader: Reader, version: ProtocolVersion): SubscribeRequest
  * Reads the body of UNSUBSCRIBE.
  * @throws ProtocolError malformedPacket, or protocolError for packet identifier 0, a missing filter [MQTT-3.10.3-2] and a malformed one
  */
-function* readUnsubscribe(reader: Reader, version: ProtocolVersion): Steps<UnsubscribePacket> {
+function* readUnsubscribe(reader: ByteReader, version: ProtocolVersion): Steps<UnsubscribePacket> {
   const packetId = reader.packetId();
   if (version === 5) readProperties(reader, []);
   if (reader.atEnd) violation('UNSUBSCRIBE has no topic filter');

@@ -2,7 +2,7 @@
 
 import { ProtocolError } from './errors.ts';
 import type { PublishProperties } from './packet.ts';
-import { malformed, type Reader, violation } from './reader.ts';
+import { type ByteReader, malformed, violation } from './reader.ts';
 import { REASON } from './reason-codes.ts';
 import { hasWildcardBytes, isTextBytes } from './topic.ts';
 
@@ -40,7 +40,7 @@ export const PROPERTY = {
 type Value = number | string | Buffer;
 
 /** Reads a Byte that must be 0 or 1; any other value is a Protocol Error. */
-function flag(reader: Reader): number {
+function flag(reader: ByteReader): number {
   const value = reader.byte();
   return value > 1 ? violation('a property that must be 0 or 1 has another value') : value;
 }
@@ -50,7 +50,7 @@ function notZero(value: number): number {
 }
 
 /** Readers of the properties that `readProperties` handles. PUBLISH and wills have a loop of their own below. */
-const READ: Record<number, (reader: Reader) => Value> = {
+const READ: Record<number, (reader: ByteReader) => Value> = {
   [PROPERTY.subscriptionIdentifier]: (reader) => notZero(reader.variableByteInteger()),
   [PROPERTY.sessionExpiryInterval]: (reader) => reader.uint32(),
   [PROPERTY.authenticationMethod]: (reader) => reader.text(),
@@ -94,14 +94,14 @@ function duplicate(): never {
 }
 
 /** Reads the length of a property block; returns the end of the block. */
-function blockEnd(reader: Reader): number {
+function blockEnd(reader: ByteReader): number {
   const length = reader.variableByteInteger();
   if (length > reader.end - reader.pos) malformed('property length is larger than the packet');
   return reader.pos + length;
 }
 
 /** Refuses a property that reaches beyond the end of its block. */
-function checkBlock(reader: Reader, end: number): void {
+function checkBlock(reader: ByteReader, end: number): void {
   if (reader.pos > end) malformed('a property is larger than the property length');
 }
 
@@ -117,7 +117,7 @@ const USER_PROPERTIES_MAX = 1_000_000;
  * @returns number of user properties so far
  * @throws ProtocolError malformedPacket; quotaExceeded over USER_PROPERTIES_MAX
  */
-function skipUserProperties(reader: Reader, end: number, before: number): number {
+function skipUserProperties(reader: ByteReader, end: number, before: number): number {
   const { buf } = reader;
   let { pos } = reader;
   let count = before;
@@ -148,7 +148,7 @@ function textEndIn(buf: Buffer, at: number, end: number): number {
  * @throws ProtocolError malformedPacket for an unknown identifier or one of another packet type (section 2.2.2.2), and for
  *   overruns; protocolError for duplicates and for values that the standard forbids
  */
-export function readProperties(reader: Reader, allowed: readonly number[]): PropertyBlock {
+export function readProperties(reader: ByteReader, allowed: readonly number[]): PropertyBlock {
   const block = new PropertyBlock();
   const end = blockEnd(reader);
   let users = 0;
@@ -176,7 +176,7 @@ class Forward {
   #copy: Buffer | null = null;
   #copied = 0;
 
-  add(reader: Reader, from: number, end: number): void {
+  add(reader: ByteReader, from: number, end: number): void {
     if (this.#from < 0) this.#from = from;
     else if (this.#to !== from) {
       this.#copy ??= Buffer.allocUnsafe(end - this.#from);
@@ -186,7 +186,7 @@ class Forward {
     this.#to = reader.pos;
   }
 
-  take(reader: Reader): Buffer {
+  take(reader: ByteReader): Buffer {
     if (this.#from < 0) return EMPTY;
     if (this.#copy === null) return reader.buf.subarray(this.#from, this.#to);
     this.#copied += reader.buf.copy(this.#copy, this.#copied, this.#from, this.#to);
@@ -195,7 +195,7 @@ class Forward {
 }
 
 /** Checks one forwarded property other than a user property, and moves behind it; false when `id` is no such property. */
-function skipForwarded(reader: Reader, id: number): boolean {
+function skipForwarded(reader: ByteReader, id: number): boolean {
   switch (id) {
     case PROPERTY.payloadFormatIndicator:
       flag(reader);
@@ -223,7 +223,7 @@ function skipForwarded(reader: Reader, id: number): boolean {
  * @throws ProtocolError as `readProperties`; topicAliasInvalid for alias 0 [MQTT-3.3.2-8]; protocolError for a subscription
  *   identifier [MQTT-3.3.4-6] and for wildcards in the response topic [MQTT-3.3.2-14]
  */
-export function readPublishProperties(reader: Reader, onWillDelay: ((seconds: number) => void) | null): PublishProperties | null {
+export function readPublishProperties(reader: ByteReader, onWillDelay: ((seconds: number) => void) | null): PublishProperties | null {
   const end = blockEnd(reader);
   if (reader.pos === end) return null;
   const result: PublishProperties = { topicAlias: 0, messageExpiryInterval: -1, forward: EMPTY };

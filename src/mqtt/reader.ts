@@ -16,7 +16,7 @@ export function violation(message: string): never {
 }
 
 /** Every method moves `pos` and throws ProtocolError malformedPacket when the packet ends too early. */
-export class Reader {
+export class ByteReader {
   readonly buf: Buffer;
   pos: number;
   readonly end: number;
@@ -102,10 +102,10 @@ export class Reader {
  * A reader of the body behind the fixed header of the packet in `start..end`.
  * @throws ProtocolError malformedPacket when Remaining Length does not end exactly at `end`
  */
-export function bodyReader(buf: Buffer, start: number, end: number): Reader {
+export function bodyReader(buf: Buffer, start: number, end: number): ByteReader {
   const length = readRemainingLength(buf, start + 1, end);
   if (length < 0) malformed('packet ends within its fixed header');
   const body = start + 1 + remainingLengthSize(length);
   if (body + length !== end) malformed('remaining length does not match the packet');
-  return new Reader(buf, body, end);
+  return new ByteReader(buf, body, end);
 }

@@ -2,7 +2,7 @@
 
 import { isUtf8 } from 'node:buffer';
 
-const MAX_BYTES = 65_535;
+const TOPIC_BYTES_MAX = 65_535;
 const SLASH = 0x2f;
 const PLUS = 0x2b;
 const HASH = 0x23;
@@ -14,8 +14,8 @@ const NOT_ASCII = /[^\x00-\x7f]/;
 
 /** True for a non-empty text that UTF-8 encodes in at most 65535 bytes, without U+0000 [MQTT-4.7.3-1] [MQTT-4.7.3-2] [MQTT-4.7.3-3]. */
 function isEncodable(text: string): boolean {
-  if (text.length === 0 || text.length > MAX_BYTES || text.includes('\0')) return false;
-  return !LONE_SURROGATE.test(text) && (text.length * 3 <= MAX_BYTES || Buffer.byteLength(text) <= MAX_BYTES);
+  if (text.length === 0 || text.length > TOPIC_BYTES_MAX || text.includes('\0')) return false;
+  return !LONE_SURROGATE.test(text) && (text.length * 3 <= TOPIC_BYTES_MAX || Buffer.byteLength(text) <= TOPIC_BYTES_MAX);
 }
 
 /** Whether UTF-8 text `topic` is a topic name: no wildcards [MQTT-4.7.1-1], and the rules of [MQTT-4.7.3-1] to [MQTT-4.7.3-3]. */

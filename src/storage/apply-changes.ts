@@ -2,7 +2,7 @@
 
 import type { Endpoint } from '../endpoint/endpoint.ts';
 import { FluxError } from '../kernel/errors.ts';
-import { type ChangeMeta, type HistoryRow, type StoreChange, type StoredEndpoint, WHOLE } from './contract.ts';
+import { type ChangeMeta, type HistoryRow, type StoreChange, type StoredEndpoint, WHOLE } from './endpoint-store.ts';
 
 /** Longest actor name. Every supported database compares and indexes a text of this length exactly. */
 const ACTOR_MAX = 255;

@@ -1,6 +1,6 @@
 /** Limits of a history: the rows that the store keeps, and the rows of one answer. Pure. */
 
-import type { HistoryLimits, HistoryRow } from './contract.ts';
+import type { HistoryLimits, HistoryRow } from './endpoint-store.ts';
 
 /** Rows after which a page takes no further revision. */
 export const HISTORY_ROWS_MAX = 2_000;

@@ -1,6 +1,6 @@
 /** The filter of a history query, for stores that keep history rows as objects. */
 
-import type { HistoryQuery, HistoryRow } from './contract.ts';
+import type { HistoryQuery, HistoryRow } from './endpoint-store.ts';
 
 /** True when the row matches the query; ignores `limit`. */
 export function matches(row: HistoryRow, query: HistoryQuery): boolean {

@@ -2,7 +2,7 @@
 
 import { completeEndpoint } from '../endpoint/defaults.ts';
 import type { Endpoint } from '../endpoint/endpoint.ts';
-import type { HistoryLimits, HistoryQuery, HistoryRow, RowPlace } from './contract.ts';
+import type { HistoryLimits, HistoryQuery, HistoryRow, RowPlace } from './endpoint-store.ts';
 
 /** One row of the table; integers are numbers (below 2^53). */
 export interface HistoryRecord {

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { completeEndpoint } from '../endpoint/defaults.ts';
 import { wallNow } from '../kernel/clock.ts';
 import { FluxError, messageOf } from '../kernel/errors.ts';
-import type { StoreChange, StoredEndpoint, StoreSnapshot } from './contract.ts';
+import type { StoreChange, StoredEndpoint, StoreSnapshot } from './endpoint-store.ts';
 
 const FILE = 'last-known.json';
 const VERSION = 1;

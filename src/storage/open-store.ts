@@ -4,7 +4,7 @@ import type { BusSettings } from '../bus/settings.ts';
 import { FluxError } from '../kernel/errors.ts';
 import type { DatabaseLogin } from '../kernel/input/database-url.ts';
 import type { Logger } from '../kernel/logger.ts';
-import type { EndpointStore } from './contract.ts';
+import type { EndpointStore } from './endpoint-store.ts';
 import { openLocalStore } from './local/local-store.ts';
 import { openMemoryStore } from './memory/memory-store.ts';
 import { refill } from './refilling-store.ts';

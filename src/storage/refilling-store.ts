@@ -15,7 +15,7 @@ import {
   type StoreSize,
   type StoreSnapshot,
   WHOLE,
-} from './contract.ts';
+} from './endpoint-store.ts';
 
 /**
  * Wraps a store. When the store is empty after it had content, the first node that notices fills it with the endpoints that it knows, as

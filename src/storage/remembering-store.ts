@@ -15,7 +15,7 @@ import type {
   StoreChange,
   StoreSize,
   StoreSnapshot,
-} from './contract.ts';
+} from './endpoint-store.ts';
 import { isLasting } from './failure-reason.ts';
 import { LastKnown } from './last-known.ts';
 import { lockFolder } from './local/folder-lock.ts';

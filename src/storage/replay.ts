@@ -5,7 +5,7 @@ import { completeEndpoint } from '../endpoint/defaults.ts';
 import type { Endpoint } from '../endpoint/endpoint.ts';
 import { maskSecrets } from '../endpoint/secrets/secrets.ts';
 import { FluxError } from '../kernel/errors.ts';
-import type { HistoryRow, StoredEndpoint } from './contract.ts';
+import type { HistoryRow, StoredEndpoint } from './endpoint-store.ts';
 
 /** The content after all rows, by id. @param rows oldest first @param base the content right before them */
 export function replay(rows: readonly HistoryRow[], base: ReadonlyMap<string, StoredEndpoint>): Map<string, StoredEndpoint> {

@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Endpoint } from '../endpoint/endpoint.ts';
 import { FluxError, messageOf } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
-import { type ChangeMeta, type EndpointStore, type StoreSnapshot, WHOLE } from './contract.ts';
+import { type ChangeMeta, type EndpointStore, type StoreSnapshot, WHOLE } from './endpoint-store.ts';
 import type { UnavailableData } from './failure-reason.ts';
 import { configFileIn, configSetAside, setConfigAside } from './local/data-files.ts';
 import { openLocalStore } from './local/local-store.ts';

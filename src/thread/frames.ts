@@ -1,7 +1,7 @@
 /** The table of calls that wait for their `result` frame, for both ends of a channel: bounded in number, each call with a deadline. */
 
 import { FluxError, fromWireError } from '../kernel/errors.ts';
-import type { ThreadFrame } from './messages.ts';
+import type { ThreadFrame } from './commands.ts';
 
 interface Waiting {
   name: string;

@@ -3,8 +3,8 @@
 import type { MessagePort } from 'node:worker_threads';
 import { FluxError, toWireError } from '../kernel/errors.ts';
 import type { LogFields, Logger, LogLevel } from '../kernel/logger.ts';
+import type { CommandName, Commands, QuestionName, Questions, ThreadFrame, WorkerEvent } from './commands.ts';
 import { PendingCalls } from './frames.ts';
-import type { CommandName, Commands, QuestionName, Questions, ThreadFrame, WorkerEvent } from './messages.ts';
 
 /** A worker's handler of each command. A command without a handler is answered with an error. */
 export type CommandHandlers = {

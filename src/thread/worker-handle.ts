@@ -4,11 +4,11 @@ import { type MessagePort, type Transferable, Worker } from 'node:worker_threads
 import { Deadline } from '../kernel/deadline.ts';
 import { FluxError, messageOf, toWireError } from '../kernel/errors.ts';
 import type { LogFields, LogLevel } from '../kernel/logger.ts';
+import type { CommandName, Commands, QuestionName, Questions, ThreadFrame, WorkerBoot, WorkerEvent } from './commands.ts';
+import { THREAD_PROTOCOL_VERSION } from './commands.ts';
 import { PendingCalls } from './frames.ts';
 import { readHeartbeat } from './heartbeat.ts';
 import { machineBytes } from './memory-budget.ts';
-import type { CommandName, Commands, QuestionName, Questions, ThreadFrame, WorkerBoot, WorkerEvent } from './messages.ts';
-import { THREAD_PROTOCOL_VERSION } from './messages.ts';
 
 /** Main's handler of each question of a worker. */
 export type QuestionHandlers = {

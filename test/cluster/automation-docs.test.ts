@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { connect, headers, type NatsConnection } from 'nats';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { OPERATIONS } from '../../src/admin/messages/operations.ts';
+import { OPERATIONS } from '../../src/admin/bus/operations.ts';
 import { freePort } from '../kit/free-port.ts';
 import { until } from '../kit/until.ts';
 import { storeOf, TestCluster } from './kit.ts';

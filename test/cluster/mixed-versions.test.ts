@@ -4,7 +4,7 @@ import { connect } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { defaultEndpoint } from '../../src/endpoint/defaults.ts';
 import type { Endpoint } from '../../src/endpoint/endpoint.ts';
-import type { EndpointStore } from '../../src/storage/contract.ts';
+import type { EndpointStore } from '../../src/storage/endpoint-store.ts';
 import { openJetStreamStore } from '../../src/storage/jetstream/jetstream-store.ts';
 import { openPostgresStore } from '../../src/storage/postgres/postgres-store.ts';
 import { META } from '../contract/store-changes.ts';

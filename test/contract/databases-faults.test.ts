@@ -1,7 +1,7 @@
 /** Postgres and MariaDB under faults: connections lost at a COMMIT, servers that restart, die or hang, and every mistake in an account. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { EndpointStore } from '../../src/storage/contract.ts';
+import type { EndpointStore } from '../../src/storage/endpoint-store.ts';
 import { type CommitFault, startCommitProxy } from '../kit/databases/commit-proxy.ts';
 import type { DatabaseServer } from '../kit/databases/server.ts';
 import { until } from '../kit/until.ts';

@@ -1,7 +1,7 @@
 /** Opens stores on the database servers of the kit, for the contract tests. */
 
 import { type DatabaseLogin, readDatabaseUrl } from '../../src/kernel/input/database-url.ts';
-import type { EndpointStore } from '../../src/storage/contract.ts';
+import type { EndpointStore } from '../../src/storage/endpoint-store.ts';
 import { openLocalStore } from '../../src/storage/local/local-store.ts';
 import { openMysqlStore } from '../../src/storage/mysql/mysql-store.ts';
 import { openPostgresStore } from '../../src/storage/postgres/postgres-store.ts';

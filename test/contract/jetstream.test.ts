@@ -4,7 +4,7 @@
 
 import { connect } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { EndpointStore } from '../../src/storage/contract.ts';
+import type { EndpointStore } from '../../src/storage/endpoint-store.ts';
 import { openJetStreamStore } from '../../src/storage/jetstream/jetstream-store.ts';
 import { refill } from '../../src/storage/refilling-store.ts';
 import { type NatsServers, startNats } from '../kit/nats.ts';

@@ -3,7 +3,7 @@
  */
 
 import { expect, test, vi } from 'vitest';
-import type { EndpointStore, HistoryRow, RowPage } from '../../src/storage/contract.ts';
+import type { EndpointStore, HistoryRow, RowPage } from '../../src/storage/endpoint-store.ts';
 import { META, pastOf, put, remove } from './store-changes.ts';
 
 /** The kind of the FluxError of a rejected promise; 'resolved' for a promise that did not fail. */

@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { EndpointStore } from '../../src/storage/contract.ts';
+import type { EndpointStore } from '../../src/storage/endpoint-store.ts';
 import { openLocalStore } from '../../src/storage/local/local-store.ts';
 import { openMemoryStore } from '../../src/storage/memory/memory-store.ts';
 import { sealStore } from '../../src/storage/sealed/sealed-store.ts';

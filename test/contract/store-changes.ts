@@ -1,7 +1,7 @@
 /** Changes that the store tests commit. */
 
 import { parseEndpoint } from '../../src/endpoint/schema.ts';
-import type { ChangeMeta, HistoryRow, Past, StoreChange } from '../../src/storage/contract.ts';
+import type { ChangeMeta, HistoryRow, Past, StoreChange } from '../../src/storage/endpoint-store.ts';
 
 export const META: ChangeMeta = { action: 'add', actor: 'ann', source: 'http', node: 'n1', requestId: 'r-1', reason: 'because' };
 

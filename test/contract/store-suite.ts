@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Endpoint } from '../../src/endpoint/endpoint.ts';
-import { type ChangeMeta, type EndpointStore, WHOLE } from '../../src/storage/contract.ts';
+import { type ChangeMeta, type EndpointStore, WHOLE } from '../../src/storage/endpoint-store.ts';
 import { describePast, type KindOf } from './past-suite.ts';
 import { META, put, remove } from './store-changes.ts';
 

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { AuthConfig, FixedAuthConfig, FixedUser } from '../../src/endpoint/endpoint.ts';
 import { Pattern } from '../../src/endpoint/pattern/pattern.ts';
 import type { LoginGate, LoginKeys } from '../../src/kernel/logins/login-gate.ts';
-import type { VerifyJob } from '../../src/thread/messages.ts';
+import type { VerifyJob } from '../../src/thread/commands.ts';
 import { verifyPlain } from './verify-plain.ts';
 
 export interface Credentials {

@@ -4,7 +4,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { verify as verifyBcrypt } from '@node-rs/bcrypt';
 import { FluxError } from '../../src/kernel/errors.ts';
 import { matchesScrypt, parseScrypt } from '../../src/kernel/logins/scrypt.ts';
-import type { VerifyJob } from '../../src/thread/messages.ts';
+import type { VerifyJob } from '../../src/thread/commands.ts';
 import { verifyPlain } from './verify-plain.ts';
 
 /**

@@ -3,7 +3,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import { Fifo } from '../../src/kernel/fifo.ts';
 import { Pace } from '../../src/kernel/turns/pace.ts';
-import type { WorkerRole } from '../../src/thread/messages.ts';
+import type { WorkerRole } from '../../src/thread/commands.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import { INTEREST } from '../routing/peer.ts';
 import type { Control, InterestNews, MoveNews } from './controls.ts';

@@ -5,14 +5,14 @@ import { FluxError, type Issue, messageOf } from '../../kernel/errors.ts';
 import { HttpError } from './envelope.ts';
 
 /** Largest request body of most routes, bytes. */
-const MAX_BODY_BYTES = 1024 * 1024;
+const BODY_BYTES_MAX = 1024 * 1024;
 /** Longest reason of a change, characters. */
-const MAX_REASON_LENGTH = 1000;
+const REASON_LENGTH_MAX = 1000;
 /** Default of `?timeout=`, milliseconds. */
 export const DEFAULT_TIMEOUT_MS = 30_000;
-const MAX_TIMEOUT_MS = 300_000;
+const TIMEOUT_MS_MAX = 300_000;
 const MIN_CONFIRM_MS = 1000;
-const MAX_CONFIRM_MS = 86_400_000;
+const CONFIRM_MS_MAX = 86_400_000;
 
 /** The client's own request id when it is 1..128 visible ASCII characters, else a new one. */
 export function requestIdOf(header: string | undefined): string {
@@ -24,7 +24,7 @@ export function requestIdOf(header: string | undefined): string {
  * @param maxBytes largest body
  * @throws FluxError `unsupported-media-type`, `too-large`, `invalid`
  */
-export async function readJsonObject(request: Request, maxBytes: number = MAX_BODY_BYTES): Promise<Record<string, unknown>> {
+export async function readJsonObject(request: Request, maxBytes: number = BODY_BYTES_MAX): Promise<Record<string, unknown>> {
   refuseOtherTypes(request.headers);
   if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge(maxBytes);
   return parseJsonObject(await readBytes(request.body, maxBytes), maxBytes);
@@ -44,7 +44,7 @@ export function streamBody(request: Request, maxBytes: number): AsyncIterable<Ui
  * Bytes as parsed JSON, which must be an object.
  * @throws FluxError `too-large`, `invalid`
  */
-export function parseJsonObject(bytes: Uint8Array, maxBytes: number = MAX_BODY_BYTES): Record<string, unknown> {
+export function parseJsonObject(bytes: Uint8Array, maxBytes: number = BODY_BYTES_MAX): Record<string, unknown> {
   if (bytes.byteLength > maxBytes) throw tooLarge(maxBytes);
   const text = decodeUtf8(bytes);
   if (text.trim() === '') throw new FluxError('invalid', 'The body is empty: a JSON object is expected', { issues: [bodyIssue('empty')] });
@@ -176,7 +176,7 @@ export function parseTimeout(value: string | undefined): number {
   const match = /^(\d{1,9})(ms|s|m)?$/.exec(value);
   const unit = match?.[2] === 'm' ? 60_000 : match?.[2] === 's' ? 1000 : 1;
   const timeoutMs = match === null ? Number.NaN : Number(match[1]) * unit;
-  if (timeoutMs >= 1 && timeoutMs <= MAX_TIMEOUT_MS) return timeoutMs;
+  if (timeoutMs >= 1 && timeoutMs <= TIMEOUT_MS_MAX) return timeoutMs;
   const issues = [{ path: 'timeout', message: 'expected 1..300000 milliseconds, or a duration such as 30s' }];
   throw new FluxError('invalid', 'timeout is not valid', { issues });
 }
@@ -190,7 +190,7 @@ export function parseConfirmWithin(value: string | undefined): number | undefine
   const match = /^(\d{1,9})(ms|s|m|h)?$/.exec(value);
   const factors: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
   const milliseconds = match === null ? Number.NaN : Number(match[1]) * (factors[match[2] ?? 'ms'] ?? 1);
-  if (milliseconds >= MIN_CONFIRM_MS && milliseconds <= MAX_CONFIRM_MS) return milliseconds;
+  if (milliseconds >= MIN_CONFIRM_MS && milliseconds <= CONFIRM_MS_MAX) return milliseconds;
   const issues = [{ path: 'confirmWithin', message: 'expected 1000..86400000 milliseconds, or a duration from 1s to 24h' }];
   throw new FluxError('invalid', 'confirmWithin is not valid', { issues });
 }
@@ -203,8 +203,8 @@ export function parseConfirmWithin(value: string | undefined): number | undefine
 export function parseReason(header: string | undefined): string | null {
   if (header === undefined || header === '') return null;
   const reason = fromUtf8(header);
-  if (reason.length <= MAX_REASON_LENGTH) return reason;
-  const issues = [{ path: 'X-Reason', message: `expected at most ${MAX_REASON_LENGTH} characters` }];
+  if (reason.length <= REASON_LENGTH_MAX) return reason;
+  const issues = [{ path: 'X-Reason', message: `expected at most ${REASON_LENGTH_MAX} characters` }];
   throw new FluxError('invalid', 'X-Reason is too long', { issues });
 }
 

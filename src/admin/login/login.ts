@@ -9,7 +9,7 @@ import { LoginGate, type LoginOutcome } from '../../kernel/logins/login-gate.ts'
 import { createLoginMemory, LoginMemory } from '../../kernel/logins/login-memory.ts';
 import type { Settings } from '../../settings/settings.ts';
 import { HttpError } from '../http/envelope.ts';
-import type { Login } from './contract.ts';
+import type { Login } from './identity.ts';
 import { type PasswordCheck, passwordCheck } from './password.ts';
 import { TokenStore } from './tokens.ts';
 
@@ -21,16 +21,16 @@ interface Account {
 /** Time for which a right Basic credential is accepted without another hash, milliseconds. */
 const CACHE_MS = 30_000;
 /** Most credentials in the cache. */
-const MAX_CACHED = 100;
+const CACHED_MAX = 100;
 /** Failures of a user from one address that answer 401; one of them expires each RETRY_SECONDS. */
-export const MAX_FAILURES = 10;
+export const FAILURES_MAX = 10;
 const RETRY_SECONDS = 6;
 /** Pause between two checks of one user from one address, after the first ten. */
 const CHECK_EVERY_MS = 1_000;
 /** Password checks under way at once, over all addresses. */
-const MAX_CHECKING = 64;
+const CHECKING_MAX = 64;
 /** Longest user name and password, characters. */
-const MAX_CREDENTIAL = 1024;
+const CREDENTIAL_LENGTH_MAX = 1024;
 
 /** The login of everybody while no login is needed. */
 const LOCAL: Login = { name: 'local', role: 'admin' };
@@ -42,7 +42,7 @@ export class LoginDesk {
   readonly #tokens: TokenStore;
   readonly #gate: LoginGate;
   /** Right credentials, and those under check, by keyed digest; never in clear text. */
-  readonly #cache = new BoundedMap<string, { login: Promise<Login | null>; until: number }>(MAX_CACHED);
+  readonly #cache = new BoundedMap<string, { login: Promise<Login | null>; until: number }>(CACHED_MAX);
   readonly #cacheKey = randomBytes(32);
   readonly #logger: Logger;
   readonly #now: () => number;
@@ -54,9 +54,9 @@ export class LoginDesk {
     this.#now = now;
     this.#tokens = new TokenStore(now);
     this.#gate = new LoginGate(new LoginMemory(createLoginMemory(), now), {
-      userBurst: MAX_FAILURES,
+      userBurst: FAILURES_MAX,
       userEveryMs: CHECK_EVERY_MS,
-      atOnceMax: MAX_CHECKING,
+      atOnceMax: CHECKING_MAX,
     });
     for (const viewer of http.viewers) this.#accounts.set(viewer.username, account(viewer.username, 'viewer', viewer.password));
     if (http.password !== null) this.#accounts.set(http.username, account(http.username, 'admin', http.password));
@@ -131,7 +131,7 @@ export class LoginDesk {
     }
     if (login !== null) return login;
     this.#logger.warn('Auth of the admin API failed', { username: username.slice(0, 64), address });
-    if (gate.failed(keys) > MAX_FAILURES) throw tooMany(`Too many failed logins; try again in ${RETRY_SECONDS} s`, RETRY_SECONDS);
+    if (gate.failed(keys) > FAILURES_MAX) throw tooMany(`Too many failed logins; try again in ${RETRY_SECONDS} s`, RETRY_SECONDS);
     return null;
   }
 
@@ -165,6 +165,6 @@ function splitHeader(authorization: string | undefined): [scheme: string, value:
 function decodeBasic(value: string): { username: string; password: string } | null {
   const text = Buffer.from(value, 'base64').toString('utf8');
   const colon = text.indexOf(':');
-  if (colon < 0 || text.length > 2 * MAX_CREDENTIAL) return null;
+  if (colon < 0 || text.length > 2 * CREDENTIAL_LENGTH_MAX) return null;
   return { username: text.slice(0, colon), password: text.slice(colon + 1) };
 }

@@ -3,12 +3,12 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { BoundedMap } from '../../kernel/bounded-map.ts';
 import { wallNow } from '../../kernel/clock.ts';
-import type { Login } from './contract.ts';
+import type { Login } from './identity.ts';
 
 /** Life of a token, milliseconds. */
 export const TOKEN_LIFETIME_MS = 12 * 3600 * 1000;
 /** Most tokens; a new token evicts the oldest. */
-export const MAX_TOKENS = 1000;
+export const TOKENS_MAX = 1000;
 
 interface Entry {
   login: Login;
@@ -18,7 +18,7 @@ interface Entry {
 
 export class TokenStore {
   /** Insertion order is age: the first is the oldest. */
-  readonly #entries = new BoundedMap<string, Entry>(MAX_TOKENS);
+  readonly #entries = new BoundedMap<string, Entry>(TOKENS_MAX);
   readonly #now: () => number;
 
   /** @param now the steady clock, milliseconds */

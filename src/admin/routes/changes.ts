@@ -14,7 +14,7 @@ import { changeSchema, issueSchema, keyChangeSchema, outcomeSchema } from '../ht
 
 const TAG = 'Endpoints';
 /** Room for more than 500 endpoints with long rules. */
-export const IMPORT_MAX_BYTES = 16 * 1024 * 1024;
+export const IMPORT_BYTES_MAX = 16 * 1024 * 1024;
 const reason = z.string().max(1000).optional().openapi({ description: 'Reason for the history. X-Reason does the same' });
 export const targetKeys = {
   port: z.number().int().min(1).max(65535).optional().openapi({ description: 'The endpoint by its port, or' }),
@@ -137,7 +137,7 @@ export const changeRoutes = ({ changes, reads }: Pick<Control, 'changes' | 'read
       tag: TAG,
       summary: 'Previews a change; changes nothing',
       statuses: [404, 409, 422],
-      bodyMaxBytes: IMPORT_MAX_BYTES,
+      bodyMaxBytes: IMPORT_BYTES_MAX,
       file: 'document',
       body: planBody,
       change: false,

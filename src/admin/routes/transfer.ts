@@ -11,12 +11,12 @@ import { listText, streamed } from '../http/json-stream.ts';
 import { etagOf } from '../http/request.ts';
 import { type Call, controlRoute, type Route, type RouteInfo, readRoute } from '../http/route.ts';
 import { historyRowSchema, setSchema } from '../http/schemas.ts';
-import { changeOptions, IMPORT_MAX_BYTES } from './changes.ts';
+import { changeOptions, IMPORT_BYTES_MAX } from './changes.ts';
 import { etagHeaders } from './restoring.ts';
 
 const TAG = 'Files';
 /** Largest backup, bytes: the upload includes the history, and is read from the disk. */
-const RESTORE_MAX_BYTES = 16 * 1024 * 1024 * 1024;
+const RESTORE_BYTES_MAX = 16 * 1024 * 1024 * 1024;
 
 function info(method: 'get' | 'post', name: string, summary: string, statuses: number[]): RouteInfo {
   const path = `/api/endpoints/${name}`;
@@ -145,7 +145,7 @@ export const transferRoutes = ({ changes }: Pick<Control, 'changes'>): Route[] =
       name: 'import',
       summary: 'Imports the endpoints of a file, all or nothing, as one revision',
       body: importBody,
-      bodyMaxBytes: IMPORT_MAX_BYTES,
+      bodyMaxBytes: IMPORT_BYTES_MAX,
       file: 'document',
       data: importSchema,
     },
@@ -156,7 +156,7 @@ export const transferRoutes = ({ changes }: Pick<Control, 'changes'>): Route[] =
       name: 'restore',
       summary: 'Restores exactly the endpoints of a backup; an empty store also takes its history',
       body: restoreBody,
-      bodyMaxBytes: RESTORE_MAX_BYTES,
+      bodyMaxBytes: RESTORE_BYTES_MAX,
       file: 'upload',
       data: importSchema.extend({ adopted: z.boolean() }).openapi('Restore'),
     },

@@ -3,7 +3,7 @@
 import { Events, type Msg, type NatsConnection, type Subscription } from 'nats';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
-import type { Bus, BusService, BusState, Serving } from '../contract.ts';
+import type { Bus, BusService, BusState, Serving } from '../bus.ts';
 import type { BusSettings } from '../settings.ts';
 import { NatsLink } from './nats-link.ts';
 import { NatsService } from './nats-service.ts';

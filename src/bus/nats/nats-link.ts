@@ -3,7 +3,7 @@
 import { type ConnectionOptions, connect, type NatsConnection } from 'nats';
 import { Deadline, pause } from '../../kernel/deadline.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
-import type { BusState } from '../contract.ts';
+import type { BusState } from '../bus.ts';
 import type { BusSettings } from '../settings.ts';
 import { connectFailure } from './connect-failure.ts';
 import { findServers } from './discovery.ts';
@@ -14,7 +14,7 @@ const CONNECT_TIMEOUT_MS = 2_000;
 const PING_MS = 1_000;
 const PINGS_OPEN_MAX = 2;
 const PAUSE_FIRST_MS = 100;
-const PAUSE_MAX_MS = 1_000;
+const PAUSE_MS_MAX = 1_000;
 const CLOSE_WAIT_MS = 1_000;
 /** Most servers that the reason for a missing connection names. */
 const NAMED_MAX = 5;
@@ -75,7 +75,7 @@ export class NatsLink {
         this.#moved({ connected: false, reason: messageOf(error) });
       }
       if (this.#isClosing) return;
-      await pause(Math.min(PAUSE_MAX_MS, PAUSE_FIRST_MS * 2 ** failures++), this.#closing.signal);
+      await pause(Math.min(PAUSE_MS_MAX, PAUSE_FIRST_MS * 2 ** failures++), this.#closing.signal);
     }
   }
 

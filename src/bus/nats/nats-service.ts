@@ -6,7 +6,7 @@ import { steadyNow } from '../../kernel/clock.ts';
 import { Deadline } from '../../kernel/deadline.ts';
 import { messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
-import type { Answer, BusService, Incoming, Serving } from '../contract.ts';
+import type { Answer, BusService, Incoming, Serving } from '../bus.ts';
 
 /** Bytes of a message reserved for headers and subject. */
 const ENVELOPE_BYTES = 8192;

@@ -24,7 +24,7 @@ export interface Target {
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
-const MAX_TIMEOUT_MS = 300_000;
+const TIMEOUT_MS_MAX = 300_000;
 const SECRET_BYTES_MAX = 64 * 1024;
 
 /** The admin API in the configuration. */
@@ -62,7 +62,7 @@ export async function findTarget(options: Options, terminal: Terminal): Promise<
 function readTimeout(options: Options): Pick<Target, 'timeout' | 'deadlineMs'> {
   const timeout = options.text('timeout') ?? null;
   const timeoutMs = timeout === null ? DEFAULT_TIMEOUT_MS : readDuration('timeout', timeout);
-  if (timeoutMs < 1 || timeoutMs > MAX_TIMEOUT_MS) throw usageFailure(`--timeout ${timeout}: expected 1ms to 5m`);
+  if (timeoutMs < 1 || timeoutMs > TIMEOUT_MS_MAX) throw usageFailure(`--timeout ${timeout}: expected 1ms to 5m`);
   return { timeout, deadlineMs: timeoutMs };
 }
 

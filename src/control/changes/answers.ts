@@ -4,8 +4,8 @@ import type { Endpoint, KeyChange } from '../../endpoint/endpoint.ts';
 import { secretPathsOf } from '../../endpoint/secrets/secrets.ts';
 import type { EndpointOutcome, PlanAnswer, SetAnswer } from '../contract/answers.ts';
 import { asksToDrain } from '../contract/requests.ts';
-import type { Runners } from '../listening/runners.ts';
-import type { Desired } from '../state/desired.ts';
+import type { EndpointSupervisors } from '../listening/endpoint-supervisors.ts';
+import type { DesiredState } from '../state/desired-state.ts';
 import type { ChangeOptions } from './change-request.ts';
 import { type Applied, confirmViewOf } from './change-runner.ts';
 import { type ChangeSet, foresee, type JudgedChange } from './change-set.ts';
@@ -30,20 +30,20 @@ export function setAnswerOf(applied: Applied, set: ChangeSet): SetAnswer {
 export const NOTHING_WAITS = 'nothing was changed, so nothing waits for a confirmation';
 
 /** Answer to a dry run. @throws FluxError when the set would be refused for another reason than a missing `force` */
-export async function dryAnswerOf(set: ChangeSet, desired: Desired): Promise<SetAnswer> {
+export async function dryAnswerOf(set: ChangeSet, desired: DesiredState): Promise<SetAnswer> {
   const { judged, warnings } = await foresee(set, desired);
   return { revision: null, changes: outcomesOf(judged), nodes: [], warnings };
 }
 
 /** Endpoint by endpoint, what a set would do. @throws FluxError as `dryAnswerOf` */
-export async function planOf(set: ChangeSet, desired: Desired, runners: Runners): Promise<PlanAnswer> {
+export async function planOf(set: ChangeSet, desired: DesiredState, supervisors: EndpointSupervisors): Promise<PlanAnswer> {
   const { judged, warnings } = await foresee(set, desired);
   const endpoints = judged.map((change) => ({
     id: change.id,
     port: change.port,
     action: change.kind,
     effect: change.effect,
-    clientsAffected: affectedClients(change, set.options, runners),
+    clientsAffected: affectedClients(change, set.options, supervisors),
     changes: keyChangesOf(change),
   }));
   return {
@@ -61,11 +61,15 @@ export function keyChangesOf({ kind, id, changes }: JudgedChange): KeyChange[] {
 }
 
 /** Connected clients that a change disconnects. */
-export function affectedClients({ before, after, changes, id }: JudgedChange, options: ChangeOptions, runners: Runners): number {
+export function affectedClients(
+  { before, after, changes, id }: JudgedChange,
+  options: ChangeOptions,
+  supervisors: EndpointSupervisors,
+): number {
   if (before === null) return 0;
   const isRebound = changes.some(({ effect }) => effect === 'rebind');
   const disconnects = after === null || !after.enabled || (isRebound && asksToDrain(options));
-  return disconnects ? (runners.peek(id)?.connections ?? 0) : 0;
+  return disconnects ? (supervisors.peek(id)?.connections ?? 0) : 0;
 }
 
 /** Warns that a requested drain disconnects nobody. */

@@ -16,7 +16,7 @@ export type SingleAction = 'add' | 'update' | 'remove' | 'enable' | 'disable';
 
 const REASON_CHARACTERS_MAX = 1000;
 
-class Reader {
+class BodyReader {
   readonly problems = new Problems();
   readonly #rest: Record<string, unknown>;
 
@@ -123,14 +123,14 @@ function inspectPatch({ newPort, ...patch }: Record<string, unknown>): unknown {
 
 /** `add`: everything but the options is the endpoint. @throws FluxError `invalid`, `not-supported-yet` */
 export function readAdd(body: unknown): { options: ChangeOptions; input: Record<string, unknown> } {
-  const reader = new Reader(body);
+  const reader = new BodyReader(body);
   const options = reader.options();
   return { options, input: reader.rest(parseEndpoint) };
 }
 
 /** `update`: `port` or `id` names the endpoint; the rest, also `newPort`, is merged in. @throws FluxError `invalid`, `not-supported-yet` */
 export function readUpdate(body: unknown): { options: ChangeOptions; key: EndpointKey; patch: Record<string, unknown> } {
-  const reader = new Reader(body);
+  const reader = new BodyReader(body);
   const options = reader.options();
   const key = reader.key();
   return { options, key, patch: reader.rest(inspectPatch) };
@@ -138,7 +138,7 @@ export function readUpdate(body: unknown): { options: ChangeOptions; key: Endpoi
 
 /** `remove`, `enable`, `disable`: only the key of the endpoint and the options. @throws FluxError `invalid`, `not-supported-yet` */
 export function readTarget(body: unknown): { options: ChangeOptions; key: EndpointKey } {
-  const reader = new Reader(body);
+  const reader = new BodyReader(body);
   const options = reader.options();
   const key = reader.key();
   reader.end();
@@ -156,7 +156,7 @@ export interface RollbackRequest {
 
 /** `rollback`. @throws FluxError `invalid`, `not-supported-yet` */
 export function readRollback(body: unknown): RollbackRequest {
-  const reader = new Reader(body);
+  const reader = new BodyReader(body);
   const request = { options: reader.options(), revision: reader.revision(0), key: reader.optionalKey(), dryRun: reader.dryRun() };
   reader.end();
   return request;
@@ -164,7 +164,7 @@ export function readRollback(body: unknown): RollbackRequest {
 
 /** `confirm`: the waiting revision. @throws FluxError `invalid` */
 export function readConfirm(body: unknown): number {
-  const reader = new Reader(body);
+  const reader = new BodyReader(body);
   const revision = reader.revision(1);
   reader.end();
   return revision;
@@ -181,7 +181,7 @@ export interface ImportRequest {
 
 /** The options of `import` and `restore` beside the file. @throws FluxError `invalid`, `not-supported-yet` */
 export function readImport(body: unknown): ImportRequest {
-  const reader = new Reader(body);
+  const reader = new BodyReader(body);
   const options = reader.options();
   const mode = reader.take('mode', (value): value is ImportMode => value === 'merge' || value === 'replace', 'merge or replace');
   const dryRun = reader.dryRun();
@@ -193,7 +193,7 @@ const PLAN_ACTIONS = ['add', 'update', 'remove', 'enable', 'disable', 'rollback'
 
 /** `plan`: the planned action and its body. @throws FluxError `invalid` */
 export function readPlan(body: unknown): { action: (typeof PLAN_ACTIONS)[number]; body: Record<string, unknown> } {
-  const reader = new Reader(body);
+  const reader = new BodyReader(body);
   const isAction = (value: unknown): value is (typeof PLAN_ACTIONS)[number] => PLAN_ACTIONS.some((name) => name === value);
   const action = reader.take('action', isAction, `one of ${PLAN_ACTIONS.join(', ')}`);
   if (action === undefined && reader.problems.issues.length === 0) reader.problems.add('action', 'is required');

@@ -6,19 +6,19 @@ import { wallNow } from '../../kernel/clock.ts';
 import { Deadline } from '../../kernel/deadline.ts';
 import { FluxError, toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
-import type { ChangeMeta, CommitOptions } from '../../storage/contract.ts';
+import type { ChangeMeta, CommitOptions } from '../../storage/endpoint-store.ts';
 import type { ConfirmView, NodeOutcome } from '../contract/answers.ts';
 import { type DrainRequest, NO_DRAIN } from '../contract/requests.ts';
 import type { Driver, Prepared } from '../listening/driver.ts';
-import type { Runners } from '../listening/runners.ts';
-import type { Desired } from '../state/desired.ts';
+import type { EndpointSupervisors } from '../listening/endpoint-supervisors.ts';
+import type { DesiredState } from '../state/desired-state.ts';
 import { type ChangeSet, type JudgedChange, judge, keysOf, toStoreChanges } from './change-set.ts';
 import { sideBySide } from './lanes.ts';
 import type { Spreader } from './spreader.ts';
 
 export interface ChangeRunnerOptions {
-  desired: Desired;
-  runners: Runners;
+  desired: DesiredState;
+  supervisors: EndpointSupervisors;
   driver: Driver;
   spreader: Spreader;
   /** longest wait for other nodes, milliseconds */
@@ -68,7 +68,7 @@ export class ChangeRunner {
   /**
    * Applies the set. When it resolves, the set is durable, and this node listens accordingly or the outcome says what is still pending.
    * @throws FluxError when nothing was changed: `busy`, `exists`, `default-endpoint`, `invalid`, `port-in-use`, `unprocessable`, `timeout`,
-   * `unavailable`; an error for Desired.onNewest() when another process was first
+   * `unavailable`; an error for DesiredState.onNewest() when another process was first
    */
   async apply(set: ChangeSet): Promise<Applied> {
     const { desired } = this.#options;
@@ -98,9 +98,9 @@ export class ChangeRunner {
 
   /** The outcome of an endpoint without a change: its present state. */
   current(id: string): NodeOutcome {
-    const runner = this.#options.runners.peek(id);
-    if (runner?.state === 'failed') return this.outcome('failed', runner.lastError);
-    return this.outcome(runner?.state === 'starting' ? 'pending' : 'applied');
+    const supervisor = this.#options.supervisors.peek(id);
+    if (supervisor?.state === 'failed') return this.outcome('failed', supervisor.lastError);
+    return this.outcome(supervisor?.state === 'starting' ? 'pending' : 'applied');
   }
 
   outcome(state: NodeOutcome['state'], reason: string | null = null): NodeOutcome {
@@ -132,7 +132,7 @@ export class ChangeRunner {
       throw error;
     }
     const others = this.#spread(set, changes, revision, deadline);
-    await this.#begin(jobs, revision, deadline);
+    await this.#startAccepting(jobs, revision, deadline);
     const outcomes: NodeOutcome[] = [];
     await sideBySide(jobs, async (job) => void outcomes.push(await this.#activate(job, revision, set.options, deadline)));
     this.#report(set, changes, revision);
@@ -161,9 +161,9 @@ export class ChangeRunner {
 
   /** Opens all listeners, a few at a time. @throws FluxError naming every endpoint that fails, unless `mustListen` is false */
   async #prepare(jobs: Job[], mustListen: boolean, deadline: Deadline): Promise<void> {
-    const { desired, driver, runners } = this.#options;
+    const { desired, driver, supervisors } = this.#options;
     const failed: Job[] = [];
-    const holders = runners.byPort();
+    const holders = supervisors.byPort();
     await sideBySide(jobs, async (job) => {
       const { id, after, isAside } = job.change;
       if (isAside) return;
@@ -181,14 +181,14 @@ export class ChangeRunner {
   }
 
   /** Makes the new listeners accept before any listener stops. Keeps a failure for the outcome. */
-  async #begin(jobs: Job[], revision: number, deadline: Deadline): Promise<void> {
+  async #startAccepting(jobs: Job[], revision: number, deadline: Deadline): Promise<void> {
     const { driver } = this.#options;
     await sideBySide(jobs, async (job) => {
       const { id, after } = job.change;
       try {
         if (job.failure !== null) return;
         job.prepared ??= await driver.prepare(id, after, revision, deadline);
-        await driver.begin(job.prepared);
+        await driver.startAccepting(job.prepared);
       } catch (error) {
         job.failure = error;
       }

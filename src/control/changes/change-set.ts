@@ -7,11 +7,11 @@ import { mapSecrets } from '../../endpoint/secrets/secrets.ts';
 import { FluxError, type Issue } from '../../kernel/errors.ts';
 import { ENDPOINTS_MAX } from '../../kernel/input/file-form.ts';
 import { Pace } from '../../kernel/turns/pace.ts';
-import type { ChangeMeta, Past, StoreChange, StoredEndpoint } from '../../storage/contract.ts';
+import type { ChangeMeta, Past, StoreChange, StoredEndpoint } from '../../storage/endpoint-store.ts';
 import { isSealed } from '../../storage/sealed/sealer.ts';
 import type { RequestContext } from '../contract/requests.ts';
-import type { Desired } from '../state/desired.ts';
-import { lockKeys } from '../state/waiting.ts';
+import type { DesiredState } from '../state/desired-state.ts';
+import { lockKeys } from '../state/waiting-changes.ts';
 import type { ChangeOptions } from './change-request.ts';
 
 /** The change of one endpoint. */
@@ -60,9 +60,9 @@ export interface JudgedChange extends EndpointChange {
  * The changes that do something, in the order of the set, and behind them the endpoints that lose `isDefault`. A large set is compared in
  * turns; whoever locks what it changes does so at once when this has resolved.
  * @throws FluxError `invalid` (a fixed key), `default-endpoint`, `exists` (ports and ids of the whole configuration afterwards); for
- *   Desired.onNewest() when what the set is based on has changed by now
+ *   DesiredState.onNewest() when what the set is based on has changed by now
  */
-export async function judge(set: ChangeSet, desired: Desired): Promise<JudgedChange[]> {
+export async function judge(set: ChangeSet, desired: DesiredState): Promise<JudgedChange[]> {
   const compared = await compare(set.changes);
   desired.ensureBasis(set.changes, set.whole);
   const judged = setAside(compared, set, desired);
@@ -72,7 +72,7 @@ export async function judge(set: ChangeSet, desired: Desired): Promise<JudgedCha
 }
 
 /** As `judge`, for a plan: what would need `force` is not refused. @throws FluxError `invalid`, `exists` */
-export async function foresee(set: ChangeSet, desired: Desired): Promise<{ judged: JudgedChange[]; warnings: string[] }> {
+export async function foresee(set: ChangeSet, desired: DesiredState): Promise<{ judged: JudgedChange[]; warnings: string[] }> {
   const judged = setAside(await compare(set.changes), set, desired);
   ensureFit(set, judged, desired);
   const warnings = judged.filter(takesDefaultAway).map(({ id }) => `endpoint ${id} is the default endpoint: this needs force: true`);
@@ -108,7 +108,7 @@ async function compare(changes: readonly EndpointChange[]): Promise<JudgedChange
 }
 
 /** With the endpoints that lose `isDefault` to one of the set. */
-function setAside(judged: JudgedChange[], set: ChangeSet, desired: Desired): JudgedChange[] {
+function setAside(judged: JudgedChange[], set: ChangeSet, desired: DesiredState): JudgedChange[] {
   const chosen = judged.find(({ before, after }) => after?.isDefault === true && before?.endpoint.isDefault !== true);
   if (chosen === undefined) return judged;
   const named = new Map(set.changes.map((change) => [change.after?.id ?? change.before?.endpoint.id, change]));
@@ -166,7 +166,7 @@ function guardDefault(change: JudgedChange): void {
 }
 
 /** Ports may move between the endpoints of one set, so the check is about the whole resulting configuration. */
-function ensureFit({ action }: ChangeSet, judged: JudgedChange[], desired: Desired): void {
+function ensureFit({ action }: ChangeSet, judged: JudgedChange[], desired: DesiredState): void {
   const issues: Issue[] = [];
   const changed = new Map(judged.map((change) => [change.id, change]));
   const owners = new Map<number, string>();

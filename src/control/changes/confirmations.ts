@@ -4,16 +4,16 @@ import { Backoff } from '../../kernel/backoff.ts';
 import { steadyNow } from '../../kernel/clock.ts';
 import { toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
-import type { HistoryRow } from '../../storage/contract.ts';
+import type { HistoryRow } from '../../storage/endpoint-store.ts';
 import type { ConfirmAnswer } from '../contract/answers.ts';
 import { NO_DRAIN, type RequestContext } from '../contract/requests.ts';
-import type { Desired } from '../state/desired.ts';
+import type { DesiredState } from '../state/desired-state.ts';
 import { readConfirm } from './change-request.ts';
 import type { ChangeRunner } from './change-runner.ts';
 import type { ChangeSet, EndpointChange } from './change-set.ts';
 
 export interface ConfirmationOptions {
-  desired: Desired;
+  desired: DesiredState;
   changes: ChangeRunner;
   logger: Logger;
 }

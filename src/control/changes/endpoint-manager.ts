@@ -5,13 +5,13 @@ import { mergeEndpoint, parseEndpoint } from '../../endpoint/schema.ts';
 import type { Deadline } from '../../kernel/deadline.ts';
 import { toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
-import type { ChangeMeta, StoredEndpoint } from '../../storage/contract.ts';
+import type { ChangeMeta, StoredEndpoint } from '../../storage/endpoint-store.ts';
 import type { ChangeAnswer, PlanAnswer } from '../contract/answers.ts';
 import type { RequestContext } from '../contract/requests.ts';
 import { type Driver, tlsOf } from '../listening/driver.ts';
-import type { Runners } from '../listening/runners.ts';
+import type { EndpointSupervisors } from '../listening/endpoint-supervisors.ts';
 import { probePort } from '../probe/port-probe.ts';
-import type { Desired } from '../state/desired.ts';
+import type { DesiredState } from '../state/desired-state.ts';
 import { affectedClients, clearSecretWarnings, idleDrainWarnings, keyChangesOf, NOTHING_WAITS } from './answers.ts';
 import { type ChangeOptions, readAdd, readTarget, readUpdate, type SingleAction } from './change-request.ts';
 import { type ChangeRunner, confirmViewOf } from './change-runner.ts';
@@ -20,8 +20,8 @@ import { driftOf } from './file-drift.ts';
 import { sideBySide } from './lanes.ts';
 
 export interface ManagerOptions {
-  desired: Desired;
-  runners: Runners;
+  desired: DesiredState;
+  supervisors: EndpointSupervisors;
   driver: Driver;
   changes: ChangeRunner;
   /** the store has no key to seal secrets with */
@@ -49,7 +49,7 @@ export class EndpointManager {
     this.#options = options;
   }
 
-  /** Starts all enabled endpoints, a few at a time. The runners keep failures. Resolves when each endpoint was tried once. */
+  /** Starts all enabled endpoints, a few at a time. The supervisors keep failures. Resolves when each endpoint was tried once. */
   async startAll(deadline: Deadline): Promise<void> {
     const { desired, driver } = this.#options;
     const enabled = desired.list().filter(({ endpoint }) => endpoint.enabled);
@@ -101,7 +101,7 @@ export class EndpointManager {
     else desired.ensureRevision(before, context.expectedRevision);
     const applied = await changes.apply(toSet(action, before, after, options, context, desired.complete));
     const isNothing = applied.changes.length === 0;
-    if (isNothing && action === 'enable' && after !== null) await this.#options.runners.of(after.id).cancelDrain();
+    if (isNothing && action === 'enable' && after !== null) await this.#options.supervisors.of(after.id).cancelDrain();
     if (isNothing && context.confirmWithinMs !== undefined) warnings.push(NOTHING_WAITS);
     if (this.#options.keepsSecretsInClear) warnings.push(...clearSecretWarnings(after === null ? [] : [after]));
     const endpoint = (after ?? before?.endpoint) as Endpoint;
@@ -123,11 +123,11 @@ export class EndpointManager {
     const { before, after, options, warnings } = this.#read(action, body);
     const { desired } = this.#options;
     const { judged, warnings: needs } = await foresee(toSet(action, before, after, options, context, desired.complete), desired);
-    const running = after === null ? null : (this.#options.runners.peek(after.id)?.wanted ?? null);
+    const running = after === null ? null : (this.#options.supervisors.peek(after.id)?.wanted ?? null);
     const { warnings: ofCertificate } = await tlsOf(after, running);
     const ofNode = [...this.#options.driver.loginWarnings(after), ...(await this.#portWarnings(after))];
     const [first] = judged;
-    const clientsAffected = first === undefined ? 0 : affectedClients(first, options, this.#options.runners);
+    const clientsAffected = first === undefined ? 0 : affectedClients(first, options, this.#options.supervisors);
     return {
       changes: first === undefined ? [] : keyChangesOf(first),
       clientsAffected,
@@ -137,9 +137,9 @@ export class EndpointManager {
 
   /** Why this node could not listen for the endpoint now. Does not ask other nodes. */
   async #portWarnings(after: Endpoint | null): Promise<string[]> {
-    const { driver, runners } = this.#options;
+    const { driver, supervisors } = this.#options;
     // The plan of the change itself covers ports of this node's endpoints.
-    if (after === null || !after.enabled || runners.all().some((runner) => runner.holds(after.port))) return [];
+    if (after === null || !after.enabled || supervisors.all().some((supervisor) => supervisor.holds(after.port))) return [];
     try {
       await probePort(driver.hostHere(after.host), after.port);
       return [];

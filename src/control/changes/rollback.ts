@@ -3,16 +3,16 @@
 import { FluxError } from '../../kernel/errors.ts';
 import type { PlanAnswer, RollbackAnswer } from '../contract/answers.ts';
 import type { EndpointKey, RequestContext } from '../contract/requests.ts';
-import type { Runners } from '../listening/runners.ts';
-import type { Desired } from '../state/desired.ts';
+import type { EndpointSupervisors } from '../listening/endpoint-supervisors.ts';
+import type { DesiredState } from '../state/desired-state.ts';
 import { clearSecretWarnings, dryAnswerOf, planOf, setAnswerOf } from './answers.ts';
 import { type RollbackRequest, readRollback } from './change-request.ts';
 import type { ChangeRunner } from './change-runner.ts';
 import type { ChangeSet, EndpointChange } from './change-set.ts';
 
 export interface RollbackOptions {
-  desired: Desired;
-  runners: Runners;
+  desired: DesiredState;
+  supervisors: EndpointSupervisors;
   changes: ChangeRunner;
   keepsSecretsInClear: boolean;
 }
@@ -41,8 +41,8 @@ export class Rollback {
 
   /** The effect that a rollback would have. @throws FluxError as `run` */
   async plan(body: unknown, context: RequestContext): Promise<PlanAnswer> {
-    const { desired, runners } = this.#options;
-    return planOf(await this.#toSet(readRollback(body), context), desired, runners);
+    const { desired, supervisors } = this.#options;
+    return planOf(await this.#toSet(readRollback(body), context), desired, supervisors);
   }
 
   async #toSet({ revision, key, options }: RollbackRequest, context: RequestContext): Promise<ChangeSet> {

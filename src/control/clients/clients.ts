@@ -1,21 +1,21 @@
 /** Questions about clients and messages, sent to all worker threads, with one merged answer. */
 
 import { FluxError } from '../../kernel/errors.ts';
-import type { CommandName, Commands, WireClient } from '../../thread/messages.ts';
+import type { CommandName, Commands, WireClient } from '../../thread/commands.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
 import type { ClientInfo, ClientLocation } from '../contract/answers.ts';
 import type { ClientRequests, PublishRequest } from '../contract/client-requests.ts';
-import type { Supervisor } from '../workers/supervisor.ts';
+import type { ThreadSupervisor } from '../workers/thread-supervisor.ts';
 import { byIdentifier, ClientPage } from './client-page.ts';
 
 const TIMEOUT_MS = 10_000;
 
 export class Clients implements ClientRequests {
-  readonly #supervisor: Supervisor;
+  readonly #threads: ThreadSupervisor;
   readonly #node: string;
 
-  constructor(supervisor: Supervisor, node: string) {
-    this.#supervisor = supervisor;
+  constructor(threads: ThreadSupervisor, node: string) {
+    this.#threads = threads;
     this.#node = node;
   }
 
@@ -49,7 +49,7 @@ export class Clients implements ClientRequests {
     const query = { ids, namespace: namespace ?? null };
     const [here, sessions] = await Promise.all([
       this.#askAll('clients.find', query),
-      this.#supervisor.session.call('sessions.locate', query, { timeoutMs: TIMEOUT_MS }),
+      this.#threads.session.call('sessions.locate', query, { timeoutMs: TIMEOUT_MS }),
     ]);
     // When both the worker and the session worker know a client, the worker's answer is newer.
     const found = new Map<string, { clientId: string; namespace: string; connected: boolean; endpoint: string | null }>();
@@ -77,17 +77,17 @@ export class Clients implements ClientRequests {
 
   /** @throws FluxError `unavailable` while the session worker is being replaced, `timeout` */
   async publish(request: PublishRequest): Promise<void> {
-    await this.#supervisor.session.call('publish', request, { timeoutMs: TIMEOUT_MS });
+    await this.#threads.session.call('publish', request, { timeoutMs: TIMEOUT_MS });
   }
 
   /** Sessions per endpoint id, from the session worker. */
   async sessionCounts(): Promise<Commands['sessions.count']['result']> {
-    return this.#supervisor.session.call('sessions.count', {}, { timeoutMs: TIMEOUT_MS });
+    return this.#threads.session.call('sessions.count', {}, { timeoutMs: TIMEOUT_MS });
   }
 
   /** Retained messages, and refusals since the session worker started. */
   async retainedCount(): Promise<Commands['retained.count']['result']> {
-    return this.#supervisor.session.call('retained.count', {}, { timeoutMs: TIMEOUT_MS });
+    return this.#threads.session.call('retained.count', {}, { timeoutMs: TIMEOUT_MS });
   }
 
   async #askAll<K extends CommandName>(name: K, params: Commands[K]['params']): Promise<Commands[K]['result'][]> {
@@ -96,7 +96,7 @@ export class Clients implements ClientRequests {
   }
 
   #endpointWorkers(): WorkerHandle[] {
-    return this.#supervisor.workers.filter((worker) => worker.boot.role === 'endpoint' && worker.isUsable);
+    return this.#threads.workers.filter((worker) => worker.boot.role === 'endpoint' && worker.isUsable);
   }
 }
 

@@ -2,14 +2,14 @@
 
 import { wallNow } from '../../kernel/clock.ts';
 import type { ClusterStatus, NodeView } from '../contract/answers.ts';
-import type { Desired } from '../state/desired.ts';
+import type { DesiredState } from '../state/desired-state.ts';
 import { type OwnFacts, toNodeView } from './own-facts.ts';
 
 export class Alone {
   readonly #facts: OwnFacts;
-  readonly #desired: Desired;
+  readonly #desired: DesiredState;
 
-  constructor(facts: OwnFacts, desired: Desired) {
+  constructor(facts: OwnFacts, desired: DesiredState) {
     this.#facts = facts;
     this.#desired = desired;
   }

@@ -1,14 +1,14 @@
 /** Announces a new revision to the other nodes and collects their receipts; answers the announcements of others. */
 
 import { randomUUID } from 'node:crypto';
-import type { Bus } from '../../bus/contract.ts';
+import type { Bus } from '../../bus/bus.ts';
 import type { Subjects } from '../../bus/subjects.ts';
 import { BoundedMap } from '../../kernel/bounded-map.ts';
 import { steadyNow } from '../../kernel/clock.ts';
 import { Deadline } from '../../kernel/deadline.ts';
 import type { NodeOutcome } from '../contract/answers.ts';
-import type { Announcement, NodeFacts, Receipt } from './contract.ts';
 import type { Members } from './members.ts';
+import type { Announcement, NodeFacts, Receipt } from './notices.ts';
 import { readAnnouncement, readReceipt } from './read-notice.ts';
 
 /** Pause between two announcements of one revision while a receipt is missing, ms. */

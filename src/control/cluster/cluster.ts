@@ -1,6 +1,6 @@
 /** This node's part of the cluster: announces and hears revisions, asks the other nodes, and describes them. */
 
-import type { Bus } from '../../bus/contract.ts';
+import type { Bus } from '../../bus/bus.ts';
 import { type Subjects, subjectsOf } from '../../bus/subjects.ts';
 import { BoundedMap } from '../../kernel/bounded-map.ts';
 import { wallNow } from '../../kernel/clock.ts';
@@ -8,15 +8,15 @@ import { FluxError, toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { ClusterStatus, NodeOutcome, NodeView } from '../contract/answers.ts';
 import type { DrainRequest } from '../contract/requests.ts';
+import type { EndpointSupervisors } from '../listening/endpoint-supervisors.ts';
 import type { Reconciler } from '../listening/reconciler.ts';
-import type { Runners } from '../listening/runners.ts';
-import type { Desired } from '../state/desired.ts';
+import type { DesiredState } from '../state/desired-state.ts';
 import { Announcer, type SyncCounts } from './announcer.ts';
-import type { Announcement, NodeFacts } from './contract.ts';
 import { EndpointEvents } from './endpoint-events.ts';
 import { Members } from './members.ts';
+import type { Announcement, NodeFacts } from './notices.ts';
 import { type OwnFacts, toNodeView } from './own-facts.ts';
-import { type NodeAnswer, QUESTIONS, type Question, readAnswer } from './questions.ts';
+import { type NodeAnswer, type NodeQuestion, QUESTIONS, readAnswer } from './questions.ts';
 
 export interface ClusterOptions {
   bus: Bus;
@@ -25,14 +25,14 @@ export interface ClusterOptions {
   facts: OwnFacts;
   retryCount: number;
   node: string;
-  desired: Desired;
-  runners: Runners;
+  desired: DesiredState;
+  supervisors: EndpointSupervisors;
   reconciler: Reconciler;
   logger: Logger;
 }
 
 /** Answers a question of another node. */
-type Answering = (question: Question, body: unknown) => Promise<unknown>;
+type Answering = (question: NodeQuestion, body: unknown) => Promise<unknown>;
 
 const NO_ANSWER: Answering = async () => null;
 /** Most incarnations remembered: each start of a node adds one, the oldest is evicted. */
@@ -52,7 +52,7 @@ export class Cluster {
 
   constructor(options: ClusterOptions) {
     this.#options = options;
-    const { bus, name, logger, desired, runners, reconciler, retryCount, facts: own } = options;
+    const { bus, name, logger, desired, supervisors, reconciler, retryCount, facts: own } = options;
     this.#subjects = subjectsOf(name);
     const self = { name: options.node, incarnation: own.incarnation };
     const common = { bus, subjects: this.#subjects, self };
@@ -69,7 +69,7 @@ export class Cluster {
     reconciler.roundEnded.subscribe(() => this.#reconciled());
     // Announcements made without a connection were lost.
     bus.onState(({ connected }) => connected && reconciler.wake());
-    this.#events = new EndpointEvents({ desired, runners, reconciler, publish: (event, body) => this.#publish(event, body) });
+    this.#events = new EndpointEvents({ desired, supervisors, reconciler, publish: (event, body) => this.#publish(event, body) });
     let isTold = false;
     bus.onState(({ connected }) => {
       if (connected && !isTold) this.#tellNode(own.read(), true);
@@ -107,7 +107,7 @@ export class Cluster {
   }
 
   /** Asks every other node. Never fails: the answer of a silent node is the reason. */
-  async askAll(question: Question, body: unknown, timeoutMs: number): Promise<NodeAnswer[]> {
+  async askAll(question: NodeQuestion, body: unknown, timeoutMs: number): Promise<NodeAnswer[]> {
     const { bus } = this.#options;
     const asked = this.#members.others().map(async (facts): Promise<NodeAnswer> => {
       const { incarnation } = facts;
@@ -217,7 +217,7 @@ export class Cluster {
     this.#said = said;
   }
 
-  async #answer(question: Question, body: unknown): Promise<unknown> {
+  async #answer(question: NodeQuestion, body: unknown): Promise<unknown> {
     try {
       return { ok: true, answer: await this.#answering(question, body) };
     } catch (error) {
@@ -231,15 +231,15 @@ export class Cluster {
 
   /** Null while this node has not tried the revision or one of its endpoints. */
   #outcomeOf({ revision, ids }: Announcement): Omit<NodeOutcome, 'node'> | null {
-    const { desired, runners, reconciler } = this.#options;
+    const { desired, supervisors, reconciler } = this.#options;
     if (desired.storeError !== null) return { state: 'pending', reason: `the store is away for this node: ${desired.storeError}` };
     if (desired.revision < revision) return null;
     if (ids.length === 0) return { state: 'applied', reason: null };
     for (const id of ids) {
       const problem = reconciler.problemOf(id);
       if (problem !== null) return { state: 'failed', reason: problem };
-      const runner = runners.peek(id);
-      if (runner?.state === 'failed') return { state: 'failed', reason: runner.lastError };
+      const supervisor = supervisors.peek(id);
+      if (supervisor?.state === 'failed') return { state: 'failed', reason: supervisor.lastError };
       if (!reconciler.isInStep(id)) return null;
     }
     return { state: 'applied', reason: null };

@@ -1,13 +1,13 @@
 /** Publishes events about endpoints over NATS: each change by the node that wrote it, each result by every node. */
 
 import type { WatchEvent } from '../contract/event-watch.ts';
+import type { EndpointSupervisors } from '../listening/endpoint-supervisors.ts';
 import type { Reconciler } from '../listening/reconciler.ts';
-import type { Runners } from '../listening/runners.ts';
-import type { Committed, Desired } from '../state/desired.ts';
+import type { Committed, DesiredState } from '../state/desired-state.ts';
 
 export interface EndpointEventsOptions {
-  desired: Desired;
-  runners: Runners;
+  desired: DesiredState;
+  supervisors: EndpointSupervisors;
   reconciler: Reconciler;
   /** @param event as in `endpoint.added` */
   publish: (event: string, body: Record<string, unknown>) => void;
@@ -44,19 +44,19 @@ export class EndpointEvents {
 
   /** An endpoint of this node may have reached another revision, or failed to. */
   look(id: string): void {
-    const { desired, runners, reconciler } = this.#options;
+    const { desired, supervisors, reconciler } = this.#options;
     const stored = desired.byId(id);
     const told = this.#told.get(id);
-    const runner = runners.peek(id);
+    const supervisor = supervisors.peek(id);
     if (stored === undefined) {
       if (told !== undefined && reconciler.isInStep(id) && !desired.isApplying(id)) this.#gone(id, told);
       return;
     }
     const { revision, endpoint } = stored;
-    const problem = reconciler.problemOf(id) ?? (runner?.state === 'failed' ? (runner.lastError ?? 'unknown') : null);
+    const problem = reconciler.problemOf(id) ?? (supervisor?.state === 'failed' ? (supervisor.lastError ?? 'unknown') : null);
     if (told?.revision === revision && told.problem === problem) return;
     const { port, enabled } = endpoint;
-    const isThere = !enabled || runner?.state === 'running';
+    const isThere = !enabled || supervisor?.state === 'running';
     if (problem !== null) this.#tell('failed', id, { port, revision, problem });
     else if (isThere && !desired.isApplying(id) && reconciler.isInStep(id)) this.#tell('applied', id, { port, revision, problem });
   }

@@ -1,11 +1,11 @@
 /** Membership of the cluster: sends and hears heartbeats; notices nodes that come, leave, fall silent, restart, or share a name. */
 
-import type { Bus } from '../../bus/contract.ts';
+import type { Bus } from '../../bus/bus.ts';
 import type { Subjects } from '../../bus/subjects.ts';
 import { steadyNow, wallNow } from '../../kernel/clock.ts';
 import { Emitter, type Subscribable } from '../../kernel/emitter.ts';
 import type { Logger } from '../../kernel/logger.ts';
-import type { Member, NodeFacts } from './contract.ts';
+import type { ClusterMember, NodeFacts } from './notices.ts';
 import { readFacts } from './read-notice.ts';
 
 /** Interval of heartbeats: keeps an idle cluster far below five messages a second and node, receipts included. */
@@ -84,12 +84,12 @@ export class Members {
   }
 
   /** This node and all known nodes, by name, without nodes down for an hour and without superseded incarnations. */
-  list(): Member[] {
+  list(): ClusterMember[] {
     const self = this.#options.facts();
     const others = [...this.#known.values()].map(
-      ({ facts, isUp, lastSeen }): Member => ({ ...facts, isUp, isSelf: false, isTwin: this.isTwin(facts), lastSeen }),
+      ({ facts, isUp, lastSeen }): ClusterMember => ({ ...facts, isUp, isSelf: false, isTwin: this.isTwin(facts), lastSeen }),
     );
-    const own: Member = { ...self, isUp: true, isSelf: true, isTwin: this.isTwin(self), lastSeen: wallNow() };
+    const own: ClusterMember = { ...self, isUp: true, isSelf: true, isTwin: this.isTwin(self), lastSeen: wallNow() };
     return [own, ...others].sort((a, b) => (a.name === b.name ? a.upSince - b.upSince : a.name < b.name ? -1 : 1));
   }
 

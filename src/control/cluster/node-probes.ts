@@ -3,12 +3,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { SslConfig } from '../../endpoint/endpoint.ts';
 import { messageOf } from '../../kernel/errors.ts';
-import type { StoredEndpoint } from '../../storage/contract.ts';
+import type { StoredEndpoint } from '../../storage/endpoint-store.ts';
 import type { Driver } from '../listening/driver.ts';
-import type { Runners } from '../listening/runners.ts';
+import type { EndpointSupervisors } from '../listening/endpoint-supervisors.ts';
 import { probeMqtt } from '../probe/mqtt-probe.ts';
 import { probePort } from '../probe/port-probe.ts';
-import type { Desired } from '../state/desired.ts';
+import type { DesiredState } from '../state/desired-state.ts';
 import { loadTls } from '../tls/load-tls.ts';
 
 const PROBE_TIMEOUT_MS = 5_000;
@@ -33,23 +33,23 @@ export interface ListenerPlan {
 }
 
 export class NodeProbes {
-  readonly #desired: Desired;
-  readonly #runners: Runners;
+  readonly #desired: DesiredState;
+  readonly #supervisors: EndpointSupervisors;
 
   readonly #driver: Driver;
   readonly #probePrefix: string;
 
   /** @param probePrefix by which workers know a health check */
-  constructor(desired: Desired, runners: Runners, driver: Driver, probePrefix: string) {
+  constructor(desired: DesiredState, supervisors: EndpointSupervisors, driver: Driver, probePrefix: string) {
     this.#desired = desired;
-    this.#runners = runners;
+    this.#supervisors = supervisors;
     this.#driver = driver;
     this.#probePrefix = probePrefix;
   }
 
   /** Binds the port to find out why it cannot be bound here; null when it can. */
   async portProblem(port: number, host: string): Promise<string | null> {
-    const own = this.#runners.all().find((runner) => runner.listensOn(port));
+    const own = this.#supervisors.all().find((supervisor) => supervisor.listensOn(port));
     if (own !== undefined) return `Port ${port} is already in use by endpoint ${own.id}`;
     try {
       await probePort(this.#driver.hostHere(host), port);
@@ -68,10 +68,10 @@ export class NodeProbes {
     const changing = new Set(plans.map(({ id }) => id));
     for (const { id, host, port, sslConfig } of plans) {
       // A running endpoint keeps its material, as with a change of this node.
-      const running = this.#runners.peek(id)?.wanted ?? null;
+      const running = this.#supervisors.peek(id)?.wanted ?? null;
       const isRunning = running?.tls !== null && isDeepStrictEqual(running?.endpoint.sslConfig, sslConfig);
       if (sslConfig !== null && !isRunning) await loadTls(sslConfig);
-      const holders = this.#runners.all().filter((runner) => runner.listensOn(port));
+      const holders = this.#supervisors.all().filter((supervisor) => supervisor.listensOn(port));
       if (holders.some((holder) => holder.id === id || changing.has(holder.id))) continue;
       await probePort(this.#driver.hostHere(host), port);
     }
@@ -92,9 +92,9 @@ export class NodeProbes {
     const { id, port } = endpoint;
     if (!endpoint.enabled) return { port, id, healthy: false, reason: 'the endpoint is disabled', latencyMs: null };
     // Another program answers on a port that the endpoint could not bind.
-    const runner = this.#runners.peek(id);
-    if (runner?.listensOn(port) !== true)
-      return { port, id, healthy: false, reason: runner?.lastError ?? 'it does not listen on this port here', latencyMs: null };
+    const supervisor = this.#supervisors.peek(id);
+    if (supervisor?.listensOn(port) !== true)
+      return { port, id, healthy: false, reason: supervisor?.lastError ?? 'it does not listen on this port here', latencyMs: null };
     return { port, id, ...(await probeMqtt(this.#driver.asRun(endpoint), this.#probePrefix, PROBE_TIMEOUT_MS)) };
   }
 }

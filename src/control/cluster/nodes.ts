@@ -9,7 +9,7 @@ import type { ClusterReads } from '../contract/cluster-reads.ts';
 import type { Alone } from './alone.ts';
 import type { Cluster } from './cluster.ts';
 import type { ListenerPlan, NodeProbes } from './node-probes.ts';
-import type { NodeAnswer, Question } from './questions.ts';
+import type { NodeAnswer, NodeQuestion } from './questions.ts';
 
 export interface NodesOptions {
   node: string;
@@ -73,12 +73,12 @@ export class Nodes implements ClusterReads {
     });
   }
 
-  async #ask(question: Question, body: unknown): Promise<NodeAnswer[]> {
+  async #ask(question: NodeQuestion, body: unknown): Promise<NodeAnswer[]> {
     return (await this.#options.cluster?.askAll(question, body, ASK_TIMEOUT_MS)) ?? [];
   }
 
   /** Answers a question of another node. @throws FluxError `invalid` for an unknown question */
-  async #answer(question: Question, body: unknown): Promise<unknown> {
+  async #answer(question: NodeQuestion, body: unknown): Promise<unknown> {
     const { probes, ownStatus } = this.#options;
     const { port, host, plans } = isObject(body) ? body : {};
     if (question === 'prepare') return probes.prepare(readPlans(plans));

@@ -3,10 +3,10 @@
 import { randomUUID } from 'node:crypto';
 import { wallNow } from '../../kernel/clock.ts';
 import type { NodeView } from '../contract/answers.ts';
+import type { EndpointSupervisors } from '../listening/endpoint-supervisors.ts';
 import type { Reconciler } from '../listening/reconciler.ts';
-import type { Runners } from '../listening/runners.ts';
-import type { Desired } from '../state/desired.ts';
-import type { Member, NodeFacts } from './contract.ts';
+import type { DesiredState } from '../state/desired-state.ts';
+import type { ClusterMember, NodeFacts } from './notices.ts';
 
 /** Most failed endpoints that a heartbeat names: it must fit into one NATS message. */
 const FAILED_MAX = 1_000;
@@ -16,8 +16,8 @@ export interface OwnFactsOptions {
   version: string;
   /** address announced to the other nodes */
   address: string;
-  desired: Desired;
-  runners: Runners;
+  desired: DesiredState;
+  supervisors: EndpointSupervisors;
   reconciler: Reconciler;
 }
 
@@ -34,9 +34,9 @@ export class OwnFacts {
 
   /** The current facts. */
   read(): NodeFacts {
-    const { node, address, version, desired, runners, reconciler } = this.#options;
+    const { node, address, version, desired, supervisors, reconciler } = this.#options;
     const ids = desired.all().map(({ endpoint }) => endpoint.id);
-    const failed = ids.filter((id) => runners.peek(id)?.state === 'failed' || reconciler.problemOf(id) !== null);
+    const failed = ids.filter((id) => supervisors.peek(id)?.state === 'failed' || reconciler.problemOf(id) !== null);
     const storeOk = desired.storeError === null;
     return {
       name: node,
@@ -55,7 +55,7 @@ export class OwnFacts {
 }
 
 /** @param newest the newest revision that any node knows */
-export function toNodeView(member: Member, newest: number): NodeView {
+export function toNodeView(member: ClusterMember, newest: number): NodeView {
   return {
     name: member.name,
     incarnation: member.incarnation,

@@ -4,7 +4,7 @@ import { isObject } from '../../endpoint/problems.ts';
 import { FluxError } from '../../kernel/errors.ts';
 
 export const QUESTIONS = ['check-port', 'status', 'probe', 'prepare'] as const;
-export type Question = (typeof QUESTIONS)[number];
+export type NodeQuestion = (typeof QUESTIONS)[number];
 
 /** One node's answer to a question for all nodes. */
 export interface NodeAnswer {

@@ -2,7 +2,7 @@
 
 import { isObject } from '../../endpoint/problems.ts';
 import { DRAIN_MS_MAX, DRAIN_RATE_MAX, type DrainRequest, NO_DRAIN, SERVER_REFERENCE_MAX } from '../contract/requests.ts';
-import type { Announcement, NodeFacts, Receipt } from './contract.ts';
+import type { Announcement, NodeFacts, Receipt } from './notices.ts';
 
 const TEXT_MAX = 4096;
 const IDS_MAX = 100_000;

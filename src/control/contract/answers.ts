@@ -2,7 +2,7 @@
 
 import type { Effect, Endpoint, KeyChange } from '../../endpoint/endpoint.ts';
 import type { Issue } from '../../kernel/errors.ts';
-import type { WireClient } from '../../thread/messages.ts';
+import type { WireClient } from '../../thread/commands.ts';
 import type { CertificateFacts } from '../../thread/tls-material.ts';
 
 /** A change that is undone unless `confirm` follows in time. */

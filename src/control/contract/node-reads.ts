@@ -1,6 +1,6 @@
 /** The reads that this node answers by itself: its configuration, states and numbers. */
 
-import type { HistoryQuery, HistoryRow } from '../../storage/contract.ts';
+import type { HistoryQuery, HistoryRow } from '../../storage/endpoint-store.ts';
 import type { EndpointMetrics, EndpointStatus, EndpointView, HealthAnswer, ResourcesAnswer } from './answers.ts';
 import type { EndpointKey } from './requests.ts';
 

@@ -7,8 +7,8 @@ import type { Logger } from '../../kernel/logger.ts';
 import type { CertificateStatus } from '../contract/answers.ts';
 import { expiryWarnings, loadTls } from '../tls/load-tls.ts';
 import { hasFiles, readSources } from '../tls/sources.ts';
-import type { EndpointRunner } from './endpoint-runner.ts';
-import type { Runners } from './runners.ts';
+import type { EndpointSupervisor } from './endpoint-supervisor.ts';
+import type { EndpointSupervisors } from './endpoint-supervisors.ts';
 
 const INTERVAL_MS = 10_000;
 const DAY_MS = 86_400_000;
@@ -16,7 +16,7 @@ const DAY_MS = 86_400_000;
 const UPDATE_TIMEOUT_MS = 10_000;
 
 export interface CertificateWatchOptions {
-  runners: Runners;
+  supervisors: EndpointSupervisors;
   /** true while a change of this endpoint is under way: the watch leaves the endpoint alone */
   isLocked: (id: string) => boolean;
   logger: Logger;
@@ -59,29 +59,29 @@ export class CertificateWatch {
   }
 
   /** Null without TLS. */
-  statusOf(runner: EndpointRunner | undefined): CertificateStatus | null {
-    const tls = runner?.wanted?.tls ?? null;
-    if (runner === undefined || tls === null) return null;
-    return { ...tls.certificate, refused: this.#refused.get(runner.id)?.reason ?? null };
+  statusOf(supervisor: EndpointSupervisor | undefined): CertificateStatus | null {
+    const tls = supervisor?.wanted?.tls ?? null;
+    if (supervisor === undefined || tls === null) return null;
+    return { ...tls.certificate, refused: this.#refused.get(supervisor.id)?.reason ?? null };
   }
 
   /** Checks one endpoint after the other: reading files is not urgent. */
   async #look(): Promise<string[]> {
-    const { runners, isLocked, logger } = this.#options;
+    const { supervisors, isLocked, logger } = this.#options;
     const changed: string[] = [];
-    const all = runners.all();
+    const all = supervisors.all();
     for (const known of [this.#refused, this.#toldOn]) {
-      for (const id of known.keys()) if ((runners.peek(id)?.wanted?.tls ?? null) === null) known.delete(id);
+      for (const id of known.keys()) if ((supervisors.peek(id)?.wanted?.tls ?? null) === null) known.delete(id);
     }
-    for (const runner of all) {
-      if (runner.wanted === null || runner.wanted.tls === null) continue;
-      this.#tellExpiry(runner);
+    for (const supervisor of all) {
+      if (supervisor.wanted === null || supervisor.wanted.tls === null) continue;
+      this.#tellExpiry(supervisor);
       try {
-        const what = isLocked(runner.id) ? null : await this.#follow(runner);
-        if (what !== null) changed.push(`Endpoint ${runner.wanted.endpoint.port}: ${what}`);
+        const what = isLocked(supervisor.id) ? null : await this.#follow(supervisor);
+        if (what !== null) changed.push(`Endpoint ${supervisor.wanted.endpoint.port}: ${what}`);
       } catch (error) {
-        logger.error(`Endpoint ${runner.wanted?.endpoint.port}: the changed certificate was not taken by every worker`, {
-          endpoint: runner.id,
+        logger.error(`Endpoint ${supervisor.wanted?.endpoint.port}: the changed certificate was not taken by every worker`, {
+          endpoint: supervisor.id,
           reason: toWireError(error).message,
         });
       }
@@ -90,9 +90,9 @@ export class CertificateWatch {
   }
 
   /** @returns the change, or null. @throws FluxError when a worker does not take material that was found good; the worker is replaced */
-  async #follow(runner: EndpointRunner): Promise<string | null> {
+  async #follow(supervisor: EndpointSupervisor): Promise<string | null> {
     const { isLocked, logger } = this.#options;
-    const { wanted, id } = runner;
+    const { wanted, id } = supervisor;
     if (wanted === null || wanted.tls === null || !hasFiles(wanted.endpoint.sslConfig)) return null;
     const { sslConfig, port } = wanted.endpoint;
     const sources = await readSources(sslConfig);
@@ -103,7 +103,7 @@ export class CertificateWatch {
     if (sources.digest === this.#refused.get(id)?.digest) return null;
     const loaded = await loadTls(sslConfig, sources).catch((error: unknown) => toWireError(error).message);
     // A change came in between. Either the change has read the new files, or the next round reads them.
-    if (runner.wanted !== wanted || isLocked(id)) return null;
+    if (supervisor.wanted !== wanted || isLocked(id)) return null;
     if (typeof loaded === 'string') {
       this.#refused.set(id, { digest: sources.digest, reason: loaded });
       logger.error(`Endpoint ${port}: the changed certificate is not used, the old one stays in use`, { endpoint: id, reason: loaded });
@@ -111,14 +111,14 @@ export class CertificateWatch {
     }
     this.#refused.delete(id);
     this.#toldOn.delete(id);
-    await runner.update({ ...wanted, tls: loaded.material }, new Deadline(UPDATE_TIMEOUT_MS));
+    await supervisor.update({ ...wanted, tls: loaded.material }, new Deadline(UPDATE_TIMEOUT_MS));
     const { subject, notAfter, fingerprint } = loaded.material.certificate;
     logger.info(`Endpoint ${port}: the changed certificate is used from now on`, { endpoint: id, subject, notAfter, fingerprint });
     return 'a new certificate';
   }
 
   /** Warns once a day. */
-  #tellExpiry({ id, wanted }: EndpointRunner): void {
+  #tellExpiry({ id, wanted }: EndpointSupervisor): void {
     const now = wallNow();
     const today = Math.floor(now / DAY_MS);
     if (wanted === null || wanted.tls === null || this.#toldOn.get(id) === today) return;

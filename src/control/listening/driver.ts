@@ -8,26 +8,26 @@ import { wallNow } from '../../kernel/clock.ts';
 import type { Deadline } from '../../kernel/deadline.ts';
 import { toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
-import type { StoredEndpoint } from '../../storage/contract.ts';
-import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
+import type { StoredEndpoint } from '../../storage/endpoint-store.ts';
+import type { EndpointRuntimeConfig } from '../../thread/commands.ts';
 import type { TlsMaterial } from '../../thread/tls-material.ts';
 import { asksToDrain, type DrainRequest } from '../contract/requests.ts';
 import { reachStep } from '../state/change-steps.ts';
 import { expiryWarnings, loadTls } from '../tls/load-tls.ts';
 import { hasFiles, readSources } from '../tls/sources.ts';
-import { type Begun, ensureUnderstood, type Listener } from './listener.ts';
-import type { Runners } from './runners.ts';
-import { decideStep, type Running, type Step, workerGroupSize } from './step.ts';
+import type { EndpointSupervisors } from './endpoint-supervisors.ts';
+import { type AcceptOutcome, ensureUnderstood, type RemoteListener } from './remote-listener.ts';
+import { decideStep, type ListenerStep, type Running, workerGroupSize } from './step.ts';
 
 /** The listeners opened for an endpoint beside its running ones; activate() or discard() ends it. */
 export interface Prepared {
   readonly id: string;
   /** null: the endpoint is removed */
   readonly after: Endpoint | null;
-  readonly step: Step;
-  readonly warm: Listener[];
-  /** result of begin(); nothing before it */
-  begun: Begun;
+  readonly step: ListenerStep;
+  readonly warm: RemoteListener[];
+  /** result of startAccepting(); nothing before it */
+  accepted: AcceptOutcome;
   /** null: no TLS */
   readonly tls: TlsMaterial | null;
   /** warnings for the answer, about logins and the certificate */
@@ -46,15 +46,15 @@ const NONE_LEAVING: ReadonlySet<number> = new Set();
 /** The state of an endpoint that does not run. */
 const NOT_RUNNING: Running = { state: 'stopped', workerCount: 0, wanted: null };
 /** The result when nothing had to be opened. */
-const NONE_BEGUN: Begun = { count: 0, accepting: [], refused: [], failure: null };
+const NONE_OPENED: AcceptOutcome = { count: 0, accepting: [], refused: [], failure: null };
 
 export class Driver {
-  readonly #runners: Runners;
+  readonly #supervisors: EndpointSupervisors;
   readonly #defaults: DriverDefaults;
   readonly #logger: Logger;
 
-  constructor(runners: Runners, defaults: DriverDefaults, logger: Logger) {
-    this.#runners = runners;
+  constructor(supervisors: EndpointSupervisors, defaults: DriverDefaults, logger: Logger) {
+    this.#supervisors = supervisors;
     this.#logger = logger;
     this.#defaults = defaults;
   }
@@ -72,12 +72,14 @@ export class Driver {
   }
 
   /**
-   * Starts an endpoint that does not listen. Its runner keeps a failure and tries again. Resolves after the first attempt.
+   * Starts an endpoint that does not listen. Its supervisor keeps a failure and tries again. Resolves after the first attempt.
    * @throws FluxError of the attempt when the endpoint has come to listen with another configuration, which stays
    */
   async start({ endpoint, revision }: StoredEndpoint, deadline: Deadline): Promise<void> {
     for (const text of this.loginWarnings(endpoint)) this.#logger.warn(`Endpoint ${endpoint.port}: ${text}`, { endpoint: endpoint.id });
-    await this.#runners.of(endpoint.id).start(this.#configOf(this.asRun(endpoint), revision, null), workerGroupSize(endpoint), deadline);
+    await this.#supervisors
+      .of(endpoint.id)
+      .start(this.#configOf(this.asRun(endpoint), revision, null), workerGroupSize(endpoint), deadline);
   }
 
   /**
@@ -94,18 +96,20 @@ export class Driver {
     deadline: Deadline,
     leaving: ReadonlySet<number> = NONE_LEAVING,
   ): Promise<Prepared> {
-    const running = this.#runners.peek(id) ?? NOT_RUNNING;
+    const running = this.#supervisors.peek(id) ?? NOT_RUNNING;
     const own = after === null ? null : this.asRun(after);
     if (own?.enabled === true) ensureUnderstood(own);
     const { material: tls, warnings: ofTls } = await tlsOf(own, running.wanted);
     const warnings = [...this.loginWarnings(own), ...ofTls];
     reachStep('validated');
-    const step = decideStep(own, this.#runners.peek(id) ?? NOT_RUNNING);
+    const step = decideStep(own, this.#supervisors.peek(id) ?? NOT_RUNNING);
     const which = step.kind === 'resize' ? 'more' : 'all';
     const isOpening = own !== null && step.warm > 0;
-    const warm = isOpening ? await this.#runners.of(id).warm(this.#configOf(own, revision, tls), step.warm, which, deadline, leaving) : [];
+    const warm = isOpening
+      ? await this.#supervisors.of(id).warm(this.#configOf(own, revision, tls), step.warm, which, deadline, leaving)
+      : [];
     reachStep('bound');
-    return { id, after: own, step, warm, begun: NONE_BEGUN, tls, warnings };
+    return { id, after: own, step, warm, accepted: NONE_OPENED, tls, warnings };
   }
 
   /** Warnings when nobody can log in, or an entry of the logins matches nobody. */
@@ -126,40 +130,40 @@ export class Driver {
 
   /** Closes the opened listeners, because their change did not happen. */
   async discard({ id, warm }: Prepared, deadline: Deadline): Promise<void> {
-    await this.#runners.of(id).discard(warm, deadline);
+    await this.#supervisors.of(id).discard(warm, deadline);
   }
 
   /**
    * Makes the opened listeners accept, beside the running ones. All endpoints of a change do this before the first activate(), because a
    * port may pass from one endpoint to another.
    */
-  async begin(prepared: Prepared): Promise<void> {
+  async startAccepting(prepared: Prepared): Promise<void> {
     const { id, warm } = prepared;
-    if (warm.length > 0) prepared.begun = await this.#runners.of(id).begin(warm);
+    if (warm.length > 0) prepared.accepted = await this.#supervisors.of(id).startAccepting(warm);
   }
 
   /**
-   * The endpoints that cannot be activated after begin() of the whole change: none of their new listeners accepts, and their old ones can
+   * The endpoints that cannot be activated after startAccepting() of the whole change: none of their new listeners accepts, and their old ones can
    * continue. An endpoint is not among them when another endpoint of the change accepts on its port: its old listeners cannot continue,
    * and nothing listens for it until the repair.
    * @returns the reason by endpoint
    */
   stuck(together: readonly Prepared[]): Map<Prepared, unknown> {
     const stuck = new Map<Prepared, unknown>();
-    const accepting = together.flatMap(({ begun, after }) => (begun.accepting.length > 0 && after !== null ? [after.port] : []));
+    const accepting = together.flatMap(({ accepted, after }) => (accepted.accepting.length > 0 && after !== null ? [after.port] : []));
     const followers = new Set(accepting);
     for (const prepared of together) {
-      const { id, begun } = prepared;
-      if (begun.count === 0 || begun.accepting.length > 0) continue;
-      const runner = this.#runners.of(id);
-      const isFollowed = runner.ports.some((port) => followers.has(port));
-      if (runner.workerCount > 0 && !isFollowed) stuck.set(prepared, begun.failure);
+      const { id, accepted } = prepared;
+      if (accepted.count === 0 || accepted.accepting.length > 0) continue;
+      const supervisor = this.#supervisors.of(id);
+      const isFollowed = supervisor.ports.some((port) => followers.has(port));
+      if (supervisor.workerCount > 0 && !isFollowed) stuck.set(prepared, accepted.failure);
     }
     return stuck;
   }
 
   /**
-   * Replaces the running listeners by the prepared ones, after begin(). Resolves when the old listeners no longer accept, and when the
+   * Replaces the running listeners by the prepared ones, after startAccepting(). Resolves when the old listeners no longer accept, and when the
    * clients of an endpoint that stops at once are gone.
    * @param drain for the clients of stopped listeners, and for those that earlier changes have left behind
    * @throws FluxError when a worker does not accept, or did not take its configuration (the worker is replaced, the endpoint repaired)
@@ -169,28 +173,28 @@ export class Driver {
     reachStep('activated');
   }
 
-  async #activate({ id, after, step, begun, tls }: Prepared, revision: number, drain: DrainRequest, deadline: Deadline): Promise<void> {
+  async #activate({ id, after, step, accepted, tls }: Prepared, revision: number, drain: DrainRequest, deadline: Deadline): Promise<void> {
     // Nothing runs of an endpoint that is kept and not enabled, and nothing is made for it.
-    const runner = step.kind === 'nothing' ? this.#runners.peek(id) : this.#runners.of(id);
-    if (runner === undefined) return;
+    const supervisor = step.kind === 'nothing' ? this.#supervisors.peek(id) : this.#supervisors.of(id);
+    if (supervisor === undefined) return;
     if (step.kind === 'stop') {
-      const { drained } = await runner.stop(drain);
+      const { drained } = await supervisor.stop(drain);
       if (drain.drainMs === 0 && drain.drainRate === null) await deadline.reaches(drained);
     }
     // A stopped endpoint may still be draining, at a pace that is now too slow.
-    if (step.kind === 'nothing' && asksToDrain(drain)) void runner.drain(drain);
+    if (step.kind === 'nothing' && asksToDrain(drain)) void supervisor.drain(drain);
     if (after === null || step.kind === 'stop' || step.kind === 'nothing') return;
     const config = this.#configOf(after, revision, tls);
-    if (step.kind === 'replace') await runner.activate(config, begun);
-    if (step.kind === 'resize') await runner.resize(config, step.size, begun);
+    if (step.kind === 'replace') await supervisor.activate(config, accepted);
+    if (step.kind === 'resize') await supervisor.resize(config, step.size, accepted);
     // After a replacement this update gives the old listeners' clients the live keys, and corrects a revision that prepare() guessed wrong.
     const isRebind = step.kind !== 'replace' && step.isRebind;
     try {
-      await runner.update(config, deadline, isRebind);
+      await supervisor.update(config, deadline, isRebind);
     } finally {
-      if ((step.kind !== 'update' || isRebind) && asksToDrain(drain)) void runner.drain(drain);
+      if ((step.kind !== 'update' || isRebind) && asksToDrain(drain)) void supervisor.drain(drain);
     }
-    if (begun.failure !== null) throw begun.failure;
+    if (accepted.failure !== null) throw accepted.failure;
   }
 
   /** An endpoint with the node's defaults filled in, in the form for workers. */

@@ -4,10 +4,10 @@ import { steadyNow } from '../../kernel/clock.ts';
 import type { Deadline } from '../../kernel/deadline.ts';
 import { messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
-import type { Drain, EndpointRuntimeConfig } from '../../thread/messages.ts';
+import type { Drain, EndpointRuntimeConfig } from '../../thread/commands.ts';
+import type { BoundSockets } from './bound-sockets.ts';
 import { AT_ONCE } from './drain-order.ts';
-import type { Listener } from './listener.ts';
-import type { ListeningSockets } from './listening-sockets.ts';
+import type { RemoteListener } from './remote-listener.ts';
 
 /** Time for a listener to stop accepting. */
 const STOP_TIMEOUT_MS = 10_000;
@@ -16,13 +16,13 @@ const LINGER_MIN_MS = 10_000;
 
 export class Lingering {
   /** start of the lingering by listener, steady milliseconds */
-  readonly #since = new Map<Listener, number>();
-  readonly #sockets: ListeningSockets;
+  readonly #since = new Map<RemoteListener, number>();
+  readonly #sockets: BoundSockets;
   readonly #logger: Logger;
   readonly #tell: () => void;
 
   /** @param onChange called when a listener has gone */
-  constructor(sockets: ListeningSockets, logger: Logger, onChange: () => void) {
+  constructor(sockets: BoundSockets, logger: Logger, onChange: () => void) {
     this.#sockets = sockets;
     this.#logger = logger;
     this.#tell = onChange;
@@ -32,17 +32,17 @@ export class Lingering {
     return this.#since.size;
   }
 
-  get listeners(): Listener[] {
+  get listeners(): RemoteListener[] {
     return [...this.#since.keys()];
   }
 
   /** Makes listeners linger. Resolves when none of them accepts any more. Never rejects. */
-  async add(listeners: readonly Listener[]): Promise<void> {
+  async add(listeners: readonly RemoteListener[]): Promise<void> {
     for (const listener of listeners) this.#since.set(listener, steadyNow());
     await Promise.all(listeners.map((listener) => this.#stopAccepting(listener)));
   }
 
-  async #stopAccepting(listener: Listener): Promise<void> {
+  async #stopAccepting(listener: RemoteListener): Promise<void> {
     try {
       const isShared = listener.sockets.every((socket) => this.#sockets.keeps(socket));
       await listener.stopAccepting(isShared, STOP_TIMEOUT_MS);
@@ -57,13 +57,13 @@ export class Lingering {
   }
 
   /** Stops accepting if needed, and disconnects the clients. Never rejects. */
-  async close(listener: Listener, drain: Drain): Promise<void> {
+  async close(listener: RemoteListener, drain: Drain): Promise<void> {
     if (await listener.close(drain)) this.#since.delete(listener);
     this.#tell();
   }
 
   /** Drops a listener whose worker has died. */
-  forget(listener: Listener): void {
+  forget(listener: RemoteListener): void {
     this.#since.delete(listener);
   }
 

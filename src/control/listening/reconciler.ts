@@ -9,17 +9,17 @@ import { Deadline, pause } from '../../kernel/deadline.ts';
 import { Emitter, type Subscribable } from '../../kernel/emitter.ts';
 import { toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
-import type { StoredEndpoint } from '../../storage/contract.ts';
-import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
+import type { StoredEndpoint } from '../../storage/endpoint-store.ts';
+import type { EndpointRuntimeConfig } from '../../thread/commands.ts';
 import { type DrainRequest, NO_DRAIN } from '../contract/requests.ts';
-import type { Desired } from '../state/desired.ts';
+import type { DesiredState } from '../state/desired-state.ts';
 import type { Driver, Prepared } from './driver.ts';
-import type { Runners } from './runners.ts';
+import type { EndpointSupervisors } from './endpoint-supervisors.ts';
 
 export interface ReconcilerOptions {
-  desired: Desired;
+  desired: DesiredState;
   driver: Driver;
-  runners: Runners;
+  supervisors: EndpointSupervisors;
   logger: Logger;
   /** milliseconds between two reads of the store, 100.. */
   intervalMs: number;
@@ -101,13 +101,13 @@ export class Reconciler {
    * hold it back.
    */
   get reached(): number {
-    const { desired, runners } = this.#options;
+    const { desired, supervisors } = this.#options;
     const isThere = ({ endpoint, revision }: StoredEndpoint) => {
-      const wanted = runners.peek(endpoint.id)?.wanted ?? null;
+      const wanted = supervisors.peek(endpoint.id)?.wanted ?? null;
       const isSame = endpoint.enabled ? wanted?.revision === revision : wanted === null;
       return isSame || this.#problems.get(endpoint.id)?.revision === revision;
     };
-    const isGone = runners.all().every(({ id, wanted }) => wanted === null || desired.byId(id) !== undefined);
+    const isGone = supervisors.all().every(({ id, wanted }) => wanted === null || desired.byId(id) !== undefined);
     if (isGone && desired.all().every(isThere)) this.#reached = desired.revision;
     return this.#reached;
   }
@@ -140,9 +140,9 @@ export class Reconciler {
 
   /** True when the endpoint runs as the store says, as far as this node has read it, and no change of it is under way. */
   isInStep(id: string): boolean {
-    const { desired, runners } = this.#options;
+    const { desired, supervisors } = this.#options;
     const stored = desired.byId(id);
-    const wanted = runners.peek(id)?.wanted ?? null;
+    const wanted = supervisors.peek(id)?.wanted ?? null;
     if (desired.isLocked(id)) return false;
     return stored === undefined ? wanted === null : this.#isSame(stored, wanted);
   }
@@ -231,13 +231,13 @@ export class Reconciler {
 
   /** Endpoints that do not run as the store says, and that no change is working on. */
   #differences(): Difference[] {
-    const { desired, runners } = this.#options;
+    const { desired, supervisors } = this.#options;
     const differences: Difference[] = [];
     for (const stored of desired.list()) {
       const { id } = stored.endpoint;
-      if (!this.#isSame(stored, runners.peek(id)?.wanted ?? null)) differences.push({ id, stored });
+      if (!this.#isSame(stored, supervisors.peek(id)?.wanted ?? null)) differences.push({ id, stored });
     }
-    for (const { id, wanted } of runners.all()) {
+    for (const { id, wanted } of supervisors.all()) {
       if (wanted !== null && desired.byId(id) === undefined) differences.push({ id, stored: null });
     }
     const free = differences.filter((each) => !this.#keysOf(each).some((key) => desired.isLocked(key)));
@@ -254,7 +254,7 @@ export class Reconciler {
   }
 
   #keysOf({ id, stored }: Difference): string[] {
-    const ports = [stored?.endpoint.port, this.#options.runners.peek(id)?.wanted?.endpoint.port];
+    const ports = [stored?.endpoint.port, this.#options.supervisors.peek(id)?.wanted?.endpoint.port];
     return [id, ...ports.flatMap((port) => (port === undefined ? [] : [`port ${port}`]))];
   }
 
@@ -268,7 +268,7 @@ export class Reconciler {
       deadline,
     );
     const { driver } = this.#options;
-    await Promise.all(opened.map(([, prepared]) => driver.begin(prepared)));
+    await Promise.all(opened.map(([, prepared]) => driver.startAccepting(prepared)));
     const stuck = driver.stuck(opened.map(([, prepared]) => prepared));
     await Promise.all(
       opened.map(([stored, prepared]) =>
@@ -285,10 +285,10 @@ export class Reconciler {
   }
 
   async #open(targets: StoredEndpoint[], deadline: Deadline): Promise<[StoredEndpoint, Prepared][]> {
-    const { driver, runners } = this.#options;
+    const { driver, supervisors } = this.#options;
     const portNow = ({ endpoint }: StoredEndpoint) => {
-      const port = runners.peek(endpoint.id)?.wanted?.endpoint.port;
-      return port !== undefined && port !== endpoint.port && runners.peek(endpoint.id)?.listensOn(port) === true ? [port] : [];
+      const port = supervisors.peek(endpoint.id)?.wanted?.endpoint.port;
+      return port !== undefined && port !== endpoint.port && supervisors.peek(endpoint.id)?.listensOn(port) === true ? [port] : [];
     };
     const leaving = new Set(targets.flatMap(portNow));
     const opened = new Map<StoredEndpoint, Prepared>();
@@ -325,7 +325,7 @@ export class Reconciler {
     try {
       await driver.activate(prepared, stored.revision, this.#drainOf({ id, stored }), deadline);
     } catch (error) {
-      // The runner replaces the worker that failed, and continues until every worker has the configuration.
+      // The supervisor replaces the worker that failed, and continues until every worker has the configuration.
       logger.error(`ConfigSync: Configuration sync failed for now: Endpoint ${port} is not complete yet: ${toWireError(error).message}`, {
         endpoint: id,
       });
@@ -335,11 +335,11 @@ export class Reconciler {
     logger.info(`ConfigSync: Endpoint ${port} was brought to revision ${stored.revision}`, { endpoint: id });
   }
 
-  /** An endpoint that listens keeps its listeners; one that does not is now tried by its runner. */
+  /** An endpoint that listens keeps its listeners; one that does not is now tried by its supervisor. */
   async #keepOld(stored: StoredEndpoint, error: unknown, deadline: Deadline): Promise<void> {
-    const { driver, runners, logger } = this.#options;
+    const { driver, supervisors, logger } = this.#options;
     const { id, port } = stored.endpoint;
-    if (runners.of(id).workerCount === 0) {
+    if (supervisors.of(id).workerCount === 0) {
       const failure = await driver.start(stored, deadline).then(
         () => null,
         (reason: unknown) => reason,

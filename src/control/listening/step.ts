@@ -1,20 +1,20 @@
-/** Decides how the listeners of an endpoint on this node have to change; pure except for the state of the runner. */
+/** Decides how the listeners of an endpoint on this node have to change; pure except for the state of the supervisor. */
 
 import { availableParallelism } from 'node:os';
 import { diffEndpoints } from '../../endpoint/effects.ts';
 import type { Endpoint } from '../../endpoint/endpoint.ts';
-import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
+import type { EndpointRuntimeConfig } from '../../thread/commands.ts';
 import type { EndpointState } from '../contract/answers.ts';
 
 /** `warm`: listeners to open before anything else changes. `isRebind`: the present sockets serve new connections differently. */
-export type Step =
+export type ListenerStep =
   | { kind: 'nothing'; warm: 0 }
   | { kind: 'stop'; warm: 0 }
   | { kind: 'update'; warm: 0; isRebind: boolean }
   | { kind: 'replace'; warm: number }
   | { kind: 'resize'; warm: number; size: number; isRebind: boolean };
 
-/** The part of a runner that the decision needs. */
+/** The part of a supervisor that the decision needs. */
 export interface Running {
   state: EndpointState;
   workerCount: number;
@@ -29,7 +29,7 @@ const ON_THE_SOCKET: readonly string[] = ['namespace', 'useWebsocket', 'sslConfi
  * An endpoint that should listen and does not is always opened again, because a change answers 200 only when it listens.
  * @param after null when the endpoint is removed
  */
-export function decideStep(after: Endpoint | null, { state, workerCount, wanted }: Running): Step {
+export function decideStep(after: Endpoint | null, { state, workerCount, wanted }: Running): ListenerStep {
   if (after === null || !after.enabled) return { kind: wanted === null ? 'nothing' : 'stop', warm: 0 };
   const size = workerGroupSize(after);
   if (wanted === null || state !== 'running') return { kind: 'replace', warm: size };

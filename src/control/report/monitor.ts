@@ -18,17 +18,17 @@ import {
 } from '../../metrics/prometheus.ts';
 import { type EndpointExtras, reportEndpoint } from '../../metrics/report.ts';
 import { storeSizeText } from '../../metrics/store-size.ts';
-import type { StoredEndpoint } from '../../storage/contract.ts';
+import type { StoredEndpoint } from '../../storage/endpoint-store.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
 import type { Clients } from '../clients/clients.ts';
 import type { ClusterStatus, EndpointMetrics, EndpointStatus, HealthAnswer, NodeView, ResourcesAnswer } from '../contract/answers.ts';
 import type { CertificateWatch } from '../listening/certificate-watch.ts';
+import type { EndpointSupervisors } from '../listening/endpoint-supervisors.ts';
 import type { Reconciler } from '../listening/reconciler.ts';
-import type { Runners } from '../listening/runners.ts';
 import type { LinesLost } from '../log/log.ts';
-import type { Desired } from '../state/desired.ts';
+import type { DesiredState } from '../state/desired-state.ts';
 import type { HistoryKeeper } from '../state/history-keeper.ts';
-import type { Supervisor } from '../workers/supervisor.ts';
+import type { ThreadSupervisor } from '../workers/thread-supervisor.ts';
 import { ThreadUsageReader, type Usage } from '../workers/thread-usage.ts';
 import type { Watchdog } from '../workers/watchdog.ts';
 import { RetainedTotals } from './retained-totals.ts';
@@ -46,10 +46,10 @@ export interface MonitorOptions {
   node: string;
   version: string;
   storeType: string;
-  desired: Desired;
-  runners: Runners;
+  desired: DesiredState;
+  supervisors: EndpointSupervisors;
   reconciler: Reconciler;
-  supervisor: Supervisor;
+  threads: ThreadSupervisor;
   watchdog: Watchdog;
   hub: WatchHub;
   collector: MetricsCollector;
@@ -121,7 +121,7 @@ export class Monitor {
 
   async #nodeText(): Promise<string> {
     const workers = `${await this.#workersText()}\n${await memoryText(this.#memory())}`;
-    const messages = await messageStoreText(this.#options.supervisor.messages);
+    const messages = await messageStoreText(this.#options.threads.messages);
     const configuration = await configurationText(this.#configuration(), this.#clusterSample());
     const store = storeSizeText(this.#options.keeper.size);
     const ofProcess = await this.#process.text(this.#totals(), this.#retained.sample);
@@ -144,25 +144,25 @@ export class Monitor {
 
   /** The number of running endpoints, and the endpoints that do not run as the store says. Cheaper than `status`. */
   #states(): { total: number; running: number; areAllStopped: boolean; failed: HealthAnswer['endpoints']['failed'] } {
-    const { runners, reconciler } = this.#options;
+    const { supervisors, reconciler } = this.#options;
     const all = this.#chosen(undefined);
     const failed: HealthAnswer['endpoints']['failed'] = [];
     let [running, stopped] = [0, 0];
     for (const { endpoint } of all) {
       const { id, port } = endpoint;
-      const runner = runners.peek(id);
-      const state = runner?.state ?? 'stopped';
+      const supervisor = supervisors.peek(id);
+      const state = supervisor?.state ?? 'stopped';
       if (state === 'running') running++;
       if (state === 'stopped') stopped++;
       const problem = reconciler.problemOf(id);
-      if (state === 'failed' || problem !== null) failed.push({ id, port, reason: runner?.lastError ?? problem ?? 'unknown' });
+      if (state === 'failed' || problem !== null) failed.push({ id, port, reason: supervisor?.lastError ?? problem ?? 'unknown' });
     }
     return { total: all.length, running, areAllStopped: stopped === all.length, failed };
   }
 
   #totals() {
-    const { supervisor, watchdog, hub, linesLost } = this.#options;
-    const { restarts, identityConflicts } = supervisor;
+    const { threads, watchdog, hub, linesLost } = this.#options;
+    const { restarts, identityConflicts } = threads;
     const { file, terminal } = linesLost();
     return {
       workerRestarts: restarts,
@@ -184,17 +184,17 @@ export class Monitor {
 
   /** Of every living thread; null: it does not answer within a second. */
   async #usages(): Promise<Map<WorkerHandle, Usage | null>> {
-    const all = this.#options.supervisor.workers.map(async (worker) => [worker, await this.#usage.of(worker)] as const);
+    const all = this.#options.threads.workers.map(async (worker) => [worker, await this.#usage.of(worker)] as const);
     return new Map(await Promise.all(all));
   }
 
   health(startup: NonNullable<HealthAnswer['startup']>): HealthAnswer {
-    const { node, version, storeType, desired, supervisor, watchdog, cluster } = this.#options;
+    const { node, version, storeType, desired, threads, watchdog, cluster } = this.#options;
     const { total, running, areAllStopped, failed } = this.#states();
     const blockedWorkers = watchdog.blocked.map(({ name }) => name);
     const nats = cluster?.status().nats ?? null;
-    const isWhole = failed.length === 0 && blockedWorkers.length === 0 && supervisor.hasSession;
-    const { cause, counts } = supervisor.messages;
+    const isWhole = failed.length === 0 && blockedWorkers.length === 0 && threads.hasSession;
+    const { cause, counts } = threads.messages;
     const isOk = isWhole && desired.storeError === null && cause === null && nats?.connected !== false;
     const isServing = running > 0 || areAllStopped;
     return {
@@ -211,7 +211,7 @@ export class Monitor {
       messages: { ok: cause === null, reason: this.#storeProblem, refused: counts.refused, lost: counts.lost },
       nats,
       endpoints: { total, running, failed },
-      workerRestarts: supervisor.restarts,
+      workerRestarts: threads.restarts,
       blockedWorkers,
       startup,
       runtime: testNode(),
@@ -220,17 +220,17 @@ export class Monitor {
 
   /** Null while messages can be stored. */
   get #storeProblem(): string | null {
-    const { cause } = this.#options.supervisor.messages;
+    const { cause } = this.#options.threads.messages;
     return cause === null ? null : `messages cannot be stored: ${cause}`;
   }
 
   async resources(): Promise<ResourcesAnswer> {
-    const { runners, node } = this.#options;
+    const { supervisors, node } = this.#options;
     const memory = process.memoryUsage();
     const cpu = process.cpuUsage();
     const usages = await this.#usages();
     const endpoints = new Map<WorkerHandle, string[]>([...usages.keys()].map((worker) => [worker, []]));
-    for (const runner of runners.all()) for (const worker of runner.workers) endpoints.get(worker)?.push(runner.id);
+    for (const supervisor of supervisors.all()) for (const worker of supervisor.workers) endpoints.get(worker)?.push(supervisor.id);
     const threads = [...usages].map(([worker, usage]) => {
       return {
         name: worker.name,
@@ -259,41 +259,44 @@ export class Monitor {
 
   /** Endpoints that are no longer in the store and still have clients to disconnect. */
   #removed(port?: number): EndpointStatus[] {
-    const { desired, runners } = this.#options;
-    return runners.all().flatMap((runner) => {
-      const config = runner.draining === null || desired.byId(runner.id) !== undefined ? null : runner.last;
+    const { desired, supervisors } = this.#options;
+    return supervisors.all().flatMap((supervisor) => {
+      const config = supervisor.draining === null || desired.byId(supervisor.id) !== undefined ? null : supervisor.last;
       return config === null || (port !== undefined && config.endpoint.port !== port) ? [] : [this.#statusOf(config)];
     });
   }
 
   #statusOf({ endpoint, revision }: StoredEndpoint): EndpointStatus {
-    const runner = this.#options.runners.peek(endpoint.id);
-    const since = runner?.listeningSince ?? null;
+    const supervisor = this.#options.supervisors.peek(endpoint.id);
+    const since = supervisor?.listeningSince ?? null;
     const online = this.#options.collector.peek(endpoint.id)?.total('sessionsCurrent') ?? 0;
     return {
       id: endpoint.id,
       port: endpoint.port,
       node: this.#options.node,
-      state: runner?.state ?? 'stopped',
-      workers: runner?.workerCount ?? 0,
-      connections: runner?.connections ?? 0,
+      state: supervisor?.state ?? 'stopped',
+      workers: supervisor?.workerCount ?? 0,
+      connections: supervisor?.connections ?? 0,
       sessions: online + (this.#sessions.get(endpoint.id)?.offline ?? 0),
       listeningSince: since === null ? null : new Date(since).toISOString(),
-      runningRevision: runner !== undefined && runner.workerCount > 0 ? (runner.wanted?.revision ?? null) : null,
+      runningRevision: supervisor !== undefined && supervisor.workerCount > 0 ? (supervisor.wanted?.revision ?? null) : null,
       desiredRevision: revision,
       lastError:
-        runner?.lastError ?? this.#options.reconciler.problemOf(endpoint.id) ?? (endpoint.sessionPersistence ? this.#storeProblem : null),
-      restarts: runner?.restarts ?? 0,
-      blockedWorkers: runner === undefined ? 0 : this.#options.watchdog.blocked.filter((worker) => runner.workers.includes(worker)).length,
-      draining: runner?.draining ?? null,
-      certificate: this.#options.certificates.statusOf(runner),
+        supervisor?.lastError ??
+        this.#options.reconciler.problemOf(endpoint.id) ??
+        (endpoint.sessionPersistence ? this.#storeProblem : null),
+      restarts: supervisor?.restarts ?? 0,
+      blockedWorkers:
+        supervisor === undefined ? 0 : this.#options.watchdog.blocked.filter((worker) => supervisor.workers.includes(worker)).length,
+      draining: supervisor?.draining ?? null,
+      certificate: this.#options.certificates.statusOf(supervisor),
     };
   }
 
   #extras({ endpoint, revision }: StoredEndpoint, all: ReadonlyMap<WorkerHandle, Usage | null>): EndpointExtras {
-    const runner = this.#options.runners.peek(endpoint.id);
-    const certificate = this.#options.certificates.statusOf(runner);
-    const usages = (runner?.workers ?? []).flatMap((worker) => all.get(worker) ?? []);
+    const supervisor = this.#options.supervisors.peek(endpoint.id);
+    const certificate = this.#options.certificates.statusOf(supervisor);
+    const usages = (supervisor?.workers ?? []).flatMap((worker) => all.get(worker) ?? []);
     const sum = (read: (usage: Usage) => number) => usages.reduce((total, usage) => total + read(usage), 0);
     return {
       port: endpoint.port,
@@ -304,27 +307,27 @@ export class Monitor {
       externalBytes: sum((usage) => usage.externalBytes),
       retained: this.#retained.of(endpoint.id),
       revision,
-      state: runner?.state ?? 'stopped',
+      state: supervisor?.state ?? 'stopped',
       certificateEndsAt: certificate === null ? null : Date.parse(certificate.notAfter),
     };
   }
 
   #memory() {
-    const { budgetBytes, heldBytes, machineBytes, isTight } = this.#options.supervisor.memory;
+    const { budgetBytes, heldBytes, machineBytes, isTight } = this.#options.threads.memory;
     return { budgetBytes, heldBytes, machineBytes, isTight };
   }
 
   #tick(): void {
-    const { collector, runners, desired } = this.#options;
+    const { collector, supervisors, desired } = this.#options;
     collector.sample();
-    runners.sweep((id) => desired.byId(id) !== undefined || desired.isLocked(id));
+    supervisors.sweep((id) => desired.byId(id) !== undefined || desired.isLocked(id));
     this.#sampleCpu();
     this.#judgeMemory();
     if (this.#ticks++ % SESSION_COUNT_TICKS === 0) void this.#countSessions();
   }
 
   #judgeMemory(): void {
-    const { memory } = this.#options.supervisor;
+    const { memory } = this.#options.threads;
     memory.judge(process.memoryUsage.rss());
     if (memory.isTight === this.#wasTight) return;
     this.#wasTight = memory.isTight;
@@ -340,7 +343,7 @@ export class Monitor {
   }
 
   async #countSessions(): Promise<void> {
-    if (!this.#options.supervisor.hasSession) return;
+    if (!this.#options.threads.hasSession) return;
     try {
       const [counts, retained] = await Promise.all([this.#options.clients.sessionCounts(), this.#options.clients.retainedCount()]);
       this.#retained.count(retained, (endpoint, refused) => this.#options.collector.of(endpoint).add('retainedRefused', refused));

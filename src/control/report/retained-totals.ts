@@ -1,7 +1,7 @@
 /** Totals of the node's retained messages from the counts of the session worker: the totals of refusals never decrease. */
 
 import type { RetainedSample } from '../../metrics/prometheus.ts';
-import type { RetainedCounts } from '../../thread/messages.ts';
+import type { RetainedCounts } from '../../thread/commands.ts';
 
 const NONE: RetainedCounts = { messages: 0, bytes: 0, refused: 0, namespaces: [], endpoints: [] };
 

@@ -5,11 +5,11 @@ import type { Logger } from '../../kernel/logger.ts';
 import type { MetricsCollector } from '../../metrics/collect.ts';
 import { type CounterName, DROP_REASONS } from '../../metrics/counters.ts';
 import type { Clients } from '../clients/clients.ts';
-import type { Desired } from '../state/desired.ts';
+import type { DesiredState } from '../state/desired-state.ts';
 
 export interface SystemTopicsOptions {
   version: string;
-  desired: Desired;
+  desired: DesiredState;
   collector: MetricsCollector;
   clients: Clients;
   logger: Logger;

@@ -3,14 +3,14 @@
 import { randomInt } from 'node:crypto';
 import { wallNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import type { StoredEndpoint } from '../../storage/contract.ts';
+import type { StoredEndpoint } from '../../storage/endpoint-store.ts';
 import type { EventWatch, WatchEvent, Watcher, WatchStart } from '../contract/event-watch.ts';
 
 /** Events kept for a watcher that reconnects. */
 const KEPT_MAX = 1_000;
 const WATCHERS_MAX = 256;
 
-/** The part of a runner that events report. */
+/** The part of a supervisor that events report. */
 export interface Watched {
   readonly id: string;
   readonly state: string;
@@ -87,8 +87,8 @@ export class WatchHub implements EventWatch {
   }
 
   /** To be called when the state or the drain of an endpoint may have changed. */
-  look(runner: Watched): void {
-    const { id, state, lastError, draining, last } = runner;
+  look(supervisor: Watched): void {
+    const { id, state, lastError, draining, last } = supervisor;
     if (last === null) return;
     const { port } = last.endpoint;
     const said = `${state} ${port} ${last.revision} ${lastError ?? ''}`;

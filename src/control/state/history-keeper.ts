@@ -4,12 +4,12 @@ import { wallNow } from '../../kernel/clock.ts';
 import { pause } from '../../kernel/deadline.ts';
 import { messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
-import type { EndpointStore, StoreSize } from '../../storage/contract.ts';
-import type { Desired } from './desired.ts';
+import type { EndpointStore, StoreSize } from '../../storage/endpoint-store.ts';
+import type { DesiredState } from './desired-state.ts';
 
 export interface HistoryKeeperOptions {
   store: EndpointStore;
-  desired: Desired;
+  desired: DesiredState;
   limits: { keep: number; keepDays: number };
   /** true while a backup reads the whole history */
   isRead: () => boolean;

@@ -5,7 +5,7 @@ import { createSecureContext, type SecureContext } from 'node:tls';
 import type { SslConfig } from '../../endpoint/endpoint.ts';
 import { wallNow } from '../../kernel/clock.ts';
 import { FluxError, type Issue, messageOf } from '../../kernel/errors.ts';
-import type { EndpointRuntimeConfig } from '../../thread/messages.ts';
+import type { EndpointRuntimeConfig } from '../../thread/commands.ts';
 import { type TlsMaterial, toTlsOptions } from '../../thread/tls-material.ts';
 import { readAuthorities } from './authorities.ts';
 import { oneLine, readIdentity } from './identity.ts';

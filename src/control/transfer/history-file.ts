@@ -6,7 +6,7 @@ import { isObject, Problems } from '../../endpoint/problems.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { Upload } from '../../kernel/input/upload.ts';
 import { Pace } from '../../kernel/turns/pace.ts';
-import type { HistoryRow, Past } from '../../storage/contract.ts';
+import type { HistoryRow, Past } from '../../storage/endpoint-store.ts';
 import { Replay } from '../../storage/replay.ts';
 import type { Sealer } from '../../storage/sealed/sealer.ts';
 import type { FileSecrets } from './document.ts';

@@ -8,7 +8,7 @@ import { unmask } from '../../endpoint/secrets/unmask.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { ENDPOINTS_MAX } from '../../kernel/input/file-form.ts';
 import { Pace } from '../../kernel/turns/pace.ts';
-import type { StoredEndpoint } from '../../storage/contract.ts';
+import type { StoredEndpoint } from '../../storage/endpoint-store.ts';
 import type { Sealer } from '../../storage/sealed/sealer.ts';
 import type { ImportMode } from '../changes/change-request.ts';
 import type { EndpointChange } from '../changes/change-set.ts';

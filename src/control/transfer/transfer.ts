@@ -5,7 +5,7 @@ import { wallNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { Upload } from '../../kernel/input/upload.ts';
 import { Pace } from '../../kernel/turns/pace.ts';
-import type { RowPage, RowPlace } from '../../storage/contract.ts';
+import type { RowPage, RowPlace } from '../../storage/endpoint-store.ts';
 import { BEGINNING } from '../../storage/history-sql.ts';
 import type { Sealer } from '../../storage/sealed/sealer.ts';
 import { clearSecretWarnings, dryAnswerOf, planOf, setAnswerOf } from '../changes/answers.ts';
@@ -15,15 +15,15 @@ import type { ChangeSet } from '../changes/change-set.ts';
 import type { BackupStream, ExportDocument, ImportAnswer, PlanAnswer, RestoreAnswer, SetAnswer } from '../contract/answers.ts';
 import type { SecretsWanted } from '../contract/change-requests.ts';
 import type { RequestContext } from '../contract/requests.ts';
-import type { Runners } from '../listening/runners.ts';
-import type { Desired } from '../state/desired.ts';
+import type { EndpointSupervisors } from '../listening/endpoint-supervisors.ts';
+import type { DesiredState } from '../state/desired-state.ts';
 import { DOCUMENT_VERSION, type FileBody, FileSecrets, readFileBody } from './document.ts';
 import { checkPast, pastOf, toRow } from './history-file.ts';
 import { readConfigs } from './read-configs.ts';
 
 export interface TransferOptions {
-  desired: Desired;
-  runners: Runners;
+  desired: DesiredState;
+  supervisors: EndpointSupervisors;
   changes: ChangeRunner;
   sealer: Sealer;
   keepsSecretsInClear: boolean;
@@ -130,9 +130,9 @@ export class Transfer {
 
   /** The effect that an import would have. @throws FluxError as `importAll` */
   async plan(body: Record<string, unknown>, context: RequestContext): Promise<PlanAnswer> {
-    const { desired, runners } = this.#options;
+    const { desired, supervisors } = this.#options;
     const { set, warnings } = await this.#prepareImport(body, context);
-    const plan = await planOf(set, desired, runners);
+    const plan = await planOf(set, desired, supervisors);
     return { ...plan, warnings: [...warnings, ...plan.warnings] };
   }
 

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
-import type { VerifyJob } from '../../thread/messages.ts';
+import type { VerifyJob } from '../../thread/commands.ts';
 
 /** Jobs that may wait for a thread: about a minute of work for one thread at 50 ms a hash. */
 const QUEUE_MAX = 1024;

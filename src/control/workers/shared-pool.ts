@@ -2,7 +2,7 @@
 
 import type { Deadline } from '../../kernel/deadline.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
-import type { Supervisor } from './supervisor.ts';
+import type { ThreadSupervisor } from './thread-supervisor.ts';
 
 interface Slot {
   worker: Promise<WorkerHandle>;
@@ -10,11 +10,11 @@ interface Slot {
 }
 
 export class SharedPool {
-  readonly #supervisor: Supervisor;
+  readonly #threads: ThreadSupervisor;
   readonly #slots: Slot[] = [];
 
-  constructor(supervisor: Supervisor) {
-    this.#supervisor = supervisor;
+  constructor(threads: ThreadSupervisor) {
+    this.#threads = threads;
   }
 
   /** A shared worker without this endpoint. Another shared worker may still serve the clients of the endpoint's old listener. */
@@ -34,12 +34,12 @@ export class SharedPool {
       slot.endpoints.delete(endpoint);
       if (slot.endpoints.size > 0) return;
       this.#drop(slot);
-      await this.#supervisor.release(worker, timeoutMs);
+      await this.#threads.release(worker, timeoutMs);
     }
   }
 
   #grow(deadline: Deadline): Slot {
-    const slot: Slot = { worker: this.#supervisor.acquire(deadline), endpoints: new Set() };
+    const slot: Slot = { worker: this.#threads.acquire(deadline), endpoints: new Set() };
     this.#slots.push(slot);
     const drop = () => this.#drop(slot);
     void slot.worker.then((worker) => worker.ended.then(drop), drop);

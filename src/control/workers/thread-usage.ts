@@ -1,7 +1,7 @@
 /** CPU, heap and lag of the worker threads, requested at most once a second for any number of callers. */
 
 import { steadyNow } from '../../kernel/clock.ts';
-import type { Commands } from '../../thread/messages.ts';
+import type { Commands } from '../../thread/commands.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
 
 export type Usage = Commands['thread.usage']['result'];

@@ -25,14 +25,14 @@ export function parsePattern(source: string): PatternNode {
   } catch (error) {
     throw new PatternError(error instanceof Error ? error.message : 'is not a regular expression');
   }
-  const reader = new Reader(source);
+  const reader = new PatternReader(source);
   const tree = reader.choice();
   // V8 has accepted the expression: a rest is a fault of this reader.
   if (!reader.isAtEnd) throw new PatternError(`is not understood at character ${reader.at + 1}`);
   return tree;
 }
 
-class Reader {
+class PatternReader {
   at = 0;
   readonly #source: string;
 

@@ -16,7 +16,7 @@ const FAILURE_EVERY_MS = 6_000;
 const FAILURES_MAX = 20;
 /** Logins of this thread that may wait. The login with the most failures gives way to a new one. */
 const WAITING_MAX = 1_024;
-const WAIT_MAX_MS = 9_000;
+const WAIT_MS_MAX = 9_000;
 /** Other threads return places too. */
 const LOOK_EVERY_MS = 20;
 
@@ -156,7 +156,7 @@ export class LoginGate {
         settle('wrong');
         continue;
       }
-      if (isGone() || now - since > WAIT_MAX_MS) {
+      if (isGone() || now - since > WAIT_MS_MAX) {
         settle('late');
         continue;
       }

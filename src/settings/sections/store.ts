@@ -21,7 +21,7 @@ const datasourceSchema = group({
 type Datasource = z.infer<typeof datasourceSchema>;
 
 const KINDS: Record<string, DatabaseAddress['kind']> = { POSTGRESQL: 'postgres', MYSQL: 'mysql' };
-const MAX_POOL_SIZE = 10;
+const POOL_SIZE_MAX = 10;
 
 /** Reads `store`; every problem is added to `problems`, and the result is complete in any case. */
 export function readStore(input: unknown, problems: Problems, warnings: string[]): Settings['store'] {
@@ -37,7 +37,7 @@ export function readStore(input: unknown, problems: Problems, warnings: string[]
   const read = check(datasourceSchema, withoutNulls(datasource ?? {}), 'store.datasource', problems);
   if (storeType === 'POSTGRESQL' || storeType === 'MYSQL') {
     const login = read === undefined ? null : readLogin(read, storeType, problems, warnings);
-    if (login !== null) return { storeType, local, datasource: { ...login, maxPoolSize: read?.maxPoolSize ?? MAX_POOL_SIZE } };
+    if (login !== null) return { storeType, local, datasource: { ...login, maxPoolSize: read?.maxPoolSize ?? POOL_SIZE_MAX } };
   } else if (storeType === 'LOCAL' || storeType === 'MEMORY') {
     if (datasource !== undefined) warnings.push(`store.datasource: not used with storeType ${storeType}`);
     return { storeType, local };

@@ -22,14 +22,14 @@ import type {
   StoredEndpoint,
   StoreSize,
   StoreSnapshot,
-} from '../contract.ts';
+} from '../endpoint-store.ts';
 import type { UnavailableData } from '../failure-reason.ts';
 import { byRevision, HISTORY_ROWS_MAX } from '../history-limits.ts';
 import { matches } from '../history-match.ts';
 import { noSuchRevision } from '../replay.ts';
 import { Bucket, ConflictError } from './bucket.ts';
-import { Journal, Memory, type Place } from './journal.ts';
 import { adoptPast, compactSlice, readRows } from './past.ts';
+import { Memory, type Place, RevisionLog } from './revision-log.ts';
 
 /** The contract: an operation on a store that is away fails within two seconds. */
 const OPERATION_MS = 1_900;
@@ -78,7 +78,7 @@ interface Attempt {
 
 class JetStreamStore implements EndpointStore {
   readonly #link: NatsLink;
-  #journal: Journal | null = null;
+  #journal: RevisionLog | null = null;
   #isClosed = false;
   /** identifies this process as the owner of a compaction */
   readonly #name = randomUUID();
@@ -90,7 +90,7 @@ class JetStreamStore implements EndpointStore {
     const patientUntil = steadyNow() + SERVERS_WAIT_MS;
     this.#link = new NatsLink(settings, name, {
       onConnected: async (connection) => {
-        this.#journal = new Journal(await Bucket.open(connection, storage, steadyNow() < patientUntil), memory);
+        this.#journal = new RevisionLog(await Bucket.open(connection, storage, steadyNow() < patientUntil), memory);
       },
       onState: ({ connected }) => {
         if (!connected) this.#journal = null;
@@ -184,7 +184,7 @@ class JetStreamStore implements EndpointStore {
   }
 
   /** The journal of the current connection; waits a moment while it is being opened. @throws FluxError `unavailable` */
-  async #open(): Promise<Journal> {
+  async #open(): Promise<RevisionLog> {
     const deadline = steadyNow() + OPERATION_MS;
     for (;;) {
       if (this.#isClosed) throw new FluxError('unavailable', 'The store is closed');
@@ -252,7 +252,7 @@ class JetStreamStore implements EndpointStore {
     }
   }
 
-  async #page(journal: Journal, query: HistoryQuery): Promise<HistoryRow[]> {
+  async #page(journal: RevisionLog, query: HistoryQuery): Promise<HistoryRow[]> {
     const { head } = await journal.head();
     if (head === null) return [];
     const { value } = await journal.compaction();
@@ -279,7 +279,7 @@ class JetStreamStore implements EndpointStore {
     return structuredClone(found);
   }
 
-  async #contentAt(journal: Journal, revision: number): Promise<StoreSnapshot> {
+  async #contentAt(journal: RevisionLog, revision: number): Promise<StoreSnapshot> {
     const { head } = await journal.head();
     const { value } = await journal.compaction();
     if (!Number.isInteger(revision) || revision < value.floor || revision > (head?.revision ?? 0)) throw noSuchRevision(revision);

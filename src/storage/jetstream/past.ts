@@ -1,11 +1,11 @@
 /** A whole history in the bucket: reads it in pages, restores it from a backup, and compacts it. */
 
 import { wallNow } from '../../kernel/clock.ts';
-import type { HistoryLimits, HistoryRow, Past, RowPage, RowPlace } from '../contract.ts';
+import type { HistoryLimits, HistoryRow, Past, RowPage, RowPlace } from '../endpoint-store.ts';
 import { byRevision, floorOf } from '../history-limits.ts';
 import { Replay } from '../replay.ts';
 import { ConflictError } from './bucket.ts';
-import type { Compaction, Journal } from './journal.ts';
+import type { Compaction, RevisionLog } from './revision-log.ts';
 
 /** Revisions that are read in one step of a page. */
 const REVISIONS_AT_ONCE = 32;
@@ -17,7 +17,7 @@ const LEASE_MS = 60_000;
 const AGES_AT_ONCE = 256;
 
 /** See EndpointStore.rows. @throws FluxError `unavailable` */
-export async function readRows(journal: Journal, after: RowPlace, limit: number): Promise<RowPage> {
+export async function readRows(journal: RevisionLog, after: RowPlace, limit: number): Promise<RowPage> {
   const { head } = await journal.head();
   const { value } = await journal.compaction();
   if (head === null) return { rows: [], next: null, floor: 0 };
@@ -47,7 +47,7 @@ export async function readRows(journal: Journal, after: RowPlace, limit: number)
 }
 
 /** Writes everything but the newest revision, which goes into the head. @returns its rows @throws FluxError `invalid`, `unavailable` */
-export async function adoptPast(journal: Journal, past: Past): Promise<HistoryRow[]> {
+export async function adoptPast(journal: RevisionLog, past: Past): Promise<HistoryRow[]> {
   const replayed = new Replay(past.floor);
   const kept: Record<string, number> = Object.create(null);
   let group: HistoryRow[] = [];
@@ -76,7 +76,7 @@ export async function adoptPast(journal: Journal, past: Past): Promise<HistoryRo
 }
 
 /** See EndpointStore.compact. */
-export async function compactSlice(journal: Journal, limits: HistoryLimits, owner: string): Promise<boolean> {
+export async function compactSlice(journal: RevisionLog, limits: HistoryLimits, owner: string): Promise<boolean> {
   const { head } = await journal.head();
   const { value, entry } = await journal.compaction();
   if (head === null || head.revision === 0 || (value.owner !== owner && value.until > wallNow())) return false;
@@ -103,7 +103,7 @@ export async function compactSlice(journal: Journal, limits: HistoryLimits, owne
 }
 
 /** The highest revision beyond all limits. A process reads each revision only once, because a revision never changes. */
-async function nextFloor(journal: Journal, floor: number, limits: HistoryLimits): Promise<number> {
+async function nextFloor(journal: RevisionLog, floor: number, limits: HistoryLimits): Promise<number> {
   const { head } = await journal.head();
   if (head === null) return 0;
   const { ages } = journal;

@@ -23,7 +23,7 @@ import type {
   StoredEndpoint,
   StoreSize,
   StoreSnapshot,
-} from '../contract.ts';
+} from '../endpoint-store.ts';
 import { pageOf } from '../history-limits.ts';
 import {
   BEGINNING,

@@ -18,7 +18,7 @@ import type {
   StoredEndpoint,
   StoreSize,
   StoreSnapshot,
-} from '../contract.ts';
+} from '../endpoint-store.ts';
 import { floorOf, HISTORY_ROWS_MAX, keptRows } from '../history-limits.ts';
 import { matches } from '../history-match.ts';
 import { noSuchRevision, Replay, replay } from '../replay.ts';

@@ -1,7 +1,7 @@
 /** The MYSQL store: the tables and the SQL dialect of MySQL and MariaDB for the store over a shared database. */
 
 import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
-import type { EndpointStore } from '../contract.ts';
+import type { EndpointStore } from '../endpoint-store.ts';
 import type { HistoryPath } from '../history-sql.ts';
 import { placeOf, type SqlDialect, SqlFailure } from '../sql/connection.ts';
 import { openSqlStore } from '../sql/sql-store.ts';

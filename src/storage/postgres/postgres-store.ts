@@ -1,7 +1,7 @@
 /** The POSTGRESQL store: the tables and the SQL dialect of Postgres for the store over a shared database. */
 
 import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
-import type { EndpointStore } from '../contract.ts';
+import type { EndpointStore } from '../endpoint-store.ts';
 import { placeOf, type SqlDialect } from '../sql/connection.ts';
 import { openSqlStore } from '../sql/sql-store.ts';
 import { connectPostgres } from './postgres-connection.ts';

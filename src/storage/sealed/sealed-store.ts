@@ -17,7 +17,7 @@ import type {
   StoredEndpoint,
   StoreSize,
   StoreSnapshot,
-} from '../contract.ts';
+} from '../endpoint-store.ts';
 import { isSealed, type Sealer } from './sealer.ts';
 
 /**

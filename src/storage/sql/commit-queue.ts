@@ -2,7 +2,7 @@
 
 import { steadyNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import type { ChangeMeta, CommitOptions, StoreChange } from '../contract.ts';
+import type { ChangeMeta, CommitOptions, StoreChange } from '../endpoint-store.ts';
 import type { UnavailableData } from '../failure-reason.ts';
 
 /** The commit that one caller asks for. */
@@ -39,7 +39,7 @@ interface Job {
 const LARGE_CHANGES = 20;
 /** For files with hundreds of endpoints: a loaded server that works on one must not pass for a server that hangs. */
 const TIME_PER_CHANGE_MS = 10;
-const TIME_MAX_MS = 30_000;
+const TIME_MS_MAX = 30_000;
 /** Commits in one transaction. */
 const BATCH_MAX = 50;
 /** Commits that may wait; more are refused at once. */
@@ -79,7 +79,7 @@ export class CommitQueue {
 
   #timeOf({ changes }: CommitRequest): number {
     const { timeMs } = this.#options;
-    return isLarge(changes) ? Math.min(TIME_MAX_MS, timeMs + changes.length * TIME_PER_CHANGE_MS) : timeMs;
+    return isLarge(changes) ? Math.min(TIME_MS_MAX, timeMs + changes.length * TIME_PER_CHANGE_MS) : timeMs;
   }
 
   /** Size of the next batch: a large commit alone, otherwise all commits before the next large one. */

@@ -20,7 +20,7 @@ import type {
   StoredEndpoint,
   StoreSize,
   StoreSnapshot,
-} from '../contract.ts';
+} from '../endpoint-store.ts';
 import type { UnavailableData } from '../failure-reason.ts';
 import { pageOf } from '../history-limits.ts';
 import {

@@ -1,6 +1,6 @@
 /** The SQL of the database stores, in the subset that Postgres, MySQL and MariaDB share. */
 
-import type { HistoryRow, PendingConfirm, RowPlace, StoredEndpoint } from '../contract.ts';
+import type { HistoryRow, PendingConfirm, RowPlace, StoredEndpoint } from '../endpoint-store.ts';
 import { type HistoryRecord, type Statement, toBody, toRecords } from '../history-sql.ts';
 import type { SqlValue } from './connection.ts';
 

@@ -7,7 +7,7 @@ import { parseAuthList } from '../../../src/endpoint/schema.ts';
 import { FluxError } from '../../../src/kernel/errors.ts';
 import { LoginGate } from '../../../src/kernel/logins/login-gate.ts';
 import { createLoginMemory, LoginMemory } from '../../../src/kernel/logins/login-memory.ts';
-import type { VerifyJob } from '../../../src/thread/messages.ts';
+import type { VerifyJob } from '../../../src/thread/commands.ts';
 import { Authenticator } from '../../../workers/access/authenticator.ts';
 import { verifyPassword } from '../../../workers/access/verify-password.ts';
 

@@ -3,7 +3,7 @@
 import { createHash, randomBytes, scryptSync } from 'node:crypto';
 import { Piscina } from 'piscina';
 import { expect, test } from 'vitest';
-import type { VerifyJob } from '../../../src/thread/messages.ts';
+import type { VerifyJob } from '../../../src/thread/commands.ts';
 import { verifyPassword } from '../../../workers/access/verify-password.ts';
 
 const PASSWORD = 'pässwörd';

@@ -2,9 +2,9 @@
 
 import { randomBytes, scryptSync } from 'node:crypto';
 import { describe, expect, test, vi } from 'vitest';
-import { LoginDesk, MAX_FAILURES } from '../../../src/admin/login/login.ts';
+import { FAILURES_MAX, LoginDesk } from '../../../src/admin/login/login.ts';
 import { passwordCheck } from '../../../src/admin/login/password.ts';
-import { MAX_TOKENS, TOKEN_LIFETIME_MS, TokenStore } from '../../../src/admin/login/tokens.ts';
+import { TOKEN_LIFETIME_MS, TOKENS_MAX, TokenStore } from '../../../src/admin/login/tokens.ts';
 import { type Logger, silentLogger } from '../../../src/kernel/logger.ts';
 import { appWith, ask, basic, settingsWith } from './stand-in.ts';
 
@@ -98,7 +98,7 @@ describe('with a password', () => {
     const get = (password: string, address: string) =>
       app.request(LIST, { headers: { host: 'localhost', ...basic('admin', password) } }, from(address));
     expect((await get('right', '192.0.2.1')).status).toBe(200);
-    for (let failure = 0; failure < MAX_FAILURES; failure++) expect((await get(`wrong ${failure}`, '192.0.2.1')).status).toBe(401);
+    for (let failure = 0; failure < FAILURES_MAX; failure++) expect((await get(`wrong ${failure}`, '192.0.2.1')).status).toBe(401);
     const refused = await get('wrong again', '192.0.2.1');
     expect(refused.status).toBe(429);
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
@@ -113,8 +113,8 @@ describe('with a password', () => {
     expect((await ask(app, 'GET', LIST, { headers: basic('eve', 'look') })).status).toBe(200);
     expect(performance.now() - started).toBeLessThan(900);
     const statuses = (await Promise.all(attempts)).map(({ status }) => status);
-    expect(statuses.filter((status) => status === 401)).toHaveLength(MAX_FAILURES);
-    expect(statuses.filter((status) => status === 429)).toHaveLength(14 - MAX_FAILURES);
+    expect(statuses.filter((status) => status === 401)).toHaveLength(FAILURES_MAX);
+    expect(statuses.filter((status) => status === 429)).toHaveLength(14 - FAILURES_MAX);
     expect(performance.now() - started).toBeGreaterThan(2_900);
     expect((await ask(app, 'GET', LIST, { headers: basic('admin', 'right') })).status).toBe(200);
   }, 15_000);
@@ -122,7 +122,7 @@ describe('with a password', () => {
   test('a poller with an old password shuts nobody out', async () => {
     const { app } = appWith(secret);
     for (let time = 0; time < 30; time++) {
-      expect((await ask(app, 'GET', LIST, { headers: basic('admin', 'old') })).status).toBe(time < MAX_FAILURES ? 401 : 429);
+      expect((await ask(app, 'GET', LIST, { headers: basic('admin', 'old') })).status).toBe(time < FAILURES_MAX ? 401 : 429);
     }
     expect((await ask(app, 'POST', '/public/login', { body: { username: 'admin', password: 'right' } })).status).toBe(200);
   });
@@ -214,9 +214,9 @@ describe('tokens', () => {
 
   test('are bounded: the oldest gives way', () => {
     const store = new TokenStore(Date.now);
-    const tokens = Array.from({ length: MAX_TOKENS + 1 }, () => store.issue({ name: 'admin', role: 'admin' }).token);
+    const tokens = Array.from({ length: TOKENS_MAX + 1 }, () => store.issue({ name: 'admin', role: 'admin' }).token);
     expect(store.find(tokens[0]!)).toBeNull();
     expect(store.find(tokens[1]!)).not.toBeNull();
-    expect(store.find(tokens[MAX_TOKENS]!)).not.toBeNull();
+    expect(store.find(tokens[TOKENS_MAX]!)).not.toBeNull();
   });
 });

@@ -1,7 +1,7 @@
 /** Servers found by the DNS records of a Kubernetes service, against a small DNS server; looked up again at each connection. */
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { Bus } from '../../../src/bus/contract.ts';
+import type { Bus } from '../../../src/bus/bus.ts';
 import { findServers } from '../../../src/bus/nats/discovery.ts';
 import { openNatsBus } from '../../../src/bus/nats/nats-bus.ts';
 import type { BusPlace } from '../../../src/bus/settings.ts';

@@ -2,7 +2,7 @@
 
 import { connect } from 'nats';
 import { afterEach, expect, test } from 'vitest';
-import type { Bus } from '../../../src/bus/contract.ts';
+import type { Bus } from '../../../src/bus/bus.ts';
 import { openNatsBus } from '../../../src/bus/nats/nats-bus.ts';
 import type { BusCredentials, BusPlace } from '../../../src/bus/settings.ts';
 import { type NatsOptions, type NatsServers, startNats } from '../../kit/nats.ts';

@@ -3,7 +3,7 @@
 import { createConnection } from 'node:net';
 import { connect, headers, type NatsConnection } from 'nats';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { Answer, Bus, Incoming, Serving } from '../../../src/bus/contract.ts';
+import type { Answer, Bus, Incoming, Serving } from '../../../src/bus/bus.ts';
 import { openNatsBus } from '../../../src/bus/nats/nats-bus.ts';
 import { type NatsServers, startNats } from '../../kit/nats.ts';
 import { sleep, until } from '../../kit/until.ts';

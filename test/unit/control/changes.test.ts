@@ -3,7 +3,7 @@
 import { createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { FluxError } from '../../../src/kernel/errors.ts';
-import type { EndpointStore } from '../../../src/storage/contract.ts';
+import type { EndpointStore } from '../../../src/storage/endpoint-store.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
 import { freePort } from '../../kit/free-port.ts';
 import { client, context, startTestNode, type TestNode, until } from './kit.ts';

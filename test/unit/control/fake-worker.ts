@@ -6,15 +6,15 @@ import { fetchSockets, type SocketHandle } from '../../../src/internals/socket-p
 import { FluxError } from '../../../src/kernel/errors.ts';
 import { SLOT } from '../../../src/metrics/counters.ts';
 import { SharedLimits } from '../../../src/metrics/shared-limits.ts';
-import { startHeartbeat } from '../../../src/thread/heartbeat.ts';
-import { HostLink } from '../../../src/thread/host-link.ts';
 import {
   type EndpointMemory,
   type EndpointRuntimeConfig,
   type SocketOffer,
   THREAD_PROTOCOL_VERSION,
   type WorkerBoot,
-} from '../../../src/thread/messages.ts';
+} from '../../../src/thread/commands.ts';
+import { startHeartbeat } from '../../../src/thread/heartbeat.ts';
+import { HostLink } from '../../../src/thread/host-link.ts';
 
 const boot = workerData as WorkerBoot;
 startHeartbeat(boot.heartbeat);

@@ -7,7 +7,7 @@ import type { Endpoint } from '../../../src/endpoint/endpoint.ts';
 import { parseEndpoint } from '../../../src/endpoint/schema.ts';
 import type { LogFields, Logger } from '../../../src/kernel/logger.ts';
 import type { Settings } from '../../../src/settings/settings.ts';
-import type { EndpointStore } from '../../../src/storage/contract.ts';
+import type { EndpointStore } from '../../../src/storage/endpoint-store.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
 import { Sealer } from '../../../src/storage/sealed/sealer.ts';
 

@@ -15,7 +15,7 @@ import { probeMqtt } from '../../../src/control/probe/mqtt-probe.ts';
 import { probePort } from '../../../src/control/probe/port-probe.ts';
 import { openAccessPool } from '../../../src/control/workers/access-pool.ts';
 import { Backoff } from '../../../src/kernel/backoff.ts';
-import type { VerifyJob } from '../../../src/thread/messages.ts';
+import type { VerifyJob } from '../../../src/thread/commands.ts';
 import { freePort } from '../../kit/free-port.ts';
 import { streamTerminal } from '../../kit/stream-terminal.ts';
 import { recordingLogger } from './kit.ts';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FluxError } from '../../../src/kernel/errors.ts';
-import type { EndpointStore } from '../../../src/storage/contract.ts';
+import type { EndpointStore } from '../../../src/storage/endpoint-store.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
 import { openRemembering } from '../../../src/storage/remembering-store.ts';
 import { META, put } from '../../contract/store-changes.ts';

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ChangeAnswer } from '../../../src/control/contract/answers.ts';
 import { parseEndpoint } from '../../../src/endpoint/schema.ts';
 import { FluxError } from '../../../src/kernel/errors.ts';
-import type { ChangeMeta, EndpointStore } from '../../../src/storage/contract.ts';
+import type { ChangeMeta, EndpointStore } from '../../../src/storage/endpoint-store.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
 import { freePort } from '../../kit/free-port.ts';
 import { client, context, startTestNode, type TestNode, until } from './kit.ts';

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { writeRemainingLength } from '../../../src/mqtt/framer.ts';
 import { plainPropertiesEnd, readPublishProperties } from '../../../src/mqtt/properties.ts';
-import { Reader } from '../../../src/mqtt/reader.ts';
+import { ByteReader } from '../../../src/mqtt/reader.ts';
 
 const id = fc.constantFrom(0x01, 0x02, 0x03, 0x08, 0x09, 0x0b, 0x23, 0x26, 0x26, 0x26, 0x27);
 const text = fc.oneof(
@@ -35,7 +35,7 @@ function block(properties: readonly Buffer[], behind: Buffer): { buf: Buffer; at
 
 /** What the strict reader makes of it; null: it refuses. */
 function strict(buf: Buffer, at: number): { end: number; forward: Buffer; isAllForwarded: boolean } | null {
-  const reader = new Reader(buf, at, buf.length);
+  const reader = new ByteReader(buf, at, buf.length);
   try {
     const properties = readPublishProperties(reader, null);
     const isAllForwarded = properties === null || (properties.topicAlias === 0 && properties.messageExpiryInterval < 0);

@@ -2,8 +2,8 @@
 
 import { MessageChannel } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { WorkerRole } from '../../../src/thread/commands.ts';
 import { createIdentifierTable, IdentifierTable, identifierGroup } from '../../../src/thread/identifier-table.ts';
-import type { WorkerRole } from '../../../src/thread/messages.ts';
 import { type ClaimAnswer, Directory } from '../../../workers/identifiers/directory.ts';
 import { Registry } from '../../../workers/identifiers/registry.ts';
 import { Mesh } from '../../../workers/mesh/mesh.ts';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { parseEndpoint } from '../../../src/endpoint/schema.ts';
-import type { ChangeMeta, EndpointStore, StoreChange } from '../../../src/storage/contract.ts';
+import type { ChangeMeta, EndpointStore, StoreChange } from '../../../src/storage/endpoint-store.ts';
 import { openLocalStore } from '../../../src/storage/local/local-store.ts';
 
 const META: ChangeMeta = { action: 'import', actor: 'tester', source: 'import', node: 'n1', requestId: 'r', reason: null };

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { LogFields } from '../../../src/kernel/logger.ts';
-import type { EndpointStore } from '../../../src/storage/contract.ts';
+import type { EndpointStore } from '../../../src/storage/endpoint-store.ts';
 import { checkDataFiles, markDataFiles } from '../../../src/storage/local/data-files.ts';
 import { openLocalStore } from '../../../src/storage/local/local-store.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';

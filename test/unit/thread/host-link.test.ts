@@ -5,8 +5,8 @@ import { MessageChannel } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FluxError } from '../../../src/kernel/errors.ts';
 import type { LogFields } from '../../../src/kernel/logger.ts';
+import type { ThreadFrame, VerifyJob } from '../../../src/thread/commands.ts';
 import { HostLink } from '../../../src/thread/host-link.ts';
-import type { ThreadFrame, VerifyJob } from '../../../src/thread/messages.ts';
 
 const JOB: VerifyJob = { encrypt: 'plain', stored: 'x', salt: '', saltMode: 'disable', password: new Uint8Array() };
 let channel: MessageChannel;

@@ -1,11 +1,11 @@
 /** Main's end of a worker channel, against real threads. */
 
 import { afterEach, expect, test } from 'vitest';
+import type { WorkerBoot } from '../../../src/thread/commands.ts';
 import { createHeartbeat } from '../../../src/thread/heartbeat.ts';
 import { createIdentifierTable } from '../../../src/thread/identifier-table.ts';
 import { createMemoryBlock } from '../../../src/thread/memory-budget.ts';
 import { createMessageNumbers } from '../../../src/thread/message-numbers.ts';
-import type { WorkerBoot } from '../../../src/thread/messages.ts';
 import { createStoreState } from '../../../src/thread/store-state.ts';
 import { type WorkerExit, WorkerHandle, workerHeapLimitMb } from '../../../src/thread/worker-handle.ts';
 import { collectGarbage } from '../../kit/garbage.ts';

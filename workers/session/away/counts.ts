@@ -1,6 +1,6 @@
 /** Counts the sessions of each endpoint for main: persistent, offline, dropped messages, withdrawn subscriptions. */
 
-import type { SessionCount } from '../../../src/thread/messages.ts';
+import type { SessionCount } from '../../../src/thread/commands.ts';
 import type { DropReason, Session } from '../session.ts';
 
 export class AwayCounts {

@@ -1,10 +1,10 @@
 /** Who counts as a node: processes of one name that follow one another are one, those that live at the same time are two. */
 
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { Bus } from '../../../../src/bus/contract.ts';
+import type { Bus } from '../../../../src/bus/bus.ts';
 import { subjectsOf } from '../../../../src/bus/subjects.ts';
-import type { NodeFacts } from '../../../../src/control/cluster/contract.ts';
 import { Members } from '../../../../src/control/cluster/members.ts';
+import type { NodeFacts } from '../../../../src/control/cluster/notices.ts';
 import { recordingLogger } from '../kit.ts';
 
 const factsOf = (name: string, incarnation: string): NodeFacts => ({

@@ -1,9 +1,9 @@
 /** When a change that waits for its confirmation is undone: by the steady clock, whatever the wall clocks of the nodes say. */
 
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { dueIn, WaitingChanges } from '../../../../src/control/state/waiting.ts';
+import { dueIn, WaitingChanges } from '../../../../src/control/state/waiting-changes.ts';
 import { steadyNow } from '../../../../src/kernel/clock.ts';
-import type { HistoryRow } from '../../../../src/storage/contract.ts';
+import type { HistoryRow } from '../../../../src/storage/endpoint-store.ts';
 
 const HOUR = 3_600_000;
 const TODAY = Date.UTC(2026, 10, 29);

@@ -1,4 +1,4 @@
-/** The messages between main and a worker thread: typed commands, questions and events, plain data only. */
+/** What passes between main and a worker thread: typed commands, questions and events, plain data only. */
 
 import type { MessagePort } from 'node:worker_threads';
 import type { AclConfig, AuthConfig, Endpoint } from '../endpoint/endpoint.ts';
@@ -6,7 +6,7 @@ import type { WireError } from '../kernel/errors.ts';
 import type { LogFields, LogLevel } from '../kernel/logger.ts';
 import type { TlsMaterial } from './tls-material.ts';
 
-/** Incremented when a message changes its form. `ready` carries it, and main refuses a worker with another version. */
+/** Incremented when a command, a question or an event changes its form. `ready` carries it, and main refuses a worker with another version. */
 export const THREAD_PROTOCOL_VERSION = 1;
 
 export type WorkerRole = 'endpoint' | 'session';

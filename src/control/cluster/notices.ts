@@ -24,7 +24,7 @@ export interface NodeFacts {
 }
 
 /** A node of the cluster as another node sees it. */
-export interface Member extends NodeFacts {
+export interface ClusterMember extends NodeFacts {
   readonly isUp: boolean;
   readonly isSelf: boolean;
   /** true when another node that is up has the same name */

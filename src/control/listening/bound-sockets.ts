@@ -7,7 +7,7 @@ import type { Logger } from '../../kernel/logger.ts';
 import { explainBind } from '../probe/port-probe.ts';
 
 /** A socket and the listeners that accept from it. */
-export interface ListeningSocket {
+export interface BoundSocket {
   readonly key: number;
   readonly host: string;
   readonly port: number;
@@ -19,11 +19,11 @@ export interface ListeningSocket {
 type Address = Pick<Endpoint, 'host' | 'port'>;
 
 /** A listener that accepts from sockets. */
-export interface Holder {
-  readonly sockets: readonly ListeningSocket[];
+export interface SocketHolder {
+  readonly sockets: readonly BoundSocket[];
   readonly worker: { readonly name: string; readonly isUsable: boolean };
-  adopt(sockets: readonly ListeningSocket[], timeoutMs: number): Promise<void>;
-  drop(sockets: readonly ListeningSocket[], timeoutMs: number): Promise<void>;
+  takeSockets(sockets: readonly BoundSocket[], timeoutMs: number): Promise<void>;
+  leaveSockets(sockets: readonly BoundSocket[], timeoutMs: number): Promise<void>;
 }
 
 /** Time for a listener to take sockets, or to leave them. */
@@ -31,8 +31,8 @@ const HAND_OVER_MS = 10_000;
 
 let nextKey = 0;
 
-export class ListeningSockets {
-  #sockets: ListeningSocket[] = [];
+export class BoundSockets {
+  #sockets: BoundSocket[] = [];
   readonly #logger: Logger;
 
   constructor(logger: Logger) {
@@ -45,7 +45,7 @@ export class ListeningSockets {
   }
 
   /** Sockets that an endpoint with this address may accept from: those of its host, or of a host that its host includes. */
-  of({ host, port }: Address): ListeningSocket[] {
+  of({ host, port }: Address): BoundSocket[] {
     return this.#sockets.filter((socket) => socket.port === port && includes(host, socket.host));
   }
 
@@ -55,10 +55,10 @@ export class ListeningSockets {
    * @param kept listeners that stay beside the new ones
    * @throws FluxError `port-in-use`, `unprocessable`
    */
-  async reserve(address: Address, count: number, kept: readonly Holder[]): Promise<{ shares: ListeningSocket[][]; release: () => void }> {
+  async reserve(address: Address, count: number, kept: readonly SocketHolder[]): Promise<{ shares: BoundSocket[][]; release: () => void }> {
     const reservation = {};
-    const taken: ListeningSocket[] = [];
-    const take = (socket: ListeningSocket): void => {
+    const taken: BoundSocket[] = [];
+    const take = (socket: BoundSocket): void => {
       socket.holders.add(reservation);
       taken.push(socket);
     };
@@ -82,7 +82,7 @@ export class ListeningSockets {
     return { shares: share(taken, count), release };
   }
 
-  async #bind({ host, port }: Address): Promise<ListeningSocket> {
+  async #bind({ host, port }: Address): Promise<BoundSocket> {
     try {
       const socket = { key: nextKey++, host, port, handle: bindSocket(host, port), holders: new Set<object>() };
       this.#sockets.push(socket);
@@ -103,18 +103,18 @@ export class ListeningSockets {
     this.giveUp(this.#sockets.filter(({ holders }) => holders.size === 0));
   }
 
-  giveUp(sockets: readonly ListeningSocket[]): void {
+  giveUp(sockets: readonly BoundSocket[]): void {
     for (const socket of sockets) if (this.keeps(socket)) socket.handle.close();
     this.#sockets = this.#sockets.filter((socket) => !sockets.includes(socket));
   }
 
   /** Makes the other listeners leave the sockets that new listeners accept from. Never rejects. */
-  async settle(listeners: readonly Holder[], added: readonly Holder[]): Promise<void> {
+  async settle(listeners: readonly SocketHolder[], added: readonly SocketHolder[]): Promise<void> {
     for (const listener of listeners) {
       if (added.includes(listener)) continue;
       const taken = listener.sockets.filter(({ holders }) => added.some((each) => holders.has(each)));
       try {
-        if (taken.length > 0) await listener.drop(taken, HAND_OVER_MS);
+        if (taken.length > 0) await listener.leaveSockets(taken, HAND_OVER_MS);
       } catch (error) {
         // The listener accepts from them beside the new one, which does no harm.
         if (listener.worker.isUsable) this.#logger.warn(`${listener.worker.name} kept a socket`, { reason: messageOf(error) });
@@ -123,7 +123,7 @@ export class ListeningSockets {
   }
 
   /** Hands over to `listeners` those of `sockets` that none of them accepts from. A refused socket is given up. Never rejects. */
-  async handOver(sockets: readonly ListeningSocket[], listeners: readonly Holder[]): Promise<void> {
+  async handOver(sockets: readonly BoundSocket[], listeners: readonly SocketHolder[]): Promise<void> {
     const successors = listeners.filter(({ worker }) => worker.isUsable);
     if (successors.length === 0) return;
     const left = sockets.filter((socket) => this.keeps(socket) && !listeners.some((listener) => socket.holders.has(listener)));
@@ -131,7 +131,7 @@ export class ListeningSockets {
     for (const [index, successor] of successors.entries()) {
       const part = shares[index]!;
       try {
-        if (part.length > 0) await successor.adopt(part, HAND_OVER_MS);
+        if (part.length > 0) await successor.takeSockets(part, HAND_OVER_MS);
       } catch (error) {
         this.#logger.warn(`${successor.worker.name} did not take a socket over`, { reason: messageOf(error) });
         this.giveUp(part);
@@ -140,7 +140,7 @@ export class ListeningSockets {
   }
 
   /** True until the socket is given up. */
-  keeps(socket: ListeningSocket): boolean {
+  keeps(socket: BoundSocket): boolean {
     return this.#sockets.includes(socket);
   }
 }
@@ -152,8 +152,8 @@ function includes(wider: string, host: string): boolean {
 }
 
 /** Distributes sockets to `count` listeners, at least one each while there are enough. */
-function share(sockets: readonly ListeningSocket[], count: number): ListeningSocket[][] {
-  const shares: ListeningSocket[][] = Array.from({ length: count }, () => []);
+function share(sockets: readonly BoundSocket[], count: number): BoundSocket[][] {
+  const shares: BoundSocket[][] = Array.from({ length: count }, () => []);
   for (const [index, socket] of sockets.entries()) shares[index % count]!.push(socket);
   return shares;
 }

@@ -5,7 +5,7 @@ import { steadyNow, wallNow } from '../../kernel/clock.ts';
 import { Emitter, type Subscribable } from '../../kernel/emitter.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { timeAway } from '../../kernel/lasting-clock.ts';
-import type { HistoryRow, PendingConfirm } from '../../storage/contract.ts';
+import type { HistoryRow, PendingConfirm } from '../../storage/endpoint-store.ts';
 
 /** A revision that waits. */
 export interface WaitingChange extends PendingConfirm {
@@ -18,11 +18,11 @@ export interface WaitingChange extends PendingConfirm {
 }
 
 /** The longest wait of a change for its confirmation (`confirmWithin`), milliseconds. */
-const WAIT_MAX_MS = 86_400_000;
+const WAIT_MS_MAX = 86_400_000;
 
 /** Steady moment of `until`, by the wall clock's present reading; at most a day away. */
 export function dueIn(until: number): number {
-  return steadyNow() + Math.min(WAIT_MAX_MS, Math.max(0, until - wallNow()));
+  return steadyNow() + Math.min(WAIT_MS_MAX, Math.max(0, until - wallNow()));
 }
 
 /**
@@ -32,7 +32,7 @@ export function dueIn(until: number): number {
  */
 function dueAgain(until: number, made: HistoryRow | undefined, node: string): number {
   if (made === undefined) return dueIn(until);
-  const span = Math.min(WAIT_MAX_MS, Math.max(0, until - made.at));
+  const span = Math.min(WAIT_MS_MAX, Math.max(0, until - made.at));
   const away = made.node === node ? timeAway(made.at, wallNow()) : 0;
   return steadyNow() + Math.max(0, span - away);
 }

@@ -2,25 +2,25 @@
 
 import net from 'node:net';
 import { afterEach, expect, test } from 'vitest';
-import { type Holder, type ListeningSocket, ListeningSockets } from '../../../../src/control/listening/listening-sockets.ts';
+import { type BoundSocket, BoundSockets, type SocketHolder } from '../../../../src/control/listening/bound-sockets.ts';
 import { probePort } from '../../../../src/control/probe/port-probe.ts';
 import { freePort } from '../../../kit/free-port.ts';
 
 const logged: string[] = [];
 const log = (message: string): void => void logged.push(message);
-const sockets = new ListeningSockets({ debug: log, info: log, warn: log, error: log });
+const sockets = new BoundSockets({ debug: log, info: log, warn: log, error: log });
 afterEach(() => sockets.keepOnly(null));
 
-class FakeListener implements Holder {
+class FakeListener implements SocketHolder {
   readonly worker = { name: 'fake', isUsable: true };
-  readonly held = new Set<ListeningSocket>();
+  readonly held = new Set<BoundSocket>();
   fails = false;
 
-  get sockets(): ListeningSocket[] {
+  get sockets(): BoundSocket[] {
     return [...this.held];
   }
 
-  async adopt(more: readonly ListeningSocket[]): Promise<void> {
+  async takeSockets(more: readonly BoundSocket[]): Promise<void> {
     if (this.fails) throw new Error('told to fail');
     for (const socket of more) {
       this.held.add(socket);
@@ -28,7 +28,7 @@ class FakeListener implements Holder {
     }
   }
 
-  async drop(taken: readonly ListeningSocket[]): Promise<void> {
+  async leaveSockets(taken: readonly BoundSocket[]): Promise<void> {
     for (const socket of taken) {
       this.held.delete(socket);
       socket.holders.delete(this);
@@ -37,10 +37,10 @@ class FakeListener implements Holder {
 }
 
 /** New listeners with what is reserved for them. */
-async function open(address: { host: string; port: number }, count: number, kept: Holder[] = []): Promise<FakeListener[]> {
+async function open(address: { host: string; port: number }, count: number, kept: SocketHolder[] = []): Promise<FakeListener[]> {
   const { shares, release } = await sockets.reserve(address, count, kept);
   const listeners = shares.map(() => new FakeListener());
-  for (const [index, listener] of listeners.entries()) await listener.adopt(shares[index]!);
+  for (const [index, listener] of listeners.entries()) await listener.takeSockets(shares[index]!);
   release();
   return listeners;
 }
@@ -54,7 +54,7 @@ test('successors of all listeners get all sockets, and no new one is bound', asy
   const before = sockets.of(address);
   const next = await open(address, 2);
   expect(next.map((listener) => listener.held.size)).toEqual([2, 1]);
-  for (const listener of old) await listener.drop(listener.sockets);
+  for (const listener of old) await listener.leaveSockets(listener.sockets);
   sockets.closeUnused();
   expect(sockets.of(address)).toEqual(before);
 });
@@ -64,7 +64,7 @@ test('fewer listeners: the others get what those had that go; more: they get wha
   const [first, second, third] = (await open(address, 3)) as [FakeListener, FakeListener, FakeListener];
   await sockets.handOver([...second.sockets, ...third.sockets], [first]);
   expect(first.held.size).toBe(3);
-  for (const gone of [second, third]) await gone.drop(gone.sockets);
+  for (const gone of [second, third]) await gone.leaveSockets(gone.sockets);
   const added = await open(address, 3, [first]);
   await sockets.settle([first, ...added], added);
   expect([first, ...added].map((listener) => listener.held.size)).toEqual([1, 1, 1, 1]);

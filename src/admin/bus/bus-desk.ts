@@ -1,19 +1,19 @@
-/** Answers messages through the routes of the HTTP API, so that checks and answers are the same by construction. */
+/** Answers requests from the bus through the routes of the HTTP API, so that checks and answers are the same by construction. */
 
 import { isObject } from '../../endpoint/problems.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { AdminApp } from '../app.ts';
 import { toFailure, toResponse } from '../http/envelope.ts';
 import { requestIdOf } from '../http/request.ts';
-import type { Message, MessageAnswer } from './contract.ts';
+import type { BusAnswer, BusRequest } from './bus-request.ts';
 import { kindOf } from './operations.ts';
 
-/** Messages handled at once; a bus delivers as fast as it can. */
+/** Requests handled at once; a bus delivers as fast as it can. */
 const RUNNING_MAX = 256;
 /** Headers of an answer that have a meaning outside of HTTP. */
 const HEADERS = ['content-type', 'etag', 'retry-after', 'x-request-id'];
 
-export class MessageDesk {
+export class BusDesk {
   readonly #app: AdminApp;
   #running = 0;
 
@@ -21,41 +21,41 @@ export class MessageDesk {
     this.#app = app;
   }
 
-  /** The answer to a message; never fails. */
-  async answer(message: Message): Promise<MessageAnswer> {
-    const kind = kindOf(message.name);
-    if (kind === undefined) return this.#refuse(message, new FluxError('not-found', `There is no operation ${message.name}`));
+  /** The answer to a request; never fails. */
+  async answer(request: BusRequest): Promise<BusAnswer> {
+    const kind = kindOf(request.name);
+    if (kind === undefined) return this.#refuse(request, new FluxError('not-found', `There is no operation ${request.name}`));
     if (this.#running >= RUNNING_MAX) {
       const text = `${RUNNING_MAX} requests are under way: nothing was changed, try again`;
-      return this.#refuse(message, new FluxError('too-many-requests', text));
+      return this.#refuse(request, new FluxError('too-many-requests', text));
     }
     this.#running++;
     try {
-      const path = `http://localhost/api/endpoints/${message.name}`;
-      const response = await this.#app.fetch(new Request(path, { method: kind === 'read' ? 'GET' : 'POST' }), { message });
+      const path = `http://localhost/api/endpoints/${request.name}`;
+      const response = await this.#app.fetch(new Request(path, { method: kind === 'read' ? 'GET' : 'POST' }), { busRequest: request });
       const answer = await toAnswer(response);
-      if (Buffer.byteLength(answer.body) <= message.answerBytesMax) return answer;
+      if (Buffer.byteLength(answer.body) <= request.answerBytesMax) return answer;
       return kind === 'change' && answer.failure === null
-        ? shorten(answer, message.answerBytesMax)
-        : this.#refuse(message, tooLarge(answer, message));
+        ? shorten(answer, request.answerBytesMax)
+        : this.#refuse(request, tooLarge(answer, request));
     } finally {
       this.#running--;
     }
   }
 
-  #refuse(message: Message, error: FluxError): Promise<MessageAnswer> {
-    const requestId = requestIdOf(message.headers.get('x-request-id'));
+  #refuse(request: BusRequest, error: FluxError): Promise<BusAnswer> {
+    const requestId = requestIdOf(request.headers.get('x-request-id'));
     const reply = toFailure(error, requestId);
     return toAnswer(toResponse({ ...reply, headers: { ...reply.headers, 'x-request-id': requestId } }));
   }
 }
 
-async function toAnswer(response: Response): Promise<MessageAnswer> {
+async function toAnswer(response: Response): Promise<BusAnswer> {
   const { status } = response;
   const headers = Object.fromEntries(
     HEADERS.flatMap((name) => (response.headers.has(name) ? [[name, response.headers.get(name) ?? '']] : [])),
   );
-  // HTTP answers "not modified" without a body. A message without a body would say nothing.
+  // HTTP answers "not modified" without a body. An answer without a body would say nothing on the bus.
   const body = status === 304 ? JSON.stringify({ code: 304, message: 'Not Modified', data: null }) : await response.text();
   return { body, headers, failure: status < 400 ? null : { code: status, message: messageOf(body) } };
 }
@@ -65,13 +65,13 @@ function messageOf(body: string): string {
   return message;
 }
 
-function tooLarge({ body }: MessageAnswer, { answerBytesMax }: Message): FluxError {
+function tooLarge({ body }: BusAnswer, { answerBytesMax }: BusRequest): FluxError {
   const sizes = `The answer has ${Buffer.byteLength(body)} bytes, and the bus takes ${answerBytesMax}`;
   return new FluxError('too-large', `${sizes}: ask for less (port, limit), or over HTTP`);
 }
 
 /** The change has happened, so the answer must stay a success. It drops the long parts, which a later read can give. */
-function shorten({ body, headers, failure }: MessageAnswer, bytesMax: number): MessageAnswer {
+function shorten({ body, headers, failure }: BusAnswer, bytesMax: number): BusAnswer {
   const { code, message, data } = JSON.parse(body) as { code: number; message: string; data: unknown };
   const { revision = null, nodes = [], confirm } = isObject(data) ? data : {};
   const note = `the answer was longer than the bus takes (${bytesMax} bytes): get and history have the rest`;

@@ -1,18 +1,18 @@
-/** Reads the parts of a message that HTTP carries elsewhere: the query, the headers, and the actor. */
+/** Reads the parts of a bus request that HTTP carries elsewhere: the query, the headers, and the actor. */
 
 import { FluxError, type Issue } from '../../kernel/errors.ts';
 import { parseJsonObject } from '../http/request.ts';
-import type { Message } from './contract.ts';
+import type { BusRequest } from './bus-request.ts';
 
 const ACTOR_LENGTH_MAX = 256;
-/** Actor of a message that names none. */
+/** Actor of a request that names none. */
 const ANONYMOUS = 'anonymous';
 
 /**
  * The query: the header `X-Query` has the text after the `?` of HTTP. The body of a read has further parameters, as an object.
  * @throws FluxError `invalid` for a body that is not an object of parameters, `too-large`
  */
-export function parametersOf({ headers, body }: Message, isRead: boolean): URLSearchParams {
+export function parametersOf({ headers, body }: BusRequest, isRead: boolean): URLSearchParams {
   const parameters = new URLSearchParams(headers.get('x-query') ?? '');
   if (!isRead || body.byteLength === 0) return parameters;
   const issues: Issue[] = [];
@@ -28,7 +28,7 @@ export function parametersOf({ headers, body }: Message, isRead: boolean): URLSe
  * The actor. The bus authorises the sender by the subject; the name in the header `X-Actor` is the sender's own claim.
  * @throws FluxError `invalid`
  */
-export function actorOf({ headers }: Message): string {
+export function actorOf({ headers }: BusRequest): string {
   const actor = headers.get('x-actor');
   if (actor === undefined) return ANONYMOUS;
   if (actor.trim() !== '' && actor.length <= ACTOR_LENGTH_MAX && !/\p{Cc}/u.test(actor)) return actor.trim();

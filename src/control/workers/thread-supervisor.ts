@@ -6,16 +6,16 @@ import { Emitter, type Subscribable } from '../../kernel/emitter.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
 import type { LogFields, Logger, LogLevel } from '../../kernel/logger.ts';
 import { createLoginMemory } from '../../kernel/logins/login-memory.ts';
+import type { WorkerRole } from '../../thread/commands.ts';
 import { createHeartbeat } from '../../thread/heartbeat.ts';
 import { createIdentifierTable, IdentifierTable } from '../../thread/identifier-table.ts';
 import { createMemoryBlock, defaultBudget, NodeMemory } from '../../thread/memory-budget.ts';
 import { createMessageNumbers, readConflicts } from '../../thread/message-numbers.ts';
-import type { WorkerRole } from '../../thread/messages.ts';
 import { createStoreState, StoreState } from '../../thread/store-state.ts';
 import { type QuestionHandlers, type WorkerExit, WorkerHandle } from '../../thread/worker-handle.ts';
-import { Mesh } from './mesh.ts';
+import { MeshWiring } from './mesh-wiring.ts';
 
-export interface SupervisorOptions {
+export interface ThreadSupervisorOptions {
   node: string;
   version: string;
   /** folder of durable sessions; null: nothing on disk */
@@ -40,12 +40,12 @@ const SPARE_DELAY_MS = 50;
  * A worker is `taken` (by an endpoint), the `spare`, or the `session` worker. `lost` reports a taken worker that ends by itself; the
  * supervisor replaces the spare and the session worker.
  */
-export class Supervisor {
+export class ThreadSupervisor {
   readonly #lost = new Emitter<[worker: WorkerHandle, exit: WorkerExit]>();
   /** A taken worker has ended without release(). */
   readonly lost: Subscribable<[worker: WorkerHandle, exit: WorkerExit]> = this.#lost;
-  readonly #options: SupervisorOptions;
-  readonly #mesh: Mesh;
+  readonly #options: ThreadSupervisorOptions;
+  readonly #mesh: MeshWiring;
   readonly #alive = new Set<WorkerHandle>();
   readonly #stopping = new AbortController();
   readonly #sessionBackoff = new Backoff();
@@ -68,9 +68,9 @@ export class Supervisor {
   /** a caller waits for the spare that is starting */
   #isPromised = false;
 
-  constructor(options: SupervisorOptions) {
+  constructor(options: ThreadSupervisorOptions) {
     this.#options = options;
-    this.#mesh = new Mesh(options.logger);
+    this.#mesh = new MeshWiring(options.logger);
     this.#memoryBlock = createMemoryBlock(options.memoryBudget ?? defaultBudget());
     this.memory = new NodeMemory(this.#memoryBlock);
   }

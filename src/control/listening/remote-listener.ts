@@ -9,21 +9,21 @@ import type { Logger } from '../../kernel/logger.ts';
 import { AddressTable, createAddressPlaces } from '../../metrics/address-table.ts';
 import type { EndpointCounters } from '../../metrics/collect.ts';
 import { createCounters, SLOT } from '../../metrics/counters.ts';
-import type { Drain, EndpointRuntimeConfig, SocketOffer } from '../../thread/messages.ts';
+import type { Drain, EndpointRuntimeConfig, SocketOffer } from '../../thread/commands.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
 import { explainBind, probePort } from '../probe/port-probe.ts';
-import type { EndpointMemory } from '../workers/endpoint-memory.ts';
+import type { SharedEndpointMemory } from '../workers/shared-endpoint-memory.ts';
 import type { SharedPool } from '../workers/shared-pool.ts';
-import type { Supervisor } from '../workers/supervisor.ts';
+import type { ThreadSupervisor } from '../workers/thread-supervisor.ts';
+import type { BoundSocket } from './bound-sockets.ts';
 import { AT_ONCE } from './drain-order.ts';
-import type { ListeningSocket } from './listening-sockets.ts';
 
 /** The node's parts that a listener needs. */
 export interface ListenerContext {
-  supervisor: Supervisor;
+  threads: ThreadSupervisor;
   pool: SharedPool;
   counters: EndpointCounters;
-  memory: EndpointMemory;
+  memory: SharedEndpointMemory;
   logger: Logger;
 }
 
@@ -31,7 +31,7 @@ export interface ListenerContext {
 const CLOSE_EXTRA_MS = 15_000;
 const STOP_WORKER_MS = 10_000;
 
-export class Listener {
+export class RemoteListener {
   readonly worker: WorkerHandle;
   /** what the worker runs now */
   config: EndpointRuntimeConfig;
@@ -40,7 +40,7 @@ export class Listener {
   readonly #places = createAddressPlaces();
   readonly #slots: Float64Array;
   /** the sockets that it accepts from */
-  readonly #sockets = new Set<ListeningSocket>();
+  readonly #sockets = new Set<BoundSocket>();
   /** no listener of this node had the port when this one was opened */
   isFirst = false;
   #closing: { ms: number; done: Promise<boolean> } | null = null;
@@ -54,20 +54,20 @@ export class Listener {
   }
 
   /**
-   * Takes a worker and opens the endpoint in it. The listener accepts nobody before accept(), because its change may not happen.
+   * Takes a worker and opens the endpoint in it. The listener accepts nobody before startAccepting(), because its change may not happen.
    * @param sockets at least one
    * @throws FluxError `unprocessable`, `timeout`, `unavailable`; nothing is left behind
    */
   static async open(
     config: EndpointRuntimeConfig,
-    sockets: readonly ListeningSocket[],
+    sockets: readonly BoundSocket[],
     context: ListenerContext,
     deadline: Deadline,
-  ): Promise<Listener> {
+  ): Promise<RemoteListener> {
     const { id, exclusivePool } = config.endpoint;
     ensureUnderstood(config.endpoint);
-    const worker = exclusivePool ? await context.supervisor.acquire(deadline) : await context.pool.acquire(id, deadline);
-    const listener = new Listener(worker, config, context);
+    const worker = exclusivePool ? await context.threads.acquire(deadline) : await context.pool.acquire(id, deadline);
+    const listener = new RemoteListener(worker, config, context);
     context.counters.attach(listener.#counters);
     try {
       const { limits, addresses } = context.memory;
@@ -84,7 +84,7 @@ export class Listener {
   }
 
   /** Begins to accept; resolves when it does. @throws FluxError `port-in-use`, `unprocessable`, `timeout`, `unavailable` */
-  async accept(timeoutMs: number): Promise<void> {
+  async startAccepting(timeoutMs: number): Promise<void> {
     const { id, host, port } = this.config.endpoint;
     try {
       await this.worker.call('endpoint.accept', { endpoint: id }, { timeoutMs });
@@ -115,18 +115,18 @@ export class Listener {
   }
 
   /** The sockets that it accepts from. */
-  get sockets(): ListeningSocket[] {
+  get sockets(): BoundSocket[] {
     return [...this.#sockets];
   }
 
   /** Accepts from these sockets, too. @throws FluxError when the worker does not take them */
-  async adopt(sockets: readonly ListeningSocket[], timeoutMs: number): Promise<void> {
+  async takeSockets(sockets: readonly BoundSocket[], timeoutMs: number): Promise<void> {
     const { id } = this.config.endpoint;
     await this.#pass(sockets, (offer) => this.worker.call('endpoint.adopt', { endpoint: id, sockets: offer }, { timeoutMs }));
   }
 
   /** Leaves these sockets to other listeners. @throws FluxError when the worker does not answer */
-  async drop(sockets: readonly ListeningSocket[], timeoutMs: number): Promise<void> {
+  async leaveSockets(sockets: readonly BoundSocket[], timeoutMs: number): Promise<void> {
     const keys = sockets.map(({ key }) => key);
     await this.worker.call('endpoint.drop', { endpoint: this.config.endpoint.id, keys }, { timeoutMs });
     this.#letGo(sockets);
@@ -142,7 +142,7 @@ export class Listener {
     this.#letGo(this.#sockets);
   }
 
-  async #pass(sockets: readonly ListeningSocket[], call: (offer: SocketOffer) => Promise<unknown>): Promise<void> {
+  async #pass(sockets: readonly BoundSocket[], call: (offer: SocketOffer) => Promise<unknown>): Promise<void> {
     const offer = offerSockets(sockets.map(({ handle }) => handle));
     for (const socket of sockets) {
       this.#sockets.add(socket);
@@ -155,7 +155,7 @@ export class Listener {
     }
   }
 
-  #letGo(sockets: Iterable<ListeningSocket>): void {
+  #letGo(sockets: Iterable<BoundSocket>): void {
     for (const socket of [...sockets]) {
       this.#sockets.delete(socket);
       socket.holders.delete(this);
@@ -197,7 +197,7 @@ export class Listener {
 
   async #close(drain: Drain): Promise<boolean> {
     const { id, exclusivePool } = this.config.endpoint;
-    const { counters, supervisor, pool } = this.#context;
+    const { counters, threads, pool } = this.#context;
     // A close stops accepting first, and a cancelled close does not undo that.
     this.#letGo(this.#sockets);
     try {
@@ -207,7 +207,7 @@ export class Listener {
       this.#warn('was not closed in order', error);
     }
     counters.detach(this.#counters);
-    if (exclusivePool) await supervisor.release(this.worker, STOP_WORKER_MS);
+    if (exclusivePool) await threads.release(this.worker, STOP_WORKER_MS);
     else await pool.release(id, this.worker, STOP_WORKER_MS);
     return true;
   }
@@ -228,22 +228,22 @@ export class Listener {
 }
 
 /** Result of the attempt to accept: the number of listeners, those that accept, those that do not, and the first error or null. */
-export interface Begun {
+export interface AcceptOutcome {
   count: number;
-  accepting: Listener[];
-  refused: Listener[];
+  accepting: RemoteListener[];
+  refused: RemoteListener[];
   failure: unknown;
 }
 
 /** Makes the listeners of one endpoint accept. */
-export async function beginAll(warm: readonly Listener[], timeoutMs: number): Promise<Begun> {
+export async function startAcceptingAll(warm: readonly RemoteListener[], timeoutMs: number): Promise<AcceptOutcome> {
   const first = warm.find(({ isFirst }) => isFirst)?.config.endpoint;
   // A bound socket that does not listen does not hold the port: another program may have taken it since the bind.
   const isFree = first === undefined ? Promise.resolve() : probePort(first.host, first.port);
-  const begun = await Promise.allSettled(warm.map((listener) => isFree.then(() => listener.accept(timeoutMs))));
-  const accepting = warm.filter((_, index) => begun[index]?.status === 'fulfilled');
+  const attempts = await Promise.allSettled(warm.map((listener) => isFree.then(() => listener.startAccepting(timeoutMs))));
+  const accepting = warm.filter((_, index) => attempts[index]?.status === 'fulfilled');
   const refused = warm.filter((listener) => !accepting.includes(listener));
-  const failure = begun.find((each) => each.status === 'rejected')?.reason ?? null;
+  const failure = attempts.find((each) => each.status === 'rejected')?.reason ?? null;
   return { count: warm.length, accepting, refused, failure };
 }
 

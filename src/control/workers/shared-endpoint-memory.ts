@@ -3,7 +3,7 @@
 import { createAddressTable } from '../../metrics/address-table.ts';
 import { createSharedLimits, SharedLimits } from '../../metrics/shared-limits.ts';
 
-export class EndpointMemory {
+export class SharedEndpointMemory {
   #blocks: { limits: SharedArrayBuffer; addresses: SharedArrayBuffer; view: SharedLimits } | null = null;
 
   get #made() {

@@ -1,4 +1,4 @@
-/** Operations of the API for messages: not `watch`, which has no end, nor backup and restore, whose files outgrow a message. */
+/** Operations of the API over a bus: not `watch`, which has no end, nor backup and restore, whose files outgrow a message. */
 
 /** `read` takes parameters; `ask` has a body and changes no endpoint; `change` has a body and makes a revision. */
 type Kind = 'read' | 'ask' | 'change';

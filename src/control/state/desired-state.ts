@@ -17,10 +17,10 @@ import {
   type StoredEndpoint,
   type StoreSnapshot,
   WHOLE,
-} from '../../storage/contract.ts';
+} from '../../storage/endpoint-store.ts';
 import type { EndpointKey } from '../contract/requests.ts';
 import { reachStep } from './change-steps.ts';
-import { dueIn, lockKeys, WaitingChanges } from './waiting.ts';
+import { dueIn, lockKeys, WaitingChanges } from './waiting-changes.ts';
 
 /** Another process was first: the change assumed an outdated state. When this is thrown, this process has read the new state. */
 class OutdatedError extends FluxError {}
@@ -37,7 +37,7 @@ const ATTEMPTS = 4;
 /** Longest wait of a change for the reconciler to finish with an endpoint. */
 const RECONCILE_WAIT_MS = 5_000;
 
-export class Desired {
+export class DesiredState {
   readonly #behind = new Emitter();
   readonly #committed = new Emitter<[change: Committed]>();
   readonly #idle = new Emitter<[keys: string[]]>();

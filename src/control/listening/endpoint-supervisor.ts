@@ -4,18 +4,18 @@ import { Backoff } from '../../kernel/backoff.ts';
 import { steadyNow, wallNow } from '../../kernel/clock.ts';
 import { Deadline, pause } from '../../kernel/deadline.ts';
 import { toWireError } from '../../kernel/errors.ts';
-import type { Drain, EndpointRuntimeConfig } from '../../thread/messages.ts';
+import type { Drain, EndpointRuntimeConfig } from '../../thread/commands.ts';
 import type { WorkerExit, WorkerHandle } from '../../thread/worker-handle.ts';
 import type { EndpointState } from '../contract/answers.ts';
 import type { DrainRequest } from '../contract/requests.ts';
 import { probePort } from '../probe/port-probe.ts';
 import { withTls } from '../tls/load-tls.ts';
-import { EndpointMemory } from '../workers/endpoint-memory.ts';
+import { SharedEndpointMemory } from '../workers/shared-endpoint-memory.ts';
+import { BoundSockets } from './bound-sockets.ts';
 import { AT_ONCE, toDrain } from './drain-order.ts';
 import { type DrainStatus, Drains, leftOf } from './drain-progress.ts';
 import { Lingering } from './lingering.ts';
-import { type Begun, beginAll, Listener, type ListenerContext } from './listener.ts';
-import { ListeningSockets } from './listening-sockets.ts';
+import { type AcceptOutcome, type ListenerContext, RemoteListener, startAcceptingAll } from './remote-listener.ts';
 
 /** Time for one attempt to bring a listener back. */
 const REPAIR_TIMEOUT_MS = 20_000;
@@ -31,20 +31,20 @@ const COMMAND_TIMEOUT_MS = 10_000;
  *
  * `wanted` is the configuration to run. repair() moves the listeners towards it, and is the only code that does so without a request.
  */
-export class EndpointRunner {
+export class EndpointSupervisor {
   readonly id: string;
   readonly #context: ListenerContext;
-  readonly #memory = new EndpointMemory();
+  readonly #memory = new SharedEndpointMemory();
   readonly #backoff = new Backoff();
   #wanted: EndpointRuntimeConfig | null = null;
   #last: EndpointRuntimeConfig | null = null;
   /** number of threads to accept in */
   #size = 1;
-  #listeners: Listener[] = [];
-  readonly #sockets: ListeningSockets;
+  #listeners: RemoteListener[] = [];
+  readonly #sockets: BoundSockets;
   readonly #lingering: Lingering;
   /** listeners that did not take their configuration; they continue until a successor accepts */
-  readonly #stale = new Set<Listener>();
+  readonly #stale = new Set<RemoteListener>();
   /** replaced at each activation and stop, which invalidates the repairs begun before */
   #generation = new AbortController();
   #repairing: Promise<void> | null = null;
@@ -55,13 +55,13 @@ export class EndpointRunner {
   #restarts = 0;
 
   /** @param onChange called when the reported state may have changed */
-  constructor(id: string, context: Omit<ListenerContext, 'memory'>, onChange: (runner: EndpointRunner) => void) {
+  constructor(id: string, context: Omit<ListenerContext, 'memory'>, onChange: (supervisor: EndpointSupervisor) => void) {
     this.id = id;
     this.#tell = () => onChange(this);
     this.#drains = new Drains(this.#tell);
     context.counters.watchPeak(() => this.#memory.peak);
     this.#context = { ...context, memory: this.#memory };
-    this.#sockets = new ListeningSockets(context.logger);
+    this.#sockets = new BoundSockets(context.logger);
     this.#lingering = new Lingering(this.#sockets, context.logger, this.#tell);
   }
 
@@ -94,7 +94,7 @@ export class EndpointRunner {
     return this.#restarts;
   }
 
-  get #all(): Listener[] {
+  get #all(): RemoteListener[] {
     return [...this.#listeners, ...this.#lingering.listeners];
   }
 
@@ -140,7 +140,7 @@ export class EndpointRunner {
   async start(config: EndpointRuntimeConfig, size: number, deadline: Deadline): Promise<void> {
     try {
       const ready = await withTls(config);
-      await this.activate(ready, await this.begin(await this.warm(ready, size, 'all', deadline)));
+      await this.activate(ready, await this.startAccepting(await this.warm(ready, size, 'all', deadline)));
     } catch (error) {
       if (this.#listeners.length > 0) throw error;
       this.#newGeneration();
@@ -153,7 +153,7 @@ export class EndpointRunner {
   }
 
   /**
-   * Opens `count` listeners beside the present ones. They accept nobody before begin(), because their change may still be refused.
+   * Opens `count` listeners beside the present ones. They accept nobody before startAccepting(), because their change may still be refused.
    * @param which `all`: they replace the present listeners; `more`: they join them
    * @param leaving ports that other endpoints of this node are about to release
    * @throws FluxError `port-in-use`, `unprocessable`, `timeout`; none of the listeners stays open then
@@ -164,14 +164,14 @@ export class EndpointRunner {
     which: 'all' | 'more',
     deadline: Deadline,
     leaving?: ReadonlySet<number>,
-  ): Promise<Listener[]> {
+  ): Promise<RemoteListener[]> {
     const { host, port } = config.endpoint;
     // A bind may share the port only with sockets of this endpoint or of this step. SO_REUSEPORT alone would also share it with strangers.
     const isUntaken = !this.#sockets.has(port) && leaving?.has(port) !== true;
     if (isUntaken) await probePort(host, port);
     const kept = which === 'all' ? [] : this.#listeners.filter((listener) => !this.#stale.has(listener));
     const { shares, release } = await this.#sockets.reserve(config.endpoint, count, kept);
-    const opened = await Promise.allSettled(shares.map((sockets) => Listener.open(config, sockets, this.#context, deadline)));
+    const opened = await Promise.allSettled(shares.map((sockets) => RemoteListener.open(config, sockets, this.#context, deadline)));
     release();
     const listeners = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
     const failure = opened.find((each) => each.status === 'rejected');
@@ -182,7 +182,7 @@ export class EndpointRunner {
   }
 
   /** Closes warm listeners, because their change did not happen. */
-  async discard(listeners: Listener[], deadline: Deadline): Promise<void> {
+  async discard(listeners: RemoteListener[], deadline: Deadline): Promise<void> {
     const closed = listeners.map((listener) => listener.close(AT_ONCE));
     this.#sockets.closeUnused();
     await deadline.reaches(Promise.all(closed));
@@ -192,21 +192,21 @@ export class EndpointRunner {
    * Makes warm listeners accept beside the present ones, and closes those that cannot. activate() or resize() follows after all other
    * endpoints of the change have got this far, because a port may pass from one endpoint to another.
    */
-  async begin(warm: readonly Listener[]): Promise<Begun> {
+  async startAccepting(warm: readonly RemoteListener[]): Promise<AcceptOutcome> {
     // A repair may have opened the port first.
     for (const listener of warm) if (this.listensOn(listener.config.endpoint.port)) listener.isFirst = false;
-    const begun = await beginAll(warm, COMMAND_TIMEOUT_MS);
+    const outcome = await startAcceptingAll(warm, COMMAND_TIMEOUT_MS);
     // A worker that begins too late accepts for a moment only, because this close follows. Nobody waits for the close.
-    for (const listener of this.#stillAlive(begun.refused)) void listener.close(AT_ONCE);
-    if (begun.refused.length > 0) this.#sockets.closeUnused();
-    return begun;
+    for (const listener of this.#stillAlive(outcome.refused)) void listener.close(AT_ONCE);
+    if (outcome.refused.length > 0) this.#sockets.closeUnused();
+    return outcome;
   }
 
   /**
    * Makes the accepting listeners the endpoint's own. The previous listeners stop accepting, and keep their clients until drain(). Resolves
    * when the previous listeners no longer accept. repair() replaces listeners that did not begin.
    */
-  async activate(config: EndpointRuntimeConfig, { count, accepting, failure }: Begun): Promise<void> {
+  async activate(config: EndpointRuntimeConfig, { count, accepting, failure }: AcceptOutcome): Promise<void> {
     this.#newGeneration();
     const isBack = this.#wanted === null;
     const old = this.#listeners;
@@ -229,7 +229,7 @@ export class EndpointRunner {
   }
 
   /** Adds accepting listeners to the present ones, or retires surplus listeners one by one. */
-  async resize(config: EndpointRuntimeConfig, size: number, { accepting }: Begun): Promise<void> {
+  async resize(config: EndpointRuntimeConfig, size: number, { accepting }: AcceptOutcome): Promise<void> {
     this.#wanted = config;
     this.#size = size;
     const added = this.#stillAlive(accepting);
@@ -354,7 +354,7 @@ export class EndpointRunner {
   }
 
   /** The listeners whose worker has not died since their opening. */
-  #stillAlive(listeners: Listener[]): Listener[] {
+  #stillAlive(listeners: RemoteListener[]): RemoteListener[] {
     for (const listener of listeners) {
       if (listener.worker.isUsable) continue;
       this.#reclaim(listener, 'it ended before the endpoint used it');
@@ -364,7 +364,7 @@ export class EndpointRunner {
   }
 
   /** Releases the connections and the memory of a dead worker's clients. */
-  #reclaim(listener: Listener, reason: string): void {
+  #reclaim(listener: RemoteListener, reason: string): void {
     const { connections, heldBytes } = listener.reclaim();
     this.#memory.release(connections, heldBytes);
     const message = `Endpoint ${listener.config.endpoint.port} lost its worker ${listener.worker.name}`;
@@ -373,10 +373,10 @@ export class EndpointRunner {
 
   #countRestart(): void {
     this.#restarts++;
-    this.#context.supervisor.countRestart();
+    this.#context.threads.countRestart();
   }
 
-  #replace(listener: Listener, error: unknown): void {
+  #replace(listener: RemoteListener, error: unknown): void {
     const message = `Endpoint ${listener.config.endpoint.port}: ${listener.worker.name} did not take its configuration and is replaced`;
     this.#context.logger.error(message, { endpoint: this.id, reason: toWireError(error).message });
     this.#stale.add(listener);
@@ -401,20 +401,20 @@ export class EndpointRunner {
         const [listener] = await this.warm(config, 1, 'more', new Deadline(REPAIR_TIMEOUT_MS));
         if (listener === undefined) continue;
         if (signal.aborted) return void (await listener.close(AT_ONCE));
-        const { accepting, failure } = await this.begin([listener]);
+        const { accepting, failure } = await this.startAccepting([listener]);
         if (failure !== null) throw failure;
         // A change came in between, so this listener has an outdated configuration.
         if (signal.aborted) return void (await listener.close(AT_ONCE));
         if (this.#stillAlive(accepting).length === 0) continue;
         hasFailed = false;
-        await this.#adopt(listener, config);
+        await this.#join(listener, config);
       } catch (error) {
         if (!signal.aborted) this.#failed(error);
       }
     }
   }
 
-  async #adopt(listener: Listener, openedWith: EndpointRuntimeConfig): Promise<void> {
+  async #join(listener: RemoteListener, openedWith: EndpointRuntimeConfig): Promise<void> {
     this.#listeners.push(listener);
     await this.#sockets.settle(this.#listeners, [listener]);
     if (this.#listeners.length === 1) this.#listeningSince = wallNow();

@@ -8,7 +8,7 @@ import { randomUUID } from 'node:crypto';
 import { completeEndpoint } from '../../endpoint/defaults.ts';
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import type { HistoryRow, PendingConfirm, StoredEndpoint } from '../contract.ts';
+import type { HistoryRow, PendingConfirm, StoredEndpoint } from '../endpoint-store.ts';
 import { replay } from '../replay.ts';
 import { type Bucket, ConflictError, type Entry } from './bucket.ts';
 import { Freshness } from './freshness.ts';
@@ -75,7 +75,7 @@ export class Memory {
   known: { revision: number; commit: string; content: Map<string, StoredEndpoint> } = { revision: 0, commit: '', content: new Map() };
 }
 
-export class Journal {
+export class RevisionLog {
   readonly #bucket: Bucket;
   readonly #memory: Memory;
 

@@ -1,36 +1,36 @@
 /** The API asked by messages: each operation is answered as HTTP answers it, and what HTTP refuses is refused. */
 
 import { describe, expect, test } from 'vitest';
-import type { Message, MessageAnswer } from '../../../src/admin/messages/contract.ts';
-import { MessageDesk } from '../../../src/admin/messages/message-desk.ts';
-import { kindOf, OPERATIONS } from '../../../src/admin/messages/operations.ts';
+import { BusDesk } from '../../../src/admin/bus/bus-desk.ts';
+import type { BusAnswer, BusRequest } from '../../../src/admin/bus/bus-request.ts';
+import { kindOf, OPERATIONS } from '../../../src/admin/bus/operations.ts';
 import { type AllRequests, appWith, ask, type Seen } from './stand-in.ts';
 
 const MIB = 1024 * 1024;
 
 interface Asked {
   envelope: { code: number; message: string; data: unknown; error?: { kind: string; issues: { path: string; message: string }[] } };
-  headers: MessageAnswer['headers'];
-  failure: MessageAnswer['failure'];
+  headers: BusAnswer['headers'];
+  failure: BusAnswer['failure'];
   text: string;
 }
 
-function messageOf(name: string, body: unknown = undefined, headers: Record<string, string> = {}, answerBytesMax = MIB): Message {
+function messageOf(name: string, body: unknown = undefined, headers: Record<string, string> = {}, answerBytesMax = MIB): BusRequest {
   const text = typeof body === 'string' ? body : body === undefined ? '' : JSON.stringify(body);
   const named = new Map(Object.entries(headers).map(([key, value]) => [key.toLowerCase(), value]));
   return { name, body: body instanceof Uint8Array ? body : Buffer.from(text), headers: named, answerBytesMax };
 }
 
-async function answerOf(desk: MessageDesk, message: Message): Promise<Asked> {
+async function answerOf(desk: BusDesk, message: BusRequest): Promise<Asked> {
   const { body, headers, failure } = await desk.answer(message);
   const envelope = body.startsWith('{') ? (JSON.parse(body) as Asked['envelope']) : { code: 200, message: body, data: null };
   return { envelope, headers, failure, text: body };
 }
 
 /** HTTP needs a login here; a message needs none. */
-function deskWith(overrides: Partial<AllRequests> = {}): { desk: MessageDesk; seen: Seen[]; app: ReturnType<typeof appWith>['app'] } {
+function deskWith(overrides: Partial<AllRequests> = {}): { desk: BusDesk; seen: Seen[]; app: ReturnType<typeof appWith>['app'] } {
   const { app, seen } = appWith({ password: 'secret' }, overrides);
-  return { desk: new MessageDesk(app), app, seen };
+  return { desk: new BusDesk(app), app, seen };
 }
 
 const AUTHORIZATION = { authorization: `Basic ${Buffer.from('admin:secret').toString('base64')}` };

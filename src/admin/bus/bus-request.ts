@@ -1,6 +1,6 @@
-/** A request to the API as a message over a bus, and its answer. */
+/** A request to the API over a bus, and its answer. */
 
-export interface Message {
+export interface BusRequest {
   /** the operation, such as `add` */
   readonly name: string;
   /** the parameters of a read; otherwise the body of the HTTP request */
@@ -11,7 +11,7 @@ export interface Message {
   readonly answerBytesMax: number;
 }
 
-export interface MessageAnswer {
+export interface BusAnswer {
   /** the body of the HTTP answer */
   readonly body: string;
   /** names in lower case */

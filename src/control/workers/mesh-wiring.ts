@@ -8,7 +8,7 @@ import type { WorkerHandle } from '../../thread/worker-handle.ts';
 /** Time for a peer to forget another peer. */
 const REMOVE_TIMEOUT_MS = 10_000;
 
-export class Mesh {
+export class MeshWiring {
   readonly #members = new Set<WorkerHandle>();
   readonly #logger: Logger;
 
