@@ -12,6 +12,7 @@ import type { Drain, Drained, EndpointMemory, EndpointRuntimeConfig } from '../s
 import type { TlsMaterial } from '../src/thread/tls-material.ts';
 import { Client, type ClientHooks } from './client/client.ts';
 import { EndpointContext, type WorkerContext } from './client/context.ts';
+import { withdrawRights } from './client/online/withdraw-rights.ts';
 import { HOLD } from './client/packet-reader.ts';
 import type { Admission, Connection, ConnectionClient, HandshakeFailure, Listener, ListenerHost, ListeningSocket } from './connection.ts';
 import { drainClients } from './drain.ts';
@@ -213,7 +214,7 @@ export class EndpointRuntime implements ListenerHost {
     const pace = new Pace();
     for (const client of [...this.clients]) {
       if (pace.isOver) await pace.next();
-      if (client.session !== null) client.withdraw(client.session);
+      if (client.session !== null) withdrawRights(client, client.session);
     }
   }
 
@@ -367,13 +368,14 @@ export class EndpointRuntime implements ListenerHost {
 function overdueOf(client: Client, tick: number, now: number): 'connect' | 'answer' | 'keep-alive' | 'packet' | null {
   switch (client.state) {
     case 'online':
-      if (client.keepAlive > 0 && tick - client.lastSeen > client.keepAlive * 3 + 1 && !client.isKeptWaiting) return 'keep-alive';
+      if (client.identity.keepAlive > 0 && tick - client.lastSeen > client.identity.keepAlive * 3 + 1 && !client.isKeptWaiting)
+        return 'keep-alive';
       return client.isDripping(tick) ? 'packet' : null;
     case 'new':
       // Judged by the age of the connection, which dripping bytes do not extend.
       return now - client.connection.acceptedAt > client.endpoint.config.endpoint.idleTimeout ? 'connect' : null;
     case 'connecting':
-      return now - client.connectAt > HANDSHAKE_MS ? 'answer' : null;
+      return now - client.identity.connectAt > HANDSHAKE_MS ? 'answer' : null;
     case 'closed':
       return null;
   }

@@ -113,7 +113,7 @@ export const WALL_CLOCK_READERS: readonly string[] = [
   'src/storage/local/local-store.ts',
   'src/storage/memory/memory-store.ts',
   'src/storage/sql/sql-store.ts',
-  'workers/handlers/connect.ts',
+  'workers/client/client.ts',
 ];
 
 export const FILE_LINES_MAX = 450;

@@ -1,15 +1,14 @@
 /** One network client: frames its bytes, takes the fast path for plain PUBLISH and PUBACK, and writes the packets of its session. */
 
-import { stackOf } from '../../src/kernel/errors.ts';
+import { wallNow } from '../../src/kernel/clock.ts';
 import { CONNECTION_ERRORS, type CounterName, observe, SIZE_BUCKETS, SLOT, sizeBase } from '../../src/metrics/counters.ts';
 import { loopDelay } from '../../src/metrics/loop-delay.ts';
 import { CONNECT_BYTE, describeStranger } from '../../src/mqtt/connect/first-bytes.ts';
 import { decodePacket } from '../../src/mqtt/decode.ts';
 import { answerVersion } from '../../src/mqtt/decode-connect.ts';
-import { encodeConnack, encodeDisconnect } from '../../src/mqtt/encode.ts';
 import { ACK, type Acknowledgement } from '../../src/mqtt/encode-publish.ts';
 import { ProtocolError } from '../../src/mqtt/errors.ts';
-import type { Packet, ProtocolVersion, QoS } from '../../src/mqtt/packet.ts';
+import type { ConnectPacket, Packet, ProtocolVersion, QoS } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import type { Admission, Connection, ConnectionClient } from '../connection.ts';
 import { Message } from '../routing/message.ts';
@@ -17,7 +16,6 @@ import type { Run } from '../routing/subscriber.ts';
 import type { TopicEntry } from '../routing/topic-entry.ts';
 import { bytesOfSession } from '../session/footprint.ts';
 import type { SessionOutlet } from '../session/outlet.ts';
-import { withdraw, withdrawnFields } from '../session/rights/withdrawal.ts';
 import type { Session } from '../session/session.ts';
 import type { PendingWill } from '../session/will/pending-will.ts';
 import type { EndpointContext, WorkerContext } from './context.ts';
@@ -26,7 +24,11 @@ import { LastTopic } from './last-topic.ts';
 import { ClientMemory } from './limits/client-memory.ts';
 import { takeLongPacket } from './limits/long-packet.ts';
 import { TopicAliases } from './limits/topic-aliases.ts';
+import { noteFault, writeBadConnect, writeReason, writeRefusal } from './online/farewell.ts';
+import { type ClientState, Identity, type OnlineTerms } from './online/identity.ts';
+import { leaveSession } from './online/leave-session.ts';
 import { HOLD, PacketReader } from './packet-reader.ts';
+import { acknowledgePlain } from './publish/plain-acknowledgement.ts';
 import { QueuedInput } from './queued-input.ts';
 import type { Reading } from './reading.ts';
 import { Sender } from './sender.ts';
@@ -38,7 +40,10 @@ const CLIENT_BYTES = 3000;
 const CONNECT_BYTES_MAX = 512 * 1024;
 /** A session worker that has not stored a DISCONNECT after this time hangs; the connection is closed all the same. */
 const STORED_DEADLINE_MS = 10_000;
+/** The server's limit on the client's Topic Alias Maximum; the server must remember a topic name per alias. */
+const ALIASES_OUT_MAX = 256;
 const SIZE_IN = sizeBase('in');
+
 /** Callbacks of a client to its endpoint; all clients of the endpoint share them. */
 export interface ClientHooks {
   /** handles every packet that is not on the fast path. @throws ProtocolError */
@@ -46,9 +51,6 @@ export interface ClientHooks {
   /** called once, when the connection is gone */
   onClosed(client: Client): void;
 }
-
-/** new → connecting (CONNECT is being checked) → online → closed. */
-export type ClientState = 'new' | 'connecting' | 'online' | 'closed';
 
 export class Client extends PacketReader implements ConnectionClient, SessionOutlet {
   readonly connection: Connection;
@@ -59,25 +61,15 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   /** its QoS 1 and 2 publishes */
   readonly queued: QueuedInput;
   readonly admission: Admission;
-  state: ClientState = 'new';
-  clientId = '';
-  username: string | null = null;
-  /** the authenticated user; null when the endpoint demands no login */
-  login: string | null = null;
-  cleanStart = true;
-  session: Session | null = null;
-  /** published when the connection ends without a normal DISCONNECT */
-  will: PendingWill | null = null;
-  /** seconds; 0 = no limit */
-  keepAlive = 0;
-  connectedAt = 0;
-  /** steady milliseconds at which CONNECT came; 0 before */
-  connectAt = 0;
+  #state: ClientState = 'new';
+  readonly #identity = new Identity();
+  #session: Session | null = null;
+  #will: PendingWill | null = null;
   /** value of context.tick at the last input */
   lastSeen: number;
-  sendWindow = 100;
-  receiveWindow = 100;
-  requestProblemInformation = true;
+  /** QoS 1/2 messages that may be in flight to the client, and from it; goOnline() sets both */
+  sendWindow = 0;
+  receiveWindow = 0;
   readonly memory: ClientMemory;
   readonly aliases: TopicAliases;
   /** the first packet was a CONNECT */
@@ -109,18 +101,91 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.lastSeen = context.tick;
   }
 
+  get state(): ClientState {
+    return this.#state;
+  }
+
+  get identity(): Readonly<Identity> {
+    return this.#identity;
+  }
+
+  get clientId(): string {
+    return this.#identity.clientId;
+  }
+
+  get username(): string | null {
+    return this.#identity.username;
+  }
+
+  /** null: not online */
+  get session(): Session | null {
+    return this.#session;
+  }
+
+  /** published when the connection ends without a normal DISCONNECT */
+  get will(): PendingWill | null {
+    return this.#will;
+  }
+
+  /** new → connecting. @throws ProtocolError for a second CONNECT */
+  beginConnect(packet: ConnectPacket): void {
+    if (this.#state !== 'new') throw new ProtocolError(REASON.protocolError, 'CONNECT was sent twice');
+    this.#state = 'connecting';
+    this.sender.version = packet.protocolVersion;
+    this.sender.maximumPacketSize = packet.maximumPacketSize;
+    this.#identity.begin(packet);
+  }
+
+  /** The authenticator knows the client as this user. */
+  authenticated(user: string | null): void {
+    this.#identity.username = user;
+    this.#identity.login = user;
+  }
+
+  /** @param keepAlive seconds; 0: no limit */
+  name(clientId: string, keepAlive: number): void {
+    this.#identity.clientId = clientId;
+    this.#identity.keepAlive = keepAlive;
+  }
+
+  /** Sets the will; null: none. It goes to the session when the client leaves. */
+  setWill(will: PendingWill | null): void {
+    this.#will = will;
+  }
+
+  /**
+   * connecting → online: the one transition. The session's waiting messages go out, behind everything written until now, so that CONNACK
+   * must be written before. Input waits until the caller releases it.
+   */
+  goOnline(session: Session, connect: OnlineTerms): void {
+    const { maxSendWindowSize, maxReceiveWindowSize, maxTopicAlias, messageMaxSize } = this.endpoint.config.endpoint;
+    this.#identity.connectedAt = wallNow();
+    this.sendWindow = Math.min(maxSendWindowSize, connect.receiveMaximum);
+    this.receiveWindow = maxReceiveWindowSize;
+    this.aliases.maximum = maxTopicAlias;
+    this.sender.topicAliasMaximum = Math.min(connect.topicAliasMaximum, ALIASES_OUT_MAX);
+    this.maximumIn = messageMaxSize;
+    this.#session = session;
+    this.#state = 'online';
+    this.endpoint.slots[SLOT.sessionsCurrent]!++;
+    this.endpoint.slots[SLOT.subscriptionsCurrent]! += session.subscriptions.size;
+    session.attach(this);
+    this.context.table.subscriptions.presenceChanged(session);
+  }
+
   // ---- input
+
   onData(buf: Buffer, start: number, end: number): void {
-    if (this.state === 'closed') return;
+    if (this.#state === 'closed') return;
     loopDelay.touch();
     this.lastSeen = this.context.tick;
     this.endpoint.slots[SLOT.bytesReceived]! += end - start;
-    if (this.state !== 'new') {
+    if (this.#state !== 'new') {
       this.read(buf, start, end);
       return;
     }
     const strange = this.readFirst(buf, start, end);
-    if (strange === null || this.state !== 'new') return;
+    if (strange === null || this.#state !== 'new') return;
     this.endpoint.strangers.note(`${this.address}: ${describeStranger(strange, 0, strange.length, 'MQTT')}`);
     this.fail(new ProtocolError(REASON.protocolError, 'The first packet is not CONNECT'));
   }
@@ -128,11 +193,11 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   protected inputEnded(): void {
     this.queued.chunkEnded();
     // A client that sends without reading the answers would fill the memory with them: its input waits.
-    if (this.state === 'online' && this.sender.isSlow) this.hold(HOLD.output);
+    if (this.#state === 'online' && this.sender.isSlow) this.hold(HOLD.output);
     if (!this.#publishedQueued) return;
     this.#publishedQueued = false;
     // One slow worker must not fill the memory of the others: stop reading until it has caught up.
-    if (this.state === 'online' && this.context.mesh.isOverloaded) {
+    if (this.#state === 'online' && this.context.mesh.isOverloaded) {
       this.context.paused.add(this);
       this.hold(HOLD.peers);
     }
@@ -140,8 +205,8 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
 
   /** Bytes that the client makes the server keep, without the messages of its session. */
   get heldBytes(): number {
-    const named = this.clientId.length + (this.username?.length ?? 0) + (this.will?.message.size ?? 0);
-    const ofSession = this.session === null ? 0 : bytesOfSession(this.session);
+    const named = this.#identity.clientId.length + (this.#identity.username?.length ?? 0) + (this.#will?.message.size ?? 0);
+    const ofSession = this.#session === null ? 0 : bytesOfSession(this.#session);
     return CLIENT_BYTES + named + this.inputBytes + this.aliases.bytes + this.sender.heldBytes + ofSession;
   }
 
@@ -151,11 +216,11 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   }
 
   get isOnline(): boolean {
-    return this.state === 'online';
+    return this.#state === 'online';
   }
 
   get isClosed(): boolean {
-    return this.state === 'closed';
+    return this.#state === 'closed';
   }
 
   /** True when the connection has ended and all its input is handled. */
@@ -190,42 +255,20 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     return this.sender.version;
   }
 
-  set version(version: ProtocolVersion) {
-    this.sender.version = version;
-  }
-
   protected decode(buf: Buffer, start: number, end: number): void {
-    if (this.state !== 'new') {
+    if (this.#state !== 'new') {
       if (takeLongPacket(this, buf, start, end, (packet) => this.#hooks.dispatch(this, packet))) return;
       this.#hooks.dispatch(this, decodePacket(buf, start, end, this.version));
       return;
     }
     // Before CONNECT is decoded, only its version matters, for a refusal. No other first packet gets an answer [MQTT-3.1.0-1].
     this.#mayAnswer = buf[start] === CONNECT_BYTE;
-    this.version = this.#mayAnswer ? answerVersion(buf, start, end) : 4;
+    this.sender.version = this.#mayAnswer ? answerVersion(buf, start, end) : 4;
     this.#hooks.dispatch(this, decodePacket(buf, start, end, 0));
   }
 
-  /** An expected acknowledgement without a reason code; false: the slow path handles it. */
   protected acknowledged(first: number, packetId: number): boolean {
-    const session = this.session!;
-    switch (first) {
-      case ACK.puback:
-        return session.acknowledge(packetId, 1);
-      case ACK.pubcomp:
-        return session.inflight.get(packetId)?.isReleased === true && session.acknowledge(packetId, 2);
-      case ACK.pubrec:
-        // A durable session writes to the store first.
-        if (session.isDurable || session.release(packetId) !== true) return false;
-        this.ack(ACK.pubrel, packetId, 0);
-        return true;
-      default:
-        // A durable session writes to the store first.
-        if (session.isDurable || !session.complete(packetId)) return false;
-        this.queued.completed();
-        this.ack(ACK.pubcomp, packetId, 0);
-        return true;
-    }
+    return acknowledgePlain(this, this.#session!, first, packetId);
   }
 
   protected plainTopic(buf: Buffer, at: number, size: number, first: number): TopicEntry | null {
@@ -242,7 +285,15 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     slots[SLOT.messagesReceived]! += count;
     observe(slots, SIZE_IN, SIZE_BUCKETS, (end - start) / count, count);
     const version = this.version === 5 ? 5 : 4;
-    this.context.router.routeRun(this.endpoint.namespace, entry, { buf, start, end, count, version, other: null, from: this.session!.key });
+    this.context.router.routeRun(this.endpoint.namespace, entry, {
+      buf,
+      start,
+      end,
+      count,
+      version,
+      other: null,
+      from: this.#session!.key,
+    });
   }
 
   /** Publishes a plain QoS 1 or 2 PUBLISH, whose topic plainTopic() has just found. */
@@ -251,7 +302,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     const packetId = (buf[idAt]! << 8) | buf[idAt + 1]!;
     const isOnce = (buf[at]! & 6) === 4;
     const packet = { buf, start: at, end: at + size, idAt, payloadStart, version: this.version === 5 ? 5 : 4 } as const;
-    const message = Message.ofPacket(entry.topic, packet, isOnce ? 2 : 1, this.session!.key);
+    const message = Message.ofPacket(entry.topic, packet, isOnce ? 2 : 1, this.#session!.key);
     if (isOnce) this.queued.exactlyOnce(entry, message, packetId, size);
     else this.queued.atLeastOnce(entry, message, packetId, size);
   }
@@ -262,11 +313,6 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     slots[SLOT.messagesReceived]!++;
     observe(slots, SIZE_IN, SIZE_BUCKETS, size);
     this.#publishedQueued = true;
-  }
-
-  /** Raises the maximum packet size from that of CONNECT to that of the endpoint. */
-  openInput(): void {
-    this.maximumIn = this.endpoint.config.endpoint.messageMaxSize;
   }
 
   // ---- output
@@ -293,19 +339,19 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
 
   /** Sends an acknowledgement. */
   ack(first: Acknowledgement, packetId: number, reasonCode: number): void {
-    if (this.state !== 'closed') this.sender.ack(first, packetId, reasonCode);
+    if (this.#state !== 'closed') this.sender.ack(first, packetId, reasonCode);
   }
 
   /** Sends any other control packet. */
   write(bytes: Buffer): void {
-    if (this.state !== 'closed') this.sender.write(bytes);
+    if (this.#state !== 'closed') this.sender.write(bytes);
   }
 
   onDrain(): void {
     this.sender.out.onDrain();
-    if (this.state !== 'online') return;
+    if (this.#state !== 'online') return;
     this.release(HOLD.output);
-    this.session?.fill();
+    this.#session?.fill();
     this.reading?.onWritable();
   }
 
@@ -313,50 +359,23 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
 
   /** Ends the client after an error in its input: a violation of the standard with its own reason code, anything else with 0x80. */
   fail(error: unknown): void {
-    if (error instanceof ProtocolError) {
-      this.endpoint.count('errorProtocol');
-      this.context.logger.debug(`Endpoint ${this.endpoint.config.endpoint.port}: ${error.message}`, {
-        clientId: this.clientId,
-        address: this.connection.address,
-        reasonCode: error.reasonCode,
-      });
-      this.close(error.reasonCode, error.message);
-      return;
-    }
-    this.context.logger.error(`Endpoint ${this.endpoint.config.endpoint.port}: a packet could not be handled`, {
-      clientId: this.clientId,
-      error: stackOf(error),
-    });
-    this.close(REASON.unspecifiedError);
+    const { reasonCode, reasonString } = noteFault(this, error);
+    this.close(reasonCode, reasonString);
   }
 
   /** Refuses the CONNECT and closes [MQTT-3.1.4-2]. */
   refuse(reasonCode: number, reasonString?: string, counter?: CounterName): void {
-    if (this.state === 'closed') return;
+    if (this.#state === 'closed') return;
     if (counter !== undefined) this.endpoint.count(counter);
-    const refusal = { sessionPresent: false, reasonCode };
-    const properties = reasonString === undefined || !this.requestProblemInformation ? {} : { reasonString };
-    this.sender.writeFitting(encodeConnack(this.version, { ...refusal, properties }), encodeConnack(this.version, refusal));
+    writeRefusal(this, reasonCode, reasonString);
     this.#finish();
   }
 
   /** Ends the connection; an online client of MQTT 5 gets the reason. The will is published. */
   close(reasonCode: number, reasonString?: string, serverReference?: string): void {
-    if (this.state === 'closed') return;
-    if (this.state === 'online') {
-      if (this.version === 5) {
-        const options = reasonString === undefined || !this.requestProblemInformation ? {} : { reasonString };
-        const bytes = encodeDisconnect(reasonCode, serverReference === undefined ? options : { ...options, serverReference });
-        this.sender.writeFitting(bytes, encodeDisconnect(reasonCode, {}));
-      }
-    } else if (
-      this.#mayAnswer &&
-      (this.version === 5 || reasonCode === REASON.unsupportedProtocolVersion || reasonCode === REASON.clientIdentifierNotValid)
-    ) {
-      // A malformed CONNECT may be answered; MQTT 3 clients get an answer only when their standard has a code for it.
-      this.endpoint.count(CONNECTION_ERRORS.bad_connect);
-      this.write(encodeConnack(this.version, { sessionPresent: false, reasonCode }));
-    } else this.endpoint.count(CONNECTION_ERRORS.bad_connect);
+    if (this.#state === 'closed') return;
+    if (this.#state === 'online') writeReason(this, reasonCode, reasonString, serverReference);
+    else writeBadConnect(this, this.#mayAnswer, reasonCode);
     this.#finish();
   }
 
@@ -366,7 +385,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
    * waits for the promise. null when nothing is to be stored
    */
   endNormally(kept: Promise<void> | null): void {
-    if (this.state === 'closed') return;
+    if (this.#state === 'closed') return;
     if (kept === null) {
       this.#finish();
       return;
@@ -385,20 +404,6 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     else this.sender.out.end();
   }
 
-  /** Withdraws subscriptions and messages that the endpoint's rules no longer allow; counts and logs them. */
-  withdraw(session: Session): void {
-    const { context, endpoint, clientId, username } = this;
-    const withdrawn = withdraw(session, this.decisions, context.table.subscriptions, context.router);
-    if (withdrawn === null) return;
-    const { filters, messages } = withdrawn;
-    endpoint.count('subscriptionsWithdrawn', filters.length);
-    endpoint.count('droppedAcl', messages);
-    // The subscriptions of a session that is about to be attached are counted later.
-    if (this.session === session) endpoint.slots[SLOT.subscriptionsCurrent]! -= filters.length;
-    const { port } = endpoint.config.endpoint;
-    context.logger.warn(`Endpoint ${port}: access rules withdrew subscriptions`, withdrawnFields(clientId, username, withdrawn));
-  }
-
   takenOver(): void {
     this.endpoint.count('takenOver');
     this.close(REASON.sessionTakenOver, 'Another connection uses this client identifier');
@@ -415,7 +420,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
 
   protected inputOver(): void {
     if (this.#isGone) return;
-    if (this.#wasReset && this.state === 'online') this.endpoint.count(CONNECTION_ERRORS.reset);
+    if (this.#wasReset && this.#state === 'online') this.endpoint.count(CONNECTION_ERRORS.reset);
     this.#isGone = true;
     this.#leave();
     // Output written after the end of the connection.
@@ -425,22 +430,20 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
 
   /** Detaches from the session, exactly once. */
   #leave(): void {
-    if (this.state === 'closed') return;
-    this.state = 'closed';
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
     this.context.paused.delete(this);
     this.context.held.forget(this.queued);
     this.discardInput();
     this.reading?.end();
     this.reading = null;
-    const { session, context } = this;
-    this.session = null;
+    const session = this.#session;
+    this.#session = null;
     if (session === null || session.outlet !== this) return;
     this.endpoint.slots[SLOT.sessionsCurrent]!--;
     this.endpoint.slots[SLOT.subscriptionsCurrent]! -= session.subscriptions.size;
-    session.detach();
-    session.will = this.will;
-    this.will = null;
-    if (context.table.afterDetach(session) === 'ended') context.directory.ended(session);
-    else context.directory.parked(session);
+    session.will = this.#will;
+    this.#will = null;
+    leaveSession(this.context, session);
   }
 }

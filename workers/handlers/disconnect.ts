@@ -15,7 +15,7 @@ export function handleDisconnect(client: Client, packet: DisconnectPacket): void
     if (session.expirySeconds === 0) throw new ProtocolError(REASON.protocolError, 'Session Expiry Interval was 0 in CONNECT');
     if (expiry === 0 && session.isDurable) {
       const will = packet.reasonCode === REASON.success ? null : client.will;
-      client.will = null;
+      client.setWill(null);
       kept = barrier.request(session, { op: 'end', due: client.context.table.due(session, will) });
       session.isDurable = false;
     } else if (session.isDurable) kept = barrier.request(session, { op: 'expiry', expirySeconds: expiry });
@@ -24,7 +24,7 @@ export function handleDisconnect(client: Client, packet: DisconnectPacket): void
   // [MQTT-3.14.4-3]: only a normal DISCONNECT discards the will.
   if (packet.reasonCode === REASON.success) {
     if (client.will !== null && session.isDurable) kept = barrier.request(session, { op: 'no-will' });
-    client.will = null;
+    client.setWill(null);
   }
   client.endNormally(kept);
 }

@@ -6,7 +6,7 @@ import type { Packet } from '../../src/mqtt/packet.ts';
 import { REASON } from '../../src/mqtt/reason-codes.ts';
 import type { Client } from '../client/client.ts';
 import { handleAcknowledge } from './acknowledge.ts';
-import { handleConnect } from './connect.ts';
+import { handleConnect } from './connect/connect.ts';
 import { handleDisconnect } from './disconnect.ts';
 import { handlePublish } from './publish.ts';
 import { handleSubscribe } from './subscribe.ts';

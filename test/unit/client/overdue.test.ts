@@ -29,7 +29,7 @@ test('a client that sends something while others are ended, and one that is kept
   const clients = Array.from({ length: 8 }, (_, i) => ({
     state: 'online',
     lastSeen: 0,
-    keepAlive: 1,
+    identity: { keepAlive: 1 },
     heldBytes: 0,
     // The server does not read it.
     isKeptWaiting: i === 6,

@@ -1,9 +1,10 @@
 /** Holds a session's place for a client whose CONNACK waits until the session is on disk. */
 
-import { REASON } from '../../src/mqtt/reason-codes.ts';
-import type { Client } from '../client/client.ts';
-import type { SessionOutlet } from '../session/outlet.ts';
-import type { Session } from '../session/session.ts';
+import { REASON } from '../../../src/mqtt/reason-codes.ts';
+import type { Client } from '../../client/client.ts';
+import { leaveSession } from '../../client/online/leave-session.ts';
+import type { SessionOutlet } from '../../session/outlet.ts';
+import type { Session } from '../../session/session.ts';
 
 /** Sends nothing: QoS 1 and 2 wait in the session, and QoS 0 comes too early. Another connection can take the session over. */
 export class Opening implements SessionOutlet {
@@ -38,13 +39,6 @@ export class Opening implements SessionOutlet {
     this.#client.endpoint.count('takenOver');
     this.#client.refuse(REASON.sessionTakenOver, 'Another connection uses this client identifier');
     this.#session.will = null;
-    leaveSession(this.#client, this.#session);
+    leaveSession(this.#client.context, this.#session);
   }
-}
-
-/** Leaves a session whose client left before its CONNACK. */
-export function leaveSession({ context }: Client, session: Session): void {
-  session.detach();
-  if (context.table.afterDetach(session) === 'ended') context.directory.ended(session);
-  else context.directory.parked(session);
 }
