@@ -46,6 +46,8 @@ export function startWorker(
     },
     'peer.remove': async ({ peer }) => {
       await mesh.removePeer(peer);
+      // Main removes a peer from the others once they know where its sessions are now.
+      if (boot.role === 'session') await mesh.fence(mesh.links.keys());
       return null;
     },
     ...handlers,

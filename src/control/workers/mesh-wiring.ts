@@ -1,12 +1,15 @@
 /** Joins worker threads pairwise by MessageChannels, and removes a thread that has ended from all others. */
 
 import { MessageChannel } from 'node:worker_threads';
+import { Deadline } from '../../kernel/deadline.ts';
 import { messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
 
 /** Time for a peer to forget another peer. */
 const REMOVE_TIMEOUT_MS = 10_000;
+/** Longest time that the other peers know of a thread that has ended while the session worker restores that thread's sessions. */
+const RESTORED_MS = 2_000;
 
 export class MeshWiring {
   readonly #members = new Set<WorkerHandle>();
@@ -32,10 +35,23 @@ export class MeshWiring {
     }
   }
 
-  /** Removes `worker` from all others. Never rejects; a peer that does not answer is logged. */
+  /**
+   * Removes `worker` from all others. Never rejects; a peer that does not answer is logged. The session worker comes first: it restores
+   * the durable sessions of the thread, and announces their shared subscriptions. Otherwise messages that come in between would find
+   * their group empty, and be lost.
+   */
   async leave(worker: WorkerHandle): Promise<void> {
     if (!this.#members.delete(worker)) return;
-    await Promise.all([...this.#members].map((other) => this.#retract(worker, other)));
+    const others = new Set(this.#members);
+    const removals: Promise<void>[] = [];
+    for (const other of others) {
+      if (other.boot.role !== 'session') continue;
+      others.delete(other);
+      const removed = this.#retract(worker, other);
+      removals.push(removed);
+      await new Deadline(RESTORED_MS).reaches(removed);
+    }
+    await Promise.all([...removals, ...[...others].map((other) => this.#retract(worker, other))]);
   }
 
   async #retract(worker: WorkerHandle, other: WorkerHandle): Promise<void> {

@@ -168,6 +168,41 @@ whereRoot('disk full', () => {
     expect((await old.expect('puback')).id).toBe(2);
   }, 60_000);
 
+  test.each([0, 1])(
+    'shared messages for a connected durable member, publisher on endpoint %i: refused, and stored when there is room',
+    async (from) => {
+      await start('8m');
+      const [port] = broker.ports as [number];
+      const topic = uid('shared/');
+      const away = await connected('tcp', port, 5, durable('away'));
+      await away.subscribe(`${topic}/full`, 1);
+      await away.disconnect();
+      const members = await Promise.all(['a', 'b'].map((name) => connected('tcp', port, 5, durable(name))));
+      for (const member of members) await member.subscribe(`$share/g/${topic}/shared`, 2);
+      const plain = await connected('tcp', port, 5);
+      await plain.subscribe(`$share/g/${topic}/plain`, 1);
+      const publisher = await connected('tcp', broker.ports[from]!, 5);
+      expect(await publish(publisher, `${topic}/shared`, 1, 'before')).toBe(0);
+      await fill(await connected('tcp', port, 5), `${topic}/full`);
+      expect(await publish(publisher, `${topic}/shared`, 2, 'refused')).toBe(QUOTA_EXCEEDED);
+      publisher.send(encode.publish(5, `${topic}/shared`, 'refused', { qos: 2, id: 3 }));
+      expect((await publisher.expect('pubrec')).code).toBe(QUOTA_EXCEEDED);
+      expect(await publish(publisher, `${topic}/plain`, 4, 'served')).toBe(0);
+      const old = await connected('tcp', broker.ports[from]!, 4);
+      old.send(encode.publish(4, `${topic}/shared`, 'held', { qos: 1, id: 1 }));
+      await old.ping();
+      disk!.resize('64m');
+      expect((await old.expect('puback')).id).toBe(1);
+      await isStored();
+      expect(await publish(publisher, `${topic}/shared`, 5, 'after')).toBe(0);
+      const got: string[] = [];
+      for (const member of members) member.autoAcknowledge(({ payload }) => got.push(payload.toString()));
+      await until('what was acknowledged has come', () => got.length === 3);
+      expect(got.toSorted()).toEqual(['after', 'before', 'held']);
+    },
+    60_000,
+  );
+
   test('kill -9 in the meantime loses nothing that was acknowledged; it starts on the full disk, says so, and serves what needs none', async () => {
     await start('8m');
     const [port, plain] = broker.ports as [number, number];
