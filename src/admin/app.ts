@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { type Context, Hono } from 'hono';
 import { getPath } from 'hono/utils/url';
 import type { Control } from '../control/contract/control.ts';
-import type { RequestContext } from '../control/contract/requests.ts';
+import type { RequestContext } from '../control/contract/request-parts.ts';
 import { steadyNow } from '../kernel/clock.ts';
 import { within } from '../kernel/deadline.ts';
 import { FluxError } from '../kernel/errors.ts';

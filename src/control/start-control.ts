@@ -2,15 +2,15 @@
 
 import { steadyNow } from '../kernel/clock.ts';
 import { Deadline } from '../kernel/deadline.ts';
-import { changeRequests } from './change-requests.ts';
 import { type ChangeParts, composeChanges } from './compose-changes.ts';
 import { composeListening, type ListeningParts } from './compose-listening.ts';
 import { composeReport, type ReportParts } from './compose-report.ts';
 import type { Control } from './contract/control.ts';
 import type { ControlOptions } from './control-options.ts';
 import { SHUTDOWN } from './listening/drain-order.ts';
-import { nodeReads } from './node-reads.ts';
 import { recommendQueueMigration } from './probe/queue-migration.ts';
+import { serveChanges } from './serve-changes.ts';
+import { serveReads } from './serve-reads.ts';
 
 export interface RunningControl {
   control: Control;
@@ -40,8 +40,8 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     const startup = { durationMs: Math.round(steadyNow() - startedAt), seeded, endpoints: listening.desired.list().length };
     const { version, store } = options;
     const control: Control = {
-      changes: changeRequests(listening, changes),
-      reads: nodeReads({ node: options.settings.node.name, version, store, startup }, listening, report),
+      changes: serveChanges(listening, changes),
+      reads: serveReads({ node: options.settings.node.name, version, store, startup }, listening, report),
       cluster: report.nodes,
       clients: report.clients,
       watch: report.hub,

@@ -1,9 +1,9 @@
 /** A stream that stands in for a terminal, as a target of log lines. */
 
 import type { Writable } from 'node:stream';
-import type { Terminal } from '../../src/control/log/terminal-target.ts';
+import type { TerminalStream } from '../../src/control/log/terminal-target.ts';
 
-export function streamTerminal(stream: Writable): Terminal {
+export function streamTerminal(stream: Writable): TerminalStream {
   const write = (bytes: Buffer): number => {
     stream.write(bytes);
     return bytes.length;

@@ -87,7 +87,7 @@ export const CLOCK = 'src/kernel/clock.ts';
  */
 export const WALL_CLOCK_READERS: readonly string[] = [
   'src/admin/login/tokens.ts',
-  'src/control/changes/change-runner.ts',
+  'src/control/changes/change-transaction.ts',
   'src/control/state/waiting-changes.ts',
   'src/control/cluster/alone.ts',
   'src/control/cluster/cluster.ts',

@@ -1,7 +1,7 @@
 /** A route of the admin API: one declaration yields the handler, the checks and the OpenAPI description. */
 
 import { z } from '@hono/zod-openapi';
-import type { RequestContext } from '../../control/contract/requests.ts';
+import type { RequestContext } from '../../control/contract/request-parts.ts';
 import type { Issue } from '../../kernel/errors.ts';
 import { parseOrRefuse } from './validation.ts';
 

@@ -3,7 +3,7 @@
 import { z } from '@hono/zod-openapi';
 import type { SecretsWanted } from '../../control/contract/change-requests.ts';
 import type { Control } from '../../control/contract/control.ts';
-import type { RequestContext } from '../../control/contract/requests.ts';
+import type { RequestContext } from '../../control/contract/request-parts.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { Upload } from '../../kernel/input/upload.ts';
 import { endpointSchema, newEndpointSchema } from '../http/endpoint-schemas.ts';

@@ -2,13 +2,13 @@
 
 import type { Endpoint, KeyChange } from '../../endpoint/endpoint.ts';
 import { secretPathsOf } from '../../endpoint/secrets/secrets.ts';
-import type { EndpointOutcome, PlanAnswer, SetAnswer } from '../contract/answers.ts';
-import { asksToDrain } from '../contract/requests.ts';
+import type { ConfirmView, EndpointOutcome, PlanAnswer, SetAnswer } from '../contract/answers.ts';
+import { asksToDrain } from '../contract/request-parts.ts';
 import type { EndpointSupervisors } from '../listening/endpoint-supervisors.ts';
 import type { DesiredState } from '../state/desired-state.ts';
-import type { ChangeOptions } from './change-request.ts';
-import { type Applied, confirmViewOf } from './change-runner.ts';
+import type { ChangeOptions } from './change-body.ts';
 import { type ChangeSet, foresee, type JudgedChange } from './change-set.ts';
+import type { Applied } from './change-transaction.ts';
 
 /** The result for each endpoint. */
 export function outcomesOf(changes: JudgedChange[]): EndpointOutcome[] {
@@ -89,4 +89,9 @@ export function clearSecretWarnings(endpoints: Endpoint[]): string[] {
   if (ids.length === 0) return [];
   const which = ids.length === 1 ? `endpoint ${ids[0]}` : `${ids.length} endpoints`;
   return [`the secrets of ${which} are stored as they were given: store.secretKeyFile or store.secretKey seals them`];
+}
+
+/** The `confirm` of an answer, when the revision waits. */
+export function confirmViewOf({ revision, confirmUntil }: Applied): { confirm?: ConfirmView } {
+  return confirmUntil === null ? {} : { confirm: { revision, until: new Date(confirmUntil).toISOString() } };
 }

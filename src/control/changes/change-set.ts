@@ -9,10 +9,10 @@ import { ENDPOINTS_MAX } from '../../kernel/input/file-form.ts';
 import { Pace } from '../../kernel/turns/pace.ts';
 import type { ChangeMeta, Past, StoreChange, StoredEndpoint } from '../../storage/endpoint-store.ts';
 import { isSealed } from '../../storage/sealed/sealer.ts';
-import type { RequestContext } from '../contract/requests.ts';
+import type { RequestContext } from '../contract/request-parts.ts';
 import type { DesiredState } from '../state/desired-state.ts';
 import { lockKeys } from '../state/waiting-changes.ts';
-import type { ChangeOptions } from './change-request.ts';
+import type { ChangeOptions } from './change-body.ts';
 
 /** The change of one endpoint. */
 export interface EndpointChange {

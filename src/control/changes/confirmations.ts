@@ -6,9 +6,9 @@ import { toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { HistoryRow } from '../../storage/endpoint-store.ts';
 import type { ConfirmAnswer } from '../contract/answers.ts';
-import { NO_DRAIN, type RequestContext } from '../contract/requests.ts';
+import { NO_DRAIN, type RequestContext } from '../contract/request-parts.ts';
 import type { DesiredState } from '../state/desired-state.ts';
-import { readConfirm } from './change-request.ts';
+import { readConfirm } from './change-body.ts';
 import type { ChangeRunner } from './change-runner.ts';
 import type { ChangeSet, EndpointChange } from './change-set.ts';
 

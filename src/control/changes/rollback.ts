@@ -2,11 +2,11 @@
 
 import { FluxError } from '../../kernel/errors.ts';
 import type { PlanAnswer, RollbackAnswer } from '../contract/answers.ts';
-import type { EndpointKey, RequestContext } from '../contract/requests.ts';
+import type { EndpointKey, RequestContext } from '../contract/request-parts.ts';
 import type { EndpointSupervisors } from '../listening/endpoint-supervisors.ts';
 import type { DesiredState } from '../state/desired-state.ts';
 import { clearSecretWarnings, dryAnswerOf, planOf, setAnswerOf } from './answers.ts';
-import { type RollbackRequest, readRollback } from './change-request.ts';
+import { type RollbackRequest, readRollback } from './change-body.ts';
 import type { ChangeRunner } from './change-runner.ts';
 import type { ChangeSet, EndpointChange } from './change-set.ts';
 

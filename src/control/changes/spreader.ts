@@ -1,7 +1,7 @@
 /** The way of a change to the other nodes. */
 
 import type { NodeOutcome } from '../contract/answers.ts';
-import type { DrainRequest } from '../contract/requests.ts';
+import type { DrainRequest } from '../contract/request-parts.ts';
 
 export interface Spreader {
   /**

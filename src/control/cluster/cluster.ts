@@ -7,7 +7,7 @@ import { wallNow } from '../../kernel/clock.ts';
 import { FluxError, toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { ClusterStatus, NodeOutcome, NodeView } from '../contract/answers.ts';
-import type { DrainRequest } from '../contract/requests.ts';
+import type { DrainRequest } from '../contract/request-parts.ts';
 import type { EndpointSupervisors } from '../listening/endpoint-supervisors.ts';
 import type { Reconciler } from '../listening/reconciler.ts';
 import type { DesiredState } from '../state/desired-state.ts';

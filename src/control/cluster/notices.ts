@@ -1,6 +1,6 @@
 /** Shapes of what nodes of a cluster tell each other. */
 
-import type { DrainRequest } from '../contract/requests.ts';
+import type { DrainRequest } from '../contract/request-parts.ts';
 
 /** A node's description of itself, sent as its heartbeat. */
 export interface NodeFacts {

@@ -1,7 +1,7 @@
 /** Reads notices from the bus. Any client may publish there, so every field is checked. */
 
 import { isObject } from '../../endpoint/problems.ts';
-import { DRAIN_MS_MAX, DRAIN_RATE_MAX, type DrainRequest, NO_DRAIN, SERVER_REFERENCE_MAX } from '../contract/requests.ts';
+import { DRAIN_MS_MAX, DRAIN_RATE_MAX, type DrainRequest, NO_DRAIN, SERVER_REFERENCE_MAX } from '../contract/request-parts.ts';
 import type { Announcement, NodeFacts, Receipt } from './notices.ts';
 
 const TEXT_MAX = 4096;

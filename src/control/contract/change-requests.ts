@@ -12,7 +12,7 @@ import type {
   RollbackAnswer,
   ValidateAnswer,
 } from './answers.ts';
-import type { RequestContext } from './requests.ts';
+import type { RequestContext } from './request-parts.ts';
 
 /** The form of secrets in a file. */
 export interface SecretsWanted {

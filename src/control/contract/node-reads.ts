@@ -2,7 +2,7 @@
 
 import type { HistoryQuery, HistoryRow } from '../../storage/endpoint-store.ts';
 import type { EndpointMetrics, EndpointStatus, EndpointView, HealthAnswer, ResourcesAnswer } from './answers.ts';
-import type { EndpointKey } from './requests.ts';
+import type { EndpointKey } from './request-parts.ts';
 
 export interface NodeReads {
   readonly node: string;

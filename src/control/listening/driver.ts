@@ -11,7 +11,7 @@ import type { Logger } from '../../kernel/logger.ts';
 import type { StoredEndpoint } from '../../storage/endpoint-store.ts';
 import type { EndpointRuntimeConfig } from '../../thread/commands.ts';
 import type { TlsMaterial } from '../../thread/tls-material.ts';
-import { asksToDrain, type DrainRequest } from '../contract/requests.ts';
+import { asksToDrain, type DrainRequest } from '../contract/request-parts.ts';
 import { reachStep } from '../state/change-steps.ts';
 import { expiryWarnings, loadTls } from '../tls/load-tls.ts';
 import { hasFiles, readSources } from '../tls/sources.ts';

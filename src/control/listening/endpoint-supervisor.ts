@@ -7,7 +7,7 @@ import { toWireError } from '../../kernel/errors.ts';
 import type { Drain, EndpointRuntimeConfig } from '../../thread/commands.ts';
 import type { WorkerExit, WorkerHandle } from '../../thread/worker-handle.ts';
 import type { EndpointState } from '../contract/answers.ts';
-import type { DrainRequest } from '../contract/requests.ts';
+import type { DrainRequest } from '../contract/request-parts.ts';
 import { probePort } from '../probe/port-probe.ts';
 import { withTls } from '../tls/load-tls.ts';
 import { SharedEndpointMemory } from '../workers/shared-endpoint-memory.ts';

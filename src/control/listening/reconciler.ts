@@ -11,7 +11,7 @@ import { toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { StoredEndpoint } from '../../storage/endpoint-store.ts';
 import type { EndpointRuntimeConfig } from '../../thread/commands.ts';
-import { type DrainRequest, NO_DRAIN } from '../contract/requests.ts';
+import { type DrainRequest, NO_DRAIN } from '../contract/request-parts.ts';
 import type { DesiredState } from '../state/desired-state.ts';
 import type { Driver, Prepared } from './driver.ts';
 import type { EndpointSupervisors } from './endpoint-supervisors.ts';

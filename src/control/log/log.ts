@@ -8,7 +8,7 @@ import { BurstFilter } from './bursts.ts';
 import { FileTarget } from './file-target.ts';
 import { LineSink } from './line-sink.ts';
 import { formatLine } from './log-line.ts';
-import { openTerminal, type Terminal } from './terminal-target.ts';
+import { openTerminal, type TerminalStream } from './terminal-target.ts';
 
 /** Lines lost since the start, by destination. */
 export interface LinesLost {
@@ -36,7 +36,7 @@ const CLOSE_TIMEOUT_MS = 1_000;
  * @param terminal destination of readable lines; default: standard output of the process
  * @throws when the file cannot be opened for a reason that does not pass by itself
  */
-export function openLogger(log: Settings['log'], terminal: Terminal = openTerminal(1)): OpenLog {
+export function openLogger(log: Settings['log'], terminal: TerminalStream = openTerminal(1)): OpenLog {
   const { level, file: path, maxSize, maxFiles } = log;
   const target = new FileTarget({
     file: path,

@@ -4,7 +4,7 @@ import { constants, fstatSync, openSync, type Stats, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import type { LogTarget } from './line-sink.ts';
 
-export interface Terminal {
+export interface TerminalStream {
   target: LogTarget;
   /** lines may have colours */
   isTerminal: boolean;
@@ -13,7 +13,7 @@ export interface Terminal {
 const FLAGS = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 
 /** @param fd 1 or 2 */
-export function openTerminal(fd: 1 | 2): Terminal {
+export function openTerminal(fd: 1 | 2): TerminalStream {
   const own = withoutWaiting(fd);
   const write = (bytes: Buffer): number => {
     try {

@@ -18,7 +18,7 @@ import {
   type StoreSnapshot,
   WHOLE,
 } from '../../storage/endpoint-store.ts';
-import type { EndpointKey } from '../contract/requests.ts';
+import type { EndpointKey } from '../contract/request-parts.ts';
 import { reachStep } from './change-steps.ts';
 import { dueIn, lockKeys, WaitingChanges } from './waiting-changes.ts';
 

@@ -10,7 +10,7 @@ import { ENDPOINTS_MAX } from '../../kernel/input/file-form.ts';
 import { Pace } from '../../kernel/turns/pace.ts';
 import type { StoredEndpoint } from '../../storage/endpoint-store.ts';
 import type { Sealer } from '../../storage/sealed/sealer.ts';
-import type { ImportMode } from '../changes/change-request.ts';
+import type { ImportMode } from '../changes/change-body.ts';
 import type { EndpointChange } from '../changes/change-set.ts';
 
 export interface ConfigsRead {

@@ -3,7 +3,7 @@
 import { type AdminApp, createApp } from '../../../src/admin/app.ts';
 import type { ChangeAnswer, ImportAnswer } from '../../../src/control/contract/answers.ts';
 import type { Control } from '../../../src/control/contract/control.ts';
-import type { RequestContext } from '../../../src/control/contract/requests.ts';
+import type { RequestContext } from '../../../src/control/contract/request-parts.ts';
 import { parseEndpoint } from '../../../src/endpoint/schema.ts';
 import { FluxError } from '../../../src/kernel/errors.ts';
 import { type Logger, silentLogger } from '../../../src/kernel/logger.ts';

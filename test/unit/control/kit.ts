@@ -1,7 +1,7 @@
 /** A control plane over fake workers and a store in memory, and a client that speaks to them. */
 
 import { connect, type Socket } from 'node:net';
-import type { RequestContext } from '../../../src/control/contract/requests.ts';
+import type { RequestContext } from '../../../src/control/contract/request-parts.ts';
 import { type RunningControl, startControl } from '../../../src/control/start-control.ts';
 import type { Endpoint } from '../../../src/endpoint/endpoint.ts';
 import { parseEndpoint } from '../../../src/endpoint/schema.ts';

@@ -3,16 +3,16 @@
 import { isObject } from '../endpoint/problems.ts';
 import { parseEndpoint } from '../endpoint/schema.ts';
 import { FluxError } from '../kernel/errors.ts';
-import { readAdd, readPlan } from './changes/change-request.ts';
+import { readAdd, readPlan } from './changes/change-body.ts';
 import type { ChangeParts } from './compose-changes.ts';
 import type { ListeningParts } from './compose-listening.ts';
 import type { PlanAnswer, ValidateAnswer } from './contract/answers.ts';
 import type { ChangeRequests } from './contract/change-requests.ts';
-import type { RequestContext } from './contract/requests.ts';
+import type { RequestContext } from './contract/request-parts.ts';
 import { tlsOf } from './listening/driver.ts';
 import { reachStep } from './state/change-steps.ts';
 
-export function changeRequests({ desired }: ListeningParts, parts: ChangeParts): ChangeRequests {
+export function serveChanges({ desired }: ListeningParts, parts: ChangeParts): ChangeRequests {
   const { manager, rollback, transfer, confirmations } = parts;
   const change = async <T>(attempt: () => Promise<T>) => {
     const answer = await desired.onNewest(attempt);

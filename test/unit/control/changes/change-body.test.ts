@@ -1,7 +1,7 @@
 /** A change's body: what it says about the change and about the endpoint, with every problem of both at once. */
 
 import { describe, expect, test } from 'vitest';
-import { readAdd, readTarget, readUpdate } from '../../../../src/control/changes/change-request.ts';
+import { readAdd, readTarget, readUpdate } from '../../../../src/control/changes/change-body.ts';
 import { FluxError } from '../../../../src/kernel/errors.ts';
 
 function problemsOf(read: () => unknown): { kind: string; paths: string[] } {

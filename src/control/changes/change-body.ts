@@ -3,7 +3,7 @@
 import { Problems } from '../../endpoint/problems.ts';
 import { parseEndpoint } from '../../endpoint/schema.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import { DRAIN_MS_MAX, DRAIN_RATE_MAX, type DrainRequest, type EndpointKey, SERVER_REFERENCE_MAX } from '../contract/requests.ts';
+import { DRAIN_MS_MAX, DRAIN_RATE_MAX, type DrainRequest, type EndpointKey, SERVER_REFERENCE_MAX } from '../contract/request-parts.ts';
 
 /** Options of a change. */
 export interface ChangeOptions extends DrainRequest {

@@ -6,15 +6,15 @@ import type { ReportParts } from './compose-report.ts';
 import type { EndpointView, HealthAnswer } from './contract/answers.ts';
 import type { NodeReads } from './contract/node-reads.ts';
 
-export interface NodeReadsOptions {
+export interface ServeReadsOptions {
   node: string;
   version: string;
   store: EndpointStore;
   startup: NonNullable<HealthAnswer['startup']>;
 }
 
-export function nodeReads(
-  { node, version, store, startup }: NodeReadsOptions,
+export function serveReads(
+  { node, version, store, startup }: ServeReadsOptions,
   { desired, supervisors }: ListeningParts,
   { monitor }: ReportParts,
 ): NodeReads {
