@@ -258,7 +258,7 @@ export function readPublishProperties(reader: ByteReader, onWillDelay: ((seconds
 }
 
 /** Longest block whose length fits into two bytes. */
-const SHORT_BLOCK_BYTES = 16_383;
+const SHORT_BLOCK_BYTES_MAX = 16_383;
 
 /**
  * The end of the property block at `at`, when the block is empty, or holds only properties that a server forwards unaltered [MQTT-3.3.2-17]
@@ -274,7 +274,7 @@ export function plainPropertiesEnd(buf: Buffer, at: number, end: number): number
     const high = buf[at++]!;
     length = (length & 127) | (high << 7);
     // Only the shortest form, and no third byte.
-    if (high === 0 || length > SHORT_BLOCK_BYTES) return -1;
+    if (high === 0 || length > SHORT_BLOCK_BYTES_MAX) return -1;
   }
   const stop = at + length;
   if (stop > end) return -1;

@@ -40,13 +40,13 @@ export function checkTopicFilter(filter: string): boolean {
 }
 
 /** Largest number of levels for a tree of levels. More levels would cost too much memory, or too much stack in a recursion. */
-const DEEP_LEVELS = 128;
+const LEVELS_MAX = 128;
 
-/** Whether a topic name or filter has more levels than DEEP_LEVELS. The standard limits only the length. */
+/** Whether a topic name or filter has more levels than LEVELS_MAX. The standard limits only the length. */
 export function isDeep(topic: string): boolean {
-  if (topic.length < DEEP_LEVELS) return false;
+  if (topic.length < LEVELS_MAX) return false;
   let at = -1;
-  for (let levels = 1; levels <= DEEP_LEVELS; levels++) {
+  for (let levels = 1; levels <= LEVELS_MAX; levels++) {
     at = topic.indexOf('/', at + 1);
     if (at < 0) return false;
   }

@@ -227,7 +227,7 @@ export interface Questions {
 export type WorkerEvent =
   | { event: 'ready'; protocolVersion: number }
   | { event: 'log'; level: LogLevel; message: string; fields: LogFields }
-  /** The error that ends the thread; the last message that the thread sends. */
+  /** The error that ends the thread; nothing follows from this thread. */
   | { event: 'fault'; message: string; stack: string | null }
   | { event: 'closed' };
 

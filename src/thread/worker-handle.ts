@@ -19,7 +19,7 @@ export type QuestionHandlers = {
 export interface WorkerExit {
   expected: boolean;
   code: number;
-  /** the worker's last message, or its uncaught error */
+  /** the error that the worker reported, or its uncaught error */
   reason: string;
 }
 

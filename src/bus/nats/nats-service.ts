@@ -11,7 +11,7 @@ import type { Answer, BusService, Incoming, Serving } from '../bus.ts';
 /** Bytes of a message reserved for headers and subject. */
 const ENVELOPE_BYTES = 8192;
 /** Largest payload of a server that announces no limit, bytes. */
-const PAYLOAD_BYTES = 1024 * 1024;
+const PAYLOAD_BYTES_MAX = 1024 * 1024;
 /** Longest failure text in the headers, characters; the body has the whole text. */
 const REASON_LENGTH_MAX = 1000;
 
@@ -81,7 +81,7 @@ export class NatsService implements Serving {
   }
 
   #take(endpoint: string, message: ServiceMsg, connection: NatsConnection): void {
-    const work = this.#answer(endpoint, message, (connection.info?.max_payload ?? PAYLOAD_BYTES) - ENVELOPE_BYTES);
+    const work = this.#answer(endpoint, message, (connection.info?.max_payload ?? PAYLOAD_BYTES_MAX) - ENVELOPE_BYTES);
     this.#running.add(work);
     void work.finally(() => this.#running.delete(work));
   }

@@ -24,9 +24,9 @@ export interface SinkHooks {
 }
 
 /** Most bytes that wait; a line beyond them is lost. */
-export const PENDING_BYTES = 1024 * 1024;
+export const PENDING_BYTES_MAX = 1024 * 1024;
 /** Most bytes of one write. */
-const BATCH_BYTES = 64 * 1024;
+const BATCH_BYTES_MAX = 64 * 1024;
 const NEWLINE = 0x0a;
 /** Pause after a failure; BEHIND_MS is the pause after a target took nothing. */
 export const RETRY_MS = 500;
@@ -68,7 +68,7 @@ export class LineSink {
 
   /** Takes a line, with its newline. Never throws. */
   write(line: string): void {
-    if (this.#waitingBytes + Buffer.byteLength(line) > PENDING_BYTES) {
+    if (this.#waitingBytes + Buffer.byteLength(line) > PENDING_BYTES_MAX) {
       this.#lose();
       return;
     }
@@ -152,7 +152,7 @@ export class LineSink {
     let size = 0;
     for (
       let line = this.#waiting.peek();
-      line !== undefined && (size === 0 || size + line.length <= BATCH_BYTES);
+      line !== undefined && (size === 0 || size + line.length <= BATCH_BYTES_MAX);
       line = this.#waiting.peek()
     ) {
       this.#waiting.shift();
@@ -173,7 +173,7 @@ export class LineSink {
     }
     this.#isTorn = count < batch.length && batch[count - 1] !== NEWLINE;
     this.#batch = count < batch.length ? batch.subarray(count) : null;
-    if (this.#failure === null || this.#waitingBytes * 2 > PENDING_BYTES) return;
+    if (this.#failure === null || this.#waitingBytes * 2 > PENDING_BYTES_MAX) return;
     this.#tellGap();
     this.#failure = null;
     this.#hooks.onRecovered(this.#lostInFailure);

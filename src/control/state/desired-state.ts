@@ -35,7 +35,7 @@ export interface Committed {
 /** Attempts at a change that other processes keep overtaking. */
 const ATTEMPTS = 4;
 /** Longest wait of a change for the reconciler to finish with an endpoint. */
-const RECONCILE_WAIT_MS = 5_000;
+const RECONCILE_WAIT_MS_MAX = 5_000;
 
 export class DesiredState {
   readonly #behind = new Emitter();
@@ -370,7 +370,7 @@ export class DesiredState {
 
   async #reconciled(keys: string[]): Promise<void> {
     const running = keys.flatMap((key) => this.#applying.get(key) ?? []);
-    if (running.length > 0) await new Deadline(RECONCILE_WAIT_MS).reaches(Promise.all(running));
+    if (running.length > 0) await new Deadline(RECONCILE_WAIT_MS_MAX).reaches(Promise.all(running));
   }
 
   /** @param isFault true for an error that shows a failing store, false for one about the request */

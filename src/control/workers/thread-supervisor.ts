@@ -130,7 +130,7 @@ export class ThreadSupervisor {
     }
   }
 
-  /** Ends a worker in order. Its peers forget it afterwards, so that its last messages still reach them. */
+  /** Ends a worker in order. Its peers forget it afterwards, so that its last batches still reach them. */
   async release(worker: WorkerHandle, timeoutMs: number): Promise<void> {
     await worker.stop(timeoutMs);
   }

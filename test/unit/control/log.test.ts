@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterEach, describe, expect, test } from 'vitest';
-import { LineSink, type LogTarget, PENDING_BYTES, RETRY_MS } from '../../../src/control/log/line-sink.ts';
+import { LineSink, type LogTarget, PENDING_BYTES_MAX, RETRY_MS } from '../../../src/control/log/line-sink.ts';
 import { type OpenLog, openLogger } from '../../../src/control/log/log.ts';
 import { streamTerminal } from '../../kit/stream-terminal.ts';
 import { sleep, until } from '../../kit/until.ts';
@@ -85,7 +85,7 @@ describe.each([false, true])('a sink whose target answers later: %s', (isAsync) 
     const line = `${'x'.repeat(1023)}\n`;
     const before = process.memoryUsage().arrayBuffers;
     for (let n = 0; n < 5_000; n++) sink.write(line);
-    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(4 * PENDING_BYTES);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(4 * PENDING_BYTES_MAX);
     expect(sink.lost).toBeGreaterThan(3_800);
     expect(told).toEqual(['failed: its reader does not read']);
     const { lost } = sink;
