@@ -47,7 +47,7 @@ function vitest(name: string): Step {
   const report = join(REPORTS, `${name}.json`);
   return {
     name,
-    commands: [['vitest', 'run', '--project', name, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`]],
+    commands: [['vitest', 'run', '--project', `${name}*`, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`]],
     report,
   };
 }

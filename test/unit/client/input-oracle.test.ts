@@ -2,6 +2,7 @@
 
 import fc from 'fast-check';
 import { expect, test, vi } from 'vitest';
+import { inTime } from '../../kit/in-time.ts';
 import { BYTES, BYTES_APART, type Cuts, cuts, feed, HURRIED, hurry, WHOLE } from './cuts.ts';
 import { MALFORMED, SIZE_MAX } from './malformed.ts';
 import { answerOf, connect, type Effects, expected, generate, type Item, parse, seen, streams, type Version } from './oracle.ts';
@@ -48,13 +49,12 @@ async function effectsOf(items: readonly Item[], version: Version, how: Cuts): P
 
 for (const version of [3, 4, 5] as const) {
   test(`version ${version}: whole, byte by byte and in random chunks`, async () => {
-    const property = fc.asyncProperty(streams(version), cuts, async (items, how) => {
+    const check = async (items: Item[], how: Cuts) => {
       const wanted = expected(items, version);
       for (const each of [WHOLE, BYTES, BYTES_APART, how, HURRIED, { ...how, isHurried: true }])
         expect(await effectsOf(items, version, each)).toEqual(wanted);
-    });
-    // A busy machine gets through fewer of them.
-    await fc.assert(property, { numRuns: 60, interruptAfterTimeLimit: 15_000 });
+    };
+    await fc.assert(fc.asyncProperty(streams(version), cuts, inTime(15_000, check)), { numRuns: 60 });
   });
 }
 
