@@ -214,7 +214,7 @@ export class EndpointRuntime implements ListenerHost {
     const pace = new Pace();
     for (const client of [...this.clients]) {
       if (pace.isOver) await pace.next();
-      if (client.session !== null) withdrawRights(client, client.session);
+      if (client.session !== null) await withdrawRights(client, client.session, pace);
     }
   }
 

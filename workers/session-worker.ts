@@ -4,6 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { steadyNow } from '../src/kernel/clock.ts';
 import { FluxError, messageOf } from '../src/kernel/errors.ts';
 import { Pace } from '../src/kernel/turns/pace.ts';
+import { atPace } from '../src/kernel/turns/steps.ts';
 import { checkTopicName, fromLatin1, toLatin1 } from '../src/mqtt/topic.ts';
 import { THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../src/thread/commands.ts';
 import { beat } from '../src/thread/heartbeat.ts';
@@ -30,7 +31,7 @@ import { RetainedAnswers } from './session/retained/answers.ts';
 import { RefusalLog } from './session/retained/refusal-log.ts';
 import { isSystemTopic, RetainedStore } from './session/retained/store.ts';
 import { AwayRules } from './session/rights/away-rules.ts';
-import { withdraw, withdrawnFields } from './session/rights/withdrawal.ts';
+import { type Withdrawn, withdrawing, withdrawnFields } from './session/rights/withdrawal.ts';
 import type { Session } from './session/session.ts';
 import { hasExpired, SessionTable } from './session/session-table.ts';
 import { dueMessage } from './session/will/pending-will.ts';
@@ -131,7 +132,7 @@ const registry = new Registry(mesh, table, new IdentifierTable(boot.identifiers)
   onStuck: (namespace, clientId) => link.logger.error('A session did not move in time', { namespace, clientId }),
   onFetched(session) {
     durable?.update(toWireHead(session));
-    obeyRules(session);
+    void obeyRules(session);
     publishIfDue(session, steadyNow());
   },
 });
@@ -177,7 +178,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
   shutdown: () => {
     clearInterval(sweep);
     clearInterval(retainedSweep);
-    durable?.flush();
+    durable?.close();
     store.close();
     mesh.close();
     return null;
@@ -287,14 +288,17 @@ function onControl(peer: PeerLink, control: Control): void {
   }
 }
 
-/** Withdraws subscriptions and messages of an offline session that its endpoint's rules no longer allow. */
-function obeyRules(session: Session): void {
+/** Withdraws subscriptions and messages of an offline session that its endpoint's rules no longer allow; many take several slices. */
+async function obeyRules(session: Session, pace = new Pace()): Promise<void> {
   const own = rules.of(session);
-  const withdrawn = own === null ? null : withdraw(session, own, table.subscriptions, router);
-  if (withdrawn === null) return;
+  if (own === null) return;
   const { endpoint, clientId, holder } = session;
-  if (withdrawn.messages > 0) counts.dropped(session.endpoint, 'acl_denied', withdrawn.messages);
-  counts.withdrawn(endpoint, withdrawn.filters.length);
+  const withdrawn: Withdrawn = { filters: [], messages: 0 };
+  const steps = withdrawing(session, own, table.subscriptions, router, withdrawn, (count) => counts.withdrawn(endpoint, count));
+  await atPace(steps, pace, () => isSettledHere(session));
+  const { filters, messages } = withdrawn;
+  if (messages > 0) counts.dropped(endpoint, 'acl_denied', messages);
+  if (filters.length === 0 && messages === 0) return;
   const fields = withdrawnFields(clientId, holder?.username ?? null, withdrawn);
   link.logger.warn('Access rules withdrew subscriptions of an offline session', { endpoint, ...fields });
 }
@@ -304,7 +308,7 @@ async function obeyNewRules(endpoint: string): Promise<void> {
   for (const session of [...table.values()]) {
     if (session.endpoint !== endpoint) continue;
     if (pace.isOver) await pace.next();
-    if (isSettledHere(session)) obeyRules(session);
+    if (isSettledHere(session)) await obeyRules(session, pace);
   }
 }
 

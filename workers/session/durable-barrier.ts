@@ -7,8 +7,9 @@ import type { DurableOp } from '../mesh/controls.ts';
 import type { Mesh } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
 import type { Confirmation } from '../routing/confirmations.ts';
+import { toWireDelivery } from './flight/delivery.ts';
 import { isLarge, tellAgain } from './move/told-again.ts';
-import { toWireSession } from './move/wire-session.ts';
+import { toWireHead, toWireSession } from './move/wire-session.ts';
 import type { Session } from './session.ts';
 
 /** The result of a store. `refused`: the message was routed, but not retained; `unstored`: the message was lost where it had to be kept. */
@@ -117,6 +118,31 @@ export class DurableBarrier {
   delay(serial: number, confirmation: Confirmation): void {
     this.#delayed.set(serial, confirmation);
     confirmation.when(() => this.#delayed.delete(serial));
+  }
+
+  /** The session on disk is online again. Resolves as request(). */
+  resume(session: Session): Promise<void> {
+    return this.request(session, { op: 'resume', session: { ...toWireHead(session), disconnectedAt: 0 } });
+  }
+
+  /** The session becomes durable. Resolves as request(). A large one goes to the session worker in pieces, and is on disk with the last. */
+  begin(session: Session): Promise<void> {
+    if (isLarge(session)) return this.#beginLarge(session);
+    return this.request(session, { op: 'begin', session: { ...toWireSession(session), disconnectedAt: 0 } });
+  }
+
+  async #beginLarge(session: Session): Promise<void> {
+    const told = new Set([...session.inflight.inOrder(), ...session.queue]);
+    const request = ++this.#lastRequest;
+    const link = this.#mesh.sessionLink;
+    await new Promise<void>((resolve) => {
+      this.#requests.set(request, { resolve, isAnswered: false, again: null });
+      if (link !== null) void this.#tellLarge(link, new Map([[session, request]]));
+    });
+    if (session.isEnded || session.gate !== null) return;
+    // Messages that came by a filter before it was journalled.
+    for (const delivery of session.queue) if (!told.has(delivery)) this.tell(session, { op: 'put', delivery: toWireDelivery(delivery) });
+    await this.resume(session);
   }
 
   onRequestDone(request: number): void {

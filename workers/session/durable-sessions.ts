@@ -3,95 +3,30 @@
  */
 
 import { Pace } from '../../src/kernel/turns/pace.ts';
-import type { DeliveryName, DurableOp, InterestNews, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
-import type { Mesh } from '../mesh/mesh.ts';
+import type { DurableOp, InterestNews, WireDelivery, WireSession, WireSubscription } from '../mesh/controls.ts';
+import { type Mesh, noNews } from '../mesh/mesh.ts';
 import type { PeerLink } from '../mesh/peer-link.ts';
-import { type Message, toWireMessage } from '../routing/message.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import { INTEREST } from '../routing/peer.ts';
-import type { Grant, GroupHome, Run, Subscriber } from '../routing/subscriber.ts';
 import type { SessionState } from './disk/codec.ts';
 import { deliveryKey, toWireDelivery } from './flight/delivery.ts';
 import { decodeBatch } from './flight/delivery-batch.ts';
+import { Journal } from './journal.ts';
 import type { MessageDisk } from './message-disk.ts';
+import { Removal } from './removal.ts';
 import { sessionKey, subscriptionKey } from './session.ts';
 
-/** Limit of messages whose progress at the client is reported before they arrive here over another channel. */
-const EARLY_MAX = 10_000;
-
-/** The progress of a message before it arrives here. */
-type Progress = 'settled' | { packetId: number; isReleased: boolean };
-
-/** Subscribes in parallel with one durable session and writes that session's messages to disk. */
-class Journal implements Subscriber {
-  readonly key: string;
-  readonly namespace: Namespace;
-  readonly isConnected = true;
-  readonly isDurable = true;
-  readonly #disk: MessageDisk;
-  /** deliveryKey() → progress */
-  readonly #early = new Map<string, Progress>();
-  state: SessionState;
-  /** by subscriptionKey() */
-  readonly subscriptions = new Map<string, WireSubscription>();
-  /** deliveries that were on disk when this worker started */
-  restored: readonly WireDelivery[] = [];
-  /** what its holder has told of it until now, since it began to tell it in pieces: subscriptionKey() and deliveryKey() */
-  told: { keys: Set<string>; open: Set<string> } | null = null;
-
-  constructor(namespace: Namespace, state: SessionState, disk: MessageDisk) {
-    this.key = sessionKey(namespace.name, state.clientId);
-    this.namespace = namespace;
-    this.state = state;
-    this.#disk = disk;
-  }
-
-  deliver(message: Message, grant: Grant, _source: number, _group: GroupHome | null): null {
-    const qos = message.qos < grant.qos ? message.qos : grant.qos;
-    if (qos === 0) return null;
-    this.put({
-      message: toWireMessage(message),
-      qos,
-      retain: grant.retainAsPublished && message.retain,
-      identifiers: [...grant.identifiers],
-      packetId: 0,
-      isReleased: false,
-      group: null,
-    });
-    return null;
-  }
-
-  /** Stores a delivery, unless it is already settled. */
-  put(delivery: WireDelivery): void {
-    const progress = this.#takeProgress(delivery);
-    if (progress === 'settled') return;
-    this.#disk.putDelivery(this.namespace.name, this.state.clientId, progress === undefined ? delivery : { ...delivery, ...progress });
-  }
-
-  #takeProgress({ message, group }: WireDelivery): Progress | undefined {
-    if (this.#early.size === 0) return undefined;
-    const id = deliveryKey(message, group);
-    const progress = this.#early.get(id);
-    this.#early.delete(id);
-    return progress;
-  }
-
-  /** Remembers the progress of a message that has not arrived yet. */
-  setProgress(name: DeliveryName, progress: Progress): void {
-    const id = deliveryKey(name, name.group);
-    if (this.#early.size < EARLY_MAX || this.#early.has(id)) this.#early.set(id, progress);
-  }
-
-  deliverRun(_run: Run, _source: number): boolean {
-    return true;
-  }
-}
+/** Milliseconds of one loop iteration in which rows of ended sessions are deleted, and the pause before the next one. */
+const CLEAN_MS = 5;
+const CLEAN_PAUSE_MS = 10;
 
 export class DurableSessions {
   readonly #mesh: Mesh;
   readonly #disk: MessageDisk;
   readonly #onStored: () => void;
   readonly #journals = new Map<string, Journal>();
+  readonly #removal = new Removal();
+  #cleaning: NodeJS.Timeout | null = null;
   /** reports that are due after the next commit, in order of arrival */
   #records: { link: PeerLink; serial: number; isRefused: boolean }[] = [];
   #isScheduled = false;
@@ -125,10 +60,34 @@ export class DurableSessions {
       this.#journals.get(sessionKey(namespace, client))!.restored = session.deliveries;
       yield session;
     }
+    this.#cleanLater();
   }
 
+  /** Null when the disk has no such session, or only a part: the worker that was telling it has gone. */
   load(namespace: string, clientId: string): WireSession | null {
-    return this.#disk.load(namespace, clientId);
+    if (!this.#disk.isUnfinished(namespace, clientId)) return this.#disk.load(namespace, clientId);
+    const journal = this.#journals.get(sessionKey(namespace, clientId));
+    if (journal !== undefined) this.#end(journal);
+    return null;
+  }
+
+  /** Nothing is written any more. */
+  close(): void {
+    if (this.#cleaning !== null) clearTimeout(this.#cleaning);
+    this.flush();
+  }
+
+  /** Deletes what ended sessions have left on disk, in pieces that leave time for everything else. */
+  #cleanLater(): void {
+    if (this.#cleaning === null && this.#disk.hasLeftovers) this.#cleaning = setTimeout(() => this.#clean(), CLEAN_PAUSE_MS).unref();
+  }
+
+  #clean(): void {
+    const pace = new Pace(CLEAN_MS);
+    while (this.#disk.cleanSome() && !pace.isOver);
+    this.schedule();
+    this.#cleaning = null;
+    this.#cleanLater();
   }
 
   /** Notes a record that was accepted or refused. Its sender gets the report after the commit that contains it. */
@@ -312,6 +271,7 @@ export class DurableSessions {
       if (packetId > 0) this.#disk.setPacketId(namespace, clientId, { source, serial, group }, packetId, isReleased);
     }
     this.#disk.deleteAllReceived(namespace, clientId);
+    this.#disk.finishSession(namespace, clientId);
     if (told === null) return all([forgotten, this.#begin(session)]);
     for (const [key, { filter, group }] of journal.subscriptions) {
       if (told.keys.has(key)) continue;
@@ -339,7 +299,10 @@ export class DurableSessions {
 
   #againPart(namespace: string, clientId: string, part: Extract<DurableOp, { op: 'again-part' }>): null {
     const { begins, subscriptions, batch } = part;
-    if (begins !== null && !this.#journals.has(sessionKey(namespace, clientId))) void this.#begin(begins);
+    if (begins !== null && !this.#journals.has(sessionKey(namespace, clientId))) {
+      this.#disk.beginSession(namespace, clientId);
+      void this.#begin(begins);
+    }
     const journal = this.#journals.get(sessionKey(namespace, clientId));
     if (journal === undefined) return null;
     if (begins !== null) journal.told = { keys: new Set(), open: new Set() };
@@ -375,10 +338,35 @@ export class DurableSessions {
     this.#mesh.tell(interestIn(journal.namespace, filter));
   }
 
+  /** Its end is on disk with the next commit; its filters, and most of its rows, go in slices. A session of its name may begin at once. */
   #end(journal: Journal): void {
-    for (const { filter, group } of journal.subscriptions.values()) if (group === null) this.#unsubscribe(journal, filter);
+    journal.isEnded = true;
     this.#journals.delete(journal.key);
     this.#disk.deleteSession(journal.namespace.name, journal.state.clientId);
+    this.#cleanLater();
+    const { subscriptions } = journal;
+    if (this.#removal.isAtOnce(subscriptions.size)) this.#removeSome(journal, subscriptions.size);
+    else
+      this.#removal.add({
+        get left() {
+          return subscriptions.size;
+        },
+        remove: (count) => this.#removeSome(journal, count),
+      });
+  }
+
+  #removeSome(journal: Journal, count: number): void {
+    const { namespace, subscriptions } = journal;
+    const news = noNews(namespace.name);
+    let left = count;
+    for (const [key, { filter, group }] of subscriptions) {
+      if (left-- === 0) break;
+      subscriptions.delete(key);
+      if (group !== null) continue;
+      namespace.unsubscribe(journal, filter);
+      addInterest(news, namespace, filter);
+    }
+    this.#mesh.tell(news);
   }
 }
 
@@ -388,8 +376,14 @@ async function all(waits: readonly (Promise<void> | null)[]): Promise<void> {
 
 /** The present interest in a filter, for the peers. */
 function interestIn(namespace: Namespace, filter: string): InterestNews {
-  const flags = namespace.hasSubscribers(filter) ? DurableSessions.interest(namespace, filter) : 0;
-  return { namespace: namespace.name, filters: [filter], flags: [flags], shares: [] };
+  const news = noNews(namespace.name);
+  addInterest(news, namespace, filter);
+  return news;
+}
+
+function addInterest(news: InterestNews, namespace: Namespace, filter: string): void {
+  news.filters.push(filter);
+  news.flags.push(namespace.hasSubscribers(filter) ? DurableSessions.interest(namespace, filter) : 0);
 }
 
 function isSame(known: WireSubscription | undefined, subscription: WireSubscription): boolean {

@@ -24,6 +24,7 @@ import { openMessages } from './disk/open.ts';
 import type { Recoverable } from './disk/recovery.ts';
 import { Reserve } from './disk/reserve.ts';
 import { claimStart, nextStart, PUT_START } from './disk/start-counter.ts';
+import { StoredNames } from './disk/stored-names.ts';
 import { type CommitOutcome, WriteGroup } from './disk/write-group.ts';
 import type { RetainedDisk } from './retained/store.ts';
 import { subscriptionKey } from './session.ts';
@@ -37,6 +38,14 @@ const NUMBERED_BY_DISK = -1;
 const BUSY_NOTE_AGE_MS = 1_000;
 /** Deliveries that are read between two heartbeats. */
 const ROWS_PER_BEAT = 1_000;
+/** Rows of an ended session that one step deletes, within a millisecond. */
+const ROWS_AT_ONCE = 250;
+/** The tables with the rows of a session, and the column that tells these apart. */
+const ROWS = [
+  ['subscription', 'key'],
+  ['delivery', 'row'],
+  ['received', 'packet_id'],
+] as const;
 const PUT_SESSION = 'INSERT OR REPLACE INTO session VALUES (?, ?, ?)';
 const PUT_SUBSCRIPTION = 'INSERT OR REPLACE INTO subscription VALUES (?, ?, ?, ?)';
 
@@ -48,6 +57,7 @@ export class MessageDisk implements RetainedDisk, Recoverable {
   readonly #db: Database.Database;
   readonly #group: WriteGroup;
   readonly #clock: LastingClock;
+  readonly #names: StoredNames;
   /** disk space reserved for a full disk */
   readonly reserve: Reserve;
   /** Called when writes start to fail. */
@@ -68,6 +78,7 @@ export class MessageDisk implements RetainedDisk, Recoverable {
     this.#db = openMessages(dataPath, this.reserve);
     this.#group = new WriteGroup(this.#db, { onFailed: (cause) => this.onFailed(cause), onLost: () => this.onLost() });
     this.#clock = clockOf(this.#db.prepare<[], ClockNote>('SELECT lasting, wall FROM clock').get() ?? null);
+    this.#names = new StoredNames(this.#db, (sql, ...values) => this.#run(sql, ...values));
   }
 
   /**
@@ -157,42 +168,96 @@ export class MessageDisk implements RetainedDisk, Recoverable {
   }
 
   putSession(state: SessionState): void {
+    this.#names.claim(state.namespace, state.clientId);
     const kept = { ...state, disconnectedAt: this.#clock.toLasting(state.disconnectedAt) };
     this.#run(PUT_SESSION, state.namespace, state.clientId, encodeState(kept));
   }
 
+  /** The session that begins comes in pieces, in several commits. A start before finishSession() does not find it. */
+  beginSession(namespace: string, clientId: string): void {
+    this.#names.begin(namespace, clientId);
+  }
+
+  /** All pieces of the session are written. */
+  finishSession(namespace: string, clientId: string): void {
+    this.#names.finish(namespace, clientId);
+  }
+
+  /** Deletes a session. Only some of its rows go at once, the others with cleanSome(); no session has them any more. */
   deleteSession(namespace: string, clientId: string): void {
-    for (const table of ['session', 'subscription', 'delivery', 'received'])
-      this.#run(`DELETE FROM ${table} WHERE namespace = ? AND client = ?`, namespace, clientId);
+    this.#run('DELETE FROM session WHERE namespace = ? AND client = ?', namespace, clientId);
+    this.#names.end(namespace, clientId, this.#deleteSome(namespace, this.#names.of(namespace, clientId)));
+  }
+
+  /** Deletes some rows of sessions that have ended. @returns true when more are left */
+  cleanSome(): boolean {
+    const leftover = this.#names.next();
+    if (leftover === undefined) return false;
+    if (this.#deleteSome(leftover.namespace, leftover.name)) this.#names.cleaned(leftover);
+    return this.hasLeftovers;
+  }
+
+  /** True when rows of ended sessions wait for cleanSome(). */
+  get hasLeftovers(): boolean {
+    return this.#names.next() !== undefined;
+  }
+
+  /** @returns true when no row is left under the name */
+  #deleteSome(namespace: string, name: string): boolean {
+    // Rows that wait for their deletion keep room that a full disk needs.
+    const most = this.#group.isFailing ? -1 : ROWS_AT_ONCE;
+    let room = most;
+    for (const [table, key] of ROWS) {
+      const some = `SELECT ${key} FROM ${table} WHERE namespace = ? AND client = ? LIMIT ?`;
+      const sql = `DELETE FROM ${table} WHERE namespace = ? AND client = ? AND ${key} IN (${some})`;
+      const count = this.#run(sql, namespace, name, namespace, name, room);
+      if (most === -1) continue;
+      room -= count;
+      // The number says nothing about a change that could not be made.
+      if (room <= 0 || this.#group.isFailing) return false;
+    }
+    return true;
   }
 
   putSubscription(namespace: string, clientId: string, subscription: WireSubscription): void {
-    this.#run(PUT_SUBSCRIPTION, namespace, clientId, subscriptionKey(subscription), encodeSubscription(subscription));
+    this.#run(
+      PUT_SUBSCRIPTION,
+      namespace,
+      this.#names.of(namespace, clientId),
+      subscriptionKey(subscription),
+      encodeSubscription(subscription),
+    );
   }
 
   /** @param key result of subscriptionKey() */
   deleteSubscription(namespace: string, clientId: string, key: string): void {
-    this.#run('DELETE FROM subscription WHERE namespace = ? AND client = ? AND key = ?', namespace, clientId, key);
+    this.#run(
+      'DELETE FROM subscription WHERE namespace = ? AND client = ? AND key = ?',
+      namespace,
+      this.#names.of(namespace, clientId),
+      key,
+    );
   }
 
   /** Stores a delivery. A repeated delivery, already stored, stays unchanged. */
   putDelivery(namespace: string, clientId: string, delivery: WireDelivery): void {
     const row = toDeliveryRow(delivery);
-    if (this.#insert(namespace, clientId, row)) return;
-    const known = this.#statement(`SELECT * FROM delivery ${ONE_DELIVERY}`).get(...nameOf(namespace, clientId, row)) as DeliveryRow;
+    const name = this.#names.of(namespace, clientId);
+    if (this.#insert(namespace, name, row)) return;
+    const known = this.#statement(`SELECT * FROM delivery ${ONE_DELIVERY}`).get(...nameOf(namespace, name, row)) as DeliveryRow;
     if (isSameMessage(known, row)) return;
     this.onConflict(namespace, clientId, delivery.message.topic);
     // No settlement names the new number: the message is delivered once more after a restart, but not lost.
     const { next } = this.#statement('SELECT coalesce(max(row), 0) + 1 AS next FROM delivery').get() as { next: number };
-    this.#insert(namespace, clientId, { ...row, source: NUMBERED_BY_DISK, serial: next });
+    this.#insert(namespace, name, { ...row, source: NUMBERED_BY_DISK, serial: next });
   }
 
   /** False when a delivery of this name exists. */
-  #insert(namespace: string, clientId: string, row: DeliveryRow): boolean {
+  #insert(namespace: string, name: string, row: DeliveryRow): boolean {
     const changes = this.#run(
       'INSERT INTO delivery VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
       namespace,
-      clientId,
+      name,
       row.source,
       row.serial,
       row.packet_id,
@@ -215,24 +280,29 @@ export class MessageDisk implements RetainedDisk, Recoverable {
   /** False when the delivery does not exist (yet). */
   setPacketId(namespace: string, clientId: string, name: DeliveryName, packetId: number, isReleased: boolean): boolean {
     const sql = `UPDATE delivery SET packet_id = ?, released = ? ${ONE_DELIVERY}`;
-    return this.#run(sql, packetId, Number(isReleased), ...nameOf(namespace, clientId, toNameRow(name))) > 0;
+    return this.#run(sql, packetId, Number(isReleased), ...this.#nameOf(namespace, clientId, name)) > 0;
   }
 
   /** False when the delivery does not exist (yet). */
   deleteDelivery(namespace: string, clientId: string, name: DeliveryName): boolean {
-    return this.#run(`DELETE FROM delivery ${ONE_DELIVERY}`, ...nameOf(namespace, clientId, toNameRow(name))) > 0;
+    return this.#run(`DELETE FROM delivery ${ONE_DELIVERY}`, ...this.#nameOf(namespace, clientId, name)) > 0;
   }
 
   putReceived(namespace: string, clientId: string, packetId: number): void {
-    this.#run('INSERT INTO received VALUES (?, ?, ?) ON CONFLICT DO NOTHING', namespace, clientId, packetId);
+    this.#run('INSERT INTO received VALUES (?, ?, ?) ON CONFLICT DO NOTHING', namespace, this.#names.of(namespace, clientId), packetId);
   }
 
   deleteReceived(namespace: string, clientId: string, packetId: number): void {
-    this.#run('DELETE FROM received WHERE namespace = ? AND client = ? AND packet_id = ?', namespace, clientId, packetId);
+    this.#run(
+      'DELETE FROM received WHERE namespace = ? AND client = ? AND packet_id = ?',
+      namespace,
+      this.#names.of(namespace, clientId),
+      packetId,
+    );
   }
 
   deleteAllReceived(namespace: string, clientId: string): void {
-    this.#run('DELETE FROM received WHERE namespace = ? AND client = ?', namespace, clientId);
+    this.#run('DELETE FROM received WHERE namespace = ? AND client = ?', namespace, this.#names.of(namespace, clientId));
   }
 
   putRetained(namespace: string, message: Message): void {
@@ -252,13 +322,24 @@ export class MessageDisk implements RetainedDisk, Recoverable {
       yield { namespace: row.namespace, message: fromRetainedRow(this.#inSteady(row)) };
   }
 
-  /** Names of all durable sessions. */
+  /** Names of all durable sessions. Call it before the first session begins: it deletes those that an earlier process has not finished. */
   sessions(): { namespace: string; client: string }[] {
-    return this.#db.prepare('SELECT namespace, client FROM session').all() as { namespace: string; client: string }[];
+    const all = this.#db.prepare<[], { namespace: string; client: string }>('SELECT namespace, client FROM session').all();
+    return all.filter(({ namespace, client }) => {
+      if (!this.#names.isLeftover(namespace, client)) return true;
+      this.deleteSession(namespace, client);
+      return false;
+    });
+  }
+
+  /** True between beginSession() and finishSession(). */
+  isUnfinished(namespace: string, clientId: string): boolean {
+    return this.#names.isUnfinished(namespace, clientId);
   }
 
   /** A session in its stored state, including the writes of the open transaction; null when unknown. */
   load(namespace: string, clientId: string): WireSession | null {
+    const name = this.#names.of(namespace, clientId);
     const row = this.#statement('SELECT state FROM session WHERE namespace = ? AND client = ?').get(namespace, clientId) as
       | { state: string }
       | undefined;
@@ -267,15 +348,20 @@ export class MessageDisk implements RetainedDisk, Recoverable {
     state.disconnectedAt = this.#clock.toSteady(state.disconnectedAt);
     const of = 'WHERE namespace = ? AND client = ?';
     const deliveries: WireDelivery[] = [];
-    const rows = this.#statement(`SELECT * FROM delivery ${of} ORDER BY packet_id = 0, row`).iterate(namespace, clientId);
+    const rows = this.#statement(`SELECT * FROM delivery ${of} ORDER BY packet_id = 0, row`).iterate(namespace, name);
     for (const row of rows as IterableIterator<DeliveryRow>) {
       // One session may have a million of them, and main waits for a start as long as it makes progress.
       if (deliveries.push(fromDeliveryRow(this.#inSteady(row))) % ROWS_PER_BEAT === 0) beat();
     }
-    const received = this.#statement(`SELECT packet_id FROM received ${of}`).all(namespace, clientId) as { packet_id: number }[];
-    const kept = this.#statement(`SELECT subscription FROM subscription ${of}`).all(namespace, clientId) as { subscription: string }[];
+    const received = this.#statement(`SELECT packet_id FROM received ${of}`).all(namespace, name) as { packet_id: number }[];
+    const kept = this.#statement(`SELECT subscription FROM subscription ${of}`).all(namespace, name) as { subscription: string }[];
     const subscriptions = kept.map((entry) => decodeSubscription(entry.subscription));
     return { ...state, subscriptions, deliveries, received: received.map((entry) => entry.packet_id) };
+  }
+
+  /** Values for ONE_DELIVERY. */
+  #nameOf(namespace: string, clientId: string, delivery: DeliveryName): unknown[] {
+    return nameOf(namespace, this.#names.of(namespace, clientId), toNameRow(delivery));
   }
 
   /** Converts the moment in a row that was just read to steady milliseconds. */
@@ -299,9 +385,9 @@ function toNameRow({ source, serial, group }: DeliveryName): NameRow {
   return { source, serial, share_filter: group?.filter ?? null, share_name: group?.name ?? null };
 }
 
-/** Values for ONE_DELIVERY. */
-function nameOf(namespace: string, clientId: string, row: NameRow): unknown[] {
-  return [namespace, clientId, row.source, row.serial, row.share_filter ?? '', row.share_name ?? ''];
+/** Values for ONE_DELIVERY. @param client value of the column */
+function nameOf(namespace: string, client: string, row: NameRow): unknown[] {
+  return [namespace, client, row.source, row.serial, row.share_filter ?? '', row.share_name ?? ''];
 }
 
 function isSameMessage(known: DeliveryRow, row: DeliveryRow): boolean {

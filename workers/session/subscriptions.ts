@@ -1,32 +1,20 @@
 /** Subscribes and unsubscribes sessions: the filter tree of this worker, the interest that peers know, and the barrier before SUBACK. */
 
-import { Fifo } from '../../src/kernel/fifo.ts';
-import { Pace } from '../../src/kernel/turns/pace.ts';
 import type { InterestNews, MoveNews, ShareItem } from '../mesh/controls.ts';
 import { type Mesh, noNews } from '../mesh/mesh.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import type { Subscription } from '../routing/subscriber.ts';
 import type { SourceGate } from './outlet.ts';
+import { Removal } from './removal.ts';
 import { type Session, subscriptionKey } from './session.ts';
 
 /** Gate of a session that has ended or moved, while some of its filters are still in the tree. */
 const CLOSED_GATE: SourceGate = { accepts: () => false };
-/** Filters of one session that are removed together. */
-const FILTERS_AT_ONCE = 50;
-/** Milliseconds per loop iteration for the deferred removal of filters. */
-const SLICE_MS = 5;
-/** Share of the deferred filters that every iteration removes, whatever time it takes: otherwise the backlog could grow without end. */
-const SLICE_PART = 1 / 8;
-/** Filters whose removal may be deferred. Above the limit a session's filters are removed at once. */
-const LEAVING_MAX = 100_000;
-
 export class Subscriptions {
   readonly #mesh: Mesh;
   /** filters whose announcement is under way */
   readonly #pending = new Map<Namespace, Map<string, Promise<void>>>();
-  /** sessions that have ended or moved, with filters left here */
-  readonly #leaving = new Fifo<Session>();
-  #leavingFilters = 0;
+  readonly #removal = new Removal();
 
   constructor(mesh: Mesh) {
     this.#mesh = mesh;
@@ -117,37 +105,30 @@ export class Subscriptions {
   removeAll(session: Session): void {
     if (session.gate === CLOSED_GATE) return;
     session.gate = CLOSED_GATE;
-    const isLarge = session.subscriptions.size > FILTERS_AT_ONCE && this.#leavingFilters < LEAVING_MAX;
+    const isAtOnce = this.#removal.isAtOnce(session.subscriptions.size);
     const news = noNews(session.namespace.name);
     for (const [key, subscription] of session.subscriptions) {
       // Groups come first: a group would continue to choose the member that has left.
-      if (!isLarge || subscription.group !== null) this.#remove(session, key, subscription, news);
+      if (isAtOnce || subscription.group !== null) this.#remove(session, key, subscription, news);
     }
     this.#mesh.tell(news);
-    if (session.subscriptions.size === 0) return;
-    this.#leavingFilters += session.subscriptions.size;
-    this.#leaving.push(session);
-    if (this.#leaving.length === 1) setImmediate(this.#removeSlice);
+    this.#removal.add({
+      get left() {
+        return session.subscriptions.size;
+      },
+      remove: (count) => this.#removeSome(session, count),
+    });
   }
 
-  /** Removes filters while there is time, those of the first session that left first. */
-  readonly #removeSlice = (): void => {
-    const pace = new Pace(SLICE_MS);
-    const mayWait = this.#leavingFilters * (1 - SLICE_PART);
-    for (let session = this.#leaving.peek(); session !== undefined; session = this.#leaving.peek()) {
-      const news = noNews(session.namespace.name);
-      let count = 0;
-      for (const [key, subscription] of session.subscriptions) {
-        this.#remove(session, key, subscription, news);
-        if (++count === FILTERS_AT_ONCE) break;
-      }
-      this.#leavingFilters -= count;
-      this.#mesh.tell(news);
-      if (session.subscriptions.size === 0) this.#leaving.shift();
-      if (pace.isOver && this.#leavingFilters <= mayWait) break;
+  #removeSome(session: Session, count: number): void {
+    const news = noNews(session.namespace.name);
+    let left = count;
+    for (const [key, subscription] of session.subscriptions) {
+      if (left-- === 0) break;
+      this.#remove(session, key, subscription, news);
     }
-    if (this.#leaving.length > 0) setImmediate(this.#removeSlice);
-  };
+    this.#mesh.tell(news);
+  }
 
   /** Announces that the session's client came or left: shared groups prefer online members. */
   presenceChanged(session: Session): void {

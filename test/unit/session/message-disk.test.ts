@@ -4,7 +4,7 @@ import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { steadyNow } from '../../../src/kernel/clock.ts';
 import { createHeartbeat, readHeartbeat, startHeartbeat } from '../../../src/thread/heartbeat.ts';
 import { START_MAX } from '../../../src/thread/message-numbers.ts';
@@ -265,4 +265,157 @@ test('a file of version 4 keeps its messages; none of them is taken for one of n
   disk.putDelivery('default', 'c', delivery('new', serial));
   expect([texts(disk), conflicts]).toEqual([['old', 'new'], 0]);
   disk.close();
+});
+
+/** A session with more rows than one step deletes: subscriptions, messages, received identifiers. */
+function putLarge(disk: MessageDisk, name = 'old'): void {
+  disk.putSession(STATE);
+  for (let n = 0; n < 600; n++) disk.putSubscription('default', 'c', subscription(`${name}/${n}`));
+  for (let n = 0; n < 600; n++) disk.putDelivery('default', 'c', waiting(n + 1));
+  for (let n = 0; n < 600; n++) disk.putReceived('default', 'c', n + 1);
+}
+
+function waiting(serial: number): WireDelivery {
+  const message = toWireMessage(new Message('t', Buffer.from(`${serial}`), 1, false, EMPTY, 0, ''));
+  return {
+    message: { ...message, source: 1, serial },
+    qos: 1,
+    retain: false,
+    identifiers: [],
+    packetId: 0,
+    isReleased: false,
+    group: null,
+  };
+}
+
+/** Rows of all tables that belong to some session. */
+function rows(): number {
+  const file = new Database(join(folder, 'messages.db'));
+  const count = ['session', 'subscription', 'delivery', 'received', 'stored_as', 'leftover']
+    .map((table) => (file.prepare(`SELECT count(*) AS count FROM ${table}`).get() as { count: number }).count)
+    .reduce((sum, each) => sum + each, 0);
+  file.close();
+  return count;
+}
+
+/** @returns the steps that it took */
+function clean(disk: MessageDisk): number {
+  let steps = 0;
+  for (; disk.hasLeftovers; steps++) disk.cleanSome();
+  return steps;
+}
+
+describe('a session with many rows that ends', () => {
+  test('is gone at once, its rows go in steps, and after kill -9 in between the next process goes on with them', () => {
+    const disk = new MessageDisk(folder);
+    putLarge(disk);
+    disk.commit();
+    disk.deleteSession('default', 'c');
+    disk.cleanSome();
+    disk.close();
+    expect(rows()).toBeGreaterThan(600);
+    const again = new MessageDisk(folder);
+    expect(again.sessions()).toEqual([]);
+    expect(clean(again)).toBeGreaterThan(3);
+    again.close();
+    expect(rows()).toBe(0);
+  });
+
+  test.each(['in this process', 'after kill -9'])('leaves nothing to one of the same name that begins before they are gone: %s', (when) => {
+    let disk = new MessageDisk(folder);
+    putLarge(disk);
+    disk.deleteSession('default', 'c');
+    // It ends before the rows of the first one are gone, too, and a third one begins.
+    putLarge(disk, 'second');
+    disk.deleteSession('default', 'c');
+    disk.putSession({ ...STATE, nextPacketId: 9 });
+    disk.putSubscription('default', 'c', subscription('old/1'));
+    disk.putSubscription('default', 'c', subscription('third'));
+    disk.putDelivery('default', 'c', waiting(2));
+    disk.putReceived('default', 'c', 3);
+    const isKilled = when !== 'in this process';
+    for (const step of ['before', 'in the middle', 'after']) {
+      if (step === 'in the middle') for (let n = 0; n < 3; n++) disk.cleanSome();
+      if (step === 'after') clean(disk);
+      if (isKilled) {
+        disk.close();
+        disk = new MessageDisk(folder);
+        expect(disk.sessions()).toEqual([{ namespace: 'default', client: 'c' }]);
+      }
+      const loaded = disk.load('default', 'c')!;
+      expect(loaded.subscriptions.map(({ filter }) => filter)).toEqual(['old/1', 'third']);
+      expect(loaded.deliveries.map(({ message }) => message.serial)).toEqual([2]);
+      expect(loaded).toMatchObject({ received: [3], nextPacketId: 9 });
+    }
+    // Its own rows still are found one by one.
+    expect(disk.setPacketId('default', 'c', { source: 1, serial: 2, group: null }, 5, false)).toBe(true);
+    expect(disk.deleteDelivery('default', 'c', { source: 1, serial: 2, group: null })).toBe(true);
+    disk.deleteReceived('default', 'c', 3);
+    disk.deleteSubscription('default', 'c', 'third');
+    expect(disk.load('default', 'c')).toMatchObject({ deliveries: [], received: [], subscriptions: [{ filter: 'old/1' }] });
+    disk.deleteSession('default', 'c');
+    clean(disk);
+    disk.close();
+    expect(rows()).toBe(0);
+  });
+
+  test('goes as a whole while the disk is full, which needs the room', () => {
+    const disk = new MessageDisk(folder);
+    putLarge(disk);
+    disk.deleteSession('default', 'c');
+    putLarge(disk, 'second');
+    disk.commit();
+    disk.suspend();
+    disk.deleteSession('default', 'c');
+    disk.cleanSome();
+    expect(disk.hasLeftovers).toBe(false);
+    expect(disk.retry()).toBeNull();
+    disk.resume();
+    disk.close();
+    expect(rows()).toBe(0);
+  });
+});
+
+describe('a session that is written in pieces', () => {
+  test('is found once it is whole', () => {
+    const disk = new MessageDisk(folder);
+    disk.beginSession('default', 'c');
+    putLarge(disk);
+    expect(disk.isUnfinished('default', 'c')).toBe(true);
+    disk.finishSession('default', 'c');
+    expect(disk.isUnfinished('default', 'c')).toBe(false);
+    disk.close();
+    const again = new MessageDisk(folder);
+    expect(again.sessions()).toHaveLength(1);
+    expect(again.load('default', 'c')!.subscriptions).toHaveLength(600);
+    expect(again.hasLeftovers).toBe(false);
+    again.close();
+  });
+
+  test('is not found after kill -9 before that, and leaves nothing to the next one', () => {
+    const disk = new MessageDisk(folder);
+    disk.beginSession('default', 'c');
+    putLarge(disk);
+    disk.close();
+    const again = new MessageDisk(folder);
+    expect(again.sessions()).toEqual([]);
+    again.putSession(STATE);
+    again.putSubscription('default', 'c', subscription('new'));
+    clean(again);
+    expect(again.load('default', 'c')!.subscriptions.map(({ filter }) => filter)).toEqual(['new']);
+    again.close();
+  });
+
+  test('may end before that', () => {
+    const disk = new MessageDisk(folder);
+    disk.beginSession('default', 'c');
+    putLarge(disk);
+    disk.deleteSession('default', 'c');
+    disk.beginSession('default', 'c');
+    disk.putSession(STATE);
+    disk.deleteSession('default', 'c');
+    clean(disk);
+    disk.close();
+    expect(rows()).toBe(0);
+  });
 });

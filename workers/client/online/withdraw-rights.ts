@@ -1,20 +1,30 @@
-/** Takes from a client what the rules of its endpoint no longer allow. */
+/** Takes from the session of a client what the rules of its endpoint no longer allow. */
 
+import { Pace } from '../../../src/kernel/turns/pace.ts';
+import { atPace } from '../../../src/kernel/turns/steps.ts';
 import { SLOT } from '../../../src/metrics/counters.ts';
-import { withdraw, withdrawnFields } from '../../session/rights/withdrawal.ts';
+import { type Withdrawn, withdrawing, withdrawnFields } from '../../session/rights/withdrawal.ts';
 import type { Session } from '../../session/session.ts';
 import type { Client } from '../client.ts';
 
-/** Withdraws subscriptions and messages that the endpoint's rules no longer allow; counts and logs them. @param session its own, or the one that it is about to get */
-export function withdrawRights(client: Client, session: Session): void {
+/**
+ * Withdraws subscriptions and messages; counts and logs them. Few filters are done at once. Many take several slices of the pace; the rest
+ * stays when the session leaves this client in between, because whoever gets the session then does the same.
+ * @param session its own, or the one that it is about to get
+ */
+export async function withdrawRights(client: Client, session: Session, pace = new Pace()): Promise<void> {
   const { context, endpoint, clientId, username } = client;
-  const withdrawn = withdraw(session, client.decisions, context.table.subscriptions, context.router);
-  if (withdrawn === null) return;
+  const { outlet } = session;
+  const withdrawn: Withdrawn = { filters: [], messages: 0 };
+  const steps = withdrawing(session, client.decisions, context.table.subscriptions, context.router, withdrawn, (count) => {
+    endpoint.count('subscriptionsWithdrawn', count);
+    // The subscriptions of a session that is about to be attached are counted later.
+    if (client.session === session) endpoint.slots[SLOT.subscriptionsCurrent]! -= count;
+  });
+  await atPace(steps, pace, () => !session.isEnded && session.gate === null && session.outlet === outlet);
   const { filters, messages } = withdrawn;
-  endpoint.count('subscriptionsWithdrawn', filters.length);
+  if (filters.length === 0 && messages === 0) return;
   endpoint.count('droppedAcl', messages);
-  // The subscriptions of a session that is about to be attached are counted later.
-  if (client.session === session) endpoint.slots[SLOT.subscriptionsCurrent]! -= filters.length;
   const { port } = endpoint.config.endpoint;
   context.logger.warn(`Endpoint ${port}: access rules withdrew subscriptions`, withdrawnFields(clientId, username, withdrawn));
 }

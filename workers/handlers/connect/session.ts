@@ -6,11 +6,13 @@ import type { Client } from '../../client/client.ts';
 import { leaveSession } from '../../client/online/leave-session.ts';
 import { withdrawRights } from '../../client/online/withdraw-rights.ts';
 import { HOLD } from '../../client/packet-reader.ts';
-import { toWireHead, toWireSession } from '../../session/move/wire-session.ts';
 import type { Session } from '../../session/session.ts';
 import { resumeRetained } from '../retained.ts';
 import { type Connect, connackOf } from './connack.ts';
 import { Opening } from './opening.ts';
+
+/** Subscriptions of a returning session whose rights are checked at once. */
+const CHECKED_AT_ONCE = 250;
 
 /** False when the session must be stored and the store cannot be written. */
 export function canBeStored(client: Client, packet: ConnectPacket): boolean {
@@ -31,8 +33,30 @@ export function refuseUnstored(client: Client): void {
  * @param isPresent whether it is the session of an earlier connection
  */
 export function openSession(client: Client, connect: Connect, session: Session, isPresent: boolean): void {
+  const { login, username } = client.identity;
+  session.holder = { user: login, username, address: client.connection.address };
+  if (!isPresent || client.isClosed) {
+    enter(client, connect, session, isPresent);
+    return;
+  }
+  // On this endpoint, from this address and at this time other rules may apply than when the session subscribed.
+  if (session.subscriptions.size <= CHECKED_AT_ONCE) {
+    void withdrawRights(client, session);
+    enter(client, connect, session, isPresent);
+    return;
+  }
+  const opening = new Opening(client, session);
+  withdrawRights(client, session)
+    .then(() => {
+      if (!opening.isOver) enter(client, connect, session, isPresent);
+    })
+    .catch((error: unknown) => client.fail(error));
+}
+
+/** The session has no rights that the client has not. */
+function enter(client: Client, connect: Connect, session: Session, isPresent: boolean): void {
   const wasDurable = isPresent && session.isDurable;
-  takeTerms(client, connect.packet, session, isPresent);
+  takeTerms(client, connect.packet, session);
   const kept = keep(client, session, isPresent, wasDurable);
   // The client left while its identifier was claimed: the session is left as after a short connection.
   if (client.isClosed) leaveSession(client.context, session);
@@ -40,13 +64,9 @@ export function openSession(client: Client, connect: Connect, session: Session, 
   else welcomeWhenKept(client, connect, session, isPresent, kept);
 }
 
-/** Gives the session what the new connection decides: owner, endpoint, expiry, limits and will. */
-function takeTerms(client: Client, packet: ConnectPacket, session: Session, isPresent: boolean): void {
+/** Gives the session what the new connection decides: endpoint, expiry, limits and will. */
+function takeTerms(client: Client, packet: ConnectPacket, session: Session): void {
   const { endpoint } = client.endpoint.config;
-  const { login, username } = client.identity;
-  session.holder = { user: login, username, address: client.connection.address };
-  // On this endpoint, from this address and at this time other rules may apply than when the session subscribed.
-  if (isPresent && !client.isClosed) withdrawRights(client, session);
   session.endpoint = endpoint.id;
   session.expirySeconds = packet.sessionExpiryInterval;
   session.maxQueued = endpoint.maxQueuedMessages;
@@ -59,8 +79,7 @@ function takeTerms(client: Client, packet: ConnectPacket, session: Session, isPr
 function keep(client: Client, session: Session, isPresent: boolean, wasDurable: boolean): Promise<void> | null {
   const { barrier, store, table } = client.context;
   if (session.isDurable && !client.isClosed) {
-    const wire = wasDurable ? toWireHead(session) : toWireSession(session);
-    let kept = barrier.request(session, { op: wasDurable ? 'resume' : 'begin', session: { ...wire, disconnectedAt: 0 } });
+    let kept = wasDurable ? barrier.resume(session) : barrier.begin(session);
     // From now on publishers of all workers must wait until a shared message of the session is on disk.
     if (isPresent && !wasDurable) kept = Promise.all([kept, table.subscriptions.becameDurable(session)]).then(() => undefined);
     // While the store cannot be written, only sessions that are already on disk come here.

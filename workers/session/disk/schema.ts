@@ -42,6 +42,12 @@ INSERT INTO start VALUES (1, 0);
 /** The endpoint that received a retained message, whose quota the message uses. Unknown for older messages. */
 const RETAINED_ENDPOINT = `ALTER TABLE retained ADD COLUMN endpoint TEXT NOT NULL DEFAULT '';`;
 
+/** Sessions with many rows end, and begin, in several commits: see stored-names.ts. */
+const SCHEMA_7 = `
+CREATE TABLE stored_as (namespace TEXT NOT NULL, client TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (namespace, client)) WITHOUT ROWID;
+CREATE TABLE leftover (namespace TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (namespace, name)) WITHOUT ROWID;
+`;
+
 /** Steps are only appended, never changed. */
 const STEPS: readonly ((db: Database.Database) => void)[] = [
   (db) => db.exec(SCHEMA_1),
@@ -56,6 +62,7 @@ const STEPS: readonly ((db: Database.Database) => void)[] = [
     db.exec(SCHEMA_5);
   },
   (db) => db.exec(RETAINED_ENDPOINT),
+  (db) => db.exec(SCHEMA_7),
 ];
 
 /** The newest schema that this version knows. */
