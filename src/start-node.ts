@@ -1,7 +1,7 @@
 /** A whole node in this process: opens store, bus, control plane and admin API in this order, and closes bus and store last. */
 
 import { OPERATIONS } from './admin/bus/operations.ts';
-import { type AdminServer, startAdmin, tryAdmin } from './admin/server.ts';
+import { type AdminPort, type AdminServer, openAdmin, tryAdmin } from './admin/server.ts';
 import type { Bus, Serving } from './bus/bus.ts';
 import { subjectsOf } from './bus/subjects.ts';
 import type { Control } from './control/contract/control.ts';
@@ -42,6 +42,8 @@ export interface RunningNode {
 
 /** Part of the shutdown time that is kept for closing the store and the log. */
 const CLOSE_RESERVE_MS = 1_000;
+/** A start that takes longer opens the admin API's port, so that probes and people learn that the node is starting. */
+const QUIET_START_MS = 5_000;
 /** Time for requests over NATS to finish during a shutdown, the same as for requests over HTTP. */
 const ANSWER_RESERVE_MS = 3_000;
 
@@ -77,10 +79,12 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const threadsMs = Math.max(CLOSE_RESERVE_MS, settings.shutdownTimeout - CLOSE_RESERVE_MS);
   try {
     const isStoreShared = bus !== null || !['LOCAL', 'MEMORY'].includes(settings.store.storeType);
+    const early = openLater(options);
+    undo.unshift(() => early.close());
     const running = await startControl({ settings, version, store, bus, sealer, isStoreShared, workerUrls, logger, linesLost });
     const { control, stop: stopControl } = running;
     undo.unshift(() => stopControl(threadsMs));
-    const admin = await startAdmin({ settings, control, logger, staticRoot: adminStatic });
+    const admin = (await early.open()).serve({ settings, control, logger, staticRoot: adminStatic });
     running.announceAdmin(admin.port);
     if (isOnDisk) markDataFiles(dataPath);
     const automation = bus === null ? null : serveOperations(bus, admin, options);
@@ -105,6 +109,33 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     for (const step of undo) await step();
     throw error;
   }
+}
+
+/** Opens the admin API's port after QUIET_START_MS, or when the node is up. */
+function openLater(place: NodeOptions): { open(): Promise<AdminPort>; close(): Promise<void> } {
+  let port: Promise<AdminPort> | null = null;
+  const open = () => {
+    clearTimeout(timer);
+    port ??= openAdmin(place);
+    return port;
+  };
+  const timer = setTimeout(() => {
+    // The start itself reports the failure.
+    open().then(
+      () => place.logger.info('The start takes long: until it ends, the admin API answers 503 starting'),
+      () => {},
+    );
+  }, QUIET_START_MS);
+  return {
+    open,
+    async close() {
+      clearTimeout(timer);
+      await port?.then(
+        (opened) => opened.close(),
+        () => {},
+      );
+    },
+  };
 }
 
 /** Serves the operations on endpoints over NATS. It connects the admin API's routes with the bus, which do not know each other. */

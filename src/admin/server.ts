@@ -38,6 +38,8 @@ const BACKLOG = 4096;
 /** Time for requests under way to end when the server closes. */
 const CLOSE_TIMEOUT_MS = 3000;
 const CLOSE_POLL_MS = 20;
+/** Told to who comes while the node starts. */
+const RETRY_SECONDS = 1;
 
 export interface AdminServer {
   /** the bound port, also when the settings say 0 */
@@ -62,7 +64,7 @@ async function openTls({ settings: { http }, logger }: TlsPlace): Promise<Server
 
 /**
  * Tests the admin API's address and certificate before any other part of the node starts: a failed start leaves no trace.
- * @throws FluxError as startAdmin()
+ * @throws FluxError as openAdmin()
  */
 export async function tryAdmin(place: TlsPlace): Promise<void> {
   const { host, port } = place.settings.http;
@@ -72,13 +74,20 @@ export async function tryAdmin(place: TlsPlace): Promise<void> {
   await new Promise((resolve) => server.close(resolve));
 }
 
+/** The admin API's port before the node is up: every request gets 503 `starting`. */
+export interface AdminPort {
+  /** From now on the requests reach the application. Once. */
+  serve(options: AppOptions): AdminServer;
+  /** As AdminServer.close(). */
+  close(): Promise<void>;
+}
+
 /**
- * Starts the admin API; resolves when it listens.
+ * Opens the admin API's port; resolves when it listens.
  * @throws FluxError `invalid` (login settings), `port-in-use`, `unprocessable` (address not local, no permission, certificate)
  */
-export async function startAdmin(options: AppOptions): Promise<AdminServer> {
-  const { http } = options.settings;
-  const app = createApp(options);
+export async function openAdmin(place: TlsPlace): Promise<AdminPort> {
+  const { http } = place.settings;
   const timeouts = {
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -86,28 +95,51 @@ export async function startAdmin(options: AppOptions): Promise<AdminServer> {
     // Probes may come without a Host header; the guard refuses all other requests without one.
     requireHostHeader: false,
   };
-  const tls = await openTls(options);
-  const listener = listenerOf(app);
-  const server = openServer({ ...timeouts, keepAliveTimeout: KEEP_ALIVE_MS }, tls, listener);
+  const tls = await openTls(place);
+  let listener: RequestListener = refuseEarly;
+  const server = openServer({ ...timeouts, keepAliveTimeout: KEEP_ALIVE_MS }, tls, (incoming, outgoing) => listener(incoming, outgoing));
   new Sockets(SOCKETS).watch(server);
   server.setTimeout(SILENCE_MS);
   server.on('clientError', answerBroken);
   server.on('checkExpectation', refuseExpectation);
   await listen(server, http.host, http.port);
   if (server instanceof TlsServer) tls?.follow((changed) => server.setSecureContext(changed));
-  server.on('error', (error) => options.logger.error('Admin API server failed', { error: error.message }));
+  server.on('error', (error) => place.logger.error('Admin API server failed', { error: error.message }));
   let closing: Promise<void> | null = null;
-  const desk = new BusDesk(app);
+  const close = () => {
+    tls?.close();
+    closing ??= closeGracefully(server);
+    return closing;
+  };
   return {
-    port: (server.address() as AddressInfo).port,
-    answer: (request) => desk.answer(request),
-    reload: async () => (await tls?.lookNow()) ?? [],
-    close: () => {
-      tls?.close();
-      closing ??= closeGracefully(server);
-      return closing;
+    close,
+    serve(options) {
+      const app = createApp(options);
+      const desk = new BusDesk(app);
+      listener = listenerOf(app);
+      return {
+        port: (server.address() as AddressInfo).port,
+        answer: (request) => desk.answer(request),
+        reload: async () => (await tls?.lookNow()) ?? [],
+        close,
+      };
     },
   };
+}
+
+/** Starts the admin API of a node that is up. @throws FluxError as openAdmin() */
+export async function startAdmin(options: AppOptions): Promise<AdminServer> {
+  return (await openAdmin(options)).serve(options);
+}
+
+/** Answers every request while the node starts. It reads nothing of the request: nobody is logged in yet. */
+function refuseEarly(request: IncomingMessage, answer: ServerResponse): void {
+  request.resume();
+  const message = 'The node is starting: not every endpoint was tried yet';
+  const data = { status: 'starting', reasons: [message] };
+  const body = `${JSON.stringify({ code: 503, message, data, error: { kind: 'unavailable', issues: [] } })}\n`;
+  const length = Buffer.byteLength(body);
+  answer.writeHead(503, { 'content-type': JSON_TYPE, 'content-length': length, 'retry-after': String(RETRY_SECONDS) }).end(body);
 }
 
 /**

@@ -129,8 +129,10 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
       'broker ready',
       async () => {
         if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`);
-        // 503: the broker has started, but no endpoint could listen. The API answers after each endpoint was tried.
-        return [200, 503].includes((await fetch(`${admin}/health`, { signal: AbortSignal.timeout(2000) })).status);
+        const health = await fetch(`${admin}/health`, { signal: AbortSignal.timeout(2000) });
+        const { data } = (await health.json()) as { data: { status?: string } | null };
+        // 503 without `starting`: each endpoint was tried, and none could listen.
+        return [200, 503].includes(health.status) && data?.status !== 'starting';
       },
       options.readyMs ?? READY_MS,
       30,

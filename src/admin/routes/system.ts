@@ -86,10 +86,11 @@ export const systemRoutes = ({ reads }: Pick<Control, 'reads'>): Route[] => [
       access: 'public',
       anyHost: true,
       tag: TAG,
-      summary: 'For probes, without a login: 200 while clients are served (ok, degraded), 503 when no enabled endpoint listens',
+      summary:
+        'For probes, without a login: 200 while clients are served (ok, degraded), 503 when no enabled endpoint listens, and during a long start (starting, with Retry-After)',
       statuses: [503],
       query: z.object({}),
-      answer: { data: z.object({ status: statusSchema, reasons: z.array(z.string()) }) },
+      answer: { data: z.object({ status: z.enum([...statusSchema.options, 'starting']), reasons: z.array(z.string()) }) },
     },
     () => {
       const health = reads.health();

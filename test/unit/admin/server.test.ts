@@ -3,9 +3,10 @@
 import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
-import { type AdminServer, startAdmin } from '../../../src/admin/server.ts';
+import { type AdminServer, openAdmin, startAdmin } from '../../../src/admin/server.ts';
 import { silentLogger } from '../../../src/kernel/logger.ts';
 import type { Settings } from '../../../src/settings/settings.ts';
+import { until } from '../../kit/until.ts';
 import { type AllRequests, settingsWith, standInControl } from './stand-in.ts';
 
 const open: { close(): unknown }[] = [];
@@ -134,5 +135,50 @@ describe('close', () => {
     const started = performance.now();
     await closed;
     expect(performance.now() - started).toBeLessThan(1000);
+  });
+});
+
+describe('before the node is up', () => {
+  test('every request gets 503 starting, and the same connection is served afterwards', async () => {
+    const { control } = standInControl({});
+    const options = { settings: settingsWith({}), control, logger: silentLogger, staticRoot: new URL('file:///nonexistent/') };
+    const { port: place } = await start();
+    await open.pop()!.close();
+    const door = await openAdmin({ ...options, settings: settingsWith({ port: place }) });
+    open.push(door);
+    const ask = (method: string, path: string, body?: string) =>
+      fetch(`http://127.0.0.1:${place}${path}`, { method, ...(body === undefined ? {} : { body }) });
+    for (const [method, path, body] of [
+      ['GET', '/health'],
+      ['GET', '/public/metrics'],
+      ['GET', '/api/endpoints/list'],
+      ['POST', '/api/endpoints/add', 'x'.repeat(200_000)],
+      ['GET', '/nothing'],
+    ] as const) {
+      const answer = await ask(method, path, body);
+      expect(answer.status).toBe(503);
+      expect(answer.headers.get('retry-after')).toBe('1');
+      const text = await answer.text();
+      expect(text.endsWith('\n')).toBe(true);
+      expect(JSON.parse(text)).toMatchObject({ code: 503, data: { status: 'starting' }, error: { kind: 'unavailable', issues: [] } });
+    }
+    const head = await ask('HEAD', '/health');
+    expect([head.status, await head.text()]).toEqual([503, '']);
+    // HAProxy's plain check: no Host, HTTP/1.0.
+    expect(await raw(place, 'OPTIONS /health HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1.1 503 /);
+    const socket = connect(place, '127.0.0.1');
+    let heard = '';
+    socket.on('data', (data) => {
+      heard += data.toString();
+    });
+    socket.write('GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await until('the first answer', () => heard.includes('starting'));
+    const server = door.serve(options);
+    expect(server.port).toBe(place);
+    heard = '';
+    socket.write('GET /api/endpoints/list HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await until('the second answer', () => heard.startsWith('HTTP/1.1 200'));
+    socket.destroy();
+    expect((await ask('GET', '/api/endpoints/list')).status).toBe(200);
   });
 });
