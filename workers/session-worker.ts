@@ -290,17 +290,16 @@ function onControl(peer: PeerLink, control: Control): void {
 
 /** Withdraws subscriptions and messages of an offline session that its endpoint's rules no longer allow; many take several slices. */
 async function obeyRules(session: Session, pace = new Pace()): Promise<void> {
+  const { endpoint, clientId, holder } = session;
   const own = rules.of(session);
   if (own === null) return;
-  const { endpoint, clientId, holder } = session;
   const withdrawn: Withdrawn = { filters: [], messages: 0 };
   const steps = withdrawing(session, own, table.subscriptions, router, withdrawn, (count) => counts.withdrawn(endpoint, count));
   await atPace(steps, pace, () => isSettledHere(session));
-  const { filters, messages } = withdrawn;
-  if (messages > 0) counts.dropped(endpoint, 'acl_denied', messages);
-  if (filters.length === 0 && messages === 0) return;
-  const fields = withdrawnFields(clientId, holder?.username ?? null, withdrawn);
-  link.logger.warn('Access rules withdrew subscriptions of an offline session', { endpoint, ...fields });
+  if (withdrawn.filters.length + withdrawn.messages === 0) return;
+  counts.dropped(endpoint, 'acl_denied', withdrawn.messages);
+  const fields = { endpoint, ...withdrawnFields(clientId, holder?.username ?? null, withdrawn) };
+  link.logger.warn('Access rules withdrew subscriptions of an offline session', fields);
 }
 
 async function obeyNewRules(endpoint: string): Promise<void> {

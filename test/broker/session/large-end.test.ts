@@ -8,7 +8,7 @@ import { Passes } from '../../kit/passes.ts';
 import { destroyAll, RawClient } from '../../kit/raw-client.ts';
 import { uid, until } from '../../kit/until.ts';
 
-const FILTERS = 40_000;
+const FILTERS = 30_000;
 const PER_PACKET = 1_000;
 /** CPU time of one pass of an event loop, milliseconds; in one go the end takes longer, and the beginning several times that. */
 const PASS_MS = 100;
@@ -55,10 +55,6 @@ async function restart(): Promise<void> {
   broker = await startBroker(passes.measured({ dir: broker.dir }));
 }
 
-function longest(since: number): number {
-  return Math.max(0, ...Object.values(passes.longest(since)));
-}
-
 test('a clean start of its client ends it; kill -9 follows at once', async () => {
   const prefix = uid('end/');
   const clientId = uid('c');
@@ -74,7 +70,7 @@ test('a clean start of its client ends it; kill -9 follows at once', async () =>
   await second.cut();
   await publisher.publish(`${prefix}/1`, 'later', { qos: 1 });
   await publisher.publish(`${prefix}/8`, 'nobody', { qos: 1 });
-  expect(longest(since)).toBeLessThan(PASS_MS);
+  expect(Math.max(0, ...Object.values(passes.longest(since))), JSON.stringify([...passes.long(since)])).toBeLessThan(PASS_MS);
   await restart();
   const back = await resumed('tcp', broker.ports[0]!, clientId);
   const got = new Set((await back.publishes(3)).map(({ payload }) => payload.toString()));
@@ -97,7 +93,7 @@ test('a session in memory becomes durable at another endpoint, whole or not at a
   const second = await resumed('tcp', broker.ports[0]!, clientId);
   second.destroy();
   for (const name of ['1', `${FILTERS - 1}`]) await publisher.publish(`${prefix}/${name}`, name, { qos: 1 });
-  expect(longest(since)).toBeLessThan(PASS_MS);
+  expect(Math.max(0, ...Object.values(passes.longest(since))), JSON.stringify([...passes.long(since)])).toBeLessThan(PASS_MS);
   await restart();
   const back = await resumed('ws', broker.ports[2]!, clientId);
   const got = new Set((await back.publishes(3)).map(({ payload }) => payload.toString()));
