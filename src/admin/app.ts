@@ -73,7 +73,7 @@ const GRACE_MS = 5000;
 export type AdminApp = Hono<Env>;
 
 /** All routes of the API. */
-function createRoutes(options: AppOptions, desk: LoginDesk): Route[] {
+export function createRoutes(options: AppOptions, desk: LoginDesk): Route[] {
   const { control } = options;
   const routes: Route[] = [
     ...changeRoutes(control),

@@ -1,6 +1,7 @@
 /** The JSON form of an endpoint in answers: every key (docs/endpoints.md), no password. */
 
 import type { Endpoint } from './endpoint.ts';
+import type { PublicEndpoint } from './keys/form-schemas.ts';
 import { withoutForeign } from './secrets/foreign.ts';
 import { maskSecrets } from './secrets/secrets.ts';
 import { toPublicSslConfig } from './ssl-schema.ts';
@@ -9,12 +10,12 @@ import { toPublicSslConfig } from './ssl-schema.ts';
  * The form of an endpoint in answers. A client may send it back as an update: masked passwords keep their values.
  * `authType`/`authConfig` and `aclType`/`aclConfig` are null when the node's own apply.
  */
-export function toPublicEndpoint(endpoint: Endpoint): Record<string, unknown> {
+export function toPublicEndpoint(endpoint: Endpoint): PublicEndpoint {
   return toDocument(maskSecrets(withoutForeign(endpoint)));
 }
 
 /** The same form with its secrets in clear, for files that are read back. */
-export function toDocument(endpoint: Endpoint): Record<string, unknown> {
+export function toDocument(endpoint: Endpoint): PublicEndpoint {
   const { authConfig, aclConfig, id, port, host, useWebsocket, path, enableAuth, enableAcl, sslConfig, ...rest } = endpoint;
   const only = authConfig?.length === 1 ? authConfig[0] : undefined;
   return {

@@ -3,6 +3,7 @@
 import { createServer } from 'node:net';
 import { connectAsync } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { PublicChange } from '../../src/answers/changes.ts';
 import { type ApiAnswer, type Broker, startBroker } from '../kit/broker.ts';
 import { freePort } from '../kit/free-port.ts';
 
@@ -11,13 +12,6 @@ interface Envelope<T> {
   message: string;
   data: T;
   error?: { kind: string; issues: { path: string; message: string }[] };
-}
-interface Change {
-  endpoint: Record<string, unknown>;
-  revision: number;
-  effect?: string;
-  nodes: { node: string; state: string; reason: string | null }[];
-  warnings: string[];
 }
 
 let broker: Broker;
@@ -42,7 +36,7 @@ async function call<T = unknown>(
 
 async function add(extra: Record<string, unknown> = {}): Promise<{ port: number; revision: number }> {
   const port = await freePort();
-  const { status, body } = await call<Change>('POST', '/api/endpoints/add', { port, host: '127.0.0.1', enableAuth: false, ...extra });
+  const { status, body } = await call<PublicChange>('POST', '/api/endpoints/add', { port, host: '127.0.0.1', enableAuth: false, ...extra });
   expect(status, JSON.stringify(body)).toBe(200);
   return { port, revision: body.data.revision };
 }
@@ -60,7 +54,7 @@ async function canConnect(port: number): Promise<boolean> {
 describe('add', () => {
   test('answers with the whole endpoint, its revision and each node, and is listening by then', async () => {
     const port = await freePort();
-    const { status, body, headers } = await call<Change>('POST', '/api/endpoints/add', { port, enableAuth: false });
+    const { status, body, headers } = await call<PublicChange>('POST', '/api/endpoints/add', { port, enableAuth: false });
     expect(status).toBe(200);
     expect(body).toMatchObject({
       message: 'Success',
@@ -129,16 +123,16 @@ describe('add', () => {
 describe('update, enable, disable, remove', () => {
   test('merges the given keys, says the effect, and null is the default', async () => {
     const { port } = await add({ maxConnectionSize: 7 });
-    const live = await call<Change>('POST', '/api/endpoints/update', { port, maxConnectionSize: 9, wiretap: true });
+    const live = await call<PublicChange>('POST', '/api/endpoints/update', { port, maxConnectionSize: 9, wiretap: true });
     expect(live.body.data).toMatchObject({ effect: 'live', endpoint: { maxConnectionSize: 9, wiretap: true, enableAuth: false } });
-    const back = await call<Change>('POST', '/api/endpoints/update', { id: `mqtt-${port}`, maxConnectionSize: null });
+    const back = await call<PublicChange>('POST', '/api/endpoints/update', { id: `mqtt-${port}`, maxConnectionSize: null });
     expect(back.body.data.endpoint['maxConnectionSize']).toBe(1000);
   });
 
   test('newPort moves it', async () => {
     const { port } = await add();
     const newPort = await freePort();
-    const { body } = await call<Change>('POST', '/api/endpoints/update', { port, newPort });
+    const { body } = await call<PublicChange>('POST', '/api/endpoints/update', { port, newPort });
     expect(body.data).toMatchObject({ effect: 'rebind', endpoint: { id: `mqtt-${port}`, port: newPort } });
     expect([await canConnect(newPort), await canConnect(port)]).toEqual([true, false]);
   });
@@ -153,7 +147,7 @@ describe('update, enable, disable, remove', () => {
 
   test('disabled: kept, not listening; enabled: listening again', async () => {
     const { port } = await add();
-    expect((await call<Change>('POST', '/api/endpoints/disable', { port })).body.data.endpoint['enabled']).toBe(false);
+    expect((await call<PublicChange>('POST', '/api/endpoints/disable', { port })).body.data.endpoint['enabled']).toBe(false);
     expect(await canConnect(port)).toBe(false);
     expect((await call<{ activePorts: number[] }>('GET', '/api/endpoints/list')).body.data.activePorts).not.toContain(port);
     expect((await call('POST', '/api/endpoints/enable', { port })).status).toBe(200);
@@ -183,9 +177,9 @@ describe('ETag and If-Match', () => {
     const read = await call('GET', `/api/endpoints/get?port=${port}`);
     expect(read.headers.get('etag')).toBe(`"${revision}"`);
     const etag = { 'if-match': read.headers.get('etag')! };
-    const write = await call<Change>('POST', '/api/endpoints/update', { port, maxConnectionSize: 5 }, etag);
+    const write = await call<PublicChange>('POST', '/api/endpoints/update', { port, maxConnectionSize: 5 }, etag);
     expect(write.status).toBe(200);
-    const stale = await call<Change>('POST', '/api/endpoints/update', { port, maxConnectionSize: 6 }, etag);
+    const stale = await call<PublicChange>('POST', '/api/endpoints/update', { port, maxConnectionSize: 6 }, etag);
     expect([stale.status, stale.body.error?.kind]).toEqual([412, 'revision-mismatch']);
     expect(stale.body.data).toMatchObject({ endpoint: { port, maxConnectionSize: 5 }, revision: write.body.data.revision });
     expect((await call('POST', '/api/endpoints/remove', { port }, etag)).status).toBe(412);
@@ -311,7 +305,7 @@ describe('reads', () => {
       ]),
       clientsAffected: 0,
     });
-    expect((await call<Change>('GET', `/api/endpoints/get?port=${port}`)).body.data.revision).toBe(revision);
+    expect((await call<PublicChange>('GET', `/api/endpoints/get?port=${port}`)).body.data.revision).toBe(revision);
   });
 
   test('validate-config lists every problem, and warnings', async () => {

@@ -2,9 +2,10 @@
 
 /** Room of `src` → rooms that it may import from. A file directly in `src` is the room `main`, which may import everything. */
 export const SRC_ARROWS: Readonly<Record<string, readonly string[]>> = {
-  admin: ['control', 'metrics', 'settings', 'endpoint', 'mqtt', 'kernel'],
-  cli: ['settings', 'endpoint', 'kernel'],
-  control: ['internals', 'thread', 'metrics', 'storage', 'bus', 'settings', 'endpoint', 'mqtt', 'kernel'],
+  admin: ['answers', 'control', 'metrics', 'settings', 'endpoint', 'mqtt', 'kernel'],
+  cli: ['answers', 'settings', 'endpoint', 'kernel'],
+  answers: ['endpoint', 'kernel'],
+  control: ['answers', 'internals', 'thread', 'metrics', 'storage', 'bus', 'settings', 'endpoint', 'mqtt', 'kernel'],
   thread: ['metrics', 'endpoint', 'mqtt', 'kernel'],
   metrics: ['endpoint', 'mqtt', 'kernel'],
   storage: ['bus', 'endpoint', 'mqtt', 'kernel'],
@@ -55,7 +56,7 @@ export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; one
   hono: { places: ['src/admin/'] },
   '@hono/node-server': { places: ['src/admin/'], oneFile: true },
   '@hono/zod-openapi': { places: ['src/admin/'] },
-  zod: { places: ['src/endpoint/', 'src/settings/'] },
+  zod: { places: ['src/answers/', 'src/endpoint/', 'src/settings/'] },
   'better-sqlite3': { places: ['src/storage/local/', 'workers/session/'] },
   postgres: { places: ['src/storage/postgres/'], oneFile: true },
   mysql2: { places: ['src/storage/mysql/'], oneFile: true },

@@ -1,9 +1,9 @@
 /** Makes the OpenAPI 3.1 description from the route declarations that the application registers. */
 
 import { OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
+import { envelopeOf, failureSchema } from '../../answers/envelope.ts';
 import { operationIdOf } from './operation-ids.ts';
 import type { AnswerInfo, Route } from './route.ts';
-import { failureSchema } from './schemas.ts';
 
 const REASONS: Record<number, string> = {
   400: 'Not JSON, unknown key, wrong type, out of range, or not supported yet',
@@ -59,10 +59,6 @@ function goodAnswers(answer: AnswerInfo): RouteConfig['responses'] {
   if (Object.keys(content).length === 0) return answer.status === 302 ? { 302: { description: 'Redirect, see Location' } } : {};
   const unchanged = answer.etag === true ? { 304: { description: 'If-None-Match names the current revision' } } : {};
   return { 200: { description: 'Success', content }, ...unchanged };
-}
-
-function envelopeOf(data: z.ZodType, code: number): z.ZodType {
-  return z.object({ code: z.literal(code), message: z.string().openapi({ example: 'Success' }), data });
 }
 
 function describe(route: Route): RouteConfig {

@@ -1,16 +1,16 @@
 /** Routes that change endpoints, or preview a change. */
 
 import { z } from '@hono/zod-openapi';
+import { changeSchema, planSchema, validateSchema } from '../../answers/changes.ts';
 import type { ChangeAnswer } from '../../control/contract/answers.ts';
 import type { ChangeRequests } from '../../control/contract/change-requests.ts';
 import type { Control } from '../../control/contract/control.ts';
 import type { NodeReads } from '../../control/contract/node-reads.ts';
+import { endpointPatchSchema, newEndpointSchema } from '../../endpoint/keys/form-schemas.ts';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import { endpointPatchSchema, newEndpointSchema } from '../http/endpoint-schemas.ts';
 import { etagOf } from '../http/request.ts';
 import { type Call, controlRoute, type Reply, type Route } from '../http/route.ts';
-import { changeSchema, issueSchema, keyChangeSchema, outcomeSchema } from '../http/schemas.ts';
 
 const TAG = 'Endpoints';
 /** Room for more than 500 endpoints with long rules. */
@@ -87,36 +87,29 @@ export const changeOptions = {
 const newPort = z.number().int().min(1).max(65535).optional().openapi({ description: 'New port of the endpoint' });
 const targetSchema = z.object({ ...targetKeys, ...changeOptions });
 
-const addBody = { schema: newEndpointSchema.extend(changeOptions), example: { port: 1884, maxConnectionSize: 5000 } };
+const updateKeys = { newPort, ...changeOptions };
+
+const addBody = { schema: z.intersection(newEndpointSchema, z.object(changeOptions)), example: { port: 1884, maxConnectionSize: 5000 } };
 const updateBody = {
-  schema: endpointPatchSchema.extend({ newPort, ...changeOptions }),
+  schema: z.intersection(endpointPatchSchema, z.object(updateKeys)),
   example: { port: 1884, maxConnectionSize: 10000, reason: 'more devices' },
 };
 const removeBody = { schema: targetSchema, example: { port: 1884, drainMs: 5000 } };
 const switchBody = { schema: targetSchema, example: { port: 1884 } };
 const planBody = {
-  schema: updateBody.schema.extend({
-    action: z.enum(['add', 'update', 'remove', 'enable', 'disable', 'rollback', 'import']),
-    revision: z.number().int().min(0).optional().openapi({ description: 'For a rollback' }),
-    configs: z.array(newEndpointSchema).optional().openapi({ description: 'For an import' }),
-    mode: z.enum(['merge', 'replace']).optional().openapi({ description: 'For an import' }),
-  }),
+  schema: z.intersection(
+    endpointPatchSchema,
+    z.object({
+      ...updateKeys,
+      action: z.enum(['add', 'update', 'remove', 'enable', 'disable', 'rollback', 'import']),
+      revision: z.number().int().min(0).optional().openapi({ description: 'For a rollback' }),
+      configs: z.array(newEndpointSchema).optional().openapi({ description: 'For an import' }),
+      mode: z.enum(['merge', 'replace']).optional().openapi({ description: 'For an import' }),
+    }),
+  ),
   example: { action: 'update', port: 1884, useWebsocket: true },
 };
 const validateBody = { schema: newEndpointSchema, example: { port: 1884, maxConnectionSize: 5000 } };
-const planAnswer = z.object({
-  changes: z.array(
-    keyChangeSchema.extend({ endpoint: z.string().optional().openapi({ description: 'Id of the endpoint, for a rollback or an import' }) }),
-  ),
-  clientsAffected: z.number().int(),
-  warnings: z.array(z.string()),
-  endpoints: z
-    .array(outcomeSchema.extend({ clientsAffected: z.number().int(), changes: z.array(keyChangeSchema) }))
-    .optional()
-    .openapi({ description: 'For a rollback or an import: each endpoint, without unchanged ones' }),
-});
-const validateAnswer = z.object({ valid: z.boolean(), issues: z.array(issueSchema), warnings: z.array(z.string()) });
-
 export const changeRoutes = ({ changes, reads }: Pick<Control, 'changes' | 'reads'>): Route[] => [
   changeRoute('add', 'Adds an endpoint; only `port` is required', [409, 412, 422, 503], addBody, (body, call) => {
     refuseMustExist(reads, body, call);
@@ -141,7 +134,7 @@ export const changeRoutes = ({ changes, reads }: Pick<Control, 'changes' | 'read
       file: 'document',
       body: planBody,
       change: false,
-      answer: { data: planAnswer },
+      answer: { data: planSchema },
     },
     async (body, call) => ({ data: await changes.plan(body, call.context) }),
   ),
@@ -155,7 +148,7 @@ export const changeRoutes = ({ changes, reads }: Pick<Control, 'changes' | 'read
       summary: 'Checks the form of an endpoint without adding it',
       body: validateBody,
       change: false,
-      answer: { data: validateAnswer },
+      answer: { data: validateSchema },
     },
     async (body) => ({ data: await changes.validate(body) }),
   ),

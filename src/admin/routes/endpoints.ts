@@ -2,26 +2,26 @@
 
 import { isIP } from 'node:net';
 import { z } from '@hono/zod-openapi';
+import {
+  getSchema,
+  historyRowSchema,
+  listSchema,
+  metricsSchema,
+  type PublicHistoryRow,
+  portCheckSchema,
+  probeSchema,
+  statusSchema,
+} from '../../answers/endpoints.ts';
 import type { EndpointView } from '../../control/contract/answers.ts';
 import type { Control } from '../../control/contract/control.ts';
 import type { NodeReads } from '../../control/contract/node-reads.ts';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { readableDiff } from '../../endpoint/secrets/readable-diff.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import { endpointSchema } from '../http/endpoint-schemas.ts';
 import { AT_ONCE_MAX, listReply, listText, streamed, streamedText } from '../http/json-stream.ts';
 import { etagOf, matchesNone } from '../http/request.ts';
 import { type Call, type Reply, type Route, type RouteInfo, readRoute } from '../http/route.ts';
-import {
-  historyRowSchema,
-  idQuery,
-  metricsSchema,
-  portQuery,
-  probeSchema,
-  queryInteger,
-  queryMoment,
-  statusSchema,
-} from '../http/schemas.ts';
+import { idQuery, portQuery, queryInteger, queryMoment } from '../http/schemas.ts';
 
 /** Content type of the Prometheus text format. */
 export const PROMETHEUS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
@@ -95,7 +95,7 @@ async function healthReply(port: number | undefined, { reads, cluster }: Pick<Co
 type HistoryRow = Awaited<ReturnType<NodeReads['history']>>[number];
 
 /** A history row without its secrets. A new or removed endpoint has an empty diff, because the row holds the whole endpoint. */
-function publicRow(row: HistoryRow): Record<string, unknown> {
+function publicRow(row: HistoryRow): PublicHistoryRow {
   const { before, after } = row;
   return {
     ...row,
@@ -106,7 +106,7 @@ function publicRow(row: HistoryRow): Record<string, unknown> {
   };
 }
 
-function* publicRows(rows: HistoryRow[]): Generator<Record<string, unknown>> {
+function* publicRows(rows: HistoryRow[]): Generator<PublicHistoryRow> {
   for (const row of rows) yield publicRow(row);
 }
 
@@ -133,17 +133,6 @@ const historyQuery = optionalKey.extend({
   since: queryMoment('Rows of this moment or later').optional(),
   until: queryMoment('Rows before this moment').optional(),
 });
-const portCheckSchema = z.object({
-  port: z.number().int(),
-  available: z.boolean(),
-  nodes: z.array(z.object({ node: z.string(), available: z.boolean(), reason: z.string().nullable() })),
-});
-const listSchema = z.object({
-  endpoints: z.record(z.string(), endpointSchema),
-  activePorts: z.array(z.number().int()),
-  total: z.number().int(),
-});
-
 export const endpointRoutes = ({ reads, cluster }: Pick<Control, 'reads' | 'cluster'>): Route[] => [
   readRoute({ ...info('list', 'All endpoints, by port'), query: z.object({}), answer: { data: listSchema, etag: true } }, (_query, call) =>
     endpointsReply(reads, call),
@@ -152,7 +141,7 @@ export const endpointRoutes = ({ reads, cluster }: Pick<Control, 'reads' | 'clus
     {
       ...info('get', 'One endpoint and its revision, which is its ETag', [404]),
       query: oneKey,
-      answer: { data: z.object({ endpoint: endpointSchema, revision: z.number().int() }), etag: true },
+      answer: { data: getSchema, etag: true },
     },
     (query, call) => getReply(reads, query, call),
   ),

@@ -1,6 +1,7 @@
 /** The route that turns a user name and password into a token. */
 
 import { z } from '@hono/zod-openapi';
+import { tokenSchema } from '../../answers/node.ts';
 import { actionRoute, type Route } from '../http/route.ts';
 import type { LoginDesk } from '../login/login.ts';
 
@@ -17,7 +18,7 @@ export function loginRoutes(desk: LoginDesk): Route[] {
         summary: 'A token for `Authorization: Bearer`, valid for 12 hours',
         statuses: [401, 429],
         body: { schema: credentialSchema, example: { username: 'admin', password: 'secret' } },
-        answer: { data: z.object({ token: z.string(), expires: z.string().openapi({ description: 'ISO 8601' }) }) },
+        answer: { data: tokenSchema },
       },
       async ({ username, password }, { address }) => {
         const { token, expires } = await desk.token(username, password, address);

@@ -1,7 +1,7 @@
 /** Routes about messages and clients, in FluxMQ's form: publish, check, close, clients. */
 
 import { z } from '@hono/zod-openapi';
-import type { ClientInfo, ClientLocation } from '../../control/contract/answers.ts';
+import { clientPageSchema, closedSchema, locationSchema } from '../../answers/node.ts';
 import type { Control } from '../../control/contract/control.ts';
 import { checkTopicName } from '../../mqtt/topic.ts';
 import { actionRoute, type Route, readRoute } from '../http/route.ts';
@@ -56,33 +56,6 @@ function payloadOf(body: z.output<typeof publishSchema>): Uint8Array {
 }
 
 const clientsSchema = z.strictObject({ ids, namespace: namespace.optional() });
-const locationSchema = z.object({
-  clientId: z.string(),
-  namespace: z.string(),
-  connected: z.boolean(),
-  session: z.boolean().openapi({ description: 'connected false and session true: an offline session' }),
-  node: z.string(),
-  endpoint: z.string().nullable(),
-}) satisfies z.ZodType<ClientLocation>;
-const clientSchema = z
-  .object({
-    clientId: z.string(),
-    username: z.string().nullable(),
-    namespace: z.string(),
-    endpoint: z.string(),
-    port: z.number().int(),
-    address: z.string(),
-    protocolVersion: z.union([z.literal(3), z.literal(4), z.literal(5)]),
-    cleanStart: z.boolean(),
-    keepAlive: z.number().int(),
-    sessionExpiry: z.number().int(),
-    connectedAt: z.string(),
-    subscriptions: z.number().int(),
-    inflight: z.number().int(),
-    queued: z.number().int(),
-  })
-  .openapi('Client') satisfies z.ZodType<ClientInfo>;
-const pageSchema = z.object({ data: z.array(clientSchema), total: z.number().int(), page: z.number().int(), size: z.number().int() });
 
 export const messageRoutes = ({ clients }: Pick<Control, 'clients'>): Route[] => [
   actionRoute(
@@ -122,7 +95,7 @@ export const messageRoutes = ({ clients }: Pick<Control, 'clients'>): Route[] =>
       tag: TAG,
       summary: 'Disconnects clients',
       body: { schema: clientsSchema, example: { ids: ['sensor-1', 'sensor-2'] } },
-      answer: { code: 0, data: z.object({ closed: z.number().int() }) },
+      answer: { code: 0, data: closedSchema },
     },
     async (body) => ({ code: 0, data: { closed: await clients.disconnect(body.ids, body.namespace) } }),
   ),
@@ -139,7 +112,7 @@ export const messageRoutes = ({ clients }: Pick<Control, 'clients'>): Route[] =>
         page: queryInteger(1, 1_000_000, 'Counts from 1', 1).optional(),
         size: queryInteger(1, 1000, 'Clients on a page; default 100', 100).optional(),
       }),
-      answer: { data: pageSchema },
+      answer: { data: clientPageSchema },
     },
     async (query) => {
       const page = { page: query.page ?? 1, size: query.size ?? 100 };

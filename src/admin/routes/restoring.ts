@@ -1,12 +1,11 @@
 /** Routes that undo changes or keep them: rollback to a revision, and the confirmation of a change. */
 
 import { z } from '@hono/zod-openapi';
+import { confirmedSchema, rollbackSchema } from '../../answers/changes.ts';
 import type { Control } from '../../control/contract/control.ts';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
-import { endpointSchema } from '../http/endpoint-schemas.ts';
 import { etagOf } from '../http/request.ts';
 import { controlRoute, type Route, type RouteInfo } from '../http/route.ts';
-import { nodeOutcomeSchema, setSchema } from '../http/schemas.ts';
 import { changeOptions, targetKeys } from './changes.ts';
 
 const TAG = 'History';
@@ -17,13 +16,6 @@ const rollbackBody = {
   example: { revision: 7, port: 1884 },
 };
 const confirmBody = { schema: z.object({ revision: z.number().int().min(1) }), example: { revision: 8 } };
-const confirmAnswer = z.object({
-  revision: z.number().int(),
-  endpoints: z.array(z.object({ id: z.string(), port: z.number().int() })),
-  nodes: z.array(nodeOutcomeSchema),
-  warnings: z.array(z.string()),
-});
-
 function info(name: string, summary: string, statuses: number[]): RouteInfo {
   const path = `/api/endpoints/${name}`;
   return { method: 'post', path, aliases: [`/endpoints/${name}`], access: 'admin', tag: TAG, summary, statuses };
@@ -40,7 +32,7 @@ export const restoringRoutes = ({ changes }: Pick<Control, 'changes'>): Route[] 
       ...info('rollback', 'Sets an endpoint, or all endpoints, back to a revision; makes a new revision', [404, 409, 412, 422]),
       body: rollbackBody,
       change: true,
-      answer: { data: setSchema.extend({ endpoint: endpointSchema.nullable().optional() }) },
+      answer: { data: rollbackSchema },
     },
     async (body, { context }) => {
       const answer = await changes.rollback(body, context);
@@ -54,7 +46,7 @@ export const restoringRoutes = ({ changes }: Pick<Control, 'changes'>): Route[] 
       ...info('confirm', 'Keeps a change that was made with `?confirmWithin=`', [404]),
       body: confirmBody,
       change: false,
-      answer: { data: confirmAnswer },
+      answer: { data: confirmedSchema },
     },
     async (body, { context }) => ({ data: await changes.confirm(body, context) }),
   ),

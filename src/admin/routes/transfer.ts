@@ -1,16 +1,17 @@
 /** Routes for files: export and import of endpoints, backup and restore of endpoints with their history. */
 
 import { z } from '@hono/zod-openapi';
+import { importSchema, restoreSchema } from '../../answers/changes.ts';
+import { backupSchema, exportSchema } from '../../answers/endpoints.ts';
 import type { SecretsWanted } from '../../control/contract/change-requests.ts';
 import type { Control } from '../../control/contract/control.ts';
 import type { RequestContext } from '../../control/contract/request-parts.ts';
+import { newEndpointSchema } from '../../endpoint/keys/form-schemas.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { Upload } from '../../kernel/input/upload.ts';
-import { endpointSchema, newEndpointSchema } from '../http/endpoint-schemas.ts';
 import { listText, streamed } from '../http/json-stream.ts';
 import { etagOf } from '../http/request.ts';
 import { type Call, controlRoute, type Route, type RouteInfo, readRoute } from '../http/route.ts';
-import { historyRowSchema, setSchema } from '../http/schemas.ts';
 import { changeOptions, IMPORT_BYTES_MAX } from './changes.ts';
 import { etagHeaders } from './restoring.ts';
 
@@ -40,30 +41,6 @@ async function* exportText(head: object, configs: unknown[]): AsyncGenerator<str
   yield '}';
 }
 
-const head = {
-  version: z.number().int().openapi({ description: 'Version of the file format' }),
-  revision: z.number().int(),
-  secrets: z.enum(['none', 'sealed', 'masked', 'clear']),
-  keyId: z.string().optional().openapi({ description: 'Identifies the key that seals the secrets' }),
-  note: z.string().optional(),
-  configs: z.array(endpointSchema),
-};
-const exportSchema = z.object({ ...head, exportedAt: z.string() }).openapi('Export');
-const backupSchema = z
-  .object({
-    kind: z.literal('fluxmq-backup'),
-    ...head,
-    takenAt: z.string(),
-    node: z.string(),
-    historyFloor: z
-      .number()
-      .int()
-      .openapi({ description: 'Up to this revision only the newest row of each endpoint is left; 0: every row is there' }),
-    history: z.array(historyRowSchema.omit({ diff: true })).openapi({ description: 'Oldest first; absent with ?history=false' }),
-  })
-  .openapi('Backup');
-const counts = { added: z.number().int(), updated: z.number().int(), removed: z.number().int(), unchanged: z.number().int() };
-const importSchema = setSchema.extend(counts).openapi('Import');
 const dryRun = z.boolean().optional().openapi({ description: 'Only preview the change' });
 
 const importBody = {
@@ -158,7 +135,7 @@ export const transferRoutes = ({ changes }: Pick<Control, 'changes'>): Route[] =
       body: restoreBody,
       bodyMaxBytes: RESTORE_BYTES_MAX,
       file: 'upload',
-      data: importSchema.extend({ adopted: z.boolean() }).openapi('Restore'),
+      data: restoreSchema,
     },
     (body, context) => changes.restore(body as Upload, context),
   ),

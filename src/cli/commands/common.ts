@@ -1,6 +1,6 @@
 /** Parts that several commands share: options, bodies of changes, and the printing of answers. */
 
-import type { Confirm } from '../api/answers.ts';
+import type { Confirm } from '../../answers/changes.ts';
 import type { RequestDetails } from '../api/exchange.ts';
 import type { Call } from '../command.ts';
 import { CommandFailure, EXIT, usageFailure } from '../failure.ts';

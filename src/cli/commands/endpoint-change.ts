@@ -1,6 +1,6 @@
 /** `endpoint add`, `update`, `remove`, `enable`, `disable` and `plan`. */
 
-import type { ChangeAnswer, PlanAnswer } from '../api/answers.ts';
+import type { PlanAnswer, PublicChange } from '../../answers/changes.ts';
 import type { Call, Command } from '../command.ts';
 import { usageFailure } from '../failure.ts';
 import { readTarget } from '../input/key-values.ts';
@@ -65,7 +65,7 @@ const DONE: Readonly<Record<Action, string>> = {
 async function change(call: Call, action: Action): Promise<void> {
   const details = changeDetails(call.options);
   const body = await readChange(call, action, call.words);
-  const answer = (await call.api.post(`/api/endpoints/${action}`, body, details)) as ChangeAnswer;
+  const answer = (await call.api.post(`/api/endpoints/${action}`, body, details)) as PublicChange;
   printNotes(call.terminal, answer);
   printConfirm(call.terminal, answer.confirm);
   if (printedAsJson(call, answer) || call.options.has('quiet')) return;

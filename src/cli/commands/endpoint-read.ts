@@ -1,7 +1,7 @@
 /** `endpoint list`, `get` and `status`. */
 
+import type { EndpointStatus, GetAnswer, ListAnswer, PublicEndpoint } from '../../answers/endpoints.ts';
 import { isObject } from '../../endpoint/problems.ts';
-import type { GetAnswer, ListAnswer, PublicEndpoint, StatusRow } from '../api/answers.ts';
 import type { Call, Command } from '../command.ts';
 import { flatten, valueText } from '../print/changes.ts';
 import { type Column, printPairs, printTable } from '../print/table.ts';
@@ -68,7 +68,7 @@ const STATUS_COLUMNS: readonly Column[] = [
 ];
 
 async function status(call: Call): Promise<void> {
-  const rows = (await call.api.get('/api/endpoints/status', { query: targetQuery(optionalTarget(call.words)) })) as StatusRow[];
+  const rows = (await call.api.get('/api/endpoints/status', { query: targetQuery(optionalTarget(call.words)) })) as EndpointStatus[];
   if (printedAsJson(call, rows)) return;
   const inOrder = [...rows].sort((a, b) => a.port - b.port || a.node.localeCompare(b.node));
   if (call.options.has('quiet')) {
@@ -95,7 +95,7 @@ async function status(call: Call): Promise<void> {
 }
 
 /** `7`, or `6 → 7` while a node still runs an older revision. */
-function revisionText({ runningRevision, desiredRevision }: StatusRow): string {
+function revisionText({ runningRevision, desiredRevision }: EndpointStatus): string {
   return runningRevision === null || runningRevision === desiredRevision
     ? String(desiredRevision)
     : `${runningRevision} → ${desiredRevision}`;

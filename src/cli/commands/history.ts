@@ -1,11 +1,11 @@
 /** `endpoint history` and `endpoint diff`. */
 
 import { isDeepStrictEqual } from 'node:util';
-import type { EndpointChange, HistoryRow, KeyChange, PublicEndpoint } from '../api/answers.ts';
+import type { PublicEndpoint, PublicHistoryRow } from '../../answers/endpoints.ts';
 import type { Api } from '../api/client.ts';
 import type { Call, Command } from '../command.ts';
 import { CommandFailure, EXIT, usageFailure } from '../failure.ts';
-import { flatten, keyLines, printEndpointChange, valueText } from '../print/changes.ts';
+import { flatten, keyLines, type PrintedChange, type PrintedKey, printEndpointChange, valueText } from '../print/changes.ts';
 import { type Column, printTable } from '../print/table.ts';
 import { paint, printable } from '../terminal.ts';
 import { optionalTarget, printedAsJson, readRevision, refuseSurplus, targetQuery, timeText } from './common.ts';
@@ -30,7 +30,7 @@ async function history(call: Call): Promise<void> {
     since: options.text('since'),
     until: options.text('until'),
   };
-  const rows = (await call.api.get('/api/endpoints/history', { query })) as HistoryRow[];
+  const rows = (await call.api.get('/api/endpoints/history', { query })) as PublicHistoryRow[];
   if (printedAsJson(call, rows)) return;
   if (options.has('quiet')) for (const revision of new Set(rows.map((row) => row.revision))) terminal.out(String(revision));
   else if (options.has('long')) for (const row of rows) printRow(call, row);
@@ -40,8 +40,8 @@ async function history(call: Call): Promise<void> {
 /** A revision with more rows than this is one line, such as an import of hundreds of endpoints. */
 const TOLD_MAX = 5;
 
-function tableRows(rows: readonly HistoryRow[]): string[][] {
-  const revisions = new Map<number, HistoryRow[]>();
+function tableRows(rows: readonly PublicHistoryRow[]): string[][] {
+  const revisions = new Map<number, PublicHistoryRow[]>();
   for (const row of rows) {
     const group = revisions.get(row.revision);
     if (group === undefined) revisions.set(row.revision, [row]);
@@ -61,22 +61,22 @@ function tableRows(rows: readonly HistoryRow[]): string[][] {
   });
 }
 
-function countsOf(rows: readonly HistoryRow[]): string {
+function countsOf(rows: readonly PublicHistoryRow[]): string {
   const added = rows.filter(({ before }) => before === null).length;
   const removed = rows.filter(({ after }) => after === null).length;
   return `${added} added, ${rows.length - added - removed} updated, ${removed} removed`;
 }
 
-function byText({ actor, source }: HistoryRow): string {
+function byText({ actor, source }: PublicHistoryRow): string {
   return source === 'http' ? actor : `${actor} (${source})`;
 }
 
-function summaryOf({ diff, after, before, port }: HistoryRow): string {
+function summaryOf({ diff, after, before, port }: PublicHistoryRow): string {
   if (before === null || after === null) return `port ${port}`;
   return diff.map(({ path, from, to }) => `${path} ${valueText(from)} → ${valueText(to)}`).join(', ');
 }
 
-function printRow(call: Call, row: HistoryRow): void {
+function printRow(call: Call, row: PublicHistoryRow): void {
   const { terminal } = call;
   const reason = row.reason === null ? '' : `: ${row.reason}`;
   terminal.out(
@@ -94,11 +94,16 @@ function printRow(call: Call, row: HistoryRow): void {
 const PAGE = '1000';
 
 /** All rows with a revision above `after` and at most `upTo`, newest first. */
-async function rowsBetween(api: Api, after: number, upTo: number | null, query: Record<string, string | undefined>): Promise<HistoryRow[]> {
-  const rows: HistoryRow[] = [];
+async function rowsBetween(
+  api: Api,
+  after: number,
+  upTo: number | null,
+  query: Record<string, string | undefined>,
+): Promise<PublicHistoryRow[]> {
+  const rows: PublicHistoryRow[] = [];
   let before = upTo === null ? undefined : String(upTo + 1);
   for (;;) {
-    const page = (await api.get('/api/endpoints/history', { query: { ...query, limit: PAGE, before } })) as HistoryRow[];
+    const page = (await api.get('/api/endpoints/history', { query: { ...query, limit: PAGE, before } })) as PublicHistoryRow[];
     rows.push(...page.filter(({ revision }) => revision > after));
     const oldest = page.at(-1)?.revision;
     if (oldest === undefined || oldest <= after) return rows;
@@ -107,15 +112,15 @@ async function rowsBetween(api: Api, after: number, upTo: number | null, query: 
 }
 
 /** The overall change of each endpoint. @param rows newest first */
-export function foldHistory(rows: readonly HistoryRow[]): EndpointChange[] {
-  const spans = new Map<string, { before: PublicEndpoint | null; after: PublicEndpoint | null; secrets: Map<string, KeyChange> }>();
+export function foldHistory(rows: readonly PublicHistoryRow[]): PrintedChange[] {
+  const spans = new Map<string, { before: PublicEndpoint | null; after: PublicEndpoint | null; secrets: Map<string, PrintedKey> }>();
   for (const row of rows) {
     const span = spans.get(row.id) ?? { before: row.before, after: row.after, secrets: new Map() };
     span.before = row.before;
     for (const change of row.diff) if (isDeepStrictEqual(change.from, change.to)) span.secrets.set(change.path, change);
     spans.set(row.id, span);
   }
-  const changes: EndpointChange[] = [];
+  const changes: PrintedChange[] = [];
   for (const [id, { before, after, secrets }] of spans) {
     const shown = after ?? before;
     if (shown === null) continue;
@@ -126,7 +131,7 @@ export function foldHistory(rows: readonly HistoryRow[]): EndpointChange[] {
   return changes.sort((a, b) => a.port - b.port);
 }
 
-function compare(before: PublicEndpoint, after: PublicEndpoint): KeyChange[] {
+function compare(before: PublicEndpoint, after: PublicEndpoint): PrintedKey[] {
   const [old, current] = [new Map(flatten(before)), new Map(flatten(after))];
   return [...new Set([...old.keys(), ...current.keys()])]
     .filter((path) => !isDeepStrictEqual(old.get(path), current.get(path)))
@@ -135,7 +140,7 @@ function compare(before: PublicEndpoint, after: PublicEndpoint): KeyChange[] {
 
 const INVERSE = { added: 'removed', removed: 'added', updated: 'updated' } as const;
 
-function reverse(change: EndpointChange): EndpointChange {
+function reverse(change: PrintedChange): PrintedChange {
   return {
     ...change,
     action: INVERSE[change.action],
@@ -144,7 +149,7 @@ function reverse(change: EndpointChange): EndpointChange {
 }
 
 async function newestRevision(api: Api): Promise<number> {
-  const rows = (await api.get('/api/endpoints/history', { query: { limit: '1' } })) as HistoryRow[];
+  const rows = (await api.get('/api/endpoints/history', { query: { limit: '1' } })) as PublicHistoryRow[];
   return rows[0]?.revision ?? 0;
 }
 

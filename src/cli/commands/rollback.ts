@@ -1,6 +1,6 @@
 /** `endpoint rollback` and `endpoint confirm`. */
 
-import type { ConfirmAnswer, PlanAnswer, RollbackAnswer } from '../api/answers.ts';
+import type { ConfirmAnswer, PlanAnswer, PublicRollback } from '../../answers/changes.ts';
 import type { Call, Command } from '../command.ts';
 import { usageFailure } from '../failure.ts';
 import { countOf, printEndpointChange, printNotes } from '../print/changes.ts';
@@ -38,7 +38,7 @@ async function rollback(call: Call): Promise<void> {
     if (isDry || (planned.endpoints ?? []).length === 0) return;
     await untilYes(terminal, `Roll back to revision ${revision}?`);
   }
-  const answer = (await call.api.post('/api/endpoints/rollback', body, details)) as RollbackAnswer;
+  const answer = (await call.api.post('/api/endpoints/rollback', body, details)) as PublicRollback;
   printNotes(terminal, answer);
   printConfirm(terminal, answer.confirm);
   if (printedAsJson(call, answer) || options.has('quiet')) return;

@@ -2,8 +2,8 @@
 
 import { open, rename, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import type { ImportAnswer, RestoreAnswer } from '../../answers/changes.ts';
 import { messageOf } from '../../kernel/errors.ts';
-import type { ImportAnswer } from '../api/answers.ts';
 import type { FileBody } from '../api/exchange.ts';
 import type { Call, Command } from '../command.ts';
 import { CommandFailure, usageFailure } from '../failure.ts';
@@ -144,7 +144,7 @@ export async function upload(call: Call, path: string, document: Sendable, done:
   if (printedAsJson(call, answer) || options.has('quiet')) return;
   for (const change of answer.changes) printEndpointChange(terminal, change);
   const counts = countsText(answer);
-  const history = answer.adopted === true ? ', with the history' : '';
+  const history = 'adopted' in answer && answer.adopted ? ', with the history' : '';
   if (isDry) terminal.out(`${counts}: a dry run, nothing was changed`);
   else if (answer.changes.length === 0) terminal.out(`${counts}: nothing to do`);
   else terminal.out(`${done} ${countOf(answer.changes.length, 'change')}: ${counts}, revision ${answer.revision}${history}`);
@@ -153,11 +153,19 @@ export async function upload(call: Call, path: string, document: Sendable, done:
 /** A document in memory, or a file that is read while it is sent. */
 type Sendable = Record<string, unknown> | ((more: Record<string, unknown>) => FileBody);
 
-async function sent({ api, options }: Call, path: string, document: Sendable, more: Record<string, unknown>): Promise<ImportAnswer> {
+async function sent(
+  { api, options }: Call,
+  path: string,
+  document: Sendable,
+  more: Record<string, unknown>,
+): Promise<ImportAnswer | RestoreAnswer> {
   const keys = { ...changeKeys(options), ...more };
   const details = changeDetails(options);
-  if (typeof document === 'function') return (await api.postFile(path, document(keys), details)) as ImportAnswer;
-  return (await api.post(path, { ...document, ...keys }, details)) as ImportAnswer;
+  const answer =
+    typeof document === 'function'
+      ? await api.postFile(path, document(keys), details)
+      : await api.post(path, { ...document, ...keys }, details);
+  return answer as ImportAnswer | RestoreAnswer;
 }
 
 function countsText({ added, updated, removed, unchanged }: ImportAnswer): string {

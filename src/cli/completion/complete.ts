@@ -1,6 +1,6 @@
 /** Completes a command line: `__complete WORDS...`, whose last word is the one at the cursor. */
 
-import type { HistoryRow, ListAnswer } from '../api/answers.ts';
+import type { ListAnswer, PublicHistoryRow } from '../../answers/endpoints.ts';
 import type { Api } from '../api/client.ts';
 import { findOption, optionsOf, splitOption } from '../arguments.ts';
 import { GROUP, topWords } from '../catalogue.ts';
@@ -146,7 +146,7 @@ async function targets(api: Api): Promise<Candidate[]> {
 }
 
 async function revisions(api: Api): Promise<Candidate[]> {
-  const rows = (await api.get('/api/endpoints/history', { query: { limit: REVISIONS } })) as HistoryRow[];
+  const rows = (await api.get('/api/endpoints/history', { query: { limit: REVISIONS } })) as PublicHistoryRow[];
   const seen = new Map(rows.map((row) => [row.revision, row]));
   return [...seen.values()].map((row) => ({ value: String(row.revision), text: `${row.action} ${row.id} by ${row.actor}` }));
 }

@@ -1,8 +1,26 @@
 /** Prints changes of endpoints: one line per key, with its old and new value. */
 
+import type { NodeOutcome } from '../../answers/changes.ts';
 import { isObject } from '../../endpoint/problems.ts';
-import type { EndpointChange, KeyChange, NodeOutcome } from '../api/answers.ts';
 import { paint, printable, type Terminal } from '../terminal.ts';
+
+/** A changed key, with its effect as in the answer to a change, or without as in the history. */
+export interface PrintedKey {
+  path: string;
+  from: unknown;
+  to: unknown;
+  effect?: string;
+  secret?: true | undefined;
+}
+
+/** The actual or planned change of one endpoint among several. */
+export interface PrintedChange {
+  id: string;
+  port: number;
+  action: 'added' | 'updated' | 'removed';
+  clientsAffected?: number;
+  changes?: PrintedKey[];
+}
 
 const SIGNS = { added: '+', updated: '~', removed: '-' } as const;
 const COLORS = { added: 'green', updated: 'yellow', removed: 'red' } as const;
@@ -33,7 +51,7 @@ export function flatten(value: Record<string, unknown>, prefix = ''): [string, u
 }
 
 /** `maxSessionSize  100 → 200`; for a secret only the fact of a change. */
-export function keyLines(terminal: Terminal, all: readonly KeyChange[], indent: string): string[] {
+export function keyLines(terminal: Terminal, all: readonly PrintedKey[], indent: string): string[] {
   // Adding or removing an endpoint is one change without a path.
   const changes = all.filter(({ path }) => path !== '');
   const width = Math.max(0, ...changes.map(({ path }) => path.length));
@@ -51,12 +69,12 @@ function shown(value: unknown): string {
   return printable(valueText(value));
 }
 
-function isSecret({ from, to, secret }: KeyChange): boolean {
+function isSecret({ from, to, secret }: PrintedKey): boolean {
   return secret === true || (from === to && typeof from === 'string' && /^\*+$/.test(from));
 }
 
 /** Prints the change of one endpoint: its line, then its keys. */
-export function printEndpointChange(terminal: Terminal, change: EndpointChange): void {
+export function printEndpointChange(terminal: Terminal, change: PrintedChange): void {
   const { action, id, port, clientsAffected } = change;
   const clients = clientsAffected === undefined || clientsAffected === 0 ? '' : `, ${countOf(clientsAffected, 'client')} affected`;
   terminal.out(paint(terminal, COLORS[action], `${SIGNS[action]} ${printable(id)} (port ${port})${clients}`));
@@ -64,7 +82,7 @@ export function printEndpointChange(terminal: Terminal, change: EndpointChange):
 }
 
 /** Prints the changes of one endpoint, also its addition or removal. */
-export function printKeyChanges(terminal: Terminal, changes: readonly KeyChange[]): void {
+export function printKeyChanges(terminal: Terminal, changes: readonly PrintedKey[]): void {
   for (const { path, from, to } of changes) {
     if (path === '') terminal.out(from === null ? paint(terminal, 'green', `+ ${shown(to)}`) : paint(terminal, 'red', `- ${shown(from)}`));
   }

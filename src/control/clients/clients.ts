@@ -3,7 +3,7 @@
 import { FluxError } from '../../kernel/errors.ts';
 import type { CommandName, Commands, WireClient } from '../../thread/commands.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
-import type { ClientInfo, ClientLocation } from '../contract/answers.ts';
+import type { ClientInfo, ClientLocation, ClientsAnswer } from '../contract/answers.ts';
 import type { ClientRequests, PublishRequest } from '../contract/client-requests.ts';
 import type { ThreadSupervisor } from '../workers/thread-supervisor.ts';
 import { byIdentifier, ClientPage } from './client-page.ts';
@@ -20,11 +20,7 @@ export class Clients implements ClientRequests {
   }
 
   /** Connected clients sorted by identifier, then by namespace. @param page 1.. @param size 1.. */
-  async connected(query: {
-    endpoint?: string;
-    page: number;
-    size: number;
-  }): Promise<{ data: ClientInfo[]; total: number; page: number; size: number }> {
+  async connected(query: { endpoint?: string; page: number; size: number }): Promise<ClientsAnswer> {
     const workers = this.#endpointWorkers();
     const lists = await Promise.all(workers.map((worker) => ask(worker, 'clients.list', { endpoint: query.endpoint ?? null })));
     const sorted = new ClientPage<WorkerHandle>(query.page, query.size);

@@ -1,6 +1,6 @@
 /** The requests about MQTT clients of this node, and messages to them. */
 
-import type { ClientInfo, ClientLocation } from './answers.ts';
+import type { ClientLocation, ClientsAnswer } from './answers.ts';
 
 export interface PublishRequest {
   topic: string;
@@ -17,9 +17,5 @@ export interface ClientRequests {
   /** returns how many connections were closed */
   disconnect(ids: string[], namespace?: string): Promise<number>;
   /** connected clients sorted by clientId, then by namespace; `page` counts from 1, `size` from 1 */
-  connected(query: {
-    endpoint?: string;
-    page: number;
-    size: number;
-  }): Promise<{ data: ClientInfo[]; total: number; page: number; size: number }>;
+  connected(query: { endpoint?: string; page: number; size: number }): Promise<ClientsAnswer>;
 }

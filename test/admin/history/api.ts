@@ -2,13 +2,11 @@
 
 import { connectAsync, type MqttClient } from 'mqtt';
 import { expect } from 'vitest';
+import type { PublicRollback } from '../../../src/answers/changes.ts';
+import type { PublicHistoryRow } from '../../../src/answers/endpoints.ts';
+import type { Issue } from '../../../src/kernel/errors.ts';
 import type { Broker } from '../../kit/broker.ts';
 import { freePort } from '../../kit/free-port.ts';
-
-export interface Issue {
-  path: string;
-  message: string;
-}
 
 export interface Answer<T> {
   status: number;
@@ -19,35 +17,9 @@ export interface Answer<T> {
   headers: Headers;
 }
 
-export interface Outcome {
-  id: string;
-  port: number;
-  action: string;
-  effect: string;
-}
-
-export interface SetAnswer {
-  revision: number;
-  changes: Outcome[];
-  nodes: { state: string; reason: string | null }[];
-  warnings: string[];
-  confirm?: { revision: number; until: string };
-  endpoint?: Record<string, unknown> | null;
-}
-
-export interface Row {
-  revision: number;
-  action: string;
-  port: number;
-  id: string;
-  actor: string;
-  source: string;
-  at: string;
-  reason: string | null;
-  before: Record<string, unknown> | null;
-  after: Record<string, unknown> | null;
-  diff: { path: string; from: unknown; to: unknown }[];
-}
+/** Of a change that was made, so that it has a revision. */
+export type SetAnswer = PublicRollback & { revision: number };
+export type Row = PublicHistoryRow;
 
 export class Api {
   readonly broker: Broker;

@@ -1,6 +1,8 @@
 /** A small in-memory Control for tests of the HTTP layer alone; the real one is tested over HTTP in test/admin. */
 
-import { type AdminApp, createApp } from '../../../src/admin/app.ts';
+import { type AdminApp, type AppOptions, createApp, createRoutes } from '../../../src/admin/app.ts';
+import type { Route } from '../../../src/admin/http/route.ts';
+import { LoginDesk } from '../../../src/admin/login/login.ts';
 import type { ChangeAnswer, ImportAnswer } from '../../../src/control/contract/answers.ts';
 import type { Control } from '../../../src/control/contract/control.ts';
 import type { RequestContext } from '../../../src/control/contract/request-parts.ts';
@@ -135,14 +137,23 @@ export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
   };
 }
 
+function optionsWith(http: Partial<Settings['http']>, control: Control, logger: Logger): AppOptions {
+  return { settings: settingsWith(http), control, logger, staticRoot: new URL('file:///nonexistent/') };
+}
+
 export function appWith(
   http: Partial<Settings['http']> = {},
   overrides: Partial<AllRequests> = {},
   logger: Logger = silentLogger,
 ): { app: AdminApp; seen: Seen[] } {
   const { control, seen } = standInControl(overrides);
-  const staticRoot = new URL('file:///nonexistent/');
-  return { app: createApp({ settings: settingsWith(http), control, logger, staticRoot }), seen };
+  return { app: createApp(optionsWith(http, control, logger)), seen };
+}
+
+/** Every route of the API, as the application registers it. */
+export function allRoutes(): Route[] {
+  const options = optionsWith({}, standInControl().control, silentLogger);
+  return createRoutes(options, new LoginDesk(options.settings.http, silentLogger));
 }
 
 export interface Answer {

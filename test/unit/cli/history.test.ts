@@ -1,7 +1,7 @@
 /** Differences between two revisions, folded from the rows between them. */
 
 import { expect, test } from 'vitest';
-import type { HistoryRow, PublicEndpoint } from '../../../src/cli/api/answers.ts';
+import type { PublicEndpoint, PublicHistoryRow } from '../../../src/answers/endpoints.ts';
 import { foldHistory } from '../../../src/cli/commands/history.ts';
 
 const endpoint = (id: string, more: Record<string, unknown> = {}) =>
@@ -12,9 +12,23 @@ function row(
   id: string,
   before: PublicEndpoint | null,
   after: PublicEndpoint | null,
-  diff: HistoryRow['diff'] = [],
-): HistoryRow {
-  return { revision, id, before, after, diff, action: 'update', port: 1884, actor: 'a', source: 'http', node: 'n', at: '', reason: null };
+  diff: PublicHistoryRow['diff'] = [],
+): PublicHistoryRow {
+  return {
+    revision,
+    id,
+    before,
+    after,
+    diff,
+    action: 'update',
+    port: 1884,
+    actor: 'a',
+    source: 'http',
+    node: 'n',
+    at: '',
+    requestId: '',
+    reason: null,
+  };
 }
 
 const a = endpoint('a');
@@ -47,6 +61,6 @@ test('steps of one key are one change, options are told one by one, endpoints in
 });
 
 test('a secret that changed is told, though its masks are equal', () => {
-  const secret = { path: 'authConfig[0].users[u].password', from: '******', to: '******', secret: true };
+  const secret = { path: 'authConfig[0].users[u].password', from: '******', to: '******', secret: true as const };
   expect(foldHistory([row(2, 'a', a, a, [secret])])).toEqual([{ id: 'a', port: 1884, action: 'updated', changes: [secret] }]);
 });
