@@ -1,6 +1,7 @@
 /** Everything at once for a long time. Afterwards memory must be flat, every gauge zero, and no file descriptor left. */
 
 import { startBroker } from '../../kit/broker.ts';
+import { HeapUse } from '../../kit/heap-use.ts';
 import { sleep, until } from '../../kit/until.ts';
 import { WIDE } from '../rebind.ts';
 import { Storm } from '../storm.ts';
@@ -19,6 +20,8 @@ const KEEP_ALIVE_MS = 30_000;
 /** Largest growth of the median from the middle third to the last third that counts as flat. */
 const GROWTH_MAX = 0.1;
 const GROWTH_MAX_MB = 20;
+/** Largest growth of what is left after collections, over the last third. It may rise while caches of topics fill up. */
+const HELD_GROWTH_MAX_MB = 15;
 const STORM_PER_SECOND = 50;
 const MESSAGES_PER_SECOND = 1000;
 
@@ -30,6 +33,8 @@ export interface SoakReport {
   storm: { attempts: number; failures: Record<string, number> };
   activities: Record<string, ActivityReport>;
   memory: { startMb: number; middleThirdMb: number; lastThirdMb: number; maxMb: number; calmMb: number; samplesMb: number[] };
+  /** MB that the threads hold after a forced collection: after one third, after two thirds, at the end, and once all clients have gone */
+  heldMb: number[];
   /** open file descriptors that were not open before, by kind */
   descriptors: string[];
 }
@@ -41,13 +46,16 @@ function median(values: readonly number[]): number {
 /** @throws Error when a message was lost, memory grew, or a gauge or descriptor was left */
 export async function soak(minutes: number): Promise<SoakReport> {
   const durable = { ...WIDE, sessionPersistence: true };
-  const broker = await startBroker({
-    endpoints: [
-      { ...durable, id: 'tcp', serverOptions: { workerGroupSize: 2 } },
-      { ...durable, id: 'ws', useWebsocket: true },
-      { ...WIDE, id: 'changing' },
-    ],
-  });
+  const heap = new HeapUse();
+  const broker = await startBroker(
+    heap.measured({
+      endpoints: [
+        { ...durable, id: 'tcp', serverOptions: { workerGroupSize: 2 } },
+        { ...durable, id: 'ws', useWebsocket: true },
+        { ...WIDE, id: 'changing' },
+      ],
+    }),
+  );
   try {
     const [tcp, ws, changing] = broker.ports as [number, number, number];
     const field: Field = { broker, tcp, ws, changing };
@@ -61,11 +69,15 @@ export async function soak(minutes: number): Promise<SoakReport> {
     const storm = new Storm(STORM_PER_SECOND, [{ transport: 'tcp', isSecure: false, port: tcp }]);
     const running = Object.entries(ROUNDS).map(async ([name, round]) => [name, await repeat(field, round, isOver)] as const);
     const samplesMb: number[] = [];
+    const heldMb: number[] = [];
+    const thirdMs = (minutes * 60_000) / 3;
     while (!isOver()) {
       await sleep(SAMPLE_MS);
       samplesMb.push(await residentMb(broker.pid));
+      if (heldMb.length < 2 && performance.now() >= end - (2 - heldMb.length) * thirdMs) heldMb.push(await heap.readMb());
       traffic.latency();
     }
+    heldMb.push(await heap.readMb());
     const activities = Object.fromEntries(await Promise.all(running));
     for (let round = activities['change']?.rounds ?? 0; round % CHANGES.length !== 0; round++) await change(field, round);
     const { attempts, failures } = await storm.stop();
@@ -81,6 +93,7 @@ export async function soak(minutes: number): Promise<SoakReport> {
       CALM_MS,
       1000,
     );
+    heldMb.push(await heap.readMb());
     const third = Math.floor(samplesMb.length / 3);
     const report: SoakReport = {
       minutes,
@@ -96,12 +109,14 @@ export async function soak(minutes: number): Promise<SoakReport> {
         calmMb: await residentMb(broker.pid),
         samplesMb,
       },
+      heldMb,
       descriptors: await leftDescriptors(broker.pid, before),
     };
     judge(report);
     return report;
   } finally {
     await broker.stop();
+    heap.close();
   }
 }
 
@@ -121,6 +136,9 @@ function judge(report: SoakReport): void {
   const faults: string[] = [];
   const { middleThirdMb, lastThirdMb } = report.memory;
   if (lastThirdMb > middleThirdMb * (1 + GROWTH_MAX) + GROWTH_MAX_MB) faults.push(`memory grew from ${middleThirdMb} to ${lastThirdMb} MB`);
+  const [, atTwoThirds = 0, atEnd = 0] = report.heldMb;
+  if (report.heldMb.includes(0)) faults.push('no thread said what it holds');
+  if (atEnd > atTwoThirds + HELD_GROWTH_MAX_MB) faults.push(`the threads held ${atTwoThirds} MB, and ${atEnd} MB at the end`);
   if (report.descriptors.length > 0) faults.push(`file descriptors were left: ${report.descriptors.join(', ')}`);
   if (report.dropped > 0) faults.push(`${report.dropped} established clients lost their connection`);
   if (Object.keys(report.storm.failures).length > 0) faults.push('connections failed');
