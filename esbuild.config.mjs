@@ -27,7 +27,7 @@ const BUNDLES = [
     sources: {
       'workers/endpoint-worker': 'workers/endpoint-worker.ts',
       'workers/session-worker': 'workers/session-worker.ts',
-      'workers/access-task': 'workers/access/access-task.ts',
+      'workers/access-task': 'workers/task/access-task.ts',
     },
   },
   { parts: 'main-parts', sources: { main: 'src/main.ts' } },

@@ -7,12 +7,12 @@ import { loopDelay } from '../src/metrics/loop-delay.ts';
 import type { WorkerBoot } from '../src/thread/commands.ts';
 import { startHeartbeat } from '../src/thread/heartbeat.ts';
 import { type CommandHandlers, HostLink } from '../src/thread/host-link.ts';
-import type { Control } from './mesh/controls.ts';
-import type { Mesh } from './mesh/mesh.ts';
-import type { PeerLink } from './mesh/peer-link.ts';
-import type { Confirmation } from './routing/confirmations.ts';
-import { fromWireMessage, type Message, toWireMessage } from './routing/message.ts';
-import type { Router } from './routing/router.ts';
+import type { Mesh } from './shared/mesh/mesh.ts';
+import type { PeerLink } from './shared/mesh/peer-link.ts';
+import { fromWireMessage, type Message, toWireMessage } from './shared/messages/message.ts';
+import type { Confirmation } from './shared/routing/confirmations.ts';
+import type { Router } from './shared/routing/router.ts';
+import type { Control } from './shared/wire/controls.ts';
 import { UsageMeter } from './usage.ts';
 
 export interface WorkerFrame {

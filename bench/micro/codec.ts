@@ -6,7 +6,7 @@ import { encodeConnack } from '../../src/mqtt/encode.ts';
 import { ACK, type PublishEncoding, publishSize, writeAck, writePublish } from '../../src/mqtt/encode-publish.ts';
 import type { ProtocolVersion } from '../../src/mqtt/packet.ts';
 import { plainPropertiesEnd } from '../../src/mqtt/properties.ts';
-import { packetSize } from '../../workers/client/input.ts';
+import { packetSize } from '../../workers/endpoint/client/input/input.ts';
 import { type Measured, measure, sink } from './measure.ts';
 
 const PAYLOAD = Buffer.alloc(64, 0x2e);

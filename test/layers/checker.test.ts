@@ -18,10 +18,11 @@ test('a project without fault has none', () => {
     'src/control/contract.ts': "import type { S } from '../storage/contract.ts';\nimport type { E } from '../kernel/errors.ts';",
     'src/storage/endpoint-store.ts': '',
     'src/kernel/errors.ts': "import { once } from 'node:events';",
-    'workers/endpoint-worker.ts': "import { open } from './listener/tcp.ts';\nimport { c } from './client/client.ts';",
-    'workers/listener/tcp.ts': "import net from 'node:net';\nimport type { C } from '../connection.ts';",
-    'workers/client/client.ts': "import type { C } from '../connection.ts';\nimport { m } from '../../src/mqtt/framer.ts';",
-    'workers/connection.ts': '',
+    'workers/endpoint-worker.ts': "import { open } from './endpoint/listener/tcp.ts';\nimport { c } from './endpoint/client/client.ts';",
+    'workers/endpoint/listener/tcp.ts': "import net from 'node:net';\nimport type { C } from '../connection/connection.ts';",
+    'workers/endpoint/client/client.ts':
+      "import type { C } from '../connection/connection.ts';\nimport { m } from '../../../src/mqtt/framer.ts';",
+    'workers/endpoint/connection/connection.ts': '',
     'src/mqtt/framer.ts': '',
   });
   expect(found).toEqual([]);
@@ -41,9 +42,16 @@ describe('arrows', () => {
     ['src/control/a.ts', '../../test/kit/a.ts', 'src may not import test'],
     ['workers/client/a.ts', '../../src/control/contract.ts', 'workers may not import control'],
     ['workers/session/a.ts', '../../src/storage/endpoint-store.ts', 'workers may not import storage'],
-    ['workers/client/a.ts', '../listener/tcp.ts', 'client and listener meet only in workers/connection.ts'],
-    ['workers/listener/a.ts', '../client/client.ts', 'listener and client meet only in workers/connection.ts'],
-    ['workers/client/a.ts', '../endpoint-worker.ts', 'a thread entry is imported by nobody'],
+    ['workers/endpoint/client/a.ts', '../listener/tcp.ts', 'in workers/endpoint, client may not import listener'],
+    ['workers/endpoint/listener/a.ts', '../client/client.ts', 'in workers/endpoint, listener may not import client'],
+    ['workers/endpoint/client/a.ts', '../../endpoint-worker.ts', 'a floor of workers may not import what puts the floors together'],
+    ['workers/shared/session/a.ts', '../../host/disk/open.ts', 'in workers, shared may not import host'],
+    ['workers/endpoint/client/a.ts', '../../host/disk/open.ts', 'in workers, endpoint may not import host'],
+    [
+      'workers/shared/session/flight/a.ts',
+      '../session.ts',
+      'a floor of workers/shared/session may not import what puts the floors together',
+    ],
   ])('%s → %s', (from, to, why) => {
     const found = breaches({ [from]: `\nimport type { X } from '${to}';` });
     expect(found).toHaveLength(1);
@@ -119,7 +127,7 @@ describe('libraries', () => {
     ['src/mqtt/a.ts', 'nats', 'nats belongs into src/bus/nats/, src/storage/jetstream/'],
     ['workers/client/a.ts', 'yaml', 'yaml belongs into src/settings/'],
     ['src/control/a.ts', 'left-pad', 'left-pad has no place in the rules'],
-    ['workers/client/a.ts', 'node:net', 'sockets are opened in workers/listener/ alone'],
+    ['workers/client/a.ts', 'node:net', 'sockets are opened in workers/endpoint/listener/ alone'],
   ])('%s imports %s', (from, library, why) => {
     const found = breaches({ [from]: `import '${library}';` });
     expect(found).toHaveLength(1);

@@ -11,7 +11,6 @@ import {
   NODE_INTERNALS,
   SOCKET_MODULES,
   SRC_ARROWS,
-  STRANGERS,
   WALL_CLOCK_READERS,
   WORKERS_USE,
 } from './rules.ts';
@@ -83,10 +82,7 @@ function checkArrow(edge: Edge): string[] {
   if (from.wing !== 'workers') return [];
   if (to.wing === 'src') return WORKERS_USE.includes(to.room) ? [] : breach(edge, `workers may not import ${to.room}`);
   if (to.wing !== 'workers') return breach(edge, `workers may not import ${to.wing}`);
-  if (to.room === 'main' && from.room !== 'main' && edge.to !== 'workers/connection.ts')
-    return breach(edge, 'a thread entry is imported by nobody');
-  const areStrangers = STRANGERS.some(([a, b]) => (from.room === a && to.room === b) || (from.room === b && to.room === a));
-  return areStrangers ? breach(edge, `${from.room} and ${to.room} meet only in workers/connection.ts`) : [];
+  return [];
 }
 
 /** The inner floor of `path` in `folder`; null: a file directly in the folder; undefined: a file elsewhere. */
@@ -125,8 +121,8 @@ function checkLibrary(edge: Edge): string[] {
   if (edge.isOurs || !isProduct(edge.from)) return [];
   if (edge.to.startsWith('node:')) {
     const isSocketModule = edge.from.startsWith('workers/') && SOCKET_MODULES.includes(edge.to);
-    const isStray = isSocketModule && !edge.from.startsWith('workers/listener/') && !isHarmless(edge.clause);
-    return isStray ? breach(edge, 'sockets are opened in workers/listener/ alone') : [];
+    const isStray = isSocketModule && !edge.from.startsWith('workers/endpoint/listener/') && !isHarmless(edge.clause);
+    return isStray ? breach(edge, 'sockets are opened in workers/endpoint/listener/ alone') : [];
   }
   const library = libraryOf(edge.to);
   const rule = LIBRARIES[library];

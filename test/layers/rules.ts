@@ -36,20 +36,52 @@ export const FLOORS: Readonly<Record<string, Readonly<Record<string, readonly st
     log: [],
     contract: [],
   },
+  // By the thread that a file lives on; what both kinds of threads use is shared.
+  workers: {
+    endpoint: ['shared', 'task'],
+    host: ['shared'],
+    task: [],
+    shared: [],
+  },
+  'workers/endpoint': {
+    runtime: ['handlers', 'client', 'listener', 'connection'],
+    handlers: ['client', 'identifiers', 'retained', 'connection'],
+    client: ['identifiers', 'durable', 'retained', 'access', 'connection'],
+    identifiers: [],
+    durable: [],
+    retained: [],
+    access: [],
+    // A listener knows no client: they meet in the connection.
+    listener: ['connection'],
+    connection: [],
+  },
+  'workers/endpoint/handlers': { connect: ['subscribe'], subscribe: [], publish: [] },
+  'workers/endpoint/client': {
+    publish: ['limits', 'context'],
+    online: ['output', 'context'],
+    input: ['output', 'context'],
+    output: ['context'],
+    limits: ['context'],
+    context: [],
+  },
+  'workers/host': { identifiers: [], sessions: ['disk'], disk: ['retained'], retained: [] },
+  'workers/shared': {
+    table: ['move', 'session', 'mesh', 'wire', 'routing', 'messages'],
+    rights: ['session', 'access', 'wire', 'routing'],
+    move: ['session', 'mesh', 'wire', 'routing'],
+    session: ['mesh', 'wire', 'routing', 'messages'],
+    mesh: ['wire', 'routing', 'messages'],
+    wire: ['routing', 'messages'],
+    access: [],
+    // Messages and peers only: bytes are the matter of messages/ and wire/.
+    routing: ['messages'],
+    messages: [],
+  },
+  'workers/shared/session': { flight: [] },
 };
 
 /** Rooms of `src` that `workers` may use. */
 export const WORKERS_USE: readonly string[] = ['internals', 'thread', 'metrics', 'endpoint', 'mqtt', 'kernel'];
-
-/** Rooms of `workers` that know nothing of each other: they meet in workers/connection.ts. */
-export const STRANGERS: readonly (readonly [string, string])[] = [
-  ['listener', 'client'],
-  ['listener', 'handlers'],
-  ['listener', 'session'],
-  ['listener', 'identifiers'],
-  ['listener', 'routing'],
-  ['listener', 'mesh'],
-];
 
 /** Library → where it may be imported: folders end with `/`, files do not. `oneFile`: in a single file there. */
 export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; oneFile?: boolean }>> = {
@@ -57,7 +89,7 @@ export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; one
   '@hono/node-server': { places: ['src/admin/'], oneFile: true },
   '@hono/zod-openapi': { places: ['src/admin/'] },
   zod: { places: ['src/answers/', 'src/endpoint/', 'src/settings/'] },
-  'better-sqlite3': { places: ['src/storage/local/', 'workers/session/'] },
+  'better-sqlite3': { places: ['src/storage/local/', 'workers/host/disk/'] },
   postgres: { places: ['src/storage/postgres/'], oneFile: true },
   mysql2: { places: ['src/storage/mysql/'], oneFile: true },
   pino: { places: ['src/control/'], oneFile: true },
@@ -65,7 +97,7 @@ export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; one
   piscina: { places: ['src/control/'], oneFile: true },
   yaml: { places: ['src/settings/'], oneFile: true },
   nats: { places: ['src/bus/nats/', 'src/storage/jetstream/'] },
-  '@node-rs/bcrypt': { places: ['workers/access/'], oneFile: true },
+  '@node-rs/bcrypt': { places: ['workers/task/'], oneFile: true },
 };
 
 /** In `workers`, sockets are opened by listeners alone; types and what only judges an address may be used everywhere. */
@@ -114,7 +146,7 @@ export const WALL_CLOCK_READERS: readonly string[] = [
   'src/storage/local/local-store.ts',
   'src/storage/memory/memory-store.ts',
   'src/storage/sql/sql-store.ts',
-  'workers/client/client.ts',
+  'workers/endpoint/client/client.ts',
 ];
 
 export const FILE_LINES_MAX = 450;

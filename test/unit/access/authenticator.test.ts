@@ -8,8 +8,8 @@ import { FluxError } from '../../../src/kernel/errors.ts';
 import { LoginGate } from '../../../src/kernel/logins/login-gate.ts';
 import { createLoginMemory, LoginMemory } from '../../../src/kernel/logins/login-memory.ts';
 import type { VerifyJob } from '../../../src/thread/commands.ts';
-import { Authenticator } from '../../../workers/access/authenticator.ts';
-import { verifyPassword } from '../../../workers/access/verify-password.ts';
+import { Authenticator } from '../../../workers/endpoint/access/authenticator.ts';
+import { verifyPassword } from '../../../workers/task/verify-password.ts';
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 const plain = (username: string, password: string) => ({ username, password });

@@ -4,7 +4,7 @@ import { createHash, randomBytes, scryptSync } from 'node:crypto';
 import { Piscina } from 'piscina';
 import { expect, test } from 'vitest';
 import type { VerifyJob } from '../../../src/thread/commands.ts';
-import { verifyPassword } from '../../../workers/access/verify-password.ts';
+import { verifyPassword } from '../../../workers/task/verify-password.ts';
 
 const PASSWORD = 'pässwörd';
 
@@ -58,7 +58,7 @@ test('tells an unreadable stored form from a wrong password', async () => {
 });
 
 test('runs in a thread of the pool', async () => {
-  const pool = new Piscina({ filename: new URL('../../../workers/access/access-task.ts', import.meta.url).href, maxThreads: 1 });
+  const pool = new Piscina({ filename: new URL('../../../workers/task/access-task.ts', import.meta.url).href, maxThreads: 1 });
   try {
     const stored = createHash('sha1').update(PASSWORD).digest('hex');
     expect(await pool.run(job('sha1', stored))).toBe(true);

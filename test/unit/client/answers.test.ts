@@ -2,7 +2,7 @@
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Answers } from '../../../workers/client/publish/answers.ts';
+import { Answers } from '../../../workers/endpoint/client/publish/answers.ts';
 
 test('each is sent once all earlier ones are, and none later than that', () => {
   fc.assert(

@@ -2,8 +2,8 @@
 
 import type { Packet as TheirPacket } from 'mqtt-packet';
 import { expect, test } from 'vitest';
-import { arena } from '../../../workers/client/arena.ts';
-import type { Client } from '../../../workers/client/client.ts';
+import type { Client } from '../../../workers/endpoint/client/client.ts';
+import { arena } from '../../../workers/endpoint/client/output/arena.ts';
 import { feed, WHOLE } from './cuts.ts';
 import { connect, generate, parse } from './oracle.ts';
 import { settled, type Wire, World } from './world.ts';

@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { vi } from 'vitest';
 import { readTurn } from '../../../src/kernel/turns/read-turn.ts';
-import type { Client } from '../../../workers/client/client.ts';
+import type { Client } from '../../../workers/endpoint/client/client.ts';
 import { settled } from './world.ts';
 
 const shared = Buffer.alloc(1024 * 1024);

@@ -2,8 +2,8 @@
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Output } from '../../../workers/client/output.ts';
-import type { Connection } from '../../../workers/connection.ts';
+import { Output } from '../../../workers/endpoint/client/output/output.ts';
+import type { Connection } from '../../../workers/endpoint/connection/connection.ts';
 import { inTime } from '../../kit/in-time.ts';
 
 /** Blocks as it is told, and keeps what it holds where it was. */

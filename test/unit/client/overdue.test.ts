@@ -4,8 +4,8 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { createAddressPlaces, createAddressTable } from '../../../src/metrics/address-table.ts';
 import { createCounters } from '../../../src/metrics/counters.ts';
 import { createSharedLimits } from '../../../src/metrics/shared-limits.ts';
-import type { Client } from '../../../workers/client/client.ts';
-import { EndpointRuntime } from '../../../workers/endpoint-runtime.ts';
+import type { Client } from '../../../workers/endpoint/client/client.ts';
+import { EndpointRuntime } from '../../../workers/endpoint/runtime/endpoint-runtime.ts';
 import { settled, World } from './world.ts';
 
 afterEach(() => {

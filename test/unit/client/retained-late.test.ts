@@ -3,8 +3,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { SLOT } from '../../../src/metrics/counters.ts';
 import { toLatin1 } from '../../../src/mqtt/topic.ts';
-import { EMPTY, Message } from '../../../workers/routing/message.ts';
-import { makePage } from '../../../workers/session/retained/page.ts';
+import { EMPTY, Message } from '../../../workers/shared/messages/message.ts';
+import { makePage } from '../../../workers/shared/wire/page.ts';
 import { Splitter } from '../../kit/decode.ts';
 import type { Version } from '../../kit/encode.ts';
 import * as encode from '../../kit/encode.ts';

@@ -10,22 +10,22 @@ import { createSharedLimits, SharedLimits } from '../../../src/metrics/shared-li
 import { createIdentifierTable, IdentifierTable } from '../../../src/thread/identifier-table.ts';
 import { createMemoryBlock, MemoryBudget } from '../../../src/thread/memory-budget.ts';
 import { createStoreState, StoreState } from '../../../src/thread/store-state.ts';
-import { Authenticator } from '../../../workers/access/authenticator.ts';
-import { arena } from '../../../workers/client/arena.ts';
-import { Client } from '../../../workers/client/client.ts';
-import { EndpointContext, type WorkerContext } from '../../../workers/client/context.ts';
-import { HeldPublishes } from '../../../workers/client/publish/held-publishes.ts';
-import { type Connection, PLACE } from '../../../workers/connection.ts';
-import { dispatch } from '../../../workers/handlers/dispatch.ts';
-import { type ClaimAnswer, Directory } from '../../../workers/identifiers/directory.ts';
-import type { Claim } from '../../../workers/mesh/controls.ts';
-import { Mesh } from '../../../workers/mesh/mesh.ts';
-import { heldMessages } from '../../../workers/routing/message.ts';
-import { Namespace } from '../../../workers/routing/namespace.ts';
-import { Router } from '../../../workers/routing/router.ts';
-import { DurableBarrier } from '../../../workers/session/durable-barrier.ts';
-import { RetainedQueries } from '../../../workers/session/retained/queries.ts';
-import { SessionTable } from '../../../workers/session/session-table.ts';
+import { Authenticator } from '../../../workers/endpoint/access/authenticator.ts';
+import { Client } from '../../../workers/endpoint/client/client.ts';
+import { EndpointContext, type WorkerContext } from '../../../workers/endpoint/client/context/context.ts';
+import { HeldPublishes } from '../../../workers/endpoint/client/context/held-publishes.ts';
+import { arena } from '../../../workers/endpoint/client/output/arena.ts';
+import { type Connection, PLACE } from '../../../workers/endpoint/connection/connection.ts';
+import { DurableBarrier } from '../../../workers/endpoint/durable/durable-barrier.ts';
+import { dispatch } from '../../../workers/endpoint/handlers/dispatch.ts';
+import { type ClaimAnswer, Directory } from '../../../workers/endpoint/identifiers/directory.ts';
+import { RetainedQueries } from '../../../workers/endpoint/retained/queries.ts';
+import { Mesh } from '../../../workers/shared/mesh/mesh.ts';
+import { heldMessages } from '../../../workers/shared/messages/message.ts';
+import { Namespace } from '../../../workers/shared/routing/namespace.ts';
+import { Router } from '../../../workers/shared/routing/router.ts';
+import { SessionTable } from '../../../workers/shared/table/session-table.ts';
+import type { Claim } from '../../../workers/shared/wire/controls.ts';
 
 const QUIET: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 

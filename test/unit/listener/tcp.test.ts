@@ -5,9 +5,9 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { defaultEndpoint } from '../../../src/endpoint/defaults.ts';
 import type { ChildOptions } from '../../../src/endpoint/endpoint.ts';
 import { bindSocket } from '../../../src/internals/socket-passing.ts';
-import type { Connection, ConnectionClient, Listener, ListenerHost } from '../../../workers/connection.ts';
-import { acceptHandles } from '../../../workers/listener/handle-connection.ts';
-import { openTcpListener } from '../../../workers/listener/tcp.ts';
+import type { Connection, ConnectionClient, Listener, ListenerHost } from '../../../workers/endpoint/connection/connection.ts';
+import { acceptHandles } from '../../../workers/endpoint/listener/handle-connection.ts';
+import { openTcpListener } from '../../../workers/endpoint/listener/tcp.ts';
 import { until } from '../../kit/until.ts';
 
 function when(probe: () => boolean, timeoutMs = 10_000): Promise<boolean> {

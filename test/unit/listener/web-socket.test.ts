@@ -4,10 +4,16 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import { defaultEndpoint } from '../../../src/endpoint/defaults.ts';
 import { readTurn } from '../../../src/kernel/turns/read-turn.ts';
-import { type Admission, type Connection, type ConnectionClient, type ListenerHost, PLACE } from '../../../workers/connection.ts';
-import { FrameReader } from '../../../workers/listener/frame-reader.ts';
-import { answerUpgrade } from '../../../workers/listener/http-upgrade.ts';
-import { WebSockets } from '../../../workers/listener/web-socket.ts';
+import {
+  type Admission,
+  type Connection,
+  type ConnectionClient,
+  type ListenerHost,
+  PLACE,
+} from '../../../workers/endpoint/connection/connection.ts';
+import { FrameReader } from '../../../workers/endpoint/listener/frame-reader.ts';
+import { answerUpgrade } from '../../../workers/endpoint/listener/http-upgrade.ts';
+import { WebSockets } from '../../../workers/endpoint/listener/web-socket.ts';
 
 interface FrameSpec {
   opcode: number;

@@ -1,9 +1,9 @@
 /** What peers have posted is worked off in turns: in order for each peer, and nobody waits for all that another one has to say. */
 
 import { expect, test } from 'vitest';
-import type { Control } from '../../../workers/mesh/controls.ts';
-import type { Mesh } from '../../../workers/mesh/mesh.ts';
-import { EMPTY, Message } from '../../../workers/routing/message.ts';
+import type { Mesh } from '../../../workers/shared/mesh/mesh.ts';
+import { EMPTY, Message } from '../../../workers/shared/messages/message.ts';
+import type { Control } from '../../../workers/shared/wire/controls.ts';
 import { until } from '../../kit/until.ts';
 import { joinMeshes, makeMesh } from '../session/meshes.ts';
 

@@ -1,12 +1,12 @@
 /** Acknowledgements that wait for durable members of shared groups: each copy, each fault of the member's worker, bounds. */
 
 import { expect, test } from 'vitest';
-import { Confirmations } from '../../../workers/routing/confirmations.ts';
-import { EMPTY, Message } from '../../../workers/routing/message.ts';
-import { Namespace } from '../../../workers/routing/namespace.ts';
-import type { Peer, PeerPublish } from '../../../workers/routing/peer.ts';
-import { Router } from '../../../workers/routing/router.ts';
-import type { Subscriber } from '../../../workers/routing/subscriber.ts';
+import { EMPTY, Message } from '../../../workers/shared/messages/message.ts';
+import { Confirmations } from '../../../workers/shared/routing/confirmations.ts';
+import { Namespace } from '../../../workers/shared/routing/namespace.ts';
+import type { Peer, PeerPublish } from '../../../workers/shared/routing/peer.ts';
+import { Router } from '../../../workers/shared/routing/router.ts';
+import type { Subscriber } from '../../../workers/shared/routing/subscriber.ts';
 
 /** A worker that remembers what it was sent. */
 class Worker implements Peer {

@@ -1,10 +1,10 @@
 /** The cache of topic entries is bounded by number and by length, entries that were dropped go stale, and none keeps a session that has ended. */
 
 import { expect, test } from 'vitest';
-import { EMPTY, Message } from '../../../workers/routing/message.ts';
-import { Namespace } from '../../../workers/routing/namespace.ts';
-import { Router } from '../../../workers/routing/router.ts';
-import type { Subscriber } from '../../../workers/routing/subscriber.ts';
+import { EMPTY, Message } from '../../../workers/shared/messages/message.ts';
+import { Namespace } from '../../../workers/shared/routing/namespace.ts';
+import { Router } from '../../../workers/shared/routing/router.ts';
+import type { Subscriber } from '../../../workers/shared/routing/subscriber.ts';
 import { collectGarbage } from '../../kit/garbage.ts';
 
 /** Distinct topics of that many characters. */

@@ -6,8 +6,6 @@ import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LastingClock } from '../../../src/kernel/lasting-clock.ts';
-import type { WireDelivery, WireSubscription } from '../../../workers/mesh/controls.ts';
-import { Message, type WireMessage } from '../../../workers/routing/message.ts';
 import {
   decodeState,
   decodeSubscription,
@@ -18,8 +16,10 @@ import {
   type SessionState,
   toDeliveryRow,
   toRetainedRow,
-} from '../../../workers/session/disk/codec.ts';
-import { MessageDisk } from '../../../workers/session/message-disk.ts';
+} from '../../../workers/host/disk/codec.ts';
+import { MessageDisk } from '../../../workers/host/disk/message-disk.ts';
+import { Message, type WireMessage } from '../../../workers/shared/messages/message.ts';
+import type { WireDelivery, WireSubscription } from '../../../workers/shared/wire/controls.ts';
 import { oldFile } from './old-file.ts';
 
 /** All of Unicode, and what JSON or SQL could take for their own. */

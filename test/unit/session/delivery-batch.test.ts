@@ -3,9 +3,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { QoS } from '../../../src/mqtt/packet.ts';
-import { Message } from '../../../workers/routing/message.ts';
-import type { Delivery } from '../../../workers/session/flight/delivery.ts';
-import { decodeBatch, encodeBatch } from '../../../workers/session/flight/delivery-batch.ts';
+import { Message } from '../../../workers/shared/messages/message.ts';
+import type { Delivery } from '../../../workers/shared/session/flight/delivery.ts';
+import { decodeBatch, encodeBatch } from '../../../workers/shared/session/flight/delivery-batch.ts';
 
 const one = fc
   .record({

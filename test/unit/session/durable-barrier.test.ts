@@ -1,14 +1,14 @@
 /** What waits for the session worker keeps its order when that worker is replaced. */
 
 import { expect, test } from 'vitest';
-import type { Control } from '../../../workers/mesh/controls.ts';
-import type { Mesh } from '../../../workers/mesh/mesh.ts';
-import type { PeerLink } from '../../../workers/mesh/peer-link.ts';
-import { Confirmations } from '../../../workers/routing/confirmations.ts';
-import { EMPTY, Message } from '../../../workers/routing/message.ts';
-import { Namespace } from '../../../workers/routing/namespace.ts';
-import { DurableBarrier } from '../../../workers/session/durable-barrier.ts';
-import { Session, type SessionHost } from '../../../workers/session/session.ts';
+import { DurableBarrier } from '../../../workers/endpoint/durable/durable-barrier.ts';
+import type { Mesh } from '../../../workers/shared/mesh/mesh.ts';
+import type { PeerLink } from '../../../workers/shared/mesh/peer-link.ts';
+import { EMPTY, Message } from '../../../workers/shared/messages/message.ts';
+import { Confirmations } from '../../../workers/shared/routing/confirmations.ts';
+import { Namespace } from '../../../workers/shared/routing/namespace.ts';
+import { Session, type SessionHost } from '../../../workers/shared/session/session.ts';
+import type { Control } from '../../../workers/shared/wire/controls.ts';
 
 function durableSession(): Session {
   const session = new Session(new Namespace('default'), 'c', {} as SessionHost);

@@ -2,8 +2,8 @@
 
 import { expect, test } from 'vitest';
 import { steadyNow } from '../../../src/kernel/clock.ts';
-import { Router } from '../../../workers/routing/router.ts';
-import { SessionTable } from '../../../workers/session/session-table.ts';
+import { Router } from '../../../workers/shared/routing/router.ts';
+import { SessionTable } from '../../../workers/shared/table/session-table.ts';
 import { makeMesh } from './meshes.ts';
 
 const OTHER_PEER = 2;

@@ -2,9 +2,9 @@
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { EMPTY, Message } from '../../../workers/routing/message.ts';
-import type { Delivery } from '../../../workers/session/flight/delivery.ts';
-import { InFlight } from '../../../workers/session/flight/in-flight.ts';
+import { EMPTY, Message } from '../../../workers/shared/messages/message.ts';
+import type { Delivery } from '../../../workers/shared/session/flight/delivery.ts';
+import { InFlight } from '../../../workers/shared/session/flight/in-flight.ts';
 
 function delivery(): Delivery {
   const message = new Message('t', EMPTY, 1, false, EMPTY, 0, '');

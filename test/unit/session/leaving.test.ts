@@ -1,13 +1,13 @@
 /** What peers are told when filters come and go in one loop iteration, and how a session with many filters leaves. */
 
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { type Mesh, noNews } from '../../../workers/mesh/mesh.ts';
-import { PeerLink } from '../../../workers/mesh/peer-link.ts';
-import { EMPTY, Message } from '../../../workers/routing/message.ts';
-import { Router } from '../../../workers/routing/router.ts';
-import type { Subscription } from '../../../workers/routing/subscriber.ts';
-import type { SessionOutlet } from '../../../workers/session/outlet.ts';
-import { SessionTable } from '../../../workers/session/session-table.ts';
+import { type Mesh, noNews } from '../../../workers/shared/mesh/mesh.ts';
+import { PeerLink } from '../../../workers/shared/mesh/peer-link.ts';
+import { EMPTY, Message } from '../../../workers/shared/messages/message.ts';
+import { Router } from '../../../workers/shared/routing/router.ts';
+import type { Subscription } from '../../../workers/shared/routing/subscriber.ts';
+import type { SessionOutlet } from '../../../workers/shared/session/outlet.ts';
+import { SessionTable } from '../../../workers/shared/table/session-table.ts';
 import { until } from '../../kit/until.ts';
 import { joinMeshes, makeMesh } from './meshes.ts';
 

@@ -1,8 +1,8 @@
 /** Workers' meshes without workers: nothing but interest is of interest to them. */
 
 import { MessageChannel } from 'node:worker_threads';
-import { Mesh, type MeshHooks } from '../../../workers/mesh/mesh.ts';
-import { Namespace } from '../../../workers/routing/namespace.ts';
+import { Mesh, type MeshHooks } from '../../../workers/shared/mesh/mesh.ts';
+import { Namespace } from '../../../workers/shared/routing/namespace.ts';
 
 const HOOKS: MeshHooks = {
   onPublish() {},

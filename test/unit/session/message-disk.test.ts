@@ -8,10 +8,10 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { steadyNow } from '../../../src/kernel/clock.ts';
 import { createHeartbeat, readHeartbeat, startHeartbeat } from '../../../src/thread/heartbeat.ts';
 import { START_MAX } from '../../../src/thread/message-numbers.ts';
-import type { WireDelivery, WireSubscription } from '../../../workers/mesh/controls.ts';
-import { EMPTY, Message, toWireMessage } from '../../../workers/routing/message.ts';
-import type { SessionState } from '../../../workers/session/disk/codec.ts';
-import { MessageDisk } from '../../../workers/session/message-disk.ts';
+import type { SessionState } from '../../../workers/host/disk/codec.ts';
+import { MessageDisk } from '../../../workers/host/disk/message-disk.ts';
+import { EMPTY, Message, toWireMessage } from '../../../workers/shared/messages/message.ts';
+import type { WireDelivery, WireSubscription } from '../../../workers/shared/wire/controls.ts';
 import { oldFile } from './old-file.ts';
 
 const STATE: SessionState = {

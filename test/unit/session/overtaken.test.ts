@@ -1,7 +1,7 @@
 /** Main's word that a worker has ended comes before its last ones are read: a session on its way is not lost, nor anything else that it had posted. */
 
 import { expect, test } from 'vitest';
-import type { Control } from '../../../workers/mesh/controls.ts';
+import type { Control } from '../../../workers/shared/wire/controls.ts';
 import { joinMeshes, makeMesh } from './meshes.ts';
 
 test.each([1, 1_000])('%i controls, posted before the end and not read yet', async (count) => {

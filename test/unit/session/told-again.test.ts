@@ -1,13 +1,13 @@
 /** A large session is told to a new session worker while it goes on: what is settled in between is not told afterwards, and nothing is missing. */
 
 import { expect, test } from 'vitest';
-import type { DurableOp } from '../../../workers/mesh/controls.ts';
-import { EMPTY, Message } from '../../../workers/routing/message.ts';
-import { Router } from '../../../workers/routing/router.ts';
-import { decodeBatch } from '../../../workers/session/flight/delivery-batch.ts';
-import { isLarge, tellAgain } from '../../../workers/session/move/told-again.ts';
-import type { SessionOutlet } from '../../../workers/session/outlet.ts';
-import { SessionTable } from '../../../workers/session/session-table.ts';
+import { isLarge, tellAgain } from '../../../workers/endpoint/durable/told-again.ts';
+import { EMPTY, Message } from '../../../workers/shared/messages/message.ts';
+import { Router } from '../../../workers/shared/routing/router.ts';
+import { decodeBatch } from '../../../workers/shared/session/flight/delivery-batch.ts';
+import type { SessionOutlet } from '../../../workers/shared/session/outlet.ts';
+import { SessionTable } from '../../../workers/shared/table/session-table.ts';
+import type { DurableOp } from '../../../workers/shared/wire/controls.ts';
 import { makeMesh } from './meshes.ts';
 
 const COUNT = 60_000;

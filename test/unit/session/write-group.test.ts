@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterEach, expect, test } from 'vitest';
-import { WriteGroup } from '../../../workers/session/disk/write-group.ts';
+import { WriteGroup } from '../../../workers/host/disk/write-group.ts';
 
 const PUT = 'INSERT INTO row VALUES (?, ?)';
 const COUNT = 'SELECT count(*) AS n FROM row';

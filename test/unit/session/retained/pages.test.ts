@@ -4,11 +4,11 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { steadyNow } from '../../../../src/kernel/clock.ts';
 import type { QoS } from '../../../../src/mqtt/packet.ts';
-import { EMPTY, Message } from '../../../../workers/routing/message.ts';
-import { makePage, packetsOfVersion5, type RetainedPage, readPage, settle } from '../../../../workers/session/retained/page.ts';
-import { RecentRetained } from '../../../../workers/session/retained/recent.ts';
-import { RetainedStore } from '../../../../workers/session/retained/store.ts';
-import { RetainedWalks, type SharedWalk } from '../../../../workers/session/retained/walks.ts';
+import { RecentRetained } from '../../../../workers/endpoint/retained/recent.ts';
+import { RetainedStore } from '../../../../workers/host/retained/store.ts';
+import { RetainedWalks, type SharedWalk } from '../../../../workers/host/retained/walks.ts';
+import { EMPTY, Message } from '../../../../workers/shared/messages/message.ts';
+import { makePage, packetsOfVersion5, type RetainedPage, readPage, settle } from '../../../../workers/shared/wire/page.ts';
 
 let serial = 0;
 

@@ -2,8 +2,8 @@
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { EMPTY, Message } from '../../../../workers/routing/message.ts';
-import { RetainedStore } from '../../../../workers/session/retained/store.ts';
+import { RetainedStore } from '../../../../workers/host/retained/store.ts';
+import { EMPTY, Message } from '../../../../workers/shared/messages/message.ts';
 
 const NODE = { messages: 24, bytes: 8_000 };
 const LIMIT = { messages: 5, bytes: 2_000 };

@@ -1,8 +1,8 @@
 /** The retained store is bounded: what finds no room is refused and counted, what is there stays and can be replaced by less. */
 
 import { expect, test } from 'vitest';
-import { EMPTY, Message } from '../../../../workers/routing/message.ts';
-import { RetainedStore } from '../../../../workers/session/retained/store.ts';
+import { RetainedStore } from '../../../../workers/host/retained/store.ts';
+import { EMPTY, Message } from '../../../../workers/shared/messages/message.ts';
 
 const NO_LIMIT = { messages: 1_000_000, bytes: 1_000_000_000 };
 

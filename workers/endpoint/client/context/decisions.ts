@@ -1,0 +1,85 @@
+/** The topics that one client may publish and subscribe to. Decisions are cached until the rules of its endpoint change. */
+
+import { fromLatin1 } from '../../../../src/mqtt/topic.ts';
+import { Authoriser } from '../../../shared/access/authoriser.ts';
+import type { SubscribeRules } from '../../../shared/rights/withdrawal.ts';
+import type { EndpointContext } from './context.ts';
+
+/** Decisions cached per client, and characters of their topics; bounded, because the client chooses the topics. */
+const DECISIONS_MAX = 256;
+const CHARACTERS_MAX = 16 * 1024;
+/** Longer topics than this are not cached. */
+const REMEMBERED_MAX = 512;
+/** Prefix of the server's own topics. */
+const SYSTEM_PREFIX = '$SYS/';
+
+/** True when no client may publish to the topic, whatever the rules are. */
+export function isSystemTopic(topic: string): boolean {
+  return topic.startsWith(SYSTEM_PREFIX);
+}
+
+/** The client to be judged. */
+export interface DecisionSubject {
+  readonly clientId: string;
+  readonly username: string | null;
+  readonly address: string;
+}
+
+export class Decisions implements SubscribeRules {
+  readonly #endpoint: EndpointContext;
+  readonly #who: DecisionSubject;
+  #authoriser: Authoriser | null = null;
+  #publish: Map<string, boolean> | null = null;
+  #characters = 0;
+  /** version of the configuration that the cached decisions are for */
+  #version = 0;
+
+  constructor(endpoint: EndpointContext, who: DecisionSubject) {
+    this.#endpoint = endpoint;
+    this.#who = who;
+  }
+
+  /** @param topic latin1 form */
+  mayPublish(topic: string): boolean {
+    if (isSystemTopic(topic)) return false;
+    if (!this.#endpoint.config.endpoint.enableAcl) return true;
+    const authoriser = this.#current();
+    let isAllowed = this.#publish?.get(topic);
+    if (isAllowed === undefined) {
+      isAllowed = authoriser.mayPublish(fromLatin1(topic));
+      if (topic.length > REMEMBERED_MAX) return isAllowed;
+      this.#characters += topic.length;
+      if (this.#publish === null || this.#publish.size >= DECISIONS_MAX || this.#characters > CHARACTERS_MAX) {
+        this.#publish = new Map();
+        this.#characters = topic.length;
+      }
+      this.#publish.set(topic, isAllowed);
+    }
+    return isAllowed;
+  }
+
+  /** @param filter text form, with its $share prefix */
+  maySubscribe(filter: string): boolean {
+    return !this.#endpoint.config.endpoint.enableAcl || this.#current().maySubscribe(filter);
+  }
+
+  get allowsAll(): boolean {
+    return !this.#endpoint.config.endpoint.enableAcl || this.#current().allowsAllSubscriptions;
+  }
+
+  /** @param topic text form */
+  mayReceive(topic: string): boolean {
+    return !this.#endpoint.config.endpoint.enableAcl || this.#current().mayReceive(topic);
+  }
+
+  #current(): Authoriser {
+    const { config, version } = this.#endpoint;
+    if (this.#authoriser === null || this.#version !== version) {
+      const { clientId, username, address } = this.#who;
+      this.#authoriser = new Authoriser(config.acl, { clientId, username, ip: address });
+      this.#publish = null;
+      this.#version = version;
+    }
+    return this.#authoriser;
+  }
+}

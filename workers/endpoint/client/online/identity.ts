@@ -1,0 +1,35 @@
+/** A client's names, and the parts of its CONNECT that outlive the handshake. */
+
+import { steadyNow } from '../../../../src/kernel/clock.ts';
+import type { ConnectPacket } from '../../../../src/mqtt/packet.ts';
+
+/** new → connecting (Client.beginConnect) → online (Client.goOnline) → closed. Any state may go to closed. */
+export type ClientState = 'new' | 'connecting' | 'online' | 'closed';
+
+/** The part of a CONNECT that applies from the moment the client is online. */
+export type OnlineTerms = Pick<ConnectPacket, 'receiveMaximum' | 'topicAliasMaximum'>;
+
+/** What a client is called and what its CONNECT asked for. The steps of CONNECT fill it; it is complete when the client is online. */
+export class Identity {
+  clientId = '';
+  username: string | null = null;
+  /** the authenticated user; null when the endpoint demands no login */
+  login: string | null = null;
+  cleanStart = true;
+  /** seconds; 0: no limit */
+  keepAlive = 0;
+  /** steady milliseconds at which CONNECT came; 0 before */
+  connectAt = 0;
+  /** wall milliseconds at which the client went online; 0 before */
+  connectedAt = 0;
+  /** MQTT 5: whether answers may carry a reason string [MQTT-3.1.2-29] */
+  requestProblemInformation = true;
+
+  /** A CONNECT has come. The identifier follows, because the server may assign it; a login may change the user name. */
+  begin(packet: Pick<ConnectPacket, 'username' | 'cleanStart' | 'requestProblemInformation'>): void {
+    this.connectAt = steadyNow();
+    this.username = packet.username;
+    this.cleanStart = packet.cleanStart;
+    this.requestProblemInformation = packet.requestProblemInformation;
+  }
+}

@@ -1,0 +1,79 @@
+/** Tells a new session worker of durable sessions that have too much for one message: one session after another, in pieces. */
+
+import { Pace } from '../../../src/kernel/turns/pace.ts';
+import { toWireHead } from '../../shared/move/wire-session.ts';
+import { encodeBatch } from '../../shared/session/flight/delivery-batch.ts';
+import type { Session } from '../../shared/session/session.ts';
+import { toWireSubscription } from '../../shared/session/wire-subscription.ts';
+import type { DurableOp, WireSubscription } from '../../shared/wire/controls.ts';
+
+/** Subscriptions, and bytes of deliveries, of one piece: it is taken in within milliseconds. */
+const PIECE_FILTERS = 250;
+const PIECE_BYTES = 16 * 1024;
+/** Sessions with more of both together are told in pieces. */
+const LARGE = 250;
+/** Milliseconds of one loop iteration. */
+const SLICE_MS = 5;
+
+export function isLarge({ subscriptions, inflight, queue }: Session): boolean {
+  return subscriptions.size + inflight.size + queue.length > LARGE;
+}
+
+/**
+ * Says the sessions, each in pieces. A session works between two pieces: its changes are said in between, and no piece has a delivery that is settled.
+ * @param tell the last piece of a session is `again`
+ * @param isOver nobody listens any more
+ * @param gaveUp a session has ended, or has left, before it was told
+ */
+export async function tellAgain(
+  sessions: readonly Session[],
+  tell: (session: Session, op: DurableOp) => void,
+  isOver: () => boolean,
+  gaveUp: (session: Session) => void,
+): Promise<void> {
+  const told = sessions.map(beginTelling);
+  const pace = new Pace(SLICE_MS);
+  for (const [at, session] of sessions.entries()) {
+    for (const op of pieces(session)) {
+      if (isOver() || session.isEnded || session.gate !== null) break;
+      tell(session, op);
+      // Only here: a piece that waited would be older than what is said in between.
+      if (pace.isOver) await pace.next();
+    }
+    if (!isOver() && (session.isEnded || session.gate !== null)) gaveUp(session);
+    told[at]!();
+  }
+}
+
+/** It may not leave from now on. @returns to be called when it has been told */
+function beginTelling(session: Session): () => void {
+  let resolve = (): void => {};
+  const telling = { untold: new Set<never>(), done: new Promise<void>((then) => (resolve = then)) };
+  session.telling = telling;
+  return () => {
+    if (session.telling?.done === telling.done) session.telling = null;
+    resolve();
+  };
+}
+
+function* pieces(session: Session): IterableIterator<DurableOp> {
+  const untold = new Set([...session.inflight.inOrder(), ...session.queue]);
+  if (session.telling !== null) session.telling = { ...session.telling, untold };
+  const subscriptions = session.subscriptions.values();
+  for (let isFirst = true, hasMore = true; hasMore || untold.size > 0; isFirst = false) {
+    const part: WireSubscription[] = [];
+    while (part.length < PIECE_FILTERS && hasMore) {
+      const next = subscriptions.next();
+      if (next.done === true) hasMore = false;
+      else part.push(toWireSubscription(next.value));
+    }
+    const batch = encodeBatch(untold, PIECE_BYTES);
+    let left = batch.count;
+    for (const delivery of untold) {
+      if (left-- === 0) break;
+      untold.delete(delivery);
+    }
+    yield { op: 'again-part', begins: isFirst ? toWireHead(session) : null, subscriptions: part, batch };
+  }
+  yield { op: 'again', session: toWireHead(session) };
+}

@@ -1,0 +1,46 @@
+/** Hands each packet that is not on the fast path to its handler. */
+
+import { PINGRESP } from '../../../src/mqtt/encode.ts';
+import { ProtocolError } from '../../../src/mqtt/errors.ts';
+import type { Packet } from '../../../src/mqtt/packet.ts';
+import { REASON } from '../../../src/mqtt/reason-codes.ts';
+import type { Client } from '../client/client.ts';
+import { handleConnect } from './connect/connect.ts';
+import { handleDisconnect } from './connect/disconnect.ts';
+import { handleAcknowledge } from './publish/acknowledge.ts';
+import { handlePublish } from './publish/publish.ts';
+import { handleSubscribe } from './subscribe/subscribe.ts';
+import { handleUnsubscribe } from './subscribe/unsubscribe.ts';
+
+/** @throws ProtocolError when the packet is not allowed now; PacketReader.read() catches it and calls client.fail() */
+export function dispatch(client: Client, packet: Packet): void {
+  switch (packet.type) {
+    case 'connect':
+      handleConnect(client, packet);
+      return;
+    case 'publish':
+      handlePublish(client, packet);
+      return;
+    case 'puback':
+    case 'pubrec':
+    case 'pubrel':
+    case 'pubcomp':
+      handleAcknowledge(client, packet);
+      return;
+    case 'subscribe':
+      handleSubscribe(client, packet).catch((error: unknown) => client.fail(error));
+      return;
+    case 'unsubscribe':
+      handleUnsubscribe(client, packet).catch((error: unknown) => client.fail(error));
+      return;
+    case 'pingreq':
+      client.write(PINGRESP);
+      return;
+    case 'disconnect':
+      handleDisconnect(client, packet);
+      return;
+    case 'auth':
+      // Enhanced authentication was refused in CONNACK, so no AUTH can be in order [MQTT-4.12.0-1].
+      throw new ProtocolError(REASON.protocolError, 'AUTH without an authentication method');
+  }
+}

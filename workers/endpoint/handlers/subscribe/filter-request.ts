@@ -1,0 +1,55 @@
+/** What SUBSCRIBE and UNSUBSCRIBE share: their filters take turns, and their answer waits for other threads, within a deadline. */
+
+import { REASON } from '../../../../src/mqtt/reason-codes.ts';
+import type { Client } from '../../client/client.ts';
+import { HOLD } from '../../client/input/packet-reader.ts';
+import { filterTurns } from './filter-turns.ts';
+
+/** A thread that has not answered by then hangs: the client is closed rather than promised what may not hold. */
+const DEADLINE_MS = 10_000;
+
+/**
+ * Cuts `filters` into slices, each of one turn of this thread, and calls `handle` with each. Handles all at once while the loop iteration
+ * has room, so that nothing of a short request waits.
+ * @returns null when all slices are handled; else resolves to false when the session has left the client before the last one
+ */
+export function inTurns<T>(client: Client, filters: readonly T[], handle: (slice: readonly T[]) => void): Promise<boolean> | null {
+  const { atOnce } = filterTurns;
+  for (let at = 0; at < filters.length; at += atOnce) {
+    const slice = filters.slice(at, at + atOnce);
+    const turn = filterTurns.take(slice.length);
+    if (turn !== null) return fromTurn(turn, client, filters.slice(at), handle);
+    handle(slice);
+  }
+  return null;
+}
+
+async function fromTurn<T>(
+  first: Promise<void>,
+  client: Client,
+  filters: readonly T[],
+  handle: (slice: readonly T[]) => void,
+): Promise<boolean> {
+  const { session } = client;
+  client.hold(HOLD.subscribe);
+  let turn: Promise<void> | null = first;
+  for (let at = 0; at < filters.length; at += filterTurns.atOnce) {
+    const slice = filters.slice(at, at + filterTurns.atOnce);
+    if (at > 0) turn = filterTurns.take(slice.length);
+    if (turn !== null) await turn;
+    if (client.session !== session) return false;
+    handle(slice);
+  }
+  return true;
+}
+
+/**
+ * Waits for all of `answers`. Holds what the client has sent behind the request, and closes the client after the deadline.
+ * @param why goes into DISCONNECT
+ */
+export async function untilAnswered(client: Client, answers: readonly Promise<void>[], why: string): Promise<void> {
+  client.hold(HOLD.subscribe);
+  const late = setTimeout(() => client.close(REASON.serverBusy, why), DEADLINE_MS);
+  await Promise.all(answers);
+  clearTimeout(late);
+}

@@ -1,0 +1,94 @@
+/** Accepts TCP connections for an endpoint in this worker, from sockets that main has bound. Other modules speak the protocols. */
+
+import net from 'node:net';
+import type { Endpoint } from '../../../src/endpoint/endpoint.ts';
+import type { SocketHandle } from '../../../src/internals/socket-passing.ts';
+import { relisten } from '../../../src/internals/tcp-handles.ts';
+import { bindFailure } from '../../../src/kernel/system/bind-failure.ts';
+import type { Connection, ConnectionClient, Listener, ListenerHost, ListeningSocket } from '../connection/connection.ts';
+import { acceptHandles } from './handle-connection.ts';
+
+/** The part of a Listener that knows no protocol. */
+export type Acceptor = Pick<Listener, 'accepted' | 'setBacklog' | 'adopt' | 'drop' | 'stopAccepting'>;
+
+/** Takes the accepted connections. */
+export interface AcceptHooks {
+  /** Takes a connection that needs no socket. Null: the acceptor closes the connection. */
+  onHandle(connection: Connection): ConnectionClient | null;
+  onSocket(socket: net.Socket): void;
+}
+
+/** Accepts connections. Each connection has the options of its endpoint before it is handed over. */
+export class SocketAcceptor implements Acceptor {
+  accepted = 0;
+  readonly #host: ListenerHost;
+  readonly #isPlain: () => boolean;
+  readonly #hooks: AcceptHooks;
+  /** by main's number for the socket */
+  readonly #servers = new Map<number, net.Server>();
+  #longestBacklog: number;
+  #isAccepting = true;
+
+  /** @param isPlain called for each connection: true when the connection needs no socket */
+  constructor(host: ListenerHost, isPlain: () => boolean, hooks: AcceptHooks) {
+    this.#host = host;
+    this.#isPlain = isPlain;
+    this.#hooks = hooks;
+    this.#longestBacklog = host.endpoint.serverOptions.soBacklog;
+  }
+
+  async adopt(sockets: readonly ListeningSocket[]): Promise<void> {
+    await Promise.all(sockets.map((socket) => this.#adopt(socket)));
+  }
+
+  async #adopt({ key, handle }: ListeningSocket): Promise<void> {
+    const server = net.createServer((socket) => this.#onSocket(socket));
+    await listen(server, handle, this.#host.endpoint);
+    if (!this.#isAccepting) {
+      server.close();
+      return;
+    }
+    this.#servers.set(key, server);
+    acceptHandles(server, {
+      isWanted: this.#isPlain,
+      longestBacklog: () => this.#longestBacklog,
+      options: () => this.#host.endpoint.childOptions,
+      accept: (connection) => {
+        this.accepted++;
+        return this.#hooks.onHandle(connection);
+      },
+    });
+  }
+
+  #onSocket(socket: net.Socket): void {
+    this.accepted++;
+    const { tcpNodelay, soKeepalive } = this.#host.endpoint.childOptions;
+    socket.setNoDelay(tcpNodelay);
+    socket.setKeepAlive(soKeepalive, 60_000);
+    this.#hooks.onSocket(socket);
+  }
+
+  drop(keys: readonly number[]): void {
+    for (const key of keys) {
+      this.#servers.get(key)?.close();
+      this.#servers.delete(key);
+    }
+  }
+
+  setBacklog(backlog: number): void {
+    this.#longestBacklog = Math.max(this.#longestBacklog, backlog);
+    for (const server of this.#servers.values()) relisten(server, backlog);
+  }
+
+  stopAccepting(): void {
+    this.#isAccepting = false;
+    this.drop([...this.#servers.keys()]);
+  }
+}
+
+function listen(server: net.Server, handle: SocketHandle, { host, port, serverOptions }: Endpoint): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => reject(bindFailure(host, port, error)));
+    server.listen(handle, serverOptions.soBacklog, resolve);
+  });
+}

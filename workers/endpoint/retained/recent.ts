@@ -1,0 +1,51 @@
+/**
+ * Retained messages that passed through a worker while subscribers read the retained ones: the worker has delivered newer data than a page.
+ */
+
+import type { Message } from '../../shared/messages/message.ts';
+
+/** Limit of remembered topics. Above it all are dropped, and the readers request their pages again. */
+const TOPICS_MAX = 100_000;
+
+/** The recent retained messages of one namespace. */
+export class RecentRetained {
+  readonly #topics = new Map<string, { at: number; identity: string }>();
+  readonly #topicsMax: number;
+  #last = 0;
+  /** increases when all topics are dropped */
+  epoch = 0;
+  readers = 0;
+
+  constructor(topicsMax = TOPICS_MAX) {
+    this.#topicsMax = topicsMax;
+  }
+
+  /** Number of the last message. */
+  get last(): number {
+    return this.#last;
+  }
+
+  /** A retained publish has passed. @returns false: everything before was forgotten */
+  note(message: Message): void {
+    if (this.#topics.size >= this.#topicsMax && !this.#topics.has(message.topic)) {
+      this.#topics.clear();
+      this.epoch++;
+    }
+    this.#topics.set(message.topic, { at: ++this.#last, identity: identity(message) });
+  }
+
+  /**
+   * True when a reader has had this message or a newer one. `beganAt`: the reader began to see the topic; since `askedAt` it sees every
+   * message. Between the two it may have missed messages, so only this very message counts there.
+   */
+  isOvertaken(message: Message, beganAt: number, askedAt: number): boolean {
+    if (this.#last === beganAt) return false;
+    const newest = this.#topics.get(message.topic);
+    if (newest === undefined) return false;
+    return newest.at > askedAt || (newest.at > beganAt && newest.identity === identity(message));
+  }
+}
+
+function identity({ source, serial }: Message): string {
+  return `${source}:${serial}`;
+}

@@ -1,0 +1,434 @@
+/** The node's one authority on client identifiers: serialises claims, moves sessions between workers, keeps quotas (docs/internals.md, Client identifiers). */
+
+import { steadyNow } from '../../../src/kernel/clock.ts';
+import { type IdentifierTable, identifierGroup } from '../../../src/thread/identifier-table.ts';
+import type { Mesh } from '../../shared/mesh/mesh.ts';
+import type { PeerLink } from '../../shared/mesh/peer-link.ts';
+import { type Session, sessionKey } from '../../shared/session/session.ts';
+import type { SessionTable } from '../../shared/table/session-table.ts';
+import type { Claim, Control, Offer, Registration } from '../../shared/wire/controls.ts';
+import type { Entry, Step } from './entry.ts';
+import { HeldGroups } from './held-groups.ts';
+
+/** Claims that may wait for one identifier. More connections at once with one name are an attack or a loop. */
+const WAITING_MAX = 64;
+
+/** A step takes milliseconds. One that takes longer than this has lost an answer. */
+const STEP_DEADLINE_MS = 8_000;
+
+/** Subscriptions and messages of a large session that add a millisecond to the deadline. */
+const MOVED_PER_MS = 10;
+
+/** Number of a move: the session worker that orders it, then a count. */
+const MOVES_PER_PEER = 2 ** 32;
+
+export interface RegistryHooks {
+  /** Called when a step is given up. */
+  onStuck(namespace: string, clientId: string): void;
+  /** Restores a durable session from disk into this worker's table after its holder died. Returns false when there is none. */
+  restore(namespace: string, clientId: string): boolean;
+  /** Called when the session of an offline client has arrived in this worker. */
+  onFetched(session: Session): void;
+}
+
+export class Registry {
+  readonly #entries = new Map<string, Entry>();
+  readonly #steps = new Map<number, Entry>();
+  readonly #persistent = new Map<string, number>();
+  readonly #mesh: Mesh;
+  readonly #table: SessionTable;
+  readonly #hooks: RegistryHooks;
+  readonly #groups: HeldGroups<Entry>;
+  /** never reused by a replacing session worker: workers may still be at moves of the old one */
+  #lastMove: number;
+  /** endpoint workers that have registered their sessions; null: all of the first ones have, and claims are served at once */
+  #registered: Set<number> | null = new Set();
+  #early: { claim: Claim; claimant: PeerLink }[] = [];
+
+  constructor(mesh: Mesh, table: SessionTable, identifiers: IdentifierTable, hooks: RegistryHooks) {
+    this.#mesh = mesh;
+    this.#groups = new HeldGroups(mesh, identifiers);
+    this.#lastMove = mesh.self * MOVES_PER_PEER;
+    this.#table = table;
+    this.#hooks = hooks;
+  }
+
+  /** True when the endpoint workers have registered their sessions. */
+  get isComplete(): boolean {
+    return this.#registered === null;
+  }
+
+  /** Sessions with expiry > 0 of an endpoint. */
+  persistentCount(endpoint: string): number {
+    return this.#persistent.get(endpoint) ?? 0;
+  }
+
+  persistentCounts(): ReadonlyMap<string, number> {
+    return this.#persistent;
+  }
+
+  find(namespace: string, clientId: string): { owner: number | null; endpoint: string; isGone: boolean } | undefined {
+    return this.#entries.get(sessionKey(namespace, clientId));
+  }
+
+  /** Every namespace in which the identifier is known. */
+  *everywhere(clientId: string): IterableIterator<{ namespace: string; owner: number | null; endpoint: string; isGone: boolean }> {
+    for (const namespace of this.#mesh.namespaces()) {
+      const entry = this.#entries.get(sessionKey(namespace.name, clientId));
+      if (entry !== undefined) yield entry;
+    }
+  }
+
+  /** @returns false when the control is not about client identifiers */
+  onControl(link: PeerLink, control: Control): boolean {
+    switch (control.t) {
+      case 'claim':
+        this.#claim(control.claim, link);
+        return true;
+      case 'owned':
+        this.#owned(control, link);
+        return true;
+      case 'gone':
+        this.#gone(control);
+        return true;
+      case 'ended':
+        this.#ended(control);
+        return true;
+      case 'register':
+        for (const session of control.sessions) this.#register(session, link);
+        this.#registered?.add(link.id);
+        this.#checkRegistered();
+        return true;
+      case 'revoked':
+        for (const session of control.sessions) this.#register(session, link);
+        this.#goOn(this.#groups.known(control.group, link.id));
+        return true;
+      case 'released':
+        this.#released(control.move, control.offer);
+        return true;
+      default:
+        return this.#table.mover.onControl(link, control);
+    }
+  }
+
+  /** Adds a session that this worker restored from disk at its start. */
+  adoptOffline(namespace: string, clientId: string, endpoint: string, expirySeconds: number): void {
+    const entry = this.#entry(namespace, clientId);
+    entry.owner = this.#mesh.self;
+    this.#describe(entry, endpoint, expirySeconds);
+  }
+
+  /** Removes an ended session of this worker. */
+  onOfflineEnded(namespace: string, clientId: string): void {
+    const entry = this.#entries.get(sessionKey(namespace, clientId));
+    if (entry?.owner === this.#mesh.self && entry.step === null) this.#drop(entry);
+  }
+
+  #entry(namespace: string, clientId: string): Entry {
+    const key = sessionKey(namespace, clientId);
+    let entry = this.#entries.get(key);
+    if (entry === undefined) {
+      const group = identifierGroup(namespace, clientId);
+      this.#groups.enter(group);
+      entry = {
+        key,
+        group,
+        namespace,
+        clientId,
+        owner: null,
+        connection: 0,
+        endpoint: '',
+        expirySeconds: 0,
+        isGone: false,
+        step: null,
+        waiting: [],
+      };
+      this.#entries.set(key, entry);
+    }
+    return entry;
+  }
+
+  #describe(entry: Entry, endpoint: string, expirySeconds: number): void {
+    if (entry.expirySeconds > 0) this.#count(entry.endpoint, -1);
+    entry.endpoint = endpoint;
+    entry.expirySeconds = expirySeconds;
+    if (expirySeconds > 0) this.#count(endpoint, 1);
+  }
+
+  #count(endpoint: string, change: number): void {
+    const count = this.persistentCount(endpoint) + change;
+    if (count === 0) this.#persistent.delete(endpoint);
+    else this.#persistent.set(endpoint, count);
+  }
+
+  /** Waits for the registrations of all workers: an earlier grant could create a second session beside one that lives elsewhere. */
+  #checkRegistered(): void {
+    const registered = this.#registered;
+    if (registered === null) return;
+    for (const id of this.#mesh.links.keys()) if (!registered.has(id)) return;
+    this.#registered = null;
+    const early = this.#early;
+    this.#early = [];
+    for (const { claim, claimant } of early) this.#claim(claim, claimant);
+  }
+
+  #claim(claim: Claim, claimant: PeerLink): void {
+    if (this.#registered !== null) {
+      this.#early.push({ claim, claimant });
+      return;
+    }
+    const entry = this.#entry(claim.namespace, claim.clientId);
+    const { step } = entry;
+    if (step?.kind === 'claim' && step.claim.connection === claim.connection) {
+      this.#claimAgain(entry, step);
+      return;
+    }
+    if (entry.waiting.length >= WAITING_MAX) {
+      claimant.control({ t: 'deny', connection: claim.connection, reason: 'busy' });
+      return;
+    }
+    entry.waiting.push({ claim, claimant });
+    this.#next(entry);
+  }
+
+  /** The old place died before the session arrived: the claimant now asks for the session on disk. */
+  #claimAgain(entry: Entry, step: Extract<Step, { kind: 'claim' }>): void {
+    if (step.stage !== 'move') return;
+    this.#steps.delete(step.move);
+    step.move = ++this.#lastMove;
+    step.stage = 'release';
+    this.#steps.set(step.move, entry);
+    this.#releaseOwner(entry, step);
+  }
+
+  /** The reports of endpoint workers about these groups have arrived: their identifiers continue. */
+  #goOn(waiting: Iterable<Entry>): void {
+    for (const entry of waiting) if (this.#entries.get(entry.key) === entry) this.#next(entry);
+  }
+
+  /** Starts the next step of an identifier, when none is under way. */
+  #next(entry: Entry): void {
+    if (entry.step !== null || this.#groups.waits(entry.group, entry)) return;
+    const next = entry.waiting.shift();
+    if (next !== undefined) this.#serve(entry, next.claim, next.claimant);
+    else if (entry.owner === null) this.#drop(entry);
+    else if (entry.isGone && entry.owner !== this.#mesh.self) this.#fetch(entry);
+  }
+
+  #serve(entry: Entry, claim: Claim, claimant: PeerLink): void {
+    if (!this.#mesh.links.has(claimant.id)) {
+      this.#next(entry);
+      return;
+    }
+    const isCounted = entry.expirySeconds > 0 && entry.endpoint === claim.endpoint;
+    if (claim.expirySeconds > 0 && !isCounted && this.persistentCount(claim.endpoint) >= claim.maxSessions) {
+      claimant.control({ t: 'deny', connection: claim.connection, reason: 'quota' });
+      this.#next(entry);
+      return;
+    }
+    const move = ++this.#lastMove;
+    const before = { endpoint: entry.endpoint, expirySeconds: entry.expirySeconds };
+    const step: Step = { kind: 'claim', claim, claimant, move, stage: 'release', since: steadyNow(), before };
+    entry.step = step;
+    this.#steps.set(move, entry);
+    // The place is taken now. Otherwise parallel claims could exceed the quota together.
+    this.#describe(entry, claim.endpoint, claim.expirySeconds);
+    this.#releaseOwner(entry, step);
+  }
+
+  #releaseOwner(entry: Entry, step: Extract<Step, { kind: 'claim' }>): void {
+    const { claim, claimant, move } = step;
+    if (entry.owner === null) this.#grant(entry, 'new');
+    else if (entry.owner === this.#mesh.self) {
+      const offer = this.#table.release(entry.namespace, entry.clientId, move, claimant.id, claim.cleanStart, claim);
+      this.#released(move, offer);
+    } else {
+      const { namespace, clientId } = entry;
+      const owner = this.#mesh.links.get(entry.owner);
+      if (owner === undefined) {
+        entry.owner = this.#restored(entry);
+        this.#releaseOwner(entry, step);
+      } else
+        owner.control({ t: 'release', namespace, clientId, move, to: claimant.id, discard: claim.cleanStart, by: { user: claim.user } });
+    }
+  }
+
+  #released(move: number, offer: Offer | null | 'foreign'): void {
+    const entry = this.#steps.get(move);
+    const step = entry?.step;
+    if (entry === undefined || !step || step.move !== move) return;
+    if (offer !== null && offer !== 'foreign') step.since += (offer.rest + offer.deliveries) / MOVED_PER_MS;
+    if (step.kind === 'fetch') {
+      if (offer === null || offer === 'foreign') this.#fetched(entry, false);
+      else {
+        step.isTaking = true;
+        void this.#take(entry, move, offer);
+      }
+      return;
+    }
+    if (offer === null) this.#grant(entry, 'new');
+    else if (offer === 'foreign') this.#refuse(entry, step);
+    else if (entry.owner === step.claimant.id) this.#grant(entry, 'local');
+    else {
+      step.stage = 'move';
+      const { connection } = step.claim;
+      step.claimant.control({ t: 'grant-move', connection, move, from: entry.owner!, offer, namespace: entry.namespace });
+    }
+  }
+
+  /** The session belongs to another user and stays untouched. */
+  #refuse(entry: Entry, { claim, claimant, before }: Extract<Step, { kind: 'claim' }>): void {
+    claimant.control({ t: 'deny', connection: claim.connection, reason: 'foreign' });
+    this.#describe(entry, before.endpoint, before.expirySeconds);
+    this.#done(entry);
+  }
+
+  /** A session that is new, or already at the claimant, belongs to the claimant with the grant: later messages on the channel rely on that. */
+  #grant(entry: Entry, how: 'new' | 'local'): void {
+    const { claim, claimant } = entry.step as Extract<Step, { kind: 'claim' }>;
+    claimant.control({ t: 'grant', connection: claim.connection, how });
+    this.#own(entry, claim.connection, claimant);
+  }
+
+  /** The session has arrived at the claimant. */
+  #owned(control: Extract<Control, { t: 'owned' }>, link: PeerLink): void {
+    const entry = this.#entries.get(sessionKey(control.namespace, control.clientId));
+    if (entry === undefined || entry.step?.kind !== 'claim' || entry.step.claim.connection !== control.connection) return;
+    this.#own(entry, control.connection, link);
+  }
+
+  #own(entry: Entry, connection: number, owner: PeerLink): void {
+    entry.owner = owner.id;
+    entry.connection = connection;
+    entry.isGone = false;
+    this.#done(entry);
+  }
+
+  #done(entry: Entry): void {
+    if (entry.step !== null) this.#steps.delete(entry.step.move);
+    entry.step = null;
+    this.#next(entry);
+  }
+
+  #gone(control: Extract<Control, { t: 'gone' }>): void {
+    const entry = this.#entries.get(sessionKey(control.namespace, control.clientId));
+    if (entry === undefined || entry.connection !== control.connection) return;
+    entry.isGone = true;
+    if (entry.step === null) this.#describe(entry, entry.endpoint, control.expirySeconds);
+    else if (entry.step.kind === 'claim') entry.step.before.expirySeconds = control.expirySeconds;
+    this.#next(entry);
+  }
+
+  #ended(control: Extract<Control, { t: 'ended' }>): void {
+    const entry = this.#entries.get(sessionKey(control.namespace, control.clientId));
+    // During a step the owner finds out by itself that the session has ended.
+    if (entry === undefined || entry.connection !== control.connection || entry.step !== null) return;
+    entry.owner = null;
+    this.#next(entry);
+  }
+
+  #drop(entry: Entry): void {
+    this.#describe(entry, entry.endpoint, 0);
+    this.#entries.delete(entry.key);
+    this.#groups.leave(entry.group);
+  }
+
+  /** Brings the session of an offline client into this worker. */
+  #fetch(entry: Entry): void {
+    const move = ++this.#lastMove;
+    entry.step = { kind: 'fetch', move, isTaking: false, since: steadyNow() };
+    this.#steps.set(move, entry);
+    const { namespace, clientId } = entry;
+    const owner = this.#mesh.links.get(entry.owner!);
+    if (owner === undefined) this.#fetched(entry, false);
+    else owner.control({ t: 'release', namespace, clientId, move, to: this.#mesh.self, discard: false, by: null });
+  }
+
+  async #take(entry: Entry, move: number, offer: Offer): Promise<void> {
+    const session = this.#table.create(this.#mesh.namespace(entry.namespace), entry.clientId);
+    const isHere = await this.#table.mover.take(move, session, offer, entry.owner!);
+    if (isHere) this.#hooks.onFetched(session);
+    else this.#table.forget(session);
+    if (entry.step?.move === move) this.#fetched(entry, isHere);
+  }
+
+  #fetched(entry: Entry, isHere: boolean): void {
+    entry.owner = isHere ? this.#mesh.self : this.#restored(entry);
+    this.#done(entry);
+  }
+
+  /** The owner of a session whose worker died: this worker, when the session is restored from disk; else none. */
+  #restored(entry: Entry): number | null {
+    return this.#hooks.restore(entry.namespace, entry.clientId) ? this.#mesh.self : null;
+  }
+
+  #register(session: Registration, link: PeerLink): void {
+    const entry = this.#entry(session.namespace, session.clientId);
+    if (entry.owner === this.#mesh.self) {
+      // Restored from disk, although its client stayed connected: the worker's state is newer.
+      const stale = this.#table.get(session.namespace, session.clientId);
+      if (stale !== undefined) this.#table.forget(stale);
+    }
+    entry.owner = link.id;
+    entry.connection = session.connection;
+    entry.isGone = session.isParked;
+    this.#describe(entry, session.endpoint, session.expirySeconds);
+    this.#next(entry);
+  }
+
+  /** Gives up steps over their deadline. Without that one lost answer would lock an identifier for ever. */
+  sweep(): void {
+    const oldest = steadyNow() - STEP_DEADLINE_MS;
+    for (const entry of [...this.#steps.values()]) {
+      const { step } = entry;
+      if (step === null || step.since > oldest) continue;
+      this.#hooks.onStuck(entry.namespace, entry.clientId);
+      if (step.kind === 'claim') step.claimant.control({ t: 'deny', connection: step.claim.connection, reason: 'busy' });
+      else this.#table.mover.abandon(step.move);
+      // Wherever the session is, its client is no longer connected: the next claim or fetch asks for the session again.
+      entry.isGone = true;
+      this.#done(entry);
+    }
+    for (const entry of this.#groups.stuck(oldest)) {
+      if (entry.waiting.length > 0) this.#hooks.onStuck(entry.namespace, entry.clientId);
+      for (const { claim, claimant } of entry.waiting.splice(0))
+        claimant.control({ t: 'deny', connection: claim.connection, reason: 'busy' });
+    }
+  }
+
+  onPeerAdded(link: PeerLink): void {
+    this.#groups.onPeerAdded(link);
+  }
+
+  onPeerRemoved(link: PeerLink): void {
+    this.#checkRegistered();
+    for (const entry of [...this.#entries.values()]) {
+      const { step } = entry;
+      if (step?.kind === 'claim' && step.claimant.id === link.id) this.#claimantDied(entry, link);
+      else if (entry.owner === link.id) this.#ownerDied(entry);
+    }
+    this.#goOn(this.#groups.onPeerRemoved(link));
+  }
+
+  #claimantDied(entry: Entry, link: PeerLink): void {
+    if (entry.owner === link.id) entry.owner = this.#restored(entry);
+    // Else the old owner keeps the session, and its client has to go. Where the owner is dead too, a fetch restores the session from disk.
+    entry.isGone = true;
+    this.#done(entry);
+  }
+
+  #ownerDied(entry: Entry): void {
+    const { step } = entry;
+    // take() notices a dead holder, or has received everything before: the claimant answers with `owned` or with another claim.
+    if (step?.kind === 'fetch' ? step.isTaking : step?.stage === 'move') return;
+    entry.owner = this.#restored(entry);
+    if (step === null) this.#next(entry);
+    else if (step.kind === 'claim') this.#releaseOwner(entry, step);
+    else if (step.kind === 'fetch') {
+      // The answer will never come.
+      this.#steps.delete(step.move);
+      entry.step = null;
+      this.#next(entry);
+    }
+  }
+}

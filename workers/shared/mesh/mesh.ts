@@ -1,0 +1,415 @@
+/** The peers of this worker and their interest, and the barrier after which every peer knows a new filter. */
+
+import type { MessagePort } from 'node:worker_threads';
+import { Fifo } from '../../../src/kernel/fifo.ts';
+import { Pace } from '../../../src/kernel/turns/pace.ts';
+import type { WorkerRole } from '../../../src/thread/commands.ts';
+import type { Namespace } from '../routing/namespace.ts';
+import { INTEREST } from '../routing/peer.ts';
+import type { Control, InterestNews, MoveNews } from '../wire/controls.ts';
+import { type LinkOwner, PeerLink, type RecordSinkOfPeer } from './peer-link.ts';
+import { interestPieces, noNews } from './snapshot.ts';
+
+export { noNews } from './snapshot.ts';
+
+/** The rest of the worker, as the mesh calls it. */
+export interface MeshHooks extends RecordSinkOfPeer {
+  /** Takes every control that is not about interest. */
+  onControl(link: PeerLink, control: Control): void;
+  onPeerAdded(link: PeerLink): void;
+  /** A new peer has been sent the whole interest of this worker. */
+  onPeerTold(link: PeerLink): void;
+  /** Sessions on their way to this worker: a peer that joins must tell their old places that it knows. */
+  movesUnderWay(): MoveNews[];
+  /** The interest of a new peer is known; a session worker has also been told that of this worker. */
+  onPeerKnown(link: PeerLink): void;
+  onPeerRemoved(link: PeerLink): void;
+  /** `target` has announced the filters of a session that this worker holds: from now on its messages go to `target`. */
+  onMoveAnnounced(move: number, target: PeerLink): void;
+  /** A peer has acknowledged the filters of a move: from now on its messages for the session come here. */
+  onMoveAcknowledged(move: number, peer: PeerLink): void;
+  /** All overloaded peers have caught up. */
+  onRelieved(): void;
+}
+
+interface Barrier {
+  waiting: Set<number>;
+  move: number | null;
+  resolve: () => void;
+}
+
+/** News that will be posted next. Further news of the same loop iteration join it. */
+interface Collected {
+  readonly control: Extract<Control, { t: 'interest' }>;
+  readonly byNamespace: Map<string, InterestNews>;
+  /** resolves when all peers have applied it; null: no caller waits for that yet */
+  taken: Promise<void> | null;
+}
+
+/** A peer that joins. */
+interface Joining {
+  /** it has been told this worker's interest */
+  isTold: boolean;
+  /** its own interest has come */
+  isKnown: boolean;
+  /** it has taken in this worker's interest */
+  hasTaken: boolean;
+  resolve: () => void;
+}
+
+/** Somebody waits until what peers have posted is worked off. */
+interface Draining {
+  /** peer → frames that it must have got through */
+  readonly marks: Map<PeerLink, number>;
+  readonly then: () => void;
+}
+
+/** Milliseconds of one loop iteration in which a peer that joins is told this worker's interest, or one that has left is forgotten. */
+const SLICE_MS = 5;
+/** Filters after which the clock is read. */
+const CLOCK_FILTERS = 64;
+/** Cuts that may be owed to one peer that is about to join; it joins within milliseconds. */
+const OWED_CUTS_MAX = 10_000;
+
+export class Mesh implements LinkOwner {
+  readonly self: number;
+  readonly #namespaces = new Map<string, Namespace>();
+  readonly #makeNamespace: (name: string) => Namespace;
+  readonly links = new Map<number, PeerLink>();
+  /** the session worker's link; null in the session worker and while there is none */
+  sessionLink: PeerLink | null = null;
+  /** set once, before the first peer */
+  hooks!: MeshHooks;
+  /** the records that wait for the session worker */
+  backlog: { readonly isFull: boolean } | null = null;
+  readonly #barriers = new Map<number, Barrier>();
+  #collected: Collected | null = null;
+  /** in the order in which they came; bounded by the questions of connected clients */
+  readonly #draining = new Fifo<Draining>();
+  readonly #joining = new Map<number, Joining>();
+  #lastRequest = 0;
+  /** moves whose old place is a peer that has not joined yet: peer → moves */
+  readonly #owedCuts = new Map<number, number[]>();
+  /** flags of the interest that this worker announces for a filter with local subscribers */
+  readonly interestFlags: (namespace: Namespace, filter: string) => number;
+
+  constructor(self: number, makeNamespace: (name: string) => Namespace, interestFlags?: (namespace: Namespace, filter: string) => number) {
+    this.self = self;
+    this.#makeNamespace = makeNamespace;
+    this.interestFlags = interestFlags ?? (() => INTEREST.live | INTEREST.queued);
+  }
+
+  namespace(name: string): Namespace {
+    let namespace = this.#namespaces.get(name);
+    if (namespace === undefined) {
+      namespace = this.#makeNamespace(name);
+      this.#namespaces.set(name, namespace);
+    }
+    return namespace;
+  }
+
+  namespaces(): Iterable<Namespace> {
+    return this.#namespaces.values();
+  }
+
+  /**
+   * Calls `then` when everything that the peers have posted so far is handled and no frame is half done. Controls behind a query in its
+   * frame, and those in other peers' frames, may be older than the query.
+   */
+  whenDrained(then: () => void): void {
+    this.#whenWorked(this.links.values(), then);
+  }
+
+  #whenWorked(links: Iterable<PeerLink>, then: () => void): void {
+    const marks = new Map<PeerLink, number>();
+    for (const link of links) {
+      link.pull();
+      if (link.worked < link.taken) marks.set(link, link.taken);
+    }
+    this.#draining.push({ marks, then });
+    this.#drained();
+  }
+
+  /** Who came first has the lower marks. */
+  #drained(): void {
+    for (let next = this.#draining.peek(); next !== undefined && isMet(next); next = this.#draining.peek()) {
+      this.#draining.shift();
+      next.then();
+    }
+  }
+
+  onWorked(): void {
+    if (this.#draining.length > 0) this.#drained();
+  }
+
+  get isOverloaded(): boolean {
+    if (this.backlog?.isFull) return true;
+    for (const link of this.links.values()) if (link.isKnown && link.isOverloaded) return true;
+    return false;
+  }
+
+  /** Joins a peer; resolves when both know each other's interest. */
+  addPeer(id: number, role: WorkerRole, port: MessagePort): Promise<void> {
+    const link = new PeerLink(id, role, port, this);
+    this.links.set(id, link);
+    return new Promise((resolve) => {
+      this.#joining.set(id, { isTold: false, isKnown: false, hasTaken: false, resolve });
+      this.hooks.onPeerAdded(link);
+      for (const move of this.#owedCuts.get(id) ?? []) link.control({ t: 'cut', move });
+      this.#owedCuts.delete(id);
+      void this.#tellInterest(link);
+    });
+  }
+
+  /** In slices: a worker may have hundreds of thousands of filters. A change between two slices reaches the peer in between, as any other peer. */
+  async #tellInterest(link: PeerLink): Promise<void> {
+    const pace = new Pace(SLICE_MS);
+    for (const news of interestPieces(this.#namespaces.values(), this.interestFlags)) {
+      // What is told from now on stands behind this piece.
+      this.#collected = null;
+      link.control({ t: 'interest', request: 0, news: [news], move: null });
+      // Only here: a piece that waited would be older than what is told in between.
+      if (pace.isOver) await pace.next();
+      if (this.links.get(link.id) !== link) return;
+    }
+    this.#collected = null;
+    // Who sends a session that is on its way waits for this peer's cut too, if it knew the peer before it was asked to send.
+    link.control({ t: 'snapshot', moves: this.hooks.movesUnderWay() });
+    // What it is asked needs the interest: it may publish.
+    if (link.role === 'session') this.sessionLink = link;
+    this.hooks.onPeerTold(link);
+    const joining = this.#joining.get(link.id);
+    if (joining === undefined) return;
+    joining.isTold = true;
+    this.#join(link, joining);
+  }
+
+  /**
+   * Removes a peer that has ended: handles its last messages, in turns, sends it nothing more, and completes everything that waited for it.
+   * @returns resolves when the peer is removed
+   */
+  removePeer(id: number): Promise<void> {
+    this.#owedCuts.delete(id);
+    const link = this.links.get(id);
+    if (link === undefined) return Promise.resolve();
+    // Main's report of the end may overtake the peer's last messages: a session, perhaps, or messages already acknowledged to their
+    // publishers. The last orders of a session worker are void: its successor starts from the sessions that each worker holds.
+    if (link.role === 'session') {
+      this.#drop(link);
+      return Promise.resolve();
+    }
+    this.#setKnown(link, false);
+    // Nobody waits for it to catch up.
+    if (!this.isOverloaded) this.hooks.onRelieved();
+    return new Promise((resolve) => {
+      this.#whenWorked([link], () => {
+        if (this.links.get(id) === link) this.#drop(link);
+        resolve();
+      });
+    });
+  }
+
+  #drop(link: PeerLink): void {
+    const { id } = link;
+    this.links.delete(id);
+    link.close();
+    if (this.sessionLink === link) this.sessionLink = null;
+    this.#setKnown(link, false);
+    void this.#forget(link);
+    for (const [request, barrier] of [...this.#barriers]) this.#passed(request, barrier, link);
+    const joining = this.#joining.get(id);
+    this.#joining.delete(id);
+    joining?.resolve();
+    this.hooks.onPeerRemoved(link);
+    if (!this.isOverloaded) this.hooks.onRelieved();
+    // Who waited for its last words waits no more.
+    this.#drained();
+  }
+
+  /**
+   * Announces interest to all peers. Resolves when each has applied it: every publish that is routed anywhere from then on comes here too.
+   * News of one loop iteration go out together at the position of the first. They thus overtake later publishes, which is harmless.
+   */
+  announce(news: InterestNews): Promise<void> {
+    if (this.links.size === 0) return Promise.resolve();
+    const collected = this.#collect(news);
+    if (collected.taken === null) {
+      collected.control.request = ++this.#lastRequest;
+      collected.taken = this.#whenTaken(collected.control.request, this.links.keys(), null);
+    }
+    return collected.taken;
+  }
+
+  /** Like announce(), for the filters of a session that moves here from the peer `from`. */
+  announceMove(news: InterestNews, move: MoveNews): Promise<void> {
+    if (this.links.size === 0) return Promise.resolve();
+    this.#collected = null;
+    const request = ++this.#lastRequest;
+    for (const link of this.links.values()) link.control({ t: 'interest', request, news: [news], move });
+    return this.#whenTaken(request, this.links.keys(), move.id);
+  }
+
+  /** Announces interest without waiting: retractions and changed member counts. */
+  tell(news: InterestNews): void {
+    if (this.links.size > 0 && news.filters.length + news.shares.length > 0) this.#collect(news);
+  }
+
+  /** Adds news to the next post. */
+  #collect({ namespace, filters, flags, shares }: InterestNews): Collected {
+    let collected = this.#collected;
+    if (collected === null) {
+      collected = { control: { t: 'interest', request: 0, news: [], move: null }, byNamespace: new Map(), taken: null };
+      this.#collected = collected;
+      for (const link of this.links.values()) link.control(collected.control);
+    }
+    let news = collected.byNamespace.get(namespace);
+    if (news === undefined) {
+      news = noNews(namespace);
+      collected.byNamespace.set(namespace, news);
+      collected.control.news.push(news);
+    }
+    // The order matters: the last entry of a filter counts.
+    for (const filter of filters) news.filters.push(filter);
+    for (const each of flags) news.flags.push(each);
+    for (const share of shares) news.shares.push(share);
+    return collected;
+  }
+
+  /** Resolves when each of the peers has answered the request or has gone. */
+  #whenTaken(request: number, peers: Iterable<number>, move: number | null): Promise<void> {
+    return new Promise((resolve) => this.#barriers.set(request, { waiting: new Set(peers), move, resolve }));
+  }
+
+  /** Resolves when everything that these peers routed before they got the request has come here. Peers that are gone do not count. */
+  fence(peers: Iterable<number>): Promise<void> | null {
+    const links = [...new Set(peers)].flatMap((id) => this.links.get(id) ?? []);
+    if (links.length === 0) return null;
+    const request = ++this.#lastRequest;
+    for (const link of links) link.control({ t: 'interest', request, news: [], move: null });
+    const ids = links.map((link) => link.id);
+    return this.#whenTaken(request, ids, null);
+  }
+
+  onControl(link: PeerLink, control: Control): void {
+    switch (control.t) {
+      case 'snapshot': {
+        for (const { id, from } of control.moves) this.#cut(id, from);
+        link.control({ t: 'snapshot-ok' });
+        const joining = this.#joining.get(link.id);
+        if (joining === undefined) return;
+        joining.isKnown = true;
+        this.#join(link, joining);
+        return;
+      }
+      case 'snapshot-ok': {
+        const joining = this.#joining.get(link.id);
+        if (joining === undefined) return;
+        joining.hasTaken = true;
+        this.#join(link, joining);
+        return;
+      }
+      case 'interest': {
+        for (const news of control.news) this.#apply(link, news);
+        if (control.move !== null) {
+          // Earlier publishes went to the old place; the cut marks their end in the same stream.
+          if (control.move.from === this.self) this.hooks.onMoveAnnounced(control.move.id, link);
+          else this.#cut(control.move.id, control.move.from);
+        }
+        if (control.request !== 0) link.control({ t: 'interest-ok', request: control.request });
+        return;
+      }
+      case 'interest-ok': {
+        const barrier = this.#barriers.get(control.request);
+        if (barrier !== undefined) this.#passed(control.request, barrier, link);
+        return;
+      }
+      default:
+        this.hooks.onControl(link, control);
+    }
+  }
+
+  /** Sends a cut. Main connects pairs one by one: the old place may know this peer, and wait for its cut, before this peer knows it. */
+  #cut(move: number, from: number): void {
+    const link = this.links.get(from);
+    if (link !== undefined) {
+      link.control({ t: 'cut', move });
+      return;
+    }
+    const owed = this.#owedCuts.get(from) ?? [];
+    if (owed.length < OWED_CUTS_MAX) owed.push(move);
+    this.#owedCuts.set(from, owed);
+  }
+
+  /** Messages are routed to a peer from when it is known until it is not. */
+  #setKnown(link: PeerLink, isKnown: boolean): void {
+    if (link.isKnown === isKnown) return;
+    link.isKnown = isKnown;
+    for (const namespace of this.#namespaces.values()) namespace.peersChanged();
+  }
+
+  /** Its filters, in slices: it may have had hundreds of thousands. */
+  async #forget(link: PeerLink): Promise<void> {
+    const pace = new Pace(SLICE_MS);
+    for (const namespace of this.#namespaces.values()) {
+      let filters = 0;
+      for (const _ of namespace.forget(link)) if (++filters % CLOCK_FILTERS === 0 && pace.isOver) await pace.next();
+    }
+  }
+
+  #join(link: PeerLink, joining: Joining): void {
+    // The session worker gets no message before it has been told whose sessions are here.
+    if (joining.isKnown && !link.isKnown && (joining.isTold || link.role !== 'session')) {
+      this.#setKnown(link, true);
+      this.hooks.onPeerKnown(link);
+    }
+    if (!joining.isTold || !joining.isKnown || !joining.hasTaken) return;
+    this.#joining.delete(link.id);
+    joining.resolve();
+  }
+
+  #passed(request: number, barrier: Barrier, link: PeerLink): void {
+    if (!barrier.waiting.delete(link.id)) return;
+    if (barrier.move !== null) this.hooks.onMoveAcknowledged(barrier.move, link);
+    if (barrier.waiting.size > 0) return;
+    this.#barriers.delete(request);
+    barrier.resolve();
+  }
+
+  #apply(link: PeerLink, news: InterestNews): void {
+    const namespace = this.namespace(news.namespace);
+    const { filters, flags } = news;
+    for (let i = 0; i < filters.length; i++) namespace.setInterest(link, filters[i]!, flags[i]!);
+    for (const [filter, name, connected, away, durable] of news.shares) {
+      const group = namespace.group(filter, name);
+      if (connected + away > 0) group.remote.set(link, { connected, away, durable });
+      else group.remote.delete(link);
+      namespace.dropGroupIfEmpty(group);
+    }
+  }
+
+  /** Sends everything left and closes all channels, because the worker ends. */
+  close(): void {
+    for (const link of this.links.values()) {
+      link.flush();
+      link.close();
+    }
+    this.links.clear();
+    this.sessionLink = null;
+  }
+
+  onFlush(): void {
+    this.#collected = null;
+  }
+
+  onPublish: RecordSinkOfPeer['onPublish'] = (link, namespace, record) => this.hooks.onPublish(link, namespace, record);
+  onRun: RecordSinkOfPeer['onRun'] = (link, namespace, run) => this.hooks.onRun(link, namespace, run);
+
+  onRelieved(): void {
+    if (!this.isOverloaded) this.hooks.onRelieved();
+  }
+}
+
+function isMet({ marks }: Draining): boolean {
+  for (const [link, mark] of marks) if (link.worked < mark) return false;
+  return true;
+}

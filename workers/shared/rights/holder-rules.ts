@@ -1,0 +1,32 @@
+/** The rules of an endpoint for one session, judged by its last connection: the client may be offline. */
+
+import { Authoriser } from '../access/authoriser.ts';
+import type { EndpointRules } from '../wire/controls.ts';
+import type { Holder } from '../wire/holder.ts';
+import type { SubscribeRules } from './withdrawal.ts';
+
+export class HolderRules implements SubscribeRules {
+  /** null: the endpoint has no rules */
+  readonly #authoriser: Authoriser | null;
+
+  constructor({ enableAcl, acl }: EndpointRules, clientId: string, { username, address }: Holder) {
+    this.#authoriser = enableAcl ? new Authoriser(acl, { clientId, username, ip: address }) : null;
+  }
+
+  get allowsAll(): boolean {
+    return this.#authoriser?.allowsAllSubscriptions ?? true;
+  }
+
+  maySubscribe(filter: string): boolean {
+    return this.#authoriser?.maySubscribe(filter) ?? true;
+  }
+
+  mayReceive(topic: string): boolean {
+    return this.#authoriser?.mayReceive(topic) ?? true;
+  }
+
+  /** @param topic text form */
+  mayPublish(topic: string): boolean {
+    return this.#authoriser?.mayPublish(topic) ?? true;
+  }
+}

@@ -1,0 +1,338 @@
+/** Routes messages to the subscribers of this worker, to one member of each shared group, and into the batches of interested peers. */
+
+import type { Message } from '../messages/message.ts';
+import { beforeFirst, nextPacket, type Run, splitRun, topicOfRun } from '../messages/run.ts';
+import { type Confirmation, Confirmations } from './confirmations.ts';
+import type { Namespace } from './namespace.ts';
+import { INTEREST, type Peer, type PeerPublish } from './peer.ts';
+import type { Member, ShareGroup } from './share-group.ts';
+import type { Grant } from './subscriber.ts';
+import type { TopicEntry } from './topic-entry.ts';
+
+/** The result of routing a message. */
+export interface Routed {
+  /** at least one subscriber got the message or may get it */
+  hasReceivers: boolean;
+  /** > 0: acknowledge the message only when the session worker has stored up to this serial */
+  serial: number;
+  /** not null: acknowledge the message only when the durable members of its shared groups have it on disk */
+  confirmation: Confirmation | null;
+}
+
+/** What became of a record from a peer; reused for the next one. */
+export interface Received {
+  /** groups that no longer have a member here: the sender chooses again */
+  orphans: string[] | null;
+  /** resolves when the durable members that were chosen here have the message on disk; null: there are none */
+  kept: Promise<void> | null;
+}
+
+/** The groups that one peer serves with a message. */
+interface RemoteGroups {
+  readonly ids: string[];
+  /** one of them has a durable member there */
+  hasDurable: boolean;
+}
+
+/** Takes retained messages: the store in the session worker; null elsewhere. */
+export interface RetainedSink {
+  retain(namespace: string, message: Message): void;
+}
+
+/** Keeps a record for the session worker until the session worker has confirmed it. */
+export interface StoreOutbox {
+  /** @param groups shared groups that the session worker should serve; null while it is away */
+  add(namespace: Namespace, message: Message, groups: readonly string[] | null): void;
+}
+
+const NO_GROUPS: readonly string[] = [];
+
+export interface RouterHooks {
+  /** Called when a QoS 0 message or run is dropped because a peer is too far behind. */
+  onPeerOverload(count: number): void;
+  /** Called for each retained publish that passes through this worker (for subscriptions that wait for their retained messages). */
+  onRetainedPublish(namespace: string, message: Message): void;
+}
+
+export class Router {
+  readonly #self: number;
+  readonly #hooks: RouterHooks;
+  /** the session worker as a peer; null in the session worker itself, and while it is away */
+  sessionPeer: Peer | null = null;
+  /** set in the session worker only */
+  retained: RetainedSink | null = null;
+  /** set in endpoint workers only */
+  outbox: StoreOutbox | null = null;
+  /** Peer and serial name a message on disk: neither a new session worker nor a new process may give the name twice. */
+  #serial = 0;
+  /** result of the last route(), reused: an object for each message would cost more */
+  readonly #routed: Routed = { hasReceivers: false, serial: 0, confirmation: null };
+  readonly #received: Received = { orphans: null, kept: null };
+  readonly confirmations = new Confirmations();
+  /** of the message that is being routed; null: it needs none so far */
+  #confirmation: Confirmation | null = null;
+  /** Resolves when the session worker has everything sent to it so far on disk; null in the session worker. */
+  committed: (() => Promise<void>) | null = null;
+
+  constructor(self: number, hooks: RouterHooks) {
+    this.#self = self;
+    this.#hooks = hooks;
+  }
+
+  /** Starts the numbers at `serial`; no earlier process has used any above it (src/thread/message-numbers.ts). To be called before the first message. */
+  numberFrom(serial: number): void {
+    this.#serial = Math.max(this.#serial, serial);
+  }
+
+  /** Routes a message that this worker received from a client or made itself. The result is valid until the next call. */
+  route(namespace: Namespace, found: TopicEntry, message: Message): Routed {
+    const entry = namespace.isCurrent(found) ? found : namespace.entry(found.topic);
+    const isQueued = message.qos > 0;
+    const isAway = this.outbox !== null && this.sessionPeer === null;
+    const store = isQueued && (isAway || entry.wantsStore || message.retain) && (isAway || this.sessionPeer !== null);
+    message.source = this.#self;
+    message.serial = isQueued || message.retain ? ++this.#serial : 0;
+    // A delivery may end a session, and the entry forgets what it knew.
+    const { peers, groups: ofTopic, hasReceivers } = entry;
+    // The end of a session may route messages of its own.
+    const outer = this.#confirmation;
+    this.#confirmation = null;
+    this.#deliverLocal(entry, message, 0);
+    const groupsOf = ofTopic.length > 0 ? this.#chooseMembers(ofTopic, message, null) : null;
+    const wanted = isQueued ? INTEREST.queued | INTEREST.durable : INTEREST.live;
+    let toSession = false;
+    let isAwaited = store;
+    for (const { peer, flags } of peers) {
+      const groups = groupsOf?.get(peer) ?? null;
+      const toSubscribers = (flags & wanted) !== 0;
+      if (!toSubscribers && groups === null) continue;
+      groupsOf?.delete(peer);
+      if (peer === this.sessionPeer) {
+        toSession = true;
+        const isStored = (store && this.#stores(flags, message)) || (isQueued && groups !== null);
+        isAwaited ||= isStored;
+        this.#toPeer(peer, namespace, { message, toSubscribers, groups: groups?.ids ?? null, store: isStored });
+      } else if (groups === null) this.#toPeer(peer, namespace, { message, toSubscribers, groups: null, store: false });
+      else this.#toGroups(peer, namespace, message, toSubscribers, groups);
+    }
+    if (groupsOf !== null) {
+      for (const [peer, groups] of groupsOf) {
+        if (peer === this.sessionPeer) {
+          toSession = true;
+          isAwaited ||= isQueued;
+          this.#toPeer(peer, namespace, { message, toSubscribers: false, groups: groups.ids, store: isQueued });
+        } else this.#toGroups(peer, namespace, message, false, groups);
+      }
+    }
+    if (message.retain) this.#retain(namespace, message, toSession, store);
+    if (isAway && (isQueued || message.retain)) this.outbox?.add(namespace, message, null);
+    const routed = this.#routed;
+    routed.hasReceivers = hasReceivers;
+    routed.serial = isAwaited ? message.serial : 0;
+    routed.confirmation = this.#confirmation;
+    this.#confirmation = outer;
+    return routed;
+  }
+
+  /** Numbers a message that goes to one session and is not routed. */
+  number(message: Message): void {
+    message.source = this.#self;
+    message.serial = ++this.#serial;
+  }
+
+  /** Whether the session worker stores a QoS 1 or 2 message for ordinary subscribers, or as a retained message. */
+  #stores(flags: number, message: Message): boolean {
+    return (flags & INTEREST.durable) !== 0 || message.retain;
+  }
+
+  /** Sends a message to an endpoint worker whose members serve some groups. It confirms when durable ones have the message on disk. */
+  #toGroups(peer: Peer, namespace: Namespace, message: Message, toSubscribers: boolean, { ids, hasDurable }: RemoteGroups): void {
+    // Nobody waits for another worker's message, which comes here when its member has left.
+    const store = hasDurable && message.qos > 0 && message.source === this.#self;
+    if (store) this.confirmations.sent(peer, { confirmation: this.#confirm(message), namespace, message, groups: ids });
+    this.#toPeer(peer, namespace, { message, toSubscribers, groups: ids, store });
+  }
+
+  /** The confirmation of the message that is being routed. */
+  #confirm(message: Message): Confirmation {
+    this.#confirmation ??= this.confirmations.open(message);
+    return this.#confirmation;
+  }
+
+  #toPeer(peer: Peer, namespace: Namespace, record: PeerPublish): void {
+    if (peer.isOverloaded && record.message.qos === 0 && !record.message.retain) this.#hooks.onPeerOverload(1);
+    else {
+      if (record.store && peer === this.sessionPeer) this.outbox?.add(namespace, record.message, record.groups ?? NO_GROUPS);
+      peer.publish(namespace.name, record);
+    }
+  }
+
+  /** Every RETAIN publish goes to the session worker, the keeper of the retained messages. */
+  #retain(namespace: Namespace, message: Message, isSent: boolean, store: boolean): void {
+    this.#hooks.onRetainedPublish(namespace.name, message);
+    if (this.retained !== null) this.retained.retain(namespace.name, message);
+    else if (!isSent && this.sessionPeer !== null) {
+      this.#toPeer(this.sessionPeer, namespace, { message, toSubscribers: false, groups: null, store });
+    }
+  }
+
+  #deliverLocal(entry: TopicEntry, message: Message, source: number): void {
+    const targets = entry.targets;
+    for (let i = 0; i < targets.length; i++) {
+      const target = targets[i]!;
+      let grant: Grant | null = target.grant;
+      // Compared only where the result matters: the comparison of keys costs more than the rest.
+      if (target.ownGrant !== grant && message.from !== '' && target.subscriber.key === message.from) grant = target.ownGrant;
+      if (grant !== null) target.subscriber.deliver(message, grant, source, null);
+    }
+  }
+
+  /** Serves the groups whose turn falls on a member here; returns the others by peer. */
+  #chooseMembers(groups: readonly ShareGroup[], message: Message, exclude: Peer | null): Map<Peer, RemoteGroups> | null {
+    let remote: Map<Peer, RemoteGroups> | null = null;
+    for (const group of groups) {
+      const choice = group.choose(exclude);
+      if (choice === null) continue;
+      if (!isMember(choice)) {
+        remote = noteRemote(remote, choice, group);
+        continue;
+      }
+      const kept = choice.subscriber.deliver(message, choice.grant, 0, group);
+      if (kept !== null) this.#confirm(message).follow(kept);
+    }
+    return remote;
+  }
+
+  /**
+   * Offers a message of a shared group to another member: the last one left, or the chosen peer has no member any more.
+   * @param confirmation that its publisher waits for; null: none so far
+   * @returns the confirmation that its publisher must wait for now; null: none
+   */
+  rerouteShared(
+    namespace: Namespace,
+    group: { filter: string; name: string },
+    message: Message,
+    exclude: Peer | null,
+    confirmation: Confirmation | null = null,
+  ): Confirmation | null {
+    const known = namespace.findGroup(group.filter, group.name);
+    if (known === undefined) return confirmation;
+    const outer = this.#confirmation;
+    this.#confirmation = confirmation;
+    for (const [peer, groups] of this.#chooseMembers([known], message, exclude) ?? []) {
+      if (peer !== this.sessionPeer) this.#toGroups(peer, namespace, message, false, groups);
+      else {
+        // Not `store`: the session worker has already reported serials above this one.
+        peer.publish(namespace.name, { message, toSubscribers: false, groups: groups.ids, store: false });
+        if (message.qos > 0 && this.committed !== null) this.#confirm(message).follow(this.committed());
+      }
+    }
+    const needed = this.#confirmation;
+    this.#confirmation = outer;
+    return needed;
+  }
+
+  /** The endpoint worker `peer` has ended: its unconfirmed shared messages go to other members. */
+  peerRemoved(peer: Peer): void {
+    this.confirmations.peerRemoved(peer, ({ namespace, message, groups, confirmation }) => {
+      for (const id of groups) {
+        const [filter, name] = id.split('\0');
+        this.rerouteShared(namespace, { filter: filter!, name: name! }, message, peer, confirmation);
+      }
+    });
+  }
+
+  /** Takes a record from a peer. The result is valid until the next call. */
+  receive(namespace: Namespace, record: PeerPublish, source: number): Received {
+    const received = this.#received;
+    received.orphans = null;
+    received.kept = null;
+    const { message } = record;
+    const entry = namespace.entry(message.topic);
+    const ofTopic = entry.groups;
+    if (message.retain) {
+      this.#hooks.onRetainedPublish(namespace.name, message);
+      this.retained?.retain(namespace.name, message);
+    }
+    if (record.toSubscribers) this.#deliverLocal(entry, message, source);
+    for (const id of record.groups ?? []) {
+      const group = ofTopic.find((candidate) => candidate.id === id);
+      const member = group?.chooseLocal() ?? null;
+      if (group === undefined || member === null) {
+        received.orphans ??= [];
+        received.orphans.push(id);
+        continue;
+      }
+      const kept = member.subscriber.deliver(message, member.grant, source, group);
+      if (kept !== null) received.kept = received.kept === null ? kept : Promise.all([received.kept, kept]).then(() => undefined);
+    }
+    return received;
+  }
+
+  /** Routes a run of QoS 0 packets of one topic as bytes wherever possible. */
+  routeRun(namespace: Namespace, found: TopicEntry, run: Run): void {
+    const entry = namespace.isCurrent(found) ? found : namespace.entry(found.topic);
+    const { peers, groups } = entry;
+    this.#runLocal(entry, run, 0);
+    for (const { peer, flags } of peers) {
+      if ((flags & INTEREST.live) === 0) continue;
+      if (peer.isOverloaded) this.#hooks.onPeerOverload(run.count);
+      else peer.publishRun(namespace.name, run);
+    }
+    if (groups.length > 0) this.#runToGroups(namespace, entry.topic, groups, run);
+  }
+
+  /** Each packet of the run goes to one member of each group, as bytes where possible. */
+  #runToGroups(namespace: Namespace, topic: string, groups: readonly ShareGroup[], run: Run): void {
+    const part = beforeFirst(run);
+    while (nextPacket(run, part)) {
+      let message: Message | null = null;
+      let remote: Map<Peer, RemoteGroups> | null = null;
+      for (const group of groups) {
+        const choice = group.choose(null);
+        if (choice === null) continue;
+        if (!isMember(choice)) remote = noteRemote(remote, choice, group);
+        else if (choice.grant.identifiers.length > 0 || !choice.subscriber.deliverRun(part, 0, group)) {
+          message ??= splitRun(topic, part)[0]!;
+          choice.subscriber.deliver(message, choice.grant, 0, group);
+        }
+      }
+      if (remote === null) continue;
+      message ??= splitRun(topic, part)[0]!;
+      for (const [peer, { ids }] of remote) this.#toPeer(peer, namespace, { message, toSubscribers: false, groups: ids, store: false });
+    }
+  }
+
+  receiveRun(namespace: Namespace, run: Run, source: number): void {
+    this.#runLocal(namespace.entry(topicOfRun(run)), run, source);
+  }
+
+  #runLocal(entry: TopicEntry, run: Run, source: number): void {
+    let messages: Message[] | null = null;
+    const targets = entry.targets;
+    for (let i = 0; i < targets.length; i++) {
+      const target = targets[i]!;
+      if (target.isPlain && target.subscriber.deliverRun(run, source, null)) continue;
+      const grant = source === 0 && target.subscriber.key === run.from ? target.ownGrant : target.grant;
+      if (grant === null) continue;
+      messages ??= splitRun(entry.topic, run);
+      for (const message of messages) target.subscriber.deliver(message, grant, source, null);
+    }
+  }
+}
+
+function isMember(choice: Member | Peer): choice is Member {
+  return 'subscriber' in choice;
+}
+
+function noteRemote(remote: Map<Peer, RemoteGroups> | null, peer: Peer, group: ShareGroup): Map<Peer, RemoteGroups> {
+  const noted = remote ?? new Map<Peer, RemoteGroups>();
+  const hasDurable = (group.remote.get(peer)?.durable ?? 0) > 0;
+  const known = noted.get(peer);
+  if (known === undefined) noted.set(peer, { ids: [group.id], hasDurable });
+  else {
+    known.ids.push(group.id);
+    known.hasDurable ||= hasDurable;
+  }
+  return noted;
+}

@@ -1,0 +1,249 @@
+/** The controls that peers exchange beside batches of publishes: plain data, delivered in order with the batches. */
+
+import type { AclConfig } from '../../../src/endpoint/endpoint.ts';
+import type { QoS } from '../../../src/mqtt/packet.ts';
+import type { WireMessage } from '../messages/message.ts';
+import type { Holder } from './holder.ts';
+import type { RetainedPage } from './page.ts';
+
+/** A subscription as plain data. */
+export interface WireSubscription {
+  filter: string;
+  group: string | null;
+  qos: QoS;
+  noLocal: boolean;
+  retainAsPublished: boolean;
+  retainHandling: 0 | 1 | 2;
+  identifier: number;
+}
+
+export interface WireWill {
+  message: WireMessage;
+  /** milliseconds */
+  delayMs: number;
+  /** seconds from its publication; -1 = none */
+  expirySeconds: number;
+}
+
+/** A shared subscription: filter and group name. */
+export interface WireGroup {
+  filter: string;
+  name: string;
+}
+
+/** Names a delivery within its session: its message, and the shared subscription that brought it. */
+export interface DeliveryName {
+  source: number;
+  serial: number;
+  group: WireGroup | null;
+}
+
+/** One QoS 1/2 message on its way to a client. */
+export interface WireDelivery {
+  message: WireMessage;
+  qos: 1 | 2;
+  retain: boolean;
+  identifiers: number[];
+  /** 0: never sent, still in the queue */
+  packetId: number;
+  /** QoS 2: PUBREC has come, PUBREL is due */
+  isReleased: boolean;
+  /** shared subscription that brought the message */
+  group: WireGroup | null;
+}
+
+/** Some deliveries, in order: see shared/session/flight/delivery-batch.ts. */
+export interface DeliveryBatch {
+  count: number;
+  bytes: Uint8Array;
+}
+
+/** A whole session, handed from one peer to another. */
+export interface WireSession {
+  namespace: string;
+  clientId: string;
+  /** null: the version that stored the session did not record it */
+  holder: Holder | null;
+  /** id of the endpoint that made it and whose quota it uses */
+  endpoint: string;
+  /** seconds; 0xFFFFFFFF = never */
+  expirySeconds: number;
+  /** a moment of steadyNow(); 0 while connected */
+  disconnectedAt: number;
+  isDurable: boolean;
+  maxQueued: number;
+  subscriptions: WireSubscription[];
+  /** in order: in flight first, then the queue */
+  deliveries: WireDelivery[];
+  /** received QoS 2 packet identifiers that wait for PUBREL */
+  received: number[];
+  nextPacketId: number;
+  will: WireWill | null;
+  /** keys (subscriptionKey()) of subscriptions with unsent retained messages; missing: none */
+  retainedDue?: string[];
+}
+
+/** Members of a shared group at the sender; 0/0 = none. */
+export type ShareItem = [filter: string, group: string, connected: number, away: number, durable: number];
+
+/** A change of the sender's interest. The lists are flat, because each storm of subscriptions copies them between threads. */
+export interface InterestNews {
+  namespace: string;
+  filters: string[];
+  /** one per filter: see INTEREST; 0 = none */
+  flags: number[];
+  shares: ShareItem[];
+}
+
+/** A session that moves to the sender from the peer `from`. */
+export interface MoveNews {
+  id: number;
+  from: number;
+}
+
+/** A claim of a client identifier, with the properties of the connection. */
+export interface Claim {
+  /** unique over all peers; later controls name the connection by it */
+  connection: number;
+  namespace: string;
+  clientId: string;
+  /** the authenticated user; null when the endpoint demands no login */
+  user: string | null;
+  cleanStart: boolean;
+  expirySeconds: number;
+  endpoint: string;
+  isDurable: boolean;
+  maxSessions: number;
+}
+
+/** The client that a session is requested for; absent when the session worker fetches the session for itself. */
+export type Claimant = Pick<Claim, 'user'>;
+
+/** The access rules of an endpoint, as in its configuration. */
+export interface EndpointRules {
+  enableAcl: boolean;
+  acl: AclConfig;
+}
+
+/** A session that a worker holds, as reported to a new session worker. */
+export interface Registration extends Omit<Claim, 'user' | 'cleanStart' | 'maxSessions'> {
+  /** its client is offline: the session worker fetches it */
+  isParked: boolean;
+}
+
+/** The content of a session that is about to move. */
+export interface Offer {
+  /** its first subscriptions */
+  subscriptions: WireSubscription[];
+  /** number of the other subscriptions, which follow after `offer-next` */
+  rest: number;
+  /** number of its messages in flight and in its queue */
+  deliveries: number;
+  /** true when messages of shared groups, which no journal sees, go to disk also on the way */
+  isDurable: boolean;
+}
+
+/** Every message that may stand between two batches. */
+export type Control =
+  // interest
+  /** ends the sender's interest, which a joining peer gets by `interest`, in pieces */
+  | { t: 'snapshot'; moves: MoveNews[] }
+  | { t: 'snapshot-ok' }
+  /** request 0 gets no answer */
+  | { t: 'interest'; request: number; news: InterestNews[]; move: MoveNews | null }
+  | { t: 'interest-ok'; request: number }
+  /** from here on, the sender's messages for the moving session go to its new place */
+  | { t: 'cut'; move: number }
+  | { t: 'credit'; bytes: number }
+  /** the chosen group had no member left: the receiver chooses again */
+  | { t: 'bounce'; namespace: string; group: string; message: WireMessage }
+  /** every record up to this serial is stored */
+  | { t: 'stored'; serial: number }
+  /** the retained message with this serial found no room; sent before `stored` */
+  | { t: 'refused'; serial: number }
+  /** the message with this serial cannot be stored and is dropped; sent before `stored` */
+  | { t: 'unstored'; serial: number }
+  // client identifiers: endpoint worker → session worker
+  | { t: 'claim'; claim: Claim }
+  | { t: 'owned'; connection: number; namespace: string; clientId: string }
+  /** the connection has ended; the session (expiry > 0) waits to be fetched */
+  | { t: 'gone'; connection: number; namespace: string; clientId: string; expirySeconds: number }
+  /** the session and its connection have ended */
+  | { t: 'ended'; connection: number; namespace: string; clientId: string }
+  | { t: 'register'; sessions: Registration[] }
+  /** answers `revoke`: the sessions of the group that this worker decided about */
+  | { t: 'revoked'; group: number; sessions: Registration[] }
+  /** the queue limit of an endpoint's sessions has changed */
+  | { t: 'queue-limit'; endpoint: string; maxQueued: number }
+  /** limits of an endpoint's retained and queued messages, and the port that names the endpoint in the log */
+  | { t: 'endpoint-limits'; endpoint: string; port: number; messages: number; bytes: number; queuedBytes: number }
+  /** the rules of an endpoint, for its offline sessions; null: the sender has closed it */
+  | { t: 'rules'; endpoint: string; rules: EndpointRules | null }
+  // session worker → endpoint worker
+  | { t: 'grant'; connection: number; how: 'new' | 'local' }
+  | { t: 'grant-move'; connection: number; move: number; from: number; offer: Offer; namespace: string }
+  | { t: 'deny'; connection: number; reason: 'quota' | 'busy' | 'foreign' }
+  /** from now on the session worker decides about this group of identifiers, and must know the sessions in it */
+  | { t: 'revoke'; group: number }
+  | { t: 'release'; namespace: string; clientId: string; move: number; to: number; discard: boolean; by: Claimant | null }
+  // answers of the session's holder
+  /** null: the session no longer exists; `foreign`: it belongs to another user and stays unchanged */
+  | { t: 'released'; move: number; offer: Offer | null | 'foreign' }
+  /** the new place asks for the subscriptions that the offer left out */
+  | { t: 'offer-next'; move: number }
+  | { t: 'offer-part'; move: number; subscriptions: WireSubscription[]; isLast: boolean }
+  /** some deliveries of a moving session; the next ones follow once the receiver has taken these */
+  | { t: 'state-part'; move: number; batch: DeliveryBatch }
+  | { t: 'state-next'; move: number }
+  /** the rest of the session, without subscriptions and deliveries */
+  | { t: 'state'; move: number; session: WireSession }
+  // between endpoint workers, and from them to the session worker
+  /** the copies of the sender's durable members of shared groups are on disk */
+  | { t: 'kept'; serial: number }
+  // retained messages
+  /** @param from the first filter of the answer */
+  | { t: 'retained-get'; request: number; namespace: string; filters: readonly string[]; from: number }
+  /** the subscriber has room for this page of a filter, or for the first page of a later filter */
+  | { t: 'retained-next'; request: number; filterAt: number; page: number; isFresh: boolean }
+  | { t: 'retained-end'; request: number }
+  /** page null: no further page for the filter; behind the last filter: none at all */
+  | { t: 'retained-page'; request: number; filterAt: number; at: number; page: RetainedPage | null }
+  // durable sessions: endpoint worker → session worker
+  | { t: 'durable'; namespace: string; clientId: string; op: DurableOp; request: number }
+  /** asks for `durable-ok` once everything sent so far is on disk */
+  | { t: 'commit'; request: number }
+  /** the operations up to this request are applied: their filters are journalled from here on */
+  | { t: 'durable-ok'; request: number };
+
+/** A change of an online durable session that goes to disk. */
+export type DurableOp =
+  | { op: 'begin'; session: WireSession }
+  /** a session on disk is online again; its lists are unchanged */
+  | { op: 'resume'; session: WireSession }
+  /** like `begin`, for a new session worker: the state on disk is older than this */
+  | { op: 'again'; session: WireSession }
+  /** some subscriptions and deliveries of a large session, ahead of `again` without lists; `begins`: its state, with the first part */
+  | { op: 'again-part'; begins: WireSession | null; subscriptions: WireSubscription[]; batch: DeliveryBatch }
+  | { op: 'subscribe'; subscription: WireSubscription }
+  | { op: 'unsubscribe'; filter: string; group: string | null }
+  /** a shared or retained message, which the session worker does not see otherwise */
+  | { op: 'put'; delivery: WireDelivery }
+  | ({ op: 'sent'; packetId: number } & DeliveryName)
+  | ({ op: 'released'; packetId: number } & DeliveryName)
+  | ({ op: 'settled' } & DeliveryName)
+  | { op: 'received'; packetId: number }
+  | { op: 'completed'; packetId: number }
+  | { op: 'expiry'; expirySeconds: number }
+  /** DISCONNECT has removed the will */
+  | { op: 'no-will' }
+  /** the will is due while a new connection continues the session: it is removed and published in one step */
+  | { op: 'will'; due: DueWill }
+  /** `due`: the will that is due with the end; null: none */
+  | { op: 'end'; due: DueWill | null };
+
+/** A will for the session worker to publish; the rules of its endpoint allow it. */
+export interface DueWill {
+  will: WireWill;
+  /** id of the endpoint of its client */
+  endpoint: string;
+}
