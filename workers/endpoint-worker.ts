@@ -122,13 +122,13 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     tellRules(runtime);
     return null;
   },
-  'endpoint.accept': async ({ endpoint }) => {
-    await find(endpoint).begin();
+  'endpoint.start-accepting': async ({ endpoint }) => {
+    await find(endpoint).startAccepting();
     return null;
   },
-  'endpoint.adopt': async ({ endpoint, sockets }) => {
+  'endpoint.accept-from': async ({ endpoint, sockets }) => {
     const runtime = find(endpoint);
-    await runtime.adopt(await fetchOffer(sockets));
+    await runtime.acceptFrom(await fetchOffer(sockets));
     return null;
   },
   'endpoint.drop': ({ endpoint, keys }) => {

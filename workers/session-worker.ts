@@ -22,12 +22,12 @@ import { DurableSessions } from './host/sessions/durable-sessions.ts';
 import { Mesh } from './shared/mesh/mesh.ts';
 import { onBeforePost, type PeerLink } from './shared/mesh/peer-link.ts';
 import { EMPTY, heldMessages, Message } from './shared/messages/message.ts';
-import { toWireHead } from './shared/move/wire-session.ts';
+import { takeState, toWireHead } from './shared/move/wire-session.ts';
 import { type Withdrawn, withdrawing, withdrawnFields } from './shared/rights/withdrawal.ts';
-import type { Confirmation } from './shared/routing/confirmations.ts';
 import { Namespace } from './shared/routing/namespace.ts';
 import { INTEREST } from './shared/routing/peer.ts';
 import { Router } from './shared/routing/router.ts';
+import type { Confirmation } from './shared/routing/shared-confirmations.ts';
 import { Deliveries } from './shared/session/flight/deliveries.ts';
 import { deliveryKey, fromWireDelivery } from './shared/session/flight/delivery.ts';
 import { bytesOfSessions } from './shared/session/footprint.ts';
@@ -372,7 +372,7 @@ function hostOffline(wire: WireSession): void {
   const session = table.create(mesh.namespace(wire.namespace), wire.clientId);
   const deliveries = new Deliveries();
   for (const delivery of wire.deliveries) deliveries.add(fromWireDelivery(delivery));
-  session.adopt(wire, deliveries);
+  takeState(session, wire, deliveries);
   session.restored = new Set(wire.deliveries.map(({ message, group }) => deliveryKey(message, group)));
   setTimeout(() => {
     session.restored = null;

@@ -10,8 +10,8 @@ import { type CommandHandlers, HostLink } from '../src/thread/host-link.ts';
 import type { Mesh } from './shared/mesh/mesh.ts';
 import type { PeerLink } from './shared/mesh/peer-link.ts';
 import { fromWireMessage, type Message, toWireMessage } from './shared/messages/message.ts';
-import type { Confirmation } from './shared/routing/confirmations.ts';
 import type { Router } from './shared/routing/router.ts';
+import type { Confirmation } from './shared/routing/shared-confirmations.ts';
 import type { Control } from './shared/wire/controls.ts';
 import { UsageMeter } from './usage.ts';
 

@@ -1,12 +1,12 @@
 /** Topic matching among 100,000 subscriptions, changes of subscriptions, and batches between peers. */
 
 import { ReadTurn } from '../../src/kernel/turns/read-turn.ts';
-import { BatchReader, BatchWriter } from '../../workers/shared/wire/records.ts';
 import { EMPTY, Message } from '../../workers/shared/messages/message.ts';
+import type { Run } from '../../workers/shared/messages/run.ts';
 import { Namespace } from '../../workers/shared/routing/namespace.ts';
 import type { Subscriber, Subscription } from '../../workers/shared/routing/subscriber.ts';
-import type { Run } from '../../workers/shared/messages/run.ts';
 import { SubscriptionTree } from '../../workers/shared/routing/subscription-tree.ts';
+import { BatchReader, BatchWriter } from '../../workers/shared/wire/records.ts';
 import { type Measured, measure, sink } from './measure.ts';
 
 const EXACT = 80_000;

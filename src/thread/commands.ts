@@ -133,9 +133,9 @@ export interface Commands {
   /** Opens an endpoint in this worker, ready to accept; no client is let in yet. @throws unprocessable */
   'endpoint.open': { params: { config: EndpointRuntimeConfig; memory: EndpointMemory; sockets: SocketOffer }; result: null };
   /** Resolves when the worker accepts. @throws port-in-use, unprocessable */
-  'endpoint.accept': { params: { endpoint: string }; result: null };
+  'endpoint.start-accepting': { params: { endpoint: string }; result: null };
   /** Accepts from these sockets too. */
-  'endpoint.adopt': { params: { endpoint: string; sockets: SocketOffer }; result: null };
+  'endpoint.accept-from': { params: { endpoint: string; sockets: SocketOffer }; result: null };
   /** Stops accepting from sockets from which other workers accept too. */
   'endpoint.drop': { params: { endpoint: string; keys: number[] }; result: null };
   /**

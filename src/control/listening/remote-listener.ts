@@ -87,7 +87,7 @@ export class RemoteListener {
   async startAccepting(timeoutMs: number): Promise<void> {
     const { id, host, port } = this.config.endpoint;
     try {
-      await this.worker.call('endpoint.accept', { endpoint: id }, { timeoutMs });
+      await this.worker.call('endpoint.start-accepting', { endpoint: id }, { timeoutMs });
     } catch (error) {
       throw error instanceof FluxError ? await explainBind(host, port, error) : error;
     }
@@ -122,7 +122,7 @@ export class RemoteListener {
   /** Accepts from these sockets, too. @throws FluxError when the worker does not take them */
   async takeSockets(sockets: readonly BoundSocket[], timeoutMs: number): Promise<void> {
     const { id } = this.config.endpoint;
-    await this.#pass(sockets, (offer) => this.worker.call('endpoint.adopt', { endpoint: id, sockets: offer }, { timeoutMs }));
+    await this.#pass(sockets, (offer) => this.worker.call('endpoint.accept-from', { endpoint: id, sockets: offer }, { timeoutMs }));
   }
 
   /** Leaves these sockets to other listeners. @throws FluxError when the worker does not answer */

@@ -75,7 +75,7 @@ async function serve(useWebsocket: boolean, stream: 'handle' | 'socket', world =
   };
   const handle = bindSocket('127.0.0.1', 0);
   const listener: Listener = openTcpListener(host, stream);
-  await listener.adopt([{ key: 1, handle }]);
+  await listener.acceptFrom([{ key: 1, handle }]);
   const name: { port?: number } = {};
   (handle as unknown as { getsockname(out: object): number }).getsockname(name);
   const socket = net.connect(name.port!, '127.0.0.1');

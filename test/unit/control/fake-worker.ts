@@ -151,14 +151,14 @@ const link = new HostLink(parentPort!, {
     endpoints.set(id, await open(config, memory, sockets));
     return null;
   },
-  'endpoint.accept': async ({ endpoint }) => {
+  'endpoint.start-accepting': async ({ endpoint }) => {
     if (find(endpoint).config.endpoint.maxReceiveWindowSize === SLOW_WINDOW) await new Promise((resolve) => setTimeout(resolve, SLOW_MS));
     const it = find(endpoint);
     if (it.config.endpoint.maxReceiveWindowSize === REFUSED_WINDOW) throw new FluxError('port-in-use', 'told to refuse');
     await listen(it, it.bound.splice(0));
     return null;
   },
-  'endpoint.adopt': async ({ endpoint, sockets }) => {
+  'endpoint.accept-from': async ({ endpoint, sockets }) => {
     await listen(find(endpoint), await fetch(sockets));
     return null;
   },

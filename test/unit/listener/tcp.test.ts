@@ -81,7 +81,7 @@ async function serve(stream: 'handle' | 'socket', options: ChildOptions = OPTION
   };
   const handle = bindSocket('127.0.0.1', 0);
   const listener = openTcpListener(host, stream);
-  await listener.adopt([{ key: 1, handle }]);
+  await listener.acceptFrom([{ key: 1, handle }]);
   const name: { port?: number } = {};
   (handle as unknown as { getsockname(out: object): number }).getsockname(name);
   const port = name.port!;

@@ -5,8 +5,8 @@ import { DurableBarrier } from '../../../workers/endpoint/durable/durable-barrie
 import type { Mesh } from '../../../workers/shared/mesh/mesh.ts';
 import type { PeerLink } from '../../../workers/shared/mesh/peer-link.ts';
 import { EMPTY, Message } from '../../../workers/shared/messages/message.ts';
-import { Confirmations } from '../../../workers/shared/routing/confirmations.ts';
 import { Namespace } from '../../../workers/shared/routing/namespace.ts';
+import { SharedConfirmations } from '../../../workers/shared/routing/shared-confirmations.ts';
 import { Session, type SessionHost } from '../../../workers/shared/session/session.ts';
 import type { Control } from '../../../workers/shared/wire/controls.ts';
 
@@ -107,7 +107,7 @@ test('what waits for all waits for what is under way, and not at all when nothin
 
 test('a message whose shared group came back from the session worker waits for the next member, too', () => {
   const barrier = new DurableBarrier({ sessionLink: null } as unknown as Mesh);
-  const confirmation = new Confirmations().open(new Message('t', EMPTY, 1, false, EMPTY, 0, ''));
+  const confirmation = new SharedConfirmations().open(new Message('t', EMPTY, 1, false, EMPTY, 0, ''));
   confirmation.begin();
   const done: [number, string][] = [];
   for (const serial of [5, 6]) barrier.wait(serial, (outcome) => done.push([serial, outcome]));

@@ -27,7 +27,7 @@ import { HOLD, PacketReader } from './input/packet-reader.ts';
 import { ClientMemory } from './limits/client-memory.ts';
 import { TopicAliases } from './limits/topic-aliases.ts';
 import { noteFault, writeBadConnect, writeReason, writeRefusal } from './online/farewell.ts';
-import { type ClientState, Identity, type OnlineTerms } from './online/identity.ts';
+import { ClientIdentity, type ClientState, type OnlineTerms } from './online/identity.ts';
 import { leaveSession } from './online/leave-session.ts';
 import type { Reading } from './online/reading.ts';
 import { Sender } from './output/sender.ts';
@@ -62,7 +62,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   readonly queued: QueuedInput;
   readonly admission: Admission;
   #state: ClientState = 'new';
-  readonly #identity = new Identity();
+  readonly #identity = new ClientIdentity();
   #session: Session | null = null;
   #will: PendingWill | null = null;
   /** value of context.tick at the last input */
@@ -105,7 +105,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     return this.#state;
   }
 
-  get identity(): Readonly<Identity> {
+  get identity(): Readonly<ClientIdentity> {
     return this.#identity;
   }
 

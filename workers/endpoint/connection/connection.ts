@@ -87,7 +87,7 @@ export interface Listener {
   /** connections taken from the kernel's accept queue since the start */
   readonly accepted: number;
   /** Accepts from these sockets too. @throws FluxError `port-in-use`, `unprocessable` */
-  adopt(sockets: readonly ListeningSocket[]): Promise<void>;
+  acceptFrom(sockets: readonly ListeningSocket[]): Promise<void>;
   /** Stops accepting from these sockets and leaves them to other workers. */
   drop(keys: readonly number[]): void;
   /** Sets the backlog of the sockets. */

@@ -6,7 +6,7 @@ import { Fifo } from '../../../src/kernel/fifo.ts';
 import type { Mesh } from '../../shared/mesh/mesh.ts';
 import type { PeerLink } from '../../shared/mesh/peer-link.ts';
 import { toWireHead, toWireSession } from '../../shared/move/wire-session.ts';
-import type { Confirmation } from '../../shared/routing/confirmations.ts';
+import type { Confirmation } from '../../shared/routing/shared-confirmations.ts';
 import { toWireDelivery } from '../../shared/session/flight/delivery.ts';
 import type { Session } from '../../shared/session/session.ts';
 import type { DurableOp } from '../../shared/wire/controls.ts';

@@ -9,7 +9,7 @@ import type { Connection, ConnectionClient, Listener, ListenerHost, ListeningSoc
 import { acceptHandles } from './handle-connection.ts';
 
 /** The part of a Listener that knows no protocol. */
-export type Acceptor = Pick<Listener, 'accepted' | 'setBacklog' | 'adopt' | 'drop' | 'stopAccepting'>;
+export type Acceptor = Pick<Listener, 'accepted' | 'setBacklog' | 'acceptFrom' | 'drop' | 'stopAccepting'>;
 
 /** Takes the accepted connections. */
 export interface AcceptHooks {
@@ -37,11 +37,11 @@ export class SocketAcceptor implements Acceptor {
     this.#longestBacklog = host.endpoint.serverOptions.soBacklog;
   }
 
-  async adopt(sockets: readonly ListeningSocket[]): Promise<void> {
-    await Promise.all(sockets.map((socket) => this.#adopt(socket)));
+  async acceptFrom(sockets: readonly ListeningSocket[]): Promise<void> {
+    await Promise.all(sockets.map((socket) => this.#acceptFrom(socket)));
   }
 
-  async #adopt({ key, handle }: ListeningSocket): Promise<void> {
+  async #acceptFrom({ key, handle }: ListeningSocket): Promise<void> {
     const server = net.createServer((socket) => this.#onSocket(socket));
     await listen(server, handle, this.#host.endpoint);
     if (!this.#isAccepting) {

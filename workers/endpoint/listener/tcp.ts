@@ -162,7 +162,7 @@ function spoken({ mayChangeProtocol, endpoint }: ListenerHost): Spoken {
 }
 
 /**
- * Opens a listener without sockets; it accepts from the sockets that it adopts. The endpoint decides at accept time which protocol a
+ * Opens a listener without sockets; it accepts from the sockets that acceptFrom() gets. The endpoint decides at accept time which protocol a
  * connection speaks.
  * @throws FluxError `unprocessable`
  * @param stream `handle`: connections without TLS bypass Node's stream layer when this Node allows it; `socket`: they use the stream layer
@@ -208,7 +208,7 @@ export function openTcpListener(host: ListenerHost, stream: 'handle' | 'socket' 
     get accepted() {
       return acceptor.accepted;
     },
-    adopt: (more) => acceptor.adopt(more),
+    acceptFrom: (more) => acceptor.acceptFrom(more),
     drop: (keys) => acceptor.drop(keys),
     setBacklog: (backlog) => acceptor.setBacklog(backlog),
     setTls: (material) => secure.use(material),

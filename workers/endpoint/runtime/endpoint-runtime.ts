@@ -84,11 +84,11 @@ export class EndpointRuntime implements ListenerHost {
   }
 
   /** Starts to accept clients. @throws FluxError `port-in-use`, `unprocessable`; no client is let in */
-  async begin(): Promise<void> {
+  async startAccepting(): Promise<void> {
     const sockets = this.#bound;
     this.#bound = [];
     try {
-      await this.#listener?.adopt(sockets);
+      await this.#listener?.acceptFrom(sockets);
     } catch (error) {
       this.stopAccepting();
       throw error;
@@ -96,9 +96,9 @@ export class EndpointRuntime implements ListenerHost {
   }
 
   /** Accepts from these sockets too. @throws FluxError `port-in-use`, `unprocessable` */
-  async adopt(sockets: readonly ListeningSocket[]): Promise<void> {
+  async acceptFrom(sockets: readonly ListeningSocket[]): Promise<void> {
     if (this.#listener === null) for (const { handle } of sockets) handle.close();
-    await this.#listener?.adopt(sockets);
+    await this.#listener?.acceptFrom(sockets);
   }
 
   /** Stops accepting from these sockets and leaves them to other workers. */

@@ -12,7 +12,7 @@ import type { Session } from '../session/session.ts';
 import type { Subscriptions } from '../session/subscriptions.ts';
 import { toWireSubscription } from '../session/wire-subscription.ts';
 import type { Control, MoveNews, Offer, WireSession, WireSubscription } from '../wire/controls.ts';
-import { toWireHead } from './wire-session.ts';
+import { takeState, toWireHead } from './wire-session.ts';
 
 /** Source number of this worker's own publishers. */
 const LOCAL = 0;
@@ -100,7 +100,7 @@ export class Mover {
       arriving.deliveries.clear();
       return false;
     }
-    session.adopt(state, arriving.deliveries);
+    takeState(session, state, arriving.deliveries);
     return true;
   }
 

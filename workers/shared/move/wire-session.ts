@@ -1,7 +1,8 @@
-/** A session as plain data, for another thread or the disk. */
+/** A session as plain data, for another thread or the disk, and back. */
 
+import type { Deliveries } from '../session/flight/deliveries.ts';
 import { toWireDelivery } from '../session/flight/delivery.ts';
-import { toWireWill } from '../session/pending-will.ts';
+import { fromWireWill, toWireWill } from '../session/pending-will.ts';
 import type { Session } from '../session/session.ts';
 import { toWireSubscription } from '../session/wire-subscription.ts';
 import type { WireSession } from '../wire/controls.ts';
@@ -30,4 +31,21 @@ export function toWireHead(session: Session): WireSession {
     will: session.will === null ? null : toWireWill(session.will),
     ...(session.retainedDue === null ? {} : { retainedDue: [...session.retainedDue] }),
   };
+}
+
+/**
+ * Gives a session the state that it had in another place, ahead of messages that have arrived here. The caller installs the subscriptions.
+ * @param deliveries the deliveries of the state; they belong to the session from now on
+ */
+export function takeState(session: Session, wire: WireSession, deliveries: Deliveries): void {
+  session.holder = wire.holder;
+  session.endpoint = wire.endpoint;
+  session.expirySeconds = wire.expirySeconds;
+  session.disconnectedAt = wire.disconnectedAt;
+  session.isDurable = wire.isDurable;
+  session.maxQueued = wire.maxQueued;
+  if (wire.retainedDue !== undefined) session.retainedDue = new Set(wire.retainedDue);
+  if (wire.received.length > 0) session.received = new Map(wire.received.map((packetId) => [packetId, 0]));
+  session.will = wire.will === null ? null : fromWireWill(wire.will);
+  session.putAhead(deliveries, wire.nextPacketId);
 }

@@ -2,10 +2,10 @@
 
 import type { Message } from '../messages/message.ts';
 import { beforeFirst, nextPacket, type Run, splitRun, topicOfRun } from '../messages/run.ts';
-import { type Confirmation, Confirmations } from './confirmations.ts';
 import type { Namespace } from './namespace.ts';
 import { INTEREST, type Peer, type PeerPublish } from './peer.ts';
 import type { Member, ShareGroup } from './share-group.ts';
+import { type Confirmation, SharedConfirmations } from './shared-confirmations.ts';
 import type { Grant } from './subscriber.ts';
 import type { TopicEntry } from './topic-entry.ts';
 
@@ -68,7 +68,7 @@ export class Router {
   /** result of the last route(), reused: an object for each message would cost more */
   readonly #routed: Routed = { hasReceivers: false, serial: 0, confirmation: null };
   readonly #received: Received = { orphans: null, kept: null };
-  readonly confirmations = new Confirmations();
+  readonly confirmations = new SharedConfirmations();
   /** of the message that is being routed; null: it needs none so far */
   #confirmation: Confirmation | null = null;
   /** Resolves when the session worker has everything sent to it so far on disk; null in the session worker. */

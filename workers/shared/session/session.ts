@@ -7,7 +7,7 @@ import type { Message } from '../messages/message.ts';
 import type { Run } from '../messages/run.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import type { Grant, GroupHome, Subscriber, Subscription } from '../routing/subscriber.ts';
-import type { DurableOp, WireSession } from '../wire/controls.ts';
+import type { DurableOp } from '../wire/controls.ts';
 import type { Holder } from '../wire/holder.ts';
 import { Backlog } from './flight/backlog.ts';
 import type { Deliveries } from './flight/deliveries.ts';
@@ -16,7 +16,7 @@ import { InFlight } from './flight/in-flight.ts';
 import { bytesOfFilter, DELIVERY_BYTES } from './footprint.ts';
 import { sessionKey } from './keys.ts';
 import type { SessionOutlet, SourceGate } from './outlet.ts';
-import { fromWireWill, type PendingWill } from './pending-will.ts';
+import type { PendingWill } from './pending-will.ts';
 import type { Telling } from './telling.ts';
 
 export { NEVER_EXPIRES, sessionKey, subscriptionKey } from './keys.ts';
@@ -422,20 +422,11 @@ export class Session implements Subscriber {
   }
 
   /**
-   * Takes over state from another place, ahead of messages that have arrived here. The caller installs the subscriptions.
-   * @param deliveries the deliveries of the state; they belong to the session from now on
+   * Puts the deliveries of another place ahead of those that have arrived here. They belong to the session from now on.
+   * @param nextPacketId the identifier that the other place would have used next
    */
-  adopt(wire: WireSession, { inflight, queue }: Deliveries): void {
-    this.holder = wire.holder;
-    this.endpoint = wire.endpoint;
-    this.expirySeconds = wire.expirySeconds;
-    this.disconnectedAt = wire.disconnectedAt;
-    this.isDurable = wire.isDurable;
-    this.maxQueued = wire.maxQueued;
-    this.#nextPacketId = wire.nextPacketId;
-    if (wire.retainedDue !== undefined) this.retainedDue = new Set(wire.retainedDue);
-    if (wire.received.length > 0) this.received = new Map(wire.received.map((packetId) => [packetId, 0]));
-    this.will = wire.will === null ? null : fromWireWill(wire.will);
+  putAhead({ inflight, queue }: Deliveries, nextPacketId: number): void {
+    this.#nextPacketId = nextPacketId;
     const later = this.queue;
     this.inflight = inflight;
     this.queue = queue;

@@ -7,14 +7,14 @@ import { ProtocolError } from '../../../../src/mqtt/errors.ts';
 import { REASON } from '../../../../src/mqtt/reason-codes.ts';
 import type { EndpointContext, WorkerContext } from '../context/context.ts';
 import type { Sender } from '../output/sender.ts';
-import type { Identity } from './identity.ts';
+import type { ClientIdentity } from './identity.ts';
 
 /** The part of a client that its end concerns. */
 export interface Leaver {
   readonly context: WorkerContext;
   readonly endpoint: EndpointContext;
   readonly sender: Sender;
-  readonly identity: Readonly<Identity>;
+  readonly identity: Readonly<ClientIdentity>;
   readonly address: string;
 }
 

@@ -10,7 +10,7 @@ export type ClientState = 'new' | 'connecting' | 'online' | 'closed';
 export type OnlineTerms = Pick<ConnectPacket, 'receiveMaximum' | 'topicAliasMaximum'>;
 
 /** What a client is called and what its CONNECT asked for. The steps of CONNECT fill it; it is complete when the client is online. */
-export class Identity {
+export class ClientIdentity {
   clientId = '';
   username: string | null = null;
   /** the authenticated user; null when the endpoint demands no login */

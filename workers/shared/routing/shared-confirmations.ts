@@ -12,14 +12,14 @@ const ENTRY_BYTES = 300;
 /** Waits until every durable member that was chosen for one message has its copy on disk. */
 export class Confirmation {
   readonly bytes: number;
-  readonly #owner: Confirmations;
+  readonly #owner: SharedConfirmations;
   /** copies that are not on disk yet */
   #open = 0;
   #isStored = true;
   #isOver = false;
   readonly #waiting: ((isStored: boolean) => void)[] = [];
 
-  constructor(owner: Confirmations, message: Message) {
+  constructor(owner: SharedConfirmations, message: Message) {
     this.#owner = owner;
     this.bytes = message.payload.length + ENTRY_BYTES;
   }
@@ -70,7 +70,7 @@ interface Sent {
 }
 
 /** The open confirmations of one worker. The clients' windows and FULL_BYTES bound them. */
-export class Confirmations {
+export class SharedConfirmations {
   readonly #open = new Set<Confirmation>();
   /** by serial of the message */
   readonly #sent = new Map<Peer, Map<number, Sent[]>>();

@@ -2,10 +2,10 @@
 
 import { expect, test } from 'vitest';
 import { EMPTY, Message } from '../../../workers/shared/messages/message.ts';
-import { Confirmations } from '../../../workers/shared/routing/confirmations.ts';
 import { Namespace } from '../../../workers/shared/routing/namespace.ts';
 import type { Peer, PeerPublish } from '../../../workers/shared/routing/peer.ts';
 import { Router } from '../../../workers/shared/routing/router.ts';
+import { SharedConfirmations } from '../../../workers/shared/routing/shared-confirmations.ts';
 import type { Subscriber } from '../../../workers/shared/routing/subscriber.ts';
 
 /** A worker that remembers what it was sent. */
@@ -170,7 +170,7 @@ test('a QoS 2 exchange finds its confirmation until it is over', () => {
 });
 
 test('16 MiB that wait stop the reading; below half of that, reading resumes', () => {
-  const confirmations = new Confirmations();
+  const confirmations = new SharedConfirmations();
   let relieved = 0;
   confirmations.onRelieved = () => relieved++;
   const open = Array.from({ length: 17 }, () => confirmations.open(message(1, Buffer.alloc(1024 * 1024))));
