@@ -3,8 +3,8 @@
 import type { Bus } from '../bus/bus.ts';
 import { ChangeRunner } from './changes/change-runner.ts';
 import { Confirmations } from './changes/confirmations.ts';
-import { EndpointManager } from './changes/endpoint-manager.ts';
 import { Rollback } from './changes/rollback.ts';
+import { SingleChanges } from './changes/single-changes.ts';
 import { ALONE } from './changes/spreader.ts';
 import { Cluster } from './cluster/cluster.ts';
 import { OwnFacts } from './cluster/own-facts.ts';
@@ -17,7 +17,7 @@ export interface ChangeParts {
   facts: OwnFacts;
   /** null: a single node */
   cluster: Cluster | null;
-  manager: EndpointManager;
+  single: SingleChanges;
   rollback: Rollback;
   transfer: Transfer;
   confirmations: Confirmations;
@@ -45,7 +45,7 @@ export function composeChanges(options: ControlOptions, listening: ListeningPart
   return {
     facts,
     cluster,
-    manager: new EndpointManager({ desired, supervisors, driver, changes, keepsSecretsInClear, node, logger }),
+    single: new SingleChanges({ desired, supervisors, driver, changes, keepsSecretsInClear }),
     rollback: new Rollback({ desired, supervisors, changes, keepsSecretsInClear }),
     transfer,
     confirmations: new Confirmations({ desired, changes, logger }),

@@ -13,17 +13,17 @@ import { tlsOf } from './listening/driver.ts';
 import { reachStep } from './state/change-steps.ts';
 
 export function serveChanges({ desired }: ListeningParts, parts: ChangeParts): ChangeRequests {
-  const { manager, rollback, transfer, confirmations } = parts;
+  const { single, rollback, transfer, confirmations } = parts;
   const change = async <T>(attempt: () => Promise<T>) => {
     const answer = await desired.onNewest(attempt);
     reachStep('announced');
     return answer;
   };
   return {
-    add: (body, context) => change(() => manager.change('add', body, context)),
-    update: (body, context) => change(() => manager.change('update', body, context)),
-    remove: (body, context) => change(() => manager.change('remove', body, context)),
-    setEnabled: (enabled, body, context) => change(() => manager.change(enabled ? 'enable' : 'disable', body, context)),
+    add: (body, context) => change(() => single.change('add', body, context)),
+    update: (body, context) => change(() => single.change('update', body, context)),
+    remove: (body, context) => change(() => single.change('remove', body, context)),
+    setEnabled: (enabled, body, context) => change(() => single.change(enabled ? 'enable' : 'disable', body, context)),
     rollback: (body, context) => change(() => rollback.run(body, context)),
     confirm: (body, context) => confirmations.confirm(body, context),
     plan: (body, context) => plan(parts, body, context),
@@ -35,11 +35,11 @@ export function serveChanges({ desired }: ListeningParts, parts: ChangeParts): C
   };
 }
 
-async function plan({ manager, rollback, transfer }: ChangeParts, body: unknown, context: RequestContext): Promise<PlanAnswer> {
+async function plan({ single, rollback, transfer }: ChangeParts, body: unknown, context: RequestContext): Promise<PlanAnswer> {
   const { action, body: rest } = readPlan(body);
   if (action === 'rollback') return rollback.plan(rest, context);
   if (action === 'import') return transfer.plan(rest, context);
-  return manager.plan(action, rest, context);
+  return single.plan(action, rest, context);
 }
 
 async function validate(body: unknown): Promise<ValidateAnswer> {

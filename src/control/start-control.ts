@@ -2,15 +2,19 @@
 
 import { steadyNow } from '../kernel/clock.ts';
 import { Deadline } from '../kernel/deadline.ts';
+import { sideBySide } from './changes/lanes.ts';
+import { seedStore } from './changes/seed-store.ts';
 import { type ChangeParts, composeChanges } from './compose-changes.ts';
 import { composeListening, type ListeningParts } from './compose-listening.ts';
 import { composeReport, type ReportParts } from './compose-report.ts';
 import type { Control } from './contract/control.ts';
 import type { ControlOptions } from './control-options.ts';
 import { SHUTDOWN } from './listening/drain-order.ts';
+import type { Driver } from './listening/driver.ts';
 import { recommendQueueMigration } from './probe/queue-migration.ts';
 import { serveChanges } from './serve-changes.ts';
 import { serveReads } from './serve-reads.ts';
+import type { DesiredState } from './state/desired-state.ts';
 
 export interface RunningControl {
   control: Control;
@@ -59,8 +63,8 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
 /** @returns the number of endpoints that were written from the configuration file to an empty store */
 async function startAll(
   { settings, logger }: ControlOptions,
-  { threads, desired, reconciler }: ListeningParts,
-  { manager, confirmations }: ChangeParts,
+  { threads, desired, driver, reconciler }: ListeningParts,
+  { confirmations }: ChangeParts,
 ): Promise<number> {
   // The session worker starts while the store is read. Endpoint workers start beside it, and are used only when it is up.
   const sessionUp = threads.start();
@@ -68,12 +72,24 @@ async function startAll(
   await desired.load();
   const away = desired.storeError;
   if (away !== null) logger.error('ConfigSync: started with the last known configuration, because the store is away', { reason: away });
-  const seeded = away === null ? await desired.onNewest(() => manager.seed(settings.endpoints, settings.areEndpointsGiven)) : 0;
+  const seeded =
+    away === null
+      ? await desired.onNewest(() =>
+          seedStore({ desired, node: settings.node.name, logger }, settings.endpoints, settings.areEndpointsGiven),
+        )
+      : 0;
   if (away === null) await confirmations.undoOverdue();
-  await Promise.all([sessionUp, manager.startAll(new Deadline(START_TIMEOUT_MS)), recommendQueueMigration(logger)]);
+  await Promise.all([sessionUp, startEndpoints(desired, driver), recommendQueueMigration(logger)]);
   reconciler.start();
   confirmations.start();
   return seeded;
+}
+
+/** Starts all enabled endpoints, a few at a time. The supervisors keep failures. Resolves when each endpoint was tried once. */
+async function startEndpoints(desired: DesiredState, driver: Driver): Promise<void> {
+  const deadline = new Deadline(START_TIMEOUT_MS);
+  const enabled = desired.list().filter(({ endpoint }) => endpoint.enabled);
+  await sideBySide(enabled, (stored) => driver.start(stored, deadline));
 }
 
 async function stopAll(

@@ -1,11 +1,9 @@
-/** Changes of one endpoint at a time by requests, and the start of all endpoints (ARCHITECTURE.md, Life of a change). */
+/** Requests about one endpoint: add, update, remove, enable, disable, and their plans. */
 
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { mergeEndpoint, parseEndpoint } from '../../endpoint/schema.ts';
-import type { Deadline } from '../../kernel/deadline.ts';
 import { toWireError } from '../../kernel/errors.ts';
-import type { Logger } from '../../kernel/logger.ts';
-import type { ChangeMeta, StoredEndpoint } from '../../storage/endpoint-store.ts';
+import type { StoredEndpoint } from '../../storage/endpoint-store.ts';
 import type { ChangeAnswer, PlanAnswer } from '../contract/answers.ts';
 import type { RequestContext } from '../contract/request-parts.ts';
 import { type Driver, tlsOf } from '../listening/driver.ts';
@@ -16,23 +14,15 @@ import { affectedClients, clearSecretWarnings, confirmViewOf, idleDrainWarnings,
 import { type ChangeOptions, readAdd, readTarget, readUpdate, type SingleAction } from './change-body.ts';
 import type { ChangeRunner } from './change-runner.ts';
 import { type ChangeSet, foresee } from './change-set.ts';
-import { driftOf } from './file-drift.ts';
-import { sideBySide } from './lanes.ts';
 
-export interface ManagerOptions {
+export interface SingleChangesOptions {
   desired: DesiredState;
   supervisors: EndpointSupervisors;
   driver: Driver;
   changes: ChangeRunner;
   /** the store has no key to seal secrets with */
   keepsSecretsInClear: boolean;
-  node: string;
-  logger: Logger;
 }
-
-/** Most endpoints that one log line names. */
-const NAMES_MAX = 8;
-const APPLY_ADVICE = 'To bring the store to the state of the file: ./fluxmq apply FILE (--dry-run only shows the changes)';
 
 /** A request about one endpoint after parsing. */
 interface SingleRequest {
@@ -42,58 +32,14 @@ interface SingleRequest {
   warnings: string[];
 }
 
-export class EndpointManager {
-  readonly #options: ManagerOptions;
+export class SingleChanges {
+  readonly #options: SingleChangesOptions;
 
-  constructor(options: ManagerOptions) {
+  constructor(options: SingleChangesOptions) {
     this.#options = options;
   }
 
-  /** Starts all enabled endpoints, a few at a time. The supervisors keep failures. Resolves when each endpoint was tried once. */
-  async startAll(deadline: Deadline): Promise<void> {
-    const { desired, driver } = this.#options;
-    const enabled = desired.list().filter(({ endpoint }) => endpoint.enabled);
-    await sideBySide(enabled, (stored) => driver.start(stored, deadline));
-  }
-
-  /**
-   * Writes the endpoints of the configuration file into an empty store. For any other store it warns that the file is ignored.
-   * @param areGiven false: these are the built-in endpoints, whose absence deserves no warning
-   * @throws FluxError `unavailable`
-   */
-  async seed(endpoints: Endpoint[], areGiven: boolean): Promise<number> {
-    const { desired, node, logger } = this.#options;
-    if (desired.revision > 0) {
-      if (areGiven) this.#warnOfDrift(endpoints);
-      return 0;
-    }
-    if (endpoints.length === 0) return 0;
-    const meta: ChangeMeta = { action: 'seed', actor: 'system', source: 'file', node, requestId: 'start', reason: 'first start' };
-    await desired.commit(
-      endpoints.map((endpoint) => ({ kind: 'put', endpoint })),
-      meta,
-    );
-    logger.info('the endpoints of the configuration file were written to the empty store', { endpoints: endpoints.length });
-    return endpoints.length;
-  }
-
-  #warnOfDrift(endpoints: Endpoint[]): void {
-    const { desired, logger } = this.#options;
-    const { ignored, added } = driftOf(
-      endpoints,
-      desired.list().map(({ endpoint }) => endpoint),
-    );
-    const more = added.length > NAMES_MAX ? ` and ${added.length - NAMES_MAX} more` : '';
-    const others = added.length === 0 ? {} : { inTheStoreAlone: `${added.slice(0, NAMES_MAX).join(', ')}${more}` };
-    if (ignored.length === 0) {
-      if (added.length > 0) logger.info('the store wins: it has endpoints that the configuration file does not name', others);
-      return;
-    }
-    const told = `${ignored.slice(0, NAMES_MAX).join('; ')}${ignored.length > NAMES_MAX ? `; and ${ignored.length - NAMES_MAX} more` : ''}`;
-    logger.warn(`endpoints of the configuration file are ignored, because the store wins: ${told}. ${APPLY_ADVICE}`, others);
-  }
-
-  /** @throws FluxError as Control.add, .update, .remove, .setEnabled */
+  /** @throws FluxError as ChangeRequests.add, .update, .remove, .setEnabled */
   async change(action: SingleAction, body: unknown, context: RequestContext): Promise<ChangeAnswer> {
     const { desired, changes } = this.#options;
     const { before, after, options, warnings } = this.#read(action, body);
