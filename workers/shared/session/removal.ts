@@ -30,9 +30,8 @@ export class Removal {
     return filters <= FILTERS_AT_ONCE || this.#left >= LEAVING_MAX;
   }
 
-  /** Removes its filters in later loop iterations. */
+  /** Removes its filters in later loop iterations. @param leaver with at least one */
   add(leaver: Leaver): void {
-    if (leaver.left === 0) return;
     this.#left += leaver.left;
     this.#leaving.push(leaver);
     if (this.#leaving.length === 1) setImmediate(this.#slice);

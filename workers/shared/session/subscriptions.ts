@@ -112,6 +112,7 @@ export class Subscriptions {
       if (isAtOnce || subscription.group !== null) this.#remove(session, key, subscription, news);
     }
     this.#mesh.tell(news);
+    if (session.subscriptions.size === 0) return;
     this.#removal.add({
       get left() {
         return session.subscriptions.size;
