@@ -3,7 +3,7 @@
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { describe, expect, test } from 'vitest';
 import { parseEndpoint, toPublicEndpoint } from '../../../src/endpoint/schema.ts';
-import { appWith, ask } from './stand-in.ts';
+import { allRoutes, appWith, ask } from './stand-in.ts';
 
 interface Operation {
   operationId: string;
@@ -73,6 +73,14 @@ describe('/openapi.json', () => {
       if (operation.requestBody !== undefined) expect(operation.requestBody.content['application/json']?.example, route).toBeDefined();
     }
     expect(new Set(all.map(([, operation]) => operation.operationId)).size).toBe(all.length);
+  });
+
+  test('the example of each body is one that its schema accepts', () => {
+    const examples = allRoutes().flatMap(({ path, body }) =>
+      body === null ? [] : [{ path, error: body.schema.safeParse(body.example).error }],
+    );
+    expect(examples.length).toBeGreaterThan(10);
+    expect(examples.filter(({ error }) => error !== undefined)).toEqual([]);
   });
 
   test('names the login of a route, and what a change takes', async () => {

@@ -2,24 +2,16 @@
 
 import { expect, test } from 'vitest';
 import { steadyNow } from '../../../src/kernel/clock.ts';
-import { Router } from '../../../workers/shared/routing/router.ts';
-import { SessionTable } from '../../../workers/shared/table/session-table.ts';
+import type { SessionTable } from '../../../workers/shared/table/session-table.ts';
 import { makeMesh } from './meshes.ts';
+import { makeTable } from './tables.ts';
 
 const OTHER_PEER = 2;
 
 /** A table with one session of alice, offline for `awaySeconds` of the 10 that it has. */
 function tableWith(awaySeconds: number): SessionTable {
   const mesh = makeMesh(1);
-  const router = new Router(1, { onPeerOverload() {}, onRetainedPublish() {} });
-  const table = new SessionTable(mesh, router, {
-    onDrop() {},
-    refuseBytes: () => null,
-    flightBytes: () => Number.POSITIVE_INFINITY,
-    onDurable() {},
-    whenDurable: async () => {},
-    mayPublishWill: () => true,
-  });
+  const table = makeTable(mesh);
   const session = table.create(mesh.namespace('n'), 'device');
   session.holder = { user: 'alice', username: 'alice', address: '127.0.0.1' };
   session.expirySeconds = 10;

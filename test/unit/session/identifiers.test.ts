@@ -9,11 +9,11 @@ import { Registry } from '../../../workers/host/identifiers/registry.ts';
 import { Mesh } from '../../../workers/shared/mesh/mesh.ts';
 import type { PeerLink } from '../../../workers/shared/mesh/peer-link.ts';
 import { Namespace } from '../../../workers/shared/routing/namespace.ts';
-import { Router } from '../../../workers/shared/routing/router.ts';
 import type { SessionOutlet } from '../../../workers/shared/session/outlet.ts';
 import type { Session } from '../../../workers/shared/session/session.ts';
-import { SessionTable } from '../../../workers/shared/table/session-table.ts';
+import type { SessionTable } from '../../../workers/shared/table/session-table.ts';
 import { until } from '../../kit/until.ts';
+import { makeTable } from './tables.ts';
 
 const ENDPOINT = 'endpoint';
 const SUBSCRIPTION = {
@@ -45,16 +45,8 @@ class Place {
     this.peer = peer;
     this.role = role;
     this.mesh = new Mesh(peer, (name) => new Namespace(name));
-    const router = new Router(peer, { onPeerOverload() {}, onRetainedPublish() {} });
     const { mesh } = this;
-    this.table = new SessionTable(mesh, router, {
-      onDrop() {},
-      refuseBytes: () => null,
-      flightBytes: () => Number.POSITIVE_INFINITY,
-      onDurable() {},
-      whenDurable: async () => {},
-      mayPublishWill: () => true,
-    });
+    this.table = makeTable(mesh);
     const { table } = this;
     const identifiers = new IdentifierTable(memory);
     this.directory = new Directory(mesh, table, identifiers);

@@ -13,13 +13,14 @@ import type { Mesh } from '../../../workers/shared/mesh/mesh.ts';
 import type { PeerLink } from '../../../workers/shared/mesh/peer-link.ts';
 import { EMPTY, Message } from '../../../workers/shared/messages/message.ts';
 import { type Withdrawn, withdrawing } from '../../../workers/shared/rights/withdrawal.ts';
-import { Router } from '../../../workers/shared/routing/router.ts';
+import type { Router } from '../../../workers/shared/routing/router.ts';
 import type { Session } from '../../../workers/shared/session/session.ts';
-import { SessionTable } from '../../../workers/shared/table/session-table.ts';
+import type { SessionTable } from '../../../workers/shared/table/session-table.ts';
 import type { DurableOp } from '../../../workers/shared/wire/controls.ts';
 import { until } from '../../kit/until.ts';
 import { worstTurn } from '../../kit/worst-turn.ts';
 import { joinMeshes, makeMesh } from './meshes.ts';
+import { makeTable, quietRouter } from './tables.ts';
 
 const COUNT = 40_000;
 /** CPU time of one turn, milliseconds; in one go each of these takes several times that. */
@@ -41,7 +42,7 @@ beforeEach(async () => {
   await joinMeshes(mesh, other);
   disk = new MessageDisk(folder);
   durable = new DurableSessions(mesh, disk);
-  router = new Router(1, { onPeerOverload() {}, onRetainedPublish() {} });
+  router = quietRouter(1);
   // The session worker, told without a thread in between.
   const link = {
     control(control: { t: string; namespace: string; clientId: string; op: DurableOp; request: number }) {
@@ -50,14 +51,13 @@ beforeEach(async () => {
     },
   } as unknown as PeerLink;
   barrier = new DurableBarrier({ sessionLink: link } as unknown as Mesh);
-  table = new SessionTable(other, router, {
-    onDrop() {},
-    refuseBytes: () => null,
-    flightBytes: () => Number.POSITIVE_INFINITY,
-    onDurable: (session, op) => barrier.tell(session, op),
-    whenDurable: async () => {},
-    mayPublishWill: () => true,
-  });
+  table = makeTable(
+    other,
+    {
+      onDurable: (session, op) => barrier.tell(session, op),
+    },
+    router,
+  );
 });
 
 afterEach(() => {

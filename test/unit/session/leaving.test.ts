@@ -4,12 +4,11 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type Mesh, noNews } from '../../../workers/shared/mesh/mesh.ts';
 import { PeerLink } from '../../../workers/shared/mesh/peer-link.ts';
 import { EMPTY, Message } from '../../../workers/shared/messages/message.ts';
-import { Router } from '../../../workers/shared/routing/router.ts';
 import type { Subscription } from '../../../workers/shared/routing/subscriber.ts';
 import type { SessionOutlet } from '../../../workers/shared/session/outlet.ts';
-import { SessionTable } from '../../../workers/shared/table/session-table.ts';
 import { until } from '../../kit/until.ts';
 import { joinMeshes, makeMesh } from './meshes.ts';
+import { makeTable, quietRouter } from './tables.ts';
 
 let here: Mesh;
 let there: Mesh;
@@ -74,7 +73,7 @@ test('a peer that joins knows what was told just before and just after', async (
 });
 
 test('news of nothing is not posted', async () => {
-  const table = makeTable();
+  const table = makeTable(here);
   table.end(table.create(here.namespace('n'), 'client'));
   const posted = vi.spyOn(PeerLink.prototype, 'control');
   table.end(table.create(here.namespace('n'), 'other'));
@@ -83,7 +82,7 @@ test('news of nothing is not posted', async () => {
 });
 
 test('who subscribes what a session that moves here has brought waits until the peers know it', async () => {
-  const table = makeTable();
+  const table = makeTable(here);
   const namespace = here.namespace('n');
   const announced = table.subscriptions.install(table.create(namespace, 'moving'), [subscription('f')], { id: 7, from: 2 });
   await Promise.all(table.subscriptions.add(table.create(namespace, 'other'), [subscription('f')]));
@@ -92,7 +91,7 @@ test('who subscribes what a session that moves here has brought waits until the 
 });
 
 test('sessions with many filters that come and go again and again leave nothing behind that grows', async () => {
-  const table = makeTable();
+  const table = makeTable(here);
   const namespace = here.namespace('n');
   const lingering = (): number =>
     [...namespace.localFilters()].reduce((sum, { filter }) => sum + namespace.subscribersOf(filter).length, 0);
@@ -111,18 +110,6 @@ test('sessions with many filters that come and go again and again leave nothing 
   await until('all are gone', () => lingering() === 0, 5_000, 1);
 });
 
-function makeTable(): SessionTable {
-  const router = new Router(1, { onPeerOverload() {}, onRetainedPublish() {} });
-  return new SessionTable(here, router, {
-    onDrop() {},
-    refuseBytes: () => null,
-    flightBytes: () => Number.POSITIVE_INFINITY,
-    onDurable() {},
-    whenDurable: async () => {},
-    mayPublishWill: () => true,
-  });
-}
-
 const SINK = { key: 'sink', isConnected: true, isDurable: false, deliver: () => null, deliverRun: () => true };
 
 function subscription(filter: string, group: string | null = null): Subscription {
@@ -130,15 +117,8 @@ function subscription(filter: string, group: string | null = null): Subscription
 }
 
 test('a session that ends with many filters gets nothing more at once; the filters go in slices, and the peers hear of it', async () => {
-  const router = new Router(1, { onPeerOverload() {}, onRetainedPublish() {} });
-  const table = new SessionTable(here, router, {
-    onDrop() {},
-    refuseBytes: () => null,
-    flightBytes: () => Number.POSITIVE_INFINITY,
-    onDurable() {},
-    whenDurable: async () => {},
-    mayPublishWill: () => true,
-  });
+  const router = quietRouter(1);
+  const table = makeTable(here, {}, router);
   const namespace = here.namespace('n');
   const session = table.create(namespace, 'client');
   const filters = Array.from({ length: 500 }, (_, i) => `f/${i}`);

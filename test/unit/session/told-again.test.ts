@@ -3,12 +3,11 @@
 import { expect, test } from 'vitest';
 import { isLarge, tellAgain } from '../../../workers/endpoint/durable/told-again.ts';
 import { EMPTY, Message } from '../../../workers/shared/messages/message.ts';
-import { Router } from '../../../workers/shared/routing/router.ts';
 import { decodeBatch } from '../../../workers/shared/session/flight/delivery-batch.ts';
 import type { SessionOutlet } from '../../../workers/shared/session/outlet.ts';
-import { SessionTable } from '../../../workers/shared/table/session-table.ts';
 import type { DurableOp } from '../../../workers/shared/wire/controls.ts';
 import { makeMesh } from './meshes.ts';
+import { makeTable } from './tables.ts';
 
 const COUNT = 60_000;
 const WINDOW = 50;
@@ -20,17 +19,12 @@ test('60,000 messages, of which the first are acknowledged during it, and filter
   const filters = new Set<string>();
   let zombies = 0;
   const settled = new Set<number>();
-  const table = new SessionTable(mesh, new Router(1, { onPeerOverload() {}, onRetainedPublish() {} }), {
-    onDrop() {},
-    refuseBytes: () => null,
-    flightBytes: () => Number.POSITIVE_INFINITY,
+  const table = makeTable(mesh, {
     onDurable(_session, op) {
       if (op.op !== 'settled') return;
       settled.add(op.serial);
       onDisk.delete(op.serial);
     },
-    whenDurable: async () => {},
-    mayPublishWill: () => true,
   });
   const session = table.create(mesh.namespace('n'), 'c');
   session.isDurable = true;
@@ -103,14 +97,7 @@ test('60,000 messages, of which the first are acknowledged during it, and filter
 
 test('a session that ends before it is told is given up, and none waits for ever', async () => {
   const mesh = makeMesh(1);
-  const table = new SessionTable(mesh, new Router(1, { onPeerOverload() {}, onRetainedPublish() {} }), {
-    onDrop() {},
-    refuseBytes: () => null,
-    flightBytes: () => Number.POSITIVE_INFINITY,
-    onDurable() {},
-    whenDurable: async () => {},
-    mayPublishWill: () => true,
-  });
+  const table = makeTable(mesh);
   const sessions = ['a', 'b'].map((name) => table.create(mesh.namespace('n'), name));
   const gaveUp: string[] = [];
   const told: string[] = [];
