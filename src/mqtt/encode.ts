@@ -1,86 +1,41 @@
-/** Writes the packets that a server sends, except PUBLISH and its acknowledgements. */
+/**
+ * Writes the rare packets of a server with mqtt-packet: CONNACK, SUBACK, UNSUBACK and DISCONNECT. What the library lacks stands here, gap by
+ * gap. The packets of the hot path are written by encode-publish.ts.
+ */
 
-import { remainingLengthSize, writeRemainingLength } from './framer.ts';
-import type { ProtocolVersion, UserProperties } from './packet.ts';
-import { PROPERTY } from './properties.ts';
+import mqttPacket, { type Packet as LibraryPacket } from 'mqtt-packet';
+import type { ProtocolVersion } from './packet.ts';
 import { REASON } from './reason-codes.ts';
+
+// The cache would cost each thread 20 ms and 65,536 buffers.
+mqttPacket.writeToStream.cacheNumbers = false;
 
 /** The answer to PINGREQ. All clients share the buffer: never write to it. */
 export const PINGRESP: Buffer = Buffer.from([0xd0, 0x00]);
 
-const EMPTY = Buffer.alloc(0);
+const TEXT_BYTES_MAX = 65_535;
 
-/** `size` bytes, big-endian. @throws RangeError when the value does not fit */
-function uint(value: number, size: 1 | 2 | 4): Buffer {
-  const bytes = Buffer.allocUnsafe(size);
-  bytes.writeUIntBE(value, 0, size);
-  return bytes;
+/** Gap: the library writes a text of more than 65535 bytes with a wrong length. @throws RangeError for such a text */
+function checkTexts(properties: object): void {
+  for (const [name, value] of Object.entries(properties)) {
+    if (typeof value === 'string' && Buffer.byteLength(value) > TEXT_BYTES_MAX) {
+      throw new RangeError(`${name} is longer than ${TEXT_BYTES_MAX} bytes`);
+    }
+  }
 }
 
-/** Binary Data. @throws RangeError over 65535 bytes */
-function binary(value: Buffer): Buffer {
-  return Buffer.concat([uint(value.length, 2), value]);
-}
-
-/** UTF-8 Encoded String. @throws RangeError over 65535 bytes */
-function text(value: string): Buffer {
-  return binary(Buffer.from(value, 'utf8'));
-}
-
-/** One property. Property blocks are built from these functions; an absent value takes no bytes. */
-function integerProperty(id: number, size: 1 | 2 | 4, value: number | boolean | undefined): Buffer {
-  return value === undefined ? EMPTY : Buffer.concat([uint(id, 1), uint(Number(value), size)]);
-}
-
-function textProperty(id: number, value: string | undefined): Buffer {
-  return value === undefined ? EMPTY : Buffer.concat([uint(id, 1), text(value)]);
-}
-
-function binaryProperty(id: number, value: Buffer | undefined): Buffer {
-  return value === undefined ? EMPTY : Buffer.concat([uint(id, 1), binary(value)]);
-}
-
-function userProperties(values: UserProperties | undefined): Buffer {
-  const parts = (values ?? []).map(([name, value]) => Buffer.concat([uint(PROPERTY.userProperty, 1), text(name), text(value)]));
-  return Buffer.concat(parts);
-}
-
-/** A property block: its length, then the properties. */
-function propertyBlock(...parts: Buffer[]): Buffer {
-  return withLength([], parts);
-}
-
-/** A whole packet: first byte, Remaining Length, body. */
-function packet(firstByte: number, ...body: Buffer[]): Buffer {
-  return withLength([firstByte], body);
-}
-
-function withLength(head: number[], parts: Buffer[]): Buffer {
-  const body = parts.reduce((sum, part) => sum + part.length, 0);
-  const length = Buffer.allocUnsafe(remainingLengthSize(body));
-  writeRemainingLength(length, 0, body);
-  return Buffer.concat([Buffer.from(head), length, ...parts]);
+function write(packet: LibraryPacket, protocolVersion: ProtocolVersion): Buffer {
+  return mqttPacket.generate(packet, { protocolVersion });
 }
 
 /** Properties of CONNACK; absent = not sent. Intervals in seconds, sizes in bytes. */
 export interface ConnackProperties {
-  sessionExpiryInterval?: number;
   receiveMaximum?: number;
-  maximumQoS?: 0 | 1;
-  retainAvailable?: boolean;
   maximumPacketSize?: number;
   assignedClientIdentifier?: string;
   topicAliasMaximum?: number;
   reasonString?: string;
-  wildcardSubscriptionAvailable?: boolean;
-  subscriptionIdentifiersAvailable?: boolean;
-  sharedSubscriptionAvailable?: boolean;
   serverKeepAlive?: number;
-  responseInformation?: string;
-  serverReference?: string;
-  authenticationMethod?: string;
-  authenticationData?: Buffer;
-  userProperties?: UserProperties;
 }
 
 export interface Connack {
@@ -95,29 +50,10 @@ export interface Connack {
  * error [MQTT-3.2.2-6] and in 3.1, which has no such flag.
  */
 export function encodeConnack(version: ProtocolVersion, { sessionPresent, reasonCode, properties = {} }: Connack): Buffer {
-  const flags = sessionPresent && reasonCode === 0 && version > 3 ? 1 : 0;
-  if (version < 5) return Buffer.from([0x20, 2, flags, connackReturnCode(reasonCode)]);
-  const p = properties;
-  const block = propertyBlock(
-    integerProperty(PROPERTY.sessionExpiryInterval, 4, p.sessionExpiryInterval),
-    integerProperty(PROPERTY.receiveMaximum, 2, p.receiveMaximum),
-    integerProperty(PROPERTY.maximumQoS, 1, p.maximumQoS),
-    integerProperty(PROPERTY.retainAvailable, 1, p.retainAvailable),
-    integerProperty(PROPERTY.maximumPacketSize, 4, p.maximumPacketSize),
-    textProperty(PROPERTY.assignedClientIdentifier, p.assignedClientIdentifier),
-    integerProperty(PROPERTY.topicAliasMaximum, 2, p.topicAliasMaximum),
-    textProperty(PROPERTY.reasonString, p.reasonString),
-    integerProperty(PROPERTY.wildcardSubscriptionAvailable, 1, p.wildcardSubscriptionAvailable),
-    integerProperty(PROPERTY.subscriptionIdentifiersAvailable, 1, p.subscriptionIdentifiersAvailable),
-    integerProperty(PROPERTY.sharedSubscriptionAvailable, 1, p.sharedSubscriptionAvailable),
-    integerProperty(PROPERTY.serverKeepAlive, 2, p.serverKeepAlive),
-    textProperty(PROPERTY.responseInformation, p.responseInformation),
-    textProperty(PROPERTY.serverReference, p.serverReference),
-    textProperty(PROPERTY.authenticationMethod, p.authenticationMethod),
-    binaryProperty(PROPERTY.authenticationData, p.authenticationData),
-    userProperties(p.userProperties),
-  );
-  return packet(0x20, Buffer.from([flags, reasonCode]), block);
+  const isPresent = sessionPresent && reasonCode === 0 && version > 3;
+  if (version < 5) return write({ cmd: 'connack', sessionPresent: isPresent, returnCode: connackReturnCode(reasonCode) }, version);
+  checkTexts(properties);
+  return write({ cmd: 'connack', sessionPresent: isPresent, reasonCode, properties }, version);
 }
 
 /**
@@ -147,16 +83,14 @@ export function connackReturnCode(reasonCode: number): number {
 }
 
 /** SUBACK with one MQTT 5 code for each filter, in the order of the filters [MQTT-3.9.3-1]; before MQTT 5 every failure is 0x80. */
-export function encodeSuback(version: ProtocolVersion, packetId: number, codes: readonly number[], reasonString?: string): Buffer {
-  if (version < 5) return packet(0x90, uint(packetId, 2), Buffer.from(codes.map((code) => Math.min(code, 0x80))));
-  const block = propertyBlock(textProperty(PROPERTY.reasonString, reasonString));
-  return packet(0x90, uint(packetId, 2), block, Buffer.from(codes));
+export function encodeSuback(version: ProtocolVersion, packetId: number, codes: readonly number[]): Buffer {
+  const granted = version < 5 ? codes.map((code) => Math.min(code, 0x80)) : [...codes];
+  return write({ cmd: 'suback', messageId: packetId, granted }, version);
 }
 
 /** UNSUBACK with one MQTT 5 code for each filter, in the order of the filters [MQTT-3.11.3-1]; before MQTT 5 it has no codes. */
 export function encodeUnsuback(version: ProtocolVersion, packetId: number, codes: readonly number[]): Buffer {
-  if (version < 5) return packet(0xb0, uint(packetId, 2));
-  return packet(0xb0, uint(packetId, 2), propertyBlock(), Buffer.from(codes));
+  return write({ cmd: 'unsuback', messageId: packetId, granted: [...codes] }, version);
 }
 
 export interface DisconnectOptions {
@@ -165,8 +99,9 @@ export interface DisconnectOptions {
 }
 
 /** DISCONNECT of MQTT 5; a server of an earlier version cannot send one. */
-export function encodeDisconnect(reasonCode: number, { reasonString, serverReference }: DisconnectOptions = {}): Buffer {
-  const properties = [textProperty(PROPERTY.reasonString, reasonString), textProperty(PROPERTY.serverReference, serverReference)];
-  if (properties.every((part) => part.length === 0)) return Buffer.from([0xe0, 1, reasonCode]);
-  return packet(0xe0, uint(reasonCode, 1), propertyBlock(...properties));
+export function encodeDisconnect(reasonCode: number, properties: DisconnectOptions = {}): Buffer {
+  // Gap: the library never leaves out a Property Length of 0, and a small Maximum Packet Size may have no room for it.
+  if (Object.values(properties).every((value) => value === undefined)) return Buffer.from([0xe0, 1, reasonCode]);
+  checkTexts(properties);
+  return write({ cmd: 'disconnect', reasonCode, properties }, 5);
 }
