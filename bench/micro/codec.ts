@@ -2,10 +2,10 @@
 
 import mqttPacket from 'mqtt-packet';
 import { decodePacket } from '../../src/mqtt/decode.ts';
-import { encodeConnack } from '../../src/mqtt/encode.ts';
 import { ACK, type PublishEncoding, publishSize, writeAck, writePublish } from '../../src/mqtt/encode-publish.ts';
 import type { ProtocolVersion } from '../../src/mqtt/packet.ts';
 import { plainPropertiesEnd } from '../../src/mqtt/properties.ts';
+import { encodeConnack } from '../../src/mqtt/rare/encode.ts';
 import { packetSize } from '../../workers/endpoint/client/input/input.ts';
 import { type Measured, measure, sink } from './measure.ts';
 

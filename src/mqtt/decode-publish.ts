@@ -2,7 +2,8 @@
 
 import { ProtocolError } from './errors.ts';
 import type { AckPacket, ProtocolVersion, PublishPacket, QoS } from './packet.ts';
-import { PROPERTY, readProperties, readPublishProperties } from './properties.ts';
+import { PROPERTY, readPublishProperties } from './properties.ts';
+import { checkProperties } from './rare/strict.ts';
 import { type ByteReader, bodyReader, malformed, violation } from './reader.ts';
 import { REASON } from './reason-codes.ts';
 import { hasWildcardBytes } from './topic.ts';
@@ -62,7 +63,7 @@ export function decodeAck(type: AckPacket['type'], reader: ByteReader, version: 
   if (version === 5 && !reader.atEnd) {
     reasonCode = reader.byte();
     if (!ACK_CODES[type].includes(reasonCode)) violation(`reason code ${reasonCode} is not allowed in ${type}`);
-    if (!reader.atEnd) readProperties(reader, ACK_PROPERTIES);
+    if (!reader.atEnd) checkProperties(reader, ACK_PROPERTIES);
   }
   reader.finish();
   return { type, packetId, reasonCode };

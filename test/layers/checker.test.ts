@@ -123,7 +123,7 @@ describe('libraries', () => {
   test.each([
     ['src/control/a.ts', 'hono/cors', 'hono belongs into src/admin/'],
     ['src/kernel/a.ts', 'zod', 'zod belongs into'],
-    ['workers/client/a.ts', 'mqtt-packet', 'mqtt-packet has no place in the rules'],
+    ['workers/client/a.ts', 'mqtt-connection', 'mqtt-connection has no place in the rules'],
     ['src/mqtt/a.ts', 'nats', 'nats belongs into src/bus/nats/, src/storage/jetstream/'],
     ['workers/client/a.ts', 'yaml', 'yaml belongs into src/settings/'],
     ['src/control/a.ts', 'left-pad', 'left-pad has no place in the rules'],

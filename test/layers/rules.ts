@@ -95,6 +95,7 @@ export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; one
   pino: { places: ['src/control/'], oneFile: true },
   'prom-client': { places: ['src/metrics/'], oneFile: true },
   piscina: { places: ['src/control/'], oneFile: true },
+  'mqtt-packet': { places: ['src/mqtt/'], oneFile: true },
   yaml: { places: ['src/settings/'], oneFile: true },
   nats: { places: ['src/bus/nats/', 'src/storage/jetstream/'] },
   '@node-rs/bcrypt': { places: ['workers/task/'], oneFile: true },

@@ -2,10 +2,10 @@
 
 import { describe, expect, test } from 'vitest';
 import { decodeInSteps, decodePacket } from '../../../src/mqtt/decode.ts';
-import { answerVersion } from '../../../src/mqtt/decode-connect.ts';
 import { ProtocolError } from '../../../src/mqtt/errors.ts';
 import { readRemainingLength, remainingLengthSize, writeRemainingLength } from '../../../src/mqtt/framer.ts';
 import type { Packet, ProtocolVersion } from '../../../src/mqtt/packet.ts';
+import { answerVersion } from '../../../src/mqtt/rare/decode-connect.ts';
 import { REASON } from '../../../src/mqtt/reason-codes.ts';
 import { bytes, PACKETS } from '../../kit/packets.ts';
 

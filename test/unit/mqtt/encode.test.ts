@@ -1,9 +1,9 @@
 /** The exact bytes of what a server sends, in each version. */
 
 import { describe, expect, test } from 'vitest';
-import { connackReturnCode, encodeConnack, encodeDisconnect, encodeSuback, encodeUnsuback } from '../../../src/mqtt/encode.ts';
 import { ACK, type Acknowledgement, ackSize, writeAck } from '../../../src/mqtt/encode-publish.ts';
 import type { ProtocolVersion } from '../../../src/mqtt/packet.ts';
+import { connackReturnCode, encodeConnack, encodeDisconnect, encodeSuback, encodeUnsuback } from '../../../src/mqtt/rare/encode.ts';
 import { phrase, REASON } from '../../../src/mqtt/reason-codes.ts';
 import { bytes } from '../../kit/packets.ts';
 

@@ -3,10 +3,10 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { decodePacket } from '../../../src/mqtt/decode.ts';
-import { answerVersion } from '../../../src/mqtt/decode-connect.ts';
 import { ProtocolError } from '../../../src/mqtt/errors.ts';
 import { remainingLengthSize, writeRemainingLength } from '../../../src/mqtt/framer.ts';
 import type { ProtocolVersion } from '../../../src/mqtt/packet.ts';
+import { answerVersion } from '../../../src/mqtt/rare/decode-connect.ts';
 import { PACKETS } from '../../kit/packets.ts';
 
 const versions = fc.constantFrom<ProtocolVersion | 0>(0, 3, 4, 5);

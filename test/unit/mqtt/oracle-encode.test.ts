@@ -3,6 +3,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decodePacket } from '../../../src/mqtt/decode.ts';
+import { ACK, ackSize, type PublishEncoding, publishSize, writeAck, writePublish } from '../../../src/mqtt/encode-publish.ts';
+import type { Packet, ProtocolVersion } from '../../../src/mqtt/packet.ts';
 import {
   type ConnackProperties,
   connackReturnCode,
@@ -11,9 +13,7 @@ import {
   encodeSuback,
   encodeUnsuback,
   PINGRESP,
-} from '../../../src/mqtt/encode.ts';
-import { ACK, ackSize, type PublishEncoding, publishSize, writeAck, writePublish } from '../../../src/mqtt/encode-publish.ts';
-import type { Packet, ProtocolVersion } from '../../../src/mqtt/packet.ts';
+} from '../../../src/mqtt/rare/encode.ts';
 import { type ServerPacket, Splitter } from '../../kit/decode.ts';
 import { bytes } from '../../kit/packets.ts';
 import { encodePublish, flag, optional, packetId, present, qos, text, theirs, topic, uint16, uint32, version } from './oracle.ts';

@@ -5,10 +5,10 @@ import { CONNECTION_ERRORS, type CounterName, observe, SIZE_BUCKETS, SLOT, sizeB
 import { loopDelay } from '../../../src/metrics/loop-delay.ts';
 import { CONNECT_BYTE, describeStranger } from '../../../src/mqtt/connect/first-bytes.ts';
 import { decodePacket } from '../../../src/mqtt/decode.ts';
-import { answerVersion } from '../../../src/mqtt/decode-connect.ts';
 import { ACK, type Acknowledgement } from '../../../src/mqtt/encode-publish.ts';
 import { ProtocolError } from '../../../src/mqtt/errors.ts';
 import type { ConnectPacket, Packet, ProtocolVersion, QoS } from '../../../src/mqtt/packet.ts';
+import { answerVersion } from '../../../src/mqtt/rare/decode-connect.ts';
 import { REASON } from '../../../src/mqtt/reason-codes.ts';
 import { Message } from '../../shared/messages/message.ts';
 import type { Run } from '../../shared/messages/run.ts';

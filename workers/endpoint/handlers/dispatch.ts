@@ -1,8 +1,8 @@
 /** Hands each packet that is not on the fast path to its handler. */
 
-import { PINGRESP } from '../../../src/mqtt/encode.ts';
 import { ProtocolError } from '../../../src/mqtt/errors.ts';
 import type { Packet } from '../../../src/mqtt/packet.ts';
+import { PINGRESP } from '../../../src/mqtt/rare/encode.ts';
 import { REASON } from '../../../src/mqtt/reason-codes.ts';
 import type { Client } from '../client/client.ts';
 import { handleConnect } from './connect/connect.ts';

@@ -2,8 +2,8 @@
 
 import { stackOf } from '../../../../src/kernel/errors.ts';
 import { CONNECTION_ERRORS } from '../../../../src/metrics/counters.ts';
-import { encodeConnack, encodeDisconnect } from '../../../../src/mqtt/encode.ts';
 import { ProtocolError } from '../../../../src/mqtt/errors.ts';
+import { encodeConnack, encodeDisconnect } from '../../../../src/mqtt/rare/encode.ts';
 import { REASON } from '../../../../src/mqtt/reason-codes.ts';
 import type { EndpointContext, WorkerContext } from '../context/context.ts';
 import type { Sender } from '../output/sender.ts';

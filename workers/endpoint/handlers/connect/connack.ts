@@ -2,8 +2,8 @@
 
 import { randomBytes } from 'node:crypto';
 import { KEEP_ALIVE_MAX } from '../../../../src/endpoint/endpoint.ts';
-import { type ConnackProperties, encodeConnack } from '../../../../src/mqtt/encode.ts';
 import type { ConnectPacket } from '../../../../src/mqtt/packet.ts';
+import { type ConnackProperties, encodeConnack } from '../../../../src/mqtt/rare/encode.ts';
 import { REASON } from '../../../../src/mqtt/reason-codes.ts';
 import type { Client } from '../../client/client.ts';
 

@@ -2,9 +2,9 @@
 
 import { steadyNow } from '../../../../src/kernel/clock.ts';
 import { observe, RESPONSE_BUCKETS, responseBase, SLOT } from '../../../../src/metrics/counters.ts';
-import { encodeSuback } from '../../../../src/mqtt/encode.ts';
 import { ProtocolError } from '../../../../src/mqtt/errors.ts';
 import type { SubscribePacket, SubscribeRequest } from '../../../../src/mqtt/packet.ts';
+import { encodeSuback } from '../../../../src/mqtt/rare/encode.ts';
 import { REASON } from '../../../../src/mqtt/reason-codes.ts';
 import { parseSharedFilter, toLatin1 } from '../../../../src/mqtt/topic.ts';
 import { LASTING_PART } from '../../../../src/thread/memory-budget.ts';

@@ -1,8 +1,8 @@
 /** UNSUBSCRIBE (MQTT 5 section 3.10). */
 
 import { SLOT } from '../../../../src/metrics/counters.ts';
-import { encodeUnsuback } from '../../../../src/mqtt/encode.ts';
 import type { UnsubscribePacket } from '../../../../src/mqtt/packet.ts';
+import { encodeUnsuback } from '../../../../src/mqtt/rare/encode.ts';
 import { REASON } from '../../../../src/mqtt/reason-codes.ts';
 import { parseSharedFilter, toLatin1 } from '../../../../src/mqtt/topic.ts';
 import { type Session, subscriptionKey } from '../../../shared/session/session.ts';

@@ -1,11 +1,12 @@
-/** Reads the packets that begin, authenticate and end a connection: CONNECT, AUTH and DISCONNECT. */
+/** The decoder of CONNECT, AUTH and DISCONNECT before mqtt-packet read them: an oracle for the present one. */
 
-import { ProtocolError } from './errors.ts';
-import type { AuthPacket, ConnectPacket, DisconnectPacket, ProtocolVersion, QoS, Will } from './packet.ts';
-import { PROPERTY, type PropertyBlock, readProperties, readPublishProperties } from './properties.ts';
-import { type ByteReader, bodyReader, malformed, violation } from './reader.ts';
-import { REASON } from './reason-codes.ts';
-import { checkTopicName } from './topic.ts';
+import { ProtocolError } from '../../../../src/mqtt/errors.ts';
+import type { AuthPacket, ConnectPacket, DisconnectPacket, ProtocolVersion, QoS, Will } from '../../../../src/mqtt/packet.ts';
+import { PROPERTY, readPublishProperties } from '../../../../src/mqtt/properties.ts';
+import { type ByteReader, malformed, violation } from '../../../../src/mqtt/reader.ts';
+import { REASON } from '../../../../src/mqtt/reason-codes.ts';
+import { checkTopicName } from '../../../../src/mqtt/topic.ts';
+import { type PropertyBlock, readProperties } from './properties.ts';
 
 const NEVER_EXPIRES = 0xffff_ffff;
 const CONNECT_PROPERTIES = [
@@ -26,28 +27,6 @@ function readVersion(reader: ByteReader): ProtocolVersion {
   if (name === 'MQTT' && (level === 4 || level === 5)) return level;
   if (name === 'MQIsdp' && level === 3) return 3;
   throw new ProtocolError(REASON.unsupportedProtocolVersion, 'protocol name or level is not supported');
-}
-
-/**
- * Some bridges mark themselves with this bit of the level. They retry without the bit when the refusal has the return code of their
- * version.
- */
-const BRIDGE_BIT = 0x80;
-
-/**
- * The version in which to answer the CONNECT in bytes `start..end` after `decodePacket` refused it: its own version if readable, 5 for a
- * higher level, otherwise 4. Never throws.
- */
-export function answerVersion(buf: Buffer, start: number, end: number): ProtocolVersion {
-  try {
-    const reader = bodyReader(buf, start, end);
-    const name = reader.binary().toString('latin1');
-    const level = reader.byte();
-    if (name === 'MQIsdp') return 3;
-    return (level & ~BRIDGE_BIT) >= 5 ? 5 : 4;
-  } catch {
-    return 4; // too short to tell: the caller closes without an answer, as the standards have it
-  }
 }
 
 /** The connect flags, the byte behind the protocol level. */
