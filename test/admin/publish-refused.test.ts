@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../kit/broker.ts';
 import { canLimit, limitFileSize } from '../kit/file-size.ts';
 import { connected } from '../kit/lanes.ts';
+import { preload } from '../kit/preload.ts';
 import { destroyAll } from '../kit/raw-client.ts';
 import { uid, until } from '../kit/until.ts';
 
@@ -37,7 +38,7 @@ describe('no room for retained messages', () => {
     broker = await startBroker({
       endpoints: [OPEN, { ...OPEN, namespace: 'other' }],
       // A quarter of the machine is 64 MiB for what is retained, and one namespace may have half of them.
-      env: { NODE_OPTIONS: `--import ${hook} --no-warnings`, MACHINE_BYTES: `${256 * MIB}` },
+      env: { NODE_OPTIONS: preload(hook), MACHINE_BYTES: `${256 * MIB}` },
     });
     try {
       const [port, other] = broker.ports as [number, number];

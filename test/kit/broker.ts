@@ -8,7 +8,9 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { messageOf } from '../../src/kernel/errors.ts';
 import { freePort } from './free-port.ts';
+import { patience } from './load.ts';
 import { launch, startMosquitto } from './mosquitto.ts';
+import { preload } from './preload.ts';
 import { sleep, until, within } from './until.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -50,7 +52,7 @@ export interface BrokerOptions {
   env?: Record<string, string>;
   /** further arguments of `start` */
   args?: string[];
-  /** time limit for becoming ready, milliseconds; default 20 s. For long runs that do not measure time */
+  /** time limit for becoming ready, milliseconds; default 20 s of an idle machine. For long runs that do not measure time */
   readyMs?: number;
   /** the folder of an earlier broker, whose configuration and data are used again */
   dir?: string;
@@ -134,7 +136,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
         // 503 without `starting`: each endpoint was tried, and none could listen.
         return [200, 503].includes(health.status) && data?.status !== 'starting';
       },
-      options.readyMs ?? READY_MS,
+      options.readyMs ?? patience(READY_MS),
       30,
     );
   } catch (error) {
@@ -153,7 +155,7 @@ async function spawnBroker(
   if (isForeign) return startMosquitto(endpoints.map(({ port, useWebsocket }) => ({ port, useWebsocket: useWebsocket ?? false })));
   ensureBuilt();
   const env: NodeJS.ProcessEnv = { ...process.env, ...options.env };
-  if (env['KIT_PAUSES'] !== undefined) env['NODE_OPTIONS'] = `${env['NODE_OPTIONS'] ?? ''} --import ${PAUSES} --no-warnings`;
+  if (env['KIT_PAUSES'] !== undefined) env['NODE_OPTIONS'] = `${env['NODE_OPTIONS'] ?? ''} ${preload(PAUSES)}`;
   return launch(join(ROOT, 'node_modules/.bin/node'), [join(ROOT, 'dist/main.js'), 'start', '--config', file, ...(options.args ?? [])], {
     cwd: dir,
     env,

@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { BrokerOptions } from './broker.ts';
+import { preload } from './preload.ts';
 
 const HOOK = resolve(import.meta.dirname, 'pass-cost.ts');
 
@@ -12,7 +13,7 @@ export class Passes {
 
   /** The options of a broker whose passes are measured. */
   measured(options: BrokerOptions): BrokerOptions {
-    const nodeOptions = `${options.env?.['NODE_OPTIONS'] ?? ''} --import ${HOOK} --no-warnings`;
+    const nodeOptions = `${options.env?.['NODE_OPTIONS'] ?? ''} ${preload(HOOK)}`;
     return { ...options, env: { ...options.env, PASS_COST: this.#dir, NODE_OPTIONS: nodeOptions } };
   }
 

@@ -5,12 +5,13 @@ import type { PacketOf, Publish, ServerPacket } from './decode.ts';
 import { Splitter } from './decode.ts';
 import type { ConnectOptions, Filter, PublishOptions, QoS, Version } from './encode.ts';
 import * as encode from './encode.ts';
+import { patience } from './load.ts';
 import type { Properties } from './properties.ts';
 import type { Transport, TransportName } from './transport.ts';
 import { openTransport } from './transport.ts';
-import { sleep } from './until.ts';
+import { quiet } from './until.ts';
 
-/** How long a packet may take, milliseconds: generous, because the machine is shared. */
+/** How long a packet may take, milliseconds of an idle machine: generous. */
 const PATIENCE_MS = 5000;
 
 const open = new Set<RawClient>();
@@ -84,7 +85,7 @@ export class RawClient {
   }
 
   /** The next packet. @throws Error when no packet arrives in time, or the connection ends first */
-  async next(timeoutMs = PATIENCE_MS): Promise<ServerPacket> {
+  async next(timeoutMs = patience(PATIENCE_MS)): Promise<ServerPacket> {
     const end = performance.now() + timeoutMs;
     for (;;) {
       if (this.#failure) throw this.#failure;
@@ -108,7 +109,7 @@ export class RawClient {
   }
 
   /** The next packet, which must be of that type. */
-  async expect<T extends ServerPacket['type']>(type: T, timeoutMs = PATIENCE_MS): Promise<PacketOf<T>> {
+  async expect<T extends ServerPacket['type']>(type: T, timeoutMs = patience(PATIENCE_MS)): Promise<PacketOf<T>> {
     let packet: ServerPacket;
     try {
       packet = await this.next(timeoutMs);
@@ -120,7 +121,7 @@ export class RawClient {
   }
 
   /** `count` PUBLISH packets, in the order of arrival. */
-  async publishes(count: number, timeoutMs = PATIENCE_MS): Promise<Publish[]> {
+  async publishes(count: number, timeoutMs = patience(PATIENCE_MS)): Promise<Publish[]> {
     const all: Publish[] = [];
     while (all.length < count) {
       try {
@@ -135,7 +136,7 @@ export class RawClient {
   }
 
   /** Waits until the broker closes the connection; returns the packets that came before. @throws Error when the connection stays open */
-  async closed(timeoutMs = PATIENCE_MS): Promise<ServerPacket[]> {
+  async closed(timeoutMs = patience(PATIENCE_MS)): Promise<ServerPacket[]> {
     const end = performance.now() + timeoutMs;
     while (!this.isClosed) {
       const left = end - performance.now();
@@ -165,7 +166,7 @@ export class RawClient {
 
   /** Expects no packet for `ms` milliseconds, and an open connection. */
   async silence(ms = 150): Promise<void> {
-    await sleep(ms);
+    await quiet(ms, 'a packet, or the end of the connection');
     if (this.#failure) throw this.#failure;
     if (this.inbox.length > 0) throw new Error(`nothing expected, got ${JSON.stringify(this.inbox)}`);
     if (this.isClosed) throw new Error('the connection was closed');
@@ -227,7 +228,7 @@ export class RawClient {
   }
 
   /** Takes the next packet, which must be a PUBLISH, and acknowledges it completely. */
-  async take(timeoutMs = PATIENCE_MS): Promise<Publish> {
+  async take(timeoutMs = patience(PATIENCE_MS)): Promise<Publish> {
     const message = await this.expect('publish', timeoutMs);
     await this.acknowledge(message);
     return message;

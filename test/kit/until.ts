@@ -1,16 +1,42 @@
 /** Waiting with a deadline: polls a condition or limits a promise; also makes unique names for topics and clients. */
 
+import { patience } from './load.ts';
+
+/** Time between two looks of quiet(), milliseconds. */
+const QUIET_LOOK_MS = 20;
+
 /** Resolves after `ms` milliseconds. */
 export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /**
+ * Waits `ms` in which something must not happen, for which no condition can be polled. A busy machine makes such a test weaker, never
+ * red.
+ * @param what what must not happen
+ * @param happened true when it has; absent: the caller looks afterwards
+ * @throws Error as soon as it has
+ */
+export async function quiet(ms: number, what: string, happened: () => boolean = () => false): Promise<void> {
+  const end = performance.now() + ms;
+  do {
+    await sleep(Math.min(QUIET_LOOK_MS, ms));
+    if (happened()) throw new Error(`${what}: it must not happen, and did within ${ms} ms`);
+  } while (performance.now() < end);
+}
+
+/**
  * Calls `probe` every `everyMs` until it returns a truthy value, and returns that value.
  * An error in the probe counts as "not yet"; the final error shows the last one.
+ * @param timeoutMs default: 5 s of an idle machine
  * @throws Error after `timeoutMs`
  */
-export async function until<T>(what: string, probe: () => T | Promise<T>, timeoutMs = 5000, everyMs = 20): Promise<NonNullable<T>> {
+export async function until<T>(
+  what: string,
+  probe: () => T | Promise<T>,
+  timeoutMs = patience(5000),
+  everyMs = 20,
+): Promise<NonNullable<T>> {
   const end = performance.now() + timeoutMs;
   let last: unknown = 'false';
   for (;;) {

@@ -3,7 +3,7 @@
  * the machine's clock, or `at N`: a clock that starts at N with the process. The monotonic clock is unchanged, as on a real machine.
  */
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 
 const RealDate = Date;
 const file = process.env['KIT_CLOCK'] ?? '';
@@ -34,14 +34,3 @@ class WallDate extends RealDate {
 }
 
 if (file !== '') globalThis.Date = WallDate as DateConstructor;
-
-/** The environment of a broker whose clock the file `path` controls. */
-export function clockEnv(path: string): Record<string, string> {
-  setClock(path, '0');
-  return { KIT_CLOCK: path, NODE_OPTIONS: `--import ${import.meta.filename} --no-warnings` };
-}
-
-/** @param to milliseconds to add, or `at N` */
-export function setClock(path: string, to: string): void {
-  writeFileSync(path, to);
-}

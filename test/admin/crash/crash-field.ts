@@ -6,6 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { ChangeStep } from '../../../src/control/state/change-steps.ts';
 import { type Broker, startBroker } from '../../kit/broker.ts';
 import { listeningPorts } from '../../kit/listening-ports.ts';
+import { preload } from '../../kit/preload.ts';
 import { sleep } from '../../kit/until.ts';
 import { type Endpoint, makeOperation, type OperationName } from './operations.ts';
 
@@ -72,7 +73,7 @@ export class CrashField {
   async round(place: Place, operation: OperationName): Promise<void> {
     // The first occurrence, or a later one: then changes before it have been answered.
     const occurrence = 1 + Math.floor(this.#random() * 3);
-    const env = place === 'moment' ? {} : { CRASH_AT: `${place}:${occurrence}`, NODE_OPTIONS: `--import ${PRELOAD} --no-warnings` };
+    const env = place === 'moment' ? {} : { CRASH_AT: `${place}:${occurrence}`, NODE_OPTIONS: preload(PRELOAD) };
     const broker = await this.#start(env);
     await this.#judge(broker);
     for (let n = 1; ; n++) {

@@ -5,6 +5,7 @@ import { expect, test } from 'vitest';
 import { startBroker } from '../../kit/broker.ts';
 import { freePort } from '../../kit/free-port.ts';
 import { connected } from '../../kit/lanes.ts';
+import { preload } from '../../kit/preload.ts';
 import { until } from '../../kit/until.ts';
 
 const HOOK = resolve(import.meta.dirname, '../../kit/slow-start.ts');
@@ -15,7 +16,7 @@ test('503 starting with Retry-After, then 200 with every endpoint', async () => 
   const port = await freePort();
   const config = { http: { host: '127.0.0.1', port } };
   const endpoints = [{ enableAuth: false }];
-  const env = { NODE_OPTIONS: `--import ${HOOK} --no-warnings`, SLOW_START: `${SLOW_MS}` };
+  const env = { NODE_OPTIONS: preload(HOOK), SLOW_START: `${SLOW_MS}` };
   const starting = startBroker({ config, endpoints, env, readyMs: 60_000 });
   starting.catch(() => {});
   const seen = new Set<string>();

@@ -3,9 +3,10 @@
 import { expect, test } from 'vitest';
 import { Inbox, Ledger, Pump } from '../../kit/flow.ts';
 import { connected, useBroker } from '../../kit/lanes.ts';
+import { second } from '../../kit/load.ts';
 import { RawClient } from '../../kit/raw-client.ts';
 import { sleep, uid, until } from '../../kit/until.ts';
-import { crash, FAILURES, failing, second, status, WIDE, workersOf } from './failing.ts';
+import { crash, FAILURES, failing, status, WIDE, workersOf } from './failing.ts';
 
 const LIMIT = 30;
 const held = useBroker(() =>

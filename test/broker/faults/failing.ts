@@ -1,9 +1,10 @@
 /** A broker whose worker threads can be made to fail, and what it says of them. */
 
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { availableParallelism, loadavg, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Broker, BrokerOptions } from '../../kit/broker.ts';
+import { preload } from '../../kit/preload.ts';
 import { until } from '../../kit/until.ts';
 
 export type Failure = 'throw' | 'reject' | 'exit';
@@ -24,7 +25,7 @@ mkdirSync(failpoints, { recursive: true });
 /** The options of a broker that can fail. */
 export function failing(options: BrokerOptions): BrokerOptions {
   const hook = resolve(import.meta.dirname, '../../kit/failpoint.ts');
-  return { ...options, env: { ...options.env, FAILPOINTS: failpoints, NODE_OPTIONS: `--import ${hook} --no-warnings` } };
+  return { ...options, env: { ...options.env, FAILPOINTS: failpoints, NODE_OPTIONS: preload(hook) } };
 }
 
 export interface Thread {
@@ -73,11 +74,6 @@ function findStatus(value: unknown, port: number): Status | null {
 export async function workerRestarts(broker: Broker): Promise<number> {
   const { body } = await broker.api('GET', '/api/system/health');
   return (body as { data: { workerRestarts: number } }).data.workerRestarts;
-}
-
-/** A second of a machine that has nothing else to do. */
-export function second(): number {
-  return 1000 * Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
 }
 
 /** Makes a thread fail and waits until it has gone. @returns milliseconds from its end (as far as seen from here) to `isBack` */

@@ -7,6 +7,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { type Broker, type BrokerOptions, startBroker } from '../../kit/broker.ts';
 import { Authority, certificateFolder, type Issued } from '../../kit/certificates.ts';
 import { connected } from '../../kit/lanes.ts';
+import { preload } from '../../kit/preload.ts';
 import { destroyAll, RawClient } from '../../kit/raw-client.ts';
 import { openSecure } from '../../kit/transport.ts';
 import { uid, until } from '../../kit/until.ts';
@@ -21,7 +22,7 @@ const stranger = Authority.root(certificateFolder(), 'stranger').issue('thief', 
 afterAll(destroyAll);
 
 const without = (pieces: readonly string[]): Pick<BrokerOptions, 'env'> => ({
-  env: { NODE_OPTIONS: `--import ${HOOK} --no-warnings`, LACKS: pieces.join(',') },
+  env: { NODE_OPTIONS: preload(HOOK), LACKS: pieces.join(',') },
 });
 
 interface Health {

@@ -5,9 +5,10 @@ import { type Broker, startBroker } from '../../kit/broker.ts';
 import * as encode from '../../kit/encode.ts';
 import { Inbox, Ledger, Pump } from '../../kit/flow.ts';
 import { connected } from '../../kit/lanes.ts';
+import { second } from '../../kit/load.ts';
 import { destroyAll, RawClient } from '../../kit/raw-client.ts';
 import { sleep, uid } from '../../kit/until.ts';
-import { crash, FAILURES, failing, second, threads, WIDE } from './failing.ts';
+import { crash, FAILURES, failing, threads, WIDE } from './failing.ts';
 
 let started: Broker | null = null;
 beforeAll(async () => {

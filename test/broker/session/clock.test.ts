@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../../kit/broker.ts';
+import { clockEnv, setClock } from '../../kit/clock-file.ts';
 import { connected } from '../../kit/lanes.ts';
 import { destroyAll, type RawClient } from '../../kit/raw-client.ts';
 import { sleep, uid, until } from '../../kit/until.ts';
-import { clockEnv, setClock } from '../../kit/wall-clock.ts';
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { startBroker } from '../../kit/broker.ts';
 import { connected } from '../../kit/lanes.ts';
+import { preload } from '../../kit/preload.ts';
 import { uid } from '../../kit/until.ts';
 
 const CLOCK = join(import.meta.dirname, '../../kit/frozen-clock.ts');
@@ -16,7 +17,7 @@ const CLOCKS: [string, Record<string, string>][] = [
 test.each(CLOCKS)(
   'four starts at %s: every acknowledged message comes, once',
   async (_name, clock) => {
-    const env = { ...clock, NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} --import ${CLOCK} --no-warnings` };
+    const env = { ...clock, NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} ${preload(CLOCK)}` };
     const endpoints = [open, { ...open, serverOptions: { workerGroupSize: 2 } }];
     let broker = await startBroker({ endpoints, env });
     try {

@@ -5,7 +5,7 @@ import * as encode from '../../kit/encode.ts';
 import type { EndpointName, Lane } from '../../kit/lanes.ts';
 import { LANES, LANES_5, useLanes } from '../../kit/lanes.ts';
 import type { RawClient } from '../../kit/raw-client.ts';
-import { sleep, uid, until } from '../../kit/until.ts';
+import { quiet, sleep, uid, until } from '../../kit/until.ts';
 
 const kit = useLanes();
 const PLACES: EndpointName[] = ['tcp1', 'tcp3', 'ws3', 'tcp3', 'ws1', 'tcp3'];
@@ -65,7 +65,7 @@ describe.each(LANES)('takeover, $name', (lane) => {
       }),
     );
     await until('one is left', () => clients.filter((client) => !client.isClosed).length === 1, 5000);
-    await sleep(200);
+    await quiet(200, 'the last one ends too', () => clients.every((client) => client.isClosed));
     const [last, ...others] = clients.filter((client) => !client.isClosed);
     expect(others).toEqual([]);
     expect((await last!.expect('connack')).code).toBe(0);

@@ -6,6 +6,7 @@ import { FluxError } from '../../../src/kernel/errors.ts';
 import type { EndpointStore } from '../../../src/storage/endpoint-store.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
 import { freePort } from '../../kit/free-port.ts';
+import { sleep } from '../../kit/until.ts';
 import { client, context, startTestNode, type TestNode, until } from './kit.ts';
 
 const HOST = '127.0.0.1';
@@ -289,6 +290,8 @@ describe('changes of endpoints', () => {
           // The workers of these tests close a socket whoever waits in its queue.
           if (!error.message.includes('ECONNRESET')) refused.push(error.message);
         });
+        // Without it, twelve of these leave the change hardly any of the processor.
+        await sleep(5);
       }
     });
     for (let turn = 1; turn <= 3; turn++) {
