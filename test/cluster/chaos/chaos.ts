@@ -32,7 +32,7 @@ export async function chaos(
   { changes, secondsMax = Number.POSITIVE_INFINITY, seed }: ChaosOptions,
 ): Promise<ChaosReport> {
   const startedAt = performance.now();
-  const field = await Field.open(store, randomFrom(seed));
+  const field = await Field.open(store, Math.random);
   let report: ChaosReport;
   let door: Awaited<ReturnType<typeof natsDoor>> | null = null;
   try {

@@ -9,7 +9,8 @@ import { type Configuration, readConfiguration } from './judge.ts';
 export interface Answer {
   code: number;
   message: string;
-  data: { revision: number; effect?: string; changes?: unknown[] };
+  /** null: of a refusal that has nothing more to say */
+  data: { revision: number; effect?: string; changes?: unknown[]; outcome?: string } | null;
 }
 
 export interface Door {

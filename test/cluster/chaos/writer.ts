@@ -76,11 +76,11 @@ export class Writers {
       const { code, message, data } = answer;
       entry.message = `${code} ${message}`;
       if (code === 200) {
-        entry.revision = data.revision;
-        entry.answered = data.effect === 'none' || data.changes?.length === 0 ? 'nothing' : 'changed';
+        entry.revision = data?.revision ?? 0;
+        entry.answered = data?.effect === 'none' || data?.changes?.length === 0 ? 'nothing' : 'changed';
         if (entry.answered === 'changed') this.#changed++;
       } else if (!REFUSALS.includes(code)) throw new Error(`${request}: ${JSON.stringify(answer)}`);
-      else entry.answered = message.includes('not known') ? 'unknown' : 'refused';
+      else entry.answered = data?.outcome === 'unknown' ? 'unknown' : 'refused';
       return code !== 503;
     } catch (error) {
       this.#hasFailed ||= !isCutOff(error);

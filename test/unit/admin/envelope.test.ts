@@ -1,6 +1,6 @@
 /** The form of answers, bad bodies and queries, conditions, request ids: everything of the HTTP layer but the login. */
 
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { Logger } from '../../../src/kernel/logger.ts';
 import { appWith, ask } from './stand-in.ts';
 
@@ -231,6 +231,20 @@ describe('queries', () => {
     const { app } = appWith({}, { probe: () => new Promise(() => {}) });
     const { status, body } = await ask(app, 'GET', '/api/endpoints/health?port=1883&timeout=20ms');
     expect([status, body.error?.kind, body.message]).toEqual([503, 'timeout', 'No answer within 20 ms']);
+  });
+
+  test('a change that is not answered is 503 with an unknown outcome, for programs too', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+    try {
+      const { app } = appWith({}, { add: () => new Promise(() => {}) });
+      const asked = ask(app, 'POST', `${ADD}?timeout=20ms`, { body: { port: 1 } });
+      await vi.advanceTimersByTimeAsync(10_000);
+      const { status, body } = await asked;
+      expect([status, body.error?.kind, body.message]).toEqual([503, 'timeout', expect.stringContaining('the change may still happen')]);
+      expect(body.data).toMatchObject({ outcome: 'unknown' });
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test.each(['0', '6m', '-1', 'soon', '1h', ''])('timeout=%s is refused', async (timeout) => {

@@ -1,0 +1,5 @@
+/** Chaos in a cluster over LOCAL. */
+
+import { testShortChaos } from './short.ts';
+
+testShortChaos('LOCAL');

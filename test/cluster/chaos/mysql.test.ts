@@ -1,0 +1,5 @@
+/** Chaos in a cluster over MYSQL. */
+
+import { testShortChaos } from './short.ts';
+
+testShortChaos('MYSQL');

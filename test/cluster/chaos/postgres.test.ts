@@ -1,0 +1,5 @@
+/** Chaos in a cluster over POSTGRESQL. */
+
+import { testShortChaos } from './short.ts';
+
+testShortChaos('POSTGRESQL');
