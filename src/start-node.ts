@@ -43,7 +43,7 @@ export interface RunningNode {
 /** Part of the shutdown time that is kept for closing the store and the log. */
 const CLOSE_RESERVE_MS = 1_000;
 /** A start that takes longer opens the admin API's port, so that probes and people learn that the node is starting. */
-const QUIET_START_MS = 5_000;
+const QUIET_START_MS = 10_000;
 /** Time for requests over NATS to finish during a shutdown, the same as for requests over HTTP. */
 const ANSWER_RESERVE_MS = 3_000;
 
