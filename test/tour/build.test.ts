@@ -52,3 +52,7 @@ test('a stack trace names the lines of the sources', () => {
   expect(status).not.toBe(0);
   expect(stderr).toMatch(/at .*workers\/session-worker\.ts:\d+:\d+/);
 });
+
+test('a thread carries no second copy of Node’s streams', () => {
+  for (const name of built) expect(readFileSync(join(DIST, name), 'utf8'), name).not.toContain('// node_modules/readable-stream/');
+});
