@@ -109,9 +109,12 @@ describe('two nodes over one store', () => {
     await store.commit([put(first, { id: 'a' }), put(second, { id: 'b' })], {}, META);
     await until('both listen', () => node.control.reads.activePorts().length === 2);
     await store.commit([put(second, { id: 'a' }), put(first, { id: 'b' })], {}, META);
-    // A client that is let in by the endpoint that leaves the port goes with it.
+    // A client that is let in by the endpoint that leaves the port goes with it, and the workers of these tests close a socket whoever waits
+    // in its queue.
     const isOf = async (port: number, id: string) => {
-      const said = await (await client(port)).about().catch(() => null);
+      const said = await client(port)
+        .then((one) => one.about())
+        .catch(() => null);
       return said?.endpoints.join() === id;
     };
     await until('they swapped', async () => (await isOf(first, 'b')) && (await isOf(second, 'a')));
