@@ -214,8 +214,10 @@ const DISCONNECT_PROPERTIES = [PROPERTY.sessionExpiryInterval, PROPERTY.reasonSt
  */
 export function decodeDisconnect(buf: Buffer, start: number, end: number, version: ProtocolVersion): DisconnectPacket {
   const reader = bodyReader(buf, start, end);
+  // The usual one holds nothing to read.
+  if (reader.atEnd) return { type: 'disconnect', reasonCode: 0, sessionExpiryInterval: null };
   let edit: Edit | null = null;
-  if (version === 5 && !reader.atEnd) {
+  if (version === 5) {
     const reasonCode = reader.byte();
     if (!DISCONNECT_CODES.includes(reasonCode)) violation(`reason code ${reasonCode} is not allowed in DISCONNECT`);
     if (!reader.atEnd) edit = checkProperties(reader, DISCONNECT_PROPERTIES).edit;
