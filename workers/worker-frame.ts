@@ -11,6 +11,7 @@ import type { Mesh } from './shared/mesh/mesh.ts';
 import type { PeerLink } from './shared/mesh/peer-link.ts';
 import { fromWireMessage, type Message, toWireMessage } from './shared/messages/message.ts';
 import type { Router } from './shared/routing/router.ts';
+import { groupOf } from './shared/routing/share-group.ts';
 import type { Confirmation } from './shared/routing/shared-confirmations.ts';
 import type { Control } from './shared/wire/controls.ts';
 import { UsageMeter } from './usage.ts';
@@ -66,11 +67,9 @@ export function startWorker(
       for (const group of groups) peer.control({ t: 'bounce', namespace, group, message: toWireMessage(message) });
     },
     onBounce(peer, control) {
-      const [filter, name] = control.group.split('\0');
-      if (filter === undefined || name === undefined) return null;
       const message = fromWireMessage(control.message);
       const confirmation = router.confirmations.find(peer, message.serial);
-      return router.rerouteShared(mesh.namespace(control.namespace), { filter, name }, message, peer, confirmation);
+      return router.rerouteShared(mesh.namespace(control.namespace), groupOf(control.group), message, peer, confirmation);
     },
   };
 }

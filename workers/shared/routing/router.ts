@@ -4,7 +4,7 @@ import type { Message } from '../messages/message.ts';
 import { beforeFirst, nextPacket, type Run, splitRun, topicOfRun } from '../messages/run.ts';
 import type { Namespace } from './namespace.ts';
 import { INTEREST, type Peer, type PeerPublish } from './peer.ts';
-import type { Member, ShareGroup } from './share-group.ts';
+import { groupOf, type Member, type ShareGroup } from './share-group.ts';
 import { type Confirmation, SharedConfirmations } from './shared-confirmations.ts';
 import type { Grant } from './subscriber.ts';
 import type { TopicEntry } from './topic-entry.ts';
@@ -19,7 +19,7 @@ export interface Routed {
   confirmation: Confirmation | null;
 }
 
-/** What became of a record from a peer; reused for the next one. */
+/** The result of taking a record from a peer; reused for the next record. */
 export interface Received {
   /** groups that no longer have a member here: the sender chooses again */
   orphans: string[] | null;
@@ -107,21 +107,13 @@ export class Router {
       const toSubscribers = (flags & wanted) !== 0;
       if (!toSubscribers && groups === null) continue;
       groupsOf?.delete(peer);
-      if (peer === this.sessionPeer) {
-        toSession = true;
-        const isStored = (store && this.#stores(flags, message)) || (isQueued && groups !== null);
-        isAwaited ||= isStored;
-        this.#toPeer(peer, namespace, { message, toSubscribers, groups: groups?.ids ?? null, store: isStored });
-      } else if (groups === null) this.#toPeer(peer, namespace, { message, toSubscribers, groups: null, store: false });
-      else this.#toGroups(peer, namespace, message, toSubscribers, groups);
+      toSession ||= peer === this.sessionPeer;
+      if (this.#send(peer, namespace, message, toSubscribers, groups, store && this.#stores(flags, message))) isAwaited = true;
     }
     if (groupsOf !== null) {
       for (const [peer, groups] of groupsOf) {
-        if (peer === this.sessionPeer) {
-          toSession = true;
-          isAwaited ||= isQueued;
-          this.#toPeer(peer, namespace, { message, toSubscribers: false, groups: groups.ids, store: isQueued });
-        } else this.#toGroups(peer, namespace, message, false, groups);
+        toSession ||= peer === this.sessionPeer;
+        if (this.#send(peer, namespace, message, false, groups, false)) isAwaited = true;
       }
     }
     if (message.retain) this.#retain(namespace, message, toSession, store);
@@ -145,12 +137,28 @@ export class Router {
     return (flags & INTEREST.durable) !== 0 || message.retain;
   }
 
-  /** Sends a message to an endpoint worker whose members serve some groups. It confirms when durable ones have the message on disk. */
-  #toGroups(peer: Peer, namespace: Namespace, message: Message, toSubscribers: boolean, { ids, hasDurable }: RemoteGroups): void {
+  /**
+   * Sends a message to one peer. A member of a shared group may be durable there: the session worker then reports the message as stored,
+   * and an endpoint worker confirms it.
+   * @param isForDisk the session worker must store the message for others than the groups
+   * @returns true when the acknowledgement waits for the session worker
+   */
+  #send(
+    peer: Peer,
+    namespace: Namespace,
+    message: Message,
+    toSubscribers: boolean,
+    groups: RemoteGroups | null,
+    isForDisk: boolean,
+  ): boolean {
+    const isShared = groups !== null && message.qos > 0;
+    const isSession = peer === this.sessionPeer;
     // Nobody waits for another worker's message, which comes here when its member has left.
-    const store = hasDurable && message.qos > 0 && message.source === this.#self;
-    if (store) this.confirmations.sent(peer, { confirmation: this.#confirm(message), namespace, message, groups: ids });
-    this.#toPeer(peer, namespace, { message, toSubscribers, groups: ids, store });
+    const isConfirmed = !isSession && isShared && groups.hasDurable && message.source === this.#self;
+    if (isConfirmed) this.confirmations.sent(peer, { confirmation: this.#confirm(message), namespace, message, groups: groups.ids });
+    const isStored = isSession && (isForDisk || isShared);
+    this.#toPeer(peer, namespace, { message, toSubscribers, groups: groups?.ids ?? null, store: isStored || isConfirmed });
+    return isStored;
   }
 
   /** The confirmation of the message that is being routed. */
@@ -220,7 +228,7 @@ export class Router {
     const outer = this.#confirmation;
     this.#confirmation = confirmation;
     for (const [peer, groups] of this.#chooseMembers([known], message, exclude) ?? []) {
-      if (peer !== this.sessionPeer) this.#toGroups(peer, namespace, message, false, groups);
+      if (peer !== this.sessionPeer) this.#send(peer, namespace, message, false, groups, false);
       else {
         // Not `store`: the session worker has already reported serials above this one.
         peer.publish(namespace.name, { message, toSubscribers: false, groups: groups.ids, store: false });
@@ -235,10 +243,7 @@ export class Router {
   /** The endpoint worker `peer` has ended: its unconfirmed shared messages go to other members. */
   peerRemoved(peer: Peer): void {
     this.confirmations.peerRemoved(peer, ({ namespace, message, groups, confirmation }) => {
-      for (const id of groups) {
-        const [filter, name] = id.split('\0');
-        this.rerouteShared(namespace, { filter: filter!, name: name! }, message, peer, confirmation);
-      }
+      for (const id of groups) this.rerouteShared(namespace, groupOf(id), message, peer, confirmation);
     });
   }
 

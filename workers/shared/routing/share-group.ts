@@ -124,6 +124,12 @@ export class ShareGroup implements GroupHome {
   }
 }
 
+/** The filter and the name of a group by its `id`. */
+export function groupOf(id: string): Pick<GroupHome, 'filter' | 'name'> {
+  const end = id.indexOf('\0');
+  return { filter: id.slice(0, end), name: id.slice(end + 1) };
+}
+
 function isDurable({ subscriber }: Member): boolean {
   return subscriber.isDurable;
 }
