@@ -5,7 +5,7 @@ import type { AuthPacket, ConnectPacket, DisconnectPacket, ProtocolVersion, QoS,
 import { blockEnd, PROPERTY, readPublishProperties } from '../properties.ts';
 import { ByteReader, bodyReader, malformed, violation } from '../reader.ts';
 import { REASON } from '../reason-codes.ts';
-import { checkTopicName } from '../topic.ts';
+import { hasWildcardBytes } from '../topic.ts';
 import { parseWhole } from './library.ts';
 import { type CheckedProperties, checkProperties, type Edit, edited } from './strict.ts';
 
@@ -82,10 +82,10 @@ function readFlags(reader: ByteReader, version: ProtocolVersion): ConnectFlags {
   return flags;
 }
 
-/** What the bytes of a will hold beside what the library reads. */
+/** The parts of a will that the library does not read. */
 type WillProperties = Pick<Will, 'willDelayInterval' | 'properties'>;
 
-/** Checks the will [MQTT-3.1.3-11], and reads its properties, which are forwarded as bytes (gap 7). Its topic name is checked later. */
+/** Checks the will [MQTT-3.1.3-11], and reads its properties, which are forwarded as bytes (gap 7). */
 function checkWill(reader: ByteReader, version: ProtocolVersion): WillProperties {
   let willDelayInterval = 0;
   let properties: Will['properties'] = null;
@@ -94,8 +94,9 @@ function checkWill(reader: ByteReader, version: ProtocolVersion): WillProperties
       willDelayInterval = seconds;
     });
   }
-  const topic = reader.text();
-  if (!checkTopicName(topic)) throw new ProtocolError(REASON.topicNameInvalid, 'will topic is empty or has wildcards');
+  const from = reader.skipText();
+  if (from === reader.pos || hasWildcardBytes(reader.buf, from, reader.pos))
+    throw new ProtocolError(REASON.topicNameInvalid, 'will topic is empty or has wildcards');
   reader.skip(reader.uint16());
   return { willDelayInterval, properties };
 }

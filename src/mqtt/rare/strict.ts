@@ -69,7 +69,8 @@ export function checkProperties(reader: ByteReader, allowed: readonly number[]):
   const end = blockEnd(reader);
   if (reader.pos === end) return NONE;
   const positions = new Map<number, number>();
-  const kept: Buffer[] = [];
+  /** begin and end of each property but the user properties */
+  const spans: number[] = [];
   let users = 0;
   while (reader.pos < end) {
     users = skipUserProperties(reader, end, users);
@@ -82,9 +83,15 @@ export function checkProperties(reader: ByteReader, allowed: readonly number[]):
     positions.set(id, reader.pos);
     check(reader);
     if (reader.pos > end) malformed('a property is larger than the property length');
-    kept.push(reader.buf.subarray(begin, reader.pos));
+    spans.push(begin, reader.pos);
   }
-  return { at: positions, edit: users === 0 ? null : { from, to: end, bytes: withLength(kept) } };
+  return { at: positions, edit: users === 0 ? null : { from, to: end, bytes: withLength(partsOf(reader.buf, spans)) } };
+}
+
+function partsOf(buf: Buffer, spans: readonly number[]): Buffer[] {
+  const parts: Buffer[] = [];
+  for (let i = 0; i < spans.length; i += 2) parts.push(buf.subarray(spans[i]!, spans[i + 1]!));
+  return parts;
 }
 
 /** A property block of these properties. */
