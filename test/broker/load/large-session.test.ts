@@ -6,11 +6,11 @@ import * as encode from '../../kit/encode.ts';
 import { connected } from '../../kit/lanes.ts';
 import { Passes } from '../../kit/passes.ts';
 import { destroyAll, RawClient } from '../../kit/raw-client.ts';
+import { subscribeMany } from '../../kit/subscribe-many.ts';
 import { sleep, uid, until } from '../../kit/until.ts';
 import { WIDE } from './places.ts';
 
 const FILTERS = 25_000;
-const PER_PACKET = 1_000;
 /** CPU time of one pass of an event loop, milliseconds; in one go the filters take several times that. */
 const PASS_MS = 100;
 const SESSION = { clean: false, properties: { sessionExpiry: 300 } };
@@ -25,19 +25,6 @@ afterAll(async () => {
   destroyAll();
   await broker.stop();
 }, 40_000);
-
-async function subscribeAll(client: RawClient, prefix: string): Promise<void> {
-  let acknowledged = 0;
-  client.tap = (packet) => {
-    if (packet.type === 'suback') acknowledged++;
-  };
-  for (let i = 0; i < FILTERS; i += PER_PACKET) {
-    const filters = Array.from({ length: PER_PACKET }, (_, k) => ({ filter: filterOf(prefix, i + k), qos: 1 as const }));
-    client.send(encode.subscribe(5, i / PER_PACKET + 1, filters));
-    await until('SUBACK', () => acknowledged === i / PER_PACKET + 1, 20_000, 2);
-  }
-  client.tap = null;
-}
 
 function filterOf(prefix: string, i: number): string {
   return `${prefix}/${i}/${i % 5 === 0 ? '+' : 'v'}`;
@@ -82,7 +69,7 @@ test.each([
     const prefix = uid('large/');
     const clientId = uid('c');
     const first = await connected('tcp', broker.ports[endpoint]!, 5, { clientId, ...SESSION });
-    await subscribeAll(first, prefix);
+    await subscribeMany(first, FILTERS, (i) => filterOf(prefix, i));
     const publisher = await connected('tcp', broker.ports[2]!, 5);
     const since = Date.now();
     const stream = new Stream(publisher, prefix);

@@ -6,10 +6,10 @@ import * as encode from '../../kit/encode.ts';
 import { connected } from '../../kit/lanes.ts';
 import { Passes } from '../../kit/passes.ts';
 import { destroyAll, RawClient } from '../../kit/raw-client.ts';
-import { uid, until } from '../../kit/until.ts';
+import { subscribeMany } from '../../kit/subscribe-many.ts';
+import { uid } from '../../kit/until.ts';
 
 const FILTERS = 30_000;
-const PER_PACKET = 1_000;
 /** CPU time of one pass of an event loop, milliseconds; in one go the end takes longer, and the beginning several times that. */
 const PASS_MS = 100;
 const EXPIRY = { properties: { sessionExpiry: 300 } };
@@ -29,19 +29,6 @@ afterAll(async () => {
   await broker.stop();
 }, 40_000);
 
-async function subscribeAll(client: RawClient, prefix: string): Promise<void> {
-  let acknowledged = 0;
-  client.tap = (packet) => {
-    if (packet.type === 'suback') acknowledged++;
-  };
-  for (let i = 0; i < FILTERS; i += PER_PACKET) {
-    const filters = Array.from({ length: PER_PACKET }, (_, k) => ({ filter: `${prefix}/${i + k}`, qos: 1 as const }));
-    client.send(encode.subscribe(5, i / PER_PACKET + 1, filters));
-    await until('SUBACK', () => acknowledged === i / PER_PACKET + 1, 20_000, 2);
-  }
-  client.tap = null;
-}
-
 /** Connects with the session of `clientId`; a large one takes its time on a busy machine. */
 async function resumed(transport: 'tcp' | 'ws', port: number, clientId: string, clean = false): Promise<RawClient> {
   const client = await RawClient.open(transport, port, 5);
@@ -59,7 +46,7 @@ test('a clean start of its client ends it; kill -9 follows at once', async () =>
   const prefix = uid('end/');
   const clientId = uid('c');
   const first = await connected('tcp', broker.ports[0]!, 5, { clientId, clean: false, ...EXPIRY });
-  await subscribeAll(first, prefix);
+  await subscribeMany(first, FILTERS, (i) => `${prefix}/${i}`);
   await first.cut();
   const since = Date.now();
   // Over another transport, that is another thread.
@@ -85,7 +72,7 @@ test('a session in memory becomes durable at another endpoint, whole or not at a
   const prefix = uid('begin/');
   const clientId = uid('c');
   const first = await connected('tcp', broker.ports[1]!, 5, { clientId, clean: false, ...EXPIRY });
-  await subscribeAll(first, prefix);
+  await subscribeMany(first, FILTERS, (i) => `${prefix}/${i}`);
   await first.cut();
   const publisher = await connected('tcp', broker.ports[1]!, 5);
   await publisher.publish(`${prefix}/5`, 'before', { qos: 1 });
