@@ -1,16 +1,21 @@
 /** Shared QoS 1 messages for a connected durable member while the member's worker, or the session worker, ends: all acknowledged, none lost. */
 
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { Broker } from '../../kit/broker.ts';
+import * as encode from '../../kit/encode.ts';
 import { connected, useBroker } from '../../kit/lanes.ts';
 import type { RawClient } from '../../kit/raw-client.ts';
 import { uid, until } from '../../kit/until.ts';
-import { crash, failing, threads, WIDE, workersOf } from './failing.ts';
+import { crash, failing, failpoints, threads, WIDE, workersOf } from './failing.ts';
 
 const DURABLE = { ...WIDE, sessionPersistence: true };
 const held = useBroker(() => failing({ endpoints: [DURABLE, DURABLE] }));
 const MESSAGES = 1_500;
 const AT_ONCE = 20;
+const BLOCKED_MS = 4_000;
+const NO_MATCHING_SUBSCRIBERS = 0x10;
 
 /** A member that comes back whenever its connection ends. */
 class Member {
@@ -71,3 +76,39 @@ test.each(['member', 'session'] as const)(
   },
   60_000,
 );
+
+test('the worker of the member stands still: only those who publish to the member wait, on their next connection and at the API, too', async () => {
+  const { broker } = held;
+  const [port, other] = broker.ports as [number, number];
+  const topic = uid('t/');
+  const member = await connected('tcp', port, 5, { clientId: uid('member'), clean: false, properties: { sessionExpiry: 3600 } });
+  await member.subscribe(`$share/g/${topic}`, 2);
+  const session = { clientId: uid('publisher'), clean: false, properties: { sessionExpiry: 3600 } };
+  const former = await connected('tcp', other, 5, session);
+  const bystander = await connected('tcp', other, 5);
+  const [thread] = await workersOf(broker, port);
+  const order = join(failpoints, thread!);
+  writeFileSync(order, `block ${BLOCKED_MS}`);
+  await until('the thread takes the order', () => !existsSync(order), 5_000, 1);
+  const blockedAt = performance.now();
+  former.send(encode.publish(5, topic, 'once', { qos: 2, id: 1 }));
+  await former.ping();
+  // Takes the session over, and repeats what was not acknowledged.
+  const publisher = await connected('tcp', other, 5, session);
+  publisher.send(encode.publish(5, topic, 'once', { qos: 2, id: 1, dup: true }));
+  let hasAnswered = false;
+  const asked = broker.api('POST', '/api/publish', { topic, payload: 'asked', qos: 1 }).then(({ status }) => {
+    hasAnswered = true;
+    return status;
+  });
+  expect(await bystander.publish(uid('elsewhere/'), 'x', { qos: 1 })).toBe(NO_MATCHING_SUBSCRIBERS);
+  await publisher.silence(BLOCKED_MS / 2);
+  expect(hasAnswered).toBe(false);
+  expect(performance.now() - blockedAt).toBeLessThan(BLOCKED_MS);
+  expect(await publisher.expect('pubrec', 2 * BLOCKED_MS)).toMatchObject({ id: 1, code: 0 });
+  expect(await asked).toBe(200);
+  publisher.send(encode.pubrel(1));
+  await publisher.expect('pubcomp');
+  const texts = (await member.publishes(2)).map(({ payload }) => payload.toString());
+  expect(texts.toSorted()).toEqual(['asked', 'once']);
+}, 60_000);
