@@ -38,7 +38,7 @@ const BACKLOG = 4096;
 /** Time for requests under way to end when the server closes. */
 const CLOSE_TIMEOUT_MS = 3000;
 const CLOSE_POLL_MS = 20;
-/** Told to who comes while the node starts. */
+/** Retry-After of an answer before the node is up. */
 const RETRY_SECONDS = 1;
 
 export interface AdminServer {

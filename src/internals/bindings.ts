@@ -3,7 +3,7 @@
 /** A piece by its name in the binding; `Class.method` for a method. */
 export type Pieces = Readonly<Record<string, 'function' | 'number' | 'object'>>;
 
-/** What Node has under this name; empty when it has no such binding. */
+/** Node's internal binding of this name; empty when Node has none. */
 export function bindingOf(name: string): Readonly<Record<string, unknown>> {
   try {
     const { binding } = process as unknown as { binding?: (name: string) => Readonly<Record<string, unknown>> };

@@ -16,7 +16,7 @@ export interface LackingPiece {
   instead: string;
 }
 
-/** What this Node lacks. */
+/** The result of the self-test. */
 export interface NodeReport {
   /** `v22.12.0` */
   version: string;

@@ -1,4 +1,4 @@
-/** What a TLS socket knows and has no public name for. */
+/** Properties of a TLS socket that have no public name in Node. */
 
 import type net from 'node:net';
 import type tls from 'node:tls';

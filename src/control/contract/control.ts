@@ -1,4 +1,4 @@
-/** What the admin API may ask the node, over HTTP or by messages: five interfaces, of which a route takes those that it needs. */
+/** The requests that the admin API makes to the node, as five interfaces. A route takes only the interfaces that it calls. */
 
 import type { ChangeRequests } from './change-requests.ts';
 import type { ClientRequests } from './client-requests.ts';

@@ -57,7 +57,7 @@ export class EndpointSupervisors {
     return [...this.#byId.values()];
   }
 
-  /** Who accepts on each port: one supervisor, but for the time of a change. */
+  /** The supervisors that accept on each port: one, and several only while a change is under way. */
   byPort(): Map<number, EndpointSupervisor[]> {
     const holders = new Map<number, EndpointSupervisor[]>();
     for (const supervisor of this.#byId.values())

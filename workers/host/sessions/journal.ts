@@ -30,7 +30,7 @@ export class Journal implements Subscriber {
   readonly subscriptions = new Map<string, WireSubscription>();
   /** deliveries that were on disk when this worker started */
   restored: readonly WireDelivery[] = [];
-  /** what its holder has told of it until now, since it began to tell it in pieces: subscriptionKey() and deliveryKey() */
+  /** the pieces that the session's holder has reported so far, by subscriptionKey() and deliveryKey(); null: no report in pieces is under way */
   told: { keys: Set<string>; open: Set<string> } | null = null;
   /** the session has ended: some of its filters may still be in the tree, and it gets nothing more */
   isEnded = false;

@@ -9,7 +9,7 @@ export type ClientState = 'new' | 'connecting' | 'online' | 'closed';
 /** The part of a CONNECT that applies from the moment the client is online. */
 export type OnlineTerms = Pick<ConnectPacket, 'receiveMaximum' | 'topicAliasMaximum'>;
 
-/** What a client is called and what its CONNECT asked for. The steps of CONNECT fill it; it is complete when the client is online. */
+/** The names of a client and the requests of its CONNECT. The steps of CONNECT fill this object; it is complete when the client is online. */
 export class ClientIdentity {
   clientId = '';
   username: string | null = null;

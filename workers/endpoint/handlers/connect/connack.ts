@@ -1,4 +1,4 @@
-/** What a client is told in CONNACK: its identifier and its Keep Alive where the server decides them, and the limits of the endpoint. */
+/** The contents of CONNACK: the identifier and the Keep Alive that the server chooses, and the limits of the endpoint. */
 
 import { randomBytes } from 'node:crypto';
 import { KEEP_ALIVE_MAX } from '../../../../src/endpoint/endpoint.ts';
