@@ -52,7 +52,8 @@ export const FLOORS: Readonly<Record<string, Readonly<Record<string, readonly st
     retained: [],
     access: [],
     // A listener knows no client: they meet in the connection.
-    listener: ['connection'],
+    listener: ['websocket', 'connection'],
+    websocket: ['connection'],
     connection: [],
   },
   'workers/endpoint/handlers': { connect: ['subscribe'], subscribe: [], publish: [] },

@@ -11,9 +11,9 @@ import {
   type ListenerHost,
   PLACE,
 } from '../../../workers/endpoint/connection/connection.ts';
-import { FrameReader } from '../../../workers/endpoint/listener/frame-reader.ts';
-import { answerUpgrade } from '../../../workers/endpoint/listener/http-upgrade.ts';
-import { WebSockets } from '../../../workers/endpoint/listener/web-socket.ts';
+import { FrameReader } from '../../../workers/endpoint/websocket/frame-reader.ts';
+import { answerUpgrade } from '../../../workers/endpoint/websocket/http-upgrade.ts';
+import { WebSockets } from '../../../workers/endpoint/websocket/web-socket.ts';
 
 interface FrameSpec {
   opcode: number;

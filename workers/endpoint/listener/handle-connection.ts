@@ -13,7 +13,7 @@ import {
 import { plainAddress } from '../../../src/kernel/address.ts';
 import { steadyNow } from '../../../src/kernel/clock.ts';
 import type { Connection, ConnectionClient } from '../connection/connection.ts';
-import { type Departing, departLater } from './departures.ts';
+import { type Departing, departLater } from '../connection/departures.ts';
 
 /** A peer that does not close its side, or does not read what is left, is cut off after this time. */
 const END_DEADLINE_MS = 5_000;

@@ -12,10 +12,10 @@ import {
   type ListenerHost,
   PLACE,
 } from '../connection/connection.ts';
+import { type Departing, departLater } from '../connection/departures.ts';
+import { WebSockets } from '../websocket/web-socket.ts';
 import { SocketAcceptor } from './accept.ts';
-import { type Departing, departLater } from './departures.ts';
 import { SecureServer } from './secure-server.ts';
-import { WebSockets } from './web-socket.ts';
 
 const NOTHING = Buffer.alloc(0);
 /** A peer that does not close its side, or does not read what is left, is cut off after this time. */

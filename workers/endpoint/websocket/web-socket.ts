@@ -3,7 +3,7 @@
 import { readTurn, type TurnTaker } from '../../../src/kernel/turns/read-turn.ts';
 import { CONNECT_BYTE, describeStranger } from '../../../src/mqtt/connect/first-bytes.ts';
 import type { Admission, Connection, ConnectionClient, HandshakeFailure, ListenerHost } from '../connection/connection.ts';
-import { type Departing, departLater } from './departures.ts';
+import { type Departing, departLater } from '../connection/departures.ts';
 import { type FrameEnd, FrameReader, NORMAL_CLOSURE, OPCODE, writeHeader } from './frame-reader.ts';
 import { answerUpgrade, HEAD_BYTES_MAX, refuseLongHead, type UpgradeAnswer } from './http-upgrade.ts';
 
