@@ -8,6 +8,7 @@ import { guardStandardStreams } from './control/log/terminal-target.ts';
 import type { Endpoint } from './endpoint/endpoint.ts';
 import { FluxError, messageOf, stackOf } from './kernel/errors.ts';
 import type { Logger } from './kernel/logger.ts';
+import { descriptorLimit } from './kernel/system/descriptors.ts';
 import { exampleSettings, examplesOf } from './settings/example-passwords.ts';
 import { loadSettings } from './settings/load-settings.ts';
 import type { Settings } from './settings/settings.ts';
@@ -60,17 +61,6 @@ function readCommand(): Command {
   if (command === 'check' && isQuarantine) throw new FluxError('invalid', '--quarantine is for start');
   if (command === 'check' && isDiscarding) throw new FluxError('invalid', '--discard-local is for start');
   return { command, file: values.config ?? null, isQuarantine, isDiscarding };
-}
-
-/** Soft limit of open files; null where /proc has none. */
-function descriptorLimit(): number | null {
-  try {
-    const limits = readFileSync('/proc/self/limits', 'utf8');
-    const soft = /^Max open files\s+(\d+)/m.exec(limits)?.[1];
-    return soft === undefined ? null : Number(soft);
-  } catch {
-    return null; // not Linux
-  }
 }
 
 function warnAboutDescriptors(logger: Logger): void {

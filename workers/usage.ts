@@ -19,14 +19,15 @@ export class UsageMeter {
 
   /** Reads the usage; the loop's utilization is since the last reading. */
   read(): ThreadUsage {
-    const memory = process.memoryUsage();
+    // process.memoryUsage() opens a file, which fails without a free file descriptor.
+    const { used_heap_size: heapUsedBytes, external_memory: externalBytes } = getHeapStatistics();
     // The share of time in which the loop was busy. Node's CPU usage covers the whole process and does not separate threads.
     const utilization = performance.eventLoopUtilization(this.#lastUtilization);
     this.#lastUtilization = performance.eventLoopUtilization();
     const { p99, max, blocks } = loopDelay.read();
     return {
-      heapUsedBytes: memory.heapUsed,
-      externalBytes: memory.external,
+      heapUsedBytes,
+      externalBytes,
       cpuPercent: utilization.utilization * 100,
       eventLoopLagMsP99: p99,
       eventLoopLagMsMax: max,

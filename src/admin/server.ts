@@ -17,6 +17,7 @@ import { ServerTls } from '../control/tls/server-tls.ts';
 import { isLoopbackHost } from '../kernel/address.ts';
 import { FluxError } from '../kernel/errors.ts';
 import { bindFailure } from '../kernel/system/bind-failure.ts';
+import { adminSocketsMax, descriptorLimit } from '../kernel/system/descriptors.ts';
 import { type AdminApp, type AppOptions, createApp } from './app.ts';
 import { BusDesk } from './bus/bus-desk.ts';
 import type { BusAnswer, BusRequest } from './bus/bus-request.ts';
@@ -33,7 +34,8 @@ const KEEP_ALIVE_MS = 10_000;
 /** A socket without a byte in either direction for this long is cut. The longest `?timeout=` is shorter. */
 const SILENCE_MS = 330_000;
 /** Sockets at once, in total and from one address; loopback is exempt from the limit by address. */
-const SOCKETS = { all: 2048, perAddress: 256 };
+const SOCKETS_MAX = 2048;
+const SOCKETS_PER_ADDRESS = 256;
 const BACKLOG = 4096;
 /** Time for requests under way to end when the server closes. */
 const CLOSE_TIMEOUT_MS = 3000;
@@ -98,7 +100,7 @@ export async function openAdmin(place: TlsPlace): Promise<AdminPort> {
   const tls = await openTls(place);
   let listener: RequestListener = refuseEarly;
   const server = openServer({ ...timeouts, keepAliveTimeout: KEEP_ALIVE_MS }, tls, (incoming, outgoing) => listener(incoming, outgoing));
-  new Sockets(SOCKETS).watch(server);
+  new Sockets({ all: adminSocketsMax(descriptorLimit(), SOCKETS_MAX), perAddress: SOCKETS_PER_ADDRESS }).watch(server);
   server.setTimeout(SILENCE_MS);
   server.on('clientError', answerBroken);
   server.on('checkExpectation', refuseExpectation);

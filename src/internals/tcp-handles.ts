@@ -9,6 +9,8 @@ export const END_OF_FILE = -4095;
 
 /** An accepted connection, as Node's own net module uses it. @typeParam Owner what serves the connection */
 export interface TcpHandle<Owner = unknown> {
+  /** file descriptor; negative where the system has none */
+  readonly fd: number;
   onread: (this: TcpHandle<Owner>) => void;
   /** The owner of the handle: all handles share their callbacks, without a closure each. Node does not know this property. */
   fluxmq: Owner | undefined;
@@ -93,6 +95,11 @@ export function serverHandleOf<Owner>(server: net.Server): ServerHandle<Owner> |
   const handle = (server as unknown as HandledServer)._handle;
   if (!handle || typeof handle.onconnection !== 'function') return null;
   return METHODS.every((name) => hasMethod(handle, name)) ? (handle as unknown as ServerHandle<Owner>) : null;
+}
+
+/** File descriptor of a socket; -1 when this Node does not show it. */
+export function descriptorOf(socket: net.Socket): number {
+  return (socket as unknown as { _handle?: { fd?: number } | null })._handle?.fd ?? -1;
 }
 
 /**

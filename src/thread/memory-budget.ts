@@ -4,12 +4,15 @@
  */
 
 import { totalmem } from 'node:os';
+import { clientDescriptorsMax } from '../kernel/system/descriptors.ts';
 
 const MIB = 1024 * 1024;
 const BUDGET = 0;
 const MACHINE = 1;
 /** 1 while the process is larger than is good for the machine; main writes it. */
 const IS_STRAINED = 2;
+/** Descriptors at and above this number are not for clients; 0: no limit is known. Main writes it. */
+const DESCRIPTORS = 3;
 const HEADER = 4;
 /** Threads at one time. An endpoint has 64 at most. */
 const SLOTS = 1024;
@@ -68,6 +71,11 @@ export class NodeMemory {
   /** Bytes that all threads hold for their clients. */
   get heldBytes(): number {
     return sumOf(this.#values);
+  }
+
+  /** @param limit file descriptors that the process may open */
+  limitDescriptors(limit: number): void {
+    this.#values[DESCRIPTORS] = clientDescriptorsMax(limit);
   }
 
   /** True while no new client is let in. */
@@ -134,6 +142,12 @@ export class MemoryBudget {
 
   get budgetBytes(): number {
     return this.#values[BUDGET]!;
+  }
+
+  /** Whether a client's socket may have this file descriptor: the last ones are for the node itself, which must stay reachable. */
+  allowsDescriptor(descriptor: number): boolean {
+    const max = this.#values[DESCRIPTORS]!;
+    return max === 0 || descriptor < max;
   }
 
   /** Bytes that this thread holds. */

@@ -1,9 +1,12 @@
 /** The node's report about itself: status, numbers, health, resources; sampled each second. */
 
+import { getHeapStatistics } from 'node:v8';
 import { testNode } from '../../internals/self-test.ts';
 import { steadyNow } from '../../kernel/clock.ts';
 import { messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
+import { descriptorLimit } from '../../kernel/system/descriptors.ts';
+import { residentBytes } from '../../kernel/system/resident-memory.ts';
 import { inTurns } from '../../kernel/turns/pace.ts';
 import type { MetricsCollector } from '../../metrics/collect.ts';
 import { DROP_REASONS } from '../../metrics/counters.ts';
@@ -226,7 +229,7 @@ export class Monitor {
 
   async resources(): Promise<ResourcesAnswer> {
     const { supervisors, node } = this.#options;
-    const memory = process.memoryUsage();
+    const { used_heap_size: heapUsedBytes, external_memory: externalBytes } = getHeapStatistics();
     const cpu = process.cpuUsage();
     const usages = await this.#usages();
     const endpoints = new Map<WorkerHandle, string[]>([...usages.keys()].map((worker) => [worker, []]));
@@ -245,7 +248,7 @@ export class Monitor {
     });
     return {
       cpu: { userSeconds: cpu.user / 1e6, systemSeconds: cpu.system / 1e6, percent: this.#cpuBefore.percent },
-      memory: { rssBytes: memory.rss, heapUsedBytes: memory.heapUsed, externalBytes: memory.external, ...this.#memory() },
+      memory: { rssBytes: residentBytes(), heapUsedBytes, externalBytes, ...this.#memory() },
       threads,
       node,
       pid: process.pid,
@@ -328,7 +331,10 @@ export class Monitor {
 
   #judgeMemory(): void {
     const { memory } = this.#options.threads;
-    memory.judge(process.memoryUsage.rss());
+    memory.judge(residentBytes());
+    const descriptors = descriptorLimit();
+    // An operator may change the limit of a process (prlimit).
+    if (descriptors !== null) memory.limitDescriptors(descriptors);
     if (memory.isTight === this.#wasTight) return;
     this.#wasTight = memory.isTight;
     const said = this.#wasTight ? 'Memory is short: new clients and large packets are refused' : 'Memory is no longer short';

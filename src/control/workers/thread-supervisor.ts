@@ -6,6 +6,7 @@ import { Emitter, type Subscribable } from '../../kernel/emitter.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
 import type { LogFields, Logger, LogLevel } from '../../kernel/logger.ts';
 import { createLoginMemory } from '../../kernel/logins/login-memory.ts';
+import { descriptorLimit } from '../../kernel/system/descriptors.ts';
 import type { WorkerRole } from '../../thread/commands.ts';
 import { createHeartbeat } from '../../thread/heartbeat.ts';
 import { createIdentifierTable, IdentifierTable } from '../../thread/identifier-table.ts';
@@ -73,6 +74,8 @@ export class ThreadSupervisor {
     this.#mesh = new MeshWiring(options.logger);
     this.#memoryBlock = createMemoryBlock(options.memoryBudget ?? defaultBudget());
     this.memory = new NodeMemory(this.#memoryBlock);
+    const descriptors = descriptorLimit();
+    if (descriptors !== null) this.memory.limitDescriptors(descriptors);
   }
 
   /** Worker threads replaced since the start. */

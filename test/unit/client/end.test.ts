@@ -67,6 +67,7 @@ async function serve(useWebsocket: boolean, stream: 'handle' | 'socket', world =
   const host: ListenerHost = {
     endpoint: { ...defaultEndpoint(0), host: '127.0.0.1', useWebsocket },
     mayChangeProtocol: false,
+    allowsDescriptor: () => true,
     tls: null,
     accept: make,
     admit: () => PLACE,

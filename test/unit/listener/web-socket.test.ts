@@ -215,6 +215,7 @@ function serve(refuse = false, isEither = false, onData: (connection: Connection
   const host: ListenerHost = {
     endpoint: { ...defaultEndpoint(0), useWebsocket: true },
     mayChangeProtocol: false,
+    allowsDescriptor: () => true,
     tls: null,
     accept: () => null,
     admit: () => PLACE,

@@ -1,6 +1,7 @@
 /** The budget of a node: what threads hold together, who is refused, and that nothing stays counted. */
 
 import { expect, test } from 'vitest';
+import { adminSocketsMax } from '../../../src/kernel/system/descriptors.ts';
 import { createMemoryBlock, defaultBudget, MemoryBudget, NodeMemory } from '../../../src/thread/memory-budget.ts';
 
 const MIB = 1024 * 1024;
@@ -87,4 +88,22 @@ test('a thread that has ended holds nothing, and its slot is given to another', 
 
 test('the budget is a quarter of the machine, and 64 MiB at least', () => {
   expect([defaultBudget(2048 * MIB), defaultBudget(100 * MIB)]).toEqual([512 * MIB, 64 * MIB]);
+});
+
+test('the last file descriptors are not for clients; without a known limit all are', () => {
+  const { one, node } = scene();
+  expect(one.allowsDescriptor(1_000_000)).toBe(true);
+  node.limitDescriptors(300);
+  // An eighth is reserved, and 24 at least.
+  expect([one.allowsDescriptor(262), one.allowsDescriptor(263)]).toEqual([true, false]);
+  node.limitDescriptors(100);
+  expect([one.allowsDescriptor(75), one.allowsDescriptor(76)]).toEqual([true, false]);
+  node.limitDescriptors(1_000_000);
+  expect(one.allowsDescriptor(995_903)).toBe(true);
+  // Windows shows no descriptor.
+  expect(one.allowsDescriptor(-1)).toBe(true);
+});
+
+test('the admin API leaves a part of the reserve to files', () => {
+  expect([adminSocketsMax(null, 2048), adminSocketsMax(20_000, 2048), adminSocketsMax(1024, 2048)]).toEqual([2048, 2048, 106]);
 });

@@ -60,6 +60,8 @@ export interface ListenerHost {
   readonly mayChangeProtocol: boolean;
   /** null: no TLS */
   readonly tls: TlsMaterial | null;
+  /** Whether a connection may have this file descriptor. False is counted; the listener closes the connection at once. */
+  allowsDescriptor(descriptor: number): boolean;
   /** The client of a connection that speaks MQTT at once. Null: no capacity even for a refusal; the listener destroys the connection. */
   accept(connection: Connection): ConnectionClient | null;
   /**

@@ -3,7 +3,7 @@
 import net from 'node:net';
 import type { Endpoint } from '../../../src/endpoint/endpoint.ts';
 import type { SocketHandle } from '../../../src/internals/socket-passing.ts';
-import { relisten } from '../../../src/internals/tcp-handles.ts';
+import { descriptorOf, relisten } from '../../../src/internals/tcp-handles.ts';
 import { bindFailure } from '../../../src/kernel/system/bind-failure.ts';
 import type { Connection, ConnectionClient, Listener, ListenerHost, ListeningSocket } from '../connection/connection.ts';
 import { acceptHandles } from './handle-connection.ts';
@@ -28,6 +28,8 @@ export class SocketAcceptor implements Acceptor {
   readonly #servers = new Map<number, net.Server>();
   #longestBacklog: number;
   #isAccepting = true;
+  /** the handles of connections are looked at before the server makes sockets of them */
+  #hasHandles = false;
 
   /** @param isPlain called for each connection: true when the connection needs no socket */
   constructor(host: ListenerHost, isPlain: () => boolean, hooks: AcceptHooks) {
@@ -49,7 +51,8 @@ export class SocketAcceptor implements Acceptor {
       return;
     }
     this.#servers.set(key, server);
-    acceptHandles(server, {
+    this.#hasHandles = acceptHandles(server, {
+      mayStay: (descriptor) => this.#mayStay(descriptor),
       isWanted: this.#isPlain,
       longestBacklog: () => this.#longestBacklog,
       options: () => this.#host.endpoint.childOptions,
@@ -60,7 +63,17 @@ export class SocketAcceptor implements Acceptor {
     });
   }
 
+  #mayStay(descriptor: number): boolean {
+    if (this.#host.allowsDescriptor(descriptor)) return true;
+    this.accepted++;
+    return false;
+  }
+
   #onSocket(socket: net.Socket): void {
+    if (!this.#hasHandles && !this.#mayStay(descriptorOf(socket))) {
+      socket.destroy();
+      return;
+    }
     this.accepted++;
     const { tcpNodelay, soKeepalive } = this.#host.endpoint.childOptions;
     socket.setNoDelay(tcpNodelay);
@@ -88,7 +101,8 @@ export class SocketAcceptor implements Acceptor {
 
 function listen(server: net.Server, handle: SocketHandle, { host, port, serverOptions }: Endpoint): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error) => reject(bindFailure(host, port, error)));
+    // It stays: a failed accept (no file descriptor left) reaches the server as an error, which nobody else would catch.
+    server.on('error', (error) => reject(bindFailure(host, port, error)));
     server.listen(handle, serverOptions.soBacklog, resolve);
   });
 }

@@ -287,6 +287,8 @@ class Inheritance {
 
 /** Takes connections. */
 export interface HandleHooks {
+  /** whether a connection with this file descriptor may stay; called first, and once for each connection */
+  mayStay(descriptor: number): boolean;
   /** called for each connection; false: the server makes a socket of it */
   isWanted(): boolean;
   /** the longest backlog until now */
@@ -309,6 +311,10 @@ export function acceptHandles(server: net.Server, hooks: HandleHooks): boolean {
   const { tcpNodelay, soKeepalive } = hooks.options();
   inheritance.prepare(tcpNodelay, soKeepalive);
   own.onconnection = (error, handle) => {
+    if (handle !== undefined && !hooks.mayStay(handle.fd)) {
+      handle.close();
+      return;
+    }
     const options = hooks.options();
     if (handle !== undefined) inheritance.apply(options, handle);
     if (error !== 0 || handle === undefined || !hooks.isWanted()) {

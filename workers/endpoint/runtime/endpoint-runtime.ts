@@ -68,6 +68,8 @@ export class EndpointRuntime implements ListenerHost {
   readonly #unloggedFailures = new Unlogged();
   /** refused client certificates by reason: each reason is logged by itself, so that one does not hide another */
   readonly #unloggedCertificates = new Map<string, Unlogged>();
+  /** connections closed for lack of file descriptors that are not logged yet */
+  #withoutDescriptor = 0;
   #isClosing = false;
 
   constructor(worker: WorkerContext, config: EndpointRuntimeConfig, memory: EndpointMemory) {
@@ -128,6 +130,13 @@ export class EndpointRuntime implements ListenerHost {
 
   get tls(): TlsMaterial | null {
     return this.context.config.tls;
+  }
+
+  allowsDescriptor(descriptor: number): boolean {
+    if (this.#worker.memory.allowsDescriptor(descriptor)) return true;
+    this.context.count('refusedConnectionLimit');
+    this.#withoutDescriptor++;
+    return false;
   }
 
   accept(connection: Connection): ConnectionClient | null {
@@ -322,6 +331,11 @@ export class EndpointRuntime implements ListenerHost {
   /** Logs failed connections. The caller limits this to once a second. */
   #tellFailures(): void {
     const { port } = this.endpoint;
+    if (this.#withoutDescriptor > 0) {
+      const refused = this.#withoutDescriptor;
+      this.#withoutDescriptor = 0;
+      this.#worker.logger.warn(`Endpoint ${port}: Connection limit reached: the process may open no more files (ulimit -n)`, { refused });
+    }
     const failures = this.#unloggedFailures.take();
     if (failures !== null) this.#worker.logger.warn(`Endpoint ${port}: TLS handshakes failed`, failures);
     for (const [reason, unlogged] of this.#unloggedCertificates) {
