@@ -1,8 +1,8 @@
 // @ts-check
 /**
  * The build: bundles main, the command line and every thread entry into dist/, each with its libraries, and copies the files of the API's
- * documentation page. A start reads a few files instead of some 500, which saves a fifth of its CPU time. The packages, with their licences,
- * stay in node_modules beside dist/.
+ * documentation page and the prebuilt add-on. A start reads a few files instead of some 500, which saves a fifth of its CPU time. The packages,
+ * with their licences, stay in node_modules beside dist/.
  * `node esbuild.config.mjs` runs it; scripts/dev.ts runs it after each change of a source.
  */
 
@@ -34,8 +34,8 @@ const BUNDLES = [
   { parts: 'cli-parts', sources: { cli: 'src/command-line.ts' } },
 ];
 
-/** Stay in node_modules: the first two load a native library, piscina loads a file of its own into each thread. */
-const EXTERNAL = ['better-sqlite3', '@node-rs/bcrypt', 'piscina'];
+/** Stay in node_modules: the first three load a native library, piscina loads a file of its own into each thread. */
+const EXTERNAL = ['better-sqlite3', '@node-rs/bcrypt', 'uWebSockets.js', 'piscina'];
 
 /** A library in CommonJS asks for Node's modules by require(), which an ES module does not have. */
 const REQUIRE = "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);";
@@ -111,6 +111,7 @@ async function buildAll() {
     const docs = join(FRESH, 'static', 'docs');
     mkdirSync(docs, { recursive: true });
     for (const name of DOCS_FILES) cpSync(join(ROOT, 'node_modules/swagger-ui-dist', name), join(docs, name));
+    cpSync(join(ROOT, 'native/prebuilt'), join(FRESH, 'native/prebuilt'), { recursive: true });
     replaceTree(FRESH, DIST);
   } finally {
     rmSync(FRESH, { recursive: true, force: true });

@@ -54,7 +54,11 @@ const ANSWER_RESERVE_MS = 3_000;
  */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { settings, version, logger, workerUrls, adminStatic, linesLost } = options;
-  for (const { piece, instead } of testNode().lacking) logger.warn(`Node ${process.version} lacks ${piece}: ${instead}`);
+  const { lacking, websocketTransports } = testNode();
+  for (const { piece, instead } of lacking) logger.warn(`Node ${process.version} lacks ${piece}: ${instead}`);
+  if (websocketTransports.uws !== true) {
+    logger.warn(`uWebSockets.js does not serve here: ${websocketTransports.uws}; the built-in transport serves WebSocket endpoints`);
+  }
   await tryAdmin(options);
   const { dataPath } = settings.store.local;
   const isOnDisk = settings.store.storeType !== 'MEMORY';

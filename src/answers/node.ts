@@ -42,7 +42,13 @@ export const healthSchema = z.object({
     })
     .optional(),
   runtime: z
-    .object({ version: z.string(), lacking: z.array(z.object({ piece: z.string(), instead: z.string() })) })
+    .object({
+      version: z.string(),
+      lacking: z.array(z.object({ piece: z.string(), instead: z.string() })),
+      websocketTransports: z
+        .object({ uws: z.union([z.literal(true), z.string()]) })
+        .meta({ description: 'uws: true, or why uWebSockets.js cannot serve here; the built-in transport always can' }),
+    })
     .optional()
     .meta({ description: 'The Node that runs the broker, and the undocumented pieces that it lacks, each with what is used instead' }),
 });

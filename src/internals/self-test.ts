@@ -7,6 +7,7 @@ import { lackingForBuffers } from './buffer-methods.ts';
 import { bindSocket, lackingForPassing } from './socket-passing.ts';
 import { lackingForHandles, relisten, serverHandleOf } from './tcp-handles.ts';
 import { socketBelow } from './tls-sockets.ts';
+import { lookForTransports, type WebsocketTransports } from './uws/load.ts';
 
 /** A piece that this Node lacks. */
 export interface LackingPiece {
@@ -21,6 +22,7 @@ export interface NodeReport {
   /** `v22.12.0` */
   version: string;
   lacking: LackingPiece[];
+  websocketTransports: WebsocketTransports;
 }
 
 const SOCKETS = 'connections use net sockets: more CPU time for each read and write';
@@ -32,7 +34,7 @@ const BUFFERS = 'Buffer.toString() and Buffer.write() are used: more CPU time fo
 let report: NodeReport | null = null;
 
 /**
- * Looks for every piece. Must run before a listener of the node opens; later calls return the same report.
+ * Looks for every piece. Must run before a thread of the node starts; later calls return the same report.
  * @throws FluxError `internal` when this Node cannot run the broker: it names each missing piece that has no replacement
  */
 export function testNode(): NodeReport {
@@ -50,7 +52,8 @@ export function testNode(): NodeReport {
     [VERDICT, lackingOf('tls_wrap', { 'TLSWrap.verifyError': 'function' })],
     [BUFFERS, lackingForBuffers().map((name) => `Buffer.${name}`)],
   ];
-  report = { version: process.version, lacking: all.flatMap(([instead, pieces]) => pieces.map((piece) => ({ piece, instead }))) };
+  const lacking = all.flatMap(([instead, pieces]) => pieces.map((piece) => ({ piece, instead })));
+  report = { version: process.version, lacking, websocketTransports: lookForTransports() };
   return report;
 }
 

@@ -14,7 +14,7 @@ let project: string;
 /** A project with the real script, an `npm` that only links Node, and a build that only notes that it ran. */
 beforeEach(() => {
   project = mkdtempSync(join(tmpdir(), 'fluxmq-prepare-'));
-  for (const folder of ['scripts', 'src', 'workers', 'bin']) mkdirSync(join(project, folder));
+  for (const folder of ['scripts', 'src', 'workers', 'native', 'bin']) mkdirSync(join(project, folder));
   copyFileSync(join(ROOT, 'scripts/prepare'), join(project, 'scripts/prepare'));
   write('package.json', '{}');
   write('package-lock.json', '{}');

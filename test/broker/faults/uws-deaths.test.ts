@@ -1,0 +1,57 @@
+/** Threads that die while uWebSockets.js has sockets in every state: the process lives, and nothing of theirs is left behind. */
+
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { lookForTransports } from '../../../src/internals/uws/load.ts';
+import { Authority, certificateFolder } from '../../kit/certificates.ts';
+import type { DeathsReport, Ports } from '../../kit/deaths/deaths.ts';
+import { freePort } from '../../kit/free-port.ts';
+
+const DEATHS = 102;
+const MIB = 2 ** 20;
+const SOURCES = join(import.meta.dirname, '../../kit/deaths');
+/** Below the project, so that its packages and native/ are found. */
+const PLACE = join(import.meta.dirname, '../../../.prepare');
+let built: string;
+
+beforeAll(async () => {
+  mkdirSync(PLACE, { recursive: true });
+  built = mkdtempSync(join(PLACE, 'deaths-'));
+  const entryPoints = ['main', 'thread', 'storm'].map((name) => join(SOURCES, `${name}.ts`));
+  await build({ entryPoints, outdir: built, bundle: true, platform: 'node', format: 'esm', outExtension: { '.js': '.mjs' } });
+});
+
+afterAll(() => rmSync(built, { recursive: true }));
+
+test.skipIf(lookForTransports().uws !== true)(
+  'a process outlives the death of 102 threads under WS and WSS storms',
+  async () => {
+    const { cert, key } = Authority.root(certificateFolder()).issue('localhost');
+    const ports: Ports = { ws: await freePort(), wss: await freePort(), cert, key };
+    const { status, signal, stdout, stderr } = spawnSync(
+      process.execPath,
+      [join(built, 'main.mjs'), String(DEATHS), JSON.stringify(ports)],
+      {
+        encoding: 'utf8',
+        timeout: 80_000,
+      },
+    );
+    // its own exit: main ends while a thread has sockets
+    expect({ status, signal, stderr }).toEqual({ status: 7, signal: null, stderr: expect.not.stringContaining('uv_loop_close') });
+    const { deaths, served, sockets, rss, survivor } = JSON.parse(stdout) as DeathsReport;
+    const each = DEATHS / 6;
+    expect(deaths).toEqual({ 'terminate 1': each, 'throw 1': each, 'reject 1': each, 'exit 5': each, 'block 1': each, 'heap 1': each });
+    // the threads had something to lose
+    expect(served.adopted).toBeGreaterThan(DEATHS * 10);
+    expect(served.upgraded).toBeGreaterThan(DEATHS);
+    expect(served.messages).toBeGreaterThan(served.upgraded);
+    expect(survivor.upgraded).toBeGreaterThan(0);
+    expect(survivor.messages).toBeGreaterThan(0);
+    expect(sockets.after).toBe(sockets.before);
+    expect(rss.late - rss.early).toBeLessThan(32 * MIB);
+  },
+  90_000,
+);

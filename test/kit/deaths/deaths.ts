@@ -1,0 +1,33 @@
+/** How a thread with uWebSockets.js may end, and what the program of the deaths tells. */
+
+export const KINDS = ['terminate', 'throw', 'reject', 'exit', 'block', 'heap'] as const;
+
+export type Kind = (typeof KINDS)[number];
+
+/** Where threads listen, and the material of their TLS application. */
+export interface Ports {
+  ws: number;
+  wss: number;
+  cert: string;
+  key: string;
+}
+
+/** Connections of one thread, by how far they came. */
+export interface Served {
+  adopted: number;
+  upgraded: number;
+  messages: number;
+}
+
+export interface DeathsReport {
+  /** deaths by their kind and the exit code of the thread */
+  deaths: Record<string, number>;
+  /** of all threads that died, told just before */
+  served: Served;
+  /** sockets of the process before the storm and after it */
+  sockets: { before: number; after: number };
+  /** bytes of memory after a third of the deaths and after all of them */
+  rss: { early: number; late: number };
+  /** of the thread that lived through all of it, during the last third */
+  survivor: Served;
+}
