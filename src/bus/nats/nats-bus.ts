@@ -113,13 +113,16 @@ class NatsBus implements Bus {
 
   async request(subject: string, body: unknown, timeoutMs: number): Promise<unknown> {
     const { state } = this;
-    if (this.#link.connection === null)
-      throw new FluxError('unavailable', `no connection to NATS${state.connected ? '' : `: ${state.reason}`}`);
+    const { connection } = this.#link;
+    if (connection === null) throw new FluxError('unavailable', `no connection to NATS${state.connected ? '' : `: ${state.reason}`}`);
     try {
-      const answer = await this.#link.connection.request(subject, encode(body), { timeout: Math.max(1, timeoutMs) });
+      const answer = await connection.request(subject, encode(body), { timeout: Math.max(1, timeoutMs) });
       return decode(answer.data);
     } catch (error) {
       const code = (error as { code?: string }).code;
+      // nats.js calls the end of its connection a timeout too.
+      if (connection.isClosed())
+        throw new FluxError('unavailable', `request on ${subject}: the connection to NATS was lost`, { cause: error });
       if (code === 'TIMEOUT') throw new FluxError('timeout', `no answer on ${subject} within ${timeoutMs} ms`, { cause: error });
       const why = code === '503' ? 'nobody answers there' : messageOf(error);
       throw new FluxError('unavailable', `request on ${subject}: ${why}`, { cause: error });

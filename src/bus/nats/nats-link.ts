@@ -6,13 +6,15 @@ import { FluxError, messageOf } from '../../kernel/errors.ts';
 import type { BusState } from '../bus.ts';
 import type { BusSettings } from '../settings.ts';
 import { connectFailure } from './connect-failure.ts';
-import { findServers } from './discovery.ts';
+import { type BusServer, findServers } from './discovery.ts';
+import { greets } from './greeting.ts';
 import { readLogin } from './login.ts';
+import { ServerWatch } from './server-watch.ts';
 
+const GREETING_TIMEOUT_MS = 1_000;
 const CONNECT_TIMEOUT_MS = 2_000;
-/** Ping interval, ms. Three missed answers show a frozen server. */
-const PING_MS = 1_000;
-const PINGS_OPEN_MAX = 2;
+/** Interval of the pings of nats.js, ms: a second net below ServerWatch. */
+const PING_MS = 10_000;
 const PAUSE_FIRST_MS = 100;
 const PAUSE_MS_MAX = 1_000;
 const CLOSE_WAIT_MS = 1_000;
@@ -32,8 +34,12 @@ export class NatsLink {
   readonly #hooks: LinkHooks;
   readonly #running: Promise<void>;
   #connection: NatsConnection | null = null;
+  /** of the server of the last connection */
+  #address = '';
   #state: BusState = { connected: false, reason: 'not connected yet' };
   readonly #closing = new AbortController();
+  /** addresses of servers that did not answer when they were tried or used last: they are tried after the others */
+  #silent: ReadonlySet<string> = new Set();
 
   /** @param name shown in the server's list of connections */
   constructor(settings: BusSettings, name: string, hooks: LinkHooks) {
@@ -52,11 +58,15 @@ export class NatsLink {
     return this.#connection;
   }
 
-  /** Sends what is queued, then closes; waits at most a second for a pending attempt to connect. Idempotent. */
+  /**
+   * Sends what is queued, then closes. Waits at most a second for the server to take it, and a second for a pending attempt to connect.
+   * Idempotent.
+   */
   async close(): Promise<void> {
     if (!this.#isClosing) {
       this.#closing.abort();
-      await this.#connection?.drain().catch(() => this.#connection?.close());
+      const connection = this.#connection;
+      if (connection !== null) await endInTime(connection);
     }
     // A pending attempt ends by itself and closes what it opened, so a silent DNS server delays nothing.
     await new Deadline(CLOSE_WAIT_MS).reaches(this.#running);
@@ -88,12 +98,15 @@ export class NatsLink {
     const { place, credentials } = this.#settings;
     const failures: string[] = [];
     const login = readLogin(credentials);
-    for (const server of await findServers(place)) {
+    for (const { address, name } of this.#inOrder(await findServers(place))) {
       if (this.#isClosing) break;
       try {
-        return await this.#connectTo(server.address, login(server.name));
+        const connection = await this.#connectTo(address, login(name));
+        this.#mark(address, false);
+        this.#address = address;
+        return connection;
       } catch (error) {
-        failures.push(`${server.address}: ${connectFailure(error, credentials)}`);
+        failures.push(`${address}: ${connectFailure(error, credentials)}`);
       }
     }
     // Sorted, because the order of attempts is random and an unchanged reason is logged once.
@@ -102,7 +115,23 @@ export class NatsLink {
     throw new FluxError('unavailable', `${reasons.slice(0, NAMED_MAX).join('; ')}${more}`);
   }
 
-  #connectTo(address: string, login: Partial<ConnectionOptions>): Promise<NatsConnection> {
+  /** Silent servers come last. Forgets those that are no longer listed. */
+  #inOrder(servers: readonly BusServer[]): BusServer[] {
+    const silent = servers.filter(({ address }) => this.#silent.has(address));
+    this.#silent = new Set(silent.map(({ address }) => address));
+    return [...servers.filter(({ address }) => !this.#silent.has(address)), ...silent];
+  }
+
+  #mark(address: string, isSilent: boolean): void {
+    const others = [...this.#silent].filter((each) => each !== address);
+    this.#silent = new Set(isSilent ? [...others, address] : others);
+  }
+
+  async #connectTo(address: string, login: Partial<ConnectionOptions>): Promise<NatsConnection> {
+    if (!(await greets(address, GREETING_TIMEOUT_MS))) {
+      this.#mark(address, true);
+      throw new FluxError('unavailable', 'it does not answer');
+    }
     return connect({
       servers: address,
       name: this.#name,
@@ -110,7 +139,6 @@ export class NatsLink {
       reconnect: false,
       ignoreClusterUpdates: true,
       pingInterval: PING_MS,
-      maxPingOut: PINGS_OPEN_MAX,
       ...login,
     });
   }
@@ -119,18 +147,25 @@ export class NatsLink {
   async #live(connection: NatsConnection): Promise<void> {
     if (this.#isClosing) return connection.close();
     const closed = connection.closed();
+    const watch = new ServerWatch(connection);
     this.#connection = connection;
     try {
-      await this.#hooks.onConnected(connection);
+      // nats.js leaves open what it waits for when its connection closes, so the hook alone might never end.
+      const hook = this.#hooks.onConnected(connection).then(() => 'ready' as const);
+      if ((await Promise.race([hook, closed])) === 'ready') this.#moved({ connected: true, server: connection.getServer() });
+      const reason = await closed;
+      this.#left(watch, reason instanceof Error ? reason.message : 'the connection was closed');
     } catch (error) {
-      this.#connection = null;
       await connection.close();
-      throw error;
+      this.#left(watch, messageOf(error));
     }
-    this.#moved({ connected: true, server: connection.getServer() });
-    const reason = await closed;
+  }
+
+  #left(watch: ServerWatch, reason: string): void {
+    watch.stop();
     this.#connection = null;
-    this.#moved({ connected: false, reason: reason instanceof Error ? reason.message : 'the connection was closed' });
+    if (watch.verdict !== null) this.#mark(this.#address, true);
+    this.#moved({ connected: false, reason: watch.verdict ?? reason });
   }
 
   #moved(state: BusState): void {
@@ -139,4 +174,10 @@ export class NatsLink {
     const isNews = state.connected || old.connected || state.reason !== old.reason;
     if (isNews && !this.#isClosing) this.#hooks.onState(state);
   }
+}
+
+/** Sends what is queued and closes. After a second the socket is destroyed, because a frozen server takes nothing. */
+async function endInTime(connection: NatsConnection): Promise<void> {
+  const drained = connection.drain().catch(() => {});
+  if (!(await new Deadline(CLOSE_WAIT_MS).reaches(drained))) await connection.close();
 }

@@ -66,8 +66,10 @@ export class NatsService implements Serving {
 
   async close(timeoutMs: number): Promise<void> {
     this.#isClosed = true;
-    await this.#live?.stop();
-    await new Deadline(timeoutMs).reaches(Promise.all(this.#running));
+    const deadline = new Deadline(timeoutMs);
+    // The end of the subscriptions waits for the server, which may be frozen.
+    if (this.#live !== null) await deadline.reaches(this.#live.stop());
+    await deadline.reaches(Promise.all(this.#running));
   }
 
   /** The library ends all subscriptions of a service when the server refuses one. */

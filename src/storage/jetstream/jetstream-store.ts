@@ -90,7 +90,8 @@ class JetStreamStore implements EndpointStore {
     const patientUntil = steadyNow() + SERVERS_WAIT_MS;
     this.#link = new NatsLink(settings, name, {
       onConnected: async (connection) => {
-        this.#journal = new RevisionLog(await Bucket.open(connection, storage, steadyNow() < patientUntil), memory);
+        const bucket = await Bucket.open(connection, storage, steadyNow() < patientUntil);
+        if (!connection.isClosed()) this.#journal = new RevisionLog(bucket, memory);
       },
       onState: ({ connected }) => {
         if (!connected) this.#journal = null;
