@@ -79,6 +79,7 @@ const table = new SessionTable(mesh, router, {
     return memory.hasRoom(bytes, QUEUE_PART) ? null : 'memory';
   },
   flightBytes: ({ endpoint }) => queuedBytes(endpoint),
+  onMoved: (bytes) => memory.release(bytes),
   onDurable: (session, op) => barrier.tell(session, op),
   whenDurable: (session, op) => barrier.request(session, op),
   mayPublishWill(session, { message }) {
@@ -329,7 +330,7 @@ const sweep = setInterval(() => {
   let held = 0;
   for (const runtime of runtimes.values()) held += runtime.sweep(context.tick);
   // Sessions of offline clients, on their way to the session worker.
-  for (const session of table.values()) if (session.outlet === null) held += bytesOfSession(session);
+  for (const session of table.values()) if (session.outlet === null) held += bytesOfSession(session, mesh.links.size);
   memory.sweep(held);
 }, SWEEP_MS);
 

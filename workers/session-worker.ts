@@ -106,8 +106,8 @@ const table = new SessionTable(mesh, router, {
     if (queue.length > 0 && queue.bytes + bytes > (queuedBytes.get(endpoint) ?? Number.POSITIVE_INFINITY)) return 'queue_bytes';
     return memory.hasRoom(bytes, QUEUE_PART) ? null : 'memory';
   },
-  // No client is connected here.
-  flightBytes: () => Number.POSITIVE_INFINITY,
+  flightBytes: () => Number.POSITIVE_INFINITY, // no client is connected here
+  onMoved: (bytes) => memory.release(bytes),
   onDurable: (session, op) => void keep(session.namespace.name, session.clientId, op),
   whenDurable(session, op) {
     keep(session.namespace.name, session.clientId, op);
@@ -420,7 +420,7 @@ function publishIfDue(session: Session, now: number): void {
 }
 
 const sweep = setInterval(() => {
-  memory.sweep(bytesOfSessions(table.values()));
+  memory.sweep(bytesOfSessions(table.values(), mesh.links.size));
   if (store.state.isFailing) router.confirmations.fail();
   if (disk?.keepTime()) durable?.schedule();
   sweepSessions();

@@ -184,6 +184,13 @@ export class MemoryBudget {
     return this.#others + wanted <= allowed;
   }
 
+  /** Gives back what has gone to another thread, which counts it at once: until the next sweep it would count twice. */
+  release(bytes: number): void {
+    this.#swept = Math.max(0, this.#swept + this.#grown - bytes);
+    this.#grown = 0;
+    this.#look();
+  }
+
   /** Replaces all reservations by the bytes really held, beside the live part. Call it each half second. */
   sweep(bytes: number): void {
     this.#swept = bytes;

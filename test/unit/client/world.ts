@@ -119,6 +119,7 @@ export class World {
       flightBytes: () => Number.POSITIVE_INFINITY,
       onDurable() {},
       whenDurable: async () => {},
+      onMoved() {},
       mayPublishWill: () => true,
     });
     const logger: Logger = { ...QUIET, error: (_message, fields) => this.faults.push(String(fields?.['error'])) };

@@ -3,9 +3,12 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type Mesh, noNews } from '../../../workers/shared/mesh/mesh.ts';
 import { PeerLink } from '../../../workers/shared/mesh/peer-link.ts';
+import { interestPieces } from '../../../workers/shared/mesh/snapshot.ts';
 import { EMPTY, Message } from '../../../workers/shared/messages/message.ts';
 import type { Subscription } from '../../../workers/shared/routing/subscriber.ts';
+import { bytesOfSession } from '../../../workers/shared/session/footprint.ts';
 import type { SessionOutlet } from '../../../workers/shared/session/outlet.ts';
+import { PIECE_LENGTH } from '../../../workers/shared/wire/piece.ts';
 import { until } from '../../kit/until.ts';
 import { joinMeshes, makeMesh } from './meshes.ts';
 import { makeTable, quietRouter } from './tables.ts';
@@ -156,4 +159,28 @@ test('a session that ends with many filters gets nothing more at once; the filte
   await until('the filters are gone', () => left() === 0, 5_000, 1);
   await until('the peer knows', () => filters.every((filter) => wanted(filter) === 0), 5_000, 1);
   expect(there.namespace('n').entry('f/1').groups).toHaveLength(0);
+});
+
+const LONG = 60_000;
+
+test('long filters count for each peer that keeps them, leave a few at a time, and reach a peer that joins in pieces of their length', async () => {
+  const table = makeTable(here);
+  const namespace = here.namespace('n');
+  const session = table.create(namespace, 'client');
+  const count = 40;
+  const filters = Array.from({ length: count }, (_, i) => subscription(`${i}/`.padEnd(LONG, 'x')));
+  await Promise.all(table.subscriptions.add(session, filters));
+  expect(bytesOfSession(session, 7)).toBeGreaterThan(count * LONG * 8);
+  const lengths = [...interestPieces([namespace], () => 1)].map(({ news }) => news.filters.reduce((sum, filter) => sum + filter.length, 0));
+  expect(lengths.reduce((sum, length) => sum + length, 0)).toBe(count * LONG);
+  expect(Math.max(...lengths)).toBeLessThan(PIECE_LENGTH + LONG);
+  table.end(session);
+  let most = count - session.subscriptions.size;
+  while (session.subscriptions.size > 0) {
+    const before = session.subscriptions.size;
+    await new Promise((resolve) => setImmediate(resolve));
+    most = Math.max(most, before - session.subscriptions.size);
+  }
+  expect(most).toBeLessThanOrEqual(6);
+  expect(session.filterLength).toBe(0);
 });

@@ -9,6 +9,7 @@ const HOST: SessionHost = {
   onDrop() {},
   refuseBytes: () => null,
   flightBytes: () => Number.POSITIVE_INFINITY,
+  onMoved() {},
   onDurable() {},
   whenDurable: async () => {},
   mayPublishWill: () => true,

@@ -77,6 +77,16 @@ test('memory that another thread has freed is free at once, before the next swee
   expect(one.isTight).toBe(false);
 });
 
+test('what moves to another thread is given back before the next sweep', () => {
+  const { one, other, node } = scene();
+  one.sweep(60 * MIB);
+  one.release(50 * MIB);
+  other.sweep(50 * MIB);
+  expect([node.heldBytes, node.isTight]).toEqual([60 * MIB, false]);
+  one.release(50 * MIB);
+  expect(node.heldBytes).toBe(50 * MIB);
+});
+
 test('a thread that has ended holds nothing, and its slot is given to another', () => {
   const { one, node } = scene();
   expect([node.takeSlot(), node.takeSlot()]).toEqual([0, 1]);

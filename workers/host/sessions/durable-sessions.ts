@@ -9,9 +9,10 @@ import type { Namespace } from '../../shared/routing/namespace.ts';
 import { INTEREST } from '../../shared/routing/peer.ts';
 import { deliveryKey, toWireDelivery } from '../../shared/session/flight/delivery.ts';
 import { decodeBatch } from '../../shared/session/flight/delivery-batch.ts';
-import { Removal } from '../../shared/session/removal.ts';
+import { FILTERS_AT_ONCE, Removal } from '../../shared/session/removal.ts';
 import { sessionKey, subscriptionKey } from '../../shared/session/session.ts';
 import type { DurableOp, InterestNews, WireDelivery, WireSession, WireSubscription } from '../../shared/wire/controls.ts';
+import { PIECE_LENGTH } from '../../shared/wire/piece.ts';
 import type { SessionState } from '../disk/codec.ts';
 import type { MessageDisk } from '../disk/message-disk.ts';
 import { Journal } from './journal.ts';
@@ -345,8 +346,8 @@ export class DurableSessions {
     this.#disk.deleteSession(journal.namespace.name, journal.state.clientId);
     this.#cleanLater();
     const { subscriptions } = journal;
-    if (this.#removal.isAtOnce(subscriptions.size)) this.#removeSome(journal, subscriptions.size);
-    else
+    this.#removeSome(journal, FILTERS_AT_ONCE);
+    if (subscriptions.size > 0)
       this.#removal.add({
         get left() {
           return subscriptions.size;
@@ -355,18 +356,21 @@ export class DurableSessions {
       });
   }
 
-  #removeSome(journal: Journal, count: number): void {
+  #removeSome(journal: Journal, count: number): number {
     const { namespace, subscriptions } = journal;
     const news = noNews(namespace.name);
     let left = count;
+    let length = 0;
     for (const [key, { filter, group }] of subscriptions) {
-      if (left-- === 0) break;
+      if (left-- === 0 || length >= PIECE_LENGTH) break;
+      length += key.length;
       subscriptions.delete(key);
       if (group !== null) continue;
       namespace.unsubscribe(journal, filter);
       addInterest(news, namespace, filter);
     }
     this.#mesh.tell(news);
+    return length;
   }
 }
 

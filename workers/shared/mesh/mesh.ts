@@ -164,12 +164,12 @@ export class Mesh implements LinkOwner {
   /** In slices: a worker may have hundreds of thousands of filters. A change between two slices reaches the peer in between, as any other peer. */
   async #tellInterest(link: PeerLink): Promise<void> {
     const pace = new Pace(SLICE_MS);
-    for (const news of interestPieces(this.#namespaces.values(), this.interestFlags)) {
+    for (const { news, isLong } of interestPieces(this.#namespaces.values(), this.interestFlags)) {
       // What is told from now on stands behind this piece.
       this.#collected = null;
       link.control({ t: 'interest', request: 0, news: [news], move: null });
       // Only here: a piece that waited would be older than what is told in between.
-      if (pace.isOver) await pace.next();
+      if (isLong || pace.isOver) await pace.next();
       if (this.links.get(link.id) !== link) return;
     }
     this.#collected = null;

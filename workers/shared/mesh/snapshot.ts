@@ -2,9 +2,16 @@
 
 import type { Namespace } from '../routing/namespace.ts';
 import type { InterestNews } from '../wire/controls.ts';
+import { PIECE_LENGTH } from '../wire/piece.ts';
 
 /** Filters and groups of one piece: the peer takes it in within milliseconds. */
 const PIECE_ITEMS = 500;
+
+export interface InterestPiece {
+  news: InterestNews;
+  /** its filters are so long that it is posted alone */
+  isLong: boolean;
+}
 
 /** News of which nothing is known yet. */
 export function noNews(namespace: string): InterestNews {
@@ -18,9 +25,10 @@ export function noNews(namespace: string): InterestNews {
 export function* interestPieces(
   namespaces: Iterable<Namespace>,
   flagsOf: (namespace: Namespace, filter: string) => number,
-): IterableIterator<InterestNews> {
+): IterableIterator<InterestPiece> {
   for (const namespace of namespaces) {
     let news = noNews(namespace.name);
+    let length = 0;
     for (const { filter, hasSubscribers, groups } of namespace.localFilters()) {
       if (hasSubscribers) {
         news.filters.push(filter);
@@ -30,10 +38,12 @@ export function* interestPieces(
         const { connected, away, durable } = group.localCount();
         news.shares.push([filter, group.name, connected, away, durable]);
       }
-      if (news.filters.length + news.shares.length < PIECE_ITEMS) continue;
-      yield news;
+      length += filter.length * Math.max(1, groups.length);
+      if (length < PIECE_LENGTH && news.filters.length + news.shares.length < PIECE_ITEMS) continue;
+      yield { news, isLong: length >= PIECE_LENGTH };
       news = noNews(namespace.name);
+      length = 0;
     }
-    if (news.filters.length + news.shares.length > 0) yield news;
+    if (news.filters.length + news.shares.length > 0) yield { news, isLong: false };
   }
 }

@@ -7,11 +7,13 @@ import type { Subscription } from '../routing/subscriber.ts';
 import { Deliveries } from '../session/flight/deliveries.ts';
 import type { Delivery } from '../session/flight/delivery.ts';
 import { decodeBatch, encodeBatch } from '../session/flight/delivery-batch.ts';
+import { bytesOfSession } from '../session/footprint.ts';
 import type { SourceGate } from '../session/outlet.ts';
 import type { Session } from '../session/session.ts';
 import type { Subscriptions } from '../session/subscriptions.ts';
 import { toWireSubscription } from '../session/wire-subscription.ts';
 import type { Control, MoveNews, Offer, WireSession, WireSubscription } from '../wire/controls.ts';
+import { PIECE_LENGTH } from '../wire/piece.ts';
 import { takeState, toWireHead } from './wire-session.ts';
 
 /** Source number of this worker's own publishers. */
@@ -47,10 +49,10 @@ export class Mover {
 
   /**
    * Freezes a session that moves to the peer `to`.
-   * @param onLeft called when it has left
+   * @param onLeft called when it has left, with the bytes that it took here
    * @returns its first subscriptions, to be announced there, and the number of the others
    */
-  offer(move: number, session: Session, to: number, onLeft: () => void): Offer {
+  offer(move: number, session: Session, to: number, onLeft: (bytes: number) => void): Offer {
     // The new move replaces one that is stuck.
     for (const [other, { session: frozen }] of this.#leaving) if (frozen === session) this.#leaving.delete(other);
     const leaving = new Leaving(session, to, onLeft);
@@ -62,7 +64,7 @@ export class Mover {
     return { subscriptions: first, rest: subscriptions.size - first.length, deliveries, isDurable: session.isDurable };
   }
 
-  /** In slices: a session may have hundreds of thousands. */
+  /** In slices: a session may have hundreds of thousands. Behind a piece of long filters it waits until the new place has announced them. */
   async #offerRest(move: number, leaving: Leaving): Promise<void> {
     const pace = new Pace(OFFER_MS);
     for (let isLast = false; !isLast; ) {
@@ -71,7 +73,9 @@ export class Mover {
       if (this.#leaving.get(move) !== leaving || target === undefined) return;
       const subscriptions = leaving.nextOffer();
       isLast = leaving.isOffered;
-      target.control({ t: 'offer-part', move, subscriptions, isLast });
+      const { isLong } = leaving;
+      target.control({ t: 'offer-part', move, subscriptions, isLast, waits: isLong && !isLast });
+      if (isLong) return;
     }
   }
 
@@ -144,6 +148,7 @@ export class Mover {
     } else if (control.t === 'offer-part') {
       const arriving = this.#arriving.get(control.move);
       if (arriving !== undefined) this.#install(control.move, arriving, control.subscriptions, control.isLast);
+      if (control.waits) peer.control({ t: 'offer-next', move: control.move });
     } else return false;
     return true;
   }
@@ -166,7 +171,7 @@ export class Mover {
 
   /** True while the session is on its way here. */
   isArriving(session: Session): boolean {
-    return session.gate instanceof Arriving;
+    return session.gate?.isArriving === true;
   }
 
   /** A peer that joins during a move has no clients yet; its first clients come after every thread knows the new place. */
@@ -205,25 +210,29 @@ export class Mover {
     if (!leaving.rest().next().done) return;
     this.#leaving.delete(move);
     target.control({ t: 'state', move, session: toWireHead(leaving.session) });
+    const bytes = bytesOfSession(leaving.session, this.#mesh.links.size);
     this.#subscriptions.removeAll(leaving.session);
-    leaving.onLeft();
+    leaving.onLeft(bytes);
   }
 }
 
 class Leaving implements SourceGate {
+  readonly isArriving = false;
   readonly session: Session;
   readonly to: number;
-  readonly onLeft: () => void;
+  readonly onLeft: (bytes: number) => void;
   /** sources whose messages go to the new place */
   readonly closed = new Set<number>();
   isSending = false;
   /** deliveries sent so far; the ones before them cannot change, because no client holds the session */
   sent = 0;
+  /** the length of the filters ended the last piece */
+  isLong = false;
   readonly #subscriptions: Iterator<Subscription>;
   #offered = 0;
   #inflight: Delivery[] | null = null;
 
-  constructor(session: Session, to: number, onLeft: () => void) {
+  constructor(session: Session, to: number, onLeft: (bytes: number) => void) {
     this.session = session;
     this.to = to;
     this.onLeft = onLeft;
@@ -237,11 +246,14 @@ class Leaving implements SourceGate {
   /** The next piece of subscriptions; empty when all are offered. */
   nextOffer(): WireSubscription[] {
     const part: WireSubscription[] = [];
-    while (part.length < OFFER_FILTERS) {
+    let length = 0;
+    while (part.length < OFFER_FILTERS && length < PIECE_LENGTH) {
       const next = this.#subscriptions.next();
       if (next.done === true) break;
       part.push(toWireSubscription(next.value));
+      length += next.value.filter.length;
     }
+    this.isLong = length >= PIECE_LENGTH;
     this.#offered += part.length;
     return part;
   }
@@ -260,6 +272,7 @@ class Leaving implements SourceGate {
 }
 
 class Arriving implements SourceGate {
+  readonly isArriving = true;
   readonly session: Session;
   readonly from: number;
   /** sources whose messages come here */

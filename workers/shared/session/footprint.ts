@@ -7,32 +7,46 @@ const SESSION_BYTES = 1000;
 export const DELIVERY_BYTES = 200;
 const RECEIVED_BYTES = 50;
 const SUBSCRIPTION_BYTES = 400;
+/** Copies of a filter in a thread that knows it, with the room that garbage takes. */
+const FILTER_COPIES = 2;
 /** Copies of a session's key: in the session, in the table, and in the session worker. */
 const KEYS = 3;
 
 /** The parts of a session that can grow. */
 interface Footprint {
   readonly key: string;
-  readonly filterBytes: number;
+  readonly gate: { readonly isArriving: boolean } | null;
+  readonly filterLength: number;
+  readonly subscriptions: { readonly size: number };
   readonly queue: { readonly length: number };
   readonly inflight: { readonly size: number };
   readonly received: { readonly size: number } | null;
   readonly will: { readonly message: Message } | null;
 }
 
-/** Approximate bytes of a subscription in this thread and at its peers. @param key result of subscriptionKey() */
-export function bytesOfFilter(key: string): number {
-  return SUBSCRIPTION_BYTES + key.length * 2;
+/**
+ * Approximate bytes of subscriptions in this thread and at its peers, each of which keeps the filters.
+ * @param length characters of their keys together, see subscriptionKey()
+ * @param peers of this thread
+ */
+export function bytesOfFilters(count: number, length: number, peers: number): number {
+  return count * SUBSCRIPTION_BYTES + length * FILTER_COPIES * (1 + peers);
 }
 
-export function bytesOfSession({ key, filterBytes, queue, inflight, received, will }: Footprint): number {
+/** @param peers of this thread */
+export function bytesOfSession(
+  { key, gate, filterLength, subscriptions, queue, inflight, received, will }: Footprint,
+  peers: number,
+): number {
+  const filterBytes = bytesOfFilters(subscriptions.size, filterLength, gate?.isArriving ? 0 : peers);
   const deliveries = (queue.length + inflight.size) * DELIVERY_BYTES;
   const identifiers = received === null ? 0 : received.size * RECEIVED_BYTES;
   return SESSION_BYTES + key.length * KEYS + filterBytes + deliveries + identifiers + (will === null ? 0 : will.message.size);
 }
 
-export function bytesOfSessions(sessions: Iterable<Footprint>): number {
+/** @param peers of this thread */
+export function bytesOfSessions(sessions: Iterable<Footprint>, peers: number): number {
   let bytes = 0;
-  for (const session of sessions) bytes += bytesOfSession(session);
+  for (const session of sessions) bytes += bytesOfSession(session, peers);
   return bytes;
 }

@@ -2,22 +2,23 @@
 
 import { Fifo } from '../../../src/kernel/fifo.ts';
 import { Pace } from '../../../src/kernel/turns/pace.ts';
+import { PIECE_LENGTH } from '../wire/piece.ts';
 
 /** Filters of one session that are removed together. */
-const FILTERS_AT_ONCE = 50;
-/** Milliseconds per loop iteration. */
+export const FILTERS_AT_ONCE = 50;
+/** Milliseconds per loop iteration, and the number of filters for which it gets as much again: otherwise the backlog could grow without end. */
 const SLICE_MS = 5;
-/** Share of the filters that every iteration removes, whatever time it takes: otherwise the backlog could grow without end. */
-const SLICE_PART = 1 / 8;
-/** Filters whose removal may be deferred. */
-const LEAVING_MAX = 100_000;
+const SLICE_MS_MAX = 25;
+const SLICE_FILTERS = 100_000;
+/** Characters of the filters that are removed in one iteration. All peers hear of each filter, and posting that costs time as well. */
+const SLICE_LENGTH = 4 * PIECE_LENGTH;
 
 /** A session that has gone from here. Its filters are still in the tree, and it takes no message. */
 export interface Leaver {
   /** filters left */
   readonly left: number;
-  /** Removes `count` filters, or all when fewer are left. */
-  remove(count: number): void;
+  /** Removes `count` filters, fewer when they have more characters than a piece, or all when fewer are left. @returns their characters */
+  remove(count: number): number;
 }
 
 export class Removal {
@@ -25,9 +26,9 @@ export class Removal {
   readonly #leaving = new Fifo<Leaver>();
   #left = 0;
 
-  /** True when `filters` are removed together, and at once: they are few, or too many others wait. */
-  isAtOnce(filters: number): boolean {
-    return filters <= FILTERS_AT_ONCE || this.#left >= LEAVING_MAX;
+  /** True when filters are removed together, and at once. @param length their characters */
+  isAtOnce(filters: number, length: number): boolean {
+    return filters <= FILTERS_AT_ONCE && length < PIECE_LENGTH;
   }
 
   /** Removes its filters in later loop iterations. @param leaver with at least one */
@@ -39,14 +40,14 @@ export class Removal {
 
   /** Removes filters while there is time, those of the first session that left first. */
   readonly #slice = (): void => {
-    const pace = new Pace(SLICE_MS);
-    const mayWait = this.#left * (1 - SLICE_PART);
+    const pace = new Pace(Math.min(SLICE_MS_MAX, SLICE_MS * (1 + Math.floor(this.#left / SLICE_FILTERS))));
+    let length = 0;
     for (let leaver = this.#leaving.peek(); leaver !== undefined; leaver = this.#leaving.peek()) {
       const before = leaver.left;
-      leaver.remove(FILTERS_AT_ONCE);
+      length += leaver.remove(FILTERS_AT_ONCE);
       this.#left -= before - leaver.left;
       if (leaver.left === 0) this.#leaving.shift();
-      if (pace.isOver && this.#left <= mayWait) break;
+      if (pace.isOver || length >= SLICE_LENGTH) break;
     }
     if (this.#leaving.length > 0) setImmediate(this.#slice);
   };

@@ -13,7 +13,7 @@ import { Backlog } from './flight/backlog.ts';
 import type { Deliveries } from './flight/deliveries.ts';
 import { type Delivery, deliveryKey, nameOf, toWireDelivery } from './flight/delivery.ts';
 import { InFlight } from './flight/in-flight.ts';
-import { bytesOfFilter, DELIVERY_BYTES } from './footprint.ts';
+import { DELIVERY_BYTES } from './footprint.ts';
 import { sessionKey } from './keys.ts';
 import type { SessionOutlet, SourceGate } from './outlet.ts';
 import type { PendingWill } from './pending-will.ts';
@@ -30,6 +30,8 @@ export interface SessionHost {
   refuseBytes(session: Session, bytes: number): DropReason | null;
   /** bytes that may be in flight to the session */
   flightBytes(session: Session): number;
+  /** A session of so many bytes has moved to another thread, which counts it from now on. */
+  onMoved(bytes: number): void;
   /** A change that must go to disk; called only while isDurable. */
   onDurable(session: Session, op: DurableOp): void;
   /** Like onDurable(); resolves when the change is on disk. */
@@ -49,8 +51,8 @@ export class Session implements Subscriber {
   restored: Set<string> | null = null;
   /** key (with $share prefix for shared ones) → subscription */
   readonly subscriptions = new Map<string, Subscription>();
-  /** approximate bytes of its subscriptions */
-  filterBytes = 0;
+  /** characters of the keys of its subscriptions */
+  filterLength = 0;
   inflight = new InFlight();
   queue = new Backlog();
   /** in flight since an earlier connection and not resent yet, while the window of the new one is full [MQTT-3.3.4-9] */
@@ -398,12 +400,12 @@ export class Session implements Subscriber {
 
   /** Adds a subscription, or replaces the one with its key. */
   putSubscription(key: string, subscription: Subscription): void {
-    if (!this.subscriptions.has(key)) this.filterBytes += bytesOfFilter(key);
+    if (!this.subscriptions.has(key)) this.filterLength += key.length;
     this.subscriptions.set(key, subscription);
   }
 
   dropSubscription(key: string): void {
-    if (this.subscriptions.delete(key)) this.filterBytes -= bytesOfFilter(key);
+    if (this.subscriptions.delete(key)) this.filterLength -= key.length;
   }
 
   #settle(delivery: Delivery): void {

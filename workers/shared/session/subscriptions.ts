@@ -4,12 +4,13 @@ import { type Mesh, noNews } from '../mesh/mesh.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import type { Subscription } from '../routing/subscriber.ts';
 import type { InterestNews, MoveNews, ShareItem } from '../wire/controls.ts';
+import { PIECE_LENGTH } from '../wire/piece.ts';
 import type { SourceGate } from './outlet.ts';
 import { Removal } from './removal.ts';
 import { type Session, subscriptionKey } from './session.ts';
 
 /** Gate of a session that has ended or moved, while some of its filters are still in the tree. */
-const CLOSED_GATE: SourceGate = { accepts: () => false };
+const CLOSED_GATE: SourceGate = { isArriving: false, accepts: () => false };
 export class Subscriptions {
   readonly #mesh: Mesh;
   /** filters whose announcement is under way */
@@ -105,7 +106,7 @@ export class Subscriptions {
   removeAll(session: Session): void {
     if (session.gate === CLOSED_GATE) return;
     session.gate = CLOSED_GATE;
-    const isAtOnce = this.#removal.isAtOnce(session.subscriptions.size);
+    const isAtOnce = this.#removal.isAtOnce(session.subscriptions.size, session.filterLength);
     const news = noNews(session.namespace.name);
     for (const [key, subscription] of session.subscriptions) {
       // Groups come first: a group would continue to choose the member that has left.
@@ -121,14 +122,17 @@ export class Subscriptions {
     });
   }
 
-  #removeSome(session: Session, count: number): void {
+  #removeSome(session: Session, count: number): number {
     const news = noNews(session.namespace.name);
     let left = count;
+    let length = 0;
     for (const [key, subscription] of session.subscriptions) {
-      if (left-- === 0) break;
+      if (left-- === 0 || length >= PIECE_LENGTH) break;
+      length += key.length;
       this.#remove(session, key, subscription, news);
     }
     this.#mesh.tell(news);
+    return length;
   }
 
   /** Announces that the session's client came or left: shared groups prefer online members. */

@@ -131,7 +131,8 @@ export class SessionTable {
       this.#host.onDurable(session, due === null ? { op: 'no-will' } : { op: 'will', due });
     }
     if (to === this.#mesh.self) return { subscriptions: [], rest: 0, deliveries: 0, isDurable: session.isDurable };
-    return this.mover.offer(move, session, to, () => {
+    return this.mover.offer(move, session, to, (bytes) => {
+      this.#host.onMoved(bytes);
       if (this.#sessions.get(session.key) === session) this.#sessions.delete(session.key);
       session.clear();
     });

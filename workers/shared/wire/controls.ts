@@ -191,7 +191,8 @@ export type Control =
   | { t: 'released'; move: number; offer: Offer | null | 'foreign' }
   /** the new place asks for the subscriptions that the offer left out */
   | { t: 'offer-next'; move: number }
-  | { t: 'offer-part'; move: number; subscriptions: WireSubscription[]; isLast: boolean }
+  /** `waits`: the rest follows after `offer-next` */
+  | { t: 'offer-part'; move: number; subscriptions: WireSubscription[]; isLast: boolean; waits: boolean }
   /** some deliveries of a moving session; the next ones follow once the receiver has taken these */
   | { t: 'state-part'; move: number; batch: DeliveryBatch }
   | { t: 'state-next'; move: number }

@@ -9,7 +9,7 @@ import { REASON } from '../../../../src/mqtt/reason-codes.ts';
 import { parseSharedFilter, toLatin1 } from '../../../../src/mqtt/topic.ts';
 import { LASTING_PART } from '../../../../src/thread/memory-budget.ts';
 import type { Subscription } from '../../../shared/routing/subscriber.ts';
-import { bytesOfFilter } from '../../../shared/session/footprint.ts';
+import { bytesOfFilters } from '../../../shared/session/footprint.ts';
 import { type Session, subscriptionKey } from '../../../shared/session/session.ts';
 import { toWireSubscription } from '../../../shared/session/wire-subscription.ts';
 import type { Client } from '../../client/client.ts';
@@ -96,7 +96,9 @@ function subscribe(
 
 /** Whether the client may have one more subscription; counts the limit that forbids it. @param count its present number */
 function mayAdd(client: Client, count: number, key: string): boolean {
-  if (count < client.endpoint.config.endpoint.maxSubscriptions) return client.memory.reserve(bytesOfFilter(key), LASTING_PART);
+  if (count < client.endpoint.config.endpoint.maxSubscriptions) {
+    return client.memory.reserve(bytesOfFilters(1, key.length, client.context.mesh.links.size), LASTING_PART);
+  }
   client.endpoint.count('quotaSubscriptions');
   return false;
 }
