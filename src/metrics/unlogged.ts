@@ -1,6 +1,6 @@
 /** Failures that repeat: counted at once, logged in one line later. */
 
-/** How often something happened since the log was told of it, and the last time in words. */
+/** How often something happened since the last log line about it, and the last time in words. */
 export class Unlogged {
   #count = 0;
   #last = '';
@@ -10,7 +10,7 @@ export class Unlogged {
     this.#last = last;
   }
 
-  /** What the log has not been told of, which is then told; null: nothing. */
+  /** What the log does not have yet, and counts as logged from now on; null: nothing. */
   take(): { count: number; last: string } | null {
     if (this.#count === 0) return null;
     const told = { count: this.#count, last: this.#last };

@@ -14,7 +14,7 @@ afterAll(async () => {
   await broker.stop();
 });
 
-test('is 429 after ten failures, while a login that is known goes on', async () => {
+test('is 429 after ten failures, while a known login still works', async () => {
   const known = { authorization: `Basic ${Buffer.from('admin:correct horse').toString('base64')}` };
   expect((await broker.api('GET', '/api/endpoints/list', undefined, known)).status).toBe(200);
   const statuses: number[] = [];

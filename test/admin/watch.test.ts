@@ -51,7 +51,7 @@ test('states, revisions and drains, in order, with growing ids', async () => {
   reader.close();
 });
 
-test('an endpoint that cannot listen is told with its reason', async () => {
+test('an endpoint that cannot listen is shown with its reason', async () => {
   const reader = await watch();
   const port = await freePort();
   await change('add', { ...OPEN, port, id: 'failing', enabled: false });
@@ -90,7 +90,7 @@ test('Last-Event-ID: nothing of the last 1,000 is missed, and what is older is s
   expect((await watch({ 'last-event-id': 'seven' })).status).toBe(400);
 });
 
-test('beyond 1,000 the oldest are forgotten: whoever asks for them is told so, and gets the rest', async () => {
+test('beyond 1,000 the oldest are forgotten: whoever asks for them gets `incomplete`, and the rest', async () => {
   const port = await freePort();
   await change('add', { ...OPEN, port, id: 'busy' });
   const reader = await watch();

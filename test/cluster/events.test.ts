@@ -1,4 +1,4 @@
-/** What is told over NATS as it happens: each change once, what each node made of it, and nodes that come and go. */
+/** Events over NATS as they happen: each change once, what each node made of it, and nodes that come and go. */
 
 import { createServer } from 'node:net';
 import { connect, type NatsConnection } from 'nats';
@@ -35,7 +35,7 @@ beforeEach(() => {
 
 const of = (event: string, revision?: number) =>
   heard.filter((each) => each.event === event && (revision === undefined || each['revision'] === revision));
-/** Until every node has told it; a short rest shows what is told too often. */
+/** Until every node has sent the event; a short rest shows events that are sent too often. */
 async function told(event: string, revision: number, nodes: string[]): Promise<Heard[]> {
   await until(`${event} of revision ${revision}`, () => of(event, revision).length >= nodes.length, 10_000);
   await listener.flush();
@@ -44,7 +44,7 @@ async function told(event: string, revision: number, nodes: string[]): Promise<H
   return found;
 }
 
-test('a change is told once, by the node that made it, and what became of it by each', async () => {
+test('a change is announced once, by the node that made it, and its result by each node', async () => {
   const [a, b] = cluster.nodes;
   const [port, moved] = [await freePort(), await freePort()];
   const body = { id: 'x', port, enableAuth: false, reason: 'more devices' };
@@ -96,7 +96,7 @@ test('one import is one event for each endpoint, and a change that is refused, o
   const configs = await Promise.all(ids.map(async (id) => ({ id, port: await freePort(), enableAuth: false })));
   const imported = (await a!.api('POST', '/api/endpoints/import', { configs })).body as { data: { revision: number } };
   const { revision } = imported.data;
-  await until('all are told', () => of('endpoint.applied', revision).length >= 6, 10_000);
+  await until('all are announced', () => of('endpoint.applied', revision).length >= 6, 10_000);
   expect(of('endpoint.added', revision).map(({ id }) => id)).toEqual(ids);
   heard.length = 0;
   expect((await change(b!, 'add', { ...configs[0] })).status).toBe(409);
@@ -125,7 +125,7 @@ test('a node that cannot apply says why, and says when it has', async () => {
   await change(a!, 'remove', { id: 'y', force: true });
 }, 60_000);
 
-test('nodes that come and go are told, by themselves and by each that sees it', async () => {
+test('nodes that come and go are announced, by themselves and by each that sees it', async () => {
   const comes = await cluster.add('node-3');
   await until('all say that it is up', () => of('node.up').length >= 3, 15_000);
   expect(

@@ -139,7 +139,7 @@ describe.each(['POSTGRESQL', 'LOCAL'])('store %s', (kind) => {
     expect((await state())!.lastError).toContain('authType retina is not known to this version');
     await expect(listens(written.port)).rejects.toThrow();
     expect(JSON.stringify(await read('/api/endpoints/list'))).not.toContain('hunter2');
-    // Changes of it, and of others, go on.
+    // It can still be changed, and so can others.
     expect(await change(node, 'remove', { id: 'y' })).toMatchObject({ status: 200 });
   });
 

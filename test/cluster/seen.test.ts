@@ -125,7 +125,7 @@ test('NATS away, and with it the store: both nodes say so, still serve, and are 
   for (const node of [a, b]) await until('it is well', async () => (await numbersOf(node))['fluxmq_cluster_nats_up'] === 1);
 }, 60_000);
 
-test('found by DNS, over TLS, with a password: a wrong one is told and not leaked, and a node with the right one joins', async () => {
+test('found by DNS, over TLS, with a password: a wrong one is reported and not leaked, and a node with the right one joins', async () => {
   const authority = Authority.root(certificateFolder());
   const { cert, key } = authority.issue('nats');
   const nats = await startNats({

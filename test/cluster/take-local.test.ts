@@ -86,7 +86,7 @@ test('cluster: is added: the endpoints are there, with their users, and the hist
   expect(await portsOf(again)).toEqual(ports.slice(1));
 }, 60_000);
 
-test('killed after the commit, before the file was moved: the next start goes on, though the cluster has changed', async () => {
+test('killed after the commit, before the file was moved: the next start continues, though the cluster has changed', async () => {
   const { dir, ports } = await formerNode();
   const saved = readdirSync(join(dir, 'data')).filter((name) => name.startsWith('config.db') || name === 'files.json');
   for (const name of saved) copyFileSync(join(dir, 'data', name), join(dir, name));

@@ -13,6 +13,8 @@ const KEPT_OUT: readonly { pattern: RegExp; why: string }[] = [
   idiom(/\bis non(?:e) of\b/i, 'say what it is not, with "not"'),
   idiom(/\bno matte(?:r) of\b/i, 'say what it is'),
   idiom(/\bas ye(?:t)\b/i, '"not yet", or the state now'),
+  idiom(/\bgoe(?:s) on\b/i, '"continues", "still works", "stays"'),
+  idiom(/\b(?:is|are|was|were|be|been|being) tol(?:d)\b(?! apart)/i, '"is reported", "is logged", "learns", "gets"'),
 ];
 
 /** @param instead the way out, for the message */

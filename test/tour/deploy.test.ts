@@ -117,7 +117,7 @@ test('Compose: every variable is a setting, nodes differ by name and ports alone
   }
 });
 
-test('Compose: the configuration of the three NATS servers is taken by a nats-server, and lets in what the nodes are told to say', () => {
+test('Compose: the configuration of the three NATS servers is taken by a nats-server, and lets in the nodes with their configured login', () => {
   const folder = freshFolder();
   writeFileSync(join(folder, 'nats.conf'), text('nats.conf').replace('"/data"', `"${folder}"`));
   const { PATH = '' } = process.env;

@@ -74,7 +74,7 @@ test('a taken endpoint port fails that endpoint alone, and it comes by itself wh
   await until('the endpoint listens', async () => (await mosquittoPub(port, ['-t', 'a', '-m', 'b', '-q', '1'])) === 0, 40_000, 300);
 }, 60_000);
 
-test('of two changes at once one wins and the other is told', async () => {
+test('of two changes at once one wins and the other is refused', async () => {
   const [admin, port, one, two] = [await freePort(), await freePort(), await freePort(), await freePort()];
   await start(freshFolder(), environment(admin, { port }));
   const curl = new Curl(admin);

@@ -126,7 +126,7 @@ async function changeSensors(curl: Curl, ports: Ports): Promise<void> {
   expect(await accepts(ports.sensors)).toBe(false);
 }
 
-/** Its clients are told, and nobody else. */
+/** Its clients get a DISCONNECT, and no others. */
 async function removeGuests(curl: Curl, ports: Ports): Promise<void> {
   const guest = await RawClient.open('tcp', ports.guests, 5);
   expect(await guest.handshake({ clientId: 'guest' })).toMatchObject({ code: 0 });

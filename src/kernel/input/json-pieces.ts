@@ -58,7 +58,7 @@ export class PieceReader {
         else continue;
       }
       const end = this.#advance(byte);
-      if (end === 'goes on') continue;
+      if (end === 'within') continue;
       this.#parts!.push(chunk.subarray(begin, end === 'with' ? index + 1 : index));
       this.#finish(index);
       // The byte that ends a number is not part of it.
@@ -132,20 +132,20 @@ export class PieceReader {
     this.#isEscaped = false;
   }
 
-  /** Takes a byte of a value. @returns whether the value ends with the byte, or before it */
-  #advance(byte: number): 'goes on' | 'with' | 'before' {
+  /** Takes a byte of a value. @returns whether the value ends with the byte, or before it, or the byte stands within the value */
+  #advance(byte: number): 'within' | 'with' | 'before' {
     if (this.#inString) {
       if (this.#isEscaped) this.#isEscaped = false;
       else if (byte === BYTE.escape) this.#isEscaped = true;
       else if (byte === BYTE.quote) {
         this.#inString = false;
-        return this.#depth === 0 ? 'with' : 'goes on';
+        return this.#depth === 0 ? 'with' : 'within';
       }
-      return 'goes on';
+      return 'within';
     }
     if (this.#isScalar) {
       const isOver = isSpace(byte) || byte === BYTE.comma || byte === BYTE.close || byte === BYTE.listEnd;
-      return isOver ? 'before' : 'goes on';
+      return isOver ? 'before' : 'within';
     }
     if (byte === BYTE.quote) this.#inString = true;
     else if (byte === BYTE.open || byte === BYTE.list) this.#depth++;
@@ -153,7 +153,7 @@ export class PieceReader {
       this.#depth--;
       if (this.#depth === 0) return 'with';
     }
-    return 'goes on';
+    return 'within';
   }
 
   #finish(index: number): void {

@@ -142,7 +142,7 @@ test('diff between revisions, and between a revision and now', async () => {
   });
 });
 
-test('TLS: texts stay texts, a secret in an argument is warned of, problems of the material are told', async () => {
+test('TLS: texts stay texts, a secret in an argument is warned of, problems of the material are shown', async () => {
   const refused = await run(
     `endpoint add port=${free[2]} host=127.0.0.1 sslConfig.enabled=true sslConfig.cert=none.pem sslConfig.key=none.pem sslConfig.passphrase=123`,
   );

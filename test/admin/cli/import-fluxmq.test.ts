@@ -25,7 +25,7 @@ describe.each([
   { name: 'MariaDB', start: startMariadb, scheme: 'jdbc:mysql:', quote: '`' },
   { name: 'Postgres', start: startPostgres, scheme: 'jdbc:postgresql:', quote: '"' },
 ])('$name', ({ name, start, scheme, quote }) => {
-  test('endpoints come over, what is left out is said, and problems are told', async () => {
+  test('endpoints come over, what is left out is said, and problems are listed', async () => {
     const server = await start();
     servers.push(server);
     const database = await server.createDatabase();

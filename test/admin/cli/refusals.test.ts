@@ -68,7 +68,7 @@ test.each([
   expect(ended.stderr).toMatch(why);
 });
 
-test('a refused request ends with 1, and every problem is told', async () => {
+test('a refused request ends with 1, and every problem is shown', async () => {
   const bad = await run('endpoint update first maxConnectonSize=5 wiretap=maybe maxSessionSize=0');
   expect(bad).toMatchObject({ code: 1, stdout: '' });
   for (const part of [

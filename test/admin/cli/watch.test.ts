@@ -49,18 +49,18 @@ test('revisions and states, of all endpoints or of one, and over a restart of th
   const port = await freePort();
   printed(await run(`endpoint add port=${port} id=third host=127.0.0.1`));
   printed(await run('endpoint update second maxSessionSize=7'));
-  await until('the update is told', () => all.lines().some((line) => /^\S+Z {2}revision \d+: second updated$/.test(line)), 10_000);
+  await until('the update is shown', () => all.lines().some((line) => /^\S+Z {2}revision \d+: second updated$/.test(line)), 10_000);
   expect(all.lines().some((line) => line.includes(`third (port ${port}) running, revision `))).toBe(true);
   expect(all.lines().some((line) => /revision \d+: third added$/.test(line))).toBe(true);
   const events = () => one.lines().map((line) => JSON.parse(line) as { event: string; changes?: { id: string }[] });
-  await until('the update is told as JSON', () => events().some(({ changes }) => changes?.[0]?.id === 'second'), 10_000);
+  await until('the update is shown as JSON', () => events().some(({ changes }) => changes?.[0]?.id === 'second'), 10_000);
   expect(events()[0]).toMatchObject({ event: 'ready' });
   expect(JSON.stringify(events())).not.toContain('third');
   expect(await broker.stop()).toBe(0);
   broker = await startBroker({ dir: broker.dir });
   await until('it is found again', () => all.told().match(/watching/g)?.length === 2, 15_000);
   printed(await run('endpoint remove third'));
-  await until('the removal is told', () => all.lines().some((line) => /revision \d+: third removed$/.test(line)), 10_000);
+  await until('the removal is shown', () => all.lines().some((line) => /revision \d+: third removed$/.test(line)), 10_000);
   for (const { child } of [all, one]) {
     const ended = new Promise((resolve) => child.once('exit', (_code, signal) => resolve(signal)));
     child.kill('SIGINT');

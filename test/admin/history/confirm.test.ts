@@ -90,7 +90,7 @@ describe.each(['LOCAL', 'MEMORY'])('confirmation on %s', (storeType) => {
   });
 });
 
-test('survives the death of the process: what is overdue is undone at the start, the rest goes on waiting', {
+test('survives the death of the process: what is overdue is undone at the start, the rest still waits', {
   timeout: 90_000,
 }, async () => {
   const broker = await startBroker({ endpoints: [{ enableAuth: false, id: 'first' }] });

@@ -1,4 +1,4 @@
-/** The built worker of `workerData.role`, which ends when it is told to over a BroadcastChannel: `{ peer, how: 'throw' | 'exit' }`. */
+/** The built worker of `workerData.role`, which ends on demand over a BroadcastChannel: `{ peer, how: 'throw' | 'exit' }`. */
 
 import { BroadcastChannel, workerData } from 'node:worker_threads';
 

@@ -188,7 +188,7 @@ describe('a worker thread that dies', () => {
     expect(await finishNew()).toEqual([]);
   });
 
-  test('as session worker is replaced, and endpoints go on', async () => {
+  test('as session worker is replaced, and endpoints still serve', async () => {
     const node = await startCrashable();
     const url = `mqtt://${HOST}:${node.tcp}`;
     const finish = await stream(await device(url), await device(url), 'x');

@@ -1,4 +1,4 @@
-/** The built broker on a database that hangs, is killed and comes back: clients go on, changes are refused in time, and everything is in step afterwards. */
+/** The built broker on a database that hangs, is killed and comes back: clients stay, changes are refused in time, and everything is in step afterwards. */
 
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
@@ -84,7 +84,7 @@ describe.each([
     expect(performance.now() - startedAt).toBeLessThan(REFUSED_MS);
   };
 
-  test('goes on while the database hangs, refuses changes without doing half of one, and is well again by itself', async () => {
+  test('continues to work while the database hangs, refuses changes without doing half of one, and is well again by itself', async () => {
     section = await storeSection(server, storeType);
     const broker = await start();
     const kept = await endpoint({ id: 'kept' });

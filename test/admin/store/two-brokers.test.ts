@@ -21,7 +21,7 @@ interface Answered {
   revision: number;
   endpoint: Endpoint;
 }
-/** What a writer was told in the end. */
+/** The answer that a writer got in the end. */
 interface Told extends Answered {
   reason: string;
   /** an attempt before was neither made nor refused for certain: it may be the one that the answer is about */
@@ -107,7 +107,7 @@ test('keeps one order of changes for both', async () => {
     expect(row.after).toEqual(endpoint);
     if (!isRepeated) expect(row.reason).toBe(reason);
   }
-  // And nobody's change was made that nobody was told of.
+  // And no change was made without an answer that says so.
   const told = new Set(answers.map(({ revision }) => revision));
   expect(updates.filter(({ revision }) => !told.has(revision))).toEqual([]);
   expect(answers).toHaveLength(WRITERS * ROUNDS);

@@ -1,4 +1,4 @@
-/** A change that cannot be made here: the old listener goes on, the store is as it was, nothing of the same request took effect, and the answer says why. */
+/** A change that cannot be made here: the old listener still accepts, the store is as it was, nothing of the same request took effect, and the answer says why. */
 
 import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';

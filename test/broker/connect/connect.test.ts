@@ -156,7 +156,7 @@ describe.each(VERSIONS)('malformed CONNECT, $name', (lane) => {
       const client = await kit.open(lane);
       client.send(bytes);
       const said = await client.closed();
-      // MQTT 5 may be told why by a CONNACK; before, the connection ends without one.
+      // MQTT 5 may learn why from a CONNACK; with older versions the connection ends without one.
       if (lane.version < 5) expect(said).toEqual([]);
       for (const packet of said) expect(packet).toMatchObject({ type: 'connack', sessionPresent: false });
       for (const packet of said) expect([0x81, 0x82, 0x85, 0x90]).toContain((packet as { code: number }).code);
@@ -172,7 +172,7 @@ test('an unknown protocol name ends the connection [5:MQTT-3.1.2-1, 3:MQTT-3.1.2
   }
 });
 
-test('an unknown protocol level is told so and the connection ends [5:MQTT-3.1.2-2, 3:MQTT-3.1.2-2]', async () => {
+test('an unknown protocol level is refused and the connection ends [5:MQTT-3.1.2-2, 3:MQTT-3.1.2-2]', async () => {
   for (const level of [0, 1, 2, 6, 7, 0x80, 0xff]) {
     const client = await kit.open(VERSIONS[1]!);
     client.send(encode.frame(0x10, field('MQTT'), u8(level), u8(2), u16(60), field(uid())));
@@ -255,7 +255,7 @@ describe.each(LANES_5)('CONNACK properties, $name', (lane) => {
     expect(client.connack!.properties.assignedClientId).toBeUndefined();
   });
 
-  test('limits are told, and only those that differ from the defaults [5:MQTT-3.2.2-9]', async () => {
+  test('CONNACK has the limits, and only those that differ from the defaults [5:MQTT-3.2.2-9]', async () => {
     const { properties } = (await kit.client(lane)).connack!;
     expect(properties).toMatchObject({ receiveMaximum: 100, maximumPacketSize: 4194304 });
     expect(properties.topicAliasMaximum).toBeGreaterThan(0);

@@ -64,7 +64,7 @@ describe.concurrent('maxKeepAlive', () => {
   const held = useBroker(() => ({ endpoints: [{ enableAuth: false, maxKeepAlive: 2 }] }));
   const connect = (version: encode.Version, keepAlive: number) => connected('tcp', held.broker.ports[0]!, version, { keepAlive });
 
-  test.each([60, 0, 3])('an MQTT 5 client that asks for %i is told the one that holds, and it holds [5:MQTT-3.1.2-22]', async (asked) => {
+  test.each([60, 0, 3])('an MQTT 5 client that asks for %i gets the one that holds, and it holds [5:MQTT-3.1.2-22]', async (asked) => {
     const start = performance.now();
     const client = await connect(5, asked);
     expect(client.connack!.properties.serverKeepAlive).toBe(2);
@@ -79,7 +79,7 @@ describe.concurrent('maxKeepAlive', () => {
     expect(client.connack!.properties.serverKeepAlive).toBeUndefined();
   });
 
-  test.each([3, 4] as const)('version %i cannot be told: what the client asked for holds', async (version) => {
+  test.each([3, 4] as const)('version %i cannot get another one: what the client asked for holds', async (version) => {
     const [none, long] = [await connect(version, 0), await connect(version, 60)];
     await sleep(4500);
     await none.ping();

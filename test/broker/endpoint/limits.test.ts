@@ -1,4 +1,4 @@
-/** The limits of an endpoint, exact over its workers, and what a client is told that meets one. */
+/** The limits of an endpoint, exact over its workers, and the answer to a client that meets one. */
 
 import { describe, expect, test } from 'vitest';
 import type { Version } from '../../kit/encode.ts';
@@ -134,7 +134,7 @@ test('maxSendWindowSize and maxReceiveWindowSize', async () => {
   await to.silence();
 });
 
-test('refusals are told in the log once a second at most, over all workers; the metric counts every one', async () => {
+test('refusals are logged once a second at most, over all workers; the metric counts every one', async () => {
   const { broker } = held;
   const port = broker.ports[0]!;
   const lines = async () => (await broker.log()).split('\n').filter((line) => line.includes(`Endpoint ${port}: Connection limit reached`));
@@ -151,7 +151,7 @@ test('refusals are told in the log once a second at most, over all workers; the 
     refused++;
   }
   expect((await counted()) - before).toBe(refused);
-  await until('it is told', async () => (await lines()).length > toldBefore, 5000);
+  await until('it is logged', async () => (await lines()).length > toldBefore, 5000);
   expect((await lines()).length - toldBefore).toBeLessThanOrEqual(1 + Math.ceil((performance.now() - startedAt) / 1000));
   for (const client of clients) await client.disconnect();
   expect(await broker.log()).toContain(': Session limit reached');

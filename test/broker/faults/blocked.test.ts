@@ -53,7 +53,7 @@ test('a thread that endpoints may share, for 12 s: told in status, health, log a
   const calm = await bystanders();
   const client = await connected('tcp', port, 5);
   const thread = await block(port, 12_000);
-  await until('it is told', async () => (await health()).blockedWorkers.includes(thread), 11_000);
+  await until('health shows it', async () => (await health()).blockedWorkers.includes(thread), 11_000);
   expect(await status(port)).toMatchObject({ blockedWorkers: 1 });
   expect((await health()).status).toBe('degraded');
   expect(await broker.log()).toContain(`${thread} is blocked`);

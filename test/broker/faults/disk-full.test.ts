@@ -1,4 +1,4 @@
-/** A data folder on a full disk (issue 10): what needs it is refused with a reason, everything else goes on, and it is over when there is room. Needs root. */
+/** A data folder on a full disk (issue 10): what needs it is refused with a reason, everything else still works, and the refusals end when there is room. Needs root. */
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -85,7 +85,7 @@ whereRoot('disk full', () => {
     const taken = await fill(publisher, `${topic}/a`);
     expect(taken).toBeGreaterThan(100);
 
-    // It is told, once, and no thread is replaced.
+    // The log reports it once, and no thread is replaced.
     expect((await health()).data).toMatchObject({
       status: 'degraded',
       messages: { ok: false, reason: 'messages cannot be stored: disk full' },

@@ -97,7 +97,7 @@ describe('a Node that lacks pieces with a replacement', () => {
     'Buffer.latin1Slice',
   ];
 
-  test('is told in the log and in the health of the node, and serves every kind of client', async () => {
+  test('is reported in the log and in the health of the node, and serves every kind of client', async () => {
     const broker = await startBroker({ endpoints, ...without(GONE) });
     try {
       const { version, lacking } = await runtimeOf(broker);
@@ -111,7 +111,7 @@ describe('a Node that lacks pieces with a replacement', () => {
       // Without the early verdict there is no alert.
       expect(await refusal(tlsPort, 'TLSv1.2')).toBe('closed');
       const told = 'TLS handshakes failed: client certificate refused: UNABLE_TO_';
-      await until('both refusals are told', async () => (await broker.log()).split(told).length >= 2);
+      await until('both refusals are logged', async () => (await broker.log()).split(told).length >= 2);
     } finally {
       await broker.stop();
     }
@@ -133,7 +133,7 @@ test('the present Node lacks nothing, and serves the same clients', async () => 
 });
 
 test.each(['pipe_wrap.PipeConnectWrap', 'tcp_wrap.TCP', 'stream_wrap.WriteWrap'])(
-  'without %s there is no start, and the reason is told',
+  'without %s there is no start, and the reason is printed',
   (piece) => {
     const env = { ...process.env, ...without([piece]).env, FLUXMQ_STORE_STORETYPE: 'MEMORY' };
     const ended = spawnSync(join(ROOT, 'node_modules/.bin/node'), [join(ROOT, 'dist/main.js'), 'start'], {

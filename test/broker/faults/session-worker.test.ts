@@ -1,4 +1,4 @@
-/** A session worker that throws, rejects or exits: what is connected goes on, and claims, retained messages, durable sessions and takeover work afterwards. */
+/** A session worker that throws, rejects or exits: connected clients stay, and claims, retained messages, durable sessions and takeover work afterwards. */
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../../kit/broker.ts';
@@ -145,7 +145,7 @@ test('a durable session that was connected during the fault survives kill -9 aft
   await publisher.publish(topic, 'held', { qos: 1 });
   await one.expect('publish');
   const session = (await threads(broker)).find(({ role }) => role === 'session')!;
-  // Some of these are acknowledged while there is no session worker that could be told.
+  // Some of these are acknowledged while there is no session worker that could learn of them.
   for (let n = 0; n < 90; n++) await publisher.publish(topic, `early ${n}`, { qos: 1 });
   const early = await one.publishes(90);
   const acknowledging = (async () => {

@@ -157,7 +157,7 @@ test('SIGHUP after logrotate writes to the new file, and takes a changed certifi
   renameSync(join(where.dir, 'fluxmq.log'), join(where.dir, 'fluxmq.log.1'));
   child.kill('SIGHUP');
   const line = `SIGHUP: the log file was reopened; Admin API: a new certificate; Endpoint ${secure}: a new certificate`;
-  await until('it is told in the new file', () => logOf(where).includes(line), 5_000);
+  await until('the new file has it', () => logOf(where).includes(line), 5_000);
   writeFileSync(crt, 'nothing');
   child.kill('SIGHUP');
   await until('a bad one is refused', () => logOf(where).includes(`Endpoint ${secure}: the changed certificate is refused`), 5_000);

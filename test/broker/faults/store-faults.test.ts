@@ -1,4 +1,4 @@
-/** The disk of messages.db fails while the broker runs (issue 10): what needs it is refused with the cause, all else goes on, and it is over within 2 s of the disk's return. */
+/** The disk of messages.db fails while the broker runs (issue 10): what needs it is refused with the cause, all else still works, and the refusals end within 2 s of the disk's return. */
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';

@@ -30,7 +30,7 @@ function filterOf(prefix: string, i: number): string {
   return `${prefix}/${i}/${i % 5 === 0 ? '+' : 'v'}`;
 }
 
-/** Publishes to every hundredth topic, and goes on while something happens to the session. */
+/** Publishes to every hundredth topic, and does not stop while something happens to the session. */
 class Stream {
   readonly #publisher: RawClient;
   readonly #prefix: string;

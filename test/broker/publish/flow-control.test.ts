@@ -96,7 +96,7 @@ describe.each(LANES_5)('Receive Maximum, $name', (lane) => {
 });
 
 describe.each(LANES_5)('Maximum Packet Size, $name', (lane) => {
-  test('a message that is too large for the client is dropped for it alone, and its window goes on [5:MQTT-3.1.2-24, 5:MQTT-3.1.2-25]', async () => {
+  test('a message that is too large for the client is dropped for it alone, and its window stays in use [5:MQTT-3.1.2-24, 5:MQTT-3.1.2-25]', async () => {
     const topic = uid('mps/');
     const small = await kit.client(lane, { properties: { maximumPacketSize: 100, receiveMaximum: 2 } });
     await small.subscribe(topic, 2);

@@ -96,7 +96,7 @@ describe.each(LANES_5)('properties, $name', (lane) => {
   });
 });
 
-/** Bytes that go on as they came, for the longest way that the broker has for them; and one block that only the strict reader knows. */
+/** Bytes that are forwarded as they came, for the longest way that the broker has for them; and one block that only the strict reader knows. */
 const PASSING: Properties[] = [
   { user: [['a', '1']] },
   {
@@ -200,7 +200,7 @@ describe.concurrent.each(LANES_5)('message expiry, $name', (lane) => {
     await fresh.silence();
   });
 
-  test('a message that was already sent goes on after its expiry [5:MQTT-4.3.3-7, 5:MQTT-4.3.3-13]', async () => {
+  test('a message that was already sent is completed after its expiry [5:MQTT-4.3.3-7, 5:MQTT-4.3.3-13]', async () => {
     const topic = uid('e/');
     const to = await kit.client(lane);
     await to.subscribe(topic, 2);

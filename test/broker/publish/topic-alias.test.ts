@@ -72,7 +72,7 @@ describe.each(LANES_5)('topic alias from the client, $name', (lane) => {
 });
 
 describe.each(LANES_5)('topic alias to the client, $name', (lane) => {
-  test('is used within what the client allows, and every message can be told its topic [5:MQTT-3.1.2-26, 5:MQTT-3.3.2-11, 5:MQTT-3.3.2-8]', async () => {
+  test('is used within what the client allows, and every message has its topic [5:MQTT-3.1.2-26, 5:MQTT-3.3.2-11, 5:MQTT-3.3.2-8]', async () => {
     const base = uid('ta/');
     const maximum = 2;
     const to = await kit.client(lane, { properties: { topicAliasMaximum: maximum } });

@@ -119,7 +119,7 @@ describe('over a restart', () => {
   /** Clock before; a jump while the process lives; clock of the next process; is a session of 1,000 s there then. */
   // The cases wait most of their time, and each has a clock and a broker of its own.
   test.concurrent.each([
-    ['the clock goes on', '0', '0', '0', true],
+    ['the clock advances', '0', '0', '0', true],
     ['an hour later', '0', '0', String(HOUR), false],
     ['the clock has gone back', '0', '0', String(-HOUR), true],
     ['the clock has gone back to 1970', '0', '0', 'at 10000', true],

@@ -73,7 +73,7 @@ test('every message and every subscription is there after the crash, after the c
   writeFileSync(join(failpoints, worker.name), 'exit');
   const isReplaced = async () => (await threads(broker)).some(({ name, role }) => role === 'session' && name !== worker.name);
   await until('the session worker is replaced', isReplaced, 60_000, 50);
-  // PUBACK comes when the new one has stored it, behind what it was told.
+  // PUBACK comes when the new one has stored it, behind what it was sent.
   await publish('f/0', MESSAGES, 1);
   await client.cut();
   await sleep(1_000);

@@ -122,7 +122,7 @@ describe.each([
   });
 });
 
-test('over several threads at once, every foreign claim is refused and the owner goes on', async () => {
+test('over several threads at once, every foreign claim is refused and the owner stays connected', async () => {
   const { broker } = held;
   const clientId = uid('race');
   const alice = await join(broker, WS, 5, { clientId, ...as('alice'), ...kept(5) });

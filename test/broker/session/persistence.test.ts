@@ -54,7 +54,7 @@ describe.each(['SIGKILL', 'SIGTERM'] as const)('after %s', (how) => {
 
       broker = await again(broker, how);
 
-      // 1. The sender goes on where it was.
+      // 1. The sender continues where it was.
       const senderBack = await connected('tcp', broker.ports[0]!, 5, session(senderId));
       expect(senderBack.connack!.sessionPresent).toBe(true);
       senderBack.send(encode.publish(5, `${topic}/half`, 'half', { qos: 2, id: 500, dup: true }));

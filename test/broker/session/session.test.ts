@@ -187,7 +187,7 @@ describe.each(LANES)('session, $name', (lane) => {
 });
 
 describe('session across versions', () => {
-  test('a session of 3.1.1 goes on with 5.0 and back', async () => {
+  test('a session of 3.1.1 is resumed with 5.0 and back', async () => {
     const [v4, v5] = [LANES.find((lane) => lane.version === 4)!, LANES_5[0]!];
     const clientId = uid('c');
     const topic = uid('s/');

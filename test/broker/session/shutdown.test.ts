@@ -8,7 +8,7 @@ import { uid } from '../../kit/until.ts';
 const open = { enableAuth: false, maxConnectionPerSecond: 100_000 };
 const ENDPOINTS = [open, { ...open, useWebsocket: true }, { ...open, serverOptions: { workerGroupSize: 2 } }];
 
-test('SIGTERM: MQTT 5 clients are told, all are closed, the exit code is 0, and nothing that was acknowledged before is lost', async () => {
+test('SIGTERM: MQTT 5 clients get a DISCONNECT, all are closed, the exit code is 0, and nothing that was acknowledged before is lost', async () => {
   const broker = await startBroker({ endpoints: ENDPOINTS.map((endpoint) => ({ ...endpoint, sessionPersistence: true })) });
   const topic = uid('s/');
   const options = { clientId: uid('c'), clean: false, properties: { sessionExpiry: 3600 } };
@@ -37,7 +37,7 @@ test('SIGTERM: MQTT 5 clients are told, all are closed, the exit code is 0, and 
   }
 }, 60_000);
 
-test('an endpoint that is removed tells its clients 0x98; those of others, and the sessions, go on', async () => {
+test('an endpoint that is removed tells its clients 0x98; those of others, and the sessions, stay', async () => {
   const broker = await startBroker({ endpoints: ENDPOINTS });
   try {
     const topic = uid('s/');

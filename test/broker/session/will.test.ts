@@ -183,7 +183,7 @@ describe.concurrent.each(LANES_5)('will of MQTT 5, $name', (lane) => {
     await witness.take(3000);
   });
 
-  test('takeover with a delay: not published while the session goes on', async () => {
+  test('takeover with a delay: not published while the session continues', async () => {
     const topic = uid('w/');
     const clientId = uid('c');
     const witness = await witnessOf(lane, topic);

@@ -10,7 +10,7 @@ import { quiet, sleep, uid, until } from '../../kit/until.ts';
 const kit = useLanes();
 const PLACES: EndpointName[] = ['tcp3', 'ws3', 'tcp1', 'ws1', 'tcp3'];
 
-/** Publishes 0, 1, 2, … one after the other until it is told to stop; `sent` is what has been acknowledged. */
+/** Publishes 0, 1, 2, … one after the other until it is stopped; `sent` is what has been acknowledged. */
 class Source {
   sent = 0;
   #isStopped = false;

@@ -98,7 +98,7 @@ describe('a subscriber that does not acknowledge', () => {
     await to.silence(300);
   });
 
-  test('that goes away finds all of them when its session goes on, more than its queue holds', async () => {
+  test('that goes away finds all of them when it resumes its session, more than its queue holds', async () => {
     const base = await keep(2_500);
     const clientId = uid('c');
     const first = await kit.client(lane, { clientId, clean: false });

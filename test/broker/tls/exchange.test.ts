@@ -1,4 +1,4 @@
-/** Certificates that are exchanged while clients are connected: by a change, by changed files, with what is bad refused; TLS that goes on and off. */
+/** Certificates that are exchanged while clients are connected: by a change, by changed files, with what is bad refused; TLS that is turned on and off. */
 
 import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -136,7 +136,7 @@ test('what cannot work is refused, with its key, and nothing has changed', async
   expect(await shown(port)).toBe(before);
 });
 
-test('TLS goes on and off on the port: clients stay, and nobody is refused', async () => {
+test('TLS is turned on and off on the port: clients stay, and nobody is refused', async () => {
   const port = broker.ports[2]!;
   const crowd = [await connected('tcp', port, 5)];
   let attempts = 0;

@@ -1,4 +1,4 @@
-/** What is done to the parts of a field, one thing after another and now and then two at once, until it is told to stop: then all is whole again. */
+/** What is done to the parts of a field, one thing after another and now and then two at once, until somebody stops it: then all is whole again. */
 
 import type { DatabaseServer } from '../../kit/databases/server.ts';
 import type { NatsServer } from '../../kit/nats.ts';
@@ -64,7 +64,7 @@ export class Harms {
 
   #all(): Harm[] {
     const { nodes, nats, database } = this.#field;
-    // One server at a time: a JetStream cluster of three goes on with two.
+    // One server at a time: a JetStream cluster of three still works with two.
     const servers = nats.servers.flatMap((server) => harmsOfServer('NATS', server));
     return [...nodes.flatMap(harmsOfNode), ...servers, ...(database === null ? [] : harmsOfServer('database', database))];
   }

@@ -70,7 +70,7 @@ test('without SRV records it is the addresses of the service, with the port of t
   expect(dns.asked.indexOf(`SRV ${NAME}`)).toBeLessThan(dns.asked.indexOf(`A ${NAME}`));
 });
 
-test('no record, and a DNS server that is silent, are told', async () => {
+test('no record, and a DNS server that is silent, are reported', async () => {
   await expect(findServers(place)).rejects.toThrow(`no NATS server is found under ${NAME} (SRV: ENOTFOUND, A: ENOTFOUND, AAAA: ENOTFOUND)`);
   dns.isAnswering = false;
   await expect(findServers(place)).rejects.toThrow(/\(SRV: ETIMEOUT, A: ETIMEOUT, AAAA: ETIMEOUT\)/);

@@ -110,7 +110,7 @@ test('of two servers it uses the one that lives', async () => {
 test.each([
   ['a user', 'authorization { user: u, password: p }', { user: 'u', password: 'p' }, { user: 'u', password: 'x' }],
   ['a token', 'authorization { token: secret }', { token: 'secret' }, { token: 'other' }],
-])('%s is let in, a wrong one is told so and goes on trying', async (_name, config, right, wrong) => {
+])('%s is let in, a wrong one learns why and tries again', async (_name, config, right, wrong) => {
   const servers = await nats({ config });
   const [good, bad] = [open(servers, right), open(servers, wrong)];
   await connected(good);

@@ -56,7 +56,7 @@ interface Stats {
   endpoints: { name: string; num_requests: number; data: { answered: number; failed: number; averageMs: number } }[];
 }
 
-test('bytes and headers come as they are, an answer goes with its own, and a failure is told and counted', async () => {
+test('bytes and headers come as they are, an answer goes with its own, and a failure is answered and counted', async () => {
   const named = headers();
   named.append('X-One', 'a');
   named.append('X-One', 'b');

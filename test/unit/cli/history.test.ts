@@ -41,7 +41,7 @@ test('what came and went again, or went back to what it was, is no difference', 
   expect(foldHistory([row(3, 'a', on, a, back), row(2, 'a', a, on, forth)])).toEqual([]);
 });
 
-test('steps of one key are one change, options are told one by one, endpoints in the order of their ports', () => {
+test('steps of one key are one change, options are shown one by one, endpoints in the order of their ports', () => {
   const later = endpoint('a', { serverOptions: { soBacklog: 64, workerGroupSize: 2 }, port: 1999 });
   const between = endpoint('a', { serverOptions: { soBacklog: 100, workerGroupSize: 2 } });
   const removed = endpoint('b', { port: 1800 });
@@ -60,7 +60,7 @@ test('steps of one key are one change, options are told one by one, endpoints in
   ]);
 });
 
-test('a secret that changed is told, though its masks are equal', () => {
+test('a secret that changed is shown, though its masks are equal', () => {
   const secret = { path: 'authConfig[0].users[u].password', from: '******', to: '******', secret: true as const };
   expect(foldHistory([row(2, 'a', a, a, [secret])])).toEqual([{ id: 'a', port: 1884, action: 'updated', changes: [secret] }]);
 });

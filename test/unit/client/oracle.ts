@@ -10,7 +10,7 @@ export type Version = 3 | 4 | 5;
 /** One thing that a client sends. */
 export interface Item {
   bytes: Buffer;
-  /** reason code with which the connection ends there; null: it goes on */
+  /** reason code with which the connection ends there; null: it stays open */
   ends: number | null;
 }
 
@@ -114,7 +114,7 @@ function failureOf(cmd: string): number {
   return cmd === 'puback' || cmd === 'pubrec' ? REASON.unspecifiedError : REASON.packetIdentifierNotFound;
 }
 
-/** An alias whose name was told before goes without it. */
+/** An alias whose name was sent before goes without it. */
 function settle(packet: TheirPacket, isAliasSet: Set<unknown>): TheirPacket {
   if (packet.cmd !== 'publish') return packet;
   const alias = packet.properties?.topicAlias;

@@ -6,7 +6,7 @@ import { Output } from '../../../workers/endpoint/client/output/output.ts';
 import type { Connection } from '../../../workers/endpoint/connection/connection.ts';
 import { inTime } from '../../kit/in-time.ts';
 
-/** Blocks as it is told, and keeps what it holds where it was. */
+/** Blocks on demand, and keeps what it holds where it was. */
 class Transport implements Connection {
   readonly address = '127.0.0.1';
   readonly acceptedAt = 0;

@@ -42,7 +42,7 @@ async function subscriber(version: Version) {
   return { wire, packets, late, page, session: client.session! };
 }
 
-/** The end that MQTT 5 clients are told of; the others are closed. */
+/** The reason that MQTT 5 clients get in DISCONNECT; the others are closed. */
 function isTold(version: Version, last: unknown): void {
   if (version === 5) expect(last).toMatchObject({ type: 'disconnect', code: SERVER_BUSY });
 }

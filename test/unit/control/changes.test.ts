@@ -250,7 +250,7 @@ describe('changes of endpoints', () => {
     await until('another worker accepts', async () => (await (await client(port)).about().catch(() => ({ peer }))).peer !== peer);
   });
 
-  test('goes on with what it had when no new listener can let anybody in, says so, and tries again', async () => {
+  test('keeps its listener when no new one can let anybody in, says so, and tries again', async () => {
     const [port, newPort] = [await freePort(), await freePort()];
     await add({ port, id: 'late' });
     const old = await client(port);

@@ -121,7 +121,7 @@ describe('faults', () => {
     expect(times[3]).toBeGreaterThan(400);
   });
 
-  test('replaces the session worker while endpoints go on', async () => {
+  test('replaces the session worker while endpoints still serve', async () => {
     const port = await freePort();
     node = await startTestNode({ endpoints: [{ port, host: HOST }] });
     const one = await client(port);

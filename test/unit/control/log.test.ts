@@ -27,7 +27,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup();
 });
 
-/** A target that takes, refuses or is behind as it is told. */
+/** A target that takes, refuses or is behind as the test says. */
 class Field implements LogTarget {
   taken = '';
   /** bytes of one write; 0: its reader is behind */
@@ -68,9 +68,9 @@ describe.each([false, true])('a sink whose target answers later: %s', (isAsync) 
     const { sink, told } = open(target);
     target.error = 'ENOSPC: no space left';
     for (let n = 0; n < 5; n++) sink.write(`line ${n}\n`);
-    await until('the failure is told', () => told.length === 1);
+    await until('the failure is reported', () => told.length === 1);
     expect(told).toEqual(['failed: ENOSPC: no space left']);
-    await quiet(RETRY_MS + 100, 'a failed repetition is told', () => told.length > 1);
+    await quiet(RETRY_MS + 100, 'a failed repetition is reported', () => told.length > 1);
     target.error = null;
     await until('it recovers', () => told.length === 2, 2_000);
     sink.write('line 5\n');
@@ -177,7 +177,7 @@ describe('log file', () => {
     expect(log.linesLost).toEqual({ file: 0, terminal: 0 });
   });
 
-  test('goes on at the beginning after copytruncate', async () => {
+  test('continues at the beginning after copytruncate', async () => {
     const { log, file } = openLog();
     for (let n = 0; n < 100; n++) log.logger.info(`before ${n}`);
     await has(file, 'before 99');
@@ -203,7 +203,7 @@ describe('log file', () => {
     await until('it is written somewhere', () => existsSync(file) && readFileSync(file, 'utf8').includes('three'));
   });
 
-  test('that is on a full disk is told on the terminal, once, and neither holds nor ends the process', async () => {
+  test('that is on a full disk is reported on the terminal, once, and neither holds nor ends the process', async () => {
     const terminal = new PassThrough();
     const log = openLogger({ level: 'info', file: '/dev/full', maxSize: 1e6, maxFiles: 1 }, streamTerminal(terminal));
     cleanups.push(() => log.close());
@@ -212,7 +212,7 @@ describe('log file', () => {
       text += chunk;
     });
     for (let n = 0; n < 20_000; n++) log.logger.info(`line ${n}`);
-    await until('it is told', () => text.includes('the log file cannot be written'));
+    await until('the terminal shows it', () => text.includes('the log file cannot be written'));
     for (let n = 0; n < 10; n++) {
       log.logger.info('more');
       await sleep(100);

@@ -214,7 +214,7 @@ describe('two nodes over one store', () => {
     await until('theirs runs', () => node.control.reads.status(port)[0]?.id === 'theirs' && running(port)?.state === 'running');
   });
 
-  test('goes on while the store is away, refuses changes, and is in step when it is back', async () => {
+  test('still serves while the store is away, refuses changes, and is in step when it is back', async () => {
     const port = await freePort();
     await node.control.changes.add({ port, host: HOST }, context());
     const one = await client(port);

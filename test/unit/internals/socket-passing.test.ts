@@ -32,7 +32,7 @@ function bind(port = 0): { handle: SocketHandle; port: number } {
   return { handle, port: name.port! };
 }
 
-/** A thread that accepts from what it fetches, greets with its name, and closes when it is told to. */
+/** A thread that accepts from what it fetches, greets with its name, and closes on demand. */
 const ACCEPTOR = `
   import net from 'node:net';
   import { parentPort, workerData } from 'node:worker_threads';
@@ -114,7 +114,7 @@ test('several at once; and no descriptor and no path is left behind', async () =
   expect(readdirSync(places)).toEqual([]);
 });
 
-test('a port that is taken is told at once, and an address that is not local', async () => {
+test('a port that is taken is reported at once, and an address that is not local', async () => {
   const server = net.createServer().listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
   const { port } = server.address() as net.AddressInfo;

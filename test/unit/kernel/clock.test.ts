@@ -7,7 +7,7 @@ import { steadyNow, wallNow } from '../../../src/kernel/clock.ts';
 
 afterEach(() => void vi.restoreAllMocks());
 
-test('goes on when the wall clock jumps back and forth', () => {
+test('advances steadily when the wall clock jumps back and forth', () => {
   const before = steadyNow();
   for (const wall of [0, 946_684_800_000, 4e12]) {
     vi.spyOn(Date, 'now').mockReturnValue(wall);

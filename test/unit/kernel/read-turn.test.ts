@@ -1,4 +1,4 @@
-/** A thread's turn at its clients' input: how long it is, and who goes on when. */
+/** A thread's turn at its clients' input: how long it is, and when each client reads next. */
 
 import { expect, test } from 'vitest';
 import { ReadTurn, type TurnTaker } from '../../../src/kernel/turns/read-turn.ts';
@@ -30,7 +30,7 @@ class Worker implements TurnTaker {
   }
 }
 
-test('is over after 15 ms, rests, goes on with who waited, in their order, and begins anew', async () => {
+test('is over after 15 ms, rests, continues with those that waited, in their order, and begins anew', async () => {
   let now = 1000;
   const turn = new ReadTurn(() => now);
   const done: string[] = [];
@@ -70,7 +70,7 @@ test('the clock is not read for little work', () => {
   expect(turn.isOver).toBe(false);
 });
 
-test('with too much input waiting the turn goes on', () => {
+test('with too much input waiting the turn continues', () => {
   let now = 1;
   const turn = new ReadTurn(() => now);
   turn.worked(256);

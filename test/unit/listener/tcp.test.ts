@@ -14,7 +14,7 @@ function when(probe: () => boolean, timeoutMs = 10_000): Promise<boolean> {
   return until(String(probe), probe, timeoutMs, 5);
 }
 
-/** What a client is told, in order. */
+/** What a client learns of its connection, in order. */
 class Recorder implements ConnectionClient {
   readonly connection: Connection;
   readonly chunks: Buffer[] = [];
@@ -148,7 +148,7 @@ describe.each(['handle', 'socket'] as const)('a TCP connection by %s', (stream) 
     expect(client.ends).toEqual([false]);
   });
 
-  test('pause stops reading and resume goes on, nothing is lost', async () => {
+  test('pause stops reading and resume continues, nothing is lost', async () => {
     const { pair } = await serve(stream);
     const { socket, client } = await pair();
     client.onBytes = () => client.connection.pause();
@@ -243,7 +243,7 @@ describe.each(['handle', 'socket'] as const)('a TCP connection by %s', (stream) 
     expect(client.drains).toBe(0);
   });
 
-  test('a connection that the network breaks is told as that', async () => {
+  test('a connection that the network breaks is reported as that', async () => {
     const { pair } = await serve(stream);
     const { socket, client } = await pair();
     socket.resetAndDestroy();

@@ -102,7 +102,7 @@ test('who waits until all is worked off that was posted waits for the rest of th
   for (const mesh of [here, asking, other]) mesh.close();
 });
 
-test('a peer that joins is told 100,000 filters in pieces, of which the last word on each counts', async () => {
+test('a peer that joins gets 100,000 filters in pieces, of which the last word on each counts', async () => {
   const here = makeMesh(1);
   const namespace = here.namespace('n');
   const sink = { key: 'sink', isConnected: true, isDurable: false, deliver: () => null, deliverRun: () => true };
@@ -116,7 +116,7 @@ test('a peer that joins is told 100,000 filters in pieces, of which the last wor
   void joined.then(() => {
     isJoined = true;
   });
-  // During that, filters come and go, among them some that have been told already, and some that have not.
+  // During that, filters come and go, among them some that have been sent already, and some that have not.
   let changes = 0;
   const rounds = await iterations(() => {
     for (const i of [changes, COUNT - 1 - changes]) {

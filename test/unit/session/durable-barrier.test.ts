@@ -16,7 +16,7 @@ function durableSession(): Session {
   return session;
 }
 
-/** Collects what a session worker is told. */
+/** Collects what is sent to a session worker. */
 class Told {
   readonly requests: { op: string; request: number }[] = [];
   readonly link = { control: (control: Control) => this.#take(control) } as unknown as PeerLink;

@@ -276,11 +276,11 @@ describe('client identifiers', () => {
     expect(two.connect('a').isOnline).toBe(true);
   });
 
-  test('a new session worker is told of what it has not decided', async () => {
+  test('a new session worker learns what it has not decided', async () => {
     const client = one.connect('a');
     for (const { mesh } of [one, two]) mesh.removePeer(keeper.peer);
     keeper.mesh.close();
-    // Without a session worker the short way goes on.
+    // Without a session worker the short way still works.
     const other = one.connect('b');
     expect(other.isOnline).toBe(true);
     const late = two.connect('a');

@@ -135,7 +135,7 @@ test('it becomes durable, and ends, in slices; one that begins in between gets w
   expect(ended.ms, 'end').toBeLessThan(TURN_MS);
 }, 120_000);
 
-test('it ends while it is being told; a message that came before its filter was told is on disk with the session', async () => {
+test('it ends while it is being announced; a message that came before its filter was announced is on disk with the session', async () => {
   const first = await makeSession(5_000);
   const beginning = begin(first);
   await new Promise((resolve) => setImmediate(resolve));

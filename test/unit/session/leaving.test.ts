@@ -1,4 +1,4 @@
-/** What peers are told when filters come and go in one loop iteration, and how a session with many filters leaves. */
+/** What peers learn when filters come and go in one loop iteration, and how a session with many filters leaves. */
 
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type Mesh, noNews } from '../../../workers/shared/mesh/mesh.ts';
@@ -53,7 +53,7 @@ test('the last word on a filter counts, and who announced waits until it is know
   expect(wanted('a')).toBe(0);
 });
 
-test('what is told after a post is posted with the next one', async () => {
+test('news after a post are posted with the next one', async () => {
   for (let i = 0; i < 20; i++) {
     const known = here.announce(change(`${i}`, 1));
     // Between the posting and the answer.
@@ -63,7 +63,7 @@ test('what is told after a post is posted with the next one', async () => {
   await until('the late ones', () => Array.from({ length: 20 }, (_, i) => wanted(`late/${i}`)).every((flags) => flags === 1), 5_000, 1);
 });
 
-test('a peer that joins knows what was told just before and just after', async () => {
+test('a peer that joins knows the news from just before and just after', async () => {
   here.namespace('n').subscribe(SINK, subscription('before'));
   here.tell(change('before', 1));
   const other = makeMesh(3);

@@ -109,7 +109,7 @@ test('a file of a later version is refused', () => {
   expect(() => new MessageDisk(folder)).toThrow('version 99');
 });
 
-test('moments are kept over a restart in which the wall clock goes on, goes back, or was not set', () => {
+test('moments are kept over a restart in which the wall clock advances, goes back, or was not set', () => {
   const HOUR = 3_600_000;
   const message = (expiresAt: number): Message => new Message('t', Buffer.from('x'), 1, true, EMPTY, expiresAt, '');
   const clock = vi.spyOn(Date, 'now');
@@ -306,7 +306,7 @@ function clean(disk: MessageDisk): number {
 }
 
 describe('a session with many rows that ends', () => {
-  test('is gone at once, its rows go in steps, and after kill -9 in between the next process goes on with them', () => {
+  test('is gone at once, its rows go in steps, and after kill -9 in between the next process continues with them', () => {
     const disk = new MessageDisk(folder);
     putLarge(disk);
     disk.commit();

@@ -1,4 +1,4 @@
-/** A large session is told to a new session worker while it goes on: what is settled in between is not told afterwards, and nothing is missing. */
+/** A large session is announced to a new session worker while it works: what is settled in between is not announced afterwards, and nothing is missing. */
 
 import { expect, test } from 'vitest';
 import { isLarge, tellAgain } from '../../../workers/endpoint/durable/told-again.ts';
@@ -95,7 +95,7 @@ test('60,000 messages, of which the first are acknowledged during it, and filter
   mesh.close();
 });
 
-test('a session that ends before it is told is given up, and none waits for ever', async () => {
+test('a session that ends before it is announced is given up, and none waits for ever', async () => {
   const mesh = makeMesh(1);
   const table = makeTable(mesh);
   const sessions = ['a', 'b'].map((name) => table.create(mesh.namespace('n'), name));

@@ -70,7 +70,7 @@ test('writes what waits in steps, none of which ends within a part', () => {
   expect(rows()).toBe(210);
 });
 
-test('goes on where a step failed', () => {
+test('continues where a step failed', () => {
   const { group, pages, rows } = open();
   pages(4);
   for (let n = 0; n < 200; n++) {

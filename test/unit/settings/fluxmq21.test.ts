@@ -109,7 +109,7 @@ test('its ssl is our sslConfig', () => {
   expect(endpoints[0]?.sslConfig).toMatchObject({ enabled: true, cert: 'a.pem', key: 'b.pem', clientAuth: 'none' });
 });
 
-test('problems of the mqtt list are told under its own name', () => {
+test('problems of the mqtt list are reported under its own name', () => {
   expect(pathsOf('mqtt:\n  - port: 1883\n    colour: red\n')).toEqual(['mqtt[0].colour:3']);
   expect(pathsOf('mqtt: []\nendpoints: []\n')).toEqual(['mqtt:1']);
 });
@@ -119,7 +119,7 @@ test('a cluster of several has its NATS servers at these addresses', () => {
   expect(cluster).toMatchObject({ localAddress: '10.0.0.1', bus: { place: { addresses: ['10.0.0.1:4222', '10.0.0.2:4222'] } } });
 });
 
-test('a database URL that is none is told even when it is not used', () => {
+test('a malformed database URL is reported even when it is not used', () => {
   expect(pathsOf('store: { datasource: { url: localhost } }')).toEqual(['store.datasource.url:1']);
   expect(pathsOf('store: { datasource: { url: "jdbc:h2:x", colour: 1 } }')).toEqual(['store.datasource.colour:1']);
 });

@@ -271,7 +271,7 @@ describe('variables', () => {
     expect(settings.store.local.dataPath).toBe('/srv/x${y}');
   });
 
-  test('a quoted one stays text, a missing one is told once, with its line', () => {
+  test('a quoted one stays text, a missing one is reported once, with its line', () => {
     expect(problemsOf(() => load('http:\n  port: "${PORT}"\n', { PORT: '1' }))).toEqual([
       'http.port:2 must be a whole number from 0 to 65535',
     ]);
@@ -350,7 +350,7 @@ describe('environment', () => {
     expect(load('', env).settings.http.port).toBe(18083);
   });
 
-  test('a service whose name makes the name of a setting is no setting either, and is told', () => {
+  test('a service whose name makes the name of a setting is no setting either, and is reported', () => {
     const link = (service: string, port: number) => ({
       [`${service}_SERVICE_HOST`]: '10.96.7.8',
       [`${service}_SERVICE_PORT`]: String(port),

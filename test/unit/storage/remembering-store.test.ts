@@ -162,7 +162,7 @@ describe('a store that may be away', () => {
     expect((await (await open()).load()).endpoints.map(({ endpoint }) => endpoint.port).sort()).toEqual([1, 2]);
   });
 
-  test('goes on when the file cannot be written, and tells', async () => {
+  test('still works when the file cannot be written, and reports it', async () => {
     const store = await open();
     mkdirSync(join(dataPath, 'last-known.json.new'));
     await store.load();

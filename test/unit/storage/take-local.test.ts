@@ -104,7 +104,7 @@ test('a store that has other endpoints: refused, both are named, the ways out to
 test.each([
   ['the same', [[1883], [1884]]],
   ['some of them', [[1884]]],
-])('a store that has them already under ids of another node (%s): the start goes on', async (_name, commits) => {
+])('a store that has them already under ids of another node (%s): the start continues', async (_name, commits) => {
   await fill(join(root, 'b'), [[1883, 1884]]);
   await fill(folder, commits);
   await take({ dataPath: join(root, 'b') });

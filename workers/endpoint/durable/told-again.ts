@@ -10,7 +10,7 @@ import type { DurableOp, WireSubscription } from '../../shared/wire/controls.ts'
 /** Subscriptions, and bytes of deliveries, of one piece: it is taken in within milliseconds. */
 const PIECE_FILTERS = 250;
 const PIECE_BYTES = 16 * 1024;
-/** Sessions with more of both together are told in pieces. */
+/** Sessions with more of both together are announced in pieces. */
 const LARGE = 250;
 /** Milliseconds of one loop iteration. */
 const SLICE_MS = 5;
@@ -20,10 +20,10 @@ export function isLarge({ subscriptions, inflight, queue }: Session): boolean {
 }
 
 /**
- * Says the sessions, each in pieces. A session works between two pieces: its changes are said in between, and no piece has a delivery that is settled.
+ * Announces the sessions, each in pieces. A session works between two pieces: its changes are sent in between, and no piece has a delivery that is settled.
  * @param tell the last piece of a session is `again`
- * @param isOver nobody listens any more
- * @param gaveUp a session has ended, or has left, before it was told
+ * @param isOver the session worker has gone
+ * @param gaveUp a session has ended, or has left, before it was announced in full
  */
 export async function tellAgain(
   sessions: readonly Session[],
@@ -37,7 +37,7 @@ export async function tellAgain(
     for (const op of pieces(session)) {
       if (isOver() || session.isEnded || session.gate !== null) break;
       tell(session, op);
-      // Only here: a piece that waited would be older than what is said in between.
+      // Only here: a piece that waited would be older than what is sent in between.
       if (pace.isOver) await pace.next();
     }
     if (!isOver() && (session.isEnded || session.gate !== null)) gaveUp(session);
@@ -45,7 +45,7 @@ export async function tellAgain(
   }
 }
 
-/** It may not leave from now on. @returns to be called when it has been told */
+/** The session may not leave from now on. @returns to be called when the session is announced in full */
 function beginTelling(session: Session): () => void {
   let resolve = (): void => {};
   const telling = { untold: new Set<never>(), done: new Promise<void>((then) => (resolve = then)) };

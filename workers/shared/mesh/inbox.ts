@@ -12,7 +12,7 @@ export interface Frame {
 
 /** What a control counts for in a turn: the clock is read after each, because one may bring hundreds of filters. */
 const CONTROL_UNITS = 256;
-/** Controls, or pieces of a batch, after which a peer lets other peers go on: milliseconds. */
+/** Controls, or pieces of a batch, after which a peer lets other peers have a turn: milliseconds. */
 const QUANTUM_STEPS = 8;
 
 /** Takes what the inbox brings. */

@@ -21,7 +21,7 @@ export interface MeshHooks extends RecordSinkOfPeer {
   onPeerTold(link: PeerLink): void;
   /** Sessions on their way to this worker: a peer that joins must tell their old places that it knows. */
   movesUnderWay(): MoveNews[];
-  /** The interest of a new peer is known; a session worker has also been told that of this worker. */
+  /** The interest of a new peer is known; a session worker also knows that of this worker. */
   onPeerKnown(link: PeerLink): void;
   onPeerRemoved(link: PeerLink): void;
   /** `target` has announced the filters of a session that this worker holds: from now on its messages go to `target`. */
@@ -48,7 +48,7 @@ interface Collected {
 
 /** A peer that joins. */
 interface Joining {
-  /** it has been told this worker's interest */
+  /** it has been sent this worker's whole interest */
   isTold: boolean;
   /** its own interest has come */
   isKnown: boolean;
@@ -64,7 +64,7 @@ interface Draining {
   readonly then: () => void;
 }
 
-/** Milliseconds of one loop iteration in which a peer that joins is told this worker's interest, or one that has left is forgotten. */
+/** Milliseconds of one loop iteration in which a peer that joins gets this worker's interest, or one that has left is forgotten. */
 const SLICE_MS = 5;
 /** Filters after which the clock is read. */
 const CLOCK_FILTERS = 64;
@@ -165,10 +165,10 @@ export class Mesh implements LinkOwner {
   async #tellInterest(link: PeerLink): Promise<void> {
     const pace = new Pace(SLICE_MS);
     for (const { news, isLong } of interestPieces(this.#namespaces.values(), this.interestFlags)) {
-      // What is told from now on stands behind this piece.
+      // News from now on are posted behind this piece.
       this.#collected = null;
       link.control({ t: 'interest', request: 0, news: [news], move: null });
-      // Only here: a piece that waited would be older than what is told in between.
+      // Only here: a piece that waited would be older than the news in between.
       if (isLong || pace.isOver) await pace.next();
       if (this.links.get(link.id) !== link) return;
     }
@@ -357,7 +357,7 @@ export class Mesh implements LinkOwner {
   }
 
   #join(link: PeerLink, joining: Joining): void {
-    // The session worker gets no message before it has been told whose sessions are here.
+    // The session worker gets no message before it knows whose sessions are here.
     if (joining.isKnown && !link.isKnown && (joining.isTold || link.role !== 'session')) {
       this.#setKnown(link, true);
       this.hooks.onPeerKnown(link);

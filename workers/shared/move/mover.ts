@@ -292,7 +292,7 @@ class Arriving implements SourceGate {
     });
   }
 
-  /** All subscriptions are installed, and the peers are being told of the move. */
+  /** All subscriptions are installed, and the peers are learning of the move. */
   get isAnnounced(): boolean {
     return this.open.has(LOCAL);
   }

@@ -173,7 +173,7 @@ export class BatchReader {
 
   /**
    * Reads some records, from the byte `from` on: fewer when the turn is over.
-   * @returns where to go on; `part.used`: the batch is read
+   * @returns where to continue; `part.used`: the batch is read
    */
   read(part: BatchPart, from: number, sink: RecordSink, turn: ReadTurn): number {
     const b = Buffer.from(part.buffer, 0, part.used);

@@ -111,7 +111,7 @@ test('two processes of one name at the same time are two nodes, and warned of', 
   expect(seen().sort()).toEqual(['c1-now up', 'c2-a up', 'c2-b down']);
 });
 
-test('an older process that was only cut off is told of beside the newer one as soon as it goes on', () => {
+test('an older process that was only cut off is listed beside the newer one as soon as it runs again', () => {
   pass(5, 'c2-a');
   pass(5);
   pass(5, 'c2-b');

@@ -202,7 +202,7 @@ test('warns 30 days ahead, of what has expired, of a chain out of order and of a
 });
 
 describe('what runs', () => {
-  test('goes on when its files have become useless, and says so in the answer to each change', async () => {
+  test('still serves when its files have become useless, and says so in the answer to each change', async () => {
     const cert = file('rots.pem', text(server.chain));
     const endpoint = { ...defaultEndpoint(8883), sslConfig: { ...defaultSslConfig(), enabled: true, cert, key: server.key } };
     const { material, warnings } = await tlsOf(endpoint, null);

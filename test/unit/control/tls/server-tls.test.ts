@@ -1,4 +1,4 @@
-/** The certificate of a server of the main thread follows its files; what is bad is told once and not used. */
+/** The certificate of a server of the main thread follows its files; what is bad is reported once and not used. */
 
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { Authority, certificateFolder, type Issued } from '../../../kit/certific
 import { until } from '../../../kit/until.ts';
 import { recordingLogger } from '../kit.ts';
 
-test('changed files are used, bad ones refused once, and the end is told', async () => {
+test('changed files are used, bad ones refused once, and the end is reported', async () => {
   const folder = certificateFolder();
   const root = Authority.root(folder);
   const [crt, key] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
@@ -30,7 +30,7 @@ test('changed files are used, bad ones refused once, and the end is told', async
     put(root.issue('two', { to: 3 }));
     await until('it is used', () => used.length > 0);
     expect(tls.options).toEqual(used.at(-1));
-    await until('its end is told', () =>
+    await until('its end is reported', () =>
       lines.some(({ level, message }) => level === 'warn' && message.includes('CN=two expires in 2 days')),
     );
     expect(lines.filter(({ message }) => message.includes('expires'))).toHaveLength(1);
