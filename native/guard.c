@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
+#include "arrivals.h"
 
 #ifndef GUARD_SOURCE
 #error "GUARD_SOURCE is the SHA-256 of this file: scripts/native passes it"
@@ -121,7 +122,7 @@ static void end_poll(uv_handle_t *handle, void *code) {
   if (uv_handle_get_type(handle) != UV_POLL || uv_is_closing(handle) || !is_of_uws((uv_poll_t *) handle, code)) return;
   if (uv_fileno(handle, &fd) != 0) fd = -1;
   uv_poll_stop((uv_poll_t *) handle);
-  /* No callback: this file is unmapped before the loop's last turn. uWebSockets.js keeps the memory of the handle. */
+  /* No callback: uWebSockets.js keeps the memory of the handle. */
   uv_close(handle, NULL);
   if (fd >= 0) close(fd);
 }
@@ -223,7 +224,7 @@ static napi_value set_readable(napi_env env, napi_callback_info info) {
 NAPI_MODULE_INIT() {
   napi_value source = NULL;
   /* The prefix finds the checksum in the file of another architecture. */
-  static const char stamp[] = "guard.c sha256 " GUARD_SOURCE;
+  static const char stamp[] = "fluxmq native sha256 " GUARD_SOURCE;
   if (uv_version() >> 16 != 1) {
     napi_throw_error(env, "ERR_LIBUV", "guard: libuv 1 is needed");
     return NULL;
@@ -238,5 +239,5 @@ NAPI_MODULE_INIT() {
     { "readable", NULL, set_readable, NULL, NULL, NULL, napi_enumerable, NULL },
   };
   napi_define_properties(env, exports, sizeof properties / sizeof *properties, properties);
-  return exports;
+  return define_arrivals(env, exports) ? exports : NULL;
 }

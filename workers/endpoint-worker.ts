@@ -22,12 +22,14 @@ import { Authenticator } from './endpoint/access/authenticator.ts';
 import { Client } from './endpoint/client/client.ts';
 import type { WorkerContext } from './endpoint/client/context/context.ts';
 import { HeldPublishes } from './endpoint/client/context/held-publishes.ts';
+import { flushDirty } from './endpoint/client/output/output.ts';
 import type { ListeningSocket } from './endpoint/connection/connection.ts';
 import { DurableBarrier } from './endpoint/durable/durable-barrier.ts';
 import { Outbox } from './endpoint/durable/outbox.ts';
 import { Directory } from './endpoint/identifiers/directory.ts';
 import { RetainedQueries } from './endpoint/retained/queries.ts';
 import { EndpointRuntime } from './endpoint/runtime/endpoint-runtime.ts';
+import { afterGathered } from './endpoint/uws/gather.ts';
 import { Mesh } from './shared/mesh/mesh.ts';
 import type { PeerLink } from './shared/mesh/peer-link.ts';
 import { heldMessages } from './shared/messages/message.ts';
@@ -49,6 +51,8 @@ const SWEEP_MS = 500;
 const LIST_SLICE_MS = 5;
 /** Longest wait for peers at shutdown: a hanging peer must not delay the end of this worker. */
 const PEERS_KNOW_MS = 3_000;
+
+afterGathered(flushDirty);
 
 const runtimes = new Map<string, EndpointRuntime>();
 const memory = new MemoryBudget(boot.memory, boot.memorySlot, heldMessages, heapUse);

@@ -45,7 +45,7 @@ export function composeListening({ settings, version, store, isStoreShared, work
   const collector = new MetricsCollector();
   const desired = new DesiredState(store, node.name);
   const supervisors = new EndpointSupervisors(threads, collector, logger);
-  const driver = new Driver(supervisors, { auth, acl, bindAddress: node.bindAddress }, logger);
+  const driver = new Driver(supervisors, { auth, acl, bindAddress: node.bindAddress, websocketTransport: node.websocketTransport }, logger);
   const { interval: intervalMs, enabled: isPeriodic } = settings.cluster.sync;
   const reconciler = new Reconciler({ desired, driver, supervisors, logger, intervalMs, isPeriodic, isShared: isStoreShared });
   const certificates = new CertificateWatch({ supervisors, isLocked: (id) => desired.isLocked(id), logger });

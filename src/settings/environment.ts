@@ -43,7 +43,7 @@ function endpointKeys(): KeyTree {
 }
 
 const KEYS: KeyTree = {
-  node: leaves('name', 'bindAddress', 'memoryBudget'),
+  node: leaves('name', 'bindAddress', 'memoryBudget', 'websocketTransport'),
   http: {
     ...leaves('host', 'port', 'username', 'password', 'accessLog', 'trustedProxies', 'basePath'),
     ssl: leaves('crt', 'cert', 'key'),

@@ -3,6 +3,7 @@
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { z } from 'zod';
+import { WEBSOCKET_TRANSPORTS } from '../endpoint/keys/address.ts';
 import { check, type Problems } from '../endpoint/problems.ts';
 import { isLoopbackHost } from '../kernel/address.ts';
 import { isNetwork } from '../kernel/input/networks.ts';
@@ -34,6 +35,7 @@ const nodeSchema = group({
     .refine((value) => isIP(value) !== 0, { error: 'must be an IP address' })
     .optional(),
   memoryBudget: bytes.optional(),
+  websocketTransport: z.enum(WEBSOCKET_TRANSPORTS, { error: `must be one of ${WEBSOCKET_TRANSPORTS.join(', ')}` }).optional(),
 });
 /** A value long enough for an inline certificate. */
 const PEM_CHARACTERS_MAX = 512 * 1024;
@@ -94,7 +96,8 @@ export function readSections(input: Record<string, unknown>, problems: Problems,
 
 function readNode(input: unknown, problems: Problems): Settings['node'] {
   const read = check(nodeSchema, withoutNulls(input), 'node', problems);
-  return { name: read?.name ?? defaultName(), bindAddress: read?.bindAddress ?? null, memoryBudget: read?.memoryBudget ?? null };
+  const { name = defaultName(), bindAddress = null, memoryBudget = null, websocketTransport = 'auto' } = read ?? {};
+  return { name, bindAddress, memoryBudget, websocketTransport };
 }
 
 /** The host name, with the characters that a node's name may not hold replaced. */

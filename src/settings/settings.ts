@@ -2,6 +2,7 @@
 
 import type { BusSettings } from '../bus/settings.ts';
 import type { AclConfig, AuthConfig, Endpoint } from '../endpoint/endpoint.ts';
+import type { WebsocketTransport } from '../endpoint/keys/address.ts';
 import type { DatabaseLogin } from '../kernel/input/database-url.ts';
 
 export interface HttpSettings {
@@ -74,6 +75,8 @@ export interface Settings {
     bindAddress: string | null;
     /** bytes of the node's memory that clients may fill; null: a quarter of the memory */
     memoryBudget: number | null;
+    /** of endpoints that name none */
+    websocketTransport: WebsocketTransport;
   };
   http: HttpSettings;
   store: StoreSettings;

@@ -52,7 +52,8 @@ export const FLOORS: Readonly<Record<string, Readonly<Record<string, readonly st
     retained: [],
     access: [],
     // A listener knows no client: they meet in the connection.
-    listener: ['websocket', 'connection'],
+    listener: ['uws', 'websocket', 'connection'],
+    uws: ['websocket', 'connection'],
     websocket: ['connection'],
     connection: [],
   },

@@ -2,6 +2,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { type AclConfig, type AuthConfig, type Endpoint, isEveryAddress, type SslConfig } from '../../endpoint/endpoint.ts';
+import type { WebsocketTransport } from '../../endpoint/keys/address.ts';
 import { patternProblem } from '../../endpoint/pattern/pattern.ts';
 import { foreignProblem } from '../../endpoint/secrets/foreign.ts';
 import { wallNow } from '../../kernel/clock.ts';
@@ -40,6 +41,7 @@ export interface DriverDefaults {
   acl: AclConfig;
   /** address for endpoints that listen on every address; null: every address */
   bindAddress: string | null;
+  websocketTransport: WebsocketTransport;
 }
 
 const NONE_LEAVING: ReadonlySet<number> = new Set();
@@ -62,7 +64,8 @@ export class Driver {
   /** The endpoint in the form that this node runs: equal on every node, except for the address of "every address". */
   asRun(endpoint: Endpoint): Endpoint {
     const host = this.hostHere(endpoint.host);
-    return host === endpoint.host ? endpoint : { ...endpoint, host };
+    const websocketTransport = endpoint.websocketTransport ?? this.#defaults.websocketTransport;
+    return { ...endpoint, host, websocketTransport };
   }
 
   /** The address that this node binds for an endpoint with `host`. */

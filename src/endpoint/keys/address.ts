@@ -1,8 +1,12 @@
 /** Keys: where an endpoint listens. */
 
 import { isIP } from 'node:net';
-import { key } from './key.ts';
-import { boolean, integer, text } from './value.ts';
+import { key, unset } from './key.ts';
+import { boolean, choice, integer, text } from './value.ts';
+
+/** What carries WebSocket connections. */
+export const WEBSOCKET_TRANSPORTS = ['auto', 'uws', 'builtin'] as const;
+export type WebsocketTransport = (typeof WEBSOCKET_TRANSPORTS)[number];
 
 export const ADDRESS_KEYS = {
   id: key({
@@ -38,5 +42,12 @@ export const ADDRESS_KEYS = {
     default: '/mqtt',
     effect: 'admission',
     description: 'Path of the WebSocket',
+  }),
+  websocketTransport: unset({
+    value: choice(...WEBSOCKET_TRANSPORTS),
+    defaultText: 'that of the node',
+    effect: 'admission',
+    description: 'What carries WebSocket connections: uWebSockets.js, the built-in transport, or the better one for the endpoint',
+    example: 'auto',
   }),
 };

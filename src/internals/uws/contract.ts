@@ -108,7 +108,7 @@ export interface Uws {
 
 /** native/guard.c. Each function throws a TypeError for bad arguments, and an error of the system with its `code`. */
 export interface Guard {
-  /** `guard.c sha256 …`: the source that the binary was built from */
+  /** `fluxmq native sha256 …`: the sources that the binary was built from */
   readonly source: string;
   /** Ends the sockets of uWebSockets.js with the thread. Without it the end of the thread aborts the process. */
   guard(): void;
@@ -123,4 +123,12 @@ export interface Guard {
    * @returns false: the loop does not watch it yet, and nothing changed; call again after the next poll phase
    */
   readable(fd: number, on: boolean): boolean;
+  /** Sets the callback of await(); once in a thread. */
+  onArrival(callback: (fd: number) => void): void;
+  /** Calls the callback once, when the descriptor has something to read, the end of its input, or an error. It must not be adopted yet. */
+  await(fd: number): void;
+  /** Ends the wait, if there is one, without a call. */
+  forget(fd: number): void;
+  /** Copies what can be read, and leaves it unread. @returns bytes; 0: the input has ended; -1: nothing, or an error */
+  peek(fd: number, buffer: Buffer): number;
 }

@@ -9,35 +9,9 @@ import * as encode from '../../kit/encode.ts';
 import { freePort } from '../../kit/free-port.ts';
 import { connected, useBroker } from '../../kit/lanes.ts';
 import { RawClient } from '../../kit/raw-client.ts';
-import { openTcp, type TransportName, upgrade } from '../../kit/transport.ts';
+import { openTcp, upgrade } from '../../kit/transport.ts';
 import { sleep, uid, until, within } from '../../kit/until.ts';
-
-type Body = Record<string, unknown>;
-
-/** The clients of a change, and the endpoint that they are on. */
-interface Scene {
-  port: number;
-  topic: string;
-  /** connected before it */
-  before: RawClient;
-  /** its socket was accepted before the change; it sends CONNECT now. @returns the code of CONNACK */
-  during(options?: ConnectOptions): Promise<{ code: number; client: RawClient }>;
-  /** connects after it */
-  after(options?: ConnectOptions, transport?: TransportName): Promise<{ code: number; client: RawClient }>;
-}
-
-interface Case {
-  from?: Body;
-  to: Body;
-  effect: Effect;
-  /** paths of the changed keys; by default those of `to` */
-  paths?: string[];
-  transport?: TransportName;
-  beforeOptions?: ConnectOptions;
-  /** runs before the change */
-  prepare?(scene: Scene): Promise<void>;
-  check(scene: Scene): Promise<void>;
-}
+import type { Body, Case, Scene } from './scene.ts';
 
 const OPEN = { host: '127.0.0.1', enableAuth: false, maxConnectionPerSecond: 100_000 };
 const user = (password: string) => ({ authType: 'fixed', authConfig: { users: [{ username: 'u', password }] } });
@@ -141,6 +115,16 @@ const CASES: Record<keyof Endpoint, Case | null> = {
       await before.ping();
       expect((await upgrade(await openTcp(port))).status).toBe(404);
       expect((await upgrade(await openTcp(port), { path: '/other' })).status).toBe(101);
+    },
+  },
+  websocketTransport: {
+    from: { useWebsocket: true },
+    to: { websocketTransport: 'uws' },
+    effect: 'admission',
+    transport: 'ws',
+    async check({ before, port }) {
+      await before.ping();
+      expect((await upgrade(await openTcp(port))).headers).toHaveProperty('uwebsockets');
     },
   },
   enableAuth: {

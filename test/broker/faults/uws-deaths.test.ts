@@ -26,32 +26,30 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(built, { recursive: true }));
 
-test.skipIf(lookForTransports().uws !== true)(
-  'a process outlives the death of 102 threads under WS and WSS storms',
-  async () => {
-    const { cert, key } = Authority.root(certificateFolder()).issue('localhost');
-    const ports: Ports = { ws: await freePort(), wss: await freePort(), cert, key };
-    const { status, signal, stdout, stderr } = spawnSync(
-      process.execPath,
-      [join(built, 'main.mjs'), String(DEATHS), JSON.stringify(ports)],
-      {
-        encoding: 'utf8',
-        timeout: 80_000,
-      },
-    );
-    // its own exit: main ends while a thread has sockets
-    expect({ status, signal, stderr }).toEqual({ status: 7, signal: null, stderr: expect.not.stringContaining('uv_loop_close') });
-    const { deaths, served, sockets, rss, survivor } = JSON.parse(stdout) as DeathsReport;
-    const each = DEATHS / 6;
-    expect(deaths).toEqual({ 'terminate 1': each, 'throw 1': each, 'reject 1': each, 'exit 5': each, 'block 1': each, 'heap 1': each });
-    // the threads had something to lose
-    expect(served.adopted).toBeGreaterThan(DEATHS * 10);
-    expect(served.upgraded).toBeGreaterThan(DEATHS);
-    expect(served.messages).toBeGreaterThan(served.upgraded);
-    expect(survivor.upgraded).toBeGreaterThan(0);
-    expect(survivor.messages).toBeGreaterThan(0);
-    expect(sockets.after).toBe(sockets.before);
-    expect(rss.late - rss.early).toBeLessThan(32 * MIB);
-  },
-  90_000,
-);
+test('a process outlives the death of 102 threads under WS and WSS storms', async () => {
+  const { uws } = lookForTransports();
+  if (uws !== true) {
+    // Node 22 on Linux has a binary; elsewhere there is nothing to outlive.
+    expect(uws).not.toMatch(/ABI 127 on linux/);
+    return;
+  }
+  const { cert, key } = Authority.root(certificateFolder()).issue('localhost');
+  const ports: Ports = { ws: await freePort(), wss: await freePort(), cert, key };
+  const { status, signal, stdout, stderr } = spawnSync(process.execPath, [join(built, 'main.mjs'), String(DEATHS), JSON.stringify(ports)], {
+    encoding: 'utf8',
+    timeout: 80_000,
+  });
+  // its own exit: main ends while a thread has sockets
+  expect({ status, signal, stderr }).toEqual({ status: 7, signal: null, stderr: expect.not.stringContaining('uv_loop_close') });
+  const { deaths, served, sockets, rss, survivor } = JSON.parse(stdout) as DeathsReport;
+  const each = DEATHS / 6;
+  expect(deaths).toEqual({ 'terminate 1': each, 'throw 1': each, 'reject 1': each, 'exit 5': each, 'block 1': each, 'heap 1': each });
+  // the threads had something to lose
+  expect(served.adopted).toBeGreaterThan(DEATHS * 10);
+  expect(served.upgraded).toBeGreaterThan(DEATHS);
+  expect(served.messages).toBeGreaterThan(served.upgraded);
+  expect(survivor.upgraded).toBeGreaterThan(0);
+  expect(survivor.messages).toBeGreaterThan(0);
+  expect(sockets.after).toBe(sockets.before);
+  expect(rss.late - rss.early).toBeLessThan(32 * MIB);
+}, 90_000);

@@ -106,7 +106,7 @@ export function standInControl(overrides: Partial<AllRequests> = {}): { control:
 
 export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
   return {
-    node: { name: 'n1', bindAddress: null, memoryBudget: null },
+    node: { name: 'n1', bindAddress: null, memoryBudget: null, websocketTransport: 'auto' },
     http: {
       host: '127.0.0.1',
       port: 0,

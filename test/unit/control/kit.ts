@@ -31,7 +31,7 @@ export function recordingLogger(): { logger: Logger; lines: Line[] } {
 
 export function settings(endpoints: Endpoint[] = []): Settings {
   return {
-    node: { name: 'test-node', bindAddress: null, memoryBudget: null },
+    node: { name: 'test-node', bindAddress: null, memoryBudget: null, websocketTransport: 'auto' },
     http: {
       host: '127.0.0.1',
       port: 0,

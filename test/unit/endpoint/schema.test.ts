@@ -36,6 +36,7 @@ describe('parseEndpoint', () => {
       port: 1884,
       host: '0.0.0.0',
       useWebsocket: false,
+      websocketTransport: null,
       path: '/mqtt',
       enableAuth: true,
       authConfig: null,

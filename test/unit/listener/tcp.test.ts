@@ -341,7 +341,15 @@ describe('options of accepted sockets', () => {
       setNoDelay: (on: boolean) => calls.push(`server noDelay ${on}`),
       setKeepAlive: (on: boolean) => calls.push(`server keepAlive ${on}`),
     };
-    const hooks = { mayStay: () => true, isWanted: () => true, longestBacklog: () => 100, options: () => options, accept: () => null };
+    const hooks = {
+      mayStay: () => true,
+      isTaken: () => false,
+      expectSocket: () => {},
+      isWanted: () => true,
+      longestBacklog: () => 100,
+      options: () => options,
+      accept: () => null,
+    };
     expect(acceptHandles({ _handle: own } as unknown as net.Server, hooks)).toBe(true);
     const connect = (): string[] => {
       const before = calls.length;
@@ -380,7 +388,15 @@ describe('options of accepted sockets', () => {
 test('a server that is not as expected is left as it is', () => {
   const server = net.createServer();
   foreign.push(server);
-  const hooks = { mayStay: () => true, isWanted: () => true, longestBacklog: () => 1, options: () => OPTIONS, accept: () => null };
+  const hooks = {
+    mayStay: () => true,
+    isTaken: () => false,
+    expectSocket: () => {},
+    isWanted: () => true,
+    longestBacklog: () => 1,
+    options: () => OPTIONS,
+    accept: () => null,
+  };
   expect(acceptHandles(server, hooks)).toBe(false);
   const onconnection = (): void => undefined;
   const odd = { _handle: { onconnection, setNoDelay() {} } };

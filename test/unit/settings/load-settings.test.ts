@@ -97,7 +97,7 @@ shutdownTimeout: 2500
 `);
   expect(file).toBe(join(cwd, 'config.yaml'));
   expect(settings).toMatchObject({
-    node: { name: 'n1', bindAddress: null, memoryBudget: null },
+    node: { name: 'n1', bindAddress: null, memoryBudget: null, websocketTransport: 'auto' },
     http: {
       host: '0.0.0.0',
       port: 8080,

@@ -47,6 +47,13 @@ export interface Admission {
   readonly slot: number;
 }
 
+/** The admission of a connection that another transport has looked at first. */
+export interface EarlyAdmission {
+  readonly admission: Admission;
+  /** steady milliseconds */
+  readonly acceptedAt: number;
+}
+
 /** The place of a connection that no address limit counts. */
 export const PLACE: Admission = { refusal: null, slot: -1 };
 

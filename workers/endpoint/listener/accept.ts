@@ -3,9 +3,9 @@
 import net from 'node:net';
 import type { Endpoint } from '../../../src/endpoint/endpoint.ts';
 import type { SocketHandle } from '../../../src/internals/socket-passing.ts';
-import { descriptorOf, relisten } from '../../../src/internals/tcp-handles.ts';
+import { descriptorOf, relisten, type TcpHandle } from '../../../src/internals/tcp-handles.ts';
 import { bindFailure } from '../../../src/kernel/system/bind-failure.ts';
-import type { Connection, ConnectionClient, Listener, ListenerHost, ListeningSocket } from '../connection/connection.ts';
+import type { Connection, ConnectionClient, EarlyAdmission, Listener, ListenerHost, ListeningSocket } from '../connection/connection.ts';
 import { acceptHandles } from './handle-connection.ts';
 
 /** The part of a Listener that knows no protocol. */
@@ -13,9 +13,11 @@ export type Acceptor = Pick<Listener, 'accepted' | 'setBacklog' | 'acceptFrom' |
 
 /** Takes the accepted connections. */
 export interface AcceptHooks {
+  /** Takes a connection away, closes it, or gives it back to the other hooks by `serve`; false: one of them gets it now. */
+  takes(handle: TcpHandle, serve: (handle: TcpHandle, early: EarlyAdmission) => void): boolean;
   /** Takes a connection that needs no socket. Null: the acceptor closes the connection. */
-  onHandle(connection: Connection): ConnectionClient | null;
-  onSocket(socket: net.Socket): void;
+  onHandle(connection: Connection, early: EarlyAdmission | null): ConnectionClient | null;
+  onSocket(socket: net.Socket, early: EarlyAdmission | null): void;
 }
 
 /** Accepts connections. Each connection has the options of its endpoint before it is handed over. */
@@ -30,6 +32,8 @@ export class SocketAcceptor implements Acceptor {
   #isAccepting = true;
   /** the handles of connections are looked at before the server makes sockets of them */
   #hasHandles = false;
+  /** of the socket that onSocket() gets next */
+  #expected: EarlyAdmission | null = null;
 
   /** @param isPlain called for each connection: true when the connection needs no socket */
   constructor(host: ListenerHost, isPlain: () => boolean, hooks: AcceptHooks) {
@@ -53,12 +57,20 @@ export class SocketAcceptor implements Acceptor {
     this.#servers.set(key, server);
     this.#hasHandles = acceptHandles(server, {
       mayStay: (descriptor) => this.#mayStay(descriptor),
+      isTaken: (connection, serve) => {
+        const isTaken = this.#hooks.takes(connection, serve);
+        if (isTaken) this.accepted++;
+        return isTaken;
+      },
+      expectSocket: (early) => {
+        this.#expected = early;
+      },
       isWanted: this.#isPlain,
       longestBacklog: () => this.#longestBacklog,
       options: () => this.#host.endpoint.childOptions,
-      accept: (connection) => {
-        this.accepted++;
-        return this.#hooks.onHandle(connection);
+      accept: (connection, early) => {
+        if (early === null) this.accepted++;
+        return this.#hooks.onHandle(connection, early);
       },
     });
   }
@@ -70,15 +82,17 @@ export class SocketAcceptor implements Acceptor {
   }
 
   #onSocket(socket: net.Socket): void {
+    const early = this.#expected;
+    this.#expected = null;
     if (!this.#hasHandles && !this.#mayStay(descriptorOf(socket))) {
       socket.destroy();
       return;
     }
-    this.accepted++;
+    if (early === null) this.accepted++;
     const { tcpNodelay, soKeepalive } = this.#host.endpoint.childOptions;
     socket.setNoDelay(tcpNodelay);
     socket.setKeepAlive(soKeepalive, 60_000);
-    this.#hooks.onSocket(socket);
+    this.#hooks.onSocket(socket, early);
   }
 
   drop(keys: readonly number[]): void {

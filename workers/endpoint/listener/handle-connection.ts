@@ -12,7 +12,7 @@ import {
 } from '../../../src/internals/tcp-handles.ts';
 import { plainAddress } from '../../../src/kernel/address.ts';
 import { steadyNow } from '../../../src/kernel/clock.ts';
-import type { Connection, ConnectionClient } from '../connection/connection.ts';
+import type { Connection, ConnectionClient, EarlyAdmission } from '../connection/connection.ts';
 import { type Departing, departLater } from '../connection/departures.ts';
 
 /** A peer that does not close its side, or does not read what is left, is cut off after this time. */
@@ -34,7 +34,7 @@ let writeRequest: WriteRequest | null = null;
 class HandleConnection implements Connection, Departing {
   #handle: TcpHandle | null;
   readonly #resetOnClose: boolean;
-  readonly acceptedAt = steadyNow();
+  readonly acceptedAt: number;
   #address: string | null = null;
   client: ConnectionClient | null = null;
   #isReading = true;
@@ -50,7 +50,8 @@ class HandleConnection implements Connection, Departing {
   /** steady milliseconds at which it is cut off; 0: never */
   cutOffAt = 0;
 
-  constructor(handle: TcpHandle, resetOnClose: boolean) {
+  constructor(handle: TcpHandle, resetOnClose: boolean, acceptedAt: number) {
+    this.acceptedAt = acceptedAt;
     this.#handle = handle;
     this.#resetOnClose = resetOnClose;
   }
@@ -289,14 +290,18 @@ class Inheritance {
 export interface HandleHooks {
   /** whether a connection with this file descriptor may stay; called first, and once for each connection */
   mayStay(descriptor: number): boolean;
-  /** called for each connection; false: the server makes a socket of it */
+  /** called for each connection; true: the callee has taken it, or closed it, or calls `serve` now or later */
+  isTaken(handle: RawHandle, serve: (handle: RawHandle, early: EarlyAdmission) => void): boolean;
+  /** called for each other connection; false: the server makes a socket of it */
   isWanted(): boolean;
   /** the longest backlog until now */
   longestBacklog(): number;
   /** called for each connection: a change applies from the next one */
   options(): ChildOptions;
-  /** null: the caller closes the connection */
-  accept(connection: Connection): ConnectionClient | null;
+  /** The next socket is that of a connection which isTaken() gave back. */
+  expectSocket(early: EarlyAdmission): void;
+  /** null: the caller closes the connection. @param early null: nobody has looked at it before */
+  accept(connection: Connection, early: EarlyAdmission | null): ConnectionClient | null;
 }
 
 /**
@@ -310,20 +315,15 @@ export function acceptHandles(server: net.Server, hooks: HandleHooks): boolean {
   const inheritance = new Inheritance(own, hooks.longestBacklog);
   const { tcpNodelay, soKeepalive } = hooks.options();
   inheritance.prepare(tcpNodelay, soKeepalive);
-  own.onconnection = (error, handle) => {
-    if (handle !== undefined && !hooks.mayStay(handle.fd)) {
-      handle.close();
+  const serve = (handle: TcpHandle, early: EarlyAdmission | null): void => {
+    if (!hooks.isWanted()) {
+      if (early !== null) hooks.expectSocket(early);
+      asSocket.call(own, 0, handle);
       return;
     }
-    const options = hooks.options();
-    if (handle !== undefined) inheritance.apply(options, handle);
-    if (error !== 0 || handle === undefined || !hooks.isWanted()) {
-      asSocket.call(own, error, handle);
-      return;
-    }
-    const connection = new HandleConnection(handle, options.soLinger === 0);
+    const connection = new HandleConnection(handle, hooks.options().soLinger === 0, early?.acceptedAt ?? steadyNow());
     handle.fluxmq = connection;
-    connection.client = hooks.accept(connection);
+    connection.client = hooks.accept(connection, early);
     if (connection.client === null) {
       connection.destroy();
       return;
@@ -331,6 +331,16 @@ export function acceptHandles(server: net.Server, hooks: HandleHooks): boolean {
     handle.onread = onRead;
     handle.useUserBuffer(readBuffer);
     if (handle.readStart() !== 0) connection.destroy();
+  };
+  const serveEarly = (handle: RawHandle, early: EarlyAdmission): void => serve(handle as TcpHandle, early);
+  own.onconnection = (error, handle) => {
+    if (handle !== undefined && !hooks.mayStay(handle.fd)) {
+      handle.close();
+      return;
+    }
+    if (handle !== undefined) inheritance.apply(hooks.options(), handle);
+    if (error !== 0 || handle === undefined) asSocket.call(own, error, handle);
+    else if (!hooks.isTaken(handle as RawHandle, serveEarly)) serve(handle, null);
   };
   return true;
 }

@@ -4,7 +4,6 @@ import type net from 'node:net';
 import type tls from 'node:tls';
 import { earlyVerdict, socketBelow } from '../../../src/internals/tls-sockets.ts';
 import { plainAddress } from '../../../src/kernel/address.ts';
-import { steadyNow } from '../../../src/kernel/clock.ts';
 import { FluxError, messageOf } from '../../../src/kernel/errors.ts';
 import { type TlsMaterial, toTlsOptions } from '../../../src/thread/tls-material.ts';
 import type { HandshakeFailure } from '../connection/connection.ts';
@@ -18,7 +17,7 @@ const SUBJECT_MAX = 200;
 const LINGER_MS = 1_000;
 
 export interface SecureHooks {
-  /** @param acceptedAt steady milliseconds at which take() was called */
+  /** @param acceptedAt as given to take() */
   onSecure(socket: tls.TLSSocket, raw: net.Socket, acceptedAt: number): void;
   /** Called once for each socket whose handshake fails; the socket is closed. */
   onFailure(failure: HandshakeFailure, detail: string, raw: net.Socket, reason: string | undefined): void;
@@ -64,11 +63,11 @@ export class SecureServer {
     this.#material = material;
   }
 
-  /** Begins a handshake; onSecure() or onFailure() follows. */
-  take(raw: net.Socket): void {
+  /** Begins a handshake; onSecure() or onFailure() follows. @param acceptedAt steady milliseconds */
+  take(raw: net.Socket, acceptedAt: number): void {
     const handshake: Handshake = {
       address: plainAddress(raw.remoteAddress),
-      acceptedAt: steadyNow(),
+      acceptedAt,
       failure: 'tls_handshake',
       detail: 'the connection was closed during the handshake',
       serverSecret: null,

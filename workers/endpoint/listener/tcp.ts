@@ -2,17 +2,20 @@
 
 import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { loadUws } from '../../../src/internals/uws/load.ts';
 import { plainAddress } from '../../../src/kernel/address.ts';
 import { steadyNow } from '../../../src/kernel/clock.ts';
 import {
   type Admission,
   type Connection,
   type ConnectionClient,
+  type EarlyAdmission,
   type Listener,
   type ListenerHost,
   PLACE,
 } from '../connection/connection.ts';
 import { type Departing, departLater } from '../connection/departures.ts';
+import { UwsSockets } from '../uws/uws-sockets.ts';
 import { WebSockets } from '../websocket/web-socket.ts';
 import { SocketAcceptor } from './accept.ts';
 import { SecureServer } from './secure-server.ts';
@@ -170,6 +173,7 @@ function spoken({ mayChangeProtocol, endpoint }: ListenerHost): Spoken {
 export function openTcpListener(host: ListenerHost, stream: 'handle' | 'socket' = 'handle'): Listener {
   const toReset = (socket: net.Socket) => (host.endpoint.childOptions.soLinger === 0 ? socket : null);
   const webSockets = new WebSockets(host);
+  const uws = new UwsSockets(host, loadUws);
   const secure = new SecureServer({
     onSecure(socket, raw: PromisedSocket, acceptedAt) {
       const connection = new TlsConnection(socket, toReset(raw), acceptedAt);
@@ -181,25 +185,27 @@ export function openTcpListener(host: ListenerHost, stream: 'handle' | 'socket' 
   });
   secure.use(host.tls);
   const isPlain = () => stream === 'handle' && !secure.isOn;
-  const accept = (connection: Connection): ConnectionClient | null => {
+  const accept = (connection: Connection, early: EarlyAdmission | null): ConnectionClient | null => {
     const speaks = spoken(host);
+    if (early !== null) return webSockets.take(connection, early.admission, speaks !== 'websocket');
     if (speaks === 'mqtt') return host.accept(connection);
     const admission = host.admit(connection.address, true);
     return admission === null ? null : webSockets.take(connection, admission, speaks === 'either');
   };
   const acceptor = new SocketAcceptor(host, isPlain, {
+    takes: (handle, serve) => stream === 'handle' && uws.take(handle, serve),
     onHandle: accept,
-    onSocket(socket: PromisedSocket) {
+    onSocket(socket: PromisedSocket, early) {
       if (!secure.isOn) {
-        const connection = new TcpConnection(socket, toReset(socket), steadyNow());
-        join(socket, connection, accept(connection));
+        const connection = new TcpConnection(socket, toReset(socket), early?.acceptedAt ?? steadyNow());
+        join(socket, connection, accept(connection, early));
         return;
       }
-      const admission = host.admit(plainAddress(socket.remoteAddress), false);
+      const admission = early === null ? host.admit(plainAddress(socket.remoteAddress), false) : early.admission;
       if (admission !== null) {
         socket.admission = admission;
-        socket.speaks = spoken(host);
-        secure.take(socket);
+        socket.speaks = early === null ? spoken(host) : 'websocket';
+        secure.take(socket, early?.acceptedAt ?? steadyNow());
         // A client over a limit costs no handshake.
       } else socket.on('error', onError).destroy();
     },
@@ -216,12 +222,14 @@ export function openTcpListener(host: ListenerHost, stream: 'handle' | 'socket' 
       const { handshakeTimeout } = host.endpoint;
       secure.sweep(now, handshakeTimeout);
       webSockets.sweep(now, handshakeTimeout);
+      uws.sweep(now, handshakeTimeout);
     },
     stopAccepting: () => acceptor.stopAccepting(),
     close() {
       acceptor.stopAccepting();
       secure.close();
       webSockets.close();
+      uws.close();
     },
   };
 }

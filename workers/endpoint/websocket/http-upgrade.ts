@@ -9,6 +9,33 @@ const SUBPROTOCOLS = ['mqtt', 'mqttv3.1'];
 const HOST = /^(\[[0-9A-Za-z:.%]+\]|[^\s,@/?#[\]:]+)(:\d*)?$/;
 const MAGIC = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
+/** A request without its body. */
+export interface UpgradeRequest {
+  method: string;
+  /** as in the request line */
+  target: string;
+  /** by lower-case name; repeated headers joined as in RFC 9110 section 5.3 */
+  headers: ReadonlyMap<string, string>;
+}
+
+/** The answer that refuses a request. */
+export interface UpgradeRefusal {
+  /** code and phrase */
+  status: string;
+  body: string;
+  /** beside Content-Type, Connection and Content-Length */
+  headers: readonly (readonly [name: string, value: string])[];
+  connection: string;
+}
+
+/** What a request that opens a WebSocket has agreed on. */
+export interface Upgrade {
+  /** Sec-WebSocket-Key */
+  key: string;
+  /** the subprotocol chosen */
+  protocol: string;
+}
+
 /** `isOpen`: the bytes after the request are frames; otherwise the connection ends after the answer. */
 export interface UpgradeAnswer {
   bytes: Buffer;
@@ -20,10 +47,21 @@ export interface UpgradeAnswer {
  * @param path the endpoint's WebSocket path
  */
 export function answerUpgrade(head: string, path: string): UpgradeAnswer {
+  const judged = judgeHead(head, path);
+  return 'key' in judged ? accept(judged) : { bytes: textOf(judged), isOpen: false };
+}
+
+/** Judges a request as answerUpgrade() does; the caller writes the answer. */
+export function judgeHead(head: string, path: string): Upgrade | UpgradeRefusal {
   const [line = '', ...fields] = head.split('\r\n');
-  const [method, target, version] = line.split(' ');
+  const [method = '', target, version] = line.split(' ');
   const headers = readHeaders(fields);
   if (headers === null || target === undefined || !/^HTTP\/1\.[1-9]$/.test(version ?? '')) return refuse('400 Bad Request');
+  return judgeUpgrade({ method, target, headers }, path);
+}
+
+/** Judges a request that another parser has read. @param path the endpoint's WebSocket path */
+export function judgeUpgrade({ method, target, headers }: UpgradeRequest, path: string): Upgrade | UpgradeRefusal {
   // RFC 9112 section 3.2: no Host header, several of them, or one that names no host.
   if (!HOST.test(headers.get('host') ?? '')) return refuse('400 Bad Request', 'the Host header is missing or malformed');
   if (pathOf(target) !== path) return refuse('404 Not Found');
@@ -37,8 +75,12 @@ export function answerUpgrade(head: string, path: string): UpgradeAnswer {
   const protocol = subprotocolOf(headers.get('sec-websocket-protocol') ?? '');
   // [MQTT-6.0.0-3]: the client MUST include "mqtt" in the list of subprotocols it offers.
   if (protocol === undefined) return refuse('400 Bad Request', 'the WebSocket subprotocol must be mqtt');
-  const accept = createHash('sha1').update(`${key}${MAGIC}`).digest('base64');
-  const lines = ['HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade', `Sec-WebSocket-Accept: ${accept}`];
+  return { key, protocol };
+}
+
+function accept({ key, protocol }: Upgrade): UpgradeAnswer {
+  const proof = createHash('sha1').update(`${key}${MAGIC}`).digest('base64');
+  const lines = ['HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade', `Sec-WebSocket-Accept: ${proof}`];
   // [MQTT-6.0.0-4]: the server MUST indicate the selected subprotocol.
   lines.push(`Sec-WebSocket-Protocol: ${protocol}`);
   return { bytes: Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), isOpen: true };
@@ -46,22 +88,30 @@ export function answerUpgrade(head: string, path: string): UpgradeAnswer {
 
 /** The answer to a request whose header exceeds HEAD_BYTES_MAX. */
 export function refuseLongHead(): UpgradeAnswer {
-  return refuse('431 Request Header Fields Too Large');
+  return { bytes: textOf(refuse('431 Request Header Fields Too Large')), isOpen: false };
 }
 
 /** RFC 9110 section 15.5.22, RFC 6455 section 4.4. */
-function requireUpgrade(): UpgradeAnswer {
-  return refuse('426 Upgrade Required', '', 'Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n', 'Upgrade, close');
+function requireUpgrade(): UpgradeRefusal {
+  const headers = [
+    ['Upgrade', 'websocket'],
+    ['Sec-WebSocket-Version', '13'],
+  ] as const;
+  return { status: '426 Upgrade Required', body: '', headers, connection: 'Upgrade, close' };
 }
 
-function hasBody(headers: Map<string, string>): boolean {
+function hasBody(headers: ReadonlyMap<string, string>): boolean {
   return headers.has('transfer-encoding') || (headers.get('content-length') ?? '0') !== '0';
 }
 
-function refuse(status: string, body = '', extra = '', connection = 'close'): UpgradeAnswer {
-  const type = body === '' ? '' : 'Content-Type: text/plain\r\n';
-  const head = `HTTP/1.1 ${status}\r\n${extra}${type}Connection: ${connection}\r\nContent-Length: ${body.length}\r\n\r\n`;
-  return { bytes: Buffer.from(head + body, 'latin1'), isOpen: false };
+function refuse(status: string, body = ''): UpgradeRefusal {
+  return { status, body, headers: body === '' ? [] : [['Content-Type', 'text/plain']], connection: 'close' };
+}
+
+function textOf({ status, body, headers, connection }: UpgradeRefusal): Buffer {
+  const fields = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  const head = `HTTP/1.1 ${status}\r\n${fields}Connection: ${connection}\r\nContent-Length: ${body.length}\r\n\r\n`;
+  return Buffer.from(head + body, 'latin1');
 }
 
 /** Headers by lower-case name, repeated headers joined as in RFC 9110 section 5.3; null when a header is malformed. */

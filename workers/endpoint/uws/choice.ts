@@ -1,0 +1,42 @@
+/** Whether uWebSockets.js carries an endpoint's WebSockets, and why not. */
+
+import { accessSync, constants } from 'node:fs';
+import type { LoadedUws } from '../../../src/internals/uws/load.ts';
+import type { TlsMaterial } from '../../../src/thread/tls-material.ts';
+import type { ListenerHost } from '../connection/connection.ts';
+import { MEMORY_FOLDER } from './uws-app.ts';
+
+/** Deadline of uWebSockets.js for the TLS handshake and the request together. It cannot be changed. */
+const HANDSHAKE_MS = 10_000;
+
+/**
+ * The reason why the built-in transport serves; null: uWebSockets.js does.
+ * `auto` takes uWebSockets.js for TLS alone. Measured without TLS: no gain, and half the rate for clients that flood with one packet a frame.
+ */
+export function reasonForBuiltin({ endpoint, tls }: Pick<ListenerHost, 'endpoint' | 'tls'>, load: () => LoadedUws): string | null {
+  const { childOptions, handshakeTimeout } = endpoint;
+  const websocketTransport = endpoint.websocketTransport ?? 'auto';
+  if (websocketTransport === 'builtin') return 'websocketTransport is builtin';
+  if (websocketTransport === 'auto' && tls === null) return 'without TLS the built-in transport is as fast';
+  if (childOptions.soLinger === 0) return 'soLinger is 0';
+  if (tls !== null) {
+    const reason = reasonOfTls(tls);
+    if (reason !== null) return reason;
+    if (handshakeTimeout < HANDSHAKE_MS) return `handshakeTimeout is below ${HANDSHAKE_MS} ms`;
+  }
+  const loaded = load();
+  return loaded.available ? null : loaded.reason;
+}
+
+function reasonOfTls({ clientAuth, pfx, cipherSuites, protocols }: TlsMaterial): string | null {
+  if (clientAuth !== 'none') return 'client certificates are asked for';
+  if (pfx !== null) return 'the certificate is a PKCS#12 file';
+  if (cipherSuites.length > 0) return 'cipher suites are chosen';
+  if (protocols.length !== 2) return 'TLS versions are chosen';
+  try {
+    accessSync(MEMORY_FOLDER, constants.W_OK);
+    return null;
+  } catch {
+    return `${MEMORY_FOLDER} cannot be written`;
+  }
+}

@@ -1,0 +1,184 @@
+/** One application of uWebSockets.js: the WebSockets of an endpoint with one TLS material and one limit of a frame. */
+
+import { fstatSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Guard, Uws, UwsApp, UwsRequest, UwsResponse, UwsSocket, UwsSocketContext } from '../../../src/internals/uws/contract.ts';
+import { bytesOfAddress } from '../../../src/kernel/address.ts';
+import { FluxError, messageOf } from '../../../src/kernel/errors.ts';
+import type { TlsMaterial } from '../../../src/thread/tls-material.ts';
+import type { ListenerHost } from '../connection/connection.ts';
+import { judgeUpgrade, type UpgradeRefusal } from '../websocket/http-upgrade.ts';
+import { type Admitted, UwsConnection } from './uws-connection.ts';
+
+/** uWebSockets.js reads its private key from a file, which must not reach a disk. */
+export const MEMORY_FOLDER = '/dev/shm';
+
+/** What an application serves; another one needs another application. */
+export interface AppTerms {
+  /** null: no TLS */
+  tls: TlsMaterial | null;
+  /** longest WebSocket message, bytes */
+  maxPayload: number;
+}
+
+/** Connections that it has adopted are pending until their WebSocket opens. At most one is pending from each address. */
+export class WebSocketApp {
+  readonly #host: ListenerHost;
+  readonly #guard: Guard;
+  readonly terms: AppTerms;
+  readonly #app: UwsApp;
+  /** by bytes of the address: a request has no other mark of its connection */
+  readonly #pending = new Map<string, Admitted>();
+  /** pending connections that have ended, and are not known by name yet */
+  #lost = 0;
+  /** connections that it has, pending ones too */
+  connections = 0;
+
+  /** @throws FluxError `unprocessable`: the TLS material cannot be used */
+  constructor(uws: Uws, guard: Guard, host: ListenerHost, terms: AppTerms) {
+    this.#host = host;
+    this.#guard = guard;
+    this.terms = terms;
+    this.#app = terms.tls === null ? uws.App() : secureApp(uws, terms.tls);
+    this.#app
+      .filter(this.#onCount)
+      .ws<Admitted>('/*', {
+        compression: 0,
+        // Keep Alive of MQTT decides.
+        idleTimeout: 0,
+        sendPingsAutomatically: false,
+        maxPayloadLength: terms.maxPayload,
+        // The client stops at its own limits.
+        maxBackpressure: 0,
+        upgrade: (response, request, context) => this.#onUpgrade(response, request, context),
+        open: (socket) => this.#onOpen(socket),
+        message: (socket, message, isBinary) => socket.getUserData().connection?.onMessage(message, isBinary),
+        drain: (socket) => socket.getUserData().connection?.onDrain(),
+        close: (socket, code) => this.#onClose(socket.getUserData(), code),
+      })
+      .any('/*', (response, request) => {
+        const admitted = this.#pending.get(bytesOfAddress(response.getRemoteAddress()));
+        if (admitted !== undefined) admitted.wasAnswered = true;
+        const judged = judgeUpgrade(readRequest(request), this.#host.endpoint.path);
+        if ('status' in judged) refuse(response, judged);
+        else response.close();
+      });
+  }
+
+  /** Called for each adopted connection, and for each that ends before its WebSocket opens. */
+  readonly #onCount = (_response: UwsResponse, change: number): void => {
+    if (change < 0) this.#lost++;
+  };
+
+  /** True when another connection from the address would be mixed up with the pending one. */
+  hasPending(addressKey: string): boolean {
+    return this.#pending.has(addressKey);
+  }
+
+  /** Takes over a descriptor. @param addressKey addressBytes() of its peer, without a pending connection */
+  adopt(addressKey: string, admitted: Admitted): void {
+    this.#pending.set(addressKey, admitted);
+    this.connections++;
+    this.#app.adoptSocket(admitted.fd);
+  }
+
+  #onUpgrade(response: UwsResponse, request: UwsRequest, context: UwsSocketContext): void {
+    const addressKey = bytesOfAddress(response.getRemoteAddress());
+    const admitted = this.#pending.get(addressKey);
+    if (admitted === undefined) {
+      response.close();
+      return;
+    }
+    const judged = judgeUpgrade(readRequest(request), this.#host.endpoint.path);
+    if ('status' in judged) {
+      admitted.wasAnswered = true;
+      refuse(response, judged);
+      return;
+    }
+    this.#pending.delete(addressKey);
+    response.upgrade(admitted, judged.key, judged.protocol, '', context);
+  }
+
+  #onOpen(socket: UwsSocket<Admitted>): void {
+    const admitted = socket.getUserData();
+    const connection = new UwsConnection(socket, admitted, this.#guard);
+    admitted.connection = connection;
+    connection.client = this.#host.welcome(connection, admitted.admission);
+    if (connection.client === null) connection.destroy();
+  }
+
+  #onClose({ connection }: Admitted, code: number): void {
+    this.connections--;
+    connection?.onClose(code);
+  }
+
+  /** Ends the admissions of connections that have gone before their WebSocket opened. Runs at each sweep. */
+  sweep(): void {
+    for (const [addressKey, admitted] of this.#pending) {
+      if (this.#lost === 0) return;
+      if (isOpen(admitted)) continue;
+      this.#pending.delete(addressKey);
+      this.#lost--;
+      this.connections--;
+      this.#leave(admitted);
+    }
+    this.#lost = 0;
+  }
+
+  #leave({ admission, address, wasAnswered }: Admitted): void {
+    if (wasAnswered) this.#host.leave(admission, null, '');
+    else if (this.terms.tls === null)
+      this.#host.leave(admission, 'bad_connect', `${address}: the connection ended without a WebSocket request`);
+    else this.#host.leave(admission, 'tls_handshake', `${address}: the connection ended before its WebSocket request`);
+  }
+
+  /** Closes every connection, pending ones too. */
+  close(): void {
+    this.#app.close();
+    this.#lost = this.#pending.size;
+    this.sweep();
+  }
+}
+
+/** False when the descriptor is closed, or names another socket by now. */
+function isOpen({ fd, inode }: Admitted): boolean {
+  try {
+    return fstatSync(fd).ino === inode;
+  } catch {
+    return false;
+  }
+}
+
+function readRequest(request: UwsRequest) {
+  const headers = new Map<string, string>();
+  request.forEach((name, value) => {
+    const before = headers.get(name);
+    headers.set(name, before === undefined ? value : `${before}, ${value}`);
+  });
+  return { method: request.getMethod().toUpperCase(), target: request.getUrl(), headers };
+}
+
+/** Writes the answer; uWebSockets.js adds Content-Length. */
+function refuse(response: UwsResponse, { status, body, headers, connection }: UpgradeRefusal): void {
+  response.writeStatus(status);
+  for (const [name, value] of headers) response.writeHeader(name, value);
+  // It adds `Connection: close` by itself.
+  if (connection !== 'close') response.writeHeader('Connection', connection);
+  response.end(body, true);
+}
+
+/** uWebSockets.js reads its certificate and key from files. @throws FluxError `unprocessable` */
+function secureApp(uws: Uws, { cert, key }: TlsMaterial): UwsApp {
+  const folder = mkdtempSync(join(MEMORY_FOLDER, 'fluxmq-tls-'));
+  try {
+    const [certificate, privateKey] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
+    writeFileSync(certificate, cert ?? '', { mode: 0o600 });
+    writeFileSync(privateKey, key ?? '', { mode: 0o600 });
+    return uws.SSLApp({ cert_file_name: certificate, key_file_name: privateKey });
+  } catch (error) {
+    const message = messageOf(error);
+    throw new FluxError('unprocessable', `TLS cannot be used: ${message}`, { cause: error, issues: [{ path: 'sslConfig', message }] });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
