@@ -4,7 +4,7 @@ import { OPERATIONS } from './admin/bus/operations.ts';
 import { type AdminPort, type AdminServer, openAdmin, tryAdmin } from './admin/server.ts';
 import type { Bus, Serving } from './bus/bus.ts';
 import { subjectsOf } from './bus/subjects.ts';
-import type { Control } from './control/contract/control.ts';
+import type { ControlPlane } from './control/contract/control-plane.ts';
 import type { WorkerUrls } from './control/control-options.ts';
 import type { LinesLost } from './control/log/log.ts';
 import { startControl } from './control/start-control.ts';
@@ -32,7 +32,7 @@ export interface NodeOptions {
 }
 
 export interface RunningNode {
-  control: Control;
+  control: ControlPlane;
   adminPort: number;
   /** Stops accepting, drains, flushes; within `settings.shutdownTimeout`. @returns true when every thread ended in order. Idempotent. */
   stop(): Promise<boolean>;

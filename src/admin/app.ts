@@ -3,7 +3,7 @@
 import { tmpdir } from 'node:os';
 import { type Context, Hono } from 'hono';
 import { getPath } from 'hono/utils/url';
-import type { Control } from '../control/contract/control.ts';
+import type { ControlPlane } from '../control/contract/control-plane.ts';
 import type { RequestContext } from '../control/contract/request-parts.ts';
 import { steadyNow } from '../kernel/clock.ts';
 import { within } from '../kernel/deadline.ts';
@@ -48,7 +48,7 @@ import { watchRoutes } from './routes/watch.ts';
 
 export interface AppOptions {
   settings: Settings;
-  control: Control;
+  control: ControlPlane;
   logger: Logger;
   /** directory URL of the static files, with a final slash */
   staticRoot: URL;

@@ -8,7 +8,7 @@ import type { Terminal } from './terminal.ts';
 export type WordKind = 'target' | 'pairs' | 'revision' | 'action' | 'shell' | 'file' | 'command' | 'port';
 
 /** Everything that a command runs with. */
-export interface Call {
+export interface CommandCall {
   readonly words: readonly string[];
   readonly options: Options;
   readonly terminal: Terminal;
@@ -34,5 +34,5 @@ export interface Command {
   connects: boolean;
   /** picks the options that name the broker and the login; default: all */
   connectionOf?: (options: Options) => Options;
-  run(call: Call): Promise<void>;
+  run(call: CommandCall): Promise<void>;
 }

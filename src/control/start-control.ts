@@ -7,7 +7,7 @@ import { seedStore } from './changes/seed-store.ts';
 import { type ChangeParts, composeChanges } from './compose-changes.ts';
 import { composeListening, type ListeningParts } from './compose-listening.ts';
 import { composeReport, type ReportParts } from './compose-report.ts';
-import type { Control } from './contract/control.ts';
+import type { ControlPlane } from './contract/control-plane.ts';
 import type { ControlOptions } from './control-options.ts';
 import { SHUTDOWN } from './listening/drain-order.ts';
 import type { Driver } from './listening/driver.ts';
@@ -17,7 +17,7 @@ import { serveReads } from './serve-reads.ts';
 import type { DesiredState } from './state/desired-state.ts';
 
 export interface RunningControl {
-  control: Control;
+  control: ControlPlane;
   /** Announces the port of this node's admin API to the other nodes. */
   announceAdmin(port: number): void;
   /** Checks the certificate files of endpoints now. @returns a text for each change */
@@ -43,7 +43,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     const seeded = await startAll(options, listening, changes);
     const startup = { durationMs: Math.round(steadyNow() - startedAt), seeded, endpoints: listening.desired.list().length };
     const { version, store } = options;
-    const control: Control = {
+    const control: ControlPlane = {
       changes: serveChanges(listening, changes),
       reads: serveReads({ node: options.settings.node.name, version, store, startup }, listening, report),
       cluster: report.nodes,

@@ -174,14 +174,14 @@ function makeFolder(): string {
 }
 
 /** Duplicates that wait for a worker to fetch them. */
-export interface Offer {
+export interface OpenOffer {
   readonly path: string;
   /** To be called when the worker has them, or is not to get them any more. */
   end(): void;
 }
 
 /** Main only. @throws FluxError `internal` when the system refuses */
-export function offerSockets(handles: readonly SocketHandle[]): Offer {
+export function offerSockets(handles: readonly SocketHandle[]): OpenOffer {
   const { Pipe, constants } = bindings().pipe;
   const path = takePlace();
   const server = new Pipe(constants.SERVER);

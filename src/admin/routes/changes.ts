@@ -4,7 +4,7 @@ import { z } from '@hono/zod-openapi';
 import { changeSchema, planSchema, validateSchema } from '../../answers/changes.ts';
 import type { ChangeAnswer } from '../../control/contract/answers.ts';
 import type { ChangeRequests } from '../../control/contract/change-requests.ts';
-import type { Control } from '../../control/contract/control.ts';
+import type { ControlPlane } from '../../control/contract/control-plane.ts';
 import type { NodeReads } from '../../control/contract/node-reads.ts';
 import { endpointPatchSchema, newEndpointSchema } from '../../endpoint/keys/form-schemas.ts';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
@@ -110,7 +110,7 @@ const planBody = {
   example: { action: 'update', port: 1884, useWebsocket: true },
 };
 const validateBody = { schema: newEndpointSchema, example: { port: 1884, maxConnectionSize: 5000 } };
-export const changeRoutes = ({ changes, reads }: Pick<Control, 'changes' | 'reads'>): Route[] => [
+export const changeRoutes = ({ changes, reads }: Pick<ControlPlane, 'changes' | 'reads'>): Route[] => [
   changeRoute('add', 'Adds an endpoint; only `port` is required', [409, 412, 422, 503], addBody, (body, call) => {
     refuseMustExist(reads, body, call);
     return changes.add(body, call.context);

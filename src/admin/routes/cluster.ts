@@ -2,12 +2,12 @@
 
 import { z } from '@hono/zod-openapi';
 import { clusterSchema, nodeSchema } from '../../answers/node.ts';
-import type { Control } from '../../control/contract/control.ts';
+import type { ControlPlane } from '../../control/contract/control-plane.ts';
 import { type Route, readRoute } from '../http/route.ts';
 
 const TAG = 'Cluster';
 
-export const clusterRoutes = ({ cluster }: Pick<Control, 'cluster'>): Route[] => [
+export const clusterRoutes = ({ cluster }: Pick<ControlPlane, 'cluster'>): Route[] => [
   readRoute(
     {
       method: 'get',

@@ -13,7 +13,7 @@ import {
   statusSchema,
 } from '../../answers/endpoints.ts';
 import type { EndpointView } from '../../control/contract/answers.ts';
-import type { Control } from '../../control/contract/control.ts';
+import type { ControlPlane } from '../../control/contract/control-plane.ts';
 import type { NodeReads } from '../../control/contract/node-reads.ts';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { readableDiff } from '../../endpoint/secrets/readable-diff.ts';
@@ -81,7 +81,7 @@ function getReply(reads: NodeReads, query: z.output<typeof optionalKey>, { ifNon
   return { data: { endpoint: toPublicEndpoint(endpoint), revision }, headers };
 }
 
-async function healthReply(port: number | undefined, { reads, cluster }: Pick<Control, 'reads' | 'cluster'>): Promise<Reply> {
+async function healthReply(port: number | undefined, { reads, cluster }: Pick<ControlPlane, 'reads' | 'cluster'>): Promise<Reply> {
   const data = await cluster.probe(port);
   refuseUnknown(reads, port, data);
   const issues = data
@@ -133,7 +133,7 @@ const historyQuery = optionalKey.extend({
   since: queryMoment('Rows of this moment or later').optional(),
   until: queryMoment('Rows before this moment').optional(),
 });
-export const endpointRoutes = ({ reads, cluster }: Pick<Control, 'reads' | 'cluster'>): Route[] => [
+export const endpointRoutes = ({ reads, cluster }: Pick<ControlPlane, 'reads' | 'cluster'>): Route[] => [
   readRoute({ ...info('list', 'All endpoints, by port'), query: z.object({}), answer: { data: listSchema, etag: true } }, (_query, call) =>
     endpointsReply(reads, call),
   ),

@@ -2,7 +2,7 @@
 
 import { z } from '@hono/zod-openapi';
 import { clientPageSchema, closedSchema, locationSchema } from '../../answers/node.ts';
-import type { Control } from '../../control/contract/control.ts';
+import type { ControlPlane } from '../../control/contract/control-plane.ts';
 import { checkTopicName } from '../../mqtt/topic.ts';
 import { actionRoute, type Route, readRoute } from '../http/route.ts';
 import { idQuery, queryInteger } from '../http/schemas.ts';
@@ -57,7 +57,7 @@ function payloadOf(body: z.output<typeof publishSchema>): Uint8Array {
 
 const clientsSchema = z.strictObject({ ids, namespace: namespace.optional() });
 
-export const messageRoutes = ({ clients }: Pick<Control, 'clients'>): Route[] => [
+export const messageRoutes = ({ clients }: Pick<ControlPlane, 'clients'>): Route[] => [
   actionRoute(
     {
       method: 'post',

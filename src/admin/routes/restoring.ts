@@ -2,7 +2,7 @@
 
 import { z } from '@hono/zod-openapi';
 import { confirmedSchema, rollbackSchema } from '../../answers/changes.ts';
-import type { Control } from '../../control/contract/control.ts';
+import type { ControlPlane } from '../../control/contract/control-plane.ts';
 import { toPublicEndpoint } from '../../endpoint/schema.ts';
 import { etagOf } from '../http/request.ts';
 import { controlRoute, type Route, type RouteInfo } from '../http/route.ts';
@@ -26,7 +26,7 @@ export function etagHeaders(revision: number | null): { headers?: Record<string,
   return revision === null ? {} : { headers: { etag: etagOf(revision) } };
 }
 
-export const restoringRoutes = ({ changes }: Pick<Control, 'changes'>): Route[] => [
+export const restoringRoutes = ({ changes }: Pick<ControlPlane, 'changes'>): Route[] => [
   controlRoute(
     {
       ...info('rollback', 'Sets an endpoint, or all endpoints, back to a revision; makes a new revision', [404, 409, 412, 422]),

@@ -2,7 +2,7 @@
 
 import { z } from '@hono/zod-openapi';
 import { type HealthAnswer, healthSchema, publicHealthSchema, resourcesSchema } from '../../answers/node.ts';
-import type { Control } from '../../control/contract/control.ts';
+import type { ControlPlane } from '../../control/contract/control-plane.ts';
 import { streamedText } from '../http/json-stream.ts';
 import { type Reply, type Route, readRoute } from '../http/route.ts';
 import { PROMETHEUS_TYPE } from './endpoints.ts';
@@ -27,7 +27,7 @@ function publicReasons({ store, messages, nats, endpoints, status }: HealthAnswe
   return reasons;
 }
 
-export const systemRoutes = ({ reads }: Pick<Control, 'reads'>): Route[] => [
+export const systemRoutes = ({ reads }: Pick<ControlPlane, 'reads'>): Route[] => [
   readRoute(
     {
       method: 'get',

@@ -4,7 +4,7 @@ import { z } from '@hono/zod-openapi';
 import { importSchema, restoreSchema } from '../../answers/changes.ts';
 import { backupSchema, exportSchema } from '../../answers/endpoints.ts';
 import type { SecretsWanted } from '../../control/contract/change-requests.ts';
-import type { Control } from '../../control/contract/control.ts';
+import type { ControlPlane } from '../../control/contract/control-plane.ts';
 import type { RequestContext } from '../../control/contract/request-parts.ts';
 import { newEndpointSchema } from '../../endpoint/keys/form-schemas.ts';
 import { FluxError } from '../../kernel/errors.ts';
@@ -98,7 +98,7 @@ function fileRoute(
   );
 }
 
-export const transferRoutes = ({ changes }: Pick<Control, 'changes'>): Route[] => [
+export const transferRoutes = ({ changes }: Pick<ControlPlane, 'changes'>): Route[] => [
   readRoute(
     { ...info('get', 'export', 'All endpoints, as a file that import takes', [403]), query: secretsQuery, answer: { data: exportSchema } },
     async (query, call) => {

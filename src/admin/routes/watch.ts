@@ -1,7 +1,7 @@
 /** GET /api/endpoints/watch: events of the endpoints as server-sent events (HTML Living Standard, section 9.2). */
 
 import { z } from '@hono/zod-openapi';
-import type { Control } from '../../control/contract/control.ts';
+import type { ControlPlane } from '../../control/contract/control-plane.ts';
 import type { WatchEvent } from '../../control/contract/event-watch.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { type Route, readRoute } from '../http/route.ts';
@@ -30,7 +30,7 @@ function writtenEvent({ event, id, ...data }: WatchEvent): string {
 }
 
 /** The event stream of one reader; it ends when the reader goes, is too slow, or the node stops. */
-function stream(after: number | null, { watch, reads }: Pick<Control, 'watch' | 'reads'>): ReadableStream<Uint8Array> {
+function stream(after: number | null, { watch, reads }: Pick<ControlPlane, 'watch' | 'reads'>): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   let heartbeat: NodeJS.Timeout | undefined;
   let stop = () => {};
@@ -72,7 +72,7 @@ function stream(after: number | null, { watch, reads }: Pick<Control, 'watch' | 
   );
 }
 
-export const watchRoutes = ({ watch, reads }: Pick<Control, 'watch' | 'reads'>): Route[] => [
+export const watchRoutes = ({ watch, reads }: Pick<ControlPlane, 'watch' | 'reads'>): Route[] => [
   readRoute(
     {
       method: 'get',

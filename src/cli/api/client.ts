@@ -7,11 +7,11 @@ import { CommandFailure, EXIT, type ExitCode, issueLines } from '../failure.ts';
 import { KEY_PATHS } from '../input/endpoint-keys.ts';
 import { hint } from '../suggest.ts';
 import { readEvents, type SentEvent } from './events.ts';
-import { brokenOff, exchange, type FileBody, openStream, type RequestDetails, readAll } from './exchange.ts';
-import type { Target } from './target.ts';
+import { brokenOff, exchange, openStream, type RequestDetails, readAll, type StreamedBody } from './exchange.ts';
+import type { ApiTarget } from './target.ts';
 
 /** An unsuccessful answer, with the contents of its envelope. */
-export class Refusal extends CommandFailure {
+export class ApiFailure extends CommandFailure {
   readonly status: number;
   readonly data: unknown;
 
@@ -26,11 +26,11 @@ export class Refusal extends CommandFailure {
 
 /** Requests to one broker. */
 export class Api {
-  readonly #find: () => Promise<Target>;
-  #target: Target | null = null;
+  readonly #find: () => Promise<ApiTarget>;
+  #target: ApiTarget | null = null;
 
   /** @param find locates the broker; called once, before the first request */
-  constructor(find: () => Promise<Target>) {
+  constructor(find: () => Promise<ApiTarget>) {
     this.#find = find;
   }
 
@@ -45,7 +45,7 @@ export class Api {
   }
 
   /** As post(), with a file that is read while it is sent. @throws CommandFailure */
-  async postFile(path: string, body: FileBody, details: RequestDetails = {}): Promise<unknown> {
+  async postFile(path: string, body: StreamedBody, details: RequestDetails = {}): Promise<unknown> {
     return this.#send('POST', path, body, details);
   }
 
@@ -74,7 +74,7 @@ export class Api {
     await readEvents(response, onEvent);
   }
 
-  async #send(method: 'GET' | 'POST', path: string, body: string | FileBody | null, details: RequestDetails): Promise<unknown> {
+  async #send(method: 'GET' | 'POST', path: string, body: string | StreamedBody | null, details: RequestDetails): Promise<unknown> {
     this.#target ??= await this.#find();
     const target = this.#target;
     const { status, text } = await exchange(target, method, path, body, details);
@@ -86,7 +86,7 @@ export class Api {
 const ENVELOPE = Buffer.from('{"code":200,"message":"Success","data":');
 const ENVELOPE_END = Buffer.from('}\n');
 
-async function unwrapped(target: Target, response: IncomingMessage, onChunk: (chunk: Buffer) => Promise<void>): Promise<void> {
+async function unwrapped(target: ApiTarget, response: IncomingMessage, onChunk: (chunk: Buffer) => Promise<void>): Promise<void> {
   let head = Buffer.alloc(0);
   /** bytes that may belong to the end of the envelope */
   let tail: Buffer | null = null;
@@ -111,7 +111,7 @@ async function unwrapped(target: Target, response: IncomingMessage, onChunk: (ch
   if (tail === null || !tail.equals(ENVELOPE_END)) throw strange(target, 200);
 }
 
-function strange(target: Target, status: number): CommandFailure {
+function strange(target: ApiTarget, status: number): CommandFailure {
   return new CommandFailure(EXIT.unreachable, `${target.url.origin} answers ${status}, but is not fluxmq`);
 }
 
@@ -129,12 +129,12 @@ function withHint(issue: Issue): Issue {
 }
 
 /** The data of a successful answer. @throws CommandFailure */
-function judge(target: Target, status: number, text: string): unknown {
+function judge(target: ApiTarget, status: number, text: string): unknown {
   const answer = parseEnvelope(text);
   if (answer === null) throw strange(target, status);
   if (status >= 200 && status < 300) return answer.data;
   const message = typeof answer.message === 'string' ? answer.message : `status ${status}`;
-  throw new Refusal(status, status === 401 ? `${message}${loginHint(target)}` : message, answer.error?.issues ?? [], answer.data);
+  throw new ApiFailure(status, status === 401 ? `${message}${loginHint(target)}` : message, answer.error?.issues ?? [], answer.data);
 }
 
 interface Envelope {
@@ -154,6 +154,6 @@ function parseEnvelope(text: string): Envelope | null {
   }
 }
 
-function loginHint(target: Target): string {
+function loginHint(target: ApiTarget): string {
   return target.authorization === null ? ': give --user and FLUXMQ_API_PASSWORD or --password-file' : '';
 }

@@ -2,7 +2,7 @@
 
 import { type ClientRequest, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import { CommandFailure, EXIT } from '../failure.ts';
-import type { Target } from './target.ts';
+import type { ApiTarget } from './target.ts';
 
 /** Longest answer that is read into memory, bytes. */
 const ANSWER_BYTES_MAX = 512 * 1024 * 1024;
@@ -11,7 +11,7 @@ const ANSWER_BYTES_MAX = 512 * 1024 * 1024;
 const GRACE_MS = 7000;
 
 /** A body that is never in memory as a whole. */
-export interface FileBody {
+export interface StreamedBody {
   /** bytes */
   size: number;
   chunks(): AsyncIterable<Uint8Array>;
@@ -24,7 +24,7 @@ export interface RequestDetails {
   isChange?: boolean;
 }
 
-function urlOf(target: Target, path: string, details: RequestDetails): URL {
+function urlOf(target: ApiTarget, path: string, details: RequestDetails): URL {
   const url = new URL(target.url.href);
   url.pathname = `${target.url.pathname.replace(/\/+$/, '')}${path}`;
   const query = { ...details.query, ...(details.isChange === true ? { timeout: target.timeout ?? undefined } : {}) };
@@ -34,10 +34,10 @@ function urlOf(target: Target, path: string, details: RequestDetails): URL {
 
 /** Sends a request, and limits the wait for its answer. Rejects with network errors. */
 async function begin(
-  target: Target,
+  target: ApiTarget,
   method: 'GET' | 'POST',
   path: string,
-  body: string | FileBody | null,
+  body: string | StreamedBody | null,
   details: RequestDetails,
 ): Promise<{ response: Promise<IncomingMessage>; request: ClientRequest; done: () => void }> {
   const url = urlOf(target, path, details);
@@ -75,7 +75,7 @@ async function begin(
 }
 
 /** Sends a body at the pace of the connection. Stops when the broker refuses it early; the answer then says why. */
-async function send(request: ClientRequest, body: FileBody): Promise<void> {
+async function send(request: ClientRequest, body: StreamedBody): Promise<void> {
   const closed = new Promise<void>((resolve) => request.once('close', resolve));
   for await (const chunk of body.chunks()) {
     if (request.destroyed || request.writableEnded) return;
@@ -87,10 +87,10 @@ async function send(request: ClientRequest, body: FileBody): Promise<void> {
 
 /** The answer as text. @throws CommandFailure */
 export async function exchange(
-  target: Target,
+  target: ApiTarget,
   method: 'GET' | 'POST',
   path: string,
-  body: string | FileBody | null,
+  body: string | StreamedBody | null,
   details: RequestDetails,
 ): Promise<{ status: number; text: string }> {
   const { response, request, done } = await begin(target, method, path, body, details);
@@ -105,7 +105,7 @@ export async function exchange(
 }
 
 /** Opens an answer with an unlimited body; the deadline applies only to its headers. @throws CommandFailure */
-export async function openStream(target: Target, path: string, details: RequestDetails): Promise<IncomingMessage> {
+export async function openStream(target: ApiTarget, path: string, details: RequestDetails): Promise<IncomingMessage> {
   const { response, done } = await begin(target, 'GET', path, null, details);
   try {
     return await response;
@@ -117,7 +117,7 @@ export async function openStream(target: Target, path: string, details: RequestD
 }
 
 /** A failure while the body is read, in words. */
-export function brokenOff(error: unknown, target: Target): CommandFailure {
+export function brokenOff(error: unknown, target: ApiTarget): CommandFailure {
   return toFailure(error as NodeJS.ErrnoException, target, false);
 }
 
@@ -146,7 +146,7 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 /** Puts a network error into words. @param isOpen true when the change may have been made although the answer is missing */
-function toFailure(error: NodeJS.ErrnoException, target: Target, isOpen: boolean): CommandFailure {
+function toFailure(error: NodeJS.ErrnoException, target: ApiTarget, isOpen: boolean): CommandFailure {
   const code = error.code ?? '';
   // After attempts with both address families, the cause is inside an AggregateError.
   const inner = error instanceof AggregateError ? (error.errors[0] as NodeJS.ErrnoException | undefined) : undefined;

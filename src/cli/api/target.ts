@@ -10,7 +10,7 @@ import type { Options } from '../option.ts';
 import type { Terminal } from '../terminal.ts';
 
 /** Address, login and time limit of a request. */
-export interface Target {
+export interface ApiTarget {
   /** without a trailing slash */
   url: URL;
   /** value of the Authorization header; null: no login */
@@ -42,7 +42,7 @@ interface HttpSection {
 /**
  * @throws CommandFailure (usage) for an address or file that cannot be used
  */
-export async function findTarget(options: Options, terminal: Terminal): Promise<Target> {
+export async function findTarget(options: Options, terminal: Terminal): Promise<ApiTarget> {
   const { env } = terminal;
   const written = options.text('api') ?? env['FLUXMQ_API'];
   if (written !== undefined && written !== '' && options.has('config'))
@@ -59,7 +59,7 @@ export async function findTarget(options: Options, terminal: Terminal): Promise<
   };
 }
 
-function readTimeout(options: Options): Pick<Target, 'timeout' | 'deadlineMs'> {
+function readTimeout(options: Options): Pick<ApiTarget, 'timeout' | 'deadlineMs'> {
   const timeout = options.text('timeout') ?? null;
   const timeoutMs = timeout === null ? DEFAULT_TIMEOUT_MS : readDuration('timeout', timeout);
   if (timeoutMs < 1 || timeoutMs > TIMEOUT_MS_MAX) throw usageFailure(`--timeout ${timeout}: expected 1ms to 5m`);

@@ -1,12 +1,12 @@
 /** `apply`: makes the endpoints in the store match a configuration file. */
 
-import type { Call, Command } from '../command.ts';
+import type { Command, CommandCall } from '../command.ts';
 import { usageFailure } from '../failure.ts';
 import { readDocumentFile } from '../input/document-file.ts';
 import { CHANGE_OPTIONS, DRAIN, FORCE } from './common.ts';
 import { DRY_RUN, oneFile, upload } from './transfer.ts';
 
-async function apply(call: Call): Promise<void> {
+async function apply(call: CommandCall): Promise<void> {
   const file = oneFile(call.words, 'apply');
   const document = await readDocumentFile(file, [], 'a configuration with a list "endpoints"', call.terminal);
   const configs = document['endpoints'] ?? document['mqtt'];

@@ -2,7 +2,7 @@
 
 import type { Confirm } from '../../answers/changes.ts';
 import type { RequestDetails } from '../api/exchange.ts';
-import type { Call } from '../command.ts';
+import type { CommandCall } from '../command.ts';
 import { CommandFailure, EXIT, usageFailure } from '../failure.ts';
 import { readDocumentFile } from '../input/document-file.ts';
 import { readDuration } from '../input/duration.ts';
@@ -61,7 +61,7 @@ export function changeKeys(options: Options): Record<string, unknown> {
 }
 
 /** Reads the keys of an endpoint from the words and from `--file`; the words win. */
-export async function readKeys(call: Call, words: readonly string[]): Promise<{ others: string[]; body: Record<string, unknown> }> {
+export async function readKeys(call: CommandCall, words: readonly string[]): Promise<{ others: string[]; body: Record<string, unknown> }> {
   const { others, body } = readPairs(words);
   for (const path of words.map((word) => word.split('=', 1)[0] ?? '').filter(isSecretKey)) {
     call.terminal.err(`warning: ${printable(path)} is in an argument, where others can read it; --file - reads keys from standard input`);
@@ -110,7 +110,7 @@ export function targetQuery(target: TargetKey | null): Record<string, string | u
 }
 
 /** Prints the API's data and returns true with `--json`; otherwise returns false. */
-export function printedAsJson(call: Call, data: unknown): boolean {
+export function printedAsJson(call: CommandCall, data: unknown): boolean {
   if (!call.options.has('json')) return false;
   call.terminal.out(JSON.stringify(data, null, 2));
   return true;

@@ -1,7 +1,7 @@
 /** `endpoint add`, `update`, `remove`, `enable`, `disable` and `plan`. */
 
 import type { PlanAnswer, PublicChange } from '../../answers/changes.ts';
-import type { Call, Command } from '../command.ts';
+import type { Command, CommandCall } from '../command.ts';
 import { usageFailure } from '../failure.ts';
 import { readTarget } from '../input/key-values.ts';
 import { countOf, printEndpointChange, printKeyChanges, printNotes } from '../print/changes.ts';
@@ -30,7 +30,7 @@ type Action = (typeof ACTIONS)[number];
 export const PLANNED: readonly string[] = [...ACTIONS, 'rollback'];
 
 /** Reads the body of a change: the endpoint and its keys. @throws CommandFailure (usage) */
-async function readChange(call: Call, action: Action, words: readonly string[]): Promise<Record<string, unknown>> {
+async function readChange(call: CommandCall, action: Action, words: readonly string[]): Promise<Record<string, unknown>> {
   const { options } = call;
   if (action === 'add' || action === 'update') {
     const { others, body } = await readKeys(call, words);
@@ -62,7 +62,7 @@ const DONE: Readonly<Record<Action, string>> = {
   disable: 'disabled',
 };
 
-async function change(call: Call, action: Action): Promise<void> {
+async function change(call: CommandCall, action: Action): Promise<void> {
   const details = changeDetails(call.options);
   const body = await readChange(call, action, call.words);
   const answer = (await call.api.post(`/api/endpoints/${action}`, body, details)) as PublicChange;
@@ -76,7 +76,7 @@ async function change(call: Call, action: Action): Promise<void> {
 }
 
 /** Reads the body of the planned action. @throws CommandFailure (usage) */
-async function readPlanned(call: Call, action: string, words: readonly string[]): Promise<Record<string, unknown>> {
+async function readPlanned(call: CommandCall, action: string, words: readonly string[]): Promise<Record<string, unknown>> {
   if (action === 'rollback') {
     return { revision: readRevision(words[0]), ...optionalTarget(words.slice(1)), ...changeKeys(call.options) };
   }
@@ -85,7 +85,7 @@ async function readPlanned(call: Call, action: string, words: readonly string[])
   return readChange(call, known, words);
 }
 
-async function plan(call: Call): Promise<void> {
+async function plan(call: CommandCall): Promise<void> {
   const [action, ...words] = call.words;
   if (action === undefined) throw usageFailure(`which action? One of ${PLANNED.join(', ')}`);
   const body = await readPlanned(call, action, words);
@@ -95,7 +95,7 @@ async function plan(call: Call): Promise<void> {
 }
 
 /** Prints the effects of a planned change. */
-export function printPlan(call: Call, answer: PlanAnswer): void {
+export function printPlan(call: CommandCall, answer: PlanAnswer): void {
   const { terminal } = call;
   for (const warning of answer.warnings) terminal.err(`warning: ${printable(warning.replace('needs force: true', 'needs --force'))}`);
   if (answer.endpoints !== undefined) for (const endpoint of answer.endpoints) printEndpointChange(terminal, endpoint);

@@ -2,7 +2,7 @@
 
 import type { EndpointStatus, GetAnswer, ListAnswer, PublicEndpoint } from '../../answers/endpoints.ts';
 import { isObject } from '../../endpoint/problems.ts';
-import type { Call, Command } from '../command.ts';
+import type { Command, CommandCall } from '../command.ts';
 import { flatten, valueText } from '../print/changes.ts';
 import { type Column, printPairs, printTable } from '../print/table.ts';
 import { printable } from '../terminal.ts';
@@ -25,7 +25,7 @@ function transportOf({ useWebsocket, sslConfig }: PublicEndpoint): string {
   return useWebsocket ? (isTls ? 'wss' : 'ws') : isTls ? 'tls' : 'tcp';
 }
 
-async function list(call: Call): Promise<void> {
+async function list(call: CommandCall): Promise<void> {
   refuseSurplus(call.words);
   const answer = (await call.api.get('/api/endpoints/list')) as ListAnswer;
   if (printedAsJson(call, answer)) return;
@@ -48,7 +48,7 @@ async function list(call: Call): Promise<void> {
   printTable(call.terminal, LIST_COLUMNS, rows);
 }
 
-async function get(call: Call): Promise<void> {
+async function get(call: CommandCall): Promise<void> {
   const answer = (await call.api.get('/api/endpoints/get', { query: targetQuery(oneTarget(call.words)) })) as GetAnswer;
   if (printedAsJson(call, answer)) return;
   const pairs = flatten(answer.endpoint).map(([key, value]): [string, string] => [key, value === null ? 'null' : valueText(value)]);
@@ -67,7 +67,7 @@ const STATUS_COLUMNS: readonly Column[] = [
   { title: 'REV', align: 'right' },
 ];
 
-async function status(call: Call): Promise<void> {
+async function status(call: CommandCall): Promise<void> {
   const rows = (await call.api.get('/api/endpoints/status', { query: targetQuery(optionalTarget(call.words)) })) as EndpointStatus[];
   if (printedAsJson(call, rows)) return;
   const inOrder = [...rows].sort((a, b) => a.port - b.port || a.node.localeCompare(b.node));

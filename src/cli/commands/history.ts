@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { PublicEndpoint, PublicHistoryRow } from '../../answers/endpoints.ts';
 import type { Api } from '../api/client.ts';
-import type { Call, Command } from '../command.ts';
+import type { Command, CommandCall } from '../command.ts';
 import { CommandFailure, EXIT, usageFailure } from '../failure.ts';
 import { flatten, keyLines, type PrintedChange, type PrintedKey, printEndpointChange, valueText } from '../print/changes.ts';
 import { type Column, printTable } from '../print/table.ts';
@@ -20,7 +20,7 @@ const COLUMNS: readonly Column[] = [
   { title: 'CHANGE', flexible: true },
 ];
 
-async function history(call: Call): Promise<void> {
+async function history(call: CommandCall): Promise<void> {
   const { options, terminal } = call;
   const query = {
     ...targetQuery(optionalTarget(call.words)),
@@ -76,7 +76,7 @@ function summaryOf({ diff, after, before, port }: PublicHistoryRow): string {
   return diff.map(({ path, from, to }) => `${path} ${valueText(from)} → ${valueText(to)}`).join(', ');
 }
 
-function printRow(call: Call, row: PublicHistoryRow): void {
+function printRow(call: CommandCall, row: PublicHistoryRow): void {
   const { terminal } = call;
   const reason = row.reason === null ? '' : `: ${row.reason}`;
   terminal.out(
@@ -153,7 +153,7 @@ async function newestRevision(api: Api): Promise<number> {
   return rows[0]?.revision ?? 0;
 }
 
-async function diff(call: Call): Promise<void> {
+async function diff(call: CommandCall): Promise<void> {
   const [from, to = 'now', target, ...surplus] = call.words;
   refuseSurplus(surplus);
   const isRevision = /^(\d+|now)$/.test(to);

@@ -2,7 +2,7 @@
 
 import { FluxError, messageOf } from '../../kernel/errors.ts';
 import { readSecret } from '../api/target.ts';
-import type { Call, Command } from '../command.ts';
+import type { Command, CommandCall } from '../command.ts';
 import { CommandFailure, EXIT, usageFailure } from '../failure.ts';
 import { readDocumentFile } from '../input/document-file.ts';
 import type { OptionSpec } from '../option.ts';
@@ -49,7 +49,7 @@ const OPTIONS: readonly OptionSpec[] = [
 ];
 
 /** @throws CommandFailure (usage) */
-function readMode(call: Call): string {
+function readMode(call: CommandCall): string {
   const mode = call.options.text('mode') ?? 'merge';
   if (mode !== 'merge' && mode !== 'replace') throw usageFailure(`--mode ${mode}: expected merge or replace`);
   return mode;
@@ -62,7 +62,7 @@ function unreadable(error: unknown): CommandFailure {
   return new CommandFailure(kind === 'invalid' ? EXIT.usage : kind === 'not-found' ? EXIT.refused : EXIT.unreachable, message);
 }
 
-async function readRows(call: Call, source: FluxmqSource): Promise<Record<string, unknown>> {
+async function readRows(call: CommandCall, source: FluxmqSource): Promise<Record<string, unknown>> {
   const { options, terminal } = call;
   refuseSurplus(call.words);
   const [url, username] = [options.text('url'), options.text('username')];
@@ -82,7 +82,7 @@ async function readRows(call: Call, source: FluxmqSource): Promise<Record<string
   return { configs: rows.configs };
 }
 
-async function run(call: Call, source: FluxmqSource): Promise<void> {
+async function run(call: CommandCall, source: FluxmqSource): Promise<void> {
   const { options } = call;
   const mode = readMode(call);
   const isFluxmq = options.has('from-fluxmq');

@@ -1,7 +1,7 @@
 /** `endpoint rollback` and `endpoint confirm`. */
 
 import type { ConfirmAnswer, PlanAnswer, PublicRollback } from '../../answers/changes.ts';
-import type { Call, Command } from '../command.ts';
+import type { Command, CommandCall } from '../command.ts';
 import { usageFailure } from '../failure.ts';
 import { countOf, printEndpointChange, printNotes } from '../print/changes.ts';
 import { printable } from '../terminal.ts';
@@ -21,7 +21,7 @@ import {
 } from './common.ts';
 import { printPlan } from './endpoint-change.ts';
 
-async function rollback(call: Call): Promise<void> {
+async function rollback(call: CommandCall): Promise<void> {
   const { options, terminal } = call;
   const [word, ...rest] = call.words;
   const revision = readRevision(word);
@@ -50,7 +50,7 @@ async function rollback(call: Call): Promise<void> {
   terminal.out(`rolled ${countOf(answer.changes.length, 'endpoint')} back to revision ${revision}, revision ${answer.revision}`);
 }
 
-async function confirm(call: Call): Promise<void> {
+async function confirm(call: CommandCall): Promise<void> {
   const [word, ...surplus] = call.words;
   const revision = readRevision(word);
   refuseSurplus(surplus);

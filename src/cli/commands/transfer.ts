@@ -4,8 +4,8 @@ import { open, rename, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { ImportAnswer, RestoreAnswer } from '../../answers/changes.ts';
 import { messageOf } from '../../kernel/errors.ts';
-import type { FileBody } from '../api/exchange.ts';
-import type { Call, Command } from '../command.ts';
+import type { StreamedBody } from '../api/exchange.ts';
+import type { Command, CommandCall } from '../command.ts';
 import { CommandFailure, usageFailure } from '../failure.ts';
 import { readDocumentFile } from '../input/document-file.ts';
 import { largeFile } from '../input/large-file.ts';
@@ -43,7 +43,7 @@ export const WITH_CONFIGS = 'an object with a list "configs" of endpoints, as ex
 const RESTORE = '/api/endpoints/restore';
 export const DRY_RUN: OptionSpec = { name: 'dry-run', text: 'show what would change, and change nothing' };
 
-async function download(call: Call, path: string): Promise<void> {
+async function download(call: CommandCall, path: string): Promise<void> {
   refuseSurplus(call.words);
   const secrets = readSecrets(call.options);
   const data = (await call.api.get(path, { query: { secrets } })) as { note?: unknown };
@@ -87,7 +87,7 @@ function unwritable(path: string, error: unknown): CommandFailure {
 const TAIL_BYTES = 4096;
 
 /** Writes a backup while it arrives, and keeps only its end in memory. */
-async function backup(call: Call): Promise<void> {
+async function backup(call: CommandCall): Promise<void> {
   refuseSurplus(call.words);
   const { options, terminal } = call;
   const secrets = readSecrets(options);
@@ -110,7 +110,7 @@ async function backup(call: Call): Promise<void> {
 }
 
 /** Warns at once about secrets that a restore would miss. @param end the end of the backup */
-function printSecretsNote({ terminal, options }: Call, end: string): void {
+function printSecretsNote({ terminal, options }: CommandCall, end: string): void {
   const [, secrets] = /"secrets":"(none|sealed|masked|clear)"[^[\]]*$/.exec(end) ?? [];
   const [, note] = /"note":("(?:[^"\\]|\\.)*")[^[\]]*$/.exec(end) ?? [];
   if (note === undefined) return;
@@ -135,7 +135,7 @@ export function oneFile(words: readonly string[], what: string): string {
 }
 
 /** Sends a document or a large file, and prints the changes of its endpoints. */
-export async function upload(call: Call, path: string, document: Sendable, done: string): Promise<void> {
+export async function upload(call: CommandCall, path: string, document: Sendable, done: string): Promise<void> {
   const { options, terminal } = call;
   const isDry = options.has('dry-run');
   const answer = await sent(call, path, document, isDry ? { dryRun: true } : {});
@@ -151,10 +151,10 @@ export async function upload(call: Call, path: string, document: Sendable, done:
 }
 
 /** A document in memory, or a file that is read while it is sent. */
-type Sendable = Record<string, unknown> | ((more: Record<string, unknown>) => FileBody);
+type Sendable = Record<string, unknown> | ((more: Record<string, unknown>) => StreamedBody);
 
 async function sent(
-  { api, options }: Call,
+  { api, options }: CommandCall,
   path: string,
   document: Sendable,
   more: Record<string, unknown>,
@@ -172,7 +172,7 @@ function countsText({ added, updated, removed, unchanged }: ImportAnswer): strin
   return `${added} added, ${updated} updated, ${removed} removed, ${unchanged} unchanged`;
 }
 
-async function restore(call: Call): Promise<void> {
+async function restore(call: CommandCall): Promise<void> {
   const file = oneFile(call.words, 'restore');
   const document = largeFile(file, call.terminal.cwd) ?? (await readDocumentFile(file, ['endpoints', '0'], WITH_CONFIGS, call.terminal));
   if (!call.options.has('dry-run') && !call.options.has('yes')) await askBeforeRestore(call, document);
@@ -180,7 +180,7 @@ async function restore(call: Call): Promise<void> {
 }
 
 /** Shows the plan of a restore and asks. A restore that only adds needs no question. @throws CommandFailure (refused, usage) */
-async function askBeforeRestore(call: Call, document: Sendable): Promise<void> {
+async function askBeforeRestore(call: CommandCall, document: Sendable): Promise<void> {
   const { terminal } = call;
   const foreseen = await sent(call, RESTORE, document, { dryRun: true });
   if (foreseen.updated + foreseen.removed === 0) return;

@@ -3,7 +3,7 @@
 import { steadyNow } from '../../kernel/clock.ts';
 import { pause } from '../../kernel/deadline.ts';
 import type { SentEvent } from '../api/events.ts';
-import type { Call, Command } from '../command.ts';
+import type { Command, CommandCall } from '../command.ts';
 import { CommandFailure, EXIT } from '../failure.ts';
 import type { TargetKey } from '../input/key-values.ts';
 import { printable } from '../terminal.ts';
@@ -55,7 +55,7 @@ function lineOf(event: string, data: EventData): string {
   }
 }
 
-async function watch(call: Call): Promise<void> {
+async function watch(call: CommandCall): Promise<void> {
   const { options, terminal, api } = call;
   const target = optionalTarget(call.words);
   let lastId: string | null = null;

@@ -2,7 +2,7 @@
 
 import { closeSync, createReadStream, openSync, readSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { FileBody } from '../api/exchange.ts';
+import type { StreamedBody } from '../api/exchange.ts';
 
 /** Smaller files are read and checked by the command. */
 const LARGE_BYTES = 8 * 1024 * 1024;
@@ -13,7 +13,7 @@ const LEAD_BYTES = 64;
  * A large file with a JSON object, as a request body.
  * @returns null when the file is not large, or does not begin as a JSON object: the caller then reads it whole
  */
-export function largeFile(file: string, cwd: string): ((more: Record<string, unknown>) => FileBody) | null {
+export function largeFile(file: string, cwd: string): ((more: Record<string, unknown>) => StreamedBody) | null {
   const path = resolve(cwd, file);
   const about = file === '-' ? undefined : statSync(path, { throwIfNoEntry: false });
   if (about?.isFile() !== true || about.size < LARGE_BYTES) return null;

@@ -24,7 +24,7 @@ export class Rollback {
     this.#options = options;
   }
 
-  /** @throws FluxError as Control.rollback */
+  /** @throws FluxError as ControlPlane.rollback */
   async run(body: unknown, context: RequestContext): Promise<RollbackAnswer> {
     const { desired, changes, keepsSecretsInClear } = this.#options;
     const request = readRollback(body);

@@ -122,7 +122,7 @@ export class Transfer {
     }
   }
 
-  /** @throws FluxError as Control.importAll */
+  /** @throws FluxError as ControlPlane.importAll */
   async importAll(body: Record<string, unknown>, context: RequestContext): Promise<ImportAnswer> {
     const prepared = await this.#prepareImport(body, context);
     return countsOf(await this.#make(prepared), prepared.set);
@@ -136,7 +136,7 @@ export class Transfer {
     return { ...plan, warnings: [...warnings, ...plan.warnings] };
   }
 
-  /** @throws FluxError as Control.restore */
+  /** @throws FluxError as ControlPlane.restore */
   async restore(upload: Upload, context: RequestContext): Promise<RestoreAnswer> {
     const problems = new Problems();
     const file = readFileBody(await upload.document(), problems);

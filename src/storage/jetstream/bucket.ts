@@ -32,7 +32,7 @@ const SWAP_PAUSE_MS = 10;
 const ENVELOPE_BYTES = 4096;
 
 /** A value, and the bucket's sequence number of its last write. */
-export interface Entry {
+export interface BucketEntry {
   readonly value: unknown;
   readonly sequence: number;
 }
@@ -84,7 +84,7 @@ export class Bucket {
   }
 
   /** Null when there is no such key. @throws FluxError `unavailable` */
-  async get(key: string): Promise<Entry | null> {
+  async get(key: string): Promise<BucketEntry | null> {
     const entry = await this.#guard(`read ${key}`, () => this.#kv.get(key));
     if (entry === null || entry.operation !== 'PUT') return null;
     return { value: unpack(entry.value), sequence: entry.revision };
@@ -95,7 +95,7 @@ export class Bucket {
    * so put() is only for values that are the same whichever node writes them. Use swap() for all others.
    * @throws ConflictError when the last write is another one; FluxError `unavailable`: the value may have been written nevertheless
    */
-  async put(key: string, value: unknown, after: Entry | null): Promise<void> {
+  async put(key: string, value: unknown, after: BucketEntry | null): Promise<void> {
     const bytes = this.#pack(key, value);
     await this.#guard(`write ${key}`, () => (after === null ? this.#kv.create(key, bytes) : this.#kv.update(key, bytes, after.sequence)));
   }
@@ -107,7 +107,7 @@ export class Bucket {
    * server that was held up may answer with an old state of the key, and the sequence of the bucket alone would let that pass.
    * @throws as put(); FluxError `unavailable` also when other keys are written all the time: nothing was written in that case
    */
-  async swap(key: string, value: unknown, after: Entry | null): Promise<void> {
+  async swap(key: string, value: unknown, after: BucketEntry | null): Promise<void> {
     const bytes = this.#pack(key, value);
     for (let attempt = 1; ; attempt++) {
       // The sequence comes first: a write after that makes this write fail, and a write before it is visible to get().

@@ -29,7 +29,7 @@ import { matches } from '../history-match.ts';
 import { noSuchRevision } from '../replay.ts';
 import { Bucket, ConflictError } from './bucket.ts';
 import { adoptPast, compactSlice, readRows } from './past.ts';
-import { Memory, type Place, RevisionLog } from './revision-log.ts';
+import { type BucketState, Memory, RevisionLog } from './revision-log.ts';
 
 /** The contract: an operation on a store that is away fails within two seconds. */
 const OPERATION_MS = 1_900;
@@ -157,7 +157,7 @@ class JetStreamStore implements EndpointStore {
       if (past.revision === 0) return 0;
       // May take as long as the history is long. No reader sees the rows before the head is written.
       const newest = await adoptPast(journal, past);
-      const place: Place = { head, entry, content: new Map() };
+      const place: BucketState = { head, entry, content: new Map() };
       const newHead = await inTime(journal.prepare(place, past.revision, newest, [], randomUUID()));
       try {
         await inTime(journal.advance(place, newHead));
@@ -205,7 +205,7 @@ class JetStreamStore implements EndpointStore {
   }
 
   /** Repeats compare-and-set until no other writer interferes. @throws the FluxErrors of `attempt`; FluxError `unavailable` */
-  #write(attempt: (place: Place, revision: number) => Attempt): Promise<number> {
+  #write(attempt: (place: BucketState, revision: number) => Attempt): Promise<number> {
     return this.#inLine(async () => {
       const deadline = steadyNow() + OPERATION_MS;
       for (;;) {

@@ -10,7 +10,7 @@ import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { HistoryRow, PendingConfirm, StoredEndpoint } from '../endpoint-store.ts';
 import { replay } from '../replay.ts';
-import { type Bucket, ConflictError, type Entry } from './bucket.ts';
+import { type Bucket, type BucketEntry, ConflictError } from './bucket.ts';
 import { Freshness } from './freshness.ts';
 
 const SCHEMA = 1;
@@ -60,9 +60,9 @@ export interface Compaction {
 const NOTHING_DROPPED: Compaction = { floor: 0, kept: {}, cleared: 0, owner: '', until: 0 };
 
 /** A state of the store: the head and its entry, null in an empty store, and the content that the head leads to. */
-export interface Place {
+export interface BucketState {
   head: Head | null;
-  entry: Entry | null;
+  entry: BucketEntry | null;
   content: Map<string, StoredEndpoint>;
 }
 
@@ -92,7 +92,7 @@ export class RevisionLog {
   /**
    * @throws FluxError `unavailable`, also when a newer version wrote the bucket, or when the head is older than one that was read before
    */
-  async head(): Promise<{ head: Head | null; entry: Entry | null }> {
+  async head(): Promise<{ head: Head | null; entry: BucketEntry | null }> {
     const entry = await this.#bucket.get('head');
     const head = (entry?.value ?? null) as Head | null;
     this.#memory.freshness.check(head?.life ?? '', entry?.sequence ?? 0);
@@ -103,7 +103,7 @@ export class RevisionLog {
   }
 
   /** The newest content. @throws FluxError `unavailable` */
-  async read(): Promise<Place> {
+  async read(): Promise<BucketState> {
     const { head, entry } = await this.head();
     if (head === null) return { head, entry, content: new Map() };
     const { revision, commit } = this.#memory.known;
@@ -133,13 +133,13 @@ export class RevisionLog {
   }
 
   /** The compaction state, and its entry for the next write. @throws FluxError `unavailable` */
-  async compaction(): Promise<{ value: Compaction; entry: Entry | null }> {
+  async compaction(): Promise<{ value: Compaction; entry: BucketEntry | null }> {
     const entry = await this.#bucket.get('compaction');
     return { value: (entry?.value as Compaction | undefined) ?? NOTHING_DROPPED, entry };
   }
 
   /** @throws ConflictError when another node was first, FluxError `unavailable` */
-  async setCompaction(value: Compaction, after: Entry | null): Promise<void> {
+  async setCompaction(value: Compaction, after: BucketEntry | null): Promise<void> {
     await this.#bucket.swap('compaction', value, after);
   }
 
@@ -217,7 +217,7 @@ export class RevisionLog {
    * Writes everything that must exist before the new head, and returns that head.
    * @throws FluxError `unavailable`, `too-large`: nothing has changed
    */
-  async prepare(place: Place, revision: number, rows: HistoryRow[], pending: PendingConfirm[], commit: string): Promise<Head> {
+  async prepare(place: BucketState, revision: number, rows: HistoryRow[], pending: PendingConfirm[], commit: string): Promise<Head> {
     if (place.head !== null) await this.secure(place.head, place.content);
     return { schema: SCHEMA, life: place.head?.life ?? randomUUID(), revision, commit, pending, last: await this.#wrap(rows) };
   }
@@ -226,7 +226,7 @@ export class RevisionLog {
    * Makes a prepared head the newest one.
    * @throws ConflictError when another head was first, FluxError `unavailable`: the head may have been written
    */
-  async advance(place: Place, head: Head): Promise<void> {
+  async advance(place: BucketState, head: Head): Promise<void> {
     await this.#bucket.swap('head', head, place.entry);
   }
 
@@ -242,7 +242,7 @@ export class RevisionLog {
   }
 
   /** Replaces only the pending confirmations. @throws as advance() */
-  async setPending(head: Head, entry: Entry, pending: PendingConfirm[]): Promise<void> {
+  async setPending(head: Head, entry: BucketEntry, pending: PendingConfirm[]): Promise<void> {
     await this.#bucket.swap('head', { ...head, pending } satisfies Head, entry);
   }
 

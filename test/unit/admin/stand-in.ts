@@ -1,10 +1,10 @@
-/** A small in-memory Control for tests of the HTTP layer alone; the real one is tested over HTTP in test/admin. */
+/** A small in-memory ControlPlane for tests of the HTTP layer alone; the real one is tested over HTTP in test/admin. */
 
 import { type AdminApp, type AppOptions, createApp, createRoutes } from '../../../src/admin/app.ts';
 import type { Route } from '../../../src/admin/http/route.ts';
 import { LoginDesk } from '../../../src/admin/login/login.ts';
 import type { ChangeAnswer, ImportAnswer } from '../../../src/control/contract/answers.ts';
-import type { Control } from '../../../src/control/contract/control.ts';
+import type { ControlPlane } from '../../../src/control/contract/control-plane.ts';
 import type { RequestContext } from '../../../src/control/contract/request-parts.ts';
 import { parseEndpoint } from '../../../src/endpoint/schema.ts';
 import { FluxError } from '../../../src/kernel/errors.ts';
@@ -19,10 +19,14 @@ export interface Seen {
 const IMPORTED: ImportAnswer = { revision: 8, added: 0, updated: 0, removed: 0, unchanged: 0, changes: [], nodes: [], warnings: [] };
 
 /** All five interfaces of the control plane in one object. */
-export type AllRequests = Control['changes'] & Control['reads'] & Control['cluster'] & Control['clients'] & Control['watch'];
+export type AllRequests = ControlPlane['changes'] &
+  ControlPlane['reads'] &
+  ControlPlane['cluster'] &
+  ControlPlane['clients'] &
+  ControlPlane['watch'];
 
 /** Remembers what it was asked; knows one endpoint, 1883 at revision 7. */
-export function standInControl(overrides: Partial<AllRequests> = {}): { control: Control; seen: Seen[] } {
+export function standInControl(overrides: Partial<AllRequests> = {}): { control: ControlPlane; seen: Seen[] } {
   const seen: Seen[] = [];
   const endpoint = parseEndpoint({ port: 1883 }).endpoint;
   const change = async (body: unknown, context: RequestContext): Promise<ChangeAnswer> => {
@@ -137,7 +141,7 @@ export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
   };
 }
 
-function optionsWith(http: Partial<Settings['http']>, control: Control, logger: Logger): AppOptions {
+function optionsWith(http: Partial<Settings['http']>, control: ControlPlane, logger: Logger): AppOptions {
   return { settings: settingsWith(http), control, logger, staticRoot: new URL('file:///nonexistent/') };
 }
 

@@ -27,7 +27,7 @@ import type { Recoverable } from './recovery.ts';
 import { Reserve } from './reserve.ts';
 import { claimStart, nextStart, PUT_START } from './start-counter.ts';
 import { StoredNames } from './stored-names.ts';
-import { type CommitOutcome, WriteGroup } from './write-group.ts';
+import { type GroupOutcome, WriteGroup } from './write-group.ts';
 
 /** The columns of the unique index `delivery_of`. */
 const ONE_DELIVERY = `WHERE namespace = ? AND client = ? AND source = ? AND serial = ?
@@ -109,7 +109,7 @@ export class MessageDisk implements RetainedDisk, Recoverable {
     return this.#group.isDirty;
   }
 
-  commit(): CommitOutcome {
+  commit(): GroupOutcome {
     // The note costs next to nothing beside another write.
     if (this.#group.isDirty) this.#keepTime(BUSY_NOTE_AGE_MS);
     return this.#group.commit();

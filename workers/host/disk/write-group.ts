@@ -53,7 +53,7 @@ export function causeOfSqlite(error: unknown): StoreCause | null {
  * stored: everything so far is on disk; failed: this group could not be written, and its refusable changes are dropped; waiting: an earlier
  * write has failed, and the changes to keep wait.
  */
-export type CommitOutcome = 'stored' | 'failed' | 'waiting';
+export type GroupOutcome = 'stored' | 'failed' | 'waiting';
 
 export class WriteGroup {
   readonly #db: Database.Database;
@@ -115,7 +115,7 @@ export class WriteGroup {
     }
   }
 
-  commit(): CommitOutcome {
+  commit(): GroupOutcome {
     if (!this.#isFailing && this.#isOpen) {
       try {
         this.#db.exec('COMMIT');

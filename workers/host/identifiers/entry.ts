@@ -14,11 +14,11 @@ export type Step =
       /** its span begins here, by steadyNow() */
       since: number;
       /** endpoint and expiry before the claim, restored when the claim is refused */
-      before: Pick<Entry, 'endpoint' | 'expirySeconds'>;
+      before: Pick<IdentifierEntry, 'endpoint' | 'expirySeconds'>;
     }
   | { kind: 'fetch'; move: number; isTaking: boolean; since: number };
 
-export interface Entry {
+export interface IdentifierEntry {
   readonly key: string;
   /** group of the identifier: see src/thread/identifier-table.ts */
   readonly group: number;

@@ -6,8 +6,8 @@ import type { Mesh } from '../../shared/mesh/mesh.ts';
 import type { PeerLink } from '../../shared/mesh/peer-link.ts';
 import { type Session, sessionKey } from '../../shared/session/session.ts';
 import type { SessionTable } from '../../shared/table/session-table.ts';
-import type { Claim, Control, Offer, Registration } from '../../shared/wire/controls.ts';
-import type { Entry, Step } from './entry.ts';
+import type { Claim, Control, Registration, SessionOffer } from '../../shared/wire/controls.ts';
+import type { IdentifierEntry, Step } from './entry.ts';
 import { HeldGroups } from './held-groups.ts';
 
 /** Claims that may wait for one identifier. More connections at once with one name are an attack or a loop. */
@@ -32,13 +32,13 @@ export interface RegistryHooks {
 }
 
 export class Registry {
-  readonly #entries = new Map<string, Entry>();
-  readonly #steps = new Map<number, Entry>();
+  readonly #entries = new Map<string, IdentifierEntry>();
+  readonly #steps = new Map<number, IdentifierEntry>();
   readonly #persistent = new Map<string, number>();
   readonly #mesh: Mesh;
   readonly #table: SessionTable;
   readonly #hooks: RegistryHooks;
-  readonly #groups: HeldGroups<Entry>;
+  readonly #groups: HeldGroups<IdentifierEntry>;
   /** never reused by a replacing session worker: workers may still be at moves of the old one */
   #lastMove: number;
   /** endpoint workers that have registered their sessions; null: all of the first ones have, and claims are served at once */
@@ -124,7 +124,7 @@ export class Registry {
     if (entry?.owner === this.#mesh.self && entry.step === null) this.#drop(entry);
   }
 
-  #entry(namespace: string, clientId: string): Entry {
+  #entry(namespace: string, clientId: string): IdentifierEntry {
     const key = sessionKey(namespace, clientId);
     let entry = this.#entries.get(key);
     if (entry === undefined) {
@@ -148,7 +148,7 @@ export class Registry {
     return entry;
   }
 
-  #describe(entry: Entry, endpoint: string, expirySeconds: number): void {
+  #describe(entry: IdentifierEntry, endpoint: string, expirySeconds: number): void {
     if (entry.expirySeconds > 0) this.#count(entry.endpoint, -1);
     entry.endpoint = endpoint;
     entry.expirySeconds = expirySeconds;
@@ -192,7 +192,7 @@ export class Registry {
   }
 
   /** The old place died before the session arrived: the claimant now asks for the session on disk. */
-  #claimAgain(entry: Entry, step: Extract<Step, { kind: 'claim' }>): void {
+  #claimAgain(entry: IdentifierEntry, step: Extract<Step, { kind: 'claim' }>): void {
     if (step.stage !== 'move') return;
     this.#steps.delete(step.move);
     step.move = ++this.#lastMove;
@@ -202,12 +202,12 @@ export class Registry {
   }
 
   /** The reports of endpoint workers about these groups have arrived: their identifiers continue. */
-  #goOn(waiting: Iterable<Entry>): void {
+  #goOn(waiting: Iterable<IdentifierEntry>): void {
     for (const entry of waiting) if (this.#entries.get(entry.key) === entry) this.#next(entry);
   }
 
   /** Starts the next step of an identifier, when none is under way. */
-  #next(entry: Entry): void {
+  #next(entry: IdentifierEntry): void {
     if (entry.step !== null || this.#groups.waits(entry.group, entry)) return;
     const next = entry.waiting.shift();
     if (next !== undefined) this.#serve(entry, next.claim, next.claimant);
@@ -215,7 +215,7 @@ export class Registry {
     else if (entry.isGone && entry.owner !== this.#mesh.self) this.#fetch(entry);
   }
 
-  #serve(entry: Entry, claim: Claim, claimant: PeerLink): void {
+  #serve(entry: IdentifierEntry, claim: Claim, claimant: PeerLink): void {
     if (!this.#mesh.links.has(claimant.id)) {
       this.#next(entry);
       return;
@@ -236,7 +236,7 @@ export class Registry {
     this.#releaseOwner(entry, step);
   }
 
-  #releaseOwner(entry: Entry, step: Extract<Step, { kind: 'claim' }>): void {
+  #releaseOwner(entry: IdentifierEntry, step: Extract<Step, { kind: 'claim' }>): void {
     const { claim, claimant, move } = step;
     if (entry.owner === null) this.#grant(entry, 'new');
     else if (entry.owner === this.#mesh.self) {
@@ -253,7 +253,7 @@ export class Registry {
     }
   }
 
-  #released(move: number, offer: Offer | null | 'foreign'): void {
+  #released(move: number, offer: SessionOffer | null | 'foreign'): void {
     const entry = this.#steps.get(move);
     const step = entry?.step;
     if (entry === undefined || !step || step.move !== move) return;
@@ -277,14 +277,14 @@ export class Registry {
   }
 
   /** The session belongs to another user and stays untouched. */
-  #refuse(entry: Entry, { claim, claimant, before }: Extract<Step, { kind: 'claim' }>): void {
+  #refuse(entry: IdentifierEntry, { claim, claimant, before }: Extract<Step, { kind: 'claim' }>): void {
     claimant.control({ t: 'deny', connection: claim.connection, reason: 'foreign' });
     this.#describe(entry, before.endpoint, before.expirySeconds);
     this.#done(entry);
   }
 
   /** A session that is new, or already at the claimant, belongs to the claimant with the grant: later messages on the channel rely on that. */
-  #grant(entry: Entry, how: 'new' | 'local'): void {
+  #grant(entry: IdentifierEntry, how: 'new' | 'local'): void {
     const { claim, claimant } = entry.step as Extract<Step, { kind: 'claim' }>;
     claimant.control({ t: 'grant', connection: claim.connection, how });
     this.#own(entry, claim.connection, claimant);
@@ -297,14 +297,14 @@ export class Registry {
     this.#own(entry, control.connection, link);
   }
 
-  #own(entry: Entry, connection: number, owner: PeerLink): void {
+  #own(entry: IdentifierEntry, connection: number, owner: PeerLink): void {
     entry.owner = owner.id;
     entry.connection = connection;
     entry.isGone = false;
     this.#done(entry);
   }
 
-  #done(entry: Entry): void {
+  #done(entry: IdentifierEntry): void {
     if (entry.step !== null) this.#steps.delete(entry.step.move);
     entry.step = null;
     this.#next(entry);
@@ -327,14 +327,14 @@ export class Registry {
     this.#next(entry);
   }
 
-  #drop(entry: Entry): void {
+  #drop(entry: IdentifierEntry): void {
     this.#describe(entry, entry.endpoint, 0);
     this.#entries.delete(entry.key);
     this.#groups.leave(entry.group);
   }
 
   /** Brings the session of an offline client into this worker. */
-  #fetch(entry: Entry): void {
+  #fetch(entry: IdentifierEntry): void {
     const move = ++this.#lastMove;
     entry.step = { kind: 'fetch', move, isTaking: false, since: steadyNow() };
     this.#steps.set(move, entry);
@@ -344,7 +344,7 @@ export class Registry {
     else owner.control({ t: 'release', namespace, clientId, move, to: this.#mesh.self, discard: false, by: null });
   }
 
-  async #take(entry: Entry, move: number, offer: Offer): Promise<void> {
+  async #take(entry: IdentifierEntry, move: number, offer: SessionOffer): Promise<void> {
     const session = this.#table.create(this.#mesh.namespace(entry.namespace), entry.clientId);
     const isHere = await this.#table.mover.take(move, session, offer, entry.owner!);
     if (isHere) this.#hooks.onFetched(session);
@@ -352,13 +352,13 @@ export class Registry {
     if (entry.step?.move === move) this.#fetched(entry, isHere);
   }
 
-  #fetched(entry: Entry, isHere: boolean): void {
+  #fetched(entry: IdentifierEntry, isHere: boolean): void {
     entry.owner = isHere ? this.#mesh.self : this.#restored(entry);
     this.#done(entry);
   }
 
   /** The owner of a session whose worker died: this worker, when the session is restored from disk; else none. */
-  #restored(entry: Entry): number | null {
+  #restored(entry: IdentifierEntry): number | null {
     return this.#hooks.restore(entry.namespace, entry.clientId) ? this.#mesh.self : null;
   }
 
@@ -410,14 +410,14 @@ export class Registry {
     this.#goOn(this.#groups.onPeerRemoved(link));
   }
 
-  #claimantDied(entry: Entry, link: PeerLink): void {
+  #claimantDied(entry: IdentifierEntry, link: PeerLink): void {
     if (entry.owner === link.id) entry.owner = this.#restored(entry);
     // Else the old owner keeps the session, and its client has to go. Where the owner is dead too, a fetch restores the session from disk.
     entry.isGone = true;
     this.#done(entry);
   }
 
-  #ownerDied(entry: Entry): void {
+  #ownerDied(entry: IdentifierEntry): void {
     const { step } = entry;
     // take() notices a dead holder, or has received everything before: the claimant answers with `owned` or with another claim.
     if (step?.kind === 'fetch' ? step.isTaking : step?.stage === 'move') return;

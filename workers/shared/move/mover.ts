@@ -12,7 +12,7 @@ import type { SourceGate } from '../session/outlet.ts';
 import type { Session } from '../session/session.ts';
 import type { Subscriptions } from '../session/subscriptions.ts';
 import { toWireSubscription } from '../session/wire-subscription.ts';
-import type { Control, MoveNews, Offer, WireSession, WireSubscription } from '../wire/controls.ts';
+import type { Control, MoveNews, SessionOffer, WireSession, WireSubscription } from '../wire/controls.ts';
 import { PIECE_LENGTH } from '../wire/piece.ts';
 import { takeState, toWireHead } from './wire-session.ts';
 
@@ -52,7 +52,7 @@ export class Mover {
    * @param onLeft called when it has left, with the bytes that it took here
    * @returns its first subscriptions, to be announced there, and the number of the others
    */
-  offer(move: number, session: Session, to: number, onLeft: (bytes: number) => void): Offer {
+  offer(move: number, session: Session, to: number, onLeft: (bytes: number) => void): SessionOffer {
     // The new move replaces one that is stuck.
     for (const [other, { session: frozen }] of this.#leaving) if (frozen === session) this.#leaving.delete(other);
     const leaving = new Leaving(session, to, onLeft);
@@ -83,7 +83,7 @@ export class Mover {
    * Takes a session in: installs and announces the offered subscriptions, and waits for the state.
    * @returns false when the old place ended before it sent the state
    */
-  async take(move: number, session: Session, offer: Offer, from: number): Promise<boolean> {
+  async take(move: number, session: Session, offer: SessionOffer, from: number): Promise<boolean> {
     const arriving = new Arriving(session, from);
     session.gate = arriving;
     // A message of a shared group that arrives ahead of the state must be on disk before its publisher's PUBACK.

@@ -14,7 +14,7 @@ const SLICE_FILTERS = 100_000;
 const SLICE_LENGTH = 4 * PIECE_LENGTH;
 
 /** A session that has gone from here. Its filters are still in the tree, and it takes no message. */
-export interface Leaver {
+export interface LeavingSession {
   /** filters left */
   readonly left: number;
   /** Removes `count` filters, fewer when they have more characters than a piece, or all when fewer are left. @returns their characters */
@@ -23,7 +23,7 @@ export interface Leaver {
 
 export class Removal {
   /** in order of their end */
-  readonly #leaving = new Fifo<Leaver>();
+  readonly #leaving = new Fifo<LeavingSession>();
   #left = 0;
 
   /** True when filters are removed together, and at once. @param length their characters */
@@ -32,7 +32,7 @@ export class Removal {
   }
 
   /** Removes its filters in later loop iterations. @param leaver with at least one */
-  add(leaver: Leaver): void {
+  add(leaver: LeavingSession): void {
     this.#left += leaver.left;
     this.#leaving.push(leaver);
     if (this.#leaving.length === 1) setImmediate(this.#slice);

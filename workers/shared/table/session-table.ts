@@ -9,7 +9,7 @@ import type { Router } from '../routing/router.ts';
 import { type PendingWill, toWireWill, willMessage } from '../session/pending-will.ts';
 import { NEVER_EXPIRES, Session, type SessionHost, sessionKey } from '../session/session.ts';
 import { Subscriptions } from '../session/subscriptions.ts';
-import type { Claimant, DueWill, Offer } from '../wire/controls.ts';
+import type { Claimant, DueWill, SessionOffer } from '../wire/controls.ts';
 import { mayTake } from '../wire/holder.ts';
 
 export class SessionTable {
@@ -112,7 +112,14 @@ export class SessionTable {
    * @returns the subscriptions to announce there; null when no session is left to release; `foreign` when another user owns it, and keeps
    * it undisturbed
    */
-  release(namespace: string, clientId: string, move: number, to: number, discard: boolean, by: Claimant | null): Offer | null | 'foreign' {
+  release(
+    namespace: string,
+    clientId: string,
+    move: number,
+    to: number,
+    discard: boolean,
+    by: Claimant | null,
+  ): SessionOffer | null | 'foreign' {
     const session = this.get(namespace, clientId);
     if (session === undefined) return null;
     // The sweep may not have ended an expired session yet, above all right after a start.

@@ -132,7 +132,7 @@ export interface Registration extends Omit<Claim, 'user' | 'cleanStart' | 'maxSe
 }
 
 /** The content of a session that is about to move. */
-export interface Offer {
+export interface SessionOffer {
   /** its first subscriptions */
   subscriptions: WireSubscription[];
   /** number of the other subscriptions, which follow after `offer-next` */
@@ -181,14 +181,14 @@ export type Control =
   | { t: 'rules'; endpoint: string; rules: EndpointRules | null }
   // session worker → endpoint worker
   | { t: 'grant'; connection: number; how: 'new' | 'local' }
-  | { t: 'grant-move'; connection: number; move: number; from: number; offer: Offer; namespace: string }
+  | { t: 'grant-move'; connection: number; move: number; from: number; offer: SessionOffer; namespace: string }
   | { t: 'deny'; connection: number; reason: 'quota' | 'busy' | 'foreign' }
   /** from now on the session worker decides about this group of identifiers, and must know the sessions in it */
   | { t: 'revoke'; group: number }
   | { t: 'release'; namespace: string; clientId: string; move: number; to: number; discard: boolean; by: Claimant | null }
   // answers of the session's holder
   /** null: the session no longer exists; `foreign`: it belongs to another user and stays unchanged */
-  | { t: 'released'; move: number; offer: Offer | null | 'foreign' }
+  | { t: 'released'; move: number; offer: SessionOffer | null | 'foreign' }
   /** the new place asks for the subscriptions that the offer left out */
   | { t: 'offer-next'; move: number }
   /** `waits`: the rest follows after `offer-next` */

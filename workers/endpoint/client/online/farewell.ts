@@ -10,7 +10,7 @@ import type { Sender } from '../output/sender.ts';
 import type { ClientIdentity } from './identity.ts';
 
 /** The part of a client that its end concerns. */
-export interface Leaver {
+export interface EndingClient {
   readonly context: WorkerContext;
   readonly endpoint: EndpointContext;
   readonly sender: Sender;
@@ -19,7 +19,7 @@ export interface Leaver {
 }
 
 /** Writes the refusal of a CONNECT, with the reason string where it fits and is wanted. */
-export function writeRefusal({ sender, identity }: Leaver, reasonCode: number, reasonString: string | undefined): void {
+export function writeRefusal({ sender, identity }: EndingClient, reasonCode: number, reasonString: string | undefined): void {
   const { version } = sender;
   const refusal = { sessionPresent: false, reasonCode };
   const properties = reasonString === undefined || !identity.requestProblemInformation ? {} : { reasonString };
@@ -28,7 +28,7 @@ export function writeRefusal({ sender, identity }: Leaver, reasonCode: number, r
 
 /** Writes the reason for which the server ends an online client. Only MQTT 5 has such a packet. */
 export function writeReason(
-  client: Leaver,
+  client: EndingClient,
   reasonCode: number,
   reasonString: string | undefined,
   serverReference: string | undefined,
@@ -43,7 +43,7 @@ export function writeReason(
  * Counts a client that ends before it is online, and answers a CONNECT that cannot be handled: MQTT 3 clients get an answer only when their
  * standard has a code for it.
  */
-export function writeBadConnect(client: Leaver, isConnect: boolean, reasonCode: number): void {
+export function writeBadConnect(client: EndingClient, isConnect: boolean, reasonCode: number): void {
   client.endpoint.count(CONNECTION_ERRORS.bad_connect);
   const hasCode = reasonCode === REASON.unsupportedProtocolVersion || reasonCode === REASON.clientIdentifierNotValid;
   if (isConnect && (client.sender.version === 5 || hasCode))
@@ -51,7 +51,7 @@ export function writeBadConnect(client: Leaver, isConnect: boolean, reasonCode: 
 }
 
 /** Counts and logs an error in a client's input. @returns the reason for the client */
-export function noteFault(client: Leaver, error: unknown): { reasonCode: number; reasonString?: string } {
+export function noteFault(client: EndingClient, error: unknown): { reasonCode: number; reasonString?: string } {
   const { endpoint, context, address } = client;
   const { clientId } = client.identity;
   const where = `Endpoint ${endpoint.config.endpoint.port}`;

@@ -3,14 +3,14 @@
 import { Fifo } from '../../../../src/kernel/fifo.ts';
 
 /** The place of one acknowledgement in the order. */
-export interface Place {
+export interface AnswerPlace {
   /** sends it; null: its message is not stored yet */
   send: (() => void) | null;
 }
 
 /** The client's receive window bounds the number of places. */
 export class Answers {
-  readonly #places = new Fifo<Place>();
+  readonly #places = new Fifo<AnswerPlace>();
 
   /** True when no acknowledgement waits: the next one may be sent at once. */
   get isEmpty(): boolean {
@@ -18,14 +18,14 @@ export class Answers {
   }
 
   /** Takes the next place in the order. */
-  take(): Place {
-    const place: Place = { send: null };
+  take(): AnswerPlace {
+    const place: AnswerPlace = { send: null };
     this.#places.push(place);
     return place;
   }
 
   /** Sends an acknowledgement as soon as all earlier ones are sent. */
-  send(place: Place, send: () => void): void {
+  send(place: AnswerPlace, send: () => void): void {
     place.send = send;
     for (let next = this.#places.peek(); next !== undefined && next.send !== null; next = this.#places.peek()) {
       this.#places.shift();

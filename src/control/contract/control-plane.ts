@@ -6,7 +6,7 @@ import type { ClusterReads } from './cluster-reads.ts';
 import type { EventWatch } from './event-watch.ts';
 import type { NodeReads } from './node-reads.ts';
 
-export interface Control {
+export interface ControlPlane {
   readonly changes: ChangeRequests;
   readonly reads: NodeReads;
   readonly cluster: ClusterReads;
