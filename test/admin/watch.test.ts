@@ -1,6 +1,7 @@
 /** GET /api/endpoints/watch: what it tells, how a reader that was away resumes, and how readers that do not read are bounded. */
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { streamEventSchema } from '../../src/answers/watch.ts';
 import { type Broker, startBroker } from '../kit/broker.ts';
 import { EventReader } from '../kit/events.ts';
 import { freePort } from '../kit/free-port.ts';
@@ -16,6 +17,18 @@ beforeAll(async () => {
 afterAll(() => broker.stop());
 
 const watch = (headers: Record<string, string> = {}) => EventReader.open(`${broker.admin}/api/endpoints/watch`, headers);
+
+const seenEvents = new Set<string>();
+
+/** Each event has exactly the form that src/answers says: parse() leaves out keys that a schema lacks. */
+function expectForms(reader: EventReader): void {
+  expect(reader.events.length).toBeGreaterThan(0);
+  for (const { event, id, data } of reader.events) {
+    const sent = { event, id, ...data };
+    expect(streamEventSchema.parse(sent)).toEqual(sent);
+    seenEvents.add(event);
+  }
+}
 
 async function change(action: string, body: Record<string, unknown>): Promise<number> {
   const answer = await broker.api('POST', `/api/endpoints/${action}`, body);
@@ -49,6 +62,7 @@ test('states, revisions and drains, in order, with growing ids', async () => {
   expect(new Set(ids).size).toBe(ids.length);
   await Promise.all(clients.map((client) => client.closed()));
   reader.close();
+  expectForms(reader);
 });
 
 test('an endpoint that cannot listen is shown with its reason', async () => {
@@ -76,6 +90,7 @@ test('Last-Event-ID: nothing of the last 1,000 is missed, and what is older is s
     const reader = await watch({ 'last-event-id': String(id) });
     await reader.find('ready');
     reader.close();
+    expectForms(reader);
     return reader.events;
   };
   const resumed = await told(since!);
@@ -88,6 +103,7 @@ test('Last-Event-ID: nothing of the last 1,000 is missed, and what is older is s
   expect((await told(17))[0]!.event).toBe('incomplete');
   expect((await told(9_000_000_000_000_000))[0]!.event).toBe('incomplete');
   expect((await watch({ 'last-event-id': 'seven' })).status).toBe(400);
+  expect([...seenEvents].sort()).toEqual(streamEventSchema.options.map(({ shape }) => shape.event.value).sort());
 });
 
 test('beyond 1,000 the oldest are forgotten: whoever asks for them gets `incomplete`, and the rest', async () => {

@@ -1,8 +1,8 @@
 /** GET /api/endpoints/watch: events of the endpoints as server-sent events (HTML Living Standard, section 9.2). */
 
 import { z } from '@hono/zod-openapi';
+import type { StreamEvent } from '../../answers/watch.ts';
 import type { ControlPlane } from '../../control/contract/control-plane.ts';
-import type { WatchEvent } from '../../control/contract/event-watch.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { type Route, readRoute } from '../http/route.ts';
 
@@ -21,12 +21,8 @@ function parseLastId(header: string | null): number | null {
   return Number(header);
 }
 
-function written(name: string, id: number | null, data: unknown): string {
-  return `${id === null ? '' : `id: ${id}\n`}event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
-}
-
-function writtenEvent({ event, id, ...data }: WatchEvent): string {
-  return written(event, id, data);
+function written({ event, id, ...data }: StreamEvent): string {
+  return `${id === null ? '' : `id: ${id}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
 }
 
 /** The event stream of one reader; it ends when the reader goes, is too slow, or the node stops. */
@@ -57,12 +53,12 @@ function stream(after: number | null, { watch, reads }: Pick<ControlPlane, 'watc
           end();
           controller.error(new Error('the reader is too slow'));
         };
-        const begun = watch.subscribe(after, { onEvent: (event) => send(writtenEvent(event)), onEnd: close });
+        const begun = watch.subscribe(after, { onEvent: (event) => send(written(event)), onEnd: close });
         stop = begun.stop;
-        if (!begun.isComplete) send(written('incomplete', null, { reason: 'events after Last-Event-ID are no longer kept' }));
-        for (const event of begun.missed) send(writtenEvent(event));
+        if (!begun.isComplete) send(written({ event: 'incomplete', id: null, reason: 'events after Last-Event-ID are no longer kept' }));
+        for (const event of begun.missed) send(written(event));
         const { node, version } = reads;
-        send(written('ready', begun.lastId, { node, version, revision: reads.revision() }));
+        send(written({ event: 'ready', id: begun.lastId, node, version, revision: reads.revision() }));
         heartbeat = setInterval(() => send(': \n\n'), HEARTBEAT_MS);
         heartbeat.unref();
       },

@@ -1,5 +1,6 @@
 /** `endpoint watch`: prints events of the endpoints as they happen. */
 
+import type { StreamEvent, WatchEvent } from '../../answers/watch.ts';
 import { steadyNow } from '../../kernel/clock.ts';
 import { pause } from '../../kernel/deadline.ts';
 import type { SentEvent } from '../api/events.ts';
@@ -13,46 +14,36 @@ import { optionalTarget, timeText } from './common.ts';
 const AWAY_MS = 60_000;
 const PAUSE_MS = 1_000;
 
-/** The fields of the events that are printed. */
-interface EventData {
-  at?: string;
-  node?: string;
-  endpoint?: string;
-  port?: number;
-  state?: string;
-  revision?: number;
-  reason?: string | null;
-  changes?: { id: string; port: number; change: string }[];
-  total?: number;
-  left?: number;
-  ended?: boolean;
-}
-
 /** Whether an event is about the endpoint. A revision is when one of its changes is. */
-function concerns(target: TargetKey | null, data: EventData): boolean {
+function concerns(target: TargetKey | null, event: WatchEvent): boolean {
   if (target === null) return true;
-  const { endpoint, port } = data;
-  const isMeant = (id: string | undefined, at: number | undefined): boolean =>
-    target.id === undefined ? at === target.port : id === target.id;
-  return isMeant(endpoint, port) || (data.changes ?? []).some((change) => isMeant(change.id, change.port));
+  const isMeant = (id: string, port: number): boolean => (target.id === undefined ? port === target.port : id === target.id);
+  if (event.event === 'revision') return event.changes.some(({ id, port }) => isMeant(id, port));
+  return isMeant(event.endpoint, event.port);
 }
 
 /** An event as one line. */
-function lineOf(event: string, data: EventData): string {
-  const when = data.at === undefined ? '' : `${timeText(data.at)}  `;
-  const who = `${data.endpoint} (port ${data.port})`;
-  switch (event) {
+function lineOf(event: StreamEvent): string {
+  const when = 'at' in event ? `${timeText(event.at)}  ` : '';
+  switch (event.event) {
     case 'state':
-      return `${when}${who} ${data.state}, revision ${data.revision}${typeof data.reason === 'string' ? `: ${data.reason}` : ''}`;
+      return `${when}${placeOf(event)} ${event.state}, revision ${event.revision}${event.reason === null ? '' : `: ${event.reason}`}`;
     case 'revision':
-      return `${when}revision ${data.revision}: ${(data.changes ?? []).map(({ id, change }) => `${id} ${change}`).join(', ')}`;
+      return `${when}revision ${event.revision}: ${event.changes.map(({ id, change }) => `${id} ${change}`).join(', ')}`;
     case 'drain':
-      return `${when}${who} drains: ${data.left} of ${data.total} clients left${data.ended === true ? ', ended' : ''}`;
+      return `${when}${placeOf(event)} drains: ${event.left} of ${event.total} clients left${event.ended ? ', ended' : ''}`;
     case 'ready':
-      return `watching ${data.node} from revision ${data.revision} on`;
+      return `watching ${event.node} from revision ${event.revision} on`;
+    case 'incomplete':
+      return `incomplete: ${event.reason}`;
     default:
-      return `${when}${event}${typeof data.reason === 'string' ? `: ${data.reason}` : ''}`;
+      // a newer broker may send more
+      return `${when}${(event satisfies never as { event: string }).event}`;
   }
+}
+
+function placeOf({ endpoint, port }: { endpoint: string; port: number }): string {
+  return `${endpoint} (port ${port})`;
 }
 
 async function watch(call: CommandCall): Promise<void> {
@@ -60,14 +51,15 @@ async function watch(call: CommandCall): Promise<void> {
   const target = optionalTarget(call.words);
   let lastId: string | null = null;
   let away: number | null = null;
-  const onEvent = ({ id, event, data: text }: SentEvent): void => {
-    if (id !== null) lastId = id;
-    const data = JSON.parse(text) as EventData;
-    const isNews = event !== 'ready' && event !== 'incomplete';
-    if (isNews && !concerns(target, data)) return;
-    if (options.has('json')) terminal.out(JSON.stringify({ event, id, ...data }));
-    else if (isNews) terminal.out(printable(lineOf(event, data)));
-    else if (!options.has('quiet')) terminal.err(printable(lineOf(event, data)));
+  const onEvent = (sent: SentEvent): void => {
+    if (sent.id !== null) lastId = sent.id;
+    const data = JSON.parse(sent.data) as object;
+    const event = { event: sent.event, id: sent.id === null ? null : Number(sent.id), ...data } as StreamEvent;
+    const isNews = event.event !== 'ready' && event.event !== 'incomplete';
+    if (isNews && !concerns(target, event)) return;
+    if (options.has('json')) terminal.out(JSON.stringify({ event: sent.event, id: sent.id, ...data }));
+    else if (isNews) terminal.out(printable(lineOf(event)));
+    else if (!options.has('quiet')) terminal.err(printable(lineOf(event)));
     away = null;
   };
   for (;;) {

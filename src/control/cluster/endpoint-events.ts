@@ -1,6 +1,6 @@
 /** Publishes events about endpoints over NATS: each change by the node that wrote it, each result by every node. */
 
-import type { WatchEvent } from '../contract/event-watch.ts';
+import type { WatchEvent } from '../../answers/watch.ts';
 import type { EndpointSupervisors } from '../listening/endpoint-supervisors.ts';
 import type { Reconciler } from '../listening/reconciler.ts';
 import type { Committed, DesiredState } from '../state/desired-state.ts';

@@ -1,11 +1,6 @@
 /** The events of this node for watchers. */
 
-/** An event for watchers. `id` grows by 1 with each event; a restarted node begins at another, random value. */
-export type WatchEvent = { id: number; at: string; node: string } & (
-  | { event: 'state'; endpoint: string; port: number; state: string; revision: number; reason: string | null }
-  | { event: 'revision'; revision: number; changes: { id: string; port: number; change: 'added' | 'updated' | 'removed' }[] }
-  | { event: 'drain'; endpoint: string; port: number; total: number; left: number; until: string; ended: boolean }
-);
+import type { WatchEvent } from '../../answers/watch.ts';
 
 export interface Watcher {
   onEvent(event: WatchEvent): void;

@@ -1,10 +1,12 @@
 /** Reports the events of this node's endpoints to watchers: states, revisions, drains. Keeps the last thousand events. */
 
 import { randomInt } from 'node:crypto';
+import type { WatchEvent } from '../../answers/watch.ts';
 import { wallNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import type { StoredEndpoint } from '../../storage/endpoint-store.ts';
-import type { EventWatch, WatchEvent, Watcher, WatchStart } from '../contract/event-watch.ts';
+import type { EndpointState } from '../contract/answers.ts';
+import type { EventWatch, Watcher, WatchStart } from '../contract/event-watch.ts';
 
 /** Events kept for a watcher that reconnects. */
 const KEPT_MAX = 1_000;
@@ -13,7 +15,7 @@ const WATCHERS_MAX = 256;
 /** The part of a supervisor that events report. */
 export interface Watched {
   readonly id: string;
-  readonly state: string;
+  readonly state: EndpointState;
   readonly lastError: string | null;
   readonly draining: { total: number; left: number; until: string } | null;
   readonly last: { endpoint: { port: number }; revision: number } | null;

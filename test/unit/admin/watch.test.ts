@@ -2,7 +2,8 @@
 
 import { expect, test } from 'vitest';
 import type { AdminApp } from '../../../src/admin/app.ts';
-import type { WatchEvent, Watcher } from '../../../src/control/contract/event-watch.ts';
+import type { WatchEvent } from '../../../src/answers/watch.ts';
+import type { Watcher } from '../../../src/control/contract/event-watch.ts';
 import { appWith } from './stand-in.ts';
 
 function watching(): { app: AdminApp; watchers: Watcher[]; tooSlow: () => number; stopped: () => number } {
