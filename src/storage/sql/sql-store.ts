@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { steadyNow, wallNow } from '../../kernel/clock.ts';
 import { pause } from '../../kernel/deadline.ts';
 import { FluxError } from '../../kernel/errors.ts';
+import { inTurns } from '../../kernel/turns/pace.ts';
 import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
 import type {
   ChangeMeta,
@@ -42,6 +43,7 @@ import { type CommitOutcome, CommitQueue, type CommitRequest } from './commit-qu
 import { type SqlConnection, type SqlDialect, SqlFailure } from './connection.ts';
 import { ConnectionPool, type PoolOptions } from './pool.ts';
 import { prepareSchema } from './schema.ts';
+import { sendInTurns } from './send-in-turns.ts';
 import * as statements from './statements.ts';
 
 /** Every operation ends within this time, but for large commits (commit-queue.ts), the opening and adopt(). */
@@ -285,18 +287,16 @@ class SqlStore implements EndpointStore {
     }
     if (revision === last) return outcomes;
     const changed = [...new Set(history.map((row) => row.id))];
-    const writes = [
+    const next = changed.flatMap((id) => content.get(id) ?? []);
+    const writes = function* (): Generator<statements.WriteStatement> {
       // All old rows go before the new ones are inserted, because two endpoints may swap their ports.
-      statements.deleteEndpoints(changed, mark),
-      ...statements.insertEndpoints(
-        changed.flatMap((id) => content.get(id) ?? []),
-        mark,
-      ),
-      ...statements.insertHistory(history, commitId, mark),
-      statements.updateState(revision, mark),
-      ...statements.insertPending(pending, mark),
-    ];
-    await Promise.all(writes.map(({ sql, values }) => connection.query(sql, values)));
+      yield statements.deleteEndpoints(changed, mark);
+      yield* statements.insertEndpoints(next, mark);
+      yield* statements.insertHistory(history, commitId, mark);
+      yield statements.updateState(revision, mark);
+      yield* statements.insertPending(pending, mark);
+    };
+    await sendInTurns(connection, writes());
     return outcomes;
   }
 
@@ -314,7 +314,7 @@ class SqlStore implements EndpointStore {
     if (ids.size === 0) return new Map();
     const { sql, values } = statements.selectConcerned([...ids], [...ports], this.#dialect.mark);
     const records = await connection.query<EndpointRecord>(sql, values);
-    return new Map(records.map((record) => [record.id, toStored(record)]));
+    return new Map((await inTurns(records, toStored)).map((stored) => [stored.endpoint.id, stored]));
   }
 
   /** Keeps the row, with the mark of the commit that settled it, so that the outcome can be looked up. */
