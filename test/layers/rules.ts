@@ -9,7 +9,8 @@ export const SRC_ARROWS: Readonly<Record<string, readonly string[]>> = {
   thread: ['metrics', 'endpoint', 'mqtt', 'kernel'],
   metrics: ['endpoint', 'mqtt', 'kernel'],
   storage: ['bus', 'endpoint', 'mqtt', 'kernel'],
-  bus: ['endpoint', 'mqtt', 'kernel'],
+  bus: ['link', 'endpoint', 'mqtt', 'kernel'],
+  link: ['kernel'],
   settings: ['bus', 'endpoint', 'kernel'],
   endpoint: ['kernel'],
   mqtt: ['kernel'],
@@ -83,7 +84,7 @@ export const FLOORS: Readonly<Record<string, Readonly<Record<string, readonly st
 };
 
 /** Rooms of `src` that `workers` may use. */
-export const WORKERS_USE: readonly string[] = ['internals', 'thread', 'metrics', 'endpoint', 'mqtt', 'kernel'];
+export const WORKERS_USE: readonly string[] = ['internals', 'thread', 'metrics', 'link', 'endpoint', 'mqtt', 'kernel'];
 
 /** Library → where it may be imported: folders end with `/`, files do not. `oneFile`: in a single file there. */
 export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; oneFile?: boolean }>> = {

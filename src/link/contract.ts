@@ -1,0 +1,43 @@
+/** What a link promises to those who use it, and what it needs. */
+
+export type LinkState = 'greeting' | 'up' | 'suspect' | 'closed';
+
+export interface LinkOptions {
+  /** of this process, 1..2^32-1; drawn at its start */
+  readonly incarnation: number;
+  /** steady clock, ms */
+  readonly now: () => number;
+  /** a random 32-bit number: not guessable, different in each life of the process */
+  readonly random32: () => number;
+  /** bytes that may be under way, 1 MiB..; the receiver keeps as many behind a gap. Both sides must have the same. */
+  readonly windowBytes?: number;
+  /** bytes of the largest packet, and of all that wait for a large one */
+  readonly packetBytesMax?: number;
+  /** `later`: the user takes packets by take(), and only then are they acknowledged */
+  readonly takes?: 'at-delivery' | 'later';
+  /** silence after which the session ends, ms */
+  readonly downMs?: number;
+}
+
+export interface LinkUser {
+  /** See LinkTransport.send. */
+  send(frame: Buffer): boolean;
+  /** A session with this life of the other node has begun. Nothing of an earlier session will come. */
+  up(incarnation: number): void;
+  /**
+   * The session is over. Packets without an acknowledgement are forgotten: of each lane the other node has taken a part from the front, perhaps
+   * none or all.
+   * @param unacknowledged packets
+   */
+  down(reason: string, unacknowledged: number): void;
+  /**
+   * Packets of one lane come once and in the order of write().
+   * @param packet valid during the call only
+   * @param number counts the packets of this link over all its sessions, for take()
+   */
+  deliver(lane: number, packet: Uint8Array, number: number): void;
+  /** The next `count` packets of the lane, in the order of write(), are taken by the other node. */
+  acked(lane: number, count: number): void;
+  /** There is room again, after write() answered 0 or null. */
+  room(): void;
+}
