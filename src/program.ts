@@ -70,7 +70,7 @@ function warnAboutDescriptors(logger: Logger): void {
   }
 }
 
-/** Checks the endpoints of the store, which are those in use whatever the file says. */
+/** Checks the endpoints of the store, which are in use, even when the file has others. */
 function warnAboutExamples({ control }: RunningNode, logger: Logger): void {
   for (const { endpoint } of control.reads.list()) {
     const paths = examplesOf(endpoint);

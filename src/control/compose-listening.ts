@@ -27,7 +27,7 @@ export interface ListeningParts {
   certificates: CertificateWatch;
 }
 
-/** Nothing runs yet, but for the timer of the certificate watch. */
+/** Starts nothing but the timer of the certificate watch. */
 export function composeListening({ settings, version, store, isStoreShared, workerUrls, logger }: ControlOptions): ListeningParts {
   const { node, auth, acl } = settings;
   const access = openAccessPool({ url: workerUrls.access, threads: availableParallelism(), timeoutMs: VERIFY_TIMEOUT_MS, logger });

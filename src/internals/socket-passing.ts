@@ -231,7 +231,7 @@ const stale: { handle: PipeHandle; fd: number }[] = [];
 const TAKEN_MAX = 64;
 
 /**
- * Closes a handle whose descriptor has been closed by another one. The number may be somebody else's by now, in any thread: the handle is
+ * Closes a handle whose descriptor has been closed by another one. Another handle, in any thread, may have the number by now: the handle is
  * closed only when we can take the number ourselves. Else it waits for the next call.
  */
 function closeStale(handle: PipeHandle, fd: number): void {

@@ -15,7 +15,7 @@ export interface ConfigDocument {
 
 /**
  * Parses one YAML document; never throws, problems of syntax and of variables are in `issues`.
- * @param place where the document stands in a configuration, for one that is a part of it: `['endpoints', '0']`
+ * @param place path of the document within a larger configuration: `['endpoints', '0']`
  */
 export function readDocument(text: string, env: NodeJS.ProcessEnv, place: readonly string[] = []): ConfigDocument {
   const lines = new LineCounter();

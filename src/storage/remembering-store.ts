@@ -1,4 +1,4 @@
-/** A store on other machines that may be away: it opens as soon as it can be reached, and at the start its last known content stands in. */
+/** A store on other machines that may be away: it opens as soon as it can be reached. Until then the start uses its last known content. */
 
 import { within } from '../kernel/deadline.ts';
 import { FluxError } from '../kernel/errors.ts';

@@ -34,8 +34,8 @@ export interface ChangeSet {
   /** false: an endpoint that cannot listen is stored and tried again later; for the undoing of a change, which must not fail */
   mustListen: boolean;
   /**
-   * What the set says depends on all endpoints, so that nobody may have changed any when it is stored: the revision up to which the
-   * configuration was known when the set was made. null: the endpoints of the set are compared.
+   * For a set that depends on all endpoints: the newest revision known when the set was made. The commit fails when the store has a newer
+   * one. null: only the endpoints of the set are compared.
    */
   whole: number | null;
   /** the waiting revision that this set undoes */
@@ -58,7 +58,7 @@ export interface JudgedChange extends EndpointChange {
 
 /**
  * The changes that do something, in the order of the set, and behind them the endpoints that lose `isDefault`. A large set is compared in
- * turns; whoever locks what it changes does so at once when this has resolved.
+ * turns. The caller must lock the keys of the changes in the tick in which the promise resolves.
  * @throws FluxError `invalid` (a fixed key), `default-endpoint`, `exists` (ports and ids of the whole configuration afterwards); for
  *   DesiredState.onNewest() when what the set is based on has changed by now
  */
@@ -144,7 +144,7 @@ function refuseFixed(judged: JudgedChange[]): void {
   if (issues.length > 0) throw new FluxError('invalid', `${issues.map(({ path }) => path).join(', ')} cannot be changed`, { issues });
 }
 
-/** Without a key such a text would be taken for sealed at the next start. Files may hold sealed secrets: they are opened before. */
+/** On a node without a key, the next start would take such a text for a sealed secret. Sealed secrets from files are opened before this check. */
 function sealedIn({ after, path }: EndpointChange): Issue[] {
   const issues: Issue[] = [];
   if (after === null) return issues;

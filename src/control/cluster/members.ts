@@ -8,7 +8,7 @@ import type { Logger } from '../../kernel/logger.ts';
 import type { ClusterMember, NodeFacts } from './notices.ts';
 import { readFacts } from './read-notice.ts';
 
-/** Interval of heartbeats: keeps an idle cluster far below five notices a second and node, receipts included. */
+/** Interval of heartbeats: keeps an idle cluster far below five notices per second and node, receipts included. */
 const HEARTBEAT_MS = 1_000;
 /** Silence of more than three heartbeats. */
 const SILENT_MS = 3_500;

@@ -76,7 +76,7 @@ export class Driver {
 
   /**
    * Starts an endpoint that does not listen. Its supervisor keeps a failure and tries again. Resolves after the first attempt.
-   * @throws FluxError of the attempt when the endpoint has come to listen with another configuration, which stays
+   * @throws FluxError of the attempt when the endpoint listens with another configuration by now, which stays
    */
   async start({ endpoint, revision }: StoredEndpoint, deadline: Deadline): Promise<void> {
     for (const text of this.loginWarnings(endpoint)) this.#logger.warn(`Endpoint ${endpoint.port}: ${text}`, { endpoint: endpoint.id });
@@ -177,7 +177,7 @@ export class Driver {
   }
 
   async #activate({ id, after, step, accepted, tls }: Prepared, revision: number, drain: DrainRequest, deadline: Deadline): Promise<void> {
-    // Nothing runs of an endpoint that is kept and not enabled, and nothing is made for it.
+    // A disabled endpoint that stays disabled runs nothing, and gets no supervisor.
     const supervisor = step.kind === 'nothing' ? this.#supervisors.peek(id) : this.#supervisors.of(id);
     if (supervisor === undefined) return;
     if (step.kind === 'stop') {

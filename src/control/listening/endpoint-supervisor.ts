@@ -135,7 +135,7 @@ export class EndpointSupervisor {
 
   /**
    * Starts an endpoint that does not listen. A failure becomes the state `failed`, and is retried. Resolves after the first attempt.
-   * @throws FluxError of that attempt when the endpoint has come to listen with another configuration, which stays
+   * @throws FluxError of that attempt when the endpoint listens with another configuration by now, which stays
    */
   async start(config: EndpointRuntimeConfig, size: number, deadline: Deadline): Promise<void> {
     try {

@@ -23,7 +23,7 @@ export interface Machine {
   roots: readonly string[];
 }
 
-/** Files that are there; both must be loaded, uWebSockets.js first. */
+/** Files that exist; both must be loaded, uWebSockets.js first. */
 export interface UwsFiles {
   uws: string;
   guard: string;

@@ -20,7 +20,8 @@ export function isLarge({ subscriptions, inflight, queue }: Session): boolean {
 }
 
 /**
- * Announces the sessions, each in pieces. A session works between two pieces: its changes are sent in between, and no piece has a delivery that is settled.
+ * Announces the sessions, each in pieces. A session works between two pieces: its changes are sent in between, and no piece has a delivery
+ * that is settled.
  * @param tell the last piece of a session is `again`
  * @param isOver the session worker has gone
  * @param gaveUp a session has ended, or has left, before it was announced in full

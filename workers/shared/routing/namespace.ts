@@ -12,7 +12,7 @@ const ENTRIES_MAX = 100_000;
 /** Characters of all topics in the cache. A client may make a topic 65,535 long. */
 const ENTRY_CHARACTERS_MAX = 16 * 1024 * 1024;
 
-/** Entries that are looked at when a wildcard filter loses somebody. */
+/** Entries that are checked at once when a wildcard filter loses a subscriber. */
 const FORGOTTEN_AT_ONCE = 8;
 
 /** Everything subscribed on one filter. Most filters have one subscriber or one peer, and nothing else. */
@@ -141,7 +141,7 @@ export class Namespace {
     if (entry !== undefined) entry.version = -1;
   }
 
-  /** Like #changed(), where somebody has gone, whom no entry may keep. */
+  /** Like #changed(), when a subscriber has left: no entry may keep a reference to the subscriber. */
   #lost(filter: string): void {
     if (isWildcard(filter)) {
       this.#version++;

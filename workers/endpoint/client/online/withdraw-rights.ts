@@ -19,8 +19,8 @@ export interface RightsHolder {
 }
 
 /**
- * Withdraws subscriptions and messages; counts and logs them. Few filters are done at once. Many take several slices of the pace; the rest
- * stays when the session leaves this client in between, because whoever gets the session then does the same.
+ * Withdraws subscriptions and messages; counts and logs them. A few filters are withdrawn at once. Many filters take several slices of the
+ * pace. When the session leaves this client in between, the rest stays, because the next client of the session does the same.
  * @param session its own, or the one that it is about to get
  */
 export async function withdrawRights(client: RightsHolder, session: Session, pace = new Pace()): Promise<void> {

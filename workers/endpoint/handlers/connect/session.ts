@@ -53,7 +53,7 @@ export function openSession(client: Client, connect: Connect, session: Session, 
     .catch((error: unknown) => client.fail(error));
 }
 
-/** The session has no rights that the client has not. */
+/** Lets the client in. The session must have no rights that the client lacks. */
 function enter(client: Client, connect: Connect, session: Session, isPresent: boolean): void {
   const wasDurable = isPresent && session.isDurable;
   takeTerms(client, connect.packet, session);
