@@ -2,13 +2,13 @@
 
 import { expect, test } from 'vitest';
 import { connected, useBroker } from '../../kit/lanes.ts';
-import { sleep, uid } from '../../kit/until.ts';
+import { sleep, uid, until } from '../../kit/until.ts';
 
 const LENGTH = 60_000;
-const FILTERS = 600;
-/** Threads that keep a filter at least: the endpoints' and the session worker. */
-const THREADS = 4;
-const BUDGET_MB = 100;
+const FILTERS = 250;
+/** Threads that keep a filter: four of the endpoints, a spare one and the session worker. */
+const THREADS = 6;
+const BUDGET_MB = 64;
 const base = { enableAuth: false, maxConnectionPerSecond: 10_000 };
 const held = useBroker(() => ({
   endpoints: [{ ...base, serverOptions: { workerGroupSize: 2 } }, base, { ...base, sessionPersistence: true }],
@@ -28,7 +28,7 @@ test.each([0, 2])(
       if (code === 1) granted.push(filter);
       else expect(code).toBe(0x97);
     }
-    expect(granted.length).toBeGreaterThan(50);
+    expect(granted.length).toBeGreaterThan(30);
     expect(granted.length * LENGTH * THREADS).toBeLessThan(BUDGET_MB * 1024 * 1024);
     const refused: number[] = [];
     let isOver = false;
@@ -41,8 +41,9 @@ test.each([0, 2])(
       }
     })();
     await client.cut();
-    await sleep(1500);
-    const back = await connected('tcp', port, 5, options);
+    await sleep(1000);
+    // Its own endpoint may have been over its share when it last looked.
+    const back = await until('the client is back', () => connected('tcp', port, 5, options));
     expect(back.connack!.sessionPresent).toBe(true);
     isOver = true;
     await others;
@@ -51,8 +52,7 @@ test.each([0, 2])(
     back.autoAcknowledge(({ topic }) => void seen.add(topic));
     const publisher = await connected('tcp', held.broker.ports[1]!, 5);
     for (const topic of [granted[0]!, granted.at(-1)!]) await publisher.publish(topic, 'x', { qos: 1 });
-    await sleep(300);
-    expect(seen.size).toBe(2);
+    await until('a message for the first and the last filter', () => seen.size === 2);
     await publisher.disconnect();
     await back.disconnect(0, { sessionExpiry: 0 });
   },

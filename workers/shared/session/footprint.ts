@@ -38,7 +38,8 @@ export function bytesOfSession(
   { key, gate, filterLength, subscriptions, queue, inflight, received, will }: Footprint,
   peers: number,
 ): number {
-  const filterBytes = bytesOfFilters(subscriptions.size, filterLength, gate?.isArriving ? 0 : peers);
+  // Until a session has arrived, its old place counts its filters.
+  const filterBytes = gate?.isArriving ? 0 : bytesOfFilters(subscriptions.size, filterLength, peers);
   const deliveries = (queue.length + inflight.size) * DELIVERY_BYTES;
   const identifiers = received === null ? 0 : received.size * RECEIVED_BYTES;
   return SESSION_BYTES + key.length * KEYS + filterBytes + deliveries + identifiers + (will === null ? 0 : will.message.size);

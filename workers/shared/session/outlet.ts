@@ -21,7 +21,7 @@ export interface SessionOutlet {
 
 /** Decides from which sources a session accepts messages while it moves between workers (see move/mover.ts). */
 export interface SourceGate {
-  /** the session is on its way here: its old place still counts what peers keep of it */
+  /** the session is on its way here */
   readonly isArriving: boolean;
   accepts(source: number): boolean;
 }
