@@ -41,7 +41,16 @@ interface Project {
   isShared?: boolean;
   include?: string[];
   exclude?: string[];
+  /** of the tests, and of the brokers that they start */
+  env?: Record<string, string>;
 }
+
+/** Tests of what a WebSocket transport does, for the transport that `auto` does not choose: without TLS and with TLS. */
+const OTHER_TRANSPORT = {
+  uws: ['connect/websocket', 'connect/deadline', 'endpoint/limits', 'faults/fuzz', 'publish/slow-reader'],
+  builtin: ['tls/handshake'],
+};
+const ofBroker = (names: string[]): string[] => names.map((name) => `test/broker/${name}.test.ts`);
 
 const PROJECTS: Project[] = [
   { name: 'layers', files: 2 },
@@ -49,6 +58,20 @@ const PROJECTS: Project[] = [
   { name: 'unit-alone', files: 3, include: ALONE },
   { name: 'contract', files: 3 },
   { name: 'broker', files: 3, isShared: true },
+  {
+    name: 'broker-uws',
+    files: 3,
+    isShared: true,
+    include: ofBroker(OTHER_TRANSPORT.uws),
+    env: { FLUXMQ_NODE_WEBSOCKETTRANSPORT: 'uws' },
+  },
+  {
+    name: 'broker-builtin',
+    files: 3,
+    isShared: true,
+    include: ofBroker(OTHER_TRANSPORT.builtin),
+    env: { FLUXMQ_NODE_WEBSOCKETTRANSPORT: 'builtin' },
+  },
   { name: 'admin', files: 3, isShared: true },
   { name: 'cluster', files: 3 },
   { name: 'tour', files: 1 },
@@ -94,11 +117,12 @@ export default defineConfig({
       reporter: ['text-summary', 'html'],
       reportsDirectory: '.prepare/coverage',
     },
-    projects: PROJECTS.map(({ name, files, isShared = false, include = [`test/${name}/**/*.test.ts`], exclude = [] }) => ({
+    projects: PROJECTS.map(({ name, files, isShared = false, include = [`test/${name}/**/*.test.ts`], exclude = [], env = {} }) => ({
       test: {
         name,
         include,
         exclude,
+        env,
         isolate: !isShared,
         environment: 'node',
         pool: 'forks',

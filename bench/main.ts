@@ -8,7 +8,7 @@ import { messageOf } from '../src/kernel/errors.ts';
 import { type Options, parseOptions, USAGE } from './options.ts';
 import { aedes } from './peers/aedes.ts';
 import { flashmq } from './peers/flashmq.ts';
-import { checkout, commit, fluxmq } from './peers/fluxmq.ts';
+import { checkout, commit, fluxmq, fluxmqBuiltin, fluxmqUws } from './peers/fluxmq.ts';
 import { mosquitto } from './peers/mosquitto.ts';
 import { nats } from './peers/nats.ts';
 import { findProgram, type Peer } from './peers/peer.ts';
@@ -21,7 +21,7 @@ import { isPinned, type Run, runOnce } from './runner.ts';
 import type { Scenario } from './scenario.ts';
 import { SCENARIOS } from './scenarios.ts';
 
-const PEERS: readonly Peer[] = [fluxmq, mosquitto, flashmq, nats, aedes];
+const PEERS: readonly Peer[] = [fluxmq, fluxmqUws, fluxmqBuiltin, mosquitto, flashmq, nats, aedes];
 const INSTALLABLE = ['mosquitto', 'nats-server', 'strace', 'taskset'];
 const TRACED = { warmup: 0.3, duration: 0.5, isTraced: true };
 /** Multiple of the warm-up for scenarios with little traffic: a broker with a JIT compiler then needs longer to reach its speed. */

@@ -20,6 +20,9 @@ export interface Load {
   /** messages per second of all publishers together, sent by schedule; 0 = as fast as the window allows */
   rate: number;
   isWebsocket: boolean;
+  isTls: boolean;
+  /** each packet has a WebSocket frame of its own, as MQTT.js sends; else a write is one frame */
+  isFramedEach: boolean;
   username: string | null;
   password: string | null;
   /** filters held by the subscribers, a fifth of them with wildcards (scattered) */
@@ -33,6 +36,7 @@ export interface Load {
 /** Settings that the endpoint needs beyond its defaults. */
 export interface BrokerNeeds {
   isWebsocket: boolean;
+  isTls: boolean;
   hasAuth: boolean;
   workers: number;
 }

@@ -14,13 +14,15 @@ const FLOW: Load = {
   window: 64,
   rate: 0,
   isWebsocket: false,
+  isTls: false,
+  isFramedEach: false,
   ...NO_AUTH,
   filters: 0,
   newFilters: 0,
   connections: 0,
 };
 
-const PLAIN: BrokerNeeds = { isWebsocket: false, hasAuth: false, workers: 1 };
+const PLAIN: BrokerNeeds = { isWebsocket: false, isTls: false, hasAuth: false, workers: 1 };
 
 interface Options {
   isQuick?: boolean;
@@ -34,7 +36,10 @@ function scenario(name: string, title: string, load: Partial<Load>, { isQuick = 
 
 const FANOUT = { pattern: 'fanout', publishers: 1, subscribers: 100, window: 50 } as const;
 const WEBSOCKET = { isWebsocket: true } as const;
-const WEBSOCKET_PEERS = { peers: ['fluxmq', 'mosquitto'], needs: WEBSOCKET } as const;
+const WEBSOCKET_PEERS = { peers: ['fluxmq', 'fluxmq-uws', 'fluxmq-builtin', 'mosquitto'], needs: WEBSOCKET } as const;
+/** Over TLS, from few connections: each handshake costs the load generator as much as the broker. */
+const SECURE = { isWebsocket: true, isTls: true } as const;
+const SECURE_PEERS = { ...WEBSOCKET_PEERS, needs: SECURE } as const;
 const WORKERS = (workers: number): Options => ({ peers: ['fluxmq'], needs: { workers } });
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -80,6 +85,27 @@ export const SCENARIOS: readonly Scenario[] = [
   scenario('idle', '10,000 idle connections', { kind: 'idle', connections: 10_000 }),
   scenario('ws-fanout', 'WebSocket fan-out 1→100, QoS 0, 64 B, window 50', { ...FANOUT, ...WEBSOCKET }, WEBSOCKET_PEERS),
   scenario('ws-pairs', 'WebSocket 50 pairs, QoS 0, 64 B, window 64', WEBSOCKET, WEBSOCKET_PEERS),
+  scenario(
+    'ws-each',
+    'WebSocket 50 pairs, QoS 0, 64 B, window 64, one packet a frame',
+    { ...WEBSOCKET, isFramedEach: true },
+    WEBSOCKET_PEERS,
+  ),
+  scenario('ws-rate', 'WebSocket 50 pairs, QoS 0, 64 B, 10,000 messages/s', { ...WEBSOCKET, rate: 10_000 }, WEBSOCKET_PEERS),
+  scenario('ws-64k', 'WebSocket 50 pairs, QoS 0, 64 KiB, window 4', { ...WEBSOCKET, payload: 65_536, window: 4 }, WEBSOCKET_PEERS),
+  scenario('ws-storm', 'WebSocket connect storm, 200 at a time', { ...WEBSOCKET, kind: 'storm', connections: 1000 }, WEBSOCKET_PEERS),
+  scenario('ws-idle', '2,000 idle WebSocket connections', { ...WEBSOCKET, kind: 'idle', connections: 2000 }, WEBSOCKET_PEERS),
+  scenario('wss-pairs', 'WebSocket over TLS, 50 pairs, QoS 0, 64 B, window 64', SECURE, SECURE_PEERS),
+  scenario(
+    'wss-each',
+    'WebSocket over TLS, 50 pairs, QoS 0, 64 B, window 64, one packet a frame',
+    { ...SECURE, isFramedEach: true },
+    SECURE_PEERS,
+  ),
+  scenario('wss-rate', 'WebSocket over TLS, 50 pairs, QoS 0, 64 B, 10,000 messages/s', { ...SECURE, rate: 10_000 }, SECURE_PEERS),
+  scenario('wss-64k', 'WebSocket over TLS, 50 pairs, QoS 0, 64 KiB, window 4', { ...SECURE, payload: 65_536, window: 4 }, SECURE_PEERS),
+  scenario('wss-storm', 'WebSocket over TLS, connect storm, 200 at a time', { ...SECURE, kind: 'storm', connections: 400 }, SECURE_PEERS),
+  scenario('wss-idle', '1,000 idle WebSocket connections over TLS', { ...SECURE, kind: 'idle', connections: 1000 }, SECURE_PEERS),
   scenario('workers-1', '50 pairs, QoS 0, 64 B, window 64, one worker', {}, WORKERS(1)),
   scenario('workers-2', '50 pairs, QoS 0, 64 B, window 64, two workers: half of it crosses', {}, WORKERS(2)),
   scenario('workers-4', '50 pairs, QoS 0, 64 B, window 64, four workers: three quarters cross', {}, WORKERS(4)),

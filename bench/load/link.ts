@@ -1,6 +1,7 @@
 /** One connection of the load generator: batched reads through one shared buffer, minimal framing, one write per loop iteration. */
 
 import net from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import type { Load } from '../scenario.ts';
 import { connect, frame, upgradeRequest } from './packets.ts';
 
@@ -47,9 +48,8 @@ export class Link {
     this.#load = load;
     this.index = index;
     this.#isUpgraded = !load.isWebsocket;
-    const onread = { buffer: shared, callback: (bytes: number) => this.#onRead(bytes) };
-    this.#socket = net.connect({ host: hostOf(load, index), port, noDelay: true, onread });
-    this.#socket.once('connect', () => {
+    this.#socket = load.isTls ? this.#connectTls(port) : this.#connect(port);
+    this.#socket.once(load.isTls ? 'secureConnect' : 'connect', () => {
       if (load.isWebsocket) this.#socket.write(upgradeRequest(port));
       this.#clientId = clientId;
       if (!load.isWebsocket) this.send(connect(load, clientId));
@@ -59,6 +59,18 @@ export class Link {
   }
 
   #clientId = '';
+
+  #connect(port: number): net.Socket {
+    const onread = { buffer: shared, callback: (bytes: number) => this.#onRead(bytes) };
+    return net.connect({ host: hostOf(this.#load, this.index), port, noDelay: true, onread });
+  }
+
+  /** Node has no shared buffer for the reads of a TLS socket. */
+  #connectTls(port: number): net.Socket {
+    const socket = connectTls({ host: hostOf(this.#load, this.index), port, rejectUnauthorized: false });
+    socket.setNoDelay(true);
+    return socket.on('data', (chunk: Buffer) => void this.#onRead(chunk.copy(shared)));
+  }
 
   /** Resolves when CONNACK has come. @throws Error when none comes, or it refuses */
   opened(): Promise<this> {
@@ -79,16 +91,19 @@ export class Link {
 
   /** Sends bytes. @returns true when the kernel has taken all of them, so that the buffer is free again */
   send(bytes: Buffer): boolean {
-    this.#socket.write(this.#load.isWebsocket ? frame(bytes) : bytes);
-    return this.#socket.writableLength === 0;
+    const { isWebsocket, isFramedEach } = this.#load;
+    if (isFramedEach) this.#socket.write(Buffer.concat(packetsOf(bytes).map(frame)));
+    else this.#socket.write(isWebsocket ? frame(bytes) : bytes);
+    return this.isWritable;
   }
 
   onceWritable(go: () => void): void {
     this.#socket.once('drain', go);
   }
 
+  /** A TLS write never ends at once, and `frame` has copied its bytes. */
   get isWritable(): boolean {
-    return this.#socket.writableLength === 0;
+    return this.#load.isTls ? !this.#socket.writableNeedDrain : this.#socket.writableLength === 0;
   }
 
   /** Adds an acknowledgement of four bytes to the next `flush`. @returns true when it is the first */
@@ -222,6 +237,16 @@ export class Link {
 function frameSize(head: Buffer, size: number): number {
   if (size === 2) return head[1]!;
   return size === 4 ? head.readUInt16BE(2) : head.readUInt32BE(6);
+}
+
+function packetsOf(bytes: Buffer): Buffer[] {
+  const packets: Buffer[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const end = at + packetSize(bytes, at, bytes.length);
+    packets.push(bytes.subarray(at, end));
+    at = end;
+  }
+  return packets;
 }
 
 /** Bytes of the whole packet at `at`; 0 while its header is incomplete. */

@@ -11,7 +11,7 @@ export const flashmq: Peer = {
     return program === null ? null : versionOf(program, '--version');
   },
   settings: { tcpNoDelay: 'on (its default)', persistence: 'at exit only', other: 'one thread, anonymous clients allowed' },
-  refuses: ({ hasAuth }) => (hasAuth ? 'its password file is not prepared here' : null),
+  refuses: ({ hasAuth, isTls }) => (hasAuth || isTls ? 'its password file or certificate is not prepared here' : null),
   command: (dir, port, needs) => {
     const storage = join(dir, 'storage');
     mkdirSync(storage, { recursive: true });

@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { PROBE_MS } from '../../src/metrics/loop-delay.ts';
 import { type BrokerNeeds, LOGIN } from '../scenario.ts';
-import type { Command, Inside, Peer } from './peer.ts';
+import { type Command, type Inside, makeCertificate, type Peer } from './peer.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
@@ -40,7 +40,19 @@ const ACCESS = {
 };
 /** A built fluxmq in a folder: this one, or another to compare it with. */
 export function checkout(name: string, root: string): Peer {
-  return { ...COMMON, name, command: (dir, port, needs, adminPort) => command(root, dir, port, needs, adminPort) };
+  return { ...COMMON, name, command: (dir, port, needs, adminPort) => command(root, dir, port, needs, adminPort, {}) };
+}
+
+/** This broker with one transport for all WebSocket connections. */
+function withTransport(websocketTransport: string): Peer {
+  const other = `${COMMON.settings.other}; websocketTransport ${websocketTransport}`;
+  return {
+    ...COMMON,
+    name: `fluxmq-${websocketTransport}`,
+    settings: { ...COMMON.settings, other },
+    refuses: ({ isWebsocket }) => (isWebsocket ? null : 'the same as fluxmq without WebSocket'),
+    command: (dir, port, needs, adminPort) => command(ROOT, dir, port, needs, adminPort, { websocketTransport }),
+  };
 }
 
 const COMMON: Omit<Peer, 'name' | 'command'> = {
@@ -70,7 +82,7 @@ async function inside(adminPort: number): Promise<Inside> {
   };
 }
 
-function command(root: string, dir: string, port: number, needs: BrokerNeeds, adminPort: number): Command {
+function command(root: string, dir: string, port: number, needs: BrokerNeeds, adminPort: number, more: object): Command {
   const endpoint = {
     port,
     host: '0.0.0.0',
@@ -78,7 +90,9 @@ function command(root: string, dir: string, port: number, needs: BrokerNeeds, ad
     maxConnectionSize: 100_000,
     maxConnectionPerSecond: 1_000_000,
     serverOptions: { workerGroupSize: needs.workers, soBacklog: 4096 },
+    ...(needs.isTls ? { sslConfig: { enabled: true, ...makeCertificate(dir) } } : {}),
     ...(needs.hasAuth ? ACCESS : { enableAuth: false }),
+    ...more,
   };
   const config = {
     http: { host: '127.0.0.1', port: adminPort },
@@ -94,3 +108,5 @@ function command(root: string, dir: string, port: number, needs: BrokerNeeds, ad
 }
 
 export const fluxmq: Peer = checkout('fluxmq', ROOT);
+export const fluxmqUws: Peer = withTransport('uws');
+export const fluxmqBuiltin: Peer = withTransport('builtin');

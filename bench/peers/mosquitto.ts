@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { LOGIN } from '../scenario.ts';
-import { findProgram, type Peer, versionOf } from './peer.ts';
+import { findProgram, makeCertificate, type Peer, versionOf } from './peer.ts';
 
 export const mosquitto: Peer = {
   name: 'mosquitto',
@@ -17,6 +17,10 @@ export const mosquitto: Peer = {
   command: (dir, port, needs) => {
     const lines = [`listener ${port} 0.0.0.0`];
     // With WebSocket listeners only, this version reports that it has no listener.
+    if (needs.isTls) {
+      const { cert, key } = makeCertificate(dir);
+      lines.push(`certfile ${cert}`, `keyfile ${key}`);
+    }
     if (needs.isWebsocket) lines.push('protocol websockets', `listener 0 ${join(dir, 'mosquitto.socket')}`);
     if (needs.hasAuth) {
       const passwords = join(dir, 'passwords');

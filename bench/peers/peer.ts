@@ -42,6 +42,15 @@ export function findProgram(name: string): string | null {
   return folders.map((folder) => join(folder, name)).find((path) => existsSync(path)) ?? null;
 }
 
+/** Makes a certificate for itself in `dir`. */
+export function makeCertificate(dir: string): { cert: string; key: string } {
+  const [cert, key] = [join(dir, 'cert.pem'), join(dir, 'key.pem')];
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256'];
+  const { status, stderr } = spawnSync('openssl', ['req', '-x509', ...curve, '-nodes', '-subj', '/CN=bench', '-keyout', key, '-out', cert]);
+  if (status !== 0) throw new Error(`openssl made no certificate: ${String(stderr)}`);
+  return { cert, key };
+}
+
 /** The first version number in a program's output. */
 export function versionOf(program: string, ...args: string[]): string | null {
   const { stdout, stderr, error } = spawnSync(program, args, { encoding: 'utf8', timeout: 5000 });
