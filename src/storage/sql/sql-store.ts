@@ -1,8 +1,7 @@
-/** The store over a database that several nodes share. Every commit locks the one row of the state, and leaves a mark to find it by. */
+/** The store over a database that several nodes share. Every commit leaves a mark to find it by (sql-transactions.ts). */
 
 import { randomUUID } from 'node:crypto';
 import { steadyNow, wallNow } from '../../kernel/clock.ts';
-import { pause } from '../../kernel/deadline.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { inTurns } from '../../kernel/turns/pace.ts';
 import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
@@ -22,7 +21,6 @@ import type {
   StoreSize,
   StoreSnapshot,
 } from '../endpoint-store.ts';
-import type { UnavailableData } from '../failure-reason.ts';
 import { pageOf } from '../history-limits.ts';
 import {
   BEGINNING,
@@ -40,16 +38,14 @@ import {
 } from '../history-sql.ts';
 import { noSuchRevision, Replay } from '../replay.ts';
 import { type CommitOutcome, CommitQueue, type CommitRequest } from './commit-queue.ts';
-import { type SqlConnection, type SqlDialect, SqlFailure } from './connection.ts';
-import { ConnectionPool, type PoolOptions } from './pool.ts';
-import { prepareSchema } from './schema.ts';
+import type { SqlConnection, SqlDialect } from './connection.ts';
+import type { PoolOptions } from './pool.ts';
 import { sendInTurns } from './send-in-turns.ts';
+import { LOOK_UP_MS, SqlTransactions, type Write } from './sql-transactions.ts';
 import * as statements from './statements.ts';
 
 /** Every operation ends within this time, but for large commits (commit-queue.ts), the opening and adopt(). */
 const OPERATION_MS = 1_900;
-/** The part of that time that is reserved for looking up the outcome of a commit whose connection broke. */
-const LOOK_UP_MS = 600;
 /** Time limit of the first use, which may create the tables or wait for a node that does. */
 const OPEN_MS = 15_000;
 /** Time limit of writing a whole history from a backup. */
@@ -58,7 +54,6 @@ const ADOPT_MS = 600_000;
 const DROPPED_AT_ONCE = 200;
 /** How long a node that drops rows has for its next step before another node may take over. */
 const LEASE_MS = 60_000;
-const RETRY_PAUSE_MS = 50;
 
 /**
  * Connects, and creates or migrates the tables.
@@ -81,41 +76,34 @@ interface EndpointRecord {
   body: string;
 }
 
-/** The work of a write, between BEGIN and COMMIT, with the state row locked. */
-type Write<T> = (connection: SqlConnection, revision: number) => Promise<T>;
-
 class SqlStore implements EndpointStore {
-  readonly #pool: ConnectionPool;
+  readonly #transactions: SqlTransactions;
   readonly #dialect: SqlDialect;
   readonly #commits: CommitQueue;
   /** identifies this process as the owner of a compaction */
   readonly #name = randomUUID();
-  #isPrepared = false;
-  #isClosed = false;
 
   constructor(pool: PoolOptions, dialect: SqlDialect) {
-    this.#pool = new ConnectionPool(pool);
+    this.#transactions = new SqlTransactions(pool, dialect);
     this.#dialect = dialect;
     const write = (requests: CommitRequest[], end: number) => this.#commitAll(requests, end);
     this.#commits = new CommitQueue({ write, timeMs: OPERATION_MS, leastMs: 2 * LOOK_UP_MS });
   }
 
   async open(): Promise<void> {
-    await this.#read(async () => undefined, steadyNow() + OPEN_MS);
+    await this.#transactions.read(async () => undefined, steadyNow() + OPEN_MS);
   }
 
   async load(): Promise<StoreSnapshot> {
-    return this.#read((connection) =>
-      this.#transaction(connection, this.#dialect.beginRead, 'ROLLBACK', async () => {
-        const [revision, endpoints, pending] = await Promise.all([
-          this.#revision(connection),
-          connection.query<EndpointRecord>(statements.READ_ENDPOINTS),
-          connection.query<{ revision: number; until_ms: number }>(statements.READ_PENDING),
-        ]);
-        const waiting = pending.map((row) => ({ revision: row.revision, until: row.until_ms }));
-        return { revision, endpoints: endpoints.map(toStored), pending: waiting };
-      }),
-    );
+    return this.#transactions.readAtOnce(async (connection) => {
+      const [revision, endpoints, pending] = await Promise.all([
+        this.#revision(connection),
+        connection.query<EndpointRecord>(statements.READ_ENDPOINTS),
+        connection.query<{ revision: number; until_ms: number }>(statements.READ_PENDING),
+      ]);
+      const waiting = pending.map((row) => ({ revision: row.revision, until: row.until_ms }));
+      return { revision, endpoints: endpoints.map(toStored), pending: waiting };
+    }, steadyNow() + OPERATION_MS);
   }
 
   commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options: CommitOptions = {}): Promise<number> {
@@ -160,7 +148,7 @@ class SqlStore implements EndpointStore {
       const sql = `SELECT revision FROM fluxmq_pending WHERE settled = ${mark(1)}`;
       return (await connection.query(sql, [confirmId])).length > 0 ? true : null;
     };
-    await this.#write(
+    await this.#transactions.write(
       async (connection) => {
         await this.#settle(connection, revision, confirmId);
         return true;
@@ -189,7 +177,7 @@ class SqlStore implements EndpointStore {
       return past.revision;
     };
     const find = async (connection: SqlConnection) => ((await this.#findCommit(connection, commitId)) === null ? null : past.revision);
-    return this.#write(write, find, steadyNow() + ADOPT_MS);
+    return this.#transactions.write(write, find, steadyNow() + ADOPT_MS);
   }
 
   /** Holds the lock of the state, as each commit does, so a slice is small. */
@@ -212,7 +200,7 @@ class SqlStore implements EndpointStore {
       return isMore;
     };
     // A lost slice may or may not have been written: the next slice continues either way.
-    return this.#write(write, async () => true, steadyNow() + OPERATION_MS);
+    return this.#transactions.write(write, async () => true, steadyNow() + OPERATION_MS);
   }
 
   async #nextFloor(connection: SqlConnection, floor: number, newest: number, limits: HistoryLimits): Promise<number> {
@@ -235,8 +223,11 @@ class SqlStore implements EndpointStore {
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true;
-    this.#pool.close();
+    this.#transactions.close();
+  }
+
+  #read<T>(work: (connection: SqlConnection) => Promise<T>): Promise<T> {
+    return this.#transactions.read(work, steadyNow() + OPERATION_MS);
   }
 
   async #revision(connection: SqlConnection): Promise<number> {
@@ -260,7 +251,7 @@ class SqlStore implements EndpointStore {
     };
     // One row with the mark proves that the whole transaction was committed.
     const find = async (connection: SqlConnection) => ((await this.#findCommit(connection, commitId)) === null ? null : true);
-    await this.#write(write, find, end);
+    await this.#transactions.write(write, find, end);
     return outcomes;
   }
 
@@ -324,125 +315,11 @@ class SqlStore implements EndpointStore {
     if ((await connection.query(sql, [revision])).length === 0) throw notWaiting(revision);
     await connection.query(`UPDATE fluxmq_pending SET settled = ${mark(1)} WHERE revision = ${mark(2)}`, [by, revision]);
   }
-
-  /** Repeats a read once when an idle connection turns out to be broken: a restart of the server breaks all of them. */
-  async #read<T>(work: (connection: SqlConnection) => Promise<T>, end = steadyNow() + OPERATION_MS): Promise<T> {
-    try {
-      return await this.#use(end, work);
-    } catch (error) {
-      if (!isLost(error) || end - steadyNow() < LOOK_UP_MS) throw this.#toUnavailable(error, 'nothing-written');
-    }
-    try {
-      return await this.#use(end, work);
-    } catch (error) {
-      throw this.#toUnavailable(error, 'nothing-written');
-    }
-  }
-
-  /**
-   * Writes once, even when the connection breaks. Before COMMIT is sent, nothing can have been written, and the write is repeated. After
-   * that, `find` looks up the outcome under the state lock: whichever connection holds that lock can be sure that the lost transaction has
-   * ended.
-   */
-  async #write<T>(work: Write<T>, find: (connection: SqlConnection) => Promise<T | null>, end: number): Promise<T> {
-    const inState = async (connection: SqlConnection, onCommit: () => void, run: Write<T>) =>
-      this.#transaction(connection, 'BEGIN', 'COMMIT', async () => run(connection, await this.#lockState(connection)), onCommit);
-    for (let attempt = 1; ; attempt += 1) {
-      let isCommitting = false;
-      try {
-        return await this.#use(end - LOOK_UP_MS, (connection) => inState(connection, () => (isCommitting = true), work));
-      } catch (error) {
-        if (isCommitting && error instanceof SqlFailure) {
-          const found = await this.#lookUp(end, find);
-          if (found !== null) return found;
-        }
-        if (!isLost(error) || attempt === 2 || steadyNow() > end - 2 * LOOK_UP_MS) throw this.#toUnavailable(error, 'nothing-written');
-      }
-    }
-  }
-
-  /** Runs `find` after the lost transaction has ended. @throws FluxError `unavailable`, outcome unknown, when the server stays away */
-  async #lookUp<T>(end: number, find: (connection: SqlConnection) => Promise<T | null>): Promise<T | null> {
-    for (;;) {
-      try {
-        return await this.#use(end, (connection) =>
-          this.#transaction(connection, 'BEGIN', 'ROLLBACK', async () => {
-            await this.#lockState(connection);
-            return find(connection);
-          }),
-        );
-      } catch (error) {
-        if (!(error instanceof SqlFailure)) throw error;
-        if (this.#isClosed || steadyNow() + RETRY_PAUSE_MS >= end) throw this.#toUnavailable(error, 'unknown');
-        await pause(RETRY_PAUSE_MS);
-      }
-    }
-  }
-
-  async #lockState(connection: SqlConnection): Promise<number> {
-    const [row] = await connection.query<{ revision: number }>(statements.LOCK_STATE);
-    if (row === undefined) throw new SqlFailure('schema', 'The table fluxmq_state is empty: something other than fluxmq changed it');
-    return row.revision;
-  }
-
-  /** Runs `work`, then `onFinish`, and sends `finish` last. Rolls back when `work` fails. */
-  async #transaction<T>(
-    connection: SqlConnection,
-    begin: string,
-    finish: 'COMMIT' | 'ROLLBACK',
-    work: () => Promise<T>,
-    onFinish: () => void = () => undefined,
-  ): Promise<T> {
-    let result: T;
-    await connection.query(begin);
-    try {
-      result = await work();
-    } catch (error) {
-      await this.#rollBack(connection);
-      throw error;
-    }
-    if (connection.isOpen) onFinish();
-    await connection.query(finish);
-    return result;
-  }
-
-  async #rollBack(connection: SqlConnection): Promise<void> {
-    try {
-      if (connection.isOpen) await connection.query('ROLLBACK');
-    } catch (error) {
-      if (!(error instanceof SqlFailure)) throw error;
-      // The server rolls back the transaction of a connection that is gone.
-      connection.destroy();
-    }
-  }
-
-  async #use<T>(deadline: number, work: (connection: SqlConnection) => Promise<T>): Promise<T> {
-    return this.#pool.use(deadline, async (connection) => {
-      if (!this.#isPrepared) {
-        await prepareSchema(connection, this.#dialect);
-        this.#isPrepared = true;
-      }
-      return work(connection);
-    });
-  }
-
-  /** Passes a FluxError, turns a database failure into `unavailable`, and passes any other error, which is a bug. */
-  #toUnavailable(error: unknown, outcome: UnavailableData['outcome']): unknown {
-    if (!(error instanceof SqlFailure)) return error;
-    const data: UnavailableData = { reason: error.reason, outcome };
-    const unknown = `; the connection broke during the commit, and it is not known whether the change was stored: read it again when the store is back`;
-    const message = this.#isClosed ? 'The store is closed' : `${error.message}${outcome === 'unknown' ? unknown : ''}`;
-    return new FluxError('unavailable', message, { data, cause: error });
-  }
 }
 
 /** See Past.floor. */
 async function floorOf(connection: SqlConnection): Promise<number> {
   return (await connection.query<{ floor: number }>(statements.READ_FLOOR))[0]?.floor ?? 0;
-}
-
-function isLost(error: unknown): boolean {
-  return error instanceof SqlFailure && error.reason === 'lost';
 }
 
 function toStored({ revision, body }: EndpointRecord): StoredEndpoint {
