@@ -3,8 +3,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { steadyNow } from '../src/kernel/clock.ts';
 import { FluxError, messageOf } from '../src/kernel/errors.ts';
-import { Pace } from '../src/kernel/turns/pace.ts';
-import { atPace } from '../src/kernel/turns/steps.ts';
 import { checkTopicName, fromLatin1, toLatin1 } from '../src/mqtt/topic.ts';
 import { THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../src/thread/commands.ts';
 import { beat } from '../src/thread/heartbeat.ts';
@@ -19,11 +17,11 @@ import { isSystemTopic, RetainedStore } from './host/retained/store.ts';
 import { AwayRules } from './host/sessions/away-rules.ts';
 import { AwayCounts } from './host/sessions/counts.ts';
 import { DurableSessions } from './host/sessions/durable-sessions.ts';
+import { OfflineRights } from './host/sessions/offline-rights.ts';
 import { Mesh } from './shared/mesh/mesh.ts';
 import { onBeforePost, type PeerLink } from './shared/mesh/peer-link.ts';
 import { EMPTY, heldMessages, Message } from './shared/messages/message.ts';
 import { takeState, toWireHead } from './shared/move/wire-session.ts';
-import { type Withdrawn, withdrawing, withdrawnFields } from './shared/rights/withdrawal.ts';
 import { Namespace } from './shared/routing/namespace.ts';
 import { INTEREST } from './shared/routing/peer.ts';
 import { Router } from './shared/routing/router.ts';
@@ -122,6 +120,7 @@ const table = new SessionTable(mesh, router, {
   },
 });
 
+const rights = new OfflineRights(table, router, rules, counts, () => link.logger);
 const registry = new Registry(mesh, table, new IdentifierTable(boot.identifiers), {
   restore(namespace, clientId) {
     const session = loadDurable(namespace, clientId);
@@ -132,7 +131,7 @@ const registry = new Registry(mesh, table, new IdentifierTable(boot.identifiers)
   onStuck: (namespace, clientId) => link.logger.error('A session did not move in time', { namespace, clientId }),
   onFetched(session) {
     durable?.update(toWireHead(session));
-    void obeyRules(session);
+    void rights.obey(session);
     publishIfDue(session, steadyNow());
   },
 });
@@ -268,7 +267,7 @@ function onControl(peer: PeerLink, control: Control): void {
     }
     case 'rules':
       if (control.rules === null) rules.closed(control.endpoint, peer.id);
-      else if (rules.tell(control.endpoint, control.rules, peer.id)) void obeyNewRules(control.endpoint);
+      else if (rules.tell(control.endpoint, control.rules, peer.id)) void rights.obeyNew(control.endpoint);
       return;
     case 'commit': {
       const { request } = control;
@@ -286,34 +285,6 @@ function onControl(peer: PeerLink, control: Control): void {
     default:
       link.logger.warn(`A peer sent ${control.t}, which the session worker does not handle`);
   }
-}
-
-/** Withdraws subscriptions and messages of an offline session that its endpoint's rules no longer allow; many take several slices. */
-async function obeyRules(session: Session, pace = new Pace()): Promise<void> {
-  const { endpoint, clientId, holder } = session;
-  const own = rules.of(session);
-  if (own === null) return;
-  const withdrawn: Withdrawn = { filters: [], messages: 0 };
-  const steps = withdrawing(session, own, table.subscriptions, router, withdrawn, (count) => counts.withdrawn(endpoint, count));
-  await atPace(steps, pace, () => isSettledHere(session));
-  if (withdrawn.filters.length + withdrawn.messages === 0) return;
-  counts.dropped(endpoint, 'acl_denied', withdrawn.messages);
-  const fields = { endpoint, ...withdrawnFields(clientId, holder?.username ?? null, withdrawn) };
-  link.logger.warn('Access rules withdrew subscriptions of an offline session', fields);
-}
-
-async function obeyNewRules(endpoint: string): Promise<void> {
-  const pace = new Pace();
-  for (const session of [...table.values()]) {
-    if (session.endpoint !== endpoint) continue;
-    if (pace.isOver) await pace.next();
-    if (isSettledHere(session)) await obeyRules(session, pace);
-  }
-}
-
-/** True when the session is neither ended nor moving to or from here. */
-function isSettledHere(session: Session): boolean {
-  return session.outlet === null && session.gate === null && !session.isEnded;
 }
 
 /** @returns as DurableSessions.apply() */
