@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #define NAPI_VERSION 8
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -138,8 +139,10 @@ static napi_value await_fd(napi_env env, napi_callback_info info) {
   if (count < 1 || !descriptor(env, value, &fd)) return type_error(env, "await(fd): fd must be a descriptor");
   if (all->callback == NULL) return type_error(env, "await(fd): onArrival() must be called first");
   if (wait_of(all, fd) != NULL) return type_error(env, "await(fd): there is a wait for it already");
-  wait *each = make_room(all, (size_t) fd) ? calloc(1, sizeof *each) : NULL;
-  int error = each == NULL ? UV_ENOMEM : uv_poll_init(all->loop, &each->poll, fd);
+  /* The table is as long as the number of the descriptor, which only the system bounds. */
+  bool is_open = fcntl(fd, F_GETFD) >= 0;
+  wait *each = is_open && make_room(all, (size_t) fd) ? calloc(1, sizeof *each) : NULL;
+  int error = !is_open ? UV_EBADF : each == NULL ? UV_ENOMEM : uv_poll_init(all->loop, &each->poll, fd);
   if (error != 0) {
     free(each);
     char name[32];

@@ -3,6 +3,8 @@
  * with commas between, as the self-test of the broker does. Node itself keeps what it needs. Production code does not know this file.
  */
 
+import fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import net from 'node:net';
 import tls from 'node:tls';
 
@@ -42,6 +44,13 @@ if (lacks.includes('tls_wrap.TLSWrap.verifyError')) {
       prototype['verifyError'] = verifyError;
     }
   };
+}
+
+// A machine for which the package has no binary.
+if (lacks.includes('uWebSockets.js')) {
+  const { existsSync } = fs;
+  fs.existsSync = (path) => !/uws_\w+\.node$/.test(String(path)) && existsSync(path);
+  syncBuiltinESMExports();
 }
 
 if (lacks.includes('net.Server._handle.listen')) {

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { afterAll, describe, expect, test } from 'vitest';
+import { lookForTransports } from '../../../src/internals/uws/load.ts';
 import { type Broker, type BrokerOptions, startBroker } from '../../kit/broker.ts';
 import { Authority, certificateFolder, type Issued } from '../../kit/certificates.ts';
 import { connected } from '../../kit/lanes.ts';
@@ -28,7 +29,10 @@ const without = (pieces: readonly string[]): Pick<BrokerOptions, 'env'> => ({
 });
 
 interface Health {
-  data: { status: string; runtime: { version: string; lacking: { piece: string; instead: string }[] } };
+  data: {
+    status: string;
+    runtime: { version: string; lacking: { piece: string; instead: string }[]; websocketTransports: { uws: true | string } };
+  };
 }
 
 async function runtimeOf(broker: Broker): Promise<Health['data']['runtime']> {
@@ -118,10 +122,26 @@ describe('a Node that lacks pieces with a replacement', () => {
   });
 });
 
+test('a machine without a binary of uWebSockets.js tells it, and the built-in transport serves', async () => {
+  const broker = await startBroker({ endpoints, ...without(['uWebSockets.js']) });
+  try {
+    const { lacking, websocketTransports } = await runtimeOf(broker);
+    expect(lacking).toEqual([]);
+    const reason = `it has no binary for Node's ABI ${process.versions.modules} on ${process.platform} ${process.arch}`;
+    expect(websocketTransports).toEqual({ uws: reason });
+    expect(await broker.log()).toContain(`uWebSockets.js does not serve here: ${reason}; the built-in transport serves`);
+    await servesAll(broker);
+  } finally {
+    await broker.stop();
+  }
+});
+
 test('the present Node lacks nothing, and serves the same clients', async () => {
   const broker = await startBroker({ endpoints });
   try {
-    expect((await runtimeOf(broker)).lacking).toEqual([]);
+    const { lacking, websocketTransports } = await runtimeOf(broker);
+    expect(lacking).toEqual([]);
+    expect(websocketTransports).toEqual(lookForTransports());
     expect(await broker.log()).not.toContain(' lacks ');
     await servesAll(broker);
     const tlsPort = broker.ports[2]!;
