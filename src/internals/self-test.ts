@@ -42,7 +42,7 @@ export function testNode(): NodeReport {
   const needed = lackingForPassing();
   if (needed.length > 0) {
     const why = 'Node has no documented way to give a listening socket to a worker thread';
-    const message = `this Node (${process.version}) cannot run fluxmq: it lacks ${needed.join(', ')}, and ${why}. Use Node 22.12 or a later 22`;
+    const message = `this Node (${process.version}) cannot run fluxmq: it lacks ${needed.join(', ')}, and ${why}. Use Node 22 (22.12 or later) or Node 24 (24.11 or later)`;
     throw new FluxError('internal', message);
   }
   const all: readonly (readonly [string, readonly string[]])[] = [

@@ -82,6 +82,11 @@ function isInjected(name: string, value: string): boolean {
   return name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//i.test(value);
 }
 
+/** FLUXMQ_NODE=24 chooses the Node for the broker; as JSON it is the setting `node`. */
+function isForLauncher(name: string, value: string | undefined): boolean {
+  return name === 'FLUXMQ_NODE' && /^\d+$/.test(value ?? '');
+}
+
 /** Variables that a note names. */
 const NAMES_MAX = 4;
 
@@ -103,7 +108,7 @@ export interface Overlay {
 export function overlayEnvironment(base: Record<string, unknown>, env: NodeJS.ProcessEnv): Overlay {
   const overlay: Overlay = { value: structuredClone(base), issues: [], notes: [], origins: new Map() };
   const injected: string[] = [];
-  const names = Object.keys(env).filter((name) => name.startsWith(PREFIX) && !COMMAND_LINE.has(name));
+  const names = Object.keys(env).filter((name) => name.startsWith(PREFIX) && !COMMAND_LINE.has(name) && !isForLauncher(name, env[name]));
   // shortest list index first: entry 2 is made before entry 10
   names.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
   for (const name of names) {

@@ -57,7 +57,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 /** Runs Node in the folder of the client. */
 function run(args: string[]): Promise<{ code: unknown; text: string }> {
   return new Promise((done) => {
-    execFile(join(MODULES, '.bin/node'), ['--no-warnings', ...args], { cwd: folder, timeout: RUN_MS }, (error, stdout, stderr) =>
+    execFile(process.execPath, ['--no-warnings', ...args], { cwd: folder, timeout: RUN_MS }, (error, stdout, stderr) =>
       done({ code: error === null ? 0 : error.code, text: stdout + stderr }),
     );
   });

@@ -156,7 +156,7 @@ async function spawnBroker(
   ensureBuilt();
   const env: NodeJS.ProcessEnv = { ...process.env, ...options.env };
   if (env['KIT_PAUSES'] !== undefined) env['NODE_OPTIONS'] = `${env['NODE_OPTIONS'] ?? ''} ${preload(PAUSES)}`;
-  return launch(join(ROOT, 'node_modules/.bin/node'), [join(ROOT, 'dist/main.js'), 'start', '--config', file, ...(options.args ?? [])], {
+  return launch(process.execPath, [join(ROOT, 'dist/main.js'), 'start', '--config', file, ...(options.args ?? [])], {
     cwd: dir,
     env,
   });

@@ -8,7 +8,6 @@ import { expect, test } from 'vitest';
 import { ROOT } from './started.ts';
 
 const DIST = join(ROOT, 'dist');
-const NODE = join(ROOT, 'node_modules/.bin/node');
 const built = readdirSync(DIST, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.js') && !name.startsWith('static'));
 
 /** What a built file imports, by statement or by call. */
@@ -48,7 +47,7 @@ test('pino looks for no callers, for which Node would decode the whole source ma
 
 test('a stack trace names the lines of the sources', () => {
   const worker = join(DIST, 'workers/session-worker.js');
-  const { stderr, status } = spawnSync(NODE, ['--enable-source-maps', worker], { encoding: 'utf8', timeout: 20_000 });
+  const { stderr, status } = spawnSync(process.execPath, ['--enable-source-maps', worker], { encoding: 'utf8', timeout: 20_000 });
   expect(status).not.toBe(0);
   expect(stderr).toMatch(/at .*workers\/session-worker\.ts:\d+:\d+/);
 });

@@ -12,7 +12,6 @@ import { freshFolder, ROOT } from './started.ts';
 
 const DEPLOY = join(ROOT, 'deploy');
 const KUBERNETES = join(DEPLOY, 'kubernetes');
-const NODE = join(ROOT, 'node_modules/.bin/node');
 const text = (...path: string[]) => readFileSync(join(DEPLOY, ...path), 'utf8');
 
 interface Probe {
@@ -56,7 +55,7 @@ async function check(config: string, env: Record<string, string>): Promise<{ cod
   const { PATH = '' } = process.env;
   const args = [join(ROOT, 'dist/main.js'), 'check', '--config', 'config.yaml'];
   try {
-    const { stdout } = await promisify(execFile)(NODE, args, { cwd: folder, env: { PATH, ...env }, timeout: 20_000 });
+    const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: folder, env: { PATH, ...env }, timeout: 20_000 });
     return { code: 0, said: stdout.trim() };
   } catch (error) {
     const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };

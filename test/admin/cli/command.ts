@@ -6,7 +6,6 @@ import { expect } from 'vitest';
 import { within } from '../../kit/until.ts';
 
 export const ROOT = resolve(import.meta.dirname, '../../..');
-const NODE = join(ROOT, 'node_modules/.bin/node');
 const CLI = join(ROOT, 'dist/cli.js');
 const ANSWER_MS = 20_000;
 
@@ -35,9 +34,14 @@ export function cleanEnvironment(more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEn
 export function fluxmq(args: string[], options: RunOptions = {}): Promise<Ended> {
   const { cwd = '/', env = {}, input = '', timeoutMs = ANSWER_MS } = options;
   const ended = new Promise<Ended>((settle) => {
-    const child = execFile(NODE, [CLI, ...args], { cwd, env: cleanEnvironment(env), timeout: timeoutMs }, (error, stdout, stderr) => {
-      settle({ code: error === null ? 0 : Number(error.code ?? -1), stdout, stderr });
-    });
+    const child = execFile(
+      process.execPath,
+      [CLI, ...args],
+      { cwd, env: cleanEnvironment(env), timeout: timeoutMs },
+      (error, stdout, stderr) => {
+        settle({ code: error === null ? 0 : Number(error.code ?? -1), stdout, stderr });
+      },
+    );
     child.stdin?.end(input);
   });
   return within(`end of fluxmq ${args.join(' ')}`, timeoutMs + 2000, ended);
@@ -74,7 +78,7 @@ export function onTerminal(
   answer: string,
   env: NodeJS.ProcessEnv = {},
 ): Promise<{ code: number | null; output: string }> {
-  const command = `stty cols 80 -echo; '${NODE}' '${CLI}' ${line}`;
+  const command = `stty cols 80 -echo; '${process.execPath}' '${CLI}' ${line}`;
   const child = spawn('script', ['-qec', command, '/dev/null'], {
     cwd,
     env: cleanEnvironment({ TERM: 'xterm', ...env }),

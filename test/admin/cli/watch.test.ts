@@ -30,7 +30,7 @@ afterAll(async () => {
 /** Starts `endpoint watch` and waits until it hears. */
 async function watch(...args: string[]): Promise<{ child: ChildProcess; lines: () => string[]; told: () => string }> {
   const command = [join(ROOT, 'dist/cli.js'), 'endpoint', 'watch', ...args];
-  const child = launch(join(ROOT, 'node_modules/.bin/node'), command, { cwd: broker.dir, env: cleanEnvironment() });
+  const child = launch(process.execPath, command, { cwd: broker.dir, env: cleanEnvironment() });
   watchers.push(child);
   let [out, err] = ['', ''];
   child.stdout!.setEncoding('utf8').on('data', (text: string) => {

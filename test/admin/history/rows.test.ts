@@ -131,7 +131,7 @@ test('does not start with another key, names the one that is needed, and starts 
   writeFileSync(keyFile, `${'2f'.repeat(32)}\n`);
   const output = await new Promise<string>((done) => {
     const args = [join(ROOT, 'dist/main.js'), 'start', '--config', join(broker.dir, 'config.yaml')];
-    execFile(join(ROOT, 'node_modules/.bin/node'), args, { cwd: broker.dir, timeout: 30_000 }, (error, stdout, stderr) =>
+    execFile(process.execPath, args, { cwd: broker.dir, timeout: 30_000 }, (error, stdout, stderr) =>
       done(`${error?.code} ${stdout}${stderr}`),
     );
   });

@@ -156,7 +156,7 @@ test.each(['pipe_wrap.PipeConnectWrap', 'tcp_wrap.TCP', 'stream_wrap.WriteWrap']
   'without %s there is no start, and the reason is printed',
   (piece) => {
     const env = { ...process.env, ...without([piece]).env, FLUXMQ_STORE_STORETYPE: 'MEMORY' };
-    const ended = spawnSync(join(ROOT, 'node_modules/.bin/node'), [join(ROOT, 'dist/main.js'), 'start'], {
+    const ended = spawnSync(process.execPath, [join(ROOT, 'dist/main.js'), 'start'], {
       cwd: certificateFolder(),
       env,
       encoding: 'utf8',

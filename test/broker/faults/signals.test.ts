@@ -23,7 +23,6 @@ import { connected } from '../../kit/lanes.ts';
 import { sleep, until } from '../../kit/until.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
-const NODE = join(ROOT, 'node_modules/.bin/node');
 const MAIN = join(ROOT, 'dist/main.js');
 
 const cleanups: (() => unknown)[] = [];
@@ -52,7 +51,7 @@ async function place(): Promise<Place> {
 }
 
 function begin({ dir }: Place, stdio: ('ignore' | 'pipe' | number)[] = ['ignore', 'ignore', 'ignore']): ChildProcess {
-  const child = spawn(NODE, [MAIN, 'start', '--config', 'config.yaml'], { cwd: dir, stdio });
+  const child = spawn(process.execPath, [MAIN, 'start', '--config', 'config.yaml'], { cwd: dir, stdio });
   cleanups.push(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     child.kill('SIGKILL');
@@ -203,7 +202,7 @@ describe('standard output', () => {
     const full = what === 'closed' ? 'ignore' : openSync(what, 'w');
     const child =
       what === 'closed'
-        ? spawn('sh', ['-c', 'exec "$0" "$1" start --config config.yaml >&- 2>&- <&-', NODE, MAIN], { cwd: where.dir })
+        ? spawn('sh', ['-c', 'exec "$0" "$1" start --config config.yaml >&- 2>&- <&-', process.execPath, MAIN], { cwd: where.dir })
         : begin(where, ['ignore', full, full]);
     cleanups.push(() => child.kill('SIGKILL'));
     await isReady(where);
@@ -216,7 +215,7 @@ describe('standard output', () => {
     const where = await place();
     const script =
       'import os, pty, sys\npid, fd = pty.fork()\nif pid == 0: os.execv(sys.argv[1], sys.argv[1:])\nprint(pid, flush=True)\nsys.stdin.read(1)\nos.close(fd)\nprint(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)';
-    const terminal = spawn('python3', ['-c', script, NODE, MAIN, 'start', '--config', 'config.yaml'], {
+    const terminal = spawn('python3', ['-c', script, process.execPath, MAIN, 'start', '--config', 'config.yaml'], {
       cwd: where.dir,
       stdio: ['pipe', 'pipe', 'inherit'],
     });

@@ -46,7 +46,7 @@ export class Player {
   async start(): Promise<void> {
     const output = join(this.#folder, 'output.log');
     const log = openSync(output, 'a');
-    const broker = [join(ROOT, 'node_modules/.bin/node'), join(ROOT, 'dist/main.js'), 'start', '--config', 'config.yaml'];
+    const broker = [process.execPath, join(ROOT, 'dist/main.js'), 'start', '--config', 'config.yaml'];
     // It dies with this process, however that ends.
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...broker], {
       cwd: this.#folder,

@@ -274,11 +274,14 @@ describe.each(['handle', 'socket'] as const)('a TCP connection by %s', (stream) 
   test('soLinger 0: the end is a reset, and waits for nobody', async () => {
     const { pair } = await serve(stream, { ...OPTIONS, soLinger: 0 });
     const { socket, client } = await pair();
-    const all = drained(socket);
+    const chunks: Buffer[] = [];
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+    // libuv 1.52 reads the reset; older ones read an end, and the write comes back as an error
+    const reset = isReset(socket, client);
     client.connection.send(Buffer.from('bye'));
     client.connection.end();
-    expect((await all).toString()).toBe('bye');
-    expect(await isReset(socket, client)).toBe(true);
+    expect(await reset).toBe(true);
+    expect(Buffer.concat(chunks).toString()).toBe('bye');
   });
 
   test('a connection that is not taken is closed', async () => {

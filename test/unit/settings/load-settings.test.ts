@@ -336,6 +336,10 @@ describe('environment', () => {
     };
     expect(load('', env).settings.http.port).toBe(8080);
     expect(problemsOf(() => load('', { FLUXMQ_APIS: '1' }))).toHaveLength(1);
+    // the launcher chooses a version of Node by it
+    expect(load('', { FLUXMQ_NODE: '24' }).settings.node).toEqual(load('').settings.node);
+    expect(load('', { FLUXMQ_NODE: '{"name":"east"}' }).settings.node.name).toBe('east');
+    expect(problemsOf(() => load('', { FLUXMQ_NODE: 'next' }))).toHaveLength(1);
   });
 
   test('what Kubernetes sets for a service named fluxmq is not a setting', () => {

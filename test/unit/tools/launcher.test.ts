@@ -28,11 +28,22 @@ setTimeout(() => {}, process.argv[2] === 'check' ? 0 : 20000);`;
 afterAll(() => rmSync(project, { recursive: true }));
 
 function run(...args: string[]): SpawnSyncReturns<string> {
-  return spawnSync(join(project, 'fluxmq'), args, { encoding: 'utf8', timeout: 10_000, cwd: join(project, 'elsewhere') });
+  return runWith({}, ...args);
+}
+
+function runWith(env: NodeJS.ProcessEnv, ...args: string[]): SpawnSyncReturns<string> {
+  const cwd = join(project, 'elsewhere');
+  return spawnSync(join(project, 'fluxmq'), args, {
+    encoding: 'utf8',
+    timeout: 10_000,
+    cwd,
+    env: { ...process.env, FLUXMQ_NODE: '', ...env },
+  });
 }
 
 test('becomes the broker: the pid and the signals are its own', async () => {
-  const child = spawn(join(project, 'fluxmq'), ['start'], { cwd: project, stdio: ['ignore', 'pipe', 'inherit'] });
+  const env = { ...process.env, FLUXMQ_NODE: '22' };
+  const child = spawn(join(project, 'fluxmq'), ['start'], { cwd: project, stdio: ['ignore', 'pipe', 'inherit'], env });
   const [line] = (await once(child.stdout, 'data')) as [Buffer];
   const told = JSON.parse(line.toString()) as { pid: number; options: string[] };
   expect(told.pid).toBe(child.pid);
@@ -48,6 +59,17 @@ test.each([[['check', '--config', 'a b.yaml']], [['check', '--config=a b.yaml']]
     expect(told).toMatchObject({ args: ['check', '--config', 'a b.yaml'], cwd: join(project, 'elsewhere') });
   },
 );
+
+test('FLUXMQ_NODE=24 runs the other Node, for the broker and for commands', () => {
+  const folder = join(project, '.prepare/node-24/node_modules/.bin');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'node'), '#!/bin/sh\necho "24 $*"\n', { mode: 0o755 });
+  expect(runWith({ FLUXMQ_NODE: '24' }, 'check', '--config', 'a').stdout).toMatch(/^24 --disable-sigusr1 .*main\.js check --config a\n$/);
+  expect(runWith({ FLUXMQ_NODE: '24' }, 'endpoint', 'list').stdout).toMatch(/^24 .*cli\.js endpoint list\n$/);
+  for (const other of ['22', '', '{"name":"a"}']) {
+    expect(runWith({ FLUXMQ_NODE: other }, 'check', '--config', 'a').stdout).not.toContain('24 ');
+  }
+});
 
 test('works through a symbolic link', () => {
   const result = spawnSync(join(project, 'elsewhere/link'), ['--version'], { encoding: 'utf8', timeout: 10_000 });

@@ -29,3 +29,17 @@ test('no optional package of another platform is left out, without which npm ci 
   );
   expect(missing).toEqual([]);
 });
+
+test('the lockfile of Node 24 has the same form', () => {
+  const other = readFileSync(join(import.meta.dirname, '../../../scripts/node-24/package-lock.json'), 'utf8');
+  const entries = Object.entries((JSON.parse(other) as { packages: Record<string, LockEntry> }).packages).filter(([path]) => path !== '');
+  expect(entries.map(([path]) => path)).toEqual(['darwin-x64', 'linux-arm64', 'linux-x64'].map((name) => `node_modules/node-${name}`));
+  for (const [path, { version, resolved, integrity }] of entries) {
+    expect({ path, version, resolved, integrity }).toEqual({
+      path,
+      version: expect.stringMatching(/^24\./),
+      resolved: undefined,
+      integrity: expect.stringMatching(/^sha512-/),
+    });
+  }
+});

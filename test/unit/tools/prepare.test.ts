@@ -37,8 +37,13 @@ function npm(script: string): void {
   writeFileSync(join(project, 'bin/npm'), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
 }
 
-async function prepare(...args: string[]): Promise<{ code: number | null; stderr: string }> {
-  const env = { ...process.env, PATH: `${join(project, 'bin')}:/usr/bin:/bin` };
+function prepare(...args: string[]): Promise<{ code: number | null; stderr: string }> {
+  return prepareWith('', ...args);
+}
+
+/** @param node FLUXMQ_NODE */
+async function prepareWith(node: string, ...args: string[]): Promise<{ code: number | null; stderr: string }> {
+  const env = { ...process.env, FLUXMQ_NODE: node, PATH: `${join(project, 'bin')}:/usr/bin:/bin` };
   const child = spawn(join(project, 'scripts/prepare'), args, { env, stdio: ['ignore', 'ignore', 'pipe'], timeout: 20_000 });
   const exit = once(child, 'exit') as Promise<[number | null]>;
   const stderr = await text(child.stderr);
@@ -118,7 +123,49 @@ test('without a packaged Node, and with none that fits on the machine, it says s
   npm('mkdir -p node_modules');
   writeFileSync(join(project, 'bin/node'), '#!/bin/sh\nexit 1\n', { mode: 0o755 });
   const result = await prepare();
-  // a machine whose own Node is 22 is served by that one
+  // a machine whose own Node fits is served by that one
   if (result.code === 0) expect(lstatSync(join(project, 'node_modules/.bin/node')).isSymbolicLink()).toBe(true);
-  else expect(result.stderr).toContain('install Node 22');
+  else expect(result.stderr).toContain('install Node 22 (22.12 or newer) or Node 24 (24.11 or newer)');
+});
+
+/** An `npm` that installs Node 24 when it is asked for its folder; the program says that it is any version. */
+function bothNodes(program: string): void {
+  mkdirSync(join(project, 'scripts/node-24'));
+  for (const name of ['package.json', 'package-lock.json']) write(`scripts/node-24/${name}`, '{}');
+  npm(`echo "$*" >>npm-runs
+case $* in
+  *--prefix*)
+    mkdir -p .prepare/node-24/node_modules/.bin
+    printf '#!/bin/sh\n${program}\n' >.prepare/node-24/node_modules/.bin/node
+    chmod 755 .prepare/node-24/node_modules/.bin/node ;;
+  *) mkdir -p node_modules/.bin; ln -sf '${process.execPath}' node_modules/.bin/node ;;
+esac`);
+}
+
+test('FLUXMQ_NODE=24 adds Node 24 in a folder of its own, once, and only when it is asked for', async () => {
+  bothNodes('exit 0');
+  expect(await prepare()).toMatchObject({ code: 0 });
+  expect(existsSync(join(project, '.prepare/node-24'))).toBe(false);
+  expect(await prepareWith('24')).toEqual({ code: 0, stderr: 'fluxmq: installing Node 24\n' });
+  expect(await prepareWith('24')).toEqual({ code: 0, stderr: '' });
+  expect(await prepareWith('22')).toEqual({ code: 0, stderr: '' });
+  expect(runs()).toEqual({ npm: 2, build: 1 });
+  write('scripts/node-24/package-lock.json', '{ }');
+  expect(await prepareWith('24')).toMatchObject({ code: 0 });
+  expect(runs()).toEqual({ npm: 3, build: 1 });
+});
+
+test('a machine without any Node 24 says so, and the default still works', async () => {
+  bothNodes('exit 1');
+  const failed = await prepareWith('24');
+  // a machine whose own Node is 24 is served by that one
+  if (failed.code !== 0) expect(failed.stderr).toContain('there is no packaged Node 24');
+  expect(await prepare()).toMatchObject({ code: 0 });
+});
+
+test.each(['23', '26', 'next'])('FLUXMQ_NODE=%s is refused with the versions that are supported', async (node) => {
+  const { code, stderr } = await prepareWith(node);
+  expect(code).toBe(1);
+  const supported = 'fluxmq runs on Node 22 (the default, and the only one with uWebSockets.js) and Node 24';
+  expect(stderr).toBe(`fluxmq: FLUXMQ_NODE is ${node}, and ${supported}\n`);
 });
