@@ -32,3 +32,20 @@ export function subjectsOf(cluster: string): Subjects {
     operations: `${cluster}.endpoints`,
   };
 }
+
+/** Names that are a word of a subject as they are. */
+const PLAIN = /^[A-Za-z0-9_-]+$/;
+/** Begins a word that stands for another name, in hexadecimal UTF-8. */
+const CODED = '~';
+
+/** The name of a node as one word of a subject: different for different names. */
+export function wordOf(node: string): string {
+  return PLAIN.test(node) ? node : `${CODED}${Buffer.from(node).toString('hex')}`;
+}
+
+/** The name of a node from such a word; null for what wordOf() never makes. */
+export function nodeOfWord(word: string): string | null {
+  if (!word.startsWith(CODED)) return PLAIN.test(word) ? word : null;
+  const node = Buffer.from(word.slice(CODED.length), 'hex').toString();
+  return wordOf(node) === word ? node : null;
+}

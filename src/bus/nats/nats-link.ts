@@ -1,6 +1,7 @@
 /** One connection to NATS that reconnects for ever, and looks the servers up anew each time. */
 
 import { type ConnectionOptions, connect, type NatsConnection } from 'nats';
+import { steadyNow } from '../../kernel/clock.ts';
 import { Deadline, pause } from '../../kernel/deadline.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
 import type { BusState } from '../bus.ts';
@@ -17,6 +18,8 @@ const CONNECT_TIMEOUT_MS = 2_000;
 const PING_MS = 10_000;
 const PAUSE_FIRST_MS = 100;
 const PAUSE_MS_MAX = 1_000;
+/** A connection that lasted so long was a good one. */
+const STABLE_MS = 1_000;
 const CLOSE_WAIT_MS = 1_000;
 /** Most servers that the reason for a missing connection names. */
 const NAMED_MAX = 5;
@@ -79,8 +82,10 @@ export class NatsLink {
     while (!this.#isClosing) {
       try {
         const connection = await this.#connect();
-        failures = 0;
-        await this.#live(connection);
+        const since = steadyNow();
+        if (await this.#live(connection)) failures = 0;
+        // The next attempt comes at once, unless a server lets this node in and closes the connection again and again.
+        if (steadyNow() - since > STABLE_MS) continue;
       } catch (error) {
         this.#moved({ connected: false, reason: messageOf(error) });
       }
@@ -143,22 +148,28 @@ export class NatsLink {
     });
   }
 
-  /** Watches one connection from start to end. */
-  async #live(connection: NatsConnection): Promise<void> {
-    if (this.#isClosing) return connection.close();
+  /** Watches one connection from start to end. @returns whether it was ready for use */
+  async #live(connection: NatsConnection): Promise<boolean> {
+    if (this.#isClosing) {
+      await connection.close();
+      return false;
+    }
     const closed = connection.closed();
     const watch = new ServerWatch(connection);
     this.#connection = connection;
+    let isReady = false;
     try {
       // nats.js leaves open what it waits for when its connection closes, so the hook alone might never end.
       const hook = this.#hooks.onConnected(connection).then(() => 'ready' as const);
-      if ((await Promise.race([hook, closed])) === 'ready') this.#moved({ connected: true, server: connection.getServer() });
+      isReady = (await Promise.race([hook, closed])) === 'ready';
+      if (isReady) this.#moved({ connected: true, server: connection.getServer() });
       const reason = await closed;
       this.#left(watch, reason instanceof Error ? reason.message : 'the connection was closed');
     } catch (error) {
       await connection.close();
       this.#left(watch, messageOf(error));
     }
+    return isReady;
   }
 
   #left(watch: ServerWatch, reason: string): void {

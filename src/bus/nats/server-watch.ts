@@ -103,7 +103,7 @@ function isAlive(before: Progress, now: Progress): boolean {
 }
 
 /** The socket of a connection; null when nats.js keeps it elsewhere than in version 2.29, or the connection has closed. */
-function socketOf(connection: NatsConnection): Socket | null {
+export function socketOf(connection: NatsConnection): Socket | null {
   const { protocol } = connection as unknown as { protocol?: { transport?: { socket?: Socket } } };
   return protocol?.transport?.socket ?? null;
 }
