@@ -298,7 +298,7 @@ mesh.hooks = {
   onPeerAdded(peer) {
     table.mover.onPeerAdded(peer);
   },
-  onPeerTold(peer) {
+  onPeerInformed(peer) {
     if (peer.role !== 'session') return;
     for (const runtime of runtimes.values()) tellLimits(peer, runtime.endpoint);
     directory.onSessionWorker(peer);

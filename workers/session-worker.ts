@@ -219,7 +219,7 @@ mesh.hooks = {
     table.mover.onPeerAdded(peer);
     registry.onPeerAdded(peer);
   },
-  onPeerTold() {},
+  onPeerInformed() {},
   movesUnderWay: () => table.mover.movesUnderWay(),
   onPeerKnown() {},
   onPeerRemoved(peer) {

@@ -7,8 +7,8 @@ import { connected, useBroker } from '../../kit/lanes.ts';
 import type { TransportName } from '../../kit/transport.ts';
 import { uid, until } from '../../kit/until.ts';
 
-const MAX_QUEUED = 50;
-const base = { enableAuth: false, maxQueuedMessages: MAX_QUEUED, maxConnectionPerSecond: 100_000, maxSessionSize: 1000 };
+const QUEUED_MAX = 50;
+const base = { enableAuth: false, maxQueuedMessages: QUEUED_MAX, maxConnectionPerSecond: 100_000, maxSessionSize: 1000 };
 const held = useBroker(() => ({
   endpoints: [base, { ...base, useWebsocket: true }, { ...base, serverOptions: { workerGroupSize: 3 } }],
 }));
@@ -82,9 +82,9 @@ describe.each(PLACES)('slow reader, %s, endpoint %i', (transport, index) => {
     await away.disconnect();
     const before = (await dropped(held.broker))['queue_full'] ?? 0;
     const from = await connected('tcp', held.broker.ports[0]!, 5);
-    for (let n = 0; n < MAX_QUEUED + 30; n++) await from.publish(topic, `${n}`, { qos: 1 });
+    for (let n = 0; n < QUEUED_MAX + 30; n++) await from.publish(topic, `${n}`, { qos: 1 });
     const back = await connected(transport, port, 5, options);
-    const messages = await back.publishes(MAX_QUEUED);
+    const messages = await back.publishes(QUEUED_MAX);
     for (const message of messages) await back.acknowledge(message);
     await back.silence();
     const numbers = messages.map((message) => Number(message.payload));
@@ -98,13 +98,13 @@ describe.each(PLACES)('slow reader, %s, endpoint %i', (transport, index) => {
     const lazy = await connected(transport, port, 5, { properties: { receiveMaximum: 10 } });
     await lazy.subscribe(topic, 1);
     const from = await connected('tcp', held.broker.ports[0]!, 5);
-    const total = 10 + MAX_QUEUED + 40;
+    const total = 10 + QUEUED_MAX + 40;
     for (let n = 0; n < total; n++) await from.publish(topic, `${n}`, { qos: 1 });
     const got: number[] = [];
     lazy.autoAcknowledge((message) => got.push(Number(message.payload)));
-    await until('what fits', () => got.length >= 10 + MAX_QUEUED);
+    await until('what fits', () => got.length >= 10 + QUEUED_MAX);
     await lazy.ping();
-    expect(got.length).toBe(10 + MAX_QUEUED);
+    expect(got.length).toBe(10 + QUEUED_MAX);
     expect(got).toEqual(got.toSorted((a, b) => a - b));
   });
 });

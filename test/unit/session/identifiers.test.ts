@@ -75,7 +75,7 @@ class Place {
         table.mover.onPeerAdded(link);
         if (role === 'session') this.registry.onPeerAdded(link);
       },
-      onPeerTold: (link) => {
+      onPeerInformed: (link) => {
         if (role !== 'session' && link.role === 'session') this.directory.onSessionWorker(link);
       },
       movesUnderWay: () => table.mover.movesUnderWay(),

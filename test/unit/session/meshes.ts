@@ -9,7 +9,7 @@ const HOOKS: MeshHooks = {
   onRun() {},
   onControl() {},
   onPeerAdded() {},
-  onPeerTold() {},
+  onPeerInformed() {},
   movesUnderWay: () => [],
   onPeerKnown() {},
   onPeerRemoved() {},

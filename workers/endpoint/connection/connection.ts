@@ -75,9 +75,9 @@ export interface ListenerHost {
    * Takes a place for a connection that has work to do before MQTT. Null: the connection is over a limit and counted as refused; the
    * listener destroys it before it costs anything. Every other result is followed by one welcome() or leave().
    * @param address of the peer
-   * @param canBeTold whether the connection may be let in without a place, to be refused with a reason; their number is bounded
+   * @param canLearnWhy whether the connection may be let in without a place, to be refused with a reason; their number is bounded
    */
-  admit(address: string, canBeTold: boolean): Admission | null;
+  admit(address: string, canLearnWhy: boolean): Admission | null;
   /** The client of an admitted connection. Null: the endpoint has closed since; the listener destroys the connection. */
   welcome(connection: Connection, admission: Admission): ConnectionClient | null;
   /** Ends an admission. @param failure null: the peer just left @param reason one word; the log keeps different reasons apart */

@@ -10,7 +10,7 @@ import type { Confirmation } from '../../shared/routing/shared-confirmations.ts'
 import { toWireDelivery } from '../../shared/session/flight/delivery.ts';
 import type { Session } from '../../shared/session/session.ts';
 import type { DurableOp } from '../../shared/wire/controls.ts';
-import { isLarge, tellAgain } from './told-again.ts';
+import { announceAgain, isLarge } from './announce-again.ts';
 
 /** The result of a store. `refused`: the message was routed, but not retained; `unstored`: the message was lost where it had to be kept. */
 export type StoreOutcome = 'stored' | 'refused' | 'unstored';
@@ -190,7 +190,7 @@ export class DurableBarrier {
   /** @param sessions each with its request */
   #tellLarge(link: PeerLink, sessions: ReadonlyMap<Session, number>): Promise<void> {
     const requestOf = (session: Session) => sessions.get(session)!;
-    return tellAgain(
+    return announceAgain(
       [...sessions.keys()],
       (session, op) => tell(link, session, op, op.op === 'again' ? requestOf(session) : 0),
       () => this.#mesh.sessionLink !== link,

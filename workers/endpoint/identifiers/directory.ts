@@ -153,10 +153,10 @@ export class Directory {
           void taking.then(() => this.onControl(link, control));
           return true;
         }
-        const telling = this.#table.get(control.namespace, control.clientId)?.telling ?? null;
-        if (telling !== null && !control.discard) {
+        const announcing = this.#table.get(control.namespace, control.clientId)?.announcing ?? null;
+        if (announcing !== null && !control.discard) {
           // A new session worker begins with what is here.
-          void telling.done.then(() => this.#mesh.links.get(link.id) === link && this.onControl(link, control));
+          void announcing.done.then(() => this.#mesh.links.get(link.id) === link && this.onControl(link, control));
           return true;
         }
         const offer = this.#table.release(control.namespace, control.clientId, control.move, control.to, control.discard, control.by);

@@ -144,9 +144,9 @@ export class EndpointRuntime implements ListenerHost {
     return admission === null ? null : this.#makeClient(connection, admission);
   }
 
-  admit(address: string, canBeTold: boolean): Admission | null {
+  admit(address: string, canLearnWhy: boolean): Admission | null {
     loopDelay.touch();
-    return this.#gate.admit(this.context, address, canBeTold);
+    return this.#gate.admit(this.context, address, canLearnWhy);
   }
 
   welcome(connection: Connection, admission: Admission): ConnectionClient | null {

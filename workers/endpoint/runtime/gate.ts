@@ -46,9 +46,9 @@ export class Gate {
 
   /**
    * A place for a connection, or the reason of its refusal; null: the caller closes the connection at once. Refusals are counted.
-   * @param canBeTold whether the connection may be let in without a place, to learn the reason
+   * @param canLearnWhy whether the connection may be let in without a place, to learn the reason
    */
-  admit(context: EndpointContext, address: string, canBeTold: boolean): Admission | null {
+  admit(context: EndpointContext, address: string, canLearnWhy: boolean): Admission | null {
     const admission = this.#take(context, address);
     const { refusal } = admission;
     if (refusal === null) {
@@ -62,7 +62,7 @@ export class Gate {
     this.limits.noteRefusal(refusal);
     const isOfAddress = refusal === 'address_limit' || refusal === 'address_rate';
     if (isOfAddress) this.#lastAddress = address;
-    if (!canBeTold || this.#refused >= (isOfAddress ? REFUSED_ADDRESSES_MAX : REFUSED_AT_ONCE_MAX)) return null;
+    if (!canLearnWhy || this.#refused >= (isOfAddress ? REFUSED_ADDRESSES_MAX : REFUSED_AT_ONCE_MAX)) return null;
     this.#refused++;
     return admission;
   }

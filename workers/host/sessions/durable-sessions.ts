@@ -64,7 +64,7 @@ export class DurableSessions {
     this.#cleanLater();
   }
 
-  /** Null when the disk has no such session, or only a part: the worker that was telling it has gone. */
+  /** Null when the disk has no such session, or only a part: the worker that was announcing it has gone. */
   load(namespace: string, clientId: string): WireSession | null {
     if (!this.#disk.isUnfinished(namespace, clientId)) return this.#disk.load(namespace, clientId);
     const journal = this.#journals.get(sessionKey(namespace, clientId));

@@ -18,7 +18,7 @@ export interface MeshHooks extends RecordSinkOfPeer {
   onControl(link: PeerLink, control: Control): void;
   onPeerAdded(link: PeerLink): void;
   /** A new peer has been sent the whole interest of this worker. */
-  onPeerTold(link: PeerLink): void;
+  onPeerInformed(link: PeerLink): void;
   /** Sessions on their way to this worker: a peer that joins must tell their old places that it knows. */
   movesUnderWay(): MoveNews[];
   /** The interest of a new peer is known; a session worker also knows that of this worker. */
@@ -49,7 +49,7 @@ interface Collected {
 /** A peer that joins. */
 interface Joining {
   /** it has been sent this worker's whole interest */
-  isTold: boolean;
+  isInformed: boolean;
   /** its own interest has come */
   isKnown: boolean;
   /** it has taken in this worker's interest */
@@ -153,7 +153,7 @@ export class Mesh implements LinkOwner {
     const link = new PeerLink(id, role, port, this);
     this.links.set(id, link);
     return new Promise((resolve) => {
-      this.#joining.set(id, { isTold: false, isKnown: false, hasTaken: false, resolve });
+      this.#joining.set(id, { isInformed: false, isKnown: false, hasTaken: false, resolve });
       this.hooks.onPeerAdded(link);
       for (const move of this.#owedCuts.get(id) ?? []) link.control({ t: 'cut', move });
       this.#owedCuts.delete(id);
@@ -177,10 +177,10 @@ export class Mesh implements LinkOwner {
     link.control({ t: 'snapshot', moves: this.hooks.movesUnderWay() });
     // What it is asked needs the interest: it may publish.
     if (link.role === 'session') this.sessionLink = link;
-    this.hooks.onPeerTold(link);
+    this.hooks.onPeerInformed(link);
     const joining = this.#joining.get(link.id);
     if (joining === undefined) return;
-    joining.isTold = true;
+    joining.isInformed = true;
     this.#join(link, joining);
   }
 
@@ -358,11 +358,11 @@ export class Mesh implements LinkOwner {
 
   #join(link: PeerLink, joining: Joining): void {
     // The session worker gets no message before it knows whose sessions are here.
-    if (joining.isKnown && !link.isKnown && (joining.isTold || link.role !== 'session')) {
+    if (joining.isKnown && !link.isKnown && (joining.isInformed || link.role !== 'session')) {
       this.#setKnown(link, true);
       this.hooks.onPeerKnown(link);
     }
-    if (!joining.isTold || !joining.isKnown || !joining.hasTaken) return;
+    if (!joining.isInformed || !joining.isKnown || !joining.hasTaken) return;
     this.#joining.delete(link.id);
     joining.resolve();
   }

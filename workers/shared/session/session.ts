@@ -9,6 +9,7 @@ import type { Namespace } from '../routing/namespace.ts';
 import type { Grant, GroupHome, Subscriber, Subscription } from '../routing/subscriber.ts';
 import type { DurableOp } from '../wire/controls.ts';
 import type { Holder } from '../wire/holder.ts';
+import type { Announcing } from './announcing.ts';
 import { Backlog } from './flight/backlog.ts';
 import type { Deliveries } from './flight/deliveries.ts';
 import { type Delivery, deliveryKey, nameOf, toWireDelivery } from './flight/delivery.ts';
@@ -17,7 +18,6 @@ import { DELIVERY_BYTES } from './footprint.ts';
 import { sessionKey } from './keys.ts';
 import type { SessionOutlet, SourceGate } from './outlet.ts';
 import type { PendingWill } from './pending-will.ts';
-import type { Telling } from './telling.ts';
 
 export { NEVER_EXPIRES, sessionKey, subscriptionKey } from './keys.ts';
 
@@ -84,7 +84,7 @@ export class Session implements Subscriber {
   /** keys of QoS 1/2 subscriptions with unsent retained messages, which the next connection requests again; null: none */
   retainedDue: Set<string> | null = null;
   /** not null while this worker reports the session to a new session worker, in pieces: it may not move before the last one */
-  telling: Telling | null = null;
+  announcing: Announcing | null = null;
   #isEnded = false;
 
   constructor(namespace: Namespace, clientId: string, host: SessionHost) {
@@ -410,7 +410,7 @@ export class Session implements Subscriber {
 
   #settle(delivery: Delivery): void {
     if (!this.isDurable) return;
-    this.telling?.untold.delete(delivery);
+    this.announcing?.unannounced.delete(delivery);
     this.#journal({ op: 'settled', ...nameOf(delivery) });
   }
 

@@ -1,7 +1,7 @@
 /** A large session is announced to a new session worker while it works: what is settled in between is not announced afterwards, and nothing is missing. */
 
 import { expect, test } from 'vitest';
-import { isLarge, tellAgain } from '../../../workers/endpoint/durable/told-again.ts';
+import { announceAgain, isLarge } from '../../../workers/endpoint/durable/announce-again.ts';
 import { EMPTY, Message } from '../../../workers/shared/messages/message.ts';
 import { decodeBatch } from '../../../workers/shared/session/flight/delivery-batch.ts';
 import type { SessionOutlet } from '../../../workers/shared/session/outlet.ts';
@@ -72,20 +72,20 @@ test('60,000 messages, of which the first are acknowledged during it, and filter
       onDisk.add(message.serial);
     }
   };
-  const telling = tellAgain(
+  const announcing = announceAgain(
     [session],
     (_session, op) => take(op),
     () => false,
     () => {},
   );
-  expect(session.telling).not.toBeNull();
+  expect(session.announcing).not.toBeNull();
   let rounds = 0;
   for (; !isTold; rounds++) {
     for (const packetId of sent.splice(0)) session.acknowledge(packetId, 1);
     await new Promise((resolve) => setImmediate(resolve));
   }
-  await telling;
-  expect(session.telling).toBeNull();
+  await announcing;
+  expect(session.announcing).toBeNull();
   expect(rounds).toBeGreaterThan(3);
   expect(pieces).toBeGreaterThan(50);
   expect(zombies).toBe(0);
@@ -102,7 +102,7 @@ test('a session that ends before it is announced is given up, and none waits for
   const gaveUp: string[] = [];
   const told: string[] = [];
   table.end(sessions[0]!);
-  await tellAgain(
+  await announceAgain(
     sessions,
     ({ clientId }) => told.push(clientId),
     () => false,
@@ -110,6 +110,6 @@ test('a session that ends before it is announced is given up, and none waits for
   );
   expect(gaveUp).toEqual(['a']);
   expect(new Set(told)).toEqual(new Set(['b']));
-  expect(sessions.map(({ telling }) => telling)).toEqual([null, null]);
+  expect(sessions.map(({ announcing }) => announcing)).toEqual([null, null]);
   mesh.close();
 });

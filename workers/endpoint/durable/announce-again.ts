@@ -26,13 +26,13 @@ export function isLarge({ subscriptions, inflight, queue }: Session): boolean {
  * @param isOver the session worker has gone
  * @param gaveUp a session has ended, or has left, before it was announced in full
  */
-export async function tellAgain(
+export async function announceAgain(
   sessions: readonly Session[],
   tell: (session: Session, op: DurableOp) => void,
   isOver: () => boolean,
   gaveUp: (session: Session) => void,
 ): Promise<void> {
-  const told = sessions.map(beginTelling);
+  const ends = sessions.map(beginAnnouncing);
   const pace = new Pace(SLICE_MS);
   for (const [at, session] of sessions.entries()) {
     for (const op of pieces(session)) {
@@ -42,37 +42,37 @@ export async function tellAgain(
       if (pace.isOver) await pace.next();
     }
     if (!isOver() && (session.isEnded || session.gate !== null)) gaveUp(session);
-    told[at]!();
+    ends[at]!();
   }
 }
 
 /** The session may not leave from now on. @returns to be called when the session is announced in full */
-function beginTelling(session: Session): () => void {
+function beginAnnouncing(session: Session): () => void {
   let resolve = (): void => {};
-  const telling = { untold: new Set<never>(), done: new Promise<void>((then) => (resolve = then)) };
-  session.telling = telling;
+  const announcing = { unannounced: new Set<never>(), done: new Promise<void>((then) => (resolve = then)) };
+  session.announcing = announcing;
   return () => {
-    if (session.telling?.done === telling.done) session.telling = null;
+    if (session.announcing?.done === announcing.done) session.announcing = null;
     resolve();
   };
 }
 
 function* pieces(session: Session): IterableIterator<DurableOp> {
-  const untold = new Set([...session.inflight.inOrder(), ...session.queue]);
-  if (session.telling !== null) session.telling = { ...session.telling, untold };
+  const unannounced = new Set([...session.inflight.inOrder(), ...session.queue]);
+  if (session.announcing !== null) session.announcing = { ...session.announcing, unannounced };
   const subscriptions = session.subscriptions.values();
-  for (let isFirst = true, hasMore = true; hasMore || untold.size > 0; isFirst = false) {
+  for (let isFirst = true, hasMore = true; hasMore || unannounced.size > 0; isFirst = false) {
     const part: WireSubscription[] = [];
     while (part.length < PIECE_FILTERS && hasMore) {
       const next = subscriptions.next();
       if (next.done === true) hasMore = false;
       else part.push(toWireSubscription(next.value));
     }
-    const batch = encodeBatch(untold, PIECE_BYTES);
+    const batch = encodeBatch(unannounced, PIECE_BYTES);
     let left = batch.count;
-    for (const delivery of untold) {
+    for (const delivery of unannounced) {
       if (left-- === 0) break;
-      untold.delete(delivery);
+      unannounced.delete(delivery);
     }
     yield { op: 'again-part', begins: isFirst ? toWireHead(session) : null, subscriptions: part, batch };
   }

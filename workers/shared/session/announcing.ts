@@ -2,8 +2,8 @@
 
 import type { Delivery } from './flight/delivery.ts';
 
-export interface Telling {
+export interface Announcing {
   /** deliveries that have not been announced and are not settled, in order */
-  readonly untold: Set<Delivery>;
+  readonly unannounced: Set<Delivery>;
   readonly done: Promise<void>;
 }
