@@ -1,5 +1,6 @@
 /*
  * Waits for the first bytes of a descriptor without reading them, and looks at them: whoever serves the connection afterwards reads them.
+ * Counts what a connection has received.
  * One callback serves all descriptors of a thread. The linker keeps this code loaded (-z nodelete), because libuv calls end_wait() after the
  * environment has ended.
  */
@@ -184,6 +185,23 @@ static napi_value peek(napi_env env, napi_callback_info info) {
   return result;
 }
 
+/* received(fd): bytes that TCP has received in order on a connection, read or not. Throws the error of the system. */
+static napi_value received(napi_env env, napi_callback_info info) {
+  napi_value value = NULL, result = NULL;
+  size_t count = 1;
+  double bytes = 0;
+  int fd;
+  if (napi_get_cb_info(env, info, &count, &value, NULL, NULL) != napi_ok) return NULL;
+  if (count < 1 || !descriptor(env, value, &fd)) return type_error(env, "received(fd): fd must be a descriptor");
+  int error = tcp_received(fd, &bytes);
+  if (error != 0) {
+    napi_throw_error(env, uv_err_name(uv_translate_sys_error(error)), "received: the descriptor is no TCP connection");
+    return NULL;
+  }
+  napi_create_double(env, bytes, &result);
+  return result;
+}
+
 bool define_arrivals(napi_env env, napi_value exports) {
   arrivals *all = calloc(1, sizeof *all);
   if (all == NULL) {
@@ -201,6 +219,7 @@ bool define_arrivals(napi_env env, napi_value exports) {
     { "await", NULL, await_fd, NULL, NULL, NULL, napi_enumerable, all },
     { "forget", NULL, forget, NULL, NULL, NULL, napi_enumerable, all },
     { "peek", NULL, peek, NULL, NULL, NULL, napi_enumerable, NULL },
+    { "received", NULL, received, NULL, NULL, NULL, napi_enumerable, NULL },
   };
   return napi_define_properties(env, exports, sizeof properties / sizeof *properties, properties) == napi_ok;
 }

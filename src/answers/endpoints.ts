@@ -45,6 +45,13 @@ export const statusSchema = z
       })
       .nullable()
       .meta({ description: 'null: no TLS' }),
+    websocket: z
+      .object({
+        transport: z.enum(['uws', 'builtin']),
+        reason: z.string().nullable().meta({ description: 'Why the built-in transport serves; null: uWebSockets.js does' }),
+      })
+      .nullable()
+      .meta({ description: 'What carries its WebSocket connections; null: it has none, or does not run' }),
   })
   .meta({ id: 'EndpointStatus', description: 'State of one endpoint on one node (docs/endpoints.md)' });
 

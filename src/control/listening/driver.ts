@@ -19,6 +19,7 @@ import { hasFiles, readSources } from '../tls/sources.ts';
 import type { EndpointSupervisors } from './endpoint-supervisors.ts';
 import { type AcceptOutcome, ensureUnderstood, type RemoteListener } from './remote-listener.ts';
 import { decideStep, type ListenerStep, type Running, workerGroupSize } from './step.ts';
+import { transportWarnings } from './websocket.ts';
 
 /** The listeners opened for an endpoint beside its running ones; activate() or discard() ends it. */
 export interface Prepared {
@@ -103,7 +104,7 @@ export class Driver {
     const own = after === null ? null : this.asRun(after);
     if (own?.enabled === true) ensureUnderstood(own);
     const { material: tls, warnings: ofTls } = await tlsOf(own, running.wanted);
-    const warnings = [...this.loginWarnings(own), ...ofTls];
+    const warnings = [...this.loginWarnings(own), ...ofTls, ...(own === null ? [] : transportWarnings({ endpoint: own, tls }))];
     reachStep('validated');
     const step = decideStep(own, this.#supervisors.peek(id) ?? NOT_RUNNING);
     const which = step.kind === 'resize' ? 'more' : 'all';

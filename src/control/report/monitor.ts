@@ -28,6 +28,7 @@ import type { ClusterStatus, EndpointMetrics, EndpointStatus, HealthAnswer, Node
 import type { CertificateWatch } from '../listening/certificate-watch.ts';
 import type { EndpointSupervisors } from '../listening/endpoint-supervisors.ts';
 import type { Reconciler } from '../listening/reconciler.ts';
+import { websocketOf } from '../listening/websocket.ts';
 import type { LinesLost } from '../log/log.ts';
 import type { DesiredState } from '../state/desired-state.ts';
 import type { HistoryKeeper } from '../state/history-keeper.ts';
@@ -293,6 +294,7 @@ export class Monitor {
         supervisor === undefined ? 0 : this.#options.watchdog.blocked.filter((worker) => supervisor.workers.includes(worker)).length,
       draining: supervisor?.draining ?? null,
       certificate: this.#options.certificates.statusOf(supervisor),
+      websocket: websocketOf(supervisor?.wanted ?? null),
     };
   }
 

@@ -131,4 +131,6 @@ export interface Guard {
   forget(fd: number): void;
   /** Copies what can be read, and leaves it unread. @returns bytes; 0: the input has ended; -1: nothing, or an error */
   peek(fd: number, buffer: Buffer): number;
+  /** @returns bytes that the TCP connection has received, read or not; 0 where the kernel does not count them */
+  received(fd: number): number;
 }

@@ -16,7 +16,7 @@ import { loadUws } from '../../../src/internals/uws/load.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 const PREBUILT = join(ROOT, 'native/prebuilt');
-const NAMES = ['source', 'guard', 'dup', 'linger', 'noDelay', 'readable', 'onArrival', 'await', 'forget', 'peek'];
+const NAMES = ['source', 'guard', 'dup', 'linger', 'noDelay', 'readable', 'onArrival', 'await', 'forget', 'peek', 'received'];
 const STAMP = `fluxmq native sha256 ${sumOfSources()}`;
 const requireNative = createRequire(import.meta.url);
 const prebuilt = requireNative(join(PREBUILT, `guard-linux-${process.arch}.node`)) as Guard;
@@ -29,13 +29,13 @@ function sumOfSources(): string {
   const folder = join(ROOT, 'native');
   const headers = readdirSync(folder).filter((name) => name.endsWith('.h'));
   const sum = createHash('sha256');
-  for (const name of ['guard.c', 'arrivals.c', ...headers.toSorted()]) sum.update(readFileSync(join(folder, name)));
+  for (const name of ['guard.c', 'arrivals.c', 'received.c', ...headers.toSorted()]) sum.update(readFileSync(join(folder, name)));
   return sum.digest('hex');
 }
 
 test('each source is in the checksum', () => {
   const sources = readdirSync(join(ROOT, 'native')).filter((name) => name.endsWith('.c'));
-  expect(sources.toSorted()).toEqual(['arrivals.c', 'guard.c']);
+  expect(sources.toSorted()).toEqual(['arrivals.c', 'guard.c', 'received.c']);
 });
 
 /** From the compiler of this machine. */
@@ -74,12 +74,15 @@ describe.each([
 
   const nothing = [undefined, null, '1', NaN, 1.5, -1, 2 ** 31, 2 ** 40, Infinity, {}, 1n, Symbol('fd'), [1], true];
 
-  test.each(['dup', 'linger', 'noDelay', 'readable', 'await', 'forget', 'peek'] as const)('%s refuses what is no descriptor', (name) => {
-    const call = guard[name] as (...all: unknown[]) => unknown;
-    const second = name === 'linger' ? 0 : true;
-    for (const fd of nothing) expect(() => call(fd, second), String(fd)).toThrow(TypeError);
-    expect(() => call()).toThrow(/^\w+\(fd.*: fd must be a descriptor$/);
-  });
+  test.each(['dup', 'linger', 'noDelay', 'readable', 'await', 'forget', 'peek', 'received'] as const)(
+    '%s refuses what is no descriptor',
+    (name) => {
+      const call = guard[name] as (...all: unknown[]) => unknown;
+      const second = name === 'linger' ? 0 : true;
+      for (const fd of nothing) expect(() => call(fd, second), String(fd)).toThrow(TypeError);
+      expect(() => call()).toThrow(/^\w+\(fd.*: fd must be a descriptor$/);
+    },
+  );
 
   test('refuses other arguments of a wrong kind, and leaves the socket as it was', () => {
     const [linger, noDelay, readable] = [guard.linger, guard.noDelay, guard.readable] as ((...all: unknown[]) => unknown)[];
@@ -100,6 +103,7 @@ describe.each([
     expect(() => guard.dup(free)).toThrow(expect.objectContaining({ code: 'EBADF', message: 'dup: EBADF, bad file descriptor' }));
     expect(() => guard.linger(file, 0)).toThrow(expect.objectContaining({ code: 'ENOTSOCK' }));
     expect(() => guard.noDelay(file, true)).toThrow(expect.objectContaining({ code: 'ENOTSOCK' }));
+    expect(() => guard.received(file)).toThrow(expect.objectContaining({ code: 'ENOTSOCK' }));
     guard.onArrival(() => {});
     for (const fd of [free, 2 ** 31 - 1]) expect(() => guard.await(fd)).toThrow(expect.objectContaining({ code: 'EBADF' }));
     expect(() => guard.await(file)).toThrow(expect.objectContaining({ code: 'EPERM' }));

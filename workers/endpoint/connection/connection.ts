@@ -30,6 +30,11 @@ export interface Connection {
 export interface ConnectionClient {
   /** Input: buf[start, end) is valid during this call only. The client copies what it keeps. */
   onData(buf: Buffer, start: number, end: number): void;
+  /**
+   * The transport keeps so many bytes of a message that is not complete. Called by transports that pass on whole messages, at a sweep, when
+   * the number has changed; 0: none, or few.
+   */
+  onHeld?(bytes: number): void;
   /** The kernel has taken everything that was sent. */
   onDrain(): void;
   /** Called once. `reset`: the network broke the connection; it was not closed in order. */

@@ -6,12 +6,13 @@ import type { Guard, Uws, UwsApp, UwsRequest, UwsResponse, UwsSocket, UwsSocketC
 import { bytesOfAddress } from '../../../src/kernel/address.ts';
 import { FluxError, messageOf } from '../../../src/kernel/errors.ts';
 import type { TlsMaterial } from '../../../src/thread/tls-material.ts';
+import { MEMORY_FOLDER } from '../../../src/thread/websocket-transport.ts';
 import type { ListenerHost } from '../connection/connection.ts';
 import { judgeUpgrade, type UpgradeRefusal } from '../websocket/http-upgrade.ts';
 import { type Admitted, UwsConnection } from './uws-connection.ts';
 
-/** uWebSockets.js reads its private key from a file, which must not reach a disk. */
-export const MEMORY_FOLDER = '/dev/shm';
+/** A connection that has sent messages is sampled once in so many sweeps; one that has not, at each. */
+const SAMPLE_SWEEPS = 4;
 
 /** What an application serves; another one needs another application. */
 export interface AppTerms {
@@ -31,8 +32,9 @@ export class WebSocketApp {
   readonly #pending = new Map<string, Admitted>();
   /** pending connections that have ended, and are not known by name yet */
   #lost = 0;
-  /** connections that it has, pending ones too */
-  connections = 0;
+  readonly #open = new Set<UwsConnection>();
+  /** sweeps until now */
+  #sweeps = 0;
 
   /** @throws FluxError `unprocessable`: the TLS material cannot be used */
   constructor(uws: Uws, guard: Guard, host: ListenerHost, terms: AppTerms) {
@@ -53,6 +55,8 @@ export class WebSocketApp {
         upgrade: (response, request, context) => this.#onUpgrade(response, request, context),
         open: (socket) => this.#onOpen(socket),
         message: (socket, message, isBinary) => socket.getUserData().connection?.onMessage(message, isBinary),
+        ping: (socket, message) => socket.getUserData().connection?.onControl(message.byteLength),
+        pong: (socket, message) => socket.getUserData().connection?.onControl(message.byteLength),
         drain: (socket) => socket.getUserData().connection?.onDrain(),
         close: (socket, code) => this.#onClose(socket.getUserData(), code),
       })
@@ -78,7 +82,6 @@ export class WebSocketApp {
   /** Takes over a descriptor. @param addressKey addressBytes() of its peer, without a pending connection */
   adopt(addressKey: string, admitted: Admitted): void {
     this.#pending.set(addressKey, admitted);
-    this.connections++;
     this.#app.adoptSocket(admitted.fd);
   }
 
@@ -105,21 +108,37 @@ export class WebSocketApp {
     admitted.connection = connection;
     connection.client = this.#host.welcome(connection, admitted.admission);
     if (connection.client === null) connection.destroy();
+    else this.#open.add(connection);
   }
 
   #onClose({ connection }: Admitted, code: number): void {
-    this.connections--;
-    connection?.onClose(code);
+    if (connection === null) return;
+    this.#open.delete(connection);
+    connection.onClose(code);
   }
 
-  /** Ends the admissions of connections that have gone before their WebSocket opened. Runs at each sweep. */
+  /** Connections that it has, pending ones too. */
+  get connections(): number {
+    return this.#pending.size + this.#open.size;
+  }
+
+  /** Runs twice a second. */
   sweep(): void {
+    this.#forgetLost();
+    let number = this.#sweeps++;
+    for (const connection of this.#open) {
+      if (connection.isSilent || number % SAMPLE_SWEEPS === 0) connection.sample();
+      number++;
+    }
+  }
+
+  /** Ends the admissions of connections that have gone before their WebSocket opened. */
+  #forgetLost(): void {
     for (const [addressKey, admitted] of this.#pending) {
       if (this.#lost === 0) return;
       if (isOpen(admitted)) continue;
       this.#pending.delete(addressKey);
       this.#lost--;
-      this.connections--;
       this.#leave(admitted);
     }
     this.#lost = 0;
@@ -136,7 +155,7 @@ export class WebSocketApp {
   close(): void {
     this.#app.close();
     this.#lost = this.#pending.size;
-    this.sweep();
+    this.#forgetLost();
   }
 }
 

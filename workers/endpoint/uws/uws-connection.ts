@@ -13,6 +13,12 @@ const ABNORMAL_CLOSURE = 1006;
 /** uWebSockets.js's answer to send(): everything went to the kernel. */
 const SENT = 1;
 
+/** Fewer bytes that wait in uWebSockets.js are not reported: the estimate is no finer, and most connections have none. */
+const REPORTED_BYTES = 64 * 1024;
+/** Bytes that a message costs beside its content at most: headers of its frame and of TLS records, at least 2 ** RECORD_SHIFT bytes each. */
+const OVERHEAD_BYTES = 64;
+const RECORD_SHIFT = 5;
+
 /** An adopted connection, from its admission to its end. */
 export interface Admitted {
   readonly admission: Admission;
@@ -44,6 +50,14 @@ export class UwsConnection implements Connection, Departing, Gatherer {
   /** this side has closed; further input is ignored */
   #isEnding = false;
   #wasReset = false;
+  /** no message has come */
+  isSilent = true;
+  /** received bytes at the last sample; those that went to complete messages since, an estimate that is never low */
+  #received = 0;
+  #delivered = 0;
+  /** of messages that are not complete, an estimate; what the client knows of it */
+  #kept = 0;
+  #reported = 0;
 
   constructor(socket: UwsSocket<Admitted>, { address, acceptedAt, fd }: Admitted, guard: Guard) {
     this.#socket = socket;
@@ -91,7 +105,28 @@ export class UwsConnection implements Connection, Departing, Gatherer {
 
   // ---- calls by the app
 
+  /** A ping or pong has come. */
+  onControl(bytes: number): void {
+    this.#delivered += bytes + OVERHEAD_BYTES;
+  }
+
+  /** Estimates what uWebSockets.js keeps of a message that is not complete, and reports it. Costs a system call. */
+  sample(): void {
+    if (this.#socket === null) return;
+    const received = this.#guard.received(this.#fd);
+    this.#kept = Math.max(0, this.#kept + received - this.#received - this.#delivered);
+    this.#received = received;
+    this.#delivered = 0;
+    const kept = this.#kept < REPORTED_BYTES ? 0 : this.#kept;
+    if (kept === this.#reported) return;
+    this.#reported = kept;
+    this.client?.onHeld?.(kept);
+  }
+
   onMessage(message: ArrayBuffer, isBinary: boolean): void {
+    this.isSilent = false;
+    const { byteLength } = message;
+    this.#delivered += byteLength + (byteLength >> RECORD_SHIFT) + OVERHEAD_BYTES;
     if (this.#isEnding) return;
     // [MQTT-6.0.0-1]: MQTT travels in binary frames.
     if (isBinary) gather(this, message);

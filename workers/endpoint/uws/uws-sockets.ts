@@ -7,10 +7,10 @@ import type { LoadedUws } from '../../../src/internals/uws/load.ts';
 import { addressBytes, plainAddress } from '../../../src/kernel/address.ts';
 import { steadyNow } from '../../../src/kernel/clock.ts';
 import { messageOf } from '../../../src/kernel/errors.ts';
+import { reasonForBuiltin } from '../../../src/thread/websocket-transport.ts';
 import type { EarlyAdmission, ListenerHost } from '../connection/connection.ts';
 import { judgeHead } from '../websocket/http-upgrade.ts';
 import { awaitArrival, forgetArrival, peekArrived } from './arrivals.ts';
-import { reasonForBuiltin } from './choice.ts';
 import { type AppTerms, WebSocketApp } from './uws-app.ts';
 
 /**
@@ -54,13 +54,18 @@ export class UwsSockets {
     this.#load = load;
   }
 
+  readonly #lacking = (): string | null => {
+    const loaded = this.#load();
+    return loaded.available ? null : loaded.reason;
+  };
+
   /**
    * Takes an accepted connection, or refuses and closes it. False: the built-in transport serves it, and nothing has happened to it.
    * @param serve called later for a connection that uWebSockets.js does not carry after all
    */
   take(handle: TcpHandle, serve: Serve): boolean {
     const host = this.#host;
-    if (!host.endpoint.useWebsocket || host.mayChangeProtocol || reasonForBuiltin(host, this.#load) !== null) return false;
+    if (!host.endpoint.useWebsocket || host.mayChangeProtocol || reasonForBuiltin(host, this.#lacking) !== null) return false;
     const loaded = this.#load();
     const terms = this.#termsNow();
     if (!loaded.available || this.#problem !== null) return false;

@@ -4,6 +4,8 @@
 
 import { readTurn, type TurnTaker } from '../../../../src/kernel/turns/read-turn.ts';
 import { CONNECT_BYTE, canBeConnect } from '../../../../src/mqtt/connect/first-bytes.ts';
+import { ProtocolError } from '../../../../src/mqtt/errors.ts';
+import { REASON } from '../../../../src/mqtt/reason-codes.ts';
 import type { TopicEntry } from '../../../shared/routing/topic-entry.ts';
 import { arena } from '../output/arena.ts';
 import { flushDirty } from '../output/output.ts';
@@ -46,6 +48,9 @@ export abstract class PacketReader implements TurnTaker {
   /** the partial packet of the last sweep, and the tick at which a sweep first saw it */
   #seen: PartialPacket | null = null;
   #seenAt = 0;
+  /** bytes that the transport keeps, and the tick at which a sweep first saw them */
+  #below = 0;
+  #belowAt: number | null = null;
   /** input that waits while isHeld */
   #held: Buffer[] = [];
   /** reasons to wait, as flags; 0 = none */
@@ -265,9 +270,25 @@ export abstract class PacketReader implements TurnTaker {
     this.#partial = partial;
   }
 
-  /** Bytes of waiting input and of the incomplete packet. */
+  /** Counts what the transport keeps like an incomplete packet: it is bounded before CONNECT, needs memory, and must end in time. */
+  onHeld(bytes: number): void {
+    const grown = bytes - this.#below;
+    this.#below = bytes;
+    if (grown <= 0) {
+      this.#belowAt = null;
+      return;
+    }
+    try {
+      if (!this.isOnline && bytes > this.maximumIn) throw new ProtocolError(REASON.packetTooLarge, 'Packet too large');
+      this.memory.demand(grown);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Bytes of waiting input and of the incomplete packet, also in the transport. */
   protected get inputBytes(): number {
-    let bytes = this.#partial === null ? 0 : this.#partial.slab.buf.length;
+    let bytes = this.#below + (this.#partial === null ? 0 : this.#partial.slab.buf.length);
     for (const waiting of this.#held) bytes += waiting.length;
     return bytes;
   }
@@ -315,6 +336,7 @@ export abstract class PacketReader implements TurnTaker {
    * @param tick half seconds
    */
   isDripping(tick: number): boolean {
+    if (this.#isDrippingBelow(tick)) return true;
     const partial = this.#partial;
     if (partial === null || partial !== this.#seen || this.#isPaused) {
       this.#seen = partial;
@@ -322,6 +344,14 @@ export abstract class PacketReader implements TurnTaker {
       return false;
     }
     return tick - this.#seenAt > PACKET_TICKS + partial.length / BYTES_PER_TICK;
+  }
+
+  #isDrippingBelow(tick: number): boolean {
+    if (this.#below === 0 || this.#isPaused || this.#belowAt === null) {
+      this.#belowAt = this.#below === 0 ? null : tick;
+      return false;
+    }
+    return tick - this.#belowAt > PACKET_TICKS + this.#below / BYTES_PER_TICK;
   }
 
   /** True while input waits to be handled. */

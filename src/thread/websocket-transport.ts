@@ -1,19 +1,27 @@
 /** Whether uWebSockets.js carries an endpoint's WebSockets, and why not. */
 
 import { accessSync, constants } from 'node:fs';
-import type { LoadedUws } from '../../../src/internals/uws/load.ts';
-import type { TlsMaterial } from '../../../src/thread/tls-material.ts';
-import type { ListenerHost } from '../connection/connection.ts';
-import { MEMORY_FOLDER } from './uws-app.ts';
+import type { Endpoint } from '../endpoint/endpoint.ts';
+import type { TlsMaterial } from './tls-material.ts';
 
+/** uWebSockets.js reads its private key from a file, which must not reach a disk. */
+export const MEMORY_FOLDER = '/dev/shm';
 /** Deadline of uWebSockets.js for the TLS handshake and the request together. It cannot be changed. */
 const HANDSHAKE_MS = 10_000;
 
+/** An endpoint as it runs. */
+export interface WebSocketTerms {
+  endpoint: Pick<Endpoint, 'websocketTransport' | 'childOptions' | 'handshakeTimeout'>;
+  /** null: no TLS */
+  tls: TlsMaterial | null;
+}
+
 /**
- * The reason why the built-in transport serves; null: uWebSockets.js does.
+ * The reason why the built-in transport serves; null: uWebSockets.js does. Main and workers come to the same result.
  * `auto` takes uWebSockets.js for TLS alone. Measured without TLS: no gain, and half the rate for clients that flood with one packet a frame.
+ * @param lacking why this machine cannot load uWebSockets.js; null: it can
  */
-export function reasonForBuiltin({ endpoint, tls }: Pick<ListenerHost, 'endpoint' | 'tls'>, load: () => LoadedUws): string | null {
+export function reasonForBuiltin({ endpoint, tls }: WebSocketTerms, lacking: () => string | null): string | null {
   const { childOptions, handshakeTimeout } = endpoint;
   const websocketTransport = endpoint.websocketTransport ?? 'auto';
   if (websocketTransport === 'builtin') return 'websocketTransport is builtin';
@@ -24,8 +32,7 @@ export function reasonForBuiltin({ endpoint, tls }: Pick<ListenerHost, 'endpoint
     if (reason !== null) return reason;
     if (handshakeTimeout < HANDSHAKE_MS) return `handshakeTimeout is below ${HANDSHAKE_MS} ms`;
   }
-  const loaded = load();
-  return loaded.available ? null : loaded.reason;
+  return lacking();
 }
 
 function reasonOfTls({ clientAuth, pfx, cipherSuites, protocols }: TlsMaterial): string | null {

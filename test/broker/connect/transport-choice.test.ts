@@ -1,0 +1,70 @@
+/** What carries WebSocket connections: as chosen, as `status` says, and why another transport serves. */
+
+import { expect, test } from 'vitest';
+import { Authority, certificateFolder } from '../../kit/certificates.ts';
+import { freePort } from '../../kit/free-port.ts';
+import { useBroker } from '../../kit/lanes.ts';
+import { openTcp, upgrade } from '../../kit/transport.ts';
+
+const authority = Authority.root(certificateFolder());
+const { cert, key } = authority.issue('localhost');
+const OPEN = { enableAuth: false, useWebsocket: true };
+const TLS = { enabled: true, cert, key };
+const held = useBroker(() => ({ endpoints: [OPEN] }));
+
+interface Added {
+  status: { transport: string; reason: string | null } | null;
+  warnings: string[];
+  port: number;
+}
+
+async function add(keys: object): Promise<Added> {
+  const port = await freePort();
+  const added = await held.broker.api('POST', '/api/endpoints/add', { ...OPEN, ...keys, port });
+  expect(added.status).toBe(200);
+  const { warnings = [] } = (added.body as { data: { warnings?: string[] } }).data;
+  const { body } = await held.broker.api('GET', `/api/endpoints/status?port=${port}`);
+  const [status] = (body as { data: { websocket: Added['status'] }[] }).data;
+  return { status: status?.websocket ?? null, warnings, port };
+}
+
+test('auto takes uWebSockets.js for TLS, and the built-in transport without', async () => {
+  expect((await add({ sslConfig: TLS })).status).toEqual({ transport: 'uws', reason: null });
+  expect((await add({})).status).toEqual({ transport: 'builtin', reason: expect.stringContaining('without TLS') });
+  expect((await add({ useWebsocket: false })).status).toBeNull();
+});
+
+test('builtin and uws are taken at their word: answers of uWebSockets.js name it', async () => {
+  const headers = async (websocketTransport: string) => {
+    const { port, warnings } = await add({ websocketTransport });
+    expect(warnings).toEqual([]);
+    const socket = await openTcp(port);
+    const answer = await upgrade(socket);
+    socket.destroy();
+    return answer.headers;
+  };
+  expect(await headers('uws')).toHaveProperty('uwebsockets');
+  expect(await headers('builtin')).not.toHaveProperty('uwebsockets');
+});
+
+test.each([
+  ['clientAuth', { sslConfig: { ...TLS, ca: cert, clientAuth: 'optional' } }, 'client certificates'],
+  ['cipher suites', { sslConfig: { ...TLS, cipherSuites: ['TLS_AES_128_GCM_SHA256'] } }, 'cipher suites'],
+  ['TLS versions', { sslConfig: { ...TLS, protocols: ['TLSv1.3'] } }, 'TLS versions'],
+  ['soLinger', { childOptions: { soLinger: 0 } }, 'soLinger'],
+  ['handshakeTimeout', { sslConfig: TLS, handshakeTimeout: 5000 }, 'handshakeTimeout'],
+])('uws with %s: a warning, and the built-in transport serves', async (_name, keys, reason) => {
+  const { status, warnings } = await add({ ...keys, websocketTransport: 'uws' });
+  expect(status).toEqual({ transport: 'builtin', reason: expect.stringContaining(reason) });
+  expect(warnings).toContainEqual(expect.stringContaining(`websocketTransport is uws, and the built-in transport serves: ${status?.reason}`));
+});
+
+test('an unknown transport is refused, with the ones that there are', async () => {
+  const { status, body } = await held.broker.api('POST', '/api/endpoints/add', {
+    ...OPEN,
+    port: await freePort(),
+    websocketTransport: 'ws',
+  });
+  expect(status).toBe(400);
+  expect(JSON.stringify(body)).toContain('builtin');
+});
