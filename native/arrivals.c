@@ -67,6 +67,11 @@ static wait *wait_of(const arrivals *all, int fd) {
   return (size_t) fd < all->size ? all->waits[fd] : NULL;
 }
 
+/* Whoever has adopted a descriptor waits for it. */
+static bool is_adopted(const uv_loop_t *loop, int fd) {
+  return (unsigned int) fd < loop->nwatchers && loop->watchers[fd] != NULL;
+}
+
 /* Bytes, the end of the input, or an error have come. */
 static void on_event(uv_poll_t *poll, int status, int events) {
   wait *each = poll->data;
@@ -78,14 +83,17 @@ static void on_event(uv_poll_t *poll, int status, int events) {
   (void) status;
   (void) events;
   end_wait(each);
-  if (napi_open_handle_scope(env, &scope) != napi_ok) return;
+  if (napi_open_handle_scope(env, &scope) != napi_ok) {
+    close(number);
+    return;
+  }
   napi_get_reference_value(env, all->callback, &callback);
   napi_get_global(env, &global);
   napi_create_int32(env, number, &fd);
-  if (napi_make_callback(env, all->context, global, callback, 1, &fd, NULL) == napi_pending_exception &&
-      napi_get_and_clear_last_exception(env, &error) == napi_ok) {
-    napi_fatal_exception(env, error);
-  }
+  napi_status called = napi_make_callback(env, all->context, global, callback, 1, &fd, NULL);
+  /* The thread ends, and the callback did not run: nobody else knows the descriptor any more. */
+  if (called != napi_ok && !is_adopted(all->loop, number)) close(number);
+  if (called == napi_pending_exception && napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
   napi_close_handle_scope(env, scope);
 }
 

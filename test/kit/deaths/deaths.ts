@@ -14,6 +14,7 @@ export interface Ports {
 
 /** Connections of one thread, by how far they came. */
 export interface Served {
+  accepted: number;
   adopted: number;
   upgraded: number;
   messages: number;

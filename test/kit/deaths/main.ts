@@ -15,17 +15,19 @@ import { type DeathsReport, KINDS, type Kind, type Ports, type Served } from './
 const count = Number(process.argv[2]);
 const ports = JSON.parse(process.argv[3] ?? '') as Ports;
 const LANES = 6;
-const LIFE_MS = 60;
+const LOOK_MS = 20;
+/** Before a thread dies it has adopted so many connections, of which one is a WebSocket: it has something to lose. */
+const ADOPTED_MIN = 8;
 const BLOCKED_MS = 40;
 const QUIET_MS = 700;
 const HEAP_MB = 12;
 
 const report: DeathsReport = {
   deaths: {},
-  served: { adopted: 0, upgraded: 0, messages: 0 },
+  served: { accepted: 0, adopted: 0, upgraded: 0, messages: 0 },
   sockets: { before: 0, after: 0 },
   rss: { early: 0, late: 0 },
-  survivor: { adopted: 0, upgraded: 0, messages: 0 },
+  survivor: { accepted: 0, adopted: 0, upgraded: 0, messages: 0 },
 };
 
 function sockets(): number {
@@ -52,23 +54,29 @@ async function start(kind: Kind | null): Promise<Worker> {
 /** once() would fail with the error that kills the thread. */
 const next = (worker: Worker, event: 'message' | 'exit') => new Promise((resolve) => worker.once(event, resolve));
 
-/** What a thread that dies at once has told may be lost. */
-async function ask(worker: Worker, what: Kind | 'tell'): Promise<Served> {
+function ask(worker: Worker, what: 'tell'): Promise<Served> {
   worker.postMessage(what);
-  const told = await Promise.race([next(worker, 'message'), next(worker, 'exit')]);
-  return typeof told === 'object' ? (told as Served) : { adopted: 0, upgraded: 0, messages: 0 };
+  return next(worker, 'message') as Promise<Served>;
+}
+
+async function busy(worker: Worker): Promise<Served> {
+  for (;;) {
+    const served = await ask(worker, 'tell');
+    if (served.adopted >= ADOPTED_MIN && served.upgraded > 0) return served;
+    await pause(LOOK_MS);
+  }
 }
 
 async function kill(kind: Kind): Promise<void> {
   const worker = await start(kind);
-  await pause(LIFE_MS);
+  const served = await busy(worker);
   const exit = next(worker, 'exit');
-  const served = await ask(worker, kind);
+  worker.postMessage(kind);
   if (kind === 'block') await pause(BLOCKED_MS);
   if (kind === 'block' || kind === 'terminate') void worker.terminate();
   const name = `${kind} ${await exit}`;
   report.deaths[name] = (report.deaths[name] ?? 0) + 1;
-  for (const each of ['adopted', 'upgraded', 'messages'] as const) report.served[each] += served[each];
+  for (const each of ['accepted', 'adopted', 'upgraded', 'messages'] as const) report.served[each] += served[each];
 }
 
 let begun = 0;
@@ -90,7 +98,7 @@ const before = await ask(survivor, 'tell');
 await killUntil(count);
 report.rss.late = process.memoryUsage.rss();
 const after = await ask(survivor, 'tell');
-for (const each of ['adopted', 'upgraded', 'messages'] as const) report.survivor[each] = after[each] - before[each];
+for (const each of ['accepted', 'adopted', 'upgraded', 'messages'] as const) report.survivor[each] = after[each] - before[each];
 storm.send('stop');
 await once(storm, 'exit');
 await pause(QUIET_MS);

@@ -13,8 +13,15 @@ if (!loaded.available) throw new Error(loaded.reason);
 const { uws, guard } = loaded;
 // a second call, as of a thread that loads the guard twice, changes nothing
 guard.guard();
-const served: Served = { adopted: 0, upgraded: 0, messages: 0 };
+const served: Served = { accepted: 0, adopted: 0, upgraded: 0, messages: 0 };
 let isDoomed = false;
+/** Connections that have sent nothing, by descriptor. */
+const waiting = new Map<number, UwsApp>();
+guard.onArrival((fd) => {
+  const app = waiting.get(fd)!;
+  waiting.delete(fd);
+  adopt(app, fd);
+});
 
 for (const [port, app] of [
   [ws, uws.App()],
@@ -40,18 +47,25 @@ function withRoutes(app: UwsApp): UwsApp {
   });
 }
 
-/** As the broker's listeners do it: the handle keeps its own descriptor, and closes it. */
+/** As the broker's listeners do it: the handle keeps its own descriptor, and closes it. Every other connection waits for its first bytes. */
 async function listen(port: number, app: UwsApp): Promise<void> {
   const server = net.createServer();
   await new Promise<void>((resolve) => server.listen({ port, host: '127.0.0.1', reusePort: true, backlog: 1024 }, resolve));
   serverHandleOf(server)!.onconnection = (_status, handle) => {
     if (handle === undefined) return;
-    app.adoptSocket(guard.dup((handle as unknown as { fd: number }).fd));
+    const fd = guard.dup((handle as unknown as { fd: number }).fd);
     handle.close();
-    served.adopted++;
-    // while what came before waits for its handshake
-    if (isDoomed && served.adopted % 8 === 0) throw new Error('dies while it adopts');
+    if (++served.accepted % 2 === 0) return adopt(app, fd);
+    waiting.set(fd, app);
+    guard.await(fd);
   };
+}
+
+function adopt(app: UwsApp, fd: number): void {
+  app.adoptSocket(fd);
+  served.adopted++;
+  // while what came before waits for its handshake
+  if (isDoomed && served.adopted % 8 === 0) throw new Error('dies while it adopts');
 }
 
 const DEATHS: Record<Kind, () => void> = {
@@ -71,7 +85,7 @@ const DEATHS: Record<Kind, () => void> = {
 };
 
 parentPort!.on('message', (kind: Kind | 'tell') => {
-  parentPort!.postMessage(served);
-  if (kind !== 'tell') setImmediate(DEATHS[kind]);
+  if (kind === 'tell') parentPort!.postMessage(served);
+  else setImmediate(DEATHS[kind]);
 });
 parentPort!.postMessage('ready');
