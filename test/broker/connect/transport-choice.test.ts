@@ -56,7 +56,9 @@ test.each([
 ])('uws with %s: a warning, and the built-in transport serves', async (_name, keys, reason) => {
   const { status, warnings } = await add({ ...keys, websocketTransport: 'uws' });
   expect(status).toEqual({ transport: 'builtin', reason: expect.stringContaining(reason) });
-  expect(warnings).toContainEqual(expect.stringContaining(`websocketTransport is uws, and the built-in transport serves: ${status?.reason}`));
+  expect(warnings).toContainEqual(
+    expect.stringContaining(`websocketTransport is uws, and the built-in transport serves: ${status?.reason}`),
+  );
 });
 
 test('an unknown transport is refused, with the ones that there are', async () => {

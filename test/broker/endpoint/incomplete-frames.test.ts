@@ -37,7 +37,7 @@ test('before CONNECT, the frame may be as large as a CONNECT', async () => {
   expect(small.socket.destroyed).toBe(false);
 });
 
-test('frames that are not whole fill the budget: who goes on is disconnected with the reason, and all is given back', async () => {
+test('frames that are not whole fill the budget: a client that continues is disconnected with the reason, and all is given back', async () => {
   const [port] = held.broker.ports as [number];
   const bystander = await connected('ws', port, 5);
   const clients = await Promise.all(
