@@ -12,7 +12,7 @@ import { judgeUpgrade, type UpgradeRefusal } from '../websocket/http-upgrade.ts'
 import { type Admitted, UwsConnection } from './uws-connection.ts';
 
 /** A connection that has sent messages is sampled once in so many sweeps; one that has not, at each. */
-const SAMPLE_SWEEPS = 4;
+const SAMPLE_SWEEPS = 2;
 
 /** What an application serves; another one needs another application. */
 export interface AppTerms {
