@@ -30,6 +30,8 @@ type Serve = (handle: TcpHandle, early: EarlyAdmission) => void;
 /** A connection whose first bytes have not come. */
 interface Waiting {
   readonly handle: TcpHandle;
+  /** a duplicate of the handle's descriptor, for uWebSockets.js */
+  readonly fd: number;
   readonly address: string;
   readonly addressKey: string;
   readonly early: EarlyAdmission;
@@ -80,24 +82,30 @@ export class UwsSockets {
     return true;
   }
 
-  #wait({ uws, guard }: Available, waiting: Waiting): void {
+  #wait({ uws, guard }: Available, base: Omit<Waiting, 'fd'>): void {
+    const { handle, early } = base;
+    let fd = -1;
     try {
-      // libuv does not watch the descriptor before the handle reads.
-      awaitArrival(guard, waiting.handle.fd, () => {
+      fd = guard.dup(handle.fd);
+      if (!this.#host.allowsDescriptor(fd)) throw new RangeError('the last descriptors belong to the node');
+      const waiting = { ...base, fd };
+      awaitArrival(guard, fd, () => {
         this.#waiting.delete(waiting);
         this.#onArrival(uws, guard, waiting);
       });
       this.#waiting.add(waiting);
     } catch {
-      waiting.serve(waiting.handle, waiting.early);
+      // The process has no descriptor left.
+      if (fd >= 0) closeSync(fd);
+      base.serve(handle, early);
     }
   }
 
   #onArrival(uws: Available['uws'], guard: Guard, waiting: Waiting): void {
-    const { handle, address, addressKey, early, terms, serve } = waiting;
-    const app = this.#isOurs(peekArrived(guard, handle.fd), terms) ? this.#appFor(addressKey, terms, { uws, guard }) : null;
-    const fd = app === null ? null : this.#duplicate(guard, handle.fd);
-    if (app === null || fd === null) {
+    const { handle, fd, address, addressKey, early, terms, serve } = waiting;
+    const app = this.#isOurs(peekArrived(guard, fd), terms) ? this.#appFor(addressKey, terms, { uws, guard }) : null;
+    if (app === null) {
+      closeSync(fd);
       serve(handle, early);
       return;
     }
@@ -105,18 +113,6 @@ export class UwsSockets {
     // uWebSockets.js has switched it on.
     if (!this.#host.endpoint.childOptions.tcpNodelay) guard.noDelay(fd, false);
     handle.close();
-  }
-
-  /** A descriptor for uWebSockets.js: the handle closes its own. Null: the process has none left for connections. */
-  #duplicate(guard: Guard, descriptor: number): number | null {
-    try {
-      const fd = guard.dup(descriptor);
-      if (this.#host.allowsDescriptor(fd)) return fd;
-      closeSync(fd);
-    } catch {
-      // The built-in transport needs no second descriptor.
-    }
-    return null;
   }
 
   /** The built-in transport answers whoever does not open a WebSocket at once, and names what came instead. */
@@ -176,7 +172,8 @@ export class UwsSockets {
   #drop(waiting: Waiting): void {
     const loaded = this.#load();
     this.#waiting.delete(waiting);
-    if (loaded.available) forgetArrival(loaded.guard, waiting.handle.fd);
+    if (loaded.available) forgetArrival(loaded.guard, waiting.fd);
+    closeSync(waiting.fd);
     waiting.handle.close();
   }
 
