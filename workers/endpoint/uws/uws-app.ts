@@ -11,8 +11,8 @@ import type { ListenerHost } from '../connection/connection.ts';
 import { judgeUpgrade, type UpgradeRefusal } from '../websocket/http-upgrade.ts';
 import { type Admitted, UwsConnection } from './uws-connection.ts';
 
-/** A connection that has sent messages is sampled once in so many sweeps; one that has not, at each. */
-const SAMPLE_SWEEPS = 2;
+/** Connections that a sweep samples in turn, beside those that have sent no message. A sample takes about a microsecond. */
+const SAMPLES_MAX = 2000;
 
 /** What an application serves; another one needs another application. */
 export interface AppTerms {
@@ -33,8 +33,10 @@ export class WebSocketApp {
   /** pending connections that have ended, and are not known by name yet */
   #lost = 0;
   readonly #open = new Set<UwsConnection>();
-  /** sweeps until now */
-  #sweeps = 0;
+  /** open connections without a message: each sweep samples them */
+  readonly #silent = new Set<UwsConnection>();
+  /** where the next sweep continues */
+  #next = this.#open.values();
 
   /** @throws FluxError `unprocessable`: the TLS material cannot be used */
   constructor(uws: Uws, guard: Guard, host: ListenerHost, terms: AppTerms) {
@@ -108,12 +110,16 @@ export class WebSocketApp {
     admitted.connection = connection;
     connection.client = this.#host.welcome(connection, admitted.admission);
     if (connection.client === null) connection.destroy();
-    else this.#open.add(connection);
+    else {
+      this.#open.add(connection);
+      this.#silent.add(connection);
+    }
   }
 
   #onClose({ connection }: Admitted, code: number): void {
     if (connection === null) return;
     this.#open.delete(connection);
+    this.#silent.delete(connection);
     connection.onClose(code);
   }
 
@@ -125,10 +131,17 @@ export class WebSocketApp {
   /** Runs twice a second. */
   sweep(): void {
     this.#forgetLost();
-    let number = this.#sweeps++;
-    for (const connection of this.#open) {
-      if (connection.isSilent || number % SAMPLE_SWEEPS === 0) connection.sample();
-      number++;
+    for (const connection of this.#silent) {
+      if (connection.isSilent) connection.sample();
+      else this.#silent.delete(connection);
+    }
+    for (let count = 0; count < SAMPLES_MAX; count++) {
+      const { done, value } = this.#next.next();
+      if (done) {
+        this.#next = this.#open.values();
+        return;
+      }
+      value.sample();
     }
   }
 
