@@ -47,7 +47,7 @@ interface Project {
 
 /** Tests of what a WebSocket transport does, for the transport that `auto` does not choose: without TLS and with TLS. */
 const OTHER_TRANSPORT = {
-  uws: ['connect/websocket', 'connect/deadline', 'endpoint/limits', 'faults/fuzz', 'publish/slow-reader'],
+  uws: ['connect/websocket', 'connect/deadline', 'publish/slow-reader'],
   builtin: ['tls/handshake'],
 };
 const ofBroker = (names: string[]): string[] => names.map((name) => `test/broker/${name}.test.ts`);
