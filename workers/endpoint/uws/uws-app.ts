@@ -206,7 +206,7 @@ function secureApp(uws: Uws, { cert, key }: TlsMaterial): UwsApp {
     const [certificate, privateKey] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
     writeFileSync(certificate, cert ?? '', { mode: 0o600 });
     writeFileSync(privateKey, key ?? '', { mode: 0o600 });
-    return uws.SSLApp({ cert_file_name: certificate, key_file_name: privateKey });
+    return uws.SSLApp({ cert_file_name: certificate, key_file_name: privateKey, ssl_prefer_low_memory_usage: true });
   } catch (error) {
     const message = messageOf(error);
     throw new FluxError('unprocessable', `TLS cannot be used: ${message}`, { cause: error, issues: [{ path: 'sslConfig', message }] });
