@@ -9,7 +9,7 @@ interface Waiting {
   readonly packet: Uint8Array;
 }
 
-/** `ended`: how many packets of which lane end in the frame: lane, count, lane, count … */
+/** `ended`: the lanes with packets that end in the frame, each followed by the number of those packets. */
 export type EmitFrame = (frame: Buffer, ended: readonly number[], chunkBytes: number) => void;
 
 export class Packer {

@@ -11,7 +11,7 @@ export interface SentFrame {
   /** null once the frame has come, because it is never repeated then */
   frame: Buffer | null;
   readonly bytes: number;
-  /** how many packets of which lane end in it: lane, count, lane, count … */
+  /** the lanes with packets that end in the frame, each followed by the number of those packets */
   readonly ended: readonly number[];
   /** bytes of chunks in it */
   readonly chunkBytes: number;

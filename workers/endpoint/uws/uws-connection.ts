@@ -13,7 +13,7 @@ const ABNORMAL_CLOSURE = 1006;
 /** uWebSockets.js's answer to send(): everything went to the kernel. */
 const SENT = 1;
 
-/** Fewer bytes that wait in uWebSockets.js are not reported: the estimate is no finer, and most connections have none. */
+/** Fewer kept bytes are not reported: the estimate is no finer, and most connections have none. */
 const REPORTED_BYTES = 64 * 1024;
 /** Bytes that a message costs beside its content at most: headers of its frame and of TLS records, at least 2 ** RECORD_SHIFT bytes each. */
 const OVERHEAD_BYTES = 64;
@@ -166,7 +166,7 @@ export class UwsConnection implements Connection, Departing, Gatherer {
     if (this.#isEnding) return;
     handOn(this);
     this.#isEnding = true;
-    if (this.#isPaused) this.resume();
+    this.resume();
     this.#socket?.end(code);
   }
 

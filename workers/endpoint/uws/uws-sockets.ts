@@ -2,11 +2,10 @@
 
 import { closeSync, fstatSync } from 'node:fs';
 import type { TcpHandle } from '../../../src/internals/tcp-handles.ts';
-import type { Guard } from '../../../src/internals/uws/contract.ts';
+import type { Guard, Uws } from '../../../src/internals/uws/contract.ts';
 import type { LoadedUws } from '../../../src/internals/uws/load.ts';
 import { addressBytes, plainAddress } from '../../../src/kernel/address.ts';
 import { steadyNow } from '../../../src/kernel/clock.ts';
-import { messageOf } from '../../../src/kernel/errors.ts';
 import { reasonForBuiltin } from '../../../src/thread/websocket-transport.ts';
 import type { EarlyAdmission, ListenerHost } from '../connection/connection.ts';
 import { judgeHead } from '../websocket/http-upgrade.ts';
@@ -18,12 +17,16 @@ import { type AppTerms, WebSocketApp } from './uws-app.ts';
  * connections of the address go to the built-in transport.
  */
 const APPS_MAX = 64;
-/** A WebSocket message may hold several packets, of which the largest is messageMaxSize. */
+/** A WebSocket message may be longer than messageMaxSize by this, because it may hold several packets. */
 const FRAME_ROOM_BYTES = 1024 * 1024;
 /** The first byte of a TLS handshake record (RFC 8446 section 5.1). */
 const TLS_HANDSHAKE = 0x16;
 
-type Available = LoadedUws & { available: true };
+/** What uWebSockets.js serves an endpoint with. */
+interface Service extends AppTerms {
+  readonly uws: Uws;
+  readonly guard: Guard;
+}
 /** Gives a connection to the built-in transport. */
 type Serve = (handle: TcpHandle, early: EarlyAdmission) => void;
 
@@ -35,7 +38,7 @@ interface Waiting {
   readonly address: string;
   readonly addressKey: string;
   readonly early: EarlyAdmission;
-  readonly terms: AppTerms;
+  readonly service: Service;
   readonly serve: Serve;
 }
 
@@ -45,19 +48,15 @@ export class UwsSockets {
   /** the oldest first */
   readonly #waiting = new Set<Waiting>();
   #apps: WebSocketApp[] = [];
-  #terms: AppTerms | null = null;
-  /** why no application could be made for the terms: the library has another TLS than Node */
-  #problem: string | null = null;
+  /** the endpoint and its material that #service was judged for */
+  #judged: Pick<ListenerHost, 'endpoint' | 'tls'> | null = null;
+  /** null: the built-in transport serves */
+  #service: Service | null = null;
 
   constructor(host: ListenerHost, load: () => LoadedUws) {
     this.#host = host;
     this.#load = load;
   }
-
-  readonly #lacking = (): string | null => {
-    const loaded = this.#load();
-    return loaded.available ? null : loaded.reason;
-  };
 
   /**
    * Takes an accepted connection, or refuses and closes it. False: the built-in transport serves it, and nothing has happened to it.
@@ -65,25 +64,24 @@ export class UwsSockets {
    */
   take(handle: TcpHandle, serve: Serve): boolean {
     const host = this.#host;
-    if (!host.endpoint.useWebsocket || host.mayChangeProtocol || reasonForBuiltin(host, this.#lacking) !== null) return false;
-    const loaded = this.#load();
-    const terms = this.#termsNow();
-    if (!loaded.available || this.#problem !== null) return false;
+    const service = host.mayChangeProtocol ? null : this.#serviceNow();
+    if (service === null) return false;
     const peer: { address?: string } = {};
     handle.getpeername(peer);
     const address = plainAddress(peer.address);
     const addressKey = addressBytes(address);
     if (addressKey === '') return false;
     // Behind TLS, the reason of a refusal would cost a handshake.
-    const admission = host.admit(address, terms.tls === null);
+    const admission = host.admit(address, service.tls === null);
     if (admission === null) handle.close();
     else if (admission.refusal !== null) serve(handle, { admission, acceptedAt: steadyNow() });
-    else this.#wait(loaded, { handle, address, addressKey, early: { admission, acceptedAt: steadyNow() }, terms, serve });
+    else this.#wait({ handle, address, addressKey, early: { admission, acceptedAt: steadyNow() }, service, serve });
     return true;
   }
 
-  #wait({ uws, guard }: Available, base: Omit<Waiting, 'fd'>): void {
+  #wait(base: Omit<Waiting, 'fd'>): void {
     const { handle, early } = base;
+    const { guard } = base.service;
     let fd = -1;
     try {
       fd = guard.dup(handle.fd);
@@ -91,7 +89,7 @@ export class UwsSockets {
       const waiting = { ...base, fd };
       awaitArrival(guard, fd, () => {
         this.#waiting.delete(waiting);
-        this.#onArrival(uws, guard, waiting);
+        this.#onArrival(waiting);
       });
       this.#waiting.add(waiting);
     } catch {
@@ -101,9 +99,9 @@ export class UwsSockets {
     }
   }
 
-  #onArrival(uws: Available['uws'], guard: Guard, waiting: Waiting): void {
-    const { handle, fd, address, addressKey, early, terms, serve } = waiting;
-    const app = this.#isOurs(peekArrived(guard, fd), terms) ? this.#appFor(addressKey, terms, { uws, guard }) : null;
+  #onArrival({ handle, fd, address, addressKey, early, service, serve }: Waiting): void {
+    const { guard } = service;
+    const app = this.#isOurs(peekArrived(guard, fd), service) ? this.#appFor(addressKey, service) : null;
     if (app === null) {
       closeSync(fd);
       serve(handle, early);
@@ -123,33 +121,49 @@ export class UwsSockets {
   }
 
   /** An application without a pending connection of the address; null: none may be made. */
-  #appFor(addressKey: string, terms: AppTerms, { uws, guard }: Pick<Available, 'uws' | 'guard'>): WebSocketApp | null {
+  #appFor(addressKey: string, service: Service): WebSocketApp | null {
     let count = 0;
     for (const app of this.#apps) {
-      if (app.terms !== terms) continue;
+      if (app.terms !== service) continue;
       if (!app.hasPending(addressKey)) return app;
       count++;
     }
     if (count >= APPS_MAX) return null;
     try {
-      const app = new WebSocketApp(uws, guard, this.#host, terms);
+      const app = new WebSocketApp(service.uws, service.guard, this.#host, service);
       this.#apps.push(app);
       return app;
-    } catch (error) {
-      this.#problem = messageOf(error);
+    } catch {
+      // The library has another TLS than Node, which has accepted the material.
+      if (this.#service === service) this.#service = null;
       return null;
     }
   }
 
-  /** The terms of the next connection; the same object while nothing has changed. */
-  #termsNow(): AppTerms {
-    const { tls, endpoint } = this.#host;
+  /** Judged once for each change of the endpoint or its material, and not for each connection. Null: the built-in transport serves. */
+  #serviceNow(): Service | null {
+    const { endpoint, tls } = this.#host;
+    if (this.#judged?.endpoint !== endpoint || this.#judged.tls !== tls) {
+      this.#judged = { endpoint, tls };
+      this.#service = this.#judge(endpoint, tls);
+    }
+    return this.#service;
+  }
+
+  /** Keeps the service, with its applications, when nothing has changed that matters to it. */
+  #judge(endpoint: ListenerHost['endpoint'], tls: ListenerHost['tls']): Service | null {
+    // A thread without WebSocket does not load uWebSockets.js.
+    if (!endpoint.useWebsocket) return null;
+    const reason = reasonForBuiltin({ endpoint, tls }, () => {
+      const loaded = this.#load();
+      return loaded.available ? null : loaded.reason;
+    });
+    const loaded = reason === null ? this.#load() : null;
+    if (loaded === null || !loaded.available) return null;
     const maxPayload = endpoint.messageMaxSize + FRAME_ROOM_BYTES;
-    const terms = this.#terms;
-    if (terms !== null && terms.tls?.digest === tls?.digest && terms.maxPayload === maxPayload) return terms;
-    this.#problem = null;
-    this.#terms = { tls, maxPayload };
-    return this.#terms;
+    const before = this.#service;
+    if (before !== null && before.tls?.digest === tls?.digest && before.maxPayload === maxPayload) return before;
+    return { tls, maxPayload, uws: loaded.uws, guard: loaded.guard };
   }
 
   /** Ends connections that sent nothing in time, admissions of those that have gone, and applications that nobody needs. */
@@ -157,22 +171,21 @@ export class UwsSockets {
     for (const waiting of this.#waiting) {
       if (now - waiting.early.acceptedAt <= timeoutMs) break;
       this.#drop(waiting);
-      const { address, early, terms } = waiting;
-      if (terms.tls !== null)
+      const { address, early, service } = waiting;
+      if (service.tls !== null)
         this.#host.leave(early.admission, 'tls_timeout', `${address}: the handshake did not finish within ${timeoutMs} ms`);
       else this.#host.leave(early.admission, 'connect_timeout', `${address}: no complete WebSocket request came within ${timeoutMs} ms`);
     }
     for (const app of this.#apps) {
       app.sweep();
-      if (app.connections === 0 && app.terms !== this.#terms) app.close();
+      if (app.connections === 0 && app.terms !== this.#service) app.close();
     }
-    this.#apps = this.#apps.filter((app) => app.connections > 0 || app.terms === this.#terms);
+    this.#apps = this.#apps.filter((app) => app.connections > 0 || app.terms === this.#service);
   }
 
   #drop(waiting: Waiting): void {
-    const loaded = this.#load();
     this.#waiting.delete(waiting);
-    if (loaded.available) forgetArrival(loaded.guard, waiting.fd);
+    forgetArrival(waiting.service.guard, waiting.fd);
     closeSync(waiting.fd);
     waiting.handle.close();
   }

@@ -25,7 +25,7 @@ interface Footprint {
 }
 
 /**
- * Approximate bytes of subscriptions in this thread and at its peers, each of which keeps the filters.
+ * Approximate bytes of subscriptions in this thread and at its peers. Each peer keeps a copy of the filters.
  * @param length characters of their keys together, see subscriptionKey()
  * @param peers of this thread
  */
