@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
+#include "arguments.h"
 #include "arrivals.h"
 
 struct arrivals;
@@ -38,18 +39,6 @@ typedef struct arrivals {
   wait **waits;
   size_t size;
 } arrivals;
-
-static napi_value type_error(napi_env env, const char *text) {
-  napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", text);
-  return NULL;
-}
-
-static bool descriptor(napi_env env, napi_value value, int *fd) {
-  double number;
-  if (napi_get_value_double(env, value, &number) != napi_ok || !(number >= 0 && number <= INT_MAX)) return false;
-  *fd = (int) number;
-  return *fd == number;
-}
 
 static void free_wait(uv_handle_t *handle) {
   free(handle->data);
@@ -141,11 +130,9 @@ static bool make_room(arrivals *all, size_t fd) {
 /* await(fd): begins to wait. The descriptor must be a socket that nothing else of this thread waits for. Throws the error of the system. */
 static napi_value await_fd(napi_env env, napi_callback_info info) {
   napi_value value = NULL;
-  size_t count = 1;
   arrivals *all;
   int fd;
-  if (napi_get_cb_info(env, info, &count, &value, NULL, (void **) &all) != napi_ok) return NULL;
-  if (count < 1 || !descriptor(env, value, &fd)) return type_error(env, "await(fd): fd must be a descriptor");
+  if (!with_descriptor(env, info, "await(fd): fd must be a descriptor", &value, 1, &fd, (void **) &all)) return NULL;
   if (all->callback == NULL) return type_error(env, "await(fd): onArrival() must be called first");
   if (wait_of(all, fd) != NULL) return type_error(env, "await(fd): there is a wait for it already");
   /* The table is as long as the number of the descriptor, which only the system bounds. */
@@ -169,11 +156,9 @@ static napi_value await_fd(napi_env env, napi_callback_info info) {
 /* forget(fd): ends the wait, if there is one; the callback is not called. The descriptor stays open. */
 static napi_value forget(napi_env env, napi_callback_info info) {
   napi_value value = NULL;
-  size_t count = 1;
   arrivals *all;
   int fd;
-  if (napi_get_cb_info(env, info, &count, &value, NULL, (void **) &all) != napi_ok) return NULL;
-  if (count < 1 || !descriptor(env, value, &fd)) return type_error(env, "forget(fd): fd must be a descriptor");
+  if (!with_descriptor(env, info, "forget(fd): fd must be a descriptor", &value, 1, &fd, (void **) &all)) return NULL;
   wait *each = wait_of(all, fd);
   if (each != NULL) end_wait(each);
   return NULL;
@@ -182,11 +167,10 @@ static napi_value forget(napi_env env, napi_callback_info info) {
 /* peek(fd, buffer): copies what can be read, and leaves it unread. Returns the number of bytes, 0 at the end of the input, -1 for nothing or an error. */
 static napi_value peek(napi_env env, napi_callback_info info) {
   napi_value values[2] = { NULL, NULL }, result = NULL;
-  size_t count = 2, size = 0;
+  size_t size = 0;
   void *bytes = NULL;
   int fd;
-  if (napi_get_cb_info(env, info, &count, values, NULL, NULL) != napi_ok) return NULL;
-  if (count < 2 || !descriptor(env, values[0], &fd)) return type_error(env, "peek(fd, buffer): fd must be a descriptor");
+  if (!with_descriptor(env, info, "peek(fd, buffer): fd must be a descriptor", values, 2, &fd, NULL)) return NULL;
   if (napi_get_buffer_info(env, values[1], &bytes, &size) != napi_ok) return type_error(env, "peek(fd, buffer): buffer must be a Buffer");
   ssize_t got = recv(fd, bytes, size > INT32_MAX ? INT32_MAX : size, MSG_PEEK | MSG_DONTWAIT);
   napi_create_int32(env, got < 0 ? -1 : (int32_t) got, &result);
@@ -196,11 +180,9 @@ static napi_value peek(napi_env env, napi_callback_info info) {
 /* received(fd): bytes that TCP has received in order on a connection, read or not. Throws the error of the system. */
 static napi_value received(napi_env env, napi_callback_info info) {
   napi_value value = NULL, result = NULL;
-  size_t count = 1;
   double bytes = 0;
   int fd;
-  if (napi_get_cb_info(env, info, &count, &value, NULL, NULL) != napi_ok) return NULL;
-  if (count < 1 || !descriptor(env, value, &fd)) return type_error(env, "received(fd): fd must be a descriptor");
+  if (!with_descriptor(env, info, "received(fd): fd must be a descriptor", &value, 1, &fd, NULL)) return NULL;
   int error = tcp_received(fd, &bytes);
   if (error != 0) {
     napi_throw_error(env, uv_err_name(uv_translate_sys_error(error)), "received: the descriptor is no TCP connection");

@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
+#include "arguments.h"
 #include "arrivals.h"
 
 #ifndef GUARD_SOURCE
@@ -36,11 +37,6 @@
 
 /* --- errors: each function returns NULL with a pending JavaScript error --- */
 
-static napi_value type_error(napi_env env, const char *text) {
-  napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", text);
-  return NULL;
-}
-
 /* Throws an Error whose code is the name of errno. */
 static napi_value system_error(napi_env env, const char *call, int error) {
   char name[32], text[128], why[64];
@@ -52,22 +48,6 @@ static napi_value system_error(napi_env env, const char *call, int error) {
 }
 
 /* --- arguments --- */
-
-/* Reads `count` arguments; those that the caller leaves out are undefined. */
-static bool arguments(napi_env env, napi_callback_info info, napi_value *values, size_t count) {
-  return napi_get_cb_info(env, info, &count, values, NULL, NULL) == napi_ok;
-}
-
-/* Reads a whole number between `min` and `max`: no other type, no fraction, no NaN. */
-static bool whole(napi_env env, napi_value value, int min, int max, int *out) {
-  napi_valuetype type;
-  double number;
-  if (napi_typeof(env, value, &type) != napi_ok || type != napi_number) return false;
-  if (napi_get_value_double(env, value, &number) != napi_ok) return false;
-  if (!(number >= min && number <= max)) return false;
-  *out = (int) number;
-  return *out == number;
-}
 
 static bool truth(napi_env env, napi_value value, bool *out) {
   napi_valuetype type;
@@ -162,8 +142,7 @@ static napi_value guard(napi_env env, napi_callback_info info) {
 static napi_value dup_descriptor(napi_env env, napi_callback_info info) {
   napi_value values[1], result = NULL;
   int fd;
-  if (!arguments(env, info, values, 1)) return NULL;
-  if (!whole(env, values[0], 0, INT_MAX, &fd)) return type_error(env, "dup(fd): fd must be a descriptor");
+  if (!with_descriptor(env, info, "dup(fd): fd must be a descriptor", values, 1, &fd, NULL)) return NULL;
   int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
   if (copy < 0) return system_error(env, "dup", errno);
   if (napi_create_int32(env, copy, &result) != napi_ok) close(copy);
@@ -174,8 +153,7 @@ static napi_value dup_descriptor(napi_env env, napi_callback_info info) {
 static napi_value set_linger(napi_env env, napi_callback_info info) {
   napi_value values[2];
   int fd, seconds;
-  if (!arguments(env, info, values, 2)) return NULL;
-  if (!whole(env, values[0], 0, INT_MAX, &fd)) return type_error(env, "linger(fd, seconds): fd must be a descriptor");
+  if (!with_descriptor(env, info, "linger(fd, seconds): fd must be a descriptor", values, 2, &fd, NULL)) return NULL;
   if (!whole(env, values[1], -1, LINGER_MAX, &seconds)) {
     return type_error(env, "linger(fd, seconds): seconds must be a whole number between -1 and 65535");
   }
@@ -189,8 +167,7 @@ static napi_value set_no_delay(napi_env env, napi_callback_info info) {
   napi_value values[2];
   int fd;
   bool on;
-  if (!arguments(env, info, values, 2)) return NULL;
-  if (!whole(env, values[0], 0, INT_MAX, &fd)) return type_error(env, "noDelay(fd, on): fd must be a descriptor");
+  if (!with_descriptor(env, info, "noDelay(fd, on): fd must be a descriptor", values, 2, &fd, NULL)) return NULL;
   if (!truth(env, values[1], &on)) return type_error(env, "noDelay(fd, on): on must be a boolean");
   int value = on;
   if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, sizeof value) != 0) return system_error(env, "noDelay", errno);
@@ -207,8 +184,7 @@ static napi_value set_readable(napi_env env, napi_callback_info info) {
   uv_loop_t *loop = NULL;
   int fd;
   bool on;
-  if (!arguments(env, info, values, 2)) return NULL;
-  if (!whole(env, values[0], 0, INT_MAX, &fd)) return type_error(env, "readable(fd, on): fd must be a descriptor");
+  if (!with_descriptor(env, info, "readable(fd, on): fd must be a descriptor", values, 2, &fd, NULL)) return NULL;
   if (!truth(env, values[1], &on)) return type_error(env, "readable(fd, on): on must be a boolean");
   if (napi_get_uv_event_loop(env, &loop) != napi_ok) return boolean(env, false);
   uv__io_t *watcher = (unsigned int) fd < loop->nwatchers ? loop->watchers[fd] : NULL;
