@@ -1,6 +1,6 @@
 /** A whole node in this process: opens store, bus, control plane and admin API in this order, and closes bus and store last. */
 
-import { OPERATIONS } from './admin/bus/operations.ts';
+import { BUS_OPERATIONS } from './admin/bus/operations.ts';
 import { type AdminPort, type AdminServer, openAdmin, tryAdmin } from './admin/server.ts';
 import type { Bus, Serving } from './bus/bus.ts';
 import { subjectsOf } from './bus/subjects.ts';
@@ -151,7 +151,7 @@ function serveOperations(bus: Bus, admin: AdminServer, { settings, version }: No
     description: `Endpoints of the fluxmq cluster ${name}`,
     metadata: { cluster: name, node: settings.node.name },
     prefix: subjectsOf(name).operations,
-    endpoints: Object.keys(OPERATIONS),
+    endpoints: Object.keys(BUS_OPERATIONS),
     handle: (request) => admin.answer(request),
   });
 }

@@ -3,7 +3,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { steadyNow } from '../src/kernel/clock.ts';
 import { FluxError, messageOf } from '../src/kernel/errors.ts';
-import { checkTopicName, fromLatin1, toLatin1 } from '../src/mqtt/topic.ts';
+import { checkTopicName, fromLatin1, isSystemTopic, toLatin1 } from '../src/mqtt/topic.ts';
 import { THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../src/thread/commands.ts';
 import { beat } from '../src/thread/heartbeat.ts';
 import { IdentifierTable } from '../src/thread/identifier-table.ts';
@@ -13,7 +13,7 @@ import { MessageStore } from './host/disk/message-store.ts';
 import { Registry } from './host/identifiers/registry.ts';
 import { RetainedAnswers } from './host/retained/answers.ts';
 import { RefusalLog } from './host/retained/refusal-log.ts';
-import { isSystemTopic, RetainedStore } from './host/retained/store.ts';
+import { RetainedStore } from './host/retained/store.ts';
 import { AwayRules } from './host/sessions/away-rules.ts';
 import { AwayCounts } from './host/sessions/counts.ts';
 import { DurableSessions } from './host/sessions/durable-sessions.ts';

@@ -1,4 +1,4 @@
-/** Finds the known word nearest to a mistyped one. */
+/** Finds the known word that is nearest to a mistyped one. */
 
 /** Number of letters to insert, delete, replace or swap with their neighbour (edit distance). */
 function distance(a: string, b: string): number {
@@ -17,7 +17,7 @@ function distance(a: string, b: string): number {
 }
 
 /** The nearest known word; undefined when none is near enough to be more than a guess. */
-export function nearest(word: string, known: readonly string[]): string | undefined {
+export function nearestWord(word: string, known: readonly string[]): string | undefined {
   const wanted = word.toLowerCase();
   let best: { word: string; distance: number } | undefined;
   for (const candidate of known) {
@@ -29,6 +29,6 @@ export function nearest(word: string, known: readonly string[]): string | undefi
 
 /** ` (did you mean X?)`, or an empty text. */
 export function hint(word: string, known: readonly string[]): string {
-  const meant = nearest(word, known);
+  const meant = nearestWord(word, known);
   return meant === undefined ? '' : ` (did you mean ${meant}?)`;
 }

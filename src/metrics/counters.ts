@@ -91,8 +91,8 @@ export const QUOTAS = {
 } as const satisfies Record<string, CounterName>;
 
 /** Operations of `_response_time_seconds{operation}`. */
-export const OPERATIONS = ['connect', 'publish', 'subscribe'] as const;
-export type Operation = (typeof OPERATIONS)[number];
+export const TIMED_OPERATIONS = ['connect', 'publish', 'subscribe'] as const;
+export type TimedOperation = (typeof TIMED_OPERATIONS)[number];
 /** Upper bounds in seconds; the last bucket is +Inf. */
 export const RESPONSE_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1] as const;
 /** Upper bounds in bytes of `_message_size_bytes`; the last bucket is +Inf. */
@@ -105,7 +105,7 @@ export const SLOT = Object.fromEntries(COUNTER_NAMES.map((name, index) => [name,
 const RESPONSE_WIDTH = RESPONSE_BUCKETS.length + 2; // buckets, +Inf, sum of seconds
 const SIZE_WIDTH = SIZE_BUCKETS.length + 2;
 const RESPONSE_BASE = COUNTER_NAMES.length;
-const SIZE_BASE = RESPONSE_BASE + OPERATIONS.length * RESPONSE_WIDTH;
+const SIZE_BASE = RESPONSE_BASE + TIMED_OPERATIONS.length * RESPONSE_WIDTH;
 /** Float64 values in one block. */
 export const COUNTER_SLOTS = SIZE_BASE + DIRECTIONS.length * SIZE_WIDTH;
 
@@ -115,8 +115,8 @@ export function createCounters(): SharedArrayBuffer {
 }
 
 /** Where the histogram of an operation begins: buckets, then +Inf, then the sum in seconds. */
-export function responseBase(operation: Operation): number {
-  return RESPONSE_BASE + OPERATIONS.indexOf(operation) * RESPONSE_WIDTH;
+export function responseBase(operation: TimedOperation): number {
+  return RESPONSE_BASE + TIMED_OPERATIONS.indexOf(operation) * RESPONSE_WIDTH;
 }
 
 /** Where the size histogram of a direction begins: buckets, then +Inf, then the sum in bytes. */

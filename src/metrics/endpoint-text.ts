@@ -10,12 +10,12 @@ import {
   type CounterName,
   DIRECTIONS,
   DROP_REASONS,
-  OPERATIONS,
   QUOTAS,
   RESPONSE_BUCKETS,
   responseBase,
   SIZE_BUCKETS,
   sizeBase,
+  TIMED_OPERATIONS,
 } from './counters.ts';
 import type { EndpointExtras } from './report.ts';
 
@@ -127,7 +127,7 @@ const HISTOGRAMS: Histogram[] = [
     help: 'From a packet to its answer',
     label: 'operation',
     bounds: RESPONSE_BUCKETS,
-    series: OPERATIONS.map((operation) => [operation, responseBase(operation)]),
+    series: TIMED_OPERATIONS.map((operation) => [operation, responseBase(operation)]),
   },
 ];
 

@@ -2,7 +2,7 @@
 
 import { wallNow } from '../kernel/clock.ts';
 import type { EndpointCounters } from './collect.ts';
-import { CONNECTION_ERRORS, DROP_REASONS, OPERATIONS, RESPONSE_BUCKETS, responseBase } from './counters.ts';
+import { CONNECTION_ERRORS, DROP_REASONS, RESPONSE_BUCKETS, responseBase, TIMED_OPERATIONS } from './counters.ts';
 
 /** Numbers that workers or the endpoint manager know, and the counters do not. */
 export interface EndpointExtras {
@@ -41,7 +41,7 @@ export function quantileOf(slots: Float64Array, base: number, bounds: readonly n
 
 function responseTimes(slots: Float64Array) {
   const times: Record<string, { count: number; sumSeconds: number; p50: number; p99: number }> = {};
-  for (const operation of OPERATIONS) {
+  for (const operation of TIMED_OPERATIONS) {
     const base = responseBase(operation);
     times[operation] = {
       count: slots.subarray(base, base + RESPONSE_BUCKETS.length + 1).reduce((sum, count) => sum + count, 0),

@@ -39,6 +39,11 @@ export function checkTopicFilter(filter: string): boolean {
   return true;
 }
 
+/** True for the server's own topics: no client may publish to them, whatever the ACL rules are. */
+export function isSystemTopic(topic: string): boolean {
+  return topic.startsWith('$SYS/');
+}
+
 /** Largest number of levels for a tree of levels. More levels would cost too much memory, or too much stack in a recursion. */
 const LEVELS_MAX = 128;
 

@@ -3,14 +3,14 @@
 import { z } from 'zod';
 import { isObject } from '../endpoint/problems.ts';
 
-/** Not empty. */
-export const text = (max = 1024) =>
+/** A text of 1 to `max` characters. */
+export const nonEmptyText = (max = 1024) =>
   z
     .string({ error: 'must be a string' })
     .min(1, { error: 'must not be empty' })
     .max(max, { error: `must be at most ${max} characters` });
 export const flag = z.boolean({ error: 'must be true or false' });
-export const integer = (min: number, max: number) => {
+export const wholeNumber = (min: number, max: number) => {
   const error = `must be a whole number from ${min} to ${max}`;
   return z.int({ error }).min(min, { error }).max(max, { error });
 };

@@ -7,7 +7,7 @@ import { WEBSOCKET_TRANSPORTS } from '../endpoint/keys/address.ts';
 import { check, type Problems } from '../endpoint/problems.ts';
 import { isLoopbackHost } from '../kernel/address.ts';
 import { isNetwork } from '../kernel/input/networks.ts';
-import { flag, group, integer, oneOf, text, withoutNulls } from './forms.ts';
+import { flag, group, nonEmptyText, oneOf, wholeNumber, withoutNulls } from './forms.ts';
 import { readCluster } from './sections/cluster.ts';
 import { readStore } from './sections/store.ts';
 import type { HttpSettings, LogSettings, Settings } from './settings.ts';
@@ -16,7 +16,9 @@ const UNITS: Record<string, number> = { '': 1, b: 1, k: 1024, kb: 1024, m: 1024 
 const LOG_BYTES_MIN = 1024;
 const LOG_BYTES_MAX = 1024 ** 4;
 
-const host = text(255).refine((value) => isIP(value) !== 0 || value === 'localhost', { error: 'must be an IP address or localhost' });
+const host = nonEmptyText(255).refine((value) => isIP(value) !== 0 || value === 'localhost', {
+  error: 'must be an IP address or localhost',
+});
 
 const bytes = z.union([z.number(), z.string()], { error: 'must be a size such as 100MB' }).transform((value, context) => {
   const [, digits, unit = ''] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(String(value)) ?? [];
@@ -28,10 +30,10 @@ const bytes = z.union([z.number(), z.string()], { error: 'must be a size such as
 });
 
 const nodeSchema = group({
-  name: text(64)
+  name: nonEmptyText(64)
     .regex(/^[A-Za-z0-9_.-]+$/, { error: 'may hold A-Z a-z 0-9 _ . - only' })
     .optional(),
-  bindAddress: text(255)
+  bindAddress: nonEmptyText(255)
     .refine((value) => isIP(value) !== 0, { error: 'must be an IP address' })
     .optional(),
   memoryBudget: bytes.optional(),
@@ -39,33 +41,35 @@ const nodeSchema = group({
 });
 /** A value long enough for an inline certificate. */
 const PEM_CHARACTERS_MAX = 512 * 1024;
-const pem = text(PEM_CHARACTERS_MAX);
+const pem = nonEmptyText(PEM_CHARACTERS_MAX);
 const sslSchema = group({ crt: pem.optional(), cert: pem.optional(), key: pem.optional() });
 const httpSchema = group({
   ssl: sslSchema.optional(),
   host: host.optional(),
-  port: integer(0, 65535).optional(),
-  username: text().optional(),
-  password: text().optional(),
+  port: wholeNumber(0, 65535).optional(),
+  username: nonEmptyText().optional(),
+  password: nonEmptyText().optional(),
   accessLog: flag.optional(),
   trustedProxies: z
-    .array(text(64).refine(isNetwork, { error: 'must be an IP address or a network such as 10.0.0.0/8' }), { error: 'must be a list' })
+    .array(nonEmptyText(64).refine(isNetwork, { error: 'must be an IP address or a network such as 10.0.0.0/8' }), {
+      error: 'must be a list',
+    })
     .max(1000, { error: 'must be at most 1000 entries' })
     .optional(),
-  basePath: text(255)
+  basePath: nonEmptyText(255)
     .regex(/^(\/[A-Za-z0-9._~-]+)+\/?$/, { error: 'must be a path such as /fluxmq' })
     .optional(),
   viewers: z
-    .array(group({ username: text(), password: text() }), { error: 'must be a list' })
+    .array(group({ username: nonEmptyText(), password: nonEmptyText() }), { error: 'must be a list' })
     .max(1000, { error: 'must be at most 1000 entries' })
     .optional(),
 });
-const historySchema = group({ keep: integer(0, 100_000_000).optional(), keepDays: integer(0, 36_500).optional() });
+const historySchema = group({ keep: wholeNumber(0, 100_000_000).optional(), keepDays: wholeNumber(0, 36_500).optional() });
 const logSchema = group({
   level: oneOf(['debug', 'info', 'warn', 'error']).optional(),
-  file: text(4096).optional(),
+  file: nonEmptyText(4096).optional(),
   maxSize: bytes.optional(),
-  maxFiles: integer(1, 1000).optional(),
+  maxFiles: wholeNumber(1, 1000).optional(),
 });
 
 /** The sections with their defaults; paths are as written. */
@@ -90,7 +94,7 @@ export function readSections(input: Record<string, unknown>, problems: Problems,
     cluster: readCluster(input['cluster'], problems),
     history: readHistory(input['history'] ?? {}, problems),
     log: readLog(input['log'] ?? {}, problems),
-    shutdownTimeout: check(integer(0, 600_000), input['shutdownTimeout'] ?? 10_000, 'shutdownTimeout', problems) ?? 10_000,
+    shutdownTimeout: check(wholeNumber(0, 600_000), input['shutdownTimeout'] ?? 10_000, 'shutdownTimeout', problems) ?? 10_000,
   };
 }
 

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { connect, headers, type NatsConnection } from 'nats';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { OPERATIONS } from '../../src/admin/bus/operations.ts';
+import { BUS_OPERATIONS } from '../../src/admin/bus/operations.ts';
 import { freePort } from '../kit/free-port.ts';
 import { until } from '../kit/until.ts';
 import { storeOf, TestCluster } from './kit.ts';
@@ -104,5 +104,5 @@ test('the viewer may look, and nothing else', async () => {
 test('every operation is in the tables', () => {
   const table = PAGE.slice(PAGE.indexOf('| operations | body |'), PAGE.indexOf('| header | what |'));
   const named = [...table.matchAll(/`([a-z-]+)`/g)].map(([, name]) => name);
-  expect(named.sort()).toEqual(Object.keys(OPERATIONS).sort());
+  expect(named.sort()).toEqual(Object.keys(BUS_OPERATIONS).sort());
 });

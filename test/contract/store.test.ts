@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openLocalStore } from '../../src/storage/local/local-store.ts';
-import { SCHEMA_VERSION } from '../../src/storage/local/migrations.ts';
+import { CONFIG_SCHEMA_VERSION } from '../../src/storage/local/migrations.ts';
 import { openMemoryStore } from '../../src/storage/memory/memory-store.ts';
 import { openStore } from '../../src/storage/open-store.ts';
 import { answered, kill, startCommitting } from './processes.ts';
@@ -148,9 +148,9 @@ describe('LOCAL', () => {
 
   test('refuses a store of a newer version and leaves it alone', async () => {
     await (await open()).close();
-    edit((database) => database.pragma(`user_version = ${SCHEMA_VERSION + 1}`));
+    edit((database) => database.pragma(`user_version = ${CONFIG_SCHEMA_VERSION + 1}`));
     await expect(open()).rejects.toMatchObject({ kind: 'unavailable', message: expect.stringContaining('newer fluxmq') });
-    edit((database) => expect(database.pragma('user_version', { simple: true })).toBe(SCHEMA_VERSION + 1));
+    edit((database) => expect(database.pragma('user_version', { simple: true })).toBe(CONFIG_SCHEMA_VERSION + 1));
   });
 
   test('reports a damaged file or an unusable folder as unavailable, and releases the folder', async () => {

@@ -4,7 +4,7 @@
 type Kind = 'read' | 'ask' | 'change';
 
 /** Each name is the route `/api/endpoints/<name>`. */
-export const OPERATIONS = {
+export const BUS_OPERATIONS = {
   add: 'change',
   update: 'change',
   remove: 'change',
@@ -27,5 +27,5 @@ export const OPERATIONS = {
 
 /** Returns undefined for an unknown name. */
 export function kindOf(name: string): Kind | undefined {
-  return Object.hasOwn(OPERATIONS, name) ? OPERATIONS[name as keyof typeof OPERATIONS] : undefined;
+  return Object.hasOwn(BUS_OPERATIONS, name) ? BUS_OPERATIONS[name as keyof typeof BUS_OPERATIONS] : undefined;
 }

@@ -11,7 +11,7 @@ import { readPairs, readTarget, type TargetKey } from '../input/key-values.ts';
 import type { OptionSpec, Options } from '../option.ts';
 import { printable, type Terminal } from '../terminal.ts';
 
-export const REASON: OptionSpec = { name: 'reason', value: 'TEXT', text: 'reason of the change, for the history' };
+export const REASON_OPTION: OptionSpec = { name: 'reason', value: 'TEXT', text: 'reason of the change, for the history' };
 export const IF_MATCH: OptionSpec = { name: 'if-match', value: 'REV', text: 'only if this is still the revision', completes: 'revision' };
 export const CONFIRM_WITHIN: OptionSpec = { name: 'confirm-within', value: 'TIME', text: 'undo it unless confirmed within this time' };
 export const DRAIN: OptionSpec = {
@@ -29,7 +29,7 @@ export const FILE: OptionSpec = {
 export const YES: OptionSpec = { name: 'yes', short: 'y', text: 'do not ask' };
 
 /** Options of every change. */
-export const CHANGE_OPTIONS: readonly OptionSpec[] = [REASON, IF_MATCH, CONFIRM_WITHIN];
+export const CHANGE_OPTIONS: readonly OptionSpec[] = [REASON_OPTION, IF_MATCH, CONFIRM_WITHIN];
 
 const MS_PER_DAY = 86_400_000;
 

@@ -137,7 +137,7 @@ export function readUpdate(body: unknown): { options: ChangeOptions; key: Endpoi
 }
 
 /** `remove`, `enable`, `disable`: only the key of the endpoint and the options. @throws FluxError `invalid`, `not-supported-yet` */
-export function readTarget(body: unknown): { options: ChangeOptions; key: EndpointKey } {
+export function readKeyBody(body: unknown): { options: ChangeOptions; key: EndpointKey } {
   const reader = new BodyReader(body);
   const options = reader.options();
   const key = reader.key();

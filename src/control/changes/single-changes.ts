@@ -11,7 +11,7 @@ import type { EndpointSupervisors } from '../listening/endpoint-supervisors.ts';
 import { probePort } from '../probe/port-probe.ts';
 import type { DesiredState } from '../state/desired-state.ts';
 import { affectedClients, clearSecretWarnings, confirmViewOf, idleDrainWarnings, keyChangesOf, NOTHING_WAITS } from './answers.ts';
-import { type ChangeOptions, readAdd, readTarget, readUpdate, type SingleAction } from './change-body.ts';
+import { type ChangeOptions, readAdd, readKeyBody, readUpdate, type SingleAction } from './change-body.ts';
 import type { ChangeRunner } from './change-runner.ts';
 import { type ChangeSet, foresee } from './change-set.ts';
 
@@ -107,7 +107,7 @@ export class SingleChanges {
       const { endpoint, warnings } = mergeEndpoint(before.endpoint, patch);
       return { before, after: endpoint, options, warnings };
     }
-    const { options, key } = readTarget(body);
+    const { options, key } = readKeyBody(body);
     const before = desired.find(key);
     const after = action === 'remove' ? null : { ...before.endpoint, enabled: action === 'enable' };
     return { before, after, options, warnings: [] };

@@ -7,7 +7,7 @@ import { messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import { descriptorLimit } from '../../kernel/system/descriptors.ts';
 import { residentBytes } from '../../kernel/system/resident-memory.ts';
-import { inTurns } from '../../kernel/turns/pace.ts';
+import { mapInTurns } from '../../kernel/turns/pace.ts';
 import type { MetricsCollector } from '../../metrics/collect.ts';
 import { DROP_REASONS } from '../../metrics/counters.ts';
 import { type EndpointSample, endpointsText } from '../../metrics/endpoint-text.ts';
@@ -99,7 +99,7 @@ export class Monitor {
 
   /** Numbers of all endpoints, or of the endpoint on `port`, in the form of `GET /api/endpoints/metrics`. Made in turns. */
   async metrics(port?: number): Promise<EndpointMetrics[]> {
-    return inTurns(await this.#samples(port), ({ counters, extras }) => reportEndpoint(counters, extras));
+    return mapInTurns(await this.#samples(port), ({ counters, extras }) => reportEndpoint(counters, extras));
   }
 
   /** Prometheus text, made while it is read: with `port` of one endpoint, else of the whole node with the metrics of the process. */
@@ -117,7 +117,7 @@ export class Monitor {
   /** In turns. */
   async #samples(port: number | undefined): Promise<EndpointSample[]> {
     const [usages] = await Promise.all([this.#usages(), this.#countSessions()]);
-    return inTurns(this.#chosen(port), (stored) => ({
+    return mapInTurns(this.#chosen(port), (stored) => ({
       counters: this.#options.collector.of(stored.endpoint.id),
       extras: this.#extras(stored, usages),
     }));

@@ -38,7 +38,7 @@ export class Pace {
 }
 
 /** What `make` makes of all items, in turns. One item does not wait. */
-export async function inTurns<T, R>(items: readonly T[], make: (item: T) => R): Promise<R[]> {
+export async function mapInTurns<T, R>(items: readonly T[], make: (item: T) => R): Promise<R[]> {
   const pace = new Pace();
   const made: R[] = [];
   for (const [index, item] of items.entries()) {

@@ -6,7 +6,7 @@ import { blockEnd, PROPERTY, readPublishProperties } from '../properties.ts';
 import { ByteReader, bodyReader, malformed, violation } from '../reader.ts';
 import { REASON } from '../reason-codes.ts';
 import { hasWildcardBytes } from '../topic.ts';
-import { parseWhole } from './library.ts';
+import { parseByLibrary } from './library.ts';
 import { type CheckedProperties, checkProperties, type Edit, edited } from './strict.ts';
 
 const NEVER_EXPIRES = 0xffff_ffff;
@@ -174,7 +174,7 @@ function blockEndAt({ buf, end }: ByteReader, at: number): number {
  */
 export function decodeConnect(buf: Buffer, start: number, end: number): ConnectPacket {
   const { version, flags, will, edits } = checkConnect(bodyReader(buf, start, end));
-  const packet = parseWhole('connect', edited(buf, start, end, edits), 0);
+  const packet = parseByLibrary('connect', edited(buf, start, end, edits), 0);
   const { properties = {} } = packet;
   return {
     type: 'connect',
@@ -224,7 +224,7 @@ export function decodeDisconnect(buf: Buffer, start: number, end: number, versio
     if (!reader.atEnd) edit = checkProperties(reader, DISCONNECT_PROPERTIES).edit;
   }
   reader.finish();
-  const { reasonCode = 0, properties = {} } = parseWhole('disconnect', edited(buf, start, end, [edit]), version);
+  const { reasonCode = 0, properties = {} } = parseByLibrary('disconnect', edited(buf, start, end, [edit]), version);
   return { type: 'disconnect', reasonCode, sessionExpiryInterval: properties.sessionExpiryInterval ?? null };
 }
 
@@ -247,7 +247,7 @@ export function decodeAuth(buf: Buffer, start: number, end: number): AuthPacket 
     violation('AUTH has no authentication method');
   }
   reader.finish();
-  const { properties = {} } = parseWhole('auth', edited(buf, start, end, [checked.edit]), 5);
+  const { properties = {} } = parseByLibrary('auth', edited(buf, start, end, [checked.edit]), 5);
   return {
     type: 'auth',
     reasonCode,

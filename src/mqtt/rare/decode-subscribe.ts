@@ -8,7 +8,7 @@ import type { ProtocolVersion, QoS, SubscribePacket, SubscribeRequest, Unsubscri
 import { PROPERTY } from '../properties.ts';
 import { ByteReader, bodyReader, malformed, violation } from '../reader.ts';
 import { parseSharedFilter } from '../topic.ts';
-import { parseWhole } from './library.ts';
+import { parseByLibrary } from './library.ts';
 import { checkProperties, type Edit, edited } from './strict.ts';
 
 /** Filters that are read in one step: a tenth of a millisecond. */
@@ -51,7 +51,7 @@ export function decodeSubscribe(buf: Buffer, start: number, end: number, version
     reader.skipText();
     checkOptions(reader.byte(), version);
   }
-  const { properties, subscriptions } = parseWhole('subscribe', edited(buf, start, end, [edit]), version);
+  const { properties, subscriptions } = parseByLibrary('subscribe', edited(buf, start, end, [edit]), version);
   return {
     type: 'subscribe',
     packetId,
@@ -73,7 +73,7 @@ export function decodeUnsubscribe(buf: Buffer, start: number, end: number, versi
   const edit: Edit | null = version === 5 ? checkProperties(reader, []).edit : null;
   if (reader.atEnd) violation('UNSUBSCRIBE has no topic filter');
   while (!reader.atEnd) reader.skipText();
-  const { unsubscriptions } = parseWhole('unsubscribe', edited(buf, start, end, [edit]), version);
+  const { unsubscriptions } = parseByLibrary('unsubscribe', edited(buf, start, end, [edit]), version);
   return { type: 'unsubscribe', packetId, filters: unsubscriptions.map(checkFilter) };
 }
 

@@ -5,7 +5,7 @@
 
 import type { ProtocolVersion } from '../packet.ts';
 import { REASON } from '../reason-codes.ts';
-import { writeWhole } from './library.ts';
+import { writeByLibrary } from './library.ts';
 
 /** The answer to PINGREQ. All clients share the buffer: never write to it. */
 export const PINGRESP: Buffer = Buffer.from([0xd0, 0x00]);
@@ -44,9 +44,9 @@ export interface Connack {
  */
 export function encodeConnack(version: ProtocolVersion, { sessionPresent, reasonCode, properties = {} }: Connack): Buffer {
   const isPresent = sessionPresent && reasonCode === 0 && version > 3;
-  if (version < 5) return writeWhole({ cmd: 'connack', sessionPresent: isPresent, returnCode: connackReturnCode(reasonCode) }, version);
+  if (version < 5) return writeByLibrary({ cmd: 'connack', sessionPresent: isPresent, returnCode: connackReturnCode(reasonCode) }, version);
   checkTexts(properties);
-  return writeWhole({ cmd: 'connack', sessionPresent: isPresent, reasonCode, properties }, version);
+  return writeByLibrary({ cmd: 'connack', sessionPresent: isPresent, reasonCode, properties }, version);
 }
 
 /**
@@ -78,12 +78,12 @@ export function connackReturnCode(reasonCode: number): number {
 /** SUBACK with one MQTT 5 code for each filter, in the order of the filters [MQTT-3.9.3-1]; before MQTT 5 every failure is 0x80. */
 export function encodeSuback(version: ProtocolVersion, packetId: number, codes: readonly number[]): Buffer {
   const granted = version < 5 ? codes.map((code) => Math.min(code, 0x80)) : [...codes];
-  return writeWhole({ cmd: 'suback', messageId: packetId, granted }, version);
+  return writeByLibrary({ cmd: 'suback', messageId: packetId, granted }, version);
 }
 
 /** UNSUBACK with one MQTT 5 code for each filter, in the order of the filters [MQTT-3.11.3-1]; before MQTT 5 it has no codes. */
 export function encodeUnsuback(version: ProtocolVersion, packetId: number, codes: readonly number[]): Buffer {
-  return writeWhole({ cmd: 'unsuback', messageId: packetId, granted: [...codes] }, version);
+  return writeByLibrary({ cmd: 'unsuback', messageId: packetId, granted: [...codes] }, version);
 }
 
 export interface DisconnectOptions {
@@ -96,5 +96,5 @@ export function encodeDisconnect(reasonCode: number, properties: DisconnectOptio
   // Gap: the library never leaves out a Property Length of 0, and a small Maximum Packet Size may have no room for it.
   if (Object.values(properties).every((value) => value === undefined)) return Buffer.from([0xe0, 1, reasonCode]);
   checkTexts(properties);
-  return writeWhole({ cmd: 'disconnect', reasonCode, properties }, 5);
+  return writeByLibrary({ cmd: 'disconnect', reasonCode, properties }, 5);
 }

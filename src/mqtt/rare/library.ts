@@ -8,7 +8,7 @@ import { malformed } from '../reader.ts';
 mqttPacket.writeToStream.cacheNumbers = false;
 
 /** Writes a packet. @throws Error when the library does not know what to write */
-export function writeWhole(packet: LibraryPacket, protocolVersion: ProtocolVersion): Buffer {
+export function writeByLibrary(packet: LibraryPacket, protocolVersion: ProtocolVersion): Buffer {
   return mqttPacket.generate(packet, { protocolVersion });
 }
 
@@ -53,7 +53,7 @@ const parsers = new Map<ProtocolVersion | 0, WholeParser>();
  * @returns Buffers in it are views of `bytes`
  * @throws ProtocolError malformedPacket when the library refuses what the checks have let through
  */
-export function parseWhole<C extends Command>(cmd: C, bytes: Buffer, version: ProtocolVersion | 0): PacketOf<C> {
+export function parseByLibrary<C extends Command>(cmd: C, bytes: Buffer, version: ProtocolVersion | 0): PacketOf<C> {
   let parser = parsers.get(version);
   if (parser === undefined) {
     parser = new WholeParser(version === 0 ? 4 : version);

@@ -4,18 +4,18 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import type { BusCredentials, BusPlace } from '../../bus/settings.ts';
 import { check, isObject, type Problems } from '../../endpoint/problems.ts';
-import { flag, group, integer, text } from '../forms.ts';
+import { flag, group, nonEmptyText, wholeNumber } from '../forms.ts';
 import type { ClusterSettings } from '../settings.ts';
 
 const NATS_PORT = 4222;
 const ADDRESSES_MAX = 64;
 
 /** The first word of all subjects. */
-const word = text(64).regex(/^[A-Za-z0-9_-]+$/, { error: 'may hold A-Z a-z 0-9 _ - only' });
-const dnsLabel = text(253).regex(/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/, { error: 'must be a DNS name' });
+const word = nonEmptyText(64).regex(/^[A-Za-z0-9_-]+$/, { error: 'may hold A-Z a-z 0-9 _ - only' });
+const dnsLabel = nonEmptyText(253).regex(/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/, { error: 'must be a DNS name' });
 
 /** `nats://host:port`, `tls://host`, `host:port` or `host` → `host:port`; `tls://` demands TLS. */
-const address = text(300).transform((value, context) => {
+const address = nonEmptyText(300).transform((value, context) => {
   const [, scheme, rest = ''] = /^(?:(nats|tls):\/\/)?(.+)$/.exec(value) ?? [];
   const [, bracketed, plain, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:/@\s]+))(?::(\d{1,5}))?$/.exec(rest) ?? [];
   const host = bracketed ?? plain;
@@ -27,7 +27,7 @@ const address = text(300).transform((value, context) => {
   return z.NEVER;
 });
 
-const dnsServer = text(300).refine(
+const dnsServer = nonEmptyText(300).refine(
   (value) => isIP(/^\[(.+)\](?::\d{1,5})?$/.exec(value)?.[1] ?? value.replace(/^([\d.]+):\d{1,5}$/, '$1')) !== 0,
   {
     error: 'must be the IP address of a DNS server, such as 10.96.0.10 or 10.96.0.10:53',
@@ -36,7 +36,7 @@ const dnsServer = text(300).refine(
 
 const schema = group({
   name: word.optional(),
-  localAddress: text(255)
+  localAddress: nonEmptyText(255)
     .refine((value) => isIP(value) !== 0, { error: 'must be an IP address' })
     .optional(),
   addresses: z
@@ -47,24 +47,24 @@ const schema = group({
   kubernetes: group({
     service: dnsLabel,
     namespace: dnsLabel.optional(),
-    port: integer(1, 65_535).optional(),
+    port: wholeNumber(1, 65_535).optional(),
     dnsServers: z
       .array(dnsServer, { error: 'must be a list' })
       .max(ADDRESSES_MAX, { error: `must be at most ${ADDRESSES_MAX} entries` })
       .optional(),
   }).optional(),
   credentials: group({
-    user: text().optional(),
+    user: nonEmptyText().optional(),
     password: z.string({ error: 'must be a string' }).optional(),
-    token: text().optional(),
-    credsFile: text(4096).optional(),
-    tls: group({ ca: text(4096).optional(), crt: text(4096).optional(), key: text(4096).optional() }).optional(),
+    token: nonEmptyText().optional(),
+    credsFile: nonEmptyText(4096).optional(),
+    tls: group({ ca: nonEmptyText(4096).optional(), crt: nonEmptyText(4096).optional(), key: nonEmptyText(4096).optional() }).optional(),
   }).optional(),
   sync: group({
     enabled: flag.optional(),
-    interval: integer(100, 3_600_000).optional(),
-    timeout: integer(100, 300_000).optional(),
-    retryCount: integer(0, 100).optional(),
+    interval: wholeNumber(100, 3_600_000).optional(),
+    timeout: wholeNumber(100, 300_000).optional(),
+    retryCount: wholeNumber(0, 100).optional(),
   }).optional(),
 });
 

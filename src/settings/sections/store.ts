@@ -3,20 +3,20 @@
 import { z } from 'zod';
 import { check, isObject, type Problems } from '../../endpoint/problems.ts';
 import { type DatabaseAddress, readDatabaseUrl } from '../../kernel/input/database-url.ts';
-import { group, integer, text, withoutNulls } from '../forms.ts';
+import { group, nonEmptyText, wholeNumber, withoutNulls } from '../forms.ts';
 import type { Settings } from '../settings.ts';
 
-const localSchema = group({ dataPath: text(4096).optional() });
+const localSchema = group({ dataPath: nonEmptyText(4096).optional() });
 const datasourceSchema = group({
   // also where it has no effect: a FluxMQ 2.1 file with its default store has one
-  url: text()
+  url: nonEmptyText()
     .regex(/^(jdbc:)?[a-z][a-z0-9+]*:/i, { error: 'must be a database URL such as jdbc:postgresql://localhost:5432/fluxmq' })
     .optional(),
   username: z.string({ error: 'must be a string' }).optional(),
   password: z.string({ error: 'must be a string' }).optional(),
-  driver: text().optional(),
-  schema: text(63).optional(),
-  maxPoolSize: integer(1, 1000).optional(),
+  driver: nonEmptyText().optional(),
+  schema: nonEmptyText(63).optional(),
+  maxPoolSize: wholeNumber(1, 1000).optional(),
 });
 type Datasource = z.infer<typeof datasourceSchema>;
 

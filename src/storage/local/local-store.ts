@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { wallNow } from '../../kernel/clock.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
-import { inTurns } from '../../kernel/turns/pace.ts';
+import { mapInTurns } from '../../kernel/turns/pace.ts';
 import { type Steps, toEnd } from '../../kernel/turns/steps.ts';
 import { applyChanges, checkHistoryLimit, notWaiting, type Owner } from '../apply-changes.ts';
 import type {
@@ -44,7 +44,7 @@ import {
 } from '../history-sql.ts';
 import { noSuchRevision, Replay } from '../replay.ts';
 import { type FolderLock, lockFolder } from './folder-lock.ts';
-import { migrate } from './migrations.ts';
+import { migrateConfig } from './migrations.ts';
 import { writeInTurns } from './write-in-turns.ts';
 
 const FILE = 'config.db';
@@ -77,7 +77,7 @@ export async function openLocalStore(options: { dataPath: string; isLocked?: boo
     database.pragma('locking_mode = EXCLUSIVE');
     database.pragma('journal_mode = WAL');
     database.pragma('synchronous = FULL');
-    migrate(database);
+    migrateConfig(database);
     // Rows of a restore that died before it set the revision.
     database.exec('DELETE FROM history WHERE (SELECT revision FROM state) = 0');
     return new LocalStore(database, lock);
@@ -126,7 +126,7 @@ class LocalStore implements EndpointStore {
       const records = reader.prepare<[], EndpointRecord>('SELECT id, revision, body FROM endpoint ORDER BY port').all();
       return { revision: revisionOf(reader), records, pending };
     });
-    return { ...rest, endpoints: await inTurns(records, toStored) };
+    return { ...rest, endpoints: await mapInTurns(records, toStored) };
   }
 
   async commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options: CommitOptions = {}): Promise<number> {
@@ -189,7 +189,7 @@ class LocalStore implements EndpointStore {
       if (from > 0) await nextTurn();
       const some = revisions.slice(from, from + READ_AT_ONCE);
       const records = await this.#read((reader) => all<HistoryRecord>(reader, selectRows(query, some, DIALECT)));
-      for (const row of await inTurns(records, toHistoryRow)) rows.push(row);
+      for (const row of await mapInTurns(records, toHistoryRow)) rows.push(row);
     }
     return rows;
   }
@@ -203,7 +203,7 @@ class LocalStore implements EndpointStore {
         WHERE new_body IS NOT NULL ORDER BY port`;
       return reader.prepare<[number], EndpointRecord>(sql).all(revision);
     });
-    return { revision, endpoints: await inTurns(records, toStored), pending: [] };
+    return { revision, endpoints: await mapInTurns(records, toStored), pending: [] };
   }
 
   async rows(after: RowPlace, limit: number): Promise<RowPage> {

@@ -55,16 +55,16 @@ const STEPS = [
 ];
 
 /** The newest schema that this version knows. */
-export const SCHEMA_VERSION = STEPS.length;
+export const CONFIG_SCHEMA_VERSION = STEPS.length;
 
 /**
- * Brings the database to SCHEMA_VERSION; each step is all or nothing.
+ * Brings the database to CONFIG_SCHEMA_VERSION; each step is all or nothing.
  * @throws FluxError `unavailable` when a newer version wrote the database
  */
-export function migrate(database: Database): void {
+export function migrateConfig(database: Database): void {
   const version = Number(database.pragma('user_version', { simple: true }));
-  if (version > SCHEMA_VERSION) {
-    const message = `${database.name} was written by a newer fluxmq (schema ${version}; this version knows ${SCHEMA_VERSION})`;
+  if (version > CONFIG_SCHEMA_VERSION) {
+    const message = `${database.name} was written by a newer fluxmq (schema ${version}; this version knows ${CONFIG_SCHEMA_VERSION})`;
     throw new FluxError('unavailable', message);
   }
   for (const [index, step] of STEPS.entries()) {

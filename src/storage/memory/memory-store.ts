@@ -2,7 +2,7 @@
 
 import { wallNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import { inTurns } from '../../kernel/turns/pace.ts';
+import { mapInTurns } from '../../kernel/turns/pace.ts';
 import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
 import type {
   ChangeMeta,
@@ -47,7 +47,7 @@ class MemoryStore implements EndpointStore {
 
   async commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options: CommitOptions = {}): Promise<number> {
     // What is kept is nobody else's.
-    const own = await inTurns(changes, (change) => structuredClone(change));
+    const own = await mapInTurns(changes, (change) => structuredClone(change));
     this.#checkOpen();
     const { confirmUntil, settles } = options;
     const revision = this.#revision + 1;

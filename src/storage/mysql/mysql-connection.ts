@@ -6,7 +6,7 @@ import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import { type SqlConnection, SqlFailure, type SqlValue } from '../sql/connection.ts';
 import { logIn } from '../sql/log-in.ts';
 import { type TlsDemands, tlsDemands } from '../sql/secure.ts';
-import { toSqlFailure } from './mysql-failures.ts';
+import { toMysqlFailure } from './mysql-failures.ts';
 
 /**
  * The driver inserts values into the text with backslash escapes, so the mode that allows them is set first. `wait_timeout` (seconds) ends
@@ -93,7 +93,7 @@ class MysqlConnection implements SqlConnection {
     return new Promise<T>((resolve, reject) => {
       const fail = (error: unknown) => {
         this.#socket.off('close', onClose);
-        const failure = toSqlFailure(error, this.#login, this.#isLoggedIn);
+        const failure = toMysqlFailure(error, this.#login, this.#isLoggedIn);
         if (failure.reason === 'lost') this.destroy();
         reject(failure);
       };

@@ -5,7 +5,7 @@ import postgres from 'postgres';
 import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
 import type { SqlConnection, SqlFailure, SqlValue } from '../sql/connection.ts';
 import { logIn } from '../sql/log-in.ts';
-import { toSqlFailure } from './postgres-failures.ts';
+import { toPostgresFailure } from './postgres-failures.ts';
 import { openSocket } from './socket.ts';
 
 /** Statements with more values are not kept prepared: long lists of values produce too many different texts. */
@@ -95,13 +95,13 @@ class PostgresConnection implements SqlConnection {
   }
 
   #explain(error: unknown): SqlFailure {
-    const failure = toSqlFailure(this.#refusal ?? error, this.#login, this.#isLoggedIn);
+    const failure = toPostgresFailure(this.#refusal ?? error, this.#login, this.#isLoggedIn);
     if (failure.reason === 'lost') this.destroy();
     return failure;
   }
 
   #lost(): SqlFailure {
-    return toSqlFailure(
+    return toPostgresFailure(
       this.#refusal ?? Object.assign(new Error('the connection is closed'), { code: 'CONNECTION_CLOSED' }),
       this.#login,
       this.#isLoggedIn,

@@ -28,7 +28,7 @@ const REASONS: Record<string, FailureReason> = {
 };
 
 /** Converts any error of the driver or of a socket. @param isLoggedIn whether the login succeeded before */
-export function toSqlFailure(error: unknown, login: DatabaseLogin, isLoggedIn: boolean): SqlFailure {
+export function toPostgresFailure(error: unknown, login: DatabaseLogin, isLoggedIn: boolean): SqlFailure {
   if (error instanceof SqlFailure) return error;
   const known = (error instanceof Error ? error : new Error(String(error))) as NodeJS.ErrnoException & { severity?: string };
   const place = `Postgres at ${placeOf(login)}`;

@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { steadyNow, wallNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
-import { inTurns } from '../../kernel/turns/pace.ts';
+import { mapInTurns } from '../../kernel/turns/pace.ts';
 import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
 import type {
   ChangeMeta,
@@ -305,7 +305,7 @@ class SqlStore implements EndpointStore {
     if (ids.size === 0) return new Map();
     const { sql, values } = statements.selectConcerned([...ids], [...ports], this.#dialect.mark);
     const records = await connection.query<EndpointRecord>(sql, values);
-    return new Map((await inTurns(records, toStored)).map((stored) => [stored.endpoint.id, stored]));
+    return new Map((await mapInTurns(records, toStored)).map((stored) => [stored.endpoint.id, stored]));
   }
 
   /** Keeps the row, with the mark of the commit that settled it, so that the outcome can be looked up. */

@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { BusDesk } from '../../../src/admin/bus/bus-desk.ts';
 import type { BusAnswer, BusRequest } from '../../../src/admin/bus/bus-request.ts';
-import { kindOf, OPERATIONS } from '../../../src/admin/bus/operations.ts';
+import { BUS_OPERATIONS, kindOf } from '../../../src/admin/bus/operations.ts';
 import { type AllRequests, appWith, ask, type Seen } from './stand-in.ts';
 
 const MIB = 1024 * 1024;
@@ -38,10 +38,10 @@ const AUTHORIZATION = { authorization: `Basic ${Buffer.from('admin:secret').toSt
 describe('operations', () => {
   test('are those of docs/automation.md and more, each a route of the kind that `kindOf` names', async () => {
     const documented = 'add update remove list get status metrics plan history rollback export import check-port'.split(' ');
-    expect(Object.keys(OPERATIONS)).toEqual(expect.arrayContaining([...documented, 'enable', 'disable', 'confirm', 'health']));
+    expect(Object.keys(BUS_OPERATIONS)).toEqual(expect.arrayContaining([...documented, 'enable', 'disable', 'confirm', 'health']));
     const { body } = await ask(appWith().app, 'GET', '/openapi.json');
     const { paths } = body as unknown as { paths: Record<string, Record<string, { parameters?: { name: string }[] }>> };
-    for (const name of Object.keys(OPERATIONS)) {
+    for (const name of Object.keys(BUS_OPERATIONS)) {
       const methods = paths[`/api/endpoints/${name}`] ?? {};
       const [operation] = Object.values(methods);
       const isChange = operation?.parameters?.some((parameter) => parameter.name === 'If-Match') === true;

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { printTable } from '../../../src/cli/print/table.ts';
-import { nearest } from '../../../src/cli/suggest.ts';
+import { nearestWord } from '../../../src/cli/suggest.ts';
 import { printable, type Terminal } from '../../../src/cli/terminal.ts';
 
 function table(width: number | null, rows: string[][]): string[] {
@@ -42,9 +42,9 @@ test('what others have named cannot steer the terminal', () => {
 
 test('suggestions: swapped, missing and wrong letters, nothing far away', () => {
   const known = ['list', 'get', 'remove', 'maxConnectionSize'];
-  expect(nearest('lsit', known)).toBe('list');
-  expect(nearest('remov', known)).toBe('remove');
-  expect(nearest('MAXCONNECTIONSIZE', known)).toBe('maxConnectionSize');
-  expect(nearest('maxConectonSize', known)).toBe('maxConnectionSize');
-  expect(nearest('xyz', known)).toBeUndefined();
+  expect(nearestWord('lsit', known)).toBe('list');
+  expect(nearestWord('remov', known)).toBe('remove');
+  expect(nearestWord('MAXCONNECTIONSIZE', known)).toBe('maxConnectionSize');
+  expect(nearestWord('maxConectonSize', known)).toBe('maxConnectionSize');
+  expect(nearestWord('xyz', known)).toBeUndefined();
 });

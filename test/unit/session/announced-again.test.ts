@@ -1,7 +1,7 @@
 /** A large session is announced to a new session worker while it works: what is settled in between is not announced afterwards, and nothing is missing. */
 
 import { expect, test } from 'vitest';
-import { announceAgain, isLarge } from '../../../workers/endpoint/durable/announce-again.ts';
+import { announceAgain, needsPieces } from '../../../workers/endpoint/durable/announce-again.ts';
 import { EMPTY, Message } from '../../../workers/shared/messages/message.ts';
 import { decodeBatch } from '../../../workers/shared/session/flight/delivery-batch.ts';
 import type { SessionOutlet } from '../../../workers/shared/session/outlet.ts';
@@ -59,7 +59,7 @@ test('60,000 messages, of which the first are acknowledged during it, and filter
       retainHandling: 0,
       identifier: 0,
     });
-  expect(isLarge(session)).toBe(true);
+  expect(needsPieces(session)).toBe(true);
   let pieces = 0;
   let isTold = false;
   const take = (op: DurableOp): void => {

@@ -15,7 +15,7 @@ const LARGE = 250;
 /** Milliseconds of one loop iteration. */
 const SLICE_MS = 5;
 
-export function isLarge({ subscriptions, inflight, queue }: Session): boolean {
+export function needsPieces({ subscriptions, inflight, queue }: Session): boolean {
   return subscriptions.size + inflight.size + queue.length > LARGE;
 }
 

@@ -10,7 +10,7 @@ import type { Confirmation } from '../../shared/routing/shared-confirmations.ts'
 import { toWireDelivery } from '../../shared/session/flight/delivery.ts';
 import type { Session } from '../../shared/session/session.ts';
 import type { DurableOp } from '../../shared/wire/controls.ts';
-import { announceAgain, isLarge } from './announce-again.ts';
+import { announceAgain, needsPieces } from './announce-again.ts';
 
 /** The result of a store. `refused`: the message was routed, but not retained; `unstored`: the message was lost where it had to be kept. */
 export type StoreOutcome = 'stored' | 'refused' | 'unstored';
@@ -127,7 +127,7 @@ export class DurableBarrier {
 
   /** The session becomes durable. Resolves as request(). A large one goes to the session worker in pieces, and is on disk with the last. */
   begin(session: Session): Promise<void> {
-    if (isLarge(session)) return this.#beginLarge(session);
+    if (needsPieces(session)) return this.#beginLarge(session);
     return this.request(session, { op: 'begin', session: { ...toWireSession(session), disconnectedAt: 0 } });
   }
 
@@ -177,7 +177,7 @@ export class DurableBarrier {
       if (!session.isDurable || session.gate !== null) continue;
       const request = ++this.#lastRequest;
       this.#retelling.add(request);
-      if (isLarge(session)) large.set(session, request);
+      if (needsPieces(session)) large.set(session, request);
       else tell(link, session, { op: 'again', session: toWireSession(session) }, request);
     }
     const missed = this.#missed;

@@ -4,7 +4,7 @@ import { chmodSync, closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import type { Reserve } from './reserve.ts';
-import { migrate } from './schema.ts';
+import { migrateMessages } from './schema.ts';
 import { causeOfSqlite } from './write-group.ts';
 
 export const MESSAGES_FILE = 'messages.db';
@@ -42,7 +42,7 @@ function open(path: string, logPages: number): Database.Database {
     db.pragma('journal_mode = WAL');
     db.pragma('synchronous = FULL');
     db.pragma(`wal_autocheckpoint = ${logPages}`);
-    migrate(db);
+    migrateMessages(db);
     return db;
   } catch (error) {
     db.close();

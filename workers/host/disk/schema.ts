@@ -66,10 +66,10 @@ const STEPS: readonly ((db: Database.Database) => void)[] = [
 ];
 
 /** The newest schema that this version knows. */
-export const SCHEMA_VERSION = STEPS.length;
+const SCHEMA_VERSION = STEPS.length;
 
 /** Migrates the file to SCHEMA_VERSION, in one transaction. @throws Error when a newer version wrote the file */
-export function migrate(db: Database.Database): void {
+export function migrateMessages(db: Database.Database): void {
   const version = db.pragma('user_version', { simple: true }) as number;
   if (version > SCHEMA_VERSION) throw new Error(`messages.db has version ${version}, this program knows ${SCHEMA_VERSION}`);
   if (version === SCHEMA_VERSION) return;

@@ -2,6 +2,7 @@
 
 import { totalmem } from 'node:os';
 import { Pace } from '../../../src/kernel/turns/pace.ts';
+import { isSystemTopic } from '../../../src/mqtt/topic.ts';
 import type { Message } from '../../shared/messages/message.ts';
 import { settle } from '../../shared/wire/page.ts';
 import { type NodeLimits, type RetainedPart, RetainedQuota, type RetainedRefusal, type RetainedUse } from './quota.ts';
@@ -178,10 +179,6 @@ export class RetainedStore {
       }
     }
   }
-}
-
-export function isSystemTopic(topic: string): boolean {
-  return topic.startsWith('$SYS/');
 }
 
 function partOf({ origin, topic, payload, forward }: Message): RetainedPart {

@@ -4,7 +4,7 @@ import { BoundedMap } from '../../../src/kernel/bounded-map.ts';
 import { steadyNow } from '../../../src/kernel/clock.ts';
 import { Fifo } from '../../../src/kernel/fifo.ts';
 import type { Message } from '../../shared/messages/message.ts';
-import { isLarge, makePage, type RetainedPage } from '../../shared/wire/page.ts';
+import { makePage, needsOwnPage, type RetainedPage } from '../../shared/wire/page.ts';
 import type { RetainedStore } from './store.ts';
 import type { RetainedWalk } from './tree.ts';
 
@@ -123,7 +123,7 @@ export class RetainedWalks {
       }
       if (message === null || message.isExpired(now)) continue;
       const size = message.topic.length + message.payload.length;
-      const isNext = shared.messages.length > 0 && (shared.bytes + size > PAGE_BYTES || isLarge(message));
+      const isNext = shared.messages.length > 0 && (shared.bytes + size > PAGE_BYTES || needsOwnPage(message));
       if (isNext) this.#close(shared);
       shared.messages.push(message);
       shared.bytes += size;

@@ -64,7 +64,7 @@ export function settle(message: Message): Message {
 }
 
 /** True when the message must be a page of its own. */
-export function isLarge(message: Message): boolean {
+export function needsOwnPage(message: Message): boolean {
   return largePackets.has(message);
 }
 

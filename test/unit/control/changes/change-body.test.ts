@@ -1,7 +1,7 @@
 /** A change's body: what it says about the change and about the endpoint, with every problem of both at once. */
 
 import { describe, expect, test } from 'vitest';
-import { readAdd, readTarget, readUpdate } from '../../../../src/control/changes/change-body.ts';
+import { readAdd, readKeyBody, readUpdate } from '../../../../src/control/changes/change-body.ts';
 import { FluxError } from '../../../../src/kernel/errors.ts';
 
 function problemsOf(read: () => unknown): { kind: string; paths: string[] } {
@@ -31,20 +31,20 @@ describe('the body of a change', () => {
       kind: 'invalid',
       paths: ['force', 'host', 'newPort'],
     });
-    expect(problemsOf(() => readTarget({ drainMs: 'x', colour: 1 }))).toEqual({ kind: 'invalid', paths: ['colour', 'drainMs'] });
+    expect(problemsOf(() => readKeyBody({ drainMs: 'x', colour: 1 }))).toEqual({ kind: 'invalid', paths: ['colour', 'drainMs'] });
   });
 
   test('a drain has a time or a rate, and a place to go that can be said in a packet', () => {
-    expect(readTarget({ id: 'a', drainRate: 50, redirect: 'mqtt.example:1883' }).options).toMatchObject({
+    expect(readKeyBody({ id: 'a', drainRate: 50, redirect: 'mqtt.example:1883' }).options).toMatchObject({
       drainMs: 0,
       drainRate: 50,
       redirect: 'mqtt.example:1883',
     });
-    expect(problemsOf(() => readTarget({ id: 'a', drainRate: 50, drainMs: 5, redirect: 'a\0b' }))).toEqual({
+    expect(problemsOf(() => readKeyBody({ id: 'a', drainRate: 50, drainMs: 5, redirect: 'a\0b' }))).toEqual({
       kind: 'invalid',
       paths: ['drainRate', 'redirect'],
     });
-    expect(problemsOf(() => readTarget({ id: 'a', drainRate: 0, redirect: '' }))).toEqual({
+    expect(problemsOf(() => readKeyBody({ id: 'a', drainRate: 0, redirect: '' }))).toEqual({
       kind: 'invalid',
       paths: ['drainRate', 'redirect'],
     });

@@ -1,6 +1,6 @@
 /** The topics that one client may publish and subscribe to. Decisions are cached until the rules of its endpoint change. */
 
-import { fromLatin1 } from '../../../../src/mqtt/topic.ts';
+import { fromLatin1, isSystemTopic } from '../../../../src/mqtt/topic.ts';
 import { Authoriser } from '../../../shared/access/authoriser.ts';
 import type { SubscribeRules } from '../../../shared/rights/withdrawal.ts';
 import type { EndpointContext } from './context.ts';
@@ -10,13 +10,6 @@ const DECISIONS_MAX = 256;
 const CHARACTERS_MAX = 16 * 1024;
 /** Longer topics than this are not cached. */
 const REMEMBERED_MAX = 512;
-/** Prefix of the server's own topics. */
-const SYSTEM_PREFIX = '$SYS/';
-
-/** True when no client may publish to the topic, whatever the rules are. */
-export function isSystemTopic(topic: string): boolean {
-  return topic.startsWith(SYSTEM_PREFIX);
-}
 
 /** The client to be judged. */
 export interface DecisionSubject {

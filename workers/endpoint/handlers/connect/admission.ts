@@ -2,13 +2,12 @@
 
 import type { ConnectPacket, Will } from '../../../../src/mqtt/packet.ts';
 import { REASON } from '../../../../src/mqtt/reason-codes.ts';
-import { toLatin1 } from '../../../../src/mqtt/topic.ts';
+import { isSystemTopic, toLatin1 } from '../../../../src/mqtt/topic.ts';
 import { LASTING_PART } from '../../../../src/thread/memory-budget.ts';
 import { EMPTY, Message } from '../../../shared/messages/message.ts';
 import type { PendingWill } from '../../../shared/session/pending-will.ts';
 import { sessionKey } from '../../../shared/session/session.ts';
 import type { Client } from '../../client/client.ts';
-import { isSystemTopic } from '../../client/context/decisions.ts';
 import { NO_MEMORY } from '../../client/limits/client-memory.ts';
 import type { Refusal } from '../../connection/connection.ts';
 

@@ -13,18 +13,18 @@ const DEADLINE_MS = 10_000;
  * has room, so that nothing of a short request waits.
  * @returns null when all slices are handled; else resolves to false when the session has left the client before the last one
  */
-export function inTurns<T>(client: Client, filters: readonly T[], handle: (slice: readonly T[]) => void): Promise<boolean> | null {
+export function handleInTurns<T>(client: Client, filters: readonly T[], handle: (slice: readonly T[]) => void): Promise<boolean> | null {
   const { atOnce } = filterTurns;
   for (let at = 0; at < filters.length; at += atOnce) {
     const slice = filters.slice(at, at + atOnce);
     const turn = filterTurns.take(slice.length);
-    if (turn !== null) return fromTurn(turn, client, filters.slice(at), handle);
+    if (turn !== null) return handleFromTurn(turn, client, filters.slice(at), handle);
     handle(slice);
   }
   return null;
 }
 
-async function fromTurn<T>(
+async function handleFromTurn<T>(
   first: Promise<void>,
   client: Client,
   filters: readonly T[],

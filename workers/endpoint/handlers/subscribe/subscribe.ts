@@ -15,7 +15,7 @@ import { toWireSubscription } from '../../../shared/session/wire-subscription.ts
 import type { Client } from '../../client/client.ts';
 import { HOLD } from '../../client/input/packet-reader.ts';
 import type { RetainedQuery } from '../../retained/queries.ts';
-import { inTurns, untilAnswered } from './filter-request.ts';
+import { handleInTurns, untilAnswered } from './filter-request.ts';
 import { beginQuery, sendRetained } from './retained.ts';
 
 const RESPONSE_SUBSCRIBE = responseBase('subscribe');
@@ -32,7 +32,7 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
   const waits: Promise<void>[] = [];
   const queries: Asked[] = [];
   const codes: number[] = [];
-  const turns = inTurns(client, packet.subscriptions, (slice) => {
+  const turns = handleInTurns(client, packet.subscriptions, (slice) => {
     waits.push(...subscribe(client, session, slice, packet.subscriptionIdentifier, codes, queries));
   });
   if (turns !== null && !(await turns)) return;

@@ -8,13 +8,13 @@ import { parseSharedFilter, toLatin1 } from '../../../../src/mqtt/topic.ts';
 import { type Session, subscriptionKey } from '../../../shared/session/session.ts';
 import type { Client } from '../../client/client.ts';
 import { HOLD } from '../../client/input/packet-reader.ts';
-import { inTurns, untilAnswered } from './filter-request.ts';
+import { handleInTurns, untilAnswered } from './filter-request.ts';
 
 export async function handleUnsubscribe(client: Client, packet: UnsubscribePacket): Promise<void> {
   const session = client.session!;
   const kept: Promise<void>[] = [];
   const codes: number[] = [];
-  const turns = inTurns(client, packet.filters, (slice) => {
+  const turns = handleInTurns(client, packet.filters, (slice) => {
     for (const text of slice) codes.push(unsubscribe(client, session, text, kept));
   });
   if (turns !== null && !(await turns)) return;
