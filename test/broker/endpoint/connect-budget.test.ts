@@ -38,6 +38,8 @@ async function refusals(port: number): Promise<number> {
   );
 }
 
+const isBetween = (value: number, low: number, high: number): boolean => value >= low && value <= high;
+
 /** Clients with wills of nearly 64 KiB until one is refused. @returns how many came in, and the code of the refusals */
 async function fill(transport: TransportName, port: number, version: Version) {
   let count = 0;
@@ -71,6 +73,8 @@ describe('wills of nearly 64 KiB', () => {
     expect(count).toBeGreaterThan(FITTING * 0.4);
     expect(count).toBeLessThan(FITTING * 1.15);
     expect(await refusals(port)).toBe(before + refused.length);
+    // The sweeps count each will once, with the rest of its client: no more than was reserved.
+    await until('the sweeps', async () => isBetween(await metric('memory_held_bytes'), count * WILL_BYTES, count * WILL_BYTES * 1.15));
     await (await connected('tcp', held.broker.ports[2]!, version)).ping();
   });
 

@@ -203,11 +203,11 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     }
   }
 
-  /** Bytes that the client makes the server keep, without the messages of its session. */
+  /** Bytes that the client makes the server keep, without the messages of its session. The session counts the will from its beginning. */
   get heldBytes(): number {
-    const named = this.#identity.clientId.length + (this.#identity.username?.length ?? 0) + (this.#will?.message.size ?? 0);
-    const ofSession = this.#session === null ? 0 : bytesOfSession(this.#session, this.context.mesh.links.size);
-    return CLIENT_BYTES + named + this.inputBytes + this.aliases.bytes + this.sender.heldBytes + ofSession;
+    const named = this.#identity.clientId.length + (this.#identity.username?.length ?? 0);
+    const kept = this.#session === null ? (this.#will?.message.size ?? 0) : bytesOfSession(this.#session, this.context.mesh.links.size);
+    return CLIENT_BYTES + named + this.inputBytes + this.aliases.bytes + this.sender.heldBytes + kept;
   }
 
   /** The peers have caught up. */
