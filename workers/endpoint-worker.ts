@@ -23,6 +23,7 @@ import { Client } from './endpoint/client/client.ts';
 import type { WorkerContext } from './endpoint/client/context/context.ts';
 import { HeldPublishes } from './endpoint/client/context/held-publishes.ts';
 import { flushDirty } from './endpoint/client/output/output.ts';
+import { Sender } from './endpoint/client/output/sender.ts';
 import type { ListeningSocket } from './endpoint/connection/connection.ts';
 import { DurableBarrier } from './endpoint/durable/durable-barrier.ts';
 import { Outbox } from './endpoint/durable/outbox.ts';
@@ -192,7 +193,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
   'clients.describe': ({ clientIds, namespaces }) =>
     clientIds.flatMap((clientId, i) => {
       const outlet = table.get(namespaces[i]!, clientId)?.outlet;
-      return outlet instanceof Client ? [describe(outlet)] : [];
+      return outlet instanceof Sender && outlet.owner instanceof Client ? [describe(outlet.owner)] : [];
     }),
   'clients.find': ({ ids, namespace }) => {
     const wanted = new Set(ids);

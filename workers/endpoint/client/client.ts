@@ -5,16 +5,14 @@ import { CONNECTION_ERRORS, type CounterName, observe, SIZE_BUCKETS, SLOT, sizeB
 import { loopDelay } from '../../../src/metrics/loop-delay.ts';
 import { CONNECT_BYTE, describeStranger } from '../../../src/mqtt/connect/first-bytes.ts';
 import { decodePacket } from '../../../src/mqtt/decode.ts';
-import { ACK, type Acknowledgement } from '../../../src/mqtt/encode-publish.ts';
+import type { Acknowledgement } from '../../../src/mqtt/encode-publish.ts';
 import { ProtocolError } from '../../../src/mqtt/errors.ts';
-import type { ConnectPacket, Packet, ProtocolVersion, QoS } from '../../../src/mqtt/packet.ts';
+import type { ConnectPacket, Packet, ProtocolVersion } from '../../../src/mqtt/packet.ts';
 import { answerVersion } from '../../../src/mqtt/rare/decode-connect.ts';
 import { REASON } from '../../../src/mqtt/reason-codes.ts';
 import { Message } from '../../shared/messages/message.ts';
-import type { Run } from '../../shared/messages/run.ts';
 import type { TopicEntry } from '../../shared/routing/topic-entry.ts';
 import { bytesOfSession } from '../../shared/session/footprint.ts';
-import type { SessionOutlet } from '../../shared/session/outlet.ts';
 import type { PendingWill } from '../../shared/session/pending-will.ts';
 import type { Session } from '../../shared/session/session.ts';
 import type { Admission, Connection, ConnectionClient } from '../connection/connection.ts';
@@ -30,7 +28,7 @@ import { noteFault, writeBadConnect, writeReason, writeRefusal } from './online/
 import { ClientIdentity, type ClientState, type OnlineTerms } from './online/identity.ts';
 import { leaveSession } from './online/leave-session.ts';
 import type { Reading } from './online/reading.ts';
-import { Sender } from './output/sender.ts';
+import { Sender, type SenderOwner } from './output/sender.ts';
 import { acknowledgePlain } from './publish/plain-acknowledgement.ts';
 import { QueuedInput } from './publish/queued-input.ts';
 
@@ -52,7 +50,7 @@ export interface ClientHooks {
   onClosed(client: Client): void;
 }
 
-export class Client extends PacketReader implements ConnectionClient, SessionOutlet {
+export class Client extends PacketReader implements ConnectionClient, SenderOwner {
   readonly connection: Connection;
   readonly endpoint: EndpointContext;
   readonly context: WorkerContext;
@@ -67,8 +65,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   #will: PendingWill | null = null;
   /** value of context.tick at the last input */
   lastSeen: number;
-  /** QoS 1/2 messages that may be in flight to the client, and from it; goOnline() sets both */
-  sendWindow = 0;
+  /** QoS 1/2 messages that may be in flight from the client; goOnline() sets it */
   receiveWindow = 0;
   readonly memory: ClientMemory;
   readonly aliases: TopicAliases;
@@ -160,7 +157,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
   goOnline(session: Session, connect: OnlineTerms): void {
     const { maxSendWindowSize, maxReceiveWindowSize, maxTopicAlias, messageMaxSize } = this.endpoint.config.endpoint;
     this.#identity.connectedAt = wallNow();
-    this.sendWindow = Math.min(maxSendWindowSize, connect.receiveMaximum);
+    this.sender.sendWindow = Math.min(maxSendWindowSize, connect.receiveMaximum);
     this.receiveWindow = maxReceiveWindowSize;
     this.aliases.maximum = maxTopicAlias;
     this.sender.topicAliasMaximum = Math.min(connect.topicAliasMaximum, ALIASES_OUT_MAX);
@@ -169,7 +166,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.#state = 'online';
     this.endpoint.slots[SLOT.sessionsCurrent]!++;
     this.endpoint.slots[SLOT.subscriptionsCurrent]! += session.subscriptions.size;
-    session.attach(this);
+    session.attach(this.sender);
     this.context.table.subscriptions.presenceChanged(session);
   }
 
@@ -317,26 +314,6 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
 
   // ---- output
 
-  get isSlow(): boolean {
-    return this.sender.isSlow;
-  }
-
-  get takesRuns(): boolean {
-    return this.sender.takesRuns;
-  }
-
-  sendRun(run: Run): void {
-    this.sender.sendRun(run);
-  }
-
-  sendPublish(message: Message, qos: QoS, retain: boolean, dup: boolean, packetId: number, identifiers: readonly number[]): boolean {
-    return this.sender.sendPublish(message, qos, retain, dup, packetId, identifiers);
-  }
-
-  sendPubrel(packetId: number): void {
-    this.ack(ACK.pubrel, packetId, 0);
-  }
-
   /** Sends an acknowledgement. */
   ack(first: Acknowledgement, packetId: number, reasonCode: number): void {
     if (this.#state !== 'closed') this.sender.ack(first, packetId, reasonCode);
@@ -439,7 +416,7 @@ export class Client extends PacketReader implements ConnectionClient, SessionOut
     this.reading = null;
     const session = this.#session;
     this.#session = null;
-    if (session === null || session.outlet !== this) return;
+    if (session === null || session.outlet !== this.sender) return;
     this.endpoint.slots[SLOT.sessionsCurrent]!--;
     this.endpoint.slots[SLOT.subscriptionsCurrent]! -= session.subscriptions.size;
     session.will = this.#will;

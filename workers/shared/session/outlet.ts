@@ -1,4 +1,4 @@
-/** The connection of a session, as the session uses it. The client implements it. */
+/** The connection of a session, as the session uses it. A client's Sender implements it. */
 
 import type { QoS } from '../../../src/mqtt/packet.ts';
 import type { Message } from '../messages/message.ts';

@@ -23,7 +23,7 @@ export { NEVER_EXPIRES, sessionKey, subscriptionKey } from './keys.ts';
 
 export type DropReason = 'queue_full' | 'queue_bytes' | 'memory' | 'slow_consumer' | 'expired' | 'packet_too_large' | 'acl_denied';
 
-/** The worker that hosts a session, as the session calls it. */
+/** The part of a worker that its sessions call. */
 export interface SessionHost {
   onDrop(session: Session, reason: DropReason, count: number): void;
   /** The reason why `bytes` more may not wait for the session; null when they may. */

@@ -1,8 +1,9 @@
-/** The output to one client: publishes in its protocol version, with its topic aliases and within its Maximum Packet Size. */
+/** The output to one client, in its protocol version, with its topic aliases and within its Maximum Packet Size. */
 
 import { steadyNow } from '../../../../src/kernel/clock.ts';
 import { observe, SIZE_BUCKETS, SLOT, sizeBase } from '../../../../src/metrics/counters.ts';
 import {
+  ACK,
   type Acknowledgement,
   ackSize,
   type PublishEncoding,
@@ -14,6 +15,7 @@ import type { ProtocolVersion, QoS } from '../../../../src/mqtt/packet.ts';
 import { EMPTY, type Message, type PlainPacket } from '../../../shared/messages/message.ts';
 import type { Run } from '../../../shared/messages/run.ts';
 import { runFor } from '../../../shared/messages/run.ts';
+import type { SessionOutlet } from '../../../shared/session/outlet.ts';
 import type { Connection } from '../../connection/connection.ts';
 import type { EndpointContext, WorkerContext } from '../context/context.ts';
 import { logPacket } from '../context/tap.ts';
@@ -42,23 +44,33 @@ const encoding: PublishEncoding = {
   forward: EMPTY,
 };
 
-export class Sender {
+/** The client that a sender writes to. */
+export interface SenderOwner {
+  readonly clientId: string;
+  readonly context: WorkerContext;
+  /** see SessionOutlet */
+  takenOver(): void;
+}
+
+/** Its session writes to the sender directly, without a call of the client for each message. */
+export class Sender implements SessionOutlet {
   readonly out: Output;
   readonly #endpoint: EndpointContext;
-  readonly #owner: { readonly clientId: string; readonly context: WorkerContext };
+  readonly owner: SenderOwner;
   version: ProtocolVersion = 4;
   /** the client's Maximum Packet Size; 0 = none */
   maximumPacketSize = 0;
   /** number of topics with an alias: the lower of the client's Topic Alias Maximum and the server's limit */
   topicAliasMaximum = 0;
+  /** set when the client goes online */
+  sendWindow = 0;
   #aliases: Map<string, number> | null = null;
   #aliasBytes = 0;
 
-  /** @param owner the client that wiretap lines name */
-  constructor(connection: Connection, endpoint: EndpointContext, owner: { readonly clientId: string; readonly context: WorkerContext }) {
+  constructor(connection: Connection, endpoint: EndpointContext, owner: SenderOwner) {
     this.out = new Output(connection);
     this.#endpoint = endpoint;
-    this.#owner = owner;
+    this.owner = owner;
   }
 
   get isSlow(): boolean {
@@ -71,7 +83,7 @@ export class Sender {
 
   /** The limit is lower while memory is short. */
   get #slowBytes(): number {
-    return this.#owner.context.memory.isTight ? SLOW_BYTES / 16 : SLOW_BYTES;
+    return this.owner.context.memory.isTight ? SLOW_BYTES / 16 : SLOW_BYTES;
   }
 
   /** Bytes that wait for the client, and of the topics of its aliases. */
@@ -189,8 +201,16 @@ export class Sender {
     if (this.#endpoint.isTapped) this.#tap(own, at, at + size);
   }
 
+  sendPubrel(packetId: number): void {
+    this.ack(ACK.pubrel, packetId, 0);
+  }
+
+  takenOver(): void {
+    this.owner.takenOver();
+  }
+
   #tap(buf: Buffer, start: number, end: number): void {
-    const { context, clientId } = this.#owner;
+    const { context, clientId } = this.owner;
     logPacket(context.logger, this.#endpoint.config.endpoint.port, clientId, 'out', buf, start, end);
   }
 

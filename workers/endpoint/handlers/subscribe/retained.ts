@@ -187,9 +187,9 @@ class RetainedFeed implements RetainedReader {
     const client = this.#client;
     const { page } = held;
     const subscription = this.#subscriptions[held.filterAt]!;
-    const isPlain = subscription.identifier === 0 && !subscription.noLocal && client.takesRuns && !page.page.expires;
+    const isPlain = subscription.identifier === 0 && !subscription.noLocal && client.sender.takesRuns && !page.page.expires;
     if (this.#sent === 0 && isPlain && (subscription.qos === 0 || page.page.maxQos === 0) && this.#query.isUndisturbed) {
-      client.sendRun(page.runFor(client.version));
+      client.sender.sendRun(page.runFor(client.version));
       return true;
     }
     const { messages } = page;
