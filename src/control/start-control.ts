@@ -9,7 +9,7 @@ import { composeListening, type ListeningParts } from './compose-listening.ts';
 import { composeReport, type ReportParts } from './compose-report.ts';
 import type { ControlPlane } from './contract/control-plane.ts';
 import type { ControlOptions } from './control-options.ts';
-import { SHUTDOWN } from './listening/drain-order.ts';
+import { SHUTDOWN } from './listening/drain/drain-order.ts';
 import type { Driver } from './listening/driver.ts';
 import { recommendQueueMigration } from './probe/queue-migration.ts';
 import { serveChanges } from './serve-changes.ts';

@@ -130,7 +130,7 @@ export const WALL_CLOCK_READERS: readonly string[] = [
   'src/control/cluster/cluster.ts',
   'src/control/cluster/members.ts',
   'src/control/cluster/own-facts.ts',
-  'src/control/listening/drain-progress.ts',
+  'src/control/listening/drain/drain-progress.ts',
   'src/control/listening/driver.ts',
   'src/control/listening/endpoint-supervisor.ts',
   'src/control/state/history-keeper.ts',

@@ -1,21 +1,21 @@
-/** Runs one endpoint on this node: its present listeners, those that linger for their clients, and the repair after failures. */
+/** Runs one endpoint on this node: its present listeners, those that linger for their clients, and the replacement of lost ones. */
 
-import { Backoff } from '../../kernel/backoff.ts';
 import { steadyNow, wallNow } from '../../kernel/clock.ts';
-import { Deadline, pause } from '../../kernel/deadline.ts';
+import { Deadline } from '../../kernel/deadline.ts';
 import { toWireError } from '../../kernel/errors.ts';
 import type { Drain, EndpointRuntimeConfig } from '../../thread/commands.ts';
 import type { WorkerExit, WorkerHandle } from '../../thread/worker-handle.ts';
 import type { EndpointState } from '../contract/answers.ts';
 import type { DrainRequest } from '../contract/request-parts.ts';
-import { probePort } from '../probe/port-probe.ts';
 import { withTls } from '../tls/load-tls.ts';
 import { SharedEndpointMemory } from '../workers/shared-endpoint-memory.ts';
 import { BoundSockets } from './bound-sockets.ts';
-import { AT_ONCE, toDrain } from './drain-order.ts';
-import { type DrainStatus, Drains, leftOf } from './drain-progress.ts';
+import { AT_ONCE } from './drain/drain-order.ts';
+import { type DrainStatus, Drains } from './drain/drain-progress.ts';
 import { Lingering } from './lingering.ts';
-import { type AcceptOutcome, type ListenerContext, RemoteListener, startAcceptingAll } from './remote-listener.ts';
+import { closeUnused, openListeners } from './open-listeners.ts';
+import { type AcceptOutcome, type ListenerContext, type RemoteListener, startAcceptingAll } from './remote-listener.ts';
+import { RepairLoop } from './repair-loop.ts';
 
 /** Time for one attempt to bring a listener back. */
 const REPAIR_TIMEOUT_MS = 20_000;
@@ -29,13 +29,12 @@ const COMMAND_TIMEOUT_MS = 10_000;
  *      └────────► starting ──────────────────┘   ▼
  *                     └──── attempt failed ──► failed ── attempt succeeds ──► running
  *
- * `wanted` is the configuration to run. repair() moves the listeners towards it, and is the only code that does so without a request.
+ * `wanted` is the configuration to run. The repair loop replaces missing listeners, and is the only code that does so without a request.
  */
 export class EndpointSupervisor {
   readonly id: string;
   readonly #context: ListenerContext;
   readonly #memory = new SharedEndpointMemory();
-  readonly #backoff = new Backoff();
   #wanted: EndpointRuntimeConfig | null = null;
   #last: EndpointRuntimeConfig | null = null;
   /** number of threads to accept in */
@@ -45,9 +44,7 @@ export class EndpointSupervisor {
   readonly #lingering: Lingering;
   /** listeners that did not take their configuration; they continue until a successor accepts */
   readonly #stale = new Set<RemoteListener>();
-  /** replaced at each activation and stop, which invalidates the repairs begun before */
-  #generation = new AbortController();
-  #repairing: Promise<void> | null = null;
+  readonly #repair: RepairLoop;
   readonly #drains: Drains;
   readonly #tell: () => void;
   #lastError: string | null = null;
@@ -63,6 +60,11 @@ export class EndpointSupervisor {
     this.#context = { ...context, memory: this.#memory };
     this.#sockets = new BoundSockets(context.logger);
     this.#lingering = new Lingering(this.#sockets, context.logger, this.#tell);
+    this.#repair = new RepairLoop({
+      isIncomplete: () => this.#isIncomplete(),
+      repairOnce: (signal) => this.#repairOnce(signal),
+      repairFailed: (error) => this.#failed(error),
+    });
   }
 
   get state(): EndpointState {
@@ -147,8 +149,8 @@ export class EndpointSupervisor {
       this.#wanted = config;
       this.#size = size;
       this.#failed(error);
-      this.#backoff.failed();
-      this.#repair();
+      this.#repair.countFailure();
+      this.#repair.run();
     }
   }
 
@@ -158,34 +160,20 @@ export class EndpointSupervisor {
    * @param leaving ports that other endpoints of this node are about to release
    * @throws FluxError `port-in-use`, `unprocessable`, `timeout`; none of the listeners stays open then
    */
-  async warm(
+  warm(
     config: EndpointRuntimeConfig,
     count: number,
     which: 'all' | 'more',
     deadline: Deadline,
     leaving?: ReadonlySet<number>,
   ): Promise<RemoteListener[]> {
-    const { host, port } = config.endpoint;
-    // A bind may share the port only with sockets of this endpoint or of this step. SO_REUSEPORT alone would also share it with strangers.
-    const isUntaken = !this.#sockets.has(port) && leaving?.has(port) !== true;
-    if (isUntaken) await probePort(host, port);
     const kept = which === 'all' ? [] : this.#listeners.filter((listener) => !this.#stale.has(listener));
-    const { shares, release } = await this.#sockets.reserve(config.endpoint, count, kept);
-    const opened = await Promise.allSettled(shares.map((sockets) => RemoteListener.open(config, sockets, this.#context, deadline)));
-    release();
-    const listeners = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
-    const failure = opened.find((each) => each.status === 'rejected');
-    for (const listener of listeners) listener.isFirst = isUntaken;
-    if (failure === undefined) return listeners;
-    await this.discard(listeners, deadline);
-    throw failure.reason;
+    return openListeners({ sockets: this.#sockets, listeners: this.#context }, config, count, kept, deadline, leaving);
   }
 
   /** Closes warm listeners, because their change did not happen. */
   async discard(listeners: RemoteListener[], deadline: Deadline): Promise<void> {
-    const closed = listeners.map((listener) => listener.close(AT_ONCE));
-    this.#sockets.closeUnused();
-    await deadline.reaches(Promise.all(closed));
+    await closeUnused(this.#sockets, listeners, deadline);
   }
 
   /**
@@ -204,7 +192,7 @@ export class EndpointSupervisor {
 
   /**
    * Makes the accepting listeners the endpoint's own. The previous listeners stop accepting, and keep their clients until drain(). Resolves
-   * when the previous listeners no longer accept. repair() replaces listeners that did not begin.
+   * when the previous listeners no longer accept. The repair loop replaces listeners that did not begin.
    */
   async activate(config: EndpointRuntimeConfig, { count, accepting, failure }: AcceptOutcome): Promise<void> {
     this.#newGeneration();
@@ -225,7 +213,7 @@ export class EndpointSupervisor {
     this.#sockets.keepOnly(config.endpoint);
     await this.#lingering.add(old);
     if (isBack) await this.cancelDrain();
-    this.#repair();
+    this.#repair.run();
   }
 
   /** Adds accepting listeners to the present ones, or retires surplus listeners one by one. */
@@ -241,7 +229,7 @@ export class EndpointSupervisor {
       await this.#sockets.handOver(listener.sockets, this.#listeners);
       await this.#lingering.add([listener]);
     }
-    this.#repair();
+    this.#repair.run();
   }
 
   /**
@@ -292,18 +280,7 @@ export class EndpointSupervisor {
    * @returns settles when the last of these clients is gone, or the drain is cancelled or replaced
    */
   async drain(request: DrainRequest | Drain): Promise<void> {
-    const lingering = this.#lingering.listeners;
-    const parts = [
-      ...lingering.map((listener) => ({ listener, left: () => listener.connections })),
-      ...this.#listeners.map((listener) => ({ listener, left: () => listener.formerConnections })),
-    ];
-    const drain = 'ms' in request ? request : toDrain(request, leftOf(parts));
-    const drained = Promise.all([
-      ...lingering.map((listener) => this.#lingering.close(listener, drain)),
-      ...this.#listeners.map((listener) => listener.drainFormer(drain)),
-    ]);
-    this.#drains.follow(drain.ms, parts, drained);
-    await drained;
+    await this.#drains.begin(request, this.#lingering, this.#listeners);
   }
 
   /** Lets the clients that a drain has not disconnected yet stay. @returns false when no drain was under way */
@@ -332,7 +309,7 @@ export class EndpointSupervisor {
     this.#countRestart();
     // New connections wait in the accept queue of these sockets, for another worker or for the new one.
     void this.#sockets.handOver(this.#sockets.of(this.#wanted.endpoint), this.#listeners);
-    this.#repair();
+    this.#repair.run();
   }
 
   /** Closes lingering listeners that no client needs any more; to be called each second. @param nowMs steady milliseconds */
@@ -347,10 +324,8 @@ export class EndpointSupervisor {
   }
 
   #newGeneration(): void {
-    this.#generation.abort();
-    this.#generation = new AbortController();
+    this.#repair.restart();
     this.#stale.clear();
-    this.#backoff.reset();
   }
 
   /** The listeners whose worker has not died since their opening. */
@@ -380,38 +355,28 @@ export class EndpointSupervisor {
     const message = `Endpoint ${listener.config.endpoint.port}: ${listener.worker.name} did not take its configuration and is replaced`;
     this.#context.logger.error(message, { endpoint: this.id, reason: toWireError(error).message });
     this.#stale.add(listener);
-    this.#repair();
+    this.#repair.run();
   }
 
-  #repair(): void {
-    const signal = this.#generation.signal;
-    this.#repairing = (this.#repairing ?? Promise.resolve()).then(() => this.#repairUntilWhole(signal));
+  #isIncomplete(): boolean {
+    return this.#wanted !== null && this.#listeners.length - this.#stale.size < this.#size;
   }
 
-  async #repairUntilWhole(signal: AbortSignal): Promise<void> {
-    let hasFailed = true;
-    while (!signal.aborted && this.#wanted !== null && this.#listeners.length - this.#stale.size < this.#size) {
-      if (hasFailed) await pause(this.#backoff.failed(), signal);
-      const incomplete = this.#wanted;
-      if (signal.aborted || incomplete === null) return;
-      hasFailed = true;
-      try {
-        const config = await withTls(incomplete);
-        if (this.#wanted === incomplete) this.#wanted = config;
-        const [listener] = await this.warm(config, 1, 'more', new Deadline(REPAIR_TIMEOUT_MS));
-        if (listener === undefined) continue;
-        if (signal.aborted) return void (await listener.close(AT_ONCE));
-        const { accepting, failure } = await this.startAccepting([listener]);
-        if (failure !== null) throw failure;
-        // A change came in between, so this listener has an outdated configuration.
-        if (signal.aborted) return void (await listener.close(AT_ONCE));
-        if (this.#stillAlive(accepting).length === 0) continue;
-        hasFailed = false;
-        await this.#join(listener, config);
-      } catch (error) {
-        if (!signal.aborted) this.#failed(error);
-      }
-    }
+  /** Opens one listener and makes it accept. */
+  async #repairOnce(signal: AbortSignal): Promise<boolean> {
+    const incomplete = this.#wanted;
+    if (incomplete === null) return true;
+    const config = await withTls(incomplete);
+    if (this.#wanted === incomplete) this.#wanted = config;
+    const [listener] = await this.warm(config, 1, 'more', new Deadline(REPAIR_TIMEOUT_MS));
+    if (listener === undefined) return false;
+    if (signal.aborted) return closeOutdated(listener);
+    const { accepting, failure } = await this.startAccepting([listener]);
+    if (failure !== null) throw failure;
+    if (signal.aborted) return closeOutdated(listener);
+    if (this.#stillAlive(accepting).length === 0) return false;
+    await this.#join(listener, config);
+    return true;
   }
 
   async #join(listener: RemoteListener, openedWith: EndpointRuntimeConfig): Promise<void> {
@@ -443,4 +408,10 @@ export class EndpointSupervisor {
       this.#context.logger.error(`Endpoint ${port} cannot listen: ${this.#lastError}; another attempt follows`, { endpoint: this.id });
     this.#tell();
   }
+}
+
+/** Closes a listener whose configuration a change has outdated before the listener was used. Its successor is there already. */
+async function closeOutdated(listener: RemoteListener): Promise<true> {
+  await listener.close(AT_ONCE);
+  return true;
 }

@@ -6,7 +6,7 @@ import { messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { Drain, EndpointRuntimeConfig } from '../../thread/commands.ts';
 import type { BoundSockets } from './bound-sockets.ts';
-import { AT_ONCE } from './drain-order.ts';
+import { AT_ONCE } from './drain/drain-order.ts';
 import type { RemoteListener } from './remote-listener.ts';
 
 /** Time for a listener to stop accepting. */

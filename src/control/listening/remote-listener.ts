@@ -16,7 +16,7 @@ import type { SharedEndpointMemory } from '../workers/shared-endpoint-memory.ts'
 import type { SharedPool } from '../workers/shared-pool.ts';
 import type { ThreadSupervisor } from '../workers/thread-supervisor.ts';
 import type { BoundSocket } from './bound-sockets.ts';
-import { AT_ONCE } from './drain-order.ts';
+import { AT_ONCE } from './drain/drain-order.ts';
 
 /** The node's parts that a listener needs. */
 export interface ListenerContext {

@@ -9,6 +9,7 @@ import type { SessionTable } from '../../shared/table/session-table.ts';
 import type { Claim, Control, Registration, SessionOffer } from '../../shared/wire/controls.ts';
 import type { IdentifierEntry, Step } from './entry.ts';
 import { HeldGroups } from './held-groups.ts';
+import { PersistentCounts } from './persistent-counts.ts';
 
 /** Claims that may wait for one identifier. More connections at once with one name are an attack or a loop. */
 const WAITING_MAX = 64;
@@ -34,7 +35,7 @@ export interface RegistryHooks {
 export class Registry {
   readonly #entries = new Map<string, IdentifierEntry>();
   readonly #steps = new Map<number, IdentifierEntry>();
-  readonly #persistent = new Map<string, number>();
+  readonly #persistent = new PersistentCounts();
   readonly #mesh: Mesh;
   readonly #table: SessionTable;
   readonly #hooks: RegistryHooks;
@@ -60,11 +61,11 @@ export class Registry {
 
   /** Sessions with expiry > 0 of an endpoint. */
   persistentCount(endpoint: string): number {
-    return this.#persistent.get(endpoint) ?? 0;
+    return this.#persistent.of(endpoint);
   }
 
   persistentCounts(): ReadonlyMap<string, number> {
-    return this.#persistent;
+    return this.#persistent.all;
   }
 
   find(namespace: string, clientId: string): { owner: number | null; endpoint: string; isGone: boolean } | undefined {
@@ -115,7 +116,7 @@ export class Registry {
   adoptOffline(namespace: string, clientId: string, endpoint: string, expirySeconds: number): void {
     const entry = this.#entry(namespace, clientId);
     entry.owner = this.#mesh.self;
-    this.#describe(entry, endpoint, expirySeconds);
+    this.#persistent.describe(entry, endpoint, expirySeconds);
   }
 
   /** Removes an ended session of this worker. */
@@ -146,19 +147,6 @@ export class Registry {
       this.#entries.set(key, entry);
     }
     return entry;
-  }
-
-  #describe(entry: IdentifierEntry, endpoint: string, expirySeconds: number): void {
-    if (entry.expirySeconds > 0) this.#count(entry.endpoint, -1);
-    entry.endpoint = endpoint;
-    entry.expirySeconds = expirySeconds;
-    if (expirySeconds > 0) this.#count(endpoint, 1);
-  }
-
-  #count(endpoint: string, change: number): void {
-    const count = this.persistentCount(endpoint) + change;
-    if (count === 0) this.#persistent.delete(endpoint);
-    else this.#persistent.set(endpoint, count);
   }
 
   /** Waits for the registrations of all workers: an earlier grant could create a second session beside one that lives elsewhere. */
@@ -220,8 +208,7 @@ export class Registry {
       this.#next(entry);
       return;
     }
-    const isCounted = entry.expirySeconds > 0 && entry.endpoint === claim.endpoint;
-    if (claim.expirySeconds > 0 && !isCounted && this.persistentCount(claim.endpoint) >= claim.maxSessions) {
+    if (claim.expirySeconds > 0 && this.#persistent.isOver(entry, claim.endpoint, claim.maxSessions)) {
       claimant.control({ t: 'deny', connection: claim.connection, reason: 'quota' });
       this.#next(entry);
       return;
@@ -232,7 +219,7 @@ export class Registry {
     entry.step = step;
     this.#steps.set(move, entry);
     // The place is taken now. Otherwise parallel claims could exceed the quota together.
-    this.#describe(entry, claim.endpoint, claim.expirySeconds);
+    this.#persistent.describe(entry, claim.endpoint, claim.expirySeconds);
     this.#releaseOwner(entry, step);
   }
 
@@ -279,7 +266,7 @@ export class Registry {
   /** The session belongs to another user and stays untouched. */
   #refuse(entry: IdentifierEntry, { claim, claimant, before }: Extract<Step, { kind: 'claim' }>): void {
     claimant.control({ t: 'deny', connection: claim.connection, reason: 'foreign' });
-    this.#describe(entry, before.endpoint, before.expirySeconds);
+    this.#persistent.describe(entry, before.endpoint, before.expirySeconds);
     this.#done(entry);
   }
 
@@ -314,7 +301,7 @@ export class Registry {
     const entry = this.#entries.get(sessionKey(control.namespace, control.clientId));
     if (entry === undefined || entry.connection !== control.connection) return;
     entry.isGone = true;
-    if (entry.step === null) this.#describe(entry, entry.endpoint, control.expirySeconds);
+    if (entry.step === null) this.#persistent.describe(entry, entry.endpoint, control.expirySeconds);
     else if (entry.step.kind === 'claim') entry.step.before.expirySeconds = control.expirySeconds;
     this.#next(entry);
   }
@@ -328,7 +315,7 @@ export class Registry {
   }
 
   #drop(entry: IdentifierEntry): void {
-    this.#describe(entry, entry.endpoint, 0);
+    this.#persistent.describe(entry, entry.endpoint, 0);
     this.#entries.delete(entry.key);
     this.#groups.leave(entry.group);
   }
@@ -372,7 +359,7 @@ export class Registry {
     entry.owner = link.id;
     entry.connection = session.connection;
     entry.isGone = session.isParked;
-    this.#describe(entry, session.endpoint, session.expirySeconds);
+    this.#persistent.describe(entry, session.endpoint, session.expirySeconds);
     this.#next(entry);
   }
 

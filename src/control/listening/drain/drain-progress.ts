@@ -1,6 +1,11 @@
-/** The progress of a drain: how many clients of an endpoint are still to be disconnected, and until when. */
+/** The drain of one endpoint: begun, replaced, cancelled, and followed until the last client has gone. */
 
-import { wallNow } from '../../kernel/clock.ts';
+import { wallNow } from '../../../kernel/clock.ts';
+import type { Drain } from '../../../thread/commands.ts';
+import type { DrainRequest } from '../../contract/request-parts.ts';
+import type { Lingering } from '../lingering.ts';
+import type { RemoteListener } from '../remote-listener.ts';
+import { toDrain } from './drain-order.ts';
 
 /** Progress of a drain. */
 export interface DrainStatus {
@@ -18,7 +23,7 @@ interface Part {
 }
 
 /** Clients still to be disconnected, over all parts. */
-export function leftOf(parts: readonly Part[]): number {
+function leftOf(parts: readonly Part[]): number {
   return parts.reduce((sum, part) => sum + part.left(), 0);
 }
 
@@ -40,10 +45,27 @@ export class Drains {
   }
 
   /**
-   * Follows a drain until `ended` settles; it replaces the previous drain.
-   * @param parts the listeners of its clients
+   * Disconnects the clients of lingering listeners, and those that connected to present listeners before the last rebind. Replaces a drain
+   * under way.
+   * @param request the request of a change, or the exact drain
+   * @returns settles when the last of these clients is gone, or the drain is cancelled or replaced
    */
-  follow(ms: number, parts: Part[], ended: Promise<unknown>): void {
+  async begin(request: DrainRequest | Drain, lingering: Lingering, present: readonly RemoteListener[]): Promise<void> {
+    const gone = lingering.listeners;
+    const parts = [
+      ...gone.map((listener) => ({ listener, left: () => listener.connections })),
+      ...present.map((listener) => ({ listener, left: () => listener.formerConnections })),
+    ];
+    const drain = 'ms' in request ? request : toDrain(request, leftOf(parts));
+    const drained = Promise.all([
+      ...gone.map((listener) => lingering.close(listener, drain)),
+      ...present.map((listener) => listener.drainFormer(drain)),
+    ]);
+    this.#follow(drain.ms, parts, drained);
+    await drained;
+  }
+
+  #follow(ms: number, parts: Part[], ended: Promise<unknown>): void {
     const total = leftOf(parts);
     if (total === 0) return;
     const drain = { total, untilMs: wallNow() + ms, parts };

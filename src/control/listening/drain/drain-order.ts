@@ -1,7 +1,7 @@
 /** The orders by which workers disconnect clients: a change's request in numbers, and the drains at once. */
 
-import type { Drain } from '../../thread/commands.ts';
-import type { DrainRequest } from '../contract/request-parts.ts';
+import type { Drain } from '../../../thread/commands.ts';
+import type { DrainRequest } from '../../contract/request-parts.ts';
 
 /** DISCONNECT reason: the endpoint was removed, disabled or changed by an administrator [MQTT-3.14.2-1]. */
 export const ADMINISTRATIVE_ACTION = 0x98;
