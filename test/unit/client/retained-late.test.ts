@@ -31,12 +31,13 @@ async function subscriber(version: Version) {
   await settled();
   const packets = () => new Splitter(version).push(wire.sent);
   const late = () => world.endpoint.slots[SLOT.retainedTimeout];
-  const page = (filterAt: number, at: number, topics: string[] | null) =>
+  const page = (filterAt: number, at: number, topics: string[] | null, isLast = topics === null) =>
     world.context.retained.onPage({
       t: 'retained-page',
       request: 1,
       filterAt,
       at,
+      isLast,
       page: topics === null ? null : makePage(topics.map((topic) => new Message(toLatin1(topic), Buffer.from('x'), 1, true, EMPTY, 0, ''))),
     });
   return { wire, packets, late, page, session: client.session! };
@@ -87,5 +88,20 @@ describe.each([3, 4, 5] as const)('MQTT %i', (version) => {
     vi.advanceTimersByTime(2 * DEADLINE_MS);
     expect([wire.isEnded, late()]).toEqual([false, 0]);
     expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test('nothing is due any more once the last message is sent: the client may leave before it is known that no filter follows', async () => {
+    const { packets, page, session } = await subscriber(version);
+    page(0, 0, ['t/1', 't/2'], true);
+    await settled();
+    expect(packets().filter(({ type }) => type === 'publish')).toHaveLength(2);
+    expect(session.retainedDue).toBeNull();
+  });
+
+  test('what is behind a page that is not the last is due, also for a client that has acknowledged the page', async () => {
+    const { page, session } = await subscriber(version);
+    page(0, 0, ['t/1', 't/2']);
+    await settled();
+    expect([...session.retainedDue!]).toHaveLength(1);
   });
 });

@@ -48,8 +48,11 @@ export class LocalPage {
 
 /** Reads the answer to a query. */
 export interface RetainedReader {
-  /** Page number `at` of the messages that match the filter. Null: no further page for the filter; behind the last filter: none at all. */
-  onPage(filterAt: number, at: number, page: LocalPage | null): void;
+  /**
+   * Page number `at` of the messages that match the filter. Null: there is none; behind the last filter: none at all.
+   * @param isLast no further page follows for the filter
+   */
+  onPage(filterAt: number, at: number, page: LocalPage | null, isLast: boolean): void;
   /** A new session worker runs: the query must ask again, with restart(). */
   onRestart(): void;
   /** The page has missed its deadline. */
@@ -119,9 +122,9 @@ export class RetainedQuery {
     this.#timer = setTimeout(() => this.reader?.onLate(), DEADLINE_MS);
   }
 
-  onPage(filterAt: number, at: number, page: LocalPage | null): void {
+  onPage(filterAt: number, at: number, page: LocalPage | null, isLast: boolean): void {
     clearTimeout(this.#timer);
-    this.reader?.onPage(filterAt, at, page);
+    this.reader?.onPage(filterAt, at, page, isLast);
   }
 
   /** True when the subscriber was already sent this message or a newer one on its topic: the answer must not repeat it. */
@@ -170,16 +173,16 @@ export class RetainedQueries {
     this.#recent.get(namespace)?.note(message);
   }
 
-  onPage({ request, filterAt, at, page }: Extract<Control, { t: 'retained-page' }>): void {
+  onPage({ request, filterAt, at, page, isLast }: Extract<Control, { t: 'retained-page' }>): void {
     const query = this.#queries.get(request);
     if (query === undefined) return;
     if (page === null) {
-      query.onPage(filterAt, at, null);
+      query.onPage(filterAt, at, null, isLast);
       return;
     }
     const local = this.#pages.get(page.id) ?? this.#keep(page);
-    if (local.fence === null) query.onPage(filterAt, at, local);
-    else void local.fence.then(() => query.isEnded || query.onPage(filterAt, at, local));
+    if (local.fence === null) query.onPage(filterAt, at, local, isLast);
+    else void local.fence.then(() => query.isEnded || query.onPage(filterAt, at, local, isLast));
   }
 
   #keep(page: RetainedPage): LocalPage {

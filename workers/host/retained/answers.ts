@@ -116,14 +116,15 @@ export class RetainedAnswers {
     for (;;) {
       const filter = filters[answer.filterAt];
       if (filter === undefined) {
-        peer.control({ t: 'retained-page', request, filterAt: answer.filterAt, at: 0, page: null });
+        peer.control({ t: 'retained-page', request, filterAt: answer.filterAt, at: 0, page: null, isLast: true });
         return true;
       }
       answer.walk ??= this.#walks.open(namespace, filter);
       const page = this.#walks.page(answer.walk, answer.page, answer.isFresh, until);
       if (page === undefined) return false;
       if (page !== null || answer.page > 0) {
-        peer.control({ t: 'retained-page', request, filterAt: answer.filterAt, at: answer.page, page });
+        const isLast = this.#walks.isLast(answer.walk, answer.page);
+        peer.control({ t: 'retained-page', request, filterAt: answer.filterAt, at: answer.page, page, isLast });
         return true;
       }
       // No message matches this filter.

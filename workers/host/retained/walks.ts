@@ -99,6 +99,11 @@ export class RetainedWalks {
     return page.made;
   }
 
+  /** True when no page follows the page `at`, which was found. */
+  isLast({ walk, messages, pages }: SharedWalk, at: number): boolean {
+    return walk === null && messages.length === 0 && at >= pages.length - 1;
+  }
+
   /** The messages of a page that are still retained. */
   #find(namespace: string, { topics, serials }: Page): Message[] {
     const now = steadyNow();
@@ -108,7 +113,7 @@ export class RetainedWalks {
     });
   }
 
-  /** False when the slice ends before a further page is complete. */
+  /** False when the slice ends before a further page is complete: before the message behind it, or the end, is found. */
   #collect(shared: SharedWalk, until: number): boolean {
     const { walk } = shared;
     if (walk === null) return true;
@@ -123,13 +128,12 @@ export class RetainedWalks {
       }
       if (message === null || message.isExpired(now)) continue;
       const size = message.topic.length + message.payload.length;
-      const isNext = shared.messages.length > 0 && (shared.bytes + size > PAGE_BYTES || needsOwnPage(message));
+      const { length } = shared.messages;
+      const isNext = length === PAGE_MESSAGES || (length > 0 && (shared.bytes + size > PAGE_BYTES || needsOwnPage(message)));
       if (isNext) this.#close(shared);
       shared.messages.push(message);
       shared.bytes += size;
-      if (shared.messages.length === PAGE_MESSAGES) this.#close(shared);
-      else if (!isNext) continue;
-      return true;
+      if (isNext) return true;
     }
   }
 

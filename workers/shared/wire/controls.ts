@@ -207,8 +207,8 @@ export type Control =
   /** the subscriber has room for this page of a filter, or for the first page of a later filter */
   | { t: 'retained-next'; request: number; filterAt: number; page: number; isFresh: boolean }
   | { t: 'retained-end'; request: number }
-  /** page null: no further page for the filter; behind the last filter: none at all */
-  | { t: 'retained-page'; request: number; filterAt: number; at: number; page: RetainedPage | null }
+  /** @param isLast no further page follows for the filter. page null: there is no such page; behind the last filter: none at all */
+  | { t: 'retained-page'; request: number; filterAt: number; at: number; page: RetainedPage | null; isLast: boolean }
   // durable sessions: endpoint worker → session worker
   | { t: 'durable'; namespace: string; clientId: string; op: DurableOp; request: number }
   /** asks for `durable-ok` once everything sent so far is on disk */

@@ -124,6 +124,17 @@ describe('a walk', () => {
     for (const topic of stayed) expect(seen.filter((each) => each === topic)).toHaveLength(1);
   });
 
+  test.each([0, 1, 499, 500, 501, 1_000, 1_001])('knows the last page as such when it is made: %i messages', (count) => {
+    const walks = new RetainedWalks(filled(count));
+    const walk = walks.open('n', '#');
+    const last: boolean[] = [];
+    for (let at = 0; walks.page(walk, at, false, Number.POSITIVE_INFINITY) !== null; at++) last.push(walks.isLast(walk, at));
+    const pages = Math.ceil(count / 500);
+    expect(last).toEqual(Array.from({ length: pages }, (_, at) => at === pages - 1));
+    // A further reader of the walk finds the same.
+    expect(Array.from({ length: pages }, (_, at) => walks.isLast(walk, at))).toEqual(last);
+  });
+
   test('a page that is asked for as it is now has lost what has changed since: its reader has seen that live', () => {
     const store = filled(10);
     const walks = new RetainedWalks(store);

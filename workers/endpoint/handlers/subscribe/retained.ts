@@ -35,6 +35,8 @@ interface Held {
   filterAt: number;
   at: number;
   page: LocalPage;
+  /** no further page follows for the filter */
+  isLast: boolean;
   /** epoch of the recent messages when the page came */
   epoch: number;
 }
@@ -59,6 +61,8 @@ class RetainedFeed implements RetainedReader {
   /** no further page follows: for the filter, and for any filter */
   #isFilterDone = false;
   #isAll = false;
+  /** the first filter of which something may still be to send */
+  #unsettledAt = 0;
   #isDue = false;
 
   /** @param subscriptions in the order of the query's filters */
@@ -69,12 +73,12 @@ class RetainedFeed implements RetainedReader {
     this.#query = query;
   }
 
-  onPage(filterAt: number, at: number, page: LocalPage | null): void {
+  onPage(filterAt: number, at: number, page: LocalPage | null, isLast: boolean): void {
     this.#isAwaited = false;
-    this.#isFilterDone = page === null;
+    this.#isFilterDone = isLast;
     if (page === null) this.#isAll = filterAt >= this.#subscriptions.length;
     else {
-      const held = { filterAt, at, page, epoch: this.#query.recent.epoch };
+      const held = { filterAt, at, page, isLast, epoch: this.#query.recent.epoch };
       // Replaces an outdated page.
       if (this.#held?.filterAt === filterAt && this.#held.at === at) this.#replace(held);
       else if (this.#held === null) this.#hold(held);
@@ -157,7 +161,9 @@ class RetainedFeed implements RetainedReader {
   }
 
   /** Finishes a page. The page behind the next one is requested before it is needed. */
-  #advance({ filterAt, at }: Held): void {
+  #advance({ filterAt, at, isLast }: Held): void {
+    // At once: the client may leave as soon as it has the last message, and its next connection must not repeat any.
+    if (isLast) this.#settle(filterAt + 1);
     const next = this.#next;
     this.#held = this.#next = null;
     if (next !== null) this.#hold(next);
@@ -173,13 +179,17 @@ class RetainedFeed implements RetainedReader {
   #finish(): void {
     this.#query.end();
     this.#client.reading?.remove(this.#query);
+    this.#settle(this.#subscriptions.length);
+  }
+
+  /** Everything that matches the filters before this one is sent. */
+  #settle(end: number): void {
     const { retainedDue } = this.#session;
-    if (retainedDue === null) return;
-    for (const [filterAt, subscription] of this.#subscriptions.entries()) {
+    for (; this.#unsettledAt < end && retainedDue !== null; this.#unsettledAt++) {
       // A subscription that was made anew has a query of its own.
-      if (this.#isCurrent({ filterAt })) retainedDue.delete(subscriptionKey(subscription));
+      if (this.#isCurrent({ filterAt: this.#unsettledAt })) retainedDue.delete(subscriptionKey(this.#subscriptions[this.#unsettledAt]!));
     }
-    if (retainedDue.size === 0) this.#session.retainedDue = null;
+    if (retainedDue?.size === 0) this.#session.retainedDue = null;
   }
 
   /** False when the window is full and the rest of the page has to wait. */
