@@ -1,4 +1,4 @@
-/** The documents of the project: links lead somewhere, and README.md stays one page. */
+/** The documents of the project: links lead somewhere, named files exist, and README.md stays one page. */
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -41,6 +41,23 @@ function brokenLinks(path: string): string[] {
 test('each link of the documents leads to a file and a heading that exist', () => {
   expect(DOCUMENTS.length).toBeGreaterThan(15);
   expect(DOCUMENTS.flatMap(brokenLinks)).toEqual([]);
+});
+
+/** Source files that a document names by the end of their path, such as `kernel/clock.ts`, and that do not exist. */
+function unknownFiles(path: string, files: readonly string[]): string[] {
+  const prose = textOf(path).replaceAll(/```[\s\S]*?```/g, '');
+  return [...prose.matchAll(/`([\w./-]+\.(?:ts|c))`/g)].flatMap(([, name = '']) =>
+    files.some((file) => file === name || file.endsWith(`/${name}`)) ? [] : [`${path}: ${name}`],
+  );
+}
+
+test('each source file that a document names exists', () => {
+  const files = ['src', 'workers', 'native', 'scripts', 'test', 'bench'].flatMap((folder) =>
+    readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).map((name) => `${folder}/${name}`),
+  );
+  // proof that names are looked up at all
+  expect(unknownFiles('ARCHITECTURE.md', [])).toContain('ARCHITECTURE.md: thread/commands.ts');
+  expect(DOCUMENTS.flatMap((path) => unknownFiles(path, files))).toEqual([]);
 });
 
 test('README.md is one page', () => {
