@@ -1,6 +1,7 @@
 /** A control plane over fake workers and a store in memory, and a client that speaks to them. */
 
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import type { RequestContext } from '../../../src/control/contract/request-parts.ts';
 import { type RunningControl, startControl } from '../../../src/control/start-control.ts';
 import type { Endpoint } from '../../../src/endpoint/endpoint.ts';
@@ -10,8 +11,9 @@ import type { Settings } from '../../../src/settings/settings.ts';
 import type { EndpointStore } from '../../../src/storage/endpoint-store.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
 import { Sealer } from '../../../src/storage/sealed/sealer.ts';
+import { bundled } from '../../kit/preload.ts';
 
-export const FAKE_WORKER = new URL('./fake-worker.ts', import.meta.url);
+export const FAKE_WORKER = bundled(join(import.meta.dirname, 'fake-worker.ts'));
 const ACCESS_TASK = new URL('./fake-access-task.js', import.meta.url);
 
 export interface Line {
