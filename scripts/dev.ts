@@ -8,12 +8,14 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const WATCHED = ['src', 'workers'];
-/** An editor saves in several steps, and a branch has many files: the build waits for this long a silence. */
+/** The build waits until no file has changed for this time, because an editor saves in several steps, and a branch has many files. */
 const QUIET_MS = 200;
-/** A broker that has not ended by then is killed; its own shutdownTimeout is 10 s. */
+/** A broker that has not ended within this time is killed; its own shutdownTimeout is 10 s. */
 const STOP_MS = 15_000;
 
 let broker: ChildProcess | null = null;
+let builder: ChildProcess | null = null;
+let stopped: Promise<void> = Promise.resolve();
 let isEnding = false;
 let isBuilding = false;
 let isStale = false;
@@ -25,7 +27,8 @@ function say(text: string): void {
 
 function start(): void {
   const args = ['--enable-source-maps', join(ROOT, 'dist', 'main.js'), 'start', ...process.argv.slice(2)];
-  const child = spawn(process.execPath, args, { stdio: 'inherit' });
+  // Outside of this process group: Ctrl-C would reach the broker beside the SIGTERM of stop(), and a second signal ends it at once.
+  const child = spawn(process.execPath, args, { stdio: 'inherit', detached: true });
   broker = child;
   child.once('exit', (code, signal) => {
     if (broker !== child) return;
@@ -34,7 +37,13 @@ function start(): void {
   });
 }
 
-async function stop(): Promise<void> {
+/** Resolves when no broker runs any more, also after an earlier call. */
+function stop(): Promise<void> {
+  stopped = stopped.then(stopBroker);
+  return stopped;
+}
+
+async function stopBroker(): Promise<void> {
   const child = broker;
   broker = null;
   if (child === null || child.exitCode !== null || child.signalCode !== null) return;
@@ -45,8 +54,9 @@ async function stop(): Promise<void> {
 }
 
 async function build(): Promise<boolean> {
-  const child = spawn(process.execPath, [join(ROOT, 'esbuild.config.mjs')], { stdio: 'inherit' });
-  const [code] = (await once(child, 'exit')) as [number | null];
+  builder = spawn(process.execPath, [join(ROOT, 'esbuild.config.mjs')], { stdio: 'inherit' });
+  const [code] = (await once(builder, 'exit')) as [number | null];
+  builder = null;
   return code === 0;
 }
 
@@ -59,7 +69,8 @@ async function renew(): Promise<void> {
   isBuilding = true;
   do {
     isStale = false;
-    if (!(await build())) say('the build failed; the broker stays as it is');
+    const isBuilt = await build();
+    if (!isBuilt && !isEnding) say('the build failed; the broker stays as it is');
     else if (!isStale && !isEnding) {
       await stop();
       if (!isEnding) start();
@@ -74,9 +85,11 @@ for (const folder of WATCHED) {
     timer = setTimeout(() => void renew(), QUIET_MS);
   });
 }
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
+    if (isEnding) return;
     isEnding = true;
+    builder?.kill();
     void stop().then(() => process.exit(0));
   });
 }
