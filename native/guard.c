@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -34,6 +35,15 @@
 #define LINGER_MAX 65535
 /* File names of the binaries of uWebSockets.js begin so. */
 #define UWS_NAME "uws_"
+
+/* What it keeps of an environment. */
+typedef struct {
+  uv_loop_t *loop;
+  bool is_guarded;
+  /* the last copy of dup(), and the number that the kernel gives to its socket and to no later one; -1: none */
+  int copy;
+  uint64_t cookie;
+} thread;
 
 /* --- errors: each function returns NULL with a pending JavaScript error --- */
 
@@ -118,34 +128,55 @@ static void end_environment(void *loop) {
  * uWebSockets.js must be loaded first: clean-up hooks run backwards. Further calls do nothing.
  */
 static napi_value guard(napi_env env, napi_callback_info info) {
-  static char is_guarded;
-  void *guarded = NULL;
-  uv_loop_t *loop = NULL;
+  thread *self = NULL;
   uws_code code = { 0, 0, 0 };
   (void) info;
-  if (napi_get_instance_data(env, &guarded) == napi_ok && guarded != NULL) return NULL;
+  if (napi_get_instance_data(env, (void **) &self) != napi_ok || self->is_guarded) return NULL;
   if (dl_iterate_phdr(find_uws, &code) != 1) {
     napi_throw_error(env, "ERR_UWS_NOT_LOADED", "guard: uWebSockets.js is not loaded, and must be loaded first");
     return NULL;
   }
-  if (napi_get_uv_event_loop(env, &loop) != napi_ok || napi_add_env_cleanup_hook(env, end_environment, loop) != napi_ok) {
+  if (napi_add_env_cleanup_hook(env, end_environment, self->loop) != napi_ok) {
     napi_throw_error(env, "ERR_NO_HOOK", "guard: this thread takes no clean-up hook");
     return NULL;
   }
-  napi_set_instance_data(env, &is_guarded, NULL, NULL);
+  self->is_guarded = true;
   return NULL;
 }
 
 /* --- descriptors --- */
 
-/* dup(fd): a new descriptor of the same socket, closed on exec, at least 3. Throws the error of the system, EBADF or EMFILE. */
+static bool cookie_of(int fd, uint64_t *cookie) {
+  socklen_t size = sizeof *cookie;
+  return getsockopt(fd, SOL_SOCKET, SO_COOKIE, cookie, &size) == 0;
+}
+
+/* Runs after what ends the sockets of the loop. A thread may be ended between dup() and what takes the copy over: only JavaScript knew it then. */
+static void end_copy(void *arg) {
+  thread *self = arg;
+  uint64_t cookie = 0;
+  bool is_watched = self->copy >= 0 && (unsigned int) self->copy < self->loop->nwatchers && self->loop->watchers[self->copy] != NULL;
+  /* A closed copy's number may be that of another thread's descriptor. */
+  if (self->copy >= 0 && !is_watched && cookie_of(self->copy, &cookie) && cookie == self->cookie) close(self->copy);
+  free(self);
+}
+
+/*
+ * dup(fd): a new descriptor of the same socket, closed on exec, at least 3. The caller closes it or gives it to something that watches it before
+ * its next dup(): the end of the thread closes the last copy that nothing watches. Throws the error of the system, EBADF or EMFILE.
+ */
 static napi_value dup_descriptor(napi_env env, napi_callback_info info) {
   napi_value values[1], result = NULL;
+  thread *self = NULL;
   int fd;
   if (!with_descriptor(env, info, "dup(fd): fd must be a descriptor", values, 1, &fd, NULL)) return NULL;
   int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
   if (copy < 0) return system_error(env, "dup", errno);
-  if (napi_create_int32(env, copy, &result) != napi_ok) close(copy);
+  if (napi_create_int32(env, copy, &result) != napi_ok || napi_get_instance_data(env, (void **) &self) != napi_ok) {
+    close(copy);
+    return NULL;
+  }
+  self->copy = cookie_of(copy, &self->cookie) ? copy : -1;
   return result;
 }
 
@@ -197,6 +228,20 @@ static napi_value set_readable(napi_env env, napi_callback_info info) {
 
 /* --- the module --- */
 
+/* False: a JavaScript error is pending. */
+static bool begin_environment(napi_env env) {
+  thread *self = calloc(1, sizeof *self);
+  if (self != NULL && napi_get_uv_event_loop(env, &self->loop) == napi_ok && napi_set_instance_data(env, self, NULL, NULL) == napi_ok &&
+      napi_add_env_cleanup_hook(env, end_copy, self) == napi_ok) {
+    self->copy = -1;
+    return true;
+  }
+  napi_set_instance_data(env, NULL, NULL, NULL);
+  free(self);
+  napi_throw_error(env, "ERR_NO_HOOK", "guard: this thread takes no clean-up hook");
+  return false;
+}
+
 NAPI_MODULE_INIT() {
   napi_value source = NULL;
   /* The prefix finds the checksum in the file of another architecture. */
@@ -205,7 +250,7 @@ NAPI_MODULE_INIT() {
     napi_throw_error(env, "ERR_LIBUV", "guard: libuv 1 is needed");
     return NULL;
   }
-  if (napi_create_string_latin1(env, stamp, NAPI_AUTO_LENGTH, &source) != napi_ok) return NULL;
+  if (napi_create_string_latin1(env, stamp, NAPI_AUTO_LENGTH, &source) != napi_ok || !begin_environment(env)) return NULL;
   const napi_property_descriptor properties[] = {
     { "source", NULL, NULL, NULL, NULL, source, napi_enumerable, NULL },
     { "guard", NULL, guard, NULL, NULL, NULL, napi_enumerable, NULL },

@@ -112,7 +112,11 @@ export interface Guard {
   readonly source: string;
   /** Ends the sockets of uWebSockets.js with the thread. Without it the end of the thread aborts the process. */
   guard(): void;
-  /** @returns a new descriptor of the same socket, closed on exec */
+  /**
+   * The caller gives the copy to something that watches it, or closes it, before the next dup(): the end of the thread closes the last copy
+   * that nothing watches.
+   * @returns a new descriptor of the same socket, closed on exec
+   */
   dup(fd: number): number;
   /** @param seconds SO_LINGER, 0..65535; 0 resets the connection, -1 is the default of the system */
   linger(fd: number, seconds: number): void;
