@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const REPORTS = join(ROOT, '.prepare', `test.${process.pid}`);
-/** What Node compiled once, for the hundreds of processes and threads of a run: a tenth of the CPU time of each start. */
+/** Node's compile cache for the hundreds of processes and threads of a run. It saves a tenth of the CPU time of each start. */
 const COMPILE_CACHE = join(ROOT, '.prepare', 'compile-cache');
 const STEP_DEADLINE_MS = 900_000;
 /** Lines of each failure's message and stack that are said once more at the end. */

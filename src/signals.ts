@@ -8,14 +8,14 @@ export interface Signals {
 }
 
 /**
- * Would end the process or make it stand still, and asks for neither: timers of a program around it, and a terminal that lets no process of the
- * background write.
+ * Signals whose default action would end or stop the process, although nobody asks for that: the timers of a surrounding program send them,
+ * and a terminal that stops background processes when they write.
  */
 const IGNORED = ['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO', 'SIGTTIN', 'SIGTTOU'] as const;
 
 /**
- * Installs the handlers. From then on SIGHUP and those of IGNORED do not end the process; without a handler for SIGUSR1, Node would open
- * its debugger. SIGTERM, SIGINT and SIGQUIT keep their default action until onEnd().
+ * Installs the handlers. From then on SIGHUP and the signals in IGNORED do not end the process; without a handler for SIGUSR1, Node would
+ * open its debugger. SIGTERM, SIGINT and SIGQUIT keep their default action until onEnd().
  */
 export function takeSignals(): Signals {
   let reload: (() => Promise<void>) | null = null;

@@ -72,7 +72,7 @@ export class Link {
     return socket.on('data', (chunk: Buffer) => void this.#onRead(chunk.copy(shared)));
   }
 
-  /** Resolves when CONNACK has come. @throws Error when none comes, or it refuses */
+  /** Resolves with CONNACK. @throws Error when no CONNACK arrives, or it refuses the connection */
   opened(): Promise<this> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#opened?.(new Error('no CONNACK')), CONNECT_MS);

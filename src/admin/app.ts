@@ -273,7 +273,7 @@ function readQuery(route: Route, parameters: URLSearchParams, refusals: Refusals
 function withDeadline(work: Promise<Reply | Response>, timeoutMs: number, change: boolean): Promise<Reply | Response> {
   const milliseconds = change ? timeoutMs + GRACE_MS : timeoutMs;
   const hint = change ? '; the change may still happen, see /api/endpoints/history' : '';
-  // As of a store whose answer did not come in time (storage/failure-reason.ts): a program need not read the text.
+  // The same data as for a store that did not answer in time (storage/failure-reason.ts), so that a program need not read the text.
   const options = change ? { data: { reason: 'lost', outcome: 'unknown' } } : {};
   return within(milliseconds, work, () => new FluxError('timeout', `No answer within ${milliseconds} ms${hint}`, options));
 }

@@ -33,7 +33,7 @@ export function subjectsOf(cluster: string): Subjects {
   };
 }
 
-/** Names that are a word of a subject as they are. */
+/** Names that need no encoding to be one word of a subject. */
 const PLAIN = /^[A-Za-z0-9_-]+$/;
 /** Begins a word that stands for another name, in hexadecimal UTF-8. */
 const CODED = '~';

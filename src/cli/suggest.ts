@@ -16,7 +16,7 @@ function distance(a: string, b: string): number {
   return rows[a.length]![b.length]!;
 }
 
-/** The nearest known word; undefined when none is near enough to be more than a guess. */
+/** The nearest known word; undefined when even that one is too different. */
 export function nearestWord(word: string, known: readonly string[]): string | undefined {
   const wanted = word.toLowerCase();
   let best: { word: string; distance: number } | undefined;

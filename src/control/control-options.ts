@@ -1,4 +1,4 @@
-/** What the control plane needs from its node. */
+/** The needs of the control plane from its node. */
 
 import type { Bus } from '../bus/bus.ts';
 import type { Logger } from '../kernel/logger.ts';

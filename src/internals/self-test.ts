@@ -57,7 +57,7 @@ export function testNode(): NodeReport {
   return report;
 }
 
-/** Looks at a server that listens on loopback for no longer than this call. Without loopback, the workers find out. */
+/** Tests a server that listens on loopback during this call only. On a machine without loopback, the workers notice what is missing. */
 function lackingOfServers(): [string, string[]][] {
   const server = net.createServer().on('error', () => {});
   try {

@@ -1,8 +1,8 @@
 /**
  * Listening sockets that cross threads. Main binds and keeps each socket, and never accepts. A worker gets a duplicate and accepts from it.
- * The kernel keeps the socket and its accept queue while any duplicate is open, so that the end of a worker resets no connection. Duplicates
- * travel over a Unix socket in a private folder, as handles of child processes do. Node has no documented way to give a listening socket to a
- * thread of the same process, so there is no fallback.
+ * The kernel keeps the socket and its accept queue while any duplicate is open, so that the end of a worker resets no connection.
+ * Duplicates travel over a Unix socket in a private folder, as handles of child processes do. Node has no documented way to give a
+ * listening socket to a thread of the same process, so there is no fallback.
  */
 
 import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
@@ -115,8 +115,8 @@ export function bindSocket(host: string, port: number): SocketHandle {
 }
 
 /**
- * Whether a socket could bind the port: binds one and closes it at once. The probe never listens, so it disturbs no other process that binds
- * the port at the same moment. A listener on the port, shared or not, makes the probe fail.
+ * Whether a socket could bind the port: binds one and closes it at once. The probe never listens, so it disturbs no other process that
+ * binds the port at the same moment. A listener on the port, shared or not, makes the probe fail.
  * @param port 1..65535
  * @throws Error with the system's code, `EADDRINUSE` and others
  */
@@ -209,7 +209,7 @@ export function offerSockets(handles: readonly SocketHandle[]): OpenOffer {
   };
 }
 
-/** @returns what closes it: not before the worker has read everything, because libuv forgets what it has not read by then */
+/** @returns a function that closes the pipe. Call it only after the worker has read everything: libuv drops unread data at a close. */
 function send(accepted: PipeHandle, handles: readonly SocketHandle[]): () => void {
   const { Pipe, constants } = bindings().pipe;
   const { WriteWrap } = bindings().stream;

@@ -1,16 +1,16 @@
 /**
- * Connections by address at an endpoint, and their rate: exact over all its workers, in shared memory, without a lock. The table is bounded: an
- * address without a slot counts for the limits of the endpoint alone.
+ * Connections by address at an endpoint, and their rate: exact over all its workers, in shared memory, without a lock. The table is
+ * bounded: an address without a slot counts for the limits of the endpoint alone.
  */
 
 /** Addresses with a slot. The system provides memory for used slots only. */
 const SLOTS = 65_536;
-/** Slots that an address may use, side by side. */
+/** An address may use any of this many neighbouring slots. */
 const WAYS = 8;
 const SETS = SLOTS / WAYS;
-/** Count of a slot that passes to another address. */
+/** The count of a slot while the slot passes to another address. */
 const CHANGING = -(2 ** 30);
-/** Readings of a passing slot before it is skipped: its thread may have ended in between. */
+/** A passing slot is read this often, then skipped: the thread that passes it may have died. */
 const PATIENCE = 1000;
 const SECOND_US = 1_000_000n;
 const SEED_BYTES = 8;
@@ -30,8 +30,8 @@ export interface AddressLimits {
 }
 
 /**
- * Zeroed memory that costs nothing before it is used. One that could grow is mapped; any other one is allocated and cleared, which takes a
- * millisecond of the thread for each endpoint.
+ * Zeroed memory that takes no room before it is used. V8 maps a growable buffer, but allocates and clears a fixed one, which would cost the
+ * thread a millisecond for each endpoint.
  */
 function mapped(bytes: number): SharedArrayBuffer {
   return new SharedArrayBuffer(bytes, { maxByteLength: bytes });
@@ -40,7 +40,7 @@ function mapped(bytes: number): SharedArrayBuffer {
 /** A block for one endpoint. */
 export function createAddressTable(): SharedArrayBuffer {
   const memory = mapped(TABLE_BYTES);
-  // A secret spreads the addresses: a stranger who knew their slots could fill them.
+  // A random seed spreads the addresses: otherwise an attacker could choose addresses that share the slots of a victim, and fill them.
   new Uint8Array(memory).set(crypto.getRandomValues(new Uint8Array(SEED_BYTES)));
   return memory;
 }
@@ -59,7 +59,7 @@ export class AddressTable {
   readonly #counts: Int32Array;
   readonly #places: Int32Array | null;
 
-  /** @param places those of this worker; null: it takes none */
+  /** @param places the block of this worker; null: this thread takes no places */
   constructor(memory: SharedArrayBuffer, places: SharedArrayBuffer | null) {
     this.#seed = new Uint32Array(memory, 0, 2);
     this.#keys = new BigUint64Array(memory, SEED_BYTES, SLOTS);

@@ -4,8 +4,8 @@ import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import { steadyNow } from '../kernel/clock.ts';
 
 /**
- * How far in the future the probe is due, milliseconds. A block may be longer than its reported delay by this much. With 5 ms the probe took
- * 5 % of the CPU at 10,000 single messages a second.
+ * How far in the future the probe is due, milliseconds. A block may be longer than its reported delay by this much. With 5 ms the probe
+ * took 5 % of the CPU at 10,000 single messages a second.
  */
 export const PROBE_MS = 10;
 /** A delay over this counts as a block, milliseconds. */
@@ -78,5 +78,5 @@ export class LoopDelay {
   }
 }
 
-/** Of this thread. */
+/** The delay of this thread. */
 export const loopDelay = new LoopDelay();

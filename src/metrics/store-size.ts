@@ -1,11 +1,11 @@
-/** What the store takes, as Prometheus text. */
+/** The size of the store, as Prometheus text. */
 
 const NAMES = {
   bytes: ['fluxmq_store_bytes', 'Bytes that the store of endpoints and their history takes'],
   historyRows: ['fluxmq_store_history_rows', 'Rows of the history of changes'],
 } as const;
 
-/** What is not known is left out. */
+/** @param size a null value is unknown, and left out */
 export function storeSizeText(size: { bytes: number | null; historyRows: number | null }): string {
   return (['bytes', 'historyRows'] as const)
     .flatMap((key) => {

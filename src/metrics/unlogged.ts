@@ -10,7 +10,7 @@ export class Unlogged {
     this.#last = last;
   }
 
-  /** What the log does not have yet, and counts as logged from now on; null: nothing. */
+  /** The events since the last call, which the caller now logs; null when there were none. */
   take(): { count: number; last: string } | null {
     if (this.#count === 0) return null;
     const told = { count: this.#count, last: this.#last };

@@ -7,7 +7,7 @@ import { type ChangeMeta, type HistoryRow, type StoreChange, type StoredEndpoint
 /** Longest actor name. Every supported database compares and indexes a text of this length exactly. */
 const ACTOR_MAX = 255;
 
-/** Who has a port. */
+/** The endpoint that has a port. */
 export type Owner = Pick<Endpoint, 'id' | 'port'>;
 
 export interface AppliedChanges {

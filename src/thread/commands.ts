@@ -1,4 +1,4 @@
-/** What passes between main and a worker thread: typed commands, questions and events, plain data only. */
+/** The traffic between main and a worker thread: typed commands, questions and events, plain data only. */
 
 import type { MessagePort } from 'node:worker_threads';
 import type { AclConfig, AuthConfig, Endpoint } from '../endpoint/endpoint.ts';
@@ -147,8 +147,8 @@ export interface Commands {
   /** Stops accepting; established clients stay. With `isShared` false the worker waits for a moment with an empty accept queue. */
   'endpoint.stop-accepting': { params: { endpoint: string; isShared: boolean }; result: null };
   /**
-   * Stops accepting and disconnects all clients of the endpoint. Resolves when the last client has gone and every session with expiry is with
-   * the session worker. Also resolves when the drain is cancelled or a newer one supersedes it; then the endpoint is still open.
+   * Stops accepting and disconnects all clients of the endpoint. Resolves when the last client has gone and every session with expiry is
+   * with the session worker. Also resolves when the drain is cancelled or a newer one supersedes it; then the endpoint is still open.
    */
   'endpoint.close': { params: { endpoint: string; drain: Drain }; result: Drained };
   /** Disconnects the clients that connected before the last update with `isRebind`; resolves as `endpoint.close` does. */
@@ -160,7 +160,7 @@ export interface Commands {
   'clients.describe': { params: WireClientNames; result: WireClient[] };
   /** Disconnects clients by identifier with 0x98; null = every namespace. */
   'clients.close': { params: { ids: string[]; namespace: string | null }; result: { closed: number } };
-  /** Which of these identifiers are connected here; null = in every namespace. */
+  /** Finds those of the identifiers that are connected here; namespace null = in every namespace. */
   'clients.find': {
     params: { ids: string[]; namespace: string | null };
     result: { clientId: string; namespace: string; endpoint: string }[];

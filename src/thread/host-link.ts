@@ -17,8 +17,8 @@ const PENDING_QUESTIONS_MAX = 4096;
 type AnyHandler = (params: unknown) => unknown;
 
 /**
- * Answers commands from the start. After the answer to `shutdown` the link emits `closed` and closes the port, so that the thread ends by
- * itself once nothing else keeps it alive.
+ * Answers commands from its construction on. After the answer to `shutdown` the link emits `closed` and closes the port, so that the thread
+ * ends by itself once nothing else keeps it alive.
  */
 export class HostLink {
   readonly logger: Logger;

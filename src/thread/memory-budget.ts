@@ -175,7 +175,7 @@ export class MemoryBudget {
     return true;
   }
 
-  /** Whether so much is left; reserves nothing. */
+  /** True when `bytes` more fit into this part of the budget. Reserves nothing. */
   hasRoom(bytes: number, part = 1): boolean {
     if (this.#isStrained) return false;
     const wanted = this.heldBytes + bytes;

@@ -16,7 +16,7 @@ export type StoreCause = NonNullable<(typeof CAUSES)[number]>;
 
 const SLOTS = { cause: 0, episodes: 1, refused: 2, lost: 3 } as const;
 
-/** What became of messages and changes since the start. */
+/** Failures to store messages and changes, since the start. */
 export interface StoreCounts {
   /** times that storing began to fail */
   episodes: number;

@@ -3,7 +3,7 @@
 import { versionOfSuite } from '../endpoint/cipher-suites.ts';
 import type { TlsVersion } from '../endpoint/endpoint.ts';
 
-/** What is known about the certificate that an endpoint shows. */
+/** Facts about the certificate that an endpoint shows. */
 export interface CertificateFacts {
   subject: string;
   issuer: string;

@@ -45,8 +45,9 @@ const LINGER_AFTER_CLOSED_MS = 50;
 const MIB = 1024 * 1024;
 
 /**
- * Heap limit of a worker: half of the memory of the machine or container, 256 MiB to 8 GiB. A leak ends one worker, not the machine. The worker
- * stops taking in large things far below the limit (memory-budget.ts): a single allocation that V8 cannot serve ends the whole process.
+ * Heap limit of a worker: half of the memory of the machine or container, 256 MiB to 8 GiB. A leak ends one worker, not the machine. The
+ * worker stops taking in large things far below the limit (memory-budget.ts): a single allocation that V8 cannot serve ends the whole
+ * process.
  */
 export function workerHeapLimitMb(memoryBytes: number = machineBytes()): number {
   return Math.round(Math.min(8192, Math.max(256, memoryBytes / MIB / 2)));
@@ -147,8 +148,8 @@ export class WorkerHandle {
   }
 
   /**
-   * Asks the worker to close everything and waits for the end of the thread. Calls terminate() only when the worker said `closed` and lingers,
-   * or did not say it within `timeoutMs`. Whatever the worker has not handed over by then is lost.
+   * Asks the worker to close everything and waits for the end of the thread. Calls terminate() only when the worker said `closed` and
+   * lingers, or did not say it within `timeoutMs`. Anything that the worker has not handed over before terminate() is lost.
    * @returns true when the worker ended in order
    */
   stop(timeoutMs: number): Promise<boolean> {

@@ -4,22 +4,22 @@ import type { Socket } from 'node:net';
 import type { NatsConnection } from 'nats';
 import { steadyNow } from '../../kernel/clock.ts';
 
-/** Interval of the looks, ms. Each look sends a PING unless the last one is still open. */
+/** Interval of the checks, ms. Each check sends a PING unless the last one is still unanswered. */
 const LOOK_MS = 250;
-/** Longest silence of a server while a PING is open, ms. */
+/** Longest silence of a server while a PING is unanswered, ms. */
 const SILENCE_MS_MAX = 1_000;
 
 /**
- * Watches one connection until it closes. A server that answers no PING within a second, and shows no other sign of life, is left: a frozen
- * process keeps its connections open, and only a deadline shows it. nats.js has such a deadline too, but then waits for a last write, which
- * a frozen server with a full socket never takes. close() destroys the socket at once.
+ * Watches one connection until it closes. Destroys the socket when the server neither answers a PING within a second nor sends anything
+ * else: a frozen process keeps its connections open, so only a deadline reveals it. The deadline of nats.js is not enough, because nats.js
+ * then waits for a last write, which a frozen server with a full socket never takes.
  */
 export class ServerWatch {
   readonly #connection: NatsConnection;
   readonly #timer: NodeJS.Timeout;
-  /** null: no PING is open */
+  /** null: no PING is unanswered */
   #openSince: number | null = null;
-  /** time of the open PING without a sign of life, ms; excludes time in which this thread stood still */
+  /** silence since the unanswered PING, ms; time in which this thread was blocked does not count */
   #silentMs = 0;
   #lookedAt = steadyNow();
   #progress: Progress;
@@ -48,7 +48,7 @@ export class ServerWatch {
       return;
     }
     const now = steadyNow();
-    // After a pause of this thread, answers that came during it are still unread.
+    // After this thread was blocked, answers that arrived in that time are still unread.
     const passed = Math.min(now - this.#lookedAt, 2 * LOOK_MS);
     this.#lookedAt = now;
     const before = this.#progress;
@@ -78,12 +78,12 @@ export class ServerWatch {
   }
 }
 
-/** What has passed on a connection, in bytes since its start. */
+/** Traffic of a connection, in bytes since its start. */
 interface Progress {
   readonly read: number;
-  /** taken by the system out of this process */
+  /** written, and taken by the system */
   readonly sent: number;
-  /** not yet taken by the system */
+  /** written, and not yet taken by the system */
   readonly waiting: number;
 }
 
@@ -95,8 +95,8 @@ function progressOf(connection: NatsConnection): Progress {
 }
 
 /**
- * Bytes that the system takes say nothing while its buffers have room, because a frozen server has such buffers too. Once they are full,
- * only a server that reads makes room.
+ * While the buffers of the system have room, taken bytes prove nothing, because the socket of a frozen server has buffers, too. Once the
+ * buffers are full, only a server that reads makes room.
  */
 function isAlive(before: Progress, now: Progress): boolean {
   return now.read > before.read || (before.waiting > 0 && now.sent > before.sent);

@@ -192,7 +192,7 @@ export class Cluster {
       this.#gone.set(incarnation, true);
       this.#tellNode(facts, false);
     } else if (this.#gone.delete(incarnation) || upSince > this.#options.facts.read().upSince) this.#tellNode(facts, true);
-    // Otherwise this node is the one that has come.
+    // Otherwise this node is the one that has joined, and the other one reports it.
   }
 
   /** Every node that sees the event publishes it, so the event depends on no single node. */

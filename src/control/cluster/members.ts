@@ -49,7 +49,7 @@ export class Members {
   readonly #heartbeat = new Emitter<[member: NodeFacts]>();
   /** A node came or left. */
   readonly moved: Subscribable<[member: NodeFacts, isUp: boolean]> = this.#moved;
-  /** A heartbeat of another node has come. */
+  /** A heartbeat of another node arrived. */
   readonly heartbeat: Subscribable<[member: NodeFacts]> = this.#heartbeat;
   readonly #options: MembersOptions;
   readonly #since = steadyNow();
@@ -189,7 +189,7 @@ export class Members {
   #tick(): void {
     this.beat();
     const now = steadyNow();
-    // This process itself stood still, so heartbeats of the others are still unread.
+    // This process itself was stopped or blocked, so heartbeats of the others are still unread.
     if (now - this.#tickedAt > 2 * HEARTBEAT_MS) this.#excuseSilence();
     this.#tickedAt = now;
     if (!this.#options.bus.state.connected) return;

@@ -1,4 +1,4 @@
-/** Watches certificate files in use: tries changed content, then uses or refuses it, and warns of expiry. */
+/** Watches the certificate files in use: tests changed content, uses or refuses it, and warns of expiry. */
 
 import { wallNow } from '../../kernel/clock.ts';
 import { Deadline } from '../../kernel/deadline.ts';
@@ -45,7 +45,7 @@ export class CertificateWatch {
     return this.#round;
   }
 
-  /** Checks at once, and sees the files as they are after the call. @returns a text for each endpoint with a change */
+  /** Checks all files at once, with their present content. @returns a text for each endpoint with a change */
   async lookNow(): Promise<string[]> {
     const before = this.#round === null ? [] : await this.#round;
     return this.#isClosed ? before : [...before, ...(await this.#begin())];

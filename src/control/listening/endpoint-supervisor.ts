@@ -91,7 +91,7 @@ export class EndpointSupervisor {
     return this.#listeners.length > 0 ? this.#listeningSince : null;
   }
 
-  /** Workers that ended by themselves. */
+  /** Number of workers that died, or ended without being asked. */
   get restarts(): number {
     return this.#restarts;
   }
@@ -184,7 +184,7 @@ export class EndpointSupervisor {
     // A repair may have opened the port first.
     for (const listener of warm) if (this.listensOn(listener.config.endpoint.port)) listener.isFirst = false;
     const outcome = await startAcceptingAll(warm, COMMAND_TIMEOUT_MS);
-    // A worker that begins too late accepts for a moment only, because this close follows. Nobody waits for the close.
+    // A worker that starts to accept too late does so only for a moment, because this close follows. Nothing here waits for the close.
     for (const listener of this.#stillAlive(outcome.refused)) void listener.close(AT_ONCE);
     if (outcome.refused.length > 0) this.#sockets.closeUnused();
     return outcome;

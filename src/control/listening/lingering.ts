@@ -15,7 +15,7 @@ const STOP_TIMEOUT_MS = 10_000;
 const LINGER_MIN_MS = 10_000;
 
 export class Lingering {
-  /** start of the lingering by listener, steady milliseconds */
+  /** listener → steady milliseconds since when it lingers */
   readonly #since = new Map<RemoteListener, number>();
   readonly #sockets: BoundSockets;
   readonly #logger: Logger;

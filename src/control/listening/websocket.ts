@@ -1,4 +1,4 @@
-/** What carries the WebSocket connections of an endpoint on this node, for its status and for the answers to changes. */
+/** The transport of an endpoint's WebSocket connections on this node, for its status and for the answers to changes. */
 
 import { testNode } from '../../internals/self-test.ts';
 import { reasonForBuiltin, type WebSocketTerms } from '../../thread/websocket-transport.ts';

@@ -186,7 +186,7 @@ export class Monitor {
     return workersText(answered);
   }
 
-  /** Of every living thread; null: it does not answer within a second. */
+  /** The usage of every living thread; null for a thread that does not answer within a second. */
   async #usages(): Promise<Map<WorkerHandle, Usage | null>> {
     const all = this.#options.threads.workers.map(async (worker) => [worker, await this.#usage.of(worker)] as const);
     return new Map(await Promise.all(all));

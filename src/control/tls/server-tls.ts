@@ -78,7 +78,7 @@ export class ServerTls {
     this.#timer = setInterval(() => void this.#begin(), this.#intervalMs);
   }
 
-  /** Checks at once, and sees the files as they are after the call. @returns a text for a change; none before follow() and after close() */
+  /** Checks the files at once, with their present content. @returns a text for a change; none before follow() and after close() */
   async lookNow(): Promise<string[]> {
     const before = this.#round === null ? [] : await this.#round;
     return [...before, ...(await this.#begin())];

@@ -17,13 +17,13 @@ const newRule = z
   .meta({ id: 'NewRule' });
 const newAcl = z.object({ default: RULE_SHAPE.permission, rules: z.array(newRule) }).partial();
 
-/** As answers show them. One authenticator is an object, several are a list. */
+/** The forms in answers. One authenticator is an object, several are a list. */
 export const ACCESS_ANSWERS = {
   authConfig: z.union([z.object({ filter, users: z.array(user) }), z.array(z.object({ authType, filter, users: z.array(user) }))]),
   aclConfig: z.object({ default: RULE_SHAPE.permission, rules: z.array(rule) }),
 };
 
-/** As requests may give them. */
+/** The forms in requests. */
 export const ACCESS_REQUESTS = {
   authConfig: z.union([
     z.object({ filter: newFilter, users: z.array(newUser) }).partial(),

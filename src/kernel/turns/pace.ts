@@ -1,4 +1,4 @@
-/** The pace of large work that may take its time: it runs in slices, and the thread does everything else between two of them. */
+/** The pace of large work that is not urgent: it runs in slices, and the thread does everything else between two slices. */
 
 import { steadyNow } from '../clock.ts';
 
@@ -10,7 +10,7 @@ export class Pace {
   readonly #sliceMs: number;
   /** end of the slice by steadyNow() */
   #until: number;
-  /** until the next slice: who share a pace share it, too */
+  /** resolves with the next slice, for all callers that share this pace */
   #resting: Promise<void> | null = null;
 
   /** The first slice begins now. @param sliceMs milliseconds */
@@ -37,7 +37,7 @@ export class Pace {
   }
 }
 
-/** What `make` makes of all items, in turns. One item does not wait. */
+/** Maps all items with `make`, in slices. The first item never waits. */
 export async function mapInTurns<T, R>(items: readonly T[], make: (item: T) => R): Promise<R[]> {
   const pace = new Pace();
   const made: R[] = [];

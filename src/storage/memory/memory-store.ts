@@ -46,7 +46,7 @@ class MemoryStore implements EndpointStore {
   }
 
   async commit(changes: StoreChange[], expected: Record<string, number>, meta: ChangeMeta, options: CommitOptions = {}): Promise<number> {
-    // What is kept is nobody else's.
+    // Copies: a caller may change its objects after the commit.
     const own = await mapInTurns(changes, (change) => structuredClone(change));
     this.#checkOpen();
     const { confirmUntil, settles } = options;

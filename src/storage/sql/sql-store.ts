@@ -44,7 +44,7 @@ import { sendInTurns } from './send-in-turns.ts';
 import { LOOK_UP_MS, SqlTransactions, type Write } from './sql-transactions.ts';
 import * as statements from './statements.ts';
 
-/** Every operation ends within this time, but for large commits (commit-queue.ts), the opening and adopt(). */
+/** Time limit of an operation, ms. Large commits (commit-queue.ts), the opening and adopt() have limits of their own. */
 const OPERATION_MS = 1_900;
 /** Time limit of the first use, which may create the tables or wait for a node that does. */
 const OPEN_MS = 15_000;

@@ -28,14 +28,14 @@ export class SqlTransactions {
     this.#dialect = dialect;
   }
 
-  /** Further calls reject. Idempotent. */
+  /** Closes all connections. Later calls of other methods reject. Idempotent. */
   close(): void {
     this.#isClosed = true;
     this.#pool.close();
   }
 
   /**
-   * Reads; repeats the read once when an idle connection turns out to be broken: a restart of the server breaks all of them.
+   * Reads. Repeats the read once after a broken connection, because a restart of the server breaks all idle ones.
    * @throws FluxError `unavailable`
    */
   async read<T>(work: (connection: SqlConnection) => Promise<T>, end: number): Promise<T> {
@@ -51,14 +51,14 @@ export class SqlTransactions {
     }
   }
 
-  /** Reads several tables as they are at one moment. @throws FluxError `unavailable` */
+  /** Reads several tables at one moment, in one transaction. @throws FluxError `unavailable` */
   async readAtOnce<T>(work: (connection: SqlConnection) => Promise<T>, end: number): Promise<T> {
     return this.read((connection) => this.#transaction(connection, this.#dialect.beginRead, 'ROLLBACK', () => work(connection)), end);
   }
 
   /**
-   * Writes once, even when the connection breaks. Before COMMIT is sent, nothing can have been written, and the write is repeated. After
-   * that, `find` looks up the outcome under the state lock: whichever connection holds that lock can be sure that the lost transaction has
+   * Writes exactly once, even when the connection breaks. Before COMMIT is sent, nothing can have been written, so the write is repeated.
+   * Afterwards `find` looks up the outcome under the state lock: a connection that gets this lock knows that the lost transaction has
    * ended.
    * @param find returns the result of the lost transaction; null: it was not committed
    * @throws FluxError of the work; `unavailable`

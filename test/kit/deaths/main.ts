@@ -1,6 +1,6 @@
 /**
- * `node main.mjs DEATHS PORTS`: threads with uWebSockets.js die in one process, several at a time, under a storm of clients. Prints a DeathsReport.
- * Without the guard the first death of most kinds aborts the process.
+ * `node main.mjs DEATHS PORTS`: threads with uWebSockets.js die in one process, several at a time, under a storm of clients. Prints a
+ * DeathsReport. Without the guard the first death of most kinds aborts the process.
  * The test builds it first: to strip the types of a source costs each thread more than the rest of its life.
  */
 
@@ -16,10 +16,10 @@ const count = Number(process.argv[2]);
 const ports = JSON.parse(process.argv[3] ?? '') as Ports;
 const LANES = 6;
 const LOOK_MS = 20;
-/** Before a thread dies it has adopted so many connections, of which one is a WebSocket: it has something to lose. */
+/** A thread dies only after it has adopted this many connections, one of them a WebSocket: otherwise it would have nothing to lose. */
 const ADOPTED_MIN = 8;
 const BLOCKED_MS = 40;
-/** In this time the thread that lives closes what the clients have left, on a busy machine too. What is lost stays. */
+/** Even on a busy machine, the living thread closes the connections that clients have left within this time. A leaked one stays. */
 const CLOSED_MS = 10_000;
 const HEAP_MB = 12;
 

@@ -31,13 +31,13 @@ export interface ConnectionClient {
   /** Input: buf[start, end) is valid during this call only. The client copies what it keeps. */
   onData(buf: Buffer, start: number, end: number): void;
   /**
-   * The transport keeps so many bytes of a message that is not complete. Called by transports that pass on whole messages, at a sweep, when
-   * the number has changed; 0: none, or few.
+   * Reports how many bytes of an incomplete message the transport keeps; 0: none, or few. Transports that pass on whole messages call it at
+   * a sweep, when the number has changed.
    */
   onHeld?(bytes: number): void;
   /** The kernel has taken everything that was sent. */
   onDrain(): void;
-  /** Called once. `reset`: the network broke the connection; it was not closed in order. */
+  /** Called once, at the end of the connection. @param reset true: the network broke it; false: it was closed in order */
   onClose(reset: boolean): void;
 }
 
@@ -52,7 +52,7 @@ export interface Admission {
   readonly slot: number;
 }
 
-/** The admission of a connection that another transport has looked at first. */
+/** An admission that another transport has obtained before it handed the connection over. */
 export interface EarlyAdmission {
   readonly admission: Admission;
   /** steady milliseconds */
@@ -68,7 +68,7 @@ export type HandshakeFailure = 'tls_handshake' | 'tls_timeout' | 'tls_client_cer
 /** The endpoint as its listener sees it. A changed key applies from the next connection. */
 export interface ListenerHost {
   readonly endpoint: Endpoint;
-  /** WebSocket was switched on or off a moment ago: connections may be of either kind, and their first byte decides */
+  /** true for some seconds after `useWebsocket` has changed: the first byte decides whether a connection is TCP or WebSocket */
   readonly mayChangeProtocol: boolean;
   /** null: no TLS */
   readonly tls: TlsMaterial | null;

@@ -1,4 +1,4 @@
-/** Tells a new session worker of durable sessions that have too much for one message: one session after another, in pieces. */
+/** Announces durable sessions that are too large for one post to a new session worker: one session after another, in pieces. */
 
 import { Pace } from '../../../src/kernel/turns/pace.ts';
 import { toWireHead } from '../../shared/move/wire-session.ts';
@@ -7,7 +7,7 @@ import type { Session } from '../../shared/session/session.ts';
 import { toWireSubscription } from '../../shared/session/wire-subscription.ts';
 import type { DurableOp, WireSubscription } from '../../shared/wire/controls.ts';
 
-/** Subscriptions, and bytes of deliveries, of one piece: it is taken in within milliseconds. */
+/** Subscriptions, and bytes of deliveries, of one piece: small enough to be handled within milliseconds. */
 const PIECE_FILTERS = 250;
 const PIECE_BYTES = 16 * 1024;
 /** Sessions with more of both together are announced in pieces. */
@@ -38,7 +38,7 @@ export async function announceAgain(
     for (const op of pieces(session)) {
       if (isOver() || session.isEnded || session.gate !== null) break;
       tell(session, op);
-      // Only here: a piece that waited would be older than what is sent in between.
+      // The pause comes after the send: a piece that waited would be older than changes that are sent in the pause.
       if (pace.isOver) await pace.next();
     }
     if (!isOver() && (session.isEnded || session.gate !== null)) gaveUp(session);

@@ -20,7 +20,7 @@ interface PendingClaim {
   taking: { move: number; done: Promise<void> } | null;
 }
 
-/** A peer that stands still for longer does not delay the publication of a will. */
+/** Longest time that a blocked peer delays the publication of a will, ms. */
 const FENCE_MS = 3_000;
 
 /** Connection numbers are unique over all peers: the peer's id, then a count. */

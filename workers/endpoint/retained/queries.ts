@@ -15,7 +15,7 @@ const KEPT_BYTES = 8 * 1024 * 1024;
 /** A page in this worker, shared by its readers. */
 export class LocalPage {
   readonly page: RetainedPage;
-  /** resolves when everything that the peers routed before the page was made has come here; null: it has */
+  /** resolves when everything that the peers routed before the page was made has arrived here; null: it has arrived */
   fence: Promise<void> | null;
   #messages: readonly Message[] | null = null;
   #run: Run | null = null;

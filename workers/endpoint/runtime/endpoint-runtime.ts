@@ -299,7 +299,7 @@ export class EndpointRuntime implements ListenerHost {
     const pace = new Pace();
     for (const client of clients) {
       if (pace.isOver) await pace.next();
-      // Input may have come since the sweep.
+      // Input may have arrived since the sweep.
       switch (overdueOf(client, tick, steadyNow())) {
         case 'keep-alive':
           this.context.count('keepAliveTimeout');

@@ -32,7 +32,7 @@ export class MessageStore {
   readonly #recovery: Recovery | null = null;
   #timer: NodeJS.Timeout | null = null;
 
-  /** @throws when the file cannot be used and the reason does not pass by itself */
+  /** @throws Error when the file cannot be used for a reason that needs the operator */
   constructor(options: MessageStoreOptions) {
     const { dataPath, memory, logger } = options;
     this.state = new StoreState(memory);

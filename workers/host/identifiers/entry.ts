@@ -1,4 +1,4 @@
-/** What the session worker knows about one client identifier, with the step under way. */
+/** The session worker's knowledge of one client identifier, with the step under way. */
 
 import type { PeerLink } from '../../shared/mesh/peer-link.ts';
 import type { Claim } from '../../shared/wire/controls.ts';

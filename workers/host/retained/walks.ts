@@ -10,9 +10,9 @@ import type { RetainedWalk } from './tree.ts';
 
 const PAGE_MESSAGES = 500;
 const PAGE_BYTES = 64 * 1024;
-/** Reading the clock costs as much as a few steps. */
+/** Steps between two readings of the clock, because a reading costs as much as a few steps. */
 const STEPS_BETWEEN_CLOCKS = 64;
-/** Bytes of finished pages kept for further readers. Of older pages only the topics are kept, and the page is made again on demand. */
+/** Bytes of finished pages that are kept for further readers. An older page keeps only its topics, and is made again on demand. */
 const KEPT_BYTES = 16 * 1024 * 1024;
 /** Limit of walks that a further query may share. */
 const JOINABLE_MAX = 32;
@@ -20,15 +20,15 @@ const JOINABLE_MAX = 32;
 /** A page of a walk. */
 interface Page {
   readonly topics: readonly string[];
-  /** serials of the messages. A different serial now means a message since the walk began, which every reader has seen live */
+  /** serials of the messages. A topic whose serial differs now has a newer message, which every reader has got live */
   readonly serials: readonly number[];
   /** null: the page must be made again */
   made: RetainedPage | null;
 }
 
 /**
- * A query joins a walk only while the namespace is unchanged since the walk began: every page then is what the query's own walk would find.
- * Every reader sees later changes live, because it subscribed before its query.
+ * A query joins a walk only while the namespace is unchanged since the walk began, so that the pages are those that a walk of its own would
+ * find. Every reader gets later changes live, because it subscribed before its query.
  */
 export class SharedWalk {
   readonly namespace: string;

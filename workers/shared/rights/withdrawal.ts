@@ -14,7 +14,7 @@ const FILTERS_AT_ONCE = 100;
 /** Filters that a log line names. */
 const NAMED_MAX = 10;
 
-/** The rules of a client, as a withdrawal asks them. */
+/** The part of a client's rules that a withdrawal needs. */
 export interface SubscribeRules {
   /** true when no subscription can be refused */
   readonly allowsAll: boolean;
@@ -31,9 +31,9 @@ export interface Withdrawn {
 }
 
 /**
- * Removes each subscription that the rules refuse, in steps. Then removes each waiting message whose topic the rules refuse, or which only
- * a removed subscription can have brought. Messages of shared subscriptions go to other members. Between two steps the session may get and
- * lose subscriptions; the caller stops when the session has ended, or is no longer in its hands.
+ * Removes each subscription that the rules refuse, in steps. Then removes each waiting message whose topic the rules refuse, or that only a
+ * removed subscription matched. Messages of shared subscriptions go to other members. Between two steps the session may get and lose
+ * subscriptions. The caller stops the steps when the session has ended or moved.
  * @param withdrawn is extended by what was removed so far
  * @param onRemoved called for each group of removed subscriptions, with their number
  */

@@ -18,7 +18,7 @@ export interface Subscription {
   readonly identifier: number;
 }
 
-/** What a matching subscriber gets. Overlapping subscriptions are folded into one grant [MQTT-3.3.4-2]. */
+/** The terms on which a matching subscriber gets a message. Overlapping subscriptions are folded into one grant [MQTT-3.3.4-2]. */
 export interface Grant {
   readonly qos: QoS;
   readonly retainAsPublished: boolean;

@@ -61,12 +61,12 @@ export class PartialPacket {
     this.#slab = bigger;
   }
 
-  /** The bytes that have come. */
+  /** The bytes received so far. */
   get bytes(): Buffer {
     return this.#slab.buf.subarray(0, this.#length);
   }
 
-  /** Number of bytes that have come. */
+  /** Number of bytes received so far. */
   get length(): number {
     return this.#length;
   }

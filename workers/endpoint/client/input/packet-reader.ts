@@ -331,8 +331,8 @@ export abstract class PacketReader implements TurnTaker {
   }
 
   /**
-   * True when a packet takes longer than 30 seconds plus a second for each KiB that has come. Time without reading does not count. Call it
-   * at each sweep.
+   * True when a packet takes longer than 30 seconds plus a second for each KiB received. Time in which the server does not read does not
+   * count. Call it at each sweep.
    * @param tick half seconds
    */
   isDripping(tick: number): boolean {

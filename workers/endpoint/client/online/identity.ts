@@ -25,7 +25,7 @@ export class ClientIdentity {
   /** MQTT 5: whether answers may carry a reason string [MQTT-3.1.2-29] */
   requestProblemInformation = true;
 
-  /** A CONNECT has come. The identifier follows, because the server may assign it; a login may change the user name. */
+  /** Takes the facts of a CONNECT. The identifier follows later, because the server may assign it; a login may change the user name. */
   begin(packet: Pick<ConnectPacket, 'username' | 'cleanStart' | 'requestProblemInformation'>): void {
     this.connectAt = steadyNow();
     this.username = packet.username;

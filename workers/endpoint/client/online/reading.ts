@@ -1,12 +1,10 @@
-/**
- * A client's queries for retained messages, and the callbacks that wait until the client has read its output. Made with the first query.
- */
+/** A client's queries for retained messages, and the callbacks that wait until the client has read its output. The first query makes it. */
 
 export class Reading {
   readonly #queries = new Set<{ end(): void }>();
   #waiting: (() => void)[] = [];
 
-  /** Adds a query, which ends with the client at the latest. */
+  /** Adds a query. end() ends it unless remove() comes first. */
   add(query: { end(): void }): void {
     this.#queries.add(query);
   }
@@ -16,7 +14,7 @@ export class Reading {
     this.#queries.delete(query);
   }
 
-  /** Calls `go` when the client has read its output; never, when it leaves before. */
+  /** Calls `go` when the client has read its output, or never when the client leaves before. */
   whenWritable(go: () => void): void {
     this.#waiting.push(go);
   }

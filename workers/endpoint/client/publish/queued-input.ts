@@ -81,7 +81,7 @@ export class QueuedInput implements HeldPublisher {
     }
   }
 
-  /** Acknowledges a message that waits for nothing but the acknowledgements of earlier ones. */
+  /** Acknowledges a message as soon as all earlier ones are acknowledged. */
   #ack(ack: Acknowledgement, packetId: number, reasonCode: number): void {
     const client = this.#client;
     if (this.#answers.isEmpty) client.ack(ack, packetId, reasonCode);

@@ -1,4 +1,4 @@
-/** What a client must satisfy before it gets a session: limits, the rules of the standard, the right to its will. */
+/** The conditions under which a client gets a session: limits, the rules of the standard, the right to publish its will. */
 
 import type { ConnectPacket, Will } from '../../../../src/mqtt/packet.ts';
 import { REASON } from '../../../../src/mqtt/reason-codes.ts';

@@ -1,16 +1,16 @@
-/** What SUBSCRIBE and UNSUBSCRIBE share: their filters take turns, and their answer waits for other threads, within a deadline. */
+/** Shared by SUBSCRIBE and UNSUBSCRIBE: filters are handled in turns, and the answer waits for other threads, within a deadline. */
 
 import { REASON } from '../../../../src/mqtt/reason-codes.ts';
 import type { Client } from '../../client/client.ts';
 import { HOLD } from '../../client/input/packet-reader.ts';
 import { filterTurns } from './filter-turns.ts';
 
-/** A thread that has not answered by then hangs: the client is closed rather than promised what may not hold. */
+/** A thread that has not answered within this time (ms) hangs. The client is closed then: SUBACK would promise what may not hold. */
 const DEADLINE_MS = 10_000;
 
 /**
- * Cuts `filters` into slices, each of one turn of this thread, and calls `handle` with each. Handles all at once while the loop iteration
- * has room, so that nothing of a short request waits.
+ * Cuts `filters` into slices, one for each turn of this thread, and calls `handle` with each slice. While the loop iteration has room, the
+ * slices follow at once, so that a short request does not wait.
  * @returns null when all slices are handled; else resolves to false when the session has left the client before the last one
  */
 export function handleInTurns<T>(client: Client, filters: readonly T[], handle: (slice: readonly T[]) => void): Promise<boolean> | null {

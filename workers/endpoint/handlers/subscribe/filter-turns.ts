@@ -1,5 +1,6 @@
 /**
- * Filters that SUBSCRIBE and UNSUBSCRIBE handle per loop iteration of this thread. Clients that return at once bring thousands of filters.
+ * Limits the filters that SUBSCRIBE and UNSUBSCRIBE handle in one loop iteration of this thread. Otherwise clients that return together,
+ * with thousands of filters, would hold the thread.
  */
 
 import { Turns } from '../../../../src/kernel/turns/turns.ts';
