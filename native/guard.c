@@ -25,7 +25,7 @@
 #include <unistd.h>
 #include <uv.h>
 #include "arguments.h"
-#include "arrivals.h"
+#include "connections.h"
 
 #ifndef GUARD_SOURCE
 #error "GUARD_SOURCE is the SHA-256 of this file: scripts/native passes it"
@@ -33,6 +33,8 @@
 
 /* Longest SO_LINGER in seconds that a caller may ask for. */
 #define LINGER_MAX 65535
+#define TEXT(number) #number
+#define TEXT_OF(macro) TEXT(macro)
 /* File names of the binaries of uWebSockets.js begin so. */
 #define UWS_NAME "uws_"
 
@@ -146,11 +148,6 @@ static napi_value guard(napi_env env, napi_callback_info info) {
 
 /* --- descriptors --- */
 
-static bool cookie_of(int fd, uint64_t *cookie) {
-  socklen_t size = sizeof *cookie;
-  return getsockopt(fd, SOL_SOCKET, SO_COOKIE, cookie, &size) == 0;
-}
-
 /* Runs after what ends the sockets of the loop. A thread may be ended between dup() and what takes the copy over: only JavaScript knew it then. */
 static void end_copy(void *arg) {
   thread *self = arg;
@@ -246,8 +243,9 @@ NAPI_MODULE_INIT() {
   napi_value source = NULL;
   /* The prefix finds the checksum in the file of another architecture. */
   static const char stamp[] = "fluxmq native sha256 " GUARD_SOURCE;
-  if (uv_version() >> 16 != 1) {
-    napi_throw_error(env, "ERR_LIBUV", "guard: libuv 1 is needed");
+  /* readable() and trace() know the watchers of this libuv and of those before it. */
+  if (uv_version() >> 8 > UV_VERSION_HEX >> 8 || uv_version() >> 16 != UV_VERSION_MAJOR) {
+    napi_throw_error(env, "ERR_LIBUV", "guard: it knows no libuv after 1." TEXT_OF(UV_VERSION_MINOR));
     return NULL;
   }
   if (napi_create_string_latin1(env, stamp, NAPI_AUTO_LENGTH, &source) != napi_ok || !begin_environment(env)) return NULL;
@@ -260,5 +258,5 @@ NAPI_MODULE_INIT() {
     { "readable", NULL, set_readable, NULL, NULL, NULL, napi_enumerable, NULL },
   };
   napi_define_properties(env, exports, sizeof properties / sizeof *properties, properties);
-  return define_arrivals(env, exports) ? exports : NULL;
+  return define_connections(env, exports) ? exports : NULL;
 }

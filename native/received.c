@@ -5,7 +5,7 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
-#include "arrivals.h"
+#include "connections.h"
 
 int tcp_received(int fd, double *bytes) {
   struct tcp_info facts;

@@ -42,25 +42,6 @@ export function addressKey(address: string): bigint | null {
   return joined(groups[0] === LINK_LOCAL ? groups.slice(4) : groups.slice(0, 4)) || null;
 }
 
-/**
- * The bytes of an address as text, hexadecimal: the same as bytesOfAddress() has for the peer. '' when the text is no IP address.
- */
-export function addressBytes(address: string): string {
-  const plain = plainAddress(address);
-  if (!plain.includes(':')) return ipv4(plain)?.toString(16).padStart(8, '0') ?? '';
-  return (
-    groupsOf(plain)
-      ?.map((group) => group.toString(16).padStart(4, '0'))
-      .join('') ?? ''
-  );
-}
-
-/** As addressBytes(), for the 4 or 16 bytes of a binary address. An IPv4 address inside IPv6 is an IPv4 address. */
-export function bytesOfAddress(bytes: ArrayBuffer): string {
-  const text = Buffer.from(bytes).toString('hex');
-  return text.startsWith('00000000000000000000ffff') ? text.slice(24) : text;
-}
-
 function joined(groups: readonly number[]): bigint {
   return groups.reduce((value, group) => (value << 16n) | BigInt(group), 0n);
 }

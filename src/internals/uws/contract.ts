@@ -127,14 +127,17 @@ export interface Guard {
    * @returns false: the loop does not watch it yet, and nothing changed; call again after the next poll phase
    */
   readable(fd: number, on: boolean): boolean;
-  /** Sets the callback of await(); once in a thread. */
-  onArrival(callback: (fd: number) => void): void;
-  /** Calls the callback once, when the descriptor has something to read, the end of its input, or an error. It must not be adopted yet. */
-  await(fd: number): void;
-  /** Ends the wait, if there is one, without a call. */
-  forget(fd: number): void;
   /** Copies what can be read, and leaves it unread. @returns bytes; 0: the input has ended; -1: nothing, or an error */
   peek(fd: number, buffer: Buffer): number;
   /** @returns bytes that the TCP connection has received, read or not; 0 where the kernel does not count them */
   received(fd: number): number;
+  /** A number that one socket has, and no later one: that of a descriptor is used again. @returns -1: the descriptor is closed, or no socket */
+  cookie(fd: number): number;
+  /**
+   * From now on current() names the descriptor during each of its events, until its close.
+   * @returns false: this thread has not adopted it
+   */
+  trace(fd: number): boolean;
+  /** @returns the traced descriptor whose event runs; -1: none */
+  current(): number;
 }

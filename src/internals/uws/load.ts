@@ -11,7 +11,7 @@ export type LoadedUws = { available: true; uws: Uws; guard: Guard } | { availabl
 
 /** Bytes of an upgrade request's head, as Node's parser allows. The library reads its environment, which only main can change. */
 const HEADERS_MAX = '16384';
-const GUARD_PIECES = ['guard', 'dup', 'linger', 'noDelay', 'readable', 'onArrival', 'await', 'forget', 'peek', 'received'] as const;
+const GUARD_PIECES = ['guard', 'dup', 'linger', 'noDelay', 'readable', 'peek', 'received', 'cookie', 'trace', 'current'] as const;
 const APP_PIECES = ['ws', 'any', 'filter', 'adoptSocket', 'close'] as const;
 
 const requireNative = createRequire(import.meta.url);

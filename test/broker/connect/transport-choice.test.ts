@@ -1,11 +1,13 @@
 /** What carries WebSocket connections: as chosen, as `status` says, and why another transport serves. */
 
+import type { TLSSocket } from 'node:tls';
 import { expect, test } from 'vitest';
 import { lookForTransports } from '../../../src/internals/uws/load.ts';
 import { Authority, certificateFolder } from '../../kit/certificates.ts';
 import { freePort } from '../../kit/free-port.ts';
 import { useBroker } from '../../kit/lanes.ts';
-import { openTcp, upgrade } from '../../kit/transport.ts';
+import { openTcp, openTls, upgrade } from '../../kit/transport.ts';
+import { until } from '../../kit/until.ts';
 
 const authority = Authority.root(certificateFolder());
 const { cert, key } = authority.issue('localhost');
@@ -49,6 +51,29 @@ test('builtin and uws are taken at their word: answers of uWebSockets.js name it
   };
   expect('uwebsockets' in (await headers('uws'))).toBe(lacking === null);
   expect(await headers('builtin')).not.toHaveProperty('uwebsockets');
+});
+
+/** Connections after their TLS handshake. None, when one was refused. */
+async function secured(port: number, count: number): Promise<TLSSocket[]> {
+  const all = await Promise.allSettled(Array.from({ length: count }, () => openTls(port, { rejectUnauthorized: false })));
+  const sockets = all.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+  if (sockets.length === count) return sockets;
+  for (const socket of sockets) socket.destroy();
+  return [];
+}
+
+test('uWebSockets.js carries many connections of one address whose handshakes run together, and gives places back', async () => {
+  const { port } = await add({ sslConfig: TLS, websocketTransport: 'uws', maxConnectionSize: 100 });
+  for (const socket of await secured(port, 80)) socket.destroy();
+  let sockets: TLSSocket[] = [];
+  await until('those that left before their request have no place', async () => {
+    sockets = await secured(port, 80);
+    return sockets.length > 0;
+  });
+  const answers = await Promise.all(sockets.toReversed().map((socket) => upgrade(socket)));
+  expect(answers.filter(({ status }) => status === 101)).toHaveLength(80);
+  expect(answers.filter(({ headers }) => 'uwebsockets' in headers)).toHaveLength(lacking === null ? 80 : 0);
+  for (const socket of sockets) socket.destroy();
 });
 
 test.each([

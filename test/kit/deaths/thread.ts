@@ -2,9 +2,10 @@
 
 import net from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
-import { serverHandleOf } from '../../../src/internals/tcp-handles.ts';
+import { serverHandleOf, type TcpHandle } from '../../../src/internals/tcp-handles.ts';
 import type { UwsApp } from '../../../src/internals/uws/contract.ts';
 import { loadUws } from '../../../src/internals/uws/load.ts';
+import { type Arriving, awaitArrival } from '../../../workers/endpoint/uws/arrivals.ts';
 import type { Kind, Ports, Served } from './deaths.ts';
 
 const { ws, wss, cert, key } = workerData as Ports;
@@ -15,14 +16,6 @@ const { uws, guard } = loaded;
 guard.guard();
 const served: Served = { accepted: 0, adopted: 0, upgraded: 0, messages: 0 };
 let isDoomed = false;
-/** Connections that have sent nothing, by descriptor. */
-const waiting = new Map<number, UwsApp>();
-guard.onArrival((fd) => {
-  const app = waiting.get(fd)!;
-  waiting.delete(fd);
-  adopt(app, fd);
-});
-
 for (const [port, app] of [
   [ws, uws.App()],
   [wss, uws.SSLApp({ cert_file_name: cert, key_file_name: key })],
@@ -51,18 +44,18 @@ function withRoutes(app: UwsApp): UwsApp {
 async function listen(port: number, app: UwsApp): Promise<void> {
   const server = net.createServer();
   await new Promise<void>((resolve) => server.listen({ port, host: '127.0.0.1', reusePort: true, backlog: 1024 }, resolve));
-  serverHandleOf(server)!.onconnection = (_status, handle) => {
+  serverHandleOf<Arriving>(server)!.onconnection = (_status, handle) => {
     if (handle === undefined) return;
-    const fd = guard.dup((handle as unknown as { fd: number }).fd);
-    handle.close();
-    if (++served.accepted % 2 === 0) return adopt(app, fd);
-    waiting.set(fd, app);
-    guard.await(fd);
+    if (++served.accepted % 2 === 0) adopt(app, handle);
+    else awaitArrival(handle, { onArrival: () => adopt(app, handle) });
   };
 }
 
-function adopt(app: UwsApp, fd: number): void {
+function adopt(app: UwsApp, handle: TcpHandle<Arriving>): void {
+  const fd = guard.dup(handle.fd);
+  handle.close();
   app.adoptSocket(fd);
+  if (!guard.trace(fd)) throw new Error('an adopted descriptor cannot be traced');
   served.adopted++;
   // while what came before waits for its handshake
   if (isDoomed && served.adopted % 8 === 0) throw new Error('dies while it adopts');

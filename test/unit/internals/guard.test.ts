@@ -16,7 +16,7 @@ import { loadUws } from '../../../src/internals/uws/load.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 const PREBUILT = join(ROOT, 'native/prebuilt');
-const NAMES = ['source', 'guard', 'dup', 'linger', 'noDelay', 'readable', 'onArrival', 'await', 'forget', 'peek', 'received'];
+const NAMES = ['source', 'guard', 'dup', 'linger', 'noDelay', 'readable', 'peek', 'received', 'cookie', 'trace', 'current'];
 const STAMP = `fluxmq native sha256 ${sumOfSources()}`;
 const requireNative = createRequire(import.meta.url);
 const prebuilt = requireNative(join(PREBUILT, `guard-linux-${process.arch}.node`)) as Guard;
@@ -29,13 +29,13 @@ function sumOfSources(): string {
   const folder = join(ROOT, 'native');
   const headers = readdirSync(folder).filter((name) => name.endsWith('.h'));
   const sum = createHash('sha256');
-  for (const name of ['guard.c', 'arrivals.c', 'received.c', ...headers.toSorted()]) sum.update(readFileSync(join(folder, name)));
+  for (const name of ['guard.c', 'connections.c', 'received.c', ...headers.toSorted()]) sum.update(readFileSync(join(folder, name)));
   return sum.digest('hex');
 }
 
 test('each source is in the checksum', () => {
   const sources = readdirSync(join(ROOT, 'native')).filter((name) => name.endsWith('.c'));
-  expect(sources.toSorted()).toEqual(['arrivals.c', 'guard.c', 'received.c']);
+  expect(sources.toSorted()).toEqual(['connections.c', 'guard.c', 'received.c']);
 });
 
 /** From the compiler of this machine. */
@@ -74,7 +74,7 @@ describe.each([
 
   const nothing = [undefined, null, '1', NaN, 1.5, -1, 2 ** 31, 2 ** 40, Infinity, {}, 1n, Symbol('fd'), [1], true];
 
-  test.each(['dup', 'linger', 'noDelay', 'readable', 'await', 'forget', 'peek', 'received'] as const)(
+  test.each(['dup', 'linger', 'noDelay', 'readable', 'peek', 'received', 'cookie', 'trace'] as const)(
     '%s refuses what is no descriptor',
     (name) => {
       const call = guard[name] as (...all: unknown[]) => unknown;
@@ -89,7 +89,6 @@ describe.each([
     for (const seconds of [undefined, null, '1', NaN, 0.5, -2, 65_536, true]) {
       expect(() => linger!(0, seconds), String(seconds)).toThrow('seconds must be a whole number between -1 and 65535');
     }
-    expect(() => guard.onArrival('no function' as unknown as () => void)).toThrow('callback must be a function');
     expect(() => guard.peek(0, 'text' as unknown as Buffer)).toThrow('buffer must be a Buffer');
     for (const on of [undefined, null, 0, 1, 'true', {}]) {
       expect(() => noDelay!(0, on), String(on)).toThrow('on must be a boolean');
@@ -104,12 +103,13 @@ describe.each([
     expect(() => guard.linger(file, 0)).toThrow(expect.objectContaining({ code: 'ENOTSOCK' }));
     expect(() => guard.noDelay(file, true)).toThrow(expect.objectContaining({ code: 'ENOTSOCK' }));
     expect(() => guard.received(file)).toThrow(expect.objectContaining({ code: 'ENOTSOCK' }));
-    guard.onArrival(() => {});
-    for (const fd of [free, 2 ** 31 - 1]) expect(() => guard.await(fd)).toThrow(expect.objectContaining({ code: 'EBADF' }));
-    expect(() => guard.await(file)).toThrow(expect.objectContaining({ code: 'EPERM' }));
     expect(guard.peek(free, Buffer.alloc(8))).toBe(-1);
     expect(guard.peek(file, Buffer.alloc(8))).toBe(-1);
-    guard.forget(free);
+    expect(guard.cookie(file)).toBe(-1);
+    expect(guard.cookie(free)).toBe(-1);
+    expect(guard.trace(file)).toBe(false);
+    expect(guard.trace(free)).toBe(false);
+    expect(guard.current()).toBe(-1);
     expect(guard.readable(file, false)).toBe(false);
     expect(guard.readable(free, false)).toBe(false);
     closeSync(file);
@@ -210,4 +210,60 @@ test('readable stops an adopted connection, whose output continues, and resumes 
   client.destroy();
   // closed: the loop does not watch it any more
   await expect.poll(() => guard.readable(own, true)).toBe(false);
+});
+
+test('trace names the adopted descriptor whose event runs, and no other', async () => {
+  const loaded = loadUws();
+  if (!loaded.available) return expect(process.versions.modules).not.toBe('127');
+  const { uws, guard } = loaded;
+  const seen: [call: string, fd: number][] = [];
+  const note = (call: string) => void seen.push([call, guard.current()]);
+  const app = uws
+    .App()
+    .filter((_response, change) => note(change > 0 ? 'adopted' : 'lost'))
+    .ws('/*', {
+      upgrade: (response, request, context) => {
+        note('upgrade');
+        response.upgrade({}, request.getHeader('sec-websocket-key'), '', '', context);
+        note('upgraded');
+      },
+      message: () => note('message'),
+      close: () => note('close'),
+    });
+  const clients: [fd: number, client: net.Socket][] = [];
+  for (let each = 0; each < 3; each++) {
+    const { fd, close, client } = await accepted();
+    // A handle's own watcher is no poll handle.
+    expect(guard.trace(fd)).toBe(false);
+    const own = guard.dup(fd);
+    app.adoptSocket(own);
+    expect(guard.trace(own)).toBe(true);
+    expect(guard.trace(own)).toBe(true);
+    expect(guard.cookie(own)).toBe(guard.cookie(fd));
+    expect(clients.map(([other]) => guard.cookie(other))).not.toContain(guard.cookie(own));
+    close();
+    clients.push([own, client]);
+  }
+  const [[first, a], [second, b], [third, c]] = clients as [[number, net.Socket], [number, net.Socket], [number, net.Socket]];
+  const expected: typeof seen = new Array(3).fill(['adopted', -1]);
+  const came = async (...more: typeof seen) => {
+    expected.push(...more);
+    await expect.poll(() => seen).toEqual(expected);
+  };
+  b.write(UPGRADE);
+  await came(['upgrade', second], ['upgraded', second]);
+  a.write(UPGRADE);
+  await came(['upgrade', first], ['upgraded', first]);
+  c.destroy();
+  await came(['lost', third]);
+  b.write(Buffer.from([0x82, 0x81, 0, 0, 0, 0, 1]));
+  await came(['message', second]);
+  a.destroy();
+  await came(['close', first]);
+  expect(guard.current()).toBe(-1);
+  // not in an event
+  app.close();
+  await came(['close', -1]);
+  expect(guard.trace(second)).toBe(false);
+  b.destroy();
 });

@@ -1,39 +1,40 @@
-/** Waits for the first bytes of accepted descriptors in this thread, and shows them unread. */
+/** Waits for the first bytes of accepted connections, and shows them unread. */
 
+import type { TcpHandle } from '../../../src/internals/tcp-handles.ts';
 import type { Guard } from '../../../src/internals/uws/contract.ts';
 import { HEAD_BYTES_MAX } from '../websocket/http-upgrade.ts';
 
 /** A request and the empty line at its end. */
 const PEEK_BYTES = HEAD_BYTES_MAX + 4;
+/** What the kernel has received does not fit into it: libuv reports that there is something, and leaves it unread. */
+const NO_ROOM = Buffer.alloc(0);
 
-const waiting = new Map<number, () => void>();
 let peeked: Buffer | null = null;
-let isReady = false;
 
-/** Calls `then` once, when bytes, the end of the input or an error have come. @throws the error of the system */
-export function awaitArrival(guard: Guard, fd: number, then: () => void): void {
-  if (!isReady) {
-    isReady = true;
-    guard.onArrival(onArrival);
-  }
-  guard.await(fd);
-  waiting.set(fd, then);
+/** An accepted connection without a first byte. */
+export interface Arriving {
+  /** Bytes, the end of the input or an error have come. Called once. */
+  onArrival(): void;
 }
 
-/** Ends the wait without a call. */
-export function forgetArrival(guard: Guard, fd: number): void {
-  waiting.delete(fd);
-  guard.forget(fd);
+/** Begins to wait; a close of the handle ends the wait. @returns false: the connection has failed */
+export function awaitArrival(handle: TcpHandle<Arriving>, arriving: Arriving): boolean {
+  handle.fluxmq = arriving;
+  handle.onread = onArrival;
+  handle.useUserBuffer(NO_ROOM);
+  return handle.readStart() === 0;
 }
 
-/** The bytes that have come, still to be read; valid until the next call. Empty: the input has ended, or failed. */
-export function peekArrived(guard: Guard, fd: number): Buffer {
+function onArrival(this: TcpHandle<Arriving>): void {
+  const arriving = this.fluxmq;
+  this.readStop();
+  this.fluxmq = undefined;
+  arriving?.onArrival();
+}
+
+/** The bytes that have come, still to be read; valid until the next call. Empty: the input has ended. Null: nothing has come, or an error. */
+export function peekArrived(guard: Guard, { fd }: TcpHandle): Buffer | null {
   peeked ??= Buffer.allocUnsafeSlow(PEEK_BYTES);
-  return peeked.subarray(0, Math.max(0, guard.peek(fd, peeked)));
-}
-
-function onArrival(fd: number): void {
-  const then = waiting.get(fd);
-  waiting.delete(fd);
-  then?.();
+  const size = guard.peek(fd, peeked);
+  return size < 0 ? null : peeked.subarray(0, size);
 }

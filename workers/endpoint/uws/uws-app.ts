@@ -1,13 +1,12 @@
 /** One application of uWebSockets.js: the WebSockets of an endpoint with one TLS material and one limit of a frame. */
 
-import { fstatSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Guard, Uws, UwsApp, UwsRequest, UwsResponse, UwsSocket, UwsSocketContext } from '../../../src/internals/uws/contract.ts';
-import { bytesOfAddress } from '../../../src/kernel/address.ts';
 import { FluxError, messageOf } from '../../../src/kernel/errors.ts';
 import type { TlsMaterial } from '../../../src/thread/tls-material.ts';
 import { MEMORY_FOLDER } from '../../../src/thread/websocket-transport.ts';
-import type { ListenerHost } from '../connection/connection.ts';
+import type { EarlyAdmission, ListenerHost } from '../connection/connection.ts';
 import { judgeUpgrade, type UpgradeRefusal } from '../websocket/http-upgrade.ts';
 import { type Admitted, UwsConnection } from './uws-connection.ts';
 
@@ -22,16 +21,17 @@ export interface AppTerms {
   maxPayload: number;
 }
 
-/** Connections that it has adopted are pending until their WebSocket opens. At most one is pending from each address. */
+/** Connections that it has adopted are pending until their WebSocket opens. */
 export class WebSocketApp {
   readonly #host: ListenerHost;
   readonly #guard: Guard;
   readonly terms: AppTerms;
   readonly #app: UwsApp;
-  /** by bytes of the address: a request has no other mark of its connection */
-  readonly #pending = new Map<string, Admitted>();
-  /** pending connections that have ended, and are not known by name yet */
+  /** by descriptor: the guard knows whose event brings a request */
+  readonly #pending = new Map<number, Admitted>();
+  /** pending connections that have ended outside of their events, and are not known by name yet */
   #lost = 0;
+  #isClosing = false;
   readonly #open = new Set<UwsConnection>();
   /** open connections without a message: each sweep samples them */
   readonly #silent = new Set<UwsConnection>();
@@ -63,7 +63,7 @@ export class WebSocketApp {
         close: (socket, code) => this.#onClose(socket.getUserData(), code),
       })
       .any('/*', (response, request) => {
-        const admitted = this.#pending.get(bytesOfAddress(response.getRemoteAddress()));
+        const admitted = this.#pending.get(this.#guard.current());
         if (admitted !== undefined) admitted.wasAnswered = true;
         const judged = judgeUpgrade(readRequest(request), this.#host.endpoint.path);
         if ('status' in judged) refuse(response, judged);
@@ -71,25 +71,29 @@ export class WebSocketApp {
       });
   }
 
-  /** Called for each adopted connection, and for each that ends before its WebSocket opens. */
+  /** Called for each adopted connection, and for each that ends before its WebSocket opens: in an event of its own, or by a timer. */
   readonly #onCount = (_response: UwsResponse, change: number): void => {
-    if (change < 0) this.#lost++;
+    if (change > 0) return;
+    const admitted = this.#isClosing ? undefined : this.#pending.get(this.#guard.current());
+    if (admitted === undefined) this.#lost++;
+    else this.#forget(admitted);
   };
 
-  /** True when another connection from the address would be mixed up with the pending one. */
-  hasPending(addressKey: string): boolean {
-    return this.#pending.has(addressKey);
-  }
-
-  /** Takes over a descriptor. @param addressKey addressBytes() of its peer, without a pending connection */
-  adopt(addressKey: string, admitted: Admitted): void {
-    this.#pending.set(addressKey, admitted);
-    this.#app.adoptSocket(admitted.fd);
+  /** Takes over a descriptor. */
+  adopt(fd: number, address: string, early: EarlyAdmission): void {
+    const before = this.#pending.get(fd);
+    if (before !== undefined) {
+      // Its descriptor was closed outside of its events, and its number is in use again.
+      this.#lost--;
+      this.#forget(before);
+    }
+    this.#pending.set(fd, { ...early, address, fd, cookie: this.#guard.cookie(fd), wasAnswered: false, connection: null });
+    this.#app.adoptSocket(fd);
+    this.#guard.trace(fd);
   }
 
   #onUpgrade(response: UwsResponse, request: UwsRequest, context: UwsSocketContext): void {
-    const addressKey = bytesOfAddress(response.getRemoteAddress());
-    const admitted = this.#pending.get(addressKey);
+    const admitted = this.#pending.get(this.#guard.current());
     if (admitted === undefined) {
       response.close();
       return;
@@ -100,7 +104,7 @@ export class WebSocketApp {
       refuse(response, judged);
       return;
     }
-    this.#pending.delete(addressKey);
+    this.#pending.delete(admitted.fd);
     response.upgrade(admitted, judged.key, judged.protocol, '', context);
   }
 
@@ -147,14 +151,18 @@ export class WebSocketApp {
 
   /** Ends the admissions of connections that have gone before their WebSocket opened. */
   #forgetLost(): void {
-    for (const [addressKey, admitted] of this.#pending) {
+    for (const admitted of this.#pending.values()) {
       if (this.#lost === 0) return;
-      if (isOpen(admitted)) continue;
-      this.#pending.delete(addressKey);
+      if (this.#guard.cookie(admitted.fd) === admitted.cookie) continue;
       this.#lost--;
-      this.#leave(admitted);
+      this.#forget(admitted);
     }
     this.#lost = 0;
+  }
+
+  #forget(admitted: Admitted): void {
+    this.#pending.delete(admitted.fd);
+    this.#leave(admitted);
   }
 
   #leave({ admission, address, wasAnswered }: Admitted): void {
@@ -166,18 +174,9 @@ export class WebSocketApp {
 
   /** Closes every connection, pending ones too. */
   close(): void {
+    this.#isClosing = true;
     this.#app.close();
-    this.#lost = this.#pending.size;
-    this.#forgetLost();
-  }
-}
-
-/** False when the descriptor is closed, or names another socket by now. */
-function isOpen({ fd, inode }: Admitted): boolean {
-  try {
-    return fstatSync(fd).ino === inode;
-  } catch {
-    return false;
+    for (const admitted of this.#pending.values()) this.#forget(admitted);
   }
 }
 

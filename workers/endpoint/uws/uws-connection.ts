@@ -27,8 +27,8 @@ export interface Admitted {
   readonly acceptedAt: number;
   /** the descriptor, which uWebSockets.js owns */
   readonly fd: number;
-  /** identity of the socket: the number of a closed descriptor may name another one */
-  readonly inode: number;
+  /** that of the socket: the number of a closed descriptor may name another one */
+  readonly cookie: number;
   /** the request was refused by an HTTP answer */
   wasAnswered: boolean;
   /** null until the WebSocket is open */

@@ -1,26 +1,22 @@
-/** The connections of one listener that uWebSockets.js carries: waits for their first bytes, then adopts their descriptors. */
+/** The connections of one listener that uWebSockets.js carries: looks at their first bytes, then adopts their descriptors. */
 
-import { closeSync, fstatSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import type { TcpHandle } from '../../../src/internals/tcp-handles.ts';
 import type { Guard, Uws } from '../../../src/internals/uws/contract.ts';
 import type { LoadedUws } from '../../../src/internals/uws/load.ts';
-import { addressBytes, plainAddress } from '../../../src/kernel/address.ts';
+import { plainAddress } from '../../../src/kernel/address.ts';
 import { steadyNow } from '../../../src/kernel/clock.ts';
 import { reasonForBuiltin } from '../../../src/thread/websocket-transport.ts';
 import type { EarlyAdmission, ListenerHost } from '../connection/connection.ts';
 import { judgeHead } from '../websocket/http-upgrade.ts';
-import { awaitArrival, forgetArrival, peekArrived } from './arrivals.ts';
+import { type Arriving, awaitArrival, peekArrived } from './arrivals.ts';
 import { type AppTerms, WebSocketApp } from './uws-app.ts';
 
-/**
- * Applications with the same terms. Each takes one pending connection from an address, and costs 75 kB: when all have one, further
- * connections of the address go to the built-in transport.
- */
-const APPS_MAX = 64;
 /** A WebSocket message may be longer than messageMaxSize by this, because it may hold several packets. */
 const FRAME_ROOM_BYTES = 1024 * 1024;
 /** The first byte of a TLS handshake record (RFC 8446 section 5.1). */
 const TLS_HANDSHAKE = 0x16;
+const NOTHING = Buffer.alloc(0);
 
 /** What uWebSockets.js serves an endpoint with. */
 interface Service extends AppTerms {
@@ -30,17 +26,17 @@ interface Service extends AppTerms {
 /** Gives a connection to the built-in transport. */
 type Serve = (handle: TcpHandle, early: EarlyAdmission) => void;
 
-/** A connection whose first bytes have not come. */
-interface Waiting {
+/** An admitted connection. */
+interface Arrived {
   readonly handle: TcpHandle;
-  /** a duplicate of the handle's descriptor, for uWebSockets.js */
-  readonly fd: number;
   readonly address: string;
-  readonly addressKey: string;
   readonly early: EarlyAdmission;
   readonly service: Service;
   readonly serve: Serve;
 }
+
+/** An admitted connection whose first bytes have not come. */
+interface Waiting extends Arrived, Arriving {}
 
 export class UwsSockets {
   readonly #host: ListenerHost;
@@ -69,48 +65,61 @@ export class UwsSockets {
     const peer: { address?: string } = {};
     handle.getpeername(peer);
     const address = plainAddress(peer.address);
-    const addressKey = addressBytes(address);
-    if (addressKey === '') return false;
     // Behind TLS, the reason of a refusal would cost a handshake.
     const admission = host.admit(address, service.tls === null);
     if (admission === null) handle.close();
-    else if (admission.refusal !== null) serve(handle, { admission, acceptedAt: steadyNow() });
-    else this.#wait({ handle, address, addressKey, early: { admission, acceptedAt: steadyNow() }, service, serve });
+    else {
+      const early = { admission, acceptedAt: steadyNow() };
+      if (admission.refusal !== null) serve(handle, early);
+      else this.#judgeOrWait({ handle, address, early, service, serve });
+    }
     return true;
   }
 
-  #wait(base: Omit<Waiting, 'fd'>): void {
-    const { handle, early } = base;
-    const { guard } = base.service;
-    let fd = -1;
-    try {
-      fd = guard.dup(handle.fd);
-      if (!this.#host.allowsDescriptor(fd)) throw new RangeError('the last descriptors belong to the node');
-      const waiting = { ...base, fd };
-      awaitArrival(guard, fd, () => {
-        this.#waiting.delete(waiting);
-        this.#onArrival(waiting);
-      });
-      this.#waiting.add(waiting);
-    } catch {
-      // The process has no descriptor left.
-      if (fd >= 0) closeSync(fd);
-      base.serve(handle, early);
+  /** The first bytes of most connections have come: a client sends them right after it has connected. */
+  #judgeOrWait(arrived: Arrived): void {
+    const { handle, early, service, serve } = arrived;
+    const bytes = peekArrived(service.guard, handle);
+    if (bytes !== null) {
+      this.#judgeBytes(arrived, bytes);
+      return;
     }
+    const waiting: Waiting = {
+      ...arrived,
+      onArrival: () => {
+        this.#waiting.delete(waiting);
+        this.#judgeBytes(arrived, peekArrived(service.guard, handle) ?? NOTHING);
+      },
+    };
+    if (awaitArrival(handle as TcpHandle<Arriving>, waiting)) this.#waiting.add(waiting);
+    else serve(handle, early);
   }
 
-  #onArrival({ handle, fd, address, addressKey, early, service, serve }: Waiting): void {
-    const { guard } = service;
-    const app = this.#isOurs(peekArrived(guard, fd), service) ? this.#appFor(addressKey, service) : null;
-    if (app === null) {
-      closeSync(fd);
+  #judgeBytes(arrived: Arrived, bytes: Buffer): void {
+    const { handle, early, service, serve } = arrived;
+    const app = this.#isOurs(bytes, service) ? this.#appFor(service) : null;
+    const fd = app === null ? -1 : this.#duplicate(service.guard, handle);
+    if (app === null || fd < 0) {
       serve(handle, early);
       return;
     }
-    app.adopt(addressKey, { ...early, address, fd, inode: fstatSync(fd).ino, wasAnswered: false, connection: null });
+    app.adopt(fd, arrived.address, early);
     // uWebSockets.js has switched it on.
-    if (!this.#host.endpoint.childOptions.tcpNodelay) guard.noDelay(fd, false);
+    if (!this.#host.endpoint.childOptions.tcpNodelay) service.guard.noDelay(fd, false);
     handle.close();
+  }
+
+  /** A second descriptor of the connection, for uWebSockets.js. -1: the process, or its clients, may have no more. */
+  #duplicate(guard: Guard, handle: TcpHandle): number {
+    let fd = -1;
+    try {
+      fd = guard.dup(handle.fd);
+    } catch {
+      return -1;
+    }
+    if (this.#host.allowsDescriptor(fd)) return fd;
+    closeSync(fd);
+    return -1;
   }
 
   /** The built-in transport answers whoever does not open a WebSocket at once, and names what came instead. */
@@ -120,15 +129,10 @@ export class UwsSockets {
     return size > 0 && 'key' in judgeHead(bytes.toString('latin1', 0, size), this.#host.endpoint.path);
   }
 
-  /** An application without a pending connection of the address; null: none may be made. */
-  #appFor(addressKey: string, service: Service): WebSocketApp | null {
-    let count = 0;
-    for (const app of this.#apps) {
-      if (app.terms !== service) continue;
-      if (!app.hasPending(addressKey)) return app;
-      count++;
-    }
-    if (count >= APPS_MAX) return null;
+  /** Null: none can be made. */
+  #appFor(service: Service): WebSocketApp | null {
+    const known = this.#apps.find((app) => app.terms === service);
+    if (known !== undefined) return known;
     try {
       const app = new WebSocketApp(service.uws, service.guard, this.#host, service);
       this.#apps.push(app);
@@ -185,8 +189,6 @@ export class UwsSockets {
 
   #drop(waiting: Waiting): void {
     this.#waiting.delete(waiting);
-    forgetArrival(waiting.service.guard, waiting.fd);
-    closeSync(waiting.fd);
     waiting.handle.close();
   }
 
