@@ -26,8 +26,7 @@ function keep(name: string, code: string): string {
 export function preload(source: string): string {
   const name = `${basename(source, '.ts')}.mjs`;
   const file =
-    made.get(name) ??
-    keep(name, transformSync(readFileSync(source, 'utf8'), { loader: 'ts', target: 'node22', sourcemap: 'inline' }).code);
+    made.get(name) ?? keep(name, transformSync(readFileSync(source, 'utf8'), { loader: 'ts', target: 'node22', sourcemap: 'inline' }).code);
   return `--import ${file} --no-warnings`;
 }
 
