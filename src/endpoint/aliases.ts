@@ -12,7 +12,7 @@ const CHILD: Record<string, string> = {
   SO_LINGER: 'soLinger',
 };
 
-/** Options of Netty without a counterpart here: accepted, so that a configuration can move over, and named in a warning. */
+/** Netty options without a counterpart here. They are accepted, so that a configuration need not change, and a warning names them. */
 const WITHOUT_EFFECT = new Set([
   'BOSS_GROUP_SIZE',
   'SO_RCVBUF',

@@ -4,10 +4,10 @@ import { steadyNow } from './clock.ts';
 
 const FIRST_PAUSE_MS = 100;
 const PAUSE_MS_MAX = 30_000;
-/** A thing that ran this long had recovered: its next failure counts as the first again. */
+/** After this long without a failure (ms), the next failure counts as the first. */
 const STABLE_MS = 60_000;
 
-/** Pauses between the attempts at one thing. */
+/** The pauses between attempts of one kind. */
 export class Backoff {
   #failures = 0;
   #lastFailureAt = Number.NEGATIVE_INFINITY;

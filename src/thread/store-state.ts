@@ -1,6 +1,6 @@
-/** Shared memory of a process in which the session worker says whether messages can be stored, and why not; every thread reads it. */
+/** Shared memory in which the session worker publishes whether messages can be stored, and why not. Every thread reads it. */
 
-/** Why messages cannot be stored; place 0 is for: they can. A cause is appended, never moved. */
+/** Causes for which messages cannot be stored; index 0: they can be stored. Causes are appended, never moved. */
 const CAUSES = [
   null,
   'disk full',
@@ -18,7 +18,7 @@ const SLOTS = { cause: 0, episodes: 1, refused: 2, lost: 3 } as const;
 
 /** Failures to store messages and changes, since the start. */
 export interface StoreCounts {
-  /** times that storing began to fail */
+  /** how often storing began to fail */
   episodes: number;
   /** messages and sessions refused because they could not be stored */
   refused: number;

@@ -36,7 +36,7 @@ export interface CallOptions {
   transfer?: readonly (Transferable | MessagePort)[];
 }
 
-/** Factor on the start deadline for a worker that makes progress. */
+/** The start deadline of a worker that makes progress is this many times longer. */
 const EXTENSIONS_MAX = 30;
 /** Commands in flight to one worker. */
 const PENDING_CALLS_MAX = 4096;
@@ -176,8 +176,8 @@ export class WorkerHandle {
   }
 
   /**
-   * Waits for `work`, or for the end of the thread when that comes first. On a thread that lives on nothing stays behind, while
-   * Promise.race() with `ended` would keep each of its outcomes for as long as the thread lives. Rethrows the failure of `work`.
+   * Waits for `work`, or for the end of the thread when that comes first. Rethrows the failure of `work`. Not Promise.race() with `ended`:
+   * as long as the thread lives, `ended` would keep a reference to the outcome of every race.
    */
   async untilEnd(work: Promise<unknown>): Promise<void> {
     if (this.#state === 'ended') return;
@@ -193,7 +193,7 @@ export class WorkerHandle {
     }
   }
 
-  /** Ends a thread that does not answer; everything follows as if it had ended by itself. */
+  /** Ends a thread that does not answer. What follows is the same as after a death of the thread. */
   abandon(reason: string): void {
     this.#lastWords ??= reason;
     void this.#worker.terminate();

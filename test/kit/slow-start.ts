@@ -1,4 +1,6 @@
-/** Loaded into every thread of a broker under test by `--import`: the session worker starts late, by SLOW_START milliseconds. */
+/**
+ * Delays the start of the session worker by SLOW_START milliseconds. `--import` loads this file into every thread of a broker under test.
+ */
 
 import { isMainThread, workerData } from 'node:worker_threads';
 

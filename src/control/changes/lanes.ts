@@ -1,11 +1,11 @@
-/** Work on many endpoints: a few side by side, because each may start threads, and in turns with whatever else the thread has to do. */
+/** Work on many endpoints: only a few at once, because each may start threads, and in slices, because the thread has other work. */
 
 import { Pace } from '../../kernel/turns/pace.ts';
 
-/** Endpoints that are worked on at once. */
+/** Most endpoints at once. */
 const LANES = 8;
 
-/** Runs `work` on all items, a bounded number at a time. The first failure is thrown when all that had begun have ended. */
+/** Runs `work` on all items, a bounded number at a time. @throws the first failure, when all runs that had begun have ended */
 export async function sideBySide<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const pace = new Pace();
   let next = 0;

@@ -13,9 +13,9 @@ import { readAnnouncement, readReceipt } from './read-notice.ts';
 
 /** Pause between two announcements of one revision while a receipt is missing, ms. */
 const REPEAT_MS = 500;
-/** Announcements without a NATS connection after which a change waits no longer. */
+/** A change stops waiting after this many announcements without a NATS connection. */
 const AWAY_MAX = 4;
-/** Most announcements of others that wait for this node's listeners. The oldest is evicted: its sender repeats it, or reads the heartbeat. */
+/** Most announcements that wait for this node's listeners. The oldest is evicted: its sender repeats it, or learns from the heartbeat. */
 const OWED_MAX = 10_000;
 /** An older announcement gets no receipt, because no change waits that long (ms). */
 const OWED_MS = 300_000;
@@ -41,7 +41,7 @@ export interface SyncCounts {
   heard: number;
   receiptsSent: number;
   receiptsHeard: number;
-  /** receipts that were missing when a change's time was over */
+  /** receipts that had not arrived when a change stopped waiting */
   receiptsMissed: number;
 }
 
@@ -107,7 +107,7 @@ export class Announcer {
     }
   }
 
-  /** A heartbeat says as much as a lost receipt. */
+  /** Takes a heartbeat as a receipt, because the receipt may be lost. */
   heartbeat({ incarnation, revision, failed }: NodeFacts): void {
     for (const waiting of this.#waiting.values()) {
       const { news, open, outcomes } = waiting;
@@ -143,7 +143,7 @@ export class Announcer {
     }, REPEAT_MS);
   }
 
-  /** Outcomes of the asked nodes, where a restarted node replaces its former incarnation, and of nodes that are down. */
+  /** Outcomes of the asked nodes and of nodes that are down. A restarted node replaces its former incarnation. */
   #outcomes(asked: NodeFacts[], { news, outcomes }: Waiting, unanswered: string): NodeOutcome[] {
     const { members } = this.#options;
     const now = new Map(members.others().map((facts) => [facts.incarnation, facts]));

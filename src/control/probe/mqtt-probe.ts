@@ -58,7 +58,7 @@ export function probeMqtt(target: ProbeTarget, prefix: string, timeoutMs: number
     let wire: Wire | null = null;
     const finish = (reason: string | null, answered: boolean) => {
       clearTimeout(timer);
-      // Closing a WebSocket before it is open reports an error at once, which must find no listener.
+      // A WebSocket that is closed before it is open reports an error at once; the listener must be gone before that.
       const open = wire;
       wire = null;
       open?.close();

@@ -55,7 +55,10 @@ export async function loadTls(config: SslConfig, sources?: Sources): Promise<Loa
   return { material, warnings };
 }
 
-/** Adds the TLS material of an endpoint that had none usable at its start: each attempt reads it. @throws FluxError `unprocessable` */
+/**
+ * Adds the TLS material of an endpoint whose material was unusable at its start. Each attempt reads it anew.
+ * @throws FluxError `unprocessable`
+ */
 export async function withTls(config: EndpointRuntimeConfig): Promise<EndpointRuntimeConfig> {
   if (config.tls !== null || !config.endpoint.sslConfig.enabled) return config;
   return { ...config, tls: (await loadTls(config.endpoint.sslConfig)).material };

@@ -10,7 +10,7 @@ export async function prepareSchema(connection: SqlConnection, dialect: SqlDiale
   const known = dialect.steps.length;
   if ((await readVersion(connection, dialect)) < known) {
     await dialect.lockSchema(connection, async () => {
-      // another node may have been faster
+      // Another node may have migrated while this one waited for the lock.
       const version = await readVersion(connection, dialect);
       for (const [index, statements] of dialect.steps.entries()) {
         if (index < version) continue;
@@ -34,7 +34,7 @@ async function readVersion(connection: SqlConnection, dialect: SqlDialect): Prom
   return version;
 }
 
-/** Runs statements that change nothing but need every right that a commit needs. */
+/** Runs statements that change nothing, and need every right that a commit needs. */
 async function probeRights(connection: SqlConnection): Promise<void> {
   await connection.query('BEGIN');
   try {

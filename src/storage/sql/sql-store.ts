@@ -1,4 +1,7 @@
-/** The store over a database that several nodes share. Every commit leaves a mark to find it by (sql-transactions.ts). */
+/**
+ * The store over a database that several nodes share. Every commit leaves a mark, by which its outcome can be looked up
+ * (sql-transactions.ts).
+ */
 
 import { randomUUID } from 'node:crypto';
 import { steadyNow, wallNow } from '../../kernel/clock.ts';
@@ -52,7 +55,7 @@ const OPEN_MS = 15_000;
 const ADOPT_MS = 600_000;
 /** Rows that one step of a compaction drops. */
 const DROPPED_AT_ONCE = 200;
-/** How long a node that drops rows has for its next step before another node may take over. */
+/** Lease of the node that drops rows: without a further step in this time, another node may take over. */
 const LEASE_MS = 60_000;
 
 /**
@@ -180,7 +183,7 @@ class SqlStore implements EndpointStore {
     return this.#transactions.write(write, find, steadyNow() + ADOPT_MS);
   }
 
-  /** Holds the lock of the state, as each commit does, so a slice is small. */
+  /** A slice is small, because it holds the lock of the state, which every commit needs. */
   async compact(limits: HistoryLimits): Promise<boolean> {
     const write: Write<boolean> = async (connection, newest) => {
       const [row] = await connection.query<{ floor: number; owner: string | null; until_ms: number }>(statements.READ_COMPACTION);
@@ -199,7 +202,7 @@ class SqlStore implements EndpointStore {
       }
       return isMore;
     };
-    // A lost slice may or may not have been written: the next slice continues either way.
+    // After a lost connection it is unknown whether the slice was written. The next slice continues in both cases.
     return this.#transactions.write(write, async () => true, steadyNow() + OPERATION_MS);
   }
 

@@ -46,7 +46,7 @@ async function start(kind: Kind | null): Promise<Worker> {
     workerData: ports,
     ...(kind === 'heap' ? { resourceLimits: { maxOldGenerationSizeMb: HEAP_MB } } : {}),
   });
-  // what kills it is meant
+  // The test wants this error: it kills the thread.
   worker.on('error', () => {});
   await once(worker, 'message');
   return worker;

@@ -10,9 +10,9 @@ import type { DurableOp, WireSubscription } from '../../shared/wire/controls.ts'
 /** Subscriptions, and bytes of deliveries, of one piece: small enough to be handled within milliseconds. */
 const PIECE_FILTERS = 250;
 const PIECE_BYTES = 16 * 1024;
-/** Sessions with more of both together are announced in pieces. */
+/** Subscriptions and deliveries together above which a session is announced in pieces. */
 const LARGE = 250;
-/** Milliseconds of one loop iteration. */
+/** Milliseconds of this work in one loop iteration. */
 const SLICE_MS = 5;
 
 export function needsPieces({ subscriptions, inflight, queue }: Session): boolean {
@@ -20,8 +20,8 @@ export function needsPieces({ subscriptions, inflight, queue }: Session): boolea
 }
 
 /**
- * Announces the sessions, each in pieces. A session works between two pieces: its changes are sent in between, and no piece has a delivery
- * that is settled.
+ * Announces the sessions, each in pieces. A session continues to work between two pieces: its changes are sent in between, and a piece
+ * never contains a settled delivery.
  * @param tell the last piece of a session is `again`
  * @param isOver the session worker has gone
  * @param gaveUp a session has ended, or has left, before it was announced in full
@@ -46,7 +46,7 @@ export async function announceAgain(
   }
 }
 
-/** The session may not leave from now on. @returns to be called when the session is announced in full */
+/** Keeps the session here until it is announced in full. @returns a function that ends this */
 function beginAnnouncing(session: Session): () => void {
   let resolve = (): void => {};
   const announcing = { unannounced: new Set<never>(), done: new Promise<void>((then) => (resolve = then)) };

@@ -32,9 +32,9 @@ import { type GroupOutcome, WriteGroup } from './write-group.ts';
 /** The columns of the unique index `delivery_of`. */
 const ONE_DELIVERY = `WHERE namespace = ? AND client = ? AND source = ? AND serial = ?
   AND ifnull(share_filter, '') = ? AND ifnull(share_name, '') = ?`;
-/** Stands in place of the peer number for a message that the disk has numbered itself. */
+/** The peer number of a message that the disk has numbered itself. */
 const NUMBERED_BY_DISK = -1;
-/** When other data is written too, the stored time must be no older than this. */
+/** Age of the stored time (ms) from which other writes renew it. */
 const BUSY_NOTE_AGE_MS = 1_000;
 /** Deliveries that are read between two heartbeats. */
 const ROWS_PER_BEAT = 1_000;
@@ -110,7 +110,7 @@ export class MessageDisk implements RetainedDisk, Recoverable {
   }
 
   commit(): GroupOutcome {
-    // The note costs next to nothing beside another write.
+    // Together with another write the note costs almost nothing.
     if (this.#group.isDirty) this.#keepTime(BUSY_NOTE_AGE_MS);
     return this.#group.commit();
   }
@@ -159,7 +159,7 @@ export class MessageDisk implements RetainedDisk, Recoverable {
   }
 
   #keepTime(ageMs: number): boolean {
-    // While writes fail, notes would only pile up.
+    // While writes fail, notes would only accumulate.
     const note = this.#group.isFailing ? null : this.#clock.due(ageMs);
     if (note === null) return false;
     this.#run('INSERT OR REPLACE INTO clock VALUES (1, ?, ?)', note.lasting, note.wall);
@@ -213,7 +213,7 @@ export class MessageDisk implements RetainedDisk, Recoverable {
       const count = this.#run(sql, namespace, name, namespace, name, room);
       if (most === -1) continue;
       room -= count;
-      // The number says nothing about a change that could not be made.
+      // The number of changed rows is meaningless when the change could not be made.
       if (room <= 0 || this.#group.isFailing) return false;
     }
     return true;

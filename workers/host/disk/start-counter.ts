@@ -27,7 +27,7 @@ export function nextStart(db: Database.Database): number {
   return count >= START_MAX ? 1 : count + 1;
 }
 
-/** Names every delivery by its row: names of earlier processes mean nothing to this one, which may use them again. */
+/** Renames every delivery by its row, because this process may reuse the names that earlier processes gave. */
 export function renumber(db: Database.Database): void {
   db.prepare(`UPDATE delivery SET source = ${NO_PEER}, serial = row`).run();
 }

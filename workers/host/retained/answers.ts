@@ -1,4 +1,6 @@
-/** Answers queries for retained messages in the session worker: page by page, each when its reader wants it, in slices of the thread. */
+/**
+ * Answers queries for retained messages in the session worker: page by page, each when its reader has room, in slices of loop iterations.
+ */
 
 import { steadyNow } from '../../../src/kernel/clock.ts';
 import { Fifo } from '../../../src/kernel/fifo.ts';

@@ -17,7 +17,7 @@ import type { SessionState } from '../disk/codec.ts';
 import type { MessageDisk } from '../disk/message-disk.ts';
 import { Journal } from './journal.ts';
 
-/** Milliseconds of one loop iteration in which rows of ended sessions are deleted, and the pause before the next one. */
+/** Rows of ended sessions are deleted for this long in one loop iteration, with this pause before the next one (ms). */
 const CLEAN_MS = 5;
 const CLEAN_PAUSE_MS = 10;
 
@@ -64,7 +64,7 @@ export class DurableSessions {
     this.#cleanLater();
   }
 
-  /** Null when the disk has no such session, or only a part: the worker that was announcing it has gone. */
+  /** Null when the disk has no such session, or only a part of it, because the worker that announced it died. */
   load(namespace: string, clientId: string): WireSession | null {
     if (!this.#disk.isUnfinished(namespace, clientId)) return this.#disk.load(namespace, clientId);
     const journal = this.#journals.get(sessionKey(namespace, clientId));
@@ -72,7 +72,7 @@ export class DurableSessions {
     return null;
   }
 
-  /** Nothing is written any more. */
+  /** Ends all writing. */
   close(): void {
     if (this.#cleaning !== null) clearTimeout(this.#cleaning);
     this.flush();
@@ -282,11 +282,11 @@ export class DurableSessions {
     }
     this.#keepState(journal, session);
     for (const packetId of session.received) this.#disk.putReceived(namespace, clientId, packetId);
-    // Also what the pieces have announced.
+    // This includes everything that the pieces have announced.
     return all([forgotten, this.#mesh.fence(this.#mesh.links.keys())]);
   }
 
-  /** In slices: what was on disk, and was settled before this worker could hear of it, goes. */
+  /** Removes, in slices, deliveries on disk that were settled before this worker could learn of it. */
   async #forgetSettled(journal: Journal, restored: readonly WireDelivery[], open: ReadonlySet<string>): Promise<void> {
     const pace = new Pace();
     for (const { message, group } of restored) {
@@ -339,7 +339,10 @@ export class DurableSessions {
     this.#mesh.tell(interestIn(journal.namespace, filter));
   }
 
-  /** Its end is on disk with the next commit; its filters, and most of its rows, go in slices. A session of its name may begin at once. */
+  /**
+   * Ends a session. The next commit stores the end; filters and most rows are removed in slices. A session of the same name may begin at
+   * once.
+   */
   #end(journal: Journal): void {
     journal.isEnded = true;
     this.#journals.delete(journal.key);

@@ -22,8 +22,8 @@ export interface PlainPacket {
 export const heldMessages: { bytes: number } = { bytes: 0 };
 
 /**
- * An application message. Its bytes point into the chunk of the socket, which is never written to again. `detach` copies them for a message
- * that is kept for long: without the copy a small message would pin a large chunk.
+ * An application message. Its bytes are a view of the chunk that the socket read, which is never written to again. `detach` copies them for
+ * a message that is kept for long: without the copy a small message would pin a large chunk.
  */
 export class Message {
   /** UTF-8 bytes of the topic as a latin1 string: the routing key */
@@ -35,7 +35,10 @@ export class Message {
   readonly expiresAt: number;
   /** session key of the publisher, for No Local; '' for the server itself */
   readonly from: string;
-  /** the peer that routed the message first, and the message's number there: together unique in the life of the process; serial 0: not numbered */
+  /**
+   * the peer that routed the message first, and the message's number there: together unique in the life of the process; serial 0: not
+   * numbered
+   */
   source = 0;
   serial = 0;
   /** with RETAIN: endpoint id of the publisher, whose quota the message takes; '' for the server itself */
@@ -111,7 +114,10 @@ export class Message {
     this.#payload = payload;
   }
 
-  /** Copies bytes out of a larger buffer, and leaves Node's pool. A message that fills most of a shared block stays there: nobody writes to the block again. */
+  /**
+   * Copies bytes out of a larger buffer, and leaves Node's pool. A message that fills most of a shared block stays there: nobody writes to
+   * the block again.
+   */
   detach(): this {
     const { payload, forward } = this;
     this.#packet = null;

@@ -122,7 +122,7 @@ export class SessionTable {
   ): SessionOffer | null | 'foreign' {
     const session = this.get(namespace, clientId);
     if (session === undefined) return null;
-    // The sweep may not have ended an expired session yet, above all right after a start.
+    // The sweep may not have ended an expired session yet, especially right after a start.
     const ends = discard || (by !== null && hasExpired(session, steadyNow()));
     if (!ends && by !== null && !session.isEnded && !mayTake(session.holder, by.user)) return 'foreign';
     if (session.outlet !== null) session.outlet.takenOver();

@@ -37,7 +37,7 @@ export interface WorkerContext {
   readonly paused: Set<{ onPeersRelieved(): void }>;
   /** publishes of MQTT 3 clients that wait until messages can be stored */
   readonly held: HeldPublishes;
-  /** half seconds since the worker started; the sweep advances it, so that reading it costs nothing */
+  /** half seconds since the worker started: cheaper to read than a clock, because the sweep advances it */
   tick: number;
 }
 

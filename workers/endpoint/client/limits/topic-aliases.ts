@@ -5,7 +5,7 @@ import { REASON } from '../../../../src/mqtt/reason-codes.ts';
 import type { EndpointContext } from '../context/context.ts';
 import type { ClientMemory } from './client-memory.ts';
 
-/** Characters of topics per alias that a client may set; the limit is on the sum over all aliases. Only attacks exceed it. */
+/** Average characters of a topic for each alias that a client may set. The limit is on the sum of all aliases; only attacks exceed it. */
 const CHARACTERS_EACH = 1024;
 /** Approximate bytes of an alias beside its topic. */
 const ALIAS_BYTES = 100;

@@ -1,4 +1,6 @@
-/** The last steps of CONNECT: the session gets the terms of the new connection, is stored when it is durable, and the client goes online. */
+/**
+ * The last steps of CONNECT: the session gets the terms of the new connection, is stored when it is durable, and the client goes online.
+ */
 
 import type { ConnectPacket } from '../../../../src/mqtt/packet.ts';
 import { REASON } from '../../../../src/mqtt/reason-codes.ts';
@@ -39,7 +41,7 @@ export function openSession(client: Client, connect: Connect, session: Session, 
     enter(client, connect, session, isPresent);
     return;
   }
-  // On this endpoint, from this address and at this time other rules may apply than when the session subscribed.
+  // The rules may differ from those at the time of the SUBSCRIBE: another endpoint, another address, or changed rules.
   if (session.subscriptions.size <= CHECKED_AT_ONCE) {
     void withdrawRights(client, session);
     enter(client, connect, session, isPresent);
@@ -64,18 +66,18 @@ function enter(client: Client, connect: Connect, session: Session, isPresent: bo
   else welcomeWhenKept(client, connect, session, isPresent, kept);
 }
 
-/** Gives the session what the new connection decides: endpoint, expiry, limits and will. */
+/** Gives the session the terms of the new connection: endpoint, expiry, limits and will. */
 function takeTerms(client: Client, packet: ConnectPacket, session: Session): void {
   const { endpoint } = client.endpoint.config;
   session.endpoint = endpoint.id;
   session.expirySeconds = packet.sessionExpiryInterval;
   session.maxQueued = endpoint.maxQueuedMessages;
   session.isDurable = isToBeStored(client, packet);
-  // A will that waits for its delay is not published any more [MQTT-3.1.3-9].
+  // A delayed will that is still waiting must not be published now [MQTT-3.1.3-9].
   if (!client.isClosed) session.will = client.will;
 }
 
-/** Tells the store about the session, or about its end there. @returns fulfilled when the disk has it; null: nothing to wait for */
+/** Reports the session, or its end, to the disk. @returns fulfilled when that is on disk; null: nothing to wait for */
 function keep(client: Client, session: Session, isPresent: boolean, wasDurable: boolean): Promise<void> | null {
   const { barrier, store, table } = client.context;
   if (session.isDurable && !client.isClosed) {
@@ -88,7 +90,7 @@ function keep(client: Client, session: Session, isPresent: boolean, wasDurable: 
   return wasDurable && !session.isDurable ? barrier.request(session, { op: 'end', due: null }) : null;
 }
 
-/** A client that has read CONNACK must find the session, or its end, after kill -9 too. */
+/** After CONNACK, even kill -9 must not lose the session, or bring an ended one back. */
 function welcomeWhenKept(client: Client, connect: Connect, session: Session, isPresent: boolean, kept: Promise<void>): void {
   const opening = new Opening(client, session);
   void kept.then(() => {

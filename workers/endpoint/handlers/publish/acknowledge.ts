@@ -23,7 +23,7 @@ export function handleAcknowledge(client: Client, packet: AckPacket): void {
   }
   switch (packet.type) {
     case 'puback':
-      // An identifier that is not in flight was settled before a reconnect.
+      // The message of an identifier that is not in flight was settled before a reconnect.
       session.acknowledge(packetId, 1);
       return;
     case 'pubrec': {
@@ -41,11 +41,11 @@ export function handleAcknowledge(client: Client, packet: AckPacket): void {
     case 'pubrel': {
       const reasonCode = session.complete(packetId) ? 0 : REASON.packetIdentifierNotFound;
       const answer = () => {
-        // A known and an unknown identifier alike: PUBCOMP returns a send quota to the client (MQTT 5 section 4.9).
+        // Also for an unknown identifier: PUBCOMP returns a send quota to the client (MQTT 5 section 4.9).
         client.queued.completed();
         client.ack(ACK.pubcomp, packetId, reasonCode);
       };
-      // An unknown identifier waits too: the packet may repeat a PUBREL that is not on disk yet.
+      // An unknown identifier also waits, because the packet may repeat a PUBREL that is not on disk yet.
       if (session.isDurable) void session.whenCompleted(packetId).then(answer);
       else answer();
       return;

@@ -37,7 +37,7 @@ interface Held {
   page: LocalPage;
   /** no further page follows for the filter */
   isLast: boolean;
-  /** epoch of the recent messages when the page came */
+  /** epoch of the recent messages when the page arrived */
   epoch: number;
 }
 
@@ -56,12 +56,12 @@ class RetainedFeed implements RetainedReader {
   #lastTopic = '';
   /** the page behind it */
   #next: Held | null = null;
-  /** a page is requested and has not come */
+  /** a page is requested and has not arrived */
   #isAwaited = true;
   /** no further page follows: for the filter, and for any filter */
   #isFilterDone = false;
   #isAll = false;
-  /** the first filter of which something may still be to send */
+  /** the first filter that may have unsent messages */
   #unsettledAt = 0;
   #isDue = false;
 
@@ -162,7 +162,7 @@ class RetainedFeed implements RetainedReader {
 
   /** Finishes a page. The page behind the next one is requested before it is needed. */
   #advance({ filterAt, at, isLast }: Held): void {
-    // At once: the client may leave as soon as it has the last message, and its next connection must not repeat any.
+    // Not later: the client may leave as soon as it has the last message, and its next connection must not repeat any.
     if (isLast) this.#settle(filterAt + 1);
     const next = this.#next;
     this.#held = this.#next = null;

@@ -87,7 +87,7 @@ function subscribe(
   }
   const subscriptions = [...made.values()];
   const waits = table.subscriptions.add(session, subscriptions);
-  // While the store cannot be written, only subscriptions that are already on disk come here.
+  // While the store cannot be written, only subscriptions that are already on disk get this far.
   if (session.isDurable && !client.context.store.isFailing) {
     for (const each of subscriptions) waits.push(barrier.request(session, { op: 'subscribe', subscription: toWireSubscription(each) }));
   }
