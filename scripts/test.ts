@@ -1,7 +1,8 @@
 /** Runs every step of the tests, or those named, and ends with one line of sums: `scripts/test [STEP...] [vitest options]`. */
 
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -9,6 +10,8 @@ const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const REPORTS = join(ROOT, '.prepare', `test.${process.pid}`);
 /** Node's compile cache for the hundreds of processes and threads of a run. It saves a tenth of the CPU time of each start. */
 const COMPILE_CACHE = join(ROOT, '.prepare', 'compile-cache');
+/** The temporary files of everything that this run starts. They go with it, also those of a process that was killed. */
+const FILES = mkdtempSync(join(tmpdir(), 'fluxmq-run-'));
 const STEP_DEADLINE_MS = 900_000;
 /** Lines of each failure's message and stack that are said once more at the end. */
 const FAILURE_LINES = 12;
@@ -90,7 +93,7 @@ function choose(args: string[]): { steps: Step[]; rest: string[] } {
 
 function execute([program, ...args]: string[]): Promise<boolean> {
   return new Promise((resolve) => {
-    const env = { NODE_COMPILE_CACHE: COMPILE_CACHE, ...process.env };
+    const env = { NODE_COMPILE_CACHE: COMPILE_CACHE, ...process.env, TMPDIR: FILES, KIT_PORTS: tmpdir() };
     const child = spawn(program ?? '', args, { cwd: ROOT, env, stdio: ['ignore', 'inherit', 'inherit'], timeout: STEP_DEADLINE_MS });
     child.once('error', (error) => {
       process.stderr.write(`${program}: ${error.message}\n`);
@@ -136,11 +139,14 @@ async function perform(step: Step, rest: string[]): Promise<Outcome> {
   return { step: step.name, ...sums, ok };
 }
 
+process.on('exit', () => {
+  for (const folder of [REPORTS, FILES]) rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1));
 mkdirSync(REPORTS, { recursive: true });
 const { steps, rest } = choose(process.argv.slice(2));
 const outcomes: Outcome[] = [];
 for (const step of steps) outcomes.push(await perform(step, rest));
-rmSync(REPORTS, { recursive: true, force: true });
 
 const failures = outcomes.filter((outcome) => !outcome.ok).map((outcome) => outcome.step);
 const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0);

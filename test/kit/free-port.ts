@@ -9,8 +9,8 @@ import { join } from 'node:path';
 const FIRST = 10_081;
 /** Stops below 32,768, where Linux begins to take the local ports of connections from. */
 const COUNT = 22_600;
-/** Holds one file for each port in use, with the number of the process that uses it. Each user has a folder. */
-const CLAIMS = join(tmpdir(), `fluxmq-test-ports-${userInfo().uid}`);
+/** Holds one file for each port in use, with the number of the process that uses it. Each user has a folder, for all runs at one time. */
+const CLAIMS = join(process.env['KIT_PORTS'] ?? tmpdir(), `fluxmq-test-ports-${userInfo().uid}`);
 
 const own = new Set<string>();
 process.on('exit', () => {

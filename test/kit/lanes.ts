@@ -90,10 +90,45 @@ export function useBroker(options: () => BrokerOptions): { readonly broker: Brok
 
 /** The four standard endpoints on one broker for the whole file. */
 export function useLanes(extra: Record<string, unknown> = {}): Kit {
-  const names = Object.keys(ENDPOINTS) as EndpointName[];
-  const held = useBroker(() => ({ endpoints: names.map((name) => ({ ...ENDPOINTS[name], ...extra })) }));
+  return kitOf(useBroker(() => optionsOf(extra)));
+}
+
+/** The broker of useSharedLanes(), once it is needed. */
+let shared: Promise<Broker> | null = null;
+
+/**
+ * The four standard endpoints on one broker for all files that run in this process: its eleven threads take 3 s of CPU time to start. For
+ * files whose tests use topics and client identifiers of their own, and look at nothing that counts for the whole broker.
+ */
+export function useSharedLanes(): Kit {
+  let broker: Broker | null = null;
+  beforeAll(async () => {
+    shared ??= startBroker(optionsOf({}));
+    broker = await shared;
+  }, 40_000);
+  afterAll(async () => {
+    destroyAll();
+    if (isForeign) return;
+    const { body } = await broker!.api('GET', '/api/system/health');
+    const { status, workerRestarts } = (body as { data: { status: string; workerRestarts: number } }).data;
+    if (status !== 'ok' || workerRestarts > 0) throw new Error(`the broker is ${status} after ${workerRestarts} restarts of workers`);
+  }, 30_000);
+  return kitOf({
+    get broker(): Broker {
+      return broker!;
+    },
+  });
+}
+
+const NAMES = Object.keys(ENDPOINTS) as EndpointName[];
+
+function optionsOf(extra: Record<string, unknown>): BrokerOptions {
+  return { endpoints: NAMES.map((name) => ({ ...ENDPOINTS[name], ...extra })) };
+}
+
+function kitOf(held: { readonly broker: Broker }): Kit {
   const transportOf = (on: Lane): TransportName => (on.endpoint.startsWith('ws') ? 'ws' : 'tcp');
-  const portOf = (on: Lane): number => held.broker.ports[names.indexOf(on.endpoint)]!;
+  const portOf = (on: Lane): number => held.broker.ports[NAMES.indexOf(on.endpoint)]!;
   return {
     get broker(): Broker {
       return held.broker;

@@ -4,13 +4,13 @@ import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { startBroker } from '../../kit/broker.ts';
 import * as encode from '../../kit/encode.ts';
-import { connected, LANES, LANES_3, LANES_5, useLanes, VERSIONS } from '../../kit/lanes.ts';
+import { connected, LANES, LANES_3, LANES_5, useSharedLanes, VERSIONS } from '../../kit/lanes.ts';
 import { field, u8, u16, u32 } from '../../kit/properties.ts';
 import { RawClient } from '../../kit/raw-client.ts';
 import { openTcp } from '../../kit/transport.ts';
 import { uid } from '../../kit/until.ts';
 
-const kit = useLanes();
+const kit = useSharedLanes();
 
 describe.each(LANES)('CONNECT, $name', (lane) => {
   test('is answered by one CONNACK 0x00 before anything else [5:MQTT-3.1.4-5, 5:MQTT-3.2.0-1, 5:MQTT-3.2.0-2, 3:MQTT-3.1.4-4, 3:MQTT-3.2.0-1]', async () => {

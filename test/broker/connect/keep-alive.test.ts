@@ -2,10 +2,10 @@
 
 import { describe, expect, test } from 'vitest';
 import * as encode from '../../kit/encode.ts';
-import { connected, LANES, useBroker, useLanes } from '../../kit/lanes.ts';
+import { connected, LANES, useBroker, useSharedLanes } from '../../kit/lanes.ts';
 import { sleep, uid } from '../../kit/until.ts';
 
-const kit = useLanes();
+const kit = useSharedLanes();
 
 describe.concurrent.each(LANES)('keep alive, $name', (lane) => {
   test('a client that is silent for 1.5 keep alives is closed [5:MQTT-3.1.2-22, 5:MQTT-3.2.2-22, 3:MQTT-3.1.2-24]', async () => {

@@ -3,12 +3,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as encode from '../../kit/encode.ts';
 import type { Lane } from '../../kit/lanes.ts';
-import { useLanes, VERSIONS } from '../../kit/lanes.ts';
+import { useSharedLanes, VERSIONS } from '../../kit/lanes.ts';
 import { field, u8, u16, varint } from '../../kit/properties.ts';
 import type { RawClient } from '../../kit/raw-client.ts';
 import { uid } from '../../kit/until.ts';
 
-const kit = useLanes();
+const kit = useSharedLanes();
 const MALFORMED = 0x81;
 const PROTOCOL = 0x82;
 

@@ -2,10 +2,10 @@
 
 import { describe, expect, test } from 'vitest';
 import * as encode from '../../kit/encode.ts';
-import { LANES_5, useLanes } from '../../kit/lanes.ts';
+import { LANES_5, useSharedLanes } from '../../kit/lanes.ts';
 import { sleep, uid } from '../../kit/until.ts';
 
-const kit = useLanes();
+const kit = useSharedLanes();
 const PERSISTENT = { clean: false, properties: { sessionExpiry: 300 } };
 const seconds = (messageExpiry: number) => ({ properties: { messageExpiry } });
 

@@ -3,10 +3,10 @@
 import { describe, expect, test } from 'vitest';
 import * as encode from '../../kit/encode.ts';
 import type { Lane } from '../../kit/lanes.ts';
-import { connected, LANES_5, useBroker, useLanes, VERSIONS } from '../../kit/lanes.ts';
+import { connected, LANES_5, useBroker, useSharedLanes, VERSIONS } from '../../kit/lanes.ts';
 import { uid } from '../../kit/until.ts';
 
-const kit = useLanes();
+const kit = useSharedLanes();
 
 describe.each(LANES_5)('Receive Maximum, $name', (lane) => {
   test('no more than the client allows are in flight, and the rest follows in order [5:MQTT-3.3.4-9, 5:MQTT-4.9.0-1, 5:MQTT-4.9.0-2]', async () => {

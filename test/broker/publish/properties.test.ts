@@ -3,12 +3,12 @@
 import { describe, expect, test } from 'vitest';
 import * as encode from '../../kit/encode.ts';
 import type { Lane } from '../../kit/lanes.ts';
-import { LANES, LANES_5, useLanes } from '../../kit/lanes.ts';
+import { LANES, LANES_5, useSharedLanes } from '../../kit/lanes.ts';
 import type { Properties } from '../../kit/properties.ts';
 import type { RawClient } from '../../kit/raw-client.ts';
 import { sleep, uid } from '../../kit/until.ts';
 
-const kit = useLanes();
+const kit = useSharedLanes();
 
 const RICH: Properties = {
   payloadFormat: 1,

@@ -3,12 +3,12 @@
 import { describe, expect, test } from 'vitest';
 import * as encode from '../../kit/encode.ts';
 import type { Lane } from '../../kit/lanes.ts';
-import { LANES, LANES_5, useLanes } from '../../kit/lanes.ts';
+import { LANES, LANES_5, useSharedLanes } from '../../kit/lanes.ts';
 import { mosquittoPub, mosquittoSub } from '../../kit/mosquitto.ts';
 import type { RawClient } from '../../kit/raw-client.ts';
 import { uid, until } from '../../kit/until.ts';
 
-const kit = useLanes();
+const kit = useSharedLanes();
 
 async function pair(lane: Lane, qos: encode.QoS = 2): Promise<{ from: RawClient; to: RawClient; topic: string }> {
   const topic = uid('qos/');

@@ -3,10 +3,10 @@
 import { describe, expect, test } from 'vitest';
 import * as encode from '../../kit/encode.ts';
 import type { EndpointName } from '../../kit/lanes.ts';
-import { LANES, useLanes } from '../../kit/lanes.ts';
+import { LANES, useSharedLanes } from '../../kit/lanes.ts';
 import { uid, until } from '../../kit/until.ts';
 
-const kit = useLanes();
+const kit = useSharedLanes();
 
 /** A generator of numbers below `limit` that is the same in every run (mulberry32). */
 function seeded(seed: number): (limit: number) => number {

@@ -1,10 +1,10 @@
 /** Topic aliases of MQTT 5, from the client and to the client. */
 
 import { describe, expect, test } from 'vitest';
-import { LANES_5, useLanes } from '../../kit/lanes.ts';
+import { LANES_5, useSharedLanes } from '../../kit/lanes.ts';
 import { uid } from '../../kit/until.ts';
 
-const kit = useLanes();
+const kit = useSharedLanes();
 
 describe.each(LANES_5)('topic alias from the client, $name', (lane) => {
   test('is set, used and set anew, up to the maximum told [5:MQTT-3.3.2-12, 5:MQTT-3.2.2-17]', async () => {

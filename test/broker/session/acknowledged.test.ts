@@ -10,7 +10,7 @@ import { sleep, uid } from '../../kit/until.ts';
 const open = { enableAuth: false, maxConnectionPerSecond: 100_000, maxSessionSize: 100_000, maxQueuedMessages: 1_000_000 };
 const ENDPOINTS = [
   { ...open, sessionPersistence: true },
-  { ...open, sessionPersistence: true, useWebsocket: true, serverOptions: { workerGroupSize: 2 } },
+  { ...open, sessionPersistence: true, useWebsocket: true },
   // Sessions of the others that are resumed here are no longer kept.
   { ...open },
 ];

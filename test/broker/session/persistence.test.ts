@@ -8,11 +8,9 @@ import { connected } from '../../kit/lanes.ts';
 import { uid } from '../../kit/until.ts';
 
 const open = { enableAuth: false, maxConnectionPerSecond: 100_000 };
-const ENDPOINTS = [
-  { ...open, sessionPersistence: true },
-  { ...open, sessionPersistence: true, useWebsocket: true, serverOptions: { workerGroupSize: 2 } },
-  { ...open, sessionPersistence: false, namespace: 'forgetful' },
-];
+const DURABLE = { ...open, sessionPersistence: true };
+const FORGETFUL = { ...open, sessionPersistence: false };
+const ENDPOINTS = [DURABLE, { ...DURABLE, useWebsocket: true, serverOptions: { workerGroupSize: 2 } }];
 
 /** Ends the broker this way and starts it again on the same folder and ports. */
 async function again(broker: Broker, how: 'SIGKILL' | 'SIGTERM'): Promise<Broker> {
@@ -114,19 +112,19 @@ describe.each(['SIGKILL', 'SIGTERM'] as const)('after %s', (how) => {
 });
 
 test('without sessionPersistence sessions end with the node', async () => {
-  let broker = await startBroker({ endpoints: ENDPOINTS });
+  let broker = await startBroker({ endpoints: [FORGETFUL] });
   try {
     const options = { clientId: uid('c'), clean: false, properties: { sessionExpiry: 3600 } };
-    await connected('tcp', broker.ports[2]!, 5, options);
+    await connected('tcp', broker.ports[0]!, 5, options);
     broker = await again(broker, 'SIGTERM');
-    expect((await connected('tcp', broker.ports[2]!, 5, options)).connack!.sessionPresent).toBe(false);
+    expect((await connected('tcp', broker.ports[0]!, 5, options)).connack!.sessionPresent).toBe(false);
   } finally {
     await broker.stop();
   }
 }, 60_000);
 
 test('an acknowledged QoS 1 message is on disk: kill -9 in the middle of a stream loses none', async () => {
-  let broker = await startBroker({ endpoints: ENDPOINTS });
+  let broker = await startBroker({ endpoints: [DURABLE] });
   try {
     const topic = uid('p/');
     const options = { clientId: uid('c'), clean: false, properties: { sessionExpiry: 3600 } };
@@ -151,7 +149,7 @@ test('an acknowledged QoS 1 message is on disk: kill -9 in the middle of a strea
 }, 60_000);
 
 test('what expired while the node was down is not back: sessions, queued and retained messages', async () => {
-  let broker = await startBroker({ endpoints: ENDPOINTS });
+  let broker = await startBroker({ endpoints: [DURABLE] });
   try {
     const options = { clientId: uid('c'), clean: false, properties: { sessionExpiry: 1 } };
     const client = await connected('tcp', broker.ports[0]!, 5, options);
@@ -181,7 +179,7 @@ test('what expired while the node was down is not back: sessions, queued and ret
 }, 60_000);
 
 test('thousands of filters of one session are kept without holding anybody up, and those taken back stay away', async () => {
-  let broker = await startBroker({ endpoints: ENDPOINTS });
+  let broker = await startBroker({ endpoints: [DURABLE] });
   try {
     const base = uid('many/');
     const session: encode.ConnectOptions = { clientId: uid('many'), clean: false, properties: { sessionExpiry: 3600 } };

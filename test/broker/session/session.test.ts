@@ -3,10 +3,10 @@
 import { describe, expect, test } from 'vitest';
 import * as encode from '../../kit/encode.ts';
 import type { Lane } from '../../kit/lanes.ts';
-import { LANES, LANES_5, useLanes } from '../../kit/lanes.ts';
+import { LANES, LANES_5, useSharedLanes } from '../../kit/lanes.ts';
 import { sleep, uid } from '../../kit/until.ts';
 
-const kit = useLanes();
+const kit = useSharedLanes();
 
 /** Options of a session that outlives its connection, in every version. */
 function lasting(lane: Lane, clientId: string, extra: encode.ConnectOptions = {}): encode.ConnectOptions {

@@ -3,11 +3,11 @@
 import { describe, expect, test } from 'vitest';
 import * as encode from '../../kit/encode.ts';
 import type { EndpointName, Lane } from '../../kit/lanes.ts';
-import { LANES, LANES_5, useLanes } from '../../kit/lanes.ts';
+import { LANES, LANES_5, useSharedLanes } from '../../kit/lanes.ts';
 import type { RawClient } from '../../kit/raw-client.ts';
 import { quiet, sleep, uid, until } from '../../kit/until.ts';
 
-const kit = useLanes();
+const kit = useSharedLanes();
 const PLACES: EndpointName[] = ['tcp1', 'tcp3', 'ws3', 'tcp3', 'ws1', 'tcp3'];
 
 describe.each(LANES)('takeover, $name', (lane) => {

@@ -9,7 +9,7 @@ import { destroyAll, type RawClient } from '../../kit/raw-client.ts';
 import { sleep, uid } from '../../kit/until.ts';
 
 const open = { enableAuth: false, sessionPersistence: true, maxConnectionPerSecond: 100_000, maxSessionSize: 10_000 };
-const ENDPOINTS = [open, { ...open, useWebsocket: true, serverOptions: { workerGroupSize: 2 } }];
+const ENDPOINTS = [open, { ...open, useWebsocket: true }];
 const BINARY = Buffer.from([0, 255, 128, 65, 10, 0]);
 const EVERY = { contentType: 'text/plain', responseTopic: 'reply/to', correlationData: BINARY, user: [['k', 'wört'] as [string, string]] };
 

@@ -3,11 +3,11 @@
 import { describe, expect, test } from 'vitest';
 import * as encode from '../../kit/encode.ts';
 import type { EndpointName, Lane } from '../../kit/lanes.ts';
-import { LANES, useLanes } from '../../kit/lanes.ts';
+import { LANES, useSharedLanes } from '../../kit/lanes.ts';
 import type { RawClient } from '../../kit/raw-client.ts';
 import { quiet, sleep, uid, until } from '../../kit/until.ts';
 
-const kit = useLanes();
+const kit = useSharedLanes();
 const PLACES: EndpointName[] = ['tcp3', 'ws3', 'tcp1', 'ws1', 'tcp3'];
 
 /** Publishes 0, 1, 2, … one after the other until it is stopped; `sent` is what has been acknowledged. */

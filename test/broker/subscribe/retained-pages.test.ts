@@ -2,11 +2,11 @@
 
 import { describe, expect, test } from 'vitest';
 import * as encode from '../../kit/encode.ts';
-import { LANES, type Lane, useLanes } from '../../kit/lanes.ts';
+import { LANES, type Lane, useSharedLanes } from '../../kit/lanes.ts';
 import type { RawClient } from '../../kit/raw-client.ts';
 import { quiet, sleep, uid, until } from '../../kit/until.ts';
 
-const kit = useLanes();
+const kit = useSharedLanes();
 const lane = LANES.find(({ version, endpoint }) => version === 4 && endpoint === 'tcp3')!;
 const lane5 = LANES.find(({ version, endpoint }) => version === 5 && endpoint === 'tcp3')!;
 
