@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { afterAll, afterEach, expect, test, vi } from 'vitest';
 import { bindSocket, fetchSockets, offerSockets, type SocketHandle } from '../../../src/internals/socket-passing.ts';
+import { bundled } from '../../kit/preload.ts';
 
 /** Offers of this file, and of nobody else. */
 const places = mkdtempSync(join(tmpdir(), 'fluxmq-places-'));
@@ -32,6 +33,9 @@ function bind(port = 0): { handle: SocketHandle; port: number } {
   return { handle, port: name.port! };
 }
 
+/** What the threads and processes of the tests import. */
+const MODULE = bundled(join(import.meta.dirname, '../../../src/internals/socket-passing.ts')).href;
+
 /** A thread that accepts from what it fetches, greets with its name, and closes on demand. */
 const ACCEPTOR = `
   import net from 'node:net';
@@ -45,11 +49,10 @@ const ACCEPTOR = `
 
 async function acceptor(name: string, sockets: SocketHandle[]): Promise<Worker> {
   const offer = offerSockets(sockets);
-  const module = new URL('../../../src/internals/socket-passing.ts', import.meta.url).href;
   const worker = new Worker(ACCEPTOR, {
     eval: true,
-    workerData: { module, path: offer.path, count: sockets.length, name },
-    execArgv: ['--input-type=module', '--no-warnings', '--experimental-strip-types'],
+    workerData: { module: MODULE, path: offer.path, count: sockets.length, name },
+    execArgv: ['--input-type=module'],
   });
   workers.push(worker);
   await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
@@ -136,14 +139,13 @@ test('an offer that has ended, and one that has fewer, are refused', async () =>
 });
 
 test.each(['/nonexistent', `/tmp/${'long/'.repeat(20)}`])('a temporary folder that is of no use (%s): another place is found', (folder) => {
-  const module = new URL('../../../src/internals/socket-passing.ts', import.meta.url).href;
   const script = `
-    const { bindSocket, fetchSockets, offerSockets } = await import(${JSON.stringify(module)});
+    const { bindSocket, fetchSockets, offerSockets } = await import(${JSON.stringify(MODULE)});
     const offer = offerSockets([bindSocket('127.0.0.1', 0)]);
     console.log((await fetchSockets(offer.path, 1)).length);
     process.exit(0);
   `;
-  const args = ['--no-warnings', '--experimental-strip-types', '--input-type=module', '-e', script];
+  const args = ['--input-type=module', '-e', script];
   const { stdout, stderr } = spawnSync(process.execPath, args, {
     encoding: 'utf8',
     env: { ...process.env, TMPDIR: folder, NODE_OPTIONS: '' },

@@ -62,7 +62,7 @@ test('a guard that cannot be loaded is a reason, before the binary is loaded', (
   expect(loadFrom(machine)).toMatchObject({ available: false, reason: expect.stringContaining('its guard cannot be loaded: ') });
 });
 
-const PIECES = ['guard', 'dup', 'linger', 'noDelay', 'onArrival', 'await', 'forget', 'peek', 'received'];
+const PIECES = ['guard', 'dup', 'linger', 'noDelay', 'onArrival', 'await', 'forget', 'peek', 'received', 'cookie', 'trace', 'current'];
 
 test.each([
   [PIECES, 'its guard lacks readable'],
