@@ -1,8 +1,11 @@
-/** The command line as a user runs it: a process of its own in a folder of its own. */
+/** The command line as a user runs it: in a folder of its own, and where the process is the subject, in a process of its own. */
 
 import { execFile, spawn } from 'node:child_process';
+import { globalAgent as httpAgent } from 'node:http';
+import { globalAgent as httpsAgent } from 'node:https';
 import { join, resolve } from 'node:path';
 import { expect } from 'vitest';
+import { runCommandLine } from '../../../src/cli/run.ts';
 import { within } from '../../kit/until.ts';
 
 export const ROOT = resolve(import.meta.dirname, '../../..');
@@ -22,6 +25,11 @@ export interface RunOptions {
   input?: string;
   /** of a command that moves much; 20 s unless told */
   timeoutMs?: number;
+  /**
+   * true: a process of the built command line, for what only it has: exit code, pipes, memory, and that nothing keeps it from ending. It costs
+   * half a second of CPU time. Otherwise the same code runs here.
+   */
+  ownProcess?: boolean;
 }
 
 /** The environment without what a developer's shell may say about a broker. */
@@ -32,8 +40,13 @@ export function cleanEnvironment(more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEn
 
 /** Runs `fluxmq ARGS` to its end. */
 export function fluxmq(args: string[], options: RunOptions = {}): Promise<Ended> {
-  const { cwd = '/', env = {}, input = '', timeoutMs = ANSWER_MS } = options;
-  const ended = new Promise<Ended>((settle) => {
+  const { timeoutMs = ANSWER_MS, ownProcess = false } = options;
+  const ended = ownProcess ? runProcess(args, options, timeoutMs) : runHere(args, options);
+  return within(`end of fluxmq ${args.join(' ')}`, timeoutMs + 2000, ended);
+}
+
+function runProcess(args: string[], { cwd = '/', env = {}, input = '' }: RunOptions, timeoutMs: number): Promise<Ended> {
+  return new Promise((settle) => {
     const child = execFile(
       process.execPath,
       [CLI, ...args],
@@ -44,7 +57,36 @@ export function fluxmq(args: string[], options: RunOptions = {}): Promise<Ended>
     );
     child.stdin?.end(input);
   });
-  return within(`end of fluxmq ${args.join(' ')}`, timeoutMs + 2000, ended);
+}
+
+async function runHere(args: string[], { cwd = '/', env = {}, input = '' }: RunOptions): Promise<Ended> {
+  const out: Buffer[] = [];
+  let stderr = '';
+  const terminal = {
+    env: cleanEnvironment(env),
+    cwd,
+    width: null,
+    color: false,
+    canAsk: false,
+    out: (text: string) => void out.push(Buffer.from(`${text}\n`)),
+    write: async (bytes: Uint8Array) => void out.push(Buffer.from(bytes)),
+    err: (text: string) => {
+      stderr += `${text}\n`;
+    },
+    ask: async () => '',
+    readInput: async () => input,
+  };
+  try {
+    const code = await runCommandLine(args, terminal, async (where) => {
+      const { readFluxmqEndpoints } = await import('../../../src/storage/fluxmq-import/read-fluxmq.ts');
+      return readFluxmqEndpoints(where);
+    });
+    return { code, stdout: Buffer.concat(out).toString('utf8'), stderr };
+  } finally {
+    // as at the end of a process: no connection waits for the next command
+    for (const { freeSockets } of [httpAgent, httpsAgent])
+      for (const sockets of Object.values(freeSockets)) for (const socket of sockets ?? []) socket.destroy();
+  }
 }
 
 /** `fluxmq` against one broker by way of the configuration in its folder. */

@@ -39,7 +39,7 @@ afterAll(() => {
 });
 
 test('a certificate that nobody vouches for is refused, and trusted by --cacert or FLUXMQ_API_CACERT', async () => {
-  const refused = await fluxmq(['endpoint', 'list', '--api', url]);
+  const refused = await fluxmq(['endpoint', 'list', '--api', url], { ownProcess: true });
   expect(refused).toMatchObject({ code: 3, stdout: '' });
   expect(refused.stderr).toContain('--cacert FILE names the certificates to trust');
   expect(printed(await fluxmq(['endpoint', 'list', '-q', '--api', url, '--cacert', cacert]))).toBe('first\n');

@@ -43,7 +43,7 @@ describe.each([
     writeFileSync(join(held.broker.dir, 'database-password'), server.password);
     const from = `import --from-fluxmq --url ${url} --username ${server.username}`;
 
-    const dry = await run(`${from} --password-file database-password --dry-run`);
+    const dry = await run(`${from} --password-file database-password --dry-run`, { ownProcess: true });
     expect(printed(dry)).toContain('2 added, 0 updated, 0 removed, 0 unchanged: a dry run, nothing was changed');
     expect(dry.stderr).toContain(`left out: ${name}-old (port ${one}): port ${one} is taken by ${name}-1`);
     const [ownPort] = held.broker.ports;

@@ -4,13 +4,14 @@ import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { startBroker } from '../../kit/broker.ts';
 import { freePort } from '../../kit/free-port.ts';
 import { useBroker } from '../../kit/lanes.ts';
-import { commandIn, printed } from './command.ts';
+import { commandIn, printed, type RunOptions } from './command.ts';
 
 const PASSWORD = 'correct horse';
-const held = useBroker(() => ({ endpoints: [{ id: 'first', enableAuth: false, isDefault: true }] }));
+const login = { username: 'root', password: PASSWORD, viewers: [{ username: 'guest', password: 'look' }] };
+const http = { host: '127.0.0.1', port: await freePort(), ...login };
+const held = useBroker(() => ({ endpoints: [{ id: 'first', enableAuth: false, isDefault: true }], config: { http } }));
 const run = commandIn(() => held.broker.dir);
 const servers: Server[] = [];
 afterAll(() => {
@@ -126,44 +127,53 @@ test('--timeout is how long a question is waited for; a change may be answered a
   expect(changed.stderr).toContain('the change may have been made nevertheless');
 }, 30_000);
 
+/** A command that knows the broker's address, and no login. */
+const there = (line: string, options: RunOptions = {}) => run(`${line} --api http://127.0.0.1:${http.port}`, { cwd: '/', ...options });
+
 test('logins: from the configuration, environment, files and tokens; wrong ones and viewers end with 4', async () => {
-  const port = await freePort();
-  const endpoints = [{ id: 'first', enableAuth: false }];
-  const http = { host: '127.0.0.1', port, username: 'root', password: PASSWORD, viewers: [{ username: 'guest', password: 'look' }] };
-  const broker = await startBroker({ endpoints, config: { http } });
-  try {
-    const here = commandIn(() => broker.dir);
-    const there = (line: string, env: NodeJS.ProcessEnv = {}, input = '') =>
-      run(`${line} --api http://127.0.0.1:${port}`, { cwd: '/', env, input });
-    printed(await here('endpoint list'));
-    const none = await there('endpoint list');
-    expect(none).toMatchObject({ code: 4, stdout: '' });
-    expect(none.stderr).toContain('give --user and FLUXMQ_API_PASSWORD or --password-file');
-    expect(await there('endpoint list --user root', { FLUXMQ_API_PASSWORD: 'wrong' })).toMatchObject({
-      code: 4,
-      stderr: 'fluxmq: Wrong user name or password\n',
-    });
-    printed(await there('endpoint list --user root', { FLUXMQ_API_PASSWORD: PASSWORD }));
-    printed(await there('endpoint list', { FLUXMQ_API_USER: 'root', FLUXMQ_API_PASSWORD: PASSWORD }));
-    printed(await there('endpoint list --user root --password-file -', {}, `${PASSWORD}\n`));
-    const file = join(broker.dir, 'secret');
-    writeFileSync(file, `${PASSWORD}\n`, { mode: 0o600 });
-    printed(await there(`endpoint list --user root --password-file ${file}`));
-    const answer = await broker.api('POST', '/public/login', { username: 'root', password: PASSWORD });
-    const token = (answer.body as { data: { token: string } }).data.token;
-    printed(await there('endpoint list', { FLUXMQ_API_TOKEN: token }));
-    writeFileSync(file, token);
-    printed(await there(`endpoint list --token-file ${file}`));
-    const viewer = { FLUXMQ_API_PASSWORD: 'look' };
-    printed(await there('endpoint list --user guest', viewer));
-    expect(await there('endpoint disable first --user guest', viewer)).toMatchObject({
-      code: 4,
-      stderr: expect.stringContaining('viewer may only read'),
-    });
-    expect(printed(await here('endpoint history'))).toContain('first');
-  } finally {
-    expect(await broker.stop()).toBe(0);
-  }
+  const { broker } = held;
+  printed(await run('endpoint list'));
+  const none = await there('endpoint list');
+  expect(none).toMatchObject({ code: 4, stdout: '' });
+  expect(none.stderr).toContain('give --user and FLUXMQ_API_PASSWORD or --password-file');
+  expect(await there('endpoint list --user root', { env: { FLUXMQ_API_PASSWORD: 'wrong' } })).toMatchObject({
+    code: 4,
+    stderr: 'fluxmq: Wrong user name or password\n',
+  });
+  printed(await there('endpoint list --user root', { env: { FLUXMQ_API_PASSWORD: PASSWORD } }));
+  printed(await there('endpoint list', { env: { FLUXMQ_API_USER: 'root', FLUXMQ_API_PASSWORD: PASSWORD } }));
+  printed(await there('endpoint list --user root --password-file -', { input: `${PASSWORD}\n` }));
+  const file = join(broker.dir, 'secret');
+  writeFileSync(file, `${PASSWORD}\n`, { mode: 0o600 });
+  printed(await there(`endpoint list --user root --password-file ${file}`));
+  const answer = await broker.api('POST', '/public/login', { username: 'root', password: PASSWORD });
+  const token = (answer.body as { data: { token: string } }).data.token;
+  printed(await there('endpoint list', { env: { FLUXMQ_API_TOKEN: token } }));
+  writeFileSync(file, token);
+  printed(await there(`endpoint list --token-file ${file}`));
+  const viewer = { FLUXMQ_API_PASSWORD: 'look' };
+  printed(await there('endpoint list --user guest', { env: viewer }));
+  expect(await there('endpoint disable first --user guest', { env: viewer })).toMatchObject({
+    code: 4,
+    stderr: expect.stringContaining('viewer may only read'),
+  });
+  expect(printed(await run('endpoint history'))).toContain('first');
+});
+
+test('the process has the exit code, the two outputs, the environment and the standard input', async () => {
+  const ownProcess = true;
+  const [listed, wrong, refused, nobody, piped] = await Promise.all([
+    run('endpoint list -q', { ownProcess }),
+    run('endpoint lits', { ownProcess }),
+    run('endpoint get nobody', { ownProcess }),
+    there('endpoint list', { ownProcess }),
+    there('endpoint list -q --password-file -', { env: { FLUXMQ_API_USER: 'root' }, input: `${PASSWORD}\n`, ownProcess }),
+  ]);
+  const onlyFirst = { code: 0, stdout: 'first\n', stderr: '' };
+  expect([listed, piped]).toEqual([onlyFirst, onlyFirst]);
+  expect(wrong).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(/^fluxmq: unknown command: endpoint lits/) });
+  expect(refused).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('nobody') });
+  expect(nobody).toMatchObject({ code: 4, stdout: '' });
 });
 
 test('help: of the group, of every command, with an example that names it', async () => {

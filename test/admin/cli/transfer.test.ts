@@ -29,7 +29,7 @@ async function newest(): Promise<number> {
 
 test('export and import: merge, replace, dry run, all problems of a wrong file; secrets stay hidden', async () => {
   const { dir } = held.broker;
-  const masked = await run('export');
+  const masked = await run('export', { ownProcess: true });
   const exported = printed(masked);
   expect(exported).not.toContain(SECRET);
   expect(masked.stderr).toMatch(/^note: Secrets are masked: .* with --secrets include in clear\.$/m);
@@ -46,7 +46,7 @@ test('export and import: merge, replace, dry run, all problems of a wrong file; 
   const done = printed(await run('import three.json --reason bulk'));
   expect(done).toContain(`+ i0 (port ${ports[0]})`);
   expect(done).toContain(`imported 3 changes: 3 added, 0 updated, 0 removed, 0 unchanged, revision ${base + 1}`);
-  expect(printed(await run('import -', { input: JSON.stringify({ configs }) }))).toContain('nothing to do');
+  expect(printed(await run('import -', { input: JSON.stringify({ configs }), ownProcess: true }))).toContain('nothing to do');
   const bad = await run('import -', { input: JSON.stringify({ configs: [{ port: 0 }, { port: ports[0], colour: 1 }] }) });
   expect(bad).toMatchObject({ code: 1, stdout: '' });
   for (const part of ['configs[0].port', 'configs[1].colour: unknown key']) expect(bad.stderr).toContain(part);
