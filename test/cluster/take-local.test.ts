@@ -1,6 +1,7 @@
 /** Nodes that were alone, with endpoints of their own, and are given a cluster or a database, and lose it again: no endpoint vanishes silently. */
 
-import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { messageOf } from '../../src/kernel/errors.ts';
@@ -15,10 +16,17 @@ import { change, storeOf } from './kit.ts';
 let database: DatabaseServer;
 let nats: NatsServers;
 const running: Broker[] = [];
+const folders: string[] = [];
+/** Two nodes that were alone. A test gets copies of their folders. */
+let former: { dir: string; ports: number[] }[];
 beforeAll(async () => {
   database = await startPostgres();
+  former = [await makeFormer(), await makeFormer()];
 }, 60_000);
-afterAll(() => database?.stop(), 30_000);
+afterAll(async () => {
+  await database?.stop();
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+}, 30_000);
 beforeEach(async () => {
   nats = await startNats();
 }, 30_000);
@@ -34,15 +42,25 @@ async function start(...given: Parameters<typeof startBroker>): Promise<Broker> 
 }
 
 /** A node that was alone: one endpoint of its file, one that was added, and killed. @returns its folder and ports */
-async function formerNode(): Promise<{ dir: string; ports: number[] }> {
+async function makeFormer(): Promise<{ dir: string; ports: number[] }> {
   const first = await freePort();
-  const node = await start({ endpoints: [{ id: `e${first}`, port: first, enableAuth: false }] });
+  const node = await startBroker({ endpoints: [{ id: `e${first}`, port: first, enableAuth: false }] });
   const port = await freePort();
   const users = [{ username: 'ann', password: 'secret', encrypt: 'plain' }];
   const added = await change(node, 'add', { id: `e${port}`, port, host: '127.0.0.1', authConfig: { users } });
   expect(added.status).toBe(200);
   await node.kill('SIGKILL');
   return { dir: node.dir, ports: [first, port].sort() };
+}
+
+/** A copy of a node that was alone. */
+function formerNode(index = 0): { dir: string; ports: number[] } {
+  const { dir: original, ports } = former[index]!;
+  const dir = mkdtempSync(join(tmpdir(), 'fluxmq-former-'));
+  folders.push(dir);
+  cpSync(original, dir, { recursive: true });
+  configure(dir, { store: { storeType: 'LOCAL', local: { dataPath: join(dir, 'data') } }, log: { level: 'info', file: join(dir, 'fluxmq.log') } });
+  return { dir, ports };
 }
 
 /** Changes top-level sections of the node's configuration; undefined takes one away. */
@@ -69,7 +87,7 @@ async function refusalOf(dir: string): Promise<string> {
 }
 
 test('cluster: is added: the endpoints are there, with their users, and the history says why', async () => {
-  const { dir, ports } = await formerNode();
+  const { dir, ports } = formerNode();
   joinCluster(dir);
   const node = await start({ dir });
   expect(await portsOf(node)).toEqual(ports);
@@ -87,7 +105,7 @@ test('cluster: is added: the endpoints are there, with their users, and the hist
 }, 60_000);
 
 test('killed after the commit, before the file was moved: the next start continues, though the cluster has changed', async () => {
-  const { dir, ports } = await formerNode();
+  const { dir, ports } = formerNode();
   const saved = readdirSync(join(dir, 'data')).filter((name) => name.startsWith('config.db') || name === 'files.json');
   for (const name of saved) copyFileSync(join(dir, 'data', name), join(dir, name));
   joinCluster(dir);
@@ -104,8 +122,7 @@ test('killed after the commit, before the file was moved: the next start continu
 }, 60_000);
 
 test('a cluster with other endpoints: the start ends with both and the ways out; --discard-local keeps the file', async () => {
-  const first = await formerNode();
-  const second = await formerNode();
+  const [first, second] = [formerNode(0), formerNode(1)];
   joinCluster(first.dir);
   const node = await start({ dir: first.dir });
   joinCluster(second.dir, 'node-2');
@@ -122,7 +139,7 @@ test('a cluster with other endpoints: the start ends with both and the ways out;
 }, 90_000);
 
 test('two nodes at the same moment: one fills the cluster, the other one is refused with its file untouched', async () => {
-  const nodes = [await formerNode(), await formerNode()];
+  const nodes = [formerNode(0), formerNode(1)];
   for (const [index, { dir }] of nodes.entries()) joinCluster(dir, `node-${index + 1}`);
   const outcomes = await Promise.all(nodes.map(({ dir }) => refusalOf(dir)));
   const winner = outcomes.indexOf('it has started');
@@ -132,7 +149,7 @@ test('two nodes at the same moment: one fills the cluster, the other one is refu
 }, 60_000);
 
 test('cluster: is taken away again: the start says where the endpoints are', async () => {
-  const { dir } = await formerNode();
+  const { dir } = formerNode();
   joinCluster(dir);
   await (await start({ dir })).kill('SIGKILL');
   configure(dir, { cluster: undefined });
@@ -142,19 +159,19 @@ test('cluster: is taken away again: the start says where the endpoints are', asy
 }, 60_000);
 
 test('a database is given: the same rule', async () => {
-  const { dir, ports } = await formerNode();
+  const { dir, ports } = formerNode();
   const store = { ...storeOf(database, await database.createDatabase()), local: { dataPath: join(dir, 'data') } };
   configure(dir, { store });
   const node = await start({ dir });
   expect(await portsOf(node)).toEqual(ports);
   expect(await node.log()).toContain('Store: 2 endpoints of the LOCAL store were taken into POSTGRESQL');
-  const second = await formerNode();
+  const second = formerNode(1);
   configure(second.dir, { store: { ...store, local: { dataPath: join(second.dir, 'data') } } });
   expect(await refusalOf(second.dir)).toContain('(not there)');
 }, 60_000);
 
 test('--discard-local where config.db is the store itself: refused, and nothing is moved', async () => {
-  const { dir, ports } = await formerNode();
+  const { dir, ports } = formerNode();
   await expect(start({ dir, args: ['--discard-local'], readyMs: 8000 })).rejects.toThrow('--discard-local is for a node with a database');
   expect(await portsOf(await start({ dir }))).toEqual(ports);
 }, 60_000);

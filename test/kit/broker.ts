@@ -127,10 +127,11 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   const broker = handle(child, ended, admin, dir, ports);
   if (isForeign) return broker;
   try {
+    const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
     await until(
       'broker ready',
       async () => {
-        if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`);
+        if (hasEnded()) return true;
         const health = await fetch(`${admin}/health`, { signal: AbortSignal.timeout(2000) });
         const { data } = (await health.json()) as { data: { status?: string } | null };
         // 503 without `starting`: each endpoint was tried, and none could listen.
@@ -139,6 +140,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
       options.readyMs ?? patience(READY_MS),
       30,
     );
+    if (hasEnded()) throw new Error(`broker ready: it ended with ${child.exitCode ?? child.signalCode}`);
   } catch (error) {
     child.kill('SIGKILL');
     throw new Error(`${messageOf(error)}\n${output()}\n${await broker.log()}`);

@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { messageOf } from '../../../src/kernel/errors.ts';
 import { freePort } from '../free-port.ts';
 import { uid, until, within } from '../until.ts';
+import { copyInstalled, keepInstalled } from './installed.ts';
 
 const execute = promisify(execFile);
 
@@ -79,8 +80,12 @@ export async function startServer(kind: ServerKind, options: ServerOptions): Pro
     const ids = await Promise.all(['-u', '-g'].map(async (flag) => Number((await execute('id', [flag, kind.user])).stdout)));
     chownSync(folder, ids[0]!, ids[1]!);
   }
-  const [program, ...args] = asUser(kind.user, kind.install(folder));
-  await execute(program!, args, { cwd: folder, env: environment(folder) });
+  const install = kind.install(folder);
+  if (!(await copyInstalled(kind.name, install, folder))) {
+    const [program, ...args] = asUser(kind.user, install);
+    await execute(program!, args, { cwd: folder, env: environment(folder) });
+    await keepInstalled(kind.name, install, folder);
+  }
   const server = new Server(kind, folder, await freePort(), options);
   await server.start();
   return server;
