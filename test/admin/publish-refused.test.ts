@@ -1,7 +1,7 @@
 /** POST /api/publish where the message cannot be kept: 422 when there is no room for what is retained, 503 when it cannot be stored. Never 200, never a wait without end. */
 
 import { resolve } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../kit/broker.ts';
 import { canLimit, limitFileSize } from '../kit/file-size.ts';
 import { connected } from '../kit/lanes.ts';
@@ -82,6 +82,14 @@ describe('no room for retained messages', () => {
 const whereLimits = canLimit ? describe : (name: string, _tests: () => void) => test(`${name}: NOT TESTED, needs prlimit`, () => {});
 
 whereLimits('messages cannot be stored', () => {
+  beforeAll(async () => {
+    broker = await startBroker({ endpoints: [{ ...OPEN, sessionPersistence: true }] });
+  });
+  afterAll(async () => {
+    destroyAll();
+    expect(await broker.stop()).toBe(0);
+  });
+
   test.each([
     ['retained', { retain: true }],
     ['retained, QoS 1', { retain: true, qos: 1 }],
@@ -90,7 +98,6 @@ whereLimits('messages cannot be stored', () => {
   ])(
     '%s: 503 at once, also for the very message that finds the disk full; 200 again by itself',
     async (_name, how) => {
-      broker = await startBroker({ endpoints: [{ ...OPEN, sessionPersistence: true }] });
       try {
         const [port] = broker.ports as [number];
         const topic = uid('t/');
@@ -111,7 +118,7 @@ whereLimits('messages cannot be stored', () => {
         limitFileSize(broker.pid, null);
         await until('it is stored', async () => (await publish({ topic, payload: 'new', ...how })).status === 200, 4_000);
       } finally {
-        await broker.stop();
+        limitFileSize(broker.pid, null);
       }
     },
     60_000,

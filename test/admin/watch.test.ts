@@ -107,12 +107,14 @@ test('Last-Event-ID: nothing of the last 1,000 is missed, and what is older is s
 });
 
 test('beyond 1,000 the oldest are forgotten: whoever asks for them gets `incomplete`, and the rest', async () => {
-  const port = await freePort();
-  await change('add', { ...OPEN, port, id: 'busy' });
+  const ports = await Promise.all(Array.from({ length: 100 }, () => freePort()));
+  const configs = ports.map((port, n) => ({ ...OPEN, port, id: `busy-${n}`, exclusivePool: false }));
   const reader = await watch();
   const { id: since } = await reader.find('ready');
   const seen = () => reader.events.length;
-  for (let n = 0; seen() < 1100; n++) await change('update', { id: 'busy', maxConnectionSize: 1000 + n });
+  // Each import is a hundred states and a revision.
+  for (let enabled = true; seen() < 1100; enabled = !enabled)
+    await change('import', { configs: configs.map((each) => ({ ...each, enabled })) });
   const late = await watch({ 'last-event-id': String(since) });
   await late.find('ready');
   expect(late.events[0]!.event).toBe('incomplete');
@@ -123,28 +125,19 @@ test('beyond 1,000 the oldest are forgotten: whoever asks for them gets `incompl
   late.close();
 }, 60_000);
 
-test('a reader that goes is forgotten; the node stops at once with readers connected, and their streams end', async () => {
-  const own = await startBroker({ endpoints: [OPEN] });
-  const readers = await Promise.all(Array.from({ length: 3 }, () => EventReader.open(`${own.admin}/endpoints/watch`)));
+test('there is a login before it as before everything else; the node stops at once with readers connected, and their streams end', async () => {
+  const own = await startBroker({
+    endpoints: [],
+    config: { http: { host: '127.0.0.1', port: await freePort(), password: 'secret', viewers: [{ username: 'v', password: 'w' }] } },
+  });
+  const url = `${own.admin}/endpoints/watch`;
+  expect((await EventReader.open(url)).status).toBe(401);
+  const authorization = `Basic ${Buffer.from('v:w').toString('base64')}`;
+  const readers = await Promise.all(Array.from({ length: 3 }, () => EventReader.open(url, { authorization })));
+  expect(readers.map(({ status }) => status)).toEqual([200, 200, 200]);
   readers[0]!.close();
   const startedAt = Date.now();
   expect(await own.stop()).toBe(0);
   expect(Date.now() - startedAt).toBeLessThan(3000);
   await until('the streams have ended', () => readers.every(({ isEnded }) => isEnded));
-});
-
-test('there is a login before it as before everything else', async () => {
-  const own = await startBroker({
-    endpoints: [],
-    config: { http: { host: '127.0.0.1', port: await freePort(), password: 'secret', viewers: [{ username: 'v', password: 'w' }] } },
-  });
-  try {
-    const url = `${own.admin}/api/endpoints/watch`;
-    expect((await EventReader.open(url)).status).toBe(401);
-    const viewer = await EventReader.open(url, { authorization: `Basic ${Buffer.from('v:w').toString('base64')}` });
-    expect(viewer.status).toBe(200);
-    viewer.close();
-  } finally {
-    await own.stop();
-  }
 });

@@ -59,7 +59,10 @@ function formerNode(index = 0): { dir: string; ports: number[] } {
   const dir = mkdtempSync(join(tmpdir(), 'fluxmq-former-'));
   folders.push(dir);
   cpSync(original, dir, { recursive: true });
-  configure(dir, { store: { storeType: 'LOCAL', local: { dataPath: join(dir, 'data') } }, log: { level: 'info', file: join(dir, 'fluxmq.log') } });
+  configure(dir, {
+    store: { storeType: 'LOCAL', local: { dataPath: join(dir, 'data') } },
+    log: { level: 'info', file: join(dir, 'fluxmq.log') },
+  });
   return { dir, ports };
 }
 

@@ -5,11 +5,11 @@ import { type Broker, startBroker } from '../../kit/broker.ts';
 import { freePort } from '../../kit/free-port.ts';
 import { Api, canConnect } from './api.ts';
 
-describe.each(['LOCAL', 'MEMORY'])('confirmation on %s', (storeType) => {
+describe('confirmation', () => {
   let broker: Broker;
   let api: Api;
   beforeAll(async () => {
-    broker = await startBroker({ endpoints: [{ enableAuth: false, id: 'first' }], config: { store: { storeType } } });
+    broker = await startBroker({ endpoints: [{ enableAuth: false, id: 'first' }] });
     api = new Api(broker);
   });
   afterAll(async () => {

@@ -29,12 +29,12 @@ const config = async (id: string, extra: Record<string, unknown> = {}) => ({
 });
 const counts = ({ added, updated, removed, unchanged }: Import) => ({ added, updated, removed, unchanged });
 
-describe.each(['LOCAL', 'MEMORY'])('files on %s', (storeType) => {
+describe('files', () => {
   let broker: Broker;
   let api: Api;
   let start: number;
   beforeAll(async () => {
-    broker = await startBroker({ endpoints: [{ enableAuth: false, id: 'first' }], config: { store: { storeType } } });
+    broker = await startBroker({ endpoints: [{ enableAuth: false, id: 'first' }] });
     api = new Api(broker);
   });
   afterAll(async () => {

@@ -89,7 +89,10 @@ test('a backup over 64 MiB goes whole into an empty store and comes out again; o
   const before = await residentMiB(broker);
   await tear(broker, path, 30_000_000);
   expect(await revisionOf(broker)).toBe('"0"');
-  const restored = await fluxmq(['restore', path, '--yes', '--timeout', '3m', '--json', '--api', broker.admin], { timeoutMs: 180_000, ownProcess: true });
+  const restored = await fluxmq(['restore', path, '--yes', '--timeout', '3m', '--json', '--api', broker.admin], {
+    timeoutMs: 180_000,
+    ownProcess: true,
+  });
   expect([restored.code, restored.stderr]).toEqual([0, '']);
   expect(JSON.parse(restored.stdout)).toMatchObject({ adopted: true, revision: ROWS, added: 20 });
   expect(await revisionOf(broker)).toBe(`"${ROWS}"`);

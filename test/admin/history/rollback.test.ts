@@ -6,11 +6,11 @@ import { type Broker, startBroker } from '../../kit/broker.ts';
 import { freePort } from '../../kit/free-port.ts';
 import { Api, canConnect, type SetAnswer, tryConnect } from './api.ts';
 
-describe.each(['LOCAL', 'MEMORY'])('rollback on %s', (storeType) => {
+describe('rollback', () => {
   let broker: Broker;
   let api: Api;
   beforeAll(async () => {
-    broker = await startBroker({ endpoints: [{ enableAuth: false, id: 'first' }], config: { store: { storeType } } });
+    broker = await startBroker({ endpoints: [{ enableAuth: false, id: 'first' }] });
     api = new Api(broker);
   });
   afterAll(async () => {

@@ -6,9 +6,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import mqtt, { type MqttClient } from 'mqtt';
-import { afterEach, describe, expect, test } from 'vitest';
-import { type Broker, startBroker } from '../../kit/broker.ts';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { startBroker } from '../../kit/broker.ts';
 import { freePort } from '../../kit/free-port.ts';
+import { useBroker } from '../../kit/lanes.ts';
 import { until } from '../../kit/until.ts';
 
 const HOST = '127.0.0.1';
@@ -65,14 +66,12 @@ async function stream(publisher: MqttClient, subscriber: MqttClient, topic: stri
 }
 
 describe('a change', () => {
-  async function start(endpoints: Record<string, unknown>[]): Promise<Broker> {
-    const broker = await startBroker({ endpoints: endpoints.map((endpoint) => ({ enableAuth: false, ...endpoint })) });
-    cleanups.push(() => broker.stop());
-    return broker;
-  }
+  const shared = { enableAuth: false, exclusivePool: false };
+  /** Each test has endpoints of its own. */
+  const held = useBroker(() => ({ endpoints: [{ enableAuth: false }, shared, { enableAuth: false }, shared] }));
 
   test('of one endpoint disturbs no client of another one, and its own clients stay on the old listener', async () => {
-    const broker = await start([{}, { exclusivePool: false }]);
+    const { broker } = held;
     const [port, other] = broker.ports as [number, number];
     const finish = await stream(await device(`mqtt://${HOST}:${other}`), await device(`mqtt://${HOST}:${other}`), 'a/b');
     const own = await device(`mqtt://${HOST}:${port}`);
@@ -96,8 +95,8 @@ describe('a change', () => {
   });
 
   test('of the number of workers keeps every client', async () => {
-    const broker = await start([{}]);
-    const [port] = broker.ports as [number];
+    const { broker } = held;
+    const port = broker.ports[2]!;
     const clients = await Promise.all(Array.from({ length: 20 }, () => device(`mqtt://${HOST}:${port}`)));
     const finish = await stream(clients[0]!, clients[1]!, 'a/b');
     for (const workerGroupSize of [3, 1, 2]) {
@@ -112,8 +111,8 @@ describe('a change', () => {
   });
 
   test('sends MQTT 5 clients the reason when their endpoint is removed', async () => {
-    const broker = await start([{}]);
-    const [port] = broker.ports as [number];
+    const { broker } = held;
+    const port = broker.ports[3]!;
     const client = await device(`mqtt://${HOST}:${port}`, { protocolVersion: 5 });
     const reason = new Promise((resolve) => client.on('disconnect', (packet) => resolve(packet.reasonCode)));
     await broker.api('POST', '/api/endpoints/remove', { port });
@@ -131,6 +130,14 @@ describe('a worker thread that dies', () => {
     threads(): Promise<Thread[]>;
   }
 
+  /** One node for all these tests: each counts the restarts from where it finds them. */
+  let node: Node;
+  let stop: () => Promise<void>;
+  beforeAll(async () => {
+    node = await startCrashable();
+  });
+  afterAll(() => stop());
+
   async function startCrashable(): Promise<Node> {
     const dir = mkdtempSync(join(tmpdir(), 'fluxmq-crash-'));
     const [tcp, ws] = [await freePort(), await freePort()];
@@ -144,12 +151,12 @@ describe('a worker thread that dies', () => {
     const script = new URL('./crashable-node.ts', import.meta.url).pathname;
     const child = spawn(process.execPath, ['--no-warnings', script, join(dir, 'config.yaml')], { stdio: ['pipe', 'pipe', 'inherit'] });
     const ended = once(child, 'exit');
-    cleanups.push(async () => {
+    stop = async () => {
       child.kill('SIGTERM');
       const [code, signal] = await ended;
       rmSync(dir, { recursive: true, force: true });
       expect([code, signal]).toEqual([0, null]);
-    });
+    };
     const [line] = await once(child.stdout!, 'data');
     const admin = `http://${HOST}:${String(line).trim().split(' ')[1]}`;
     return {
@@ -168,12 +175,13 @@ describe('a worker thread that dies', () => {
     ['ws', 'throw'],
     ['ws', 'exit'],
   ] as const)('under %s by %s is replaced; clients of others lose nothing, the process lives', async (transport, how) => {
-    const node = await startCrashable();
     const urls = { tcp: `mqtt://${HOST}:${node.tcp}`, ws: `ws://${HOST}:${node.ws}/mqtt` };
     const other = transport === 'tcp' ? urls.ws : urls.tcp;
     const victims = [await device(urls[transport]), await device(urls[transport])];
     const finish = await stream(await device(other), await device(other), 'x');
     const id = `mqtt-${node[transport]}`;
+    const statusOf = async () => (await read<Status[]>(node.admin, `/api/endpoints/status?port=${node[transport]}`))[0]!;
+    const { restarts } = await statusOf();
     const victim = (await node.threads()).find((thread) => thread.endpoints.includes(id))!;
     node.crash(victim.name, how);
     await until('the victims are gone', () => victims.every((client) => !client.connected));
@@ -181,25 +189,26 @@ describe('a worker thread that dies', () => {
     await until('it accepts again', async () => (await device(urls[transport]).catch(() => null)) !== null, 3_000);
     expect(performance.now() - crashedAt).toBeLessThan(2_000);
     expect(await finish()).toEqual([]);
-    const [status] = await read<Status[]>(node.admin, `/api/endpoints/status?port=${node[transport]}`);
-    expect(status).toMatchObject({ state: 'running', restarts: 1, workers: 1 });
+    expect(await statusOf()).toMatchObject({ state: 'running', restarts: restarts + 1, workers: 1 });
     // Across the new worker too: it knows its peers.
     const finishNew = await stream(await device(urls[transport]), await device(other), 'y');
     expect(await finishNew()).toEqual([]);
   });
 
   test('as session worker is replaced, and endpoints still serve', async () => {
-    const node = await startCrashable();
     const url = `mqtt://${HOST}:${node.tcp}`;
     const finish = await stream(await device(url), await device(url), 'x');
-    node.crash('session-1', 'throw');
     const health = () => read<{ status: string; workerRestarts: number }>(node.admin, '/api/system/health');
-    await until('it is replaced', async () => (await health()).workerRestarts === 1);
+    const { workerRestarts } = await health();
+    const sessionWorker = async () => (await node.threads()).find(({ role }) => role === 'session')!.name;
+    const former = await sessionWorker();
+    node.crash(former, 'throw');
+    await until('it is replaced', async () => (await health()).workerRestarts === workerRestarts + 1);
     expect((await health()).status).toBe('ok');
     expect(await finish()).toEqual([]);
     const late = await device(url, { protocolVersion: 5, clean: false, clientId: 'late', properties: { sessionExpiryInterval: 60 } });
     expect(late.connected).toBe(true);
-    expect((await node.threads()).find(({ role }) => role === 'session')?.name).not.toBe('session-1');
+    expect(await sessionWorker()).not.toBe(former);
   });
 });
 
