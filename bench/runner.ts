@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { messageOf } from '../src/kernel/errors.ts';
 import { freePort } from '../test/kit/free-port.ts';
 import { endProcess, findProgram, type Inside, launchOn, type Peer, waitForPort } from './peers/peer.ts';
-import type { Order, RunResult, Scenario } from './scenario.ts';
+import { NO_RESULT, type Order, type RunResult, type Scenario } from './scenario.ts';
 
 const RUN_LIMIT_MS = 180_000;
 /** True when processes can be pinned to CPUs of their own. */
@@ -41,31 +41,12 @@ export async function runOnce(scenario: Scenario, peer: Peer, lengths: RunLength
     const inside = isTraced ? null : ((await peer.inside?.(adminPort)) ?? null);
     return { ...run, inside };
   } catch (error) {
-    return { ...EMPTY, failure: messageOf(error) };
+    return { ...NO_RESULT, inside: null, failure: messageOf(error) };
   } finally {
     await endProcess(broker);
     rmSync(dir, { recursive: true, force: true });
   }
 }
-
-const EMPTY: Run = {
-  delivered: 0,
-  published: 0,
-  total: 0,
-  seconds: 0,
-  brokerCpu: 0,
-  loadCpu: 0,
-  rss: 0,
-  rssBefore: 0,
-  latency: null,
-  lost: 0,
-  duplicated: 0,
-  disordered: 0,
-  connections: 0,
-  syscalls: null,
-  inside: null,
-  failure: null,
-};
 
 async function generate(order: Order): Promise<RunResult> {
   const script = join(import.meta.dirname, 'load/main.ts');

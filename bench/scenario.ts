@@ -91,6 +91,25 @@ export interface RunResult {
   failure: string | null;
 }
 
+/** The result of a run that measured nothing. */
+export const NO_RESULT: RunResult = {
+  delivered: 0,
+  published: 0,
+  total: 0,
+  seconds: 0,
+  brokerCpu: 0,
+  loadCpu: 0,
+  rss: 0,
+  rssBefore: 0,
+  latency: null,
+  lost: 0,
+  duplicated: 0,
+  disordered: 0,
+  connections: 0,
+  syscalls: null,
+  failure: null,
+};
+
 export const NO_AUTH = { username: null, password: null } as const;
 /** The login of scenarios with authentication. */
 export const LOGIN = { username: 'bench', password: 'bench-secret' } as const;

@@ -1,6 +1,6 @@
 /** Reads clocks at the start and the end of a measurement. */
 
-import type { Order, RunResult } from '../scenario.ts';
+import { NO_RESULT, type Order, type RunResult } from '../scenario.ts';
 import { cpuSeconds, residentBytes } from './clock.ts';
 import { countSyscalls } from './syscalls.ts';
 
@@ -31,21 +31,12 @@ export class Meter {
     const seconds = (performance.now() - this.#startedAt) / 1000;
     const own = process.cpuUsage(this.#ownCpu);
     const result: RunResult = {
-      delivered: 0,
-      published: 0,
-      total: 0,
+      ...NO_RESULT,
       seconds,
       brokerCpu: cpuSeconds(this.#pid) - this.#brokerCpu,
       loadCpu: (own.user + own.system) / 1e6,
       rss: residentBytes(this.#pid),
       rssBefore: this.#rssBefore,
-      latency: null,
-      lost: 0,
-      duplicated: 0,
-      disordered: 0,
-      connections: 0,
-      syscalls: null,
-      failure: null,
     };
     if (this.#calls !== null) result.syscalls = await this.#calls.stop();
     return result;

@@ -3,6 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Broker } from '../../kit/broker.ts';
 import * as encode from '../../kit/encode.ts';
+import { droppedByReason } from '../../kit/flow.ts';
 import { connected, useBroker } from '../../kit/lanes.ts';
 import type { TransportName } from '../../kit/transport.ts';
 import { uid, until } from '../../kit/until.ts';
@@ -17,20 +18,6 @@ const PLACES: [TransportName, number][] = [
   ['ws', 1],
   ['tcp', 2],
 ];
-
-/** Messages dropped so far, by reason, over all endpoints. */
-async function dropped(broker: Broker): Promise<Record<string, number>> {
-  const { body } = await broker.api('GET', '/api/endpoints/metrics');
-  const { data } = body as { data: unknown };
-  const rows = (Array.isArray(data) ? data : Object.values(data as object).flat()) as {
-    metrics?: { messages?: { droppedByReason?: Record<string, number> } };
-  }[];
-  const sum: Record<string, number> = {};
-  for (const row of rows) {
-    for (const [reason, count] of Object.entries(row.metrics?.messages?.droppedByReason ?? {})) sum[reason] = (sum[reason] ?? 0) + count;
-  }
-  return sum;
-}
 
 /** Resident memory of the broker, bytes. */
 async function residentBytes(broker: Broker): Promise<number> {
@@ -51,7 +38,7 @@ describe.each(PLACES)('slow reader, %s, endpoint %i', (transport, index) => {
     reader.tap = () => {
       got++;
     };
-    const before = await dropped(held.broker);
+    const before = await droppedByReason(held.broker);
     const memory = await residentBytes(held.broker);
     const from = await connected('tcp', held.broker.ports[0]!, 5);
     const count = 4000; // × 50 kB = 200 MB
@@ -65,7 +52,7 @@ describe.each(PLACES)('slow reader, %s, endpoint %i', (transport, index) => {
     const grown = (await residentBytes(held.broker)) - memory;
     expect(grown, 'resident bytes gained').toBeLessThan(120_000_000);
     const after = await until('drops counted', async () => {
-      const now = await dropped(held.broker);
+      const now = await droppedByReason(held.broker);
       return (now['slow_consumer'] ?? 0) > (before['slow_consumer'] ?? 0) ? now : null;
     });
     expect(after['slow_consumer']! - (before['slow_consumer'] ?? 0)).toBeLessThanOrEqual(count);
@@ -80,7 +67,7 @@ describe.each(PLACES)('slow reader, %s, endpoint %i', (transport, index) => {
     const away = await connected(transport, port, 5, options);
     await away.subscribe(topic, 1);
     await away.disconnect();
-    const before = (await dropped(held.broker))['queue_full'] ?? 0;
+    const before = (await droppedByReason(held.broker))['queue_full'] ?? 0;
     const from = await connected('tcp', held.broker.ports[0]!, 5);
     for (let n = 0; n < QUEUED_MAX + 30; n++) await from.publish(topic, `${n}`, { qos: 1 });
     const back = await connected(transport, port, 5, options);
@@ -89,7 +76,7 @@ describe.each(PLACES)('slow reader, %s, endpoint %i', (transport, index) => {
     await back.silence();
     const numbers = messages.map((message) => Number(message.payload));
     expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
-    await until('drops counted', async () => ((await dropped(held.broker))['queue_full'] ?? 0) >= before + 30);
+    await until('drops counted', async () => ((await droppedByReason(held.broker))['queue_full'] ?? 0) >= before + 30);
   });
 
   test('QoS 1 to a client that is connected but acknowledges nothing: window and queue are bounded', async () => {
