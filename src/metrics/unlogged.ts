@@ -13,8 +13,8 @@ export class Unlogged {
   /** The events since the last call, which the caller now logs; null when there were none. */
   take(): { count: number; last: string } | null {
     if (this.#count === 0) return null;
-    const told = { count: this.#count, last: this.#last };
+    const noted = { count: this.#count, last: this.#last };
     this.#count = 0;
-    return told;
+    return noted;
   }
 }

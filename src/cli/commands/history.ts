@@ -38,7 +38,7 @@ async function history(call: CommandCall): Promise<void> {
 }
 
 /** A revision with more rows than this is one line, such as an import of hundreds of endpoints. */
-const TOLD_MAX = 5;
+const ROWS_MAX = 5;
 
 function tableRows(rows: readonly PublicHistoryRow[]): string[][] {
   const revisions = new Map<number, PublicHistoryRow[]>();
@@ -48,15 +48,15 @@ function tableRows(rows: readonly PublicHistoryRow[]): string[][] {
     else group.push(row);
   }
   return [...revisions.values()].flatMap((group) => {
-    const told = group.length > TOLD_MAX ? group.slice(0, 1) : group;
-    return told.map((row) => [
+    const shown = group.length > ROWS_MAX ? group.slice(0, 1) : group;
+    return shown.map((row) => [
       String(row.revision),
       timeText(row.at),
       row.action,
-      group.length > TOLD_MAX ? `(${group.length} endpoints)` : row.id,
+      group.length > ROWS_MAX ? `(${group.length} endpoints)` : row.id,
       byText(row),
       row.reason ?? '',
-      group.length > TOLD_MAX ? countsOf(group) : summaryOf(row),
+      group.length > ROWS_MAX ? countsOf(group) : summaryOf(row),
     ]);
   });
 }

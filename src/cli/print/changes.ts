@@ -59,9 +59,9 @@ export function keyLines(terminal: Terminal, all: readonly PrintedKey[], indent:
   const values = Math.min(40, Math.max(0, ...texts.map((text) => text.length)));
   return changes.map(({ path, effect }, index) => {
     const text = texts[index]!;
-    const told =
+    const effectText =
       effect === undefined ? '' : paint(terminal, 'dim', `${' '.repeat(Math.max(0, values - text.length))}  ${EFFECTS[effect] ?? effect}`);
-    return `${indent}${path.padEnd(width)}  ${text}${told}`;
+    return `${indent}${path.padEnd(width)}  ${text}${effectText}`;
   });
 }
 

@@ -38,7 +38,7 @@ export class ChangeRunner {
   }
 
   /** Reports to the other nodes that a waiting change was confirmed, so that they do not undo it. */
-  tellConfirmed(): void {
+  announceConfirmation(): void {
     const { spreader, desired } = this.#options;
     void spreader.spread(desired.revision, [], NO_DRAIN, 0);
   }

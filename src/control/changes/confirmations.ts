@@ -62,7 +62,7 @@ export class Confirmations {
     const { desired, changes, logger } = this.#options;
     const revision = readConfirm(body);
     await desired.confirm(revision);
-    changes.tellConfirmed();
+    changes.announceConfirmation();
     const { actor } = context;
     logger.info(`Configuration: revision ${revision} was confirmed`, { revision, actor, requestId: context.requestId });
     const rows = await desired.rowsOf(revision);

@@ -47,6 +47,6 @@ function warnOfDrift(desired: DesiredState, logger: Logger, endpoints: Endpoint[
     if (added.length > 0) logger.info('the store wins: it has endpoints that the configuration file does not name', others);
     return;
   }
-  const told = `${ignored.slice(0, NAMES_MAX).join('; ')}${ignored.length > NAMES_MAX ? `; and ${ignored.length - NAMES_MAX} more` : ''}`;
-  logger.warn(`endpoints of the configuration file are ignored, because the store wins: ${told}. ${APPLY_ADVICE}`, others);
+  const named = `${ignored.slice(0, NAMES_MAX).join('; ')}${ignored.length > NAMES_MAX ? `; and ${ignored.length - NAMES_MAX} more` : ''}`;
+  logger.warn(`endpoints of the configuration file are ignored, because the store wins: ${named}. ${APPLY_ADVICE}`, others);
 }

@@ -14,7 +14,7 @@ export interface EndpointEventsOptions {
 }
 
 /** The last published result of an endpoint on this node. */
-interface Told {
+interface PublishedResult {
   port: number;
   revision: number;
   /** null: it is applied */
@@ -23,7 +23,7 @@ interface Told {
 
 export class EndpointEvents {
   readonly #options: EndpointEventsOptions;
-  readonly #told = new Map<string, Told>();
+  readonly #published = new Map<string, PublishedResult>();
 
   constructor(options: EndpointEventsOptions) {
     this.#options = options;
@@ -31,7 +31,7 @@ export class EndpointEvents {
     desired.committed.subscribe((change) => this.#committed(change));
     desired.idle.subscribe((keys) => {
       // Some keys of the watch are ports, not ids.
-      for (const key of keys) if (desired.byId(key) !== undefined || this.#told.has(key)) this.look(key);
+      for (const key of keys) if (desired.byId(key) !== undefined || this.#published.has(key)) this.look(key);
     });
   }
 
@@ -46,26 +46,26 @@ export class EndpointEvents {
   look(id: string): void {
     const { desired, supervisors, reconciler } = this.#options;
     const stored = desired.byId(id);
-    const told = this.#told.get(id);
+    const published = this.#published.get(id);
     const supervisor = supervisors.peek(id);
     if (stored === undefined) {
-      if (told !== undefined && reconciler.isInStep(id) && !desired.isApplying(id)) this.#gone(id, told);
+      if (published !== undefined && reconciler.isInStep(id) && !desired.isApplying(id)) this.#gone(id, published);
       return;
     }
     const { revision, endpoint } = stored;
     const problem = reconciler.problemOf(id) ?? (supervisor?.state === 'failed' ? (supervisor.lastError ?? 'unknown') : null);
-    if (told?.revision === revision && told.problem === problem) return;
+    if (published?.revision === revision && published.problem === problem) return;
     const { port, enabled } = endpoint;
     const isThere = !enabled || supervisor?.state === 'running';
-    if (problem !== null) this.#tell('failed', id, { port, revision, problem });
-    else if (isThere && !desired.isApplying(id) && reconciler.isInStep(id)) this.#tell('applied', id, { port, revision, problem });
+    if (problem !== null) this.#publishResult('failed', id, { port, revision, problem });
+    else if (isThere && !desired.isApplying(id) && reconciler.isInStep(id)) this.#publishResult('applied', id, { port, revision, problem });
   }
 
   /** After a read of the store: endpoints may have been added, changed or removed. */
   lookAll(): void {
     const { desired } = this.#options;
     for (const { endpoint } of desired.list()) this.look(endpoint.id);
-    for (const id of this.#told.keys()) if (desired.byId(id) === undefined) this.look(id);
+    for (const id of this.#published.keys()) if (desired.byId(id) === undefined) this.look(id);
   }
 
   /** Publishes states as the HTTP watch has them. */
@@ -75,15 +75,15 @@ export class EndpointEvents {
     this.#options.publish('endpoint.state', { id, port, state, revision, reason });
   }
 
-  #tell(event: 'applied' | 'failed', id: string, told: Told): void {
-    this.#told.set(id, told);
-    const { port, revision, problem: reason } = told;
+  #publishResult(event: 'applied' | 'failed', id: string, published: PublishedResult): void {
+    this.#published.set(id, published);
+    const { port, revision, problem: reason } = published;
     this.#options.publish(`endpoint.${event}`, { id, port, revision, reason, removed: false });
   }
 
   /** No listener of the endpoint is left. */
-  #gone(id: string, { port }: Told): void {
-    this.#told.delete(id);
+  #gone(id: string, { port }: PublishedResult): void {
+    this.#published.delete(id);
     this.#options.publish('endpoint.applied', { id, port, revision: this.#options.desired.revision, reason: null, removed: true });
   }
 }

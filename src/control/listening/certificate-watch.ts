@@ -75,7 +75,7 @@ export class CertificateWatch {
     }
     for (const supervisor of all) {
       if (supervisor.wanted === null || supervisor.wanted.tls === null) continue;
-      this.#tellExpiry(supervisor);
+      this.#warnOfExpiry(supervisor);
       try {
         const what = isLocked(supervisor.id) ? null : await this.#follow(supervisor);
         if (what !== null) changed.push(`Endpoint ${supervisor.wanted.endpoint.port}: ${what}`);
@@ -118,7 +118,7 @@ export class CertificateWatch {
   }
 
   /** Warns once a day. */
-  #tellExpiry({ id, wanted }: EndpointSupervisor): void {
+  #warnOfExpiry({ id, wanted }: EndpointSupervisor): void {
     const now = wallNow();
     const today = Math.floor(now / DAY_MS);
     if (wanted === null || wanted.tls === null || this.#toldOn.get(id) === today) return;

@@ -46,7 +46,7 @@ export class EndpointSupervisor {
   readonly #stale = new Set<RemoteListener>();
   readonly #repair: RepairLoop;
   readonly #drains: Drains;
-  readonly #tell: () => void;
+  readonly #reportChange: () => void;
   #lastError: string | null = null;
   #listeningSince: number | null = null;
   #restarts = 0;
@@ -54,12 +54,12 @@ export class EndpointSupervisor {
   /** @param onChange called when the reported state may have changed */
   constructor(id: string, context: Omit<ListenerContext, 'memory'>, onChange: (supervisor: EndpointSupervisor) => void) {
     this.id = id;
-    this.#tell = () => onChange(this);
-    this.#drains = new Drains(this.#tell);
+    this.#reportChange = () => onChange(this);
+    this.#drains = new Drains(this.#reportChange);
     context.counters.watchPeak(() => this.#memory.peak);
     this.#context = { ...context, memory: this.#memory };
     this.#sockets = new BoundSockets(context.logger);
-    this.#lingering = new Lingering(this.#sockets, context.logger, this.#tell);
+    this.#lingering = new Lingering(this.#sockets, context.logger, this.#reportChange);
     this.#repair = new RepairLoop({
       isIncomplete: () => this.#isIncomplete(),
       repairOnce: (signal) => this.#repairOnce(signal),
@@ -208,7 +208,7 @@ export class EndpointSupervisor {
       const { host, port } = config.endpoint;
       const workers = `${accepting.length} worker${accepting.length === 1 ? '' : 's'}`;
       this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port}`, { endpoint: this.id, revision: config.revision, workers });
-      this.#tell();
+      this.#reportChange();
     }
     this.#sockets.keepOnly(config.endpoint);
     await this.#lingering.add(old);
@@ -240,7 +240,7 @@ export class EndpointSupervisor {
    */
   async update(config: EndpointRuntimeConfig, deadline: Deadline, isRebind = false): Promise<void> {
     this.#wanted = config;
-    this.#tell();
+    this.#reportChange();
     const current = this.#listeners.map(async (listener) => {
       try {
         await listener.update(config, deadline, isRebind);
@@ -269,7 +269,7 @@ export class EndpointSupervisor {
     this.#listeners = [];
     this.#sockets.keepOnly(null);
     await this.#lingering.add(all);
-    this.#tell();
+    this.#reportChange();
     return { drained: this.drain(request) };
   }
 
@@ -304,7 +304,7 @@ export class EndpointSupervisor {
       this.#stale.delete(listener);
       this.#reclaim(listener, exit.reason);
     }
-    this.#tell();
+    this.#reportChange();
     if (!wasActive || this.#wanted === null) return;
     this.#countRestart();
     // New connections wait in the accept queue of these sockets, for another worker or for the new one.
@@ -315,7 +315,7 @@ export class EndpointSupervisor {
   /** Closes lingering listeners that no client needs any more; to be called each second. @param nowMs steady milliseconds */
   sweep(nowMs: number = steadyNow()): void {
     this.#lingering.sweep(nowMs);
-    if (this.draining !== null) this.#tell();
+    if (this.draining !== null) this.#reportChange();
   }
 
   /** True when nothing of the endpoint runs. */
@@ -386,7 +386,7 @@ export class EndpointSupervisor {
     this.#lastError = null;
     const { host, port } = openedWith.endpoint;
     this.#context.logger.info(`Endpoint ${port} listens on ${host}:${port} again`, { endpoint: this.id, worker: listener.worker.name });
-    this.#tell();
+    this.#reportChange();
     const [stale] = this.#stale;
     if (stale !== undefined) {
       this.#stale.delete(stale);
@@ -406,7 +406,7 @@ export class EndpointSupervisor {
     // The attempts repeat; the log reports each reason once.
     if (this.#lastError !== before)
       this.#context.logger.error(`Endpoint ${port} cannot listen: ${this.#lastError}; another attempt follows`, { endpoint: this.id });
-    this.#tell();
+    this.#reportChange();
   }
 }
 

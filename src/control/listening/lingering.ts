@@ -19,13 +19,13 @@ export class Lingering {
   readonly #since = new Map<RemoteListener, number>();
   readonly #sockets: BoundSockets;
   readonly #logger: Logger;
-  readonly #tell: () => void;
+  readonly #onChange: () => void;
 
   /** @param onChange called when a listener has gone */
   constructor(sockets: BoundSockets, logger: Logger, onChange: () => void) {
     this.#sockets = sockets;
     this.#logger = logger;
-    this.#tell = onChange;
+    this.#onChange = onChange;
   }
 
   get size(): number {
@@ -59,7 +59,7 @@ export class Lingering {
   /** Stops accepting if needed, and disconnects the clients. Never rejects. */
   async close(listener: RemoteListener, drain: Drain): Promise<void> {
     if (await listener.close(drain)) this.#since.delete(listener);
-    this.#tell();
+    this.#onChange();
   }
 
   /** Drops a listener whose worker has died. */

@@ -180,7 +180,7 @@ export class Reconciler {
   async #round(): Promise<void> {
     const { desired, isShared } = this.#options;
     if (isShared || desired.storeError !== null || desired.isBehind) await this.#read();
-    this.#tellForeign();
+    this.#warnOfForeignKeys();
     const now = steadyNow();
     const all = this.#differences();
     for (const id of this.#problems.keys()) if (!all.some((each) => each.id === id)) this.#problems.delete(id);
@@ -219,7 +219,7 @@ export class Reconciler {
   }
 
   /** Warns once of each endpoint with keys of a newer version. */
-  #tellForeign(): void {
+  #warnOfForeignKeys(): void {
     for (const { endpoint } of this.#options.desired.all()) {
       const keys = foreignKeysOf(endpoint).join(', ');
       if ((this.#foreign.get(endpoint.id) ?? '') === keys) continue;

@@ -72,7 +72,7 @@ export class LineSink {
       this.#lose();
       return;
     }
-    this.#tellGap();
+    this.#reportGap();
     this.#push(Buffer.from(line));
     this.#pump();
   }
@@ -82,7 +82,7 @@ export class LineSink {
     this.#waitingBytes += bytes.length;
   }
 
-  #tellGap(): void {
+  #reportGap(): void {
     if (this.#gap === 0) return;
     const gap = this.#gap;
     this.#gap = 0;
@@ -174,7 +174,7 @@ export class LineSink {
     this.#isTorn = count < batch.length && batch[count - 1] !== NEWLINE;
     this.#batch = count < batch.length ? batch.subarray(count) : null;
     if (this.#failure === null || this.#waitingBytes * 2 > PENDING_BYTES_MAX) return;
-    this.#tellGap();
+    this.#reportGap();
     this.#failure = null;
     this.#hooks.onRecovered(this.#lostInFailure);
   }

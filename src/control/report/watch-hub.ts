@@ -85,7 +85,8 @@ export class WatchHub implements EventWatch {
     this.#known = now;
     const isFirst = !this.#isReading;
     this.#isReading = true;
-    if (!isFirst && changes.length + removed.length > 0) this.#tell({ event: 'revision', revision, changes: [...changes, ...removed] });
+    if (!isFirst && changes.length + removed.length > 0)
+      this.#broadcast({ event: 'revision', revision, changes: [...changes, ...removed] });
   }
 
   /** To be called when the state or the drain of an endpoint may have changed. */
@@ -96,16 +97,16 @@ export class WatchHub implements EventWatch {
     const said = `${state} ${port} ${last.revision} ${lastError ?? ''}`;
     if (this.#states.get(id) !== said) {
       this.#states.set(id, said);
-      this.#tell({ event: 'state', endpoint: id, port, state, revision: last.revision, reason: lastError });
+      this.#broadcast({ event: 'state', endpoint: id, port, state, revision: last.revision, reason: lastError });
     }
     const before = this.#drains.get(id);
     if (draining === null && before === undefined) return;
     if (draining === null) {
       this.#drains.delete(id);
-      this.#tell({ event: 'drain', endpoint: id, port, ...before!, left: 0, ended: true });
+      this.#broadcast({ event: 'drain', endpoint: id, port, ...before!, left: 0, ended: true });
     } else if (before === undefined || before.left !== draining.left || before.total !== draining.total) {
       this.#drains.set(id, draining);
-      this.#tell({ event: 'drain', endpoint: id, port, ...draining, ended: false });
+      this.#broadcast({ event: 'drain', endpoint: id, port, ...draining, ended: false });
     }
   }
 
@@ -114,7 +115,7 @@ export class WatchHub implements EventWatch {
     this.#states.delete(id);
   }
 
-  #tell(news: NewEvent): void {
+  #broadcast(news: NewEvent): void {
     const event = { ...news, id: ++this.#lastId, at: new Date(wallNow()).toISOString(), node: this.#node } as WatchEvent;
     this.#events.push(event);
     if (this.#events.length > KEPT_MAX) this.#events.shift();

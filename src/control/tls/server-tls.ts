@@ -98,7 +98,7 @@ export class ServerTls {
 
   async #look(): Promise<string[]> {
     if (this.#onChange === null) return [];
-    this.#tellExpiry();
+    this.#warnOfExpiry();
     const sources = await readSources(this.#config);
     if (sources.digest === this.#material.digest || sources.digest === this.#refused) return [];
     try {
@@ -118,7 +118,7 @@ export class ServerTls {
   }
 
   /** Warns once a day. */
-  #tellExpiry(): void {
+  #warnOfExpiry(): void {
     const today = Math.floor(wallNow() / DAY_MS);
     if (this.#toldOn === today) return;
     const warnings = expiryWarnings(this.#material, wallNow());

@@ -38,7 +38,7 @@ export function checkDataFiles(dataPath: string, isQuarantine: boolean): string[
       const path = join(dataPath, name);
       const problem = problemOf(path, had.includes(name));
       if (problem === null) continue;
-      if (!isQuarantine) throw new FluxError('unavailable', told(path, problem, content));
+      if (!isQuarantine) throw new FluxError('unavailable', describeProblem(path, problem, content));
       done.push(quarantine(path, problem, content));
     }
     makePrivate(dataPath);
@@ -65,7 +65,7 @@ export function judgeDataFiles(dataPath: string): FileFindings {
     const problems = Object.entries(FILES).flatMap(([name, content]) => {
       const path = join(dataPath, name);
       const problem = problemOf(path, had.includes(name), true);
-      return problem === null ? [] : [told(path, problem, content)];
+      return problem === null ? [] : [describeProblem(path, problem, content)];
     });
     return { problems, warnings: [] };
   } catch (error) {
@@ -74,7 +74,7 @@ export function judgeDataFiles(dataPath: string): FileFindings {
   }
 }
 
-function told(path: string, problem: string, content: string): string {
+function describeProblem(path: string, problem: string, content: string): string {
   return `${path} ${problem}: put it back from a backup, or begin anew without its ${content}: ./fluxmq start --quarantine`;
 }
 

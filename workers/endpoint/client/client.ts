@@ -391,7 +391,7 @@ export class Client extends PacketReader implements ConnectionClient, SenderOwne
     this.#wasReset = reset;
     this.sender.out.discard();
     // The input may hold a DISCONNECT, which cancels the will, and messages before it.
-    if (this.hasInput && !this.isClosed) this.hearOut();
+    if (this.hasInput && !this.isClosed) this.handleRest();
     else this.inputOver();
   }
 

@@ -286,10 +286,10 @@ export class EndpointRuntime implements ListenerHost {
       held += client.heldBytes;
       if (overdueOf(client, tick, now) !== null) overdue.push(client);
     }
-    this.#gate.tellHeld(this.context, held, this.#worker.memory.budgetBytes);
+    this.#gate.setHeld(this.context, held, this.#worker.memory.budgetBytes);
     if (overdue.length > 0) void this.#endOverdue(overdue, tick);
-    this.#gate.tellRefusals(this.context, this.#worker.logger);
-    if (tick % 2 === 0) this.#tellFailures();
+    this.#gate.logRefusals(this.context, this.#worker.logger);
+    if (tick % 2 === 0) this.#logFailures();
     if (this.#formerContexts.length > 0) this.#forgetContexts();
     return held;
   }
@@ -329,7 +329,7 @@ export class EndpointRuntime implements ListenerHost {
   }
 
   /** Logs failed connections. The caller limits this to once a second. */
-  #tellFailures(): void {
+  #logFailures(): void {
     const { port } = this.endpoint;
     if (this.#withoutDescriptor > 0) {
       const refused = this.#withoutDescriptor;
@@ -343,8 +343,8 @@ export class EndpointRuntime implements ListenerHost {
     }
     this.#unloggedCertificates.clear();
     for (const { strangers } of [this.context, ...this.#formerContexts]) {
-      const told = strangers.take();
-      if (told !== null) this.#worker.logger.warn(`Endpoint ${port}: connections did not begin with CONNECT and were closed`, told);
+      const unlogged = strangers.take();
+      if (unlogged !== null) this.#worker.logger.warn(`Endpoint ${port}: connections did not begin with CONNECT and were closed`, unlogged);
     }
   }
 
@@ -382,7 +382,7 @@ export class EndpointRuntime implements ListenerHost {
     this.stopAccepting();
     this.#listener?.close();
     this.#listener = null;
-    this.#gate.tellHeld(this.context, 0, this.#worker.memory.budgetBytes);
+    this.#gate.setHeld(this.context, 0, this.#worker.memory.budgetBytes);
   }
 }
 

@@ -88,7 +88,7 @@ export class Gate {
    * Reports the bytes that this worker's clients hold, which count toward the endpoint's share.
    * @param budgetBytes memory budget of the node
    */
-  tellHeld(context: EndpointContext, bytes: number, budgetBytes: number): void {
+  setHeld(context: EndpointContext, bytes: number, budgetBytes: number): void {
     const { slots } = context;
     this.limits.addHeld(bytes - slots[SLOT.heldBytes]!);
     slots[SLOT.heldBytes] = bytes;
@@ -108,19 +108,19 @@ export class Gate {
   }
 
   /** Logs refusals, at most one line per second and reason for all workers together: a storm of connections must not flood the log. */
-  tellRefusals({ config: { endpoint } }: EndpointContext, logger: Logger): void {
+  logRefusals({ config: { endpoint } }: EndpointContext, logger: Logger): void {
     const unlogged = this.limits.takeUnlogged(steadyMicros());
     if (unlogged === null) return;
     const { port, maxConnectionSize, maxConnectionPerSecond, maxSessionSize } = endpoint;
-    const tell = (what: string, refused: number, limit: Record<string, number | string>) => {
+    const log = (what: string, refused: number, limit: Record<string, number | string>) => {
       if (refused > 0) logger.warn(`Endpoint ${port}: ${what} limit reached`, { refused, ...limit });
     };
-    tell('Connection', unlogged.connection_limit, { maxConnectionSize });
-    tell('Connection rate', unlogged.connection_rate, { maxConnectionPerSecond });
-    tell('Session', unlogged.session_limit, { maxSessionSize });
+    log('Connection', unlogged.connection_limit, { maxConnectionSize });
+    log('Connection rate', unlogged.connection_rate, { maxConnectionPerSecond });
+    log('Session', unlogged.session_limit, { maxSessionSize });
     // Another worker may have refused these connections.
     const last = this.#lastAddress === '' ? {} : { last: this.#lastAddress };
-    tell('Connection per address', unlogged.address_limit, { maxConnectionPerAddress: connectionsPerAddress(endpoint), ...last });
-    tell('Connection rate per address', unlogged.address_rate, { maxConnectionPerAddressPerSecond: ratePerAddress(endpoint), ...last });
+    log('Connection per address', unlogged.address_limit, { maxConnectionPerAddress: connectionsPerAddress(endpoint), ...last });
+    log('Connection rate per address', unlogged.address_rate, { maxConnectionPerAddressPerSecond: ratePerAddress(endpoint), ...last });
   }
 }

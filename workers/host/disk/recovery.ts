@@ -44,7 +44,7 @@ const PROBE_FILE = 'messages.probe';
 export class Recovery {
   readonly #options: RecoveryOptions;
   #timer: NodeJS.Timeout | null = null;
-  #isTold = true;
+  #isReported = true;
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
@@ -70,7 +70,7 @@ export class Recovery {
     const found = this.#exact(cause);
     reserve.release();
     state.set(found);
-    this.#isTold = false;
+    this.#isReported = false;
     this.#schedule(0);
   }
 
@@ -86,7 +86,7 @@ export class Recovery {
 
   #attempt(): void {
     this.#timer = null;
-    this.#tell();
+    this.#report();
     const { file, reserve, state, logger, onWritten } = this.#options;
     file.checkpoint();
     const cause = file.retry();
@@ -103,9 +103,9 @@ export class Recovery {
     logger().warn('Messages can be stored again', { folder: this.#options.dataPath });
   }
 
-  #tell(): void {
-    if (this.#isTold) return;
-    this.#isTold = true;
+  #report(): void {
+    if (this.#isReported) return;
+    this.#isReported = true;
     const { state, logger, dataPath } = this.#options;
     logger().error(`Messages cannot be stored: ${state.cause}; operations without the disk continue`, { folder: dataPath });
   }

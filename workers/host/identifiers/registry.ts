@@ -102,7 +102,7 @@ export class Registry {
         return true;
       case 'revoked':
         for (const session of control.sessions) this.#register(session, link);
-        this.#goOn(this.#groups.known(control.group, link.id));
+        this.#continueWith(this.#groups.known(control.group, link.id));
         return true;
       case 'released':
         this.#released(control.move, control.offer);
@@ -190,7 +190,7 @@ export class Registry {
   }
 
   /** The reports of endpoint workers about these groups have arrived: their identifiers continue. */
-  #goOn(waiting: Iterable<IdentifierEntry>): void {
+  #continueWith(waiting: Iterable<IdentifierEntry>): void {
     for (const entry of waiting) if (this.#entries.get(entry.key) === entry) this.#next(entry);
   }
 
@@ -394,7 +394,7 @@ export class Registry {
       if (step?.kind === 'claim' && step.claimant.id === link.id) this.#claimantDied(entry, link);
       else if (entry.owner === link.id) this.#ownerDied(entry);
     }
-    this.#goOn(this.#groups.onPeerRemoved(link));
+    this.#continueWith(this.#groups.onPeerRemoved(link));
   }
 
   #claimantDied(entry: IdentifierEntry, link: PeerLink): void {

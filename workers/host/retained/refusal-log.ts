@@ -10,7 +10,7 @@ export class RefusalLog {
   /** endpoint id → port */
   readonly #ports = new Map<string, number>();
   /** endpoint id → steady milliseconds of its last line, and refusals since */
-  readonly #told = new Map<string, { at: number; count: number }>();
+  readonly #lines = new Map<string, { at: number; count: number }>();
 
   /** @param logger called when there is a line to write */
   constructor(logger: () => Logger) {
@@ -24,13 +24,13 @@ export class RefusalLog {
 
   /** @param endpoint id; '': the server itself. @param now steady milliseconds */
   note(namespace: string, endpoint: string, { limit, measure }: RetainedRefusal, now: number): void {
-    const told = this.#told.get(endpoint) ?? { at: Number.NEGATIVE_INFINITY, count: 0 };
-    this.#told.set(endpoint, told);
-    told.count++;
-    if (now - told.at < EVERY_MS) return;
-    const { count } = told;
-    told.at = now;
-    told.count = 0;
+    const line = this.#lines.get(endpoint) ?? { at: Number.NEGATIVE_INFINITY, count: 0 };
+    this.#lines.set(endpoint, line);
+    line.count++;
+    if (now - line.at < EVERY_MS) return;
+    const { count } = line;
+    line.at = now;
+    line.count = 0;
     const port = this.#ports.get(endpoint);
     const where = port === undefined ? 'Messages of the server' : `Endpoint ${port}: messages`;
     const key = measure === 'messages' ? 'maxRetainedMessages' : 'maxRetainedBytes';

@@ -322,7 +322,7 @@ export abstract class PacketReader implements TurnTaker {
   release(reason: Hold): void {
     if ((this.#holds & reason) === 0) return;
     this.#holds &= ~reason;
-    this.#goOn();
+    this.#handleHeld();
   }
 
   /** True while the server does not read the client for its own reasons: input of the client, a PINGREQ too, is not seen. */
@@ -363,14 +363,14 @@ export abstract class PacketReader implements TurnTaker {
    * Ends the input of an ended connection. Its input must be handled before its end: at once, or after the work before it is done, such as
    * the answer to SUBSCRIBE. inputOver() follows, unless the input itself closes the client.
    */
-  protected hearOut(): void {
+  protected handleRest(): void {
     this.#isLast = true;
     this.#holds &= ~(HOLD.turn | HOLD.output);
-    this.#goOn();
+    this.#handleHeld();
   }
 
   /** Handles the waiting input, when no reason to wait is left. */
-  #goOn(): void {
+  #handleHeld(): void {
     if (this.#holds !== 0) return;
     const held = this.#held;
     this.#held = [];
