@@ -63,7 +63,7 @@ interface Failure {
   cause: string;
 }
 
-/** A disk that fails and works again: refusals meanwhile, nothing acknowledged lost, no thread replaced. */
+/** The disk fails and works again: messages are refused in between, no acknowledged one is lost, and no thread is replaced. */
 async function failsOnce(publisher: RawClient, topic: string, { harm, repair: mend, cause }: Failure): Promise<void> {
   const port = broker.ports[0]!;
   repair = () => mend(broker);
