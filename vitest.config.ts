@@ -127,6 +127,8 @@ export default defineConfig({
         environment: 'node',
         pool: 'forks',
         maxWorkers: files,
+        // of tests of one file that run at the same time, most of which wait
+        maxConcurrency: 12,
         testTimeout: 30_000,
         hookTimeout: 60_000,
         teardownTimeout: 10_000,
