@@ -1,6 +1,12 @@
-/** How long work keeps this thread from everything else it has to do, by the processor time that it takes: a busy machine does not count. */
+/**
+ * How long work keeps this thread from everything else it has to do, by the processor time that it takes. A busy machine stretches even that:
+ * processors share caches and cores, and helper threads of V8 that get no time leave a collection of garbage, or slow code, to this one. Such a
+ * turn is long by chance; work that is done in one go is long in each attempt.
+ */
 
 import { closeSync, openSync, readSync } from 'node:fs';
+
+const ATTEMPTS = 3;
 
 /** Milliseconds that this thread, which must be the main one of its process, has been on a processor. Linux only. */
 function openClock(): { read(): number; close(): void } {
@@ -38,4 +44,18 @@ export async function worstTurn<T>(work: () => Promise<T>): Promise<{ result: T;
     await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
     clock.close();
   }
+}
+
+/**
+ * Runs `work` until no turn is longer than `maxMs`, at most three times.
+ * @param work returns the worst turn of each of its parts, by name
+ * @returns the shortest that each part's worst turn was
+ */
+export async function leastTurns(maxMs: number, work: () => Promise<Record<string, number>>): Promise<Record<string, number>> {
+  const least: Record<string, number> = {};
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    for (const [part, ms] of Object.entries(await work())) least[part] = Math.min(least[part] ?? Number.POSITIVE_INFINITY, ms);
+    if (Object.values(least).every((ms) => ms < maxMs)) break;
+  }
+  return least;
 }

@@ -16,14 +16,18 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { Authority, certificateFolder } from '../../kit/certificates.ts';
 import { freePort } from '../../kit/free-port.ts';
 import { connected } from '../../kit/lanes.ts';
+import { patience } from '../../kit/load.ts';
 import { sleep, until } from '../../kit/until.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
 const MAIN = join(ROOT, 'dist/main.js');
+
+/** Beyond the deadline of a start on a busy machine, which says what was late. */
+vi.setConfig({ testTimeout: 100_000 });
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
@@ -61,7 +65,7 @@ function begin({ dir }: Place, stdio: ('ignore' | 'pipe' | number)[] = ['ignore'
 }
 
 const logOf = ({ dir }: Place) => (existsSync(join(dir, 'fluxmq.log')) ? readFileSync(join(dir, 'fluxmq.log'), 'utf8') : '');
-const isReady = (where: Place) => until('ready', () => logOf(where).includes('is ready'), 20_000);
+const isReady = (where: Place) => until('ready', () => logOf(where).includes('is ready'), patience(20_000));
 
 async function start(where: Place, stdio?: ('ignore' | 'pipe' | number)[]): Promise<ChildProcess> {
   const child = begin(where, stdio);

@@ -11,6 +11,7 @@ import type { Settings } from '../../../src/settings/settings.ts';
 import type { EndpointStore } from '../../../src/storage/endpoint-store.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
 import { Sealer } from '../../../src/storage/sealed/sealer.ts';
+import { patience } from '../../kit/load.ts';
 import { bundled } from '../../kit/preload.ts';
 
 export const FAKE_WORKER = bundled(join(import.meta.dirname, 'fake-worker.ts'));
@@ -93,7 +94,7 @@ export async function startTestNode(
 }
 
 export function context(changes: Partial<RequestContext> = {}): RequestContext {
-  return { actor: 'tester', source: 'http', requestId: 'r', reason: null, expectedRevision: null, timeoutMs: 10_000, ...changes };
+  return { actor: 'tester', source: 'http', requestId: 'r', reason: null, expectedRevision: null, timeoutMs: patience(6_000), ...changes };
 }
 
 export interface About {
@@ -137,12 +138,13 @@ export function client(port: number): Promise<Client> {
   });
 }
 
-/** Waits until `check` is true. @throws Error after 8 seconds */
+/** Waits until `check` is true. @throws Error after 6 seconds of an idle machine */
 export async function until(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
-  const end = performance.now() + 8_000;
+  const limitMs = patience(6_000);
+  const end = performance.now() + limitMs;
   for (;;) {
     if (await check()) return;
-    if (performance.now() > end) throw new Error(`not within 8 s: ${what}`);
+    if (performance.now() > end) throw new Error(`not within ${limitMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 15));
   }
 }
