@@ -1,11 +1,9 @@
 /** Whether uWebSockets.js carries an endpoint's WebSockets, and why not. */
 
-import { accessSync, constants } from 'node:fs';
 import type { Endpoint } from '../endpoint/endpoint.ts';
+import { lackingForMemoryFiles } from './memory-file.ts';
 import type { TlsMaterial } from './tls-material.ts';
 
-/** uWebSockets.js reads its private key from a file, which must not reach a disk. */
-export const MEMORY_FOLDER = '/dev/shm';
 /** Deadline of uWebSockets.js for the TLS handshake and the request together. It cannot be changed. */
 const HANDSHAKE_MS = 10_000;
 
@@ -41,10 +39,6 @@ function reasonOfTls({ clientAuth, pfx, cipherSuites, protocols }: TlsMaterial):
   if (pfx !== null) return 'the certificate is a PKCS#12 file';
   if (cipherSuites.length > 0) return 'cipher suites are chosen';
   if (protocols.length !== 2) return 'TLS versions are chosen';
-  try {
-    accessSync(MEMORY_FOLDER, constants.W_OK);
-    return null;
-  } catch {
-    return `${MEMORY_FOLDER} cannot be written`;
-  }
+  // uWebSockets.js reads its private key from a file, which must not reach a disk.
+  return lackingForMemoryFiles();
 }

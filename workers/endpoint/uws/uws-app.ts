@@ -1,11 +1,9 @@
 /** One application of uWebSockets.js: the WebSockets of an endpoint with one TLS material and one limit of a frame. */
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Guard, Uws, UwsApp, UwsRequest, UwsResponse, UwsSocket, UwsSocketContext } from '../../../src/internals/uws/contract.ts';
 import { FluxError, messageOf } from '../../../src/kernel/errors.ts';
+import { type MemoryFile, makeMemoryFile } from '../../../src/thread/memory-file.ts';
 import type { TlsMaterial } from '../../../src/thread/tls-material.ts';
-import { MEMORY_FOLDER } from '../../../src/thread/websocket-transport.ts';
 import type { EarlyAdmission, ListenerHost } from '../connection/connection.ts';
 import { judgeUpgrade, type UpgradeRefusal } from '../websocket/http-upgrade.ts';
 import { type Admitted, UwsConnection } from './uws-connection.ts';
@@ -200,16 +198,18 @@ function refuse(response: UwsResponse, { status, body, headers, connection }: Up
 
 /** uWebSockets.js reads its certificate and key from files. @throws FluxError `unprocessable` */
 function secureApp(uws: Uws, { cert, key }: TlsMaterial): UwsApp {
-  const folder = mkdtempSync(join(MEMORY_FOLDER, 'fluxmq-tls-'));
+  const files: MemoryFile[] = [];
+  const pathOf = (text: string | null): string => {
+    const file = makeMemoryFile(text ?? '');
+    files.push(file);
+    return file.path;
+  };
   try {
-    const [certificate, privateKey] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
-    writeFileSync(certificate, cert ?? '', { mode: 0o600 });
-    writeFileSync(privateKey, key ?? '', { mode: 0o600 });
-    return uws.SSLApp({ cert_file_name: certificate, key_file_name: privateKey, ssl_prefer_low_memory_usage: true });
+    return uws.SSLApp({ cert_file_name: pathOf(cert), key_file_name: pathOf(key), ssl_prefer_low_memory_usage: true });
   } catch (error) {
     const message = messageOf(error);
     throw new FluxError('unprocessable', `TLS cannot be used: ${message}`, { cause: error, issues: [{ path: 'sslConfig', message }] });
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    for (const file of files) file.close();
   }
 }
