@@ -191,6 +191,29 @@ describe.each(['handle', 'socket'] as const)('a TCP connection by %s', (stream) 
     expect(client.ends).toEqual([false]);
   });
 
+  test('two buffers at once go out in order, and onDrain comes when both have gone', async () => {
+    const { pair } = await serve(stream);
+    const { socket, client } = await pair();
+    const { connection } = client;
+    if (connection.sendBoth === undefined) return expect(stream).toBe('socket');
+    expect(connection.sendBoth(Buffer.from('head'), Buffer.from('body'))).toBe(true);
+    const piece = Buffer.alloc(1_000_000, 'y');
+    let count = 1;
+    while (connection.sendBoth(Buffer.from('head'), piece)) count++;
+    // The kernel takes nothing of these.
+    expect(connection.sendBoth(Buffer.from('HEAD'), Buffer.from('BODY'))).toBe(false);
+    expect(client.drains).toBe(0);
+    const all = drained(socket);
+    await when(() => client.drains === 2);
+    connection.end();
+    const got = await all;
+    expect(got.length).toBe(8 + count * (4 + piece.length) + 8);
+    expect(got.subarray(8, 14).toString()).toBe('headyy');
+    expect(got.subarray(-9).toString()).toBe('yHEADBODY');
+    socket.end();
+    await when(() => client.ends.length === 1);
+  });
+
   test('end: what was sent goes out, also what the kernel had not taken; later sends are nothing', async () => {
     const { pair } = await serve(stream);
     const { socket, client } = await pair();

@@ -396,4 +396,29 @@ describe('a connection', () => {
     expect(head === 2 ? sent[1] : head === 4 ? sent.readUInt16BE(2) : Number(sent.readBigUInt64BE(2))).toBe(size);
     expect(sent.subarray(head).every((byte) => byte === 1)).toBe(true);
   });
+
+  test('a large message is not copied where the connection takes its header by itself; when that is slow, a pong waits', () => {
+    const { inner, open, say, events } = serve();
+    const client = open();
+    const parts: Buffer[] = [];
+    const taking: Connection = inner;
+    taking.sendBoth = (head, bytes) => {
+      parts.push(Buffer.from(head), bytes);
+      return inner.takes;
+    };
+    const large = Buffer.alloc(200_000, 1);
+    const before = inner.sent.length;
+    expect(client.send(large)).toBe(true);
+    expect([parts[0]![0], parts[0]!.length, Number(parts[0]!.readBigUInt64BE(2))]).toEqual([0x82, 10, 200_000]);
+    expect(parts[1]).toBe(large);
+    inner.takes = false;
+    expect(client.send(large)).toBe(false);
+    say(whole(9, 'ping'));
+    expect(inner.sent.length).toBe(before);
+    inner.takes = true;
+    events.length = 0;
+    (client as unknown as ConnectionClient).onDrain();
+    expect(events).toEqual(['drain']);
+    expect(inner.sent.slice(before).map((bytes) => bytes[0])).toEqual([0x8a]);
+  });
 });

@@ -15,6 +15,8 @@ export interface Connection {
    * until onDrain, and nothing more may be sent before.
    */
   send(bytes: Buffer): boolean;
+  /** As send() of both, the head a few bytes. Absent where one write of a copy costs less. */
+  sendBoth?(head: Buffer, bytes: Buffer): boolean;
   /** Stops reading; used for backpressure. */
   pause(): void;
   resume(): void;

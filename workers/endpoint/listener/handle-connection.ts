@@ -67,6 +67,16 @@ class HandleConnection implements Connection, Departing {
   }
 
   send(bytes: Buffer): boolean {
+    return this.#write(bytes, onWritten);
+  }
+
+  sendBoth(head: Buffer, bytes: Buffer): boolean {
+    // libuv writes in order: when the kernel has taken the bytes, it has taken the head.
+    const isTaken = this.#write(head, onHeadWritten);
+    return this.#write(bytes, onWritten) && isTaken;
+  }
+
+  #write(bytes: Buffer, then: NonNullable<WriteRequest['oncomplete']>): boolean {
     const handle = this.#handle;
     if (handle === null || this.#isEnding || this.#hadError) return true;
     const { WriteWrap, streamBaseState, kLastWriteWasAsync } = streams!;
@@ -78,7 +88,7 @@ class HandleConnection implements Connection, Departing {
     if (streamBaseState[kLastWriteWasAsync] === 0) return true;
     writeRequest.handle = handle;
     writeRequest.bytes = bytes;
-    writeRequest.oncomplete = onWritten;
+    writeRequest.oncomplete = then;
     writeRequest = null;
     this.#isWriting = true;
     return false;
@@ -203,6 +213,8 @@ function onRead(this: TcpHandle): void {
 function onClosed(this: TcpHandle): void {
   this.fluxmq!.onClosed();
 }
+
+function onHeadWritten(): void {}
 
 function onWritten(this: WriteRequest, status: number): void {
   this.handle!.fluxmq!.onWritten(status);

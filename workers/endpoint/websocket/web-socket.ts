@@ -271,6 +271,12 @@ class WebSocketConnection implements Connection, ConnectionClient, Departing, Tu
 
   #sendFrame(opcode: number, bytes: Buffer): boolean {
     const end = HEADER_BYTES_MAX + bytes.length;
+    if (end > SCRATCH_BYTES && this.#inner.sendBoth !== undefined) {
+      const head = Buffer.allocUnsafe(HEADER_BYTES_MAX);
+      const from = writeHeader(head, HEADER_BYTES_MAX, opcode, bytes.length);
+      this.#isBlocked = !this.#inner.sendBoth(head.subarray(from), bytes);
+      return !this.#isBlocked;
+    }
     scratch ??= Buffer.allocUnsafeSlow(SCRATCH_BYTES);
     const out = end <= SCRATCH_BYTES ? scratch : Buffer.allocUnsafeSlow(end);
     bytes.copy(out, HEADER_BYTES_MAX);
