@@ -63,7 +63,7 @@ async function secured(port: number, count: number): Promise<TLSSocket[]> {
 }
 
 test('uWebSockets.js carries many connections of one address whose handshakes run together, and gives places back', async () => {
-  const { port } = await add({ sslConfig: TLS, websocketTransport: 'uws', maxConnectionSize: 100 });
+  const { port } = await add({ sslConfig: TLS, websocketTransport: 'uws', maxConnectionSize: 100, maxConnectionPerSecond: 100_000 });
   for (const socket of await secured(port, 80)) socket.destroy();
   let sockets: TLSSocket[] = [];
   await until('those that left before their request have no place', async () => {
