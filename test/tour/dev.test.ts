@@ -1,7 +1,7 @@
 /** `npm run dev` on a copy of the sources: it starts, survives a failed build, restarts on a change, and leaves no process. */
 
 import { spawn } from 'node:child_process';
-import { cpSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { freePort } from '../kit/free-port.ts';
@@ -29,6 +29,7 @@ function running(): number[] {
 
 afterEach(() => {
   for (const pid of running()) process.kill(pid, 'SIGKILL');
+  rmSync(folder, { recursive: true, force: true });
 });
 
 test('npm run dev builds and restarts on a change, keeps the broker when a build fails, and ends with Ctrl-C', async () => {
