@@ -1,7 +1,7 @@
 /** Runs every step of the tests, or those named, and ends with one line of sums: `scripts/test [STEP...] [vitest options]`. */
 
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +12,8 @@ const REPORTS = join(ROOT, '.prepare', `test.${process.pid}`);
 const COMPILE_CACHE = join(ROOT, '.prepare', 'compile-cache');
 /** The temporary files of everything that this run starts. They go with it, also those of a process that was killed. */
 const FILES = mkdtempSync(join(tmpdir(), 'fluxmq-run-'));
+// Database servers have a user of their own when root runs the tests.
+chmodSync(FILES, 0o755);
 const STEP_DEADLINE_MS = 900_000;
 /** Lines of each failure's message and stack that are said once more at the end. */
 const FAILURE_LINES = 12;
