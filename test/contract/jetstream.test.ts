@@ -94,8 +94,11 @@ describe('JETSTREAM', () => {
       expect(await reader!.history({ limit: 1, before: 2 })).toHaveLength(500);
     });
   });
+});
 
-  test('reports within two seconds that the store is away, and recovers by itself with all content', async () => {
+/** Each has servers of its own, and waits most of the time. */
+describe('JETSTREAM on one server that fails', () => {
+  test.concurrent('reports within two seconds that the store is away, and recovers by itself with all content', async () => {
     const servers = await startNats();
     const store = await open('file', servers);
     try {
@@ -124,7 +127,7 @@ describe('JETSTREAM', () => {
     }
   }, 60_000);
 
-  test('reports the real outcome of a write that the server delays, which never arrives later', async () => {
+  test.concurrent('reports the real outcome of a write that the server delays, which never arrives later', async () => {
     const servers = await startNats();
     const store = await open('file', servers);
     try {
@@ -154,7 +157,7 @@ describe('JETSTREAM', () => {
     }
   }, 60_000);
 
-  test('a node that knows the content puts back what the servers lost from their memory, also before a change', async () => {
+  test.concurrent('a node that knows the content puts back what the servers lost from their memory, also before a change', async () => {
     const servers = await startNats();
     const [a, b] = await Promise.all(['a', 'b'].map(async (name) => refill(await open('memory', servers), name)));
     try {
@@ -178,8 +181,10 @@ describe('JETSTREAM', () => {
       await servers.stop();
     }
   }, 60_000);
+});
 
-  test('a bucket with one copy gets three where there are three servers', async () => {
+describe('JETSTREAM on three servers', () => {
+  test.concurrent('a bucket with one copy gets three where there are three servers', async () => {
     const servers = await startNats({ size: 3 });
     try {
       const connection = await connect({ servers: servers.urls });
@@ -210,7 +215,7 @@ describe('JETSTREAM', () => {
     }
   }, 60_000);
 
-  test.each(['file', 'memory'] as const)(
+  test.concurrent.each(['file', 'memory'] as const)(
     'three that write at once to three servers lose nothing, and number without a gap: %s',
     async (storage) => {
       const servers = await startNats({ size: 3 });
@@ -235,7 +240,7 @@ describe('JETSTREAM', () => {
     60_000,
   );
 
-  test('keeps each answered commit once when one of three servers is gone', async () => {
+  test.concurrent('keeps each answered commit once when one of three servers is gone', async () => {
     const servers = await startNats({ size: 3 });
     const store = await open('file', servers);
     try {

@@ -2,18 +2,20 @@
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { bundled } from '../kit/preload.ts';
 import { until } from '../kit/until.ts';
 import type { StoreSpec } from './databases.ts';
 
-const scriptPath = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+const scriptPath = (name: string) => fileURLToPath(bundled(join(import.meta.dirname, name)));
 
 export type Committer = ChildProcess & { lines: string[] };
 
 export function startCommitting(spec: StoreSpec): Committer {
-  const child = spawn(process.execPath, [scriptPath('./commit-forever.ts'), JSON.stringify(spec)], {
+  const child = spawn(process.execPath, [scriptPath('commit-forever.ts'), JSON.stringify(spec)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const lines: string[] = [];
@@ -56,6 +58,6 @@ export interface AnsweredCommit {
 
 /** Runs one process of rivals to its end. */
 export async function writeRivals(order: RivalsOrder): Promise<{ answered: AnsweredCommit[]; lost: number }> {
-  const { stdout } = await promisify(execFile)(process.execPath, [scriptPath('./write-rivals.ts'), JSON.stringify(order)]);
+  const { stdout } = await promisify(execFile)(process.execPath, [scriptPath('write-rivals.ts'), JSON.stringify(order)]);
   return JSON.parse(stdout) as { answered: AnsweredCommit[]; lost: number };
 }

@@ -11,6 +11,7 @@ const KIND: ServerKind = {
   user: 'mysql',
   username: USERNAME,
   urlScheme: 'mysql',
+  databaseOptions: '',
   install: (folder) => {
     const accounts = `CREATE USER IF NOT EXISTS '${USERNAME}'@'%' IDENTIFIED BY '${PASSWORD}';\nGRANT ALL ON *.* TO '${USERNAME}'@'%' WITH GRANT OPTION;\n`;
     writeFileSync(join(folder, 'accounts.sql'), accounts, { mode: 0o644 });

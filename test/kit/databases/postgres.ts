@@ -8,9 +8,12 @@ const VERSIONS = '/usr/lib/postgresql';
 const USERNAME = 'postgres';
 
 /** Debian keeps the server's programs off the PATH, in one folder per version. */
+function newestVersion(): number {
+  return Math.max(...readdirSync(VERSIONS).map(Number));
+}
+
 function program(name: string): string {
-  const [newest] = readdirSync(VERSIONS).sort((a, b) => Number(b) - Number(a));
-  return join(VERSIONS, newest ?? '', 'bin', name);
+  return join(VERSIONS, `${newestVersion()}`, 'bin', name);
 }
 
 const KIND: ServerKind = {
@@ -18,6 +21,10 @@ const KIND: ServerKind = {
   user: 'postgres',
   username: USERNAME,
   urlScheme: 'postgres',
+  // A copy of files takes a third of the CPU time of the default, which writes everything to the log first.
+  get databaseOptions() {
+    return newestVersion() >= 15 ? 'STRATEGY FILE_COPY' : '';
+  },
   install: (folder) => {
     const file = join(folder, 'password');
     writeFileSync(file, `${PASSWORD}\n`, { mode: 0o644 });

@@ -21,6 +21,8 @@ export interface ServerKind {
   /** name of the superuser account */
   username: string;
   urlScheme: string;
+  /** what follows the name in CREATE DATABASE */
+  databaseOptions: string;
   /** creates the data in `<folder>/data`: program and arguments */
   install(folder: string): string[];
   /** serves the data in the foreground: program and arguments */
@@ -127,7 +129,7 @@ class Server implements DatabaseServer {
   }
 
   async createDatabase(name = uid('db')): Promise<string> {
-    await this.run('', `CREATE DATABASE ${name}`);
+    await this.run('', `CREATE DATABASE ${name} ${this.#kind.databaseOptions}`);
     return name;
   }
 
