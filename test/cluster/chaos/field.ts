@@ -91,7 +91,11 @@ export class Field {
     }
     const field = new Field(store, nats, database, nodes);
     try {
-      await Promise.all(nodes.map((node) => node.start({ config: field.#configOf(node, name) })));
+      const start = (node: ChaosNode) => node.start({ config: field.#configOf(node, name) });
+      // The first one makes the tables: on a busy machine the database would let the others wait for them too long.
+      const [first, ...others] = nodes as [ChaosNode, ...ChaosNode[]];
+      await start(first);
+      await Promise.all(others.map(start));
       await Promise.all(nodes.map((node) => until(`${node.name} sees all`, () => seesAll(node), 15_000, 50)));
       return field;
     } catch (error) {

@@ -20,6 +20,7 @@ const LANES = 2;
 export class Harms {
   /** how often each was done */
   readonly done: Record<string, number> = {};
+  readonly #begun = new Set<string>();
   readonly #field: Field;
   readonly #random: () => number;
   readonly #busy = new Set<string>();
@@ -32,20 +33,39 @@ export class Harms {
     this.#lanes = Array.from({ length: LANES }, () => this.#lane());
   }
 
+  /** The names of all kinds. */
+  get kinds(): string[] {
+    return [...new Set(this.#all().map(({ name }) => name))].sort();
+  }
+
+  /** True when each kind was done. */
+  get isComplete(): boolean {
+    return this.kinds.every((name) => name in this.done);
+  }
+
+  /** No further harm begins. */
+  stop(): void {
+    this.#isOver = true;
+  }
+
   /** Resolves when everything is whole again. @throws Error when something could not be made so */
   async end(): Promise<void> {
-    this.#isOver = true;
+    this.stop();
     await Promise.all(this.#lanes);
   }
 
   async #lane(): Promise<void> {
     while (!this.#isOver) {
       await sleep(this.#between(PAUSE_MS));
-      const all = this.#all().filter(({ target }) => !this.#busy.has(target));
+      const free = this.#all().filter(({ target }) => !this.#busy.has(target));
+      // Each kind comes once before any of these comes twice.
+      const fresh = free.filter(({ name }) => !this.#begun.has(name));
+      const all = fresh.length > 0 ? fresh : free;
       const target = this.#one([...new Set(all.map((harm) => harm.target))]);
       const harm = this.#one(all.filter((each) => each.target === target));
       if (harm === undefined) continue;
       this.#busy.add(harm.target);
+      this.#begun.add(harm.name);
       const undo = await harm.begin();
       this.done[harm.name] = (this.done[harm.name] ?? 0) + 1;
       await sleep(this.#between(LASTS_MS));
