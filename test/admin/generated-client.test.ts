@@ -4,9 +4,10 @@
  */
 
 import { execFile } from 'node:child_process';
-import { copyFileSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { transformSync } from 'esbuild';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startBroker } from '../kit/broker.ts';
 import { Authority, certificateFolder } from '../kit/certificates.ts';
@@ -140,7 +141,10 @@ test.each(DOCUMENTS)('a broker accepts the requests of %s', async (document) => 
   const { requests, ports } = shown.get(document)!;
   const endpoints = document === 'docs/admin-api.md' ? [{ port: ports.get('1884') }] : [{}];
   const broker = await startBroker({ endpoints });
-  const { code, text } = await run([`${nameOf(document)}.ts`, broker.admin]);
+  const source = readFileSync(join(folder, `${nameOf(document)}.ts`), 'utf8');
+  // Node's own compiler takes 0.3 s of CPU time.
+  writeFileSync(join(folder, 'program.mjs'), transformSync(source, { loader: 'ts' }).code);
+  const { code, text } = await run(['program.mjs', broker.admin]);
   await broker.stop();
   expect(code, text).toBe(0);
   const statuses = text.trim().split('\n');
