@@ -28,7 +28,7 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(built, { recursive: true }));
 
-test('a process outlives the death of 102 threads under WS and WSS storms', async () => {
+test('a process outlives the death of 102 threads under WS and WSS storms', { timeout: TEST_MS }, async () => {
   const { uws } = lookForTransports();
   if (uws !== true) {
     // Node 22 on Linux has a binary; elsewhere there is nothing to outlive.
@@ -55,4 +55,4 @@ test('a process outlives the death of 102 threads under WS and WSS storms', asyn
   expect(survivor.messages).toBeGreaterThan(0);
   expect(sockets.after).toBe(sockets.before);
   expect(rss.late - rss.early).toBeLessThan(32 * MIB);
-}, TEST_MS);
+});
