@@ -27,6 +27,7 @@ const BUNDLES = [
     sources: {
       'workers/endpoint-worker': 'workers/endpoint-worker.ts',
       'workers/session-worker': 'workers/session-worker.ts',
+      'workers/relay-worker': 'workers/relay-worker.ts',
       'workers/access-task': 'workers/task/access-task.ts',
     },
   },

@@ -24,6 +24,7 @@ const builtFiles = (dist: URL) => ({
   workerUrls: {
     endpoint: new URL('workers/endpoint-worker.js', dist),
     session: new URL('workers/session-worker.js', dist),
+    relay: new URL('workers/relay-worker.js', dist),
     access: new URL('workers/access-task.js', dist),
   },
   adminStatic: new URL('static/', dist),

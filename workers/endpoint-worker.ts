@@ -35,6 +35,7 @@ import { Mesh } from './shared/mesh/mesh.ts';
 import type { PeerLink } from './shared/mesh/peer-link.ts';
 import { heldMessages } from './shared/messages/message.ts';
 import { HolderRules } from './shared/rights/holder-rules.ts';
+import { Crossing } from './shared/routing/crossing.ts';
 import { Namespace } from './shared/routing/namespace.ts';
 import { Router } from './shared/routing/router.ts';
 import { bytesOfSession } from './shared/session/footprint.ts';
@@ -57,7 +58,7 @@ afterGathered(flushDirty);
 
 const runtimes = new Map<string, EndpointRuntime>();
 const memory = new MemoryBudget(boot.memory, boot.memorySlot, heldMessages, heapUse);
-const mesh = new Mesh(boot.peer, (name) => new Namespace(name));
+const mesh = new Mesh(boot.peer, (name) => new Namespace(name), { hasRelay: boot.hasRelay });
 const retained = new RetainedQueries(mesh);
 const router = new Router(boot.peer, {
   onPeerOverload: (count) => counted(null)?.count('droppedPeerOverload', count),
@@ -102,6 +103,7 @@ const directory = new Directory(mesh, table, new IdentifierTable(boot.identifier
 const outbox = new Outbox(() => mesh.onRelieved());
 router.outbox = outbox;
 router.committed = () => barrier.committed();
+router.crossing = boot.hasRelay ? new Crossing() : null;
 router.confirmations.onRelieved = () => mesh.onRelieved();
 mesh.backlog = {
   get isFull() {
@@ -287,6 +289,9 @@ mesh.hooks = {
       case 'kept':
         router.confirmations.confirmed(peer, control.serial);
         return;
+      case 'taken':
+        router.crossing?.taken(control.serials);
+        return;
       case 'bounce': {
         const confirmation = frame.onBounce(peer, control);
         if (peer.role === 'session' && confirmation !== null) barrier.delay(control.message.serial, confirmation);
@@ -325,6 +330,8 @@ mesh.hooks = {
     context.paused.clear();
     for (const client of clients) client.onPeersRelieved();
   },
+  onRelay: (state) => frame.onRelay(state),
+  onRepeat: (peer, serial) => peer.control({ t: 'kept', serial }),
 };
 
 const sweep = setInterval(() => {

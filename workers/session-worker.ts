@@ -20,8 +20,9 @@ import { DurableSessions } from './host/sessions/durable-sessions.ts';
 import { OfflineRights } from './host/sessions/offline-rights.ts';
 import { Mesh } from './shared/mesh/mesh.ts';
 import { onBeforePost, type PeerLink } from './shared/mesh/peer-link.ts';
-import { EMPTY, heldMessages, Message } from './shared/messages/message.ts';
+import { EMPTY, heldMessages, isForeign, Message } from './shared/messages/message.ts';
 import { takeState, toWireHead } from './shared/move/wire-session.ts';
+import { Crossing } from './shared/routing/crossing.ts';
 import { Namespace } from './shared/routing/namespace.ts';
 import { INTEREST } from './shared/routing/peer.ts';
 import { Router } from './shared/routing/router.ts';
@@ -72,13 +73,13 @@ const counts = new AwayCounts();
 const rules = new AwayRules();
 const startedAt = steadyNow();
 
-const mesh = new Mesh(
-  boot.peer,
-  (name) => new Namespace(name),
-  (namespace, filter) => (disk === null ? INTEREST.queued : DurableSessions.interest(namespace, filter)),
-);
+const mesh = new Mesh(boot.peer, (name) => new Namespace(name), {
+  interestFlags: (namespace, filter) => (disk === null ? INTEREST.queued : DurableSessions.interest(namespace, filter)),
+  hasRelay: boot.hasRelay,
+});
 const router = new Router(boot.peer, { onPeerOverload() {}, onRetainedPublish() {} });
 router.numberFrom(serialBase(boot.numbers));
+router.crossing = boot.hasRelay ? new Crossing() : null;
 const retainedAnswers = new RetainedAnswers(mesh, retainedStore);
 router.retained = {
   retain(namespace, message) {
@@ -206,12 +207,7 @@ mesh.hooks = {
       if (orphans !== null) frame.bounce(peer, namespace, record.message, orphans);
     }
     if (!record.store) return;
-    const { serial } = record.message;
-    if (durable !== null) durable.onRecord(peer, serial, isRefused);
-    else {
-      if (isRefused) peer.control({ t: 'unstored', serial });
-      peer.control({ t: 'stored', serial });
-    }
+    onStorable(peer, record.message.serial, isRefused);
   },
   onRun() {},
   onControl,
@@ -232,7 +228,19 @@ mesh.hooks = {
   onMoveAnnounced: (move, target) => table.mover.onAnnounced(move, target),
   onMoveAcknowledged: (move, peer) => table.mover.onAcknowledged(move, peer),
   onRelieved() {},
+  onRelay: (state) => frame.onRelay(state),
+  onRepeat: (peer, serial) => onStorable(peer, serial, false),
 };
+
+/** Reports a record once everything so far is on disk. */
+function onStorable(peer: PeerLink, serial: number, isRefused: boolean): void {
+  if (durable !== null) {
+    durable.onRecord(peer, serial, isRefused);
+    return;
+  }
+  if (isRefused) peer.control({ t: 'unstored', serial });
+  peer.control({ t: 'stored', serial, count: 1 });
+}
 
 function onControl(peer: PeerLink, control: Control): void {
   if (registry.onControl(peer, control)) return;
@@ -279,6 +287,9 @@ function onControl(peer: PeerLink, control: Control): void {
     case 'kept':
       router.confirmations.confirmed(peer, control.serial);
       return;
+    case 'taken':
+      router.crossing?.taken(control.serials);
+      return;
     case 'bounce':
       frame.onBounce(peer, control);
       return;
@@ -308,8 +319,9 @@ function keep(namespace: string, clientId: string, op: DurableOp): Promise<void>
 }
 
 /** True when the message belongs on disk. @param isShared it may go to an offline durable member of a shared group */
-function mustStore(namespace: Namespace, { topic, qos, retain }: Message, isShared = false): boolean {
-  if (retain && !isSystemTopic(topic)) return true;
+function mustStore(namespace: Namespace, message: Message, isShared = false): boolean {
+  const { topic, qos, retain } = message;
+  if (retain && !isSystemTopic(topic) && !isForeign(message)) return true;
   return qos > 0 && durable !== null && (isShared || DurableSessions.isJournalled(namespace, topic));
 }
 

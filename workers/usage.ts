@@ -33,6 +33,7 @@ export class UsageMeter {
       eventLoopLagMsMax: max,
       eventLoopBlocks: blocks,
       crossedMessages: crossing.messages,
+      relayedMessages: crossing.toRelay,
     };
   }
 }

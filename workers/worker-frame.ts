@@ -22,6 +22,8 @@ export interface WorkerFrame {
   readonly link: HostLink;
   /** Returns a message whose shared groups no longer have a member here. */
   bounce(peer: PeerLink, namespace: string, message: Message, groups: string[]): void;
+  /** Gives a linked relay what waits for it; stops waiting for one that does not come. */
+  onRelay(state: PeerLink | 'away' | 'missed'): void;
   /** Offers a returned message to another member. @returns the confirmation that its publisher must wait for; null: none */
   onBounce(peer: PeerLink, control: Extract<Control, { t: 'bounce' }>): Confirmation | null;
 }
@@ -65,6 +67,17 @@ export function startWorker(
     },
     bounce(peer, namespace, message, groups) {
       for (const group of groups) peer.control({ t: 'bounce', namespace, group, message: toWireMessage(message) });
+    },
+    onRelay(state) {
+      const { crossing } = router;
+      if (crossing === null) return;
+      router.relayPeer = typeof state === 'string' ? null : state;
+      if (state === 'away') crossing.isAway = true;
+      else if (state !== 'missed') crossing.resend(state);
+      else {
+        const unconfirmed = crossing.giveUp();
+        link.logger.error('Cluster: no relay runs: this thread works without the other nodes', { unconfirmed });
+      }
     },
     onBounce(peer, control) {
       const message = fromWireMessage(control.message);

@@ -27,6 +27,14 @@ export const healthSchema = z.object({
     .object({ ok: z.boolean(), reason: z.string().nullable(), refused: z.int(), lost: z.int() })
     .meta({ description: 'Whether messages, sessions and retained messages can be stored; refused and lost count since the start' }),
   nats: natsSchema.nullable().meta({ description: 'null: a single node' }),
+  crossing: z
+    .object({
+      ok: z.boolean(),
+      reason: z.string().nullable(),
+      lost: z.int().meta({ description: 'Messages that other nodes did not get' }),
+    })
+    .nullable()
+    .meta({ description: 'Messages between nodes; null: they do not cross' }),
   endpoints: z.object({
     total: z.int(),
     running: z.int(),
@@ -80,6 +88,31 @@ export const resourcesSchema = z.object({
   pid: z.int(),
 });
 
+const crossingNodeSchema = z.object({
+  name: z.string(),
+  linked: z.boolean().meta({ description: 'Publishers and subscribers of this node wait for it' }),
+  state: z.string().meta({ description: 'greeting, up or suspect' }),
+  rttMs: z.number(),
+  interest: z.int().meta({ description: 'Filters and shared groups that it wants' }),
+  delivered: z.int().meta({ description: 'Messages that it has taken' }),
+  waiting: z.int().meta({ description: 'Messages for it that it has not taken' }),
+  waitingBytes: z.int(),
+  lost: z.record(z.string(), z.int()).meta({ description: 'Messages that it did not get, by reason' }),
+});
+
+const crossingSchema = z
+  .object({
+    ok: z.boolean(),
+    reason: z.string().nullable(),
+    isolated: z.boolean().meta({ description: 'This node works alone: acknowledgements do not wait for others' }),
+    interest: z.int().meta({ description: 'Filters and shared groups that the other nodes know of this one' }),
+    received: z.int().meta({ description: 'Messages of other nodes delivered here' }),
+    unacknowledged: z.int().meta({ description: 'Messages whose publishers wait for other nodes' }),
+    nodes: z.array(crossingNodeSchema),
+  })
+  .nullable()
+  .meta({ description: 'How messages cross between nodes; null: they do not' });
+
 export const clusterSchema = z
   .object({
     name: z.string(),
@@ -92,6 +125,7 @@ export const clusterSchema = z
     nodes: z.object({ total: z.int(), up: z.int() }),
     inStep: z.boolean().meta({ description: 'Every node that is up runs the newest revision' }),
     sync: z.record(z.string(), z.number()).meta({ description: 'Announcements and receipts since the start' }),
+    messages: crossingSchema,
   })
   .meta({ id: 'Cluster' });
 
@@ -112,6 +146,7 @@ export const nodeSchema = z
     lag: z.int(),
     store: z.object({ ok: z.boolean() }),
     failed: z.array(z.string()).meta({ description: 'Ids of endpoints that do not run as the store says' }),
+    carriesMessages: z.boolean().meta({ description: 'Messages cross to and from the node; false: it shares configuration only' }),
   })
   .meta({ id: 'Node' });
 

@@ -28,8 +28,13 @@ export function composeChanges(options: ControlOptions, listening: ListeningPart
   const { settings, version, store, sealer, logger } = options;
   const { desired, supervisors, driver, reconciler } = listening;
   const node = settings.node.name;
-  const facts = new OwnFacts({ node, version, address: settings.cluster.localAddress, desired, supervisors, reconciler });
+  const { threads, incarnation } = listening;
+  const carriesMessages = threads.relay !== null;
+  const address = settings.cluster.localAddress;
+  const facts = new OwnFacts({ node, version, incarnation, carriesMessages, address, desired, supervisors, reconciler });
   const cluster = options.bus === null ? null : joinCluster(options, options.bus, facts, listening);
+  const { relay } = threads;
+  if (relay !== null) cluster?.relayed.subscribe((nodes) => relay.setNodes(nodes));
   const changes = new ChangeRunner({
     desired,
     supervisors,
@@ -55,6 +60,9 @@ export function composeChanges(options: ControlOptions, listening: ListeningPart
 
 function joinCluster({ settings, logger }: ControlOptions, bus: Bus, facts: OwnFacts, listening: ListeningParts): Cluster {
   const { name, sync } = settings.cluster;
-  const { desired, supervisors, reconciler } = listening;
-  return new Cluster({ facts, desired, supervisors, reconciler, bus, name, retryCount: sync.retryCount, node: settings.node.name, logger });
+  const { desired, supervisors, reconciler, threads } = listening;
+  const thread = threads.relay;
+  const relay = thread === null ? null : () => thread.report;
+  const { retryCount } = sync;
+  return new Cluster({ facts, desired, supervisors, reconciler, bus, name, retryCount, node: settings.node.name, logger, relay });
 }

@@ -1,7 +1,10 @@
 /** First part of the control plane: the threads, the stored configuration, and what makes the endpoints of this node run as it says. */
 
+import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { processNumber, type RelayBoot } from '../bus/relay.ts';
 import { MetricsCollector } from '../metrics/collect.ts';
+import type { Settings } from '../settings/settings.ts';
 import type { ControlOptions } from './control-options.ts';
 import { CertificateWatch } from './listening/certificate-watch.ts';
 import { Driver } from './listening/driver.ts';
@@ -13,8 +16,12 @@ import { type AccessPool, openAccessPool } from './workers/access-pool.ts';
 import { ThreadSupervisor } from './workers/thread-supervisor.ts';
 
 const VERIFY_TIMEOUT_MS = 10_000;
+/** Messages that are kept for a node that is away, beside the bytes of `cluster.hold`. */
+const HELD_MESSAGES_MAX = 100_000;
 
 export interface ListeningParts {
+  /** name of this process in the cluster, made anew at each start */
+  incarnation: string;
   access: AccessPool;
   /** by which workers know a health check */
   probePrefix: string;
@@ -32,12 +39,14 @@ export function composeListening({ settings, version, store, isStoreShared, work
   const { node, auth, acl } = settings;
   const access = openAccessPool({ url: workerUrls.access, threads: availableParallelism(), timeoutMs: VERIFY_TIMEOUT_MS, logger });
   const probePrefix = newProbePrefix();
+  const incarnation = randomUUID();
   const threads = new ThreadSupervisor({
     node: node.name,
     version,
     dataPath: settings.store.storeType === 'MEMORY' ? null : settings.store.local.dataPath,
     urls: workerUrls,
     probePrefix,
+    relay: relayBoot(settings, incarnation),
     memoryBudget: node.memoryBudget,
     logger,
     questions: { 'access.verify': (job) => access.verify(job) },
@@ -49,5 +58,12 @@ export function composeListening({ settings, version, store, isStoreShared, work
   const { interval: intervalMs, enabled: isPeriodic } = settings.cluster.sync;
   const reconciler = new Reconciler({ desired, driver, supervisors, logger, intervalMs, isPeriodic, isShared: isStoreShared });
   const certificates = new CertificateWatch({ supervisors, isLocked: (id) => desired.isLocked(id), logger });
-  return { access, probePrefix, threads, collector, desired, supervisors, driver, reconciler, certificates };
+  return { incarnation, access, probePrefix, threads, collector, desired, supervisors, driver, reconciler, certificates };
+}
+
+/** Null: messages stay on this node. */
+function relayBoot({ cluster }: Settings, incarnation: string): RelayBoot | null {
+  const { bus, name, messages, hold } = cluster;
+  if (bus === null || !messages) return null;
+  return { bus, cluster: name, incarnation: processNumber(incarnation), hold: { bytes: hold, messages: HELD_MESSAGES_MAX } };
 }

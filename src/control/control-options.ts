@@ -11,6 +11,7 @@ import type { LinesLost } from './log/log.ts';
 export interface WorkerUrls {
   endpoint: URL;
   session: URL;
+  relay: URL;
   access: URL;
 }
 

@@ -173,6 +173,11 @@ export class Link {
     }
   }
 
+  /** Ends the session, without a goodbye, for a new one: what this side has not taken comes again. */
+  restart(reason: string): void {
+    if (!this.#isClosed && this.#handshake.state === 'up') this.#end(reason);
+  }
+
   /** Says goodbye, and sends and takes nothing from now on. Idempotent. */
   close(): void {
     if (this.#isClosed) return;

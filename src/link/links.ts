@@ -1,6 +1,7 @@
 /** The links of a node to all others over one transport, with the timers that they need. */
 
-import type { LinkOptions, LinkUser } from './contract.ts';
+import type { LinkOptions, LinkState, LinkUser } from './contract.ts';
+import type { LinkCounts } from './counts.ts';
 import { Link } from './link.ts';
 import type { LinkTransport } from './transport.ts';
 
@@ -85,6 +86,17 @@ export class Links {
     if (link === undefined) return;
     link.take(upTo);
     this.#touch(link);
+  }
+
+  /** See Link.restart(). */
+  restart(node: string, reason: string): void {
+    this.#links.get(node)?.restart(reason);
+  }
+
+  /** What the link to a node has counted, and its state; null without such a link. */
+  report(node: string): { state: LinkState; counts: LinkCounts } | null {
+    const link = this.#links.get(node);
+    return link === undefined ? null : { state: link.state, counts: link.counts };
   }
 
   /** Says goodbye to a node. */

@@ -14,6 +14,7 @@ export interface WorkerSample {
   eventLoopBlocks: number;
   /** since the thread began */
   crossedMessages: number;
+  relayedMessages: number;
 }
 
 /** Prometheus text of the worker threads. A scrape resets no gauge; a replaced worker has another name. */
@@ -29,12 +30,18 @@ export async function workersText(samples: WorkerSample[]): Promise<string> {
     help: 'Messages handed to other endpoint workers',
     ...common,
   });
-  for (const { worker, role, eventLoopLagMsP99, eventLoopLagMsMax, eventLoopBlocks, crossedMessages } of samples) {
+  const relayed = new Counter({
+    name: 'fluxmq_worker_relayed_messages_total',
+    help: 'Messages handed to the relay, for subscribers of other nodes',
+    ...common,
+  });
+  for (const { worker, role, eventLoopLagMsP99, eventLoopLagMsMax, eventLoopBlocks, crossedMessages, relayedMessages } of samples) {
     const labels = { worker, role };
     p99.set(labels, eventLoopLagMsP99 / 1000);
     max.set(labels, eventLoopLagMsMax / 1000);
     blocks.inc(labels, eventLoopBlocks);
     crossed.inc(labels, crossedMessages);
+    relayed.inc(labels, relayedMessages);
   }
   return registry.metrics();
 }
@@ -245,5 +252,91 @@ export class ProcessMetrics {
     for (const [name, gauge] of this.#lags) gauge.set(lag[name]);
     this.#counted = node;
     return this.#registry.metrics();
+  }
+}
+
+/** What the relay reports; see bus/relay.ts. */
+export interface CrossingSample {
+  readonly isIsolated: boolean;
+  readonly ownInterest: number;
+  readonly received: number;
+  readonly receivedDropped: number;
+  readonly unacknowledged: number;
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly isAwaited: boolean;
+    readonly rttMs: number;
+    readonly interest: number;
+    readonly delivered: number;
+    readonly waiting: number;
+    readonly waitingBytes: number;
+    readonly lost: Readonly<Record<string, number>>;
+    readonly framesSent: number;
+    readonly framesResent: number;
+    readonly framesReceived: number;
+    readonly bytesSent: number;
+    readonly bytesReceived: number;
+  }[];
+}
+
+/** Messages that other nodes did not get, for any reason. */
+export function lostMessages(nodes: readonly { readonly lost: Readonly<Record<string, number>> }[]): number {
+  let lost = 0;
+  for (const node of nodes) for (const count of Object.values(node.lost)) lost += count;
+  return lost;
+}
+
+/** @param sample null while no relay runs */
+export async function crossingText(sample: CrossingSample | null): Promise<string> {
+  const registry = new Registry();
+  const registers = [registry];
+  const name = (end: string) => `fluxmq_cluster_${end}`;
+  new Gauge({ name: name('relay_up'), help: '1 while the thread runs that carries messages', registers }).set(Number(sample !== null));
+  if (sample === null) return registry.metrics();
+  const gauge = (end: string, help: string, value: number) => new Gauge({ name: name(end), help, registers }).set(value);
+  gauge('isolated', '1 while this node works without the others', Number(sample.isIsolated));
+  gauge('own_interest_filters', 'Filters and shared groups that the other nodes know of this one', sample.ownInterest);
+  gauge('unacknowledged_messages', 'QoS 1 and 2 messages whose publishers wait for other nodes', sample.unacknowledged);
+  const counter = (end: string, help: string, value: number) => new Counter({ name: name(end), help, registers }).inc(value);
+  counter('messages_received_total', 'Messages of other nodes given to threads of this one', sample.received);
+  counter('messages_dropped_total', 'QoS 0 messages of other nodes for a thread that is behind', sample.receivedDropped);
+  perNode(sample, registry, name);
+  return registry.metrics();
+}
+
+function perNode({ nodes }: CrossingSample, registry: Registry, name: (end: string) => string): void {
+  const registers = [registry];
+  const gauge = (end: string, help: string) => new Gauge({ name: name(end), help, labelNames: ['peer'], registers });
+  const counter = (end: string, help: string) => new Counter({ name: name(end), help, labelNames: ['peer'], registers });
+  const linked = gauge('node_linked', '1 while publishers and subscribers wait for the node');
+  const rtt = gauge('rtt_seconds', 'Smoothed time to the node and back');
+  const interest = gauge('interest_filters', 'Filters and shared groups that the node wants');
+  const waiting = gauge('waiting_messages', 'Messages that the node has not taken');
+  const waitingBytes = gauge('waiting_bytes', 'Bytes of messages that the node has not taken');
+  const delivered = counter('messages_sent_total', 'Messages that the node has taken');
+  const directions = { labelNames: ['peer', 'direction'], registers };
+  const frames = new Counter({ name: name('frames_total'), help: 'Frames with data, each once', ...directions });
+  const bytes = new Counter({ name: name('bytes_total'), help: 'Bytes of all frames', ...directions });
+  const resent = counter('resent_total', 'Frames with data that were sent again');
+  const lost = new Counter({
+    name: name('messages_lost_total'),
+    help: 'Messages that the node did not get',
+    labelNames: ['peer', 'reason'],
+    registers,
+  });
+  for (const node of nodes) {
+    const peer = node.name;
+    linked.set({ peer }, Number(node.isAwaited));
+    rtt.set({ peer }, node.rttMs / 1000);
+    interest.set({ peer }, node.interest);
+    waiting.set({ peer }, node.waiting);
+    waitingBytes.set({ peer }, node.waitingBytes);
+    delivered.inc({ peer }, node.delivered);
+    frames.inc({ peer, direction: 'out' }, node.framesSent);
+    frames.inc({ peer, direction: 'in' }, node.framesReceived);
+    bytes.inc({ peer, direction: 'out' }, node.bytesSent);
+    bytes.inc({ peer, direction: 'in' }, node.bytesReceived);
+    resent.inc({ peer }, node.framesResent);
+    for (const [reason, count] of Object.entries(node.lost)) lost.inc({ peer, reason }, count);
   }
 }

@@ -7,26 +7,13 @@ import { WEBSOCKET_TRANSPORTS } from '../endpoint/keys/address.ts';
 import { check, type Problems } from '../endpoint/problems.ts';
 import { isLoopbackHost } from '../kernel/address.ts';
 import { isNetwork } from '../kernel/input/networks.ts';
-import { flag, group, nonEmptyText, oneOf, wholeNumber, withoutNulls } from './forms.ts';
+import { bytes, flag, group, nonEmptyText, oneOf, wholeNumber, withoutNulls } from './forms.ts';
 import { readCluster } from './sections/cluster.ts';
 import { readStore } from './sections/store.ts';
 import type { HttpSettings, LogSettings, Settings } from './settings.ts';
 
-const UNITS: Record<string, number> = { '': 1, b: 1, k: 1024, kb: 1024, m: 1024 ** 2, mb: 1024 ** 2, g: 1024 ** 3, gb: 1024 ** 3 };
-const LOG_BYTES_MIN = 1024;
-const LOG_BYTES_MAX = 1024 ** 4;
-
 const host = nonEmptyText(255).refine((value) => isIP(value) !== 0 || value === 'localhost', {
   error: 'must be an IP address or localhost',
-});
-
-const bytes = z.union([z.number(), z.string()], { error: 'must be a size such as 100MB' }).transform((value, context) => {
-  const [, digits, unit = ''] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(String(value)) ?? [];
-  const factor = Object.hasOwn(UNITS, unit.toLowerCase()) ? UNITS[unit.toLowerCase()] : undefined;
-  const size = digits === undefined || factor === undefined ? Number.NaN : Math.round(Number(digits) * factor);
-  if (size >= LOG_BYTES_MIN && size <= LOG_BYTES_MAX) return size;
-  context.addIssue({ code: 'custom', message: 'must be a size from 1KB to 1024GB, such as 100MB' });
-  return z.NEVER;
 });
 
 const nodeSchema = group({

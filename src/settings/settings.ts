@@ -57,6 +57,10 @@ export interface ClusterSettings {
   localAddress: string;
   /** null: a single node */
   bus: BusSettings | null;
+  /** messages cross to and from other nodes */
+  messages: boolean;
+  /** bytes of messages that are kept for each node that is away */
+  hold: number;
   sync: {
     /** false: the store is read at the start and when a notice comes, but not every `interval` */
     enabled: boolean;

@@ -1,6 +1,7 @@
 /** The traffic between main and a worker thread: typed commands, questions and events, plain data only. */
 
 import type { MessagePort } from 'node:worker_threads';
+import type { RelayBoot, RelayedNode, RelayReport } from '../bus/relay.ts';
 import type { AclConfig, AuthConfig, Endpoint } from '../endpoint/endpoint.ts';
 import type { WireError } from '../kernel/errors.ts';
 import type { LogFields, LogLevel } from '../kernel/logger.ts';
@@ -9,7 +10,8 @@ import type { TlsMaterial } from './tls-material.ts';
 /** Incremented when a command, a question or an event changes its form. `ready` carries it, and main refuses a worker with another version. */
 export const THREAD_PROTOCOL_VERSION = 1;
 
-export type WorkerRole = 'endpoint' | 'session';
+/** `relay`: carries messages between nodes; only in a cluster. */
+export type WorkerRole = 'endpoint' | 'session' | 'relay';
 
 /** The `workerData` of every worker. */
 export interface WorkerBoot {
@@ -33,6 +35,10 @@ export interface WorkerBoot {
   logins: SharedArrayBuffer;
   /** whether messages can be stored: see store-state.ts */
   storeState: SharedArrayBuffer;
+  /** the node carries messages to and from other nodes, so it has a relay */
+  hasRelay: boolean;
+  /** relay only; null for all others */
+  relay: RelayBoot | null;
   /** prefix of the client identifiers of this process's own health checks; no stranger can guess it */
   probePrefix: string;
 }
@@ -179,6 +185,9 @@ export interface Commands {
   'retained.count': { params: Record<string, never>; result: RetainedCounts };
   /** Session worker only: publishes of the server itself (admin API, $SYS), routed like a client's message. */
   publish: { params: { namespace: string; topic: string; payload: Uint8Array; qos: 0 | 1 | 2; retain: boolean }; result: null };
+  /** Relay only: the other nodes that carry messages. What is kept for one that is missing is lost. */
+  'relay.nodes': { params: { nodes: RelayedNode[] }; result: null };
+  'relay.report': { params: Record<string, never>; result: RelayReport };
   /** Loop utilization of the thread since the last call, its heap, and its event-loop lag. */
   'thread.usage': { params: Record<string, never>; result: ThreadUsage };
   /** Closes everything, says `closed`, and lets the thread end by itself. */
@@ -206,6 +215,8 @@ export interface ThreadUsage {
   eventLoopBlocks: number;
   /** messages handed to other endpoint workers of this node since the thread began */
   crossedMessages: number;
+  /** messages handed to the relay since the thread began */
+  relayedMessages: number;
 }
 
 /** A password to compare with its stored form, as a job of the access pool. */

@@ -28,23 +28,31 @@ export class TestCluster {
   readonly nodes: Broker[] = [];
   readonly #store: Record<string, unknown>;
   readonly #settings: Record<string, unknown>;
+  readonly #envOf: (name: string) => Record<string, string>;
 
-  private constructor(nats: NatsServers, store: Record<string, unknown>, settings: Record<string, unknown>) {
+  private constructor(
+    nats: NatsServers,
+    store: Record<string, unknown>,
+    settings: Record<string, unknown>,
+    envOf: (name: string) => Record<string, string>,
+  ) {
+    this.#envOf = envOf;
     this.nats = nats;
     this.#store = store;
     this.#settings = settings;
   }
 
-  /** `config` is of the NATS servers; `cluster` is that section of each node. */
+  /** `config` is of the NATS servers; `cluster` is that section of each node; `envOf` its environment. */
   static async start(options: {
     store: Record<string, unknown>;
     nodes: number;
     servers?: number;
     config?: string;
     cluster?: Record<string, unknown>;
+    envOf?: (name: string) => Record<string, string>;
   }): Promise<TestCluster> {
     const nats = await startNats({ size: options.servers ?? 1, ...(options.config === undefined ? {} : { config: options.config }) });
-    const cluster = new TestCluster(nats, options.store, options.cluster ?? {});
+    const cluster = new TestCluster(nats, options.store, options.cluster ?? {}, options.envOf ?? (() => ({})));
     try {
       for (let n = 1; n <= options.nodes; n++) await cluster.add(`node-${n}`);
       await cluster.untilUp(options.nodes);
@@ -59,6 +67,7 @@ export class TestCluster {
   async add(name: string, cluster: Record<string, unknown> = {}): Promise<Broker> {
     const node = await startBroker({
       endpoints: [],
+      env: this.#envOf(name),
       config: {
         // Each on an address of its own: they all listen on the same ports.
         node: { name, bindAddress: `127.0.0.${10 + this.nodes.length}` },
@@ -72,7 +81,7 @@ export class TestCluster {
 
   /** Starts a node again that was killed, with its folder. */
   async again(index: number): Promise<Broker> {
-    const node = await startBroker({ dir: this.nodes[index]!.dir });
+    const node = await startBroker({ dir: this.nodes[index]!.dir, env: this.#envOf(`node-${index + 1}`) });
     this.nodes[index] = node;
     return node;
   }

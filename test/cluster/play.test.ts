@@ -90,6 +90,7 @@ test('three nodes come up, every printed command works, and Ctrl-C ends all of i
   expect(statesOf(after('/add'))).toEqual(all);
   expect(statesOf(after('policy=all'))).toEqual(all);
   expect(statesOf(after('"maxConnectionSize":60}'))).toEqual({ ...all, 'node-3': 'pending' });
+  expect(said[commands.findIndex((command) => command.includes('mosquitto_sub'))]).toBe('world\n');
   expect(after('timeout=3s')).toMatchObject({ code: 200 });
   expect(after('/remove')).toMatchObject({ code: 200 });
   for (const answer of said.filter((text) => text.startsWith('{'))) expect((JSON.parse(answer) as Answer).code).toBe(200);

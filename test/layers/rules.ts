@@ -6,7 +6,7 @@ export const SRC_ARROWS: Readonly<Record<string, readonly string[]>> = {
   cli: ['answers', 'settings', 'endpoint', 'kernel'],
   answers: ['endpoint', 'kernel'],
   control: ['answers', 'internals', 'thread', 'metrics', 'storage', 'bus', 'settings', 'endpoint', 'mqtt', 'kernel'],
-  thread: ['metrics', 'endpoint', 'mqtt', 'kernel'],
+  thread: ['metrics', 'bus', 'link', 'endpoint', 'mqtt', 'kernel'],
   metrics: ['endpoint', 'mqtt', 'kernel'],
   storage: ['bus', 'endpoint', 'mqtt', 'kernel'],
   bus: ['link', 'endpoint', 'mqtt', 'kernel'],
@@ -41,6 +41,7 @@ export const FLOORS: Readonly<Record<string, Readonly<Record<string, readonly st
   workers: {
     endpoint: ['shared', 'task'],
     host: ['shared'],
+    relay: ['shared'],
     task: [],
     shared: [],
   },
@@ -84,7 +85,7 @@ export const FLOORS: Readonly<Record<string, Readonly<Record<string, readonly st
 };
 
 /** Rooms of `src` that `workers` may use. */
-export const WORKERS_USE: readonly string[] = ['internals', 'thread', 'metrics', 'link', 'endpoint', 'mqtt', 'kernel'];
+export const WORKERS_USE: readonly string[] = ['internals', 'thread', 'metrics', 'bus', 'link', 'endpoint', 'mqtt', 'kernel'];
 
 /** Library → where it may be imported: folders end with `/`, files do not. `oneFile`: in a single file there. */
 export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; oneFile?: boolean }>> = {

@@ -29,6 +29,7 @@ export class Alone {
       nodes: { total: 1, up: 1 },
       inStep: failed.length === 0,
       sync: {},
+      messages: null,
     };
   }
 

@@ -1,9 +1,11 @@
 /** This node's part of the cluster: announces and hears revisions, asks the other nodes, and describes them. */
 
 import type { Bus } from '../../bus/bus.ts';
+import type { RelayedNode } from '../../bus/relay.ts';
 import { type Subjects, subjectsOf } from '../../bus/subjects.ts';
 import { BoundedMap } from '../../kernel/bounded-map.ts';
 import { wallNow } from '../../kernel/clock.ts';
+import type { Subscribable } from '../../kernel/emitter.ts';
 import { FluxError, toWireError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import type { ClusterStatus, NodeOutcome, NodeView } from '../contract/answers.ts';
@@ -14,6 +16,8 @@ import type { DesiredState } from '../state/desired-state.ts';
 import { Announcer, type SyncCounts } from './announcer.ts';
 import { EndpointEvents } from './endpoint-events.ts';
 import { Members } from './members.ts';
+import { crossingOf, type RelayView } from './messages/crossing.ts';
+import { Relayed } from './messages/relayed.ts';
 import type { Announcement, NodeFacts } from './notices.ts';
 import { type OwnFacts, toNodeView } from './own-facts.ts';
 import { type NodeAnswer, type NodeQuestion, QUESTIONS, readAnswer } from './questions.ts';
@@ -29,6 +33,8 @@ export interface ClusterOptions {
   supervisors: EndpointSupervisors;
   reconciler: Reconciler;
   logger: Logger;
+  /** null: messages do not cross */
+  relay: RelayView | null;
 }
 
 /** Answers a question of another node. */
@@ -43,6 +49,7 @@ export class Cluster {
   readonly #options: ClusterOptions;
   readonly #subjects: Subjects;
   readonly #members: Members;
+  readonly #relayed: Relayed;
   readonly #announcer: Announcer;
   readonly #events: EndpointEvents;
   /** incarnations that it saw leave and not come back */
@@ -57,6 +64,7 @@ export class Cluster {
     const self = { name: options.node, incarnation: own.incarnation };
     const common = { bus, subjects: this.#subjects, self };
     this.#members = new Members({ ...common, facts: () => own.read(), logger });
+    this.#relayed = new Relayed(this.#members, bus, options.node);
     this.#announcer = new Announcer({
       ...common,
       members: this.#members,
@@ -157,6 +165,7 @@ export class Cluster {
       nodes: { total: members.length, up: members.filter(({ isUp }) => isUp).length },
       inStep: members.every(({ isUp, revision, failed }) => !isUp || (revision === newest && failed.length === 0)),
       sync: { ...this.counts },
+      messages: crossingOf(this.#options.relay),
     };
   }
 
@@ -173,8 +182,14 @@ export class Cluster {
     };
   }
 
+  /** The other nodes that carry messages have changed; first when those that are up have had time to answer. */
+  get relayed(): Subscribable<[nodes: readonly RelayedNode[]]> {
+    return this.#relayed.changed;
+  }
+
   /** Announces that this node leaves. */
   close(): void {
+    this.#relayed.close();
     this.#members.close();
     this.#tellNode(this.#options.facts.read(), false);
   }

@@ -21,6 +21,8 @@ export interface NodeFacts {
   readonly storeOk: boolean;
   /** ids of endpoints that do not run as the store says, at most the first thousand */
   readonly failed: readonly string[];
+  /** version of what its relay says to others; 0: it shares configuration only */
+  readonly messages: number;
 }
 
 /** A node of the cluster as another node sees it. */

@@ -1,6 +1,6 @@
 /** A node's description of itself, in a cluster or alone, and its form in answers. */
 
-import { randomUUID } from 'node:crypto';
+import { RELAY_VERSION } from '../../bus/relay.ts';
 import { wallNow } from '../../kernel/clock.ts';
 import type { NodeView } from '../contract/answers.ts';
 import type { EndpointSupervisors } from '../listening/endpoint-supervisors.ts';
@@ -12,6 +12,10 @@ import type { ClusterMember, NodeFacts } from './notices.ts';
 const FAILED_MAX = 1_000;
 
 export interface OwnFactsOptions {
+  /** name of this process, made anew at each start */
+  incarnation: string;
+  /** messages cross to and from this node */
+  carriesMessages: boolean;
   node: string;
   version: string;
   /** address announced to the other nodes */
@@ -22,7 +26,7 @@ export interface OwnFactsOptions {
 }
 
 export class OwnFacts {
-  readonly incarnation = randomUUID();
+  readonly incarnation: string;
   /** Port of the admin API. */
   adminPort = 0;
   readonly #options: OwnFactsOptions;
@@ -30,11 +34,12 @@ export class OwnFacts {
 
   constructor(options: OwnFactsOptions) {
     this.#options = options;
+    this.incarnation = options.incarnation;
   }
 
   /** The current facts. */
   read(): NodeFacts {
-    const { node, address, version, desired, supervisors, reconciler } = this.#options;
+    const { node, address, version, desired, supervisors, reconciler, carriesMessages } = this.#options;
     const ids = desired.all().map(({ endpoint }) => endpoint.id);
     const failed = ids.filter((id) => supervisors.peek(id)?.state === 'failed' || reconciler.problemOf(id) !== null);
     const storeOk = desired.storeError === null;
@@ -50,6 +55,7 @@ export class OwnFacts {
       status: storeOk && failed.length === 0 ? 'ok' : 'degraded',
       storeOk,
       failed: failed.slice(0, FAILED_MAX),
+      messages: carriesMessages ? RELAY_VERSION : 0,
     };
   }
 }
@@ -72,5 +78,6 @@ export function toNodeView(member: ClusterMember, newest: number): NodeView {
     lag: newest - member.revision,
     store: { ok: member.storeOk },
     failed: [...member.failed],
+    carriesMessages: member.messages > 0,
   };
 }

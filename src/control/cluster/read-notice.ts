@@ -18,12 +18,14 @@ const isNames = (value: unknown): value is string[] => Array.isArray(value) && v
  */
 export function readFacts(body: unknown): NodeFacts | null {
   if (!isObject(body)) return null;
-  const { name, incarnation, address, adminPort, version, upSince, revision, known = revision, status, storeOk, failed } = body;
+  const { name, incarnation, address, adminPort, version, upSince, revision, known = revision, status, storeOk, failed, messages } = body;
   if (!isName(name) || !isName(incarnation) || !isText(address) || !isName(version)) return null;
   if (!isCount(adminPort) || !isCount(upSince) || !isCount(revision) || !isNames(failed) || typeof storeOk !== 'boolean') return null;
   if (!isCount(known) || !isText(status)) return null;
   const near = status === 'ok' || status === 'failed' ? status : 'degraded';
-  return { name, incarnation, address, adminPort, version, upSince, revision, known, status: near, storeOk, failed };
+  // Versions that share configuration only do not say it.
+  const carried = isCount(messages) ? messages : 0;
+  return { name, incarnation, address, adminPort, version, upSince, revision, known, status: near, storeOk, failed, messages: carried };
 }
 
 /** Returns null unless the value is an announcement. */

@@ -49,6 +49,7 @@ export class EndpointSupervisors {
 
   /** False for a thread that endpoints share, and for a thread without an endpoint’s role. */
   isReplaceable(worker: WorkerHandle): boolean {
+    if (worker.boot.role === 'relay') return true;
     if (worker.boot.role !== 'endpoint') return false;
     return this.all().every((supervisor) => supervisor.isAlone(worker));
   }

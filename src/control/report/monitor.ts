@@ -14,6 +14,8 @@ import { type EndpointSample, endpointsText } from '../../metrics/endpoint-text.
 import {
   type ClusterSample,
   configurationText,
+  crossingText,
+  lostMessages,
   memoryText,
   messageStoreText,
   ProcessMetrics,
@@ -128,8 +130,10 @@ export class Monitor {
     const messages = await messageStoreText(this.#options.threads.messages);
     const configuration = await configurationText(this.#configuration(), this.#clusterSample());
     const store = storeSizeText(this.#options.keeper.size);
+    const { relay } = this.#options.threads;
+    const crossing = relay === null ? '' : await crossingText(relay.report);
     const ofProcess = await this.#process.text(this.#totals(), this.#retained.sample);
-    return `${configuration}\n${store}\n${workers}\n${messages}\n${ofProcess}`;
+    return `${configuration}\n${crossing}\n${store}\n${workers}\n${messages}\n${ofProcess}`;
   }
 
   #configuration() {
@@ -196,10 +200,10 @@ export class Monitor {
     const { node, version, storeType, desired, threads, watchdog, cluster } = this.#options;
     const { total, running, areAllStopped, failed } = this.#states();
     const blockedWorkers = watchdog.blocked.map(({ name }) => name);
-    const nats = cluster?.status().nats ?? null;
+    const { nats = null, messages: crossing = null } = cluster?.status() ?? {};
     const isWhole = failed.length === 0 && blockedWorkers.length === 0 && threads.hasSession;
     const { cause, counts } = threads.messages;
-    const isOk = isWhole && desired.storeError === null && cause === null && nats?.connected !== false;
+    const isOk = isWhole && desired.storeError === null && cause === null && nats?.connected !== false && crossing?.ok !== false;
     const isServing = running > 0 || areAllStopped;
     return {
       status: isOk ? 'ok' : isServing ? 'degraded' : 'failed',
@@ -214,6 +218,7 @@ export class Monitor {
       },
       messages: { ok: cause === null, reason: this.#storeProblem, refused: counts.refused, lost: counts.lost },
       nats,
+      crossing: crossing === null ? null : { ok: crossing.ok, reason: crossing.reason, lost: lostMessages(crossing.nodes) },
       endpoints: { total, running, failed },
       workerRestarts: threads.restarts,
       blockedWorkers,
@@ -328,6 +333,7 @@ export class Monitor {
     supervisors.sweep((id) => desired.byId(id) !== undefined || desired.isLocked(id));
     this.#sampleCpu();
     this.#judgeMemory();
+    void this.#options.threads.relay?.look();
     if (this.#ticks++ % SESSION_COUNT_TICKS === 0) void this.#countSessions();
   }
 

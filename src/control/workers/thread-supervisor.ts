@@ -1,5 +1,6 @@
 /** Owns the worker threads: one session worker, endpoint workers on demand with a warm spare, and their mesh. */
 
+import type { RelayBoot } from '../../bus/relay.ts';
 import { Backoff } from '../../kernel/backoff.ts';
 import { Deadline, pause } from '../../kernel/deadline.ts';
 import { Emitter, type Subscribable } from '../../kernel/emitter.ts';
@@ -15,13 +16,16 @@ import { createMessageNumbers, readConflicts } from '../../thread/message-number
 import { createStoreState, StoreState } from '../../thread/store-state.ts';
 import { type QuestionHandlers, type WorkerExit, WorkerHandle } from '../../thread/worker-handle.ts';
 import { MeshWiring } from './mesh-wiring.ts';
+import { RelayThread } from './relay-thread.ts';
 
 export interface ThreadSupervisorOptions {
   node: string;
   version: string;
   /** folder of durable sessions; null: nothing on disk */
   dataPath: string | null;
-  urls: { session: URL; endpoint: URL };
+  urls: { session: URL; endpoint: URL; relay: URL };
+  /** null: no messages cross to other nodes */
+  relay: RelayBoot | null;
   logger: Logger;
   questions: QuestionHandlers;
   /** see `WorkerBoot` */
@@ -59,6 +63,8 @@ export class ThreadSupervisor {
   readonly #storeState = createStoreState();
   /** whether messages can be stored */
   readonly messages = new StoreState(this.#storeState);
+  /** carries messages to and from other nodes; null: none cross */
+  readonly relay: RelayThread | null;
   #nextPeer = 1;
   #restarts = 0;
   #session: WorkerHandle | null = null;
@@ -72,6 +78,8 @@ export class ThreadSupervisor {
   constructor(options: ThreadSupervisorOptions) {
     this.#options = options;
     this.#mesh = new MeshWiring(options.logger);
+    const { relay, logger } = options;
+    this.relay = relay === null ? null : new RelayThread({ launch: () => this.#launch('relay'), signal: this.#stopping.signal, logger });
     this.#memoryBlock = createMemoryBlock(options.memoryBudget ?? defaultBudget());
     this.memory = new NodeMemory(this.#memoryBlock);
     const descriptors = descriptorLimit();
@@ -111,6 +119,8 @@ export class ThreadSupervisor {
     });
     this.#sessionUp = up;
     await up;
+    // Nobody waits for it here: acknowledgements wait until it is linked with the other nodes.
+    void this.relay?.start();
     this.#warmLater();
   }
 
@@ -212,7 +222,7 @@ export class ThreadSupervisor {
   /** A new worker. An endpoint worker gets its peers in acquire(): peers would send every change of a filter to an idle spare. */
   async #launch(role: WorkerRole): Promise<WorkerHandle> {
     if (this.#stopping.signal.aborted) throw new FluxError('unavailable', 'the node is stopping');
-    const { node, version, dataPath, probePrefix, urls, questions } = this.#options;
+    const { node, version, dataPath, probePrefix, urls, questions, relay } = this.#options;
     const boot = {
       role,
       peer: this.#nextPeer++,
@@ -227,6 +237,8 @@ export class ThreadSupervisor {
       logins: this.#logins,
       storeState: this.#storeState,
       probePrefix,
+      hasRelay: relay !== null,
+      relay: role === 'relay' ? relay : null,
     };
     const worker = new WorkerHandle(urls[role], boot, {
       questions,
@@ -253,7 +265,10 @@ export class ThreadSupervisor {
     void this.#mesh.leave(worker);
     if (exit.expected || this.#stopping.signal.aborted) return;
     if (worker === this.#session) this.#replaceSession(exit);
-    else if (worker === this.#spare) {
+    else if (worker.boot.role === 'relay') {
+      this.#restarts++;
+      this.relay?.ended(exit.reason);
+    } else if (worker === this.#spare) {
       this.#options.logger.warn('the spare endpoint worker ended', { reason: exit.reason });
       this.#spare = null;
       this.#restarts++;

@@ -4,11 +4,12 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import type { BusCredentials, BusPlace } from '../../bus/settings.ts';
 import { check, isObject, type Problems } from '../../endpoint/problems.ts';
-import { flag, group, nonEmptyText, wholeNumber } from '../forms.ts';
+import { bytes, flag, group, nonEmptyText, wholeNumber } from '../forms.ts';
 import type { ClusterSettings } from '../settings.ts';
 
 const NATS_PORT = 4222;
 const ADDRESSES_MAX = 64;
+const HOLD_BYTES = 64 * 1024 * 1024;
 
 /** The first word of all subjects. */
 const word = nonEmptyText(64).regex(/^[A-Za-z0-9_-]+$/, { error: 'may hold A-Z a-z 0-9 _ - only' });
@@ -60,6 +61,8 @@ const schema = group({
     credsFile: nonEmptyText(4096).optional(),
     tls: group({ ca: nonEmptyText(4096).optional(), crt: nonEmptyText(4096).optional(), key: nonEmptyText(4096).optional() }).optional(),
   }).optional(),
+  messages: flag.optional(),
+  hold: bytes.optional(),
   sync: group({
     enabled: flag.optional(),
     interval: wholeNumber(100, 3_600_000).optional(),
@@ -81,6 +84,8 @@ export function readCluster(input: unknown, problems: Problems): ClusterSettings
     name: read?.name ?? 'fluxmq',
     localAddress: read?.localAddress ?? '127.0.0.1',
     bus: hasServers ? { place: toPlace(read), credentials: toCredentials(read) } : null,
+    messages: read?.messages ?? true,
+    hold: read?.hold ?? HOLD_BYTES,
     sync: {
       enabled: sync.enabled ?? true,
       interval: sync.interval ?? 5_000,

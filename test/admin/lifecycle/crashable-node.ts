@@ -15,7 +15,12 @@ const node = await startNode({
   version: '0.0.0',
   logger: log.logger,
   linesLost: () => log.linesLost,
-  workerUrls: { endpoint: worker, session: worker, access: new URL('../../../dist/workers/access-task.js', import.meta.url) },
+  workerUrls: {
+    endpoint: worker,
+    session: worker,
+    relay: worker,
+    access: new URL('../../../dist/workers/access-task.js', import.meta.url),
+  },
   adminStatic: new URL('../../../dist/static/', import.meta.url),
 });
 const channel = new BroadcastChannel('test-crash');

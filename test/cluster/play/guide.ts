@@ -25,7 +25,7 @@ export function guide({ folder, admins, addresses, names, mqttPort, newPorts, na
   const post = (admin: string, path: string, body: unknown) =>
     `curl -s '${admin}/api/endpoints/${path}' ${JSON_TYPE} -d '${JSON.stringify(body)}'`;
   const nodes = names.map((name, index) => `  ${name}    admin API ${admins[index]} (/docs)    MQTT ${addresses[index]}:${mqttPort}`);
-  const [, , last] = addresses;
+  const [first, , last] = addresses;
   return [
     'Three nodes of one cluster, NATS and Postgres are up:',
     ...nodes,
@@ -38,7 +38,8 @@ export function guide({ folder, admins, addresses, names, mqttPort, newPorts, na
     `curl -s ${one}/api/cluster/nodes`,
     '# a port that is added on one node listens on all three when the answer is there: "nodes" says so',
     post(one, 'add', { id: 'sensors', port, enableAuth: false }),
-    `mosquitto_pub -h ${last} -p ${port} -t hello -m world -q 1`,
+    '# who subscribes on node-1 hears who publishes on node-3',
+    `mosquitto_sub -h ${first} -p ${port} -t hello -C 1 -W 20 & while kill -0 $! 2> /dev/null; do mosquitto_pub -h ${last} -p ${port} -t hello -m world -q 1; sleep 1; done`,
     '# any node may change it; with policy=all only if every node can',
     post(two, 'update?policy=all', { id: 'sensors', newPort: moved, maxConnectionSize: 50 }),
     '# node-3 is killed (and started again after 5 s): the answer to a change says that it is pending there',

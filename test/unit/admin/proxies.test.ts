@@ -29,6 +29,7 @@ const HEALTHY = {
   store: { type: 'MEMORY', ok: true, reason: null, refused: [] },
   messages: { ok: true, reason: null, refused: 0, lost: 0 },
   nats: null,
+  crossing: null,
   endpoints: { total: 0, running: 0, failed: [] },
   workerRestarts: 0,
   blockedWorkers: [],

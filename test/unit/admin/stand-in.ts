@@ -128,6 +128,8 @@ export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
       name: 'fluxmq',
       localAddress: '127.0.0.1',
       bus: null,
+      messages: true,
+      hold: 64 * 1024 * 1024,
       sync: { enabled: true, interval: 5000, timeout: 30_000, retryCount: 3 },
     },
     secrets: { secretKey: null, secretKeysOld: [] },

@@ -198,6 +198,7 @@ const link = new HostLink(parentPort!, {
     eventLoopLagMsMax: 2,
     eventLoopBlocks: 0,
     crossedMessages: 0,
+    relayedMessages: 0,
   }),
   shutdown: async () => {
     await Promise.all([...endpoints.values()].map((open) => close(open, 0)));

@@ -51,6 +51,8 @@ export function settings(endpoints: Endpoint[] = []): Settings {
       name: 'fluxmq',
       localAddress: '127.0.0.1',
       bus: null,
+      messages: true,
+      hold: 64 * 1024 * 1024,
       sync: { enabled: true, interval: 100, timeout: 30_000, retryCount: 3 },
     },
     secrets: { secretKey: null, secretKeysOld: [] },
@@ -76,7 +78,7 @@ export async function startTestNode(
   const { logger, lines } = recordingLogger();
   const store = options.store ?? openMemoryStore();
   const endpoints = (options.endpoints ?? []).map((input) => parseEndpoint(input).endpoint);
-  const workerUrls = { endpoint: FAKE_WORKER, session: FAKE_WORKER, access: ACCESS_TASK };
+  const workerUrls = { endpoint: FAKE_WORKER, session: FAKE_WORKER, relay: FAKE_WORKER, access: ACCESS_TASK };
   const whole = settings(endpoints);
   whole.cluster.sync.enabled = options.isPeriodic ?? true;
   const running = await startControl({

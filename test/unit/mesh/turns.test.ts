@@ -56,12 +56,12 @@ test.each(['records', 'controls'])(
     await joinMeshes(here, quiet);
     for (let serial = 1; serial <= 300; serial++) {
       if (kind === 'records') publish(flooding, serial);
-      else flooding.links.get(1)!.control({ t: 'stored', serial });
+      else flooding.links.get(1)!.control({ t: 'stored', serial, count: 1 });
     }
     // One frame, and another one behind it.
     flooding.links.get(1)!.flush();
-    flooding.links.get(1)!.control({ t: 'stored', serial: 301 });
-    quiet.links.get(1)!.control({ t: 'stored', serial: 1 });
+    flooding.links.get(1)!.control({ t: 'stored', serial: 301, count: 1 });
+    quiet.links.get(1)!.control({ t: 'stored', serial: 1, count: 1 });
     const rounds = await iterations(() => heard.length >= 302);
     expect(rounds).toBeGreaterThan(10);
     expect(heard.filter((each) => each.startsWith('2:'))).toEqual(Array.from({ length: 301 }, (_, i) => `2:${i + 1}`));
@@ -85,9 +85,9 @@ test('who waits until all is worked off that was posted waits for the rest of th
       if (link.id === 2 && control.t === 'stored' && control.serial === 5) here.whenDrained(() => heard.push('drained'));
     },
   };
-  for (let serial = 1; serial <= 100; serial++) other.links.get(1)!.control({ t: 'stored', serial });
+  for (let serial = 1; serial <= 100; serial++) other.links.get(1)!.control({ t: 'stored', serial, count: 1 });
   other.links.get(1)!.flush();
-  for (let serial = 1; serial <= 50; serial++) asking.links.get(1)!.control({ t: 'stored', serial });
+  for (let serial = 1; serial <= 50; serial++) asking.links.get(1)!.control({ t: 'stored', serial, count: 1 });
   asking.links.get(1)!.flush();
   await until('it is drained', () => heard.includes('drained'), 5_000, 1);
   const before = heard.slice(0, heard.indexOf('drained'));

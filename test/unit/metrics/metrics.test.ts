@@ -115,6 +115,7 @@ test('writes the delays of the workers in seconds', async () => {
     eventLoopLagMsMax: 60,
     eventLoopBlocks: 3,
     crossedMessages: 7,
+    relayedMessages: 3,
   };
   const text = await workersText([sample]);
   const labels = '{worker="endpoint-2",role="endpoint"}';

@@ -14,7 +14,7 @@ test.each([1, 1_000])('%i controls, posted before the end and not read yet', asy
     onControl: (_link, control: Control) => heard.push(control.t === 'stored' ? control.serial : -1),
     onPeerRemoved: () => heard.push('removed'),
   };
-  for (let serial = 0; serial < count; serial++) ending.links.get(1)!.control({ t: 'stored', serial });
+  for (let serial = 0; serial < count; serial++) ending.links.get(1)!.control({ t: 'stored', serial, count: 1 });
   ending.close();
   await here.removePeer(2);
   expect(heard).toEqual([...Array.from({ length: count }, (_, serial) => serial), 'removed']);

@@ -32,6 +32,8 @@ function create(behaviour: string): WorkerHandle {
     memory: createMemoryBlock(1e9),
     memorySlot: 0,
     probePrefix: 'probe-',
+    hasRelay: false,
+    relay: null,
   };
   handle = new WorkerHandle(URL_OF_WORKER, boot, {
     questions: { 'access.verify': async () => true },

@@ -127,12 +127,12 @@ export class DurableSessions {
     const outcome = this.#disk.commit();
     const records = this.#records;
     this.#records = [];
-    const stored = new Map<PeerLink, number>();
+    const stored = new Map<PeerLink, { serial: number; count: number }>();
     for (const { link, serial, isRefused } of records) {
       if (isRefused || outcome === 'failed') link.control({ t: 'unstored', serial });
-      stored.set(link, serial);
+      stored.set(link, { serial, count: (stored.get(link)?.count ?? 0) + 1 });
     }
-    for (const [link, serial] of stored) link.control({ t: 'stored', serial });
+    for (const [link, report] of stored) link.control({ t: 'stored', ...report });
     for (const resolve of this.#asking.splice(0)) resolve(outcome === 'stored');
     if (outcome !== 'stored') return;
     this.#onStored();

@@ -4,33 +4,18 @@ import type { MessagePort } from 'node:worker_threads';
 import { Fifo } from '../../../src/kernel/fifo.ts';
 import { Pace } from '../../../src/kernel/turns/pace.ts';
 import type { WorkerRole } from '../../../src/thread/commands.ts';
+import { isForeign } from '../messages/message.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import { INTEREST } from '../routing/peer.ts';
 import type { Control, InterestNews, MoveNews } from '../wire/controls.ts';
+import type { MeshForm, MeshHooks } from './contract.ts';
 import { type LinkOwner, PeerLink, type RecordSinkOfPeer } from './peer-link.ts';
+import { RelayAbsence } from './relay-absence.ts';
+import { Repeats } from './repeats.ts';
 import { interestPieces, noNews } from './snapshot.ts';
 
+export type { MeshForm, MeshHooks } from './contract.ts';
 export { noNews } from './snapshot.ts';
-
-/** The rest of the worker, as the mesh calls it. */
-export interface MeshHooks extends RecordSinkOfPeer {
-  /** Takes every control that is not about interest. */
-  onControl(link: PeerLink, control: Control): void;
-  onPeerAdded(link: PeerLink): void;
-  /** A new peer has been sent the whole interest of this worker. */
-  onPeerInformed(link: PeerLink): void;
-  /** Sessions on their way to this worker: a peer that joins must tell their old places that it knows. */
-  movesUnderWay(): MoveNews[];
-  /** The interest of a new peer is known; a session worker also knows that of this worker. */
-  onPeerKnown(link: PeerLink): void;
-  onPeerRemoved(link: PeerLink): void;
-  /** `target` has announced the filters of a session that this worker holds: from now on its messages go to `target`. */
-  onMoveAnnounced(move: number, target: PeerLink): void;
-  /** A peer has acknowledged the filters of a move: from now on its messages for the session come here. */
-  onMoveAcknowledged(move: number, peer: PeerLink): void;
-  /** All overloaded peers have caught up. */
-  onRelieved(): void;
-}
 
 interface Barrier {
   waiting: Set<number>;
@@ -76,6 +61,7 @@ export class Mesh implements LinkOwner {
   readonly #namespaces = new Map<string, Namespace>();
   readonly #makeNamespace: (name: string) => Namespace;
   readonly links = new Map<number, PeerLink>();
+  readonly repeats = new Repeats();
   /** the session worker's link; null in the session worker and while there is none */
   sessionLink: PeerLink | null = null;
   /** set once, before the first peer */
@@ -90,13 +76,18 @@ export class Mesh implements LinkOwner {
   #lastRequest = 0;
   /** moves whose old place is a peer that has not joined yet: peer → moves */
   readonly #owedCuts = new Map<number, number[]>();
-  /** flags of the interest that this worker announces for a filter with local subscribers */
+  /** see MeshForm */
   readonly interestFlags: (namespace: Namespace, filter: string) => number;
+  readonly #form: MeshForm;
+  /** null: the node has no relay, or this worker is the relay */
+  readonly #relayAbsence: RelayAbsence | null;
 
-  constructor(self: number, makeNamespace: (name: string) => Namespace, interestFlags?: (namespace: Namespace, filter: string) => number) {
+  constructor(self: number, makeNamespace: (name: string) => Namespace, form: MeshForm = {}) {
     this.self = self;
     this.#makeNamespace = makeNamespace;
-    this.interestFlags = interestFlags ?? (() => INTEREST.live | INTEREST.queued);
+    this.#form = form;
+    this.interestFlags = form.interestFlags ?? (() => INTEREST.live | INTEREST.queued);
+    this.#relayAbsence = form.hasRelay === true ? new RelayAbsence(() => this.hooks.onRelay?.('missed')) : null;
   }
 
   namespace(name: string): Namespace {
@@ -150,8 +141,9 @@ export class Mesh implements LinkOwner {
 
   /** Joins a peer; resolves when both know each other's interest. */
   addPeer(id: number, role: WorkerRole, port: MessagePort): Promise<void> {
-    const link = new PeerLink(id, role, port, this);
+    const link = new PeerLink(id, role, port, this, this.#form.batches);
     this.links.set(id, link);
+    this.#relayAbsence?.arm();
     return new Promise((resolve) => {
       this.#joining.set(id, { isInformed: false, isKnown: false, hasTaken: false, resolve });
       this.hooks.onPeerAdded(link);
@@ -164,7 +156,7 @@ export class Mesh implements LinkOwner {
   /** In slices: a worker may have hundreds of thousands of filters. A change between two slices reaches the peer in between, as any other peer. */
   async #tellInterest(link: PeerLink): Promise<void> {
     const pace = new Pace(SLICE_MS);
-    for (const { news, isLong } of interestPieces(this.#namespaces.values(), this.interestFlags)) {
+    for (const { news, isLong } of this.#form.pieces?.() ?? interestPieces(this.#namespaces.values(), this.interestFlags)) {
       // News from now on are posted behind this piece.
       this.#collected = null;
       link.control({ t: 'interest', request: 0, news: [news], move: null });
@@ -197,6 +189,13 @@ export class Mesh implements LinkOwner {
     if (link.role === 'session') {
       this.#drop(link);
       return Promise.resolve();
+    }
+    if (link.role === 'relay') {
+      link.isEnding = true;
+      // Before anybody's wait for it is over.
+      this.#relayAbsence?.begin();
+      this.#relayAbsence?.arm();
+      this.hooks.onRelay?.('away');
     }
     this.#setKnown(link, false);
     // Nobody waits for it to catch up.
@@ -231,11 +230,13 @@ export class Mesh implements LinkOwner {
    * News of one loop iteration go out together at the position of the first. They thus overtake later publishes, which is harmless.
    */
   announce(news: InterestNews): Promise<void> {
-    if (this.links.size === 0) return Promise.resolve();
+    if (this.links.size === 0) return this.#relayAbsence?.until ?? Promise.resolve();
     const collected = this.#collect(news);
     if (collected.taken === null) {
       collected.control.request = ++this.#lastRequest;
-      collected.taken = this.#whenTaken(collected.control.request, this.links.keys(), null);
+      const taken = this.#whenTaken(collected.control.request, this.links.keys(), null);
+      // The relay that had the news may have ended before the other nodes knew them: its successor tells them.
+      collected.taken = this.#relayAbsence === null ? taken : taken.then(() => this.#relayAbsence?.until ?? undefined);
     }
     return collected.taken;
   }
@@ -315,9 +316,15 @@ export class Mesh implements LinkOwner {
           if (control.move.from === this.self) this.hooks.onMoveAnnounced(control.move.id, link);
           else this.#cut(control.move.id, control.move.from);
         }
-        if (control.request !== 0) link.control({ t: 'interest-ok', request: control.request });
+        this.#answer(link, control);
         return;
       }
+      case 'linked':
+        if (link.isEnding) return;
+        this.#setKnown(link, true);
+        this.#relayAbsence?.end();
+        this.hooks.onRelay?.(link);
+        return;
       case 'interest-ok': {
         const barrier = this.#barriers.get(control.request);
         if (barrier !== undefined) this.#passed(control.request, barrier, link);
@@ -326,6 +333,15 @@ export class Mesh implements LinkOwner {
       default:
         this.hooks.onControl(link, control);
     }
+  }
+
+  #answer(link: PeerLink, { request, news, move }: Extract<Control, { t: 'interest' }>): void {
+    const spread = news.length > 0 ? (this.hooks.whenSpread?.(news) ?? null) : null;
+    if (request === 0) return;
+    const answer = () => link.control({ t: 'interest-ok', request });
+    // The old place of a session that moves knew its filters; its new place must hear at once that this worker's messages go there.
+    if (spread === null || move !== null) answer();
+    else void spread.then(() => this.links.get(link.id) === link && answer());
   }
 
   /** Sends a cut. Main connects pairs one by one: the old place may know this peer, and wait for its cut, before this peer knows it. */
@@ -352,13 +368,17 @@ export class Mesh implements LinkOwner {
     const pace = new Pace(SLICE_MS);
     for (const namespace of this.#namespaces.values()) {
       let filters = 0;
-      for (const _ of namespace.forget(link)) if (++filters % CLOCK_FILTERS === 0 && pace.isOver) await pace.next();
+      for (const filter of namespace.forget(link)) {
+        this.hooks.onForgotten?.(namespace, filter);
+        if (++filters % CLOCK_FILTERS === 0 && pace.isOver) await pace.next();
+      }
     }
   }
 
   #join(link: PeerLink, joining: Joining): void {
     // The session worker gets no message before it knows whose sessions are here.
-    if (joining.isKnown && !link.isKnown && (joining.isInformed || link.role !== 'session')) {
+    // The relay's interest is complete only when it is linked with the other nodes.
+    if (joining.isKnown && !link.isKnown && link.role !== 'relay' && (joining.isInformed || link.role !== 'session')) {
       this.#setKnown(link, true);
       this.hooks.onPeerKnown(link);
     }
@@ -401,7 +421,13 @@ export class Mesh implements LinkOwner {
     this.#collected = null;
   }
 
-  onPublish: RecordSinkOfPeer['onPublish'] = (link, namespace, record) => this.hooks.onPublish(link, namespace, record);
+  onPublish: RecordSinkOfPeer['onPublish'] = (link, namespace, record) => {
+    const { source, serial, qos } = record.message;
+    // A record that waits for an answer has not been answered to the relay that asks now.
+    const isRepeat = link.role === 'relay' && qos > 0 && isForeign(record.message) && this.repeats.isRepeat(source, serial);
+    if (!isRepeat) this.hooks.onPublish(link, namespace, record);
+    else if (record.store) this.hooks.onRepeat?.(link, serial);
+  };
   onRun: RecordSinkOfPeer['onRun'] = (link, namespace, run) => this.hooks.onRun(link, namespace, run);
 
   onRelieved(): void {

@@ -10,8 +10,9 @@ import { beat } from '../../../src/thread/heartbeat.ts';
 import type { Run } from '../messages/run.ts';
 import type { Peer, PeerPublish } from '../routing/peer.ts';
 import type { Control } from '../wire/controls.ts';
-import { type BatchPart, BatchReader, BatchWriter } from '../wire/records.ts';
+import { type BatchForm, type BatchPart, BatchReader, BatchWriter } from '../wire/records.ts';
 import { type Frame, Inbox } from './inbox.ts';
+import type { Repeats } from './repeats.ts';
 
 /**
  * Bytes that a peer may be behind. Above it, QoS 0 to the peer is dropped and QoS 1/2 publishers are paused; at half of it the pause ends.
@@ -37,6 +38,11 @@ export function onBeforePost(then: () => void): void {
   beforePost = then;
 }
 
+/** Posts now what waits for the end of the loop iteration. */
+export function flushPeers(): void {
+  if (scheduled.length > 0) flushScheduled();
+}
+
 function flushScheduled(): void {
   beforePost();
   const links = scheduled;
@@ -46,6 +52,8 @@ function flushScheduled(): void {
 }
 
 export interface LinkOwner extends RecordSinkOfPeer {
+  /** what has come from other nodes */
+  readonly repeats: Repeats;
   onControl(link: PeerLink, control: Control): void;
   /** A turn of the peer is over: everything that it handled is routed. */
   onWorked(link: PeerLink): void;
@@ -65,7 +73,7 @@ export class PeerLink implements Peer, TurnTaker {
   readonly role: WorkerRole;
   readonly #port: MessagePort;
   readonly #owner: LinkOwner;
-  readonly #writer = new BatchWriter();
+  readonly #writer: BatchWriter;
   readonly #inbox: Inbox;
   /** its inbox waits for the next turn */
   #isWaiting = false;
@@ -76,15 +84,18 @@ export class PeerLink implements Peer, TurnTaker {
   #uncredited = 0;
   #wasOverloaded = false;
 
-  constructor(id: number, role: WorkerRole, port: MessagePort, owner: LinkOwner) {
+  /** @param form of the batches that go to the peer */
+  constructor(id: number, role: WorkerRole, port: MessagePort, owner: LinkOwner, form?: BatchForm) {
     this.id = id;
     this.role = role;
     this.#port = port;
     this.#owner = owner;
+    this.#writer = new BatchWriter(form);
     this.#inbox = new Inbox(new BatchReader(id), {
       records: {
         onPublish: (namespace, record) => owner.onPublish(this, namespace, record),
         onRun: (namespace, run) => owner.onRun(this, namespace, run),
+        onSource: (source, floor) => owner.repeats.raise(source, floor),
       },
       onControl: (control) => this.#take(control),
       onBatch: (bytes) => this.#workedOff(bytes),
@@ -100,6 +111,8 @@ export class PeerLink implements Peer, TurnTaker {
 
   /** To be set by the owner when all interest of the peer has come; false again when it ends. */
   isKnown = false;
+  /** it has ended, and its last messages are being worked off */
+  isEnding = false;
 
   get isOverloaded(): boolean {
     return this.#outstanding > OVERLOAD_BYTES;
@@ -108,15 +121,20 @@ export class PeerLink implements Peer, TurnTaker {
   publish(namespace: string, record: PeerPublish): void {
     const before = this.#writer.written;
     this.#writer.publish(namespace, record);
-    if (this.role === 'endpoint') crossing.messages++;
+    this.#count(1);
     this.#wrote(this.#writer.written - before);
   }
 
   publishRun(namespace: string, run: Run): void {
     const before = this.#writer.written;
     this.#writer.run(namespace, run);
-    if (this.role === 'endpoint') crossing.messages += run.count;
+    this.#count(run.count);
     this.#wrote(this.#writer.written - before);
+  }
+
+  #count(messages: number): void {
+    if (this.role === 'endpoint') crossing.messages += messages;
+    else if (this.role === 'relay') crossing.toRelay += messages;
   }
 
   #wrote(bytes: number): void {

@@ -36,8 +36,8 @@ export class Message {
   /** session key of the publisher, for No Local; '' for the server itself */
   readonly from: string;
   /**
-   * the peer that routed the message first, and the message's number there: together unique in the life of the process; serial 0: not
-   * numbered
+   * the peer that routed the message first, and the message's number there: together unique in the life of the process, and in the
+   * cluster (SOURCES_PER_NODE); serial 0: not numbered
    */
   source = 0;
   serial = 0;
@@ -151,6 +151,14 @@ function copy(bytes: Buffer): Buffer {
   const own = Buffer.allocUnsafeSlow(bytes.length);
   bytes.copy(own);
   return own;
+}
+
+/** Sources below are peers of this process; messages of other nodes have the incarnation of their process times this, plus the peer there. */
+export const SOURCES_PER_NODE = 2 ** 20;
+
+/** True for a message that another node has routed first. */
+export function isForeign({ source }: { readonly source: number }): boolean {
+  return source >= SOURCES_PER_NODE;
 }
 
 /** A message as plain data, for another thread or for the disk. */

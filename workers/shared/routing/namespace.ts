@@ -2,7 +2,7 @@
 
 import { SmallMap } from '../../../src/kernel/small-map.ts';
 import { INTEREST, type Peer } from './peer.ts';
-import { ShareGroup } from './share-group.ts';
+import { ShareGroup, type ShareItem } from './share-group.ts';
 import type { Subscriber, Subscription } from './subscriber.ts';
 import { isWildcard, SubscriptionTree } from './subscription-tree.ts';
 import { makeTarget, type Target, TopicEntry } from './topic-entry.ts';
@@ -246,7 +246,7 @@ export class Namespace {
   }
 
   /** Forgets everything of a peer that is not known any more, filter by filter: nothing is routed to it during that. */
-  *forget(peer: Peer): IterableIterator<void> {
+  *forget(peer: Peer): IterableIterator<string> {
     for (const [filter, node] of this.#tree.entries()) {
       node.peers?.delete(peer);
       for (const name of node.groups?.keys() ?? []) {
@@ -254,8 +254,23 @@ export class Namespace {
         if (group.remote.delete(peer)) this.dropGroupIfEmpty(group);
       }
       this.#dropIfEmpty(filter, node);
-      yield;
+      yield filter;
     }
+  }
+
+  /** What the peers together want for a filter: INTEREST flags, and their members of its groups. */
+  interestOf(filter: string): { flags: number; shares: ShareItem[] } {
+    const node = this.#tree.get(filter);
+    let flags = 0;
+    node?.peers?.forEach((each) => {
+      flags |= each;
+    });
+    const shares: ShareItem[] = [];
+    node?.groups?.forEach((group) => {
+      const { connected, away, durable } = group.remoteCount();
+      shares.push([filter, group.name, connected, away, durable]);
+    });
+    return { flags, shares };
   }
 
   /** Filters with subscribers here, and groups with members here: what a new peer has to know. */

@@ -1,7 +1,8 @@
 /** Routes messages to the subscribers of this worker, to one member of each shared group, and into the batches of interested peers. */
 
-import type { Message } from '../messages/message.ts';
+import { isForeign, Message } from '../messages/message.ts';
 import { beforeFirst, nextPacket, type Run, splitRun, topicOfRun } from '../messages/run.ts';
+import type { Crossing } from './crossing.ts';
 import type { Namespace } from './namespace.ts';
 import { INTEREST, type Peer, type PeerPublish } from './peer.ts';
 import { groupOf, type Member, type ShareGroup } from './share-group.ts';
@@ -63,6 +64,10 @@ export class Router {
   retained: RetainedSink | null = null;
   /** set in endpoint workers only */
   outbox: StoreOutbox | null = null;
+  /** the relay as a peer; null without other nodes, and while it is away */
+  relayPeer: Peer | null = null;
+  /** what is on its way to other nodes; null: the node has no relay, or this is the relay */
+  crossing: Crossing | null = null;
   /** Peer and serial name a message on disk: neither a new session worker nor a new process may give the name twice. */
   #serial = 0;
   /** result of the last route(), reused: an object for each message would cost more */
@@ -118,6 +123,7 @@ export class Router {
     }
     if (message.retain) this.#retain(namespace, message, toSession, store);
     if (isAway && (isQueued || message.retain)) this.outbox?.add(namespace, message, null);
+    if (isQueued && this.crossing?.isAway === true) this.crossing.wait(namespace, message, this.#confirm(message));
     const routed = this.#routed;
     routed.hasReceivers = hasReceivers;
     routed.serial = isAwaited ? message.serial : 0;
@@ -130,6 +136,12 @@ export class Router {
   number(message: Message): void {
     message.source = this.#self;
     message.serial = ++this.#serial;
+  }
+
+  #renumbered({ topic, payload, qos, retain, forward, expiresAt, from }: Message): Message {
+    const copy = new Message(topic, payload, qos, retain, forward, expiresAt, from);
+    if (qos > 0) this.number(copy);
+    return copy;
   }
 
   /** Whether the session worker stores a QoS 1 or 2 message for ordinary subscribers, or as a retained message. */
@@ -151,6 +163,10 @@ export class Router {
     groups: RemoteGroups | null,
     isForDisk: boolean,
   ): boolean {
+    if (peer === this.relayPeer) {
+      this.#sendAbroad(peer, namespace, { message, toSubscribers, groups: groups?.ids ?? null, store: false });
+      return false;
+    }
     const isShared = groups !== null && message.qos > 0;
     const isSession = peer === this.sessionPeer;
     // Nobody waits for another worker's message, which comes here when its member has left.
@@ -159,6 +175,13 @@ export class Router {
     const isStored = isSession && (isForDisk || isShared);
     this.#toPeer(peer, namespace, { message, toSubscribers, groups: groups?.ids ?? null, store: isStored || isConfirmed });
     return isStored;
+  }
+
+  /** The relay reports when all nodes that want a QoS 1 or 2 message have taken it: until then its publisher waits. */
+  #sendAbroad(relay: Peer, namespace: Namespace, record: PeerPublish): void {
+    const { message } = record;
+    if (message.qos > 0) this.crossing?.sent(namespace, record, this.#confirm(message));
+    this.#toPeer(relay, namespace, record);
   }
 
   /** The confirmation of the message that is being routed. */
@@ -228,7 +251,9 @@ export class Router {
     const outer = this.#confirmation;
     this.#confirmation = confirmation;
     for (const [peer, groups] of this.#chooseMembers([known], message, exclude) ?? []) {
-      if (peer !== this.sessionPeer) this.#send(peer, namespace, message, false, groups, false);
+      // Other nodes drop numbers that they have had: the message, which may be older than others, gets a new one.
+      if (peer === this.relayPeer) this.#send(peer, namespace, this.#renumbered(message), false, groups, false);
+      else if (peer !== this.sessionPeer) this.#send(peer, namespace, message, false, groups, false);
       else {
         // Not `store`: the session worker has already reported serials above this one.
         peer.publish(namespace.name, { message, toSubscribers: false, groups: groups.ids, store: false });
@@ -257,7 +282,8 @@ export class Router {
     const ofTopic = entry.groups;
     if (message.retain) {
       this.#hooks.onRetainedPublish(namespace.name, message);
-      this.retained?.retain(namespace.name, message);
+      // The node of its publisher keeps it.
+      if (!isForeign(message)) this.retained?.retain(namespace.name, message);
     }
     if (record.toSubscribers) this.#deliverLocal(entry, message, source);
     for (const id of record.groups ?? []) {

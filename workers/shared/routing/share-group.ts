@@ -3,6 +3,9 @@
 import type { Peer } from './peer.ts';
 import { type Grant, type GroupHome, grantOf, type Subscriber, type Subscription } from './subscriber.ts';
 
+/** Members of a shared group at a worker or a node; 0/0 = none. */
+export type ShareItem = [filter: string, group: string, connected: number, away: number, durable: number];
+
 /** Number of members that a peer has in the group. */
 export interface MemberCount {
   connected: number;
@@ -65,6 +68,39 @@ export class ShareGroup implements GroupHome {
   localCount(): MemberCount {
     const connected = this.#countLocal(true);
     return { connected, away: this.#members.length - connected, durable: this.#members.filter(isDurable).length };
+  }
+
+  /** The members of all peers. */
+  remoteCount(): MemberCount {
+    const sum: MemberCount = { connected: 0, away: 0, durable: 0 };
+    for (const { connected, away, durable } of this.remote.values()) {
+      sum.connected += connected;
+      sum.away += away;
+      sum.durable += durable;
+    }
+    return sum;
+  }
+
+  /**
+   * A peer that has members, connected ones first. Each has as many chances as members.
+   * @param at picks among the chances: 0..2^32-1; the same number picks the same peer while the members are the same
+   * @param exclude was chosen before and has no member left
+   */
+  choosePeer(at: number, exclude: Peer | null): Peer | null {
+    return this.#peerAt('connected', at, exclude) ?? this.#peerAt('away', at, exclude);
+  }
+
+  #peerAt(kind: 'connected' | 'away', at: number, exclude: Peer | null): Peer | null {
+    let total = 0;
+    for (const [peer, count] of this.remote) if (peer !== exclude && peer.isKnown) total += count[kind];
+    if (total === 0) return null;
+    let turn = at % total;
+    for (const [peer, count] of this.remote) {
+      if (peer === exclude || !peer.isKnown) continue;
+      if (turn < count[kind]) return peer;
+      turn -= count[kind];
+    }
+    return null;
   }
 
   /** True when a message of the group may belong on disk: a member's session is durable. */

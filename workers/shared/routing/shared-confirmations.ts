@@ -1,4 +1,7 @@
-/** Messages of shared subscriptions whose acknowledgement waits until the chosen durable members have them on disk (issue 10). */
+/**
+ * Messages whose acknowledgement waits for others than the session worker: until the chosen durable members of shared subscriptions have them
+ * on disk (issue 10), and until other nodes have taken them.
+ */
 
 import type { Message } from '../messages/message.ts';
 import type { Namespace } from './namespace.ts';
@@ -14,7 +17,9 @@ export class Confirmation {
   readonly bytes: number;
   readonly #owner: SharedConfirmations;
   /** copies that are not on disk yet */
-  #open = 0;
+  #copies = 0;
+  /** ways to other nodes that are not done yet */
+  #crossings = 0;
   #isStored = true;
   #isOver = false;
   readonly #waiting: ((isStored: boolean) => void)[] = [];
@@ -24,15 +29,17 @@ export class Confirmation {
     this.bytes = message.payload.length + ENTRY_BYTES;
   }
 
-  /** Waits for one copy more. */
-  begin(): void {
-    this.#open++;
+  /** Waits for one copy more, or for the other nodes. */
+  begin(isCrossing = false): void {
+    if (isCrossing) this.#crossings++;
+    else this.#copies++;
   }
 
-  /** One copy is on disk, or its member does not need one. */
-  end(): void {
-    this.#open--;
-    if (this.#open === 0) this.#finish();
+  /** One copy is on disk, or its member does not need one; or the other nodes have the message. */
+  end(isCrossing = false): void {
+    if (isCrossing) this.#crossings--;
+    else this.#copies--;
+    if (this.#copies === 0 && this.#crossings === 0) this.#finish();
   }
 
   follow(copy: Promise<void>): void {
@@ -40,8 +47,9 @@ export class Confirmation {
     void copy.then(() => this.end());
   }
 
-  /** Gives up: the store cannot be written. */
+  /** Gives up, unless it waits for other nodes alone: the store cannot be written. */
   fail(): void {
+    if (this.#copies === 0) return;
     this.#isStored = false;
     this.#finish();
   }

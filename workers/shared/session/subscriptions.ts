@@ -2,8 +2,9 @@
 
 import { type Mesh, noNews } from '../mesh/mesh.ts';
 import type { Namespace } from '../routing/namespace.ts';
+import type { ShareItem } from '../routing/share-group.ts';
 import type { Subscription } from '../routing/subscriber.ts';
-import type { InterestNews, MoveNews, ShareItem } from '../wire/controls.ts';
+import type { InterestNews, MoveNews } from '../wire/controls.ts';
 import { PIECE_LENGTH } from '../wire/piece.ts';
 import type { SourceGate } from './outlet.ts';
 import { Removal } from './removal.ts';

@@ -3,6 +3,7 @@
 import type { AclConfig } from '../../../src/endpoint/endpoint.ts';
 import type { QoS } from '../../../src/mqtt/packet.ts';
 import type { WireMessage } from '../messages/message.ts';
+import type { ShareItem } from '../routing/share-group.ts';
 import type { Holder } from './holder.ts';
 import type { RetainedPage } from './page.ts';
 
@@ -83,9 +84,6 @@ export interface WireSession {
   retainedDue?: string[];
 }
 
-/** Members of a shared group at the sender; 0/0 = none. */
-export type ShareItem = [filter: string, group: string, connected: number, away: number, durable: number];
-
 /** A change of the sender's interest. The lists are flat, because each storm of subscriptions copies them between threads. */
 export interface InterestNews {
   namespace: string;
@@ -157,12 +155,17 @@ export type Control =
   | { t: 'credit'; bytes: number }
   /** the chosen group had no member left: the receiver chooses again */
   | { t: 'bounce'; namespace: string; group: string; message: WireMessage }
-  /** every record up to this serial is stored */
-  | { t: 'stored'; serial: number }
+  /** every record up to this serial is stored: `count` records since the last report */
+  | { t: 'stored'; serial: number; count: number }
   /** the retained message with this serial found no room; sent before `stored` */
   | { t: 'refused'; serial: number }
   /** the message with this serial cannot be stored and is dropped; sent before `stored` */
   | { t: 'unstored'; serial: number }
+  // relay → the other workers of its node
+  /** the relay knows the interest of the other nodes, and they know that of this node: messages may go to the relay from now on */
+  | { t: 'linked' }
+  /** every node that wants these messages has taken them */
+  | { t: 'taken'; serials: number[] }
   // client identifiers: endpoint worker → session worker
   | { t: 'claim'; claim: Claim }
   | { t: 'owned'; connection: number; namespace: string; clientId: string }

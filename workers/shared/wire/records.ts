@@ -9,6 +9,10 @@ import type { PeerPublish } from '../routing/peer.ts';
 /** A batch is cut into buffers of at most this size, unless one record is larger. */
 const BATCH_BYTES = 1024 * 1024;
 const FIRST_BYTES = 2048;
+/** Records of one source after which its floor is repeated. */
+const FLOOR_RECORDS = 256;
+/** More than the names of a namespace and of a source take. */
+const NAMES_BYTES = 1024;
 
 /** Records and bytes that are read in one piece. */
 const PIECE_RECORDS = 64;
@@ -16,11 +20,24 @@ const PIECE_BYTES = 64 * 1024;
 /** What a record counts for in a turn: it may be stored, or have thousands of subscribers. */
 const RECORD_UNITS = 64;
 
-const KIND = { publish: 1, run: 2, namespace: 3 } as const;
+const KIND = { publish: 1, run: 2, namespace: 3, source: 4 } as const;
 /** kind, length, namespace index */
 const HEAD = 7;
 
 const FLAG = { retain: 4, toSubscribers: 8, store: 16, expires: 32, forward: 64, groups: 128 } as const;
+
+/** How a writer or a reader differs from that of an ordinary pair of peers. */
+export interface BatchForm {
+  /**
+   * Not null: records name their source, because the writer passes on messages of others. Of a source's messages, the writer sends none again
+   * as new whose serial is this number or a lower one.
+   */
+  floorOf: ((source: number) => number) | null;
+  /** each buffer can be read without those before it */
+  isWhole: boolean;
+}
+
+const PLAIN: BatchForm = { floorOf: null, isWhole: false };
 
 /** One filled buffer, ready to be transferred. */
 export interface BatchPart {
@@ -33,10 +50,24 @@ export class BatchWriter {
   #used = 0;
   #lastBytes = FIRST_BYTES;
   readonly #namespaces = new Map<string, number>();
+  readonly #form: BatchForm;
+  /** of the last record */
+  #source = -1;
+  /** records since the source was named */
+  #unnamed = 0;
   #full: BatchPart[] = [];
 
   /** Bytes ever written. */
   written = 0;
+
+  constructor(form: BatchForm = PLAIN) {
+    this.#form = form;
+  }
+
+  /** True when nothing waits for take(). */
+  get isEmpty(): boolean {
+    return this.#used === 0 && this.#full.length === 0;
+  }
 
   publish(namespace: string, record: PeerPublish): void {
     const { message, groups } = record;
@@ -63,7 +94,11 @@ export class BatchWriter {
       size += 2;
       for (const group of groups) size += 2 + group.length * 3;
     }
+    if (this.#form.isWhole) this.#makeRoom(size);
     const index = this.#namespaceIndex(namespace);
+    const { floorOf } = this.#form;
+    if (floorOf !== null && (message.source !== this.#source || ++this.#unnamed === FLOOR_RECORDS))
+      this.#nameSource(message.source, floorOf(message.source));
     const start = this.#reserve(size);
     const b = this.#buffer!;
     let at = start + HEAD;
@@ -87,6 +122,7 @@ export class BatchWriter {
   }
 
   run(namespace: string, run: Run): void {
+    if (this.#form.isWhole) this.#makeRoom(HEAD + 5 + run.end - run.start);
     const index = this.#namespaceIndex(namespace);
     const start = this.#reserve(HEAD + 5 + run.end - run.start);
     const b = this.#buffer!;
@@ -94,6 +130,20 @@ export class BatchWriter {
     b.writeUInt32LE(run.count, start + HEAD + 1);
     run.buf.copy(b, start + HEAD + 5, run.start, run.end);
     this.#head(start, KIND.run, start + HEAD + 5 + run.end - run.start, index);
+  }
+
+  /** Begins a new buffer unless a record of this size, with its namespace and its source, fits into the present one. */
+  #makeRoom(size: number): void {
+    if (this.#used > 0 && this.#used + size + NAMES_BYTES > BATCH_BYTES) this.#close();
+  }
+
+  #nameSource(source: number, floor: number): void {
+    this.#source = source;
+    this.#unnamed = 0;
+    const start = this.#reserve(HEAD + 16);
+    const b = this.#buffer!;
+    const at = b.writeDoubleLE(source, start + HEAD);
+    this.#head(start, KIND.source, b.writeDoubleLE(floor, at), 0);
   }
 
   #namespaceIndex(name: string): number {
@@ -119,11 +169,11 @@ export class BatchWriter {
   #reserve(bytes: number): number {
     let buffer = this.#buffer;
     if (buffer !== null && this.#used + bytes > buffer.length) {
-      if (this.#used + bytes > BATCH_BYTES) {
+      if (this.#used + bytes > BATCH_BYTES && !this.#form.isWhole) {
         this.#close();
         buffer = null;
       } else {
-        const bigger = Buffer.allocUnsafeSlow(Math.min(BATCH_BYTES, Math.max(buffer.length * 2, this.#used + bytes)));
+        const bigger = Buffer.allocUnsafeSlow(Math.max(Math.min(BATCH_BYTES, buffer.length * 2), this.#used + bytes));
         buffer.copy(bigger, 0, 0, this.#used);
         buffer = this.#buffer = bigger;
       }
@@ -138,6 +188,9 @@ export class BatchWriter {
     this.#lastBytes = Math.max(FIRST_BYTES, Math.min(BATCH_BYTES, this.#used * 2));
     this.#buffer = null;
     this.#used = 0;
+    if (!this.#form.isWhole) return;
+    this.#namespaces.clear();
+    this.#source = -1;
   }
 
   /** Everything written since the last take(). The caller owns the buffers and transfers them. */
@@ -159,16 +212,25 @@ function writeText(b: Buffer, text: string, at: number): number {
 export interface RecordSink {
   onPublish(namespace: string, record: PeerPublish): void;
   onRun(namespace: string, run: Run): void;
+  /** The messages that follow come from this source. See BatchForm.floorOf */
+  onSource?(source: number, floor: number): void;
 }
 
 /** Reads the batches of one peer; remembers its namespace names. */
 export class BatchReader {
   readonly #namespaces: string[] = [];
-  readonly #source: number;
+  readonly #sourceBase: number;
+  #source: number;
+  /** added to moments of expiry: the clock of this process less that of the writer's process, ms */
+  clockShift = 0;
 
-  /** @param source the peer that writes the batches */
-  constructor(source: number) {
+  /**
+   * @param source the peer that writes the batches
+   * @param sourceBase added to sources that records name
+   */
+  constructor(source: number, sourceBase = 0) {
     this.#source = source;
+    this.#sourceBase = sourceBase;
   }
 
   /**
@@ -177,21 +239,32 @@ export class BatchReader {
    */
   read(part: BatchPart, from: number, sink: RecordSink, turn: ReadTurn): number {
     const b = Buffer.from(part.buffer, 0, part.used);
-    const until = Math.min(part.used, from + PIECE_BYTES);
+    return this.#read(b, from, Math.min(part.used, from + PIECE_BYTES), PIECE_RECORDS, sink, turn);
+  }
+
+  /** Reads a whole batch. The records are valid as long as its bytes. */
+  readAll(batch: Buffer, sink: RecordSink): void {
+    this.#read(batch, 0, batch.length, Number.POSITIVE_INFINITY, sink, null);
+  }
+
+  #read(b: Buffer, from: number, until: number, records: number, sink: RecordSink, turn: ReadTurn | null): number {
     let at = from;
-    for (let left = PIECE_RECORDS; at < until && left > 0; left--) {
+    for (let left = records; at < until && left > 0; left--) {
       const kind = b[at]!;
       const end = at + b.readUInt32LE(at + 1);
       const index = b.readUInt16LE(at + 5);
       const body = at + HEAD;
       if (kind === KIND.namespace) this.#namespaces[index] = b.utf8Slice(body, end);
-      else if (kind === KIND.run) {
+      else if (kind === KIND.source) {
+        this.#source = this.#sourceBase + b.readDoubleLE(body);
+        sink.onSource?.(this.#source, b.readDoubleLE(body + 8));
+      } else if (kind === KIND.run) {
         const version = b[body] === 5 ? 5 : 4;
         const run: Run = { buf: b, start: body + 5, end, count: b.readUInt32LE(body + 1), version, other: null, from: '' };
         sink.onRun(this.#namespaces[index]!, run);
       } else sink.onPublish(this.#namespaces[index]!, this.#publish(b, body, end));
       at = end;
-      if (turn.worked(RECORD_UNITS)) break;
+      if (turn?.worked(RECORD_UNITS)) break;
     }
     return at;
   }
@@ -214,7 +287,7 @@ export class BatchReader {
     }
     let expiresAt = 0;
     if (flags & FLAG.expires) {
-      expiresAt = b.readDoubleLE(at);
+      expiresAt = b.readDoubleLE(at) + this.clockShift;
       at += 8;
     }
     let forward = EMPTY;

@@ -12,6 +12,7 @@ const factsOf = (name: string, incarnation: string): NodeFacts => ({
   incarnation,
   address: '127.0.0.1',
   adminPort: 8080,
+  messages: 0,
   version: '1.0.0',
   upSince: Date.now(),
   revision: 1,

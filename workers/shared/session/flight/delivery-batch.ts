@@ -7,7 +7,7 @@ import type { Delivery } from './delivery.ts';
 
 const FLAG = { qos2: 1, retain: 2, isReleased: 4, group: 8, messageRetain: 16 } as const;
 /** flags, QoS of the message, packet identifier, source, serial, expiry, number of identifiers */
-const FIXED_BYTES = 1 + 1 + 2 + 4 + 8 + 8 + 4;
+const FIXED_BYTES = 1 + 1 + 2 + 8 + 8 + 8 + 4;
 /** topic, publisher, properties, payload */
 const LENGTHS_BYTES = 4 * 4;
 
@@ -46,7 +46,7 @@ function writeDelivery(b: Buffer, start: number, { message, qos, retain, identif
   let at = b.writeUInt8(flags, start);
   at = b.writeUInt8(message.qos, at);
   at = b.writeUInt16LE(packetId, at);
-  at = b.writeInt32LE(message.source, at);
+  at = b.writeDoubleLE(message.source, at);
   at = b.writeDoubleLE(message.serial, at);
   at = b.writeDoubleLE(message.expiresAt, at);
   at = b.writeUInt32LE(identifiers.length, at);
@@ -96,10 +96,10 @@ class BatchBytes {
     const from = this.#part().utf8Slice();
     const forward = this.#part();
     const payload = this.#part();
-    const expiresAt = b.readDoubleLE(at + 16);
+    const expiresAt = b.readDoubleLE(at + 20);
     const message = new Message(topic, payload, b.readUInt8(at + 1) as QoS, has(FLAG.messageRetain), forward, expiresAt, from);
-    message.source = b.readInt32LE(at + 4);
-    message.serial = b.readDoubleLE(at + 8);
+    message.source = b.readDoubleLE(at + 4);
+    message.serial = b.readDoubleLE(at + 12);
     return {
       message,
       qos: has(FLAG.qos2) ? 2 : 1,

@@ -1,0 +1,78 @@
+/** What passes between main and the relay, the thread that carries messages between nodes. */
+
+import type { LinkState } from '../link/contract.ts';
+import type { BusSettings } from './settings.ts';
+
+/** Of what relays say to one another. Nodes with different versions share configuration only. */
+export const RELAY_VERSION = 1;
+
+/** Number of a process among all of its cluster, 1..2^32-1. @param incarnation name of the process, from a heartbeat: any text */
+export function processNumber(incarnation: string): number {
+  let number = 0;
+  for (let i = 0; i < incarnation.length; i++) number = (Math.imul(number, 31) + incarnation.charCodeAt(i)) >>> 0;
+  return number === 0 ? 1 : number;
+}
+
+/** What a relay needs to reach the other nodes. */
+export interface RelayBoot {
+  bus: BusSettings;
+  /** first word of the subjects */
+  cluster: string;
+  /** of this process, 1..2^32-1: a frame of another process with the name of its node is not heard */
+  incarnation: number;
+  /** what is kept for a node that is away, at most */
+  hold: { bytes: number; messages: number };
+}
+
+/** Another node that carries messages. */
+export interface RelayedNode {
+  name: string;
+  /** of its process, as in RelayBoot */
+  incarnation: number;
+  /** main hears it */
+  isUp: boolean;
+}
+
+/** Messages to and from one other node since the relay started. */
+export interface RelayedNodeReport {
+  name: string;
+  /** `greeting`: no session of the link is up */
+  state: LinkState;
+  /** smoothed round trip, ms; 0: not known */
+  rttMs: number;
+  /** main hears it */
+  isUp: boolean;
+  /** publishers and subscribers of this node wait for it */
+  isAwaited: boolean;
+  /** filters and groups that it wants */
+  interest: number;
+  /** messages that it was sent and has taken */
+  delivered: number;
+  /** messages for it that it has not taken, and their bytes */
+  waiting: number;
+  waitingBytes: number;
+  /** messages that it did not get, by reason */
+  lost: Record<string, number>;
+  framesSent: number;
+  framesResent: number;
+  framesReceived: number;
+  bytesSent: number;
+  bytesReceived: number;
+}
+
+/** What the relay of this node says about itself. */
+export interface RelayReport {
+  isConnected: boolean;
+  /** without a connection for so long that this node works alone */
+  isIsolated: boolean;
+  isLinked: boolean;
+  /** filters and groups that this node announces */
+  ownInterest: number;
+  /** messages of other nodes given to workers of this node */
+  received: number;
+  /** QoS 0 messages of other nodes that a worker of this node was too far behind for */
+  receivedDropped: number;
+  /** messages that publishers of this node wait for */
+  unacknowledged: number;
+  nodes: RelayedNodeReport[];
+}

@@ -1,0 +1,43 @@
+/** How messages cross between the nodes, for status, health and metrics. */
+
+import type { RelayReport } from '../../../bus/relay.ts';
+import type { ClusterStatus } from '../../contract/answers.ts';
+
+/** The report of the relay of this node; null while none runs. Absent: messages do not cross. */
+export type RelayView = () => RelayReport | null;
+
+const NOBODY = { isolated: false, interest: 0, received: 0, unacknowledged: 0, nodes: [] };
+
+/** Null: messages do not cross. */
+export function crossingOf(view: RelayView | null): ClusterStatus['messages'] {
+  if (view === null) return null;
+  const report = view();
+  if (report === null) return { ok: false, reason: 'the relay is being started or replaced', ...NOBODY };
+  const reason = problemOf(report);
+  return {
+    ok: reason === null,
+    reason,
+    isolated: report.isIsolated,
+    interest: report.ownInterest,
+    received: report.received,
+    unacknowledged: report.unacknowledged,
+    nodes: report.nodes.map(({ name, isAwaited, state, rttMs, interest, delivered, waiting, waitingBytes, lost }) => ({
+      name,
+      linked: isAwaited,
+      state,
+      rttMs,
+      interest,
+      delivered,
+      waiting,
+      waitingBytes,
+      lost,
+    })),
+  };
+}
+
+function problemOf({ isConnected, isIsolated, nodes }: RelayReport): string | null {
+  if (isIsolated) return 'no connection to NATS: messages for other nodes are kept, as far as cluster.hold allows';
+  if (!isConnected) return 'no connection to NATS';
+  const missing = nodes.filter(({ isUp, isAwaited }) => isUp && !isAwaited).map(({ name }) => name);
+  return missing.length === 0 ? null : `messages do not cross to ${missing.join(', ')}`;
+}

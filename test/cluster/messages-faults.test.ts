@@ -1,0 +1,192 @@
+/** Relays, session workers, NATS servers and nodes fail under load: what was acknowledged was delivered, QoS 2 once, in order. */
+
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Broker } from '../kit/broker.ts';
+import { Inbox, Ledger, Pump } from '../kit/flow.ts';
+import { freePort } from '../kit/free-port.ts';
+import { preload } from '../kit/preload.ts';
+import { RawClient } from '../kit/raw-client.ts';
+import { sleep, until } from '../kit/until.ts';
+import { change, storeOf, TestCluster } from './kit.ts';
+import { crossingAt, hostOf, untilLinked } from './messages-kit.ts';
+
+const RATE = 300;
+const hook = preload(resolve(import.meta.dirname, '../kit/failpoint.ts'));
+const failpoints = mkdtempSync(join(tmpdir(), 'fluxmq-relays-'));
+const folderOf = (name: string) => join(failpoints, name);
+let cluster: TestCluster;
+let port: number;
+
+beforeAll(async () => {
+  for (let n = 1; n <= 3; n++) mkdirSync(folderOf(`node-${n}`));
+  cluster = await TestCluster.start({
+    store: storeOf(null, ''),
+    nodes: 3,
+    servers: 3,
+    cluster: { sync: { interval: 60_000 } },
+    envOf: (name) => ({ FAILPOINTS: folderOf(name), NODE_OPTIONS: hook }),
+  });
+  port = await freePort();
+  const endpoint = { id: 'm', port, enableAuth: false, sessionPersistence: true, maxQueuedMessages: 100_000 };
+  expect(await change(cluster.nodes[0]!, 'add', endpoint)).toMatchObject({ status: 200 });
+  await cluster.untilInStep();
+  await untilLinked(cluster.nodes);
+}, 90_000);
+afterAll(async () => {
+  await cluster?.stop();
+  rmSync(failpoints, { recursive: true, force: true });
+}, 60_000);
+
+/** Names of the living threads of a role. */
+async function threadsOf(node: Broker, role: string): Promise<string[]> {
+  const { body } = await node.api('GET', '/api/system/resources');
+  return (body as { data: { threads: { name: string; role: string }[] } }).data.threads
+    .filter((each) => each.role === role)
+    .map(({ name }) => name);
+}
+
+/** Kills a thread, and waits until another one of its role runs. */
+async function crash(index: number, role: 'relay' | 'session'): Promise<void> {
+  const node = cluster.nodes[index]!;
+  const [thread] = await threadsOf(node, role);
+  writeFileSync(join(folderOf(`node-${index + 1}`), thread!), 'throw');
+  await until(
+    `${thread} is replaced`,
+    async () => {
+      const names = await threadsOf(node, role);
+      return names.length > 0 && !names.includes(thread!);
+    },
+    15_000,
+  );
+}
+
+/** QoS 1 and QoS 2 from node 3 to a client of node 1 and to a durable session there, while `harm` does its work. */
+async function under(harm: () => Promise<void>): Promise<void> {
+  const subscriber = await RawClient.open('tcp', port, 5, hostOf(0));
+  await subscriber.handshake({});
+  const durable = await RawClient.open('tcp', port, 5, hostOf(0));
+  await durable.handshake({ clientId: 'durable', clean: false, properties: { sessionExpiry: 600 } });
+  const ledgers = await Promise.all(
+    [subscriber, durable].map(async (client) => {
+      await client.subscribe('f/#', 2);
+      const ledger = new Ledger(2);
+      new Inbox(ledger).attach(client);
+      return ledger;
+    }),
+  );
+  const pumps: Pump[] = [];
+  for (const qos of [1, 2] as const) {
+    const client = await RawClient.open('tcp', port, 5, hostOf(2));
+    await client.handshake({});
+    pumps.push(new Pump(client, `p${qos}`, `f/${qos}`, qos, 50).startPaced(RATE));
+  }
+  await sleep(200);
+  await harm();
+  await sleep(300);
+  for (const pump of pumps) await pump.stop();
+  for (const pump of pumps) expect(pump.sent).toBeGreaterThan(50);
+  for (const ledger of ledgers) await ledger.complete(pumps, 15_000);
+  subscriber.destroy();
+  await durable.unsubscribe('f/#');
+  await durable.disconnect(0, { sessionExpiry: 0 });
+}
+
+test('the relay of the publisher, and that of the subscriber, die', async () => {
+  await under(async () => {
+    await crash(2, 'relay');
+    await sleep(500);
+    await crash(0, 'relay');
+    await untilLinked(cluster.nodes);
+  });
+}, 60_000);
+
+test('the session worker of the subscriber dies', async () => {
+  await under(() => crash(0, 'session'));
+  await untilLinked(cluster.nodes);
+}, 60_000);
+
+test('a NATS server is killed, another one freezes', async () => {
+  const [one, other] = cluster.nats.servers;
+  await under(async () => {
+    await one!.kill();
+    await sleep(1_000);
+    await one!.start();
+    other!.pause();
+    await sleep(2_500);
+    other!.resume();
+  });
+  await untilLinked(cluster.nodes);
+}, 60_000);
+
+test('after SUBACK, a publish on another node arrives, beside other filters and while relays die', async () => {
+  const [storm, publisher, subscriber] = await Promise.all([0, 2, 0].map((node) => RawClient.open('tcp', port, 5, hostOf(node))));
+  for (const client of [storm!, publisher!, subscriber!]) await client.handshake({});
+  let isOver = false;
+  const storming = (async () => {
+    for (let n = 0; !isOver; n++) await storm!.subscribe(`storm/${n}/+`, 1);
+  })();
+  const harming = (async () => {
+    for (const index of [0, 2]) {
+      await sleep(400);
+      await crash(index, 'relay');
+    }
+    await untilLinked(cluster.nodes);
+  })();
+  let isHarmed = false;
+  void harming.then(() => {
+    isHarmed = true;
+  });
+  let rounds = 0;
+  for (; !isHarmed || rounds < 200; rounds++) {
+    await subscriber!.subscribe(`round/${rounds}`, 1);
+    expect(await publisher!.publish(`round/${rounds}`, `${rounds}`, { qos: 1 })).toBe(0);
+    expect((await subscriber!.take(5_000)).payload.toString()).toBe(`${rounds}`);
+  }
+  isOver = true;
+  await Promise.all([storming, harming]);
+  for (const client of [storm!, publisher!, subscriber!]) client.destroy();
+}, 60_000);
+
+test('NATS is away: this node works alone, says so, and delivers afterwards what it kept', async () => {
+  const [a] = cluster.nodes;
+  const here = await RawClient.open('tcp', port, 5, hostOf(0));
+  await here.handshake({});
+  await here.subscribe('away/#', 1);
+  const there = await RawClient.open('tcp', port, 5, hostOf(2));
+  await there.handshake({});
+  for (const server of cluster.nats.servers) await server.kill();
+  await until('it is isolated', async () => (await crossingAt(a!)).isolated, 10_000);
+  const health = (await a!.api('GET', '/api/system/health')).body as {
+    data: { status: string; crossing: { ok: boolean; reason: string } };
+  };
+  expect(health.data).toMatchObject({ status: 'degraded', crossing: { ok: false, reason: expect.stringContaining('NATS') } });
+  const began = performance.now();
+  await here.subscribe('alone/#', 1);
+  await here.publish('alone/x', 'x', { qos: 1 });
+  expect((await here.take()).topic).toBe('alone/x');
+  for (let n = 0; n < 20; n++) await there.publish('away/x', `${n}`, { qos: 1 });
+  expect(performance.now() - began).toBeLessThan(4_000);
+  for (const server of cluster.nats.servers) await server.start();
+  for (let n = 0; n < 20; n++) expect((await here.take(20_000)).payload.toString()).toBe(`${n}`);
+  await untilLinked(cluster.nodes);
+  for (const client of [here, there]) client.destroy();
+}, 90_000);
+
+test('a node is killed and comes back: its durable session gets what was published in between, and the others go on', async () => {
+  const durable = await RawClient.open('tcp', port, 5, hostOf(0));
+  await durable.handshake({ clientId: 'back', clean: false, properties: { sessionExpiry: 600 } });
+  await durable.subscribe('back/#', 2);
+  const publisher = await RawClient.open('tcp', port, 5, hostOf(1));
+  await publisher.handshake({});
+  await cluster.nodes[0]!.kill('SIGKILL');
+  for (let n = 0; n < 10; n++) await publisher.publish('back/x', `${n}`, { qos: 2 });
+  await cluster.again(0);
+  await untilLinked(cluster.nodes, 30_000);
+  const again = await RawClient.open('tcp', port, 5, hostOf(0));
+  await again.handshake({ clientId: 'back', clean: false, properties: { sessionExpiry: 600 } });
+  for (let n = 0; n < 10; n++) expect((await again.take()).payload.toString()).toBe(`${n}`);
+  for (const client of [again, publisher]) client.destroy();
+}, 90_000);

@@ -1,0 +1,165 @@
+/** Messages cross between three real nodes over a real NATS server: who hears what, and what is kept apart. */
+
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Publish } from '../kit/decode.ts';
+import type { QoS, Version } from '../kit/encode.ts';
+import * as encode from '../kit/encode.ts';
+import { Inbox, Ledger, Pump } from '../kit/flow.ts';
+import { freePort } from '../kit/free-port.ts';
+import { RawClient } from '../kit/raw-client.ts';
+import { until } from '../kit/until.ts';
+import { change, storeOf, TestCluster } from './kit.ts';
+import { crossingAt, hostOf, sumOf, untilLinked } from './messages-kit.ts';
+
+const NODES = 3;
+let cluster: TestCluster;
+let port: number;
+let otherPort: number;
+beforeAll(async () => {
+  cluster = await TestCluster.start({ store: storeOf(null, ''), nodes: NODES, cluster: { sync: { interval: 60_000 } } });
+  port = await freePort();
+  otherPort = await freePort();
+  const [a] = cluster.nodes;
+  expect(
+    await change(a!, 'add', { id: 'm', port, enableAuth: false, sessionPersistence: true, serverOptions: { workerGroupSize: 2 } }),
+  ).toMatchObject({ status: 200 });
+  expect(await change(a!, 'add', { id: 'o', port: otherPort, enableAuth: false, namespace: 'other' })).toMatchObject({ status: 200 });
+  await cluster.untilInStep();
+  await untilLinked(cluster.nodes);
+}, 90_000);
+afterAll(() => cluster?.stop(), 60_000);
+
+async function client(node: number, version: Version = 5, id = '', at = port): Promise<RawClient> {
+  const opened = await RawClient.open('tcp', at, version, hostOf(node));
+  await opened.handshake({ clientId: id });
+  return opened;
+}
+
+test.each([0, 1, 2] as QoS[])('QoS %i from node 3 to wildcards on node 1, in order, with all that belongs to it', async (qos) => {
+  const subscriber = await client(0);
+  const publisher = await client(2);
+  await subscriber.subscribe(`a${qos}/+/#`, qos);
+  const properties = { contentType: 'text/x', user: [['k', 'v']] as [string, string][], messageExpiry: 100 };
+  for (let n = 0; n < 5; n++) await publisher.publish(`a${qos}/b/${n}`, `${n}`, { qos, retain: n === 4, properties });
+  for (let n = 0; n < 5; n++) {
+    const message = await subscriber.take();
+    expect(message).toMatchObject({ topic: `a${qos}/b/${n}`, qos, retain: false, properties: { contentType: 'text/x' } });
+    expect(message.payload.toString()).toBe(`${n}`);
+    expect(message.properties?.messageExpiry).toBeGreaterThan(90);
+  }
+  await subscriber.unsubscribe(`a${qos}/+/#`);
+  await until('no other node wants it', async () => (await publisher.publish(`a${qos}/b/x`, '', { qos: 1 })) === 0x10, 5_000);
+  subscriber.destroy();
+  publisher.destroy();
+});
+
+test('a message goes to each node once, whatever number of clients and threads want it there, and never comes back', async () => {
+  const clients = await Promise.all([0, 0, 0, 1, 1, 2].map((node) => client(node)));
+  for (const each of clients) await each.subscribe('each/#', 1);
+  const publisher = clients[5]!;
+  for (let n = 0; n < 10; n++) await publisher.publish('each/x', `${n}`, { qos: 1 });
+  for (const each of clients) for (let n = 0; n < 10; n++) expect((await each.take()).payload.toString()).toBe(`${n}`);
+  await Promise.all(clients.map((each) => each.silence(100)));
+  for (const each of clients) each.destroy();
+});
+
+test('RETAIN crosses live, with its flag for those who ask for it, and is kept by the node of the publisher alone', async () => {
+  const subscriber = await client(0);
+  await subscriber.subscribe([{ filter: 'kept/#', qos: 1, retainAsPublished: true }], 1);
+  const publisher = await client(1);
+  await publisher.publish('kept/x', 'v', { qos: 1, retain: true });
+  expect(await subscriber.take()).toMatchObject({ retain: true });
+  const [here, there] = [await client(0), await client(1)];
+  await here.subscribe('kept/#', 1);
+  await there.subscribe('kept/#', 1);
+  expect(await there.take()).toMatchObject({ retain: true });
+  await here.silence(150);
+  for (const each of [subscriber, publisher, here, there]) each.destroy();
+});
+
+test('namespaces are kept apart, $SYS stays on its node, and nothing is handed to the relay that no other node wants', async () => {
+  const [a, b] = cluster.nodes;
+  const stranger = await client(0, 5, '', otherPort);
+  await stranger.subscribe(['#', '$SYS/#'], 1);
+  const publisher = await client(1);
+  const before = await sumOf(b!, 'fluxmq_worker_relayed_messages_total');
+  for (let n = 0; n < 20; n++) expect(await publisher.publish(`alone/${n}`, 'x', { qos: (n % 3) as QoS })).toBe(n % 3 === 0 ? 0 : 0x10);
+  expect(await sumOf(b!, 'fluxmq_worker_relayed_messages_total')).toBe(before);
+  const other = await client(1, 5, '', otherPort);
+  await other.publish('mine', 'x', { qos: 1 });
+  const heard: Publish[] = [];
+  await until('its own', async () => {
+    const message = await stranger.take();
+    heard.push(message);
+    return message.topic === 'mine';
+  });
+  expect(heard.filter(({ topic }) => topic.startsWith('$SYS') && !topic.startsWith('$SYS/brokers/node-1'))).toEqual([]);
+  expect((await crossingAt(a!)).ok).toBe(true);
+  for (const each of [stranger, publisher, other]) each.destroy();
+});
+
+test('access rules apply where the publisher is, and where the subscriber is', async () => {
+  const [a] = cluster.nodes;
+  const guarded = await freePort();
+  const rules = [{ permission: 'deny', action: 'publish', subject: { type: 'all' }, topic: 'no/#' }];
+  const endpoint = { id: 'g', port: guarded, enableAuth: false, enableAcl: true, aclType: 'config', aclConfig: { rules } };
+  expect(await change(a!, 'add', endpoint)).toMatchObject({ status: 200 });
+  await cluster.untilInStep();
+  const subscriber = await client(0);
+  await subscriber.subscribe('#', 1);
+  const publisher = await client(2, 5, '', guarded);
+  expect(await publisher.publish('no/x', 'x', { qos: 1 })).toBe(0x87);
+  await publisher.publish('yes/x', 'x', { qos: 1 });
+  expect(await subscriber.take()).toMatchObject({ topic: 'yes/x' });
+  for (const each of [subscriber, publisher]) each.destroy();
+});
+
+test('a shared subscription with members on all nodes gets each message once, about evenly', async () => {
+  const members = await Promise.all([0, 1, 2].map((node) => client(node)));
+  const counts = [0, 0, 0];
+  const seen = new Map<string, number>();
+  for (const [at, member] of members.entries()) {
+    await member.subscribe('$share/g/s/#', 2);
+    new Inbox(new Ledger(2), ({ payload }) => {
+      counts[at]!++;
+      seen.set(payload.toString(), (seen.get(payload.toString()) ?? 0) + 1);
+    }).attach(member);
+  }
+  const pumps = await Promise.all(
+    [0, 1, 2].map(async (node) => new Pump(await client(node), `p${node}`, 's/x', (1 + (node % 2)) as 1 | 2).start(300)),
+  );
+  for (const pump of pumps) await pump.done();
+  await until('every message', () => seen.size === 900, 10_000);
+  expect([...seen.values()].filter((times) => times !== 1)).toEqual([]);
+  for (const count of counts) expect(count).toBeGreaterThan(200);
+  for (const each of members) each.destroy();
+});
+
+test('a large message crosses whole, and small ones beside it do not wait for it', async () => {
+  const subscriber = await client(0);
+  await subscriber.subscribe('big/#', 1);
+  const [large, small] = [await client(2), await client(2)];
+  const payload = Buffer.alloc(900_000, 'x');
+  const id = large.id();
+  large.send(encode.publish(5, 'big/a', payload, { qos: 1, id }), encode.publish(5, 'big/a', 'z', { qos: 1, id: large.id() }));
+  await small.publish('big/b', 'y', { qos: 1 });
+  for (let n = 0; n < 2; n++) expect(await large.expect('puback')).toMatchObject({ id: id + n, code: 0 });
+  const messages = [await subscriber.take(), await subscriber.take(), await subscriber.take()];
+  const ofA = messages.filter(({ topic }) => topic === 'big/a');
+  expect(ofA.map((message) => message.payload.length)).toEqual([900_000, 1]);
+  for (const each of [subscriber, large, small]) each.destroy();
+});
+
+test('a durable session gets what was published elsewhere while its client and then its node were away', async () => {
+  const session = { clientId: 'durable', clean: false, properties: { sessionExpiry: 600 } };
+  const first = await RawClient.open('tcp', port, 5, hostOf(0));
+  await first.handshake(session);
+  await first.subscribe('d/#', 2);
+  await first.disconnect();
+  const publisher = await client(1);
+  for (let n = 0; n < 5; n++) await publisher.publish('d/x', `${n}`, { qos: 2 });
+  const again = await RawClient.open('tcp', port, 5, hostOf(0));
+  await again.handshake(session);
+  for (let n = 0; n < 5; n++) expect((await again.take()).payload.toString()).toBe(`${n}`);
+  for (const each of [again, publisher]) each.destroy();
+});

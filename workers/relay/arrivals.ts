@@ -1,0 +1,150 @@
+/** Messages of other nodes: routed to the workers of this node that want them, and taken once those have them, on disk where durable. */
+
+import { Fifo } from '../../src/kernel/fifo.ts';
+import type { Logger } from '../../src/kernel/logger.ts';
+import type { WorkerRole } from '../../src/thread/commands.ts';
+import type { Run } from '../shared/messages/run.ts';
+import { topicOfRun } from '../shared/messages/run.ts';
+import type { Namespace } from '../shared/routing/namespace.ts';
+import { INTEREST, type Peer, type PeerPublish } from '../shared/routing/peer.ts';
+import type { ShareGroup } from '../shared/routing/share-group.ts';
+import { mixed } from './packets.ts';
+
+/** A worker of this node. */
+export interface LocalPeer extends Peer {
+  readonly role: WorkerRole;
+}
+
+/** A packet that is not taken yet. */
+export interface Arrival {
+  /** records in it that are not stored yet, and 1 while it is read */
+  open: number;
+}
+
+/** What becomes of groups without a member here. */
+export type OnOrphans = (namespace: string, record: PeerPublish, groups: readonly string[]) => void;
+
+export interface ArrivalsOptions {
+  namespace(name: string): Namespace;
+  /** An arrival may be taken now. */
+  onClosed(): void;
+  logger: Logger;
+}
+
+export class Arrivals {
+  readonly #options: ArrivalsOptions;
+  /** for the session worker's answers, which come in order */
+  readonly #storing = new Fifo<Arrival>();
+  /** peer → serial → packets with such a message for durable members of a group, in order */
+  readonly #keeping = new Map<Peer, Map<number, Arrival[]>>();
+  #turn = 0;
+  /** messages that came and were given to a worker */
+  delivered = 0;
+  /** QoS 0 messages dropped because a worker is behind */
+  dropped = 0;
+
+  constructor(options: ArrivalsOptions) {
+    this.#options = options;
+  }
+
+  publish(name: string, record: PeerPublish, arrival: Arrival, onOrphans: OnOrphans): void {
+    const { message } = record;
+    const entry = this.#options.namespace(name).entry(message.topic);
+    const wanted = message.qos > 0 ? INTEREST.queued | INTEREST.durable : INTEREST.live;
+    const groupsOf = record.groups === null ? null : this.#chosen(name, entry.groups, record, onOrphans);
+    for (const { peer, flags } of entry.peers) {
+      const toSubscribers = record.toSubscribers && (flags & wanted) !== 0;
+      const groups = groupsOf?.get(peer) ?? null;
+      groupsOf?.delete(peer);
+      if (toSubscribers || groups !== null) this.#send(peer as LocalPeer, name, record, toSubscribers, groups, flags, arrival);
+    }
+    for (const [peer, groups] of groupsOf ?? []) this.#send(peer as LocalPeer, name, record, false, groups, 0, arrival);
+  }
+
+  publishRun(name: string, run: Run): void {
+    const { peers } = this.#options.namespace(name).entry(topicOfRun(run));
+    for (const { peer, flags } of peers) {
+      if ((flags & INTEREST.live) === 0) continue;
+      if (peer.isOverloaded) this.dropped += run.count;
+      else {
+        this.delivered += run.count;
+        peer.publishRun(name, run);
+      }
+    }
+  }
+
+  /** A worker for each group; the same one when the message comes again. */
+  #chosen(name: string, known: readonly ShareGroup[], record: PeerPublish, onOrphans: OnOrphans): Map<Peer, ShareGroup[]> {
+    const { message } = record;
+    const at = message.qos > 0 ? mixed(message.serial ^ message.source) : this.#turn++;
+    const chosen = new Map<Peer, ShareGroup[]>();
+    const orphans: string[] = [];
+    for (const id of record.groups ?? []) {
+      const group = known.find((each) => each.id === id);
+      const peer = group?.choosePeer(at, null) ?? null;
+      if (group === undefined || peer === null) orphans.push(id);
+      else chosen.set(peer, [...(chosen.get(peer) ?? []), group]);
+    }
+    if (orphans.length > 0) onOrphans(name, record, orphans);
+    return chosen;
+  }
+
+  #send(
+    peer: LocalPeer,
+    namespace: string,
+    { message }: PeerPublish,
+    toSubscribers: boolean,
+    groups: readonly ShareGroup[] | null,
+    flags: number,
+    arrival: Arrival,
+  ): void {
+    if (peer.isOverloaded && message.qos === 0) {
+      this.dropped++;
+      return;
+    }
+    this.delivered++;
+    const isDurable = (flags & INTEREST.durable) !== 0 && toSubscribers;
+    const isDurableGroup = groups?.some((group) => (group.remote.get(peer)?.durable ?? 0) > 0) ?? false;
+    const store = message.qos > 0 && (peer.role === 'session' ? isDurable || groups !== null : isDurableGroup);
+    if (store) this.#await(peer, message.serial, arrival);
+    peer.publish(namespace, { message, toSubscribers, groups: groups?.map(({ id }) => id) ?? null, store });
+  }
+
+  #await(peer: LocalPeer, serial: number, arrival: Arrival): void {
+    arrival.open++;
+    if (peer.role === 'session') {
+      this.#storing.push(arrival);
+      return;
+    }
+    const bySerial = this.#keeping.get(peer) ?? new Map<number, Arrival[]>();
+    this.#keeping.set(peer, bySerial);
+    bySerial.set(serial, [...(bySerial.get(serial) ?? []), arrival]);
+  }
+
+  /** The session worker has so many further records on disk. */
+  stored(count: number): void {
+    for (let left = count; left > 0; left--) this.#closed(this.#storing.shift());
+  }
+
+  /** The durable members of an endpoint worker have the message on disk. */
+  kept(peer: Peer, serial: number): void {
+    const bySerial = this.#keeping.get(peer);
+    const waiting = bySerial?.get(serial);
+    this.#closed(waiting?.shift());
+    if (waiting?.length === 0) bySerial?.delete(serial);
+  }
+
+  #closed(arrival: Arrival | undefined): void {
+    if (arrival === undefined) return;
+    arrival.open--;
+    if (arrival.open === 0) this.#options.onClosed();
+  }
+
+  /** A worker has ended. What the session worker had not stored comes again over new sessions of the links. */
+  peerRemoved(peer: LocalPeer): void {
+    if (peer.role === 'session') this.#storing.clear();
+    const bySerial = this.#keeping.get(peer);
+    this.#keeping.delete(peer);
+    for (const waiting of bySerial?.values() ?? []) for (const arrival of waiting) this.#closed(arrival);
+  }
+}

@@ -1,0 +1,384 @@
+/**
+ * The relay without its thread: joins the workers of this node with all other nodes. To the workers it is one more peer, with the interest of
+ * all other nodes; what came from a node never goes to another one.
+ */
+
+import type { Run } from '../shared/messages/run.ts';
+import { topicOfRun } from '../shared/messages/run.ts';
+import type { Namespace } from '../shared/routing/namespace.ts';
+import { INTEREST, type PeerPublish } from '../shared/routing/peer.ts';
+import type { Control, InterestNews } from '../shared/wire/controls.ts';
+import { Arrivals } from './arrivals.ts';
+import { Barriers } from './barriers.ts';
+import { Bounces } from './bounces.ts';
+import type { GatewayOptions, Worker } from './contract.ts';
+import { InterestSum, isOfNode } from './interest-sum.ts';
+import { type Departure, Ledger } from './ledger.ts';
+import { NodeInput } from './node-input.ts';
+import { mixed } from './packets.ts';
+import { RemoteInterest } from './remote-interest.ts';
+import { RemoteNode } from './remote-node.ts';
+
+interface Member {
+  readonly node: RemoteNode;
+  readonly incoming: NodeInput;
+  /** main sees it */
+  isExpected: boolean;
+  /** its whole interest is known */
+  isKnown: boolean;
+  /** request of the interest that it got when the link began; 0: it knows that */
+  told: number;
+}
+
+export class Gateway {
+  readonly arrivals: Arrivals;
+  readonly ledger = new Ledger();
+  readonly interest: RemoteInterest;
+  readonly #options: GatewayOptions;
+  readonly #members = new Map<string, Member>();
+  readonly #own = new InterestSum(true);
+  readonly #barriers = new Barriers();
+  readonly #bounces: Bounces;
+  /** floors of what comes from other nodes */
+  readonly #floors = new Map<number, number>();
+  #news = new Map<string, InterestNews>();
+  /** of the news that are being collected; null: none */
+  #spread: { done: Promise<void>; resolve: () => void } | null = null;
+  readonly #touched = new Set<RemoteNode>();
+  readonly #toSettle = new Set<NodeInput>();
+  #isScheduled = false;
+  #hasView = false;
+  #isIsolated = false;
+  #hasSession = false;
+  #isLinked = false;
+  #nextId = 1;
+  #turn = 0;
+
+  constructor(options: GatewayOptions) {
+    this.#options = options;
+    const { local, logger } = options;
+    this.interest = new RemoteInterest((news) => local.announce(news));
+    this.arrivals = new Arrivals({ namespace: (name) => local.namespace(name), onClosed: () => this.#settleAll(), logger });
+    this.#bounces = new Bounces(options, this.interest, (name) => this.#members.get(name)?.node ?? null);
+  }
+
+  get isLinked(): boolean {
+    return this.#isLinked;
+  }
+
+  /** The wire has had no connection for so long that this node works alone. */
+  get isIsolated(): boolean {
+    return this.#isIsolated;
+  }
+
+  /** Filters and groups that this node announces. */
+  get ownInterest(): number {
+    return this.#own.size;
+  }
+
+  /** A node that is up has not taken all that it was sent. */
+  get hasOnTheWay(): boolean {
+    for (const { node } of this.#members.values()) if (node.isAwaited && node.waiting > 0) return true;
+    return false;
+  }
+
+  nodes(): IterableIterator<{ readonly node: RemoteNode; readonly isExpected: boolean }> {
+    return this.#members.values();
+  }
+
+  /**
+   * The other nodes that carry messages. One that is missing is forgotten, with all that was kept for it.
+   * @param nodes `isUp`: main sees it
+   */
+  setNodes(nodes: readonly { name: string; isUp: boolean }[]): void {
+    this.#hasView = true;
+    const names = new Set(nodes.map(({ name }) => name));
+    for (const [name, member] of this.#members) {
+      if (names.has(name)) continue;
+      this.#members.delete(name);
+      this.#options.links.remove(name);
+      member.node.forget();
+      this.#barriers.forget(member.node);
+      this.interest.forget(member.node);
+    }
+    for (const { name, isUp } of nodes) {
+      const member = this.#members.get(name) ?? this.#add(name);
+      member.isExpected = isUp;
+    }
+    this.#schedule();
+    this.#judgeLinked();
+  }
+
+  #add(name: string): Member {
+    const { links, hold, logger, now } = this.#options;
+    const node = new RemoteNode(this.#nextId++, name, hold, this.ledger, {
+      now,
+      write: (lane, packet) => links.write(name, lane, packet),
+      touched: (touched) => this.#touch(touched),
+    });
+    const incoming = new NodeInput(node, this.arrivals, this.#incomingHooks(name), logger);
+    const member: Member = { node, incoming, isExpected: true, isKnown: false, told: 0 };
+    this.#members.set(name, member);
+    links.add(name, {
+      up: (incarnation) => this.#up(member, incarnation),
+      down: (reason) => this.#down(member, reason),
+      deliver: (lane, packet, number) => incoming.deliver(lane, packet, number),
+      acked: (lane, count) => node.acked(lane, count),
+      room: () => this.#touch(node),
+    });
+    return member;
+  }
+
+  #incomingHooks(name: string): ConstructorParameters<typeof NodeInput>[2] {
+    const gateway = this;
+    const { local, links, now } = this.#options;
+    return {
+      now,
+      take: (upTo) => links.take(name, upTo),
+      touched(incoming) {
+        gateway.#toSettle.add(incoming);
+        gateway.#schedule();
+      },
+      get isBusy() {
+        if (!gateway.#hasSession) return 'lost';
+        return local.isOverloaded ? 'behind' : null;
+      },
+      raise: (source, floor) => void this.#floors.set(source, floor),
+      onBegin: (node) => this.interest.begin(node),
+      onNews: (node, news) => this.interest.apply(node, news),
+      onEnd: (node) => this.#ended(node),
+      onKnown: (node, request) => this.#known(node, request),
+      onBounce: (node, bounce) => this.#bounces.fromNode(node, bounce),
+      onOrphans: (node, namespace, record, groups) => this.#bounces.orphans(node, namespace, record, groups),
+    };
+  }
+
+  #up(member: Member, incarnation: number): void {
+    const { node, incoming } = member;
+    this.#options.logger.info(`Cluster: messages cross to and from node ${node.name}`);
+    incoming.begin(incarnation);
+    member.isKnown = false;
+    node.up();
+    if (!this.#isIsolated) node.await(true);
+    node.control({ t: 'begin' });
+    // News that wait are part of the whole.
+    for (const { news } of this.#own.pieces()) node.control({ t: 'news', request: 0, news: [news] });
+    member.told = this.#barriers.begin([node]);
+    node.control({ t: 'end', request: member.told });
+  }
+
+  #down(member: Member, reason: string): void {
+    const { node, incoming } = member;
+    incoming.end();
+    node.down();
+    // A new session may begin in the same turn: the other node has a new relay, and is waited for.
+    this.#options.soon(() => {
+      if (node.isUp || this.#members.get(node.name) !== member) return;
+      this.#options.logger.warn(`Cluster: messages do not cross to node ${node.name}`, { reason });
+      this.#release(node);
+    });
+  }
+
+  /** Publishers and subscribers of this node wait for the other one no longer. */
+  #release(node: RemoteNode): void {
+    node.await(false);
+    this.#barriers.forget(node);
+    this.#schedule();
+    this.#judgeLinked();
+  }
+
+  /** Without the other nodes this one works alone, until it is back. */
+  setIsolated(isIsolated: boolean): void {
+    if (this.#isIsolated === isIsolated) return;
+    this.#isIsolated = isIsolated;
+    for (const { node } of this.#members.values()) {
+      if (isIsolated) this.#release(node);
+      else if (node.isUp) node.await(true);
+    }
+    this.#judgeLinked();
+  }
+
+  async #ended(node: RemoteNode): Promise<void> {
+    await this.interest.end(node);
+    const member = this.#members.get(node.name);
+    if (member?.node !== node) return;
+    member.isKnown = true;
+    this.#judgeLinked();
+  }
+
+  #known(node: RemoteNode, request: number): void {
+    this.#barriers.known(node, request);
+    const member = this.#members.get(node.name);
+    if (member === undefined || request < member.told) return;
+    member.told = 0;
+    this.#judgeLinked();
+  }
+
+  #judgeLinked(): void {
+    if (this.#isLinked || !this.#hasSession) return;
+    const isReady = ({ node, isExpected, isKnown, told }: Member) => !isExpected || (node.isUp && isKnown && told === 0);
+    if (this.#isIsolated || (this.#hasView && [...this.#members.values()].every(isReady))) this.link();
+  }
+
+  /** Messages may come to the gateway, whether or not all nodes are linked. */
+  link(): void {
+    if (this.#isLinked) return;
+    this.#isLinked = true;
+    this.#options.onLinked();
+  }
+
+  /**
+   * The interest of workers has changed.
+   * @returns resolves when all nodes that are waited for know it, and all that came before; null: they do
+   */
+  localNews(news: readonly InterestNews[]): Promise<void> | null {
+    for (const { namespace, filters, shares } of news)
+      this.localChange(this.#options.local.namespace(namespace), [...filters, ...shares.map(([filter]) => filter)]);
+    return this.#spread?.done ?? this.#barriers.all;
+  }
+
+  localChange(namespace: Namespace, filters: Iterable<string>): void {
+    const changes = this.#own.changes(namespace, filters);
+    if (changes === null) return;
+    const known = this.#news.get(changes.namespace);
+    if (known === undefined) this.#news.set(changes.namespace, changes);
+    else {
+      for (const filter of changes.filters) known.filters.push(filter);
+      for (const flags of changes.flags) known.flags.push(flags);
+      for (const share of changes.shares) known.shares.push(share);
+    }
+    if (this.#spread === null) {
+      let resolve = (): void => {};
+      const done = new Promise<void>((then) => {
+        resolve = then;
+      });
+      this.#spread = { done, resolve };
+    }
+    this.#schedule();
+  }
+
+  #spreadNews(): void {
+    const spread = this.#spread;
+    if (spread === null) return;
+    const news = [...this.#news.values()];
+    this.#spread = null;
+    this.#news = new Map();
+    const nodes = [...this.#members.values()].filter(({ node }) => node.isUp).map(({ node }) => node);
+    const request = this.#barriers.begin(nodes.filter(({ isAwaited }) => isAwaited));
+    for (const node of nodes) node.control({ t: 'news', request, news });
+    void (this.#barriers.all ?? Promise.resolve()).then(spread.resolve);
+  }
+
+  /** Takes a message of a worker to the nodes that want it. */
+  publish(worker: Worker, name: string, record: PeerPublish): void {
+    const { message } = record;
+    const departure = message.qos > 0 ? this.ledger.begin(worker, message.serial) : null;
+    if (!isOfNode(message.topic)) this.#send(worker, name, record, departure);
+    if (departure !== null) this.ledger.seal(departure);
+    this.#schedule();
+  }
+
+  #send(worker: Worker, name: string, record: PeerPublish, departure: Departure | null): void {
+    const { message, toSubscribers } = record;
+    const namespace = this.interest.namespace(name);
+    const entry = namespace.entry(message.topic);
+    const groupsOf = record.groups === null ? null : this.#chosen(worker, namespace, name, record);
+    const wanted = message.qos > 0 ? INTEREST.queued | INTEREST.durable : INTEREST.live;
+    for (const { peer, flags } of entry.peers) {
+      const node = peer as RemoteNode;
+      const isWanted = toSubscribers && (flags & wanted) !== 0;
+      const groups = groupsOf?.get(node) ?? null;
+      groupsOf?.delete(node);
+      if (isWanted || groups !== null) node.send(name, { message, toSubscribers: isWanted, groups, store: false }, departure);
+    }
+    for (const [node, groups] of groupsOf ?? []) node.send(name, { message, toSubscribers: false, groups, store: false }, departure);
+  }
+
+  /** A node for each group: the same one when the message comes again, because a new relay runs. */
+  #chosen(worker: Worker, namespace: Namespace, name: string, { message, groups }: PeerPublish): Map<RemoteNode, string[]> {
+    const at = message.qos > 0 ? mixed(message.serial) : this.#turn++;
+    const chosen = new Map<RemoteNode, string[]>();
+    for (const id of groups ?? []) {
+      const node = this.#bounces.choose(namespace, id, at, null);
+      if (node === null) this.#bounces.toWorker(worker, name, id, message);
+      else chosen.set(node, [...(chosen.get(node) ?? []), id]);
+    }
+    return chosen;
+  }
+
+  publishRun(name: string, run: Run): void {
+    const topic = topicOfRun(run);
+    if (isOfNode(topic)) return;
+    for (const { peer, flags } of this.interest.namespace(name).entry(topic).peers)
+      if ((flags & INTEREST.live) !== 0) peer.publishRun(name, run);
+  }
+
+  /** @returns false when the control is none for a relay */
+  onControl(worker: Worker, control: Control): boolean {
+    if (control.t === 'stored') this.arrivals.stored(control.count);
+    else if (control.t === 'kept') this.arrivals.kept(worker, control.serial);
+    else if (control.t === 'bounce') this.#bounces.fromWorker(worker, control);
+    else if (control.t === 'unstored') this.#options.logger.error('Cluster: a message of another node could not be stored here');
+    else return false;
+    return true;
+  }
+
+  /** A new session worker takes messages from now on. */
+  sessionKnown(): void {
+    this.#hasSession = true;
+    // What came while there was none is not taken.
+    this.#restartLinks('this node has a new session worker');
+    this.#judgeLinked();
+  }
+
+  workerRemoved(worker: Worker): void {
+    this.arrivals.peerRemoved(worker);
+    this.ledger.forget(worker.id);
+    if (worker.role !== 'session') return;
+    this.#hasSession = false;
+    // What it had not stored comes again, for its successor.
+    this.#restartLinks('the session worker of this node is being replaced');
+  }
+
+  #restartLinks(reason: string): void {
+    for (const { node } of this.#members.values()) if (node.isUp) this.#options.links.restart(node.name, reason);
+  }
+
+  /** The workers have caught up. */
+  relieved(): void {
+    this.#settleAll();
+  }
+
+  /** See BatchForm.floorOf, for messages on their way to workers. */
+  floorOf(source: number): number {
+    return this.#bounces.floorOf(source) ?? this.#floors.get(source) ?? -1;
+  }
+
+  #settleAll(): void {
+    for (const { incoming } of this.#members.values()) this.#toSettle.add(incoming);
+    this.#schedule();
+  }
+
+  #touch(node: RemoteNode): void {
+    this.#touched.add(node);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    this.#options.soon(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#isScheduled = false;
+    this.#spreadNews();
+    const touched = [...this.#touched];
+    this.#touched.clear();
+    for (const node of touched) node.flush();
+    const settling = [...this.#toSettle];
+    this.#toSettle.clear();
+    for (const incoming of settling) incoming.settle();
+    this.ledger.flush();
+  }
+}

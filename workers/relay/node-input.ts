@@ -1,0 +1,144 @@
+/** What one other node sends: its interest, and its messages, each taken when the workers of this node have it. */
+
+import { messageOf } from '../../src/kernel/errors.ts';
+import { Fifo } from '../../src/kernel/fifo.ts';
+import type { Logger } from '../../src/kernel/logger.ts';
+import { SOURCES_PER_NODE } from '../shared/messages/message.ts';
+import type { PeerPublish } from '../shared/routing/peer.ts';
+import type { InterestNews } from '../shared/wire/controls.ts';
+import { BatchReader, type RecordSink } from '../shared/wire/records.ts';
+import type { Arrival, Arrivals, OnOrphans } from './arrivals.ts';
+import { BATCH_HEAD_BYTES, decodeControls, LANE, type NodeControl } from './packets.ts';
+import type { RemoteNode } from './remote-node.ts';
+
+export interface NodeInputHooks {
+  /** Steady time, ms. */
+  now(): number;
+  /** Packets up to this number are taken. */
+  take(upTo: number): void;
+  /** settle() is due at the end of the loop iteration. */
+  touched(incoming: NodeInput): void;
+  /** Nothing may be taken in now: the session worker is away, or this node's workers are behind. */
+  readonly isBusy: 'lost' | 'behind' | null;
+  /** See BatchForm.floorOf, for messages on their way to the workers. */
+  raise(source: number, floor: number): void;
+  /** The node wants this; `isWhole`: what is not in the filters of the news since `begin` is retracted. Resolves when the workers know. */
+  onNews(node: RemoteNode, news: readonly InterestNews[]): Promise<void>;
+  onBegin(node: RemoteNode): void;
+  onEnd(node: RemoteNode): Promise<void>;
+  onKnown(node: RemoteNode, request: number): void;
+  onBounce(node: RemoteNode, bounce: Extract<NodeControl, { t: 'bounce' }>): void;
+  onOrphans(node: RemoteNode, ...orphans: Parameters<OnOrphans>): void;
+}
+
+interface Queued extends Arrival {
+  readonly number: number;
+}
+
+export class NodeInput {
+  readonly node: RemoteNode;
+  readonly #arrivals: Arrivals;
+  readonly #hooks: NodeInputHooks;
+  readonly #logger: Logger;
+  /** packets in the order in which they came */
+  readonly #queue = new Fifo<Queued>();
+  #reader = new BatchReader(0);
+  #arrival: Queued = { number: 0, open: 0 };
+  /** the answers to the node's interest go out in order */
+  #answered: Promise<void> = Promise.resolve();
+  /** sessions of the link since the start */
+  #session = 0;
+  /** packets that could not be read */
+  invalid = 0;
+  readonly #sink: RecordSink = {
+    onPublish: (namespace, record) => this.#arrivals.publish(namespace, record, this.#arrival, this.#onOrphans),
+    onRun: (namespace, run) => this.#arrivals.publishRun(namespace, run),
+    onSource: (source, floor) => this.#hooks.raise(source, floor),
+  };
+  readonly #onOrphans: OnOrphans = (namespace: string, record: PeerPublish, groups: readonly string[]) =>
+    this.#hooks.onOrphans(this.node, namespace, record, groups);
+
+  constructor(node: RemoteNode, arrivals: Arrivals, hooks: NodeInputHooks, logger: Logger) {
+    this.node = node;
+    this.#arrivals = arrivals;
+    this.#hooks = hooks;
+    this.#logger = logger;
+  }
+
+  /** A session of the link begins. */
+  begin(incarnation: number): void {
+    this.#session++;
+    this.#queue.clear();
+    this.#reader = new BatchReader(0, incarnation * SOURCES_PER_NODE);
+  }
+
+  end(): void {
+    this.#session++;
+    this.#queue.clear();
+  }
+
+  /** See LinkUser.deliver. */
+  deliver(lane: number, packet: Uint8Array, number: number): void {
+    // It is not taken, so it comes again over a new session of the link.
+    if (this.#hooks.isBusy === 'lost') return;
+    const arrival: Queued = { number, open: 1 };
+    this.#arrival = arrival;
+    this.#queue.push(arrival);
+    try {
+      if (lane === LANE.controls) for (const control of decodeControls(packet)) this.#control(control);
+      else this.#read(packet);
+    } catch (error) {
+      this.invalid++;
+      this.#logger.error(`Cluster: a packet of node ${this.node.name} cannot be read`, { reason: messageOf(error) });
+    }
+    arrival.open--;
+    this.#hooks.touched(this);
+  }
+
+  #read(packet: Uint8Array): void {
+    const batch = Buffer.from(packet.buffer, packet.byteOffset, packet.byteLength);
+    this.#reader.clockShift = this.#hooks.now() - batch.readDoubleLE(0);
+    this.#reader.readAll(batch.subarray(BATCH_HEAD_BYTES), this.#sink);
+  }
+
+  #control(control: NodeControl): void {
+    const { node } = this;
+    switch (control.t) {
+      case 'begin':
+        this.#hooks.onBegin(node);
+        return;
+      case 'news':
+        this.#answer(control.request, this.#hooks.onNews(node, control.news));
+        return;
+      case 'end':
+        this.#answer(control.request, this.#hooks.onEnd(node));
+        return;
+      case 'known':
+        this.#hooks.onKnown(node, control.request);
+        return;
+      case 'bounce':
+        this.#hooks.onBounce(node, control);
+        return;
+      default:
+        throw new Error(`the control ${(control as { t: unknown }).t} is unknown`);
+    }
+  }
+
+  #answer(request: number, known: Promise<void>): void {
+    const session = this.#session;
+    this.#answered = Promise.all([this.#answered, known]).then(() => {
+      if (request > 0 && session === this.#session) this.node.control({ t: 'known', request });
+    });
+  }
+
+  /** Takes what the workers have. To be called when what they get has been posted. */
+  settle(): void {
+    if (this.#hooks.isBusy !== null) return;
+    let upTo = 0;
+    for (let next = this.#queue.peek(); next?.open === 0; next = this.#queue.peek()) {
+      this.#queue.shift();
+      upTo = next.number;
+    }
+    if (upTo > 0) this.#hooks.take(upTo);
+  }
+}

@@ -1,0 +1,66 @@
+/** What relays put into the packets of a link: batches of records, and controls. */
+
+import type { WireMessage } from '../shared/messages/message.ts';
+import type { InterestNews } from '../shared/wire/controls.ts';
+
+/** What relays tell one another beside messages; in order. */
+export type NodeControl =
+  /** the whole interest of the node follows; what the receiver knows of it is old */
+  | { t: 'begin' }
+  /** a change of the node's interest; request 0 gets no answer */
+  | { t: 'news'; request: number; news: InterestNews[] }
+  /** the whole interest has been sent */
+  | { t: 'end'; request: number }
+  /** the threads of the sender route by the interest of this request, and of all before it */
+  | { t: 'known'; request: number }
+  /** the group has no member at the sender: the receiver, which chose the sender, chooses again */
+  | { t: 'bounce'; namespace: string; group: string; message: WireMessage };
+
+/** Lanes of a link: controls; small messages with QoS 0; small ones with QoS 1 and 2; large ones by topic, with QoS 1 and 2, and with QoS 0. */
+export const LANE = { controls: 0, once: 1, queued: 2, largeQueued: 16, largeOnce: 64 } as const;
+/** Lanes for large messages of one kind. */
+export const LARGE_LANES = 32;
+/** A message of this size or more, bytes, has a packet of its own in a lane for large ones. */
+export const LARGE_BYTES = 128 * 1024;
+
+/** Steady time of the sender, when the packet goes to the link: moments of expiry refer to it. */
+export const BATCH_HEAD_BYTES = 8;
+
+export function encodeControls(controls: readonly NodeControl[]): Buffer {
+  return Buffer.from(
+    JSON.stringify(controls.map((control) => (control.t === 'bounce' ? { ...control, message: toText(control.message) } : control))),
+  );
+}
+
+/** @throws Error for what is no list of controls */
+export function decodeControls(packet: Uint8Array): NodeControl[] {
+  const read: unknown = JSON.parse(Buffer.from(packet.buffer, packet.byteOffset, packet.byteLength).toString());
+  if (!Array.isArray(read)) throw new Error('a packet of controls is no list');
+  return (read as NodeControl[]).map((control) => (control.t === 'bounce' ? { ...control, message: fromText(control.message) } : control));
+}
+
+/** JSON has no bytes. */
+function toText(message: WireMessage) {
+  const text = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
+  return { ...message, payload: text(message.payload), forward: text(message.forward) };
+}
+
+function fromText(message: WireMessage): WireMessage {
+  const bytes = (text: unknown) => Buffer.from(String(text), 'base64');
+  return { ...message, payload: bytes(message.payload), forward: bytes(message.forward) };
+}
+
+/** The same number for the same topic, 0..2^32-1. */
+export function hashOf(topic: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < topic.length; i++) hash = Math.imul(hash ^ topic.charCodeAt(i), 0x01000193);
+  return mixed(hash);
+}
+
+/** Spreads numbers that follow one another, 0..2^32-1. */
+export function mixed(number: number): number {
+  let bits = number | 0;
+  bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
+  bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
+  return (bits ^ (bits >>> 16)) >>> 0;
+}

@@ -1,0 +1,149 @@
+/** What other nodes want, and what the workers of this node know of it. */
+
+import type { InterestPiece } from '../shared/mesh/snapshot.ts';
+import { Namespace } from '../shared/routing/namespace.ts';
+import type { InterestNews } from '../shared/wire/controls.ts';
+import { InterestSum } from './interest-sum.ts';
+import type { RemoteNode } from './remote-node.ts';
+
+/** namespace → filters, and groups as filter + NUL + name */
+type Seen = Map<string, Set<string>>;
+
+export class RemoteInterest {
+  readonly #namespaces = new Map<string, Namespace>();
+  readonly #sum = new InterestSum(false);
+  readonly #announce: (news: InterestNews) => Promise<void>;
+  /** filters and groups of each node */
+  readonly #of = new Map<RemoteNode, Seen>();
+  /** what a node has named of its whole interest so far */
+  readonly #fresh = new Map<RemoteNode, Seen>();
+  #last: Promise<void> = Promise.resolve();
+
+  /** @param announce tells the workers; resolves when they know */
+  constructor(announce: (news: InterestNews) => Promise<void>) {
+    this.#announce = announce;
+  }
+
+  /** Filters and groups that other nodes want. */
+  get size(): number {
+    return this.#sum.size;
+  }
+
+  /** Filters and groups of a node. */
+  sizeOf(node: RemoteNode): number {
+    let size = 0;
+    for (const each of this.#of.get(node)?.values() ?? []) size += each.size;
+    return size;
+  }
+
+  namespace(name: string): Namespace {
+    let namespace = this.#namespaces.get(name);
+    if (namespace === undefined) {
+      namespace = new Namespace(name);
+      this.#namespaces.set(name, namespace);
+    }
+    return namespace;
+  }
+
+  /** What a worker that joins has to know. */
+  pieces(): IterableIterator<InterestPiece> {
+    return this.#sum.pieces();
+  }
+
+  /** The whole interest of the node follows. */
+  begin(node: RemoteNode): void {
+    this.#fresh.set(node, new Map());
+  }
+
+  /** @returns resolves when the workers know */
+  apply(node: RemoteNode, news: readonly InterestNews[]): Promise<void> {
+    for (const each of news) this.#applyTo(node, this.namespace(each.namespace), each);
+    return this.#last;
+  }
+
+  #applyTo(node: RemoteNode, namespace: Namespace, { filters, flags, shares }: InterestNews): void {
+    const own = seenOf(this.#of, node, namespace.name);
+    const fresh = this.#fresh.has(node) ? seenOf(this.#fresh, node, namespace.name) : null;
+    const touched: string[] = [...filters];
+    for (let i = 0; i < filters.length; i++) {
+      const filter = filters[i]!;
+      namespace.setInterest(node, filter, flags[i]!);
+      note(own, fresh, filter, flags[i]! !== 0);
+    }
+    for (const [filter, name, connected, away, durable] of shares) {
+      const group = namespace.group(filter, name);
+      const isMember = connected + away > 0;
+      if (isMember) group.remote.set(node, { connected, away, durable });
+      else group.remote.delete(node);
+      note(own, fresh, group.id, isMember);
+      namespace.dropGroupIfEmpty(group);
+      touched.push(filter);
+    }
+    this.#tell(namespace, touched);
+  }
+
+  #tell(namespace: Namespace, filters: Iterable<string>): void {
+    const changes = this.#sum.changes(namespace, filters);
+    if (changes !== null) this.#last = Promise.all([this.#last, this.#announce(changes)]).then(() => undefined);
+  }
+
+  /** The node has named all that it wants. @returns as apply() */
+  end(node: RemoteNode): Promise<void> {
+    const fresh = this.#fresh.get(node);
+    this.#fresh.delete(node);
+    if (fresh !== undefined) this.#retract(node, fresh);
+    return this.#last;
+  }
+
+  /** The node wants nothing any more. */
+  forget(node: RemoteNode): void {
+    this.#fresh.delete(node);
+    this.#retract(node, new Map());
+    this.#of.delete(node);
+  }
+
+  #retract(node: RemoteNode, kept: Seen): void {
+    for (const [name, keys] of this.#of.get(node) ?? []) {
+      const stays = kept.get(name);
+      const namespace = this.namespace(name);
+      const touched: string[] = [];
+      for (const key of keys) {
+        if (stays?.has(key)) continue;
+        keys.delete(key);
+        const [filter = key, group] = key.split('\0', 2);
+        touched.push(filter);
+        if (group === undefined) namespace.setInterest(node, filter, 0);
+        else {
+          const known = namespace.findGroup(filter, group);
+          known?.remote.delete(node);
+          if (known !== undefined) namespace.dropGroupIfEmpty(known);
+        }
+      }
+      this.#tell(namespace, touched);
+    }
+  }
+}
+
+function seenOf(all: Map<RemoteNode, Seen>, node: RemoteNode, namespace: string): Set<string> {
+  let seen = all.get(node);
+  if (seen === undefined) {
+    seen = new Map();
+    all.set(node, seen);
+  }
+  let keys = seen.get(namespace);
+  if (keys === undefined) {
+    keys = new Set();
+    seen.set(namespace, keys);
+  }
+  return keys;
+}
+
+function note(own: Set<string>, fresh: Set<string> | null, key: string, isWanted: boolean): void {
+  if (isWanted) {
+    own.add(key);
+    fresh?.add(key);
+  } else {
+    own.delete(key);
+    fresh?.delete(key);
+  }
+}

@@ -1,0 +1,315 @@
+/** One other node: what goes there, in order, until it has taken it. A node that is away gets it later, as far as `hold` allows. */
+
+import { Fifo } from '../../src/kernel/fifo.ts';
+import type { Message } from '../shared/messages/message.ts';
+import type { Run } from '../shared/messages/run.ts';
+import type { Peer, PeerPublish } from '../shared/routing/peer.ts';
+import { BatchWriter } from '../shared/wire/records.ts';
+import type { Departure, Ledger } from './ledger.ts';
+import { BATCH_HEAD_BYTES, encodeControls, hashOf, LANE, LARGE_BYTES, LARGE_LANES, type NodeControl } from './packets.ts';
+
+/** Bytes that may wait for a node that is up. Above it, QoS 0 to it is dropped. Two windows of a link. */
+const OVERLOAD_BYTES = 8 * 1024 * 1024;
+/** Cost of a message beside its payload and topic, bytes. */
+const MESSAGE_BYTES = 100;
+
+/** What a node that is away is kept, at most. */
+export interface HoldLimits {
+  readonly bytes: number;
+  readonly messages: number;
+}
+
+/**
+ * Why a message did not reach a node. `not_linked`, `slow`, `interrupted`: QoS 0 to a node that is away, is behind, or fell away with the
+ * message on its way. `hold`: the node is away, and enough is kept for it. `gone`: it did not come back.
+ */
+export type LossReason = 'not_linked' | 'slow' | 'interrupted' | 'hold' | 'gone';
+
+/** The rest of the relay, as a node calls it. */
+export interface NodeHooks {
+  /** Steady time, ms. */
+  now(): number;
+  /** See Links.write(). */
+  write(lane: number, packet: Uint8Array): number | null;
+  /** flush() is due at the end of the loop iteration. */
+  touched(node: RemoteNode): void;
+}
+
+interface Packet {
+  readonly lane: number;
+  readonly order: number;
+  readonly bytes: Buffer;
+  readonly messages: number;
+  readonly departures: readonly Departure[];
+  isAwaited: boolean;
+}
+
+/** Small messages of one loop iteration. */
+class OpenBatch {
+  readonly lane: number;
+  readonly writer: BatchWriter;
+  departures: Departure[] = [];
+  messages = 0;
+
+  constructor(lane: number, floorOf: (source: number) => number) {
+    this.lane = lane;
+    this.writer = new BatchWriter({ floorOf, isWhole: true });
+  }
+}
+
+export class RemoteNode implements Peer {
+  readonly id: number;
+  readonly name: string;
+  readonly isKnown = true;
+  readonly #hold: HoldLimits;
+  readonly #ledger: Ledger;
+  readonly #hooks: NodeHooks;
+  readonly #once: OpenBatch;
+  readonly #queued: OpenBatch;
+  #controls: NodeControl[] = [];
+  #unsent = new Fifo<Packet>();
+  /** lane → packets that the link has, in order */
+  readonly #sent = new Map<number, Fifo<Packet>>();
+  /** lanes for large messages → packets in them */
+  readonly #busy = new Map<number, number>();
+  #order = 0;
+  #bytes = 0;
+  #messages = 0;
+  #isUp = false;
+  #isAwaited = false;
+  readonly lost: Record<LossReason, number> = { not_linked: 0, slow: 0, interrupted: 0, hold: 0, gone: 0 };
+  /** messages that it was sent and has taken */
+  delivered = 0;
+
+  constructor(id: number, name: string, hold: HoldLimits, ledger: Ledger, hooks: NodeHooks) {
+    this.id = id;
+    this.name = name;
+    this.#hold = hold;
+    this.#ledger = ledger;
+    this.#hooks = hooks;
+    const floorOf = (source: number) => ledger.floorOf(source);
+    this.#once = new OpenBatch(LANE.once, floorOf);
+    this.#queued = new OpenBatch(LANE.queued, floorOf);
+  }
+
+  /** A session of the link is up. */
+  get isUp(): boolean {
+    return this.#isUp;
+  }
+
+  /** Publishers and subscribers wait for it. */
+  get isAwaited(): boolean {
+    return this.#isAwaited;
+  }
+
+  get isOverloaded(): boolean {
+    return this.#bytes > OVERLOAD_BYTES;
+  }
+
+  /** Messages that it has not taken. */
+  get waiting(): number {
+    return this.#messages + this.#once.messages + this.#queued.messages;
+  }
+
+  get waitingBytes(): number {
+    return this.#bytes;
+  }
+
+  publish(namespace: string, record: PeerPublish): void {
+    this.send(namespace, record, null);
+  }
+
+  /** @param departure of a QoS 1 or 2 message whose publisher waits */
+  send(namespace: string, record: PeerPublish, departure: Departure | null): void {
+    const { message } = record;
+    const refusal = this.#refusal(message.qos === 0, message.size + MESSAGE_BYTES);
+    if (refusal !== null) {
+      this.lost[refusal]++;
+      return;
+    }
+    const batch = message.qos === 0 ? this.#once : this.#queued;
+    const lane = this.#laneOf(message);
+    if (lane === batch.lane) this.#add(batch, namespace, record, departure);
+    else {
+      // What was published before stays before.
+      this.#close(batch);
+      const alone = new OpenBatch(lane, (source) => this.#ledger.floorOf(source));
+      this.#add(alone, namespace, record, departure);
+      this.#close(alone);
+    }
+    this.#hooks.touched(this);
+  }
+
+  publishRun(namespace: string, run: Run): void {
+    const refusal = this.#refusal(true, run.end - run.start);
+    if (refusal !== null) {
+      this.lost[refusal] += run.count;
+      return;
+    }
+    this.#once.writer.run(namespace, run);
+    this.#once.messages += run.count;
+    this.#hooks.touched(this);
+  }
+
+  #refusal(isOnce: boolean, bytes: number): LossReason | null {
+    if (isOnce) {
+      if (!this.#isUp) return 'not_linked';
+      return this.isOverloaded ? 'slow' : null;
+    }
+    if (this.#isAwaited) return null;
+    const isFull = this.#bytes + bytes > this.#hold.bytes || this.waiting >= this.#hold.messages;
+    return isFull ? 'hold' : null;
+  }
+
+  #add(batch: OpenBatch, namespace: string, record: PeerPublish, departure: Departure | null): void {
+    if (departure !== null) {
+      departure.open++;
+      if (this.#isAwaited) departure.awaited++;
+      batch.departures.push(departure);
+    }
+    batch.writer.publish(namespace, record);
+    batch.messages++;
+  }
+
+  /** Large messages go by topic, and so do small ones behind them: messages of one topic keep their order. */
+  #laneOf({ size, topic, qos }: Message): number {
+    const isLarge = size >= LARGE_BYTES;
+    if (!isLarge && this.#busy.size === 0) return qos === 0 ? LANE.once : LANE.queued;
+    const lane = (qos === 0 ? LANE.largeOnce : LANE.largeQueued) + (hashOf(topic) % LARGE_LANES);
+    if (isLarge || this.#busy.has(lane)) return lane;
+    return qos === 0 ? LANE.once : LANE.queued;
+  }
+
+  /** The batch becomes packets. */
+  #close(batch: OpenBatch): void {
+    const parts = batch.writer.take();
+    for (const [at, part] of parts.entries()) {
+      const isLast = at === parts.length - 1;
+      const bytes = Buffer.allocUnsafeSlow(BATCH_HEAD_BYTES + part.used);
+      bytes.set(new Uint8Array(part.buffer, 0, part.used), BATCH_HEAD_BYTES);
+      // The last part vouches for all: parts of a lane are taken in order.
+      this.#push(batch.lane, bytes, isLast ? batch.messages : 0, isLast ? batch.departures : []);
+    }
+    if (parts.length === 0) return;
+    batch.departures = [];
+    batch.messages = 0;
+  }
+
+  #push(lane: number, bytes: Buffer, messages: number, departures: readonly Departure[]): void {
+    const packet: Packet = { lane, order: ++this.#order, bytes, messages, departures, isAwaited: this.#isAwaited };
+    this.#unsent.push(packet);
+    this.#bytes += bytes.length;
+    this.#messages += messages;
+    if (lane >= LANE.largeQueued) this.#busy.set(lane, (this.#busy.get(lane) ?? 0) + 1);
+  }
+
+  control(control: NodeControl): void {
+    if (!this.#isUp) return;
+    this.#controls.push(control);
+    this.#hooks.touched(this);
+  }
+
+  /** Gives the link what it has room for. */
+  flush(): void {
+    this.#close(this.#once);
+    this.#close(this.#queued);
+    if (!this.#isUp) return;
+    if (this.#controls.length > 0) {
+      if (this.#hooks.write(LANE.controls, encodeControls(this.#controls)) === null) return;
+      this.#controls = [];
+    }
+    for (let next = this.#unsent.peek(); next !== undefined; next = this.#unsent.peek()) {
+      next.bytes.writeDoubleLE(this.#hooks.now(), 0);
+      const room = this.#hooks.write(next.lane, next.bytes);
+      if (room === null) return;
+      this.#unsent.shift();
+      const sent = this.#sent.get(next.lane);
+      if (sent !== undefined) sent.push(next);
+      else {
+        const first = new Fifo<Packet>();
+        first.push(next);
+        this.#sent.set(next.lane, first);
+      }
+      if (room <= 0) return;
+    }
+  }
+
+  acked(lane: number, count: number): void {
+    if (lane === LANE.controls) return;
+    const sent = this.#sent.get(lane);
+    for (let left = count; left > 0; left--) {
+      const packet = sent?.shift();
+      if (packet === undefined) return;
+      this.delivered += packet.messages;
+      this.#drop(packet);
+    }
+    this.#hooks.touched(this);
+  }
+
+  /** The packet is done with. */
+  #drop(packet: Packet): void {
+    this.#bytes -= packet.bytes.length;
+    this.#messages -= packet.messages;
+    this.#release(packet);
+    for (const departure of packet.departures) departure.open--;
+    if (packet.lane < LANE.largeQueued) return;
+    const left = (this.#busy.get(packet.lane) ?? 1) - 1;
+    if (left === 0) this.#busy.delete(packet.lane);
+    else this.#busy.set(packet.lane, left);
+  }
+
+  #release(packet: Packet): void {
+    if (!packet.isAwaited) return;
+    packet.isAwaited = false;
+    for (const departure of packet.departures) this.#ledger.release(departure);
+  }
+
+  /** A session has begun: everything that was not taken goes again, except QoS 0. */
+  up(): void {
+    this.#isUp = true;
+    this.#controls = [];
+  }
+
+  down(): void {
+    this.#isUp = false;
+    this.#controls = [];
+    this.#close(this.#once);
+    this.#close(this.#queued);
+    const packets = [...this.#sent.values()].flatMap((sent) => [...sent]).sort((a, b) => a.order - b.order);
+    packets.push(...this.#unsent);
+    this.#sent.clear();
+    this.#unsent = new Fifo();
+    for (const packet of packets) {
+      if (packet.lane !== LANE.once && packet.lane < LANE.largeOnce) this.#unsent.push(packet);
+      else {
+        this.lost.interrupted += packet.messages;
+        this.#drop(packet);
+      }
+    }
+  }
+
+  /** Whether publishers wait for the node from now on. */
+  await(isAwaited: boolean): void {
+    if (this.#isAwaited === isAwaited) return;
+    this.#close(this.#once);
+    this.#close(this.#queued);
+    this.#isAwaited = isAwaited;
+    if (isAwaited) return;
+    for (const packet of this.#packets()) this.#release(packet);
+  }
+
+  /** The node does not come back: what was kept for it is lost. */
+  forget(): void {
+    this.await(false);
+    this.#isUp = false;
+    this.lost.gone += this.#messages;
+    for (const packet of [...this.#packets()]) this.#drop(packet);
+    this.#sent.clear();
+    this.#unsent = new Fifo();
+  }
+
+  *#packets(): IterableIterator<Packet> {
+    for (const sent of this.#sent.values()) yield* sent;
+    yield* this.#unsent;
+  }
+}

@@ -1,0 +1,86 @@
+/** QoS 1 and 2 messages on their way to other nodes: kept until every node that wants one has taken it, and given to each new relay again. */
+
+import type { Message } from '../messages/message.ts';
+import type { Namespace } from './namespace.ts';
+import { INTEREST, type Peer, type PeerPublish } from './peer.ts';
+import type { Confirmation } from './shared-confirmations.ts';
+
+interface Entry {
+  readonly namespace: Namespace;
+  readonly record: PeerPublish;
+  /** there was no relay: the next one's interest decides where the message goes */
+  readonly isOpen: boolean;
+  /** its publisher's acknowledgement waits for it */
+  readonly confirmation: Confirmation;
+}
+
+/** The open confirmations bound it (SharedConfirmations.isFull). */
+export class Crossing {
+  /** by serial, which is the order of the messages */
+  #entries = new Map<number, Entry>();
+  /** true while messages wait for a relay that is being started or replaced */
+  isAway = true;
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Notes a numbered message that goes to the relay. */
+  sent(namespace: Namespace, record: PeerPublish, confirmation: Confirmation): void {
+    this.#add(namespace, record, false, confirmation);
+  }
+
+  /** Notes a numbered message for the next relay. */
+  wait(namespace: Namespace, message: Message, confirmation: Confirmation): void {
+    this.#add(namespace, { message, toSubscribers: true, groups: null, store: false }, true, confirmation);
+  }
+
+  #add(namespace: Namespace, record: PeerPublish, isOpen: boolean, confirmation: Confirmation): void {
+    confirmation.begin(true);
+    this.#entries.set(record.message.serial, { namespace, record, isOpen, confirmation });
+  }
+
+  /** All nodes that want these messages have taken them. A serial may come again from a relay that has ended. */
+  taken(serials: readonly number[]): void {
+    for (const serial of serials) {
+      const entry = this.#entries.get(serial);
+      if (entry === undefined) continue;
+      this.#entries.delete(serial);
+      entry.confirmation.end(true);
+    }
+  }
+
+  /** Gives everything to a relay that is linked now, in order. Receivers know what they have taken before by its number. */
+  resend(relay: Peer): void {
+    this.isAway = false;
+    const entries = this.#entries;
+    this.#entries = new Map();
+    for (const [serial, { namespace, record, isOpen, confirmation }] of entries) {
+      const again = isOpen ? chosen(namespace, record, relay) : record;
+      if (again === null) confirmation.end(true);
+      else {
+        this.#entries.set(serial, { namespace, record: again, isOpen: false, confirmation });
+        relay.publish(namespace.name, again);
+      }
+    }
+  }
+
+  /** No relay will come: nobody waits for other nodes any longer. @returns the number of messages that other nodes may lack */
+  giveUp(): number {
+    this.isAway = false;
+    const { size } = this.#entries;
+    this.taken([...this.#entries.keys()]);
+    return size;
+  }
+}
+
+/** What the relay gets of a message that waited for it; null when no other node wants it. */
+function chosen(namespace: Namespace, { message }: PeerPublish, relay: Peer): PeerPublish | null {
+  const entry = namespace.entry(message.topic);
+  const flags = entry.peers.find(({ peer }) => peer === relay)?.flags ?? 0;
+  // A group with a member on this node has had the message from there.
+  const groups = entry.groups.filter((group) => group.isServedOnlyBy(relay)).map(({ id }) => id);
+  const toSubscribers = (flags & INTEREST.queued) !== 0;
+  if (!toSubscribers && groups.length === 0) return null;
+  return { message, toSubscribers, groups: groups.length > 0 ? groups : null, store: false };
+}
