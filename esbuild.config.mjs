@@ -53,6 +53,18 @@ const PINO_WITHOUT_CALLERS = {
   },
 };
 
+/**
+ * mqtt-packet describes each step of a packet to `debug`, some twenty times for a CONNECT. It asks for nothing else of it, and the broker
+ * has a log of its own.
+ * @type {import('esbuild').Plugin}
+ */
+const NO_DEBUG = {
+  name: 'no-debug',
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]node_modules[\\/]debug[\\/]src[\\/]index\.js$/ }, () => ({ contents: 'module.exports = () => () => {};' }));
+  },
+};
+
 /** The documentation page loads nothing from other hosts, so its parts are served from here. */
 const DOCS_FILES = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'];
 
@@ -75,7 +87,7 @@ function optionsOf({ parts, sources }) {
     // mqtt-packet asks bl for it, which needs Duplex alone: 210 kB in each thread, of which Node has all
     alias: { 'readable-stream': 'node:stream' },
     banner: { js: REQUIRE },
-    plugins: [PINO_WITHOUT_CALLERS],
+    plugins: [PINO_WITHOUT_CALLERS, NO_DEBUG],
     sourcemap: true,
     // the sources lie beside, or are not needed: a stack trace names their files and lines
     sourcesContent: false,

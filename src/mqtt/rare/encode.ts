@@ -38,15 +38,51 @@ export interface Connack {
   properties?: ConnackProperties;
 }
 
+/** The few CONNACKs of versions before 5, by return code and Session Present. */
+const plainConnacks = new Map<number, Buffer>();
+/** The last CONNACK of MQTT 5: clients of an endpoint get the same limits. */
+let lastConnack: { readonly fields: Connack; readonly bytes: Buffer } | null = null;
+
 /**
  * CONNACK. Versions before 5 get the return code of `connackReturnCode` and no properties; Session Present is 0 with an
- * error [MQTT-3.2.2-6] and in 3.1, which has no such flag.
+ * error [MQTT-3.2.2-6] and in 3.1, which has no such flag. Clients share the buffer: never write to it.
  */
 export function encodeConnack(version: ProtocolVersion, { sessionPresent, reasonCode, properties = {} }: Connack): Buffer {
   const isPresent = sessionPresent && reasonCode === 0 && version > 3;
-  if (version < 5) return writeByLibrary({ cmd: 'connack', sessionPresent: isPresent, returnCode: connackReturnCode(reasonCode) }, version);
-  checkTexts(properties);
-  return writeByLibrary({ cmd: 'connack', sessionPresent: isPresent, reasonCode, properties }, version);
+  return version < 5
+    ? plainConnack(isPresent, connackReturnCode(reasonCode))
+    : connackWith({ sessionPresent: isPresent, reasonCode, properties });
+}
+
+function plainConnack(sessionPresent: boolean, returnCode: number): Buffer {
+  const key = returnCode * 2 + Number(sessionPresent);
+  let bytes = plainConnacks.get(key);
+  if (bytes === undefined) {
+    bytes = writeByLibrary({ cmd: 'connack', sessionPresent, returnCode }, 4);
+    plainConnacks.set(key, bytes);
+  }
+  return bytes;
+}
+
+function connackWith(fields: Required<Connack>): Buffer {
+  if (lastConnack !== null && isSameConnack(lastConnack.fields, fields)) return lastConnack.bytes;
+  checkTexts(fields.properties);
+  const bytes = writeByLibrary({ cmd: 'connack', ...fields }, 5);
+  lastConnack = { fields: { ...fields, properties: { ...fields.properties } }, bytes };
+  return bytes;
+}
+
+function isSameConnack(a: Connack, b: Connack): boolean {
+  if (a.sessionPresent !== b.sessionPresent || a.reasonCode !== b.reasonCode) return false;
+  const [one, other] = [a.properties ?? {}, b.properties ?? {}];
+  return (
+    one.receiveMaximum === other.receiveMaximum &&
+    one.maximumPacketSize === other.maximumPacketSize &&
+    one.assignedClientIdentifier === other.assignedClientIdentifier &&
+    one.topicAliasMaximum === other.topicAliasMaximum &&
+    one.reasonString === other.reasonString &&
+    one.serverKeepAlive === other.serverKeepAlive
+  );
 }
 
 /**

@@ -66,3 +66,24 @@ describe('phrase', () => {
     expect(phrase(0x03)).toBe('Reason code 0x03');
   });
 });
+
+test('CONNACKs of many clients: each has its own content, whatever was written before', () => {
+  const properties = { receiveMaximum: 20, topicAliasMaximum: 5, serverKeepAlive: 30, assignedClientIdentifier: 'a', reasonString: 'b' };
+  const first = encodeConnack(5, { sessionPresent: false, reasonCode: 0, properties });
+  expect(encodeConnack(5, { sessionPresent: false, reasonCode: 0, properties: { ...properties } })).toBe(first);
+  const seen = [first];
+  const others = [{ maximumPacketSize: 100 }, { receiveMaximum: 21 }, { topicAliasMaximum: 6 }, { serverKeepAlive: 31 }];
+  for (const other of [...others, { assignedClientIdentifier: 'c' }, { reasonString: 'd' }])
+    seen.push(encodeConnack(5, { sessionPresent: false, reasonCode: 0, properties: { ...properties, ...other } }));
+  seen.push(encodeConnack(5, { sessionPresent: true, reasonCode: 0, properties }));
+  seen.push(encodeConnack(5, { sessionPresent: true, reasonCode: 0x80, properties }));
+  for (const version of [3, 4] as const)
+    for (const reasonCode of [0, 0x84, 0x87]) seen.push(encodeConnack(version, { sessionPresent: version === 4, reasonCode, properties }));
+  // 3.1 and 3.1.1 differ in Session Present alone, which only success has.
+  expect(new Set(seen.map((packet) => packet.toString('hex'))).size).toBe(seen.length - 2);
+  // The caller's object may change: the packet of the next client does not.
+  const changing = { ...properties };
+  encodeConnack(5, { sessionPresent: false, reasonCode: 0, properties: changing });
+  changing.receiveMaximum = 9;
+  expect(encodeConnack(5, { sessionPresent: false, reasonCode: 0, properties: changing })).not.toEqual(first);
+});
