@@ -16,8 +16,8 @@ export interface WebSocketTerms {
 
 /**
  * The reason why the built-in transport serves; null: uWebSockets.js does. Main and workers come to the same result.
- * `auto` takes uWebSockets.js for TLS alone. Measured without TLS: connects cost 1.9 times the CPU time, clients that flood with one packet a
- * frame 1.7 times, and only large messages gain.
+ * `auto` takes uWebSockets.js for TLS alone. Measured without TLS: connects cost 1.1 times the CPU time, clients that flood with one packet a
+ * frame 1.7 times, and nothing gains clearly.
  * @param lacking why this machine cannot load uWebSockets.js; null: it can
  */
 export function reasonForBuiltin({ endpoint, tls }: WebSocketTerms, lacking: () => string | null): string | null {
