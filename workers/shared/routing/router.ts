@@ -123,9 +123,11 @@ export class Router {
     }
     if (message.retain) this.#retain(namespace, message, toSession, store);
     if (isAway && (isQueued || message.retain)) this.outbox?.add(namespace, message, null);
-    if (isQueued && this.crossing?.isAway === true) this.crossing.wait(namespace, message, this.#confirm(message));
+    const waits = isQueued && this.crossing?.isAway === true;
+    if (waits) this.crossing?.wait(namespace, message, this.#confirm(message));
     const routed = this.#routed;
-    routed.hasReceivers = hasReceivers;
+    // Another node may have some: nobody knows while the relay is away.
+    routed.hasReceivers = hasReceivers || waits;
     routed.serial = isAwaited ? message.serial : 0;
     routed.confirmation = this.#confirmation;
     this.#confirmation = outer;
