@@ -25,7 +25,14 @@ function subscription(filter: string): Subscription {
   return { filter, group: null, qos: 0, noLocal: false, retainAsPublished: false, retainHandling: 0, identifier: 0 };
 }
 
-const subscriber: Subscriber = { key: 'bench', isConnected: true, isDurable: false, deliver: () => null, deliverRun: () => true };
+const subscriber: Subscriber = {
+  key: 'bench',
+  isConnected: true,
+  isLeaving: false,
+  isDurable: false,
+  deliver: () => null,
+  deliverRun: () => true,
+};
 
 function matching(): Measured[] {
   const tree = new SubscriptionTree<number>();

@@ -105,7 +105,7 @@ test('who waits until all is worked off that was posted waits for the rest of th
 test('a peer that joins gets 100,000 filters in pieces, of which the last word on each counts', async () => {
   const here = makeMesh(1);
   const namespace = here.namespace('n');
-  const sink = { key: 'sink', isConnected: true, isDurable: false, deliver: () => null, deliverRun: () => true };
+  const sink = { key: 'sink', isConnected: true, isLeaving: false, isDurable: false, deliver: () => null, deliverRun: () => true };
   const subscribe = (filter: string) =>
     namespace.subscribe(sink, { filter, group: null, qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0, identifier: 0 });
   const COUNT = 100_000;

@@ -36,7 +36,14 @@ test('topics that are as long as a topic can be are kept within 16 MiB, whatever
 
 /** A subscriber that is only referred to from here and from the namespace. */
 function subscriberOf(namespace: Namespace, filter: string): { gone: WeakRef<Subscriber>; end: () => void } {
-  let subscriber: Subscriber | null = { key: filter, isConnected: true, isDurable: false, deliver: () => null, deliverRun: () => true };
+  let subscriber: Subscriber | null = {
+    key: filter,
+    isConnected: true,
+    isLeaving: false,
+    isDurable: false,
+    deliver: () => null,
+    deliverRun: () => true,
+  };
   namespace.subscribe(subscriber, {
     filter,
     group: null,
@@ -79,6 +86,7 @@ test('an entry that was found before its topic lost a subscriber reaches the oth
   const listener: Subscriber = {
     key: 'stays',
     isConnected: true,
+    isLeaving: false,
     isDurable: false,
     deliver({ topic }) {
       heard.push(topic);

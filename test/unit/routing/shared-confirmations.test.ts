@@ -43,6 +43,7 @@ function member(): { subscriber: Subscriber; store(): void } {
   const subscriber: Subscriber = {
     key: 'member',
     isConnected: true,
+    isLeaving: false,
     isDurable: true,
     deliver: () => new Promise((resolve) => waiting.push(resolve)),
     deliverRun: () => true,

@@ -113,7 +113,7 @@ test('sessions with many filters that come and go again and again leave nothing 
   await until('all are gone', () => lingering() === 0, 5_000, 1);
 });
 
-const SINK = { key: 'sink', isConnected: true, isDurable: false, deliver: () => null, deliverRun: () => true };
+const SINK = { key: 'sink', isConnected: true, isLeaving: false, isDurable: false, deliver: () => null, deliverRun: () => true };
 
 function subscription(filter: string, group: string | null = null): Subscription {
   return { filter, group, qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0, identifier: 0 };

@@ -21,6 +21,7 @@ export class Journal implements Subscriber {
   readonly key: string;
   readonly namespace: Namespace;
   readonly isConnected = true;
+  readonly isLeaving = false;
   readonly isDurable = true;
   readonly #disk: MessageDisk;
   /** deliveryKey() → progress */

@@ -245,6 +245,7 @@ export class Mesh implements LinkOwner {
   announceMove(news: InterestNews, move: MoveNews): Promise<void> {
     if (this.links.size === 0) return Promise.resolve();
     this.#collected = null;
+    this.#membersMove([news], move);
     const request = ++this.#lastRequest;
     for (const link of this.links.values()) link.control({ t: 'interest', request, news: [news], move });
     return this.#whenTaken(request, this.links.keys(), move.id);
@@ -312,6 +313,7 @@ export class Mesh implements LinkOwner {
       case 'interest': {
         for (const news of control.news) this.#apply(link, news);
         if (control.move !== null) {
+          this.#membersMove(control.news, control.move);
           // Earlier publishes went to the old place; the cut marks their end in the same stream.
           if (control.move.from === this.self) this.hooks.onMoveAnnounced(control.move.id, link);
           else this.#cut(control.move.id, control.move.from);
@@ -401,9 +403,17 @@ export class Mesh implements LinkOwner {
     for (let i = 0; i < filters.length; i++) namespace.setInterest(link, filters[i]!, flags[i]!);
     for (const [filter, name, connected, away, durable] of news.shares) {
       const group = namespace.group(filter, name);
-      if (connected + away > 0) group.remote.set(link, { connected, away, durable });
-      else group.remote.delete(link);
+      group.setRemote(link, { connected, away, durable });
       namespace.dropGroupIfEmpty(group);
+    }
+  }
+
+  /** A session moves with its memberships of these groups: its old place is not chosen any more. */
+  #membersMove(all: readonly InterestNews[], { from }: MoveNews): void {
+    const peer = this.links.get(from);
+    if (peer === undefined) return;
+    for (const { namespace, shares } of all) {
+      for (const [filter, name] of shares) this.namespace(namespace).findGroup(filter, name)?.memberMoves(peer);
     }
   }
 

@@ -34,7 +34,8 @@ const ARRIVING_MAX = 1_000_000;
  * piece with the move. Until then every message goes to B.
  * Each peer P that knows the announcement sends "cut" to B, behind everything it has sent there, and acknowledges to A. B therefore keeps
  * every message before the cut, A takes every message after the acknowledgement, and no message falls between the two. When all cuts are
- * in, B sends the state, and A appends its own queue. Messages of shared groups are not gated, because each goes to one place only.
+ * in, B sends the state, and A appends its own queue. Messages of shared groups are not gated, because each goes to one place only: to B until
+ * the last piece, then to A.
  */
 export class Mover {
   readonly #mesh: Mesh;
@@ -239,6 +240,10 @@ class Leaving implements SourceGate {
     this.#subscriptions = session.subscriptions.values();
   }
 
+  get isLeaving(): boolean {
+    return this.closed.has(LOCAL);
+  }
+
   accepts(source: number): boolean {
     return !this.closed.has(source);
   }
@@ -273,6 +278,7 @@ class Leaving implements SourceGate {
 
 class Arriving implements SourceGate {
   readonly isArriving = true;
+  readonly isLeaving = false;
   readonly session: Session;
   readonly from: number;
   /** sources whose messages come here */

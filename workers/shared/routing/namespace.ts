@@ -2,7 +2,7 @@
 
 import { SmallMap } from '../../../src/kernel/small-map.ts';
 import { INTEREST, type Peer } from './peer.ts';
-import { ShareGroup, type ShareItem } from './share-group.ts';
+import { NO_MEMBERS, ShareGroup, type ShareItem } from './share-group.ts';
 import type { Subscriber, Subscription } from './subscriber.ts';
 import { isWildcard, SubscriptionTree } from './subscription-tree.ts';
 import { makeTarget, type Target, TopicEntry } from './topic-entry.ts';
@@ -251,7 +251,9 @@ export class Namespace {
       node.peers?.delete(peer);
       for (const name of node.groups?.keys() ?? []) {
         const group = node.groups!.get(name)!;
-        if (group.remote.delete(peer)) this.dropGroupIfEmpty(group);
+        if (!group.remote.has(peer)) continue;
+        group.setRemote(peer, NO_MEMBERS);
+        this.dropGroupIfEmpty(group);
       }
       this.#dropIfEmpty(filter, node);
       yield filter;

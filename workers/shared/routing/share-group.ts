@@ -14,11 +14,21 @@ export interface MemberCount {
   durable: number;
 }
 
+export const NO_MEMBERS: MemberCount = { connected: 0, away: 0, durable: 0 };
+
 /** A member of this worker. */
 export interface Member {
   readonly subscriber: Subscriber;
   readonly subscription: Subscription;
   readonly grant: Grant;
+}
+
+/** Kinds of members in the order in which they are chosen. A leaving one moves to another worker, which counts it as well. */
+type Kind = 'connected' | 'away' | 'leaving';
+
+function kindOf({ subscriber }: Member): Kind {
+  if (subscriber.isConnected) return 'connected';
+  return subscriber.isLeaving ? 'leaving' : 'away';
 }
 
 /** Each message goes to exactly one member of the group [MQTT-4.8.2-4]; connected members come before offline sessions. */
@@ -30,6 +40,8 @@ export class ShareGroup implements GroupHome {
   readonly id: string;
   #members: Member[] = [];
   readonly remote = new Map<Peer, MemberCount>();
+  /** offline members of a peer that move to another worker */
+  #leaving: Map<Peer, number> | null = null;
   #turn = 0;
 
   constructor(namespace: string, filter: string, name: string) {
@@ -65,8 +77,25 @@ export class ShareGroup implements GroupHome {
     this.#members = this.#members.filter((member) => member.subscriber !== subscriber);
   }
 
+  /** The members of a peer, as it counts them. */
+  setRemote(peer: Peer, count: MemberCount): void {
+    this.#leaving?.delete(peer);
+    if (this.#leaving?.size === 0) this.#leaving = null;
+    if (count.connected + count.away > 0) this.remote.set(peer, count);
+    else this.remote.delete(peer);
+  }
+
+  /**
+   * An offline member of the peer moves to another worker, and both count it until the peer has sent its state. Chosen in turns, the two places
+   * would get every other message of a publisher, and the state goes before everything that has come to the new place.
+   */
+  memberMoves(peer: Peer): void {
+    this.#leaving ??= new Map();
+    this.#leaving.set(peer, (this.#leaving.get(peer) ?? 0) + 1);
+  }
+
   localCount(): MemberCount {
-    const connected = this.#countLocal(true);
+    const connected = this.#countLocal('connected');
     return { connected, away: this.#members.length - connected, durable: this.#members.filter(isDurable).length };
   }
 
@@ -87,18 +116,19 @@ export class ShareGroup implements GroupHome {
    * @param exclude was chosen before and has no member left
    */
   choosePeer(at: number, exclude: Peer | null): Peer | null {
-    return this.#peerAt('connected', at, exclude) ?? this.#peerAt('away', at, exclude);
+    return this.#peerAt('connected', at, exclude) ?? this.#peerAt('away', at, exclude) ?? this.#peerAt('leaving', at, exclude);
   }
 
-  #peerAt(kind: 'connected' | 'away', at: number, exclude: Peer | null): Peer | null {
+  #peerAt(kind: Kind, at: number, exclude: Peer | null): Peer | null {
     let total = 0;
-    for (const [peer, count] of this.remote) if (peer !== exclude && peer.isKnown) total += count[kind];
+    for (const [peer, count] of this.remote) if (peer !== exclude && peer.isKnown) total += this.#countOf(peer, count, kind);
     if (total === 0) return null;
     let turn = at % total;
     for (const [peer, count] of this.remote) {
       if (peer === exclude || !peer.isKnown) continue;
-      if (turn < count[kind]) return peer;
-      turn -= count[kind];
+      const own = this.#countOf(peer, count, kind);
+      if (turn < own) return peer;
+      turn -= own;
     }
     return null;
   }
@@ -109,16 +139,22 @@ export class ShareGroup implements GroupHome {
     return this.#members.some(isDurable);
   }
 
-  #countLocal(connected: boolean): number {
+  #countLocal(kind: Kind): number {
     let count = 0;
-    for (let i = 0; i < this.#members.length; i++) if (this.#members[i]!.subscriber.isConnected === connected) count++;
+    for (let i = 0; i < this.#members.length; i++) if (kindOf(this.#members[i]!) === kind) count++;
     return count;
+  }
+
+  #countOf(peer: Peer, { connected, away }: MemberCount, kind: Kind): number {
+    if (kind === 'connected') return connected;
+    const leaving = this.#leaving === null ? 0 : Math.min(away, this.#leaving.get(peer) ?? 0);
+    return kind === 'leaving' ? leaving : away - leaving;
   }
 
   /** The next in turn: a member here, a peer, or nobody. `exclude` was chosen before and has no member left. */
   choose(exclude: Peer | null): Member | Peer | null {
     if (this.remote.size === 0) return this.chooseLocal();
-    return this.#pick('connected', exclude) ?? this.#pick('away', exclude);
+    return this.#pick('connected', exclude) ?? this.#pick('away', exclude) ?? this.#pick('leaving', exclude);
   }
 
   /** The next in turn among the members of this worker. */
@@ -137,25 +173,26 @@ export class ShareGroup implements GroupHome {
     return null;
   }
 
-  #pick(kind: 'connected' | 'away', exclude: Peer | null): Member | Peer | null {
-    const here = this.#countLocal(kind === 'connected');
+  #pick(kind: Kind, exclude: Peer | null): Member | Peer | null {
+    const here = this.#countLocal(kind);
     let total = here;
-    for (const [peer, count] of this.remote) if (peer !== exclude && peer.isKnown) total += count[kind];
+    for (const [peer, count] of this.remote) if (peer !== exclude && peer.isKnown) total += this.#countOf(peer, count, kind);
     if (total === 0) return null;
     let turn = this.#turn % total;
     this.#turn = turn + 1;
-    if (turn < here) return this.#nth(kind === 'connected', turn);
+    if (turn < here) return this.#nth(kind, turn);
     turn -= here;
     for (const [peer, count] of this.remote) {
       if (peer === exclude || !peer.isKnown) continue;
-      if (turn < count[kind]) return peer;
-      turn -= count[kind];
+      const own = this.#countOf(peer, count, kind);
+      if (turn < own) return peer;
+      turn -= own;
     }
     return null;
   }
 
-  #nth(connected: boolean, index: number): Member | null {
-    for (const member of this.#members) if (member.subscriber.isConnected === connected && index-- === 0) return member;
+  #nth(kind: Kind, index: number): Member | null {
+    for (const member of this.#members) if (kindOf(member) === kind && index-- === 0) return member;
     return null;
   }
 }

@@ -23,5 +23,7 @@ export interface SessionOutlet {
 export interface SourceGate {
   /** the session is on its way here */
   readonly isArriving: boolean;
+  /** the session is on its way to another worker, and this worker's publishers must reach it there */
+  readonly isLeaving: boolean;
   accepts(source: number): boolean;
 }

@@ -98,6 +98,10 @@ export class Session implements Subscriber {
     return this.outlet !== null;
   }
 
+  get isLeaving(): boolean {
+    return this.gate?.isLeaving === true;
+  }
+
   get isEnded(): boolean {
     return this.#isEnded;
   }

@@ -2,7 +2,7 @@
 
 import { type Mesh, noNews } from '../mesh/mesh.ts';
 import type { Namespace } from '../routing/namespace.ts';
-import type { ShareItem } from '../routing/share-group.ts';
+import { NO_MEMBERS, type ShareItem } from '../routing/share-group.ts';
 import type { Subscription } from '../routing/subscriber.ts';
 import type { InterestNews, MoveNews } from '../wire/controls.ts';
 import { PIECE_LENGTH } from '../wire/piece.ts';
@@ -11,7 +11,7 @@ import { Removal } from './removal.ts';
 import { type Session, subscriptionKey } from './session.ts';
 
 /** Gate of a session that has ended or moved, while some of its filters are still in the tree. */
-const CLOSED_GATE: SourceGate = { isArriving: false, accepts: () => false };
+const CLOSED_GATE: SourceGate = { isArriving: false, isLeaving: false, accepts: () => false };
 export class Subscriptions {
   readonly #mesh: Mesh;
   /** filters whose announcement is under way */
@@ -177,6 +177,6 @@ function groupNews(session: Session): InterestNews {
 }
 
 function shareItem(namespace: Namespace, filter: string, name: string): ShareItem {
-  const count = namespace.findGroup(filter, name)?.localCount() ?? { connected: 0, away: 0, durable: 0 };
+  const count = namespace.findGroup(filter, name)?.localCount() ?? NO_MEMBERS;
   return [filter, name, count.connected, count.away, count.durable];
 }
