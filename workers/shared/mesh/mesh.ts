@@ -412,9 +412,8 @@ export class Mesh implements LinkOwner {
   #membersMove(all: readonly InterestNews[], { from }: MoveNews): void {
     const peer = this.links.get(from);
     if (peer === undefined) return;
-    for (const { namespace, shares } of all) {
+    for (const { namespace, shares } of all)
       for (const [filter, name] of shares) this.namespace(namespace).findGroup(filter, name)?.memberMoves(peer);
-    }
   }
 
   /** Sends everything left and closes all channels, because the worker ends. */
