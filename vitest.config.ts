@@ -60,14 +60,14 @@ const PROJECTS: Project[] = [
   { name: 'broker', files: 4, isShared: true },
   {
     name: 'broker-uws',
-    files: 3,
+    files: 4,
     isShared: true,
     include: ofBroker(OTHER_TRANSPORT.uws),
     env: { FLUXMQ_NODE_WEBSOCKETTRANSPORT: 'uws' },
   },
   {
     name: 'broker-builtin',
-    files: 3,
+    files: 4,
     isShared: true,
     include: ofBroker(OTHER_TRANSPORT.builtin),
     env: { FLUXMQ_NODE_WEBSOCKETTRANSPORT: 'builtin' },
