@@ -57,23 +57,23 @@ const PROJECTS: Project[] = [
   { name: 'unit', files: 3, isShared: true, exclude: ALONE },
   { name: 'unit-alone', files: 3, include: ALONE },
   { name: 'contract', files: 3 },
-  { name: 'broker', files: 4, isShared: true },
+  { name: 'broker', files: 3, isShared: true },
   {
     name: 'broker-uws',
-    files: 4,
+    files: 3,
     isShared: true,
     include: ofBroker(OTHER_TRANSPORT.uws),
     env: { FLUXMQ_NODE_WEBSOCKETTRANSPORT: 'uws' },
   },
   {
     name: 'broker-builtin',
-    files: 4,
+    files: 3,
     isShared: true,
     include: ofBroker(OTHER_TRANSPORT.builtin),
     env: { FLUXMQ_NODE_WEBSOCKETTRANSPORT: 'builtin' },
   },
   { name: 'admin', files: 3, isShared: true },
-  { name: 'cluster', files: 4 },
+  { name: 'cluster', files: 3 },
   { name: 'tour', files: 1 },
 ];
 
@@ -82,6 +82,8 @@ const PROJECTS: Project[] = [
  * chaos wait most of the time, and begin at different times.
  */
 const LONG = [
+  'endpoint/guessing',
+  'faults/shutdown',
   'cluster/chaos/local',
   'cluster/take-local',
   'cluster/changes',
@@ -131,8 +133,6 @@ export default defineConfig({
         environment: 'node',
         pool: 'forks',
         maxWorkers: files,
-        // of tests of one file that run at the same time, most of which wait
-        maxConcurrency: 12,
         testTimeout: 30_000,
         hookTimeout: 60_000,
         teardownTimeout: 10_000,

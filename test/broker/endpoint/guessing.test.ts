@@ -1,7 +1,7 @@
 /** Wrong logins behind one address: guessing stays slow, and nobody else is shut out (issue 10). */
 
 import { createHash } from 'node:crypto';
-import { describe, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Version } from '../../kit/encode.ts';
 import { useBroker } from '../../kit/lanes.ts';
 import { RawClient } from '../../kit/raw-client.ts';
@@ -49,8 +49,8 @@ function attack(ms: number, clients: number, attempt: (client: number, time: num
   return Promise.all(Array.from({ length: clients }, (_, index) => one(index))).then(() => codes);
 }
 
-// The tests wait most of their time, and each has users of its own.
-describe.concurrent.each([
+// Each has users of its own.
+describe.each([
   ['tcp', 0, 5, 0],
   ['tcp', 1, 4, 1],
   ['ws', 2, 5, 2],
@@ -58,7 +58,7 @@ describe.concurrent.each([
 ] as [TransportName, number, Version, number][])('%s, endpoint %i, MQTT %i', (transport, endpoint, version, place) => {
   const wrong = version === 5 ? 0x86 : 4;
 
-  test('20 devices with an old password delay nobody', async ({ expect }) => {
+  test('20 devices with an old password delay nobody', async () => {
     const user = 10 + place;
     const devices = attack(5_000, 20, () => login(transport, endpoint, version, `user${user}`, 'old'));
     await sleep(500);
@@ -75,7 +75,7 @@ describe.concurrent.each([
     expect(new Set(await devices)).toEqual(new Set([wrong]));
   }, 20_000);
 
-  test('guessing one password is slow, over all threads, and logins of other users are not', async ({ expect }) => {
+  test('guessing one password is slow, over all threads, and logins of other users are not', async () => {
     const user = place;
     const seen: number[] = [];
     const guesses = attack(4_000, 30, (client, time) => login(transport, endpoint, version, `user${user}`, `guess ${client} ${time}`));
