@@ -1,7 +1,7 @@
 /** Real nats-servers for tests: a single one or a JetStream cluster, each of which can be killed, frozen and restarted. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,6 +36,10 @@ export interface NatsOptions {
   /** further lines of each configuration file */
   config?: string;
 }
+
+/** Milliseconds that a frozen process may take to stand still. */
+const STOP_TRIES = 1_000;
+const NEVER = new Int32Array(new SharedArrayBuffer(4));
 
 const children = new Set<ChildProcess>();
 const folders = new Set<string>();
@@ -121,12 +125,22 @@ class Server implements NatsServer {
   }
 
   pause(): void {
+    const pid = this.#child?.pid;
+    if (pid === undefined) return;
     this.#child?.kill('SIGSTOP');
+    // A thread that waits for a processor stops when it gets one, and might answer first.
+    for (let tries = 0; tries < STOP_TRIES && !isStopped(pid); tries++) Atomics.wait(NEVER, 0, 0, 1);
   }
 
   resume(): void {
     this.#child?.kill('SIGCONT');
   }
+}
+
+/** True when every thread of the process stands still. */
+function isStopped(pid: number): boolean {
+  const tasks = `/proc/${pid}/task`;
+  return readdirSync(tasks).every((task) => / [Tt] /.test(readFileSync(join(tasks, task, 'stat'), 'latin1').replace(/^.*\)/, '')));
 }
 
 /** True when a server on the port greets like a nats-server. */
