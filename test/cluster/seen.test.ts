@@ -61,7 +61,9 @@ test('a change, and an endpoint that cannot follow, are counted and logged on bo
       'fluxmq_cluster_nodes{state="up"}': 2,
       'fluxmq_cluster_nodes{state="down"}': 0,
     });
-    expect(await healthOf(node)).toMatchObject({ status: 'ok', nats: { connected: true, reason: null } });
+    // Messages cross a moment after the nodes know each other.
+    await until('it is well', async () => (await healthOf(node)).status === 'ok');
+    expect(await healthOf(node)).toMatchObject({ nats: { connected: true, reason: null } });
   }
   const intruder = createServer().listen({ host: '127.0.0.11', port: taken, exclusive: true });
   try {
