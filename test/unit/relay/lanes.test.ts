@@ -1,0 +1,36 @@
+/** Packets to another node: small messages stay behind the large ones of their topic, and pass those of other topics. */
+
+import { expect, test } from 'vitest';
+import { Ledger } from '../../../workers/relay/ledger.ts';
+import { LANE, LARGE_BYTES } from '../../../workers/relay/packets.ts';
+import { RemoteNode } from '../../../workers/relay/remote-node.ts';
+import { EMPTY, Message } from '../../../workers/shared/messages/message.ts';
+
+test.each([
+  [0, LANE.once, LANE.largeOnce],
+  [1, LANE.queued, LANE.largeQueued],
+] as const)('QoS %i', (qos, small, large) => {
+  const lanes: number[] = [];
+  const write = (lane: number) => lanes.push(lane) * 0 + 1_000_000;
+  const node = new RemoteNode(1, 'b', { bytes: 1e9, messages: 1e6 }, new Ledger(), { now: () => 0, write, touched() {} });
+  node.up();
+  node.await(true);
+  let serial = 0;
+  const sent = (topic: string, size: number): number => {
+    const message = new Message(topic, Buffer.alloc(size), qos, false, EMPTY, 0, 'from');
+    [message.source, message.serial] = [1, ++serial];
+    node.send('default', { message, toSubscribers: true, groups: null, store: false }, null);
+    node.flush();
+    return lanes.at(-1)!;
+  };
+  expect(sent('a', 1)).toBe(small);
+  const lane = sent('a', LARGE_BYTES);
+  expect(lane).toBeGreaterThanOrEqual(large);
+  // A link delivers a lane in order, and lanes in any order.
+  expect(sent('a', 1)).toBe(lane);
+  expect(sent('another topic', 1)).toBe(small);
+  node.acked(lane, 1);
+  expect(sent('a', 1)).toBe(lane);
+  node.acked(lane, 2);
+  expect(sent('a', 1)).toBe(small);
+});
