@@ -1,5 +1,7 @@
 /** The thread that decides about a client identifier: one word for each group of identifiers, in memory that main and all workers share. */
 
+import { FNV_BASIS, fnv1a } from '../kernel/fnv.ts';
+
 /** Number of groups. Two identifiers in one group cost speed, never correctness. */
 const GROUPS = 2 ** 18;
 /** No thread knows an identifier of the group. */
@@ -14,14 +16,9 @@ export function createIdentifierTable(): SharedArrayBuffer {
 
 /** The group of a client identifier: the same in every thread. */
 export function identifierGroup(namespace: string, clientId: string): number {
-  // FNV-1a. A client whose identifiers collide slows down its own connections only.
-  const hash = hashOf(clientId, hashOf(namespace, 0x811c9dc5) ^ 0xff);
+  // A client whose identifiers collide slows down its own connections only.
+  const hash = fnv1a(clientId, fnv1a(namespace, FNV_BASIS) ^ 0xff);
   return (hash ^ (hash >>> 15)) & (GROUPS - 1);
-}
-
-function hashOf(text: string, hash: number): number {
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  return hash;
 }
 
 /**

@@ -9,14 +9,9 @@ interface Barrier {
 }
 
 export class Barriers {
-  /** request → who has not answered; in order */
+  /** request → the nodes that have not answered it; in the order of the requests */
   readonly #open = new Map<number, Barrier>();
   #last = 0;
-
-  /** Number of the last request. */
-  get last(): number {
-    return this.#last;
-  }
 
   /** A new request. @param nodes that have to know. @returns its number */
   begin(nodes: Iterable<RemoteNode>): number {

@@ -6,12 +6,10 @@ import type { Peer, PeerPublish } from '../shared/routing/peer.ts';
 import { groupOf } from '../shared/routing/share-group.ts';
 import type { Control } from '../shared/wire/controls.ts';
 import type { GatewayOptions, Worker } from './contract.ts';
+import { SLACK } from './ledger.ts';
 import { mixed, type NodeControl } from './packets.ts';
 import type { RemoteInterest } from './remote-interest.ts';
 import type { RemoteNode } from './remote-node.ts';
-
-/** Numbers that may come late: see Ledger. */
-const SLACK = 1024;
 
 export class Bounces {
   readonly #options: GatewayOptions;

@@ -3,10 +3,8 @@
 import { Fifo } from '../../src/kernel/fifo.ts';
 import type { Control } from '../shared/wire/controls.ts';
 
-/**
- * Numbers below the lowest open one that may still come: a message that is published while another one is routed overtakes it.
- */
-const SLACK = 1024;
+/** Numbers below the lowest open one that may still come: a message that is published while another one is routed overtakes it. */
+export const SLACK = 1024;
 
 /** The worker that a message comes from. */
 export interface DepartureOrigin {

@@ -1,5 +1,6 @@
 /** What relays put into the packets of a link: batches of records, and controls. */
 
+import { FNV_BASIS, fnv1a } from '../../src/kernel/fnv.ts';
 import type { WireMessage } from '../shared/messages/message.ts';
 import type { InterestNews } from '../shared/wire/controls.ts';
 
@@ -52,9 +53,7 @@ function fromText(message: WireMessage): WireMessage {
 
 /** The same number for the same topic, 0..2^32-1. */
 export function hashOf(topic: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < topic.length; i++) hash = Math.imul(hash ^ topic.charCodeAt(i), 0x01000193);
-  return mixed(hash);
+  return mixed(fnv1a(topic, FNV_BASIS));
 }
 
 /** Spreads numbers that follow one another, 0..2^32-1. */

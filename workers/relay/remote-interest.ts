@@ -2,6 +2,7 @@
 
 import type { InterestPiece } from '../shared/mesh/snapshot.ts';
 import { Namespace } from '../shared/routing/namespace.ts';
+import { NO_MEMBERS } from '../shared/routing/share-group.ts';
 import type { InterestNews } from '../shared/wire/controls.ts';
 import { InterestSum } from './interest-sum.ts';
 import type { RemoteNode } from './remote-node.ts';
@@ -72,10 +73,8 @@ export class RemoteInterest {
     }
     for (const [filter, name, connected, away, durable] of shares) {
       const group = namespace.group(filter, name);
-      const isMember = connected + away > 0;
-      if (isMember) group.remote.set(node, { connected, away, durable });
-      else group.remote.delete(node);
-      note(own, fresh, group.id, isMember);
+      group.setRemote(node, { connected, away, durable });
+      note(own, fresh, group.id, group.remote.has(node));
       namespace.dropGroupIfEmpty(group);
       touched.push(filter);
     }
@@ -115,8 +114,9 @@ export class RemoteInterest {
         if (group === undefined) namespace.setInterest(node, filter, 0);
         else {
           const known = namespace.findGroup(filter, group);
-          known?.remote.delete(node);
-          if (known !== undefined) namespace.dropGroupIfEmpty(known);
+          if (known === undefined) continue;
+          known.setRemote(node, NO_MEMBERS);
+          namespace.dropGroupIfEmpty(known);
         }
       }
       this.#tell(namespace, touched);

@@ -120,15 +120,24 @@ export class ShareGroup implements GroupHome {
   }
 
   #peerAt(kind: Kind, at: number, exclude: Peer | null): Peer | null {
-    let total = 0;
-    for (const [peer, count] of this.remote) if (peer !== exclude && peer.isKnown) total += this.#countOf(peer, count, kind);
-    if (total === 0) return null;
-    let turn = at % total;
+    const total = this.#countRemote(kind, exclude);
+    return total === 0 ? null : this.#remoteAt(kind, at % total, exclude);
+  }
+
+  #countRemote(kind: Kind, exclude: Peer | null): number {
+    let count = 0;
+    for (const [peer, each] of this.remote) if (peer !== exclude && peer.isKnown) count += this.#countOf(peer, each, kind);
+    return count;
+  }
+
+  /** The peer of a member by its place among those of all peers; null: there are fewer. */
+  #remoteAt(kind: Kind, index: number, exclude: Peer | null): Peer | null {
+    let left = index;
     for (const [peer, count] of this.remote) {
       if (peer === exclude || !peer.isKnown) continue;
       const own = this.#countOf(peer, count, kind);
-      if (turn < own) return peer;
-      turn -= own;
+      if (left < own) return peer;
+      left -= own;
     }
     return null;
   }
@@ -175,20 +184,11 @@ export class ShareGroup implements GroupHome {
 
   #pick(kind: Kind, exclude: Peer | null): Member | Peer | null {
     const here = this.#countLocal(kind);
-    let total = here;
-    for (const [peer, count] of this.remote) if (peer !== exclude && peer.isKnown) total += this.#countOf(peer, count, kind);
+    const total = here + this.#countRemote(kind, exclude);
     if (total === 0) return null;
-    let turn = this.#turn % total;
+    const turn = this.#turn % total;
     this.#turn = turn + 1;
-    if (turn < here) return this.#nth(kind, turn);
-    turn -= here;
-    for (const [peer, count] of this.remote) {
-      if (peer === exclude || !peer.isKnown) continue;
-      const own = this.#countOf(peer, count, kind);
-      if (turn < own) return peer;
-      turn -= own;
-    }
-    return null;
+    return turn < here ? this.#nth(kind, turn) : this.#remoteAt(kind, turn - here, exclude);
   }
 
   #nth(kind: Kind, index: number): Member | null {

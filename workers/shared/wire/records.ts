@@ -29,8 +29,8 @@ const FLAG = { retain: 4, toSubscribers: 8, store: 16, expires: 32, forward: 64,
 /** How a writer or a reader differs from that of an ordinary pair of peers. */
 export interface BatchForm {
   /**
-   * Not null: records name their source, because the writer passes on messages of others. Of a source's messages, the writer sends none again
-   * as new whose serial is this number or a lower one.
+   * Returns the floor of a source: the writer sends no new message of that source whose serial is the floor or lower. Null: the writer sends
+   * its own messages alone, and records name no source.
    */
   floorOf: ((source: number) => number) | null;
   /** each buffer can be read without those before it */
