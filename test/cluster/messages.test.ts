@@ -81,7 +81,7 @@ test('namespaces are kept apart, $SYS stays on its node, and nothing is handed t
   const stranger = await client(0, 5, '', otherPort);
   await stranger.subscribe('#', 1);
   // The report of the relay is seconds old, and clients of other tests may still be leaving.
-  const untilKnown = (count: number): Promise<void> =>
+  const untilKnown = (count: number): Promise<boolean> =>
     until(`${count} filters of node 1`, async () => (await sumOf(a!, 'fluxmq_cluster_own_interest_filters')) === count);
   await untilKnown(1);
   // One packet, so a report has both filters or none: $SYS would make it three.
