@@ -140,6 +140,7 @@ export class Router {
     message.serial = ++this.#serial;
   }
 
+  /** A copy with a number of this worker. */
   #renumbered({ topic, payload, qos, retain, forward, expiresAt, from }: Message): Message {
     const copy = new Message(topic, payload, qos, retain, forward, expiresAt, from);
     if (qos > 0) this.number(copy);
@@ -171,8 +172,7 @@ export class Router {
     }
     const isShared = groups !== null && message.qos > 0;
     const isSession = peer === this.sessionPeer;
-    // Nobody waits for another worker's message, which comes here when its member has left.
-    const isConfirmed = !isSession && isShared && groups.hasDurable && message.source === this.#self;
+    const isConfirmed = !isSession && isShared && groups.hasDurable;
     if (isConfirmed) this.confirmations.sent(peer, { confirmation: this.#confirm(message), namespace, message, groups: groups.ids });
     const isStored = isSession && (isForDisk || isShared);
     this.#toPeer(peer, namespace, { message, toSubscribers, groups: groups?.ids ?? null, store: isStored || isConfirmed });
@@ -252,19 +252,26 @@ export class Router {
     if (known === undefined) return confirmation;
     const outer = this.#confirmation;
     this.#confirmation = confirmation;
-    for (const [peer, groups] of this.#chooseMembers([known], message, exclude) ?? []) {
-      // Other nodes drop numbers that they have had: the message, which may be older than others, gets a new one.
-      if (peer === this.relayPeer) this.#send(peer, namespace, this.#renumbered(message), false, groups, false);
-      else if (peer !== this.sessionPeer) this.#send(peer, namespace, message, false, groups, false);
-      else {
-        // Not `store`: the session worker has already reported serials above this one.
-        peer.publish(namespace.name, { message, toSubscribers: false, groups: groups.ids, store: false });
-        if (message.qos > 0 && this.committed !== null) this.#confirm(message).follow(this.committed());
-      }
-    }
+    for (const [peer, groups] of this.#chooseMembers([known], message, exclude) ?? []) this.#sendAgain(peer, namespace, message, groups);
     const needed = this.#confirmation;
     this.#confirmation = outer;
     return needed;
+  }
+
+  /** Sends a message of a shared group to a member at a peer, after another member has left. */
+  #sendAgain(peer: Peer, namespace: Namespace, message: Message, groups: RemoteGroups): void {
+    const isOwn = message.source === this.#self;
+    // Other nodes drop numbers that they have had: the message, which may be older than others, gets a new one.
+    if (peer === this.relayPeer) this.#send(peer, namespace, this.#renumbered(message), false, groups, false);
+    else if (isOwn && peer !== this.sessionPeer) this.#send(peer, namespace, message, false, groups, false);
+    else {
+      // Peers take what comes from here for messages that this worker has numbered. Under the number that another worker gave, the message
+      // would be one with this worker's own message of that number, and one of the two would be lost.
+      const sent = isOwn ? message : this.#renumbered(message);
+      // Not `store`: the session worker may already have reported serials above this one. Nobody waits for another worker's message.
+      peer.publish(namespace.name, { message: sent, toSubscribers: false, groups: groups.ids, store: false });
+      if (peer === this.sessionPeer && message.qos > 0 && this.committed !== null) this.#confirm(message).follow(this.committed());
+    }
   }
 
   /** The endpoint worker `peer` has ended: its unconfirmed shared messages go to other members. */
