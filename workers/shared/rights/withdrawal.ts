@@ -72,7 +72,10 @@ export function* withdrawing(
   if (session.queue.length + session.inflight.size === 0) return;
   const withheld = session.withhold(judgeOf(session, rules, gone));
   withdrawn.messages += withheld.length;
-  for (const { group, message } of withheld) if (group !== null) router.rerouteShared(session.namespace, group, message, null);
+  for (const { group, message, isReleased } of withheld) {
+    // A message of QoS 2 that an earlier connection was sent is released, and goes to nobody else [MQTT-4.8.2-5].
+    if (group !== null && !isReleased) router.rerouteShared(session.namespace, group, message, null);
+  }
 }
 
 /** Fields for the log. */

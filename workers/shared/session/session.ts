@@ -384,13 +384,16 @@ export class Session implements Subscriber {
     this.outlet?.sendPubrel(packetId);
   }
 
-  /** Ends the session for good. @returns its unacknowledged messages of shared subscriptions, for other members */
+  /**
+   * Ends the session for good.
+   * @returns its unacknowledged messages of shared subscriptions, for other members; no message of QoS 2 in flight [MQTT-4.8.2-5]
+   */
   end(): Delivery[] {
     this.#isEnded = true;
     this.outlet = null;
     this.#whenRoom = null;
     const shared: Delivery[] = [];
-    for (const delivery of this.inflight.inOrder()) if (delivery.group !== null && !delivery.isReleased) shared.push(delivery);
+    for (const delivery of this.inflight.inOrder()) if (delivery.group !== null && delivery.qos === 1) shared.push(delivery);
     for (const delivery of this.queue) if (delivery.group !== null) shared.push(delivery);
     this.clear();
     return shared;
