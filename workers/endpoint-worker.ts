@@ -262,9 +262,9 @@ mesh.hooks = {
     const { orphans, kept } = router.receive(space, record, peer.id);
     if (orphans !== null) frame.bounce(peer, namespace, record.message, orphans);
     if (!record.store) return;
-    const { serial } = record.message;
-    if (kept === null) peer.control({ t: 'kept', serial });
-    else void kept.then(() => peer.control({ t: 'kept', serial }));
+    const { source, serial } = record.message;
+    if (kept === null) peer.control({ t: 'kept', source, serial });
+    else void kept.then(() => peer.control({ t: 'kept', source, serial }));
   },
   onRun: (peer, namespace, run) => router.receiveRun(mesh.namespace(namespace), run, peer.id),
   onControl(peer, control) {
@@ -331,7 +331,8 @@ mesh.hooks = {
     for (const client of clients) client.onPeersRelieved();
   },
   onRelay: (state) => frame.onRelay(state),
-  onRepeat: (peer, serial) => peer.control({ t: 'kept', serial }),
+  // What came first may still be on its way to the disk.
+  onRepeat: (peer, source, serial) => void barrier.committed().then(() => peer.control({ t: 'kept', source, serial })),
 };
 
 const sweep = setInterval(() => {

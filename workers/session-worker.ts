@@ -229,7 +229,7 @@ mesh.hooks = {
   onMoveAcknowledged: (move, peer) => table.mover.onAcknowledged(move, peer),
   onRelieved() {},
   onRelay: (state) => frame.onRelay(state),
-  onRepeat: (peer, serial) => onStorable(peer, serial, false),
+  onRepeat: (peer, _source, serial) => onStorable(peer, serial, false),
 };
 
 /** Reports a record once everything so far is on disk. */

@@ -3,11 +3,13 @@
 import { Fifo } from '../../src/kernel/fifo.ts';
 import type { Logger } from '../../src/kernel/logger.ts';
 import type { WorkerRole } from '../../src/thread/commands.ts';
+import type { Message } from '../shared/messages/message.ts';
 import type { Run } from '../shared/messages/run.ts';
 import { topicOfRun } from '../shared/messages/run.ts';
 import type { Namespace } from '../shared/routing/namespace.ts';
 import { INTEREST, type Peer, type PeerPublish } from '../shared/routing/peer.ts';
 import type { ShareGroup } from '../shared/routing/share-group.ts';
+import { deliveryKey } from '../shared/session/flight/delivery.ts';
 import { mixed } from './packets.ts';
 
 /** A worker of this node. */
@@ -35,8 +37,8 @@ export class Arrivals {
   readonly #options: ArrivalsOptions;
   /** for the session worker's answers, which come in order */
   readonly #storing = new Fifo<Arrival>();
-  /** peer → serial → packets with such a message for durable members of a group, in order */
-  readonly #keeping = new Map<Peer, Map<number, Arrival[]>>();
+  /** peer → message → packets with it for durable members of a group, in order */
+  readonly #keeping = new Map<Peer, Map<string, Arrival[]>>();
   #turn = 0;
   /** messages that came and were given to a worker */
   delivered = 0;
@@ -106,19 +108,21 @@ export class Arrivals {
     const isDurable = (flags & INTEREST.durable) !== 0 && toSubscribers;
     const isDurableGroup = groups?.some((group) => (group.remote.get(peer)?.durable ?? 0) > 0) ?? false;
     const store = message.qos > 0 && (peer.role === 'session' ? isDurable || groups !== null : isDurableGroup);
-    if (store) this.#await(peer, message.serial, arrival);
+    if (store) this.#await(peer, message, arrival);
     peer.publish(namespace, { message, toSubscribers, groups: groups?.map(({ id }) => id) ?? null, store });
   }
 
-  #await(peer: LocalPeer, serial: number, arrival: Arrival): void {
+  #await(peer: LocalPeer, message: Message, arrival: Arrival): void {
     arrival.open++;
     if (peer.role === 'session') {
       this.#storing.push(arrival);
       return;
     }
-    const bySerial = this.#keeping.get(peer) ?? new Map<number, Arrival[]>();
-    this.#keeping.set(peer, bySerial);
-    bySerial.set(serial, [...(bySerial.get(serial) ?? []), arrival]);
+    // Threads of several nodes give the same serials.
+    const name = deliveryKey(message, null);
+    const byMessage = this.#keeping.get(peer) ?? new Map<string, Arrival[]>();
+    this.#keeping.set(peer, byMessage);
+    byMessage.set(name, [...(byMessage.get(name) ?? []), arrival]);
   }
 
   /** The session worker has so many further records on disk. */
@@ -127,11 +131,12 @@ export class Arrivals {
   }
 
   /** The durable members of an endpoint worker have the message on disk. */
-  kept(peer: Peer, serial: number): void {
-    const bySerial = this.#keeping.get(peer);
-    const waiting = bySerial?.get(serial);
+  kept(peer: Peer, message: { readonly source: number; readonly serial: number }): void {
+    const name = deliveryKey(message, null);
+    const byMessage = this.#keeping.get(peer);
+    const waiting = byMessage?.get(name);
     this.#closed(waiting?.shift());
-    if (waiting?.length === 0) bySerial?.delete(serial);
+    if (waiting?.length === 0) byMessage?.delete(name);
   }
 
   #closed(arrival: Arrival | undefined): void {
@@ -143,8 +148,8 @@ export class Arrivals {
   /** A worker has ended. What the session worker had not stored comes again over new sessions of the links. */
   peerRemoved(peer: LocalPeer): void {
     if (peer.role === 'session') this.#storing.clear();
-    const bySerial = this.#keeping.get(peer);
+    const byMessage = this.#keeping.get(peer);
     this.#keeping.delete(peer);
-    for (const waiting of bySerial?.values() ?? []) for (const arrival of waiting) this.#closed(arrival);
+    for (const waiting of byMessage?.values() ?? []) for (const arrival of waiting) this.#closed(arrival);
   }
 }

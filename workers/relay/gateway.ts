@@ -316,7 +316,7 @@ export class Gateway {
   /** @returns false when the control is none for a relay */
   onControl(worker: Worker, control: Control): boolean {
     if (control.t === 'stored') this.arrivals.stored(control.count);
-    else if (control.t === 'kept') this.arrivals.kept(worker, control.serial);
+    else if (control.t === 'kept') this.arrivals.kept(worker, control);
     else if (control.t === 'bounce') this.#bounces.fromWorker(worker, control);
     else if (control.t === 'unstored') this.#options.logger.error('Cluster: a message of another node could not be stored here');
     else return false;

@@ -29,7 +29,7 @@ export interface MeshHooks extends RecordSinkOfPeer {
   /** Resolves when others whom this worker speaks for know the news too; null: at once. The peer that announced them waits for it. */
   whenSpread?(news: readonly InterestNews[]): Promise<void> | null;
   /** A message of another node that has come before comes again, and its sender waits until it is stored. */
-  onRepeat?(link: PeerLink, serial: number): void;
+  onRepeat?(link: PeerLink, source: number, serial: number): void;
   /** A peer that has left no longer wants this filter. */
   onForgotten?(namespace: Namespace, filter: string): void;
 }

@@ -435,7 +435,7 @@ export class Mesh implements LinkOwner {
     // A record that waits for an answer has not been answered to the relay that asks now.
     const isRepeat = link.role === 'relay' && qos > 0 && isForeign(record.message) && this.repeats.isRepeat(source, serial);
     if (!isRepeat) this.hooks.onPublish(link, namespace, record);
-    else if (record.store) this.hooks.onRepeat?.(link, serial);
+    else if (record.store) this.hooks.onRepeat?.(link, source, serial);
   };
   onRun: RecordSinkOfPeer['onRun'] = (link, namespace, run) => this.hooks.onRun(link, namespace, run);
 

@@ -203,7 +203,7 @@ export type Control =
   | { t: 'state'; move: number; session: WireSession }
   // between endpoint workers, and from them to the session worker
   /** the copies of the sender's durable members of shared groups are on disk */
-  | { t: 'kept'; serial: number }
+  | { t: 'kept'; source: number; serial: number }
   // retained messages
   /** @param from the first filter of the answer */
   | { t: 'retained-get'; request: number; namespace: string; filters: readonly string[]; from: number }
