@@ -1,6 +1,7 @@
 /** Shared by SUBSCRIBE and UNSUBSCRIBE: filters are handled in turns, and the answer waits for other threads, within a deadline. */
 
 import { REASON } from '../../../../src/mqtt/reason-codes.ts';
+import type { Mesh } from '../../../shared/mesh/mesh.ts';
 import type { Client } from '../../client/client.ts';
 import { HOLD } from '../../client/input/packet-reader.ts';
 import { filterTurns } from './filter-turns.ts';
@@ -52,4 +53,16 @@ export async function untilAnswered(client: Client, answers: readonly Promise<vo
   const late = setTimeout(() => client.close(REASON.serverBusy, why), DEADLINE_MS);
   await Promise.all(answers);
   clearTimeout(late);
+}
+
+/** @returns null: this thread has handled everything that its peers have posted; else resolves when it has */
+export function untilDrained(mesh: Mesh): Promise<void> | null {
+  let isDrained = false;
+  const drained = new Promise<void>((resolve) => {
+    mesh.whenDrained(() => {
+      isDrained = true;
+      resolve();
+    });
+  });
+  return isDrained ? null : drained;
 }

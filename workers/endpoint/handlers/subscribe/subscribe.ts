@@ -15,7 +15,7 @@ import { toWireSubscription } from '../../../shared/session/wire-subscription.ts
 import type { Client } from '../../client/client.ts';
 import { HOLD } from '../../client/input/packet-reader.ts';
 import type { RetainedQuery } from '../../retained/queries.ts';
-import { handleInTurns, untilAnswered } from './filter-request.ts';
+import { handleInTurns, untilAnswered, untilDrained } from './filter-request.ts';
 import { beginQuery, sendRetained } from './retained.ts';
 
 const RESPONSE_SUBSCRIBE = responseBase('subscribe');
@@ -32,6 +32,13 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
   const waits: Promise<void>[] = [];
   const queries: Asked[] = [];
   const codes: number[] = [];
+  // Messages that wait in the posts of peers are older than the SUBSCRIBE, and their publishers may have PUBACK. The subscriber must not
+  // get them: an old state of a topic would come before the retained one (docs/internals.md, Older messages).
+  const drained = untilDrained(client.context.mesh);
+  if (drained !== null) {
+    await untilAnswered(client, [drained], 'The messages before the subscription could not be handled in time');
+    if (client.session !== session) return;
+  }
   const turns = handleInTurns(client, packet.subscriptions, (slice) => {
     waits.push(...subscribe(client, session, slice, packet.subscriptionIdentifier, codes, queries));
   });
