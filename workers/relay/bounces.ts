@@ -68,6 +68,7 @@ export class Bounces {
     if (other !== null) {
       message.source = this.#options.self;
       message.serial = ++this.#serial;
+      message.isGivenOn = true;
       other.send(namespace, { message, toSubscribers: false, groups: [group], store: false }, null);
     } else if (worker === undefined) this.lost++;
     else this.toWorker(worker, namespace, group, message);
@@ -80,6 +81,7 @@ export class Bounces {
   #renumbered(message: Message): Message {
     message.source = this.#source;
     message.serial = ++this.#serial;
+    message.isGivenOn = true;
     return message;
   }
 }

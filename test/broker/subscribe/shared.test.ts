@@ -144,6 +144,29 @@ describe.each(LANES_5)('shared subscription of MQTT 5, $name', (lane) => {
     expect([...new Set(got.flat())].toSorted()).toEqual(sent.toSorted());
   });
 
+  test('a retained message that a member leaves to another one is not retained again', async () => {
+    const topic = uid('sh/');
+    const filter = `$share/g/${topic}`;
+    const options = { clientId: uid('c'), clean: false, properties: { sessionExpiry: 60 } };
+    // The session worker has it, which keeps the retained messages, too.
+    const away = await kit.client(lane, options);
+    await away.subscribe([{ filter, qos: 1, retainAsPublished: true }]);
+    await away.disconnect();
+    const leaving = await kit.client(lane);
+    await leaving.subscribe(filter, 1);
+    const from = await kit.client(lane);
+    await from.publish(topic, 'old', { qos: 1, retain: true });
+    await from.publish(topic, '', { qos: 1, retain: true });
+    const [, removal] = await leaving.publishes(2);
+    leaving.send(encode.puback(removal!.id));
+    await leaving.disconnect();
+    const back = await kit.client(lane, options);
+    expect(await back.take()).toMatchObject({ payload: Buffer.from('old'), retain: true });
+    const late = await kit.client(lane);
+    await late.subscribe(topic, 1);
+    await late.silence();
+  });
+
   test('a message of QoS 2 that was sent to a member goes to no other one [5:MQTT-4.8.2-5]', async () => {
     const topic = uid('sh/');
     const filter = `$share/g/${topic}`;

@@ -43,6 +43,8 @@ export class Message {
   serial = 0;
   /** with RETAIN: endpoint id of the publisher, whose quota the message takes; '' for the server itself */
   origin = '';
+  /** it goes to another member of a shared group, after the first one has left: as a retained message it was kept then, or replaced since */
+  isGivenOn = false;
   #payload: Buffer | null;
   #forward: Buffer | null;
   #packet: PlainPacket | null = null;

@@ -140,13 +140,6 @@ export class Router {
     message.serial = ++this.#serial;
   }
 
-  /** A copy with a number of this worker. */
-  #renumbered({ topic, payload, qos, retain, forward, expiresAt, from }: Message): Message {
-    const copy = new Message(topic, payload, qos, retain, forward, expiresAt, from);
-    if (qos > 0) this.number(copy);
-    return copy;
-  }
-
   /** Whether the session worker stores a QoS 1 or 2 message for ordinary subscribers, or as a retained message. */
   #stores(flags: number, message: Message): boolean {
     return (flags & INTEREST.durable) !== 0 || message.retain;
@@ -252,24 +245,24 @@ export class Router {
     if (known === undefined) return confirmation;
     const outer = this.#confirmation;
     this.#confirmation = confirmation;
-    for (const [peer, groups] of this.#chooseMembers([known], message, exclude) ?? []) this.#sendAgain(peer, namespace, message, groups);
+    for (const [peer, groups] of this.#chooseMembers([known], message, exclude) ?? []) this.#giveOn(peer, namespace, message, groups);
     const needed = this.#confirmation;
     this.#confirmation = outer;
     return needed;
   }
 
   /** Sends a message of a shared group to a member at a peer, after another member has left. */
-  #sendAgain(peer: Peer, namespace: Namespace, message: Message, groups: RemoteGroups): void {
+  #giveOn(peer: Peer, namespace: Namespace, message: Message, groups: RemoteGroups): void {
     const isOwn = message.source === this.#self;
-    // Other nodes drop numbers that they have had: the message, which may be older than others, gets a new one.
-    if (peer === this.relayPeer) this.#send(peer, namespace, this.#renumbered(message), false, groups, false);
-    else if (isOwn && peer !== this.sessionPeer) this.#send(peer, namespace, message, false, groups, false);
+    const copy = givenOn(message);
+    // Peers take what comes from here for messages that this worker has numbered. Under the number that another worker gave, the message
+    // would be one with this worker's own message of that number, and one of the two would be lost. Other nodes drop numbers that they have
+    // had, and the message may be older than others.
+    if (message.qos > 0 && (!isOwn || peer === this.relayPeer)) this.number(copy);
+    if (peer === this.relayPeer || (isOwn && peer !== this.sessionPeer)) this.#send(peer, namespace, copy, false, groups, false);
     else {
-      // Peers take what comes from here for messages that this worker has numbered. Under the number that another worker gave, the message
-      // would be one with this worker's own message of that number, and one of the two would be lost.
-      const sent = isOwn ? message : this.#renumbered(message);
       // Not `store`: the session worker may already have reported serials above this one. Nobody waits for another worker's message.
-      peer.publish(namespace.name, { message: sent, toSubscribers: false, groups: groups.ids, store: false });
+      peer.publish(namespace.name, { message: copy, toSubscribers: false, groups: groups.ids, store: false });
       if (peer === this.sessionPeer && message.qos > 0 && this.committed !== null) this.#confirm(message).follow(this.committed());
     }
   }
@@ -289,7 +282,7 @@ export class Router {
     const { message } = record;
     const entry = namespace.entry(message.topic);
     const ofTopic = entry.groups;
-    if (message.retain) {
+    if (message.retain && !message.isGivenOn) {
       this.#hooks.onRetainedPublish(namespace.name, message);
       // The node of its publisher keeps it.
       if (!isForeign(message)) this.retained?.retain(namespace.name, message);
@@ -359,6 +352,15 @@ export class Router {
       for (const message of messages) target.subscriber.deliver(message, grant, source, null);
     }
   }
+}
+
+/** A copy that keeps its number, for another member of its group. */
+function givenOn({ topic, payload, qos, retain, forward, expiresAt, from, source, serial }: Message): Message {
+  const copy = new Message(topic, payload, qos, retain, forward, expiresAt, from);
+  copy.source = source;
+  copy.serial = serial;
+  copy.isGivenOn = true;
+  return copy;
 }
 
 function isMember(choice: Member | Peer): choice is Member {

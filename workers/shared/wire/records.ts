@@ -20,7 +20,7 @@ const PIECE_BYTES = 64 * 1024;
 /** What a record counts for in a turn: it may be stored, or have thousands of subscribers. */
 const RECORD_UNITS = 64;
 
-const KIND = { publish: 1, run: 2, namespace: 3, source: 4 } as const;
+const KIND = { publish: 1, run: 2, namespace: 3, source: 4, givenOn: 5 } as const;
 /** kind, length, namespace index */
 const HEAD = 7;
 
@@ -118,7 +118,7 @@ export class BatchWriter {
       for (const group of groups) at = writeText(b, group, at);
     }
     at += message.payload.copy(b, at);
-    this.#head(start, KIND.publish, at, index);
+    this.#head(start, message.isGivenOn ? KIND.givenOn : KIND.publish, at, index);
   }
 
   run(namespace: string, run: Run): void {
@@ -262,7 +262,11 @@ export class BatchReader {
         const version = b[body] === 5 ? 5 : 4;
         const run: Run = { buf: b, start: body + 5, end, count: b.readUInt32LE(body + 1), version, other: null, from: '' };
         sink.onRun(this.#namespaces[index]!, run);
-      } else sink.onPublish(this.#namespaces[index]!, this.#publish(b, body, end));
+      } else {
+        const record = this.#publish(b, body, end);
+        record.message.isGivenOn = kind === KIND.givenOn;
+        sink.onPublish(this.#namespaces[index]!, record);
+      }
       at = end;
       if (turn?.worked(RECORD_UNITS)) break;
     }
