@@ -34,6 +34,7 @@ import { afterGathered } from './endpoint/uws/gather.ts';
 import { Mesh } from './shared/mesh/mesh.ts';
 import type { PeerLink } from './shared/mesh/peer-link.ts';
 import { heldMessages } from './shared/messages/message.ts';
+import { StampClock } from './shared/messages/stamp.ts';
 import { HolderRules } from './shared/rights/holder-rules.ts';
 import { Crossing } from './shared/routing/crossing.ts';
 import { Namespace } from './shared/routing/namespace.ts';
@@ -102,6 +103,7 @@ const table = new SessionTable(mesh, router, {
 const directory = new Directory(mesh, table, new IdentifierTable(boot.identifiers));
 const outbox = new Outbox(() => mesh.onRelieved());
 router.outbox = outbox;
+router.stamps = new StampClock(boot.numbers, boot.node);
 router.committed = () => barrier.committed();
 router.crossing = boot.hasRelay ? new Crossing() : null;
 router.confirmations.onRelieved = () => mesh.onRelieved();

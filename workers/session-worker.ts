@@ -12,15 +12,17 @@ import { countConflict, readStart, START_MAX, serialBase, writeStart } from '../
 import { MessageStore } from './host/disk/message-store.ts';
 import { Registry } from './host/identifiers/registry.ts';
 import { RetainedAnswers } from './host/retained/answers.ts';
+import { RetainedKeeper } from './host/retained/keeper.ts';
 import { RefusalLog } from './host/retained/refusal-log.ts';
-import { RetainedStore } from './host/retained/store.ts';
+import { nodeLimits, RetainedStore } from './host/retained/store.ts';
 import { AwayRules } from './host/sessions/away-rules.ts';
 import { AwayCounts } from './host/sessions/counts.ts';
 import { DurableSessions } from './host/sessions/durable-sessions.ts';
 import { OfflineRights } from './host/sessions/offline-rights.ts';
 import { Mesh } from './shared/mesh/mesh.ts';
 import { onBeforePost, type PeerLink } from './shared/mesh/peer-link.ts';
-import { EMPTY, heldMessages, isForeign, Message } from './shared/messages/message.ts';
+import { EMPTY, heldMessages, Message } from './shared/messages/message.ts';
+import { StampClock } from './shared/messages/stamp.ts';
 import { takeState, toWireHead } from './shared/move/wire-session.ts';
 import { Crossing } from './shared/routing/crossing.ts';
 import { Namespace } from './shared/routing/namespace.ts';
@@ -48,8 +50,6 @@ const REGISTERED_MS = 1_000;
 const REGISTERED_MAX_MS = 15_000;
 /** Interval of the search for expired retained messages. */
 const RETAINED_SWEEP_MS = 30_000;
-/** Retained messages that are read from disk between two heartbeats. */
-const RESTORED_AT_ONCE = 1_000;
 
 /** True when a session worker ran before this one: endpoint workers may already hold sessions. */
 const isReplacement = readStart(boot.numbers) !== 0;
@@ -63,9 +63,10 @@ const store = new MessageStore({
   onReadable: (why) => frame.end(why),
 });
 const { disk } = store;
-const retainedStore: RetainedStore = new RetainedStore(disk);
+const retainedStore: RetainedStore = new RetainedStore(disk, nodeLimits(), boot.hasRelay);
 if (!isReplacement) writeStart(boot.numbers, firstStart());
 const refusals = new RefusalLog(() => link.logger);
+const stamps = new StampClock(boot.numbers, boot.node);
 /** by endpoint: bytes that may wait in one of its sessions */
 const queuedBytes = new Map<string, number>();
 const memory = new MemoryBudget(boot.memory, boot.memorySlot, heldMessages, heapUse);
@@ -81,23 +82,19 @@ const router = new Router(boot.peer, { onPeerOverload() {}, onRetainedPublish() 
 router.numberFrom(serialBase(boot.numbers));
 router.crossing = boot.hasRelay ? new Crossing() : null;
 const retainedAnswers = new RetainedAnswers(mesh, retainedStore);
-router.retained = {
-  retain(namespace, message) {
-    if (store.state.isFailing && !isSystemTopic(message.topic)) {
-      // A message that its sender waits for is refused earlier and does not come here.
-      store.state.countRefused();
-      return;
-    }
-    if (disk !== null) disk.isRefusable = true;
-    const refusal = retainedStore.retain(namespace, message);
-    if (disk !== null) disk.isRefusable = false;
-    durable?.schedule();
-    if (refusal === null) return;
-    refusals.note(namespace, message.origin, refusal, steadyNow());
-    // The sender waits for `stored`; the refusal must reach it before.
-    if (message.qos > 0) mesh.links.get(message.source)?.control({ t: 'refused', serial: message.serial });
-  },
-};
+const keeper = new RetainedKeeper({
+  store: retainedStore,
+  disk,
+  state: store.state,
+  clock: stamps,
+  isReplicated: boot.hasRelay,
+  refusals,
+  schedule: () => durable?.schedule(),
+  onRefused: ({ source, serial }) => mesh.links.get(source)?.control({ t: 'refused', serial }),
+  logger: () => link.logger,
+});
+router.retained = keeper;
+router.stamps = stamps;
 
 const table = new SessionTable(mesh, router, {
   onDrop: (session, reason, count) => counts.dropped(session.endpoint, reason, count),
@@ -155,7 +152,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
         })),
     ),
   'sessions.count': () => counts.take(registry.persistentCounts(), table.values()),
-  'retained.count': () => retainedStore.count(),
+  'retained.count': () => keeper.count(),
   publish: async ({ namespace, topic, payload, qos, retain }) => {
     if (!checkTopicName(topic))
       throw new FluxError('invalid', 'topic is not a valid topic name', { issues: [{ path: 'topic', message: 'not a valid topic name' }] });
@@ -321,7 +318,7 @@ function keep(namespace: string, clientId: string, op: DurableOp): Promise<void>
 /** True when the message belongs on disk. @param isShared it may go to an offline durable member of a shared group */
 function mustStore(namespace: Namespace, message: Message, isShared = false): boolean {
   const { topic, qos, retain } = message;
-  if (retain && !isSystemTopic(topic) && !isForeign(message)) return true;
+  if (retain && !isSystemTopic(topic)) return true;
   return qos > 0 && durable !== null && (isShared || DurableSessions.isJournalled(namespace, topic));
 }
 
@@ -411,17 +408,13 @@ const sweep = setInterval(() => {
 }, SWEEP_MS);
 const retainedSweep = setInterval(() => {
   retainedAnswers.sweep();
-  void retainedStore.sweep(steadyNow()).then(() => durable?.schedule());
+  void retainedStore.sweep(steadyNow(), stamps.wall).then(() => durable?.schedule());
   rules.prune((endpoint) => registry.persistentCount(endpoint) > 0);
 }, RETAINED_SWEEP_MS);
 
 if (disk !== null && durable !== null) {
   // The heartbeat lets main wait for `ready` until everything is restored.
-  let restored = 0;
-  for (const { namespace, message } of disk.retained()) {
-    retainedStore.put(namespace, message);
-    if (++restored % RESTORED_AT_ONCE === 0) beat();
-  }
+  keeper.restore(disk);
   const now = steadyNow();
   for (const session of durable.restoreAll()) {
     beat();

@@ -152,6 +152,8 @@ export interface RetainedSample {
   messages: number;
   bytes: number;
   namespaces: readonly { namespace: string; messages: number; bytes: number }[];
+  /** see thread/commands.ts; null: the node is not in a cluster */
+  cluster: Readonly<Record<'deletions' | 'refused' | 'ahead', number>> | null;
 }
 
 /** prom-client measures the event-loop lag by waking the thread a hundred times a second, for good. An interval longer than a timer can be means never. */
@@ -301,6 +303,20 @@ export async function crossingText(sample: CrossingSample | null): Promise<strin
   counter('messages_received_total', 'Messages of other nodes given to threads of this one', sample.received);
   counter('messages_dropped_total', 'QoS 0 messages of other nodes for a thread that is behind', sample.receivedDropped);
   perNode(sample, registry, name);
+  return registry.metrics();
+}
+
+/** How the nodes of a cluster keep the same retained messages. */
+export async function clusterRetainedText({ cluster }: RetainedSample): Promise<string> {
+  if (cluster === null) return '';
+  const registry = new Registry();
+  const registers = [registry];
+  const name = (end: string) => `fluxmq_cluster_retained_${end}`;
+  const counter = (end: string, help: string, value: number) => new Counter({ name: name(end), help, registers }).inc(value);
+  const help = 'Topics that have lost their retained messages, remembered so that no other node brings them back';
+  new Gauge({ name: name('deletions'), help, registers }).set(cluster.deletions);
+  counter('refused_total', 'Retained messages of other nodes that had no room here', cluster.refused);
+  counter('ahead_total', 'Retained messages of other nodes whose clock is over 60 s ahead, and which are not kept here', cluster.ahead);
   return registry.metrics();
 }
 

@@ -202,6 +202,18 @@ export interface RetainedCounts {
   refused: number;
   namespaces: { namespace: string; messages: number; bytes: number }[];
   endpoints: { endpoint: string; messages: number; bytes: number; refused: number }[];
+  /** null: the node is not in a cluster */
+  cluster: ClusterRetainedCounts | null;
+}
+
+/** How the nodes of a cluster keep the same retained messages, since the session worker started. */
+export interface ClusterRetainedCounts {
+  /** topics that are remembered because they have lost their messages */
+  deletions: number;
+  /** messages of other nodes that had no room here */
+  refused: number;
+  /** messages of other nodes whose clock is too far ahead of the own one */
+  ahead: number;
 }
 
 export interface ThreadUsage {

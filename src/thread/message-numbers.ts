@@ -11,10 +11,12 @@ export const START_MAX = 1024;
 
 const START = 0;
 const CONFLICTS = 1;
+/** Where the newest stamp of a retained message begins: see workers/shared/messages/stamp.ts. */
+export const STAMP_BYTES_AT = 8;
 
 /** A block for a process that has no start number yet. */
 export function createMessageNumbers(): SharedArrayBuffer {
-  return new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT);
+  return new SharedArrayBuffer(STAMP_BYTES_AT + BigInt64Array.BYTES_PER_ELEMENT);
 }
 
 /** The number of this start, 1..START_MAX; 0: the session worker has not read it yet. */

@@ -28,6 +28,8 @@ export type OnOrphans = (namespace: string, record: PeerPublish, groups: readonl
 
 export interface ArrivalsOptions {
   namespace(name: string): Namespace;
+  /** The session worker, which keeps retained messages; null while it is away. */
+  keeper(): LocalPeer | null;
   /** An arrival may be taken now. */
   onClosed(): void;
   logger: Logger;
@@ -54,13 +56,20 @@ export class Arrivals {
     const entry = this.#options.namespace(name).entry(message.topic);
     const wanted = message.qos > 0 ? INTEREST.queued | INTEREST.durable : INTEREST.live;
     const groupsOf = record.groups === null ? null : this.#chosen(name, entry.groups, record, onOrphans);
+    let keeper: Peer | null = message.retain && !message.isGivenOn ? this.#options.keeper() : null;
     for (const { peer, flags } of entry.peers) {
       const toSubscribers = record.toSubscribers && (flags & wanted) !== 0;
       const groups = groupsOf?.get(peer) ?? null;
       groupsOf?.delete(peer);
-      if (toSubscribers || groups !== null) this.#send(peer as LocalPeer, name, record, toSubscribers, groups, flags, arrival);
+      const isKept = peer === keeper;
+      if (isKept) keeper = null;
+      if (toSubscribers || groups !== null || isKept) this.#send(peer as LocalPeer, name, record, toSubscribers, groups, flags, arrival);
     }
-    for (const [peer, groups] of groupsOf ?? []) this.#send(peer as LocalPeer, name, record, false, groups, 0, arrival);
+    for (const [peer, groups] of groupsOf ?? []) {
+      if (peer === keeper) keeper = null;
+      this.#send(peer as LocalPeer, name, record, false, groups, 0, arrival);
+    }
+    if (keeper !== null) this.#send(keeper as LocalPeer, name, record, false, null, 0, arrival);
   }
 
   publishRun(name: string, run: Run): void {
@@ -107,7 +116,7 @@ export class Arrivals {
     this.delivered++;
     const isDurable = (flags & INTEREST.durable) !== 0 && toSubscribers;
     const isDurableGroup = groups?.some((group) => (group.remote.get(peer)?.durable ?? 0) > 0) ?? false;
-    const store = message.qos > 0 && (peer.role === 'session' ? isDurable || groups !== null : isDurableGroup);
+    const store = message.qos > 0 && (peer.role === 'session' ? isDurable || groups !== null || message.retain : isDurableGroup);
     if (store) this.#await(peer, message, arrival);
     peer.publish(namespace, { message, toSubscribers, groups: groups?.map(({ id }) => id) ?? null, store });
   }

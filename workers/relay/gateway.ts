@@ -58,8 +58,18 @@ export class Gateway {
     this.#options = options;
     const { local, logger } = options;
     this.interest = new RemoteInterest((news) => local.announce(news));
-    this.arrivals = new Arrivals({ namespace: (name) => local.namespace(name), onClosed: () => this.#settleAll(), logger });
+    this.arrivals = new Arrivals({
+      namespace: (name) => local.namespace(name),
+      keeper: () => this.#keeper(),
+      onClosed: () => this.#settleAll(),
+      logger,
+    });
     this.#bounces = new Bounces(options, this.interest, (name) => this.#members.get(name)?.node ?? null);
+  }
+
+  #keeper(): Worker | null {
+    for (const worker of this.#options.local.links.values()) if (worker.role === 'session') return worker;
+    return null;
   }
 
   get isLinked(): boolean {
@@ -269,7 +279,7 @@ export class Gateway {
     void (this.#barriers.all ?? Promise.resolve()).then(spread.resolve);
   }
 
-  /** Takes a message of a worker to the nodes that want it. */
+  /** Takes a message of a worker to the nodes that want it; a retained one to all, because each keeps it. */
   publish(worker: Worker, name: string, record: PeerPublish): void {
     const { message } = record;
     const departure = message.qos > 0 ? this.ledger.begin(worker, message.serial) : null;
@@ -284,14 +294,23 @@ export class Gateway {
     const entry = namespace.entry(message.topic);
     const groupsOf = record.groups === null ? null : this.#chosen(worker, namespace, name, record);
     const wanted = message.qos > 0 ? INTEREST.queued | INTEREST.durable : INTEREST.live;
+    const served = message.retain && !message.isGivenOn ? new Set<RemoteNode>() : null;
     for (const { peer, flags } of entry.peers) {
       const node = peer as RemoteNode;
       const isWanted = toSubscribers && (flags & wanted) !== 0;
       const groups = groupsOf?.get(node) ?? null;
       groupsOf?.delete(node);
-      if (isWanted || groups !== null) node.send(name, { message, toSubscribers: isWanted, groups, store: false }, departure);
+      if (!isWanted && groups === null) continue;
+      served?.add(node);
+      node.send(name, { message, toSubscribers: isWanted, groups, store: false }, departure);
     }
-    for (const [node, groups] of groupsOf ?? []) node.send(name, { message, toSubscribers: false, groups, store: false }, departure);
+    for (const [node, groups] of groupsOf ?? []) {
+      served?.add(node);
+      node.send(name, { message, toSubscribers: false, groups, store: false }, departure);
+    }
+    if (served === null) return;
+    const kept = { message, toSubscribers: false, groups: null, store: false };
+    for (const { node } of this.#members.values()) if (node.isAwaited && !served.has(node)) node.send(name, kept, departure);
   }
 
   /** A node for each group: the same one when the message comes again, because a new relay runs. */

@@ -13,6 +13,7 @@ import { DROP_REASONS } from '../../metrics/counters.ts';
 import { type EndpointSample, endpointsText } from '../../metrics/endpoint-text.ts';
 import {
   type ClusterSample,
+  clusterRetainedText,
   configurationText,
   crossingText,
   lostMessages,
@@ -131,8 +132,9 @@ export class Monitor {
     const configuration = await configurationText(this.#configuration(), this.#clusterSample());
     const store = storeSizeText(this.#options.keeper.size);
     const { relay } = this.#options.threads;
-    const crossing = relay === null ? '' : await crossingText(relay.report);
-    const ofProcess = await this.#process.text(this.#totals(), this.#retained.sample);
+    const { sample } = this.#retained;
+    const crossing = relay === null ? '' : `${await crossingText(relay.report)}\n${await clusterRetainedText(sample)}`;
+    const ofProcess = await this.#process.text(this.#totals(), sample);
     return `${configuration}\n${crossing}\n${store}\n${workers}\n${messages}\n${ofProcess}`;
   }
 

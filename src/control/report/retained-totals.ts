@@ -3,7 +3,7 @@
 import type { RetainedSample } from '../../metrics/prometheus.ts';
 import type { RetainedCounts } from '../../thread/commands.ts';
 
-const NONE: RetainedCounts = { messages: 0, bytes: 0, refused: 0, namespaces: [], endpoints: [] };
+const NONE: RetainedCounts = { messages: 0, bytes: 0, refused: 0, namespaces: [], endpoints: [], cluster: null };
 
 export class RetainedTotals {
   #last = NONE;

@@ -134,7 +134,7 @@ test('tells how late the event loop of the main thread was since the scrape befo
   const metrics = new ProcessMetrics();
   const lost = { linesLostFile: 0, linesLostTerminal: 0 };
   const node = { workerRestarts: 0, workersBlocked: 0, slowWatchers: 0, retainedRefused: 0, identityConflicts: 0, ...lost };
-  const retained = { messages: 7, bytes: 70, namespaces: [{ namespace: 'n', messages: 7, bytes: 70 }] };
+  const retained = { messages: 7, bytes: 70, namespaces: [{ namespace: 'n', messages: 7, bytes: 70 }], cluster: null };
   const lags = async (): Promise<Record<string, number>> => {
     const found = [...(await metrics.text(node, retained)).matchAll(/^nodejs_eventloop_lag_(\w+)_seconds (\S+)$/gm)];
     return Object.fromEntries(found.map(([, name, value]) => [name, Number(value)]));

@@ -10,7 +10,8 @@ test('an answer names the node of its message', () => {
   const worker: LocalPeer = { id: 2, role: 'endpoint', isKnown: true, isOverloaded: false, publish() {}, publishRun() {} };
   const group = namespace.group('t', 'g');
   group.setRemote(worker, { connected: 1, away: 0, durable: 1 });
-  const arrivals = new Arrivals({ namespace: () => namespace, onClosed() {}, logger: { debug() {}, info() {}, warn() {}, error() {} } });
+  const logger = { debug() {}, info() {}, warn() {}, error() {} };
+  const arrivals = new Arrivals({ namespace: () => namespace, keeper: () => null, onClosed() {}, logger });
   const [one, other] = [1, 2].map((node): { message: Message; arrival: Arrival } => {
     const message = new Message('t', EMPTY, 1, false, EMPTY, 0, '');
     [message.source, message.serial] = [node * SOURCES_PER_NODE + 7, 5];

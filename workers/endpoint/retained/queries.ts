@@ -1,7 +1,7 @@
 /** An endpoint worker's queries for retained messages, answered page by page, and the data that their readers share. */
 
 import type { Mesh } from '../../shared/mesh/mesh.ts';
-import type { Message } from '../../shared/messages/message.ts';
+import { isForeign, type Message } from '../../shared/messages/message.ts';
 import type { Run } from '../../shared/messages/run.ts';
 import type { Control } from '../../shared/wire/controls.ts';
 import { packetsOfVersion5, type RetainedPage, readPage } from '../../shared/wire/page.ts';
@@ -187,8 +187,11 @@ export class RetainedQueries {
 
   #keep(page: RetainedPage): LocalPage {
     // The session worker may get a publish before this worker, for which it still waits in a peer's queue behind others.
+    const links = [...this.#mesh.links.values()];
+    const relay = links.find(({ role }) => role === 'relay')?.id ?? 0;
     const session = this.#mesh.sessionLink?.id;
-    const local = new LocalPage(page, this.#mesh.fence(page.sources.filter((source) => source !== session)));
+    const sources = page.sources.filter((source) => source !== session).map((source) => (isForeign({ source }) ? relay : source));
+    const local = new LocalPage(page, this.#mesh.fence(sources));
     this.#pages.set(page.id, local);
     this.#pageBytes += local.bytes;
     for (const [id, oldest] of this.#pages) {

@@ -2,14 +2,15 @@
  * Retained messages that passed through a worker while subscribers read the retained ones: the worker has delivered newer data than a page.
  */
 
-import type { Message } from '../../shared/messages/message.ts';
+import { isForeign, type Message } from '../../shared/messages/message.ts';
+import { isNewer } from '../../shared/messages/stamp.ts';
 
 /** Limit of remembered topics. Above it all are dropped, and the readers request their pages again. */
 const TOPICS_MAX = 100_000;
 
 /** The recent retained messages of one namespace. */
 export class RecentRetained {
-  readonly #topics = new Map<string, { at: number; identity: string }>();
+  readonly #topics = new Map<string, { at: number; message: Pick<Message, 'source' | 'serial' | 'stamp'> }>();
   readonly #topicsMax: number;
   #last = 0;
   /** increases when all topics are dropped */
@@ -31,7 +32,8 @@ export class RecentRetained {
       this.#topics.clear();
       this.epoch++;
     }
-    this.#topics.set(message.topic, { at: ++this.#last, identity: identity(message) });
+    const { source, serial, stamp } = message;
+    this.#topics.set(message.topic, { at: ++this.#last, message: { source, serial, stamp } });
   }
 
   /**
@@ -42,10 +44,10 @@ export class RecentRetained {
     if (this.#last === beganAt) return false;
     const newest = this.#topics.get(message.topic);
     if (newest === undefined) return false;
-    return newest.at > askedAt || (newest.at > beganAt && newest.identity === identity(message));
+    const { source, serial, stamp } = newest.message;
+    if (newest.at > beganAt && source === message.source && serial === message.serial) return true;
+    if (newest.at <= askedAt) return false;
+    // Two nodes may publish to one topic: what comes last is not always the newest.
+    return !(isForeign(newest.message) || isForeign(message)) || !isNewer(message.stamp, stamp);
   }
-}
-
-function identity({ source, serial }: Message): string {
-  return `${source}:${serial}`;
 }

@@ -122,15 +122,19 @@ export interface RetainedRow {
   sender: string;
   payload: Buffer;
   endpoint: string;
+  stamp: number;
+  stamped_by: number;
 }
 
-export function toRetainedRow({ topic, qos, forward, expiresAt, from, payload, origin }: Message): RetainedRow {
-  return { topic, qos, forward, expires_at: expiresAt, sender: from, payload, endpoint: origin };
+export function toRetainedRow({ topic, qos, forward, expiresAt, from, payload, origin, stamp }: Message): RetainedRow {
+  const { at, by } = stamp;
+  return { topic, qos, forward, expires_at: expiresAt, sender: from, payload, endpoint: origin, stamp: at, stamped_by: by };
 }
 
 export function fromRetainedRow(row: RetainedRow): Message {
   const message = new Message(row.topic, row.payload, row.qos, true, row.forward, row.expires_at, row.sender);
   message.origin = row.endpoint;
+  message.stamp = { at: row.stamp, by: row.stamped_by };
   return message;
 }
 

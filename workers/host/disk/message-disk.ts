@@ -6,6 +6,7 @@ import { type ClockNote, LastingClock, NOTE_AGE_MS } from '../../../src/kernel/l
 import { beat } from '../../../src/thread/heartbeat.ts';
 import type { StoreCause } from '../../../src/thread/store-state.ts';
 import type { Message } from '../../shared/messages/message.ts';
+import type { Stamp } from '../../shared/messages/stamp.ts';
 import { subscriptionKey } from '../../shared/session/session.ts';
 import type { DeliveryName, WireDelivery, WireSession, WireSubscription } from '../../shared/wire/controls.ts';
 import type { RetainedDisk } from '../retained/store.ts';
@@ -306,14 +307,30 @@ export class MessageDisk implements RetainedDisk, Recoverable {
   }
 
   putRetained(namespace: string, message: Message): void {
-    const { topic, qos, forward, expires_at, sender, payload, endpoint } = toRetainedRow(message);
+    const { topic, qos, forward, expires_at, sender, payload, endpoint, stamp, stamped_by } = toRetainedRow(message);
     const expiresAt = this.#clock.toLasting(expires_at);
-    const sql = 'INSERT OR REPLACE INTO retained VALUES (?, ?, ?, ?, ?, ?, ?, ?)';
-    this.#run(sql, namespace, topic, qos, forward, expiresAt, sender, payload, endpoint);
+    const sql = 'INSERT OR REPLACE INTO retained VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)';
+    this.#run(sql, namespace, topic, qos, forward, expiresAt, sender, payload, endpoint, stamp, stamped_by);
   }
 
   deleteRetained(namespace: string, topic: string): void {
     this.#run('DELETE FROM retained WHERE namespace = ? AND topic = ?', namespace, topic);
+  }
+
+  putDeletion(namespace: string, topic: string, { at, by }: Stamp): void {
+    this.#run('INSERT OR REPLACE INTO retained_deletion VALUES (?, ?, ?, ?)', namespace, topic, at, by);
+  }
+
+  dropDeletion(namespace: string, topic: string): void {
+    this.#run('DELETE FROM retained_deletion WHERE namespace = ? AND topic = ?', namespace, topic);
+  }
+
+  /** Topics that have lost their messages. */
+  *deletions(): IterableIterator<{ namespace: string; topic: string; stamp: Stamp }> {
+    const all = this.#db.prepare<[], { namespace: string; topic: string; stamp: number; stamped_by: number }>(
+      'SELECT * FROM retained_deletion',
+    );
+    for (const { namespace, topic, stamp, stamped_by } of all.iterate()) yield { namespace, topic, stamp: { at: stamp, by: stamped_by } };
   }
 
   *retained(): IterableIterator<{ namespace: string; message: Message }> {

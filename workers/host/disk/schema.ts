@@ -48,6 +48,14 @@ CREATE TABLE stored_as (namespace TEXT NOT NULL, client TEXT NOT NULL, name TEXT
 CREATE TABLE leftover (namespace TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (namespace, name)) WITHOUT ROWID;
 `;
 
+/** When a retained message was published, and topics that have lost theirs, for the comparison with other nodes. 0: not recorded. */
+const RETAINED_STAMP = `
+ALTER TABLE retained ADD COLUMN stamp INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE retained ADD COLUMN stamped_by INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE retained_deletion (
+  namespace TEXT NOT NULL, topic TEXT NOT NULL, stamp INTEGER NOT NULL, stamped_by INTEGER NOT NULL, PRIMARY KEY (namespace, topic)) WITHOUT ROWID;
+`;
+
 /** Steps are only appended, never changed. */
 const STEPS: readonly ((db: Database.Database) => void)[] = [
   (db) => db.exec(SCHEMA_1),
@@ -63,6 +71,7 @@ const STEPS: readonly ((db: Database.Database) => void)[] = [
   },
   (db) => db.exec(RETAINED_ENDPOINT),
   (db) => db.exec(SCHEMA_7),
+  (db) => db.exec(RETAINED_STAMP),
 ];
 
 /** The newest schema that this version knows. */

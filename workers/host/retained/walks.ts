@@ -17,11 +17,13 @@ const KEPT_BYTES = 16 * 1024 * 1024;
 /** Limit of walks that a further query may share. */
 const JOINABLE_MAX = 32;
 
+type MessageName = Pick<Message, 'source' | 'serial'>;
+
 /** A page of a walk. */
 interface Page {
   readonly topics: readonly string[];
-  /** serials of the messages. A topic whose serial differs now has a newer message, which every reader has got live */
-  readonly serials: readonly number[];
+  /** the messages as they were. A topic whose message differs now has a newer one, which every reader has got live */
+  readonly names: readonly MessageName[];
   /** null: the page must be made again */
   made: RetainedPage | null;
 }
@@ -105,11 +107,11 @@ export class RetainedWalks {
   }
 
   /** The messages of a page that are still retained. */
-  #find(namespace: string, { topics, serials }: Page): Message[] {
+  #find(namespace: string, { topics, names }: Page): Message[] {
     const now = steadyNow();
     return topics.flatMap((topic, at) => {
       const message = this.#store.get(namespace, topic, now);
-      return message === null || message.serial !== serials[at] ? [] : message;
+      return message === null || !isSame(message, names[at]!) ? [] : message;
     });
   }
 
@@ -143,7 +145,8 @@ export class RetainedWalks {
     if (messages.length === 0) return;
     shared.messages = [];
     shared.bytes = 0;
-    const page: Page = { topics: messages.map(({ topic }) => topic), serials: messages.map(({ serial }) => serial), made: null };
+    const names = messages.map(({ source, serial }) => ({ source, serial }));
+    const page: Page = { topics: messages.map(({ topic }) => topic), names, made: null };
     shared.pages.push(page);
     this.#make(page, messages);
   }
@@ -159,6 +162,11 @@ export class RetainedWalks {
       oldest.made = null;
     }
   }
+}
+
+/** What another node sent because it was missing here has no serial: nobody has got it live. */
+function isSame({ source, serial }: MessageName, name: MessageName): boolean {
+  return serial === 0 || (serial === name.serial && source === name.source);
 }
 
 /** Bytes of a page beside its messages: the packet of a large message is the message itself. */

@@ -2,6 +2,7 @@
 
 import { readRemainingLength, remainingLengthSize } from '../../../src/mqtt/framer.ts';
 import type { QoS } from '../../../src/mqtt/packet.ts';
+import { type Stamp, UNSTAMPED } from './stamp.ts';
 
 /** No properties; shared, never written to. */
 export const EMPTY: Buffer = Buffer.alloc(0);
@@ -45,6 +46,8 @@ export class Message {
   origin = '';
   /** it goes to another member of a shared group, after the first one has left: as a retained message it was kept then, or replaced since */
   isGivenOn = false;
+  /** with RETAIN: when it was published */
+  stamp: Stamp = UNSTAMPED;
   #payload: Buffer | null;
   #forward: Buffer | null;
   #packet: PlainPacket | null = null;

@@ -81,6 +81,7 @@ function chosen(namespace: Namespace, { message }: PeerPublish, relay: Peer): Pe
   // A group with a member on this node has had the message from there.
   const groups = entry.groups.filter((group) => group.isServedOnlyBy(relay)).map(({ id }) => id);
   const toSubscribers = (flags & INTEREST.queued) !== 0;
-  if (!toSubscribers && groups.length === 0) return null;
+  // Every node keeps a retained message.
+  if (!toSubscribers && groups.length === 0 && !message.retain) return null;
   return { message, toSubscribers, groups: groups.length > 0 ? groups : null, store: false };
 }

@@ -1,7 +1,9 @@
 /** Routes messages to the subscribers of this worker, to one member of each shared group, and into the batches of interested peers. */
 
+import { isSystemTopic } from '../../../src/mqtt/topic.ts';
 import { isForeign, Message } from '../messages/message.ts';
 import { beforeFirst, nextPacket, type Run, splitRun, topicOfRun } from '../messages/run.ts';
+import type { StampClock } from '../messages/stamp.ts';
 import type { Crossing } from './crossing.ts';
 import type { Namespace } from './namespace.ts';
 import { INTEREST, type Peer, type PeerPublish } from './peer.ts';
@@ -68,6 +70,8 @@ export class Router {
   relayPeer: Peer | null = null;
   /** what is on its way to other nodes; null: the node has no relay, or this is the relay */
   crossing: Crossing | null = null;
+  /** stamps retained messages; null: they are not compared with those of other nodes */
+  stamps: StampClock | null = null;
   /** Peer and serial name a message on disk: neither a new session worker nor a new process may give the name twice. */
   #serial = 0;
   /** result of the last route(), reused: an object for each message would cost more */
@@ -97,6 +101,7 @@ export class Router {
     const store = isQueued && (isAway || entry.wantsStore || message.retain) && (isAway || this.sessionPeer !== null);
     message.source = this.#self;
     message.serial = isQueued || message.retain ? ++this.#serial : 0;
+    if (message.retain && this.stamps !== null) message.stamp = this.stamps.next();
     // A delivery may end a session, and the entry forgets what it knew.
     const { peers, groups: ofTopic, hasReceivers } = entry;
     // The end of a session may route messages of its own.
@@ -106,6 +111,7 @@ export class Router {
     const groupsOf = ofTopic.length > 0 ? this.#chooseMembers(ofTopic, message, null) : null;
     const wanted = isQueued ? INTEREST.queued | INTEREST.durable : INTEREST.live;
     let toSession = false;
+    let toRelay = false;
     let isAwaited = store;
     for (const { peer, flags } of peers) {
       const groups = groupsOf?.get(peer) ?? null;
@@ -113,15 +119,17 @@ export class Router {
       if (!toSubscribers && groups === null) continue;
       groupsOf?.delete(peer);
       toSession ||= peer === this.sessionPeer;
+      toRelay ||= peer === this.relayPeer;
       if (this.#send(peer, namespace, message, toSubscribers, groups, store && this.#stores(flags, message))) isAwaited = true;
     }
     if (groupsOf !== null) {
       for (const [peer, groups] of groupsOf) {
         toSession ||= peer === this.sessionPeer;
+        toRelay ||= peer === this.relayPeer;
         if (this.#send(peer, namespace, message, false, groups, false)) isAwaited = true;
       }
     }
-    if (message.retain) this.#retain(namespace, message, toSession, store);
+    if (message.retain) this.#retain(namespace, message, toSession, toRelay, store);
     if (isAway && (isQueued || message.retain)) this.outbox?.add(namespace, message, null);
     const waits = isQueued && this.crossing?.isAway === true;
     if (waits) this.crossing?.wait(namespace, message, this.#confirm(message));
@@ -186,18 +194,22 @@ export class Router {
   }
 
   #toPeer(peer: Peer, namespace: Namespace, record: PeerPublish): void {
-    if (peer.isOverloaded && record.message.qos === 0 && !record.message.retain) this.#hooks.onPeerOverload(1);
+    // Other nodes get what they lack of the retained messages later.
+    const isKept = record.message.retain && peer !== this.relayPeer;
+    if (peer.isOverloaded && record.message.qos === 0 && !isKept) this.#hooks.onPeerOverload(1);
     else {
       if (record.store && peer === this.sessionPeer) this.outbox?.add(namespace, record.message, record.groups ?? NO_GROUPS);
       peer.publish(namespace.name, record);
     }
   }
 
-  /** Every RETAIN publish goes to the session worker, the keeper of the retained messages. */
-  #retain(namespace: Namespace, message: Message, isSent: boolean, store: boolean): void {
+  /** Every RETAIN publish goes to the session worker, which keeps it, and to all other nodes, in the stream of its publisher. */
+  #retain(namespace: Namespace, message: Message, toSession: boolean, toRelay: boolean, store: boolean): void {
     this.#hooks.onRetainedPublish(namespace.name, message);
+    if (this.relayPeer !== null && !toRelay && !isSystemTopic(message.topic))
+      this.#sendAbroad(this.relayPeer, namespace, { message, toSubscribers: false, groups: null, store: false });
     if (this.retained !== null) this.retained.retain(namespace.name, message);
-    else if (!isSent && this.sessionPeer !== null) {
+    else if (!toSession && this.sessionPeer !== null) {
       this.#toPeer(this.sessionPeer, namespace, { message, toSubscribers: false, groups: null, store });
     }
   }
@@ -283,9 +295,10 @@ export class Router {
     const entry = namespace.entry(message.topic);
     const ofTopic = entry.groups;
     if (message.retain && !message.isGivenOn) {
+      // What this node publishes in answer is newer.
+      if (isForeign(message)) this.stamps?.note(message.stamp);
       this.#hooks.onRetainedPublish(namespace.name, message);
-      // The node of its publisher keeps it.
-      if (!isForeign(message)) this.retained?.retain(namespace.name, message);
+      this.retained?.retain(namespace.name, message);
     }
     if (record.toSubscribers) this.#deliverLocal(entry, message, source);
     for (const id of record.groups ?? []) {

@@ -24,8 +24,8 @@ export interface RetainedPage {
 
 /** A message of this size or more stays in shared memory while it is retained, and is a page of its own. */
 const LARGE_BYTES = 16 * 1024;
-/** packet end, source, QoS, serial, expiry, lengths of publisher and properties */
-const HEAD_BYTES = 4 + 4 + 1 + 8 + 8 + 4 + 4;
+/** packet end, source, QoS, serial, expiry, stamp, lengths of publisher and properties */
+const HEAD_BYTES = 4 + 8 + 1 + 8 + 8 + 12 + 4 + 4;
 
 /** large message → its packet */
 const largePackets = new WeakMap<Message, Buffer>();
@@ -96,12 +96,14 @@ export function makePage(messages: readonly Message[]): RetainedPage {
 }
 
 function writeHead(heads: Buffer, start: number, message: Message, end: number): number {
-  const { source, serial, qos, expiresAt, from, forward } = message;
+  const { source, serial, qos, expiresAt, stamp, from, forward } = message;
   let at = heads.writeUInt32LE(end, start);
-  at = heads.writeUInt32LE(source, at);
+  at = heads.writeDoubleLE(source, at);
   at = heads.writeUInt8(qos, at);
   at = heads.writeDoubleLE(serial, at);
   at = heads.writeDoubleLE(expiresAt, at);
+  at = heads.writeDoubleLE(stamp.at, at);
+  at = heads.writeUInt32LE(stamp.by, at);
   const fromBytes = heads.utf8Write(from, at + 8);
   at = heads.writeUInt32LE(fromBytes, at);
   at = heads.writeUInt32LE(forward.length, at) + fromBytes;
@@ -117,18 +119,19 @@ export function readPage(page: RetainedPage): Message[] {
   let at = 0;
   for (let n = 0; n < page.count; n++) {
     const end = heads.readUInt32LE(at);
-    const fromBytes = heads.readUInt32LE(at + 25);
-    const forwardBytes = heads.readUInt32LE(at + 29);
+    const fromBytes = heads.readUInt32LE(at + 41);
+    const forwardBytes = heads.readUInt32LE(at + 45);
     const fromAt = at + HEAD_BYTES;
     const from = heads.utf8Slice(fromAt, fromAt + fromBytes);
     const forward = forwardBytes === 0 ? EMPTY : heads.subarray(fromAt + fromBytes, fromAt + fromBytes + forwardBytes);
     const topicAt = start + 1 + remainingLengthSize(readRemainingLength(packets, start + 1, end)) + 2;
     const payloadAt = topicAt + packets.readUInt16BE(topicAt - 2);
     const topic = packets.latin1Slice(topicAt, payloadAt);
-    const expiresAt = heads.readDoubleLE(at + 17);
-    const message = new Message(topic, packets.subarray(payloadAt, end), heads[at + 8] as QoS, true, forward, expiresAt, from);
-    message.source = heads.readUInt32LE(at + 4);
-    message.serial = heads.readDoubleLE(at + 9);
+    const expiresAt = heads.readDoubleLE(at + 21);
+    const message = new Message(topic, packets.subarray(payloadAt, end), heads[at + 12] as QoS, true, forward, expiresAt, from);
+    message.source = heads.readDoubleLE(at + 4);
+    message.serial = heads.readDoubleLE(at + 13);
+    message.stamp = { at: heads.readDoubleLE(at + 29), by: heads.readUInt32LE(at + 37) };
     messages.push(message);
     start = end;
     at = fromAt + fromBytes + forwardBytes;

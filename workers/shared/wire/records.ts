@@ -4,6 +4,7 @@ import type { ReadTurn } from '../../../src/kernel/turns/read-turn.ts';
 import type { QoS } from '../../../src/mqtt/packet.ts';
 import { EMPTY, Message } from '../messages/message.ts';
 import type { Run } from '../messages/run.ts';
+import { UNSTAMPED } from '../messages/stamp.ts';
 import type { PeerPublish } from '../routing/peer.ts';
 
 /** A batch is cut into buffers of at most this size, unless one record is larger. */
@@ -23,6 +24,8 @@ const RECORD_UNITS = 64;
 const KIND = { publish: 1, run: 2, namespace: 3, source: 4, givenOn: 5 } as const;
 /** kind, length, namespace index */
 const HEAD = 7;
+/** time and node of a stamp */
+const STAMP_BYTES = 8 + 4;
 
 const FLAG = { retain: 4, toSubscribers: 8, store: 16, expires: 32, forward: 64, groups: 128 } as const;
 
@@ -77,7 +80,7 @@ export class BatchWriter {
     let flags: number = message.qos;
     if (message.retain) {
       flags |= FLAG.retain;
-      size += 2 + message.origin.length * 3;
+      size += 2 + message.origin.length * 3 + STAMP_BYTES;
     }
     if (record.toSubscribers) flags |= FLAG.toSubscribers;
     if (record.store) flags |= FLAG.store;
@@ -107,7 +110,11 @@ export class BatchWriter {
     at = b.writeUInt16LE(message.topic.length, at);
     at += b.latin1Write(message.topic, at);
     at = writeText(b, from, at);
-    if (message.retain) at = writeText(b, message.origin, at);
+    if (message.retain) {
+      at = writeText(b, message.origin, at);
+      at = b.writeDoubleLE(message.stamp.at, at);
+      at = b.writeUInt32LE(message.stamp.by, at);
+    }
     if (message.expiresAt !== 0) at = b.writeDoubleLE(message.expiresAt, at);
     if (message.forward.length > 0) {
       at = b.writeUInt32LE(message.forward.length, at);
@@ -284,10 +291,13 @@ export class BatchReader {
     const from = fromLength === 0 ? '' : b.utf8Slice(at + 2, at + 2 + fromLength);
     at += 2 + fromLength;
     let origin = '';
+    let stamp = UNSTAMPED;
     if (flags & FLAG.retain) {
       const length = b.readUInt16LE(at);
       origin = b.utf8Slice(at + 2, at + 2 + length);
       at += 2 + length;
+      stamp = { at: b.readDoubleLE(at), by: b.readUInt32LE(at + 8) };
+      at += STAMP_BYTES;
     }
     let expiresAt = 0;
     if (flags & FLAG.expires) {
@@ -315,6 +325,7 @@ export class BatchReader {
     message.source = this.#source;
     message.serial = serial;
     message.origin = origin;
+    message.stamp = stamp;
     return { message, toSubscribers: (flags & FLAG.toSubscribers) !== 0, groups, store: (flags & FLAG.store) !== 0 };
   }
 }

@@ -45,6 +45,8 @@ test('over its bytes too; the message that was there stays when its successor is
     {
       putRetained: (_namespace, { topic, payload }) => void disk.set(topic, payload.toString()),
       deleteRetained: (_namespace, topic) => void disk.delete(topic),
+      putDeletion() {},
+      dropDeletion() {},
     },
     NO_LIMIT,
   );

@@ -1,0 +1,84 @@
+/** The time of a RETAIN publish: the newest counts on every node of a cluster, although their clocks differ. */
+
+import { wallNow } from '../../../src/kernel/clock.ts';
+import { FNV_BASIS, fnv1a } from '../../../src/kernel/fnv.ts';
+import { STAMP_BYTES_AT } from '../../../src/thread/message-numbers.ts';
+
+/** Names one RETAIN publish among all of a cluster. */
+export interface Stamp {
+  /** milliseconds since the epoch times 2048; one more than the newest stamp that the node knew, when that is higher. 0: none */
+  readonly at: number;
+  /** number of the node that gave it, 0..2^32-1 */
+  readonly by: number;
+}
+
+/** Of a message that was never stamped. */
+export const UNSTAMPED: Stamp = { at: 0, by: 0 };
+
+/** A stamp that is further ahead of the own clock is not credible, ms. */
+export const AHEAD_MS = 60_000;
+/** Stamps of one millisecond. */
+const STAMPS_PER_MS = 2048;
+
+/** A total order, so that all nodes choose the same of two. */
+export function isNewer(one: Stamp, other: Stamp): boolean {
+  return one.at === other.at ? one.by > other.by : one.at > other.at;
+}
+
+/** Milliseconds since the epoch by the clock of the node that gave it, or later. */
+export function wallOf({ at }: Stamp): number {
+  return at / STAMPS_PER_MS;
+}
+
+/** The first stamp of a millisecond. @param wall milliseconds since the epoch */
+export function stampAt(wall: number): number {
+  return Math.floor(wall) * STAMPS_PER_MS;
+}
+
+/** Stamps publishes; all threads of a process share the newest stamp. */
+export class StampClock {
+  readonly #newest: BigInt64Array;
+  readonly #by: number;
+  readonly #wall: () => number;
+
+  /**
+   * @param numbers from `WorkerBoot`
+   * @param node name of this node
+   * @param wall milliseconds since the epoch
+   */
+  constructor(numbers: SharedArrayBuffer, node: string, wall: () => number = wallNow) {
+    this.#newest = new BigInt64Array(numbers, STAMP_BYTES_AT, 1);
+    this.#by = fnv1a(node, FNV_BASIS) >>> 0;
+    this.#wall = wall;
+  }
+
+  /** Newer than every stamp that this process has given or noted. */
+  next(): Stamp {
+    const now = BigInt(stampAt(this.#wall()));
+    for (;;) {
+      const newest = Atomics.load(this.#newest, 0);
+      const next = now > newest ? now : newest + 1n;
+      if (Atomics.compareExchange(this.#newest, 0, newest, next) === newest) return { at: Number(next), by: this.#by };
+    }
+  }
+
+  /** Notes a stamp of another node, so that later ones of this node are newer. @returns false: it is not credible */
+  note({ at }: Stamp): boolean {
+    if (!this.isCredible(at)) return false;
+    const seen = BigInt(at);
+    for (;;) {
+      const newest = Atomics.load(this.#newest, 0);
+      if (newest >= seen || Atomics.compareExchange(this.#newest, 0, newest, seen) === newest) return true;
+    }
+  }
+
+  /** False for a stamp of a clock that is more than AHEAD_MS before the own one. */
+  isCredible(at: number): boolean {
+    return at <= stampAt(this.#wall() + AHEAD_MS);
+  }
+
+  /** Milliseconds since the epoch. */
+  get wall(): number {
+    return this.#wall();
+  }
+}
