@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Broker } from '../kit/broker.ts';
+import * as encode from '../kit/encode.ts';
 import { Inbox, Ledger, Pump } from '../kit/flow.ts';
 import { freePort } from '../kit/free-port.ts';
 import { preload } from '../kit/preload.ts';
@@ -149,6 +150,68 @@ test('after SUBACK, a publish on another node arrives, beside other filters and 
   await Promise.all([storming, harming]);
   for (const client of [storm!, publisher!, subscriber!]) client.destroy();
 }, 60_000);
+
+const [FLOOD, AT_ONCE, QUEUED] = [1_200, 50, 40];
+/** Bytes that may wait for a node that is up (remote-node.ts), and what a run of QoS 0 brings on top. */
+const WAITING_MAX = 8 * 1024 * 1024 + AT_ONCE * 10_100;
+const LARGE = Buffer.alloc(10_000, 'x');
+
+interface Toll {
+  /** messages that the node has taken */
+  delivered: number;
+  /** by reason */
+  lost: Record<string, number>;
+}
+
+/** What node 1 has sent to another node, by its report, which is seconds old. */
+async function tollOf(name: string): Promise<Toll> {
+  const { nodes } = await crossingAt(cluster.nodes[0]!);
+  return nodes.find((node) => node.name === name)!;
+}
+
+test('a node is frozen: bounded memory elsewhere, each lost QoS 0 counted by node and reason, QoS 1 there after the thaw', async () => {
+  const names = ['node-2', 'node-3'] as const;
+  const frozen = cluster.nodes[2]!;
+  const subscribers = await Promise.all([1, 2].map((node) => RawClient.open('tcp', port, 5, hostOf(node))));
+  const got: string[][] = [[], []];
+  for (const [at, subscriber] of subscribers.entries()) {
+    await subscriber.handshake({ keepAlive: 0 });
+    subscriber.autoAcknowledge(({ qos, payload }) => qos === 1 && got[at]!.push(payload.toString()));
+    await subscriber.subscribe('frozen/#', 1);
+  }
+  const publisher = await RawClient.open('tcp', port, 5, hostOf(0));
+  await publisher.handshake({});
+  const before = await Promise.all(names.map(tollOf));
+  const sent = Array.from({ length: QUEUED }, (_, n) => `${n}`);
+  process.kill(frozen.pid, 'SIGSTOP');
+  try {
+    for (let n = 0; n < FLOOD; n += AT_ONCE) {
+      publisher.send(...Array.from({ length: AT_ONCE }, () => encode.publish(5, 'frozen/x', LARGE, { qos: 0 })));
+      await publisher.ping();
+    }
+    for (const text of sent) expect(await publisher.publish('frozen/x', text, { qos: 1 })).toBe(0);
+  } finally {
+    process.kill(frozen.pid, 'SIGCONT');
+  }
+  await until('QoS 1 is there', () => got.every((texts) => texts.length >= QUEUED), 30_000);
+  expect(got).toEqual([sent, sent]);
+  const lost: Record<string, number>[] = [];
+  for (const [at, name] of names.entries()) {
+    await until(`${name}: each message is counted`, async () => {
+      const toll = await tollOf(name);
+      lost[at] = Object.fromEntries(Object.entries(toll.lost).map(([reason, count]) => [reason, count - before[at]!.lost[reason]!]));
+      const counted = toll.delivered - before[at]!.delivered + Object.values(lost[at]).reduce((sum, each) => sum + each, 0);
+      if (counted === FLOOD + QUEUED) return true;
+      throw new Error(`${counted}: ${JSON.stringify(toll)}`);
+    });
+  }
+  // What waited for the frozen node when it was given up was bounded, and the rest was dropped at once.
+  expect(lost[1]).toMatchObject({ hold: 0, gone: 0 });
+  expect(lost[1]!['interrupted']! * LARGE.length).toBeLessThan(WAITING_MAX);
+  expect(lost[1]!['slow']).toBeGreaterThan(0);
+  await untilLinked(cluster.nodes);
+  for (const client of [...subscribers, publisher]) client.destroy();
+}, 90_000);
 
 test('NATS is away: this node works alone, says so, and delivers afterwards what it kept', async () => {
   const [a] = cluster.nodes;

@@ -4,7 +4,7 @@ import { Fifo } from '../../src/kernel/fifo.ts';
 import type { Message } from '../shared/messages/message.ts';
 import type { Run } from '../shared/messages/run.ts';
 import type { Peer, PeerPublish } from '../shared/routing/peer.ts';
-import { BatchWriter } from '../shared/wire/records.ts';
+import { type BatchPart, BatchWriter } from '../shared/wire/records.ts';
 import type { Departure, Ledger } from './ledger.ts';
 import { BATCH_HEAD_BYTES, encodeControls, hashOf, LANE, LARGE_BYTES, LARGE_LANES, type NodeControl } from './packets.ts';
 
@@ -50,10 +50,22 @@ class OpenBatch {
   readonly writer: BatchWriter;
   departures: Departure[] = [];
   messages = 0;
+  #takenBytes = 0;
 
   constructor(lane: number, floorOf: (source: number) => number) {
     this.lane = lane;
     this.writer = new BatchWriter({ floorOf, isWhole: true });
+  }
+
+  /** Bytes since the last take(). */
+  get bytes(): number {
+    return this.writer.written - this.#takenBytes;
+  }
+
+  /** Its parts; it is empty from then on. */
+  take(): BatchPart[] {
+    this.#takenBytes = this.writer.written;
+    return this.writer.take();
   }
 }
 
@@ -103,7 +115,7 @@ export class RemoteNode implements Peer {
   }
 
   get isOverloaded(): boolean {
-    return this.#bytes > OVERLOAD_BYTES;
+    return this.waitingBytes > OVERLOAD_BYTES;
   }
 
   /** Messages that it has not taken. */
@@ -111,8 +123,9 @@ export class RemoteNode implements Peer {
     return this.#messages + this.#once.messages + this.#queued.messages;
   }
 
+  /** Bytes of these messages. One loop iteration may bring many. */
   get waitingBytes(): number {
-    return this.#bytes;
+    return this.#bytes + this.#once.bytes + this.#queued.bytes;
   }
 
   publish(namespace: string, record: PeerPublish): void {
@@ -157,7 +170,7 @@ export class RemoteNode implements Peer {
       return this.isOverloaded ? 'slow' : null;
     }
     if (this.#isAwaited) return null;
-    const isFull = this.#bytes + bytes > this.#hold.bytes || this.waiting >= this.#hold.messages;
+    const isFull = this.waitingBytes + bytes > this.#hold.bytes || this.waiting >= this.#hold.messages;
     return isFull ? 'hold' : null;
   }
 
@@ -182,7 +195,7 @@ export class RemoteNode implements Peer {
 
   /** The batch becomes packets. */
   #close(batch: OpenBatch): void {
-    const parts = batch.writer.take();
+    const parts = batch.take();
     for (const [at, part] of parts.entries()) {
       const isLast = at === parts.length - 1;
       const bytes = Buffer.allocUnsafeSlow(BATCH_HEAD_BYTES + part.used);

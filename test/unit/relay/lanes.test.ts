@@ -34,3 +34,18 @@ test.each([
   node.acked(lane, 2);
   expect(sent('a', 1)).toBe(small);
 });
+
+test('a flood within one loop iteration counts at once: QoS 0 beyond 8 MiB is dropped, QoS 1 to a node that is away beyond `hold`', () => {
+  const hooks = { now: () => 0, write: () => 1, touched() {} };
+  const node = new RemoteNode(1, 'b', { bytes: 50_000, messages: 1e6 }, new Ledger(), hooks);
+  const flood = (qos: 0 | 1, count: number): void => {
+    const message = new Message('a', Buffer.alloc(10_000), qos, false, EMPTY, 0, 'from');
+    for (let n = 0; n < count; n++) node.send('default', { message, toSubscribers: true, groups: null, store: false }, null);
+  };
+  flood(1, 20);
+  expect(node.lost.hold).toBe(16);
+  node.up();
+  flood(0, 2_000);
+  expect(node.waitingBytes).toBeLessThan(8 * 1024 * 1024 + 11_000);
+  expect(node.lost.slow).toBe(2_004 - node.waiting);
+});
