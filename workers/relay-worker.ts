@@ -128,7 +128,7 @@ mesh.hooks = {
 
 /** What main shows in status, health and metrics. */
 function report(): RelayReport {
-  const nodes = [...gateway.nodes()].map(({ node, isExpected }) => {
+  const nodes = [...gateway.nodes()].map(({ node, incoming, isExpected }) => {
     const link = links.report(node.name);
     return {
       name: node.name,
@@ -146,6 +146,7 @@ function report(): RelayReport {
       framesReceived: link?.counts.received ?? 0,
       bytesSent: link?.counts.bytesSent ?? 0,
       bytesReceived: link?.counts.bytesReceived ?? 0,
+      invalid: incoming.invalid,
     };
   });
   return {
@@ -156,6 +157,8 @@ function report(): RelayReport {
     received: gateway.arrivals.delivered,
     receivedDropped: gateway.arrivals.dropped,
     unacknowledged: gateway.ledger.open,
+    orphaned: gateway.orphaned,
+    strangers: transport.strangers,
     nodes,
   };
 }

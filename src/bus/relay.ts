@@ -58,6 +58,8 @@ export interface RelayedNodeReport {
   framesReceived: number;
   bytesSent: number;
   bytesReceived: number;
+  /** packets from it that could not be read */
+  invalid: number;
 }
 
 /** What the relay of this node says about itself. */
@@ -74,5 +76,9 @@ export interface RelayReport {
   receivedDropped: number;
   /** messages that publishers of this node wait for */
   unacknowledged: number;
+  /** messages that came back because a shared subscription had lost its members, and for which it has none on any node */
+  orphaned: number;
+  /** frames of processes that main does not know */
+  strangers: number;
   nodes: RelayedNodeReport[];
 }

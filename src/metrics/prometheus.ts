@@ -264,6 +264,8 @@ export interface CrossingSample {
   readonly received: number;
   readonly receivedDropped: number;
   readonly unacknowledged: number;
+  readonly orphaned: number;
+  readonly strangers: number;
   readonly nodes: readonly {
     readonly name: string;
     readonly isAwaited: boolean;
@@ -278,6 +280,7 @@ export interface CrossingSample {
     readonly framesReceived: number;
     readonly bytesSent: number;
     readonly bytesReceived: number;
+    readonly invalid: number;
   }[];
 }
 
@@ -302,6 +305,8 @@ export async function crossingText(sample: CrossingSample | null): Promise<strin
   const counter = (end: string, help: string, value: number) => new Counter({ name: name(end), help, registers }).inc(value);
   counter('messages_received_total', 'Messages of other nodes given to threads of this one', sample.received);
   counter('messages_dropped_total', 'QoS 0 messages of other nodes for a thread that is behind', sample.receivedDropped);
+  counter('messages_orphaned_total', 'Messages for shared subscriptions that have no member left', sample.orphaned);
+  counter('strange_frames_total', 'Frames of processes that this node does not know', sample.strangers);
   perNode(sample, registry, name);
   return registry.metrics();
 }
@@ -334,6 +339,7 @@ function perNode({ nodes }: CrossingSample, registry: Registry, name: (end: stri
   const frames = new Counter({ name: name('frames_total'), help: 'Frames with data, each once', ...directions });
   const bytes = new Counter({ name: name('bytes_total'), help: 'Bytes of all frames', ...directions });
   const resent = counter('resent_total', 'Frames with data that were sent again');
+  const invalid = counter('invalid_packets_total', 'Packets of the node that could not be read');
   const lost = new Counter({
     name: name('messages_lost_total'),
     help: 'Messages that the node did not get',
@@ -353,6 +359,7 @@ function perNode({ nodes }: CrossingSample, registry: Registry, name: (end: stri
     bytes.inc({ peer, direction: 'out' }, node.bytesSent);
     bytes.inc({ peer, direction: 'in' }, node.bytesReceived);
     resent.inc({ peer }, node.framesResent);
+    invalid.inc({ peer }, node.invalid);
     for (const [reason, count] of Object.entries(node.lost)) lost.inc({ peer, reason }, count);
   }
 }

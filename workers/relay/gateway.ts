@@ -92,7 +92,12 @@ export class Gateway {
     return false;
   }
 
-  nodes(): IterableIterator<{ readonly node: RemoteNode; readonly isExpected: boolean }> {
+  /** Messages of shared subscriptions that have no member left anywhere. */
+  get orphaned(): number {
+    return this.#bounces.lost;
+  }
+
+  nodes(): IterableIterator<{ readonly node: RemoteNode; readonly incoming: { readonly invalid: number }; readonly isExpected: boolean }> {
     return this.#members.values();
   }
 

@@ -28,7 +28,8 @@ export class KnownTransport implements LinkTransport {
 
   onFrame(listener: (node: string, frame: Uint8Array) => void): void {
     this.#wire.onFrame((node, frame) => {
-      if (readHead(frame)?.incarnation === this.#incarnations.get(node)) listener(node, frame);
+      const known = this.#incarnations.get(node);
+      if (known !== undefined && readHead(frame)?.incarnation === known) listener(node, frame);
       else this.strangers++;
     });
   }
