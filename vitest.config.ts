@@ -74,7 +74,7 @@ const PROJECTS: Project[] = [
   },
   { name: 'admin', files: 3, isShared: true },
   { name: 'cluster', files: 3 },
-  { name: 'tour', files: 1 },
+  { name: 'tour', files: 2 },
 ];
 
 /**
