@@ -100,7 +100,7 @@ const table = new SessionTable(mesh, router, {
     return false;
   },
 });
-const directory = new Directory(mesh, table, new IdentifierTable(boot.identifiers));
+const directory = new Directory(mesh, table, new IdentifierTable(boot.identifiers), !boot.hasRelay);
 const outbox = new Outbox(() => mesh.onRelieved());
 router.outbox = outbox;
 router.stamps = new StampClock(boot.numbers, boot.node);

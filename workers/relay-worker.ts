@@ -111,7 +111,10 @@ mesh.hooks = {
   },
   onPeerAdded() {},
   onPeerInformed(peer) {
-    if (peer.role === 'session') peer.control({ t: 'register', sessions: [] });
+    if (peer.role === 'session') {
+      peer.control({ t: 'register', sessions: [] });
+      gateway.sessionInformed(peer);
+    }
     if (gateway.isLinked) peer.control({ t: 'linked' });
   },
   movesUnderWay: () => [],

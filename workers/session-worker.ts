@@ -9,6 +9,7 @@ import { beat } from '../src/thread/heartbeat.ts';
 import { IdentifierTable } from '../src/thread/identifier-table.ts';
 import { MemoryBudget, QUEUE_PART } from '../src/thread/memory-budget.ts';
 import { countConflict, readStart, START_MAX, serialBase, writeStart } from '../src/thread/message-numbers.ts';
+import { ClusterClaims } from './host/cluster-claims.ts';
 import { MessageStore } from './host/disk/message-store.ts';
 import { Registry } from './host/identifiers/registry.ts';
 import { RetainedAnswers } from './host/retained/answers.ts';
@@ -119,7 +120,8 @@ const table = new SessionTable(mesh, router, {
 });
 
 const rights = new OfflineRights(table, router, rules, counts, () => link.logger);
-const registry = new Registry(mesh, table, new IdentifierTable(boot.identifiers), {
+const clusterClaims = boot.hasRelay ? new ClusterClaims({ node: boot.node, registry: () => registry, logger: () => link.logger }) : null;
+const registry: Registry = new Registry(mesh, table, new IdentifierTable(boot.identifiers), {
   restore(namespace, clientId) {
     const session = loadDurable(namespace, clientId);
     if (session === null) return false;
@@ -132,6 +134,7 @@ const registry = new Registry(mesh, table, new IdentifierTable(boot.identifiers)
     void rights.obey(session);
     publishIfDue(session, steadyNow());
   },
+  ...(clusterClaims === null ? {} : { cluster: clusterClaims }),
 });
 
 const frame = startWorker(boot, parentPort, mesh, router, {
@@ -141,7 +144,8 @@ const frame = startWorker(boot, parentPort, mesh, router, {
   'clients.close': () => ({ closed: 0 }),
   'sessions.locate': ({ ids, namespace }) =>
     ids.flatMap((clientId) =>
-      [...registry.everywhere(clientId)]
+      [...mesh.namespaces()]
+        .flatMap(({ name }) => registry.find(name, clientId) ?? [])
         .filter((entry) => namespace === null || entry.namespace === namespace)
         .map((entry) => ({
           clientId,
@@ -153,6 +157,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     ),
   'sessions.count': () => counts.take(registry.persistentCounts(), table.values()),
   'retained.count': () => keeper.count(),
+  'claims.count': () => clusterClaims?.counts ?? null,
   publish: async ({ namespace, topic, payload, qos, retain }) => {
     if (!checkTopicName(topic))
       throw new FluxError('invalid', 'topic is not a valid topic name', { issues: [{ path: 'topic', message: 'not a valid topic name' }] });
@@ -225,7 +230,10 @@ mesh.hooks = {
   onMoveAnnounced: (move, target) => table.mover.onAnnounced(move, target),
   onMoveAcknowledged: (move, peer) => table.mover.onAcknowledged(move, peer),
   onRelieved() {},
-  onRelay: (state) => frame.onRelay(state),
+  onRelay(state) {
+    frame.onRelay(state);
+    clusterClaims?.onRelay(state);
+  },
   onRepeat: (peer, _source, serial) => onStorable(peer, serial, false),
 };
 
@@ -240,7 +248,7 @@ function onStorable(peer: PeerLink, serial: number, isRefused: boolean): void {
 }
 
 function onControl(peer: PeerLink, control: Control): void {
-  if (registry.onControl(peer, control)) return;
+  if (registry.onControl(peer, control) || clusterClaims?.onControl(peer, control)) return;
   switch (control.t) {
     case 'retained-get':
       retainedAnswers.begin(peer, control);
@@ -405,6 +413,7 @@ const sweep = setInterval(() => {
   if (disk?.keepTime()) durable?.schedule();
   sweepSessions();
   registry.sweep();
+  clusterClaims?.sweep();
 }, SWEEP_MS);
 const retainedSweep = setInterval(() => {
   retainedAnswers.sweep();

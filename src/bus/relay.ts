@@ -4,7 +4,7 @@ import type { LinkState } from '../link/contract.ts';
 import type { BusSettings } from './settings.ts';
 
 /** Of what relays say to one another. Nodes with different versions share configuration only. */
-export const RELAY_VERSION = 1;
+export const RELAY_VERSION = 2;
 
 /** Number of a process among all of its cluster, 1..2^32-1. @param incarnation name of the process, from a heartbeat: any text */
 export function processNumber(incarnation: string): number {

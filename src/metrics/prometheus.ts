@@ -325,6 +325,21 @@ export async function clusterRetainedText({ cluster }: RetainedSample): Promise<
   return registry.metrics();
 }
 
+/** Client identifiers that several nodes had. */
+export async function claimsText(counts: { readonly recalled: number; readonly duplicates: number } | null): Promise<string> {
+  if (counts === null) return '';
+  const registry = new Registry();
+  const counter = (end: string, help: string, value: number) =>
+    new Counter({ name: `fluxmq_cluster_${end}`, help, registers: [registry] }).inc(value);
+  counter('sessions_claimed_total', 'Sessions of this node that clients of other nodes claimed', counts.recalled);
+  counter(
+    'duplicate_sessions_total',
+    'Sessions of this node that ended because another node had a later claim when they met',
+    counts.duplicates,
+  );
+  return registry.metrics();
+}
+
 function perNode({ nodes }: CrossingSample, registry: Registry, name: (end: string) => string): void {
   const registers = [registry];
   const gauge = (end: string, help: string) => new Gauge({ name: name(end), help, labelNames: ['peer'], registers });

@@ -183,6 +183,8 @@ export interface Commands {
   };
   /** Session worker only: retained messages kept, and those refused for lack of room since the session worker started. */
   'retained.count': { params: Record<string, never>; result: RetainedCounts };
+  /** Session worker only: what became of client identifiers that several nodes had, since it started; null: the node is alone. */
+  'claims.count': { params: Record<string, never>; result: ClaimCounts | null };
   /** Session worker only: publishes of the server itself (admin API, $SYS), routed like a client's message. */
   publish: { params: { namespace: string; topic: string; payload: Uint8Array; qos: 0 | 1 | 2; retain: boolean }; result: null };
   /** Relay only: the other nodes that carry messages. What is kept for one that is missing is lost. */
@@ -192,6 +194,14 @@ export interface Commands {
   'thread.usage': { params: Record<string, never>; result: ThreadUsage };
   /** Closes everything, says `closed`, and lets the thread end by itself. */
   shutdown: { params: { timeoutMs: number }; result: null };
+}
+
+/** Sessions of this node that clients of other nodes have claimed. */
+export interface ClaimCounts {
+  /** the client was closed, or was offline, when another node claimed the identifier */
+  recalled: number;
+  /** two nodes had the identifier when they met, and the other one the later claim: the session ended */
+  duplicates: number;
 }
 
 /** Retained messages of the node, of each namespace, and of each endpoint that published them; bytes as quotas count them. */

@@ -68,7 +68,7 @@ export const FLOORS: Readonly<Record<string, Readonly<Record<string, readonly st
     limits: ['context'],
     context: [],
   },
-  'workers/host': { identifiers: [], sessions: ['disk'], disk: ['retained'], retained: [] },
+  'workers/host': { cluster: [], identifiers: [], sessions: ['disk'], disk: ['retained'], retained: [] },
   'workers/shared': {
     table: ['move', 'session', 'mesh', 'wire', 'routing', 'messages'],
     rights: ['session', 'access', 'wire', 'routing'],
@@ -148,6 +148,7 @@ export const WALL_CLOCK_READERS: readonly string[] = [
   'src/storage/jetstream/past.ts',
   'src/storage/last-known.ts',
   'src/storage/local/data-files.ts',
+  'workers/host/cluster/stamps.ts',
   'src/storage/local/local-store.ts',
   'src/storage/memory/memory-store.ts',
   'src/storage/sql/sql-store.ts',

@@ -113,6 +113,7 @@ export class Gateway {
       this.#members.delete(name);
       this.#options.links.remove(name);
       member.node.forget();
+      this.#tellSession({ t: 'node-down', node: name });
       this.#barriers.forget(member.node);
       this.interest.forget(member.node);
     }
@@ -163,6 +164,7 @@ export class Gateway {
       onNews: (node, news) => this.interest.apply(node, news),
       onEnd: (node) => this.#ended(node),
       onKnown: (node, request) => this.#known(node, request),
+      onIdentifiers: (node, news) => this.#tellSession({ t: 'from-node', node: node.name, news }),
       onBounce: (node, bounce) => this.#bounces.fromNode(node, bounce),
       onOrphans: (node, namespace, record, groups) => this.#bounces.orphans(node, namespace, record, groups),
     };
@@ -174,7 +176,7 @@ export class Gateway {
     incoming.begin(incarnation);
     member.isKnown = false;
     node.up();
-    if (!this.#isIsolated) node.await(true);
+    if (!this.#isIsolated) this.#await(node);
     node.control({ t: 'begin' });
     // News that wait are part of the whole.
     for (const { news } of this.#own.pieces()) node.control({ t: 'news', request: 0, news: [news] });
@@ -194,9 +196,20 @@ export class Gateway {
     });
   }
 
-  /** Publishers and subscribers of this node wait for the other one no longer. */
+  /** Publishers, subscribers and claims of this node wait for the other one. */
+  #await(node: RemoteNode): void {
+    node.await(true);
+    this.#tellSession({ t: 'node-up', node: node.name });
+  }
+
+  #tellSession(control: Control): void {
+    for (const worker of this.#options.local.links.values()) if (worker.role === 'session') worker.control(control);
+  }
+
+  /** Nobody waits for it any longer. */
   #release(node: RemoteNode): void {
     node.await(false);
+    this.#tellSession({ t: 'node-down', node: node.name });
     this.#barriers.forget(node);
     this.#schedule();
     this.#judgeLinked();
@@ -208,7 +221,7 @@ export class Gateway {
     this.#isIsolated = isIsolated;
     for (const { node } of this.#members.values()) {
       if (isIsolated) this.#release(node);
-      else if (node.isUp) node.await(true);
+      else if (node.isUp) this.#await(node);
     }
     this.#judgeLinked();
   }
@@ -341,10 +354,17 @@ export class Gateway {
   onControl(worker: Worker, control: Control): boolean {
     if (control.t === 'stored') this.arrivals.stored(control.count);
     else if (control.t === 'kept') this.arrivals.kept(worker, control);
+    else if (control.t === 'to-nodes')
+      for (const name of control.nodes) this.#members.get(name)?.node.control({ t: 'identifiers', news: control.news });
     else if (control.t === 'bounce') this.#bounces.fromWorker(worker, control);
     else if (control.t === 'unstored') this.#options.logger.error('Cluster: a message of another node could not be stored here');
     else return false;
     return true;
+  }
+
+  /** What a session worker that joins has to know first. */
+  sessionInformed(worker: Worker): void {
+    for (const { node } of this.#members.values()) if (node.isAwaited) worker.control({ t: 'node-up', node: node.name });
   }
 
   /** A new session worker takes messages from now on. */

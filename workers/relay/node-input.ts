@@ -6,6 +6,7 @@ import type { Logger } from '../../src/kernel/logger.ts';
 import { SOURCES_PER_NODE } from '../shared/messages/message.ts';
 import type { PeerPublish } from '../shared/routing/peer.ts';
 import type { InterestNews } from '../shared/wire/controls.ts';
+import type { IdentifierNews } from '../shared/wire/identifier-news.ts';
 import { BatchReader, type RecordSink } from '../shared/wire/records.ts';
 import type { Arrival, Arrivals, OnOrphans } from './arrivals.ts';
 import { BATCH_HEAD_BYTES, decodeControls, LANE, type NodeControl } from './packets.ts';
@@ -28,6 +29,8 @@ export interface NodeInputHooks {
   onEnd(node: RemoteNode): Promise<void>;
   onKnown(node: RemoteNode, request: number): void;
   onBounce(node: RemoteNode, bounce: Extract<NodeControl, { t: 'bounce' }>): void;
+  /** For the session worker. */
+  onIdentifiers(node: RemoteNode, news: IdentifierNews): void;
   onOrphans(node: RemoteNode, ...orphans: Parameters<OnOrphans>): void;
 }
 
@@ -118,6 +121,9 @@ export class NodeInput {
         return;
       case 'bounce':
         this.#hooks.onBounce(node, control);
+        return;
+      case 'identifiers':
+        this.#hooks.onIdentifiers(node, control.news);
         return;
       default:
         throw new Error(`the control ${(control as { t: unknown }).t} is unknown`);

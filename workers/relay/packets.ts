@@ -3,6 +3,7 @@
 import { FNV_BASIS, fnv1a } from '../../src/kernel/fnv.ts';
 import type { WireMessage } from '../shared/messages/message.ts';
 import type { InterestNews } from '../shared/wire/controls.ts';
+import type { IdentifierNews } from '../shared/wire/identifier-news.ts';
 
 /** What relays tell one another beside messages; in order. */
 export type NodeControl =
@@ -15,7 +16,9 @@ export type NodeControl =
   /** the threads of the sender route by the interest of this request, and of all before it */
   | { t: 'known'; request: number }
   /** the group has no member at the sender: the receiver, which chose the sender, chooses again */
-  | { t: 'bounce'; namespace: string; group: string; message: WireMessage };
+  | { t: 'bounce'; namespace: string; group: string; message: WireMessage }
+  /** from session worker to session worker */
+  | { t: 'identifiers'; news: IdentifierNews };
 
 /** Lanes of a link: controls; small messages with QoS 0; small ones with QoS 1 and 2; large ones by topic, with QoS 1 and 2, and with QoS 0. */
 export const LANE = { controls: 0, once: 1, queued: 2, largeQueued: 16, largeOnce: 64 } as const;

@@ -86,6 +86,11 @@ export class Clients implements ClientRequests {
     return this.#threads.session.call('retained.count', {}, { timeoutMs: TIMEOUT_MS });
   }
 
+  /** What became of client identifiers that several nodes had; null: the node is alone. */
+  async claimCounts(): Promise<Commands['claims.count']['result']> {
+    return this.#threads.session.call('claims.count', {}, { timeoutMs: TIMEOUT_MS });
+  }
+
   async #askAll<K extends CommandName>(name: K, params: Commands[K]['params']): Promise<Commands[K]['result'][]> {
     const answers = await Promise.all(this.#endpointWorkers().map((worker) => ask(worker, name, params)));
     return answers.filter((answer) => answer !== null);

@@ -13,6 +13,7 @@ import { DROP_REASONS } from '../../metrics/counters.ts';
 import { type EndpointSample, endpointsText } from '../../metrics/endpoint-text.ts';
 import {
   type ClusterSample,
+  claimsText,
   clusterRetainedText,
   configurationText,
   crossingText,
@@ -25,6 +26,7 @@ import {
 import { type EndpointExtras, reportEndpoint } from '../../metrics/report.ts';
 import { storeSizeText } from '../../metrics/store-size.ts';
 import type { StoredEndpoint } from '../../storage/endpoint-store.ts';
+import type { ClaimCounts } from '../../thread/commands.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
 import type { Clients } from '../clients/clients.ts';
 import type { ClusterStatus, EndpointMetrics, EndpointStatus, HealthAnswer, NodeView, ResourcesAnswer } from '../contract/answers.ts';
@@ -83,6 +85,7 @@ export class Monitor {
   #ticks = 0;
   #wasTight = false;
   readonly #retained = new RetainedTotals();
+  #claims: ClaimCounts | null = null;
   #sessions = new Map<string, { persistent: number; offline: number }>();
   #cpuBefore = { usage: process.cpuUsage(), at: steadyNow(), percent: 0 };
 
@@ -133,7 +136,8 @@ export class Monitor {
     const store = storeSizeText(this.#options.keeper.size);
     const { relay } = this.#options.threads;
     const { sample } = this.#retained;
-    const crossing = relay === null ? '' : `${await crossingText(relay.report)}\n${await clusterRetainedText(sample)}`;
+    const crossing =
+      relay === null ? '' : `${await crossingText(relay.report)}\n${await clusterRetainedText(sample)}\n${await claimsText(this.#claims)}`;
     const ofProcess = await this.#process.text(this.#totals(), sample);
     return `${configuration}\n${crossing}\n${store}\n${workers}\n${messages}\n${ofProcess}`;
   }
@@ -361,7 +365,9 @@ export class Monitor {
   async #countSessions(): Promise<void> {
     if (!this.#options.threads.hasSession) return;
     try {
-      const [counts, retained] = await Promise.all([this.#options.clients.sessionCounts(), this.#options.clients.retainedCount()]);
+      const { clients, threads } = this.#options;
+      const [counts, retained] = await Promise.all([clients.sessionCounts(), clients.retainedCount()]);
+      if (threads.relay !== null) this.#claims = await clients.claimCounts();
       this.#retained.count(retained, (endpoint, refused) => this.#options.collector.of(endpoint).add('retainedRefused', refused));
       for (const { endpoint, dropped, withdrawn } of counts) {
         this.#options.collector.of(endpoint).add('subscriptionsWithdrawn', withdrawn);

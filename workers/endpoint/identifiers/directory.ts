@@ -31,9 +31,12 @@ export class Directory {
   readonly #table: SessionTable;
   readonly #claims = new Map<number, PendingClaim>();
   readonly #own: OwnGroups;
+  readonly #isAlone: boolean;
   #lastConnection = 0;
 
-  constructor(mesh: Mesh, table: SessionTable, identifiers: IdentifierTable) {
+  /** @param isAlone no other node can know an identifier */
+  constructor(mesh: Mesh, table: SessionTable, identifiers: IdentifierTable, isAlone = true) {
+    this.#isAlone = isAlone;
     this.#mesh = mesh;
     this.#table = table;
     this.#own = new OwnGroups(identifiers, mesh.self);
@@ -50,7 +53,7 @@ export class Directory {
   claim(claim: Claim, then: (answer: ClaimAnswer) => void): void {
     const group = identifierGroup(claim.namespace, claim.clientId);
     // The session worker decides about every session that outlives its connection, and about each claim that may meet one.
-    const session = claim.expirySeconds === 0 ? this.#decide(claim, group) : null;
+    const session = this.#isAlone && claim.expirySeconds === 0 ? this.#decide(claim, group) : null;
     if (session === null) this.#ask(claim, group, then);
     else if (session === 'foreign') then({ ok: false, reason: 'foreign' });
     else then({ ok: true, session, isPresent: false });
@@ -130,11 +133,13 @@ export class Directory {
   onControl(link: PeerLink, control: Control): boolean {
     switch (control.t) {
       case 'grant':
-        this.#granted(control.connection, control.how === 'local');
+        this.#granted(control.connection, control.how === 'local', control.stamp);
         return true;
       case 'grant-move': {
         const pending = this.#claims.get(control.connection);
-        if (pending !== undefined) pending.taking = { move: control.move, done: this.#take(control, pending) };
+        if (pending === undefined) return true;
+        pending.claim.stamp = control.stamp;
+        pending.taking = { move: control.move, done: this.#take(control, pending) };
         return true;
       }
       case 'deny': {
@@ -168,10 +173,11 @@ export class Directory {
     }
   }
 
-  #granted(connection: number, isLocal: boolean): void {
+  #granted(connection: number, isLocal: boolean, stamp: number): void {
     const pending = this.#claims.get(connection);
     if (pending === undefined) return;
     const { claim } = pending;
+    claim.stamp = stamp;
     const held = this.#table.get(claim.namespace, claim.clientId);
     if (held !== undefined && isLocal) this.#owned(connection, held, true);
     else {
@@ -199,6 +205,7 @@ export class Directory {
     } else if (hasCome) {
       // The claim was given up: the session is here without a client, so the session worker has to fetch it.
       session.connection = grant.connection;
+      session.stamp = grant.stamp;
       this.#mesh.sessionLink?.control({ t: 'register', sessions: [registration(session)] });
     } else {
       // The old place died: the session worker, the old or a new one, restores the session from disk.
@@ -208,14 +215,17 @@ export class Directory {
   }
 
   #owned(connection: number, session: Session, isPresent: boolean): void {
+    const pending = this.#claims.get(connection)!;
     session.connection = connection;
-    this.#answer(connection, this.#claims.get(connection)!, { ok: true, session, isPresent });
+    session.stamp = pending.claim.stamp ?? 0;
+    this.#answer(connection, pending, { ok: true, session, isPresent });
   }
 }
 
 function registration(session: Session): Registration {
   return {
     connection: session.connection,
+    stamp: session.stamp,
     namespace: session.namespace.name,
     clientId: session.clientId,
     expirySeconds: session.expirySeconds,

@@ -1,7 +1,25 @@
 /** The session worker's knowledge of one client identifier, with the step under way. */
 
 import type { PeerLink } from '../../shared/mesh/peer-link.ts';
-import type { Claim } from '../../shared/wire/controls.ts';
+import type { Claim, Claimant } from '../../shared/wire/controls.ts';
+import type { Finding } from '../../shared/wire/identifier-news.ts';
+
+/** A claim of an endpoint worker. */
+export interface WaitingClaim {
+  readonly claim: Claim;
+  readonly claimant: PeerLink;
+}
+
+/** Another node wants the session: its client is closed, and it comes to this worker, or ends. */
+export interface Recall {
+  /** null: whoever has it */
+  readonly by: Claimant | null;
+  /** the session ends */
+  readonly discard: boolean;
+  /** false: the session has a new client since, and stays */
+  isDue(entry: IdentifierEntry): boolean;
+  answer(found: Finding): void;
+}
 
 /** The step under way for one identifier; there is one at most. */
 export type Step =
@@ -16,7 +34,9 @@ export type Step =
       /** endpoint and expiry before the claim, restored when the claim is refused */
       before: Pick<IdentifierEntry, 'endpoint' | 'expirySeconds'>;
     }
-  | { kind: 'fetch'; move: number; isTaking: boolean; since: number };
+  | { kind: 'fetch'; move: number; isTaking: boolean; since: number; recall: Recall | null };
+
+export type ClaimStep = Extract<Step, { kind: 'claim' }>;
 
 export interface IdentifierEntry {
   readonly key: string;
@@ -31,6 +51,13 @@ export interface IdentifierEntry {
   expirySeconds: number;
   /** the client is offline, and the session waits at its owner */
   isGone: boolean;
+  /** of the claim that it was granted to, in a cluster */
+  stamp: number;
   step: Step | null;
-  readonly waiting: { claim: Claim; claimant: PeerLink }[];
+  readonly waiting: (WaitingClaim | Recall)[];
+}
+
+export function newEntry(key: string, group: number, namespace: string, clientId: string): IdentifierEntry {
+  const nobody = { owner: null, connection: 0, endpoint: '', expirySeconds: 0, isGone: false, stamp: 0, step: null };
+  return { key, group, namespace, clientId, ...nobody, waiting: [] };
 }

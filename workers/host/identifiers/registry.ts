@@ -4,33 +4,14 @@ import { steadyNow } from '../../../src/kernel/clock.ts';
 import { type IdentifierTable, identifierGroup } from '../../../src/thread/identifier-table.ts';
 import type { Mesh } from '../../shared/mesh/mesh.ts';
 import type { PeerLink } from '../../shared/mesh/peer-link.ts';
-import { type Session, sessionKey } from '../../shared/session/session.ts';
+import { sessionKey } from '../../shared/session/session.ts';
 import type { SessionTable } from '../../shared/table/session-table.ts';
 import type { Claim, Control, Registration, SessionOffer } from '../../shared/wire/controls.ts';
-import type { IdentifierEntry, Step } from './entry.ts';
+import type { RegistryHooks } from './contract.ts';
+import { type ClaimStep, type IdentifierEntry, newEntry, type Recall, type Step, type WaitingClaim } from './entry.ts';
 import { HeldGroups } from './held-groups.ts';
+import { MOVED_PER_MS, MOVES_PER_PEER, STEP_DEADLINE_MS, WAITING_MAX } from './limits.ts';
 import { PersistentCounts } from './persistent-counts.ts';
-
-/** Claims that may wait for one identifier. More connections at once with one name are an attack or a loop. */
-const WAITING_MAX = 64;
-
-/** A step takes milliseconds. One that takes longer than this has lost an answer. */
-const STEP_DEADLINE_MS = 8_000;
-
-/** Subscriptions and messages of a large session that add a millisecond to the deadline. */
-const MOVED_PER_MS = 10;
-
-/** Number of a move: the session worker that orders it, then a count. */
-const MOVES_PER_PEER = 2 ** 32;
-
-export interface RegistryHooks {
-  /** Called when a step is given up. */
-  onStuck(namespace: string, clientId: string): void;
-  /** Restores a durable session from disk into this worker's table after its holder died. Returns false when there is none. */
-  restore(namespace: string, clientId: string): boolean;
-  /** Called when the session of an offline client has arrived in this worker. */
-  onFetched(session: Session): void;
-}
 
 export class Registry {
   readonly #entries = new Map<string, IdentifierEntry>();
@@ -44,7 +25,7 @@ export class Registry {
   #lastMove: number;
   /** endpoint workers that have registered their sessions; null: all of the first ones have, and claims are served at once */
   #registered: Set<number> | null = new Set();
-  #early: { claim: Claim; claimant: PeerLink }[] = [];
+  #early: WaitingClaim[] = [];
 
   constructor(mesh: Mesh, table: SessionTable, identifiers: IdentifierTable, hooks: RegistryHooks) {
     this.#mesh = mesh;
@@ -68,23 +49,20 @@ export class Registry {
     return this.#persistent.all;
   }
 
-  find(namespace: string, clientId: string): { owner: number | null; endpoint: string; isGone: boolean } | undefined {
+  find(namespace: string, clientId: string): Readonly<IdentifierEntry> | undefined {
     return this.#entries.get(sessionKey(namespace, clientId));
   }
 
-  /** Every namespace in which the identifier is known. */
-  *everywhere(clientId: string): IterableIterator<{ namespace: string; owner: number | null; endpoint: string; isGone: boolean }> {
-    for (const namespace of this.#mesh.namespaces()) {
-      const entry = this.#entries.get(sessionKey(namespace.name, clientId));
-      if (entry !== undefined) yield entry;
-    }
+  /** All identifiers that are known while the iterator runs. */
+  all(): IterableIterator<Readonly<IdentifierEntry>> {
+    return this.#entries.values();
   }
 
   /** @returns false when the control is not about client identifiers */
   onControl(link: PeerLink, control: Control): boolean {
     switch (control.t) {
       case 'claim':
-        this.#claim(control.claim, link);
+        (this.#hooks.cluster?.claim ?? this.decide)(control.claim, link);
         return true;
       case 'owned':
         this.#owned(control, link);
@@ -113,9 +91,10 @@ export class Registry {
   }
 
   /** Adds a session that this worker restored from disk at its start. */
-  adoptOffline(namespace: string, clientId: string, endpoint: string, expirySeconds: number): void {
+  adoptOffline(namespace: string, clientId: string, endpoint: string, expirySeconds: number, stamp = 0): void {
     const entry = this.#entry(namespace, clientId);
     entry.owner = this.#mesh.self;
+    entry.stamp = stamp;
     this.#persistent.describe(entry, endpoint, expirySeconds);
   }
 
@@ -131,19 +110,7 @@ export class Registry {
     if (entry === undefined) {
       const group = identifierGroup(namespace, clientId);
       this.#groups.enter(group);
-      entry = {
-        key,
-        group,
-        namespace,
-        clientId,
-        owner: null,
-        connection: 0,
-        endpoint: '',
-        expirySeconds: 0,
-        isGone: false,
-        step: null,
-        waiting: [],
-      };
+      entry = newEntry(key, group, namespace, clientId);
       this.#entries.set(key, entry);
     }
     return entry;
@@ -157,10 +124,12 @@ export class Registry {
     this.#registered = null;
     const early = this.#early;
     this.#early = [];
-    for (const { claim, claimant } of early) this.#claim(claim, claimant);
+    for (const { claim, claimant } of early) this.decide(claim, claimant);
+    this.#hooks.cluster?.complete();
   }
 
-  #claim(claim: Claim, claimant: PeerLink): void {
+  /** Decides a claim among the workers of this node. */
+  readonly decide = (claim: Claim, claimant: PeerLink): void => {
     if (this.#registered !== null) {
       this.#early.push({ claim, claimant });
       return;
@@ -172,15 +141,30 @@ export class Registry {
       return;
     }
     if (entry.waiting.length >= WAITING_MAX) {
-      claimant.control({ t: 'deny', connection: claim.connection, reason: 'busy' });
+      this.#deny(claim, claimant, 'busy');
       return;
     }
     entry.waiting.push({ claim, claimant });
     this.#next(entry);
+  };
+
+  #deny(claim: Claim, claimant: PeerLink, reason: 'quota' | 'busy' | 'foreign'): void {
+    claimant.control({ t: 'deny', connection: claim.connection, reason });
+    this.#hooks.cluster?.decided(claim);
+  }
+
+  /** See Recall. */
+  recall(namespace: string, clientId: string, recall: Recall): void {
+    const entry = this.#entries.get(sessionKey(namespace, clientId));
+    if (entry === undefined) recall.answer('none');
+    else {
+      entry.waiting.push(recall);
+      this.#next(entry);
+    }
   }
 
   /** The old place died before the session arrived: the claimant now asks for the session on disk. */
-  #claimAgain(entry: IdentifierEntry, step: Extract<Step, { kind: 'claim' }>): void {
+  #claimAgain(entry: IdentifierEntry, step: ClaimStep): void {
     if (step.stage !== 'move') return;
     this.#steps.delete(step.move);
     step.move = ++this.#lastMove;
@@ -198,18 +182,20 @@ export class Registry {
   #next(entry: IdentifierEntry): void {
     if (entry.step !== null || this.#groups.waits(entry.group, entry)) return;
     const next = entry.waiting.shift();
-    if (next !== undefined) this.#serve(entry, next.claim, next.claimant);
+    if (next !== undefined && 'answer' in next) this.#recall(entry, next);
+    else if (next !== undefined) this.#serve(entry, next.claim, next.claimant);
     else if (entry.owner === null) this.#drop(entry);
-    else if (entry.isGone && entry.owner !== this.#mesh.self) this.#fetch(entry);
+    else if (entry.isGone && entry.owner !== this.#mesh.self) this.#fetch(entry, null);
   }
 
   #serve(entry: IdentifierEntry, claim: Claim, claimant: PeerLink): void {
     if (!this.#mesh.links.has(claimant.id)) {
+      this.#hooks.cluster?.decided(claim);
       this.#next(entry);
       return;
     }
     if (claim.expirySeconds > 0 && this.#persistent.isOver(entry, claim.endpoint, claim.maxSessions)) {
-      claimant.control({ t: 'deny', connection: claim.connection, reason: 'quota' });
+      this.#deny(claim, claimant, 'quota');
       this.#next(entry);
       return;
     }
@@ -223,7 +209,7 @@ export class Registry {
     this.#releaseOwner(entry, step);
   }
 
-  #releaseOwner(entry: IdentifierEntry, step: Extract<Step, { kind: 'claim' }>): void {
+  #releaseOwner(entry: IdentifierEntry, step: ClaimStep): void {
     const { claim, claimant, move } = step;
     if (entry.owner === null) this.#grant(entry, 'new');
     else if (entry.owner === this.#mesh.self) {
@@ -246,7 +232,10 @@ export class Registry {
     if (entry === undefined || !step || step.move !== move) return;
     if (offer !== null && offer !== 'foreign') step.since += (offer.rest + offer.deliveries) / MOVED_PER_MS;
     if (step.kind === 'fetch') {
-      if (offer === null || offer === 'foreign') this.#fetched(entry, false);
+      if (offer === 'foreign') {
+        step.recall?.answer('foreign');
+        this.#done(entry);
+      } else if (offer === null) this.#fetched(entry, false);
       else {
         step.isTaking = true;
         void this.#take(entry, move, offer);
@@ -258,22 +247,22 @@ export class Registry {
     else if (entry.owner === step.claimant.id) this.#grant(entry, 'local');
     else {
       step.stage = 'move';
-      const { connection } = step.claim;
-      step.claimant.control({ t: 'grant-move', connection, move, from: entry.owner!, offer, namespace: entry.namespace });
+      const { connection, stamp = 0 } = step.claim;
+      step.claimant.control({ t: 'grant-move', connection, move, from: entry.owner!, offer, namespace: entry.namespace, stamp });
     }
   }
 
   /** The session belongs to another user and stays untouched. */
-  #refuse(entry: IdentifierEntry, { claim, claimant, before }: Extract<Step, { kind: 'claim' }>): void {
-    claimant.control({ t: 'deny', connection: claim.connection, reason: 'foreign' });
+  #refuse(entry: IdentifierEntry, { claim, claimant, before }: ClaimStep): void {
     this.#persistent.describe(entry, before.endpoint, before.expirySeconds);
+    this.#deny(claim, claimant, 'foreign');
     this.#done(entry);
   }
 
   /** A session that is new, or already at the claimant, belongs to the claimant with the grant: later messages on the channel rely on that. */
   #grant(entry: IdentifierEntry, how: 'new' | 'local'): void {
-    const { claim, claimant } = entry.step as Extract<Step, { kind: 'claim' }>;
-    claimant.control({ t: 'grant', connection: claim.connection, how });
+    const { claim, claimant } = entry.step as ClaimStep;
+    claimant.control({ t: 'grant', connection: claim.connection, how, stamp: claim.stamp ?? 0 });
     this.#own(entry, claim.connection, claimant);
   }
 
@@ -288,6 +277,11 @@ export class Registry {
     entry.owner = owner.id;
     entry.connection = connection;
     entry.isGone = false;
+    const { step } = entry;
+    if (step?.kind === 'claim') {
+      entry.stamp = step.claim.stamp ?? 0;
+      this.#hooks.cluster?.decided(step.claim);
+    }
     this.#done(entry);
   }
 
@@ -320,15 +314,38 @@ export class Registry {
     this.#groups.leave(entry.group);
   }
 
-  /** Brings the session of an offline client into this worker. */
-  #fetch(entry: IdentifierEntry): void {
+  #recall(entry: IdentifierEntry, recall: Recall): void {
+    const { owner, namespace, clientId } = entry;
+    const isHere = owner === this.#mesh.self;
+    if (owner !== null && !isHere && recall.isDue(entry)) {
+      this.#fetch(entry, recall);
+      return;
+    }
+    const isDue = isHere && recall.isDue(entry);
+    const offer = isDue ? this.#table.release(namespace, clientId, 0, this.#mesh.self, recall.discard, recall.by) : null;
+    if (isDue && offer === null) entry.owner = null;
+    recall.answer(offer === null || offer === 'foreign' ? (offer ?? 'none') : 'held');
+    this.#next(entry);
+  }
+
+  /** Brings the session of an offline client, or of one that another node recalls, into this worker. */
+  #fetch(entry: IdentifierEntry, recall: Recall | null): void {
     const move = ++this.#lastMove;
-    entry.step = { kind: 'fetch', move, isTaking: false, since: steadyNow() };
+    entry.step = { kind: 'fetch', move, isTaking: false, since: steadyNow(), recall };
     this.#steps.set(move, entry);
     const { namespace, clientId } = entry;
     const owner = this.#mesh.links.get(entry.owner!);
     if (owner === undefined) this.#fetched(entry, false);
-    else owner.control({ t: 'release', namespace, clientId, move, to: this.#mesh.self, discard: false, by: null });
+    else
+      owner.control({
+        t: 'release',
+        namespace,
+        clientId,
+        move,
+        to: this.#mesh.self,
+        discard: recall?.discard === true,
+        by: recall?.by ?? null,
+      });
   }
 
   async #take(entry: IdentifierEntry, move: number, offer: SessionOffer): Promise<void> {
@@ -340,7 +357,9 @@ export class Registry {
   }
 
   #fetched(entry: IdentifierEntry, isHere: boolean): void {
+    const recall = entry.step?.kind === 'fetch' ? entry.step.recall : null;
     entry.owner = isHere ? this.#mesh.self : this.#restored(entry);
+    recall?.answer(entry.owner === null ? 'none' : 'held');
     this.#done(entry);
   }
 
@@ -359,6 +378,7 @@ export class Registry {
     entry.owner = link.id;
     entry.connection = session.connection;
     entry.isGone = session.isParked;
+    entry.stamp = session.stamp ?? 0;
     this.#persistent.describe(entry, session.endpoint, session.expirySeconds);
     this.#next(entry);
   }
@@ -370,16 +390,21 @@ export class Registry {
       const { step } = entry;
       if (step === null || step.since > oldest) continue;
       this.#hooks.onStuck(entry.namespace, entry.clientId);
-      if (step.kind === 'claim') step.claimant.control({ t: 'deny', connection: step.claim.connection, reason: 'busy' });
-      else this.#table.mover.abandon(step.move);
+      if (step.kind === 'claim') this.#deny(step.claim, step.claimant, 'busy');
+      else {
+        this.#table.mover.abandon(step.move);
+        step.recall?.answer('busy');
+      }
       // Wherever the session is, its client is no longer connected: the next claim or fetch asks for the session again.
       entry.isGone = true;
       this.#done(entry);
     }
     for (const entry of this.#groups.stuck(oldest)) {
       if (entry.waiting.length > 0) this.#hooks.onStuck(entry.namespace, entry.clientId);
-      for (const { claim, claimant } of entry.waiting.splice(0))
-        claimant.control({ t: 'deny', connection: claim.connection, reason: 'busy' });
+      for (const next of entry.waiting.splice(0)) {
+        if ('answer' in next) next.answer('busy');
+        else this.#deny(next.claim, next.claimant, 'busy');
+      }
     }
   }
 
@@ -401,6 +426,7 @@ export class Registry {
     if (entry.owner === link.id) entry.owner = this.#restored(entry);
     // Else the old owner keeps the session, and its client has to go. Where the owner is dead too, a fetch restores the session from disk.
     entry.isGone = true;
+    if (entry.step?.kind === 'claim') this.#hooks.cluster?.decided(entry.step.claim);
     this.#done(entry);
   }
 
@@ -413,6 +439,7 @@ export class Registry {
     else if (step.kind === 'claim') this.#releaseOwner(entry, step);
     else if (step.kind === 'fetch') {
       // The answer will never come.
+      if (step.recall !== null) entry.waiting.unshift(step.recall);
       this.#steps.delete(step.move);
       entry.step = null;
       this.#next(entry);

@@ -64,6 +64,8 @@ export class Session implements Subscriber {
   endpoint = '';
   /** connection number of the claim that brought the session here */
   connection = 0;
+  /** of that claim, in a cluster */
+  stamp = 0;
   /** group of its identifier in this worker's claims; -1: the session worker decides about the identifier */
   group = -1;
   /** next session of the group */

@@ -5,6 +5,7 @@ import type { QoS } from '../../../src/mqtt/packet.ts';
 import type { WireMessage } from '../messages/message.ts';
 import type { ShareItem } from '../routing/share-group.ts';
 import type { Holder } from './holder.ts';
+import type { NodeNews } from './identifier-news.ts';
 import type { RetainedPage } from './page.ts';
 
 /** A subscription as plain data. */
@@ -112,6 +113,8 @@ export interface Claim {
   endpoint: string;
   isDurable: boolean;
   maxSessions: number;
+  /** its place in the order of all claims of a cluster, given by the session worker; absent: none */
+  stamp?: number;
 }
 
 /** The client that a session is requested for; absent when the session worker fetches the session for itself. */
@@ -166,6 +169,8 @@ export type Control =
   | { t: 'linked' }
   /** every node that wants these messages has taken them */
   | { t: 'taken'; serials: number[] }
+  // client identifiers of other nodes: session worker ↔ relay
+  | NodeNews
   // client identifiers: endpoint worker → session worker
   | { t: 'claim'; claim: Claim }
   | { t: 'owned'; connection: number; namespace: string; clientId: string }
@@ -183,8 +188,8 @@ export type Control =
   /** the rules of an endpoint, for its offline sessions; null: the sender has closed it */
   | { t: 'rules'; endpoint: string; rules: EndpointRules | null }
   // session worker → endpoint worker
-  | { t: 'grant'; connection: number; how: 'new' | 'local' }
-  | { t: 'grant-move'; connection: number; move: number; from: number; offer: SessionOffer; namespace: string }
+  | { t: 'grant'; connection: number; how: 'new' | 'local'; stamp: number }
+  | { t: 'grant-move'; connection: number; move: number; from: number; offer: SessionOffer; namespace: string; stamp: number }
   | { t: 'deny'; connection: number; reason: 'quota' | 'busy' | 'foreign' }
   /** from now on the session worker decides about this group of identifiers, and must know the sessions in it */
   | { t: 'revoke'; group: number }
