@@ -1,6 +1,6 @@
 /** The endpoint that results from a port alone (docs/endpoints.md, column "default"). */
 
-import type { Endpoint, SslConfig } from './endpoint.ts';
+import type { AclConfig, Endpoint, SslConfig } from './endpoint.ts';
 import { defaultsOf } from './keys/key.ts';
 import { ENDPOINT_KEYS } from './keys/table.ts';
 import { TLS_KEYS } from './keys/tls.ts';
@@ -48,5 +48,11 @@ export function completeEndpoint(stored: Partial<Endpoint> & { port: number }): 
     sslConfig: { ...defaults.sslConfig, ...stored.sslConfig },
     serverOptions: { ...defaults.serverOptions, ...stored.serverOptions },
     childOptions: { ...defaults.childOptions, ...stored.childOptions },
+    aclConfig: stored.aclConfig ? completeAcl(stored.aclConfig) : null,
   };
+}
+
+/** Rules that were stored before there was an order: an allow beat every deny, and still does. */
+function completeAcl(stored: Partial<Pick<AclConfig, 'order'>> & Omit<AclConfig, 'order'>): AclConfig {
+  return { ...stored, order: stored.order ?? 'allow-overrides' };
 }

@@ -156,7 +156,7 @@ function readAccess(
   } else if (nulls.includes('authType')) values['authConfig'] = null;
   if (given['aclType'] !== undefined || given['aclConfig'] !== undefined) {
     const old = isUpdate && !nulls.includes('aclConfig') ? base.aclConfig : null;
-    values['aclConfig'] = readEndpointAcl(given['aclType'], given['aclConfig'], problems, old);
+    values['aclConfig'] = readEndpointAcl(given['aclType'], given['aclConfig'], context, old);
   } else if (nulls.includes('aclType')) values['aclConfig'] = null;
 }
 

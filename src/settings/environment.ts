@@ -30,7 +30,10 @@ const AUTH: KeyTree = [
     ...leaves('authConfig'),
   },
 ];
-const ACL: KeyTree = { default: 'leaf', rules: [{ ...leaves('permission', 'action', 'topic'), subject: leaves('type', 'value') }] };
+const ACL: KeyTree = {
+  ...leaves('order', 'default'),
+  rules: [{ ...leaves('permission', 'action', 'topic'), subject: leaves('type', 'value') }],
+};
 
 function endpointKeys(): KeyTree {
   const table: EntryTable = ENDPOINT_KEYS;

@@ -115,7 +115,7 @@ function readSettings(input: Record<string, unknown>, endpointsKey: string, cwd:
     ...sections,
     secrets: readSecretKeys(keys, cwd, problems),
     auth: collect('auth', problems, () => parseAuthList(input['auth'] ?? [])) ?? [],
-    acl: collect('acl', problems, () => parseAcl(input['acl'] ?? {})) ?? { default: 'allow', rules: [] },
+    acl: collect('acl', problems, () => parseAcl(input['acl'], warnings)) ?? parseAcl({}),
     endpoints,
     areEndpointsGiven: Array.isArray(input['endpoints']),
   };

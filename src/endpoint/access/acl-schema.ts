@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import type { AclConfig, AclRule } from '../endpoint.ts';
 import { check, isObject, join, Problems, splitNulls } from '../problems.ts';
+import { unreachedRules } from './unreached-rules.ts';
 
 const LATER_TYPES = new Set(['http', 'database', 'sql', 'redis']);
 const TOPIC_BYTES_MAX = 65535;
@@ -12,6 +13,7 @@ const oneOf = <const T extends readonly string[]>(values: T) => z.enum(values, {
 const object = { error: (issue: { code?: string }) => (issue.code === 'invalid_type' ? 'must be an object' : undefined) };
 const subjectText = z.string({ error: 'must be a string' });
 
+const order = oneOf(['first-match', 'deny-overrides', 'allow-overrides']);
 const permission = oneOf(['allow', 'deny']);
 const action = oneOf(['publish', 'subscribe', 'pubsub']);
 const subjectType = oneOf(['all', 'user', 'clientId', 'ip']);
@@ -22,6 +24,8 @@ const topic = z.string({ error: 'must be a topic filter' }).superRefine((value, 
 
 /** A rule in its normal form. */
 export const RULE_SHAPE = { permission, subject: z.strictObject({ type: subjectType, value: subjectText }, object), action, topic };
+/** `order` and `default` of rules. */
+export const ACL_SHAPE = { order, default: permission };
 
 const ruleSchema = z.strictObject(
   {
@@ -52,16 +56,27 @@ const userListSchema = z.strictObject({
   allow: z.array(topic, { error: 'must be a list of topic filters' }),
 });
 
-/** Reads the node's `acl`: `{default, rules}` or a list of rules. Absent and null are `{default: allow, rules: []}`. @throws FluxError `invalid` */
-export function parseAcl(input: unknown): AclConfig {
+/** What reading the rules finds. */
+interface Findings {
+  readonly problems: Problems;
+  readonly warnings: string[];
+}
+
+/**
+ * Reads the node's `acl`: `{order, default, rules}` or a list of rules. Absent and null are `{order: first-match, default: allow, rules: []}`.
+ * @param warnings gets a line for each rule that cannot decide anything, and for FluxMQ's order
+ * @throws FluxError `invalid`
+ */
+export function parseAcl(input: unknown, warnings: string[] = []): AclConfig {
   const problems = new Problems();
-  const acl = readAcl(input ?? {}, 'acl', problems, null);
+  const acl = readAcl(input ?? {}, 'acl', { problems, warnings }, null);
   problems.throwIfAny('acl');
   return acl;
 }
 
 /** The value of an endpoint's `aclType` + `aclConfig`. An object is merged into `old`; null means the node's rules. */
-export function readEndpointAcl(aclType: unknown, aclConfig: unknown, problems: Problems, old: AclConfig | null): AclConfig | null {
+export function readEndpointAcl(aclType: unknown, aclConfig: unknown, findings: Findings, old: AclConfig | null): AclConfig | null {
+  const { problems } = findings;
   if (aclType !== undefined && aclType !== 'config') {
     if (LATER_TYPES.has(aclType as string)) problems.addNotSupportedYet('aclType');
     else problems.add('aclType', 'must be one of config, database, http, redis');
@@ -69,30 +84,55 @@ export function readEndpointAcl(aclType: unknown, aclConfig: unknown, problems: 
   }
   if (aclConfig === undefined || (isObject(aclConfig) && Object.keys(aclConfig).length === 0)) {
     if (aclType === undefined) return null;
-    if (old === null) problems.add('aclConfig', 'is needed with aclType config: {default, rules}');
+    if (old === null) problems.add('aclConfig', 'is needed with aclType config: {order, default, rules}');
     return old;
   }
-  return readAcl(aclConfig, 'aclConfig', problems, old);
+  return readAcl(aclConfig, 'aclConfig', findings, old);
 }
 
-function readAcl(input: unknown, path: string, problems: Problems, old: AclConfig | null): AclConfig {
-  const acl: AclConfig = { default: old?.default ?? 'allow', rules: old?.rules ?? [] };
-  if (Array.isArray(input)) return { ...acl, rules: readRules(input, path, problems) };
+function readAcl(input: unknown, path: string, findings: Findings, old: AclConfig | null, hasOrder = false): AclConfig {
+  const { problems } = findings;
+  const acl: AclConfig = { order: old?.order ?? 'first-match', default: old?.default ?? 'allow', rules: old?.rules ?? [] };
+  if (Array.isArray(input)) return withRules(acl, input, path, findings, hasOrder);
   if (!isObject(input)) {
-    problems.add(path, 'must be an object {default, rules} or a list of rules');
+    problems.add(path, 'must be an object {order, default, rules} or a list of rules');
     return acl;
   }
   const { given, nulls } = splitNulls(input);
-  const { default: byDefault, rules, config, ...unknown } = given;
+  const isOrderGiven = hasOrder || 'order' in input;
+  const { order: byOrder, default: byDefault, rules, config, ...unknown } = given;
   for (const key of Object.keys(unknown)) problems.addUnknownKey(join(path, key));
+  if (nulls.includes('order')) acl.order = 'first-match';
   if (nulls.includes('default')) acl.default = 'allow';
   if (nulls.includes('rules')) acl.rules = [];
+  if (byOrder !== undefined) acl.order = check(order, byOrder, join(path, 'order'), problems) ?? acl.order;
   if (byDefault !== undefined) acl.default = check(permission, byDefault, join(path, 'default'), problems) ?? acl.default;
   // FluxMQ nests the rules of the type `config` once more: aclConfig.config.rules
   if (config !== undefined && rules !== undefined) problems.add(join(path, 'config'), 'is the same as rules');
-  else if (config !== undefined) return readAcl(config, join(path, 'config'), problems, acl);
-  if (rules !== undefined) acl.rules = readRules(rules, join(path, 'rules'), problems);
+  else if (config !== undefined) return readAcl(config, join(path, 'config'), findings, acl, isOrderGiven);
+  if (rules !== undefined) return withRules(acl, rules, join(path, 'rules'), findings, isOrderGiven);
+  if (byOrder !== undefined) warnOfUnreached(acl, join(path, 'rules'), findings);
   return acl;
+}
+
+/** Rules in FluxMQ's form keep FluxMQ's order unless another one is given. */
+function withRules(acl: AclConfig, input: unknown, path: string, findings: Findings, isOrderGiven: boolean): AclConfig {
+  const rules = readRules(input, path, findings.problems);
+  const isFluxmqs = !isOrderGiven && acl.order !== 'allow-overrides' && Array.isArray(input) && input.some(hasFluxmqForm);
+  if (isFluxmqs)
+    findings.warnings.push(`${path}: has rules in FluxMQ's form, so order is allow-overrides: a matching allow beats every deny`);
+  const read = { ...acl, order: isFluxmqs ? 'allow-overrides' : acl.order, rules };
+  warnOfUnreached(read, path, findings);
+  return read;
+}
+
+function warnOfUnreached(acl: AclConfig, path: string, { problems, warnings }: Findings): void {
+  // The positions are those of the list that was given only when each entry of it became one rule.
+  if (acl.order !== 'first-match' || problems.issues.length > 0) return;
+  for (const { rule, earlier } of unreachedRules(acl.rules))
+    warnings.push(
+      `${join(path, rule)}: decides nothing, because ${join(path, earlier)} comes first and matches everything that it matches`,
+    );
 }
 
 function readRules(input: unknown, path: string, problems: Problems): AclRule[] {
@@ -107,8 +147,8 @@ function readRule(input: unknown, path: string, problems: Problems): AclRule[] {
     return [];
   }
   const { given } = splitNulls(input);
-  if ('username' in given || Array.isArray(given['allow'])) return readUserList(given, path, problems);
-  if (['acl_strategy', 'aclStrategy', 'acl_type', 'aclType', 'acl_action', 'aclAction'].some((key) => key in given)) {
+  if (isUserList(given)) return readUserList(given, path, problems);
+  if (hasFluxmqColumns(given)) {
     const renamed = Object.fromEntries(
       Object.entries(given).map(([key, value]) => [Object.hasOwn(FLUXMQ_KEYS, key) ? (FLUXMQ_KEYS[key] as string) : key, value]),
     );
@@ -120,6 +160,20 @@ function readRule(input: unknown, path: string, problems: Problems): AclRule[] {
   const rule = check(ruleSchema, given, path, problems);
   if (rule === undefined) return [];
   return [{ ...rule, subject: readSubject(rule.subject.type, rule.subject.value, join(path, 'subject.value'), problems) }];
+}
+
+function isUserList(rule: Record<string, unknown>): boolean {
+  return 'username' in rule || Array.isArray(rule['allow']);
+}
+
+function hasFluxmqColumns(rule: Record<string, unknown>): boolean {
+  return ['acl_strategy', 'aclStrategy', 'acl_type', 'aclType', 'acl_action', 'aclAction'].some((key) => key in rule);
+}
+
+function hasFluxmqForm(rule: unknown): boolean {
+  if (!isObject(rule)) return false;
+  const { given } = splitNulls(rule);
+  return isUserList(given) || hasFluxmqColumns(given);
 }
 
 /**
@@ -159,7 +213,7 @@ function isAddressOrNetwork(value: string): boolean {
 
 /** What is wrong with a rule's topic filter, or null. Obeys [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.7.3-1], [MQTT-4.7.3-2]. */
 function topicProblem(value: string): string | null {
-  const filter = value.replaceAll(/\$\{(clientId|username)\}/g, 'x');
+  const filter = value.replace(/^eq:/, '').replaceAll(/\$\{(clientId|username)\}/g, 'x');
   if (filter === '') return 'must not be empty';
   if (Buffer.byteLength(filter) > TOPIC_BYTES_MAX) return 'is too long';
   if (filter.includes('\0')) return 'must not hold a null character';

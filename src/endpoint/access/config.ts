@@ -29,11 +29,19 @@ export interface AclRule {
   permission: 'allow' | 'deny';
   subject: { type: 'all' | 'user' | 'clientId' | 'ip'; value: string };
   action: 'publish' | 'subscribe' | 'pubsub';
-  /** topic filter; may hold `${clientId}` and `${username}` */
+  /** topic filter, or `eq:` and a filter that is not matched but compared; may hold `${clientId}` and `${username}` */
   topic: string;
 }
 
+/**
+ * Which of several matching rules decides. `first-match`: the first one of the list. `deny-overrides`: any deny. `allow-overrides`: any
+ * allow, as in FluxMQ.
+ */
+export type AclOrder = 'first-match' | 'deny-overrides' | 'allow-overrides';
+
 export interface AclConfig {
+  order: AclOrder;
+  /** decides where no rule matches */
   default: 'allow' | 'deny';
   rules: AclRule[];
 }

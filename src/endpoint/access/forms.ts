@@ -1,7 +1,7 @@
 /** Schemas of `authConfig` and `aclConfig` in requests and answers, for descriptions: the readers also take FluxMQ's spellings. */
 
 import { z } from 'zod';
-import { RULE_SHAPE } from './acl-schema.ts';
+import { ACL_SHAPE, RULE_SHAPE } from './acl-schema.ts';
 import { USER_SHAPE } from './auth-schema.ts';
 
 const user = z.object(USER_SHAPE).meta({ id: 'User' });
@@ -15,12 +15,12 @@ const rule = z.object(RULE_SHAPE).meta({ id: 'Rule' });
 const newRule = z
   .object({ ...RULE_SHAPE, subject: RULE_SHAPE.subject.partial({ value: true }), action: RULE_SHAPE.action.optional() })
   .meta({ id: 'NewRule' });
-const newAcl = z.object({ default: RULE_SHAPE.permission, rules: z.array(newRule) }).partial();
+const newAcl = z.object({ ...ACL_SHAPE, rules: z.array(newRule) }).partial();
 
 /** The forms in answers. One authenticator is an object, several are a list. */
 export const ACCESS_ANSWERS = {
   authConfig: z.union([z.object({ filter, users: z.array(user) }), z.array(z.object({ authType, filter, users: z.array(user) }))]),
-  aclConfig: z.object({ default: RULE_SHAPE.permission, rules: z.array(rule) }),
+  aclConfig: z.object({ ...ACL_SHAPE, rules: z.array(rule) }),
 };
 
 /** The forms in requests. */

@@ -21,11 +21,11 @@ export const ACCESS_KEYS = {
     description: 'Rules are applied to PUBLISH, SUBSCRIBE and the will',
   }),
   aclConfig: unset({
-    value: structure<AclConfig>('`{default, rules}`; [access](access.md)'),
+    value: structure<AclConfig>('`{order, default, rules}`; [access](access.md)'),
     defaultText: "the node's `acl`",
     effect: 'live',
     description: "Rules of the endpoint, instead of the node's `acl`",
-    example: { default: 'allow', rules: [] },
+    example: { order: 'first-match', default: 'allow', rules: [] },
   }),
 };
 

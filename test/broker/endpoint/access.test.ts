@@ -6,7 +6,7 @@ import type { Version } from '../../kit/encode.ts';
 import * as encode from '../../kit/encode.ts';
 import { connected, useBroker } from '../../kit/lanes.ts';
 import { RawClient } from '../../kit/raw-client.ts';
-import { uid } from '../../kit/until.ts';
+import { uid, until } from '../../kit/until.ts';
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 const md5 = (text: string): string => createHash('md5').update(text).digest('hex');
@@ -34,16 +34,25 @@ const held = useBroker(() => ({
       aclConfig: {
         default: 'allow',
         rules: [
-          { permission: 'deny', subject: { type: 'all', value: '' }, action: 'pubsub', topic: 'secret/#' },
           { permission: 'allow', subject: { type: 'user', value: 'sha' }, action: 'pubsub', topic: 'secret/#' },
+          { permission: 'deny', subject: { type: 'all', value: '' }, action: 'pubsub', topic: 'secret/#' },
           { permission: 'deny', subject: { type: 'all', value: '' }, action: 'publish', topic: 'readonly/#' },
-          { permission: 'deny', subject: { type: 'all', value: '' }, action: 'pubsub', topic: 'own/#' },
           { permission: 'allow', subject: { type: 'all', value: '' }, action: 'pubsub', topic: 'own/${clientId}/#' },
+          { permission: 'deny', subject: { type: 'all', value: '' }, action: 'pubsub', topic: 'own/#' },
         ],
       },
     },
     { ...quick, serverOptions: { workerGroupSize: 3 } },
     { ...quick, enableAuth: false, enableAcl: false },
+    {
+      ...quick,
+      id: 'ordered',
+      enableAuth: false,
+      aclConfig: [
+        { permission: 'deny', subject: { type: 'all' }, topic: 'o/#' },
+        { permission: 'allow', subject: { type: 'all' }, topic: 'o/${clientId}' },
+      ],
+    },
   ],
 }));
 
@@ -183,4 +192,24 @@ describe.each([5, 4] as Version[])('access rules, MQTT %i', (version) => {
     const off = await connected('tcp', held.broker.ports[2]!, version);
     expect((await off.subscribeRaw([{ filter: 'node/secret/x' }])).codes).toEqual([0]);
   });
+});
+
+test('the first rule decides; another order takes effect for connected clients at once', async () => {
+  const clientId = uid('me');
+  const client = await connected('tcp', held.broker.ports[3]!, 5, { clientId });
+  const own = `o/${clientId}`;
+  const use = async () => [(await client.subscribeRaw([{ filter: own }])).codes[0], await client.publish(own, 'x', { qos: 1 })];
+  const change = (aclConfig: object) => held.broker.api('POST', '/api/endpoints/update', { id: 'ordered', aclConfig });
+  const NO_SUBSCRIBERS = 0x10;
+  expect(await use()).toEqual([0x87, 0x87]);
+  const { body } = await change({ order: 'allow-overrides' });
+  expect(body).toMatchObject({ data: { endpoint: { aclConfig: { order: 'allow-overrides', default: 'allow' } } } });
+  expect(await use()).toEqual([0, 0]);
+  expect((await client.take()).topic).toBe(own);
+  const back = await change({ order: 'first-match' });
+  expect(JSON.stringify(back.body)).toContain('decides nothing, because aclConfig.rules.0 comes first');
+  await until('the subscription is withdrawn', async () => (await client.publish(own, 'x', { qos: 1 })) === 0x87);
+  expect((await client.subscribeRaw([{ filter: 'o/other' }, { filter: 'x' }])).codes).toEqual([0x87, 0]);
+  expect(await client.publish('y', 'x', { qos: 1 })).toBe(NO_SUBSCRIBERS);
+  await client.silence();
 });

@@ -2,6 +2,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { filterMatches, toLevels } from '../../../src/endpoint/access/topic-filters.ts';
 import { parseAcl } from '../../../src/endpoint/schema.ts';
 import { Authoriser } from '../../../workers/shared/access/authoriser.ts';
 
@@ -12,8 +13,13 @@ const rule = (permission: string, topic: string, action = 'pubsub', subject: obj
   action,
   subject,
 });
-const make = (rules: object[], who = {}, byDefault = 'allow') =>
-  new Authoriser(parseAcl({ default: byDefault, rules }), { ...bob, ...who });
+const make = (rules: object[], who = {}, byDefault = 'allow', order: string | null = null) =>
+  new Authoriser(parseAcl({ order, default: byDefault, rules }), { ...bob, ...who });
+/** What each of the topics may be used for: p(ublish), r(eceive), s(ubscribe). */
+const uses = (acl: Authoriser, topics: string[]) =>
+  topics.map((topic) =>
+    [acl.mayPublish(topic) && 'p', acl.mayReceive(topic) && 'r', acl.maySubscribe(topic) && 's'].filter(Boolean).join(''),
+  );
 
 describe('Authoriser', () => {
   test('follows the default without a matching rule', () => {
@@ -22,19 +28,79 @@ describe('Authoriser', () => {
     expect(make([rule('deny', 'x')]).mayPublish('y')).toBe(true);
   });
 
-  test('lets an allow win over a deny, in any order', () => {
-    for (const rules of [
-      [rule('deny', 'a/#'), rule('allow', 'a/b')],
-      [rule('allow', 'a/b'), rule('deny', 'a/#')],
-    ]) {
-      const acl = make(rules);
-      expect([acl.mayPublish('a/b'), acl.mayPublish('a/c'), acl.maySubscribe('a/b'), acl.maySubscribe('a/c')]).toEqual([
-        true,
-        false,
-        true,
-        false,
-      ]);
-    }
+  const [deny, allow] = [rule('deny', 'a/#'), rule('allow', 'a/b')];
+  test.each([
+    ['first-match', [deny, allow], ['', '', 'prs']],
+    ['first-match', [allow, deny], ['prs', '', 'prs']],
+    ['first-match', [rule('deny', 'a/b', 'publish'), rule('allow', 'a/+'), deny], ['rs', 'prs', 'prs']],
+    ['deny-overrides', [deny, allow], ['', '', 'prs']],
+    ['deny-overrides', [allow, deny], ['', '', 'prs']],
+    ['allow-overrides', [deny, allow], ['prs', '', 'prs']],
+    ['allow-overrides', [allow, deny], ['prs', '', 'prs']],
+  ])('%s decides among %j', (order, rules, wanted) => {
+    expect(uses(make(rules, {}, 'allow', order), ['a/b', 'a/c', 'x'])).toEqual(wanted);
+    const denied = wanted.map((use, index) => (index === 2 ? '' : use));
+    expect(uses(make(rules, {}, 'deny', order), ['a/b', 'a/c', 'x'])).toEqual(denied);
+  });
+
+  test('keeps the order of rules about different subjects', () => {
+    const user = { type: 'user', value: 'bob' };
+    const client = { type: 'clientId', value: 'c1' };
+    const ip = { type: 'ip', value: '10.0.0.0/8' };
+    const rules = [rule('allow', 'a', 'pubsub', ip), rule('deny', 'a'), rule('deny', 'b'), rule('allow', 'b', 'pubsub', user)];
+    expect(uses(make([...rules, rule('allow', 'c', 'pubsub', client), rule('deny', 'c')]), ['a', 'b', 'c'])).toEqual(['prs', '', 'prs']);
+    expect(uses(make([...rules, rule('deny', 'c'), rule('allow', 'c', 'pubsub', client)]), ['a', 'b', 'c'])).toEqual(['prs', '', '']);
+  });
+
+  test('first-match: a deny leaves a subscription what an earlier allow covers', () => {
+    const acl = make([rule('allow', 'a/b'), rule('allow', 'a/c/#'), rule('deny', 'a/b'), rule('deny', 'a/c/+'), rule('deny', 'a/d')]);
+    for (const filter of ['a/b', 'a/c/#', 'a/c/x', 'a/c', 'a/x', 'b/#', '+/b', '+/c/+'])
+      expect([filter, acl.maySubscribe(filter)]).toEqual([filter, true]);
+    for (const filter of ['a/d', 'a/+', '#', '+/d', 'a/#']) expect([filter, acl.maySubscribe(filter)]).toEqual([filter, false]);
+  });
+
+  test('a subscription brings no topic whose first rule is a deny', () => {
+    const level = fc.constantFrom('a', 'b', '+');
+    const filter = fc
+      .tuple(fc.array(level, { minLength: 1, maxLength: 3 }), fc.boolean())
+      .map(([levels, isOpen]) => [...levels, ...(isOpen ? ['#'] : [])].join('/'));
+    const rules = fc.array(fc.record({ permission: fc.constantFrom('allow', 'deny'), topic: filter }), { maxLength: 5 });
+    const names = ['a', 'b', 'c'];
+    const topics = [
+      ...names,
+      ...names.flatMap((x) => names.map((y) => `${x}/${y}`)),
+      'a/a/a',
+      'a/b/c',
+      'b/b/b',
+      'b/c/a',
+      'c/c/c',
+      'a/b/c/d',
+    ];
+    const orders = fc.constantFrom('first-match', 'deny-overrides', 'allow-overrides');
+    fc.assert(
+      fc.property(rules, filter, orders, fc.constantFrom('allow', 'deny'), (list, wanted, order, byDefault) => {
+        const acl = make(
+          list.map(({ permission, topic }) => rule(permission, topic)),
+          {},
+          byDefault,
+          order,
+        );
+        if (!acl.maySubscribe(wanted)) return;
+        for (const topic of topics)
+          if (filterMatches(toLevels(wanted), topic.split('/'))) expect([topic, acl.mayReceive(topic)]).toEqual([topic, true]);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test('eq: compares the filter to the letter', () => {
+    const acl = make([rule('deny', 'eq:a/+'), rule('deny', 'eq:x/y'), rule('deny', `eq:own/\${clientId}/#`)]);
+    for (const filter of ['a/+', 'x/y', '$share/g/a/+', 'own/c1/#']) expect([filter, acl.maySubscribe(filter)]).toEqual([filter, false]);
+    for (const filter of ['a/b', 'a/#', '#', 'x/+', 'own/c2/#']) expect([filter, acl.maySubscribe(filter)]).toEqual([filter, true]);
+    expect([acl.mayPublish('x/y'), acl.mayPublish('a/b'), acl.mayReceive('x/y'), acl.mayReceive('a/b')]).toEqual([false, true, true, true]);
+    const narrow = make([rule('allow', 'eq:a/+')], {}, 'deny');
+    expect(['a/+', 'a/b', 'a/#'].map((filter) => narrow.maySubscribe(filter))).toEqual([true, false, false]);
+    expect([narrow.mayReceive('a/b'), narrow.mayReceive('b')]).toEqual([true, false]);
   });
 
   test('tells publish from subscribe', () => {

@@ -134,7 +134,7 @@ export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
     },
     secrets: { secretKey: null, secretKeysOld: [] },
     auth: [],
-    acl: { default: 'allow', rules: [] },
+    acl: { order: 'first-match', default: 'allow', rules: [] },
     endpoints: [],
     areEndpointsGiven: true,
     history: { keep: 10_000, keepDays: 365 },

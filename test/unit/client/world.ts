@@ -132,7 +132,7 @@ export class World {
       messageMaxSize,
     };
     this.endpoint = new EndpointContext(
-      { endpoint, revision: 1, auth: [], acl: { default: 'allow', rules: [] }, tls: null },
+      { endpoint, revision: 1, auth: [], acl: { order: 'first-match', default: 'allow', rules: [] }, tls: null },
       mesh.namespace(endpoint.namespace),
       new Float64Array(createCounters()),
       new SharedLimits(createSharedLimits()),

@@ -57,7 +57,7 @@ export function settings(endpoints: Endpoint[] = []): Settings {
     },
     secrets: { secretKey: null, secretKeysOld: [] },
     auth: [],
-    acl: { default: 'allow', rules: [] },
+    acl: { order: 'first-match', default: 'allow', rules: [] },
     endpoints,
     areEndpointsGiven: endpoints.length > 0,
     history: { keep: 10_000, keepDays: 365 },

@@ -1,6 +1,7 @@
 /** Authenticators and ACL rules: every accepted spelling, every refused value. */
 
 import { describe, expect, test } from 'vitest';
+import { unreachedRules } from '../../../src/endpoint/access/unreached-rules.ts';
 import { parseAcl, parseAuthList, parseEndpoint } from '../../../src/endpoint/schema.ts';
 import { FluxError } from '../../../src/kernel/errors.ts';
 
@@ -125,14 +126,77 @@ describe('parseAuthList', () => {
 describe('parseAcl', () => {
   const rule = { permission: 'deny', subject: { type: 'user', value: 'bob' }, action: 'publish', topic: 'a/+/#' };
 
+  const columns = { acl_strategy: 'deny', acl_type: 'user', acl_action: 'publish', subject: 'bob', topic: 'a/+/#' };
   test.each([
-    [rule],
-    [{ acl_strategy: 'deny', acl_type: 'user', acl_action: 'publish', subject: 'bob', topic: 'a/+/#' }],
-    [{ aclStrategy: 'deny', aclType: 'user', action: 'publish', subject: 'bob', topic: 'a/+/#' }],
-  ])('reads the rule %j', (input) => {
-    expect(parseAcl({ default: 'deny', rules: [input] })).toEqual({ default: 'deny', rules: [rule] });
-    expect(parseAcl([input])).toEqual({ default: 'allow', rules: [rule] });
-    expect(parseAcl({ config: { rules: [input] } })).toEqual({ default: 'allow', rules: [rule] });
+    [rule, 'first-match'],
+    [columns, 'allow-overrides'],
+    [{ aclStrategy: 'deny', aclType: 'user', action: 'publish', subject: 'bob', topic: 'a/+/#' }, 'allow-overrides'],
+  ])('reads the rule %j', (input, order) => {
+    expect(parseAcl({ default: 'deny', rules: [input] })).toEqual({ order, default: 'deny', rules: [rule] });
+    expect(parseAcl([input])).toEqual({ order, default: 'allow', rules: [rule] });
+    expect(parseAcl({ config: { rules: [input] } })).toEqual({ order, default: 'allow', rules: [rule] });
+    expect(parseAcl({ order: 'deny-overrides', rules: [input] })).toEqual({ order: 'deny-overrides', default: 'allow', rules: [rule] });
+    expect(parseAcl({ order: 'first-match', config: { rules: [input] } }).order).toBe('first-match');
+  });
+
+  test("says that FluxMQ's form brings FluxMQ's order, unless an order is given", () => {
+    const warningsOf = (input: unknown) => {
+      const warnings: string[] = [];
+      parseAcl(input, warnings);
+      return warnings;
+    };
+    const text = "has rules in FluxMQ's form, so order is allow-overrides: a matching allow beats every deny";
+    expect(warningsOf([rule, columns])).toEqual([`acl: ${text}`]);
+    expect(warningsOf({ rules: [{ username: 'bob', allow: ['a/#'] }] })).toEqual([`acl.rules: ${text}`]);
+    expect(warningsOf({ order: 'first-match', rules: [columns] })).toEqual([]);
+    expect(warningsOf({ order: 'allow-overrides', rules: [columns] })).toEqual([]);
+  });
+
+  test('says which rules decide nothing', () => {
+    const warningsOf = (acl: object) => {
+      const warnings: string[] = [];
+      parseAcl(acl, warnings);
+      return warnings.map((warning) => /^acl\.rules\.(\d+): .*acl\.rules\.(\d+) comes first/.exec(warning)?.slice(1).map(Number));
+    };
+    const all = (permission: string, topic: string, action = 'pubsub') => ({ permission, subject: { type: 'all' }, action, topic });
+    const bobs = (topic: string, action = 'pubsub') => ({ ...rule, topic, action });
+    const rules = [
+      all('deny', 'a/#'),
+      all('allow', 'a/b'),
+      bobs('a/+'),
+      bobs('b/#', 'publish'),
+      bobs('b/c'),
+      bobs('b/c', 'publish'),
+      { ...bobs('b/c', 'publish'), subject: { type: 'user', value: 'eve' } },
+      all('allow', `d/\${clientId}`),
+      all('deny', `d/\${clientId}`),
+      all('allow', 'eq:e/+'),
+      all('deny', 'e/+'),
+      all('deny', 'eq:a/#'),
+      all('allow', `a/\${username}/x`),
+      all('allow', 'f/+'),
+      all('deny', `f/\${clientId}`),
+      all('deny', `\${clientId}/#`),
+    ];
+    expect(warningsOf({ rules })).toEqual([
+      [1, 0],
+      [2, 0],
+      [5, 3],
+      [8, 7],
+      [11, 0],
+      [12, 0],
+    ]);
+    for (const order of ['deny-overrides', 'allow-overrides']) expect(warningsOf({ order, rules })).toEqual([]);
+    expect(warningsOf({ rules: Array.from({ length: 50 }, () => all('deny', 'x')) })).toHaveLength(10);
+  });
+
+  test('the search for such rules has an end', () => {
+    const rules = Array.from({ length: 20_000 }, (_, index) => ({ ...rule, subject: { type: 'all' }, topic: `t/${index}/+` }));
+    const compared = unreachedRules(parseAcl({ order: 'deny-overrides', rules: [...rules, rules[0]] }).rules);
+    expect(compared).toEqual([]);
+    expect(unreachedRules(parseAcl({ order: 'deny-overrides', rules: [...rules.slice(0, 500), rules[0]] }).rules)).toEqual([
+      { rule: 500, earlier: 0 },
+    ]);
   });
 
   test('reads {username, allow} as a list of all that the user may use', () => {
@@ -145,13 +209,19 @@ describe('parseAcl', () => {
     expect(parseAcl([{ username: 'root', allow: ['#'] }]).rules.map((one) => one.permission)).toEqual(['allow']);
   });
 
-  test.each(['', 'a/#/b', 'a#', 'a+/b', '+a', '$share/g/a', 'a\0', 'a'.repeat(65536), `\${foo}/a`, 5])('refuses the topic %j', (topic) => {
-    expect(Object.keys(issuesOf(() => parseAcl([{ ...rule, topic }])))).toEqual(['acl.0.topic']);
-  });
+  test.each(['', 'eq:', 'eq:a/#/b', 'a/#/b', 'a#', 'a+/b', '+a', '$share/g/a', 'a\0', 'a'.repeat(65536), `\${foo}/a`, 5])(
+    'refuses the topic %j',
+    (topic) => {
+      expect(Object.keys(issuesOf(() => parseAcl([{ ...rule, topic }])))).toEqual(['acl.0.topic']);
+    },
+  );
 
-  test.each(['#', '+', '/', 'a//b', '$SYS/#', `\${clientId}/\${username}/#`, `dev-\${clientId}/+`])('accepts the topic %j', (topic) => {
-    expect(parseAcl([{ ...rule, topic }]).rules[0]?.topic).toBe(topic);
-  });
+  test.each(['#', '+', '/', 'a//b', 'eq:#', 'eq:a/+/b', '$SYS/#', `\${clientId}/\${username}/#`, `dev-\${clientId}/+`])(
+    'accepts the topic %j',
+    (topic) => {
+      expect(parseAcl([{ ...rule, topic }]).rules[0]?.topic).toBe(topic);
+    },
+  );
 
   test.each([
     [{ type: 'ip', value: '10.0.0.1' }, true],
@@ -172,12 +242,14 @@ describe('parseAcl', () => {
 
   test('lists all problems', () => {
     const input = {
+      order: 'last-match',
       default: 'maybe',
       rules: [5, { permission: 'no', topic: '' }, { ...rule, more: 1 }, { username: 'x', allow: ['#a'] }],
       what: 1,
     };
     expect(Object.keys(issuesOf(() => parseAcl(input))).sort()).toEqual([
       'acl.default',
+      'acl.order',
       'acl.rules.0',
       'acl.rules.1.permission',
       'acl.rules.1.subject',

@@ -1,6 +1,8 @@
 /** Endpoint input: defaults, all problems at once, aliases, keys of later versions, merging. */
 
 import { describe, expect, test } from 'vitest';
+import { completeEndpoint } from '../../../src/endpoint/defaults.ts';
+import type { AclConfig } from '../../../src/endpoint/endpoint.ts';
 import { mergeEndpoint, parseEndpoint, toPublicEndpoint } from '../../../src/endpoint/schema.ts';
 import { FluxError } from '../../../src/kernel/errors.ts';
 
@@ -293,8 +295,22 @@ describe('mergeEndpoint', () => {
     expect(problemsOf(() => parseEndpoint({ port: 1, ...masked('bob') })).issues).toHaveProperty(['authConfig.users.0.password']);
   });
 
-  test('keeps the default of the rules when only rules are given', () => {
-    expect(mergeEndpoint(current, { aclConfig: { rules: [] } }).endpoint.aclConfig).toEqual({ default: 'deny', rules: [] });
+  test('keeps order and default of the rules when only rules are given', () => {
+    const { endpoint } = mergeEndpoint(current, { aclConfig: { order: 'deny-overrides' } });
+    expect(mergeEndpoint(endpoint, { aclConfig: { rules: [] } }).endpoint.aclConfig).toEqual({
+      order: 'deny-overrides',
+      default: 'deny',
+      rules: [],
+    });
+    expect(mergeEndpoint(endpoint, { aclConfig: { order: null } }).endpoint.aclConfig).toMatchObject({ order: 'first-match' });
+  });
+
+  test('rules that were stored without an order keep the meaning that they had', () => {
+    const { order: _none, ...stored } = current.aclConfig!;
+    const read = completeEndpoint({ ...current, aclConfig: stored as AclConfig });
+    expect(read.aclConfig).toEqual({ ...stored, order: 'allow-overrides' });
+    expect(completeEndpoint(current).aclConfig).toEqual(current.aclConfig);
+    expect(completeEndpoint({ port: 1 }).aclConfig).toBeNull();
   });
 });
 

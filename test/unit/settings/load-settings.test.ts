@@ -52,7 +52,7 @@ describe('without a file', () => {
     expect(settings.log).toEqual({ level: 'info', file: join(cwd, 'logs/fluxmq.log'), maxSize: 104_857_600, maxFiles: 10 });
     expect(settings.endpoints).toHaveLength(1);
     expect(settings.endpoints[0]).toMatchObject({ port: 1883, host: '127.0.0.1', enableAuth: false, enableAcl: true, isDefault: true });
-    expect(settings.acl).toEqual({ default: 'allow', rules: [] });
+    expect(settings.acl).toEqual({ order: 'first-match', default: 'allow', rules: [] });
     expect(settings.auth).toEqual([]);
     expect(settings.shutdownTimeout).toBe(10_000);
     expect(settings.node.name).toMatch(/^[A-Za-z0-9_.-]{1,64}$/);

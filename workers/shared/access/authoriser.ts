@@ -1,56 +1,80 @@
 /** Decides which topics one client may publish and subscribe to (docs/access.md). */
 
-import type { AclConfig, AclRule } from '../../../src/endpoint/endpoint.ts';
+import {
+  filterCovers,
+  filterMatches,
+  filtersIntersect,
+  intersectionOf,
+  type Levels,
+  toLevels,
+} from '../../../src/endpoint/access/topic-filters.ts';
+import type { AclConfig, AclOrder, AclRule } from '../../../src/endpoint/endpoint.ts';
 import { type AclSubject, compileAcl } from './compiled-acl.ts';
-import { filterCovers, filterMatches, filtersIntersect, type Levels, toLevels } from './topic-filters.ts';
 
 export type { AclSubject } from './compiled-acl.ts';
 
-interface Rules {
-  allow: Levels[];
-  deny: Levels[];
+/** A rule as it is for one client. */
+interface ClientRule {
+  readonly permission: AclRule['permission'];
+  readonly filter: string;
+  readonly levels: Levels;
+  /** the filter of a request must be this one to the letter (`eq:`) */
+  readonly isLiteral: boolean;
 }
+
+const LITERAL = 'eq:';
 
 /**
  * The rules of one client, collected per connection and again when the rules change. Only the rules about the client are consulted.
  *
- * Decision: a matching allow permits; otherwise a matching deny forbids; otherwise the default decides. For a subscription an allow matches
- * when it covers the whole requested filter, a deny already when the two have a topic in common: `deny secret/#` forbids a subscription to
- * `#`, because messages are not checked again on their way to the subscriber.
+ * A rule decides about a subscription as a whole. An allow must cover the requested filter. A deny forbids already when the two have a topic
+ * in common that no earlier allow covers: `deny secret/#` forbids a subscription to `#`, because messages are not checked again on their
+ * way to the subscriber.
  */
 export class Authoriser {
+  readonly #order: AclOrder;
   readonly #isAllowedByDefault: boolean;
-  readonly #publish: Rules = { allow: [], deny: [] };
-  readonly #subscribe: Rules = { allow: [], deny: [] };
+  readonly #publish: ClientRule[] = [];
+  readonly #subscribe: ClientRule[] = [];
 
   constructor(acl: AclConfig, who: AclSubject) {
+    this.#order = acl.order;
     this.#isAllowedByDefault = acl.default === 'allow';
     for (const rule of compileAcl(acl).rulesFor(who)) {
-      const filter = substitute(rule, who);
+      const isLiteral = rule.topic.startsWith(LITERAL);
+      const filter = substitute(rule, isLiteral ? rule.topic.slice(LITERAL.length) : rule.topic, who);
       if (filter === null) continue;
-      const levels = toLevels(filter);
-      if (rule.action !== 'subscribe') this.#publish[rule.permission].push(levels);
-      if (rule.action !== 'publish') this.#subscribe[rule.permission].push(levels);
+      const own = { permission: rule.permission, filter, levels: toLevels(filter), isLiteral };
+      if (rule.action !== 'subscribe') this.#publish.push(own);
+      if (rule.action !== 'publish') this.#subscribe.push(own);
     }
   }
 
   /** `topic` is a valid topic name. */
   mayPublish(topic: string): boolean {
-    const { allow, deny } = this.#publish;
-    if (allow.length === 0 && deny.length === 0) return this.#isAllowedByDefault;
+    if (this.#publish.length === 0) return this.#isAllowedByDefault;
     const levels = topic.split('/');
-    const matches = (filter: Levels) => filterMatches(filter, levels);
-    return allow.some(matches) || (this.#isAllowedByDefault && !deny.some(matches));
+    return this.#decide(this.#publish, ({ isLiteral, filter, levels: pattern }) =>
+      isLiteral ? filter === topic : filterMatches(pattern, levels),
+    );
   }
 
   /** True when no subscription can be refused. */
   get allowsAllSubscriptions(): boolean {
-    return this.#isAllowedByDefault && this.#subscribe.deny.length === 0;
+    return this.#isAllowedByDefault && this.#subscribe.every(({ permission }) => permission === 'allow');
   }
 
-  /** Whether a message of this topic may reach the client, as if it subscribed to this topic alone. `topic` is a valid topic name. */
+  /**
+   * Whether a message of this topic may reach the client. A literal allow lets its subscription in, and so the topics that it matches; a
+   * literal deny is about one subscription and no topic. `topic` is a valid topic name.
+   */
   mayReceive(topic: string): boolean {
-    return this.#allowsFilter(topic);
+    if (this.#subscribe.length === 0) return this.#isAllowedByDefault;
+    const levels = topic.split('/');
+    return this.#decide(
+      this.#subscribe,
+      ({ isLiteral, permission, levels: pattern }) => !(isLiteral && permission === 'deny') && filterMatches(pattern, levels),
+    );
   }
 
   /**
@@ -58,15 +82,35 @@ export class Authoriser {
    * the group.
    */
   maySubscribe(filter: string): boolean {
-    return this.#allowsFilter(withoutShare(filter));
+    if (this.#subscribe.length === 0) return this.#isAllowedByDefault;
+    const bare = withoutShare(filter);
+    const wanted = toLevels(bare);
+    const covers = (rule: ClientRule) => (rule.isLiteral ? rule.filter === bare : filterCovers(rule.levels, wanted));
+    const overlaps = (rule: ClientRule) => (rule.isLiteral ? rule.filter === bare : filtersIntersect(rule.levels, wanted));
+    if (this.#order !== 'first-match')
+      return this.#decide(this.#subscribe, (rule) => (rule.permission === 'allow' ? covers : overlaps)(rule));
+    /** allows for a part of the filter */
+    const parts: Levels[] = [];
+    for (const rule of this.#subscribe) {
+      if (!overlaps(rule)) continue;
+      if (rule.permission === 'allow') {
+        if (covers(rule)) return true;
+        parts.push(rule.levels);
+      } else if (rule.isLiteral || !parts.some((part) => filterCovers(part, intersectionOf(rule.levels, wanted)))) return false;
+    }
+    return this.#isAllowedByDefault;
   }
 
-  #allowsFilter(filter: string): boolean {
-    const { allow, deny } = this.#subscribe;
-    if (allow.length === 0 && deny.length === 0) return this.#isAllowedByDefault;
-    const wanted = toLevels(filter);
-    if (allow.some((levels) => filterCovers(levels, wanted))) return true;
-    return this.#isAllowedByDefault && !deny.some((levels) => filtersIntersect(levels, wanted));
+  #decide(rules: readonly ClientRule[], matches: (rule: ClientRule) => boolean): boolean {
+    if (this.#order === 'first-match') {
+      const first = rules.find(matches);
+      return first === undefined ? this.#isAllowedByDefault : first.permission === 'allow';
+    }
+    const stronger = this.#order === 'deny-overrides' ? 'deny' : 'allow';
+    const isDecided = rules.some((rule) => rule.permission === stronger && matches(rule));
+    if (isDecided) return stronger === 'allow';
+    const isOpposed = rules.some((rule) => rule.permission !== stronger && matches(rule));
+    return isOpposed ? stronger !== 'allow' : this.#isAllowedByDefault;
   }
 }
 
@@ -80,13 +124,13 @@ function withoutShare(filter: string): string {
  * or one that would make the topic begin with `$`, must not widen an allow. A missing user name leaves nothing to insert. A deny keeps a
  * value with `/`, as more levels: a deny without it would let a client escape by the choice of its identifier.
  */
-function substitute(rule: AclRule, who: AclSubject): string | null {
+function substitute({ permission }: AclRule, topic: string, who: AclSubject): string | null {
   let isUsable = true;
-  const forbidden = rule.permission === 'allow' ? /[+#/]/ : /[+#]/;
-  const filter = rule.topic.replaceAll(/\$\{(clientId|username)\}/g, (_placeholder, name: 'clientId' | 'username', offset: number) => {
+  const forbidden = permission === 'allow' ? /[+#/]/ : /[+#]/;
+  const filter = topic.replaceAll(/\$\{(clientId|username)\}/g, (_placeholder, name: 'clientId' | 'username', offset: number) => {
     const value = who[name];
     if (value === null || value === '' || forbidden.test(value)) isUsable = false;
-    else if (offset === 0 && value.startsWith('$') && rule.permission === 'allow') isUsable = false;
+    else if (offset === 0 && value.startsWith('$') && permission === 'allow') isUsable = false;
     return value ?? '';
   });
   return isUsable ? filter : null;

@@ -12,7 +12,7 @@ export interface AclSubject {
 }
 
 export interface CompiledAcl {
-  /** the rules about this client, in no particular order: order has no meaning in a decision */
+  /** the rules about this client, in the order of the configuration */
   rulesFor(who: AclSubject): AclRule[];
 }
 
@@ -27,32 +27,39 @@ export function compileAcl(acl: AclConfig): CompiledAcl {
   return fresh;
 }
 
+/** A rule with its position in the configuration. */
+interface Placed {
+  readonly at: number;
+  readonly rule: AclRule;
+}
+
 function compile(acl: AclConfig): CompiledAcl {
-  const all: AclRule[] = [];
-  const byUser = new Map<string, AclRule[]>();
-  const byClient = new Map<string, AclRule[]>();
-  const byAddress: { rule: AclRule; addresses: BlockList }[] = [];
-  const push = (map: Map<string, AclRule[]>, rule: AclRule) => {
-    const rules = map.get(rule.subject.value);
-    if (rules === undefined) map.set(rule.subject.value, [rule]);
-    else rules.push(rule);
+  const all: Placed[] = [];
+  const byUser = new Map<string, Placed[]>();
+  const byClient = new Map<string, Placed[]>();
+  const byAddress: (Placed & { addresses: BlockList })[] = [];
+  const push = (map: Map<string, Placed[]>, placed: Placed) => {
+    const rules = map.get(placed.rule.subject.value);
+    if (rules === undefined) map.set(placed.rule.subject.value, [placed]);
+    else rules.push(placed);
   };
-  for (const rule of acl.rules) {
-    if (rule.subject.type === 'all') all.push(rule);
-    else if (rule.subject.type === 'user') push(byUser, rule);
-    else if (rule.subject.type === 'clientId') push(byClient, rule);
-    else byAddress.push({ rule, addresses: toBlockList(rule.subject.value) });
+  for (const [at, rule] of acl.rules.entries()) {
+    if (rule.subject.type === 'all') all.push({ at, rule });
+    else if (rule.subject.type === 'user') push(byUser, { at, rule });
+    else if (rule.subject.type === 'clientId') push(byClient, { at, rule });
+    else byAddress.push({ at, rule, addresses: toBlockList(rule.subject.value) });
   }
   return {
     rulesFor({ clientId, username, ip }) {
       const address = plainAddress(ip);
       const family = isIPv4(address) ? 'ipv4' : 'ipv6';
-      return [
-        ...all,
+      const own = [
         ...((username === null ? undefined : byUser.get(username)) ?? []),
         ...(byClient.get(clientId) ?? []),
-        ...byAddress.filter(({ addresses }) => addresses.check(address, family)).map(({ rule }) => rule),
+        ...byAddress.filter(({ addresses }) => addresses.check(address, family)),
       ];
+      const placed = own.length === 0 ? all : [...all, ...own].sort((a, b) => a.at - b.at);
+      return placed.map(({ rule }) => rule);
     },
   };
 }

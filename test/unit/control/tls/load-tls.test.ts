@@ -207,7 +207,13 @@ describe('what runs', () => {
     const endpoint = { ...defaultEndpoint(8883), sslConfig: { ...defaultSslConfig(), enabled: true, cert, key: server.key } };
     const { material, warnings } = await tlsOf(endpoint, null);
     expect(warnings).toEqual([]);
-    const running = { endpoint, revision: 1, auth: [], acl: { default: 'allow' as const, rules: [] }, tls: material };
+    const running = {
+      endpoint,
+      revision: 1,
+      auth: [],
+      acl: { order: 'first-match' as const, default: 'allow' as const, rules: [] },
+      tls: material,
+    };
     expect(await tlsOf(endpoint, running)).toEqual({ material, warnings: [] });
     rmSync(cert);
     const gone = await tlsOf(endpoint, running);

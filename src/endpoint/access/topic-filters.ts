@@ -49,3 +49,15 @@ export function filtersIntersect(a: Levels, b: Levels): boolean {
   const rest = a.length > b.length ? a : b;
   return a.length === b.length || rest[shared] === '#';
 }
+
+/** The filter of the topics that match both `a` and `b`, which intersect. */
+export function intersectionOf(a: Levels, b: Levels): Levels {
+  const common: string[] = [];
+  for (let index = 0; ; index += 1) {
+    const [left, right] = [a[index], b[index]];
+    if (left === '#') return [...common, ...b.slice(index)];
+    if (right === '#') return [...common, ...a.slice(index)];
+    if (left === undefined || right === undefined) return common;
+    common.push(left === '+' ? right : left);
+  }
+}
