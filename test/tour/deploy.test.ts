@@ -78,10 +78,12 @@ test('Compose: every variable is a setting, nodes differ by name and ports alone
   const commons = new Set<string>();
   for (const [name, { environment, ports = [], depends_on = {}, stop_grace_period }] of nodes) {
     const env = Object.fromEntries(Object.entries(environment).map(([key, value]) => [key, filled(value)]));
-    // The others differ by their names alone.
+    // The others differ by their names and logins alone.
     if (name === 'fluxmq-1') expect(await check('', env)).toEqual(VALID);
-    const { FLUXMQ_NODE_NAME, ...common } = env;
-    expect(FLUXMQ_NODE_NAME).toBe(name);
+    const { FLUXMQ_NODE_NAME, FLUXMQ_CLUSTER_CREDENTIALS_USER, FLUXMQ_CLUSTER_CREDENTIALS_PASSWORD, ...common } = env;
+    expect([FLUXMQ_NODE_NAME, FLUXMQ_CLUSTER_CREDENTIALS_USER]).toEqual([name, name]);
+    const [, variable = ''] = new RegExp(`user: ${name}, password: \\$(\\w+),`).exec(text('nats.conf')) ?? [];
+    expect(FLUXMQ_CLUSTER_CREDENTIALS_PASSWORD).toBe(given.get(variable));
     commons.add(JSON.stringify(common));
     // What is published leads to the endpoint and the admin API, and is not open to the network.
     const [mqtt, admin] = ports.map((port) => port.split(':'));
@@ -126,16 +128,17 @@ test('Compose: the configuration of the three NATS servers is taken by a nats-se
       encoding: 'utf8',
       stdio: 'pipe',
     });
-  expect(() => tell({ NATS_NAME: 'nats-1', NATS_PASSWORD: 'secret' })).not.toThrow();
+  const passwords = ['NATS_PASSWORD_1', 'NATS_PASSWORD_2', 'NATS_PASSWORD_3', 'NATS_OPERATOR_PASSWORD'];
+  const given = Object.fromEntries(passwords.map((name) => [name, 'secret']));
+  expect(() => tell({ NATS_NAME: 'nats-1', ...given })).not.toThrow();
   expect(() => tell({ NATS_NAME: 'nats-1' })).toThrow(/NATS_PASSWORD/);
   const { services } = parse(text('compose.yaml'), { merge: true }) as { services: Record<string, ComposeService> };
   for (const name of ['nats-1', 'nats-2', 'nats-3']) {
     expect(text('nats.conf')).toContain(`nats-route://${name}:6222`);
     const { environment, command } = services[name]!;
-    expect(environment).toEqual({ NATS_NAME: name, NATS_PASSWORD: `\${NATS_PASSWORD:?}` });
+    expect(environment).toEqual({ NATS_NAME: name, ...Object.fromEntries(passwords.map((each) => [each, `\${${each}:?}`])) });
     expect(command?.[1]).toBe(services[name]!.volumes[0]!.split(':')[1]);
   }
-  expect(text('nats.conf')).toContain(`user: ${services['fluxmq-1']!.environment['FLUXMQ_CLUSTER_CREDENTIALS_USER']}`);
 });
 
 function manifests(): Manifest[] {

@@ -6,6 +6,7 @@ import { Deadline, pause } from '../../kernel/deadline.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
 import type { BusState } from '../bus.ts';
 import type { BusSettings } from '../settings.ts';
+import { wordOf } from '../subjects.ts';
 import { connectFailure } from './connect-failure.ts';
 import { type BusServer, findServers } from './discovery.ts';
 import { greets } from './greeting.ts';
@@ -144,6 +145,7 @@ export class NatsLink {
       reconnect: false,
       ignoreClusterUpdates: true,
       pingInterval: PING_MS,
+      ...inboxOf(this.#settings.credentials.user),
       ...login,
     });
   }
@@ -185,6 +187,11 @@ export class NatsLink {
     const isNews = state.connected || old.connected || state.reason !== old.reason;
     if (isNews && !this.#isClosing) this.#hooks.onState(state);
   }
+}
+
+/** Answers come to subjects that begin with the user's name, so that permissions of NATS can keep other users from reading them. */
+function inboxOf(user: string | null): Partial<ConnectionOptions> {
+  return user === null ? {} : { inboxPrefix: `_INBOX.${wordOf(user)}` };
 }
 
 /** Sends what is queued and closes. After a second the socket is destroyed, because a frozen server takes nothing. */
