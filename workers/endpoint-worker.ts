@@ -106,6 +106,7 @@ router.outbox = outbox;
 router.stamps = new StampClock(boot.numbers, boot.node);
 router.committed = () => barrier.committed();
 router.crossing = boot.hasRelay ? new Crossing() : null;
+router.prefersOwnMembers = boot.prefersOwnMembers;
 router.confirmations.onRelieved = () => mesh.onRelieved();
 mesh.backlog = {
   get isFull() {

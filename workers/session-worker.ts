@@ -82,6 +82,7 @@ const mesh = new Mesh(boot.peer, (name) => new Namespace(name), {
 const router = new Router(boot.peer, { onPeerOverload() {}, onRetainedPublish() {} });
 router.numberFrom(serialBase(boot.numbers));
 router.crossing = boot.hasRelay ? new Crossing() : null;
+router.prefersOwnMembers = boot.prefersOwnMembers;
 const retainedAnswers = new RetainedAnswers(mesh, retainedStore);
 const keeper = new RetainedKeeper({
   store: retainedStore,

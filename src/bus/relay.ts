@@ -13,6 +13,9 @@ export function processNumber(incarnation: string): number {
   return number === 0 ? 1 : number;
 }
 
+/** `even`: a shared subscription gives its messages to all connected members in turns; `local`: those of the publisher's node come first. */
+export type SharedPreference = 'even' | 'local';
+
 /** What a relay needs to reach the other nodes. */
 export interface RelayBoot {
   bus: BusSettings;
@@ -22,6 +25,8 @@ export interface RelayBoot {
   incarnation: number;
   /** what is kept for a node that is away, at most */
   hold: { bytes: number; messages: number };
+  /** which members of a shared subscription come first: all that are connected, or those of this node */
+  sharedSubscriptions: SharedPreference;
 }
 
 /** Another node that carries messages. */

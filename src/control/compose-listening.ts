@@ -63,7 +63,8 @@ export function composeListening({ settings, version, store, isStoreShared, work
 
 /** Null: messages stay on this node. */
 function relayBoot({ cluster }: Settings, incarnation: string): RelayBoot | null {
-  const { bus, name, messages, hold } = cluster;
+  const { bus, name, messages, hold, sharedSubscriptions } = cluster;
   if (bus === null || !messages) return null;
-  return { bus, cluster: name, incarnation: processNumber(incarnation), hold: { bytes: hold, messages: HELD_MESSAGES_MAX } };
+  const held = { bytes: hold, messages: HELD_MESSAGES_MAX };
+  return { bus, cluster: name, incarnation: processNumber(incarnation), hold: held, sharedSubscriptions };
 }

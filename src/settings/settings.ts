@@ -1,5 +1,6 @@
 /** The node's own configuration in its complete form: config.yaml + environment, every default filled in (docs/configuration.md). */
 
+import type { SharedPreference } from '../bus/relay.ts';
 import type { BusSettings } from '../bus/settings.ts';
 import type { AclConfig, AuthConfig, Endpoint } from '../endpoint/endpoint.ts';
 import type { WebsocketTransport } from '../endpoint/keys/address.ts';
@@ -61,6 +62,8 @@ export interface ClusterSettings {
   messages: boolean;
   /** bytes of messages that are kept for each node that is away */
   hold: number;
+  /** which members of a shared subscription come first */
+  sharedSubscriptions: SharedPreference;
   sync: {
     /** false: the store is read at the start and when a notice comes, but not every `interval` */
     enabled: boolean;

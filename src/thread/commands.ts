@@ -37,6 +37,8 @@ export interface WorkerBoot {
   storeState: SharedArrayBuffer;
   /** the node carries messages to and from other nodes, so it has a relay */
   hasRelay: boolean;
+  /** members of shared subscriptions on this node come before those of other nodes */
+  prefersOwnMembers: boolean;
   /** relay only; null for all others */
   relay: RelayBoot | null;
   /** prefix of the client identifiers of this process's own health checks; no stranger can guess it */

@@ -15,7 +15,12 @@ let cluster: TestCluster;
 let port: number;
 let otherPort: number;
 beforeAll(async () => {
-  cluster = await TestCluster.start({ store: storeOf(null, ''), nodes: NODES, cluster: { sync: { interval: 60_000 } } });
+  cluster = await TestCluster.start({
+    store: storeOf(null, ''),
+    nodes: NODES,
+    cluster: { sync: { interval: 60_000 } },
+    envOf: (name) => (name === 'node-2' ? { FLUXMQ_CLUSTER_SHAREDSUBSCRIPTIONS: 'local' } : {}),
+  });
   port = await freePort();
   otherPort = await freePort();
   const [a] = cluster.nodes;
@@ -130,13 +135,25 @@ test('a shared subscription with members on all nodes gets each message once, ab
     }).attach(member);
   }
   const pumps = await Promise.all(
-    [0, 1, 2].map(async (node) => new Pump(await client(node), `p${node}`, 's/x', (1 + (node % 2)) as 1 | 2).start(300)),
+    ([1, 2] as const).map(async (qos) => new Pump(await client(qos === 1 ? 0 : 2), `p${qos}`, 's/x', qos).start(450)),
   );
   for (const pump of pumps) await pump.done();
   await until('every message', () => seen.size === 900, 10_000);
   expect([...seen.values()].filter((times) => times !== 1)).toEqual([]);
   for (const count of counts) expect(count).toBeGreaterThan(200);
   for (const each of members) each.destroy();
+});
+
+test('`sharedSubscriptions: local`: members of the own node come first, those of others where it has none', async () => {
+  const [other, own, publisher] = [await client(0), await client(1), await client(1)];
+  for (const member of [other, own]) await member.subscribe('$share/near/n', 1);
+  for (let n = 0; n < 12; n++) await publisher.publish('n', `${n}`, { qos: (n % 2) as 0 | 1 });
+  await own.publishes(12);
+  await other.silence(100);
+  await own.unsubscribe('$share/near/n');
+  await publisher.publish('n', 'far', { qos: 1 });
+  expect((await other.take()).payload.toString()).toBe('far');
+  for (const each of [other, own, publisher]) each.destroy();
 });
 
 test('a large message crosses whole, and small ones beside it do not wait for it', async () => {

@@ -238,6 +238,7 @@ export class ThreadSupervisor {
       storeState: this.#storeState,
       probePrefix,
       hasRelay: relay !== null,
+      prefersOwnMembers: relay?.sharedSubscriptions === 'local',
       relay: role === 'relay' ? relay : null,
     };
     const worker = new WorkerHandle(urls[role], boot, {

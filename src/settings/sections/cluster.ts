@@ -4,7 +4,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import type { BusCredentials, BusPlace } from '../../bus/settings.ts';
 import { check, isObject, type Problems } from '../../endpoint/problems.ts';
-import { bytes, flag, group, nonEmptyText, wholeNumber } from '../forms.ts';
+import { bytes, flag, group, nonEmptyText, oneOf, wholeNumber } from '../forms.ts';
 import type { ClusterSettings } from '../settings.ts';
 
 const NATS_PORT = 4222;
@@ -63,6 +63,7 @@ const schema = group({
   }).optional(),
   messages: flag.optional(),
   hold: bytes.optional(),
+  sharedSubscriptions: oneOf(['even', 'local']).optional(),
   sync: group({
     enabled: flag.optional(),
     interval: wholeNumber(100, 3_600_000).optional(),
@@ -86,6 +87,7 @@ export function readCluster(input: unknown, problems: Problems): ClusterSettings
     bus: hasServers ? { place: toPlace(read), credentials: toCredentials(read) } : null,
     messages: read?.messages ?? true,
     hold: read?.hold ?? HOLD_BYTES,
+    sharedSubscriptions: read?.sharedSubscriptions ?? 'even',
     sync: {
       enabled: sync.enabled ?? true,
       interval: sync.interval ?? 5_000,

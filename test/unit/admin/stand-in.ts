@@ -130,6 +130,7 @@ export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
       bus: null,
       messages: true,
       hold: 64 * 1024 * 1024,
+      sharedSubscriptions: 'even',
       sync: { enabled: true, interval: 5000, timeout: 30_000, retryCount: 3 },
     },
     secrets: { secretKey: null, secretKeysOld: [] },

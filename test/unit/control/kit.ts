@@ -53,6 +53,7 @@ export function settings(endpoints: Endpoint[] = []): Settings {
       bus: null,
       messages: true,
       hold: 64 * 1024 * 1024,
+      sharedSubscriptions: 'even',
       sync: { enabled: true, interval: 100, timeout: 30_000, retryCount: 3 },
     },
     secrets: { secretKey: null, secretKeysOld: [] },

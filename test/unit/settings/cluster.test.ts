@@ -28,6 +28,7 @@ test('a node without it is alone', () => {
     bus: null,
     messages: true,
     hold: 64 * 1024 * 1024,
+    sharedSubscriptions: 'even',
     sync: { enabled: true, interval: 5000, timeout: 30_000, retryCount: 3 },
   });
   expect(load('{"sync":{"interval":100}}')).toMatchObject({ bus: null, sync: { interval: 100 } });
@@ -55,12 +56,14 @@ test('kubernetes, credentials and files', () => {
     credentials: { user: 'u', password: 'p', tls: { ca: 'ca.pem', crt: 'c.pem', key: 'k.pem' } },
     messages: false,
     hold: '2MB',
+    sharedSubscriptions: 'local',
     sync: { enabled: false, interval: 1000, timeout: 500, retryCount: 0 },
   });
   expect(load(text)).toEqual({
     name: 'farm',
     messages: false,
     hold: 2 * 1024 * 1024,
+    sharedSubscriptions: 'local',
     localAddress: '127.0.0.1',
     bus: {
       place: { kind: 'dns', service: 'nats', namespace: 'default', port: 4222, dnsServers: ['127.0.0.1:5353'] },

@@ -33,6 +33,7 @@ function create(behaviour: string): WorkerHandle {
     memorySlot: 0,
     probePrefix: 'probe-',
     hasRelay: false,
+    prefersOwnMembers: false,
     relay: null,
   };
   handle = new WorkerHandle(URL_OF_WORKER, boot, {

@@ -68,6 +68,8 @@ export class Router {
   outbox: StoreOutbox | null = null;
   /** the relay as a peer; null without other nodes, and while it is away */
   relayPeer: Peer | null = null;
+  /** shared subscriptions give a message to a member of another node only where this one has none that is connected */
+  prefersOwnMembers = false;
   /** what is on its way to other nodes; null: the node has no relay, or this is the relay */
   crossing: Crossing | null = null;
   /** stamps retained messages; null: they are not compared with those of other nodes */
@@ -228,8 +230,9 @@ export class Router {
   /** Serves the groups whose turn falls on a member here; returns the others by peer. */
   #chooseMembers(groups: readonly ShareGroup[], message: Message, exclude: Peer | null): Map<Peer, RemoteGroups> | null {
     let remote: Map<Peer, RemoteGroups> | null = null;
+    const far = this.prefersOwnMembers ? this.relayPeer : null;
     for (const group of groups) {
-      const choice = group.choose(exclude);
+      const choice = group.choose(exclude, far);
       if (choice === null) continue;
       if (!isMember(choice)) {
         remote = noteRemote(remote, choice, group);
@@ -331,11 +334,12 @@ export class Router {
   /** Each packet of the run goes to one member of each group, as bytes where possible. */
   #runToGroups(namespace: Namespace, topic: string, groups: readonly ShareGroup[], run: Run): void {
     const part = beforeFirst(run);
+    const far = this.prefersOwnMembers ? this.relayPeer : null;
     while (nextPacket(run, part)) {
       let message: Message | null = null;
       let remote: Map<Peer, RemoteGroups> | null = null;
       for (const group of groups) {
-        const choice = group.choose(null);
+        const choice = group.choose(null, far);
         if (choice === null) continue;
         if (!isMember(choice)) remote = noteRemote(remote, choice, group);
         else if (choice.grant.identifiers.length > 0 || !choice.subscriber.deliverRun(part, 0, group)) {

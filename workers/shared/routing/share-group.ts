@@ -120,21 +120,21 @@ export class ShareGroup implements GroupHome {
   }
 
   #peerAt(kind: Kind, at: number, exclude: Peer | null): Peer | null {
-    const total = this.#countRemote(kind, exclude);
-    return total === 0 ? null : this.#remoteAt(kind, at % total, exclude);
+    const total = this.#countRemote(kind, exclude, null);
+    return total === 0 ? null : this.#remoteAt(kind, at % total, exclude, null);
   }
 
-  #countRemote(kind: Kind, exclude: Peer | null): number {
+  #countRemote(kind: Kind, exclude: Peer | null, far: Peer | null): number {
     let count = 0;
-    for (const [peer, each] of this.remote) if (peer !== exclude && peer.isKnown) count += this.#countOf(peer, each, kind);
+    for (const [peer, each] of this.remote) if (peer !== exclude && peer !== far && peer.isKnown) count += this.#countOf(peer, each, kind);
     return count;
   }
 
   /** The peer of a member by its place among those of all peers; null: there are fewer. */
-  #remoteAt(kind: Kind, index: number, exclude: Peer | null): Peer | null {
+  #remoteAt(kind: Kind, index: number, exclude: Peer | null, far: Peer | null): Peer | null {
     let left = index;
     for (const [peer, count] of this.remote) {
-      if (peer === exclude || !peer.isKnown) continue;
+      if (peer === exclude || peer === far || !peer.isKnown) continue;
       const own = this.#countOf(peer, count, kind);
       if (left < own) return peer;
       left -= own;
@@ -160,10 +160,18 @@ export class ShareGroup implements GroupHome {
     return kind === 'leaving' ? leaving : away - leaving;
   }
 
-  /** The next in turn: a member here, a peer, or nobody. `exclude` was chosen before and has no member left. */
-  choose(exclude: Peer | null): Member | Peer | null {
+  /**
+   * The next in turn: a member here, a peer, or nobody.
+   * @param exclude was chosen before and has no member left
+   * @param far comes after all others with a member of the same kind; null: all are alike
+   */
+  choose(exclude: Peer | null, far: Peer | null = null): Member | Peer | null {
     if (this.remote.size === 0) return this.chooseLocal();
-    return this.#pick('connected', exclude) ?? this.#pick('away', exclude) ?? this.#pick('leaving', exclude);
+    return this.#next('connected', exclude, far) ?? this.#next('away', exclude, far) ?? this.#next('leaving', exclude, far);
+  }
+
+  #next(kind: Kind, exclude: Peer | null, far: Peer | null): Member | Peer | null {
+    return this.#pick(kind, exclude, far) ?? (far === null ? null : this.#pick(kind, exclude, null));
   }
 
   /** The next in turn among the members of this worker. */
@@ -182,13 +190,13 @@ export class ShareGroup implements GroupHome {
     return null;
   }
 
-  #pick(kind: Kind, exclude: Peer | null): Member | Peer | null {
+  #pick(kind: Kind, exclude: Peer | null, far: Peer | null): Member | Peer | null {
     const here = this.#countLocal(kind);
-    const total = here + this.#countRemote(kind, exclude);
+    const total = here + this.#countRemote(kind, exclude, far);
     if (total === 0) return null;
     const turn = this.#turn % total;
     this.#turn = turn + 1;
-    return turn < here ? this.#nth(kind, turn) : this.#remoteAt(kind, turn - here, exclude);
+    return turn < here ? this.#nth(kind, turn) : this.#remoteAt(kind, turn - here, exclude, far);
   }
 
   #nth(kind: Kind, index: number): Member | null {
