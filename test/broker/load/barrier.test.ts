@@ -2,17 +2,18 @@
 
 import { expect, test } from 'vitest';
 import * as encode from '../../kit/encode.ts';
-import { connected, useBroker } from '../../kit/lanes.ts';
+import { type Lane, useSharedLanes } from '../../kit/lanes.ts';
 import type { RawClient } from '../../kit/raw-client.ts';
 import { sleep, uid, until } from '../../kit/until.ts';
-import { loadSeconds, PLACES, WIDE_ENDPOINTS } from './places.ts';
+import { loadSeconds } from './places.ts';
 
-const SECONDS = loadSeconds(5);
-const held = useBroker(() => ({ endpoints: WIDE_ENDPOINTS }));
+const SECONDS = loadSeconds(3);
+const kit = useSharedLanes();
+/** Three workers each. */
+const PLACES: Lane[] = (['tcp3', 'ws3'] as const).map((endpoint) => ({ name: endpoint, version: 5, endpoint }));
 
 function client(n: number): Promise<RawClient> {
-  const [transport, index] = PLACES[n % 2]!;
-  return connected(transport, held.broker.ports[index]!, 5);
+  return kit.client(PLACES[n % 2]!);
 }
 
 test(
@@ -70,6 +71,8 @@ test(
         await publisher.publish(topic, String(number), { qos: 1, retain: true });
         acknowledged[index] = number;
       }
+      // The broker serves other files too.
+      await publisher.publish(topic, '', { qos: 1, retain: true });
     });
     const reader = async (n: number): Promise<void> => {
       while (!isOver()) {

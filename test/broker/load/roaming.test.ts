@@ -9,7 +9,7 @@ import { RawClient } from '../../kit/raw-client.ts';
 import { sleep, uid } from '../../kit/until.ts';
 import { loadSeconds, PLACES, WIDE, WIDE_ENDPOINTS } from './places.ts';
 
-const SECONDS = loadSeconds(4);
+const SECONDS = loadSeconds(3);
 const held = useBroker(() => ({ endpoints: WIDE_ENDPOINTS }));
 
 /** How a client leaves its connection before, or while, it makes the next one. */

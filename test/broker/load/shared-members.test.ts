@@ -7,7 +7,7 @@ import { RawClient } from '../../kit/raw-client.ts';
 import { sleep, uid, until } from '../../kit/until.ts';
 import { loadSeconds, PLACES, WIDE_ENDPOINTS } from './places.ts';
 
-const SECONDS = loadSeconds(4);
+const SECONDS = loadSeconds(3);
 const held = useBroker(() => ({ endpoints: WIDE_ENDPOINTS }));
 
 /** How often each message came to any member. */
