@@ -1,6 +1,6 @@
 /** What was acknowledged holds after kill -9 (issue 10): many clients work until the broker dies, then each answer that came is looked at again. */
 
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../../kit/broker.ts';
 import * as encode from '../../kit/encode.ts';
 import { connected } from '../../kit/lanes.ts';
@@ -18,7 +18,14 @@ const ROUNDS = 2;
 const WORK_MS = 1_500;
 const LANES = 4;
 
-afterAll(destroyAll);
+let broker: Broker;
+beforeAll(async () => {
+  broker = await startBroker({ endpoints: ENDPOINTS });
+}, 40_000);
+afterAll(async () => {
+  destroyAll();
+  await broker.stop();
+}, 30_000);
 
 type Connect = (clientId: string, options?: encode.ConnectOptions, place?: number) => Promise<RawClient>;
 
@@ -58,105 +65,95 @@ async function untilKilled(broker: Broker, work: (lane: number) => Promise<void>
 }
 
 test('PUBCOMP: a freed identifier names a new message; each that was completed comes once', async () => {
-  let broker = await startBroker({ endpoints: ENDPOINTS });
-  try {
-    const topic = uid('q/');
-    const reader = uid('reader');
-    const first = await connector(broker)(reader);
-    await first.subscribe(topic, 2);
-    await first.disconnect();
-    const completed: string[] = [];
-    const writers = Array.from({ length: LANES }, () => uid('writer'));
-    for (let round = 0; round < ROUNDS; round++) {
-      const connect = connector(broker);
-      const clients = await Promise.all(writers.map((writer) => connect(writer)));
-      let count = 0;
-      const underWay: number[] = [];
-      await untilKilled(broker, async (lane) => {
-        // 20 identifiers, used again and again, and by the next round first of all.
-        for (let id = 1; id <= 20; id++) {
-          const text = `${round}/${lane}/${count++}`;
-          underWay[lane] = id;
-          await clients[lane]!.publish(topic, text, { qos: 2, id });
-          completed.push(text);
-        }
-      });
-      broker = await startBroker({ dir: broker.dir });
-      const again = await Promise.all(writers.map((writer) => connector(broker)(writer)));
-      for (const [lane, writer] of again.entries()) {
-        // The one that was not completed still names its message.
-        writer.send(encode.pubrel(underWay[lane]!));
-        await writer.expect('pubcomp');
-        for (let id = 1; id <= 20; id++) {
-          const text = `${round}/${lane}/after ${id}`;
-          await writer.publish(topic, text, { qos: 2, id });
-          completed.push(text);
-        }
-        await writer.disconnect();
+  const topic = uid('q/');
+  const reader = uid('reader');
+  const first = await connector(broker)(reader);
+  await first.subscribe(topic, 2);
+  await first.disconnect();
+  const completed: string[] = [];
+  const writers = Array.from({ length: LANES }, () => uid('writer'));
+  for (let round = 0; round < ROUNDS; round++) {
+    const connect = connector(broker);
+    const clients = await Promise.all(writers.map((writer) => connect(writer)));
+    let count = 0;
+    const underWay: number[] = [];
+    await untilKilled(broker, async (lane) => {
+      // 20 identifiers, used again and again, and by the next round first of all.
+      for (let id = 1; id <= 20; id++) {
+        const text = `${round}/${lane}/${count++}`;
+        underWay[lane] = id;
+        await clients[lane]!.publish(topic, text, { qos: 2, id });
+        completed.push(text);
       }
+    });
+    broker = await startBroker({ dir: broker.dir });
+    const again = await Promise.all(writers.map((writer) => connector(broker)(writer)));
+    for (const [lane, writer] of again.entries()) {
+      // The one that was not completed still names its message.
+      writer.send(encode.pubrel(underWay[lane]!));
+      await writer.expect('pubcomp');
+      for (let id = 1; id <= 20; id++) {
+        const text = `${round}/${lane}/after ${id}`;
+        await writer.publish(topic, text, { qos: 2, id });
+        completed.push(text);
+      }
+      await writer.disconnect();
     }
-    const back = await connector(broker)(reader);
-    const got: string[] = [];
-    back.autoAcknowledge((message) => got.push(message.payload.toString()));
-    for (let size = -1; size < got.length; await sleep(1_000)) size = got.length;
-    expect(completed.filter((text) => !got.includes(text))).toEqual([]);
-    expect(got.length).toBe(new Set(got).size);
-  } finally {
-    await broker.stop();
   }
+  const back = await connector(broker)(reader);
+  const got: string[] = [];
+  back.autoAcknowledge((message) => got.push(message.payload.toString()));
+  for (let size = -1; size < got.length; await sleep(1_000)) size = got.length;
+  expect(completed.filter((text) => !got.includes(text))).toEqual([]);
+  expect(got.length).toBe(new Set(got).size);
 }, 120_000);
 
 test('CONNACK and the end after DISCONNECT: a session that is there stays, one that has ended does not come back', async () => {
-  let broker = await startBroker({ endpoints: ENDPOINTS });
-  try {
-    const there: string[] = [];
-    const ended: string[] = [];
-    const renewed: string[] = [];
-    const base = uid('old/');
-    const connect = connector(broker);
-    const kinds: ((id: string) => Promise<void>)[] = [
-      async (id) => {
-        await connect(id);
-        there.push(id);
-      },
-      async (id) => {
-        const before = await connect(id);
-        await before.subscribe(`${base}/${id}`, 1);
-        await connect(id, { clean: true, properties: {} });
-        ended.push(id);
-      },
-      async (id) => {
-        const before = await connect(id);
-        await before.subscribe(`${base}/${id}`, 1);
-        await before.disconnect();
-        await connect(id, { clean: true });
-        renewed.push(id);
-      },
-      async (id) => {
-        const client = await connect(id);
-        await client.disconnect(0, { sessionExpiry: 0 });
-        if (!isOver) ended.push(id);
-      },
-      async (id) => {
-        await (await connect(id)).disconnect();
-        await connect(id, {}, 2);
-        ended.push(id);
-      },
-    ];
-    let count = 0;
-    await untilKilled(broker, async () => kinds[count % kinds.length]!(`${uid('s')}-kind${count++ % kinds.length}`));
-    broker = await startBroker({ dir: broker.dir });
-    const again = connector(broker);
-    const presence = async (ids: string[]) => Promise.all(ids.map(async (id) => `${id} ${(await again(id)).connack!.sessionPresent}`));
-    expect((await presence(there)).filter((each) => !each.endsWith('true'))).toEqual([]);
-    expect((await presence(ended)).filter((each) => !each.endsWith('false'))).toEqual([]);
-    for (const id of renewed) {
-      const client = await again(id);
-      expect(client.connack!.sessionPresent).toBe(true);
-      await client.publish(`${base}/${id}`, 'to nobody', { qos: 1 });
-      await client.silence(20);
-    }
-  } finally {
-    await broker.stop();
+  const there: string[] = [];
+  const ended: string[] = [];
+  const renewed: string[] = [];
+  const base = uid('old/');
+  const connect = connector(broker);
+  const kinds: ((id: string) => Promise<void>)[] = [
+    async (id) => {
+      await connect(id);
+      there.push(id);
+    },
+    async (id) => {
+      const before = await connect(id);
+      await before.subscribe(`${base}/${id}`, 1);
+      await connect(id, { clean: true, properties: {} });
+      ended.push(id);
+    },
+    async (id) => {
+      const before = await connect(id);
+      await before.subscribe(`${base}/${id}`, 1);
+      await before.disconnect();
+      await connect(id, { clean: true });
+      renewed.push(id);
+    },
+    async (id) => {
+      const client = await connect(id);
+      await client.disconnect(0, { sessionExpiry: 0 });
+      if (!isOver) ended.push(id);
+    },
+    async (id) => {
+      await (await connect(id)).disconnect();
+      await connect(id, {}, 2);
+      ended.push(id);
+    },
+  ];
+  let count = 0;
+  await untilKilled(broker, async () => kinds[count % kinds.length]!(`${uid('s')}-kind${count++ % kinds.length}`));
+  broker = await startBroker({ dir: broker.dir });
+  const again = connector(broker);
+  const presence = async (ids: string[]) => Promise.all(ids.map(async (id) => `${id} ${(await again(id)).connack!.sessionPresent}`));
+  expect((await presence(there)).filter((each) => !each.endsWith('true'))).toEqual([]);
+  expect((await presence(ended)).filter((each) => !each.endsWith('false'))).toEqual([]);
+  for (const id of renewed) {
+    const client = await again(id);
+    expect(client.connack!.sessionPresent).toBe(true);
+    await client.publish(`${base}/${id}`, 'to nobody', { qos: 1 });
+    await client.silence(20);
   }
 }, 120_000);
