@@ -1,10 +1,10 @@
 /** A session belongs to the user who made it: another one ends it with a clean start, or is refused, and hears nothing of it (issue 10). */
 
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../../kit/broker.ts';
 import type { ConnectOptions, Version } from '../../kit/encode.ts';
-import { connected, useBroker } from '../../kit/lanes.ts';
-import { RawClient } from '../../kit/raw-client.ts';
+import { connected } from '../../kit/lanes.ts';
+import { destroyAll, RawClient } from '../../kit/raw-client.ts';
 import type { TransportName } from '../../kit/transport.ts';
 import { uid, until } from '../../kit/until.ts';
 
@@ -24,7 +24,15 @@ const ENDPOINTS = [
   { ...quick, enableAuth: false },
 ];
 
-const held = useBroker(() => ({ endpoints: ENDPOINTS }));
+/** The last tests restart it. */
+let broker: Broker;
+beforeAll(async () => {
+  broker = await startBroker({ endpoints: ENDPOINTS });
+}, 40_000);
+afterAll(async () => {
+  destroyAll();
+  expect(await broker.stop()).toBe(0);
+}, 30_000);
 
 interface Place {
   transport: TransportName;
@@ -67,7 +75,6 @@ describe.each([
   [3, TCP, TCP],
 ] as [Version, Place, Place][])('MQTT %i, from %o to %o', (version, home, other) => {
   test('without clean start: refused, whoever is away keeps everything', async () => {
-    const { broker } = held;
     const [clientId, topic] = [uid('phone'), uid('t/')];
     const options = { clientId, ...as('alice'), ...kept(version) };
     const alice = await join(broker, home, version, options);
@@ -88,7 +95,6 @@ describe.each([
   });
 
   test('without clean start: who is connected notices nothing', async () => {
-    const { broker } = held;
     for (const session of [kept(version), { clean: true }]) {
       const [clientId, topic, will] = [uid('live'), uid('t/'), uid('w/')];
       const alice = await join(broker, home, version, { clientId, ...as('alice'), ...session, will: { topic: will, payload: 'gone' } });
@@ -105,7 +111,6 @@ describe.each([
   });
 
   test('with clean start: the session ends, nothing of it is heard, and it is the new one’s', async () => {
-    const { broker } = held;
     const [clientId, topic] = [uid('phone'), uid('t/')];
     const options = { clientId, ...as('alice'), ...kept(version) };
     const alice = await join(broker, home, version, options);
@@ -123,7 +128,6 @@ describe.each([
 });
 
 test('over several threads at once, every foreign claim is refused and the owner stays connected', async () => {
-  const { broker } = held;
   const clientId = uid('race');
   const alice = await join(broker, WS, 5, { clientId, ...as('alice'), ...kept(5) });
   const claims = Array.from({ length: 40 }, (_, index) =>
@@ -137,7 +141,6 @@ test('over several threads at once, every foreign claim is refused and the owner
 });
 
 test('who has logged in and who need not are different owners', async () => {
-  const { broker } = held;
   const [mine, open] = [uid('mine'), uid('open')];
   await (await join(broker, TCP, 5, { clientId: mine, ...as('alice'), ...kept(5) })).disconnect();
   await (await join(broker, OPEN, 5, { clientId: open, ...kept(5) })).disconnect();
@@ -149,7 +152,6 @@ test('who has logged in and who need not are different owners', async () => {
 });
 
 test('a refused claim takes no place under maxSessionSize', async () => {
-  const { broker } = held;
   const clientId = uid('quota');
   await (await join(broker, TCP, 5, { clientId, ...as('alice'), ...kept(5) })).disconnect();
   const persistent = (): Promise<number> => metric(broker, 'sessions_persistent');
@@ -163,28 +165,23 @@ test('a refused claim takes no place under maxSessionSize', async () => {
 test.each(['SIGKILL', 'SIGTERM'] as const)(
   'after %s the owner is known',
   async (how) => {
-    let broker = await startBroker({ endpoints: ENDPOINTS });
-    try {
-      const [clientId, live] = [uid('kept'), uid('live')];
-      const alice = await join(broker, TCP, 4, { clientId, ...as('alice'), ...kept(4) });
-      await alice.subscribe('secret', 1);
-      await alice.disconnect();
-      const connectedOne = await join(broker, TCP, 4, { clientId: live, ...as('alice'), ...kept(4) });
-      await connectedOne.subscribe('secret', 1);
-      const sender = await join(broker, TCP, 5, { clientId: uid('s'), ...as('alice') });
-      await sender.publish('secret', 'plans', { qos: 1 });
-      await sender.disconnect();
-      if (how === 'SIGKILL') await broker.kill(how);
-      else await broker.stop();
-      broker = await startBroker({ dir: broker.dir });
-      for (const id of [clientId, live]) {
-        expect(await attempt(broker, WS, 4, { clientId: id, ...as('mallory'), ...kept(4) })).toBe(5);
-        const back = await join(broker, TCP, 4, { clientId: id, ...as('alice'), ...kept(4) });
-        expect((await back.take()).payload.toString()).toBe('plans');
-        await back.disconnect();
-      }
-    } finally {
-      await broker.stop();
+    const [clientId, live] = [uid('kept'), uid('live')];
+    const alice = await join(broker, TCP, 4, { clientId, ...as('alice'), ...kept(4) });
+    await alice.subscribe('secret', 1);
+    await alice.disconnect();
+    const connectedOne = await join(broker, TCP, 4, { clientId: live, ...as('alice'), ...kept(4) });
+    await connectedOne.subscribe('secret', 1);
+    const sender = await join(broker, TCP, 5, { clientId: uid('s'), ...as('alice') });
+    await sender.publish('secret', 'plans', { qos: 1 });
+    await sender.disconnect();
+    if (how === 'SIGKILL') await broker.kill(how);
+    else await broker.stop();
+    broker = await startBroker({ dir: broker.dir });
+    for (const id of [clientId, live]) {
+      expect(await attempt(broker, WS, 4, { clientId: id, ...as('mallory'), ...kept(4) })).toBe(5);
+      const back = await join(broker, TCP, 4, { clientId: id, ...as('alice'), ...kept(4) });
+      expect((await back.take()).payload.toString()).toBe('plans');
+      await back.disconnect();
     }
   },
   60_000,
