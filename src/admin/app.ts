@@ -35,6 +35,7 @@ import type { Call, Reply, Route } from './http/route.ts';
 import { parseOrRefuse } from './http/validation.ts';
 import type { Login } from './login/identity.ts';
 import { LoginDesk } from './login/login.ts';
+import { accessRoutes } from './routes/access.ts';
 import { changeRoutes } from './routes/changes.ts';
 import { clusterRoutes } from './routes/cluster.ts';
 import { docsRoutes } from './routes/docs.ts';
@@ -82,6 +83,7 @@ export function createRoutes(options: AppOptions, desk: LoginDesk): Route[] {
     ...endpointRoutes(control),
     ...watchRoutes(control),
     ...messageRoutes(control),
+    ...accessRoutes(control),
     ...systemRoutes(control),
     ...clusterRoutes(control),
     ...loginRoutes(desk),

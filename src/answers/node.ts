@@ -1,6 +1,7 @@
 /** Answers about the node, its cluster and its clients, and the token of a login. */
 
 import { z } from 'zod';
+import { ruleSchema } from '../endpoint/access/forms.ts';
 
 const nodeStatusSchema = z.enum(['ok', 'degraded', 'failed']);
 const natsSchema = z.object({ connected: z.boolean(), server: z.string().nullable(), reason: z.string().nullable() });
@@ -59,6 +60,13 @@ export const healthSchema = z.object({
     })
     .optional()
     .meta({ description: 'The Node that runs the broker, and the undocumented pieces that it lacks, each with what is used instead' }),
+});
+
+export const aclVerdictSchema = z.object({
+  allowed: z.boolean(),
+  path: z.string().nullable().meta({ description: 'The rule that decides: aclConfig.rules.N of the endpoint, or acl.rules.N of the node' }),
+  rule: ruleSchema.nullable(),
+  reason: z.string(),
 });
 
 export const resourcesSchema = z.object({
@@ -186,6 +194,7 @@ export const tokenSchema = z.object({ token: z.string(), expires: z.string().met
 
 export type HealthAnswer = z.infer<typeof healthSchema>;
 export type ResourcesAnswer = z.infer<typeof resourcesSchema>;
+export type AclVerdict = z.infer<typeof aclVerdictSchema>;
 export type ClusterStatus = z.infer<typeof clusterSchema>;
 export type NodeView = z.infer<typeof nodeSchema>;
 export type ClientLocation = z.infer<typeof locationSchema>;

@@ -123,6 +123,7 @@ test('reads of endpoints', async () => {
 test('clients, the node and its cluster, a login', async () => {
   await ask('POST', '/api/publish', { topic: 'a', payload: 'x' });
   await ask('POST', '/api/check', { ids: ['c1', 'nobody'] });
+  await ask('POST', '/api/acl/test', { id: 'plain', action: 'publish', topic: 'a' });
   const page = await ask<{ data: unknown[] }>('GET', '/api/clients');
   expect(page.data).toHaveLength(1);
   await ask('POST', '/api/close', { ids: ['c1'] });

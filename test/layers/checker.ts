@@ -2,7 +2,6 @@
 
 import { posix } from 'node:path';
 import {
-  ADDRESS_HELPERS,
   CLOCK,
   FILE_LINES_MAX,
   FLOORS,
@@ -135,7 +134,7 @@ function isHarmless(clause: string): boolean {
   if (/^type\b/.test(clause)) return true;
   const names = /^\{([^}]*)\}\s*from$/.exec(clause)?.[1]?.split(',') ?? [''];
   const given = names.map((name) => name.trim()).filter((name) => name !== '');
-  return given.length > 0 && given.every((name) => name.startsWith('type ') || ADDRESS_HELPERS.includes(name));
+  return given.length > 0 && given.every((name) => name.startsWith('type '));
 }
 
 function checkSingleFiles(edges: readonly Edge[]): string[] {

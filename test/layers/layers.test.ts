@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { expect, test } from 'vitest';
 import { checkSources, type SourceFile } from './checker.ts';
-import { ADDRESS_HELPERS, CLOCK, FLOORS, LIBRARIES, SRC_ARROWS, WALL_CLOCK_READERS } from './rules.ts';
+import { CLOCK, FLOORS, LIBRARIES, SRC_ARROWS, WALL_CLOCK_READERS } from './rules.ts';
 import { importsOf, scan } from './scanner.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -56,7 +56,6 @@ test('each rule is about something that exists', () => {
     ...Object.entries(LIBRARIES).flatMap(([library, { places }]) =>
       places.filter((place) => !isImported(library, place)).map((place) => `${library} in ${place}`),
     ),
-    ...ADDRESS_HELPERS.filter((helper) => ![...codeOf.keys()].some((path) => path.startsWith('workers/') && names(path, helper))),
     ...[...WALL_CLOCK_READERS, CLOCK].filter((path) => !names(path, 'wallNow')),
   ];
   expect(idle).toEqual([]);

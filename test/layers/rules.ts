@@ -71,12 +71,11 @@ export const FLOORS: Readonly<Record<string, Readonly<Record<string, readonly st
   'workers/host': { cluster: [], identifiers: [], sessions: ['disk'], disk: ['retained'], retained: [] },
   'workers/shared': {
     table: ['move', 'session', 'mesh', 'wire', 'routing', 'messages'],
-    rights: ['session', 'access', 'wire', 'routing'],
+    rights: ['session', 'wire', 'routing'],
     move: ['session', 'mesh', 'wire', 'routing'],
     session: ['mesh', 'wire', 'routing', 'messages'],
     mesh: ['wire', 'routing', 'messages'],
     wire: ['routing', 'messages'],
-    access: [],
     // Messages and peers only: bytes are the matter of messages/ and wire/.
     routing: ['messages'],
     messages: [],
@@ -105,10 +104,8 @@ export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; one
   '@node-rs/bcrypt': { places: ['workers/task/'], oneFile: true },
 };
 
-/** In `workers`, sockets are opened by listeners alone; types and what only judges an address may be used everywhere. */
+/** In `workers`, sockets are opened by listeners alone; types may be used everywhere. */
 export const SOCKET_MODULES: readonly string[] = ['node:net', 'node:tls', 'node:http', 'node:https'];
-
-export const ADDRESS_HELPERS: readonly string[] = ['isIPv4', 'BlockList'];
 
 /** The room of what Node does not document: no other room may name these. */
 export const NODE_INTERNALS = {

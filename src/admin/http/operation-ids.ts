@@ -26,6 +26,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   '/api/cluster/nodes': 'listNodes',
   '/api/system/health': 'getSystemHealth',
   '/api/system/resources': 'getSystemResources',
+  '/api/acl/test': 'testAcl',
   '/api/publish': 'publish',
   '/api/check': 'findClients',
   '/api/close': 'disconnectClients',

@@ -17,6 +17,7 @@ export type {
 } from '../../answers/changes.ts';
 export type { EndpointMetrics, EndpointStatus, PortCheck, ProbeResult } from '../../answers/endpoints.ts';
 export type {
+  AclVerdict,
   ClientInfo,
   ClientLocation,
   ClientsAnswer,

@@ -1,8 +1,20 @@
 /** The reads that this node answers by itself: its configuration, states and numbers. */
 
 import type { HistoryQuery, HistoryRow } from '../../storage/endpoint-store.ts';
-import type { EndpointMetrics, EndpointStatus, EndpointView, HealthAnswer, ResourcesAnswer } from './answers.ts';
+import type { AclVerdict, EndpointMetrics, EndpointStatus, EndpointView, HealthAnswer, ResourcesAnswer } from './answers.ts';
 import type { EndpointKey } from './request-parts.ts';
+
+/** A request that a client could make. */
+export interface AclTest {
+  readonly clientId: string;
+  /** null: the client has no user */
+  readonly username: string | null;
+  /** address of the client */
+  readonly ip: string;
+  readonly action: 'publish' | 'subscribe';
+  /** a valid topic name to publish, or a valid filter to subscribe */
+  readonly topic: string;
+}
 
 export interface NodeReads {
   readonly node: string;
@@ -23,4 +35,6 @@ export interface NodeReads {
   history(query: HistoryQuery): Promise<HistoryRow[]>;
   health(): HealthAnswer;
   resources(): Promise<ResourcesAnswer>;
+  /** @throws FluxError `not-found` */
+  testAcl(key: EndpointKey, test: AclTest): AclVerdict;
 }

@@ -11,7 +11,8 @@ const filter = z.object({ Client: pattern, User: pattern }).partial();
 const newFilter = z.union([filter, z.string().meta({ description: '`Client{regex}`, `User{regex}`, or both' })]);
 const authType = z.literal('fixed');
 
-const rule = z.object(RULE_SHAPE).meta({ id: 'Rule' });
+/** A rule in its normal form. */
+export const ruleSchema = z.object(RULE_SHAPE).meta({ id: 'Rule' });
 const newRule = z
   .object({ ...RULE_SHAPE, subject: RULE_SHAPE.subject.partial({ value: true }), action: RULE_SHAPE.action.optional() })
   .meta({ id: 'NewRule' });
@@ -20,7 +21,7 @@ const newAcl = z.object({ ...ACL_SHAPE, rules: z.array(newRule) }).partial();
 /** The forms in answers. One authenticator is an object, several are a list. */
 export const ACCESS_ANSWERS = {
   authConfig: z.union([z.object({ filter, users: z.array(user) }), z.array(z.object({ authType, filter, users: z.array(user) }))]),
-  aclConfig: z.object({ ...ACL_SHAPE, rules: z.array(rule) }),
+  aclConfig: z.object({ ...ACL_SHAPE, rules: z.array(ruleSchema) }),
 };
 
 /** The forms in requests. */

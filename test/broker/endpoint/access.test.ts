@@ -213,3 +213,65 @@ test('the first rule decides; another order takes effect for connected clients a
   expect(await client.publish('y', 'x', { qos: 1 })).toBe(NO_SUBSCRIBERS);
   await client.silence();
 });
+
+describe('POST /api/acl/test', () => {
+  const asked = (body: object) => held.broker.api('POST', '/api/acl/test', body);
+
+  test('answers what the endpoint does, and which rule decides', async () => {
+    const clientId = uid('me');
+    const port = held.broker.ports[0]!;
+    const client = await connected('tcp', port, 5, { clientId, ...login('plain', 'pass1') });
+    const requests: [string, string | null][] = [
+      ['secret/a', 'aclConfig.rules.1'],
+      ['secret/#', 'aclConfig.rules.1'],
+      ['$share/g/secret/#', 'aclConfig.rules.1'],
+      ['#', 'aclConfig.rules.1'],
+      ['readonly/x', null],
+      [`own/${clientId}/#`, 'aclConfig.rules.3'],
+      ['own/other', 'aclConfig.rules.4'],
+      ['open', null],
+    ];
+    for (const [topic, path] of requests) {
+      const { data } = (await asked({ port, clientId, username: 'plain', action: 'subscribe', topic })).body as {
+        data: { allowed: boolean; path: string | null };
+      };
+      const [code] = (await client.subscribeRaw([{ filter: topic }])).codes;
+      expect([topic, data]).toEqual([topic, expect.objectContaining({ allowed: code === 0, path })]);
+    }
+    const publish = async (topic: string, username: string | null) =>
+      ((await asked({ port, username, action: 'publish', topic })).body as { data: unknown }).data;
+    expect(await publish('secret/a', 'sha')).toMatchObject({
+      allowed: true,
+      path: 'aclConfig.rules.0',
+      rule: { permission: 'allow', subject: { type: 'user', value: 'sha' }, action: 'pubsub', topic: 'secret/#' },
+      reason: 'aclConfig.rules.0 decides, with order first-match',
+    });
+    expect(await publish('readonly/x', null)).toMatchObject({ allowed: false, path: 'aclConfig.rules.2' });
+    expect(await publish('open', null)).toMatchObject({ allowed: true, rule: null, reason: 'no rule decides: aclConfig.default is allow' });
+    expect(await publish('$SYS/x', 'sha')).toMatchObject({ allowed: false, reason: 'clients do not publish below $SYS/' });
+    const subscribe = { action: 'subscribe', topic: 'node/secret/x' };
+    expect((await asked({ ...subscribe, port: held.broker.ports[1]! })).body).toMatchObject({
+      data: { allowed: false, path: 'acl.rules.0' },
+    });
+    expect((await asked({ ...subscribe, port: held.broker.ports[2]! })).body).toMatchObject({
+      data: { allowed: true, reason: 'enableAcl is false: the endpoint has no rules' },
+    });
+  });
+
+  test.each([
+    [{ action: 'publish', topic: 'a' }, 'id'],
+    [{ port: 1, action: 'publish', topic: 'a/+' }, 'topic'],
+    [{ port: 1, action: 'subscribe', topic: 'a/#/b' }, 'topic'],
+    [{ port: 1, action: 'subscribe', topic: '$share//a' }, 'topic'],
+    [{ port: 1, action: 'pubsub', topic: 'a' }, 'action'],
+    [{ port: 1, action: 'publish', topic: 'a', ip: 'host' }, 'ip'],
+    [{ port: 1, action: 'publish', topic: 'a', user: 'x' }, 'user'],
+  ])('%j is refused', async (body, path) => {
+    const { status, body: answer } = await asked(body);
+    expect([status, (answer as { error: { issues: { path: string }[] } }).error.issues.map((issue) => issue.path)]).toEqual([400, [path]]);
+  });
+
+  test('an endpoint that does not exist is not found', async () => {
+    expect((await asked({ port: 1, action: 'publish', topic: 'a' })).status).toBe(404);
+  });
+});

@@ -2,9 +2,9 @@
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { Authoriser } from '../../../src/endpoint/access/authoriser.ts';
 import { filterMatches, toLevels } from '../../../src/endpoint/access/topic-filters.ts';
 import { parseAcl } from '../../../src/endpoint/schema.ts';
-import { Authoriser } from '../../../workers/shared/access/authoriser.ts';
 
 const bob = { clientId: 'c1', username: 'bob', ip: '10.1.2.3' };
 const rule = (permission: string, topic: string, action = 'pubsub', subject: object = { type: 'all' }) => ({

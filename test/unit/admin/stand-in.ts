@@ -97,6 +97,7 @@ export function standInControl(overrides: Partial<AllRequests> = {}): { control:
     countSlow: () => undefined,
     health: refuse,
     resources: refuse,
+    testAcl: () => ({ allowed: true, path: null, rule: null, reason: 'no rule decides: acl.default is allow' }),
     publish: async (body) => {
       seen.push({ body, context: null });
     },

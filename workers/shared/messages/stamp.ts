@@ -25,11 +25,6 @@ export function isNewer(one: Stamp, other: Stamp): boolean {
   return one.at === other.at ? one.by > other.by : one.at > other.at;
 }
 
-/** Milliseconds since the epoch by the clock of the node that gave it, or later. */
-export function wallOf({ at }: Stamp): number {
-  return at / STAMPS_PER_MS;
-}
-
 /** The first stamp of a millisecond. @param wall milliseconds since the epoch */
 export function stampAt(wall: number): number {
   return Math.floor(wall) * STAMPS_PER_MS;

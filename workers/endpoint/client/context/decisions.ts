@@ -1,7 +1,7 @@
 /** The topics that one client may publish and subscribe to. Decisions are cached until the rules of its endpoint change. */
 
+import { Authoriser } from '../../../../src/endpoint/access/authoriser.ts';
 import { fromLatin1, isSystemTopic } from '../../../../src/mqtt/topic.ts';
-import { Authoriser } from '../../../shared/access/authoriser.ts';
 import type { SubscribeRules } from '../../../shared/rights/withdrawal.ts';
 import type { EndpointContext } from './context.ts';
 

@@ -1,20 +1,15 @@
 /** Decides which topics one client may publish and subscribe to (docs/access.md). */
 
-import {
-  filterCovers,
-  filterMatches,
-  filtersIntersect,
-  intersectionOf,
-  type Levels,
-  toLevels,
-} from '../../../src/endpoint/access/topic-filters.ts';
-import type { AclConfig, AclOrder, AclRule } from '../../../src/endpoint/endpoint.ts';
 import { type AclSubject, compileAcl } from './compiled-acl.ts';
+import type { AclConfig, AclOrder, AclRule } from './config.ts';
+import { filterCovers, filterMatches, filtersIntersect, intersectionOf, type Levels, toLevels } from './topic-filters.ts';
 
 export type { AclSubject } from './compiled-acl.ts';
 
 /** A rule as it is for one client. */
 interface ClientRule {
+  /** as it stands in the configuration */
+  readonly rule: AclRule;
   readonly permission: AclRule['permission'];
   readonly filter: string;
   readonly levels: Levels;
@@ -44,7 +39,7 @@ export class Authoriser {
       const isLiteral = rule.topic.startsWith(LITERAL);
       const filter = substitute(rule, isLiteral ? rule.topic.slice(LITERAL.length) : rule.topic, who);
       if (filter === null) continue;
-      const own = { permission: rule.permission, filter, levels: toLevels(filter), isLiteral };
+      const own = { rule, permission: rule.permission, filter, levels: toLevels(filter), isLiteral };
       if (rule.action !== 'subscribe') this.#publish.push(own);
       if (rule.action !== 'publish') this.#subscribe.push(own);
     }
@@ -52,11 +47,7 @@ export class Authoriser {
 
   /** `topic` is a valid topic name. */
   mayPublish(topic: string): boolean {
-    if (this.#publish.length === 0) return this.#isAllowedByDefault;
-    const levels = topic.split('/');
-    return this.#decide(this.#publish, ({ isLiteral, filter, levels: pattern }) =>
-      isLiteral ? filter === topic : filterMatches(pattern, levels),
-    );
+    return this.#isAllowed(this.#publishRule(topic));
   }
 
   /** True when no subscription can be refused. */
@@ -71,10 +62,9 @@ export class Authoriser {
   mayReceive(topic: string): boolean {
     if (this.#subscribe.length === 0) return this.#isAllowedByDefault;
     const levels = topic.split('/');
-    return this.#decide(
-      this.#subscribe,
-      ({ isLiteral, permission, levels: pattern }) => !(isLiteral && permission === 'deny') && filterMatches(pattern, levels),
-    );
+    const matches = ({ isLiteral, permission, levels: pattern }: ClientRule) =>
+      !(isLiteral && permission === 'deny') && filterMatches(pattern, levels);
+    return this.#isAllowed(this.#decisive(this.#subscribe, matches));
   }
 
   /**
@@ -82,35 +72,54 @@ export class Authoriser {
    * the group.
    */
   maySubscribe(filter: string): boolean {
-    if (this.#subscribe.length === 0) return this.#isAllowedByDefault;
+    return this.#isAllowed(this.#subscribeRule(filter));
+  }
+
+  /** The rule that decides about a request; null: the default does. @param topic valid topic name to publish, or filter to subscribe */
+  ruleFor(action: 'publish' | 'subscribe', topic: string): AclRule | null {
+    const decisive = action === 'publish' ? this.#publishRule(topic) : this.#subscribeRule(topic);
+    return decisive?.rule ?? null;
+  }
+
+  #isAllowed(decisive: ClientRule | null): boolean {
+    return decisive === null ? this.#isAllowedByDefault : decisive.permission === 'allow';
+  }
+
+  #publishRule(topic: string): ClientRule | null {
+    if (this.#publish.length === 0) return null;
+    const levels = topic.split('/');
+    return this.#decisive(this.#publish, ({ isLiteral, filter, levels: pattern }) =>
+      isLiteral ? filter === topic : filterMatches(pattern, levels),
+    );
+  }
+
+  #subscribeRule(filter: string): ClientRule | null {
+    if (this.#subscribe.length === 0) return null;
     const bare = withoutShare(filter);
     const wanted = toLevels(bare);
     const covers = (rule: ClientRule) => (rule.isLiteral ? rule.filter === bare : filterCovers(rule.levels, wanted));
     const overlaps = (rule: ClientRule) => (rule.isLiteral ? rule.filter === bare : filtersIntersect(rule.levels, wanted));
     if (this.#order !== 'first-match')
-      return this.#decide(this.#subscribe, (rule) => (rule.permission === 'allow' ? covers : overlaps)(rule));
+      return this.#decisive(this.#subscribe, (rule) => (rule.permission === 'allow' ? covers : overlaps)(rule));
     /** allows for a part of the filter */
     const parts: Levels[] = [];
     for (const rule of this.#subscribe) {
       if (!overlaps(rule)) continue;
       if (rule.permission === 'allow') {
-        if (covers(rule)) return true;
+        if (covers(rule)) return rule;
         parts.push(rule.levels);
-      } else if (rule.isLiteral || !parts.some((part) => filterCovers(part, intersectionOf(rule.levels, wanted)))) return false;
+      } else if (rule.isLiteral || !parts.some((part) => filterCovers(part, intersectionOf(rule.levels, wanted)))) return rule;
     }
-    return this.#isAllowedByDefault;
+    return null;
   }
 
-  #decide(rules: readonly ClientRule[], matches: (rule: ClientRule) => boolean): boolean {
-    if (this.#order === 'first-match') {
-      const first = rules.find(matches);
-      return first === undefined ? this.#isAllowedByDefault : first.permission === 'allow';
-    }
+  #decisive(rules: readonly ClientRule[], matches: (rule: ClientRule) => boolean): ClientRule | null {
+    if (this.#order === 'first-match') return rules.find(matches) ?? null;
     const stronger = this.#order === 'deny-overrides' ? 'deny' : 'allow';
-    const isDecided = rules.some((rule) => rule.permission === stronger && matches(rule));
-    if (isDecided) return stronger === 'allow';
-    const isOpposed = rules.some((rule) => rule.permission !== stronger && matches(rule));
-    return isOpposed ? stronger !== 'allow' : this.#isAllowedByDefault;
+    const decisive =
+      rules.find((rule) => rule.permission === stronger && matches(rule)) ??
+      rules.find((rule) => rule.permission !== stronger && matches(rule));
+    return decisive ?? null;
   }
 }
 
