@@ -1,6 +1,7 @@
 /** All commands, and the search for a command by its words. */
 
 import type { Command } from './command.ts';
+import { ACL_COMMANDS } from './commands/acl.ts';
 import { APPLY_COMMANDS } from './commands/apply.ts';
 import { COMPLETION_COMMANDS } from './commands/completion.ts';
 import { CHANGE_COMMANDS } from './commands/endpoint-change.ts';
@@ -16,8 +17,13 @@ import { hint } from './suggest.ts';
 /** Commands of the launcher and of the broker itself, listed for suggestions and completion. */
 export const OUTER_COMMANDS: readonly string[] = ['start', 'check', 'help', '--help', '--version'];
 
-/** The only word that groups commands. */
-export const GROUP = 'endpoint';
+/** The words that group commands. */
+export const GROUPS: readonly string[] = ['endpoint', 'acl'];
+
+/** The name of the command that a line begins with: one word, or two in a group. */
+export function commandName([first = '', second = '']: readonly string[]): string {
+  return GROUPS.includes(first) ? `${first} ${second}` : first;
+}
 
 /**
  * Every command.
@@ -30,6 +36,7 @@ export const allCommands = (source: FluxmqSource): readonly Command[] => [
   ...ROLLBACK_COMMANDS,
   ...WATCH_COMMANDS,
   ...TRANSFER_COMMANDS,
+  ...ACL_COMMANDS,
   importCommand(source),
   ...APPLY_COMMANDS,
   ...COMPLETION_COMMANDS,
@@ -42,18 +49,18 @@ export interface Found {
 }
 
 /**
- * Finds the command at the beginning of the arguments; null when they name only the group, or ask for the group's help.
+ * Finds the command at the beginning of the arguments; null when they name only a group, or ask for a group's help.
  * @throws CommandFailure (usage) for an unknown command
  */
 export function findCommand(args: readonly string[], commands: readonly Command[]): Found | null {
   const [first = '', second, ...others] = args;
-  if (first === GROUP) {
+  if (GROUPS.includes(first)) {
     if (second === undefined || second === '--help' || second === '-h') return null;
-    const command = commands.find(({ name }) => name === `${GROUP} ${second}`);
+    const command = commands.find(({ name }) => name === commandName(args));
     if (command !== undefined) return { command, rest: others };
-    const inGroup = commands.filter(({ name }) => name.startsWith(`${GROUP} `)).map(({ name }) => name.slice(GROUP.length + 1));
+    const inGroup = commands.filter(({ name }) => name.startsWith(`${first} `)).map(({ name }) => name.slice(first.length + 1));
     if (second.startsWith('-')) throw usageFailure(`${second}: options follow the command`, [`one of ${inGroup.join(', ')}`]);
-    throw usageFailure(`unknown command: ${GROUP} ${second}${hint(second, inGroup)}`, [`one of ${inGroup.join(', ')}`]);
+    throw usageFailure(`unknown command: ${first} ${second}${hint(second, inGroup)}`, [`one of ${inGroup.join(', ')}`]);
   }
   const command = commands.find(({ name }) => name === first);
   if (command !== undefined) return { command, rest: args.slice(1) };
@@ -63,5 +70,5 @@ export function findCommand(args: readonly string[], commands: readonly Command[
 /** Every word that may come first. */
 export function topWords(commands: readonly Command[]): string[] {
   const single = commands.map(({ name }) => name).filter((name) => !name.includes(' '));
-  return [...OUTER_COMMANDS.filter((name) => !name.startsWith('-')), GROUP, ...single];
+  return [...OUTER_COMMANDS.filter((name) => !name.startsWith('-')), ...GROUPS, ...single];
 }

@@ -3,7 +3,7 @@
 import { Api } from './api/client.ts';
 import { findTarget } from './api/target.ts';
 import { findOption, optionsOf, parseArguments, splitOption } from './arguments.ts';
-import { allCommands, findCommand, GROUP } from './catalogue.ts';
+import { allCommands, commandName, findCommand } from './catalogue.ts';
 import type { Command } from './command.ts';
 import type { FluxmqSource } from './commands/import.ts';
 import { ASK_MS, complete } from './completion/complete.ts';
@@ -26,10 +26,11 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
   let command: Command | null = null;
   try {
     const asksHelp = args[0] === 'help';
-    const found = findCommand(asksHelp ? args.slice(1) : args, commands);
+    const asked = asksHelp ? args.slice(1) : args;
+    const found = findCommand(asked, commands);
     if (found === null) {
       const isAlone = args.length === 1 && !asksHelp;
-      terminal[isAlone ? 'err' : 'out'](groupHelp(GROUP, commands));
+      terminal[isAlone ? 'err' : 'out'](groupHelp(asked[0] ?? '', commands));
       return isAlone ? EXIT.usage : EXIT.ok;
     }
     command = found.command;
@@ -71,8 +72,7 @@ async function printCandidates(words: readonly string[], commands: readonly Comm
 
 /** The connection options on the line so far, without an incomplete one. */
 function connectionOf(before: readonly string[], commands: readonly Command[]): Options {
-  const name = before[0] === GROUP ? `${GROUP} ${before[1] ?? ''}` : (before[0] ?? '');
-  const command = commands.find((candidate) => candidate.name === name);
+  const command = commands.find(({ name }) => name === commandName(before));
   const values = new Map<string, string | true>();
   const specs = command === undefined ? [] : optionsOf(command);
   for (const [index, word] of before.entries()) {

@@ -3,8 +3,9 @@
 import type { ListAnswer, PublicHistoryRow } from '../../answers/endpoints.ts';
 import type { Api } from '../api/client.ts';
 import { findOption, optionsOf, splitOption } from '../arguments.ts';
-import { GROUP, topWords } from '../catalogue.ts';
+import { commandName, GROUPS, topWords } from '../catalogue.ts';
 import type { Command, WordKind } from '../command.ts';
+import { ACL_ACTIONS } from '../commands/acl.ts';
 import { PLANNED } from '../commands/endpoint-change.ts';
 import { KEYS, keyInfo } from '../input/endpoint-keys.ts';
 import type { OptionSpec } from '../option.ts';
@@ -47,12 +48,12 @@ export async function complete(question: Question): Promise<Candidate[]> {
 async function candidates({ commands, before, current, api }: Question): Promise<Candidate[]> {
   const [first, second] = before;
   if (first === undefined) return plain([...topWords(commands), '--help', '--version']);
-  if (first === GROUP && second === undefined) {
-    const inGroup = commands.filter(({ name }) => name.startsWith(`${GROUP} `));
-    return [...inGroup.map(({ name, summary }) => ({ value: name.slice(GROUP.length + 1), text: summary })), { value: '--help', text: '' }];
+  if (GROUPS.includes(first) && second === undefined) {
+    const inGroup = commands.filter(({ name }) => name.startsWith(`${first} `));
+    return [...inGroup.map(({ name, summary }) => ({ value: name.slice(first.length + 1), text: summary })), { value: '--help', text: '' }];
   }
   if (first === 'start' || first === 'check') return before.at(-1) === '--config' ? [FILE] : plain(['--config', '--help']);
-  const name = first === GROUP ? `${GROUP} ${second}` : first;
+  const name = commandName(before);
   const command = commands.find((candidate) => candidate.name === name);
   if (command === undefined) return [];
   return inCommand(command, before.slice(name.split(' ').length), current, api);
@@ -127,6 +128,8 @@ async function ofKind(kind: WordKind, words: readonly string[], current: string,
       return [...(await revisions(api)), ...(words.length === 1 && /^\d+$/.test(words[0]!) ? plain(['now']) : [])];
     case 'action':
       return plain(PLANNED);
+    case 'aclAction':
+      return plain(ACL_ACTIONS);
     case 'shell':
       return plain(Object.keys(SCRIPTS));
     case 'file':

@@ -54,6 +54,9 @@ describe('candidates', () => {
     expect(await complete('endpoint', 'diff', '1', 'n')).toEqual(['now']);
     expect(await complete('endpoint', 'plan', 'update', 'f')).toEqual(['first']);
     expect(await complete('endpoint', 'plan', 'roll')).toEqual(['rollback']);
+    expect(await complete('acl', 't')).toEqual(['test']);
+    expect(await complete('acl', 'test', 'first', '')).toEqual(['publish', 'subscribe']);
+    expect(await complete('acl', 'test', 'first', 'publish', '')).toEqual([]);
     expect(await complete('endpoint', 'plan', 'rollback', '')).toEqual(['1']);
     expect(await complete('endpoint', 'plan', 'remove', 'first', '')).toEqual([]);
     expect(await complete('endpoint', 'get', '--api', `127.0.0.1:${await freePort()}`, '')).toEqual([]);

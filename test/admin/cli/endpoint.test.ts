@@ -170,3 +170,22 @@ test('on a terminal a table is coloured, and cut to its width; NO_COLOR is respe
   expect(plain.output).not.toContain('\u001b[');
   expect((await onTerminal('endpoint list', held.broker.dir, '')).output).toContain('\u001b[32mlistening\u001b[0m');
 });
+
+test('acl test: the word, the reason and the rule', async () => {
+  const rule = { permission: 'deny', subject: { type: 'user', value: 'eve' }, action: 'pubsub', topic: 'a/#' };
+  writeFileSync(join(held.broker.dir, 'rules.json'), JSON.stringify({ aclConfig: [rule] }));
+  printed(await run('endpoint update first --file rules.json'));
+  const denied = printed(await run(`acl test first publish a/b --client c1 --username eve --ip 10.0.0.1`)).split('\n');
+  expect(denied[0]).toBe('denied: aclConfig.rules.0 decides, with order first-match');
+  expect(JSON.parse(denied[1]!)).toEqual(rule);
+  expect(printed(await run(`acl test ${first} subscribe a/#`))).toBe('allowed: no rule decides: aclConfig.default is allow\n');
+  expect(printed(await run('acl test first subscribe # --username eve -q'))).toBe('denied\n');
+  expect(await json('acl test first publish a/b --username eve')).toMatchObject({ allowed: false, path: 'aclConfig.rules.0', rule });
+  expect(await run('acl test nobody publish a')).toMatchObject({ code: 1, stdout: '' });
+  expect(await run('acl test first publish a/#')).toMatchObject({
+    code: 1,
+    stdout: '',
+    stderr: expect.stringContaining('expected a topic name'),
+  });
+  printed(await run('endpoint update first aclConfig=null'));
+});
