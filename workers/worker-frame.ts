@@ -80,9 +80,7 @@ export function startWorker(
       }
     },
     onBounce(peer, control) {
-      const message = fromWireMessage(control.message);
-      const confirmation = router.confirmations.find(peer, message.serial);
-      return router.rerouteShared(mesh.namespace(control.namespace), groupOf(control.group), message, peer, confirmation);
+      return router.bounced(mesh.namespace(control.namespace), groupOf(control.group), fromWireMessage(control.message), peer);
     },
   };
 }

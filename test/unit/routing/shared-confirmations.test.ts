@@ -1,7 +1,8 @@
 /** Acknowledgements that wait for durable members of shared groups: each copy, each fault of the member's worker, bounds. */
 
 import { expect, test } from 'vitest';
-import { EMPTY, Message } from '../../../workers/shared/messages/message.ts';
+import { EMPTY, Message, SOURCES_PER_NODE } from '../../../workers/shared/messages/message.ts';
+import { Crossing } from '../../../workers/shared/routing/crossing.ts';
 import { Namespace } from '../../../workers/shared/routing/namespace.ts';
 import type { Peer, PeerPublish } from '../../../workers/shared/routing/peer.ts';
 import { Router } from '../../../workers/shared/routing/router.ts';
@@ -115,10 +116,34 @@ test('a message that comes back: the next member confirms it', () => {
   const { message: sent } = gone.records[0]!;
   group.remote.set(next, { connected: 1, away: 0, durable: 1 });
   const confirmation = router.confirmations.find(gone, sent.serial);
-  expect(router.rerouteShared(namespace, { filter: 't', name: 'g' }, sent, gone, confirmation)).toBe(confirmation);
+  expect(confirmation).not.toBe(null);
+  expect(router.bounced(namespace, { filter: 't', name: 'g' }, sent, gone)).toBe(confirmation);
   router.confirmations.confirmed(gone, sent.serial);
   expect(list).toEqual([]);
   router.confirmations.confirmed(next, sent.serial);
+  expect(list).toEqual([true]);
+});
+
+test('a message that comes back from other nodes: the member here confirms it, though the nodes have taken it', () => {
+  const { router, namespace, group, route } = world();
+  const [relay, next] = [new Worker(2), new Worker(3)];
+  router.relayPeer = relay;
+  router.crossing = new Crossing();
+  router.crossing.isAway = false;
+  group.remote.set(relay, { connected: 1, away: 0, durable: 1 });
+  const { list, note } = outcomes();
+  const confirmation = route(1)!;
+  confirmation.when(note);
+  const { serial } = relay.records[0]!.message;
+  group.remote.set(next, { connected: 0, away: 1, durable: 1 });
+  const returned = message(1);
+  // As the other node knows it.
+  [returned.source, returned.serial] = [7 * SOURCES_PER_NODE + SELF, serial];
+  expect(router.bounced(namespace, { filter: 't', name: 'g' }, returned, relay)).toBe(confirmation);
+  router.crossing.taken([serial]);
+  expect(list).toEqual([]);
+  expect(next.records[0]!.message).toMatchObject({ source: SELF, serial });
+  router.confirmations.confirmed(next, serial);
   expect(list).toEqual([true]);
 });
 

@@ -40,6 +40,11 @@ export class Crossing {
     this.#entries.set(record.message.serial, { namespace, record, isOpen, confirmation });
   }
 
+  /** The confirmation of a message that other nodes have not taken; null: they have, or nobody waits. */
+  find(serial: number): Confirmation | null {
+    return this.#entries.get(serial)?.confirmation ?? null;
+  }
+
   /** All nodes that want these messages have taken them. A serial may come again from a relay that has ended. */
   taken(serials: readonly number[]): void {
     for (const serial of serials) {

@@ -266,6 +266,17 @@ export class Router {
     return needed;
   }
 
+  /**
+   * A peer, or a node behind the relay, has no member of the group left: another one gets this worker's message.
+   * @returns as rerouteShared()
+   */
+  bounced(namespace: Namespace, group: { filter: string; name: string }, message: Message, peer: Peer): Confirmation | null {
+    if (peer !== this.relayPeer) return this.rerouteShared(namespace, group, message, peer, this.confirmations.find(peer, message.serial));
+    // Other nodes know this worker under another number.
+    message.source = this.#self;
+    return this.rerouteShared(namespace, group, message, peer, this.crossing?.find(message.serial) ?? null);
+  }
+
   /** Sends a message of a shared group to a member at a peer, after another member has left. */
   #giveOn(peer: Peer, namespace: Namespace, message: Message, groups: RemoteGroups): void {
     const isOwn = message.source === this.#self;
