@@ -131,7 +131,7 @@ mesh.hooks = {
 
 /** What main shows in status, health and metrics. */
 function report(): RelayReport {
-  const nodes = [...gateway.nodes()].map(({ node, incoming, isExpected }) => {
+  const nodes = [...gateway.nodes()].map(({ node, incoming, isExpected, isCompared }) => {
     const link = links.report(node.name);
     return {
       name: node.name,
@@ -139,6 +139,7 @@ function report(): RelayReport {
       rttMs: link?.counts.rttMs ?? 0,
       isUp: isExpected,
       isAwaited: node.isAwaited,
+      isCompared,
       interest: gateway.interest.sizeOf(node),
       delivered: node.delivered,
       waiting: node.waiting,

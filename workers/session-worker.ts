@@ -13,6 +13,7 @@ import { ClusterClaims } from './host/cluster-claims.ts';
 import { MessageStore } from './host/disk/message-store.ts';
 import { Registry } from './host/identifiers/registry.ts';
 import { RetainedAnswers } from './host/retained/answers.ts';
+import { RetainedExchange } from './host/retained/exchange.ts';
 import { RetainedKeeper } from './host/retained/keeper.ts';
 import { RefusalLog } from './host/retained/refusal-log.ts';
 import { nodeLimits, RetainedStore } from './host/retained/store.ts';
@@ -29,7 +30,6 @@ import { Crossing } from './shared/routing/crossing.ts';
 import { Namespace } from './shared/routing/namespace.ts';
 import { INTEREST } from './shared/routing/peer.ts';
 import { Router } from './shared/routing/router.ts';
-import type { Confirmation } from './shared/routing/shared-confirmations.ts';
 import { Deliveries } from './shared/session/flight/deliveries.ts';
 import { deliveryKey, fromWireDelivery } from './shared/session/flight/delivery.ts';
 import { bytesOfSessions } from './shared/session/footprint.ts';
@@ -83,7 +83,10 @@ const router = new Router(boot.peer, { onPeerOverload() {}, onRetainedPublish() 
 router.numberFrom(serialBase(boot.numbers));
 router.crossing = boot.hasRelay ? new Crossing() : null;
 router.prefersOwnMembers = boot.prefersOwnMembers;
-const retainedAnswers = new RetainedAnswers(mesh, retainedStore);
+const exchange = boot.hasRelay
+  ? new RetainedExchange(mesh, retainedStore, () => keeper, { hasLost: isReplacement && disk === null, logger: () => link.logger })
+  : null;
+const retainedAnswers = new RetainedAnswers(mesh, retainedStore, exchange?.ready ?? null);
 const keeper = new RetainedKeeper({
   store: retainedStore,
   disk,
@@ -92,7 +95,11 @@ const keeper = new RetainedKeeper({
   isReplicated: boot.hasRelay,
   refusals,
   schedule: () => durable?.schedule(),
-  onRefused: ({ source, serial }) => mesh.links.get(source)?.control({ t: 'refused', serial }),
+  onRefused(namespace, message) {
+    // The sender waits for `stored`; the refusal must reach it before.
+    if (message.qos > 0) mesh.links.get(message.source)?.control({ t: 'refused', serial: message.serial });
+    exchange?.sync.withdraw(namespace, message);
+  },
   logger: () => link.logger,
 });
 router.retained = keeper;
@@ -157,7 +164,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
         })),
     ),
   'sessions.count': () => counts.take(registry.persistentCounts(), table.values()),
-  'retained.count': () => keeper.count(),
+  'retained.count': () => keeper.count(exchange?.sync ?? null),
   'claims.count': () => clusterClaims?.counts ?? null,
   publish: async ({ namespace, topic, payload, qos, retain }) => {
     if (!checkTopicName(topic))
@@ -175,12 +182,15 @@ const frame = startWorker(boot, parentPort, mesh, router, {
     const { confirmation } = router.route(space, space.entry(message.topic), message);
     if (disk !== null) disk.isRefusable = false;
     if (isStored && (await durable?.outcome()) === false) throw unstorable();
-    if (confirmation !== null && !(await isConfirmed(confirmation))) throw unstorable();
+    // Durable members of shared groups may have to store it too.
+    const isConfirmed = confirmation === null || (await new Promise<boolean>((resolve) => confirmation.when(resolve)));
+    if (!isConfirmed) throw unstorable();
     return null;
   },
   shutdown: () => {
     clearInterval(sweep);
     clearInterval(retainedSweep);
+    exchange?.close();
     durable?.close();
     store.close();
     mesh.close();
@@ -223,6 +233,7 @@ mesh.hooks = {
   onPeerKnown() {},
   onPeerRemoved(peer) {
     retainedAnswers.onPeerRemoved(peer);
+    exchange?.onPeerRemoved(peer);
     table.mover.onPeerRemoved(peer);
     router.peerRemoved(peer);
     registry.onPeerRemoved(peer);
@@ -234,6 +245,7 @@ mesh.hooks = {
   onRelay(state) {
     frame.onRelay(state);
     clusterClaims?.onRelay(state);
+    exchange?.onRelay(state);
   },
   onRepeat: (peer, _source, serial) => onStorable(peer, serial, false),
 };
@@ -249,7 +261,7 @@ function onStorable(peer: PeerLink, serial: number, isRefused: boolean): void {
 }
 
 function onControl(peer: PeerLink, control: Control): void {
-  if (registry.onControl(peer, control) || clusterClaims?.onControl(peer, control)) return;
+  if (registry.onControl(peer, control) || clusterClaims?.onControl(peer, control) || exchange?.onControl(peer, control)) return;
   switch (control.t) {
     case 'retained-get':
       retainedAnswers.begin(peer, control);
@@ -329,11 +341,6 @@ function mustStore(namespace: Namespace, message: Message, isShared = false): bo
   const { topic, qos, retain } = message;
   if (retain && !isSystemTopic(topic)) return true;
   return qos > 0 && durable !== null && (isShared || DurableSessions.isJournalled(namespace, topic));
-}
-
-/** Whether the durable members of shared groups that a message went to have it on disk. */
-function isConfirmed(confirmation: Confirmation): Promise<boolean> {
-  return new Promise((resolve) => confirmation.when(resolve));
 }
 
 function unstorable(): FluxError {

@@ -49,6 +49,8 @@ export interface RelayedNodeReport {
   isUp: boolean;
   /** publishers and subscribers of this node wait for it */
   isAwaited: boolean;
+  /** this node has the retained messages that it had when the link began */
+  isCompared: boolean;
   /** filters and groups that it wants */
   interest: number;
   /** messages that it was sent and has taken */

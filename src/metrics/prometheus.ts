@@ -153,7 +153,7 @@ export interface RetainedSample {
   bytes: number;
   namespaces: readonly { namespace: string; messages: number; bytes: number }[];
   /** see thread/commands.ts; null: the node is not in a cluster */
-  cluster: Readonly<Record<'deletions' | 'refused' | 'ahead', number>> | null;
+  cluster: Readonly<Record<'deletions' | 'refused' | 'ahead' | 'pulled' | 'sent' | 'behind', number>> | null;
 }
 
 /** prom-client measures the event-loop lag by waking the thread a hundred times a second, for good. An interval longer than a timer can be means never. */
@@ -321,6 +321,11 @@ export async function clusterRetainedText({ cluster }: RetainedSample): Promise<
   const help = 'Topics that have lost their retained messages, remembered so that no other node brings them back';
   new Gauge({ name: name('deletions'), help, registers }).set(cluster.deletions);
   counter('refused_total', 'Retained messages of other nodes that had no room here', cluster.refused);
+  const [pulled, sent] = ['Messages and deletions that this node had missed', 'Messages and deletions that other nodes had missed'];
+  counter('pulled_total', pulled, cluster.pulled);
+  counter('sent_total', sent, cluster.sent);
+  const behind = 'Linked nodes whose retained messages are being compared with those of this one';
+  new Gauge({ name: name('uncompared_nodes'), help: behind, registers }).set(cluster.behind);
   counter('ahead_total', 'Retained messages of other nodes whose clock is over 60 s ahead, and which are not kept here', cluster.ahead);
   return registry.metrics();
 }

@@ -226,6 +226,11 @@ export interface ClusterRetainedCounts {
   refused: number;
   /** messages of other nodes whose clock is too far ahead of the own one */
   ahead: number;
+  /** messages and deletions that this node has got, and given, because one of two nodes lacked them */
+  pulled: number;
+  sent: number;
+  /** nodes that are linked and whose messages are still being compared with those of this one */
+  behind: number;
 }
 
 export interface ThreadUsage {

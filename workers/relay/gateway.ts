@@ -28,6 +28,8 @@ interface Member {
   isKnown: boolean;
   /** request of the interest that it got when the link began; 0: it knows that */
   told: number;
+  /** this node has the retained messages that it had when the link began */
+  isCompared: boolean;
 }
 
 export class Gateway {
@@ -97,7 +99,7 @@ export class Gateway {
     return this.#bounces.lost;
   }
 
-  nodes(): IterableIterator<{ readonly node: RemoteNode; readonly incoming: { readonly invalid: number }; readonly isExpected: boolean }> {
+  nodes(): IterableIterator<Readonly<Pick<Member, 'node' | 'incoming' | 'isExpected' | 'isCompared'>>> {
     return this.#members.values();
   }
 
@@ -133,7 +135,7 @@ export class Gateway {
       touched: (touched) => this.#touch(touched),
     });
     const incoming = new NodeInput(node, this.arrivals, this.#incomingHooks(name), logger);
-    const member: Member = { node, incoming, isExpected: true, isKnown: false, told: 0 };
+    const member: Member = { node, incoming, isExpected: true, isKnown: false, told: 0, isCompared: false };
     this.#members.set(name, member);
     links.add(name, {
       up: (incarnation) => this.#up(member, incarnation),
@@ -165,6 +167,7 @@ export class Gateway {
       onEnd: (node) => this.#ended(node),
       onKnown: (node, request) => this.#known(node, request),
       onIdentifiers: (node, news) => this.#tellSession({ t: 'from-node', node: node.name, news }),
+      onCompare: (node, frame, clockShift) => this.#tellSession({ t: 'retained-frame', node: node.name, frame, clockShift }),
       onBounce: (node, bounce) => this.#bounces.fromNode(node, bounce),
       onOrphans: (node, namespace, record, groups) => this.#bounces.orphans(node, namespace, record, groups),
     };
@@ -175,6 +178,8 @@ export class Gateway {
     this.#options.logger.info(`Cluster: messages cross to and from node ${node.name}`);
     incoming.begin(incarnation);
     member.isKnown = false;
+    member.isCompared = this.#keeper() === null;
+    this.#tellSession({ t: 'retained-node', node: node.name, isUp: true });
     node.up();
     if (!this.#isIsolated) this.#await(node);
     node.control({ t: 'begin' });
@@ -187,6 +192,7 @@ export class Gateway {
   #down(member: Member, reason: string): void {
     const { node, incoming } = member;
     incoming.end();
+    this.#tellSession({ t: 'retained-node', node: node.name, isUp: false });
     node.down();
     // A new session may begin in the same turn: the other node has a new relay, and is waited for.
     this.#options.soon(() => {
@@ -203,7 +209,7 @@ export class Gateway {
   }
 
   #tellSession(control: Control): void {
-    for (const worker of this.#options.local.links.values()) if (worker.role === 'session') worker.control(control);
+    this.#keeper()?.control(control);
   }
 
   /** Nobody waits for it any longer. */
@@ -244,7 +250,8 @@ export class Gateway {
 
   #judgeLinked(): void {
     if (this.#isLinked || !this.#hasSession) return;
-    const isReady = ({ node, isExpected, isKnown, told }: Member) => !isExpected || (node.isUp && isKnown && told === 0);
+    const isReady = ({ node, isExpected, isKnown, told, isCompared }: Member) =>
+      !isExpected || (node.isUp && isKnown && told === 0 && isCompared);
     if (this.#isIsolated || (this.#hasView && [...this.#members.values()].every(isReady))) this.link();
   }
 
@@ -357,6 +364,8 @@ export class Gateway {
     else if (control.t === 'to-nodes')
       for (const name of control.nodes) this.#members.get(name)?.node.control({ t: 'identifiers', news: control.news });
     else if (control.t === 'bounce') this.#bounces.fromWorker(worker, control);
+    else if (control.t === 'retained-frame') this.#members.get(control.node)?.node.compare(control.frame);
+    else if (control.t === 'retained-compared') this.#compared(control.node);
     else if (control.t === 'unstored') this.#options.logger.error('Cluster: a message of another node could not be stored here');
     else return false;
     return true;
@@ -365,6 +374,12 @@ export class Gateway {
   /** What a session worker that joins has to know first. */
   sessionInformed(worker: Worker): void {
     for (const { node } of this.#members.values()) if (node.isAwaited) worker.control({ t: 'node-up', node: node.name });
+  }
+
+  #compared(name: string): void {
+    const member = this.#members.get(name);
+    if (member !== undefined) member.isCompared = true;
+    this.#judgeLinked();
   }
 
   /** A new session worker takes messages from now on. */

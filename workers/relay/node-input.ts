@@ -28,6 +28,8 @@ export interface NodeInputHooks {
   onBegin(node: RemoteNode): void;
   onEnd(node: RemoteNode): Promise<void>;
   onKnown(node: RemoteNode, request: number): void;
+  /** A part of the comparison of retained messages. @param clockShift see BatchReader */
+  onCompare(node: RemoteNode, frame: Uint8Array, clockShift: number): void;
   onBounce(node: RemoteNode, bounce: Extract<NodeControl, { t: 'bounce' }>): void;
   /** For the session worker. */
   onIdentifiers(node: RemoteNode, news: IdentifierNews): void;
@@ -89,6 +91,7 @@ export class NodeInput {
     this.#queue.push(arrival);
     try {
       if (lane === LANE.controls) for (const control of decodeControls(packet)) this.#control(control);
+      else if (lane === LANE.retained) this.#compare(packet);
       else this.#read(packet);
     } catch (error) {
       this.invalid++;
@@ -102,6 +105,13 @@ export class NodeInput {
     const batch = Buffer.from(packet.buffer, packet.byteOffset, packet.byteLength);
     this.#reader.clockShift = this.#hooks.now() - batch.readDoubleLE(0);
     this.#reader.readAll(batch.subarray(BATCH_HEAD_BYTES), this.#sink);
+  }
+
+  #compare(packet: Uint8Array): void {
+    // A copy: the packet is a view of what the link has received.
+    const frame = Uint8Array.prototype.slice.call(packet, BATCH_HEAD_BYTES);
+    const sentAt = Buffer.from(packet.buffer, packet.byteOffset, packet.byteLength).readDoubleLE(0);
+    this.#hooks.onCompare(this.node, frame, this.#hooks.now() - sentAt);
   }
 
   #control(control: NodeControl): void {

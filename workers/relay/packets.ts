@@ -20,8 +20,8 @@ export type NodeControl =
   /** from session worker to session worker */
   | { t: 'identifiers'; news: IdentifierNews };
 
-/** Lanes of a link: controls; small messages with QoS 0; small ones with QoS 1 and 2; large ones by topic, with QoS 1 and 2, and with QoS 0. */
-export const LANE = { controls: 0, once: 1, queued: 2, largeQueued: 16, largeOnce: 64 } as const;
+/** Lanes of a link: controls; small messages with QoS 0; small ones with QoS 1 and 2; the comparison of retained messages; large ones by topic, with QoS 1 and 2, and with QoS 0. */
+export const LANE = { controls: 0, once: 1, queued: 2, retained: 3, largeQueued: 16, largeOnce: 64 } as const;
 /** Lanes for large messages of one kind. */
 export const LARGE_LANES = 32;
 /** A message of this size or more, bytes, has a packet of its own in a lane for large ones. */

@@ -222,6 +222,15 @@ export class RemoteNode implements Peer {
     this.#hooks.touched(this);
   }
 
+  /** Sends a part of the comparison of retained messages. It is lost with the session of the link: the next one begins a new comparison. */
+  compare(frame: Uint8Array): void {
+    if (!this.#isUp) return;
+    const bytes = Buffer.allocUnsafeSlow(BATCH_HEAD_BYTES + frame.length);
+    bytes.set(frame, BATCH_HEAD_BYTES);
+    this.#push(LANE.retained, bytes, 0, []);
+    this.#hooks.touched(this);
+  }
+
   /** Gives the link what it has room for. */
   flush(): void {
     this.#close(this.#once);
@@ -277,7 +286,7 @@ export class RemoteNode implements Peer {
     for (const departure of packet.departures) this.#ledger.release(departure);
   }
 
-  /** A session has begun: everything that was not taken goes again, except QoS 0. */
+  /** A session has begun: everything that was not taken goes again, except QoS 0 and comparisons. */
   up(): void {
     this.#isUp = true;
     this.#controls = [];
@@ -293,7 +302,8 @@ export class RemoteNode implements Peer {
     this.#sent.clear();
     this.#unsent = new Fifo();
     for (const packet of packets) {
-      if (packet.lane !== LANE.once && packet.lane < LANE.largeOnce) this.#unsent.push(packet);
+      const { lane } = packet;
+      if (lane !== LANE.once && lane !== LANE.retained && lane < LANE.largeOnce) this.#unsent.push(packet);
       else {
         this.lost.interrupted += packet.messages;
         this.#drop(packet);

@@ -35,8 +35,15 @@ export class RetainedAnswers {
   readonly #due = new Fifo<Answer>();
   #isScheduled = false;
 
-  constructor(mesh: Mesh, store: RetainedStore) {
+  #ready: Promise<void> | null;
+
+  /** @param ready answers wait for it; null: they do not wait */
+  constructor(mesh: Mesh, store: RetainedStore, ready: Promise<void> | null = null) {
     this.#mesh = mesh;
+    this.#ready = ready;
+    void ready?.then(() => {
+      this.#ready = null;
+    });
     this.#walks = new RetainedWalks(store);
   }
 
@@ -47,7 +54,9 @@ export class RetainedAnswers {
     const open = this.#open.get(peer) ?? new Map<number, Answer>();
     this.#open.set(peer, open.set(request, answer));
     // Earlier publishes of other peers may still be in their ports.
-    this.#mesh.whenDrained(() => this.#want(answer));
+    const begin = () => this.#mesh.whenDrained(() => this.#want(answer));
+    if (this.#ready === null) begin();
+    else void this.#ready.then(begin);
   }
 
   /** Answers a reader with room for a page. @param isFresh the reader's previous page is out of date */

@@ -1,10 +1,11 @@
 /** Decides what becomes of each RETAIN publish that reaches the session worker, from this node or another one. */
 
+import { BoundedMap } from '../../../src/kernel/bounded-map.ts';
 import { steadyNow } from '../../../src/kernel/clock.ts';
 import { FNV_BASIS, fnv1a } from '../../../src/kernel/fnv.ts';
 import type { Logger } from '../../../src/kernel/logger.ts';
 import { isSystemTopic } from '../../../src/mqtt/topic.ts';
-import type { RetainedCounts } from '../../../src/thread/commands.ts';
+import type { ClusterRetainedCounts, RetainedCounts } from '../../../src/thread/commands.ts';
 import { beat } from '../../../src/thread/heartbeat.ts';
 import type { StoreState } from '../../../src/thread/store-state.ts';
 import { isForeign, type Message } from '../../shared/messages/message.ts';
@@ -18,6 +19,8 @@ import type { RetainedDisk, RetainedStore } from './store.ts';
 const RESTORED_AT_ONCE = 1_000;
 /** Lines about clocks, at most one in this time, ms. */
 const CLOCK_LOG_MS = 60_000;
+/** Messages that were withdrawn before they came. */
+const WITHDRAWN_MAX = 10_000;
 
 /** The file of retained messages. */
 export interface RetainedFile extends RetainedDisk {
@@ -37,14 +40,16 @@ export interface KeeperOptions {
   refusals: RefusalLog;
   /** Changes wait for their commit. */
   schedule(): void;
-  /** A QoS 1 or 2 message of this node has no room; its publisher waits. */
-  onRefused(message: Message): void;
+  /** A message of this node has no room. */
+  onRefused(namespace: string, message: Message): void;
   logger(): Logger;
 }
 
 export class RetainedKeeper implements RetainedSink {
   readonly #options: KeeperOptions;
   #loggedAt = Number.NEGATIVE_INFINITY;
+  /** topic, NUL, namespace → a message that its publisher's node has no room for */
+  readonly #withdrawn = new BoundedMap<string, Stamp>(WITHDRAWN_MAX);
   #refused = 0;
   #ahead = 0;
 
@@ -65,8 +70,7 @@ export class RetainedKeeper implements RetainedSink {
     if (isForeign(message)) this.retainRemote(namespace, message);
     else {
       const refusal = this.#keep(namespace, message);
-      // The sender waits for `stored`; the refusal must reach it before.
-      if (refusal !== null && message.qos > 0) this.#options.onRefused(message);
+      if (refusal !== null) this.#options.onRefused(namespace, message);
     }
   }
 
@@ -81,9 +85,21 @@ export class RetainedKeeper implements RetainedSink {
       this.#logAhead(message.stamp);
       return false;
     }
-    if (this.#keep(namespace, message) === null) return true;
+    if (this.#isWithdrawn(namespace, message) || this.#keep(namespace, message) === null) return true;
     this.#refused++;
     return false;
+  }
+
+  /** The node that published the message has no room for it: no node keeps it. */
+  withdraw(namespace: string, topic: string, stamp: Stamp): void {
+    if (this.#options.store.withdraw(namespace, topic, stamp)) this.#options.schedule();
+    else this.#withdrawn.set(`${topic}\0${namespace}`, stamp);
+  }
+
+  /** True for a message that comes behind its withdrawal. */
+  #isWithdrawn(namespace: string, { topic, stamp }: Message): boolean {
+    const withdrawn = this.#withdrawn.size === 0 ? undefined : this.#withdrawn.get(`${topic}\0${namespace}`);
+    return withdrawn !== undefined && withdrawn.at === stamp.at && withdrawn.by === stamp.by;
   }
 
   #keep(namespace: string, message: Message): RetainedRefusal | null {
@@ -106,10 +122,12 @@ export class RetainedKeeper implements RetainedSink {
       .warn('Cluster: retained messages of a node are not kept here: its clock is ahead', { seconds, count: this.#ahead });
   }
 
-  count(): RetainedCounts {
-    const { store, isReplicated } = this.#options;
-    const { deletions, ...counts } = store.count();
-    return { ...counts, cluster: isReplicated ? { deletions, refused: this.#refused, ahead: this.#ahead } : null };
+  /** @param sync counts of the comparison with other nodes */
+  count(sync: Pick<ClusterRetainedCounts, 'pulled' | 'sent' | 'behind'> | null): RetainedCounts {
+    const { deletions, ...counts } = this.#options.store.count();
+    if (sync === null) return { ...counts, cluster: null };
+    const { pulled, sent, behind } = sync;
+    return { ...counts, cluster: { deletions, refused: this.#refused, ahead: this.#ahead, pulled, sent, behind } };
   }
 
   /** Reads what is on disk. The heartbeat lets main wait for it. */

@@ -213,6 +213,18 @@ export class RetainedStore {
     this.#replicaOf(namespace, message.topic)?.set(message.topic, message.stamp, false);
   }
 
+  /** Removes the message with this stamp, as if it had never come. @returns false when the topic has another one, or none */
+  withdraw(namespace: string, topic: string, stamp: Stamp): boolean {
+    const replica = this.#replicaOf(namespace, topic);
+    const known = replica?.stampOf(topic) ?? null;
+    if (replica === null || known?.at !== stamp.at || known.by !== stamp.by || replica.dead.has(topic)) return false;
+    this.#remember(namespace, topic, replica);
+    this.#delete(namespace, topic);
+    replica.forget(topic);
+    this.#disk?.deleteRetained(namespace, topic);
+    return true;
+  }
+
   /** Notes that a topic has had no message since this stamp, as the disk says. */
   putDeletion(namespace: string, topic: string, stamp: Stamp): void {
     this.#replicaOf(namespace, topic)?.set(topic, stamp, true);

@@ -15,8 +15,8 @@ export interface Stamp {
 /** Of a message that was never stamped. */
 export const UNSTAMPED: Stamp = { at: 0, by: 0 };
 
-/** A stamp that is further ahead of the own clock is not credible, ms. */
-export const AHEAD_MS = 60_000;
+/** A stamp that is further ahead of the own clock is not credible, ms: clocks may differ by a minute, and many stamps of a moment go ahead of it. */
+export const AHEAD_MS = 61_000;
 /** Stamps of one millisecond. */
 const STAMPS_PER_MS = 2048;
 

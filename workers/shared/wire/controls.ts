@@ -171,6 +171,13 @@ export type Control =
   | { t: 'taken'; serials: number[] }
   // client identifiers of other nodes: session worker ↔ relay
   | NodeNews
+  // relay ↔ session worker: the comparison of retained messages with other nodes
+  /** the link to a node begins, or has ended */
+  | { t: 'retained-node'; node: string; isUp: boolean }
+  /** from or to the session worker of another node: see host/retained/sync-frames.ts. clockShift: see BatchReader */
+  | { t: 'retained-frame'; node: string; frame: Uint8Array; clockShift: number }
+  /** this node has the retained messages that the other one had when their link began */
+  | { t: 'retained-compared'; node: string }
   // client identifiers: endpoint worker → session worker
   | { t: 'claim'; claim: Claim }
   | { t: 'owned'; connection: number; namespace: string; clientId: string }

@@ -39,5 +39,7 @@ function problemOf({ isConnected, isIsolated, nodes }: RelayReport): string | nu
   if (isIsolated) return 'no connection to NATS: messages for other nodes are kept, as far as cluster.hold allows';
   if (!isConnected) return 'no connection to NATS';
   const missing = nodes.filter(({ isUp, isAwaited }) => isUp && !isAwaited).map(({ name }) => name);
-  return missing.length === 0 ? null : `messages do not cross to ${missing.join(', ')}`;
+  if (missing.length > 0) return `messages do not cross to ${missing.join(', ')}`;
+  const behind = nodes.filter(({ isAwaited, isCompared }) => isAwaited && !isCompared).map(({ name }) => name);
+  return behind.length === 0 ? null : `retained messages are being compared with ${behind.join(', ')}`;
 }

@@ -6,54 +6,10 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { createMessageNumbers } from '../../../../src/thread/message-numbers.ts';
-import { createStoreState, StoreState } from '../../../../src/thread/store-state.ts';
 import { MessageDisk } from '../../../../workers/host/disk/message-disk.ts';
-import { RetainedKeeper } from '../../../../workers/host/retained/keeper.ts';
-import { RefusalLog } from '../../../../workers/host/retained/refusal-log.ts';
 import { DELETIONS, RetainedStore } from '../../../../workers/host/retained/store.ts';
-import { EMPTY, Message, SOURCES_PER_NODE } from '../../../../workers/shared/messages/message.ts';
-import { AHEAD_MS, isNewer, type Stamp, StampClock, stampAt } from '../../../../workers/shared/messages/stamp.ts';
-import { recordingLogger } from '../../control/kit.ts';
-
-const TODAY = Date.UTC(2026, 10, 30);
-const NO_LIMIT = { messages: 1_000_000, bytes: 1_000_000_000 };
-
-function message(topic: string, text: string, stamp: Stamp, expiresAt = 0): Message {
-  const made = new Message(topic, Buffer.from(text), 0, true, EMPTY, expiresAt, '');
-  made.source = SOURCES_PER_NODE + 1;
-  made.serial = 1;
-  made.stamp = stamp;
-  return made;
-}
-
-/** The part of a node that keeps retained messages. */
-function node(disk: MessageDisk | null = null, limits = NO_LIMIT, wall = () => TODAY) {
-  const store = new RetainedStore(disk, limits, true);
-  const { logger, lines } = recordingLogger();
-  const clock = new StampClock(createMessageNumbers(), 'n', wall);
-  const state = new StoreState(createStoreState());
-  state.set(null);
-  const keeper = new RetainedKeeper({
-    store,
-    disk,
-    state,
-    clock,
-    isReplicated: true,
-    refusals: new RefusalLog(() => logger),
-    schedule() {},
-    onRefused() {},
-    logger: () => logger,
-  });
-  return { store, keeper, clock, lines, content: () => contentOf(store) };
-}
-
-function contentOf(store: RetainedStore): Record<string, string> {
-  const walk = store.walk('d', '#');
-  const content: Record<string, string> = {};
-  for (let next = walk?.step(); next !== undefined; next = walk?.step()) if (next !== null) content[next.topic] = next.payload.toString();
-  return content;
-}
+import { AHEAD_MS, isNewer, stampAt } from '../../../../workers/shared/messages/stamp.ts';
+import { contentOf, foreign as message, NO_LIMIT, NO_SYNC, retainedNode, TODAY } from './node-kit.ts';
 
 let folder = '';
 beforeEach(() => {
@@ -70,7 +26,7 @@ test('nodes that learn of the same changes in any order have the same, the newes
     fc.property(changes, fc.func(fc.integer()), (all, order) => {
       // Nobody gives a stamp twice.
       const given = new Map(all.map(({ topic, text, at, by }) => [`${at} ${by}`, { topic, text, stamp: { at: stampAt(TODAY) + at, by } }]));
-      const [one, other] = [node(), node()];
+      const [one, other] = [retainedNode(), retainedNode()];
       for (const { topic, text, stamp } of given.values()) one.keeper.retain('d', message(topic, text, stamp));
       const shuffled = [...given].sort(([a], [b]) => order(a) - order(b));
       for (const [, { topic, text, stamp }] of [...shuffled, ...shuffled]) other.keeper.retain('d', message(topic, text, stamp));
@@ -91,7 +47,7 @@ test('nodes that learn of the same changes in any order have the same, the newes
 test('what is deleted or has expired stays away, over a restart too, for a day', async () => {
   const at = stampAt(TODAY);
   let disk = new MessageDisk(folder);
-  const before = node(disk);
+  const before = retainedNode({ disk });
   before.keeper.retain('d', message('deleted', 'x', { at, by: 1 }));
   before.keeper.retain('d', message('deleted', '', { at: at + 9, by: 1 }));
   before.keeper.retain('d', message('expired', 'x', { at: at + 9, by: 1 }, 5));
@@ -99,14 +55,14 @@ test('what is deleted or has expired stays away, over a restart too, for a day',
   await before.store.sweep(10, TODAY);
   disk.close();
   disk = new MessageDisk(folder);
-  const after = node(disk);
+  const after = retainedNode({ disk });
   after.keeper.restore(disk);
   expect(after.store.replica('d')?.digest).toEqual(before.store.replica('d')?.digest);
   for (const topic of ['deleted', 'expired', 'stays']) after.keeper.retain('d', message(topic, 'old', { at: at + 8, by: 2 }));
   expect(after.content()).toEqual({ stays: 'new' });
-  expect(after.keeper.count().cluster).toEqual({ deletions: 2, refused: 0, ahead: 0 });
+  expect(after.keeper.count(NO_SYNC).cluster).toMatchObject({ deletions: 2, refused: 0, ahead: 0 });
   await after.store.sweep(10, TODAY + DELETIONS.ms + 1_000);
-  expect(after.keeper.count().cluster).toMatchObject({ deletions: 0 });
+  expect(after.keeper.count(NO_SYNC).cluster).toMatchObject({ deletions: 0 });
   expect([...disk.deletions()]).toEqual([]);
   after.keeper.retain('d', message('deleted', 'again', { at: at + 10, by: 2 }));
   disk.close();
@@ -119,7 +75,7 @@ test('what is deleted or has expired stays away, over a restart too, for a day',
 });
 
 test('the oldest deletions are forgotten when there are too many, of their namespace alone', async () => {
-  const { keeper, store } = node();
+  const { keeper, store } = retainedNode();
   keeper.retain('other', message('deleted', '', { at: stampAt(TODAY), by: 1 }));
   for (let n = 0; n < DELETIONS.max * 1.2; n++) keeper.retain('d', message(`t/${n}`, '', { at: stampAt(TODAY) + 100 + n, by: 1 }));
   await store.sweep(0, TODAY);
@@ -130,12 +86,12 @@ test('the oldest deletions are forgotten when there are too many, of their names
 });
 
 test('a time that is over a minute ahead is not believed, logged once, and counted; what the node publishes itself is newer than what it knows', () => {
-  const { keeper, clock, content, lines } = node();
+  const { keeper, clock, content, lines } = retainedNode();
   const ahead = stampAt(TODAY + AHEAD_MS);
   keeper.retain('d', message('skewed', 'x', { at: ahead, by: 1 }));
   for (let n = 1; n < 4; n++) keeper.retain('d', message(`wrong/${n}`, 'x', { at: ahead + n, by: 1 }));
   expect(content()).toEqual({ skewed: 'x' });
-  expect(keeper.count().cluster).toMatchObject({ ahead: 3 });
+  expect(keeper.count(NO_SYNC).cluster).toMatchObject({ ahead: 3 });
   expect(lines.filter(({ message: text }) => text.includes('clock is ahead'))).toHaveLength(1);
   const own = clock.next();
   expect(own.at).toBe(ahead + 1);
@@ -155,7 +111,7 @@ test('messages of a file without times, or with a time that is still to come, ar
   expect(file.pragma('user_version', { simple: true })).toBeGreaterThanOrEqual(8);
   file.close();
   const again = new MessageDisk(folder);
-  const [one, other] = [node(), node()];
+  const [one, other] = [retainedNode(), retainedNode()];
   for (const each of [one, other]) each.keeper.restore(again);
   expect(one.content()).toEqual({ without: 'old', ahead: 'old' });
   expect(one.store.replica('d')?.digest).toEqual(other.store.replica('d')?.digest);
