@@ -128,7 +128,14 @@ const table = new SessionTable(mesh, router, {
 });
 
 const rights = new OfflineRights(table, router, rules, counts, () => link.logger);
-const clusterClaims = boot.hasRelay ? new ClusterClaims({ node: boot.node, registry: () => registry, logger: () => link.logger }) : null;
+const clusterClaims = boot.hasRelay
+  ? new ClusterClaims({
+      node: boot.node,
+      registry: () => registry,
+      logger: () => link.logger,
+      moves: { mesh, table, durable: () => durable },
+    })
+  : null;
 const registry: Registry = new Registry(mesh, table, new IdentifierTable(boot.identifiers), {
   restore(namespace, clientId) {
     const session = loadDurable(namespace, clientId);
@@ -163,7 +170,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
           endpoint: entry.endpoint,
         })),
     ),
-  'sessions.count': () => counts.take(registry.persistentCounts(), table.values()),
+  'sessions.count': () => counts.take(registry.persistent.all, table.values()),
   'retained.count': () => keeper.count(exchange?.sync ?? null),
   'claims.count': () => clusterClaims?.counts ?? null,
   publish: async ({ namespace, topic, payload, qos, retain }) => {
@@ -426,7 +433,7 @@ const sweep = setInterval(() => {
 const retainedSweep = setInterval(() => {
   retainedAnswers.sweep();
   void retainedStore.sweep(steadyNow(), stamps.wall).then(() => durable?.schedule());
-  rules.prune((endpoint) => registry.persistentCount(endpoint) > 0);
+  rules.prune((endpoint) => registry.persistent.of(endpoint) > 0);
 }, RETAINED_SWEEP_MS);
 
 if (disk !== null && durable !== null) {
@@ -437,7 +444,7 @@ if (disk !== null && durable !== null) {
     beat();
     // A client that was connected at the end of the process counts as disconnected from now on.
     hostOffline({ ...session, disconnectedAt: session.disconnectedAt === 0 ? now : session.disconnectedAt });
-    registry.adoptOffline(session.namespace, session.clientId, session.endpoint, session.expirySeconds);
+    registry.adoptOffline(session.namespace, session.clientId, session.endpoint, session.expirySeconds, session.stamp);
   }
 }
 link.emit({ event: 'ready', protocolVersion: THREAD_PROTOCOL_VERSION });

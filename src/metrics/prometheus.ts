@@ -331,12 +331,15 @@ export async function clusterRetainedText({ cluster }: RetainedSample): Promise<
 }
 
 /** Client identifiers that several nodes had. */
-export async function claimsText(counts: { readonly recalled: number; readonly duplicates: number } | null): Promise<string> {
+export async function claimsText(
+  counts: { readonly recalled: number; readonly moved: number; readonly duplicates: number } | null,
+): Promise<string> {
   if (counts === null) return '';
   const registry = new Registry();
   const counter = (end: string, help: string, value: number) =>
     new Counter({ name: `fluxmq_cluster_${end}`, help, registers: [registry] }).inc(value);
   counter('sessions_claimed_total', 'Sessions of this node that clients of other nodes claimed', counts.recalled);
+  counter('sessions_moved_total', 'Sessions that came to this node with their clients', counts.moved);
   counter(
     'duplicate_sessions_total',
     'Sessions of this node that ended because another node had a later claim when they met',

@@ -202,6 +202,8 @@ export interface Commands {
 export interface ClaimCounts {
   /** the client was closed, or was offline, when another node claimed the identifier */
   recalled: number;
+  /** sessions that came here from other nodes */
+  moved: number;
   /** two nodes had the identifier when they met, and the other one the later claim: the session ended */
   duplicates: number;
 }

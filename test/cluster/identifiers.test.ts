@@ -1,10 +1,12 @@
-/** A client identifier is connected once in the cluster: on three real nodes, also while NATS is away. */
+/** A client identifier is connected once in the cluster, and its session follows it: on three real nodes, also while NATS is away. */
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ConnectOptions } from '../kit/encode.ts';
+import * as encode from '../kit/encode.ts';
+import { Inbox, Ledger, Pump } from '../kit/flow.ts';
 import { freePort } from '../kit/free-port.ts';
 import { RawClient } from '../kit/raw-client.ts';
-import { until } from '../kit/until.ts';
+import { sleep, until } from '../kit/until.ts';
 import { change, storeOf, TestCluster } from './kit.ts';
 import { crossingAt, hostOf, sumOf, untilLinked } from './messages-kit.ts';
 
@@ -13,14 +15,19 @@ const NOT_AUTHORIZED = 0x87;
 let cluster: TestCluster;
 let port: number;
 let loginPort: number;
+let keptPort: number;
 
 beforeAll(async () => {
   cluster = await TestCluster.start({ store: storeOf(null, ''), nodes: 3 });
-  [port, loginPort] = [await freePort(), await freePort()];
+  [port, loginPort, keptPort] = [await freePort(), await freePort(), await freePort()];
   const users = ['ann', 'bob'].map((username) => ({ username, password: 'secret', encrypt: 'plain' }));
-  expect(await change(cluster.nodes[0]!, 'add', { id: 'open', port, enableAuth: false })).toMatchObject({ status: 200 });
+  expect(await change(cluster.nodes[0]!, 'add', { id: 'open', port, enableAuth: false, maxQueuedMessages: 100_000 })).toMatchObject({
+    status: 200,
+  });
   const login = { id: 'login', port: loginPort, enableAuth: true, authConfig: { users } };
   expect(await change(cluster.nodes[0]!, 'add', login)).toMatchObject({ status: 200 });
+  const kept = { id: 'kept', port: keptPort, enableAuth: false, sessionPersistence: true, maxQueuedMessages: 100_000 };
+  expect(await change(cluster.nodes[0]!, 'add', kept)).toMatchObject({ status: 200 });
   await cluster.untilInStep();
   await untilLinked(cluster.nodes);
 }, 90_000);
@@ -82,6 +89,72 @@ test('a session belongs to its user on every node', async () => {
   expect(await owner.client.expect('disconnect')).toMatchObject({ code: TAKEN_OVER });
   await clean.client.disconnect(0, { sessionExpiry: 0 });
 });
+
+test('a session follows its client, in memory and on disk: nothing is lost, repeated or out of order', async () => {
+  const roamers = await Promise.all(
+    [port, keptPort].map(async (at) => {
+      const ledger = new Ledger(1);
+      const inbox = new Inbox(ledger);
+      const options = { clean: false, properties: { sessionExpiry: 600 } };
+      const { client } = await connect(0, `roamer-${at}`, options, 5, at);
+      await client.subscribe('hop/#', 2);
+      inbox.attach(client);
+      return { at, ledger, inbox, options, client };
+    }),
+  );
+  const pumps: Pump[] = [];
+  for (const [node, qos] of [
+    [0, 1],
+    [2, 2],
+    [1, 1],
+  ] as const) {
+    const { client } = await connect(node, `pump-${node}`);
+    pumps.push(new Pump(client, `p${node}`, `hop/${node}`, qos, 50).startPaced(80));
+  }
+  for (const [hop, node] of [1, 2, 0, 1].entries()) {
+    for (const roamer of roamers) {
+      const old = roamer.client;
+      Inbox.letGo(old);
+      // Offline for a while, or taken over.
+      if (hop % 2 === 1) {
+        old.destroy();
+        await sleep(100);
+      }
+      const { client, connack } = await connect(node, `roamer-${roamer.at}`, roamer.options, 5, roamer.at);
+      expect(connack).toMatchObject({ code: 0, sessionPresent: true });
+      roamer.inbox.attach(client);
+      roamer.client = client;
+      await sleep(100);
+    }
+  }
+  for (const pump of pumps) await pump.stop();
+  for (const pump of pumps) expect(pump.sent).toBeGreaterThan(50);
+  for (const { ledger } of roamers) await ledger.complete(pumps);
+  for (const { client } of roamers) await client.disconnect(0, { sessionExpiry: 0 });
+}, 60_000);
+
+test('a node is killed while a session comes to it: the session is on one of the nodes, with all its messages', async () => {
+  const options = { clean: false, properties: { sessionExpiry: 600 } };
+  const first = await connect(0, 'moved', options, 5, keptPort);
+  await first.client.subscribe('kill/#', 1);
+  await first.client.disconnect(0);
+  const { client } = await connect(2, 'pump');
+  const pump = new Pump(client, 'p', 'kill/1', 1, 50).start(2_000);
+  await pump.done();
+  const second = await RawClient.open('tcp', keptPort, 5, hostOf(1));
+  second.send(encode.connect(5, { clientId: 'moved', ...options }));
+  await sleep(60);
+  await cluster.nodes[1]!.kill('SIGKILL');
+  await cluster.again(1);
+  await cluster.untilInStep();
+  await untilLinked(cluster.nodes);
+  const third = await connect(2, 'moved', options, 5, keptPort);
+  expect(third.connack).toMatchObject({ code: 0, sessionPresent: true });
+  const ledger = new Ledger(1);
+  new Inbox(ledger).attach(third.client);
+  await ledger.complete([pump]);
+  await third.client.disconnect(0, { sessionExpiry: 0 });
+}, 60_000);
 
 test('while NATS is away clients connect on any node; afterwards the last one stays', async () => {
   const [server] = cluster.nats.servers;

@@ -6,10 +6,11 @@ import { Pace } from '../../src/kernel/turns/pace.ts';
 import type { ClaimCounts } from '../../src/thread/commands.ts';
 import type { PeerLink } from '../shared/mesh/peer-link.ts';
 import type { Claim, Control } from '../shared/wire/controls.ts';
-import type { Ask, Finding, Held, IdentifierNews } from '../shared/wire/identifier-news.ts';
+import type { Ask, Finding, Held, IdentifierNews, SessionNews } from '../shared/wire/identifier-news.ts';
 import { Arbiter, type Claimed } from './cluster/arbiter.ts';
 import { Meetings } from './cluster/meetings.ts';
 import { isBefore, Stamps } from './cluster/stamps.ts';
+import { ClusterMoves, type ClusterMovesOptions, type TakeResult } from './cluster-moves.ts';
 import type { ClusterOfClaims } from './identifiers/contract.ts';
 import type { Recall } from './identifiers/entry.ts';
 import type { Registry } from './identifiers/registry.ts';
@@ -23,8 +24,10 @@ interface LocalClaim extends Claimed {
 export interface ClusterClaimsOptions {
   /** name of this node */
   node: string;
-  registry(): Pick<Registry, 'recall' | 'decide' | 'find' | 'all' | 'isComplete'>;
+  registry(): Pick<Registry, 'recall' | 'decide' | 'find' | 'all' | 'isComplete' | 'lend' | 'adoptOffline'>;
   logger(): Logger;
+  /** Brings a session of another node here; absent: it stays there. */
+  moves?: Pick<ClusterMovesOptions, 'mesh' | 'table' | 'durable'>;
   /** Steady time, ms; absent: of the process. */
   now?: () => number;
   /** Milliseconds since 1970; absent: of the process. */
@@ -32,9 +35,11 @@ export interface ClusterClaimsOptions {
 }
 
 export class ClusterClaims implements ClusterOfClaims {
-  readonly counts: ClaimCounts = { recalled: 0, duplicates: 0 };
+  readonly counts: ClaimCounts = { recalled: 0, moved: 0, duplicates: 0 };
   readonly #options: ClusterClaimsOptions;
   readonly #stamps: Stamps;
+  readonly #moves: ClusterMoves | null;
+  readonly #send: (nodes: readonly string[], news: IdentifierNews) => void;
   readonly #arbiter: Arbiter<LocalClaim>;
   readonly #meetings: Meetings;
   /** for what this worker tells other nodes */
@@ -48,15 +53,21 @@ export class ClusterClaims implements ClusterOfClaims {
     this.#stamps = new Stamps(options.wall);
     const { node } = options;
     const send = (nodes: readonly string[], news: IdentifierNews) => this.#relay?.control({ t: 'to-nodes', nodes, news });
+    this.#send = send;
+    const { moves, registry, logger } = options;
+    const ports = { registry, logger, node, send: (to: string, news: SessionNews) => send([to], news) };
+    const tellRelay = (control: Control) => this.#relay?.control(control);
+    this.#moves = moves === undefined ? null : new ClusterMoves({ ...moves, ...ports, tellRelay });
     this.#arbiter = new Arbiter<LocalClaim>({
       self: node,
       stamps: this.#stamps,
       now: options.now ?? steadyNow,
       send,
       recall: (from, ask, then) => this.#recall(from, ask, then),
-      serve: ({ claim, claimant }, stamp) => {
-        claim.stamp = stamp;
-        this.#options.registry().decide(claim, claimant);
+      serve: (local, stamp, holders) => {
+        local.claim.stamp = stamp;
+        if (holders.size === 0 || this.#moves === null) this.#options.registry().decide(local.claim, local.claimant);
+        else void this.#bring(local, stamp, holders);
       },
       serveAgain: ({ claim, claimant }) => this.#options.registry().decide(claim, claimant),
       deny: ({ connection, claimant }, reason) => claimant.control({ t: 'deny', connection, reason }),
@@ -87,18 +98,20 @@ export class ClusterClaims implements ClusterOfClaims {
   };
 
   /** Closes the client here that has the identifier, unless it was granted without the other node, and later. */
-  #recall(node: string, { namespace, clientId, user, cleanStart, stamp }: Ask, then: (found: Finding) => void): void {
+  #recall(node: string, { namespace, clientId, user, cleanStart, stamp }: Ask, then: (found: Finding, since: number) => void): void {
     let isLater = false;
+    let since = 0;
     const recall: Recall = {
       by: { user },
       discard: cleanStart,
       isDue: (entry) => {
+        since = entry.stamp;
         isLater = !isBefore(entry.stamp, this.#options.node, stamp, node);
         if (!isLater) this.counts.recalled++;
         return !isLater;
       },
       answer: (found) => {
-        then(isLater ? 'later' : found);
+        then(isLater ? 'later' : found, since);
       },
     };
     this.#options.registry().recall(namespace, clientId, recall);
@@ -116,6 +129,44 @@ export class ClusterClaims implements ClusterOfClaims {
     this.#options.registry().recall(namespace, clientId, { by: null, discard: true, isDue, answer() {} });
   }
 
+  /** Brings the session of the latest claim here, then lets this node decide. Older ones, which only splits leave behind, end. */
+  async #bring({ claim, claimant }: LocalClaim, stamp: number, holders: ReadonlyMap<string, number>): Promise<void> {
+    const { namespace, clientId } = claim;
+    const registry = this.#options.registry();
+    const nodes = [...holders.keys()].sort((a, b) => holders.get(b)! - holders.get(a)!);
+    const [latest] = nodes;
+    const own = registry.find(namespace, clientId);
+    const hasOwn = own !== undefined && own.owner !== null;
+    if (latest !== undefined && (!hasOwn || own.stamp < holders.get(latest)!)) {
+      if (hasOwn) await this.#endOwn(namespace, clientId);
+      const result = await this.#take(latest, namespace, clientId, stamp);
+      if (result === 'failed' && this.#arbiter.up.has(latest)) {
+        claimant.control({ t: 'deny', connection: claim.connection, reason: 'busy' });
+        this.#arbiter.finished(claim);
+        return;
+      }
+    }
+    const older = nodes.filter((node) => node !== latest || hasOwn);
+    if (older.length > 0) this.#send(older, { t: 'meet', held: [{ namespace, clientId, stamp }], upTo: 0 });
+    registry.decide(claim, claimant);
+  }
+
+  /** A link that is lost is back at once, as a rule. */
+  async #take(node: string, namespace: string, clientId: string, stamp: number): Promise<TakeResult> {
+    let result = await this.#moves!.take(node, namespace, clientId, stamp);
+    if (result === 'failed' && this.#arbiter.up.has(node)) result = await this.#moves!.take(node, namespace, clientId, stamp);
+    if (result === 'taken') this.counts.moved++;
+    return result;
+  }
+
+  #endOwn(namespace: string, clientId: string): Promise<void> {
+    this.counts.duplicates++;
+    return new Promise((resolve) => {
+      const recall: Recall = { by: null, discard: true, isDue: () => true, answer: () => resolve() };
+      this.#options.registry().recall(namespace, clientId, recall);
+    });
+  }
+
   #judgeReady(): void {
     this.#arbiter.setReady(this.#hasRelay && this.#options.registry().isComplete);
   }
@@ -124,6 +175,7 @@ export class ClusterClaims implements ClusterOfClaims {
   onRelay(state: PeerLink | 'away' | 'missed'): void {
     if (state === 'away') {
       this.#hasRelay = false;
+      this.#moves?.relayLost();
       this.#former = new Set(this.#arbiter.up);
     } else {
       this.#hasRelay = true;
@@ -137,7 +189,10 @@ export class ClusterClaims implements ClusterOfClaims {
   onControl(peer: PeerLink, control: Control): boolean {
     if (peer.role !== 'relay') return false;
     this.#relay = peer;
-    if (control.t === 'node-up') this.#nodeUp(control.node);
+    if (control.t === 'node-up') {
+      if (this.#moves !== null) this.#moves.incarnation = control.incarnation;
+      this.#nodeUp(control.node);
+    } else if (control.t === 'flushed') this.#moves?.flushed(control.request);
     else if (control.t === 'node-down') this.#nodeDown(control.node);
     else if (control.t === 'from-node') this.#onNews(control.node, control.news);
     else return false;
@@ -147,12 +202,14 @@ export class ClusterClaims implements ClusterOfClaims {
   #nodeUp(node: string): void {
     this.#former.delete(node);
     this.#meetings.nodeDown(node, this.#agreedWith(node));
+    this.#moves?.nodeLost(node);
     this.#arbiter.nodeUp(node);
     void this.#meet(node);
   }
 
   #nodeDown(node: string): void {
     this.#meetings.nodeDown(node, this.#agreedWith(node));
+    this.#moves?.nodeLost(node);
     this.#arbiter.nodeDown(node);
   }
 
@@ -183,7 +240,7 @@ export class ClusterClaims implements ClusterOfClaims {
         this.#arbiter.onAsk(node, news);
         return;
       case 'answer':
-        this.#arbiter.onAnswer(node, news.stamp, news.how, news.latest);
+        this.#arbiter.onAnswer(node, news);
         return;
       case 'meet':
         for (const { stamp } of news.held) this.#stamps.see(stamp);
@@ -192,6 +249,10 @@ export class ClusterClaims implements ClusterOfClaims {
       case 'met':
         this.#meetings.onMet(node, news.upTo);
         return;
+      default:
+        if (this.#moves === null || this.#moves.onNews(node, news) || news.t !== 'taken') return;
+        // This node had given up the move: the session here is the older one, unless it has been claimed again.
+        this.#meetings.onMeet(node, [{ namespace: news.namespace, clientId: news.clientId, stamp: news.move }], 0);
     }
   }
 
@@ -203,5 +264,6 @@ export class ClusterClaims implements ClusterOfClaims {
   /** To be called a few times a second. */
   sweep(): void {
     this.#arbiter.sweep();
+    this.#moves?.sweep();
   }
 }

@@ -1,5 +1,6 @@
-/** Waits until other nodes know an interest of this node: a SUBACK goes out only then. */
+/** Waits until other nodes have answered a request: they know an interest of this node, so that a SUBACK may go out, or have flushed. */
 
+import type { LocalSide, Worker } from './contract.ts';
 import type { RemoteNode } from './remote-node.ts';
 
 interface Barrier {
@@ -33,6 +34,17 @@ export class Barriers {
     return Promise.all(waits).then(() => undefined);
   }
 
+  /** Resolves when the request is answered; null: it is. */
+  wait(request: number): Promise<void> | null {
+    return this.#open.get(request)?.done ?? null;
+  }
+
+  /** The node has answered this request alone. */
+  answered(node: RemoteNode, request: number): void {
+    const barrier = this.#open.get(request);
+    if (barrier !== undefined) this.#passed(request, barrier, node);
+  }
+
   /** The node knows the interest of this request and of all before. */
   known(node: RemoteNode, upTo: number): void {
     for (const [request, barrier] of this.#open) {
@@ -50,5 +62,46 @@ export class Barriers {
     if (!barrier.waiting.delete(node) || barrier.waiting.size > 0) return;
     this.#open.delete(request);
     barrier.resolve();
+  }
+}
+
+/** Asks, for a session that moves, until one node has taken everything that all nodes have routed so far. */
+export class Flushes {
+  readonly #local: Pick<LocalSide, 'fence' | 'links'>;
+  readonly #members: ReadonlyMap<string, { readonly node: RemoteNode }>;
+  readonly #open = new Barriers();
+
+  constructor(local: Pick<LocalSide, 'fence' | 'links'>, members: ReadonlyMap<string, { readonly node: RemoteNode }>) {
+    this.#local = local;
+    this.#members = members;
+  }
+
+  async answerNode(node: RemoteNode, request: number, to: string): Promise<void> {
+    await this.#to(to);
+    node.control({ t: 'flushed', request });
+  }
+
+  /** Everything that this node's workers have routed so far has been taken by the node `to`, or it is not waited for. */
+  async #to(to: string): Promise<void> {
+    await this.#local.fence(this.#local.links.keys());
+    await this.#members.get(to)?.node.whenTaken();
+  }
+
+  /** Answers a session worker when all nodes that are waited for have flushed. */
+  async answer(worker: Worker, { request: asked, to }: { readonly request: number; readonly to: string }): Promise<void> {
+    const nodes = [...this.#members.values()].filter(({ node }) => node.isAwaited && node.name !== to).map(({ node }) => node);
+    const request = this.#open.begin(nodes);
+    for (const node of nodes) node.control({ t: 'flush', request, to });
+    await Promise.all([this.#to(to), this.#open.wait(request)]);
+    worker.control({ t: 'flushed', request: asked });
+  }
+
+  answered(node: RemoteNode, request: number): void {
+    this.#open.answered(node, request);
+  }
+
+  /** Nobody waits for the node any more. */
+  forget(node: RemoteNode): void {
+    this.#open.forget(node);
   }
 }

@@ -17,6 +17,8 @@ export interface LocalSide {
   namespace(name: string): Namespace;
   /** Resolves when all of them know the interest of other nodes. */
   announce(news: InterestNews): Promise<void>;
+  /** Resolves when everything that these workers have routed so far has come to the relay; null: it has. */
+  fence(workers: Iterable<number>): Promise<void> | null;
   readonly links: ReadonlyMap<number, Worker>;
   readonly isOverloaded: boolean;
 }

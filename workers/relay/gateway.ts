@@ -9,7 +9,7 @@ import type { Namespace } from '../shared/routing/namespace.ts';
 import { INTEREST, type PeerPublish } from '../shared/routing/peer.ts';
 import type { Control, InterestNews } from '../shared/wire/controls.ts';
 import { Arrivals } from './arrivals.ts';
-import { Barriers } from './barriers.ts';
+import { Barriers, Flushes } from './barriers.ts';
 import { Bounces } from './bounces.ts';
 import type { GatewayOptions, Worker } from './contract.ts';
 import { InterestSum, isOfNode } from './interest-sum.ts';
@@ -40,6 +40,7 @@ export class Gateway {
   readonly #members = new Map<string, Member>();
   readonly #own = new InterestSum(true);
   readonly #barriers = new Barriers();
+  readonly #flushes: Flushes;
   readonly #bounces: Bounces;
   /** floors of what comes from other nodes */
   readonly #floors = new Map<number, number>();
@@ -66,6 +67,7 @@ export class Gateway {
       onClosed: () => this.#settleAll(),
       logger,
     });
+    this.#flushes = new Flushes(local, this.#members);
     this.#bounces = new Bounces(options, this.interest, (name) => this.#members.get(name)?.node ?? null);
   }
 
@@ -117,6 +119,7 @@ export class Gateway {
       member.node.forget();
       this.#tellSession({ t: 'node-down', node: name });
       this.#barriers.forget(member.node);
+      this.#flushes.forget(member.node);
       this.interest.forget(member.node);
     }
     for (const { name, isUp } of nodes) {
@@ -166,6 +169,8 @@ export class Gateway {
       onNews: (node, news) => this.interest.apply(node, news),
       onEnd: (node) => this.#ended(node),
       onKnown: (node, request) => this.#known(node, request),
+      onFlush: (node, request, to) => void this.#flushes.answerNode(node, request, to),
+      onFlushed: (node, request) => this.#flushes.answered(node, request),
       onIdentifiers: (node, news) => this.#tellSession({ t: 'from-node', node: node.name, news }),
       onCompare: (node, frame, clockShift) => this.#tellSession({ t: 'retained-frame', node: node.name, frame, clockShift }),
       onBounce: (node, bounce) => this.#bounces.fromNode(node, bounce),
@@ -205,7 +210,7 @@ export class Gateway {
   /** Publishers, subscribers and claims of this node wait for the other one. */
   #await(node: RemoteNode): void {
     node.await(true);
-    this.#tellSession({ t: 'node-up', node: node.name });
+    this.#tellSession({ t: 'node-up', node: node.name, incarnation: this.#options.incarnation });
   }
 
   #tellSession(control: Control): void {
@@ -217,6 +222,7 @@ export class Gateway {
     node.await(false);
     this.#tellSession({ t: 'node-down', node: node.name });
     this.#barriers.forget(node);
+    this.#flushes.forget(node);
     this.#schedule();
     this.#judgeLinked();
   }
@@ -225,10 +231,9 @@ export class Gateway {
   setIsolated(isIsolated: boolean): void {
     if (this.#isIsolated === isIsolated) return;
     this.#isIsolated = isIsolated;
-    for (const { node } of this.#members.values()) {
+    for (const { node } of this.#members.values())
       if (isIsolated) this.#release(node);
       else if (node.isUp) this.#await(node);
-    }
     this.#judgeLinked();
   }
 
@@ -361,6 +366,7 @@ export class Gateway {
   onControl(worker: Worker, control: Control): boolean {
     if (control.t === 'stored') this.arrivals.stored(control.count);
     else if (control.t === 'kept') this.arrivals.kept(worker, control);
+    else if (control.t === 'flush') void this.#flushes.answer(worker, control);
     else if (control.t === 'to-nodes')
       for (const name of control.nodes) this.#members.get(name)?.node.control({ t: 'identifiers', news: control.news });
     else if (control.t === 'bounce') this.#bounces.fromWorker(worker, control);
@@ -373,7 +379,8 @@ export class Gateway {
 
   /** What a session worker that joins has to know first. */
   sessionInformed(worker: Worker): void {
-    for (const { node } of this.#members.values()) if (node.isAwaited) worker.control({ t: 'node-up', node: node.name });
+    for (const { node } of this.#members.values())
+      if (node.isAwaited) worker.control({ t: 'node-up', node: node.name, incarnation: this.#options.incarnation });
   }
 
   #compared(name: string): void {

@@ -31,6 +31,8 @@ export interface NodeInputHooks {
   /** A part of the comparison of retained messages. @param clockShift see BatchReader */
   onCompare(node: RemoteNode, frame: Uint8Array, clockShift: number): void;
   onBounce(node: RemoteNode, bounce: Extract<NodeControl, { t: 'bounce' }>): void;
+  onFlush(node: RemoteNode, request: number, to: string): void;
+  onFlushed(node: RemoteNode, request: number): void;
   /** For the session worker. */
   onIdentifiers(node: RemoteNode, news: IdentifierNews): void;
   onOrphans(node: RemoteNode, ...orphans: Parameters<OnOrphans>): void;
@@ -131,6 +133,12 @@ export class NodeInput {
         return;
       case 'bounce':
         this.#hooks.onBounce(node, control);
+        return;
+      case 'flush':
+        this.#hooks.onFlush(node, control.request, control.to);
+        return;
+      case 'flushed':
+        this.#hooks.onFlushed(node, control.request);
         return;
       case 'identifiers':
         this.#hooks.onIdentifiers(node, control.news);

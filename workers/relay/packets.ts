@@ -17,6 +17,9 @@ export type NodeControl =
   | { t: 'known'; request: number }
   /** the group has no member at the sender: the receiver, which chose the sender, chooses again */
   | { t: 'bounce'; namespace: string; group: string; message: WireMessage }
+  /** asks until everything that the receiver's workers have routed so far has been taken by the node `to` */
+  | { t: 'flush'; request: number; to: string }
+  | { t: 'flushed'; request: number }
   /** from session worker to session worker */
   | { t: 'identifiers'; news: IdentifierNews };
 

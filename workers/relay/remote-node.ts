@@ -35,6 +35,13 @@ export interface NodeHooks {
   touched(node: RemoteNode): void;
 }
 
+/** Packets up to `order` that are not done with. */
+interface Mark {
+  readonly order: number;
+  left: number;
+  readonly resolve: () => void;
+}
+
 interface Packet {
   readonly lane: number;
   readonly order: number;
@@ -85,6 +92,8 @@ export class RemoteNode implements Peer {
   /** lanes for large messages → packets in them */
   readonly #busy = new Map<number, number>();
   #order = 0;
+  /** of whenTaken() */
+  #marks: Mark[] = [];
   #bytes = 0;
   #messages = 0;
   #isUp = false;
@@ -268,8 +277,24 @@ export class RemoteNode implements Peer {
     this.#hooks.touched(this);
   }
 
+  /** Resolves when it has taken everything that it was sent so far, or is not waited for any more; null: at once. */
+  whenTaken(): Promise<void> | null {
+    this.#close(this.#once);
+    this.#close(this.#queued);
+    this.#hooks.touched(this);
+    const left = [...this.#packets()].length;
+    if (left === 0 || !this.#isAwaited) return null;
+    return new Promise((resolve) => this.#marks.push({ order: this.#order, left, resolve }));
+  }
+
+  #passMarks(order: number): void {
+    for (const mark of this.#marks) if (order <= mark.order && --mark.left === 0) mark.resolve();
+    this.#marks = this.#marks.filter(({ left }) => left > 0);
+  }
+
   /** The packet is done with. */
   #drop(packet: Packet): void {
+    if (this.#marks.length > 0) this.#passMarks(packet.order);
     this.#bytes -= packet.bytes.length;
     this.#messages -= packet.messages;
     this.#release(packet);
@@ -318,6 +343,7 @@ export class RemoteNode implements Peer {
     this.#close(this.#queued);
     this.#isAwaited = isAwaited;
     if (isAwaited) return;
+    for (const { resolve } of this.#marks.splice(0)) resolve();
     for (const packet of this.#packets()) this.#release(packet);
   }
 

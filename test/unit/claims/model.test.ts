@@ -38,6 +38,8 @@ interface FakeClient {
 /** The sessions of a node, without threads: what is decided is decided at once, and a recall takes its time. */
 class FakeRegistry {
   readonly isComplete = true;
+  readonly lend = () => null;
+  readonly adoptOffline = () => {};
   readonly entries = new Map<string, IdentifierEntry>();
   readonly clients = new Map<string, FakeClient>();
   readonly node: FakeNode;
@@ -184,7 +186,13 @@ class FakeNode {
       self: 3,
       incarnation: this.incarnation,
       hold: { bytes: 1e9, messages: 1e6 },
-      local: { namespace: () => inner, announce: async () => {}, links: new Map([[SESSION_WORKER, worker]]), isOverloaded: false },
+      local: {
+        namespace: () => inner,
+        announce: async () => {},
+        fence: () => null,
+        links: new Map([[SESSION_WORKER, worker]]),
+        isOverloaded: false,
+      },
       links,
       now: field.wire.now,
       soon: (run) => field.soon(() => isAlive() && run()),

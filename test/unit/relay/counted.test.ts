@@ -36,7 +36,7 @@ test('a frame of an unknown process, a packet that cannot be read, and a message
     self: 5,
     incarnation: 1,
     hold: { bytes: 1, messages: 1 },
-    local: { namespace: () => namespace, announce: async () => {}, links: new Map(), isOverloaded: false },
+    local: { namespace: () => namespace, announce: async () => {}, fence: () => null, links: new Map(), isOverloaded: false },
     links: { add: (node, user) => users.set(node, user), remove() {}, restart() {}, write: () => 1, take() {} },
     now: () => 0,
     soon() {},

@@ -186,6 +186,7 @@ class FakeNode {
       local: {
         namespace: () => inner,
         announce: (news) => this.#announce(news),
+        fence: () => null,
         links: new Map(this.workers.map((worker) => [worker.id, worker])),
         isOverloaded: false,
       },

@@ -16,6 +16,8 @@ const WAITING_MAX = 64;
 /** A claim that has not been granted after this time is refused, ms. A silent node is given up after 4 s. */
 const DEADLINE_MS = 8_000;
 
+type Answer = Extract<IdentifierNews, { t: 'answer' }>;
+
 /** A claim of a client of this node. */
 export interface Claimed {
   readonly connection: number;
@@ -33,9 +35,12 @@ export interface ArbiterPorts<T extends Claimed> {
   now(): number;
   send(nodes: readonly string[], news: IdentifierNews): void;
   /** Closes the client of this node that has the identifier, and calls `then` when it has gone. */
-  recall(node: string, ask: Ask, then: (found: Finding) => void): void;
-  /** The claim may be decided on this node; finished() follows. @param holders nodes with an offline session of the identifier */
-  serve(claim: T, stamp: number, holders: readonly string[]): void;
+  recall(node: string, ask: Ask, then: (found: Finding, since: number) => void): void;
+  /**
+   * The claim may be decided on this node; finished() follows.
+   * @param holders nodes with an offline session of the identifier, and the stamps of the claims that these were granted to
+   */
+  serve(claim: T, stamp: number, holders: ReadonlyMap<string, number>): void;
   /** The claim is decided already and was repeated: the place that the session came from has ended. */
   serveAgain(claim: T): void;
   deny(claim: T, reason: 'busy' | 'foreign'): void;
@@ -53,7 +58,7 @@ interface Turn<T> {
   readonly waiting: Set<string>;
   /** nodes that have answered */
   readonly asked: Set<string>;
-  readonly holders: Set<string>;
+  readonly holders: Map<string, number>;
   refusal: 'busy' | 'foreign' | null;
   isServed: boolean;
 }
@@ -127,7 +132,7 @@ export class Arbiter<T extends Claimed> {
     const { stamps, send } = this.#ports;
     const stamp = stamps.next();
     const waiting = new Set(this.#up);
-    const turn: Turn<T> = { key, claim, stamp, since, waiting, asked: new Set(), holders: new Set(), refusal: null, isServed: false };
+    const turn: Turn<T> = { key, claim, stamp, since, waiting, asked: new Set(), holders: new Map(), refusal: null, isServed: false };
     place.turn = turn;
     this.#asking.set(stamp, turn);
     if (waiting.size > 0) send([...waiting], askOf(turn));
@@ -143,7 +148,7 @@ export class Arbiter<T extends Claimed> {
       return;
     }
     turn.isServed = true;
-    this.#ports.serve(turn.claim, turn.stamp, [...turn.holders]);
+    this.#ports.serve(turn.claim, turn.stamp, turn.holders);
   }
 
   /** A served claim is granted, or refused for a reason of this node. */
@@ -180,10 +185,10 @@ export class Arbiter<T extends Claimed> {
 
   #answer(node: string, ask: Ask): void {
     const { recall, send, stamps } = this.#ports;
-    recall(node, ask, (how) => send([node], { t: 'answer', stamp: ask.stamp, how, latest: stamps.last }));
+    recall(node, ask, (how, since) => send([node], { t: 'answer', stamp: ask.stamp, how, latest: stamps.last, since }));
   }
 
-  onAnswer(node: string, stamp: number, how: Finding, latest: number): void {
+  onAnswer(node: string, { stamp, how, latest, since }: Answer): void {
     this.#ports.stamps.see(latest);
     const turn = this.#asking.get(stamp);
     if (turn === undefined || !turn.waiting.delete(node)) return;
@@ -192,7 +197,7 @@ export class Arbiter<T extends Claimed> {
       return;
     }
     turn.asked.add(node);
-    if (how === 'held') turn.holders.add(node);
+    if (how === 'held') turn.holders.set(node, since);
     else if (how !== 'none') turn.refusal = how;
     this.#judge(turn);
   }

@@ -1,6 +1,7 @@
 /** The session worker's knowledge of one client identifier, with the step under way. */
 
 import type { PeerLink } from '../../shared/mesh/peer-link.ts';
+import type { Session } from '../../shared/session/session.ts';
 import type { Claim, Claimant } from '../../shared/wire/controls.ts';
 import type { Finding } from '../../shared/wire/identifier-news.ts';
 
@@ -34,6 +35,8 @@ export type Step =
       /** endpoint and expiry before the claim, restored when the claim is refused */
       before: Pick<IdentifierEntry, 'endpoint' | 'expirySeconds'>;
     }
+  /** the session is on its way to another node */
+  | { kind: 'lend'; move: number }
   | { kind: 'fetch'; move: number; isTaking: boolean; since: number; recall: Recall | null };
 
 export type ClaimStep = Extract<Step, { kind: 'claim' }>;
@@ -55,6 +58,13 @@ export interface IdentifierEntry {
   stamp: number;
   step: Step | null;
   readonly waiting: (WaitingClaim | Recall)[];
+}
+
+/** A session that another node takes. */
+export interface LentEntry {
+  readonly session: Session;
+  /** To be called once. @param isTaken the other node has it, and it has been removed here */
+  over(isTaken: boolean): void;
 }
 
 export function newEntry(key: string, group: number, namespace: string, clientId: string): IdentifierEntry {

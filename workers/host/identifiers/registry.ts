@@ -8,7 +8,7 @@ import { sessionKey } from '../../shared/session/session.ts';
 import type { SessionTable } from '../../shared/table/session-table.ts';
 import type { Claim, Control, Registration, SessionOffer } from '../../shared/wire/controls.ts';
 import type { RegistryHooks } from './contract.ts';
-import { type ClaimStep, type IdentifierEntry, newEntry, type Recall, type Step, type WaitingClaim } from './entry.ts';
+import { type ClaimStep, type IdentifierEntry, type LentEntry, newEntry, type Recall, type Step, type WaitingClaim } from './entry.ts';
 import { HeldGroups } from './held-groups.ts';
 import { MOVED_PER_MS, MOVES_PER_PEER, STEP_DEADLINE_MS, WAITING_MAX } from './limits.ts';
 import { PersistentCounts } from './persistent-counts.ts';
@@ -16,7 +16,7 @@ import { PersistentCounts } from './persistent-counts.ts';
 export class Registry {
   readonly #entries = new Map<string, IdentifierEntry>();
   readonly #steps = new Map<number, IdentifierEntry>();
-  readonly #persistent = new PersistentCounts();
+  readonly persistent = new PersistentCounts();
   readonly #mesh: Mesh;
   readonly #table: SessionTable;
   readonly #hooks: RegistryHooks;
@@ -38,15 +38,6 @@ export class Registry {
   /** True when the endpoint workers have registered their sessions. */
   get isComplete(): boolean {
     return this.#registered === null;
-  }
-
-  /** Sessions with expiry > 0 of an endpoint. */
-  persistentCount(endpoint: string): number {
-    return this.#persistent.of(endpoint);
-  }
-
-  persistentCounts(): ReadonlyMap<string, number> {
-    return this.#persistent.all;
   }
 
   find(namespace: string, clientId: string): Readonly<IdentifierEntry> | undefined {
@@ -95,7 +86,7 @@ export class Registry {
     const entry = this.#entry(namespace, clientId);
     entry.owner = this.#mesh.self;
     entry.stamp = stamp;
-    this.#persistent.describe(entry, endpoint, expirySeconds);
+    this.persistent.describe(entry, endpoint, expirySeconds);
   }
 
   /** Removes an ended session of this worker. */
@@ -156,11 +147,9 @@ export class Registry {
   /** See Recall. */
   recall(namespace: string, clientId: string, recall: Recall): void {
     const entry = this.#entries.get(sessionKey(namespace, clientId));
+    entry?.waiting.push(recall);
     if (entry === undefined) recall.answer('none');
-    else {
-      entry.waiting.push(recall);
-      this.#next(entry);
-    }
+    else this.#next(entry);
   }
 
   /** The old place died before the session arrived: the claimant now asks for the session on disk. */
@@ -194,7 +183,7 @@ export class Registry {
       this.#next(entry);
       return;
     }
-    if (claim.expirySeconds > 0 && this.#persistent.isOver(entry, claim.endpoint, claim.maxSessions)) {
+    if (claim.expirySeconds > 0 && this.persistent.isOver(entry, claim.endpoint, claim.maxSessions)) {
       this.#deny(claim, claimant, 'quota');
       this.#next(entry);
       return;
@@ -205,7 +194,7 @@ export class Registry {
     entry.step = step;
     this.#steps.set(move, entry);
     // The place is taken now. Otherwise parallel claims could exceed the quota together.
-    this.#persistent.describe(entry, claim.endpoint, claim.expirySeconds);
+    this.persistent.describe(entry, claim.endpoint, claim.expirySeconds);
     this.#releaseOwner(entry, step);
   }
 
@@ -229,7 +218,7 @@ export class Registry {
   #released(move: number, offer: SessionOffer | null | 'foreign'): void {
     const entry = this.#steps.get(move);
     const step = entry?.step;
-    if (entry === undefined || !step || step.move !== move) return;
+    if (entry === undefined || !step || step.kind === 'lend' || step.move !== move) return;
     if (offer !== null && offer !== 'foreign') step.since += (offer.rest + offer.deliveries) / MOVED_PER_MS;
     if (step.kind === 'fetch') {
       if (offer === 'foreign') {
@@ -254,7 +243,7 @@ export class Registry {
 
   /** The session belongs to another user and stays untouched. */
   #refuse(entry: IdentifierEntry, { claim, claimant, before }: ClaimStep): void {
-    this.#persistent.describe(entry, before.endpoint, before.expirySeconds);
+    this.persistent.describe(entry, before.endpoint, before.expirySeconds);
     this.#deny(claim, claimant, 'foreign');
     this.#done(entry);
   }
@@ -295,7 +284,7 @@ export class Registry {
     const entry = this.#entries.get(sessionKey(control.namespace, control.clientId));
     if (entry === undefined || entry.connection !== control.connection) return;
     entry.isGone = true;
-    if (entry.step === null) this.#persistent.describe(entry, entry.endpoint, control.expirySeconds);
+    if (entry.step === null) this.persistent.describe(entry, entry.endpoint, control.expirySeconds);
     else if (entry.step.kind === 'claim') entry.step.before.expirySeconds = control.expirySeconds;
     this.#next(entry);
   }
@@ -309,9 +298,22 @@ export class Registry {
   }
 
   #drop(entry: IdentifierEntry): void {
-    this.#persistent.describe(entry, entry.endpoint, 0);
+    this.persistent.describe(entry, entry.endpoint, 0);
     this.#entries.delete(entry.key);
     this.#groups.leave(entry.group);
+  }
+
+  /** Holds a session here while another node takes it. @returns null when it is not here, or otherwise busy */
+  lend(namespace: string, clientId: string): LentEntry | null {
+    const entry = this.#entries.get(sessionKey(namespace, clientId));
+    const session = this.#table.get(namespace, clientId);
+    if (entry === undefined || entry.step !== null || entry.owner !== this.#mesh.self || session === undefined) return null;
+    entry.step = { kind: 'lend', move: ++this.#lastMove };
+    const over = (isTaken: boolean) => {
+      if (isTaken) entry.owner = null;
+      this.#done(entry);
+    };
+    return { session, over };
   }
 
   #recall(entry: IdentifierEntry, recall: Recall): void {
@@ -379,7 +381,7 @@ export class Registry {
     entry.connection = session.connection;
     entry.isGone = session.isParked;
     entry.stamp = session.stamp ?? 0;
-    this.#persistent.describe(entry, session.endpoint, session.expirySeconds);
+    this.persistent.describe(entry, session.endpoint, session.expirySeconds);
     this.#next(entry);
   }
 
@@ -388,7 +390,7 @@ export class Registry {
     const oldest = steadyNow() - STEP_DEADLINE_MS;
     for (const entry of [...this.#steps.values()]) {
       const { step } = entry;
-      if (step === null || step.since > oldest) continue;
+      if (step === null || step.kind === 'lend' || step.since > oldest) continue;
       this.#hooks.onStuck(entry.namespace, entry.clientId);
       if (step.kind === 'claim') this.#deny(step.claim, step.claimant, 'busy');
       else {
@@ -433,7 +435,7 @@ export class Registry {
   #ownerDied(entry: IdentifierEntry): void {
     const { step } = entry;
     // take() notices a dead holder, or has received everything before: the claimant answers with `owned` or with another claim.
-    if (step?.kind === 'fetch' ? step.isTaking : step?.stage === 'move') return;
+    if (step?.kind === 'fetch' ? step.isTaking : step?.kind === 'claim' && step.stage === 'move') return;
     entry.owner = this.#restored(entry);
     if (step === null) this.#next(entry);
     else if (step.kind === 'claim') this.#releaseOwner(entry, step);

@@ -29,6 +29,7 @@ export function toWireHead(session: Session): WireSession {
     received: session.received === null ? [] : [...session.received.keys()],
     nextPacketId: session.nextPacketId,
     will: session.will === null ? null : toWireWill(session.will),
+    ...(session.stamp === 0 ? {} : { stamp: session.stamp }),
     ...(session.retainedDue === null ? {} : { retainedDue: [...session.retainedDue] }),
   };
 }
@@ -39,6 +40,7 @@ export function toWireHead(session: Session): WireSession {
  */
 export function takeState(session: Session, wire: WireSession, deliveries: Deliveries): void {
   session.holder = wire.holder;
+  session.stamp = wire.stamp ?? 0;
   session.endpoint = wire.endpoint;
   session.expirySeconds = wire.expirySeconds;
   session.disconnectedAt = wire.disconnectedAt;

@@ -81,6 +81,8 @@ export interface WireSession {
   received: number[];
   nextPacketId: number;
   will: WireWill | null;
+  /** of the claim that it was granted to, in a cluster; absent: none */
+  stamp?: number;
   /** keys (subscriptionKey()) of subscriptions with unsent retained messages; missing: none */
   retainedDue?: string[];
 }

@@ -26,17 +26,36 @@ export interface Held {
 
 export type IdentifierNews =
   | ({ t: 'ask' } & Ask)
-  /** nobody is connected with the identifier at the sender, unless `later`. @param latest a stamp that the sender has seen */
-  | { t: 'answer'; stamp: number; how: Finding; latest: number }
+  /** nobody is connected with the identifier at the sender, unless `later`. @param latest a stamp that the sender has seen @param since stamp of its session */
+  | { t: 'answer'; stamp: number; how: Finding; latest: number; since: number }
   /** claims that were granted without the receiver; `upTo`: it has been named all up to this stamp, and answers `met`; 0: no answer */
   | { t: 'meet'; held: Held[]; upTo: number }
-  | { t: 'met'; upTo: number };
+  | { t: 'met'; upTo: number }
+  | SessionNews;
+
+/** A session on its way from a node that holds it to the node of a claim. `move` is the stamp of the claim. */
+export type SessionNews =
+  /** to the holder */
+  | { t: 'take'; move: number; namespace: string; clientId: string }
+  /** every node knows its filters at the new place, and what they sent before is at the old one: the state may follow */
+  | { t: 'installed'; move: number }
+  /** the next part may follow */
+  | { t: 'lent-next'; move: number }
+  /** the new place has it, on disk where durable */
+  | { t: 'taken'; move: number; namespace: string; clientId: string }
+  /** to the new place: a LentHead in text, or null when the session is gone */
+  | { t: 'lent'; move: number; body: string | null }
+  /** some deliveries, in text; `head`: the last ones, with the rest of the state (a LentHead) */
+  | { t: 'lent-part'; move: number; count: number; bytes: string; head: string | null };
 
 /** Between a session worker and the relay of its node. */
 export type NodeNews =
   | { t: 'to-nodes'; nodes: readonly string[]; news: IdentifierNews }
   | { t: 'from-node'; node: string; news: IdentifierNews }
-  /** the node is linked, or linked anew: what it was sent before may be lost */
-  | { t: 'node-up'; node: string }
+  /** the node is linked, or linked anew: what it was sent before may be lost. @param incarnation of the process of this node */
+  | { t: 'node-up'; node: string; incarnation: number }
+  /** asks the relay until everything that any node has routed so far has been taken by the node `to` */
+  | { t: 'flush'; request: number; to: string }
+  | { t: 'flushed'; request: number }
   /** nobody waits for the node any longer */
   | { t: 'node-down'; node: string };
