@@ -10,6 +10,8 @@ import { BATCH_HEAD_BYTES, encodeControls, hashOf, LANE, LARGE_BYTES, LARGE_LANE
 
 /** Bytes that may wait for a node that is up. Above it, QoS 0 to it is dropped. Two windows of a link. */
 const OVERLOAD_BYTES = 8 * 1024 * 1024;
+/** Above it, comparisons of retained messages are dropped too: the next one, seconds later, repairs that. */
+const COMPARE_BYTES = 4 * OVERLOAD_BYTES;
 /** Cost of a message beside its payload and topic, bytes. */
 const MESSAGE_BYTES = 100;
 
@@ -233,7 +235,7 @@ export class RemoteNode implements Peer {
 
   /** Sends a part of the comparison of retained messages. It is lost with the session of the link: the next one begins a new comparison. */
   compare(frame: Uint8Array): void {
-    if (!this.#isUp) return;
+    if (!this.#isUp || this.waitingBytes > COMPARE_BYTES) return;
     const bytes = Buffer.allocUnsafeSlow(BATCH_HEAD_BYTES + frame.length);
     bytes.set(frame, BATCH_HEAD_BYTES);
     this.#push(LANE.retained, bytes, 0, []);

@@ -49,3 +49,24 @@ test('a flood within one loop iteration counts at once: QoS 0 beyond 8 MiB is dr
   expect(node.waitingBytes).toBeLessThan(8 * 1024 * 1024 + 11_000);
   expect(node.lost.slow).toBe(2_004 - node.waiting);
 });
+
+test('comparisons of retained messages wait in bounded memory, go in a lane of their own, and end with the session of the link', () => {
+  const lanes = new Set<number>();
+  let room: number | null = null;
+  const write = (lane: number) => {
+    if (room !== null) lanes.add(lane);
+    return room;
+  };
+  const node = new RemoteNode(1, 'b', { bytes: 50_000, messages: 1e6 }, new Ledger(), { now: () => 0, write, touched() {} });
+  node.compare(Buffer.alloc(100));
+  expect(node.waitingBytes).toBe(0);
+  node.up();
+  for (let n = 0; n < 100; n++) node.compare(Buffer.alloc(1024 * 1024));
+  expect(node.waitingBytes).toBeLessThan(34 * 1024 * 1024);
+  node.flush();
+  room = 1e9;
+  node.flush();
+  expect([...lanes]).toEqual([LANE.retained]);
+  node.down();
+  expect([node.waiting, node.waitingBytes, node.lost.interrupted]).toEqual([0, 0, 0]);
+});
