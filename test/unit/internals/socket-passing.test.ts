@@ -166,5 +166,6 @@ test('no handle is left behind, whatever descriptors are free', async () => {
     offer.end();
     for (const each of fetched) each.close();
   }
-  await vi.waitFor(() => expect(pipes()).toBe(before));
+  // Handles of the tests before may have closed since; a leak would leave 20.
+  await vi.waitFor(() => expect(pipes()).toBeLessThanOrEqual(before));
 });
