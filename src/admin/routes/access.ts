@@ -48,7 +48,7 @@ export const accessRoutes = ({ reads }: Pick<ControlPlane, 'reads'>): Route[] =>
     {
       method: 'post',
       path: '/api/acl/test',
-      access: 'viewer',
+      access: 'admin',
       tag: 'Access',
       summary: 'Says whether a client may publish or subscribe, and which rule decides',
       statuses: [404],
