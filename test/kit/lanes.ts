@@ -70,8 +70,11 @@ export async function connected(
   return client;
 }
 
-/** A broker for the whole file. The broker and every client end after the file, not after each test, because tests may run in parallel. */
-export function useBroker(options: () => BrokerOptions): { readonly broker: Broker } {
+/**
+ * A broker for the whole file. The broker and every client end after the file, not after each test, because tests may run in parallel. A
+ * test that has restarted the broker puts the new one into its place.
+ */
+export function useBroker(options: () => BrokerOptions): { broker: Broker } {
   let broker: Broker | null = null;
   beforeAll(async () => {
     broker = await startBroker(options());
@@ -84,6 +87,9 @@ export function useBroker(options: () => BrokerOptions): { readonly broker: Brok
   return {
     get broker(): Broker {
       return broker!;
+    },
+    set broker(next: Broker) {
+      broker = next;
     },
   };
 }

@@ -1,9 +1,9 @@
 /** What was acknowledged holds after kill -9 (issue 10): many clients work until the broker dies, then each answer that came is looked at again. */
 
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { type Broker, startBroker } from '../../kit/broker.ts';
 import * as encode from '../../kit/encode.ts';
-import { connected } from '../../kit/lanes.ts';
+import { connected, useBroker } from '../../kit/lanes.ts';
 import { destroyAll, type RawClient } from '../../kit/raw-client.ts';
 import { sleep, uid } from '../../kit/until.ts';
 
@@ -18,14 +18,7 @@ const ROUNDS = 2;
 const WORK_MS = 1_500;
 const LANES = 4;
 
-let broker: Broker;
-beforeAll(async () => {
-  broker = await startBroker({ endpoints: ENDPOINTS });
-}, 40_000);
-afterAll(async () => {
-  destroyAll();
-  await broker.stop();
-}, 30_000);
+const held = useBroker(() => ({ endpoints: ENDPOINTS }));
 
 type Connect = (clientId: string, options?: encode.ConnectOptions, place?: number) => Promise<RawClient>;
 
@@ -67,17 +60,17 @@ async function untilKilled(broker: Broker, work: (lane: number) => Promise<void>
 test('PUBCOMP: a freed identifier names a new message; each that was completed comes once', async () => {
   const topic = uid('q/');
   const reader = uid('reader');
-  const first = await connector(broker)(reader);
+  const first = await connector(held.broker)(reader);
   await first.subscribe(topic, 2);
   await first.disconnect();
   const completed: string[] = [];
   const writers = Array.from({ length: LANES }, () => uid('writer'));
   for (let round = 0; round < ROUNDS; round++) {
-    const connect = connector(broker);
+    const connect = connector(held.broker);
     const clients = await Promise.all(writers.map((writer) => connect(writer)));
     let count = 0;
     const underWay: number[] = [];
-    await untilKilled(broker, async (lane) => {
+    await untilKilled(held.broker, async (lane) => {
       // 20 identifiers, used again and again, and by the next round first of all.
       for (let id = 1; id <= 20; id++) {
         const text = `${round}/${lane}/${count++}`;
@@ -86,8 +79,8 @@ test('PUBCOMP: a freed identifier names a new message; each that was completed c
         completed.push(text);
       }
     });
-    broker = await startBroker({ dir: broker.dir });
-    const again = await Promise.all(writers.map((writer) => connector(broker)(writer)));
+    held.broker = await startBroker({ dir: held.broker.dir });
+    const again = await Promise.all(writers.map((writer) => connector(held.broker)(writer)));
     for (const [lane, writer] of again.entries()) {
       // The one that was not completed still names its message.
       writer.send(encode.pubrel(underWay[lane]!));
@@ -100,7 +93,7 @@ test('PUBCOMP: a freed identifier names a new message; each that was completed c
       await writer.disconnect();
     }
   }
-  const back = await connector(broker)(reader);
+  const back = await connector(held.broker)(reader);
   const got: string[] = [];
   back.autoAcknowledge((message) => got.push(message.payload.toString()));
   for (let size = -1; size < got.length; await sleep(1_000)) size = got.length;
@@ -113,7 +106,7 @@ test('CONNACK and the end after DISCONNECT: a session that is there stays, one t
   const ended: string[] = [];
   const renewed: string[] = [];
   const base = uid('old/');
-  const connect = connector(broker);
+  const connect = connector(held.broker);
   const kinds: ((id: string) => Promise<void>)[] = [
     async (id) => {
       await connect(id);
@@ -144,9 +137,9 @@ test('CONNACK and the end after DISCONNECT: a session that is there stays, one t
     },
   ];
   let count = 0;
-  await untilKilled(broker, async () => kinds[count % kinds.length]!(`${uid('s')}-kind${count++ % kinds.length}`));
-  broker = await startBroker({ dir: broker.dir });
-  const again = connector(broker);
+  await untilKilled(held.broker, async () => kinds[count % kinds.length]!(`${uid('s')}-kind${count++ % kinds.length}`));
+  held.broker = await startBroker({ dir: held.broker.dir });
+  const again = connector(held.broker);
   const presence = async (ids: string[]) => Promise.all(ids.map(async (id) => `${id} ${(await again(id)).connack!.sessionPresent}`));
   expect((await presence(there)).filter((each) => !each.endsWith('true'))).toEqual([]);
   expect((await presence(ended)).filter((each) => !each.endsWith('false'))).toEqual([]);

@@ -1,10 +1,10 @@
 /** Wills of durable sessions over `kill -9` (issue 10): published once, as they were given, unless a DISCONNECT has taken them away. */
 
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { type Broker, startBroker } from '../../kit/broker.ts';
 import type { Publish } from '../../kit/decode.ts';
 import type * as encode from '../../kit/encode.ts';
-import { connected } from '../../kit/lanes.ts';
+import { connected, useBroker } from '../../kit/lanes.ts';
 import { destroyAll, type RawClient } from '../../kit/raw-client.ts';
 import { sleep, uid } from '../../kit/until.ts';
 
@@ -13,14 +13,7 @@ const ENDPOINTS = [open, { ...open, useWebsocket: true }];
 const BINARY = Buffer.from([0, 255, 128, 65, 10, 0]);
 const EVERY = { contentType: 'text/plain', responseTopic: 'reply/to', correlationData: BINARY, user: [['k', 'wört'] as [string, string]] };
 
-let broker: Broker;
-beforeAll(async () => {
-  broker = await startBroker({ endpoints: ENDPOINTS });
-}, 40_000);
-afterAll(async () => {
-  destroyAll();
-  await broker.stop();
-}, 30_000);
+const held = useBroker(() => ({ endpoints: ENDPOINTS }));
 
 const kept: encode.ConnectOptions = { clean: false, properties: { sessionExpiry: 3600 } };
 
@@ -53,18 +46,18 @@ const text = (messages: Publish[]) =>
 
 test('the wills of who is connected, and those that wait for their delay', async () => {
   const base = uid('will/');
-  const reader = await watcher(broker, base);
+  const reader = await watcher(held.broker, base);
   const expected: string[] = [];
   for (const version of [3, 4, 5] as const) {
     for (const at of [0, 1] as const) {
       for (const qos of [0, 1, 2] as const) {
         const name = `v${version}-${at}-${qos}`;
         const will = { topic: `${base}/${name}`, payload: BINARY, qos, retain: qos === 1 };
-        await on(broker, at, version, { clientId: uid(name), will });
+        await on(held.broker, at, version, { clientId: uid(name), will });
         // A QoS 0 will reaches the reader only when the reader is back before it is published.
         if (qos > 0) expected.push(`${name}=${BINARY.toString('hex')}`);
         // Whoever says goodbye has no will any more, at once.
-        const leaves = await on(broker, at, version, { clientId: uid(name), will: { ...will, topic: `${base}/gone` } });
+        const leaves = await on(held.broker, at, version, { clientId: uid(name), will: { ...will, topic: `${base}/gone` } });
         await leaves.disconnect();
       }
     }
@@ -73,30 +66,30 @@ test('the wills of who is connected, and those that wait for their delay', async
     clientId: uid(name),
     will: { topic: `${base}/${name}`, payload: name, qos: 1 as const, properties: { willDelay: delay, ...EVERY } },
   });
-  await on(broker, 0, 5, delayed(6, 'connected'));
-  const cut = await on(broker, 1, 5, delayed(6, 'cut'));
+  await on(held.broker, 0, 5, delayed(6, 'connected'));
+  const cut = await on(held.broker, 1, 5, delayed(6, 'cut'));
   await cut.cut();
   const returning = uid('returning');
-  await (await on(broker, 1, 5, { ...delayed(2, 'gone'), clientId: returning })).cut();
+  await (await on(held.broker, 1, 5, { ...delayed(2, 'gone'), clientId: returning })).cut();
   // Whoever comes back in time has no will of before any more, and takes the new one away.
-  await (await on(broker, 0, 5, { ...delayed(0, 'gone'), clientId: returning })).disconnect();
+  await (await on(held.broker, 0, 5, { ...delayed(0, 'gone'), clientId: returning })).disconnect();
   // For the end of the one that was cut to be known.
   await sleep(500);
   const last = await Promise.all(
     Array.from({ length: 20 }, (_, index) =>
-      on(broker, (index % 2) as 0 | 1, index % 3 === 0 ? 4 : 5, { ...delayed(0, 'gone'), clientId: uid('last') }),
+      on(held.broker, (index % 2) as 0 | 1, index % 3 === 0 ? 4 : 5, { ...delayed(0, 'gone'), clientId: uid('last') }),
     ),
   );
   await Promise.all(last.map((client) => client.disconnect()));
-  await broker.kill('SIGKILL');
+  await held.broker.kill('SIGKILL');
   destroyAll();
-  broker = await startBroker({ dir: broker.dir });
-  const first = await heard(broker, reader, 2_500);
+  held.broker = await startBroker({ dir: held.broker.dir });
+  const first = await heard(held.broker, reader, 2_500);
   const given = text(first).filter((each) => each.startsWith('v'));
   expect(given.filter((each) => !each.includes('-0='))).toEqual(expected.toSorted());
   expect(new Set(given).size).toBe(given.length);
   expect(text(first).filter((each) => each.startsWith('gone'))).toEqual([]);
-  const later = [...first, ...(await heard(broker, reader, 6_000))];
+  const later = [...first, ...(await heard(held.broker, reader, 6_000))];
   const properties = later.find(({ topic }) => topic.endsWith('/connected'))!.properties;
   expect(properties).toMatchObject(EVERY);
   expect(
@@ -106,7 +99,7 @@ test('the wills of who is connected, and those that wait for their delay', async
       .toSorted(),
   ).toEqual(['connected', 'cut']);
   // RETAIN wills are there for who comes later.
-  const fresh = await connected('tcp', broker.ports[0]!, 4);
+  const fresh = await connected('tcp', held.broker.ports[0]!, 4);
   await fresh.subscribe(`${base}/v4-1-1`, 1);
   expect(await fresh.take()).toMatchObject({ retain: true, payload: BINARY });
 }, 120_000);
@@ -114,9 +107,9 @@ test('the wills of who is connected, and those that wait for their delay', async
 test('a will that somebody has seen is not published again, nor is the session back whose end it told', async () => {
   for (const how of ['cut', 'takeover', 'expiry'] as const) {
     const base = uid(`${how}/`);
-    const reader = await watcher(broker, base);
+    const reader = await watcher(held.broker, base);
     const ids = Array.from({ length: 10 }, () => uid('c'));
-    const live = await connected('tcp', broker.ports[0]!, 5);
+    const live = await connected('tcp', held.broker.ports[0]!, 5);
     await live.subscribe(`${base}/#`, 0);
     let seen = 0;
     const all = new Promise<void>((resolve) => {
@@ -127,7 +120,7 @@ test('a will that somebody has seen is not published again, nor is the session b
     const expiry = how === 'expiry' ? 1 : 3600;
     const clients = await Promise.all(
       ids.map((clientId, index) =>
-        on(broker, (index % 2) as 0 | 1, 5, {
+        on(held.broker, (index % 2) as 0 | 1, 5, {
           clientId,
           properties: { sessionExpiry: expiry },
           will: { topic: `${base}/${clientId}`, payload: 'w', qos: 1, properties: { willDelay: how === 'expiry' ? 60 : 0 } },
@@ -135,18 +128,18 @@ test('a will that somebody has seen is not published again, nor is the session b
       ),
     );
     if (how === 'takeover')
-      void Promise.all(ids.map((clientId, index) => on(broker, ((index + 1) % 2) as 0 | 1, 5, { clientId }))).catch(() => {});
+      void Promise.all(ids.map((clientId, index) => on(held.broker, ((index + 1) % 2) as 0 | 1, 5, { clientId }))).catch(() => {});
     else for (const client of clients) client.destroy();
     await all;
-    const dead = broker.kill('SIGKILL');
+    const dead = held.broker.kill('SIGKILL');
     destroyAll();
     await dead;
-    broker = await startBroker({ dir: broker.dir });
+    held.broker = await startBroker({ dir: held.broker.dir });
     await sleep(1_500);
-    const wills = await heard(broker, reader, 1_000);
+    const wills = await heard(held.broker, reader, 1_000);
     expect(wills.map(({ topic }) => topic).toSorted()).toEqual(ids.map((id) => `${base}/${id}`).toSorted());
     if (how === 'expiry') {
-      for (const clientId of ids) expect((await on(broker, 0, 5, { clientId })).connack!.sessionPresent).toBe(false);
+      for (const clientId of ids) expect((await on(held.broker, 0, 5, { clientId })).connack!.sessionPresent).toBe(false);
     }
   }
 }, 180_000);
