@@ -6,6 +6,7 @@ import { aclVerdictSchema } from '../../answers/node.ts';
 import type { ControlPlane } from '../../control/contract/control-plane.ts';
 import { checkTopicName, parseSharedFilter } from '../../mqtt/topic.ts';
 import { actionRoute, type Route } from '../http/route.ts';
+import { TOPIC_NAME_EXPECTED } from '../http/schemas.ts';
 
 const CLIENT_ID_MAX = 65_535;
 const PORT_MAX = 65_535;
@@ -36,7 +37,7 @@ const testSchema = z
       context.addIssue({
         code: 'custom',
         path: ['topic'],
-        message: 'expected a topic name: 1 to 65535 bytes of UTF-8 without + # and U+0000',
+        message: TOPIC_NAME_EXPECTED,
       });
     if (action === 'subscribe' && parseSharedFilter(topic) === null)
       context.addIssue({ code: 'custom', path: ['topic'], message: 'expected a topic filter' });

@@ -5,7 +5,7 @@ import { clientPageSchema, closedSchema, locationSchema } from '../../answers/no
 import type { ControlPlane } from '../../control/contract/control-plane.ts';
 import { checkTopicName } from '../../mqtt/topic.ts';
 import { actionRoute, type Route, readRoute } from '../http/route.ts';
-import { idQuery, queryInteger } from '../http/schemas.ts';
+import { idQuery, queryInteger, TOPIC_NAME_EXPECTED } from '../http/schemas.ts';
 
 const TAG = 'Messages and clients';
 
@@ -18,7 +18,7 @@ const ids = z
   .max(1000)
   .openapi({ description: 'Client identifiers', example: ['sensor-1'] });
 
-const topicName = z.string().refine(checkTopicName, 'expected a topic name: 1 to 65535 bytes of UTF-8 without + # and U+0000');
+const topicName = z.string().refine(checkTopicName, TOPIC_NAME_EXPECTED);
 
 const publishSchema = z
   .strictObject({

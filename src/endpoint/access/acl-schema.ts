@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import type { AclConfig, AclRule } from '../endpoint.ts';
 import { check, isObject, join, Problems, splitNulls } from '../problems.ts';
+import { readRuleTopic } from './rule-topic.ts';
 import { unreachedRules } from './unreached-rules.ts';
 
 const LATER_TYPES = new Set(['http', 'database', 'sql', 'redis']);
@@ -213,7 +214,7 @@ function isAddressOrNetwork(value: string): boolean {
 
 /** What is wrong with a rule's topic filter, or null. Obeys [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.7.3-1], [MQTT-4.7.3-2]. */
 function topicProblem(value: string): string | null {
-  const filter = value.replace(/^eq:/, '').replaceAll(/\$\{(clientId|username)\}/g, 'x');
+  const filter = readRuleTopic(value).filter.replaceAll(/\$\{(clientId|username)\}/g, 'x');
   if (filter === '') return 'must not be empty';
   if (Buffer.byteLength(filter) > TOPIC_BYTES_MAX) return 'is too long';
   if (filter.includes('\0')) return 'must not hold a null character';

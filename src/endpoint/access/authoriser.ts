@@ -2,6 +2,7 @@
 
 import { type AclSubject, compileAcl } from './compiled-acl.ts';
 import type { AclConfig, AclOrder, AclRule } from './config.ts';
+import { readRuleTopic } from './rule-topic.ts';
 import { filterCovers, filterMatches, filtersIntersect, intersectionOf, type Levels, toLevels } from './topic-filters.ts';
 
 export type { AclSubject } from './compiled-acl.ts';
@@ -16,8 +17,6 @@ interface ClientRule {
   /** the filter of a request must be this one to the letter (`eq:`) */
   readonly isLiteral: boolean;
 }
-
-const LITERAL = 'eq:';
 
 /**
  * The rules of one client, collected per connection and again when the rules change. Only the rules about the client are consulted.
@@ -36,8 +35,8 @@ export class Authoriser {
     this.#order = acl.order;
     this.#isAllowedByDefault = acl.default === 'allow';
     for (const rule of compileAcl(acl).rulesFor(who)) {
-      const isLiteral = rule.topic.startsWith(LITERAL);
-      const filter = substitute(rule, isLiteral ? rule.topic.slice(LITERAL.length) : rule.topic, who);
+      const { filter: written, isLiteral } = readRuleTopic(rule.topic);
+      const filter = substitute(rule, written, who);
       if (filter === null) continue;
       const own = { rule, permission: rule.permission, filter, levels: toLevels(filter), isLiteral };
       if (rule.action !== 'subscribe') this.#publish.push(own);

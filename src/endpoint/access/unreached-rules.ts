@@ -1,13 +1,13 @@
 /** Finds rules that decide nothing under `order: first-match`, because an earlier rule matches everything that they match. */
 
 import type { AclRule } from './config.ts';
+import { readRuleTopic } from './rule-topic.ts';
 import { filterCovers, type Levels, toLevels } from './topic-filters.ts';
 
 /** Comparisons of two rules for one list: a change with many thousands of rules does not hold up the main thread. */
 const COMPARISONS_MAX = 200_000;
 /** Found rules for one list. */
 const FOUND_MAX = 10;
-const LITERAL = /^eq:/;
 
 /** Positions in the list. */
 export interface UnreachedRule {
@@ -47,10 +47,10 @@ export function unreachedRules(rules: readonly AclRule[]): UnreachedRule[] {
 }
 
 function candidate(at: number, action: AclRule['action'], topic: string): Candidate {
-  const levels = topic.replace(LITERAL, '').split('/');
+  const { filter, isLiteral } = readRuleTopic(topic);
+  const levels = filter.split('/');
   const own = levels.findIndex((level) => level.includes('${'));
-  const isLiteral = LITERAL.test(topic);
-  if (own < 0) return { at, action, topic, covering: isLiteral ? null : toLevels(topic), covered: levels };
+  if (own < 0) return { at, action, topic, covering: isLiteral ? null : toLevels(filter), covered: levels };
   // The client's value may have more levels; at the start it may begin with $, which # does not match.
   return { at, action, topic, covering: null, covered: own === 0 ? null : [...levels.slice(0, own), '#'] };
 }

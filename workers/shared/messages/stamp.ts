@@ -12,7 +12,7 @@ export interface Stamp {
   readonly by: number;
 }
 
-/** Of a message that was never stamped. */
+/** The stamp of a message that no node has stamped. */
 export const UNSTAMPED: Stamp = { at: 0, by: 0 };
 
 /** A stamp that is further ahead of the own clock is not credible, ms: clocks may differ by a minute, and many stamps of a moment go ahead of it. */
