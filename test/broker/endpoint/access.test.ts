@@ -206,8 +206,11 @@ test('the first rule decides; another order takes effect for connected clients a
   expect(body).toMatchObject({ data: { endpoint: { aclConfig: { order: 'allow-overrides', default: 'allow' } } } });
   expect(await use()).toEqual([0, 0]);
   expect((await client.take()).topic).toBe(own);
+  const unreached = 'decides nothing, because aclConfig.rules.0 comes first';
+  const plan = { action: 'update', id: 'ordered', aclConfig: { order: 'first-match' } };
+  expect(JSON.stringify((await held.broker.api('POST', '/api/endpoints/plan', plan)).body)).toContain(unreached);
   const back = await change({ order: 'first-match' });
-  expect(JSON.stringify(back.body)).toContain('decides nothing, because aclConfig.rules.0 comes first');
+  expect(JSON.stringify(back.body)).toContain(unreached);
   await until('the subscription is withdrawn', async () => (await client.publish(own, 'x', { qos: 1 })) === 0x87);
   expect((await client.subscribeRaw([{ filter: 'o/other' }, { filter: 'x' }])).codes).toEqual([0x87, 0]);
   expect(await client.publish('y', 'x', { qos: 1 })).toBe(NO_SUBSCRIBERS);

@@ -63,6 +63,13 @@ describe('without a file', () => {
     expect(problemsOf(action)).toEqual([':- there is no such file']);
   });
 
+  test('rules that decide nothing are warned of, those of the node and those of an endpoint', () => {
+    const rules = '[{ permission: deny, subject: { type: all }, topic: a/# }, { permission: allow, subject: { type: all }, topic: a/b }]';
+    const { warnings } = load(`acl: { rules: ${rules} }\nendpoints: [{ port: 1883, aclConfig: { rules: ${rules} } }]\n`);
+    expect(warnings.map((warning) => warning.split(': decides')[0])).toEqual(['endpoints[0]: aclConfig.rules.1', 'acl.rules.1']);
+    expect(load(`acl: { order: deny-overrides, rules: ${rules} }\n`).warnings).toEqual([]);
+  });
+
   test('an empty file is the built-in defaults, too', () => {
     expect(load('# nothing\n').settings.endpoints[0]?.port).toBe(1883);
   });
