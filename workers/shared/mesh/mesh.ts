@@ -1,35 +1,22 @@
-/** The peers of this worker and their interest, and the barrier after which every peer knows a new filter. */
+/** The peers of this worker: their links, their interest, and how a peer joins and leaves. */
 
 import type { MessagePort } from 'node:worker_threads';
-import { Fifo } from '../../../src/kernel/fifo.ts';
 import { Pace } from '../../../src/kernel/turns/pace.ts';
 import type { WorkerRole } from '../../../src/thread/commands.ts';
 import { isForeign } from '../messages/message.ts';
 import type { Namespace } from '../routing/namespace.ts';
 import { INTEREST } from '../routing/peer.ts';
 import type { Control, InterestNews, MoveNews } from '../wire/controls.ts';
+import { Announcements } from './announcements.ts';
+import { CatchUp } from './catch-up.ts';
 import type { MeshForm, MeshHooks } from './contract.ts';
 import { type LinkOwner, PeerLink, type RecordSinkOfPeer } from './peer-link.ts';
 import { RelayAbsence } from './relay-absence.ts';
 import { Repeats } from './repeats.ts';
-import { interestPieces, noNews } from './snapshot.ts';
+import { interestPieces } from './snapshot.ts';
 
 export type { MeshForm, MeshHooks } from './contract.ts';
 export { noNews } from './snapshot.ts';
-
-interface Barrier {
-  waiting: Set<number>;
-  move: number | null;
-  resolve: () => void;
-}
-
-/** News that will be posted next. Further news of the same loop iteration join it. */
-interface Collected {
-  readonly control: Extract<Control, { t: 'interest' }>;
-  readonly byNamespace: Map<string, InterestNews>;
-  /** resolves when all peers have applied it; null: no caller waits for that yet */
-  taken: Promise<void> | null;
-}
 
 /** A peer that joins. */
 interface Joining {
@@ -40,13 +27,6 @@ interface Joining {
   /** it has taken in this worker's interest */
   hasTaken: boolean;
   resolve: () => void;
-}
-
-/** Somebody waits until what peers have posted is worked off. */
-interface Draining {
-  /** peer → frames that it must have got through */
-  readonly marks: Map<PeerLink, number>;
-  readonly then: () => void;
 }
 
 /** Milliseconds of one loop iteration in which a peer that joins gets this worker's interest, or one that has left is forgotten. */
@@ -68,12 +48,9 @@ export class Mesh implements LinkOwner {
   hooks!: MeshHooks;
   /** the records that wait for the session worker */
   backlog: { readonly isFull: boolean } | null = null;
-  readonly #barriers = new Map<number, Barrier>();
-  #collected: Collected | null = null;
-  /** in the order in which they came; bounded by the questions of connected clients */
-  readonly #draining = new Fifo<Draining>();
+  readonly #announcements = new Announcements(this.links, (move, peer) => this.hooks.onMoveAcknowledged(move, peer));
+  readonly #catchUp = new CatchUp();
   readonly #joining = new Map<number, Joining>();
-  #lastRequest = 0;
   /** moves whose old place is a peer that has not joined yet: peer → moves */
   readonly #owedCuts = new Map<number, number[]>();
   /** see MeshForm */
@@ -108,29 +85,11 @@ export class Mesh implements LinkOwner {
    * frame, and those in other peers' frames, may be older than the query.
    */
   whenDrained(then: () => void): void {
-    this.#whenWorked(this.links.values(), then);
-  }
-
-  #whenWorked(links: Iterable<PeerLink>, then: () => void): void {
-    const marks = new Map<PeerLink, number>();
-    for (const link of links) {
-      link.pull();
-      if (link.worked < link.taken) marks.set(link, link.taken);
-    }
-    this.#draining.push({ marks, then });
-    this.#drained();
-  }
-
-  /** Who came first has the lower marks. */
-  #drained(): void {
-    for (let next = this.#draining.peek(); next !== undefined && isMet(next); next = this.#draining.peek()) {
-      this.#draining.shift();
-      next.then();
-    }
+    this.#catchUp.wait(this.links.values(), then);
   }
 
   onWorked(): void {
-    if (this.#draining.length > 0) this.#drained();
+    this.#catchUp.check();
   }
 
   get isOverloaded(): boolean {
@@ -158,13 +117,13 @@ export class Mesh implements LinkOwner {
     const pace = new Pace(SLICE_MS);
     for (const { news, isLong } of this.#form.pieces?.() ?? interestPieces(this.#namespaces.values(), this.interestFlags)) {
       // News from now on are posted behind this piece.
-      this.#collected = null;
+      this.#announcements.close();
       link.control({ t: 'interest', request: 0, news: [news], move: null });
       // Only here: a piece that waited would be older than the news in between.
       if (isLong || pace.isOver) await pace.next();
       if (this.links.get(link.id) !== link) return;
     }
-    this.#collected = null;
+    this.#announcements.close();
     // Who sends a session that is on its way waits for this peer's cut too, if it knew the peer before it was asked to send.
     link.control({ t: 'snapshot', moves: this.hooks.movesUnderWay() });
     // What it is asked needs the interest: it may publish.
@@ -201,7 +160,7 @@ export class Mesh implements LinkOwner {
     // Nobody waits for it to catch up.
     if (!this.isOverloaded) this.hooks.onRelieved();
     return new Promise((resolve) => {
-      this.#whenWorked([link], () => {
+      this.#catchUp.wait([link], () => {
         if (this.links.get(id) === link) this.#drop(link);
         resolve();
       });
@@ -215,14 +174,14 @@ export class Mesh implements LinkOwner {
     if (this.sessionLink === link) this.sessionLink = null;
     this.#setKnown(link, false);
     void this.#forget(link);
-    for (const [request, barrier] of [...this.#barriers]) this.#passed(request, barrier, link);
+    this.#announcements.forget(link);
     const joining = this.#joining.get(id);
     this.#joining.delete(id);
     joining?.resolve();
     this.hooks.onPeerRemoved(link);
     if (!this.isOverloaded) this.hooks.onRelieved();
     // Who waited for its last words waits no more.
-    this.#drained();
+    this.#catchUp.check();
   }
 
   /**
@@ -231,65 +190,27 @@ export class Mesh implements LinkOwner {
    */
   announce(news: InterestNews): Promise<void> {
     if (this.links.size === 0) return this.#relayAbsence?.until ?? Promise.resolve();
-    const collected = this.#collect(news);
-    if (collected.taken === null) {
-      collected.control.request = ++this.#lastRequest;
-      const taken = this.#whenTaken(collected.control.request, this.links.keys(), null);
-      // The relay that had the news may have ended before the other nodes knew them: its successor tells them.
-      collected.taken = this.#relayAbsence === null ? taken : taken.then(() => this.#relayAbsence?.until ?? undefined);
-    }
-    return collected.taken;
+    const taken = this.#announcements.announce(news);
+    // The relay that had the news may have ended before the other nodes knew them: its successor tells them.
+    return this.#relayAbsence === null ? taken : taken.then(() => this.#relayAbsence?.until ?? undefined);
   }
 
   /** Like announce(), for the filters of a session that moves here from the peer `from`. */
   announceMove(news: InterestNews, move: MoveNews): Promise<void> {
     if (this.links.size === 0) return Promise.resolve();
-    this.#collected = null;
     this.#membersMove([news], move);
-    const request = ++this.#lastRequest;
-    for (const link of this.links.values()) link.control({ t: 'interest', request, news: [news], move });
-    return this.#whenTaken(request, this.links.keys(), move.id);
+    return this.#announcements.announceMove(news, move);
   }
 
   /** Announces interest without waiting: retractions and changed member counts. */
   tell(news: InterestNews): void {
-    if (this.links.size > 0 && news.filters.length + news.shares.length > 0) this.#collect(news);
-  }
-
-  /** Adds news to the next post. */
-  #collect({ namespace, filters, flags, shares }: InterestNews): Collected {
-    let collected = this.#collected;
-    if (collected === null) {
-      collected = { control: { t: 'interest', request: 0, news: [], move: null }, byNamespace: new Map(), taken: null };
-      this.#collected = collected;
-      for (const link of this.links.values()) link.control(collected.control);
-    }
-    let news = collected.byNamespace.get(namespace);
-    if (news === undefined) {
-      news = noNews(namespace);
-      collected.byNamespace.set(namespace, news);
-      collected.control.news.push(news);
-    }
-    // The order matters: the last entry of a filter counts.
-    for (const filter of filters) news.filters.push(filter);
-    for (const each of flags) news.flags.push(each);
-    for (const share of shares) news.shares.push(share);
-    return collected;
-  }
-
-  /** Resolves when each of the peers has answered the request or has gone. */
-  #whenTaken(request: number, peers: Iterable<number>, move: number | null): Promise<void> {
-    return new Promise((resolve) => this.#barriers.set(request, { waiting: new Set(peers), move, resolve }));
+    if (this.links.size > 0 && news.filters.length + news.shares.length > 0) this.#announcements.tell(news);
   }
 
   /** Resolves when everything that these peers routed before they got the request has come here. Peers that are gone do not count. */
   fence(peers: Iterable<number>): Promise<void> | null {
     const links = [...new Set(peers)].flatMap((id) => this.links.get(id) ?? []);
-    if (links.length === 0) return null;
-    const request = ++this.#lastRequest;
-    for (const link of links) link.control({ t: 'interest', request, news: [], move: null });
-    const ids = links.map((link) => link.id);
-    return this.#whenTaken(request, ids, null);
+    return links.length === 0 ? null : this.#announcements.fence(links);
   }
 
   onControl(link: PeerLink, control: Control): void {
@@ -327,11 +248,9 @@ export class Mesh implements LinkOwner {
         this.#relayAbsence?.end();
         this.hooks.onRelay?.(link);
         return;
-      case 'interest-ok': {
-        const barrier = this.#barriers.get(control.request);
-        if (barrier !== undefined) this.#passed(control.request, barrier, link);
+      case 'interest-ok':
+        this.#announcements.answered(link, control.request);
         return;
-      }
       default:
         this.hooks.onControl(link, control);
     }
@@ -389,14 +308,6 @@ export class Mesh implements LinkOwner {
     joining.resolve();
   }
 
-  #passed(request: number, barrier: Barrier, link: PeerLink): void {
-    if (!barrier.waiting.delete(link.id)) return;
-    if (barrier.move !== null) this.hooks.onMoveAcknowledged(barrier.move, link);
-    if (barrier.waiting.size > 0) return;
-    this.#barriers.delete(request);
-    barrier.resolve();
-  }
-
   #apply(link: PeerLink, news: InterestNews): void {
     const namespace = this.namespace(news.namespace);
     const { filters, flags } = news;
@@ -427,7 +338,7 @@ export class Mesh implements LinkOwner {
   }
 
   onFlush(): void {
-    this.#collected = null;
+    this.#announcements.close();
   }
 
   onPublish: RecordSinkOfPeer['onPublish'] = (link, namespace, record) => {
@@ -442,9 +353,4 @@ export class Mesh implements LinkOwner {
   onRelieved(): void {
     if (!this.isOverloaded) this.hooks.onRelieved();
   }
-}
-
-function isMet({ marks }: Draining): boolean {
-  for (const [link, mark] of marks) if (link.worked < mark) return false;
-  return true;
 }
