@@ -68,6 +68,7 @@ export const FLOORS: Readonly<Record<string, Readonly<Record<string, readonly st
     limits: ['context'],
     context: [],
   },
+  'workers/relay': { interest: [] },
   'workers/host': { cluster: [], identifiers: [], sessions: ['disk'], disk: ['retained'], retained: [] },
   'workers/shared': {
     table: ['move', 'session', 'mesh', 'wire', 'routing', 'messages'],

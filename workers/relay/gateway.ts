@@ -4,18 +4,17 @@
  */
 
 import type { Run } from '../shared/messages/run.ts';
-import { topicOfRun } from '../shared/messages/run.ts';
 import type { Namespace } from '../shared/routing/namespace.ts';
-import { INTEREST, type PeerPublish } from '../shared/routing/peer.ts';
+import type { PeerPublish } from '../shared/routing/peer.ts';
 import type { Control, InterestNews } from '../shared/wire/controls.ts';
 import { Arrivals } from './arrivals.ts';
 import { Barriers, Flushes } from './barriers.ts';
 import { Bounces } from './bounces.ts';
 import type { GatewayOptions, Worker } from './contract.ts';
-import { InterestSum, isOfNode } from './interest-sum.ts';
-import { type Departure, Ledger } from './ledger.ts';
+import { OwnInterest } from './interest/own-interest.ts';
+import { Ledger } from './ledger.ts';
 import { NodeInput } from './node-input.ts';
-import { mixed } from './packets.ts';
+import { Outgoing } from './outgoing.ts';
 import { RemoteInterest } from './remote-interest.ts';
 import { RemoteNode } from './remote-node.ts';
 
@@ -38,15 +37,13 @@ export class Gateway {
   readonly interest: RemoteInterest;
   readonly #options: GatewayOptions;
   readonly #members = new Map<string, Member>();
-  readonly #own = new InterestSum(true);
+  readonly #own = new OwnInterest();
   readonly #barriers = new Barriers();
   readonly #flushes: Flushes;
   readonly #bounces: Bounces;
+  readonly #outgoing: Outgoing;
   /** floors of what comes from other nodes */
   readonly #floors = new Map<number, number>();
-  #news = new Map<string, InterestNews>();
-  /** of the news that are being collected; null: none */
-  #spread: { done: Promise<void>; resolve: () => void } | null = null;
   readonly #touched = new Set<RemoteNode>();
   readonly #toSettle = new Set<NodeInput>();
   #isScheduled = false;
@@ -55,7 +52,6 @@ export class Gateway {
   #hasSession = false;
   #isLinked = false;
   #nextId = 1;
-  #turn = 0;
 
   constructor(options: GatewayOptions) {
     this.#options = options;
@@ -69,6 +65,7 @@ export class Gateway {
     });
     this.#flushes = new Flushes(local, this.#members);
     this.#bounces = new Bounces(options, this.interest, (name) => this.#members.get(name)?.node ?? null);
+    this.#outgoing = new Outgoing(this.#members, this.interest, this.#bounces, this.ledger);
   }
 
   #keeper(): Worker | null {
@@ -274,92 +271,31 @@ export class Gateway {
   localNews(news: readonly InterestNews[]): Promise<void> | null {
     for (const { namespace, filters, shares } of news)
       this.localChange(this.#options.local.namespace(namespace), [...filters, ...shares.map(([filter]) => filter)]);
-    return this.#spread?.done ?? this.#barriers.all;
+    return this.#own.spread ?? this.#barriers.all;
   }
 
   localChange(namespace: Namespace, filters: Iterable<string>): void {
-    const changes = this.#own.changes(namespace, filters);
-    if (changes === null) return;
-    const known = this.#news.get(changes.namespace);
-    if (known === undefined) this.#news.set(changes.namespace, changes);
-    else {
-      for (const filter of changes.filters) known.filters.push(filter);
-      for (const flags of changes.flags) known.flags.push(flags);
-      for (const share of changes.shares) known.shares.push(share);
-    }
-    if (this.#spread === null) {
-      let resolve = (): void => {};
-      const done = new Promise<void>((then) => {
-        resolve = then;
-      });
-      this.#spread = { done, resolve };
-    }
-    this.#schedule();
+    if (this.#own.add(namespace, filters)) this.#schedule();
   }
 
   #spreadNews(): void {
-    const spread = this.#spread;
-    if (spread === null) return;
-    const news = [...this.#news.values()];
-    this.#spread = null;
-    this.#news = new Map();
+    const collected = this.#own.take();
+    if (collected === null) return;
+    const { news, markSpread } = collected;
     const nodes = [...this.#members.values()].filter(({ node }) => node.isUp).map(({ node }) => node);
     const request = this.#barriers.begin(nodes.filter(({ isAwaited }) => isAwaited));
     for (const node of nodes) node.control({ t: 'news', request, news });
-    void (this.#barriers.all ?? Promise.resolve()).then(spread.resolve);
+    void (this.#barriers.all ?? Promise.resolve()).then(markSpread);
   }
 
-  /** Takes a message of a worker to the nodes that want it; a retained one to all, because each keeps it. */
+  /** Sends a worker's message to the nodes that want it, and a retained message to all nodes. */
   publish(worker: Worker, name: string, record: PeerPublish): void {
-    const { message } = record;
-    const departure = message.qos > 0 ? this.ledger.begin(worker, message.serial) : null;
-    if (!isOfNode(message.topic)) this.#send(worker, name, record, departure);
-    if (departure !== null) this.ledger.seal(departure);
+    this.#outgoing.publish(worker, name, record);
     this.#schedule();
   }
 
-  #send(worker: Worker, name: string, record: PeerPublish, departure: Departure | null): void {
-    const { message, toSubscribers } = record;
-    const namespace = this.interest.namespace(name);
-    const entry = namespace.entry(message.topic);
-    const groupsOf = record.groups === null ? null : this.#chosen(worker, namespace, name, record);
-    const wanted = message.qos > 0 ? INTEREST.queued | INTEREST.durable : INTEREST.live;
-    const served = message.retain && !message.isGivenOn ? new Set<RemoteNode>() : null;
-    for (const { peer, flags } of entry.peers) {
-      const node = peer as RemoteNode;
-      const isWanted = toSubscribers && (flags & wanted) !== 0;
-      const groups = groupsOf?.get(node) ?? null;
-      groupsOf?.delete(node);
-      if (!isWanted && groups === null) continue;
-      served?.add(node);
-      node.send(name, { message, toSubscribers: isWanted, groups, store: false }, departure);
-    }
-    for (const [node, groups] of groupsOf ?? []) {
-      served?.add(node);
-      node.send(name, { message, toSubscribers: false, groups, store: false }, departure);
-    }
-    if (served === null) return;
-    const kept = { message, toSubscribers: false, groups: null, store: false };
-    for (const { node } of this.#members.values()) if (node.isAwaited && !served.has(node)) node.send(name, kept, departure);
-  }
-
-  /** A node for each group: the same one when the message comes again, because a new relay runs. */
-  #chosen(worker: Worker, namespace: Namespace, name: string, { message, groups }: PeerPublish): Map<RemoteNode, string[]> {
-    const at = message.qos > 0 ? mixed(message.serial) : this.#turn++;
-    const chosen = new Map<RemoteNode, string[]>();
-    for (const id of groups ?? []) {
-      const node = this.#bounces.choose(namespace, id, at, null);
-      if (node === null) this.#bounces.toWorker(worker, name, id, message);
-      else chosen.set(node, [...(chosen.get(node) ?? []), id]);
-    }
-    return chosen;
-  }
-
   publishRun(name: string, run: Run): void {
-    const topic = topicOfRun(run);
-    if (isOfNode(topic)) return;
-    for (const { peer, flags } of this.interest.namespace(name).entry(topic).peers)
-      if ((flags & INTEREST.live) !== 0) peer.publishRun(name, run);
+    this.#outgoing.publishRun(name, run);
   }
 
   /** @returns false when the control is none for a relay */

@@ -4,7 +4,7 @@ import type { InterestPiece } from '../shared/mesh/snapshot.ts';
 import { Namespace } from '../shared/routing/namespace.ts';
 import { NO_MEMBERS } from '../shared/routing/share-group.ts';
 import type { InterestNews } from '../shared/wire/controls.ts';
-import { InterestSum } from './interest-sum.ts';
+import { InterestSum } from './interest/interest-sum.ts';
 import type { RemoteNode } from './remote-node.ts';
 
 /** namespace → filters, and groups as filter + NUL + name */

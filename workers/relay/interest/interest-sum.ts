@@ -1,12 +1,12 @@
 /** What several peers together want, as one side of the relay tells the other: the workers of this node to other nodes, and the reverse. */
 
-import { noNews } from '../shared/mesh/mesh.ts';
-import type { InterestPiece } from '../shared/mesh/snapshot.ts';
-import type { Namespace } from '../shared/routing/namespace.ts';
-import { INTEREST } from '../shared/routing/peer.ts';
-import type { ShareItem } from '../shared/routing/share-group.ts';
-import type { InterestNews } from '../shared/wire/controls.ts';
-import { PIECE_LENGTH } from '../shared/wire/piece.ts';
+import { noNews } from '../../shared/mesh/mesh.ts';
+import type { InterestPiece } from '../../shared/mesh/snapshot.ts';
+import type { Namespace } from '../../shared/routing/namespace.ts';
+import { INTEREST } from '../../shared/routing/peer.ts';
+import type { ShareItem } from '../../shared/routing/share-group.ts';
+import type { InterestNews } from '../../shared/wire/controls.ts';
+import { PIECE_LENGTH } from '../../shared/wire/piece.ts';
 
 const PIECE_ITEMS = 500;
 
