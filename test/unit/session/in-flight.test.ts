@@ -69,12 +69,9 @@ test('an identifier that is used again has its new message', () => {
 
 test('all 65535 identifiers can be in flight', () => {
   const inFlight = new InFlight();
-  let next = 40_000;
-  for (let i = 0; i < 65_535; i++) {
-    const id = inFlight.freeId(next);
-    next = id === 65_535 ? 1 : id + 1;
-    inFlight.add(delivery(), id);
-  }
+  inFlight.nextId = 40_000;
+  for (let i = 0; i < 65_535; i++) inFlight.add(delivery(), inFlight.takeId());
+  expect(inFlight.nextId).toBe(40_000);
   expect(inFlight.size).toBe(65_535);
   expect(new Set(inFlight.inOrder().map(({ packetId }) => packetId)).size).toBe(65_535);
   inFlight.delete(12);
@@ -84,11 +81,10 @@ test('all 65535 identifiers can be in flight', () => {
 test('one message that is never acknowledged does not make the memory grow', () => {
   const inFlight = new InFlight();
   inFlight.add(delivery(), inFlight.freeId(1));
-  let next = 2;
+  inFlight.nextId = 2;
   const seen = new Set<number>();
   for (let i = 0; i < 100_000; i++) {
-    const id = inFlight.freeId(next);
-    next = id === 65_535 ? 1 : id + 1;
+    const id = inFlight.takeId();
     seen.add(id);
     inFlight.add(delivery(), id);
     inFlight.delete(id);

@@ -27,7 +27,7 @@ export function toWireHead(session: Session): WireSession {
     subscriptions: [],
     deliveries: [],
     received: session.received === null ? [] : [...session.received.keys()],
-    nextPacketId: session.nextPacketId,
+    nextPacketId: session.inflight.nextId,
     will: session.will === null ? null : toWireWill(session.will),
     ...(session.stamp === 0 ? {} : { stamp: session.stamp }),
     ...(session.retainedDue === null ? {} : { retainedDue: [...session.retainedDue] }),

@@ -15,30 +15,15 @@ import type { Deliveries } from './flight/deliveries.ts';
 import { type Delivery, deliveryKey, nameOf, toWireDelivery } from './flight/delivery.ts';
 import { InFlight } from './flight/in-flight.ts';
 import { DELIVERY_BYTES } from './footprint.ts';
+import type { DropReason, HostOf } from './host.ts';
 import { sessionKey } from './keys.ts';
 import type { SessionOutlet, SourceGate } from './outlet.ts';
 import type { PendingWill } from './pending-will.ts';
 
+export type { DropReason } from './host.ts';
 export { NEVER_EXPIRES, sessionKey, subscriptionKey } from './keys.ts';
 
-export type DropReason = 'queue_full' | 'queue_bytes' | 'memory' | 'slow_consumer' | 'expired' | 'packet_too_large' | 'acl_denied';
-
-/** The part of a worker that its sessions call. */
-export interface SessionHost {
-  onDrop(session: Session, reason: DropReason, count: number): void;
-  /** The reason why `bytes` more may not wait for the session; null when they may. */
-  refuseBytes(session: Session, bytes: number): DropReason | null;
-  /** bytes that may be in flight to the session */
-  flightBytes(session: Session): number;
-  /** A session of so many bytes has moved to another thread, which counts it from now on. */
-  onMoved(bytes: number): void;
-  /** A change that must go to disk; called only while isDurable. */
-  onDurable(session: Session, op: DurableOp): void;
-  /** Like onDurable(); resolves when the change is on disk. */
-  whenDurable(session: Session, op: DurableOp): Promise<void>;
-  /** Whether the rules still allow the session's will; the host counts and logs a denial. */
-  mayPublishWill(session: Session, will: PendingWill): boolean;
-}
+export type SessionHost = HostOf<Session>;
 
 export class Session implements Subscriber {
   readonly key: string;
@@ -76,7 +61,6 @@ export class Session implements Subscriber {
   maxQueued = 1000;
   /** will of the present connection, or of the last one */
   will: PendingWill | null = null;
-  #nextPacketId = 1;
   /** used places of the send window: unsettled PUBLISH packets of this connection; 0 for a new connection (MQTT 5 section 4.9) */
   #open = 0;
   /** messages that are sent once their identifier is on disk */
@@ -187,8 +171,7 @@ export class Session implements Subscriber {
 
   #transmit(delivery: Delivery, outlet: SessionOutlet): void {
     const { message } = delivery;
-    const packetId = this.inflight.freeId(this.#nextPacketId);
-    this.#nextPacketId = packetId === 65535 ? 1 : packetId + 1;
+    const packetId = this.inflight.takeId();
     // QoS 1 must not overtake messages that wait for the disk.
     if (this.isDurable && (delivery.qos === 2 || this.#storing > 0)) {
       this.#transmitStored(delivery, outlet, packetId);
@@ -427,17 +410,12 @@ export class Session implements Subscriber {
     this.#host.onDurable(this, op);
   }
 
-  /** the identifier that the next message takes, if it is free */
-  get nextPacketId(): number {
-    return this.#nextPacketId;
-  }
-
   /**
    * Puts the deliveries of another place ahead of those that have arrived here. They belong to the session from now on.
    * @param nextPacketId the identifier that the other place would have used next
    */
   putAhead({ inflight, queue }: Deliveries, nextPacketId: number): void {
-    this.#nextPacketId = nextPacketId;
+    inflight.nextId = nextPacketId;
     const later = this.queue;
     this.inflight = inflight;
     this.queue = queue;

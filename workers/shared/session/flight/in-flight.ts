@@ -18,6 +18,8 @@ export class InFlight {
   #size = 0;
   #bytes = 0;
   #lastOrder = 0;
+  /** the identifier that takeId() tries first (1..65535) */
+  nextId = 1;
 
   get size(): number {
     return this.#size;
@@ -78,6 +80,13 @@ export class InFlight {
     const mask = this.#slots.length - 1;
     let id = from;
     while (this.#slots[id & mask] !== null) id = id === HIGHEST_ID ? 1 : id + 1;
+    return id;
+  }
+
+  /** A free identifier for the next message, see freeId(). Successive calls go around 1..65535. */
+  takeId(): number {
+    const id = this.freeId(this.nextId);
+    this.nextId = id === HIGHEST_ID ? 1 : id + 1;
     return id;
   }
 
