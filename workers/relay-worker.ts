@@ -11,7 +11,7 @@ import { Links } from '../src/link/links.ts';
 import { THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../src/thread/commands.ts';
 import type { HostLink } from '../src/thread/host-link.ts';
 import { Gateway } from './relay/gateway.ts';
-import { KnownTransport } from './relay/known-transport.ts';
+import { KnownTransport } from './relay/presence/known-transport.ts';
 import { Mesh } from './shared/mesh/mesh.ts';
 import { flushPeers } from './shared/mesh/peer-link.ts';
 import { Namespace } from './shared/routing/namespace.ts';

@@ -5,7 +5,7 @@ import type { LinkTransport } from '../../../src/link/transport.ts';
 import { crossingText } from '../../../src/metrics/prometheus.ts';
 import type { Worker } from '../../../workers/relay/contract.ts';
 import { Gateway } from '../../../workers/relay/gateway.ts';
-import { KnownTransport } from '../../../workers/relay/known-transport.ts';
+import { KnownTransport } from '../../../workers/relay/presence/known-transport.ts';
 import { LANE } from '../../../workers/relay/packets.ts';
 import { EMPTY, Message, toWireMessage } from '../../../workers/shared/messages/message.ts';
 import { Namespace } from '../../../workers/shared/routing/namespace.ts';

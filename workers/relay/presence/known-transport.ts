@@ -1,7 +1,7 @@
 /** The wire of the links, which hears of each node only the process that main knows by the node's name: of two, the other one is not heard. */
 
-import { readHead } from '../../src/link/frame.ts';
-import type { LinkTransport } from '../../src/link/transport.ts';
+import { readHead } from '../../../src/link/frame.ts';
+import type { LinkTransport } from '../../../src/link/transport.ts';
 
 export class KnownTransport implements LinkTransport {
   readonly #wire: LinkTransport;
