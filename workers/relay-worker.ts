@@ -11,6 +11,7 @@ import { Links } from '../src/link/links.ts';
 import { THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../src/thread/commands.ts';
 import type { HostLink } from '../src/thread/host-link.ts';
 import { Gateway } from './relay/gateway.ts';
+import { Absence } from './relay/presence/absence.ts';
 import { KnownTransport } from './relay/presence/known-transport.ts';
 import { Mesh } from './shared/mesh/mesh.ts';
 import { flushPeers } from './shared/mesh/peer-link.ts';
@@ -24,6 +25,8 @@ const ISOLATED_MS = 2_000;
 /** A relay that is not linked with all nodes after this time carries messages to those that it is linked with. */
 const LINKED_MS = 4_000;
 
+/** Interval of looks for silent nodes, ms. */
+const LOOK_MS = 50;
 /** Longest wait at the end for what other nodes have not taken, ms. */
 const LEAVE_MS = 1_000;
 
@@ -44,6 +47,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
   shutdown: async ({ timeoutMs }) => {
     clearTimeout(isolating);
     clearTimeout(linking);
+    clearInterval(looking);
     const deadline = steadyNow() + Math.min(timeoutMs / 2, LEAVE_MS);
     while (steadyNow() < deadline && gateway.hasOnTheWay) await pause(5);
     mesh.close();
@@ -85,6 +89,16 @@ const gateway: Gateway = new Gateway({
   },
   logger: link.logger,
 });
+const absence = new Absence({
+  now: steadyNow,
+  silences: () => links.silences(),
+  presence: (node) => transport.presence(node),
+  settledMs: () => transport.settledMs(),
+  onEnded(node) {
+    links.restart(node, 'its process has ended: nobody listens to its subjects any more');
+  },
+});
+const looking = setInterval(() => absence.tick(), LOOK_MS);
 const linking = setTimeout(() => {
   link.logger.warn('Cluster: not every node could be linked in time; messages cross to those that are');
   gateway.link();

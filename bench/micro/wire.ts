@@ -131,7 +131,10 @@ export async function wire(): Promise<Measured[]> {
   const credentials = { user: null, password: null, token: null, credsFile: null, tls: null };
   const settings = { place: { kind: 'addresses' as const, addresses }, credentials };
   const quiet = { debug() {}, info() {}, warn() {}, error() {} };
-  const [a, b] = ['a', 'b'].map((node) => openNatsWire(settings, 'bench', 'bench', node, quiet)) as [LinkTransport, LinkTransport];
+  const [a, b] = ['a', 'b'].map((node) => openNatsWire(settings, 'bench', 'bench', node, quiet) as LinkTransport) as [
+    LinkTransport,
+    LinkTransport,
+  ];
   const costs: { plain: Cost[]; linked: Cost[] } = { plain: [], linked: [] };
   let isThere = false;
   b.onFrame(() => {

@@ -14,6 +14,8 @@ export interface Subjects {
   readonly receipt: string;
   /** requests to one node: `<node>` is its incarnation */
   node(incarnation: string, what: 'prepare' | 'check-port' | 'status' | 'probe'): string;
+  /** has a listener, which ignores what it hears, while the process with this number (processNumber()) lives */
+  alive(process: number): string;
   /** events for everybody: `endpoint.added`, `node.up`, … */
   event(name: string): string;
   /** prefix of the operations served for automation */
@@ -28,6 +30,7 @@ export function subjectsOf(cluster: string): Subjects {
     announce: `${cluster}.internal.announce`,
     receipt: `${cluster}.internal.receipt`,
     node: (incarnation, what) => `${cluster}.internal.node.${incarnation}.${what}`,
+    alive: (process) => `${cluster}.internal.alive.${process}`,
     event: (name) => `${cluster}.events.${name}`,
     operations: `${cluster}.endpoints`,
   };

@@ -84,6 +84,15 @@ export class Link {
     return this.#timing.isSuspect ? 'suspect' : 'up';
   }
 
+  /**
+   * How long the other node has been silent, ms, without pauses of this process, and whether it owes an acknowledgement of something that was
+   * sent; null while no session is up.
+   */
+  get silence(): { ms: number; isOwing: boolean } | null {
+    if (this.#isClosed || this.#handshake.state !== 'up') return null;
+    return { ms: this.#timing.silentMs, isOwing: this.#sent.isWaiting };
+  }
+
   /** Bytes that write() takes before it refuses; at most 0 when it refuses now. The last packet may exceed it. */
   get room(): number {
     if (this.#handshake.state !== 'up' || this.#isClosed || this.#sent.frames >= FRAMES_UNDER_WAY_MAX) return 0;

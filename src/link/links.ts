@@ -93,6 +93,11 @@ export class Links {
     this.#links.get(node)?.restart(reason);
   }
 
+  /** See Link.silence; by node, of those with a session. */
+  *silences(): IterableIterator<[node: string, silence: { ms: number; isOwing: boolean }]> {
+    for (const [node, { silence }] of this.#links) if (silence !== null) yield [node, silence];
+  }
+
   /** What the link to a node has counted, and its state; null without such a link. */
   report(node: string): { state: LinkState; counts: LinkCounts } | null {
     const link = this.#links.get(node);

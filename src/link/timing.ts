@@ -46,6 +46,10 @@ export class Timing {
     return this.#rttMs;
   }
 
+  get silentMs(): number {
+    return this.#silentMs;
+  }
+
   get isSuspect(): boolean {
     return this.#silentMs >= SUSPECT_MS;
   }

@@ -4,9 +4,10 @@ import { Events, type NatsConnection } from 'nats';
 import { FluxError } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
 import { FRAME_BYTES_MAX } from '../../link/frame.ts';
-import type { LinkTransport } from '../../link/transport.ts';
+import type { NodeWire, Presence } from '../node-wire.ts';
 import type { BusSettings } from '../settings.ts';
-import { nodeOfWord, wordOf } from '../subjects.ts';
+import { nodeOfWord, subjectsOf, wordOf } from '../subjects.ts';
+import { presenceAt, ServerList } from './listening.ts';
 import { NatsLink } from './nats-link.ts';
 import { socketOf } from './server-watch.ts';
 
@@ -21,17 +22,19 @@ const WAITING_BYTES_MAX = 8 * 1024 * 1024;
  * @param name shown in the server's list of connections
  * @param node name of this node, which permissions of NATS can tie to a login: publish `<cluster>.x.*.<node>`, subscribe `<cluster>.x.<node>.*`
  */
-export function openNatsWire(settings: BusSettings, name: string, cluster: string, node: string, logger: Logger): LinkTransport {
+export function openNatsWire(settings: BusSettings, name: string, cluster: string, node: string, logger: Logger): NodeWire {
   return new NatsWire(settings, name, cluster, node, logger);
 }
 
-class NatsWire implements LinkTransport {
+class NatsWire implements NodeWire {
   readonly #logger: Logger;
   readonly #prefix: string;
   readonly #self: string;
+  readonly #alive: (process: number) => string;
   readonly #link: NatsLink;
   /** subjects by name of node */
   readonly #subjects = new Map<string, string>();
+  #servers = new ServerList();
   #onFrame: (node: string, frame: Uint8Array) => void = () => {};
   #onState: (isConnected: boolean) => void = () => {};
 
@@ -39,6 +42,7 @@ class NatsWire implements LinkTransport {
     this.#logger = logger;
     this.#prefix = `${cluster}.x`;
     this.#self = wordOf(node);
+    this.#alive = subjectsOf(cluster).alive;
     this.#link = new NatsLink(settings, name, {
       onConnected: (connection) => this.#open(connection),
       onState: (state) => {
@@ -59,6 +63,17 @@ class NatsWire implements LinkTransport {
       // The connection is about to close; the state will say why.
       return false;
     }
+  }
+
+  async presence(node: string, process: number): Promise<Presence> {
+    const { connection, state } = this.#link;
+    if (connection === null || !state.connected) return 'unknown';
+    return await presenceAt(connection, [this.#subjectTo(node), this.#alive(process)]);
+  }
+
+  settledMs(): number {
+    const { connection, state } = this.#link;
+    return connection === null || !state.connected ? 0 : this.#servers.settledMs(connection);
   }
 
   onFrame(listener: (node: string, frame: Uint8Array) => void): void {
@@ -90,6 +105,7 @@ class NatsWire implements LinkTransport {
         'unavailable',
         `max_payload of ${connection.getServer()} is ${taken} bytes; frames have up to ${FRAME_BYTES_MAX}`,
       );
+    this.#servers = new ServerList();
     void this.#watch(connection);
     connection.subscribe(`${this.#prefix}.${this.#self}.*`, {
       callback: (error, message) => {
@@ -101,6 +117,8 @@ class NatsWire implements LinkTransport {
   }
 
   #heard(subject: string, frame: Uint8Array): void {
+    // A node asks whether this one listens.
+    if (frame.length === 0) return;
     const node = nodeOfWord(subject.slice(subject.lastIndexOf('.') + 1));
     if (node !== null) this.#onFrame(node, frame);
   }

@@ -1,7 +1,7 @@
 /** This node's part of the cluster: announces and hears revisions, asks the other nodes, and describes them. */
 
 import type { Bus } from '../../bus/bus.ts';
-import type { RelayedNode } from '../../bus/relay.ts';
+import { processNumber, type RelayedNode } from '../../bus/relay.ts';
 import { type Subjects, subjectsOf } from '../../bus/subjects.ts';
 import { BoundedMap } from '../../kernel/bounded-map.ts';
 import { wallNow } from '../../kernel/clock.ts';
@@ -83,6 +83,8 @@ export class Cluster {
       if (connected && !isTold) this.#tellNode(own.read(), true);
       isTold ||= connected;
     });
+    // NATS drops the subscription with this process, and says so to relays that ask.
+    bus.subscribe(this.#subjects.alive(processNumber(own.incarnation)), () => {});
     for (const question of QUESTIONS) {
       bus.answer(this.#subjects.node(own.incarnation, question), (body) => this.#answer(question, body));
     }

@@ -1,11 +1,12 @@
 /** The wire of the links over a real nats-server: names, permissions, limits, and a server that takes nothing. */
 
 import { afterEach, expect, test } from 'vitest';
+import { openNatsBus } from '../../../src/bus/nats/nats-bus.ts';
 import { openNatsWire } from '../../../src/bus/nats/nats-wire.ts';
-import { nodeOfWord, wordOf } from '../../../src/bus/subjects.ts';
-import type { LinkTransport } from '../../../src/link/transport.ts';
+import type { NodeWire } from '../../../src/bus/node-wire.ts';
+import { nodeOfWord, subjectsOf, wordOf } from '../../../src/bus/subjects.ts';
 import { type NatsServers, startNats } from '../../kit/nats.ts';
-import { until } from '../../kit/until.ts';
+import { sleep, until } from '../../kit/until.ts';
 
 const NOBODY = { user: null, password: null, token: null, credsFile: null, tls: null };
 const ends: (() => Promise<void>)[] = [];
@@ -20,19 +21,24 @@ async function nats(config = ''): Promise<NatsServers> {
 }
 
 interface Opened {
-  wire: LinkTransport;
+  wire: NodeWire;
   heard: string[];
   log: string[];
   isConnected: boolean;
 }
 
+const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
+
+function settingsOf({ urls }: NatsServers, login: Partial<typeof NOBODY> | { user: string; password: string } = {}) {
+  const addresses = urls.map((url) => url.slice('nats://'.length));
+  return { place: { kind: 'addresses' as const, addresses }, credentials: { ...NOBODY, ...login } };
+}
+
 function open(servers: NatsServers, node: string, login: Partial<typeof NOBODY> | { user: string; password: string } = {}): Opened {
-  const addresses = servers.urls.map((url) => url.slice('nats://'.length));
   const log: string[] = [];
   const note = (text: string, facts?: Record<string, unknown>) => void log.push(`${text} ${JSON.stringify(facts ?? {})}`);
   const logger = { debug: note, info: note, warn: note, error: note };
-  const settings = { place: { kind: 'addresses' as const, addresses }, credentials: { ...NOBODY, ...login } };
-  const opened: Opened = { wire: openNatsWire(settings, 'test', 'C', node, logger), heard: [], log, isConnected: false };
+  const opened: Opened = { wire: openNatsWire(settingsOf(servers, login), 'test', 'C', node, logger), heard: [], log, isConnected: false };
   ends.unshift(() => opened.wire.close());
   opened.wire.onFrame((from, frame) => opened.heard.push(`${from}: ${Buffer.from(frame)}`));
   opened.wire.onState((isConnected) => {
@@ -103,4 +109,29 @@ test('a server that takes nothing is given a bounded number of bytes', async () 
   // What the system's buffers of both ends hold, and 8 MiB.
   expect(taken).toBeLessThan(32 * 1024 * 1024);
   await until('it is left', () => !a.isConnected, 5_000);
+});
+
+test('NATS says whether a process is there, and how long its servers are the same', async () => {
+  const servers = await startNats({ size: 2 });
+  ends.push(() => servers.stop());
+  const asking = open({ ...servers, urls: servers.urls.slice(0, 1) }, 'a');
+  const asked = open({ ...servers, urls: servers.urls.slice(1) }, 'b');
+  const main = openNatsBus(settingsOf({ ...servers, urls: servers.urls.slice(1) }), 'main', SILENT);
+  ends.unshift(() => main.close());
+  main.subscribe(subjectsOf('C').alive(7), () => {});
+  await connected(asking, asked);
+  await until('both are known at the other server', async () => (await asking.wire.presence('b', 8)) === 'present');
+  await asked.wire.close();
+  await until('main is there alone', async () => (await asking.wire.presence('b', 8)) === 'absent');
+  expect(await asking.wire.presence('b', 7)).toBe('present');
+  await main.close();
+  await until('nobody is there', async () => (await asking.wire.presence('b', 7)) === 'absent');
+  asking.wire.settledMs();
+  await sleep(300);
+  expect(asking.wire.settledMs()).toBeGreaterThanOrEqual(300);
+  await servers.servers[1]!.kill();
+  await until('the servers have changed', () => asking.wire.settledMs() < 300);
+  await servers.servers[0]!.kill();
+  await until('no connection', () => !asking.isConnected);
+  expect([await asking.wire.presence('b', 7), asking.wire.settledMs()]).toEqual(['unknown', 0]);
 });

@@ -1,12 +1,12 @@
 /** What the relay drops is counted, and metrics show it. */
 
 import { expect, test } from 'vitest';
-import type { LinkTransport } from '../../../src/link/transport.ts';
+import type { NodeWire } from '../../../src/bus/node-wire.ts';
 import { crossingText } from '../../../src/metrics/prometheus.ts';
 import type { Worker } from '../../../workers/relay/contract.ts';
 import { Gateway } from '../../../workers/relay/gateway.ts';
-import { KnownTransport } from '../../../workers/relay/presence/known-transport.ts';
 import { LANE } from '../../../workers/relay/packets.ts';
+import { KnownTransport } from '../../../workers/relay/presence/known-transport.ts';
 import { EMPTY, Message, toWireMessage } from '../../../workers/shared/messages/message.ts';
 import { Namespace } from '../../../workers/shared/routing/namespace.ts';
 
@@ -15,12 +15,14 @@ type User = Parameters<ConstructorParameters<typeof Gateway>[0]['links']['add']>
 
 test('a frame of an unknown process, a packet that cannot be read, and a message whose group has lost all members', async () => {
   let hear = (_node: string, _frame: Uint8Array): void => {};
-  const wire: LinkTransport = {
+  const wire: NodeWire = {
     send: () => true,
     onFrame(listener) {
       hear = listener;
     },
     onState() {},
+    presence: async () => 'unknown',
+    settledMs: () => 0,
     close: async () => {},
   };
   const transport = new KnownTransport(wire, () => {});

@@ -1,17 +1,17 @@
 /** The wire of the links, which hears of each node only the process that main knows by the node's name: of two, the other one is not heard. */
 
+import type { NodeWire, Presence } from '../../../src/bus/node-wire.ts';
 import { readHead } from '../../../src/link/frame.ts';
-import type { LinkTransport } from '../../../src/link/transport.ts';
 
-export class KnownTransport implements LinkTransport {
-  readonly #wire: LinkTransport;
+export class KnownTransport implements NodeWire {
+  readonly #wire: NodeWire;
   readonly #incarnations = new Map<string, number>();
   readonly #onConnected: (isConnected: boolean) => void;
   /** frames of processes that main does not know */
   strangers = 0;
 
   /** @param onConnected called at once and at each change */
-  constructor(wire: LinkTransport, onConnected: (isConnected: boolean) => void) {
+  constructor(wire: NodeWire, onConnected: (isConnected: boolean) => void) {
     this.#wire = wire;
     this.#onConnected = onConnected;
   }
@@ -20,6 +20,16 @@ export class KnownTransport implements LinkTransport {
   know(nodes: readonly { name: string; incarnation: number }[]): void {
     this.#incarnations.clear();
     for (const { name, incarnation } of nodes) this.#incarnations.set(name, incarnation);
+  }
+
+  /** See NodeWire.presence(); of the process that main knows. */
+  async presence(node: string): Promise<Presence> {
+    const process = this.#incarnations.get(node);
+    return process === undefined ? 'unknown' : await this.#wire.presence(node, process);
+  }
+
+  settledMs(): number {
+    return this.#wire.settledMs();
   }
 
   send(node: string, frame: Uint8Array): boolean {
