@@ -2,7 +2,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { steadyNow } from '../src/kernel/clock.ts';
-import { FluxError, messageOf } from '../src/kernel/errors.ts';
+import { FluxError } from '../src/kernel/errors.ts';
 import { checkTopicName, fromLatin1, isSystemTopic, toLatin1 } from '../src/mqtt/topic.ts';
 import { THREAD_PROTOCOL_VERSION, type WorkerBoot } from '../src/thread/commands.ts';
 import { beat } from '../src/thread/heartbeat.ts';
@@ -12,6 +12,7 @@ import { countConflict, readStart, START_MAX, serialBase, writeStart } from '../
 import { ClusterClaims } from './host/cluster-claims.ts';
 import { MessageStore } from './host/disk/message-store.ts';
 import { Registry } from './host/identifiers/registry.ts';
+import { OfflineSessions } from './host/offline-sessions.ts';
 import { RetainedAnswers } from './host/retained/answers.ts';
 import { RetainedExchange } from './host/retained/exchange.ts';
 import { RetainedKeeper } from './host/retained/keeper.ts';
@@ -25,30 +26,20 @@ import { Mesh } from './shared/mesh/mesh.ts';
 import { onBeforePost, type PeerLink } from './shared/mesh/peer-link.ts';
 import { EMPTY, heldMessages, Message } from './shared/messages/message.ts';
 import { StampClock } from './shared/messages/stamp.ts';
-import { takeState, toWireHead } from './shared/move/wire-session.ts';
+import { toWireHead } from './shared/move/wire-session.ts';
 import { Crossing } from './shared/routing/crossing.ts';
 import { Namespace } from './shared/routing/namespace.ts';
 import { INTEREST } from './shared/routing/peer.ts';
 import { Router } from './shared/routing/router.ts';
-import { Deliveries } from './shared/session/flight/deliveries.ts';
-import { deliveryKey, fromWireDelivery } from './shared/session/flight/delivery.ts';
 import { bytesOfSessions } from './shared/session/footprint.ts';
 import { dueMessage } from './shared/session/pending-will.ts';
-import type { Session } from './shared/session/session.ts';
-import { hasExpired, SessionTable } from './shared/table/session-table.ts';
-import type { Control, DurableOp, WireSession } from './shared/wire/controls.ts';
+import { SessionTable } from './shared/table/session-table.ts';
+import type { Control, DurableOp } from './shared/wire/controls.ts';
 import { heapUse } from './usage.ts';
 import { startWorker } from './worker-frame.ts';
 
 const boot = workerData as WorkerBoot;
 const SWEEP_MS = 250;
-/** Peers resend within this time what the last session worker did not confirm. */
-const SAID_AGAIN_MS = 30_000;
-/** An endpoint that opens at all has reported its rules after this time. */
-const RULES_KNOWN_MS = 10_000;
-/** Usual and longest time until all peers of a replacement session worker have joined and reported their sessions. */
-const REGISTERED_MS = 1_000;
-const REGISTERED_MAX_MS = 15_000;
 /** Interval of the search for expired retained messages. */
 const RETAINED_SWEEP_MS = 30_000;
 
@@ -73,7 +64,6 @@ const queuedBytes = new Map<string, number>();
 const memory = new MemoryBudget(boot.memory, boot.memorySlot, heldMessages, heapUse);
 const counts = new AwayCounts();
 const rules = new AwayRules();
-const startedAt = steadyNow();
 
 const mesh = new Mesh(boot.peer, (name) => new Namespace(name), {
   interestFlags: (namespace, filter) => (disk === null ? INTEREST.queued : DurableSessions.interest(namespace, filter)),
@@ -128,6 +118,15 @@ const table = new SessionTable(mesh, router, {
 });
 
 const rights = new OfflineRights(table, router, rules, counts, () => link.logger);
+const offline = new OfflineSessions({
+  mesh,
+  table,
+  rules,
+  registry: () => registry,
+  durable: () => durable,
+  isReplacement,
+  logger: () => link.logger,
+});
 const clusterClaims = boot.hasRelay
   ? new ClusterClaims({
       node: boot.node,
@@ -137,17 +136,12 @@ const clusterClaims = boot.hasRelay
     })
   : null;
 const registry: Registry = new Registry(mesh, table, new IdentifierTable(boot.identifiers), {
-  restore(namespace, clientId) {
-    const session = loadDurable(namespace, clientId);
-    if (session === null) return false;
-    hostOffline({ ...session, disconnectedAt: steadyNow() });
-    return true;
-  },
+  restore: (namespace, clientId) => offline.restore(namespace, clientId),
   onStuck: (namespace, clientId) => link.logger.error('A session did not move in time', { namespace, clientId }),
   onFetched(session) {
     durable?.update(toWireHead(session));
     void rights.obey(session);
-    publishIfDue(session, steadyNow());
+    offline.publishWillIfDue(session);
   },
   ...(clusterClaims === null ? {} : { cluster: clusterClaims }),
 });
@@ -329,7 +323,7 @@ function applyDurable(peer: PeerLink, { namespace, clientId, op }: Extract<Contr
     const owner = registry.find(namespace, clientId)?.owner ?? null;
     // A repeat from a worker that missed the confirmation: the name now belongs to another session.
     if (owner !== null && owner !== peer.id && owner !== mesh.self) return null;
-    if (op.op === 'end') endRestored(namespace, clientId);
+    if (op.op === 'end') offline.endRestored(namespace, clientId);
   }
   return keep(namespace, clientId, op);
 }
@@ -354,79 +348,17 @@ function unstorable(): FluxError {
   return new FluxError('unavailable', `The message cannot be stored: ${store.state.cause}`);
 }
 
-/** Null when the session is unknown or unreadable. */
-function loadDurable(namespace: string, clientId: string): WireSession | null {
-  try {
-    return durable?.load(namespace, clientId) ?? null;
-  } catch (error) {
-    link.logger.error('A session cannot be read from messages.db', { namespace, clientId, reason: messageOf(error) });
-    return null;
-  }
-}
-
 /** The number of this start. When the file is unreadable, the last possible number: those of messages on disk are below it. */
 function firstStart(): number {
   if (disk !== null) return disk.claimStart();
   return boot.dataPath === null ? 1 : START_MAX;
 }
 
-/** Hosts an offline session with the state that was read from disk. */
-function hostOffline(wire: WireSession): void {
-  const session = table.create(mesh.namespace(wire.namespace), wire.clientId);
-  const deliveries = new Deliveries();
-  for (const delivery of wire.deliveries) deliveries.add(fromWireDelivery(delivery));
-  takeState(session, wire, deliveries);
-  session.restored = new Set(wire.deliveries.map(({ message, group }) => deliveryKey(message, group)));
-  setTimeout(() => {
-    session.restored = null;
-  }, SAID_AGAIN_MS).unref();
-  table.subscriptions.add(session, wire.subscriptions);
-}
-
-/** Ends a restored session that had already ended in its worker before this one started. */
-function endRestored(namespace: string, clientId: string): void {
-  const session = table.get(namespace, clientId);
-  if (session === undefined || registry.find(namespace, clientId)?.owner !== mesh.self) return;
-  // The change carries the will, if one is due.
-  session.will = null;
-  session.isDurable = false;
-  table.end(session);
-  registry.onOfflineEnded(namespace, clientId);
-}
-
-/** Ends expired sessions and publishes the wills whose delay is over. */
-function sweepSessions(): void {
-  const now = steadyNow();
-  // Before its peers have reported their sessions, every session on disk looks offline.
-  const age = now - startedAt;
-  if (isReplacement && (age < REGISTERED_MS || (!registry.isComplete && age < REGISTERED_MAX_MS))) return;
-  for (const session of table.values()) {
-    if (session.outlet !== null || session.gate !== null || session.disconnectedAt === 0) continue;
-    if (!hasExpired(session, now)) publishIfDue(session, now);
-    else if (!awaitsRules(session, now)) {
-      table.end(session);
-      registry.onOfflineEnded(session.namespace.name, session.clientId);
-    }
-  }
-}
-
-/** True when a will waits for rules: endpoints open, and report their rules, shortly after a start. */
-function awaitsRules(session: Session, now: number): boolean {
-  return session.will !== null && !rules.isKnown(session.endpoint) && now - startedAt < RULES_KNOWN_MS;
-}
-
-/** Publishes the will of an offline session when its delay is over. */
-function publishIfDue(session: Session, now: number): void {
-  if (session.will === null || session.disconnectedAt + session.will.delayMs > now || awaitsRules(session, now)) return;
-  table.publishWill(session);
-  durable?.update(toWireHead(session));
-}
-
 const sweep = setInterval(() => {
   memory.sweep(bytesOfSessions(table.values(), mesh.links.size));
   if (store.state.isFailing) router.confirmations.fail();
   if (disk?.keepTime()) durable?.schedule();
-  sweepSessions();
+  offline.sweep();
   registry.sweep();
   clusterClaims?.sweep();
 }, SWEEP_MS);
@@ -439,12 +371,6 @@ const retainedSweep = setInterval(() => {
 if (disk !== null && durable !== null) {
   // The heartbeat lets main wait for `ready` until everything is restored.
   keeper.restore(disk);
-  const now = steadyNow();
-  for (const session of durable.restoreAll()) {
-    beat();
-    // A client that was connected at the end of the process counts as disconnected from now on.
-    hostOffline({ ...session, disconnectedAt: session.disconnectedAt === 0 ? now : session.disconnectedAt });
-    registry.adoptOffline(session.namespace, session.clientId, session.endpoint, session.expirySeconds, session.stamp);
-  }
+  offline.restoreAll(beat);
 }
 link.emit({ event: 'ready', protocolVersion: THREAD_PROTOCOL_VERSION });

@@ -8,7 +8,8 @@ import { sessionKey } from '../../shared/session/session.ts';
 import type { SessionTable } from '../../shared/table/session-table.ts';
 import type { Claim, Control, Registration, SessionOffer } from '../../shared/wire/controls.ts';
 import type { RegistryHooks } from './contract.ts';
-import { type ClaimStep, type IdentifierEntry, type LentEntry, newEntry, type Recall, type Step, type WaitingClaim } from './entry.ts';
+import { EarlyClaims } from './early-claims.ts';
+import { type ClaimStep, type IdentifierEntry, type LentEntry, newEntry, type Recall, type Step } from './entry.ts';
 import { HeldGroups } from './held-groups.ts';
 import { MOVED_PER_MS, MOVES_PER_PEER, STEP_DEADLINE_MS, WAITING_MAX } from './limits.ts';
 import { PersistentCounts } from './persistent-counts.ts';
@@ -23,9 +24,7 @@ export class Registry {
   readonly #groups: HeldGroups<IdentifierEntry>;
   /** never reused by a replacing session worker: workers may still be at moves of the old one */
   #lastMove: number;
-  /** endpoint workers that have registered their sessions; null: all of the first ones have, and claims are served at once */
-  #registered: Set<number> | null = new Set();
-  #early: WaitingClaim[] = [];
+  readonly #early = new EarlyClaims();
 
   constructor(mesh: Mesh, table: SessionTable, identifiers: IdentifierTable, hooks: RegistryHooks) {
     this.#mesh = mesh;
@@ -37,7 +36,7 @@ export class Registry {
 
   /** True when the endpoint workers have registered their sessions. */
   get isComplete(): boolean {
-    return this.#registered === null;
+    return this.#early.isOver;
   }
 
   find(namespace: string, clientId: string): Readonly<IdentifierEntry> | undefined {
@@ -66,7 +65,7 @@ export class Registry {
         return true;
       case 'register':
         for (const session of control.sessions) this.#register(session, link);
-        this.#registered?.add(link.id);
+        this.#early.registered(link.id);
         this.#checkRegistered();
         return true;
       case 'revoked':
@@ -107,22 +106,17 @@ export class Registry {
     return entry;
   }
 
-  /** Waits for the registrations of all workers: an earlier grant could create a second session beside one that lives elsewhere. */
   #checkRegistered(): void {
-    const registered = this.#registered;
-    if (registered === null) return;
-    for (const id of this.#mesh.links.keys()) if (!registered.has(id)) return;
-    this.#registered = null;
-    const early = this.#early;
-    this.#early = [];
+    const early = this.#early.take(this.#mesh.links.keys());
+    if (early === null) return;
     for (const { claim, claimant } of early) this.decide(claim, claimant);
     this.#hooks.cluster?.complete();
   }
 
   /** Decides a claim among the workers of this node. */
   readonly decide = (claim: Claim, claimant: PeerLink): void => {
-    if (this.#registered !== null) {
-      this.#early.push({ claim, claimant });
+    if (!this.#early.isOver) {
+      this.#early.add({ claim, claimant });
       return;
     }
     const entry = this.#entry(claim.namespace, claim.clientId);
