@@ -40,6 +40,7 @@ export type Step =
   | { kind: 'fetch'; move: number; isTaking: boolean; since: number; recall: Recall | null };
 
 export type ClaimStep = Extract<Step, { kind: 'claim' }>;
+export type FetchStep = Extract<Step, { kind: 'fetch' }>;
 
 export interface IdentifierEntry {
   readonly key: string;

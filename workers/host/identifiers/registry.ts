@@ -10,6 +10,7 @@ import type { Claim, Control, Registration, SessionOffer } from '../../shared/wi
 import type { RegistryHooks } from './contract.ts';
 import { EarlyClaims } from './early-claims.ts';
 import { type ClaimStep, type IdentifierEntry, type LentEntry, newEntry, type Recall, type Step } from './entry.ts';
+import { Fetches } from './fetches.ts';
 import { HeldGroups } from './held-groups.ts';
 import { MOVED_PER_MS, MOVES_PER_PEER, STEP_DEADLINE_MS, WAITING_MAX } from './limits.ts';
 import { PersistentCounts } from './persistent-counts.ts';
@@ -25,6 +26,7 @@ export class Registry {
   /** never reused by a replacing session worker: workers may still be at moves of the old one */
   #lastMove: number;
   readonly #early = new EarlyClaims();
+  readonly #fetches: Fetches;
 
   constructor(mesh: Mesh, table: SessionTable, identifiers: IdentifierTable, hooks: RegistryHooks) {
     this.#mesh = mesh;
@@ -32,6 +34,13 @@ export class Registry {
     this.#lastMove = mesh.self * MOVES_PER_PEER;
     this.#table = table;
     this.#hooks = hooks;
+    this.#fetches = new Fetches(mesh, table, {
+      newMove: (entry) => this.#newMove(entry),
+      restored: (entry) => this.#restored(entry),
+      done: (entry) => this.#done(entry),
+      next: (entry) => this.#next(entry),
+      onFetched: (session) => hooks.onFetched(session),
+    });
   }
 
   /** True when the endpoint workers have registered their sessions. */
@@ -150,9 +159,8 @@ export class Registry {
   #claimAgain(entry: IdentifierEntry, step: ClaimStep): void {
     if (step.stage !== 'move') return;
     this.#steps.delete(step.move);
-    step.move = ++this.#lastMove;
+    step.move = this.#newMove(entry);
     step.stage = 'release';
-    this.#steps.set(step.move, entry);
     this.#releaseOwner(entry, step);
   }
 
@@ -165,10 +173,10 @@ export class Registry {
   #next(entry: IdentifierEntry): void {
     if (entry.step !== null || this.#groups.waits(entry.group, entry)) return;
     const next = entry.waiting.shift();
-    if (next !== undefined && 'answer' in next) this.#recall(entry, next);
+    if (next !== undefined && 'answer' in next) this.#fetches.recall(entry, next);
     else if (next !== undefined) this.#serve(entry, next.claim, next.claimant);
     else if (entry.owner === null) this.#drop(entry);
-    else if (entry.isGone && entry.owner !== this.#mesh.self) this.#fetch(entry, null);
+    else if (entry.isGone && entry.owner !== this.#mesh.self) this.#fetches.begin(entry, null);
   }
 
   #serve(entry: IdentifierEntry, claim: Claim, claimant: PeerLink): void {
@@ -182,14 +190,19 @@ export class Registry {
       this.#next(entry);
       return;
     }
-    const move = ++this.#lastMove;
+    const move = this.#newMove(entry);
     const before = { endpoint: entry.endpoint, expirySeconds: entry.expirySeconds };
     const step: Step = { kind: 'claim', claim, claimant, move, stage: 'release', since: steadyNow(), before };
     entry.step = step;
-    this.#steps.set(move, entry);
     // The place is taken now. Otherwise parallel claims could exceed the quota together.
     this.persistent.describe(entry, claim.endpoint, claim.expirySeconds);
     this.#releaseOwner(entry, step);
+  }
+
+  #newMove(entry: IdentifierEntry): number {
+    const move = ++this.#lastMove;
+    this.#steps.set(move, entry);
+    return move;
   }
 
   #releaseOwner(entry: IdentifierEntry, step: ClaimStep): void {
@@ -214,18 +227,8 @@ export class Registry {
     const step = entry?.step;
     if (entry === undefined || !step || step.kind === 'lend' || step.move !== move) return;
     if (offer !== null && offer !== 'foreign') step.since += (offer.rest + offer.deliveries) / MOVED_PER_MS;
-    if (step.kind === 'fetch') {
-      if (offer === 'foreign') {
-        step.recall?.answer('foreign');
-        this.#done(entry);
-      } else if (offer === null) this.#fetched(entry, false);
-      else {
-        step.isTaking = true;
-        void this.#take(entry, move, offer);
-      }
-      return;
-    }
-    if (offer === null) this.#grant(entry, 'new');
+    if (step.kind === 'fetch') this.#fetches.released(entry, step, offer);
+    else if (offer === null) this.#grant(entry, 'new');
     else if (offer === 'foreign') this.#refuse(entry, step);
     else if (entry.owner === step.claimant.id) this.#grant(entry, 'local');
     else {
@@ -308,55 +311,6 @@ export class Registry {
       this.#done(entry);
     };
     return { session, over };
-  }
-
-  #recall(entry: IdentifierEntry, recall: Recall): void {
-    const { owner, namespace, clientId } = entry;
-    const isHere = owner === this.#mesh.self;
-    if (owner !== null && !isHere && recall.isDue(entry)) {
-      this.#fetch(entry, recall);
-      return;
-    }
-    const isDue = isHere && recall.isDue(entry);
-    const offer = isDue ? this.#table.release(namespace, clientId, 0, this.#mesh.self, recall.discard, recall.by) : null;
-    if (isDue && offer === null) entry.owner = null;
-    recall.answer(offer === null || offer === 'foreign' ? (offer ?? 'none') : 'held');
-    this.#next(entry);
-  }
-
-  /** Brings the session of an offline client, or of one that another node recalls, into this worker. */
-  #fetch(entry: IdentifierEntry, recall: Recall | null): void {
-    const move = ++this.#lastMove;
-    entry.step = { kind: 'fetch', move, isTaking: false, since: steadyNow(), recall };
-    this.#steps.set(move, entry);
-    const { namespace, clientId } = entry;
-    const owner = this.#mesh.links.get(entry.owner!);
-    if (owner === undefined) this.#fetched(entry, false);
-    else
-      owner.control({
-        t: 'release',
-        namespace,
-        clientId,
-        move,
-        to: this.#mesh.self,
-        discard: recall?.discard === true,
-        by: recall?.by ?? null,
-      });
-  }
-
-  async #take(entry: IdentifierEntry, move: number, offer: SessionOffer): Promise<void> {
-    const session = this.#table.create(this.#mesh.namespace(entry.namespace), entry.clientId);
-    const isHere = await this.#table.mover.take(move, session, offer, entry.owner!);
-    if (isHere) this.#hooks.onFetched(session);
-    else this.#table.forget(session);
-    if (entry.step?.move === move) this.#fetched(entry, isHere);
-  }
-
-  #fetched(entry: IdentifierEntry, isHere: boolean): void {
-    const recall = entry.step?.kind === 'fetch' ? entry.step.recall : null;
-    entry.owner = isHere ? this.#mesh.self : this.#restored(entry);
-    recall?.answer(entry.owner === null ? 'none' : 'held');
-    this.#done(entry);
   }
 
   /** The owner of a session whose worker died: this worker, when the session is restored from disk; else none. */
