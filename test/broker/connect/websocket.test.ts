@@ -91,6 +91,28 @@ describe.each([0, 1])('WebSocket, endpoint %i', (index) => {
   });
 
   test.each([
+    ['DISCONNECT, which cancels the will', encode.disconnect(), []],
+    ['malformed DISCONNECT, which fails nobody else', encode.disconnect(5), ['gone']],
+  ] as const)('one segment brings a PUBLISH, the close frame and between them a %s', async (_, last, wills) => {
+    const topic = uid('w/');
+    const witness = RawClient.over(await openWebSocket(held.broker.ports[index]!), 5);
+    await witness.handshake({ clientId: uid('c') });
+    await witness.subscribe(topic, 0);
+    const transport = await openWebSocket(held.broker.ports[index]!);
+    const client = RawClient.over(transport, 5);
+    await client.handshake({ clientId: uid('c'), will: { topic, payload: 'gone' } });
+    transport.socket.cork();
+    for (const packet of [encode.publish(5, topic, 'last', { qos: 1, id: 1 }), encode.pingreq(), last]) transport.write(packet);
+    transport.writeFrame('close', Buffer.from([0x03, 0xe8]));
+    transport.socket.uncork();
+    await client.closed();
+    const payloads = (await witness.publishes(1 + wills.length)).map(({ payload }) => payload.toString());
+    expect(payloads).toEqual(['last', ...wills]);
+    await witness.silence();
+    expect(await held.broker.log()).not.toMatch(/could not be handled|Invalid access/);
+  });
+
+  test.each([
     ['close', Buffer.from([0x03, 0xe9])],
     ['close', Buffer.alloc(0)],
     ['close', Buffer.from([0x03, 0xe7])],

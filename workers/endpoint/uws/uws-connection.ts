@@ -149,8 +149,9 @@ export class UwsConnection implements Connection, Departing, Gatherer {
 
   /** The WebSocket is over: the socket may not be used any more. The client is notified later, as of every connection. */
   onClose(code: number): void {
-    handOn(this);
+    // First: gathered packets get answers, and each call of the socket throws now.
     this.#socket = null;
+    handOn(this);
     if (code === ABNORMAL_CLOSURE && !this.#isEnding) this.#wasReset = true;
     departLater(this);
   }
