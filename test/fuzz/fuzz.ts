@@ -1,10 +1,10 @@
-/** Fuzzes a broker with several endpoints and workers over both transports for a time, and reports every fault; there must be none. */
+/** Fuzzes a broker with several endpoints and workers over TCP and both WebSocket transports for a time, and reports every fault; there must be none. */
 
 import type { Socket } from 'node:net';
 import { messageOf } from '../../src/kernel/errors.ts';
 import type { Broker } from '../kit/broker.ts';
 import { startBroker } from '../kit/broker.ts';
-import { openTcp, openTransport, upgrade } from '../kit/transport.ts';
+import { openTcp, openTransport, upgrade, WebSocketTransport } from '../kit/transport.ts';
 import { sleep } from '../kit/until.ts';
 import { Bystanders, type Place } from './bystanders.ts';
 import { type Attack, Dice, makeAttack } from './inputs.ts';
@@ -33,6 +33,8 @@ const SLOWEST_MS = 3000;
 /** Allowed growth of the process: caches, sessions and retained messages of the attackers are bounded. */
 const GROWTH_MIB = 600;
 
+const NORMAL_CLOSURE = Buffer.from([0x03, 0xe8]);
+
 const open = {
   enableAuth: false,
   maxConnectionSize: 5000,
@@ -42,7 +44,8 @@ const open = {
 };
 const ENDPOINTS = [
   { ...open, serverOptions: { workerGroupSize: 2 } },
-  { ...open, useWebsocket: true, serverOptions: { workerGroupSize: 2 } },
+  { ...open, useWebsocket: true, websocketTransport: 'builtin', serverOptions: { workerGroupSize: 2 } },
+  { ...open, useWebsocket: true, websocketTransport: 'uws', serverOptions: { workerGroupSize: 2 } },
   { ...open, sessionPersistence: true },
 ];
 
@@ -50,11 +53,16 @@ async function run(attack: Attack, place: Place): Promise<void> {
   const transport = await openTransport(place.transport, place.port);
   transport.onData(() => undefined);
   const { socket } = transport;
+  // The close frame comes in one segment with the packets.
+  const closing = attack.end === 'close' && transport instanceof WebSocketTransport ? transport : null;
+  if (closing !== null) socket.cork();
   for (const chunk of attack.chunks) {
     if (socket.destroyed) return;
     transport.write(chunk);
     if (attack.chunks.length > 20) await new Promise((resolve) => setImmediate(resolve));
   }
+  closing?.writeFrame('close', NORMAL_CLOSURE);
+  socket.uncork();
   await leave(socket, attack.end);
 }
 
@@ -109,6 +117,7 @@ export async function fuzz({ seed, seconds, report = () => undefined }: FuzzOpti
       transport: 'useWebsocket' in endpoint ? 'ws' : 'tcp',
       port: broker.ports[index]!,
     }));
+    const webSockets = places.filter(({ transport }) => transport === 'ws');
     const bystanders = new Bystanders();
     await bystanders.start(places);
     const before = await rssMiB(broker);
@@ -126,7 +135,7 @@ export async function fuzz({ seed, seconds, report = () => undefined }: FuzzOpti
           if (choice < 2) {
             kind = 'crowd';
             await crowd(dice, places);
-          } else if (choice < 8) await spoilWebSocket(dice, places[1]!.port);
+          } else if (choice < 8) await spoilWebSocket(dice, dice.pick(webSockets).port);
           else {
             const attack = makeAttack(number);
             kind = attack.kind;
