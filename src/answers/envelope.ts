@@ -21,6 +21,19 @@ export const failureSchema = z
   })
   .meta({ id: 'Failure' });
 
+/** A node of the cluster that an answer lacks. */
+const unreachableSchema = z.object({ node: z.string(), reason: z.string() });
+
+export type Unreachable = z.infer<typeof unreachableSchema>;
+
+/** A successful answer of several nodes. */
+export function gatheredOf<T extends z.ZodType>(data: T, code: number) {
+  return envelopeOf(data, code).extend({
+    partial: z.literal(true).optional().meta({ description: 'Some nodes did not answer; absent: all did' }),
+    unreachable: z.array(unreachableSchema).optional().meta({ description: 'The nodes that did not answer, and why' }),
+  });
+}
+
 /** A successful answer. `code` is the HTTP status, or 0 where FluxMQ's form is kept. */
 export function envelopeOf<T extends z.ZodType>(data: T, code: number) {
   return z.object({ code: z.literal(code), message: z.string().meta({ example: 'Success' }), data });

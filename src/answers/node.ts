@@ -163,7 +163,7 @@ export const locationSchema = z.object({
   namespace: z.string(),
   connected: z.boolean(),
   session: z.boolean().meta({ description: 'connected false and session true: an offline session' }),
-  node: z.string(),
+  node: z.string().nullable().meta({ description: 'null: no node that answers knows it' }),
   endpoint: z.string().nullable(),
 });
 
@@ -172,6 +172,7 @@ const clientSchema = z
     clientId: z.string(),
     username: z.string().nullable(),
     namespace: z.string(),
+    node: z.string().meta({ description: 'The node that it is connected to' }),
     endpoint: z.string(),
     port: z.int(),
     address: z.string(),

@@ -1,5 +1,8 @@
 /** The bus contract: notices and requests between nodes. The bus carries news; the store holds the truth. */
 
+/** The data of an error: nobody is subscribed to the subject of a request. */
+export const NOBODY = 'nobody answers there';
+
 /** A request from another node or an operator. */
 export interface Incoming {
   /** last word of the subject */
@@ -61,7 +64,7 @@ export interface Bus {
   subscribe(subject: string, handler: (body: unknown, subject: string) => void): () => void;
   /** Answers every request on a subject: each subscribed node answers. @returns a function that ends the subscription */
   answer(subject: string, handler: (body: unknown) => Promise<unknown>): () => void;
-  /** @throws FluxError `unavailable` (no connection, nobody answers there), `timeout` */
+  /** @throws FluxError `unavailable` (no connection; nobody answers there: its data is NOBODY), `timeout` */
   request(subject: string, body: unknown, timeoutMs: number): Promise<unknown>;
   serve(service: BusService): Serving;
   /** Sends what is queued, then closes. Idempotent. */

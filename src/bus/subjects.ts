@@ -1,5 +1,8 @@
 /** The subjects on the bus; the first word is the cluster's name. */
 
+/** Questions about the clients of a node; a node of 0.1 does not know them. */
+export type ClientQuestion = 'clients' | 'clients-describe' | 'clients-find' | 'clients-close';
+
 /** Subjects between the nodes of one cluster. */
 export interface Subjects {
   /** heartbeat of each node: its name, and the revision that it runs */
@@ -13,7 +16,7 @@ export interface Subjects {
   /** receipt: how a node applied revision N */
   readonly receipt: string;
   /** requests to one node: `<node>` is its incarnation */
-  node(incarnation: string, what: 'prepare' | 'check-port' | 'status' | 'probe'): string;
+  node(incarnation: string, what: 'prepare' | 'check-port' | 'status' | 'probe' | ClientQuestion): string;
   /** has a listener, which ignores what it hears, while the process with this number (processNumber()) lives */
   alive(process: number): string;
   /** events for everybody: `endpoint.added`, `node.up`, … */

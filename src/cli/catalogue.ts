@@ -3,6 +3,7 @@
 import type { Command } from './command.ts';
 import { ACL_COMMANDS } from './commands/acl.ts';
 import { APPLY_COMMANDS } from './commands/apply.ts';
+import { CLIENT_COMMANDS } from './commands/client.ts';
 import { COMPLETION_COMMANDS } from './commands/completion.ts';
 import { CHANGE_COMMANDS } from './commands/endpoint-change.ts';
 import { READ_COMMANDS } from './commands/endpoint-read.ts';
@@ -18,7 +19,7 @@ import { hint } from './suggest.ts';
 export const OUTER_COMMANDS: readonly string[] = ['start', 'check', 'help', '--help', '--version'];
 
 /** The words that group commands. */
-export const GROUPS: readonly string[] = ['endpoint', 'acl'];
+export const GROUPS: readonly string[] = ['endpoint', 'client', 'acl'];
 
 /** The name of the command that a line begins with: one word, or two in a group. */
 export function commandName([first = '', second = '']: readonly string[]): string {
@@ -36,6 +37,7 @@ export const allCommands = (source: FluxmqSource): readonly Command[] => [
   ...ROLLBACK_COMMANDS,
   ...WATCH_COMMANDS,
   ...TRANSFER_COMMANDS,
+  ...CLIENT_COMMANDS,
   ...ACL_COMMANDS,
   importCommand(source),
   ...APPLY_COMMANDS,

@@ -5,7 +5,18 @@ import type { OptionSpec, Options } from './option.ts';
 import type { Terminal } from './terminal.ts';
 
 /** The kind of a word of a command; `pairs` is any number of KEY=VALUE. */
-export type WordKind = 'target' | 'pairs' | 'revision' | 'action' | 'shell' | 'file' | 'command' | 'port' | 'aclAction' | 'topic';
+export type WordKind =
+  | 'target'
+  | 'pairs'
+  | 'revision'
+  | 'action'
+  | 'shell'
+  | 'file'
+  | 'command'
+  | 'port'
+  | 'aclAction'
+  | 'topic'
+  | 'clients';
 
 /** Everything that a command runs with. */
 export interface CommandCall {

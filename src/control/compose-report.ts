@@ -2,6 +2,7 @@
 
 import { Clients } from './clients/clients.ts';
 import { Alone } from './cluster/alone.ts';
+import { ClientsEverywhere } from './cluster/clients/everywhere.ts';
 import { NodeProbes } from './cluster/node-probes.ts';
 import { Nodes } from './cluster/nodes.ts';
 import type { ChangeParts } from './compose-changes.ts';
@@ -14,7 +15,9 @@ import { Watchdog } from './workers/watchdog.ts';
 
 export interface ReportParts {
   hub: WatchHub;
+  /** of this node */
   clients: Clients;
+  everyClient: ClientsEverywhere;
   systemTopics: SystemTopics;
   watchdog: Watchdog;
   monitor: Monitor;
@@ -53,8 +56,9 @@ export function composeReport(options: ControlOptions, listening: ListeningParts
   });
   const probes = new NodeProbes(desired, supervisors, driver, probePrefix);
   const view = cluster ?? new Alone(facts, desired);
-  const nodes = new Nodes({ node, probes, ownStatus: (port) => monitor.status(port), cluster, view });
-  return { hub, clients, systemTopics, watchdog, monitor, nodes };
+  const nodes = new Nodes({ node, probes, ownStatus: (port) => monitor.status(port), clients, cluster, view });
+  const everyClient = new ClientsEverywhere({ node, own: clients, cluster });
+  return { hub, clients, everyClient, systemTopics, watchdog, monitor, nodes };
 }
 
 /** The events of the HTTP watch; in a cluster NATS carries them too, with the result of each change. */

@@ -47,7 +47,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
       changes: serveChanges(listening, changes),
       reads: serveReads({ node: options.settings.node.name, acl: options.settings.acl, version, store, startup }, listening, report),
       cluster: report.nodes,
-      clients: report.clients,
+      clients: report.everyClient,
       watch: report.hub,
     };
     const announceAdmin = (port: number) => {

@@ -1,13 +1,15 @@
 /** Messages cross between three real nodes over a real NATS server: who hears what, and what is kept apart. */
 
+import { connect, headers as natsHeaders } from 'nats';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { cells, fluxmq, printed } from '../admin/cli/command.ts';
 import type { QoS, Version } from '../kit/encode.ts';
 import * as encode from '../kit/encode.ts';
 import { Inbox, Ledger, Pump } from '../kit/flow.ts';
 import { freePort } from '../kit/free-port.ts';
 import { RawClient } from '../kit/raw-client.ts';
 import { until } from '../kit/until.ts';
-import { change, storeOf, TestCluster } from './kit.ts';
+import { change, statesOf, storeOf, TestCluster } from './kit.ts';
 import { crossingAt, hostOf, sumOf, untilLinked } from './messages-kit.ts';
 
 const NODES = 3;
@@ -183,4 +185,100 @@ test('a durable session gets what was published elsewhere while its client and t
   await again.handshake(session);
   for (let n = 0; n < 5; n++) expect((await again.take()).payload.toString()).toBe(`${n}`);
   for (const each of [again, publisher]) each.destroy();
+});
+
+interface Answer {
+  code: number;
+  partial?: boolean;
+  unreachable?: { node: string; reason: string }[];
+  data: { data: { clientId: string; node: string }[]; total: number; closed: number } & {
+    clientId: string;
+    node: string | null;
+    connected: boolean;
+  }[];
+}
+
+const api = async (node: number, method: string, path: string, body?: unknown): Promise<Answer> =>
+  (await cluster.nodes[node]!.api(method, path, body)).body as Answer;
+
+test('clients, check and close are about all nodes, over HTTP, NATS and the command line', async () => {
+  const names = ['c-3', 'c-1', 'c-2', 'c-4'];
+  const clients = await Promise.all(names.map((name, at) => client(at % NODES, 5, name)));
+  const parked = await RawClient.open('tcp', port, 5, hostOf(2));
+  await parked.handshake({ clientId: 'c-away', clean: false, properties: { sessionExpiry: 600 } });
+  await parked.disconnect();
+  const all = await api(1, 'GET', '/api/clients?endpoint=m&size=1000');
+  const rows = all.data.data.filter(({ clientId }) => clientId.startsWith('c-')).map(({ clientId, node }) => [clientId, node]);
+  expect(rows).toEqual([
+    ['c-1', 'node-2'],
+    ['c-2', 'node-3'],
+    ['c-3', 'node-1'],
+    ['c-4', 'node-1'],
+  ]);
+  expect([all.partial, all.unreachable]).toEqual([undefined, undefined]);
+  expect((await api(0, 'GET', '/api/clients?node=node-2')).data).toMatchObject({ total: 1, data: [{ clientId: 'c-1', node: 'node-2' }] });
+  expect((await api(1, 'GET', '/api/clients?local=true')).data).toMatchObject({ total: 1, data: [{ clientId: 'c-1' }] });
+  expect(await api(1, 'GET', '/api/clients?node=nobody')).toMatchObject({ code: 404 });
+  await until('its session is kept', async () => {
+    const { data } = await api(0, 'POST', '/api/check', { ids: ['c-away', 'c-2', 'none'] });
+    expect(data.map(({ clientId, node, connected }) => [clientId, node, connected])).toEqual(
+      expect.arrayContaining([
+        ['c-away', 'node-3', false],
+        ['c-2', 'node-3', true],
+        ['none', null, false],
+      ]),
+    );
+    return true;
+  });
+  const nats = await connect({ servers: cluster.nats.urls });
+  const page = await nats.request('fluxmq.endpoints.clients', '{"endpoint":"m"}', { timeout: 10_000 });
+  expect(page.json<Answer>().data.data.length).toBe(all.data.total);
+  const query = natsHeaders();
+  query.set('X-Query', 'node=node-1');
+  const ended = await nats.request('fluxmq.endpoints.close', '{"ids":["c-3","c-1"]}', { timeout: 10_000, headers: query });
+  expect(ended.json()).toMatchObject({ code: 0, data: { closed: 1 } });
+  await nats.close();
+  expect(await clients[0]!.expect('disconnect')).toMatchObject({ code: 0x98 });
+  const env = { FLUXMQ_API: cluster.nodes[1]!.admin };
+  expect(printed(await fluxmq(['client', 'close', 'c-2', 'c-4', 'none'], { env }))).toBe('2 connections closed\n');
+  for (const at of [2, 3]) expect(await clients[at]!.expect('disconnect')).toMatchObject({ code: 0x98 });
+  const listed = cells(printed(await fluxmq(['client', 'list', '--endpoint', 'm'], { env })));
+  expect(listed.filter(([name]) => name?.startsWith('c-'))).toMatchObject([
+    ['c-1', '-', 'node-2', 'm', hostOf(1), '5.0', expect.any(String)],
+  ]);
+  const checked = cells(printed(await fluxmq(['client', 'check', 'c-1', 'c-away', 'none'], { env }))).slice(1);
+  expect(checked.map(([id, , state, node]) => [id, state, node]).sort()).toEqual([
+    ['c-1', 'connected', 'node-2'],
+    ['c-away', 'offline', 'node-3'],
+    ['none', 'unknown', '-'],
+  ]);
+  expect(printed(await fluxmq(['client', 'check', 'c-1', 'c-away', '-q'], { env }))).toBe('c-1\n');
+  for (const each of clients) each.destroy();
+});
+
+test('a node that does not answer is named: one of 0.1, and one that was killed', async () => {
+  const nats = await connect({ servers: cluster.nats.urls });
+  const facts = {
+    name: 'old',
+    incarnation: 'old-1',
+    address: '127.0.0.1',
+    adminPort: 1,
+    version: '0.1.0',
+    upSince: 1,
+    revision: 1,
+    status: 'ok',
+  };
+  nats.publish('fluxmq.internal.heartbeat', JSON.stringify({ ...facts, storeOk: true, failed: [] }));
+  await until('it is known', async () => (await statesOf(cluster.nodes[0]!)).some(({ name }) => name === 'old'));
+  const old = { node: 'old', reason: 'version 0.1.0 of the node does not know this request, or the node has just ended' };
+  for (const answer of [await api(0, 'GET', '/api/clients'), await api(0, 'POST', '/api/close', { ids: ['x'] })])
+    expect(answer).toMatchObject({ partial: true, unreachable: [old] });
+  nats.publish('fluxmq.internal.bye', JSON.stringify({ ...facts, storeOk: true, failed: [] }));
+  await until('it has left', async () => (await api(0, 'GET', '/api/clients')).partial === undefined);
+  await nats.close();
+  await cluster.nodes[2]!.kill('SIGKILL');
+  const { partial, unreachable, data } = await api(0, 'POST', '/api/check', { ids: ['x'] });
+  expect([partial, unreachable?.map(({ node }) => node), data]).toMatchObject([true, ['node-3'], [{ clientId: 'x', connected: false }]]);
+  const ended = await fluxmq(['client', 'list', '-q'], { env: { FLUXMQ_API: cluster.nodes[1]!.admin } });
+  expect(ended).toMatchObject({ code: 0, stderr: expect.stringContaining('warning: the answer lacks node node-3') });
 });

@@ -6,7 +6,7 @@ import type { AdminApp } from '../app.ts';
 import { toFailure, toResponse } from '../http/envelope.ts';
 import { requestIdOf } from '../http/request.ts';
 import type { BusAnswer, BusRequest } from './bus-request.ts';
-import { kindOf } from './operations.ts';
+import { kindOf, pathOf } from './operations.ts';
 
 /** Requests handled at once; a bus delivers as fast as it can. */
 const RUNNING_MAX = 256;
@@ -31,7 +31,7 @@ export class BusDesk {
     }
     this.#running++;
     try {
-      const path = `http://localhost/api/endpoints/${request.name}`;
+      const path = `http://localhost${pathOf(request.name)}`;
       const response = await this.#app.fetch(new Request(path, { method: kind === 'read' ? 'GET' : 'POST' }), { busRequest: request });
       const answer = await toAnswer(response);
       if (Buffer.byteLength(answer.body) <= request.answerBytesMax) return answer;

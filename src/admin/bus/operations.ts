@@ -3,7 +3,7 @@
 /** `read` takes parameters; `ask` has a body and changes no endpoint; `change` has a body and makes a revision. */
 type Kind = 'read' | 'ask' | 'change';
 
-/** Each name is the route `/api/endpoints/<name>`. */
+/** Each name is the route `/api/endpoints/<name>`, or `/api/<name>` for those about clients. */
 export const BUS_OPERATIONS = {
   add: 'change',
   update: 'change',
@@ -23,7 +23,15 @@ export const BUS_OPERATIONS = {
   export: 'read',
   'check-port': 'read',
   health: 'read',
+  clients: 'read',
+  check: 'ask',
+  close: 'ask',
 } as const satisfies Record<string, Kind>;
+
+const ABOUT_CLIENTS: ReadonlySet<string> = new Set(['clients', 'check', 'close']);
+
+/** The route of an operation. */
+export const pathOf = (name: string): string => (ABOUT_CLIENTS.has(name) ? `/api/${name}` : `/api/endpoints/${name}`);
 
 /** Returns undefined for an unknown name. */
 export function kindOf(name: string): Kind | undefined {

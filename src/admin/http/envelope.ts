@@ -11,10 +11,12 @@ export function toResponse(reply: Reply): Response {
   const status = reply.status ?? 200;
   const headers = { 'content-type': JSON_TYPE, ...reply.headers };
   if (status === 304) return new Response(null, { status, headers: reply.headers ?? {} });
+  const missing = (reply.unreachable ?? []).map(({ node, reason }) => `${node}: ${reason}`).join('; ');
   const body = {
     code: reply.code ?? status,
-    message: reply.message ?? 'Success',
+    message: reply.message ?? (missing === '' ? 'Success' : `Partial: ${missing}`),
     data: reply.data ?? null,
+    ...(missing === '' ? {} : { partial: true, unreachable: reply.unreachable }),
     ...(reply.error === undefined ? {} : { error: reply.error }),
   };
   return new Response(`${JSON.stringify(body)}\n`, { status, headers });

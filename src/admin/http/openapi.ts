@@ -1,7 +1,7 @@
 /** Makes the OpenAPI 3.1 description from the route declarations that the application registers. */
 
 import { OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
-import { envelopeOf, failureSchema } from '../../answers/envelope.ts';
+import { envelopeOf, failureSchema, gatheredOf } from '../../answers/envelope.ts';
 import { operationIdOf } from './operation-ids.ts';
 import type { AnswerInfo, Route } from './route.ts';
 
@@ -55,7 +55,8 @@ function errorStatuses(route: Route): number[] {
 function goodAnswers(answer: AnswerInfo): RouteConfig['responses'] {
   const content: Record<string, { schema: z.ZodType }> = {};
   for (const [type, schema] of Object.entries(answer.raw ?? {})) content[type] = { schema };
-  if (answer.data !== undefined) content['application/json'] = { schema: envelopeOf(answer.data, answer.code ?? 200) };
+  const frame = answer.partial === true ? gatheredOf : envelopeOf;
+  if (answer.data !== undefined) content['application/json'] = { schema: frame(answer.data, answer.code ?? 200) };
   if (Object.keys(content).length === 0) return answer.status === 302 ? { 302: { description: 'Redirect, see Location' } } : {};
   const unchanged = answer.etag === true ? { 304: { description: 'If-None-Match names the current revision' } } : {};
   return { 200: { description: 'Success', content }, ...unchanged };

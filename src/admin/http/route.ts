@@ -1,6 +1,7 @@
 /** A route of the admin API: one declaration yields the handler, the checks and the OpenAPI description. */
 
 import { z } from '@hono/zod-openapi';
+import type { Unreachable } from '../../answers/envelope.ts';
 import type { RequestContext } from '../../control/contract/request-parts.ts';
 import type { Issue } from '../../kernel/errors.ts';
 import { parseOrRefuse } from './validation.ts';
@@ -14,6 +15,8 @@ export interface Reply {
   status?: number;
   code?: number;
   message?: string;
+  /** nodes of the cluster that the answer lacks; it is partial when there is one */
+  unreachable?: Unreachable[];
   error?: { kind: string; issues: Issue[] };
   headers?: Record<string, string>;
 }
@@ -65,6 +68,8 @@ export interface AnswerInfo {
   /** literal `code` of the envelope, 200 by default */
   code?: number;
   status?: 302;
+  /** the answer of several nodes: see Reply.unreachable */
+  partial?: boolean;
   /** the answer has an ETag for If-None-Match */
   etag?: boolean;
 }
@@ -92,11 +97,18 @@ export function actionRoute<B extends z.ZodType>(
   info: RouteInfo & { body: { schema: B; example: unknown }; answer: AnswerInfo },
   handle: (body: z.output<B>, call: Call) => Promise<Reply | Response> | Reply | Response,
 ): Route {
+  return askRoute({ ...info, query: z.object({}) }, (_query, body, call) => handle(body, call));
+}
+
+/** Declares a route with a query and a body, which are checked before the handler runs. */
+export function askRoute<Q extends z.ZodObject, B extends z.ZodType>(
+  info: RouteInfo & { query: Q; body: { schema: B; example: unknown }; answer: AnswerInfo },
+  handle: (query: z.output<Q>, body: z.output<B>, call: Call) => Promise<Reply | Response> | Reply | Response,
+): Route {
   return {
     ...info,
-    query: z.object({}),
     change: false,
-    run: async (_query, body, call) => handle(parseOrRefuse(info.body.schema, body, 'The body'), call),
+    run: async (query, body, call) => handle(query as z.output<Q>, parseOrRefuse(info.body.schema, body, 'The body'), call),
   };
 }
 

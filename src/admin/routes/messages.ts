@@ -4,7 +4,7 @@ import { z } from '@hono/zod-openapi';
 import { clientPageSchema, closedSchema, locationSchema } from '../../answers/node.ts';
 import type { ControlPlane } from '../../control/contract/control-plane.ts';
 import { checkTopicName } from '../../mqtt/topic.ts';
-import { actionRoute, type Route, readRoute } from '../http/route.ts';
+import { actionRoute, askRoute, type Route, readRoute } from '../http/route.ts';
 import { idQuery, queryInteger, TOPIC_NAME_EXPECTED } from '../http/schemas.ts';
 
 const TAG = 'Messages and clients';
@@ -57,6 +57,16 @@ function payloadOf(body: z.output<typeof publishSchema>): Uint8Array {
 
 const clientsSchema = z.strictObject({ ids, namespace: namespace.optional() });
 
+const choice = {
+  node: z.string().min(1).max(256).optional().openapi({ description: 'Only the node of this name; default: all nodes of the cluster' }),
+  local: z
+    .enum(['true', 'false'])
+    .transform((text) => text === 'true')
+    .optional()
+    .openapi({ description: 'true: only the node that answers' }),
+};
+const nodeQuery = z.object(choice);
+
 export const messageRoutes = ({ clients }: Pick<ControlPlane, 'clients'>): Route[] => [
   actionRoute(
     {
@@ -75,29 +85,39 @@ export const messageRoutes = ({ clients }: Pick<ControlPlane, 'clients'>): Route
       return { code: 0, data: null };
     },
   ),
-  actionRoute(
+  askRoute(
     {
       method: 'post',
       path: '/api/check',
       access: 'admin',
       tag: TAG,
-      summary: 'Finds clients',
+      summary: 'Finds clients on all nodes',
+      statuses: [404],
+      query: nodeQuery,
       body: { schema: clientsSchema, example: { ids: ['sensor-1'] } },
-      answer: { code: 0, data: z.array(locationSchema) },
+      answer: { code: 0, data: z.array(locationSchema), partial: true },
     },
-    async (body) => ({ code: 0, data: await clients.locate(body.ids, body.namespace) }),
+    async (query, { ids, namespace }) => {
+      const { answer, unreachable } = await clients.locate(ids, namespace, query);
+      return { code: 0, data: answer, unreachable };
+    },
   ),
-  actionRoute(
+  askRoute(
     {
       method: 'post',
       path: '/api/close',
       access: 'admin',
       tag: TAG,
-      summary: 'Disconnects clients',
+      summary: 'Disconnects clients on all nodes',
+      statuses: [404],
+      query: nodeQuery,
       body: { schema: clientsSchema, example: { ids: ['sensor-1', 'sensor-2'] } },
-      answer: { code: 0, data: closedSchema },
+      answer: { code: 0, data: closedSchema, partial: true },
     },
-    async (body) => ({ code: 0, data: { closed: await clients.disconnect(body.ids, body.namespace) } }),
+    async (query, { ids, namespace }) => {
+      const { answer, unreachable } = await clients.disconnect(ids, namespace, query);
+      return { code: 0, data: { closed: answer }, unreachable };
+    },
   ),
   readRoute(
     {
@@ -105,18 +125,19 @@ export const messageRoutes = ({ clients }: Pick<ControlPlane, 'clients'>): Route
       path: '/api/clients',
       access: 'viewer',
       tag: TAG,
-      summary: 'Connected clients, sorted by identifier',
+      summary: 'Connected clients of all nodes, sorted by identifier',
       statuses: [404],
       query: z.object({
         endpoint: idQuery.optional(),
         page: queryInteger(1, 1_000_000, 'Counts from 1', 1).optional(),
         size: queryInteger(1, 1000, 'Clients on a page; default 100', 100).optional(),
+        ...choice,
       }),
-      answer: { data: clientPageSchema },
+      answer: { data: clientPageSchema, partial: true },
     },
-    async (query) => {
-      const page = { page: query.page ?? 1, size: query.size ?? 100 };
-      return { data: await clients.connected(query.endpoint === undefined ? page : { ...page, endpoint: query.endpoint }) };
+    async ({ endpoint, page = 1, size = 100, ...nodes }) => {
+      const { answer, unreachable } = await clients.connected({ page, size, ...(endpoint === undefined ? {} : { endpoint }) }, nodes);
+      return { data: answer, unreachable };
     },
   ),
 ];

@@ -3,7 +3,7 @@
 import { Events, type Msg, type NatsConnection, type Subscription } from 'nats';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
-import type { Bus, BusService, BusState, Serving } from '../bus.ts';
+import { type Bus, type BusService, type BusState, NOBODY, type Serving } from '../bus.ts';
 import type { BusSettings } from '../settings.ts';
 import { NatsLink } from './nats-link.ts';
 import { NatsService } from './nats-service.ts';
@@ -124,8 +124,8 @@ class NatsBus implements Bus {
       if (connection.isClosed())
         throw new FluxError('unavailable', `request on ${subject}: the connection to NATS was lost`, { cause: error });
       if (code === 'TIMEOUT') throw new FluxError('timeout', `no answer on ${subject} within ${timeoutMs} ms`, { cause: error });
-      const why = code === '503' ? 'nobody answers there' : messageOf(error);
-      throw new FluxError('unavailable', `request on ${subject}: ${why}`, { cause: error });
+      if (code === '503') throw new FluxError('unavailable', `request on ${subject}: ${NOBODY}`, { data: NOBODY, cause: error });
+      throw new FluxError('unavailable', `request on ${subject}: ${messageOf(error)}`, { cause: error });
     }
   }
 

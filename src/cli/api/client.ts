@@ -1,6 +1,7 @@
 /** The admin API for the command line: sends one request at a time, and puts every failure into words. */
 
 import type { IncomingMessage } from 'node:http';
+import type { Unreachable } from '../../answers/envelope.ts';
 import { isObject } from '../../endpoint/problems.ts';
 import type { Issue } from '../../kernel/errors.ts';
 import { CommandFailure, EXIT, type ExitCode, issueLines } from '../failure.ts';
@@ -44,6 +45,13 @@ export class Api {
     return this.#send('POST', path, JSON.stringify(body), details);
   }
 
+  /** As get() and post(), for an answer of several nodes. @param body null: GET. @throws CommandFailure */
+  async gather(path: string, body: unknown, details: RequestDetails = {}): Promise<{ data: unknown; unreachable: Unreachable[] }> {
+    const text = body === null ? null : JSON.stringify(body);
+    const { data = null, unreachable = [] } = await this.#ask(body === null ? 'GET' : 'POST', path, text, details);
+    return { data, unreachable };
+  }
+
   /** As post(), with a file that is read while it is sent. @throws CommandFailure */
   async postFile(path: string, body: StreamedBody, details: RequestDetails = {}): Promise<unknown> {
     return this.#send('POST', path, body, details);
@@ -75,6 +83,10 @@ export class Api {
   }
 
   async #send(method: 'GET' | 'POST', path: string, body: string | StreamedBody | null, details: RequestDetails): Promise<unknown> {
+    return (await this.#ask(method, path, body, details)).data;
+  }
+
+  async #ask(method: 'GET' | 'POST', path: string, body: string | StreamedBody | null, details: RequestDetails): Promise<Envelope> {
     this.#target ??= await this.#find();
     const target = this.#target;
     const { status, text } = await exchange(target, method, path, body, details);
@@ -128,11 +140,11 @@ function withHint(issue: Issue): Issue {
   return isUnknownKey(issue) ? { ...issue, message: issue.message + hint(issue.path, KEY_PATHS) } : issue;
 }
 
-/** The data of a successful answer. @throws CommandFailure */
-function judge(target: ApiTarget, status: number, text: string): unknown {
+/** A successful answer. @throws CommandFailure */
+function judge(target: ApiTarget, status: number, text: string): Envelope {
   const answer = parseEnvelope(text);
   if (answer === null) throw strange(target, status);
-  if (status >= 200 && status < 300) return answer.data;
+  if (status >= 200 && status < 300) return answer;
   const message = typeof answer.message === 'string' ? answer.message : `status ${status}`;
   throw new ApiFailure(status, status === 401 ? `${message}${loginHint(target)}` : message, answer.error?.issues ?? [], answer.data);
 }
@@ -141,6 +153,7 @@ interface Envelope {
   code: number;
   message?: unknown;
   data?: unknown;
+  unreachable?: Unreachable[];
   error?: { issues?: Issue[] };
 }
 

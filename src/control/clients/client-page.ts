@@ -2,11 +2,15 @@
 
 import { Pace } from '../../kernel/turns/pace.ts';
 
-/** A connected client and its worker. */
-export interface ListedClient<W> {
-  worker: W;
+/** The name of a client in its node. */
+export interface ClientName {
   clientId: string;
   namespace: string;
+}
+
+/** A connected client and its worker. */
+export interface ListedClient<W> extends ClientName {
+  worker: W;
 }
 
 /** Clients that are sorted at once: about two milliseconds. */
@@ -16,7 +20,7 @@ const MERGED_AT_ONCE = 256;
 const SEPARATOR = '\0';
 
 /** By identifier; by namespace where several namespaces have the identifier. */
-export function byIdentifier(a: Omit<ListedClient<unknown>, 'worker'>, b: Omit<ListedClient<unknown>, 'worker'>): number {
+export function byIdentifier(a: ClientName, b: ClientName): number {
   if (a.clientId !== b.clientId) return a.clientId < b.clientId ? -1 : 1;
   return a.namespace < b.namespace ? -1 : Number(a.namespace > b.namespace);
 }
@@ -25,21 +29,28 @@ export function byIdentifier(a: Omit<ListedClient<unknown>, 'worker'>, b: Omit<L
 export class ClientPage<W> {
   readonly #from: number;
   readonly #end: number;
+  readonly #after: ClientName | null;
   readonly #pace = new Pace();
   /** each sorted, and cut at the end of the page */
   readonly #runs: ListedClient<W>[][] = [];
   #run: ListedClient<W>[] = [];
   #total = 0;
+  /** clients up to `after` */
+  #passed = 0;
 
-  /** @param page 1.. @param size 1.. */
-  constructor(page: number, size: number) {
-    this.#from = (page - 1) * size;
-    this.#end = page * size;
+  /**
+   * @param from clients before the page, 0.. @param size 1..
+   * @param after the first page begins behind this client; null: with the first one
+   */
+  constructor(from: number, size: number, after: ClientName | null = null) {
+    this.#from = from;
+    this.#end = from + size;
+    this.#after = after;
   }
 
   /** Clients that were added. */
   get total(): number {
-    return this.#total;
+    return this.#total + this.#passed;
   }
 
   /** @param clientIds as a WireClientList has them */
@@ -47,10 +58,15 @@ export class ClientPage<W> {
     for (let from = 0; from < clientIds.length; ) {
       const next = clientIds.indexOf(SEPARATOR, from);
       const to = next < 0 ? clientIds.length : next;
-      this.#run.push({ worker, clientId: clientIds.slice(from, to), namespace });
+      const client = { worker, clientId: clientIds.slice(from, to), namespace };
       from = to + 1;
-      if (this.#run.length < RUN) continue;
-      this.#endRun();
+      if (this.#after !== null && byIdentifier(client, this.#after) <= 0) {
+        if (++this.#passed % RUN !== 0) continue;
+      } else {
+        this.#run.push(client);
+        if (this.#run.length < RUN) continue;
+        this.#endRun();
+      }
       if (this.#pace.isOver) await this.#pace.next();
     }
   }

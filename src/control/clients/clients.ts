@@ -1,16 +1,30 @@
-/** Questions about clients and messages, sent to all worker threads, with one merged answer. */
+/** Questions about the clients of this node, and messages to them, sent to all worker threads, with one merged answer. */
 
 import { FluxError } from '../../kernel/errors.ts';
-import type { CommandName, Commands, WireClient } from '../../thread/commands.ts';
+import type { CommandName, Commands } from '../../thread/commands.ts';
 import type { WorkerHandle } from '../../thread/worker-handle.ts';
 import type { ClientInfo, ClientLocation, ClientsAnswer } from '../contract/answers.ts';
-import type { ClientRequests, PublishRequest } from '../contract/client-requests.ts';
+import type { PublishRequest } from '../contract/client-requests.ts';
 import type { ThreadSupervisor } from '../workers/thread-supervisor.ts';
-import { byIdentifier, ClientPage } from './client-page.ts';
+import { byIdentifier, type ClientName, ClientPage } from './client-page.ts';
 
 const TIMEOUT_MS = 10_000;
 
-export class Clients implements ClientRequests {
+/** Which clients of the node are listed. */
+export interface NamesQuery {
+  endpoint?: string | undefined;
+  /** clients before the first one, 0.. */
+  skip: number;
+  /** the list begins behind this client; null: with the first one */
+  after: ClientName | null;
+  /** most clients, 1.. */
+  count: number;
+}
+
+/** Where a client is on its node. */
+export type FoundClient = Omit<ClientLocation, 'node'>;
+
+export class Clients {
   readonly #threads: ThreadSupervisor;
   readonly #node: string;
 
@@ -20,28 +34,33 @@ export class Clients implements ClientRequests {
   }
 
   /** Connected clients sorted by identifier, then by namespace. @param page 1.. @param size 1.. */
-  async connected(query: { endpoint?: string; page: number; size: number }): Promise<ClientsAnswer> {
-    const workers = this.#endpointWorkers();
-    const lists = await Promise.all(workers.map((worker) => ask(worker, 'clients.list', { endpoint: query.endpoint ?? null })));
-    const sorted = new ClientPage<WorkerHandle>(query.page, query.size);
-    for (const [at, list] of lists.entries())
-      for (const { namespace, clientIds } of list ?? []) await sorted.add(workers[at]!, namespace, clientIds);
-    const page = await sorted.take();
-    // Only the clients of the page are described: describing all clients would keep the workers from their sockets.
-    const described = await Promise.all(
-      workers.map((worker) => {
-        const mine = page.filter((client) => client.worker === worker);
-        if (mine.length === 0) return [];
-        const clientIds = mine.map(({ clientId }) => clientId);
-        return ask(worker, 'clients.describe', { clientIds, namespaces: mine.map(({ namespace }) => namespace) });
-      }),
-    );
-    const data = described.flatMap((clients) => clients ?? []).sort(byIdentifier);
-    return { data: data.map(toInfo), total: sorted.total, page: query.page, size: query.size };
+  async connected({ endpoint, page, size }: { endpoint?: string; page: number; size: number }): Promise<ClientsAnswer> {
+    const { names, total } = await this.names({ endpoint, skip: (page - 1) * size, after: null, count: size });
+    return { data: await this.describe(names), total, page, size };
   }
 
-  /** One answer for each known pair of identifier and namespace, and one for each identifier that nobody knows. */
-  async locate(ids: string[], namespace?: string): Promise<ClientLocation[]> {
+  /** Names of connected clients in order, and the number of all. */
+  async names({ endpoint, skip, after, count }: NamesQuery): Promise<{ names: ClientName[]; total: number }> {
+    const lists = await this.#askAll('clients.list', { endpoint: endpoint ?? null });
+    const sorted = new ClientPage<null>(skip, count, after);
+    for (const list of lists) for (const { namespace, clientIds } of list) await sorted.add(null, namespace, clientIds);
+    const names = (await sorted.take()).map(({ clientId, namespace }) => ({ clientId, namespace }));
+    return { names, total: sorted.total };
+  }
+
+  /** Those that are still connected, in order. Describing all clients of a node would keep its workers from their sockets. */
+  async describe(names: readonly ClientName[]): Promise<ClientInfo[]> {
+    if (names.length === 0) return [];
+    const clientIds = names.map(({ clientId }) => clientId);
+    const described = await this.#askAll('clients.describe', { clientIds, namespaces: names.map(({ namespace }) => namespace) });
+    const infos = described.flat().map((client): ClientInfo => {
+      return { ...client, connectedAt: new Date(client.connectedAt).toISOString(), node: this.#node };
+    });
+    return infos.sort(byIdentifier);
+  }
+
+  /** One answer for each pair of identifier and namespace that this node knows. */
+  async find(ids: string[], namespace?: string): Promise<FoundClient[]> {
     const query = { ids, namespace: namespace ?? null };
     const [here, sessions] = await Promise.all([
       this.#askAll('clients.find', query),
@@ -51,18 +70,9 @@ export class Clients implements ClientRequests {
     const found = new Map<string, { clientId: string; namespace: string; connected: boolean; endpoint: string | null }>();
     for (const session of sessions) found.set(`${session.namespace}\0${session.clientId}`, session);
     for (const client of here.flat()) found.set(`${client.namespace}\0${client.clientId}`, { ...client, connected: true });
-    const known = [...found.values()].map(({ clientId, namespace: at, connected, endpoint }) => ({
-      clientId,
-      namespace: at,
-      connected,
-      session: true,
-      node: this.#node,
-      endpoint,
-    }));
-    const names = new Set(known.map(({ clientId }) => clientId));
-    const unknown = ids.filter((id) => !names.has(id));
-    const nowhere = { namespace: namespace ?? 'default', connected: false, session: false, node: this.#node, endpoint: null };
-    return [...known, ...unknown.map((clientId) => ({ clientId, ...nowhere }))];
+    return [...found.values()].map(({ clientId, namespace: at, connected, endpoint }) => {
+      return { clientId, namespace: at, connected, session: true, endpoint };
+    });
   }
 
   /** @returns connections closed */
@@ -113,8 +123,4 @@ async function ask<K extends CommandName>(
     if (error instanceof FluxError && error.kind === 'unavailable' && !worker.isUsable) return null;
     throw error;
   }
-}
-
-function toInfo(client: WireClient): ClientInfo {
-  return { ...client, connectedAt: new Date(client.connectedAt).toISOString() };
 }

@@ -1,6 +1,6 @@
 /** This node's part of the cluster: announces and hears revisions, asks the other nodes, and describes them. */
 
-import type { Bus } from '../../bus/bus.ts';
+import { type Bus, NOBODY } from '../../bus/bus.ts';
 import { processNumber, type RelayedNode } from '../../bus/relay.ts';
 import { type Subjects, subjectsOf } from '../../bus/subjects.ts';
 import { BoundedMap } from '../../kernel/bounded-map.ts';
@@ -20,7 +20,7 @@ import { crossingOf, type RelayView } from './messages/crossing.ts';
 import { Relayed } from './messages/relayed.ts';
 import type { Announcement, NodeFacts } from './notices.ts';
 import { type OwnFacts, toNodeView } from './own-facts.ts';
-import { type NodeAnswer, type NodeQuestion, QUESTIONS, readAnswer } from './questions.ts';
+import { type AskedNode, type NodeAnswer, type NodeQuestion, QUESTIONS, readAnswer } from './questions.ts';
 
 export interface ClusterOptions {
   bus: Bus;
@@ -118,19 +118,38 @@ export class Cluster {
 
   /** Asks every other node. Never fails: the answer of a silent node is the reason. */
   async askAll(question: NodeQuestion, body: unknown, timeoutMs: number): Promise<NodeAnswer[]> {
-    const { bus } = this.#options;
-    const asked = this.#members.others().map(async (facts): Promise<NodeAnswer> => {
-      const { incarnation } = facts;
-      const name = this.#members.labelOf(facts);
+    const asked = this.others().map(async (node): Promise<NodeAnswer> => {
       try {
-        const answer = await bus.request(this.#subjects.node(incarnation, question), body, timeoutMs);
-        return { node: name, answer: readAnswer(answer), reason: null };
+        return { node: node.label, answer: await this.ask(node, question, body, timeoutMs), reason: null };
       } catch (error) {
-        return { node: name, answer: null, reason: toWireError(error).message };
+        return { node: node.label, answer: null, reason: toWireError(error).message };
       }
     });
-    const missing = this.#members.missing().map(({ name }): NodeAnswer => ({ node: name, answer: null, reason: 'the node is down' }));
-    return [...(await Promise.all(asked)), ...missing];
+    return Promise.all(asked);
+  }
+
+  /** Every other known node, those that are up first. */
+  others(): AskedNode[] {
+    const members = this.#members;
+    const up = members.others().map((facts) => ({ ...facts, label: members.labelOf(facts), hasLeft: false }));
+    return [...up, ...members.missing().map((facts) => ({ ...facts, label: facts.name, incarnation: null }))];
+  }
+
+  /** False while NATS is away: other nodes cannot be asked, and new ones are not known. */
+  get isConnected(): boolean {
+    return this.#options.bus.state.connected;
+  }
+
+  /** Asks one node. @throws FluxError `unavailable`, `timeout`, `internal` (the failure of the node) */
+  async ask({ incarnation, version }: AskedNode, question: NodeQuestion, body: unknown, timeoutMs: number): Promise<unknown> {
+    if (incarnation === null) throw new FluxError('unavailable', 'the node is down');
+    try {
+      return readAnswer(await this.#options.bus.request(this.#subjects.node(incarnation, question), body, timeoutMs));
+    } catch (error) {
+      if (!(error instanceof FluxError) || error.data !== NOBODY) throw error;
+      const text = `version ${version} of the node does not know this request, or the node has just ended`;
+      throw new FluxError('unavailable', text, { cause: error });
+    }
   }
 
   /**

@@ -98,11 +98,12 @@ export class Members {
     return [...this.#known.values()].filter(({ isUp }) => isUp).map(({ facts }) => facts);
   }
 
-  /** Known other nodes that are down; a superseded incarnation does not count. */
-  missing(): NodeFacts[] {
+  /** Known other nodes that are down; a superseded incarnation does not count. `hasLeft`: the node was stopped in order */
+  missing(): (NodeFacts & { hasLeft: boolean })[] {
     const up = new Set([this.#options.self.name, ...this.others().map(({ name }) => name)]);
-    const names = new Map<string, NodeFacts>();
-    for (const { facts, isUp } of this.#known.values()) if (!isUp && !up.has(facts.name)) names.set(facts.name, facts);
+    const names = new Map<string, NodeFacts & { hasLeft: boolean }>();
+    for (const { facts, isUp, hasLeft } of this.#known.values())
+      if (!isUp && !up.has(facts.name)) names.set(facts.name, { ...facts, hasLeft });
     return [...names.values()];
   }
 

@@ -7,6 +7,7 @@ import { FluxError } from '../../kernel/errors.ts';
 import type { ClusterStatus, EndpointStatus, NodeView, PortCheck, ProbeResult } from '../contract/answers.ts';
 import type { ClusterReads } from '../contract/cluster-reads.ts';
 import type { Alone } from './alone.ts';
+import { answerAboutClients, isAboutClients, type OwnClients } from './clients/answering.ts';
 import type { Cluster } from './cluster.ts';
 import type { ListenerPlan, NodeProbes } from './node-probes.ts';
 import type { NodeAnswer, NodeQuestion } from './questions.ts';
@@ -18,6 +19,8 @@ export interface NodesOptions {
   ownStatus: (port?: number) => EndpointStatus[];
   /** null: a single node */
   cluster: Cluster | null;
+  /** answers other nodes about the clients of this one */
+  clients: OwnClients;
   /** the description of the cluster, also of a single node */
   view: Cluster | Alone;
 }
@@ -79,7 +82,8 @@ export class Nodes implements ClusterReads {
 
   /** Answers a question of another node. @throws FluxError `invalid` for an unknown question */
   async #answer(question: NodeQuestion, body: unknown): Promise<unknown> {
-    const { probes, ownStatus } = this.#options;
+    const { probes, ownStatus, clients } = this.#options;
+    if (isAboutClients(question)) return answerAboutClients(clients, question, body);
     const { port, host, plans } = isObject(body) ? body : {};
     if (question === 'prepare') return probes.prepare(readPlans(plans));
     const chosen = isPort(port) ? port : undefined;

@@ -3,8 +3,29 @@
 import { isObject } from '../../endpoint/problems.ts';
 import { FluxError } from '../../kernel/errors.ts';
 
-export const QUESTIONS = ['check-port', 'status', 'probe', 'prepare'] as const;
+export const QUESTIONS = [
+  'check-port',
+  'status',
+  'probe',
+  'prepare',
+  'clients',
+  'clients-describe',
+  'clients-find',
+  'clients-close',
+] as const;
 export type NodeQuestion = (typeof QUESTIONS)[number];
+
+/** Another node, for a question. */
+export interface AskedNode {
+  name: string;
+  /** the name in answers, which tells twins apart */
+  label: string;
+  version: string;
+  /** null: the node is down */
+  incarnation: string | null;
+  /** it was stopped in order: it has no clients */
+  hasLeft: boolean;
+}
 
 /** One node's answer to a question for all nodes. */
 export interface NodeAnswer {

@@ -1,5 +1,6 @@
-/** The requests about MQTT clients of this node, and messages to them. */
+/** The requests about MQTT clients, of all nodes or of some, and messages to them. */
 
+import type { Unreachable } from '../../answers/envelope.ts';
 import type { ClientLocation, ClientsAnswer } from './answers.ts';
 
 export interface PublishRequest {
@@ -10,12 +11,27 @@ export interface PublishRequest {
   namespace: string;
 }
 
-/** Every method throws FluxError. */
+/** The nodes that a request is about: all of the cluster, this one (`local`), or those of a name. */
+export interface NodeChoice {
+  local?: boolean | undefined;
+  node?: string | undefined;
+}
+
+/** The answer of several nodes. */
+export interface Gathered<T> {
+  answer: T;
+  /** the nodes that the answer lacks */
+  unreachable: Unreachable[];
+}
+
+/** Every method throws FluxError: `not-found` for a node that nobody knows, `invalid` for a choice of `local` and another node. */
 export interface ClientRequests {
+  /** Of this node; the message reaches the subscribers of all nodes. */
   publish(request: PublishRequest): Promise<void>;
-  locate(ids: string[], namespace?: string): Promise<ClientLocation[]>;
-  /** returns how many connections were closed */
-  disconnect(ids: string[], namespace?: string): Promise<number>;
+  /** one answer for each known pair of identifier and namespace, and one for each identifier that nobody knows */
+  locate(ids: string[], namespace: string | undefined, choice: NodeChoice): Promise<Gathered<ClientLocation[]>>;
+  /** answers how many connections were closed */
+  disconnect(ids: string[], namespace: string | undefined, choice: NodeChoice): Promise<Gathered<number>>;
   /** connected clients sorted by clientId, then by namespace; `page` counts from 1, `size` from 1 */
-  connected(query: { endpoint?: string; page: number; size: number }): Promise<ClientsAnswer>;
+  connected(query: { endpoint?: string; page: number; size: number }, choice: NodeChoice): Promise<Gathered<ClientsAnswer>>;
 }

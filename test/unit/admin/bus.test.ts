@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { BusDesk } from '../../../src/admin/bus/bus-desk.ts';
 import type { BusAnswer, BusRequest } from '../../../src/admin/bus/bus-request.ts';
-import { BUS_OPERATIONS, kindOf } from '../../../src/admin/bus/operations.ts';
+import { BUS_OPERATIONS, kindOf, pathOf } from '../../../src/admin/bus/operations.ts';
 import { type AllRequests, appWith, ask, type Seen } from './stand-in.ts';
 
 const MIB = 1024 * 1024;
@@ -42,7 +42,7 @@ describe('operations', () => {
     const { body } = await ask(appWith().app, 'GET', '/openapi.json');
     const { paths } = body as unknown as { paths: Record<string, Record<string, { parameters?: { name: string }[] }>> };
     for (const name of Object.keys(BUS_OPERATIONS)) {
-      const methods = paths[`/api/endpoints/${name}`] ?? {};
+      const methods = paths[pathOf(name)] ?? {};
       const [operation] = Object.values(methods);
       const isChange = operation?.parameters?.some((parameter) => parameter.name === 'If-Match') === true;
       const kind = 'get' in methods ? 'read' : isChange ? 'change' : 'ask';

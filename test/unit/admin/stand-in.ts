@@ -101,9 +101,9 @@ export function standInControl(overrides: Partial<AllRequests> = {}): { control:
     publish: async (body) => {
       seen.push({ body, context: null });
     },
-    locate: async () => [],
-    disconnect: async (ids) => ids.length,
-    connected: async ({ page, size }) => ({ data: [], total: 0, page, size }),
+    locate: async () => ({ answer: [], unreachable: [] }),
+    disconnect: async (ids) => ({ answer: ids.length, unreachable: [] }),
+    connected: async ({ page, size }) => ({ answer: { data: [], total: 0, page, size }, unreachable: [] }),
     ...overrides,
   };
   return { control: { changes: all, reads: all, cluster: all, clients: all, watch: all }, seen };

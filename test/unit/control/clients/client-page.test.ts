@@ -16,7 +16,7 @@ function clients(count: number): ListedClient<number>[] {
 }
 
 async function pageOf(all: ListedClient<number>[], page: number, size: number) {
-  const sorted = new ClientPage<number>(page, size);
+  const sorted = new ClientPage<number>((page - 1) * size, size);
   for (const worker of [0, 1, 2]) {
     for (const namespace of ['default', 'other']) {
       const own = all.filter((each) => each.worker === worker && each.namespace === namespace);
@@ -53,7 +53,7 @@ test.each([1, 500, 1_000])('page %i of 100,000 clients is found in short turns',
       .join('\0'),
   );
   const find = async () => {
-    const sorted = new ClientPage<number>(page, 100);
+    const sorted = new ClientPage<number>((page - 1) * 100, 100);
     for (const [worker, list] of lists.entries()) await sorted.add(worker, 'default', list);
     return sorted.take();
   };
