@@ -1,5 +1,6 @@
 /** Coalesced output: everything written in one loop iteration leaves in one write per connection. */
 
+import { flushPeers } from '../../../shared/mesh/peer-link.ts';
 import type { Connection } from '../../connection/connection.ts';
 import { arena } from './arena.ts';
 
@@ -209,6 +210,8 @@ export class Output {
   #sendPiece(piece: Piece | null): void {
     if (piece === null) return;
     const { bytes, owned, shared } = piece;
+    // The bytes may acknowledge a message that a peer has to get. Posted first, it reaches the peer even if this thread crashes now.
+    flushPeers();
     if (!this.#connection!.send(bytes)) {
       this.#inTransport = bytes;
       if (shared !== null) arena.pin(shared);
