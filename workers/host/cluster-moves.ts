@@ -1,5 +1,5 @@
 /**
- * Moves an offline session from a node to the node of a claim (docs/internals.md, Sessions between nodes). The old place keeps the session, and
+ * Moves an offline session from a node to the node of a claim (docs/internals/nodes.md, Sessions between nodes). The old place keeps the session, and
  * everything that comes for it, until the new place has it, on disk where durable. So a node that dies leaves it on the other one, and no
  * message is lost. What came to both places is known by its source and serial.
  */

@@ -1,4 +1,4 @@
-/** After SUBACK a publish anywhere reaches the subscriber; retained messages that change during the SUBSCRIBE are neither missed nor older than what came (docs/internals.md, Interest and Retained). */
+/** After SUBACK a publish anywhere reaches the subscriber; retained messages that change during the SUBSCRIBE are neither missed nor older than what came (docs/internals/peers.md, Interest and Retained). */
 
 import { expect, test } from 'vitest';
 import * as encode from '../../kit/encode.ts';

@@ -1,4 +1,4 @@
-/** A session that roams over workers, endpoints and transports while messages for it arrive at full speed: nothing lost, order kept, QoS 2 exactly once (docs/internals.md, Moves). */
+/** A session that roams over workers, endpoints and transports while messages for it arrive at full speed: nothing lost, order kept, QoS 2 exactly once (docs/internals/peers.md, Moves). */
 
 import { expect, test } from 'vitest';
 import * as encode from '../../kit/encode.ts';

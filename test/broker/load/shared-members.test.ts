@@ -1,4 +1,4 @@
-/** Members of a shared subscription come and go under load: each message to exactly one member, none lost while a persistent member exists (docs/internals.md, Shared groups). */
+/** Members of a shared subscription come and go under load: each message to exactly one member, none lost while a persistent member exists (docs/internals/peers.md, Shared groups). */
 
 import { expect, test } from 'vitest';
 import { Inbox, Ledger, Pump } from '../../kit/flow.ts';

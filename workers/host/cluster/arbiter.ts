@@ -1,5 +1,5 @@
 /**
- * Decides, together with the other nodes, whose turn a client identifier is: one claim in the cluster at a time (docs/internals.md, Identifiers
+ * Decides, together with the other nodes, whose turn a client identifier is: one claim in the cluster at a time (docs/internals/nodes.md, Identifiers
  * in a cluster). A pure state machine: it reads no clock but its stamps, and everything else goes through its ports.
  *
  * The node of a claim asks every linked node. A node answers when no client of its own has the identifier any more. It answers later while an

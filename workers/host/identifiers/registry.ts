@@ -1,4 +1,4 @@
-/** The node's one authority on client identifiers: serialises claims, moves sessions between workers, keeps quotas (docs/internals.md, Client identifiers). */
+/** The node's one authority on client identifiers: serialises claims, moves sessions between workers, keeps quotas (docs/internals/peers.md, Client identifiers). */
 
 import { steadyNow } from '../../../src/kernel/clock.ts';
 import { type IdentifierTable, identifierGroup } from '../../../src/thread/identifier-table.ts';

@@ -1,4 +1,4 @@
-/** Moves a session between two workers. Messages keep arriving, and none is lost, repeated or reordered (docs/internals.md, Moves). */
+/** Moves a session between two workers. Messages keep arriving, and none is lost, repeated or reordered (docs/internals/peers.md, Moves). */
 
 import { Pace } from '../../../src/kernel/turns/pace.ts';
 import type { Mesh } from '../mesh/mesh.ts';

@@ -33,7 +33,7 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
   const queries: Asked[] = [];
   const codes: number[] = [];
   // Messages that wait in the posts of peers are older than the SUBSCRIBE, and their publishers may have PUBACK. The subscriber must not
-  // get them: an old state of a topic would come before the retained one (docs/internals.md, Older messages).
+  // get them: an old state of a topic would come before the retained one (docs/internals/peers.md, Older messages).
   const drained = untilDrained(client.context.mesh);
   if (drained !== null) {
     await untilAnswered(client, [drained], 'The messages before the subscription could not be handled in time');
@@ -44,7 +44,7 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
   });
   if (turns !== null && !(await turns)) return;
   if (waits.length > 0) {
-    // The barrier (docs/internals.md, Interest): after SUBACK no publish anywhere on the node may miss the filter.
+    // The barrier (docs/internals/peers.md, Interest): after SUBACK no publish anywhere on the node may miss the filter.
     // The client's packets behind the SUBSCRIBE wait too: otherwise its own publishes could reach it before SUBACK.
     await untilAnswered(client, waits, 'The subscription could not be announced in time');
   }
