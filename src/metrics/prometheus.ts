@@ -69,6 +69,17 @@ export interface ConfigurationSample {
   failed: number;
 }
 
+/** Announcements of new revisions, and receipts for them, since the start. */
+export interface SyncCounts {
+  announced: number;
+  repeated: number;
+  heard: number;
+  receiptsSent: number;
+  receiptsHeard: number;
+  /** receipts that had not arrived when a change stopped waiting */
+  receiptsMissed: number;
+}
+
 /** The cluster as the node sees it; totals are since the start. */
 export interface ClusterSample {
   isNatsUp: boolean;
@@ -78,14 +89,7 @@ export interface ClusterSample {
   down: number;
   /** nodes that are up and do not run the newest revision completely */
   diverged: number;
-  counts: {
-    announced: number;
-    repeated: number;
-    heard: number;
-    receiptsSent: number;
-    receiptsHeard: number;
-    receiptsMissed: number;
-  };
+  counts: SyncCounts;
 }
 
 /** Prometheus text of how the node keeps in step with the store, and of its cluster. @param cluster null: a single node */

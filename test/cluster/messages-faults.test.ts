@@ -1,68 +1,27 @@
 /** Relays, session workers, NATS servers and nodes fail under load: what was acknowledged was delivered, QoS 2 once, in order. */
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Broker } from '../kit/broker.ts';
 import * as encode from '../kit/encode.ts';
 import { Inbox, Ledger, Pump } from '../kit/flow.ts';
 import { freePort } from '../kit/free-port.ts';
-import { preload } from '../kit/preload.ts';
 import { RawClient } from '../kit/raw-client.ts';
 import { sleep, until } from '../kit/until.ts';
-import { change, storeOf, TestCluster } from './kit.ts';
+import { type FragileCluster, startFragileCluster } from './fragile-cluster.ts';
+import { storeOf, type TestCluster } from './kit.ts';
 import { crossingAt, hostOf, untilLinked } from './messages-kit.ts';
 
 const RATE = 300;
-const hook = preload(resolve(import.meta.dirname, '../kit/failpoint.ts'));
-const failpoints = mkdtempSync(join(tmpdir(), 'fluxmq-relays-'));
-const folderOf = (name: string) => join(failpoints, name);
+let fragile: FragileCluster;
 let cluster: TestCluster;
 let port: number;
 
 beforeAll(async () => {
-  for (let n = 1; n <= 3; n++) mkdirSync(folderOf(`node-${n}`));
-  cluster = await TestCluster.start({
-    store: storeOf(null, ''),
-    nodes: 3,
-    servers: 3,
-    cluster: { sync: { interval: 60_000 } },
-    envOf: (name) => ({ FAILPOINTS: folderOf(name), NODE_OPTIONS: hook }),
-  });
   port = await freePort();
   const endpoint = { id: 'm', port, enableAuth: false, sessionPersistence: true, maxQueuedMessages: 100_000 };
-  expect(await change(cluster.nodes[0]!, 'add', endpoint)).toMatchObject({ status: 200 });
-  await cluster.untilInStep();
-  await untilLinked(cluster.nodes);
+  fragile = await startFragileCluster({ store: storeOf(null, ''), servers: 3, endpoints: [endpoint] });
+  cluster = fragile.cluster;
 }, 90_000);
-afterAll(async () => {
-  await cluster?.stop();
-  rmSync(failpoints, { recursive: true, force: true });
-}, 60_000);
-
-/** Names of the living threads of a role. */
-async function threadsOf(node: Broker, role: string): Promise<string[]> {
-  const { body } = await node.api('GET', '/api/system/resources');
-  return (body as { data: { threads: { name: string; role: string }[] } }).data.threads
-    .filter((each) => each.role === role)
-    .map(({ name }) => name);
-}
-
-/** Kills a thread, and waits until another one of its role runs. */
-async function crash(index: number, role: 'relay' | 'session'): Promise<void> {
-  const node = cluster.nodes[index]!;
-  const [thread] = await threadsOf(node, role);
-  writeFileSync(join(folderOf(`node-${index + 1}`), thread!), 'throw');
-  await until(
-    `${thread} is replaced`,
-    async () => {
-      const names = await threadsOf(node, role);
-      return names.length > 0 && !names.includes(thread!);
-    },
-    15_000,
-  );
-}
+afterAll(() => fragile?.stop(), 60_000);
 
 /** QoS 1 and QoS 2 from node 3 to a client of node 1 and to a durable session there, while `harm` does its work. */
 async function under(harm: () => Promise<void>): Promise<void> {
@@ -97,15 +56,15 @@ async function under(harm: () => Promise<void>): Promise<void> {
 
 test('the relay of the publisher, and that of the subscriber, die', async () => {
   await under(async () => {
-    await crash(2, 'relay');
+    await fragile.crash(2, 'relay');
     await sleep(500);
-    await crash(0, 'relay');
+    await fragile.crash(0, 'relay');
     await untilLinked(cluster.nodes);
   });
 }, 60_000);
 
 test('the session worker of the subscriber dies', async () => {
-  await under(() => crash(0, 'session'));
+  await under(() => fragile.crash(0, 'session'));
   await untilLinked(cluster.nodes);
 }, 60_000);
 
@@ -132,7 +91,7 @@ test('after SUBACK, a publish on another node arrives, beside other filters and 
   const harming = (async () => {
     for (const index of [0, 2]) {
       await sleep(400);
-      await crash(index, 'relay');
+      await fragile.crash(index, 'relay');
     }
     await untilLinked(cluster.nodes);
   })();

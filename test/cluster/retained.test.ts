@@ -1,43 +1,28 @@
 /** Retained messages are the same on every node: after PUBACK, after deletions, and on a node that was away, before it answers. */
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePort } from '../kit/free-port.ts';
-import { preload } from '../kit/preload.ts';
 import { RawClient } from '../kit/raw-client.ts';
-import { until } from '../kit/until.ts';
-import { change, TestCluster } from './kit.ts';
-import { hostOf, sumOf, untilLinked } from './messages-kit.ts';
-
-const hook = preload(resolve(import.meta.dirname, '../kit/failpoint.ts'));
+import { type FragileCluster, startFragileCluster } from './fragile-cluster.ts';
+import type { TestCluster } from './kit.ts';
+import { hostOf, sumOf } from './messages-kit.ts';
 
 describe.each(['LOCAL', 'MEMORY'])('nodes with the store %s', (storeType) => {
+  let fragile: FragileCluster;
   let cluster: TestCluster;
   let port: number;
   let otherPort: number;
-  const failpoints = mkdtempSync(join(tmpdir(), 'fluxmq-retained-'));
   beforeAll(async () => {
-    for (let n = 1; n <= 3; n++) mkdirSync(join(failpoints, `node-${n}`));
-    cluster = await TestCluster.start({
-      store: { storeType },
-      nodes: 3,
-      cluster: { sync: { interval: 60_000 } },
-      envOf: (name) => ({ FAILPOINTS: join(failpoints, name), NODE_OPTIONS: hook }),
-    });
     port = await freePort();
     otherPort = await freePort();
-    const [a] = cluster.nodes;
-    expect(await change(a!, 'add', { id: 'm', port, enableAuth: false })).toMatchObject({ status: 200 });
-    expect(await change(a!, 'add', { id: 'o', port: otherPort, enableAuth: false, namespace: 'other' })).toMatchObject({ status: 200 });
-    await cluster.untilInStep();
-    await untilLinked(cluster.nodes);
+    const endpoints = [
+      { id: 'm', port, enableAuth: false },
+      { id: 'o', port: otherPort, enableAuth: false, namespace: 'other' },
+    ];
+    fragile = await startFragileCluster({ store: { storeType }, endpoints });
+    cluster = fragile.cluster;
   }, 90_000);
-  afterAll(async () => {
-    await cluster?.stop();
-    rmSync(failpoints, { recursive: true, force: true });
-  }, 60_000);
+  afterAll(() => fragile?.stop(), 60_000);
 
   async function client(node: number, at = port): Promise<RawClient> {
     const opened = await RawClient.open('tcp', at, 5, hostOf(node));
@@ -101,15 +86,8 @@ describe.each(['LOCAL', 'MEMORY'])('nodes with the store %s', (storeType) => {
   }, 60_000);
 
   test('a new session worker has what the old one had when it answers', async () => {
-    const node = cluster.nodes[1]!;
-    const session = async () => {
-      const { body } = await node.api('GET', '/api/system/resources');
-      return (body as { data: { threads: { name: string; role: string }[] } }).data.threads.find(({ role }) => role === 'session')?.name;
-    };
-    const old = await session();
     await publish(0, { 's/x': '1' });
-    writeFileSync(join(failpoints, 'node-2', old!), 'throw');
-    await until('it is replaced', async () => ![undefined, old].includes(await session()), 10_000, 20);
+    await fragile.crash(1, 'session');
     await expectRetained(1, 's/#', { 's/x': '1' });
   });
 });

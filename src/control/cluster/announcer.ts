@@ -6,6 +6,7 @@ import type { Subjects } from '../../bus/subjects.ts';
 import { BoundedMap } from '../../kernel/bounded-map.ts';
 import { steadyNow } from '../../kernel/clock.ts';
 import { Deadline } from '../../kernel/deadline.ts';
+import type { SyncCounts } from '../../metrics/prometheus.ts';
 import type { NodeOutcome } from '../contract/answers.ts';
 import type { Members } from './members.ts';
 import type { Announcement, NodeFacts, Receipt } from './notices.ts';
@@ -32,17 +33,6 @@ export interface AnnouncerOptions {
   outcomeOf: (announcement: Announcement) => Omit<NodeOutcome, 'node'> | null;
   /** Called for an announcement that this node may not know, or not run yet. */
   onAnnounced: (announcement: Announcement) => void;
-}
-
-/** Numbers of the cluster's sync, since the start. */
-export interface SyncCounts {
-  announced: number;
-  repeated: number;
-  heard: number;
-  receiptsSent: number;
-  receiptsHeard: number;
-  /** receipts that had not arrived when a change stopped waiting */
-  receiptsMissed: number;
 }
 
 /** The content of an announcement. */

@@ -10,6 +10,7 @@ import { parseEndpoint } from '../../../src/endpoint/schema.ts';
 import { FluxError } from '../../../src/kernel/errors.ts';
 import { type Logger, silentLogger } from '../../../src/kernel/logger.ts';
 import type { Settings } from '../../../src/settings/settings.ts';
+import { testSettings } from '../../kit/settings.ts';
 
 export interface Seen {
   body: unknown;
@@ -110,39 +111,8 @@ export function standInControl(overrides: Partial<AllRequests> = {}): { control:
 }
 
 export function settingsWith(http: Partial<Settings['http']> = {}): Settings {
-  return {
-    node: { name: 'n1', bindAddress: null, memoryBudget: null, websocketTransport: 'auto' },
-    http: {
-      host: '127.0.0.1',
-      port: 0,
-      username: 'admin',
-      password: null,
-      accessLog: false,
-      viewers: [],
-      trustedProxies: [],
-      basePath: '',
-      ssl: null,
-      ...http,
-    },
-    store: { storeType: 'MEMORY', local: { dataPath: './data' } },
-    cluster: {
-      name: 'fluxmq',
-      localAddress: '127.0.0.1',
-      bus: null,
-      messages: true,
-      hold: 64 * 1024 * 1024,
-      sharedSubscriptions: 'even',
-      sync: { enabled: true, interval: 5000, timeout: 30_000, retryCount: 3 },
-    },
-    secrets: { secretKey: null, secretKeysOld: [] },
-    auth: [],
-    acl: { order: 'first-match', default: 'allow', rules: [] },
-    endpoints: [],
-    areEndpointsGiven: true,
-    history: { keep: 10_000, keepDays: 365 },
-    log: { level: 'info', file: 'fluxmq.log', maxSize: 1, maxFiles: 1 },
-    shutdownTimeout: 1000,
-  };
+  const settings = testSettings({ areEndpointsGiven: true });
+  return { ...settings, node: { ...settings.node, name: 'n1' }, http: { ...settings.http, ...http } };
 }
 
 function optionsWith(http: Partial<Settings['http']>, control: ControlPlane, logger: Logger): AppOptions {

@@ -13,6 +13,7 @@ import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
 import { Sealer } from '../../../src/storage/sealed/sealer.ts';
 import { patience } from '../../kit/load.ts';
 import { bundled } from '../../kit/preload.ts';
+import { testSettings } from '../../kit/settings.ts';
 
 export const FAKE_WORKER = bundled(join(import.meta.dirname, 'fake-worker.ts'));
 const ACCESS_TASK = new URL('./fake-access-task.js', import.meta.url);
@@ -33,38 +34,7 @@ export function recordingLogger(): { logger: Logger; lines: Line[] } {
 }
 
 export function settings(endpoints: Endpoint[] = []): Settings {
-  return {
-    node: { name: 'test-node', bindAddress: null, memoryBudget: null, websocketTransport: 'auto' },
-    http: {
-      host: '127.0.0.1',
-      port: 0,
-      username: 'admin',
-      password: null,
-      accessLog: false,
-      viewers: [],
-      trustedProxies: [],
-      basePath: '',
-      ssl: null,
-    },
-    store: { storeType: 'MEMORY', local: { dataPath: '/nonexistent' } },
-    cluster: {
-      name: 'fluxmq',
-      localAddress: '127.0.0.1',
-      bus: null,
-      messages: true,
-      hold: 64 * 1024 * 1024,
-      sharedSubscriptions: 'even',
-      sync: { enabled: true, interval: 100, timeout: 30_000, retryCount: 3 },
-    },
-    secrets: { secretKey: null, secretKeysOld: [] },
-    auth: [],
-    acl: { order: 'first-match', default: 'allow', rules: [] },
-    endpoints,
-    areEndpointsGiven: endpoints.length > 0,
-    history: { keep: 10_000, keepDays: 365 },
-    log: { level: 'info', file: '/nonexistent/x.log', maxSize: 1e6, maxFiles: 1 },
-    shutdownTimeout: 10_000,
-  };
+  return testSettings({ endpoints, areEndpointsGiven: endpoints.length > 0 });
 }
 
 export interface TestNode extends RunningControl {
