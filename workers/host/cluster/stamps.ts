@@ -5,6 +5,7 @@ import { wallNow } from '../../../src/kernel/clock.ts';
 /** Stamps of one millisecond. */
 const PER_MS = 1024;
 
+/** Not the clock of RETAIN publishes (shared/messages/stamp.ts): that clock counts in another unit, on disk and between versions, and in shared memory. */
 export class Stamps {
   readonly #wall: () => number;
   #last = 0;

@@ -4,23 +4,23 @@ import { wallNow } from '../../../src/kernel/clock.ts';
 import { FNV_BASIS, fnv1a } from '../../../src/kernel/fnv.ts';
 import { STAMP_BYTES_AT } from '../../../src/thread/message-numbers.ts';
 
-/** Names one RETAIN publish among all of a cluster. */
+/** Names one RETAIN publish among all publishes of a cluster. */
 export interface Stamp {
-  /** milliseconds since the epoch times 2048; one more than the newest stamp that the node knew, when that is higher. 0: none */
+  /** milliseconds since the epoch times 2048, or the newest stamp that the node knew plus one, whichever is higher. 0: no stamp */
   readonly at: number;
-  /** number of the node that gave it, 0..2^32-1 */
+  /** number of the node that gave the stamp, 0..2^32-1 */
   readonly by: number;
 }
 
 /** The stamp of a message that no node has stamped. */
 export const UNSTAMPED: Stamp = { at: 0, by: 0 };
 
-/** A stamp that is further ahead of the own clock is not credible, ms: clocks may differ by a minute, and many stamps of a moment go ahead of it. */
+/** A stamp further ahead of this node's clock is not credible (ms). Clocks may differ by a minute, and a burst of stamps runs ahead of its clock. */
 export const AHEAD_MS = 61_000;
 /** Stamps of one millisecond. */
 const STAMPS_PER_MS = 2048;
 
-/** A total order, so that all nodes choose the same of two. */
+/** A total order: all nodes choose the same of two publishes. */
 export function isNewer(one: Stamp, other: Stamp): boolean {
   return one.at === other.at ? one.by > other.by : one.at > other.at;
 }
@@ -30,7 +30,10 @@ export function stampAt(wall: number): number {
   return Math.floor(wall) * STAMPS_PER_MS;
 }
 
-/** Stamps publishes; all threads of a process share the newest stamp. */
+/**
+ * Stamps publishes; all threads of a process share the newest stamp. Claims have a clock of their own (host/cluster/stamps.ts): both kinds of
+ * stamps are on disk and cross between versions, in different units, and claims are stamped by one thread, which needs no atomic operations.
+ */
 export class StampClock {
   readonly #newest: BigInt64Array;
   readonly #by: number;
@@ -57,7 +60,7 @@ export class StampClock {
     }
   }
 
-  /** Notes a stamp of another node, so that later ones of this node are newer. @returns false: it is not credible */
+  /** Notes a stamp of another node, so that later stamps of this node are newer. @returns false when the stamp is not credible */
   note({ at }: Stamp): boolean {
     if (!this.isCredible(at)) return false;
     const seen = BigInt(at);
@@ -67,7 +70,7 @@ export class StampClock {
     }
   }
 
-  /** False for a stamp of a clock that is more than AHEAD_MS before the own one. */
+  /** False for a stamp of a clock that is more than AHEAD_MS ahead of this node's clock. */
   isCredible(at: number): boolean {
     return at <= stampAt(this.#wall() + AHEAD_MS);
   }
