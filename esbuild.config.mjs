@@ -29,6 +29,7 @@ const BUNDLES = [
       'workers/session-worker': 'workers/session-worker.ts',
       'workers/relay-worker': 'workers/relay-worker.ts',
       'workers/access-task': 'workers/task/access-task.ts',
+      'workers/ask-task': 'workers/task/ask-task.ts',
     },
   },
   { parts: 'main-parts', sources: { main: 'src/main.ts' } },

@@ -26,6 +26,7 @@ const builtFiles = (dist: URL) => ({
     session: new URL('workers/session-worker.js', dist),
     relay: new URL('workers/relay-worker.js', dist),
     access: new URL('workers/access-task.js', dist),
+    asking: new URL('workers/ask-task.js', dist),
   },
   adminStatic: new URL('static/', dist),
 });

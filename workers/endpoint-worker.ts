@@ -46,6 +46,8 @@ import { startWorker } from './worker-frame.ts';
 
 const boot = workerData as WorkerBoot;
 const VERIFY_TIMEOUT_MS = 5_000;
+/** An authenticator has at most 9 s, and the asking thread answers in time. */
+const ASK_TIMEOUT_MS = 11_000;
 /** Burst of password checks of one user from one address; then one check per CHECK_EVERY_MS. */
 const CHECKS_AT_ONCE = 20;
 const CHECK_EVERY_MS = 200;
@@ -245,7 +247,10 @@ const context: WorkerContext = {
   table,
   directory,
   authenticator: new Authenticator(
-    (job) => link.ask('access.verify', job, VERIFY_TIMEOUT_MS),
+    {
+      verify: (job) => link.ask('access.verify', job, VERIFY_TIMEOUT_MS),
+      ask: (job) => link.ask('access.ask', job, ASK_TIMEOUT_MS),
+    },
     new LoginGate(new LoginMemory(boot.logins), { userBurst: CHECKS_AT_ONCE, userEveryMs: CHECK_EVERY_MS }),
   ),
   retained,

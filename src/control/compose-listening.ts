@@ -37,7 +37,13 @@ export interface ListeningParts {
 /** Starts nothing but the timer of the certificate watch. */
 export function composeListening({ settings, version, store, isStoreShared, workerUrls, logger }: ControlOptions): ListeningParts {
   const { node, auth, acl } = settings;
-  const access = openAccessPool({ url: workerUrls.access, threads: availableParallelism(), timeoutMs: VERIFY_TIMEOUT_MS, logger });
+  const access = openAccessPool({
+    url: workerUrls.access,
+    askUrl: workerUrls.asking,
+    threads: availableParallelism(),
+    timeoutMs: VERIFY_TIMEOUT_MS,
+    logger,
+  });
   const probePrefix = newProbePrefix();
   const incarnation = randomUUID();
   const threads = new ThreadSupervisor({
@@ -49,7 +55,7 @@ export function composeListening({ settings, version, store, isStoreShared, work
     relay: relayBoot(settings, incarnation),
     memoryBudget: node.memoryBudget,
     logger,
-    questions: { 'access.verify': (job) => access.verify(job) },
+    questions: { 'access.verify': (job) => access.verify(job), 'access.ask': (job) => access.ask(job) },
   });
   const collector = new MetricsCollector();
   const desired = new DesiredState(store, node.name);

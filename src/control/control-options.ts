@@ -13,6 +13,8 @@ export interface WorkerUrls {
   session: URL;
   relay: URL;
   access: URL;
+  /** the task that puts a login to an authenticator */
+  asking: URL;
 }
 
 export interface ControlOptions {

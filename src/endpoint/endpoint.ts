@@ -3,7 +3,20 @@
 import type { Effect, ValuesOf } from './keys/key.ts';
 import type { ENDPOINT_KEYS } from './keys/table.ts';
 
-export type { AclConfig, AclRule, AuthConfig, AuthFilter, FixedAuthConfig, FixedUser } from './access/config.ts';
+export type {
+  AclConfig,
+  AclRule,
+  AskedAuthConfig,
+  AskTerms,
+  AuthConfig,
+  AuthFilter,
+  AuthType,
+  FixedAuthConfig,
+  FixedUser,
+  HttpAuthConfig,
+  OwnRights,
+} from './access/config.ts';
+export { AUTH_TYPES } from './access/config.ts';
 export type { Effect } from './keys/key.ts';
 export { KEEP_ALIVE_MAX } from './keys/limits.ts';
 export type { TlsVersion } from './keys/tls.ts';

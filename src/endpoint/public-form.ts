@@ -1,6 +1,7 @@
 /** The JSON form of an endpoint in answers: every key (docs/endpoints.md), no password. */
 
-import type { Endpoint } from './endpoint.ts';
+import type { OneAuthConfig } from './access/forms.ts';
+import type { AuthConfig, Endpoint } from './endpoint.ts';
 import type { PublicEndpoint } from './keys/form-schemas.ts';
 import { withoutForeign } from './secrets/foreign.ts';
 import { maskSecrets } from './secrets/secrets.ts';
@@ -25,8 +26,8 @@ export function toDocument(endpoint: Endpoint): PublicEndpoint {
     useWebsocket,
     path,
     enableAuth,
-    authType: authConfig === null ? null : (only?.authType ?? 'fixed'),
-    authConfig: only === undefined ? authConfig : { filter: only.filter, users: only.users },
+    authType: authConfig === null ? null : (authConfig[0]?.authType ?? 'fixed'),
+    authConfig: only === undefined ? authConfig : withoutType(only),
     enableAcl,
     aclType: aclConfig === null ? null : 'config',
     aclConfig,
@@ -36,4 +37,10 @@ export function toDocument(endpoint: Endpoint): PublicEndpoint {
     sslConfig: toPublicSslConfig(sslConfig),
     ...rest,
   };
+}
+
+/** `authType` stands beside the configuration of a single authenticator. */
+function withoutType(entry: AuthConfig): OneAuthConfig {
+  const { authType, ...config } = entry;
+  return config;
 }

@@ -1,5 +1,7 @@
 /** The slots of an endpoint's counters in shared memory: one block per endpoint and worker, one writer each, no atomics needed. */
 
+import { AUTH_TYPES, type AuthType } from '../endpoint/access/config.ts';
+
 /** Counters never go back while a block lives; gauges (…Current) do. Order is the layout: append only. */
 export const COUNTER_NAMES = [
   'connectionsTotal',
@@ -47,6 +49,7 @@ export const COUNTER_NAMES = [
   'quotaTopicAlias',
   'heldBytes',
   'retainedTimeout',
+  'loginExpired',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];
@@ -78,6 +81,7 @@ export const CONNECTION_ERRORS = {
   address_limit: 'refusedAddressLimit',
   address_rate: 'refusedAddressRate',
   retained_timeout: 'retainedTimeout',
+  login_expired: 'loginExpired',
   tls_handshake: 'tlsHandshakeFailed',
   tls_timeout: 'tlsTimeout',
   tls_client_certificate: 'tlsClientCertificate',
@@ -102,12 +106,22 @@ export const DIRECTIONS = ['in', 'out'] as const;
 /** Slot of each counter: `slots[SLOT.messagesSent]++`. */
 export const SLOT = Object.fromEntries(COUNTER_NAMES.map((name, index) => [name, index])) as Record<CounterName, number>;
 
+/** What becomes of the logins that an authenticator decides about. `asked` is the sum of the first four. */
+export const AUTH_RESULTS = ['allowed', 'denied', 'ignored', 'failed', 'refused', 'paused', 'cached'] as const;
+export type AuthResultName = (typeof AUTH_RESULTS)[number];
+/** Results of logins for which the authenticator was asked. */
+export const AUTH_ASKED: readonly AuthResultName[] = ['allowed', 'denied', 'ignored', 'failed'];
+/** Upper bounds in seconds of the time from a question to its answer; the last bucket is +Inf. */
+export const AUTH_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5] as const;
+
 const RESPONSE_WIDTH = RESPONSE_BUCKETS.length + 2; // buckets, +Inf, sum of seconds
 const SIZE_WIDTH = SIZE_BUCKETS.length + 2;
 const RESPONSE_BASE = COUNTER_NAMES.length;
 const SIZE_BASE = RESPONSE_BASE + TIMED_OPERATIONS.length * RESPONSE_WIDTH;
+const AUTH_BASE = SIZE_BASE + DIRECTIONS.length * SIZE_WIDTH;
+const AUTH_WIDTH = AUTH_RESULTS.length + AUTH_BUCKETS.length + 2;
 /** Float64 values in one block. */
-export const COUNTER_SLOTS = SIZE_BASE + DIRECTIONS.length * SIZE_WIDTH;
+export const COUNTER_SLOTS = AUTH_BASE + AUTH_TYPES.length * AUTH_WIDTH;
 
 /** A zeroed block. */
 export function createCounters(): SharedArrayBuffer {
@@ -122,6 +136,21 @@ export function responseBase(operation: TimedOperation): number {
 /** Where the size histogram of a direction begins: buckets, then +Inf, then the sum in bytes. */
 export function sizeBase(direction: 'in' | 'out'): number {
   return SIZE_BASE + DIRECTIONS.indexOf(direction) * SIZE_WIDTH;
+}
+
+/** Where the counters of one kind of authenticator begin: results in the order of AUTH_RESULTS, buckets, +Inf, the sum in seconds. */
+export function authBase(type: AuthType): number {
+  return AUTH_BASE + AUTH_TYPES.indexOf(type) * AUTH_WIDTH;
+}
+
+/** Counts what became of one login. By kind of authenticator, so that the labels have few values. */
+export function countAuth(slots: Float64Array, type: AuthType, result: AuthResultName): void {
+  slots[authBase(type) + AUTH_RESULTS.indexOf(result)]!++;
+}
+
+/** Counts the seconds from a question to its answer. */
+export function observeAuth(slots: Float64Array, type: AuthType, seconds: number): void {
+  observe(slots, authBase(type) + AUTH_RESULTS.length, AUTH_BUCKETS, seconds);
 }
 
 /** Counts one observation of `value` in the histogram that begins at `base`. */

@@ -3,9 +3,14 @@
  * registry of prom-client would take seconds for them.
  */
 
+import { AUTH_TYPES } from '../endpoint/access/config.ts';
 import { wallNow } from '../kernel/clock.ts';
 import type { EndpointCounters } from './collect.ts';
 import {
+  AUTH_ASKED,
+  AUTH_BUCKETS,
+  AUTH_RESULTS,
+  authBase,
   CONNECTION_ERRORS,
   type CounterName,
   DIRECTIONS,
@@ -153,6 +158,15 @@ export function* endpointsText(samples: readonly EndpointSample[]): Generator<st
   for (const [name, help, read] of COUNTERS) yield* family(name, help, 'counter', all, one(read));
   for (const [name, help, label, read] of LABELLED_GAUGES) yield* family(name, help, 'gauge', all, many(label, read));
   for (const [name, help, label, read] of LABELLED_COUNTERS) yield* family(name, help, 'counter', all, many(label, read));
+  yield* family('authenticator_asked_total', 'Logins that an authenticator was asked about', 'counter', all, authenticators(askedLines));
+  yield* family('authenticator_results_total', 'What became of logins at an authenticator', 'counter', all, authenticators(resultLines));
+  yield* family(
+    'authenticator_seconds',
+    'From a question to an authenticator to its answer',
+    'histogram',
+    all,
+    authenticators(secondsLines),
+  );
   for (const histogram of HISTOGRAMS) yield* family(histogram.name, histogram.help, 'histogram', all, countedBuckets(histogram));
 }
 
@@ -179,19 +193,44 @@ function* family(name: string, help: string, type: string, all: readonly Labelle
 function countedBuckets({ label, bounds, series }: Histogram): Write {
   return (name, { sample, labels }) => {
     const slots = sample.counters.totals();
-    let text = '';
-    for (const [value, base] of series) {
-      const own = `${labels},${label}="${value}"`;
-      let sum = 0;
-      for (let bucket = 0; bucket <= bounds.length; bucket++) {
-        sum += slots[base + bucket]!;
-        text += `${name}_bucket{le="${bounds[bucket] ?? '+Inf'}",${own}} ${sum}\n`;
-      }
-      text += `${name}_sum{${own}} ${slots[base + bounds.length + 1]!}\n${name}_count{${own}} ${sum}\n`;
-    }
-    return text;
+    return series.map(([value, base]) => bucketLines(name, `${labels},${label}="${value}"`, slots, base, bounds)).join('');
   };
 }
+
+function bucketLines(name: string, labels: string, slots: Float64Array, base: number, bounds: readonly number[]): string {
+  let text = '';
+  let sum = 0;
+  for (let bucket = 0; bucket <= bounds.length; bucket++) {
+    sum += slots[base + bucket]!;
+    text += `${name}_bucket{le="${bounds[bucket] ?? '+Inf'}",${labels}} ${sum}\n`;
+  }
+  return `${text}${name}_sum{${labels}} ${slots[base + bounds.length + 1]!}\n${name}_count{${labels}} ${sum}\n`;
+}
+
+/** The lines of one kind of authenticator, whose counters begin at `base`. */
+type AuthLines = (name: string, labels: string, slots: Float64Array, base: number) => string;
+
+/** Only the kinds that an endpoint has used: an endpoint that asks nobody has no line. */
+function authenticators(lines: AuthLines): Write {
+  return (name, { sample, labels }) => {
+    const slots = sample.counters.totals();
+    return AUTH_TYPES.map((type) => {
+      const base = authBase(type);
+      const isUsed = AUTH_RESULTS.some((_, index) => slots[base + index]! > 0);
+      return isUsed ? lines(name, `${labels},authenticator="${type}"`, slots, base) : '';
+    }).join('');
+  };
+}
+
+const askedLines: AuthLines = (name, labels, slots, base) => {
+  const asked = AUTH_ASKED.reduce((sum, result) => sum + slots[base + AUTH_RESULTS.indexOf(result)]!, 0);
+  return `${name}{${labels}} ${asked}\n`;
+};
+
+const resultLines: AuthLines = (name, labels, slots, base) =>
+  AUTH_RESULTS.map((result, index) => `${name}{${labels},result="${result}"} ${slots[base + index]!}\n`).join('');
+
+const secondsLines: AuthLines = (name, labels, slots, base) => bucketLines(name, labels, slots, base + AUTH_RESULTS.length, AUTH_BUCKETS);
 
 function labelsOf({ extras: { port, endpoint } }: EndpointSample): string {
   const escaped = endpoint.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('"', '\\"');

@@ -25,7 +25,8 @@ function leaves(...names: string[]): { [key: string]: KeyTree } {
 
 const AUTH: KeyTree = [
   {
-    ...leaves('authType', 'type', 'filter'),
+    ...leaves('authType', 'type', 'filter', 'timeout', 'maxRequests', 'onUnavailable', 'cacheSeconds'),
+    ...leaves('url', 'method', 'headers', 'body', 'answer', 'ca'),
     users: [leaves('username', 'password', 'encrypt', 'salt', 'saltMode')],
     ...leaves('authConfig'),
   },

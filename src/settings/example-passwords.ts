@@ -38,7 +38,9 @@ export function examplesOf({ authConfig }: Endpoint): string[] {
 }
 
 function examplesIn(auth: readonly AuthConfig[], path: string): string[] {
-  return auth.flatMap(({ users }, index) =>
-    users.flatMap(({ username, password }) => (isExample(password) ? [`${path}[${index}].users[${username}].password`] : [])),
+  return auth.flatMap((entry, index) =>
+    ('users' in entry ? entry.users : []).flatMap(({ username, password }) =>
+      isExample(password) ? [`${path}[${index}].users[${username}].password`] : [],
+    ),
   );
 }

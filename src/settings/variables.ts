@@ -1,7 +1,9 @@
 /** Replaces `${NAME}` in a value by the environment variable NAME; `$${` is a literal `${`. */
 
+import { OTHER_NAMES, PLACEHOLDERS } from '../endpoint/access/placeholders.ts';
+
 /** Placeholders that each CONNECT fills in; the reader of the file leaves them alone (docs/access.md). */
-const PER_CLIENT = new Set(['clientId', 'username', 'password', 'ip', 'endpoint']);
+const PER_CLIENT = new Set<string>([...PLACEHOLDERS, ...Object.keys(OTHER_NAMES)]);
 const PER_CLIENT_SECTIONS = new Set(['auth', 'acl', 'endpoints', 'mqtt']);
 
 // In YAML's flow form (`{port: ${PORT}}`) the braces of a variable would be syntax: other characters replace them while YAML is parsed. No

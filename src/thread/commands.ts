@@ -5,6 +5,7 @@ import type { RelayBoot, RelayedNode, RelayReport } from '../bus/relay.ts';
 import type { AclConfig, AuthConfig, Endpoint } from '../endpoint/endpoint.ts';
 import type { WireError } from '../kernel/errors.ts';
 import type { LogFields, LogLevel } from '../kernel/logger.ts';
+import type { AskJob, AskResult } from './access/ask.ts';
 import type { TlsMaterial } from './tls-material.ts';
 
 /** Incremented when a command, a question or an event changes its form. `ready` carries it, and main refuses a worker with another version. */
@@ -263,6 +264,8 @@ export interface VerifyJob {
 export interface Questions {
   /** True when the password matches. Runs in the access pool; rejects with `unavailable` when its queue is full. */
   'access.verify': { params: VerifyJob; result: boolean };
+  /** Puts a login to an authenticator, in the asking thread; rejects with `unavailable` or `timeout` when that thread cannot answer. */
+  'access.ask': { params: AskJob; result: AskResult };
 }
 
 /** Events: worker → main, never answered. */

@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Endpoint } from '../../src/endpoint/endpoint.ts';
 import type { EndpointStore } from '../../src/storage/endpoint-store.ts';
 import { openLocalStore } from '../../src/storage/local/local-store.ts';
 import { openMemoryStore } from '../../src/storage/memory/memory-store.ts';
@@ -23,8 +24,11 @@ describeStore(
 );
 
 const secret = (password: string) => put(1883, { authConfig: { users: [{ username: 'u', password }] } });
-const passwordOf = (store: EndpointStore) =>
-  store.load().then(({ endpoints }) => endpoints[0]?.endpoint.authConfig?.[0]?.users[0]?.password);
+const passwordIn = (endpoint: Endpoint | null | undefined) => {
+  const [entry] = endpoint?.authConfig ?? [];
+  return entry?.authType === 'fixed' ? entry.users[0]?.password : undefined;
+};
+const passwordOf = (store: EndpointStore) => store.load().then(({ endpoints }) => passwordIn(endpoints[0]?.endpoint));
 
 let dataPath = '';
 beforeEach(() => {
@@ -51,9 +55,9 @@ test('leaves no secret in clear on the disk, neither in the content nor in the h
     await store.commit([secret('first-word')], {}, META);
     await store.commit([secret('second-word')], {}, META);
     expect(await passwordOf(store)).toBe('second-word');
-    expect((await store.at(1)).endpoints[0]?.endpoint.authConfig?.[0]?.users[0]?.password).toBe('first-word');
+    expect(passwordIn((await store.at(1)).endpoints[0]?.endpoint)).toBe('first-word');
     const [row] = await store.history({ limit: 1 });
-    expect([row?.before, row?.after].map((form) => form?.authConfig?.[0]?.users[0]?.password)).toEqual(['first-word', 'second-word']);
+    expect([row?.before, row?.after].map(passwordIn)).toEqual(['first-word', 'second-word']);
     for (const word of ['first-word', 'second-word']) expect(onDisk()).not.toContain(word);
   });
   expect(onDisk()).toContain(`sealed:v1:${sealer(KEY).keyId}:`);

@@ -103,6 +103,7 @@ export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; one
   yaml: { places: ['src/settings/'], oneFile: true },
   nats: { places: ['src/bus/nats/', 'src/storage/jetstream/'] },
   '@node-rs/bcrypt': { places: ['workers/task/'], oneFile: true },
+  undici: { places: ['workers/task/'], oneFile: true },
 };
 
 /** In `workers`, sockets are opened by listeners alone; types may be used everywhere. */
@@ -150,7 +151,11 @@ export const WALL_CLOCK_READERS: readonly string[] = [
   'src/storage/local/local-store.ts',
   'src/storage/memory/memory-store.ts',
   'src/storage/sql/sql-store.ts',
+  'workers/endpoint/access/verdict-cache.ts',
   'workers/endpoint/client/client.ts',
+  // The end of a login is a moment that a server has named.
+  'workers/endpoint/client/online/identity.ts',
+  'workers/task/asking/http/read-answer.ts',
   // Retained messages of several nodes are compared by time.
   'workers/shared/messages/stamp.ts',
 ];

@@ -62,8 +62,10 @@ export class FileSecrets {
 
 /** Paths of the hashed passwords: a hash restores a login, but nobody can log in with it. */
 function hashPathsOf({ authConfig }: Endpoint): Set<string> {
-  const paths = (authConfig ?? []).flatMap(({ users }, index) =>
-    users.flatMap(({ encrypt }, at) => (encrypt === 'plain' ? [] : [`authConfig[${index}].users[${at}].password`])),
+  const paths = (authConfig ?? []).flatMap((entry, index) =>
+    ('users' in entry ? entry.users : []).flatMap(({ encrypt }, at) =>
+      encrypt === 'plain' ? [] : [`authConfig[${index}].users[${at}].password`],
+    ),
   );
   return new Set(paths);
 }

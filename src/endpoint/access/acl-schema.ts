@@ -213,7 +213,7 @@ function isAddressOrNetwork(value: string): boolean {
 }
 
 /** What is wrong with a rule's topic filter, or null. Obeys [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.7.3-1], [MQTT-4.7.3-2]. */
-function topicProblem(value: string): string | null {
+export function topicProblem(value: string): string | null {
   const filter = readRuleTopic(value).filter.replaceAll(/\$\{(clientId|username)\}/g, 'x');
   if (filter === '') return 'must not be empty';
   if (Buffer.byteLength(filter) > TOPIC_BYTES_MAX) return 'is too long';

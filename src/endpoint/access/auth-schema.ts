@@ -1,13 +1,15 @@
 /** Turns the authenticators of an endpoint or of the node into their normal form (docs/access.md). */
 
 import { z } from 'zod';
-import type { AuthConfig, AuthFilter, FixedUser } from '../endpoint.ts';
+import { AUTH_TYPES, type AuthConfig, type AuthFilter, type AuthType, type FixedUser } from '../endpoint.ts';
 import { PATTERN_LENGTH_MAX, patternProblem } from '../pattern/pattern.ts';
 import { check, isObject, join, Problems, splitNulls } from '../problems.ts';
-import { MASK } from '../secrets/secrets.ts';
+import { MASK } from '../secrets/mask.ts';
+import { readHttp } from './authenticators/http-schema.ts';
 import { passwordFormProblem } from './password-forms.ts';
 
-const LATER_TYPES = new Set(['http', 'database', 'sql', 'redis', 'jwt', 'x509']);
+const LATER_TYPES = new Set(['database', 'sql', 'redis', 'jwt', 'x509']);
+const TYPES: readonly string[] = AUTH_TYPES;
 const ENCRYPTIONS = ['plain', 'md5', 'sha1', 'sha256', 'sha512', 'scrypt', 'bcrypt'] as const;
 /** Hashes that include their salt, or have none. */
 const WITHOUT_SALT = new Set<unknown>(['plain', 'scrypt', 'bcrypt', undefined]);
@@ -47,7 +49,7 @@ export function parseAuthList(input: unknown): AuthConfig[] {
 
 /**
  * The value of an endpoint's `authType` + `authConfig`: one authenticator's configuration, or a list of entries.
- * @param old the endpoint's former value: a masked password keeps its old value, and an object is merged into a single old entry
+ * @param old the endpoint's former value: a masked secret keeps its old value, and an object is merged into a single old entry of its kind
  */
 export function readEndpointAuth(
   authType: unknown,
@@ -55,21 +57,30 @@ export function readEndpointAuth(
   problems: Problems,
   old: AuthConfig[] | null,
 ): AuthConfig[] | null {
-  if (authType !== undefined && !checkType(authType, 'authType', problems)) return null;
+  if (authType !== undefined && readType(authType, 'authType', problems) === null) return null;
   if (Array.isArray(authConfig)) return readAuthList(authConfig, 'authConfig', problems, old);
+  const only = old?.length === 1 ? old[0] : undefined;
   if (authConfig === undefined || (isObject(authConfig) && Object.keys(authConfig).length === 0)) {
     if (authType === undefined) return null;
-    if (old === null) problems.add('authConfig', 'is needed with authType fixed: {users: [...]}');
+    if (old === null) problems.add('authConfig', `is needed with authType ${authType}${authType === 'fixed' ? ': {users: [...]}' : ''}`);
+    else if (only !== undefined && only.authType !== authType) problems.add('authConfig', `is needed with another authType: ${authType}`);
     return old;
   }
   if (!isObject(authConfig)) {
     problems.add('authConfig', 'must be an object or a list');
     return null;
   }
-  const only = old?.length === 1 ? old[0] : undefined;
-  const kept = only === undefined ? {} : { filter: only.filter, ...('fixedAuthConfig' in authConfig ? {} : { users: only.users }) };
-  const merged = { ...kept, ...authConfig };
-  return [readEntry(merged, 'authConfig', problems, old)];
+  const named = authConfig['authType'] ?? authConfig['type'] ?? authType ?? only?.authType ?? 'fixed';
+  const merged = { ...keptOf(only, named, authConfig), ...authConfig, ...('type' in authConfig ? {} : { authType: named }) };
+  return [readEntry(merged, 'authConfig', problems, { list: old, same: only })];
+}
+
+/** The keys of a single old entry that an object of the same kind does not replace. */
+function keptOf(only: AuthConfig | undefined, type: unknown, given: Record<string, unknown>): Record<string, unknown> {
+  if (only === undefined || only.authType !== type) return only === undefined ? {} : { filter: only.filter };
+  const { authType, ...kept } = only;
+  if (!('users' in kept) || !('fixedAuthConfig' in given)) return kept;
+  return { filter: kept.filter };
 }
 
 function readAuthList(input: unknown, path: string, problems: Problems, old: AuthConfig[] | null): AuthConfig[] {
@@ -79,36 +90,49 @@ function readAuthList(input: unknown, path: string, problems: Problems, old: Aut
   }
   return input.flatMap((entry, index) => {
     const at = join(path, index);
-    if (isObject(entry)) return [readEntry(entry, at, problems, old)];
+    if (isObject(entry)) return [readEntry(entry, at, problems, { list: old, same: old?.[index] })];
     problems.add(at, 'must be an object');
     return [];
   });
 }
 
-function checkType(value: unknown, path: string, problems: Problems): boolean {
-  if (value === 'fixed') return true;
+function readType(value: unknown, path: string, problems: Problems): AuthType | null {
+  if (TYPES.includes(value as string)) return value as AuthType;
   if (LATER_TYPES.has(value as string)) problems.addNotSupportedYet(path);
   else problems.add(path, 'must be one of fixed, http, database, redis, jwt, x509');
-  return false;
+  return null;
 }
 
-/** One entry: `{authType: fixed, filter, users}`; `type` is the same as `authType`, and the configuration may stand in `authConfig`. */
-function readEntry(input: Record<string, unknown>, path: string, problems: Problems, old: AuthConfig[] | null): AuthConfig {
+/** The former authenticators. */
+interface Former {
+  readonly list: AuthConfig[] | null;
+  /** the one in the same place */
+  readonly same: AuthConfig | undefined;
+}
+
+/** One entry: `{authType, filter, …}`; `type` is the same as `authType`, and the configuration may stand in `authConfig`. */
+function readEntry(input: Record<string, unknown>, path: string, problems: Problems, old: Former): AuthConfig {
   const { authType, type, authConfig, ...inline } = splitNulls(input).given;
-  const entry: AuthConfig = { authType: 'fixed', filter: {}, users: [] };
+  const none: AuthConfig = { authType: 'fixed', filter: {}, users: [] };
   if (authType !== undefined && type !== undefined) problems.add(join(path, 'type'), 'is the same as authType');
-  const named = authType ?? type;
+  const named = readType(authType ?? type ?? 'fixed', join(path, authType === undefined ? 'type' : 'authType'), problems);
   // This version does not know the keys of another type: one problem is enough.
-  if (named !== undefined && !checkType(named, join(path, authType === undefined ? 'type' : 'authType'), problems)) return entry;
-  let fields = inline;
-  if (isObject(authConfig)) fields = { ...inline, ...splitNulls(authConfig).given };
+  if (named === null) return none;
+  let given = inline;
+  if (isObject(authConfig)) given = { ...inline, ...splitNulls(authConfig).given };
   else if (authConfig !== undefined) problems.add(join(path, 'authConfig'), 'must be an object');
-  const { users, fixedAuthConfig, filter, ...unknown } = fields;
+  const { filter: written, ...fields } = given;
+  const filter = readFilter(written, join(path, 'filter'), problems);
+  if (named === 'fixed') return { authType: 'fixed', filter, users: readFixed(fields, path, problems, old.list) };
+  const entry = { fields, filter, path, problems };
+  return readHttp({ ...entry, old: old.same?.authType === 'http' ? old.same : null }) ?? none;
+}
+
+function readFixed(fields: Record<string, unknown>, path: string, problems: Problems, old: AuthConfig[] | null): FixedUser[] {
+  const { users, fixedAuthConfig, ...unknown } = fields;
   for (const key of Object.keys(unknown)) problems.addUnknownKey(join(path, key));
-  entry.filter = readFilter(filter, join(path, 'filter'), problems);
   const [usersKey, list] = users === undefined && fixedAuthConfig !== undefined ? ['fixedAuthConfig', fixedAuthConfig] : ['users', users];
-  entry.users = readUsers(list, join(path, usersKey as string), problems, old);
-  return entry;
+  return readUsers(list, join(path, usersKey as string), problems, old);
 }
 
 function readUsers(input: unknown, path: string, problems: Problems, old: AuthConfig[] | null): FixedUser[] {
@@ -132,7 +156,7 @@ function readUsers(input: unknown, path: string, problems: Problems, old: AuthCo
 /** Replaces a mask by the old password. */
 function unmask(user: Record<string, unknown>, path: string, problems: Problems, old: AuthConfig[] | null): Record<string, unknown> {
   if (user['password'] !== MASK) return user;
-  const known = old?.flatMap((entry) => entry.users).find((candidate) => candidate.username === user['username']);
+  const known = old?.flatMap((entry) => ('users' in entry ? entry.users : [])).find((candidate) => candidate.username === user['username']);
   if (known === undefined) problems.add(join(path, 'password'), 'is only a mask: there is no old password of this user to keep');
   else if (user['encrypt'] !== undefined && user['encrypt'] !== known.encrypt) {
     problems.add(join(path, 'password'), 'is only a mask: give the password in its new form to change encrypt');

@@ -28,20 +28,15 @@ interface ClientRule {
 export class Authoriser {
   readonly #order: AclOrder;
   readonly #isAllowedByDefault: boolean;
-  readonly #publish: ClientRule[] = [];
-  readonly #subscribe: ClientRule[] = [];
+  readonly #own: RuleSet;
+  readonly #shared: RuleSet;
 
-  constructor(acl: AclConfig, who: AclSubject) {
+  /** @param ownRules about this client alone: the first of them that matches decides before the rules of `acl` do */
+  constructor(acl: AclConfig, who: AclSubject, ownRules: readonly AclRule[] = []) {
     this.#order = acl.order;
     this.#isAllowedByDefault = acl.default === 'allow';
-    for (const rule of compileAcl(acl).rulesFor(who)) {
-      const { filter: written, isLiteral } = readRuleTopic(rule.topic);
-      const filter = substitute(rule, written, who);
-      if (filter === null) continue;
-      const own = { rule, permission: rule.permission, filter, levels: toLevels(filter), isLiteral };
-      if (rule.action !== 'subscribe') this.#publish.push(own);
-      if (rule.action !== 'publish') this.#subscribe.push(own);
-    }
+    this.#own = toRuleSet(ownRules, who);
+    this.#shared = toRuleSet(compileAcl(acl).rulesFor(who), who);
   }
 
   /** `topic` is a valid topic name. */
@@ -51,7 +46,8 @@ export class Authoriser {
 
   /** True when no subscription can be refused. */
   get allowsAllSubscriptions(): boolean {
-    return this.#isAllowedByDefault && this.#subscribe.every(({ permission }) => permission === 'allow');
+    const allows = ({ permission }: ClientRule) => permission === 'allow';
+    return this.#isAllowedByDefault && this.#own.subscribe.every(allows) && this.#shared.subscribe.every(allows);
   }
 
   /**
@@ -59,11 +55,12 @@ export class Authoriser {
    * literal deny is about one subscription and no topic. `topic` is a valid topic name.
    */
   mayReceive(topic: string): boolean {
-    if (this.#subscribe.length === 0) return this.#isAllowedByDefault;
+    const [own, shared] = [this.#own.subscribe, this.#shared.subscribe];
+    if (own.length + shared.length === 0) return this.#isAllowedByDefault;
     const levels = topic.split('/');
     const matches = ({ isLiteral, permission, levels: pattern }: ClientRule) =>
       !(isLiteral && permission === 'deny') && filterMatches(pattern, levels);
-    return this.#isAllowed(this.#decisive(this.#subscribe, matches));
+    return this.#isAllowed(own.find(matches) ?? this.#decisive(shared, matches));
   }
 
   /**
@@ -85,31 +82,38 @@ export class Authoriser {
   }
 
   #publishRule(topic: string): ClientRule | null {
-    if (this.#publish.length === 0) return null;
+    const [own, shared] = [this.#own.publish, this.#shared.publish];
+    if (own.length + shared.length === 0) return null;
     const levels = topic.split('/');
-    return this.#decisive(this.#publish, ({ isLiteral, filter, levels: pattern }) =>
-      isLiteral ? filter === topic : filterMatches(pattern, levels),
-    );
+    const matches = ({ isLiteral, filter, levels: pattern }: ClientRule) => (isLiteral ? filter === topic : filterMatches(pattern, levels));
+    return own.find(matches) ?? this.#decisive(shared, matches);
   }
 
   #subscribeRule(filter: string): ClientRule | null {
-    if (this.#subscribe.length === 0) return null;
+    const [own, shared] = [this.#own.subscribe, this.#shared.subscribe];
+    if (own.length + shared.length === 0) return null;
     const bare = withoutShare(filter);
     const wanted = toLevels(bare);
     const covers = (rule: ClientRule) => (rule.isLiteral ? rule.filter === bare : filterCovers(rule.levels, wanted));
     const overlaps = (rule: ClientRule) => (rule.isLiteral ? rule.filter === bare : filtersIntersect(rule.levels, wanted));
-    if (this.#order !== 'first-match')
-      return this.#decisive(this.#subscribe, (rule) => (rule.permission === 'allow' ? covers : overlaps)(rule));
-    /** allows for a part of the filter */
+    /** earlier allows for a part of the filter */
     const parts: Levels[] = [];
-    for (const rule of this.#subscribe) {
-      if (!overlaps(rule)) continue;
-      if (rule.permission === 'allow') {
-        if (covers(rule)) return rule;
-        parts.push(rule.levels);
-      } else if (rule.isLiteral || !parts.some((part) => filterCovers(part, intersectionOf(rule.levels, wanted)))) return rule;
-    }
-    return null;
+    const isPermitted = (rule: ClientRule) =>
+      !rule.isLiteral && parts.some((part) => filterCovers(part, intersectionOf(rule.levels, wanted)));
+    const firstOf = (rules: readonly ClientRule[]): ClientRule | null => {
+      for (const rule of rules) {
+        if (!overlaps(rule)) continue;
+        if (rule.permission === 'allow') {
+          if (covers(rule)) return rule;
+          parts.push(rule.levels);
+        } else if (!isPermitted(rule)) return rule;
+      }
+      return null;
+    };
+    const decisive = firstOf(own);
+    if (decisive !== null) return decisive;
+    if (this.#order === 'first-match') return firstOf(shared);
+    return this.#decisive(shared, (rule) => (rule.permission === 'allow' ? covers(rule) : overlaps(rule) && !isPermitted(rule)));
   }
 
   #decisive(rules: readonly ClientRule[], matches: (rule: ClientRule) => boolean): ClientRule | null {
@@ -120,6 +124,26 @@ export class Authoriser {
       rules.find((rule) => rule.permission !== stronger && matches(rule));
     return decisive ?? null;
   }
+}
+
+/** The rules of one client by what they are about. */
+interface RuleSet {
+  readonly publish: readonly ClientRule[];
+  readonly subscribe: readonly ClientRule[];
+}
+
+function toRuleSet(rules: readonly AclRule[], who: AclSubject): RuleSet {
+  const publish: ClientRule[] = [];
+  const subscribe: ClientRule[] = [];
+  for (const rule of rules) {
+    const { filter: written, isLiteral } = readRuleTopic(rule.topic);
+    const filter = substitute(rule, written, who);
+    if (filter === null) continue;
+    const own = { rule, permission: rule.permission, filter, levels: toLevels(filter), isLiteral };
+    if (rule.action !== 'subscribe') publish.push(own);
+    if (rule.action !== 'publish') subscribe.push(own);
+  }
+  return { publish, subscribe };
 }
 
 function withoutShare(filter: string): string {

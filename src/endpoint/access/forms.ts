@@ -3,13 +3,30 @@
 import { z } from 'zod';
 import { ACL_SHAPE, RULE_SHAPE } from './acl-schema.ts';
 import { USER_SHAPE } from './auth-schema.ts';
+import { HTTP_SHAPE } from './authenticators/http-schema.ts';
 
 const user = z.object(USER_SHAPE).meta({ id: 'User' });
 const newUser = z.object(USER_SHAPE).partial({ encrypt: true, salt: true, saltMode: true }).meta({ id: 'NewUser' });
 const pattern = z.string().meta({ description: 'Regular expression over the whole value' });
 const filter = z.object({ Client: pattern, User: pattern }).partial();
 const newFilter = z.union([filter, z.string().meta({ description: '`Client{regex}`, `User{regex}`, or both' })]);
-const authType = z.literal('fixed');
+
+const fixed = { filter, users: z.array(user) };
+const http = { filter, ...HTTP_SHAPE };
+/** One authenticator, whose kind stands beside it in `authType`. */
+const oneAnswer = z.union([z.object(fixed), z.object(http)]);
+export type OneAuthConfig = z.infer<typeof oneAnswer>;
+const listedAnswer = z.discriminatedUnion('authType', [
+  z.object({ authType: z.literal('fixed'), ...fixed }),
+  z.object({ authType: z.literal('http'), ...http }),
+]);
+
+const newFixed = z.object({ filter: newFilter, users: z.array(newUser) }).partial();
+const newHttp = z.object({ ...http, filter: newFilter }).partial();
+const listedRequest = z.union([
+  z.object({ ...newFixed.shape, authType: z.literal('fixed').optional() }),
+  z.object({ ...newHttp.shape, authType: z.literal('http') }),
+]);
 
 /** A rule in its normal form. */
 export const ruleSchema = z.object(RULE_SHAPE).meta({ id: 'Rule' });
@@ -20,15 +37,12 @@ const newAcl = z.object({ ...ACL_SHAPE, rules: z.array(newRule) }).partial();
 
 /** The forms in answers. One authenticator is an object, several are a list. */
 export const ACCESS_ANSWERS = {
-  authConfig: z.union([z.object({ filter, users: z.array(user) }), z.array(z.object({ authType, filter, users: z.array(user) }))]),
+  authConfig: z.union([oneAnswer, z.array(listedAnswer)]),
   aclConfig: z.object({ ...ACL_SHAPE, rules: z.array(ruleSchema) }),
 };
 
 /** The forms in requests. */
 export const ACCESS_REQUESTS = {
-  authConfig: z.union([
-    z.object({ filter: newFilter, users: z.array(newUser) }).partial(),
-    z.array(z.object({ authType: authType.optional(), filter: newFilter.optional(), users: z.array(newUser) })),
-  ]),
+  authConfig: z.union([newFixed, newHttp, z.array(listedRequest)]),
   aclConfig: z.union([newAcl, z.array(newRule)]),
 };

@@ -22,10 +22,11 @@ export interface Key<T> {
   /** values that the command line proposes, beside those of a boolean or a choice */
   readonly proposals?: readonly string[];
   /**
-   * Answers mask the value, the store and exports seal it. `private-key`: only a text with a private key inside. A path below the value
-   * names the secrets of a structure; `*` means each element of a list.
+   * Answers mask the value, the store and exports seal it. `private-key`: only a text with a private key inside. Paths below the value
+   * name the secrets of a structure; `*` means each element of a list, or each value of an object. In `templates` a text that is one
+   * placeholder is no secret.
    */
-  readonly secret?: 'always' | 'private-key' | { readonly below: string };
+  readonly secret?: 'always' | 'private-key' | { readonly below: readonly string[]; readonly templates?: readonly string[] };
 }
 
 /** Keys by name. */

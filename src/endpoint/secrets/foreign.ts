@@ -1,11 +1,11 @@
 /** Keys of an endpoint that a newer version wrote and this one does not know: every change keeps them, no answer shows them. */
 
 import { defaultEndpoint } from '../defaults.ts';
-import type { Endpoint } from '../endpoint.ts';
+import { AUTH_TYPES, type AuthConfig, type Endpoint } from '../endpoint.ts';
 
 const KNOWN = defaultEndpoint(1);
 const GROUPS = ['sslConfig', 'serverOptions', 'childOptions'] as const;
-const AUTH_TYPE = 'fixed';
+const TYPES: readonly string[] = AUTH_TYPES;
 
 /** True for a key of this version. @param group the option object that holds the key; null: the endpoint itself */
 export function isKnownKey(group: (typeof GROUPS)[number] | null, key: string): boolean {
@@ -28,7 +28,7 @@ export function withoutForeign(endpoint: Endpoint): Endpoint {
   const shown = pick(endpoint, null);
   for (const group of GROUPS) Object.assign(shown, { [group]: pick(endpoint[group], group) });
   const authConfig = shown.authConfig?.map((entry) =>
-    entry.authType === AUTH_TYPE ? entry : { authType: entry.authType, filter: {}, users: [] },
+    TYPES.includes(entry.authType) ? entry : ({ authType: entry.authType, filter: {}, users: [] } as AuthConfig),
   );
   return authConfig === undefined ? shown : { ...shown, authConfig };
 }
@@ -36,7 +36,7 @@ export function withoutForeign(endpoint: Endpoint): Endpoint {
 /** The reason why this version cannot run the endpoint; null when it can run without the unknown keys. */
 export function foreignProblem({ authConfig }: Endpoint): string | null {
   // A version that does not know how to check the clients must let none in.
-  const unknown = authConfig?.find((entry) => entry.authType !== AUTH_TYPE);
+  const unknown = authConfig?.find((entry) => !TYPES.includes(entry.authType));
   return unknown === undefined ? null : `authType ${unknown.authType} is not known to this version: it was written by a newer one`;
 }
 

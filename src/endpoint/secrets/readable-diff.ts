@@ -65,7 +65,7 @@ function compareLists(path: string, from: Both, to: Both, entries: DiffEntry[]):
     if (entries.length === count) entries.push({ path, from: oldNames, to: newNames });
     return;
   }
-  if (before.length === after.length && [...before, ...after].every((element) => isObject(element) && 'users' in element)) {
+  if (before.length === after.length && [...before, ...after].every((element) => isObject(element) && 'authType' in element)) {
     for (const index of before.keys()) compare(`${path}[${index}]`, at(from, index), at(to, index), entries);
     return;
   }

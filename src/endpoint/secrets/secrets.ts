@@ -1,21 +1,29 @@
 /** The secrets of an endpoint by the table of its keys: answers, diffs, the store and exports obey them. */
 
+import { isPlaceholder } from '../access/placeholders.ts';
 import type { Endpoint } from '../endpoint.ts';
 import { allKeys } from '../keys/table.ts';
 import { isObject } from '../problems.ts';
+import { MASK } from './mask.ts';
 
-/** The mask of a secret in answers. Sent back, it means the old secret. */
-export const MASK = '******';
+export { MASK } from './mask.ts';
 
-/** Dotted paths; `*` means each element of a list. */
-const SECRETS: readonly string[] = allKeys().flatMap(({ path, entry: { secret } }) => {
+/** A place of secrets. */
+interface Place {
+  /** `*` means each element of a list, or each value of an object */
+  readonly segments: readonly string[];
+  /** a text that is one placeholder is no secret */
+  readonly isTemplate: boolean;
+}
+
+const PLACES: readonly Place[] = allKeys().flatMap(({ path, entry: { secret } }): Place[] => {
   if (secret === undefined) return [];
-  return [typeof secret === 'object' ? `${path}.${secret.below}` : path];
+  if (typeof secret !== 'object') return [{ segments: path.split('.'), isTemplate: false }];
+  const below = (more: string, isTemplate: boolean) => ({ segments: `${path}.${more}`.split('.'), isTemplate });
+  return [...secret.below.map((more) => below(more, false)), ...(secret.templates ?? []).map((more) => below(more, true))];
 });
 /** Keys that may also be a path or a certificate: secret only with a private key inside, or when sealed. */
 const SOMETIMES = new Set(allKeys().flatMap(({ path, entry }) => (entry.secret === 'private-key' ? [path] : [])));
-
-const PATHS = SECRETS.map((path) => path.split('.'));
 
 /**
  * The endpoint with each secret replaced by `replace`. Parts without a replaced secret are those of the original. An absent or empty value is
@@ -23,7 +31,10 @@ const PATHS = SECRETS.map((path) => path.split('.'));
  * @param path dotted, for messages
  */
 export function mapSecrets(endpoint: Endpoint, replace: (secret: string, path: string) => string): Endpoint {
-  return PATHS.reduce<unknown>((value, segments) => mapAt(value, segments, '', replace), endpoint) as Endpoint;
+  return PLACES.reduce<unknown>((value, place) => {
+    const read = (text: unknown, path: string) => (isSecret(text, path, place) ? replace(text, path) : text);
+    return mapAt(value, place.segments, '', read);
+  }, endpoint) as Endpoint;
 }
 
 /** The endpoint as answers show it. */
@@ -41,20 +52,25 @@ export function secretPathsOf(endpoint: Endpoint): string[] {
   return paths;
 }
 
-function isSecret(value: unknown, path: string): value is string {
-  if (typeof value !== 'string' || value === '') return false;
+function isSecret(value: unknown, path: string, { isTemplate }: Place): value is string {
+  if (typeof value !== 'string' || value === '' || (isTemplate && isPlaceholder(value))) return false;
   return !SOMETIMES.has(path) || /-----BEGIN [A-Z ]*PRIVATE KEY-----|^sealed:/.test(value);
 }
 
-function mapAt(value: unknown, segments: string[], path: string, replace: (secret: string, path: string) => string): unknown {
+function mapAt(value: unknown, segments: readonly string[], path: string, read: (value: unknown, path: string) => unknown): unknown {
   const [key, ...rest] = segments;
-  if (key === undefined) return isSecret(value, path) ? replace(value, path) : value;
-  if (key === '*') {
-    if (!Array.isArray(value)) return value;
-    const mapped = value.map((element, index) => mapAt(element, rest, `${path}[${index}]`, replace));
+  if (key === undefined) return read(value, path);
+  if (key === '*' && Array.isArray(value)) {
+    const mapped = value.map((element, index) => mapAt(element, rest, `${path}[${index}]`, read));
     return mapped.every((element, index) => element === value[index]) ? value : mapped;
   }
-  if (!isObject(value) || !Object.hasOwn(value, key)) return value;
-  const mapped = mapAt(value[key], rest, path === '' ? key : `${path}.${key}`, replace);
-  return mapped === value[key] ? value : { ...value, [key]: mapped };
+  if (!isObject(value)) return value;
+  const names = key === '*' ? Object.keys(value) : [key];
+  let result = value;
+  for (const name of names) {
+    if (!Object.hasOwn(value, name)) continue;
+    const mapped = mapAt(value[name], rest, path === '' ? name : `${path}.${name}`, read);
+    if (mapped !== value[name]) result = { ...result, [name]: mapped };
+  }
+  return result;
 }

@@ -39,7 +39,8 @@ export interface LoginKeys {
 /** The answer of begin(): check the password and call end(); the credentials are known to be wrong; or no check is possible now. */
 export type LoginAdmission = 'check' | 'wrong' | 'late';
 
-export type LoginOutcome = 'right' | 'wrong' | 'undecided';
+/** `denied`: wrong now, but not for good; the next login with these credentials is checked again. */
+export type LoginOutcome = 'right' | 'wrong' | 'denied' | 'undecided';
 
 interface Waiting {
   readonly keys: LoginKeys;
@@ -106,7 +107,7 @@ export class LoginGate {
     if (others > 0) this.#underWay.set(credentials, others);
     else this.#underWay.delete(credentials);
     if (outcome === 'wrong') this.#memory.noteWrong(credentials);
-    else {
+    if (outcome === 'right' || outcome === 'undecided') {
       this.#memory.give(user, this.#userEveryMs);
       this.#memory.give(address, ADDRESS_EVERY_MS);
     }

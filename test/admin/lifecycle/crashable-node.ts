@@ -20,6 +20,7 @@ const node = await startNode({
     session: worker,
     relay: worker,
     access: new URL('../../../dist/workers/access-task.js', import.meta.url),
+    asking: new URL('../../../dist/workers/ask-task.js', import.meta.url),
   },
   adminStatic: new URL('../../../dist/static/', import.meta.url),
 });

@@ -16,10 +16,12 @@ const plain = (username: string, password: string) => ({ username, password });
 const hashed = (username: string, password: string) => ({ username, password: sha256(password), encrypt: 'sha256' });
 
 let asked: VerifyJob[] = [];
-const ask = (job: VerifyJob) => {
+const verify = (job: VerifyJob) => {
   asked.push(job);
   return verifyPassword(job);
 };
+const unasked = () => Promise.reject(new Error('nobody is asked'));
+const threads = { verify, ask: unasked };
 
 beforeEach(() => {
   asked = [];
@@ -31,9 +33,11 @@ const who = (username: string | null, password: string | null, clientId = 'c') =
   password: password === null ? null : Buffer.from(password),
   address: '192.0.2.1',
   endpoint: 'e',
+  namespace: 'default',
+  certCommonName: null,
 });
 const gate = () => new LoginGate(new LoginMemory(createLoginMemory()), { userBurst: 10, userEveryMs: 200 });
-const check = (list: AuthConfig[], ...args: Parameters<typeof who>) => new Authenticator(ask, gate()).check(list, who(...args));
+const check = (list: AuthConfig[], ...args: Parameters<typeof who>) => new Authenticator(threads, gate()).check(list, who(...args));
 const refused = { ok: false, reason: 'badUserNameOrPassword' };
 
 describe('Authenticator', () => {
@@ -93,14 +97,14 @@ describe('Authenticator', () => {
   test('says serverUnavailable when an entry could not be asked, unless another one accepts', async () => {
     const broken = () => Promise.reject(new FluxError('unavailable', 'queue full'));
     const [first, second] = [{ users: [hashed('a', '1')] }, { users: [plain('a', '2')] }];
-    const authenticator = new Authenticator(broken, gate());
+    const authenticator = new Authenticator({ verify: broken, ask: unasked }, gate());
     expect(await authenticator.check(parseAuthList([first]), who('a', '1'))).toEqual({ ok: false, reason: 'serverUnavailable' });
     expect(await authenticator.check(parseAuthList([first, second]), who('a', '2'))).toEqual({ ok: true, username: 'a' });
   });
 
   test('answers a failure later than a success', async () => {
     const list = parseAuthList([{ users: [plain('a', '1')] }]);
-    const authenticator = new Authenticator(ask, gate());
+    const authenticator = new Authenticator(threads, gate());
     const startedAt = performance.now();
     await authenticator.check(list, who('a', 'x'));
     await authenticator.check(list, who('a', 'x'));
@@ -116,7 +120,7 @@ describe('Authenticator', () => {
   });
 
   test('asks no more for credentials that were wrong, until the list is another one', async () => {
-    const authenticator = new Authenticator(ask, gate());
+    const authenticator = new Authenticator(threads, gate());
     const list = parseAuthList([{ users: [hashed('a', '1')] }]);
     for (let time = 0; time < 3; time++) expect(await authenticator.check(list, who('a', '2'))).toEqual(refused);
     expect(asked).toHaveLength(1);
@@ -124,14 +128,14 @@ describe('Authenticator', () => {
   });
 
   test('knows a wrong client identifier from a right one with the same password', async () => {
-    const authenticator = new Authenticator(ask, gate());
+    const authenticator = new Authenticator(threads, gate());
     const list = parseAuthList([{ users: [plain('a', '1')], filter: { Client: 'good' } }]);
     expect(await authenticator.check(list, who('a', '1', 'bad'))).toEqual(refused);
     expect(await authenticator.check(list, who('a', '1', 'good'))).toEqual({ ok: true, username: 'a' });
   });
 
   test('lets a right login in at once while many devices have an old password', async () => {
-    const authenticator = new Authenticator(ask, gate());
+    const authenticator = new Authenticator(threads, gate());
     const list = parseAuthList([{ users: [hashed('a', '1'), hashed('b', '1')] }]);
     const failures = Array.from({ length: 200 }, (_, index) => authenticator.check(list, who('a', `old ${index % 20}`)));
     const startedAt = performance.now();
@@ -143,7 +147,7 @@ describe('Authenticator', () => {
   });
 
   test('does not check for who has gone while they waited', async () => {
-    const authenticator = new Authenticator(ask, gate());
+    const authenticator = new Authenticator(threads, gate());
     const list = parseAuthList([{ users: [hashed('a', '1')] }]);
     let isGone = false;
     const guesses = Array.from({ length: 100 }, (_, index) => authenticator.check(list, who('a', `guess ${index}`), () => isGone));

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Authoriser } from '../../../src/endpoint/access/authoriser.ts';
 import { filterMatches, toLevels } from '../../../src/endpoint/access/topic-filters.ts';
+import type { AclConfig, AclRule } from '../../../src/endpoint/endpoint.ts';
 import { parseAcl } from '../../../src/endpoint/schema.ts';
 
 const bob = { clientId: 'c1', username: 'bob', ip: '10.1.2.3' };
@@ -214,4 +215,45 @@ describe('Authoriser', () => {
     });
     expect(Math.min(...hundreds)).toBeLessThan(50);
   });
+});
+
+describe("a client's own rules", () => {
+  const all = { type: 'all', value: '*' } as const;
+  const own = (permission: AclRule['permission'], topic: string, action: AclRule['action'] = 'pubsub'): AclRule => ({
+    permission,
+    subject: all,
+    action,
+    topic,
+  });
+  const acl = (order: AclConfig['order'], ...rules: AclRule[]): AclConfig => ({ order, default: 'allow', rules });
+  const who = { clientId: 'c', username: 'u', ip: '192.0.2.1' };
+
+  test.each(['first-match', 'deny-overrides', 'allow-overrides'] as const)('come first, whatever the order of the others: %s', (order) => {
+    const shared = acl(order, own('deny', 'closed/#'), own('allow', 'open/#'));
+    const judge = new Authoriser(shared, who, [own('allow', 'closed/${clientId}/#'), own('deny', 'open/no'), own('deny', 'eq:#')]);
+    expect(['closed/c/x', 'closed/d/x', 'open/no', 'open/yes', 'other'].map((topic) => judge.mayPublish(topic))).toEqual([
+      true,
+      false,
+      false,
+      true,
+      true,
+    ]);
+    expect(
+      ['closed/c/x', 'closed/c/#', 'closed/#', 'closed/+/x', 'open/+', 'open/no', 'open/yes', '#'].map((f) => judge.maySubscribe(f)),
+    ).toEqual([true, true, false, false, false, false, true, false]);
+    expect(['closed/c/x', 'closed/d/x', 'open/no', 'other'].map((topic) => judge.mayReceive(topic))).toEqual([true, false, false, true]);
+    expect(judge.allowsAllSubscriptions).toBe(false);
+    expect(new Authoriser(acl(order), who, [own('deny', 'x')]).allowsAllSubscriptions).toBe(false);
+    expect(judge.ruleFor('publish', 'open/no')).toEqual(own('deny', 'open/no'));
+  });
+
+  test.each(['first-match', 'deny-overrides', 'allow-overrides'] as const)(
+    'an own allow frees the part of a denied filter that it covers: %s',
+    (order) => {
+      const shared = acl(order, own('deny', 'a/secret'));
+      expect(new Authoriser(shared, who).maySubscribe('a/+')).toBe(false);
+      expect(new Authoriser(shared, who, [own('allow', 'a/secret')]).maySubscribe('a/+')).toBe(true);
+      expect(new Authoriser(shared, who, [own('allow', 'a/secret', 'publish')]).maySubscribe('a/+')).toBe(false);
+    },
+  );
 });

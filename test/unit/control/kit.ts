@@ -49,7 +49,7 @@ export async function startTestNode(
   const { logger, lines } = recordingLogger();
   const store = options.store ?? openMemoryStore();
   const endpoints = (options.endpoints ?? []).map((input) => parseEndpoint(input).endpoint);
-  const workerUrls = { endpoint: FAKE_WORKER, session: FAKE_WORKER, relay: FAKE_WORKER, access: ACCESS_TASK };
+  const workerUrls = { endpoint: FAKE_WORKER, session: FAKE_WORKER, relay: FAKE_WORKER, access: ACCESS_TASK, asking: ACCESS_TASK };
   const whole = settings(endpoints);
   whole.cluster.sync.enabled = options.isPeriodic ?? true;
   const running = await startControl({

@@ -87,10 +87,12 @@ describe('health probe', () => {
   });
 });
 
+const TASK = new URL('./fake-access-task.js', import.meta.url);
+
 test('checks passwords in its own threads, with a bounded queue and a deadline', async () => {
   const { logger } = recordingLogger();
   const open = (timeoutMs: number) => {
-    const pool = openAccessPool({ url: new URL('./fake-access-task.js', import.meta.url), threads: 1, timeoutMs, logger });
+    const pool = openAccessPool({ url: TASK, askUrl: TASK, threads: 1, timeoutMs, logger });
     cleanups.push(() => pool.close());
     return pool;
   };

@@ -170,8 +170,8 @@ describe('parseEndpoint', () => {
     [{ enableBridge: true }, 'enableBridge'],
     [{ bridgeConfig: { kind: 'mqtt' } }, 'bridgeConfig.kind'],
     [{ proxy: true }, 'proxy'],
-    [{ authType: 'http', authConfig: { url: 'http://x' } }, 'authType'],
-    [{ authConfig: [{ authType: 'jwt', secret: 'x' }] }, 'authConfig.0.authType'],
+    [{ authType: 'redis', authConfig: { command: 'x' } }, 'authType'],
+    [{ authConfig: [{ authType: 'database', authSql: 'x' }] }, 'authConfig.0.authType'],
     [{ aclType: 'database', aclConfig: { aclSql: 'x' } }, 'aclType'],
   ])('says not supported yet to %j', (keys, path) => {
     expect(problemsOf(() => parseEndpoint({ port: 1, ...keys }))).toEqual({
@@ -279,9 +279,13 @@ describe('mergeEndpoint', () => {
       },
     };
     const { authConfig } = mergeEndpoint(current, more).endpoint;
-    expect(authConfig?.[0]?.users.map(({ username, password }) => [username, password])).toEqual([
-      ['bob', 'secret'],
-      ['eve', 'new'],
+    expect(authConfig).toMatchObject([
+      {
+        users: [
+          { username: 'bob', password: 'secret' },
+          { username: 'eve', password: 'new' },
+        ],
+      },
     ]);
     expect(authConfig?.[0]?.filter).toEqual({ User: 'b.*' });
   });

@@ -1,31 +1,34 @@
-/** Decides whether a CONNECT may enter. The authenticators are tried in order, and the first success wins (docs/access.md). */
+/** Decides whether a CONNECT may enter. The authenticators are asked in order, and the first that knows the client decides (docs/access.md). */
 
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { AuthConfig, FixedAuthConfig, FixedUser } from '../../../src/endpoint/endpoint.ts';
+import type { AuthConfig } from '../../../src/endpoint/endpoint.ts';
 import { Pattern } from '../../../src/endpoint/pattern/pattern.ts';
 import type { LoginGate, LoginKeys } from '../../../src/kernel/logins/login-gate.ts';
+import { COUNTER_SLOTS, countAuth } from '../../../src/metrics/counters.ts';
+import type { AskJob, AskResult } from '../../../src/thread/access/ask.ts';
 import type { VerifyJob } from '../../../src/thread/commands.ts';
-import { verifyPlain } from '../../task/verify-plain.ts';
+import { AskedAuthenticator } from './asked.ts';
+import type { AuthResult, Credentials, EntryResult } from './credentials.ts';
+import { FixedUsers } from './fixed.ts';
 
-export interface Credentials {
-  clientId: string;
-  username: string | null;
-  password: Buffer | null;
-  /** IP address of the peer; together with the user the unit of delays and limits */
-  address: string;
-  /** id of the endpoint: two endpoints have different users */
-  endpoint: string;
-}
-
-export type AuthResult = { ok: true; username: string | null } | { ok: false; reason: 'badUserNameOrPassword' | 'serverUnavailable' };
-
-/** The parts of an entry that every login looks up, made once per configuration. */
+/** An authenticator of the list as the logins use it, made once per configuration. */
 interface CompiledEntry {
-  users: Map<string, FixedUser>;
   client: NamePattern | null;
   user: NamePattern | null;
+  decide(who: Credentials, slots: Float64Array): Promise<EntryResult>;
 }
+
+/** What the authenticators need of other threads. Both reject when that is impossible now. */
+export interface AccessThreads {
+  /** verifies a hash */
+  verify(job: VerifyJob): Promise<boolean>;
+  /** asks an authenticator outside of the process */
+  ask(job: AskJob): Promise<AskResult>;
+}
+
+/** For logins that nobody counts. */
+const UNCOUNTED: Float64Array = new Float64Array(COUNTER_SLOTS);
 
 /** Delay of the answer to the first failure. It doubles with each failure of the same user from the same address. */
 const DELAY_FIRST_MS = 100;
@@ -33,34 +36,36 @@ const DELAY_MAX_MS = 2_000;
 
 /** One per worker; the login gate shares the memory of failures between all workers. */
 export class Authenticator {
-  readonly #ask: (job: VerifyJob) => Promise<boolean>;
+  readonly #threads: AccessThreads;
   readonly #gate: LoginGate;
   /** list → its digest: credentials that one list refuses may be right for another */
   readonly #scopes = new WeakMap<AuthConfig[], string>();
-  readonly #compiled = new WeakMap<FixedAuthConfig, CompiledEntry>();
+  readonly #compiled = new WeakMap<AuthConfig, CompiledEntry>();
 
-  /** @param ask verifies a hash off this thread; rejects when that is impossible now */
-  constructor(ask: (job: VerifyJob) => Promise<boolean>, gate: LoginGate) {
-    this.#ask = ask;
+  constructor(threads: AccessThreads, gate: LoginGate) {
+    this.#threads = threads;
     this.#gate = gate;
   }
 
   /**
    * Checks one login. Never rejects. The answer to a failure comes after a delay of 0.1 to 2 s, which grows with the failures of this user
    * from this address. New guesses wait for their check (login-gate.ts).
-   * `serverUnavailable`: no entry accepted the login and one could not be asked, or the check could not start in time.
+   * `serverUnavailable`: an authenticator that would have decided could not be asked, or the check could not start in time.
    * @param isGone true when the client has gone and needs no answer
+   * @param slots counters of the endpoint in this thread
    */
-  async check(list: AuthConfig[], who: Credentials, isGone: () => boolean = () => false): Promise<AuthResult> {
+  async check(list: AuthConfig[], who: Credentials, isGone: () => boolean = () => false, slots = UNCOUNTED): Promise<AuthResult> {
     const gate = this.#gate;
     const keys = gate.keysOf(who.address, who.endpoint, who.username ?? '');
     const credentials = this.#credentials(list, who);
     const admission = await gate.begin(keys, credentials, isGone);
     if (admission === 'wrong') return this.#refuse(keys);
     if (admission === 'late') return { ok: false, reason: 'serverUnavailable' };
-    const result = await this.#tryAll(list, who);
+    const result = await this.#tryAll(list, who, slots);
     const isWrong = !result.ok && result.reason === 'badUserNameOrPassword';
-    gate.end(keys, result.ok ? 'right' : isWrong ? 'wrong' : 'undecided', credentials);
+    // What a server refuses now it may accept later.
+    const wrong = list.every(({ authType }) => authType === 'fixed') ? 'wrong' : 'denied';
+    gate.end(keys, result.ok ? 'right' : isWrong ? wrong : 'undecided', credentials);
     return isWrong ? this.#refuse(keys) : result;
   }
 
@@ -77,53 +82,56 @@ export class Authenticator {
       scope = createHash('sha256').update(JSON.stringify(list)).digest('hex');
       this.#scopes.set(list, scope);
     }
-    const client = list.some(({ filter }) => filter.Client !== undefined) ? clientId : '';
+    const client = list.some(({ authType, filter }) => authType !== 'fixed' || filter.Client !== undefined) ? clientId : '';
     const has = `${username === null ? 0 : 1}${password === null ? 0 : 1}`;
     return this.#gate.credentials(scope, has, client, username ?? '', password ?? '');
   }
 
-  async #tryAll(list: AuthConfig[], who: Credentials): Promise<AuthResult> {
-    let isUnavailable = false;
+  /** The first that knows the client decides. The login is refused when none does. */
+  async #tryAll(list: AuthConfig[], who: Credentials, slots: Float64Array): Promise<AuthResult> {
+    let isSkipped = false;
     for (const config of list) {
       const entry = this.#compile(config);
       if (!isFor(entry, who)) continue;
-      try {
-        if (await this.#tryFixed(entry, who)) return { ok: true, username: who.username };
-      } catch {
-        // The access pool knows and logs the reason (queue full, pool gone); here only the answer changes.
-        isUnavailable = true;
-      }
+      const result = await entry.decide(who, slots);
+      if (typeof result === 'object') return result;
+      if (result === 'deny') return { ok: false, reason: 'badUserNameOrPassword' };
+      if (result === 'unavailable') return { ok: false, reason: 'serverUnavailable' };
+      if (result === 'skipped') isSkipped = true;
     }
-    return { ok: false, reason: isUnavailable ? 'serverUnavailable' : 'badUserNameOrPassword' };
+    return { ok: false, reason: isSkipped ? 'serverUnavailable' : 'badUserNameOrPassword' };
   }
 
-  /** Takes the same time for an unknown user as for a known one: otherwise the time of an answer would reveal which names exist. */
-  async #tryFixed(entry: CompiledEntry, who: Credentials): Promise<boolean> {
-    const { username, password } = who;
-    if (username === null || password === null) return false;
-    const user = entry.users.get(username);
-    const compared = user ?? pickDecoy(entry, username);
-    if (compared === undefined) return false;
-    const matches = await this.#verify(compared, password);
-    return matches && user !== undefined;
-  }
-
-  #verify(user: FixedUser, password: Buffer): Promise<boolean> | boolean {
-    if (user.encrypt === 'plain') return verifyPlain(user.password, password);
-    const { encrypt, password: stored, salt, saltMode } = user;
-    return this.#ask({ encrypt, stored, salt, saltMode, password });
-  }
-
-  #compile(config: FixedAuthConfig): CompiledEntry {
+  #compile(config: AuthConfig): CompiledEntry {
     const known = this.#compiled.get(config);
     if (known !== undefined) return known;
     const entry: CompiledEntry = {
-      users: new Map(config.users.map((user) => [user.username, user])),
       client: toPattern(config.filter.Client),
       user: toPattern(config.filter.User),
+      decide: this.#deciderOf(config),
     };
     this.#compiled.set(config, entry);
     return entry;
+  }
+
+  #deciderOf(config: AuthConfig): CompiledEntry['decide'] {
+    if (config.authType !== 'fixed') {
+      const asked = new AskedAuthenticator(config, this.#threads.ask);
+      return (who, slots) => asked.decide(who, slots);
+    }
+    const users = new FixedUsers(config, this.#threads.verify);
+    // A wrong password is no denial: another entry may have a user of that name.
+    return async (who, slots) => {
+      try {
+        const isRight = await users.isRight(who);
+        countAuth(slots, 'fixed', isRight ? 'allowed' : 'ignored');
+        return isRight ? { ok: true, username: who.username } : 'ignore';
+      } catch {
+        // The access pool knows and logs the reason (queue full, pool gone); here only the answer changes.
+        countAuth(slots, 'fixed', 'failed');
+        return 'skipped';
+      }
+    };
   }
 }
 
@@ -145,10 +153,4 @@ function toPattern(source: string | undefined): NamePattern | null {
 function isFor(entry: CompiledEntry, who: Credentials): boolean {
   if (entry.client !== null && !entry.client.matches(who.clientId)) return false;
   return entry.user === null || (who.username !== null && entry.user.matches(who.username));
-}
-
-/** The user compared in place of an unknown one. A name always gets the same one: an average over several would reveal it as unknown. */
-function pickDecoy(entry: CompiledEntry, username: string): FixedUser | undefined {
-  const users = [...entry.users.values()];
-  return users[createHash('sha256').update(username).digest().readUInt32BE(0) % Math.max(1, users.length)];
 }

@@ -1,5 +1,6 @@
 /** One network client: frames its bytes, takes the fast path for plain PUBLISH and PUBACK, and writes the packets of its session. */
 
+import type { OwnRights } from '../../../src/endpoint/endpoint.ts';
 import { wallNow } from '../../../src/kernel/clock.ts';
 import { CONNECTION_ERRORS, type CounterName, observe, SIZE_BUCKETS, SLOT, sizeBase } from '../../../src/metrics/counters.ts';
 import { loopDelay } from '../../../src/metrics/loop-delay.ts';
@@ -15,6 +16,7 @@ import type { TopicEntry } from '../../shared/routing/topic-entry.ts';
 import { bytesOfSession } from '../../shared/session/footprint.ts';
 import type { PendingWill } from '../../shared/session/pending-will.ts';
 import type { Session } from '../../shared/session/session.ts';
+import type { Accepted } from '../access/credentials.ts';
 import type { Admission, Connection, ConnectionClient } from '../connection/connection.ts';
 import type { EndpointContext, WorkerContext } from './context/context.ts';
 import { Decisions } from './context/decisions.ts';
@@ -133,10 +135,14 @@ export class Client extends PacketReader implements ConnectionClient, SenderOwne
     this.#identity.begin(packet);
   }
 
-  /** The authenticator knows the client as this user. */
-  authenticated(user: string | null): void {
-    this.#identity.username = user;
-    this.#identity.login = user;
+  /** null: none */
+  get rights(): OwnRights | null {
+    return this.#identity.rights;
+  }
+
+  /** An authenticator has let the client in. */
+  authenticated(login: Accepted): void {
+    this.#identity.authenticated(login);
   }
 
   /** @param keepAlive seconds; 0: no limit */

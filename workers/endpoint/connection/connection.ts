@@ -1,5 +1,6 @@
 /** The contract between listener and client: bytes in, coalesced bytes out, pause, resume, close, facts about the peer. */
 
+import type { X509Certificate } from 'node:crypto';
 import type { Endpoint } from '../../../src/endpoint/endpoint.ts';
 import type { SocketHandle } from '../../../src/internals/socket-passing.ts';
 import type { TlsMaterial } from '../../../src/thread/tls-material.ts';
@@ -10,6 +11,8 @@ export interface Connection {
   readonly address: string;
   /** steady milliseconds at which it was accepted, before any handshake */
   readonly acceptedAt: number;
+  /** The client's certificate, which the handshake has verified; null or absent: there is none. */
+  clientCertificate?(): X509Certificate | null;
   /**
    * Hands bytes to the kernel. True: the kernel has taken all of them, and the buffer is free again. False: the transport keeps the buffer
    * until onDrain, and nothing more may be sent before.

@@ -1,5 +1,6 @@
 /** MQTT over TCP and WebSocket, plain or with TLS, on one accepting socket that switches between them without closing. */
 
+import type { X509Certificate } from 'node:crypto';
 import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { loadUws } from '../../../src/internals/uws/load.ts';
@@ -109,6 +110,10 @@ class TlsConnection extends TcpConnection {
   constructor(secure: TLSSocket, toReset: net.Socket | null, acceptedAt: number) {
     super(secure, toReset, acceptedAt);
     this.#secure = secure;
+  }
+
+  clientCertificate(): X509Certificate | null {
+    return this.#secure.authorized ? (this.#secure.getPeerX509Certificate() ?? null) : null;
   }
 
   override send(bytes: Buffer): boolean {

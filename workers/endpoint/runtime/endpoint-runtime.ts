@@ -314,6 +314,10 @@ export class EndpointRuntime implements ListenerHost {
           // A silent peer gets no orderly end, which would hold its place for longer.
           client.connection.destroy();
           break;
+        case 'login':
+          this.context.count('loginExpired');
+          client.close(REASON.notAuthorized, 'The login has expired');
+          break;
         case 'answer':
           client.refuse(REASON.serverUnavailable, 'The server could not answer in time');
           break;
@@ -387,9 +391,10 @@ export class EndpointRuntime implements ListenerHost {
 }
 
 /** The deadline that a client, or its answer, has missed; null: none. @param now steady milliseconds */
-function overdueOf(client: Client, tick: number, now: number): 'connect' | 'answer' | 'keep-alive' | 'packet' | null {
+function overdueOf(client: Client, tick: number, now: number): 'connect' | 'answer' | 'login' | 'keep-alive' | 'packet' | null {
   switch (client.state) {
     case 'online':
+      if (now >= client.identity.loginEndsAt) return 'login';
       if (client.identity.keepAlive > 0 && tick - client.lastSeen > client.identity.keepAlive * 3 + 1 && !client.isKeptWaiting)
         return 'keep-alive';
       return client.isDripping(tick) ? 'packet' : null;

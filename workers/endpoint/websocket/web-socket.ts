@@ -1,5 +1,6 @@
 /** MQTT over WebSocket on any kind of connection: the request, then frames both ways. Plain MQTT too, while an endpoint accepts both. */
 
+import type { X509Certificate } from 'node:crypto';
 import { readTurn, type TurnTaker } from '../../../src/kernel/turns/read-turn.ts';
 import { CONNECT_BYTE, describeStranger } from '../../../src/mqtt/connect/first-bytes.ts';
 import type { Admission, Connection, ConnectionClient, HandshakeFailure, ListenerHost } from '../connection/connection.ts';
@@ -64,6 +65,10 @@ class WebSocketConnection implements Connection, ConnectionClient, Departing, Tu
 
   get acceptedAt(): number {
     return this.#inner.acceptedAt;
+  }
+
+  clientCertificate(): X509Certificate | null {
+    return this.#inner.clientCertificate?.() ?? null;
   }
 
   send(bytes: Buffer): boolean {

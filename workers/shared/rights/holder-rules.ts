@@ -6,11 +6,12 @@ import type { Holder } from '../wire/holder.ts';
 import type { SubscribeRules } from './withdrawal.ts';
 
 export class HolderRules implements SubscribeRules {
-  /** null: the endpoint has no rules */
+  /** null: no rule applies */
   readonly #authoriser: Authoriser | null;
 
-  constructor({ enableAcl, acl }: EndpointRules, clientId: string, { username, address }: Holder) {
-    this.#authoriser = enableAcl ? new Authoriser(acl, { clientId, username, ip: address }) : null;
+  constructor({ enableAcl, acl }: EndpointRules, clientId: string, { username, address, rights = null }: Holder) {
+    const isFree = !enableAcl || rights?.isSuperuser === true;
+    this.#authoriser = isFree ? null : new Authoriser(acl, { clientId, username, ip: address }, rights?.rules);
   }
 
   get allowsAll(): boolean {

@@ -1,5 +1,7 @@
 /** The owner of a session. A client that knows the client identifier is not necessarily that user. */
 
+import type { OwnRights } from '../../../src/endpoint/endpoint.ts';
+
 /** Recorded with each connection that takes the session; plain data. */
 export interface Holder {
   /** the authenticated user; null when the endpoint demands no login */
@@ -8,6 +10,8 @@ export interface Holder {
   username: string | null;
   /** address of the last connection; access rules judge it while the client is offline */
   address: string;
+  /** rights that its login gave the client, beside the rules of the endpoint; null: none; absent in what older versions have stored */
+  rights?: OwnRights | null;
 }
 
 /**

@@ -1,6 +1,7 @@
 /** The topics that one client may publish and subscribe to. Decisions are cached until the rules of its endpoint change. */
 
 import { Authoriser } from '../../../../src/endpoint/access/authoriser.ts';
+import type { OwnRights } from '../../../../src/endpoint/endpoint.ts';
 import { fromLatin1, isSystemTopic } from '../../../../src/mqtt/topic.ts';
 import type { SubscribeRules } from '../../../shared/rights/withdrawal.ts';
 import type { EndpointContext } from './context.ts';
@@ -16,6 +17,8 @@ export interface DecisionSubject {
   readonly clientId: string;
   readonly username: string | null;
   readonly address: string;
+  /** given by its login; null: none */
+  readonly rights: OwnRights | null;
 }
 
 export class Decisions implements SubscribeRules {
@@ -35,7 +38,7 @@ export class Decisions implements SubscribeRules {
   /** @param topic latin1 form */
   mayPublish(topic: string): boolean {
     if (isSystemTopic(topic)) return false;
-    if (!this.#endpoint.config.endpoint.enableAcl) return true;
+    if (this.#isFree) return true;
     const authoriser = this.#current();
     let isAllowed = this.#publish?.get(topic);
     if (isAllowed === undefined) {
@@ -53,23 +56,28 @@ export class Decisions implements SubscribeRules {
 
   /** @param filter text form, with its $share prefix */
   maySubscribe(filter: string): boolean {
-    return !this.#endpoint.config.endpoint.enableAcl || this.#current().maySubscribe(filter);
+    return this.#isFree || this.#current().maySubscribe(filter);
   }
 
   get allowsAll(): boolean {
-    return !this.#endpoint.config.endpoint.enableAcl || this.#current().allowsAllSubscriptions;
+    return this.#isFree || this.#current().allowsAllSubscriptions;
   }
 
   /** @param topic text form */
   mayReceive(topic: string): boolean {
-    return !this.#endpoint.config.endpoint.enableAcl || this.#current().mayReceive(topic);
+    return this.#isFree || this.#current().mayReceive(topic);
+  }
+
+  /** True when no rule applies to the client. */
+  get #isFree(): boolean {
+    return !this.#endpoint.config.endpoint.enableAcl || this.#who.rights?.isSuperuser === true;
   }
 
   #current(): Authoriser {
     const { config, version } = this.#endpoint;
     if (this.#authoriser === null || this.#version !== version) {
-      const { clientId, username, address } = this.#who;
-      this.#authoriser = new Authoriser(config.acl, { clientId, username, ip: address });
+      const { clientId, username, address, rights } = this.#who;
+      this.#authoriser = new Authoriser(config.acl, { clientId, username, ip: address }, rights?.rules);
       this.#publish = null;
       this.#version = version;
     }

@@ -1,7 +1,9 @@
 /** A client's names, and the parts of its CONNECT that outlive the handshake. */
 
-import { steadyNow } from '../../../../src/kernel/clock.ts';
+import type { OwnRights } from '../../../../src/endpoint/endpoint.ts';
+import { steadyNow, wallNow } from '../../../../src/kernel/clock.ts';
 import type { ConnectPacket } from '../../../../src/mqtt/packet.ts';
+import type { Accepted } from '../../access/credentials.ts';
 
 /** new → connecting (Client.beginConnect) → online (Client.goOnline) → closed. Any state may go to closed. */
 export type ClientState = 'new' | 'connecting' | 'online' | 'closed';
@@ -15,6 +17,10 @@ export class ClientIdentity {
   username: string | null = null;
   /** the authenticated user; null when the endpoint demands no login */
   login: string | null = null;
+  /** given by the authenticator, beside the rules of the endpoint; null: none */
+  rights: OwnRights | null = null;
+  /** steady milliseconds at which the login ends; Infinity: never */
+  loginEndsAt = Number.POSITIVE_INFINITY;
   cleanStart = true;
   /** seconds; 0: no limit */
   keepAlive = 0;
@@ -31,5 +37,13 @@ export class ClientIdentity {
     this.username = packet.username;
     this.cleanStart = packet.cleanStart;
     this.requestProblemInformation = packet.requestProblemInformation;
+  }
+
+  /** Takes what an authenticator has decided. */
+  authenticated({ username, rights, expireAt }: Accepted): void {
+    this.username = username;
+    this.login = username;
+    this.rights = rights ?? null;
+    if (expireAt !== undefined) this.loginEndsAt = steadyNow() + Math.max(0, expireAt - wallNow());
   }
 }

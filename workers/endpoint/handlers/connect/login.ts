@@ -3,25 +3,28 @@
 import type { ConnectPacket } from '../../../../src/mqtt/packet.ts';
 import { REASON } from '../../../../src/mqtt/reason-codes.ts';
 import type { Client } from '../../client/client.ts';
+import { commonNameOf } from '../../connection/certificate.ts';
 
 /** @returns false when the client is refused or has left */
 export async function authenticate(client: Client, packet: ConnectPacket): Promise<boolean> {
   const { endpoint, auth } = client.endpoint.config;
   const { clientId, username, password } = packet;
+  const { address } = client.connection;
   if (username === null && password === null && clientId.startsWith(client.context.probePrefix)) {
     // A health check of this node brings no login. It must not count as a guess, nor slow down other clients of its address. A client
     // with a login is checked and counted, whatever its identifier.
     client.refuse(REASON.notAuthorized);
     return false;
   }
-  const who = { clientId, username, password, address: client.connection.address, endpoint: endpoint.id };
-  const result = await client.context.authenticator.check(auth, who, () => client.isClosed);
+  const certCommonName = commonNameOf(client.connection.clientCertificate?.());
+  const who = { clientId, username, password, address, endpoint: endpoint.id, namespace: endpoint.namespace, certCommonName };
+  const result = await client.context.authenticator.check(auth, who, () => client.isClosed, client.endpoint.slots);
   if (client.isClosed) return false;
   if (result.ok) {
-    client.authenticated(result.username);
+    client.authenticated(result);
     return true;
   }
-  client.context.logger.warn(`Auth failed on Endpoint ${endpoint.port}`, { clientId, username, address: client.connection.address });
+  client.context.logger.warn(`Auth failed on Endpoint ${endpoint.port}`, { clientId, username, address });
   if (result.reason === 'serverUnavailable') client.refuse(REASON.serverUnavailable, undefined, 'errorAuthFailed');
   else client.refuse(username === null ? REASON.notAuthorized : REASON.badUserNameOrPassword, undefined, 'errorAuthFailed');
   return false;

@@ -35,8 +35,8 @@ export function refuseUnstored(client: Client): void {
  * @param isPresent whether it is the session of an earlier connection
  */
 export function openSession(client: Client, connect: Connect, session: Session, isPresent: boolean): void {
-  const { login, username } = client.identity;
-  session.holder = { user: login, username, address: client.connection.address };
+  const { login, username, rights } = client.identity;
+  session.holder = { user: login, username, address: client.connection.address, rights };
   if (!isPresent || client.isClosed) {
     enter(client, connect, session, isPresent);
     return;

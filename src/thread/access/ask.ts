@@ -1,0 +1,43 @@
+/** What crosses threads when a login is put to an authenticator outside of the endpoint's thread: plain data. */
+
+import type { AskedAuthConfig, OwnRights } from '../../endpoint/endpoint.ts';
+
+/** The client that logs in. */
+export interface AskWho {
+  clientId: string;
+  username: string | null;
+  password: Uint8Array | null;
+  /** address of the peer, without port */
+  ip: string;
+  /** id of the endpoint */
+  endpoint: string;
+  namespace: string;
+  /** common name of a verified client certificate; null: there is none */
+  certCommonName: string | null;
+}
+
+/** A job of the asking thread. */
+export interface AskJob {
+  /** digest of `config`: equal configurations share connections, limits and the circuit breaker, whatever endpoint they are of */
+  key: string;
+  config: AskedAuthConfig;
+  who: AskWho;
+}
+
+export interface Allowed {
+  result: 'allow';
+  /** the user name that the client has from now on; absent: the one of its CONNECT */
+  username?: string | null;
+  /** absent: none */
+  rights?: OwnRights;
+  /** wall milliseconds at which the login ends; absent: never */
+  expireAt?: number;
+}
+
+/** The decision of an authenticator. `ignore`: it does not know the client, and the next one decides. */
+export type LoginVerdict = Allowed | { result: 'deny' } | { result: 'ignore' };
+
+/** Why there is no decision: no usable answer; too many requests under way; the circuit breaker waits. */
+export type NoVerdict = { result: 'failed'; reason: string } | { result: 'refused' } | { result: 'paused' };
+
+export type AskResult = LoginVerdict | NoVerdict;

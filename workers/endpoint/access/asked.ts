@@ -1,0 +1,80 @@
+/** One authenticator that the asking thread asks: cached decisions, and the counters of what became of each login. */
+
+import { createHash } from 'node:crypto';
+import { placeholdersIn } from '../../../src/endpoint/access/placeholders.ts';
+import type { AskedAuthConfig } from '../../../src/endpoint/endpoint.ts';
+import { steadyNow } from '../../../src/kernel/clock.ts';
+import { type AuthResultName, countAuth, observeAuth } from '../../../src/metrics/counters.ts';
+import type { AskJob, AskResult, AskWho, LoginVerdict } from '../../../src/thread/access/ask.ts';
+import type { Credentials, EntryResult } from './credentials.ts';
+import { VerdictCache } from './verdict-cache.ts';
+
+const COUNTED = { allow: 'allowed', deny: 'denied', ignore: 'ignored' } as const satisfies Record<string, AuthResultName>;
+
+export class AskedAuthenticator {
+  readonly #config: AskedAuthConfig;
+  readonly #key: string;
+  readonly #ask: (job: AskJob) => Promise<AskResult>;
+  readonly #cache: VerdictCache | null;
+  /** facts about the client, beside user name and password, that the decision depends on */
+  readonly #depends: readonly (keyof AskWho)[];
+
+  /** @param ask rejects when the asking thread cannot answer */
+  constructor(config: AskedAuthConfig, ask: (job: AskJob) => Promise<AskResult>) {
+    this.#config = config;
+    this.#key = createHash('sha256').update(JSON.stringify(config)).digest('base64');
+    this.#ask = ask;
+    this.#cache = config.cacheSeconds > 0 ? new VerdictCache(config.cacheSeconds) : null;
+    this.#depends = [...new Set(placeholdersIn(JSON.stringify(config)))].sort() as (keyof AskWho)[];
+  }
+
+  /** Never rejects. @param slots counters of the endpoint in this thread */
+  async decide(who: Credentials, slots: Float64Array): Promise<EntryResult> {
+    const { clientId, username, password, address, endpoint, namespace, certCommonName } = who;
+    const asked: AskWho = { clientId, username, password, ip: address, endpoint, namespace, certCommonName };
+    const { authType, onUnavailable } = this.#config;
+    const cache = this.#cache;
+    const key = cache === null ? '' : cache.keyOf([username, password, ...this.#depends.map((name) => asked[name])]);
+    const known = cache?.get(key) ?? null;
+    if (known !== null) {
+      countAuth(slots, authType, 'cached');
+      return resultOf(known, username);
+    }
+    const result = await this.#count(asked, slots);
+    if (result.result === 'failed' || result.result === 'refused' || result.result === 'paused')
+      return onUnavailable === 'ignore' ? 'skipped' : 'unavailable';
+    cache?.set(key, result);
+    return resultOf(result, username);
+  }
+
+  async #count(who: AskWho, slots: Float64Array): Promise<AskResult> {
+    const { authType } = this.#config;
+    const begunAt = steadyNow();
+    let result: AskResult;
+    try {
+      result = await this.#ask({ key: this.#key, config: this.#config, who });
+    } catch {
+      // The access pool knows and logs the reason.
+      result = { result: 'failed', reason: '' };
+    }
+    switch (result.result) {
+      case 'refused':
+      case 'paused':
+        countAuth(slots, authType, result.result);
+        return result;
+      case 'failed':
+        countAuth(slots, authType, 'failed');
+        break;
+      default:
+        countAuth(slots, authType, COUNTED[result.result]);
+    }
+    observeAuth(slots, authType, (steadyNow() - begunAt) / 1000);
+    return result;
+  }
+}
+
+function resultOf(verdict: LoginVerdict, username: string | null): EntryResult {
+  if (verdict.result !== 'allow') return verdict.result;
+  const { result, ...allowed } = verdict;
+  return { ok: true, username, ...allowed };
+}

@@ -1,0 +1,57 @@
+/** The authenticators that this thread asks, each opened at its first question and closed when nobody has asked it for a while. */
+
+import type { AskedAuthConfig } from '../../../src/endpoint/endpoint.ts';
+import { steadyNow } from '../../../src/kernel/clock.ts';
+import type { AskJob, AskResult } from '../../../src/thread/access/ask.ts';
+import type { Asker } from './contract.ts';
+import { GuardedAsker } from './guarded.ts';
+import { openHttpAsker } from './http/http-asker.ts';
+
+/** An authenticator that no login has needed for this time has probably left the configuration. */
+const UNUSED_MS = 10 * 60_000;
+const LOOK_EVERY_MS = 60_000;
+
+interface Entry {
+  readonly asker: GuardedAsker;
+  askedAt: number;
+}
+
+export class Askers {
+  readonly #entries = new Map<string, Entry>();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor() {
+    this.#timer = setInterval(() => this.#closeUnused(), LOOK_EVERY_MS);
+    this.#timer.unref();
+  }
+
+  /** Never rejects. */
+  ask({ key, config, who }: AskJob): Promise<AskResult> {
+    let entry = this.#entries.get(key);
+    if (entry === undefined) {
+      entry = { asker: new GuardedAsker(() => open(config), config), askedAt: 0 };
+      this.#entries.set(key, entry);
+    }
+    entry.askedAt = steadyNow();
+    return entry.asker.ask(who);
+  }
+
+  #closeUnused(): void {
+    const since = steadyNow() - UNUSED_MS;
+    for (const [key, { asker, askedAt }] of this.#entries) {
+      if (askedAt > since) continue;
+      this.#entries.delete(key);
+      void asker.close();
+    }
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await Promise.all([...this.#entries.values()].map(({ asker }) => asker.close()));
+    this.#entries.clear();
+  }
+}
+
+function open(config: AskedAuthConfig): Promise<Asker> {
+  return openHttpAsker(config);
+}
