@@ -6,6 +6,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { messageOf } from '../../kernel/errors.ts';
+import { problemOfLibrary } from './elf.ts';
 
 /** What the judgement depends on. */
 export interface Machine {
@@ -54,7 +56,17 @@ export function lookForUws({ platform, arch, abi, hasGlibc, packages, roots }: M
   if (!GUARD_ARCHITECTURES.includes(arch)) return `fluxmq has no guard for ${platform} ${arch}`;
   const name = `guard-${platform}-${arch}.node`;
   const guard = roots.map((folder) => join(folder, 'native', 'prebuilt', name)).find((path) => existsSync(path));
-  return guard === undefined ? `native/prebuilt/${name} is missing` : { uws, guard };
+  if (guard === undefined) return `native/prebuilt/${name} is missing`;
+  return problemOfFile('its binary', uws, arch) ?? problemOfFile('its guard', guard, arch) ?? { uws, guard };
+}
+
+function problemOfFile(what: string, path: string, arch: string): string | null {
+  try {
+    const problem = problemOfLibrary(path, arch);
+    return problem === null ? null : `${what} ${problem}: ${path}`;
+  } catch (error) {
+    return `${what} cannot be read: ${messageOf(error)}`;
+  }
 }
 
 /** The sources are two floors below the root, the built files at most one below dist/, which has a copy of native/. */

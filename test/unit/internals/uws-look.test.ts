@@ -1,6 +1,7 @@
 /** uWebSockets.js and its guard on machines that lack something: neither is used, and the reason is given. */
 
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, expect, test } from 'vitest';
@@ -12,14 +13,14 @@ const BINARY = `uws_${process.platform}_${process.arch}_${process.versions.modul
 const here = thisMachine();
 const hasBinary = typeof lookForUws(here) !== 'string';
 const places: string[] = [];
-/** This machine, with a package and a guard of its own. The binary of the package is empty. */
+/** This machine, with a package and a guard of its own. The binary of the package is a header alone. */
 let machine: Machine;
 
 beforeEach(() => {
   const root = mkdtempSync(join(tmpdir(), 'fluxmq-uws-'));
   places.push(root);
   mkdirSync(join(root, 'package/dist/bin'), { recursive: true });
-  writeFileSync(join(root, 'package/dist/bin', BINARY), '');
+  writeFileSync(join(root, 'package/dist/bin', BINARY), headerOf(process.arch));
   cpSync(join(import.meta.dirname, '../../../native/prebuilt'), join(root, 'native/prebuilt'), { recursive: true });
   machine = { ...here, packages: [join(root, 'absent'), join(root, 'package')], roots: [join(root, 'absent'), root] };
 });
@@ -27,6 +28,15 @@ beforeEach(() => {
 afterAll(() => {
   for (const place of places) rmSync(place, { recursive: true });
 });
+
+/** A library without content. */
+function headerOf(arch: string): Buffer {
+  const header = Buffer.alloc(64);
+  header.write('\x7fELF\x02\x01', 'latin1');
+  header.writeUInt16LE(arch === 'arm64' ? 183 : 62, 18);
+  header.writeBigUInt64LE(64n, 40);
+  return header;
+}
 
 const inMachine = (name: string) => join(machine.roots[1]!, name);
 
@@ -57,10 +67,32 @@ test('a binary that cannot be loaded is a reason, and nothing is thrown', () => 
   expect(loaded).toMatchObject({ available: false, reason: expect.stringContaining('its binary cannot be loaded: ') });
 });
 
-test('a guard that cannot be loaded is a reason, before the binary is loaded', () => {
-  writeFileSync(inMachine(`native/prebuilt/${GUARD}`), 'no binary');
-  expect(loadFrom(machine)).toMatchObject({ available: false, reason: expect.stringContaining('its guard cannot be loaded: ') });
+const UWS = `package/dist/bin/${BINARY}`;
+const IN_MACHINE = { 'its binary': UWS, 'its guard': `native/prebuilt/${GUARD}` };
+const OTHER = process.arch === 'arm64' ? 'x64' : 'arm64';
+
+// To load a file that was cut ends the process.
+test.each([
+  ['is not whole', (path: string) => truncateSync(path, 63)],
+  ['is not whole', (path: string) => writeFileSync(path, Buffer.alloc(0))],
+  ['is not whole', cut],
+  ['is no library', (path: string) => writeFileSync(path, 'x'.repeat(100))],
+  [`is not for ${process.arch}`, (path: string) => writeFileSync(path, headerOf(OTHER))],
+])('a file that %s is a reason, and is not loaded', (problem, spoil) => {
+  for (const [what, name] of Object.entries(IN_MACHINE)) {
+    const before = readFileSync(inMachine(name));
+    spoil(inMachine(name));
+    expect(loadFrom(machine)).toEqual({ available: false, reason: `${what} ${problem}: ${inMachine(name)}` });
+    writeFileSync(inMachine(name), before);
+  }
 });
+
+/** The table of sections is gone, or its last byte. */
+function cut(path: string): void {
+  const bytes = readFileSync(path);
+  if (bytes.length > 64) truncateSync(path, bytes.length - 1);
+  else writeFileSync(path, bytes.fill(1, 41, 42));
+}
 
 const PIECES = ['guard', 'dup', 'linger', 'noDelay', 'onArrival', 'await', 'forget', 'peek', 'received', 'cookie', 'trace', 'current'];
 
@@ -68,19 +100,17 @@ test.each([
   [PIECES, 'its guard lacks readable'],
   [[...PIECES, 'readable'], 'its guard takes a wrong descriptor'],
 ])('a guard that is not the one of this version is a reason', (pieces, reason) => {
-  expect(loadFrom(withGuard(`module.exports = { ${pieces.map((name) => `${name}() {}`).join(', ')} };`))).toEqual({
-    available: false,
-    reason,
-  });
+  const { extensions } = createRequire(import.meta.url);
+  const load = extensions['.node']!;
+  extensions['.node'] = (module) => {
+    Object.assign(module.exports, Object.fromEntries(pieces.map((name) => [name, () => undefined])));
+  };
+  try {
+    expect(loadFrom(machine)).toEqual({ available: false, reason });
+  } finally {
+    extensions['.node'] = load;
+  }
 });
-
-/** The loader takes any module in place of the guard; an ending that is not `.node` makes it one of JavaScript. */
-function withGuard(text: string): Machine {
-  const root = inMachine('other');
-  mkdirSync(join(root, 'native/prebuilt', GUARD), { recursive: true });
-  writeFileSync(join(root, 'native/prebuilt', GUARD, 'index.js'), text);
-  return { ...machine, roots: [root] };
-}
 
 test('this machine loads both or tells why, once', () => {
   const loaded = loadUws();
