@@ -74,7 +74,7 @@ function serverCertificate(): { cert: string; key: string } {
 const secures: Change = async (state) => ({ body: { sslConfig: serverCertificate() }, after: { ...state, isSecure: true } });
 const unsecures: Change = async (state) => ({ body: { sslConfig: null }, after: { ...state, isSecure: false } });
 
-/** Changes that need a listener to change, in turn. */
+/** Changes that need a listener or its transport to change, in turn. */
 export const CHANGES: Change[] = [
   stays({ serverOptions: { soBacklog: 1024 } }),
   stays({ namespace: 'other' }),
@@ -82,9 +82,11 @@ export const CHANGES: Change[] = [
   stays({ host: '0.0.0.0' }),
   stays({ exclusivePool: false }),
   becomes('ws'),
+  stays({ websocketTransport: 'uws' }),
   stays({ serverOptions: { workerGroupSize: 3 } }),
   stays({ exclusivePool: true }),
   secures,
+  stays({ websocketTransport: 'builtin' }),
   moves,
   becomes('tcp'),
   stays({ namespace: 'default' }),
