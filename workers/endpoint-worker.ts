@@ -96,7 +96,7 @@ const table = new SessionTable(mesh, router, {
     const { clientId, holder } = session;
     if (runtime === undefined || holder === null) return true;
     const topic = fromLatin1(message.topic);
-    if (new HolderRules(runtime.rules, clientId, holder).mayPublish(topic)) return true;
+    if (new HolderRules(runtime.rules, clientId, holder).mayPublish(topic, message.qos, message.retain)) return true;
     runtime.context.count('droppedAcl');
     link.logger.warn(`Endpoint ${runtime.endpoint.port}: a will is not published: access rules deny it`, { clientId, topic });
     return false;

@@ -109,7 +109,7 @@ const table = new SessionTable(mesh, router, {
     return durable?.committed() ?? Promise.resolve();
   },
   mayPublishWill(session, { message }) {
-    if (rules.of(session)?.mayPublish(fromLatin1(message.topic)) !== false) return true;
+    if (rules.of(session)?.mayPublish(fromLatin1(message.topic), message.qos, message.retain) !== false) return true;
     counts.dropped(session.endpoint, 'acl_denied', 1);
     const { clientId, endpoint } = session;
     link.logger.warn('A will is not published: access rules deny it', { clientId, endpoint, topic: fromLatin1(message.topic) });

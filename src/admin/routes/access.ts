@@ -29,6 +29,8 @@ const testSchema = z
       .openapi({ description: 'Address of the client' }),
     action: z.enum(['publish', 'subscribe']),
     topic: z.string().openapi({ description: 'Topic name for publish, topic filter for subscribe' }),
+    qos: z.int().min(0).max(2).default(0).openapi({ description: 'QoS of the message, or the one that the subscription asks for' }),
+    retain: z.boolean().default(false).openapi({ description: 'RETAIN flag of the message' }),
   })
   .superRefine(({ id, port, action, topic }, context) => {
     if (id === undefined && port === undefined)

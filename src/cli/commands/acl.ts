@@ -3,11 +3,19 @@
 import type { AclVerdict } from '../../answers/node.ts';
 import type { Command, CommandCall } from '../command.ts';
 import { usageFailure } from '../failure.ts';
+import type { Options } from '../option.ts';
 import { printable } from '../terminal.ts';
 import { oneTarget, printedAsJson, refuseSurplus } from './common.ts';
 
 /** What the rules decide about. */
 export const ACL_ACTIONS: readonly string[] = ['publish', 'subscribe'];
+
+function qosOf(options: Options): { qos?: number } {
+  const qos = options.text('qos');
+  if (qos === undefined) return {};
+  if (!/^[012]$/.test(qos)) throw usageFailure(`--qos ${qos}: expected 0, 1 or 2`);
+  return { qos: Number(qos) };
+}
 
 async function test(call: CommandCall): Promise<void> {
   const { words, options, terminal, api } = call;
@@ -16,7 +24,8 @@ async function test(call: CommandCall): Promise<void> {
   const key = oneTarget(target === undefined ? [] : [target]);
   if (action === undefined || !ACL_ACTIONS.includes(action)) throw usageFailure(`expected ${ACL_ACTIONS.join(' or ')} behind the endpoint`);
   if (topic === undefined) throw usageFailure(action === 'publish' ? 'which topic?' : 'which topic filter?');
-  const body = { ...key, clientId: options.text('client'), username: options.text('username'), ip: options.text('ip'), action, topic };
+  const who = { clientId: options.text('client'), username: options.text('username'), ip: options.text('ip') };
+  const body = { ...key, ...who, action, topic, ...qosOf(options), ...(options.has('retain') ? { retain: true } : {}) };
   const verdict = (await api.post('/api/acl/test', body)) as AclVerdict;
   if (printedAsJson(call, verdict)) return;
   const word = verdict.allowed ? 'allowed' : 'denied';
@@ -42,6 +51,8 @@ export const ACL_COMMANDS: readonly Command[] = [
       { name: 'client', value: 'ID', text: 'client identifier; default: none' },
       { name: 'username', value: 'NAME', text: 'the user after the login; default: a client without a user' },
       { name: 'ip', value: 'ADDRESS', text: 'address of the client; default: 127.0.0.1' },
+      { name: 'qos', value: '0|1|2', text: 'QoS of the message, or of the requested subscription; default: 0', completes: ['0', '1', '2'] },
+      { name: 'retain', text: 'the message has the RETAIN flag' },
     ],
     words: ['target', 'aclAction', 'topic'],
     connects: true,

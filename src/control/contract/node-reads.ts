@@ -1,19 +1,17 @@
 /** The reads that this node answers by itself: its configuration, states and numbers. */
 
+import type { AclRequest } from '../../endpoint/access/authoriser.ts';
 import type { HistoryQuery, HistoryRow } from '../../storage/endpoint-store.ts';
 import type { AclVerdict, EndpointMetrics, EndpointStatus, EndpointView, HealthAnswer, ResourcesAnswer } from './answers.ts';
 import type { EndpointKey } from './request-parts.ts';
 
 /** A request that a client could make. */
-export interface AclTest {
+export interface AclTest extends AclRequest {
   readonly clientId: string;
   /** null: the client has no user */
   readonly username: string | null;
   /** address of the client */
   readonly ip: string;
-  readonly action: 'publish' | 'subscribe';
-  /** a valid topic name to publish, or a valid filter to subscribe */
-  readonly topic: string;
 }
 
 export interface NodeReads {

@@ -14,7 +14,7 @@ export function testAcl({ enableAcl, aclConfig }: Endpoint, nodes: AclConfig, te
   if (!enableAcl) return { allowed: true, ...none, reason: 'enableAcl is false: the endpoint has no rules' };
   const acl = aclConfig ?? nodes;
   const name = aclConfig === null ? 'acl' : 'aclConfig';
-  const rule = new Authoriser(acl, test).ruleFor(test.action, test.topic);
+  const rule = new Authoriser(acl, test).ruleFor(test);
   if (rule === null) return { allowed: acl.default === 'allow', ...none, reason: `no rule decides: ${name}.default is ${acl.default}` };
   const path = `${name}.rules.${acl.rules.indexOf(rule)}`;
   return { allowed: rule.permission === 'allow', path, rule, reason: `${path} decides, with order ${acl.order}` };

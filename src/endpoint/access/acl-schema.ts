@@ -23,8 +23,19 @@ const topic = z.string({ error: 'must be a topic filter' }).superRefine((value, 
   if (problem !== null) context.addIssue({ code: 'custom', message: problem });
 });
 
+const qosValue = z.union([z.literal(0), z.literal(1), z.literal(2)], { error: 'must be 0, 1 or 2' });
+const qos = z.array(qosValue, { error: 'must be 0, 1 or 2, or a list of them' }).min(1, { error: 'must not be empty' });
+const retain = z.boolean({ error: 'must be true or false' });
+
 /** A rule in its normal form. */
-export const RULE_SHAPE = { permission, subject: z.strictObject({ type: subjectType, value: subjectText }, object), action, topic };
+export const RULE_SHAPE = {
+  permission,
+  subject: z.strictObject({ type: subjectType, value: subjectText }, object),
+  action,
+  topic,
+  qos: qos.optional(),
+  retain: retain.optional(),
+};
 /** `order` and `default` of rules. */
 export const ACL_SHAPE = { order, default: permission };
 
@@ -33,6 +44,8 @@ const ruleSchema = z.strictObject(
     ...RULE_SHAPE,
     subject: z.strictObject({ type: subjectType, value: subjectText.default('*') }, object),
     action: action.default('pubsub'),
+    // one QoS may stand without its list
+    qos: z.preprocess((value) => (qosValue.safeParse(value).success ? [value] : value), qos).optional(),
   },
   object,
 );
@@ -160,7 +173,14 @@ function readRule(input: unknown, path: string, problems: Problems): AclRule[] {
   }
   const rule = check(ruleSchema, given, path, problems);
   if (rule === undefined) return [];
-  return [{ ...rule, subject: readSubject(rule.subject.type, rule.subject.value, join(path, 'subject.value'), problems) }];
+  const { qos: byQos, retain: byRetain, ...rest } = rule;
+  if (byRetain !== undefined && rule.action !== 'publish')
+    problems.add(join(path, 'retain'), `is for rules with action publish: a subscription has no RETAIN flag`);
+  const conditions = {
+    ...(byQos === undefined ? {} : { qos: [...new Set(byQos)].sort() }),
+    ...(byRetain === undefined ? {} : { retain: byRetain }),
+  };
+  return [{ ...rest, subject: readSubject(rule.subject.type, rule.subject.value, join(path, 'subject.value'), problems), ...conditions }];
 }
 
 function isUserList(rule: Record<string, unknown>): boolean {

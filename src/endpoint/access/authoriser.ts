@@ -2,10 +2,24 @@
 
 import { type AclSubject, compileAcl } from './compiled-acl.ts';
 import type { AclConfig, AclOrder, AclRule } from './config.ts';
+import { ALL_PUBLISH_RIGHTS, publishRight } from './publish-rights.ts';
 import { readRuleTopic } from './rule-topic.ts';
 import { filterCovers, filterMatches, filtersIntersect, intersectionOf, type Levels, toLevels } from './topic-filters.ts';
 
 export type { AclSubject } from './compiled-acl.ts';
+
+const EVERY_QOS = [0, 1, 2];
+
+/** What a client wants to do. */
+export interface AclRequest {
+  readonly action: 'publish' | 'subscribe';
+  /** valid topic name to publish, or filter to subscribe */
+  readonly topic: string;
+  /** of the message, or the requested one of the subscription; 0, 1 or 2 */
+  readonly qos: number;
+  /** of the message */
+  readonly retain: boolean;
+}
 
 /** A rule as it is for one client. */
 interface ClientRule {
@@ -16,6 +30,8 @@ interface ClientRule {
   readonly levels: Levels;
   /** the filter of a request must be this one to the letter (`eq:`) */
   readonly isLiteral: boolean;
+  /** the kinds of PUBLISH that the rule is about */
+  readonly rights: number;
 }
 
 /**
@@ -30,6 +46,8 @@ export class Authoriser {
   readonly #isAllowedByDefault: boolean;
   readonly #own: RuleSet;
   readonly #shared: RuleSet;
+  /** false: no rule about publishing asks for QoS or RETAIN, so one decision is about all kinds of PUBLISH */
+  readonly #isPublishConditional: boolean;
 
   /** @param ownRules about this client alone: the first of them that matches decides before the rules of `acl` do */
   constructor(acl: AclConfig, who: AclSubject, ownRules: readonly AclRule[] = []) {
@@ -37,11 +55,22 @@ export class Authoriser {
     this.#isAllowedByDefault = acl.default === 'allow';
     this.#own = toRuleSet(ownRules, who);
     this.#shared = toRuleSet(compileAcl(acl).rulesFor(who), who);
+    const isConditional = ({ rights }: ClientRule): boolean => rights !== ALL_PUBLISH_RIGHTS;
+    this.#isPublishConditional = this.#own.publish.some(isConditional) || this.#shared.publish.some(isConditional);
   }
 
   /** `topic` is a valid topic name. */
-  mayPublish(topic: string): boolean {
-    return this.#isAllowed(this.#publishRule(topic));
+  mayPublish(topic: string, qos: number, retain: boolean): boolean {
+    return this.#isAllowed(this.#publishRule(topic, publishRight(qos, retain)));
+  }
+
+  /** The kinds of PUBLISH that the client may send to a topic, as bits (publish-rights.ts). `topic` is a valid topic name. */
+  publishRights(topic: string): number {
+    if (!this.#isPublishConditional) return this.mayPublish(topic, 0, false) ? ALL_PUBLISH_RIGHTS : 0;
+    let rights = 0;
+    for (const qos of EVERY_QOS)
+      for (const retain of [false, true]) if (this.mayPublish(topic, qos, retain)) rights |= publishRight(qos, retain);
+    return rights;
   }
 
   /** True when no subscription can be refused. */
@@ -51,29 +80,33 @@ export class Authoriser {
   }
 
   /**
-   * Whether a message of this topic may reach the client. A literal allow lets its subscription in, and so the topics that it matches; a
-   * literal deny is about one subscription and no topic. `topic` is a valid topic name.
+   * Whether a message of this topic may reach the client by a subscription of some QoS. A literal allow lets its subscription in, and so
+   * the topics that it matches; a literal deny is about one subscription and no topic. `topic` is a valid topic name.
    */
   mayReceive(topic: string): boolean {
     const [own, shared] = [this.#own.subscribe, this.#shared.subscribe];
     if (own.length + shared.length === 0) return this.#isAllowedByDefault;
     const levels = topic.split('/');
-    const matches = ({ isLiteral, permission, levels: pattern }: ClientRule) =>
+    const isMatching = ({ isLiteral, permission, levels: pattern }: ClientRule) =>
       !(isLiteral && permission === 'deny') && filterMatches(pattern, levels);
-    return this.#isAllowed(own.find(matches) ?? this.#decisive(shared, matches));
+    const [ownMatching, sharedMatching] = [own.filter(isMatching), shared.filter(isMatching)];
+    return EVERY_QOS.some((qos) => {
+      const isAbout = (rule: ClientRule) => isAboutSubscriptionsOf(rule, qos);
+      return this.#isAllowed(ownMatching.find(isAbout) ?? this.#decisive(sharedMatching, isAbout));
+    });
   }
 
   /**
    * `filter` is a valid topic filter. The rules judge a shared subscription (`$share/group/filter`, `$queue/filter`) by the part after
    * the group.
    */
-  maySubscribe(filter: string): boolean {
-    return this.#isAllowed(this.#subscribeRule(filter));
+  maySubscribe(filter: string, qos: number): boolean {
+    return this.#isAllowed(this.#subscribeRule(filter, qos));
   }
 
-  /** The rule that decides about a request; null: the default does. @param topic valid topic name to publish, or filter to subscribe */
-  ruleFor(action: 'publish' | 'subscribe', topic: string): AclRule | null {
-    const decisive = action === 'publish' ? this.#publishRule(topic) : this.#subscribeRule(topic);
+  /** The rule that decides about a request; null: the default does. */
+  ruleFor({ action, topic, qos, retain }: AclRequest): AclRule | null {
+    const decisive = action === 'publish' ? this.#publishRule(topic, publishRight(qos, retain)) : this.#subscribeRule(topic, qos);
     return decisive?.rule ?? null;
   }
 
@@ -81,21 +114,23 @@ export class Authoriser {
     return decisive === null ? this.#isAllowedByDefault : decisive.permission === 'allow';
   }
 
-  #publishRule(topic: string): ClientRule | null {
+  #publishRule(topic: string, right: number): ClientRule | null {
     const [own, shared] = [this.#own.publish, this.#shared.publish];
     if (own.length + shared.length === 0) return null;
     const levels = topic.split('/');
-    const matches = ({ isLiteral, filter, levels: pattern }: ClientRule) => (isLiteral ? filter === topic : filterMatches(pattern, levels));
+    const matches = ({ isLiteral, filter, levels: pattern, rights }: ClientRule) =>
+      (rights & right) !== 0 && (isLiteral ? filter === topic : filterMatches(pattern, levels));
     return own.find(matches) ?? this.#decisive(shared, matches);
   }
 
-  #subscribeRule(filter: string): ClientRule | null {
+  #subscribeRule(filter: string, qos: number): ClientRule | null {
     const [own, shared] = [this.#own.subscribe, this.#shared.subscribe];
     if (own.length + shared.length === 0) return null;
     const bare = withoutShare(filter);
     const wanted = toLevels(bare);
     const covers = (rule: ClientRule) => (rule.isLiteral ? rule.filter === bare : filterCovers(rule.levels, wanted));
-    const overlaps = (rule: ClientRule) => (rule.isLiteral ? rule.filter === bare : filtersIntersect(rule.levels, wanted));
+    const overlaps = (rule: ClientRule) =>
+      isAboutSubscriptionsOf(rule, qos) && (rule.isLiteral ? rule.filter === bare : filtersIntersect(rule.levels, wanted));
     /** earlier allows for a part of the filter */
     const parts: Levels[] = [];
     const isPermitted = (rule: ClientRule) =>
@@ -113,7 +148,7 @@ export class Authoriser {
     const decisive = firstOf(own);
     if (decisive !== null) return decisive;
     if (this.#order === 'first-match') return firstOf(shared);
-    return this.#decisive(shared, (rule) => (rule.permission === 'allow' ? covers(rule) : overlaps(rule) && !isPermitted(rule)));
+    return this.#decisive(shared, (rule) => overlaps(rule) && (rule.permission === 'allow' ? covers(rule) : !isPermitted(rule)));
   }
 
   #decisive(rules: readonly ClientRule[], matches: (rule: ClientRule) => boolean): ClientRule | null {
@@ -139,11 +174,24 @@ function toRuleSet(rules: readonly AclRule[], who: AclSubject): RuleSet {
     const { filter: written, isLiteral } = readRuleTopic(rule.topic);
     const filter = substitute(rule, written, who);
     if (filter === null) continue;
-    const own = { rule, permission: rule.permission, filter, levels: toLevels(filter), isLiteral };
+    const own = { rule, permission: rule.permission, filter, levels: toLevels(filter), isLiteral, rights: rightsOf(rule) };
     if (rule.action !== 'subscribe') publish.push(own);
     if (rule.action !== 'publish') subscribe.push(own);
   }
   return { publish, subscribe };
+}
+
+function rightsOf({ qos, retain }: AclRule): number {
+  let rights = 0;
+  for (const each of qos ?? EVERY_QOS) {
+    if (retain !== true) rights |= publishRight(each, false);
+    if (retain !== false) rights |= publishRight(each, true);
+  }
+  return rights;
+}
+
+function isAboutSubscriptionsOf({ rule }: ClientRule, qos: number): boolean {
+  return rule.qos === undefined || (rule.qos as number[]).includes(qos);
 }
 
 function withoutShare(filter: string): string {

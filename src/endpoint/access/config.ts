@@ -75,6 +75,10 @@ export interface AclRule {
   action: 'publish' | 'subscribe' | 'pubsub';
   /** topic filter, or `eq:` and a filter that is not matched but compared; may hold `${clientId}` and `${username}` */
   topic: string;
+  /** ascending; the rule is about messages, or requested subscriptions, of these QoS only. Absent: of all */
+  qos?: (0 | 1 | 2)[];
+  /** with `publish` only: the rule is about messages with this RETAIN flag only. Absent: about both kinds */
+  retain?: boolean;
 }
 
 /**

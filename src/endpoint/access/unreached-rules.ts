@@ -9,6 +9,8 @@ const COMPARISONS_MAX = 200_000;
 /** Found rules for one list. */
 const FOUND_MAX = 10;
 
+const EVERY_QOS = [0, 1, 2] as const;
+
 /** Positions in the list. */
 export interface UnreachedRule {
   readonly rule: number;
@@ -19,6 +21,8 @@ interface Candidate {
   readonly at: number;
   readonly action: AclRule['action'];
   readonly topic: string;
+  readonly qos: AclRule['qos'];
+  readonly retain: AclRule['retain'];
   /** the filter; null: it depends on the client, or is compared to the letter, so it covers no other one */
   readonly covering: Levels | null;
   /** a filter that covers this one for every client; null: there is none */
@@ -34,9 +38,10 @@ export function unreachedRules(rules: readonly AclRule[]): UnreachedRule[] {
   const bySubject = new Map<string, Candidate[]>();
   const everyone = candidatesOf(bySubject, 'all');
   let left = COMPARISONS_MAX;
-  for (const [at, { subject, action, topic }] of rules.entries()) {
+  for (const [at, each] of rules.entries()) {
+    const { subject } = each;
     const own = subject.type === 'all' ? everyone : candidatesOf(bySubject, `${subject.type} ${subject.value}`);
-    const rule = candidate(at, action, topic);
+    const rule = candidate(at, each);
     const isHiding = (earlier: Candidate): boolean => left-- > 0 && hides(earlier, rule);
     const earlier = everyone.find(isHiding) ?? (own === everyone ? undefined : own.find(isHiding));
     if (left <= 0) break;
@@ -46,13 +51,13 @@ export function unreachedRules(rules: readonly AclRule[]): UnreachedRule[] {
   return found;
 }
 
-function candidate(at: number, action: AclRule['action'], topic: string): Candidate {
+function candidate(at: number, { action, topic, qos, retain }: AclRule): Candidate {
   const { filter, isLiteral } = readRuleTopic(topic);
   const levels = filter.split('/');
   const own = levels.findIndex((level) => level.includes('${'));
-  if (own < 0) return { at, action, topic, covering: isLiteral ? null : toLevels(filter), covered: levels };
+  if (own < 0) return { at, action, topic, qos, retain, covering: isLiteral ? null : toLevels(filter), covered: levels };
   // The client's value may have more levels; at the start it may begin with $, which # does not match.
-  return { at, action, topic, covering: null, covered: own === 0 ? null : [...levels.slice(0, own), '#'] };
+  return { at, action, topic, qos, retain, covering: null, covered: own === 0 ? null : [...levels.slice(0, own), '#'] };
 }
 
 function candidatesOf(bySubject: Map<string, Candidate[]>, subject: string): Candidate[] {
@@ -65,6 +70,8 @@ function candidatesOf(bySubject: Map<string, Candidate[]>, subject: string): Can
 
 function hides(earlier: Candidate, rule: Candidate): boolean {
   if (earlier.action !== 'pubsub' && earlier.action !== rule.action) return false;
+  if (earlier.retain !== undefined && earlier.retain !== rule.retain) return false;
+  if (earlier.qos !== undefined && !(rule.qos ?? EVERY_QOS).every((qos) => earlier.qos!.includes(qos))) return false;
   if (earlier.topic === rule.topic) return true;
   return earlier.covering !== null && rule.covered !== null && filterCovers(earlier.covering, rule.covered);
 }

@@ -181,6 +181,11 @@ test('acl test: the word, the reason and the rule', async () => {
   expect(printed(await run(`acl test ${first} subscribe a/#`))).toBe('allowed: no rule decides: aclConfig.default is allow\n');
   expect(printed(await run('acl test first subscribe # --username eve -q'))).toBe('denied\n');
   expect(await json('acl test first publish a/b --username eve')).toMatchObject({ allowed: false, path: 'aclConfig.rules.0', rule });
+  const conditional = JSON.stringify({ aclConfig: [{ ...rule, action: 'publish', qos: 2, retain: true }] });
+  writeFileSync(join(held.broker.dir, 'rules.json'), conditional);
+  printed(await run('endpoint update first --file rules.json'));
+  expect(printed(await run('acl test first publish a/b --username eve --qos 2 --retain -q'))).toBe('denied\n');
+  expect(printed(await run('acl test first publish a/b --username eve --qos 2 -q'))).toBe('allowed\n');
   expect(await run('acl test nobody publish a')).toMatchObject({ code: 1, stdout: '' });
   expect(await run('acl test first publish a/#')).toMatchObject({
     code: 1,

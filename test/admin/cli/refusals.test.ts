@@ -60,6 +60,7 @@ test.each([
   ['acl test first', /expected publish or subscribe behind the endpoint/],
   ['acl test first publish', /which topic\?/],
   ['acl test first subscribe a b', /unexpected: b/],
+  ['acl test first publish a --qos 3', /--qos 3: expected 0, 1 or 2/],
   ['import', /which file\?/],
   ['import none.json', /there is no such file/],
   ['import config.yaml --mode both', /expected merge or replace/],

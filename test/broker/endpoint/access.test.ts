@@ -53,9 +53,20 @@ const held = useBroker(() => ({
         { permission: 'allow', subject: { type: 'all' }, topic: 'o/${clientId}' },
       ],
     },
+    {
+      ...quick,
+      id: 'conditional',
+      enableAuth: false,
+      aclConfig: [
+        { permission: 'deny', subject: { type: 'all' }, action: 'publish', topic: 'kept/#', retain: true },
+        { permission: 'deny', subject: { type: 'all' }, action: 'pubsub', topic: 'dear/#', qos: [1, 2] },
+      ],
+    },
   ],
 }));
 
+/** Reason code of MQTT 5. */
+const NO_SUBSCRIBERS = 0x10;
 const login = (username: string, password: string): encode.ConnectOptions => ({ username, password });
 
 describe.each([5, 4, 3] as Version[])('authentication, MQTT %i', (version) => {
@@ -200,7 +211,6 @@ test('the first rule decides; another order takes effect for connected clients a
   const own = `o/${clientId}`;
   const use = async () => [(await client.subscribeRaw([{ filter: own }])).codes[0], await client.publish(own, 'x', { qos: 1 })];
   const change = (aclConfig: object) => held.broker.api('POST', '/api/endpoints/update', { id: 'ordered', aclConfig });
-  const NO_SUBSCRIBERS = 0x10;
   expect(await use()).toEqual([0x87, 0x87]);
   const { body } = await change({ order: 'allow-overrides' });
   expect(body).toMatchObject({ data: { endpoint: { aclConfig: { order: 'allow-overrides', default: 'allow' } } } });
@@ -215,6 +225,53 @@ test('the first rule decides; another order takes effect for connected clients a
   expect((await client.subscribeRaw([{ filter: 'o/other' }, { filter: 'x' }])).codes).toEqual([0x87, 0]);
   expect(await client.publish('y', 'x', { qos: 1 })).toBe(NO_SUBSCRIBERS);
   await client.silence();
+});
+
+test.each([5, 4, 3] as Version[])('rules of some QoS or of RETAIN, MQTT %i', async (version) => {
+  const port = held.broker.ports[4]!;
+  const hear = await connected('tcp', port, version);
+  const codes = (await hear.subscribeRaw([{ filter: 'kept/#', qos: 2 }, { filter: 'dear/#' }, { filter: 'dear/#', qos: 1 }])).codes;
+  expect(codes).toEqual([2, 0, version === 5 ? 0x87 : 0x80]);
+  const client = await connected('tcp', port, version);
+  const [kept, dear] = [uid('kept/'), uid('dear/')];
+  const send = async (topic: string, options: { qos: 0 | 1 | 2; retain?: boolean }) => client.publish(topic, `${options.qos}`, options);
+  // One topic in turns: the decision about the last topic is remembered.
+  await send(dear, { qos: 0 });
+  for (const qos of [1, 2, 1] as const) expect(await send(dear, { qos })).toBe(version === 5 ? 0x87 : 0);
+  await send(dear, { qos: 0 });
+  for (const qos of [0, 1, 2] as const) {
+    expect(await send(kept, { qos })).toBe(0);
+    const code = await send(kept, { qos, retain: true });
+    if (qos > 0) expect(code).toBe(version === 5 ? 0x87 : 0);
+  }
+  const heard = [];
+  for (let count = 0; count < 5; count++) heard.push(await hear.take());
+  expect(heard.map(({ topic, payload }) => `${topic} ${payload.toString()}`).toSorted()).toEqual(
+    [`${dear} 0`, `${dear} 0`, `${kept} 0`, `${kept} 1`, `${kept} 2`].toSorted(),
+  );
+  await hear.silence();
+  const will = (topic: string, retain: boolean) => ({ will: { topic, payload: 'will', qos: 0 as const, retain } });
+  const refused = await RawClient.open('tcp', port, version);
+  expect((await refused.handshake({ clientId: uid('w'), ...will(kept, true) })).code).toBe(version === 5 ? 0x87 : 5);
+  const allowed = await connected('tcp', port, version, will(kept, false));
+  allowed.destroy();
+  expect((await hear.take()).payload.toString()).toBe('will');
+});
+
+test('a rule that comes to be about the QoS of a subscription withdraws it', async () => {
+  const client = await connected('tcp', held.broker.ports[4]!, 5);
+  const topic = uid('t/');
+  await client.subscribe(topic, 1);
+  await client.subscribe(`${topic}/0`, 0);
+  const { body } = await held.broker.api('GET', '/api/endpoints/get?id=conditional');
+  const { rules } = (body as { data: { endpoint: { aclConfig: { rules: object[] } } } }).data.endpoint.aclConfig;
+  expect(rules).toMatchObject([{ retain: true }, { qos: [1, 2] }]);
+  const more = { permission: 'deny', subject: { type: 'all' }, action: 'subscribe', topic: `${topic}/#`, qos: 1 };
+  const change = { id: 'conditional', aclConfig: { rules: [...rules, more] } };
+  expect((await held.broker.api('POST', '/api/endpoints/update', change)).status).toBe(200);
+  expect(await client.publish(topic, 'x', { qos: 1 })).toBe(NO_SUBSCRIBERS);
+  await client.publish(`${topic}/0`, 'x', { qos: 1 });
+  expect((await client.take()).topic).toBe(`${topic}/0`);
 });
 
 describe('POST /api/acl/test', () => {
@@ -252,6 +309,12 @@ describe('POST /api/acl/test', () => {
     expect(await publish('readonly/x', null)).toMatchObject({ allowed: false, path: 'aclConfig.rules.2' });
     expect(await publish('open', null)).toMatchObject({ allowed: true, rule: null, reason: 'no rule decides: aclConfig.default is allow' });
     expect(await publish('$SYS/x', 'sha')).toMatchObject({ allowed: false, reason: 'clients do not publish below $SYS/' });
+    const conditional = async (body: object) =>
+      ((await asked({ id: 'conditional', ...body })).body as { data: { allowed: boolean; path: string | null } }).data;
+    expect(await conditional({ action: 'publish', topic: 'kept/a' })).toMatchObject({ allowed: true, path: null });
+    const retained = { action: 'publish', topic: 'kept/a', retain: true };
+    expect(await conditional(retained)).toMatchObject({ allowed: false, path: 'aclConfig.rules.0', rule: { retain: true } });
+    expect(await conditional({ action: 'subscribe', topic: 'dear/a', qos: 1 })).toMatchObject({ allowed: false, rule: { qos: [1, 2] } });
     const subscribe = { action: 'subscribe', topic: 'node/secret/x' };
     expect((await asked({ ...subscribe, port: held.broker.ports[1]! })).body).toMatchObject({
       data: { allowed: false, path: 'acl.rules.0' },

@@ -3,9 +3,21 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Authoriser } from '../../../src/endpoint/access/authoriser.ts';
+import { ALL_PUBLISH_RIGHTS, publishRight, publishRightOf } from '../../../src/endpoint/access/publish-rights.ts';
 import { filterMatches, toLevels } from '../../../src/endpoint/access/topic-filters.ts';
 import type { AclConfig, AclRule } from '../../../src/endpoint/endpoint.ts';
 import { parseAcl } from '../../../src/endpoint/schema.ts';
+
+/** About QoS 0 without RETAIN, unless a test says more. */
+class Rules extends Authoriser {
+  override mayPublish(topic: string, qos = 0, retain = false): boolean {
+    return super.mayPublish(topic, qos, retain);
+  }
+
+  override maySubscribe(filter: string, qos = 0): boolean {
+    return super.maySubscribe(filter, qos);
+  }
+}
 
 const bob = { clientId: 'c1', username: 'bob', ip: '10.1.2.3' };
 const rule = (permission: string, topic: string, action = 'pubsub', subject: object = { type: 'all' }) => ({
@@ -15,9 +27,9 @@ const rule = (permission: string, topic: string, action = 'pubsub', subject: obj
   subject,
 });
 const make = (rules: object[], who = {}, byDefault = 'allow', order: string | null = null) =>
-  new Authoriser(parseAcl({ order, default: byDefault, rules }), { ...bob, ...who });
+  new Rules(parseAcl({ order, default: byDefault, rules }), { ...bob, ...who });
 /** What each of the topics may be used for: p(ublish), r(eceive), s(ubscribe). */
-const uses = (acl: Authoriser, topics: string[]) =>
+const uses = (acl: Rules, topics: string[]) =>
   topics.map((topic) =>
     [acl.mayPublish(topic) && 'p', acl.mayReceive(topic) && 'r', acl.maySubscribe(topic) && 's'].filter(Boolean).join(''),
   );
@@ -65,7 +77,8 @@ describe('Authoriser', () => {
     const filter = fc
       .tuple(fc.array(level, { minLength: 1, maxLength: 3 }), fc.boolean())
       .map(([levels, isOpen]) => [...levels, ...(isOpen ? ['#'] : [])].join('/'));
-    const rules = fc.array(fc.record({ permission: fc.constantFrom('allow', 'deny'), topic: filter }), { maxLength: 5 });
+    const qos = fc.constantFrom(undefined, [0], [1, 2], [0, 1, 2]);
+    const rules = fc.array(fc.record({ permission: fc.constantFrom('allow', 'deny'), topic: filter, qos }), { maxLength: 5 });
     const names = ['a', 'b', 'c'];
     const topics = [
       ...names,
@@ -79,14 +92,14 @@ describe('Authoriser', () => {
     ];
     const orders = fc.constantFrom('first-match', 'deny-overrides', 'allow-overrides');
     fc.assert(
-      fc.property(rules, filter, orders, fc.constantFrom('allow', 'deny'), (list, wanted, order, byDefault) => {
+      fc.property(rules, filter, orders, fc.constantFrom('allow', 'deny'), fc.nat(2), (list, wanted, order, byDefault, asked) => {
         const acl = make(
-          list.map(({ permission, topic }) => rule(permission, topic)),
+          list.map(({ permission, topic, qos: only }) => ({ ...rule(permission, topic), qos: only })),
           {},
           byDefault,
           order,
         );
-        if (!acl.maySubscribe(wanted)) return;
+        if (!acl.maySubscribe(wanted, asked)) return;
         for (const topic of topics)
           if (filterMatches(toLevels(wanted), topic.split('/'))) expect([topic, acl.mayReceive(topic)]).toEqual([topic, true]);
       }),
@@ -102,6 +115,37 @@ describe('Authoriser', () => {
     const narrow = make([rule('allow', 'eq:a/+')], {}, 'deny');
     expect(['a/+', 'a/b', 'a/#'].map((filter) => narrow.maySubscribe(filter))).toEqual([true, false, false]);
     expect([narrow.mayReceive('a/b'), narrow.mayReceive('b')]).toEqual([true, false]);
+  });
+
+  test('a rule with qos or retain is about these messages and subscriptions alone', () => {
+    const acl = make([
+      { ...rule('deny', 'a', 'publish'), qos: [1, 2] },
+      { ...rule('deny', 'b', 'publish'), retain: true },
+      { ...rule('allow', 'c', 'publish'), qos: 0, retain: false },
+      rule('deny', 'c', 'publish'),
+      { ...rule('deny', 's/#', 'subscribe'), qos: 2 },
+    ]);
+    const allowed = (topic: string) =>
+      [0, 1, 2].flatMap((qos) =>
+        [false, true].filter((retain) => acl.mayPublish(topic, qos, retain)).map((retain) => `${qos}${retain ? 'r' : ''}`),
+      );
+    expect(['a', 'b', 'c', 'd'].map(allowed)).toEqual([['0', '0r'], ['0', '1', '2'], ['0'], ['0', '0r', '1', '1r', '2', '2r']]);
+    for (const topic of ['a', 'b', 'c', 'd'])
+      for (const qos of [0, 1, 2])
+        for (const retain of [false, true])
+          expect((acl.publishRights(topic) & publishRight(qos, retain)) !== 0).toBe(acl.mayPublish(topic, qos, retain));
+    expect(acl.publishRights('d')).toBe(ALL_PUBLISH_RIGHTS);
+    expect([0, 1, 2].map((qos) => acl.maySubscribe('s/1', qos))).toEqual([true, true, false]);
+    // Messages still come by a subscription of QoS 0 or 1.
+    expect(acl.mayReceive('s/1')).toBe(true);
+    expect(acl.ruleFor({ action: 'publish', topic: 'a', qos: 1, retain: false })).toMatchObject({ topic: 'a', qos: [1, 2] });
+    expect(acl.ruleFor({ action: 'subscribe', topic: 's/1', qos: 1, retain: false })).toBe(null);
+  });
+
+  test('the first byte of a PUBLISH names its right', () => {
+    for (const qos of [0, 1, 2])
+      for (const retain of [false, true])
+        for (const dup of [0, 8]) expect(publishRightOf(0x30 | dup | (qos << 1) | Number(retain))).toBe(publishRight(qos, retain));
   });
 
   test('tells publish from subscribe', () => {
@@ -183,7 +227,7 @@ describe('Authoriser', () => {
     const text = fc.array(part, { maxLength: 4 }).map((parts) => parts.join(''));
     fc.assert(
       fc.property(text, text, (clientId, other) => {
-        const client = new Authoriser(acl, { ...bob, clientId });
+        const client = new Rules(acl, { ...bob, clientId });
         const isOwn = other === clientId && other !== '' && !/[+#/]/.test(other);
         expect(client.mayPublish(`d/${other}/x`)).toBe(isOwn);
         expect(client.maySubscribe(`d/${other}/x`)).toBe(isOwn);
@@ -206,11 +250,11 @@ describe('Authoriser', () => {
   test('is quick to make for one client among 20,000 rules', () => {
     const rules = Array.from({ length: 20_000 }, (_, index) => rule('allow', `t/${index}`, 'pubsub', { type: 'user', value: `u${index}` }));
     const acl = parseAcl({ default: 'deny', rules });
-    new Authoriser(acl, bob);
+    new Rules(acl, bob);
     // The fastest hundred of a thousand: the machine may stand still for a moment.
     const hundreds = Array.from({ length: 10 }, (_, round) => {
       const startedAt = performance.now();
-      for (let index = 0; index < 100; index += 1) new Authoriser(acl, { ...bob, username: `u${round * 100 + index}` });
+      for (let index = 0; index < 100; index += 1) new Rules(acl, { ...bob, username: `u${round * 100 + index}` });
       return performance.now() - startedAt;
     });
     expect(Math.min(...hundreds)).toBeLessThan(50);
@@ -230,7 +274,7 @@ describe("a client's own rules", () => {
 
   test.each(['first-match', 'deny-overrides', 'allow-overrides'] as const)('come first, whatever the order of the others: %s', (order) => {
     const shared = acl(order, own('deny', 'closed/#'), own('allow', 'open/#'));
-    const judge = new Authoriser(shared, who, [own('allow', 'closed/${clientId}/#'), own('deny', 'open/no'), own('deny', 'eq:#')]);
+    const judge = new Rules(shared, who, [own('allow', 'closed/${clientId}/#'), own('deny', 'open/no'), own('deny', 'eq:#')]);
     expect(['closed/c/x', 'closed/d/x', 'open/no', 'open/yes', 'other'].map((topic) => judge.mayPublish(topic))).toEqual([
       true,
       false,
@@ -243,17 +287,17 @@ describe("a client's own rules", () => {
     ).toEqual([true, true, false, false, false, false, true, false]);
     expect(['closed/c/x', 'closed/d/x', 'open/no', 'other'].map((topic) => judge.mayReceive(topic))).toEqual([true, false, false, true]);
     expect(judge.allowsAllSubscriptions).toBe(false);
-    expect(new Authoriser(acl(order), who, [own('deny', 'x')]).allowsAllSubscriptions).toBe(false);
-    expect(judge.ruleFor('publish', 'open/no')).toEqual(own('deny', 'open/no'));
+    expect(new Rules(acl(order), who, [own('deny', 'x')]).allowsAllSubscriptions).toBe(false);
+    expect(judge.ruleFor({ action: 'publish', topic: 'open/no', qos: 0, retain: false })).toEqual(own('deny', 'open/no'));
   });
 
   test.each(['first-match', 'deny-overrides', 'allow-overrides'] as const)(
     'an own allow frees the part of a denied filter that it covers: %s',
     (order) => {
       const shared = acl(order, own('deny', 'a/secret'));
-      expect(new Authoriser(shared, who).maySubscribe('a/+')).toBe(false);
-      expect(new Authoriser(shared, who, [own('allow', 'a/secret')]).maySubscribe('a/+')).toBe(true);
-      expect(new Authoriser(shared, who, [own('allow', 'a/secret', 'publish')]).maySubscribe('a/+')).toBe(false);
+      expect(new Rules(shared, who).maySubscribe('a/+')).toBe(false);
+      expect(new Rules(shared, who, [own('allow', 'a/secret')]).maySubscribe('a/+')).toBe(true);
+      expect(new Rules(shared, who, [own('allow', 'a/secret', 'publish')]).maySubscribe('a/+')).toBe(false);
     },
   );
 });

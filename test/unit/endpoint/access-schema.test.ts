@@ -190,6 +190,39 @@ describe('parseAcl', () => {
     expect(warningsOf({ rules: Array.from({ length: 50 }, () => all('deny', 'x')) })).toHaveLength(10);
   });
 
+  test('a rule of some QoS or RETAIN hides only rules about the same', () => {
+    const one = (more: object) => ({ ...rule, permission: 'deny', subject: { type: 'all' }, action: 'publish', topic: 'a', ...more });
+    const hidden = (earlier: object, later: object) =>
+      unreachedRules(parseAcl({ order: 'deny-overrides', rules: [one(earlier), one(later)] }).rules).length;
+    expect([hidden({}, { qos: 1 }), hidden({ qos: [0, 1] }, { qos: 1 }), hidden({ retain: true }, { retain: true })]).toEqual([1, 1, 1]);
+    expect([hidden({ qos: 1 }, {}), hidden({ qos: 1 }, { qos: [1, 2] }), hidden({ retain: true }, {})]).toEqual([0, 0, 0]);
+    expect([hidden({ qos: [0, 1, 2] }, {}), hidden({ retain: true }, { retain: false })]).toEqual([1, 0]);
+  });
+
+  test.each([
+    [{ qos: 1 }, [1], undefined],
+    [{ qos: [2, 0, 2] }, [0, 2], undefined],
+    [{ action: 'publish', retain: false }, undefined, false],
+    [{ qos: null, retain: null }, undefined, undefined],
+  ])('reads the conditions %j', (more, qos, retain) => {
+    const [read] = parseAcl([{ ...rule, ...more }]).rules;
+    expect([read!.qos, read!.retain]).toEqual([qos, retain]);
+    // A stored rule is read again as it was.
+    expect(parseAcl([read]).rules).toEqual([read]);
+  });
+
+  test.each([
+    [{ qos: 3 }, 'qos'],
+    [{ qos: '1' }, 'qos'],
+    [{ qos: [] }, 'qos'],
+    [{ qos: [0, 5] }, 'qos.1'],
+    [{ action: 'publish', retain: 1 }, 'retain'],
+    [{ action: 'subscribe', retain: true }, 'retain'],
+    [{ action: 'pubsub', retain: true }, 'retain'],
+  ])('refuses the conditions %j', (more, key) => {
+    expect(Object.keys(issuesOf(() => parseAcl([{ ...rule, ...more }])))).toEqual([`acl.0.${key}`]);
+  });
+
   test('the search for such rules has an end', () => {
     const rules = Array.from({ length: 20_000 }, (_, index) => ({ ...rule, subject: { type: 'all' }, topic: `t/${index}/+` }));
     const compared = unreachedRules(parseAcl({ order: 'deny-overrides', rules: [...rules, rules[0]] }).rules);

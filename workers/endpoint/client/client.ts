@@ -279,8 +279,8 @@ export class Client extends PacketReader implements ConnectionClient, SenderOwne
   }
 
   /** Called for each publish that is not plain. The next publish probably has the same topic. */
-  mayPublish(entry: TopicEntry): boolean {
-    return this.#topic.mayPublish(entry);
+  mayPublish(entry: TopicEntry, right: number): boolean {
+    return this.#topic.mayPublish(entry, right);
   }
 
   protected publishRun(entry: TopicEntry, buf: Buffer, start: number, end: number, count: number): void {

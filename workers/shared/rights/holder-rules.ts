@@ -18,8 +18,8 @@ export class HolderRules implements SubscribeRules {
     return this.#authoriser?.allowsAllSubscriptions ?? true;
   }
 
-  maySubscribe(filter: string): boolean {
-    return this.#authoriser?.maySubscribe(filter) ?? true;
+  maySubscribe(filter: string, qos: number): boolean {
+    return this.#authoriser?.maySubscribe(filter, qos) ?? true;
   }
 
   mayReceive(topic: string): boolean {
@@ -27,7 +27,7 @@ export class HolderRules implements SubscribeRules {
   }
 
   /** @param topic text form */
-  mayPublish(topic: string): boolean {
-    return this.#authoriser?.mayPublish(topic) ?? true;
+  mayPublish(topic: string, qos: number, retain: boolean): boolean {
+    return this.#authoriser?.mayPublish(topic, qos, retain) ?? true;
   }
 }

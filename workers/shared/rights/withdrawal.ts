@@ -19,7 +19,7 @@ export interface SubscribeRules {
   /** true when no subscription can be refused */
   readonly allowsAll: boolean;
   /** @param filter text form, without `$share` prefix */
-  maySubscribe(filter: string): boolean;
+  maySubscribe(filter: string, qos: number): boolean;
   /** @param topic text form */
   mayReceive(topic: string): boolean;
 }
@@ -66,7 +66,7 @@ export function* withdrawing(
     }
     // Replaced or removed since.
     if (session.subscriptions.get(key) !== subscription) continue;
-    if (!rules.maySubscribe(fromLatin1(subscription.filter))) refused.push(subscription);
+    if (!rules.maySubscribe(fromLatin1(subscription.filter), subscription.qos)) refused.push(subscription);
   }
   remove();
   if (session.queue.length + session.inflight.size === 0) return;

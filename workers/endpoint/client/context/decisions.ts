@@ -1,6 +1,7 @@
 /** The topics that one client may publish and subscribe to. Decisions are cached until the rules of its endpoint change. */
 
 import { Authoriser } from '../../../../src/endpoint/access/authoriser.ts';
+import { ALL_PUBLISH_RIGHTS, publishRight } from '../../../../src/endpoint/access/publish-rights.ts';
 import type { OwnRights } from '../../../../src/endpoint/endpoint.ts';
 import { fromLatin1, isSystemTopic } from '../../../../src/mqtt/topic.ts';
 import type { SubscribeRules } from '../../../shared/rights/withdrawal.ts';
@@ -25,7 +26,7 @@ export class Decisions implements SubscribeRules {
   readonly #endpoint: EndpointContext;
   readonly #who: DecisionSubject;
   #authoriser: Authoriser | null = null;
-  #publish: Map<string, boolean> | null = null;
+  #publish: Map<string, number> | null = null;
   #characters = 0;
   /** version of the configuration that the cached decisions are for */
   #version = 0;
@@ -36,27 +37,32 @@ export class Decisions implements SubscribeRules {
   }
 
   /** @param topic latin1 form */
-  mayPublish(topic: string): boolean {
-    if (isSystemTopic(topic)) return false;
-    if (this.#isFree) return true;
+  mayPublish(topic: string, qos: number, retain: boolean): boolean {
+    return (this.publishRights(topic) & publishRight(qos, retain)) !== 0;
+  }
+
+  /** The kinds of PUBLISH that the client may send to a topic, as bits (publish-rights.ts). @param topic latin1 form */
+  publishRights(topic: string): number {
+    if (isSystemTopic(topic)) return 0;
+    if (this.#isFree) return ALL_PUBLISH_RIGHTS;
     const authoriser = this.#current();
-    let isAllowed = this.#publish?.get(topic);
-    if (isAllowed === undefined) {
-      isAllowed = authoriser.mayPublish(fromLatin1(topic));
-      if (topic.length > REMEMBERED_MAX) return isAllowed;
+    let rights = this.#publish?.get(topic);
+    if (rights === undefined) {
+      rights = authoriser.publishRights(fromLatin1(topic));
+      if (topic.length > REMEMBERED_MAX) return rights;
       this.#characters += topic.length;
       if (this.#publish === null || this.#publish.size >= DECISIONS_MAX || this.#characters > CHARACTERS_MAX) {
         this.#publish = new Map();
         this.#characters = topic.length;
       }
-      this.#publish.set(topic, isAllowed);
+      this.#publish.set(topic, rights);
     }
-    return isAllowed;
+    return rights;
   }
 
   /** @param filter text form, with its $share prefix */
-  maySubscribe(filter: string): boolean {
-    return this.#isFree || this.#current().maySubscribe(filter);
+  maySubscribe(filter: string, qos: number): boolean {
+    return this.#isFree || this.#current().maySubscribe(filter, qos);
   }
 
   get allowsAll(): boolean {

@@ -1,5 +1,6 @@
 /** The topic of a client's last PUBLISH. The next one probably has the same topic, and a byte comparison is cheaper than any look-up. */
 
+import { publishRightOf } from '../../../../src/endpoint/access/publish-rights.ts';
 import { SLOT } from '../../../../src/metrics/counters.ts';
 import { readRemainingLength, remainingLengthSize } from '../../../../src/mqtt/framer.ts';
 import type { ProtocolVersion } from '../../../../src/mqtt/packet.ts';
@@ -18,9 +19,10 @@ export class LastTopic {
   readonly #decisions: Decisions;
   #entry: TopicEntry | null = null;
   #bytes: Buffer = EMPTY;
-  #isAllowed = false;
-  /** version of the configuration that #isAllowed is for; 0 = none */
-  #allowedOf = 0;
+  /** kinds of PUBLISH that the client may send to the topic */
+  #rights = 0;
+  /** version of the configuration that #rights is for; 0 = none */
+  #rightsOf = 0;
   /** offsets in the last packet of find(): its packet identifier, if it has one, and its payload */
   idAt = 0;
   payloadStart = 0;
@@ -35,22 +37,22 @@ export class LastTopic {
     if (entry.topic.length > REMEMBERED_MAX) {
       this.#entry = null;
       this.#bytes = EMPTY;
-      this.#allowedOf = 0;
+      this.#rightsOf = 0;
       return;
     }
     this.#bytes = entry.bytes;
     this.#entry = entry;
-    this.#allowedOf = 0;
+    this.#rightsOf = 0;
   }
 
-  /** Whether the client may publish to this topic, which becomes the last topic. */
-  mayPublish(entry: TopicEntry): boolean {
+  /** Whether the client has the right to publish to this topic, which becomes the last topic. @param right one bit (publish-rights.ts) */
+  mayPublish(entry: TopicEntry, right: number): boolean {
     if (this.#entry !== entry) this.remember(entry);
-    return this.#isPermitted(entry);
+    return (this.#rightsTo(entry) & right) !== 0;
   }
 
   /**
-   * The topic of the PUBLISH at buf[at, at + size), when the packet is plain and the client may publish to the topic. Plain means: only
+   * The topic of the PUBLISH at buf[at, at + size), when the packet is plain and the client may publish it. Plain means: only
    * properties that pass unaltered, a packet identifier where one is due, and a valid topic name. Null: the slow path decides what is
    * wrong.
    */
@@ -79,7 +81,7 @@ export class LastTopic {
       entry = this.#lookUp(buf, start, topicEnd);
       if (entry === null) return null;
     }
-    return this.#isPermitted(entry) ? entry : null;
+    return (this.#rightsTo(entry) & publishRightOf(first)) === 0 ? null : entry;
   }
 
   #lookUp(buf: Buffer, start: number, end: number): TopicEntry | null {
@@ -95,13 +97,13 @@ export class LastTopic {
     return entry;
   }
 
-  #isPermitted(entry: TopicEntry): boolean {
+  #rightsTo(entry: TopicEntry): number {
     const { version } = this.#endpoint;
-    if (this.#allowedOf !== version) {
-      this.#isAllowed = this.#decisions.mayPublish(entry.topic);
-      this.#allowedOf = version;
+    if (this.#rightsOf !== version) {
+      this.#rights = this.#decisions.publishRights(entry.topic);
+      this.#rightsOf = version;
     }
-    return this.#isAllowed;
+    return this.#rights;
   }
 }
 

@@ -60,7 +60,8 @@ export function maySendWill(client: Client, packet: ConnectPacket): boolean {
     return true;
   }
   const will = toPendingWill(packet.will, sessionKey(client.endpoint.namespace.name, client.clientId));
-  if (client.decisions.mayPublish(will.message.topic)) {
+  const { topic, qos, retain } = will.message;
+  if (client.decisions.mayPublish(topic, qos, retain)) {
     client.setWill(will);
     return true;
   }

@@ -1,5 +1,6 @@
 /** PUBLISH off the fast path: RETAIN, DUP, topic alias, expiry, unusual properties, denied and invalid topics (MQTT 5 section 3.3). */
 
+import { publishRight } from '../../../../src/endpoint/access/publish-rights.ts';
 import { steadyNow } from '../../../../src/kernel/clock.ts';
 import { SLOT } from '../../../../src/metrics/counters.ts';
 import { ACK } from '../../../../src/mqtt/encode-publish.ts';
@@ -20,7 +21,7 @@ export function handlePublish(client: Client, packet: PublishPacket): void {
     endpoint.slots[SLOT.topicsPublished]!++;
     entry = namespace.entry(topic);
   }
-  if (!client.mayPublish(entry)) {
+  if (!client.mayPublish(entry, publishRight(packet.qos, packet.retain))) {
     deny(client, packet);
     return;
   }

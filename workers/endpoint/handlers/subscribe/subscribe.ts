@@ -125,7 +125,7 @@ function wantsRetained(subscription: Subscription, isNew: boolean): boolean {
 /** The subscription, or the reason code that refuses it. */
 function makeSubscription(client: Client, request: SubscribeRequest, identifier: number): Subscription | number {
   const shared = parseSharedFilter(request.filter)!;
-  if (!client.decisions.maySubscribe(request.filter)) {
+  if (!client.decisions.maySubscribe(request.filter, request.qos)) {
     client.endpoint.count('errorAclDenied');
     return client.version === 5 ? REASON.notAuthorized : REASON.unspecifiedError;
   }
