@@ -1,6 +1,6 @@
 /** The reads that this node answers by itself: its configuration, states and numbers. */
 
-import type { AclRequest } from '../../endpoint/access/authoriser.ts';
+import type { AclRequest } from '../../endpoint/access/rules/authoriser.ts';
 import type { HistoryQuery, HistoryRow } from '../../storage/endpoint-store.ts';
 import type { AclVerdict, EndpointMetrics, EndpointStatus, EndpointView, HealthAnswer, ResourcesAnswer } from './answers.ts';
 import type { EndpointKey } from './request-parts.ts';

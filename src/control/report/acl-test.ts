@@ -1,6 +1,6 @@
 /** Says what the rules of an endpoint let a client do, and which rule decides. */
 
-import { Authoriser } from '../../endpoint/access/authoriser.ts';
+import { Authoriser } from '../../endpoint/access/rules/authoriser.ts';
 import type { AclConfig, Endpoint } from '../../endpoint/endpoint.ts';
 import { isSystemTopic } from '../../mqtt/topic.ts';
 import type { AclVerdict } from '../contract/answers.ts';

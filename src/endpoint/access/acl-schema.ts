@@ -4,8 +4,8 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import type { AclConfig, AclRule } from '../endpoint.ts';
 import { check, isObject, join, Problems, splitNulls } from '../problems.ts';
-import { readRuleTopic } from './rule-topic.ts';
-import { unreachedRules } from './unreached-rules.ts';
+import { readRuleTopic } from './rules/rule-topic.ts';
+import { unreachedRules } from './rules/unreached-rules.ts';
 
 const LATER_TYPES = new Set(['http', 'database', 'sql', 'redis']);
 const TOPIC_BYTES_MAX = 65535;

@@ -2,9 +2,9 @@
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Authoriser } from '../../../src/endpoint/access/authoriser.ts';
-import { ALL_PUBLISH_RIGHTS, publishRight, publishRightOf } from '../../../src/endpoint/access/publish-rights.ts';
-import { filterMatches, toLevels } from '../../../src/endpoint/access/topic-filters.ts';
+import { Authoriser } from '../../../src/endpoint/access/rules/authoriser.ts';
+import { ALL_PUBLISH_RIGHTS, publishRight, publishRightOf } from '../../../src/endpoint/access/rules/publish-rights.ts';
+import { filterMatches, toLevels } from '../../../src/endpoint/access/rules/topic-filters.ts';
 import type { AclConfig, AclRule } from '../../../src/endpoint/endpoint.ts';
 import { parseAcl } from '../../../src/endpoint/schema.ts';
 

@@ -2,7 +2,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { filterCovers, filterMatches, filtersIntersect, toLevels } from '../../../src/endpoint/access/topic-filters.ts';
+import { filterCovers, filterMatches, filtersIntersect, toLevels } from '../../../src/endpoint/access/rules/topic-filters.ts';
 
 /** Every topic of 1..4 levels, one more level and word than the filters have. The empty topic is among them: no filter is judged laxer for it. */
 const WORDS = ['a', 'b', '', '$s', 'other'];

@@ -1,7 +1,7 @@
 /** Authenticators and ACL rules: every accepted spelling, every refused value. */
 
 import { describe, expect, test } from 'vitest';
-import { unreachedRules } from '../../../src/endpoint/access/unreached-rules.ts';
+import { unreachedRules } from '../../../src/endpoint/access/rules/unreached-rules.ts';
 import { parseAcl, parseAuthList, parseEndpoint } from '../../../src/endpoint/schema.ts';
 import { FluxError } from '../../../src/kernel/errors.ts';
 

@@ -1,6 +1,6 @@
 /** The rules of an endpoint for one session, judged by its last connection: the client may be offline. */
 
-import { Authoriser } from '../../../src/endpoint/access/authoriser.ts';
+import { Authoriser } from '../../../src/endpoint/access/rules/authoriser.ts';
 import type { EndpointRules } from '../wire/controls.ts';
 import type { Holder } from '../wire/holder.ts';
 import type { SubscribeRules } from './withdrawal.ts';

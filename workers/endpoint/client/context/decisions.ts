@@ -1,7 +1,7 @@
 /** The topics that one client may publish and subscribe to. Decisions are cached until the rules of its endpoint change. */
 
-import { Authoriser } from '../../../../src/endpoint/access/authoriser.ts';
-import { ALL_PUBLISH_RIGHTS, publishRight } from '../../../../src/endpoint/access/publish-rights.ts';
+import { Authoriser } from '../../../../src/endpoint/access/rules/authoriser.ts';
+import { ALL_PUBLISH_RIGHTS, publishRight } from '../../../../src/endpoint/access/rules/publish-rights.ts';
 import type { OwnRights } from '../../../../src/endpoint/endpoint.ts';
 import { fromLatin1, isSystemTopic } from '../../../../src/mqtt/topic.ts';
 import type { SubscribeRules } from '../../../shared/rights/withdrawal.ts';

@@ -1,6 +1,6 @@
 /** The topic of a client's last PUBLISH. The next one probably has the same topic, and a byte comparison is cheaper than any look-up. */
 
-import { publishRightOf } from '../../../../src/endpoint/access/publish-rights.ts';
+import { publishRightOf } from '../../../../src/endpoint/access/rules/publish-rights.ts';
 import { SLOT } from '../../../../src/metrics/counters.ts';
 import { readRemainingLength, remainingLengthSize } from '../../../../src/mqtt/framer.ts';
 import type { ProtocolVersion } from '../../../../src/mqtt/packet.ts';

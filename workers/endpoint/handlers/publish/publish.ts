@@ -1,6 +1,6 @@
 /** PUBLISH off the fast path: RETAIN, DUP, topic alias, expiry, unusual properties, denied and invalid topics (MQTT 5 section 3.3). */
 
-import { publishRight } from '../../../../src/endpoint/access/publish-rights.ts';
+import { publishRight } from '../../../../src/endpoint/access/rules/publish-rights.ts';
 import { steadyNow } from '../../../../src/kernel/clock.ts';
 import { SLOT } from '../../../../src/metrics/counters.ts';
 import { ACK } from '../../../../src/mqtt/encode-publish.ts';

@@ -1,6 +1,6 @@
 /** Finds rules that decide nothing under `order: first-match`, because an earlier rule matches everything that they match. */
 
-import type { AclRule } from './config.ts';
+import type { AclRule } from '../config.ts';
 import { readRuleTopic } from './rule-topic.ts';
 import { filterCovers, type Levels, toLevels } from './topic-filters.ts';
 

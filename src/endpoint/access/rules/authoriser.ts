@@ -1,7 +1,7 @@
 /** Decides which topics one client may publish and subscribe to (docs/access.md). */
 
+import type { AclConfig, AclOrder, AclRule } from '../config.ts';
 import { type AclSubject, compileAcl } from './compiled-acl.ts';
-import type { AclConfig, AclOrder, AclRule } from './config.ts';
 import { ALL_PUBLISH_RIGHTS, publishRight } from './publish-rights.ts';
 import { readRuleTopic } from './rule-topic.ts';
 import { filterCovers, filterMatches, filtersIntersect, intersectionOf, type Levels, toLevels } from './topic-filters.ts';

@@ -1,8 +1,8 @@
 /** ACL rules indexed by subject, so that a connection finds its own quickly. Made once per configuration. */
 
 import { BlockList, isIPv4 } from 'node:net';
-import { plainAddress } from '../../kernel/address.ts';
-import type { AclConfig, AclRule } from './config.ts';
+import { plainAddress } from '../../../kernel/address.ts';
+import type { AclConfig, AclRule } from '../config.ts';
 
 /** The client to be judged. */
 export interface AclSubject {
