@@ -1,4 +1,4 @@
-/** What a mesh needs from its worker. */
+/** The contract between a mesh and its worker. */
 
 import type { Namespace } from '../routing/namespace.ts';
 import type { Control, InterestNews, MoveNews } from '../wire/controls.ts';
@@ -13,9 +13,9 @@ export interface MeshHooks extends RecordSinkOfPeer {
   onPeerAdded(link: PeerLink): void;
   /** A new peer has been sent the whole interest of this worker. */
   onPeerInformed(link: PeerLink): void;
-  /** Sessions on their way to this worker: a peer that joins must tell their old places that it knows. */
+  /** Moves of sessions to this worker. A peer that joins sends a cut to the old place of each. */
   movesUnderWay(): MoveNews[];
-  /** The interest of a new peer is known; a session worker also knows that of this worker. */
+  /** The interest of a new peer is known; a session worker also knows the interest of this worker. */
   onPeerKnown(link: PeerLink): void;
   onPeerRemoved(link: PeerLink): void;
   /** `target` has announced the filters of a session that this worker holds: from now on its messages go to `target`. */
@@ -24,24 +24,24 @@ export interface MeshHooks extends RecordSinkOfPeer {
   onMoveAcknowledged(move: number, peer: PeerLink): void;
   /** All overloaded peers have caught up. */
   onRelieved(): void;
-  /** The relay is linked; `away`: it has ended and is being replaced; `missed`: this worker works without the other nodes. */
+  /** The relay is linked; `away`: the relay has ended and main replaces it; `missed`: this worker works without the other nodes. */
   onRelay?(state: PeerLink | 'away' | 'missed'): void;
-  /** Resolves when others whom this worker speaks for know the news too; null: at once. The peer that announced them waits for it. */
+  /** Resolves when the other nodes know the news of a peer, which waits for that; null: they know already. Only the relay has this hook. */
   whenSpread?(news: readonly InterestNews[]): Promise<void> | null;
-  /** A message of another node that has come before comes again, and its sender waits until it is stored. */
+  /** A message of another node has come a second time, and its sender waits until the message is stored. */
   onRepeat?(link: PeerLink, source: number, serial: number): void;
   /** A peer that has left no longer wants this filter. */
   onForgotten?(namespace: Namespace, filter: string): void;
 }
 
-/** How the mesh of a worker differs from that of an endpoint worker on a node of its own. */
+/** Differences from the mesh of an endpoint worker on a single node. */
 export interface MeshForm {
   /** flags of the interest that this worker announces for a filter with local subscribers */
   interestFlags?: (namespace: Namespace, filter: string) => number;
   /** the node has a relay, sooner or later */
   hasRelay?: boolean;
-  /** of what this worker sends to its peers */
+  /** form of the batches that this worker sends to its peers */
   batches?: BatchForm;
-  /** the interest that a new peer gets; absent: that of local subscribers */
+  /** the interest that a new peer gets; absent: the interest of local subscribers */
   pieces?: () => Iterable<InterestPiece>;
 }

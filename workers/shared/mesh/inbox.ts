@@ -1,4 +1,4 @@
-/** What one peer has posted and this worker has not worked off: in order, and the work may stop between any two records or controls. */
+/** The posts of one peer that this worker has not handled yet, in order. A turn may end between any two records or controls. */
 
 import { Fifo } from '../../../src/kernel/fifo.ts';
 import type { ReadTurn } from '../../../src/kernel/turns/read-turn.ts';
@@ -10,16 +10,16 @@ export interface Frame {
   parts: (BatchPart | Control[])[];
 }
 
-/** What a control counts for in a turn: the clock is read after each, because one may bring hundreds of filters. */
+/** Cost of a control in a turn: the clock is read after each control, because one control may bring hundreds of filters. */
 const CONTROL_UNITS = 256;
-/** Controls, or pieces of a batch, after which a peer lets other peers have a turn: milliseconds. */
+/** Controls, or pieces of a batch, that a peer handles before other peers have a turn. They take milliseconds. */
 const QUANTUM_STEPS = 8;
 
-/** Takes what the inbox brings. */
+/** Takes the records and controls of the inbox. */
 export interface InboxSink {
   readonly records: RecordSink;
   onControl(control: Control): void;
-  /** A batch of so many bytes is worked off. */
+  /** A batch of so many bytes has been handled. */
   onBatch(bytes: number): void;
 }
 
@@ -27,9 +27,9 @@ export class Inbox {
   readonly #reader: BatchReader;
   readonly #sink: InboxSink;
   readonly #waiting = new Fifo<Frame>();
-  /** is being worked off; null: none */
+  /** the frame that is being handled; null: none */
   #frame: Frame | null = null;
-  /** place in it: its part, and the byte or the control within that */
+  /** place in the current frame: its part, and the byte or the control within the part */
   #part = 0;
   #at = 0;
   #taken = 0;
@@ -45,12 +45,12 @@ export class Inbox {
     this.#waiting.push(frame);
   }
 
-  /** Frames that have ever come. */
+  /** Number of all frames that have come. */
   get taken(): number {
     return this.#taken;
   }
 
-  /** Frames that have been worked off, wholly. */
+  /** Number of frames that have been handled completely. */
   get done(): number {
     return this.#done;
   }
@@ -59,7 +59,7 @@ export class Inbox {
     return this.#done === this.#taken;
   }
 
-  /** Works off what has come. @returns false: the turn is over, or others have theirs, before the inbox is empty */
+  /** Handles the frames that have come. @returns false when the turn ends, or another peer is due, before the inbox is empty */
   work(turn: ReadTurn): boolean {
     for (let steps = 1; this.#done < this.#taken; steps++) {
       this.#frame ??= this.#waiting.shift()!;

@@ -20,20 +20,20 @@ export { noNews } from './snapshot.ts';
 
 /** A peer that joins. */
 interface Joining {
-  /** it has been sent this worker's whole interest */
+  /** this worker has sent its whole interest to the peer */
   isInformed: boolean;
-  /** its own interest has come */
+  /** the peer's own interest has come */
   isKnown: boolean;
-  /** it has taken in this worker's interest */
+  /** the peer has applied this worker's interest */
   hasTaken: boolean;
   resolve: () => void;
 }
 
-/** Milliseconds of one loop iteration in which a peer that joins gets this worker's interest, or one that has left is forgotten. */
+/** Time in one loop iteration for sending this worker's interest to a peer that joins, or for forgetting a peer that has left (ms). */
 const SLICE_MS = 5;
-/** Filters after which the clock is read. */
+/** Filters between two readings of the clock. */
 const CLOCK_FILTERS = 64;
-/** Cuts that may be owed to one peer that is about to join; it joins within milliseconds. */
+/** Cuts that may wait for one peer that is about to join, within milliseconds. */
 const OWED_CUTS_MAX = 10_000;
 
 export class Mesh implements LinkOwner {
@@ -42,7 +42,7 @@ export class Mesh implements LinkOwner {
   readonly #makeNamespace: (name: string) => Namespace;
   readonly links = new Map<number, PeerLink>();
   readonly repeats = new Repeats();
-  /** the session worker's link; null in the session worker and while there is none */
+  /** the session worker's link; null in the session worker itself, and while no session worker runs */
   sessionLink: PeerLink | null = null;
   /** set once, before the first peer */
   hooks!: MeshHooks;
@@ -51,7 +51,7 @@ export class Mesh implements LinkOwner {
   readonly #announcements = new Announcements(this.links, (move, peer) => this.hooks.onMoveAcknowledged(move, peer));
   readonly #catchUp = new CatchUp();
   readonly #joining = new Map<number, Joining>();
-  /** moves whose old place is a peer that has not joined yet: peer → moves */
+  /** cuts for peers that have not joined yet: peer → moves whose old place that peer is */
   readonly #owedCuts = new Map<number, number[]>();
   /** see MeshForm */
   readonly interestFlags: (namespace: Namespace, filter: string) => number;
@@ -81,8 +81,8 @@ export class Mesh implements LinkOwner {
   }
 
   /**
-   * Calls `then` when everything that the peers have posted so far is handled and no frame is half done. Controls behind a query in its
-   * frame, and those in other peers' frames, may be older than the query.
+   * Calls `then` when everything that the peers have posted so far is handled, whole frames included. A question may come ahead of older
+   * controls, in its own frame and in frames of other peers: the worker answers only when these are handled.
    */
   whenDrained(then: () => void): void {
     this.#catchUp.wait(this.links.values(), then);
@@ -112,21 +112,21 @@ export class Mesh implements LinkOwner {
     });
   }
 
-  /** In slices: a worker may have hundreds of thousands of filters. A change between two slices reaches the peer in between, as any other peer. */
+  /** Works in slices, because a worker may have hundreds of thousands of filters. A change between two slices reaches the peer between them. */
   async #tellInterest(link: PeerLink): Promise<void> {
     const pace = new Pace(SLICE_MS);
     for (const { news, isLong } of this.#form.pieces?.() ?? interestPieces(this.#namespaces.values(), this.interestFlags)) {
-      // News from now on are posted behind this piece.
+      // Later news must follow this piece.
       this.#announcements.close();
       link.control({ t: 'interest', request: 0, news: [news], move: null });
-      // Only here: a piece that waited would be older than the news in between.
+      // A pause before the post instead would let newer news overtake the piece.
       if (isLong || pace.isOver) await pace.next();
       if (this.links.get(link.id) !== link) return;
     }
     this.#announcements.close();
-    // Who sends a session that is on its way waits for this peer's cut too, if it knew the peer before it was asked to send.
+    // The old place of a moving session waits for this peer's cut, too, if it knew the peer before the move began.
     link.control({ t: 'snapshot', moves: this.hooks.movesUnderWay() });
-    // What it is asked needs the interest: it may publish.
+    // Questions to the session worker come only now: its answers may publish, and need the interest.
     if (link.role === 'session') this.sessionLink = link;
     this.hooks.onPeerInformed(link);
     const joining = this.#joining.get(link.id);
@@ -136,7 +136,7 @@ export class Mesh implements LinkOwner {
   }
 
   /**
-   * Removes a peer that has ended: handles its last messages, in turns, sends it nothing more, and completes everything that waited for it.
+   * Removes a peer that has ended: sends it nothing more, handles its last messages in turns, and completes everything that waited for it.
    * @returns resolves when the peer is removed
    */
   removePeer(id: number): Promise<void> {
@@ -151,13 +151,13 @@ export class Mesh implements LinkOwner {
     }
     if (link.role === 'relay') {
       link.isEnding = true;
-      // Before anybody's wait for it is over.
+      // The absence begins before any barrier that waits for the relay passes.
       this.#relayAbsence?.begin();
       this.#relayAbsence?.arm();
       this.hooks.onRelay?.('away');
     }
     this.#setKnown(link, false);
-    // Nobody waits for it to catch up.
+    // Publishers that waited until this peer had caught up continue.
     if (!this.isOverloaded) this.hooks.onRelieved();
     return new Promise((resolve) => {
       this.#catchUp.wait([link], () => {
@@ -180,7 +180,7 @@ export class Mesh implements LinkOwner {
     joining?.resolve();
     this.hooks.onPeerRemoved(link);
     if (!this.isOverloaded) this.hooks.onRelieved();
-    // Who waited for its last words waits no more.
+    // Callbacks that waited for its last posts run now.
     this.#catchUp.check();
   }
 
@@ -191,7 +191,7 @@ export class Mesh implements LinkOwner {
   announce(news: InterestNews): Promise<void> {
     if (this.links.size === 0) return this.#relayAbsence?.until ?? Promise.resolve();
     const taken = this.#announcements.announce(news);
-    // The relay that had the news may have ended before the other nodes knew them: its successor tells them.
+    // The relay may have ended before it passed the news on: then its successor passes them on.
     return this.#relayAbsence === null ? taken : taken.then(() => this.#relayAbsence?.until ?? undefined);
   }
 
@@ -207,7 +207,7 @@ export class Mesh implements LinkOwner {
     if (this.links.size > 0 && news.filters.length + news.shares.length > 0) this.#announcements.tell(news);
   }
 
-  /** Resolves when everything that these peers routed before they got the request has come here. Peers that are gone do not count. */
+  /** Resolves when everything that these peers routed before the request has come here. Peers that have gone do not count. */
   fence(peers: Iterable<number>): Promise<void> | null {
     const links = [...new Set(peers)].flatMap((id) => this.links.get(id) ?? []);
     return links.length === 0 ? null : this.#announcements.fence(links);
@@ -260,12 +260,12 @@ export class Mesh implements LinkOwner {
     const spread = news.length > 0 ? (this.hooks.whenSpread?.(news) ?? null) : null;
     if (request === 0) return;
     const answer = () => link.control({ t: 'interest-ok', request });
-    // The old place of a session that moves knew its filters; its new place must hear at once that this worker's messages go there.
+    // The new place of a moving session must learn at once that this worker's messages go there. The other nodes know the filters already.
     if (spread === null || move !== null) answer();
     else void spread.then(() => this.links.get(link.id) === link && answer());
   }
 
-  /** Sends a cut. Main connects pairs one by one: the old place may know this peer, and wait for its cut, before this peer knows it. */
+  /** Sends a cut. Main connects pairs one by one, so the old place may wait for the cut of this worker before this worker knows the old place. */
   #cut(move: number, from: number): void {
     const link = this.links.get(from);
     if (link !== undefined) {
@@ -277,14 +277,14 @@ export class Mesh implements LinkOwner {
     this.#owedCuts.set(from, owed);
   }
 
-  /** Messages are routed to a peer from when it is known until it is not. */
+  /** Messages are routed only to peers that are known. */
   #setKnown(link: PeerLink, isKnown: boolean): void {
     if (link.isKnown === isKnown) return;
     link.isKnown = isKnown;
     for (const namespace of this.#namespaces.values()) namespace.peersChanged();
   }
 
-  /** Its filters, in slices: it may have had hundreds of thousands. */
+  /** Forgets the filters of a peer in slices, because there may be hundreds of thousands. */
   async #forget(link: PeerLink): Promise<void> {
     const pace = new Pace(SLICE_MS);
     for (const namespace of this.#namespaces.values()) {
@@ -319,7 +319,7 @@ export class Mesh implements LinkOwner {
     }
   }
 
-  /** A session moves with its memberships of these groups: its old place is not chosen any more. */
+  /** A session takes its memberships of these groups along: routing no longer chooses its old place. */
   #membersMove(all: readonly InterestNews[], { from }: MoveNews): void {
     const peer = this.links.get(from);
     if (peer === undefined) return;
@@ -343,7 +343,7 @@ export class Mesh implements LinkOwner {
 
   onPublish: RecordSinkOfPeer['onPublish'] = (link, namespace, record) => {
     const { source, serial, qos } = record.message;
-    // A record that waits for an answer has not been answered to the relay that asks now.
+    // A repeat may need an answer all the same: the answer went to a relay that has ended.
     const isRepeat = link.role === 'relay' && qos > 0 && isForeign(record.message) && this.repeats.isRepeat(source, serial);
     if (!isRepeat) this.hooks.onPublish(link, namespace, record);
     else if (record.store) this.hooks.onRepeat?.(link, source, serial);

@@ -15,7 +15,8 @@ import { type Frame, Inbox } from './inbox.ts';
 import type { Repeats } from './repeats.ts';
 
 /**
- * Bytes that a peer may be behind. Above it, QoS 0 to the peer is dropped and QoS 1/2 publishers are paused; at half of it the pause ends.
+ * Bytes without credit at a peer. Above this limit QoS 0 messages to the peer are dropped and QoS 1/2 publishers are paused; at half of the
+ * limit the pause ends.
  */
 const OVERLOAD_BYTES = 16 * 1024 * 1024;
 /** Bytes after which a receiver reports them as handled. */
@@ -23,7 +24,7 @@ const CREDIT_BYTES = 256 * 1024;
 
 /** Milliseconds of one loop iteration for the posts of all peers. */
 const TURN_MS = 10;
-/** The turn of this thread at the posts of its peers. */
+/** The turn that all peers of this thread share. */
 const peerTurn = new ReadTurn(steadyNow, TURN_MS);
 
 /**
@@ -52,12 +53,12 @@ function flushScheduled(): void {
 }
 
 export interface LinkOwner extends RecordSinkOfPeer {
-  /** what has come from other nodes */
+  /** messages of other nodes that have come already */
   readonly repeats: Repeats;
   onControl(link: PeerLink, control: Control): void;
-  /** A turn of the peer is over: everything that it handled is routed. */
+  /** A turn of the peer is over: everything handled in it has been routed. */
   onWorked(link: PeerLink): void;
-  /** What was said until now is about to be posted. */
+  /** Everything written so far is about to be posted. */
   onFlush(): void;
   /** The peer has caught up after an overload. */
   onRelieved(link: PeerLink): void;
@@ -75,7 +76,7 @@ export class PeerLink implements Peer, TurnTaker {
   readonly #owner: LinkOwner;
   readonly #writer: BatchWriter;
   readonly #inbox: Inbox;
-  /** its inbox waits for the next turn */
+  /** true while the inbox waits for its next turn */
   #isWaiting = false;
   #isClosed = false;
   #parts: (BatchPart | Control[])[] = [];
@@ -109,9 +110,9 @@ export class PeerLink implements Peer, TurnTaker {
     });
   }
 
-  /** To be set by the owner when all interest of the peer has come; false again when it ends. */
+  /** Set by the owner: true from the peer's last piece of interest until the peer ends. */
   isKnown = false;
-  /** it has ended, and its last messages are being worked off */
+  /** true when the peer has ended, while its last messages are handled */
   isEnding = false;
 
   get isOverloaded(): boolean {
@@ -181,9 +182,9 @@ export class PeerLink implements Peer, TurnTaker {
     if (!this.#isClosed) this.#work();
   }
 
-  /** Works off what has come, in turns: nobody else on this thread waits for long because a peer has very much to say. */
+  /** Handles in turns what has come, so that a busy peer does not hold up the rest of this thread. */
   #work(): void {
-    // Many turns may follow one another before a timer fires.
+    // Many turns may follow one another before the timer of the heartbeat fires.
     beat();
     if (!this.#inbox.work(peerTurn)) this.#wait();
     this.#owner.onWorked(this);
@@ -201,7 +202,7 @@ export class PeerLink implements Peer, TurnTaker {
     this.#uncredited = 0;
   }
 
-  /** Takes in what the peer has posted until now: ports of different peers are read in no particular order. It is worked off in its turn. */
+  /** Moves everything that the peer has posted into its inbox. Node reads the ports of different peers in no particular order. */
   pull(): void {
     for (let posted = this.#receive(); posted !== undefined; posted = this.#receive()) this.#inbox.push(posted);
     if (!this.#inbox.isEmpty && !this.#isWaiting) this.#wait();
@@ -211,7 +212,7 @@ export class PeerLink implements Peer, TurnTaker {
     return receiveMessageOnPort(this.#port)?.message as Frame | undefined;
   }
 
-  /** Frames that have come, and those of them that have been worked off. */
+  /** Number of frames that have come. */
   get taken(): number {
     return this.#inbox.taken;
   }

@@ -1,6 +1,6 @@
-/** The time in which a worker of a cluster has no relay: before the first one is linked with the other nodes, and after one has ended. */
+/** The time in which a worker of a cluster has no relay: before the first relay is linked with the other nodes, and after a relay has ended. */
 
-/** After this time the worker works without the other nodes, ms: main has not been able to replace the relay. */
+/** After this time without a relay the worker works without the other nodes (ms). */
 const MISSED_MS = 5_000;
 
 export class RelayAbsence {
@@ -15,12 +15,12 @@ export class RelayAbsence {
     this.begin();
   }
 
-  /** Resolves when a relay is linked, or is missed; null when there is nothing to wait for. */
+  /** Resolves when a relay is linked, or is missed; null while a relay is linked. */
   get until(): Promise<void> | null {
     return this.#until;
   }
 
-  /** A relay is away, or has never been there. */
+  /** No relay is linked any more, or none has been so far. */
   begin(): void {
     if (this.#until !== null) return;
     this.#until = new Promise((resolve) => {
@@ -30,7 +30,7 @@ export class RelayAbsence {
     this.#timer = undefined;
   }
 
-  /** The worker has a peer. A worker in reserve waits for nobody. */
+  /** Starts the time limit, because the worker has a peer. A spare worker has no peer and no limit. */
   arm(): void {
     if (this.#until === null || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {

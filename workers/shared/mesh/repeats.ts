@@ -1,21 +1,21 @@
-/** Which QoS 1 and 2 messages of other nodes this worker has had: a relay that starts anew, here or there, sends again what may be missing. */
+/** Recognizes QoS 1 and 2 messages of other nodes that come again: a new relay, here or there, repeats what may be missing. */
 
 import { isForeign } from '../messages/message.ts';
 
-/** Threads of other nodes that are remembered; the one that was silent for longest is forgotten. */
+/** Threads of other nodes that are remembered. Above this number the thread that was silent for longest is evicted. */
 const SOURCES_MAX = 4096;
 
 interface Source {
-  /** messages with these and lower numbers never come again, except as repeats */
+  /** a message with this number or a lower one is a repeat */
   floor: number;
-  /** numbers above it that have come; messages of one source may pass one another */
+  /** numbers above the floor that have come; messages of one source may overtake one another */
   readonly seen: Set<number>;
 }
 
 export class Repeats {
   readonly #sources = new Map<number, Source>();
 
-  /** The sender of these messages repeats none with this number or a lower one as new. */
+  /** The sender promises that every new message of this source has a higher number. */
   raise(source: number, floor: number): void {
     if (!isForeign({ source })) return;
     const known = this.#source(source);
@@ -27,7 +27,7 @@ export class Repeats {
     }
   }
 
-  /** @returns true when the message has come before. Otherwise it counts as come */
+  /** Notes the message. @returns true when it has come before */
   isRepeat(source: number, serial: number): boolean {
     const { floor, seen } = this.#source(source);
     if (serial <= floor || seen.has(serial)) return true;

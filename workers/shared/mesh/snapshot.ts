@@ -1,26 +1,26 @@
-/** What a peer that joins must know of this worker's interest, in pieces of bounded size. */
+/** This worker's interest for a peer that joins, in pieces of bounded size. */
 
 import type { Namespace } from '../routing/namespace.ts';
 import type { InterestNews } from '../wire/controls.ts';
 import { PIECE_LENGTH } from '../wire/piece.ts';
 
-/** Filters and groups of one piece: the peer takes it in within milliseconds. */
+/** Filters and groups of one piece: the peer applies a piece within milliseconds. */
 const PIECE_ITEMS = 500;
 
 export interface InterestPiece {
   news: InterestNews;
-  /** its filters are so long that it is posted alone */
+  /** true when the filters are so long that the piece is posted alone */
   isLong: boolean;
 }
 
-/** News of which nothing is known yet. */
+/** News without content, to be filled. */
 export function noNews(namespace: string): InterestNews {
   return { namespace, filters: [], flags: [], shares: [] };
 }
 
 /**
- * Goes over the filters as they are when their piece is made. What changes between two pieces has to reach the peer in between: a filter
- * that is new may be missing here, and one that is gone may have been in an earlier piece.
+ * Goes over the filters as they are when their piece is made. The caller must send changes to the peer between two pieces: a new filter may
+ * be missing here, and a removed filter may have been in an earlier piece.
  */
 export function* interestPieces(
   namespaces: Iterable<Namespace>,

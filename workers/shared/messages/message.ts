@@ -1,4 +1,4 @@
-/** One application message on its way through a worker: its bytes, and all that a sender needs to know. */
+/** One application message on its way through a worker: its bytes, and everything that a sender needs. */
 
 import { readRemainingLength, remainingLengthSize } from '../../../src/mqtt/framer.ts';
 import type { QoS } from '../../../src/mqtt/packet.ts';
@@ -24,7 +24,7 @@ export const heldMessages: { bytes: number } = { bytes: 0 };
 
 /**
  * An application message. Its bytes are a view of the chunk that the socket read, which is never written to again. `detach` copies them for
- * a message that is kept for long: without the copy a small message would pin a large chunk.
+ * a message that is kept for long; without the copy a small message would pin a large chunk.
  */
 export class Message {
   /** UTF-8 bytes of the topic as a latin1 string: the routing key */
@@ -44,9 +44,9 @@ export class Message {
   serial = 0;
   /** with RETAIN: endpoint id of the publisher, whose quota the message takes; '' for the server itself */
   origin = '';
-  /** it goes to another member of a shared group, after the first one has left: as a retained message it was kept then, or replaced since */
+  /** true when the message goes to a second member of a shared group, because the first one has left. It does not change what is retained */
   isGivenOn = false;
-  /** with RETAIN: when it was published */
+  /** with RETAIN: the time of the publish */
   stamp: Stamp = UNSTAMPED;
   #payload: Buffer | null;
   #forward: Buffer | null;
@@ -65,7 +65,7 @@ export class Message {
     this.from = from;
   }
 
-  /** A message whose packet may be sent on unchanged, except for its identifier. */
+  /** A message whose packet may be forwarded unchanged, except for its packet identifier. */
   static ofPacket(topic: string, packet: PlainPacket, qos: QoS, from: string): Message {
     const message = new Message(topic, null, qos, false, null, 0, from);
     message.#packet = packet;
@@ -158,10 +158,10 @@ function copy(bytes: Buffer): Buffer {
   return own;
 }
 
-/** Sources below are peers of this process; messages of other nodes have the incarnation of their process times this, plus the peer there. */
+/** Sources below this number are peers of this process. Another node's source is the incarnation of its process times this, plus the peer. */
 export const SOURCES_PER_NODE = 2 ** 20;
 
-/** True for a message that another node has routed first. */
+/** True for a message that came from another node. */
 export function isForeign({ source }: { readonly source: number }): boolean {
   return source >= SOURCES_PER_NODE;
 }

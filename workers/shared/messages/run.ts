@@ -20,7 +20,7 @@ export interface Run {
   from: string;
 }
 
-/** The end of the packet that begins at `at`. */
+/** The offset behind the packet that begins at `at`. */
 function packetEnd({ buf, end }: Run, at: number): number {
   const low = buf[at + 1]!;
   if (low < 0x80) return at + 2 + low;
@@ -91,7 +91,7 @@ function convertRun(run: Run, version: 4 | 5): Buffer {
   return bytes;
 }
 
-/** Where the topic of the first packet stands; all packets of a run have it. */
+/** The place of the topic in the first packet; all packets of a run have the same topic. */
 function firstTopic({ buf, start, end }: Run): { start: number; end: number } {
   const at = start + 1 + remainingLengthSize(readRemainingLength(buf, start + 1, end)) + 2;
   return { start: at, end: at + buf.readUInt16BE(at - 2) };

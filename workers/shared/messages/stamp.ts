@@ -1,4 +1,4 @@
-/** The time of a RETAIN publish: the newest counts on every node of a cluster, although their clocks differ. */
+/** The time of a RETAIN publish, by which all nodes of a cluster keep the same newest message although their clocks differ. */
 
 import { wallNow } from '../../../src/kernel/clock.ts';
 import { FNV_BASIS, fnv1a } from '../../../src/kernel/fnv.ts';
@@ -15,7 +15,7 @@ export interface Stamp {
 /** The stamp of a message that no node has stamped. */
 export const UNSTAMPED: Stamp = { at: 0, by: 0 };
 
-/** A stamp further ahead of this node's clock is not credible (ms). Clocks may differ by a minute, and a burst of stamps runs ahead of its clock. */
+/** A stamp further ahead of this node's clock is not credible (ms). Clocks may differ by a minute, and a burst runs ahead of its clock. */
 export const AHEAD_MS = 61_000;
 /** Stamps of one millisecond. */
 const STAMPS_PER_MS = 2048;

@@ -65,7 +65,7 @@ export class Mover {
     return { subscriptions: first, rest: subscriptions.size - first.length, deliveries, isDurable: session.isDurable };
   }
 
-  /** In slices: a session may have hundreds of thousands. Behind a piece of long filters it waits until the new place has announced them. */
+  /** Offers hundreds of thousands of subscriptions in slices. Behind a piece of long filters it waits until the new place has announced them. */
   async #offerRest(move: number, leaving: Leaving): Promise<void> {
     const pace = new Pace(OFFER_MS);
     for (let isLast = false; !isLast; ) {
@@ -113,7 +113,7 @@ export class Mover {
     const { session, from } = arriving;
     // The move was given up.
     if (session.gate !== arriving) return;
-    // Before the last piece every message goes to the old place, also those of this worker's publishers.
+    // Before the last piece every message goes to the old place, also a message of this worker's publishers.
     if (isLast) arriving.open.add(LOCAL);
     arriving.announced = this.#subscriptions.install(session, subscriptions, isLast ? { id: move, from } : null);
   }
@@ -165,7 +165,7 @@ export class Mover {
     this.#arriving.get(move)?.open.add(peer.id);
   }
 
-  /** Those that have been announced: who joins before that hears of them as any other peer. */
+  /** Moves that have been announced. A peer that joins before the announcement gets it like any other peer. */
   movesUnderWay(): MoveNews[] {
     return [...this.#arriving].flatMap(([id, { from, isAnnounced }]) => (isAnnounced ? [{ id, from }] : []));
   }
@@ -207,7 +207,7 @@ export class Mover {
     const batch = encodeBatch(leaving.rest(), PART_BYTES);
     leaving.sent += batch.count;
     if (batch.count > 0) target.control({ t: 'state-part', move, batch });
-    // A shared group may have added a delivery since.
+    // A shared group may have added a delivery in the last turn.
     if (!leaving.rest().next().done) return;
     this.#leaving.delete(move);
     target.control({ t: 'state', move, session: toWireHead(leaving.session) });
@@ -225,7 +225,7 @@ class Leaving implements SourceGate {
   /** sources whose messages go to the new place */
   readonly closed = new Set<number>();
   isSending = false;
-  /** deliveries sent so far; the ones before them cannot change, because no client holds the session */
+  /** number of deliveries sent so far; they cannot change, because no client holds the session */
   sent = 0;
   /** the length of the filters ended the last piece */
   isLong = false;
@@ -267,7 +267,7 @@ class Leaving implements SourceGate {
     return this.#offered >= this.session.subscriptions.size;
   }
 
-  /** Deliveries that are not sent yet: the ones in flight first, then the queue, which a shared group may extend. */
+  /** Deliveries that are not sent yet: first the deliveries in flight, then the queue, which a shared group may extend. */
   *rest(): IterableIterator<Delivery> {
     const { inflight, queue } = this.session;
     this.#inflight ??= inflight.inOrder();

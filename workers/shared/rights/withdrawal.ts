@@ -1,4 +1,4 @@
-/** Withdraws from a session what access rules no longer allow: subscriptions and the messages that wait for them (issue 10). */
+/** Withdraws subscriptions that access rules no longer allow, and the messages that wait for them (issue 10). */
 
 import type { Steps } from '../../../src/kernel/turns/steps.ts';
 import { fromLatin1 } from '../../../src/mqtt/topic.ts';
@@ -9,7 +9,7 @@ import type { Delivery } from '../session/flight/delivery.ts';
 import { type Session, subscriptionKey } from '../session/session.ts';
 import type { Subscriptions } from '../session/subscriptions.ts';
 
-/** Subscriptions that one step looks at. */
+/** Subscriptions that one step judges. */
 const FILTERS_AT_ONCE = 100;
 /** Filters that a log line names. */
 const NAMED_MAX = 10;
@@ -34,7 +34,7 @@ export interface Withdrawn {
  * Removes each subscription that the rules refuse, in steps. Then removes each waiting message whose topic the rules refuse, or that only a
  * removed subscription matched. Messages of shared subscriptions go to other members. Between two steps the session may get and lose
  * subscriptions. The caller stops the steps when the session has ended or moved.
- * @param withdrawn is extended by what was removed so far
+ * @param withdrawn extended by everything that is removed
  * @param onRemoved called for each group of removed subscriptions, with their number
  */
 export function* withdrawing(
@@ -64,7 +64,7 @@ export function* withdrawing(
       remove();
       yield;
     }
-    // Replaced or removed since.
+    // The subscription was replaced or removed in the last step.
     if (session.subscriptions.get(key) !== subscription) continue;
     if (!rules.maySubscribe(fromLatin1(subscription.filter), subscription.qos)) refused.push(subscription);
   }
@@ -73,7 +73,7 @@ export function* withdrawing(
   const withheld = session.withhold(judgeOf(session, rules, gone));
   withdrawn.messages += withheld.length;
   for (const { group, message, isReleased } of withheld) {
-    // A message of QoS 2 that an earlier connection was sent is released, and goes to nobody else [MQTT-4.8.2-5].
+    // A QoS 2 message that an earlier connection got is released, and goes to no other member [MQTT-4.8.2-5].
     if (group !== null && !isReleased) router.rerouteShared(session.namespace, group, message, null);
   }
 }

@@ -1,4 +1,4 @@
-/** QoS 1 and 2 messages on their way to other nodes: kept until every node that wants one has taken it, and given to each new relay again. */
+/** QoS 1 and 2 messages on their way to other nodes: kept until every interested node has taken them, and given to each new relay again. */
 
 import type { Message } from '../messages/message.ts';
 import type { Namespace } from './namespace.ts';
@@ -8,15 +8,15 @@ import type { Confirmation } from './shared-confirmations.ts';
 interface Entry {
   readonly namespace: Namespace;
   readonly record: PeerPublish;
-  /** there was no relay: the next one's interest decides where the message goes */
+  /** true when no relay ran: the interest of the next relay decides where the message goes */
   readonly isOpen: boolean;
-  /** its publisher's acknowledgement waits for it */
+  /** the publisher's acknowledgement waits for this; null: it does not wait */
   readonly confirmation: Confirmation;
 }
 
 /** The open confirmations bound it (SharedConfirmations.isFull). */
 export class Crossing {
-  /** by serial, which is the order of the messages */
+  /** by serial, in the order of the messages */
   #entries = new Map<number, Entry>();
   /** true while messages wait for a relay that is being started or replaced */
   isAway = true;
@@ -40,12 +40,12 @@ export class Crossing {
     this.#entries.set(record.message.serial, { namespace, record, isOpen, confirmation });
   }
 
-  /** The confirmation of a message that other nodes have not taken; null: they have, or nobody waits. */
+  /** The confirmation of a message that other nodes have not taken; null: all have taken it, or no publisher waits. */
   find(serial: number): Confirmation | null {
     return this.#entries.get(serial)?.confirmation ?? null;
   }
 
-  /** All nodes that want these messages have taken them. A serial may come again from a relay that has ended. */
+  /** All interested nodes have taken these messages. A serial may come again, from a relay that has ended. */
   taken(serials: readonly number[]): void {
     for (const serial of serials) {
       const entry = this.#entries.get(serial);
@@ -55,7 +55,7 @@ export class Crossing {
     }
   }
 
-  /** Gives everything to a relay that is linked now, in order. Receivers know what they have taken before by its number. */
+  /** Gives everything to a relay that is linked now, in order. Receivers recognize repeats by their numbers. */
   resend(relay: Peer): void {
     this.isAway = false;
     const entries = this.#entries;
@@ -70,7 +70,7 @@ export class Crossing {
     }
   }
 
-  /** No relay will come: nobody waits for other nodes any longer. @returns the number of messages that other nodes may lack */
+  /** No relay will come: no publisher waits for other nodes any longer. @returns the number of messages that other nodes may lack */
   giveUp(): number {
     this.isAway = false;
     const { size } = this.#entries;
@@ -79,11 +79,11 @@ export class Crossing {
   }
 }
 
-/** What the relay gets of a message that waited for it; null when no other node wants it. */
+/** The record of a message that waited for a relay; null when no other node wants the message. */
 function chosen(namespace: Namespace, { message }: PeerPublish, relay: Peer): PeerPublish | null {
   const entry = namespace.entry(message.topic);
   const flags = entry.peers.find(({ peer }) => peer === relay)?.flags ?? 0;
-  // A group with a member on this node has had the message from there.
+  // A member on this node has had the message of its group.
   const groups = entry.groups.filter((group) => group.isServedOnlyBy(relay)).map(({ id }) => id);
   const toSubscribers = (flags & INTEREST.queued) !== 0;
   // Every node keeps a retained message.

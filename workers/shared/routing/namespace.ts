@@ -67,7 +67,7 @@ export class Namespace {
   readonly #tree = new SubscriptionTree<FilterNode>();
   readonly #entries = new Map<string, TopicEntry>();
   #entryCharacters = 0;
-  /** the next entries to be looked at by #forgetSome(); null: those at the beginning */
+  /** the entries that #forgetSome() checks next; null: it begins anew */
   #hand: Iterator<TopicEntry, undefined> | null = null;
   /** incremented when a wildcard filter changes; an exact filter marks its own entry stale only */
   #version = 0;
@@ -101,7 +101,7 @@ export class Namespace {
     return entry;
   }
 
-  /** False when a subscription that may concern the topic has changed: get the entry anew by its topic. */
+  /** False when a subscription that may match the topic has changed: the caller must get the entry anew. */
   isCurrent(entry: TopicEntry): boolean {
     return entry.version === this.#version;
   }
@@ -149,7 +149,7 @@ export class Namespace {
     } else this.#entries.get(filter)?.forget();
   }
 
-  /** Any entry may have known whom a wildcard filter has lost. Those that nobody uses any more are found in turn, some with each loss. */
+  /** Any entry may hold the subscriber that a wildcard filter has lost. Each loss checks some entries, so that unused entries are found in turn. */
   #forgetSome(): void {
     this.#hand ??= this.#entries.values();
     for (let count = 0; count < FORGOTTEN_AT_ONCE; count++) {
@@ -240,12 +240,12 @@ export class Namespace {
     this.#dropIfEmpty(group.filter, node);
   }
 
-  /** A peer has become known, or is not known any more: every topic is looked up anew. */
+  /** A peer has become known, or is no longer known: every topic is looked up anew. */
   peersChanged(): void {
     this.#version++;
   }
 
-  /** Forgets everything of a peer that is not known any more, filter by filter: nothing is routed to it during that. */
+  /** Forgets the interest of a peer that is no longer known, filter by filter. Nothing is routed to the peer between two filters. */
   *forget(peer: Peer): IterableIterator<string> {
     for (const [filter, node] of this.#tree.entries()) {
       node.peers?.delete(peer);
@@ -260,7 +260,7 @@ export class Namespace {
     }
   }
 
-  /** What the peers together want for a filter: INTEREST flags, and their members of its groups. */
+  /** The interest of all peers in a filter: INTEREST flags, and their members of its groups. */
   interestOf(filter: string): { flags: number; shares: ShareItem[] } {
     const node = this.#tree.get(filter);
     let flags = 0;
@@ -275,7 +275,7 @@ export class Namespace {
     return { flags, shares };
   }
 
-  /** Filters with subscribers here, and groups with members here: what a new peer has to know. */
+  /** Filters with subscribers here, and groups with members here: the interest that a new peer gets. */
   *localFilters(): IterableIterator<{ filter: string; hasSubscribers: boolean; groups: ShareGroup[] }> {
     for (const [filter, node] of this.#tree.entries()) {
       const groups: ShareGroup[] = [];

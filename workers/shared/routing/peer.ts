@@ -13,7 +13,7 @@ export const INTEREST = {
   durable: 4,
 } as const;
 
-/** What a peer does with one record. */
+/** One message for a peer, and what the peer does with it. */
 export interface PeerPublish {
   message: Message;
   /** deliver to the peer's ordinary subscribers */

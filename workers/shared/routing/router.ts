@@ -33,7 +33,7 @@ export interface Received {
 /** The groups that one peer serves with a message. */
 interface RemoteGroups {
   readonly ids: string[];
-  /** one of them has a durable member there */
+  /** at least one of these groups has a durable member at the peer */
   hasDurable: boolean;
 }
 
@@ -68,11 +68,11 @@ export class Router {
   outbox: StoreOutbox | null = null;
   /** the relay as a peer; null without other nodes, and while it is away */
   relayPeer: Peer | null = null;
-  /** shared subscriptions give a message to a member of another node only where this one has none that is connected */
+  /** a shared subscription gives a message to a member on another node only when no member is connected on this node */
   prefersOwnMembers = false;
-  /** what is on its way to other nodes; null: the node has no relay, or this is the relay */
+  /** messages on their way to other nodes; null: the node has no relay, or this worker is the relay */
   crossing: Crossing | null = null;
-  /** stamps retained messages; null: they are not compared with those of other nodes */
+  /** stamps retained messages; null: no other node compares them */
   stamps: StampClock | null = null;
   /** Peer and serial name a message on disk: neither a new session worker nor a new process may give the name twice. */
   #serial = 0;
@@ -80,7 +80,7 @@ export class Router {
   readonly #routed: Routed = { hasReceivers: false, serial: 0, confirmation: null };
   readonly #received: Received = { orphans: null, kept: null };
   readonly confirmations = new SharedConfirmations();
-  /** of the message that is being routed; null: it needs none so far */
+  /** confirmation of the message that is being routed; null: none so far */
   #confirmation: Confirmation | null = null;
   /** Resolves when the session worker has everything sent to it so far on disk; null in the session worker. */
   committed: (() => Promise<void>) | null = null;
@@ -90,7 +90,7 @@ export class Router {
     this.#hooks = hooks;
   }
 
-  /** Starts the numbers at `serial`; no earlier process has used any above it (src/thread/message-numbers.ts). To be called before the first message. */
+  /** Starts the numbers at `serial`, above all numbers of earlier processes (src/thread/message-numbers.ts). Called before the first message. */
   numberFrom(serial: number): void {
     this.#serial = Math.max(this.#serial, serial);
   }
@@ -104,7 +104,7 @@ export class Router {
     message.source = this.#self;
     message.serial = isQueued || message.retain ? ++this.#serial : 0;
     if (message.retain && this.stamps !== null) message.stamp = this.stamps.next();
-    // A delivery may end a session, and the entry forgets what it knew.
+    // A delivery may end a session, which empties the entry.
     const { peers, groups: ofTopic, hasReceivers } = entry;
     // The end of a session may route messages of its own.
     const outer = this.#confirmation;
@@ -136,7 +136,7 @@ export class Router {
     const waits = isQueued && this.crossing?.isAway === true;
     if (waits) this.crossing?.wait(namespace, message, this.#confirm(message));
     const routed = this.#routed;
-    // Another node may have some: nobody knows while the relay is away.
+    // Another node may have subscribers: the answer is unknown while the relay is away.
     routed.hasReceivers = hasReceivers || waits;
     routed.serial = isAwaited ? message.serial : 0;
     routed.confirmation = this.#confirmation;
@@ -221,7 +221,7 @@ export class Router {
     for (let i = 0; i < targets.length; i++) {
       const target = targets[i]!;
       let grant: Grant | null = target.grant;
-      // Compared only where the result matters: the comparison of keys costs more than the rest.
+      // Keys are compared only where the result matters: the comparison costs more than the rest.
       if (target.ownGrant !== grant && message.from !== '' && target.subscriber.key === message.from) grant = target.ownGrant;
       if (grant !== null) target.subscriber.deliver(message, grant, source, null);
     }
@@ -245,7 +245,7 @@ export class Router {
   }
 
   /**
-   * Offers a message of a shared group to another member: the last one left, or the chosen peer has no member any more.
+   * Offers a message of a shared group to another member, because the chosen member left, or its peer has no member any more.
    * @param confirmation that its publisher waits for; null: none so far
    * @returns the confirmation that its publisher must wait for now; null: none
    */
@@ -267,7 +267,7 @@ export class Router {
   }
 
   /**
-   * A peer, or a node behind the relay, has no member of the group left: another one gets this worker's message.
+   * A peer, or a node behind the relay, has no member of the group left: another member gets this worker's message.
    * @returns as rerouteShared()
    */
   bounced(namespace: Namespace, group: { filter: string; name: string }, message: Message, peer: Peer): Confirmation | null {
@@ -281,13 +281,12 @@ export class Router {
   #giveOn(peer: Peer, namespace: Namespace, message: Message, groups: RemoteGroups): void {
     const isOwn = message.source === this.#self;
     const copy = givenOn(message);
-    // Peers take what comes from here for messages that this worker has numbered. Under the number that another worker gave, the message
-    // would be one with this worker's own message of that number, and one of the two would be lost. Other nodes drop numbers that they have
-    // had, and the message may be older than others.
+    // Peers take every message from here for a message that this worker has numbered. Under another worker's number, the message would count
+    // as this worker's own message of that number, and one of the two would be lost. Other nodes drop numbers that they have had already.
     if (message.qos > 0 && (!isOwn || peer === this.relayPeer)) this.number(copy);
     if (peer === this.relayPeer || (isOwn && peer !== this.sessionPeer)) this.#send(peer, namespace, copy, false, groups, false);
     else {
-      // Not `store`: the session worker may already have reported serials above this one. Nobody waits for another worker's message.
+      // Without `store`: the session worker may already have reported higher serials, and no publisher waits for another worker's message.
       peer.publish(namespace.name, { message: copy, toSubscribers: false, groups: groups.ids, store: false });
       if (peer === this.sessionPeer && message.qos > 0 && this.committed !== null) this.#confirm(message).follow(this.committed());
     }
@@ -309,7 +308,7 @@ export class Router {
     const entry = namespace.entry(message.topic);
     const ofTopic = entry.groups;
     if (message.retain && !message.isGivenOn) {
-      // What this node publishes in answer is newer.
+      // A message that this node publishes in answer must have a later stamp.
       if (isForeign(message)) this.stamps?.note(message.stamp);
       this.#hooks.onRetainedPublish(namespace.name, message);
       this.retained?.retain(namespace.name, message);
@@ -382,7 +381,7 @@ export class Router {
   }
 }
 
-/** A copy that keeps its number, for another member of its group. */
+/** A copy with the same number, for another member of the group. */
 function givenOn({ topic, payload, qos, retain, forward, expiresAt, from, source, serial }: Message): Message {
   const copy = new Message(topic, payload, qos, retain, forward, expiresAt, from);
   copy.source = source;

@@ -10,7 +10,7 @@ export type ShareItem = [filter: string, group: string, connected: number, away:
 export interface MemberCount {
   connected: number;
   away: number;
-  /** those of both with a session on disk */
+  /** members, connected or away, with a session on disk */
   durable: number;
 }
 
@@ -23,7 +23,7 @@ export interface Member {
   readonly grant: Grant;
 }
 
-/** Kinds of members in the order in which they are chosen. A leaving one moves to another worker, which counts it as well. */
+/** Kinds of members in the order in which they are chosen. A leaving member moves to another worker, which counts the member as well. */
 type Kind = 'connected' | 'away' | 'leaving';
 
 function kindOf({ subscriber }: Member): Kind {
@@ -163,7 +163,7 @@ export class ShareGroup implements GroupHome {
   /**
    * The next in turn: a member here, a peer, or nobody.
    * @param exclude was chosen before and has no member left
-   * @param far comes after all others with a member of the same kind; null: all are alike
+   * @param far the peer that comes after all others with a member of the same kind; null: all are alike
    */
   choose(exclude: Peer | null, far: Peer | null = null): Member | Peer | null {
     if (this.remote.size === 0) return this.chooseLocal();

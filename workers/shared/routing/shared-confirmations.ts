@@ -1,6 +1,6 @@
 /**
- * Messages whose acknowledgement waits for others than the session worker: until the chosen durable members of shared subscriptions have them
- * on disk (issue 10), and until other nodes have taken them.
+ * Acknowledgements that wait for more than the session worker: until the chosen durable members of shared subscriptions have the message on
+ * disk (issue 10), and until other nodes have taken it.
  */
 
 import type { Message } from '../messages/message.ts';
@@ -18,7 +18,7 @@ export class Confirmation {
   readonly #owner: SharedConfirmations;
   /** copies that are not on disk yet */
   #copies = 0;
-  /** ways to other nodes that are not done yet */
+  /** relays whose report `taken` is missing */
   #crossings = 0;
   #isStored = true;
   #isOver = false;
@@ -29,13 +29,13 @@ export class Confirmation {
     this.bytes = message.payload.length + ENTRY_BYTES;
   }
 
-  /** Waits for one copy more, or for the other nodes. */
+  /** Waits for one more copy, or for the other nodes. */
   begin(isCrossing = false): void {
     if (isCrossing) this.#crossings++;
     else this.#copies++;
   }
 
-  /** One copy is on disk, or its member does not need one; or the other nodes have the message. */
+  /** One copy is on disk, or is not needed, or the other nodes have the message. */
   end(isCrossing = false): void {
     if (isCrossing) this.#crossings--;
     else this.#copies--;
@@ -47,7 +47,7 @@ export class Confirmation {
     void copy.then(() => this.end());
   }
 
-  /** Gives up, unless it waits for other nodes alone: the store cannot be written. */
+  /** Gives up because the store cannot be written, unless only other nodes are waited for. */
   fail(): void {
     if (this.#copies === 0) return;
     this.#isStored = false;
@@ -68,7 +68,7 @@ export class Confirmation {
   }
 }
 
-/** A message that goes to a peer for durable members there. */
+/** A message for durable members at a peer. */
 interface Sent {
   readonly confirmation: Confirmation;
   readonly namespace: Namespace;
@@ -108,7 +108,7 @@ export class SharedConfirmations {
     this.onRelieved();
   }
 
-  /** The message goes to a peer, which answers when its members' copies are on disk. */
+  /** Notes that a peer has the message, and answers when its members' copies are on disk. */
   sent(peer: Peer, sent: Sent): void {
     const { message, confirmation } = sent;
     let ofPeer = this.#sent.get(peer);
@@ -117,13 +117,13 @@ export class SharedConfirmations {
       this.#sent.set(peer, ofPeer);
     }
     confirmation.begin();
-    // More than one when a group of the message came back from another peer.
+    // A second record of the message goes to a peer when a group of the message came back from another peer.
     const known = ofPeer.get(message.serial);
     if (known === undefined) ofPeer.set(message.serial, [sent]);
     else known.push(sent);
   }
 
-  /** The confirmation of a message that is on its way to a peer; null: nobody waits. */
+  /** The confirmation of a message that is on its way to a peer; null: no publisher waits. */
   find(peer: Peer, serial: number): Confirmation | null {
     return this.#sent.get(peer)?.get(serial)?.[0]?.confirmation ?? null;
   }

@@ -31,7 +31,7 @@ export interface Subscriber {
   readonly key: string;
   /** False for an offline session; shared groups prefer connected members. */
   readonly isConnected: boolean;
-  /** True for a session that moves to another worker, which knows of the messages that are routed here from now on. */
+  /** True for a session that moves to another worker, which also gets the messages routed from now on. */
   readonly isLeaving: boolean;
   /** True for a session on disk: a shared QoS 1 or 2 message must be on disk before its publisher is acknowledged. */
   readonly isDurable: boolean;

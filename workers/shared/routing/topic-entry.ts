@@ -8,7 +8,7 @@ import { foldGrants, type Grant, plainGrant, type Subscriber, type Subscription 
 export interface Target {
   readonly subscriber: Subscriber;
   readonly grant: Grant;
-  /** the grant for its own messages; null: none of them [MQTT-3.8.3-3] */
+  /** the grant for the subscriber's own messages; null: it gets none of them [MQTT-3.8.3-3] */
   readonly ownGrant: Grant | null;
   /** true when a QoS 0 run may go to the subscriber as bytes: no subscription identifiers, no No Local */
   readonly isPlain: boolean;
@@ -44,7 +44,7 @@ export class TopicEntry {
     return this.#bytes;
   }
 
-  /** Makes the entry stale, and lets go of what it knew: the cache would keep sessions that have ended. */
+  /** Makes the entry stale and empty; otherwise the cache would keep sessions that have ended. */
   forget(): void {
     this.version = -1;
     this.targets = NOBODY;
@@ -58,7 +58,7 @@ export class TopicEntry {
   }
 }
 
-/** Not from Node's pool: an entry lives long, and would keep 8 KiB of the pool with it. */
+/** Allocated outside Node's pool: a long-lived entry would keep 8 KiB of the pool alive. */
 function ownBytes(topic: string): Buffer {
   const bytes = Buffer.allocUnsafeSlow(topic.length);
   bytes.latin1Write(topic);

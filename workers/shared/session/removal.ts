@@ -6,23 +6,23 @@ import { PIECE_LENGTH } from '../wire/piece.ts';
 
 /** Filters of one session that are removed together. */
 export const FILTERS_AT_ONCE = 50;
-/** Milliseconds per loop iteration, and the number of filters for which it gets as much again: otherwise the backlog could grow without end. */
+/** Time per loop iteration (ms). Each SLICE_FILTERS of the backlog add as much again, up to the maximum, so that the backlog cannot grow. */
 const SLICE_MS = 5;
 const SLICE_MS_MAX = 25;
 const SLICE_FILTERS = 100_000;
-/** Characters of the filters that are removed in one iteration. All peers hear of each filter, and posting that costs time as well. */
+/** Characters of the filters that are removed in one iteration: the post of each filter to all peers costs time, too. */
 const SLICE_LENGTH = 4 * PIECE_LENGTH;
 
-/** A session that has gone from here. Its filters are still in the tree, and it takes no message. */
+/** A session that has left. Its filters are still in the tree, and it takes no message. */
 export interface LeavingSession {
-  /** filters left */
+  /** number of filters still in the tree */
   readonly left: number;
   /** Removes `count` filters, fewer when they have more characters than a piece, or all when fewer are left. @returns their characters */
   remove(count: number): number;
 }
 
 export class Removal {
-  /** in order of their end */
+  /** in the order in which the sessions ended */
   readonly #leaving = new Fifo<LeavingSession>();
   #left = 0;
 
@@ -38,7 +38,7 @@ export class Removal {
     if (this.#leaving.length === 1) setImmediate(this.#slice);
   }
 
-  /** Removes filters while there is time, those of the first session that left first. */
+  /** Removes filters while time is left, beginning with the session that left first. */
   readonly #slice = (): void => {
     const pace = new Pace(Math.min(SLICE_MS_MAX, SLICE_MS * (1 + Math.floor(this.#left / SLICE_FILTERS))));
     let length = 0;

@@ -36,11 +36,11 @@ export class Session implements Subscriber {
   restored: Set<string> | null = null;
   /** key (with $share prefix for shared ones) → subscription */
   readonly subscriptions = new Map<string, Subscription>();
-  /** characters of the keys of its subscriptions */
+  /** characters of the keys of all subscriptions */
   filterLength = 0;
   inflight = new InFlight();
   queue = new Backlog();
-  /** in flight since an earlier connection and not resent yet, while the window of the new one is full [MQTT-3.3.4-9] */
+  /** deliveries of earlier connections that this connection has not been sent yet, because its window is full [MQTT-3.3.4-9] */
   #unrepeated: Fifo<Delivery> | null = null;
   /** received QoS 2 identifiers that wait for PUBREL → connection of the latest PUBLISH; 0: a connection before a move or restart */
   received: Map<number, number> | null = null;
@@ -49,9 +49,9 @@ export class Session implements Subscriber {
   endpoint = '';
   /** connection number of the claim that brought the session here */
   connection = 0;
-  /** of that claim, in a cluster */
+  /** stamp of that claim, in a cluster */
   stamp = 0;
-  /** group of its identifier in this worker's claims; -1: the session worker decides about the identifier */
+  /** group of the client identifier, when this worker decides about the group; -1: the session worker decides */
   group = -1;
   /** next session of the group */
   nextOfGroup: Session | null = null;
@@ -59,17 +59,17 @@ export class Session implements Subscriber {
   disconnectedAt = 0;
   isDurable = false;
   maxQueued = 1000;
-  /** will of the present connection, or of the last one */
+  /** will of the present or the last connection */
   will: PendingWill | null = null;
-  /** used places of the send window: unsettled PUBLISH packets of this connection; 0 for a new connection (MQTT 5 section 4.9) */
+  /** unsettled PUBLISH packets of this connection, which take the places of the send window (MQTT 5 section 4.9) */
   #open = 0;
-  /** messages that are sent once their identifier is on disk */
+  /** number of messages that wait until their packet identifier is on disk */
   #storing = 0;
   /** callbacks that wait for room; null: none */
   #whenRoom: (() => void)[] | null = null;
   /** keys of QoS 1/2 subscriptions with unsent retained messages, which the next connection requests again; null: none */
   retainedDue: Set<string> | null = null;
-  /** not null while this worker reports the session to a new session worker, in pieces: it may not move before the last one */
+  /** not null while this worker reports the session to a new session worker in pieces: the session may not move before the last piece */
   announcing: Announcing | null = null;
   #isEnded = false;
 
@@ -149,7 +149,7 @@ export class Session implements Subscriber {
     const { outlet } = this;
     const { message } = delivery;
     if (outlet !== null && this.queue.length === 0 && this.#unrepeated === null && this.#hasPlace(outlet) && !outlet.isSlow) {
-      // Delivery has started with the routing: an online client gets a message that expires at once too (MQTT 5 section 3.3.2.3.3).
+      // Delivery starts with the routing, so an online client also gets a message that expires at once (MQTT 5 section 3.3.2.3.3).
       this.#transmit(delivery, outlet);
       return;
     }
@@ -163,7 +163,7 @@ export class Session implements Subscriber {
     else this.#drop(delivery, refusal);
   }
 
-  /** True with a free place in the window and a free identifier; a message of an earlier connection may hold only the latter. */
+  /** True when the window has a free place and an identifier is free. A message of an earlier connection may hold an identifier without a place. */
   #hasPlace(outlet: SessionOutlet): boolean {
     if (this.#open >= outlet.sendWindow || this.inflight.isFull) return false;
     return !this.inflight.isHeavy || this.inflight.bytes < this.#host.flightBytes(this);
@@ -187,7 +187,7 @@ export class Session implements Subscriber {
     if (this.isDurable) this.#journal({ op: 'sent', ...nameOf(delivery), packetId });
   }
 
-  /** Sends after the identifier is on disk: otherwise kill -9 after the send would break "exactly once". */
+  /** Sends when the identifier is on disk. With an earlier send, kill -9 would break "exactly once". */
   #transmitStored(delivery: Delivery, outlet: SessionOutlet, packetId: number): void {
     const { message } = delivery;
     this.inflight.add(delivery, packetId);
@@ -243,7 +243,7 @@ export class Session implements Subscriber {
     const delivery = this.inflight.get(packetId);
     if (delivery === undefined || delivery.qos !== qos) return false;
     this.inflight.delete(packetId);
-    // A message of an earlier connection frees a place too, but never more than the window has (MQTT 5 section 4.9).
+    // A message of an earlier connection frees a place, too, but the window never gets more places than it has (MQTT 5 section 4.9).
     if (this.#open > 0) this.#open--;
     this.#settle(delivery);
     if (this.queue.length > 0 || this.#unrepeated !== null || this.#whenRoom !== null) this.fill();
@@ -264,7 +264,7 @@ export class Session implements Subscriber {
 
   /**
    * Remembers a received QoS 2 identifier [MQTT-4.3.3-10].
-   * @returns `repeat`: known from this connection; `resumed`: known from an earlier one. Neither is routed again
+   * @returns `repeat`: known from this connection; `resumed`: known from an earlier connection. Neither is routed again
    */
   receive(packetId: number): 'new' | 'resumed' | 'repeat' {
     this.received ??= new Map();
@@ -282,14 +282,14 @@ export class Session implements Subscriber {
   }
 
   /**
-   * Resolves when complete() of a durable session is on disk and PUBCOMP may be sent. The client then uses the identifier for a new
-   * message, which after kill -9 would be taken for the old one (issue 10).
+   * Resolves when complete() of a durable session is on disk. PUBCOMP must wait for that: the client then uses the identifier for a new
+   * message, which a broker restarted after kill -9 would take for the old message (issue 10).
    */
   whenCompleted(packetId: number): Promise<void> {
     return this.#host.whenDurable(this, { op: 'completed', packetId });
   }
 
-  /** Gives the session to a connection: resends what is in flight with the same identifiers [MQTT-4.4.0-1], then sends the queue. */
+  /** Gives the session to a connection: resends the messages in flight with their identifiers [MQTT-4.4.0-1], then sends the queue. */
   attach(outlet: SessionOutlet): void {
     this.outlet = outlet;
     this.disconnectedAt = 0;
@@ -343,8 +343,8 @@ export class Session implements Subscriber {
   }
 
   /**
-   * Removes waiting messages that may not be delivered. Messages sent to the present connection stay. Of those sent to earlier connections,
-   * QoS 1 is dropped, and QoS 2 continues with PUBREL, so that both sides finish the identifier.
+   * Removes waiting messages that may not be delivered. Messages sent to the present connection stay. A message sent to an earlier connection
+   * is dropped with QoS 1, and continues with PUBREL with QoS 2, so that both sides finish the identifier.
    */
   withhold(mayDeliver: (delivery: Delivery) => boolean): Delivery[] {
     const withheld = this.queue.remove((delivery) => !mayDeliver(delivery));
@@ -371,7 +371,7 @@ export class Session implements Subscriber {
 
   /**
    * Ends the session for good.
-   * @returns its unacknowledged messages of shared subscriptions, for other members; no message of QoS 2 in flight [MQTT-4.8.2-5]
+   * @returns its unacknowledged messages of shared subscriptions, for other members; without QoS 2 messages in flight [MQTT-4.8.2-5]
    */
   end(): Delivery[] {
     this.#isEnded = true;
@@ -411,7 +411,7 @@ export class Session implements Subscriber {
   }
 
   /**
-   * Puts the deliveries of another place ahead of those that have arrived here. They belong to the session from now on.
+   * Puts the deliveries of another place ahead of those that have arrived here. The session owns `inflight` and `queue` from now on.
    * @param nextPacketId the identifier that the other place would have used next
    */
   putAhead({ inflight, queue }: Deliveries, nextPacketId: number): void {

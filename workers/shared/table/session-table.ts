@@ -71,7 +71,7 @@ export class SessionTable {
     else if (will !== null) this.#publishWill(session, will);
   }
 
-  /** A will that the session worker publishes in one step with its removal from disk; null when there is none or the rules deny it. */
+  /** A will that the session worker publishes and removes from disk in one step; null without a will, or when the rules deny it. */
   due(session: Session, will: PendingWill | null): DueWill | null {
     if (will === null || !this.#host.mayPublishWill(session, will)) return null;
     return { will: toWireWill(will), endpoint: session.endpoint };
@@ -93,8 +93,8 @@ export class SessionTable {
   }
 
   /**
-   * Handles a session whose client left. The session ends, or its will without a delay is published, or it waits here to be fetched. The
-   * will of a durable session moves with it to the session worker, which publishes the will and removes it from disk in one step.
+   * Handles a session whose client left: ends the session, or publishes its will without a delay, or keeps the session until the session worker
+   * fetches it. The will of a durable session moves along: the session worker publishes it and removes it from disk in one step.
    */
   afterDetach(session: Session): 'ended' | 'parked' {
     if (session.expirySeconds === 0) {
@@ -107,10 +107,10 @@ export class SessionTable {
   }
 
   /**
-   * Releases a session for the peer `to`, as the session worker asks. A client that holds it learns that the session was taken over.
+   * Releases a session for the peer `to`, as the session worker asks. A connected client gets DISCONNECT "session taken over".
    * @param by the claimant; null: the session worker itself
-   * @returns the subscriptions to announce there; null when no session is left to release; `foreign` when another user owns it, and keeps
-   * it undisturbed
+   * @returns the subscriptions to announce there; null when no session is left to release; `foreign` when the session belongs to another user,
+   * and stays undisturbed
    */
   release(
     namespace: string,
@@ -131,7 +131,7 @@ export class SessionTable {
       this.end(session);
       return null;
     }
-    // The new connection brings its own will, and a will without a delay must not wait for that one's end.
+    // The new connection brings its own will, so a will of the old connection without a delay is due now.
     if (by !== null && session.isDurable && session.will?.delayMs === 0) {
       const due = this.due(session, session.will);
       session.will = null;

@@ -23,7 +23,7 @@ export interface WireWill {
   message: WireMessage;
   /** milliseconds */
   delayMs: number;
-  /** seconds from its publication; -1 = none */
+  /** seconds from the publication of the will; -1 = none */
   expirySeconds: number;
 }
 
@@ -66,7 +66,7 @@ export interface WireSession {
   clientId: string;
   /** null: the version that stored the session did not record it */
   holder: Holder | null;
-  /** id of the endpoint that made it and whose quota it uses */
+  /** id of the endpoint that made the session, and whose quota the session uses */
   endpoint: string;
   /** seconds; 0xFFFFFFFF = never */
   expirySeconds: number;
@@ -81,7 +81,7 @@ export interface WireSession {
   received: number[];
   nextPacketId: number;
   will: WireWill | null;
-  /** of the claim that it was granted to, in a cluster; absent: none */
+  /** stamp of the claim that got the session, in a cluster; absent: none */
   stamp?: number;
   /** keys (subscriptionKey()) of subscriptions with unsent retained messages; missing: none */
   retainedDue?: string[];
@@ -91,7 +91,7 @@ export interface WireSession {
 export interface InterestNews {
   namespace: string;
   filters: string[];
-  /** one per filter: see INTEREST; 0 = none */
+  /** INTEREST flags of each filter; 0 = none */
   flags: number[];
   shares: ShareItem[];
 }
@@ -115,7 +115,7 @@ export interface Claim {
   endpoint: string;
   isDurable: boolean;
   maxSessions: number;
-  /** its place in the order of all claims of a cluster, given by the session worker; absent: none */
+  /** the claim's place in the order of all claims of a cluster, given by the session worker; absent: a single node */
   stamp?: number;
 }
 
@@ -130,26 +130,26 @@ export interface EndpointRules {
 
 /** A session that a worker holds, as reported to a new session worker. */
 export interface Registration extends Omit<Claim, 'user' | 'cleanStart' | 'maxSessions'> {
-  /** its client is offline: the session worker fetches it */
+  /** the client is offline: the session worker fetches the session */
   isParked: boolean;
 }
 
 /** The content of a session that is about to move. */
 export interface SessionOffer {
-  /** its first subscriptions */
+  /** the first subscriptions */
   subscriptions: WireSubscription[];
   /** number of the other subscriptions, which follow after `offer-next` */
   rest: number;
-  /** number of its messages in flight and in its queue */
+  /** number of messages in flight and in the queue */
   deliveries: number;
-  /** true when messages of shared groups, which no journal sees, go to disk also on the way */
+  /** true when messages of shared groups, which no journal sees, go to disk during the move, too */
   isDurable: boolean;
 }
 
 /** Every message that may stand between two batches. */
 export type Control =
   // interest
-  /** ends the sender's interest, which a joining peer gets by `interest`, in pieces */
+  /** follows the last piece of the sender's interest, which a joining peer gets by `interest` */
   | { t: 'snapshot'; moves: MoveNews[] }
   | { t: 'snapshot-ok' }
   /** request 0 gets no answer */
@@ -167,7 +167,7 @@ export type Control =
   /** the message with this serial cannot be stored and is dropped; sent before `stored` */
   | { t: 'unstored'; serial: number }
   // relay → the other workers of its node
-  /** the relay knows the interest of the other nodes, and they know that of this node: messages may go to the relay from now on */
+  /** the relay and the other nodes know each other's interest: messages may go to the relay from now on */
   | { t: 'linked' }
   /** every node that wants these messages has taken them */
   | { t: 'taken'; serials: number[] }
@@ -176,9 +176,9 @@ export type Control =
   // relay ↔ session worker: the comparison of retained messages with other nodes
   /** the link to a node begins, or has ended */
   | { t: 'retained-node'; node: string; isUp: boolean }
-  /** from or to the session worker of another node: see host/retained/sync-frames.ts. clockShift: see BatchReader */
+  /** a frame (host/retained/sync-frames.ts) from or to the session worker of another node. clockShift: see BatchReader */
   | { t: 'retained-frame'; node: string; frame: Uint8Array; clockShift: number }
-  /** this node has the retained messages that the other one had when their link began */
+  /** this node has the retained messages that the other node had when their link began */
   | { t: 'retained-compared'; node: string }
   // client identifiers: endpoint worker → session worker
   | { t: 'claim'; claim: Claim }
@@ -200,7 +200,7 @@ export type Control =
   | { t: 'grant'; connection: number; how: 'new' | 'local'; stamp: number }
   | { t: 'grant-move'; connection: number; move: number; from: number; offer: SessionOffer; namespace: string; stamp: number }
   | { t: 'deny'; connection: number; reason: 'quota' | 'busy' | 'foreign' }
-  /** from now on the session worker decides about this group of identifiers, and must know the sessions in it */
+  /** the session worker decides about this group of identifiers from now on, and asks for the sessions in the group */
   | { t: 'revoke'; group: number }
   | { t: 'release'; namespace: string; clientId: string; move: number; to: number; discard: boolean; by: Claimant | null }
   // answers of the session's holder
@@ -210,7 +210,7 @@ export type Control =
   | { t: 'offer-next'; move: number }
   /** `waits`: the rest follows after `offer-next` */
   | { t: 'offer-part'; move: number; subscriptions: WireSubscription[]; isLast: boolean; waits: boolean }
-  /** some deliveries of a moving session; the next ones follow once the receiver has taken these */
+  /** some deliveries of a moving session; more follow when the receiver has taken these */
   | { t: 'state-part'; move: number; batch: DeliveryBatch }
   | { t: 'state-next'; move: number }
   /** the rest of the session, without subscriptions and deliveries */
@@ -224,7 +224,7 @@ export type Control =
   /** the subscriber has room for this page of a filter, or for the first page of a later filter */
   | { t: 'retained-next'; request: number; filterAt: number; page: number; isFresh: boolean }
   | { t: 'retained-end'; request: number }
-  /** @param isLast no further page follows for the filter. page null: there is no such page; behind the last filter: none at all */
+  /** @param isLast no further page follows for the filter. page null: the filter has no such page; behind the last filter: no page is left */
   | { t: 'retained-page'; request: number; filterAt: number; at: number; page: RetainedPage | null; isLast: boolean }
   // durable sessions: endpoint worker → session worker
   | { t: 'durable'; namespace: string; clientId: string; op: DurableOp; request: number }
@@ -238,7 +238,7 @@ export type DurableOp =
   | { op: 'begin'; session: WireSession }
   /** a session on disk is online again; its lists are unchanged */
   | { op: 'resume'; session: WireSession }
-  /** like `begin`, for a new session worker: the state on disk is older than this */
+  /** like `begin`, for a new session worker, whose state on disk is older */
   | { op: 'again'; session: WireSession }
   /** some subscriptions and deliveries of a large session, ahead of `again` without lists; `begins`: its state, with the first part */
   | { op: 'again-part'; begins: WireSession | null; subscriptions: WireSubscription[]; batch: DeliveryBatch }
@@ -254,7 +254,7 @@ export type DurableOp =
   | { op: 'expiry'; expirySeconds: number }
   /** DISCONNECT has removed the will */
   | { op: 'no-will' }
-  /** the will is due while a new connection continues the session: it is removed and published in one step */
+  /** the will is due while a new connection continues the session: one step removes and publishes the will */
   | { op: 'will'; due: DueWill }
   /** `due`: the will that is due with the end; null: none */
   | { op: 'end'; due: DueWill | null };

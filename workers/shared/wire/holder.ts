@@ -1,4 +1,4 @@
-/** The owner of a session. A client that knows the client identifier is not necessarily that user. */
+/** The owner of a session. A client that knows the client identifier is not necessarily the owner. */
 
 import type { OwnRights } from '../../../src/endpoint/endpoint.ts';
 

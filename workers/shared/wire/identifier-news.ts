@@ -1,7 +1,7 @@
-/** What the session workers of different nodes tell one another about client identifiers. The relays carry it, in order. */
+/** Controls between the session workers of different nodes, about client identifiers. The relays carry them in order. */
 
 /**
- * What a node has of an identifier: nothing, an offline session, a session of another user, the session of a later claim, or no answer in
+ * A node's answer about an identifier: nothing, an offline session, a session of another user, the session of a later claim, or no answer in
  * time.
  */
 export type Finding = 'none' | 'held' | 'foreign' | 'later' | 'busy';
@@ -13,7 +13,7 @@ export interface Ask {
   clientId: string;
   /** as in Claim */
   user: string | null;
-  /** the session ends, whosever it is */
+  /** the session ends, whoever owns it */
   cleanStart: boolean;
 }
 
@@ -26,9 +26,9 @@ export interface Held {
 
 export type IdentifierNews =
   | ({ t: 'ask' } & Ask)
-  /** nobody is connected with the identifier at the sender, unless `later`. @param latest a stamp that the sender has seen @param since stamp of its session */
+  /** no client of the sender has the identifier, unless `later`. @param latest a stamp that it has seen @param since stamp of its session */
   | { t: 'answer'; stamp: number; how: Finding; latest: number; since: number }
-  /** claims that were granted without the receiver; `upTo`: it has been named all up to this stamp, and answers `met`; 0: no answer */
+  /** claims granted without the receiver. `upTo`: these are all claims up to this stamp, and the receiver answers `met`; 0: no answer */
   | { t: 'meet'; held: Held[]; upTo: number }
   | { t: 'met'; upTo: number }
   | SessionNews;
@@ -37,11 +37,11 @@ export type IdentifierNews =
 export type SessionNews =
   /** to the holder */
   | { t: 'take'; move: number; namespace: string; clientId: string }
-  /** every node knows its filters at the new place, and what they sent before is at the old one: the state may follow */
+  /** every node knows the filters at the new place, and everything sent before is at the old place: the state may follow */
   | { t: 'installed'; move: number }
-  /** the next part may follow */
+  /** asks for the next part */
   | { t: 'lent-next'; move: number }
-  /** the new place has it, on disk where durable */
+  /** the new place has the session, on disk if it is durable */
   | { t: 'taken'; move: number; namespace: string; clientId: string }
   /** to the new place: a LentHead in text, or null when the session is gone */
   | { t: 'lent'; move: number; body: string | null }
@@ -52,10 +52,10 @@ export type SessionNews =
 export type NodeNews =
   | { t: 'to-nodes'; nodes: readonly string[]; news: IdentifierNews }
   | { t: 'from-node'; node: string; news: IdentifierNews }
-  /** the node is linked, or linked anew: what it was sent before may be lost. @param incarnation of the process of this node */
+  /** the node is linked, or linked anew: controls sent before may be lost. @param incarnation of the process of this node */
   | { t: 'node-up'; node: string; incarnation: number }
-  /** asks the relay until everything that any node has routed so far has been taken by the node `to` */
+  /** asks the relay to answer when the node `to` has taken everything that any node has routed so far */
   | { t: 'flush'; request: number; to: string }
   | { t: 'flushed'; request: number }
-  /** nobody waits for the node any longer */
+  /** claims no longer wait for the node */
   | { t: 'node-down'; node: string };

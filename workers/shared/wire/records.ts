@@ -12,13 +12,13 @@ const BATCH_BYTES = 1024 * 1024;
 const FIRST_BYTES = 2048;
 /** Records of one source after which its floor is repeated. */
 const FLOOR_RECORDS = 256;
-/** More than the names of a namespace and of a source take. */
+/** More bytes than the names of a namespace and of a source take. */
 const NAMES_BYTES = 1024;
 
 /** Records and bytes that are read in one piece. */
 const PIECE_RECORDS = 64;
 const PIECE_BYTES = 64 * 1024;
-/** What a record counts for in a turn: it may be stored, or have thousands of subscribers. */
+/** Cost of a record in a turn: the record may be stored, or have thousands of subscribers. */
 const RECORD_UNITS = 64;
 
 const KIND = { publish: 1, run: 2, namespace: 3, source: 4, givenOn: 5 } as const;
@@ -29,14 +29,14 @@ const STAMP_BYTES = 8 + 4;
 
 const FLAG = { retain: 4, toSubscribers: 8, store: 16, expires: 32, forward: 64, groups: 128 } as const;
 
-/** How a writer or a reader differs from that of an ordinary pair of peers. */
+/** Differences from the batches of an ordinary pair of peers. */
 export interface BatchForm {
   /**
    * Returns the floor of a source: the writer sends no new message of that source whose serial is the floor or lower. Null: the writer sends
    * its own messages alone, and records name no source.
    */
   floorOf: ((source: number) => number) | null;
-  /** each buffer can be read without those before it */
+  /** each buffer can be read without the buffers before it */
   isWhole: boolean;
 }
 
@@ -54,7 +54,7 @@ export class BatchWriter {
   #lastBytes = FIRST_BYTES;
   readonly #namespaces = new Map<string, number>();
   readonly #form: BatchForm;
-  /** of the last record */
+  /** source of the last record */
   #source = -1;
   /** records since the source was named */
   #unnamed = 0;
@@ -74,7 +74,7 @@ export class BatchWriter {
 
   publish(namespace: string, record: PeerPublish): void {
     const { message, groups } = record;
-    // The publisher is needed only for stored and retained messages, which outlive the worker that knows the publisher's session.
+    // Only stored and retained messages need the publisher: they outlive the worker that knows the publisher's session.
     const from = message.retain || record.store ? message.from : '';
     let size = HEAD + 1 + 8 + 2 + message.topic.length + 2 + from.length * 3 + message.payload.length;
     let flags: number = message.qos;
@@ -228,7 +228,7 @@ export class BatchReader {
   readonly #namespaces: string[] = [];
   readonly #sourceBase: number;
   #source: number;
-  /** added to moments of expiry: the clock of this process less that of the writer's process, ms */
+  /** added to moments of expiry: the clock of this process minus the clock of the writer's process (ms) */
   clockShift = 0;
 
   /**

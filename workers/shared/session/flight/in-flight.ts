@@ -10,8 +10,8 @@ const SLOTS_MAX = HIGHEST_ID + 1;
 
 /**
  * A ring of slots; the lower bits of an identifier choose its slot. Identifiers are used in ascending order and return in about the same
- * order, so slots are free when their turn comes again. A Map would discard its tables at each turn: they would reach the old generation
- * and keep messages alive after their time in flight.
+ * order, so a slot is free when its turn comes again. A Map would discard its tables at each turn; the tables would reach the old generation
+ * of the heap and keep messages alive after their time in flight.
  */
 export class InFlight {
   #slots: (Delivery | null)[] = [];
