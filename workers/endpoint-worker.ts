@@ -339,7 +339,7 @@ mesh.hooks = {
     for (const client of clients) client.onPeersRelieved();
   },
   onRelay: (state) => frame.onRelay(state),
-  // What came first may still be on its way to the disk.
+  // The first copy of the message may still be on its way to the disk.
   onRepeat: (peer, source, serial) => void barrier.committed().then(() => peer.control({ t: 'kept', source, serial })),
 };
 

@@ -58,7 +58,7 @@ export class Client extends PacketReader implements ConnectionClient, SenderOwne
   readonly context: WorkerContext;
   readonly sender: Sender;
   readonly decisions: Decisions;
-  /** its QoS 1 and 2 publishes */
+  /** the client's QoS 1 and 2 publishes */
   readonly queued: QueuedInput;
   readonly admission: Admission;
   #state: ClientState = 'new';
@@ -121,7 +121,7 @@ export class Client extends PacketReader implements ConnectionClient, SenderOwne
     return this.#session;
   }
 
-  /** published when the connection ends without a normal DISCONNECT */
+  /** the will, published when the connection ends without a normal DISCONNECT */
   get will(): PendingWill | null {
     return this.#will;
   }
@@ -213,7 +213,7 @@ export class Client extends PacketReader implements ConnectionClient, SenderOwne
     return CLIENT_BYTES + named + this.inputBytes + this.aliases.bytes + this.sender.heldBytes + kept;
   }
 
-  /** The peers have caught up. */
+  /** Continues after an overload of peers. */
   onPeersRelieved(): void {
     this.release(HOLD.peers);
   }
@@ -245,7 +245,7 @@ export class Client extends PacketReader implements ConnectionClient, SenderOwne
   }
 
   protected resumeReading(): void {
-    // The server has not read the client: that silence must not count against its Keep Alive.
+    // The server has not read the client, so the silence must not count against its Keep Alive.
     this.lastSeen = this.context.tick;
     this.connection.resume();
   }
@@ -364,8 +364,8 @@ export class Client extends PacketReader implements ConnectionClient, SenderOwne
 
   /**
    * Handles a DISCONNECT from the client, which gets no answer.
-   * @param kept fulfilled when its changes of session and will are on disk. The close of the connection confirms them to the client, and so
-   * waits for the promise. null when nothing is to be stored
+   * @param kept fulfilled when its changes of session and will are on disk. The close of the connection confirms these changes to the client,
+   * and so waits for the promise. null when nothing is to be stored
    */
   endNormally(kept: Promise<void> | null): void {
     if (this.#state === 'closed') return;

@@ -9,7 +9,7 @@ import type { TlsMaterial } from '../../../src/thread/tls-material.ts';
 export interface Connection {
   /** remote IP address, without port */
   readonly address: string;
-  /** steady milliseconds at which it was accepted, before any handshake */
+  /** steady milliseconds of the accept, before any handshake */
   readonly acceptedAt: number;
   /** The client's certificate, which the handshake has verified; null or absent: there is none. */
   clientCertificate?(): X509Certificate | null;
@@ -18,7 +18,7 @@ export interface Connection {
    * until onDrain, and nothing more may be sent before.
    */
   send(bytes: Buffer): boolean;
-  /** As send() of both, the head a few bytes. Absent where one write of a copy costs less. */
+  /** Sends a head of a few bytes and a body, like send(). Absent where one write of a copy costs less. */
   sendBoth?(head: Buffer, bytes: Buffer): boolean;
   /** Stops reading; used for backpressure. */
   pause(): void;
@@ -42,18 +42,18 @@ export interface ConnectionClient {
   onHeld?(bytes: number): void;
   /** The kernel has taken everything that was sent. */
   onDrain(): void;
-  /** Called once, at the end of the connection. @param reset true: the network broke it; false: it was closed in order */
+  /** Called once, at the end of the connection. @param reset true: the network broke the connection; false: an orderly close */
   onClose(reset: boolean): void;
 }
 
-/** Why an accepted connection will be refused once its CONNECT shows the protocol version to answer in. */
+/** The reason of a refusal, which waits until CONNECT shows the protocol version of the answer. */
 export type Refusal = 'connection_limit' | 'connection_rate' | 'address_limit' | 'address_rate';
 
-/** The terms on which a connection was let in: with a place under the limits, or only to learn why it has none. */
+/** The terms on which a connection was let in: with a place under the limits, or without one, only to learn the reason of its refusal. */
 export interface Admission {
   /** null: the connection has a place */
   readonly refusal: Refusal | null;
-  /** slot of its address: see metrics/address-table.ts */
+  /** slot of the peer's address: see metrics/address-table.ts */
   readonly slot: number;
 }
 
@@ -67,7 +67,7 @@ export interface EarlyAdmission {
 /** The place of a connection that no address limit counts. */
 export const PLACE: Admission = { refusal: null, slot: -1 };
 
-/** Why a connection ended before it had a client: a TLS failure, a timeout, or first bytes that are no WebSocket request. */
+/** The failure of a connection without a client: TLS, a timeout, or first bytes that are no WebSocket request. */
 export type HandshakeFailure = 'tls_handshake' | 'tls_timeout' | 'tls_client_certificate' | 'connect_timeout' | 'bad_connect';
 
 /** The endpoint as its listener sees it. A changed key applies from the next connection. */

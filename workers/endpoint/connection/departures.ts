@@ -6,7 +6,7 @@
 import { Pace } from '../../../src/kernel/turns/pace.ts';
 import { loopDelay } from '../../../src/metrics/loop-delay.ts';
 
-/** A connection that has ended by itself or has failed. */
+/** A connection that the peer or the network has ended. */
 export interface Departing {
   /** Closes the connection and notifies its client. Called once. */
   closeEnded(): void;

@@ -20,8 +20,8 @@ export function needsPieces({ subscriptions, inflight, queue }: Session): boolea
 }
 
 /**
- * Announces the sessions, each in pieces. A session continues to work between two pieces: its changes are sent in between, and a piece
- * never contains a settled delivery.
+ * Announces the sessions, each in pieces. A session continues to work between two pieces: its changes are sent there, too, and a piece never
+ * contains a settled delivery.
  * @param tell the last piece of a session is `again`
  * @param isOver the session worker has gone
  * @param gaveUp a session has ended, or has left, before it was announced in full
@@ -38,7 +38,7 @@ export async function announceAgain(
     for (const op of pieces(session)) {
       if (isOver() || session.isEnded || session.gate !== null) break;
       tell(session, op);
-      // The pause comes after the send: a piece that waited would be older than changes that are sent in the pause.
+      // The pause comes after the send: otherwise a piece would be older than changes that are sent in the pause.
       if (pace.isOver) await pace.next();
     }
     if (!isOver() && (session.isEnded || session.gate !== null)) gaveUp(session);

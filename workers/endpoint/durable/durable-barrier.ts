@@ -12,7 +12,7 @@ import type { Session } from '../../shared/session/session.ts';
 import type { DurableOp } from '../../shared/wire/controls.ts';
 import { announceAgain, needsPieces } from './announce-again.ts';
 
-/** The result of a store. `refused`: the message was routed, but not retained; `unstored`: the message was lost where it had to be kept. */
+/** The fate of a message. `refused`: routed, but not retained; `unstored`: lost where it had to be stored. */
 export type StoreOutcome = 'stored' | 'refused' | 'unstored';
 
 /** Limit of changes that are kept while there is no session worker. */
@@ -52,7 +52,7 @@ export class DurableBarrier {
     this.#waiting.push({ serial, done });
   }
 
-  /** Calls `done` when everything that others now wait for is stored; at once when nothing is waited for. */
+  /** Calls `done` when every record with a waiting callback is stored; at once when no callback waits. */
   waitForAll(done: () => void): void {
     if (this.#waiting.length === 0) done();
     else this.#waiting.push({ serial: this.#lastSerial, done });
@@ -140,7 +140,7 @@ export class DurableBarrier {
       if (link !== null) void this.#tellLarge(link, new Map([[session, request]]));
     });
     if (session.isEnded || session.gate !== null) return;
-    // Messages that came by a filter before it was journalled.
+    // These messages came by a filter before the filter was journalled.
     for (const delivery of session.queue) if (!told.has(delivery)) this.tell(session, { op: 'put', delivery: toWireDelivery(delivery) });
     await this.resume(session);
   }
@@ -165,7 +165,7 @@ export class DurableBarrier {
   /** Sends the durable sessions in their present state to a new session worker, and settles the open requests once it has stored them. */
   onSessionWorker(link: PeerLink, sessions: Iterable<Session>): void {
     this.#retelling.clear();
-    // A present session may have the name of one that has ended: the end must go first.
+    // A present session may have the name of an ended session: the end must go first.
     for (const [request, open] of this.#requests) {
       open.isAnswered = open.again === null;
       if (open.again === null) continue;

@@ -1,4 +1,4 @@
-/** Routed records that the session worker has not confirmed. They are kept to be sent again to a replaced session worker. */
+/** Routed records that the session worker has not confirmed. The outbox sends them again to the successor of a dead session worker. */
 
 import { Fifo } from '../../../src/kernel/fifo.ts';
 import type { Message } from '../../shared/messages/message.ts';
@@ -6,7 +6,7 @@ import type { Namespace } from '../../shared/routing/namespace.ts';
 import { INTEREST, type Peer } from '../../shared/routing/peer.ts';
 import type { StoreOutbox } from '../../shared/routing/router.ts';
 
-/** Bytes that may wait. Above it, this worker stops reading from clients that publish QoS 1 and 2; below half of it, reading resumes. */
+/** Bytes that may wait. Above this limit the worker stops reading from clients that publish QoS 1 and 2; below half of it, reading resumes. */
 const FULL_BYTES = 16 * 1024 * 1024;
 /** Cost of an entry beside its payload, bytes. */
 const ENTRY_BYTES = 200;
@@ -14,7 +14,7 @@ const ENTRY_BYTES = 200;
 interface Entry {
   readonly namespace: Namespace;
   readonly message: Message;
-  /** shared groups that the session worker should serve; null: it was away, and the choice is made when it is back */
+  /** shared groups that the session worker should serve; null: no session worker ran, and the choice waits for the next one */
   readonly groups: readonly string[] | null;
 }
 
@@ -62,7 +62,7 @@ export class Outbox implements StoreOutbox {
       const wanted = message.qos > 0 ? INTEREST.queued | INTEREST.durable : INTEREST.live;
       const only = entry.groups.filter((group) => group.isServedOnlyBy(peer)).map((group) => group.id);
       const again = groups ?? (only.length > 0 ? only : []);
-      // Also where the session worker wants nothing: the publisher waits for its answer.
+      // Records that the session worker does not want go there, too: their publishers wait for its answer.
       peer.publish(namespace.name, {
         message,
         toSubscribers: (flags & wanted) !== 0,

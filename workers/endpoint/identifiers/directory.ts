@@ -1,4 +1,4 @@
-/** An endpoint worker's side of client identifiers: decides alone where it may, else claims at the session worker; hands over what others claim. */
+/** Client identifiers in an endpoint worker: decides alone where it may, else claims at the session worker; hands over claimed sessions. */
 
 import { Deadline } from '../../../src/kernel/deadline.ts';
 import { type IdentifierTable, identifierGroup } from '../../../src/thread/identifier-table.ts';
@@ -59,7 +59,7 @@ export class Directory {
     else then({ ok: true, session, isPresent: false });
   }
 
-  /** A new session, when no other thread can know the identifier; `foreign`: another user is connected with it; null: the session worker decides. */
+  /** A new session, when no other thread can know the identifier; `foreign`: another user has it; null: the session worker decides. */
   #decide(claim: Claim, group: number): Session | 'foreign' | null {
     const { namespace, clientId } = claim;
     if (!this.#own.take(group)) return null;
@@ -119,10 +119,10 @@ export class Directory {
     });
   }
 
-  /** A new session worker knows nothing: register what is held here, then repeat the open claims. */
+  /** A new session worker knows nothing: registers the sessions of this worker there, then repeats the open claims. */
   onSessionWorker(link: PeerLink): void {
     this.#own.handOverAll();
-    // A leaving session belongs to its new holder; an arriving one is registered as what it will be.
+    // A leaving session belongs to its new holder. An arriving session is registered as if it had arrived.
     const sessions = [...this.#table.values()].filter((session) => session.gate === null).map(registration);
     for (const { claim, taking } of this.#claims.values()) if (taking !== null) sessions.push({ ...claim, isParked: false });
     link.control({ t: 'register', sessions });
@@ -152,7 +152,7 @@ export class Directory {
         link.control({ t: 'revoked', group: control.group, sessions: this.#own.give(control.group).map(registration) });
         return true;
       case 'release': {
-        // A new session worker asks for a session that is still on its way here.
+        // The order of a new session worker concerns a session that is still on its way here.
         const taking = this.#takingOf(control.namespace, control.clientId);
         if (taking !== null) {
           void taking.then(() => this.onControl(link, control));
@@ -160,7 +160,7 @@ export class Directory {
         }
         const announcing = this.#table.get(control.namespace, control.clientId)?.announcing ?? null;
         if (announcing !== null && !control.discard) {
-          // A new session worker begins with what is here.
+          // A new session worker begins with the sessions that are here.
           void announcing.done.then(() => this.#mesh.links.get(link.id) === link && this.onControl(link, control));
           return true;
         }

@@ -13,7 +13,7 @@ export type Acceptor = Pick<Listener, 'accepted' | 'setBacklog' | 'acceptFrom' |
 
 /** Takes the accepted connections. */
 export interface AcceptHooks {
-  /** Takes a connection away, closes it, or gives it back to the other hooks by `serve`; false: one of them gets it now. */
+  /** Takes or closes the connection, or returns it to the other hooks by `serve`; false: another hook gets the connection now. */
   takes(handle: TcpHandle, serve: (handle: TcpHandle, early: EarlyAdmission) => void): boolean;
   /** Takes a connection that needs no socket. Null: the acceptor closes the connection. */
   onHandle(connection: Connection, early: EarlyAdmission | null): ConnectionClient | null;
@@ -32,7 +32,7 @@ export class SocketAcceptor implements Acceptor {
   #isAccepting = true;
   /** the handles of connections are looked at before the server makes sockets of them */
   #hasHandles = false;
-  /** of the socket that onSocket() gets next */
+  /** the admission of the socket that onSocket() gets next */
   #expected: EarlyAdmission | null = null;
 
   /** @param isPlain called for each connection: true when the connection needs no socket */
@@ -115,7 +115,7 @@ export class SocketAcceptor implements Acceptor {
 
 function listen(server: net.Server, handle: SocketHandle, { host, port, serverOptions }: Endpoint): Promise<void> {
   return new Promise((resolve, reject) => {
-    // It stays: a failed accept (no file descriptor left) reaches the server as an error, which nobody else would catch.
+    // This listener stays: a failed accept (no file descriptor left) is an error event of the server, which would otherwise end the thread.
     server.on('error', (error) => reject(bindFailure(host, port, error)));
     server.listen(handle, serverOptions.soBacklog, resolve);
   });

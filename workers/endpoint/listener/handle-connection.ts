@@ -47,7 +47,7 @@ class HandleConnection implements Connection, Departing {
   /** the peer has closed its side */
   #hasEnded = false;
   #hadError = false;
-  /** steady milliseconds at which it is cut off; 0: never */
+  /** steady milliseconds at which the connection is cut off; 0: never */
   cutOffAt = 0;
 
   constructor(handle: TcpHandle, resetOnClose: boolean, acceptedAt: number) {
@@ -172,7 +172,7 @@ class HandleConnection implements Connection, Departing {
     else this.#close();
   }
 
-  /** For `soLinger` 0. No FIN goes before the RST: the peer could see either of them first. Bytes sent to the peer stay readable for it. */
+  /** Closes with RST, for `soLinger` 0. A FIN before the RST would make the peer's view a matter of luck. The peer can read the sent bytes. */
   #reset(): void {
     const handle = this.#handle;
     if (handle === null) return;
@@ -257,7 +257,7 @@ class Inheritance {
   /** null: unknown, because the socket had another owner before */
   #noDelay: boolean | null = null;
   #keepAlive: boolean | null = null;
-  /** next connections that may have arrived before the last change: each gets its options explicitly */
+  /** number of next connections that may have arrived before the last change: each gets its options explicitly */
   #unsure = INHERITS ? 0 : Number.POSITIVE_INFINITY;
   /** connections taken until now */
   #taken = 0;

@@ -49,7 +49,7 @@ export class LocalPage {
 /** Reads the answer to a query. */
 export interface RetainedReader {
   /**
-   * Page number `at` of the messages that match the filter. Null: there is none; behind the last filter: none at all.
+   * Page number `at` of the messages that match the filter. Null: the filter has no such page; behind the last filter: no page is left.
    * @param isLast no further page follows for the filter
    */
   onPage(filterAt: number, at: number, page: LocalPage | null, isLast: boolean): void;
@@ -186,7 +186,7 @@ export class RetainedQueries {
   }
 
   #keep(page: RetainedPage): LocalPage {
-    // The session worker may get a publish before this worker, for which it still waits in a peer's queue behind others.
+    // The session worker may have a publish that still waits for this worker in the queue of a peer.
     const links = [...this.#mesh.links.values()];
     const relay = links.find(({ role }) => role === 'relay')?.id ?? 0;
     const session = this.#mesh.sessionLink?.id;

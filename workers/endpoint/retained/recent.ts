@@ -1,11 +1,11 @@
 /**
- * Retained messages that passed through a worker while subscribers read the retained ones: the worker has delivered newer data than a page.
+ * RETAIN publishes that passed through a worker while subscribers read retained messages: these are newer than a page, and delivered already.
  */
 
 import { isForeign, type Message } from '../../shared/messages/message.ts';
 import { isNewer } from '../../shared/messages/stamp.ts';
 
-/** Limit of remembered topics. Above it all are dropped, and the readers request their pages again. */
+/** Limit of remembered topics. Above this limit all are dropped, and the readers request their pages again. */
 const TOPICS_MAX = 100_000;
 
 /** The recent retained messages of one namespace. */
@@ -47,7 +47,7 @@ export class RecentRetained {
     const { source, serial, stamp } = newest.message;
     if (newest.at > beganAt && source === message.source && serial === message.serial) return true;
     if (newest.at <= askedAt) return false;
-    // Two nodes may publish to one topic: what comes last is not always the newest.
+    // Two nodes may publish to one topic: the last arrival is not always the newest message.
     return !(isForeign(newest.message) || isForeign(message)) || !isNewer(message.stamp, stamp);
   }
 }

@@ -48,7 +48,7 @@ const SHORT_PASS_MS = 0.03;
 const PASS_PART = 0.01;
 
 export class EndpointRuntime implements ListenerHost {
-  /** of new clients */
+  /** context of new clients */
   context: EndpointContext;
   readonly clients = new Set<Client>();
   readonly #worker: WorkerContext;
@@ -252,8 +252,8 @@ export class EndpointRuntime implements ListenerHost {
   }
 
   /**
-   * Acts when an event-loop pass has accepted nobody and took next to no time: the accept queue is then empty. No client is read in
-   * between, so that such a pass comes soon.
+   * Acts when an event-loop pass has accepted nobody and took next to no time: the accept queue is then empty. Until then no client is read,
+   * so that such a pass comes soon.
    */
   async #whenNobodyWaits(listener: Listener, act: () => void): Promise<void> {
     const held = [...this.clients].filter((client) => client.state === 'online');
@@ -372,7 +372,7 @@ export class EndpointRuntime implements ListenerHost {
     this.#draining?.abort();
   }
 
-  /** Runs one drain at a time: a new one replaces the one before. */
+  /** Runs one drain at a time: a new drain replaces the previous one. */
   async #drain(clients: Client[], drain: Drain): Promise<Drained> {
     this.cancelDrain();
     const draining = new AbortController();
@@ -399,7 +399,7 @@ function overdueOf(client: Client, tick: number, now: number): 'connect' | 'answ
         return 'keep-alive';
       return client.isDripping(tick) ? 'packet' : null;
     case 'new':
-      // Judged by the age of the connection, which dripping bytes do not extend.
+      // The age of the connection counts, which dripping bytes do not extend.
       return now - client.connection.acceptedAt > client.endpoint.config.endpoint.idleTimeout ? 'connect' : null;
     case 'connecting':
       return now - client.identity.connectAt > HANDSHAKE_MS ? 'answer' : null;

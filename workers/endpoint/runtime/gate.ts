@@ -13,7 +13,7 @@ import { type Admission, PLACE, type Refusal } from '../connection/connection.ts
 
 /** Connections over a limit that stay until their CONNECT can be refused with the reason. Further ones are closed at once. */
 const REFUSED_AT_ONCE_MAX = 64;
-/** The part of those for addresses over a limit: otherwise one address could take all of them. */
+/** The part of REFUSED_AT_ONCE_MAX for addresses over a limit: otherwise one address could take all of it. */
 const REFUSED_ADDRESSES_MAX = 32;
 
 /** Share of the node's memory budget that one endpoint may take, so that something is left for the others. */

@@ -6,7 +6,7 @@ import { HEAD_BYTES_MAX } from '../websocket/http-upgrade.ts';
 
 /** A request and the empty line at its end. */
 const PEEK_BYTES = HEAD_BYTES_MAX + 4;
-/** What the kernel has received does not fit into it: libuv reports that there is something, and leaves it unread. */
+/** A buffer without room: libuv reports that bytes have come, and leaves them unread. */
 const NO_ROOM = Buffer.alloc(0);
 
 let peeked: Buffer | null = null;

@@ -1,4 +1,4 @@
-/** Gathers small WebSocket messages of one connection: uWebSockets.js calls for each frame, the broker works on what one read brought. */
+/** Gathers small WebSocket messages of one connection: uWebSockets.js calls for each frame, but the broker is fast with whole reads. */
 
 /** Larger messages gain nothing and are handed on alone. */
 const SMALL_BYTES = 16 * 1024;
@@ -17,8 +17,8 @@ let isDue = false;
 let flushOutput = () => {};
 
 /**
- * Sets what runs after gathered input: the output that it caused. Without it the output would wait for the next event-loop iteration, which
- * cost a quarter of a saturated fan-out.
+ * Sets the callback that sends the output of gathered input. Without it the output would wait for the next event-loop iteration, which cost
+ * a quarter of a saturated fan-out.
  */
 export function afterGathered(flush: () => void): void {
   flushOutput = flush;

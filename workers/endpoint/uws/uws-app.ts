@@ -11,7 +11,7 @@ import { type Admitted, UwsConnection } from './uws-connection.ts';
 /** Connections that a sweep samples in turn, beside those that have sent no message. A sample takes about a microsecond. */
 const SAMPLES_MAX = 2000;
 
-/** What an application serves; another one needs another application. */
+/** The settings of an application; other settings need another application. */
 export interface AppTerms {
   /** null: no TLS */
   tls: TlsMaterial | null;
@@ -19,7 +19,7 @@ export interface AppTerms {
   maxPayload: number;
 }
 
-/** Connections that it has adopted are pending until their WebSocket opens. */
+/** Adopted connections are pending until their WebSocket opens. */
 export class WebSocketApp {
   readonly #host: ListenerHost;
   readonly #guard: Guard;
@@ -46,7 +46,7 @@ export class WebSocketApp {
       .filter(this.#onCount)
       .ws<Admitted>('/*', {
         compression: 0,
-        // Keep Alive of MQTT decides.
+        // MQTT's Keep Alive replaces the idle timeout of uWebSockets.js.
         idleTimeout: 0,
         sendPingsAutomatically: false,
         maxPayloadLength: terms.maxPayload,
@@ -81,7 +81,7 @@ export class WebSocketApp {
   adopt(fd: number, address: string, early: EarlyAdmission): void {
     const before = this.#pending.get(fd);
     if (before !== undefined) {
-      // Its descriptor was closed outside of its events, and its number is in use again.
+      // The descriptor of an older connection was closed outside of its events, and the number is in use again.
       this.#lost--;
       this.#forget(before);
     }
@@ -125,7 +125,7 @@ export class WebSocketApp {
     connection.onClose(code);
   }
 
-  /** Connections that it has, pending ones too. */
+  /** Number of all connections, pending ones included. */
   get connections(): number {
     return this.#pending.size + this.#open.size;
   }
@@ -191,7 +191,7 @@ function readRequest(request: UwsRequest) {
 function refuse(response: UwsResponse, { status, body, headers, connection }: UpgradeRefusal): void {
   response.writeStatus(status);
   for (const [name, value] of headers) response.writeHeader(name, value);
-  // It adds `Connection: close` by itself.
+  // uWebSockets.js adds `Connection: close` by itself.
   if (connection !== 'close') response.writeHeader('Connection', connection);
   response.end(body, true);
 }

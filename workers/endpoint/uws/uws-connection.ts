@@ -27,7 +27,7 @@ export interface Admitted {
   readonly acceptedAt: number;
   /** the descriptor, which uWebSockets.js owns */
   readonly fd: number;
-  /** that of the socket: the number of a closed descriptor may name another one */
+  /** identity of the socket: the number of a closed descriptor may name another socket */
   readonly cookie: number;
   /** the request was refused by an HTTP answer */
   wasAnswered: boolean;
@@ -55,7 +55,7 @@ export class UwsConnection implements Connection, Departing, Gatherer {
   /** received bytes at the last sample; those that went to complete messages since, an estimate that is never low */
   #received = 0;
   #delivered = 0;
-  /** of messages that are not complete, an estimate; what the client knows of it */
+  /** bytes of incomplete messages, an estimate; the bytes of that reported to the client */
   #kept = 0;
   #reported = 0;
 
@@ -149,7 +149,7 @@ export class UwsConnection implements Connection, Departing, Gatherer {
 
   /** The WebSocket is over: the socket may not be used any more. The client is notified later, as of every connection. */
   onClose(code: number): void {
-    // First: gathered packets get answers, and each call of the socket throws now.
+    // This comes first: the answers to gathered packets must not reach the socket, whose calls throw from now on.
     this.#socket = null;
     handOn(this);
     if (code === ABNORMAL_CLOSURE && !this.#isEnding) this.#wasReset = true;

@@ -18,7 +18,7 @@ const FRAME_ROOM_BYTES = 1024 * 1024;
 const TLS_HANDSHAKE = 0x16;
 const NOTHING = Buffer.alloc(0);
 
-/** What uWebSockets.js serves an endpoint with. */
+/** The material and limits with which uWebSockets.js serves an endpoint. */
 interface Service extends AppTerms {
   readonly uws: Uws;
   readonly guard: Guard;
@@ -104,7 +104,7 @@ export class UwsSockets {
       return;
     }
     app.adopt(fd, arrived.address, early);
-    // uWebSockets.js has switched it on.
+    // uWebSockets.js has switched TCP_NODELAY on.
     if (!this.#host.endpoint.childOptions.tcpNodelay) service.guard.noDelay(fd, false);
     handle.close();
   }
@@ -122,14 +122,14 @@ export class UwsSockets {
     return -1;
   }
 
-  /** The built-in transport answers whoever does not open a WebSocket at once, and names what came instead. */
+  /** The built-in transport answers a peer that does not open a WebSocket at once, and names the foreign protocol. */
   #isOurs(bytes: Buffer, { tls }: AppTerms): boolean {
     if (tls !== null) return bytes[0] === TLS_HANDSHAKE;
     const size = bytes.indexOf('\r\n\r\n');
     return size > 0 && 'key' in judgeHead(bytes.toString('latin1', 0, size), this.#host.endpoint.path);
   }
 
-  /** Null: none can be made. */
+  /** Null: no application can be made. */
   #appFor(service: Service): WebSocketApp | null {
     const known = this.#apps.find((app) => app.terms === service);
     if (known !== undefined) return known;

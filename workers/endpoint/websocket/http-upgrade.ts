@@ -28,7 +28,7 @@ export interface UpgradeRefusal {
   connection: string;
 }
 
-/** What a request that opens a WebSocket has agreed on. */
+/** The parameters of a request that opens a WebSocket. */
 export interface Upgrade {
   /** Sec-WebSocket-Key */
   key: string;

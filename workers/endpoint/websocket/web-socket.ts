@@ -22,7 +22,7 @@ class WebSocketConnection implements Connection, ConnectionClient, Departing, Tu
   readonly #upgrades: WebSockets;
   readonly #admission: Admission;
   readonly #mayBePlain: boolean;
-  /** it holds the place; later its client does */
+  /** the WebSocket holds the place until its client does */
   #hasPlace = true;
   readonly #reader = new FrameReader();
   client: ConnectionClient | null = null;
@@ -34,7 +34,7 @@ class WebSocketConnection implements Connection, ConnectionClient, Departing, Tu
   #isBlocked = false;
   /** frames that wait for `inner` */
   #waiting: Buffer[] = [];
-  /** it is a WebSocket */
+  /** the request was accepted */
   #isFramed = false;
   /** the WebSocket ended with a close frame */
   #isOrderly = false;
@@ -46,7 +46,7 @@ class WebSocketConnection implements Connection, ConnectionClient, Departing, Tu
   #isLast = false;
   /** the client has stopped reading */
   #isPaused = false;
-  /** why it ended before there was a client; null: the peer left, or got an HTTP answer */
+  /** the failure of a connection that had no client; null: the peer left, or got an HTTP answer */
   #failure: HandshakeFailure | null = null;
   #detail = '';
 

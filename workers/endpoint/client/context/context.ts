@@ -50,9 +50,9 @@ export class EndpointContext {
   #isTapped: boolean;
   readonly slots: Float64Array;
   readonly limits: SharedLimits;
-  /** bytes of the node's memory that its clients may hold; set by the sweep */
+  /** bytes of the node's memory that the endpoint's clients may hold; set by the sweep */
   shareBytes = Number.POSITIVE_INFINITY;
-  /** true when its clients held more at the last sweep */
+  /** true when the clients held more at the last sweep */
   wasOverShare = false;
   /** connections that did not begin with CONNECT */
   readonly strangers = new Unlogged();
@@ -78,7 +78,7 @@ export class EndpointContext {
     this.slots[SLOT[counter]]! += by;
   }
 
-  /** True while its clients hold more of the node's memory than one endpoint may. Other workers may have freed some since the sweep. */
+  /** True while the clients hold more of the node's memory than one endpoint may. Other workers may have freed memory after the sweep. */
   get isOverShare(): boolean {
     return this.wasOverShare && this.limits.heldBytes > this.shareBytes;
   }

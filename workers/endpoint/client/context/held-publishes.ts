@@ -1,4 +1,4 @@
-/** Publishes of MQTT 3 clients that cannot be stored now. MQTT 3 has no code to refuse them: they wait unacknowledged, within bounds. */
+/** Publishes of MQTT 3 clients that cannot be stored now. MQTT 3 has no code to refuse a publish: these wait unacknowledged, within bounds. */
 
 import type { Message } from '../../../shared/messages/message.ts';
 

@@ -38,7 +38,7 @@ export class PartialPacket {
     buf.copy(this.#slab.buf, 0, start, end);
   }
 
-  /** Takes the bytes that it needs from buf[start, end). @returns where it stopped */
+  /** Takes the missing bytes of the packet from buf[start, end). @returns the end of the taken bytes */
   take(buf: Buffer, start: number, end: number, maximum: number): number {
     while (this.#size < 0 && start < end) {
       this.#slab.buf[this.#length++] = buf[start++]!;
@@ -76,7 +76,7 @@ export class PartialPacket {
     return this.#size >= 0 && this.#length >= this.#size ? this.#size : -1;
   }
 
-  /** The slab of the packet. The caller that takes the complete packet retires it. */
+  /** The slab of the packet. The caller that takes the complete packet retires the slab. */
   get slab(): Slab {
     return this.#slab;
   }

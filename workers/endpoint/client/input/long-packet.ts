@@ -18,7 +18,7 @@ export interface LongReader {
 const LONG_BYTES = 32 * 1024;
 
 /**
- * Takes a long SUBSCRIBE or UNSUBSCRIBE; the client is held until it is answered.
+ * Takes a long SUBSCRIBE or UNSUBSCRIBE, and holds the client until the packet is answered.
  * @param buf unchanged while the packet is being read
  * @returns false for any other packet
  * @throws ProtocolError for a fault before the first filter; a later fault goes to client.fail()

@@ -94,7 +94,7 @@ export abstract class PacketReader implements TurnTaker {
   protected read(buf: Buffer, start: number, end: number): void {
     if (this.#isHeld) {
       this.#held.push(own(buf, start, end));
-      // Pausing is late on purpose: most clients send nothing while they wait, and pause and resume are system calls.
+      // A held client is paused only here, when it sends: most clients send nothing while they wait, and pause and resume are system calls.
       if (!this.#isPaused) {
         this.#isPaused = true;
         this.pauseReading();
@@ -113,7 +113,7 @@ export abstract class PacketReader implements TurnTaker {
     }
     this.inputEnded();
     reading--;
-    // Large output is sent while it is still in the processor's cache, and its memory serves the next read of this loop iteration.
+    // An early flush sends large output from the processor's cache, and frees its memory for the next read of this loop iteration.
     if (reading === 0 && arena.retiredBytes > EARLY_BYTES) flushDirty();
   }
 
@@ -270,7 +270,7 @@ export abstract class PacketReader implements TurnTaker {
     this.#partial = partial;
   }
 
-  /** Counts what the transport keeps like an incomplete packet: it is bounded before CONNECT, needs memory, and must end in time. */
+  /** Counts the bytes that the transport keeps as an incomplete packet: bounded before CONNECT, charged to the memory, and with a deadline. */
   onHeld(bytes: number): void {
     const grown = bytes - this.#below;
     this.#below = bytes;
@@ -293,7 +293,7 @@ export abstract class PacketReader implements TurnTaker {
     return bytes;
   }
 
-  /** True when the rest of the input has to wait, or the client is closed. @param units work of the packet before the rest */
+  /** True when the rest of the input has to wait, or the client is closed. @param units cost of the packet before the rest */
   #stopped(buf: Buffer, at: number, end: number, units: number): boolean {
     if (this.isClosed) return true;
     const isOver = this.#isTurnOver(units);
@@ -325,7 +325,7 @@ export abstract class PacketReader implements TurnTaker {
     this.#handleHeld();
   }
 
-  /** True while the server does not read the client for its own reasons: input of the client, a PINGREQ too, is not seen. */
+  /** True while the server has reasons of its own not to read the client: it sees no input then, not even a PINGREQ. */
   get isKeptWaiting(): boolean {
     return this.#isPaused && (this.#holds & ~HOLD.output) !== 0;
   }

@@ -1,4 +1,4 @@
-/** Takes from the session of a client what the rules of its endpoint no longer allow. */
+/** Withdraws subscriptions and messages of a client that the rules of its endpoint no longer allow. */
 
 import { Pace } from '../../../../src/kernel/turns/pace.ts';
 import { atPace } from '../../../../src/kernel/turns/steps.ts';
@@ -20,8 +20,8 @@ export interface RightsHolder {
 
 /**
  * Withdraws subscriptions and messages; counts and logs them. A few filters are withdrawn at once. Many filters take several slices of the
- * pace. When the session leaves this client in between, the rest stays, because the next client of the session does the same.
- * @param session its own, or the one that it is about to get
+ * pace. When the session leaves this client between two slices, the rest stays, because the next client of the session does the same.
+ * @param session the client's own, or the session that the client is about to get
  */
 export async function withdrawRights(client: RightsHolder, session: Session, pace = new Pace()): Promise<void> {
   const { context, endpoint, clientId, username } = client;

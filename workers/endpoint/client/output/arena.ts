@@ -28,9 +28,8 @@ export class Slab {
 }
 
 /**
- * One per worker. A QoS 0 message that passes through is gone once the output of its loop iteration has gone out; `recycle` then frees its
- * bytes. Code that keeps a reference for longer must `pin` the buffer before. Pinned bytes are never overwritten; the garbage collector
- * frees them.
+ * One per worker. The bytes of a QoS 0 message are free when the output of its loop iteration has been sent; `recycle` then reuses them.
+ * Code that keeps a reference for longer must `pin` the buffer first. Pinned bytes are never overwritten; the garbage collector frees them.
  */
 class Arena {
   #small = new Slab(SMALL_BYTES, true);

@@ -77,7 +77,7 @@ export class Output {
     return this.#end - this.#start + this.#length + this.#queuedBytes + held;
   }
 
-  /** True while the kernel does not take the sent bytes. */
+  /** True while the transport holds bytes that the kernel has not taken. */
   get isBlocked(): boolean {
     return this.#inTransport !== null;
   }
@@ -210,7 +210,7 @@ export class Output {
   #sendPiece(piece: Piece | null): void {
     if (piece === null) return;
     const { bytes, owned, shared } = piece;
-    // The bytes may acknowledge a message that a peer has to get. Posted first, it reaches the peer even if this thread crashes now.
+    // The bytes may acknowledge a message that a peer must get. The post comes first, so that the message reaches the peer after a crash here.
     flushPeers();
     if (!this.#connection!.send(bytes)) {
       this.#inTransport = bytes;

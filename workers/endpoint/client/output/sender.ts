@@ -21,7 +21,7 @@ import type { EndpointContext, WorkerContext } from '../context/context.ts';
 import { logPacket } from '../context/tap.ts';
 import { Output } from './output.ts';
 
-/** Bytes that may wait for a client that does not read. Above it the client's QoS 0 messages are dropped. */
+/** Bytes that may wait for a client that does not read. Above this limit the client's QoS 0 messages are dropped. */
 const SLOW_BYTES = 1024 * 1024;
 /**
  * Bytes of topics with an alias for one client, together. The client chooses the number of aliases, and publishers the length of topics.
@@ -48,7 +48,7 @@ const encoding: PublishEncoding = {
 export interface SenderOwner {
   readonly clientId: string;
   readonly context: WorkerContext;
-  /** see SessionOutlet */
+  /** The session's connection: see SessionOutlet. */
   takenOver(): void;
 }
 
@@ -86,7 +86,7 @@ export class Sender implements SessionOutlet {
     return this.owner.context.memory.isTight ? SLOW_BYTES / 16 : SLOW_BYTES;
   }
 
-  /** Bytes that wait for the client, and of the topics of its aliases. */
+  /** Bytes of waiting output, and of the topics with an alias. */
   get heldBytes(): number {
     return this.out.pendingBytes + this.#aliasBytes;
   }
@@ -142,7 +142,7 @@ export class Sender implements SessionOutlet {
     }
     const size = publishSize(o);
     if (this.maximumPacketSize !== 0 && size > this.maximumPacketSize) {
-      // The client has not seen the packet that would have set the alias.
+      // The packet with the new alias was too large for the client, so the client does not know the alias.
       if (o.topicAlias !== 0 && o.topic.length > 0 && this.#aliases!.delete(message.topic)) this.#aliasBytes -= message.topic.length;
       return false;
     }

@@ -4,7 +4,7 @@ import { Fifo } from '../../../../src/kernel/fifo.ts';
 
 /** The place of one acknowledgement in the order. */
 export interface AnswerPlace {
-  /** sends it; null: its message is not stored yet */
+  /** sends the acknowledgement; null: its message is not stored yet */
   send: (() => void) | null;
 }
 

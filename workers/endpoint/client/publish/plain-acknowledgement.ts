@@ -9,7 +9,7 @@ export interface Acknowledger {
   ack(first: Acknowledgement, packetId: number, reasonCode: number): void;
 }
 
-/** @returns false when it is not an expected one, or a durable session must write to the store first: the slow path handles it */
+/** @returns false when the slow path must handle it: it is unexpected, or a durable session must write to the store first */
 export function acknowledgePlain(client: Acknowledger, session: Session, first: number, packetId: number): boolean {
   switch (first) {
     case ACK.puback:

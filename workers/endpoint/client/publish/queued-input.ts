@@ -157,7 +157,7 @@ export class QueuedInput implements HeldPublisher {
     this.completed();
     const answer = () => client.ack(ACK.pubrec, packetId, this.#refusal);
     const completed = session.isDurable ? session.whenCompleted(packetId) : null;
-    // A failing store has not recorded the identifier as in use either.
+    // The failing store has not recorded the identifier as in use.
     if (completed === null || client.context.store.isFailing) answer();
     else void completed.then(answer);
   }
@@ -180,7 +180,7 @@ export class QueuedInput implements HeldPublisher {
     const place = this.#answers.take();
     const answer = () =>
       this.#answers.send(place, () => {
-        // A refusal in between has already sent a PUBREC.
+        // When the message was refused while it waited, the refusal has sent the PUBREC.
         if (client.isOnline && session.received?.has(packetId)) client.ack(ACK.pubrec, packetId, 0);
       });
     // PUBREC makes the server responsible for the message: it must wait until the original is stored.

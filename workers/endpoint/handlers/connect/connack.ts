@@ -10,7 +10,7 @@ import type { Client } from '../../client/client.ts';
 /** A CONNECT, and what the server has decided about it. */
 export interface Connect {
   readonly packet: ConnectPacket;
-  /** the client's, or assigned by the server when the client has none */
+  /** the client identifier of the client, or the one that the server assigns */
   readonly clientId: string;
   /** seconds; 0: no limit */
   readonly keepAlive: number;

@@ -6,7 +6,7 @@ import type { Client } from '../../client/client.ts';
 import { HOLD } from '../../client/input/packet-reader.ts';
 import { filterTurns } from './filter-turns.ts';
 
-/** A thread that has not answered within this time (ms) hangs. The client is closed then: SUBACK would promise what may not hold. */
+/** A thread that has not answered within this time (ms) hangs. The client is closed then, because SUBACK could promise too much. */
 const DEADLINE_MS = 10_000;
 
 /**

@@ -49,12 +49,12 @@ class RetainedFeed implements RetainedReader {
   readonly #query: RetainedQuery;
   /** the page being sent */
   #held: Held | null = null;
-  /** the filter of that page, or of the last one */
+  /** the filter of the present page, or of the last page */
   #filterAt = 0;
   /** finished messages of the page, and the topic of the last one */
   #sent = 0;
   #lastTopic = '';
-  /** the page behind it */
+  /** the page after the present one */
   #next: Held | null = null;
   /** a page is requested and has not arrived */
   #isAwaited = true;
@@ -154,7 +154,7 @@ class RetainedFeed implements RetainedReader {
     this.wake();
   }
 
-  /** False when the subscription is gone or was made anew. */
+  /** False when the subscription has been removed or replaced. */
   #isCurrent({ filterAt }: { filterAt: number }): boolean {
     const subscription = this.#subscriptions[filterAt]!;
     return this.#session.subscriptions.get(subscriptionKey(subscription)) === subscription;
@@ -162,7 +162,7 @@ class RetainedFeed implements RetainedReader {
 
   /** Finishes a page. The page behind the next one is requested before it is needed. */
   #advance({ filterAt, at, isLast }: Held): void {
-    // Not later: the client may leave as soon as it has the last message, and its next connection must not repeat any.
+    // This comes before the last message leaves: the client may then leave at once, and its next connection must not repeat a message.
     if (isLast) this.#settle(filterAt + 1);
     const next = this.#next;
     this.#held = this.#next = null;
@@ -186,7 +186,7 @@ class RetainedFeed implements RetainedReader {
   #settle(end: number): void {
     const { retainedDue } = this.#session;
     for (; this.#unsettledAt < end && retainedDue !== null; this.#unsettledAt++) {
-      // A subscription that was made anew has a query of its own.
+      // A subscription that replaced this one has a query of its own.
       if (this.#isCurrent({ filterAt: this.#unsettledAt })) retainedDue.delete(subscriptionKey(this.#subscriptions[this.#unsettledAt]!));
     }
     if (retainedDue?.size === 0) this.#session.retainedDue = null;
@@ -209,7 +209,7 @@ class RetainedFeed implements RetainedReader {
       const isQueued = subscription.qos > 0 && stored.qos > 0;
       if (isQueued && !this.#session.hasRoom) return false;
       this.#lastTopic = stored.topic;
-      // A newer message on the topic has replaced it.
+      // A newer message on the topic has replaced this one.
       if (stored.isExpired(now) || this.#query.isOvertaken(stored)) continue;
       if (subscription.noLocal && stored.from === this.#session.key) continue;
       this.#sendOne(subscription, stored, isQueued);

@@ -32,8 +32,8 @@ export async function handleSubscribe(client: Client, packet: SubscribePacket): 
   const waits: Promise<void>[] = [];
   const queries: Asked[] = [];
   const codes: number[] = [];
-  // Messages that wait in the posts of peers are older than the SUBSCRIBE, and their publishers may have PUBACK. The subscriber must not
-  // get them: an old state of a topic would come before the retained one (docs/internals/peers.md, Older messages).
+  // Messages in the posts of peers are older than the SUBSCRIBE, and their publishers may have PUBACK. If the subscriber got them, an old
+  // state of a topic would come before the retained message (docs/internals/peers.md, Older messages).
   const drained = untilDrained(client.context.mesh);
   if (drained !== null) {
     await untilAnswered(client, [drained], 'The messages before the subscription could not be handled in time');
