@@ -1,9 +1,9 @@
-/** What a link promises to those who use it, and what it needs. */
+/** The contract of a link: its options, its promises, and its hooks. */
 
 export type LinkState = 'greeting' | 'up' | 'suspect' | 'closed';
 
 export interface LinkOptions {
-  /** of this process, 1..2^32-1; drawn at its start */
+  /** number of this process, 1..2^32-1; drawn at its start */
   readonly incarnation: number;
   /** steady clock, ms */
   readonly now: () => number;
@@ -11,7 +11,7 @@ export interface LinkOptions {
   readonly random32: () => number;
   /** bytes that may be under way, 1 MiB..; the receiver keeps as many behind a gap. Both sides must have the same. */
   readonly windowBytes?: number;
-  /** bytes of the largest packet, and of all that wait for a large one */
+  /** bytes of the largest packet, and of all packets that wait for a large one */
   readonly packetBytesMax?: number;
   /** `later`: the user takes packets by take(), and only then are they acknowledged */
   readonly takes?: 'at-delivery' | 'later';
@@ -25,8 +25,8 @@ export interface LinkUser {
   /** A session with this life of the other node has begun. Nothing of an earlier session will come. */
   up(incarnation: number): void;
   /**
-   * The session is over. Packets without an acknowledgement are forgotten: of each lane the other node has taken a part from the front, perhaps
-   * none or all.
+   * The session is over. The link forgets packets without an acknowledgement: the other node has taken a part of each lane from the front,
+   * perhaps none or all.
    * @param unacknowledged packets
    */
   down(reason: string, unacknowledged: number): void;

@@ -1,4 +1,4 @@
-/** What a link counts since it was made. */
+/** The counts of a link since it was made. */
 
 export interface LinkCounts {
   /** frames of data, without repetitions */

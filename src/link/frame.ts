@@ -60,7 +60,7 @@ export function writeHead(frame: Buffer, head: FrameHead): void {
   frame.writeUInt32LE(head.incarnation, 32);
 }
 
-/** Null for what is no frame of this version. */
+/** Null when the bytes are no frame of this version. */
 export function readHead(bytes: Uint8Array): FrameHead | null {
   if (bytes.length < HEAD_BYTES || bytes.length > FRAME_BYTES_MAX || bytes[0] !== VERSION) return null;
   const frame = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -88,7 +88,7 @@ export interface SeqRange {
 
 const RANGE_BYTES = 8;
 
-/** A report that names what is missing, its head not written yet. */
+/** A report that names missing frames, its head not written yet. */
 export function reportFrame(ranges: readonly SeqRange[]): Buffer {
   const frame = Buffer.allocUnsafe(HEAD_BYTES + RANGE_BYTES * ranges.length);
   let at = HEAD_BYTES;
@@ -99,7 +99,7 @@ export function reportFrame(ranges: readonly SeqRange[]): Buffer {
   return frame;
 }
 
-/** What a report names as missing. @param near a sequence that is close to all of them */
+/** The missing frames that a report names. @param near a sequence close to all of them */
 export function readReport(bytes: Uint8Array, near: number): SeqRange[] {
   const frame = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const ranges: SeqRange[] = [];

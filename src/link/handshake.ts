@@ -1,16 +1,16 @@
 /**
- * Who talks to whom: two nodes agree on a session, which is a pair of epochs. Each side draws a new random epoch for each attempt, and a frame
- * counts only when it names both epochs. So neither a frame of an earlier life nor a late one of an earlier session is ever taken for a new one.
+ * Two nodes agree on a session, which is a pair of epochs. Each side draws a new random epoch for each attempt, and a frame counts only when it
+ * names both epochs. So a frame of an earlier process, or a late frame of an earlier session, never counts as a new frame.
  */
 
 import { type FrameHead, KIND } from './frame.ts';
 
-/** `confirming`: the other side may not know yet that it has been heard. */
+/** `confirming`: the other side may not know yet that its frames arrive. */
 type HandshakeState = 'greeting' | 'confirming' | 'up';
 
 /**
- * What a frame means. `mine`: it belongs to the session. `began`: it began the session, or made it complete. `replaced`: the other side has begun
- * anew, and proved that it is alive, so the former session is over. `late`: it belongs to no session. `challenge`, `confirm`: it demands this answer.
+ * The meaning of a frame. `mine`: part of the session. `began`: the session has begun, or is complete. `replaced`: the other side has begun anew
+ * and proved that it is alive, so the former session is over. `late`: part of no session. `challenge`, `confirm`: demands this answer.
  */
 type Verdict = 'mine' | 'began' | 'replaced' | 'late' | 'challenge' | 'confirm';
 
@@ -20,8 +20,8 @@ export class Handshake {
   #epoch: number;
   #peerEpoch = 0;
   /**
-   * The session that a hello of another epoch would begin, while one exists. A hello alone proves nothing: it may be a late one of an earlier
-   * life. Only an answer that names the new epoch does.
+   * The session that a hello of another epoch would begin, while a session exists. A hello alone proves nothing, because it may be a late one of
+   * an earlier process. An answer that names the new epoch proves that the sender is alive.
    */
   #candidate: { epoch: number; peerEpoch: number } | null = null;
 

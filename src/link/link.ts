@@ -30,7 +30,7 @@ const WINDOW_BYTES = 4 * 1024 * 1024;
 const WINDOW_BYTES_MIN = 1024 * 1024;
 /** Frames under way: one turn adds a few more. */
 const FRAMES_UNDER_WAY_MAX = FRAMES_MAX - 64;
-/** A packet of MQTT's largest size, 256 MiB, with what belongs to it. */
+/** A packet of MQTT's largest size, 256 MiB, with its record head. */
 const PACKET_BYTES_MAX = 272 * 1024 * 1024;
 const DOWN_MS = 4_000;
 /** A report goes at once when so many bytes have come since the last one. */
@@ -54,7 +54,7 @@ export class Link {
   #isClosed = false;
   /** packets of this session that are not acknowledged */
   #open = 0;
-  /** sequence of the oldest frame that the transport has not taken yet; null: it has all */
+  /** sequence of the oldest frame that the transport has not taken yet; null: it has all frames */
   #untransmitted: number | null = null;
   #lacksRoom = false;
   #reportIsDue = false;
@@ -85,8 +85,8 @@ export class Link {
   }
 
   /**
-   * How long the other node has been silent, ms, without pauses of this process, and whether it owes an acknowledgement of something that was
-   * sent; null while no session is up.
+   * The silence of the other node (ms), without pauses of this process, and whether the node owes an acknowledgement; null while no session is
+   * up.
    */
   get silence(): { ms: number; isOwing: boolean } | null {
     if (this.#isClosed || this.#handshake.state !== 'up') return null;
@@ -128,7 +128,7 @@ export class Link {
     return left;
   }
 
-  /** Sends what was written, and acknowledges what came. */
+  /** Sends the written packets, and acknowledges the packets that came. */
   flush(): void {
     if (this.#handshake.state !== 'up' || this.#isClosed) return;
     this.#packer.close();
@@ -148,7 +148,7 @@ export class Link {
     }
   }
 
-  /** See LinkTransport.onState: repeats what may have been lost, and asks for what may have been. */
+  /** See LinkTransport.onState: repeats frames that may be lost, and asks for missing frames. */
   connected(isConnected: boolean): void {
     this.#isConnected = isConnected;
     if (!isConnected || this.#isClosed) return;
@@ -182,7 +182,7 @@ export class Link {
     }
   }
 
-  /** Ends the session, without a goodbye, for a new one: what this side has not taken comes again. */
+  /** Ends the session without a goodbye, for a new session: packets that this side has not taken come again. */
   restart(reason: string): void {
     if (!this.#isClosed && this.#handshake.state === 'up') this.#end(reason);
   }
@@ -197,7 +197,7 @@ export class Link {
     this.#isClosed = true;
   }
 
-  /** Handles a frame from the wire, which may be anything. */
+  /** Handles bytes from the wire, valid or not. */
   heard(bytes: Uint8Array): void {
     if (this.#isClosed) return;
     const head = readHead(bytes);
@@ -370,7 +370,7 @@ export class Link {
     this.#transmit();
   }
 
-  /** Gives the transport what it has not taken yet, until it refuses. */
+  /** Gives the transport the frames that it has not taken yet, until it refuses. */
   #transmit(): void {
     if (this.#untransmitted === null) return;
     for (const sent of this.#sent.unreceived({ from: this.#untransmitted, to: this.#sent.nextSeq - 1 })) {

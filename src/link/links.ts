@@ -71,7 +71,7 @@ export class Links {
     return link;
   }
 
-  /** See Link.write(); what is written in one turn leaves together at its end. @returns null also without such a link */
+  /** See Link.write(); packets of one turn leave together at its end. @returns null also without such a link */
   write(node: string, lane: number, packet: Uint8Array): number | null {
     const link = this.#links.get(node);
     if (link === undefined) return null;
@@ -93,12 +93,12 @@ export class Links {
     this.#links.get(node)?.restart(reason);
   }
 
-  /** See Link.silence; by node, of those with a session. */
+  /** See Link.silence: by node, while a session is up. */
   *silences(): IterableIterator<[node: string, silence: { ms: number; isOwing: boolean }]> {
     for (const [node, { silence }] of this.#links) if (silence !== null) yield [node, silence];
   }
 
-  /** What the link to a node has counted, and its state; null without such a link. */
+  /** The counts and the state of the link to a node; null without such a link. */
   report(node: string): { state: LinkState; counts: LinkCounts } | null {
     const link = this.#links.get(node);
     return link === undefined ? null : { state: link.state, counts: link.counts };

@@ -16,7 +16,7 @@ export class Packer {
   readonly #emit: EmitFrame;
   #open: Waiting[] = [];
   #openBytes = HEAD_BYTES;
-  /** large packets that wait for the one under way, and everything behind a large packet of its lane */
+  /** large packets that wait for the one under way, and packets behind a large packet of their lane */
   readonly #held = new Fifo<Waiting>();
   readonly #heldOf = new Uint32Array(LANES);
   #heldBytes = 0;
@@ -27,12 +27,12 @@ export class Packer {
     this.#emit = emit;
   }
 
-  /** Of packets that are in no frame and are not held. */
+  /** Bytes of packets that are in no frame and are not held. */
   get openBytes(): number {
     return this.#openBytes - HEAD_BYTES;
   }
 
-  /** Of packets that wait for a large one, and of large ones that are not sent wholly. */
+  /** Bytes of packets that wait for a large packet, and of large packets that are not sent completely. */
   get heldBytes(): number {
     return this.#heldBytes;
   }
@@ -67,7 +67,7 @@ export class Packer {
     this.#emit(frame, ended, 0);
   }
 
-  /** Moves on with what is held while there is room. @param hasRoom whether so many bytes may be emitted now */
+  /** Emits held packets while there is room. @param hasRoom whether so many bytes may be emitted now */
   pump(hasRoom: (bytes: number) => boolean): void {
     for (;;) {
       if (this.#large === null) {
@@ -89,7 +89,7 @@ export class Packer {
   }
 
   #cut(large: { lane: number; packet: Uint8Array; at: number }): void {
-    // What was written before stays before.
+    // Packets written before stay before.
     this.close();
     const { frame, to } = chunkFrame(large.lane, large.packet, large.at);
     const isLast = to === large.packet.length;

@@ -51,7 +51,7 @@ export class PartReader {
 
   /**
    * @param deliver gets a view of the frame, or a large packet of its own; false ends the reading
-   * @returns what is wrong with the frame, or null
+   * @returns the fault of the frame, or null
    */
   read(bytes: Uint8Array, deliver: (lane: number, packet: Uint8Array) => boolean): string | null {
     const frame = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);

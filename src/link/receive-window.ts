@@ -1,4 +1,4 @@
-/** Frames in the order of their sequence: drops those that came before, keeps those behind a gap, and names what is missing. */
+/** Frames in the order of their sequence: drops repeated frames, keeps frames behind a gap, and names missing frames. */
 
 import { FIRST_SEQ, nearest, type SeqRange } from './frame.ts';
 import { FRAMES_MAX } from './send-window.ts';
@@ -8,7 +8,7 @@ const RANGES_MAX = 64;
 
 export class ReceiveWindow {
   readonly #bytesMax: number;
-  /** all up to here have come, and were given out */
+  /** all frames up to here have come, and were given out */
   #got = FIRST_SEQ - 1;
   /** the highest sequence that the sender has used, as far as is known */
   #highest = FIRST_SEQ - 1;
@@ -38,7 +38,7 @@ export class ReceiveWindow {
     if (seq > this.#highest && seq <= this.#got + FRAMES_MAX) this.#highest = seq;
   }
 
-  /** @returns `next`: handle the frame, then those that following() has. `ahead`: a copy is kept. `gap`: so too, and more frames are missing */
+  /** @returns `next`: handle the frame, then the frames of following(). `ahead`: a copy is kept. `gap`: a copy is kept, and more are missing */
   take(low: number, frame: Uint8Array): 'next' | 'ahead' | 'gap' | 'duplicate' | 'overflow' {
     const seq = nearest(this.#got, low);
     if (seq <= this.#got || this.#ahead.has(seq)) return 'duplicate';
@@ -65,7 +65,7 @@ export class ReceiveWindow {
     return frame;
   }
 
-  /** What is missing, oldest first, at most 64 ranges. */
+  /** Missing frames, oldest first, at most 64 ranges. */
   missing(): SeqRange[] {
     const ranges: SeqRange[] = [];
     for (let seq = this.#got + 1; seq <= this.#highest && ranges.length < RANGES_MAX; seq++) {

@@ -13,11 +13,11 @@ export interface SentFrame {
   readonly bytes: number;
   /** the lanes with packets that end in the frame, each followed by the number of those packets */
   readonly ended: readonly number[];
-  /** bytes of chunks in it */
+  /** bytes of chunks in the frame */
   readonly chunkBytes: number;
-  /** the transport has taken it once */
+  /** the transport has taken the frame once */
   isSent: boolean;
-  /** of the last repetition, ms; 0 for none */
+  /** time of the last repetition, ms; 0 for none */
   repeatedAt: number;
 }
 
@@ -26,7 +26,7 @@ export class SendWindow {
   /** sequence of the oldest kept frame */
   #oldest = FIRST_SEQ;
   #next = FIRST_SEQ;
-  /** all up to here have come */
+  /** all frames up to here have come */
   #got = FIRST_SEQ - 1;
   #bytes = 0;
   #chunkBytes = 0;
@@ -35,7 +35,7 @@ export class SendWindow {
     return this.#next;
   }
 
-  /** Of all kept frames. */
+  /** Bytes of all kept frames. */
   get bytes(): number {
     return this.#bytes;
   }

@@ -13,7 +13,7 @@ const REPETITION_MS = 200;
 const REPETITION_MS_MAX = 2_000;
 /** Time after which missing frames are demanded again. */
 const DEMAND_MS = 50;
-/** A frame that was repeated so recently is not repeated for a demand, which left before it came. */
+/** A frame that was repeated so recently is not repeated again: the demand left before the repetition arrived. */
 const RECENT_MS = 20;
 /** A longer pause between two ticks is a pause of this process: frames that came during it are still unread. */
 const TICK_MS_MAX = 100;
@@ -101,7 +101,7 @@ export class Timing {
     this.#echoAt = now;
     if (echo === 0) return;
     const rtt = ((this.stamp(now) - echo) | 0) - keptMs;
-    // A frame that is as old as a session can be says nothing.
+    // A frame older than any session gives no valid round-trip time.
     if (rtt < 0 || rtt > this.#downMs) return;
     this.#rttMs = this.#rttMs === 0 ? rtt : this.#rttMs + (rtt - this.#rttMs) / 8;
   }

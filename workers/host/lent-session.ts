@@ -7,13 +7,13 @@ import { type Delivery, deliveryKey } from '../shared/session/flight/delivery.ts
 import { decodeBatch, encodeBatch } from '../shared/session/flight/delivery-batch.ts';
 import type { WireSession, WireSubscription } from '../shared/wire/controls.ts';
 
-/** Where a session comes from. */
+/** The origin of a session. */
 export interface LentHead {
   session: WireSession;
   subscriptions: readonly WireSubscription[];
   /** steady time of the sender */
   at: number;
-  /** of the sender's process */
+  /** incarnation of the sender's process */
   incarnation: number;
 }
 
@@ -36,7 +36,7 @@ export function encodePart(deliveries: Iterable<Delivery>, maxBytes: number): Le
   return { count, bytes: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64') };
 }
 
-/** @param from incarnation of the sender's process @param own of this one @param shift what is added to moments of the sender */
+/** @param from incarnation of the sender's process @param own incarnation of this process @param shift added to moments of the sender */
 export function decodePart({ count, bytes }: LentPart, from: number, own: number, shift: number): Delivery[] {
   const deliveries = decodeBatch({ count, bytes: Buffer.from(bytes, 'base64') });
   for (const delivery of deliveries) {
@@ -59,7 +59,7 @@ function sourceHere(source: number, from: number, own: number): number {
 /**
  * Puts messages that have come to the new place behind those of the old place, once each. Both places were members of the session's shared
  * groups for a moment: messages of a group keep the order of their source.
- * @param old of the old place; extended
+ * @param old messages of the old place; extended
  */
 export function joinArrived(old: Deliveries, arrived: Iterable<Delivery>): void {
   const known = new Set([...old.inflight.inOrder(), ...old.queue].map(({ message, group }) => deliveryKey(message, group)));

@@ -14,7 +14,7 @@ import type { Registry } from './identifiers/registry.ts';
 import type { AwayRules } from './sessions/away-rules.ts';
 import type { DurableSessions } from './sessions/durable-sessions.ts';
 
-/** Peers resend within this time what the last session worker did not confirm. */
+/** Peers resend within this time the messages that the last session worker did not confirm (ms). */
 const SAID_AGAIN_MS = 30_000;
 /** An endpoint that opens at all has reported its rules after this time. */
 const RULES_KNOWN_MS = 10_000;

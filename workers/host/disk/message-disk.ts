@@ -184,7 +184,7 @@ export class MessageDisk implements RetainedDisk, Recoverable {
     this.#names.finish(namespace, clientId);
   }
 
-  /** Deletes a session. Only some of its rows go at once, the others with cleanSome(); no session has them any more. */
+  /** Deletes a session: some of its rows at once, the others with cleanSome(). No session has these rows any more. */
   deleteSession(namespace: string, clientId: string): void {
     this.#run('DELETE FROM session WHERE namespace = ? AND client = ?', namespace, clientId);
     this.#names.end(namespace, clientId, this.#deleteSome(namespace, this.#names.of(namespace, clientId)));
@@ -248,7 +248,7 @@ export class MessageDisk implements RetainedDisk, Recoverable {
     const known = this.#statement(`SELECT * FROM delivery ${ONE_DELIVERY}`).get(...nameOf(namespace, name, row)) as DeliveryRow;
     if (isSameMessage(known, row)) return;
     this.onConflict(namespace, clientId, delivery.message.topic);
-    // No settlement names the new number: the message is delivered once more after a restart, but not lost.
+    // No settlement names the new number, so a restart delivers the message once more, but does not lose it.
     const { next } = this.#statement('SELECT coalesce(max(row), 0) + 1 AS next FROM delivery').get() as { next: number };
     this.#insert(namespace, name, { ...row, source: NUMBERED_BY_DISK, serial: next });
   }
@@ -334,12 +334,12 @@ export class MessageDisk implements RetainedDisk, Recoverable {
   }
 
   *retained(): IterableIterator<{ namespace: string; message: Message }> {
-    // Row by row: otherwise all of them would be in memory twice.
+    // Rows are read one by one: otherwise all messages would be in memory twice.
     for (const row of this.#db.prepare<[], RetainedRow & { namespace: string }>('SELECT * FROM retained').iterate())
       yield { namespace: row.namespace, message: fromRetainedRow(this.#inSteady(row)) };
   }
 
-  /** Names of all durable sessions. Call it before the first session begins: it deletes those that an earlier process has not finished. */
+  /** Names of all durable sessions. Deletes sessions that an earlier process has not finished, so call it before the first session begins. */
   sessions(): { namespace: string; client: string }[] {
     const all = this.#db.prepare<[], { namespace: string; client: string }>('SELECT namespace, client FROM session').all();
     return all.filter(({ namespace, client }) => {
@@ -367,7 +367,7 @@ export class MessageDisk implements RetainedDisk, Recoverable {
     const deliveries: WireDelivery[] = [];
     const rows = this.#statement(`SELECT * FROM delivery ${of} ORDER BY packet_id = 0, row`).iterate(namespace, name);
     for (const row of rows as IterableIterator<DeliveryRow>) {
-      // One session may have a million of them, and main waits for a start as long as it makes progress.
+      // One session may have a million deliveries. Main waits for a start as long as heartbeats come.
       if (deliveries.push(fromDeliveryRow(this.#inSteady(row))) % ROWS_PER_BEAT === 0) beat();
     }
     const received = this.#statement(`SELECT packet_id FROM received ${of}`).all(namespace, name) as { packet_id: number }[];

@@ -32,7 +32,7 @@ export interface RecoveryOptions {
 
 /** Milliseconds between two attempts; free space is thus noticed within 2 s. */
 const RETRY_MS = 500;
-/** Free bytes beside the reserve before storing resumes: with less, the disk would be full again at once. */
+/** Free bytes beside the reserve that storing needs to resume: with less, the disk would be full again at once. */
 const HEADROOM_BYTES = 512 * 1024;
 /** Free bytes within the file that replace the reserve. */
 const FREE_ENOUGH_BYTES = 1024 * 1024;

@@ -24,7 +24,7 @@ interface Leftover {
 
 export class StoredNames {
   readonly #run: Run;
-  /** sessionKey() → name; only of sessions whose rows are not under their client identifier */
+  /** sessionKey() → name, only for sessions whose rows have another name than their client identifier */
   readonly #names = new Map<string, string>();
   /** rows to be deleted, by sessionKey() of the name */
   readonly #leftovers = new Map<string, Leftover>();
@@ -100,7 +100,7 @@ export class StoredNames {
       this.#run('DELETE FROM stored_as WHERE namespace = ? AND client = ?', namespace, clientId);
   }
 
-  /** Some name with leftovers; undefined: there are none. */
+  /** A name with leftovers; undefined: nothing is left over. */
   next(): Leftover | undefined {
     return this.#leftovers.size === 0 ? undefined : this.#leftovers.values().next().value;
   }

@@ -9,7 +9,7 @@ interface Change {
   bytes: number;
   /** dropped on failure, because its publisher gets an error */
   isRefusable: boolean;
-  /** the changes behind it may be written separately */
+  /** the changes after this one may be written separately */
   endsPart: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** What the registry needs from its worker, and from the other nodes of a cluster. */
+/** The contracts of the registry with its worker, and with the other nodes of a cluster. */
 
 import type { PeerLink } from '../../shared/mesh/peer-link.ts';
 import type { Session } from '../../shared/session/session.ts';
@@ -15,9 +15,9 @@ export interface RegistryHooks {
   cluster?: ClusterOfClaims;
 }
 
-/** The other nodes, which claims are agreed with first. */
+/** The other nodes, which must agree to a claim before this node decides. */
 export interface ClusterOfClaims {
-  /** A claim comes; decide() follows when it is agreed. */
+  /** Asks the other nodes about a claim; decide() follows when they agree. */
   claim(claim: Claim, claimant: PeerLink): void;
   /** A claim is granted, refused or void. */
   decided(claim: Claim): void;

@@ -3,7 +3,7 @@
 import type { WaitingClaim } from './entry.ts';
 
 export class EarlyClaims {
-  /** peers that have registered their sessions; null: all of the first ones have */
+  /** peers that have registered their sessions; null: all first peers have */
   #registered: Set<number> | null = new Set();
   #waiting: WaitingClaim[] = [];
 

@@ -11,18 +11,18 @@ export interface WaitingClaim {
   readonly claimant: PeerLink;
 }
 
-/** Another node wants the session: its client is closed, and it comes to this worker, or ends. */
+/** Another node wants the session: the client is closed, and the session comes to this worker, or ends. */
 export interface Recall {
-  /** null: whoever has it */
+  /** the claimant, whose right is judged; null: the session is recalled from any owner */
   readonly by: Claimant | null;
   /** the session ends */
   readonly discard: boolean;
-  /** false: the session has a new client since, and stays */
+  /** false: the session has got a new client, and stays */
   isDue(entry: IdentifierEntry): boolean;
   answer(found: Finding): void;
 }
 
-/** The step under way for one identifier; there is one at most. */
+/** The step under way for one identifier; an identifier has at most one. */
 export type Step =
   | {
       kind: 'claim';
@@ -30,7 +30,7 @@ export type Step =
       claimant: PeerLink;
       move: number;
       stage: 'release' | 'move';
-      /** its span begins here, by steadyNow() */
+      /** beginning of the step, by steadyNow() */
       since: number;
       /** endpoint and expiry before the claim, restored when the claim is refused */
       before: Pick<IdentifierEntry, 'endpoint' | 'expirySeconds'>;
@@ -55,7 +55,7 @@ export interface IdentifierEntry {
   expirySeconds: number;
   /** the client is offline, and the session waits at its owner */
   isGone: boolean;
-  /** of the claim that it was granted to, in a cluster */
+  /** stamp of the granted claim, in a cluster */
   stamp: number;
   step: Step | null;
   readonly waiting: (WaitingClaim | Recall)[];
@@ -64,7 +64,7 @@ export interface IdentifierEntry {
 /** A session that another node takes. */
 export interface LentEntry {
   readonly session: Session;
-  /** To be called once. @param isTaken the other node has it, and it has been removed here */
+  /** To be called once. @param isTaken the other node has the session, which has been removed here */
   over(isTaken: boolean): void;
 }
 

@@ -1,4 +1,4 @@
-/** The groups of client identifiers that the session worker decides about, and the reports about them that endpoint workers still owe (src/thread/identifier-table.ts). */
+/** Groups of client identifiers that the session worker decides about, and reports that endpoint workers owe (src/thread/identifier-table.ts). */
 
 import { steadyNow } from '../../../src/kernel/clock.ts';
 import type { IdentifierTable } from '../../../src/thread/identifier-table.ts';

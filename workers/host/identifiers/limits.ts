@@ -3,7 +3,7 @@
 /** Claims that may wait for one identifier. More connections at once with one name are an attack or a loop. */
 export const WAITING_MAX = 64;
 
-/** A step takes milliseconds. One that takes longer than this has lost an answer. */
+/** A step takes milliseconds. A step that takes longer than this has lost an answer. */
 export const STEP_DEADLINE_MS = 8_000;
 
 /** Subscriptions and messages of a large session that add a millisecond to the deadline. */

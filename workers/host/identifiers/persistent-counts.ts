@@ -14,7 +14,7 @@ export class PersistentCounts {
     return this.#counts.get(endpoint) ?? 0;
   }
 
-  /** True when the claim of one more persistent session exceeds `max`. A claim of a session that counts already never does. */
+  /** True when the claim of one more persistent session exceeds `max`. A claim of a session that is counted already never exceeds it. */
   isOver({ endpoint: counted, expirySeconds }: IdentifierEntry, endpoint: string, max: number): boolean {
     return !(expirySeconds > 0 && counted === endpoint) && this.of(endpoint) >= max;
   }

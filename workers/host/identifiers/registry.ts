@@ -1,4 +1,4 @@
-/** The node's one authority on client identifiers: serialises claims, moves sessions between workers, keeps quotas (docs/internals/peers.md, Client identifiers). */
+/** The node's authority on client identifiers: serialises claims, moves sessions, keeps quotas (docs/internals/peers.md, Client identifiers). */
 
 import { steadyNow } from '../../../src/kernel/clock.ts';
 import { type IdentifierTable, identifierGroup } from '../../../src/thread/identifier-table.ts';
@@ -23,7 +23,7 @@ export class Registry {
   readonly #table: SessionTable;
   readonly #hooks: RegistryHooks;
   readonly #groups: HeldGroups<IdentifierEntry>;
-  /** never reused by a replacing session worker: workers may still be at moves of the old one */
+  /** a later session worker never reuses a number: workers may still handle moves of this one */
   #lastMove: number;
   readonly #early = new EarlyClaims();
   readonly #fetches: Fetches;
@@ -300,7 +300,7 @@ export class Registry {
     this.#groups.leave(entry.group);
   }
 
-  /** Holds a session here while another node takes it. @returns null when it is not here, or otherwise busy */
+  /** Holds a session here while another node takes it. @returns null when the session is elsewhere, or busy */
   lend(namespace: string, clientId: string): LentEntry | null {
     const entry = this.#entries.get(sessionKey(namespace, clientId));
     const session = this.#table.get(namespace, clientId);
@@ -321,7 +321,7 @@ export class Registry {
   #register(session: Registration, link: PeerLink): void {
     const entry = this.#entry(session.namespace, session.clientId);
     if (entry.owner === this.#mesh.self) {
-      // Restored from disk, although its client stayed connected: the worker's state is newer.
+      // The session was restored from disk although its client stayed connected: the worker's state is newer.
       const stale = this.#table.get(session.namespace, session.clientId);
       if (stale !== undefined) this.#table.forget(stale);
     }
@@ -374,7 +374,7 @@ export class Registry {
 
   #claimantDied(entry: IdentifierEntry, link: PeerLink): void {
     if (entry.owner === link.id) entry.owner = this.#restored(entry);
-    // Else the old owner keeps the session, and its client has to go. Where the owner is dead too, a fetch restores the session from disk.
+    // Otherwise the old owner keeps the session without a client. If the owner is dead, too, a fetch restores the session from disk.
     entry.isGone = true;
     if (entry.step?.kind === 'claim') this.#hooks.cluster?.decided(entry.step.claim);
     this.#done(entry);
@@ -388,7 +388,7 @@ export class Registry {
     if (step === null) this.#next(entry);
     else if (step.kind === 'claim') this.#releaseOwner(entry, step);
     else if (step.kind === 'fetch') {
-      // The answer will never come.
+      // The answer of a dead owner will never come.
       if (step.recall !== null) entry.waiting.unshift(step.recall);
       this.#steps.delete(step.move);
       entry.step = null;

@@ -1,4 +1,4 @@
-/** The session worker's part in the comparison of retained messages with other nodes: by way of the relay, and before the first answers. */
+/** Compares retained messages with other nodes, by way of the relay; subscribers get their first answers afterwards. */
 
 import { steadyNow } from '../../../src/kernel/clock.ts';
 import type { Logger } from '../../../src/kernel/logger.ts';
@@ -9,13 +9,13 @@ import type { RetainedKeeper } from './keeper.ts';
 import type { RetainedStore } from './store.ts';
 import { RetainedSync } from './sync.ts';
 
-/** Between two looks at what other nodes have, ms. */
+/** Time between two comparisons (ms). */
 const LOOK_MS = 10_000;
-/** After this time subscribers get retained messages although they have not been compared, ms. */
+/** After this time subscribers get retained messages that have not been compared (ms). */
 const START_MS = 5_000;
 
 export interface ExchangeOptions {
-  /** a session worker without a disk has been replaced: other nodes have what it lost */
+  /** a session worker without a disk has been replaced: the other nodes have the messages that it lost */
   hasLost: boolean;
   logger(): Logger;
 }
@@ -67,7 +67,7 @@ export class RetainedExchange {
       return;
     }
     this.sync.up(node);
-    // What was published before the link began did not cross: it must be here before this node says what it has.
+    // A message published before the link began did not cross the link: it must be stored here before this node tells its digest.
     this.#mesh.whenDrained(() => this.sync.tell(node));
   }
 

@@ -1,4 +1,4 @@
-/** Decides what becomes of each RETAIN publish that reaches the session worker, from this node or another one. */
+/** Keeps, replaces or refuses each RETAIN publish that reaches the session worker, from this node or another node. */
 
 import { BoundedMap } from '../../../src/kernel/bounded-map.ts';
 import { steadyNow } from '../../../src/kernel/clock.ts';
@@ -17,14 +17,14 @@ import type { RetainedDisk, RetainedStore } from './store.ts';
 
 /** Retained messages that are read from disk between two heartbeats. */
 const RESTORED_AT_ONCE = 1_000;
-/** Lines about clocks, at most one in this time, ms. */
+/** Time between two log lines about clocks (ms). */
 const CLOCK_LOG_MS = 60_000;
 /** Messages that were withdrawn before they came. */
 const WITHDRAWN_MAX = 10_000;
 
 /** The file of retained messages. */
 export interface RetainedFile extends RetainedDisk {
-  /** true: what cannot be written now is given up */
+  /** true: a change that cannot be written now is dropped */
   isRefusable: boolean;
   retained(): Iterable<{ namespace: string; message: Message }>;
   deletions(): Iterable<{ namespace: string; topic: string; stamp: Stamp }>;
@@ -35,7 +35,7 @@ export interface KeeperOptions {
   disk: RetainedFile | null;
   state: StoreState;
   clock: StampClock;
-  /** the node is one of a cluster, whose nodes keep the same messages */
+  /** true when the nodes of a cluster keep the same messages */
   isReplicated: boolean;
   refusals: RefusalLog;
   /** Changes wait for their commit. */
@@ -136,12 +136,12 @@ export class RetainedKeeper implements RetainedSink {
     let restored = 0;
     let ahead = 0;
     for (const { namespace, message } of disk.retained()) {
-      // Nothing that a clock of the past has stamped stands in the way of what comes.
+      // Stamps of a clock that ran ahead must not hold up later changes.
       if (!clock.note(message.stamp)) {
         message.stamp = { at: 0, by: 0 };
         ahead++;
       }
-      // Without a time the content decides: all nodes choose the same.
+      // Without a time the content decides, so that all nodes choose the same message.
       if (isReplicated && message.stamp.at === 0) message.stamp = { at: 0, by: contentOf(message) };
       store.put(namespace, message);
       if (++restored % RESTORED_AT_ONCE === 0) beat();

@@ -1,6 +1,6 @@
 /**
- * What a node of a cluster knows of the retained topics of one namespace beside their messages: the stamp of the newest change of each topic,
- * deletions too, and digests by which two nodes find out where they differ.
+ * The stamp of the newest change of each retained topic of one namespace, deletions included, and the digests by which two nodes of a cluster
+ * find out where they differ.
  */
 
 import { FNV_BASIS, fnv1a } from '../../../src/kernel/fnv.ts';
@@ -8,7 +8,7 @@ import { isNewer, type Stamp } from '../../shared/messages/stamp.ts';
 
 /** Parts of a namespace that are compared one by one. */
 export const BUCKETS = 1024;
-/** Another basis than FNV's, for the second half of a hash. */
+/** A second basis, for the second half of a hash. */
 const SECOND_BASIS = 0x5bd1e995;
 /** Deletions beyond their limit, as a share of it, that are dropped together. */
 const SPARE = 0.1;
@@ -19,7 +19,7 @@ export interface TopicHash {
   readonly high: number;
 }
 
-/** The sum of what a node knows. Two nodes that know the same have the same. */
+/** The sum of all changes that a node knows. Two nodes that know the same changes have the same sum. */
 export interface Digest {
   low: number;
   high: number;
@@ -44,7 +44,7 @@ export class Replica {
     return this.#buckets.get(bucketOf(hashOfTopic(topic)))?.stamps.get(topic) ?? null;
   }
 
-  /** True when a change with this stamp is newer than all that is known of the topic. */
+  /** True when a change with this stamp is newer than every known change of the topic. */
   isNews(topic: string, stamp: Stamp): boolean {
     const known = this.stampOf(topic);
     return known === null || isNewer(stamp, known);
@@ -67,7 +67,7 @@ export class Replica {
     else if (this.dead.size > 0) this.dead.delete(topic);
   }
 
-  /** As if the topic had never been used. */
+  /** Forgets the topic. */
   forget(topic: string): void {
     const hash = hashOfTopic(topic);
     const at = bucketOf(hash);

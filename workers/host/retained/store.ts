@@ -30,7 +30,7 @@ export interface RetainedDisk {
   dropDeletion(namespace: string, topic: string): void;
 }
 
-/** How long, ms, and how many of each namespace, a node of a cluster remembers that topics have lost their messages. */
+/** Limits of remembered deletions in a cluster: their age (ms), and their number in each namespace. */
 export const DELETIONS = { ms: 24 * 3_600_000, max: 50_000 } as const;
 
 /** The present messages, and the refusals since the start. */
@@ -57,7 +57,7 @@ class Root {
   }
 }
 
-/** A change that is not known to be on disk: what was before. */
+/** The state before a change that may not be on disk. */
 interface Change {
   readonly namespace: string;
   readonly topic: string;
@@ -91,7 +91,7 @@ export class RetainedStore {
     return root;
   }
 
-  /** What other nodes keep too; null: nothing, because the topic or the node is on its own. */
+  /** The changes that other nodes keep, too; null: the topic or the node stands alone. */
   #replicaOf(namespace: string, topic: string): Replica | null {
     return this.#isReplicated && !isSystemTopic(topic) ? this.#root(namespace).replica : null;
   }
@@ -163,7 +163,7 @@ export class RetainedStore {
 
   #noteDeletion(namespace: string, replica: Replica, topic: string, stamp: Stamp): void {
     this.#disk?.putDeletion(namespace, topic, stamp);
-    // Until the next sweep, which looks for the oldest ones.
+    // The number stays above its limit until the next sweep, which looks for the oldest deletions.
     if (replica.dead.size <= 2 * DELETIONS.max) return;
     for (const [first] of replica.dead) {
       replica.forget(first);
@@ -213,7 +213,7 @@ export class RetainedStore {
     this.#replicaOf(namespace, message.topic)?.set(message.topic, message.stamp, false);
   }
 
-  /** Removes the message with this stamp, as if it had never come. @returns false when the topic has another one, or none */
+  /** Removes the message with this stamp, as if it had never come. @returns false when the topic has another message, or none */
   withdraw(namespace: string, topic: string, stamp: Stamp): boolean {
     const replica = this.#replicaOf(namespace, topic);
     const known = replica?.stampOf(topic) ?? null;
@@ -271,7 +271,7 @@ export class RetainedStore {
         if (!message.isExpired(now) || root.expiring.get(topic) !== message) continue;
         this.#delete(namespace, topic);
         this.#disk?.deleteRetained(namespace, topic);
-        // What it had replaced elsewhere does not come back.
+        // The deletion must be remembered, or another node would bring back an older message.
         const replica = this.#replicaOf(namespace, topic);
         replica?.set(topic, message.stamp, true);
         if (replica !== null) this.#disk?.putDeletion(namespace, topic, message.stamp);
@@ -287,7 +287,7 @@ export class RetainedStore {
   }
 }
 
-/** The deletions that need not be remembered any longer. */
+/** Deletions that may be forgotten. */
 function outdated(replica: Replica | null, wall: number): string[] {
   if (replica === null || replica.dead.size === 0) return [];
   const since = stampAt(wall - DELETIONS.ms);

@@ -1,4 +1,4 @@
-/** What session workers of two nodes tell one another to find out which retained messages one of them lacks: a head in JSON, and bytes. */
+/** Frames with which two session workers find out which retained messages one of them lacks: a head in JSON, and bytes. */
 
 import { isNewer, type Stamp } from '../../shared/messages/stamp.ts';
 import { BUCKETS, type Digest, hashOfTopic, type Replica } from './replica.ts';
@@ -10,13 +10,13 @@ export type SyncHead =
   | { t: 'ask'; id: number; namespace: string }
   /** answers `ask`; the body has them */
   | { t: 'sums'; id: number }
-  /** asks for everything in these buckets that is newer than what the sender has, which is in the body */
+  /** asks for everything in these buckets that is newer; the body lists what the sender has */
   | { t: 'pull'; id: number; namespace: string; buckets: number[] }
-  /** the last page is taken in */
+  /** the sender has kept the last page */
   | { t: 'more'; id: number }
   /** answers `pull` and `more`: messages, and deletions as messages without payload; the body is a batch */
   | { t: 'page'; id: number; isLast: boolean }
-  /** a message of the sender has no room at the sender, and is to be kept nowhere */
+  /** a message of the sender has no room there, so no node keeps it */
   | { t: 'withdraw'; namespace: string; topic: string; stamp: Stamp };
 
 export interface SyncFrame {
@@ -38,7 +38,7 @@ export function encodeSync(head: SyncHead, body: Buffer = NOTHING): Buffer {
   return Buffer.concat([length, text, body]);
 }
 
-/** @throws Error for what is no frame */
+/** @throws Error when the bytes are no frame */
 export function decodeSync(frame: Uint8Array): SyncFrame {
   const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
   const end = LENGTH_BYTES + bytes.readUInt32LE(0);
@@ -65,12 +65,12 @@ export function differing(sums: Buffer, replica: Replica | null): number[] {
   return buckets;
 }
 
-/** @param digest undefined: of nothing */
+/** @param digest undefined: the digest of nothing */
 export function isSum(digest: Readonly<Digest> | undefined, low: number, high: number): boolean {
   return (digest?.low ?? 0) === low && (digest?.high ?? 0) === high;
 }
 
-/** What a node has in these buckets. */
+/** The topics and stamps of a node in these buckets. */
 export function encodeHeld(replica: Replica | null, buckets: readonly number[]): Buffer {
   const entries = buckets.flatMap((bucket) => [...(replica?.topicsOf(bucket) ?? [])]);
   const body = Buffer.alloc(entries.length * HELD_BYTES);

@@ -1,7 +1,7 @@
 /**
- * Makes the retained messages of two nodes equal. Each node tells the others the sum of what it has, when their link begins and every few
- * seconds. A node whose sum differs pulls what is newer at the other one, page by page, so a slow node decides the pace. Live messages cross
- * at the same time: the newest stamp counts, whatever comes first.
+ * Makes the retained messages of two nodes equal. Each node tells the others its digest when their link begins, and every few seconds. A node
+ * whose digest differs pulls newer messages from the other node, page by page, so a slow node decides the pace. Live messages cross at the
+ * same time: the newest stamp counts, not the order of arrival.
  */
 
 import { messageOf } from '../../../src/kernel/errors.ts';
@@ -16,9 +16,9 @@ import { decodeSync, differing, encodeHeld, encodeSums, encodeSync, isSum, missi
 const PAGE_MESSAGES = 1_000;
 const PAGE_BYTES = 128 * 1024;
 const PAGE_MS = 10;
-/** Topics of its own that a node names in one question. */
+/** Own topics that a node names in one question. */
 const HELD_MAX = 4_096;
-/** A question without an answer is given up after this time, ms; the next look asks again. */
+/** A question without an answer is given up after this time (ms); the next comparison asks again. */
 const ANSWER_MS = 15_000;
 /** After messages without room the next question waits for this time, ms, and longer each time. */
 const FULL_MS = 20_000;
@@ -26,24 +26,24 @@ const FULL_MAX_MS = 20 * 60_000;
 
 export interface SyncOptions {
   store: RetainedStore;
-  /** Keeps what another node has; false: it has no room. */
+  /** Keeps a message of another node; false: no room. */
   retain(namespace: string, message: Message): boolean;
-  /** The message with this stamp, published at the other node, is to be kept nowhere. */
+  /** The other node, which published the message with this stamp, has no room for it: no node keeps it. */
   withdraw(namespace: string, topic: string, stamp: Stamp): void;
   send(node: string, frame: Buffer): void;
   /** Steady time, ms. */
   now(): number;
-  /** This node has what the other one had when their link began. */
+  /** This node has everything that the other node had when their link began. */
   onCompared(node: string): void;
   logger(): Logger;
 }
 
-/** What this node asks another one. */
+/** A question of this node to another node. */
 interface Pull {
   readonly id: number;
   readonly namespaces: string[];
   namespace: string;
-  /** that differ and have not been asked for */
+  /** buckets that differ and have not been asked for */
   buckets: number[];
   askedAt: number;
   refused: number;
@@ -52,10 +52,10 @@ interface Pull {
 interface Remote {
   readonly name: string;
   pull: Pull | null;
-  /** what the other node asks; it asks one thing at a time */
+  /** the other node's question; a node asks one question at a time */
   answer: { id: number; namespace: string; topics: Iterator<string | null> } | null;
   isCompared: boolean;
-  /** no question before this moment: there was no room */
+  /** time of the next question, after messages without room */
   fullUntil: number;
   fullMs: number;
 }
@@ -64,7 +64,7 @@ export class RetainedSync {
   readonly #options: SyncOptions;
   readonly #remotes = new Map<string, Remote>();
   #lastId = 0;
-  /** messages and deletions that this node has pulled, and that others have */
+  /** messages and deletions pulled by this node, and by other nodes from here */
   pulled = 0;
   sent = 0;
 
@@ -79,7 +79,7 @@ export class RetainedSync {
     return behind;
   }
 
-  /** A link begins: what the node says is heard from now on. tell() must follow. */
+  /** A link begins: frames of the node count from now on. tell() must follow. */
   up(node: string): void {
     this.#remotes.set(node, { name: node, pull: null, answer: null, isCompared: false, fullUntil: 0, fullMs: FULL_MS });
   }
@@ -92,7 +92,7 @@ export class RetainedSync {
     this.#remotes.clear();
   }
 
-  /** Tells the sums; to be called every few seconds. */
+  /** Tells the digests; to be called every few seconds. */
   look(): void {
     const now = this.#options.now();
     for (const remote of this.#remotes.values()) {
@@ -101,7 +101,7 @@ export class RetainedSync {
     }
   }
 
-  /** Tells a node what this one has. After up(), to be called when everything is handled that was published before the link began. */
+  /** Tells a node the digests of this node. After up(), call it when every message published before the link began is handled. */
   tell(node: string): void {
     if (!this.#remotes.has(node)) return;
     const roots: [string, number, number][] = [];
@@ -215,7 +215,7 @@ export class RetainedSync {
     reader.clockShift = clockShift;
     reader.readAll(body, {
       onPublish: (namespace, { message }) => {
-        // No subscriber has had it live.
+        // No subscriber has had the message live.
         message.serial = 0;
         this.pulled++;
         if (!this.#options.retain(namespace, message)) pull.refused++;
@@ -224,7 +224,7 @@ export class RetainedSync {
     });
   }
 
-  /** Sends the next page of what the other node lacks. */
+  /** Sends the next page of changes that the other node lacks. */
   #answer(remote: Remote): void {
     const { answer } = remote;
     if (answer === null) return;
@@ -248,7 +248,7 @@ export class RetainedSync {
     this.#send(remote.name, { t: 'page', id: answer.id, isLast }, Buffer.concat(parts));
   }
 
-  /** The message of a topic, or one without payload for a topic that has lost its message. */
+  /** The message of a topic; a message without payload for a topic that has lost its message. */
   #found(store: RetainedStore, namespace: string, topic: string): Message {
     const message = store.get(namespace, topic, this.#options.now());
     if (message !== null) return message;

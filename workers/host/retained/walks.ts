@@ -164,7 +164,7 @@ export class RetainedWalks {
   }
 }
 
-/** What another node sent because it was missing here has no serial: nobody has got it live. */
+/** A message that another node sent because it was missing here has no serial: no subscriber got it live. */
 function isSame({ source, serial }: MessageName, name: MessageName): boolean {
   return serial === 0 || (serial === name.serial && source === name.source);
 }

@@ -78,7 +78,7 @@ export class DurableSessions {
     this.flush();
   }
 
-  /** Deletes what ended sessions have left on disk, in pieces that leave time for everything else. */
+  /** Deletes the leftovers of ended sessions, in pieces that leave time for everything else. */
   #cleanLater(): void {
     if (this.#cleaning === null && this.#disk.hasLeftovers) this.#cleaning = setTimeout(() => this.#clean(), CLEAN_PAUSE_MS).unref();
   }
@@ -152,7 +152,7 @@ export class DurableSessions {
     return journal !== undefined && (op.op === 'end' || journal.state.will !== null);
   }
 
-  /** Applies a change. @returns a promise that every peer knows what is to be journalled; null: nothing to wait for */
+  /** Applies a change. @returns a promise that every peer knows which filters are journalled; null: nothing to wait for */
   apply(namespace: string, clientId: string, op: DurableOp): Promise<void> | null {
     this.schedule();
     if (op.op === 'begin') return this.#begin(op.session);

@@ -33,7 +33,7 @@ export class Journal implements Subscriber {
   restored: readonly WireDelivery[] = [];
   /** the pieces that the session's holder has reported so far, by subscriptionKey() and deliveryKey(); null: no report in pieces is under way */
   told: { keys: Set<string>; open: Set<string> } | null = null;
-  /** the session has ended: some of its filters may still be in the tree, and it gets nothing more */
+  /** the session has ended and gets no message, although some of its filters may still be in the tree */
   isEnded = false;
 
   constructor(namespace: Namespace, state: SessionState, disk: MessageDisk) {

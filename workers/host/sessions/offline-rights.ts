@@ -1,4 +1,4 @@
-/** Offline sessions obey the access rules of their endpoint: what the rules no longer allow is withdrawn. */
+/** Withdraws from offline sessions the subscriptions and messages that the rules of their endpoint no longer allow. */
 
 import type { Logger } from '../../../src/kernel/logger.ts';
 import { Pace } from '../../../src/kernel/turns/pace.ts';
