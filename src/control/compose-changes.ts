@@ -1,4 +1,4 @@
-/** Second part of the control plane: what changes the configuration, here and on the other nodes. */
+/** Second part of the control plane: the parts that change the configuration, here and on the other nodes. */
 
 import type { Bus } from '../bus/bus.ts';
 import { ChangeRunner } from './changes/change-runner.ts';

@@ -1,4 +1,4 @@
-/** First part of the control plane: the threads, the stored configuration, and what makes the endpoints of this node run as it says. */
+/** First part of the control plane: the threads, the stored configuration, and the parts that make this node's endpoints follow it. */
 
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';

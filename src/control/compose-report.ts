@@ -1,4 +1,4 @@
-/** Third part of the control plane: what the node says about itself, its clients and its cluster. */
+/** Third part of the control plane: reports about the node, its clients and its cluster. */
 
 import { Clients } from './clients/clients.ts';
 import { Alone } from './cluster/alone.ts';
@@ -15,7 +15,7 @@ import { Watchdog } from './workers/watchdog.ts';
 
 export interface ReportParts {
   hub: WatchHub;
-  /** of this node */
+  /** facts of this node */
   clients: Clients;
   everyClient: ClientsEverywhere;
   systemTopics: SystemTopics;

@@ -35,7 +35,7 @@ export async function dryAnswerOf(set: ChangeSet, desired: DesiredState): Promis
   return { revision: null, changes: outcomesOf(judged), nodes: [], warnings };
 }
 
-/** Endpoint by endpoint, what a set would do. @throws FluxError as `dryAnswerOf` */
+/** The effect that a set would have on each endpoint. @throws FluxError as `dryAnswerOf` */
 export async function planOf(set: ChangeSet, desired: DesiredState, supervisors: EndpointSupervisors): Promise<PlanAnswer> {
   const { judged, warnings } = await foresee(set, desired);
   const endpoints = judged.map((change) => ({

@@ -23,7 +23,7 @@ export class ChangeRunner {
     if (changes.length === 0 && set.adopts === null)
       return { revision: desired.revision, changes, nodes: [this.outcome('applied')], confirmUntil: null, warnings: [] };
     const keys = keysOf(changes);
-    // From here on without a wait where nothing is held: what the set is based on is what is locked.
+    // Nothing waits from here to the lock unless a key is held, so the set is based on the state that is locked.
     desired.ensureBasis(changes, set.whole);
     if (!desired.waiting.isFree(keys, set.settles)) await desired.refuseWaiting(keys, set.settles);
     return desired.exclusively(keys, () => new ChangeTransaction(this.#options, set, changes).run());

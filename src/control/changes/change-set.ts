@@ -95,7 +95,7 @@ async function compare(changes: readonly EndpointChange[]): Promise<JudgedChange
   const judged: JudgedChange[] = [];
   const sealed: Issue[] = [];
   for (const [index, change] of changes.entries()) {
-    // One change does not wait: of two at once, the second finds the first.
+    // A single change does not wait, so the second of two simultaneous changes finds the first.
     if (index > 0 && pace.isOver) await pace.next();
     for (const one of toJudged(change, false)) {
       judged.push(one);
@@ -107,7 +107,7 @@ async function compare(changes: readonly EndpointChange[]): Promise<JudgedChange
   return judged;
 }
 
-/** With the endpoints that lose `isDefault` to one of the set. */
+/** Adds the endpoints that lose `isDefault` to an endpoint of the set. */
 function setAside(judged: JudgedChange[], set: ChangeSet, desired: DesiredState): JudgedChange[] {
   const chosen = judged.find(({ before, after }) => after?.isDefault === true && before?.endpoint.isDefault !== true);
   if (chosen === undefined) return judged;

@@ -138,7 +138,7 @@ export class ChangeTransaction {
     await sideBySide(this.#jobs, async (job) => {
       const { id, after, isAside } = job.change;
       if (isAside) return;
-      // Within one set all ports fit together: who else of this node listens on one that is taken now is about to leave it.
+      // All ports of one set fit together: another endpoint of this node that still listens on a port of the set is about to leave it.
       const others = after === null ? [] : (holders.get(after.port) ?? []);
       const leaving = others.flatMap((other) => (other.id !== id && after !== null && other.listensOn(after.port) ? [after.port] : []));
       try {

@@ -81,7 +81,7 @@ export class SingleChanges {
     };
   }
 
-  /** Why this node could not listen for the endpoint now. Does not ask other nodes. */
+  /** The reason why this node could not listen for the endpoint now. Does not ask other nodes. */
   async #portWarnings(after: Endpoint | null): Promise<string[]> {
     const { driver, supervisors } = this.#options;
     // The plan of the change itself covers ports of this node's endpoints.

@@ -10,7 +10,7 @@ import { byIdentifier, type ClientName, ClientPage } from './client-page.ts';
 
 const TIMEOUT_MS = 10_000;
 
-/** Which clients of the node are listed. */
+/** The part of the node's clients that a list has. */
 export interface NamesQuery {
   endpoint?: string | undefined;
   /** clients before the first one, 0.. */
@@ -21,7 +21,7 @@ export interface NamesQuery {
   count: number;
 }
 
-/** Where a client is on its node. */
+/** The place of a client on its node. */
 export type FoundClient = Omit<ClientLocation, 'node'>;
 
 export class Clients {
@@ -48,7 +48,7 @@ export class Clients {
     return { names, total: sorted.total };
   }
 
-  /** Those that are still connected, in order. Describing all clients of a node would keep its workers from their sockets. */
+  /** Describes the named clients that are still connected, in order. All clients at once would keep the workers from their sockets. */
   async describe(names: readonly ClientName[]): Promise<ClientInfo[]> {
     if (names.length === 0) return [];
     const clientIds = names.map(({ clientId }) => clientId);
@@ -96,7 +96,7 @@ export class Clients {
     return this.#threads.session.call('retained.count', {}, { timeoutMs: TIMEOUT_MS });
   }
 
-  /** What became of client identifiers that several nodes had; null: the node is alone. */
+  /** Counts of claims that are agreed with other nodes; null: a single node. */
   async claimCounts(): Promise<Commands['claims.count']['result']> {
     return this.#threads.session.call('claims.count', {}, { timeoutMs: TIMEOUT_MS });
   }

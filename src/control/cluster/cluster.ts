@@ -53,7 +53,7 @@ export class Cluster {
   readonly #relayed: Relayed;
   readonly #announcer: Announcer;
   readonly #events: EndpointEvents;
-  /** incarnations that it saw leave and not come back */
+  /** incarnations that this node saw leave and not come back */
   readonly #gone = new BoundedMap<string, true>(GONE_MAX);
   /** the variable part of the last heartbeat, without its times */
   #said = '';
@@ -204,7 +204,7 @@ export class Cluster {
     };
   }
 
-  /** The other nodes that carry messages have changed; first when those that are up have had time to answer. */
+  /** The other nodes that carry messages have changed. The first call waits until the nodes that are up have had time to answer. */
   get relayed(): Subscribable<[nodes: readonly RelayedNode[]]> {
     return this.#relayed.changed;
   }
@@ -229,7 +229,7 @@ export class Cluster {
       this.#gone.set(incarnation, true);
       this.#tellNode(facts, false);
     } else if (this.#gone.delete(incarnation) || upSince > this.#options.facts.read().upSince) this.#tellNode(facts, true);
-    // Otherwise this node is the one that has joined, and the other one reports it.
+    // Otherwise this node has joined, and the other node reports that.
   }
 
   /** Every node that sees the event publishes it, so the event depends on no single node. */

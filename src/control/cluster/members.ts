@@ -26,9 +26,9 @@ const MEMBERS_MAX = 1_000;
 export interface MembersOptions {
   bus: Bus;
   subjects: Subjects;
-  /** who this node is */
+  /** identity of this node */
   self: { readonly name: string; readonly incarnation: string };
-  /** the same, with what changes */
+  /** identity and present state of this node */
   facts: () => NodeFacts;
   logger: Logger;
 }
@@ -36,9 +36,9 @@ export interface MembersOptions {
 interface Known {
   facts: NodeFacts;
   isUp: boolean;
-  /** it announced that it leaves */
+  /** the node announced that it leaves */
   hasLeft: boolean;
-  /** steady milliseconds: first and last notice of it */
+  /** steady milliseconds of the first and the last notice */
   since: number;
   heardAt: number;
   lastSeen: number;
@@ -93,7 +93,7 @@ export class Members {
     return [own, ...others].sort((a, b) => (a.name === b.name ? a.upSince - b.upSince : a.name < b.name ? -1 : 1));
   }
 
-  /** Others that are up. */
+  /** Other nodes that are up. */
   others(): NodeFacts[] {
     return [...this.#known.values()].filter(({ isUp }) => isUp).map(({ facts }) => facts);
   }

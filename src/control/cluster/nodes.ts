@@ -19,7 +19,7 @@ export interface NodesOptions {
   ownStatus: (port?: number) => EndpointStatus[];
   /** null: a single node */
   cluster: Cluster | null;
-  /** answers other nodes about the clients of this one */
+  /** answers other nodes about the clients of this node */
   clients: OwnClients;
   /** the description of the cluster, also of a single node */
   view: Cluster | Alone;

@@ -1,4 +1,4 @@
-/** Shapes of what nodes of a cluster tell each other. */
+/** Shapes of the notices between nodes of a cluster. */
 
 import type { DrainRequest } from '../contract/request-parts.ts';
 
@@ -21,7 +21,7 @@ export interface NodeFacts {
   readonly storeOk: boolean;
   /** ids of endpoints that do not run as the store says, at most the first thousand */
   readonly failed: readonly string[];
-  /** version of what its relay says to others; 0: it shares configuration only */
+  /** version of its relay's protocol; 0: the node shares configuration only */
   readonly messages: number;
 }
 

@@ -14,7 +14,7 @@ const FAILED_MAX = 1_000;
 export interface OwnFactsOptions {
   /** name of this process, made anew at each start */
   incarnation: string;
-  /** messages cross to and from this node */
+  /** true when messages cross to and from this node */
   carriesMessages: boolean;
   node: string;
   version: string;

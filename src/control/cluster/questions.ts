@@ -23,7 +23,7 @@ export interface AskedNode {
   version: string;
   /** null: the node is down */
   incarnation: string | null;
-  /** it was stopped in order: it has no clients */
+  /** the node was stopped in order, and has no clients */
   hasLeft: boolean;
 }
 
@@ -32,7 +32,7 @@ export interface NodeAnswer {
   node: string;
   /** null without an answer */
   answer: unknown;
-  /** why there is no answer */
+  /** reason of a missing answer */
   reason: string | null;
 }
 

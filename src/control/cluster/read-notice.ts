@@ -23,7 +23,7 @@ export function readFacts(body: unknown): NodeFacts | null {
   if (!isCount(adminPort) || !isCount(upSince) || !isCount(revision) || !isNames(failed) || typeof storeOk !== 'boolean') return null;
   if (!isCount(known) || !isText(status)) return null;
   const near = status === 'ok' || status === 'failed' ? status : 'degraded';
-  // Versions that share configuration only do not say it.
+  // Versions that share configuration only lack the key.
   const carried = isCount(messages) ? messages : 0;
   return { name, incarnation, address, adminPort, version, upSince, revision, known, status: near, storeOk, failed, messages: carried };
 }

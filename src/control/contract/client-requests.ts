@@ -11,7 +11,7 @@ export interface PublishRequest {
   namespace: string;
 }
 
-/** The nodes that a request is about: all of the cluster, this one (`local`), or those of a name. */
+/** The nodes that a request is about: all nodes, this node (`local`), or the nodes of a name. */
 export interface NodeChoice {
   local?: boolean | undefined;
   node?: string | undefined;
@@ -20,13 +20,13 @@ export interface NodeChoice {
 /** The answer of several nodes. */
 export interface Gathered<T> {
   answer: T;
-  /** the nodes that the answer lacks */
+  /** nodes without an answer */
   unreachable: Unreachable[];
 }
 
 /** Every method throws FluxError: `not-found` for a node that nobody knows, `invalid` for a choice of `local` and another node. */
 export interface ClientRequests {
-  /** Of this node; the message reaches the subscribers of all nodes. */
+  /** Publishes a message from this node; it reaches the subscribers of all nodes. */
   publish(request: PublishRequest): Promise<void>;
   /** one answer for each known pair of identifier and namespace, and one for each identifier that nobody knows */
   locate(ids: string[], namespace: string | undefined, choice: NodeChoice): Promise<Gathered<ClientLocation[]>>;

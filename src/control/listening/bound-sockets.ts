@@ -50,8 +50,8 @@ export class BoundSockets {
   }
 
   /**
-   * Sockets for `count` new listeners, at least one each: sockets that no listener of `kept` accepts from, surplus ones of those with the
-   * most, and new ones. One socket has exactly the host. They are not closed as unused before `release` is called.
+   * Sockets for `count` new listeners, at least one each: sockets that no listener of `kept` accepts from, then surplus sockets of the
+   * listeners with the most, then new sockets. One socket has exactly the host. Unused sockets stay open until `release` is called.
    * @param kept listeners that stay beside the new ones
    * @throws FluxError `port-in-use`, `unprocessable`
    */
@@ -116,13 +116,13 @@ export class BoundSockets {
       try {
         if (taken.length > 0) await listener.leaveSockets(taken, HAND_OVER_MS);
       } catch (error) {
-        // The listener accepts from them beside the new one, which does no harm.
+        // The listener continues to accept from them beside the new listener, which does no harm.
         if (listener.worker.isUsable) this.#logger.warn(`${listener.worker.name} kept a socket`, { reason: messageOf(error) });
       }
     }
   }
 
-  /** Hands over to `listeners` those of `sockets` that none of them accepts from. A refused socket is given up. Never rejects. */
+  /** Hands the sockets over that none of `listeners` accepts from. A refused socket is given up. Never rejects. */
   async handOver(sockets: readonly BoundSocket[], listeners: readonly SocketHolder[]): Promise<void> {
     const successors = listeners.filter(({ worker }) => worker.isUsable);
     if (successors.length === 0) return;

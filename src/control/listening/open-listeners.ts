@@ -1,4 +1,4 @@
-/** Opens new listeners of an endpoint, all of them or none, beside those that it has. */
+/** Opens new listeners of an endpoint beside its present ones: all of them or none. */
 
 import type { Deadline } from '../../kernel/deadline.ts';
 import type { EndpointRuntimeConfig } from '../../thread/commands.ts';
@@ -7,7 +7,7 @@ import type { BoundSockets } from './bound-sockets.ts';
 import { AT_ONCE } from './drain/drain-order.ts';
 import { type ListenerContext, RemoteListener } from './remote-listener.ts';
 
-/** What the new listeners share with the endpoint that they are for. */
+/** The parts of an endpoint that its new listeners share. */
 export interface OpeningContext {
   readonly sockets: BoundSockets;
   readonly listeners: ListenerContext;

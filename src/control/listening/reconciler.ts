@@ -23,7 +23,7 @@ export interface ReconcilerOptions {
   logger: Logger;
   /** milliseconds between two reads of the store, 100.. */
   intervalMs: number;
-  /** false: after the start it reads only when woken, and after a failure */
+  /** false: after the start the reconciler reads only when woken, and after a failure */
   isPeriodic: boolean;
   /** true when other processes may write to the store; false: it is read only after a failure */
   isShared: boolean;
@@ -36,7 +36,7 @@ interface Difference {
   stored: StoredEndpoint | null;
 }
 
-/** Why an endpoint keeps an older configuration. */
+/** The reason why an endpoint keeps an older configuration. */
 interface Problem {
   revision: number;
   reason: string;
@@ -52,7 +52,7 @@ export interface SyncNumbers {
   readsFailed: number;
   /** endpoints brought to the state of the store, after a change by another node or an absence of the store */
   applied: number;
-  /** failed attempts at that */
+  /** failed attempts to do so */
   failed: number;
 }
 

@@ -33,15 +33,15 @@ const STOP_WORKER_MS = 10_000;
 
 export class RemoteListener {
   readonly worker: WorkerHandle;
-  /** what the worker runs now */
+  /** the configuration that the worker runs now */
   config: EndpointRuntimeConfig;
   readonly #context: ListenerContext;
   readonly #counters: SharedArrayBuffer;
   readonly #places = createAddressPlaces();
   readonly #slots: Float64Array;
-  /** the sockets that it accepts from */
+  /** the sockets that the listener accepts from */
   readonly #sockets = new Set<BoundSocket>();
-  /** no listener of this node had the port when this one was opened */
+  /** no listener of this node had the port when this listener was opened */
   isFirst = false;
   #closing: { ms: number; done: Promise<boolean> } | null = null;
 
@@ -93,12 +93,12 @@ export class RemoteListener {
     }
   }
 
-  /** True while it is being closed, and afterwards. */
+  /** True during the close and afterwards. */
   get isClosing(): boolean {
     return this.#closing !== null;
   }
 
-  /** Clients connected through it. */
+  /** Number of connected clients. */
   get connections(): number {
     return this.#slots[SLOT.connectionsCurrent]!;
   }
@@ -114,7 +114,7 @@ export class RemoteListener {
     this.config = config;
   }
 
-  /** The sockets that it accepts from. */
+  /** The sockets that the listener accepts from. */
   get sockets(): BoundSocket[] {
     return [...this.#sockets];
   }
@@ -134,7 +134,7 @@ export class RemoteListener {
 
   /**
    * Stops accepting; clients stay.
-   * @param isShared true when others accept from its sockets: connections in their accept queues are not lost
+   * @param isShared true when other listeners accept from its sockets, so that connections in the accept queues are not lost
    * @throws FluxError when the worker does not answer
    */
   async stopAccepting(isShared: boolean, timeoutMs: number): Promise<void> {

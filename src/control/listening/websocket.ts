@@ -8,7 +8,7 @@ interface Terms extends WebSocketTerms {
   endpoint: WebSocketTerms['endpoint'] & { useWebsocket: boolean };
 }
 
-/** @returns null: it has no WebSocket. `reason`: why the built-in transport serves */
+/** @returns null: the endpoint has no WebSocket. `reason` says why the built-in transport serves */
 export function websocketOf(terms: Terms | null): { transport: 'uws' | 'builtin'; reason: string | null } | null {
   if (terms === null || !terms.endpoint.useWebsocket) return null;
   const reason = reasonForBuiltin(terms, lackingUws);

@@ -56,7 +56,7 @@ export class DesiredState {
   readonly waiting: WaitingChanges;
   readonly #store: EndpointStore;
   readonly #byId = new Map<string, StoredEndpoint>();
-  /** of #byId, by port; null: the next reader sorts anew */
+  /** the endpoints of #byId, by port; null: the next reader sorts anew */
   #sorted: StoredEndpoint[] | null = null;
   /** keys locked by a change under way → their revision at that time, 0 for none */
   readonly #locked = new Map<string, number>();
@@ -373,7 +373,7 @@ export class DesiredState {
     if (running.length > 0) await new Deadline(RECONCILE_WAIT_MS_MAX).reaches(Promise.all(running));
   }
 
-  /** @param isFault true for an error that shows a failing store, false for one about the request */
+  /** @param isFault true for an error that shows a failing store, false for an error about the request */
   async #noting<T>(work: Promise<T>, isFault = isStoreFault): Promise<T> {
     try {
       const result = await work;

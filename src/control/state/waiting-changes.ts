@@ -11,9 +11,9 @@ import type { HistoryRow, PendingConfirm } from '../../storage/endpoint-store.ts
 export interface WaitingChange extends PendingConfirm {
   /** moment of the undoing by steadyNow(); `until` is for display */
   dueAt: number;
-  /** the endpoints that it changed */
+  /** the changed endpoints */
   ids: string[];
-  /** its ids, and the ports that its endpoints left and took */
+  /** ids of the changed endpoints, and the ports that they left and took */
   keys: ReadonlySet<string>;
 }
 

@@ -15,9 +15,9 @@ export type SourceName = (typeof NAMES)[number];
 export interface Sources {
   /** content of the sources that could be read */
   bytes: Partial<Record<SourceName, Buffer>>;
-  /** one for each source that could not be read */
+  /** an issue for each source that could not be read */
   issues: Issue[];
-  /** of all sources with their TLS options, errors of unreadable sources included: another digest means that something has changed */
+  /** digest of all sources with their TLS options, errors of unreadable sources included: it differs after a change */
   digest: string;
 }
 

@@ -30,7 +30,7 @@ export class RelayThread {
     this.#options = options;
   }
 
-  /** What the relay said last; null while none runs. */
+  /** The last report of the relay; null while no relay runs. */
   get report(): RelayReport | null {
     return this.#report;
   }

@@ -1,4 +1,4 @@
-/** Answers the questions of other nodes about the clients of this one. */
+/** Answers the questions of other nodes about the clients of this node. */
 
 import type { ClientQuestion } from '../../../bus/subjects.ts';
 import type { Clients } from '../../clients/clients.ts';

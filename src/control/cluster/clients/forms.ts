@@ -1,6 +1,6 @@
 /**
  * The questions between nodes about clients, and their answers, as JSON. NATS carries a message of bounded size, so every list goes in pieces:
- * who asks cuts what it sends, who answers cuts its answer and says how far it came.
+ * the asking node cuts its list, and the answering node cuts its answer and names the place where it stopped.
  */
 
 import { isObject } from '../../../endpoint/problems.ts';
@@ -26,14 +26,14 @@ export interface NamesAnswer {
   /** connected clients of the node */
   total: number;
   names: ClientName[];
-  /** more follow behind the last one */
+  /** more names follow the last one */
   hasMore: boolean;
 }
 
 /** `clients-describe` is asked for a list of names. */
 export interface DescribeAnswer {
   clients: ClientInfo[];
-  /** names from the first one that the answer is about; the others are to be asked again */
+  /** number of names that the answer covers, from the first; the others must be asked again */
   done: number;
 }
 
@@ -45,7 +45,7 @@ export interface IdsQuestion {
 
 export interface FindAnswer {
   found: FoundClient[];
-  /** identifiers from the first one that the answer is about */
+  /** number of identifiers that the answer covers, from the first */
   done: number;
 }
 
@@ -55,7 +55,7 @@ export interface CloseAnswer {
 
 const sizeOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value)) + 1;
 
-/** As many entries from `from` on as one message holds, one at least. */
+/** As many entries from `from` on as one message holds, at least one. */
 export function pieceOf<T>(list: readonly T[], from: number): T[] {
   let bytes = 0;
   let to = from;

@@ -24,7 +24,7 @@ export class NameStream {
   #at = 0;
   #hasMore = true;
 
-  /** @param query count: of the names that are needed at most */
+  /** @param query count: most names that are needed */
   constructor(node: AskedNode, ask: (question: NamesQuestion) => Promise<unknown>, query: Omit<NamesQuestion, 'after'>) {
     this.node = node;
     this.#ask = ask;
@@ -45,7 +45,7 @@ export class NameStream {
     this.#at++;
   }
 
-  /** Null: there is a next name, or none at all. */
+  /** Null: the next name is known, or the stream has ended. */
   more(): Promise<void> | null {
     return this.#at < this.#names.length || !this.#hasMore ? null : this.#refill();
   }
@@ -70,7 +70,7 @@ export class NameStream {
 export interface MergedPage {
   /** clients of this node */
   own: ClientName[];
-  /** clients of another one */
+  /** clients of another node */
   of(node: AskedNode): readonly ClientName[];
 }
 

@@ -1,4 +1,4 @@
-/** How messages cross between the nodes, for status, health and metrics. */
+/** The traffic of messages between nodes, for status, health and metrics. */
 
 import type { RelayReport } from '../../../bus/relay.ts';
 import type { ClusterStatus } from '../../contract/answers.ts';

@@ -1,4 +1,4 @@
-/** Which other nodes carry messages, and which process stands behind each name. */
+/** The other nodes that carry messages, and the process behind each name. */
 
 import type { Bus } from '../../../bus/bus.ts';
 import { processNumber, RELAY_VERSION, type RelayedNode } from '../../../bus/relay.ts';
@@ -8,7 +8,7 @@ import type { ClusterMember } from '../notices.ts';
 
 /** Nodes that are up answer a new one within this time, ms. */
 const ANSWERED_MS = 300;
-/** A node that is forgotten, or found to be a twin, is noticed within this time, ms. */
+/** A node that is forgotten, or turns out to be a twin, is noticed within this time (ms). */
 const LOOK_MS = 1_000;
 
 export class Relayed {
@@ -51,7 +51,7 @@ export class Relayed {
   }
 }
 
-/** One process for each name: the newest, since an older one has ended; of two that both live, the first. */
+/** The process of each name: the newest, because older ones have ended; the first when two processes live. */
 export function relayedNodes(members: readonly ClusterMember[], self: string): RelayedNode[] {
   const chosen = new Map<string, ClusterMember>();
   for (const member of members) {
