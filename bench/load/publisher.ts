@@ -25,7 +25,7 @@ export class Publisher {
   acknowledged = 0;
   /** receivers of each message */
   readonly receivers: number;
-  /** it is in the list of publishers that can send */
+  /** true while the publisher is in the list of those that can send */
   isQueued = false;
   #isBlocked = false;
 

@@ -91,7 +91,7 @@ function summary(name: string, costs: readonly number[]): Measured {
   return { name, median: sorted[sorted.length >> 1]!, best: sorted[0]! };
 }
 
-/** What a link adds, without a wire: two ends that hand their frames to each other. */
+/** The cost of a link without a wire: two ends that hand their frames to each other. */
 function alone(): Measured {
   const frames: [Link, Buffer][] = [];
   const nothing = () => {};

@@ -1,9 +1,9 @@
-/** What passes between main and the relay, the thread that carries messages between nodes. */
+/** Plain data between main and the relay, the thread that carries messages between nodes. */
 
 import type { LinkState } from '../link/contract.ts';
 import type { BusSettings } from './settings.ts';
 
-/** Of what relays say to one another. Nodes with different versions share configuration only. */
+/** Version of the protocol between relays. Nodes with different versions share configuration only. */
 export const RELAY_VERSION = 2;
 
 /** Number of a process among all of its cluster, 1..2^32-1. @param incarnation name of the process, from a heartbeat: any text */
@@ -16,16 +16,16 @@ export function processNumber(incarnation: string): number {
 /** `even`: a shared subscription gives its messages to all connected members in turns; `local`: those of the publisher's node come first. */
 export type SharedPreference = 'even' | 'local';
 
-/** What a relay needs to reach the other nodes. */
+/** The settings of a relay. */
 export interface RelayBoot {
   bus: BusSettings;
   /** first word of the subjects */
   cluster: string;
   /** of this process, 1..2^32-1: a frame of another process with the name of its node is not heard */
   incarnation: number;
-  /** what is kept for a node that is away, at most */
+  /** limits of the messages that are kept for an absent node */
   hold: { bytes: number; messages: number };
-  /** which members of a shared subscription come first: all that are connected, or those of this node */
+  /** the members of a shared subscription that come first: all connected members, or those of this node */
   sharedSubscriptions: SharedPreference;
 }
 
@@ -34,7 +34,7 @@ export interface RelayedNode {
   name: string;
   /** of its process, as in RelayBoot */
   incarnation: number;
-  /** main hears it */
+  /** main gets heartbeats of the node */
   isUp: boolean;
 }
 
@@ -45,31 +45,31 @@ export interface RelayedNodeReport {
   state: LinkState;
   /** smoothed round trip, ms; 0: not known */
   rttMs: number;
-  /** main hears it */
+  /** main gets heartbeats of the node */
   isUp: boolean;
-  /** publishers and subscribers of this node wait for it */
+  /** publishers and subscribers of this node wait for the other node */
   isAwaited: boolean;
-  /** this node has the retained messages that it had when the link began */
+  /** this node has the retained messages that the other node had when the link began */
   isCompared: boolean;
-  /** filters and groups that it wants */
+  /** filters and groups that the node wants */
   interest: number;
-  /** messages that it was sent and has taken */
+  /** messages that the node has taken */
   delivered: number;
-  /** messages for it that it has not taken, and their bytes */
+  /** messages that the node has not taken, and their bytes */
   waiting: number;
   waitingBytes: number;
-  /** messages that it did not get, by reason */
+  /** messages that the node did not get, by reason */
   lost: Record<string, number>;
   framesSent: number;
   framesResent: number;
   framesReceived: number;
   bytesSent: number;
   bytesReceived: number;
-  /** packets from it that could not be read */
+  /** unreadable packets from the node */
   invalid: number;
 }
 
-/** What the relay of this node says about itself. */
+/** The report of this node's relay. */
 export interface RelayReport {
   isConnected: boolean;
   /** without a connection for so long that this node works alone */

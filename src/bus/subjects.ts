@@ -17,7 +17,7 @@ export interface Subjects {
   readonly receipt: string;
   /** requests to one node: `<node>` is its incarnation */
   node(incarnation: string, what: 'prepare' | 'check-port' | 'status' | 'probe' | ClientQuestion): string;
-  /** has a listener, which ignores what it hears, while the process with this number (processNumber()) lives */
+  /** has a listener, which ignores all it gets, while the process with this number (processNumber()) lives */
   alive(process: number): string;
   /** events for everybody: `endpoint.added`, `node.up`, … */
   event(name: string): string;
@@ -49,7 +49,7 @@ export function wordOf(node: string): string {
   return PLAIN.test(node) ? node : `${CODED}${Buffer.from(node).toString('hex')}`;
 }
 
-/** The name of a node from such a word; null for what wordOf() never makes. */
+/** The name of a node from such a word; null for a word that wordOf() never makes. */
 export function nodeOfWord(word: string): string | null {
   if (!word.startsWith(CODED)) return PLAIN.test(word) ? word : null;
   const node = Buffer.from(word.slice(CODED.length), 'hex').toString();

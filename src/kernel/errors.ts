@@ -88,12 +88,12 @@ export function fromWireError(wire: WireError): FluxError {
   return new FluxError(wire.kind, wire.message, { issues: wire.issues });
 }
 
-/** What a thrown value says: the message of an Error, anything else as text. */
+/** The text of a thrown value: the message of an Error, anything else as a string. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** The stack of a thrown value where it has one, else what it says. */
+/** The stack of a thrown value, else its text. */
 export function stackOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

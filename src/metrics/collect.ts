@@ -121,7 +121,7 @@ export class MetricsCollector {
     return counters;
   }
 
-  /** Those of one endpoint, if anything was counted for it. */
+  /** The counters of one endpoint, if anything was counted for it. */
   peek(id: string): EndpointCounters | undefined {
     return this.#endpoints.get(id);
   }

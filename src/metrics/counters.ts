@@ -106,7 +106,7 @@ export const DIRECTIONS = ['in', 'out'] as const;
 /** Slot of each counter: `slots[SLOT.messagesSent]++`. */
 export const SLOT = Object.fromEntries(COUNTER_NAMES.map((name, index) => [name, index])) as Record<CounterName, number>;
 
-/** What becomes of the logins that an authenticator decides about. `asked` is the sum of the first four. */
+/** Results of the logins that an authenticator decides about. `asked` is the sum of the first four. */
 export const AUTH_RESULTS = ['allowed', 'denied', 'ignored', 'failed', 'refused', 'paused', 'cached'] as const;
 export type AuthResultName = (typeof AUTH_RESULTS)[number];
 /** Results of logins for which the authenticator was asked. */
@@ -128,22 +128,22 @@ export function createCounters(): SharedArrayBuffer {
   return new SharedArrayBuffer(COUNTER_SLOTS * Float64Array.BYTES_PER_ELEMENT);
 }
 
-/** Where the histogram of an operation begins: buckets, then +Inf, then the sum in seconds. */
+/** First slot of an operation's histogram: buckets, then +Inf, then the sum in seconds. */
 export function responseBase(operation: TimedOperation): number {
   return RESPONSE_BASE + TIMED_OPERATIONS.indexOf(operation) * RESPONSE_WIDTH;
 }
 
-/** Where the size histogram of a direction begins: buckets, then +Inf, then the sum in bytes. */
+/** First slot of a direction's size histogram: buckets, then +Inf, then the sum in bytes. */
 export function sizeBase(direction: 'in' | 'out'): number {
   return SIZE_BASE + DIRECTIONS.indexOf(direction) * SIZE_WIDTH;
 }
 
-/** Where the counters of one kind of authenticator begin: results in the order of AUTH_RESULTS, buckets, +Inf, the sum in seconds. */
+/** First slot of the counters of one kind of authenticator: results in the order of AUTH_RESULTS, buckets, +Inf, the sum in seconds. */
 export function authBase(type: AuthType): number {
   return AUTH_BASE + AUTH_TYPES.indexOf(type) * AUTH_WIDTH;
 }
 
-/** Counts what became of one login. By kind of authenticator, so that the labels have few values. */
+/** Counts the result of one login by the kind of its authenticator, so that the labels have few values. */
 export function countAuth(slots: Float64Array, type: AuthType, result: AuthResultName): void {
   slots[authBase(type) + AUTH_RESULTS.indexOf(result)]!++;
 }

@@ -83,7 +83,7 @@ export interface SyncCounts {
 /** The cluster as the node sees it; totals are since the start. */
 export interface ClusterSample {
   isNatsUp: boolean;
-  /** revisions that another node has and this one lacks */
+  /** revisions that another node has and this node lacks */
   lag: number;
   up: number;
   down: number;
@@ -261,7 +261,7 @@ export class ProcessMetrics {
   }
 }
 
-/** What the relay reports; see bus/relay.ts. */
+/** The report of the relay; see bus/relay.ts. */
 export interface CrossingSample {
   readonly isIsolated: boolean;
   readonly ownInterest: number;

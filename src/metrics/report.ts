@@ -10,7 +10,7 @@ export interface EndpointExtras {
   endpoint: string;
   /** sessions with expiry > 0, online or not */
   persistent: number;
-  /** of its worker threads, 100 = one processor */
+  /** CPU time of its worker threads, 100 = one processor */
   cpuPercent: number;
   /** bytes of its worker threads */
   heapUsedBytes: number;

@@ -78,11 +78,12 @@ export interface ClusterSettings {
 
 export interface Settings {
   node: {
-    name: string /** where endpoints listen whose host is 0.0.0.0 or ::, on this node; null: there */;
+    name: string;
+    /** the address of this node's endpoints whose host is 0.0.0.0 or ::; null: every address */
     bindAddress: string | null;
     /** bytes of the node's memory that clients may fill; null: a quarter of the memory */
     memoryBudget: number | null;
-    /** of endpoints that name none */
+    /** for endpoints without their own */
     websocketTransport: WebsocketTransport;
   };
   http: HttpSettings;

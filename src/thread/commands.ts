@@ -186,11 +186,11 @@ export interface Commands {
   };
   /** Session worker only: retained messages kept, and those refused for lack of room since the session worker started. */
   'retained.count': { params: Record<string, never>; result: RetainedCounts };
-  /** Session worker only: what became of client identifiers that several nodes had, since it started; null: the node is alone. */
+  /** Session worker only: counts of claims agreed with other nodes, since it started; null: a single node. */
   'claims.count': { params: Record<string, never>; result: ClaimCounts | null };
   /** Session worker only: publishes of the server itself (admin API, $SYS), routed like a client's message. */
   publish: { params: { namespace: string; topic: string; payload: Uint8Array; qos: 0 | 1 | 2; retain: boolean }; result: null };
-  /** Relay only: the other nodes that carry messages. What is kept for one that is missing is lost. */
+  /** Relay only: the other nodes that carry messages. Messages kept for a node that is missing here are lost. */
   'relay.nodes': { params: { nodes: RelayedNode[] }; result: null };
   'relay.report': { params: Record<string, never>; result: RelayReport };
   /** Loop utilization of the thread since the last call, its heap, and its event-loop lag. */
@@ -205,7 +205,7 @@ export interface ClaimCounts {
   recalled: number;
   /** sessions that came here from other nodes */
   moved: number;
-  /** two nodes had the identifier when they met, and the other one the later claim: the session ended */
+  /** two nodes had the identifier when they met, the other node by the later claim: the session here ended */
   duplicates: number;
 }
 
@@ -227,12 +227,12 @@ export interface ClusterRetainedCounts {
   deletions: number;
   /** messages of other nodes that had no room here */
   refused: number;
-  /** messages of other nodes whose clock is too far ahead of the own one */
+  /** messages of other nodes whose clock is too far ahead of this node's clock */
   ahead: number;
-  /** messages and deletions that this node has got, and given, because one of two nodes lacked them */
+  /** messages and deletions that this node has got from, and given to, nodes in a comparison */
   pulled: number;
   sent: number;
-  /** nodes that are linked and whose messages are still being compared with those of this one */
+  /** linked nodes whose messages are still being compared with those of this node */
   behind: number;
 }
 

@@ -11,7 +11,7 @@ export const START_MAX = 1024;
 
 const START = 0;
 const CONFLICTS = 1;
-/** Where the newest stamp of a retained message begins: see workers/shared/messages/stamp.ts. */
+/** Offset of the newest stamp of a retained message: see workers/shared/messages/stamp.ts. */
 export const STAMP_BYTES_AT = 8;
 
 /** A block for a process that has no start number yet. */

@@ -193,7 +193,7 @@ export class WorkerHandle {
     }
   }
 
-  /** Ends a thread that does not answer. What follows is the same as after a death of the thread. */
+  /** Ends a thread that does not answer, with the same consequences as a death of the thread. */
   abandon(reason: string): void {
     this.#lastWords ??= reason;
     void this.#worker.terminate();

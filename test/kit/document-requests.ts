@@ -9,7 +9,7 @@ export const DOCUMENTS = ['README.md', 'docs/tour.md', 'docs/tls.md', 'docs/admi
 export interface DocumentRequest {
   document: string;
   path: string;
-  /** of a URL, or of the header `X-Query` over NATS */
+  /** the query of a URL, or of the header `X-Query` over NATS */
   query: Record<string, string>;
   /** without `Content-Type`, which goes without saying, and without `X-Actor` and `X-Query`, which NATS alone has */
   headers: Record<string, string>;

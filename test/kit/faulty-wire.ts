@@ -25,11 +25,11 @@ export interface Faults {
   /** 0..1: a frame that comes up to `lateMs` later */
   late: number;
   lateMs: number;
-  /** of a healthy frame, at least 1 */
+  /** delay of a healthy frame, at least 1 */
   delayMs: number;
   /** 0..1: send() refuses */
   refuse: number;
-  /** of each node's output; 0: no limit */
+  /** limit of each node's output; 0: no limit */
   bytesPerMs: number;
 }
 

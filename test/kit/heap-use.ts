@@ -1,4 +1,4 @@
-/** What the threads of a broker hold in memory once their garbage is collected: JavaScript objects, and buffers behind them. */
+/** Memory of a broker's threads after a garbage collection: JavaScript objects, and the buffers behind them. */
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -2,7 +2,7 @@
 
 import { z } from '@hono/zod-openapi';
 
-/** What a schema says of a text that checkTopicName() refuses. */
+/** The issue of a schema for a text that checkTopicName() refuses. */
 export const TOPIC_NAME_EXPECTED = 'expected a topic name: 1 to 65535 bytes of UTF-8 without + # and U+0000';
 
 /** A whole number in a query, with its range checked and documented. */

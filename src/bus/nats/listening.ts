@@ -1,4 +1,4 @@
-/** What NATS knows about listeners and about its own servers. */
+/** Asks NATS about the listeners of a subject, and about its own servers. */
 
 import type { NatsConnection } from 'nats';
 import { steadyNow } from '../../kernel/clock.ts';

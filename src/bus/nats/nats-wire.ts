@@ -117,7 +117,7 @@ class NatsWire implements NodeWire {
   }
 
   #heard(subject: string, frame: Uint8Array): void {
-    // A node asks whether this one listens.
+    // A node asks whether this node listens.
     if (frame.length === 0) return;
     const node = nodeOfWord(subject.slice(subject.lastIndexOf('.') + 1));
     if (node !== null) this.#onFrame(node, frame);

@@ -7,7 +7,7 @@ import type { Options } from '../option.ts';
 import { printable } from '../terminal.ts';
 import { oneTarget, printedAsJson, refuseSurplus } from './common.ts';
 
-/** What the rules decide about. */
+/** The actions that rules decide about. */
 export const ACL_ACTIONS: readonly string[] = ['publish', 'subscribe'];
 
 function qosOf(options: Options): { qos?: number } {

@@ -70,7 +70,7 @@ const userListSchema = z.strictObject({
   allow: z.array(topic, { error: 'must be a list of topic filters' }),
 });
 
-/** What reading the rules finds. */
+/** The rules as read, with their problems. */
 interface Findings {
   readonly problems: Problems;
   readonly warnings: string[];
@@ -232,7 +232,7 @@ function isAddressOrNetwork(value: string): boolean {
   return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128));
 }
 
-/** What is wrong with a rule's topic filter, or null. Obeys [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.7.3-1], [MQTT-4.7.3-2]. */
+/** The fault of a rule's topic filter, or null. Obeys [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.7.3-1], [MQTT-4.7.3-2]. */
 export function topicProblem(value: string): string | null {
   const filter = readRuleTopic(value).filter.replaceAll(/\$\{(clientId|username)\}/g, 'x');
   if (filter === '') return 'must not be empty';

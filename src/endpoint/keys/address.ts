@@ -4,7 +4,7 @@ import { isIP } from 'node:net';
 import { key, unset } from './key.ts';
 import { boolean, choice, integer, text } from './value.ts';
 
-/** What carries WebSocket connections. */
+/** The transports of WebSocket connections. */
 export const WEBSOCKET_TRANSPORTS = ['auto', 'uws', 'builtin'] as const;
 export type WebsocketTransport = (typeof WEBSOCKET_TRANSPORTS)[number];
 

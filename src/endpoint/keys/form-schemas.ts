@@ -15,7 +15,7 @@ type AnswerShape = Omit<ShapeOf<ValuesOf<typeof ENDPOINT_KEYS & typeof WRITTEN_K
   aclConfig: z.ZodType<z.infer<typeof ACCESS_ANSWERS.aclConfig> | null>;
 };
 
-/** What a description says about a key: its meaning, its default, and the effect of a change. */
+/** The description of a key: its meaning, its default, and the effect of a change. */
 function sentencesOf(entry: Key<unknown> | KeyGroup): string {
   const change = `Change: ${entry.effectText ?? entry.effect}`;
   if (isGroup(entry)) return `${entry.description}. ${change}`;

@@ -1,5 +1,5 @@
 /**
- * Writes the rare packets of a server with mqtt-packet: CONNACK, SUBACK, UNSUBACK and DISCONNECT. What the library lacks stands here, gap by
+ * Writes the rare packets of a server with mqtt-packet: CONNACK, SUBACK, UNSUBACK and DISCONNECT. The gaps of the library are filled here, gap by
  * gap. The packets of the hot path are written by encode-publish.ts.
  */
 

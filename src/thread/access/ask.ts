@@ -1,4 +1,4 @@
-/** What crosses threads when a login is put to an authenticator outside of the endpoint's thread: plain data. */
+/** Plain data that crosses threads when an authenticator outside of the endpoint's thread judges a login. */
 
 import type { AskedAuthConfig, OwnRights } from '../../endpoint/endpoint.ts';
 

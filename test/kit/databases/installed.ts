@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 const execute = promisify(execFile);
 const KEPT = resolve(import.meta.dirname, '../../../.prepare/databases');
 
-/** Where the data of this command are kept. Other arguments, another major version of Postgres, and another user are another place. */
+/** The folder of this command's data: another one for other arguments, another major version of Postgres, or another user. */
 function placeOf(name: string, install: string[], folder: string): string {
   const text = [process.getuid?.(), ...install].join('\n').replaceAll(folder, '');
   return join(KEPT, `${name}-${createHash('sha256').update(text).digest('hex').slice(0, 12)}`);

@@ -21,7 +21,7 @@ export interface ServerKind {
   /** name of the superuser account */
   username: string;
   urlScheme: string;
-  /** what follows the name in CREATE DATABASE */
+  /** the clauses that follow the name in CREATE DATABASE */
   databaseOptions: string;
   /** creates the data in `<folder>/data`: program and arguments */
   install(folder: string): string[];

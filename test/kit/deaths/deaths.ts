@@ -4,7 +4,7 @@ export const KINDS = ['terminate', 'throw', 'reject', 'exit', 'block', 'heap'] a
 
 export type Kind = (typeof KINDS)[number];
 
-/** Where threads listen, and the material of their TLS application. */
+/** The ports of the threads, and the material of their TLS application. */
 export interface Ports {
   ws: number;
   wss: number;
@@ -23,12 +23,12 @@ export interface Served {
 export interface DeathsReport {
   /** deaths by their kind and the exit code of the thread */
   deaths: Record<string, number>;
-  /** of all threads that died, told just before */
+  /** results of all threads that died, reported just before */
   served: Served;
   /** sockets of the process before the storm and after it */
   sockets: { before: number; after: number };
   /** bytes of memory after a third of the deaths and after all of them */
   rss: { early: number; late: number };
-  /** of the thread that lived through all of it, during the last third */
+  /** results of the thread that lived through everything, during the last third */
   survivor: Served;
 }
