@@ -14,6 +14,7 @@ export type {
   FixedAuthConfig,
   FixedUser,
   HttpAuthConfig,
+  JwtAuthConfig,
   OwnRights,
 } from './access/config.ts';
 export { AUTH_TYPES } from './access/config.ts';

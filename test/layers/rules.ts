@@ -104,6 +104,7 @@ export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; one
   nats: { places: ['src/bus/nats/', 'src/storage/jetstream/'] },
   '@node-rs/bcrypt': { places: ['workers/task/'], oneFile: true },
   undici: { places: ['workers/task/'], oneFile: true },
+  jose: { places: ['workers/task/'], oneFile: true },
 };
 
 /** In `workers`, sockets are opened by listeners alone; types may be used everywhere. */
@@ -156,6 +157,7 @@ export const WALL_CLOCK_READERS: readonly string[] = [
   // The end of a login is a moment that a server has named.
   'workers/endpoint/client/online/identity.ts',
   'workers/task/asking/http/read-answer.ts',
+  'workers/task/asking/jwt/claims.ts',
   // Retained messages of several nodes are compared by time.
   'workers/shared/messages/stamp.ts',
 ];

@@ -1,6 +1,7 @@
 /** Moves the listeners of this node from what runs to what the configuration says: changes, the start and the reconciler all use it. */
 
 import { isDeepStrictEqual } from 'node:util';
+import { authWarnings } from '../../endpoint/access/authenticators/warnings.ts';
 import { type AclConfig, type AuthConfig, type Endpoint, isEveryAddress, type SslConfig } from '../../endpoint/endpoint.ts';
 import type { WebsocketTransport } from '../../endpoint/keys/address.ts';
 import { patternProblem } from '../../endpoint/pattern/pattern.ts';
@@ -127,7 +128,7 @@ export class Driver {
         return problem === null ? [] : [`${path} ${problem}; the entry matches nobody until its filter is corrected`];
       }),
     );
-    if (list.some((entry) => !('users' in entry) || entry.users.length > 0)) return unusable;
+    if (list.some((entry) => !('users' in entry) || entry.users.length > 0)) return [...unusable, ...authWarnings(list)];
     const where = endpoint.authConfig === null ? ', neither on the endpoint (authConfig) nor on the node (auth)' : ' in its authConfig';
     return [...unusable, `nobody can log in: enableAuth is on, and no users are configured${where}`];
   }

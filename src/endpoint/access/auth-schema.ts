@@ -6,9 +6,10 @@ import { PATTERN_LENGTH_MAX, patternProblem } from '../pattern/pattern.ts';
 import { check, isObject, join, Problems, splitNulls } from '../problems.ts';
 import { MASK } from '../secrets/mask.ts';
 import { readHttp } from './authenticators/http-schema.ts';
+import { KEY_SOURCES, readJwt } from './authenticators/jwt-schema.ts';
 import { passwordFormProblem } from './password-forms.ts';
 
-const LATER_TYPES = new Set(['database', 'sql', 'redis', 'jwt', 'x509']);
+const LATER_TYPES = new Set(['database', 'sql', 'redis', 'x509']);
 const TYPES: readonly string[] = AUTH_TYPES;
 const ENCRYPTIONS = ['plain', 'md5', 'sha1', 'sha256', 'sha512', 'scrypt', 'bcrypt'] as const;
 /** Hashes that include their salt, or have none. */
@@ -79,8 +80,12 @@ export function readEndpointAuth(
 function keptOf(only: AuthConfig | undefined, type: unknown, given: Record<string, unknown>): Record<string, unknown> {
   if (only === undefined || only.authType !== type) return only === undefined ? {} : { filter: only.filter };
   const { authType, ...kept } = only;
-  if (!('users' in kept) || !('fixedAuthConfig' in given)) return kept;
-  return { filter: kept.filter };
+  // Another spelling of the same key, and another source of keys, replace what was there.
+  const replaced: readonly string[] = [
+    ...('fixedAuthConfig' in given ? ['users'] : []),
+    ...(KEY_SOURCES.some((name) => (given[name] ?? null) !== null) ? [...KEY_SOURCES, 'algorithms'] : []),
+  ];
+  return Object.fromEntries(Object.entries(kept).filter(([key]) => !replaced.includes(key)));
 }
 
 function readAuthList(input: unknown, path: string, problems: Problems, old: AuthConfig[] | null): AuthConfig[] {
@@ -125,7 +130,13 @@ function readEntry(input: Record<string, unknown>, path: string, problems: Probl
   const filter = readFilter(written, join(path, 'filter'), problems);
   if (named === 'fixed') return { authType: 'fixed', filter, users: readFixed(fields, path, problems, old.list) };
   const entry = { fields, filter, path, problems };
-  return readHttp({ ...entry, old: old.same?.authType === 'http' ? old.same : null }) ?? none;
+  const former = old.same;
+  switch (named) {
+    case 'http':
+      return readHttp({ ...entry, old: former?.authType === 'http' ? former : null }) ?? none;
+    case 'jwt':
+      return readJwt({ ...entry, old: former?.authType === 'jwt' ? former : null }) ?? none;
+  }
 }
 
 function readFixed(fields: Record<string, unknown>, path: string, problems: Problems, old: AuthConfig[] | null): FixedUser[] {

@@ -3,10 +3,10 @@
 export type AuthConfig = FixedAuthConfig | AskedAuthConfig;
 
 /** Authenticators that the asking thread asks (workers/task/ask-task.ts): a server, a token or a file decides. */
-export type AskedAuthConfig = HttpAuthConfig;
+export type AskedAuthConfig = HttpAuthConfig | JwtAuthConfig;
 
 /** Every kind of authenticator, in the order of counters and documents. */
-export const AUTH_TYPES = ['fixed', 'http'] as const;
+export const AUTH_TYPES = ['fixed', 'http', 'jwt'] as const;
 export type AuthType = (typeof AUTH_TYPES)[number];
 
 /** One user of the `fixed` authenticator. */
@@ -58,6 +58,39 @@ export interface HttpAuthConfig extends AskTerms {
   answer: 'auto' | 'status';
   /** certificates that may have signed the server's, as PEM text or the path of a file; null: those of Node */
   ca: string | null;
+}
+
+/** Signed with a secret that both sides know, and with a key that the issuer alone has: one must never be taken for the other. */
+export const JWT_BY_SECRET = ['HS256', 'HS384', 'HS512'] as const;
+export const JWT_BY_KEY = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const;
+type JwtAlgorithm = (typeof JWT_BY_SECRET)[number] | (typeof JWT_BY_KEY)[number];
+
+/** A token decides that the client brings. One of `secret`, `publicKey` and `jwksUrl` is given. */
+export interface JwtAuthConfig extends AskTerms {
+  authType: 'jwt';
+  /** where the client puts the token */
+  from: 'password' | 'username';
+  secret: string | null;
+  secretEncoding: 'utf8' | 'base64';
+  /** a public key or a certificate: PEM text or the path of a file */
+  publicKey: string | null;
+  /** address of a set of keys (RFC 7517) */
+  jwksUrl: string | null;
+  /** seconds after which the set is fetched again */
+  jwksRefresh: number;
+  /** as of `http`, for `jwksUrl` */
+  ca: string | null;
+  algorithms: JwtAlgorithm[];
+  issuer: string | null;
+  audience: string | null;
+  /** claims that a token must have, with placeholders */
+  claims: Record<string, string>;
+  /** claim that becomes the user name; null: the user name of CONNECT, or `sub` when that is the token */
+  usernameClaim: string | null;
+  /** seconds by which clocks may differ */
+  clockTolerance: number;
+  /** the client is disconnected when its token ends */
+  disconnectAfterExpire: boolean;
 }
 
 /** Rights that an authenticator gives to one client, beside the rules of its endpoint. */

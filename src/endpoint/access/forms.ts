@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { ACL_SHAPE, RULE_SHAPE } from './acl-schema.ts';
 import { USER_SHAPE } from './auth-schema.ts';
 import { HTTP_SHAPE } from './authenticators/http-schema.ts';
+import { JWT_SHAPE } from './authenticators/jwt-schema.ts';
 
 const user = z.object(USER_SHAPE).meta({ id: 'User' });
 const newUser = z.object(USER_SHAPE).partial({ encrypt: true, salt: true, saltMode: true }).meta({ id: 'NewUser' });
@@ -13,19 +14,23 @@ const newFilter = z.union([filter, z.string().meta({ description: '`Client{regex
 
 const fixed = { filter, users: z.array(user) };
 const http = { filter, ...HTTP_SHAPE };
+const jwt = { filter, ...JWT_SHAPE };
 /** One authenticator, whose kind stands beside it in `authType`. */
-const oneAnswer = z.union([z.object(fixed), z.object(http)]);
+const oneAnswer = z.union([z.object(fixed), z.object(http), z.object(jwt)]);
 export type OneAuthConfig = z.infer<typeof oneAnswer>;
 const listedAnswer = z.discriminatedUnion('authType', [
   z.object({ authType: z.literal('fixed'), ...fixed }),
   z.object({ authType: z.literal('http'), ...http }),
+  z.object({ authType: z.literal('jwt'), ...jwt }),
 ]);
 
 const newFixed = z.object({ filter: newFilter, users: z.array(newUser) }).partial();
 const newHttp = z.object({ ...http, filter: newFilter }).partial();
+const newJwt = z.object({ ...jwt, filter: newFilter }).partial();
 const listedRequest = z.union([
   z.object({ ...newFixed.shape, authType: z.literal('fixed').optional() }),
   z.object({ ...newHttp.shape, authType: z.literal('http') }),
+  z.object({ ...newJwt.shape, authType: z.literal('jwt') }),
 ]);
 
 /** A rule in its normal form. */
@@ -43,6 +48,6 @@ export const ACCESS_ANSWERS = {
 
 /** The forms in requests. */
 export const ACCESS_REQUESTS = {
-  authConfig: z.union([newFixed, newHttp, z.array(listedRequest)]),
+  authConfig: z.union([newFixed, newHttp, newJwt, z.array(listedRequest)]),
   aclConfig: z.union([newAcl, z.array(newRule)]),
 };

@@ -32,6 +32,8 @@ export interface Allowed {
   rights?: OwnRights;
   /** wall milliseconds at which the login ends; absent: never */
   expireAt?: number;
+  /** wall milliseconds from which the decision must not be used again; absent: `expireAt` */
+  keepUntil?: number;
 }
 
 /** The decision of an authenticator. `ignore`: it does not know the client, and the next one decides. */

@@ -1,6 +1,7 @@
 /** Authenticators that are asked, as configured: their normal form, what is refused, and where their secrets show. */
 
 import { describe, expect, test } from 'vitest';
+import { authWarnings } from '../../../src/endpoint/access/authenticators/warnings.ts';
 import { mergeEndpoint, parseAuthList, parseEndpoint, toPublicEndpoint } from '../../../src/endpoint/schema.ts';
 import { readableDiff } from '../../../src/endpoint/secrets/readable-diff.ts';
 import { mapSecrets, maskSecrets, secretPathsOf } from '../../../src/endpoint/secrets/secrets.ts';
@@ -132,5 +133,76 @@ describe('http', () => {
       { path: 'authConfig[0].headers.authorization', from: MASK, to: MASK, secret: true },
     ]);
     expect(JSON.stringify([diff, maskSecrets(changed)])).not.toMatch(/s3cret|0ther/);
+  });
+});
+
+describe('jwt', () => {
+  const secret = 's3cret of the tokens';
+
+  test('gets its defaults, and algorithms that fit its key', () => {
+    expect(parseAuthList([{ authType: 'jwt', secret }])).toEqual([
+      {
+        authType: 'jwt',
+        ...DEFAULTS,
+        from: 'password',
+        secret,
+        secretEncoding: 'utf8',
+        publicKey: null,
+        jwksUrl: null,
+        jwksRefresh: 300,
+        ca: null,
+        algorithms: ['HS256', 'HS384', 'HS512'],
+        issuer: null,
+        audience: null,
+        claims: {},
+        usernameClaim: null,
+        clockTolerance: 0,
+        disconnectAfterExpire: true,
+      },
+    ]);
+    const [byKeys] = parseAuthList([{ authType: 'jwt', jwksUrl: 'https://issuer.example/keys' }]);
+    expect(byKeys).toMatchObject({ algorithms: expect.not.arrayContaining(['HS256']) });
+  });
+
+  test.each([
+    [{}, 'secret'],
+    [{ secret, jwksUrl: 'https://x.example' }, 'jwksUrl'],
+    [{ secret, algorithms: ['RS256'] }, 'algorithms.0'],
+    [{ jwksUrl: 'https://x.example', algorithms: ['RS256', 'HS256'] }, 'algorithms.1'],
+    [{ secret, algorithms: ['none'] }, 'algorithms.0'],
+    [{ secret, algorithms: [] }, 'algorithms'],
+    [{ secret: '%%%', secretEncoding: 'base64' }, 'secret'],
+    [{ publicKey: '-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----' }, 'publicKey'],
+    [{ publicKey: '-----BEGIN PRIVATE KEY-----' }, 'publicKey'],
+    [{ jwksUrl: 'file:///etc/keys' }, 'jwksUrl'],
+    [{ jwksUrl: 'https://user:pass@x.example' }, 'jwksUrl'],
+    [{ secret, ca: 'x' }, 'ca'],
+    [{ secret, from: 'topic' }, 'from'],
+    [{ secret, claims: { sub: '${user}' } }, 'claims.sub'],
+    [{ secret, claims: { sub: 7 } }, 'claims.sub'],
+    [{ secret, url: 'x' }, 'url'],
+  ])('refuses %j', (config, path) => {
+    expect(pathsRefused(() => parseAuthList([{ authType: 'jwt', ...config }]))).toContain(`auth.0.${path}`);
+  });
+
+  test('hides its secret, and another source of keys replaces it', () => {
+    const endpoint = parseEndpoint({ port: 1, authType: 'jwt', authConfig: { secret } }).endpoint;
+    const shown = toPublicEndpoint(endpoint);
+    expect(JSON.stringify(shown)).not.toContain(secret);
+    expect(mergeEndpoint(endpoint, { authConfig: shown.authConfig }).endpoint).toEqual(endpoint);
+    const moved = mergeEndpoint(endpoint, { authConfig: { jwksUrl: 'https://x.example' } }).endpoint;
+    expect(moved.authConfig).toMatchObject([{ secret: null, jwksUrl: 'https://x.example', algorithms: expect.arrayContaining(['RS256']) }]);
+  });
+
+  test('warns of tokens that are good for every name, and of clear text', () => {
+    const warnings = (entry: object) => authWarnings(parseAuthList([entry]));
+    expect(warnings({ authType: 'jwt', secret })).toMatchObject([expect.stringContaining('every user name')]);
+    for (const more of [{ usernameClaim: 'sub' }, { from: 'username' }, { claims: { sub: '${username}' } }])
+      expect(warnings({ authType: 'jwt', secret, ...more })).toEqual([]);
+    expect(warnings({ authType: 'http', url: 'http://auth.example:80/x' })).toMatchObject([
+      expect.stringContaining('auth.example:80 in clear'),
+    ]);
+    for (const url of ['https://auth.example', 'http://127.0.0.1:80', 'http://localhost/x'])
+      expect(warnings({ authType: 'http', url })).toEqual([]);
   });
 });

@@ -75,6 +75,6 @@ export class AskedAuthenticator {
 
 function resultOf(verdict: LoginVerdict, username: string | null): EntryResult {
   if (verdict.result !== 'allow') return verdict.result;
-  const { result, ...allowed } = verdict;
+  const { result, keepUntil, ...allowed } = verdict;
   return { ok: true, username, ...allowed };
 }

@@ -40,7 +40,7 @@ export class VerdictCache {
   get(key: string): LoginVerdict | null {
     const kept = this.#kept.get(key);
     if (kept === undefined) return null;
-    if (steadyNow() < kept.until && (!('expireAt' in kept.verdict) || kept.verdict.expireAt! > wallNow())) return kept.verdict;
+    if (steadyNow() < kept.until && wallNow() < endOf(kept.verdict)) return kept.verdict;
     this.#kept.delete(key);
     return null;
   }
@@ -48,4 +48,8 @@ export class VerdictCache {
   set(key: string, verdict: LoginVerdict): void {
     this.#kept.set(key, { verdict, until: steadyNow() + this.#keepMs });
   }
+}
+
+function endOf(verdict: LoginVerdict): number {
+  return verdict.result === 'allow' ? (verdict.keepUntil ?? verdict.expireAt ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
 }

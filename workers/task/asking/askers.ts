@@ -6,6 +6,7 @@ import type { AskJob, AskResult } from '../../../src/thread/access/ask.ts';
 import type { Asker } from './contract.ts';
 import { GuardedAsker } from './guarded.ts';
 import { openHttpAsker } from './http/http-asker.ts';
+import { openJwtAsker } from './jwt/jwt-asker.ts';
 
 /** An authenticator that no login has needed for this time has probably left the configuration. */
 const UNUSED_MS = 10 * 60_000;
@@ -53,5 +54,10 @@ export class Askers {
 }
 
 function open(config: AskedAuthConfig): Promise<Asker> {
-  return openHttpAsker(config);
+  switch (config.authType) {
+    case 'http':
+      return openHttpAsker(config);
+    case 'jwt':
+      return openJwtAsker(config);
+  }
 }

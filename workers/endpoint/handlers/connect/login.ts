@@ -24,7 +24,9 @@ export async function authenticate(client: Client, packet: ConnectPacket): Promi
     client.authenticated(result);
     return true;
   }
-  client.context.logger.warn(`Auth failed on Endpoint ${endpoint.port}`, { clientId, username, address });
+  // A token in place of the name is a secret.
+  const isToken = auth.some((entry) => entry.authType === 'jwt' && entry.from === 'username');
+  client.context.logger.warn(`Auth failed on Endpoint ${endpoint.port}`, { clientId, username: isToken ? null : username, address });
   if (result.reason === 'serverUnavailable') client.refuse(REASON.serverUnavailable, undefined, 'errorAuthFailed');
   else client.refuse(username === null ? REASON.notAuthorized : REASON.badUserNameOrPassword, undefined, 'errorAuthFailed');
   return false;

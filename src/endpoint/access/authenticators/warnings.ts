@@ -1,0 +1,32 @@
+/** Authenticators that are valid, and let in more than their operator may expect. */
+
+import type { AuthConfig } from '../config.ts';
+
+const LOOPBACK = /^http:\/\/(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?:[:/?]|$)/i;
+
+export function authWarnings(list: readonly AuthConfig[]): string[] {
+  return list.flatMap((entry, index) => {
+    const at = `authenticator ${index + 1} (${entry.authType})`;
+    if (entry.authType === 'http')
+      return isClear(entry.url) ? [`${at}: passwords go to ${hostOf(entry.url)} in clear text; use https`] : [];
+    if (entry.authType !== 'jwt') return [];
+    const isBound =
+      entry.usernameClaim !== null || entry.from === 'username' || Object.values(entry.claims).some((value) => value.includes('${'));
+    return [
+      ...(entry.jwksUrl !== null && isClear(entry.jwksUrl)
+        ? [`${at}: keys come from ${hostOf(entry.jwksUrl)} unprotected; use https`]
+        : []),
+      ...(isBound
+        ? []
+        : [`${at}: every valid token is good for every user name; set usernameClaim, or claims such as { sub: "\${username}" }`]),
+    ];
+  });
+}
+
+function isClear(url: string): boolean {
+  return /^http:/i.test(url) && !LOOPBACK.test(url);
+}
+
+function hostOf(url: string): string {
+  return /^https?:\/\/([^/?]*)/i.exec(url)?.[1] ?? '';
+}
