@@ -28,7 +28,7 @@ const AUTH: KeyTree = [
     ...leaves('authType', 'type', 'filter', 'timeout', 'maxRequests', 'onUnavailable', 'cacheSeconds'),
     ...leaves('url', 'method', 'headers', 'body', 'answer', 'ca'),
     ...leaves('from', 'secret', 'secretEncoding', 'publicKey', 'jwksUrl', 'jwksRefresh', 'algorithms', 'issuer', 'audience'),
-    ...leaves('claims', 'usernameClaim', 'clockTolerance', 'disconnectAfterExpire'),
+    ...leaves('claims', 'usernameClaim', 'clockTolerance', 'disconnectAfterExpire', 'path'),
     users: [leaves('username', 'password', 'encrypt', 'salt', 'saltMode')],
     ...leaves('authConfig'),
   },

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
-import type { AskJob, AskResult } from '../../thread/access/ask.ts';
+import type { AskJob, AskNotice, AskResult } from '../../thread/access/ask.ts';
 import type { VerifyJob } from '../../thread/commands.ts';
 
 /** Jobs that may wait for a thread: about a minute of work for one thread at 50 ms a hash. */
@@ -78,6 +78,7 @@ function openAskingThread(url: URL, logger: Logger): { ask(job: AskJob): Promise
     // Else the thread sleeps between two tasks, and answers of servers wait for the next one.
     atomics: 'disabled',
   });
+  pool.on('message', ({ level, message, fields }: AskNotice) => logger[level](message, fields));
   pool.on('error', (error: unknown) => logger.error('Auth: the asking thread failed', { reason: messageOf(error) }));
   return {
     async ask(job) {

@@ -5,6 +5,7 @@ import { AUTH_TYPES, type AuthConfig, type AuthFilter, type AuthType, type Fixed
 import { PATTERN_LENGTH_MAX, patternProblem } from '../pattern/pattern.ts';
 import { check, isObject, join, Problems, splitNulls } from '../problems.ts';
 import { MASK } from '../secrets/mask.ts';
+import { readFileEntry } from './authenticators/file-schema.ts';
 import { readHttp } from './authenticators/http-schema.ts';
 import { KEY_SOURCES, readJwt } from './authenticators/jwt-schema.ts';
 import { passwordFormProblem } from './password-forms.ts';
@@ -104,7 +105,7 @@ function readAuthList(input: unknown, path: string, problems: Problems, old: Aut
 function readType(value: unknown, path: string, problems: Problems): AuthType | null {
   if (TYPES.includes(value as string)) return value as AuthType;
   if (LATER_TYPES.has(value as string)) problems.addNotSupportedYet(path);
-  else problems.add(path, 'must be one of fixed, http, database, redis, jwt, x509');
+  else problems.add(path, `must be one of ${[...TYPES, 'database', 'redis', 'x509'].join(', ')}`);
   return null;
 }
 
@@ -136,6 +137,8 @@ function readEntry(input: Record<string, unknown>, path: string, problems: Probl
       return readHttp({ ...entry, old: former?.authType === 'http' ? former : null }) ?? none;
     case 'jwt':
       return readJwt({ ...entry, old: former?.authType === 'jwt' ? former : null }) ?? none;
+    case 'file':
+      return readFileEntry({ ...entry, old: former?.authType === 'file' ? former : null }) ?? none;
   }
 }
 

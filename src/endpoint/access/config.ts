@@ -3,10 +3,10 @@
 export type AuthConfig = FixedAuthConfig | AskedAuthConfig;
 
 /** Authenticators that the asking thread asks (workers/task/ask-task.ts): a server, a token or a file decides. */
-export type AskedAuthConfig = HttpAuthConfig | JwtAuthConfig;
+export type AskedAuthConfig = HttpAuthConfig | JwtAuthConfig | FileAuthConfig;
 
 /** Every kind of authenticator, in the order of counters and documents. */
-export const AUTH_TYPES = ['fixed', 'http', 'jwt'] as const;
+export const AUTH_TYPES = ['fixed', 'http', 'jwt', 'file'] as const;
 export type AuthType = (typeof AUTH_TYPES)[number];
 
 /** One user of the `fixed` authenticator. */
@@ -91,6 +91,13 @@ export interface JwtAuthConfig extends AskTerms {
   clockTolerance: number;
   /** the client is disconnected when its token ends */
   disconnectAfterExpire: boolean;
+}
+
+/** A password file of mosquitto decides, whose hashes may also be scrypt and bcrypt. */
+export interface FileAuthConfig extends AskTerms {
+  authType: 'file';
+  /** relative to the working directory of the process */
+  path: string;
 }
 
 /** Rights that an authenticator gives to one client, beside the rules of its endpoint. */

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { ACL_SHAPE, RULE_SHAPE } from './acl-schema.ts';
 import { USER_SHAPE } from './auth-schema.ts';
+import { FILE_SHAPE } from './authenticators/file-schema.ts';
 import { HTTP_SHAPE } from './authenticators/http-schema.ts';
 import { JWT_SHAPE } from './authenticators/jwt-schema.ts';
 
@@ -15,22 +16,26 @@ const newFilter = z.union([filter, z.string().meta({ description: '`Client{regex
 const fixed = { filter, users: z.array(user) };
 const http = { filter, ...HTTP_SHAPE };
 const jwt = { filter, ...JWT_SHAPE };
+const file = { filter, ...FILE_SHAPE };
 /** One authenticator, whose kind stands beside it in `authType`. */
-const oneAnswer = z.union([z.object(fixed), z.object(http), z.object(jwt)]);
+const oneAnswer = z.union([z.object(fixed), z.object(http), z.object(jwt), z.object(file)]);
 export type OneAuthConfig = z.infer<typeof oneAnswer>;
 const listedAnswer = z.discriminatedUnion('authType', [
   z.object({ authType: z.literal('fixed'), ...fixed }),
   z.object({ authType: z.literal('http'), ...http }),
   z.object({ authType: z.literal('jwt'), ...jwt }),
+  z.object({ authType: z.literal('file'), ...file }),
 ]);
 
 const newFixed = z.object({ filter: newFilter, users: z.array(newUser) }).partial();
 const newHttp = z.object({ ...http, filter: newFilter }).partial();
 const newJwt = z.object({ ...jwt, filter: newFilter }).partial();
+const newFile = z.object({ ...file, filter: newFilter }).partial();
 const listedRequest = z.union([
   z.object({ ...newFixed.shape, authType: z.literal('fixed').optional() }),
   z.object({ ...newHttp.shape, authType: z.literal('http') }),
   z.object({ ...newJwt.shape, authType: z.literal('jwt') }),
+  z.object({ ...newFile.shape, authType: z.literal('file') }),
 ]);
 
 /** A rule in its normal form. */
@@ -48,6 +53,6 @@ export const ACCESS_ANSWERS = {
 
 /** The forms in requests. */
 export const ACCESS_REQUESTS = {
-  authConfig: z.union([newFixed, newHttp, newJwt, z.array(listedRequest)]),
+  authConfig: z.union([newFixed, newHttp, newJwt, newFile, z.array(listedRequest)]),
   aclConfig: z.union([newAcl, z.array(newRule)]),
 };

@@ -43,3 +43,10 @@ export type LoginVerdict = Allowed | { result: 'deny' } | { result: 'ignore' };
 export type NoVerdict = { result: 'failed'; reason: string } | { result: 'refused' } | { result: 'paused' };
 
 export type AskResult = LoginVerdict | NoVerdict;
+
+/** A line for the log, which the asking thread sends by itself. */
+export interface AskNotice {
+  level: 'info' | 'warn';
+  message: string;
+  fields: Record<string, string | number>;
+}

@@ -7,6 +7,7 @@ import { createLoginMemory, LoginMemory } from '../../../src/kernel/logins/login
 import { AUTH_RESULTS, authBase, COUNTER_SLOTS } from '../../../src/metrics/counters.ts';
 import type { AskJob, AskResult } from '../../../src/thread/access/ask.ts';
 import { Authenticator } from '../../../workers/endpoint/access/authenticator.ts';
+import { VerdictCache } from '../../../workers/endpoint/access/verdict-cache.ts';
 
 const refused = { ok: false, reason: 'badUserNameOrPassword' };
 const unavailable = { ok: false, reason: 'serverUnavailable' };
@@ -127,4 +128,20 @@ describe('cached decisions', () => {
     for (let time = 0; time < 2; time++) expect(await login(list, 'a', '1')).toEqual(unavailable);
     expect(asked).toHaveLength(3);
   });
+});
+
+test('the name of a kept decision tells every two logins apart', () => {
+  const cache = new VerdictCache(60);
+  const logins = [
+    ['a', '1'],
+    ['a1', ''],
+    ['', 'a1'],
+    ['a1', null],
+    [null, 'a1'],
+    [null, null],
+    ['', ''],
+    ['-', null],
+  ];
+  expect(new Set(logins.map((parts) => cache.keyOf(parts))).size).toBe(logins.length);
+  expect(cache.keyOf(['a'])).not.toBe(new VerdictCache(60).keyOf(['a']));
 });

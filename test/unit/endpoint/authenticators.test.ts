@@ -206,3 +206,11 @@ describe('jwt', () => {
       expect(warnings({ authType: 'http', url })).toEqual([]);
   });
 });
+
+test('file', () => {
+  expect(parseAuthList([{ authType: 'file', path: '/etc/passwords' }])).toEqual([
+    { authType: 'file', ...DEFAULTS, path: '/etc/passwords' },
+  ]);
+  for (const config of [{}, { path: '' }, { path: 7 }, { path: 'a\0b' }])
+    expect(pathsRefused(() => parseAuthList([{ authType: 'file', ...config }]))).toEqual(['auth.0.path']);
+});

@@ -3,7 +3,8 @@
 import type { AskedAuthConfig } from '../../../src/endpoint/endpoint.ts';
 import { steadyNow } from '../../../src/kernel/clock.ts';
 import type { AskJob, AskResult } from '../../../src/thread/access/ask.ts';
-import type { Asker } from './contract.ts';
+import type { Asker, Notify } from './contract.ts';
+import { openFileAsker } from './file/file-asker.ts';
 import { GuardedAsker } from './guarded.ts';
 import { openHttpAsker } from './http/http-asker.ts';
 import { openJwtAsker } from './jwt/jwt-asker.ts';
@@ -19,9 +20,11 @@ interface Entry {
 
 export class Askers {
   readonly #entries = new Map<string, Entry>();
+  readonly #notify: Notify;
   readonly #timer: NodeJS.Timeout;
 
-  constructor() {
+  constructor(notify: Notify) {
+    this.#notify = notify;
     this.#timer = setInterval(() => this.#closeUnused(), LOOK_EVERY_MS);
     this.#timer.unref();
   }
@@ -30,7 +33,7 @@ export class Askers {
   ask({ key, config, who }: AskJob): Promise<AskResult> {
     let entry = this.#entries.get(key);
     if (entry === undefined) {
-      entry = { asker: new GuardedAsker(() => open(config), config), askedAt: 0 };
+      entry = { asker: new GuardedAsker(() => open(config, this.#notify), config), askedAt: 0 };
       this.#entries.set(key, entry);
     }
     entry.askedAt = steadyNow();
@@ -53,11 +56,13 @@ export class Askers {
   }
 }
 
-function open(config: AskedAuthConfig): Promise<Asker> {
+function open(config: AskedAuthConfig, notify: Notify): Promise<Asker> {
   switch (config.authType) {
     case 'http':
       return openHttpAsker(config);
     case 'jwt':
       return openJwtAsker(config);
+    case 'file':
+      return openFileAsker(config, notify);
   }
 }

@@ -1,6 +1,6 @@
 /** The contract of an authenticator that is asked: what decides about a login outside of the endpoint's thread. */
 
-import type { AskWho, LoginVerdict } from '../../../src/thread/access/ask.ts';
+import type { AskNotice, AskWho, LoginVerdict } from '../../../src/thread/access/ask.ts';
 
 /** One configured authenticator. It keeps its connections, keys or files open between questions. */
 export interface Asker {
@@ -13,3 +13,6 @@ export interface Asker {
   /** Frees everything. Questions under way fail. */
   close(): Promise<void>;
 }
+
+/** Writes a line to the log of the node. It names no password, token or user. */
+export type Notify = (level: AskNotice['level'], message: string, fields: AskNotice['fields']) => void;
