@@ -230,7 +230,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
   },
   shutdown: async ({ timeoutMs }) => {
     for (const runtime of runtimes.values()) runtime.stopAccepting();
-    const drain = { ms: 0, reasonCode: REASON.serverShuttingDown, serverReference: null };
+    const drain = { ms: 0, reasonCode: REASON.serverShuttingDown, serverReferences: [] };
     const drained = Promise.all([...runtimes.values()].map((runtime) => runtime.drain(drain)));
     await new Deadline(timeoutMs).reaches(drained.then(() => untilHandedOver()).then(() => untilPeersKnow()));
     for (const runtime of runtimes.values()) runtime.close();

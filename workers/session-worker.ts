@@ -130,6 +130,7 @@ const offline = new OfflineSessions({
 const clusterClaims = boot.hasRelay
   ? new ClusterClaims({
       node: boot.node,
+      self: boot.peer,
       registry: () => registry,
       logger: () => link.logger,
       moves: { mesh, table, durable: () => durable },
@@ -167,6 +168,7 @@ const frame = startWorker(boot, parentPort, mesh, router, {
   'sessions.count': () => counts.take(registry.persistent.all, table.values()),
   'retained.count': () => keeper.count(exchange?.sync ?? null),
   'claims.count': () => clusterClaims?.counts ?? null,
+  'sessions.evacuate': ({ nodes, timeoutMs }) => clusterClaims?.evacuate(nodes, timeoutMs) ?? { moved: 0, left: 0 },
   publish: async ({ namespace, topic, payload, qos, retain }) => {
     if (!checkTopicName(topic))
       throw new FluxError('invalid', 'topic is not a valid topic name', { issues: [{ path: 'topic', message: 'not a valid topic name' }] });

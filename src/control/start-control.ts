@@ -2,14 +2,18 @@
 
 import { steadyNow } from '../kernel/clock.ts';
 import { Deadline } from '../kernel/deadline.ts';
+import { messageOf } from '../kernel/errors.ts';
+import type { Logger } from '../kernel/logger.ts';
 import { sideBySide } from './changes/lanes.ts';
 import { seedStore } from './changes/seed-store.ts';
+import type { Clients } from './clients/clients.ts';
 import { type ChangeParts, composeChanges } from './compose-changes.ts';
 import { composeListening, type ListeningParts } from './compose-listening.ts';
 import { composeReport, type ReportParts } from './compose-report.ts';
 import type { ControlPlane } from './contract/control-plane.ts';
 import type { ControlOptions } from './control-options.ts';
 import { SHUTDOWN } from './listening/drain/drain-order.ts';
+import { farewellOf } from './listening/drain/farewell.ts';
 import type { Driver } from './listening/driver.ts';
 import { recommendQueueMigration } from './probe/queue-migration.ts';
 import { serveChanges } from './serve-changes.ts';
@@ -28,6 +32,8 @@ export interface RunningControl {
 
 /** Longest wait for the first opening of all endpoints; the supervisors keep trying those that are not up. */
 const START_TIMEOUT_MS = 30_000;
+/** Parts of the time of a stop, in a row: clients leave one after the other, the last of them are gone, their sessions go to other nodes. */
+const PARTS = { farewell: 0.5, drained: 0.7, moved: 0.85 };
 
 /**
  * Starts threads and endpoints. Resolves when each endpoint was tried once.
@@ -38,7 +44,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   const listening = composeListening(options);
   const changes = composeChanges(options, listening);
   const report = composeReport(options, listening, changes);
-  const stop = (timeoutMs: number) => stopAll(timeoutMs, listening, changes, report);
+  const stop = (timeoutMs: number) => stopAll(timeoutMs, options.logger, listening, changes, report);
   try {
     const seeded = await startAll(options, listening, changes);
     const startup = { durationMs: Math.round(steadyNow() - startedAt), seeded, endpoints: listening.desired.list().length };
@@ -94,10 +100,12 @@ async function startEndpoints(desired: DesiredState, driver: Driver): Promise<vo
 
 async function stopAll(
   timeoutMs: number,
+  logger: Logger,
   { access, threads, supervisors, reconciler, certificates }: ListeningParts,
   { cluster, confirmations, keeper }: ChangeParts,
-  { hub, systemTopics, watchdog, monitor }: ReportParts,
+  { hub, clients, systemTopics, watchdog, monitor }: ReportParts,
 ): Promise<boolean> {
+  const others = cluster?.refuges() ?? [];
   cluster?.close();
   monitor.close();
   watchdog.close();
@@ -107,12 +115,27 @@ async function stopAll(
   await deadline.reaches(Promise.all([reconciler.close(), confirmations.close(), certificates.close(), keeper.close()]));
   const stopped = Promise.all(
     supervisors.all().map(async (supervisor) => {
-      const { drained } = await supervisor.stop(SHUTDOWN);
+      const { last } = supervisor;
+      const { drained } = await supervisor.stop(last === null ? SHUTDOWN : farewellOf(last.endpoint, others, timeoutMs * PARTS.farewell));
       await drained;
     }),
   );
-  await new Deadline(Math.ceil(timeoutMs * 0.7)).reaches(stopped);
+  await new Deadline(Math.ceil(timeoutMs * PARTS.drained)).reaches(stopped);
+  const nodes = threads.relay === null ? [] : others.map(({ name }) => name);
+  const movingMs = Math.max(0, deadline.leftMs - timeoutMs * (1 - PARTS.moved));
+  if (nodes.length > 0 && threads.hasSession) await moveSessions(clients, nodes, movingMs, logger);
   const inOrder = await threads.stop(deadline.leftMs);
   await access.close();
   return inOrder;
+}
+
+/** Sessions of offline clients go to the nodes that stay up; those that do not in time stay on the disk, where they are durable. */
+async function moveSessions(clients: Clients, nodes: string[], timeoutMs: number, logger: Logger): Promise<void> {
+  try {
+    const { moved, left } = await clients.evacuate(nodes, timeoutMs);
+    const level = left > 0 ? 'warn' : 'info';
+    if (moved + left > 0) logger[level](`Cluster: ${moved} sessions went to other nodes, ${left} stay on this one`, { moved, left });
+  } catch (error) {
+    logger.warn('Cluster: the sessions of this node stay on it', { reason: messageOf(error) });
+  }
 }

@@ -2,8 +2,8 @@
 
 import { OTHER_NAMES, PLACEHOLDERS } from '../endpoint/access/placeholders.ts';
 
-/** Placeholders that each CONNECT fills in; the reader of the file leaves them alone (docs/access.md). */
-const PER_CLIENT = new Set<string>([...PLACEHOLDERS, ...Object.keys(OTHER_NAMES)]);
+/** Placeholders that a CONNECT (docs/access.md) or the end of a node (`serverReference`) fills in; the reader of the file leaves them alone. */
+const PER_CLIENT = new Set<string>([...PLACEHOLDERS, ...Object.keys(OTHER_NAMES), 'address', 'node']);
 const PER_CLIENT_SECTIONS = new Set(['auth', 'acl', 'endpoints', 'mqtt']);
 
 // In YAML's flow form (`{port: ${PORT}}`) the braces of a variable would be syntax: other characters replace them while YAML is parsed. No

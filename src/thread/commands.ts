@@ -106,8 +106,8 @@ export interface Drain {
   /** milliseconds over which the disconnects are spread evenly; 0: at once */
   ms: number;
   reasonCode: number;
-  /** Server Reference for MQTT 5 clients [MQTT-3.14.2.2.5]; null: none */
-  serverReference: string | null;
+  /** Server References for MQTT 5 clients, which get them in turns; empty: none */
+  serverReferences: readonly string[];
 }
 
 export interface Drained {
@@ -188,6 +188,8 @@ export interface Commands {
   'retained.count': { params: Record<string, never>; result: RetainedCounts };
   /** Session worker only: counts of claims agreed with other nodes, since it started; null: a single node. */
   'claims.count': { params: Record<string, never>; result: ClaimCounts | null };
+  /** Session worker only, when the node stops: its offline sessions go to these nodes, for at most this time. */
+  'sessions.evacuate': { params: { nodes: string[]; timeoutMs: number }; result: { moved: number; left: number } };
   /** Session worker only: publishes of the server itself (admin API, $SYS), routed like a client's message. */
   publish: { params: { namespace: string; topic: string; payload: Uint8Array; qos: 0 | 1 | 2; retain: boolean }; result: null };
   /** Relay only: the other nodes that carry messages. Messages kept for a node that is missing here are lost. */

@@ -11,6 +11,7 @@ import { Arbiter, type Claimed } from './cluster/arbiter.ts';
 import { Meetings } from './cluster/meetings.ts';
 import { isBefore, Stamps } from './cluster/stamps.ts';
 import { ClusterMoves, type ClusterMovesOptions, type TakeResult } from './cluster-moves.ts';
+import { Evacuation } from './evacuation.ts';
 import type { ClusterOfClaims } from './identifiers/contract.ts';
 import type { Recall } from './identifiers/entry.ts';
 import type { Registry } from './identifiers/registry.ts';
@@ -21,9 +22,18 @@ interface LocalClaim extends Claimed {
   readonly claimant: PeerLink;
 }
 
+/** This node takes the session of an offline client from a node that stops. */
+interface Adoption extends Claimed {
+  readonly isAdoption: true;
+  readonly from: string;
+  isTaken: boolean;
+}
+
 export interface ClusterClaimsOptions {
   /** name of this node */
   node: string;
+  /** number of this worker among the peers of the node */
+  self: number;
   registry(): Pick<Registry, 'recall' | 'decide' | 'find' | 'all' | 'isComplete' | 'lend' | 'adoptOffline'>;
   logger(): Logger;
   /** Brings a session of another node here; absent: it stays there. */
@@ -40,7 +50,9 @@ export class ClusterClaims implements ClusterOfClaims {
   readonly #stamps: Stamps;
   readonly #moves: ClusterMoves | null;
   readonly #send: (nodes: readonly string[], news: IdentifierNews) => void;
-  readonly #arbiter: Arbiter<LocalClaim>;
+  readonly #arbiter: Arbiter<LocalClaim | Adoption>;
+  readonly #evacuation: Evacuation;
+  #adoptions = 0;
   readonly #meetings: Meetings;
   /** for what this worker tells other nodes */
   #relay: PeerLink | null = null;
@@ -58,21 +70,34 @@ export class ClusterClaims implements ClusterOfClaims {
     const ports = { registry, logger, node, send: (to: string, news: SessionNews) => send([to], news) };
     const tellRelay = (control: Control) => this.#relay?.control(control);
     this.#moves = moves === undefined ? null : new ClusterMoves({ ...moves, ...ports, tellRelay });
-    this.#arbiter = new Arbiter<LocalClaim>({
+    this.#arbiter = new Arbiter<LocalClaim | Adoption>({
       self: node,
       stamps: this.#stamps,
       now: options.now ?? steadyNow,
       send,
       recall: (from, ask, then) => this.#recall(from, ask, then),
       serve: (local, stamp, holders) => {
+        if ('from' in local) {
+          void this.#adopt(local, stamp, holders);
+          return;
+        }
         local.claim.stamp = stamp;
         if (holders.size === 0 || this.#moves === null) this.#options.registry().decide(local.claim, local.claimant);
         else void this.#bring(local, stamp, holders);
       },
-      serveAgain: ({ claim, claimant }) => this.#options.registry().decide(claim, claimant),
-      deny: ({ connection, claimant }, reason) => claimant.control({ t: 'deny', connection, reason }),
-      missed: (nodes, { namespace, clientId }, stamp) => this.#meetings.missed(nodes, { namespace, clientId, stamp }),
+      serveAgain(local) {
+        if (!('from' in local)) registry().decide(local.claim, local.claimant);
+      },
+      deny: (local, reason) => {
+        if ('from' in local) this.#tellAdopted(local);
+        else local.claimant.control({ t: 'deny', connection: local.connection, reason });
+      },
+      missed: (to, local, stamp) => {
+        const { namespace, clientId } = local;
+        if (!('from' in local) || local.isTaken) this.#meetings.missed(to, { namespace, clientId, stamp });
+      },
     });
+    this.#evacuation = new Evacuation({ self: options.self, registry, up: () => this.#arbiter.up, send: (to, news) => send([to], news) });
     this.#meetings = new Meetings({
       self: node,
       send,
@@ -98,16 +123,21 @@ export class ClusterClaims implements ClusterOfClaims {
   };
 
   /** Closes the client here that has the identifier, unless it was granted without the other node, and later. */
-  #recall(node: string, { namespace, clientId, user, cleanStart, stamp }: Ask, then: (found: Finding, since: number) => void): void {
+  #recall(
+    node: string,
+    { namespace, clientId, user, cleanStart, stamp, isAdoption = false }: Ask,
+    then: (found: Finding, since: number) => void,
+  ): void {
     let isLater = false;
     let since = 0;
     const recall: Recall = {
-      by: { user },
+      by: isAdoption ? null : { user },
       discard: cleanStart,
       isDue: (entry) => {
         since = entry.stamp;
+        if (isAdoption && entry.owner !== this.#options.self) return false;
         isLater = !isBefore(entry.stamp, this.#options.node, stamp, node);
-        if (!isLater) this.counts.recalled++;
+        if (!isLater && !isAdoption) this.counts.recalled++;
         return !isLater;
       },
       answer: (found) => {
@@ -149,6 +179,41 @@ export class ClusterClaims implements ClusterOfClaims {
     const older = nodes.filter((node) => node !== latest || hasOwn);
     if (older.length > 0) this.#send(older, { t: 'meet', held: [{ namespace, clientId, stamp }], upTo: 0 });
     registry.decide(claim, claimant);
+  }
+
+  /** Takes the session from the node that stops, unless it is here, or on a third node since a later claim. */
+  async #adopt(adoption: Adoption, stamp: number, holders: ReadonlyMap<string, number>): Promise<void> {
+    const { namespace, clientId, from } = adoption;
+    const since = holders.get(from);
+    const owner = this.#options.registry().find(namespace, clientId)?.owner ?? null;
+    const isNewest = since !== undefined && owner === null && [...holders.values()].every((other) => other <= since);
+    if (isNewest && this.#moves !== null) adoption.isTaken = (await this.#take(from, namespace, clientId, stamp)) === 'taken';
+    this.#arbiter.finished(adoption);
+    this.#tellAdopted(adoption);
+  }
+
+  #tellAdopted({ namespace, clientId, from, isTaken }: Adoption): void {
+    this.#send([from], { t: 'adopted', namespace, clientId, isTaken });
+  }
+
+  /** See Evacuation.run(). */
+  evacuate(nodes: readonly string[], timeoutMs: number): Promise<{ moved: number; left: number }> {
+    return this.#evacuation.run(nodes, timeoutMs);
+  }
+
+  #onAdopt(from: string, namespace: string, clientId: string): void {
+    const adoption: Adoption = {
+      connection: -++this.#adoptions,
+      namespace,
+      clientId,
+      user: null,
+      cleanStart: false,
+      isAdoption: true,
+      from,
+      isTaken: false,
+    };
+    if (this.#evacuation.isLeaving) this.#tellAdopted(adoption);
+    else this.#arbiter.claim(adoption);
   }
 
   /** A link that is lost is back at once, as a rule. */
@@ -203,6 +268,7 @@ export class ClusterClaims implements ClusterOfClaims {
     this.#former.delete(node);
     this.#meetings.nodeDown(node, this.#agreedWith(node));
     this.#moves?.nodeLost(node);
+    this.#evacuation.nodeLost(node);
     this.#arbiter.nodeUp(node);
     void this.#meet(node);
   }
@@ -210,6 +276,7 @@ export class ClusterClaims implements ClusterOfClaims {
   #nodeDown(node: string): void {
     this.#meetings.nodeDown(node, this.#agreedWith(node));
     this.#moves?.nodeLost(node);
+    this.#evacuation.nodeLost(node);
     this.#arbiter.nodeDown(node);
   }
 
@@ -248,6 +315,12 @@ export class ClusterClaims implements ClusterOfClaims {
         return;
       case 'met':
         this.#meetings.onMet(node, news.upTo);
+        return;
+      case 'adopt':
+        this.#onAdopt(node, news.namespace, news.clientId);
+        return;
+      case 'adopted':
+        this.#evacuation.adopted(node, news, news.isTaken);
         return;
       default:
         if (this.#moves === null || this.#moves.onNews(node, news) || news.t !== 'taken') return;

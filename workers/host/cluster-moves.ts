@@ -133,6 +133,8 @@ export class ClusterMoves {
     const { at } = last;
     const shift = steadyNow() - at;
     takeState(session, { ...last.session, disconnectedAt: last.session.disconnectedAt + shift }, deliveries);
+    // Of two copies that a crash may leave behind, this one is the later.
+    session.stamp = move;
     if (!session.isDurable) return true;
     await this.#store(session.namespace.name, session.clientId, { op: 'begin', session: toWireSession(session) });
     return true;

@@ -86,6 +86,14 @@ export class Clients {
     await this.#threads.session.call('publish', request, { timeoutMs: TIMEOUT_MS });
   }
 
+  /**
+   * The node stops: sessions of offline clients go to these nodes.
+   * @returns how many left, and how many are still here
+   */
+  async evacuate(nodes: string[], timeoutMs: number): Promise<{ moved: number; left: number }> {
+    return this.#threads.session.call('sessions.evacuate', { nodes, timeoutMs }, { timeoutMs: timeoutMs + TIMEOUT_MS });
+  }
+
   /** Sessions per endpoint id, from the session worker. */
   async sessionCounts(): Promise<Commands['sessions.count']['result']> {
     return this.#threads.session.call('sessions.count', {}, { timeoutMs: TIMEOUT_MS });

@@ -11,6 +11,7 @@ import type { Logger } from '../../kernel/logger.ts';
 import type { SyncCounts } from '../../metrics/prometheus.ts';
 import type { ClusterStatus, NodeOutcome, NodeView } from '../contract/answers.ts';
 import type { DrainRequest } from '../contract/request-parts.ts';
+import type { Refuge } from '../listening/drain/farewell.ts';
 import type { EndpointSupervisors } from '../listening/endpoint-supervisors.ts';
 import type { Reconciler } from '../listening/reconciler.ts';
 import type { DesiredState } from '../state/desired-state.ts';
@@ -134,6 +135,13 @@ export class Cluster {
     const members = this.#members;
     const up = members.others().map((facts) => ({ ...facts, label: members.labelOf(facts), hasLeft: false }));
     return [...up, ...members.missing().map((facts) => ({ ...facts, label: facts.name, incarnation: null }))];
+  }
+
+  /** The other nodes that are up: clients of this one may go there. */
+  refuges(): Refuge[] {
+    const { node } = this.#options;
+    const others = this.#members.others().filter(({ name }) => name !== node);
+    return [...new Map(others.map(({ name, address }) => [name, { name, address }])).values()];
   }
 
   /** False while NATS is away: other nodes cannot be asked, and new ones are not known. */

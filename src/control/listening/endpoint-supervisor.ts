@@ -3,14 +3,13 @@
 import { steadyNow, wallNow } from '../../kernel/clock.ts';
 import { Deadline } from '../../kernel/deadline.ts';
 import { toWireError } from '../../kernel/errors.ts';
-import type { Drain, EndpointRuntimeConfig } from '../../thread/commands.ts';
+import type { EndpointRuntimeConfig } from '../../thread/commands.ts';
 import type { WorkerExit, WorkerHandle } from '../../thread/worker-handle.ts';
 import type { EndpointState } from '../contract/answers.ts';
-import type { DrainRequest } from '../contract/request-parts.ts';
 import { withTls } from '../tls/load-tls.ts';
 import { SharedEndpointMemory } from '../workers/shared-endpoint-memory.ts';
 import { BoundSockets } from './bound-sockets.ts';
-import { AT_ONCE } from './drain/drain-order.ts';
+import { AT_ONCE, type DrainWish } from './drain/drain-order.ts';
 import { type DrainStatus, Drains } from './drain/drain-progress.ts';
 import { Lingering } from './lingering.ts';
 import { closeUnused, openListeners } from './open-listeners.ts';
@@ -257,10 +256,9 @@ export class EndpointSupervisor {
 
   /**
    * Stops accepting and disconnects all clients. Resolves when nothing accepts any more.
-   * @param request the request of a change, or the exact drain when the node stops
    * @returns `drained` settles when the last client is gone, or the drain is cancelled
    */
-  async stop(request: DrainRequest | Drain): Promise<{ drained: Promise<void> }> {
+  async stop(wish: DrainWish): Promise<{ drained: Promise<void> }> {
     this.#newGeneration();
     this.#last = this.last;
     this.#wanted = null;
@@ -270,17 +268,16 @@ export class EndpointSupervisor {
     this.#sockets.keepOnly(null);
     await this.#lingering.add(all);
     this.#reportChange();
-    return { drained: this.drain(request) };
+    return { drained: this.drain(wish) };
   }
 
   /**
    * Disconnects all clients that this change and earlier ones have left behind: those of listeners that no longer accept, and those from
    * before the last rebind on the same sockets. Replaces a drain under way.
-   * @param request the request of a change, or the exact drain
    * @returns settles when the last of these clients is gone, or the drain is cancelled or replaced
    */
-  async drain(request: DrainRequest | Drain): Promise<void> {
-    await this.#drains.begin(request, this.#lingering, this.#listeners);
+  async drain(wish: DrainWish): Promise<void> {
+    await this.#drains.begin(wish, this.#lingering, this.#listeners);
   }
 
   /** Lets the clients that a drain has not disconnected yet stay. @returns false when no drain was under way */

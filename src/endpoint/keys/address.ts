@@ -8,6 +8,9 @@ import { boolean, choice, integer, text } from './value.ts';
 export const WEBSOCKET_TRANSPORTS = ['auto', 'uws', 'builtin'] as const;
 export type WebsocketTransport = (typeof WEBSOCKET_TRANSPORTS)[number];
 
+/** Every `${NAME}` is one that names another node. */
+const hasKnownNames = (value: string) => [...value.matchAll(/\$\{([^}]*)\}/g)].every(([, name]) => name === 'address' || name === 'node');
+
 export const ADDRESS_KEYS = {
   id: key({
     value: text('1..64 of `A-Z a-z 0-9 _ . -`', {
@@ -49,5 +52,19 @@ export const ADDRESS_KEYS = {
     effect: 'admission',
     description: 'What carries WebSocket connections: uWebSockets.js, the built-in transport, or the better one for the endpoint',
     example: 'auto',
+  }),
+  serverReference: unset({
+    value: text(
+      '1..1000 characters',
+      { min: 1, rule: 'must not be empty' },
+      { max: 1000, rule: 'must be at most 1000 characters' },
+      { test: (value) => !/\p{Cc}/u.test(value), rule: 'must not hold control characters' },
+      { test: hasKnownNames, rule: 'must hold no variable but ${address} and ${node}' },
+    ),
+    defaultText: 'none',
+    effect: 'live',
+    description:
+      'Sent to MQTT 5 clients as Server Reference when their node stops and the cluster has others; `${address}` (`cluster.localAddress`) and `${node}` are those of another node',
+    example: '${address}:1883',
   }),
 };

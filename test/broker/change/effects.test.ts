@@ -129,6 +129,16 @@ const CASES: Record<keyof Endpoint, Case | null> = {
       expect('uwebsockets' in (await upgrade(await openTcp(port))).headers).toBe(isThere);
     },
   },
+  serverReference: {
+    to: { serverReference: '${address}:1883' },
+    effect: 'live',
+    // The node is alone: nobody is sent away.
+    async check({ before, during, after }) {
+      await before.ping();
+      expect((await during()).code).toBe(0);
+      expect((await after()).code).toBe(0);
+    },
+  },
   enableAuth: {
     from: user('one'),
     to: { enableAuth: true },

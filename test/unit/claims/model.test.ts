@@ -24,6 +24,8 @@ const IDS = ['x', 'y'];
 /** A claim is answered within this time: the deadline, and a sweep. */
 const ANSWERED_MS = 8_300;
 const SESSION_WORKER = 1;
+/** owner of a session whose client is offline */
+const OFFLINE = 0;
 
 interface FakeClient {
   readonly node: FakeNode;
@@ -133,6 +135,7 @@ class FakeNode {
   #startClaims(): void {
     const { wire } = this.field;
     this.claims = new ClusterClaims({
+      self: OFFLINE,
       node: this.name,
       registry: () => this.registry,
       logger: () => this.log.logger,
@@ -166,6 +169,9 @@ class FakeNode {
           if (!isAlive() || this.claims !== claims) return;
           if (control.t === 'node-up') this.up.add(control.node);
           else if (control.t === 'node-down') this.up.delete(control.node);
+          // It keeps no retained messages: without this answer the node would not be linked.
+          else if (control.t === 'retained-node' && control.isUp)
+            this.gateway.onControl(worker, { t: 'retained-compared', node: control.node });
           claims.onControl(relay, control);
         }),
     };
@@ -248,7 +254,15 @@ class FakeNode {
   leave(id: string): void {
     const client = this.registry.clients.get(id);
     this.registry.clients.delete(id);
+    const entry = this.registry.find('n', id);
+    if (entry !== undefined) entry.owner = OFFLINE;
     if (client !== undefined) client.state = 'left';
+  }
+
+  /** This node stops, and another one is to take the session: nobody who is connected is closed for that. */
+  offer(id: string, to: FakeNode): void {
+    const news = { t: 'adopt', namespace: 'n', clientId: id } as const;
+    this.gateway.onControl({} as never, { t: 'to-nodes', nodes: [to.name], news });
   }
 }
 
@@ -342,6 +356,14 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     ),
   ),
   weighted(
+    4,
+    fc.tuple(node, fc.integer({ min: 1, max: NODES - 1 }), id).map(
+      ([at, further, name]): Step =>
+        (field) =>
+          field.nodes[at]!.offer(name, field.nodes[(at + further) % NODES]!),
+    ),
+  ),
+  weighted(
     6,
     fc.constantFrom(10, 30, 100, 400).map(
       (ms): Step =>
@@ -404,3 +426,24 @@ test('one client has an identifier, the last one, while relays, nodes and the wi
     { numRuns: Number(process.env['CLAIM_RUNS'] ?? 60) },
   );
 }, 120_000);
+
+test('an adoption closes nobody, whichever node has the client', async () => {
+  const field = new Field(1);
+  await field.run(3_000);
+  const [a, b, c] = field.nodes;
+  a!.claim('x');
+  await field.run(200);
+  for (const [from, to] of [
+    [b!, c!],
+    [a!, b!],
+    [c!, a!],
+  ] as const)
+    from.offer('x', to);
+  await field.run(500);
+  expect(field.clients.map(({ state }) => state)).toEqual(['connected']);
+  expect(field.nodes.map(({ claims }) => claims.waiting)).toEqual([0, 0, 0]);
+  // The identifier is free for the next claim at once.
+  b!.claim('x');
+  await field.run(200);
+  expect(field.clients.map(({ state }) => state)).toEqual(['taken-over', 'connected']);
+});

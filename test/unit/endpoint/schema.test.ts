@@ -39,6 +39,7 @@ describe('parseEndpoint', () => {
       host: '0.0.0.0',
       useWebsocket: false,
       websocketTransport: null,
+      serverReference: null,
       path: '/mqtt',
       enableAuth: true,
       authConfig: null,

@@ -23,7 +23,7 @@ export async function drainClients(clients: Client[], drain: Drain, signal: Abor
     else if (pace.isOver) await pace.next();
     if (signal.aborted) return { disconnected, done: false };
     if (client.isClosed) continue;
-    client.close(drain.reasonCode, undefined, drain.serverReference ?? undefined);
+    client.close(drain.reasonCode, undefined, drain.serverReferences[disconnected % drain.serverReferences.length]);
     disconnected++;
   }
   const deadline = steadyNow() + EMPTY_TIMEOUT_MS;

@@ -25,6 +25,8 @@ export interface Claimed {
   readonly clientId: string;
   readonly user: string | null;
   readonly cleanStart: boolean;
+  /** see Ask */
+  readonly isAdoption?: boolean;
 }
 
 export interface ArbiterPorts<T extends Claimed> {
@@ -281,6 +283,6 @@ export class Arbiter<T extends Claimed> {
 }
 
 function askOf<T extends Claimed>({ claim, stamp }: Turn<T>): IdentifierNews {
-  const { namespace, clientId, user, cleanStart } = claim;
-  return { t: 'ask', stamp, namespace, clientId, user, cleanStart };
+  const { namespace, clientId, user, cleanStart, isAdoption } = claim;
+  return { t: 'ask', stamp, namespace, clientId, user, cleanStart, ...(isAdoption === true ? { isAdoption } : {}) };
 }

@@ -15,6 +15,8 @@ export interface Ask {
   user: string | null;
   /** the session ends, whoever owns it */
   cleanStart: boolean;
+  /** a node takes the session of an offline client of a node that stops: a connected client stays */
+  isAdoption?: boolean;
 }
 
 /** A session that a node holds since the claim with this stamp. */
@@ -31,6 +33,9 @@ export type IdentifierNews =
   /** claims granted without the receiver. `upTo`: these are all claims up to this stamp, and the receiver answers `met`; 0: no answer */
   | { t: 'meet'; held: Held[]; upTo: number }
   | { t: 'met'; upTo: number }
+  /** the sender stops, and has this session of an offline client; `adopted` follows */
+  | { t: 'adopt'; namespace: string; clientId: string }
+  | { t: 'adopted'; namespace: string; clientId: string; isTaken: boolean }
   | SessionNews;
 
 /** A session on its way from a node that holds it to the node of a claim. `move` is the stamp of the claim. */

@@ -1,11 +1,9 @@
 /** The drain of one endpoint: begun, replaced, cancelled, and followed until the last client has gone. */
 
 import { wallNow } from '../../../kernel/clock.ts';
-import type { Drain } from '../../../thread/commands.ts';
-import type { DrainRequest } from '../../contract/request-parts.ts';
 import type { Lingering } from '../lingering.ts';
 import type { RemoteListener } from '../remote-listener.ts';
-import { toDrain } from './drain-order.ts';
+import { type DrainWish, orderOf } from './drain-order.ts';
 
 /** Progress of a drain. */
 export interface DrainStatus {
@@ -47,16 +45,15 @@ export class Drains {
   /**
    * Disconnects the clients of lingering listeners, and those that connected to present listeners before the last rebind. Replaces a drain
    * under way.
-   * @param request the request of a change, or the exact drain
    * @returns settles when the last of these clients is gone, or the drain is cancelled or replaced
    */
-  async begin(request: DrainRequest | Drain, lingering: Lingering, present: readonly RemoteListener[]): Promise<void> {
+  async begin(wish: DrainWish, lingering: Lingering, present: readonly RemoteListener[]): Promise<void> {
     const gone = lingering.listeners;
     const parts = [
       ...gone.map((listener) => ({ listener, left: () => listener.connections })),
       ...present.map((listener) => ({ listener, left: () => listener.formerConnections })),
     ];
-    const drain = 'ms' in request ? request : toDrain(request, leftOf(parts));
+    const drain = orderOf(wish, leftOf(parts));
     const drained = Promise.all([
       ...gone.map((listener) => lingering.close(listener, drain)),
       ...present.map((listener) => listener.drainFormer(drain)),
