@@ -100,7 +100,7 @@ const absence = new Absence({
 });
 const looking = setInterval(() => absence.tick(), LOOK_MS);
 const linking = setTimeout(() => {
-  link.logger.warn('Cluster: not every node could be linked in time; messages cross to those that are');
+  link.logger.warn('Cluster: not every node could be linked in time; messages cross to the linked nodes');
   gateway.link();
 }, LINKED_MS);
 

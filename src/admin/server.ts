@@ -59,7 +59,7 @@ type TlsPlace = Pick<AppOptions, 'settings' | 'logger'>;
 /** @throws FluxError `invalid`, `unprocessable` */
 async function openTls({ settings: { http }, logger }: TlsPlace): Promise<ServerTls | null> {
   if (http.password === null && !isLoopbackHost(http.host)) {
-    throw new FluxError('invalid', `http.host ${http.host} can be reached from elsewhere: it needs http.password`);
+    throw new FluxError('invalid', `http.host ${http.host} can be reached from other machines: set http.password`);
   }
   return http.ssl === null ? null : ServerTls.open({ ...http.ssl, logger });
 }

@@ -57,7 +57,7 @@ export class Links {
 
   /** Greets another node from now on. @throws Error when there is such a link */
   add(node: string, hooks: Omit<LinkUser, 'send'>): Link {
-    if (this.#isClosed || this.#links.has(node)) throw new Error(`no second link to ${node}, and none after the end`);
+    if (this.#isClosed || this.#links.has(node)) throw new Error(`a link to ${node} exists already, or the links are closed`);
     const link = new Link(this.#options, {
       send: (frame) => this.#transport.send(node, frame),
       up: (incarnation) => hooks.up(incarnation),

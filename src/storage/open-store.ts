@@ -74,7 +74,7 @@ export async function openStore(settings: StoreSettings, options: OpenOptions): 
 /** How to open a store on other machines, and its name. */
 function elsewhere(settings: StoreSettings, { bus, name }: OpenOptions): { open: () => Promise<EndpointStore>; source: string } {
   if (!('datasource' in settings)) {
-    if (bus === null) throw new Error('a LOCAL store is elsewhere in a cluster alone');
+    if (bus === null) throw new Error('the store LOCAL in JetStream needs the bus of a cluster');
     return { open: () => openBucket(bus, name, 'file'), source: 'JetStream' };
   }
   const { storeType, datasource } = settings;

@@ -230,7 +230,7 @@ export class WorkerHandle {
     const handler = this.#callbacks.questions[name] as AnyQuestionHandler | undefined;
     let frame: ThreadFrame;
     try {
-      if (handler === undefined) throw new FluxError('internal', `nobody answers the question ${name}`);
+      if (handler === undefined) throw new FluxError('internal', `no handler answers the question ${name}`);
       frame = { kind: 'result', id, ok: true, result: await handler(params) };
     } catch (error) {
       frame = { kind: 'result', id, ok: false, error: toWireError(error) };

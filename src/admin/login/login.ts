@@ -61,7 +61,7 @@ export class LoginDesk {
     for (const viewer of http.viewers) this.#accounts.set(viewer.username, account(viewer.username, 'viewer', viewer.password));
     if (http.password !== null) this.#accounts.set(http.username, account(http.username, 'admin', http.password));
     else if (http.viewers.length > 0)
-      throw new FluxError('invalid', 'http.viewers need http.password: without it everybody is administrator');
+      throw new FluxError('invalid', 'http.viewers need http.password: without a password everybody is an administrator');
   }
 
   /**

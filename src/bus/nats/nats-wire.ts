@@ -110,7 +110,11 @@ class NatsWire implements NodeWire {
     connection.subscribe(`${this.#prefix}.${this.#self}.*`, {
       callback: (error, message) => {
         if (error === null) this.#heard(message.subject, message.data);
-        else this.#logger.error('Cluster: the wire hears nothing', { subject: `${this.#prefix}.${this.#self}.*`, error: error.message });
+        else
+          this.#logger.error('Cluster: NATS refuses the subscription for messages of other nodes', {
+            subject: `${this.#prefix}.${this.#self}.*`,
+            error: error.message,
+          });
       },
     });
     await connection.flush();

@@ -70,7 +70,7 @@ export class Rollback {
     const then = [...past.values()].find(({ id, port }) => (key.id === undefined ? port === key.port : id === key.id));
     const found = [...(now === undefined ? [] : [now]), ...(then === undefined ? [] : [then])];
     const what = key.id === undefined ? `endpoint on port ${key.port}` : `endpoint ${key.id}`;
-    if (found.length === 0) throw new FluxError('not-found', `there is no ${what} now, and there was none then`);
+    if (found.length === 0) throw new FluxError('not-found', `there is no ${what} now, and none existed at that revision`);
     if (key.id !== undefined && key.port !== undefined && found.every(({ port }) => port !== key.port)) {
       const message = `endpoint ${key.id} is not on port ${key.port}, and was not then`;
       throw new FluxError('invalid', message, { issues: [{ path: 'port', message }] });

@@ -170,7 +170,7 @@ export class DesiredState {
   async refuseWaiting(keys: string[], undone: number | null): Promise<never> {
     await this.load();
     this.waiting.ensureFree(keys, undone);
-    throw new OutdatedError('busy', 'what waited has just been confirmed or undone');
+    throw new OutdatedError('busy', 'the waiting change has just been confirmed or undone');
   }
 
   /**
@@ -204,7 +204,8 @@ export class DesiredState {
         return await change();
       } catch (error) {
         if (!(error instanceof OutdatedError)) throw error;
-        if (attempt === ATTEMPTS) throw new FluxError('busy', `other nodes change it at the same time: ${error.message}`, { cause: error });
+        if (attempt === ATTEMPTS)
+          throw new FluxError('busy', `other nodes change the configuration at the same time: ${error.message}`, { cause: error });
       }
     }
   }

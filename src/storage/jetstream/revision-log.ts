@@ -283,7 +283,7 @@ export class RevisionLog {
   /** Splits items that are too large for one message into keys of their own. */
   async #wrap<T>(items: T[]): Promise<T[] | Parts> {
     if (this.#bucket.fits(items)) return items;
-    if (items.length === 1) throw new FluxError('too-large', 'One endpoint is larger than what NATS takes as one message');
+    if (items.length === 1) throw new FluxError('too-large', 'One endpoint is larger than a NATS message may be');
     const half = Math.ceil(items.length / 2);
     const parts: string[] = [];
     for (const piece of [items.slice(0, half), items.slice(half)]) {

@@ -149,7 +149,9 @@ export class RetainedKeeper implements RetainedSink {
     if (isReplicated)
       for (const { namespace, topic, stamp } of disk.deletions()) if (clock.note(stamp)) store.putDeletion(namespace, topic, stamp);
     if (ahead > 0)
-      this.#options.logger().warn('Retained messages have a time that is still to come: any other message is newer', { ahead });
+      this.#options
+        .logger()
+        .warn('Retained messages on disk have a time in the future: any message of their topics replaces them', { ahead });
   }
 }
 
