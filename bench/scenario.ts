@@ -46,13 +46,13 @@ export interface Scenario {
   title: string;
   /** part of `--quick` */
   isQuick: boolean;
-  /** peers for which it makes sense; empty = all */
+  /** peers for which the scenario makes sense; empty = all */
   peers: readonly string[];
   load: Load;
   needs: BrokerNeeds;
 }
 
-/** The load generator gets it as JSON. */
+/** The task of the load generator, which gets it as JSON. */
 export interface Order {
   load: Load;
   port: number;

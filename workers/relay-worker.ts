@@ -27,7 +27,7 @@ const LINKED_MS = 4_000;
 
 /** Interval of looks for silent nodes, ms. */
 const LOOK_MS = 50;
-/** Longest wait at the end for what other nodes have not taken, ms. */
+/** Longest wait at the end until other nodes have taken everything (ms). */
 const LEAVE_MS = 1_000;
 
 const relay = boot.relay ?? noRelay();
@@ -78,7 +78,7 @@ const gateway: Gateway = new Gateway({
   now: steadyNow,
   soon(run) {
     setImmediate(() => {
-      // What is taken, and said to be, has been posted.
+      // The worker reports only packets as taken whose messages have been posted.
       flushPeers();
       run();
     });
@@ -143,7 +143,7 @@ mesh.hooks = {
   onForgotten: (namespace, filter) => gateway.localChange(namespace, [filter]),
 };
 
-/** What main shows in status, health and metrics. */
+/** The report that main shows in status, health and metrics. */
 function report(): RelayReport {
   const nodes = [...gateway.nodes()].map(({ node, incoming, isExpected, isCompared }) => {
     const link = links.report(node.name);

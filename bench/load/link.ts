@@ -21,7 +21,7 @@ export interface PacketSink {
 
 /**
  * The address of a connection. In a storm a single address runs out of ports after two seconds, because closed ports wait in TIME_WAIT. The
- * kernel then searches all of them for a free one for 200 ms, a time that is not the broker's. On Linux all of 127.0.0.0/8 is this machine.
+ * kernel then searches all ports for a free one for 200 ms, which is not the broker's time. On Linux all of 127.0.0.0/8 is this machine.
  */
 function hostOf({ kind }: Load, index: number): string {
   return kind === 'storm' && process.platform === 'linux' ? `127.0.0.${1 + (index % ADDRESSES)}` : '127.0.0.1';

@@ -1,4 +1,4 @@
-/** The process of the load generator: takes an order as JSON in its first argument and prints the result as JSON. */
+/** The process of the load generator: takes its task as JSON in the first argument and prints the result as JSON. */
 
 import type { Order, RunResult } from '../scenario.ts';
 import { sleep } from './clock.ts';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 
 const ATTACH_MS = 5000;
 
-/** Attaches to a process and all its threads. `stop` returns the number of calls since, or null when they could not be counted. */
+/** Attaches to a process and all its threads. `stop` returns the number of calls in between, or null when strace could not count them. */
 export async function countSyscalls(program: string, pid: number): Promise<{ stop(): Promise<number | null> }> {
   const dir = mkdtempSync(join(tmpdir(), 'fluxmq-bench-'));
   const file = join(dir, 'strace.txt');

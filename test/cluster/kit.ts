@@ -1,4 +1,4 @@
-/** Several brokers that are one cluster, with what they need, for the tests of the cluster. */
+/** A cluster of several brokers, with its NATS servers, for the tests of the cluster. */
 
 import { type Broker, startBroker } from '../kit/broker.ts';
 import type { DatabaseServer } from '../kit/databases/server.ts';
@@ -42,7 +42,7 @@ export class TestCluster {
     this.#settings = settings;
   }
 
-  /** `config` is of the NATS servers; `cluster` is that section of each node; `envOf` its environment. */
+  /** `config`: text for the NATS servers' configuration; `cluster`: this section of each node; `envOf`: the environment of a node. */
   static async start(options: {
     store: Record<string, unknown>;
     nodes: number;
@@ -79,7 +79,7 @@ export class TestCluster {
     return node;
   }
 
-  /** Starts a node again that was killed, with its folder. */
+  /** Restarts a killed node in its folder. */
   async again(index: number): Promise<Broker> {
     const node = await startBroker({ dir: this.nodes[index]!.dir, env: this.#envOf(`node-${index + 1}`) });
     this.nodes[index] = node;
@@ -141,7 +141,7 @@ export interface Outcome {
   reason: string | null;
 }
 
-/** A change and what each node made of it, by name. */
+/** Makes a change. @returns its answer, with the state of each node by name */
 export async function change(
   node: Broker,
   what: string,

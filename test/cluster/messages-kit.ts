@@ -1,4 +1,4 @@
-/** What tests of messages between nodes read from the nodes. */
+/** Reads links and metrics of nodes, for tests of messages between nodes. */
 
 import type { Broker } from '../kit/broker.ts';
 import { until } from '../kit/until.ts';

@@ -1,4 +1,4 @@
-/** A web service that decides about logins: the user name says what it answers. */
+/** A web service that decides about logins: the user name names the answer. */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -48,7 +48,7 @@ interface Port {
   onState: (isConnected: boolean) => void;
   isConnected: boolean;
   isFrozen: boolean;
-  /** its output is busy until then */
+  /** time until which the node's output is busy */
   busyUntil: number;
   /** frames that came while the node was frozen */
   waiting: Flight[];
@@ -72,7 +72,7 @@ export class FaultyWire {
     return this.#flights.length;
   }
 
-  /** The wire's end at a node. A later one of the same name replaces it, as a restarted process does: it gets what is under way. */
+  /** The wire's end at a node. A later end of the same name replaces the former, as a restarted process does, and gets the frames under way. */
   transport(node: string): LinkTransport {
     const port: Port = { onFrame: () => {}, onState: () => {}, isConnected: true, isFrozen: false, busyUntil: 0, waiting: [] };
     this.#ports.set(node, port);
@@ -92,7 +92,7 @@ export class FaultyWire {
     };
   }
 
-  /** Cuts a node off, or connects it again: what comes while it is cut off is lost. */
+  /** Cuts a node off, or connects it again. Frames to a node that is cut off are lost. */
   connect(node: string, isConnected: boolean): void {
     const port = this.#ports.get(node);
     if (port === undefined || port.isConnected === isConnected) return;
@@ -100,7 +100,7 @@ export class FaultyWire {
     port.onState(isConnected);
   }
 
-  /** A frozen node hears nothing; it hears all of it when it thaws. Its owner must not tick it. */
+  /** A frozen node gets no frame until it thaws, and then all of them. Its owner must not tick it. */
   freeze(node: string, isFrozen: boolean): void {
     const port = this.#ports.get(node);
     if (port === undefined) return;
@@ -108,7 +108,7 @@ export class FaultyWire {
     if (!isFrozen) for (const { from, frame } of port.waiting.splice(0)) port.onFrame(from, frame);
   }
 
-  /** Moves the time on, and delivers what is due. */
+  /** Advances the time, and delivers the frames that are due. */
   advance(ms: number): void {
     this.#now += ms;
     const due = this.#flights.filter(({ at }) => at <= this.#now).sort((a, b) => a.at - b.at || a.order - b.order);

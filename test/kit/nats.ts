@@ -10,9 +10,9 @@ import { until } from './until.ts';
 
 export interface NatsServer {
   readonly port: number;
-  /** port of its monitoring, over HTTP */
+  /** port of the server's monitoring, over HTTP */
   readonly monitor: number;
-  /** null while it does not run */
+  /** null while the server does not run */
   readonly pid: number | null;
   readonly url: string;
   start(): Promise<void>;

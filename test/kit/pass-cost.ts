@@ -1,6 +1,6 @@
 /**
  * Loaded into every thread of a broker under test by `--import`: writes down how much CPU time each long pass of a worker's event loop took.
- * Unlike the delay of the loop it says the same on a machine that has other work. Production code knows nothing of it.
+ * Unlike the delay of the loop it says the same on a machine that has other work. Production code does not use it.
  */
 
 import { appendFileSync, readFileSync } from 'node:fs';

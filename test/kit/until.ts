@@ -13,8 +13,8 @@ export function sleep(ms: number): Promise<void> {
 /**
  * Waits `ms` in which something must not happen, for which no condition can be polled. A busy machine makes such a test weaker, never
  * red.
- * @param what what must not happen
- * @param happened true when it has; absent: the caller looks afterwards
+ * @param what the event that must not happen
+ * @param happened true when it has happened; absent: the caller looks afterwards
  * @throws Error as soon as it has
  */
 export async function quiet(ms: number, what: string, happened: () => boolean = () => false): Promise<void> {

@@ -18,7 +18,7 @@ function openClock(): { read(): number; close(): void } {
   };
 }
 
-/** Runs `work`. @returns what it gave, and the longest turn of the event loop during it, milliseconds of processor time */
+/** Runs `work`. @returns its result, and the longest turn of the event loop during the work, milliseconds of processor time */
 export async function worstTurn<T>(work: () => Promise<T>): Promise<{ result: T; ms: number }> {
   const clock = openClock();
   let last = clock.read();

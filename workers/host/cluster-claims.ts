@@ -1,4 +1,4 @@
-/** Joins the claims of this node with those of all others: the session worker's part in a cluster. */
+/** The session worker's part in a cluster: agrees each claim of this node with all other nodes. */
 
 import { steadyNow } from '../../src/kernel/clock.ts';
 import type { Logger } from '../../src/kernel/logger.ts';
@@ -54,9 +54,9 @@ export class ClusterClaims implements ClusterOfClaims {
   readonly #evacuation: Evacuation;
   #adoptions = 0;
   readonly #meetings: Meetings;
-  /** for what this worker tells other nodes */
+  /** the relay, which carries controls to other nodes */
   #relay: PeerLink | null = null;
-  /** nodes that an earlier relay was linked with, and this one not yet */
+  /** nodes that an earlier relay was linked with, and the present relay is not */
   #former = new Set<string>();
   #hasRelay = false;
 
@@ -122,7 +122,7 @@ export class ClusterClaims implements ClusterOfClaims {
     this.#judgeReady();
   };
 
-  /** Closes the client here that has the identifier, unless it was granted without the other node, and later. */
+  /** Closes the client here that has the identifier, unless its later claim was granted without the other node. */
   #recall(
     node: string,
     { namespace, clientId, user, cleanStart, stamp, isAdoption = false }: Ask,
@@ -216,7 +216,7 @@ export class ClusterClaims implements ClusterOfClaims {
     else this.#arbiter.claim(adoption);
   }
 
-  /** A link that is lost is back at once, as a rule. */
+  /** A lost link is back at once, as a rule. */
   async #take(node: string, namespace: string, clientId: string, stamp: number): Promise<TakeResult> {
     let result = await this.#moves!.take(node, namespace, clientId, stamp);
     if (result === 'failed' && this.#arbiter.up.has(node)) result = await this.#moves!.take(node, namespace, clientId, stamp);
@@ -324,7 +324,7 @@ export class ClusterClaims implements ClusterOfClaims {
         return;
       default:
         if (this.#moves === null || this.#moves.onNews(node, news) || news.t !== 'taken') return;
-        // This node had given up the move: the session here is the older one, unless it has been claimed again.
+        // This node had given up the move: the session here is the older one, unless a new claim has taken it.
         this.#meetings.onMeet(node, [{ namespace: news.namespace, clientId: news.clientId, stamp: news.move }], 0);
     }
   }

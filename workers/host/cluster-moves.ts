@@ -1,7 +1,7 @@
 /**
- * Moves an offline session from a node to the node of a claim (docs/internals/nodes.md, Sessions between nodes). The old place keeps the session, and
- * everything that comes for it, until the new place has it, on disk where durable. So a node that dies leaves it on the other one, and no
- * message is lost. What came to both places is known by its source and serial.
+ * Moves an offline session from a node to the node of a claim (docs/internals/nodes.md, Sessions between nodes). The old place keeps the session,
+ * and all its messages, until the new place has them, on disk where durable. So a node that dies leaves the session on the other node, and no
+ * message is lost. Source and serial identify a message that came to both places.
  */
 
 import { steadyNow } from '../../src/kernel/clock.ts';
@@ -22,7 +22,7 @@ import type { DurableSessions } from './sessions/durable-sessions.ts';
 
 /** Bytes of deliveries in one part. */
 const PART_BYTES = 256 * 1024;
-/** A move that makes no progress for so long is given up, ms: the session stays where it is. */
+/** A move without progress for so long is given up (ms): the session stays where it is. */
 const SILENCE_MS = 5_000;
 /** Messages that may come before the state; equal to the largest `maxQueuedMessages`. */
 const ARRIVING_MAX = 1_000_000;
@@ -41,17 +41,17 @@ export interface ClusterMovesOptions {
   logger(): Logger;
 }
 
-/** A session of this node that another one takes. */
+/** A session of this node that another node takes. */
 interface Lent {
   readonly node: string;
   readonly move: number;
   readonly entry: LentEntry;
-  /** those that are not sent yet; null: the other node has not announced its filters */
+  /** deliveries that are not sent yet; null: the other node has not announced its filters */
   rest: Delivery[] | null;
   heardAt: number;
 }
 
-/** A session of another node that this one takes. */
+/** A session of another node that this node takes. */
 interface Taking {
   readonly node: string;
   readonly deliveries: Deliveries;
@@ -64,7 +64,7 @@ interface Taking {
   onFlushed: () => void;
 }
 
-/** `gone`: the other node has no such session; `failed`: it keeps it. */
+/** `gone`: the other node has no such session; `failed`: it keeps the session. */
 export type TakeResult = 'taken' | 'gone' | 'failed';
 
 export class ClusterMoves {
@@ -73,7 +73,7 @@ export class ClusterMoves {
   readonly #taking = new Map<number, Taking>();
   readonly #flushes = new Map<number, Taking>();
   #lastFlush = 0;
-  /** of this process, as the relay says */
+  /** incarnation of this process, as the relay reports it */
   incarnation = 0;
 
   constructor(options: ClusterMovesOptions) {
@@ -118,13 +118,13 @@ export class ClusterMoves {
     const { head, deliveries } = taking;
     // From here on every message that is routed anywhere comes here, too.
     await table.subscriptions.install(session, head!.subscriptions, null);
-    // What was routed before is at the old place.
+    // Every message routed before is at the old place.
     await this.#flush(taking, taking.node);
     const rest = this.#answer(taking);
     send(taking.node, { t: 'installed', move });
     const last = await rest;
     if (last === null) return false;
-    // What both places got is here, and is recognized.
+    // Every message that both places got is here, so that the copies are recognized.
     await this.#flush(taking, node);
     await mesh.fence(mesh.links.keys());
     if (taking.isOver) return false;
@@ -171,7 +171,7 @@ export class ClusterMoves {
     taking.onFlushed();
   }
 
-  /** @returns false for a move that this node does not know, and that the other one has finished */
+  /** @returns false for a move that this node does not know, and that the other node has finished */
   onNews(node: string, news: SessionNews): boolean {
     switch (news.t) {
       case 'take':
@@ -220,7 +220,7 @@ export class ClusterMoves {
     return encodeHead({ session: toWireHead(session), subscriptions, at: steadyNow(), incarnation: this.incarnation });
   }
 
-  /** What is here when everything has come that was routed before the new place was known. */
+  /** Collects the messages here, when everything routed before the new place was known has come. */
   async #snapshot(lent: Lent | undefined): Promise<void> {
     if (lent === undefined || lent.rest !== null) return;
     const { mesh } = this.#options;
@@ -265,7 +265,7 @@ export class ClusterMoves {
     return true;
   }
 
-  /** The link is lost or new: what is under way stays where it is. */
+  /** The link is lost or new: sessions under way stay where they are. */
   nodeLost(node: string): void {
     for (const lent of [...this.#lent.values()]) if (lent.node === node) this.#keep(lent);
     for (const taking of this.#taking.values()) if (taking.node === node) giveUp(taking);

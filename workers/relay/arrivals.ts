@@ -1,4 +1,4 @@
-/** Messages of other nodes: routed to the workers of this node that want them, and taken once those have them, on disk where durable. */
+/** Messages of other nodes: routed to the interested workers of this node, and taken when these have them, on disk where durable. */
 
 import { Fifo } from '../../src/kernel/fifo.ts';
 import type { Logger } from '../../src/kernel/logger.ts';
@@ -19,11 +19,11 @@ export interface LocalPeer extends Peer {
 
 /** A packet that is not taken yet. */
 export interface Arrival {
-  /** records in it that are not stored yet, and 1 while it is read */
+  /** records of the packet that are not stored yet, and 1 while the packet is read */
   open: number;
 }
 
-/** What becomes of groups without a member here. */
+/** Shared groups without a member here. */
 export type OnOrphans = (namespace: string, record: PeerPublish, groups: readonly string[]) => void;
 
 export interface ArrivalsOptions {
@@ -37,12 +37,12 @@ export interface ArrivalsOptions {
 
 export class Arrivals {
   readonly #options: ArrivalsOptions;
-  /** for the session worker's answers, which come in order */
+  /** packets that wait for the session worker's answers, which come in order */
   readonly #storing = new Fifo<Arrival>();
-  /** peer → message → packets with it for durable members of a group, in order */
+  /** peer → message → packets with the message for durable members of a group, in order */
   readonly #keeping = new Map<Peer, Map<string, Arrival[]>>();
   #turn = 0;
-  /** messages that came and were given to a worker */
+  /** messages that a worker got */
   delivered = 0;
   /** QoS 0 messages dropped because a worker is behind */
   dropped = 0;
@@ -127,7 +127,7 @@ export class Arrivals {
       this.#storing.push(arrival);
       return;
     }
-    // Threads of several nodes give the same serials.
+    // Threads of different nodes give the same serials, so the key has the source.
     const name = deliveryKey(message, null);
     const byMessage = this.#keeping.get(peer) ?? new Map<string, Arrival[]>();
     this.#keeping.set(peer, byMessage);
@@ -154,7 +154,7 @@ export class Arrivals {
     if (arrival.open === 0) this.#options.onClosed();
   }
 
-  /** A worker has ended. What the session worker had not stored comes again over new sessions of the links. */
+  /** A worker has ended. Messages that the session worker had not stored come again over new sessions of the links. */
   peerRemoved(peer: LocalPeer): void {
     if (peer.role === 'session') this.#storing.clear();
     const byMessage = this.#keeping.get(peer);

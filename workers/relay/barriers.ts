@@ -1,4 +1,4 @@
-/** Waits until other nodes have answered a request: they know an interest of this node, so that a SUBACK may go out, or have flushed. */
+/** Waits until other nodes have answered a request: they know this node's interest, so that a SUBACK may leave, or have flushed. */
 
 import type { LocalSide, Worker } from './contract.ts';
 import type { RemoteNode } from './remote-node.ts';
@@ -14,7 +14,7 @@ export class Barriers {
   readonly #open = new Map<number, Barrier>();
   #last = 0;
 
-  /** A new request. @param nodes that have to know. @returns its number */
+  /** A new request. @param nodes the nodes that must answer @returns its number */
   begin(nodes: Iterable<RemoteNode>): number {
     const request = ++this.#last;
     const waiting = new Set(nodes);
@@ -34,7 +34,7 @@ export class Barriers {
     return Promise.all(waits).then(() => undefined);
   }
 
-  /** Resolves when the request is answered; null: it is. */
+  /** Resolves when the request is answered; null: it is answered already. */
   wait(request: number): Promise<void> | null {
     return this.#open.get(request)?.done ?? null;
   }
@@ -45,7 +45,7 @@ export class Barriers {
     if (barrier !== undefined) this.#passed(request, barrier, node);
   }
 
-  /** The node knows the interest of this request and of all before. */
+  /** The node knows the interest of this request and of all earlier requests. */
   known(node: RemoteNode, upTo: number): void {
     for (const [request, barrier] of this.#open) {
       if (request > upTo) return;
@@ -65,7 +65,7 @@ export class Barriers {
   }
 }
 
-/** Asks, for a session that moves, until one node has taken everything that all nodes have routed so far. */
+/** Finds out, for a session that moves, when one node has taken everything that all nodes have routed so far. */
 export class Flushes {
   readonly #local: Pick<LocalSide, 'fence' | 'links'>;
   readonly #members: ReadonlyMap<string, { readonly node: RemoteNode }>;
@@ -81,13 +81,13 @@ export class Flushes {
     node.control({ t: 'flushed', request });
   }
 
-  /** Everything that this node's workers have routed so far has been taken by the node `to`, or it is not waited for. */
+  /** Resolves when the node `to` has taken everything that this node's workers have routed so far, or is no longer awaited. */
   async #to(to: string): Promise<void> {
     await this.#local.fence(this.#local.links.keys());
     await this.#members.get(to)?.node.whenTaken();
   }
 
-  /** Answers a session worker when all nodes that are waited for have flushed. */
+  /** Answers a session worker when all awaited nodes have flushed. */
   async answer(worker: Worker, { request: asked, to }: { readonly request: number; readonly to: string }): Promise<void> {
     const nodes = [...this.#members.values()].filter(({ node }) => node.isAwaited && node.name !== to).map(({ node }) => node);
     const request = this.#open.begin(nodes);

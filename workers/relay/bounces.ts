@@ -1,4 +1,4 @@
-/** Messages of shared subscriptions whose chosen place has no member any more: another place is chosen, on this node or elsewhere. */
+/** Messages of shared subscriptions whose chosen place has lost its members: chooses another place, on this node or elsewhere. */
 
 import { fromWireMessage, type Message, SOURCES_PER_NODE, toWireMessage } from '../shared/messages/message.ts';
 import type { Namespace } from '../shared/routing/namespace.ts';
@@ -18,7 +18,7 @@ export class Bounces {
   /** source of the messages that the relay numbers anew: receivers drop numbers that they have had */
   readonly #source: number;
   #serial = 0;
-  /** messages whose group has no member left anywhere */
+  /** messages whose group has no member left on any node */
   lost = 0;
 
   constructor(options: GatewayOptions, interest: RemoteInterest, nodeOf: (name: string) => RemoteNode | null) {
@@ -60,7 +60,7 @@ export class Bounces {
     else peer.publish(namespace, { message, toSubscribers: false, groups: [group], store: false });
   }
 
-  /** The node that this one chose has no member: another node, or the worker that chose the relay. */
+  /** The chosen node has no member: another node gets the message, or the worker that chose the relay. */
   fromNode(node: RemoteNode, { namespace, group, message: wire }: Extract<NodeControl, { t: 'bounce' }>): void {
     const other = this.choose(this.#interest.namespace(namespace), group, this.#at(), this.#nodeOf(node.name));
     const message = fromWireMessage(wire);

@@ -1,4 +1,4 @@
-/** What the gateway needs: the workers of this node, the links to other nodes, and a clock. */
+/** The contract of the gateway: the workers of this node, the links to other nodes, and a clock. */
 
 import type { Logger } from '../../src/kernel/logger.ts';
 import type { LinkUser } from '../../src/link/contract.ts';
@@ -13,7 +13,7 @@ export type Worker = LocalPeer & DepartureOrigin;
 
 /** The workers of this node. */
 export interface LocalSide {
-  /** their interest */
+  /** a namespace with the interest of the workers */
   namespace(name: string): Namespace;
   /** Resolves when all of them know the interest of other nodes. */
   announce(news: InterestNews): Promise<void>;
@@ -35,7 +35,7 @@ export interface NodeLinks {
 export interface GatewayOptions {
   /** number of the relay among the peers of this node */
   self: number;
-  /** of this process, 1..2^32-1 */
+  /** number of this process, 1..2^32-1 */
   incarnation: number;
   hold: HoldLimits;
   local: LocalSide;

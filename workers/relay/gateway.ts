@@ -1,6 +1,6 @@
 /**
  * The relay without its thread: joins the workers of this node with all other nodes. To the workers it is one more peer, with the interest of
- * all other nodes; what came from a node never goes to another one.
+ * all other nodes. A message that came from a node never goes to another node.
  */
 
 import type { Run } from '../shared/messages/run.ts';
@@ -23,11 +23,11 @@ interface Member {
   readonly incoming: NodeInput;
   /** main sees it */
   isExpected: boolean;
-  /** its whole interest is known */
+  /** the whole interest of the node is known */
   isKnown: boolean;
-  /** request of the interest that it got when the link began; 0: it knows that */
+  /** request of the interest that the node got when the link began; 0: the node knows that interest */
   told: number;
-  /** this node has the retained messages that it had when the link began */
+  /** this node has the retained messages that the other node had when the link began */
   isCompared: boolean;
 }
 
@@ -42,7 +42,7 @@ export class Gateway {
   readonly #flushes: Flushes;
   readonly #bounces: Bounces;
   readonly #outgoing: Outgoing;
-  /** floors of what comes from other nodes */
+  /** source → floor of the messages from other nodes */
   readonly #floors = new Map<number, number>();
   readonly #touched = new Set<RemoteNode>();
   readonly #toSettle = new Set<NodeInput>();
@@ -87,7 +87,7 @@ export class Gateway {
     return this.#own.size;
   }
 
-  /** A node that is up has not taken all that it was sent. */
+  /** True while an awaited node has not taken all its messages. */
   get hasOnTheWay(): boolean {
     for (const { node } of this.#members.values()) if (node.isAwaited && node.waiting > 0) return true;
     return false;
@@ -103,7 +103,7 @@ export class Gateway {
   }
 
   /**
-   * The other nodes that carry messages. One that is missing is forgotten, with all that was kept for it.
+   * Sets the other nodes that carry messages. A missing node is forgotten, with all that was kept for it.
    * @param nodes `isUp`: main sees it
    */
   setNodes(nodes: readonly { name: string; isUp: boolean }[]): void {
@@ -185,7 +185,7 @@ export class Gateway {
     node.up();
     if (!this.#isIsolated) this.#await(node);
     node.control({ t: 'begin' });
-    // News that wait are part of the whole.
+    // The whole interest includes the news that wait.
     for (const { news } of this.#own.pieces()) node.control({ t: 'news', request: 0, news: [news] });
     member.told = this.#barriers.begin([node]);
     node.control({ t: 'end', request: member.told });
@@ -196,7 +196,7 @@ export class Gateway {
     incoming.end();
     this.#tellSession({ t: 'retained-node', node: node.name, isUp: false });
     node.down();
-    // A new session may begin in the same turn: the other node has a new relay, and is waited for.
+    // A new session may begin in the same turn: then the other node has a new relay, and stays awaited.
     this.#options.soon(() => {
       if (node.isUp || this.#members.get(node.name) !== member) return;
       this.#options.logger.warn(`Cluster: messages do not cross to node ${node.name}`, { reason });
@@ -204,7 +204,7 @@ export class Gateway {
     });
   }
 
-  /** Publishers, subscribers and claims of this node wait for the other one. */
+  /** Publishers, subscribers and claims of this node wait for the other node. */
   #await(node: RemoteNode): void {
     node.await(true);
     this.#tellSession({ t: 'node-up', node: node.name, incarnation: this.#options.incarnation });
@@ -214,7 +214,7 @@ export class Gateway {
     this.#keeper()?.control(control);
   }
 
-  /** Nobody waits for it any longer. */
+  /** Publishers, subscribers and claims no longer wait for the other node. */
   #release(node: RemoteNode): void {
     node.await(false);
     this.#tellSession({ t: 'node-down', node: node.name });
@@ -224,7 +224,7 @@ export class Gateway {
     this.#judgeLinked();
   }
 
-  /** Without the other nodes this one works alone, until it is back. */
+  /** True: NATS is away, and this node works alone until NATS is back. */
   setIsolated(isIsolated: boolean): void {
     if (this.#isIsolated === isIsolated) return;
     this.#isIsolated = isIsolated;
@@ -266,7 +266,7 @@ export class Gateway {
 
   /**
    * The interest of workers has changed.
-   * @returns resolves when all nodes that are waited for know it, and all that came before; null: they do
+   * @returns resolves when all awaited nodes know this change and all earlier ones; null: they know already
    */
   localNews(news: readonly InterestNews[]): Promise<void> | null {
     for (const { namespace, filters, shares } of news)
@@ -313,7 +313,7 @@ export class Gateway {
     return true;
   }
 
-  /** What a session worker that joins has to know first. */
+  /** Sends a joining session worker the nodes that are up. */
   sessionInformed(worker: Worker): void {
     for (const { node } of this.#members.values())
       if (node.isAwaited) worker.control({ t: 'node-up', node: node.name, incarnation: this.#options.incarnation });
@@ -328,7 +328,7 @@ export class Gateway {
   /** A new session worker takes messages from now on. */
   sessionKnown(): void {
     this.#hasSession = true;
-    // What came while there was none is not taken.
+    // Messages that came while no session worker ran were not taken: new sessions of the links bring them again.
     this.#restartLinks('this node has a new session worker');
     this.#judgeLinked();
   }
@@ -338,7 +338,7 @@ export class Gateway {
     this.ledger.forget(worker.id);
     if (worker.role !== 'session') return;
     this.#hasSession = false;
-    // What it had not stored comes again, for its successor.
+    // Messages that it had not stored come again, for its successor.
     this.#restartLinks('the session worker of this node is being replaced');
   }
 

@@ -1,9 +1,9 @@
-/** QoS 1 and 2 messages of this node on their way to others: which of them every node has taken, so that their publishers are acknowledged. */
+/** QoS 1 and 2 messages of this node on their way to other nodes. Publishers get their acknowledgements when every node has taken the message. */
 
 import { Fifo } from '../../src/kernel/fifo.ts';
 import type { Control } from '../shared/wire/controls.ts';
 
-/** Numbers below the lowest open one that may still come: a message that is published while another one is routed overtakes it. */
+/** Numbers below the lowest open one that may still come: a message published while another is routed overtakes it. */
 export const SLACK = 1024;
 
 /** The worker that a message comes from. */
@@ -16,11 +16,11 @@ export interface DepartureOrigin {
 export interface Departure {
   readonly origin: DepartureOrigin;
   readonly serial: number;
-  /** nodes that its publisher waits for */
+  /** number of nodes that the publisher waits for */
   awaited: number;
-  /** nodes that may still be sent it, also again */
+  /** number of nodes that may still be sent the message, or a repeat */
   open: number;
-  /** all nodes that get it are known */
+  /** all nodes that get the message are known */
   isSealed: boolean;
 }
 
@@ -34,7 +34,7 @@ export class Ledger {
   #taken = new Map<DepartureOrigin, number[]>();
   #open = 0;
 
-  /** Messages that their publishers wait for. */
+  /** Number of messages with a waiting publisher. */
   get open(): number {
     return this.#open;
   }
@@ -59,7 +59,7 @@ export class Ledger {
     this.#judge(departure);
   }
 
-  /** A node has taken the message, or is not waited for any more. */
+  /** A node has taken the message, or is no longer awaited. */
   release(departure: Departure): void {
     departure.awaited--;
     this.#judge(departure);
@@ -83,7 +83,7 @@ export class Ledger {
     return (departures.peek()?.serial ?? source.last + 1) - 1 - SLACK;
   }
 
-  /** A worker has ended: nobody waits for its messages, which go on. */
+  /** A worker has ended: its messages continue, and no publisher waits for them. */
   forget(id: number): void {
     for (const origin of this.#taken.keys()) if (origin.id === id) this.#taken.delete(origin);
     const source = this.#sources.get(id);
@@ -92,7 +92,7 @@ export class Ledger {
     if (source.departures.length === 0) this.#sources.delete(id);
   }
 
-  /** Reports what has been taken since the last report. */
+  /** Reports the messages taken since the last report. */
   flush(): void {
     if (this.#taken.size === 0) return;
     const taken = this.#taken;
@@ -101,7 +101,7 @@ export class Ledger {
   }
 }
 
-/** Those that no node will be sent again. */
+/** Drops departures that no node will be sent again. */
 function forgetClosed({ departures }: Source): void {
   for (let next = departures.peek(); next?.isSealed === true && next.open === 0; next = departures.peek()) departures.shift();
 }

@@ -1,4 +1,4 @@
-/** What one other node sends: its interest, and its messages, each taken when the workers of this node have it. */
+/** Packets from one other node: its interest, and its messages, each taken when the workers of this node have it. */
 
 import { messageOf } from '../../src/kernel/errors.ts';
 import { Fifo } from '../../src/kernel/fifo.ts';
@@ -19,11 +19,11 @@ export interface NodeInputHooks {
   take(upTo: number): void;
   /** settle() is due at the end of the loop iteration. */
   touched(incoming: NodeInput): void;
-  /** Nothing may be taken in now: the session worker is away, or this node's workers are behind. */
+  /** `lost`: the session worker is away, and packets are ignored; `behind`: this node's workers are overloaded, and packets wait; null: neither. */
   readonly isBusy: 'lost' | 'behind' | null;
   /** See BatchForm.floorOf, for messages on their way to the workers. */
   raise(source: number, floor: number): void;
-  /** The node wants this; `isWhole`: what is not in the filters of the news since `begin` is retracted. Resolves when the workers know. */
+  /** The interest of the node has changed. Filters not named between onBegin() and onEnd() are retracted. Resolves when the workers know. */
   onNews(node: RemoteNode, news: readonly InterestNews[]): Promise<void>;
   onBegin(node: RemoteNode): void;
   onEnd(node: RemoteNode): Promise<void>;
@@ -86,7 +86,7 @@ export class NodeInput {
 
   /** See LinkUser.deliver. */
   deliver(lane: number, packet: Uint8Array, number: number): void {
-    // It is not taken, so it comes again over a new session of the link.
+    // The packet is not taken, so it comes again over a new session of the link.
     if (this.#hooks.isBusy === 'lost') return;
     const arrival: Queued = { number, open: 1 };
     this.#arrival = arrival;
@@ -110,7 +110,7 @@ export class NodeInput {
   }
 
   #compare(packet: Uint8Array): void {
-    // A copy: the packet is a view of what the link has received.
+    // A copy, because the packet is a view of the link's buffer.
     const frame = Uint8Array.prototype.slice.call(packet, BATCH_HEAD_BYTES);
     const sentAt = Buffer.from(packet.buffer, packet.byteOffset, packet.byteLength).readDoubleLE(0);
     this.#hooks.onCompare(this.node, frame, this.#hooks.now() - sentAt);
@@ -155,7 +155,7 @@ export class NodeInput {
     });
   }
 
-  /** Takes what the workers have. To be called when what they get has been posted. */
+  /** Takes the packets that the workers have. To be called after the posts to the workers. */
   settle(): void {
     if (this.#hooks.isBusy !== null) return;
     let upTo = 0;

@@ -1,29 +1,32 @@
-/** What relays put into the packets of a link: batches of records, and controls. */
+/** The content of a link's packets: batches of records, and controls. */
 
 import { FNV_BASIS, fnv1a } from '../../src/kernel/fnv.ts';
 import type { WireMessage } from '../shared/messages/message.ts';
 import type { InterestNews } from '../shared/wire/controls.ts';
 import type { IdentifierNews } from '../shared/wire/identifier-news.ts';
 
-/** What relays tell one another beside messages; in order. */
+/** Controls between relays, in order. */
 export type NodeControl =
-  /** the whole interest of the node follows; what the receiver knows of it is old */
+  /** the whole interest of the node follows, and replaces what the receiver knows */
   | { t: 'begin' }
   /** a change of the node's interest; request 0 gets no answer */
   | { t: 'news'; request: number; news: InterestNews[] }
   /** the whole interest has been sent */
   | { t: 'end'; request: number }
-  /** the threads of the sender route by the interest of this request, and of all before it */
+  /** the threads of the sender route by the interest of this request, and of all earlier requests */
   | { t: 'known'; request: number }
   /** the group has no member at the sender: the receiver, which chose the sender, chooses again */
   | { t: 'bounce'; namespace: string; group: string; message: WireMessage }
-  /** asks until everything that the receiver's workers have routed so far has been taken by the node `to` */
+  /** asks for an answer when the node `to` has taken everything that the receiver's workers have routed so far */
   | { t: 'flush'; request: number; to: string }
   | { t: 'flushed'; request: number }
   /** from session worker to session worker */
   | { t: 'identifiers'; news: IdentifierNews };
 
-/** Lanes of a link: controls; small messages with QoS 0; small ones with QoS 1 and 2; the comparison of retained messages; large ones by topic, with QoS 1 and 2, and with QoS 0. */
+/**
+ * Lanes of a link: controls; small messages with QoS 0; small messages with QoS 1 and 2; the comparison of retained messages; large messages by
+ * topic, with QoS 1 and 2, and with QoS 0.
+ */
 export const LANE = { controls: 0, once: 1, queued: 2, retained: 3, largeQueued: 16, largeOnce: 64 } as const;
 /** Lanes for large messages of one kind. */
 export const LARGE_LANES = 32;
@@ -39,7 +42,7 @@ export function encodeControls(controls: readonly NodeControl[]): Buffer {
   );
 }
 
-/** @throws Error for what is no list of controls */
+/** @throws Error when the bytes are no list of controls */
 export function decodeControls(packet: Uint8Array): NodeControl[] {
   const read: unknown = JSON.parse(Buffer.from(packet.buffer, packet.byteOffset, packet.byteLength).toString());
   if (!Array.isArray(read)) throw new Error('a packet of controls is no list');

@@ -1,4 +1,4 @@
-/** What other nodes want, and what the workers of this node know of it. */
+/** The interest of other nodes, and the part that the workers of this node know. */
 
 import type { InterestPiece } from '../shared/mesh/snapshot.ts';
 import { Namespace } from '../shared/routing/namespace.ts';
@@ -16,7 +16,7 @@ export class RemoteInterest {
   readonly #announce: (news: InterestNews) => Promise<void>;
   /** filters and groups of each node */
   readonly #of = new Map<RemoteNode, Seen>();
-  /** what a node has named of its whole interest so far */
+  /** the part of its whole interest that a node has named so far */
   readonly #fresh = new Map<RemoteNode, Seen>();
   #last: Promise<void> = Promise.resolve();
 
@@ -46,7 +46,7 @@ export class RemoteInterest {
     return namespace;
   }
 
-  /** What a worker that joins has to know. */
+  /** The interest that a joining worker gets. */
   pieces(): IterableIterator<InterestPiece> {
     return this.#sum.pieces();
   }
@@ -86,7 +86,7 @@ export class RemoteInterest {
     if (changes !== null) this.#last = Promise.all([this.#last, this.#announce(changes)]).then(() => undefined);
   }
 
-  /** The node has named all that it wants. @returns as apply() */
+  /** The node has named its whole interest. @returns as apply() */
   end(node: RemoteNode): Promise<void> {
     const fresh = this.#fresh.get(node);
     this.#fresh.delete(node);

@@ -1,4 +1,4 @@
-/** One other node: what goes there, in order, until it has taken it. A node that is away gets it later, as far as `hold` allows. */
+/** Messages to one other node, in order, kept until the node has taken them. An absent node gets them later, as far as `hold` allows. */
 
 import { Fifo } from '../../src/kernel/fifo.ts';
 import type { Message } from '../shared/messages/message.ts';
@@ -8,14 +8,14 @@ import { type BatchPart, BatchWriter } from '../shared/wire/records.ts';
 import type { Departure, Ledger } from './ledger.ts';
 import { BATCH_HEAD_BYTES, encodeControls, hashOf, LANE, LARGE_BYTES, LARGE_LANES, type NodeControl } from './packets.ts';
 
-/** Bytes that may wait for a node that is up. Above it, QoS 0 to it is dropped. Two windows of a link. */
+/** Bytes that may wait for a node that is up: two windows of a link. Above this limit QoS 0 messages to the node are dropped. */
 const OVERLOAD_BYTES = 8 * 1024 * 1024;
-/** Above it, comparisons of retained messages are dropped too: the next one, seconds later, repairs that. */
+/** Above this limit comparisons of retained messages are dropped, too: the next comparison, seconds later, repairs that. */
 const COMPARE_BYTES = 4 * OVERLOAD_BYTES;
 /** Cost of a message beside its payload and topic, bytes. */
 const MESSAGE_BYTES = 100;
 
-/** What a node that is away is kept, at most. */
+/** Limits of the messages kept for an absent node. */
 export interface HoldLimits {
   readonly bytes: number;
   readonly messages: number;
@@ -37,7 +37,7 @@ export interface NodeHooks {
   touched(node: RemoteNode): void;
 }
 
-/** Packets up to `order` that are not done with. */
+/** A wait for the packets up to `order`. */
 interface Mark {
   readonly order: number;
   left: number;
@@ -66,12 +66,12 @@ class OpenBatch {
     this.writer = new BatchWriter({ floorOf, isWhole: true });
   }
 
-  /** Bytes since the last take(). */
+  /** Bytes written after the last take(). */
   get bytes(): number {
     return this.writer.written - this.#takenBytes;
   }
 
-  /** Its parts; it is empty from then on. */
+  /** Takes the parts and leaves the batch empty. */
   take(): BatchPart[] {
     this.#takenBytes = this.writer.written;
     return this.writer.take();
@@ -94,14 +94,14 @@ export class RemoteNode implements Peer {
   /** lanes for large messages → packets in them */
   readonly #busy = new Map<number, number>();
   #order = 0;
-  /** of whenTaken() */
+  /** waits of whenTaken() */
   #marks: Mark[] = [];
   #bytes = 0;
   #messages = 0;
   #isUp = false;
   #isAwaited = false;
   readonly lost: Record<LossReason, number> = { not_linked: 0, slow: 0, interrupted: 0, hold: 0, gone: 0 };
-  /** messages that it was sent and has taken */
+  /** number of messages that the node has taken */
   delivered = 0;
 
   constructor(id: number, name: string, hold: HoldLimits, ledger: Ledger, hooks: NodeHooks) {
@@ -129,7 +129,7 @@ export class RemoteNode implements Peer {
     return this.waitingBytes > OVERLOAD_BYTES;
   }
 
-  /** Messages that it has not taken. */
+  /** Number of messages that the node has not taken. */
   get waiting(): number {
     return this.#messages + this.#once.messages + this.#queued.messages;
   }
@@ -155,7 +155,7 @@ export class RemoteNode implements Peer {
     const lane = this.#laneOf(message);
     if (lane === batch.lane) this.#add(batch, namespace, record, departure);
     else {
-      // What was published before stays before.
+      // Messages published before stay before.
       this.#close(batch);
       const alone = new OpenBatch(lane, (source) => this.#ledger.floorOf(source));
       this.#add(alone, namespace, record, departure);
@@ -211,7 +211,7 @@ export class RemoteNode implements Peer {
       const isLast = at === parts.length - 1;
       const bytes = Buffer.allocUnsafeSlow(BATCH_HEAD_BYTES + part.used);
       bytes.set(new Uint8Array(part.buffer, 0, part.used), BATCH_HEAD_BYTES);
-      // The last part vouches for all: parts of a lane are taken in order.
+      // The last part stands for all, because parts of a lane are taken in order.
       this.#push(batch.lane, bytes, isLast ? batch.messages : 0, isLast ? batch.departures : []);
     }
     if (parts.length === 0) return;
@@ -233,7 +233,7 @@ export class RemoteNode implements Peer {
     this.#hooks.touched(this);
   }
 
-  /** Sends a part of the comparison of retained messages. It is lost with the session of the link: the next one begins a new comparison. */
+  /** Sends a part of the comparison of retained messages. The part is lost with the session of the link; the next session compares anew. */
   compare(frame: Uint8Array): void {
     if (!this.#isUp || this.waitingBytes > COMPARE_BYTES) return;
     const bytes = Buffer.allocUnsafeSlow(BATCH_HEAD_BYTES + frame.length);
@@ -242,7 +242,7 @@ export class RemoteNode implements Peer {
     this.#hooks.touched(this);
   }
 
-  /** Gives the link what it has room for. */
+  /** Gives the link as many packets as it has room for. */
   flush(): void {
     this.#close(this.#once);
     this.#close(this.#queued);
@@ -279,7 +279,7 @@ export class RemoteNode implements Peer {
     this.#hooks.touched(this);
   }
 
-  /** Resolves when it has taken everything that it was sent so far, or is not waited for any more; null: at once. */
+  /** Resolves when the node has taken everything sent so far, or is no longer awaited; null: it has taken everything. */
   whenTaken(): Promise<void> | null {
     this.#close(this.#once);
     this.#close(this.#queued);
@@ -294,7 +294,7 @@ export class RemoteNode implements Peer {
     this.#marks = this.#marks.filter(({ left }) => left > 0);
   }
 
-  /** The packet is done with. */
+  /** Forgets a packet that is taken or lost. */
   #drop(packet: Packet): void {
     if (this.#marks.length > 0) this.#passMarks(packet.order);
     this.#bytes -= packet.bytes.length;
@@ -313,7 +313,7 @@ export class RemoteNode implements Peer {
     for (const departure of packet.departures) this.#ledger.release(departure);
   }
 
-  /** A session has begun: everything that was not taken goes again, except QoS 0 and comparisons. */
+  /** A session has begun: everything that was not taken is sent again, except QoS 0 and comparisons. */
   up(): void {
     this.#isUp = true;
     this.#controls = [];
@@ -349,7 +349,7 @@ export class RemoteNode implements Peer {
     for (const packet of this.#packets()) this.#release(packet);
   }
 
-  /** The node does not come back: what was kept for it is lost. */
+  /** The node does not come back: the messages kept for it are lost. */
   forget(): void {
     this.await(false);
     this.#isUp = false;

@@ -21,7 +21,7 @@ async function copy(from: string, to: string): Promise<void> {
 }
 
 /**
- * Makes `<folder>/data` from what was kept.
+ * Makes `<folder>/data` from the kept copy.
  * @param install the command that would make it
  * @returns false when nothing was kept yet
  */

@@ -1,4 +1,4 @@
-/** How a thread with uWebSockets.js may end, and what the program of the deaths tells. */
+/** The ways in which a thread with uWebSockets.js may end, and the report of the program that kills such threads. */
 
 export const KINDS = ['terminate', 'throw', 'reject', 'exit', 'block', 'heap'] as const;
 
@@ -12,7 +12,7 @@ export interface Ports {
   key: string;
 }
 
-/** Connections of one thread, by how far they came. */
+/** Connections of one thread, by the step that they reached. */
 export interface Served {
   accepted: number;
   adopted: number;

@@ -57,7 +57,7 @@ function adopt(app: UwsApp, handle: TcpHandle<Arriving>): void {
   app.adoptSocket(fd);
   if (!guard.trace(fd)) throw new Error('an adopted descriptor cannot be traced');
   served.adopted++;
-  // while what came before waits for its handshake
+  // earlier bytes wait for their handshake
   if (isDoomed && served.adopted % 8 === 0) throw new Error('dies while it adopts');
 }
 

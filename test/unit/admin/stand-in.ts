@@ -26,7 +26,7 @@ export type AllRequests = ControlPlane['changes'] &
   ControlPlane['clients'] &
   ControlPlane['watch'];
 
-/** Remembers what it was asked; knows one endpoint, 1883 at revision 7. */
+/** Records its requests; knows one endpoint, 1883 at revision 7. */
 export function standInControl(overrides: Partial<AllRequests> = {}): { control: ControlPlane; seen: Seen[] } {
   const seen: Seen[] = [];
   const endpoint = parseEndpoint({ port: 1883 }).endpoint;

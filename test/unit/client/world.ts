@@ -1,4 +1,4 @@
-/** One endpoint worker's insides without threads and sockets: clients on connections that only remember what was sent. */
+/** The inside of one endpoint worker, without threads and sockets: clients on connections that only record the sent bytes. */
 
 import { defaultEndpoint } from '../../../src/endpoint/defaults.ts';
 import { steadyNow } from '../../../src/kernel/clock.ts';
@@ -54,7 +54,7 @@ export class Wire implements Connection {
     return true;
   }
 
-  /** What was held goes out. @returns false when there was nothing */
+  /** Sends the held bytes. @returns false when there were none */
   drain(): boolean {
     if (this.#held === null) return false;
     this.#sent.push(Buffer.from(this.#held));
@@ -103,7 +103,7 @@ class LocalDirectory extends Directory {
 export class World {
   /** topics of RETAIN messages, in the order in which they were to be kept */
   readonly retained: string[] = [];
-  /** what was no ProtocolError */
+  /** errors other than ProtocolError */
   readonly faults: string[] = [];
   readonly endpoint: EndpointContext;
   readonly context: WorkerContext;
@@ -158,12 +158,12 @@ export class World {
     };
   }
 
-  /** The client of a connection that is real, or another one's. */
+  /** The client of a given connection. */
   clientOn(connection: Connection): Client {
     return new Client(connection, this.endpoint, this.context, PLACE, { dispatch, onClosed() {} });
   }
 
-  /** A client that has not said anything yet. @param isSlow its connection does not always take at once what it is sent */
+  /** A client that has sent nothing. @param isSlow its connection does not always take sent bytes at once */
   client(isSlow = false): { client: Client; wire: Wire } {
     const wire = new Wire(isSlow);
     const client = this.clientOn(wire);
@@ -172,7 +172,7 @@ export class World {
   }
 }
 
-/** Everything that was put off to the end of the loop iteration, and what follows from it, has happened; memory that is free holds something else. */
+/** Resolves when all work postponed to the end of the loop iteration is done. Overwrites free memory, so that dangling references show. */
 export async function settled(): Promise<void> {
   for (let i = 0; i < 4; i++) await nextIteration();
 }

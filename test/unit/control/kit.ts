@@ -42,7 +42,7 @@ export interface TestNode extends RunningControl {
   store: EndpointStore;
 }
 
-/** `isShared`: another node may use the store; `isPeriodic`: it is looked at again and again. */
+/** `isShared`: another node may use the store; `isPeriodic`: the reconciler reads the store periodically. */
 export async function startTestNode(
   options: { endpoints?: Record<string, unknown>[]; store?: EndpointStore; isShared?: boolean; isPeriodic?: boolean } = {},
 ): Promise<TestNode> {

@@ -1,4 +1,4 @@
-/** Workers' meshes without workers: nothing but interest is of interest to them. */
+/** Meshes without workers: only their interest is tested. */
 
 import { MessageChannel } from 'node:worker_threads';
 import { Mesh, type MeshHooks } from '../../../workers/shared/mesh/mesh.ts';
@@ -24,7 +24,7 @@ export function makeMesh(peer: number): Mesh {
   return mesh;
 }
 
-/** Makes two meshes peers of each other; one that has no hooks yet gets those that do nothing. */
+/** Makes two meshes peers of each other. A mesh without hooks gets hooks that do nothing. */
 export async function joinMeshes(one: Mesh, other: Mesh): Promise<void> {
   for (const mesh of [one, other]) mesh.hooks ??= HOOKS;
   const { port1, port2 } = new MessageChannel();

@@ -1,4 +1,4 @@
-/** A table of sessions without a worker: it bounds nothing and stores nothing, unless a test says otherwise. */
+/** A table of sessions without a worker. It has no bounds and no disk, unless a test passes its own host. */
 
 import type { Mesh } from '../../../workers/shared/mesh/mesh.ts';
 import { Router } from '../../../workers/shared/routing/router.ts';
@@ -20,7 +20,7 @@ export function quietRouter(peer: number): Router {
   return new Router(peer, { onPeerOverload() {}, onRetainedPublish() {} });
 }
 
-/** @param host what the table's worker does otherwise */
+/** @param host methods that replace those of the empty host */
 export function makeTable(mesh: Mesh, host: Partial<SessionHost> = {}, router = quietRouter(mesh.self)): SessionTable {
   return new SessionTable(mesh, router, { ...HOST, ...host });
 }

@@ -1,10 +1,10 @@
 /**
- * Decides, together with the other nodes, whose turn a client identifier is: one claim in the cluster at a time (docs/internals/nodes.md, Identifiers
- * in a cluster). A pure state machine: it reads no clock but its stamps, and everything else goes through its ports.
+ * Serialises claims of client identifiers over all nodes: one claim in the cluster at a time (docs/internals/nodes.md, Identifiers in a
+ * cluster). A pure state machine: it reads no clock but its stamps, and everything else goes through its ports.
  *
- * The node of a claim asks every linked node. A node answers when no client of its own has the identifier any more. It answers later while an
- * earlier claim of its own is under way, and each node gives later stamps than it has seen: so all nodes grant in the order of the stamps, the
- * last claim lives, and no two claims wait for each other. A node that is not linked is not asked; Meetings settle what that leaves.
+ * The node of a claim asks every linked node. A node answers when no client of its own has the identifier, and defers the answer while an
+ * earlier claim of its own is under way. Each node gives later stamps than it has seen, so all nodes grant in the order of the stamps, the
+ * last claim wins, and no two claims wait for each other. A node that is not linked is not asked; Meetings settle such claims later.
  */
 
 import { sessionKey } from '../../shared/session/keys.ts';
@@ -13,7 +13,7 @@ import { isBefore, type Stamps } from './stamps.ts';
 
 /** Claims that may wait for one identifier on this node. */
 const WAITING_MAX = 64;
-/** A claim that has not been granted after this time is refused, ms. A silent node is given up after 4 s. */
+/** A claim that has not been granted after this time is refused (ms). A silent node is given up after 4 s. */
 const DEADLINE_MS = 8_000;
 
 type Answer = Extract<IdentifierNews, { t: 'answer' }>;
@@ -124,7 +124,7 @@ export class Arbiter<T extends Claimed> {
 
   #next(key: string, place: Place<T>): void {
     if (place.turn !== null) return;
-    // They are earlier than any stamp that this node gives now.
+    // These claims are earlier than any stamp that this node gives now.
     for (const [node, ask] of place.deferred) this.#answer(node, ask);
     place.deferred.clear();
     if (place.waiting.length === 0) this.#places.delete(key);
@@ -157,7 +157,7 @@ export class Arbiter<T extends Claimed> {
   finished({ namespace, clientId, connection }: Pick<Claimed, 'namespace' | 'clientId' | 'connection'>): void {
     const turn = this.#places.get(sessionKey(namespace, clientId))?.turn;
     if (turn?.isServed !== true || turn.claim.connection !== connection) return;
-    // They were linked after the claim had been served.
+    // These nodes were linked after the claim had been served.
     const late = [...this.#up].filter((node) => !turn.asked.has(node));
     if (late.length > 0) this.#ports.missed(late, turn.claim, turn.stamp);
     this.#over(turn);
@@ -213,10 +213,10 @@ export class Arbiter<T extends Claimed> {
 
   nodeUp(node: string): void {
     this.#up.add(node);
-    // It asks again, unless its process is a new one.
+    // The node asks again, unless its process is new.
     this.#forgetAsks(node);
     for (const turn of this.#asking.values()) {
-      // What it had answered may have been about an earlier life of its session worker.
+      // Its answers may have been about the sessions of an earlier session worker.
       turn.asked.delete(node);
       turn.holders.delete(node);
       turn.waiting.add(node);

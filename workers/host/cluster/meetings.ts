@@ -1,6 +1,6 @@
 /**
- * Settles what was claimed while two nodes were not linked: when they meet, each names the claims that it granted without the other, and of
- * two sessions of one identifier that of the later claim stays. A pure state machine.
+ * Settles claims granted while two nodes were not linked: when they meet, each names the claims that it granted without the other. When both
+ * have a session of one identifier, the session of the later claim stays. A pure state machine.
  */
 
 import type { Held, IdentifierNews } from '../../shared/wire/identifier-news.ts';
@@ -13,28 +13,28 @@ export interface MeetingPorts {
   /** name of this node */
   readonly self: string;
   send(nodes: readonly string[], news: IdentifierNews): void;
-  /** The stamp of the claim of a session of this node; null: there is none. */
+  /** The stamp of the claim of this node's session; null: no session. */
   stampOf(namespace: string, clientId: string): number | null;
-  /** Ends the session of this node, unless it has been claimed again since: the other node has a later one. */
+  /** Ends the session of this node, because the other node has a later one, unless a new claim has taken the session. */
   evict(held: Held, node: string): void;
 }
 
 export class Meetings {
   readonly #ports: MeetingPorts;
-  /** node → stamp up to which it had agreed to the claims of this node when it was linked last */
+  /** node → stamp up to which it had agreed to this node's claims at its last link */
   readonly #agreed = new Map<string, number>();
-  /** node → the stamp with which it was named everything */
+  /** node → stamp up to which it has been named all claims */
   readonly #named = new Map<string, number>();
-  /** nodes that are linked and have confirmed that */
+  /** linked nodes that have confirmed these claims */
   readonly #met = new Set<string>();
-  /** node → first claim that it was named in addition and has not confirmed */
+  /** node → first claim named in addition that it has not confirmed */
   readonly #owed = new Map<string, number>();
 
   constructor(ports: MeetingPorts) {
     this.#ports = ports;
   }
 
-  /** The link is lost, or is new. @param stamp the node has answered every claim up to it */
+  /** The link is lost, or is new. @param stamp the node has answered every claim up to this stamp */
   nodeDown(node: string, stamp: number): void {
     if (this.#met.delete(node)) this.#agreed.set(node, Math.min(stamp, (this.#owed.get(node) ?? Number.POSITIVE_INFINITY) - 1));
     this.#owed.delete(node);
@@ -42,7 +42,7 @@ export class Meetings {
   }
 
   /**
-   * What a node that is linked now has to know.
+   * The claims that a node must know when its link begins.
    * @param all the sessions of this node
    * @param upTo the last stamp of this node: the node is asked about every later claim
    * @returns controls for the node, in order; null: time for a pause

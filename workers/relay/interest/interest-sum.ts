@@ -1,4 +1,4 @@
-/** What several peers together want, as one side of the relay tells the other: the workers of this node to other nodes, and the reverse. */
+/** The summed interest of several peers, as one side of the relay announces it to the other: workers to nodes, and the reverse. */
 
 import { noNews } from '../../shared/mesh/mesh.ts';
 import type { InterestPiece } from '../../shared/mesh/snapshot.ts';
@@ -27,7 +27,7 @@ export class InterestSum {
   readonly #isForNodes: boolean;
 
   /**
-   * @param isForNodes the sum goes to other nodes. The workers of this node need not know what is stored elsewhere: the relay waits for that
+   * @param isForNodes true when the sum goes to other nodes. This node's workers need no flag for durable sessions elsewhere: the relay waits
    */
   constructor(isForNodes: boolean) {
     this.#isForNodes = isForNodes;
@@ -43,7 +43,7 @@ export class InterestSum {
     return size;
   }
 
-  /** What is new about these filters. It counts as told. Null: nothing */
+  /** The changes of these filters since the last announcement; they count as announced. Null: no change */
   changes(namespace: Namespace, filters: Iterable<string>): InterestNews | null {
     const news = noNews(namespace.name);
     for (const filter of new Set(filters)) if (!isOfNode(filter)) this.#compare(news, namespace, filter);
@@ -82,7 +82,7 @@ export class InterestSum {
     return told;
   }
 
-  /** Everything that is known there, for a peer that joins. */
+  /** Everything announced so far, for a peer that joins. */
   *pieces(): IterableIterator<InterestPiece> {
     for (const [name, { flags, shares }] of this.#told) {
       let news = noNews(name);

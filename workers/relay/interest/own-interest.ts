@@ -16,7 +16,7 @@ export class OwnInterest {
   readonly #sum = new InterestSum(true);
   /** namespace → its news since take() */
   #news = new Map<string, InterestNews>();
-  /** of the news that are being collected; null: none */
+  /** promise of the collected news; null: no news wait */
   #spread: { done: Promise<void>; resolve: () => void } | null = null;
 
   /** Filters and groups that this node announces. */
