@@ -1,4 +1,4 @@
-/** What a node that is part of no cluster says about its cluster: that it is one of one. */
+/** The cluster answers of a single node: it is a cluster of one. */
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../kit/broker.ts';

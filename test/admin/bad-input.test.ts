@@ -1,4 +1,4 @@
-/** What the real broker's API refuses, and with which words; nothing of it changes anything. */
+/** Requests that the real broker's API refuses, with their errors; none of them changes anything. */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../kit/broker.ts';

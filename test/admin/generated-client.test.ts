@@ -19,7 +19,7 @@ const ROOT = resolve(import.meta.dirname, '../..');
 const MODULES = join(ROOT, 'node_modules');
 const RUN_MS = 60_000;
 
-/** What every program begins with: a line for each request follows. */
+/** The beginning of every program; a line for each request follows. */
 const HEAD = `import createClient, { type FetchOptions } from 'openapi-fetch';
 import type { paths } from './api.ts';
 const client = createClient<paths>({ baseUrl: process.argv[2]! });

@@ -23,7 +23,7 @@ async function publish(
   return { status: answer.status, code, message, kind: error?.kind };
 }
 
-/** What a new subscriber finds retained. */
+/** The retained messages that a new subscriber gets. */
 async function found(port: number, topic: string): Promise<string> {
   const reader = await connected('tcp', port, 5);
   await reader.subscribe(topic, 0);

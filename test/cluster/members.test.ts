@@ -1,4 +1,4 @@
-/** Who is in the cluster, and what notices alone bring about: the nodes look at the store by themselves only once a minute here. */
+/** Membership of the cluster, and the effect of notices alone: the nodes read the store by themselves only once a minute here. */
 
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -122,7 +122,7 @@ interface Toll {
   lost: Record<string, number>;
 }
 
-/** What node 1 has sent to another node, by its report, which is seconds old. */
+/** The messages that node 1 has sent to another node, by its report, which is seconds old. */
 async function tollOf(name: string): Promise<Toll> {
   const { nodes } = await crossingAt(cluster.nodes[0]!);
   return nodes.find((node) => node.name === name)!;
@@ -164,7 +164,7 @@ test('a node is frozen: bounded memory elsewhere, each lost QoS 0 counted by nod
       throw new Error(`${counted}: ${JSON.stringify(toll)}`);
     });
   }
-  // What waited for the frozen node when it was given up was bounded, and the rest was dropped at once.
+  // The messages for the frozen node were bounded when the node was given up, and further ones were dropped at once.
   expect(lost[1]).toMatchObject({ hold: 0, gone: 0 });
   expect(lost[1]!['interrupted']! * LARGE.length).toBeLessThan(WAITING_MAX);
   expect(lost[1]!['slow']).toBeGreaterThan(0);

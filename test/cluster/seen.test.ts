@@ -1,4 +1,4 @@
-/** What a node says of its cluster: status, nodes, health, metrics and log, while NATS and endpoints come and go; and how it joins. */
+/** A node's view of its cluster: status, nodes, health, metrics and log, while NATS and endpoints come and go; and its join. */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';

@@ -100,7 +100,7 @@ test('cluster: is added: the endpoints are there, with their users, and the hist
   const { body } = await node.api('GET', '/api/endpoints/history?limit=5');
   expect(JSON.stringify(body)).toContain('taken from the LOCAL store of node node-1');
   expect(localFiles(dir)).toEqual(TAKEN);
-  // What is changed from now on is not overwritten by an old state.
+  // An old state does not overwrite changes from now on.
   expect((await change(node, 'remove', { id: `e${ports[0]}`, force: true })).status).toBe(200);
   await node.kill('SIGKILL');
   const again = await start({ dir });

@@ -2,7 +2,7 @@
 
 import type { SourceFile } from './checker.ts';
 
-/** What no line of the project may hold, and why. A pattern does not match its own source, so that this file is checked, too. */
+/** Patterns that no line of the project may match, and the reason. A pattern does not match its own source, so this file is checked, too. */
 const KEPT_OUT: readonly { pattern: RegExp; why: string }[] = [
   {
     pattern: /\b(?:SPEC|DESIGN)\s?(?:\.md|§|section)/,

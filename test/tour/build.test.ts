@@ -10,7 +10,7 @@ import { ROOT } from './started.ts';
 const DIST = join(ROOT, 'dist');
 const built = readdirSync(DIST, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.js') && !name.startsWith('static'));
 
-/** What a built file imports, by statement or by call. */
+/** The imports of a built file, by statement or by call. */
 function importsOf(name: string): string[] {
   const text = readFileSync(join(DIST, name), 'utf8');
   const found = text.matchAll(/^(?:import|export) (?:[^'"\n]* from )?"([^"]+)";$|\bimport\("([^"]+)"\)/gm);

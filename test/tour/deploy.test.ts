@@ -85,7 +85,7 @@ test('Compose: every variable is a setting, nodes differ by name and ports alone
     const [, variable = ''] = new RegExp(`user: ${name}, password: \\$(\\w+),`).exec(text('nats.conf')) ?? [];
     expect(FLUXMQ_CLUSTER_CREDENTIALS_PASSWORD).toBe(given.get(variable));
     commons.add(JSON.stringify(common));
-    // What is published leads to the endpoint and the admin API, and is not open to the network.
+    // Published ports lead to the endpoint and the admin API, and are not open to the network.
     const [mqtt, admin] = ports.map((port) => port.split(':'));
     const [endpoint] = JSON.parse(env['FLUXMQ_ENDPOINTS'] ?? '') as { port: number }[];
     expect([mqtt![0], mqtt![2], admin![0], admin![2]]).toEqual(['127.0.0.1', String(endpoint!.port), '127.0.0.1', '18083']);
@@ -264,7 +264,7 @@ test('systemd: the unit is sound, hardened, and starts what is there with settin
     const [program = '', ...args] = command.split(' ');
     for (const path of [program, args.find((arg) => arg.endsWith('.js'))]) expect(existsSync(path ?? '')).toBe(true);
   }
-  // What is wrong would have been found.
+  // A fault would have been found.
   writeFileSync(file, unit.replace('ProtectSystem=strict', 'ProtectSytem=strict').replace('RestrictNamespaces=true\n', ''));
   expect(analyze('verify', file).stderr).toContain('ProtectSytem');
   expect(analyze('security', '--offline=true', '--threshold=20', file).status).not.toBe(0);

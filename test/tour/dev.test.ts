@@ -9,7 +9,7 @@ import { patience } from '../kit/load.ts';
 import { until, within } from '../kit/until.ts';
 import { environment, freshFolder, ROOT } from './started.ts';
 
-/** What the command needs of the project; the packages are linked. */
+/** The files of the project that the command needs; the packages are linked. */
 const PARTS = ['src', 'workers', 'native', 'dist', 'scripts', 'esbuild.config.mjs', 'package.json', 'package-lock.json'];
 const STEP_MS = patience(20_000);
 

@@ -145,7 +145,7 @@ test('the retained messages of the node are counted', async () => {
       /^fluxmq_retained_messages (\d+)$[\s\S]*^fluxmq_retained_refused_total (\d+)$/m.exec(body as string) ?? [];
     return [Number(messages), Number(refused)];
   };
-  // What the broker says of itself under $SYS is retained as well, from its first second on, one topic after the other; this is the last.
+  // The broker's own $SYS topics are retained, too, from its first second on, one after the other; this is the last.
   await publisher.subscribe('$SYS/broker/retained messages/bytes');
   await publisher.take();
   await publisher.unsubscribe('$SYS/broker/retained messages/bytes');

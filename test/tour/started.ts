@@ -34,7 +34,7 @@ export function freshFolder(): string {
   return folder;
 }
 
-/** What the environment says instead of the built-in defaults: only that the ports are free ones, and that limits are out of the way. */
+/** Environment variables that replace built-in defaults: free ports, and no limits. */
 export function environment(adminPort: number, endpoint: Record<string, unknown>): NodeJS.ProcessEnv {
   const endpoints = [{ host: '127.0.0.1', enableAuth: false, isDefault: true, ...endpoint }];
   return { ...process.env, FLUXMQ_HTTP_PORT: String(adminPort), FLUXMQ_ENDPOINTS: JSON.stringify(endpoints) };

@@ -15,7 +15,7 @@ export type Place = ChangeStep | 'moment';
 
 export const PLACES: Place[] = ['validated', 'bound', 'storing', 'moment', 'stored', 'activated', 'announced'];
 
-/** What must have become of a change that was cut off there; `moment` may leave both, and so may a step that a second endpoint takes after the commit. */
+/** The fate of a change that was cut off at a step. `moment` allows both, and so does a step of a second endpoint after the commit. */
 const IS_STORED: Partial<Record<Place, boolean>> = {
   validated: false,
   bound: false,
@@ -32,7 +32,7 @@ interface HistoryRow {
   after: Endpoint | null;
 }
 
-/** What is judged is what a start leads to. Two hundred of them meet moments in which the machine has a lot else to do. */
+/** Limit of a start. Among two hundred starts, some meet a busy machine. */
 const READY_MS = 120_000;
 
 interface Sent {

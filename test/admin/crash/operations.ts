@@ -14,7 +14,7 @@ export interface Operation {
   body: Record<string, unknown>;
 }
 
-/** What an operation may build on. */
+/** The state before an operation. */
 export interface Scene {
   endpoints: Endpoint[];
   revision: number;

@@ -17,7 +17,7 @@ export interface Answer<T> {
   headers: Headers;
 }
 
-/** Of a change that was made, so that it has a revision. */
+/** The outcome of a change that was made, and so has a revision. */
 export type SetAnswer = PublicRollback & { revision: number };
 export type Row = PublicHistoryRow;
 

@@ -102,7 +102,7 @@ test('disabled and enabled again: who is left stays, and new clients come', asyn
   expect(left.length).toBeGreaterThan(5);
   for (const client of left) await client.ping();
   await (await connected('tcp', port, 5)).ping();
-  // What was called off can be asked for again.
+  // A cancelled drain can be requested again.
   await change('disable', { port });
   for (const client of left) expect((await goodbye(client)).code).toBe(0x98);
 });

@@ -59,7 +59,7 @@ async function window(scene: Scene, client: RawClient): Promise<number> {
   return client.inbox.splice(0).length;
 }
 
-/** Who says nothing is closed; who was there stays. */
+/** A silent newcomer is closed; a present client stays. */
 const endsSilent = async ({ before, during, port }: Scene): Promise<void> => {
   expect((await during()).code).toBe(0);
   const silent = await openTcp(port);
@@ -318,7 +318,7 @@ const CASES: Record<keyof Endpoint, Case | null> = {
     },
   },
   sslConfig: {
-    // What a handshake gets before and after is the matter of the tests of TLS.
+    // The tests of TLS judge handshakes before and after.
     to: { sslConfig: { protocols: ['TLSv1.3'] } },
     paths: ['sslConfig.protocols'],
     effect: 'handshake',

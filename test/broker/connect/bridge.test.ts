@@ -35,7 +35,7 @@ describe.each(['mqttv31', 'mqttv311', 'mqttv50'])('a bridge with %s', (version) 
     await once(bridge, 'exit');
   });
 
-  // What is published before the bridge is there goes nowhere.
+  // A message published before the bridge is connected goes nowhere.
   async function carries(from: RawClient, to: RawClient, name: string): Promise<void> {
     await to.subscribe(`${topic}/${name}`, 1);
     const arrives = async (): Promise<boolean> => {

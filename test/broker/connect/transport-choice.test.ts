@@ -1,4 +1,4 @@
-/** What carries WebSocket connections: as chosen, as `status` says, and why another transport serves. */
+/** The transport of WebSocket connections: the chosen one, or another one with the reason in `status`. */
 
 import type { TLSSocket } from 'node:tls';
 import { expect, test } from 'vitest';

@@ -42,7 +42,7 @@ function attack(ms: number, clients: number, attempt: (client: number, time: num
   const one = async (client: number): Promise<void> => {
     for (let time = 0; performance.now() < end; time++) {
       const answer = await attempt(client, time).catch(() => null);
-      // Who has no answer in time gives up, and tries the next one.
+      // A guesser without an answer in time gives up, and tries the next password.
       if (answer !== null) codes.push(answer.code);
     }
   };

@@ -249,7 +249,7 @@ whereRoot('a disk that is full when the broker is killed', () => {
     const back = await connected('tcp', port, 5, durable(clientId));
     expect(back.connack!.sessionPresent).toBe(true);
     await takeAll(back, taken);
-    // What was taken has made room within the file.
+    // Delivered messages have made room within the file.
     await isStored();
   }, 90_000);
 });

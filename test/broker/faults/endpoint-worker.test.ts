@@ -101,7 +101,7 @@ test('the only worker of an endpoint fails: new connections wait for the next on
   const { broker } = held;
   const port = broker.ports[ALONE]!;
   const outcomes: Promise<string>[] = [];
-  // Who had been accepted by the one that failed is cut off: that is not the matter here.
+  // Connections of the failed worker are cut off, which this test does not judge.
   const attempt = async (): Promise<string> => {
     try {
       const client = await RawClient.open('tcp', port, 5);

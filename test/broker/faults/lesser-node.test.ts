@@ -63,7 +63,7 @@ async function secure(port: number, version: 'TLSv1.2' | 'TLSv1.3', identity: Is
   return client;
 }
 
-/** What ends a connection with a client certificate that the broker refuses. */
+/** The end of a connection whose client certificate the broker refuses. */
 function refusal(port: number, version: 'TLSv1.2' | 'TLSv1.3'): Promise<string> {
   return new Promise((resolve) => {
     const options = { ca: readFileSync(root.cert), cert: readFileSync(stranger.chain), key: readFileSync(stranger.key) };

@@ -95,7 +95,7 @@ test.each(FAILURES)(
 
     // Nobody who is connected has lost or got anything twice.
     for (const ledger of [...ledgers, stayInbox.ledger]) await ledger.complete(pumps);
-    // What was acknowledged is there for the one who was away, once.
+    // The client that was away gets each acknowledged message once.
     const back = await RawClient.open('ws', broker.ports[1]!, 5);
     expect(await back.handshake({ clientId: awayId, clean: false, properties: { sessionExpiry: 300 } })).toMatchObject({
       sessionPresent: true,

@@ -9,7 +9,7 @@ import { WIDE } from './places.ts';
 
 const CLIENTS = 2_000;
 const AT_ONCE = 200;
-/** What nobody who stays may wait, milliseconds. */
+/** Longest wait of a client that stays (ms). */
 const WORST_MS = 1_000;
 
 const held = useBroker(() => ({ endpoints: [{ ...WIDE, serverOptions: { workerGroupSize: 1 } }] }));

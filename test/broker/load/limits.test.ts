@@ -102,7 +102,7 @@ test('slow readers: QoS 0 dropped and counted, QoS 1 queued up to the limit and 
   });
   expect((await rss()) - rssBefore, 'growth in MiB, of 47 MiB published').toBeLessThan(150);
 
-  // Whoever acknowledges gets the oldest: window and queue, in order.
+  // An acknowledging client gets the oldest messages: window and queue, in order.
   const first = await silent.publishes(WINDOW);
   for (const message of first) silent.send(encode.puback(message.id));
   const numbers = first.map((message) => Number(message.payload));

@@ -86,7 +86,7 @@ async function visitor(n: number, qos: 1 | 2, filter: string, tally: Tally, isPo
     await sleep(Math.random() * 40);
     if (isPolite) {
       await client.unsubscribe(filter);
-      // What was given to it before is still its own: it stays until that is done.
+      // Messages that the member got before are still its own: it stays until they are done.
       for (let last = -1; got !== last; ) {
         last = got;
         await client.ping();

@@ -10,9 +10,9 @@ import { WIDE } from './places.ts';
 const FILTERS = 10_000;
 /** Between two messages, milliseconds. */
 const PACE_MS = 5;
-/** What no message may take, milliseconds: a broker that works off the storm first takes as long as the storm. */
+/** Longest time of a message (ms). A broker that handles the whole storm first takes as long as the storm. */
 const WORST_MS = 2_000;
-/** What half of the messages must be faster than. */
+/** Limit of the median (ms). */
 const USUAL_MS = 250;
 
 const held = useBroker(() => ({ endpoints: [{ ...WIDE, serverOptions: { workerGroupSize: 1 } }, WIDE] }));
@@ -83,7 +83,7 @@ for (const [workers, endpoint] of [
         for (let i = 0; i < packets; i++) client.send(encode.subscribe(5, i + 1, mine.slice(i * perPacket, (i + 1) * perPacket)));
       }
       await until('every SUBACK', () => acknowledged.every((count) => count === packets), 20_000, 5);
-      // What was sent while the last filters were taken in shall have come as well.
+      // Messages sent while the last filters were added must have come, too.
       await sleep(4 * PACE_MS);
       const times = stream.end(from);
       await running;

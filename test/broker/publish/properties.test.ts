@@ -1,4 +1,4 @@
-/** What travels with a message in MQTT 5: properties unaltered and in order, and its expiry. */
+/** Properties of a message in MQTT 5 arrive unaltered and in order, and its expiry counts down. */
 
 import { describe, expect, test } from 'vitest';
 import * as encode from '../../kit/encode.ts';

@@ -36,7 +36,7 @@ afterAll(async () => {
   await broker.stop();
 });
 
-/** What a newcomer finds, by topic. */
+/** The retained messages that a newcomer gets, by topic. */
 async function found(port: number, transport: TransportName = 'tcp', filter = '#'): Promise<Record<string, string>> {
   const reader = await connected(transport, port, 4);
   await reader.subscribe(filter, 0);
@@ -89,7 +89,7 @@ describe.each([
       await present.take();
     }
     expect(await found(wide)).toEqual({ 't/0': 'old', 't/1': 'old', 't/2': 'old' });
-    // What goes makes room; what replaces needs none.
+    // A removal makes room; a replacement needs none.
     await client.publish('t/0', '', { qos: 1, retain: true });
     expect(await client.publish('t/1', 'new', { qos: 1, retain: true })).toBe(0);
     expect(await client.publish('new', 'kept', { qos: 1, retain: true })).toBe(0);
@@ -130,7 +130,7 @@ test('another endpoint and another namespace have their own room', async () => {
   expect(await neighbour.publish('more', 'x', { qos: 1, retain: true })).toBe(0);
   expect(await stranger.publish('t/0', 'longer than before', { qos: 1, retain: true })).toBe(0);
   expect(await found(two.wide)).toEqual({ 't/0': 'longer than before' });
-  // Whoever replaces a message has it from then on.
+  // The endpoint that replaces a message is charged for it from then on.
   expect(await neighbour.publish('t/0', 'taken over', { qos: 1, retain: true })).toBe(0);
   expect(await attacker.publish('again', 'x', { qos: 1, retain: true })).toBe(0);
   expect(await attacker.publish('t/0', 'back', { qos: 1, retain: true })).toBe(0x97);

@@ -1,4 +1,4 @@
-/** What was acknowledged holds after kill -9 (issue 10): many clients work until the broker dies, then each answer that came is looked at again. */
+/** Acknowledged operations hold after kill -9 (issue 10): many clients work until the broker dies, then the test checks each answer. */
 
 import { expect, test } from 'vitest';
 import { type Broker, startBroker } from '../../kit/broker.ts';

@@ -57,7 +57,7 @@ describe('while it lives', () => {
     expect(await broker.stop()).toBe(0);
   });
 
-  /** What ends after the jump, and what does not, of one endpoint. */
+  /** The sessions and messages of one endpoint that end after the jump, and those that do not. */
   async function prepare(index: number) {
     const topic = uid('j/');
     const witness = await client(broker, index, uid('c'), 0);
@@ -131,7 +131,7 @@ describe('over a restart', () => {
       setClock(clock, before);
       let broker = await startBroker({ endpoints: [{ ...OPEN, sessionPersistence: true }], env, readyMs: READY_MS });
       const topic = uid('j/');
-      // What is kept of the time is a second old at most when something is written.
+      // The stored time is at most a second old when something is written.
       await sleep(1_100);
       const [long, short] = [await leave(broker, 0, 1_000, topic), await leave(broker, 0, 4, topic)];
       await sleep(SEEN_MS);
@@ -143,7 +143,7 @@ describe('over a restart', () => {
       broker = await startBroker({ dir, env, readyMs: READY_MS });
       try {
         expect(await isThere(broker, 0, long)).toBe(isKept);
-        // What is left of its span is not begun anew.
+        // The span continues, and does not begin anew.
         await sleep(5_500);
         expect(await isThere(broker, 0, short)).toBe(false);
       } finally {

@@ -82,7 +82,7 @@ test('every message and every subscription is there after the crash, after the c
   expect(await back.expect('connack', 30_000)).toMatchObject({ code: 0, sessionPresent: true });
   await publish(`f/${FILTERS - 1}`, MESSAGES + 1, 1);
   for (const [name, long] of passes.long(since)) {
-    // What is on disk is read in one go, before anything else.
+    // The disk is read at once, before anything else.
     const isNew = name.startsWith('session-') && name !== worker.name;
     expect(long.filter((ms) => ms > PASS_MS).length, `${name}: ${long}`).toBeLessThanOrEqual(isNew ? 1 : 0);
   }

@@ -1,4 +1,4 @@
-/** What clients see when the node is stopped, and when their endpoint goes away. */
+/** Clients at the stop of the node, and at the removal of their endpoint. */
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../../kit/broker.ts';

@@ -31,7 +31,7 @@ async function watcher(broker: Broker, base: string): Promise<string> {
   return clientId;
 }
 
-/** What has come for it, after `ms`. */
+/** The messages that have come after `ms`. */
 async function heard(broker: Broker, clientId: string, ms: number): Promise<Publish[]> {
   const client = await on(broker, 0, 5, { clientId });
   const messages: Publish[] = [];
@@ -56,7 +56,7 @@ test('the wills of who is connected, and those that wait for their delay', async
         await on(held.broker, at, version, { clientId: uid(name), will });
         // A QoS 0 will reaches the reader only when the reader is back before it is published.
         if (qos > 0) expected.push(`${name}=${BINARY.toString('hex')}`);
-        // Whoever says goodbye has no will any more, at once.
+        // A client that sends DISCONNECT has no will any more, at once.
         const leaves = await on(held.broker, at, version, { clientId: uid(name), will: { ...will, topic: `${base}/gone` } });
         await leaves.disconnect();
       }
@@ -71,7 +71,7 @@ test('the wills of who is connected, and those that wait for their delay', async
   await cut.cut();
   const returning = uid('returning');
   await (await on(held.broker, 1, 5, { ...delayed(2, 'gone'), clientId: returning })).cut();
-  // Whoever comes back in time has no will of before any more, and takes the new one away.
+  // A client that returns in time loses its former will, and removes the new one.
   await (await on(held.broker, 0, 5, { ...delayed(0, 'gone'), clientId: returning })).disconnect();
   // For the end of the one that was cut to be known.
   await sleep(500);

@@ -63,7 +63,7 @@ test.each([4, 5] as const)(
     const clientId = uid('c');
     const session = { clientId, clean: false, ...(version === 5 ? { properties: { sessionExpiry: 60 } } : {}) };
     const client = await connected('tcp', broker.ports[0]!, version, session);
-    // What stands behind it in the same write is not handled either.
+    // Packets behind it in the same write are not handled either.
     client.send(
       Buffer.concat([
         frame(0x82, ...body(version, true), field('a/#/b'), u8(0)),

@@ -52,7 +52,7 @@ afterAll(async () => {
 
 type TlsVersion = 'TLSv1.2' | 'TLSv1.3';
 
-/** What openssl says of the alert that it gets: its number, or null. */
+/** The number of the alert that openssl reports, or null. */
 function alertTo(port: number, version: TlsVersion, identity: Issued | null, ...more: string[]): Promise<number | null> {
   const shown = identity === null ? [] : ['-cert', identity.cert, '-cert_chain', identity.chain, '-key', identity.key];
   const flag = version === 'TLSv1.2' ? '-tls1_2' : '-tls1_3';
@@ -132,7 +132,7 @@ describe.each([
       });
       await new Promise<void>((resolve, reject) => again.once('secureConnect', resolve).once('error', reject));
       expect(again.isSessionReused()).toBe(true);
-      // Who is let in is not closed; who is not would be by now.
+      // An accepted client stays open; a refused one would be closed by now.
       await expect(ended(again, 300)).resolves.toBe(false);
       again.destroy();
     }

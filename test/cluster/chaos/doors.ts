@@ -5,7 +5,7 @@ import type { Endpoint } from '../../admin/crash/operations.ts';
 import type { ChaosNode, Field } from './field.ts';
 import { type Configuration, readConfiguration } from './judge.ts';
 
-/** What is read of an answer, the same over both. */
+/** The parts of an answer, equal over HTTP and NATS. */
 export interface Answer {
   code: number;
   message: string;
@@ -15,7 +15,7 @@ export interface Answer {
 
 export interface Door {
   readonly name: string;
-  /** What there is to change. @throws Error while nobody answers */
+  /** The endpoints that can be changed. @throws Error while no node answers */
   read(): Promise<Configuration>;
   /** @param query with its `?` @throws Error when there was no answer: see isCutOff */
   change(path: string, query: string, body: unknown): Promise<Answer>;

@@ -1,4 +1,4 @@
-/** What is done to the parts of a field, one thing after another and now and then two at once, until somebody stops it: then all is whole again. */
+/** Faults for the parts of a field, one after another and sometimes two at once. At the stop every part works again. */
 
 import type { DatabaseServer } from '../../kit/databases/server.ts';
 import type { NatsServer } from '../../kit/nats.ts';

@@ -1,4 +1,4 @@
-/** What must be true when all is whole again: nodes, store, history, answers and listening sockets tell the same story. */
+/** The final judgement when everything works again: nodes, store, history, answers and listening sockets agree. */
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Endpoint } from '../../admin/crash/operations.ts';
@@ -25,7 +25,7 @@ export interface Configuration {
   revision: number;
 }
 
-/** What a node knows of the store. @throws Error while it is down */
+/** A node's knowledge of the store. @throws Error while the node is down */
 export async function readConfiguration({ broker }: ChaosNode): Promise<Configuration> {
   const { body, headers, status } = await broker.api('GET', '/api/endpoints/list');
   if (status !== 200) throw new Error(JSON.stringify(body));

@@ -143,7 +143,7 @@ async function idleMessages({ nats, nodes }: Field): Promise<Pick<Numbers, 'mess
   return { messagesPerSecondAndNode: Number((((await count()) - before) / IDLE_SECONDS / nodes.length).toFixed(2)) };
 }
 
-/** What a server has got from the brokers' connections: what servers tell each other is not theirs. */
+/** The messages that a server got from the brokers' connections, without those between servers. */
 async function fromBrokers(monitor: number): Promise<number> {
   const { connections } = (await fetchJson(`http://127.0.0.1:${monitor}/connz`)) as { connections: { in_msgs: number }[] };
   return connections.reduce((sum, { in_msgs }) => sum + in_msgs, 0);

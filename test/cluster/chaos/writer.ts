@@ -5,7 +5,7 @@ import { sleep } from '../../kit/until.ts';
 import { type Door, isCutOff } from './doors.ts';
 import type { Configuration } from './judge.ts';
 
-/** What the answer says that became of a change. `unknown`: there was none, or it says itself that this is not known. */
+/** The outcome of a change by its answer. `unknown`: no answer, or an answer that does not know. */
 export type Answered = 'changed' | 'nothing' | 'refused' | 'unknown';
 
 export interface Entry {

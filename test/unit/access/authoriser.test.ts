@@ -28,7 +28,7 @@ const rule = (permission: string, topic: string, action = 'pubsub', subject: obj
 });
 const make = (rules: object[], who = {}, byDefault = 'allow', order: string | null = null) =>
   new Rules(parseAcl({ order, default: byDefault, rules }), { ...bob, ...who });
-/** What each of the topics may be used for: p(ublish), r(eceive), s(ubscribe). */
+/** The allowed uses of each topic: p(ublish), r(eceive), s(ubscribe). */
 const uses = (acl: Rules, topics: string[]) =>
   topics.map((topic) =>
     [acl.mayPublish(topic) && 'p', acl.mayReceive(topic) && 'r', acl.maySubscribe(topic) && 's'].filter(Boolean).join(''),

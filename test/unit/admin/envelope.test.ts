@@ -123,7 +123,7 @@ describe('routes', () => {
     expect(seen[0]?.context).toMatchObject({ wait: 'local', policy: 'all' });
     const { status, body } = await ask(app, 'POST', `${ADD}?wait=some&policy=most`, { body: { port: 1 } });
     expect([status, body.error?.issues.map(({ path }) => path), seen.length]).toEqual([400, ['wait', 'policy'], 1]);
-    // Of a read they are unknown.
+    // A read does not know them.
     expect((await ask(app, 'GET', '/api/endpoints/list?wait=all')).status).toBe(400);
   });
 });

@@ -1,4 +1,4 @@
-/** Who may do what: passwords, tokens, roles, the throttle, and other web sites. */
+/** Logins of the admin API: passwords, tokens, roles, the throttle, and other web sites. */
 
 import { randomBytes, scryptSync } from 'node:crypto';
 import { describe, expect, test, vi } from 'vitest';

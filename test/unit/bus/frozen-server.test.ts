@@ -12,7 +12,7 @@ import { until } from '../../kit/until.ts';
 
 const QUIET = { debug() {}, info() {}, warn() {}, error() {} };
 const MEBIBYTE = 'x'.repeat(1024 * 1024 - 100);
-/** What a frozen server may take until this node is at another one: 1.5 s, and the rest is for a loaded machine. */
+/** Longest time until this node has left a frozen server: 1.5 s, and the rest is for a loaded machine. */
 const LEFT_MS_MAX = 2_500;
 
 const ends: (() => Promise<void>)[] = [];

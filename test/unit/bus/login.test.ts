@@ -25,7 +25,7 @@ async function nats(config: string): Promise<NatsServers> {
   return servers;
 }
 
-/** What comes of a first attempt: `in`, or the reason. */
+/** The result of a first attempt: `in`, or the reason. */
 async function attempt(
   servers: { readonly servers: readonly { readonly port: number }[] },
   credentials: Partial<BusCredentials>,

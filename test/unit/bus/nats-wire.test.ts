@@ -106,7 +106,7 @@ test('a server that takes nothing is given a bounded number of bytes', async () 
     taken += frame.length;
     await new Promise((resolve) => setImmediate(resolve));
   }
-  // What the system's buffers of both ends hold, and 8 MiB.
+  // The limit is 8 MiB, beside the system's buffers at both ends.
   expect(taken).toBeLessThan(32 * 1024 * 1024);
   await until('it is left', () => !a.isConnected, 5_000);
 });

@@ -1,4 +1,4 @@
-/** What a subscriber acknowledges, however its bytes are cut: what leaves the flight, what is answered, and where it ends. */
+/** Acknowledgements of a subscriber, however its bytes are cut: settled messages, answers, and the end of the connection. */
 
 import fc from 'fast-check';
 import mqttPacket, { type Packet as TheirPacket } from 'mqtt-packet';
@@ -20,7 +20,7 @@ interface Step {
 
 const steps = fc.array(
   fc.record<Step>({
-    // Of what is in flight, mostly what is due.
+    // Mostly acknowledgements that messages in flight expect.
     cmd: fc.constantFrom<Ack | 'due'>('puback', 'pubrec', 'pubcomp', ...Array<'due'>(40).fill('due')),
     messageId: fc.integer({ min: 1, max: 24 }),
     hasFailed: fc.integer({ min: 0, max: 7 }).map((n) => n === 0),
@@ -35,7 +35,7 @@ interface Outcome {
   answers: string[];
 }
 
-/** What is due of each identifier, one after the other. */
+/** The acknowledgements that each identifier expects, in order. */
 function settle(qos: readonly (1 | 2)[], acks: readonly Step[]): (Step & { cmd: Ack })[] {
   const seen = new Set<number>();
   return acks.map(({ cmd, messageId, hasFailed }) => {
@@ -51,7 +51,7 @@ function encode({ cmd, messageId, hasFailed }: Step, version: Version): Buffer {
   return mqttPacket.generate({ cmd, messageId, reasonCode } as TheirPacket, { protocolVersion: version });
 }
 
-/** What the standard asks for. */
+/** The answers that the standard demands. */
 function expected(qos: readonly (1 | 2)[], acks: readonly Step[], version: Version): Outcome {
   const flight = new Map(qos.map((level, i) => [i + 1, { level, isReleased: false }]));
   const answers: string[] = [];

@@ -86,7 +86,7 @@ test.each(SIZES)('memory of QoS 0 with %i bytes is used again', async (size) => 
     await feed(client, bytes, { lengths: [60_000], turns: [false] });
     await settled();
     for (const { buffer } of arena.unused()) {
-      // What other tests have pinned is full by then.
+      // Slabs that other tests have pinned are full by then.
       if (i > 30 && !known.has(buffer)) throw new Error(`after ${i} messages there is new memory`);
       known.add(buffer);
     }

@@ -25,7 +25,7 @@ function published(wire: Wire, version: 4 | 5) {
   return parse(wire.sent, version).flatMap((packet) => (packet.cmd === 'publish' ? seen(packet) : []));
 }
 
-/** What really happens in a new world. */
+/** The real effects in a new world. */
 async function effectsOf(items: readonly Item[], version: Version, how: Cuts): Promise<Effects> {
   const world = new World(SIZE_MAX);
   const five = await watch(world, 5);
@@ -36,7 +36,7 @@ async function effectsOf(items: readonly Item[], version: Version, how: Cuts): P
   await settled();
   while (slow.drain()) await settled();
   expect(world.faults).toEqual([]);
-  // What waits for a slow reader is not written over.
+  // Bytes that wait for a slow reader are not overwritten.
   expect(published(slow, 5)).toEqual(published(five, 5));
   return {
     routed: published(five, 5),
@@ -98,7 +98,7 @@ test('input of clients that wait for their turn at the same time is nobody elseâ
       const bytes = Buffer.concat(packets);
       hurry();
       client.onData(bytes, 0, bytes.length);
-      // What it has left waits over the end of the loop iteration, when the memory of what was sent is free.
+      // The rest waits beyond the end of the loop iteration, when the memory of sent bytes is free.
       await nextIteration();
     }
     await settled();

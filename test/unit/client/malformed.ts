@@ -13,7 +13,7 @@ export interface Malformed {
 
 const ALL: readonly Version[] = [3, 4, 5];
 const { malformedPacket, protocolError, topicNameInvalid, topicAliasInvalid, packetTooLarge } = REASON;
-/** What the worlds of these tests take. */
+/** Maximum packet size in the worlds of these tests, bytes. */
 export const SIZE_MAX = 100_000;
 
 function publish(version: Version, first: number, topic: Buffer, rest: number[], properties: number[] = []): Buffer {

@@ -1,4 +1,4 @@
-/** What a client's bytes must lead to, told by mqtt-packet: a stream is made of its packets, and the effects are read with its parser. */
+/** The required effects of a client's bytes by mqtt-packet, which makes the packets of a stream and parses the effects. */
 
 import fc from 'fast-check';
 import mqttPacket, { type Packet as TheirPacket } from 'mqtt-packet';

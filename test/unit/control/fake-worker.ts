@@ -90,7 +90,7 @@ function accept(open: Open, socket: Socket): void {
 }
 
 /**
- * Who waits in the accept queue when its socket closes is reset. As the real worker does, this waits for a pass of the event loop that took
+ * The kernel resets connections in the accept queue of a socket that closes. As the real worker does, this waits for a pass of the event loop that took
  * nobody and was short: on a busy machine somebody comes between the accepting and the closing of a long one.
  */
 async function nobodyWaits({ slots }: Open): Promise<void> {

@@ -1,4 +1,4 @@
-/** What an import without a key, or without the old secrets, says; and the table of secrets that it goes by. */
+/** Errors of an import without a key, or without the old secrets; and the table of secrets behind them. */
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { parseEndpoint } from '../../../src/endpoint/schema.ts';

@@ -33,7 +33,7 @@ function bind(port = 0): { handle: SocketHandle; port: number } {
   return { handle, port: name.port! };
 }
 
-/** What the threads and processes of the tests import. */
+/** The module that the threads and processes of the tests import. */
 const MODULE = bundled(join(import.meta.dirname, '../../../src/internals/socket-passing.ts')).href;
 
 /** A thread that accepts from what it fetches, greets with its name, and closes on demand. */

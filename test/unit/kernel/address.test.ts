@@ -1,4 +1,4 @@
-/** What of an IP address is counted as one unit, and which addresses are the machine's own. */
+/** The part of an IP address that counts as one unit, and the addresses of the machine itself. */
 
 import { expect, test } from 'vitest';
 import { addressKey, isLoopback, isLoopbackHost, plainAddress } from '../../../src/kernel/address.ts';

@@ -16,7 +16,7 @@ beforeEach(() => {
 });
 afterEach(() => void vi.restoreAllMocks());
 
-/** What the clock of a process would have kept by now. */
+/** The note that a process would have written by now. */
 function kept(clock: LastingClock, before: ClockNote | null): ClockNote {
   const due = clock.due();
   if (due !== null) clock.keep(due);

@@ -13,13 +13,13 @@ import { FaultyWire, HEALTHY, seeded } from '../../kit/faulty-wire.ts';
 const WINDOW = 1024 * 1024;
 const LANES = 3;
 const STEP_MS = 10;
-/** What a link may keep: window, frames behind a gap, a frame each, and what waits for a large packet. */
+/** Bytes that a link may keep: the window, frames behind a gap, one frame for each, and packets behind a large one. */
 const KEPT_MAX = 2 * WINDOW + 4 * 256 * 1024 + 2 * 1024 * 1024;
 const NAMES = ['a', 'b'] as const;
 type Name = (typeof NAMES)[number];
 const otherOf = (name: Name): Name => (name === 'a' ? 'b' : 'a');
 
-/** What one life of a node wrote and heard within one session. */
+/** The packets that one process of a node wrote and received within one session. */
 interface Session {
   readonly id: number;
   readonly written: number[];
@@ -146,7 +146,7 @@ class Field {
     return this.taken.get(`${session}.${lane}`) ?? 0;
   }
 
-  /** What comes of one session of a sender comes within one session of a receiver. */
+  /** Packets of one session of a sender arrive within one session of a receiver. */
   receiverOf(source: number, receiver: number): number {
     if (!this.#receivers.has(source)) this.#receivers.set(source, receiver);
     return this.#receivers.get(source)!;

@@ -14,7 +14,7 @@ function when(probe: () => boolean, timeoutMs = 10_000): Promise<boolean> {
   return until(String(probe), probe, timeoutMs, 5);
 }
 
-/** What a client learns of its connection, in order. */
+/** The calls that a client gets from its connection, in order. */
 class Recorder implements ConnectionClient {
   readonly connection: Connection;
   readonly chunks: Buffer[] = [];
@@ -395,7 +395,7 @@ describe('options of accepted sockets', () => {
     const options = { ...OPTIONS };
     const { calls, connect } = pretend(options);
     expect(calls).toEqual(['server noDelay true', 'server keepAlive true']);
-    // Who is in the queue when the options change has the former ones.
+    // A connection that is in the queue when the options change has the former options.
     expect(connect()).toEqual(['noDelay true', 'keepAlive true']);
     await pass();
     expect(connect()).toEqual(['noDelay true', 'keepAlive true']);

@@ -1,4 +1,4 @@
-/** What peers have posted is worked off in turns: in order for each peer, and nobody waits for all that another one has to say. */
+/** The posts of peers are handled in turns: in order for each peer, and no peer waits for all posts of another. */
 
 import { expect, test } from 'vitest';
 import type { Mesh } from '../../../workers/shared/mesh/mesh.ts';
@@ -7,7 +7,7 @@ import type { Control } from '../../../workers/shared/wire/controls.ts';
 import { until } from '../../kit/until.ts';
 import { joinMeshes, makeMesh } from '../session/meshes.ts';
 
-/** Of work for each message. */
+/** Work for each message (ms). */
 const WORK_MS = 1;
 
 function busy(): void {

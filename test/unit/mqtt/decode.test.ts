@@ -19,7 +19,7 @@ function outcome(buf: Buffer, start: number, end: number, version: ProtocolVersi
   }
 }
 
-/** What follows the fixed header. */
+/** The bytes after the fixed header. */
 function body(packet: Buffer): Buffer {
   return packet.subarray(1 + remainingLengthSize(readRemainingLength(packet, 1, packet.length)));
 }
@@ -87,7 +87,7 @@ describe('decodePacket', () => {
 
 const REFUSALS_OF_CUT: number[] = [REASON.malformedPacket, REASON.protocolError];
 
-/** What may be left of a packet that lost its end: a shorter payload, fewer filters, a default instead of a reason code. */
+/** A packet that lost its end may still be valid: with a shorter payload, fewer filters, or a default in place of a reason code. */
 function isShorterForm(whole: Packet, cut: Packet): boolean {
   if (whole.type !== cut.type) return false;
   if (cut.type === 'publish' && whole.type === 'publish') {

@@ -1,4 +1,4 @@
-/** What the first bytes of a connection may become, and what else they are taken for. */
+/** The first bytes of a connection: a beginning of CONNECT, or the name of a foreign protocol. */
 
 import { expect, test } from 'vitest';
 import { canBeConnect, describeStranger } from '../../../src/mqtt/connect/first-bytes.ts';
@@ -26,7 +26,7 @@ test.each([
   '\x10\x20\0\x06MQT',
 ])('%j cannot', (text) => {
   expect(can(text)).toBe(false);
-  // What stands before and behind it in the buffer does not count.
+  // Bytes before and behind them in the buffer do not count.
   expect(canBeConnect(bytes(`\x10${text}\x10`), 1, 1 + text.length)).toBe(false);
 });
 

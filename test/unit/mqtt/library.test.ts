@@ -22,7 +22,7 @@ function outcome(decode: () => Packet): Outcome {
   }
 }
 
-/** What the former decoders make of the packet. */
+/** The packet by the former decoders. */
 function formerly(buf: Buffer, v: ProtocolVersion): Outcome {
   return outcome(() => {
     switch (buf[0]! >> 4) {
@@ -150,7 +150,7 @@ describe.each([
         ]);
         const whole = encode.frame(head, damaged);
         const [one, other] = [now(whole, v), formerly(whole, v)];
-        // Of two faults in one packet either may be named.
+        // Either of two faults in one packet may be named.
         if ('refused' in one && 'refused' in other) return;
         expect(one).toEqual(other);
       }),

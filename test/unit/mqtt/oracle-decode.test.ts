@@ -166,7 +166,7 @@ describe('what mqtt-packet writes', () => {
           expect(packet.properties!.topicAlias).toBe(topicAlias ?? 0);
           expect(packet.properties!.messageExpiryInterval).toBe(messageExpiryInterval ?? -1);
         }
-        // What travels on has to say the same in the packet that we write.
+        // Forwarded parts must mean the same in the packet that we write.
         const sent = encodePublish({
           version: v,
           qos: q,

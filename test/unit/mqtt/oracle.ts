@@ -1,4 +1,4 @@
-/** What both directions of the comparison with mqtt-packet share: arbitrary values, and the two codecs side by side. */
+/** Shared by both directions of the comparison with mqtt-packet: arbitrary values, and the two codecs side by side. */
 
 import fc from 'fast-check';
 import mqttPacket, { type Packet as TheirPacket } from 'mqtt-packet';

@@ -1,4 +1,4 @@
-/** What passes for a plain property block must be what the strict reader takes, all of it to be passed on, and nothing else. */
+/** A property block is plain exactly when the strict reader accepts it and every property passes unaltered. */
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -33,7 +33,7 @@ function block(properties: readonly Buffer[], behind: Buffer): { buf: Buffer; at
   return { buf: Buffer.concat([Buffer.from([0xee]), head.subarray(0, size), body, behind]), at: 1 };
 }
 
-/** What the strict reader makes of it; null: it refuses. */
+/** The properties by the strict reader; null: it refuses. */
 function strict(buf: Buffer, at: number): { end: number; forward: Buffer; isAllForwarded: boolean } | null {
   const reader = new ByteReader(buf, at, buf.length);
   try {

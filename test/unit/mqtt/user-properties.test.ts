@@ -43,7 +43,7 @@ function refusal(around: Around, properties: Buffer): number {
   throw new Error('it was taken');
 }
 
-/** What a server that keeps them does at the least. */
+/** The least work of a server that keeps user properties. */
 function built(properties: Buffer): [string, string][] {
   const pairs: [string, string][] = [];
   for (let at = 0; at < properties.length; at += 5)

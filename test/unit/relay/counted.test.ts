@@ -1,4 +1,4 @@
-/** What the relay drops is counted, and metrics show it. */
+/** The relay counts dropped messages, and metrics show the counts. */
 
 import { expect, test } from 'vitest';
 import type { NodeWire } from '../../../src/bus/node-wire.ts';

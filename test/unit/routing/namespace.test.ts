@@ -30,7 +30,7 @@ test('topics that are as long as a topic can be are kept within 16 MiB, whatever
   for (const topic of all) if (namespace.known(topic) !== undefined) most += topic.length;
   expect(most).toBeGreaterThan(0);
   expect(most).toBeLessThanOrEqual(16 * 1024 * 1024);
-  // Who still holds an entry that was dropped finds out that it is not current any more.
+  // A holder of a dropped entry finds out that the entry is stale.
   expect(namespace.isCurrent(first)).toBe(false);
 });
 

@@ -105,7 +105,7 @@ function plain<T>(value: T): unknown {
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, plain(each)]));
 }
-/** What is kept of a delivery: all but its publisher. */
+/** A delivery as the file keeps it: without its publisher. */
 const kept = (each: WireDelivery): unknown => plain({ ...each, message: { ...each.message, from: '' } });
 const asMessage = (wire: WireMessage): Message =>
   new Message(wire.topic, Buffer.from(wire.payload), wire.qos, true, Buffer.from(wire.forward), wire.expiresAt, wire.from);

@@ -1,4 +1,4 @@
-/** What waits for the session worker keeps its order when that worker is replaced. */
+/** Confirmations that wait for the session worker keep their order when that worker is replaced. */
 
 import { expect, test } from 'vitest';
 import { DurableBarrier } from '../../../workers/endpoint/durable/durable-barrier.ts';

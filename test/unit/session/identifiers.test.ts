@@ -333,7 +333,7 @@ describe('client identifiers', () => {
       expect([...next.session!.subscriptions.values()]).toMatchObject([SUBSCRIPTION]);
       expect(keeper.table.get('default', 'a')).toBeUndefined();
       expect(interests()).toEqual([0, 1]);
-      // Who asks next finds it: nothing of the move is left behind.
+      // The next claim finds the session: the move has left nothing behind.
       const last = await two.connect('a', 1000).online();
       expect([next.isTakenOver, last.answer]).toMatchObject([true, { ok: true, isPresent: true }]);
     });

@@ -1,4 +1,4 @@
-/** What is in flight is found by its identifier and repeated in the order in which it was sent, whatever is acknowledged when. */
+/** Messages in flight are found by identifier, and repeated in the order of sending, whatever the order of acknowledgements. */
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';

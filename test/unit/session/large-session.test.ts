@@ -100,7 +100,7 @@ function publish(topic: string): void {
   router.route(space, space.entry(topic), new Message(topic, Buffer.from('x'), 1, false, EMPTY, 0, ''));
 }
 
-/** What the next process would find. */
+/** The sessions that the next process would find. */
 function stored(): { filters: number; topics: string[] } | null {
   const loaded = disk.load('n', 'c');
   return loaded === null ? null : { filters: loaded.subscriptions.length, topics: loaded.deliveries.map(({ message }) => message.topic) };

@@ -1,4 +1,4 @@
-/** What peers learn when filters come and go in one loop iteration, and how a session with many filters leaves. */
+/** Peers learn of filters that come and go in one loop iteration, and a session with many filters leaves in slices. */
 
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type Mesh, noNews } from '../../../workers/shared/mesh/mesh.ts';
@@ -145,7 +145,7 @@ test('a session that ends with many filters gets nothing more at once; the filte
     void router.route(namespace, namespace.entry(topic), new Message(topic, EMPTY, 1, false, EMPTY, 0, ''));
   publish('f/1');
   publish('f/499');
-  // Of f/1 by the group too.
+  // The news name f/1 a second time, for the group.
   expect(received).toBe(3);
   table.end(session);
   publish('f/1');

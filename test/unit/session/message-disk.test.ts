@@ -1,4 +1,4 @@
-/** What the file of durable sessions keeps over a restart, and that a file of the first version is taken over. */
+/** The file of durable sessions survives a restart, and a file of the first version is migrated. */
 
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -42,7 +42,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** What is there after the file was closed and opened again. */
+/** The content after a close and a new open of the file. */
 function reopened(disk: MessageDisk): WireSubscription[] {
   disk.close();
   const again = new MessageDisk(folder);
@@ -137,7 +137,7 @@ test('moments are kept over a restart in which the wall clock advances, goes bac
     expect(disk.keepTime()).toBe(false);
     disk.commit();
     clock.mockReturnValue(after);
-    // What a process leaves that is killed.
+    // A killed process leaves the file like this.
     const left = mkdtempSync(join(tmpdir(), 'fluxmq-disk-'));
     cpSync(folder, left, { recursive: true });
     const again = new MessageDisk(left);

@@ -49,7 +49,7 @@ describe('a store that may be away', () => {
   };
   const away = () => new FluxError('unavailable', 'the database does not answer');
 
-  /** What a process leaves that has had these endpoints. */
+  /** The files of a process that had these endpoints. */
   const leave = async (...ports: number[]) => {
     const store = await open();
     await store.load();

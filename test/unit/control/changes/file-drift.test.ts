@@ -1,4 +1,4 @@
-/** What a configuration file says in vain, and passwords that anybody knows. */
+/** Settings of a configuration file without effect, and passwords that anybody knows. */
 
 import { expect, test } from 'vitest';
 import { driftOf } from '../../../../src/control/changes/file-drift.ts';

@@ -1,4 +1,4 @@
-/** Who counts as a node: processes of one name that follow one another are one, those that live at the same time are two. */
+/** The count of nodes: successive processes of one name are one node, simultaneous ones are two. */
 
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Bus } from '../../../../src/bus/bus.ts';

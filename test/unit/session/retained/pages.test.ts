@@ -58,7 +58,7 @@ describe('a page', () => {
     expect(page.packets.buffer).toBe(large.payload.buffer);
     const [read] = readPage(page);
     expect(read!.payload.equals(large.payload)).toBe(true);
-    // What keeps it, in a window or on its way to another thread, copies nothing.
+    // Keeping the message, in a window or on its way to another thread, copies nothing.
     expect(read!.detach().payload.buffer).toBe(large.payload.buffer);
   });
 

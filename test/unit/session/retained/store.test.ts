@@ -79,13 +79,13 @@ test('a namespace takes no more than it leaves free, and never what another has'
   expect(fill('first')).toBe(49);
   expect(fill('second')).toBe(25);
   expect(fill('third')).toBe(12);
-  // Whoever has little finds room, whatever the others have.
+  // A namespace with little use finds room, whatever the others use.
   expect(store.retain('victim', message('state', 'v2 is longer', 'v'))).toBeNull();
   expect(store.retain('victim', message('more', 'x', 'v'))).toBeNull();
   expect(found(store, '#', 'victim')).toEqual(['v2 is longer', 'x']);
   expect(store.retain('first', message('another', 'x', 'first'))).toEqual({ limit: 'namespace', measure: 'messages' });
   expect(store.retain('first', message('$SYS/broker/uptime', '1', ''))).toBeNull();
-  // What goes gives its room back, to whoever has least first.
+  // Removed messages return their room, first to the namespace with the least use.
   for (let i = 0; i < 20; i++) store.retain('first', message(`t/${i}`, '', 'first'));
   expect(store.retain('third', message('another', 'x', 'third'))).toBeNull();
   expect(store.count().messages).toBe(29 + 25 + 13 + 2 + 1);

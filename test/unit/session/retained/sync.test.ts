@@ -73,7 +73,7 @@ class Field {
     this.links.add(`${Math.min(one, other)} ${Math.max(one, other)}`);
     this.nodes[one]!.sync.up(`n${other}`);
     this.nodes[other]!.sync.up(`n${one}`);
-    // What was published before the link must be handled first: that takes a while, of which the other node knows nothing.
+    // Messages published before the link must be handled first. That takes a while, which the other node does not notice.
     this.#push('begin', { from: one, to: other, give: () => this.nodes[one]!.sync.tell(`n${other}`) });
     this.#push('begin', { from: other, to: one, give: () => this.nodes[other]!.sync.tell(`n${one}`) });
   }
@@ -133,7 +133,7 @@ class Field {
   rest(): void {
     for (let one = 0; one < NODES; one++) for (let other = 0; other < one; other++) this.link(one, other);
     this.settle();
-    // What crossed while a comparison was under way may have been lost.
+    // Frames that crossed during a comparison may have been lost.
     for (let look = 0; look < NODES; look++) {
       for (const { sync } of this.nodes) sync.look();
       this.settle();
