@@ -31,8 +31,8 @@ const NAMES_MAX = 20;
 
 /**
  * Takes the endpoints of `config.db` into an empty store, as its first revision, and moves the file aside. Also moves the file aside when
- * the store has all of the endpoints already. After a crash in between, the next start finds its own commit in the history. Of several
- * nodes the first one fills the store.
+ * the store has all of the endpoints already. After a crash in between, the next start finds its own commit in the history. When
+ * several nodes start, the first one fills the store.
  * @param store just opened, without its seal
  * @throws FluxError `unavailable`, lasting, when the store has other endpoints, or when a change in the file waits for its confirmation;
  *   `unprocessable` when secrets cannot be read; the errors of the stores, after which nothing was written or the next start finds it

@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 const ROOT = join(import.meta.dirname, '..', '..');
 const README_WORDS_MAX = 900;
 /** Three pages: details belong into docs/internals/. */
-const ARCHITECTURE_WORDS_MAX = 1600;
+const ARCHITECTURE_WORDS_MAX = 1650;
 
 const DOCUMENTS = [
   ...readdirSync(ROOT).filter((name) => name.endsWith('.md')),

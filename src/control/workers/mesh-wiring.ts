@@ -20,8 +20,8 @@ export class MeshWiring {
   }
 
   /**
-   * Wires `worker` to every member. When the promise resolves, each pair knows the other's interest and the worker may be used. Of two
-   * workers that join at once, the later one wires the pair.
+   * Wires `worker` to every member. When the promise resolves, each pair knows the other's interest and the worker may be used. When two
+   * workers join at once, the later one wires the pair.
    * @throws FluxError when a living peer did not acknowledge in time; the worker is not a member then
    */
   async join(worker: WorkerHandle, timeoutMs: number): Promise<void> {

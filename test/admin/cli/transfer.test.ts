@@ -100,7 +100,7 @@ test('backup and restore', async () => {
   expect(printed(restored)).toMatch(/^restored 2 changes: 0 added, 1 updated, 1 removed, 0 unchanged, revision \d+$/m);
   expect(await json('endpoint list')).toMatchObject({ total: 1, endpoints: { [first]: { maxQueuedMessages: 1000 } } });
   expect(await run('restore -', { input: '{"kind": "something else"}' })).toMatchObject({ code: 1, stdout: '' });
-  // What takes nothing away, or does nothing, needs no yes.
+  // A command that takes nothing away, or does nothing, needs no yes.
   expect(printed(await run('restore backup.json'))).toContain('nothing to do');
   const more = { ...backup, configs: [...backup.configs, { port: ports[0], id: 'more', host: '127.0.0.1', enabled: false }] };
   expect(printed(await run('restore -', { input: JSON.stringify(more) }))).toContain('restored 1 change: 1 added, 0 updated, 0 removed');
