@@ -17,6 +17,7 @@ export type {
   HttpAuthConfig,
   JwtAuthConfig,
   OwnRights,
+  X509AuthConfig,
 } from './access/config.ts';
 export { AUTH_TYPES } from './access/config.ts';
 export type { Effect } from './keys/key.ts';

@@ -29,6 +29,7 @@ const AUTH: KeyTree = [
     ...leaves('url', 'method', 'headers', 'body', 'answer', 'ca'),
     ...leaves('from', 'secret', 'secretEncoding', 'publicKey', 'jwksUrl', 'jwksRefresh', 'algorithms', 'issuer', 'audience'),
     ...leaves('claims', 'usernameClaim', 'clockTolerance', 'disconnectAfterExpire', 'path'),
+    ...leaves('use', 'asClientId', 'useCommonNameAsUsername', 'useSubjectAsUsername'),
     users: [leaves('username', 'password', 'encrypt', 'salt', 'saltMode')],
     ...leaves('authConfig'),
   },

@@ -128,7 +128,8 @@ export class Driver {
         return problem === null ? [] : [`${path} ${problem}; the entry matches nobody until its filter is corrected`];
       }),
     );
-    if (list.some((entry) => !('users' in entry) || entry.users.length > 0)) return [...unusable, ...authWarnings(list)];
+    if (list.some((entry) => !('users' in entry) || entry.users.length > 0))
+      return [...unusable, ...authWarnings(list, endpoint.sslConfig)];
     const where = endpoint.authConfig === null ? ', neither on the endpoint (authConfig) nor on the node (auth)' : ' in its authConfig';
     return [...unusable, `nobody can log in: enableAuth is on, and no users are configured${where}`];
   }

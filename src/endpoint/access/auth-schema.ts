@@ -8,9 +8,10 @@ import { MASK } from '../secrets/mask.ts';
 import { readFileEntry } from './authenticators/file-schema.ts';
 import { readHttp } from './authenticators/http-schema.ts';
 import { KEY_SOURCES, readJwt } from './authenticators/jwt-schema.ts';
+import { readX509 } from './authenticators/x509-schema.ts';
 import { passwordFormProblem } from './password-forms.ts';
 
-const LATER_TYPES = new Set(['database', 'sql', 'redis', 'x509']);
+const LATER_TYPES = new Set(['database', 'sql', 'redis']);
 const TYPES: readonly string[] = AUTH_TYPES;
 const ENCRYPTIONS = ['plain', 'md5', 'sha1', 'sha256', 'sha512', 'scrypt', 'bcrypt'] as const;
 /** Hashes that include their salt, or have none. */
@@ -105,7 +106,7 @@ function readAuthList(input: unknown, path: string, problems: Problems, old: Aut
 function readType(value: unknown, path: string, problems: Problems): AuthType | null {
   if (TYPES.includes(value as string)) return value as AuthType;
   if (LATER_TYPES.has(value as string)) problems.addNotSupportedYet(path);
-  else problems.add(path, `must be one of ${[...TYPES, 'database', 'redis', 'x509'].join(', ')}`);
+  else problems.add(path, `must be one of ${[...TYPES, 'database', 'redis'].join(', ')}`);
   return null;
 }
 
@@ -139,6 +140,8 @@ function readEntry(input: Record<string, unknown>, path: string, problems: Probl
       return readJwt({ ...entry, old: former?.authType === 'jwt' ? former : null }) ?? none;
     case 'file':
       return readFileEntry({ ...entry, old: former?.authType === 'file' ? former : null }) ?? none;
+    case 'x509':
+      return readX509({ ...entry, old: null }) ?? none;
   }
 }
 

@@ -1,12 +1,12 @@
 /** Authenticators and rules in their normal form (docs/access.md). */
 
-export type AuthConfig = FixedAuthConfig | AskedAuthConfig;
+export type AuthConfig = FixedAuthConfig | X509AuthConfig | AskedAuthConfig;
 
 /** Authenticators that the asking thread asks (workers/task/ask-task.ts): a server, a token or a file decides. */
 export type AskedAuthConfig = HttpAuthConfig | JwtAuthConfig | FileAuthConfig;
 
 /** Every kind of authenticator, in the order of counters and documents. */
-export const AUTH_TYPES = ['fixed', 'http', 'jwt', 'file'] as const;
+export const AUTH_TYPES = ['fixed', 'http', 'jwt', 'file', 'x509'] as const;
 export type AuthType = (typeof AUTH_TYPES)[number];
 
 /** One user of the `fixed` authenticator. */
@@ -31,7 +31,17 @@ export interface FixedAuthConfig {
   users: FixedUser[];
 }
 
-/** Limits of asking, of every authenticator but `fixed`. */
+/** The client certificate, which TLS has verified, decides: it lets its client in under a name of its own. */
+export interface X509AuthConfig {
+  authType: 'x509';
+  filter: AuthFilter;
+  /** the name that becomes the user name: of the subject, or the first alternative name of a kind */
+  use: 'commonName' | 'subject' | 'dns' | 'email' | 'uri';
+  /** the name becomes the client identifier, too */
+  asClientId: boolean;
+}
+
+/** Limits of asking. */
 export interface AskTerms {
   filter: AuthFilter;
   /** milliseconds from the login to a usable answer, the wait for a free request included */

@@ -33,7 +33,7 @@ function world(answer: (job: AskJob) => AskResult | Promise<AskResult>) {
         address: '192.0.2.1',
         endpoint: 'e',
         namespace: 'n',
-        certCommonName: null,
+        certificate: null,
         ...more,
       },
       () => false,

@@ -34,7 +34,7 @@ const who = (username: string | null, password: string | null, clientId = 'c') =
   address: '192.0.2.1',
   endpoint: 'e',
   namespace: 'default',
-  certCommonName: null,
+  certificate: null,
 });
 const gate = () => new LoginGate(new LoginMemory(createLoginMemory()), { userBurst: 10, userEveryMs: 200 });
 const check = (list: AuthConfig[], ...args: Parameters<typeof who>) => new Authenticator(threads, gate()).check(list, who(...args));

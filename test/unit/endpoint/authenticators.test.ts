@@ -195,7 +195,7 @@ describe('jwt', () => {
   });
 
   test('warns of tokens that are good for every name, and of clear text', () => {
-    const warnings = (entry: object) => authWarnings(parseAuthList([entry]));
+    const warnings = (entry: object) => authWarnings(parseAuthList([entry]), { clientAuth: 'none' });
     expect(warnings({ authType: 'jwt', secret })).toMatchObject([expect.stringContaining('every user name')]);
     for (const more of [{ usernameClaim: 'sub' }, { from: 'username' }, { claims: { sub: '${username}' } }])
       expect(warnings({ authType: 'jwt', secret, ...more })).toEqual([]);
@@ -213,4 +213,22 @@ test('file', () => {
   ]);
   for (const config of [{}, { path: '' }, { path: 7 }, { path: 'a\0b' }])
     expect(pathsRefused(() => parseAuthList([{ authType: 'file', ...config }]))).toEqual(['auth.0.path']);
+});
+
+test('x509', () => {
+  const read = (config: object) => parseAuthList([{ authType: 'x509', ...config }]);
+  expect(read({})).toEqual([{ authType: 'x509', filter: {}, use: 'commonName', asClientId: false }]);
+  expect(read({ useSubjectAsUsername: true, asClientId: true })).toEqual([
+    { authType: 'x509', filter: {}, use: 'subject', asClientId: true },
+  ]);
+  expect(read({ use: 'dns', useCommonNameAsUsername: false })).toMatchObject([{ use: 'dns' }]);
+  for (const [config, path] of [
+    [{ use: 'ip' }, 'use'],
+    [{ use: 'dns', useCommonNameAsUsername: true }, 'use'],
+    [{ useCommonNameAsUsername: true, useSubjectAsUsername: true }, 'useSubjectAsUsername'],
+    [{ timeout: 5 }, 'timeout'],
+  ] as const)
+    expect(pathsRefused(() => read(config))).toEqual([`auth.0.${path}`]);
+  expect(authWarnings(read({}), { clientAuth: 'none' })).toMatchObject([expect.stringContaining('lets nobody in')]);
+  expect(authWarnings(read({}), { clientAuth: 'optional' })).toEqual([]);
 });

@@ -6,6 +6,7 @@ import type { AskedAuthConfig } from '../../../src/endpoint/endpoint.ts';
 import { steadyNow } from '../../../src/kernel/clock.ts';
 import { type AuthResultName, countAuth, observeAuth } from '../../../src/metrics/counters.ts';
 import type { AskJob, AskResult, AskWho, LoginVerdict } from '../../../src/thread/access/ask.ts';
+import { commonNameOf } from './certificate.ts';
 import type { Credentials, EntryResult } from './credentials.ts';
 import { VerdictCache } from './verdict-cache.ts';
 
@@ -30,8 +31,9 @@ export class AskedAuthenticator {
 
   /** Never rejects. @param slots counters of the endpoint in this thread */
   async decide(who: Credentials, slots: Float64Array): Promise<EntryResult> {
-    const { clientId, username, password, address, endpoint, namespace, certCommonName } = who;
-    const asked: AskWho = { clientId, username, password, ip: address, endpoint, namespace, certCommonName };
+    const { clientId, username, password, address, endpoint, namespace, certificate } = who;
+    const facts = { clientId, username, password, endpoint, namespace };
+    const asked: AskWho = { ...facts, ip: address, certCommonName: commonNameOf(certificate) };
     const { authType, onUnavailable } = this.#config;
     const cache = this.#cache;
     const key = cache === null ? '' : cache.keyOf([username, password, ...this.#depends.map((name) => asked[name])]);

@@ -2,13 +2,14 @@
 
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { AuthConfig } from '../../../src/endpoint/endpoint.ts';
+import type { AuthConfig, X509AuthConfig } from '../../../src/endpoint/endpoint.ts';
 import { Pattern } from '../../../src/endpoint/pattern/pattern.ts';
 import type { LoginGate, LoginKeys } from '../../../src/kernel/logins/login-gate.ts';
 import { COUNTER_SLOTS, countAuth } from '../../../src/metrics/counters.ts';
 import type { AskJob, AskResult } from '../../../src/thread/access/ask.ts';
 import type { VerifyJob } from '../../../src/thread/commands.ts';
 import { AskedAuthenticator } from './asked.ts';
+import { certifiedName } from './certificate.ts';
 import type { AuthResult, Credentials, EntryResult } from './credentials.ts';
 import { FixedUsers } from './fixed.ts';
 
@@ -115,6 +116,7 @@ export class Authenticator {
   }
 
   #deciderOf(config: AuthConfig): CompiledEntry['decide'] {
+    if (config.authType === 'x509') return async (who, slots) => decideByCertificate(config, who, slots);
     if (config.authType !== 'fixed') {
       const asked = new AskedAuthenticator(config, this.#threads.ask);
       return (who, slots) => asked.decide(who, slots);
@@ -133,6 +135,14 @@ export class Authenticator {
       }
     };
   }
+}
+
+/** A client without a certificate, or without that name in it, is left to the next authenticator. */
+function decideByCertificate({ use, asClientId }: X509AuthConfig, { certificate }: Credentials, slots: Float64Array): EntryResult {
+  const name = certificate === null ? null : certifiedName(certificate, use);
+  countAuth(slots, 'x509', name === null ? 'ignored' : 'allowed');
+  if (name === null) return 'ignore';
+  return { ok: true, username: name, ...(asClientId ? { clientId: name } : {}) };
 }
 
 type NamePattern = Pick<Pattern, 'matches'>;

@@ -1,5 +1,6 @@
 /** What a CONNECT brings to its login, and what becomes of it. */
 
+import type { X509Certificate } from 'node:crypto';
 import type { OwnRights } from '../../../src/endpoint/endpoint.ts';
 
 export interface Credentials {
@@ -11,13 +12,15 @@ export interface Credentials {
   /** id of the endpoint: two endpoints have different users */
   endpoint: string;
   namespace: string;
-  /** common name of the verified client certificate; null: there is none */
-  certCommonName: string | null;
+  /** of the client, verified by TLS; null: there is none */
+  certificate: X509Certificate | null;
 }
 
 export interface Accepted {
   ok: true;
   username: string | null;
+  /** the client identifier that the client has from now on; absent: that of its CONNECT */
+  clientId?: string;
   /** absent: none */
   rights?: OwnRights;
   /** wall milliseconds at which the client is disconnected; absent: never */

@@ -1,14 +1,17 @@
 /** Authenticators that are valid, and let in more than their operator may expect. */
 
+import type { SslConfig } from '../../endpoint.ts';
 import type { AuthConfig } from '../config.ts';
 
 const LOOPBACK = /^http:\/\/(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?:[:/?]|$)/i;
 
-export function authWarnings(list: readonly AuthConfig[]): string[] {
+/** @param tls of the endpoint */
+export function authWarnings(list: readonly AuthConfig[], tls: Pick<SslConfig, 'clientAuth'>): string[] {
   return list.flatMap((entry, index) => {
     const at = `authenticator ${index + 1} (${entry.authType})`;
     if (entry.authType === 'http')
       return isClear(entry.url) ? [`${at}: passwords go to ${hostOf(entry.url)} in clear text; use https`] : [];
+    if (entry.authType === 'x509' && tls.clientAuth === 'none') return [`${at}: lets nobody in, because sslConfig.clientAuth is none`];
     if (entry.authType !== 'jwt') return [];
     const isBound =
       entry.usernameClaim !== null || entry.from === 'username' || Object.values(entry.claims).some((value) => value.includes('${'));

@@ -17,6 +17,8 @@ export class ClientIdentity {
   username: string | null = null;
   /** the authenticated user; null when the endpoint demands no login */
   login: string | null = null;
+  /** the identifier that the login demands; null: that of CONNECT */
+  loginClientId: string | null = null;
   /** given by the authenticator, beside the rules of the endpoint; null: none */
   rights: OwnRights | null = null;
   /** steady milliseconds at which the login ends; Infinity: never */
@@ -40,9 +42,10 @@ export class ClientIdentity {
   }
 
   /** Takes what an authenticator has decided. */
-  authenticated({ username, rights, expireAt }: Accepted): void {
+  authenticated({ username, clientId, rights, expireAt }: Accepted): void {
     this.username = username;
     this.login = username;
+    this.loginClientId = clientId ?? null;
     this.rights = rights ?? null;
     if (expireAt !== undefined) this.loginEndsAt = steadyNow() + Math.max(0, expireAt - wallNow());
   }

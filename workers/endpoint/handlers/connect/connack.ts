@@ -17,7 +17,8 @@ export interface Connect {
 }
 
 export function connectOf(client: Client, packet: ConnectPacket): Connect {
-  const clientId = packet.clientId === '' ? `fluxmq-${randomBytes(12).toString('hex')}` : packet.clientId;
+  const assigned = () => `fluxmq-${randomBytes(12).toString('hex')}`;
+  const clientId = client.identity.loginClientId ?? (packet.clientId === '' ? assigned() : packet.clientId);
   return { packet, clientId, keepAlive: allowedKeepAlive(client, packet.keepAlive) };
 }
 

@@ -3,7 +3,6 @@
 import type { ConnectPacket } from '../../../../src/mqtt/packet.ts';
 import { REASON } from '../../../../src/mqtt/reason-codes.ts';
 import type { Client } from '../../client/client.ts';
-import { commonNameOf } from '../../connection/certificate.ts';
 
 /** @returns false when the client is refused or has left */
 export async function authenticate(client: Client, packet: ConnectPacket): Promise<boolean> {
@@ -16,8 +15,8 @@ export async function authenticate(client: Client, packet: ConnectPacket): Promi
     client.refuse(REASON.notAuthorized);
     return false;
   }
-  const certCommonName = commonNameOf(client.connection.clientCertificate?.());
-  const who = { clientId, username, password, address, endpoint: endpoint.id, namespace: endpoint.namespace, certCommonName };
+  const certificate = client.connection.clientCertificate?.() ?? null;
+  const who = { clientId, username, password, address, endpoint: endpoint.id, namespace: endpoint.namespace, certificate };
   const result = await client.context.authenticator.check(auth, who, () => client.isClosed, client.endpoint.slots);
   if (client.isClosed) return false;
   if (result.ok) {
