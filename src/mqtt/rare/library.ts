@@ -3,6 +3,7 @@
 import mqttPacket, { type Packet as LibraryPacket } from 'mqtt-packet';
 import type { ProtocolVersion } from '../packet.ts';
 import { malformed } from '../reader.ts';
+import { PacketBytes } from './packet-bytes.ts';
 
 // The library's cache of numbers would cost each thread 20 ms and 65,536 buffers.
 mqttPacket.writeToStream.cacheNumbers = false;
@@ -23,6 +24,8 @@ class WholeParser {
 
   constructor(version: ProtocolVersion) {
     this.#parser = mqttPacket.parser({ protocolVersion: version });
+    // Undocumented: a version that keeps its input elsewhere reads from its own list.
+    if ('_list' in this.#parser) this.#parser._list = new PacketBytes();
     this.#parser.on('packet', (packet) => {
       this.#packet = packet;
     });
