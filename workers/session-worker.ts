@@ -109,11 +109,8 @@ const table = new SessionTable(mesh, router, {
     return durable?.committed() ?? Promise.resolve();
   },
   mayPublishWill(session, { message }) {
-    if (rules.of(session)?.mayPublish(fromLatin1(message.topic), message.qos, message.retain) !== false) return true;
-    counts.dropped(session.endpoint, 'acl_denied', 1);
-    const { clientId, endpoint } = session;
-    link.logger.warn('A will is not published: access rules deny it', { clientId, endpoint, topic: fromLatin1(message.topic) });
-    return false;
+    clusterClaims?.wills?.settled(session);
+    return mayPublish(session, message);
   },
 });
 
@@ -124,6 +121,8 @@ const offline = new OfflineSessions({
   rules,
   registry: () => registry,
   durable: () => durable,
+  onHosted: (session) => clusterClaims?.wills?.hosted(session),
+  areWillsHeld: () => clusterClaims?.wills?.isHeld === true,
   isReplacement,
   logger: () => link.logger,
 });
@@ -134,6 +133,16 @@ const clusterClaims = boot.hasRelay
       registry: () => registry,
       logger: () => link.logger,
       moves: { mesh, table, durable: () => durable },
+      wills: {
+        graceMs: boot.willGraceMs,
+        mesh,
+        table,
+        publish(namespace, clientId, due, holder) {
+          const message = dueMessage(due);
+          if (mayPublish({ endpoint: due.endpoint, clientId, holder }, message)) table.publish(mesh.namespace(namespace), message);
+        },
+        onPublished: (session) => durable?.update(toWireHead(session)),
+      },
     })
   : null;
 const registry: Registry = new Registry(mesh, table, new IdentifierTable(boot.identifiers), {
@@ -142,10 +151,20 @@ const registry: Registry = new Registry(mesh, table, new IdentifierTable(boot.id
   onFetched(session) {
     durable?.update(toWireHead(session));
     void rights.obey(session);
+    clusterClaims?.wills?.hosted(session);
     offline.publishWillIfDue(session);
   },
   ...(clusterClaims === null ? {} : { cluster: clusterClaims }),
 });
+
+/** Whether the rules let the will of this client be published; if not, that is counted and logged. */
+function mayPublish(client: Parameters<AwayRules['of']>[0], { topic, qos, retain }: Message): boolean {
+  if (rules.of(client)?.mayPublish(fromLatin1(topic), qos, retain) !== false) return true;
+  const { clientId, endpoint } = client;
+  counts.dropped(endpoint, 'acl_denied', 1);
+  link.logger.warn('A will is not published: access rules deny it', { clientId, endpoint, topic: fromLatin1(topic) });
+  return false;
+}
 
 const frame = startWorker(boot, parentPort, mesh, router, {
   'clients.list': () => [],
@@ -240,6 +259,7 @@ mesh.hooks = {
     table.mover.onPeerRemoved(peer);
     router.peerRemoved(peer);
     registry.onPeerRemoved(peer);
+    clusterClaims?.wills?.prune();
     rules.peerRemoved(peer.id);
   },
   onMoveAnnounced: (move, target) => table.mover.onAnnounced(move, target),
@@ -264,6 +284,7 @@ function onStorable(peer: PeerLink, serial: number, isRefused: boolean): void {
 }
 
 function onControl(peer: PeerLink, control: Control): void {
+  clusterClaims?.wills?.see(control);
   if (registry.onControl(peer, control) || clusterClaims?.onControl(peer, control) || exchange?.onControl(peer, control)) return;
   switch (control.t) {
     case 'retained-get':

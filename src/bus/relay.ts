@@ -27,6 +27,8 @@ export interface RelayBoot {
   hold: { bytes: number; messages: number };
   /** the members of a shared subscription that come first: all connected members, or those of this node */
   sharedSubscriptions: SharedPreference;
+  /** how long another node may be down before its clients' wills are published, ms */
+  willGraceMs: number;
 }
 
 /** Another node that carries messages. */

@@ -69,8 +69,8 @@ export function composeListening({ settings, version, store, isStoreShared, work
 
 /** Null: messages stay on this node. */
 function relayBoot({ cluster }: Settings, incarnation: string): RelayBoot | null {
-  const { bus, name, messages, hold, sharedSubscriptions } = cluster;
+  const { bus, name, messages, hold, sharedSubscriptions, willGrace: willGraceMs } = cluster;
   if (bus === null || !messages) return null;
   const held = { bytes: hold, messages: HELD_MESSAGES_MAX };
-  return { bus, cluster: name, incarnation: processNumber(incarnation), hold: held, sharedSubscriptions };
+  return { bus, cluster: name, incarnation: processNumber(incarnation), hold: held, sharedSubscriptions, willGraceMs };
 }

@@ -336,7 +336,7 @@ export async function clusterRetainedText({ cluster }: RetainedSample): Promise<
 
 /** Client identifiers that several nodes had. */
 export async function claimsText(
-  counts: { readonly recalled: number; readonly moved: number; readonly duplicates: number } | null,
+  counts: Readonly<Record<'recalled' | 'moved' | 'duplicates' | 'willsKept' | 'willsPublished' | 'willsRefused', number>> | null,
 ): Promise<string> {
   if (counts === null) return '';
   const registry = new Registry();
@@ -349,6 +349,10 @@ export async function claimsText(
     'Sessions of this node that ended because another node had a later claim when they met',
     counts.duplicates,
   );
+  const help = 'Wills that this node keeps for clients of other nodes';
+  new Gauge({ name: 'fluxmq_cluster_wills_kept', help, registers: [registry] }).set(counts.willsKept);
+  counter('wills_published_total', 'Wills that this node published because the node of their clients had died', counts.willsPublished);
+  counter('wills_refused_total', 'Wills that no other node keeps: too many bytes of wills are kept already', counts.willsRefused);
   return registry.metrics();
 }
 

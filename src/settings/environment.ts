@@ -63,7 +63,7 @@ const KEYS: KeyTree = {
     local: leaves('dataPath'),
   },
   cluster: {
-    ...leaves('name', 'localAddress', 'addresses', 'messages', 'hold', 'sharedSubscriptions'),
+    ...leaves('name', 'localAddress', 'addresses', 'messages', 'hold', 'sharedSubscriptions', 'willGrace'),
     kubernetes: leaves('service', 'namespace', 'port', 'dnsServers'),
     credentials: { ...leaves('user', 'password', 'token', 'credsFile'), tls: leaves('ca', 'crt', 'key') },
     sync: leaves('enabled', 'interval', 'timeout', 'retryCount'),

@@ -64,6 +64,8 @@ export interface ClusterSettings {
   hold: number;
   /** which members of a shared subscription come first */
   sharedSubscriptions: SharedPreference;
+  /** milliseconds that a node is down before another one publishes the wills of its clients, 1000..3600000 */
+  willGrace: number;
   sync: {
     /** false: the store is read at the start and when a notice comes, but not every `interval` */
     enabled: boolean;

@@ -40,6 +40,8 @@ export interface WorkerBoot {
   hasRelay: boolean;
   /** members of shared subscriptions on this node come before those of other nodes */
   prefersOwnMembers: boolean;
+  /** how long another node may be down before this one publishes the wills of its clients, ms */
+  willGraceMs: number;
   /** relay only; null for all others */
   relay: RelayBoot | null;
   /** prefix of the client identifiers of this process's own health checks; no stranger can guess it */
@@ -209,6 +211,12 @@ export interface ClaimCounts {
   moved: number;
   /** two nodes had the identifier when they met, the other node by the later claim: the session here ended */
   duplicates: number;
+  /** wills that this node keeps now for clients of other nodes */
+  willsKept: number;
+  /** of them, those that it published because their node had died */
+  willsPublished: number;
+  /** wills that no node keeps, for lack of room */
+  willsRefused: number;
 }
 
 /** Retained messages of the node, of each namespace, and of each endpoint that published them; bytes as quotas count them. */

@@ -25,6 +25,7 @@ export function testSettings(changes: Partial<Settings> = {}): Settings {
       messages: true,
       hold: 64 * 1024 * 1024,
       sharedSubscriptions: 'even',
+      willGrace: 5_000,
       sync: { enabled: true, interval: 100, timeout: 30_000, retryCount: 3 },
     },
     secrets: { secretKey: null, secretKeysOld: [] },

@@ -11,6 +11,7 @@ import { Arbiter, type Claimed } from './cluster/arbiter.ts';
 import { Meetings } from './cluster/meetings.ts';
 import { isBefore, Stamps } from './cluster/stamps.ts';
 import { ClusterMoves, type ClusterMovesOptions, type TakeResult } from './cluster-moves.ts';
+import { ClusterWills, type ClusterWillsOptions } from './cluster-wills.ts';
 import { Evacuation } from './evacuation.ts';
 import type { ClusterOfClaims } from './identifiers/contract.ts';
 import type { Recall } from './identifiers/entry.ts';
@@ -38,6 +39,8 @@ export interface ClusterClaimsOptions {
   logger(): Logger;
   /** Brings a session of another node here; absent: it stays there. */
   moves?: Pick<ClusterMovesOptions, 'mesh' | 'table' | 'durable'>;
+  /** Wills are kept by other nodes, and theirs here; absent: not. */
+  wills?: Omit<ClusterWillsOptions, 'node' | 'send' | 'registry'>;
   /** Steady time, ms; absent: of the process. */
   now?: () => number;
   /** Milliseconds since 1970; absent: of the process. */
@@ -45,7 +48,9 @@ export interface ClusterClaimsOptions {
 }
 
 export class ClusterClaims implements ClusterOfClaims {
-  readonly counts: ClaimCounts = { recalled: 0, moved: 0, duplicates: 0 };
+  readonly #counts = { recalled: 0, moved: 0, duplicates: 0 };
+  /** null: wills die with their node */
+  readonly wills: ClusterWills | null;
   readonly #options: ClusterClaimsOptions;
   readonly #stamps: Stamps;
   readonly #moves: ClusterMoves | null;
@@ -69,7 +74,10 @@ export class ClusterClaims implements ClusterOfClaims {
     const { moves, registry, logger } = options;
     const ports = { registry, logger, node, send: (to: string, news: SessionNews) => send([to], news) };
     const tellRelay = (control: Control) => this.#relay?.control(control);
-    this.#moves = moves === undefined ? null : new ClusterMoves({ ...moves, ...ports, tellRelay });
+    this.#moves =
+      moves === undefined ? null : new ClusterMoves({ ...moves, ...ports, tellRelay, onLent: (session) => this.wills?.settled(session) });
+    const { wills } = options;
+    this.wills = wills === undefined ? null : new ClusterWills({ ...wills, node, registry, send: (to, news) => send([to], news) });
     this.#arbiter = new Arbiter<LocalClaim | Adoption>({
       self: node,
       stamps: this.#stamps,
@@ -82,6 +90,7 @@ export class ClusterClaims implements ClusterOfClaims {
           return;
         }
         local.claim.stamp = stamp;
+        this.wills?.claimed({ ...local, stamp });
         if (holders.size === 0 || this.#moves === null) this.#options.registry().decide(local.claim, local.claimant);
         else void this.#bring(local, stamp, holders);
       },
@@ -109,13 +118,22 @@ export class ClusterClaims implements ClusterOfClaims {
     });
   }
 
+  get counts(): ClaimCounts {
+    return { ...this.#counts, ...(this.wills?.counts ?? { willsKept: 0, willsPublished: 0, willsRefused: 0 }) };
+  }
+
   /** See ClusterOfClaims. */
   readonly claim = (claim: Claim, claimant: PeerLink): void => {
     const { connection, namespace, clientId, user, cleanStart } = claim;
     this.#arbiter.claim({ connection, namespace, clientId, user, cleanStart, claim, claimant });
   };
 
-  readonly decided = (claim: Claim): void => this.#arbiter.finished(claim);
+  readonly decided = (claim: Claim): void => {
+    const entry = this.#options.registry().find(claim.namespace, claim.clientId);
+    const isGranted = entry !== undefined && entry.owner !== null && claim.stamp !== undefined && entry.stamp === claim.stamp;
+    if (isGranted) this.wills?.granted(claim);
+    this.#arbiter.finished(claim);
+  };
 
   readonly complete = (): void => {
     this.#arbiter.complete();
@@ -137,10 +155,11 @@ export class ClusterClaims implements ClusterOfClaims {
         since = entry.stamp;
         if (isAdoption && entry.owner !== this.#options.self) return false;
         isLater = !isBefore(entry.stamp, this.#options.node, stamp, node);
-        if (!isLater && !isAdoption) this.counts.recalled++;
+        if (!isLater && !isAdoption) this.#counts.recalled++;
         return !isLater;
       },
       answer: (found) => {
+        if (!isLater && !isAdoption && (found === 'none' || found === 'held')) this.wills?.left(namespace, clientId);
         then(isLater ? 'later' : found, since);
       },
     };
@@ -151,7 +170,8 @@ export class ClusterClaims implements ClusterOfClaims {
   #evict({ namespace, clientId, stamp }: Held, node: string): void {
     const isDue: Recall['isDue'] = (entry) => {
       if (!isBefore(entry.stamp, this.#options.node, stamp, node)) return false;
-      this.counts.duplicates++;
+      this.#counts.duplicates++;
+      this.wills?.cancel(namespace, clientId);
       const fields = { namespace, clientId, node };
       this.#options.logger().warn('Another node has a later claim of the same client identifier: the session here ends', fields);
       return true;
@@ -188,6 +208,7 @@ export class ClusterClaims implements ClusterOfClaims {
     const owner = this.#options.registry().find(namespace, clientId)?.owner ?? null;
     const isNewest = since !== undefined && owner === null && [...holders.values()].every((other) => other <= since);
     if (isNewest && this.#moves !== null) adoption.isTaken = (await this.#take(from, namespace, clientId, stamp)) === 'taken';
+    if (adoption.isTaken) this.wills?.adopted(namespace, clientId);
     this.#arbiter.finished(adoption);
     this.#tellAdopted(adoption);
   }
@@ -220,12 +241,12 @@ export class ClusterClaims implements ClusterOfClaims {
   async #take(node: string, namespace: string, clientId: string, stamp: number): Promise<TakeResult> {
     let result = await this.#moves!.take(node, namespace, clientId, stamp);
     if (result === 'failed' && this.#arbiter.up.has(node)) result = await this.#moves!.take(node, namespace, clientId, stamp);
-    if (result === 'taken') this.counts.moved++;
+    if (result === 'taken') this.#counts.moved++;
     return result;
   }
 
   #endOwn(namespace: string, clientId: string): Promise<void> {
-    this.counts.duplicates++;
+    this.#counts.duplicates++;
     return new Promise((resolve) => {
       const recall: Recall = { by: null, discard: true, isDue: () => true, answer: () => resolve() };
       this.#options.registry().recall(namespace, clientId, recall);
@@ -244,8 +265,10 @@ export class ClusterClaims implements ClusterOfClaims {
       this.#former = new Set(this.#arbiter.up);
     } else {
       this.#hasRelay = true;
-      for (const node of this.#former) this.#nodeDown(node);
+      // Whether they are down is not known: the relay says so.
+      for (const node of this.#former) this.#nodeDown(node, true);
       this.#former.clear();
+      this.wills?.linked();
     }
     this.#judgeReady();
   }
@@ -256,9 +279,11 @@ export class ClusterClaims implements ClusterOfClaims {
     this.#relay = peer;
     if (control.t === 'node-up') {
       if (this.#moves !== null) this.#moves.incarnation = control.incarnation;
+      // Before the claims of this node: the other one then knows what it may have to tell.
+      this.wills?.nodeUp(control.node, control.incarnation);
       this.#nodeUp(control.node);
     } else if (control.t === 'flushed') this.#moves?.flushed(control.request);
-    else if (control.t === 'node-down') this.#nodeDown(control.node);
+    else if (control.t === 'node-down') this.#nodeDown(control.node, control.isCutOff);
     else if (control.t === 'from-node') this.#onNews(control.node, control.news);
     else return false;
     return true;
@@ -273,7 +298,8 @@ export class ClusterClaims implements ClusterOfClaims {
     void this.#meet(node);
   }
 
-  #nodeDown(node: string): void {
+  #nodeDown(node: string, isCutOff: boolean): void {
+    this.wills?.nodeDown(node, isCutOff);
     this.#meetings.nodeDown(node, this.#agreedWith(node));
     this.#moves?.nodeLost(node);
     this.#evacuation.nodeLost(node);
@@ -304,13 +330,17 @@ export class ClusterClaims implements ClusterOfClaims {
   #onNews(node: string, news: IdentifierNews): void {
     switch (news.t) {
       case 'ask':
+        if (news.isAdoption !== true) this.wills?.claimed(news);
         this.#arbiter.onAsk(node, news);
         return;
       case 'answer':
         this.#arbiter.onAnswer(node, news);
         return;
       case 'meet':
-        for (const { stamp } of news.held) this.#stamps.see(stamp);
+        for (const held of news.held) {
+          this.#stamps.see(held.stamp);
+          this.wills?.met(held);
+        }
         this.#meetings.onMeet(node, news.held, news.upTo);
         return;
       case 'met':
@@ -321,6 +351,12 @@ export class ClusterClaims implements ClusterOfClaims {
         return;
       case 'adopted':
         this.#evacuation.adopted(node, news, news.isTaken);
+        return;
+      case 'will-holder':
+      case 'will-keep':
+      case 'will-drop':
+      case 'will-told':
+        this.wills?.onNews(node, news);
         return;
       default:
         if (this.#moves === null || this.#moves.onNews(node, news) || news.t !== 'taken') return;
@@ -338,5 +374,6 @@ export class ClusterClaims implements ClusterOfClaims {
   sweep(): void {
     this.#arbiter.sweep();
     this.#moves?.sweep();
+    this.wills?.sweep();
   }
 }

@@ -34,6 +34,8 @@ export interface ClusterMovesOptions {
   /** null: nothing is kept on disk */
   durable(): Pick<DurableSessions, 'apply' | 'committed'> | null;
   send(node: string, news: SessionNews): void;
+  /** Another node has the session, with its will. */
+  onLent(session: Session): void;
   /** To the relay. */
   tellRelay(control: Control): void;
   /** name of this node */
@@ -259,6 +261,7 @@ export class ClusterMoves {
     const namespace = session.namespace.name;
     // Its will and its messages of shared groups have gone with it.
     session.will = null;
+    this.#options.onLent(session);
     table.forget(session);
     if (isDurable) void this.#store(namespace, clientId, { op: 'end', due: null });
     over(true);

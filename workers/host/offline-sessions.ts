@@ -30,6 +30,10 @@ export interface OfflineOptions {
   registry(): Pick<Registry, 'find' | 'isComplete' | 'onOfflineEnded' | 'adoptOffline'>;
   /** null: the node has no message store */
   durable(): DurableSessions | null;
+  /** A session is hosted here whose client is offline. */
+  onHosted(session: Session): void;
+  /** Wills wait: other nodes may have published them. */
+  areWillsHeld(): boolean;
   /** a session worker ran before this one: endpoint workers may already hold sessions */
   readonly isReplacement: boolean;
   logger(): Logger;
@@ -84,6 +88,7 @@ export class OfflineSessions {
       session.restored = null;
     }, SAID_AGAIN_MS).unref();
     table.subscriptions.add(session, wire.subscriptions);
+    this.#options.onHosted(session);
   }
 
   /** Ends a restored session that had already ended in its worker before this session worker started. */
@@ -108,16 +113,18 @@ export class OfflineSessions {
     for (const session of table.values()) {
       if (session.outlet !== null || session.gate !== null || session.disconnectedAt === 0) continue;
       if (!hasExpired(session, now)) this.#publishIfDue(session, now);
-      else if (!this.#awaitsRules(session, now)) {
+      else if (!this.#isHeld(session, now)) {
         table.end(session);
         this.#options.registry().onOfflineEnded(session.namespace.name, session.clientId);
       }
     }
   }
 
-  /** True when a will waits for rules: endpoints open, and report their rules, shortly after a start. */
-  #awaitsRules(session: Session, now: number): boolean {
-    return session.will !== null && !this.#options.rules.isKnown(session.endpoint) && now - this.#startedAt < RULES_KNOWN_MS;
+  /** True when a will waits for other nodes, or for rules: endpoints open, and report their rules, shortly after a start. */
+  #isHeld({ will, endpoint }: Session, now: number): boolean {
+    if (will === null) return false;
+    const { rules, areWillsHeld } = this.#options;
+    return areWillsHeld() || (!rules.isKnown(endpoint) && now - this.#startedAt < RULES_KNOWN_MS);
   }
 
   /** Publishes the will of an offline session if its delay is over. */
@@ -126,7 +133,7 @@ export class OfflineSessions {
   }
 
   #publishIfDue(session: Session, now: number): void {
-    if (session.will === null || session.disconnectedAt + session.will.delayMs > now || this.#awaitsRules(session, now)) return;
+    if (session.will === null || session.disconnectedAt + session.will.delayMs > now || this.#isHeld(session, now)) return;
     this.#options.table.publishWill(session);
     this.#options.durable()?.update(toWireHead(session));
   }

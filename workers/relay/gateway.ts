@@ -114,7 +114,7 @@ export class Gateway {
       this.#members.delete(name);
       this.#options.links.remove(name);
       member.node.forget();
-      this.#tellSession({ t: 'node-down', node: name });
+      this.#tellSession({ t: 'node-down', node: name, isCutOff: this.#isIsolated });
       this.#barriers.forget(member.node);
       this.#flushes.forget(member.node);
       this.interest.forget(member.node);
@@ -217,7 +217,7 @@ export class Gateway {
   /** Publishers, subscribers and claims no longer wait for the other node. */
   #release(node: RemoteNode): void {
     node.await(false);
-    this.#tellSession({ t: 'node-down', node: node.name });
+    this.#tellSession({ t: 'node-down', node: node.name, isCutOff: this.#isIsolated });
     this.#barriers.forget(node);
     this.#flushes.forget(node);
     this.#schedule();
@@ -231,6 +231,7 @@ export class Gateway {
     for (const { node } of this.#members.values())
       if (isIsolated) this.#release(node);
       else if (node.isUp) this.#await(node);
+    this.#tellDown();
     this.#judgeLinked();
   }
 
@@ -262,6 +263,13 @@ export class Gateway {
     if (this.#isLinked) return;
     this.#isLinked = true;
     this.#options.onLinked();
+    this.#tellDown();
+  }
+
+  /** The session worker may know nodes that are down from an earlier relay, or from before this node was cut off. */
+  #tellDown(): void {
+    if (this.#isIsolated) return;
+    for (const { node } of this.#members.values()) if (!node.isUp) this.#tellSession({ t: 'node-down', node: node.name, isCutOff: false });
   }
 
   /**

@@ -239,6 +239,7 @@ export class ThreadSupervisor {
       probePrefix,
       hasRelay: relay !== null,
       prefersOwnMembers: relay?.sharedSubscriptions === 'local',
+      willGraceMs: relay?.willGraceMs ?? 0,
       relay: role === 'relay' ? relay : null,
     };
     const worker = new WorkerHandle(urls[role], boot, {

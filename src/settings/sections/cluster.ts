@@ -9,6 +9,7 @@ import type { ClusterSettings } from '../settings.ts';
 
 const NATS_PORT = 4222;
 const ADDRESSES_MAX = 64;
+const WILL_GRACE_MS = 5_000;
 const HOLD_BYTES = 64 * 1024 * 1024;
 
 /** The first word of all subjects. */
@@ -64,6 +65,7 @@ const schema = group({
   messages: flag.optional(),
   hold: bytes.optional(),
   sharedSubscriptions: oneOf(['even', 'local']).optional(),
+  willGrace: wholeNumber(1_000, 3_600_000).optional(),
   sync: group({
     enabled: flag.optional(),
     interval: wholeNumber(100, 3_600_000).optional(),
@@ -88,6 +90,7 @@ export function readCluster(input: unknown, problems: Problems): ClusterSettings
     messages: read?.messages ?? true,
     hold: read?.hold ?? HOLD_BYTES,
     sharedSubscriptions: read?.sharedSubscriptions ?? 'even',
+    willGrace: read?.willGrace ?? WILL_GRACE_MS,
     sync: {
       enabled: sync.enabled ?? true,
       interval: sync.interval ?? 5_000,

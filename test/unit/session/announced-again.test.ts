@@ -41,6 +41,7 @@ test('60,000 messages, of which the first are acknowledged during it, and filter
     },
     sendPubrel() {},
     takenOver() {},
+    willPublished() {},
   };
   session.attach(outlet);
   for (let serial = 1; serial <= COUNT; serial++) {

@@ -160,6 +160,8 @@ class Visitor implements SessionOutlet {
   }
   sendPubrel(): void {}
 
+  willPublished(): void {}
+
   takenOver(): void {
     this.isTakenOver = true;
     this.leave();

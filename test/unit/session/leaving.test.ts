@@ -139,6 +139,7 @@ test('a session that ends with many filters gets nothing more at once; the filte
     },
     sendPubrel() {},
     takenOver() {},
+    willPublished() {},
   };
   session.attach(outlet);
   const publish = (topic: string): void =>

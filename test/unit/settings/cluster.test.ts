@@ -29,6 +29,7 @@ test('a node without it is alone', () => {
     messages: true,
     hold: 64 * 1024 * 1024,
     sharedSubscriptions: 'even',
+    willGrace: 5_000,
     sync: { enabled: true, interval: 5000, timeout: 30_000, retryCount: 3 },
   });
   expect(load('{"sync":{"interval":100}}')).toMatchObject({ bus: null, sync: { interval: 100 } });
@@ -57,6 +58,7 @@ test('kubernetes, credentials and files', () => {
     messages: false,
     hold: '2MB',
     sharedSubscriptions: 'local',
+    willGrace: 30_000,
     sync: { enabled: false, interval: 1000, timeout: 500, retryCount: 0 },
   });
   expect(load(text)).toEqual({
@@ -64,6 +66,7 @@ test('kubernetes, credentials and files', () => {
     messages: false,
     hold: 2 * 1024 * 1024,
     sharedSubscriptions: 'local',
+    willGrace: 30_000,
     localAddress: '127.0.0.1',
     bus: {
       place: { kind: 'dns', service: 'nats', namespace: 'default', port: 4222, dnsServers: ['127.0.0.1:5353'] },

@@ -34,6 +34,7 @@ function create(behaviour: string): WorkerHandle {
     probePrefix: 'probe-',
     hasRelay: false,
     prefersOwnMembers: false,
+    willGraceMs: 0,
     relay: null,
   };
   handle = new WorkerHandle(URL_OF_WORKER, boot, {

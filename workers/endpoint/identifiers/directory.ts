@@ -4,6 +4,7 @@ import { Deadline } from '../../../src/kernel/deadline.ts';
 import { type IdentifierTable, identifierGroup } from '../../../src/thread/identifier-table.ts';
 import type { Mesh } from '../../shared/mesh/mesh.ts';
 import type { PeerLink } from '../../shared/mesh/peer-link.ts';
+import { toWireWill } from '../../shared/session/pending-will.ts';
 import type { Session } from '../../shared/session/session.ts';
 import type { SessionTable } from '../../shared/table/session-table.ts';
 import type { Claim, Control, Registration } from '../../shared/wire/controls.ts';
@@ -40,6 +41,11 @@ export class Directory {
     this.#mesh = mesh;
     this.#table = table;
     this.#own = new OwnGroups(identifiers, mesh.self);
+  }
+
+  /** Claims name the will, for the node that keeps it. */
+  get tellsWills(): boolean {
+    return !this.#isAlone;
   }
 
   nextConnection(): number {
@@ -79,7 +85,7 @@ export class Directory {
   #ask(claim: Claim, group: number, then: (answer: ClaimAnswer) => void): void {
     this.#claims.set(claim.connection, { claim, group, then, taking: null });
     // Input behind the question must not be decided before the question.
-    const sessions = this.#own.handOver(group).map(registration);
+    const sessions = this.#own.handOver(group).map((session) => this.#registration(session));
     if (sessions.length > 0) this.#mesh.sessionLink?.control({ t: 'register', sessions });
     this.#mesh.sessionLink?.control({ t: 'claim', claim });
   }
@@ -123,7 +129,7 @@ export class Directory {
   onSessionWorker(link: PeerLink): void {
     this.#own.handOverAll();
     // A leaving session belongs to its new holder. An arriving session is registered as if it had arrived.
-    const sessions = [...this.#table.values()].filter((session) => session.gate === null).map(registration);
+    const sessions = [...this.#table.values()].filter((session) => session.gate === null).map((session) => this.#registration(session));
     for (const { claim, taking } of this.#claims.values()) if (taking !== null) sessions.push({ ...claim, isParked: false });
     link.control({ t: 'register', sessions });
     for (const { claim, taking } of this.#claims.values()) if (taking === null) link.control({ t: 'claim', claim });
@@ -149,7 +155,11 @@ export class Directory {
         return true;
       }
       case 'revoke':
-        link.control({ t: 'revoked', group: control.group, sessions: this.#own.give(control.group).map(registration) });
+        link.control({
+          t: 'revoked',
+          group: control.group,
+          sessions: this.#own.give(control.group).map((session) => this.#registration(session)),
+        });
         return true;
       case 'release': {
         // The order of a new session worker concerns a session that is still on its way here.
@@ -166,6 +176,11 @@ export class Directory {
         }
         const offer = this.#table.release(control.namespace, control.clientId, control.move, control.to, control.discard, control.by);
         link.control({ t: 'released', move: control.move, offer });
+        return true;
+      }
+      case 'will-told': {
+        const session = this.#table.get(control.namespace, control.clientId);
+        if (session?.connection === control.connection) this.#table.willPublished(session);
         return true;
       }
       default:
@@ -206,7 +221,7 @@ export class Directory {
       // The claim was given up: the session is here without a client, so the session worker has to fetch it.
       session.connection = grant.connection;
       session.stamp = grant.stamp;
-      this.#mesh.sessionLink?.control({ t: 'register', sessions: [registration(session)] });
+      this.#mesh.sessionLink?.control({ t: 'register', sessions: [this.#registration(session)] });
     } else {
       // The old place died: the session worker, the old or a new one, restores the session from disk.
       this.#table.forget(session);
@@ -220,17 +235,20 @@ export class Directory {
     session.stamp = pending.claim.stamp ?? 0;
     this.#answer(connection, pending, { ok: true, session, isPresent });
   }
-}
 
-function registration(session: Session): Registration {
-  return {
-    connection: session.connection,
-    stamp: session.stamp,
-    namespace: session.namespace.name,
-    clientId: session.clientId,
-    expirySeconds: session.expirySeconds,
-    endpoint: session.endpoint,
-    isDurable: session.isDurable,
-    isParked: session.outlet === null,
-  };
+  #registration(session: Session): Registration {
+    const { holder, will } = session;
+    const held = this.#isAlone || will === null || holder === null ? {} : { held: { will: toWireWill(will), holder } };
+    return {
+      connection: session.connection,
+      stamp: session.stamp,
+      namespace: session.namespace.name,
+      clientId: session.clientId,
+      expirySeconds: session.expirySeconds,
+      endpoint: session.endpoint,
+      isDurable: session.isDurable,
+      isParked: session.outlet === null,
+      ...held,
+    };
+  }
 }

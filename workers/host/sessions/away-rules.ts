@@ -49,7 +49,7 @@ export class AwayRules {
   }
 
   /** The rules of the endpoint to which the session's client last connected; null when the rules or the client are unknown. */
-  of({ endpoint, clientId, holder }: Session): HolderRules | null {
+  of({ endpoint, clientId, holder }: Pick<Session, 'endpoint' | 'clientId' | 'holder'>): HolderRules | null {
     const known = this.#known.get(endpoint);
     return known === undefined || holder === null ? null : new HolderRules(known.rules, clientId, holder);
   }

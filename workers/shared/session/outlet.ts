@@ -17,6 +17,8 @@ export interface SessionOutlet {
   sendPubrel(packetId: number): void;
   /** Another connection has taken the session: sends DISCONNECT 0x8E and closes [MQTT-3.1.4-3]. */
   takenOver(): void;
+  /** The will of the connection has been published. */
+  willPublished(): void;
 }
 
 /** Decides from which sources a session accepts messages while it moves between workers (see move/mover.ts). */

@@ -88,6 +88,14 @@ export class SessionTable {
     if (this.#host.mayPublishWill(session, will)) this.publish(session.namespace, willMessage(will, session.endpoint));
   }
 
+  /** Another node has published the will. */
+  willPublished(session: Session): void {
+    if (session.will === null) return;
+    session.will = null;
+    session.outlet?.willPublished();
+    if (session.isDurable) this.#host.onDurable(session, { op: 'no-will' });
+  }
+
   publish(namespace: Namespace, message: Message): void {
     this.#router.route(namespace, namespace.entry(message.topic), message);
   }

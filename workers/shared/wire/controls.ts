@@ -27,6 +27,12 @@ export interface WireWill {
   expirySeconds: number;
 }
 
+/** The will of a connection, and who may publish it by the rules. */
+export interface HeldWill {
+  will: WireWill;
+  holder: Holder;
+}
+
 /** A shared subscription: filter and group name. */
 export interface WireGroup {
   filter: string;
@@ -115,6 +121,8 @@ export interface Claim {
   endpoint: string;
   isDurable: boolean;
   maxSessions: number;
+  /** the will, which another node keeps; absent: none, or a single node */
+  held?: HeldWill;
   /** the claim's place in the order of all claims of a cluster, given by the session worker; absent: a single node */
   stamp?: number;
 }
@@ -203,6 +211,8 @@ export type Control =
   /** the session worker decides about this group of identifiers from now on, and asks for the sessions in the group */
   | { t: 'revoke'; group: number }
   | { t: 'release'; namespace: string; clientId: string; move: number; to: number; discard: boolean; by: Claimant | null }
+  /** another node has published the will of this connection, because this node seemed to have died */
+  | { t: 'will-told'; namespace: string; clientId: string; connection: number }
   // answers of the session's holder
   /** null: the session no longer exists; `foreign`: it belongs to another user and stays unchanged */
   | { t: 'released'; move: number; offer: SessionOffer | null | 'foreign' }

@@ -1,5 +1,7 @@
 /** Controls between the session workers of different nodes, about client identifiers. The relays carry them in order. */
 
+import type { WillNews } from './will-news.ts';
+
 /**
  * A node's answer about an identifier: nothing, an offline session, a session of another user, the session of a later claim, or no answer in
  * time.
@@ -36,7 +38,8 @@ export type IdentifierNews =
   /** the sender stops, and has this session of an offline client; `adopted` follows */
   | { t: 'adopt'; namespace: string; clientId: string }
   | { t: 'adopted'; namespace: string; clientId: string; isTaken: boolean }
-  | SessionNews;
+  | SessionNews
+  | WillNews;
 
 /** A session on its way from a node that holds it to the node of a claim. `move` is the stamp of the claim. */
 export type SessionNews =
@@ -62,5 +65,5 @@ export type NodeNews =
   /** asks the relay to answer when the node `to` has taken everything that any node has routed so far */
   | { t: 'flush'; request: number; to: string }
   | { t: 'flushed'; request: number }
-  /** claims no longer wait for the node */
-  | { t: 'node-down'; node: string };
+  /** claims no longer wait for the node; `isCutOff`: this node has no connection to NATS, and cannot know about the other one */
+  | { t: 'node-down'; node: string; isCutOff: boolean };

@@ -50,6 +50,7 @@ export interface SenderOwner {
   readonly context: WorkerContext;
   /** The session's connection: see SessionOutlet. */
   takenOver(): void;
+  setWill(will: null): void;
 }
 
 /** Its session writes to the sender directly, without a call of the client for each message. */
@@ -207,6 +208,10 @@ export class Sender implements SessionOutlet {
 
   takenOver(): void {
     this.owner.takenOver();
+  }
+
+  willPublished(): void {
+    this.owner.setWill(null);
   }
 
   #tap(buf: Buffer, start: number, end: number): void {

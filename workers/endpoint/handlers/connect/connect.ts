@@ -4,6 +4,8 @@ import { steadyNow } from '../../../../src/kernel/clock.ts';
 import { observe, RESPONSE_BUCKETS, responseBase } from '../../../../src/metrics/counters.ts';
 import type { ConnectPacket } from '../../../../src/mqtt/packet.ts';
 import { REASON } from '../../../../src/mqtt/reason-codes.ts';
+import { toWireWill } from '../../../shared/session/pending-will.ts';
+import type { HeldWill } from '../../../shared/wire/controls.ts';
 import type { Client } from '../../client/client.ts';
 import { HOLD } from '../../client/input/packet-reader.ts';
 import type { ClaimAnswer } from '../../identifiers/directory.ts';
@@ -54,6 +56,7 @@ function claimIdentifier(client: Client, connect: Connect): void {
     endpoint: endpoint.id,
     isDurable: endpoint.sessionPersistence && sessionExpiryInterval > 0,
     maxSessions: endpoint.maxSessionSize,
+    ...heldOf(client),
   };
   directory.claim(claim, (answer) => {
     try {
@@ -62,6 +65,13 @@ function claimIdentifier(client: Client, connect: Connect): void {
       client.fail(error);
     }
   });
+}
+
+/** The will, for the node that keeps it in a cluster. */
+function heldOf({ will, identity, connection, context }: Client): { held?: HeldWill } {
+  if (will === null || !context.directory.tellsWills) return {};
+  const { login: user, username } = identity;
+  return { held: { will: toWireWill(will), holder: { user, username, address: connection.address } } };
 }
 
 function onClaimed(client: Client, connect: Connect, answer: ClaimAnswer): void {

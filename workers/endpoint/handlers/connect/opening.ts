@@ -34,6 +34,10 @@ export class Opening implements SessionOutlet {
 
   sendPubrel(): void {}
 
+  willPublished(): void {
+    this.#client.setWill(null);
+  }
+
   takenOver(): void {
     this.#isOver = true;
     this.#client.endpoint.count('takenOver');
