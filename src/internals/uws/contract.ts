@@ -1,4 +1,4 @@
-/** What the broker uses of uWebSockets.js, and of the add-on that ends its threads (native/guard.c). Types only. */
+/** The parts of uWebSockets.js, and of the add-on that ends its threads (native/guard.c), that the broker uses. Types only. */
 
 /** Text or bytes. */
 export type UwsBytes = string | ArrayBuffer | Uint8Array;
@@ -55,7 +55,7 @@ export interface UwsSocket<Data> {
   getUserData(): Data;
 }
 
-/** What happens on the WebSockets of a path. Bytes given to a handler are valid only within its call. */
+/** The handlers for the WebSockets of a path. Bytes given to a handler are valid only within its call. */
 export interface UwsBehavior<Data> {
   /** longest message in bytes; a longer one ends the connection */
   maxPayloadLength?: number;

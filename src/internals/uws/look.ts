@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { messageOf } from '../../kernel/errors.ts';
 import { problemOfLibrary } from './elf.ts';
 
-/** What the judgement depends on. */
+/** The facts that the judgement depends on. */
 export interface Machine {
   /** `process.platform` */
   platform: string;
