@@ -40,6 +40,8 @@ const WEBSOCKET_PEERS = { peers: ['fluxmq', 'fluxmq-uws', 'fluxmq-builtin', 'mos
 /** Over TLS, from few connections: each handshake costs the load generator as much as the broker. */
 const SECURE = { isWebsocket: true, isTls: true } as const;
 const SECURE_PEERS = { ...WEBSOCKET_PEERS, needs: SECURE } as const;
+/** Nothing to batch, as in `sparse`. */
+const SPARSE = { publishers: 1000, subscribers: 1000, rate: 10_000 } as const;
 const WORKERS = (workers: number): Options => ({ peers: ['fluxmq'], needs: { workers } });
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -61,12 +63,7 @@ export const SCENARIOS: readonly Scenario[] = [
   scenario('fanout-64k', 'fan-out 1→50, QoS 0, 64 KiB, window 8', { ...FANOUT, subscribers: 50, payload: 65_536, window: 8 }),
   scenario('pairs-64k', '50 pairs, QoS 0, 64 KiB, window 4', { payload: 65_536, window: 4 }),
   scenario('window-1', '50 pairs, QoS 0, 64 B, window 1', { window: 1 }, { isQuick: true }),
-  scenario(
-    'sparse',
-    '1,000 pairs, QoS 0, 64 B, 10,000 messages/s',
-    { publishers: 1000, subscribers: 1000, rate: 10_000 },
-    { isQuick: true },
-  ),
+  scenario('sparse', '1,000 pairs, QoS 0, 64 B, 10,000 messages/s', SPARSE, { isQuick: true }),
   scenario('fanout-rate', 'fan-out 1→100, QoS 0, 64 B, 200 publishes/s', { ...FANOUT, rate: 200 }),
   scenario('pairs-rate', '50 pairs, QoS 0, 64 B, 10,000 messages/s', { rate: 10_000 }),
   scenario('pairs-qos1-rate', '50 pairs, QoS 1, 64 B, 5,000 messages/s', { qos: 1, rate: 5000 }),
@@ -92,6 +89,7 @@ export const SCENARIOS: readonly Scenario[] = [
     WEBSOCKET_PEERS,
   ),
   scenario('ws-rate', 'WebSocket 50 pairs, QoS 0, 64 B, 10,000 messages/s', { ...WEBSOCKET, rate: 10_000 }, WEBSOCKET_PEERS),
+  scenario('ws-sparse', 'WebSocket 1,000 pairs, QoS 0, 64 B, 10,000 messages/s', { ...WEBSOCKET, ...SPARSE }, WEBSOCKET_PEERS),
   scenario('ws-64k', 'WebSocket 50 pairs, QoS 0, 64 KiB, window 4', { ...WEBSOCKET, payload: 65_536, window: 4 }, WEBSOCKET_PEERS),
   scenario('ws-storm', 'WebSocket connect storm, 200 at a time', { ...WEBSOCKET, kind: 'storm', connections: 1000 }, WEBSOCKET_PEERS),
   scenario('ws-idle', '2,000 idle WebSocket connections', { ...WEBSOCKET, kind: 'idle', connections: 2000 }, WEBSOCKET_PEERS),
@@ -103,6 +101,7 @@ export const SCENARIOS: readonly Scenario[] = [
     SECURE_PEERS,
   ),
   scenario('wss-rate', 'WebSocket over TLS, 50 pairs, QoS 0, 64 B, 10,000 messages/s', { ...SECURE, rate: 10_000 }, SECURE_PEERS),
+  scenario('wss-sparse', 'WebSocket over TLS, 1,000 pairs, QoS 0, 64 B, 10,000 messages/s', { ...SECURE, ...SPARSE }, SECURE_PEERS),
   scenario('wss-64k', 'WebSocket over TLS, 50 pairs, QoS 0, 64 KiB, window 4', { ...SECURE, payload: 65_536, window: 4 }, SECURE_PEERS),
   scenario('wss-storm', 'WebSocket over TLS, connect storm, 200 at a time', { ...SECURE, kind: 'storm', connections: 400 }, SECURE_PEERS),
   scenario('wss-idle', '1,000 idle WebSocket connections over TLS', { ...SECURE, kind: 'idle', connections: 1000 }, SECURE_PEERS),
