@@ -135,7 +135,7 @@ export class ClusterMoves {
     const { at } = last;
     const shift = steadyNow() - at;
     takeState(session, { ...last.session, disconnectedAt: last.session.disconnectedAt + shift }, deliveries);
-    // Of two copies that a crash may leave behind, this one is the later.
+    // A crash may leave two copies behind: this one must count as the later.
     session.stamp = move;
     if (!session.isDurable) return true;
     await this.#store(session.namespace.name, session.clientId, { op: 'begin', session: toWireSession(session) });

@@ -82,7 +82,7 @@ export class ClusterWills {
     this.#own.owe({ namespace, clientId, stamp, user, isDurable, delayMs, body: encode(endpoint, held) }, connection);
   }
 
-  /** What endpoint workers say about their clients. To be called before the registry handles it. */
+  /** Reads the controls of endpoint workers about their clients. To be called before the registry handles them. */
   see(control: Control): void {
     if (control.t === 'ended') this.#own.settled(control.namespace, control.clientId, control.connection);
     else if (control.t === 'register' || control.t === 'revoked') {

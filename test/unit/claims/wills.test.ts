@@ -219,7 +219,7 @@ class Field {
       if (client.will.isDurable && client.published === 0) node.restored.set(id, client);
     }
     node.clients.clear();
-    // What it kept for others is gone with it.
+    // The wills that it kept for other nodes are gone with it.
     for (const each of this.connections) if (each.node !== node && !each.will.isDurable) each.isLost = true;
     this.wait(STEP_MS);
   }

@@ -20,7 +20,7 @@ interface CompiledEntry {
   decide(who: Credentials, slots: Float64Array): Promise<EntryResult>;
 }
 
-/** What the authenticators need of other threads. Both reject when that is impossible now. */
+/** The calls of authenticators to other threads. Both reject when the thread cannot answer now. */
 export interface AccessThreads {
   /** verifies a hash */
   verify(job: VerifyJob): Promise<boolean>;
@@ -64,7 +64,7 @@ export class Authenticator {
     if (admission === 'late') return { ok: false, reason: 'serverUnavailable' };
     const result = await this.#tryAll(list, who, slots);
     const isWrong = !result.ok && result.reason === 'badUserNameOrPassword';
-    // What a server refuses now it may accept later.
+    // A server may accept later a login that it refuses now.
     const wrong = list.every(({ authType }) => authType === 'fixed') ? 'wrong' : 'denied';
     gate.end(keys, result.ok ? 'right' : isWrong ? wrong : 'undecided', credentials);
     return isWrong ? this.#refuse(keys) : result;

@@ -1,4 +1,4 @@
-/** What a CONNECT brings to its login, and what becomes of it. */
+/** The credentials of a CONNECT, and the result of its login. */
 
 import type { X509Certificate } from 'node:crypto';
 import type { OwnRights } from '../../../src/endpoint/endpoint.ts';

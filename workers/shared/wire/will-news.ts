@@ -1,4 +1,4 @@
-/** What session workers of different nodes tell one another about wills, in order: see workers/host/cluster/wills/. */
+/** Controls between session workers of different nodes about wills, in order: see workers/host/cluster/wills/. */
 
 /** A connection: its client identifier, and the stamp of the claim that let it in. */
 export interface WillName {

@@ -1,4 +1,4 @@
-/** What the readers of all authenticators have in common: simple fields, masks, and the limits of asking. */
+/** Shared by the readers of all authenticators: simple fields, masks, and the limits of asking. */
 
 import { z } from 'zod';
 import { check, isObject, join, type Problems } from '../../problems.ts';

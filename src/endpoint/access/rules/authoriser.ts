@@ -10,7 +10,7 @@ export type { AclSubject } from './compiled-acl.ts';
 
 const EVERY_QOS = [0, 1, 2];
 
-/** What a client wants to do. */
+/** The request of a client that the rules judge. */
 export interface AclRequest {
   readonly action: 'publish' | 'subscribe';
   /** valid topic name to publish, or filter to subscribe */

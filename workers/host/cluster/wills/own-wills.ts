@@ -13,7 +13,7 @@ const ASSIGNED_AT_ONCE = 2_000;
 /** Cost of a will beside its texts, bytes. */
 const WILL_BYTES = 200;
 
-/** What a node keeps for the wills of its clients, or for those of others, bytes at most. */
+/** Largest memory for the wills of a node's clients, and for those of other nodes, bytes. */
 export const WILLS_BYTES_MAX = 64 * 1024 * 1024;
 
 export function bytesOfWill({ namespace, clientId, body }: WillToKeep): number {
@@ -118,7 +118,7 @@ export class OwnWills {
     this.#up.add(node);
     this.#ports.send(node, { t: 'will-holder', process });
     this.#gathersUntil = this.#ports.now() + GATHERING_MS;
-    // What it had before a cut it has again at once.
+    // A node has again at once the wills that it had before a cut.
     this.#assignSome((own) => (own.former === node ? node : null));
   }
 

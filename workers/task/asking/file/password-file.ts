@@ -11,7 +11,7 @@ const LOOK_EVERY_MS = 2_000;
 const FILE_BYTES_MAX = 128 * 1024 * 1024;
 const LINES_AT_ONCE = 100;
 
-/** What tells one content of the file from another. */
+/** A mark by which a changed content of the file is noticed. */
 type Mark = string;
 
 export class PasswordFile {

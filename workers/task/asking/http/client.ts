@@ -110,7 +110,7 @@ function isStale(error: unknown): boolean {
   return ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(codeOf(error));
 }
 
-/** What failed, without what was sent. An AggregateError of several addresses has no message. */
+/** The failure, without any sent content. An AggregateError of several addresses has no message. */
 function toReason(error: unknown): Error {
   const text = messageOf(error) || codeOf(error) || 'the request failed';
   return new Error(`the server cannot be asked: ${text}`, { cause: error });

@@ -19,7 +19,7 @@ const WORDS: Readonly<Record<string, LoginVerdict>> = {
 /** A time beyond this number of seconds (the year 5138) is in milliseconds. */
 const SECONDS_MAX = 1e11;
 
-/** What a status says by itself; null: the body decides. @throws Error when the server did not decide */
+/** The decision of a status alone; null: the body decides. @throws Error when the server did not decide */
 export function judgeStatus(status: number): LoginVerdict | null {
   if (status === 204) return { result: 'allow' };
   if (status === 200) return null;

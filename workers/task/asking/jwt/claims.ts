@@ -1,4 +1,4 @@
-/** What a verified token says about its client. */
+/** The claims of a verified token about its client. */
 
 import { readOwnRules } from '../../../../src/endpoint/access/own-rules.ts';
 import { fillTemplate, parseTemplate } from '../../../../src/endpoint/access/placeholders.ts';
