@@ -67,8 +67,9 @@ export class Evacuation {
   async #place(place: Place, nodes: readonly string[], deadline: Deadline): Promise<boolean> {
     const up = this.#ports.up();
     const targets = nodes.filter((node) => up.has(node));
+    const first = this.#turn++;
     for (let tried = 0; tried < targets.length && this.#isHere(place); tried++) {
-      const given = this.#give(place, targets[this.#turn++ % targets.length]!);
+      const given = this.#give(place, targets[(first + tried) % targets.length]!);
       if (!(await deadline.reaches(given))) return false;
       if (await given) break;
     }
