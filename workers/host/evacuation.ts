@@ -5,8 +5,8 @@ import { sessionKey } from '../shared/session/keys.ts';
 import type { IdentifierNews } from '../shared/wire/identifier-news.ts';
 import type { Registry } from './identifiers/registry.ts';
 
-/** Sessions on their way at once: each costs a few small packets to every node. */
-const AT_ONCE = 32;
+/** Sessions on their way at once: their small packets to every node travel together. Each has at most 256 KiB of messages under way. */
+const AT_ONCE = 128;
 /** A node that has not taken a session after this time is not asked for it again, ms. Longer than the deadline of a claim. */
 const GIVE_MS = 9_000;
 
