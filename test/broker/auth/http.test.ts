@@ -6,6 +6,7 @@ import { type AuthServer, json, startAuthServer } from '../../kit/auth-server.ts
 import type { Version } from '../../kit/encode.ts';
 import { freePort } from '../../kit/free-port.ts';
 import { connected, useBroker } from '../../kit/lanes.ts';
+import { patience } from '../../kit/load.ts';
 import { RawClient } from '../../kit/raw-client.ts';
 import type { TransportName } from '../../kit/transport.ts';
 import { sleep, uid, until } from '../../kit/until.ts';
@@ -165,7 +166,7 @@ describe.each([5, 4, 3] as Version[])('MQTT %i', (version) => {
 
   test('a login that ends disconnects its client', async () => {
     const client = await login(0, 'short', version);
-    const rest = await client.closed(4_000);
+    const rest = await client.closed();
     expect(rest.map((packet) => (packet.type === 'disconnect' ? packet.code : packet.type))).toEqual(version === 5 ? [0x87] : []);
   });
 });
@@ -175,7 +176,7 @@ test.each(['garbage', 'types', 'half', 'large', 'endless', 'moved', 'error', 'sl
   async (user) => {
     const begunAt = performance.now();
     expect(await code(0, user, { version: 5 })).toBe(0x88);
-    expect(performance.now() - begunAt).toBeLessThan(4_000);
+    expect(performance.now() - begunAt).toBeLessThan(patience(4_000));
     expect(other.asked).toHaveLength(0);
     // Five failures in a row would make a pause.
     expect(await code(0, 'anybody', { version: 5 })).toBe(0);
@@ -255,15 +256,15 @@ test('a change of the configuration is obeyed by the next CONNECT, and connected
 });
 
 test('a service that is away refuses logins at once after a while, and is found again', async () => {
-  for (let time = 0; time < 5; time++) expect(await code(3, 'a')).toBe(0x88);
-  expect(await code(3, 'a')).toBe(0x88);
-  const { failed, paused } = await counted(3);
-  expect([failed, paused]).toEqual([5, 1]);
+  for (let time = 0; time < 6 || (time < 30 && (await counted(3))['paused'] === 0); time++) expect(await code(3, 'a')).toBe(0x88);
+  const { failed = 0, paused = 0 } = await counted(3);
+  expect(failed).toBeGreaterThanOrEqual(5);
+  expect(paused).toBeGreaterThanOrEqual(1);
   const late = await startAuthServer((response) => response.writeHead(204).end(), laterPort);
   try {
     await until('a login', async () => (await code(3, 'a')) === 0, 10_000);
-    // One more question of the pause may have come before the service.
-    expect((await counted(3))['failed']).toBeLessThanOrEqual(6);
+    // A pause may have ended before the service came.
+    expect((await counted(3))['failed']).toBeLessThanOrEqual(failed + 2);
   } finally {
     await late.close();
   }
@@ -303,7 +304,7 @@ test('a storm of logins at a slow service disturbs no client of another endpoint
   }
   expect(new Set(await all)).toEqual(new Set([0x88]));
   // Far below the deadline of the service: nobody waits for it.
-  expect(worst).toBeLessThan(1_000);
+  expect(worst).toBeLessThan(patience(1_000));
   hole.close();
 }, 30_000);
 

@@ -53,7 +53,8 @@ describe.each([
       const filters = ['device-1/a', 'somebody/a'].map((filter) => ({ filter, qos: 0 as const }));
       expect((await client.subscribeRaw(filters)).codes).toEqual([0, version === 5 ? 0x87 : 0x80]);
       const { body } = await held.broker.api('GET', '/api/clients');
-      expect(body).toMatchObject({ data: { data: [{ clientId: 'device-1', username: 'device-1' }] } });
+      const { data } = (body as { data: { data: object[] } }).data;
+      expect(data).toContainEqual(expect.objectContaining({ clientId: 'device-1', username: 'device-1' }));
       // The identifier is one of a device: the next connection takes it over.
       const next = await open(transport, index, device, 5);
       const connack = await next.handshake({ clientId: '' });

@@ -118,12 +118,12 @@ describe('cached decisions', () => {
   });
 
   test('end with the login, and failures are not kept', async () => {
-    let result: AskResult = { result: 'allow', expireAt: Date.now() + 100 };
+    let result: AskResult = { result: 'allow', expireAt: Date.now() + 500 };
     const { login, asked } = world(() => result);
     const list = parseAuthList([http({ cacheSeconds: 60 })]);
     for (let time = 0; time < 2; time++) expect(await login(list, 'a', '1')).toMatchObject({ ok: true });
     expect(asked).toHaveLength(1);
-    await new Promise((resolve) => setTimeout(resolve, 120));
+    await new Promise((resolve) => setTimeout(resolve, 520));
     result = { result: 'failed', reason: 'x' };
     for (let time = 0; time < 2; time++) expect(await login(list, 'a', '1')).toEqual(unavailable);
     expect(asked).toHaveLength(3);
