@@ -32,18 +32,40 @@ function readRule(value: unknown): AclRule[] {
   const [strange] = Object.keys(unknown);
   if (strange !== undefined) throw new Error('acl has a rule with an unknown key');
   if (permission !== 'allow' && permission !== 'deny') throw new Error('acl has a rule whose permission is neither allow nor deny');
-  // An allow for one QoS must not become an allow for all of them.
-  if (!isEvery(qos) || !(retain === undefined || retain === null || retain === 'all'))
-    throw new Error('acl has a rule for some qos or retain only, which is not supported yet');
   const written = topics === undefined ? [topic] : topics;
   if (!Array.isArray(written) || written.length === 0 || (topics !== undefined && topic !== undefined))
     throw new Error('acl has a rule without topic');
-  const as = actionOf(action);
-  return written.map((each) => ({ permission, subject: EVERYBODY, action: as, topic: readTopic(each) }));
+  const kinds = kindsOf(actionOf(action), qosOf(qos), retainOf(retain));
+  return written.flatMap((each) => {
+    const about = readTopic(each);
+    return kinds.map((kind) => ({ permission, subject: EVERYBODY, topic: about, ...kind }));
+  });
 }
 
-function isEvery(qos: unknown): boolean {
-  return qos === undefined || qos === null || (Array.isArray(qos) && [0, 1, 2].every((each) => qos.includes(each)));
+/** RETAIN limits the publish part of a rule: a subscription has no such flag. */
+function kindsOf(
+  action: AclRule['action'],
+  qos: Pick<AclRule, 'qos'>,
+  retain: Pick<AclRule, 'retain'>,
+): Omit<AclRule, 'permission' | 'subject' | 'topic'>[] {
+  if (retain.retain === undefined || action === 'subscribe') return [{ action, ...qos }];
+  const publish = { action: 'publish', ...qos, ...retain } as const;
+  return action === 'publish' ? [publish] : [publish, { action: 'subscribe', ...qos }];
+}
+
+function qosOf(value: unknown): Pick<AclRule, 'qos'> {
+  if (value === undefined || value === null || value === 'all') return {};
+  const given: unknown[] = Array.isArray(value) ? value : [value];
+  const qos = ([0, 1, 2] as const).filter((each) => given.includes(each));
+  if (qos.length === 0 || given.some((each) => each !== 0 && each !== 1 && each !== 2))
+    throw new Error('acl has a qos that is not 0, 1, 2 or a list of them');
+  return qos.length === 3 ? {} : { qos };
+}
+
+function retainOf(value: unknown): Pick<AclRule, 'retain'> {
+  if (value === undefined || value === null || value === 'all') return {};
+  if (typeof value !== 'boolean') throw new Error('acl has a retain that is not true, false or all');
+  return { retain: value };
 }
 
 /** Everything that is not permitted is denied. `#` does not match `$SYS`. */

@@ -159,7 +159,7 @@ describe('claims', () => {
       { acl: { sub: 'a' } },
       { isSuperuser: 'true' },
       { isSuperuser: 1 },
-      { acl: [{ permission: 'allow', topic: 'a', qos: [1] }] },
+      { acl: [{ permission: 'allow', topic: 'a', qos: ['1'] }] },
     ])
       expect(await ask(await sign(claims))).toEqual(deny);
     expect(await ask(await sign({ isSuperuser: true, is_superuser: false }))).toEqual(allow);

@@ -71,7 +71,8 @@ describe('the body of a 200', () => {
     [{ result: 'allow', acl: [{ permission: 'allow', action: 'write', topic: 'a' }] }],
     [{ result: 'allow', acl: [{ permission: 'allow', action: 'toString', topic: 'a' }] }],
     [{ result: 'allow', acl: [{ permission: 'allow', action: 'publish', topic: 'a/#/b' }] }],
-    [{ result: 'allow', acl: [{ permission: 'allow', action: 'publish', topic: 'a', qos: [0] }] }],
+    [{ result: 'allow', acl: [{ permission: 'allow', action: 'publish', topic: 'a', qos: [3] }] }],
+    [{ result: 'allow', acl: [{ permission: 'allow', action: 'publish', topic: 'a', qos: [] }] }],
     [{ result: 'allow', acl: [{ permission: 'deny', action: 'publish', topic: 'a', retain: 'true' }] }],
     [{ result: 'allow', acl: [{ permission: 'allow', action: 'publish', topic: 'a', subject: 'x' }] }],
     [{ result: 'allow', acl: { pub: 'a' } }],
@@ -119,6 +120,18 @@ describe('the body of a 200', () => {
         ],
       },
     });
+  });
+
+  test('rules for some QoS, or for retained messages, stay narrow', () => {
+    const rights = (rule: object) =>
+      (read({ result: 'allow', acl: [{ permission: 'allow', topic: 'a', ...rule }] }) as unknown as { rights: { rules: object[] } }).rights
+        .rules;
+    const one = (more: object) => ({ permission: 'allow', subject: all, topic: 'a', ...more });
+    expect(rights({ action: 'publish', qos: [2, 0], retain: false })).toEqual([one({ action: 'publish', qos: [0, 2], retain: false })]);
+    expect(rights({ action: 'subscribe', qos: 1, retain: true })).toEqual([one({ action: 'subscribe', qos: [1] })]);
+    expect(rights({ qos: [0, 1, 2], retain: 'all' })).toEqual([one({ action: 'pubsub' })]);
+    // A subscription has no RETAIN flag.
+    expect(rights({ action: 'all', retain: true })).toEqual([one({ action: 'publish', retain: true }), one({ action: 'subscribe' })]);
   });
 
   test('a form, as EMQX takes it', () => {
