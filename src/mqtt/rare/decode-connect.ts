@@ -1,6 +1,7 @@
 /** Reads the packets that begin, authenticate and end a connection, CONNECT, AUTH and DISCONNECT: checks them, and takes their values from mqtt-packet. */
 
 import { ProtocolError } from '../errors.ts';
+import { readRemainingLength, remainingLengthSize } from '../framer.ts';
 import type { AuthPacket, ConnectPacket, DisconnectPacket, ProtocolVersion, QoS, Will } from '../packet.ts';
 import { blockEnd, PROPERTY, readPublishProperties } from '../properties.ts';
 import { ByteReader, bodyReader, malformed, violation } from '../reader.ts';
@@ -37,12 +38,14 @@ function readVersion(reader: ByteReader): ProtocolVersion {
 const BRIDGE_BIT = 0x80;
 
 /**
- * The version in which to answer the CONNECT in bytes `start..end` after `decodePacket` refused it: its own version if readable, 5 for a
- * higher level, otherwise 4. Never throws.
+ * The version in which to refuse the CONNECT that begins at `start`, of which the bytes up to `end` are there: its own version if readable,
+ * 5 for a higher level, otherwise 4. Never throws.
  */
 export function answerVersion(buf: Buffer, start: number, end: number): ProtocolVersion {
   try {
-    const reader = bodyReader(buf, start, end);
+    const length = readRemainingLength(buf, start + 1, end);
+    if (length < 0) return 4;
+    const reader = new ByteReader(buf, start + 1 + remainingLengthSize(length), end);
     const name = reader.binary().toString('latin1');
     const level = reader.byte();
     if (name === 'MQIsdp') return 3;

@@ -2,6 +2,7 @@
 
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Version } from '../../kit/encode.ts';
+import * as encode from '../../kit/encode.ts';
 import { connected, useBroker } from '../../kit/lanes.ts';
 import { destroyAll, RawClient } from '../../kit/raw-client.ts';
 import type { TransportName } from '../../kit/transport.ts';
@@ -76,6 +77,27 @@ describe('wills of nearly 64 KiB', () => {
     // The sweeps count each will once, with the rest of its client: no more than was reserved.
     await until('the sweeps', async () => isBetween(await metric('memory_held_bytes'), count * WILL_BYTES, count * WILL_BYTES * 1.15));
     await (await connected('tcp', held.broker.ports[2]!, version)).ping();
+  });
+
+  test.each<[Version, number]>([
+    [5, QUOTA],
+    [4, UNAVAILABLE],
+    [3, UNAVAILABLE],
+  ])('that have not come whole fill the budget, too: MQTT %i gets the reason', async (version, refusal) => {
+    const port = held.broker.ports[0]!;
+    const begun: RawClient[] = [];
+    const part = encode
+      .connect(version, { clientId: 'c', will: { topic: 'w', payload: Buffer.alloc(WILL_BYTES) } })
+      .subarray(0, WILL_BYTES / 13);
+    for (let batch = 0; batch < 60 && !begun.some(({ isClosed }) => isClosed); batch++) {
+      const more = await Promise.all(Array.from({ length: 20 }, () => RawClient.open('tcp', port, version)));
+      for (const client of more) client.send(part);
+      begun.push(...more);
+      await (await connected('tcp', held.broker.ports[2]!, version)).disconnect();
+    }
+    const refused = begun.filter(({ isClosed }) => isClosed);
+    expect(refused.length).toBeGreaterThan(0);
+    for (const { inbox } of refused) expect(inbox).toMatchObject([{ type: 'connack', code: refusal }]);
   });
 
   test('of a thread that dies are given back', async () => {

@@ -264,10 +264,18 @@ export class Client extends PacketReader implements ConnectionClient, SenderOwne
       this.#hooks.dispatch(this, decodePacket(buf, start, end, this.version));
       return;
     }
-    // Before CONNECT is decoded, only its version matters, for a refusal. No other first packet gets an answer [MQTT-3.1.0-1].
+    this.#noteVersion(buf, start, end);
+    this.#hooks.dispatch(this, decodePacket(buf, start, end, 0));
+  }
+
+  protected beginsWith(bytes: Buffer): void {
+    if (this.#state === 'new') this.#noteVersion(bytes, 0, bytes.length);
+  }
+
+  /** Before CONNECT is decoded, only its version matters, for a refusal. No other first packet gets an answer [MQTT-3.1.0-1]. */
+  #noteVersion(buf: Buffer, start: number, end: number): void {
     this.#mayAnswer = buf[start] === CONNECT_BYTE;
     this.sender.version = this.#mayAnswer ? answerVersion(buf, start, end) : 4;
-    this.#hooks.dispatch(this, decodePacket(buf, start, end, 0));
   }
 
   protected acknowledged(first: number, packetId: number): boolean {

@@ -79,6 +79,8 @@ export abstract class PacketReader implements TurnTaker {
   protected abstract acknowledged(first: number, packetId: number): boolean;
   /** Handles a whole packet that is not on the fast path. @throws ProtocolError */
   protected abstract decode(buf: Buffer, start: number, end: number): void;
+  /** The packet may be refused before it is whole. */
+  protected abstract beginsWith(bytes: Buffer): void;
   /** memory for incomplete packets */
   abstract readonly memory: { demand(bytes: number): void };
   /** Decides about an error in the input. */
@@ -153,7 +155,7 @@ export abstract class PacketReader implements TurnTaker {
       const before = this.#partial.slab.buf.length;
       at = this.#partial.take(buf, at, end, this.maximumIn);
       const grown = this.#partial.slab.buf.length - before;
-      if (grown >= WATCHED_BYTES) this.memory.demand(grown);
+      if (grown >= WATCHED_BYTES) this.#demand(this.#partial, grown);
       const { size, slab } = this.#partial;
       if (size < 0) return;
       this.#partial = null;
@@ -266,8 +268,14 @@ export abstract class PacketReader implements TurnTaker {
   #begin(buf: Buffer, at: number, end: number, maximum: number): void {
     const partial = new PartialPacket(buf, at, end, maximum);
     const bytes = partial.slab.buf.length;
-    if (bytes >= WATCHED_BYTES) this.memory.demand(bytes);
+    if (bytes >= WATCHED_BYTES) this.#demand(partial, bytes);
     this.#partial = partial;
+  }
+
+  /** @throws ProtocolError quotaExceeded; a client that has not sent its whole CONNECT gets it, too, in the version that it speaks */
+  #demand(partial: PartialPacket, bytes: number): void {
+    this.beginsWith(partial.bytes);
+    this.memory.demand(bytes);
   }
 
   /** Counts the bytes that the transport keeps as an incomplete packet: bounded before CONNECT, charged to the memory, and with a deadline. */

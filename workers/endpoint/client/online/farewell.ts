@@ -18,6 +18,9 @@ export interface EndingClient {
   readonly address: string;
 }
 
+/** Reasons for which MQTT 3 has a return code. */
+const CODES_OF_3: readonly number[] = [REASON.unsupportedProtocolVersion, REASON.clientIdentifierNotValid, REASON.quotaExceeded];
+
 /** Writes the refusal of a CONNECT, with the reason string where it fits and is wanted. */
 export function writeRefusal({ sender, identity }: EndingClient, reasonCode: number, reasonString: string | undefined): void {
   const { version } = sender;
@@ -45,7 +48,7 @@ export function writeReason(
  */
 export function writeBadConnect(client: EndingClient, isConnect: boolean, reasonCode: number): void {
   client.endpoint.count(CONNECTION_ERRORS.bad_connect);
-  const hasCode = reasonCode === REASON.unsupportedProtocolVersion || reasonCode === REASON.clientIdentifierNotValid;
+  const hasCode = CODES_OF_3.includes(reasonCode);
   if (isConnect && (client.sender.version === 5 || hasCode))
     client.sender.write(encodeConnack(client.sender.version, { sessionPresent: false, reasonCode }));
 }
