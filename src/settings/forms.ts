@@ -2,23 +2,19 @@
 
 import { z } from 'zod';
 import { isObject } from '../endpoint/problems.ts';
+import { textField } from '../endpoint/value-types.ts';
 
 const UNITS: Record<string, number> = { '': 1, b: 1, k: 1024, kb: 1024, m: 1024 ** 2, mb: 1024 ** 2, g: 1024 ** 3, gb: 1024 ** 3 };
 const BYTES_MIN = 1024;
 const BYTES_MAX = 1024 ** 4;
 
 /** A text of 1 to `max` characters. */
-export const nonEmptyText = (max = 1024) =>
-  z
-    .string({ error: 'must be a string' })
-    .min(1, { error: 'must not be empty' })
-    .max(max, { error: `must be at most ${max} characters` });
+export const nonEmptyText = (max = 1024) => textField(1, max);
 export const flag = z.boolean({ error: 'must be true or false' });
 export const wholeNumber = (min: number, max: number) => {
   const error = `must be a whole number from ${min} to ${max}`;
   return z.int({ error }).min(min, { error }).max(max, { error });
 };
-export const oneOf = <const T extends readonly string[]>(values: T) => z.enum(values, { error: `must be one of ${values.join(', ')}` });
 /** An object with exactly these keys. */
 export const group = <T extends z.ZodRawShape>(shape: T) =>
   z.strictObject(shape, { error: (issue) => (issue.code === 'invalid_type' ? 'must be a group of keys' : undefined) });

@@ -4,13 +4,13 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import type { AclConfig, AclRule } from '../endpoint.ts';
 import { check, isObject, join, Problems, splitNulls } from '../problems.ts';
+import { oneOf } from '../value-types.ts';
 import { readRuleTopic } from './rules/rule-topic.ts';
 import { unreachedRules } from './rules/unreached-rules.ts';
 
 const LATER_TYPES = new Set(['http', 'database', 'sql', 'redis']);
 const TOPIC_BYTES_MAX = 65535;
 
-const oneOf = <const T extends readonly string[]>(values: T) => z.enum(values, { error: `must be one of ${values.join(', ')}` });
 const object = { error: (issue: { code?: string }) => (issue.code === 'invalid_type' ? 'must be an object' : undefined) };
 const subjectText = z.string({ error: 'must be a string' });
 

@@ -5,6 +5,7 @@ import { AUTH_TYPES, type AuthConfig, type AuthFilter, type AuthType, type Fixed
 import { PATTERN_LENGTH_MAX, patternProblem } from '../pattern/pattern.ts';
 import { check, isObject, join, Problems, splitNulls } from '../problems.ts';
 import { MASK } from '../secrets/mask.ts';
+import { oneOf } from '../value-types.ts';
 import { readFileEntry } from './authenticators/file-schema.ts';
 import { readHttp } from './authenticators/http-schema.ts';
 import { KEY_SOURCES, readJwt } from './authenticators/jwt-schema.ts';
@@ -21,7 +22,6 @@ const FILTER_LENGTH_MAX = 2 * PATTERN_LENGTH_MAX + 64;
 
 const text = (min: number) =>
   z.string({ error: 'must be a string' }).min(min, { error: 'must not be empty' }).max(65535, { error: 'is too long' });
-const oneOf = <const T extends readonly string[]>(values: T) => z.enum(values, { error: `must be one of ${values.join(', ')}` });
 
 /** A user in its normal form. */
 export const USER_SHAPE = {

@@ -4,7 +4,8 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import type { BusCredentials, BusPlace } from '../../bus/settings.ts';
 import { check, isObject, type Problems } from '../../endpoint/problems.ts';
-import { bytes, flag, group, nonEmptyText, oneOf, wholeNumber } from '../forms.ts';
+import { oneOf } from '../../endpoint/value-types.ts';
+import { bytes, flag, group, nonEmptyText, wholeNumber } from '../forms.ts';
 import type { ClusterSettings } from '../settings.ts';
 
 const NATS_PORT = 4222;

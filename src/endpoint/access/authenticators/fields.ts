@@ -3,14 +3,9 @@
 import { z } from 'zod';
 import { check, isObject, join, type Problems } from '../../problems.ts';
 import { MASK } from '../../secrets/mask.ts';
+import { oneOf } from '../../value-types.ts';
 import type { AskTerms } from '../config.ts';
 
-export const choiceOf = <const T extends readonly string[]>(values: T) => z.enum(values, { error: `must be one of ${values.join(', ')}` });
-export const textField = (min = 1, max = 65535) =>
-  z
-    .string({ error: 'must be a string' })
-    .min(min, { error: 'must not be empty' })
-    .max(max, { error: `must be at most ${max} characters` });
 export const whole = (min: number, max: number) => {
   const error = `must be a whole number, ${min}..${max}`;
   return z.int({ error }).min(min, { error }).max(max, { error });
@@ -23,7 +18,7 @@ const TIMEOUT_MS_MAX = 9_000;
 export const TERMS_SHAPE = {
   timeout: whole(50, TIMEOUT_MS_MAX),
   maxRequests: whole(1, 1024),
-  onUnavailable: choiceOf(['deny', 'ignore']),
+  onUnavailable: oneOf(['deny', 'ignore']),
   cacheSeconds: whole(0, 86_400),
 };
 

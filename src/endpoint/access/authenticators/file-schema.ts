@@ -2,8 +2,9 @@
 
 import { z } from 'zod';
 import { join } from '../../problems.ts';
+import { textField } from '../../value-types.ts';
 import type { FileAuthConfig } from '../config.ts';
-import { type EntryInput, readFields, TERMS_READ, TERMS_SHAPE, textField } from './fields.ts';
+import { type EntryInput, readFields, TERMS_READ, TERMS_SHAPE } from './fields.ts';
 
 const path = textField(1, 4096);
 

@@ -2,9 +2,10 @@
 
 import { z } from 'zod';
 import { join, type Problems } from '../../problems.ts';
+import { oneOf, textField } from '../../value-types.ts';
 import type { HttpAuthConfig } from '../config.ts';
 import { placeholdersIn, templateProblem } from '../placeholders.ts';
-import { choiceOf, type EntryInput, readFields, TERMS_READ, TERMS_SHAPE, textField } from './fields.ts';
+import { type EntryInput, readFields, TERMS_READ, TERMS_SHAPE } from './fields.ts';
 
 const FIELDS_MAX = 64;
 const FORM = 'application/x-www-form-urlencoded';
@@ -12,13 +13,13 @@ const FORM = 'application/x-www-form-urlencoded';
 const RESERVED = new Set(['host', 'content-length', 'transfer-encoding', 'connection', 'upgrade', 'keep-alive', 'te', 'trailer', 'expect']);
 
 const url = textField(1, 4096);
-const method = choiceOf(['POST', 'GET']);
+const method = oneOf(['POST', 'GET']);
 const atMost = (record: Record<string, unknown>) => Object.keys(record).length <= FIELDS_MAX;
 const few = { error: `must have at most ${FIELDS_MAX} fields` };
 const headers = z.record(z.string(), textField(0, 8192), { error: 'must be an object of texts' }).refine(atMost, few);
 const bodyValue = z.union([textField(0), z.number(), z.boolean()], { error: 'must be a text, a number or a boolean' });
 const body = z.record(z.string(), bodyValue, { error: 'must be an object' }).refine(atMost, few);
-const answer = choiceOf(['auto', 'status']);
+const answer = oneOf(['auto', 'status']);
 
 export const HTTP_SHAPE = { ...TERMS_SHAPE, url, method, headers, body: body.nullable(), answer, ca: textField().nullable() };
 

@@ -3,17 +3,18 @@
 import { createPublicKey } from 'node:crypto';
 import { z } from 'zod';
 import { join, type Problems } from '../../problems.ts';
+import { oneOf, textField } from '../../value-types.ts';
 import { JWT_BY_KEY, JWT_BY_SECRET, type JwtAuthConfig } from '../config.ts';
 import { templateProblem } from '../placeholders.ts';
-import { choiceOf, type EntryInput, readFields, TERMS_READ, TERMS_SHAPE, textField, whole } from './fields.ts';
+import { type EntryInput, readFields, TERMS_READ, TERMS_SHAPE, whole } from './fields.ts';
 
 const CLAIMS_MAX = 32;
 /** Where the keys come from; one of them is given. */
 export const KEY_SOURCES = ['secret', 'publicKey', 'jwksUrl'] as const;
 
-const from = choiceOf(['password', 'username']);
-const secretEncoding = choiceOf(['utf8', 'base64']);
-const algorithms = z.array(choiceOf([...JWT_BY_SECRET, ...JWT_BY_KEY]), { error: 'must be a list' }).min(1, { error: 'must not be empty' });
+const from = oneOf(['password', 'username']);
+const secretEncoding = oneOf(['utf8', 'base64']);
+const algorithms = z.array(oneOf([...JWT_BY_SECRET, ...JWT_BY_KEY]), { error: 'must be a list' }).min(1, { error: 'must not be empty' });
 const claims = z
   .record(textField(1, 256), textField(0, 4096), { error: 'must be an object of texts' })
   .refine((given) => Object.keys(given).length <= CLAIMS_MAX, { error: `must have at most ${CLAIMS_MAX} claims` });

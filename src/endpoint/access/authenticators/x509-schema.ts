@@ -2,10 +2,11 @@
 
 import { z } from 'zod';
 import { join, type Problems } from '../../problems.ts';
+import { oneOf } from '../../value-types.ts';
 import type { X509AuthConfig } from '../config.ts';
-import { choiceOf, type EntryInput, readFields } from './fields.ts';
+import { type EntryInput, readFields } from './fields.ts';
 
-const use = choiceOf(['commonName', 'subject', 'dns', 'email', 'uri']);
+const use = oneOf(['commonName', 'subject', 'dns', 'email', 'uri']);
 const flag = z.boolean({ error: 'must be true or false' });
 
 export const X509_SHAPE = { use, asClientId: flag };
