@@ -3,6 +3,7 @@
 import { isObject } from '../problems.ts';
 import { topicProblem } from './acl-schema.ts';
 import type { AclRule } from './config.ts';
+import { EVERY_QOS } from './rules/publish-rights.ts';
 
 const RULES_MAX = 256;
 const ACTIONS: Readonly<Record<string, AclRule['action']>> = {
@@ -56,10 +57,10 @@ function kindsOf(
 function qosOf(value: unknown): Pick<AclRule, 'qos'> {
   if (value === undefined || value === null || value === 'all') return {};
   const given: unknown[] = Array.isArray(value) ? value : [value];
-  const qos = ([0, 1, 2] as const).filter((each) => given.includes(each));
-  if (qos.length === 0 || given.some((each) => each !== 0 && each !== 1 && each !== 2))
+  const qos = EVERY_QOS.filter((each) => given.includes(each));
+  if (qos.length === 0 || given.some((each) => !EVERY_QOS.some((known) => known === each)))
     throw new Error('acl has a qos that is not 0, 1, 2 or a list of them');
-  return qos.length === 3 ? {} : { qos };
+  return qos.length === EVERY_QOS.length ? {} : { qos };
 }
 
 function retainOf(value: unknown): Pick<AclRule, 'retain'> {

@@ -38,8 +38,8 @@ function readVersion(reader: ByteReader): ProtocolVersion {
 const BRIDGE_BIT = 0x80;
 
 /**
- * The version in which to refuse the CONNECT that begins at `start`, of which the bytes up to `end` are there: its own version if readable,
- * 5 for a higher level, otherwise 4. Never throws.
+ * The version in which to refuse a CONNECT: its own if readable, 5 for a higher level, otherwise 4. Never throws.
+ * @param buf the packet begins at `start`, and may have come only up to `end`
  */
 export function answerVersion(buf: Buffer, start: number, end: number): ProtocolVersion {
   try {

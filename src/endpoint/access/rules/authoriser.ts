@@ -2,13 +2,11 @@
 
 import type { AclConfig, AclOrder, AclRule } from '../config.ts';
 import { type AclSubject, compileAcl } from './compiled-acl.ts';
-import { ALL_PUBLISH_RIGHTS, publishRight } from './publish-rights.ts';
+import { ALL_PUBLISH_RIGHTS, EVERY_QOS, publishRight, rightsOf } from './publish-rights.ts';
 import { readRuleTopic } from './rule-topic.ts';
 import { filterCovers, filterMatches, filtersIntersect, intersectionOf, type Levels, toLevels } from './topic-filters.ts';
 
 export type { AclSubject } from './compiled-acl.ts';
-
-const EVERY_QOS = [0, 1, 2];
 
 /** The request of a client that the rules judge. */
 export interface AclRequest {
@@ -179,15 +177,6 @@ function toRuleSet(rules: readonly AclRule[], who: AclSubject): RuleSet {
     if (rule.action !== 'publish') subscribe.push(own);
   }
   return { publish, subscribe };
-}
-
-function rightsOf({ qos, retain }: AclRule): number {
-  let rights = 0;
-  for (const each of qos ?? EVERY_QOS) {
-    if (retain !== true) rights |= publishRight(each, false);
-    if (retain !== false) rights |= publishRight(each, true);
-  }
-  return rights;
 }
 
 function isAboutSubscriptionsOf({ rule }: ClientRule, qos: number): boolean {

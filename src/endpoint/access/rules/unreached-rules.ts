@@ -1,6 +1,7 @@
 /** Finds rules that decide nothing under `order: first-match`, because an earlier rule matches everything that they match. */
 
 import type { AclRule } from '../config.ts';
+import { rightsOf } from './publish-rights.ts';
 import { readRuleTopic } from './rule-topic.ts';
 import { filterCovers, type Levels, toLevels } from './topic-filters.ts';
 
@@ -8,8 +9,6 @@ import { filterCovers, type Levels, toLevels } from './topic-filters.ts';
 const COMPARISONS_MAX = 200_000;
 /** Found rules for one list. */
 const FOUND_MAX = 10;
-
-const EVERY_QOS = [0, 1, 2] as const;
 
 /** Positions in the list. */
 export interface UnreachedRule {
@@ -21,8 +20,8 @@ interface Candidate {
   readonly at: number;
   readonly action: AclRule['action'];
   readonly topic: string;
-  readonly qos: AclRule['qos'];
-  readonly retain: AclRule['retain'];
+  /** the kinds of PUBLISH, and by them the QoS of subscriptions, that the rule is about */
+  readonly rights: number;
   /** the filter; null: it depends on the client, or is compared to the letter, so it covers no other one */
   readonly covering: Levels | null;
   /** a filter that covers this one for every client; null: there is none */
@@ -51,13 +50,15 @@ export function unreachedRules(rules: readonly AclRule[]): UnreachedRule[] {
   return found;
 }
 
-function candidate(at: number, { action, topic, qos, retain }: AclRule): Candidate {
+function candidate(at: number, rule: AclRule): Candidate {
+  const { action, topic } = rule;
+  const rights = rightsOf(rule);
   const { filter, isLiteral } = readRuleTopic(topic);
   const levels = filter.split('/');
   const own = levels.findIndex((level) => level.includes('${'));
-  if (own < 0) return { at, action, topic, qos, retain, covering: isLiteral ? null : toLevels(filter), covered: levels };
+  if (own < 0) return { at, action, topic, rights, covering: isLiteral ? null : toLevels(filter), covered: levels };
   // The client's value may have more levels; at the start it may begin with $, which # does not match.
-  return { at, action, topic, qos, retain, covering: null, covered: own === 0 ? null : [...levels.slice(0, own), '#'] };
+  return { at, action, topic, rights, covering: null, covered: own === 0 ? null : [...levels.slice(0, own), '#'] };
 }
 
 function candidatesOf(bySubject: Map<string, Candidate[]>, subject: string): Candidate[] {
@@ -70,8 +71,7 @@ function candidatesOf(bySubject: Map<string, Candidate[]>, subject: string): Can
 
 function hides(earlier: Candidate, rule: Candidate): boolean {
   if (earlier.action !== 'pubsub' && earlier.action !== rule.action) return false;
-  if (earlier.retain !== undefined && earlier.retain !== rule.retain) return false;
-  if (earlier.qos !== undefined && !(rule.qos ?? EVERY_QOS).every((qos) => earlier.qos!.includes(qos))) return false;
+  if ((rule.rights & ~earlier.rights) !== 0) return false;
   if (earlier.topic === rule.topic) return true;
   return earlier.covering !== null && rule.covered !== null && filterCovers(earlier.covering, rule.covered);
 }

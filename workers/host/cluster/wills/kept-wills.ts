@@ -63,8 +63,6 @@ export class KeptWills {
   /** the oldest first */
   readonly #told = new Map<string, PublishedWill & { at: number }>();
   #bytes = 0;
-  /** nodes that leave the view at the end of tick(): of several that are down at once, each counts until then */
-  readonly #leaving = new Set<Holder>();
 
   constructor(ports: KeptWillsPorts, graceMs: number, bytesMax = WILLS_BYTES_MAX) {
     this.#ports = ports;
@@ -190,18 +188,19 @@ export class KeptWills {
   tick(): void {
     const now = this.#ports.now();
     const published: PublishedWill[] = [];
+    /** they leave the view together: each of several nodes that are down at once counts until all have been looked at */
+    const leaving: Holder[] = [];
     for (const { isUp, downAt } of this.#holders.values()) if (!isUp && downAt === null) return;
     for (const [node, holder] of this.#holders) {
       if (holder.isUp || holder.downAt === null || now < holder.downAt + this.#graceMs || !this.#seesEnough()) continue;
-      this.#leaving.add(holder);
+      leaving.push(holder);
       for (const [key, will] of holder.wills) {
         if (now < this.#dueAt(holder.downAt, will)) continue;
         this.#remove(holder, key);
         published.push(this.#publish(node, will));
       }
     }
-    for (const holder of this.#leaving) holder.hasLeft = true;
-    this.#leaving.clear();
+    for (const holder of leaving) holder.hasLeft = true;
     for (const [key, orphan] of this.#orphans) {
       if (now < orphan.dueAt) continue;
       this.#removeOrphan(key, orphan);

@@ -1,5 +1,5 @@
 /**
- * The wills of this node's clients, each of which one other node keeps: its keeper publishes it if this node dies. A pure state machine.
+ * The wills of this node's clients. One other node keeps each will, and publishes it if this node dies. A pure state machine.
  */
 
 import { FNV_BASIS, fnv1a } from '../../../../src/kernel/fnv.ts';
