@@ -10,6 +10,19 @@ import { uid } from '../../kit/until.ts';
 const base = { enableAuth: false, useWebsocket: true, maxConnectionPerSecond: 100_000 };
 const held = useBroker(() => ({ endpoints: [base, { ...base, serverOptions: { workerGroupSize: 3 } }, { ...base, path: '/other/path' }] }));
 
+/** A client with a will, and another one that hears its topic. */
+async function withWill(index: number) {
+  const port = held.broker.ports[index]!;
+  const topic = uid('w/');
+  const witness = RawClient.over(await openWebSocket(port), 5);
+  await witness.handshake({ clientId: uid('c') });
+  await witness.subscribe(topic, 0);
+  const transport = await openWebSocket(port);
+  const client = RawClient.over(transport, 5);
+  await client.handshake({ clientId: uid('c'), will: { topic, payload: 'gone' } });
+  return { topic, witness, client, transport };
+}
+
 describe.each([0, 1])('WebSocket, endpoint %i', (index) => {
   test('subprotocol mqtt is selected, mqttv3.1 too [5:MQTT-6.0.0-4, 3:MQTT-6.0.0-4]', async () => {
     for (const [offered, selected] of [
@@ -78,13 +91,7 @@ describe.each([0, 1])('WebSocket, endpoint %i', (index) => {
   });
 
   test('a close frame ends the connection like a cut one: the will is published', async () => {
-    const topic = uid('w/');
-    const witness = RawClient.over(await openWebSocket(held.broker.ports[index]!), 5);
-    await witness.handshake({ clientId: uid('c') });
-    await witness.subscribe(topic, 0);
-    const transport = await openWebSocket(held.broker.ports[index]!);
-    const client = RawClient.over(transport, 5);
-    await client.handshake({ clientId: uid('c'), will: { topic, payload: 'gone' } });
+    const { witness, client, transport } = await withWill(index);
     transport.writeFrame('close', Buffer.from([0x03, 0xe8]));
     await client.closed();
     expect((await witness.take()).payload.toString()).toBe('gone');
@@ -94,13 +101,7 @@ describe.each([0, 1])('WebSocket, endpoint %i', (index) => {
     ['DISCONNECT, which cancels the will', encode.disconnect(), []],
     ['malformed DISCONNECT, which fails nobody else', encode.disconnect(5), ['gone']],
   ] as const)('one segment brings a PUBLISH, the close frame and between them a %s', async (_, last, wills) => {
-    const topic = uid('w/');
-    const witness = RawClient.over(await openWebSocket(held.broker.ports[index]!), 5);
-    await witness.handshake({ clientId: uid('c') });
-    await witness.subscribe(topic, 0);
-    const transport = await openWebSocket(held.broker.ports[index]!);
-    const client = RawClient.over(transport, 5);
-    await client.handshake({ clientId: uid('c'), will: { topic, payload: 'gone' } });
+    const { topic, witness, client, transport } = await withWill(index);
     transport.socket.cork();
     for (const packet of [encode.publish(5, topic, 'last', { qos: 1, id: 1 }), encode.pingreq(), last]) transport.write(packet);
     transport.writeFrame('close', Buffer.from([0x03, 0xe8]));
@@ -118,14 +119,8 @@ describe.each([0, 1])('WebSocket, endpoint %i', (index) => {
     ['close', Buffer.from([0x03, 0xe7])],
     ['text', Buffer.from('x')],
   ] as const)('a %s frame of a client that leaves its side open: the will comes at once', async (opcode, payload) => {
-    const topic = uid('w/');
-    const witness = RawClient.over(await openWebSocket(held.broker.ports[index]!), 5);
-    await witness.handshake({ clientId: uid('c') });
-    await witness.subscribe(topic, 0);
-    const transport = await openWebSocket(held.broker.ports[index]!);
+    const { witness, client, transport } = await withWill(index);
     transport.socket.allowHalfOpen = true;
-    const client = RawClient.over(transport, 5);
-    await client.handshake({ clientId: uid('c'), will: { topic, payload: 'gone' } });
     const ended = new Promise((resolve) => transport.socket.once('end', resolve));
     const start = performance.now();
     transport.writeFrame(opcode, payload);

@@ -1,31 +1,19 @@
 /** The relay counts dropped messages, and metrics show the counts. */
 
 import { expect, test } from 'vitest';
-import type { NodeWire } from '../../../src/bus/node-wire.ts';
 import { crossingText } from '../../../src/metrics/prometheus.ts';
 import type { Worker } from '../../../workers/relay/contract.ts';
 import { Gateway } from '../../../workers/relay/gateway.ts';
 import { LANE } from '../../../workers/relay/packets.ts';
-import { KnownTransport } from '../../../workers/relay/presence/known-transport.ts';
 import { EMPTY, Message, toWireMessage } from '../../../workers/shared/messages/message.ts';
 import { Namespace } from '../../../workers/shared/routing/namespace.ts';
+import { stubTransport } from './stub-transport.ts';
 
 const QUIET = { debug() {}, info() {}, warn() {}, error() {} };
 type User = Parameters<ConstructorParameters<typeof Gateway>[0]['links']['add']>[1];
 
 test('a frame of an unknown process, a packet that cannot be read, and a message whose group has lost all members', async () => {
-  let hear = (_node: string, _frame: Uint8Array): void => {};
-  const wire: NodeWire = {
-    send: () => true,
-    onFrame(listener) {
-      hear = listener;
-    },
-    onState() {},
-    presence: async () => 'unknown',
-    settledMs: () => 0,
-    close: async () => {},
-  };
-  const transport = new KnownTransport(wire, () => {});
+  const { transport, hear } = stubTransport();
   transport.know([{ name: 'b', incarnation: 7 }]);
   transport.onFrame(() => expect.unreachable());
   hear('b', Buffer.from('no frame'));

@@ -1,12 +1,11 @@
 /** Of two processes with the name of one node, messages cross to and from one alone; a process that restarts is no twin. */
 
 import { expect, test } from 'vitest';
-import type { NodeWire } from '../../../src/bus/node-wire.ts';
 import { processNumber, RELAY_VERSION } from '../../../src/bus/relay.ts';
 import { relayedNodes } from '../../../src/control/cluster/messages/relayed.ts';
 import type { ClusterMember } from '../../../src/control/cluster/notices.ts';
 import { HEAD_BYTES, KIND, writeHead } from '../../../src/link/frame.ts';
-import { KnownTransport } from '../../../workers/relay/presence/known-transport.ts';
+import { stubTransport } from './stub-transport.ts';
 
 function member(name: string, incarnation: string, more: Partial<ClusterMember> = {}): ClusterMember {
   const seen = { isUp: true, isSelf: false, isTwin: false, lastSeen: 0 };
@@ -34,19 +33,8 @@ test('no process under the own name, and none of a version whose messages are no
 });
 
 test('frames of the other twin are dropped and counted', () => {
-  let hear = (_node: string, _frame: Uint8Array): void => {};
-  const wire: NodeWire = {
-    send: () => true,
-    onFrame(listener) {
-      hear = listener;
-    },
-    onState() {},
-    presence: async () => 'unknown',
-    settledMs: () => 0,
-    close: async () => {},
-  };
   const heard: string[] = [];
-  const transport = new KnownTransport(wire, () => {});
+  const { transport, hear } = stubTransport();
   transport.onFrame((node) => heard.push(node));
   transport.know([{ name: 'b', incarnation: 7 }]);
   for (const incarnation of [7, 8]) {
