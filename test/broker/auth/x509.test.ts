@@ -14,6 +14,7 @@ const folder = certificateFolder();
 const root = Authority.root(folder);
 const server = root.issue('localhost');
 const device = root.issue('device-1', { kind: 'client' });
+const forged = Authority.root(folder, 'stranger').issue('device-1', { kind: 'client' });
 const cas = join(folder, 'cas.pem');
 writeFileSync(cas, readFileSync(root.cert));
 const service = await startAuthServer((response, { url }) => json(response, { result: url === '/device-1' ? 'allow' : 'deny' }));
@@ -73,6 +74,14 @@ describe.each([
     const nobody = await open(transport, index, null);
     expect((await nobody.handshake({ clientId: uid('c'), username: 'device-1', password: 'x' })).code).toBe(0x86);
     local.destroy();
+  });
+
+  test('a certificate of a stranger with the name of a device lets nobody in', async () => {
+    const codeOf = async (client: RawClient) => (await client.handshake({ clientId: uid('c') })).code;
+    const outcome = await open(transport, index, forged)
+      .then(codeOf, () => 'refused')
+      .catch(() => 'closed');
+    expect(['refused', 'closed']).toContain(outcome);
   });
 
   test('a web service learns the common name', async () => {
