@@ -2,6 +2,7 @@
 
 import type { RelayBoot } from '../../bus/relay.ts';
 import { Backoff } from '../../kernel/backoff.ts';
+import { steadyNow } from '../../kernel/clock.ts';
 import { Deadline, pause } from '../../kernel/deadline.ts';
 import { Emitter, type Subscribable } from '../../kernel/emitter.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
@@ -40,6 +41,8 @@ const START_TIMEOUT_MS = 20_000;
 const JOIN_TIMEOUT_MS = 10_000;
 /** Delay of a new spare: it starts after the change that took the old one, to leave the CPU to it, and early enough for the next change. */
 const SPARE_DELAY_MS = 50;
+/** No spare starts earlier than this after the node: the clients that come back need the CPU first. */
+const SPARE_AFTER_START_MS = 10_000;
 
 /**
  * A worker is `taken` (by an endpoint), the `spare`, or the `session` worker. `lost` reports a taken worker that ends by itself; the
@@ -65,6 +68,7 @@ export class ThreadSupervisor {
   readonly messages = new StoreState(this.#storeState);
   /** carries messages to and from other nodes; null: none cross */
   readonly relay: RelayThread | null;
+  readonly #startedAt = steadyNow();
   #nextPeer = 1;
   #restarts = 0;
   #session: WorkerHandle | null = null;
@@ -201,12 +205,15 @@ export class ThreadSupervisor {
   #warmLater(): void {
     if (this.#stopping.signal.aborted) return;
     if (this.#spareTimer !== null) clearTimeout(this.#spareTimer);
-    this.#spareTimer = setTimeout(() => {
-      this.#spareTimer = null;
-      this.#warming ??= this.#warm().finally(() => {
-        this.#warming = null;
-      });
-    }, SPARE_DELAY_MS);
+    this.#spareTimer = setTimeout(
+      () => {
+        this.#spareTimer = null;
+        this.#warming ??= this.#warm().finally(() => {
+          this.#warming = null;
+        });
+      },
+      Math.max(SPARE_DELAY_MS, this.#startedAt + SPARE_AFTER_START_MS - steadyNow()),
+    );
   }
 
   async #warm(): Promise<void> {
