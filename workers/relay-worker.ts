@@ -98,7 +98,10 @@ const absence = new Absence({
     links.restart(node, 'its process has ended: nobody listens to its subjects any more');
   },
 });
-const looking = setInterval(() => absence.tick(), LOOK_MS);
+const looking = setInterval(() => {
+  absence.tick();
+  gateway.tick();
+}, LOOK_MS);
 const linking = setTimeout(() => {
   link.logger.warn('Cluster: not every node could be linked in time; messages cross to the linked nodes');
   gateway.link();

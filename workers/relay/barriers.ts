@@ -39,6 +39,11 @@ export class Barriers {
     return this.#open.get(request)?.done ?? null;
   }
 
+  /** Requests that the node has not answered. */
+  waitingFor(node: RemoteNode): number[] {
+    return [...this.#open].flatMap(([request, { waiting }]) => (waiting.has(node) ? request : []));
+  }
+
   /** The node has answered this request alone. */
   answered(node: RemoteNode, request: number): void {
     const barrier = this.#open.get(request);
@@ -70,6 +75,8 @@ export class Flushes {
   readonly #local: Pick<LocalSide, 'fence' | 'links'>;
   readonly #members: ReadonlyMap<string, { readonly node: RemoteNode }>;
   readonly #open = new Barriers();
+  /** request → the node to which all messages shall have come */
+  readonly #targets = new Map<number, string>();
 
   constructor(local: Pick<LocalSide, 'fence' | 'links'>, members: ReadonlyMap<string, { readonly node: RemoteNode }>) {
     this.#local = local;
@@ -91,9 +98,16 @@ export class Flushes {
   async answer(worker: Worker, { request: asked, to }: { readonly request: number; readonly to: string }): Promise<void> {
     const nodes = [...this.#members.values()].filter(({ node }) => node.isAwaited && node.name !== to).map(({ node }) => node);
     const request = this.#open.begin(nodes);
+    this.#targets.set(request, to);
     for (const node of nodes) node.control({ t: 'flush', request, to });
     await Promise.all([this.#to(to), this.#open.wait(request)]);
+    this.#targets.delete(request);
     worker.control({ t: 'flushed', request: asked });
+  }
+
+  /** A new session of the link to the node has begun, and the requests of the session before are lost. */
+  again(node: RemoteNode): void {
+    for (const request of this.#open.waitingFor(node)) node.control({ t: 'flush', request, to: this.#targets.get(request)! });
   }
 
   answered(node: RemoteNode, request: number): void {

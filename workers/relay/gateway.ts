@@ -29,7 +29,12 @@ interface Member {
   told: number;
   /** this node has the retained messages that the other node had when the link began */
   isCompared: boolean;
+  /** this side has ended the session of the link for a new one, and waits for that until this steady time; null: it does not wait */
+  returnsUntil: number | null;
 }
+
+/** A node that does not begin the new session of its link after this time is silent (ms). */
+const RETURNS_MS = 4_000;
 
 export class Gateway {
   readonly arrivals: Arrivals;
@@ -135,7 +140,7 @@ export class Gateway {
       touched: (touched) => this.#touch(touched),
     });
     const incoming = new NodeInput(node, this.arrivals, this.#incomingHooks(name), logger);
-    const member: Member = { node, incoming, isExpected: true, isKnown: false, told: 0, isCompared: false };
+    const member: Member = { node, incoming, isExpected: true, isKnown: false, told: 0, isCompared: false, returnsUntil: null };
     this.#members.set(name, member);
     links.add(name, {
       up: (incarnation) => this.#up(member, incarnation),
@@ -180,6 +185,7 @@ export class Gateway {
     this.#options.logger.info(`Cluster: messages cross to and from node ${node.name}`);
     incoming.begin(incarnation);
     member.isKnown = false;
+    member.returnsUntil = null;
     member.isCompared = this.#keeper() === null;
     this.#tellSession({ t: 'retained-node', node: node.name, isUp: true });
     node.up();
@@ -189,6 +195,7 @@ export class Gateway {
     for (const { news } of this.#own.pieces()) node.control({ t: 'news', request: 0, news: [news] });
     member.told = this.#barriers.begin([node]);
     node.control({ t: 'end', request: member.told });
+    this.#flushes.again(node);
   }
 
   #down(member: Member, reason: string): void {
@@ -196,6 +203,8 @@ export class Gateway {
     incoming.end();
     this.#tellSession({ t: 'retained-node', node: node.name, isUp: false });
     node.down();
+    // Without this node in between, a claim would miss the sessions there, and an acknowledgement its subscribers.
+    if (member.returnsUntil !== null) return;
     // A new session may begin in the same turn: then the other node has a new relay, and stays awaited.
     this.#options.soon(() => {
       if (node.isUp || this.#members.get(node.name) !== member) return;
@@ -291,7 +300,8 @@ export class Gateway {
     if (collected === null) return;
     const { news, markSpread } = collected;
     const nodes = [...this.#members.values()].filter(({ node }) => node.isUp).map(({ node }) => node);
-    const request = this.#barriers.begin(nodes.filter(({ isAwaited }) => isAwaited));
+    // A node whose link begins anew gets these news with the whole interest.
+    const request = this.#barriers.begin([...this.#members.values()].map(({ node }) => node).filter(({ isAwaited }) => isAwaited));
     for (const node of nodes) node.control({ t: 'news', request, news });
     void (this.#barriers.all ?? Promise.resolve()).then(markSpread);
   }
@@ -351,7 +361,21 @@ export class Gateway {
   }
 
   #restartLinks(reason: string): void {
-    for (const { node } of this.#members.values()) if (node.isUp) this.#options.links.restart(node.name, reason);
+    for (const member of this.#members.values()) {
+      if (!member.node.isUp) continue;
+      if (member.node.isAwaited) member.returnsUntil = this.#options.now() + RETURNS_MS;
+      this.#options.links.restart(member.node.name, reason);
+    }
+  }
+
+  /** To be called several times a second: gives up nodes that have not begun the new session of their link. */
+  tick(): void {
+    for (const member of this.#members.values()) {
+      if (member.returnsUntil === null || member.returnsUntil > this.#options.now()) continue;
+      member.returnsUntil = null;
+      this.#options.logger.warn(`Cluster: messages do not cross to node ${member.node.name}`, { reason: 'its link did not begin anew' });
+      this.#release(member.node);
+    }
   }
 
   /** The workers have caught up. */
