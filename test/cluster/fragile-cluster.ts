@@ -9,7 +9,8 @@ import { until } from '../kit/until.ts';
 import { change, TestCluster } from './kit.ts';
 import { untilLinked } from './messages-kit.ts';
 
-const HOOK = preload(resolve(import.meta.dirname, '../kit/failpoint.ts'));
+/** Loads the failpoints into all threads of a node: the value of NODE_OPTIONS. */
+export const FAILPOINTS_HOOK: string = preload(resolve(import.meta.dirname, '../kit/failpoint.ts'));
 const NODES = 3;
 
 export interface FragileCluster {
@@ -32,7 +33,7 @@ export async function startFragileCluster(options: {
     nodes: NODES,
     servers: options.servers ?? 1,
     cluster: { sync: { interval: 60_000 } },
-    envOf: (name) => ({ FAILPOINTS: folderOf(name), NODE_OPTIONS: HOOK }),
+    envOf: (name) => ({ FAILPOINTS: folderOf(name), NODE_OPTIONS: FAILPOINTS_HOOK }),
   });
   const stop = async () => {
     await cluster.stop();
@@ -52,27 +53,32 @@ export async function startFragileCluster(options: {
   return {
     cluster,
     stop,
-    async crash(index, role) {
-      const node = cluster.nodes[index]!;
-      const [thread] = await threadsOf(node, role);
-      writeFileSync(join(folderOf(`node-${index + 1}`), thread!), 'throw');
-      await until(
-        `${thread} is replaced`,
-        async () => {
-          const names = await threadsOf(node, role);
-          return names.length > 0 && !names.includes(thread!);
-        },
-        15_000,
-        20,
-      );
-    },
+    crash: (index, role) => crashThread(cluster.nodes[index]!, folderOf(`node-${index + 1}`), role),
   };
 }
 
-/** Names of the living threads of a role. */
+/**
+ * Kills a thread of a role at a node with failpoints in `folder`, and waits until another thread of the role runs. An endpoint worker is one
+ * that serves an endpoint.
+ */
+export async function crashThread(node: Broker, folder: string, role: 'relay' | 'session' | 'endpoint'): Promise<void> {
+  const [thread] = await threadsOf(node, role);
+  writeFileSync(join(folder, thread!), 'throw');
+  await until(
+    `${thread} is replaced`,
+    async () => {
+      const names = await threadsOf(node, role);
+      return names.length > 0 && !names.includes(thread!);
+    },
+    15_000,
+    20,
+  );
+}
+
+/** Names of the living threads of a role; of endpoint workers, those with an endpoint. */
 async function threadsOf(node: Broker, role: string): Promise<string[]> {
   const { body } = await node.api('GET', '/api/system/resources');
-  return (body as { data: { threads: { name: string; role: string }[] } }).data.threads
-    .filter((each) => each.role === role)
+  return (body as { data: { threads: { name: string; role: string; endpoints: string[] }[] } }).data.threads
+    .filter((each) => each.role === role && (role !== 'endpoint' || each.endpoints.length > 0))
     .map(({ name }) => name);
 }

@@ -21,13 +21,19 @@ export class ChaosNode {
   readonly address: string;
   readonly toNats: CutProxy[];
   readonly toDatabase: CutProxy[];
+  readonly #env: Record<string, string>;
   #broker: Broker | null = null;
 
-  constructor(name: string, address: string, toNats: CutProxy[], toDatabase: CutProxy[]) {
+  constructor(name: string, address: string, lines: { toNats: CutProxy[]; toDatabase: CutProxy[] }, env: Record<string, string>) {
     this.name = name;
     this.address = address;
-    this.toNats = toNats;
-    this.toDatabase = toDatabase;
+    this.toNats = lines.toNats;
+    this.toDatabase = lines.toDatabase;
+    this.#env = env;
+  }
+
+  get isUp(): boolean {
+    return this.#broker !== null;
   }
 
   /** @throws Error while it is down */
@@ -37,7 +43,7 @@ export class ChaosNode {
   }
 
   async start(options: { config: Record<string, unknown> } | { dir: string }): Promise<void> {
-    this.#broker = await startBroker({ endpoints: [], ...options });
+    this.#broker = await startBroker({ endpoints: [], env: this.#env, ...options });
   }
 
   /** SIGKILL; `back` starts it again with its folder. */
@@ -61,6 +67,15 @@ export class ChaosNode {
   }
 }
 
+export interface FieldOptions {
+  /** the nodes have no lines that can be cut */
+  isDirect?: boolean;
+  /** environment of a node, by its name */
+  envOf?: (name: string) => Record<string, string>;
+  /** further keys of the `cluster` section of each node */
+  cluster?: Record<string, unknown>;
+}
+
 export class Field {
   readonly store: StoreName;
   readonly nats: NatsServers;
@@ -74,11 +89,9 @@ export class Field {
     this.nodes = nodes;
   }
 
-  /**
-   * @param random chooses the addresses, so that fields beside each other do not meet
-   * @param isDirect the nodes have no lines that can be cut
-   */
-  static async open(store: StoreName, random: () => number, isDirect = false): Promise<Field> {
+  /** @param random chooses the addresses, so that fields beside each other do not meet */
+  static async open(store: StoreName, random: () => number, options: FieldOptions = {}): Promise<Field> {
+    const { isDirect = false, envOf = () => ({}), cluster = {} } = options;
     const database = store === 'LOCAL' ? null : await (store === 'POSTGRESQL' ? startPostgres() : startMariadb());
     const nats = await startNats({ size: 3 });
     const name = (await database?.createDatabase()) ?? '';
@@ -87,11 +100,11 @@ export class Field {
     for (let n = 1; n <= NODES; n++) {
       const toNats = isDirect ? [] : await Promise.all(nats.servers.map(({ port }) => startCutProxy(port)));
       const toDatabase = isDirect || database === null ? [] : [await startCutProxy(database.port)];
-      nodes.push(new ChaosNode(`node-${n}`, `${net}.${n}`, toNats, toDatabase));
+      nodes.push(new ChaosNode(`node-${n}`, `${net}.${n}`, { toNats, toDatabase }, envOf(`node-${n}`)));
     }
     const field = new Field(store, nats, database, nodes);
     try {
-      const start = (node: ChaosNode) => node.start({ config: field.#configOf(node, name) });
+      const start = (node: ChaosNode) => node.start({ config: field.#configOf(node, name, cluster) });
       // The first one makes the tables: on a busy machine the database would let the others wait for them too long.
       const [first, ...others] = nodes as [ChaosNode, ...ChaosNode[]];
       await start(first);
@@ -104,7 +117,7 @@ export class Field {
     }
   }
 
-  #configOf({ name, address, toNats, toDatabase }: ChaosNode, database: string): Record<string, unknown> {
+  #configOf({ name, address, toNats, toDatabase }: ChaosNode, database: string, cluster: Record<string, unknown>): Record<string, unknown> {
     const [line] = toDatabase;
     const { username = '', password = '' } = this.database ?? {};
     const direct = this.database?.url(database);
@@ -112,7 +125,7 @@ export class Field {
     const servers = toNats.length === 0 ? this.nats.servers : toNats;
     return {
       node: { name, bindAddress: address },
-      cluster: { addresses: servers.map(({ port }) => `nats://127.0.0.1:${port}`), localAddress: address },
+      cluster: { addresses: servers.map(({ port }) => `nats://127.0.0.1:${port}`), localAddress: address, ...cluster },
       ...(this.database === null ? {} : { store: { storeType: this.store, datasource: { url, username, password } } }),
     };
   }

@@ -54,7 +54,7 @@ export async function measure(
 }
 
 async function withField<T>(store: StoreName, random: () => number, isDirect: boolean, work: (field: Field) => Promise<T>): Promise<T> {
-  const field = await Field.open(store, random, isDirect);
+  const field = await Field.open(store, random, { isDirect });
   try {
     return await work(field);
   } finally {
