@@ -36,8 +36,8 @@ const BUNDLES = [
   { parts: 'cli-parts', sources: { cli: 'src/command-line.ts' } },
 ];
 
-/** Stay in node_modules: the first three load a native library, piscina loads a file of its own into each thread. */
-const EXTERNAL = ['better-sqlite3', '@node-rs/bcrypt', 'uWebSockets.js', 'piscina'];
+/** Stay in node_modules: the first four load a native library, piscina loads a file of its own into each thread. */
+const EXTERNAL = ['better-sqlite3', '@node-rs/argon2', '@node-rs/bcrypt', 'uWebSockets.js', 'piscina'];
 
 /** A library in CommonJS asks for Node's modules by require(), which an ES module does not have. */
 const REQUIRE = "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);";

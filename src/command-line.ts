@@ -2,12 +2,14 @@
 
 import { createInterface } from 'node:readline/promises';
 import type { FluxmqSource } from './cli/commands/import.ts';
+import { Interrupted, readHiddenLine } from './cli/input/hidden-line.ts';
 import { runCommandLine } from './cli/run.ts';
 import type { Terminal } from './cli/terminal.ts';
 import { stackOf } from './kernel/errors.ts';
 
-/** Exit code after an error of the program itself. */
+/** Exit codes after an error of the program itself, and of a shell's child that Ctrl-C has ended. */
 const EXIT_FAULT = 70;
+const EXIT_INTERRUPTED = 130;
 
 async function readInput(maxBytes: number): Promise<string> {
   const chunks: Buffer[] = [];
@@ -41,10 +43,12 @@ const terminal: Terminal = {
   width: process.stdout.isTTY === true ? process.stdout.columns : null,
   color: colored(),
   canAsk: process.stdin.isTTY === true && process.stderr.isTTY === true,
+  isTyped: process.stdin.isTTY === true,
   out: (text) => process.stdout.write(`${text}\n`),
   write: (bytes) => new Promise((resolve) => process.stdout.write(bytes, () => resolve())),
   err: (text) => process.stderr.write(`${text}\n`),
   ask,
+  askHidden: (question) => readHiddenLine(process.stdin, (text) => process.stderr.write(text), question),
   readInput,
 };
 
@@ -63,6 +67,7 @@ const readFluxmq: FluxmqSource = async (where) => {
 try {
   process.exitCode = await runCommandLine(process.argv.slice(2), terminal, readFluxmq);
 } catch (error) {
+  if (error instanceof Interrupted) process.exit(EXIT_INTERRUPTED);
   process.stderr.write(`fluxmq: ${stackOf(error)}\n`);
   process.exitCode = EXIT_FAULT;
 }

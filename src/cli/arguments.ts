@@ -112,7 +112,10 @@ function isSecret(written: string): boolean {
 }
 
 function unknownOption(written: string, specs: readonly OptionSpec[]): string {
-  if (isSecret(written)) return `${written} is refused on the command line, where others can read it: ${SECRETS[written.slice(2)]}`;
+  if (isSecret(written)) {
+    const instead = specs.some(({ name }) => name === 'password-file') ? SECRETS[written.slice(2)] : 'use standard input';
+    return `${written} is refused on the command line, where others can read it: ${instead}`;
+  }
   const known = specs.flatMap(({ name, short }) => [`--${name}`, ...(short === undefined ? [] : [`-${short}`])]);
   return `unknown option: ${written}${written.startsWith('--') ? hint(written, known) : ''}`;
 }

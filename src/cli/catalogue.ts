@@ -1,7 +1,8 @@
 /** All commands, and the search for a command by its words. */
 
 import type { Command } from './command.ts';
-import { ACL_COMMANDS } from './commands/acl.ts';
+import { ACL_COMMANDS } from './commands/access/acl.ts';
+import { PASSWD_COMMANDS } from './commands/access/passwd.ts';
 import { APPLY_COMMANDS } from './commands/apply.ts';
 import { CLIENT_COMMANDS } from './commands/client.ts';
 import { COMPLETION_COMMANDS } from './commands/completion.ts';
@@ -39,6 +40,7 @@ export const allCommands = (source: FluxmqSource): readonly Command[] => [
   ...TRANSFER_COMMANDS,
   ...CLIENT_COMMANDS,
   ...ACL_COMMANDS,
+  ...PASSWD_COMMANDS,
   importCommand(source),
   ...APPLY_COMMANDS,
   ...COMPLETION_COMMANDS,

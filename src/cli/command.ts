@@ -16,7 +16,8 @@ export type WordKind =
   | 'port'
   | 'aclAction'
   | 'topic'
-  | 'clients';
+  | 'clients'
+  | 'userName';
 
 /** Everything that a command runs with. */
 export interface CommandCall {

@@ -10,6 +10,8 @@ export interface Terminal {
   readonly color: boolean;
   /** whether a person can answer a question */
   readonly canAsk: boolean;
+  /** whether standard input is a terminal */
+  readonly isTyped: boolean;
   /** one or more lines on standard output; a newline is added */
   out(text: string): void;
   /** writes raw bytes to standard output; resolves once they are written */
@@ -18,6 +20,8 @@ export interface Terminal {
   err(text: string): void;
   /** asks a question; resolves to the answer without its newline, '' at the end of input */
   ask(question: string): Promise<string>;
+  /** as `ask`, for a secret: what is typed is not shown. Only with `isTyped` */
+  askHidden(question: string): Promise<string>;
   /** all of standard input, at most `maxBytes`. @throws Error when there is more */
   readInput(maxBytes: number): Promise<string>;
 }

@@ -11,6 +11,7 @@ export type {
   AuthConfig,
   AuthFilter,
   AuthType,
+  Encryption,
   FileAuthConfig,
   FixedAuthConfig,
   FixedUser,
@@ -19,7 +20,7 @@ export type {
   OwnRights,
   X509AuthConfig,
 } from './access/config.ts';
-export { AUTH_TYPES } from './access/config.ts';
+export { AUTH_TYPES, ENCRYPTIONS } from './access/config.ts';
 export type { Effect } from './keys/key.ts';
 export { KEEP_ALIVE_MAX } from './keys/limits.ts';
 export type { TlsVersion } from './keys/tls.ts';

@@ -2,7 +2,7 @@
 
 import type { MessagePort } from 'node:worker_threads';
 import type { RelayBoot, RelayedNode, RelayReport } from '../bus/relay.ts';
-import type { AclConfig, AuthConfig, Endpoint } from '../endpoint/endpoint.ts';
+import type { AclConfig, AuthConfig, Encryption, Endpoint } from '../endpoint/endpoint.ts';
 import type { WireError } from '../kernel/errors.ts';
 import type { LogFields, LogLevel } from '../kernel/logger.ts';
 import type { AskJob, AskResult } from './access/ask.ts';
@@ -263,7 +263,7 @@ export interface ThreadUsage {
 
 /** A password to compare with its stored form, as a job of the access pool. */
 export interface VerifyJob {
-  encrypt: 'plain' | 'md5' | 'sha1' | 'sha256' | 'sha512' | 'scrypt' | 'bcrypt';
+  encrypt: Encryption;
   stored: string;
   salt: string;
   saltMode: 'disable' | 'prefix' | 'suffix';

@@ -102,7 +102,8 @@ export const LIBRARIES: Readonly<Record<string, { places: readonly string[]; one
   'mqtt-packet': { places: ['src/mqtt/'], oneFile: true },
   yaml: { places: ['src/settings/'], oneFile: true },
   nats: { places: ['src/bus/nats/', 'src/storage/jetstream/'] },
-  '@node-rs/bcrypt': { places: ['workers/task/'], oneFile: true },
+  '@node-rs/argon2': { places: ['src/kernel/logins/'], oneFile: true },
+  '@node-rs/bcrypt': { places: ['src/kernel/logins/'], oneFile: true },
   undici: { places: ['workers/task/'], oneFile: true },
   jose: { places: ['workers/task/'], oneFile: true },
 };

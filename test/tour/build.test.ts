@@ -20,7 +20,7 @@ function importsOf(name: string): string[] {
 test('libraries are part of the built files, except those with files of their own', () => {
   expect(built).toContain('main.js');
   const packages = new Set(built.flatMap(importsOf).filter((name) => !isBuiltin(name) && !name.startsWith('.')));
-  expect([...packages].sort()).toEqual(['@node-rs/bcrypt', 'better-sqlite3', 'piscina']);
+  expect([...packages].sort()).toEqual(['@node-rs/argon2', '@node-rs/bcrypt', 'better-sqlite3', 'piscina']);
 });
 
 test('the library of a store or of the bus is loaded only where it is used', () => {

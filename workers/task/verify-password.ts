@@ -1,8 +1,10 @@
-/** Compares a password with its stored form, in constant time where fluxmq does the comparison (docs/access.md). */
+/** Compares a password with its stored form, in constant time (docs/access.md). */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { verify as verifyBcrypt } from '@node-rs/bcrypt';
 import { FluxError } from '../../src/kernel/errors.ts';
+import { readHash } from '../../src/kernel/logins/hash-forms.ts';
+import { bcrypt } from '../../src/kernel/logins/libraries.ts';
+import { matchesHash } from '../../src/kernel/logins/match-hash.ts';
 import { matchesScrypt, parseScrypt } from '../../src/kernel/logins/scrypt.ts';
 import type { VerifyJob } from '../../src/thread/commands.ts';
 import { verifyPlain } from './verify-plain.ts';
@@ -18,7 +20,11 @@ export async function verifyPassword(job: VerifyJob): Promise<boolean> {
     case 'scrypt':
       return verifyScrypt(job.stored, job.password);
     case 'bcrypt':
-      return verifyBcrypt(job.password, job.stored);
+      return (await bcrypt()).verify(job.password, job.stored);
+    case 'argon2id':
+    case 'pbkdf2':
+    case 'auto':
+      return verifyHash(job.encrypt, job);
     default:
       return verifyDigest(job.encrypt, job);
   }
@@ -33,6 +39,12 @@ function verifyDigest(algorithm: 'md5' | 'sha1' | 'sha256' | 'sha512', job: Veri
   const wanted = Buffer.from(job.stored, 'hex');
   if (wanted.length !== actual.length) throw unreadable(algorithm);
   return timingSafeEqual(actual, wanted);
+}
+
+async function verifyHash(encrypt: string, { stored, password }: VerifyJob): Promise<boolean> {
+  const read = readHash(stored);
+  if (typeof read === 'string') throw unreadable(encrypt);
+  return matchesHash(read, password);
 }
 
 async function verifyScrypt(stored: string, password: Uint8Array): Promise<boolean> {

@@ -5,7 +5,7 @@ import type { Api } from '../api/client.ts';
 import { findOption, optionsOf, splitOption } from '../arguments.ts';
 import { commandName, GROUPS, topWords } from '../catalogue.ts';
 import type { Command, WordKind } from '../command.ts';
-import { ACL_ACTIONS } from '../commands/acl.ts';
+import { ACL_ACTIONS } from '../commands/access/acl.ts';
 import { PLANNED } from '../commands/endpoint-change.ts';
 import { KEYS, keyInfo } from '../input/endpoint-keys.ts';
 import type { OptionSpec } from '../option.ts';

@@ -1,7 +1,7 @@
 /** Turns the authenticators of an endpoint or of the node into their normal form (docs/access.md). */
 
 import { z } from 'zod';
-import { AUTH_TYPES, type AuthConfig, type AuthFilter, type AuthType, type FixedUser } from '../endpoint.ts';
+import { AUTH_TYPES, type AuthConfig, type AuthFilter, type AuthType, ENCRYPTIONS, type FixedUser } from '../endpoint.ts';
 import { PATTERN_LENGTH_MAX, patternProblem } from '../pattern/pattern.ts';
 import { check, isObject, join, Problems, splitNulls } from '../problems.ts';
 import { MASK } from '../secrets/mask.ts';
@@ -14,9 +14,8 @@ import { passwordFormProblem } from './password-forms.ts';
 
 const LATER_TYPES = new Set(['database', 'sql', 'redis']);
 const TYPES: readonly string[] = AUTH_TYPES;
-const ENCRYPTIONS = ['plain', 'md5', 'sha1', 'sha256', 'sha512', 'scrypt', 'bcrypt'] as const;
 /** Hashes that include their salt, or have none. */
-const WITHOUT_SALT = new Set<unknown>(['plain', 'scrypt', 'bcrypt', undefined]);
+const WITHOUT_SALT = new Set<unknown>(['plain', 'scrypt', 'bcrypt', 'argon2id', 'pbkdf2', 'auto', undefined]);
 /** Characters of a filter in its text form: two patterns and the words around them. */
 const FILTER_LENGTH_MAX = 2 * PATTERN_LENGTH_MAX + 64;
 

@@ -9,12 +9,16 @@ export type AskedAuthConfig = HttpAuthConfig | JwtAuthConfig | FileAuthConfig;
 export const AUTH_TYPES = ['fixed', 'http', 'jwt', 'file', 'x509'] as const;
 export type AuthType = (typeof AUTH_TYPES)[number];
 
+/** The stored forms of a password. `auto`: a hash that names its own kind (kernel/logins/hash-forms.ts). */
+export const ENCRYPTIONS = ['plain', 'md5', 'sha1', 'sha256', 'sha512', 'scrypt', 'bcrypt', 'argon2id', 'pbkdf2', 'auto'] as const;
+export type Encryption = (typeof ENCRYPTIONS)[number];
+
 /** One user of the `fixed` authenticator. */
 export interface FixedUser {
   username: string;
-  /** clear text for `plain`, else the hash (hex for md5/sha*, PHC-like `scrypt$N$r$p$salt$hash` for scrypt, `$2b$…` for bcrypt) */
+  /** clear text for `plain`, hex for md5 and sha*, else the hash as hash-forms.ts reads it */
   password: string;
-  encrypt: 'plain' | 'md5' | 'sha1' | 'sha256' | 'sha512' | 'scrypt' | 'bcrypt';
+  encrypt: Encryption;
   salt: string;
   saltMode: 'disable' | 'prefix' | 'suffix';
 }

@@ -68,12 +68,14 @@ async function runHere(args: string[], { cwd = '/', env = {}, input = '' }: RunO
     width: null,
     color: false,
     canAsk: false,
+    isTyped: false,
     out: (text: string) => void out.push(Buffer.from(`${text}\n`)),
     write: async (bytes: Uint8Array) => void out.push(Buffer.from(bytes)),
     err: (text: string) => {
       stderr += `${text}\n`;
     },
     ask: async () => '',
+    askHidden: async () => '',
     readInput: async () => input,
   };
   try {

@@ -76,7 +76,7 @@ describe('a line', () => {
     'ann:$5$c2FsdA==$x',
     `ann:$6$c2FsdA==$${hash.slice(4)}`,
     `ann:$7$0$c2FsdA==$${hash}`,
-    `ann:$7$1000001$c2FsdA==$${hash}`,
+    `ann:$7$2000001$c2FsdA==$${hash}`,
     `ann:$7$c2FsdA==$${hash}`,
     'ann:$2b$31$6K5eIVEpsti0niffxGUVH.Bq8SFb.A1rhVbQTLyO47OvQVGMfMRu6',
     'ann:scrypt$3$8$1$eA==$eA==',

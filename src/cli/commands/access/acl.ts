@@ -1,11 +1,11 @@
 /** `acl test`. */
 
-import type { AclVerdict } from '../../answers/node.ts';
-import type { Command, CommandCall } from '../command.ts';
-import { usageFailure } from '../failure.ts';
-import type { Options } from '../option.ts';
-import { printable } from '../terminal.ts';
-import { oneTarget, printedAsJson, refuseSurplus } from './common.ts';
+import type { AclVerdict } from '../../../answers/node.ts';
+import type { Command, CommandCall } from '../../command.ts';
+import { usageFailure } from '../../failure.ts';
+import type { Options } from '../../option.ts';
+import { printable } from '../../terminal.ts';
+import { oneTarget, printedAsJson, refuseSurplus } from '../common.ts';
 
 /** The actions that rules decide about. */
 export const ACL_ACTIONS: readonly string[] = ['publish', 'subscribe'];
