@@ -3,7 +3,7 @@
 import type { Bus } from '../bus/bus.ts';
 import type { Logger } from '../kernel/logger.ts';
 import type { Settings } from '../settings/settings.ts';
-import type { EndpointStore } from '../storage/endpoint-store.ts';
+import type { NodeStore } from '../storage/documents/document-store.ts';
 import type { Sealer } from '../storage/sealed/sealer.ts';
 import type { LinesLost } from './log/log.ts';
 
@@ -20,7 +20,7 @@ export interface WorkerUrls {
 export interface ControlOptions {
   settings: Settings;
   version: string;
-  store: EndpointStore;
+  store: NodeStore;
   /** null: a single node */
   bus: Bus | null;
   /** seals secrets in files that leave the node */

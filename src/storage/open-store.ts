@@ -4,7 +4,7 @@ import type { BusSettings } from '../bus/settings.ts';
 import { FluxError } from '../kernel/errors.ts';
 import type { DatabaseLogin } from '../kernel/input/database-url.ts';
 import type { Logger } from '../kernel/logger.ts';
-import type { EndpointStore } from './endpoint-store.ts';
+import type { NodeStore } from './documents/document-store.ts';
 import { openLocalStore } from './local/local-store.ts';
 import { openMemoryStore } from './memory/memory-store.ts';
 import { refill } from './refilling-store.ts';
@@ -42,7 +42,7 @@ const NOTHING_TO_DISCARD =
  *   it is known, or when it cannot be used as it is (login, rights, TLS, newer tables, other endpoints in config.db: see `isLasting`);
  *   `invalid` when `former` asks to discard the store itself
  */
-export async function openStore(settings: StoreSettings, options: OpenOptions): Promise<EndpointStore> {
+export async function openStore(settings: StoreSettings, options: OpenOptions): Promise<NodeStore> {
   const { bus, name, node, onFailure, former } = options;
   const { dataPath } = settings.local;
   const isElsewhere = 'datasource' in settings || (bus !== null && settings.storeType === 'LOCAL');
@@ -57,7 +57,7 @@ export async function openStore(settings: StoreSettings, options: OpenOptions): 
   }
   const { open, source } = elsewhere(settings, options);
   const into = bus === null ? source : 'the cluster';
-  const openAndTake = async (): Promise<EndpointStore> => {
+  const openAndTake = async (): Promise<NodeStore> => {
     const store = await open();
     if (former === undefined) return store;
     try {
@@ -72,7 +72,7 @@ export async function openStore(settings: StoreSettings, options: OpenOptions): 
 }
 
 /** How to open a store on other machines, and its name. */
-function elsewhere(settings: StoreSettings, { bus, name }: OpenOptions): { open: () => Promise<EndpointStore>; source: string } {
+function elsewhere(settings: StoreSettings, { bus, name }: OpenOptions): { open: () => Promise<NodeStore>; source: string } {
   if (!('datasource' in settings)) {
     if (bus === null) throw new Error('the store LOCAL in JetStream needs the bus of a cluster');
     return { open: () => openBucket(bus, name, 'file'), source: 'JetStream' };
@@ -88,7 +88,7 @@ function elsewhere(settings: StoreSettings, { bus, name }: OpenOptions): { open:
   };
 }
 
-async function openBucket(bus: BusSettings, name: string, storage: 'file' | 'memory'): Promise<EndpointStore> {
+async function openBucket(bus: BusSettings, name: string, storage: 'file' | 'memory'): Promise<NodeStore> {
   const { openJetStreamStore } = await import('./jetstream/jetstream-store.ts');
   return openJetStreamStore(bus, name, storage, BUCKET_WAIT_MS);
 }

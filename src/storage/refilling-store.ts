@@ -1,10 +1,10 @@
 /** A store in the memory of other servers, which may lose it when they restart. A node that still knows the content puts it back. */
 
 import { FluxError } from '../kernel/errors.ts';
+import type { DocumentStore, NodeStore } from './documents/document-store.ts';
 import {
   type ChangeMeta,
   type CommitOptions,
-  type EndpointStore,
   type HistoryLimits,
   type HistoryQuery,
   type HistoryRow,
@@ -22,17 +22,19 @@ import {
  * the first revision. The history begins anew.
  * @param node name of this node, for the history
  */
-export function refill(inner: EndpointStore, node: string): EndpointStore {
+export function refill(inner: NodeStore, node: string): NodeStore {
   return new RefillingStore(inner, node);
 }
 
-class RefillingStore implements EndpointStore {
-  readonly #inner: EndpointStore;
+class RefillingStore implements NodeStore {
+  readonly documents: DocumentStore;
+  readonly #inner: NodeStore;
   readonly #meta: ChangeMeta;
   /** the last known content of the store; null until it was read */
   #known: Pick<StoreSnapshot, 'revision' | 'endpoints'> | null = null;
 
-  constructor(inner: EndpointStore, node: string) {
+  constructor(inner: NodeStore, node: string) {
+    this.documents = inner.documents;
     this.#inner = inner;
     const reason = 'the NATS servers lost the store, which was in their memory';
     this.#meta = { action: 'restore', actor: 'system', source: 'file', node, requestId: 'refill', reason };

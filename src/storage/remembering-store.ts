@@ -2,10 +2,10 @@
 
 import { within } from '../kernel/deadline.ts';
 import { FluxError } from '../kernel/errors.ts';
+import type { DocumentStore, NodeStore } from './documents/document-store.ts';
 import type {
   ChangeMeta,
   CommitOptions,
-  EndpointStore,
   HistoryLimits,
   HistoryQuery,
   HistoryRow,
@@ -22,7 +22,7 @@ import { lockFolder } from './local/folder-lock.ts';
 
 export interface RememberingOptions {
   /** opens the store; each use of the store tries again until it succeeds */
-  open: () => Promise<EndpointStore>;
+  open: () => Promise<NodeStore>;
   /** the node's folder, which belongs to this process alone */
   dataPath: string;
   /** names the store, without its password */
@@ -41,7 +41,7 @@ const BEGIN_WAIT_MS = 20_000;
  * @throws FluxError `unavailable` when the store is away and no content of it is known, or when the folder cannot be used; as `open` for
  *   lasting causes, such as a wrong password or a newer schema
  */
-export async function openRemembering({ open, dataPath, source, onFailure }: RememberingOptions): Promise<EndpointStore> {
+export async function openRemembering({ open, dataPath, source, onFailure }: RememberingOptions): Promise<NodeStore> {
   const known = new LastKnown(dataPath, source, onFailure);
   const lock = lockFolder(dataPath);
   const store = new RememberingStore(open, known, () => lock.release());
@@ -54,18 +54,19 @@ export async function openRemembering({ open, dataPath, source, onFailure }: Rem
   }
 }
 
-class RememberingStore implements EndpointStore {
-  readonly #open: () => Promise<EndpointStore>;
+class RememberingStore implements NodeStore {
+  readonly documents = passOn(async () => (await this.#opened()).documents);
+  readonly #open: () => Promise<NodeStore>;
   readonly #known: LastKnown;
   readonly #release: () => void;
-  #store: EndpointStore | null = null;
-  #opening: Promise<EndpointStore> | null = null;
+  #store: NodeStore | null = null;
+  #opening: Promise<NodeStore> | null = null;
   /** the answer of the first load, when the store was away at the start */
   #substitute: StoreSnapshot | null = null;
   #hasLoaded = false;
   #isClosed = false;
 
-  constructor(open: () => Promise<EndpointStore>, known: LastKnown, release: () => void) {
+  constructor(open: () => Promise<NodeStore>, known: LastKnown, release: () => void) {
     this.#open = open;
     this.#known = known;
     this.#release = release;
@@ -142,7 +143,7 @@ class RememberingStore implements EndpointStore {
   }
 
   /** @throws FluxError `unavailable` when the store does not open in time; the attempt continues in the background */
-  async #opened(waitMs = OPEN_WAIT_MS): Promise<EndpointStore> {
+  async #opened(waitMs = OPEN_WAIT_MS): Promise<NodeStore> {
     if (this.#isClosed) throw new FluxError('unavailable', 'The store is closed');
     if (this.#store !== null) return this.#store;
     this.#opening ??= this.#openOnce().finally(() => {
@@ -152,7 +153,7 @@ class RememberingStore implements EndpointStore {
     return within(waitMs, this.#opening, () => new FluxError('unavailable', `The store did not answer within ${waitMs} ms`));
   }
 
-  async #openOnce(): Promise<EndpointStore> {
+  async #openOnce(): Promise<NodeStore> {
     const store = await this.#open();
     if (this.#isClosed) {
       await store.close();
@@ -173,4 +174,17 @@ class RememberingStore implements EndpointStore {
     if (known === null) return null;
     return { ...known.snapshot, away: { reason: error.message, savedAt: known.savedAt } };
   }
+}
+
+/** The documents of a store that opens later. */
+function passOn(opened: () => Promise<DocumentStore>): DocumentStore {
+  return {
+    state: async () => (await opened()).state(),
+    commit: async (...args) => (await opened()).commit(...args),
+    since: async (...args) => (await opened()).since(...args),
+    former: async (...args) => (await opened()).former(...args),
+    commits: async (...args) => (await opened()).commits(...args),
+    steps: async (...args) => (await opened()).steps(...args),
+    compactDocuments: async (...args) => (await opened()).compactDocuments(...args),
+  };
 }

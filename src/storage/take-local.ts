@@ -5,7 +5,9 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Endpoint } from '../endpoint/endpoint.ts';
 import { FluxError, messageOf } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
-import { type ChangeMeta, type EndpointStore, type StoreSnapshot, WHOLE } from './endpoint-store.ts';
+import type { NodeStore } from './documents/document-store.ts';
+import { takeDocuments } from './documents/take-documents.ts';
+import { type ChangeMeta, type StoreSnapshot, WHOLE } from './endpoint-store.ts';
 import type { UnavailableData } from './failure-reason.ts';
 import { configFileIn, configSetAside, setConfigAside } from './local/data-files.ts';
 import { openLocalStore } from './local/local-store.ts';
@@ -37,7 +39,7 @@ const NAMES_MAX = 20;
  * @throws FluxError `unavailable`, lasting, when the store has other endpoints, or when a change in the file waits for its confirmation;
  *   `unprocessable` when secrets cannot be read; the errors of the stores, after which nothing was written or the next start finds it
  */
-export async function takeLocal(store: EndpointStore, options: TakeOptions): Promise<void> {
+export async function takeLocal(store: NodeStore, options: TakeOptions): Promise<void> {
   const { dataPath, sealer, into, isDiscarding, logger } = options;
   const path = configFileIn(dataPath);
   if (path === null) return;
@@ -49,6 +51,11 @@ export async function takeLocal(store: EndpointStore, options: TakeOptions): Pro
   let taken: number | null;
   try {
     taken = await take(sealStore(file, sealer), sealStore(store, sealer), path, options);
+    const users = taken === null ? 'none' : await takeDocuments(file.documents, store.documents, options.node);
+    if (users === 'refused')
+      logger.warn(
+        `The users of the LOCAL store were not taken: ${into} has users already. They stay in the documents.db that was moved aside`,
+      );
   } finally {
     await file.close();
   }
@@ -67,7 +74,7 @@ export async function takeLocal(store: EndpointStore, options: TakeOptions): Pro
 }
 
 /** When the LOCAL store is empty, warns where the former endpoints of the node are. */
-export async function warnOfTaken(store: EndpointStore, dataPath: string, logger: Logger): Promise<void> {
+export async function warnOfTaken(store: NodeStore, dataPath: string, logger: Logger): Promise<void> {
   const path = configSetAside(dataPath);
   if (path === null || (await store.load()).revision > 0) return;
   logger.warn(
@@ -76,7 +83,7 @@ export async function warnOfTaken(store: EndpointStore, dataPath: string, logger
 }
 
 /** @returns how many endpoints were written now; null when the file has never held any */
-async function take(file: EndpointStore, store: EndpointStore, path: string, { node, into }: TakeOptions): Promise<number | null> {
+async function take(file: NodeStore, store: NodeStore, path: string, { node, into }: TakeOptions): Promise<number | null> {
   const local = await file.load();
   if (local.revision === 0) return null;
   if (local.pending.length > 0) {
@@ -106,7 +113,7 @@ async function take(file: EndpointStore, store: EndpointStore, path: string, { n
 }
 
 /** A request id that is the same for the same state of the same file only. It reveals no secret. */
-async function identityOf(file: EndpointStore, { revision, endpoints }: StoreSnapshot): Promise<string> {
+async function identityOf(file: NodeStore, { revision, endpoints }: StoreSnapshot): Promise<string> {
   const newest = await file.history({ limit: 1 });
   const parts = [
     revision,
@@ -117,7 +124,7 @@ async function identityOf(file: EndpointStore, { revision, endpoints }: StoreSna
 }
 
 /** Whether the first revision of the store was taken from this very file. A take-over always makes the first revision. */
-async function hasFirst(store: EndpointStore, requestId: string): Promise<boolean> {
+async function hasFirst(store: NodeStore, requestId: string): Promise<boolean> {
   const first = await store.history({ limit: 1, before: 2 });
   return first.some((row) => row.requestId === requestId);
 }

@@ -1,7 +1,8 @@
 /** Opens stores on the database servers of the kit, for the contract tests. */
 
 import { type DatabaseLogin, readDatabaseUrl } from '../../src/kernel/input/database-url.ts';
-import type { EndpointStore } from '../../src/storage/endpoint-store.ts';
+import type { NodeStore } from '../../src/storage/documents/document-store.ts';
+
 import { openLocalStore } from '../../src/storage/local/local-store.ts';
 import { openMysqlStore } from '../../src/storage/mysql/mysql-store.ts';
 import { openPostgresStore } from '../../src/storage/postgres/postgres-store.ts';
@@ -14,7 +15,7 @@ export type Datasource = DatabaseLogin & { maxPoolSize: number };
 export interface DatabaseKind {
   storeType: 'POSTGRESQL' | 'MYSQL';
   start(options?: ServerOptions): Promise<DatabaseServer>;
-  open(datasource: Datasource): Promise<EndpointStore>;
+  open(datasource: Datasource): Promise<NodeStore>;
 }
 
 export const DATABASES: DatabaseKind[] = [
@@ -34,14 +35,14 @@ export function openOn(
   server: DatabaseServer,
   database: string,
   more: Partial<DatabaseLogin> = {},
-): Promise<EndpointStore> {
+): Promise<NodeStore> {
   return kind.open(loginTo(server, database, more));
 }
 
 /** The facts that a process needs to open a store: the argument of commit-forever.ts and write-rivals.ts. */
 export type StoreSpec = { storeType: 'LOCAL'; dataPath: string } | { storeType: DatabaseKind['storeType']; datasource: Datasource };
 
-export function openSpec(spec: StoreSpec): Promise<EndpointStore> {
+export function openSpec(spec: StoreSpec): Promise<NodeStore> {
   if (spec.storeType === 'LOCAL') return openLocalStore({ dataPath: spec.dataPath });
   return (spec.storeType === 'POSTGRESQL' ? openPostgresStore : openMysqlStore)(spec.datasource);
 }

@@ -2,14 +2,16 @@
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Endpoint } from '../../src/endpoint/endpoint.ts';
-import { type ChangeMeta, type EndpointStore, WHOLE } from '../../src/storage/endpoint-store.ts';
+import type { NodeStore } from '../../src/storage/documents/document-store.ts';
+import { type ChangeMeta, WHOLE } from '../../src/storage/endpoint-store.ts';
+import { describeDocuments } from './document-suite.ts';
 import { describePast, type KindOf } from './past-suite.ts';
 import { META, put, remove } from './store-changes.ts';
 
 /** Runs the suite. `open` opens an empty store; `after` removes what the store left. */
-export function describeStore(name: string, open: () => Promise<EndpointStore>, after: () => Promise<void>): void {
+export function describeStore(name: string, open: () => Promise<NodeStore>, after: () => Promise<void>): void {
   describe(`store ${name}`, () => {
-    let store: EndpointStore;
+    let store: NodeStore;
     beforeEach(async () => {
       store = await open();
     });
@@ -34,12 +36,13 @@ export function describeStore(name: string, open: () => Promise<EndpointStore>, 
     describeHistory(() => store);
     describePast(() => store, kindOf);
     describeConcurrency(() => store, content, kindOf);
+    describeDocuments(() => store.documents, kindOf);
   });
 }
 
 type Content = () => Promise<{ revision: number; endpoints: Record<string, unknown> }>;
 
-function describeContent(get: () => EndpointStore, content: Content, kindOf: KindOf): void {
+function describeContent(get: () => NodeStore, content: Content, kindOf: KindOf): void {
   test('is empty at revision 0', async () => {
     expect(await get().load()).toEqual({ revision: 0, endpoints: [], pending: [] });
     expect(await get().history({ limit: 10 })).toEqual([]);
@@ -128,8 +131,8 @@ function describeContent(get: () => EndpointStore, content: Content, kindOf: Kin
   });
 }
 
-function describeHistory(get: () => EndpointStore): void {
-  const summary = async (query: Parameters<EndpointStore['history']>[0]) =>
+function describeHistory(get: () => NodeStore): void {
+  const summary = async (query: Parameters<NodeStore['history']>[0]) =>
     (await get().history(query)).map((row) => `${row.revision} ${row.id} ${row.before?.port ?? '-'} ${row.after?.port ?? '-'}`);
 
   test('writes a whole row for each change', async () => {
@@ -174,7 +177,7 @@ function describeHistory(get: () => EndpointStore): void {
   });
 }
 
-function describeConcurrency(get: () => EndpointStore, content: Content, kindOf: KindOf): void {
+function describeConcurrency(get: () => NodeStore, content: Content, kindOf: KindOf): void {
   test('numbers 50 commits at once without a gap', async () => {
     const revisions = await Promise.all(Array.from({ length: 50 }, (_, index) => get().commit([put(1000 + index)], {}, META)));
     expect(revisions.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 50 }, (_, index) => index + 1));

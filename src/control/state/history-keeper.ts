@@ -4,11 +4,12 @@ import { wallNow } from '../../kernel/clock.ts';
 import { pause } from '../../kernel/deadline.ts';
 import { messageOf } from '../../kernel/errors.ts';
 import type { Logger } from '../../kernel/logger.ts';
-import type { EndpointStore, StoreSize } from '../../storage/endpoint-store.ts';
+import type { NodeStore } from '../../storage/documents/document-store.ts';
+import type { StoreSize } from '../../storage/endpoint-store.ts';
 import type { DesiredState } from './desired-state.ts';
 
 export interface HistoryKeeperOptions {
-  store: EndpointStore;
+  store: NodeStore;
   desired: DesiredState;
   limits: { keep: number; keepDays: number };
   /** true while a backup reads the whole history */
@@ -70,6 +71,11 @@ export class HistoryKeeper {
       for (let isMore = true; isMore && !this.#isClosed && !isRead(); ) {
         const waiting = desired.waiting.list()[0]?.revision ?? Number.MAX_SAFE_INTEGER;
         isMore = await store.compact({ keep: limits.keep, since: wallNow() - limits.keepDays * DAY_MS, waiting });
+        if (isMore) await pause(STEP_PAUSE_MS);
+      }
+      const { keep, keepDays } = limits;
+      for (let isMore = true; isMore && !this.#isClosed; ) {
+        isMore = await store.documents.compactDocuments({ keep, since: wallNow() - keepDays * DAY_MS });
         if (isMore) await pause(STEP_PAUSE_MS);
       }
       if (this.#isClosed) return;

@@ -7,10 +7,10 @@ import { steadyNow, wallNow } from '../../kernel/clock.ts';
 import { pause, within } from '../../kernel/deadline.ts';
 import { FluxError, messageOf } from '../../kernel/errors.ts';
 import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
+import type { NodeStore } from '../documents/document-store.ts';
 import type {
   ChangeMeta,
   CommitOptions,
-  EndpointStore,
   HistoryLimits,
   HistoryQuery,
   HistoryRow,
@@ -28,6 +28,7 @@ import { byRevision, HISTORY_ROWS_MAX } from '../history-limits.ts';
 import { matches } from '../history-match.ts';
 import { noSuchRevision } from '../replay.ts';
 import { Bucket, ConflictError } from './bucket.ts';
+import { BucketDocuments } from './bucket-documents.ts';
 import { adoptPast, compactSlice, readRows } from './past.ts';
 import { type BucketState, Memory, RevisionLog } from './revision-log.ts';
 
@@ -53,7 +54,7 @@ export async function openJetStreamStore(
   name: string,
   storage: 'file' | 'memory',
   waitMs = OPERATION_MS,
-): Promise<EndpointStore> {
+): Promise<NodeStore> {
   const store = new JetStreamStore(settings, name, storage);
   const deadline = steadyNow() + waitMs;
   for (;;) {
@@ -76,7 +77,8 @@ interface Attempt {
   pending: PendingConfirm[];
 }
 
-class JetStreamStore implements EndpointStore {
+class JetStreamStore implements NodeStore {
+  readonly documents = new BucketDocuments(async () => (await this.#open()).bucket);
   readonly #link: NatsLink;
   #journal: RevisionLog | null = null;
   #isClosed = false;

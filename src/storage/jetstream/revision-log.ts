@@ -84,6 +84,11 @@ export class RevisionLog {
     this.#memory = memory;
   }
 
+  /** The bucket of this connection. */
+  get bucket(): Bucket {
+    return this.#bucket;
+  }
+
   /** See Memory. */
   get ages(): Memory['ages'] {
     return this.#memory.ages;

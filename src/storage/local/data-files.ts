@@ -8,12 +8,14 @@ import { FluxError } from '../../kernel/errors.ts';
 import { isFolderInUse, lockFolder } from './folder-lock.ts';
 
 const CONFIG = 'config.db';
+const DOCUMENTS = 'documents.db';
 /** Name of a former `config.db`, with its time. */
 const ASIDE = /^config\.db\.(?:taken|discarded)-(\d{4}-[\dTZ-]+)$/;
 /** The content of each file, for messages. */
 const FILES: Readonly<Record<string, string>> = {
   'messages.db': 'sessions and retained messages',
   [CONFIG]: 'endpoints and their history',
+  [DOCUMENTS]: 'users and their history',
 };
 /** File with the names of the files that the folder has had. */
 const MARKER = 'files.json';
@@ -97,7 +99,7 @@ export function configFileIn(dataPath: string): string | null {
 }
 
 /**
- * Moves `config.db` aside; no process may have the file open. The marker forgets the file first: after a crash in between, the next start
+ * Moves `config.db` aside, with the `documents.db` beside it; no process may have the file open. The marker forgets the file first: after a crash in between, the next start
  * finds the file instead of reporting it missing.
  * @param why part of the file's new name, before the time
  * @returns the new path
@@ -106,8 +108,9 @@ export function configFileIn(dataPath: string): string | null {
 export function setConfigAside(dataPath: string, why: 'taken' | 'discarded'): string {
   writeMarker(
     dataPath,
-    readMarker(dataPath).filter((name) => name !== CONFIG),
+    readMarker(dataPath).filter((name) => name !== CONFIG && name !== DOCUMENTS),
   );
+  if (existsSync(join(dataPath, DOCUMENTS))) moveAside(join(dataPath, DOCUMENTS), why);
   return moveAside(join(dataPath, CONFIG), why);
 }
 

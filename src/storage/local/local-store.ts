@@ -8,10 +8,10 @@ import { FluxError, messageOf } from '../../kernel/errors.ts';
 import { mapInTurns } from '../../kernel/turns/pace.ts';
 import { type Steps, toEnd } from '../../kernel/turns/steps.ts';
 import { applyChanges, checkHistoryLimit, notWaiting, type Owner } from '../apply-changes.ts';
+import type { NodeStore } from '../documents/document-store.ts';
 import type {
   ChangeMeta,
   CommitOptions,
-  EndpointStore,
   HistoryLimits,
   HistoryQuery,
   HistoryRow,
@@ -43,6 +43,7 @@ import {
   toRecords,
 } from '../history-sql.ts';
 import { noSuchRevision, Replay } from '../replay.ts';
+import { type OwnDocuments, openLocalDocuments } from './documents.ts';
 import { type FolderLock, lockFolder } from './folder-lock.ts';
 import { migrateConfig } from './migrations.ts';
 import { writeInTurns } from './write-in-turns.ts';
@@ -61,7 +62,7 @@ const DIALECT: HistoryDialect = { table: 'history', mark: () => '?', sameText: (
  * `isLocked`: the caller holds the folder's lock, and keeps it.
  * @throws FluxError `unavailable`: used by another broker, not writable, damaged, or written by a newer version
  */
-export async function openLocalStore(options: { dataPath: string; isLocked?: boolean }): Promise<EndpointStore> {
+export async function openLocalStore(options: { dataPath: string; isLocked?: boolean }): Promise<NodeStore> {
   const { dataPath, isLocked = false } = options;
   let lock: FolderLock | null = null;
   let database: Database.Database | null = null;
@@ -80,7 +81,7 @@ export async function openLocalStore(options: { dataPath: string; isLocked?: boo
     migrateConfig(database);
     // Rows of a restore that died before it set the revision.
     database.exec('DELETE FROM history WHERE (SELECT revision FROM state) = 0');
-    return new LocalStore(database, lock);
+    return new LocalStore(database, openLocalDocuments(dataPath), lock);
   } catch (error) {
     database?.close();
     lock?.release();
@@ -105,7 +106,8 @@ const READ_AT_ONCE = 100;
 /** Rows that one step of a compaction drops; a step takes a few milliseconds. */
 const DROPPED_AT_ONCE = 100;
 
-class LocalStore implements EndpointStore {
+class LocalStore implements NodeStore {
+  readonly documents: OwnDocuments;
   readonly #database: Database.Database;
   /** null: the caller holds the lock */
   readonly #lock: FolderLock | null;
@@ -115,7 +117,8 @@ class LocalStore implements EndpointStore {
   #committing: Promise<unknown> | null = null;
   #isClosed = false;
 
-  constructor(database: Database.Database, lock: FolderLock | null) {
+  constructor(database: Database.Database, documents: OwnDocuments, lock: FolderLock | null) {
+    this.documents = documents;
     this.#database = database;
     this.#lock = lock;
   }
@@ -315,6 +318,7 @@ class LocalStore implements EndpointStore {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#database.close();
+    this.documents.closeDocuments();
     this.#lock?.release();
   }
 

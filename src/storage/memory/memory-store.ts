@@ -4,10 +4,10 @@ import { wallNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { mapInTurns } from '../../kernel/turns/pace.ts';
 import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
+import type { NodeStore } from '../documents/document-store.ts';
 import type {
   ChangeMeta,
   CommitOptions,
-  EndpointStore,
   HistoryLimits,
   HistoryQuery,
   HistoryRow,
@@ -21,14 +21,16 @@ import type {
 } from '../endpoint-store.ts';
 import { floorOf, HISTORY_ROWS_MAX, keptRows } from '../history-limits.ts';
 import { matches } from '../history-match.ts';
+import { openMemoryDocuments } from '../local/documents.ts';
 import { noSuchRevision, Replay, replay } from '../replay.ts';
 
 /** An empty store that lives as long as the process. */
-export function openMemoryStore(): EndpointStore {
+export function openMemoryStore(): NodeStore {
   return new MemoryStore();
 }
 
-class MemoryStore implements EndpointStore {
+class MemoryStore implements NodeStore {
+  readonly documents = openMemoryDocuments();
   #content = new Map<string, StoredEndpoint>();
   /** oldest first, whole revisions */
   #history: HistoryRow[] = [];
@@ -138,6 +140,7 @@ class MemoryStore implements EndpointStore {
   }
 
   async close(): Promise<void> {
+    if (!this.#isClosed) this.documents.closeDocuments();
     this.#isClosed = true;
   }
 

@@ -44,6 +44,8 @@ class MysqlConnection implements SqlConnection {
 
   constructor(login: DatabaseLogin, demands: TlsDemands | null) {
     this.#login = login;
+    // Each statement that waits for its answer listens for the end of the connection.
+    this.#socket.setMaxListeners(0);
     this.#socket.setNoDelay(true);
     this.#socket.setKeepAlive(true, 30_000);
     this.#socket.once('close', () => {

@@ -1,7 +1,7 @@
 /** The MYSQL store: the tables and the SQL dialect of MySQL and MariaDB for the store over a shared database. */
 
 import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
-import type { EndpointStore } from '../endpoint-store.ts';
+import type { NodeStore } from '../documents/document-store.ts';
 import type { HistoryPath } from '../history-sql.ts';
 import { placeOf, type SqlDialect, SqlFailure } from '../sql/connection.ts';
 import { openSqlStore } from '../sql/sql-store.ts';
@@ -75,6 +75,37 @@ const STEPS: readonly (readonly string[])[] = [
      ) ${TABLE}`,
     'INSERT IGNORE INTO fluxmq_compaction (one, floor, until_ms) VALUES (1, 0, 0)',
   ],
+  // Each version of a document is a row. life: made with the tables, tells emptied ones from an older state.
+  [
+    `CREATE TABLE IF NOT EXISTS fluxmq_document_state (
+       one SMALLINT PRIMARY KEY,
+       life VARCHAR(36) NOT NULL,
+       revision BIGINT NOT NULL,
+       floor BIGINT NOT NULL
+     ) ${TABLE}`,
+    'INSERT IGNORE INTO fluxmq_document_state (one, life, revision, floor) VALUES (1, UUID(), 0, 0)',
+    `CREATE TABLE IF NOT EXISTS fluxmq_document (
+       kind VARCHAR(16) ${EXACT} NOT NULL,
+       name VARCHAR(512) ${EXACT} NOT NULL,
+       revision BIGINT NOT NULL,
+       seq INT NOT NULL,
+       body LONGTEXT,
+       PRIMARY KEY (kind, name, revision),
+       UNIQUE KEY fluxmq_document_log (revision, seq)
+     ) ${TABLE}`,
+    `CREATE TABLE IF NOT EXISTS fluxmq_document_commit (
+       revision BIGINT PRIMARY KEY,
+       at BIGINT NOT NULL,
+       action VARCHAR(32) NOT NULL,
+       actor VARCHAR(255) NOT NULL,
+       source VARCHAR(32) NOT NULL,
+       node VARCHAR(64) NOT NULL,
+       request_id TEXT NOT NULL,
+       reason TEXT,
+       changes INT NOT NULL,
+       commit_id VARCHAR(36) NOT NULL UNIQUE
+     ) ${TABLE}`,
+  ],
 ];
 
 /** Adds indexes to the history in one statement, unless they exist already: an interrupted step runs again. */
@@ -134,7 +165,7 @@ const DIALECT: SqlDialect = {
  * Connects, and creates or migrates the tables (`fluxmq_…`).
  * @throws FluxError `unavailable` with `data.reason`: server away, login, database, rights, TLS, newer schema
  */
-export function openMysqlStore(datasource: DatabaseLogin & { maxPoolSize: number }): Promise<EndpointStore> {
+export function openMysqlStore(datasource: DatabaseLogin & { maxPoolSize: number }): Promise<NodeStore> {
   const connect = (deadline: number) => connectMysql(datasource, deadline);
   return openSqlStore({ connect, size: datasource.maxPoolSize, idleMs: IDLE_MS, name: `MySQL at ${placeOf(datasource)}` }, DIALECT);
 }

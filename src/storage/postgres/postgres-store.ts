@@ -1,7 +1,7 @@
 /** The POSTGRESQL store: the tables and the SQL dialect of Postgres for the store over a shared database. */
 
 import type { DatabaseLogin } from '../../kernel/input/database-url.ts';
-import type { EndpointStore } from '../endpoint-store.ts';
+import type { NodeStore } from '../documents/document-store.ts';
 import { placeOf, type SqlDialect } from '../sql/connection.ts';
 import { openSqlStore } from '../sql/sql-store.ts';
 import { connectPostgres } from './postgres-connection.ts';
@@ -60,6 +60,37 @@ const STEPS: readonly (readonly string[])[] = [
     'CREATE TABLE IF NOT EXISTS fluxmq_compaction (one smallint PRIMARY KEY CHECK (one = 1), floor bigint NOT NULL, owner varchar(36), until_ms bigint NOT NULL)',
     'INSERT INTO fluxmq_compaction (one, floor, until_ms) VALUES (1, 0, 0) ON CONFLICT DO NOTHING',
   ],
+  // Each version of a document is a row. life: made with the tables, tells emptied ones from an older state.
+  [
+    `CREATE TABLE fluxmq_document_state (
+       one smallint PRIMARY KEY CHECK (one = 1),
+       life varchar(36) NOT NULL,
+       revision bigint NOT NULL,
+       floor bigint NOT NULL
+     )`,
+    'INSERT INTO fluxmq_document_state (one, life, revision, floor) VALUES (1, md5(random()::text || clock_timestamp()::text), 0, 0)',
+    `CREATE TABLE fluxmq_document (
+       kind varchar(16) COLLATE "C" NOT NULL,
+       name varchar(512) COLLATE "C" NOT NULL,
+       revision bigint NOT NULL,
+       seq integer NOT NULL,
+       body text,
+       PRIMARY KEY (kind, name, revision)
+     )`,
+    'CREATE UNIQUE INDEX fluxmq_document_log ON fluxmq_document (revision, seq)',
+    `CREATE TABLE fluxmq_document_commit (
+       revision bigint PRIMARY KEY,
+       at bigint NOT NULL,
+       action varchar(32) NOT NULL,
+       actor text NOT NULL,
+       source varchar(32) NOT NULL,
+       node varchar(64) NOT NULL,
+       request_id text NOT NULL,
+       reason text,
+       changes integer NOT NULL,
+       commit_id varchar(36) NOT NULL UNIQUE
+     )`,
+  ],
 ];
 
 const DIALECT: SqlDialect = {
@@ -73,7 +104,7 @@ const DIALECT: SqlDialect = {
   steps: STEPS,
   sizeOf: `SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint AS bytes FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relname IN ('fluxmq_endpoint', 'fluxmq_history', 'fluxmq_pending') AND n.nspname = ANY (current_schemas(false))`,
+    WHERE c.relname IN ('fluxmq_endpoint', 'fluxmq_history', 'fluxmq_pending', 'fluxmq_document', 'fluxmq_document_commit') AND n.nspname = ANY (current_schemas(false))`,
   lockSchema: async (connection, work) => {
     await connection.query('BEGIN');
     // Another starting node may hold the lock for longer than the usual statement timeout.
@@ -93,7 +124,7 @@ const DIALECT: SqlDialect = {
  * Connects, and creates or migrates the tables (`fluxmq_…`).
  * @throws FluxError `unavailable` with `data.reason`: server away, login, database, rights, TLS, newer schema
  */
-export function openPostgresStore(datasource: DatabaseLogin & { maxPoolSize: number }): Promise<EndpointStore> {
+export function openPostgresStore(datasource: DatabaseLogin & { maxPoolSize: number }): Promise<NodeStore> {
   const connect = (deadline: number) => connectPostgres(datasource, deadline);
   return openSqlStore({ connect, size: datasource.maxPoolSize, idleMs: IDLE_MS, name: `Postgres at ${placeOf(datasource)}` }, DIALECT);
 }

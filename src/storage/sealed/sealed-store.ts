@@ -3,10 +3,10 @@
 import type { Endpoint } from '../../endpoint/endpoint.ts';
 import { mapSecrets } from '../../endpoint/secrets/secrets.ts';
 import { FluxError } from '../../kernel/errors.ts';
+import type { DocumentStore, NodeStore } from '../documents/document-store.ts';
 import type {
   ChangeMeta,
   CommitOptions,
-  EndpointStore,
   HistoryLimits,
   HistoryQuery,
   HistoryRow,
@@ -21,18 +21,20 @@ import type {
 import { isSealed, type Sealer } from './sealer.ts';
 
 /**
- * Wraps a store. Secrets in clear, written before there was a key, are read as they are and sealed at the next write.
+ * Wraps a store; documents pass as they are, because their bodies are sealed where they are made. Secrets in clear, written before there was a key, are read as they are and sealed at the next write.
  * When a key is missing, `load` and `at` fail with `unprocessable`; `history` and `rows` return the sealed text in place of the secret.
  */
-export function sealStore(inner: EndpointStore, sealer: Sealer): EndpointStore {
+export function sealStore(inner: NodeStore, sealer: Sealer): NodeStore {
   return new SealedStore(inner, sealer);
 }
 
-class SealedStore implements EndpointStore {
-  readonly #inner: EndpointStore;
+class SealedStore implements NodeStore {
+  readonly documents: DocumentStore;
+  readonly #inner: NodeStore;
   readonly #sealer: Sealer;
 
-  constructor(inner: EndpointStore, sealer: Sealer) {
+  constructor(inner: NodeStore, sealer: Sealer) {
+    this.documents = inner.documents;
     this.#inner = inner;
     this.#sealer = sealer;
   }

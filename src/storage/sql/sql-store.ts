@@ -8,10 +8,10 @@ import { steadyNow, wallNow } from '../../kernel/clock.ts';
 import { FluxError } from '../../kernel/errors.ts';
 import { mapInTurns } from '../../kernel/turns/pace.ts';
 import { applyChanges, checkHistoryLimit, notWaiting } from '../apply-changes.ts';
+import type { DocumentStore, NodeStore } from '../documents/document-store.ts';
 import type {
   ChangeMeta,
   CommitOptions,
-  EndpointStore,
   HistoryLimits,
   HistoryQuery,
   HistoryRow,
@@ -44,6 +44,7 @@ import { type CommitOutcome, CommitQueue, type CommitRequest } from './commit-qu
 import type { SqlConnection, SqlDialect } from './connection.ts';
 import type { PoolOptions } from './pool.ts';
 import { sendInTurns } from './send-in-turns.ts';
+import { SqlDocuments } from './sql-documents.ts';
 import { LOOK_UP_MS, SqlTransactions, type Write } from './sql-transactions.ts';
 import * as statements from './statements.ts';
 
@@ -62,7 +63,7 @@ const LEASE_MS = 60_000;
  * Connects, and creates or migrates the tables.
  * @throws FluxError `unavailable` with `data.reason`, in words that say what to do
  */
-export async function openSqlStore(pool: PoolOptions, dialect: SqlDialect): Promise<EndpointStore> {
+export async function openSqlStore(pool: PoolOptions, dialect: SqlDialect): Promise<NodeStore> {
   const store = new SqlStore(pool, dialect);
   try {
     await store.open();
@@ -79,7 +80,8 @@ interface EndpointRecord {
   body: string;
 }
 
-class SqlStore implements EndpointStore {
+class SqlStore implements NodeStore {
+  readonly documents: DocumentStore;
   readonly #transactions: SqlTransactions;
   readonly #dialect: SqlDialect;
   readonly #commits: CommitQueue;
@@ -89,6 +91,7 @@ class SqlStore implements EndpointStore {
   constructor(pool: PoolOptions, dialect: SqlDialect) {
     this.#transactions = new SqlTransactions(pool, dialect);
     this.#dialect = dialect;
+    this.documents = new SqlDocuments(this.#transactions, dialect);
     const write = (requests: CommitRequest[], end: number) => this.#commitAll(requests, end);
     this.#commits = new CommitQueue({ write, timeMs: OPERATION_MS, leastMs: 2 * LOOK_UP_MS });
   }

@@ -61,18 +61,24 @@ export class SqlTransactions {
    * Afterwards `find` looks up the outcome under the state lock: a connection that gets this lock knows that the lost transaction has
    * ended.
    * @param find returns the result of the lost transaction; null: it was not committed
+   * @param lock selects the row that all writes of this kind lock, with its revision
    * @throws FluxError of the work; `unavailable`
    */
-  async write<T>(work: Write<T>, find: (connection: SqlConnection) => Promise<T | null>, end: number): Promise<T> {
+  async write<T>(
+    work: Write<T>,
+    find: (connection: SqlConnection) => Promise<T | null>,
+    end: number,
+    lock = statements.LOCK_STATE,
+  ): Promise<T> {
     const inState = async (connection: SqlConnection, onCommit: () => void, run: Write<T>) =>
-      this.#transaction(connection, 'BEGIN', 'COMMIT', async () => run(connection, await this.#lockState(connection)), onCommit);
+      this.#transaction(connection, 'BEGIN', 'COMMIT', async () => run(connection, await lockRow(connection, lock)), onCommit);
     for (let attempt = 1; ; attempt += 1) {
       let isCommitting = false;
       try {
         return await this.#use(end - LOOK_UP_MS, (connection) => inState(connection, () => (isCommitting = true), work));
       } catch (error) {
         if (isCommitting && error instanceof SqlFailure) {
-          const found = await this.#lookUp(end, find);
+          const found = await this.#lookUp(end, find, lock);
           if (found !== null) return found;
         }
         if (!isLost(error) || attempt === 2 || steadyNow() > end - 2 * LOOK_UP_MS) throw this.#toUnavailable(error, 'nothing-written');
@@ -81,12 +87,12 @@ export class SqlTransactions {
   }
 
   /** Runs `find` after the lost transaction has ended. @throws FluxError `unavailable`, outcome unknown, when the server stays away */
-  async #lookUp<T>(end: number, find: (connection: SqlConnection) => Promise<T | null>): Promise<T | null> {
+  async #lookUp<T>(end: number, find: (connection: SqlConnection) => Promise<T | null>, lock: string): Promise<T | null> {
     for (;;) {
       try {
         return await this.#use(end, (connection) =>
           this.#transaction(connection, 'BEGIN', 'ROLLBACK', async () => {
-            await this.#lockState(connection);
+            await lockRow(connection, lock);
             return find(connection);
           }),
         );
@@ -96,12 +102,6 @@ export class SqlTransactions {
         await pause(RETRY_PAUSE_MS);
       }
     }
-  }
-
-  async #lockState(connection: SqlConnection): Promise<number> {
-    const [row] = await connection.query<{ revision: number }>(statements.LOCK_STATE);
-    if (row === undefined) throw new SqlFailure('schema', 'The table fluxmq_state is empty: something other than fluxmq changed it');
-    return row.revision;
   }
 
   /** Runs `work`, then `onFinish`, and sends `finish` last. Rolls back when `work` fails. */
@@ -153,6 +153,12 @@ export class SqlTransactions {
     const message = this.#isClosed ? 'The store is closed' : `${error.message}${outcome === 'unknown' ? unknown : ''}`;
     return new FluxError('unavailable', message, { data, cause: error });
   }
+}
+
+async function lockRow(connection: SqlConnection, lock: string): Promise<number> {
+  const [row] = await connection.query<{ revision: number }>(lock);
+  if (row === undefined) throw new SqlFailure('schema', 'A table of the state is empty: something other than fluxmq changed it');
+  return row.revision;
 }
 
 function isLost(error: unknown): boolean {

@@ -41,7 +41,7 @@ export function deleteEndpoints(ids: readonly string[], mark: Mark): WriteStatem
 
 export function insertEndpoints(list: readonly StoredEndpoint[], mark: Mark): Generator<WriteStatement> {
   const rows = list.map(({ endpoint, revision }) => [endpoint.id, endpoint.port, revision, toBody(endpoint)]);
-  return insert('fluxmq_endpoint', ['id', 'port', 'revision', 'body'], rows, mark);
+  return insertRows('fluxmq_endpoint', ['id', 'port', 'revision', 'body'], rows, mark);
 }
 
 const HISTORY_COLUMNS: (keyof HistoryRecord)[] = [
@@ -64,7 +64,7 @@ const HISTORY_COLUMNS: (keyof HistoryRecord)[] = [
 /** @param commitId the mark by which the outcome of the commit is found @param last see toRecords() */
 export function insertHistory(rows: readonly HistoryRow[], commitId: string, mark: Mark, last?: RowPlace): Generator<WriteStatement> {
   const toValues = (record: HistoryRecord) => [...HISTORY_COLUMNS.map((column) => record[column]), commitId];
-  return insert('fluxmq_history', [...HISTORY_COLUMNS, 'commit_id'], mapped(toRecords(rows, last), toValues), mark);
+  return insertRows('fluxmq_history', [...HISTORY_COLUMNS, 'commit_id'], mapped(toRecords(rows, last), toValues), mark);
 }
 
 export function updateCompaction(floor: number, owner: string | null, untilMs: number, mark: Mark): WriteStatement {
@@ -78,7 +78,7 @@ export function updateState(revision: number, mark: Mark): WriteStatement {
 
 export function insertPending(list: readonly PendingConfirm[], mark: Mark): Generator<WriteStatement> {
   const rows = list.map(({ revision, until }) => [revision, until]);
-  return insert('fluxmq_pending', ['revision', 'until_ms'], rows, mark);
+  return insertRows('fluxmq_pending', ['revision', 'until_ms'], rows, mark);
 }
 
 function* mapped<T, U>(items: Iterable<T>, map: (item: T) => U): Generator<U> {
@@ -93,8 +93,8 @@ export function selectAt(mark: Mark): string {
     WHERE h.new_body IS NOT NULL ORDER BY h.port`;
 }
 
-/** Yields INSERTs of a bounded size, each built on demand. */
-function* insert(table: string, columns: readonly string[], rows: Iterable<SqlValue[]>, mark: Mark): Generator<WriteStatement> {
+/** Yields INSERTs of a bounded size, each built on demand. @param mark the n-th placeholder of a statement */
+export function* insertRows(table: string, columns: readonly string[], rows: Iterable<SqlValue[]>, mark: Mark): Generator<WriteStatement> {
   let values: SqlValue[] = [];
   let size = 0;
   const flush = (): WriteStatement => {

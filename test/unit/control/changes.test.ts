@@ -3,7 +3,8 @@
 import { createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { FluxError } from '../../../src/kernel/errors.ts';
-import type { EndpointStore } from '../../../src/storage/endpoint-store.ts';
+import type { NodeStore } from '../../../src/storage/documents/document-store.ts';
+
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
 import { freePort } from '../../kit/free-port.ts';
 import { sleep } from '../../kit/until.ts';
@@ -22,16 +23,16 @@ async function failure(promise: Promise<unknown>): Promise<FluxError> {
 
 describe('changes of endpoints', () => {
   let node: TestNode;
-  let store: EndpointStore & { isAway: boolean };
+  let store: NodeStore & { isAway: boolean };
 
   beforeEach(async () => {
     const inner = openMemoryStore();
-    store = Object.assign(Object.create(inner) as EndpointStore, {
+    store = Object.assign(Object.create(inner) as NodeStore, {
       isAway: false,
       load: () => (store.isAway ? Promise.reject(new FluxError('unavailable', 'told to fail')) : inner.load()),
-      history: (query: Parameters<EndpointStore['history']>[0]) => inner.history(query),
+      history: (query: Parameters<NodeStore['history']>[0]) => inner.history(query),
       close: () => inner.close(),
-      commit: (...args: Parameters<EndpointStore['commit']>) =>
+      commit: (...args: Parameters<NodeStore['commit']>) =>
         store.isAway ? Promise.reject(new FluxError('unavailable', 'told to fail')) : inner.commit(...args),
     });
     node = await startTestNode({ store });

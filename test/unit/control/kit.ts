@@ -8,7 +8,7 @@ import type { Endpoint } from '../../../src/endpoint/endpoint.ts';
 import { parseEndpoint } from '../../../src/endpoint/schema.ts';
 import type { LogFields, Logger } from '../../../src/kernel/logger.ts';
 import type { Settings } from '../../../src/settings/settings.ts';
-import type { EndpointStore } from '../../../src/storage/endpoint-store.ts';
+import type { NodeStore } from '../../../src/storage/documents/document-store.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
 import { Sealer } from '../../../src/storage/sealed/sealer.ts';
 import { patience } from '../../kit/load.ts';
@@ -39,12 +39,12 @@ export function settings(endpoints: Endpoint[] = []): Settings {
 
 export interface TestNode extends RunningControl {
   lines: Line[];
-  store: EndpointStore;
+  store: NodeStore;
 }
 
 /** `isShared`: another node may use the store; `isPeriodic`: the reconciler reads the store periodically. */
 export async function startTestNode(
-  options: { endpoints?: Record<string, unknown>[]; store?: EndpointStore; isShared?: boolean; isPeriodic?: boolean } = {},
+  options: { endpoints?: Record<string, unknown>[]; store?: NodeStore; isShared?: boolean; isPeriodic?: boolean } = {},
 ): Promise<TestNode> {
   const { logger, lines } = recordingLogger();
   const store = options.store ?? openMemoryStore();

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FluxError } from '../../../src/kernel/errors.ts';
-import type { EndpointStore } from '../../../src/storage/endpoint-store.ts';
+import type { NodeStore } from '../../../src/storage/documents/document-store.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
 import { openRemembering } from '../../../src/storage/remembering-store.ts';
 import { META, put } from '../../contract/store-changes.ts';
@@ -13,7 +13,7 @@ import { freePort } from '../../kit/free-port.ts';
 import { client, context, startTestNode, type TestNode, until } from './kit.ts';
 
 let dataPath: string;
-let database: EndpointStore;
+let database: NodeStore;
 let isAway: boolean;
 let node: TestNode | null;
 
@@ -28,14 +28,14 @@ afterEach(async () => {
   rmSync(dataPath, { recursive: true, force: true });
 });
 
-let store: EndpointStore | null = null;
+let store: NodeStore | null = null;
 
 async function start(): Promise<TestNode> {
   const open = async () => {
     if (isAway) throw new FluxError('unavailable', 'the database does not answer', { data: { reason: 'away' } });
-    return Object.assign(Object.create(database) as EndpointStore, {
+    return Object.assign(Object.create(database) as NodeStore, {
       load: () => database.load(),
-      commit: (...args: Parameters<EndpointStore['commit']>) => database.commit(...args),
+      commit: (...args: Parameters<NodeStore['commit']>) => database.commit(...args),
       close: async () => {},
     });
   };

@@ -5,7 +5,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ChangeAnswer } from '../../../src/control/contract/answers.ts';
 import { parseEndpoint } from '../../../src/endpoint/schema.ts';
 import { FluxError } from '../../../src/kernel/errors.ts';
-import type { ChangeMeta, EndpointStore } from '../../../src/storage/endpoint-store.ts';
+import type { NodeStore } from '../../../src/storage/documents/document-store.ts';
+import type { ChangeMeta } from '../../../src/storage/endpoint-store.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
 import { freePort } from '../../kit/free-port.ts';
 import { client, context, startTestNode, type TestNode, until } from './kit.ts';
@@ -14,17 +15,17 @@ const HOST = '127.0.0.1';
 const META: ChangeMeta = { action: 'update', actor: 'ann', source: 'http', node: 'other', requestId: 'r', reason: null };
 
 /** The store as one node sees it: it can be made to fail for that node, and told to wait before a commit. */
-function ownView(inner: EndpointStore) {
+function ownView(inner: NodeStore) {
   const view = { isAway: false, beforeCommit: async () => {}, commits: 0 };
   const guard = async <T>(work: () => Promise<T>) => {
     if (view.isAway) throw new FluxError('unavailable', 'the store is away');
     return work();
   };
-  const store = Object.assign(Object.create(inner) as EndpointStore, {
+  const store = Object.assign(Object.create(inner) as NodeStore, {
     load: () => guard(() => inner.load()),
-    history: (query: Parameters<EndpointStore['history']>[0]) => guard(() => inner.history(query)),
+    history: (query: Parameters<NodeStore['history']>[0]) => guard(() => inner.history(query)),
     close: () => inner.close(),
-    commit: (...args: Parameters<EndpointStore['commit']>) =>
+    commit: (...args: Parameters<NodeStore['commit']>) =>
       guard(async () => {
         view.commits++;
         await view.beforeCommit();
@@ -51,7 +52,7 @@ async function isRefused(port: number): Promise<boolean> {
 }
 
 describe('two nodes over one store', () => {
-  let store: EndpointStore;
+  let store: NodeStore;
   let other: TestNode;
   let node: TestNode;
   let mine: ReturnType<typeof ownView>;

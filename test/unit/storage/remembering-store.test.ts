@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FluxError } from '../../../src/kernel/errors.ts';
-import type { EndpointStore } from '../../../src/storage/endpoint-store.ts';
+import type { NodeStore } from '../../../src/storage/documents/document-store.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
 import { openRemembering } from '../../../src/storage/remembering-store.ts';
 import { META, put } from '../../contract/store-changes.ts';
@@ -14,10 +14,10 @@ const SOURCE = 'POSTGRESQL db.example/fluxmq';
 
 describe('a store that may be away', () => {
   let dataPath: string;
-  let inner: EndpointStore;
+  let inner: NodeStore;
   let fault: FluxError | null;
   let failures: string[];
-  let opened: EndpointStore[];
+  let opened: NodeStore[];
 
   beforeEach(() => {
     dataPath = join(mkdtempSync(join(tmpdir(), 'fluxmq-known-')), 'data');
@@ -33,10 +33,10 @@ describe('a store that may be away', () => {
 
   /** Its `close` leaves the store behind it open, as a database stays when a broker ends. */
   const open = async (source = SOURCE) => {
-    const behind = Object.assign(Object.create(inner) as EndpointStore, {
+    const behind = Object.assign(Object.create(inner) as NodeStore, {
       load: () => (fault === null ? inner.load() : Promise.reject(fault)),
-      commit: (...args: Parameters<EndpointStore['commit']>) => inner.commit(...args),
-      history: (query: Parameters<EndpointStore['history']>[0]) => inner.history(query),
+      commit: (...args: Parameters<NodeStore['commit']>) => inner.commit(...args),
+      history: (query: Parameters<NodeStore['history']>[0]) => inner.history(query),
       close: async () => {},
     });
     const attempt = async () => {
@@ -174,7 +174,7 @@ describe('a store that may be away', () => {
   test('does not wait longer than 2 s for a store that hangs, and takes it when it is there at last', async () => {
     await leave(1);
     let arrive: () => void = () => {};
-    const slow = new Promise<EndpointStore>((resolve) => {
+    const slow = new Promise<NodeStore>((resolve) => {
       arrive = () => resolve(inner);
     });
     const startedAt = performance.now();

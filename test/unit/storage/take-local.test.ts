@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { LogFields } from '../../../src/kernel/logger.ts';
-import type { EndpointStore } from '../../../src/storage/endpoint-store.ts';
+import type { NodeStore } from '../../../src/storage/documents/document-store.ts';
 import { checkDataFiles, markDataFiles } from '../../../src/storage/local/data-files.ts';
 import { openLocalStore } from '../../../src/storage/local/local-store.ts';
 import { openMemoryStore } from '../../../src/storage/memory/memory-store.ts';
@@ -19,7 +19,7 @@ const SEALING = new Sealer({ secretKey: 'ab'.repeat(32), secretKeysOld: [] });
 
 let root: string;
 let folder: string;
-let shared: EndpointStore;
+let shared: NodeStore;
 let lines: string[];
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'fluxmq-take-'));
@@ -47,7 +47,7 @@ async function fill(dataPath: string, commits: number[][], confirmUntil?: number
 
 const take = (more: { dataPath?: string; sealer?: Sealer; isDiscarding?: boolean } = {}) =>
   takeLocal(shared, { dataPath: folder, sealer: CLEAR, node: 'n1', into: 'the cluster', isDiscarding: false, logger, ...more });
-const portsOf = async (store: EndpointStore) => (await store.load()).endpoints.map(({ endpoint }) => endpoint.port).sort();
+const portsOf = async (store: NodeStore) => (await store.load()).endpoints.map(({ endpoint }) => endpoint.port).sort();
 const filesOf = (dataPath: string) => readdirSync(dataPath).filter((name) => name.startsWith('config.db'));
 
 test('an empty store gets them all as one revision with its reason; the file is moved aside and not missed', async () => {
